@@ -1,0 +1,71 @@
+// Package hint gives an error a place and a way forward: *where* the trouble
+// sits and *what next* to type. It owns that pair and its one printed form; it
+// refuses to know what went wrong, to colour text or to choose exit statuses.
+package hint
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Error is an error with advice attached. Message, Where and Next are single
+// lines without a full stop; Next is a command that can be pasted, or a short
+// sentence where no command helps.
+type Error struct {
+	Err   error
+	Where string
+	Next  string
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error the advice was attached to.
+func (e *Error) Unwrap() error { return e.Err }
+
+// With attaches where err belongs and what to do about it. An empty where or
+// next says nothing. A nil err stays nil.
+func With(err error, where, next string) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Err: err, Where: where, Next: next}
+}
+
+// Errorf makes an error of format and attaches where and next. Format may use %w.
+func Errorf(where, next, format string, args ...any) error {
+	return &Error{Err: fmt.Errorf(format, args...), Where: where, Next: next}
+}
+
+// Of returns the advice attached to err. The innermost wins, word by word: it
+// was attached by whoever knew most.
+func Of(err error) (where, next string) {
+	for {
+		var e *Error
+		if !errors.As(err, &e) {
+			return where, next
+		}
+		if e.Where != "" {
+			where = e.Where
+		}
+		if e.Next != "" {
+			next = e.Next
+		}
+		err = e.Err
+	}
+}
+
+// Text is the printed form: one line for what failed, then `where:` and
+// `next:` where known. Program is the name in front of the first line.
+func Text(program string, err error) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n", program, err)
+	where, next := Of(err)
+	if where != "" {
+		fmt.Fprintf(&b, "where: %s\n", where)
+	}
+	if next != "" {
+		fmt.Fprintf(&b, "next:  %s\n", next)
+	}
+	return b.String()
+}

@@ -1,0 +1,34 @@
+package hint
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
+
+func TestInnermostAdviceWins(t *testing.T) {
+	inner := With(errors.New("no route"), "server s1", "ip route")
+	err := fmt.Errorf("add s1: %w", With(inner, "network vx1", "flock status"))
+	where, next := Of(err)
+	if where != "server s1" || next != "ip route" {
+		t.Fatalf("Of = %q, %q", where, next)
+	}
+	want := "flock: add s1: no route\nwhere: server s1\nnext:  ip route\n"
+	if got := Text("flock", err); got != want {
+		t.Fatalf("Text = %q, want %q", got, want)
+	}
+}
+
+func TestOuterFillsWhatInnerLeavesOpen(t *testing.T) {
+	err := With(Errorf("", "retry", "x %d", 1), "here", "")
+	where, next := Of(err)
+	if where != "here" || next != "retry" {
+		t.Fatalf("Of = %q, %q", where, next)
+	}
+}
+
+func TestNilStaysNil(t *testing.T) {
+	if With(nil, "a", "b") != nil {
+		t.Fatal("With(nil) is not nil")
+	}
+}

@@ -1,0 +1,382 @@
+// Package spec is the waist of flock: what one server must look like, as plain
+// data. The workstation compiles it, the agent compares it with the kernel, and
+// neither sees more of the other than this. Every object has a one-line text
+// form (String), which is what plans, goldens and checksums are made of.
+//
+// It knows no network kinds, no TOML, no netlink and no SSH; it computes
+// nothing but text, order and checksums.
+package spec
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Numbers that mark flock's objects in a kernel.
+const (
+	// RouteProto marks flock's own routes (rtm_protocol). Unassigned in
+	// iproute2's rt_protos.
+	RouteProto = 70
+	// RouteProtoBGP marks routes learned by flock's BGP daemon.
+	RouteProtoBGP = 71
+	// AliasPrefix starts the alias (IFLA_IFALIAS) of every link flock makes.
+	AliasPrefix = "flock:"
+	// IfNameMax is the longest interface name in bytes (IFNAMSIZ less the NUL).
+	IfNameMax = 15
+)
+
+// Alias is the ownership mark of a link: flock:CLUSTER/NETWORK.
+func Alias(cluster, network string) string { return AliasPrefix + cluster + "/" + network }
+
+// Host is everything flock owns on one server for one cluster. What is not
+// listed the agent removes if flock made it, and leaves alone otherwise. The
+// zero Host (but for Cluster, Store and Server) means: nothing of ours remains.
+//
+// Names and networks are unique per server; slices need no order: Sort gives
+// the canonical one.
+type Host struct {
+	Cluster    string // cluster name, part of every ownership mark
+	Store      string // identity of the cluster file that rules this server
+	Server     string // name of the server in that file
+	Generation uint64 // generation of the cluster file this was compiled from; not part of Sum
+
+	Links     []Link     `json:",omitempty"`
+	Addrs     []Addr     `json:",omitempty"`
+	Routes    []Route    `json:",omitempty"`
+	Neighs    []Neigh    `json:",omitempty"`
+	FDB       []FDB      `json:",omitempty"`
+	Floods    []Flood    `json:",omitempty"`
+	Gateways  []Gateway  `json:",omitempty"`
+	NATs      []NAT      `json:",omitempty"`
+	Forwards  []Forward  `json:",omitempty"`
+	Sysctls   []Sysctl   `json:",omitempty"`
+	DHCPs     []DHCP     `json:",omitempty"`
+	Unmanaged []Unmanage `json:",omitempty"`
+	Claims    []Claim    `json:",omitempty"`
+}
+
+// Link kinds.
+const (
+	Bridge = "bridge"
+	VXLAN  = "vxlan"
+)
+
+// Link is one network device of ours.
+type Link struct {
+	Name    string // at most IfNameMax bytes
+	Network string // the network (or "subnet" for a server's own bridge) it belongs to; goes into the alias
+	Kind    string // Bridge, VXLAN
+	MAC     string // lower-case colon form; set in the create call and kept
+	MTU     int    // bytes of IP packet; pinned on bridges; 0 accepts the kernel's
+	Master  string `json:",omitempty"` // the bridge it is a port of
+
+	Tunnel *Tunnel `json:",omitempty"` // VXLAN only
+}
+
+// Tunnel holds the attributes of a VXLAN device. None but MTU, MAC, Master can
+// change on a living device: the agent makes it anew.
+type Tunnel struct {
+	VNI   uint32     // 1…2^24-1
+	Port  uint16     // UDP destination port
+	Local netip.Addr // source address in the underlay
+	Group netip.Addr // multicast group; invalid for unicast
+	Dev   string     `json:",omitempty"` // underlay device; needed for multicast, otherwise routing decides
+	GBP   bool       `json:",omitempty"` // group based policy extension
+	TTL   uint8      `json:",omitempty"` // 0: the kernel's default
+}
+
+// Addr is an address on one of our links.
+type Addr struct {
+	Link   string
+	Prefix netip.Prefix // host bits kept: 10.0.4.254/24
+}
+
+// Route is a route of ours, in the main table, with protocol Proto.
+type Route struct {
+	Dst    netip.Prefix // masked
+	Via    netip.Addr   // next hop; invalid for a link-scope route
+	Dev    string
+	Src    netip.Addr // preferred source; invalid: the kernel's choice
+	Onlink bool       `json:",omitempty"`
+	MTU    int        `json:",omitempty"` // bytes; 0: the device's
+	Proto  uint8      // RouteProto or RouteProtoBGP
+}
+
+// Neigh is a permanent neighbour (ARP, ND) entry on one of our links.
+type Neigh struct {
+	Link string
+	IP   netip.Addr
+	MAC  string
+}
+
+// FDB is a permanent forwarding entry of a VXLAN device: frames to MAC go to
+// Dst in the underlay. The all-zero MAC is the flood entry; one row per Dst.
+type FDB struct {
+	Link string
+	MAC  string
+	Dst  netip.Addr
+}
+
+// ZeroMAC is the MAC of flood entries.
+const ZeroMAC = "00:00:00:00:00:00"
+
+// Flood says to whom a VXLAN device sends broadcast, multicast and frames to
+// unknown MACs. To may contain the device's own Local, which is left out: so
+// that all members of a network share one list (memory and checksum are then
+// linear in the members, not quadratic).
+type Flood struct {
+	Link string
+	To   *AddrSet
+}
+
+// Gateway is a network's anycast gateway: an address and a MAC that are the same
+// on every member. The address itself is an Addr on Bridge; this is the part in
+// nftables (bridge family): frames to MAC from our own ports are taken in as the
+// server's own, ARP and ND answers for the address carry MAC, and nothing about
+// address or MAC crosses Uplink.
+type Gateway struct {
+	Network string
+	Bridge  string
+	Uplink  string // the tunnel port of Bridge
+	MAC     string
+	// RouterMACs and RouterMask match the bridges of all members. A container
+	// that sends to one of them for an outside address (it learned the router
+	// from a distant router advertisement) is taken in here too.
+	RouterMACs, RouterMask string
+	Subnets                []netip.Prefix // masked
+	Addrs                  []netip.Addr   // the gateway's addresses, one per subnet at most
+	FilterDHCP             bool           `json:",omitempty"` // DHCP and router advertisements stay on this server too
+}
+
+// NAT masquerades what leaves Subnet towards anything but Subnet and Except.
+type NAT struct {
+	Network string
+	Bridge  string
+	Subnet  netip.Prefix   // masked
+	Except  []netip.Prefix `json:",omitempty"` // destinations that keep the source address
+}
+
+// Forward is a request that forwarding from and to Link be accepted where
+// somebody else's policy drops it (Docker's, libvirt's). Nothing is done on a
+// server without such a policy.
+type Forward struct {
+	Network string
+	Link    string
+}
+
+// Sysctl is a kernel setting. The agent remembers the value found and restores
+// it when no spec asks any more, unless somebody changed it meanwhile.
+type Sysctl struct {
+	Key   string // with slashes, below /proc/sys: net/ipv4/ip_forward
+	Value string
+	Link  string `json:",omitempty"` // our link that the key belongs to: it goes with the link, nothing is restored
+}
+
+// DHCP is one dnsmasq: DHCP and DNS on one bridge of ours.
+type DHCP struct {
+	Network string
+	Bridge  string
+	Listen  []netip.Addr // addresses DNS is served on, all on Bridge
+	Domain  string       // DNS domain of the containers
+	Ranges  []Range
+	Router  netip.Addr   // default gateway handed out (IPv4); invalid: none
+	DNS     []netip.Addr // resolvers handed out
+	MTU     int          // DHCP option 26 and router advertisements, bytes
+	Hosts   []HostName   `json:",omitempty"` // names of the servers themselves
+	Peers   []netip.Addr `json:",omitempty"` // other members' Listen that know more names of Domain
+}
+
+// Range is what dnsmasq hands out. IPv6 with a /64 uses SLAAC, otherwise DHCPv6.
+type Range struct {
+	First, Last netip.Addr
+	Subnet      netip.Prefix // masked
+}
+
+// HostName is a fixed name in the network's domain.
+type HostName struct {
+	Name string
+	Addr netip.Addr
+}
+
+// Unmanage tells systemd-networkd and NetworkManager, where present, to leave
+// the named links alone.
+type Unmanage struct {
+	Links []string
+}
+
+// Claim is something that must be free on a server before anything is changed.
+// It makes nothing; it is checked while planning.
+type Claim struct {
+	Network string
+	Prefix  netip.Prefix // no foreign route or address overlaps it (default routes aside); invalid: unused
+	UDPPort uint16       // nobody else listens on it; 0: unused
+	Program string       `json:",omitempty"` // must be installed, e.g. "dnsmasq"
+	Package string       `json:",omitempty"` // what to install for Program
+	Device  string       `json:",omitempty"` // must exist
+}
+
+// IfName derives an interface name from base and suffix: "vxl0" and "vx" give
+// "vxl0-vx". A base that would make it longer than IfNameMax is cut and gets a
+// stable mark of the whole, so that two long names never meet.
+func IfName(base, suffix string) string {
+	name := base + "-" + suffix
+	if len(name) <= IfNameMax {
+		return name
+	}
+	mark := checksum(base)[:4]
+	return base[:IfNameMax-len(suffix)-len(mark)-1] + mark + "-" + suffix
+}
+
+func (l Link) String() string {
+	var b line
+	b.add("link", l.Name, l.Kind)
+	b.str("mac", l.MAC)
+	b.num("mtu", l.MTU)
+	b.str("master", l.Master)
+	if t := l.Tunnel; t != nil {
+		b.num("vni", int(t.VNI))
+		b.num("port", int(t.Port))
+		b.addr("local", t.Local)
+		b.addr("group", t.Group)
+		b.str("dev", t.Dev)
+		b.num("ttl", int(t.TTL))
+		b.flag("gbp", t.GBP)
+	}
+	b.str("network", l.Network)
+	return b.String()
+}
+
+func (a Addr) String() string { return "addr " + a.Prefix.String() + " dev " + a.Link }
+
+func (r Route) String() string {
+	var b line
+	b.add("route", r.Dst.String())
+	b.addr("via", r.Via)
+	b.str("dev", r.Dev)
+	b.addr("src", r.Src)
+	b.flag("onlink", r.Onlink)
+	b.num("mtu", r.MTU)
+	b.num("proto", int(r.Proto))
+	return b.String()
+}
+
+func (n Neigh) String() string {
+	return "neigh " + n.IP.String() + " lladdr " + n.MAC + " dev " + n.Link
+}
+
+func (f FDB) String() string {
+	return "fdb " + f.MAC + " dst " + f.Dst.String() + " dev " + f.Link
+}
+
+func (f Flood) String() string {
+	return "flood " + f.Link + " to " + strings.Join(texts(f.To.Addrs()), ",")
+}
+
+func (g Gateway) String() string {
+	var b line
+	b.add("gateway", strings.Join(texts(g.Addrs), ","))
+	b.str("mac", g.MAC)
+	b.str("bridge", g.Bridge)
+	b.str("uplink", g.Uplink)
+	b.str("routers", g.RouterMACs+"/"+g.RouterMask)
+	b.str("subnets", strings.Join(texts(g.Subnets), ","))
+	b.flag("filter-dhcp", g.FilterDHCP)
+	b.str("network", g.Network)
+	return b.String()
+}
+
+func (n NAT) String() string {
+	var b line
+	b.add("masquerade", n.Subnet.String())
+	b.str("bridge", n.Bridge)
+	b.str("except", strings.Join(texts(n.Except), ","))
+	b.str("network", n.Network)
+	return b.String()
+}
+
+func (f Forward) String() string { return "forward " + f.Link + " network " + f.Network }
+
+func (s Sysctl) String() string {
+	var b line
+	b.add("sysctl", s.Key+"="+s.Value)
+	b.str("link", s.Link)
+	return b.String()
+}
+
+func (d DHCP) String() string {
+	var b line
+	b.add("dhcp", d.Network)
+	b.str("bridge", d.Bridge)
+	b.str("listen", strings.Join(texts(d.Listen), ","))
+	b.str("domain", d.Domain)
+	for _, r := range d.Ranges {
+		b.str("range", r.String())
+	}
+	b.addr("router", d.Router)
+	b.str("dns", strings.Join(texts(d.DNS), ","))
+	b.num("mtu", d.MTU)
+	for _, h := range d.Hosts {
+		b.str("host", h.Name+"="+h.Addr.String())
+	}
+	b.str("peers", strings.Join(texts(d.Peers), ","))
+	return b.String()
+}
+
+func (r Range) String() string {
+	return r.First.String() + "-" + r.Last.String() + "/" + strconv.Itoa(r.Subnet.Bits())
+}
+
+func (u Unmanage) String() string { return "unmanaged " + strings.Join(u.Links, ",") }
+
+func (c Claim) String() string {
+	var b line
+	b.add("claim")
+	if c.Prefix.IsValid() {
+		b.str("prefix", c.Prefix.String())
+	}
+	b.num("udp", int(c.UDPPort))
+	b.str("program", c.Program)
+	b.str("package", c.Package)
+	b.str("device", c.Device)
+	b.str("network", c.Network)
+	return b.String()
+}
+
+// line builds the text form: words, then key-value pairs that have a value.
+type line struct{ strings.Builder }
+
+func (l *line) add(words ...string) { l.WriteString(strings.Join(words, " ")) }
+
+func (l *line) str(key, value string) {
+	if value != "" {
+		l.WriteString(" " + key + " " + value)
+	}
+}
+
+func (l *line) num(key string, n int) {
+	if n != 0 {
+		l.str(key, strconv.Itoa(n))
+	}
+}
+
+func (l *line) addr(key string, a netip.Addr) {
+	if a.IsValid() {
+		l.str(key, a.String())
+	}
+}
+
+func (l *line) flag(word string, on bool) {
+	if on {
+		l.WriteString(" " + word)
+	}
+}
+
+func texts[T fmt.Stringer](list []T) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = v.String()
+	}
+	return out
+}

@@ -1,0 +1,139 @@
+package spec
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// AddrSet is a sorted set of addresses that many hosts share. It is immutable;
+// its checksum is computed once however many hosts refer to it.
+type AddrSet struct {
+	addrs []netip.Addr
+	once  sync.Once
+	sum   string
+}
+
+// NewAddrSet returns the set of addrs; duplicates count once.
+func NewAddrSet(addrs ...netip.Addr) *AddrSet {
+	list := slices.Clone(addrs)
+	slices.SortFunc(list, netip.Addr.Compare)
+	return &AddrSet{addrs: slices.Compact(list)}
+}
+
+// Addrs returns the members in order. The caller must not change the slice. A
+// nil set is empty.
+func (s *AddrSet) Addrs() []netip.Addr {
+	if s == nil {
+		return nil
+	}
+	return s.addrs
+}
+
+func (s *AddrSet) checksum() string {
+	if s == nil {
+		return ""
+	}
+	s.once.Do(func() { s.sum = checksum(strings.Join(texts(s.addrs), ",")) })
+	return s.sum
+}
+
+// MarshalJSON writes the set as a list.
+func (s *AddrSet) MarshalJSON() ([]byte, error) { return json.Marshal(s.Addrs()) }
+
+// UnmarshalJSON reads a list; order and duplicates do not matter.
+func (s *AddrSet) UnmarshalJSON(data []byte) error {
+	var list []netip.Addr
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	s.addrs = NewAddrSet(list...).addrs
+	return nil
+}
+
+// Empty says whether h asks for nothing: a server with an empty Host holds no
+// trace of the cluster.
+func (h *Host) Empty() bool {
+	return h == nil || len(h.Links)+len(h.Addrs)+len(h.Routes)+len(h.Neighs)+len(h.FDB)+
+		len(h.Floods)+len(h.Gateways)+len(h.NATs)+len(h.Forwards)+len(h.Sysctls)+
+		len(h.DHCPs)+len(h.Unmanaged) == 0
+}
+
+// Sum is a checksum of what h asks for: equal sums, equal wishes. Generation is
+// left out, so that an edit elsewhere in the cluster leaves a server's sum
+// alone. An empty Host has the sum "".
+func (h *Host) Sum() string {
+	if h.Empty() {
+		return ""
+	}
+	lines := h.lines(func(f Flood) string { return "flood " + f.Link + " to " + f.To.checksum() })
+	return checksum(h.Cluster + "\n" + h.Store + "\n" + h.Server + "\n" + strings.Join(lines, "\n"))
+}
+
+// Text is the whole Host, one object a line, in canonical order.
+func (h *Host) Text() string {
+	lines := h.lines(Flood.String)
+	if len(lines) == 0 {
+		return ""
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func (h *Host) lines(flood func(Flood) string) []string {
+	var out []string
+	out = append(out, sorted(h.Links, Link.String)...)
+	out = append(out, sorted(h.Addrs, Addr.String)...)
+	out = append(out, sorted(h.Routes, Route.String)...)
+	out = append(out, sorted(h.Neighs, Neigh.String)...)
+	out = append(out, sorted(h.FDB, FDB.String)...)
+	out = append(out, sorted(h.Floods, flood)...)
+	out = append(out, sorted(h.Gateways, Gateway.String)...)
+	out = append(out, sorted(h.NATs, NAT.String)...)
+	out = append(out, sorted(h.Forwards, Forward.String)...)
+	out = append(out, sorted(h.Sysctls, Sysctl.String)...)
+	out = append(out, sorted(h.DHCPs, DHCP.String)...)
+	out = append(out, sorted(h.Unmanaged, Unmanage.String)...)
+	return append(out, sorted(h.Claims, Claim.String)...)
+}
+
+// AllFDB returns h's forwarding entries with the flood lists spelled out, each
+// device's own Local left out, sorted, without duplicates.
+func (h *Host) AllFDB() []FDB {
+	local := map[string]netip.Addr{}
+	for _, l := range h.Links {
+		if l.Tunnel != nil {
+			local[l.Name] = l.Tunnel.Local
+		}
+	}
+	out := slices.Clone(h.FDB)
+	for _, f := range h.Floods {
+		for _, to := range f.To.Addrs() {
+			if to != local[f.Link] {
+				out = append(out, FDB{Link: f.Link, MAC: ZeroMAC, Dst: to})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b FDB) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.MAC, b.MAC), a.Dst.Compare(b.Dst))
+	})
+	return slices.Compact(out)
+}
+
+func sorted[T any](list []T, text func(T) string) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = text(v)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func checksum(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:12])
+}

@@ -1,0 +1,105 @@
+package spec
+
+import (
+	"net/netip"
+	"time"
+)
+
+// What the workstation and the agent say to each other. One Request, any number
+// of progress Replies, one final Reply; several Requests follow on one session.
+
+// Operations of a Request.
+const (
+	OpFacts   = "facts"   // look, take no lock: Reply.Facts
+	OpPlan    = "plan"    // take the server's lock, compare Want with the kernel: Reply.Plan, Reply.Facts
+	OpApply   = "apply"   // make it so, with the undo armed: Reply.Report
+	OpConfirm = "confirm" // disarm the undo, keep Want as the server's last spec
+	OpStatus  = "status"  // as plan, without the lock and without claims
+	OpPurge   = "purge"   // remove everything of the cluster whatever store made it: Reply.Report
+)
+
+// Request is what the workstation asks of an agent.
+type Request struct {
+	Op     string
+	Want   *Host         `json:",omitempty"` // plan, apply, status
+	Undo   time.Duration `json:",omitempty"` // apply: go back after this long without a confirm
+	Holder string        `json:",omitempty"` // who asks, for others who wait on the lock: admin@laptop, flock addnetwork
+	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
+}
+
+// Reply is what an agent answers. Exactly one Reply with Done follows each Request.
+type Reply struct {
+	Done     bool     `json:",omitempty"`
+	Progress string   `json:",omitempty"` // one line, while it works
+	Facts    *Facts   `json:",omitempty"`
+	Plan     *Plan    `json:",omitempty"`
+	Report   *Report  `json:",omitempty"`
+	Error    *Problem `json:",omitempty"` // the request as a whole came to nothing
+}
+
+// Problem is an error that travels: what, where on the server, what next.
+type Problem struct {
+	What  string
+	Where string `json:",omitempty"`
+	Next  string `json:",omitempty"`
+}
+
+func (p *Problem) Error() string { return p.What }
+
+// Facts is what a server is like, as far as compiling and checking needs it.
+type Facts struct {
+	Hostname   string
+	Machine    string // machine id: two names for one server are noticed by it
+	Arch       string // GOARCH
+	Kernel     string // release
+	Init       string // "systemd" or ""
+	Interfaces []Interface
+	Default4   string         `json:",omitempty"` // device of the IPv4 default route
+	Default6   string         `json:",omitempty"`
+	Prefixes   []netip.Prefix `json:",omitempty"` // foreign connected and routed prefixes, default routes aside
+	Agent      string         // version of the agent
+}
+
+// Interface is an underlay device of a server.
+type Interface struct {
+	Name  string
+	MTU   int            // bytes
+	Addrs []netip.Prefix // global unicast, host bits kept
+}
+
+// Actions of a Step.
+const (
+	Add    = "+"
+	Change = "~"
+	Remove = "-"
+)
+
+// Step is one change to one object. It prints as "~ link vxl0: mtu 1400 -> 1450".
+type Step struct {
+	Action string // Add, Change, Remove
+	Object string // "link vxl0", "addr 10.0.4.1/24 dev vxl0": stable, names the object
+	Detail string `json:",omitempty"` // for Change: what, from what, to what; for Add: the attributes
+}
+
+func (s Step) String() string {
+	if s.Detail == "" {
+		return s.Action + " " + s.Object
+	}
+	return s.Action + " " + s.Object + ": " + s.Detail
+}
+
+// Plan is what apply would do, and what stands in its way.
+type Plan struct {
+	Steps    []Step    `json:",omitempty"`
+	Problems []Problem `json:",omitempty"` // conflicts: apply is refused while there is one
+	Sum      string    `json:",omitempty"` // Sum of the spec the server was last left with
+}
+
+// Report is what apply did.
+type Report struct {
+	Steps   []Step   `json:",omitempty"` // done, in order
+	Left    int      // objects of ours left on the server, files and units included
+	Pending []Step   `json:",omitempty"` // what did not settle
+	Undone  bool     `json:",omitempty"` // the server went back to what it was
+	Error   *Problem `json:",omitempty"`
+}

@@ -1,0 +1,106 @@
+// Package state owns the operator's wish and the TOML file that holds it: its
+// types, strict loading, the lock, atomic saving and history. It refuses to know
+// what the wish means: it compiles nothing, dials nobody and prints nothing.
+package state
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Schema is the version of the file format this program writes.
+const Schema = 1
+
+// Cluster is the whole file. Wish (what the operator typed) and Allocated (what
+// flock dealt out once and keeps) stand apart in every network, so that a file
+// written by hand needs the wish alone.
+type Cluster struct {
+	Schema     int                 `toml:"schema"`
+	Name       string              `toml:"cluster"`              // [a-z][a-z0-9-]*, at most 32 bytes
+	ID         string              `toml:"id,omitempty"`         // random, made with the file: servers know their store by it
+	Generation uint64              `toml:"generation,omitempty"` // counts saves
+	Servers    map[string]*Server  `toml:"server,omitempty"`
+	Networks   map[string]*Network `toml:"network,omitempty"`
+}
+
+// Server is a Linux host that takes SSH, by its name in this cluster.
+type Server struct {
+	Address   string       `toml:"address,omitempty"`   // host name or IP as typed; empty: Name is an alias in ssh's config
+	User      string       `toml:"user,omitempty"`      // empty: ssh's config, then the workstation's user
+	Port      uint16       `toml:"port,omitempty"`      // 0: ssh's config, then 22
+	Identity  string       `toml:"identity,omitempty"`  // key file
+	Jump      string       `toml:"jump,omitempty"`      // as ssh -J
+	Interface string       `toml:"interface,omitempty"` // default underlay interface or address; empty: that of the default route
+	NAT       bool         `toml:"nat,omitempty"`       // others cannot start talking to it
+	Subnet    netip.Prefix `toml:"subnet,omitzero"`     // setsubnet: own container subnet, gateway's host bits kept
+
+	Facts     *Facts     `toml:"facts,omitempty"`
+	Confirmed *Confirmed `toml:"confirmed,omitempty"`
+}
+
+// Facts is what the server was like when it was last contacted.
+type Facts struct {
+	Machine    string         `toml:"machine,omitempty"` // machine id
+	Init       string         `toml:"init,omitempty"`    // "systemd" or ""
+	Default4   string         `toml:"default4,omitempty"`
+	Default6   string         `toml:"default6,omitempty"`
+	Interfaces []Interface    `toml:"interface,omitempty"`
+	Prefixes   []netip.Prefix `toml:"prefixes,omitempty"` // foreign prefixes there, default routes aside
+}
+
+// Interface is an underlay device.
+type Interface struct {
+	Name  string         `toml:"name"`
+	MTU   int            `toml:"mtu"` // bytes
+	Addrs []netip.Prefix `toml:"addresses,omitempty"`
+}
+
+// Confirmed is what a server last said it holds.
+type Confirmed struct {
+	Generation uint64    `toml:"generation"`
+	Sum        string    `toml:"spec,omitempty"` // spec.Host.Sum; empty: nothing of ours
+	Time       time.Time `toml:"time"`
+}
+
+// DHCP modes.
+const (
+	DHCPSingle      = "single"      // one server hands out addresses for the whole segment
+	DHCPDistributed = "distributed" // every server does, for its own containers
+	DHCPOff         = "off"
+)
+
+// Network is one network of any kind. Options that a kind does not have stay
+// zero; the kind refuses them otherwise.
+type Network struct {
+	Type       string         `toml:"type"`
+	Subnets    []netip.Prefix `toml:"subnet,omitempty"` // masked; at most one per family
+	Interface  string         `toml:"interface,omitempty"`
+	Bridge     string         `toml:"bridge,omitempty"`
+	VNI        uint32         `toml:"vni,omitempty"`
+	Port       uint16         `toml:"port,omitempty"`
+	Domain     string         `toml:"domain,omitempty"`
+	Group      netip.Addr     `toml:"group,omitzero"` // multicast group
+	DHCP       string         `toml:"dhcp,omitempty"` // DHCPSingle, DHCPDistributed, DHCPOff
+	DHCPServer string         `toml:"dhcp-server,omitempty"`
+	MTU        int            `toml:"mtu,omitempty"` // bytes; 0: from the underlay
+	GBP        bool           `toml:"gbp,omitempty"`
+	NoMasq     bool           `toml:"no-masquerade,omitempty"`
+	Members    []string       `toml:"members,omitempty"` // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
+
+	Allocated map[string]*Allocation `toml:"allocated,omitempty"` // by server
+}
+
+// Allocation is what a member was dealt: once, and for as long as it stays.
+type Allocation struct {
+	ID    uint16         `toml:"id"`                  // unique in the network; in the MAC addresses
+	Addrs []netip.Addr   `toml:"addresses,omitempty"` // the server's own addresses, one per subnet
+	Pool  []netip.Prefix `toml:"pool,omitempty"`      // distributed DHCP: the part it hands out
+}
+
+// ServerNames returns the names of all servers, sorted.
+func (c *Cluster) ServerNames() []string { return slices.Sorted(maps.Keys(c.Servers)) }
+
+// NetworkNames returns the names of all networks, sorted.
+func (c *Cluster) NetworkNames() []string { return slices.Sorted(maps.Keys(c.Networks)) }

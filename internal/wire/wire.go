@@ -1,0 +1,146 @@
+// Package wire frames what the workstation and the agent say to each other on a
+// pair of byte streams: a magic line that login banners and noisy shell profiles
+// cannot imitate, then length-prefixed JSON. It owns the bytes; it refuses to
+// know what the messages mean, who carries them or how long they may take.
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+const (
+	// MaxFrame is the largest frame in bytes that is read or written: a spec of
+	// some ten thousand forwarding entries fits many times over.
+	MaxFrame = 64 << 20
+	// maxNoise is how many bytes are searched for the magic line.
+	maxNoise = 1 << 20
+)
+
+// magic starts the agent's side of a session: NUL and 0xFF stand in no text.
+var magic = []byte("\x00\xff\x00flock/1 ")
+
+var (
+	// ErrNoAgent means that the stream ended, or maxNoise bytes passed, without
+	// the magic line: whatever spoke was not an agent.
+	ErrNoAgent = errors.New("no agent answered")
+	// ErrFrame means that a frame's length or content is not one of ours.
+	ErrFrame = errors.New("malformed frame")
+)
+
+// Greet writes the magic line with the agent's version.
+func Greet(w io.Writer, version string) error {
+	_, err := w.Write(append(append(bytes.Clone(magic), version...), '\n'))
+	return err
+}
+
+// AwaitGreeting reads until the magic line has passed and returns the version in
+// it. What came before (banners, profiles' output) is returned as noise, cut to
+// its last 4096 bytes. ErrNoAgent is wrapped where no magic line comes.
+func AwaitGreeting(r *bufio.Reader) (version string, noise []byte, err error) {
+	match := 0
+	for n := 0; n < maxNoise; n++ {
+		c, err := r.ReadByte()
+		if err != nil {
+			return "", tail(noise), fmt.Errorf("%w: %w", ErrNoAgent, err)
+		}
+		noise = append(noise, c)
+		match = advance(match, c)
+		if match == len(magic) {
+			line, err := r.ReadSlice('\n')
+			if err != nil {
+				return "", tail(noise), fmt.Errorf("%w: %w", ErrNoAgent, err)
+			}
+			return string(line[:len(line)-1]), tail(noise[:len(noise)-len(magic)]), nil
+		}
+	}
+	return "", tail(noise), ErrNoAgent
+}
+
+// advance is one step of searching magic: how much of it is matched after c.
+func advance(match int, c byte) int {
+	for {
+		if magic[match] == c {
+			return match + 1
+		}
+		if match == 0 {
+			return 0
+		}
+		// The longest border of what was matched; magic is short.
+		next := match - 1
+		for next > 0 && !bytes.Equal(magic[:next], magic[match-next:match]) {
+			next--
+		}
+		match = next
+	}
+}
+
+func tail(b []byte) []byte { return b[max(0, len(b)-4096):] }
+
+// Conn sends and receives frames. Send may be called from several goroutines;
+// Receive from one at a time.
+type Conn struct {
+	r *bufio.Reader
+
+	mu sync.Mutex // guards below
+	w  io.Writer
+}
+
+// NewConn returns a Conn on r and w. A *bufio.Reader is used as it is, so that
+// nothing buffered by AwaitGreeting is lost.
+func NewConn(r io.Reader, w io.Writer) *Conn {
+	br, ok := r.(*bufio.Reader)
+	if !ok {
+		br = bufio.NewReader(r)
+	}
+	return &Conn{r: br, w: w}
+}
+
+// Send writes msg as one frame, in one Write.
+func (c *Conn) Send(msg any) error {
+	body, err := json.Marshal(msg)
+	if err != nil {
+		return fmt.Errorf("encode frame: %w", err)
+	}
+	if len(body) > MaxFrame {
+		return fmt.Errorf("%w: %d bytes to send", ErrFrame, len(body))
+	}
+	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
+	frame = append(frame, body...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err = c.w.Write(frame)
+	return err
+}
+
+// Receive reads one frame into msg. io.EOF means that the stream ended between
+// frames; io.ErrUnexpectedEOF, inside one. ErrFrame is wrapped where the bytes
+// are not a frame; the stream is then of no more use.
+func (c *Conn) Receive(msg any) error {
+	var head [4]byte
+	if _, err := io.ReadFull(c.r, head[:]); err != nil {
+		return err
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if size > MaxFrame {
+		return fmt.Errorf("%w: length %d", ErrFrame, size)
+	}
+	// The buffer grows as bytes arrive: a lying length costs nothing.
+	var body bytes.Buffer
+	if _, err := io.CopyN(&body, c.r, int64(size)); err != nil {
+		if errors.Is(err, io.EOF) {
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	if err := json.Unmarshal(body.Bytes(), msg); err != nil {
+		return fmt.Errorf("%w: %w", ErrFrame, err)
+	}
+	return nil
+}
