@@ -71,6 +71,7 @@ type Link struct {
 	MAC     string // lower-case colon form; set in the create call and kept
 	MTU     int    // bytes of IP packet; pinned on bridges; 0 accepts the kernel's
 	Master  string `json:",omitempty"` // the bridge it is a port of
+	Down    bool   `json:",omitempty"` // found set down; never wanted
 
 	Tunnel *Tunnel `json:",omitempty"` // VXLAN only
 }
@@ -244,6 +245,7 @@ func (l Link) String() string {
 		b.num("ttl", int(t.TTL))
 		b.flag("gbp", t.GBP)
 	}
+	b.flag("down", l.Down)
 	b.str("network", l.Network)
 	return b.String()
 }
