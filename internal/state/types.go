@@ -18,9 +18,12 @@ const Schema = 1
 // written by hand needs the wish alone.
 type Cluster struct {
 	Schema     int                 `toml:"schema"`
-	Name       string              `toml:"cluster"`              // [a-z][a-z0-9-]*, at most 32 bytes
+	Writer     string              `toml:"flock,omitempty"`      // version of the program that wrote the file
+	Name       string              `toml:"cluster,omitempty"`    // see CheckName
 	ID         string              `toml:"id,omitempty"`         // random, made with the file: servers know their store by it
-	Generation uint64              `toml:"generation,omitempty"` // counts saves
+	Generation uint64              `toml:"generation,omitempty"` // counts changes of the wish and of what was dealt out
+	Change     string              `toml:"change,omitempty"`     // what made this generation: the command
+	Saved      time.Time           `toml:"saved,omitzero"`       // when it was made; UTC, whole seconds
 	Servers    map[string]*Server  `toml:"server,omitempty"`
 	Networks   map[string]*Network `toml:"network,omitempty"`
 }
@@ -43,6 +46,7 @@ type Server struct {
 // Facts is what the server was like when it was last contacted.
 type Facts struct {
 	Machine    string         `toml:"machine,omitempty"` // machine id
+	Arch       string         `toml:"arch,omitempty"`    // GOARCH
 	Init       string         `toml:"init,omitempty"`    // "systemd" or ""
 	Default4   string         `toml:"default4,omitempty"`
 	Default6   string         `toml:"default6,omitempty"`

@@ -1,0 +1,61 @@
+package state
+
+import (
+	"maps"
+	"slices"
+)
+
+// Clone returns a copy that shares nothing with c.
+func (c *Cluster) Clone() *Cluster {
+	d := *c
+	d.Servers = cloneMap(c.Servers, (*Server).clone)
+	d.Networks = cloneMap(c.Networks, (*Network).clone)
+	return &d
+}
+
+func (s *Server) clone() *Server {
+	d := *s
+	if s.Facts != nil {
+		d.Facts = s.Facts.clone()
+	}
+	if s.Confirmed != nil {
+		confirmed := *s.Confirmed
+		d.Confirmed = &confirmed
+	}
+	return &d
+}
+
+func (f *Facts) clone() *Facts {
+	d := *f
+	d.Prefixes = slices.Clone(f.Prefixes)
+	d.Interfaces = slices.Clone(f.Interfaces)
+	for i := range d.Interfaces {
+		d.Interfaces[i].Addrs = slices.Clone(d.Interfaces[i].Addrs)
+	}
+	return &d
+}
+
+func (n *Network) clone() *Network {
+	d := *n
+	d.Subnets = slices.Clone(n.Subnets)
+	d.Members = slices.Clone(n.Members)
+	d.Allocated = cloneMap(n.Allocated, (*Allocation).clone)
+	return &d
+}
+
+func (a *Allocation) clone() *Allocation {
+	d := *a
+	d.Addrs = slices.Clone(a.Addrs)
+	d.Pool = slices.Clone(a.Pool)
+	return &d
+}
+
+func cloneMap[V any](m map[string]*V, clone func(*V) *V) map[string]*V {
+	d := maps.Clone(m)
+	for name, v := range d {
+		if v != nil {
+			d[name] = clone(v)
+		}
+	}
+	return d
+}

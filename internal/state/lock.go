@@ -1,0 +1,121 @@
+package state
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+	"golang.org/x/sys/unix"
+)
+
+// Holder is who holds the lock of a cluster file.
+type Holder struct {
+	PID     int
+	User    string
+	Command string
+	Since   time.Time // UTC
+}
+
+func (h Holder) String() string {
+	if h.PID == 0 {
+		return "another flock"
+	}
+	return fmt.Sprintf("pid %d (%s: %s) since %s", h.PID, h.User, h.Command, h.Since.Local().Format(time.TimeOnly))
+}
+
+// lockPoll is how often a taken lock is tried again: flock(2) in blocking mode
+// cannot be called off by a context.
+const lockPoll = 20 * time.Millisecond
+
+// lockFile takes flock(2) on path, waiting until ctx ends. The kernel releases it
+// with the last descriptor, so that a killed program leaves no lock behind. The
+// file stays: whoever removed it would let two others lock two different files.
+func lockFile(ctx context.Context, path, command string, waiting func(Holder)) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, explainAccess("lock", path, err)
+	}
+	if err := waitLock(ctx, f, waiting); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := sign(f, command); err != nil {
+		return nil, errors.Join(fmt.Errorf("sign lock %s: %w", path, err), f.Close())
+	}
+	return f, nil
+}
+
+func waitLock(ctx context.Context, f *os.File, waiting func(Holder)) error {
+	tick := time.NewTicker(lockPoll)
+	defer tick.Stop()
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+		if waiting != nil {
+			waiting(holderOf(f))
+			waiting = nil
+		}
+		select {
+		case <-ctx.Done():
+			return hint.With(fmt.Errorf("lock %s: held by %s: %w", f.Name(), holderOf(f), context.Cause(ctx)),
+				f.Name(), "wait for it to end, then try again")
+		case <-tick.C:
+		}
+	}
+}
+
+// holderOf reads who signed a lock. Between taking and signing there is nobody.
+func holderOf(f *os.File) Holder {
+	var h Holder
+	if json.NewDecoder(io.NewSectionReader(f, 0, 4096)).Decode(&h) != nil {
+		return Holder{}
+	}
+	return h
+}
+
+func sign(f *os.File, command string) error {
+	b, err := json.Marshal(Holder{os.Getpid(), userName(), command, time.Now().UTC()})
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err = f.WriteAt(append(b, '\n'), 0)
+	return err
+}
+
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "uid " + strconv.Itoa(os.Getuid())
+}
+
+// explainAccess adds what to do about a file or directory that cannot be used.
+func explainAccess(verb, path string, err error) error {
+	next := ""
+	switch {
+	case errors.Is(err, unix.EROFS):
+		next = "use --state FILE or FLOCK_STATE with a file on a writable file system"
+	case errors.Is(err, os.ErrPermission):
+		next = "ls -ld " + filepath.Dir(path) + " " + path + " ; or use --state FILE"
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EFBIG):
+		next = "make room: df " + filepath.Dir(path)
+	}
+	return hint.With(fmt.Errorf("%s cluster file %s: %w", verb, path, err), path, next)
+}

@@ -1,0 +1,138 @@
+package state
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+const (
+	nameMax   = 32 // bytes: with a prefix and a suffix it still fits unit names and link aliases
+	ifNameMax = 15 // bytes: IFNAMSIZ of linux/if.h less the NUL
+)
+
+var (
+	nameForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+	ifNameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+@-]*$`)
+	dottedQuad = regexp.MustCompile(`^[0-9.]+$`)
+)
+
+// CheckName refuses a name that is not safe as part of a file name, a systemd
+// unit name and a link alias: it starts with a letter or digit, goes on with
+// those, '-', '_' and '.', and has at most 32 bytes. What says in the error what
+// is named: "server", "network", "cluster".
+func CheckName(what, name string) error {
+	switch {
+	case name == "":
+		return hint.Errorf("", "give the "+what+" a name of letters and digits", "%s name is empty", what)
+	case len(name) > nameMax:
+		return hint.Errorf("", "choose a shorter name", "%s name %q has %d bytes, %d is the most", what, name, len(name), nameMax)
+	case !nameForm.MatchString(name):
+		return hint.Errorf("", "use letters, digits, '-', '_' and '.', and start with a letter or digit",
+			"%s name %q is not a name", what, name)
+	}
+	return nil
+}
+
+// Member is a server's part in a network, and the underlay it uses there. At
+// most one of Interface and Addr is set; with neither, the interface of the
+// server's default route is meant.
+type Member struct {
+	Server    string
+	Interface string     // at most 15 bytes
+	Addr      netip.Addr // unicast, without zone, not link-local IPv6
+}
+
+// ParseMember reads SERVER, SERVER:INTERFACE, SERVER:IP or SERVER:[IPv6].
+// ParseMember and String are each other's inverse.
+func ParseMember(s string) (Member, error) {
+	server, underlay, more := strings.Cut(s, ":")
+	if err := CheckName("server", server); err != nil {
+		return Member{}, hint.With(err, memberWhere(s), "")
+	}
+	m := Member{Server: server}
+	if !more {
+		return m, nil
+	}
+	var err error
+	if text, ok := strings.CutPrefix(underlay, "["); ok {
+		m.Addr, err = bracketed(s, text)
+		return m, err
+	}
+	if addr, err := netip.ParseAddr(underlay); err == nil {
+		if addr.Is6() {
+			return Member{}, refuseMember(s, server+":["+underlay+"]", "IPv6 address %s stands without brackets", underlay)
+		}
+		m.Addr = addr
+		return m, checkUnderlay(s, addr)
+	}
+	m.Interface = underlay
+	return m, checkInterface(s, underlay)
+}
+
+// String is the member as the command line has it.
+func (m Member) String() string {
+	switch {
+	case m.Addr.Is6():
+		return m.Server + ":[" + m.Addr.String() + "]"
+	case m.Addr.IsValid():
+		return m.Server + ":" + m.Addr.String()
+	case m.Interface != "":
+		return m.Server + ":" + m.Interface
+	}
+	return m.Server
+}
+
+// bracketed reads what follows the opening bracket of member.
+func bracketed(member, text string) (netip.Addr, error) {
+	text, closed := strings.CutSuffix(text, "]")
+	if !closed {
+		return netip.Addr{}, refuseMember(member, "SERVER:[IPv6]", "']' is missing at the end of %q", member)
+	}
+	addr, err := netip.ParseAddr(text)
+	switch {
+	case err != nil:
+		return netip.Addr{}, refuseMember(member, "SERVER:[IPv6], SERVER:IP or SERVER:INTERFACE", "%q is not an IPv6 address", text)
+	case addr.Is4():
+		return netip.Addr{}, refuseMember(member, "write it without brackets", "%s is an IPv4 address in brackets", text)
+	case addr.Is4In6():
+		return netip.Addr{}, refuseMember(member, "write it as "+addr.Unmap().String(), "%s is an IPv4 address in IPv6 form", text)
+	}
+	return addr, checkUnderlay(member, addr)
+}
+
+func checkUnderlay(member string, addr netip.Addr) error {
+	switch {
+	case addr.Is6() && (addr.Zone() != "" || addr.IsLinkLocalUnicast()):
+		return refuseMember(member, "name a global or unique local address (fd00::/8) of the server, or its interface",
+			"IPv6 scope: %s is link-local and means something else on every link", addr)
+	case addr.IsMulticast() || addr.IsUnspecified() || addr.IsLoopback() || addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return refuseMember(member, "name an address that the other servers reach", "%s is not the address of a server", addr)
+	}
+	return nil
+}
+
+// checkInterface refuses what the kernel would not take as a device's name
+// (dev_valid_name in net/core/dev.c), and what no shell would pass on unharmed.
+func checkInterface(member, name string) error {
+	switch {
+	case name == "":
+		return refuseMember(member, "SERVER:INTERFACE, SERVER:IP or just SERVER", "nothing follows the ':' of %q", member)
+	case len(name) > ifNameMax:
+		return refuseMember(member, "ip -br link, on the server, lists its interfaces",
+			"interface name %q has %d bytes, the kernel takes %d", name, len(name), ifNameMax)
+	case dottedQuad.MatchString(name) && strings.Contains(name, "."):
+		return refuseMember(member, "SERVER:IP with four numbers from 0 to 255", "%q is not an IPv4 address", name)
+	case !ifNameForm.MatchString(name):
+		return refuseMember(member, "SERVER, SERVER:INTERFACE, SERVER:IP or SERVER:[IPv6]", "%q is neither an interface name nor an address", name)
+	}
+	return nil
+}
+
+func memberWhere(s string) string { return "member " + s }
+
+func refuseMember(member, next, format string, args ...any) error {
+	return hint.Errorf(memberWhere(member), next, format, args...)
+}

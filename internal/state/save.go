@@ -1,0 +1,104 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// writeFile puts data at path so that a crash at any moment, of the program or of
+// the machine, leaves the old file or the new one. The caller holds the lock:
+// the name of the half-written file is always the same, and what a killed program
+// left of it is swept by the next. Mode 0600; the owner of a file that is
+// replaced stays its owner, so that sudo does not take it away from its user.
+func writeFile(path string, data []byte) error {
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := writeTemp(temp, path, data); err != nil {
+		return errors.Join(err, removeIfThere(temp))
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return errors.Join(err, removeIfThere(temp))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func writeTemp(temp, path string, data []byte) error {
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = keepOwner(f, path)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func keepOwner(f *os.File, old string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(old)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid == 0 {
+		return nil
+	}
+	return f.Chown(int(st.Uid), int(st.Gid))
+}
+
+// syncDir makes a rename in dir last.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
+		err = nil // some network file systems cannot; the rename has happened
+	}
+	return errors.Join(err, d.Close())
+}
+
+// resolve follows symbolic links to the file that is meant, which need not exist:
+// a link is kept, and all links to one file share its lock and history.
+func resolve(path string) (string, error) {
+	const most = 40 // as the kernel's ELOOP
+	for range most {
+		target, err := os.Readlink(path)
+		switch {
+		case err == nil && filepath.IsAbs(target):
+			path = target
+		case err == nil:
+			path = filepath.Join(filepath.Dir(path), target)
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.EINVAL): // nothing there, or no link
+			return filepath.Abs(path)
+		default:
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("follow %s: %w", path, unix.ELOOP)
+}
