@@ -1,52 +1,268 @@
 package network
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/state"
 )
 
-// Options are the flags of createnetwork, in the words of the command line.
-// Zero means: not given.
+// Options are the flags of createnetwork, in the words of the command line. The
+// zero value of each means "not given"; the pointers tell 0 from absent.
 type Options struct {
-	Subnets    []netip.Prefix // -s
-	Interface  string         // -i
+	Subnets    []netip.Prefix // -s, at most one per family
+	Interface  string         // -i, the members' default underlay interface
 	Bridge     string         // -b
-	VNI        uint32         // -v; SetVNI tells 0 from absent
-	SetVNI     bool
-	Port       int // -p; SetPort tells 0 from absent
-	SetPort    bool
-	Domain     string     // -d
-	Group      netip.Addr // -m
-	DHCPServer string     // -n
-	MTU        int        // --mtu, bytes
-	SetMTU     bool
-	GBP        bool
-	NoMasq     bool
-	DHCP       string // state.DHCPSingle, state.DHCPDistributed, state.DHCPOff; "" is single
+	VNI        *int64         // -v
+	Port       *int64         // -p, UDP
+	Domain     string         // -d
+	Group      netip.Addr     // -m
+	DHCPServer string         // -n
+	MTU        *int64         // --mtu, bytes
+	GBP        bool           // --gbp
+	NoMasq     bool           // --no-masquerade
+	DHCP       string         // state.DHCPSingle, state.DHCPDistributed, state.DHCPOff; "": single
 }
 
-// AddServer writes a new server down. The name must be free and not reserved.
-func AddServer(c *state.Cluster, name string, s state.Server) error { panic("todo") }
+// AddServer writes a new server down. The name must be free and not reserved;
+// s.Interface, if any, must be an interface name or an address.
+func AddServer(c *state.Cluster, name string, s state.Server) error {
+	if c.Servers[name] != nil {
+		return hint.Errorf("server "+name, "flock delserver "+name, "add server %s: the name is taken", name)
+	}
+	if err := checkServer(name, &s); err != nil {
+		return hint.With(fmt.Errorf("add server %s: %w", name, err), "server "+name, "")
+	}
+	if c.Servers == nil {
+		c.Servers = map[string]*state.Server{}
+	}
+	c.Servers[name] = &s
+	return nil
+}
 
-// DelServer takes a server out. A server that is a member of a network is
-// refused unless force, which takes it out of those first.
-func DelServer(c *state.Cluster, name string, force bool) error { panic("todo") }
+// checkServer refuses a server that does not make sense by itself.
+func checkServer(name string, s *state.Server) error {
+	if err := state.CheckName("server", name); err != nil {
+		return err
+	}
+	if name != Local && slices.Contains(Reserved(), name) {
+		return hint.Errorf("", "choose another name", "the name is reserved")
+	}
+	if s.Interface != "" {
+		if _, err := state.ParseMember(memberText(name, s.Interface)); err != nil {
+			return err
+		}
+	}
+	if !s.Subnet.IsValid() {
+		return nil
+	}
+	p, gw := s.Subnet.Masked(), s.Subnet.Addr()
+	if err := checkSubnet(p); err != nil {
+		return err
+	}
+	if gw == p.Addr() || gw.Is4() && gw == lastAddr(p) {
+		return hint.Errorf("", "flock setsubnet "+name+" "+p.String(), "%s is not an address that the bridge can have in %s", gw, p)
+	}
+	return nil
+}
+
+// memberText writes a member as the command line does, IPv6 in brackets.
+func memberText(server, where string) string {
+	if a, err := netip.ParseAddr(where); err == nil && a.Is6() {
+		return server + ":[" + where + "]"
+	}
+	return server + ":" + where
+}
+
+// DelServer takes a server out. One that is a member of a network is refused
+// unless force, which takes it out of those first.
+func DelServer(c *state.Cluster, name string, force bool) error {
+	if c.Servers[name] == nil {
+		return unknownServer(c, name)
+	}
+	member := Networks(c, name)
+	if len(member) > 0 && !force {
+		return hint.Errorf("server "+name, "flock delnetwork "+member[0]+" "+name,
+			"delete server %s: it is a member of %s", name, strings.Join(member, ", "))
+	}
+	for _, network := range member {
+		if err := Leave(c, network, []string{name}); err != nil {
+			return err
+		}
+	}
+	delete(c.Servers, name)
+	return nil
+}
+
+// Networks returns the names of the networks that server is a member of, sorted.
+func Networks(c *state.Cluster, server string) []string { return Memberships(c)[server] }
+
+// Memberships returns, by server, the names of the networks it is a member of,
+// sorted. Servers in none are left out.
+func Memberships(c *state.Cluster) map[string][]string {
+	out := map[string][]string{}
+	for _, name := range c.NetworkNames() {
+		for _, m := range c.Networks[name].Members {
+			out[serverOf(m)] = append(out[serverOf(m)], name)
+		}
+	}
+	return out
+}
+
+// serverOf is the server's name in a member as written.
+func serverOf(member string) string {
+	name, _, _ := strings.Cut(member, ":")
+	return name
+}
 
 // Create writes a new network of a kind down and fills in its defaults.
-func Create(c *state.Cluster, name, kind string, o Options) error { panic("todo") }
+func Create(c *state.Cluster, name, kind string, o Options) error {
+	if err := state.CheckName("network", name); err != nil {
+		return hint.With(err, "network "+name, "")
+	}
+	if c.Networks[name] != nil {
+		return hint.Errorf("network "+name, "flock listnetworks "+name, "create network %s: the name is taken", name)
+	}
+	if name == subnetNetwork {
+		return hint.Errorf("network "+name, "choose another name", "create network %s: the name is reserved", name)
+	}
+	n := &state.Network{
+		Type: kind, Interface: o.Interface, Bridge: o.Bridge, Domain: o.Domain, Group: o.Group,
+		DHCP: o.DHCP, DHCPServer: o.DHCPServer, GBP: o.GBP, NoMasq: o.NoMasq,
+	}
+	for _, p := range o.Subnets {
+		n.Subnets = append(n.Subnets, p.Masked())
+	}
+	if err := setNumbers(name, n, o); err != nil {
+		return err
+	}
+	if c.Networks == nil {
+		c.Networks = map[string]*state.Network{}
+	}
+	c.Networks[name] = n
+	return Complete(c)
+}
+
+func setNumbers(name string, n *state.Network, o Options) error {
+	for _, v := range []struct {
+		what, flag string
+		value      *int64
+		min, max   int64
+		set        func(int64)
+	}{
+		{"VNI", "-v", o.VNI, 1, maxVNI, func(v int64) { n.VNI = uint32(v) }},
+		{"port", "-p", o.Port, 1, 65535, func(v int64) { n.Port = uint16(v) }},
+		{"MTU", "--mtu", o.MTU, minMTU, 65535, func(v int64) { n.MTU = int(v) }},
+	} {
+		if v.value == nil {
+			continue
+		}
+		if *v.value < v.min || *v.value > v.max {
+			return hint.Errorf("network "+name, fmt.Sprintf("%s with a number from %d to %d", v.flag, v.min, v.max),
+				"create network %s: %s %d is out of range", name, v.what, *v.value)
+		}
+		v.set(*v.value)
+	}
+	return nil
+}
 
 // Join makes members (SERVER, SERVER:INTERFACE, SERVER:IP) part of a network. A
-// member that is in it already, in the same way, is left as it is.
-func Join(c *state.Cluster, name string, members []string) error { panic("todo") }
+// member that is in it already, in the same way, is left as it is; in another
+// way, its underlay moves and what was dealt to it stays.
+func Join(c *state.Cluster, name string, members []string) error {
+	n, err := networkOf(c, name)
+	if err != nil {
+		return err
+	}
+	at := make(map[string]int, len(n.Members))
+	for i, m := range n.Members {
+		at[serverOf(m)] = i
+	}
+	for _, text := range members {
+		m, err := state.ParseMember(text)
+		if err != nil {
+			return hint.With(err, "network "+name, "")
+		}
+		if err := knowServer(c, m.Server); err != nil {
+			return hint.With(fmt.Errorf("add %s to %s: %w", m.Server, name, err), "network "+name, "")
+		}
+		if i, in := at[m.Server]; in {
+			n.Members[i] = m.String()
+			continue
+		}
+		at[m.Server] = len(n.Members)
+		n.Members = append(n.Members, m.String())
+	}
+	return Complete(c)
+}
 
-// Leave takes servers out of a network.
-func Leave(c *state.Cluster, name string, servers []string) error { panic("todo") }
+// knowServer refuses a server that the cluster does not have. The workstation
+// itself needs no addserver.
+func knowServer(c *state.Cluster, name string) error {
+	if c.Servers[name] != nil {
+		return nil
+	}
+	if name == Local {
+		return AddServer(c, Local, state.Server{})
+	}
+	return unknownServer(c, name)
+}
+
+func unknownServer(c *state.Cluster, name string) error {
+	return hint.Errorf("server "+name, "flock addserver "+name+" [USER@]ADDRESS",
+		"unknown server %s", name)
+}
+
+func networkOf(c *state.Cluster, name string) (*state.Network, error) {
+	if n := c.Networks[name]; n != nil {
+		return n, nil
+	}
+	next := "flock createnetwork " + name + " vxlan"
+	if len(c.Networks) > 0 {
+		next = "flock listnetworks"
+	}
+	return nil, hint.Errorf("network "+name, next, "unknown network %s", name)
+}
+
+// Leave takes servers out of a network. What was dealt to them is free again.
+func Leave(c *state.Cluster, name string, servers []string) error {
+	n, err := networkOf(c, name)
+	if err != nil {
+		return err
+	}
+	for _, server := range servers {
+		at := slices.IndexFunc(n.Members, func(m string) bool { return serverOf(m) == server })
+		if at < 0 {
+			return hint.Errorf("network "+name, "flock listnetworks "+name, "remove %s from %s: it is not a member", server, name)
+		}
+		n.Members = slices.Delete(n.Members, at, at+1)
+		delete(n.Allocated, server)
+	}
+	return nil
+}
 
 // Remove takes a network out, with all its members.
-func Remove(c *state.Cluster, name string) error { panic("todo") }
+func Remove(c *state.Cluster, name string) error {
+	if _, err := networkOf(c, name); err != nil {
+		return err
+	}
+	delete(c.Networks, name)
+	return nil
+}
 
 // SetSubnet gives a server its own container bridge. The bridge has the first
 // address of the prefix unless host bits name another; an invalid prefix takes
 // the bridge away.
-func SetSubnet(c *state.Cluster, server string, subnet netip.Prefix) error { panic("todo") }
+func SetSubnet(c *state.Cluster, server string, subnet netip.Prefix) error {
+	if err := knowServer(c, server); err != nil {
+		return err
+	}
+	if subnet.IsValid() && subnet == subnet.Masked() {
+		subnet = netip.PrefixFrom(subnet.Addr().Next(), subnet.Bits())
+	}
+	c.Servers[server].Subnet = subnet
+	return Complete(c)
+}

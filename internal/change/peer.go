@@ -1,0 +1,135 @@
+package change
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// peer is one server while a change is under way: its connection, the one session
+// on it and what it answered.
+type peer struct {
+	name    string
+	conn    *remote.Conn
+	session *remote.Session
+	want    *spec.Host // what it planned last
+	plan    *spec.Plan
+	report  *spec.Report
+	refused []error
+	err     error
+}
+
+// Target is how a server of the cluster file is reached.
+func Target(c *state.Cluster, name string) remote.Target {
+	t := remote.Target{Name: name}
+	if s := c.Servers[name]; s != nil {
+		t.Host, t.User, t.Port, t.Identity, t.Jump = s.Address, s.User, s.Port, s.Identity, s.Jump
+	}
+	return t
+}
+
+// dial opens the connection and starts the agent, once.
+func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
+	if p.session != nil {
+		return nil
+	}
+	e.event(Event{Server: p.name, Line: "connecting"})
+	conn, err := e.Dialer.Dial(ctx, Target(c, p.name))
+	if err != nil {
+		return err
+	}
+	p.conn = conn
+	p.session, err = conn.Agent(ctx)
+	return err
+}
+
+func (p *peer) close() {
+	if p.session != nil {
+		p.session.Close()
+	}
+	if p.conn != nil {
+		p.conn.Close()
+	}
+}
+
+// do sends one request. What the agent refuses comes back as an error with its
+// advice.
+func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Reply, error) {
+	reply, err := p.session.Do(ctx, req, func(line string) { e.event(Event{Server: p.name, Line: line}) })
+	if err != nil {
+		return nil, hint.With(fmt.Errorf("%s %s: %w", req.Op, p.name, err), "server "+p.name, "")
+	}
+	if reply.Error != nil {
+		return nil, problemError(p.name, reply.Error)
+	}
+	return reply, nil
+}
+
+// apply makes the server look as wanted. The server holds its undo ready until it
+// hears that a fresh connection reached it.
+func (p *peer) apply(ctx context.Context, e *Engine) (*spec.Report, error) {
+	e.event(Event{Server: p.name, Line: "applying"})
+	reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpApply, Want: p.want, Undo: undoAfter, Holder: e.Holder})
+	if err != nil {
+		return nil, err
+	}
+	report := reply.Report
+	if report == nil {
+		return nil, hint.Errorf("server "+p.name, "flock apply", "%s sent no report", p.name)
+	}
+	if report.Error != nil {
+		return report, problemError(p.name, report.Error)
+	}
+	if len(report.Pending) > 0 {
+		return report, hint.Errorf("server "+p.name, "flock status",
+			"%s does not settle: %s is still to do", p.name, report.Pending[0])
+	}
+	if err := p.conn.Reachable(ctx); err != nil {
+		report.Undone = true
+		return report, hint.With(fmt.Errorf("%s no longer takes new connections, it goes back by itself: %w", p.name, err), "server "+p.name, "")
+	}
+	if _, err := p.do(ctx, e, &spec.Request{Op: spec.OpConfirm}); err != nil {
+		return report, err
+	}
+	return report, nil
+}
+
+// outcome is what is known so far.
+func (r *run) outcome() *Outcome {
+	out := &Outcome{Cluster: r.c, Saved: r.saved, Pending: Pending(r.c, r.compiled)}
+	for _, name := range sortedNames(r.peers) {
+		p := r.peers[name]
+		out.Servers = append(out.Servers, Server{Name: name, State: p.state(), Plan: p.plan, Report: p.report, Err: p.trouble()})
+	}
+	return out
+}
+
+func (p *peer) trouble() error {
+	if p.err == nil && len(p.refused) > 0 {
+		return errors.Join(p.refused...)
+	}
+	return p.err
+}
+
+func (p *peer) state() string {
+	switch {
+	case p.report != nil && p.report.Undone:
+		return Undone
+	case p.err != nil && p.session == nil:
+		return Unreachable
+	case p.err != nil:
+		return Failed
+	case len(p.refused) > 0:
+		return Refused
+	case p.report != nil:
+		return Done
+	case p.plan != nil && len(p.plan.Steps) > 0:
+		return Planned
+	}
+	return Unchanged
+}

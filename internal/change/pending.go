@@ -1,0 +1,39 @@
+package change
+
+import (
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Pending returns the servers that have not confirmed what the cluster file
+// wishes of them, sorted. A member that was never contacted is pending: nobody
+// knows its place in the underlay.
+func Pending(c *state.Cluster, compiled *network.Compiled) []string {
+	members := network.Memberships(c)
+	problem := map[string]bool{}
+	for _, p := range compiled.Problems {
+		problem[p.Server] = true
+	}
+	var out []string
+	for _, name := range c.ServerNames() {
+		s, confirmed := c.Servers[name], ""
+		if s.Confirmed != nil {
+			confirmed = s.Confirmed.Sum
+		}
+		unknown := s.Facts == nil && len(members[name]) > 0
+		if unknown || problem[name] || compiled.Hosts[name].Sum() != confirmed {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// factsOf is what the cluster file keeps of an agent's facts.
+func factsOf(f *spec.Facts) *state.Facts {
+	out := &state.Facts{Machine: f.Machine, Arch: f.Arch, Init: f.Init, Default4: f.Default4, Default6: f.Default6, Prefixes: f.Prefixes}
+	for _, i := range f.Interfaces {
+		out.Interfaces = append(out.Interfaces, state.Interface{Name: i.Name, MTU: i.MTU, Addrs: i.Addrs})
+	}
+	return out
+}

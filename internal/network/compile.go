@@ -1,0 +1,83 @@
+package network
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Problem is why a server cannot take the part it has in a network.
+type Problem struct {
+	Server, Network string
+	Err             error // carries its own advice
+}
+
+// Compiled is what a whole cluster comes to.
+type Compiled struct {
+	Hosts    map[string]*spec.Host // one per server of the cluster, empty ones too
+	Problems []Problem             // in order of server and network; such a server's part is left out
+}
+
+// Compile turns the cluster into one spec per server. It is pure: the same
+// cluster gives the same bytes. A member that was never contacted has an empty
+// part and appears in nobody else's; one whose server lacks what it asks for is
+// a Problem. An error means that the cluster itself does not make sense.
+func Compile(c *state.Cluster) (*Compiled, error) {
+	b := &builder{c: c, out: Compiled{Hosts: make(map[string]*spec.Host, len(c.Servers))}}
+	servers := c.ServerNames()
+	for _, name := range servers {
+		b.out.Hosts[name] = &spec.Host{Cluster: c.Name, Store: c.ID, Server: name, Generation: c.Generation}
+	}
+	known := kinds()
+	for _, name := range c.NetworkNames() {
+		n := c.Networks[name]
+		kind, ok := known[n.Type]
+		if !ok {
+			return nil, hint.Errorf("network "+name, "one of: "+joinWords(Kinds()), "compile %s: unknown type %q", name, n.Type)
+		}
+		if err := kind.Compile(b, name, n); err != nil {
+			return nil, hint.With(fmt.Errorf("compile %s: %w", name, err), "network "+name, "")
+		}
+	}
+	for _, name := range servers {
+		b.serverSubnet(name)
+		b.finish(name)
+	}
+	slices.SortStableFunc(b.out.Problems, func(p, q Problem) int {
+		if p.Server != q.Server {
+			return strings.Compare(p.Server, q.Server)
+		}
+		return strings.Compare(p.Network, q.Network)
+	})
+	return &b.out, nil
+}
+
+// builder gathers what the networks ask of every server.
+type builder struct {
+	c   *state.Cluster
+	out Compiled
+}
+
+func (b *builder) problem(server, network string, err error) {
+	b.out.Problems = append(b.out.Problems, Problem{server, network, err})
+}
+
+// finish adds what follows from all networks of a server together.
+func (b *builder) finish(server string) {
+	h := b.out.Hosts[server]
+	if len(h.Links) == 0 {
+		return
+	}
+	var links []string
+	for _, l := range h.Links {
+		links = append(links, l.Name)
+	}
+	slices.Sort(links)
+	h.Unmanaged = []spec.Unmanage{{Links: links}}
+	slices.SortFunc(h.Sysctls, func(a, b spec.Sysctl) int { return strings.Compare(a.Key, b.Key) })
+	h.Sysctls = slices.Compact(h.Sysctls)
+}

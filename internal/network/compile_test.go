@@ -1,0 +1,124 @@
+package network
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/state"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestGolden compiles every testdata/*.txtar: cluster.toml in, one file per server
+// out, or the error with its advice, or the problems of single servers.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no goldens: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			ar, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(ar.Files) == 0 || ar.Files[0].Name != "cluster.toml" {
+				t.Fatal("the first file is not cluster.toml")
+			}
+			got := &txtar.Archive{Comment: ar.Comment, Files: append(ar.Files[:1:1], compileText(t, ar.Files[0].Data)...)}
+			if *update {
+				if err := os.WriteFile(file, txtar.Format(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if d := cmp.Diff(string(txtar.Format(ar)), string(txtar.Format(got))); d != "" {
+				t.Errorf("want (-), got (+); rewrite with -update:\n%s", d)
+			}
+		})
+	}
+}
+
+func compileText(t *testing.T, data []byte) []txtar.File {
+	t.Helper()
+	c, err := state.Parse(data, "cluster.toml")
+	if err == nil {
+		err = Complete(c)
+	}
+	if err != nil {
+		return []txtar.File{{Name: "error", Data: []byte(hint.Text("flock", err))}}
+	}
+	out, err := Compile(c)
+	if err != nil {
+		return []txtar.File{{Name: "error", Data: []byte(hint.Text("flock", err))}}
+	}
+	checkProperties(t, c, out)
+	var files []txtar.File
+	for _, name := range slices.Sorted(maps.Keys(out.Hosts)) {
+		files = append(files, txtar.File{Name: name, Data: []byte(out.Hosts[name].Text())})
+	}
+	var problems strings.Builder
+	for _, p := range out.Problems {
+		fmt.Fprint(&problems, hint.Text(p.Server+"/"+p.Network, p.Err))
+	}
+	if problems.Len() > 0 {
+		files = append(files, txtar.File{Name: "problems", Data: []byte(problems.String())})
+	}
+	return files
+}
+
+// checkProperties holds for every cluster that compiles.
+func checkProperties(t *testing.T, c *state.Cluster, out *Compiled) {
+	t.Helper()
+	again, err := Compile(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	completed := c.Clone()
+	if err := Complete(completed); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(c, completed, cmp.Comparer(equalPrefix), cmp.Comparer(equalAddr)); d != "" {
+		t.Errorf("a complete cluster changed when completed again:\n%s", d)
+	}
+	floods := map[string]map[netip.Addr]bool{} // local address -> who it sends to
+	for name, h := range out.Hosts {
+		if h.Text() != again.Hosts[name].Text() || h.Sum() != again.Hosts[name].Sum() {
+			t.Errorf("%s: two compilations differ", name)
+		}
+		for _, l := range h.Links {
+			if l.Tunnel == nil || l.Tunnel.Group.IsValid() {
+				continue
+			}
+			key := fmt.Sprint(l.Tunnel.VNI, "/", l.Tunnel.Port, "/", l.Tunnel.Local)
+			floods[key] = map[netip.Addr]bool{}
+			for _, f := range h.AllFDB() {
+				if f.Link == l.Name {
+					floods[key][f.Dst] = true
+				}
+			}
+		}
+	}
+	for a, to := range floods {
+		at := strings.LastIndex(a, "/")
+		for dst := range to {
+			if !floods[a[:at+1]+dst.String()][netip.MustParseAddr(a[at+1:])] {
+				t.Errorf("%s sends to %s, but not the other way", a, dst)
+			}
+		}
+	}
+}
+
+func equalPrefix(a, b netip.Prefix) bool { return a == b }
+func equalAddr(a, b netip.Addr) bool     { return a == b }

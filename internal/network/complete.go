@@ -1,0 +1,150 @@
+package network
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Complete fills in every default and deals out everything that is missing, and
+// refuses a cluster that does not make sense. Nothing that is set is changed: a
+// complete cluster comes out as it went in.
+func Complete(c *state.Cluster) error {
+	for _, name := range c.ServerNames() {
+		if err := checkServer(name, c.Servers[name]); err != nil {
+			return hint.With(err, "server "+name, "")
+		}
+	}
+	known := kinds()
+	for _, name := range c.NetworkNames() {
+		n := c.Networks[name]
+		kind, ok := known[n.Type]
+		if !ok {
+			return hint.Errorf("network "+name, "one of: "+joinWords(Kinds()), "create network %s: unknown type %q", name, n.Type)
+		}
+		if err := kind.Complete(c, name, n); err != nil {
+			return hint.With(err, "network "+name, "")
+		}
+		if err := allocate(c, n, kind); err != nil {
+			return hint.With(err, "network "+name, "")
+		}
+	}
+	return checkOverlaps(c)
+}
+
+// allocate deals out to members that have nothing yet, forgets servers that are
+// members no more, and deals anew what does not fit the network (a cluster file
+// that gives it another subnet).
+func allocate(c *state.Cluster, n *state.Network, kind Kind) error {
+	member := make(map[string]bool, len(n.Members))
+	for _, text := range n.Members {
+		m, err := state.ParseMember(text)
+		if err != nil {
+			return err
+		}
+		if member[m.Server] {
+			return fmt.Errorf("%s is a member twice", m.Server)
+		}
+		if c.Servers[m.Server] == nil {
+			return unknownServer(c, m.Server)
+		}
+		member[m.Server] = true
+	}
+	for server, a := range n.Allocated {
+		if !member[server] || !fits(n, a) {
+			delete(n.Allocated, server)
+		}
+	}
+	var fresh []string
+	for _, m := range n.Members {
+		if server := serverOf(m); n.Allocated[server] == nil {
+			fresh = append(fresh, server)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	if n.Allocated == nil {
+		n.Allocated = make(map[string]*state.Allocation, len(fresh))
+	}
+	return kind.Allocate(n, fresh)
+}
+
+// use is a prefix that something in the cluster occupies.
+type use struct {
+	prefix netip.Prefix
+	by     string
+}
+
+func uses(c *state.Cluster) []use {
+	var out []use
+	for _, name := range c.NetworkNames() {
+		for _, p := range c.Networks[name].Subnets {
+			out = append(out, use{p, "network " + name})
+		}
+	}
+	for _, name := range c.ServerNames() {
+		if p := c.Servers[name].Subnet; p.IsValid() {
+			out = append(out, use{p.Masked(), "the container subnet of " + name})
+		}
+	}
+	return out
+}
+
+// checkOverlaps refuses prefixes of the cluster that overlap each other. Prefixes
+// nest or are apart, so that in order of first address neighbours tell all.
+func checkOverlaps(c *state.Cluster) error {
+	list := uses(c)
+	slices.SortStableFunc(list, byAddr)
+	for i := 1; i < len(list); i++ {
+		if a, b := list[i-1], list[i]; a.prefix.Overlaps(b.prefix) {
+			return hint.Errorf(b.by, "choose another subnet, for example "+freeSubnet(c).String(),
+				"%s (%s) overlaps %s (%s)", b.prefix, b.by, a.prefix, a.by)
+		}
+	}
+	return nil
+}
+
+func byAddr(a, b use) int {
+	return cmp.Or(a.prefix.Addr().Compare(b.prefix.Addr()), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()))
+}
+
+// defaultSubnet is where networks' subnets are dealt from: the first /24 that is
+// free, going up.
+var defaultSubnet = netip.MustParsePrefix("10.0.4.0/24")
+
+// freeSubnet is the first /24 from defaultSubnet on that nothing in the cluster
+// uses and no server was seen to have a route for.
+func freeSubnet(c *state.Cluster) netip.Prefix {
+	taken := uses(c)
+	for _, name := range c.ServerNames() {
+		if f := c.Servers[name].Facts; f != nil {
+			for _, p := range f.Prefixes {
+				taken = append(taken, use{prefix: p})
+			}
+		}
+	}
+	slices.SortFunc(taken, byAddr)
+	p := defaultSubnet
+	for _, u := range taken {
+		if u.prefix.Overlaps(p) {
+			wider := netip.PrefixFrom(u.prefix.Addr(), min(u.prefix.Bits(), p.Bits())).Masked()
+			p = netip.PrefixFrom(lastAddr(wider).Next(), p.Bits())
+		}
+	}
+	return p
+}
+
+// lastAddr is the highest address of p.
+func lastAddr(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 1 << (7 - i%8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}

@@ -1,0 +1,98 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// DHCPServer is the member that hands out the addresses of a network with single
+// DHCP: the one asked for while it is a member, otherwise the first member; "" in
+// a network without members or with another DHCP mode.
+func DHCPServer(n *state.Network) string {
+	if n.DHCP != state.DHCPSingle || len(n.Members) == 0 {
+		return ""
+	}
+	if slices.ContainsFunc(n.Members, func(m string) bool { return serverOf(m) == n.DHCPServer }) {
+		return n.DHCPServer
+	}
+	return serverOf(n.Members[0])
+}
+
+// segmentDHCP adds DHCP and DNS where the network wants them.
+func (b *builder) segmentDHCP(name string, n *state.Network, places []underlay, mtu int) {
+	if n.DHCP == state.DHCPOff {
+		return
+	}
+	only := DHCPServer(n)
+	for _, u := range places {
+		if only != "" && u.server != only {
+			continue
+		}
+		h := b.out.Hosts[u.server]
+		d := spec.DHCP{Network: name, Bridge: n.Bridge, Domain: n.Domain, MTU: mtu, Hosts: memberNames(n)}
+		if only != "" {
+			singleDHCP(&d, n, u.server)
+		} else {
+			distributedDHCP(&d, n, u.server, places)
+		}
+		if at := slices.IndexFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is4() }); at >= 0 {
+			d.Router = gatewayOf(n.Subnets[at])
+		}
+		h.DHCPs = append(h.DHCPs, d)
+		h.Claims = append(h.Claims, claimDNSMasq(name))
+	}
+}
+
+// singleDHCP: one server hands out everything and knows every name.
+func singleDHCP(d *spec.DHCP, n *state.Network, server string) {
+	own := n.Allocated[server].Addrs
+	d.Listen, d.DNS = own, own
+	for i, p := range n.Subnets {
+		var lowest netip.Addr
+		for _, a := range n.Allocated {
+			if !lowest.IsValid() || a.Addrs[i].Less(lowest) {
+				lowest = a.Addrs[i]
+			}
+		}
+		d.Ranges = append(d.Ranges, dhcpRange(p, lowest))
+	}
+}
+
+// distributedDHCP: every server hands out its own pool and answers on the
+// gateway's address; names of the others' containers it asks the others for.
+func distributedDHCP(d *spec.DHCP, n *state.Network, server string, places []underlay) {
+	a := n.Allocated[server]
+	d.Listen = append(slices.Clone(a.Addrs), gateways(n)...)
+	d.DNS = gateways(n)
+	pools := a.Pool
+	for _, p := range n.Subnets {
+		if p.Addr().Is6() {
+			d.Ranges = append(d.Ranges, dhcpRange(p, netip.Addr{}))
+			continue
+		}
+		if len(pools) > 0 {
+			d.Ranges = append(d.Ranges, spec.Range{First: pools[0].Addr(), Last: lastAddr(pools[0]), Subnet: p})
+			pools = pools[1:]
+		}
+	}
+	for _, u := range places {
+		if u.server != server {
+			d.Peers = append(d.Peers, n.Allocated[u.server].Addrs[0])
+		}
+	}
+}
+
+// memberNames are the servers' own names in the network's domain.
+func memberNames(n *state.Network) []spec.HostName {
+	var out []spec.HostName
+	for _, m := range n.Members {
+		server := serverOf(m)
+		for _, addr := range n.Allocated[server].Addrs {
+			out = append(out, spec.HostName{Name: server, Addr: addr})
+		}
+	}
+	return out
+}

@@ -1,0 +1,266 @@
+package network
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// cluster is n servers s1…sn that were contacted, in one underlay.
+func cluster(tb testing.TB, n int) *state.Cluster {
+	tb.Helper()
+	c := &state.Cluster{Schema: state.Schema, Name: "default", ID: "test"}
+	addr := netip.MustParseAddr("172.16.0.1")
+	for i := range n {
+		name := fmt.Sprintf("s%d", i+1)
+		if err := AddServer(c, name, state.Server{Address: addr.String()}); err != nil {
+			tb.Fatal(err)
+		}
+		c.Servers[name].Facts = &state.Facts{Default4: "eth0", Interfaces: []state.Interface{
+			{Name: "eth0", MTU: 1500, Addrs: []netip.Prefix{netip.PrefixFrom(addr, 12)}},
+		}}
+		addr = addr.Next()
+	}
+	return c
+}
+
+func number(n int64) *int64 { return &n }
+
+func prefixes(list ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+// TestRefusals: every bad edit is an error that says what, where and next, and
+// leaves nothing behind that would be saved.
+func TestRefusals(t *testing.T) {
+	create := func(o Options) func(*state.Cluster) error {
+		return func(c *state.Cluster) error { return Create(c, "new", "vxlan", o) }
+	}
+	for name, c := range map[string]struct {
+		edit func(*state.Cluster) error
+		want string
+	}{
+		"taken server":     {func(c *state.Cluster) error { return AddServer(c, "s1", state.Server{}) }, "taken"},
+		"reserved server":  {func(c *state.Cluster) error { return AddServer(c, "client", state.Server{}) }, "reserved"},
+		"bad server name":  {func(c *state.Cluster) error { return AddServer(c, "a/b", state.Server{}) }, "a/b"},
+		"unknown server":   {func(c *state.Cluster) error { return Join(c, "vx1", []string{"s9"}) }, "unknown server s9"},
+		"unknown network":  {func(c *state.Cluster) error { return Join(c, "vx9", []string{"s1"}) }, "unknown network vx9"},
+		"not a member":     {func(c *state.Cluster) error { return Leave(c, "vx1", []string{"s3"}) }, "not a member"},
+		"member of vx1":    {func(c *state.Cluster) error { return DelServer(c, "s1", false) }, "member of vx1"},
+		"remove unknown":   {func(c *state.Cluster) error { return Remove(c, "vx9") }, "unknown network"},
+		"taken network":    {func(c *state.Cluster) error { return Create(c, "vx1", "vxlan", Options{}) }, "taken"},
+		"reserved network": {func(c *state.Cluster) error { return Create(c, "subnet", "vxlan", Options{}) }, "reserved"},
+		"unknown kind":     {func(c *state.Cluster) error { return Create(c, "new", "vlan", Options{}) }, "unknown type"},
+		"VNI 0":            {create(Options{VNI: number(0)}), "VNI 0"},
+		"VNI 2^24":         {create(Options{VNI: number(1 << 24)}), "VNI 16777216"},
+		"taken VNI":        {create(Options{VNI: number(42)}), "taken by network vx1"},
+		"port 0":           {create(Options{Port: number(0)}), "port 0"},
+		"port 70000":       {create(Options{Port: number(70000)}), "port 70000"},
+		"MTU 100":          {create(Options{MTU: number(100)}), "MTU 100"},
+		"MTU for IPv6":     {create(Options{MTU: number(1000), Subnets: prefixes("10.1.0.0/24", "fd00::/64")}), "IPv6 needs"},
+		"long bridge":      {create(Options{Bridge: "sixteen-bytes-xx"}), "16 bytes"},
+		"odd bridge":       {create(Options{Bridge: "a b"}), "not an interface name"},
+		"taken bridge":     {create(Options{Bridge: "vxl0"}), "taken by network vx1"},
+		"own bridge":       {create(Options{Bridge: "app0"}), "setsubnet"},
+		"long interface":   {create(Options{Interface: "sixteen-bytes-xx"}), "sixteen-bytes-xx"},
+		"a /31":            {create(Options{Subnets: prefixes("10.1.0.0/31")}), "too small"},
+		"a /0":             {create(Options{Subnets: prefixes("0.0.0.0/0")}), "cannot be given"},
+		"overlap":          {create(Options{Subnets: prefixes("10.0.0.0/8")}), "overlaps"},
+		"link-local":       {create(Options{Subnets: prefixes("fe80::/64")}), "link-local"},
+		"multicast subnet": {create(Options{Subnets: prefixes("239.0.0.0/24")}), "cannot be given"},
+		"mapped subnet":    {create(Options{Subnets: prefixes("::ffff:10.1.0.0/120")}), "IPv4-mapped"},
+		"two IPv4 subnets": {create(Options{Subnets: prefixes("10.1.0.0/24", "10.2.0.0/24")}), "two IPv4"},
+		"no group":         {create(Options{Group: netip.MustParseAddr("10.0.0.1")}), "multicast group"},
+		"protocol group":   {create(Options{Group: netip.MustParseAddr("224.0.0.5")}), "multicast group"},
+		"bad domain":       {create(Options{Domain: "a..b"}), "DNS domain"},
+		"bad DHCP mode":    {create(Options{DHCP: "both"}), "unknown DHCP mode"},
+		"DHCP server, off": {create(Options{DHCP: state.DHCPOff, DHCPServer: "s1"}), "with DHCP off"},
+		"DHCP server s9":   {create(Options{DHCPServer: "s9"}), "unknown server s9"},
+		"subnet overlap":   {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.0.4.0/25")) }, "overlaps"},
+		"small own subnet": {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.9.4.0/31")) }, "too small"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cl := cluster(t, 3)
+			if err := Create(cl, "vx1", "vxlan", Options{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := Join(cl, "vx1", []string{"s1", "s2"}); err != nil {
+				t.Fatal(err)
+			}
+			err := c.edit(cl)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("error %v, want one with %q", err, c.want)
+			}
+			if where, next := hint.Of(err); where == "" || next == "" {
+				t.Errorf("%v: where %q, next %q", err, where, next)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("more than one line: %q", err)
+			}
+		})
+	}
+}
+
+// TestNothingDealtMoves: whatever joins and leaves, a member that stays keeps what
+// it was dealt, and no two members share anything.
+func TestNothingDealtMoves(t *testing.T) {
+	for _, mode := range []string{state.DHCPSingle, state.DHCPDistributed} {
+		rnd := rand.New(rand.NewPCG(1, 2))
+		c := cluster(t, 40)
+		o := Options{Subnets: prefixes("10.0.0.0/20", "fd00:4::/64"), DHCP: mode}
+		if err := Create(c, "vx1", "vxlan", o); err != nil {
+			t.Fatal(err)
+		}
+		n := c.Networks["vx1"]
+		for range 300 {
+			server := c.ServerNames()[rnd.IntN(40)]
+			before := c.Clone().Networks["vx1"].Allocated
+			if n.Allocated[server] == nil {
+				if err := Join(c, "vx1", []string{server}); err != nil {
+					t.Fatal(err)
+				}
+			} else if err := Leave(c, "vx1", []string{server}); err != nil {
+				t.Fatal(err)
+			}
+			seen := map[string]string{}
+			for name, a := range n.Allocated {
+				if old := before[name]; old != nil && !cmp.Equal(old, a, cmp.Comparer(equalAddr), cmp.Comparer(equalPrefix)) {
+					t.Fatalf("%s was dealt %v, now %v", name, old, a)
+				}
+				for _, what := range append(strings.Fields(fmt.Sprint(a.Addrs, a.Pool)), fmt.Sprint("id ", a.ID)) {
+					what = strings.Trim(what, "[]")
+					if seen[what] != "" && what != "" {
+						t.Fatalf("%s and %s share %s", name, seen[what], what)
+					}
+					seen[what] = name
+				}
+			}
+		}
+	}
+}
+
+// TestOrderOfServersDoesNotMatter: the specs follow from what is in the file, not
+// from the order in which it was put there.
+func TestOrderOfServersDoesNotMatter(t *testing.T) {
+	a := cluster(t, 5)
+	if err := Create(a, "vx1", "vxlan", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Join(a, "vx1", []string{"s3", "s1", "s5"}); err != nil {
+		t.Fatal(err)
+	}
+	b := a.Clone()
+	b.Servers = map[string]*state.Server{}
+	for _, name := range []string{"s5", "s4", "s3", "s2", "s1"} {
+		b.Servers[name] = a.Servers[name]
+	}
+	ha, hb := compiled(t, a), compiled(t, b)
+	for name := range ha {
+		if ha[name].Sum() != hb[name].Sum() {
+			t.Errorf("%s differs", name)
+		}
+	}
+}
+
+// TestRemovedServerIsMentionedNowhere in anybody's spec.
+func TestRemovedServerIsMentionedNowhere(t *testing.T) {
+	c := cluster(t, 3)
+	if err := Create(c, "vx1", "vxlan", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Join(c, "vx1", []string{"s1", "s2", "s3"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := DelServer(c, "s2", true); err != nil {
+		t.Fatal(err)
+	}
+	for name, h := range compiled(t, c) {
+		for _, trace := range []string{"172.16.0.2", "10.0.4.253", "s2"} {
+			if strings.Contains(h.Text(), trace) {
+				t.Errorf("%s still mentions %s:\n%s", name, trace, h.Text())
+			}
+		}
+	}
+}
+
+// TestJoinAgainMovesOnlyTheUnderlay.
+func TestJoinAgainMovesOnlyTheUnderlay(t *testing.T) {
+	c := cluster(t, 2)
+	if err := Create(c, "vx1", "vxlan", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Join(c, "vx1", []string{"s1", "s2"}); err != nil {
+		t.Fatal(err)
+	}
+	old := *c.Networks["vx1"].Allocated["s1"]
+	if err := Join(c, "vx1", []string{"s1:172.16.0.1"}); err != nil {
+		t.Fatal(err)
+	}
+	n := c.Networks["vx1"]
+	if d := cmp.Diff([]string{"s1:172.16.0.1", "s2"}, n.Members); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(old, *n.Allocated["s1"], cmp.Comparer(equalAddr)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestFreeSubnetAvoidsWhatServersRoute(t *testing.T) {
+	c := cluster(t, 1)
+	c.Servers["s1"].Facts.Prefixes = prefixes("10.0.5.0/24", "10.0.4.128/25", "10.0.6.0/23", "10.0.0.0/30")
+	if got := freeSubnet(c); got.String() != "10.0.8.0/24" {
+		t.Fatalf("free subnet %s", got)
+	}
+}
+
+func compiled(tb testing.TB, c *state.Cluster) map[string]*spec.Host {
+	tb.Helper()
+	out, err := Compile(c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if len(out.Problems) > 0 {
+		tb.Fatal(out.Problems)
+	}
+	return out.Hosts
+}
+
+// BenchmarkJoin is the workstation's work for one more server: join, compile, and
+// find out whose spec changed. It must grow linearly with the servers.
+func BenchmarkJoin(b *testing.B) {
+	for _, n := range []int{100, 1000, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			c := cluster(b, n)
+			if err := Create(c, "vx1", "vxlan", Options{Subnets: prefixes("10.0.0.0/16")}); err != nil {
+				b.Fatal(err)
+			}
+			if err := Join(c, "vx1", c.ServerNames()[1:]); err != nil {
+				b.Fatal(err)
+			}
+			b.ResetTimer()
+			for b.Loop() {
+				if err := Join(c, "vx1", []string{"s1"}); err != nil {
+					b.Fatal(err)
+				}
+				for _, h := range compiled(b, c) {
+					h.Sum()
+				}
+				if err := Leave(c, "vx1", []string{"s1"}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,75 @@
+package network
+
+import (
+	"iter"
+	"maps"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+func keys[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }
+
+func otherNetworks(c *state.Cluster, name string) map[string]*state.Network {
+	others := maps.Clone(c.Networks)
+	delete(others, name)
+	return others
+}
+
+// freeVNI is the first VNI from the default on that no other network has.
+func freeVNI(others map[string]*state.Network) uint32 {
+	taken := map[uint32]bool{}
+	for _, n := range others {
+		taken[n.VNI] = true
+	}
+	vni := uint32(defaultVNI)
+	for taken[vni] {
+		vni++
+	}
+	return vni
+}
+
+// freeBridge is the first of prefix0, prefix1 … that no other network has.
+func freeBridge(others map[string]*state.Network, prefix string) string {
+	taken := map[string]bool{}
+	for _, n := range others {
+		taken[n.Bridge] = true
+	}
+	for i := 0; ; i++ {
+		if name := prefix + strconv.Itoa(i); !taken[name] {
+			return name
+		}
+	}
+}
+
+// checkIfName refuses what the kernel would not take as a device's name
+// (dev_valid_name in net/core/dev.c), and what would not survive a shell.
+func checkIfName(what, name string) error {
+	switch {
+	case len(name) > spec.IfNameMax:
+		return hint.Errorf("", "a name of at most 15 bytes", "%s name %q has %d bytes, the kernel takes %d", what, name, len(name), spec.IfNameMax)
+	case !ifName.MatchString(name):
+		return hint.Errorf("", "a name of letters, digits, '-', '_' and '.'", "%s name %q is not an interface name", what, name)
+	}
+	return nil
+}
+
+var (
+	ifName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+	label  = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`) // RFC 1123
+)
+
+func checkDomain(domain string) error {
+	ok := len(domain) <= 253
+	for _, part := range strings.Split(domain, ".") {
+		ok = ok && label.MatchString(part)
+	}
+	if !ok {
+		return hint.Errorf("", "-d with a name such as "+vxlanDomain, "%q is not a DNS domain", domain)
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+// Package network owns what the network kinds mean: which options they take and
+// with which defaults, what is dealt out to a member (addresses, VNIs, names),
+// and Compile, the pure function from the cluster file to one spec per server.
+//
+// It refuses to touch anything: no file, clock, random source, kernel or
+// connection. The same cluster gives the same bytes.
+package network
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Kind is what one type of network means. There is one value per kind, in the
+// table below, and one file per kind.
+type Kind struct {
+	// Complete fills in the defaults of a network that was just written down and
+	// refuses options it does not have. It changes nothing that is set.
+	Complete func(c *state.Cluster, name string, n *state.Network) error
+	// Allocate deals out what new members need, once. Everything dealt before is
+	// kept; n.Allocated is not nil.
+	Allocate func(n *state.Network, servers []string) error
+	// Compile adds what every member must look like.
+	Compile func(b *builder, name string, n *state.Network) error
+}
+
+func kinds() map[string]Kind {
+	return map[string]Kind{
+		VXLAN: {Complete: completeVXLAN, Allocate: allocateSegment, Compile: compileVXLAN},
+	}
+}
+
+// Kinds returns the names of all kinds, sorted.
+func Kinds() []string { return slices.Sorted(maps.Keys(kinds())) }
+
+// Reserved returns the words that cannot name a server: the command line uses
+// them. "local" names the workstation itself.
+func Reserved() []string {
+	return []string{Local, "server", "client", "subnet", "peer", "network", "external", "reflector"}
+}
+
+// Local is the reserved name of the workstation as a member.
+const Local = "local"

@@ -1,0 +1,176 @@
+package network
+
+import (
+	"net/netip"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// A segment is a layer 2 network of containers on bridges: the addresses in it,
+// its gateway, DHCP, DNS and masquerade. What carries its frames between servers
+// is the kind's business; a segment on one server alone is setsubnet's.
+//
+// Of every subnet the first address is the gateway's, the same on all servers.
+// The servers' own addresses are dealt from the top down (allocate.go), DHCP hands
+// out from the bottom up, so that the two meet only when the subnet is full.
+
+const (
+	minMTU  = 576 // RFC 791: every host takes packets this large; below it DHCP itself suffers
+	minMTU6 = 1280
+	// minBits is the smallest IPv4 subnet: gateway, two servers, three containers.
+	minBits4, minBits6 = 29, 120
+)
+
+// checkSubnet refuses what cannot hold a segment.
+func checkSubnet(p netip.Prefix) error {
+	a := p.Addr()
+	next := "choose a private subnet, for example " + defaultSubnet.String()
+	switch {
+	case !p.IsValid():
+		return hint.Errorf("", next, "the subnet is not valid")
+	case a.Is4In6():
+		return hint.Errorf("", next, "%s is an IPv4-mapped IPv6 subnet", p)
+	case a.Zone() != "" || a.IsLinkLocalUnicast():
+		return hint.Errorf("", next, "%s is link-local: its addresses have a meaning on one link only", p)
+	case a.IsMulticast(), a.IsLoopback(), p.Bits() == 0, a.IsUnspecified():
+		return hint.Errorf("", next, "%s cannot be given to hosts", p)
+	case a.Is4() && p.Bits() > minBits4, a.Is6() && p.Bits() > minBits6:
+		return hint.Errorf("", next, "%s is too small for a gateway, servers and containers", p)
+	}
+	return nil
+}
+
+// checkSubnets refuses subnets that do not make a segment together.
+func checkSubnets(list []netip.Prefix) error {
+	families := map[bool]bool{}
+	for _, p := range list {
+		if err := checkSubnet(p); err != nil {
+			return err
+		}
+		if p != p.Masked() {
+			return hint.Errorf("", "write "+p.Masked().String(), "%s has bits set behind its prefix", p)
+		}
+		if families[p.Addr().Is6()] {
+			return hint.Errorf("", "give -s once for IPv4 and once for IPv6", "two %s subnets", familyName(p.Addr().Is6()))
+		}
+		families[p.Addr().Is6()] = true
+	}
+	return nil
+}
+
+func gatewayOf(p netip.Prefix) netip.Addr { return p.Masked().Addr().Next() }
+
+// topAddr is the highest address that a host may have: below the broadcast
+// address of IPv4.
+func topAddr(p netip.Prefix) netip.Addr {
+	a := lastAddr(p)
+	if a.Is4() {
+		return a.Prev()
+	}
+	return a
+}
+
+// segment is what the building block needs to know about one bridge of a server.
+type segment struct {
+	network  string
+	bridge   string
+	mac      string
+	mtu      int
+	subnets  []netip.Prefix
+	gateways []netip.Addr // per subnet
+	own      []netip.Addr // per subnet; none on a segment of one server
+	masq     bool
+}
+
+// addSegment adds the bridge with its addresses, masquerade and settings.
+func (b *builder) addSegment(h *spec.Host, s segment) {
+	h.Links = append(h.Links, spec.Link{Name: s.bridge, Network: s.network, Kind: spec.Bridge, MAC: s.mac, MTU: s.mtu})
+	for i, p := range s.subnets {
+		gw := netip.PrefixFrom(s.gateways[i], p.Bits())
+		if len(s.own) > 0 {
+			h.Addrs = append(h.Addrs, spec.Addr{Link: s.bridge, Prefix: netip.PrefixFrom(s.own[i], p.Bits())})
+			// One address, not a second connected route: replies and ARP leave
+			// with the server's own address.
+			gw = netip.PrefixFrom(s.gateways[i], s.gateways[i].BitLen())
+		}
+		h.Addrs = append(h.Addrs, spec.Addr{Link: s.bridge, Prefix: gw})
+		h.Claims = append(h.Claims, spec.Claim{Network: s.network, Prefix: p})
+		if s.masq {
+			h.NATs = append(h.NATs, spec.NAT{Network: s.network, Bridge: s.bridge, Subnet: p})
+		}
+		key := "net/ipv4/ip_forward"
+		if p.Addr().Is6() {
+			key = "net/ipv6/conf/all/forwarding"
+		}
+		h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: key, Value: "1"})
+	}
+	h.Sysctls = append(h.Sysctls,
+		// Of the two addresses in the subnet, ARP requests carry the server's own:
+		// the gateway's belongs to every server.
+		spec.Sysctl{Key: "net/ipv4/conf/" + s.bridge + "/arp_announce", Value: "2", Link: s.bridge},
+		spec.Sysctl{Key: "net/ipv6/conf/" + s.bridge + "/accept_ra", Value: "0", Link: s.bridge})
+	h.Forwards = append(h.Forwards, spec.Forward{Network: s.network, Link: s.bridge})
+}
+
+// slaac says whether the clients choose their own addresses in subnet (RFC 4862
+// wants 64 bits for them).
+func slaac(subnet netip.Prefix) bool { return subnet.Addr().Is6() && subnet.Bits() == 64 }
+
+// dhcpRange is what one server hands out of subnet. Own is the servers' lowest
+// own address: the quarter at the top is theirs, and what they take beyond it.
+func dhcpRange(subnet netip.Prefix, lowest netip.Addr) spec.Range {
+	if slaac(subnet) {
+		return spec.Range{First: subnet.Addr(), Last: subnet.Addr(), Subnet: subnet} // SLAAC: clients choose
+	}
+	last := netip.PrefixFrom(lastAddr(subnet), subnet.Bits()+2).Masked().Addr().Prev()
+	if lowest.IsValid() && lowest.Compare(last) <= 0 {
+		last = lowest.Prev()
+	}
+	return spec.Range{First: gatewayOf(subnet).Next(), Last: last, Subnet: subnet}
+}
+
+// claimDNSMasq says that a server that hands out addresses needs dnsmasq.
+func claimDNSMasq(network string) spec.Claim {
+	return spec.Claim{Network: network, Program: "dnsmasq", Package: "dnsmasq-base"}
+}
+
+// Of a server's own bridge (setsubnet).
+const (
+	subnetNetwork = "subnet" // stands where a network's name would
+	subnetBridge  = "app0"
+	subnetDomain  = "app"
+)
+
+// serverSubnet adds the server's own container bridge.
+func (b *builder) serverSubnet(server string) {
+	with := b.c.Servers[server].Subnet
+	if !with.IsValid() {
+		return
+	}
+	h, p, gw := b.out.Hosts[server], with.Masked(), with.Addr()
+	b.addSegment(h, segment{
+		network: subnetNetwork, bridge: subnetBridge, mac: mac(roleBridge, b.c.Name, subnetNetwork+"/"+server, 0),
+		subnets: []netip.Prefix{p}, gateways: []netip.Addr{gw}, masq: true,
+	})
+	d := spec.DHCP{
+		Network: subnetNetwork, Bridge: subnetBridge, Domain: subnetDomain, Listen: []netip.Addr{gw}, DNS: []netip.Addr{gw},
+		Ranges: []spec.Range{wholeRange(p, gw)}, Hosts: []spec.HostName{{Name: server, Addr: gw}},
+	}
+	if gw.Is4() {
+		d.Router = gw
+	}
+	h.DHCPs = append(h.DHCPs, d)
+	h.Claims = append(h.Claims, claimDNSMasq(subnetNetwork))
+}
+
+// wholeRange is everything of subnet on the longer side of the gateway.
+func wholeRange(subnet netip.Prefix, gw netip.Addr) spec.Range {
+	if slaac(subnet) {
+		return dhcpRange(subnet, netip.Addr{})
+	}
+	if middle := netip.PrefixFrom(lastAddr(subnet), subnet.Bits()+1).Masked().Addr(); gw.Compare(middle) >= 0 {
+		return spec.Range{First: subnet.Addr().Next(), Last: gw.Prev(), Subnet: subnet}
+	}
+	return spec.Range{First: gw.Next(), Last: topAddr(subnet), Subnet: subnet}
+}

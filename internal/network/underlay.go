@@ -1,0 +1,202 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// underlay is where a member stands in the network below.
+type underlay struct {
+	server string
+	dev    string
+	addr   netip.Addr
+	mtu    int // bytes, of dev
+}
+
+// wish is what was said about a member's underlay: the member's own words win
+// over the server's, those over the network's.
+func wish(c *state.Cluster, n *state.Network, text string) (state.Member, error) {
+	m, err := state.ParseMember(text)
+	if err != nil || m.Interface != "" || m.Addr.IsValid() {
+		return m, err
+	}
+	if c.Servers[m.Server] == nil {
+		return m, unknownServer(c, m.Server)
+	}
+	for _, where := range []string{c.Servers[m.Server].Interface, n.Interface} {
+		if where != "" {
+			return state.ParseMember(memberText(m.Server, where))
+		}
+	}
+	return m, nil
+}
+
+// Devices returns the underlay devices and addresses that the networks of a
+// server name, sorted: what to ask about when the server is contacted.
+func Devices(c *state.Cluster, server string) []string {
+	var out []string
+	for _, name := range Networks(c, server) {
+		n := c.Networks[name]
+		for _, text := range n.Members {
+			if serverOf(text) != server {
+				continue
+			}
+			if m, err := wish(c, n, text); err == nil && m.Interface != "" {
+				out = append(out, m.Interface)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// underlays finds every member's place in the underlay. A server that was never
+// contacted is left out (it has no place yet); one that was and does not have
+// what the member asks for is a problem of that server.
+func (b *builder) underlays(name string, n *state.Network) ([]underlay, error) {
+	var members []state.Member
+	for _, text := range n.Members {
+		m, err := wish(b.c, n, text)
+		if err != nil {
+			return nil, err
+		}
+		if s := b.c.Servers[m.Server]; s != nil && s.Facts != nil {
+			members = append(members, m)
+		}
+	}
+	v6, err := b.family(n, members)
+	if err != nil {
+		return nil, err
+	}
+	var out []underlay
+	taken := make(map[netip.Addr]string, len(members))
+	for _, m := range members {
+		u, err := place(b.c.Servers[m.Server].Facts, m, v6)
+		if err != nil {
+			b.problem(m.Server, name, err)
+			continue
+		}
+		if other := taken[u.addr]; other != "" {
+			b.problem(m.Server, name, hint.Errorf("server "+m.Server, "flock addnetwork "+name+" "+m.Server+":ADDRESS",
+				"%s has the same underlay address %s as %s", m.Server, u.addr, other))
+			continue
+		}
+		taken[u.addr] = m.Server
+		out = append(out, u)
+	}
+	return out, nil
+}
+
+// namedFamilies says which address families the group and the members name.
+func namedFamilies(c *state.Cluster, n *state.Network) (four, six bool, err error) {
+	four, six = n.Group.Is4(), n.Group.Is6()
+	for _, text := range n.Members {
+		m, err := wish(c, n, text)
+		if err != nil {
+			return false, false, err
+		}
+		four, six = four || m.Addr.Is4(), six || m.Addr.Is6()
+	}
+	return four, six, nil
+}
+
+// checkFamily refuses members that name underlay addresses of both families: one
+// family carries a network.
+func checkFamily(c *state.Cluster, n *state.Network) error {
+	four, six, err := namedFamilies(c, n)
+	if err != nil {
+		return err
+	}
+	if four && six {
+		return hint.Errorf("", "name addresses of one family for all members", "the members and the group name IPv4 and IPv6 underlay addresses: one family carries a network")
+	}
+	return nil
+}
+
+// family decides whether the underlay is IPv6: what a member or the group names
+// decides, then IPv4 where all have it, then IPv6 where all have that.
+func (b *builder) family(n *state.Network, members []state.Member) (v6 bool, err error) {
+	four, six, err := namedFamilies(b.c, n)
+	if err != nil || four || six {
+		return six, err
+	}
+	all4, all6 := true, len(members) > 0
+	for _, m := range members {
+		f := b.c.Servers[m.Server].Facts
+		_, err4 := place(f, m, false)
+		_, err6 := place(f, m, true)
+		all4, all6 = all4 && err4 == nil, all6 && err6 == nil
+	}
+	return !all4 && all6, nil
+}
+
+// place finds m's device and address in the facts of its server.
+func place(f *state.Facts, m state.Member, v6 bool) (underlay, error) {
+	dev := m.Interface
+	if dev == "" && !m.Addr.IsValid() {
+		dev = f.Default4
+		if v6 {
+			dev = f.Default6
+		}
+		if dev == "" {
+			return underlay{}, hint.Errorf("server "+m.Server, "name the underlay: "+m.Server+":INTERFACE or "+m.Server+":IP",
+				"%s has no %s default route to take the underlay interface from", m.Server, familyName(v6))
+		}
+	}
+	var have []string
+	for _, i := range f.Interfaces {
+		have = append(have, i.Name)
+		for _, a := range i.Addrs {
+			named := m.Addr.IsValid() && a.Addr() == m.Addr
+			taken := dev != "" && i.Name == dev && a.Addr().Is6() == v6
+			if named || taken {
+				return underlay{m.Server, i.Name, a.Addr(), i.MTU}, nil
+			}
+		}
+	}
+	next := "one of: " + joinWords(have)
+	if m.Addr.IsValid() {
+		return underlay{}, hint.Errorf("server "+m.Server, next, "%s has no address %s", m.Server, m.Addr)
+	}
+	if slices.Contains(have, dev) {
+		return underlay{}, hint.Errorf("server "+m.Server, next, "%s has no %s address on %s", m.Server, familyName(v6), dev)
+	}
+	return underlay{}, hint.Errorf("server "+m.Server, next, "%s has no interface %s that is up and has an address", m.Server, dev)
+}
+
+func familyName(v6 bool) string {
+	if v6 {
+		return "IPv6"
+	}
+	return "IPv4"
+}
+
+func joinWords(words []string) string {
+	if len(words) == 0 {
+		return "none"
+	}
+	return strings.Join(words, ", ")
+}
+
+// smallestMTU is the least MTU of the underlay and the server that has it.
+func smallestMTU(list []underlay) (mtu int, server string) {
+	for _, u := range list {
+		if server == "" || u.mtu < mtu {
+			mtu, server = u.mtu, u.server
+		}
+	}
+	return mtu, server
+}
+
+func addrSet(list []underlay) *spec.AddrSet {
+	addrs := make([]netip.Addr, len(list))
+	for i, u := range list {
+		addrs[i] = u.addr
+	}
+	return spec.NewAddrSet(addrs...)
+}

@@ -1,0 +1,205 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// VXLAN is the kind of an unencrypted layer 2 overlay (RFC 7348): one VXLAN device
+// on a bridge per member, frames to unknown destinations sent to every member by
+// unicast, or to a multicast group.
+const VXLAN = "vxlan"
+
+const (
+	maxVNI       = 1<<24 - 1 // RFC 7348: 24 bits
+	defaultVNI   = 42
+	vxlanPort    = 4789 // IANA
+	vxlanDomain  = "vxapp"
+	overhead4    = 50 // outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14
+	overhead6    = 70 // outer IPv6 40
+	multicastTTL = 64 // the kernel's 1 dies at the first router
+)
+
+func completeVXLAN(c *state.Cluster, name string, n *state.Network) error {
+	if len(n.Subnets) == 0 {
+		n.Subnets = []netip.Prefix{freeSubnet(c)}
+	}
+	if n.Port == 0 {
+		n.Port = vxlanPort
+	}
+	if n.Domain == "" {
+		n.Domain = vxlanDomain
+	}
+	if n.DHCP == "" {
+		n.DHCP = state.DHCPSingle
+	}
+	others := otherNetworks(c, name)
+	if n.VNI == 0 {
+		n.VNI = freeVNI(others)
+	}
+	if n.Bridge == "" {
+		n.Bridge = freeBridge(others, "vxl")
+	}
+	if err := checkSubnets(n.Subnets); err != nil {
+		return err
+	}
+	if err := checkSegment(c, name, n); err != nil {
+		return err
+	}
+	return checkVXLAN(name, n, others)
+}
+
+// checkSegment refuses options that no layer 2 kind can take.
+func checkSegment(c *state.Cluster, name string, n *state.Network) error {
+	if err := checkIfName("bridge", n.Bridge); err != nil {
+		return err
+	}
+	if n.Interface != "" {
+		if _, err := state.ParseMember(memberText("s", n.Interface)); err != nil {
+			return err
+		}
+	}
+	if err := checkFamily(c, n); err != nil {
+		return err
+	}
+	if err := checkDomain(n.Domain); err != nil {
+		return err
+	}
+	modes := []string{state.DHCPSingle, state.DHCPDistributed, state.DHCPOff}
+	if !slices.Contains(modes, n.DHCP) {
+		return hint.Errorf("", "--dhcp with one of: "+joinWords(modes), "unknown DHCP mode %q", n.DHCP)
+	}
+	if n.DHCPServer != "" {
+		if n.DHCP != state.DHCPSingle {
+			return hint.Errorf("", "leave -n away, or use --dhcp single", "DHCP server %s with DHCP %s", n.DHCPServer, n.DHCP)
+		}
+		if c.Servers[n.DHCPServer] == nil && n.DHCPServer != Local {
+			return unknownServer(c, n.DHCPServer)
+		}
+	}
+	if n.MTU != 0 && n.MTU < minMTU6 && slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		return hint.Errorf("", "--mtu 1280 or more", "MTU %d is less than the %d that IPv6 needs", n.MTU, minMTU6)
+	}
+	return nil
+}
+
+func checkVXLAN(name string, n *state.Network, others map[string]*state.Network) error {
+	if n.VNI > maxVNI {
+		return hint.Errorf("", fmt.Sprintf("-v with a number from 1 to %d", maxVNI), "VNI %d is out of range", n.VNI)
+	}
+	if g := n.Group; g.IsValid() && !groupOK(g) {
+		return hint.Errorf("", "-m with a group such as 239.0.0.42 or ff08::42", "%s is not a multicast group that networks may use", g)
+	}
+	for _, other := range slices.Sorted(keys(others)) {
+		o := others[other]
+		if o.VNI == n.VNI && o.Port == n.Port && o.VNI != 0 {
+			return hint.Errorf("", "-v "+strconv.Itoa(int(freeVNI(others))), "VNI %d on port %d is taken by network %s", n.VNI, n.Port, other)
+		}
+		if o.Bridge == n.Bridge {
+			return hint.Errorf("", "-b "+freeBridge(others, "vxl"), "bridge %s is taken by network %s", n.Bridge, other)
+		}
+	}
+	if n.Bridge == subnetBridge {
+		return hint.Errorf("", "-b "+freeBridge(others, "vxl"), "bridge %s is the servers' own (setsubnet)", n.Bridge)
+	}
+	return nil
+}
+
+// groupOK says whether g can carry a network: link-local IPv4 groups
+// (224.0.0.0/24) belong to protocols, and an IPv6 group needs a scope beyond the
+// interface (RFC 4291).
+func groupOK(g netip.Addr) bool {
+	return g.IsMulticast() && !g.IsInterfaceLocalMulticast() && g.Zone() == "" && !g.Is4In6() &&
+		!netip.MustParsePrefix("224.0.0.0/24").Contains(g)
+}
+
+func compileVXLAN(b *builder, name string, n *state.Network) error {
+	places, err := b.underlays(name, n)
+	if err != nil {
+		return err
+	}
+	mtu, ok := b.vxlanMTU(name, n, places)
+	if !ok {
+		return nil
+	}
+	flood := addrSet(places)
+	tunnel := spec.IfName(n.Bridge, "vx")
+	for _, u := range places {
+		h, a := b.out.Hosts[u.server], n.Allocated[u.server]
+		if a == nil {
+			return fmt.Errorf("%s has no addresses: the cluster is not complete", u.server)
+		}
+		b.addSegment(h, segment{
+			network: name, bridge: n.Bridge, mac: mac(roleBridge, b.c.Name, name, a.ID), mtu: mtu,
+			subnets: n.Subnets, gateways: gateways(n), own: a.Addrs, masq: !n.NoMasq,
+		})
+		t := &spec.Tunnel{VNI: n.VNI, Port: n.Port, Local: u.addr, GBP: n.GBP}
+		if n.Group.IsValid() {
+			t.Group, t.Dev, t.TTL = n.Group, u.dev, multicastTTL
+		} else {
+			h.Floods = append(h.Floods, spec.Flood{Link: tunnel, To: flood})
+		}
+		h.Links = append(h.Links, spec.Link{
+			Name: tunnel, Network: name, Kind: spec.VXLAN, MAC: mac(roleTunnel, b.c.Name, name, a.ID),
+			MTU: mtu, Master: n.Bridge, Tunnel: t,
+		})
+		// The tunnel's end speaks no IPv6 of its own into the segment.
+		h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: "net/ipv6/conf/" + tunnel + "/disable_ipv6", Value: "1", Link: tunnel})
+		h.Claims = append(h.Claims, spec.Claim{Network: name, UDPPort: n.Port})
+		h.Gateways = append(h.Gateways, b.anycast(name, n, tunnel))
+	}
+	b.segmentDHCP(name, n, places, mtu)
+	return nil
+}
+
+func gateways(n *state.Network) []netip.Addr {
+	out := make([]netip.Addr, len(n.Subnets))
+	for i, p := range n.Subnets {
+		out[i] = gatewayOf(p)
+	}
+	return out
+}
+
+func (b *builder) anycast(name string, n *state.Network, uplink string) spec.Gateway {
+	return spec.Gateway{
+		Network: name, Bridge: n.Bridge, Uplink: uplink, MAC: mac(roleAny, b.c.Name, name, 0),
+		RouterMACs: mac(roleBridge, b.c.Name, name, 0), RouterMask: routerMask,
+		Subnets: n.Subnets, Addrs: gateways(n), FilterDHCP: n.DHCP == state.DHCPDistributed,
+	}
+}
+
+// vxlanMTU is what is left of the smallest underlay MTU. An MTU that was asked
+// for and does not fit is the problem of the members it does not fit.
+func (b *builder) vxlanMTU(name string, n *state.Network, places []underlay) (int, bool) {
+	if len(places) == 0 {
+		return 0, false
+	}
+	over := overhead4
+	if places[0].addr.Is6() {
+		over = overhead6
+	}
+	least, server := smallestMTU(places)
+	fits, needs := least-over, minMTU
+	if slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		needs = minMTU6
+	}
+	switch {
+	case n.MTU > fits:
+		b.problem(server, name, hint.Errorf("server "+server, "--mtu "+strconv.Itoa(fits),
+			"MTU %d does not fit: %s's underlay carries %d, VXLAN takes %d of it", n.MTU, server, least, over))
+		return 0, false
+	case fits < needs:
+		b.problem(server, name, hint.Errorf("server "+server, "raise the MTU of "+server+"'s underlay interface",
+			"%s's underlay MTU %d leaves %d, the network needs %d", server, least, fits, needs))
+		return 0, false
+	case n.MTU != 0:
+		return n.MTU, true
+	}
+	return fits, true
+}
