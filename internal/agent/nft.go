@@ -1,0 +1,322 @@
+//go:build linux
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+)
+
+// nft is the nftables part of the kernel: gateways, masquerading and the guard
+// before DNS in two tables of the cluster's own, accepts in tables of others.
+type nft struct{ cluster string }
+
+func newNFT(cluster string) *nft { return &nft{cluster: cluster} }
+
+// Chains of the cluster's tables.
+const (
+	preroutingChain  = "prerouting"
+	postroutingChain = "postrouting"
+	inputChain       = "input"
+)
+
+// nftObject is one object of the spec as rules. The tag is in every rule's
+// comment and says which object a rule was made for.
+type nftObject struct {
+	tag     string
+	network string
+	bridge  bool   // in the table of the bridge family, otherwise inet
+	guards  string // for a guard before DNS: the bridge
+	rules   []nftRule
+}
+
+type nftRule struct {
+	chain string
+	exprs exprs
+}
+
+func (o *nftObject) add(chain string, rules ...exprs) {
+	for _, r := range rules {
+		o.rules = append(o.rules, nftRule{chain, r})
+	}
+}
+
+// objects turns a spec into rules. Its order is the order in the tables.
+func (n *nft) objects(want *spec.Host) ([]nftObject, error) {
+	macs := map[string]net.HardwareAddr{}
+	for _, l := range want.Links {
+		if l.MAC == "" {
+			continue
+		}
+		mac, err := net.ParseMAC(l.MAC)
+		if err != nil {
+			return nil, fmt.Errorf("read the MAC of %s: %w", l.Name, err)
+		}
+		macs[l.Name] = mac
+	}
+	var out []nftObject
+	for _, g := range want.Gateways {
+		own, ok := macs[g.Bridge]
+		if !ok {
+			return nil, fmt.Errorf("set up the gateway of %s: bridge %s has no MAC in the spec", g.Network, g.Bridge)
+		}
+		o, err := gatewayObject(g, own)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, o)
+	}
+	for _, t := range want.NATs {
+		out = append(out, natObject(t))
+	}
+	for _, d := range want.DHCPs {
+		out = append(out, guardObject(d))
+	}
+	return out, nil
+}
+
+// replace makes the cluster's tables and its accepts in other tables what want
+// asks for, in one transaction: packets see the old rules or the new ones. Tables
+// that nothing is wanted in are gone afterwards.
+func (n *nft) replace(want *spec.Host) error {
+	objects, err := n.objects(want)
+	if err != nil {
+		return err
+	}
+	// A foreign rule set can change between the look and the transaction (Docker
+	// starts); the kernel then refuses the whole with ENOENT.
+	for range 3 {
+		err = n.transact(want, objects)
+		if !errors.Is(err, syscall.ENOENT) {
+			break
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	if why := n.check(want); why != nil {
+		return why
+	}
+	return fmt.Errorf("write nftables rules: %w", err)
+}
+
+func (n *nft) transact(want *spec.Host, objects []nftObject) error {
+	c, err := dialNFT()
+	if err != nil {
+		return err
+	}
+	defer c.CloseLasting()
+	chains, err := listChains(c)
+	if err != nil {
+		return err
+	}
+	tables, err := listTables(c)
+	if err != nil {
+		return err
+	}
+	for _, family := range families {
+		if slices.ContainsFunc(tables, func(t *nftables.Table) bool { return n.owns(t) && t.Family == family }) {
+			c.DelTable(n.table(family))
+		}
+		n.build(c, n.table(family), objects)
+	}
+	if err := n.setForwards(c, chains, want.Forwards); err != nil {
+		return err
+	}
+	return c.Flush()
+}
+
+// build adds table with the objects of its family, if there are any.
+func (n *nft) build(c *nftables.Conn, table *nftables.Table, objects []nftObject) {
+	family := table.Family
+	if !slices.ContainsFunc(objects, func(o nftObject) bool { return o.family() == family }) {
+		return
+	}
+	c.AddTable(table)
+	for _, base := range baseChains(family) {
+		base.Table = table
+		c.AddChain(base)
+	}
+	for _, o := range objects {
+		if o.family() != family {
+			continue
+		}
+		for _, r := range o.rules {
+			c.AddRule(&nftables.Rule{
+				Table: table, Chain: &nftables.Chain{Name: r.chain, Table: table},
+				Exprs: r.exprs, UserData: comment(o.tag),
+			})
+		}
+	}
+}
+
+// check tries whether this kernel takes want's rules: it makes the tables under
+// another name and deletes them in the same transaction, so that no packet ever
+// meets them. It says which support is missing.
+func (n *nft) check(want *spec.Host) error {
+	objects, err := n.objects(want)
+	if err != nil {
+		return err
+	}
+	for _, family := range families {
+		c, err := dialNFT()
+		if err != nil {
+			return err
+		}
+		trial := &nftables.Table{Name: n.tableName() + "-trial", Family: family}
+		n.build(c, trial, objects)
+		if slices.ContainsFunc(objects, func(o nftObject) bool { return o.family() == family }) {
+			c.DelTable(trial)
+		}
+		err = errors.Join(c.Flush(), c.CloseLasting())
+		if err != nil {
+			return unsupported(family, err)
+		}
+	}
+	return nil
+}
+
+func unsupported(family nftables.TableFamily, err error) error {
+	if errors.Is(err, syscall.EPERM) {
+		return hint.Errorf("", "run as root", "write nftables rules: %w", err)
+	}
+	if family == nftables.TableFamilyBridge {
+		return hint.Errorf("", "a kernel with CONFIG_NF_TABLES_BRIDGE; uname -r tells the running one",
+			"write the gateway's rules: the kernel lacks nftables for bridges: %w", err)
+	}
+	return hint.Errorf("", "a kernel with CONFIG_NF_TABLES_INET and CONFIG_NFT_MASQ; uname -r tells the running one",
+		"write the masquerading rules: the kernel lacks nftables NAT: %w", err)
+}
+
+// left counts what is still there: tables of the cluster and its rules in tables
+// of others.
+func (n *nft) left() (int, error) {
+	c, err := dialNFT()
+	if err != nil {
+		return 0, err
+	}
+	defer c.CloseLasting()
+	tables, err := listTables(c)
+	if err != nil {
+		return 0, err
+	}
+	count := 0
+	for _, t := range tables {
+		if n.owns(t) {
+			count++
+		}
+	}
+	chains, err := listChains(c)
+	if err != nil {
+		return 0, err
+	}
+	accepts, err := n.readAccepts(c, chains)
+	return count + len(accepts), err
+}
+
+var families = [...]nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet}
+
+func (o *nftObject) family() nftables.TableFamily {
+	if o.bridge {
+		return nftables.TableFamilyBridge
+	}
+	return nftables.TableFamilyINet
+}
+
+func (n *nft) tableName() string { return "flock-" + n.cluster }
+
+func (n *nft) table(family nftables.TableFamily) *nftables.Table {
+	return &nftables.Table{Name: n.tableName(), Family: family}
+}
+
+func (n *nft) owns(t *nftables.Table) bool {
+	return t.Name == n.tableName() && slices.Contains(families[:], t.Family)
+}
+
+// baseChains are the chains of a table of ours. The bridge's prerouting comes
+// before br_netfilter (priority 0), which would send frames to the gateway's MAC
+// through IP's hooks as bridged ones.
+func baseChains(family nftables.TableFamily) []*nftables.Chain {
+	accept := nftables.ChainPolicyAccept
+	if family == nftables.TableFamilyBridge {
+		return []*nftables.Chain{
+			{Name: preroutingChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(-300), Policy: &accept},
+			{Name: postroutingChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(0), Policy: &accept},
+		}
+	}
+	return []*nftables.Chain{
+		{Name: postroutingChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource, Policy: &accept},
+		{Name: inputChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter, Policy: &accept},
+	}
+}
+
+// bufferSize holds the kernel's answers to some ten thousand rules in one
+// transaction; with the default of 208 KiB they overflow at 200 (ENOBUFS).
+const bufferSize = 32 << 20
+
+func dialNFT() (*nftables.Conn, error) {
+	c, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(s *netlink.Conn) error {
+		return errors.Join(s.SetReadBuffer(bufferSize), s.SetWriteBuffer(bufferSize))
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("open netlink to nftables: %w", err)
+	}
+	return c, nil
+}
+
+// A kernel without nftables holds no tables and no chains: nfnetlink answers
+// EINVAL for a subsystem that it does not have (nfnetlink_rcv_msg).
+
+func listTables(c *nftables.Conn) ([]*nftables.Table, error) {
+	tables, err := c.ListTables()
+	if errors.Is(err, syscall.EINVAL) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list nftables tables: %w", err)
+	}
+	return tables, nil
+}
+
+func listChains(c *nftables.Conn) ([]*nftables.Chain, error) {
+	chains, err := c.ListChains()
+	if errors.Is(err, syscall.EINVAL) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list nftables chains: %w", err)
+	}
+	return chains, nil
+}
+
+// nftComment is the type of a comment in a rule's user data
+// (NFTNL_UDATA_RULE_COMMENT, as nft and iptables-nft write and show it).
+const nftComment = 0
+
+func comment(text string) []byte {
+	return append(append([]byte{nftComment, byte(len(text) + 1)}, text...), 0)
+}
+
+// commentOf reads a rule's comment; user data of others may be anything.
+func commentOf(r *nftables.Rule) string {
+	for data := r.UserData; len(data) >= 2; {
+		kind, size := data[0], int(data[1])
+		if data = data[2:]; size > len(data) {
+			return ""
+		}
+		if kind == nftComment {
+			return strings.TrimSuffix(string(data[:size]), "\x00")
+		}
+		data = data[size:]
+	}
+	return ""
+}

@@ -1,0 +1,244 @@
+//go:build linux
+
+package agent
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+)
+
+// dockerUser is Docker's chain for the administrator's own rules: it comes before
+// everything that Docker drops, and Docker leaves its content alone.
+const dockerUser = "DOCKER-USER"
+
+// acceptRule is a rule of ours in somebody else's chain.
+type acceptRule struct {
+	chain   *nftables.Chain
+	network string
+	link    string
+	out     bool // matches packets to the link, otherwise from it
+	handle  uint64
+}
+
+func (a acceptRule) same(b acceptRule) bool {
+	return sameChain(a.chain, b.chain) && a.network == b.network && a.link == b.link && a.out == b.out
+}
+
+func sameChain(a, b *nftables.Chain) bool {
+	return a.Name == b.Name && a.Table.Name == b.Table.Name && a.Table.Family == b.Table.Family
+}
+
+// exprs are what iptables-nft writes for `-i LINK -j ACCEPT`, so that iptables -S
+// shows the rule: the name with its NUL and unpadded, a counter, the verdict.
+func (a acceptRule) exprs() exprs {
+	key := expr.MetaKeyIIFNAME
+	if a.out {
+		key = expr.MetaKeyOIFNAME
+	}
+	return rule(exprs{
+		&expr.Meta{Key: key, Register: reg}, cmp(expr.CmpOpEq, append([]byte(a.link), 0)), &expr.Counter{},
+	}, accept())
+}
+
+// wantedAccepts lists the rules that forwards need where chains stand in the way.
+func (n *nft) wantedAccepts(c *nftables.Conn, chains []*nftables.Chain, forwards []spec.Forward) ([]acceptRule, error) {
+	if len(forwards) == 0 {
+		return nil, nil
+	}
+	targets, err := forwardTargets(c, chains)
+	if err != nil {
+		return nil, err
+	}
+	var out []acceptRule
+	for _, f := range forwards {
+		for _, ch := range targets {
+			for _, outgoing := range []bool{false, true} {
+				out = append(out, acceptRule{chain: ch, network: f.Network, link: f.Link, out: outgoing})
+			}
+		}
+	}
+	return out, nil
+}
+
+// forwardTargets are the chains that accepts go into. An accept ends one base
+// chain only, so every table with one that drops needs its own: in DOCKER-USER
+// where that is consulted, otherwise in the dropping chain itself.
+func forwardTargets(c *nftables.Conn, chains []*nftables.Chain) ([]*nftables.Chain, error) {
+	var out []*nftables.Chain
+	for _, ch := range chains {
+		if !consulted(ch) {
+			continue
+		}
+		if ch.Name == dockerUser {
+			out = append(out, ch)
+			continue
+		}
+		if ch.Policy == nil || *ch.Policy != nftables.ChainPolicyDrop {
+			continue
+		}
+		user := slices.ContainsFunc(chains, func(o *nftables.Chain) bool {
+			return o.Name == dockerUser && sameChain(o, &nftables.Chain{Name: dockerUser, Table: ch.Table})
+		})
+		if user {
+			// `iptables -F` leaves the policy and an orphaned DOCKER-USER behind.
+			jumps, err := jumpsTo(c, ch, dockerUser)
+			if err != nil {
+				return nil, err
+			}
+			if jumps {
+				continue
+			}
+		}
+		out = append(out, ch)
+	}
+	return out, nil
+}
+
+// consulted says whether ch can hold accepts of ours: DOCKER-USER, or a base chain that
+// filters forwarding, of a family that sees IP.
+func consulted(ch *nftables.Chain) bool {
+	switch ch.Table.Family {
+	case nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet:
+	default:
+		return false
+	}
+	if ch.Name == dockerUser {
+		return true
+	}
+	return ch.Type == nftables.ChainTypeFilter && ch.Hooknum != nil && *ch.Hooknum == *nftables.ChainHookForward
+}
+
+func jumpsTo(c *nftables.Conn, ch *nftables.Chain, name string) (bool, error) {
+	rules, err := c.GetRules(ch.Table, ch)
+	if err != nil {
+		return false, fmt.Errorf("list nftables rules of %s %s: %w", ch.Table.Name, ch.Name, err)
+	}
+	return slices.ContainsFunc(rules, func(r *nftables.Rule) bool {
+		return slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
+			v, ok := e.(*expr.Verdict)
+			return ok && v.Chain == name
+		})
+	}), nil
+}
+
+// readAccepts finds the rules of ours in chains of others. One that was changed
+// by hand comes out with an empty link, or with the link it now names.
+func (n *nft) readAccepts(c *nftables.Conn, chains []*nftables.Chain) ([]acceptRule, error) {
+	prefix := spec.Alias(n.cluster, "")
+	var out []acceptRule
+	for _, ch := range chains {
+		if !consulted(ch) {
+			continue
+		}
+		rules, err := c.GetRules(ch.Table, ch)
+		if err != nil {
+			return nil, fmt.Errorf("list nftables rules of %s %s: %w", ch.Table.Name, ch.Name, err)
+		}
+		for _, r := range rules {
+			if network, ours := strings.CutPrefix(commentOf(r), prefix); ours {
+				out = append(out, decodeAccept(acceptRule{chain: ch, network: network, handle: r.Handle}, r.Exprs))
+			}
+		}
+	}
+	return out, nil
+}
+
+func decodeAccept(a acceptRule, found exprs) acceptRule {
+	if len(found) < 2 {
+		return a
+	}
+	meta, ok1 := found[0].(*expr.Meta)
+	name, ok2 := found[1].(*expr.Cmp)
+	if !ok1 || !ok2 {
+		return a
+	}
+	read := a
+	read.link, read.out = strings.TrimRight(string(name.Data), "\x00"), meta.Key == expr.MetaKeyOIFNAME
+	have := slices.Clone(found)
+	for i, e := range have {
+		if _, ok := e.(*expr.Counter); ok {
+			have[i] = &expr.Counter{}
+		}
+	}
+	if !reflect.DeepEqual(read.exprs(), have) {
+		return a
+	}
+	return read
+}
+
+// observeForwards reports the forwards that nothing stands in the way of, and
+// those whose accepts are there though nobody wants them.
+func (n *nft) observeForwards(c *nftables.Conn, chains []*nftables.Chain, want, have *spec.Host) error {
+	wanted, err := n.wantedAccepts(c, chains, want.Forwards)
+	if err != nil {
+		return err
+	}
+	found, err := n.readAccepts(c, chains)
+	if err != nil {
+		return err
+	}
+	missing, extra := compareAccepts(wanted, found)
+	for _, f := range want.Forwards {
+		if !slices.ContainsFunc(missing, func(a acceptRule) bool { return a.link == f.Link && a.network == f.Network }) {
+			have.Forwards = append(have.Forwards, f)
+		}
+	}
+	for _, a := range extra {
+		f := spec.Forward{Network: a.network, Link: a.link}
+		if slices.Contains(want.Forwards, f) {
+			// In excess for a forward that is wanted: changed, not to be removed.
+			have.Forwards = slices.DeleteFunc(have.Forwards, func(h spec.Forward) bool { return h == f })
+		} else if !slices.Contains(have.Forwards, f) {
+			have.Forwards = append(have.Forwards, f)
+		}
+	}
+	return nil
+}
+
+// setForwards queues what makes the accepts in other people's chains right. Those
+// that are right stay where they are, so that rules an administrator put above
+// them stay above.
+func (n *nft) setForwards(c *nftables.Conn, chains []*nftables.Chain, forwards []spec.Forward) error {
+	wanted, err := n.wantedAccepts(c, chains, forwards)
+	if err != nil {
+		return err
+	}
+	found, err := n.readAccepts(c, chains)
+	if err != nil {
+		return err
+	}
+	missing, extra := compareAccepts(wanted, found)
+	for _, a := range extra {
+		if err := c.DelRule(&nftables.Rule{Table: a.chain.Table, Chain: a.chain, Handle: a.handle}); err != nil {
+			return fmt.Errorf("remove an accept from %s %s: %w", a.chain.Table.Name, a.chain.Name, err)
+		}
+	}
+	for _, a := range slices.Backward(missing) {
+		c.InsertRule(&nftables.Rule{
+			Table: a.chain.Table, Chain: a.chain, Exprs: a.exprs(),
+			UserData: comment(spec.Alias(n.cluster, a.network)),
+		})
+	}
+	return nil
+}
+
+// compareAccepts says which of wanted are missing and which of found are in
+// excess, a second copy included.
+func compareAccepts(wanted, found []acceptRule) (missing, extra []acceptRule) {
+	extra = slices.Clone(found)
+	for _, w := range wanted {
+		i := slices.IndexFunc(extra, w.same)
+		if i < 0 {
+			missing = append(missing, w)
+			continue
+		}
+		extra = slices.Delete(extra, i, i+1)
+	}
+	return missing, extra
+}

@@ -1,0 +1,233 @@
+//go:build linux
+
+package agent
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/google/nftables"
+)
+
+// observe fills have.Gateways, have.NATs and have.Forwards.
+//
+// A wanted object is there if its rules are all present, in order and as they
+// would be written. One that is damaged in any way is missing; a foreign rule,
+// a chain or a flag that does not belong in one of the cluster's tables makes
+// all objects of that table missing. An object that nobody wants any more appears
+// with what its rules' comments tell: enough to name it in a removal.
+//
+// The guard before DNS is part of DHCP, which has no nftables half in the spec:
+// where it differs, the masquerading of its network (failing that the gateway,
+// failing that a masquerading made up for it) counts as changed.
+func (n *nft) observe(want, have *spec.Host) error {
+	objects, err := n.objects(want)
+	if err != nil {
+		return err
+	}
+	c, err := dialNFT()
+	if err != nil {
+		return err
+	}
+	defer c.CloseLasting()
+	chains, err := listChains(c)
+	if err != nil {
+		return err
+	}
+	seen, err := n.readTables(c, chains)
+	if err != nil {
+		return err
+	}
+	whole := map[string]bool{}
+	for _, o := range objects {
+		t := seen[o.family()]
+		whole[o.tag] = t != nil && t.sound && sameRules(o.rules, t.rules[o.tag])
+	}
+	for _, g := range want.Gateways {
+		if whole[gatewayTag(g.Network, g.Bridge)] {
+			have.Gateways = append(have.Gateways, g)
+		}
+	}
+	for _, t := range want.NATs {
+		if whole[natTag(t.Network, t.Bridge, t.Subnet)] {
+			have.NATs = append(have.NATs, t)
+		}
+	}
+	n.addStale(objects, seen, have)
+	for _, o := range objects {
+		if o.guards != "" && !whole[o.tag] {
+			unguard(o.network, o.guards, have, want)
+		}
+	}
+	return n.observeForwards(c, chains, want, have)
+}
+
+// nftTable is one of the cluster's tables as found.
+type nftTable struct {
+	sound bool // has the flags, the chains and nothing foreign
+	rules map[string][]nftRule
+}
+
+func (n *nft) readTables(c *nftables.Conn, chains []*nftables.Chain) (map[nftables.TableFamily]*nftTable, error) {
+	tables, err := listTables(c)
+	if err != nil {
+		return nil, err
+	}
+	out := map[nftables.TableFamily]*nftTable{}
+	for _, t := range tables {
+		if n.owns(t) {
+			if out[t.Family], err = n.readTable(c, t, chains); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func (n *nft) readTable(c *nftables.Conn, t *nftables.Table, chains []*nftables.Chain) (*nftTable, error) {
+	out := &nftTable{rules: map[string][]nftRule{}}
+	ours := slices.DeleteFunc(slices.Clone(chains), func(ch *nftables.Chain) bool {
+		return ch.Table.Name != t.Name || ch.Table.Family != t.Family
+	})
+	out.sound = t.Flags == 0 && sameChains(baseChains(t.Family), ours)
+	for _, ch := range ours {
+		rules, err := c.GetRules(t, ch)
+		if err != nil {
+			return nil, fmt.Errorf("list nftables rules of %s %s: %w", t.Name, ch.Name, err)
+		}
+		for _, r := range rules {
+			tag := commentOf(r)
+			if _, ok := parseTag(tag); !ok {
+				out.sound = false
+			}
+			out.rules[tag] = append(out.rules[tag], nftRule{ch.Name, r.Exprs})
+		}
+	}
+	return out, nil
+}
+
+func sameChains(want, have []*nftables.Chain) bool {
+	for _, w := range want {
+		ok := slices.ContainsFunc(have, func(h *nftables.Chain) bool {
+			return h.Name == w.Name && h.Type == w.Type && h.Hooknum != nil && h.Priority != nil && h.Policy != nil &&
+				*h.Hooknum == *w.Hooknum && *h.Priority == *w.Priority && *h.Policy == *w.Policy
+		})
+		if !ok {
+			return false
+		}
+	}
+	return len(want) == len(have)
+}
+
+// sameRules compares chain by chain: the kernel lists chains in its own order.
+func sameRules(want, have []nftRule) bool {
+	if len(want) != len(have) {
+		return false
+	}
+	byChain := func(a, b nftRule) int { return strings.Compare(a.chain, b.chain) }
+	want, have = slices.Clone(want), slices.Clone(have)
+	slices.SortStableFunc(want, byChain)
+	slices.SortStableFunc(have, byChain)
+	return reflect.DeepEqual(want, have)
+}
+
+// addStale reports what the tables hold for objects that are not wanted, so
+// that it is seen as something to remove.
+func (n *nft) addStale(objects []nftObject, seen map[nftables.TableFamily]*nftTable, have *spec.Host) {
+	wanted, needed := map[string]bool{}, map[nftables.TableFamily]bool{}
+	for _, o := range objects {
+		wanted[o.tag], needed[o.family()] = true, true
+	}
+	for _, family := range families {
+		t := seen[family]
+		if t == nil {
+			continue
+		}
+		named := false
+		for _, tag := range slices.Sorted(maps.Keys(t.rules)) {
+			s, ok := parseTag(tag)
+			if !ok || wanted[tag] {
+				continue
+			}
+			named = true
+			switch s.kind {
+			case gatewayKind:
+				have.Gateways = append(have.Gateways, spec.Gateway{Network: s.network, Bridge: s.bridge})
+			case natKind:
+				have.NATs = append(have.NATs, spec.NAT{Network: s.network, Bridge: s.bridge, Subnet: s.subnet})
+			case guardKind:
+				have.NATs = append(have.NATs, guardAlone(s.network, s.bridge))
+			}
+		}
+		if needed[family] || named {
+			continue
+		}
+		// A table nobody needs, without a rule that tells its object.
+		if family == nftables.TableFamilyBridge {
+			have.Gateways = append(have.Gateways, spec.Gateway{Network: n.tableName()})
+		} else {
+			have.NATs = append(have.NATs, spec.NAT{Network: n.tableName()})
+		}
+	}
+}
+
+// unguard makes have differ from want for the sake of a guard that is damaged.
+func unguard(network, bridge string, have, want *spec.Host) {
+	isNAT := func(t spec.NAT) bool { return t.Network == network }
+	isGateway := func(g spec.Gateway) bool { return g.Network == network }
+	switch {
+	case slices.ContainsFunc(want.NATs, isNAT):
+		have.NATs = slices.DeleteFunc(have.NATs, isNAT)
+	case slices.ContainsFunc(want.Gateways, isGateway):
+		have.Gateways = slices.DeleteFunc(have.Gateways, isGateway)
+	default:
+		have.NATs = append(have.NATs, guardAlone(network, bridge))
+	}
+}
+
+// guardAlone stands for a guard to be removed or mended where no other object
+// of its network can stand for it.
+func guardAlone(network, bridge string) spec.NAT { return spec.NAT{Network: network, Bridge: bridge} }
+
+// Kinds of objects in a rule's comment.
+const (
+	gatewayKind = "gateway"
+	natKind     = "masquerade"
+	guardKind   = "dns"
+)
+
+// nftTag is a rule's comment taken apart: kind, network, bridge and, for
+// masquerading, the subnet.
+type nftTag struct {
+	kind, network, bridge string
+	subnet                netip.Prefix
+}
+
+func gatewayTag(network, bridge string) string { return gatewayKind + " " + network + " " + bridge }
+func guardTag(network, bridge string) string   { return guardKind + " " + network + " " + bridge }
+
+func natTag(network, bridge string, subnet netip.Prefix) string {
+	return natKind + " " + network + " " + bridge + " " + subnet.String()
+}
+
+func parseTag(text string) (nftTag, bool) {
+	words := strings.Split(text, " ")
+	if len(words) < 3 {
+		return nftTag{}, false
+	}
+	t := nftTag{kind: words[0], network: words[1], bridge: words[2]}
+	switch {
+	case len(words) == 3 && (t.kind == gatewayKind || t.kind == guardKind):
+		return t, true
+	case len(words) == 4 && t.kind == natKind:
+		subnet, err := netip.ParsePrefix(words[3])
+		t.subnet = subnet
+		return t, err == nil
+	}
+	return nftTag{}, false
+}
