@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -58,7 +59,7 @@ func (f format) refuseNewer(name string, at place, schema int, writer string) er
 func (f format) climb(data []byte, name string, schema int) ([]byte, error) {
 	tree := map[string]any{}
 	if err := toml.Unmarshal(data, &tree); err != nil {
-		return nil, explain(name, data, err)
+		return nil, refuse(name, syntaxPlace(err), nil, err)
 	}
 	for ; schema < f.schema; schema++ {
 		step := f.steps[schema]
@@ -78,4 +79,14 @@ func (f format) climb(data []byte, name string, schema int) ([]byte, error) {
 		return nil, fmt.Errorf("write %s in schema %d: %w", name, f.schema, err)
 	}
 	return b.Bytes(), nil
+}
+
+// syntaxPlace is where go-toml stopped reading.
+func syntaxPlace(err error) place {
+	var syntax *toml.DecodeError
+	if !errors.As(err, &syntax) {
+		return place{}
+	}
+	line, column := syntax.Position()
+	return place{line, column}
 }

@@ -1,14 +1,12 @@
 package state
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/pelletier/go-toml/v2"
 )
 
 // Parse reads a cluster from TOML, strictly: unknown keys, keys set twice, wrong
@@ -26,7 +24,7 @@ func parse(data []byte, name string, f format) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{}
-	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(c); err != nil {
+	if err := decode(data, c); err != nil {
 		return nil, explain(name, data, err)
 	}
 	if key, err := check(c); err != nil {
@@ -52,53 +50,13 @@ func refuse(name string, p place, key []string, err error) error {
 	return hint.With(fmt.Errorf("read %s: %w", at, err), at, next)
 }
 
-// explain turns an error of go-toml into words about the file: the library's
-// name Go types and struct fields, and keep the position apart.
+// explain says which line of the file a fault of decode is in.
 func explain(name string, data []byte, err error) error {
-	var missing *toml.StrictMissingError
-	if errors.As(err, &missing) && len(missing.Errors) > 0 {
-		first := missing.Errors[0]
-		what := errors.New("unknown key")
-		if more := len(missing.Errors) - 1; more > 0 {
-			what = fmt.Errorf("unknown key, and %d more", more)
-		}
-		line, column := first.Position()
-		return refuse(name, place{line, column}, first.Key(), what)
+	var f *fault
+	if !errors.As(err, &f) {
+		return refuse(name, place{}, nil, err)
 	}
-	var decode *toml.DecodeError
-	if errors.As(err, &decode) {
-		line, column := decode.Position()
-		return refuse(name, place{line, column}, decode.Key(), errors.New(plain(decode.Error())))
-	}
-	return refuse(name, place{}, nil, err)
-}
-
-var goTarget = regexp.MustCompile(`cannot decode TOML (\S+) into (?:struct field \S+ of type )?(.*)`)
-
-// plain says a message of go-toml without Go's types.
-func plain(message string) string {
-	message = strings.TrimPrefix(message, "toml: ")
-	found := goTarget.FindStringSubmatch(message)
-	if found == nil {
-		return message
-	}
-	return found[1] + " where " + wanted(found[2]) + " belongs"
-}
-
-func wanted(goType string) string {
-	switch {
-	case strings.HasPrefix(goType, "[]"):
-		return "an array"
-	case strings.Contains(goType, "int"):
-		return "an integer"
-	case goType == "bool":
-		return "true or false"
-	case goType == "time.Time":
-		return "a date with time"
-	case goType == "string", strings.HasPrefix(goType, "netip."):
-		return "a string"
-	}
-	return "a table"
+	return refuse(name, placeOf(data, f.offset), f.key, f.err)
 }
 
 // check looks at the names in c and says which key is at fault.

@@ -39,7 +39,12 @@ func position(data []byte, key []string) place {
 	if best == 0 {
 		return place{}
 	}
-	before := data[:at.Offset]
+	return placeOf(data, int(at.Offset))
+}
+
+// placeOf is the line and column, in bytes, of an offset in data; both from 1.
+func placeOf(data []byte, offset int) place {
+	before := data[:offset]
 	return place{bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')}
 }
 

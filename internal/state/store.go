@@ -208,14 +208,6 @@ func (l *Locked) next(c *Cluster) (*Cluster, []byte, error) {
 	b := l.base
 	next.Schema, next.Name, next.ID = Schema, b.Name, b.ID
 	next.Generation, next.Change, next.Saved, next.Writer = b.Generation, b.Change, b.Saved, b.Writer
-	was, err := b.Marshal()
-	if err != nil {
-		return nil, nil, err
-	}
-	is, err := next.Marshal()
-	if err != nil || bytes.Equal(was, is) {
-		return &next, nil, err
-	}
 	wished, err := b.wish()
 	if err != nil {
 		return nil, nil, err
@@ -226,11 +218,21 @@ func (l *Locked) next(c *Cluster) (*Cluster, []byte, error) {
 	}
 	if next.Generation == 0 || !bytes.Equal(wished, wish) {
 		next.Generation++
-		next.Change, next.Saved = l.holder, time.Now().UTC().Truncate(time.Second)
+		next.Change, next.Saved, next.Writer = l.holder, time.Now().UTC().Truncate(time.Second), l.store.Version
+	} else if same, err := equal(b, &next); same || err != nil {
+		return &next, nil, err
 	}
-	next.Writer = l.store.Version
-	is, err = next.Marshal()
+	is, err := next.Marshal()
 	return &next, is, err
+}
+
+func equal(a, b *Cluster) (bool, error) {
+	x, err := a.Marshal()
+	if err != nil {
+		return false, err
+	}
+	y, err := b.Marshal()
+	return bytes.Equal(x, y), err
 }
 
 // Unlock lets others change the file. Only the first call does anything.
