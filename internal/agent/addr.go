@@ -1,0 +1,85 @@
+//go:build linux
+
+package agent
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// observeAddrs takes every address on our links for ours, but what the kernel
+// makes itself: link-local ones and those of router advertisements.
+func (k *Kernel) observeAddrs(have *spec.Host) error {
+	if len(have.Links) == 0 {
+		return nil
+	}
+	list, err := dump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		prefix := toPrefix(a.IPNet)
+		if !k.ours(a.LinkIndex) || prefix.Addr().IsLinkLocalUnicast() || a.Flags&unix.IFA_F_PERMANENT == 0 {
+			continue
+		}
+		have.Addrs = append(have.Addrs, spec.Addr{Link: k.devices.name(a.LinkIndex), Prefix: prefix})
+	}
+	return nil
+}
+
+func toPrefix(n *net.IPNet) netip.Prefix {
+	if n == nil {
+		return netip.Prefix{}
+	}
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(toAddr(n.IP), bits)
+}
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+// addrMessage adds or removes an address (kind RTM_NEWADDR, RTM_DELADDR). An IPv6
+// address is used at once, without duplicate address detection: the gateway's is
+// on every server on purpose, and the others are dealt out.
+func (k *Kernel) addrMessage(kind int, a spec.Addr) (*nl.NetlinkRequest, error) {
+	index, err := k.index(a.Link)
+	if err != nil {
+		return nil, err
+	}
+	flags := 0
+	if kind == unix.RTM_NEWADDR {
+		flags = unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	}
+	m := nl.NewNetlinkRequest(kind, flags)
+	ip := a.Prefix.Addr()
+	head := nl.NewIfAddrmsg(family(ip))
+	head.Prefixlen, head.Index = uint8(a.Prefix.Bits()), uint32(index)
+	if ip.Is6() && kind == unix.RTM_NEWADDR {
+		head.Flags = unix.IFA_F_NODAD
+	}
+	m.AddData(head)
+	m.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip.AsSlice()))
+	m.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip.AsSlice()))
+	if ip.Is4() && a.Prefix.Bits() < 31 && kind == unix.RTM_NEWADDR {
+		m.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast(a.Prefix).AsSlice()))
+	}
+	return m, nil
+}
+
+func broadcast(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().As4()
+	for bit := p.Bits(); bit < 32; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	return netip.AddrFrom4(b)
+}

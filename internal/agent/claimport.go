@@ -1,0 +1,198 @@
+//go:build linux
+
+package agent
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+const dockerConfig = "/etc/docker/daemon.json"
+
+// dockerPools are the prefixes Docker's configuration takes networks from. A
+// server without the file has none.
+func dockerPools(path string) ([]netip.Prefix, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read Docker's configuration: %w", err)
+	}
+	var config struct {
+		BIP       string `json:"bip"`
+		Fixed     string `json:"fixed-cidr"`
+		Fixed6    string `json:"fixed-cidr-v6"`
+		AddrPools []struct {
+			Base string `json:"base"`
+		} `json:"default-address-pools"`
+	}
+	if err := json.Unmarshal(data, &config); err != nil {
+		return nil, fmt.Errorf("read Docker's configuration %s: %w", path, err)
+	}
+	texts := []string{config.BIP, config.Fixed, config.Fixed6}
+	for _, p := range config.AddrPools {
+		texts = append(texts, p.Base)
+	}
+	var out []netip.Prefix
+	for _, t := range texts {
+		if p, err := netip.ParsePrefix(t); err == nil { // what Docker cannot read itself holds nothing
+			out = append(out, p.Masked())
+		}
+	}
+	return out, nil
+}
+
+// claimPort says which process holds a UDP port. The kernel's own VXLAN sockets
+// stand in the same table, also with an inode; but no process has them open
+// (linux 6.18, TestPortOfVXLANIsNoConflict).
+func (k *Kernel) claimPort(port uint16) (*spec.Problem, error) {
+	if port == 0 {
+		return nil, nil
+	}
+	for _, l := range k.devices.byName {
+		if v, ok := l.(*netlink.Vxlan); ok && v.Port == int(port) {
+			return nil, nil // VXLAN devices share the kernel's socket
+		}
+	}
+	inodes := map[string]bool{}
+	// Of this thread: /proc/net is the namespace of the process's first thread.
+	for _, table := range []string{"udp", "udp6"} {
+		if err := readUDP("/proc/thread-self/net/"+table, port, inodes); err != nil {
+			return nil, err
+		}
+	}
+	if len(inodes) == 0 {
+		return nil, nil
+	}
+	holder, pid := socketHolder(inodes)
+	if pid == 0 {
+		return nil, nil
+	}
+	return &spec.Problem{
+		What: fmt.Sprintf("UDP port %d is in use by %s (process %d)", port, holder, pid),
+		Next: "choose another port (-p), or stop " + holder,
+	}, nil
+}
+
+// readUDP adds the inodes of the sockets on port; the table is proc_net(5)'s.
+func readUDP(path string, port uint16, inodes map[string]bool) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a kernel without IPv6
+	}
+	if err != nil {
+		return fmt.Errorf("list UDP sockets: %w", err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 10 {
+			continue
+		}
+		_, text, _ := strings.Cut(fields[1], ":")
+		if n, err := strconv.ParseUint(text, 16, 16); err == nil && uint16(n) == port {
+			inodes[fields[9]] = true
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("list UDP sockets: %w", err)
+	}
+	return nil
+}
+
+// socketHolder finds a process that has one of the sockets open. Processes come
+// and go while it looks: what cannot be read is not there any more.
+func socketHolder(inodes map[string]bool) (name string, pid int) {
+	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return "", 0
+	}
+	for _, link := range links {
+		target, err := os.Readlink(link)
+		if err != nil {
+			continue
+		}
+		inode, ok := strings.CutPrefix(target, "socket:[")
+		if !ok || !inodes[strings.TrimSuffix(inode, "]")] {
+			continue
+		}
+		process := filepath.Dir(filepath.Dir(link))
+		pid, err := strconv.Atoi(filepath.Base(process))
+		if err != nil {
+			continue
+		}
+		comm, err := os.ReadFile(filepath.Join(process, "comm"))
+		if err != nil {
+			continue
+		}
+		return strings.TrimSpace(string(comm)), pid
+	}
+	return "", 0
+}
+
+// claimKinds says whether the kernel can make VXLAN devices, where one is wanted
+// and none is there to prove it.
+func (k *Kernel) claimKinds(want *spec.Host) (*spec.Problem, error) {
+	needed := false
+	for _, l := range want.Links {
+		needed = needed || l.Kind == spec.VXLAN
+	}
+	for _, l := range k.devices.byName {
+		if _, ok := l.(*netlink.Vxlan); ok {
+			return nil, nil
+		}
+	}
+	if _, err := os.Stat("/sys/module/vxlan"); !needed || err == nil {
+		return nil, nil
+	}
+	err := tryVXLAN()
+	if err == nil {
+		return nil, nil
+	}
+	if !errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, err
+	}
+	return &spec.Problem{What: "the kernel has no VXLAN devices", Next: "modprobe vxlan, or install the kernel's extra modules"}, nil
+}
+
+// tryVXLAN makes a VXLAN device in a network namespace that goes with its thread.
+// The kernel loads the module for it, as it would for the real one.
+func tryVXLAN() error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		done <- func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				return fmt.Errorf("try VXLAN: %w", err)
+			}
+			rt, err := openRTNL()
+			if err != nil {
+				return err
+			}
+			k := &Kernel{rt: rt}
+			l := spec.Link{Name: "vxlan", Kind: spec.VXLAN, Tunnel: &spec.Tunnel{VNI: 1, Port: 1}}
+			m, err := k.createMessage(100, l)
+			if err != nil {
+				return errors.Join(err, rt.close())
+			}
+			return errors.Join(rt.do(m), rt.close())
+		}()
+	}()
+	return <-done
+}

@@ -1,0 +1,184 @@
+//go:build linux
+
+package agent
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// conflicts are the foreign devices that stand where a link of want would: one of
+// the same name, or one that receives the same VXLAN.
+func (k *Kernel) conflicts(want *spec.Host) []spec.Problem {
+	var out []spec.Problem
+	for _, w := range mastersFirst(want.Links) {
+		l := k.devices.byName[w.Name]
+		if _, ours := k.network(l); l != nil && !ours {
+			out = append(out, spec.Problem{
+				What: fmt.Sprintf("link %s of network %s: %s", w.Name, w.Network, whose(l)),
+				Next: fmt.Sprintf("choose another name, or remove it: ip link delete %s", w.Name),
+			})
+			continue
+		}
+		if w.Tunnel == nil {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
+			v, ok := k.devices.byName[name].(*netlink.Vxlan)
+			if _, ours := k.network(v); !ok || ours || uint32(v.VxlanId) != w.Tunnel.VNI || v.Port != int(w.Tunnel.Port) {
+				continue
+			}
+			out = append(out, spec.Problem{
+				What: fmt.Sprintf("link %s of network %s: VNI %d on UDP port %d is taken by the link %s", w.Name, w.Network, v.VxlanId, v.Port, name),
+				Next: fmt.Sprintf("choose another VNI (-v), or remove it: ip link delete %s", name),
+			})
+		}
+	}
+	return out
+}
+
+func whose(l netlink.Link) string {
+	if owner, ok := strings.CutPrefix(l.Attrs().Alias, spec.AliasPrefix); ok {
+		return "there is one already, it belongs to " + owner
+	}
+	return fmt.Sprintf("there is one already (%s), flock did not make it", l.Type())
+}
+
+// checkClaims says which claims of want do not hold. It uses the devices as of the
+// last look.
+func (k *Kernel) checkClaims(want *spec.Host) ([]spec.Problem, error) {
+	var out []spec.Problem
+	claims := slices.Clone(want.Claims)
+	slices.SortFunc(claims, func(a, b spec.Claim) int { return strings.Compare(a.String(), b.String()) })
+	claims = slices.Compact(claims)
+	var foreign []occupant
+	if slices.ContainsFunc(claims, func(c spec.Claim) bool { return c.Prefix.IsValid() }) {
+		list, err := k.occupants()
+		if err != nil {
+			return nil, err
+		}
+		foreign = list
+	}
+	for _, c := range claims {
+		if p := claimPrefix(c, foreign); p != nil {
+			out = append(out, *p)
+		}
+		if p := claimProgram(c); p != nil {
+			out = append(out, *p)
+		}
+		if c.Device != "" && k.devices.byName[c.Device] == nil {
+			out = append(out, spec.Problem{What: "there is no network device " + c.Device, Next: "ip link show"})
+		}
+		p, err := k.claimPort(c.UDPPort)
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			out = append(out, *p)
+		}
+	}
+	p, err := k.claimKinds(want)
+	if p != nil {
+		out = append(out, *p)
+	}
+	return slices.Compact(out), err
+}
+
+// occupant is a prefix that somebody else uses, and where.
+type occupant struct {
+	prefix netip.Prefix
+	what   string
+}
+
+// occupants are the foreign prefixes of this server, addresses first.
+func (k *Kernel) occupants() ([]occupant, error) {
+	addrs, err := dump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	var out []occupant
+	add := func(kind string, p netip.Prefix, dev string) {
+		if p.IsValid() && p.Bits() > 0 && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsMulticast() {
+			out = append(out, occupant{p.Masked(), strings.TrimSuffix(fmt.Sprintf("%s %s dev %s", kind, p, dev), " dev ")})
+		}
+	}
+	for _, a := range addrs {
+		if !k.ours(a.LinkIndex) {
+			add("address", toPrefix(a.IPNet), k.devices.name(a.LinkIndex))
+		}
+	}
+	routes, err := k.foreignRoutes()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range routes {
+		add("route", toPrefix(r.Dst), k.devices.name(r.LinkIndex))
+	}
+	pools, err := dockerPools(dockerConfig)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pools {
+		add("Docker address pool", p, "")
+	}
+	return out, nil
+}
+
+func claimPrefix(c spec.Claim, foreign []occupant) *spec.Problem {
+	if !c.Prefix.IsValid() {
+		return nil
+	}
+	i := slices.IndexFunc(foreign, func(o occupant) bool { return o.prefix.Overlaps(c.Prefix) })
+	if i < 0 {
+		return nil
+	}
+	p := &spec.Problem{What: fmt.Sprintf("%s overlaps the %s", c.Prefix, foreign[i].what), Next: "choose another subnet"}
+	if free := freePrefix(c.Prefix, foreign); free.IsValid() {
+		p.Next += ", for example " + free.String()
+	}
+	return p
+}
+
+// freePrefix looks for a prefix as long as like that nobody here uses.
+func freePrefix(like netip.Prefix, foreign []occupant) netip.Prefix {
+	if like.Addr().Is6() || like.Bits() < 16 {
+		return netip.Prefix{}
+	}
+	for second := byte(20); second < 250; second += 10 {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, second, 4, 0}), like.Bits()).Masked()
+		if !slices.ContainsFunc(foreign, func(o occupant) bool { return o.prefix.Overlaps(p) }) {
+			return p
+		}
+	}
+	return netip.Prefix{}
+}
+
+func claimProgram(c spec.Claim) *spec.Problem {
+	if c.Program == "" || findProgram(c.Program) != "" {
+		return nil
+	}
+	from := c.Package
+	if from == "" {
+		from = c.Program
+	}
+	return &spec.Problem{What: c.Program + " is not installed", Next: "apt-get install " + from}
+}
+
+// findProgram is exec.LookPath that looks where a login shell's PATH may not lead.
+func findProgram(name string) string {
+	for _, dir := range []string{"", "/usr/sbin", "/sbin", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	return ""
+}

@@ -1,0 +1,231 @@
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Op is one change: the step that is printed and the objects it is about. Want is
+// nil where the object goes, Have where it is new; both are values of spec.
+type Op struct {
+	Step       spec.Step
+	Want, Have any
+}
+
+// Diff returns what turns have into want, in the order in which it must happen.
+// It is pure; equal arguments give equal results whatever the order of their
+// slices. Objects that go with a link that goes are not listed; a link that is
+// made anew brings all that was on it back.
+//
+// Order: services and what stands on links goes first, then links, ports before
+// their bridges; then links come, bridges before their ports, what stands on
+// them, packet filters, routes, global settings, services; at last settings are
+// restored.
+func Diff(want, have *spec.Host) []Op {
+	links := diffLinks(want.Links, have.Links)
+	have = without(have, links.vanish)
+
+	addrs := compare(want.Addrs, have.Addrs, func(a spec.Addr) spec.Addr { return a }, spec.Addr.String)
+	neighs := compare(want.Neighs, have.Neighs, keyNeigh, func(n spec.Neigh) string { return "neigh " + n.IP.String() + " dev " + n.Link })
+	fdb := compare(want.AllFDB(), have.AllFDB(), keyFDB, objectFDB)
+	routes := compare(want.Routes, have.Routes, func(r spec.Route) netip.Prefix { return r.Dst }, func(r spec.Route) string { return "route " + r.Dst.String() })
+	dhcps := compare(want.DHCPs, have.DHCPs, func(d spec.DHCP) string { return d.Network }, func(d spec.DHCP) string { return "dhcp " + d.Network })
+	gateways := compare(want.Gateways, have.Gateways, func(g spec.Gateway) string { return g.Bridge }, func(g spec.Gateway) string { return "gateway " + g.Bridge })
+	nats := compare(want.NATs, have.NATs, keyNAT, func(n spec.NAT) string { return "masquerade " + n.Subnet.String() })
+	forwards := compare(want.Forwards, have.Forwards, func(f spec.Forward) string { return f.Link }, func(f spec.Forward) string { return "forward " + f.Link })
+	ofLinks, global := diffSysctls(want.Sysctls, have.Sysctls)
+	unmanaged := compare(want.Unmanaged, have.Unmanaged, func(spec.Unmanage) string { return "" }, func(spec.Unmanage) string { return "unmanaged" })
+
+	return slices.Concat(
+		dhcps.gone, routes.gone, fdb.gone, neighs.gone, addrs.gone, links.gone,
+		unmanaged.come, links.come, ofLinks.come, addrs.come, neighs.come, fdb.come,
+		gateways.gone, nats.gone, forwards.gone, gateways.come, nats.come, forwards.come,
+		routes.come, global.come, dhcps.come,
+		global.gone, unmanaged.gone,
+	)
+}
+
+// Steps returns the printed side of ops.
+func Steps(ops []Op) []spec.Step {
+	var out []spec.Step
+	for _, op := range ops {
+		out = append(out, op.Step)
+	}
+	return out
+}
+
+// changes of one sort of object.
+type changes struct {
+	gone []Op // removals
+	come []Op // additions, and changes in place
+}
+
+// compare matches want and have by key. Objects with the same key and another
+// text change in place; where have holds a key twice, all but one go.
+func compare[K comparable, T fmt.Stringer](want, have []T, key func(T) K, object func(T) string) changes {
+	var c changes
+	seen := make(map[K]T, len(have))
+	wanted := make(map[K]string, len(want))
+	for _, w := range want {
+		wanted[key(w)] = w.String()
+	}
+	have = byText(have)
+	for _, h := range have {
+		k := key(h)
+		if _, twice := seen[k]; !twice || h.String() == wanted[k] {
+			seen[k] = h
+		}
+	}
+	for _, h := range have {
+		k := key(h)
+		if _, ok := wanted[k]; !ok || seen[k].String() != h.String() {
+			c.gone = append(c.gone, Op{Step: spec.Step{Action: spec.Remove, Object: object(h)}, Have: h})
+		}
+	}
+	for _, w := range byText(want) {
+		h, ok := seen[key(w)]
+		switch {
+		case !ok:
+			step := spec.Step{Action: spec.Add, Object: object(w), Detail: attributes(w.String(), object(w))}
+			c.come = append(c.come, Op{Step: step, Want: w})
+		case h.String() != w.String():
+			step := spec.Step{Action: spec.Change, Object: object(w), Detail: difference(h.String(), w.String())}
+			c.come = append(c.come, Op{Step: step, Want: w, Have: h})
+		}
+	}
+	return c
+}
+
+func byText[T fmt.Stringer](list []T) []T {
+	type pair struct {
+		v    T
+		text string
+	}
+	pairs := make([]pair, len(list))
+	for i, v := range list {
+		pairs[i] = pair{v, v.String()}
+	}
+	slices.SortStableFunc(pairs, func(a, b pair) int { return strings.Compare(a.text, b.text) })
+	pairs = slices.CompactFunc(pairs, func(a, b pair) bool { return a.text == b.text })
+	out := make([]T, len(pairs))
+	for i, p := range pairs {
+		out[i] = p.v
+	}
+	return out
+}
+
+// attributes is what text says beyond naming the object.
+func attributes(text, object string) string {
+	if rest, ok := strings.CutPrefix(text, object); ok {
+		return strings.TrimSpace(rest)
+	}
+	_, rest, _ := strings.Cut(text, " ")
+	return rest
+}
+
+// difference shows the words that differ, with the word before them:
+// "mtu 1400 -> 1450".
+func difference(have, want string) string {
+	h, w := strings.Fields(have), strings.Fields(want)
+	n := 0
+	for n < len(h) && n < len(w) && h[n] == w[n] {
+		n++
+	}
+	hEnd, wEnd := len(h), len(w)
+	for hEnd > n && wEnd > n && h[hEnd-1] == w[wEnd-1] {
+		hEnd, wEnd = hEnd-1, wEnd-1
+	}
+	if hEnd == n || wEnd == n { // words came or went: the word before has no part in it
+		return orNone(strings.Join(h[n:hEnd], " ")) + " -> " + orNone(strings.Join(w[n:wEnd], " "))
+	}
+	return strings.Join(h[max(0, n-1):hEnd], " ") + " -> " + strings.Join(w[n:wEnd], " ")
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+type neighKey struct {
+	link string
+	ip   netip.Addr
+}
+
+func keyNeigh(n spec.Neigh) neighKey { return neighKey{n.Link, n.IP} }
+
+// keyFDB leaves the destination out for a MAC that lives in one place; flood
+// entries are a list.
+func keyFDB(f spec.FDB) spec.FDB {
+	if f.MAC != spec.ZeroMAC {
+		f.Dst = netip.Addr{}
+	}
+	return f
+}
+
+func objectFDB(f spec.FDB) string { return f.String() }
+
+type natKey struct {
+	network string
+	subnet  netip.Prefix
+}
+
+func keyNAT(n spec.NAT) natKey { return natKey{n.Network, n.Subnet} }
+
+// diffSysctls tells settings of links, which go with them, from global ones,
+// which are restored.
+func diffSysctls(want, have []spec.Sysctl) (ofLinks, global changes) {
+	key := func(s spec.Sysctl) string { return s.Key }
+	object := func(s spec.Sysctl) string { return "sysctl " + s.Key }
+	all := compare(want, have, key, object)
+	for _, op := range all.come {
+		w := op.Want.(spec.Sysctl)
+		op.Step.Detail = w.Value
+		if h, ok := op.Have.(spec.Sysctl); ok {
+			if h.Value == w.Value {
+				continue // nothing to write: only the note differs whose it is
+			}
+			op.Step.Detail = h.Value + " -> " + w.Value
+		}
+		if w.Link != "" {
+			ofLinks.come = append(ofLinks.come, op)
+		} else {
+			global.come = append(global.come, op)
+		}
+	}
+	for _, op := range all.gone {
+		if op.Have.(spec.Sysctl).Link == "" {
+			global.gone = append(global.gone, op)
+		}
+	}
+	// A host that forwards forgets the routers it learned unless accept_ra is 2
+	// by then (linux, addrconf.c: rt6_purge_dflt_routers): first in, last out.
+	first := func(a, b Op) int { return acceptsRA(b.Step.Object) - acceptsRA(a.Step.Object) }
+	slices.SortStableFunc(global.come, first)
+	slices.SortStableFunc(global.gone, func(a, b Op) int { return first(b, a) })
+	return ofLinks, global
+}
+
+func acceptsRA(object string) int {
+	if strings.HasSuffix(object, "/accept_ra") {
+		return 1
+	}
+	return 0
+}
+
+// without returns h less everything that stands on the links named.
+func without(h *spec.Host, links map[string]bool) *spec.Host {
+	out := *h
+	out.FDB = slices.DeleteFunc(h.AllFDB(), func(f spec.FDB) bool { return links[f.Link] })
+	out.Floods = nil
+	out.Addrs = slices.DeleteFunc(slices.Clone(h.Addrs), func(a spec.Addr) bool { return links[a.Link] })
+	out.Neighs = slices.DeleteFunc(slices.Clone(h.Neighs), func(n spec.Neigh) bool { return links[n.Link] })
+	out.Routes = slices.DeleteFunc(slices.Clone(h.Routes), func(r spec.Route) bool { return links[r.Dev] })
+	out.Sysctls = slices.DeleteFunc(slices.Clone(h.Sysctls), func(s spec.Sysctl) bool { return s.Link != "" && links[s.Link] })
+	return &out
+}

@@ -1,0 +1,55 @@
+//go:build linux
+
+package agent
+
+import (
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// observeFDB takes the permanent and static entries of our VXLAN devices. Not
+// ours: what they learn, and the flood entry that a multicast group makes.
+func (k *Kernel) observeFDB(have *spec.Host) error {
+	group := map[string]spec.FDB{}
+	for _, l := range have.Links {
+		if l.Tunnel != nil {
+			group[l.Name] = spec.FDB{Link: l.Name, MAC: spec.ZeroMAC, Dst: l.Tunnel.Group}
+		}
+	}
+	if len(group) == 0 {
+		return nil
+	}
+	list, err := dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, unix.AF_BRIDGE) })
+	if err != nil {
+		return err
+	}
+	for _, n := range list {
+		name := k.devices.name(n.LinkIndex)
+		made, tunnel := group[name]
+		if !tunnel || n.Flags&unix.NTF_SELF == 0 || n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) == 0 || n.IP == nil {
+			continue
+		}
+		if f := (spec.FDB{Link: name, MAC: n.HardwareAddr.String(), Dst: toAddr(n.IP)}); f != made {
+			have.FDB = append(have.FDB, f)
+		}
+	}
+	return nil
+}
+
+// fdbMessage adds or removes a permanent forwarding entry of a VXLAN device. Flood
+// entries are appended to their list; another MAC has one destination.
+func (k *Kernel) fdbMessage(kind int, f spec.FDB) (*nl.NetlinkRequest, error) {
+	flags := 0
+	switch {
+	case kind == unix.RTM_DELNEIGH:
+	case f.MAC == spec.ZeroMAC:
+		flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
+	default:
+		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	}
+	head := netlink.Ndmsg{Family: unix.AF_BRIDGE, State: unix.NUD_PERMANENT, Flags: unix.NTF_SELF}
+	return k.entryMessage(kind, flags, f.Link, f.MAC, f.Dst.AsSlice(), head)
+}

@@ -1,0 +1,113 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// stateDir is where flock keeps what it must remember on a server, one directory
+// per cluster.
+const stateDir = "/var/lib/flock"
+
+// Kernel is this server as one cluster sees it: its netlink sockets, its packet
+// filters and its services. It belongs to one goroutine, and to the network
+// namespace of the thread that opened it.
+type Kernel struct {
+	cluster  string
+	dir      string // what is remembered about this cluster
+	handle   *netlink.Handle
+	rt       *rtnl
+	nft      *nft
+	services *services
+
+	devices devices // as of the last look
+}
+
+// Open returns the server as seen by cluster. Close it.
+func Open(cluster string) (*Kernel, error) {
+	if cluster == "" || strings.ContainsAny(cluster, "/.") {
+		return nil, fmt.Errorf("open kernel: %q is not a cluster name", cluster)
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink: %w", err)
+	}
+	rt, err := openRTNL()
+	if err != nil {
+		h.Close()
+		return nil, err
+	}
+	return &Kernel{
+		cluster: cluster, dir: filepath.Join(stateDir, cluster), handle: h, rt: rt,
+		nft: newNFT(cluster), services: newServices(cluster),
+	}, nil
+}
+
+// Close releases the sockets; nothing on the server changes.
+func (k *Kernel) Close() error {
+	k.handle.Close()
+	return k.rt.close()
+}
+
+// Observe returns everything of this cluster on this server, in the type that
+// says what is wanted. Want tells which foreign things to look at besides: the
+// settings it names.
+func (k *Kernel) Observe(ctx context.Context, want *spec.Host) (*spec.Host, error) {
+	have := &spec.Host{Cluster: k.cluster, Store: want.Store, Server: want.Server, Generation: want.Generation}
+	steps := []struct {
+		what string
+		do   func() error
+	}{
+		{"links", func() error { return k.observeLinks(have) }},
+		{"addresses", func() error { return k.observeAddrs(have) }},
+		{"routes", func() error { return k.observeRoutes(want, have) }},
+		{"neighbours", func() error { return k.observeNeighs(have) }},
+		{"forwarding entries", func() error { return k.observeFDB(have) }},
+		{"settings", func() error { return k.observeSysctls(want, have) }},
+		{"packet filters", func() error { return k.nft.observe(want, have) }},
+		{"services", func() error { return k.services.observe(ctx, want, have) }},
+	}
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("look at %s: %w", s.what, err)
+		}
+		if err := s.do(); err != nil {
+			return nil, fmt.Errorf("look at %s: %w", s.what, err)
+		}
+	}
+	return have, nil
+}
+
+// Left counts the objects of this cluster that are on the server, services and
+// their files included.
+func (k *Kernel) Left(ctx context.Context) (int, error) {
+	have := &spec.Host{Cluster: k.cluster}
+	nothing := &spec.Host{Cluster: k.cluster}
+	err := errors.Join(k.observeLinks(have), k.observeRoutes(nothing, have))
+	if err != nil {
+		return 0, fmt.Errorf("count what is left: %w", err)
+	}
+	tables, err := k.nft.left()
+	if err != nil {
+		return 0, fmt.Errorf("count what is left: %w", err)
+	}
+	files, err := k.services.left()
+	if err != nil {
+		return 0, fmt.Errorf("count what is left: %w", err)
+	}
+	notes, err := k.readSysctlNotes()
+	if err != nil {
+		return 0, fmt.Errorf("count what is left: %w", err)
+	}
+	return len(have.Links) + len(have.Routes) + tables + files + len(notes), ctx.Err()
+}

@@ -1,0 +1,181 @@
+//go:build linux
+
+package agent
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// maxBatch is how many messages go into one system call: the answers to them
+// must fit into the socket's receive buffer (212992 bytes by default, some 768
+// per answer).
+const maxBatch = 100
+
+// rtnl writes to the kernel's routing netlink, many messages in one system call.
+// Reading goes through a netlink.Handle.
+type rtnl struct {
+	fd  int
+	seq uint32
+}
+
+func openRTNL() (*rtnl, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink: %w", err)
+	}
+	// Old kernels know neither option; then answers are longer and say less.
+	for _, option := range []int{unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK} {
+		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, option, 1); err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
+			return nil, errors.Join(fmt.Errorf("set up netlink: %w", err), unix.Close(fd))
+		}
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return nil, errors.Join(fmt.Errorf("bind netlink: %w", err), unix.Close(fd))
+	}
+	return &rtnl{fd: fd}, nil
+}
+
+func (r *rtnl) close() error { return unix.Close(r.fd) }
+
+// kernelError is a refusal with the kernel's own words, where it has some.
+type kernelError struct {
+	errno syscall.Errno
+	text  string
+}
+
+func (e *kernelError) Error() string {
+	if e.text == "" {
+		return e.errno.Error()
+	}
+	return e.text + " (" + e.errno.Error() + ")"
+}
+
+func (e *kernelError) Unwrap() error { return e.errno }
+
+// send sends at most maxBatch messages in one system call, so that no end of
+// this process comes between them, and returns one answer per message.
+func (r *rtnl) send(messages ...*nl.NetlinkRequest) ([]error, error) {
+	var b []byte
+	first := r.seq + 1
+	for _, m := range messages {
+		r.seq++
+		m.Seq = r.seq
+		m.Flags |= unix.NLM_F_REQUEST | unix.NLM_F_ACK
+		b = append(b, m.Serialize()...)
+		for len(b)%unix.NLMSG_ALIGNTO != 0 {
+			b = append(b, 0)
+		}
+	}
+	if err := retry(func() error {
+		return unix.Sendto(r.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	}); err != nil {
+		return nil, fmt.Errorf("write netlink: %w", err)
+	}
+	answers := make([]error, len(messages))
+	for open := len(messages); open > 0; {
+		n, err := r.receive(answers, first)
+		if err != nil {
+			return nil, err
+		}
+		open -= n
+	}
+	return answers, nil
+}
+
+// receive takes in one datagram of answers to the messages from first on.
+func (r *rtnl) receive(answers []error, first uint32) (int, error) {
+	var buf [1 << 15]byte
+	var n int
+	if err := retry(func() (err error) { n, _, err = unix.Recvfrom(r.fd, buf[:], 0); return err }); err != nil {
+		return 0, fmt.Errorf("read netlink: %w", err)
+	}
+	list, err := syscall.ParseNetlinkMessage(buf[:n])
+	if err != nil {
+		return 0, fmt.Errorf("parse netlink: %w", err)
+	}
+	count := 0
+	for _, m := range list {
+		i := int(int64(m.Header.Seq) - int64(first))
+		if m.Header.Type != unix.NLMSG_ERROR || i < 0 || i >= len(answers) || len(m.Data) < 4 {
+			continue
+		}
+		answers[i] = answer(m)
+		count++
+	}
+	return count, nil
+}
+
+// answer decodes an NLMSG_ERROR: errno 0 is consent.
+func answer(m syscall.NetlinkMessage) error {
+	errno := -int32(binary.NativeEndian.Uint32(m.Data))
+	if errno == 0 {
+		return nil
+	}
+	e := &kernelError{errno: syscall.Errno(errno)}
+	const attrMsg = 1 // NLMSGERR_ATTR_MSG
+	rest := m.Data[4:]
+	if m.Header.Flags&unix.NLM_F_ACK_TLVS == 0 || len(rest) < unix.NLMSG_HDRLEN {
+		return e
+	}
+	skip := unix.NLMSG_HDRLEN
+	if m.Header.Flags&unix.NLM_F_CAPPED == 0 {
+		skip = int(binary.NativeEndian.Uint32(rest)) // the message it answers, in full
+	}
+	if skip > len(rest) {
+		return e
+	}
+	attrs, err := nl.ParseRouteAttr(rest[skip:])
+	if err != nil {
+		return e
+	}
+	for _, a := range attrs {
+		if a.Attr.Type == attrMsg {
+			e.text = string(bytes.TrimRight(a.Value, "\x00."))
+		}
+	}
+	return e
+}
+
+// do sends messages that stand or fall together and returns the first refusal.
+func (r *rtnl) do(messages ...*nl.NetlinkRequest) error {
+	answers, err := r.send(messages...)
+	if err != nil {
+		return err
+	}
+	for _, err := range answers {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retry repeats what a signal or a change during a dump cut short: a dump that was
+// interrupted may lack entries or hold one twice (netlink(7), NLM_F_DUMP_INTR).
+// Every dump and every raw call goes through here.
+func retry(do func() error) error {
+	const most = 50
+	var err error
+	for range most {
+		err = do()
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return err
+		}
+	}
+	return err
+}
+
+// dump is retry for calls with a result.
+func dump[T any](list func() ([]T, error)) ([]T, error) {
+	var out []T
+	err := retry(func() (err error) { out, err = list(); return err })
+	return out, err
+}

@@ -1,0 +1,360 @@
+//go:build linux
+
+package agent
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// devices are all network devices of the server.
+type devices struct {
+	byName  map[string]netlink.Link
+	byIndex map[int]netlink.Link
+	top     int // highest index
+}
+
+func (d devices) name(index int) string {
+	if l := d.byIndex[index]; l != nil {
+		return l.Attrs().Name
+	}
+	return ""
+}
+
+func (k *Kernel) readDevices() error {
+	list, err := dump(k.handle.LinkList)
+	if err != nil {
+		return fmt.Errorf("list links: %w", err)
+	}
+	k.devices = devices{byName: make(map[string]netlink.Link, len(list)), byIndex: make(map[int]netlink.Link, len(list))}
+	for _, l := range list {
+		k.devices.byName[l.Attrs().Name] = l
+		k.devices.byIndex[l.Attrs().Index] = l
+		k.devices.top = max(k.devices.top, l.Attrs().Index)
+	}
+	return nil
+}
+
+// network returns the network whose link l is; ours is false for everything that
+// does not carry this cluster's mark.
+func (k *Kernel) network(l netlink.Link) (network string, ours bool) {
+	if l == nil {
+		return "", false
+	}
+	return strings.CutPrefix(l.Attrs().Alias, spec.Alias(k.cluster, ""))
+}
+
+// ours says whether the device with this index is one of this cluster's.
+func (k *Kernel) ours(index int) bool {
+	_, ours := k.network(k.devices.byIndex[index])
+	return ours
+}
+
+func (k *Kernel) observeLinks(have *spec.Host) error {
+	if err := k.readDevices(); err != nil {
+		return err
+	}
+	for _, l := range k.devices.byName {
+		network, ours := k.network(l)
+		if !ours {
+			continue
+		}
+		a := l.Attrs()
+		link := spec.Link{
+			Name: a.Name, Network: network, Kind: l.Type(), MAC: a.HardwareAddr.String(), MTU: a.MTU,
+			Master: k.devices.name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0,
+		}
+		if v, ok := l.(*netlink.Vxlan); ok {
+			link.Tunnel = k.tunnel(v)
+		}
+		have.Links = append(have.Links, link)
+	}
+	return nil
+}
+
+func (k *Kernel) tunnel(v *netlink.Vxlan) *spec.Tunnel {
+	return &spec.Tunnel{
+		VNI: uint32(v.VxlanId), Port: uint16(v.Port), Local: toAddr(v.SrcAddr), Group: toAddr(v.Group),
+		Dev: k.devices.name(v.VtepDevIndex), GBP: v.GBP, TTL: uint8(v.TTL),
+	}
+}
+
+func toAddr(ip net.IP) netip.Addr {
+	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap()
+}
+
+// newLink makes a link, still down. Its name, MAC, MTU and kind are set in the
+// create call; the mark of ownership cannot be (linux 6.18 ignores IFLA_IFALIAS
+// there, TestAliasIsIgnoredAtCreation), so it follows in the same system call:
+// nothing can end this process in between. The messages after the first name the
+// link by an index chosen beforehand, which nobody else can have: were they to
+// name it by name, they would mark a foreign link when the name is taken.
+func (k *Kernel) newLink(l spec.Link) error {
+	// A link that somebody makes at this moment gets the next index.
+	index := k.devices.top + 2 + rand.IntN(200)
+	create, err := k.createMessage(index, l)
+	if err != nil {
+		return fmt.Errorf("create link %s: %w", l.Name, err)
+	}
+	messages := []*nl.NetlinkRequest{create, aliasMessage(index, spec.Alias(k.cluster, l.Network))}
+	messages = append(messages, mtuMessages(index, l)...)
+	if l.Master != "" {
+		m, err := k.masterMessage(index, l.Master)
+		if err != nil {
+			return fmt.Errorf("create link %s: %w", l.Name, err)
+		}
+		messages = append(messages, m)
+	}
+	if err := k.rt.do(messages...); err != nil {
+		return createError(l, err)
+	}
+	return k.readDevices()
+}
+
+func (k *Kernel) createMessage(index int, l spec.Link) (*nl.NetlinkRequest, error) {
+	create := linkMessage(unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, 0, 0)
+	create.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(l.Name)))
+	if l.MAC != "" {
+		mac, err := net.ParseMAC(l.MAC)
+		if err != nil {
+			return nil, err
+		}
+		create.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
+	}
+	if l.MTU != 0 {
+		create.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(l.MTU))))
+	}
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, []byte(l.Kind))
+	if err := k.kindData(l, info.AddRtAttr(nl.IFLA_INFO_DATA, nil)); err != nil {
+		return nil, err
+	}
+	create.AddData(info)
+	return create, nil
+}
+
+func createError(l spec.Link, err error) error {
+	err = fmt.Errorf("create link %s: %w", l.Name, err)
+	switch {
+	case errors.Is(err, unix.EEXIST) && l.Kind == spec.VXLAN:
+		return hint.With(err, "", "ip -d link show type vxlan")
+	case errors.Is(err, unix.EEXIST):
+		return hint.With(err, "", "ip -d link show "+l.Name)
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return hint.With(err, "", "modprobe "+l.Kind)
+	}
+	return err
+}
+
+// kindData adds what is particular to bridges and VXLAN devices.
+func (k *Kernel) kindData(l spec.Link, data *nl.RtAttr) error {
+	switch l.Kind {
+	case spec.Bridge:
+		data.AddRtAttr(nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(0))
+		data.AddRtAttr(nl.IFLA_BR_STP_STATE, nl.Uint32Attr(0))
+		return nil
+	case spec.VXLAN:
+		if l.Tunnel == nil {
+			return errors.New("a VXLAN link without its tunnel")
+		}
+		return k.tunnelData(l.Tunnel, data)
+	}
+	return fmt.Errorf("unknown kind of link %q", l.Kind)
+}
+
+func (k *Kernel) tunnelData(t *spec.Tunnel, data *nl.RtAttr) error {
+	data.AddRtAttr(nl.IFLA_VXLAN_ID, nl.Uint32Attr(t.VNI))
+	data.AddRtAttr(nl.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, t.Port))
+	data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, nl.Uint8Attr(1))
+	addAddr(data, nl.IFLA_VXLAN_LOCAL, nl.IFLA_VXLAN_LOCAL6, t.Local)
+	addAddr(data, nl.IFLA_VXLAN_GROUP, nl.IFLA_VXLAN_GROUP6, t.Group)
+	if t.Dev != "" {
+		dev := k.devices.byName[t.Dev]
+		if dev == nil {
+			return hint.Errorf("", "ip link show", "there is no underlay device %s", t.Dev)
+		}
+		data.AddRtAttr(nl.IFLA_VXLAN_LINK, nl.Uint32Attr(uint32(dev.Attrs().Index)))
+	}
+	if t.TTL != 0 {
+		data.AddRtAttr(nl.IFLA_VXLAN_TTL, nl.Uint8Attr(t.TTL))
+	}
+	if t.GBP {
+		data.AddRtAttr(nl.IFLA_VXLAN_GBP, []byte{})
+	}
+	return nil
+}
+
+func addAddr(data *nl.RtAttr, four, six int, a netip.Addr) {
+	switch {
+	case a.Is4():
+		data.AddRtAttr(four, a.AsSlice())
+	case a.Is6():
+		data.AddRtAttr(six, a.AsSlice())
+	}
+}
+
+// linkMessage starts a message about the link with index.
+func linkMessage(flags, index int, linkFlags, change uint32) *nl.NetlinkRequest {
+	m := nl.NewNetlinkRequest(unix.RTM_NEWLINK, flags)
+	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	info.Index, info.Flags, info.Change = int32(index), linkFlags, change
+	m.AddData(info)
+	return m
+}
+
+func upMessage(index int) *nl.NetlinkRequest {
+	return linkMessage(0, index, unix.IFF_UP, unix.IFF_UP)
+}
+
+func aliasMessage(index int, alias string) *nl.NetlinkRequest {
+	m := linkMessage(0, index, 0, 0)
+	m.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
+	return m
+}
+
+// mtuMessages set the MTU. A bridge follows its smallest port until somebody
+// changes its MTU; setting the value that it has is no change (linux 6.18,
+// TestBridgeMTUStays). So it is set to something else first.
+func mtuMessages(index int, l spec.Link) []*nl.NetlinkRequest {
+	if l.MTU == 0 {
+		return nil
+	}
+	values := []int{l.MTU}
+	if l.Kind == spec.Bridge {
+		values = []int{l.MTU - 1, l.MTU}
+	}
+	var out []*nl.NetlinkRequest
+	for _, mtu := range values {
+		m := linkMessage(0, index, 0, 0)
+		m.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu))))
+		out = append(out, m)
+	}
+	return out
+}
+
+// masterMessage makes the link a port of master; an empty master takes it out.
+func (k *Kernel) masterMessage(index int, master string) (*nl.NetlinkRequest, error) {
+	var to uint32
+	if master != "" {
+		dev := k.devices.byName[master]
+		if dev == nil {
+			return nil, fmt.Errorf("there is no bridge %s", master)
+		}
+		to = uint32(dev.Attrs().Index)
+	}
+	m := linkMessage(0, index, 0, 0)
+	m.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(to)))
+	return m, nil
+}
+
+// changeLink brings a living link to want; what cannot change there is made anew.
+func (k *Kernel) changeLink(want, have spec.Link) (anew bool, err error) {
+	if _, anew := linkDifference(want, have); anew {
+		if err := k.deleteLink(have); err != nil {
+			return true, err
+		}
+		return true, k.newLink(want)
+	}
+	index, err := k.index(want.Name)
+	if err != nil {
+		return false, fmt.Errorf("change link %s: %w", want.Name, err)
+	}
+	var messages []*nl.NetlinkRequest
+	if want.Network != have.Network {
+		messages = append(messages, aliasMessage(index, spec.Alias(k.cluster, want.Network)))
+	}
+	if want.MAC != have.MAC {
+		mac, err := net.ParseMAC(want.MAC)
+		if err != nil {
+			return false, fmt.Errorf("change link %s: %w", want.Name, err)
+		}
+		m := linkMessage(0, index, 0, 0)
+		m.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
+		messages = append(messages, m)
+	}
+	if want.Master != have.Master {
+		m, err := k.masterMessage(index, want.Master)
+		if err != nil {
+			return false, fmt.Errorf("change link %s: %w", want.Name, err)
+		}
+		messages = append(messages, m)
+	}
+	if want.MTU != have.MTU {
+		messages = append(messages, mtuMessages(index, want)...)
+	}
+	if have.Down {
+		messages = append(messages, upMessage(index))
+	}
+	if err := k.rt.do(messages...); err != nil {
+		return false, fmt.Errorf("change link %s: %w", want.Name, err)
+	}
+	return false, nil
+}
+
+// deleteLink removes a link of ours. Its mark is read again just before.
+func (k *Kernel) deleteLink(l spec.Link) error {
+	if err := k.readDevices(); err != nil {
+		return err
+	}
+	dev := k.devices.byName[l.Name]
+	if dev == nil {
+		return nil // it went with the device below it
+	}
+	if _, ours := k.network(dev); !ours {
+		return fmt.Errorf("remove link %s: it does not carry the mark of cluster %s", l.Name, k.cluster)
+	}
+	m := nl.NewNetlinkRequest(unix.RTM_DELLINK, 0)
+	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	info.Index = int32(dev.Attrs().Index)
+	m.AddData(info)
+	if err := k.rt.do(m); err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("remove link %s: %w", l.Name, err)
+	}
+	return k.readDevices()
+}
+
+// raise sets new links up, when all that stands on them is in place.
+func (k *Kernel) raise(names []string) error {
+	for _, name := range names {
+		index, err := k.index(name)
+		if err != nil {
+			return fmt.Errorf("set link %s up: %w", name, err)
+		}
+		if err := k.rt.do(upMessage(index)); err != nil {
+			return upError(name, err)
+		}
+	}
+	return nil
+}
+
+func upError(name string, err error) error {
+	err = fmt.Errorf("set link %s up: %w", name, err)
+	switch {
+	case errors.Is(err, unix.ENOBUFS):
+		// One socket joins no more groups than this (linux 6.18: 20).
+		return hint.With(err, "", "sysctl -w net.ipv4.igmp_max_memberships=100")
+	case errors.Is(err, unix.EADDRINUSE):
+		return hint.With(err, "", "ss -ulnp")
+	}
+	return err
+}
+
+func (k *Kernel) index(name string) (int, error) {
+	if l := k.devices.byName[name]; l != nil {
+		return l.Attrs().Index, nil
+	}
+	return 0, fmt.Errorf("there is no link %s", name)
+}

@@ -1,0 +1,58 @@
+//go:build linux
+
+package agent
+
+import (
+	"net"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// observeNeighs takes the permanent neighbours on our links; what the kernel
+// resolved itself is none of our business.
+func (k *Kernel) observeNeighs(have *spec.Host) error {
+	if len(have.Links) == 0 {
+		return nil
+	}
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		list, err := dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, family) })
+		if err != nil {
+			return err
+		}
+		for _, n := range list {
+			if k.ours(n.LinkIndex) && n.State == unix.NUD_PERMANENT && n.Flags&unix.NTF_PROXY == 0 {
+				have.Neighs = append(have.Neighs, spec.Neigh{Link: k.devices.name(n.LinkIndex), IP: toAddr(n.IP), MAC: n.HardwareAddr.String()})
+			}
+		}
+	}
+	return nil
+}
+
+// neighMessage sets or removes a permanent neighbour.
+func (k *Kernel) neighMessage(kind, flags int, n spec.Neigh) (*nl.NetlinkRequest, error) {
+	head := netlink.Ndmsg{Family: uint8(family(n.IP)), State: unix.NUD_PERMANENT}
+	return k.entryMessage(kind, flags, n.Link, n.MAC, n.IP.AsSlice(), head)
+}
+
+// entryMessage is what neighbours and forwarding entries have in common.
+func (k *Kernel) entryMessage(kind, flags int, link, mac string, dst []byte, head netlink.Ndmsg) (*nl.NetlinkRequest, error) {
+	index, err := k.index(link)
+	if err != nil {
+		return nil, err
+	}
+	hw, err := net.ParseMAC(mac)
+	if err != nil {
+		return nil, err
+	}
+	head.Index = uint32(index)
+	m := nl.NewNetlinkRequest(kind, flags)
+	m.AddData(&head)
+	m.AddData(nl.NewRtAttr(netlink.NDA_DST, slices.Clone(dst)))
+	m.AddData(nl.NewRtAttr(netlink.NDA_LLADDR, hw))
+	return m, nil
+}

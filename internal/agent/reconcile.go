@@ -1,0 +1,346 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// maxRounds is how often Reconcile looks again. One round does it unless kernel
+// objects lean on each other (a removed address takes its secondaries along) or
+// somebody else changes things meanwhile.
+const maxRounds = 4
+
+// Reconcile changes the server until it is what want says, and looks again after
+// every round. Progress, which may be nil, gets one line per step. What does not
+// settle is in Report.Pending; an error ends the work at once, with the steps done
+// so far in the report, which is never nil.
+func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(string)) (*spec.Report, error) {
+	report := &spec.Report{}
+	if progress == nil {
+		progress = func(string) {}
+	}
+	for round := 0; ; round++ {
+		ops, effective, err := k.differences(ctx, want)
+		if err != nil {
+			return report, err
+		}
+		if len(ops) == 0 {
+			if err := k.settleSysctls(effective); err != nil {
+				return report, err
+			}
+			break
+		}
+		if round == maxRounds {
+			report.Pending = Steps(ops)
+			break
+		}
+		a := &applier{k: k, want: effective, done: func(s spec.Step) {
+			report.Steps = append(report.Steps, s)
+			progress(s.String())
+		}}
+		if err := a.apply(ctx, ops); err != nil {
+			return report, err
+		}
+	}
+	if !want.Empty() {
+		return report, nil
+	}
+	left, err := k.Left(ctx)
+	report.Left = left
+	return report, err
+}
+
+// differences looks at the server and returns what separates it from want, and
+// want with what follows from it here. A foreign device under a name of ours is an
+// error: nothing may be changed then.
+func (k *Kernel) differences(ctx context.Context, want *spec.Host) ([]Op, *spec.Host, error) {
+	effective, err := k.wanted(want)
+	if err != nil {
+		return nil, nil, err
+	}
+	have, err := k.Observe(ctx, effective)
+	if err != nil {
+		return nil, nil, err
+	}
+	if list := k.conflicts(want); len(list) > 0 {
+		p := list[0]
+		return nil, nil, hint.With(errors.New(p.What), p.Where, p.Next)
+	}
+	return Diff(effective, have), effective, nil
+}
+
+// Plan returns what Reconcile would do, and what stands in its way: conflicts with
+// foreign objects and claims that do not hold. It changes nothing.
+func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) {
+	plan, err := k.Status(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	problems, err := k.checkClaims(want)
+	if err != nil {
+		return nil, err
+	}
+	plan.Problems = append(plan.Problems, problems...)
+	return plan, nil
+}
+
+// Status is Plan without the claims: what differs, and foreign devices under our
+// names.
+func (k *Kernel) Status(ctx context.Context, want *spec.Host) (*spec.Plan, error) {
+	effective, err := k.wanted(want)
+	if err != nil {
+		return nil, err
+	}
+	have, err := k.Observe(ctx, effective)
+	if err != nil {
+		return nil, err
+	}
+	return &spec.Plan{Steps: Steps(Diff(effective, have)), Problems: k.conflicts(want)}, nil
+}
+
+// applier performs the ops of one round. Messages to the kernel about small
+// objects are gathered and sent together; new links stay down until what stands on
+// them is there, so that no frame passes a half-made network.
+type applier struct {
+	k    *Kernel
+	want *spec.Host
+	done func(spec.Step)
+
+	batch   []*nl.NetlinkRequest
+	batched []spec.Step
+	raise   []string // links that are still down
+	filters []spec.Step
+}
+
+func (a *applier) apply(ctx context.Context, ops []Op) error {
+	for i, op := range ops {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := a.one(ctx, op); err != nil {
+			return fmt.Errorf("%s: %w", verb(op.Step), err)
+		}
+		if last := i == len(ops)-1; last || stage(ops[i+1]) != stage(op) {
+			if err := a.finish(stage(op), last); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Stages of a round that something waits for the end of.
+const (
+	stageOther   = iota
+	stageMake    // links and what stands on them
+	stageFilters // packet filters, written as a whole
+	stageUse     // what needs links that are up
+)
+
+func stage(op Op) int {
+	object := op.Want
+	if object == nil {
+		object = op.Have
+	}
+	switch object.(type) {
+	case spec.Link, spec.Addr, spec.Neigh, spec.FDB:
+		return stageMake
+	case spec.Gateway, spec.NAT, spec.Forward:
+		return stageFilters
+	case spec.Route, spec.DHCP:
+		return stageUse
+	}
+	return stageOther
+}
+
+// finish ends a stage: what was gathered is sent.
+func (a *applier) finish(of int, last bool) error {
+	if err := a.flush(); err != nil {
+		return err
+	}
+	if of == stageFilters {
+		if err := a.k.nft.replace(a.want); err != nil {
+			return fmt.Errorf("write packet filters: %w", err)
+		}
+		a.report(a.filters)
+		a.filters = nil
+	}
+	if of == stageFilters || last {
+		return a.up()
+	}
+	return nil
+}
+
+func (a *applier) up() error {
+	err := a.k.raise(a.raise)
+	a.raise = nil
+	return err
+}
+
+func (a *applier) report(steps []spec.Step) {
+	for _, s := range steps {
+		a.done(s)
+	}
+}
+
+// one performs op, or gathers it.
+func (a *applier) one(ctx context.Context, op Op) error {
+	object := op.Want
+	if object == nil {
+		object = op.Have
+	}
+	var err error
+	switch v := object.(type) {
+	case spec.Addr, spec.Neigh, spec.FDB, spec.Route:
+		return a.gather(op)
+	case spec.Gateway, spec.NAT, spec.Forward:
+		a.filters = append(a.filters, op.Step)
+		return nil
+	case spec.Link:
+		err = a.link(op, v)
+	case spec.Sysctl:
+		if op.Want == nil {
+			err = a.k.dropSysctl(v.Key)
+		} else {
+			err = a.k.setSysctl(v)
+		}
+	case spec.DHCP:
+		if op.Want == nil {
+			err = a.k.services.removeDHCP(ctx, v.Network)
+		} else if err = a.up(); err == nil {
+			err = a.k.services.setDHCP(ctx, v)
+		}
+	case spec.Unmanage:
+		if op.Want == nil {
+			err = a.k.services.removeUnmanaged(ctx)
+		} else {
+			err = a.k.services.setUnmanaged(ctx, v)
+		}
+	}
+	if err == nil {
+		a.done(op.Step)
+	}
+	return err
+}
+
+func (a *applier) link(op Op, l spec.Link) error {
+	if err := a.flush(); err != nil { // what stood on it went first
+		return err
+	}
+	have, found := op.Have.(spec.Link)
+	if op.Want == nil {
+		return a.k.deleteLink(l)
+	}
+	anew := !found
+	var err error
+	if found {
+		anew, err = a.k.changeLink(l, have)
+	} else {
+		err = a.k.newLink(l)
+	}
+	if err == nil && anew {
+		a.raise = append(a.raise, l.Name)
+	}
+	return err
+}
+
+// gather keeps the message of a small object until the batch is full.
+func (a *applier) gather(op Op) error {
+	if _, route := op.Want.(spec.Route); route && len(a.raise) > 0 {
+		if err := a.flush(); err != nil {
+			return err
+		}
+		if err := a.up(); err != nil {
+			return err
+		}
+	}
+	m, err := a.k.message(op)
+	if err != nil {
+		return err
+	}
+	a.batch = append(a.batch, m)
+	a.batched = append(a.batched, op.Step)
+	if len(a.batch) == maxBatch {
+		return a.flush()
+	}
+	return nil
+}
+
+func (a *applier) flush() error {
+	if len(a.batch) == 0 {
+		return nil
+	}
+	answers, err := a.k.rt.send(a.batch...)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for i, err := range answers {
+		s := a.batched[i]
+		switch {
+		case err == nil:
+			a.done(s)
+		case s.Action == spec.Remove && gone(err):
+			// It went by itself: a secondary address with its primary, a route with
+			// its device.
+		case failed != nil:
+		case errors.Is(err, unix.EEXIST):
+			failed = hint.With(fmt.Errorf("%s: %w", verb(s), err), "", "remove what is there, then flock apply")
+		default:
+			failed = fmt.Errorf("%s: %w", verb(s), err)
+		}
+	}
+	a.batch, a.batched = a.batch[:0], a.batched[:0]
+	return failed
+}
+
+func gone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV)
+}
+
+// message is the netlink message for a small object.
+func (k *Kernel) message(op Op) (*nl.NetlinkRequest, error) {
+	replace := 0
+	if op.Have != nil {
+		replace = unix.NLM_F_REPLACE
+	} else {
+		replace = unix.NLM_F_EXCL
+	}
+	if op.Want == nil {
+		switch v := op.Have.(type) {
+		case spec.Addr:
+			return k.addrMessage(unix.RTM_DELADDR, v)
+		case spec.Neigh:
+			return k.neighMessage(unix.RTM_DELNEIGH, 0, v)
+		case spec.FDB:
+			return k.fdbMessage(unix.RTM_DELNEIGH, v)
+		case spec.Route:
+			return k.routeMessage(unix.RTM_DELROUTE, 0, v)
+		}
+	}
+	switch v := op.Want.(type) {
+	case spec.Addr:
+		return k.addrMessage(unix.RTM_NEWADDR, v)
+	case spec.Neigh:
+		// The kernel may have resolved the address meanwhile: that entry gives way.
+		return k.neighMessage(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, v)
+	case spec.FDB:
+		return k.fdbMessage(unix.RTM_NEWNEIGH, v)
+	case spec.Route:
+		return k.routeMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|replace, v)
+	}
+	return nil, fmt.Errorf("no message for %T", op.Want)
+}
+
+var verbs = map[string]string{spec.Add: "add ", spec.Change: "change ", spec.Remove: "remove "}
+
+func verb(s spec.Step) string { return verbs[s.Action] + s.Object }

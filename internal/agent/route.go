@@ -1,0 +1,76 @@
+//go:build linux
+
+package agent
+
+import (
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// observeRoutes takes the routes of our protocol numbers in the main table that
+// are on our links or go where want goes. Two clusters on one server share the
+// numbers; the links tell them apart.
+func (k *Kernel) observeRoutes(want, have *spec.Host) error {
+	wanted := make(map[netip.Prefix]bool, len(want.Routes))
+	for _, r := range want.Routes {
+		wanted[r.Dst] = true
+	}
+	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN}
+	list, err := dump(func() ([]netlink.Route, error) {
+		return k.handle.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_TABLE)
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if r.Protocol != spec.RouteProto && r.Protocol != spec.RouteProtoBGP || r.Type != unix.RTN_UNICAST {
+			continue
+		}
+		dst := toPrefix(r.Dst)
+		if !k.ours(r.LinkIndex) && !wanted[dst] {
+			continue
+		}
+		have.Routes = append(have.Routes, spec.Route{
+			Dst: dst, Via: toAddr(r.Gw), Dev: k.devices.name(r.LinkIndex), Src: toAddr(r.Src),
+			Onlink: r.Flags&unix.RTNH_F_ONLINK != 0, MTU: r.MTU, Proto: uint8(r.Protocol),
+		})
+	}
+	return nil
+}
+
+// routeMessage adds (flags: exclusively, or in place of ours) or removes a route.
+func (k *Kernel) routeMessage(kind, flags int, r spec.Route) (*nl.NetlinkRequest, error) {
+	index, err := k.index(r.Dev)
+	if err != nil {
+		return nil, err
+	}
+	m := nl.NewNetlinkRequest(kind, flags)
+	head := nl.NewRtMsg()
+	head.Family, head.Dst_len, head.Protocol = uint8(family(r.Dst.Addr())), uint8(r.Dst.Bits()), r.Proto
+	if !r.Via.IsValid() && r.Dst.Addr().Is4() {
+		head.Scope = unix.RT_SCOPE_LINK
+	}
+	if r.Onlink {
+		head.Flags = unix.RTNH_F_ONLINK
+	}
+	m.AddData(head)
+	m.AddData(nl.NewRtAttr(unix.RTA_DST, r.Dst.Addr().AsSlice()))
+	m.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index))))
+	if r.Via.IsValid() {
+		m.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, r.Via.AsSlice()))
+	}
+	if r.Src.IsValid() {
+		m.AddData(nl.NewRtAttr(unix.RTA_PREFSRC, r.Src.AsSlice()))
+	}
+	if r.MTU != 0 {
+		metrics := nl.NewRtAttr(unix.RTA_METRICS, nil)
+		metrics.AddRtAttr(unix.RTAX_MTU, nl.Uint32Attr(uint32(r.MTU)))
+		m.AddData(metrics)
+	}
+	return m, nil
+}

@@ -1,0 +1,322 @@
+//go:build linux
+
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"github.com/vishvananda/netlink"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+const (
+	procSys        = "/proc/sys"
+	sysctlFile     = "sysctl.json"
+	forwardingIPv6 = "net/ipv6/conf/all/forwarding"
+)
+
+// sysctlNote remembers a global setting: what was found, what we made of it. A
+// note is made for a setting that was right already too, so that another cluster
+// that lets go of it knows that somebody still needs it.
+type sysctlNote struct{ Found, Set string }
+
+// wanted is want with what follows from it on this server: a host that forwards
+// IPv6 ignores router advertisements unless accept_ra is 2 (linux
+// ip-sysctl.rst), and would lose its own default route.
+func (k *Kernel) wanted(want *spec.Host) (*spec.Host, error) {
+	if !slices.ContainsFunc(want.Sysctls, func(s spec.Sysctl) bool { return s.Key == forwardingIPv6 }) {
+		return want, nil
+	}
+	notes, err := k.readSysctlNotes()
+	if err != nil {
+		return nil, err
+	}
+	if err := k.readDevices(); err != nil {
+		return nil, err
+	}
+	forwards, err := readSysctl(forwardingIPv6)
+	if err != nil {
+		return nil, err
+	}
+	out := *want
+	out.Sysctls = slices.Clone(want.Sysctls)
+	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
+		key := "net/ipv6/conf/" + name + "/accept_ra"
+		_, noted := notes[key]
+		if !noted && (forwards == "1" || !k.takesAdvertisements(k.devices.byName[name], key)) {
+			continue
+		}
+		out.Sysctls = append(out.Sysctls, spec.Sysctl{Key: key, Value: "2"})
+	}
+	return &out, nil
+}
+
+// takesAdvertisements says whether the device may have learned a router.
+func (k *Kernel) takesAdvertisements(l netlink.Link, key string) bool {
+	if !underlayName(l.Attrs().Name) || strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix) || l.Attrs().MasterIndex != 0 {
+		return false
+	}
+	value, err := readSysctl(key)
+	return err == nil && value == "1"
+}
+
+// observeSysctls reads the settings that want names and those that are to be
+// restored. One that does not exist is left out.
+func (k *Kernel) observeSysctls(want, have *spec.Host) error {
+	wanted := make(map[string]bool, len(want.Sysctls))
+	for _, s := range want.Sysctls {
+		wanted[s.Key] = true
+		value, err := readSysctl(s.Key)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		have.Sysctls = append(have.Sysctls, spec.Sysctl{Key: s.Key, Value: value, Link: s.Link})
+	}
+	notes, err := k.readSysctlNotes()
+	if err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(notes)) {
+		if wanted[key] {
+			continue
+		}
+		restore, err := k.restores(key, notes[key])
+		if err != nil {
+			return err
+		}
+		if restore {
+			have.Sysctls = append(have.Sysctls, spec.Sysctl{Key: key, Value: notes[key].Set})
+		}
+	}
+	return nil
+}
+
+// restores says whether letting go of a setting means to write it: not when
+// somebody changed it meanwhile, nor while another cluster needs it.
+func (k *Kernel) restores(key string, n sysctlNote) (bool, error) {
+	value, err := readSysctl(key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil || value != n.Set || n.Found == n.Set {
+		return false, err
+	}
+	others, err := k.otherNotes()
+	if err != nil {
+		return false, err
+	}
+	return !slices.ContainsFunc(others, func(o clusterNotes) bool { _, ok := o.notes[key]; return ok }), nil
+}
+
+// setSysctl writes a setting. What it was is on disk before.
+func (k *Kernel) setSysctl(s spec.Sysctl) error {
+	if s.Link == "" {
+		if err := k.noteSysctls([]spec.Sysctl{s}); err != nil {
+			return err
+		}
+	}
+	return writeSysctl(s.Key, s.Value)
+}
+
+// noteSysctls remembers the values found of settings that are not noted yet.
+func (k *Kernel) noteSysctls(list []spec.Sysctl) error {
+	notes, err := k.readSysctlNotes()
+	if err != nil {
+		return err
+	}
+	changed := false
+	for _, s := range list {
+		n, noted := notes[s.Key]
+		if s.Link != "" || noted && n.Set == s.Value {
+			continue
+		}
+		if !noted {
+			found, err := readSysctl(s.Key)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			n.Found = found
+		}
+		n.Set = s.Value
+		notes[s.Key], changed = n, true
+	}
+	if !changed {
+		return nil
+	}
+	return writeSysctlNotes(k.dir, notes)
+}
+
+// dropSysctl lets go of a setting: what was found comes back, unless somebody
+// changed it or another cluster needs it, which then inherits what was found.
+func (k *Kernel) dropSysctl(key string) error {
+	notes, err := k.readSysctlNotes()
+	if err != nil {
+		return err
+	}
+	n, ok := notes[key]
+	if !ok {
+		return nil
+	}
+	restore, err := k.restores(key, n)
+	if err != nil {
+		return err
+	}
+	if restore {
+		if err := writeSysctl(key, n.Found); err != nil {
+			return err
+		}
+	} else if err := k.bequeath(key, n); err != nil {
+		return err
+	}
+	delete(notes, key)
+	return writeSysctlNotes(k.dir, notes)
+}
+
+// bequeath hands what was found before flock to another cluster that uses the
+// setting, which took our value for the server's own.
+func (k *Kernel) bequeath(key string, n sysctlNote) error {
+	others, err := k.otherNotes()
+	if err != nil {
+		return err
+	}
+	for _, o := range others {
+		if heir, ok := o.notes[key]; ok && heir.Found == n.Set && heir.Found != n.Found {
+			heir.Found = n.Found
+			o.notes[key] = heir
+			return writeSysctlNotes(o.dir, o.notes)
+		}
+	}
+	return nil
+}
+
+// settleSysctls brings the notes in line with want when nothing is left to write.
+func (k *Kernel) settleSysctls(want *spec.Host) error {
+	if err := k.noteSysctls(want.Sysctls); err != nil {
+		return err
+	}
+	notes, err := k.readSysctlNotes()
+	if err != nil {
+		return err
+	}
+	for _, s := range want.Sysctls {
+		delete(notes, s.Key)
+	}
+	for _, key := range slices.Sorted(maps.Keys(notes)) {
+		if err := k.dropSysctl(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type clusterNotes struct {
+	dir   string
+	notes map[string]sysctlNote
+}
+
+// otherNotes reads the notes of the other clusters on this server.
+func (k *Kernel) otherNotes() ([]clusterNotes, error) {
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(k.dir), "*", sysctlFile))
+	if err != nil {
+		return nil, err
+	}
+	var out []clusterNotes
+	for _, f := range files {
+		dir := filepath.Dir(f)
+		if dir == k.dir {
+			continue
+		}
+		notes, err := readSysctlNotes(dir)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, clusterNotes{dir, notes})
+	}
+	return out, nil
+}
+
+func (k *Kernel) readSysctlNotes() (map[string]sysctlNote, error) { return readSysctlNotes(k.dir) }
+
+func readSysctlNotes(dir string) (map[string]sysctlNote, error) {
+	notes := map[string]sysctlNote{}
+	path := filepath.Join(dir, sysctlFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return notes, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read remembered settings: %w", err)
+	}
+	if err := json.Unmarshal(data, &notes); err != nil {
+		return nil, fmt.Errorf("read remembered settings %s: %w", path, err)
+	}
+	return notes, nil
+}
+
+func writeSysctlNotes(dir string, notes map[string]sysctlNote) error {
+	path := filepath.Join(dir, sysctlFile)
+	if len(notes) == 0 {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("forget settings: %w", err)
+		}
+		return nil
+	}
+	data, err := json.MarshalIndent(notes, "", "\t")
+	if err != nil {
+		return fmt.Errorf("remember settings: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("remember settings: %w", err)
+	}
+	if err := renameio.WriteFile(path, append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("remember settings: %w", err)
+	}
+	return nil
+}
+
+func sysctlPath(key string) (string, error) {
+	if !filepath.IsLocal(key) {
+		return "", fmt.Errorf("setting %q is not below %s", key, procSys)
+	}
+	return filepath.Join(procSys, key), nil
+}
+
+// readSysctl returns a setting; several numbers stand apart by one space.
+func readSysctl(key string) (string, error) {
+	path, err := sysctlPath(key)
+	if err != nil {
+		return "", err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read setting: %w", err)
+	}
+	return strings.Join(strings.Fields(string(data)), " "), nil
+}
+
+func writeSysctl(key, value string) error {
+	path, err := sysctlPath(key)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+		return fmt.Errorf("write setting: %w", err)
+	}
+	return nil
+}
