@@ -78,7 +78,8 @@ func check(c *Cluster) (key []string, err error) {
 		}
 		for _, member := range c.Networks[name].Members {
 			if _, err := ParseMember(member); err != nil {
-				return append(key, "members"), err
+				_, next := hint.Of(err) // where it is the file says better
+				return append(key, "members"), hint.Errorf("", next, "%q: %v", member, err)
 			}
 		}
 	}

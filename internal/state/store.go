@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -134,15 +135,7 @@ func (s *Store) Lock(ctx context.Context, holder string) (*Locked, error) {
 }
 
 func commandLine() string {
-	words := append([]string{"flock"}, os.Args[1:]...)
-	var b bytes.Buffer
-	for i, w := range words {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(w)
-	}
-	return b.String()
+	return strings.Join(append([]string{"flock"}, os.Args[1:]...), " ")
 }
 
 // Locked is a cluster file that only this program may change.
@@ -216,14 +209,19 @@ func (l *Locked) next(c *Cluster) (*Cluster, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if next.Generation == 0 || !bytes.Equal(wished, wish) {
-		next.Generation++
-		next.Change, next.Saved, next.Writer = l.holder, time.Now().UTC().Truncate(time.Second), l.store.Version
-	} else if same, err := equal(b, &next); same || err != nil {
-		return &next, nil, err
+	same := bytes.Equal(wished, wish)
+	if same {
+		if nothing, err := equal(b, &next); nothing || err != nil {
+			return &next, nil, err
+		}
 	}
-	is, err := next.Marshal()
-	return &next, is, err
+	if !same || next.Generation == 0 {
+		next.Generation++
+		next.Change, next.Saved = l.holder, time.Now().UTC().Truncate(time.Second)
+	}
+	next.Writer = l.store.Version
+	data, err := next.Marshal()
+	return &next, data, err
 }
 
 func equal(a, b *Cluster) (bool, error) {

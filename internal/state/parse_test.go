@@ -1,0 +1,292 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/pelletier/go-toml/v2"
+)
+
+const handWritten = `# by hand: the wish alone
+cluster = "home"
+
+[server.s1]
+address = "10.99.0.1"
+user = 'root'
+port = 2_222
+subnet = "10.5.0.1/24"
+
+[server.local]
+
+[network.vx1]
+type = "vxlan"
+subnet = ["10.0.4.0/24", "fd00:4::/64"]
+vni = 0x2A
+group = "239.0.0.42"
+members = [
+	"s1:eth1", # its second interface
+	"local",
+]
+allocated.s1 = { id = 7, addresses = ["10.0.4.254"] }
+`
+
+func TestParseHandWritten(t *testing.T) {
+	have, err := Parse([]byte(handWritten), "home.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Cluster{
+		Schema: Schema, Name: "home",
+		Servers: map[string]*Server{
+			"s1":    {Address: "10.99.0.1", User: "root", Port: 2222, Subnet: netip.MustParsePrefix("10.5.0.1/24")},
+			"local": {},
+		},
+		Networks: map[string]*Network{"vx1": {
+			Type:    "vxlan",
+			Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.4.0/24"), netip.MustParsePrefix("fd00:4::/64")},
+			VNI:     42, Group: netip.MustParseAddr("239.0.0.42"), Members: []string{"s1:eth1", "local"},
+			Allocated: map[string]*Allocation{"s1": {ID: 7, Addrs: []netip.Addr{netip.MustParseAddr("10.0.4.254")}}},
+		}},
+	}
+	if !reflect.DeepEqual(want, have) {
+		t.Fatalf("want %+v, have %+v", want, have)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, test := range []struct{ text, where, says string }{
+		{"a = 1\n", "1:1", "a: unknown key"},
+		{"[server.s1]\nadress = 'x'\n", "2:1", "server.s1.adress: unknown key"},
+		{"[server.s1]\nAddress = 'x'\n", "2:1", "server.s1.Address: unknown key"},
+		{"[servers.s1]\n", "1:2", "servers: unknown key"},
+		{"schema = 'x'\n", "1:10", "schema: a string where an integer belongs"},
+		{"[server.s1]\n\nport = 70000\n", "3:8", "server.s1.port: 70000 is out of range: 0 to 65535"},
+		{"[server.s1]\nport = -1\n", "2:8", "out of range: 0 to 65535"},
+		{"generation = -1", "1:14", "out of range: 0 to 9223372036854775807"},
+		{"[network.a]\nmtu = 99999999999999999999\n", "2:7", "out of range"},
+		{"[network.a]\ngbp = 1\n", "2:7", "network.a.gbp: an integer where true or false belongs"},
+		{"[network.a]\nvni = 1.5\n", "2:7", "a number with a fraction where an integer belongs"},
+		{"[network.a]\nsubnet = '10.0.0.0/8'\n", "2:10", "a string where an array belongs"},
+		{"[network.a]\nsubnet = ['10.0.0.0/8',\n'x']\n", "3:1", `network.a.subnet: "x" is not a prefix`},
+		{"[network.a]\ngroup = ''\n", "2:9", `"" is not an address`},
+		{"[network.a]\nmembers = ['s1', 1]\n", "2:18", "an integer where a string belongs"},
+		{"[network.a]\nmembers = ['s1:[fe80::1]']\n", "2:1", "network.a.members: \"s1:[fe80::1]\": IPv6 scope"},
+		{"[network.a.allocated]\ns1 = 3\n", "2:1", "network.a.allocated.s1: an integer where a table belongs"},
+		{"[network.a.allocated.s1]\nid = 65536\n", "2:6", "network.a.allocated.s1.id: 65536 is out of range: 0 to 65535"},
+		{"[server]\n's 1' = {}\n", "2:1", `server."s 1": server name "s 1" is not a name`},
+		{"[network.'../x']\n", "1:10", `network."../x": network name`},
+		{"cluster = 'a/b'\n", "1:1", "cluster: cluster name"},
+		{"[server.s1]\nuser = 'a'\nuser = 'b'\n", "3:1", "server.s1.user: set twice"},
+		{"[server.s1]\n[server.s1]\n", "2:9", "server.s1: set twice"},
+		{"server.s1.user = 'a'\n[server.s1]\n", "2:9", "server.s1: set twice"},
+		{"server = { s1 = {} }\n[server.s1.facts]\n", "2:2", "server: set twice"},
+		{"[server.s1.facts]\n[server]\ns1.user = 'a'\n", "3:1", "server.s1: set twice"},
+		{"[[server.s1]]\n", "1:10", "an array of tables where a table belongs"},
+		{"[server.s1.facts.interface]\n", "1:18", "a table where an array belongs"},
+		{"[server.s1.confirmed]\ntime = 2020-01-01T00:00:00\n", "2:8", "a date or time without offset"},
+		{"x =\n", "1:4", "unexpected character"},
+		{"[server.s1\n", "1:11", "expected"},
+		{"[network.a]\nmtu = 012\n", "2:7", "leading zero"},
+		{"schema = -1\n", "1:1", "schema: -1 is not a schema"},
+	} {
+		_, err := Parse([]byte(test.text), "f.toml")
+		if err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("Parse(%q) = %v, want %q", test.text, err, test.says)
+			continue
+		}
+		where, next := hint.Of(err)
+		if where != "f.toml:"+test.where || next == "" {
+			t.Errorf("Parse(%q) = %v, where %q, want %q; next %q", test.text, err, where, test.where, next)
+		}
+	}
+}
+
+// TestWholeRoundTrip fills every field there is: one without a TOML key, or that
+// Clone shares, shows here.
+func TestWholeRoundTrip(t *testing.T) {
+	want := &Cluster{}
+	fillAll(reflect.ValueOf(want).Elem())
+	want.Schema = Schema
+	for _, n := range want.Networks {
+		n.Members = []string{"s1:eth0"}
+	}
+	data, err := want.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := Parse(data, "f.toml")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, data)
+	}
+	if !reflect.DeepEqual(want, have) {
+		t.Fatalf("want %+v, have %+v\n%s", want, have, data)
+	}
+	again, err := have.Marshal()
+	if err != nil || !bytes.Equal(data, again) {
+		t.Fatalf("marshalled twice: %v\n%s\n%s", err, data, again)
+	}
+	if !bytes.HasPrefix(data, []byte(head)) {
+		t.Errorf("the file does not say what it is:\n%s", data)
+	}
+}
+
+func TestCloneSharesNothing(t *testing.T) {
+	c := &Cluster{}
+	fillAll(reflect.ValueOf(c).Elem())
+	d := c.Clone()
+	if !reflect.DeepEqual(c, d) {
+		t.Fatalf("want %+v, have %+v", c, d)
+	}
+	seen := map[uintptr]string{}
+	memory(reflect.ValueOf(c), "Cluster", func(p uintptr, path string) { seen[p] = path })
+	memory(reflect.ValueOf(d), "Cluster", func(p uintptr, path string) {
+		if seen[p] != "" {
+			t.Errorf("%s of the copy is %s of the original", path, seen[p])
+		}
+	})
+}
+
+// fillAll sets everything in v to something that is not zero.
+func fillAll(v reflect.Value) {
+	switch v.Interface().(type) {
+	case time.Time:
+		v.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)))
+		return
+	case netip.Addr:
+		v.Set(reflect.ValueOf(netip.MustParseAddr("fd00::1")))
+		return
+	case netip.Prefix:
+		v.Set(reflect.ValueOf(netip.MustParsePrefix("10.0.0.1/24")))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fillAll(v.Field(i))
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fillAll(v.Elem())
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		elem := reflect.New(v.Type().Elem()).Elem()
+		fillAll(elem)
+		v.SetMapIndex(reflect.ValueOf("a"), elem)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fillAll(v.Index(0))
+		fillAll(v.Index(1))
+	case reflect.String:
+		v.SetString("a")
+	case reflect.Bool:
+		v.SetBool(true)
+	default:
+		if v.CanUint() {
+			v.SetUint(1)
+		} else {
+			v.SetInt(1)
+		}
+	}
+}
+
+// memory calls found with everything that v points to.
+func memory(v reflect.Value, path string, found func(p uintptr, path string)) {
+	switch v.Interface().(type) {
+	case time.Time, netip.Addr, netip.Prefix:
+		return // values: what they point to never changes
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		found(v.Pointer(), path)
+		memory(v.Elem(), path, found)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			memory(v.Field(i), path+"."+v.Type().Field(i).Name, found)
+		}
+	case reflect.Map:
+		found(v.Pointer(), path)
+		for _, k := range v.MapKeys() {
+			memory(v.MapIndex(k), path+"."+k.String(), found)
+		}
+	case reflect.Slice:
+		found(v.Pointer(), path)
+		for i := range v.Len() {
+			memory(v.Index(i), path, found)
+		}
+	}
+}
+
+// FuzzParse holds our binding against go-toml's: what we take, it takes too, and
+// sees the same in it. What parses is written, and read back, unchanged.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(handWritten))
+	whole := &Cluster{}
+	fillAll(reflect.ValueOf(whole).Elem())
+	data, err := whole.Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	for _, seed := range []string{
+		"schema = 1\n[server.s1.confirmed]\ntime = 2020-01-01 00:00:00.5+01:00\n",
+		"server.s1.facts.interface = [{name = \"e\\u0001\", mtu = 0o17}]\n[server.s2]\n",
+		"[[server.s1.facts.interface]]\nname='a'\n[[server.s1.facts.interface]]\nmtu=1\n[server.s1]\n",
+		"network.a = {members = [], allocated.b.id = 1}\n", "schema=2\nflock='9'\n", "[network.a]\nsubnet = [\n# x\n]\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if c := (&Cluster{}); decode(data, c) == nil {
+			sameAsLibrary(t, data, c)
+		}
+		c, err := Parse(data, "f.toml")
+		if err != nil {
+			return
+		}
+		first, err := c.Marshal()
+		if err != nil {
+			t.Fatalf("write what was read: %v", err)
+		}
+		again, err := Parse(first, "f.toml")
+		if err != nil {
+			t.Fatalf("read what was written: %v\n%s", err, first)
+		}
+		second, err := again.Marshal()
+		if err != nil || !bytes.Equal(first, second) {
+			t.Fatalf("%v\nfirst:\n%s\nsecond:\n%s", err, first, second)
+		}
+		clone, err := c.Clone().Marshal()
+		if err != nil || !bytes.Equal(first, clone) {
+			t.Fatalf("%v\nwritten:\n%s\nclone:\n%s", err, first, clone)
+		}
+	})
+}
+
+func sameAsLibrary(t *testing.T, data []byte, ours *Cluster) {
+	theirs := &Cluster{}
+	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(theirs); err != nil {
+		t.Fatalf("go-toml refuses: %v", errors.Unwrap(err))
+	}
+	for _, c := range []*Cluster{ours, theirs} {
+		c.Saved = c.Saved.UTC()
+		for _, s := range c.Servers {
+			if s.Confirmed != nil {
+				s.Confirmed.Time = s.Confirmed.Time.UTC()
+			}
+		}
+	}
+	want, err := theirs.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, err := ours.Marshal()
+	if err != nil || !bytes.Equal(want, have) {
+		t.Fatalf("%v\nwant:\n%s\nhave:\n%s", err, want, have)
+	}
+}
