@@ -86,7 +86,7 @@ func (n *nft) objects(want *spec.Host) ([]nftObject, error) {
 
 // replace makes the cluster's tables and its accepts in other tables what want
 // asks for, in one transaction: packets see the old rules or the new ones. Tables
-// that nothing is wanted in are gone afterwards.
+// that nothing is wanted in are gone afterwards; one that is right is left alone.
 func (n *nft) replace(want *spec.Host) error {
 	objects, err := n.objects(want)
 	if err != nil {
@@ -119,12 +119,16 @@ func (n *nft) transact(want *spec.Host, objects []nftObject) error {
 	if err != nil {
 		return err
 	}
-	tables, err := listTables(c)
+	seen, err := n.readTables(c, chains)
 	if err != nil {
 		return err
 	}
 	for _, family := range families {
-		if slices.ContainsFunc(tables, func(t *nftables.Table) bool { return n.owns(t) && t.Family == family }) {
+		found := seen[family]
+		if settled(objects, family, found) {
+			continue
+		}
+		if found != nil {
 			c.DelTable(n.table(family))
 		}
 		n.build(c, n.table(family), objects)

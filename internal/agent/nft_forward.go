@@ -23,11 +23,12 @@ type acceptRule struct {
 	network string
 	link    string
 	out     bool // matches packets to the link, otherwise from it
+	damaged bool // read, and not as written
 	handle  uint64
 }
 
 func (a acceptRule) same(b acceptRule) bool {
-	return sameChain(a.chain, b.chain) && a.network == b.network && a.link == b.link && a.out == b.out
+	return sameChain(a.chain, b.chain) && a.network == b.network && a.link == b.link && a.out == b.out && a.damaged == b.damaged
 }
 
 func sameChain(a, b *nftables.Chain) bool {
@@ -127,8 +128,8 @@ func jumpsTo(c *nftables.Conn, ch *nftables.Chain, name string) (bool, error) {
 	}), nil
 }
 
-// readAccepts finds the rules of ours in chains of others. One that was changed
-// by hand comes out with an empty link, or with the link it now names.
+// readAccepts finds the rules of ours in chains of others, those that were changed
+// by hand included: their comments tell.
 func (n *nft) readAccepts(c *nftables.Conn, chains []*nftables.Chain) ([]acceptRule, error) {
 	prefix := spec.Alias(n.cluster, "")
 	var out []acceptRule
@@ -150,26 +151,19 @@ func (n *nft) readAccepts(c *nftables.Conn, chains []*nftables.Chain) ([]acceptR
 }
 
 func decodeAccept(a acceptRule, found exprs) acceptRule {
-	if len(found) < 2 {
-		return a
-	}
-	meta, ok1 := found[0].(*expr.Meta)
-	name, ok2 := found[1].(*expr.Cmp)
-	if !ok1 || !ok2 {
-		return a
-	}
-	read := a
-	read.link, read.out = strings.TrimRight(string(name.Data), "\x00"), meta.Key == expr.MetaKeyOIFNAME
 	have := slices.Clone(found)
-	for i, e := range have {
-		if _, ok := e.(*expr.Counter); ok {
+	for i, e := range found {
+		switch e := e.(type) {
+		case *expr.Meta:
+			a.out = a.out || e.Key == expr.MetaKeyOIFNAME
+		case *expr.Cmp:
+			a.link = strings.TrimRight(string(e.Data), "\x00")
+		case *expr.Counter:
 			have[i] = &expr.Counter{}
 		}
 	}
-	if !reflect.DeepEqual(read.exprs(), have) {
-		return a
-	}
-	return read
+	a.damaged = !reflect.DeepEqual(a.exprs(), have)
+	return a
 }
 
 // observeForwards reports the forwards that nothing stands in the way of, and

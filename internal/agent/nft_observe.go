@@ -45,8 +45,7 @@ func (n *nft) observe(want, have *spec.Host) error {
 	}
 	whole := map[string]bool{}
 	for _, o := range objects {
-		t := seen[o.family()]
-		whole[o.tag] = t != nil && t.sound && sameRules(o.rules, t.rules[o.tag])
+		whole[o.tag] = seen[o.family()].holds(o)
 	}
 	for _, g := range want.Gateways {
 		if whole[gatewayTag(g.Network, g.Bridge)] {
@@ -71,6 +70,33 @@ func (n *nft) observe(want, have *spec.Host) error {
 type nftTable struct {
 	sound bool // has the flags, the chains and nothing foreign
 	rules map[string][]nftRule
+}
+
+// holds says whether t, which may be missing, has o exactly.
+func (t *nftTable) holds(o nftObject) bool {
+	return t != nil && t.sound && sameRules(o.rules, t.rules[o.tag])
+}
+
+// settled says whether found is all that objects ask for in a family.
+func settled(objects []nftObject, family nftables.TableFamily, found *nftTable) bool {
+	needed, rules := false, 0
+	for _, o := range objects {
+		if o.family() != family {
+			continue
+		}
+		if !found.holds(o) {
+			return false
+		}
+		needed = true
+		rules += len(o.rules)
+	}
+	if found == nil || !needed {
+		return found == nil && !needed
+	}
+	for _, list := range found.rules {
+		rules -= len(list)
+	}
+	return rules == 0
 }
 
 func (n *nft) readTables(c *nftables.Conn, chains []*nftables.Chain) (map[nftables.TableFamily]*nftTable, error) {

@@ -1,0 +1,113 @@
+//go:build linux
+
+package agent
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// dockerRules is what Docker leaves in the kernel, as iptables-nft writes it.
+const dockerRules = `for f in ip ip6; do
+	nft add table $f filter
+	nft add chain $f filter DOCKER-USER
+	nft add rule $f filter DOCKER-USER counter return
+	nft "add chain $f filter FORWARD { type filter hook forward priority 0; policy drop; }"
+	nft add rule $f filter FORWARD counter jump DOCKER-USER
+done`
+
+const dropPolicy = `nft add table %s fence; nft "add chain %s fence forward { type filter hook forward priority 10; policy drop; }"`
+
+func TestForwardPassesDropPolicies(t *testing.T) {
+	policies := map[string]string{
+		"docker":         dockerRules,
+		"ip ip6":         strings.ReplaceAll(dropPolicy, "%s", "ip") + "\n" + strings.ReplaceAll(dropPolicy, "%s", "ip6"),
+		"inet":           strings.ReplaceAll(dropPolicy, "%s", "inet"),
+		"docker, inet":   dockerRules + "\n" + strings.ReplaceAll(dropPolicy, "%s", "inet"),
+		"docker flushed": dockerRules + "\nnft flush chain ip filter FORWARD; nft flush chain ip6 filter FORWARD",
+	}
+	o := settledOverlay(t, nil)
+	s, c, want := o.servers[0], o.containers[0], overlayHost(0)
+	for name, policy := range policies {
+		t.Run(name, func(t *testing.T) {
+			before := s.ruleset()
+			s.sh(policy)
+			dropped := s.ruleset()
+			for _, ip := range []string{"10.99.0.254", "10.0.4.3", "fd99::254", "fd00:4::a2"} {
+				c.reachesNot(ip)
+			}
+			if d := differs(s, want); d != "+ forward vxl0 network vx1\n" {
+				t.Errorf("a policy that drops is seen as %q", d)
+			}
+			settle(s, want)
+			for _, ip := range []string{"10.99.0.254", "10.0.4.3", "fd99::254", "fd00:4::a2"} {
+				c.reaches(ip)
+			}
+			without := overlayHost(0)
+			without.Forwards = nil
+			if d := differs(s, without); d != "- forward vxl0 network vx1\n" {
+				t.Errorf("accepts nobody wants are seen as %q", d)
+			}
+			settle(s, without)
+			if have := s.ruleset(); have != dropped {
+				t.Errorf("after removal:\n%s\nwant:\n%s", have, dropped)
+			}
+			s.sh("for f in ip ip6 inet; do nft delete table $f filter || true; nft delete table $f fence || true; done 2>/dev/null")
+			if have := s.ruleset(); have != before {
+				t.Errorf("the test leaves\n%s\nwant:\n%s", have, before)
+			}
+		})
+	}
+}
+
+func TestForwardLooksAtNothingElse(t *testing.T) {
+	h := newNFTHost(t)
+	h.sh(`nft add table ip filter; nft "add chain ip filter FORWARD { type filter hook forward priority 0; policy accept; }"
+		nft "add chain ip filter INPUT { type filter hook input priority 0; policy drop; }"
+		nft add table bridge b; nft "add chain bridge b f { type filter hook forward priority 0; policy drop; }"`)
+	before := sortedLines(h.ruleset())
+	settle(h, &spec.Host{Cluster: "c1", Forwards: []spec.Forward{{Network: "vx1", Link: "vxl0"}}})
+	if have := sortedLines(h.ruleset()); have != before {
+		t.Errorf("changed to:\n%s\nfrom:\n%s", have, before)
+	}
+}
+
+func TestForwardDamageIsSeen(t *testing.T) {
+	h := newNFTHost(t)
+	h.sh(dockerRules)
+	want := &spec.Host{Cluster: "c1", Forwards: []spec.Forward{{Network: "vx1", Link: "vxl0"}, {Network: "vx2", Link: "vxl1"}}}
+	other := &spec.Host{Cluster: "c2", Forwards: []spec.Forward{{Network: "vx1", Link: "vxl9"}}}
+	settle(h, other)
+	settle(h, want)
+	clean := sortedLines(h.ruleset())
+	damages := map[string]string{
+		"deleted":   `nft delete rule ip filter DOCKER-USER handle $(nft -a list chain ip filter DOCKER-USER | grep 'iifname "vxl0"' | grep -o '[0-9]*$')`,
+		"changed":   `nft replace rule ip filter DOCKER-USER handle $(nft -a list chain ip filter DOCKER-USER | grep 'iifname "vxl0"' | grep -o '[0-9]*$') iifname vxl0 counter drop comment \"flock:c1/vx1\"`,
+		"twice":     `nft insert rule ip6 filter DOCKER-USER iifname vxl0 counter accept comment \"flock:c1/vx1\"`,
+		"elsewhere": `nft insert rule ip filter FORWARD iifname vxl0 counter accept comment \"flock:c1/vx1\"`,
+	}
+	for name, damage := range damages {
+		h.sh(damage)
+		if d := differs(h, want); !strings.Contains(d, "+ forward vxl0 network vx1\n") || strings.Contains(d, "vxl1") {
+			t.Errorf("%s: seen as %q", name, d)
+		}
+		settle(h, want)
+		if have := sortedLines(h.ruleset()); have != clean {
+			t.Errorf("%s: healed to\n%s\nwant\n%s", name, have, clean)
+		}
+	}
+	settle(h, &spec.Host{Cluster: "c1"})
+	if d := differs(h, other); d != "" {
+		t.Errorf("another cluster's accepts: %s", d)
+	}
+}
+
+// sortedLines compares listings whatever the order of accepts for different links.
+func sortedLines(text string) string {
+	lines := strings.Split(text, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,214 @@
+//go:build linux
+
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+const (
+	commonMAC  = "6a:0f:01:02:00:00"
+	bridgeMAC1 = "6a:0b:01:02:00:01"
+	bridgeMAC2 = "6a:0b:01:02:00:02"
+)
+
+// overlay is two servers with one VXLAN between them over a switch that also is
+// the outside world, and a container on each.
+type overlay struct {
+	fabric     *nftHost
+	servers    [2]*nftHost
+	containers [2]*nftHost
+}
+
+func newOverlay(t *testing.T) *overlay {
+	o := &overlay{fabric: newNFTHost(t)}
+	o.fabric.sh(`ip link add br0 type bridge; ip link set br0 up
+		ip addr add 10.99.0.254/24 dev br0; ip addr add fd99::254/64 dev br0 nodad`)
+	for i := range o.servers {
+		s, c, n := newNFTHost(t), newNFTHost(t), i+1
+		o.servers[i], o.containers[i] = s, c
+		s.join("eth0", o.fabric, fmt.Sprint("p", n), "br0")
+		s.sh(fmt.Sprintf(`ip addr add 10.99.0.%[1]d/24 dev eth0; ip addr add fd99::%[1]d/64 dev eth0 nodad
+			ip route add default via 10.99.0.254; ip route add default via fd99::254
+			ip link add vxl0 address 6a:0b:01:02:00:0%[1]d mtu 1450 type bridge forward_delay 0
+			ip link add vxl0-vx address 6a:0a:01:02:00:0%[1]d mtu 1450 type vxlan id 42 local 10.99.0.%[1]d dstport 4789
+			ip link set vxl0-vx master vxl0; ip link set vxl0 up; ip link set vxl0-vx up
+			ip addr add 10.0.4.25%[2]d/24 dev vxl0; ip addr add 10.0.4.1/32 dev vxl0
+			ip addr add fd00:4::25%[2]d/64 dev vxl0 nodad; ip addr add fd00:4::1/128 dev vxl0 nodad preferred_lft 0
+			bridge fdb append 00:00:00:00:00:00 dev vxl0-vx dst 10.99.0.%[3]d
+			sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.vxl0.arp_announce=2`, n, 5-n, 3-n))
+		c.join("eth0", s, fmt.Sprint("c", n), "vxl0")
+		c.sh(fmt.Sprintf(`ip addr add 10.0.4.%d/24 dev eth0; ip route add default via 10.0.4.1
+			ip addr add fd00:4::a%d/64 dev eth0 nodad; ip route add default via fd00:4::1`, n+1, n))
+	}
+	// What waits for the underlay's neighbours is on its way before rules are set.
+	o.servers[0].reaches("10.99.0.2")
+	o.servers[1].reaches("10.99.0.1")
+	return o
+}
+
+// overlayHost is what server i (0, 1) of an overlay wants of nftables.
+func overlayHost(i int) *spec.Host {
+	subnet4, subnet6 := netip.MustParsePrefix("10.0.4.0/24"), netip.MustParsePrefix("fd00:4::/64")
+	own := netip.MustParseAddr(fmt.Sprintf("10.0.4.25%d", 4-i))
+	return &spec.Host{
+		Cluster: "c1", Store: "x", Server: fmt.Sprint("s", i+1),
+		Links: []spec.Link{{Name: "vxl0", Network: "vx1", Kind: spec.Bridge, MAC: []string{bridgeMAC1, bridgeMAC2}[i], MTU: 1450}},
+		Gateways: []spec.Gateway{{
+			Network: "vx1", Bridge: "vxl0", Uplink: "vxl0-vx", MAC: commonMAC,
+			RouterMACs: "6a:0b:01:02:00:00", RouterMask: "ff:ff:ff:ff:00:00",
+			Subnets: []netip.Prefix{subnet4, subnet6},
+			Addrs:   []netip.Addr{netip.MustParseAddr("10.0.4.1"), netip.MustParseAddr("fd00:4::1")},
+		}},
+		NATs: []spec.NAT{
+			{Network: "vx1", Bridge: "vxl0", Subnet: subnet4, Except: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("fd77::/16")}},
+			{Network: "vx1", Bridge: "vxl0", Subnet: subnet6},
+		},
+		Forwards: []spec.Forward{{Network: "vx1", Link: "vxl0"}},
+		DHCPs:    []spec.DHCP{{Network: "vx1", Bridge: "vxl0", Listen: []netip.Addr{own, netip.MustParseAddr("10.0.4.1"), netip.MustParseAddr("fd00:4::254")}}},
+	}
+}
+
+// settle replaces and demands that nothing differs afterwards.
+func settle(h *nftHost, want *spec.Host) {
+	h.t.Helper()
+	h.do(func() {
+		if err := newNFT(want.Cluster).replace(want); err != nil {
+			h.t.Errorf("replace: %v", err)
+		}
+	})
+	if missing := differs(h, want); missing != "" {
+		h.t.Fatalf("after replace:\n%s\n%s", missing, h.sh("nft -a list ruleset"))
+	}
+}
+
+// differs is what observe sees of nftables that is not as want has it, one
+// object a line: "+" to be added, "-" to be removed.
+func differs(h *nftHost, want *spec.Host) string {
+	h.t.Helper()
+	have := &spec.Host{}
+	h.do(func() {
+		if err := newNFT(want.Cluster).observe(want, have); err != nil {
+			h.t.Errorf("observe: %v", err)
+		}
+	})
+	wanted := (&spec.Host{Gateways: want.Gateways, NATs: want.NATs, Forwards: want.Forwards}).Text()
+	var out strings.Builder
+	for line := range strings.Lines(wanted) {
+		if !strings.Contains(have.Text(), line) {
+			out.WriteString("+ " + line)
+		}
+	}
+	for line := range strings.Lines(have.Text()) {
+		if !strings.Contains(wanted, line) {
+			out.WriteString("- " + line)
+		}
+	}
+	return out.String()
+}
+
+func settledOverlay(t *testing.T, change func(*spec.Host)) *overlay {
+	t.Helper()
+	o := newOverlay(t)
+	for i, s := range o.servers {
+		want := overlayHost(i)
+		if change != nil {
+			change(want)
+		}
+		settle(s, want)
+	}
+	return o
+}
+
+func TestGatewayAnswersOnEveryServerWithOneMAC(t *testing.T) {
+	o := settledOverlay(t, nil)
+	seen := o.servers[0].watch("vxl0-vx", "", func() {
+		for _, c := range o.containers {
+			for _, gateway := range []string{"10.0.4.1", "fd00:4::1"} {
+				c.reaches(gateway)
+				if neigh := c.sh("ip neigh show " + gateway); !strings.Contains(neigh, commonMAC) {
+					t.Errorf("container's neighbour %s: %s, want %s", gateway, neigh, commonMAC)
+				}
+			}
+			c.reaches("10.99.0.254")
+			c.reaches("fd99::254")
+		}
+		// A server that announces the gateway, as after a change of addresses.
+		o.servers[1].sh("busybox arping -q -U -c1 -w1 -I vxl0 -s 10.0.4.1 10.0.4.1 || true")
+		o.containers[0].sh("busybox arping -q -c1 -w1 -I eth0 10.0.4.1")
+	})
+	for _, word := range []string{"10.0.4.1 ", "10.0.4.1,", "fd00:4::1 ", "fd00:4::1,", commonMAC, "10.99.0.254", "fd99::254"} {
+		if strings.Contains(seen, word) {
+			t.Errorf("%q crossed the tunnel:\n%s", word, seen)
+		}
+	}
+}
+
+func TestContainersAndServersReachEachOther(t *testing.T) {
+	o := settledOverlay(t, nil)
+	for i, c := range o.containers {
+		for _, ip := range []string{"10.0.4.%d", "fd00:4::a%d"} {
+			n := 2 - i
+			if strings.HasPrefix(ip, "10.") {
+				n++
+			}
+			c.reaches(fmt.Sprintf(ip, n))
+		}
+		for _, own := range []string{"10.0.4.254", "10.0.4.253", "fd00:4::254", "fd00:4::253"} {
+			c.reaches(own)
+		}
+	}
+	o.servers[0].reaches("10.0.4.3")
+	o.servers[0].reaches("fd00:4::a2")
+	o.servers[0].reaches("10.0.4.253")
+}
+
+func TestContainersLeaveThroughTheirOwnServer(t *testing.T) {
+	o := settledOverlay(t, nil)
+	c := o.containers[0]
+	// Distant routers, as learned from a router advertisement of server 2 or set
+	// by hand; then the gateway.
+	for _, router := range []string{"10.0.4.253", "fe80::680b:1ff:fe02:2", "10.0.4.1", "fd00:4::1"} {
+		target, from := "10.99.0.254", "10.99.0.1"
+		if strings.Contains(router, ":") {
+			target, from = "fd99::254", "fd99::1"
+		}
+		c.sh("ip route replace default via " + router + " dev eth0")
+		seen := o.fabric.watch("br0", "icmp or icmp6", func() { c.reaches(target) })
+		if !strings.Contains(seen, from+" > "+target) {
+			t.Errorf("via %s: no %s > %s in:\n%s", router, from, target, seen)
+		}
+	}
+}
+
+func TestExceptKeepsTheSource(t *testing.T) {
+	o := settledOverlay(t, nil)
+	o.fabric.sh("ip addr add 192.168.7.1/32 dev br0; ip route add 10.0.4.0/24 via 10.99.0.1")
+	seen := o.fabric.watch("br0", "icmp", func() { o.containers[0].reaches("192.168.7.1") })
+	if !strings.Contains(seen, "10.0.4.2 > 192.168.7.1") {
+		t.Errorf("masqueraded towards an exception:\n%s", seen)
+	}
+}
+
+func TestFilterDHCPKeepsDiscoveryHere(t *testing.T) {
+	for _, filter := range []bool{false, true} {
+		o := settledOverlay(t, func(h *spec.Host) { h.Gateways[0].FilterDHCP = filter })
+		for _, end := range []int{0, 1} {
+			seen := o.servers[end].watch("vxl0-vx", "udp port 67 or icmp6", func() {
+				o.containers[0].sh("busybox udhcpc -i eth0 -n -q -t2 -T1 -s /bin/true 2>/dev/null || true")
+				o.containers[0].sh("ip link set eth0 down; ip link set eth0 up") // solicits routers
+			})
+			if crossed := strings.Contains(seen, "DHCP, Request"); crossed == filter {
+				t.Errorf("filter %v: DHCP crossed the tunnel: %v\n%s", filter, crossed, seen)
+			}
+			if filter && strings.Contains(seen, "router solicitation") {
+				t.Errorf("router solicitation crossed the tunnel:\n%s", seen)
+			}
+		}
+	}
+}

@@ -1,0 +1,241 @@
+//go:build linux
+
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// newNFTBed is a namespace with the rules of server 1 of an overlay in it.
+func newNFTBed(t *testing.T) (*nftHost, *spec.Host) {
+	t.Helper()
+	h, want := newNFTHost(t), overlayHost(0)
+	want.Gateways[0].FilterDHCP = true
+	settle(h, want)
+	return h, want
+}
+
+// handles lists the rules of a table of cluster c1: "chain handle".
+func (h *nftHost) handles(family string) []string {
+	h.t.Helper()
+	var out []string
+	chain := ""
+	for line := range strings.Lines(h.sh("nft -a list table " + family + " flock-c1")) {
+		words := strings.Fields(line)
+		at := slices.Index(words, "handle")
+		switch {
+		case len(words) == 0 || words[0] == "table" || words[0] == "type" || at < 0:
+		case words[0] == "chain":
+			chain = words[1]
+		default:
+			out = append(out, chain+" handle "+words[at+1])
+		}
+	}
+	return out
+}
+
+func TestEveryRuleIsMissedAndHealed(t *testing.T) {
+	h, want := newNFTBed(t)
+	clean := sortedLines(h.ruleset())
+	for _, family := range []string{"bridge", "inet"} {
+		count := len(h.handles(family))
+		if count < 8 {
+			t.Fatalf("%d rules in table %s", count, family)
+		}
+		for i := range count {
+			for _, damage := range []string{"delete rule %s flock-c1 %s", "replace rule %s flock-c1 %s counter"} {
+				h.sh("nft " + fmt.Sprintf(damage, family, h.handles(family)[i]))
+				if differs(h, want) == "" {
+					t.Errorf("rule %d of %s: %s: not seen", i, family, damage)
+				}
+				settle(h, want)
+				if have := sortedLines(h.ruleset()); have != clean {
+					t.Fatalf("rule %d of %s: healed to\n%s\nwant\n%s", i, family, have, clean)
+				}
+			}
+		}
+	}
+}
+
+func TestDamageCostsOnlyItsObject(t *testing.T) {
+	h, want := newNFTBed(t)
+	for damage, seen := range map[string]string{
+		`bridge flock-c1 prerouting`: "+ gateway",
+		`inet flock-c1 postrouting`:  "+ masquerade 10.0.4.0/24",
+		`inet flock-c1 input`:        "+ masquerade 10.0.4.0/24",
+	} {
+		words := strings.Fields(damage)
+		first := h.handles(words[0])[slices.IndexFunc(h.handles(words[0]), func(r string) bool { return strings.HasPrefix(r, words[2]) })]
+		h.sh("nft delete rule " + words[0] + " " + words[1] + " " + first)
+		d := differs(h, want)
+		if !strings.HasPrefix(d, seen) || strings.Contains(d, "+ gateway") == strings.Contains(d, "+ masquerade") {
+			t.Errorf("%s: seen as %q", damage, d)
+		}
+		settle(h, want)
+	}
+}
+
+func TestForeignThingsInOurTablesAreSeen(t *testing.T) {
+	h, want := newNFTBed(t)
+	clean := sortedLines(h.ruleset())
+	for _, family := range []string{"bridge", "inet"} {
+		for _, damage := range []string{
+			`nft insert rule %s flock-c1 postrouting drop`,
+			`nft insert rule %s flock-c1 postrouting drop comment \"gateway\"`,
+			`nft add chain %s flock-c1 mine`,
+			`nft "add chain %s flock-c1 mine { type filter hook forward priority 0; }"`,
+			`nft "add chain %s flock-c1 postrouting { policy drop; }"`,
+			`nft "add table %s flock-c1 { flags dormant; }"`,
+			`nft flush table %s flock-c1`,
+			`nft delete table %s flock-c1`,
+		} {
+			h.sh(strings.ReplaceAll(damage, "%s", family))
+			if differs(h, want) == "" {
+				t.Errorf("%s %s: not seen", family, damage)
+			}
+			settle(h, want)
+			if have := sortedLines(h.ruleset()); have != clean {
+				t.Fatalf("%s %s: healed to\n%s", family, damage, have)
+			}
+		}
+	}
+}
+
+func TestEveryAttributeCounts(t *testing.T) {
+	h, want := newNFTBed(t)
+	for name, change := range map[string]func(*spec.Host){
+		"bridge MAC":    func(w *spec.Host) { w.Links[0].MAC = bridgeMAC2 },
+		"gateway MAC":   func(w *spec.Host) { w.Gateways[0].MAC = "6a:0f:01:02:00:01" },
+		"uplink":        func(w *spec.Host) { w.Gateways[0].Uplink = "vxl1-vx" },
+		"router MACs":   func(w *spec.Host) { w.Gateways[0].RouterMACs = "6a:0b:01:03:00:00" },
+		"router mask":   func(w *spec.Host) { w.Gateways[0].RouterMask = "ff:ff:ff:00:00:00" },
+		"subnets":       func(w *spec.Host) { w.Gateways[0].Subnets = w.Gateways[0].Subnets[:1] },
+		"addresses":     func(w *spec.Host) { w.Gateways[0].Addrs = w.Gateways[0].Addrs[1:] },
+		"DHCP filter":   func(w *spec.Host) { w.Gateways[0].FilterDHCP = false },
+		"NAT bridge":    func(w *spec.Host) { w.NATs[0].Bridge = "vxl1" },
+		"NAT subnet":    func(w *spec.Host) { w.NATs[0].Subnet = netip.MustParsePrefix("10.0.5.0/24") },
+		"NAT exception": func(w *spec.Host) { w.NATs[0].Except = w.NATs[0].Except[1:] },
+		"NAT gone":      func(w *spec.Host) { w.NATs = w.NATs[:1] },
+		"DNS address":   func(w *spec.Host) { w.DHCPs[0].Listen = w.DHCPs[0].Listen[1:] },
+		"DNS moved":     func(w *spec.Host) { w.DHCPs = nil },
+		"all gone":      func(w *spec.Host) { *w = spec.Host{Cluster: w.Cluster} },
+		"no NAT":        func(w *spec.Host) { w.NATs, w.DHCPs = nil, nil },
+		"DNS alone":     func(w *spec.Host) { w.NATs, w.Gateways = nil, nil },
+		"no gateway":    func(w *spec.Host) { w.Gateways = nil },
+	} {
+		changed := overlayHost(0)
+		changed.Gateways[0].FilterDHCP = true
+		change(changed)
+		if differs(h, changed) == "" {
+			t.Errorf("%s: not seen", name)
+		}
+		settle(h, changed)
+		settle(h, want)
+	}
+}
+
+func TestGuardAloneIsMissedAndHealed(t *testing.T) {
+	h, want := newNFTBed(t)
+	want.NATs, want.Gateways = nil, nil
+	settle(h, want)
+	h.sh("nft flush chain inet flock-c1 input")
+	if differs(h, want) == "" {
+		t.Error("an open DNS port is not seen")
+	}
+	settle(h, want)
+}
+
+func TestNothingRemains(t *testing.T) {
+	h := newNFTHost(t)
+	h.sh(dockerRules + "\nnft add table inet flock-c10; nft add table ip flock-c1")
+	before, empty := h.ruleset(), &spec.Host{Cluster: "c1"}
+	settle(h, overlayHost(0))
+	if have := leftover(h); have != 6 { // two tables, four accepts
+		t.Errorf("left: %d objects, want 6", have)
+	}
+	settle(h, empty)
+	if have := h.ruleset(); have != before || leftover(h) != 0 {
+		t.Errorf("left %d objects:\n%s\nwant:\n%s", leftover(h), have, before)
+	}
+	// Tables that tell nothing of what they are for.
+	for _, family := range []string{"inet", "bridge"} {
+		h.sh("nft add table " + family + " flock-c1")
+		if differs(h, empty) == "" {
+			t.Errorf("an empty table %s is not seen", family)
+		}
+		settle(h, empty)
+	}
+}
+
+func leftover(h *nftHost) int {
+	h.t.Helper()
+	var count int
+	var err error
+	h.do(func() { count, err = newNFT("c1").left() })
+	if err != nil {
+		h.t.Error(err)
+	}
+	return count
+}
+
+func TestCheckTouchesNothing(t *testing.T) {
+	h := newNFTHost(t)
+	before := h.ruleset()
+	h.do(func() {
+		if err := newNFT("c1").check(overlayHost(0)); err != nil {
+			t.Errorf("check: %v", err)
+		}
+	})
+	if have := h.ruleset(); have != before {
+		t.Errorf("check left %s", have)
+	}
+}
+
+func TestManyNetworksInOneTransaction(t *testing.T) {
+	h := newNFTHost(t)
+	want := manyNetworks(300)
+	start := time.Now()
+	settle(h, want)
+	t.Logf("300 networks written and read in %v", time.Since(start))
+}
+
+// manyNetworks is a server with n networks, some 20 rules each.
+func manyNetworks(n int) *spec.Host {
+	want := overlayHost(0)
+	one := *want
+	for i := range n - 1 {
+		name, bridge := fmt.Sprint("vx", i+2), fmt.Sprint("vxl", i+1)
+		g, nat := one.Gateways[0], one.NATs[0]
+		g.Network, g.Bridge, g.Uplink = name, bridge, bridge+"-vx"
+		g.MAC = fmt.Sprintf("6a:0f:02:00:%02x:%02x", i>>8, i&0xff)
+		nat.Network, nat.Bridge = name, bridge
+		nat.Subnet = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)
+		want.Links = append(want.Links, spec.Link{Name: bridge, Network: name, Kind: spec.Bridge, MAC: bridgeMAC1})
+		want.Gateways, want.NATs = append(want.Gateways, g), append(want.NATs, nat)
+	}
+	return want
+}
+
+// BenchmarkNFTObserve is what an apply that changes nothing pays.
+func BenchmarkNFTObserve(b *testing.B) {
+	for _, networks := range []int{1, 50} {
+		b.Run(fmt.Sprint(networks), func(b *testing.B) {
+			h, want := newNFTHost(b), manyNetworks(networks)
+			settle(h, want)
+			h.do(func() {
+				for b.Loop() {
+					if err := newNFT("c1").observe(want, &spec.Host{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}
