@@ -265,7 +265,7 @@ func (r Route) String() string {
 }
 
 func (n Neigh) String() string {
-	return "neigh " + n.IP.String() + " lladdr " + n.MAC + " dev " + n.Link
+	return "neigh " + n.IP.String() + " dev " + n.Link + " lladdr " + n.MAC
 }
 
 func (f FDB) String() string {
