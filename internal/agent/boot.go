@@ -1,0 +1,231 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/templates"
+)
+
+const (
+	bootUnit = "flock-boot.service"
+	// bootWithin is how long Boot waits for the underlay, and then for conflicts
+	// to go away by themselves: other daemons are starting too.
+	bootWithin = time.Minute
+	bootPause  = 250 * time.Millisecond
+)
+
+// Boot puts the last confirmed specs of all clusters back. It waits until the
+// underlay addresses of their tunnels are there, and goes on without them after a
+// minute. An error says what could not be put back; the rest was.
+func Boot(ctx context.Context, progress io.Writer) error {
+	say := func(line string) { fmt.Fprintln(progress, line) }
+	paths := serverPaths()
+	l, err := takeLock(ctx, filepath.Join(paths.run, lockFile), "flock agent boot", bootWithin,
+		func(holder string) { say("waiting for " + holder) })
+	if err != nil {
+		return err
+	}
+	clusters, err := paths.clusters()
+	errs := []error{err}
+	for _, cluster := range clusters {
+		if err := bootCluster(ctx, cluster, say); err != nil {
+			errs = append(errs, fmt.Errorf("boot cluster %s: %w", cluster, err))
+		}
+	}
+	return errors.Join(append(errs, l.release(false))...)
+}
+
+func bootCluster(ctx context.Context, cluster string, say func(string)) error {
+	s := newServices(cluster)
+	want, err := s.last()
+	if err != nil {
+		return err
+	}
+	if want == nil {
+		// The first change was cut short: what it left goes.
+		want = &spec.Host{Cluster: cluster}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*bootWithin)
+	defer cancel()
+	if missing := awaitUnderlay(ctx, want); missing != "" {
+		say(cluster + ": going on without " + missing)
+	}
+	k, err := Open(cluster)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	if err := bootReconcile(ctx, k, want, say); err != nil {
+		return err
+	}
+	if want.Empty() {
+		return s.forget()
+	}
+	return s.settled()
+}
+
+// bootReconcile tries again while other daemons are still making their devices.
+func bootReconcile(ctx context.Context, k *Kernel, want *spec.Host, say func(string)) error {
+	patience := time.NewTimer(bootWithin)
+	defer patience.Stop()
+	tick := time.NewTicker(4 * bootPause)
+	defer tick.Stop()
+	for {
+		report, err := Reconcile(ctx, k, want, say)
+		if err == nil && len(report.Pending) > 0 {
+			err = fmt.Errorf("%s is still to do", report.Pending[0])
+		}
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-patience.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// awaitUnderlay waits for the addresses and devices that want's tunnels stand on
+// and returns one that did not come, "" when all did.
+func awaitUnderlay(ctx context.Context, want *spec.Host) string {
+	patience := time.NewTimer(bootWithin)
+	defer patience.Stop()
+	tick := time.NewTicker(bootPause)
+	defer tick.Stop()
+	for {
+		missing := missingUnderlay(want)
+		if missing == "" {
+			return ""
+		}
+		select {
+		case <-tick.C:
+		case <-patience.C:
+			return missing
+		case <-ctx.Done():
+			return missing
+		}
+	}
+}
+
+func missingUnderlay(want *spec.Host) string {
+	there := map[netip.Addr]bool{}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return err.Error()
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			there[p.Addr()] = true
+		}
+	}
+	for _, l := range want.Links {
+		if l.Tunnel == nil {
+			continue
+		}
+		if l.Tunnel.Local.IsValid() && !there[l.Tunnel.Local] {
+			return "address " + l.Tunnel.Local.String()
+		}
+		if l.Tunnel.Dev != "" && !exists(filepath.Join("/sys/class/net", l.Tunnel.Dev)) {
+			return "device " + l.Tunnel.Dev
+		}
+	}
+	return ""
+}
+
+// ensureBoot makes the boot unit run this very program. It is the same for all
+// clusters. Nothing is done without systemd.
+func (s *services) ensureBoot(ctx context.Context) error {
+	if !s.hasSystemd() {
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the agent's own program: %w", err)
+	}
+	unit := templates.BootUnit{
+		Program: strings.TrimSuffix(self, " (deleted)"), // replaced while it runs: proc(5)
+		Timeout: int((4 * bootWithin).Seconds()),
+	}
+	text, err := unit.Text()
+	if err != nil {
+		return err
+	}
+	known := exists(s.unitPath(bootUnit))
+	changed, err := writeIfOther(s.unitPath(bootUnit), text, 0o644)
+	if err != nil {
+		return fmt.Errorf("write boot unit: %w", err)
+	}
+	if err := s.enableBoot(); err != nil {
+		return fmt.Errorf("enable boot unit: %w", err)
+	}
+	if changed && known {
+		return program(ctx, "systemctl", "daemon-reload")
+	}
+	return nil
+}
+
+func (s *services) bootWish() string {
+	return filepath.Join(s.paths.units, "multi-user.target.wants", bootUnit)
+}
+
+// enableBoot is what `systemctl enable` does, without its reload.
+func (s *services) enableBoot() error {
+	target, err := os.Readlink(s.bootWish())
+	if err == nil && target == s.unitPath(bootUnit) {
+		return nil
+	}
+	if err := removeAll(s.bootWish()); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(s.bootWish()), 0o755); err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	if err := os.Symlink(s.unitPath(bootUnit), s.bootWish()); err != nil {
+		return fmt.Errorf("link unit: %w", err)
+	}
+	return nil
+}
+
+// repairBoot makes the boot unit run this program if the one it names is gone:
+// another version was installed and the old one swept.
+func (s *services) repairBoot(ctx context.Context) error {
+	text, err := readIfThere(s.unitPath(bootUnit))
+	if err != nil || text == "" {
+		return err
+	}
+	for line := range strings.Lines(text) {
+		if start, ok := strings.CutPrefix(line, "ExecStart="); ok {
+			if fields := strings.Fields(start); len(fields) > 0 && exists(fields[0]) {
+				return nil
+			}
+		}
+	}
+	return s.ensureBoot(ctx)
+}
+
+// dropBoot removes the boot unit unless some cluster is left.
+func (s *services) dropBoot(ctx context.Context) error {
+	clusters, err := s.paths.clusters()
+	if err != nil || len(clusters) > 0 {
+		return err
+	}
+	if err := removeAll(s.bootWish()); err != nil {
+		return err
+	}
+	return s.dropUnit(ctx, bootUnit)
+}

@@ -1,0 +1,252 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// One network's DHCP is one dnsmasq, or two where other servers know more names
+// of the domain: a leaf, with the leases, and a front that asks all leaves. They
+// are not enabled: the boot unit starts them when their bridge is there.
+
+// observeDHCPs fills in have.DHCPs.
+func (s *services) observeDHCPs(ctx context.Context, want, have *spec.Host) error {
+	networks, err := s.dhcpNetworks()
+	if err != nil {
+		return err
+	}
+	for _, network := range networks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		at := slices.IndexFunc(want.DHCPs, func(d spec.DHCP) bool { return d.Network == network })
+		if at >= 0 {
+			ok, err := s.dhcpStands(want.DHCPs[at])
+			if err != nil {
+				return err
+			}
+			if ok {
+				have.DHCPs = append(have.DHCPs, want.DHCPs[at])
+				continue
+			}
+		}
+		text, err := readIfThere(s.process(leaf, network).hosts)
+		if err != nil {
+			return err
+		}
+		d := spec.DHCP{}
+		// A damaged copy is one more difference from what is wanted.
+		if json.Unmarshal([]byte(specOf(text)), &d) != nil || d.Network != network {
+			d = spec.DHCP{Network: network}
+		}
+		if at >= 0 && d.String() == want.DHCPs[at].String() {
+			continue // its text is right and yet it does not stand: as good as not there
+		}
+		have.DHCPs = append(have.DHCPs, d)
+	}
+	return nil
+}
+
+// dhcpNetworks lists the networks of this cluster that have a file or a unit of
+// a dnsmasq here.
+func (s *services) dhcpNetworks() ([]string, error) {
+	found := map[string]bool{}
+	for _, role := range roles {
+		files, err := filepath.Glob(filepath.Join(s.dir(), role.stem+"-*.conf"))
+		if err != nil {
+			return nil, fmt.Errorf("list configurations: %w", err)
+		}
+		for _, path := range files {
+			found[strings.TrimPrefix(strings.TrimSuffix(filepath.Base(path), ".conf"), role.stem+"-")] = true
+		}
+	}
+	units, err := s.ourUnits()
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range units {
+		mark, err := markOf(path)
+		if err != nil {
+			return nil, err
+		}
+		if _, network, ok := strings.Cut(mark, "/"); ok {
+			found[network] = true
+		}
+	}
+	var networks []string
+	for network := range found {
+		networks = append(networks, network)
+	}
+	slices.Sort(networks)
+	return networks, nil
+}
+
+// dhcpStands says whether d's files are what would be written now and its
+// processes run with them.
+func (s *services) dhcpStands(d spec.DHCP) (bool, error) {
+	plans, err := s.plan(d)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range plans {
+		if ok, err := s.stands(p, d.Bridge); err != nil || !ok {
+			return false, err
+		}
+	}
+	if len(plans) == 1 {
+		return !exists(s.process(front, d.Network).conf), nil
+	}
+	return true, nil
+}
+
+// setDHCP makes d stand. Only what differs is written and only what has to is
+// started anew: new names are taken up by a running dnsmasq.
+func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
+	plans, err := s.plan(d)
+	if err != nil {
+		return err
+	}
+	if len(plans) == 1 {
+		if err := s.removeProcess(ctx, s.process(front, d.Network)); err != nil {
+			return err
+		}
+	}
+	for _, p := range plans {
+		if err := s.start(ctx, p, d.Bridge); err != nil {
+			return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
+		}
+	}
+	return nil
+}
+
+// removeDHCP removes the dnsmasq of network with all its files, leases included.
+func (s *services) removeDHCP(ctx context.Context, network string) error {
+	var errs []error
+	for _, role := range []role{front, leaf} {
+		errs = append(errs, s.removeProcess(ctx, s.process(role, network)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove DHCP of %s: %w", network, err)
+	}
+	return nil
+}
+
+// stands compares files, and what the process was started with.
+func (s *services) stands(p planned, bridge string) (bool, error) {
+	files := maps.Clone(p.soft)
+	files[p.conf], files[p.record] = p.confText, p.recordText(bridge)
+	if s.hasSystemd() {
+		files[s.unitPath(p.unit)] = p.unitText
+	}
+	for path, want := range files {
+		have, err := readIfThere(path)
+		if err != nil || have != want {
+			return false, err
+		}
+	}
+	return p.pid() != 0, nil
+}
+
+// start brings p's process to its files: not at all where it stands, by a signal
+// where that is enough, otherwise by starting it anew.
+func (s *services) start(ctx context.Context, p planned, bridge string) error {
+	if ok, err := s.stands(p, bridge); err != nil || ok {
+		return err
+	}
+	if _, err := net.InterfaceByName(bridge); err != nil {
+		return fmt.Errorf("start dnsmasq on %s: %w", bridge, err)
+	}
+	before, err := readIfThere(p.record)
+	if err != nil {
+		return err
+	}
+	// Whatever stops us from here on, the next look sees that p does not stand.
+	if err := removeAll(p.record); err != nil {
+		return err
+	}
+	unitKnown := exists(s.unitPath(p.unit))
+	newConf, newUnit, err := s.write(p)
+	if err != nil {
+		return err
+	}
+	record := p.recordText(bridge)
+	switch {
+	case !newConf && !newUnit && startedAs(before) == startedAs(record) && p.pid() != 0:
+		err = p.signal(unix.SIGHUP)
+	case s.hasSystemd():
+		err = restartUnit(ctx, p.unit, unitKnown && newUnit)
+	default:
+		err = p.restart(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = writeIfOther(p.record, record, 0o644)
+	return err
+}
+
+// write puts p's files in place and says which of those changed that a running
+// process does not read again. dnsmasq reads as nobody: they are no secrets.
+func (s *services) write(p planned) (newConf, newUnit bool, err error) {
+	if err := os.MkdirAll(filepath.Dir(p.pidFile), 0o755); err != nil {
+		return false, false, fmt.Errorf("make directory: %w", err)
+	}
+	for path, text := range p.soft {
+		if _, err := writeIfOther(path, text, 0o644); err != nil {
+			return false, false, err
+		}
+	}
+	if newConf, err = writeIfOther(p.conf, p.confText, 0o644); err != nil {
+		return false, false, err
+	}
+	if s.hasSystemd() {
+		newUnit, err = writeIfOther(s.unitPath(p.unit), p.unitText, 0o644)
+	}
+	return newConf, newUnit, err
+}
+
+// recordText says what a running process was started with: its files, its bridge
+// and, on a second line, what it was told to read again. dnsmasq binds its DHCP
+// socket to the bridge's index: a bridge of the same name made anew is another.
+func (p planned) recordText(bridge string) string {
+	index := 0
+	if i, err := net.InterfaceByName(bridge); err == nil {
+		index = i.Index
+	}
+	soft := sha256.New()
+	for _, path := range slices.Sorted(maps.Keys(p.soft)) {
+		fmt.Fprintf(soft, "%d %s", len(p.soft[path]), p.soft[path])
+	}
+	return fmt.Sprintf("%x %d\n%x\n", sha256.Sum256([]byte(p.confText+p.unitText)), index, soft.Sum(nil))
+}
+
+// startedAs is the part of a record that holds for a process's whole life.
+func startedAs(record string) string {
+	first, _, _ := strings.Cut(record, "\n")
+	return first
+}
+
+func (s *services) removeProcess(ctx context.Context, p process) error {
+	if err := s.dropUnit(ctx, p.unit); err != nil {
+		return err
+	}
+	if err := p.stop(ctx); err != nil {
+		return err
+	}
+	return removeAll(p.conf, p.hosts, p.servers, p.leases, p.pidFile, p.record)
+}

@@ -1,0 +1,207 @@
+//go:build linux
+
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/templates"
+)
+
+const (
+	dnsPort = 53
+	// leafPort is where a leaf answers the fronts of all servers. Unassigned by
+	// IANA; next to 5353 and 5355, which belong to mDNS and LLMNR.
+	leafPort = 5354
+	leaseFor = "12h"
+	// maxLeases bounds what dnsmasq keeps in memory and in one file; its own
+	// default of 1000 is less than a /22 holds.
+	minLeases, maxLeases = 1000, 1 << 16
+)
+
+// role is one of the processes of a network's DHCP.
+type role struct {
+	stem string // of its files
+	unit string
+}
+
+var (
+	leaf  = role{stem: "dnsmasq", unit: "dns"}
+	front = role{stem: "front", unit: "front"}
+	roles = []role{leaf, front}
+)
+
+// process is where one dnsmasq has its files.
+type process struct {
+	unit    string
+	conf    string
+	hosts   string // read again on SIGHUP
+	servers string // of a front: read again on SIGHUP
+	leases  string // of a leaf: dnsmasq's own
+	pidFile string
+	record  string // what the running one was started with
+	mark    string
+}
+
+func (s *services) process(r role, network string) process {
+	stem := filepath.Join(s.dir(), r.stem+"-"+network)
+	run := filepath.Join(s.paths.run, s.cluster, r.stem+"-"+network)
+	return process{
+		unit: "flock-" + s.cluster + "-" + r.unit + "-" + network + ".service",
+		conf: stem + ".conf", hosts: stem + ".hosts", servers: stem + ".servers", leases: stem + ".leases",
+		pidFile: run + ".pid", record: run + ".started", mark: s.cluster + "/" + network,
+	}
+}
+
+// planned is a process with the text of its files.
+type planned struct {
+	process
+	program            string
+	confText, unitText string            // to change it, dnsmasq is started anew
+	soft               map[string]string // by path: to change it, a signal is enough
+}
+
+// plan returns the processes that d comes to, the leaf first.
+func (s *services) plan(d spec.DHCP) ([]planned, error) {
+	program, err := lookProgram("dnsmasq")
+	if err != nil {
+		return nil, err
+	}
+	plans := make([]planned, 1, len(roles))
+	if plans[0], err = s.planLeaf(d); err != nil {
+		return nil, err
+	}
+	if len(d.Peers) > 0 {
+		p, err := s.planFront(d)
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, p)
+	}
+	for i := range plans {
+		p := &plans[i]
+		unit := templates.DNSMasqUnit{Mark: p.mark, Program: program, Conf: p.conf, PIDFile: p.pidFile}
+		if p.unitText, err = unit.Text(); err != nil {
+			return nil, err
+		}
+		p.program = program
+	}
+	return plans, nil
+}
+
+func (s *services) planLeaf(d spec.DHCP) (planned, error) {
+	data, err := json.Marshal(d)
+	if err != nil {
+		return planned{}, fmt.Errorf("encode DHCP: %w", err)
+	}
+	p := planned{process: s.process(leaf, d.Network)}
+	if p.confText, err = s.leafText(d); err != nil {
+		return planned{}, err
+	}
+	h := templates.Hosts{Spec: string(data), Domain: d.Domain}
+	if len(d.Peers) == 0 {
+		h.Names = hostNames(d)
+	}
+	hosts, err := h.Text()
+	p.soft = map[string]string{p.hosts: hosts}
+	return p, err
+}
+
+func (s *services) planFront(d spec.DHCP) (planned, error) {
+	p := planned{process: s.process(front, d.Network)}
+	t := templates.Front{
+		Mark: p.mark, Bridge: d.Bridge, PIDFile: p.pidFile, HostsFile: p.hosts, ServersFile: p.servers, Domain: d.Domain,
+	}
+	// Listen holds the server's own addresses before the gateway's.
+	for _, a := range append(slices.Clone(d.Listen[:min(1, len(d.Listen))]), d.Peers...) {
+		t.Leaves = append(t.Leaves, a.String()+"#"+strconv.Itoa(leafPort))
+	}
+	for _, r := range d.Ranges {
+		t.Subnets = append(t.Subnets, r.Subnet.String())
+	}
+	var err error
+	if p.confText, err = t.Text(); err != nil {
+		return planned{}, err
+	}
+	servers, err := t.Servers()
+	if err != nil {
+		return planned{}, err
+	}
+	hosts, err := templates.Hosts{Domain: d.Domain, Names: hostNames(d)}.Text()
+	p.soft = map[string]string{p.hosts: hosts, p.servers: servers}
+	return p, err
+}
+
+func hostNames(d spec.DHCP) []templates.Host {
+	var out []templates.Host
+	for _, h := range d.Hosts {
+		out = append(out, templates.Host{Name: h.Name, Addr: h.Addr.String()})
+	}
+	return out
+}
+
+func (s *services) leafText(d spec.DHCP) (string, error) {
+	p := s.process(leaf, d.Network)
+	t := templates.DHCP{
+		Mark: p.mark, Bridge: d.Bridge, Domain: d.Domain,
+		PIDFile: p.pidFile, LeaseFile: p.leases, HostsFile: p.hosts,
+		Port: dnsPort, Leaf: len(d.Peers) > 0, MaxLeases: leaseCount(d.Ranges), MTU: d.MTU,
+	}
+	if t.Leaf {
+		t.Port = leafPort
+	}
+	if d.Router.IsValid() {
+		t.Router = d.Router.String()
+	}
+	for _, a := range d.DNS {
+		if a.Is4() {
+			t.DNS4 = append(t.DNS4, a.String())
+		} else {
+			t.DNS6 = append(t.DNS6, "["+a.String()+"]")
+		}
+	}
+	for _, r := range d.Ranges {
+		t.Ranges = append(t.Ranges, rangeText(r))
+		t.RA = t.RA || r.Subnet.Addr().Is6()
+	}
+	return t.Text()
+}
+
+// rangeText is the value of dhcp-range. The mask is always given: the gateway's
+// address on the bridge is a /32 that dnsmasq would guess from.
+func rangeText(r spec.Range) string {
+	bits := r.Subnet.Bits()
+	switch {
+	case r.Subnet.Addr().Is4():
+		return fmt.Sprintf("%s,%s,%s,%s", r.First, r.Last, maskOf(bits), leaseFor)
+	case bits == 64:
+		return fmt.Sprintf("%s,ra-stateless,ra-names,%d,%s", r.Subnet.Addr(), bits, leaseFor)
+	default:
+		return fmt.Sprintf("%s,%s,%d,%s", r.First, r.Last, bits, leaseFor)
+	}
+}
+
+func maskOf(bits int) netip.Addr {
+	m := ^uint32(0) << (32 - bits)
+	return netip.AddrFrom4([4]byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)})
+}
+
+// leaseCount is how many leases dnsmasq must be able to keep.
+func leaseCount(ranges []spec.Range) int {
+	sum := new(big.Int)
+	for _, r := range ranges {
+		first, last := new(big.Int).SetBytes(r.First.AsSlice()), new(big.Int).SetBytes(r.Last.AsSlice())
+		sum.Add(sum, last.Sub(last, first)).Add(sum, big.NewInt(1))
+	}
+	if !sum.IsInt64() {
+		return maxLeases
+	}
+	return int(min(max(sum.Int64(), minLeases), maxLeases))
+}

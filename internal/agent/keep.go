@@ -1,0 +1,128 @@
+//go:build linux
+
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Files in a cluster's directory.
+const (
+	specFile    = "spec.json"    // the last spec that was confirmed
+	pendingFile = "pending.json" // a change that was begun and not confirmed yet
+)
+
+// last returns the spec that was last confirmed, nil if there is none.
+func (s *services) last() (*spec.Host, error) {
+	text, err := readIfThere(filepath.Join(s.dir(), specFile))
+	if err != nil || text == "" {
+		return nil, err
+	}
+	h := &spec.Host{}
+	if err := json.Unmarshal([]byte(text), h); err != nil {
+		return nil, fmt.Errorf("read %s: %w", filepath.Join(s.dir(), specFile), err)
+	}
+	return h, nil
+}
+
+// keep makes h what this server goes back to, at boot or when a change fails.
+func (s *services) keep(h *spec.Host) error {
+	data, err := json.Marshal(h)
+	if err != nil {
+		return fmt.Errorf("encode spec: %w", err)
+	}
+	if _, err := writeIfOther(filepath.Join(s.dir(), specFile), string(data), 0o600); err != nil {
+		return fmt.Errorf("keep spec: %w", err)
+	}
+	return s.settled()
+}
+
+// begin notes that a change is under way, so that what it leaves behind is found
+// whatever happens to this process.
+func (s *services) begin(h *spec.Host) error {
+	text := fmt.Sprintf("{\"Generation\":%d,\"Sum\":%q}\n", h.Generation, h.Sum())
+	if _, err := writeIfOther(filepath.Join(s.dir(), pendingFile), text, 0o600); err != nil {
+		return fmt.Errorf("note change: %w", err)
+	}
+	return nil
+}
+
+// settled notes that no change is under way.
+func (s *services) settled() error { return removeAll(filepath.Join(s.dir(), pendingFile)) }
+
+// forget removes the memory of this cluster, once nothing of it is left, and with
+// the last cluster everything else that flock keeps here but the agent itself.
+func (s *services) forget() error {
+	if err := removeAll(filepath.Join(s.dir(), specFile), filepath.Join(s.dir(), pendingFile)); err != nil {
+		return err
+	}
+	if err := removeEmpty(s.dir(), filepath.Join(s.paths.run, s.cluster)); err != nil {
+		return err
+	}
+	if exists(s.paths.lib) {
+		return removeEmpty(s.paths.lib)
+	}
+	return nil
+}
+
+// removeEmpty removes directories that are empty.
+func removeEmpty(dirs ...string) error {
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(dir)
+		if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) > 0 {
+			continue
+		}
+		if err == nil {
+			err = os.Remove(dir)
+		}
+		if err != nil {
+			return fmt.Errorf("remove directory: %w", err)
+		}
+	}
+	return nil
+}
+
+// clusters lists the clusters that have something here.
+func (p paths) clusters() ([]string, error) {
+	entries, err := os.ReadDir(p.lib)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list clusters: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// strangers says why the cluster file that asks for want must not rule this
+// server, nil if it may.
+func strangers(last, want *spec.Host) []spec.Problem {
+	switch {
+	case last == nil:
+		return nil
+	case last.Store != "" && want.Store != "" && last.Store != want.Store:
+		return []spec.Problem{{
+			What: fmt.Sprintf("this server belongs to another cluster file that is named %s too (%s there)", want.Cluster, last.Server),
+			Next: fmt.Sprintf("flock --cluster OTHERNAME … for a cluster of your own, or flock purge %s to take the server over", want.Server),
+		}}
+	case last.Generation > want.Generation:
+		return []spec.Problem{{
+			What: fmt.Sprintf("this server holds generation %d of the cluster file, newer than %d", last.Generation, want.Generation),
+			Next: fmt.Sprintf("use the newest cluster file, or flock purge %s to start over from this one", want.Server),
+		}}
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+const (
+	// runDir is for what does not outlive a reboot.
+	runDir   = "/run/flock"
+	lockFile = "lock"
+	// lockWithin is how long a session waits for another one's end.
+	lockWithin = 30 * time.Second
+)
+
+// lock is the server's: one change at a time, whatever the cluster. The kernel
+// releases it with the process that holds it.
+type lock struct {
+	file *os.File
+	path string
+}
+
+// takeLock waits until nobody else holds the lock at path. Holder is told to who
+// waits meanwhile; waiting is called once per holder that is in the way.
+func takeLock(ctx context.Context, path, holder string, within time.Duration, waiting func(string)) (*lock, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	told := ""
+	for {
+		l, other, err := tryLock(path)
+		if err != nil {
+			return nil, fmt.Errorf("take the server's lock: %w", err)
+		}
+		if l != nil {
+			return l, l.sign(holder)
+		}
+		if other != "" && other != told {
+			told = other
+			waiting(other)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, hint.Errorf("", "try again when that is done", "the server is being changed by %s", other)
+		}
+	}
+}
+
+// tryLock returns the lock, or who holds it. The last holder removes the file: a
+// lock on a file that is no longer at path is worth nothing.
+func tryLock(path string) (*lock, string, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, "", fmt.Errorf("make directory: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, "", nil // the directory went between the two calls
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("open lock: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		data, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, "", errors.Join(fmt.Errorf("read lock: %w", err), f.Close())
+		}
+		return nil, strings.TrimSpace(string(data)), f.Close()
+	}
+	if err != nil {
+		return nil, "", errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	mine, err := f.Stat()
+	if err != nil {
+		return nil, "", errors.Join(fmt.Errorf("look at lock: %w", err), f.Close())
+	}
+	if there, err := os.Stat(path); err != nil || !os.SameFile(mine, there) {
+		return nil, "", f.Close()
+	}
+	return &lock{file: f, path: path}, "", nil
+}
+
+// sign writes down who holds the lock.
+func (l *lock) sign(holder string) error {
+	err := l.file.Truncate(0)
+	if err == nil {
+		_, err = l.file.WriteAt(fmt.Appendf(nil, "%s (pid %d)\n", holder, os.Getpid()), 0)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("sign lock: %w", err), l.file.Close())
+	}
+	return nil
+}
+
+// release lets the next one in. With last nothing of ours stays in the directory.
+func (l *lock) release(last bool) error {
+	var err error
+	if last {
+		err = errors.Join(removeAll(l.path), removeEmpty(filepath.Dir(l.path)))
+	}
+	return errors.Join(err, l.file.Close())
+}

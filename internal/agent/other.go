@@ -1,0 +1,17 @@
+//go:build !linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+var errLinux = errors.New("the agent runs on Linux only")
+
+// Serve is for Linux: see there.
+func Serve(context.Context, io.Reader, io.Writer, string) error { return errLinux }
+
+// Boot is for Linux: see there.
+func Boot(context.Context, io.Writer) error { return errLinux }

@@ -1,0 +1,46 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// binDir holds the agents, one directory per version.
+const binDir = "/usr/local/lib/flock"
+
+// purge removes everything of cluster, whatever store made it, and with the last
+// cluster the agents too. There is no way back from it.
+func (s *session) purge(ctx context.Context, cluster string) (*spec.Reply, error) {
+	if s.armed != nil {
+		return nil, errors.New("the last change is not confirmed yet")
+	}
+	k, err := s.kernel(cluster)
+	if err != nil {
+		return nil, err
+	}
+	nothing := &spec.Host{Cluster: cluster}
+	report, err := reconcile(ctx, k, nothing, s.progress)
+	if err != nil {
+		report.Error = problem(err)
+		return &spec.Reply{Report: report}, nil
+	}
+	if len(report.Pending) > 0 {
+		return &spec.Reply{Report: report}, nil
+	}
+	if err := s.settle(ctx, k.services, nothing, report.Left); err != nil {
+		return nil, err
+	}
+	if exists(s.paths.lib) {
+		return &spec.Reply{Report: report}, nil
+	}
+	if err := os.RemoveAll(binDir); err != nil {
+		return nil, fmt.Errorf("remove agents: %w", err)
+	}
+	return &spec.Reply{Report: report}, nil
+}

@@ -1,0 +1,328 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
+)
+
+// Serve answers requests from in on out, one session long, until in ends. A change
+// that was applied and not confirmed is undone when its time is over, when in ends
+// and when ctx does: Serve returns after that, even if nobody listens any more.
+// The error is what could not be undone, or bytes that are no request.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, version string) error {
+	defer survive()()
+	if err := wire.Greet(out, version); err != nil {
+		return fmt.Errorf("greet: %w", err)
+	}
+	s := &session{conn: wire.NewConn(in, out), version: version, paths: serverPaths(), kernels: map[string]*Kernel{}}
+	return errors.Join(s.run(ctx), s.end())
+}
+
+// survive makes the signals of a connection that breaks harmless: the undo must
+// run. They are caught, not ignored, because programs that we start inherit what
+// is ignored. The result puts the signals back.
+func survive() func() {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT)
+	return func() { signal.Stop(caught) }
+}
+
+// session is one connection's requests. Its methods run on one goroutine.
+type session struct {
+	conn    *wire.Conn
+	version string
+	paths   paths
+	kernels map[string]*Kernel // by cluster, open
+	lock    *lock              // held from the first plan to the end
+	agreed  string             // sum of the last spec that was planned without a problem
+	armed   *undo
+}
+
+func (s *session) run(ctx context.Context) error {
+	// present ends with in: nobody waits for an answer any more.
+	present, leave := context.WithCancel(ctx)
+	defer leave()
+	requests, ended := make(chan spec.Request), make(chan error, 1)
+	go func() {
+		defer leave()
+		for {
+			var r spec.Request
+			if err := s.conn.Receive(&r); err != nil {
+				ended <- err
+				return
+			}
+			select {
+			case requests <- r:
+			case <-present.Done():
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case r := <-requests:
+			s.answer(ctx, present, r)
+		case <-s.armed.expired():
+			if err := s.goBack(ctx); err != nil {
+				return err
+			}
+		case err := <-ended:
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return errors.Join(err, s.goBack(ctx))
+		case <-ctx.Done():
+			return s.goBack(ctx)
+		}
+	}
+}
+
+func (s *session) end() error {
+	var errs []error
+	for _, k := range s.kernels {
+		errs = append(errs, k.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.release(!exists(s.paths.lib)))
+	}
+	return errors.Join(errs...)
+}
+
+// answer sends exactly one final reply.
+func (s *session) answer(ctx, present context.Context, r spec.Request) {
+	reply, err := s.handle(ctx, present, r)
+	if err != nil {
+		reply = &spec.Reply{Error: problem(err)}
+	}
+	reply.Done = true
+	s.send(reply)
+}
+
+// send gives up silently when nobody listens: the end of in follows.
+func (s *session) send(reply *spec.Reply) { _ = s.conn.Send(reply) }
+
+func (s *session) progress(line string) { s.send(&spec.Reply{Progress: line}) }
+
+func problem(err error) *spec.Problem {
+	where, next := hint.Of(err)
+	what, trace, cut := strings.Cut(err.Error(), "\n")
+	if cut && next == "" {
+		fmt.Fprintln(os.Stderr, trace)
+		next = "see what the agent wrote to its standard error"
+	}
+	return &spec.Problem{What: what, Where: where, Next: next}
+}
+
+func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *spec.Reply, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = errors.Join(panicError(v), s.goBack(ctx))
+		}
+	}()
+	if r.Op == spec.OpFacts {
+		return s.facts(ctx, r)
+	}
+	if r.Op == spec.OpConfirm {
+		return s.confirm(ctx)
+	}
+	if r.Want == nil {
+		return nil, fmt.Errorf("%s: the request lacks a spec", r.Op)
+	}
+	if r.Op == spec.OpStatus {
+		return s.plan(ctx, r, (*Kernel).Status)
+	}
+	if err := s.take(present, r.Holder); err != nil {
+		return nil, err
+	}
+	switch r.Op {
+	case spec.OpPlan:
+		return s.plan(ctx, r, (*Kernel).Plan)
+	case spec.OpApply:
+		return s.apply(ctx, r)
+	case spec.OpPurge:
+		return s.purge(ctx, r.Want.Cluster)
+	}
+	return nil, fmt.Errorf("%q is no operation of this agent (%s)", r.Op, s.version)
+}
+
+// take gets the server's lock, once per session.
+func (s *session) take(ctx context.Context, holder string) error {
+	if s.lock != nil {
+		return nil
+	}
+	if holder == "" {
+		holder = "somebody"
+	}
+	waiting := func(other string) { s.progress("waiting for " + other) }
+	l, err := takeLock(ctx, filepath.Join(s.paths.run, lockFile), holder, lockWithin, waiting)
+	if err != nil {
+		return err
+	}
+	s.lock = l
+	return nil
+}
+
+func (s *session) kernel(cluster string) (*Kernel, error) {
+	if k := s.kernels[cluster]; k != nil {
+		return k, nil
+	}
+	k, err := Open(cluster)
+	if err != nil {
+		return nil, err
+	}
+	s.kernels[cluster] = k
+	return k, nil
+}
+
+// anyCluster stands in where a request concerns none.
+const anyCluster = "default"
+
+func (s *session) facts(ctx context.Context, r spec.Request) (*spec.Reply, error) {
+	cluster := anyCluster
+	if r.Want != nil {
+		cluster = r.Want.Cluster
+	}
+	k, err := s.kernel(cluster)
+	if err != nil {
+		return nil, err
+	}
+	f, err := k.Facts(ctx, r.Devs)
+	if err != nil {
+		return nil, err
+	}
+	f.Agent = s.version
+	return &spec.Reply{Facts: f}, nil
+}
+
+// plan compares, by one of Kernel's ways to do it.
+func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel, context.Context, *spec.Host) (*spec.Plan, error)) (*spec.Reply, error) {
+	k, err := s.kernel(r.Want.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	last, err := k.services.last()
+	if err != nil {
+		return nil, err
+	}
+	plan, err := compare(k, ctx, r.Want)
+	if err != nil {
+		return nil, err
+	}
+	plan.Sum = last.Sum()
+	plan.Problems = append(strangers(last, r.Want), plan.Problems...)
+	if s.lock != nil {
+		s.agreed = ""
+		if len(plan.Problems) == 0 {
+			s.agreed = r.Want.Sum()
+		}
+		if err := k.services.repairBoot(ctx); err != nil {
+			return nil, err
+		}
+	}
+	reply, err := s.facts(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	reply.Plan = plan
+	return reply, nil
+}
+
+// apply makes the server what r wants and arms the undo.
+func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error) {
+	if s.armed != nil {
+		return nil, errors.New("the last change is not confirmed yet")
+	}
+	k, err := s.kernel(r.Want.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	previous, err := s.previous(ctx, k, r.Want)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.services.begin(r.Want); err != nil {
+		return nil, err
+	}
+	if !r.Want.Empty() {
+		// Before the first change: after a power cut the boot unit tidies up.
+		if err := k.services.ensureBoot(ctx); err != nil {
+			return nil, err
+		}
+	}
+	wait := r.Undo
+	if wait <= 0 {
+		wait = undoDefault
+	}
+	report, failed := reconcile(ctx, k, r.Want, s.progress)
+	s.armed = &undo{k: k, want: r.Want, previous: previous, left: report.Left, timer: time.NewTimer(wait)}
+	if failed != nil {
+		report.Undone = true
+		report.Error = problem(failed)
+		if err := s.goBack(ctx); err != nil {
+			report.Undone = false
+			report.Error.What += "; and then: " + err.Error()
+		}
+	}
+	return &spec.Reply{Report: report}, nil
+}
+
+// previous is what to go back to. It refuses what a plan has problems with; a
+// plan of this session counts, the lock was held ever since.
+func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*spec.Host, error) {
+	last, err := k.services.last()
+	if err != nil {
+		return nil, err
+	}
+	problems := strangers(last, want)
+	if len(problems) == 0 && (s.agreed == "" || s.agreed != want.Sum()) {
+		plan, err := k.Plan(ctx, want)
+		if err != nil {
+			return nil, err
+		}
+		problems = plan.Problems
+	}
+	if len(problems) > 0 {
+		return nil, hint.With(&problems[0], problems[0].Where, problems[0].Next)
+	}
+	if last == nil {
+		last = &spec.Host{Cluster: want.Cluster, Store: want.Store, Server: want.Server}
+	}
+	return last, nil
+}
+
+// confirm keeps what was applied.
+func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
+	u := s.armed
+	if u == nil {
+		return nil, hint.Errorf("", "flock apply", "there is nothing to confirm: the server went back to what it was")
+	}
+	// Armed until it is written down: should that fail, the change goes.
+	if err := s.settle(ctx, u.k.services, u.want, u.left); err != nil {
+		return nil, err
+	}
+	u.timer.Stop()
+	s.armed = nil
+	report := &spec.Report{}
+	if u.want.Empty() {
+		left, err := u.k.Left(ctx)
+		if err != nil {
+			return nil, err
+		}
+		report.Left = left
+	}
+	return &spec.Reply{Report: report}, nil
+}

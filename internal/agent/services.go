@@ -1,0 +1,208 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// services is the part of a server that lives in files and processes: dnsmasq,
+// systemd units, drop-ins for other network daemons. Files of ours say in their
+// first line whose they are; whole files are compared, byte by byte.
+type services struct {
+	cluster string
+	paths   paths
+}
+
+// paths are the directories that services uses: other ones in tests.
+type paths struct {
+	lib     string // one directory per cluster below it
+	run     string // what does not outlive a reboot
+	units   string // systemd's units
+	network string // systemd-networkd's .network files
+	nm      string // NetworkManager's conf.d
+	systemd string // exists where systemd is the init
+	netif   string // exists where systemd-networkd has run since boot
+	nmRun   string // exists where NetworkManager has run since boot
+}
+
+func serverPaths() paths {
+	return paths{
+		lib: stateDir, run: runDir, units: "/etc/systemd/system",
+		network: "/etc/systemd/network", nm: "/etc/NetworkManager/conf.d",
+		systemd: "/run/systemd/system", netif: "/run/systemd/netif", nmRun: "/run/NetworkManager",
+	}
+}
+
+func newServices(cluster string) *services { return &services{cluster: cluster, paths: serverPaths()} }
+
+// observe fills in have.DHCPs and have.Unmanaged with what is there. An object is
+// listed as wanted if and only if its files are, to the byte, what would be
+// written now and its processes run with them. It starts no program.
+func (s *services) observe(ctx context.Context, want, have *spec.Host) error {
+	if err := s.observeDHCPs(ctx, want, have); err != nil {
+		return fmt.Errorf("look at dnsmasq: %w", err)
+	}
+	if err := s.observeUnmanaged(want, have); err != nil {
+		return fmt.Errorf("look at network daemons' drop-ins: %w", err)
+	}
+	return nil
+}
+
+// left counts the files and units of this cluster, without the memory of what
+// was confirmed and of the settings that were found.
+func (s *services) left() (int, error) {
+	var all []string
+	for _, pattern := range []string{
+		filepath.Join(s.dir(), "*"), filepath.Join(s.paths.run, s.cluster, "*"),
+	} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return 0, fmt.Errorf("list %s: %w", pattern, err)
+		}
+		all = append(all, found...)
+	}
+	all = slices.DeleteFunc(all, func(path string) bool {
+		return slices.Contains([]string{specFile, pendingFile, sysctlFile}, filepath.Base(path))
+	})
+	units, err := s.ourUnits()
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range s.dropIns() {
+		if mark, err := markOf(path); err != nil {
+			return 0, err
+		} else if mark == s.cluster {
+			all = append(all, path)
+		}
+	}
+	return len(all) + len(units), nil
+}
+
+func (s *services) dir() string { return filepath.Join(s.paths.lib, s.cluster) }
+
+// ourUnits lists the paths of the systemd units of this cluster.
+func (s *services) ourUnits() ([]string, error) {
+	found, err := filepath.Glob(filepath.Join(s.paths.units, "flock-"+s.cluster+"-*.service"))
+	if err != nil {
+		return nil, fmt.Errorf("list units: %w", err)
+	}
+	var ours []string
+	for _, path := range found {
+		// flock-a-b-… may be cluster a-b's or a's: the mark decides.
+		mark, err := markOf(path)
+		if err != nil {
+			return nil, err
+		}
+		if cluster, _, _ := strings.Cut(mark, "/"); cluster == s.cluster {
+			ours = append(ours, path)
+		}
+	}
+	return ours, nil
+}
+
+const markPrefix, specPrefix = "# flock: ", "# spec: "
+
+// markOf returns the ownership mark in a file's first line: CLUSTER/NETWORK or
+// CLUSTER; "" where there is no such file or mark.
+func markOf(path string) (string, error) {
+	text, err := readIfThere(path)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(text, "\n")
+	mark, ours := strings.CutPrefix(line, markPrefix)
+	if !ours {
+		return "", nil
+	}
+	return mark, nil
+}
+
+// specOf returns what follows "# spec: " in text.
+func specOf(text string) string {
+	for line := range strings.Lines(text) {
+		if s, ok := strings.CutPrefix(line, specPrefix); ok {
+			return strings.TrimSuffix(s, "\n")
+		}
+	}
+	return ""
+}
+
+// readIfThere returns the content of a file, "" where there is none.
+func readIfThere(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return string(data), nil
+}
+
+// writeIfOther writes text to path unless that is what is there, and says
+// whether it did.
+func writeIfOther(path, text string, mode os.FileMode) (bool, error) {
+	have, err := readIfThere(path)
+	if err != nil || have == text {
+		return false, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return false, fmt.Errorf("make directory: %w", err)
+	}
+	return true, writeFile(path, []byte(text), mode)
+}
+
+// writeFile replaces path in one step: whoever reads, and whatever happens to the
+// power, finds the old content or the new.
+func writeFile(path string, data []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".flock-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // gone after the rename
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+// removeAll removes files, those that are there.
+func removeAll(paths ...string) error {
+	var errs []error
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove file: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,148 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/templates"
+)
+
+// systemd-networkd takes up every link that some .network file matches (a
+// catch-all is common in cloud images) and then removes addresses and routes it
+// does not know (systemd#19106, #22077, #25451); NetworkManager takes up whatever
+// nobody told it to leave. Drop-ins are written where such a daemon runs. udev
+// needs none: it rewrites the MAC of links that got a random one (flannel#1155),
+// and ours are created with theirs.
+
+// dropIn is the file for one network daemon.
+type dropIn struct {
+	path   string
+	there  bool // the daemon has run here since boot
+	unit   string
+	text   func(templates.Unmanaged) (string, error)
+	reload []string // makes the daemon read it
+}
+
+func (s *services) networkDaemons() []dropIn {
+	paths := s.dropIns()
+	return []dropIn{
+		{
+			path: paths[0], there: exists(s.paths.netif), unit: "systemd-networkd.service",
+			text: templates.Unmanaged.Networkd, reload: []string{"networkctl", "reload"},
+		},
+		{
+			path: paths[1], there: exists(s.paths.nmRun) && exists(filepath.Dir(s.paths.nm)), unit: "NetworkManager.service",
+			text: templates.Unmanaged.NetworkManager, reload: []string{"systemctl", "reload", "NetworkManager.service"},
+		},
+	}
+}
+
+// dropIns are the paths of the drop-ins, there or not. Networkd takes the first
+// file that matches: ours sorts before what distributions and netplan write.
+func (s *services) dropIns() []string {
+	return []string{
+		filepath.Join(s.paths.network, "00-flock-"+s.cluster+".network"),
+		filepath.Join(s.paths.nm, "flock-"+s.cluster+".conf"),
+	}
+}
+
+// observeUnmanaged fills in have.Unmanaged. Where no network daemon runs, what is
+// wanted is there already.
+func (s *services) observeUnmanaged(want, have *spec.Host) error {
+	var wanted spec.Unmanage
+	if len(want.Unmanaged) > 0 {
+		wanted = want.Unmanaged[0]
+	}
+	stands, other := len(want.Unmanaged) > 0, ""
+	for _, d := range s.networkDaemons() {
+		text, err := readIfThere(d.path)
+		if err != nil {
+			return err
+		}
+		expected := text
+		if len(want.Unmanaged) > 0 && (d.there || text != "") {
+			if expected, err = s.dropInText(d, wanted); err != nil {
+				return err
+			}
+		}
+		if text != expected {
+			stands = false
+		}
+		if text != "" {
+			other = text
+		}
+	}
+	switch {
+	case stands:
+		have.Unmanaged = []spec.Unmanage{wanted}
+	case other != "":
+		var u spec.Unmanage
+		if json.Unmarshal([]byte(specOf(other)), &u) != nil || slices.Equal(u.Links, wanted.Links) {
+			u = spec.Unmanage{} // damaged: differs from whatever is wanted
+		}
+		have.Unmanaged = []spec.Unmanage{u}
+	}
+	return nil
+}
+
+func (s *services) dropInText(d dropIn, u spec.Unmanage) (string, error) {
+	data, err := json.Marshal(u)
+	if err != nil {
+		return "", fmt.Errorf("encode links: %w", err)
+	}
+	return d.text(templates.Unmanaged{Mark: s.cluster, Spec: string(data), Links: u.Links})
+}
+
+// setUnmanaged tells the network daemons that run here to leave u's links alone.
+func (s *services) setUnmanaged(ctx context.Context, u spec.Unmanage) error {
+	for _, d := range s.networkDaemons() {
+		if !d.there && !exists(d.path) {
+			continue
+		}
+		text, err := s.dropInText(d, u)
+		if err != nil {
+			return err
+		}
+		changed, err := writeIfOther(d.path, text, 0o644)
+		if err != nil {
+			return fmt.Errorf("set unmanaged links: %w", err)
+		}
+		if changed {
+			if err := s.reload(ctx, d); err != nil {
+				return fmt.Errorf("set unmanaged links: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// removeUnmanaged removes the drop-ins.
+func (s *services) removeUnmanaged(ctx context.Context) error {
+	for _, d := range s.networkDaemons() {
+		if !exists(d.path) {
+			continue
+		}
+		if err := os.Remove(d.path); err != nil {
+			return fmt.Errorf("remove drop-in: %w", err)
+		}
+		if err := s.reload(ctx, d); err != nil {
+			return fmt.Errorf("remove drop-in: %w", err)
+		}
+	}
+	return nil
+}
+
+// reload makes a daemon read its files again if it runs.
+func (s *services) reload(ctx context.Context, d dropIn) error {
+	if !d.there || !s.hasSystemd() || program(ctx, "systemctl", "--quiet", "is-active", d.unit) != nil {
+		return nil
+	}
+	return program(ctx, d.reload[0], d.reload[1:]...)
+}

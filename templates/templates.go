@@ -1,0 +1,113 @@
+// Package templates owns the text of every file that flock writes for other
+// programs on a server: dnsmasq's configuration, systemd units, drop-ins for
+// systemd-networkd and NetworkManager. It turns plain values into text; it
+// refuses to know where a file goes, what the values mean or whether a program
+// is there.
+package templates
+
+import (
+	"embed"
+	"fmt"
+	"strings"
+	"text/template"
+)
+
+//go:embed *.tmpl
+var files embed.FS
+
+// DHCP is the configuration of a dnsmasq that hands out addresses and answers
+// for the names of those it handed them to.
+type DHCP struct {
+	Mark      string // ownership: CLUSTER/NETWORK
+	Bridge    string
+	Domain    string
+	PIDFile   string
+	LeaseFile string
+	HostsFile string // further names, read again on SIGHUP
+	Port      uint16 // DNS port
+	Leaf      bool   // only names of its own; anything else is refused: a DNS front asks several
+	Ranges    []string
+	MaxLeases int
+	Router    string   // "": none is handed out
+	DNS4      []string // resolvers handed out
+	DNS6      []string // in brackets
+	MTU       int      // bytes; 0: not handed out
+	RA        bool     // send router advertisements
+}
+
+// Text is the file.
+func (d DHCP) Text() (string, error) { return render("dnsmasq.conf.tmpl", d) }
+
+// Front is the configuration of a dnsmasq that only answers DNS: it asks all
+// Leaves at once for what is in Domain and the server's resolvers for the rest.
+type Front struct {
+	Mark, Bridge, PIDFile  string
+	HostsFile, ServersFile string // read again on SIGHUP
+	Domain                 string
+	Leaves                 []string // ADDRESS#PORT
+	Subnets                []string // whose reverse names the leaves know
+}
+
+// Text is the file.
+func (f Front) Text() (string, error) { return render("front.conf.tmpl", f) }
+
+// Servers is the file that says whom to ask.
+func (f Front) Servers() (string, error) { return render("front.servers.tmpl", f) }
+
+// Hosts is the file with fixed names of Domain.
+type Hosts struct {
+	Spec   string // what the network's DHCP was made from, on one line
+	Domain string
+	Names  []Host
+}
+
+// Host is a name and one of its addresses.
+type Host struct{ Name, Addr string }
+
+// Text is the file.
+func (h Hosts) Text() (string, error) { return render("dnsmasq.hosts.tmpl", h) }
+
+// DNSMasqUnit is the systemd unit of one dnsmasq.
+type DNSMasqUnit struct {
+	Mark    string // CLUSTER/NETWORK
+	Program string // absolute path
+	Conf    string
+	PIDFile string
+}
+
+// Text is the file.
+func (u DNSMasqUnit) Text() (string, error) { return render("dnsmasq.service.tmpl", u) }
+
+// BootUnit is the systemd unit that puts the last specs back after a start.
+type BootUnit struct {
+	Program string // absolute path of the agent
+	Timeout int    // seconds
+}
+
+// Text is the file.
+func (u BootUnit) Text() (string, error) { return render("flock-boot.service.tmpl", u) }
+
+// Unmanaged tells a network daemon to leave Links alone.
+type Unmanaged struct {
+	Mark  string // CLUSTER
+	Spec  string
+	Links []string
+}
+
+// Networkd is the .network file for systemd-networkd.
+func (u Unmanaged) Networkd() (string, error) { return render("unmanaged.network.tmpl", u) }
+
+// NetworkManager is the conf.d file for NetworkManager.
+func (u Unmanaged) NetworkManager() (string, error) { return render("unmanaged.conf.tmpl", u) }
+
+func render(name string, data any) (string, error) {
+	t, err := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{"join": strings.Join}).ParseFS(files, name)
+	if err != nil {
+		return "", fmt.Errorf("parse template %s: %w", name, err)
+	}
+	var b strings.Builder
+	if err := t.Execute(&b, data); err != nil {
+		return "", fmt.Errorf("fill template %s: %w", name, err)
+	}
+	return b.String(), nil
+}
