@@ -86,7 +86,7 @@ func (l *Locked) keep() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return explainAccess("keep the history of", l.path, err)
 	}
-	if err := writeFile(historyFile(l.path, l.base.Generation), l.data); err != nil {
+	if err := writeFile(historyFile(l.path, l.base.Generation), l.data, l.path); err != nil {
 		return explainAccess("keep the history of", l.path, err)
 	}
 	kept, err := keptNumbers(dir)

@@ -14,14 +14,14 @@ import (
 // writeFile puts data at path so that a crash at any moment, of the program or of
 // the machine, leaves the old file or the new one. The caller holds the lock:
 // the name of the half-written file is always the same, and what a killed program
-// left of it is swept by the next. Mode 0600; the owner of a file that is
-// replaced stays its owner, so that sudo does not take it away from its user.
-func writeFile(path string, data []byte) error {
+// left of it is swept by the next. Mode 0600; the file belongs to the owner of
+// the file like, so that sudo does not take it away from its user.
+func writeFile(path string, data []byte, like string) error {
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := writeTemp(temp, path, data); err != nil {
+	if err := writeTemp(temp, like, data); err != nil {
 		return errors.Join(err, removeIfThere(temp))
 	}
 	if err := os.Rename(temp, path); err != nil {
@@ -30,14 +30,13 @@ func writeFile(path string, data []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-func writeTemp(temp, path string, data []byte) error {
+func writeTemp(temp, like string, data []byte) error {
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = keepOwner(f, path)
+	if _, err = f.Write(data); err == nil {
+		err = keepOwner(f, like)
 	}
 	if err == nil {
 		err = f.Sync()
@@ -52,11 +51,12 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-func keepOwner(f *os.File, old string) error {
+// keepOwner gives what root writes to the owner of the file like, if there is one.
+func keepOwner(f *os.File, like string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	info, err := os.Stat(old)
+	info, err := os.Stat(like)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -185,7 +185,7 @@ func (l *Locked) Save(c *Cluster) error {
 				return err
 			}
 		}
-		if err := writeFile(l.path, data); err != nil {
+		if err := writeFile(l.path, data, l.path); err != nil {
 			return explainAccess("save", l.path, err)
 		}
 		l.base, l.data = next.Clone(), data
