@@ -33,8 +33,9 @@ func (k *Kernel) conflicts(want *spec.Host) []spec.Problem {
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
-			v, ok := k.devices.byName[name].(*netlink.Vxlan)
-			if _, ours := k.network(v); !ok || ours || uint32(v.VxlanId) != w.Tunnel.VNI || v.Port != int(w.Tunnel.Port) {
+			l := k.devices.byName[name]
+			v, ok := l.(*netlink.Vxlan)
+			if _, ours := k.network(l); !ok || ours || uint32(v.VxlanId) != w.Tunnel.VNI || v.Port != int(w.Tunnel.Port) {
 				continue
 			}
 			out = append(out, spec.Problem{
