@@ -27,7 +27,7 @@ type Op struct {
 // restored.
 func Diff(want, have *spec.Host) []Op {
 	links := diffLinks(want.Links, have.Links)
-	have = without(have, links.vanish)
+	have = withoutLinks(have, links.vanish)
 
 	addrs := compare(want.Addrs, have.Addrs, func(a spec.Addr) spec.Addr { return a }, spec.Addr.String)
 	neighs := compare(want.Neighs, have.Neighs, keyNeigh, func(n spec.Neigh) string { return "neigh " + n.IP.String() + " dev " + n.Link })
@@ -218,8 +218,8 @@ func acceptsRA(object string) int {
 	return 0
 }
 
-// without returns h less everything that stands on the links named.
-func without(h *spec.Host, links map[string]bool) *spec.Host {
+// withoutLinks returns h less everything that stands on the links named.
+func withoutLinks(h *spec.Host, links map[string]bool) *spec.Host {
 	out := *h
 	out.FDB = slices.DeleteFunc(h.AllFDB(), func(f spec.FDB) bool { return links[f.Link] })
 	out.Floods = nil
