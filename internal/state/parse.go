@@ -15,7 +15,11 @@ import (
 // written by hand for this program; one of an older schema is migrated; one of a
 // newer is refused. Whether the cluster makes sense is not looked at.
 func Parse(data []byte, name string) (*Cluster, error) {
-	return parse(data, name, current())
+	c, err := parse(data, name, current())
+	if err != nil {
+		return nil, malformed{err}
+	}
+	return c, nil
 }
 
 func parse(data []byte, name string, f format) (*Cluster, error) {
@@ -36,6 +40,15 @@ func parse(data []byte, name string, f format) (*Cluster, error) {
 
 // place is a position in a file; the zero place is unknown.
 type place struct{ line, column int }
+
+// ErrMalformed marks a file that is not a cluster file this program can take: its
+// syntax, keys, types or schema are wrong. Nothing was read from it.
+var ErrMalformed = errors.New("malformed cluster file")
+
+// malformed keeps the message and advice of an error and is ErrMalformed.
+type malformed struct{ error }
+
+func (m malformed) Unwrap() []error { return []error{m.error, ErrMalformed} }
 
 // refuse says that key, found at p of the file called name, is at fault.
 func refuse(name string, p place, key []string, err error) error {
