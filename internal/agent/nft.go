@@ -136,7 +136,10 @@ func (n *nft) transact(want *spec.Host, objects []nftObject) error {
 	if err := n.setForwards(c, chains, want.Forwards); err != nil {
 		return err
 	}
-	return c.Flush()
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	return n.setLegacy(want.Forwards)
 }
 
 // build adds table with the objects of its family, if there are any.
@@ -224,7 +227,11 @@ func (n *nft) left() (int, error) {
 		return 0, err
 	}
 	accepts, err := n.readAccepts(c, chains)
-	return count + len(accepts), err
+	if err != nil {
+		return 0, err
+	}
+	_, legacy, err := n.legacyChanges(nil)
+	return count + len(accepts) + len(legacy), err
 }
 
 var families = [...]nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet}

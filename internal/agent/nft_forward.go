@@ -31,6 +31,8 @@ func (a acceptRule) same(b acceptRule) bool {
 	return sameChain(a.chain, b.chain) && a.network == b.network && a.link == b.link && a.out == b.out && a.damaged == b.damaged
 }
 
+func (a acceptRule) forward() spec.Forward { return spec.Forward{Network: a.network, Link: a.link} }
+
 func sameChain(a, b *nftables.Chain) bool {
 	return a.Name == b.Name && a.Table.Name == b.Table.Name && a.Table.Family == b.Table.Family
 }
@@ -177,14 +179,35 @@ func (n *nft) observeForwards(c *nftables.Conn, chains []*nftables.Chain, want, 
 	if err != nil {
 		return err
 	}
-	missing, extra := compareAccepts(wanted, found)
+	legacyMissing, legacyExtra, err := n.legacyChanges(want.Forwards)
+	if err != nil {
+		return err
+	}
+	var missing, extra []spec.Forward
+	for _, r := range legacyMissing {
+		missing = append(missing, r.forward)
+	}
+	for _, r := range legacyExtra {
+		extra = append(extra, r.forward)
+	}
+	acceptsMissing, acceptsExtra := compareAccepts(wanted, found)
+	for _, a := range acceptsMissing {
+		missing = append(missing, a.forward())
+	}
+	for _, a := range acceptsExtra {
+		extra = append(extra, a.forward())
+	}
+	reportForwards(missing, extra, want, have)
+	return nil
+}
+
+func reportForwards(missing, extra []spec.Forward, want, have *spec.Host) {
 	for _, f := range want.Forwards {
-		if !slices.ContainsFunc(missing, func(a acceptRule) bool { return a.link == f.Link && a.network == f.Network }) {
+		if !slices.Contains(missing, f) {
 			have.Forwards = append(have.Forwards, f)
 		}
 	}
-	for _, a := range extra {
-		f := spec.Forward{Network: a.network, Link: a.link}
+	for _, f := range extra {
 		if slices.Contains(want.Forwards, f) {
 			// In excess for a forward that is wanted: changed, not to be removed.
 			have.Forwards = slices.DeleteFunc(have.Forwards, func(h spec.Forward) bool { return h == f })
@@ -192,7 +215,6 @@ func (n *nft) observeForwards(c *nftables.Conn, chains []*nftables.Chain, want, 
 			have.Forwards = append(have.Forwards, f)
 		}
 	}
-	return nil
 }
 
 // setForwards queues what makes the accepts in other people's chains right. Those

@@ -36,9 +36,7 @@ func TestForwardPassesDropPolicies(t *testing.T) {
 			before := s.ruleset()
 			s.sh(policy)
 			dropped := s.ruleset()
-			for _, ip := range []string{"10.99.0.254", "10.0.4.3", "fd99::254", "fd00:4::a2"} {
-				c.reachesNot(ip)
-			}
+			c.reachesNot("10.99.0.254", "10.0.4.3", "fd99::254", "fd00:4::a2")
 			if d := differs(s, want); d != "+ forward vxl0 network vx1\n" {
 				t.Errorf("a policy that drops is seen as %q", d)
 			}
@@ -102,6 +100,48 @@ func TestForwardDamageIsSeen(t *testing.T) {
 	settle(h, &spec.Host{Cluster: "c1"})
 	if d := differs(h, other); d != "" {
 		t.Errorf("another cluster's accepts: %s", d)
+	}
+}
+
+// TestForwardPassesLegacyIptables needs the program iptables-legacy (Debian:
+// iptables).
+func TestForwardPassesLegacyIptables(t *testing.T) {
+	o := settledOverlay(t, nil)
+	s, c, want := o.servers[0], o.containers[0], overlayHost(0)
+	if out, err := s.try("command -v iptables-legacy ip6tables-legacy"); err != nil {
+		t.Fatalf("iptables-legacy is missing (apt-get install iptables): %s", out)
+	}
+	targets := []string{"10.99.0.254", "10.0.4.3", "fd99::254", "fd00:4::a2"}
+	for _, rules := range []string{ // each on top of those before
+		"-P FORWARD DROP",
+		"-N DOCKER-USER\n-A FORWARD -j DOCKER-USER",
+		"-F FORWARD",
+	} {
+		for _, program := range []string{"iptables-legacy", "ip6tables-legacy"} {
+			for line := range strings.Lines(rules) {
+				s.sh(program + " -w 5 " + line)
+			}
+		}
+		list := func() string { return s.sh("iptables-legacy -S; ip6tables-legacy -S") }
+		before := list()
+		c.reachesNot(targets...)
+		if d := differs(s, want); d != "+ forward vxl0 network vx1\n" {
+			t.Errorf("%s: seen as %q", rules, d)
+		}
+		settle(s, want)
+		for _, ip := range targets {
+			c.reaches(ip)
+		}
+		s.sh("iptables-legacy -w 5 -I INPUT -i vxl0 -m comment --comment flock:c1/vx1 -j ACCEPT")
+		if d := differs(s, want); d != "+ forward vxl0 network vx1\n" {
+			t.Errorf("%s: an accept in excess is seen as %q", rules, d)
+		}
+		without := overlayHost(0)
+		without.Forwards = nil
+		settle(s, without)
+		if after := list(); after != before {
+			t.Errorf("%s: after removal:\n%s\nwant:\n%s", rules, after, before)
+		}
 	}
 }
 

@@ -200,7 +200,7 @@ func TestFilterDHCPKeepsDiscoveryHere(t *testing.T) {
 		o := settledOverlay(t, func(h *spec.Host) { h.Gateways[0].FilterDHCP = filter })
 		for _, end := range []int{0, 1} {
 			seen := o.servers[end].watch("vxl0-vx", "udp port 67 or icmp6", func() {
-				o.containers[0].sh("busybox udhcpc -i eth0 -n -q -t2 -T1 -s /bin/true 2>/dev/null || true")
+				o.containers[0].sh("busybox udhcpc -i eth0 -n -q -t1 -T1 -s /bin/true 2>/dev/null || true")
 				o.containers[0].sh("ip link set eth0 down; ip link set eth0 up") // solicits routers
 			})
 			if crossed := strings.Contains(seen, "DHCP, Request"); crossed == filter {

@@ -5,6 +5,7 @@ package agent
 import (
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
 )
@@ -91,4 +92,36 @@ func (h *nftHost) ask(network, server string) error {
 		}
 	})
 	return err
+}
+
+func TestReplacingLosesNoPacket(t *testing.T) {
+	o := settledOverlay(t, nil)
+	s, c, want := o.servers[0], o.containers[0], overlayHost(0)
+	for _, target := range []string{"10.99.0.254", "10.0.4.3", "10.0.4.1", "fd99::254"} {
+		c.reaches(target)
+		done := make(chan string)
+		go func() {
+			out, err := c.try("ping -n -q -c100 -i0.01 -W1 " + target)
+			if err == nil && strings.Contains(out, " 0% packet loss") {
+				out = ""
+			}
+			done <- out
+		}()
+		replaced := 0
+		for running := true; running; {
+			select {
+			case out := <-done:
+				if running = false; out != "" {
+					t.Errorf("%s: %s", target, out)
+				}
+			default:
+				s.sh("nft add chain bridge flock-c1 x; nft add chain inet flock-c1 x") // both tables are made anew
+				settle(s, want)
+				replaced++
+			}
+		}
+		if replaced < 5 {
+			t.Errorf("%s: replaced %d times during the ping", target, replaced)
+		}
+	}
 }

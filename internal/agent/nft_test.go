@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -238,4 +239,30 @@ func BenchmarkNFTObserve(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkNFTReplace is what a change of one network pays.
+func BenchmarkNFTReplace(b *testing.B) {
+	h, want := newNFTHost(b), overlayHost(0)
+	empty := &spec.Host{Cluster: want.Cluster}
+	h.do(func() {
+		n := newNFT(want.Cluster)
+		for b.Loop() {
+			if err := errors.Join(n.replace(want), n.replace(empty)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkNFTCheck is what a plan pays for knowing that the kernel takes the rules.
+func BenchmarkNFTCheck(b *testing.B) {
+	h, want := newNFTHost(b), overlayHost(0)
+	h.do(func() {
+		for b.Loop() {
+			if err := newNFT(want.Cluster).check(want); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

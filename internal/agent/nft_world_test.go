@@ -86,10 +86,12 @@ func (h *nftHost) reaches(ip string) {
 	h.t.Errorf("ping %s: no answer\n%s\n%s", ip, out, h.sh("ip neigh"))
 }
 
-func (h *nftHost) reachesNot(ip string) {
+// reachesNot pings all of ips at once, three times.
+func (h *nftHost) reachesNot(ips ...string) {
 	h.t.Helper()
-	if out, err := h.try("ping -n -c3 -i0.1 -W0.3 " + ip); err == nil {
-		h.t.Errorf("ping %s answers:\n%s", ip, out)
+	script := "for ip in " + strings.Join(ips, " ") + "; do ping -n -c3 -i0.1 -W0.3 $ip & done; wait"
+	if out := h.sh(script); strings.Contains(out, " bytes from ") {
+		h.t.Errorf("ping %s answers:\n%s", ips, out)
 	}
 }
 

@@ -1,0 +1,143 @@
+//go:build linux
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// legacyRule is an accept of ours in the rules of the iptables before nftables,
+// which a kernel holds apart: no nftables transaction reaches them, its own
+// program does. It is consulted only where the kernel has such a filter table.
+type legacyRule struct {
+	program string // path of iptables-legacy or ip6tables-legacy
+	chain   string
+	match   string // as -S prints it, without quotes
+	forward spec.Forward
+}
+
+// legacyChanges says which accepts are missing for forwards and which of ours are
+// in excess.
+func (n *nft) legacyChanges(forwards []spec.Forward) (missing, extra []legacyRule, err error) {
+	for _, table := range [...]struct{ names, program string }{
+		{"/proc/thread-self/net/ip_tables_names", "iptables-legacy"},
+		{"/proc/thread-self/net/ip6_tables_names", "ip6tables-legacy"},
+	} {
+		names, err := os.ReadFile(table.names)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, fmt.Errorf("look for iptables' tables: %w", err)
+		}
+		if !slices.Contains(strings.Fields(string(names)), "filter") {
+			continue
+		}
+		program, err := exec.LookPath(table.program)
+		if errors.Is(err, exec.ErrNotFound) {
+			continue // the kernel has a table, and nobody here to write it
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("find %s: %w", table.program, err)
+		}
+		out, err := runLegacy(program, "-S")
+		if err != nil {
+			return nil, nil, err
+		}
+		list := strings.Split(strings.ReplaceAll(out, `"`, ""), "\n")
+		wanted, found := n.legacyWanted(program, list, forwards), n.legacyFound(program, list)
+		missing = append(missing, without(wanted, found)...)
+		extra = append(extra, without(found, wanted)...)
+	}
+	return missing, extra, nil
+}
+
+// without takes every element of b out of a once.
+func without(a, b []legacyRule) []legacyRule {
+	out := slices.Clone(a)
+	for _, r := range b {
+		if i := slices.Index(out, r); i >= 0 {
+			out = slices.Delete(out, i, i+1)
+		}
+	}
+	return out
+}
+
+// legacyWanted mirrors forwardTargets on the lines of iptables -S.
+func (n *nft) legacyWanted(program string, list []string, forwards []spec.Forward) []legacyRule {
+	var chains []string
+	user := slices.Contains(list, "-N "+dockerUser)
+	if user {
+		chains = append(chains, dockerUser)
+	}
+	jumps := user && slices.Contains(list, "-A FORWARD -j "+dockerUser)
+	if slices.Contains(list, "-P FORWARD DROP") && !jumps {
+		chains = append(chains, "FORWARD")
+	}
+	var out []legacyRule
+	for _, f := range forwards {
+		for _, chain := range chains {
+			for _, side := range []string{"-i", "-o"} {
+				match := fmt.Sprintf("%s %s -m comment --comment %s -j ACCEPT", side, f.Link, spec.Alias(n.cluster, f.Network))
+				out = append(out, legacyRule{program, chain, match, f})
+			}
+		}
+	}
+	return out
+}
+
+func (n *nft) legacyFound(program string, list []string) []legacyRule {
+	prefix := spec.Alias(n.cluster, "")
+	var out []legacyRule
+	for _, line := range list {
+		words := strings.Fields(line)
+		at := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, prefix) })
+		if at < 4 || words[0] != "-A" || words[at-1] != "--comment" {
+			continue
+		}
+		r := legacyRule{program: program, chain: words[1], match: strings.Join(words[2:], " ")}
+		r.forward.Network = strings.TrimPrefix(words[at], prefix)
+		if i := slices.IndexFunc(words, func(w string) bool { return w == "-i" || w == "-o" }); i >= 0 {
+			r.forward.Link = words[i+1]
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (n *nft) setLegacy(forwards []spec.Forward) error {
+	missing, extra, err := n.legacyChanges(forwards)
+	if err != nil {
+		return err
+	}
+	for _, r := range extra {
+		if _, err := runLegacy(r.program, append([]string{"-D", r.chain}, strings.Fields(r.match)...)...); err != nil {
+			return err
+		}
+	}
+	for _, r := range missing {
+		if _, err := runLegacy(r.program, append([]string{"-I", r.chain}, strings.Fields(r.match)...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runLegacy waits five seconds at most for others who hold xtables' lock.
+func runLegacy(program string, args ...string) (string, error) {
+	cmd := exec.Command(program, append([]string{"-w", "5"}, args...)...)
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return "", fmt.Errorf("run %s %s: %w: %s", program, strings.Join(args, " "), err, strings.TrimSpace(string(exit.Stderr)))
+	}
+	if err != nil {
+		return "", fmt.Errorf("run %s: %w", program, err)
+	}
+	return string(out), nil
+}
