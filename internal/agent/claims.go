@@ -29,19 +29,44 @@ func (k *Kernel) conflicts(want *spec.Host) []spec.Problem {
 			})
 			continue
 		}
-		if w.Tunnel == nil {
+		if w.Tunnel != nil {
+			out = append(out, k.tunnelConflicts(want, w)...)
+		}
+	}
+	return out
+}
+
+// tunnelConflicts are the VXLAN devices that w cannot live beside: one that takes
+// in the same frames, and one on the same port that differs in group policy, for
+// which the kernel would need a second socket on the port (linux 6.18,
+// TestGroupPolicyIsPerPort).
+func (k *Kernel) tunnelConflicts(want *spec.Host, w spec.Link) []spec.Problem {
+	var out []spec.Problem
+	head := fmt.Sprintf("link %s of network %s: ", w.Name, w.Network)
+	policy := func(other string) {
+		out = append(out, spec.Problem{
+			What: fmt.Sprintf("%sUDP port %d is shared with the link %s, and only one of them has group policy (GBP)", head, w.Tunnel.Port, other),
+			Next: "choose another port (-p)",
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
+		l := k.devices.byName[name]
+		v, ok := l.(*netlink.Vxlan)
+		if _, ours := k.network(l); !ok || ours || v.Port != int(w.Tunnel.Port) {
 			continue
 		}
-		for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
-			l := k.devices.byName[name]
-			v, ok := l.(*netlink.Vxlan)
-			if _, ours := k.network(l); !ok || ours || uint32(v.VxlanId) != w.Tunnel.VNI || v.Port != int(w.Tunnel.Port) {
-				continue
-			}
+		if v.GBP != w.Tunnel.GBP {
+			policy(name)
+		} else if uint32(v.VxlanId) == w.Tunnel.VNI {
 			out = append(out, spec.Problem{
-				What: fmt.Sprintf("link %s of network %s: VNI %d on UDP port %d is taken by the link %s", w.Name, w.Network, v.VxlanId, v.Port, name),
-				Next: fmt.Sprintf("choose another VNI (-v), or remove it: ip link delete %s", name),
+				What: fmt.Sprintf("%sVNI %d on UDP port %d is taken by the link %s", head, v.VxlanId, v.Port, name),
+				Next: "choose another VNI (-v), or remove it: ip link delete " + name,
 			})
+		}
+	}
+	for _, o := range mastersFirst(want.Links) {
+		if o.Tunnel != nil && o.Tunnel.Port == w.Tunnel.Port && o.Tunnel.GBP && !w.Tunnel.GBP {
+			policy(o.Name)
 		}
 	}
 	return out

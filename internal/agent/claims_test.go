@@ -1,0 +1,178 @@
+//go:build linux
+
+package agent
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+func problems(t *testing.T, k *Kernel, claims ...spec.Claim) []spec.Problem {
+	t.Helper()
+	p, err := k.Plan(t.Context(), &spec.Host{Cluster: "t", Claims: claims})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Problems
+}
+
+func TestPrefixClaims(t *testing.T) {
+	for _, c := range []struct{ name, setup, claim, what, next string }{
+		{"free", "", "10.0.4.0/24", "", ""},
+		{"default routes are no overlap", "ip route add default via 10.99.0.9; ip -6 route add default via fd99::9", "10.0.4.0/24", "", ""},
+		{"address", "", "10.99.0.0/24", "10.99.0.0/24 overlaps the address 10.99.0.1/24 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
+		{"route", "ip route add 10.0.0.0/16 via 10.99.0.9", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.0.0/16 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
+		{"route in another table", "ip route add 10.0.4.128/25 via 10.99.0.9 table 77", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.4.128/25 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
+		{"blackhole", "ip route add blackhole 10.0.0.0/8", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.0.0/8", "choose another subnet"},
+		{"the example is free", "ip route add 10.16.0.0/13 via 10.99.0.9", "10.16.1.0/24", "10.16.1.0/24 overlaps the route 10.16.0.0/13 dev eth0", "choose another subnet, for example 10.30.4.0/24"},
+		{"IPv6", "", "fd99::/48", "fd99::/48 overlaps the address fd99::1/64 dev eth0", "choose another subnet"},
+		{"another cluster", "ip link add o type bridge; ip link set o alias flock:other/n; ip addr add 10.0.4.1/24 dev o", "10.0.4.0/24", "10.0.4.0/24 overlaps the address 10.0.4.1/24 dev o", "choose another subnet, for example 10.20.4.0/24"},
+		{"this cluster", "ip link add o type bridge; ip link set o alias flock:t/n; ip addr add 10.0.4.1/24 dev o; ip link set o up", "10.0.4.0/24", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ownNet(t)
+			sh(t, c.setup)
+			k := open(t, "t", t.TempDir())
+			list := problems(t, k, spec.Claim{Network: "vx1", Prefix: prefix(c.claim)})
+			switch {
+			case c.what == "" && len(list) > 0:
+				t.Fatalf("problems: %v", list)
+			case c.what != "" && (len(list) != 1 || list[0].What != c.what || list[0].Next != c.next):
+				t.Fatalf("want %q, %q, have %q", c.what, c.next, list)
+			}
+		})
+	}
+}
+
+func TestDockerPools(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "daemon.json")
+	if pools, err := dockerPools(path); err != nil || pools != nil {
+		t.Fatalf("without the file: %v, %v", pools, err)
+	}
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`{"bip": "172.26.0.1/16", "fixed-cidr": "172.26.128.0/17", "log-driver": "x", "default-address-pools": [{"base": "10.0.0.0/16", "size": 24}]}`)
+	want := []netip.Prefix{prefix("172.26.0.0/16"), prefix("172.26.128.0/17"), prefix("10.0.0.0/16")}
+	if have, err := dockerPools(path); err != nil || !reflect.DeepEqual(want, have) {
+		t.Fatalf("want %v, have %v, %v", want, have, err)
+	}
+	write("{")
+	if _, err := dockerPools(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Fatalf("a file Docker cannot read either: %v", err)
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	ownNet(t)
+	k := open(t, "t", t.TempDir())
+	if list := problems(t, k, spec.Claim{UDPPort: 4789}); len(list) != 0 {
+		t.Fatalf("a free port: %v", list)
+	}
+	for _, address := range []string{"10.99.0.1:4789", "[fd99::1]:4789"} {
+		c, err := net.ListenPacket("udp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := problems(t, k, spec.Claim{UDPPort: 4789})
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(list) != 1 || !strings.HasPrefix(list[0].What, "UDP port 4789 is in use by ") || !strings.Contains(list[0].What, "(process ") {
+			t.Fatalf("%s: %v", address, list)
+		}
+	}
+}
+
+// Evidence for claimPort: a kernel socket has an inode, too.
+func TestPortOfVXLANIsNoConflict(t *testing.T) {
+	ownNet(t)
+	sh(t, "ip link add far type vxlan id 9 dstport 4789 local 10.99.0.1; ip link set far up")
+	inodes := map[string]bool{}
+	if err := readUDP("/proc/thread-self/net/udp", 4789, inodes); err != nil || len(inodes) != 1 || inodes["0"] {
+		t.Fatalf("inodes of the kernel's socket: %v, %v", inodes, err)
+	}
+	if holder, pid := socketHolder(inodes); pid != 0 {
+		t.Fatalf("%s (%d) holds the kernel's socket", holder, pid)
+	}
+	k := open(t, "t", t.TempDir())
+	if list := problems(t, k, spec.Claim{UDPPort: 4789}); len(list) != 0 {
+		t.Fatal(list)
+	}
+}
+
+func TestProgramAndDeviceClaims(t *testing.T) {
+	ownNet(t)
+	k := open(t, "t", t.TempDir())
+	t.Setenv("PATH", "/nowhere")
+	if list := problems(t, k, spec.Claim{Program: "ip"}, spec.Claim{Device: "eth0"}); len(list) != 0 {
+		t.Fatalf("what is there: %v", list)
+	}
+	list := problems(t, k, spec.Claim{Program: "no-such-dnsmasq", Package: "dnsmasq-base"}, spec.Claim{Device: "eth7"})
+	want := []spec.Problem{
+		{What: "there is no network device eth7", Next: "ip link show"},
+		{What: "no-such-dnsmasq is not installed", Next: "apt-get install dnsmasq-base"},
+	}
+	if !reflect.DeepEqual(want, list) {
+		t.Fatalf("want %v, have %v", want, list)
+	}
+}
+
+func TestVXLANIsTriedElsewhere(t *testing.T) {
+	ownNet(t)
+	before := listings(t)
+	if err := tryVXLAN(); err != nil {
+		t.Fatal(err)
+	}
+	if after := listings(t); !bytes.Equal([]byte(after), []byte(before)) {
+		t.Fatalf("want\n%s\nhave\n%s", before, after)
+	}
+}
+
+func TestFacts(t *testing.T) {
+	ownNet(t)
+	sh(t, `ip route add default via 10.99.0.9 metric 20; ip -6 route add default via fd99::9
+		ip link add eth1 type veth peer name veth1p; ip addr add 10.98.0.1/24 dev eth1; ip link set eth1 up; ip link set eth1 mtu 9000
+		ip route add default via 10.98.0.9 metric 10 dev eth1 onlink
+		ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up
+		ip link add odd type bridge; ip addr add 10.97.0.1/24 dev odd
+		ip route add 10.7.0.0/16 via 10.99.0.9; ip route add 10.6.0.0/24 via 10.99.0.9 table 9`)
+	k := open(t, "t", t.TempDir())
+	apply(t, k, segment())
+	f, err := k.Facts(t.Context(), []string{"odd", "172.17.0.1", "not-there"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var have []string
+	for _, i := range f.Interfaces {
+		have = append(have, i.Name)
+	}
+	if want := []string{"docker0", "eth0", "eth1", "odd"}; !reflect.DeepEqual(want, have) {
+		t.Fatalf("interfaces: want %v, have %v", want, have)
+	}
+	if want := (spec.Interface{Name: "eth1", MTU: 9000, Addrs: []netip.Prefix{prefix("10.98.0.1/24")}}); !reflect.DeepEqual(want, f.Interfaces[2]) {
+		t.Fatalf("want %v, have %v", want, f.Interfaces[2])
+	}
+	if f.Default4 != "eth1" || f.Default6 != "eth0" || f.Hostname == "" || f.Kernel == "" || f.Arch == "" {
+		t.Fatalf("facts: %+v", f)
+	}
+	prefixes := map[netip.Prefix]bool{}
+	for _, p := range f.Prefixes {
+		prefixes[p] = true
+	}
+	for p, want := range map[string]bool{"10.99.0.0/24": true, "172.17.0.0/16": true, "10.7.0.0/16": true, "10.6.0.0/24": true, "fd99::/64": true, "10.0.4.0/24": false, "10.50.0.0/24": false, "0.0.0.0/0": false, "::/0": false} {
+		if prefixes[prefix(p)] != want {
+			t.Errorf("%s among the foreign prefixes: want %v, have %v", p, want, f.Prefixes)
+		}
+	}
+}

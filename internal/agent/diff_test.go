@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+func TestDifferenceShowsWhatDiffers(t *testing.T) {
+	for _, c := range []struct{ have, want, text string }{
+		{"route x via a dev d", "route x via b dev d", "via a -> b"},
+		{"route x via a dev d", "route x via b dev e", "via a dev d -> b dev e"},
+		{"route x dev d", "route x dev d onlink", "none -> onlink"},
+		{"route x via a dev d", "route x dev d", "via a -> none"},
+		{"gateway a filter-dhcp network n", "gateway a network n", "filter-dhcp -> none"},
+	} {
+		if have := difference(c.have, c.want); have != c.text {
+			t.Errorf("%q, %q: want %q, have %q", c.have, c.want, c.text, have)
+		}
+	}
+}
+
+// diffHost has one object of every sort.
+func diffHost() *spec.Host {
+	p, a := netip.MustParsePrefix("10.0.4.0/24"), netip.MustParseAddr("10.0.4.1")
+	return &spec.Host{
+		Links: []spec.Link{
+			{Name: "a-vx", Kind: spec.VXLAN, MAC: "m1", MTU: 1450, Master: "z0", Network: "n", Tunnel: &spec.Tunnel{VNI: 1, Port: 2, Local: netip.MustParseAddr("10.99.0.1")}},
+			{Name: "z0", Kind: spec.Bridge, MAC: "m2", MTU: 1450, Network: "n"},
+		},
+		Addrs:    []spec.Addr{{Link: "z0", Prefix: p}},
+		Routes:   []spec.Route{{Dst: p, Dev: "eth0", Proto: spec.RouteProto}},
+		Neighs:   []spec.Neigh{{Link: "z0", IP: a, MAC: "m3"}},
+		Floods:   []spec.Flood{{Link: "a-vx", To: spec.NewAddrSet(netip.MustParseAddr("10.99.0.1"), netip.MustParseAddr("10.99.0.2"))}},
+		Gateways: []spec.Gateway{{Bridge: "z0", Network: "n"}},
+		NATs:     []spec.NAT{{Network: "n", Bridge: "z0", Subnet: p}},
+		Forwards: []spec.Forward{{Network: "n", Link: "z0"}},
+		Sysctls: []spec.Sysctl{
+			{Key: "net/ipv6/conf/all/forwarding", Value: "1"}, {Key: "net/ipv6/conf/eth0/accept_ra", Value: "2"}, {Key: "net/ipv4/conf/z0/x", Value: "1", Link: "z0"},
+		},
+		DHCPs:     []spec.DHCP{{Network: "n", Bridge: "z0", Domain: "d"}},
+		Unmanaged: []spec.Unmanage{{Links: []string{"z0", "a-vx"}}},
+	}
+}
+
+func objects(ops []Op) []string {
+	var out []string
+	for _, s := range Steps(ops) {
+		out = append(out, s.Action+" "+s.Object)
+	}
+	return out
+}
+
+func TestDiffOrder(t *testing.T) {
+	full, empty := diffHost(), &spec.Host{}
+	come := []string{
+		"+ unmanaged", "+ link z0", "+ link a-vx", "+ sysctl net/ipv4/conf/z0/x", "+ addr 10.0.4.0/24 dev z0", "+ neigh 10.0.4.1 dev z0",
+		"+ fdb 00:00:00:00:00:00 dst 10.99.0.2 dev a-vx", "+ gateway z0", "+ masquerade 10.0.4.0/24", "+ forward z0", "+ route 10.0.4.0/24",
+		"+ sysctl net/ipv6/conf/eth0/accept_ra", "+ sysctl net/ipv6/conf/all/forwarding", "+ dhcp n",
+	}
+	if have := objects(Diff(full, empty)); !slices.Equal(come, have) {
+		t.Errorf("from nothing: want %q, have %q", come, have)
+	}
+	gone := []string{
+		"- dhcp n", "- route 10.0.4.0/24", "- link a-vx", "- link z0", "- gateway z0", "- masquerade 10.0.4.0/24", "- forward z0",
+		"- sysctl net/ipv6/conf/all/forwarding", "- sysctl net/ipv6/conf/eth0/accept_ra", "- unmanaged",
+	}
+	if have := objects(Diff(empty, full)); !slices.Equal(gone, have) {
+		t.Errorf("to nothing: want %q, have %q", gone, have)
+	}
+	if ops := Diff(full, diffHost()); len(ops) != 0 {
+		t.Errorf("the same: %q", objects(ops))
+	}
+}
+
+// Removal of what stands on a link that stays, ports' things first.
+func TestDiffWithinALink(t *testing.T) {
+	less := diffHost()
+	less.Addrs, less.Neighs, less.Floods, less.Gateways, less.NATs, less.Forwards = nil, nil, nil, nil, nil, nil
+	want := []string{
+		"- fdb 00:00:00:00:00:00 dst 10.99.0.2 dev a-vx", "- neigh 10.0.4.1 dev z0", "- addr 10.0.4.0/24 dev z0",
+		"- gateway z0", "- masquerade 10.0.4.0/24", "- forward z0",
+	}
+	if have := objects(Diff(less, diffHost())); !slices.Equal(want, have) {
+		t.Errorf("want %q, have %q", want, have)
+	}
+}
+
+func TestDiffLeavesItsArgumentsAlone(t *testing.T) {
+	want, have := diffHost(), diffHost()
+	have.Links = have.Links[1:]
+	Diff(want, have)
+	kept := diffHost()
+	kept.Links = kept.Links[1:]
+	if !reflect.DeepEqual(want.Links, diffHost().Links) || have.Text() != kept.Text() {
+		t.Fatal("Diff changed its arguments")
+	}
+}
+
+func TestDiffIgnoresOrder(t *testing.T) {
+	want := diffHost()
+	slices.Reverse(want.Links)
+	slices.Reverse(want.Sysctls)
+	if have := objects(Diff(want, &spec.Host{})); !slices.Equal(have, objects(Diff(diffHost(), &spec.Host{}))) {
+		t.Fatalf("order matters: %q", have)
+	}
+}
