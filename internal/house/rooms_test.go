@@ -1,0 +1,100 @@
+package house
+
+// room is a package of ours: what it may import, and what it never does, which is
+// the reason that an import not listed is refused with.
+type room struct {
+	ours   []string // packages of ours
+	theirs []string // modules of others
+	never  string
+	banned []string // standard packages that would break never
+}
+
+// rooms is the import table. The lists are of direct imports, tests aside: those
+// may see any room.
+var rooms = map[string]room{
+	"cmd/flock": {
+		ours:  []string{"internal/cli"},
+		never: "main holds streams, signals and the exit status; what a test cannot call is not tested",
+	},
+	"internal/cli": {
+		ours: []string{
+			"internal/agent", "internal/change", "internal/hint", "internal/lab", "internal/network", "internal/remote",
+			"internal/spec", "internal/state", "internal/wire",
+		},
+		theirs: []string{cobra, pflag, tablewriter, xSys, xTerm},
+		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
+	},
+	"internal/change": {
+		ours:   []string{"internal/hint", "internal/network", "internal/remote", "internal/spec", "internal/state"},
+		theirs: []string{xSync},
+		never:  "a change talks to agents by remote and spec alone, and prints nothing",
+	},
+	"internal/state": {
+		ours:   []string{"internal/hint"},
+		theirs: []string{toml, xSys},
+		never:  "the cluster file means nothing to its keeper: it compiles, dials and prints nothing",
+		banned: []string{"net", "os/exec"},
+	},
+	"internal/network": {
+		ours:   []string{"internal/hint", "internal/spec", "internal/state"},
+		never:  "compiling is pure, the same cluster gives the same bytes: no file, clock, random source, kernel or server",
+		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "os/exec", "time"},
+	},
+	"internal/spec": {
+		never:  "the waist is plain data: with kinds, TOML or netlink in it both sides would see through it",
+		banned: []string{"net", "os", "os/exec"},
+	},
+	"internal/wire": {
+		never:  "framing knows neither messages nor connections: it is tried with a pipe",
+		banned: []string{"net", "os", "os/exec"},
+	},
+	"internal/remote": {
+		ours:   []string{"internal/hint", "internal/spec", "internal/wire"},
+		theirs: []string{compress, sshConfig, xCrypto, xSync, xSys, xTerm},
+		never:  "SSH carries what it is given: it knows no networks and no cluster file",
+	},
+	"internal/agent": {
+		ours:   []string{"internal/hint", "internal/spec", "internal/wire", "templates"},
+		theirs: []string{netlink, netlinkLow, netns, nftables, renameio, xSys},
+		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
+	},
+	"internal/lab": {
+		ours:   []string{"internal/hint"},
+		theirs: []string{netlink, netns, xCrypto, xSys},
+		never:  "the lab is hardware: it must not need what is tried on it",
+	},
+	"internal/hint": {
+		never:  "advice is attached everywhere, so it depends on nothing",
+		banned: []string{"os"},
+	},
+	"internal/house": {never: "rules have no code"},
+	"templates":      {never: "text for other programs' files is filled in without knowing where it goes", banned: []string{"os", "os/exec"}},
+}
+
+// Modules of others. ARCHITECTURE.md says what each is for.
+const (
+	cobra       = "github.com/spf13/cobra"
+	compress    = "github.com/klauspost/compress"
+	netlink     = "github.com/vishvananda/netlink"
+	netlinkLow  = "github.com/mdlayher/netlink"
+	netns       = "github.com/vishvananda/netns"
+	nftables    = "github.com/google/nftables"
+	pflag       = "github.com/spf13/pflag"
+	renameio    = "github.com/google/renameio/v2"
+	sshConfig   = "github.com/kevinburke/ssh_config"
+	tablewriter = "github.com/olekukonko/tablewriter"
+	toml        = "github.com/pelletier/go-toml/v2"
+	xCrypto     = "golang.org/x/crypto"
+	xSync       = "golang.org/x/sync"
+	xSys        = "golang.org/x/sys"
+	xTerm       = "golang.org/x/term"
+)
+
+// onlyIn are files that alone may import a package of others, by its path: its
+// interface changes between versions, or is ours to replace.
+var onlyIn = map[string][]string{
+	tablewriter:        {"internal/cli/table.go"},
+	toml + "/unstable": {"internal/state/decode.go", "internal/state/position.go", "internal/state/scalar.go"},
+	"log":              nil,
+	"unsafe":           nil,
+}
