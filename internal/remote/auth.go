@@ -1,0 +1,213 @@
+package remote
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+// agentAnswer is how long the ssh agent may take to list its keys.
+const agentAnswer = 5 * time.Second
+
+// sshAgent is one ssh agent, asked once for its keys.
+type sshAgent struct {
+	once    sync.Once
+	signers []ssh.Signer
+	err     error
+}
+
+func (d *Dialer) sshAgent(socket string) *sshAgent {
+	d.mu.Lock()
+	a := d.sshAgents[socket]
+	if a == nil {
+		a = &sshAgent{}
+		if d.sshAgents == nil {
+			d.sshAgents = map[string]*sshAgent{}
+		}
+		d.sshAgents[socket] = a
+	}
+	d.mu.Unlock()
+	a.once.Do(func() { a.signers, a.err = agentSigners(socket) })
+	return a
+}
+
+// agentSigners connects to an ssh agent. The connection is used until the program
+// ends.
+func agentSigners(socket string) ([]ssh.Signer, error) {
+	conn, err := net.DialTimeout("unix", socket, agentAnswer)
+	if err != nil {
+		return nil, fmt.Errorf("connect to ssh agent: %w", err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(agentAnswer)); err != nil {
+		return nil, fmt.Errorf("connect to ssh agent: %w", err)
+	}
+	signers, err := agent.NewClient(conn).Signers()
+	if err != nil {
+		return nil, fmt.Errorf("list keys of ssh agent: %w", err)
+	}
+	return signers, conn.SetDeadline(time.Time{})
+}
+
+// login collects what is offered to one server.
+type login struct {
+	d *Dialer
+	r *route
+	p *patience
+
+	mu  sync.Mutex
+	err error // why a key that was wanted could not be used
+}
+
+func (l *login) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = err
+	}
+}
+
+func (l *login) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// signers returns what to offer, in order: identities that were asked for and
+// need no passphrase, the agent's keys, ssh's default files, and last what needs
+// a passphrase. A server gives up after some six keys (sshd_config(5),
+// MaxAuthTries), so that a key asked for by name stands in front of an agent's many.
+func (l *login) signers() ([]ssh.Signer, error) {
+	held := l.agent()
+	var named, defaults, locked []ssh.Signer
+	for _, path := range l.r.identities {
+		k := l.d.keyFile(path)
+		s, ask, err := l.identity(k, held)
+		switch {
+		case err != nil && l.r.target.Identity != "" && path == l.r.identities[0]:
+			return nil, err
+		case err != nil:
+			if !k.missing() {
+				l.d.say(l.r.target, "%v", err)
+			}
+		case ask:
+			locked = append(locked, s)
+		case l.r.named:
+			named = append(named, s)
+		default:
+			defaults = append(defaults, s)
+		}
+	}
+	if l.r.only {
+		held = nil
+	}
+	all := unique(slices.Concat(named, held, defaults, locked))
+	return append(l.certified(all), all...), nil
+}
+
+// agent returns the keys that the ssh agent holds.
+func (l *login) agent() []ssh.Signer {
+	if l.r.agent == "" {
+		return nil
+	}
+	a := l.d.sshAgent(l.r.agent)
+	if a.err != nil {
+		l.d.say(l.r.target, "%v", a.err)
+		return nil
+	}
+	out := make([]ssh.Signer, len(a.signers))
+	for i, s := range a.signers {
+		out[i] = l.patient(s.PublicKey(), func() (ssh.Signer, error) { return s, nil })
+	}
+	return out
+}
+
+func (l *login) patient(pub ssh.PublicKey, key func() (ssh.Signer, error)) ssh.Signer {
+	return &patientSigner{pub: pub, key: key, p: l.p, onErr: l.fail}
+}
+
+// identity returns the signer for a key file. The agent's is preferred: it asks
+// nothing. Ask says that using it means asking for the passphrase.
+func (l *login) identity(k *keyFile, held []ssh.Signer) (s ssh.Signer, ask bool, err error) {
+	if k.err != nil {
+		return nil, false, fmt.Errorf("%w: %w", ErrAuth, k.err)
+	}
+	unlock := func() (ssh.Signer, error) { return k.unlock(l.d.secret()) }
+	if k.pub == nil { // an old format that hides the public half too
+		if !l.r.named {
+			return nil, false, fmt.Errorf("%w: %s is encrypted and has no .pub beside it", ErrAuth, k.path)
+		}
+		defer l.p.pause()()
+		if _, err := unlock(); err != nil {
+			return nil, false, err
+		}
+	}
+	for _, h := range held {
+		if sameKey(h.PublicKey(), k.pub) {
+			return h, false, nil
+		}
+	}
+	if k.signerless() {
+		return nil, false, fmt.Errorf("%w: %s has only the public half, and the ssh agent has not the other", ErrAuth, k.path)
+	}
+	return l.patient(k.pub, unlock), k.encrypted(), nil
+}
+
+func (k *keyFile) signerless() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.signer == nil && k.pem == nil
+}
+
+// certified returns signers with certificates: those beside identity files
+// (FILE-cert.pub) and those of CertificateFile, whose key is among all.
+func (l *login) certified(all []ssh.Signer) []ssh.Signer {
+	var out []ssh.Signer
+	files := slices.Clone(l.r.certificates)
+	for _, path := range l.r.identities {
+		files = append(files, path+"-cert.pub")
+	}
+	for _, file := range files {
+		cert, ok := publicKey(file).(*ssh.Certificate)
+		if !ok {
+			if slices.Contains(l.r.certificates, file) {
+				l.d.say(l.r.target, "%s holds no certificate", file)
+			}
+			continue
+		}
+		for _, s := range all {
+			if with, err := ssh.NewCertSigner(cert, s); err == nil {
+				out = append(out, with)
+				break
+			}
+		}
+	}
+	return out
+}
+
+func unique(list []ssh.Signer) []ssh.Signer {
+	var out []ssh.Signer
+	for _, s := range list {
+		if !slices.ContainsFunc(out, func(o ssh.Signer) bool { return sameKey(o.PublicKey(), s.PublicKey()) }) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// keyAdvice is what to do about a refused login.
+func (r *route) keyAdvice() string {
+	key := "your public key"
+	for _, path := range r.identities {
+		if _, err := os.Stat(path); err == nil {
+			key = path
+			break
+		}
+	}
+	return fmt.Sprintf("ssh-copy-id -i %s -p %d %s@%s, or name the key: flock addserver %s … -i KEYFILE", key, r.port, r.user, r.host, r.target.Name)
+}

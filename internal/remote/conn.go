@@ -1,0 +1,110 @@
+package remote
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// Bounds of Reachable: sshd's MaxStartups drops connections at random, so that one
+// that fails proves nothing.
+const (
+	reachFor   = 10 * time.Second // in all
+	reachOnce  = 3 * time.Second  // one connection
+	reachEvery = 200 * time.Millisecond
+)
+
+// Conn is a login on a server. One goroutine at a time uses it.
+type Conn struct {
+	d      *Dialer
+	target Target
+	link   *link // nil for Local
+	shell  shell
+	sudo   bool // commands go through sudo -n
+}
+
+// Close ends the connection, and with it its sessions. A jump host's connection
+// goes with the last server behind it.
+func (c *Conn) Close() error {
+	if c.link != nil {
+		c.link.close()
+	}
+	return nil
+}
+
+func (d *Dialer) dialLocal(t Target) (*Conn, error) {
+	if runtime.GOOS != "linux" {
+		return nil, hint.Errorf(t.where(), "name Linux servers as members",
+			"%w: this workstation runs %s, a member runs Linux", ErrConfig, runtime.GOOS)
+	}
+	return &Conn{d: d, target: t, shell: localShell{}, sudo: os.Getuid() != 0}, nil
+}
+
+// Reachable opens a new TCP connection to the server's sshd, by the way the login
+// took, and reads its identification (RFC 4253, 4.2): after a change it proves
+// that new connections still work, without the cost of a second login. It tries
+// for up to ten seconds. Local is always reachable. Errors wrap ErrUnreachable.
+func (c *Conn) Reachable(ctx context.Context) error {
+	if c.link == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachFor)
+	defer cancel()
+	tick := time.NewTicker(reachEvery)
+	defer tick.Stop()
+	for {
+		err := c.link.knock(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return c.link.unreachable("connect again to", context.Background(), err)
+		}
+	}
+}
+
+// knock connects and reads sshd's first line that counts.
+func (l *link) knock(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reachOnce)
+	defer cancel()
+	conn, err := l.tcp(ctx)
+	if err != nil {
+		return err
+	}
+	var once sync.Once
+	hangUp := func() { once.Do(func() { _ = closeQuietly(conn) }) }
+	defer hangUp()
+	defer context.AfterFunc(ctx, hangUp)()
+	return readIdentification(conn)
+}
+
+// maxPreamble is how many bytes a server may send before its identification.
+const maxPreamble = 64 << 10
+
+func readIdentification(conn net.Conn) error {
+	lines := bufio.NewReader(io.LimitReader(conn, maxPreamble))
+	for {
+		line, err := lines.ReadString('\n')
+		if strings.HasPrefix(line, "SSH-2.0-") || strings.HasPrefix(line, "SSH-1.99-") {
+			return nil
+		}
+		if errors.Is(err, io.EOF) {
+			return errors.New("the connection was closed before sshd introduced itself")
+		}
+		if err != nil {
+			return fmt.Errorf("wait for sshd to introduce itself: %w", err)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package remote
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// Defaults of a Dialer.
+const (
+	defaultTimeout = 15 * time.Second
+	// defaultKeepAlive times missedAnswers is how long a server may be silent.
+	defaultKeepAlive = 15 * time.Second
+	missedAnswers    = 3
+)
+
+// Dialer reaches servers. The zero value is ready; its fields do not change once
+// it is used. Its methods may be called from several goroutines, and so are Ask,
+// Secret and Verbose, of which Ask and Secret wait for each other. What is
+// learned once (config, keys, passphrases, host keys, the agent's binary) serves
+// all of its connections.
+type Dialer struct {
+	SSHConfig string        // the only ssh config to read; empty: ~/.ssh/config, then /etc/ssh/ssh_config
+	Timeout   time.Duration // for a server to answer, from TCP to login; 0: 15 s
+	AcceptNew bool          // host keys not seen before are written to known_hosts without asking
+
+	// Ask puts a question with yes or no to the operator; nil: nobody is there.
+	Ask func(question string) (bool, error)
+	// Secret asks for a passphrase; nil: nobody is there. The bytes are wiped.
+	Secret func(prompt string) ([]byte, error)
+	// Verbose is told what goes on, line by line; nil: silent.
+	Verbose func(server, line string)
+	// Agents opens the agent's program for linux/arch; nil: BuiltinAgent.
+	Agents func(arch string) (io.ReadCloser, error)
+
+	paths     paths         // where things are on servers; zero: the real places
+	keepAlive time.Duration // between two signs of life asked for; 0: defaultKeepAlive
+
+	meeting sync.Mutex // held while the operator is asked
+
+	mu         sync.Mutex // guards below
+	config     *sshConfig
+	knownFiles map[string]knownKeys
+	keys       map[string]*keyFile
+	sshAgents  map[string]*sshAgent
+	shared     map[string]*sharedLink
+	lanes      map[string]chan struct{}
+	programs   map[string]*program
+}
+
+func (d *Dialer) timeout() time.Duration { return cmp.Or(d.Timeout, defaultTimeout) }
+
+func (d *Dialer) say(t Target, format string, args ...any) {
+	if d.Verbose != nil {
+		d.Verbose(t.Name, fmt.Sprintf(format, args...))
+	}
+}
+
+// secret is Secret, one question at a time; nil where nobody is there.
+func (d *Dialer) secret() func(string) ([]byte, error) {
+	if d.Secret == nil {
+		return nil
+	}
+	return func(prompt string) ([]byte, error) {
+		d.meeting.Lock()
+		defer d.meeting.Unlock()
+		return d.Secret(prompt)
+	}
+}
+
+// route finds out where t leads; nothing is contacted.
+func (d *Dialer) route(t Target) (*route, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.config == nil {
+		c, err := readConfig(d.SSHConfig)
+		if err != nil {
+			return nil, err
+		}
+		d.config = c
+	}
+	return d.config.route(t)
+}
+
+// Dial connects to t and logs in, through its jump hosts where it has some. ctx
+// and Timeout bound this call alone; the connection lives until Close. The target
+// Local is this machine, without SSH.
+//
+// Errors wrap ErrConfig (nothing was contacted), ErrUnreachable,
+// ErrHostKeyUnknown, ErrHostKeyChanged or ErrAuth.
+func (d *Dialer) Dial(ctx context.Context, t Target) (*Conn, error) {
+	d.expectProgram(t)
+	if t.local() {
+		return d.dialLocal(t)
+	}
+	l, err := d.open(ctx, t, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{d: d, target: t, link: l, shell: &sshShell{link: l}, sudo: l.route.user != "root"}, nil
+}
+
+// Check finds what is wrong with t before anything is contacted: a config that
+// cannot be read, a key file that is not there, a malformed jump.
+func Check(t Target, d *Dialer) error {
+	if t.local() {
+		return nil
+	}
+	r, err := d.route(t)
+	if err != nil {
+		return err
+	}
+	if t.Identity != "" {
+		if k := d.keyFile(r.identities[0]); k.err != nil {
+			return hint.With(fmt.Errorf("%w: %w", ErrConfig, k.err), t.where(), "ls -l "+t.Identity)
+		}
+	}
+	for jump := r.jump; jump != ""; {
+		var name string
+		name, jump = hops(jump)
+		if _, err := hop(name, ""); err != nil {
+			return jumpError(t, name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,32 @@
+// Package remote reaches servers: SSH with its config, keys, host keys and jump
+// hosts, sudo, the upload of the agent, sessions with it, and many servers at
+// once. The workstation itself is reached the same way, through a pipe.
+//
+// It owns how bytes come and go. It refuses to know networks and the cluster
+// file, what requests mean, and what the screen looks like: questions and
+// secrets are asked through functions of the caller.
+package remote
+
+import "errors"
+
+// What callers tell apart. Every error of this package wraps one of these where
+// it fits, and carries where and next (package hint).
+var (
+	// ErrUnreachable means no connection, or one that went silent.
+	ErrUnreachable = errors.New("unreachable")
+	// ErrHostKeyUnknown means that no known_hosts file has a key of the server
+	// and nobody agreed to take the one it showed.
+	ErrHostKeyUnknown = errors.New("host key is not known")
+	// ErrHostKeyChanged means that the server showed another key than the known
+	// one, or a revoked one. It is never overridden.
+	ErrHostKeyChanged = errors.New("host key has changed")
+	// ErrAuth means that the server takes none of our keys.
+	ErrAuth = errors.New("login refused")
+	// ErrSudo means that a login other than root may not use sudo without password.
+	ErrSudo = errors.New("sudo refused")
+	// ErrAgent means that the agent could not be installed or started, or ended early.
+	ErrAgent = errors.New("agent failed")
+	// ErrConfig means that ssh's config, a jump or a key file cannot be used;
+	// nothing was contacted.
+	ErrConfig = errors.New("ssh configuration")
+)

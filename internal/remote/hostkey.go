@@ -1,0 +1,150 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+// known returns what r's known_hosts files say, read once.
+func (d *Dialer) known(r *route) (knownKeys, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	files := strings.Join(r.known, "\x00")
+	if k, ok := d.knownFiles[files]; ok {
+		return k, nil
+	}
+	k, err := readKnown(r.known)
+	if err != nil {
+		return nil, err
+	}
+	if d.knownFiles == nil {
+		d.knownFiles = map[string]knownKeys{}
+	}
+	d.knownFiles[files] = k
+	return k, nil
+}
+
+// checkHostKey decides whether the server at the end of r may be talked to. It
+// may ask the operator, who is given the time needed.
+func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
+	known, err := d.known(r)
+	if err != nil {
+		return err
+	}
+	err = known.check(r.keyName, key)
+	if _, certified := key.(*ssh.Certificate); errors.Is(err, ErrHostKeyUnknown) && !certified {
+		err = d.meet(r, p, key)
+	}
+	var changed *changedError
+	switch {
+	case errors.As(err, &changed):
+		return hint.With(err, r.target.where(), fmt.Sprintf("find out why; if the server was made anew: ssh-keygen -R %q -f %s",
+			knownhosts.Normalize(r.keyName), changed.line.file))
+	case errors.Is(err, ErrHostKeyChanged):
+		return hint.With(err, r.target.where(), "do not use this server before its key is replaced")
+	case errors.Is(err, ErrHostKeyUnknown):
+		return hint.With(err, r.target.where(), acceptAdvice(r.target))
+	}
+	return err
+}
+
+func acceptAdvice(t Target) string {
+	words := []string{"flock addserver", t.Name}
+	if t.Host != "" && t.Host != t.Name {
+		address := t.Host
+		if t.User != "" {
+			address = t.User + "@" + address
+		}
+		words = append(words, address)
+	}
+	return "compare the fingerprint, then: " + strings.Join(append(words, "--accept-new"), " ")
+}
+
+// meet takes the key of a server not seen before, or does not. One question is
+// asked at a time.
+func (d *Dialer) meet(r *route, p *patience, key ssh.PublicKey) error {
+	defer p.pause()()
+	d.meeting.Lock()
+	defer d.meeting.Unlock()
+	known, err := d.known(r)
+	if err != nil {
+		return err
+	}
+	// Another dial may have learned it while this one waited.
+	if err = known.check(r.keyName, key); !errors.Is(err, ErrHostKeyUnknown) {
+		return err
+	}
+	mark := ssh.FingerprintSHA256(key)
+	if !d.AcceptNew && r.strict != "accept-new" && r.strict != "no" && r.strict != "off" {
+		if d.Ask == nil || r.strict == "yes" {
+			return err
+		}
+		ok, askErr := d.Ask(fmt.Sprintf("%s (%s) shows the unknown %s key %s; take it?", r.target.Name, r.addr(), key.Type(), mark))
+		if askErr != nil {
+			return fmt.Errorf("%w: %w", err, askErr)
+		}
+		if !ok {
+			return fmt.Errorf("%w and was not taken", err)
+		}
+	}
+	if err := d.learn(r, key); err != nil {
+		return err
+	}
+	d.say(r.target, "took the new %s key %s", key.Type(), mark)
+	return nil
+}
+
+// learn appends key to the first known_hosts file. One write of one line in
+// append mode: other programs that append at the same time lose nothing.
+func (d *Dialer) learn(r *route, key ssh.PublicKey) error {
+	if len(r.known) == 0 {
+		return nil // UserKnownHostsFile none: taken for this run
+	}
+	file := r.known[0]
+	name := strings.ToLower(knownhosts.Normalize(r.keyName))
+	line := knownhosts.Line([]string{name}, key)
+	if r.hashing {
+		line = knownhosts.HashHostname(name) + strings.TrimPrefix(line, name)
+	}
+	if err := appendLine(file, line); err != nil {
+		return hint.With(fmt.Errorf("%w: remember host key: %w", ErrConfig, err), file, "ls -ld "+filepath.Dir(file)+" "+file)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.knownFiles) // read anew by whoever is next
+	return nil
+}
+
+func appendLine(file, line string) (err error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	// A file edited by hand may lack its last newline.
+	last := []byte{'\n'}
+	if st.Mode().IsRegular() && st.Size() > 0 {
+		if _, err := f.ReadAt(last, st.Size()-1); err != nil {
+			return err
+		}
+	}
+	if last[0] != '\n' {
+		line = "\n" + line
+	}
+	_, err = f.WriteString(line + "\n")
+	return err
+}

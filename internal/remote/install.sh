@@ -1,0 +1,30 @@
+# Puts the agent read from standard input in place: dir/version/flock. What is
+# verified is renamed into place; a cut upload leaves at most a file that is not
+# executable, which the next installation sweeps.
+# Set in front: dir version size sum unpack units
+set -eu
+umask 022
+mkdir -p "$dir"
+for f in "$dir"/.tmp-*; do
+	[ -e "$f" ] || continue
+	kill -0 "${f##*-}" 2>/dev/null || rm -f "$f"
+done
+tmp=$dir/.tmp-$$
+trap 'rm -f "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM PIPE
+$unpack >"$tmp" || { echo "the upload was cut" >&2; exit 1; }
+have=$(wc -c <"$tmp")
+[ "$have" -eq "$size" ] || { echo "the upload was cut: $((have)) of $size bytes" >&2; exit 1; }
+sha256sum=$(command -v sha256sum || echo busybox sha256sum)
+have=$($sha256sum "$tmp")
+[ "${have%% *}" = "$sum" ] || { echo "the upload was damaged" >&2; exit 1; }
+chmod 0755 "$tmp"
+sync "$tmp" 2>/dev/null || sync
+mkdir -p "$dir/$version"
+mv -f "$tmp" "$dir/$version/flock"
+for d in "$dir"/*/; do
+	d=${d%/}
+	[ "$d" = "$dir/$version" ] && continue
+	grep -qsF "$d/" "$units"/flock-*.service && continue
+	rm -rf "$d"
+done

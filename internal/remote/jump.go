@@ -1,0 +1,132 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// maxStarts is how many logins to one sshd may be under way: by default it drops
+// some beyond ten (sshd_config(5), MaxStartups 10:30:100).
+const maxStarts = 8
+
+// sharedLink is a connection to a jump host. All servers behind it pass through
+// the one connection.
+type sharedLink struct {
+	id    string
+	users int           // guarded by Dialer.mu
+	ready chan struct{} // closed when link or err is there
+	link  *link
+	err   error
+}
+
+// jump returns the connection to the last jump host of r, held for the caller.
+func (d *Dialer) jump(ctx context.Context, r *route, depth int) (*sharedLink, error) {
+	name, before := hops(r.jump)
+	t, err := hop(name, before)
+	if err != nil {
+		return nil, jumpError(r.target, name, err)
+	}
+	way, err := d.route(t)
+	if err != nil {
+		return nil, jumpError(r.target, name, err)
+	}
+	for {
+		s, first := d.share(way.id())
+		if first {
+			s.link, s.err = d.open(ctx, t, depth+1)
+			close(s.ready)
+		}
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			d.release(s)
+			return nil, fmt.Errorf("wait for jump host %s: %w", name, context.Cause(ctx))
+		}
+		if s.err == nil {
+			return s, nil
+		}
+		d.release(s)
+		// Whoever was first may have been called off; that says nothing about the jump.
+		if first || ctx.Err() != nil || !errors.Is(s.err, context.Canceled) {
+			return nil, jumpError(r.target, name, s.err)
+		}
+	}
+}
+
+// share returns the living connection called id, or a place for one that the
+// caller fills. It counts the caller as a user.
+func (d *Dialer) share(id string) (s *sharedLink, first bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s = d.shared[id]
+	if s == nil || s.dead() {
+		first = true
+		s = &sharedLink{id: id, ready: make(chan struct{})}
+		if d.shared == nil {
+			d.shared = map[string]*sharedLink{}
+		}
+		d.shared[id] = s
+	}
+	s.users++
+	return s, first
+}
+
+// dead says that the connection failed or broke.
+func (s *sharedLink) dead() bool {
+	select {
+	case <-s.ready:
+		if s.err != nil {
+			return true
+		}
+		select {
+		case <-s.link.done:
+			return true
+		default:
+			return false
+		}
+	default:
+		return false
+	}
+}
+
+// release gives up one use; the last one closes the connection.
+func (d *Dialer) release(s *sharedLink) {
+	d.mu.Lock()
+	s.users--
+	last := s.users == 0
+	if last && d.shared[s.id] == s {
+		delete(d.shared, s.id)
+	}
+	d.mu.Unlock()
+	if last && s.link != nil {
+		s.link.close()
+	}
+}
+
+func jumpError(t Target, name string, err error) error {
+	return hint.With(fmt.Errorf("jump host %s: %w", name, err), t.where()+", jump "+name, "")
+}
+
+// enter waits for a place among the logins that are under way to one sshd.
+func (d *Dialer) enter(ctx context.Context, r *route) (leave func(), err error) {
+	key := r.addr() + " " + r.jump
+	d.mu.Lock()
+	lane := d.lanes[key]
+	if lane == nil {
+		lane = make(chan struct{}, maxStarts)
+		if d.lanes == nil {
+			d.lanes = map[string]chan struct{}{}
+		}
+		d.lanes[key] = lane
+	}
+	d.mu.Unlock()
+	select {
+	case lane <- struct{}{}:
+		return func() { <-lane }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}

@@ -1,0 +1,165 @@
+package remote
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// passphraseTries is how often one passphrase is asked for, as by ssh.
+const passphraseTries = 3
+
+// keyFile is one identity file. It is read once, and its passphrase is asked for
+// once, however many servers want it.
+type keyFile struct {
+	path string
+	load sync.Once
+	pub  ssh.PublicKey // nil where it cannot be known without the passphrase
+	err  error         // why there is no key here
+
+	mu     sync.Mutex // guards below
+	pem    []byte     // what is left to decrypt
+	signer ssh.Signer // nil while encrypted, or where path holds a public key alone
+	denied error      // the operator had no passphrase for it
+}
+
+func (d *Dialer) keyFile(path string) *keyFile {
+	d.mu.Lock()
+	k := d.keys[path]
+	if k == nil {
+		k = &keyFile{path: path}
+		if d.keys == nil {
+			d.keys = map[string]*keyFile{}
+		}
+		d.keys[path] = k
+	}
+	d.mu.Unlock()
+	k.load.Do(k.read)
+	return k
+}
+
+// read finds out what is in the file. A public key is enough to find its other
+// half in the ssh agent.
+func (k *keyFile) read() {
+	data, err := os.ReadFile(k.path)
+	if err != nil {
+		k.err = err
+		if k.pub = publicKey(k.path + ".pub"); k.pub != nil {
+			k.err = nil
+		}
+		return
+	}
+	var missing *ssh.PassphraseMissingError
+	signer, err := ssh.ParsePrivateKey(data)
+	switch {
+	case err == nil:
+		k.signer, k.pub = signer, signer.PublicKey()
+	case errors.As(err, &missing):
+		k.pem, k.pub = data, missing.PublicKey
+		if k.pub == nil {
+			k.pub = publicKey(k.path + ".pub")
+		}
+	default:
+		if k.pub = publicKey(k.path); k.pub == nil {
+			k.err = fmt.Errorf("read key %s: %w", k.path, err)
+		}
+	}
+}
+
+func publicKey(path string) ssh.PublicKey {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	pub, _, _, _, err := ssh.ParseAuthorizedKey(data)
+	if err != nil {
+		return nil
+	}
+	return pub
+}
+
+// missing says that there is no such file.
+func (k *keyFile) missing() bool { return errors.Is(k.err, fs.ErrNotExist) }
+
+// encrypted says that using k means asking for its passphrase.
+func (k *keyFile) encrypted() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.pem != nil
+}
+
+// unlock returns the signer, asking for the passphrase with secret where needed.
+func (k *keyFile) unlock(secret func(string) ([]byte, error)) (ssh.Signer, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.signer != nil:
+		return k.signer, nil
+	case k.denied != nil:
+		return nil, k.denied
+	case k.pem == nil:
+		return nil, fmt.Errorf("%w: %s holds no private key", ErrAuth, k.path)
+	case secret == nil:
+		return nil, fmt.Errorf("%w: key %s has a passphrase and there is no terminal to ask on", ErrAuth, k.path)
+	}
+	for range passphraseTries {
+		phrase, err := secret("passphrase of " + k.path + ": ")
+		if err != nil {
+			k.denied = fmt.Errorf("%w: ask for the passphrase of %s: %w", ErrAuth, k.path, err)
+			return nil, k.denied
+		}
+		signer, err := ssh.ParsePrivateKeyWithPassphrase(k.pem, phrase)
+		clear(phrase)
+		if err == nil {
+			k.signer, k.pub, k.pem = signer, signer.PublicKey(), nil
+			return signer, nil
+		}
+		if !errors.Is(err, x509.IncorrectPasswordError) {
+			k.denied = fmt.Errorf("%w: decrypt key %s: %w", ErrAuth, k.path, err)
+			return nil, k.denied
+		}
+	}
+	k.denied = fmt.Errorf("%w: the passphrase of %s was wrong %d times", ErrAuth, k.path, passphraseTries)
+	return nil, k.denied
+}
+
+// patientSigner signs with key; the server's time stands still meanwhile, for a
+// passphrase is typed or a hardware key wants to be touched.
+type patientSigner struct {
+	pub   ssh.PublicKey
+	key   func() (ssh.Signer, error)
+	p     *patience
+	onErr func(error) // x/crypto wraps a signer's error beyond recognition
+}
+
+func (s *patientSigner) PublicKey() ssh.PublicKey { return s.pub }
+
+func (s *patientSigner) Sign(rand io.Reader, data []byte) (*ssh.Signature, error) {
+	return s.SignWithAlgorithm(rand, data, "")
+}
+
+// SignWithAlgorithm lets RSA keys sign with SHA-2 (RFC 8332).
+func (s *patientSigner) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	defer s.p.pause()()
+	signer, err := s.key()
+	if err != nil {
+		s.onErr(err)
+		return nil, err
+	}
+	var sig *ssh.Signature
+	if with, ok := signer.(ssh.AlgorithmSigner); ok {
+		sig, err = with.SignWithAlgorithm(rand, data, algorithm)
+	} else {
+		sig, err = signer.Sign(rand, data)
+	}
+	if err != nil {
+		s.onErr(fmt.Errorf("%w: sign with %s: %w", ErrAuth, s.pub.Type(), err))
+	}
+	return sig, err
+}

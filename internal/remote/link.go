@@ -1,0 +1,272 @@
+package remote
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+	"golang.org/x/crypto/ssh"
+)
+
+// maxJumps ends a circle of jump hosts in ssh's config.
+const maxJumps = 8
+
+// link is one SSH connection. The jump host it passes through is shared with
+// others and kept as long as the last of them.
+type link struct {
+	d      *Dialer
+	route  *route
+	via    *sharedLink // nil: directly
+	client *ssh.Client
+
+	once  sync.Once
+	done  chan struct{} // closed by close
+	mu    sync.Mutex    // guards below
+	cause error         // why it broke
+}
+
+// open connects and logs in. Depth counts the jumps so far.
+func (d *Dialer) open(ctx context.Context, t Target, depth int) (*link, error) {
+	r, err := d.route(t)
+	if err != nil {
+		return nil, err
+	}
+	if depth > maxJumps {
+		return nil, hint.Errorf(t.where(), "ssh -G "+t.alias()+" | grep -i proxyjump", "%w: more than %d jumps in a row", ErrConfig, maxJumps)
+	}
+	l := &link{d: d, route: r, done: make(chan struct{})}
+	if r.jump != "" {
+		if l.via, err = d.jump(ctx, r, depth); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.login(ctx); err != nil {
+		l.close()
+		return nil, err
+	}
+	go l.keepAlive()
+	go l.watch()
+	return l, nil
+}
+
+// login connects and authenticates; patience starts with the first packet.
+func (l *link) login(ctx context.Context) error {
+	leave, err := l.d.enter(ctx, l.route)
+	if err != nil {
+		return hint.With(fmt.Errorf("%w: %w", ErrUnreachable, err), l.route.target.where(), "")
+	}
+	defer leave()
+	ctx, p := newPatience(ctx, l.d.timeout())
+	defer p.end()
+	start := time.Now()
+	conn, err := l.tcp(ctx)
+	if err != nil {
+		return l.unreachable("connect to", ctx, err)
+	}
+	auth := &login{d: l.d, r: l.route, p: p}
+	var hostKeyErr error
+	config, err := l.clientConfig(auth, &hostKeyErr)
+	if err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	client, err := handshake(ctx, conn, l.route.addr(), config)
+	switch {
+	case err == nil:
+		l.client = client
+		l.d.say(l.route.target, "logged in as %s@%s in %s", l.route.user, l.route.addr(), time.Since(start).Round(time.Millisecond))
+		return nil
+	case hostKeyErr != nil:
+		return fmt.Errorf("log in to %s: %w", l.route.addr(), hostKeyErr)
+	case auth.failure() != nil || refusedAuth(err):
+		return l.authError(cmp.Or(auth.failure(), err))
+	}
+	return l.unreachable("log in to", ctx, err)
+}
+
+func (l *link) clientConfig(auth *login, hostKeyErr *error) (*ssh.ClientConfig, error) {
+	known, err := l.d.known(l.route)
+	if err != nil {
+		return nil, hint.With(err, l.route.target.where(), "")
+	}
+	return &ssh.ClientConfig{
+		// The rest of x/crypto's list stands behind for servers that have no curve25519.
+		Config:            ssh.Config{KeyExchanges: keyExchanges()},
+		User:              l.route.user,
+		HostKeyAlgorithms: known.algorithms(l.route.keyName),
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			*hostKeyErr = l.d.checkHostKey(l.route, auth.p, key)
+			return *hostKeyErr
+		},
+		Auth:           []ssh.AuthMethod{ssh.PublicKeysCallback(auth.signers)},
+		BannerCallback: func(text string) error { l.d.say(l.route.target, "banner: %s", strings.TrimSpace(text)); return nil },
+		ClientVersion:  "SSH-2.0-flock",
+	}, nil
+}
+
+// keyExchanges puts curve25519 first: the post-quantum exchanges cost more than
+// the rest of a login.
+func keyExchanges() []string {
+	list := []string{ssh.KeyExchangeCurve25519}
+	for _, kex := range ssh.SupportedAlgorithms().KeyExchanges {
+		if kex != ssh.KeyExchangeCurve25519 {
+			list = append(list, kex)
+		}
+	}
+	return list
+}
+
+// handshake does not outlive ctx, even while a key's holder does not answer.
+func handshake(ctx context.Context, conn net.Conn, addr string, config *ssh.ClientConfig) (*ssh.Client, error) {
+	type result struct {
+		client *ssh.Client
+		err    error
+	}
+	out := make(chan result, 1)
+	go func() {
+		c, chans, reqs, err := ssh.NewClientConn(conn, addr, config)
+		if err != nil {
+			out <- result{err: errors.Join(err, closeQuietly(conn))}
+			return
+		}
+		out <- result{client: ssh.NewClient(c, chans, reqs)}
+	}()
+	select {
+	case res := <-out:
+		return res.client, res.err
+	case <-ctx.Done():
+		// Ends the goroutine's reads; a login that still succeeds is closed with it.
+		return nil, errors.Join(context.Cause(ctx), closeQuietly(conn))
+	}
+}
+
+// closeQuietly closes conn; that it was closed already is no news.
+func closeQuietly(conn net.Conn) error {
+	if err := conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// tcp opens a new connection to the server's sshd, through the jump host or the
+// proxy command where it has one.
+func (l *link) tcp(ctx context.Context) (net.Conn, error) {
+	r := l.route
+	switch {
+	case l.via != nil:
+		return l.via.link.client.DialContext(ctx, "tcp", r.addr())
+	case r.proxy != "":
+		return dialProxy(r.proxy)
+	}
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: defaultKeepAlive, Interval: defaultKeepAlive, Count: missedAnswers,
+	}}
+	conn, err := dialer.DialContext(ctx, r.network, r.addr())
+	if err != nil {
+		return nil, err
+	}
+	return quick(conn), nil
+}
+
+// keepAlive asks the server for a sign of life, so that a dead connection is
+// noticed while a session waits for an answer.
+func (l *link) keepAlive() {
+	every := cmp.Or(l.d.keepAlive, defaultKeepAlive)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	answered := make(chan struct{}, 1)
+	missed, waiting := 0, false
+	for {
+		select {
+		case <-l.done:
+			return
+		case <-answered:
+			missed, waiting = 0, false
+		case <-tick.C:
+			if waiting {
+				missed++
+			} else {
+				waiting = true
+				go func() {
+					if _, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil); err == nil {
+						answered <- struct{}{}
+					}
+				}()
+			}
+			if missed >= missedAnswers {
+				l.breakOff(fmt.Errorf("%w: no sign of life for %s", ErrUnreachable, time.Duration(missed)*every))
+				return
+			}
+		}
+	}
+}
+
+// watch notices that the server closed the connection.
+func (l *link) watch() {
+	err := l.client.Wait()
+	select {
+	case <-l.done:
+	default:
+		l.breakOff(fmt.Errorf("%w: the server closed the connection: %w", ErrUnreachable, err))
+	}
+}
+
+// breakOff closes the connection and remembers why.
+func (l *link) breakOff(cause error) {
+	l.mu.Lock()
+	if l.cause == nil {
+		l.cause = cause
+	}
+	l.mu.Unlock()
+	l.close()
+}
+
+// broken is why the connection was closed from our side, nil if it was not.
+func (l *link) broken() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cause
+}
+
+func (l *link) close() {
+	l.once.Do(func() {
+		close(l.done)
+		if l.client != nil {
+			_ = l.client.Close() // the connection is given up either way
+		}
+		if l.via != nil {
+			l.d.release(l.via)
+		}
+	})
+}
+
+// refusedAuth knows a refused login by x/crypto's words: it has no type for it.
+func refusedAuth(err error) bool { return strings.Contains(err.Error(), "unable to authenticate") }
+
+func (l *link) authError(err error) error {
+	r := l.route
+	if !errors.Is(err, ErrAuth) {
+		err = fmt.Errorf("%w: %s takes none of our keys as %s", ErrAuth, r.addr(), r.user)
+	}
+	return hint.With(fmt.Errorf("log in to %s: %w", r.addr(), err), r.target.where(), r.keyAdvice())
+}
+
+func (l *link) unreachable(verb string, ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if !errors.Is(err, ErrUnreachable) {
+		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	r := l.route
+	next := fmt.Sprintf("ssh -p %d %s@%s true", r.port, r.user, r.host)
+	if r.jump != "" {
+		next = fmt.Sprintf("ssh -J %s -p %d %s@%s true", r.jump, r.port, r.user, r.host)
+	}
+	return hint.With(fmt.Errorf("%s %s: %w", verb, r.addr(), err), r.target.where(), next)
+}

@@ -1,0 +1,62 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// patience bounds something that is waited for: its context ends when nothing
+// happened for the time given. While a person is asked it stands still.
+type patience struct {
+	timeout time.Duration
+	cancel  context.CancelCauseFunc
+
+	mu     sync.Mutex // guards below
+	timer  *time.Timer
+	asking int
+}
+
+func newPatience(ctx context.Context, timeout time.Duration) (context.Context, *patience) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	p := &patience{timeout: timeout, cancel: cancel}
+	p.timer = time.AfterFunc(timeout, func() {
+		p.mu.Lock()
+		asking := p.asking > 0
+		p.mu.Unlock()
+		if !asking {
+			cancel(fmt.Errorf("%w: no answer within %s", ErrUnreachable, timeout))
+		}
+	})
+	return ctx, p
+}
+
+// again starts the time anew: something happened.
+func (p *patience) again() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asking == 0 {
+		p.timer.Reset(p.timeout)
+	}
+}
+
+// pause holds the time until resume is called.
+func (p *patience) pause() (resume func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asking++
+	p.timer.Stop()
+	return func() {
+		p.mu.Lock()
+		p.asking--
+		p.mu.Unlock()
+		p.again()
+	}
+}
+
+// end releases the timer and the context.
+func (p *patience) end() {
+	p.timer.Stop()
+	p.cancel(context.Canceled)
+}

@@ -1,0 +1,236 @@
+package remote
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
+)
+
+// Exit statuses by which a shell tells that there is no agent (POSIX, 2.8.2), and
+// the one that our own script uses below sudo, which has no such convention.
+const (
+	exitNotExecutable = 126
+	exitNotFound      = 127
+	exitNoAgent       = 97
+)
+
+// closing is how long a local agent may take to end before Close leaves it alone.
+const closing = 2 * time.Second
+
+// missingError means that the server has not the agent that is wanted.
+type missingError struct{ why string }
+
+func (e *missingError) Error() string { return e.why }
+
+// Session is an agent at work on a server. One goroutine at a time uses it.
+type Session struct {
+	c    *Conn
+	proc *process
+	wire *wire.Conn
+}
+
+// Agent starts the agent, one exec where it is in place. Where it is missing, or
+// of another version, it is uploaded over the same connection first; ctx bounds
+// this call alone. Errors wrap ErrAgent, ErrSudo or ErrUnreachable.
+func (c *Conn) Agent(ctx context.Context) (*Session, error) {
+	first := c.d.program(c.target.arch())
+	s, err := c.serve(ctx, first)
+	if !absent(err) {
+		return s, err
+	}
+	c.d.say(c.target, "no agent yet: %v", err)
+	on, err := c.probe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := c.d.program(on.arch)
+	if p != first {
+		if s, err := c.serve(ctx, p); !absent(err) {
+			return s, err
+		}
+	}
+	if err := c.install(ctx, p, on); err != nil {
+		return nil, err
+	}
+	s, err = c.serve(ctx, p)
+	if absent(err) {
+		return nil, c.agentError("start agent", err)
+	}
+	return s, err
+}
+
+// absent says that an agent has to be found or installed first. That there is no
+// program for an architecture that was only guessed is no error yet.
+func absent(err error) bool {
+	var missing *missingError
+	return errors.As(err, &missing)
+}
+
+// serve starts p on the server and waits for its greeting.
+func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
+	g, err := p.digest()
+	if err != nil {
+		if p.arch != c.target.Arch && !c.target.local() {
+			return nil, &missingError{err.Error()}
+		}
+		return nil, hint.With(err, c.target.where(), "")
+	}
+	ctx, patience := newPatience(ctx, c.d.timeout())
+	defer patience.end()
+	proc, err := c.shell.start(ctx, c.serveCommand(g.version()))
+	if err != nil {
+		return nil, hint.With(fmt.Errorf("start agent: %w", err), c.target.where(), "")
+	}
+	stop := context.AfterFunc(ctx, func() { proc.abort(context.Cause(ctx)) })
+	defer stop()
+	out := bufio.NewReader(proc.out)
+	version, noise, err := wire.AwaitGreeting(out)
+	if err != nil {
+		return nil, c.noGreeting(ctx, proc, noise, err)
+	}
+	s := &Session{c: c, proc: proc, wire: wire.NewConn(out, proc.in)}
+	if version != g.version() {
+		return nil, errors.Join(&missingError{fmt.Sprintf("agent of version %q answered, wanted %s", version, g.version())}, s.Close())
+	}
+	return s, nil
+}
+
+// serveCommand is the one exec of a command that finds its agent in place.
+func (c *Conn) serveCommand(version string) string {
+	agent := c.d.paths.agent(version)
+	if !c.sudo {
+		return agent + " agent serve"
+	}
+	return c.asRoot("sh -c " + quote(fmt.Sprintf("[ -x %s ] || exit %d; exec %s agent serve", agent, exitNoAgent, agent)))
+}
+
+func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return hint.With(fmt.Errorf("start agent: %w", cause), c.target.where(), "")
+	}
+	if !errors.Is(err, io.EOF) { // it talks, but not as an agent
+		proc.abort(err)
+		return c.agentError("start agent", fmt.Errorf("%w; it said %q", err, lastLine(string(noise))))
+	}
+	status, waitErr := proc.wait()
+	switch {
+	case status == exitNoAgent, !c.sudo && (status == exitNotFound || status == exitNotExecutable):
+		return &missingError{cmp.Or(lastLine(proc.stderr.String()), "not installed")}
+	case status == 0:
+		return c.agentError("start agent", fmt.Errorf("it said nothing but %q", lastLine(string(noise))))
+	}
+	return c.ended("start agent", proc, status, waitErr)
+}
+
+// ended is the error for a command that ended too early or badly.
+func (c *Conn) ended(verb string, proc *process, status int, err error) error {
+	said := lastLine(proc.stderr.String())
+	switch {
+	case c.sudo && (status == exitNotFound || status != lost && strings.Contains(proc.stderr.String(), "sudo:")):
+		return c.sudoError(said)
+	case status == lost && errors.Is(err, ErrUnreachable):
+		return hint.With(fmt.Errorf("%s: %w", verb, err), c.target.where(), "")
+	case status == lost:
+		return c.agentError(verb, cmp.Or(err, errors.New("it was killed")))
+	case said == "":
+		return c.agentError(verb, fmt.Errorf("exit status %d", status))
+	}
+	return c.agentError(verb, fmt.Errorf("exit status %d: %s", status, said))
+}
+
+func (c *Conn) sudoError(said string) error {
+	user := "USER"
+	if c.link != nil {
+		user = c.link.route.user
+	} else if u := localUser(); u != "" {
+		user = u
+	}
+	return hint.Errorf(c.target.where(), fmt.Sprintf("as root there: echo '%s ALL=(root) NOPASSWD: ALL' >/etc/sudoers.d/flock; or log in as root", user),
+		"%w for %s: %s", ErrSudo, user, said)
+}
+
+func (c *Conn) agentError(verb string, err error) error {
+	next := "sudo ls -lR " + c.d.paths.dir()
+	if c.link != nil {
+		next = fmt.Sprintf("ssh -p %d %s@%s ls -lR %s", c.link.route.port, c.link.route.user, c.link.route.host, c.d.paths.dir())
+	}
+	return hint.With(fmt.Errorf("%s: %w: %w", verb, ErrAgent, err), c.target.where(), next)
+}
+
+// Do sends req and returns the agent's final reply; progress, if not nil, is given
+// each line on the way. That the agent refuses is not an error here, see
+// Reply.Error. When ctx ends the connection is given up: the agent, seeing its
+// input end, undoes what was not confirmed. After an error the session is of no
+// more use. Errors wrap ErrUnreachable, ErrAgent, or the cause of ctx.
+func (s *Session) Do(ctx context.Context, req *spec.Request, progress func(line string)) (*spec.Reply, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { s.proc.abort(context.Cause(ctx)) })()
+	if err := s.wire.Send(req); err != nil {
+		return nil, s.broken(ctx, err)
+	}
+	for {
+		var r spec.Reply
+		if err := s.wire.Receive(&r); err != nil {
+			return nil, s.broken(ctx, err)
+		}
+		if r.Progress != "" && progress != nil {
+			progress(r.Progress)
+		}
+		if r.Done {
+			return &r, nil
+		}
+	}
+}
+
+// broken explains why the agent no longer answers.
+func (s *Session) broken(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return hint.With(cause, s.c.target.where(), "")
+	}
+	if errors.Is(err, wire.ErrFrame) {
+		s.proc.abort(err)
+		return s.c.agentError("read the agent's answer", err)
+	}
+	defer context.AfterFunc(ctx, func() { s.proc.abort(context.Cause(ctx)) })()
+	status, waitErr := s.proc.wait()
+	return s.c.ended("wait for the agent", s.proc, status, cmp.Or(waitErr, err))
+}
+
+// Close ends the agent by the end of its input. What was applied and not
+// confirmed it undoes by itself.
+func (s *Session) Close() error {
+	err := s.proc.in.Close()
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) {
+		err = nil // the other side was first
+	}
+	if s.c.link == nil {
+		s.reap()
+	}
+	return err
+}
+
+// reap waits a while for a local agent, so that none is left behind in most cases.
+func (s *Session) reap() {
+	ended := make(chan struct{})
+	go func() {
+		_, _ = s.proc.wait() // how it ended concerns nobody any more
+		close(ended)
+	}()
+	timer := time.NewTimer(closing)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,162 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// shell starts commands on a server, in the login's shell.
+type shell interface {
+	start(ctx context.Context, command string) (*process, error)
+	// roundTrip is how long a message to the server and back takes.
+	roundTrip() (time.Duration, error)
+}
+
+// process is a command that runs on a server.
+type process struct {
+	in     io.WriteCloser
+	out    io.Reader
+	stderr *tail
+	wait   func() (status int, err error) // once out has ended; may be called again
+	// abort frees whoever reads or writes. The command sees the end of its input;
+	// it is not killed, for an agent has things to put right first.
+	abort func(cause error)
+}
+
+// lost is the exit status of a command whose end nobody heard of.
+const lost = -1
+
+type sshShell struct{ link *link }
+
+func (s *sshShell) start(ctx context.Context, command string) (*process, error) {
+	defer context.AfterFunc(ctx, func() { s.link.breakOff(context.Cause(ctx)) })()
+	session, err := s.link.client.NewSession()
+	if err != nil {
+		return nil, s.link.lost(fmt.Errorf("open session: %w", err))
+	}
+	p := &process{stderr: &tail{}}
+	session.Stderr = p.stderr
+	if p.in, err = session.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	if p.out, err = session.StdoutPipe(); err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	if err := session.Start(command); err != nil {
+		return nil, s.link.lost(fmt.Errorf("start command: %w", err))
+	}
+	p.wait = sync.OnceValues(func() (int, error) {
+		err := session.Wait()
+		var exit *ssh.ExitError
+		switch {
+		case err == nil:
+			return 0, nil
+		case errors.As(err, &exit) && exit.Signal() == "":
+			return exit.ExitStatus(), nil
+		case errors.As(err, &exit):
+			return lost, fmt.Errorf("ended by signal %s", exit.Signal())
+		}
+		return lost, s.link.lost(err)
+	})
+	p.abort = s.link.breakOff
+	return p, nil
+}
+
+func (s *sshShell) roundTrip() (time.Duration, error) {
+	start := time.Now()
+	_, _, err := s.link.client.SendRequest("keepalive@openssh.com", true, nil)
+	if err != nil {
+		return 0, s.link.lost(err)
+	}
+	return time.Since(start), nil
+}
+
+// lost explains an error of a connection by how the connection ended.
+func (l *link) lost(err error) error {
+	if cause := l.broken(); cause != nil {
+		return cause
+	}
+	return fmt.Errorf("%w: connection lost: %w", ErrUnreachable, err)
+}
+
+// localShell is this machine.
+type localShell struct{}
+
+func (localShell) start(_ context.Context, command string) (*process, error) {
+	cmd := exec.Command("/bin/sh", "-c", command)
+	// Ctrl-C on the terminal is for us; the agent hears of it by the end of its input.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p := &process{stderr: &tail{}}
+	cmd.Stderr = p.stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start command: %w", err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start command: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start command: %w", err)
+	}
+	p.in, p.out = in, out
+	p.wait = sync.OnceValues(func() (int, error) {
+		err := cmd.Wait()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.Exited() {
+			return exit.ExitCode(), nil
+		}
+		if err != nil {
+			return lost, err
+		}
+		return 0, nil
+	})
+	p.abort = func(error) {
+		// Both ends at once free whoever waits on either; closed already is fine.
+		_ = in.Close()
+		_ = out.Close()
+	}
+	return p, nil
+}
+
+func (localShell) roundTrip() (time.Duration, error) { return 0, nil }
+
+// quote makes s one word for a POSIX shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// tail keeps the last bytes of what a command wrote, for messages.
+type tail struct {
+	mu  sync.Mutex // guards below
+	buf []byte
+}
+
+const tailSize = 4096
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, b...)
+	t.buf = t.buf[max(0, len(t.buf)-tailSize):]
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.buf)
+}
+
+// lastLine is the last line of text that says something.
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
+}
