@@ -1,0 +1,22 @@
+// Command flock keeps networks between Linux servers. It owns the process: its
+// streams, signals and exit status. Everything else is package cli's.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/flocknet/flock/internal/cli"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal ends the work in good order, a second one the process.
+	context.AfterFunc(ctx, stop)
+	return cli.Main(ctx, os.Args[1:], cli.Terminal(os.Stdin, os.Stdout, os.Stderr), os.Getenv)
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+type addServerOptions struct {
+	name   string
+	server state.Server
+}
+
+func newAddServer(a *app) *cobra.Command {
+	var o addServerOptions
+	cmd := &cobra.Command{
+		Use:   "addserver NAME [[USER@]ADDRESS[:PORT]]",
+		Short: "add a server, after logging in to it once",
+		Long: `Add a Linux server to the cluster. The server is contacted at once: its host key is
+checked, the agent is put on it, its interfaces are looked at. A server that does not
+answer is not added.
+
+Without an address NAME is looked up in ~/.ssh/config (HostName, User, Port,
+IdentityFile, ProxyJump, HostKeyAlias …), as ssh would. Another login than root
+uses sudo -n. An unknown host key is asked about on a terminal and refused
+otherwise, unless --accept-new; a changed key is always refused.
+
+  flock addserver s1 root@10.99.0.1
+  flock addserver web1                       # from ~/.ssh/config
+  flock addserver s3 admin@[fd00::3]:2222 -i ~/.ssh/lab -J root@bastion --interface eth1`,
+		Args:        between(1, 2),
+		Annotations: changing(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.parse(args); err != nil {
+				return err
+			}
+			return a.addServer(cmd.Context(), &o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.server.Identity, "identity", "i", "", "log in with this private key `FILE`")
+	f.StringVarP(&o.server.Jump, "jump", "J", "", "log in through `[USER@]HOST[:PORT]`, several with commas")
+	f.StringVar(&o.server.Interface, "interface", "", "the underlay `IFACE|IP` of its networks (default: of the default route)")
+	f.BoolVar(&o.server.NAT, "nat", false, "it is behind NAT: others cannot start talking to it")
+	return cmd
+}
+
+func (o *addServerOptions) parse(args []string) error {
+	o.name = args[0]
+	if len(args) == 1 {
+		return nil
+	}
+	user, host, port, err := remote.ParseTarget(args[1])
+	if err != nil {
+		return usage{err}
+	}
+	o.server.User, o.server.Address, o.server.Port = user, host, port
+	return nil
+}
+
+func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
+	return a.alter(ctx, alter{
+		Request: change.Request{
+			Edit:    func(c *state.Cluster) error { return network.AddServer(c, o.name, o.server) },
+			Contact: []string{o.name},
+		},
+		said: func(out *change.Outcome) string { return greeting(o.name, out.Cluster.Servers[o.name]) },
+	})
+}
+
+// greeting is what was found on a new server.
+func greeting(name string, s *state.Server) string {
+	if s == nil || s.Facts == nil {
+		return name + " added"
+	}
+	words := []string{"linux/" + s.Facts.Arch}
+	if s.Facts.Init != "" {
+		words = append(words, s.Facts.Init)
+	}
+	if dev, addr, mtu := underlay(s); dev != "" {
+		words = append(words, fmt.Sprintf("underlay %s %s mtu %d", dev, addr, mtu))
+	}
+	return name + " added: " + strings.Join(words, ", ")
+}
+
+// underlay is the interface that networks use on a server by default, as far as
+// it is known: name, address and MTU.
+func underlay(s *state.Server) (dev, address string, mtu int) {
+	if s.Facts == nil {
+		return "", "", 0
+	}
+	wanted, err := netip.ParseAddr(s.Interface)
+	byAddr := err == nil
+	name := s.Interface
+	for _, route := range []string{s.Facts.Default4, s.Facts.Default6} {
+		if name == "" {
+			name = route
+		}
+	}
+	for _, i := range s.Facts.Interfaces {
+		for _, p := range i.Addrs {
+			if byAddr && p.Addr() == wanted || !byAddr && i.Name == name {
+				return i.Name, p.Addr().String(), i.MTU
+			}
+		}
+	}
+	return "", "", 0
+}

@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/flocknet/flock/internal/agent"
+	"github.com/spf13/cobra"
+)
+
+// newAgent makes the hidden commands that run on a server: serve answers one
+// workstation on standard input and output, boot re-applies the last specs.
+func newAgent(a *app) []*cobra.Command {
+	cmd := &cobra.Command{
+		Use:    "agent",
+		Short:  "the part that runs on a server",
+		Hidden: true,
+		Args:   noCommand,
+		RunE:   func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use:   "serve",
+			Short: "answer one workstation on standard input and output",
+			Args:  exactly(0),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				v, err := agentVersion()
+				if err != nil {
+					return err
+				}
+				return agent.Serve(cmd.Context(), a.In, a.Out, v)
+			},
+		},
+		&cobra.Command{
+			Use:   "boot",
+			Short: "make this server look as it was last told to",
+			Args:  exactly(0),
+			RunE:  func(cmd *cobra.Command, _ []string) error { return agent.Boot(cmd.Context(), a.Err) },
+		},
+	)
+	return []*cobra.Command{cmd}
+}
+
+// agentRoot is where the workstation puts agents, each in a directory named by
+// the start of its SHA-256.
+const agentRoot = "/usr/local/lib/flock"
+
+// agentVersion is the start of this program's SHA-256. An installed agent is
+// named by it and was checked against it; any other copy is read.
+func agentVersion() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program: %w", err)
+	}
+	if dir := filepath.Dir(path); filepath.Dir(dir) == agentRoot {
+		return filepath.Base(dir), nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	defer f.Close() // only read
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16], nil
+}

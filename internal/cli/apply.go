@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+func newApply(a *app) *cobra.Command {
+	file := ""
+	cmd := &cobra.Command{
+		Use:   "apply [NETWORK...]",
+		Short: "make the servers look as the cluster file says",
+		Long: `Contact every server, or the members of some networks, and make it look as the cluster
+file says: what is pending is finished, what drifted is repaired, the rest is not touched.
+
+With -f the cluster becomes what FILE says first: servers and networks that are not in
+it go, what it leaves out keeps what it was dealt or gets its default. '-' is the
+standard input.
+
+  flock apply
+  flock apply -f cluster.toml --dry-run`,
+		Args:              between(0, 1<<30),
+		ValidArgsFunction: a.completeNetworks(1 << 30),
+		Annotations:       changing(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if file == "" {
+				return a.apply(cmd.Context(), args)
+			}
+			wish, err := readWish(a.In, file)
+			if err != nil {
+				return err
+			}
+			return a.adopt(cmd.Context(), wish, args)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "make the cluster what this `FILE` says")
+	return cmd
+}
+
+func (a *app) apply(ctx context.Context, networks []string) error {
+	return a.alter(ctx, alter{
+		Request:  change.Request{Edit: network.Complete, All: true, Networks: networks},
+		networks: networks,
+		said:     applied,
+	})
+}
+
+func applied(out *change.Outcome) string {
+	return plural(len(out.Servers), "server") + " as the cluster file says"
+}
+
+// readWish reads a cluster file that somebody wrote.
+func readWish(stdin io.Reader, file string) (*state.Cluster, error) {
+	var data []byte
+	var err error
+	if file == "-" {
+		data, err = io.ReadAll(stdin)
+	} else {
+		data, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, usage{hint.With(fmt.Errorf("read the cluster file: %w", err), file, "")}
+	}
+	c, err := state.Parse(data, file)
+	if err != nil {
+		return nil, usage{err}
+	}
+	return c, nil
+}
+
+// adopt makes the cluster what wish says, in two changes where servers go: their
+// entry is needed until everything is off them.
+func (a *app) adopt(ctx context.Context, wish *state.Cluster, networks []string) error {
+	var removed, gone []string
+	err := a.alter(ctx, alter{
+		Request: change.Request{
+			Edit: func(c *state.Cluster) error {
+				for _, name := range c.NetworkNames() {
+					if wish.Networks[name] == nil {
+						removed = append(removed, "network "+name)
+					}
+				}
+				return adopt(c, wish, &gone)
+			},
+			All: true, Networks: networks,
+		},
+		networks: networks,
+		question: func() string {
+			for _, name := range gone {
+				removed = append(removed, "server "+name)
+			}
+			if len(removed) == 0 {
+				return ""
+			}
+			return fmt.Sprintf("remove %s?", listed(removed))
+		},
+		said: applied,
+	})
+	if err != nil || len(gone) == 0 || a.flags.dryRun {
+		return err
+	}
+	return a.forget(ctx, gone)
+}
+
+func adopt(c, wish *state.Cluster, gone *[]string) error {
+	left, err := network.Replace(c, wish)
+	if gone != nil {
+		*gone = left
+	}
+	return err
+}
+
+// forget takes servers out of the file that nothing is left on.
+func (a *app) forget(ctx context.Context, gone []string) error {
+	s, err := a.store()
+	if err != nil {
+		return err
+	}
+	_, err = s.Update(ctx, func(c *state.Cluster) error {
+		var errs []error
+		for _, name := range gone {
+			errs = append(errs, network.DelServer(c, name, false))
+		}
+		return errors.Join(errs...)
+	})
+	if err == nil {
+		a.say("%s deleted", listed(gone))
+	}
+	return err
+}

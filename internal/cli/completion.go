@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"slices"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+func newCompletion(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish",
+		Short: "print a completion script for a shell",
+		Long: `Print a completion script. Names of servers, networks and members complete too.
+
+  source <(flock completion bash)
+  flock completion zsh >"${fpath[1]}/_flock"
+  flock completion fish >~/.config/fish/completions/flock.fish`,
+		Args:      exactly(1),
+		ValidArgs: []string{"bash", "zsh", "fish"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root := cmd.Root()
+			switch args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(a.Out, true)
+			case "zsh":
+				return root.GenZshCompletion(a.Out)
+			case "fish":
+				return root.GenFishCompletion(a.Out, true)
+			}
+			return refuse("flock completion bash", "unknown shell %q", args[0])
+		},
+	}
+}
+
+type completer func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective)
+
+// complete offers what names says for the first most words. A cluster file that
+// cannot be read offers nothing: completion has no place for errors.
+func (a *app) complete(most int, names func(c *state.Cluster, args []string) []string) completer {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		c, err := a.load(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		offer := slices.DeleteFunc(names(c, args), func(name string) bool { return slices.Contains(args, name) })
+		return offer, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (a *app) completeServers(most int) completer {
+	return a.complete(most, func(c *state.Cluster, _ []string) []string { return c.ServerNames() })
+}
+
+func (a *app) completeNetworks(most int) completer {
+	return a.complete(most, func(c *state.Cluster, _ []string) []string { return c.NetworkNames() })
+}
+
+// completeMembership offers a network, then servers that are in it or are not.
+func (a *app) completeMembership(in bool) completer {
+	return a.complete(1<<30, func(c *state.Cluster, args []string) []string {
+		if len(args) == 0 {
+			return c.NetworkNames()
+		}
+		names := c.ServerNames()
+		if !in && !slices.Contains(names, network.Local) {
+			names = append(names, network.Local)
+		}
+		return slices.DeleteFunc(names, func(name string) bool { return isMember(c, args[0], name) != in })
+	})
+}

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+type createNetworkOptions struct {
+	name, kind     string
+	subnets        prefixes
+	group          addr
+	vni, port, mtu int64
+	noDHCP         bool
+	network.Options
+}
+
+func newCreateNetwork(a *app) *cobra.Command {
+	var o createNetworkOptions
+	cmd := &cobra.Command{
+		Use:   "createnetwork NAME " + strings.Join(network.Kinds(), "|"),
+		Short: "write a new network down; its members come with addnetwork",
+		Long: `Create a network. What is not given gets its default, printed and kept from then on:
+subnet 10.0.4.0/24 (the next free /24 when taken), VNI 42 (next free), port 4789, bridge
+vxl0 (next free), domain vxapp, DHCP by the first member, masquerading on, MTU from the
+members' underlay. Frames to unknown destinations go by unicast to every member, with -m
+by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
+
+  flock createnetwork vx1 vxlan
+  flock createnetwork vx2 vxlan -s 10.20.4.0/24 -s fd00:20::/64 -v 77 -d lab -n s2`,
+		Args: exactly(2),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 1 {
+				return network.Kinds(), cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+		Annotations: changing(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.name, o.kind = args[0], args[1]
+			if err := o.parse(cmd); err != nil {
+				return err
+			}
+			return a.createNetwork(cmd.Context(), &o)
+		},
+	}
+	f := cmd.Flags()
+	f.VarP(&o.subnets, "subnet", "s", "the containers' subnet; twice for IPv4 and IPv6")
+	f.StringVarP(&o.Interface, "interface", "i", "", "the members' underlay `IFACE` (default: of the default route)")
+	f.StringVarP(&o.Bridge, "bridge", "b", "", "name of the bridge `IFACE` on every member")
+	f.Int64VarP(&o.vni, "vni", "v", 0, "VXLAN network identifier, `N` from 1 to 16777215")
+	f.Int64VarP(&o.port, "port", "p", 0, "UDP port `N`")
+	f.StringVarP(&o.Domain, "domain", "d", "", "DNS domain `NAME` of the containers")
+	f.VarP(&o.group, "group", "m", "send frames to unknown destinations to this multicast group")
+	f.StringVarP(&o.DHCPServer, "dhcp-server", "n", "", "`SERVER` that hands out addresses (default: the first member)")
+	f.Int64Var(&o.mtu, "mtu", 0, "MTU in `BYTES` of the containers' interfaces (default: what the underlay leaves)")
+	f.BoolVar(&o.GBP, "gbp", false, "VXLAN group based policy extension")
+	f.BoolVar(&o.NoMasq, "no-masquerade", false, "containers keep their addresses towards the outside")
+	f.BoolVar(&o.noDHCP, "no-dhcp", false, "hand out no addresses")
+	f.StringVar(&o.DHCP, "dhcp", "", "`single|distributed`: one server hands out addresses, or each to its own containers")
+	return cmd
+}
+
+func (o *createNetworkOptions) parse(cmd *cobra.Command) error {
+	o.Subnets, o.Group = o.subnets, o.group.Addr
+	o.VNI, o.Port, o.MTU = number(cmd, "vni", &o.vni), number(cmd, "port", &o.port), number(cmd, "mtu", &o.mtu)
+	if !o.noDHCP {
+		return nil
+	}
+	if o.DHCP != "" {
+		return refuse("leave one away", "--no-dhcp and --dhcp %s contradict each other", o.DHCP)
+	}
+	o.DHCP = state.DHCPOff
+	return nil
+}
+
+func (a *app) createNetwork(ctx context.Context, o *createNetworkOptions) error {
+	return a.alter(ctx, alter{
+		Request: change.Request{Edit: func(c *state.Cluster) error {
+			return network.Create(c, o.name, o.kind, o.Options)
+		}},
+		said: func(out *change.Outcome) string {
+			n := out.Cluster.Networks[o.name]
+			subnets := prefixes(n.Subnets)
+			return fmt.Sprintf("%s created: %s %s %s\nnext: flock addnetwork %s SERVER…", o.name, n.Type, subnets.String(),
+				strings.ReplaceAll(strings.Join(options(n, 0), " "), noBreak, " "), o.name)
+		},
+	})
+}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"os/user"
+	"strings"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// engine is what carries changes out: *change.Engine, or a stand-in where the
+// command line alone is tested.
+type engine interface {
+	Run(context.Context, change.Request) (*change.Outcome, error)
+	Status(ctx context.Context, networks []string) (*change.Outcome, error)
+	Purge(ctx context.Context, server string) (*spec.Report, error)
+}
+
+// store is the cluster file that flags and environment name.
+func (a *app) store() (*state.Store, error) {
+	path := a.flags.state
+	if path == "" {
+		var err error
+		if path, err = state.DefaultPath(a.flags.cluster, a.getenv); err != nil {
+			return nil, usage{err}
+		}
+	} else if err := state.CheckName("cluster", a.flags.cluster); err != nil {
+		return nil, usage{err}
+	}
+	s := state.Open(path, a.flags.cluster)
+	s.Version = version()
+	return s, nil
+}
+
+// load reads the cluster file without its lock.
+func (a *app) load(ctx context.Context) (*state.Cluster, error) {
+	s, err := a.store()
+	if err != nil {
+		return nil, err
+	}
+	return s.Load(ctx)
+}
+
+// work gives do an engine that reports progress on the screen, which is clear
+// again when do returns.
+func (a *app) work(do func(engine, *progress) (*change.Outcome, error)) (*change.Outcome, error) {
+	s, err := a.store()
+	if err != nil {
+		return nil, err
+	}
+	p := newProgress(a)
+	defer p.stop()
+	s.Waiting = func(h state.Holder) { p.note("waiting for " + h.String()) }
+	return do(a.connect(a, s, p), p)
+}
+
+// connect makes the engine that reaches real servers.
+func connect(a *app, s *state.Store, p *progress) engine {
+	d := &remote.Dialer{
+		SSHConfig: a.flags.sshConfig, Timeout: a.flags.timeout, AcceptNew: a.flags.acceptNew,
+		Secret: a.secret(p),
+	}
+	if a.InTTY {
+		d.Ask = func(question string) (bool, error) { return a.ask(p, question) }
+	}
+	if a.flags.verbose {
+		d.Verbose = func(server, line string) { p.note(server + ": " + line) }
+	}
+	return &change.Engine{Store: s, Dialer: d, Parallel: a.flags.parallel, Holder: a.holder(), Progress: p.event}
+}
+
+// holder tells whoever waits for us, and the history, who changes what.
+func (a *app) holder() string {
+	who := "somebody"
+	if u, err := user.Current(); err == nil {
+		who = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		who += "@" + host
+	}
+	const most = 200 // bytes: it is shown on one line
+	what := strings.ToValidUTF8(strings.Join(a.args, " "), "?")
+	if len(what) > most {
+		what = strings.ToValidUTF8(what[:most], "") + "…"
+	}
+	return who + ", flock " + what
+}

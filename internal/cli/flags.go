@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// globals are the flags that every command takes.
+type globals struct {
+	cluster, state, output, sshConfig string
+	json, verbose, quiet, acceptNew   bool
+	dryRun, yes                       bool
+	parallel                          int
+	timeout                           time.Duration
+}
+
+// Output forms.
+const (
+	formTable = "table"
+	formJSON  = "json"
+	formWide  = "wide"
+)
+
+func (a *app) addGlobals(f *pflag.FlagSet) {
+	g := &a.flags
+	f.StringVar(&g.cluster, "cluster", a.env("FLOCK_CLUSTER", "default"), "the cluster, `NAME` (env FLOCK_CLUSTER)")
+	f.StringVar(&g.state, "state", a.getenv("FLOCK_STATE"), "the cluster `FILE` (env FLOCK_STATE; default $XDG_STATE_HOME/flock/CLUSTER.toml)")
+	f.StringVarP(&g.output, "output", "o", formTable, "print `table|json|wide`")
+	f.BoolVar(&g.json, "json", false, "short for -o json")
+	f.BoolVar(&g.dryRun, "dry-run", false, "print the plan from the live servers, change nothing")
+	f.BoolVarP(&g.yes, "yes", "y", false, "do not ask")
+	f.IntVar(&g.parallel, "parallel", 64, "talk to `N` servers at once")
+	f.DurationVar(&g.timeout, "timeout", 15*time.Second, "give a server this `DURATION` to let us in")
+	f.StringVar(&g.sshConfig, "ssh-config", a.getenv("FLOCK_SSH_CONFIG"), "read this `FILE` instead of ~/.ssh/config (env FLOCK_SSH_CONFIG)")
+	f.BoolVar(&g.acceptNew, "accept-new", false, "trust servers whose host key is not known yet")
+	f.BoolVar(&g.verbose, "verbose", false, "say more: SSH steps, every forwarding entry")
+	f.BoolVar(&g.quiet, "quiet", false, "say nothing but data and errors")
+}
+
+func (a *app) env(name, otherwise string) string {
+	if v := a.getenv(name); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+// checkGlobals refuses values that no command, or not this one, can take.
+func (a *app) checkGlobals(cmd *cobra.Command) error {
+	g := &a.flags
+	if g.json {
+		g.output = formJSON
+	}
+	switch {
+	case !slices.Contains([]string{formTable, formJSON, formWide}, g.output):
+		return refuse("-o table, -o json or -o wide", "unknown output form %q", g.output)
+	case g.parallel < 1:
+		return refuse("--parallel 64", "--parallel %d: at least one server at a time", g.parallel)
+	case g.timeout <= 0:
+		return refuse("--timeout 15s", "--timeout %s is no time at all", g.timeout)
+	case g.dryRun && cmd.Annotations[changes] == "":
+		return refuse("leave --dry-run away", "%s does not know --dry-run", cmd.CommandPath()[len("flock "):])
+	case g.verbose && g.quiet:
+		return refuse("leave one away", "--verbose and --quiet contradict each other")
+	}
+	return nil
+}
+
+func (a *app) json() bool { return a.flags.output == formJSON }
+func (a *app) wide() bool { return a.flags.output == formWide }
+
+// changes marks a command that --dry-run is for.
+const changes = "changes"
+
+func changing() map[string]string { return map[string]string{changes: "yes"} }
+
+// prefixes is the value of a flag that takes a subnet, and may be given twice.
+type prefixes []netip.Prefix
+
+func (p *prefixes) Set(s string) error {
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return fmt.Errorf("%q is not a subnet such as 10.0.4.0/24", s)
+	}
+	*p = append(*p, prefix)
+	return nil
+}
+
+func (p *prefixes) String() string {
+	var out []string
+	for _, prefix := range *p {
+		out = append(out, prefix.String())
+	}
+	return strings.Join(out, ",")
+}
+
+// Type names the value in help.
+func (*prefixes) Type() string { return "SUBNET" }
+
+// addr is the value of a flag that takes an IP address.
+type addr struct{ netip.Addr }
+
+// Set reads an IPv4 or IPv6 address.
+func (a *addr) Set(s string) error {
+	parsed, err := netip.ParseAddr(s)
+	if err != nil {
+		return fmt.Errorf("%q is not an IP address", s)
+	}
+	a.Addr = parsed
+	return nil
+}
+
+func (a *addr) String() string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.Addr.String()
+}
+
+// Type names the value in help.
+func (*addr) Type() string { return "GROUP" }
+
+// number returns the value of an integer flag, nil when it was not given.
+func number(cmd *cobra.Command, name string, value *int64) *int64 {
+	if !cmd.Flags().Changed(name) {
+		return nil
+	}
+	return value
+}

@@ -1,0 +1,164 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+func newListNetworks(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "listnetworks [NAME]",
+		Short: "list the networks, or the members of one",
+		Long: `List the networks of the cluster, from the file: nobody is contacted ('flock status'
+looks at the servers). With NAME, its members one by one. STATE is ready, 'pending s3 …'
+(flock apply finishes it) or empty (no members). With -o json a list, with NAME one object.
+
+  flock listnetworks
+  flock listnetworks vx1 -o json`,
+		Args:              between(0, 1),
+		ValidArgsFunction: a.completeNetworks(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.listNetwork(cmd.Context(), args[0])
+			}
+			return a.listNetworks(cmd.Context())
+		},
+	}
+}
+
+func (a *app) listNetworks(ctx context.Context) error {
+	views, err := a.networkViews(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(views)
+	}
+	if len(views) == 0 {
+		a.say("no networks yet; next: flock createnetwork NAME %s", strings.Join(network.Kinds(), "|"))
+		return nil
+	}
+	t := &table{head: []string{"NAME", "TYPE", "SUBNET", "OPTIONS", "MEMBERS", "STATE"}}
+	if a.wide() {
+		t.head = []string{"NAME", "TYPE", "SUBNET", "GATEWAY", "OPTIONS", "MEMBERS", "STATE"}
+	}
+	most := 0
+	if a.OutTTY && !a.wide() {
+		most = mostMembers
+	}
+	for _, v := range views {
+		row := []string{v.Name, v.Type, strings.Join(v.Subnet, " ")}
+		if a.wide() {
+			row = append(row, strings.Join(v.Gateway, " "))
+		}
+		t.add(append(row, strings.Join(v.options, " "), v.members(most), v.stateText(most))...)
+	}
+	return t.write(a.Out, a.tableWidth())
+}
+
+// mostMembers is how many members a terminal shows of a network; -o wide and
+// pipes get all.
+const mostMembers = 24
+
+func (a *app) listNetwork(ctx context.Context, name string) error {
+	views, err := a.networkViews(ctx)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(views, func(v *networkView) bool { return v.Name == name })
+	if at < 0 {
+		return usage{hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)}
+	}
+	v := views[at]
+	if a.json() {
+		return a.printJSON(v)
+	}
+	head := []string{v.Type, strings.Join(v.Subnet, " ")}
+	if len(v.Gateway) > 0 {
+		head = append(head, "gateway "+strings.Join(v.Gateway, " "))
+	}
+	head = append(head, strings.ReplaceAll(strings.Join(v.options, ", "), noBreak, " "), v.stateText(mostMembers))
+	if _, err := fmt.Fprintf(a.Out, "%s: %s\n", v.Name, strings.ReplaceAll(strings.Join(head, ", "), noBreak, " ")); err != nil || len(v.Members) == 0 {
+		return err
+	}
+	t := &table{head: []string{"MEMBER", "INTERFACE", "UNDERLAY", "ADDRESS", "STATE"}}
+	for _, m := range v.Members {
+		t.add(m.Member, m.Interface, m.Underlay, strings.Join(m.Addresses, " "), m.text())
+	}
+	return t.write(a.Out, a.tableWidth())
+}
+
+func (a *app) networkViews(ctx context.Context) ([]*networkView, error) {
+	c, compiled, err := a.compiled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return viewNetworks(c, compiled, change.Pending(c, compiled)), nil
+}
+
+// compiled reads the cluster file, fills in what somebody who edited it left
+// open, and compiles it.
+func (a *app) compiled(ctx context.Context) (*state.Cluster, *network.Compiled, error) {
+	c, err := a.load(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := network.Complete(c); err != nil {
+		return nil, nil, usage{err}
+	}
+	compiled, err := network.Compile(c)
+	if err != nil {
+		return nil, nil, usage{err}
+	}
+	return c, compiled, nil
+}
+
+// options are the settings of a network in the words of the command line, one
+// each; mtu 0 is unknown.
+func options(n *state.Network, mtu int) []string {
+	var out []string
+	add := func(words ...string) { out = append(out, strings.Join(words, noBreak)) }
+	value := func(word, v string) {
+		if v != "" {
+			add(word, v)
+		}
+	}
+	value("vni", digits(n.VNI))
+	value("port", digits(n.Port))
+	value("bridge", n.Bridge)
+	value("mtu", digits(mtu))
+	value("domain", n.Domain)
+	switch {
+	case n.DHCP != state.DHCPSingle:
+		value("dhcp", n.DHCP)
+	case n.DHCPServer != "":
+		add("dhcp", n.DHCPServer)
+	case len(n.Members) > 0:
+		add("dhcp", serverOf(n.Members[0]))
+	}
+	value("interface", n.Interface)
+	if n.Group.IsValid() {
+		add("group", n.Group.String())
+	}
+	if n.GBP {
+		add("gbp")
+	}
+	if n.NoMasq {
+		add("no-masquerade")
+	}
+	return out
+}
+
+// serverOf is the server's name in a member as written.
+func serverOf(member string) string {
+	name, _, _ := strings.Cut(member, ":")
+	return name
+}

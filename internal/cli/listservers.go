@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+func newListServers(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "listservers",
+		Short: "list the servers",
+		Long: `List the servers of the cluster, from the file: nobody is contacted. UNDERLAY and MTU
+are what networks use on a server by default. STATE is ready, pending (flock apply finishes
+it) or new (never contacted).
+
+  flock listservers -o wide`,
+		Args: exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.listServers(cmd.Context()) },
+	}
+}
+
+// serverView is a server as listservers prints it.
+type serverView struct {
+	Name       string   `json:"name"`
+	Address    string   `json:"address,omitempty"` // absent: from ssh's config
+	User       string   `json:"user,omitempty"`
+	Port       uint16   `json:"port,omitempty"`
+	Identity   string   `json:"identity,omitempty"`
+	Jump       string   `json:"jump,omitempty"`
+	Interface  string   `json:"interface,omitempty"` // underlay
+	Underlay   string   `json:"underlay,omitempty"`
+	MTU        int      `json:"mtu,omitempty"` // of the underlay, bytes
+	NAT        bool     `json:"nat"`
+	Subnet     string   `json:"subnet,omitempty"` // own container bridge
+	Networks   []string `json:"networks"`
+	Arch       string   `json:"arch,omitempty"`
+	Init       string   `json:"init,omitempty"`
+	Generation uint64   `json:"generation,omitempty"` // last confirmed
+	Confirmed  string   `json:"confirmed,omitempty"`  // when, RFC 3339
+	State      string   `json:"state"`                // ready, pending, new
+}
+
+// States in listings.
+const (
+	stateReady   = "ready"
+	statePending = "pending"
+	stateNew     = "new"
+	stateEmpty   = "empty"
+)
+
+func (a *app) listServers(ctx context.Context) error {
+	c, compiled, err := a.compiled(ctx)
+	if err != nil {
+		return err
+	}
+	views := serverViews(c, change.Pending(c, compiled))
+	if a.json() {
+		return a.printJSON(views)
+	}
+	if len(views) == 0 {
+		a.say("no servers yet; next: flock addserver NAME [USER@]ADDRESS")
+		return nil
+	}
+	return a.serverTable(views).write(a.Out, a.tableWidth())
+}
+
+// tableWidth is what a table may take: a pipe gets whole lines.
+func (a *app) tableWidth() int {
+	if !a.OutTTY {
+		return 0
+	}
+	return a.width()
+}
+
+func serverViews(c *state.Cluster, pending []string) []serverView {
+	members := network.Memberships(c)
+	out := []serverView{}
+	for _, name := range c.ServerNames() {
+		s := c.Servers[name]
+		v := serverView{
+			Name: name, Address: s.Address, User: s.User, Port: s.Port, Identity: s.Identity, Jump: s.Jump,
+			NAT: s.NAT, Networks: orEmpty(members[name]), State: stateReady,
+		}
+		v.Interface, v.Underlay, v.MTU = underlay(s)
+		if v.Interface == "" {
+			v.Interface = s.Interface
+		}
+		if s.Subnet.IsValid() {
+			v.Subnet = s.Subnet.String()
+		}
+		if s.Facts != nil {
+			v.Arch, v.Init = s.Facts.Arch, s.Facts.Init
+		} else {
+			v.State = stateNew
+		}
+		if s.Confirmed != nil {
+			v.Generation, v.Confirmed = s.Confirmed.Generation, s.Confirmed.Time.Format(time.RFC3339)
+		}
+		if _, found := slices.BinarySearch(pending, name); found {
+			v.State = statePending
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func (a *app) serverTable(views []serverView) *table {
+	t := &table{head: []string{"NAME", "ADDRESS", "INTERFACE", "UNDERLAY", "MTU", "NETWORKS", "STATE"}}
+	if a.wide() {
+		t.head = append(t.head, "SUBNET", "ARCH", "INIT", "JUMP", "GENERATION", "CONFIRMED")
+	}
+	for _, v := range views {
+		row := []string{v.Name, v.target(), v.Interface, v.Underlay, digits(v.MTU), strings.Join(v.Networks, " "), v.State}
+		if a.wide() {
+			row = append(row, v.Subnet, v.Arch, v.Init, v.Jump, digits(v.Generation), v.Confirmed)
+		}
+		t.add(row...)
+	}
+	return t
+}
+
+// target is the login as addserver takes it.
+func (v *serverView) target() string {
+	host := v.Address
+	if v.Port != 0 {
+		host = net.JoinHostPort(v.Address, strconv.Itoa(int(v.Port)))
+	}
+	if host != "" && v.User != "" {
+		host = v.User + "@" + host
+	}
+	return host
+}
+
+// digits is a number for a table; 0 is unknown.
+func digits[N int | uint16 | uint32 | uint64](n N) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}

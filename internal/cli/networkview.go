@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// networkView is a network as listnetworks prints it.
+type networkView struct {
+	Name       string       `json:"name"`
+	Type       string       `json:"type"`
+	Subnet     []string     `json:"subnet"`
+	Gateway    []string     `json:"gateway"`             // the containers' default gateway, the same on every member
+	Interface  string       `json:"interface,omitempty"` // the members' default underlay interface
+	Bridge     string       `json:"bridge,omitempty"`
+	VNI        uint32       `json:"vni,omitempty"`
+	Port       uint16       `json:"port,omitempty"`
+	MTU        int          `json:"mtu,omitempty"` // of the containers, bytes
+	Domain     string       `json:"domain,omitempty"`
+	DHCP       string       `json:"dhcp"` // single, distributed, off
+	DHCPServer string       `json:"dhcp_server,omitempty"`
+	Group      string       `json:"group,omitempty"` // multicast
+	GBP        bool         `json:"gbp"`
+	Masquerade bool         `json:"masquerade"`
+	Members    []memberView `json:"members"` // in the order they joined
+	State      string       `json:"state"`   // ready, pending, empty
+	Pending    []string     `json:"pending"` // servers
+
+	options []string
+}
+
+type memberView struct {
+	Server    string   `json:"server"`
+	Member    string   `json:"member"` // as it was added
+	Interface string   `json:"interface,omitempty"`
+	Underlay  string   `json:"underlay,omitempty"` // address
+	Addresses []string `json:"addresses"`          // its own in the network
+	State     string   `json:"state"`              // ready, pending
+	Problem   string   `json:"problem,omitempty"`  // why it cannot take its part
+}
+
+func (m memberView) text() string {
+	if m.Problem != "" {
+		return m.State + ": " + m.Problem
+	}
+	return m.State
+}
+
+// members are as they were added; at most most of them, 0: all.
+func (v *networkView) members(most int) string {
+	var out []string
+	for _, m := range v.Members {
+		if most > 0 && len(out) == most {
+			out = append(out, fmt.Sprintf("+%d", len(v.Members)-most))
+			break
+		}
+		out = append(out, m.Member)
+	}
+	return strings.Join(out, " ")
+}
+
+func (v *networkView) stateText(most int) string {
+	if v.State != statePending {
+		return v.State
+	}
+	names := v.Pending
+	if most > 0 && len(names) > most {
+		names = append(slices.Clone(names[:most]), fmt.Sprintf("+%d", len(names)-most))
+	}
+	return v.State + " " + strings.Join(names, " ")
+}
+
+// viewNetworks gathers what the file and the compiled specs say about every
+// network, by name.
+func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string) []*networkView {
+	problem := map[[2]string]string{}
+	for _, p := range compiled.Problems {
+		problem[[2]string{p.Server, p.Network}] = p.Err.Error()
+	}
+	out := []*networkView{}
+	for _, name := range c.NetworkNames() {
+		n := c.Networks[name]
+		v := &networkView{
+			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, Interface: n.Interface, Bridge: n.Bridge,
+			VNI: n.VNI, Port: n.Port, MTU: n.MTU, Domain: n.Domain, DHCP: n.DHCP, DHCPServer: n.DHCPServer,
+			GBP: n.GBP, Masquerade: !n.NoMasq, Members: []memberView{}, State: stateReady, Pending: []string{},
+		}
+		if n.Group.IsValid() {
+			v.Group = n.Group.String()
+		}
+		if v.DHCPServer == "" && n.DHCP == state.DHCPSingle && len(n.Members) > 0 {
+			v.DHCPServer = serverOf(n.Members[0])
+		}
+		for _, text := range n.Members {
+			m := v.member(n, text, c.Servers[serverOf(text)], compiled.Hosts[serverOf(text)])
+			m.Problem = problem[[2]string{m.Server, name}]
+			if _, found := slices.BinarySearch(pending, m.Server); found {
+				m.State = statePending
+				v.Pending = append(v.Pending, m.Server)
+			}
+			v.Members = append(v.Members, m)
+		}
+		switch {
+		case len(v.Members) == 0:
+			v.State = stateEmpty
+		case len(v.Pending) > 0:
+			v.State = statePending
+		}
+		v.options = options(n, v.MTU)
+		out = append(out, v)
+	}
+	return out
+}
+
+// member reads a member's part from its server's spec, and what all members
+// share from the first that has any.
+func (v *networkView) member(n *state.Network, text string, s *state.Server, h *spec.Host) memberView {
+	m := memberView{Server: serverOf(text), Member: text, Addresses: []string{}, State: stateReady}
+	if a := n.Allocated[m.Server]; a != nil {
+		m.Addresses = texts(a.Addrs)
+	}
+	for _, l := range h.Links {
+		if l.Network != v.Name {
+			continue
+		}
+		if v.MTU == 0 {
+			v.MTU = l.MTU
+		}
+		if l.Tunnel != nil {
+			m.Underlay = l.Tunnel.Local.String()
+			m.Interface = deviceOf(s, l.Tunnel.Local)
+		}
+	}
+	for _, g := range h.Gateways {
+		if g.Network == v.Name && len(v.Gateway) == 0 {
+			v.Gateway = texts(g.Addrs)
+		}
+	}
+	return m
+}
+
+// deviceOf is the interface of a server that has address.
+func deviceOf(s *state.Server, address netip.Addr) string {
+	if s == nil || s.Facts == nil {
+		return ""
+	}
+	for _, i := range s.Facts.Interfaces {
+		if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == address }) {
+			return i.Name
+		}
+	}
+	return ""
+}
+
+func texts[T fmt.Stringer](list []T) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = v.String()
+	}
+	return out
+}

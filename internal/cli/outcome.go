@@ -1,0 +1,292 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// alter is a change as a command asks for it.
+type alter struct {
+	change.Request
+	// question is asked before something is taken away; "": nothing is asked. It
+	// is called when the edit and the plan are known.
+	question func() string
+	// networks are those whose pending members keep the exit status from being 0,
+	// beside the servers that were contacted.
+	networks []string
+	// said is the last line when all went well; nil: none.
+	said func(*change.Outcome) string
+}
+
+// alter carries a change out and prints what came of it.
+func (a *app) alter(ctx context.Context, c alter) error {
+	c.DryRun = a.flags.dryRun
+	out, err := a.work(func(e engine, p *progress) (*change.Outcome, error) {
+		if c.question != nil {
+			c.Approve = func(*change.Outcome) (bool, error) {
+				q := c.question()
+				return true, a.confirmIf(p, q)
+			}
+		}
+		return e.Run(ctx, c.Request)
+	})
+	if err != nil {
+		return a.failed(out, err)
+	}
+	if c.DryRun {
+		return a.planned(out)
+	}
+	if a.json() {
+		if err := a.printJSON(outcomeOf(out)); err != nil {
+			return err
+		}
+	}
+	a.summary(out)
+	if err := incomplete(out, c.networks); err != nil {
+		return err
+	}
+	if c.said != nil {
+		a.say(c.said(out))
+	}
+	return nil
+}
+
+func (a *app) confirmIf(p *progress, question string) error {
+	if question == "" {
+		return nil
+	}
+	return a.confirm(p, question)
+}
+
+// failed shows who refused, when that is more than the error tells.
+func (a *app) failed(out *change.Outcome, err error) error {
+	if out == nil {
+		return err
+	}
+	if a.json() {
+		return errors.Join(a.printJSON(outcomeOf(out)), err)
+	}
+	refused := 0
+	for _, s := range out.Servers {
+		if s.State == change.Refused {
+			refused += len(problems(s.Err))
+		}
+	}
+	if refused > 1 {
+		a.summary(out)
+	}
+	return err
+}
+
+// planned prints the plan of a dry run.
+func (a *app) planned(out *change.Outcome) error {
+	if err := a.printPlan(out); err != nil {
+		return err
+	}
+	return incomplete(&change.Outcome{Servers: out.Servers}, nil)
+}
+
+// incomplete is the error of servers that did not get where they should; nil when
+// all did.
+func incomplete(out *change.Outcome, networks []string) error {
+	var names []string
+	for _, s := range out.Servers {
+		if s.Err != nil || slices.Contains(out.Pending, s.Name) {
+			names = append(names, s.Name)
+		}
+	}
+	for _, name := range out.Pending {
+		member := func(network string) bool { return isMember(out.Cluster, network, name) }
+		if slices.ContainsFunc(networks, member) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	verb := "is"
+	if len(names) > 1 {
+		verb = "are"
+	}
+	return partial{hint.Errorf(servers(names), "flock apply", "%s %s pending", listed(names), verb)}
+}
+
+func servers(names []string) string {
+	if len(names) == 1 {
+		return "server " + names[0]
+	}
+	return "servers " + listed(names)
+}
+
+// listed joins names for one line.
+func listed(names []string) string {
+	const most = 10
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// say prints a line for a person.
+func (a *app) say(format string, args ...any) {
+	if !a.flags.quiet {
+		fmt.Fprintf(a.Err, format+"\n", args...)
+	}
+}
+
+// fewUnchanged is how many servers without a change are named one by one.
+const fewUnchanged = 3
+
+// summary says in one line per server what was done.
+func (a *app) summary(out *change.Outcome) {
+	longest, unchanged := 0, 0
+	for _, s := range out.Servers {
+		longest = max(longest, len(s.Name))
+		if s.State == change.Unchanged {
+			unchanged++
+		}
+	}
+	for _, s := range out.Servers {
+		if s.State == change.Unchanged && unchanged > fewUnchanged {
+			continue
+		}
+		a.say("%-*s  %s", longest, s.Name, a.brief(s))
+		for _, err := range problems(s.Err) {
+			if _, next := hint.Of(err); next != "" && s.State != change.Refused {
+				a.say("%*s  next: %s", longest, "", next)
+			}
+		}
+	}
+	if unchanged > fewUnchanged {
+		a.say("%d servers unchanged", unchanged)
+	}
+}
+
+// brief is what became of a server, in a few words.
+func (a *app) brief(s change.Server) string {
+	if s.Err != nil {
+		var texts []string
+		for _, err := range problems(s.Err) {
+			texts = append(texts, err.Error())
+		}
+		return a.paint(a.ErrTTY, red, s.State) + ": " + strings.Join(texts, "; ")
+	}
+	steps := stepsOf(s)
+	if len(steps) == 0 {
+		return s.State
+	}
+	return counts(steps)
+}
+
+// counts is "+6 ~1 -2".
+func counts(steps []spec.Step) string {
+	n := map[string]int{}
+	for _, step := range steps {
+		n[step.Action]++
+	}
+	var out []string
+	for _, action := range []string{spec.Add, spec.Change, spec.Remove} {
+		if n[action] > 0 {
+			out = append(out, fmt.Sprintf("%s%d", action, n[action]))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// stepsOf is what was done, or else what would be.
+func stepsOf(s change.Server) []spec.Step {
+	switch {
+	case s.Report != nil:
+		return s.Report.Steps
+	case s.Plan != nil:
+		return s.Plan.Steps
+	}
+	return nil
+}
+
+// problems takes apart what stands in a server's way: the parts of errors.Join,
+// not those of an error that wraps several.
+func problems(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || errors.Join(joined.Unwrap()...).Error() != err.Error() {
+		return []error{err}
+	}
+	return joined.Unwrap()
+}
+
+// outcomeDoc is an outcome as -o json prints it.
+type outcomeDoc struct {
+	Generation uint64      `json:"generation"` // of the cluster file
+	Saved      bool        `json:"saved"`
+	Pending    []string    `json:"pending"` // servers that do not hold what the file wishes
+	Servers    []serverDoc `json:"servers"` // those contacted
+}
+
+type serverDoc struct {
+	Name     string       `json:"name"`
+	State    string       `json:"state"`
+	Steps    []stepDoc    `json:"steps"` // done or, in a dry run, planned
+	Problems []problemDoc `json:"problems,omitempty"`
+}
+
+type stepDoc struct {
+	Action string `json:"action"` // + ~ -
+	Object string `json:"object"`
+	Detail string `json:"detail,omitempty"`
+}
+
+type problemDoc struct {
+	What  string `json:"what"`
+	Where string `json:"where,omitempty"`
+	Next  string `json:"next,omitempty"`
+}
+
+func outcomeOf(out *change.Outcome) outcomeDoc {
+	doc := outcomeDoc{Saved: out.Saved, Pending: orEmpty(out.Pending), Servers: []serverDoc{}}
+	if out.Cluster != nil {
+		doc.Generation = out.Cluster.Generation
+	}
+	for _, s := range out.Servers {
+		d := serverDoc{Name: s.Name, State: s.State, Steps: []stepDoc{}}
+		for _, step := range stepsOf(s) {
+			d.Steps = append(d.Steps, stepDoc(step))
+		}
+		for _, err := range problems(s.Err) {
+			where, next := hint.Of(err)
+			d.Problems = append(d.Problems, problemDoc{err.Error(), where, next})
+		}
+		doc.Servers = append(doc.Servers, d)
+	}
+	return doc
+}
+
+// orEmpty makes an absent list an empty one: [] in JSON, never null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// printJSON prints the one document of a command.
+func (a *app) printJSON(doc any) error {
+	e := json.NewEncoder(a.Out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(doc); err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
+	return nil
+}

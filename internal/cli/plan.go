@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+func newPlan(a *app) *cobra.Command {
+	file := ""
+	cmd := &cobra.Command{
+		Use:   "plan [NETWORK...]",
+		Short: "show what apply would do on the live servers",
+		Long: `Ask every server, or the members of some networks, what 'flock apply' would change there:
+'+' is made, '~' changed, '-' removed. Nothing is changed. With -f, as if the cluster
+file were FILE. Exit status 4 when there is something to do, 0 when there is not.
+
+  flock plan
+  flock plan -f cluster.toml`,
+		Args:              between(0, 1<<30),
+		ValidArgsFunction: a.completeNetworks(1 << 30),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.plan(cmd.Context(), file, args)
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "plan for this cluster `FILE` instead")
+	return cmd
+}
+
+func (a *app) plan(ctx context.Context, file string, networks []string) error {
+	edit := network.Complete
+	if file != "" {
+		wish, err := readWish(a.In, file)
+		if err != nil {
+			return err
+		}
+		edit = func(c *state.Cluster) error { return adopt(c, wish, nil) }
+	}
+	out, err := a.work(func(e engine, _ *progress) (*change.Outcome, error) {
+		return e.Run(ctx, change.Request{Edit: edit, DryRun: true, All: true, Networks: networks})
+	})
+	if err != nil {
+		return a.failed(out, err)
+	}
+	if err := a.printPlan(out); err != nil {
+		return err
+	}
+	return planVerdict(out)
+}
+
+// planVerdict is 4 when there is something to do, 3 when a server could not tell.
+func planVerdict(out *change.Outcome) error {
+	for i, s := range out.Servers {
+		if s.Err == nil {
+			out.Servers[i].State = liveState(s, out.Pending)
+		}
+	}
+	return verdict(out)
+}

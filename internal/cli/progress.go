@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/flocknet/flock/internal/change"
+)
+
+// progress shows what every server is at: on a terminal one line per server,
+// rewritten in place and gone at the end; otherwise one plain line per event.
+type progress struct {
+	a     *app
+	live  bool
+	quiet bool
+
+	mu      sync.Mutex // guards below and the writing
+	at      map[string]string
+	finish  int
+	drawn   int // lines on the screen now
+	stopped bool
+}
+
+// mostLive is how many servers are shown at once; the rest are counted.
+const mostLive = 12
+
+func newProgress(a *app) *progress {
+	dumb := a.getenv("TERM") == "dumb"
+	return &progress{a: a, live: a.ErrTTY && !dumb && !a.flags.verbose, quiet: a.flags.quiet, at: map[string]string{}}
+}
+
+// event takes one line of a server. It may be called from many goroutines.
+func (p *progress) event(e change.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.quiet || p.stopped {
+		return
+	}
+	if !p.live {
+		// How it ended is part of the summary.
+		if !e.Done {
+			fmt.Fprintf(p.a.Err, "%s: %s\n", e.Server, e.Line)
+		}
+		return
+	}
+	if e.Done {
+		if _, known := p.at[e.Server]; known {
+			p.finish++
+		}
+		delete(p.at, e.Server)
+	} else {
+		p.at[e.Server] = e.Line
+	}
+	p.clear()
+	p.draw()
+}
+
+// note prints a line that stays.
+func (p *progress) note(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.quiet || p.stopped {
+		return
+	}
+	p.clear()
+	fmt.Fprintln(p.a.Err, line)
+	p.draw()
+}
+
+// stop takes the lines off the screen.
+func (p *progress) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clear()
+	p.stopped = true
+}
+
+// clear removes the live lines. The caller holds mu.
+func (p *progress) clear() {
+	if p.drawn > 0 {
+		fmt.Fprintf(p.a.Err, "\x1b[%dA\x1b[J", p.drawn)
+		p.drawn = 0
+	}
+}
+
+// draw puts the live lines on the screen. The caller holds mu.
+func (p *progress) draw() {
+	if !p.live || len(p.at) == 0 {
+		return
+	}
+	var b strings.Builder
+	names := make([]string, 0, len(p.at))
+	for name := range p.at {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	shown := names[:min(len(names), mostLive)]
+	longest := 0
+	for _, name := range shown {
+		longest = max(longest, len(name))
+	}
+	for _, name := range shown {
+		b.WriteString(cut(fmt.Sprintf("%-*s  %s", longest, name, p.at[name]), p.a.width()-1) + "\n")
+	}
+	p.drawn = len(shown)
+	if more := len(names) - len(shown); more > 0 || p.finish > 0 {
+		fmt.Fprintf(&b, "%d of %d servers are through\n", p.finish, p.finish+len(names))
+		p.drawn++
+	}
+	fmt.Fprint(p.a.Err, b.String())
+}
+
+// cut shortens one line to columns; less than one column: unknown, nothing is cut.
+func cut(line string, columns int) string {
+	runes := []rune(line)
+	if columns < 1 || len(runes) <= columns {
+		return line
+	}
+	return string(runes[:columns-1]) + "…"
+}

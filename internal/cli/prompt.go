@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// errNo is what comes of a question that was answered with no.
+var errNo = errors.New("not confirmed, nothing was changed")
+
+// confirm asks before something is taken away. With --yes, or nobody to ask, what
+// was named is meant.
+func (a *app) confirm(p *progress, question string) error {
+	if a.flags.yes || a.flags.dryRun || !a.InTTY {
+		return nil
+	}
+	yes, err := a.ask(p, question)
+	if err == nil && !yes {
+		err = hint.With(errNo, "", "--yes answers for you")
+	}
+	return err
+}
+
+// ask puts a question on the terminal; anything but y and yes is no, and so is
+// the end of the input.
+func (a *app) ask(p *progress, question string) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clear()
+	fmt.Fprintf(a.Err, "%s [y/N] ", strings.TrimSpace(question))
+	line, err := readLine(a.In)
+	if errors.Is(err, io.EOF) {
+		fmt.Fprintln(a.Err)
+		err = nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the answer: %w", err)
+	}
+	answer := strings.ToLower(strings.TrimSpace(line))
+	return answer == "y" || answer == "yes", nil
+}
+
+// readLine reads up to a line feed and nothing beyond it, which belongs to the
+// next question.
+func readLine(r io.Reader) (string, error) {
+	if b, ok := r.(io.ByteReader); ok {
+		return readBytes(b)
+	}
+	return readBytes(bufio.NewReaderSize(oneByte{r}, 16))
+}
+
+func readBytes(r io.ByteReader) (string, error) {
+	var line []byte
+	for {
+		c, err := r.ReadByte()
+		if err != nil || c == '\n' {
+			return string(line), err
+		}
+		line = append(line, c)
+	}
+}
+
+// oneByte reads a byte at a time, so that a buffer above takes none too many.
+type oneByte struct{ io.Reader }
+
+func (o oneByte) Read(b []byte) (int, error) { return o.Reader.Read(b[:min(1, len(b))]) }
+
+// secret returns how a passphrase is asked for, nil when nobody can type one.
+func (a *app) secret(p *progress) func(string) ([]byte, error) {
+	if a.Secret == nil {
+		return nil
+	}
+	return func(prompt string) ([]byte, error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.clear()
+		fmt.Fprint(a.Err, strings.TrimSpace(prompt)+" ")
+		text, err := a.Secret()
+		fmt.Fprintln(a.Err)
+		return text, err
+	}
+}

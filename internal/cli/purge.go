@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/spf13/cobra"
+)
+
+func newPurge(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "purge SERVER",
+		Short: "remove everything flock ever put on a server",
+		Long: `Remove everything that flock ever put on a server for this cluster, whatever cluster
+file made it. The server need not be in the file: an empty one will do, SERVER is then
+a name in ~/.ssh/config or an address. What the file wishes is kept; 'flock apply'
+brings it back.
+
+  flock purge s3`,
+		Args:              exactly(1),
+		ValidArgsFunction: a.completeServers(1),
+		Annotations:       changing(),
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.purge(cmd.Context(), args[0]) },
+	}
+}
+
+func (a *app) purge(ctx context.Context, server string) error {
+	if a.flags.dryRun {
+		c, err := a.load(ctx)
+		if err != nil {
+			return err
+		}
+		if c.Servers[server] == nil {
+			return refuse("flock addserver "+server, "purge %s: only a server of the cluster file can be planned for", server)
+		}
+		return a.alter(ctx, alter{Request: change.Request{Edit: strip(server), Contact: []string{server}}})
+	}
+	var report *spec.Report
+	_, err := a.work(func(e engine, p *progress) (*change.Outcome, error) {
+		err := a.confirm(p, fmt.Sprintf("remove everything of flock's from %s?", server))
+		if err == nil {
+			report, err = e.Purge(ctx, server)
+		}
+		return nil, err
+	})
+	if err != nil {
+		return err
+	}
+	if report == nil {
+		report = &spec.Report{}
+	}
+	if a.json() {
+		steps := []stepDoc{}
+		for _, s := range report.Steps {
+			steps = append(steps, stepDoc(s))
+		}
+		if err := a.printJSON(purgeDoc{server, steps, report.Left}); err != nil {
+			return err
+		}
+	}
+	if report.Left > 0 {
+		return partial{hint.Errorf("server "+server, "flock purge "+server, "purge %s: %s left", server, plural(report.Left, "object"))}
+	}
+	a.say("%s: %s removed, 0 left", server, plural(len(report.Steps), "object"))
+	return nil
+}
+
+type purgeDoc struct {
+	Server string    `json:"server"`
+	Steps  []stepDoc `json:"steps"`
+	Left   int       `json:"left"` // objects of flock's still there
+}

@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Groups of commands in `flock help`.
+const (
+	groupServers  = "servers"
+	groupNetworks = "networks"
+	groupLooking  = "looking"
+	groupMore     = "more"
+)
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "flock",
+		Short: "networks between Linux servers, from one file, over SSH",
+		Long: `flock keeps the networks of a cluster of Linux servers in one file on your
+workstation and makes the servers look like it, over SSH.
+
+  flock addserver s1 root@10.99.0.1
+  flock addserver s2 root@10.99.0.2
+  flock createnetwork vx1 vxlan
+  flock addnetwork vx1 s1 s2
+  flock listnetworks
+
+A call whose first words are none of these commands, as in 'flock -n /tmp/lock cmd',
+is handed to util-linux's flock(1), the file lock.
+
+Exit status: 0 done, nothing pending; 1 failed, nothing changed anywhere; 2 bad usage
+or bad value, nothing contacted; 3 some servers did not converge, 'flock apply'
+finishes it; 4 drift or pending changes found (status, plan).`,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
+		Args:                       noCommand,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return a.checkGlobals(cmd) },
+	}
+	a.addGlobals(root.PersistentFlags())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		what, _, _ := strings.Cut(err.Error(), ": strconv.") // Go's own words help nobody
+		return refuse(cmd.CommandPath()+" --help", "%s", what)
+	})
+	root.SetUsageTemplate(usageTemplate)
+	root.AddGroup(
+		&cobra.Group{ID: groupServers, Title: "Servers:"},
+		&cobra.Group{ID: groupNetworks, Title: "Networks:"},
+		&cobra.Group{ID: groupLooking, Title: "Looking and converging:"},
+		&cobra.Group{ID: groupMore, Title: "More:"},
+	)
+	root.SetHelpCommandGroupID(groupMore)
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() { // only help so far
+		cmd.Short, cmd.Long = "print help on a command", "Print help on a command.\n\n  flock help addnetwork"
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	in := func(group string, cmds ...*cobra.Command) {
+		for _, cmd := range cmds {
+			cmd.GroupID = group
+			root.AddCommand(cmd)
+		}
+	}
+	in(groupServers, newAddServer(a), newDelServer(a), newListServers(a), newSetSubnet(a), newPurge(a))
+	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a))
+	in(groupLooking, newStatus(a), newPlan(a), newApply(a), newHistory(a), newRollback(a))
+	in(groupMore, newVersion(a), newCompletion(a))
+	in(groupMore, newLab(a)...)
+	root.AddCommand(newAgent(a)...)
+	return root
+}
+
+// noCommand refuses words after a command that has only subcommands.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	next := cmd.CommandPath() + " --help"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		next = "did you mean: " + cmd.CommandPath() + " " + strings.Join(near, " or "+cmd.CommandPath()+" ")
+	}
+	return refuse(next, "unknown command %q", args[0])
+}
+
+// usageTemplate is cobra's, with the global flags only under `flock help`.
+const usageTemplate = `Usage:{{if .Runnable}}{{if not (and .HasAvailableSubCommands (eq .Name "flock"))}}
+  {{.UseLine}}{{end}}{{end}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} COMMAND{{end}}{{if .HasAvailableSubCommands}}{{$cmds := .Commands}}{{if eq (len .Groups) 0}}
+
+Commands:{{range $cmds}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{else}}{{range $group := .Groups}}
+
+{{.Title}}{{range $cmds}}{{if (and (eq .GroupID $group.ID) (or .IsAvailableCommand (eq .Name "help")))}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{end}}{{end}}{{if .HasParent}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+
+Global flags: flock help{{else}}
+
+Global flags:
+{{.PersistentFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+`

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+type setSubnetOptions struct {
+	server string
+	subnet netip.Prefix // invalid: take it away
+}
+
+func newSetSubnet(a *app) *cobra.Command {
+	var o setSubnetOptions
+	return &cobra.Command{
+		Use:   "setsubnet [SERVER] CIDR|none",
+		Short: "give a server its own container bridge",
+		Long: `Give a server a container bridge of its own, app0: with the first address of CIDR (or
+the one that CIDR names), DHCP, DNS in the domain app, and masquerading. 'none' takes
+it away. Without SERVER it is this workstation.
+
+  flock setsubnet s1 10.1.1.0/24`,
+		Args:              between(1, 2),
+		ValidArgsFunction: a.completeServers(1),
+		Annotations:       changing(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.parse(args); err != nil {
+				return err
+			}
+			return a.setSubnet(cmd.Context(), &o)
+		},
+	}
+}
+
+func (o *setSubnetOptions) parse(args []string) error {
+	o.server = network.Local
+	if len(args) == 2 {
+		o.server = args[0]
+	}
+	text := args[len(args)-1]
+	if text == "none" {
+		return nil
+	}
+	var err error
+	if o.subnet, err = netip.ParsePrefix(text); err != nil {
+		return refuse("flock setsubnet "+o.server+" 10.1.1.0/24", "%q is not a subnet", text)
+	}
+	return nil
+}
+
+func (a *app) setSubnet(ctx context.Context, o *setSubnetOptions) error {
+	return a.alter(ctx, alter{
+		Request: change.Request{
+			Edit: func(c *state.Cluster) error { return network.SetSubnet(c, o.server, o.subnet) },
+		},
+		said: func(out *change.Outcome) string {
+			if !o.subnet.IsValid() {
+				return o.server + ": no container subnet"
+			}
+			return o.server + ": container subnet " + out.Cluster.Servers[o.server].Subnet.String()
+		},
+	})
+}

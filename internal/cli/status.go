@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/spf13/cobra"
+)
+
+func newStatus(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status [NETWORK]",
+		Short: "look at the servers: converged, drifted, unreachable",
+		Long: `Look at every server, or the members of one network, and say what differs from the
+cluster file, one line each: '+' is missing, '~' differs, '-' is too much. Nothing is
+changed. A server is converged, drifted (it held the wish once), pending (it never
+confirmed the wish), unreachable or failed. Exit status 4 when one drifted or is pending.
+
+  flock status vx1`,
+		Args:              between(0, 1),
+		ValidArgsFunction: a.completeNetworks(1),
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.lookAt(cmd.Context(), args) },
+	}
+}
+
+// States that only status knows.
+const (
+	converged = "converged"
+	drifted   = "drifted"
+)
+
+func (a *app) lookAt(ctx context.Context, networks []string) error {
+	out, err := a.work(func(e engine, _ *progress) (*change.Outcome, error) { return e.Status(ctx, networks) })
+	if err != nil {
+		return err
+	}
+	for i := range out.Servers {
+		out.Servers[i].State = liveState(out.Servers[i], out.Pending)
+	}
+	if a.json() {
+		err = a.printJSON(outcomeOf(out))
+	} else {
+		err = a.printStatus(out)
+	}
+	if err != nil {
+		return err
+	}
+	return verdict(out)
+}
+
+// liveState is the state of a server that was looked at.
+func liveState(s change.Server, pending []string) string {
+	_, waits := slices.BinarySearch(pending, s.Name)
+	switch {
+	case s.Err != nil:
+		return s.State
+	case waits:
+		return statePending
+	case len(stepsOf(s)) > 0:
+		return drifted
+	}
+	return converged
+}
+
+// verdict turns states into the exit status.
+func verdict(out *change.Outcome) error {
+	var code error
+	for _, s := range out.Servers {
+		switch s.State {
+		case drifted, statePending, change.Planned, change.Refused:
+			return exit(ExitDrift)
+		case converged, change.Unchanged:
+		default:
+			code = exit(ExitPartial)
+		}
+	}
+	return code
+}
+
+func (a *app) printStatus(out *change.Outcome) error {
+	if len(out.Servers) == 0 {
+		a.say("no servers to look at; next: flock listservers")
+		return nil
+	}
+	t := &table{head: []string{"SERVER", "STATE", "WHAT"}}
+	count := map[string]int{}
+	for _, s := range out.Servers {
+		count[s.State]++
+		for _, line := range a.statusLines(s) {
+			t.add(s.Name, s.State, strings.ReplaceAll(line, " ", noBreak))
+		}
+	}
+	if err := t.write(a.Out, 0); err != nil {
+		return err
+	}
+	var words []string
+	for _, state := range []string{converged, drifted, statePending, change.Refused, change.Unreachable, change.Failed} {
+		if count[state] > 0 {
+			words = append(words, fmt.Sprintf("%d %s", count[state], state))
+		}
+	}
+	text := strings.Join(words, ", ")
+	if count[drifted]+count[statePending] > 0 {
+		text += "; next: flock apply"
+	}
+	a.say("%s", text)
+	return nil
+}
+
+// statusLines says what is wrong with a server, one line each; one empty line
+// when nothing is.
+func (a *app) statusLines(s change.Server) []string {
+	if s.Err != nil {
+		var out []string
+		for _, err := range problems(s.Err) {
+			out = append(out, err.Error())
+		}
+		return out
+	}
+	plain := *a
+	plain.OutTTY = false // the table counts columns, colours would be counted
+	out := plain.stepLines(stepsOf(s))
+	if a.OutTTY {
+		for i := range out {
+			out[i] = cut(out[i], max(a.width()-len(s.Name)-len(s.State)-8, 40))
+		}
+	}
+	if len(out) == 0 {
+		out = []string{""}
+	}
+	return out
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Colours, as SGR parameters.
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+// paint colours text for a terminal, unless NO_COLOR (no-color.org) is set.
+func (a *app) paint(tty bool, colour, text string) string {
+	if !tty || colour == "" || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb" {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+func actionColour(action string) string {
+	switch action {
+	case spec.Add:
+		return green
+	case spec.Remove:
+		return red
+	}
+	return yellow
+}
+
+// printPlan prints what would be done: a heading per server, a line per step.
+func (a *app) printPlan(out *change.Outcome) error {
+	if a.json() {
+		return a.printJSON(outcomeOf(out))
+	}
+	var b strings.Builder
+	var all []spec.Step
+	still := 0
+	for _, s := range out.Servers {
+		steps := stepsOf(s)
+		all = append(all, steps...)
+		switch {
+		case s.Err != nil:
+			fmt.Fprintf(&b, "server %s %s\n", s.Name, a.paint(a.OutTTY, red, s.State))
+			for _, err := range problems(s.Err) {
+				fmt.Fprintf(&b, "  ! %s\n", err)
+			}
+		case len(steps) == 0:
+			still++
+			continue
+		default:
+			fmt.Fprintf(&b, "server %s\n", s.Name)
+		}
+		for _, line := range a.stepLines(steps) {
+			b.WriteString("  " + line + "\n")
+		}
+	}
+	if b.Len() > 0 {
+		b.WriteString("\n")
+	}
+	b.WriteString(planTotal(out, all, still) + "\n")
+	_, err := fmt.Fprint(a.Out, b.String())
+	return err
+}
+
+func planTotal(out *change.Outcome, all []spec.Step, still int) string {
+	n := len(out.Servers)
+	switch {
+	case n == 0:
+		return "no server has to change"
+	case len(all) == 0 && still == n:
+		return fmt.Sprintf("nothing to do on %s", plural(n, "server"))
+	}
+	text := fmt.Sprintf("%s: %s", plural(n, "server"), orNothing(counts(all)))
+	if still > 0 {
+		text += fmt.Sprintf(", %d unchanged", still)
+	}
+	return text
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "nothing planned"
+	}
+	return s
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// fewAlike is how many steps of one sort stand on their own lines.
+const fewAlike = 4
+
+// stepLines prints steps. Many of one sort (forwarding entries, neighbours,
+// routes: one per other server) become one line with a count, unless --verbose or
+// -o wide.
+func (a *app) stepLines(steps []spec.Step) []string {
+	alike, said := map[string]int{}, map[string]bool{}
+	for _, s := range steps {
+		alike[foldKey(s)]++
+	}
+	var out []string
+	for _, s := range steps {
+		key := foldKey(s)
+		action := a.paint(a.OutTTY, actionColour(s.Action), s.Action)
+		if key == "" || alike[key] <= fewAlike || a.wide() || a.flags.verbose {
+			out = append(out, action+strings.TrimPrefix(s.String(), s.Action))
+			continue
+		}
+		if !said[key] {
+			kind, first, _ := strings.Cut(s.Object, " ")
+			out = append(out, fmt.Sprintf("%s %s: %d of them, the first %s", action, kind, alike[key], first))
+			said[key] = true
+		}
+	}
+	return out
+}
+
+// foldKey is what a step is counted under; "" is never folded.
+func foldKey(s spec.Step) string {
+	kind, _, _ := strings.Cut(s.Object, " ")
+	switch kind {
+	case "fdb", "neigh", "route":
+		return s.Action + kind
+	}
+	return ""
+}

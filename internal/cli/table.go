@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+)
+
+// table is rows below headings, in aligned columns without lines.
+type table struct {
+	head []string
+	rows [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// columnGap is what stands between two columns.
+const columnGap = "  "
+
+// write prints the table. On a terminal of width columns, cells that are too long
+// are folded at blanks, the longest first; width 0 folds nothing, one row stays
+// one line. Empty cells read "-", so that columns can be counted.
+func (t *table) write(w io.Writer, width int) error {
+	widths := make([]int, len(t.head))
+	rows := append([][]string{t.head}, t.rows...)
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	if width > 0 {
+		t.fit(rows, widths, width)
+	}
+	var b bytes.Buffer
+	none := tw.Rendition{
+		Borders:  tw.BorderNone,
+		Settings: tw.Settings{Separators: tw.SeparatorsNone, Lines: tw.LinesNone},
+	}
+	cell := tw.CellConfig{
+		Formatting: tw.CellFormatting{AutoWrap: tw.WrapNone, AutoFormat: tw.Off},
+		Alignment:  tw.CellAlignment{Global: tw.AlignLeft},
+		Padding:    tw.CellPadding{Global: tw.Padding{Right: columnGap, Overwrite: true}},
+	}
+	out := tablewriter.NewTable(&b,
+		tablewriter.WithRenderer(renderer.NewBlueprint(none)),
+		tablewriter.WithConfig(tablewriter.Config{Header: cell, Row: cell}),
+		tablewriter.WithTrimSpace(tw.Off))
+	out.Header(fold(t.head, widths))
+	for _, row := range t.rows {
+		if err := out.Append(fold(row, widths)); err != nil {
+			return fmt.Errorf("lay out a table: %w", err)
+		}
+	}
+	if err := out.Render(); err != nil {
+		return fmt.Errorf("lay out a table: %w", err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fit narrows the widest columns until all fit in width, but none below its
+// longest word.
+func (t *table) fit(rows [][]string, widths []int, width int) {
+	least := make([]int, len(widths))
+	for _, row := range rows {
+		for i, cell := range row {
+			for _, word := range strings.Split(cell, " ") {
+				least[i] = max(least[i], utf8.RuneCountInString(word))
+			}
+		}
+	}
+	total := len(columnGap) * (len(widths) - 1)
+	for _, w := range widths {
+		total += w
+	}
+	for ; total > width; total-- {
+		widest := -1
+		for i, w := range widths {
+			if w > least[i] && (widest < 0 || w > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			return
+		}
+		widths[widest]--
+	}
+}
+
+// fold breaks every cell at blanks so that it fits its column. A no-break space
+// holds two words together and is printed as a blank.
+func fold(row []string, widths []int) []string {
+	out := make([]string, len(row))
+	for i, cell := range row {
+		out[i] = strings.ReplaceAll(foldCell(cell, widths[i]), noBreak, " ")
+	}
+	return out
+}
+
+// noBreak is U+00A0.
+const noBreak = "\u00a0"
+
+func foldCell(cell string, width int) string {
+	if cell == "" {
+		return "-"
+	}
+	if utf8.RuneCountInString(cell) <= width {
+		return cell
+	}
+	var b strings.Builder
+	column := 0
+	for _, word := range strings.Split(cell, " ") {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case column == 0:
+		case column+1+n > width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	return b.String()
+}

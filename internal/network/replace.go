@@ -1,0 +1,89 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Replace makes the wish of c that of wish: its servers, networks and options, as
+// a file written by hand or an earlier generation has them. What was dealt out to
+// a network that stays (subnet, VNI, bridge, members' addresses) is kept where
+// wish is silent, and what was seen on the servers is kept always.
+//
+// Servers that wish does not have are stripped of everything but their entry,
+// which is needed to take things off them, and returned, sorted: DelServer them
+// afterwards.
+func Replace(c, wish *state.Cluster) (gone []string, err error) {
+	if wish.Name != "" && c.Name != "" && wish.Name != c.Name {
+		return nil, hint.Errorf("cluster "+c.Name, "--cluster "+wish.Name, "the file is cluster %s, not %s", wish.Name, c.Name)
+	}
+	w := wish.Clone()
+	for name, n := range w.Networks {
+		keepDealt(n, c.Networks[name])
+	}
+	c.Networks = w.Networks
+	if c.Servers == nil {
+		c.Servers = map[string]*state.Server{}
+	}
+	for _, name := range c.ServerNames() {
+		if w.Servers[name] == nil && !(name == Local && isMember(w, Local)) {
+			c.Servers[name].Subnet = netip.Prefix{}
+			gone = append(gone, name)
+		}
+	}
+	for name, s := range w.Servers {
+		s.Facts, s.Confirmed = nil, nil
+		if old := c.Servers[name]; old != nil {
+			s.Facts, s.Confirmed = old.Facts, old.Confirmed
+		}
+		c.Servers[name] = s
+	}
+	for _, name := range c.NetworkNames() {
+		for _, text := range c.Networks[name].Members {
+			m, err := state.ParseMember(text)
+			if err != nil {
+				return nil, err
+			}
+			if slices.Contains(gone, m.Server) {
+				return nil, fmt.Errorf("network %s: %w", name, unknownServer(c, m.Server))
+			}
+			if err := knowServer(c, m.Server); err != nil {
+				return nil, fmt.Errorf("network %s: %w", name, err)
+			}
+		}
+	}
+	return gone, Complete(c)
+}
+
+func isMember(c *state.Cluster, server string) bool { return len(Networks(c, server)) > 0 }
+
+// keepDealt takes what was dealt out to old into n, as far as n says nothing else.
+func keepDealt(n, old *state.Network) {
+	for i, p := range n.Subnets {
+		n.Subnets[i] = p.Masked()
+	}
+	if old == nil || old.Type != n.Type {
+		return
+	}
+	if len(n.Subnets) == 0 {
+		n.Subnets = slices.Clone(old.Subnets)
+	}
+	if n.VNI == 0 {
+		n.VNI = old.VNI
+	}
+	if n.Bridge == "" {
+		n.Bridge = old.Bridge
+	}
+	// Addresses out of another subnet are of no use.
+	if n.Allocated == nil && slices.Equal(n.Subnets, old.Subnets) {
+		n.Allocated = map[string]*state.Allocation{}
+		for server, a := range old.Allocated {
+			kept := *a
+			n.Allocated[server] = &kept
+		}
+	}
+}
