@@ -95,7 +95,7 @@ func (n *nft) replace(want *spec.Host) error {
 	// A foreign rule set can change between the look and the transaction (Docker
 	// starts); the kernel then refuses the whole with ENOENT.
 	for range 3 {
-		err = n.transact(want, objects)
+		err = withNFT(func(c *nftables.Conn) error { return n.transact(c, want, objects) })
 		if !errors.Is(err, syscall.ENOENT) {
 			break
 		}
@@ -109,12 +109,7 @@ func (n *nft) replace(want *spec.Host) error {
 	return fmt.Errorf("write nftables rules: %w", err)
 }
 
-func (n *nft) transact(want *spec.Host, objects []nftObject) error {
-	c, err := dialNFT()
-	if err != nil {
-		return err
-	}
-	defer c.CloseLasting()
+func (n *nft) transact(c *nftables.Conn, want *spec.Host, objects []nftObject) error {
 	chains, err := listChains(c)
 	if err != nil {
 		return err
@@ -175,16 +170,15 @@ func (n *nft) check(want *spec.Host) error {
 		return err
 	}
 	for _, family := range families {
-		c, err := dialNFT()
-		if err != nil {
-			return err
+		if !slices.ContainsFunc(objects, func(o nftObject) bool { return o.family() == family }) {
+			continue
 		}
-		trial := &nftables.Table{Name: n.tableName() + "-trial", Family: family}
-		n.build(c, trial, objects)
-		if slices.ContainsFunc(objects, func(o nftObject) bool { return o.family() == family }) {
+		err := withNFT(func(c *nftables.Conn) error {
+			trial := &nftables.Table{Name: n.tableName() + "-trial", Family: family}
+			n.build(c, trial, objects)
 			c.DelTable(trial)
-		}
-		err = errors.Join(c.Flush(), c.CloseLasting())
+			return c.Flush()
+		})
 		if err != nil {
 			return unsupported(family, err)
 		}
@@ -207,31 +201,30 @@ func unsupported(family nftables.TableFamily, err error) error {
 // left counts what is still there: tables of the cluster and its rules in tables
 // of others.
 func (n *nft) left() (int, error) {
-	c, err := dialNFT()
-	if err != nil {
-		return 0, err
-	}
-	defer c.CloseLasting()
-	tables, err := listTables(c)
-	if err != nil {
-		return 0, err
-	}
 	count := 0
-	for _, t := range tables {
-		if n.owns(t) {
-			count++
+	err := withNFT(func(c *nftables.Conn) error {
+		tables, err := listTables(c)
+		if err != nil {
+			return err
 		}
-	}
-	chains, err := listChains(c)
-	if err != nil {
-		return 0, err
-	}
-	accepts, err := n.readAccepts(c, chains)
+		for _, t := range tables {
+			if n.owns(t) {
+				count++
+			}
+		}
+		chains, err := listChains(c)
+		if err != nil {
+			return err
+		}
+		accepts, err := n.readAccepts(c, chains)
+		count += len(accepts)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
 	_, legacy, err := n.legacyChanges(nil)
-	return count + len(accepts) + len(legacy), err
+	return count + len(legacy), err
 }
 
 var families = [...]nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet}
@@ -274,14 +267,15 @@ func baseChains(family nftables.TableFamily) []*nftables.Chain {
 // transaction; with the default of 208 KiB they overflow at 200 (ENOBUFS).
 const bufferSize = 32 << 20
 
-func dialNFT() (*nftables.Conn, error) {
+// withNFT runs do with one socket to nftables.
+func withNFT(do func(*nftables.Conn) error) error {
 	c, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(s *netlink.Conn) error {
 		return errors.Join(s.SetReadBuffer(bufferSize), s.SetWriteBuffer(bufferSize))
 	}))
 	if err != nil {
-		return nil, fmt.Errorf("open netlink to nftables: %w", err)
+		return fmt.Errorf("open netlink to nftables: %w", err)
 	}
-	return c, nil
+	return errors.Join(do(c), c.CloseLasting())
 }
 
 // A kernel without nftables holds no tables and no chains: nfnetlink answers
@@ -313,6 +307,7 @@ func listChains(c *nftables.Conn) ([]*nftables.Chain, error) {
 // (NFTNL_UDATA_RULE_COMMENT, as nft and iptables-nft write and show it).
 const nftComment = 0
 
+// comment holds 253 bytes; a cluster's and a network's name have 63 at most each.
 func comment(text string) []byte {
 	return append(append([]byte{nftComment, byte(len(text) + 1)}, text...), 0)
 }

@@ -40,7 +40,7 @@ func TestForwardPassesDropPolicies(t *testing.T) {
 			if d := differs(s, want); d != "+ forward vxl0 network vx1\n" {
 				t.Errorf("a policy that drops is seen as %q", d)
 			}
-			settle(s, want)
+			settleNFT(s, want)
 			for _, ip := range []string{"10.99.0.254", "10.0.4.3", "fd99::254", "fd00:4::a2"} {
 				c.reaches(ip)
 			}
@@ -49,7 +49,7 @@ func TestForwardPassesDropPolicies(t *testing.T) {
 			if d := differs(s, without); d != "- forward vxl0 network vx1\n" {
 				t.Errorf("accepts nobody wants are seen as %q", d)
 			}
-			settle(s, without)
+			settleNFT(s, without)
 			if have := s.ruleset(); have != dropped {
 				t.Errorf("after removal:\n%s\nwant:\n%s", have, dropped)
 			}
@@ -67,7 +67,7 @@ func TestForwardLooksAtNothingElse(t *testing.T) {
 		nft "add chain ip filter INPUT { type filter hook input priority 0; policy drop; }"
 		nft add table bridge b; nft "add chain bridge b f { type filter hook forward priority 0; policy drop; }"`)
 	before := sortedLines(h.ruleset())
-	settle(h, &spec.Host{Cluster: "c1", Forwards: []spec.Forward{{Network: "vx1", Link: "vxl0"}}})
+	settleNFT(h, &spec.Host{Cluster: "c1", Forwards: []spec.Forward{{Network: "vx1", Link: "vxl0"}}})
 	if have := sortedLines(h.ruleset()); have != before {
 		t.Errorf("changed to:\n%s\nfrom:\n%s", have, before)
 	}
@@ -78,8 +78,8 @@ func TestForwardDamageIsSeen(t *testing.T) {
 	h.sh(dockerRules)
 	want := &spec.Host{Cluster: "c1", Forwards: []spec.Forward{{Network: "vx1", Link: "vxl0"}, {Network: "vx2", Link: "vxl1"}}}
 	other := &spec.Host{Cluster: "c2", Forwards: []spec.Forward{{Network: "vx1", Link: "vxl9"}}}
-	settle(h, other)
-	settle(h, want)
+	settleNFT(h, other)
+	settleNFT(h, want)
 	clean := sortedLines(h.ruleset())
 	damages := map[string]string{
 		"deleted":   `nft delete rule ip filter DOCKER-USER handle $(nft -a list chain ip filter DOCKER-USER | grep 'iifname "vxl0"' | grep -o '[0-9]*$')`,
@@ -92,12 +92,12 @@ func TestForwardDamageIsSeen(t *testing.T) {
 		if d := differs(h, want); !strings.Contains(d, "+ forward vxl0 network vx1\n") || strings.Contains(d, "vxl1") {
 			t.Errorf("%s: seen as %q", name, d)
 		}
-		settle(h, want)
+		settleNFT(h, want)
 		if have := sortedLines(h.ruleset()); have != clean {
 			t.Errorf("%s: healed to\n%s\nwant\n%s", name, have, clean)
 		}
 	}
-	settle(h, &spec.Host{Cluster: "c1"})
+	settleNFT(h, &spec.Host{Cluster: "c1"})
 	if d := differs(h, other); d != "" {
 		t.Errorf("another cluster's accepts: %s", d)
 	}
@@ -128,7 +128,7 @@ func TestForwardPassesLegacyIptables(t *testing.T) {
 		if d := differs(s, want); d != "+ forward vxl0 network vx1\n" {
 			t.Errorf("%s: seen as %q", rules, d)
 		}
-		settle(s, want)
+		settleNFT(s, want)
 		for _, ip := range targets {
 			c.reaches(ip)
 		}
@@ -138,7 +138,7 @@ func TestForwardPassesLegacyIptables(t *testing.T) {
 		}
 		without := overlayHost(0)
 		without.Forwards = nil
-		settle(s, without)
+		settleNFT(s, without)
 		if after := list(); after != before {
 			t.Errorf("%s: after removal:\n%s\nwant:\n%s", rules, after, before)
 		}

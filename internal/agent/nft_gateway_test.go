@@ -74,8 +74,8 @@ func overlayHost(i int) *spec.Host {
 	}
 }
 
-// settle replaces and demands that nothing differs afterwards.
-func settle(h *nftHost, want *spec.Host) {
+// settleNFT replaces and demands that nothing differs afterwards.
+func settleNFT(h *nftHost, want *spec.Host) {
 	h.t.Helper()
 	h.do(func() {
 		if err := newNFT(want.Cluster).replace(want); err != nil {
@@ -120,7 +120,7 @@ func settledOverlay(t *testing.T, change func(*spec.Host)) *overlay {
 		if change != nil {
 			change(want)
 		}
-		settle(s, want)
+		settleNFT(s, want)
 	}
 	return o
 }

@@ -116,7 +116,7 @@ func TestReplacingLosesNoPacket(t *testing.T) {
 				}
 			default:
 				s.sh("nft add chain bridge flock-c1 x; nft add chain inet flock-c1 x") // both tables are made anew
-				settle(s, want)
+				settleNFT(s, want)
 				replaced++
 			}
 		}

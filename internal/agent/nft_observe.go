@@ -30,19 +30,21 @@ func (n *nft) observe(want, have *spec.Host) error {
 	if err != nil {
 		return err
 	}
-	c, err := dialNFT()
-	if err != nil {
-		return err
-	}
-	defer c.CloseLasting()
-	chains, err := listChains(c)
-	if err != nil {
-		return err
-	}
-	seen, err := n.readTables(c, chains)
-	if err != nil {
-		return err
-	}
+	return withNFT(func(c *nftables.Conn) error {
+		chains, err := listChains(c)
+		if err != nil {
+			return err
+		}
+		seen, err := n.readTables(c, chains)
+		if err != nil {
+			return err
+		}
+		n.report(objects, seen, want, have)
+		return n.observeForwards(c, chains, want, have)
+	})
+}
+
+func (n *nft) report(objects []nftObject, seen map[nftables.TableFamily]*nftTable, want, have *spec.Host) {
 	whole := map[string]bool{}
 	for _, o := range objects {
 		whole[o.tag] = seen[o.family()].holds(o)
@@ -63,7 +65,6 @@ func (n *nft) observe(want, have *spec.Host) error {
 			unguard(o.network, o.guards, have, want)
 		}
 	}
-	return n.observeForwards(c, chains, want, have)
 }
 
 // nftTable is one of the cluster's tables as found.

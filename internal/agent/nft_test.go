@@ -19,7 +19,7 @@ func newNFTBed(t *testing.T) (*nftHost, *spec.Host) {
 	t.Helper()
 	h, want := newNFTHost(t), overlayHost(0)
 	want.Gateways[0].FilterDHCP = true
-	settle(h, want)
+	settleNFT(h, want)
 	return h, want
 }
 
@@ -56,7 +56,7 @@ func TestEveryRuleIsMissedAndHealed(t *testing.T) {
 				if differs(h, want) == "" {
 					t.Errorf("rule %d of %s: %s: not seen", i, family, damage)
 				}
-				settle(h, want)
+				settleNFT(h, want)
 				if have := sortedLines(h.ruleset()); have != clean {
 					t.Fatalf("rule %d of %s: healed to\n%s\nwant\n%s", i, family, have, clean)
 				}
@@ -79,7 +79,7 @@ func TestDamageCostsOnlyItsObject(t *testing.T) {
 		if !strings.HasPrefix(d, seen) || strings.Contains(d, "+ gateway") == strings.Contains(d, "+ masquerade") {
 			t.Errorf("%s: seen as %q", damage, d)
 		}
-		settle(h, want)
+		settleNFT(h, want)
 	}
 }
 
@@ -101,7 +101,7 @@ func TestForeignThingsInOurTablesAreSeen(t *testing.T) {
 			if differs(h, want) == "" {
 				t.Errorf("%s %s: not seen", family, damage)
 			}
-			settle(h, want)
+			settleNFT(h, want)
 			if have := sortedLines(h.ruleset()); have != clean {
 				t.Fatalf("%s %s: healed to\n%s", family, damage, have)
 			}
@@ -137,31 +137,31 @@ func TestEveryAttributeCounts(t *testing.T) {
 		if differs(h, changed) == "" {
 			t.Errorf("%s: not seen", name)
 		}
-		settle(h, changed)
-		settle(h, want)
+		settleNFT(h, changed)
+		settleNFT(h, want)
 	}
 }
 
 func TestGuardAloneIsMissedAndHealed(t *testing.T) {
 	h, want := newNFTBed(t)
 	want.NATs, want.Gateways = nil, nil
-	settle(h, want)
+	settleNFT(h, want)
 	h.sh("nft flush chain inet flock-c1 input")
 	if differs(h, want) == "" {
 		t.Error("an open DNS port is not seen")
 	}
-	settle(h, want)
+	settleNFT(h, want)
 }
 
 func TestNothingRemains(t *testing.T) {
 	h := newNFTHost(t)
 	h.sh(dockerRules + "\nnft add table inet flock-c10; nft add table ip flock-c1")
 	before, empty := h.ruleset(), &spec.Host{Cluster: "c1"}
-	settle(h, overlayHost(0))
+	settleNFT(h, overlayHost(0))
 	if have := leftover(h); have != 6 { // two tables, four accepts
 		t.Errorf("left: %d objects, want 6", have)
 	}
-	settle(h, empty)
+	settleNFT(h, empty)
 	if have := h.ruleset(); have != before || leftover(h) != 0 {
 		t.Errorf("left %d objects:\n%s\nwant:\n%s", leftover(h), have, before)
 	}
@@ -171,7 +171,7 @@ func TestNothingRemains(t *testing.T) {
 		if differs(h, empty) == "" {
 			t.Errorf("an empty table %s is not seen", family)
 		}
-		settle(h, empty)
+		settleNFT(h, empty)
 	}
 }
 
@@ -203,7 +203,7 @@ func TestManyNetworksInOneTransaction(t *testing.T) {
 	h := newNFTHost(t)
 	want := manyNetworks(300)
 	start := time.Now()
-	settle(h, want)
+	settleNFT(h, want)
 	t.Logf("300 networks written and read in %v", time.Since(start))
 }
 
@@ -229,7 +229,7 @@ func BenchmarkNFTObserve(b *testing.B) {
 	for _, networks := range []int{1, 50} {
 		b.Run(fmt.Sprint(networks), func(b *testing.B) {
 			h, want := newNFTHost(b), manyNetworks(networks)
-			settle(h, want)
+			settleNFT(h, want)
 			h.do(func() {
 				for b.Loop() {
 					if err := newNFT("c1").observe(want, &spec.Host{}); err != nil {
