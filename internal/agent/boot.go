@@ -140,7 +140,10 @@ func missingUnderlay(want *spec.Host) string {
 		if l.Tunnel.Local.IsValid() && !there[l.Tunnel.Local] {
 			return "address " + l.Tunnel.Local.String()
 		}
-		if l.Tunnel.Dev != "" && !exists(filepath.Join("/sys/class/net", l.Tunnel.Dev)) {
+		if l.Tunnel.Dev == "" {
+			continue
+		}
+		if _, err := net.InterfaceByName(l.Tunnel.Dev); err != nil {
 			return "device " + l.Tunnel.Dev
 		}
 	}

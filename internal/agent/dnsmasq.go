@@ -60,25 +60,45 @@ func (p planned) restart(ctx context.Context) error {
 	return program(ctx, p.program, "--conf-file="+p.conf)
 }
 
-// stop ends the process and waits until it is gone.
+// stop ends the process and waits until the kernel has closed its sockets. The
+// pid file says nothing about that: dnsmasq removes it first.
 func (p process) stop(ctx context.Context) error {
-	if err := p.signal(unix.SIGTERM); err != nil {
+	pid := p.pid()
+	if pid == 0 {
+		return nil
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("stop dnsmasq (pid %d): %w", pid, err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	if err := errors.Join(p.signal(unix.SIGTERM), awaitExit(ctx, fd, stopWithin)); err == nil || ctx.Err() != nil {
 		return err
 	}
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	patience := time.NewTimer(stopWithin)
-	defer patience.Stop()
-	for p.pid() != 0 {
-		select {
-		case <-tick.C:
-		case <-patience.C:
-			if err := p.signal(unix.SIGKILL); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("stop dnsmasq: %w", ctx.Err())
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill dnsmasq (pid %d): %w", pid, err)
+	}
+	return awaitExit(ctx, fd, stopWithin)
+}
+
+// awaitExit waits for the end of a process: its descriptor becomes readable then
+// (pidfd_open(2)).
+func awaitExit(ctx context.Context, pidfd int, within time.Duration) error {
+	const slice = 50 * time.Millisecond
+	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	for end := time.Now().Add(within); time.Now().Before(end); {
+		n, err := unix.Poll(fds, int(slice.Milliseconds()))
+		switch {
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return fmt.Errorf("await the end of dnsmasq: %w", err)
+		case n > 0:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("await the end of dnsmasq: %w", ctx.Err())
 		}
 	}
-	return nil
+	return fmt.Errorf("await the end of dnsmasq: nothing within %v", within)
 }

@@ -1,0 +1,383 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// testServices keeps its files in a directory that nobody can reach, as dnsmasq
+// runs, and ends what it started.
+func testServices(t *testing.T, h *nftHost) *services {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "flock-dhcp-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &services{cluster: "test", paths: paths{
+		lib: filepath.Join(dir, "lib"), run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"),
+		network: filepath.Join(dir, "network"), nm: filepath.Join(dir, "nm", "conf.d"),
+		systemd: filepath.Join(dir, "systemd"), netif: filepath.Join(dir, "netif"), nmRun: filepath.Join(dir, "nmrun"),
+	}}
+	t.Cleanup(func() {
+		networks, err := s.dhcpNetworks()
+		if err != nil {
+			t.Error(err)
+		}
+		for _, n := range networks {
+			h.do(func() { err = s.removeDHCP(context.Background(), n) })
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func addrs(list ...string) []netip.Addr {
+	var out []netip.Addr
+	for _, s := range list {
+		out = append(out, netip.MustParseAddr(s))
+	}
+	return out
+}
+
+func testDHCP() spec.DHCP {
+	return spec.DHCP{
+		Network: "vx1", Bridge: "vxl0", Domain: "vxapp", MTU: 1450,
+		Listen: addrs("10.0.4.254", "fd00:4::2"), DNS: addrs("10.0.4.254", "fd00:4::2"), Router: netip.MustParseAddr("10.0.4.1"),
+		Ranges: []spec.Range{
+			{First: netip.MustParseAddr("10.0.4.2"), Last: netip.MustParseAddr("10.0.4.190"), Subnet: netip.MustParsePrefix("10.0.4.0/24")},
+			{First: netip.MustParseAddr("fd00:4::"), Last: netip.MustParseAddr("fd00:4::"), Subnet: netip.MustParsePrefix("fd00:4::/64")},
+		},
+		Hosts: []spec.HostName{{Name: "s1", Addr: netip.MustParseAddr("10.0.4.254")}},
+	}
+}
+
+// dhcpServer is a server with the bridge of testDHCP, own the last byte of its own
+// address.
+func dhcpServer(t *testing.T, own int) *nftHost {
+	h := newNFTHost(t)
+	h.sh(fmt.Sprintf(`ip link add vxl0 address 6a:0b:00:00:00:%02x mtu 1450 type bridge
+		ip addr add 10.0.4.%d/24 dev vxl0; ip addr add 10.0.4.1/32 dev vxl0
+		ip addr add fd00:4::%x/64 dev vxl0 nodad; ip link set vxl0 up
+		ip link add port type veth peer name wire; ip link set wire up; ip link set port master vxl0 up`, own, own, 256-own))
+	h.awaitCarrier("vxl0")
+	return h
+}
+
+// awaitCarrier waits until frames sent on dev go somewhere: the kernel takes up to
+// a second to notice a carrier (linkwatch).
+func (h *nftHost) awaitCarrier(dev string) {
+	h.t.Helper()
+	poll(h.t, func() error {
+		if out := h.sh("ip link show dev " + dev); !strings.Contains(out, "state UP") {
+			return fmt.Errorf("%s is %q", dev, out)
+		}
+		return nil
+	})
+}
+
+func (h *nftHost) setDHCP(s *services, d spec.DHCP) {
+	h.t.Helper()
+	var err error
+	h.do(func() { err = s.setDHCP(context.Background(), d) })
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if have := h.seen(s, d); len(have) != 1 || have[0].String() != d.String() {
+		h.t.Fatalf("after set: want %v, have %v", d, have)
+	}
+}
+
+func (h *nftHost) seen(s *services, want ...spec.DHCP) []spec.DHCP {
+	h.t.Helper()
+	have := &spec.Host{}
+	var err error
+	h.do(func() { err = s.observe(context.Background(), &spec.Host{DHCPs: want}, have) })
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return have.DHCPs
+}
+
+// lease asks for an address as container and returns what the client was told.
+func (h *nftHost) lease(container string) map[string]string {
+	h.t.Helper()
+	out := h.sh(`script=$(mktemp); trap 'rm -f $script' EXIT
+		printf '#!/bin/sh\n[ "$1" = bound ] && env\ntrue\n' >$script; chmod +x $script
+		busybox udhcpc -i eth0 -n -q -f -t 5 -T 1 -s $script -x hostname:` + container + ` 2>&1`)
+	told := map[string]string{}
+	for line := range strings.Lines(out) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			told[k] = v
+		}
+	}
+	if told["ip"] == "" {
+		h.t.Fatalf("no lease:\n%s", out)
+	}
+	h.sh("ip addr replace " + told["ip"] + "/" + told["mask"] + " dev eth0")
+	return told
+}
+
+// lookup returns what server says of name within a second.
+func (h *nftHost) lookup(name, server string) string {
+	out, _ := h.try("timeout 1 busybox nslookup -type=a " + name + " " + server + " 2>&1")
+	_, answer, _ := strings.Cut(out, "\n\n")
+	return strings.Join(strings.Fields(answer), " ")
+}
+
+func container(t *testing.T, on *nftHost, port string) *nftHost {
+	c := newNFTHost(t)
+	c.join("eth0", on, port, "vxl0")
+	c.awaitCarrier("eth0")
+	return c
+}
+
+func TestDHCPServesABridge(t *testing.T) {
+	server := dhcpServer(t, 254)
+	s := testServices(t, server)
+	server.setDHCP(s, testDHCP())
+	c1 := container(t, server, "c1p")
+
+	begin := time.Now()
+	told := c1.lease("c1")
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("the lease took %v", took)
+	}
+	for k, want := range map[string]string{
+		"ip": "10.0.4.2", "mask": "24", "router": "10.0.4.1", "dns": "10.0.4.254", "mtu": "1450", "domain": "vxapp", "serverid": "10.0.4.254",
+	} {
+		if have := told[k]; have != want {
+			t.Errorf("%s: want %q, have %q", k, want, have)
+		}
+	}
+	for name, want := range map[string]string{"c1.vxapp": "10.0.4.2", "c1": "10.0.4.2", "s1.vxapp": "10.0.4.254", "nobody.vxapp": "NXDOMAIN"} {
+		if have := c1.lookup(name, "10.0.4.254"); !strings.Contains(have, want) {
+			t.Errorf("%s: want %s, have %q", name, want, have)
+		}
+	}
+	c1.router("fd00:4::")
+}
+
+// router checks that a router advertisement gives an address in prefix and the MTU.
+func (h *nftHost) router(prefix string) {
+	h.t.Helper()
+	h.sh("sysctl -qw net.ipv6.conf.eth0.accept_ra=2; ip link set eth0 down; ip link set eth0 up")
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		out := h.sh("ip -6 addr show dev eth0 scope global; cat /proc/sys/net/ipv6/conf/eth0/mtu; ip -6 route show default")
+		if strings.Contains(out, prefix) && strings.Contains(out, "1450") && strings.Contains(out, "default via fe80::") {
+			return
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("no address by router advertisement:\n%s", out)
+		}
+		h.sh("ping -6 -n -c1 -W0.1 ff02::2%eth0 >/dev/null || true")
+	}
+}
+
+func TestDHCPKeepsLeasesAndReadsNames(t *testing.T) {
+	server := dhcpServer(t, 254)
+	s := testServices(t, server)
+	d := testDHCP()
+	server.setDHCP(s, d)
+	c1, c2 := container(t, server, "c1p"), container(t, server, "c2p")
+	first := c1.lease("c1")["ip"]
+	pid := s.process(leaf, "vx1").pid()
+
+	d.Hosts = append(d.Hosts, spec.HostName{Name: "s2", Addr: netip.MustParseAddr("10.0.4.253")})
+	if have := server.seen(s, d); len(have) != 1 || len(have[0].Hosts) != 1 {
+		t.Errorf("before the new name: have %v", have)
+	}
+	server.setDHCP(s, d)
+	if now := s.process(leaf, "vx1").pid(); now != pid {
+		t.Errorf("a new name restarted dnsmasq: pid %d, then %d", pid, now)
+	}
+	poll(t, func() error {
+		if have := c1.lookup("s2.vxapp", "10.0.4.254"); !strings.Contains(have, "10.0.4.253") {
+			return fmt.Errorf("s2.vxapp: %q", have)
+		}
+		return nil
+	})
+
+	d.MTU = 1400
+	server.setDHCP(s, d)
+	if now := s.process(leaf, "vx1").pid(); now == pid {
+		t.Error("another MTU left dnsmasq as it was")
+	}
+	if have := c2.lookup("c1.vxapp", "10.0.4.254"); have != "" && !strings.Contains(have, first) {
+		t.Errorf("after a restart: c1.vxapp is %q", have)
+	}
+	if second := c2.lease("c2")["ip"]; second == first {
+		t.Errorf("%s was given out twice", second)
+	}
+	if again := c1.lease("c1"); again["ip"] != first || again["mtu"] != "1400" {
+		t.Errorf("after a restart c1 got %s, MTU %s; before %s", again["ip"], again["mtu"], first)
+	}
+}
+
+// poll tries until it works, five seconds at most.
+func poll(t testing.TB, try func() error) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(5 * time.Second)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal(err)
+		}
+	}
+}
+
+// Whatever is touched, dnsmasq's part is seen as different and comes back.
+func TestDHCPDrift(t *testing.T) {
+	server := dhcpServer(t, 254)
+	s := testServices(t, server)
+	d := testDHCP()
+	server.setDHCP(s, d)
+	p := s.process(leaf, "vx1")
+	for name, damage := range map[string]string{
+		"conf":   "echo port=54 >>" + p.conf,
+		"hosts":  "rm " + p.hosts,
+		"killed": "pid=$(cat " + p.pidFile + "); kill -9 $pid; while test -e /proc/$pid; do busybox usleep 1000; done",
+		"record": "rm " + p.record,
+		"bridge": "ip link del vxl0; ip link add vxl0 type bridge; ip addr add 10.0.4.254/24 dev vxl0; ip link set vxl0 up",
+	} {
+		server.sh(damage)
+		poll(t, func() error {
+			if have := server.seen(s, d); len(have) == 1 && have[0].String() == d.String() {
+				return fmt.Errorf("%s: nothing is seen of the damage", name)
+			}
+			return nil
+		})
+		server.setDHCP(s, d)
+	}
+	container(t, server, "c1p").lease("c1")
+	if n, err := s.left(); err != nil || n == 0 {
+		t.Errorf("left = %d, %v", n, err)
+	}
+	var err error
+	server.do(func() { err = s.removeDHCP(context.Background(), "vx1") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.left(); err != nil || n != 0 {
+		t.Errorf("after removal: left = %d, %v", n, err)
+	}
+	if have := server.seen(s); len(have) != 0 {
+		t.Errorf("after removal: have %v", have)
+	}
+}
+
+// Nobody outside of the bridge gets an answer, though the address is on this host.
+func TestDHCPIsNoOpenResolver(t *testing.T) {
+	server := dhcpServer(t, 254)
+	s := testServices(t, server)
+	server.setDHCP(s, testDHCP())
+	outside := newNFTHost(t)
+	server.sh("ip link add under type bridge; ip addr add 192.0.2.1/24 dev under; ip link set under up")
+	outside.join("eth0", server, "outp", "under")
+	outside.sh("ip addr add 192.0.2.9/24 dev eth0; ip route add 10.0.4.0/24 via 192.0.2.1")
+	outside.reaches("10.0.4.254")
+	for _, addr := range []string{"10.0.4.254", "10.0.4.1", "192.0.2.1"} {
+		if have := outside.lookup("s1.vxapp", addr); strings.Contains(have, "10.0.4.254") && strings.Contains(have, "Name:") {
+			t.Errorf("dnsmasq answers strangers at %s: %q", addr, have)
+		}
+	}
+}
+
+// Two servers, each with the leases of its own containers: any name is found from
+// anywhere, at the gateway's address.
+func TestDHCPDistributed(t *testing.T) {
+	s1, s2 := dhcpServer(t, 254), dhcpServer(t, 253)
+	s1.join("tunnel", s2, "tunnel2", "vxl0")
+	s1.sh("ip link set tunnel master vxl0")
+	s2.sh("ip link set tunnel2 down; ip link set tunnel2 name tunnel up")
+	// The gateway's address is on both: nothing of it crosses.
+	for _, h := range []*nftHost{s1, s2} {
+		h.sh(`nft -f - <<-END
+			table bridge t {
+				chain in {
+					type filter hook prerouting priority 0;
+					iifname tunnel arp daddr ip 10.0.4.1 drop
+					iifname tunnel udp dport { 67, 68 } drop
+				}
+			}
+			END`)
+	}
+	d := func(own, peer, first string) spec.DHCP {
+		d := testDHCP()
+		d.Listen, d.DNS, d.Peers = addrs(own, "10.0.4.1"), addrs("10.0.4.1"), addrs(peer)
+		a := netip.MustParseAddr(first)
+		d.Ranges = []spec.Range{{First: a, Last: a.Next().Next(), Subnet: netip.MustParsePrefix("10.0.4.0/24")}}
+		return d
+	}
+	on1, on2 := testServices(t, s1), testServices(t, s2)
+	s1.setDHCP(on1, d("10.0.4.254", "10.0.4.253", "10.0.4.16"))
+	s2.setDHCP(on2, d("10.0.4.253", "10.0.4.254", "10.0.4.32"))
+	c1, c2 := container(t, s1, "c1p"), container(t, s2, "c2p")
+	ip1, ip2 := c1.lease("c1")["ip"], c2.lease("c2")["ip"]
+	if ip1 != "10.0.4.16" || ip2 != "10.0.4.32" {
+		t.Fatalf("leases %s and %s", ip1, ip2)
+	}
+	for _, c := range []*nftHost{c1, c2} {
+		for name, want := range map[string]string{"c1.vxapp": ip1, "c2.vxapp": ip2, "c1": ip1, "c2": ip2, "s1.vxapp": "10.0.4.254"} {
+			if have := c.lookup(name, "10.0.4.1"); !strings.Contains(have, want) {
+				t.Errorf("%s: want %s, have %q", name, want, have)
+			}
+		}
+		if have := c.lookup("nobody.vxapp", "10.0.4.1"); strings.Contains(have, "Address") {
+			t.Errorf("nobody.vxapp: %q", have)
+		}
+	}
+
+	// A third server is taken up without a restart; back to one process the front goes.
+	pid := on1.process(front, "vx1").pid()
+	more := d("10.0.4.254", "10.0.4.253", "10.0.4.16")
+	more.Peers = addrs("10.0.4.252", "10.0.4.253")
+	s1.setDHCP(on1, more)
+	if now := on1.process(front, "vx1").pid(); now != pid {
+		t.Errorf("a new peer restarted the front: pid %d, then %d", pid, now)
+	}
+	single := more
+	single.Peers = nil
+	s1.setDHCP(on1, single)
+	if n := on1.process(front, "vx1").pid(); n != 0 {
+		t.Errorf("the front runs on: pid %d", n)
+	}
+}
+
+func TestDHCPSurvivesJSON(t *testing.T) {
+	d := testDHCP()
+	data, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var have spec.DHCP
+	if err := json.Unmarshal(data, &have); err != nil || have.String() != d.String() {
+		t.Errorf("want %v, have %v, %v", d, have, err)
+	}
+}

@@ -1,0 +1,61 @@
+package templates
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestGolden(t *testing.T) {
+	dhcp := DHCP{
+		Mark: "default/vx1", Bridge: "vxl0", Domain: "vxapp", Port: 53,
+		PIDFile: "/run/flock/default/dnsmasq-vx1.pid", LeaseFile: "/var/lib/flock/default/dnsmasq-vx1.leases",
+		HostsFile: "/var/lib/flock/default/dnsmasq-vx1.hosts", MaxLeases: 1000,
+		Ranges: []string{"10.0.4.2,10.0.4.190,255.255.255.0,12h"}, Router: "10.0.4.1", DNS4: []string{"10.0.4.254"}, MTU: 1450,
+	}
+	both := dhcp
+	both.Ranges = append(both.Ranges, "fd00:4::,ra-stateless,ra-names,64,12h")
+	both.DNS6, both.RA = []string{"[fd00:4::2]"}, true
+	leaf := dhcp
+	leaf.Leaf, leaf.Port, leaf.Router, leaf.MTU, leaf.DNS4 = true, 5354, "", 0, nil
+	front := Front{
+		Mark: "default/vx1", Bridge: "vxl0", Domain: "vxapp", PIDFile: "/run/flock/default/front-vx1.pid",
+		HostsFile: "/var/lib/flock/default/front-vx1.hosts", ServersFile: "/var/lib/flock/default/front-vx1.servers",
+		Leaves: []string{"10.0.4.254#5354", "10.0.4.253#5354"}, Subnets: []string{"10.0.4.0/24"},
+	}
+	unmanaged := Unmanaged{Mark: "default", Spec: `{"Links":["vxl0","vxl0-vx"]}`, Links: []string{"vxl0", "vxl0-vx"}}
+	for name, text := range map[string]func() (string, error){
+		"dnsmasq.conf":       dhcp.Text,
+		"dnsmasq-both.conf":  both.Text,
+		"leaf.conf":          leaf.Text,
+		"front.conf":         front.Text,
+		"front.servers":      front.Servers,
+		"dnsmasq.hosts":      Hosts{Spec: `{"Network":"vx1"}`, Domain: "vxapp", Names: []Host{{"s1", "10.0.4.254"}}}.Text,
+		"dnsmasq.service":    DNSMasqUnit{"default/vx1", "/usr/sbin/dnsmasq", "/var/lib/flock/default/dnsmasq-vx1.conf", dhcp.PIDFile}.Text,
+		"flock-boot.service": BootUnit{"/usr/local/lib/flock/0123abcd/flock", 240}.Text,
+		"unmanaged.network":  unmanaged.Networkd,
+		"unmanaged.conf":     unmanaged.NetworkManager,
+	} {
+		have, err := text()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		path := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(path, []byte(have), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have != string(want) {
+			t.Errorf("%s: want\n%s\nhave\n%s", name, want, have)
+		}
+	}
+}
