@@ -190,6 +190,13 @@ func unsupported(family nftables.TableFamily, err error) error {
 	if errors.Is(err, syscall.EPERM) {
 		return hint.Errorf("", "run as root", "write nftables rules: %w", err)
 	}
+	// nf_tables_newtable, nf_tables_newchain and nft_expr_init answer these for a
+	// family, a chain type and an expression that they do not have.
+	lacks := errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.EAFNOSUPPORT) ||
+		errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EINVAL)
+	if !lacks {
+		return fmt.Errorf("try nftables rules: %w", err)
+	}
 	if family == nftables.TableFamilyBridge {
 		return hint.Errorf("", "a kernel with CONFIG_NF_TABLES_BRIDGE; uname -r tells the running one",
 			"write the gateway's rules: the kernel lacks nftables for bridges: %w", err)
@@ -251,6 +258,13 @@ func (n *nft) owns(t *nftables.Table) bool {
 // through IP's hooks as bridged ones.
 func baseChains(family nftables.TableFamily) []*nftables.Chain {
 	accept := nftables.ChainPolicyAccept
+	// nf_tables_newtable, nf_tables_newchain and nft_expr_init answer these for a
+	// family, a chain type and an expression that they do not have.
+	lacks := errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.EAFNOSUPPORT) ||
+		errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EINVAL)
+	if !lacks {
+		return fmt.Errorf("try nftables rules: %w", err)
+	}
 	if family == nftables.TableFamilyBridge {
 		return []*nftables.Chain{
 			{Name: preroutingChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(-300), Policy: &accept},
@@ -264,7 +278,8 @@ func baseChains(family nftables.TableFamily) []*nftables.Chain {
 }
 
 // bufferSize holds the kernel's answers to some ten thousand rules in one
-// transaction; with the default of 208 KiB they overflow at 200 (ENOBUFS).
+// transaction; the default of 208 KiB overflows at two hundred (ENOBUFS, linux
+// 6.18, TestManyNetworksInOneTransaction).
 const bufferSize = 32 << 20
 
 // withNFT runs do with one socket to nftables.
