@@ -258,13 +258,6 @@ func (n *nft) owns(t *nftables.Table) bool {
 // through IP's hooks as bridged ones.
 func baseChains(family nftables.TableFamily) []*nftables.Chain {
 	accept := nftables.ChainPolicyAccept
-	// nf_tables_newtable, nf_tables_newchain and nft_expr_init answer these for a
-	// family, a chain type and an expression that they do not have.
-	lacks := errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.EAFNOSUPPORT) ||
-		errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EINVAL)
-	if !lacks {
-		return fmt.Errorf("try nftables rules: %w", err)
-	}
 	if family == nftables.TableFamilyBridge {
 		return []*nftables.Chain{
 			{Name: preroutingChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRef(-300), Policy: &accept},
