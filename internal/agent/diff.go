@@ -68,54 +68,51 @@ type changes struct {
 // text change in place; where have holds a key twice, all but one go.
 func compare[K comparable, T fmt.Stringer](want, have []T, key func(T) K, object func(T) string) changes {
 	var c changes
-	seen := make(map[K]T, len(have))
-	wanted := make(map[K]string, len(want))
-	for _, w := range want {
-		wanted[key(w)] = w.String()
+	wants, haves := texts(want), texts(have)
+	wanted, seen := make(map[K]string, len(wants)), make(map[K]item[T], len(haves))
+	for _, w := range wants {
+		wanted[key(w.v)] = w.text
 	}
-	have = byText(have)
-	for _, h := range have {
-		k := key(h)
-		if _, twice := seen[k]; !twice || h.String() == wanted[k] {
+	for _, h := range haves {
+		k := key(h.v)
+		if _, twice := seen[k]; !twice || h.text == wanted[k] {
 			seen[k] = h
 		}
 	}
-	for _, h := range have {
-		k := key(h)
-		if _, ok := wanted[k]; !ok || seen[k].String() != h.String() {
-			c.gone = append(c.gone, Op{Step: spec.Step{Action: spec.Remove, Object: object(h)}, Have: h})
+	for _, h := range haves {
+		k := key(h.v)
+		if _, ok := wanted[k]; !ok || seen[k].text != h.text {
+			c.gone = append(c.gone, Op{Step: spec.Step{Action: spec.Remove, Object: object(h.v)}, Have: h.v})
 		}
 	}
-	for _, w := range byText(want) {
-		h, ok := seen[key(w)]
+	for _, w := range wants {
+		h, ok := seen[key(w.v)]
 		switch {
 		case !ok:
-			step := spec.Step{Action: spec.Add, Object: object(w), Detail: attributes(w.String(), object(w))}
-			c.come = append(c.come, Op{Step: step, Want: w})
-		case h.String() != w.String():
-			step := spec.Step{Action: spec.Change, Object: object(w), Detail: difference(h.String(), w.String())}
-			c.come = append(c.come, Op{Step: step, Want: w, Have: h})
+			name := object(w.v)
+			step := spec.Step{Action: spec.Add, Object: name, Detail: attributes(w.text, name)}
+			c.come = append(c.come, Op{Step: step, Want: w.v})
+		case h.text != w.text:
+			step := spec.Step{Action: spec.Change, Object: object(w.v), Detail: difference(h.text, w.text)}
+			c.come = append(c.come, Op{Step: step, Want: w.v, Have: h.v})
 		}
 	}
 	return c
 }
 
-func byText[T fmt.Stringer](list []T) []T {
-	type pair struct {
-		v    T
-		text string
-	}
-	pairs := make([]pair, len(list))
+// item is an object with its text, which is what order and equality go by.
+type item[T any] struct {
+	v    T
+	text string
+}
+
+func texts[T fmt.Stringer](list []T) []item[T] {
+	out := make([]item[T], len(list))
 	for i, v := range list {
-		pairs[i] = pair{v, v.String()}
+		out[i] = item[T]{v, v.String()}
 	}
-	slices.SortStableFunc(pairs, func(a, b pair) int { return strings.Compare(a.text, b.text) })
-	pairs = slices.CompactFunc(pairs, func(a, b pair) bool { return a.text == b.text })
-	out := make([]T, len(pairs))
-	for i, p := range pairs {
-		out[i] = p.v
-	}
-	return out
+	slices.SortStableFunc(out, func(a, b item[T]) int { return strings.Compare(a.text, b.text) })
+	return slices.CompactFunc(out, func(a, b item[T]) bool { return a.text == b.text })
 }
 
 // attributes is what text says beyond naming the object.

@@ -21,8 +21,23 @@ func subnet(i int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 78 + byte(i>>8), byte(i), 0}), 24)
 }
 
-// reconciled measures from a look at base to want being settled: dumps, comparison
-// and the second look included.
+// programmed measures from knowing what is there to having programmed want: what
+// iproute2 does with a batch.
+func programmed(b *testing.B, base, want *spec.Host) {
+	ownNet(b)
+	k := open(b, "t", b.TempDir())
+	for b.Loop() {
+		b.StopTimer()
+		bring(b, k, base)
+		b.StartTimer()
+		a := &applier{k: k, want: want, done: func(spec.Step) {}}
+		if err := a.apply(context.Background(), Diff(want, base)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// reconciled measures the same with a look at everything before and after.
 func reconciled(b *testing.B, base, want *spec.Host) {
 	ownNet(b)
 	k := open(b, "t", b.TempDir())
@@ -47,21 +62,26 @@ func bare() *spec.Host {
 	return h
 }
 
-func BenchmarkFDB1000(b *testing.B) {
+func manyFDB() *spec.Host {
 	want := bare()
 	for i := range many {
 		want.FDB = append(want.FDB, spec.FDB{Link: "vxl0-vx", MAC: spec.ZeroMAC, Dst: peer(i)})
 	}
-	reconciled(b, bare(), want)
+	return want
 }
 
-func BenchmarkRoutes1000(b *testing.B) {
+func manyRoutes() *spec.Host {
 	want := bare()
 	for i := range many {
 		want.Routes = append(want.Routes, spec.Route{Dst: subnet(i), Via: addr("10.0.4.9"), Dev: "vxl0", Proto: spec.RouteProto})
 	}
-	reconciled(b, bare(), want)
+	return want
 }
+
+func BenchmarkFDB1000(b *testing.B)             { programmed(b, bare(), manyFDB()) }
+func BenchmarkRoutes1000(b *testing.B)          { programmed(b, bare(), manyRoutes()) }
+func BenchmarkReconcileFDB1000(b *testing.B)    { reconciled(b, bare(), manyFDB()) }
+func BenchmarkReconcileRoutes1000(b *testing.B) { reconciled(b, bare(), manyRoutes()) }
 
 // batched measures the floor: iproute2 with the same entries in one process.
 func batched(b *testing.B, program string, lines []string) {

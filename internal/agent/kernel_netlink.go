@@ -24,6 +24,7 @@ const maxBatch = 100
 type rtnl struct {
 	fd  int
 	seq uint32
+	buf [1 << 15]byte // one datagram; kept, because every answer comes as one
 }
 
 func openRTNL() (*rtnl, error) {
@@ -65,10 +66,15 @@ func (e *kernelError) Unwrap() error { return e.errno }
 func (r *rtnl) send(messages ...*nl.NetlinkRequest) ([]error, error) {
 	var b []byte
 	first := r.seq + 1
-	for _, m := range messages {
+	for i, m := range messages {
 		r.seq++
 		m.Seq = r.seq
-		m.Flags |= unix.NLM_F_REQUEST | unix.NLM_F_ACK
+		m.Flags |= unix.NLM_F_REQUEST
+		if i == len(messages)-1 {
+			// The kernel answers in order, and refusals always: the consent to the
+			// last message says that all was said.
+			m.Flags |= unix.NLM_F_ACK
+		}
 		b = append(b, m.Serialize()...)
 		for len(b)%unix.NLMSG_ALIGNTO != 0 {
 			b = append(b, 0)
@@ -80,37 +86,35 @@ func (r *rtnl) send(messages ...*nl.NetlinkRequest) ([]error, error) {
 		return nil, fmt.Errorf("write netlink: %w", err)
 	}
 	answers := make([]error, len(messages))
-	for open := len(messages); open > 0; {
-		n, err := r.receive(answers, first)
-		if err != nil {
+	for last := len(messages) == 0; !last; {
+		var err error
+		if last, err = r.receive(answers, first); err != nil {
 			return nil, err
 		}
-		open -= n
 	}
 	return answers, nil
 }
 
-// receive takes in one datagram of answers to the messages from first on.
-func (r *rtnl) receive(answers []error, first uint32) (int, error) {
-	var buf [1 << 15]byte
+// receive takes in one datagram of answers to the messages from first on, and says
+// whether the last one's was in it.
+func (r *rtnl) receive(answers []error, first uint32) (last bool, err error) {
 	var n int
-	if err := retry(func() (err error) { n, _, err = unix.Recvfrom(r.fd, buf[:], 0); return err }); err != nil {
-		return 0, fmt.Errorf("read netlink: %w", err)
+	if err := retry(func() (err error) { n, _, err = unix.Recvfrom(r.fd, r.buf[:], 0); return err }); err != nil {
+		return false, fmt.Errorf("read netlink: %w", err)
 	}
-	list, err := syscall.ParseNetlinkMessage(buf[:n])
+	list, err := syscall.ParseNetlinkMessage(r.buf[:n])
 	if err != nil {
-		return 0, fmt.Errorf("parse netlink: %w", err)
+		return false, fmt.Errorf("parse netlink: %w", err)
 	}
-	count := 0
 	for _, m := range list {
 		i := int(int64(m.Header.Seq) - int64(first))
 		if m.Header.Type != unix.NLMSG_ERROR || i < 0 || i >= len(answers) || len(m.Data) < 4 {
 			continue
 		}
 		answers[i] = answer(m)
-		count++
+		last = last || i == len(answers)-1
 	}
-	return count, nil
+	return last, nil
 }
 
 // answer decodes an NLMSG_ERROR: errno 0 is consent.
