@@ -18,7 +18,7 @@ import (
 
 // testServices keeps its files in a directory that nobody can reach, as dnsmasq
 // runs, and ends what it started.
-func testServices(t *testing.T, h *nftHost) *services {
+func testServices(t testing.TB, h *nftHost) *services {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "flock-dhcp-")
 	if err != nil {

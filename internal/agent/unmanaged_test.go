@@ -1,0 +1,167 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
+	h := newNFTHost(t)
+	s := testServices(t, h)
+	ctx := context.Background()
+	u := spec.Unmanage{Links: []string{"vxl0", "vxl0-vx"}}
+	want := &spec.Host{Unmanaged: []spec.Unmanage{u}}
+	see := func(want *spec.Host) string {
+		t.Helper()
+		have := &spec.Host{}
+		if err := s.observe(ctx, want, have); err != nil {
+			t.Fatal(err)
+		}
+		return have.Text()
+	}
+	if err := s.setUnmanaged(ctx, u); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.left(); err != nil || n != 0 || see(want) != want.Text() {
+		t.Errorf("without network daemons: left %d, %v, have %q", n, err, see(want))
+	}
+
+	for _, dir := range []string{s.paths.netif, s.paths.nmRun, s.paths.nm} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if have := see(want); have != "" {
+		t.Errorf("with network daemons: have %q", have)
+	}
+	if err := s.setUnmanaged(ctx, u); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.left(); err != nil || n != 2 || see(want) != want.Text() {
+		t.Errorf("after set: left %d, %v, have %q", n, err, see(want))
+	}
+	if have := see(&spec.Host{}); have != want.Text() {
+		t.Errorf("when nothing is wanted: have %q", have)
+	}
+	if other := (&spec.Host{Unmanaged: []spec.Unmanage{{Links: []string{"vxl1"}}}}); see(other) != want.Text() {
+		t.Errorf("when something else is wanted: have %q", see(other))
+	}
+	for _, path := range s.dropIns() {
+		if err := os.WriteFile(path, []byte("# flock: test\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if see(want) == want.Text() {
+			t.Errorf("nothing is seen of the damage to %s", filepath.Base(path))
+		}
+		if err := s.setUnmanaged(ctx, u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.removeUnmanaged(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.left(); err != nil || n != 0 {
+		t.Errorf("after removal: left %d, %v", n, err)
+	}
+}
+
+// A unit whose name looks like ours and that has no mark, or another cluster's, is
+// not ours.
+func TestForeignUnitsAreNotOurs(t *testing.T) {
+	s := testServices(t, newNFTHost(t))
+	if err := os.MkdirAll(s.paths.units, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"flock-test-dns-vx1.service":   "[Unit]\n",
+		"flock-test-b-dns-vx1.service": "# flock: test-b/vx1\n[Unit]\n",
+		"flock-test-dns-vx2.service":   "# flock: test/vx2\n[Unit]\n",
+	} {
+		if err := os.WriteFile(filepath.Join(s.paths.units, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	units, err := s.ourUnits()
+	if err != nil || len(units) != 1 || !strings.HasSuffix(units[0], "vx2.service") {
+		t.Errorf("units: %v, %v", units, err)
+	}
+}
+
+func TestBootUnitFollowsTheAgent(t *testing.T) {
+	s := testServices(t, newNFTHost(t))
+	ctx := context.Background()
+	if err := s.ensureBoot(ctx); err != nil || exists(s.unitPath(bootUnit)) {
+		t.Errorf("without systemd: %v", err)
+	}
+	if err := os.MkdirAll(s.paths.systemd, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ensureBoot(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{s.unitPath(bootUnit), s.bootWish()} {
+		if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), "ExecStart="+self+" agent boot\n") {
+			t.Errorf("%s: %s, %v", path, text, err)
+		}
+	}
+	before, err := os.Stat(s.unitPath(bootUnit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ensureBoot(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(s.unitPath(bootUnit)); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the unit was written again, %v", err)
+	}
+}
+
+func TestWriteFileIsWholeOrOld(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a", "b")
+	for _, text := range []string{"one", "two"} {
+		changed, err := writeIfOther(path, text, 0o600)
+		if err != nil || !changed {
+			t.Fatalf("write %q: %v, %v", text, changed, err)
+		}
+		if changed, err := writeIfOther(path, text, 0o600); err != nil || changed {
+			t.Errorf("write %q again: %v, %v", text, changed, err)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("directory: %v, %v", entries, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode: %v, %v", info.Mode(), err)
+	}
+	if err := writeFile(filepath.Join(filepath.Dir(path), "no", "dir"), nil, 0o600); err == nil {
+		t.Error("a file in no directory was written")
+	}
+}
+
+func BenchmarkObserveServices(b *testing.B) {
+	h := newNFTHost(b)
+	s := testServices(b, h)
+	d := testDHCP()
+	h.sh("ip link add vxl0 type bridge; ip addr add 10.0.4.254/24 dev vxl0; ip link set vxl0 up")
+	h.setDHCP(s, d)
+	want := &spec.Host{DHCPs: []spec.DHCP{d}, Unmanaged: []spec.Unmanage{{Links: []string{"vxl0"}}}}
+	h.do(func() {
+		for b.Loop() {
+			if err := s.observe(context.Background(), want, &spec.Host{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
