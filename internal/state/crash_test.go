@@ -50,15 +50,17 @@ func ended(t *testing.T) context.Context {
 	return ctx
 }
 
-// saveForEver raises the MTU of a network as fast as it can. It says when it begins.
+// saveForEver raises the MTU of a network as fast as it can, and says so once.
 func saveForEver(s *Store) error {
-	fmt.Println("saving")
-	for {
+	for first := true; ; first = false {
 		if _, err := s.Update(context.Background(), func(c *Cluster) error {
 			c.Networks["vx1"].MTU++
 			return nil
 		}); err != nil {
 			return err
+		}
+		if first {
+			fmt.Println("saving")
 		}
 	}
 }
@@ -85,8 +87,8 @@ func TestKillNine(t *testing.T) {
 		}
 		last = c.Generation
 	}
-	if last < uint64(kills)/4 {
-		t.Fatalf("%d kills hit only %d saves", kills, last)
+	if last <= uint64(kills) {
+		t.Fatalf("after %d kills of programs that saved, generation %d", kills, last)
 	}
 	list, err := s.History(t.Context())
 	if err != nil {

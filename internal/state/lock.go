@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -28,7 +29,7 @@ func (h Holder) String() string {
 	if h.PID == 0 {
 		return "another flock"
 	}
-	return fmt.Sprintf("pid %d (%s: %s) since %s", h.PID, h.User, h.Command, h.Since.Local().Format(time.TimeOnly))
+	return fmt.Sprintf("pid %d (%s: %s) since %s", h.PID, h.User, h.Command, h.Since.Local().Format(time.DateTime))
 }
 
 // lockPoll is how often a taken lock is tried again: flock(2) in blocking mode
@@ -116,6 +117,10 @@ func explainAccess(verb, path string, err error) error {
 		next = "ls -ld " + filepath.Dir(path) + " " + path + " ; or use --state FILE"
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EFBIG):
 		next = "make room: df " + filepath.Dir(path)
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) && at.Path == path {
+		err = at.Err // the path is said already
 	}
 	return hint.With(fmt.Errorf("%s cluster file %s: %w", verb, path, err), path, next)
 }

@@ -268,6 +268,39 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzTables tries how tables may be opened, closed and added to: whatever order
+// the lines stand in, we take what go-toml takes, and see the same in it.
+func FuzzTables(f *testing.F) {
+	lines := []string{
+		"[server]", "[server.a]", "[server.b]", "[server.a.facts]", "[[server.a.facts.interface]]", "[server.a.confirmed]",
+		"[network]", "[network.n]", "[network.n.allocated]", "[network.n.allocated.a]", "[[network]]",
+		"user = 'x'", "a.user = 'y'", "a = {}", "a = {user = 'y', facts.init = 'z'}", "server.a.user = 'x'", "server = {}",
+		"server.a = {facts = {init = 'q'}}", "facts.init = 'x'", "facts = {}", "facts.interface = [{name = 'x'}]",
+		"facts.interface = []", "interface = [{name = 'e'}, {mtu = 1, mtu = 2}]", "interface = [{name = 'e'}, {mtu = 1}]",
+		"n.type = 'vxlan'", "network.n.members = ['a']", "allocated.a.id = 1", "allocated = {a = {id = 2}}", "id = 3", "name = 'z'",
+		"mtu = 5", "generation = 1", "port = 1", "subnet = '10.0.0.1/8'", "subnet = ['10.0.0.0/8', 'fd00::/8']", "init = 'i'",
+		"a.facts.init = 'z'", "unknown = 1", "[unknown]", "a.facts.unknown = 1", "prefixes = []",
+	}
+	f.Add([]byte{1, 12, 3, 36, 4, 30, 4, 31})
+	f.Add([]byte{7, 25, 9, 29, 8, 16, 17})
+	f.Add([]byte{3, 0, 13, 1, 12})
+	f.Fuzz(func(t *testing.T, order []byte) {
+		var b strings.Builder
+		for _, i := range order {
+			b.WriteString(lines[int(i)%len(lines)] + "\n")
+		}
+		ours, theirs := &Cluster{}, &Cluster{}
+		err := decode([]byte(b.String()), ours)
+		want := toml.NewDecoder(strings.NewReader(b.String())).DisallowUnknownFields().Decode(theirs)
+		if (err == nil) != (want == nil) {
+			t.Fatalf("we say %v, go-toml says %v, of\n%s", err, want, b.String())
+		}
+		if err == nil {
+			sameAsLibrary(t, []byte(b.String()), ours)
+		}
+	})
+}
+
 func sameAsLibrary(t *testing.T, data []byte, ours *Cluster) {
 	theirs := &Cluster{}
 	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(theirs); err != nil {

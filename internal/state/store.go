@@ -116,6 +116,7 @@ func (s *Store) Lock(ctx context.Context, holder string) (*Locked, error) {
 	if holder == "" {
 		holder = commandLine()
 	}
+	holder = shorten(strings.ToValidUTF8(holder, "?"))
 	path, err := resolve(s.path)
 	if err != nil {
 		return nil, explainAccess("find", s.path, err)
@@ -136,6 +137,17 @@ func (s *Store) Lock(ctx context.Context, holder string) (*Locked, error) {
 
 func commandLine() string {
 	return strings.Join(append([]string{"flock"}, os.Args[1:]...), " ")
+}
+
+// holderMax is how much of a command the lock and the history keep, in bytes: one
+// may name ten thousand servers.
+const holderMax = 200
+
+func shorten(command string) string {
+	if len(command) <= holderMax {
+		return command
+	}
+	return strings.ToValidUTF8(command[:holderMax], "") + "…"
 }
 
 // Locked is a cluster file that only this program may change.

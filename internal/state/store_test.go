@@ -161,6 +161,23 @@ func TestLockedClusterIsCopyWithIdentity(t *testing.T) {
 	}
 }
 
+func TestLongCommandIsCut(t *testing.T) {
+	s := newStore(t)
+	l, err := s.Lock(t.Context(), "flock addnetwork vx1 \xff"+strings.Repeat(" sé", 5000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := l.Cluster()
+	c.Servers = map[string]*Server{"s1": {}}
+	if err := errors.Join(l.Save(c), l.Unlock()); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.History(t.Context())
+	if err != nil || len(list) != 1 || len(list[0].Change) > holderMax+3 || !strings.HasPrefix(list[0].Change, "flock addnetwork vx1 ?") {
+		t.Fatalf("History = %+v, %v", list, err)
+	}
+}
+
 func TestHistory(t *testing.T) {
 	s := newStore(t)
 	if list, err := s.History(t.Context()); err != nil || len(list) != 0 {
