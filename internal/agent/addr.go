@@ -3,6 +3,8 @@
 package agent
 
 import (
+	"encoding/binary"
+	"math"
 	"net"
 	"net/netip"
 
@@ -68,12 +70,33 @@ func (k *Kernel) addrMessage(kind int, a spec.Addr) (*nl.NetlinkRequest, error) 
 		head.Flags = unix.IFA_F_NODAD
 	}
 	m.AddData(head)
+	if k.shared(a) && kind == unix.RTM_NEWADDR {
+		m.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, neverSource()))
+	}
 	m.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip.AsSlice()))
 	m.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip.AsSlice()))
 	if ip.Is4() && a.Prefix.Bits() < 31 && kind == unix.RTM_NEWADDR {
 		m.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast(a.Prefix).AsSlice()))
 	}
 	return m, nil
+}
+
+// neverSource is a struct ifa_cacheinfo: preferred for 0 s, valid for ever, and two
+// time stamps that are the kernel's.
+func neverSource() []byte {
+	info := make([]byte, 16)
+	binary.NativeEndian.PutUint32(info[4:], math.MaxUint32)
+	return info
+}
+
+// shared says whether a is an anycast address beside the server's own. IPv6 picks
+// the source that shares most bits with the destination, for which a /128 counts
+// in full (RFC 6724, rule 8): without more, the server would talk to containers
+// elsewhere as their own gateway, and never get an answer. A deprecated address
+// is taken last (rule 3; linux 6.18, TestGatewayIsNoSource).
+func (k *Kernel) shared(a spec.Addr) bool {
+	_, bridge := k.devices.byName[a.Link].(*netlink.Bridge)
+	return bridge && a.Prefix.Addr().Is6() && a.Prefix.IsSingleIP()
 }
 
 func broadcast(p netip.Prefix) netip.Addr {

@@ -366,3 +366,27 @@ func TestShuffledSpecIsTheSame(t *testing.T) {
 	rand.Shuffle(len(want.Addrs), func(i, j int) { want.Addrs[i], want.Addrs[j] = want.Addrs[j], want.Addrs[i] })
 	converge(t, k, want, "")
 }
+
+func TestGatewayIsNoSource(t *testing.T) {
+	ownNet(t)
+	k := open(t, "t", t.TempDir())
+	want := segment()
+	want.Addrs = []spec.Addr{{Link: "vxl0", Prefix: prefix("fd04::2/64")}, {Link: "vxl0", Prefix: prefix("fd04::1/128")}, want.Addrs[0], want.Addrs[1]}
+	apply(t, k, want)
+	for to, from := range map[string]string{"fd04::1:5": "fd04::2", "fd04::3": "fd04::2", "10.0.4.3": "10.0.4.254"} {
+		if have := sh(t, "ip route get "+to); !strings.Contains(have, "src "+from+" ") {
+			t.Errorf("to %s: want source %s, have %s", to, from, have)
+		}
+	}
+}
+
+func TestServerWithoutIPv6NeedsNoneOfItsSettings(t *testing.T) {
+	list := append(segment().Sysctls, spec.Sysctl{Key: forwardingIPv6, Value: "1"})
+	var have []string
+	for _, s := range withoutIPv6(list) {
+		have = append(have, s.Key)
+	}
+	if want := "net/ipv4/ip_forward net/ipv4/conf/vxl0/arp_announce " + forwardingIPv6; strings.Join(have, " ") != want {
+		t.Fatalf("want %s, have %s", want, have)
+	}
+}

@@ -22,6 +22,7 @@ import (
 const (
 	procSys        = "/proc/sys"
 	sysctlFile     = "sysctl.json"
+	ipv6Settings   = "net/ipv6/"
 	forwardingIPv6 = "net/ipv6/conf/all/forwarding"
 )
 
@@ -34,6 +35,11 @@ type sysctlNote struct{ Found, Set string }
 // IPv6 ignores router advertisements unless accept_ra is 2 (linux
 // ip-sysctl.rst), and would lose its own default route.
 func (k *Kernel) wanted(want *spec.Host) (*spec.Host, error) {
+	if _, err := os.Stat(filepath.Join(procSys, ipv6Settings)); errors.Is(err, fs.ErrNotExist) {
+		out := *want
+		out.Sysctls = withoutIPv6(want.Sysctls)
+		return &out, nil
+	}
 	if !slices.ContainsFunc(want.Sysctls, func(s spec.Sysctl) bool { return s.Key == forwardingIPv6 }) {
 		return want, nil
 	}
@@ -59,6 +65,15 @@ func (k *Kernel) wanted(want *spec.Host) (*spec.Host, error) {
 		out.Sysctls = append(out.Sysctls, spec.Sysctl{Key: key, Value: "2"})
 	}
 	return &out, nil
+}
+
+// withoutIPv6 leaves out what a kernel without IPv6 (ipv6.disable=1) has no links'
+// settings for: what they switch off is off. A network that needs IPv6 fails by its
+// global settings.
+func withoutIPv6(list []spec.Sysctl) []spec.Sysctl {
+	return slices.DeleteFunc(slices.Clone(list), func(s spec.Sysctl) bool {
+		return s.Link != "" && strings.HasPrefix(s.Key, ipv6Settings)
+	})
 }
 
 // takesAdvertisements says whether the device may have learned a router.
