@@ -68,7 +68,7 @@ func readWish(stdin io.Reader, file string) (*state.Cluster, error) {
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return nil, usage{hint.With(fmt.Errorf("read the cluster file: %w", err), file, "")}
+		return nil, usage{hint.With(fmt.Errorf("read the cluster file: %w", err), file, "-f FILE with a cluster file, as in examples/")}
 	}
 	c, err := state.Parse(data, file)
 	if err != nil {

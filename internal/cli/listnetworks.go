@@ -46,7 +46,7 @@ func (a *app) listNetworks(ctx context.Context) error {
 		a.say("no networks yet; next: flock createnetwork NAME %s", strings.Join(network.Kinds(), "|"))
 		return nil
 	}
-	t := &table{head: []string{"NAME", "TYPE", "SUBNET", "OPTIONS", "MEMBERS", "STATE"}}
+	t := &table{whole: a.wide(), head: []string{"NAME", "TYPE", "SUBNET", "OPTIONS", "MEMBERS", "STATE"}}
 	if a.wide() {
 		t.head = []string{"NAME", "TYPE", "SUBNET", "GATEWAY", "OPTIONS", "MEMBERS", "STATE"}
 	}
@@ -81,19 +81,25 @@ func (a *app) listNetwork(ctx context.Context, name string) error {
 	if a.json() {
 		return a.printJSON(v)
 	}
-	head := []string{v.Type, strings.Join(v.Subnet, " ")}
-	if len(v.Gateway) > 0 {
-		head = append(head, "gateway "+strings.Join(v.Gateway, " "))
-	}
-	head = append(head, strings.ReplaceAll(strings.Join(v.options, ", "), noBreak, " "), v.stateText(mostMembers))
-	if _, err := fmt.Fprintf(a.Out, "%s: %s\n", v.Name, strings.ReplaceAll(strings.Join(head, ", "), noBreak, " ")); err != nil || len(v.Members) == 0 {
+	if err := a.printHead(v); err != nil || len(v.Members) == 0 {
 		return err
 	}
-	t := &table{head: []string{"MEMBER", "INTERFACE", "UNDERLAY", "ADDRESS", "STATE"}}
+	t := &table{whole: a.wide(), head: []string{"MEMBER", "INTERFACE", "UNDERLAY", "ADDRESS", "STATE"}}
 	for _, m := range v.Members {
 		t.add(m.Member, m.Interface, m.Underlay, strings.Join(m.Addresses, " "), m.text())
 	}
 	return t.write(a.Out, a.tableWidth())
+}
+
+// printHead prints what all members of a network share.
+func (a *app) printHead(v *networkView) error {
+	head := append([]string{v.Type}, v.Subnet...)
+	if len(v.Gateway) > 0 {
+		head = append(append(head, "gateway"), v.Gateway...)
+	}
+	_, err := fmt.Fprintf(a.Out, "%s: %s, %s\n%s\n", v.Name, strings.Join(head, " "), v.stateText(mostMembers),
+		strings.ReplaceAll(strings.Join(v.options, ", "), noBreak, " "))
+	return err
 }
 
 func (a *app) networkViews(ctx context.Context) ([]*networkView, error) {

@@ -114,7 +114,7 @@ func serverViews(c *state.Cluster, pending []string) []serverView {
 }
 
 func (a *app) serverTable(views []serverView) *table {
-	t := &table{head: []string{"NAME", "ADDRESS", "INTERFACE", "UNDERLAY", "MTU", "NETWORKS", "STATE"}}
+	t := &table{whole: a.wide(), head: []string{"NAME", "ADDRESS", "INTERFACE", "UNDERLAY", "MTU", "NETWORKS", "STATE"}}
 	if a.wide() {
 		t.head = append(t.head, "SUBNET", "ARCH", "INIT", "JUMP", "GENERATION", "CONFIRMED")
 	}

@@ -14,8 +14,9 @@ import (
 
 // table is rows below headings, in aligned columns without lines.
 type table struct {
-	head []string
-	rows [][]string
+	head  []string
+	rows  [][]string
+	whole bool // nothing is cut, however narrow the terminal
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
@@ -24,8 +25,8 @@ func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 const columnGap = "  "
 
 // write prints the table. On a terminal of width columns, cells that are too long
-// are folded at blanks, the longest first; width 0 folds nothing, one row stays
-// one line. Empty cells read "-", so that columns can be counted.
+// are folded at blanks, the longest first, and words that still are too long are
+// cut; width 0 folds nothing, one row stays one line. Empty cells read "-", so that columns can be counted.
 func (t *table) write(w io.Writer, width int) error {
 	widths := make([]int, len(t.head))
 	rows := append([][]string{t.head}, t.rows...)
@@ -68,22 +69,38 @@ func (t *table) write(w io.Writer, width int) error {
 	return nil
 }
 
-// fit narrows the widest columns until all fit in width, but none below its
-// longest word.
+// leastCut is how many columns are left of a word that is cut.
+const leastCut = 8
+
+// fit narrows the widest columns until all fit in width: down to their longest
+// word first, and where that is not enough, further.
 func (t *table) fit(rows [][]string, widths []int, width int) {
 	least := make([]int, len(widths))
 	for _, row := range rows {
 		for i, cell := range row {
-			for _, word := range strings.Split(cell, " ") {
+			for word := range strings.SplitSeq(cell, " ") {
 				least[i] = max(least[i], utf8.RuneCountInString(word))
 			}
 		}
 	}
-	total := len(columnGap) * (len(widths) - 1)
+	over := len(columnGap)*(len(widths)-1) - width
 	for _, w := range widths {
-		total += w
+		over += w
 	}
-	for ; total > width; total-- {
+	over = narrow(widths, least, over)
+	if over <= 0 || t.whole {
+		return
+	}
+	for i := range least {
+		least[i] = min(least[i], leastCut)
+	}
+	narrow(widths, least, over)
+}
+
+// narrow takes over columns from the widest, none below least, and returns what
+// could not be taken.
+func narrow(widths, least []int, over int) int {
+	for ; over > 0; over-- {
 		widest := -1
 		for i, w := range widths {
 			if w > least[i] && (widest < 0 || w > widths[widest]) {
@@ -91,10 +108,11 @@ func (t *table) fit(rows [][]string, widths []int, width int) {
 			}
 		}
 		if widest < 0 {
-			return
+			return over
 		}
 		widths[widest]--
 	}
+	return 0
 }
 
 // fold breaks every cell at blanks so that it fits its column. A no-break space
@@ -119,7 +137,8 @@ func foldCell(cell string, width int) string {
 	}
 	var b strings.Builder
 	column := 0
-	for _, word := range strings.Split(cell, " ") {
+	for word := range strings.SplitSeq(cell, " ") {
+		word = cut(word, width)
 		n := utf8.RuneCountInString(word)
 		switch {
 		case column == 0:

@@ -1,0 +1,449 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// TestMain lets the test binary stand for flock itself.
+func TestMain(m *testing.M) {
+	if os.Getenv("FLOCK_TEST_CLI") != "" {
+		os.Exit(Main(context.Background(), os.Args[1:], Terminal(os.Stdin, os.Stdout, os.Stderr), os.Getenv))
+	}
+	os.Exit(m.Run())
+}
+
+// scripted is an engine that changes the cluster file for real and reaches no
+// server: what the servers would answer is written down in it.
+type scripted struct {
+	store    *state.Store
+	contacts int // calls that would have reached servers
+	request  change.Request
+	purged   string
+
+	servers []change.Server
+	pending []string
+	err     error
+}
+
+func (s *scripted) Run(ctx context.Context, req change.Request) (*change.Outcome, error) {
+	s.request = req
+	edit := req.Edit
+	if edit == nil {
+		edit = func(*state.Cluster) error { return nil }
+	}
+	c, err := s.store.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c = c.Clone()
+	if err := edit(c); err != nil {
+		return nil, errors.Join(err, change.ErrInput)
+	}
+	s.contacts++
+	out := &change.Outcome{Cluster: c, Servers: s.servers, Pending: s.pending}
+	if s.err != nil || req.DryRun {
+		return out, s.err
+	}
+	if req.Approve != nil {
+		if ok, err := req.Approve(out); !ok || err != nil {
+			return out, err
+		}
+	}
+	out.Saved = true
+	_, err = s.store.Update(ctx, func(saved *state.Cluster) error { *saved = *c; return nil })
+	return out, err
+}
+
+func (s *scripted) Status(context.Context, []string) (*change.Outcome, error) {
+	s.contacts++
+	return &change.Outcome{Cluster: &state.Cluster{}, Servers: s.servers, Pending: s.pending}, s.err
+}
+
+func (s *scripted) Purge(_ context.Context, server string) (*spec.Report, error) {
+	s.contacts++
+	s.purged = server
+	return &spec.Report{Steps: []spec.Step{{Action: "-", Object: "link vxl0"}}}, s.err
+}
+
+// bench is one workstation: a cluster file, an engine, and the screen.
+type bench struct {
+	t        *testing.T
+	dir      string
+	engine   scripted
+	out, err bytes.Buffer
+	answers  string // typed on a terminal; "": there is none
+	env      map[string]string
+}
+
+func newBench(t *testing.T, cluster string) *bench {
+	b := &bench{t: t, dir: t.TempDir(), env: map[string]string{}}
+	if cluster != "" {
+		b.write("c.toml", cluster)
+	}
+	return b
+}
+
+func (b *bench) write(name, text string) string {
+	b.t.Helper()
+	path := filepath.Join(b.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	return path
+}
+
+// run calls flock with args and returns its exit status.
+func (b *bench) run(args ...string) int {
+	b.out.Reset()
+	b.err.Reset()
+	a := &app{
+		Streams: Streams{In: strings.NewReader(b.answers), Out: &b.out, Err: &b.err, InTTY: b.answers != ""},
+		args:    args,
+		getenv: func(name string) string {
+			if name == "FLOCK_STATE" {
+				return filepath.Join(b.dir, "c.toml")
+			}
+			return b.env[name]
+		},
+		connect: func(_ *app, s *state.Store, _ *progress) engine {
+			b.engine.store = s
+			return &b.engine
+		},
+	}
+	return a.main(b.t.Context())
+}
+
+func (b *bench) cluster() *state.Cluster {
+	b.t.Helper()
+	c, err := state.Open(filepath.Join(b.dir, "c.toml"), "default").Load(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return c
+}
+
+// three is three servers that were contacted, two of them in vx1.
+const three = `schema = 1
+[server.s1]
+address = "10.99.0.1"
+user = "root"
+[server.s1.facts]
+arch = "amd64"
+default4 = "eth0"
+interface = [{name = "eth0", mtu = 1500, addresses = ["10.99.0.1/24"]}]
+[server.s2]
+address = "10.99.0.2"
+[server.s2.facts]
+arch = "amd64"
+default4 = "eth0"
+interface = [{name = "eth0", mtu = 1500, addresses = ["10.99.0.2/24"]}, {name = "eth1", mtu = 9000, addresses = ["10.98.0.2/24"]}]
+[server.s3]
+[network.vx1]
+type = "vxlan"
+subnet = ["10.0.4.0/24"]
+members = ["s1", "s2:eth1"]
+`
+
+// Bad input is a status of 2, one line with what to do next, and nobody is
+// contacted.
+func TestBadInputContactsNobody(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		want string // in the message
+	}{
+		{"addserver", "too few words"},
+		{"addserver s1 root@10.0.0.9", "the name is taken"},
+		{"addserver local2 @10.0.0.9", "user"},
+		{"addserver server 10.0.0.9", "reserved"},
+		{"addserver s/9 10.0.0.9", "s/9"},
+		{"addserver s9 10.0.0.9 --interface a-very-long-interface-name", "15"},
+		{"delserver s9", "unknown server s9"},
+		{"delserver s1", "member of vx1"},
+		{"createnetwork vx1 vxlan", "taken"},
+		{"createnetwork vx2 vxlam", "vxlam"},
+		{"createnetwork vx2 vxlan -v 0", "VNI 0"},
+		{"createnetwork vx2 vxlan -v 16777216", "VNI 16777216"},
+		{"createnetwork vx2 vxlan -p 70000", "port 70000"},
+		{"createnetwork vx2 vxlan -p x", `"x"`},
+		{"createnetwork vx2 vxlan -s 10.0.4.0/24", "overlaps"},
+		{"createnetwork vx2 vxlan -s 10.9.4.0/31", "/31"},
+		{"createnetwork vx2 vxlan -s 10.9.4.0", "not a subnet"},
+		{"createnetwork vx2 vxlan -m 10.0.0.1", "multicast"},
+		{"createnetwork vx2 vxlan -m x", "not an IP address"},
+		{"createnetwork vx2 vxlan -b a-very-long-bridge", "15"},
+		{"createnetwork vx2 vxlan -n s9", "unknown server s9"},
+		{"createnetwork vx2 vxlan --no-dhcp --dhcp single", "contradict"},
+		{"addnetwork vx1", "too few words"},
+		{"addnetwork vx9 s1", "unknown network vx9"},
+		{"addnetwork vx1 s9", "unknown server s9"},
+		{"addnetwork vx1 s3:[fe80::1]", "link-local"},
+		{"delnetwork vx1 s3", "not a member"},
+		{"removenetwork vx9", "unknown network vx9"},
+		{"setsubnet s1 10.1.1.0", "not a subnet"},
+		{"listnetworks vx9", "unknown network vx9"},
+		{"listnetworks a b", "one word too many"},
+		{"listservers --dry-run", "does not know --dry-run"},
+		{"listservers -o yaml", "yaml"},
+		{"listservers --parallel 0", "parallel"},
+		{"listservers --timeout x", "timeout"},
+		{"listservers --cluster a/b", "a/b"},
+		{"plan -f no-such-file", "no-such-file"},
+		{"rollback x", "not a generation"},
+		{"rollback 99", "99"},
+		{"lstservers", "unknown command"},
+		{"completion tcsh", "tcsh"},
+	} {
+		t.Run(test.args, func(t *testing.T) {
+			b := newBench(t, three)
+			if code := b.run(strings.Fields(test.args)...); code != ExitUsage {
+				t.Errorf("exit status: want %d, have %d", ExitUsage, code)
+			}
+			first, _, _ := strings.Cut(b.err.String(), "\n")
+			if !strings.HasPrefix(first, "flock: ") || !strings.Contains(first, test.want) {
+				t.Errorf("want %q in the first line, have:\n%s", test.want, b.err.String())
+			}
+			if !strings.Contains(b.err.String(), "\nnext:  ") {
+				t.Errorf("no word on what to do next:\n%s", b.err.String())
+			}
+			if b.engine.contacts != 0 {
+				t.Error("servers were contacted")
+			}
+		})
+	}
+}
+
+func TestMalformedFileNamesLineAndKey(t *testing.T) {
+	b := newBench(t, "schema = 1\n[server.s1]\naddres = \"x\"\n")
+	for _, args := range []string{"listservers", "addnetwork vx1 s1"} {
+		if code := b.run(strings.Fields(args)...); code != ExitUsage {
+			t.Errorf("%s: want exit status %d, have %d", args, ExitUsage, code)
+		}
+		for _, want := range []string{"c.toml:3:", "addres"} {
+			if !strings.Contains(b.err.String(), want) {
+				t.Errorf("%s: want %q in:\n%s", args, want, b.err.String())
+			}
+		}
+	}
+}
+
+func TestStatusFollowsTheOutcome(t *testing.T) {
+	step := spec.Step{Action: "+", Object: "link vxl0"}
+	lost := hint.Errorf("server s3", "flock apply", "dial s3: connection refused")
+	done := change.Server{Name: "s1", State: change.Done, Report: &spec.Report{Steps: []spec.Step{step}}}
+	planned := change.Server{Name: "s1", State: change.Planned, Plan: &spec.Plan{Steps: []spec.Step{step}}}
+	still := change.Server{Name: "s2", State: change.Unchanged, Plan: &spec.Plan{}}
+	away := change.Server{Name: "s3", State: change.Unreachable, Err: lost}
+	for _, test := range []struct {
+		name    string
+		args    string
+		servers []change.Server
+		pending []string
+		err     error
+		want    int
+		out     string
+		stderr  string
+	}{
+		{"done", "addnetwork vx1 s3", []change.Server{done, still}, nil, nil, ExitDone, "", "s1  +1\ns2  unchanged\nvx1: 3 members, ready\n"},
+		{"one away", "addnetwork vx1 s3", []change.Server{done, away}, []string{"s3"}, nil, ExitPartial, "", "s3  unreachable: dial s3"},
+		{"pending from before", "addnetwork vx1 s3", nil, []string{"s3"}, nil, ExitPartial, "", "s3 is pending"},
+		{"pending elsewhere", "addnetwork vx1 s2", nil, []string{"s3"}, nil, ExitDone, "", "ready"},
+		{"refused", "addnetwork vx1 s3", []change.Server{still}, nil, errors.New("no"), ExitFailed, "", "flock: no\n"},
+		{"dry run", "addnetwork vx1 s3 --dry-run", []change.Server{planned, still}, []string{"s1"}, nil, ExitDone, "server s1\n  + link vxl0\n\n2 servers: +1, 1 unchanged\n", ""},
+		{"plan finds", "plan", []change.Server{planned}, []string{"s1"}, nil, ExitDrift, "+ link vxl0", ""},
+		{"plan finds nothing", "plan", []change.Server{still}, nil, nil, ExitDone, "nothing to do on 1 server\n", ""},
+		{"plan is blind", "plan", []change.Server{still, away}, nil, nil, ExitPartial, "! dial s3", ""},
+		{"status drift", "status", []change.Server{planned, still}, nil, nil, ExitDrift, "s1      drifted    + link vxl0", "1 converged, 1 drifted; next: flock apply"},
+		{"status pending", "status", []change.Server{planned}, []string{"s1"}, nil, ExitDrift, "pending", ""},
+		{"status fine", "status", []change.Server{still}, nil, nil, ExitDone, "converged", ""},
+		{"status away", "status", []change.Server{still, away}, nil, nil, ExitPartial, "unreachable", ""},
+		{"apply", "apply", []change.Server{still}, nil, nil, ExitDone, "", "1 server as the cluster file says"},
+		{"purge", "purge s1", nil, nil, nil, ExitDone, "", "1 object removed, 0 left"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t, three)
+			b.engine.servers, b.engine.pending, b.engine.err = test.servers, test.pending, test.err
+			if code := b.run(strings.Fields(test.args)...); code != test.want {
+				t.Errorf("exit status: want %d, have %d", test.want, code)
+			}
+			if !strings.Contains(b.out.String(), test.out) || test.out == "" && b.out.Len() > 0 {
+				t.Errorf("stdout: want %q, have:\n%s", test.out, b.out.String())
+			}
+			if !strings.Contains(b.err.String(), test.stderr) {
+				t.Errorf("stderr: want %q, have:\n%s", test.stderr, b.err.String())
+			}
+			b.run(append(strings.Fields(test.args), "--quiet", "--json")...)
+			if test.want == ExitDone && b.err.Len() > 0 {
+				t.Errorf("--quiet says %q", b.err.String())
+			}
+			if !strings.HasPrefix(b.out.String(), "{\n") || strings.Contains(b.out.String(), "null") {
+				t.Errorf("--json prints:\n%s", b.out.String())
+			}
+		})
+	}
+}
+
+func TestAddServerWritesTheTarget(t *testing.T) {
+	b := newBench(t, three)
+	if code := b.run("addserver", "s4", "admin@[fd00::4]:2222", "-i", "key", "-J", "root@jump", "--interface", "eth1", "--nat"); code != ExitDone {
+		t.Fatalf("exit status %d: %s", code, b.err.String())
+	}
+	s := b.cluster().Servers["s4"]
+	want := state.Server{Address: "fd00::4", User: "admin", Port: 2222, Identity: "key", Jump: "root@jump", Interface: "eth1", NAT: true}
+	if s == nil || *s != want {
+		t.Errorf("want %+v, have %+v", want, s)
+	}
+	if !slices.Equal(b.engine.request.Contact, []string{"s4"}) {
+		t.Errorf("want s4 contacted, have %v", b.engine.request.Contact)
+	}
+}
+
+func TestCreateNetworkSaysItsDefaults(t *testing.T) {
+	b := newBench(t, "")
+	if code := b.run("createnetwork", "vx1", "vxlan", "-s", "10.7.0.0/16", "-s", "fd07::/64"); code != ExitDone {
+		t.Fatalf("exit status %d: %s", code, b.err.String())
+	}
+	want := "vx1 created: vxlan 10.7.0.0/16,fd07::/64 vni 42 port 4789 bridge vxl0 domain vxapp\n"
+	if !strings.HasPrefix(b.err.String(), want) {
+		t.Errorf("want %q, have %q", want, b.err.String())
+	}
+	if n := b.cluster().Networks["vx1"]; n == nil || len(n.Subnets) != 2 {
+		t.Errorf("saved: %+v", n)
+	}
+}
+
+func TestDryRunSavesNothing(t *testing.T) {
+	b := newBench(t, three)
+	before, _ := os.ReadFile(filepath.Join(b.dir, "c.toml"))
+	for _, args := range []string{
+		"addserver s4 10.0.0.4", "delserver s3", "delserver s1 --force", "createnetwork vx2 vxlan", "addnetwork vx1 s3",
+		"delnetwork vx1 s1", "removenetwork vx1", "setsubnet s1 10.1.1.0/24", "apply", "purge s1",
+	} {
+		if code := b.run(append(strings.Fields(args), "--dry-run")...); code != ExitDone {
+			t.Errorf("%s: exit status %d: %s", args, code, b.err.String())
+		}
+		if !b.engine.request.DryRun || b.engine.purged != "" {
+			t.Errorf("%s: not a dry run", args)
+		}
+	}
+	if after, _ := os.ReadFile(filepath.Join(b.dir, "c.toml")); !bytes.Equal(before, after) {
+		t.Error("the cluster file changed")
+	}
+}
+
+func TestRemovalIsConfirmedOnATerminal(t *testing.T) {
+	for _, test := range []struct {
+		answers, args string
+		want          int
+		gone          bool
+	}{
+		{"n\n", "removenetwork vx1", ExitFailed, false},
+		{"\n", "removenetwork vx1", ExitFailed, false},
+		{"y\n", "removenetwork vx1", ExitDone, true},
+		{"n\n", "removenetwork vx1 --yes", ExitDone, true},
+		{"", "removenetwork vx1", ExitDone, true},
+		{"n\n", "purge s1", ExitFailed, false},
+	} {
+		b := newBench(t, three)
+		b.answers = test.answers
+		if code := b.run(strings.Fields(test.args)...); code != test.want {
+			t.Errorf("%s, %q: want exit status %d, have %d", test.args, test.answers, test.want, code)
+		}
+		if gone := b.cluster().Networks["vx1"] == nil; gone != test.gone {
+			t.Errorf("%s, %q: gone: want %v, have %v", test.args, test.answers, test.gone, gone)
+		}
+		if b.engine.purged != "" {
+			t.Errorf("%s, %q: purged %s", test.args, test.answers, b.engine.purged)
+		}
+		asked := strings.Contains(b.err.String(), "remove vx1 from s1, s2? [y/N]")
+		if want := test.answers != "" && test.args == "removenetwork vx1"; asked != want {
+			t.Errorf("%s, %q: asked: want %v, have %v: %s", test.args, test.answers, want, asked, b.err.String())
+		}
+	}
+}
+
+func TestDelServerLeavesNothingBehind(t *testing.T) {
+	b := newBench(t, three)
+	if code := b.run("delserver", "s1", "--force"); code != ExitDone {
+		t.Fatalf("exit status %d: %s", code, b.err.String())
+	}
+	c := b.cluster()
+	if b.engine.purged != "s1" || c.Servers["s1"] != nil || isMember(c, "vx1", "s1") {
+		t.Errorf("purged %q, server %v, member %v", b.engine.purged, c.Servers["s1"], isMember(c, "vx1", "s1"))
+	}
+}
+
+func TestApplyFileReplacesTheCluster(t *testing.T) {
+	b := newBench(t, three)
+	if code := b.run("apply"); code != ExitDone { // deals out vx1's options and addresses
+		t.Fatalf("exit status %d: %s", code, b.err.String())
+	}
+	dealt := b.cluster().Networks["vx1"].Allocated["s2"].Addrs[0]
+	file := b.write("wish.toml", `
+[server.s2]
+address = "10.99.0.2"
+[server.s9]
+address = "10.99.0.9"
+[network.vx1]
+type = "vxlan"
+members = ["s9", "s2"]
+`)
+	if code := b.run("apply", "-f", file); code != ExitDone {
+		t.Fatalf("exit status %d: %s", code, b.err.String())
+	}
+	c := b.cluster()
+	if names := c.ServerNames(); !slices.Equal(names, []string{"s2", "s9"}) {
+		t.Errorf("servers: %v", names)
+	}
+	if have := c.Networks["vx1"].Allocated["s2"].Addrs[0]; have != dealt {
+		t.Errorf("s2 was renumbered: want %s, have %s", dealt, have)
+	}
+	if c.Servers["s2"].Facts == nil {
+		t.Error("what was seen on s2 is forgotten")
+	}
+	if code := b.run("history", "--json"); code != ExitDone || !strings.Contains(b.out.String(), `"current": true`) {
+		t.Errorf("history: exit status %d:\n%s", code, b.out.String())
+	}
+	if code := b.run("rollback", "1"); code != ExitDone {
+		t.Fatalf("rollback: exit status %d: %s", code, b.err.String())
+	}
+	if names := b.cluster().ServerNames(); !slices.Equal(names, []string{"s1", "s2", "s3"}) {
+		t.Errorf("servers after rollback: %v", names)
+	}
+}
+
+func TestCompletionOffersNames(t *testing.T) {
+	b := newBench(t, three)
+	for args, want := range map[string]string{
+		"addnetwork ":        "vx1",
+		"addnetwork vx1 ":    "s3 local",
+		"delnetwork vx1 ":    "s1 s2",
+		"removenetwork ":     "vx1",
+		"delserver ":         "s1 s2 s3",
+		"createnetwork vx2 ": "vxlan",
+		"completion ":        "bash zsh fish",
+		"delnetwork vx1 s1 ": "s2",
+		"listnetworks vx1 ":  "",
+	} {
+		words := append([]string{"__completeNoDesc"}, strings.Split(args, " ")...)
+		b.run(words...)
+		have := strings.Fields(b.out.String())
+		if n := len(have); n > 0 {
+			have = have[:n-1] // the directive
+		}
+		if !slices.Equal(have, strings.Fields(want)) {
+			t.Errorf("%q: want %q, have %q", args, want, have)
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+func TestTableFitsTheTerminal(t *testing.T) {
+	tab := table{head: []string{"NAME", "OPTIONS", "STATE"}}
+	tab.add("vx1", "vni"+noBreak+"42 port"+noBreak+"4789 bridge"+noBreak+"vxl0", "ready")
+	tab.add("a-name-without-any-blank", "", "pending s1 s2 s3 s4")
+	for _, test := range []struct {
+		width int
+		whole bool
+		most  int
+	}{{0, false, 80}, {80, false, 80}, {60, false, 60}, {40, false, 40}, {40, true, 46}} {
+		var b bytes.Buffer
+		tab.whole = test.whole
+		if err := tab.write(&b, test.width); err != nil {
+			t.Fatal(err)
+		}
+		text := b.String()
+		for line := range strings.Lines(text) {
+			line = strings.TrimSuffix(line, "\n")
+			if n := utf8.RuneCountInString(line); n > test.most || strings.HasSuffix(line, " ") {
+				t.Errorf("width %d: line of %d: %q", test.width, n, line)
+			}
+		}
+		if test.width == 0 && strings.Count(text, "\n") != 3 {
+			t.Errorf("one row is not one line:\n%s", text)
+		}
+		if whole := strings.Contains(text, "a-name-without-any-blank"); whole != (test.width != 40 || test.whole) {
+			t.Errorf("width %d, whole %v:\n%s", test.width, test.whole, text)
+		}
+		if !strings.Contains(text, "vni 42") || strings.Contains(text, noBreak) {
+			t.Errorf("words that belong together are apart:\n%s", text)
+		}
+	}
+}
+
+func TestManyStepsAlikeAreOneLine(t *testing.T) {
+	steps := []spec.Step{{Action: "+", Object: "link vxl0", Detail: "bridge"}}
+	for i := range 50 {
+		steps = append(steps, spec.Step{Action: "+", Object: fmt.Sprintf("fdb 00:00:00:00:00:00 dst 10.0.0.%d dev vx", i)})
+	}
+	for i := range 3 {
+		steps = append(steps, spec.Step{Action: "-", Object: fmt.Sprintf("fdb 00:00:00:00:00:00 dst 10.1.0.%d dev vx", i)})
+	}
+	a := &app{getenv: func(string) string { return "" }}
+	have := strings.Join(a.stepLines(steps), "\n")
+	want := `+ link vxl0: bridge
++ fdb: 50 of them, the first 00:00:00:00:00:00 dst 10.0.0.0 dev vx
+- fdb 00:00:00:00:00:00 dst 10.1.0.0 dev vx
+- fdb 00:00:00:00:00:00 dst 10.1.0.1 dev vx
+- fdb 00:00:00:00:00:00 dst 10.1.0.2 dev vx`
+	if have != want {
+		t.Errorf("want:\n%s\nhave:\n%s", want, have)
+	}
+	a.flags.verbose = true
+	if n := len(a.stepLines(steps)); n != len(steps) {
+		t.Errorf("--verbose: want %d lines, have %d", len(steps), n)
+	}
+}
+
+func TestProgress(t *testing.T) {
+	events := func(p *progress) {
+		p.event(change.Event{Server: "s1", Line: "connecting"})
+		p.event(change.Event{Server: "s2", Line: "connecting"})
+		p.note("waiting for somebody")
+		p.event(change.Event{Server: "s1", Done: true})
+		p.event(change.Event{Server: "s2", Done: true, Err: errors.New("lost")})
+		p.stop()
+		p.event(change.Event{Server: "s3", Line: "too late"})
+	}
+	for _, test := range []struct {
+		name  string
+		tty   bool
+		quiet bool
+		want  string
+	}{
+		{"pipe", false, false, "s1: connecting\ns2: connecting\nwaiting for somebody\n"},
+		{"quiet", true, true, ""},
+		{"terminal", true, false, "s1  connecting\n" +
+			"\x1b[1A\x1b[Js1  connecting\ns2  connecting\n" +
+			"\x1b[2A\x1b[Jwaiting for somebody\ns1  connecting\ns2  connecting\n" +
+			"\x1b[2A\x1b[Js2  connecting\n1 of 2 servers are through\n" +
+			"\x1b[2A\x1b[J"},
+	} {
+		var b bytes.Buffer
+		a := &app{Streams: Streams{Err: &b, ErrTTY: test.tty}, getenv: func(string) string { return "" }}
+		a.flags.quiet = test.quiet
+		events(newProgress(a))
+		if b.String() != test.want {
+			t.Errorf("%s: want\n%q\nhave\n%q", test.name, test.want, b.String())
+		}
+	}
+}
+
+func TestProblemsOfOneServer(t *testing.T) {
+	two := errors.Join(errors.New("a"), errors.New("b"))
+	wrapped := fmt.Errorf("dial: %w: %w", errors.New("unreachable"), errors.New("refused"))
+	for _, test := range []struct {
+		err  error
+		want int
+	}{{nil, 0}, {errors.New("a"), 1}, {two, 2}, {wrapped, 1}} {
+		if have := len(problems(test.err)); have != test.want {
+			t.Errorf("%v: want %d, have %d", test.err, test.want, have)
+		}
+	}
+}
+
+func TestColourOnlyOnATerminal(t *testing.T) {
+	env := ""
+	a := &app{getenv: func(name string) string {
+		if name == "NO_COLOR" {
+			return env
+		}
+		return ""
+	}}
+	if have := a.paint(true, red, "x"); have != "\x1b[31mx\x1b[0m" {
+		t.Errorf("terminal: %q", have)
+	}
+	if have := a.paint(false, red, "x"); have != "x" {
+		t.Errorf("pipe: %q", have)
+	}
+	env = "1"
+	if have := a.paint(true, red, "x"); have != "x" {
+		t.Errorf("NO_COLOR: %q", have)
+	}
+}
