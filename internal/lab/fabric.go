@@ -1,0 +1,217 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// The underlay: the namespace fabric holds one bridge per underlay subnet, and
+// is the servers' router to the namespace outside. Outside knows no way back to
+// anything but the first underlay, so a packet from a container is answered
+// only if somebody masqueraded it.
+
+// layFabric makes fabric, outside and, attached, this machine's interface.
+func (l *Lab) layFabric(ctx context.Context) error {
+	fabric, outside := l.ns("fabric"), l.ns("outside")
+	err := ipBatch(ctx, "",
+		"netns add "+fabric,
+		"netns add "+outside,
+		fmt.Sprintf("link add up0 netns %s type veth peer name eth0 netns %s", fabric, outside))
+	if err != nil {
+		return err
+	}
+	err = ipBatch(ctx, fabric,
+		"link set lo up",
+		"link add br0 type bridge mcast_snooping 0", "link set br0 up",
+		"link add br1 type bridge mcast_snooping 0", "link set br1 up",
+		fmt.Sprintf("addr add %s/24 dev br0", gateway4), fmt.Sprintf("addr add %s/64 dev br0 nodad", gateway6),
+		fmt.Sprintf("addr add %s/24 dev br1", hostPart(second4, 254)),
+		"link set up0 up",
+		fmt.Sprintf("addr add %s/24 dev up0", outsideGW4), fmt.Sprintf("addr add %s/64 dev up0 nodad", outsideGW6))
+	if err != nil {
+		return err
+	}
+	err = ipBatch(ctx, outside,
+		"link set lo up", "link set eth0 up",
+		fmt.Sprintf("addr add %s/24 dev eth0", outside4), fmt.Sprintf("addr add %s/64 dev eth0 nodad", outside6),
+		fmt.Sprintf("route add %s via %s", underlay4, outsideGW4), fmt.Sprintf("route add %s via %s", underlay6, outsideGW6))
+	if err != nil {
+		return err
+	}
+	err = inNS(fabric, func() error {
+		for _, name := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+			if err := os.WriteFile("/proc/sys/net/"+name, []byte("1"), 0); err != nil {
+				return fmt.Errorf("let the fabric forward: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := l.startOutsideDNS(); err != nil {
+		return err
+	}
+	if l.Attach {
+		return l.attach(ctx)
+	}
+	return nil
+}
+
+// startOutsideDNS runs the resolver that every server's resolv.conf names. It
+// knows one name.
+func (l *Lab) startOutsideDNS() error {
+	_, err := l.start("outside", nil, l.path("outside.log"), "nsenter", "--net="+nsFile(l.ns("outside")),
+		"dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=", "--user=root",
+		"--bind-interfaces", "--interface=eth0", "--log-facility=-",
+		fmt.Sprintf("--address=/%s/%s", outsideName, outside4), fmt.Sprintf("--address=/%s/%s", outsideName, outside6))
+	return err
+}
+
+func (l *Lab) attach(ctx context.Context) error {
+	m := machine{Laptop, laptopNumber}
+	err := ipBatch(ctx, "",
+		fmt.Sprintf("link add %s alias flock-lab:%s type veth peer name %s netns %s", attached, l.Dir, m.name, l.ns("fabric")),
+		fmt.Sprintf("link set %s up", attached),
+		fmt.Sprintf("addr add %s/24 dev %s", m.addr4(), attached),
+		fmt.Sprintf("addr add %s/64 dev %s nodad", m.addr6(), attached),
+		fmt.Sprintf("route add %s via %s dev %s", second4, gateway4, attached))
+	if err != nil {
+		return err
+	}
+	return ipBatch(ctx, l.ns("fabric"), fmt.Sprintf("link set %s master br0 up", m.name))
+}
+
+// wire gives m its namespace, eth0 on the first underlay and eth1 on the second.
+func (l *Lab) wire(ctx context.Context, m machine) error {
+	ns, fabric := l.ns(m.name), l.ns("fabric")
+	err := ipBatch(ctx, "",
+		"netns add "+ns,
+		fmt.Sprintf("link add eth0 netns %s address 02:63:00:00:00:%02x type veth peer name %s netns %s", ns, m.n, m.name, fabric),
+		fmt.Sprintf("link add eth1 netns %s address 02:62:00:00:00:%02x type veth peer name %sb netns %s", ns, m.n, m.name, fabric))
+	if err != nil {
+		return err
+	}
+	err = ipBatch(ctx, fabric, fmt.Sprintf("link set %s master br0 up", m.name), fmt.Sprintf("link set %sb master br1 up", m.name))
+	if err != nil {
+		return err
+	}
+	return ipBatch(ctx, ns,
+		"link set lo up", "link set eth0 up", "link set eth1 up",
+		fmt.Sprintf("addr add %s/24 dev eth0", m.addr4()), fmt.Sprintf("addr add %s/64 dev eth0 nodad", m.addr6()),
+		fmt.Sprintf("addr add %s/24 dev eth1", m.second4()),
+		fmt.Sprintf("route add default via %s", gateway4), fmt.Sprintf("route add default via %s", gateway6))
+}
+
+// Cut takes the carrier from host's eth0, as pulling its cable would.
+func (l *Lab) Cut(ctx context.Context, host string) error { return l.port(ctx, host, "down") }
+
+// Join gives host's eth0 its carrier back.
+func (l *Lab) Join(ctx context.Context, host string) error { return l.port(ctx, host, "up") }
+
+func (l *Lab) port(ctx context.Context, host, state string) error {
+	m, err := l.mustMachine(host)
+	if err != nil {
+		return err
+	}
+	return ipBatch(ctx, l.ns("fabric"), fmt.Sprintf("link set %s %s", m.name, state))
+}
+
+// ipBatch runs lines of ip(8) in a namespace; empty means this machine's own.
+func ipBatch(ctx context.Context, ns string, lines ...string) error {
+	argv := []string{"ip", "-batch", "-"}
+	if ns != "" {
+		argv = []string{"ip", "-n", ns, "-batch", "-"}
+	}
+	return run(ctx, strings.Join(lines, "\n")+"\n", argv...)
+}
+
+// deleteLinks removes those of the named links that ns has. Removing an end of a
+// veth pair returns when both are gone; removing its namespace returns before.
+func deleteLinks(ctx context.Context, ns string, names ...string) error {
+	if !exists(nsFile(ns)) {
+		return nil
+	}
+	text, err := output(ctx, "", "ip", "-n", ns, "-j", "link", "show")
+	if err != nil {
+		return err
+	}
+	var links []struct{ IfName string }
+	if err := json.Unmarshal(text, &links); err != nil {
+		return fmt.Errorf("list links of namespace %s: %w", ns, err)
+	}
+	var lines []string
+	for _, link := range links {
+		if slices.Contains(names, link.IfName) {
+			lines = append(lines, "link del "+link.IfName)
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return ipBatch(ctx, ns, lines...)
+}
+
+// checkFree refuses to attach a lab whose addresses this machine uses already.
+func (l *Lab) checkFree(ctx context.Context) error {
+	text, err := output(ctx, "", "ip", "-j", "route", "show")
+	if err != nil {
+		return err
+	}
+	var routes []struct{ Dst, Dev string }
+	if err := json.Unmarshal(text, &routes); err != nil {
+		return fmt.Errorf("read this machine's routes: %w", err)
+	}
+	for _, r := range routes {
+		p, err := netip.ParsePrefix(r.Dst)
+		if err != nil {
+			a, err := netip.ParseAddr(r.Dst)
+			if err != nil {
+				continue // default, or a route type that names no destination
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		if p.Bits() > 0 && (p.Overlaps(underlay4) || p.Overlaps(second4)) {
+			return hint.Errorf("this machine", "ip route show dev "+r.Dev,
+				"attach the lab: %s and %s are its own, and the route %s dev %s overlaps", underlay4, second4, p, r.Dev)
+		}
+	}
+	return nil
+}
+
+// The neighbour table's limits belong to the machine, not to a namespace: 50
+// servers that all talk overflow the default of 1024.
+const neighLimits = "/proc/sys/net/ipv4/neigh/default/gc_thresh%d"
+
+func (l *Lab) raiseNeighLimits(log func(string)) error {
+	if l.N < 25 {
+		return nil
+	}
+	for i := 1; i <= 3; i++ {
+		text, err := os.ReadFile(fmt.Sprintf(neighLimits, i))
+		if err != nil {
+			return fmt.Errorf("read the neighbour table's limits: %w", err)
+		}
+		l.NeighLimits = append(l.NeighLimits, strings.TrimSpace(string(text)))
+	}
+	log("raising this machine's neighbour table limits until the lab is down: " + filepath.Dir(neighLimits) + "/gc_thresh*")
+	return writeNeighLimits([]string{"16384", "32768", "65536"})
+}
+
+// writeNeighLimits sets gc_thresh1, 2 and 3.
+func writeNeighLimits(limits []string) error {
+	for i, text := range limits {
+		if err := os.WriteFile(fmt.Sprintf(neighLimits, i+1), []byte(text), 0); err != nil {
+			return fmt.Errorf("set the neighbour table's limits: %w", err)
+		}
+	}
+	return nil
+}
