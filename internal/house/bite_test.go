@@ -1,0 +1,90 @@
+package house
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
+	"testing"
+)
+
+// TestRulesBite: a rule that never fails holds nothing.
+func TestRulesBite(t *testing.T) {
+	for _, test := range []struct {
+		room, imports string
+		want          bool
+	}{
+		{"internal/network", module + "/internal/state", true},
+		{"internal/network", module + "/internal/agent", false},
+		{"internal/network", "net/netip", true},
+		{"internal/network", "net", false},
+		{"internal/network", "time", false},
+		{"internal/agent", module + "/internal/state", false},
+		{"internal/agent", netlink + "/nl", true},
+		{"internal/state", netlink, false},
+		{"internal/state", toml + "/unstable", true},
+		{"internal/spec", toml, false},
+		{"internal/wire", module + "/internal/spec", false},
+	} {
+		if have := rooms[test.room].allows(test.imports); have != test.want {
+			t.Errorf("%s imports %s: want %v, have %v", test.room, test.imports, test.want, have)
+		}
+	}
+}
+
+const guilty = `package p
+
+import "time"
+
+type Bare struct{}
+
+func (Bare) Do() {}
+func (Bare) String() string { return "" }
+func (*Bare) Undo() {}
+
+type hidden struct{}
+
+func (hidden) Do() {}
+
+// Said says what it is.
+func Said() {}
+
+const (
+	One = 1
+	Two = 2 // said
+)
+
+func f(t testing.TB) {
+	time.Sleep(1)
+	t.Skip("never")
+	os.Exit(1)
+}
+`
+
+func TestGuiltyFileIsFound(t *testing.T) {
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, "internal/p/p.go", guilty, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := source{"internal/p/p.go", file, fset}
+	var names []string
+	for _, decl := range file.Decls {
+		for _, name := range undocumented(decl) {
+			names = append(names, name.Name)
+		}
+	}
+	if want := []string{"Bare", "Do", "Undo", "One"}; !slices.Equal(names, want) {
+		t.Errorf("undocumented: want %v, have %v", want, names)
+	}
+	calls := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok && forbidden(s, call) != "" {
+			calls++
+		}
+		return true
+	})
+	if calls != 3 {
+		t.Errorf("forbidden calls: want 3, have %d", calls)
+	}
+}
