@@ -22,16 +22,16 @@ type engine interface {
 
 // store is the cluster file that flags and environment name.
 func (a *app) store() (*state.Store, error) {
-	path := a.flags.state
+	path := a.statePath()
 	if path == "" {
 		var err error
-		if path, err = state.DefaultPath(a.flags.cluster, a.getenv); err != nil {
+		if path, err = state.DefaultPath(a.cluster(), a.getenv); err != nil {
 			return nil, usage{err}
 		}
-	} else if err := state.CheckName("cluster", a.flags.cluster); err != nil {
+	} else if err := state.CheckName("cluster", a.cluster()); err != nil {
 		return nil, usage{err}
 	}
-	s := state.Open(path, a.flags.cluster)
+	s := state.Open(path, a.cluster())
 	s.Version = version()
 	return s, nil
 }
@@ -61,7 +61,7 @@ func (a *app) work(do func(engine, *progress) (*change.Outcome, error)) (*change
 // connect makes the engine that reaches real servers.
 func connect(a *app, s *state.Store, p *progress) engine {
 	d := &remote.Dialer{
-		SSHConfig: a.flags.sshConfig, Timeout: a.flags.timeout, AcceptNew: a.flags.acceptNew,
+		SSHConfig: a.sshConfig(), Timeout: a.flags.timeout, AcceptNew: a.flags.acceptNew,
 		Secret: a.secret(p),
 	}
 	if a.InTTY {

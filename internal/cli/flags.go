@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -29,26 +30,28 @@ const (
 
 func (a *app) addGlobals(f *pflag.FlagSet) {
 	g := &a.flags
-	f.StringVar(&g.cluster, "cluster", a.env("FLOCK_CLUSTER", "default"), "the cluster, `NAME` (env FLOCK_CLUSTER)")
-	f.StringVar(&g.state, "state", a.getenv("FLOCK_STATE"), "the cluster `FILE` (env FLOCK_STATE; default $XDG_STATE_HOME/flock/CLUSTER.toml)")
+	f.StringVar(&g.cluster, "cluster", "", "the cluster, `NAME` (env FLOCK_CLUSTER; default \"default\")")
+	f.StringVar(&g.state, "state", "", "the cluster `FILE` (env FLOCK_STATE; default $XDG_STATE_HOME/flock/CLUSTER.toml)")
 	f.StringVarP(&g.output, "output", "o", formTable, "print `table|json|wide`")
 	f.BoolVar(&g.json, "json", false, "short for -o json")
 	f.BoolVar(&g.dryRun, "dry-run", false, "print the plan from the live servers, change nothing")
 	f.BoolVarP(&g.yes, "yes", "y", false, "do not ask")
 	f.IntVar(&g.parallel, "parallel", 64, "talk to `N` servers at once")
 	f.DurationVar(&g.timeout, "timeout", 15*time.Second, "give a server this `DURATION` to let us in")
-	f.StringVar(&g.sshConfig, "ssh-config", a.getenv("FLOCK_SSH_CONFIG"), "read this `FILE` instead of ~/.ssh/config (env FLOCK_SSH_CONFIG)")
+	f.StringVar(&g.sshConfig, "ssh-config", "", "read this `FILE` instead of ~/.ssh/config (env FLOCK_SSH_CONFIG)")
 	f.BoolVar(&g.acceptNew, "accept-new", false, "trust servers whose host key is not known yet")
 	f.BoolVar(&g.verbose, "verbose", false, "say more: SSH steps, every forwarding entry")
 	f.BoolVar(&g.quiet, "quiet", false, "say nothing but data and errors")
 }
 
-func (a *app) env(name, otherwise string) string {
-	if v := a.getenv(name); v != "" {
-		return v
-	}
-	return otherwise
+// cluster, statePath and sshConfig are flags that the environment stands in for.
+func (a *app) cluster() string {
+	return cmp.Or(a.flags.cluster, a.getenv("FLOCK_CLUSTER"), "default")
 }
+
+func (a *app) statePath() string { return cmp.Or(a.flags.state, a.getenv("FLOCK_STATE")) }
+
+func (a *app) sshConfig() string { return cmp.Or(a.flags.sshConfig, a.getenv("FLOCK_SSH_CONFIG")) }
 
 // checkGlobals refuses values that no command, or not this one, can take.
 func (a *app) checkGlobals(cmd *cobra.Command) error {

@@ -1,0 +1,217 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/flocknet/flock/internal/lab"
+	"github.com/spf13/cobra"
+)
+
+// newLab makes the commands of the lab: servers made of namespaces.
+func newLab(a *app) []*cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "lab",
+		Short: "servers to try things on, made of namespaces of this machine",
+		Long: `Boot servers on this machine to try flock on: namespaces with a real sshd and, unless
+--init none, a real systemd. Nothing else of flock needs the lab. Linux and root only.
+It lives in $FLOCK_LAB, or /run/flock-lab.
+
+  flock lab up 3
+  export FLOCK_SSH_CONFIG=/run/flock-lab/ssh_config
+  flock addserver s1 root@10.99.0.1
+  flock lab container s1 c1 vxl0 dhcp
+  flock lab exec c1 ping -c 1 c2.vxapp
+  flock lab down`,
+		Args: noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newLabUp(a), newLabDown(), newLabList(a), newLabSSH(a), newLabExec(a), newLabContainer(a),
+		newLabSwitch(a, "off", "pull a server's power plug", (*lab.Lab).Off),
+		newLabSwitch(a, "on", "boot a server again", (*lab.Lab).On),
+		newLabSwitch(a, "cut", "pull a server's network cable", (*lab.Lab).Cut),
+		newLabSwitch(a, "join", "put a server's network cable back", (*lab.Lab).Join))
+	return []*cobra.Command{cmd}
+}
+
+func newLabUp(a *app) *cobra.Command {
+	o := lab.Options{Attach: true, Log: func(line string) { a.say("%s", line) }}
+	cmd := &cobra.Command{
+		Use:   "up [N]",
+		Short: "boot N servers, three if not said",
+		Args:  between(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.N = 3
+			if len(args) == 1 {
+				n, err := strconv.Atoi(args[0])
+				if err != nil || n < 1 {
+					return refuse("flock lab up 3", "%q is not a number of servers", args[0])
+				}
+				o.N = n
+			}
+			if inits := []string{lab.Systemd, lab.None}; !slices.Contains(inits, o.Init) {
+				return refuse("--init "+strings.Join(inits, " or --init "), "unknown init %q", o.Init)
+			}
+			_, err := lab.Up(cmd.Context(), o)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&o.Init, "init", lab.Systemd, "what starts the servers: `systemd|none`")
+	return cmd
+}
+
+func newLabDown() *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "take the lab away, a crashed one too",
+		Args:  exactly(0),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return lab.DownDir(cmd.Context(), lab.DefaultDir()) },
+	}
+}
+
+func newLabList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "list the servers of the lab and their containers",
+		Args:  exactly(0),
+		RunE: func(*cobra.Command, []string) error {
+			l, err := lab.Open("")
+			if err != nil {
+				return err
+			}
+			list, err := l.List()
+			if err != nil {
+				return err
+			}
+			if a.json() {
+				return a.printJSON(orEmpty(list))
+			}
+			t := &table{head: []string{"NAME", "ADDRESS", "ADDRESS6", "POWER", "CONTAINERS"}}
+			for _, m := range list {
+				power := "off"
+				if m.Up {
+					power = "on"
+				}
+				t.add(m.Name, m.Address, m.Address6, power, strings.Join(m.Containers, " "))
+			}
+			return t.write(a.Out, a.tableWidth())
+		},
+	}
+}
+
+func newLabSSH(a *app) *cobra.Command {
+	return a.labCommand("ssh HOST [COMMAND...]", "log in to a server with OpenSSH's client", 1,
+		func(ctx context.Context, l *lab.Lab, args []string) *exec.Cmd {
+			return l.SSH(ctx, args[0], args[1:]...)
+		})
+}
+
+func newLabExec(a *app) *cobra.Command {
+	return a.labCommand("exec HOST|CONTAINER COMMAND...", "run a command inside a server or container, without SSH", 2,
+		func(ctx context.Context, l *lab.Lab, args []string) *exec.Cmd {
+			return l.Command(ctx, args[0], args[1:]...)
+		})
+}
+
+// labCommand is a command that runs another one, whose flags are its own and
+// whose exit status becomes ours.
+func (a *app) labCommand(use, short string, least int, start func(context.Context, *lab.Lab, []string) *exec.Cmd) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: atLeast(least), DisableFlagsInUseLine: true,
+		ValidArgsFunction: completeMachines(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := lab.Open("")
+			if err != nil {
+				return err
+			}
+			run := start(cmd.Context(), l, args)
+			run.Stdin, run.Stdout, run.Stderr = a.In, a.Out, a.Err
+			run.Cancel = func() error { return run.Process.Signal(os.Interrupt) }
+			err = run.Run()
+			var failed *exec.ExitError
+			if errors.As(err, &failed) && failed.ExitCode() > 0 {
+				return exit(failed.ExitCode())
+			}
+			return err
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+func newLabContainer(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:               "container HOST NAME BRIDGE [IP/LEN|dhcp|none]",
+		Short:             "plug a container into a server's bridge, by DHCP if not said",
+		Args:              between(3, 4),
+		ValidArgsFunction: completeMachines(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := lab.Open("")
+			if err != nil {
+				return err
+			}
+			address := "dhcp"
+			if len(args) == 4 {
+				address = args[3]
+			}
+			c, err := l.Container(cmd.Context(), args[0], args[1], args[2], address)
+			if err != nil {
+				return err
+			}
+			if a.json() {
+				return a.printJSON(c)
+			}
+			line := fmt.Sprintf("%s on %s: %s", c.Name, c.Host, strings.Join(texts(c.Addresses), " "))
+			if c.LeaseMS > 0 {
+				line += fmt.Sprintf(" (lease after %d ms)", c.LeaseMS)
+			}
+			_, err = fmt.Fprintln(a.Out, line)
+			return err
+		},
+	}
+}
+
+func newLabSwitch(a *app, name, short string, do func(*lab.Lab, context.Context, string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " HOST", Short: short, Args: exactly(1), ValidArgsFunction: completeMachines(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := lab.Open("")
+			if err != nil {
+				return err
+			}
+			if err := do(l, cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			a.say("%s: %s", args[0], name)
+			return nil
+		},
+	}
+}
+
+// completeMachines offers the lab's servers and containers.
+func completeMachines(most int) completer {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= most {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		l, err := lab.Open("")
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		list, err := l.List()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var names []string
+		for _, m := range list {
+			names = append(append(names, m.Name), m.Containers...)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
