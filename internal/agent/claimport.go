@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,17 +90,15 @@ func (k *Kernel) claimPort(port uint16) (*spec.Problem, error) {
 
 // readUDP adds the inodes of the sockets on port; the table is proc_net(5)'s.
 func readUDP(path string, port uint16, inodes map[string]bool) error {
-	f, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // a kernel without IPv6
 	}
 	if err != nil {
 		return fmt.Errorf("list UDP sockets: %w", err)
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
 		if len(fields) < 10 {
 			continue
 		}
@@ -109,9 +106,6 @@ func readUDP(path string, port uint16, inodes map[string]bool) error {
 		if n, err := strconv.ParseUint(text, 16, 16); err == nil && uint16(n) == port {
 			inodes[fields[9]] = true
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("list UDP sockets: %w", err)
 	}
 	return nil
 }

@@ -146,7 +146,7 @@ func TestFacts(t *testing.T) {
 		ip route add default via 10.98.0.9 metric 10 dev eth1 onlink
 		ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up
 		ip link add odd type bridge; ip addr add 10.97.0.1/24 dev odd
-		ip route add 10.7.0.0/16 via 10.99.0.9; ip route add 10.6.0.0/24 via 10.99.0.9 table 9`)
+		ip route add 10.7.0.0/16 via 10.99.0.9; ip route add 10.6.0.0/24 via 10.99.0.9 table 9; ip route add 10.5.0.0/24 via 10.99.0.9 proto bgp`)
 	k := open(t, "t", t.TempDir())
 	apply(t, k, segment())
 	f, err := k.Facts(t.Context(), []string{"odd", "172.17.0.1", "not-there"})
@@ -170,7 +170,7 @@ func TestFacts(t *testing.T) {
 	for _, p := range f.Prefixes {
 		prefixes[p] = true
 	}
-	for p, want := range map[string]bool{"10.99.0.0/24": true, "172.17.0.0/16": true, "10.7.0.0/16": true, "10.6.0.0/24": true, "fd99::/64": true, "10.0.4.0/24": false, "10.50.0.0/24": false, "0.0.0.0/0": false, "::/0": false} {
+	for p, want := range map[string]bool{"10.99.0.0/24": true, "172.17.0.0/16": true, "10.7.0.0/16": true, "10.6.0.0/24": true, "10.5.0.0/24": false, "fd99::/64": true, "10.0.4.0/24": false, "10.50.0.0/24": false, "0.0.0.0/0": false, "::/0": false} {
 		if prefixes[prefix(p)] != want {
 			t.Errorf("%s among the foreign prefixes: want %v, have %v", p, want, f.Prefixes)
 		}

@@ -80,9 +80,8 @@ func (k *Kernel) interfaces(f *spec.Facts, devs []string) error {
 		l := k.devices.byName[name]
 		a := l.Attrs()
 		asked := named[name] || slices.Contains(devs, name)
-		foreign := !strings.HasPrefix(a.Alias, spec.AliasPrefix)
 		up := a.Flags&net.FlagUp != 0 && len(addrs[a.Index]) > 0
-		if !asked && !(up && foreign && underlayName(name)) {
+		if !asked && !(up && !flocks(l) && underlayName(name)) {
 			continue
 		}
 		f.Interfaces = append(f.Interfaces, spec.Interface{Name: name, MTU: a.MTU, Addrs: addrs[a.Index]})
@@ -140,7 +139,8 @@ func (k *Kernel) foreignRoutes() ([]netlink.Route, error) {
 }
 
 // foreignPrefixes are the connected and routed prefixes of all links that are
-// nobody's of flock.
+// nobody's of flock. What routing daemons learned is left out: that may be the
+// whole Internet, and claims look at it here.
 func (k *Kernel) foreignPrefixes() ([]netip.Prefix, error) {
 	routes, err := k.foreignRoutes()
 	if err != nil {
@@ -148,10 +148,19 @@ func (k *Kernel) foreignPrefixes() ([]netip.Prefix, error) {
 	}
 	var out []netip.Prefix
 	for _, r := range routes {
-		if l := k.devices.byIndex[r.LinkIndex]; l == nil || !strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix) {
+		if !flocks(k.devices.byIndex[r.LinkIndex]) && !learned(r.Protocol) {
 			out = append(out, toPrefix(r.Dst))
 		}
 	}
 	slices.SortFunc(out, netip.Prefix.Compare)
 	return slices.Compact(out), nil
+}
+
+// learned says whether a routing daemon speaks protocol (linux rtnetlink.h).
+func learned(protocol netlink.RouteProtocol) bool {
+	switch protocol {
+	case unix.RTPROT_ZEBRA, unix.RTPROT_BIRD, unix.RTPROT_BABEL, unix.RTPROT_BGP, unix.RTPROT_ISIS, unix.RTPROT_OSPF, unix.RTPROT_RIP, unix.RTPROT_EIGRP:
+		return true
+	}
+	return false
 }

@@ -56,6 +56,11 @@ func (k *Kernel) network(l netlink.Link) (network string, ours bool) {
 	return strings.CutPrefix(l.Attrs().Alias, spec.Alias(k.cluster, ""))
 }
 
+// flocks says whether l is any cluster's.
+func flocks(l netlink.Link) bool {
+	return l != nil && strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix)
+}
+
 // ours says whether the device with this index is one of this cluster's.
 func (k *Kernel) ours(index int) bool {
 	_, ours := k.network(k.devices.byIndex[index])

@@ -341,6 +341,12 @@ func (k *Kernel) message(op Op) (*nl.NetlinkRequest, error) {
 	return nil, fmt.Errorf("no message for %T", op.Want)
 }
 
-var verbs = map[string]string{spec.Add: "add ", spec.Change: "change ", spec.Remove: "remove "}
-
-func verb(s spec.Step) string { return verbs[s.Action] + s.Object }
+func verb(s spec.Step) string {
+	switch s.Action {
+	case spec.Add:
+		return "add " + s.Object
+	case spec.Remove:
+		return "remove " + s.Object
+	}
+	return "change " + s.Object
+}

@@ -32,7 +32,7 @@ func (k *Kernel) observeRoutes(want, have *spec.Host) error {
 			continue
 		}
 		dst := toPrefix(r.Dst)
-		if !k.ours(r.LinkIndex) && !wanted[dst] {
+		if !k.ours(r.LinkIndex) && (!wanted[dst] || flocks(k.devices.byIndex[r.LinkIndex])) {
 			continue
 		}
 		have.Routes = append(have.Routes, spec.Route{

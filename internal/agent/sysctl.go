@@ -78,7 +78,7 @@ func withoutIPv6(list []spec.Sysctl) []spec.Sysctl {
 
 // takesAdvertisements says whether the device may have learned a router.
 func (k *Kernel) takesAdvertisements(l netlink.Link, key string) bool {
-	if !underlayName(l.Attrs().Name) || strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix) || l.Attrs().MasterIndex != 0 {
+	if !underlayName(l.Attrs().Name) || flocks(l) || l.Attrs().MasterIndex != 0 {
 		return false
 	}
 	value, err := readSysctl(key)
