@@ -71,7 +71,8 @@ func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
 			Edit:    func(c *state.Cluster) error { return network.AddServer(c, o.name, o.server) },
 			Contact: []string{o.name},
 		},
-		said: func(out *change.Outcome) string { return greeting(o.name, out.Cluster.Servers[o.name]) },
+		terse: true,
+		said:  func(out *change.Outcome) string { return greeting(o.name, out.Cluster.Servers[o.name]) },
 	})
 }
 

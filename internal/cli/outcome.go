@@ -24,6 +24,8 @@ type alter struct {
 	networks []string
 	// said is the last line when all went well; nil: none.
 	said func(*change.Outcome) string
+	// terse: servers that are as they were are not worth a line.
+	terse bool
 }
 
 // alter carries a change out and prints what came of it.
@@ -49,9 +51,12 @@ func (a *app) alter(ctx context.Context, c alter) error {
 			return err
 		}
 	}
-	a.summary(out)
-	if err := incomplete(out, c.networks); err != nil {
-		return err
+	left := incomplete(out, c.networks)
+	if !c.terse || left != nil {
+		a.summary(out)
+	}
+	if left != nil {
+		return left
 	}
 	if c.said != nil {
 		a.say(c.said(out))

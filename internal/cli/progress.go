@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/spec"
 )
 
 // progress shows what every server is at: on a terminal one line per server,
@@ -39,8 +40,8 @@ func (p *progress) event(e change.Event) {
 		return
 	}
 	if !p.live {
-		// How it ended is part of the summary.
-		if !e.Done {
+		// How it ended is part of the summary, which counts the steps too.
+		if !e.Done && (p.a.flags.verbose || !isStep(e.Line)) {
 			fmt.Fprintf(p.a.Err, "%s: %s\n", e.Server, e.Line)
 		}
 		return
@@ -55,6 +56,13 @@ func (p *progress) event(e change.Event) {
 	}
 	p.clear()
 	p.draw()
+}
+
+// isStep says whether a line of progress is one step of many.
+func isStep(line string) bool {
+	return slices.ContainsFunc([]string{spec.Add, spec.Change, spec.Remove}, func(action string) bool {
+		return strings.HasPrefix(line, action+" ")
+	})
 }
 
 // note prints a line that stays.
