@@ -81,10 +81,9 @@ func (k *Kernel) interfaces(f *spec.Facts, devs []string) error {
 		a := l.Attrs()
 		asked := named[name] || slices.Contains(devs, name)
 		up := a.Flags&net.FlagUp != 0 && len(addrs[a.Index]) > 0
-		if !asked && !(up && !flocks(l) && underlayName(name)) {
-			continue
+		if asked || up && !flocks(l) && underlayName(name) {
+			f.Interfaces = append(f.Interfaces, spec.Interface{Name: name, MTU: a.MTU, Addrs: addrs[a.Index]})
 		}
-		f.Interfaces = append(f.Interfaces, spec.Interface{Name: name, MTU: a.MTU, Addrs: addrs[a.Index]})
 	}
 	return nil
 }
