@@ -35,7 +35,7 @@ func Diff(want, have *spec.Host) []Op {
 	routes := compare(want.Routes, have.Routes, func(r spec.Route) netip.Prefix { return r.Dst }, func(r spec.Route) string { return "route " + r.Dst.String() })
 	dhcps := compare(want.DHCPs, have.DHCPs, func(d spec.DHCP) string { return d.Network }, func(d spec.DHCP) string { return "dhcp " + d.Network })
 	gateways := compare(want.Gateways, have.Gateways, func(g spec.Gateway) string { return g.Bridge }, func(g spec.Gateway) string { return "gateway " + g.Bridge })
-	nats := compare(want.NATs, have.NATs, keyNAT, func(n spec.NAT) string { return "masquerade " + n.Subnet.String() })
+	nats := compare(want.NATs, have.NATs, keyNAT, objectNAT)
 	forwards := compare(want.Forwards, have.Forwards, func(f spec.Forward) string { return f.Link }, func(f spec.Forward) string { return "forward " + f.Link })
 	ofLinks, global := diffSysctls(want.Sysctls, have.Sysctls)
 	unmanaged := compare(want.Unmanaged, have.Unmanaged, func(spec.Unmanage) string { return "" }, func(spec.Unmanage) string { return "unmanaged" })
@@ -173,6 +173,15 @@ type natKey struct {
 }
 
 func keyNAT(n spec.NAT) natKey { return natKey{n.Network, n.Subnet} }
+
+// objectNAT names a masquerading. One without a subnet stands for what else is in
+// our tables: the guard before a network's DNS.
+func objectNAT(n spec.NAT) string {
+	if !n.Subnet.IsValid() {
+		return "dns guard " + n.Network
+	}
+	return "masquerade " + n.Subnet.String()
+}
 
 // diffSysctls tells settings of links, which go with them, from global ones,
 // which are restored.

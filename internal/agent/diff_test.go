@@ -108,3 +108,11 @@ func TestDiffIgnoresOrder(t *testing.T) {
 		t.Fatalf("order matters: %q", have)
 	}
 }
+
+// Packet filters that have no object of their own are named, too.
+func TestDiffNamesADNSGuard(t *testing.T) {
+	have := &spec.Host{NATs: []spec.NAT{{Network: "vx1", Bridge: "vxl0"}}}
+	if have := objects(Diff(&spec.Host{}, have)); !slices.Equal(have, []string{"- dns guard vx1"}) {
+		t.Fatalf("have %q", have)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -388,5 +390,83 @@ func TestServerWithoutIPv6NeedsNoneOfItsSettings(t *testing.T) {
 	}
 	if want := "net/ipv4/ip_forward net/ipv4/conf/vxl0/arp_announce " + forwardingIPv6; strings.Join(have, " ") != want {
 		t.Fatalf("want %s, have %s", want, have)
+	}
+}
+
+// A container's port stays on the bridge when the tunnel is made anew.
+func TestNewTunnelLeavesPortsAlone(t *testing.T) {
+	ownNet(t)
+	k := open(t, "t", t.TempDir())
+	apply(t, k, segment())
+	sh(t, "ip link add c0 type veth peer name c0p; ip link set c0 master vxl0 up")
+	want := segment()
+	want.Links[0].Tunnel.VNI = 77
+	converge(t, k, want, `
+		~ link vxl0-vx: vni 42 -> 77 (made anew)
+		+ sysctl net/ipv6/conf/vxl0-vx/disable_ipv6: 1
+		+ fdb 00:00:00:00:00:00 dst 10.99.0.2 dev vxl0-vx
+		+ fdb 00:00:00:00:00:00 dst 10.99.0.3 dev vxl0-vx
+		+ fdb 6a:0b:00:00:00:09 dst 10.99.0.9 dev vxl0-vx`)
+	if ports := sh(t, "ip -br link show master vxl0"); !strings.Contains(ports, "c0@") || !strings.Contains(ports, "vxl0-vx") {
+		t.Fatalf("ports: %s", ports)
+	}
+}
+
+// A link that was made and never raised (the agent was killed) is finished later.
+func TestHalfMadeLinkIsOursAndFinished(t *testing.T) {
+	ownNet(t)
+	k := open(t, "t", t.TempDir())
+	if err := k.readDevices(); err != nil {
+		t.Fatal(err)
+	}
+	l := segment().Links[1]
+	if err := k.newLink(l); err != nil {
+		t.Fatal(err)
+	}
+	converge(t, k, &spec.Host{Cluster: "t", Links: []spec.Link{l}}, "~ link vxl0: state down -> up")
+}
+
+func TestInterruptedDumpsAreRepeated(t *testing.T) {
+	calls := 0
+	list, err := dump(func() ([]int, error) {
+		calls++
+		switch calls {
+		case 1:
+			return []int{1}, netlink.ErrDumpInterrupted
+		case 2:
+			return nil, unix.EINTR
+		}
+		return []int{1, 2}, nil
+	})
+	if err != nil || len(list) != 2 || calls != 3 {
+		t.Fatalf("%v, %v after %d calls", list, err, calls)
+	}
+	if _, err := dump(func() ([]int, error) { return nil, netlink.ErrDumpInterrupted }); !errors.Is(err, netlink.ErrDumpInterrupted) {
+		t.Fatalf("a dump that never ends: %v", err)
+	}
+}
+
+// A refusal says what the kernel says, and only the message it answers fails.
+func TestRefusalsNameTheirMessage(t *testing.T) {
+	ownNet(t)
+	sh(t, "ip link add far type vxlan id 42 dstport 4789 local 10.99.0.1")
+	k := open(t, "t", t.TempDir())
+	if err := k.readDevices(); err != nil {
+		t.Fatal(err)
+	}
+	l := segment().Links[0]
+	l.Master = ""
+	err := k.newLink(l)
+	if want := "A VXLAN device with the specified VNI already exists"; err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, unix.EEXIST) {
+		t.Fatalf("want %q, have %v", want, err)
+	}
+	bad, errBad := k.addrMessage(unix.RTM_DELADDR, spec.Addr{Link: "eth0", Prefix: prefix("10.1.1.1/24")})
+	good, errGood := k.addrMessage(unix.RTM_NEWADDR, spec.Addr{Link: "eth0", Prefix: prefix("10.2.2.2/24")})
+	if err := errors.Join(errBad, errGood); err != nil {
+		t.Fatal(err)
+	}
+	answers, err := k.rt.send(bad, good)
+	if err != nil || answers[0] == nil || answers[1] != nil {
+		t.Fatalf("answers %v, %v", answers, err)
 	}
 }
