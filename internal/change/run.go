@@ -1,0 +1,290 @@
+package change
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// run is one change under way.
+type run struct {
+	e        *Engine
+	req      Request
+	locked   *state.Locked // nil for a dry run
+	c        *state.Cluster
+	before   map[string]string // sums before the edit
+	compiled *network.Compiled
+	peers    map[string]*peer
+	saved    bool
+}
+
+// begin loads and edits. A dry run takes no lock on the file: it writes nothing.
+func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
+	r := &run{e: e, req: req, peers: map[string]*peer{}}
+	if req.DryRun {
+		c, err := e.Store.Load(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.c = c
+	} else {
+		locked, err := e.Store.Lock(ctx, e.Holder)
+		if err != nil {
+			return nil, err
+		}
+		r.locked, r.c = locked, locked.Cluster()
+	}
+	if err := r.edit(); err != nil {
+		r.end()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *run) edit() error {
+	before, err := network.Compile(r.c)
+	if err != nil {
+		return err
+	}
+	r.before = make(map[string]string, len(before.Hosts))
+	for name, h := range before.Hosts {
+		r.before[name] = h.Sum()
+	}
+	if r.req.Edit != nil {
+		if err := r.req.Edit(r.c); err != nil {
+			return inputError{err}
+		}
+	}
+	for _, name := range r.req.Networks {
+		if r.c.Networks[name] == nil {
+			return inputError{hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)}
+		}
+	}
+	r.compiled, err = network.Compile(r.c)
+	return err
+}
+
+func (r *run) end() {
+	for _, p := range r.peers {
+		p.close()
+	}
+	if r.locked != nil {
+		r.locked.Unlock()
+	}
+}
+
+// scope returns the servers that this change concerns, sorted.
+func (r *run) scope() []string {
+	members := network.Memberships(r.c)
+	in := func(name string) bool {
+		if slices.Contains(r.req.Contact, name) {
+			return true
+		}
+		if r.req.All {
+			return len(r.req.Networks) == 0 || slices.ContainsFunc(members[name], func(n string) bool {
+				return slices.Contains(r.req.Networks, n)
+			})
+		}
+		if r.c.Servers[name].Facts == nil && len(members[name]) > 0 {
+			return true
+		}
+		return r.compiled.Hosts[name].Sum() != r.before[name]
+	}
+	return slices.DeleteFunc(r.c.ServerNames(), func(name string) bool { return !in(name) })
+}
+
+// maxRounds bounds how often facts may change what others must do.
+const maxRounds = 4
+
+// plan lets every server concerned plan, until the plans stand on the servers'
+// facts of now: a server's new address or MTU changes what others must look like.
+func (r *run) plan(ctx context.Context, op string) error {
+	for range maxRounds {
+		var todo []*peer
+		for _, name := range r.scope() {
+			p := r.peers[name]
+			if p == nil {
+				p = &peer{name: name}
+				r.peers[name] = p
+			}
+			if want := r.compiled.Hosts[name]; p.err == nil && (p.want == nil || p.want.Sum() != want.Sum()) {
+				p.want = want
+				todo = append(todo, p)
+			}
+		}
+		if len(todo) == 0 {
+			return ctx.Err()
+		}
+		facts := r.ask(ctx, op, todo)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for i, f := range facts {
+			if f != nil {
+				r.c.Servers[todo[i].name].Facts = factsOf(f)
+			}
+		}
+		compiled, err := network.Compile(r.c)
+		if err != nil {
+			return err
+		}
+		r.compiled = compiled
+	}
+	return errors.New("the servers' addresses keep changing while planning")
+}
+
+// ask sends op to all of todo at once and returns each one's facts.
+func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
+	results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (*spec.Facts, error) {
+		if err := p.dial(ctx, r.e, r.c); err != nil {
+			return nil, err
+		}
+		reply, err := p.do(ctx, r.e, &spec.Request{
+			Op: op, Want: p.want, Holder: r.e.Holder, Devs: network.Devices(r.c, p.name),
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.plan = reply.Plan
+		return reply.Facts, nil
+	})
+	facts := make([]*spec.Facts, len(todo))
+	for i, res := range results {
+		facts[i], todo[i].err = res.Value, res.Err
+		if res.Err != nil {
+			r.e.event(Event{Server: todo[i].name, Done: true, Err: res.Err})
+		}
+	}
+	return facts
+}
+
+func (r *run) parallel() int {
+	if r.e.Parallel > 0 {
+		return r.e.Parallel
+	}
+	return 64
+}
+
+// mustAnswer refuses when a server that has to answer does not.
+func (r *run) mustAnswer() error {
+	for _, name := range r.req.Contact {
+		if p := r.peers[name]; p != nil && p.err != nil {
+			return p.err
+		}
+	}
+	return nil
+}
+
+// refusal is the error of the servers that said no, nil when all agree. A server
+// that could not be asked does not count: its part stays pending.
+func (r *run) refusal() error {
+	for _, p := range r.compiled.Problems {
+		if peer := r.peers[p.Server]; peer != nil && peer.err == nil {
+			peer.refused = append(peer.refused, hint.With(p.Err, "server "+p.Server, ""))
+		}
+	}
+	var first error
+	count := 0
+	for _, name := range sortedNames(r.peers) {
+		p := r.peers[name]
+		if p.plan != nil {
+			for _, problem := range p.plan.Problems {
+				p.refused = append(p.refused, problemError(name, &problem))
+			}
+		}
+		if p.err == nil && len(p.refused) > 0 {
+			first, count = cmpErr(first, p.refused[0]), count+1
+		}
+	}
+	if count > 1 {
+		return fmt.Errorf("%d servers refuse, nothing was changed; the first says: %w", count, first)
+	}
+	return first
+}
+
+// problemError turns what a server said into an error with its advice.
+func problemError(server string, p *spec.Problem) error {
+	where := "server " + server
+	if p.Where != "" {
+		where += ", " + p.Where
+	}
+	return hint.With(errors.New(p.What), where, p.Next)
+}
+
+// save writes the wish down; nothing has been changed on a server so far.
+func (r *run) save() error {
+	if err := r.locked.Save(r.c); err != nil {
+		return err
+	}
+	r.saved = true
+	r.c = r.locked.Cluster()
+	compiled, err := network.Compile(r.c)
+	if err != nil {
+		return err
+	}
+	r.compiled = compiled
+	return nil
+}
+
+// push applies on every server that agreed and has something to do.
+func (r *run) push(ctx context.Context) {
+	var todo []*peer
+	for _, name := range sortedNames(r.peers) {
+		p := r.peers[name]
+		if p.err != nil || p.plan == nil {
+			continue
+		}
+		p.want = r.compiled.Hosts[name]
+		if len(p.plan.Steps) > 0 || p.plan.Sum != p.want.Sum() {
+			todo = append(todo, p)
+		} else {
+			r.e.event(Event{Server: name, Line: "unchanged", Done: true})
+		}
+	}
+	results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
+		return p.apply(ctx, r.e)
+	})
+	for i, res := range results {
+		p := todo[i]
+		p.report, p.err = res.Value, res.Err
+		r.e.event(Event{Server: p.name, Line: "done", Done: true, Err: p.err})
+	}
+}
+
+// record notes what the servers confirmed. The file is written only where that
+// changed.
+func (r *run) record() error {
+	changed := false
+	for name, p := range r.peers {
+		if p.err != nil || p.want == nil {
+			continue
+		}
+		s := r.c.Servers[name]
+		sum := p.want.Sum()
+		if s.Confirmed != nil && s.Confirmed.Sum == sum || s.Confirmed == nil && sum == "" {
+			continue
+		}
+		changed = true
+		s.Confirmed = &state.Confirmed{Generation: r.c.Generation, Sum: sum, Time: r.e.now()}
+	}
+	if !changed {
+		return nil
+	}
+	return r.locked.Save(r.c)
+}
+
+func sortedNames(m map[string]*peer) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
