@@ -121,19 +121,14 @@ func adopt(c, wish *state.Cluster, gone *[]string) error {
 
 // forget takes servers out of the file that nothing is left on.
 func (a *app) forget(ctx context.Context, gone []string) error {
-	s, err := a.store()
-	if err != nil {
-		return err
-	}
-	_, err = s.Update(ctx, func(c *state.Cluster) error {
-		var errs []error
-		for _, name := range gone {
-			errs = append(errs, network.DelServer(c, name, false))
-		}
-		return errors.Join(errs...)
+	return a.alter(ctx, alter{
+		Request: change.Request{Edit: func(c *state.Cluster) error {
+			var errs []error
+			for _, name := range gone {
+				errs = append(errs, network.DelServer(c, name, false))
+			}
+			return errors.Join(errs...)
+		}},
+		said: func(*change.Outcome) string { return listed(gone) + " deleted" },
 	})
-	if err == nil {
-		a.say("%s deleted", listed(gone))
-	}
-	return err
 }

@@ -65,26 +65,28 @@ func Main(ctx context.Context, args []string, s Streams, getenv func(string) str
 func (a *app) main(ctx context.Context) int {
 	root := newRoot(a)
 	if foreign(root, a.args) {
-		return a.status(handOver(a.args, a.getenv))
+		return a.status(ctx, handOver(a.args, a.getenv))
 	}
 	if err := misspelled(root, a.args); err != nil {
-		return a.status(err)
+		return a.status(ctx, err)
 	}
 	root.SetArgs(a.args)
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
-	return a.status(root.ExecuteContext(ctx))
+	return a.status(ctx, root.ExecuteContext(ctx))
 }
 
 // status prints err, once, and says how to exit.
-func (a *app) status(err error) int {
+func (a *app) status(ctx context.Context, err error) int {
 	var code exit
 	switch {
 	case err == nil:
 		return ExitDone
 	case errors.As(err, &code):
 		return int(code)
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		err = errors.New("interrupted")
 	}
 	fmt.Fprint(a.Err, hint.Text("flock", err))
 	var rest partial

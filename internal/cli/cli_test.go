@@ -447,3 +447,15 @@ func TestCompletionOffersNames(t *testing.T) {
 		}
 	}
 }
+
+func TestInterruptIsOneWord(t *testing.T) {
+	b := newBench(t, three)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	a := &app{Streams: Streams{Out: &b.out, Err: &b.err}, args: []string{"listservers"}, getenv: func(name string) string {
+		return map[string]string{"FLOCK_STATE": filepath.Join(b.dir, "c.toml")}[name]
+	}}
+	if code := a.main(ctx); code != ExitFailed || b.err.String() != "flock: interrupted\n" {
+		t.Errorf("exit status %d: %q", code, b.err.String())
+	}
+}

@@ -13,6 +13,7 @@ func newCompletion(a *app) *cobra.Command {
 		Use:   "completion bash|zsh|fish",
 		Short: "print a completion script for a shell",
 		Long: `Print a completion script. Names of servers, networks and members complete too.
+The one for bash needs the package bash-completion.
 
   source <(flock completion bash)
   flock completion zsh >"${fpath[1]}/_flock"
