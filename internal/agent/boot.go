@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/templates"
 )
@@ -30,6 +32,7 @@ const (
 // underlay addresses of their tunnels are there, and goes on without them after a
 // minute. An error says what could not be put back; the rest was.
 func Boot(ctx context.Context, progress io.Writer) error {
+	defer unix.Umask(unix.Umask(fileMask))
 	say := func(line string) { fmt.Fprintln(progress, line) }
 	paths := serverPaths()
 	l, err := takeLock(ctx, filepath.Join(paths.run, lockFile), "flock agent boot", bootWithin,
@@ -44,7 +47,18 @@ func Boot(ctx context.Context, progress io.Writer) error {
 			errs = append(errs, fmt.Errorf("boot cluster %s: %w", cluster, err))
 		}
 	}
-	return errors.Join(append(errs, l.release(false))...)
+	errs = append(errs, paths.tidyBoot())
+	return errors.Join(append(errs, l.release(!exists(paths.lib)))...)
+}
+
+// tidyBoot removes the boot unit that runs at this moment when it has nothing to
+// do any more: to stop it would be to stop ourselves.
+func (p paths) tidyBoot() error {
+	if exists(p.lib) {
+		return nil
+	}
+	s := &services{paths: p}
+	return removeAll(s.bootWish(), s.unitPath(bootUnit))
 }
 
 func bootCluster(ctx context.Context, cluster string, say func(string)) error {
@@ -168,15 +182,20 @@ func (s *services) ensureBoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := exists(s.unitPath(bootUnit))
-	changed, err := writeIfOther(s.unitPath(bootUnit), text, 0o644)
+	path := s.unitPath(bootUnit)
+	have, err := readIfThere(path)
 	if err != nil {
-		return fmt.Errorf("write boot unit: %w", err)
+		return err
+	}
+	if have != text {
+		if err := writeFile(path, text, 0o644, true); err != nil {
+			return fmt.Errorf("write boot unit: %w", err)
+		}
 	}
 	if err := s.enableBoot(); err != nil {
 		return fmt.Errorf("enable boot unit: %w", err)
 	}
-	if changed && known {
+	if have != "" && have != text {
 		return program(ctx, "systemctl", "daemon-reload")
 	}
 	return nil
@@ -201,7 +220,7 @@ func (s *services) enableBoot() error {
 	if err := os.Symlink(s.unitPath(bootUnit), s.bootWish()); err != nil {
 		return fmt.Errorf("link unit: %w", err)
 	}
-	return nil
+	return syncDir(filepath.Dir(s.bootWish()))
 }
 
 // repairBoot makes the boot unit run this program if the one it names is gone:
@@ -227,8 +246,17 @@ func (s *services) dropBoot(ctx context.Context) error {
 	if err != nil || len(clusters) > 0 {
 		return err
 	}
-	if err := removeAll(s.bootWish()); err != nil {
+	if !exists(s.unitPath(bootUnit)) && !exists(s.bootWish()) {
+		return nil
+	}
+	// It ran if the server was started since: then multi-user.target refers to it,
+	// until systemd reads its files again.
+	ran := s.hasSystemd() && program(ctx, "systemctl", "--quiet", "is-active", bootUnit) == nil
+	if !ran {
+		return removeAll(s.bootWish(), s.unitPath(bootUnit))
+	}
+	if err := errors.Join(removeAll(s.bootWish()), s.dropUnit(ctx, bootUnit)); err != nil {
 		return err
 	}
-	return s.dropUnit(ctx, bootUnit)
+	return program(ctx, "systemctl", "daemon-reload")
 }

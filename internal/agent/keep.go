@@ -32,14 +32,22 @@ func (s *services) last() (*spec.Host, error) {
 	return h, nil
 }
 
-// keep makes h what this server goes back to, at boot or when a change fails.
+// keep makes h what this server goes back to, at boot or when a change fails. It
+// is on the disk when keep returns.
 func (s *services) keep(h *spec.Host) error {
 	data, err := json.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("encode spec: %w", err)
 	}
-	if _, err := writeIfOther(filepath.Join(s.dir(), specFile), string(data), 0o600); err != nil {
-		return fmt.Errorf("keep spec: %w", err)
+	path := filepath.Join(s.dir(), specFile)
+	have, err := readIfThere(path)
+	if err != nil {
+		return err
+	}
+	if have != string(data) {
+		if err := writeFile(path, string(data), 0o600, true); err != nil {
+			return fmt.Errorf("keep spec: %w", err)
+		}
 	}
 	return s.settled()
 }

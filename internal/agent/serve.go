@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
@@ -25,12 +27,17 @@ import (
 // The error is what could not be undone, or bytes that are no request.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, version string) error {
 	defer survive()()
+	defer unix.Umask(unix.Umask(fileMask))
 	if err := wire.Greet(out, version); err != nil {
 		return fmt.Errorf("greet: %w", err)
 	}
 	s := &session{conn: wire.NewConn(in, out), version: version, paths: serverPaths(), kernels: map[string]*Kernel{}}
 	return errors.Join(s.run(ctx), s.end())
 }
+
+// fileMask lets dnsmasq, which runs as nobody, reach its files on servers whose
+// logins have a narrower one. Secrets are written with a mode of their own.
+const fileMask = 0o022
 
 // survive makes the signals of a connection that breaks harmless: the undo must
 // run. They are caught, not ignored, because programs that we start inherit what
@@ -50,6 +57,7 @@ type session struct {
 	lock    *lock              // held from the first plan to the end
 	agreed  string             // sum of the last spec that was planned without a problem
 	armed   *undo
+	told    time.Time // of the last progress
 }
 
 func (s *session) run(ctx context.Context) error {
@@ -115,7 +123,15 @@ func (s *session) answer(ctx, present context.Context, r spec.Request) {
 // send gives up silently when nobody listens: the end of in follows.
 func (s *session) send(reply *spec.Reply) { _ = s.conn.Send(reply) }
 
-func (s *session) progress(line string) { s.send(&spec.Reply{Progress: line}) }
+// progressEvery bounds what a thousand small steps cost: nobody reads faster.
+const progressEvery = 50 * time.Millisecond
+
+func (s *session) progress(line string) {
+	if now := time.Now(); now.Sub(s.told) >= progressEvery {
+		s.told = now
+		s.send(&spec.Reply{Progress: line})
+	}
+}
 
 func problem(err error) *spec.Problem {
 	where, next := hint.Of(err)
@@ -167,7 +183,7 @@ func (s *session) take(ctx context.Context, holder string) error {
 	if holder == "" {
 		holder = "somebody"
 	}
-	waiting := func(other string) { s.progress("waiting for " + other) }
+	waiting := func(other string) { s.send(&spec.Reply{Progress: "waiting for " + other}) }
 	l, err := takeLock(ctx, filepath.Join(s.paths.run, lockFile), holder, lockWithin, waiting)
 	if err != nil {
 		return err

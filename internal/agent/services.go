@@ -30,7 +30,7 @@ type paths struct {
 	network string // systemd-networkd's .network files
 	nm      string // NetworkManager's conf.d
 	systemd string // exists where systemd is the init
-	netif   string // exists where systemd-networkd has run since boot
+	netif   string // exists where systemd-networkd has run since boot; its directory always does (tmpfiles.d)
 	nmRun   string // exists where NetworkManager has run since boot
 }
 
@@ -38,7 +38,7 @@ func serverPaths() paths {
 	return paths{
 		lib: stateDir, run: runDir, units: "/etc/systemd/system",
 		network: "/etc/systemd/network", nm: "/etc/NetworkManager/conf.d",
-		systemd: "/run/systemd/system", netif: "/run/systemd/netif", nmRun: "/run/NetworkManager",
+		systemd: "/run/systemd/system", netif: "/run/systemd/netif/state", nmRun: "/run/NetworkManager",
 	}
 }
 
@@ -158,26 +158,33 @@ func writeIfOther(path, text string, mode os.FileMode) (bool, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return false, fmt.Errorf("make directory: %w", err)
 	}
-	return true, writeFile(path, []byte(text), mode)
+	return true, writeFile(path, text, mode, false)
 }
 
-// writeFile replaces path in one step: whoever reads, and whatever happens to the
-// power, finds the old content or the new.
-func writeFile(path string, data []byte, mode os.FileMode) error {
+// writeFile replaces path in one step: a reader finds the old content or the new.
+// Durable adds: after a power cut too, and the new once it returns. What the next
+// boot would write again needs no waiting for the disk.
+func writeFile(path, text string, mode os.FileMode, durable bool) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".flock-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	defer os.Remove(f.Name()) //nolint:errcheck // gone after the rename
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
+	_, err = f.WriteString(text)
+	err = errors.Join(err, f.Chmod(mode))
+	if durable {
+		err = errors.Join(err, f.Sync())
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return syncDir(filepath.Dir(path))
+	if durable {
+		return syncDir(filepath.Dir(path))
+	}
+	return nil
 }
 
 func syncDir(dir string) error {

@@ -68,7 +68,8 @@ func restartUnit(ctx context.Context, unit string, changed bool) error {
 	return fmt.Errorf("start %s: %w; see journalctl -u %s", unit, err, unit)
 }
 
-// dropUnit stops unit and removes its file, so that no listing of systemd shows it.
+// dropUnit stops unit and removes its file. systemd forgets a unit that is stopped
+// and that nothing refers to: no listing shows it, without a reload.
 func (s *services) dropUnit(ctx context.Context, unit string) error {
 	if !exists(s.unitPath(unit)) {
 		return nil
@@ -80,11 +81,5 @@ func (s *services) dropUnit(ctx context.Context, unit string) error {
 		// Fails unless the unit is in state failed, which a listing would show.
 		_ = program(ctx, "systemctl", "reset-failed", unit)
 	}
-	if err := removeAll(s.unitPath(unit)); err != nil {
-		return err
-	}
-	if s.hasSystemd() {
-		return program(ctx, "systemctl", "daemon-reload")
-	}
-	return nil
+	return removeAll(s.unitPath(unit))
 }

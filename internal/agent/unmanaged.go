@@ -16,10 +16,10 @@ import (
 
 // systemd-networkd takes up every link that some .network file matches (a
 // catch-all is common in cloud images) and then removes addresses and routes it
-// does not know (systemd#19106, #22077, #25451); NetworkManager takes up whatever
-// nobody told it to leave. Drop-ins are written where such a daemon runs. udev
-// needs none: it rewrites the MAC of links that got a random one (flannel#1155),
-// and ours are created with theirs.
+// does not know (systemd#19106, #22077, #25451); systemd 252 also took a tunnel out
+// of its bridge. NetworkManager takes up whatever nobody told it to leave. Drop-ins
+// are written where such a daemon runs. udev needs none: it rewrites the MAC of
+// links that got a random one (flannel#1155), and ours are created with theirs.
 
 // dropIn is the file for one network daemon.
 type dropIn struct {

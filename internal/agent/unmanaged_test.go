@@ -100,8 +100,10 @@ func TestBootUnitFollowsTheAgent(t *testing.T) {
 	if err := s.ensureBoot(ctx); err != nil || exists(s.unitPath(bootUnit)) {
 		t.Errorf("without systemd: %v", err)
 	}
-	if err := os.MkdirAll(s.paths.systemd, 0o755); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{s.paths.systemd, s.paths.units} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -145,7 +147,7 @@ func TestWriteFileIsWholeOrOld(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode: %v, %v", info.Mode(), err)
 	}
-	if err := writeFile(filepath.Join(filepath.Dir(path), "no", "dir"), nil, 0o600); err == nil {
+	if err := writeFile(filepath.Join(filepath.Dir(path), "no", "dir"), "", 0o600, true); err == nil {
 		t.Error("a file in no directory was written")
 	}
 }
