@@ -123,12 +123,12 @@ func (l *Lab) plug(ctx context.Context, c *Container, addr string, mtu int) erro
 	}
 	err := ipBatch(ctx, "",
 		"netns add "+ns,
-		fmt.Sprintf("link add eth0 netns %s mtu %d address 02:63:%02x:%02x:%02x:%02x type veth peer name v%s netns %s mtu %d",
-			ns, inside, byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum), c.Name, host, mtu))
+		fmt.Sprintf("link add eth0 netns %s mtu %d address 02:63:%02x:%02x:%02x:%02x type veth peer name %s netns %s mtu %d",
+			ns, inside, byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum), Port(c.Name), host, mtu))
 	if err != nil {
 		return err
 	}
-	if err := ipBatch(ctx, host, fmt.Sprintf("link set v%s master %s up", c.Name, c.Bridge)); err != nil {
+	if err := ipBatch(ctx, host, fmt.Sprintf("link set %s master %s up", Port(c.Name), c.Bridge)); err != nil {
 		return err
 	}
 	lines := []string{"link set lo up", "link set eth0 up"}

@@ -43,7 +43,7 @@ func DownDir(ctx context.Context, dir string) error {
 	if err == nil {
 		return l.Down(ctx)
 	}
-	l, lerr := newLab(Options{N: maxServers, Dir: dir, Attach: dir == "" || dir == DefaultDir()})
+	l, lerr := newLab(Options{N: maxServers, Dir: dir})
 	if lerr != nil {
 		return lerr
 	}
@@ -94,9 +94,6 @@ func deleteNS(ctx context.Context, ns string) error {
 
 // detach removes this machine's interface, if it is this lab's.
 func (l *Lab) detach(ctx context.Context) error {
-	if !l.Attach {
-		return nil
-	}
 	alias, err := os.ReadFile("/sys/class/net/" + attached + "/ifalias")
 	if errors.Is(err, fs.ErrNotExist) || strings.TrimSpace(string(alias)) != "flock-lab:"+l.Dir {
 		return nil

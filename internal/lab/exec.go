@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os/exec"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -63,4 +64,18 @@ func (l *Lab) SSH(ctx context.Context, host string, argv ...string) *exec.Cmd {
 func (l *Lab) Net(ctx context.Context, name string, argv ...string) *exec.Cmd {
 	argv = append([]string{"nsenter", "--net=" + nsFile(l.ns(name)), "--"}, argv...)
 	return exec.CommandContext(ctx, argv[0], argv[1:]...)
+}
+
+// ListenPacket opens a socket, as net.ListenPacket does, in the network
+// namespace of a machine, container, "fabric" or "outside". It stays there.
+func (l *Lab) ListenPacket(name, network, address string) (net.PacketConn, error) {
+	var c net.PacketConn
+	err := inNS(l.ns(name), func() (err error) {
+		c, err = net.ListenPacket(network, address)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listen in %s: %w", name, err)
+	}
+	return c, nil
 }

@@ -179,6 +179,9 @@ func (l *Lab) checkFree(ctx context.Context) error {
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
+		if r.Dev == attached {
+			return hint.Errorf("this machine", "FLOCK_LAB=ITS-DIRECTORY flock lab down", "attach the lab: another one is attached, by %s", attached)
+		}
 		if p.Bits() > 0 && (p.Overlaps(underlay4) || p.Overlaps(second4)) {
 			return hint.Errorf("this machine", "ip route show dev "+r.Dev,
 				"attach the lab: %s and %s are its own, and the route %s dev %s overlaps", underlay4, second4, p, r.Dev)

@@ -117,6 +117,11 @@ func Open(dir string) (*Lab, error) {
 // with its key.
 func (l *Lab) SSHConfig() string { return filepath.Join(l.Dir, "ssh_config") }
 
+// Disk is the directory of what a machine has changed on its root: the upper
+// layer of its overlay. A file there that this machine's root has too was
+// changed; a character device 0/0 marks one that was removed.
+func (l *Lab) Disk(host string) string { return filepath.Join(l.machineDir(host), "upper") }
+
 // Servers are the names s1 … sN.
 func (l *Lab) Servers() []string {
 	names := make([]string, l.N)
@@ -269,12 +274,26 @@ type Status struct {
 	Containers []string `json:"containers,omitempty"`
 }
 
-// List says which machines run and which containers are on them.
-func (l *Lab) List() ([]Status, error) {
+// Containers are the names of the containers on host.
+func (l *Lab) Containers(host string) ([]string, error) {
 	cs, err := l.containers()
 	if err != nil {
 		return nil, err
 	}
+	var names []string
+	for _, c := range cs {
+		if c.Host == host {
+			names = append(names, c.Name)
+		}
+	}
+	return names, nil
+}
+
+// Port is the name of a container's interface on its server.
+func Port(container string) string { return "v" + container }
+
+// List says which machines run and which containers are on them.
+func (l *Lab) List() ([]Status, error) {
 	var list []Status
 	for _, m := range l.machines() {
 		s := Status{Name: m.name, Address: m.addr4().String(), Address6: m.addr6().String()}
@@ -283,10 +302,8 @@ func (l *Lab) List() ([]Status, error) {
 		if err != nil && !errors.Is(err, errOff) {
 			return nil, err
 		}
-		for _, c := range cs {
-			if c.Host == m.name {
-				s.Containers = append(s.Containers, c.Name)
-			}
+		if s.Containers, err = l.Containers(m.name); err != nil {
+			return nil, err
 		}
 		list = append(list, s)
 	}

@@ -68,7 +68,7 @@ var users = []struct {
 // from this machine. It is made once; a power cut keeps it.
 func (l *Lab) writeRoot(m machine, k *keys) error {
 	dir := l.machineDir(m.name)
-	upper := filepath.Join(dir, "upper")
+	upper := l.Disk(m.name)
 	for _, d := range []string{upper, filepath.Join(dir, "work"), filepath.Join(dir, "root")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return fmt.Errorf("lay out %s: %w", m.name, err)

@@ -1,0 +1,338 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/flocknet/flock/internal/lab"
+)
+
+// The walks: scripts of flock commands against real servers. Beside testscript's
+// own commands they have
+//
+//	lab N [--init systemd|none]        boot servers s1 … sN and a laptop for this script
+//	flock ARG...                       run flock on the laptop
+//	on HOST CMD...                     run a command on a server, or on the laptop
+//	in CONTAINER CMD...                run a command in a container
+//	container HOST NAME BRIDGE [dhcp|none|ADDRESS/LEN]   plug a container in; $NAME is its address afterwards
+//	uncontainer NAME                   remove it
+//	status N VERB ARG...               the verb's command exits with status N
+//	eventually SECONDS [!] VERB ARG... the verb succeeds (or, with !, fails) within that time
+//	off HOST, on HOST                  cut a server's power; boot it again
+//	cut HOST, join HOST                pull a server's cable; plug it in again
+//	listings HOST FILE                 write what the server's kernel and disk hold, see listing_test.go
+//	capture HOST IFACE FILE FILTER     write packets as lines of text, until
+//	stopcapture                        …
+//	pinger CONTAINER ADDRESS NAME      send a ping every 10 ms, until
+//	stoppinger NAME LOSTMAX            … at most LOSTMAX of which may be lost
+//
+// HOST may be laptop. All commands of a script's flock share the state file
+// $FLOCK_STATE.
+
+// parallelLabs is how many scripts have a lab at a time: a server with systemd
+// is 30 MB and half a second of CPU.
+const parallelLabs = 2
+
+func TestWalks(t *testing.T) {
+	lab.Need(t, "ip", "bridge", "nft", "nsenter", "sshd", "busybox", "dnsmasq", "tcpdump", "ping", "sudo", "systemd-nspawn")
+	bin := build(t)
+	slots := make(chan struct{}, parallelLabs)
+	testscript.Run(t, testscript.Params{
+		Files: scripts(t),
+		Cmds:  verbs(),
+		Setup: func(env *testscript.Env) error {
+			home := filepath.Join(env.WorkDir, "home")
+			env.Setenv("HOME", home)
+			env.Setenv("USER", "root")
+			env.Setenv("PATH", bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+			env.Setenv("FLOCK_STATE", filepath.Join(env.WorkDir, "flock.toml"))
+			env.Setenv("FLOCK_LAB", filepath.Join(env.WorkDir, "lab"))
+			env.Setenv("NO_COLOR", "1")
+			env.Values[walkKey{}] = &walk{bin: bin, work: env.WorkDir, slots: slots, pingers: map[string]*pinger{}}
+			return os.MkdirAll(home, 0o700)
+		},
+	})
+}
+
+// build makes the program as it is released: static, without debug information.
+func build(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "flock"), ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build flock: %v\n%s", err, text)
+	}
+	return dir
+}
+
+func scripts(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	for _, pattern := range []string{"testdata/script/*.txtar", "../../examples/*/walk.txtar"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	if len(files) == 0 {
+		t.Fatal("want scripts, have none")
+	}
+	return files
+}
+
+type walkKey struct{}
+
+// walk is what one script has under way.
+type walk struct {
+	bin, work string
+	slots     chan struct{}
+	lab       *lab.Lab
+	capture   *background
+	pingers   map[string]*pinger
+}
+
+// verb does one command of a script; the error of a program that ran is its
+// *exec.ExitError.
+type verb func(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error
+
+// usage is a script's mistake, which not even ! forgives.
+type usage string
+
+func (u usage) Error() string { return "usage: " + string(u) }
+
+// unmet is a check that did not hold, which ! turns round.
+type unmet string
+
+func (u unmet) Error() string { return string(u) }
+
+// Verbs that may follow status and eventually.
+func programs() map[string]verb {
+	return map[string]verb{"flock": verbFlock, "on": verbOn, "in": verbIn}
+}
+
+func verbs() map[string]func(*testscript.TestScript, bool, []string) {
+	all := programs()
+	for name, v := range map[string]verb{
+		"lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus,
+		"eventually": verbEventually, "off": verbOff, "cut": verbCut, "join": verbJoin, "listings": verbListings,
+		"capture": verbCapture, "stopcapture": verbStopCapture, "pinger": verbPinger, "stoppinger": verbStopPinger,
+	} {
+		all[name] = v
+	}
+	cmds := map[string]func(*testscript.TestScript, bool, []string){}
+	for name, v := range all {
+		cmds[name] = func(ts *testscript.TestScript, neg bool, args []string) {
+			w := ts.Value(walkKey{}).(*walk)
+			if w.lab == nil && name != "lab" {
+				ts.Fatalf("%s: the script has no lab yet", name)
+			}
+			err := v(context.Background(), w, ts, args)
+			var exit *exec.ExitError
+			switch {
+			case neg && err == nil:
+				ts.Fatalf("%s: want a failure, have none", name)
+			case neg && (errors.As(err, &exit) || errors.As(err, new(unmet))):
+			case err != nil:
+				ts.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+	return cmds
+}
+
+func verbLab(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
+	o := lab.Options{Dir: filepath.Join(w.work, "lab"), Share: []string{w.bin, w.work}}
+	if len(args) == 3 && args[1] == "--init" {
+		o.Init, args = args[2], args[:1]
+	}
+	if len(args) != 1 || w.lab != nil {
+		return usage("lab N [--init systemd|none], once")
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return usage("lab N")
+	}
+	o.N = n
+	w.slots <- struct{}{}
+	ts.Defer(func() { <-w.slots })
+	l, err := lab.Up(ctx, o)
+	if err != nil {
+		return err
+	}
+	w.lab = l
+	ts.Defer(func() {
+		if err := errors.Join(w.stopAll(), l.Down(ctx)); err != nil {
+			ts.Logf("lab down: %v", err)
+			panic(err) // the only way to fail a script that is over
+		}
+	})
+	ts.Setenv("FLOCK_SSH_CONFIG", l.SSHConfig())
+	return nil
+}
+
+// exec runs argv inside name, in the script's directory where it has that.
+func (w *walk) exec(ctx context.Context, ts *testscript.TestScript, name string, argv ...string) error {
+	if name == lab.Laptop {
+		argv = append([]string{"sh", "-c", `cd "$1" && shift && exec "$@"`, "sh", ts.MkAbs(".")}, argv...)
+	}
+	cmd := w.lab.Command(ctx, name, argv...)
+	if cmd.Err != nil {
+		return cmd.Err
+	}
+	return ts.Exec(cmd.Args[0], cmd.Args[1:]...)
+}
+
+func verbFlock(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
+	return w.exec(ctx, ts, lab.Laptop, append([]string{"flock"}, args...)...)
+}
+
+func verbOn(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
+	switch {
+	case len(args) == 1:
+		return w.lab.On(ctx, args[0])
+	case len(args) > 1 && (args[0] == lab.Laptop || slices.Contains(w.lab.Servers(), args[0])):
+		return w.exec(ctx, ts, args[0], args[1:]...)
+	}
+	return usage("on HOST [CMD...]")
+}
+
+func verbIn(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
+	if len(args) < 2 {
+		return usage("in CONTAINER CMD...")
+	}
+	return w.exec(ctx, ts, args[0], args[1:]...)
+}
+
+func verbContainer(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
+	if len(args) == 3 {
+		args = append(args, "dhcp")
+	}
+	if len(args) != 4 {
+		return usage("container HOST NAME BRIDGE [dhcp|none|ADDRESS/LEN]")
+	}
+	c, err := w.lab.Container(ctx, args[0], args[1], args[2], args[3])
+	if err != nil {
+		return err
+	}
+	ts.Logf("container %s: %v, lease after %d ms", c.Name, c.Addresses, c.LeaseMS)
+	if len(c.Addresses) > 0 {
+		ts.Setenv(c.Name, c.Addresses[0].Addr().String())
+	}
+	return nil
+}
+
+func verbUncontainer(ctx context.Context, w *walk, _ *testscript.TestScript, args []string) error {
+	if len(args) != 1 {
+		return usage("uncontainer NAME")
+	}
+	return w.lab.RemoveContainer(ctx, args[0])
+}
+
+func verbOff(ctx context.Context, w *walk, _ *testscript.TestScript, args []string) error {
+	if len(args) != 1 {
+		return usage("off HOST")
+	}
+	return w.lab.Off(ctx, args[0])
+}
+
+func verbCut(ctx context.Context, w *walk, _ *testscript.TestScript, args []string) error {
+	if len(args) != 1 {
+		return usage("cut HOST")
+	}
+	return w.lab.Cut(ctx, args[0])
+}
+
+func verbJoin(ctx context.Context, w *walk, _ *testscript.TestScript, args []string) error {
+	if len(args) != 1 {
+		return usage("join HOST")
+	}
+	return w.lab.Join(ctx, args[0])
+}
+
+// program finds the verb named by args.
+func program(args []string) (verb, []string, error) {
+	if len(args) > 0 {
+		if v := programs()[args[0]]; v != nil {
+			return v, args[1:], nil
+		}
+	}
+	return nil, nil, usage("flock|on|in ARG... here")
+}
+
+func verbStatus(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
+	if len(args) < 2 {
+		return usage("status N VERB ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	if err != nil {
+		return usage("status N VERB ARG...")
+	}
+	v, rest, err := program(args[1:])
+	if err != nil {
+		return err
+	}
+	err = v(ctx, w, ts, rest)
+	have := 0
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		have = exit.ExitCode()
+	} else if err != nil {
+		return err
+	}
+	if want != have {
+		return unmet(fmt.Sprintf("exit status: want %d, have %d", want, have))
+	}
+	return nil
+}
+
+func verbEventually(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
+	if len(args) < 2 {
+		return usage("eventually SECONDS [!] VERB ARG...")
+	}
+	seconds, err := strconv.ParseFloat(args[0], 64)
+	if err != nil {
+		return usage("eventually SECONDS [!] VERB ARG...")
+	}
+	args = args[1:]
+	neg := args[0] == "!"
+	if neg {
+		args = args[1:]
+	}
+	v, rest, err := program(args)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds*float64(time.Second)))
+	defer cancel()
+	begin := time.Now()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := v(ctx, w, ts, rest)
+		if (err == nil) != neg {
+			ts.Logf("so after %v", time.Since(begin).Round(time.Millisecond))
+			return nil
+		}
+		if errors.As(err, new(usage)) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("still not so after %s s: %v", args[0], err)
+		}
+	}
+}

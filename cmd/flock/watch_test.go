@@ -1,0 +1,110 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// background is a program that watches while a script goes on.
+type background struct {
+	cmd *exec.Cmd
+	out *os.File
+}
+
+// watch starts cmd with its output in file and returns when ready matches it.
+func watch(ctx context.Context, cmd *exec.Cmd, file string, ready *regexp.Regexp) (*background, error) {
+	if cmd.Err != nil {
+		return nil, cmd.Err
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	var said bytes.Buffer
+	stderr, err := os.CreateTemp("", "watch")
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	defer stderr.Close()
+	defer os.Remove(stderr.Name())
+	cmd.Stdout, cmd.Stderr = out, stderr
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	b := &background{cmd: cmd, out: out}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		said.Reset()
+		for _, name := range []string{file, stderr.Name()} {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return nil, errors.Join(err, b.stop())
+			}
+			said.Write(text)
+		}
+		if ready.Match(said.Bytes()) {
+			return b, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("wait for %v: %w: %s", cmd.Args, ctx.Err(), said.Bytes()), b.stop())
+		}
+	}
+}
+
+// stop interrupts the program, which lets it print what it knows.
+func (b *background) stop() error {
+	if err := b.cmd.Process.Signal(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	var exit *exec.ExitError
+	if err := b.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		return err
+	}
+	return b.out.Close()
+}
+
+func (w *walk) stopAll() error {
+	var errs []error
+	if w.capture != nil {
+		errs = append(errs, w.capture.stop())
+	}
+	for _, p := range w.pingers {
+		p.stop()
+	}
+	return errors.Join(errs...)
+}
+
+func verbCapture(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
+	if len(args) < 3 || w.capture != nil {
+		return usage("capture HOST IFACE FILE [FILTER], one at a time")
+	}
+	argv := append([]string{"tcpdump", "-nn", "-l", "--immediate-mode", "-Z", "root", "-i", args[1]}, args[3:]...)
+	b, err := watch(ctx, w.lab.Net(ctx, args[0], argv...), ts.MkAbs(args[2]), regexp.MustCompile(`listening on`))
+	w.capture = b
+	return err
+}
+
+func verbStopCapture(_ context.Context, w *walk, _ *testscript.TestScript, args []string) error {
+	if len(args) != 0 || w.capture == nil {
+		return usage("stopcapture, after capture")
+	}
+	b := w.capture
+	w.capture = nil
+	return b.stop()
+}
