@@ -3,9 +3,11 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -380,4 +382,71 @@ func TestDHCPSurvivesJSON(t *testing.T) {
 	if err := json.Unmarshal(data, &have); err != nil || have.String() != d.String() {
 		t.Errorf("want %v, have %v, %v", d, have, err)
 	}
+}
+
+// Subnets of every shape make a dnsmasq that starts and a lease of the right family.
+func TestDHCPv6Only(t *testing.T) {
+	server := newNFTHost(t)
+	server.sh(`ip link add vxl0 mtu 1450 type bridge; ip addr add fd00:4::fe/112 dev vxl0 nodad; ip addr add fd00:4::1/128 dev vxl0 nodad
+		ip link set vxl0 up; ip link add port type veth peer name wire; ip link set wire up; ip link set port master vxl0 up`)
+	server.awaitCarrier("vxl0")
+	s := testServices(t, server)
+	d := testDHCP()
+	d.Listen, d.DNS, d.Router = addrs("fd00:4::fe"), addrs("fd00:4::fe"), netip.Addr{}
+	d.Ranges = []spec.Range{{First: netip.MustParseAddr("fd00:4::10"), Last: netip.MustParseAddr("fd00:4::20"), Subnet: netip.MustParsePrefix("fd00:4::/112")}}
+	server.setDHCP(s, d)
+	c := container(t, server, "c1p")
+	c.awaitLinkLocal("eth0")
+	offer := c.solicit()
+	// Option 23: resolvers, one. Option 5: an address.
+	if want := append([]byte{0, 23, 0, 16}, d.DNS[0].AsSlice()...); !bytes.Contains(offer, want) {
+		t.Errorf("want the resolver %s in the offer, have %x", d.DNS[0], offer)
+	}
+	if want := append([]byte{0, 5, 0, 24}, d.Ranges[0].First.AsSlice()[:15]...); !bytes.Contains(offer, want) {
+		t.Errorf("want an address of %s in the offer, have %x", d.Ranges[0], offer)
+	}
+}
+
+// solicit asks for an IPv6 address and returns the server's Advertise (RFC 8415).
+func (h *nftHost) solicit() []byte {
+	h.t.Helper()
+	message := []byte{
+		1, 0x12, 0x34, 0x56, // Solicit, transaction
+		0, 1, 0, 10, 0, 3, 0, 1, 2, 0, 0, 0, 0, 9, // client: DUID-LL
+		0, 3, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, // any address
+		0, 6, 0, 2, 0, 23, // resolvers, please
+	}
+	offer := make([]byte, 1500)
+	var err error
+	h.do(func() {
+		var conn *net.UDPConn
+		if conn, err = net.ListenUDP("udp6", &net.UDPAddr{Port: 546}); err != nil {
+			return
+		}
+		defer conn.Close() //nolint:errcheck // a socket of the test
+		if err = conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			return
+		}
+		to := &net.UDPAddr{IP: net.ParseIP("ff02::1:2"), Port: 547, Zone: "eth0"}
+		if _, err = conn.WriteTo(message, to); err != nil {
+			return
+		}
+		var n int
+		n, err = conn.Read(offer)
+		offer = offer[:n]
+	})
+	if err != nil || len(offer) < 4 || offer[0] != 2 {
+		h.t.Fatalf("no Advertise: %x, %v", offer, err)
+	}
+	return offer
+}
+
+func (h *nftHost) awaitLinkLocal(dev string) {
+	h.t.Helper()
+	poll(h.t, func() error {
+		if out := h.sh("ip -6 addr show dev " + dev + " scope link"); !strings.Contains(out, "fe80") || strings.Contains(out, "tentative") {
+			return fmt.Errorf("%s has no link-local address: %s", dev, out)
+		}
+		return nil
+	})
 }
