@@ -79,7 +79,7 @@ func (s *scripted) Purge(_ context.Context, server string) (*spec.Report, error)
 
 // bench is one workstation: a cluster file, an engine, and the screen.
 type bench struct {
-	t        *testing.T
+	t        testing.TB
 	dir      string
 	engine   scripted
 	out, err bytes.Buffer
@@ -87,7 +87,7 @@ type bench struct {
 	env      map[string]string
 }
 
-func newBench(t *testing.T, cluster string) *bench {
+func newBench(t testing.TB, cluster string) *bench {
 	b := &bench{t: t, dir: t.TempDir(), env: map[string]string{}}
 	if cluster != "" {
 		b.write("c.toml", cluster)
@@ -245,6 +245,9 @@ func TestStatusFollowsTheOutcome(t *testing.T) {
 	planned := change.Server{Name: "s1", State: change.Planned, Plan: &spec.Plan{Steps: []spec.Step{step}}}
 	still := change.Server{Name: "s2", State: change.Unchanged, Plan: &spec.Plan{}}
 	away := change.Server{Name: "s3", State: change.Unreachable, Err: lost}
+	no := func(name string) change.Server {
+		return change.Server{Name: name, State: change.Refused, Plan: &spec.Plan{}, Err: errors.New("a route")}
+	}
 	for _, test := range []struct {
 		name    string
 		args    string
@@ -260,6 +263,8 @@ func TestStatusFollowsTheOutcome(t *testing.T) {
 		{"pending from before", "addnetwork vx1 s3", nil, []string{"s3"}, nil, ExitPartial, "", "s3 is pending"},
 		{"pending elsewhere", "addnetwork vx1 s2", nil, []string{"s3"}, nil, ExitDone, "", "ready"},
 		{"refused", "addnetwork vx1 s3", []change.Server{still}, nil, errors.New("no"), ExitFailed, "", "flock: no\n"},
+		{"two refuse", "addnetwork vx1 s3", []change.Server{planned, no("s2"), no("s3")}, nil, errors.New("2 refuse"), ExitFailed, "",
+			"s2  refused: a route\ns3  refused: a route\nflock: 2 refuse\n"},
 		{"dry run", "addnetwork vx1 s3 --dry-run", []change.Server{planned, still}, []string{"s1"}, nil, ExitDone, "server s1\n  + link vxl0\n\n2 servers: +1, 1 unchanged\n", ""},
 		{"plan finds", "plan", []change.Server{planned}, []string{"s1"}, nil, ExitDrift, "+ link vxl0", ""},
 		{"plan finds nothing", "plan", []change.Server{still}, nil, nil, ExitDone, "nothing to do on 1 server\n", ""},
@@ -280,7 +285,7 @@ func TestStatusFollowsTheOutcome(t *testing.T) {
 			if !strings.Contains(b.out.String(), test.out) || test.out == "" && b.out.Len() > 0 {
 				t.Errorf("stdout: want %q, have:\n%s", test.out, b.out.String())
 			}
-			if !strings.Contains(b.err.String(), test.stderr) {
+			if !strings.Contains(b.err.String(), test.stderr) || strings.Contains(b.err.String(), "s1") && test.err != nil {
 				t.Errorf("stderr: want %q, have:\n%s", test.stderr, b.err.String())
 			}
 			b.run(append(strings.Fields(test.args), "--quiet", "--json")...)

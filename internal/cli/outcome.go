@@ -79,14 +79,17 @@ func (a *app) failed(out *change.Outcome, err error) error {
 	if a.json() {
 		return errors.Join(a.printJSON(outcomeOf(out)), err)
 	}
-	refused := 0
+	refused := *out
+	refused.Servers = nil
+	count := 0
 	for _, s := range out.Servers {
 		if s.State == change.Refused {
-			refused += len(problems(s.Err))
+			refused.Servers = append(refused.Servers, s)
+			count += len(problems(s.Err))
 		}
 	}
-	if refused > 1 {
-		a.summary(out)
+	if count > 1 {
+		a.summary(&refused)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/spec"
@@ -21,11 +22,16 @@ type progress struct {
 	at      map[string]string
 	finish  int
 	drawn   int // lines on the screen now
+	last    time.Time
 	stopped bool
 }
 
-// mostLive is how many servers are shown at once; the rest are counted.
-const mostLive = 12
+const (
+	// mostLive is how many servers are shown at once; the rest are counted.
+	mostLive = 12
+	// redraw is how often the screen changes at most while there are more.
+	redraw = 50 * time.Millisecond
+)
 
 func newProgress(a *app) *progress {
 	dumb := a.getenv("TERM") == "dumb"
@@ -53,6 +59,9 @@ func (p *progress) event(e change.Event) {
 		delete(p.at, e.Server)
 	} else {
 		p.at[e.Server] = e.Line
+	}
+	if len(p.at) > mostLive && time.Since(p.last) < redraw {
+		return
 	}
 	p.clear()
 	p.draw()
@@ -98,6 +107,7 @@ func (p *progress) draw() {
 	if !p.live || len(p.at) == 0 {
 		return
 	}
+	p.last = time.Now()
 	var b strings.Builder
 	names := make([]string, 0, len(p.at))
 	for name := range p.at {
