@@ -12,7 +12,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func TestGolden(t *testing.T) {
 	dhcp := DHCP{
 		Mark: "default/vx1", Bridge: "vxl0", Domain: "vxapp", Port: 53,
-		PIDFile: "/run/flock/default/dnsmasq-vx1.pid", LeaseFile: "/var/lib/flock/default/dnsmasq-vx1.leases",
+		PIDFile: "/run/flock/default.d/dnsmasq-vx1.pid", LeaseFile: "/var/lib/flock/default/dnsmasq-vx1.leases",
 		HostsFile: "/var/lib/flock/default/dnsmasq-vx1.hosts", MaxLeases: 1000,
 		Ranges: []string{"10.0.4.2,10.0.4.190,255.255.255.0,12h"}, Router: "10.0.4.1", DNS4: []string{"10.0.4.254"}, MTU: 1450,
 	}
@@ -22,7 +22,7 @@ func TestGolden(t *testing.T) {
 	leaf := dhcp
 	leaf.Leaf, leaf.Port, leaf.Router, leaf.MTU, leaf.DNS4 = true, 5354, "", 0, nil
 	front := Front{
-		Mark: "default/vx1", Bridge: "vxl0", Domain: "vxapp", PIDFile: "/run/flock/default/front-vx1.pid",
+		Mark: "default/vx1", Bridge: "vxl0", Domain: "vxapp", PIDFile: "/run/flock/default.d/front-vx1.pid",
 		HostsFile: "/var/lib/flock/default/front-vx1.hosts", ServersFile: "/var/lib/flock/default/front-vx1.servers",
 		Leaves: []string{"10.0.4.254#5354", "10.0.4.253#5354"}, Subnets: []string{"10.0.4.0/24"},
 	}

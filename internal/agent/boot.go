@@ -80,8 +80,7 @@ func bootCluster(ctx context.Context, cluster string, say func(string)) error {
 	if err != nil {
 		return err
 	}
-	defer k.Close()
-	if err := bootReconcile(ctx, k, want, say); err != nil {
+	if err := errors.Join(bootReconcile(ctx, k, want, say), k.Close()); err != nil {
 		return err
 	}
 	if want.Empty() {

@@ -18,11 +18,11 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// testServices keeps its files in a directory that nobody can reach, as dnsmasq
-// runs, and ends what it started.
+// testServices keeps its files in a directory that nobody, as whom dnsmasq runs,
+// can enter, and ends what it started.
 func testServices(t testing.TB, h *nftHost) *services {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "flock-dhcp-")
+	dir, err := os.MkdirTemp("", "flock-dhcp-") //nolint:usetesting // nobody cannot enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ type process struct {
 
 func (s *services) process(r role, network string) process {
 	stem := filepath.Join(s.dir(), r.stem+"-"+network)
-	run := filepath.Join(s.paths.run, s.cluster, r.stem+"-"+network)
+	run := filepath.Join(s.runDir(), r.stem+"-"+network)
 	return process{
 		unit: "flock-" + s.cluster + "-" + r.unit + "-" + network + ".service",
 		conf: stem + ".conf", hosts: stem + ".hosts", servers: stem + ".servers", leases: stem + ".leases",

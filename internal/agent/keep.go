@@ -68,16 +68,11 @@ func (s *services) settled() error { return removeAll(filepath.Join(s.dir(), pen
 // forget removes the memory of this cluster, once nothing of it is left, and with
 // the last cluster everything else that flock keeps here but the agent itself.
 func (s *services) forget() error {
-	if err := removeAll(filepath.Join(s.dir(), specFile), filepath.Join(s.dir(), pendingFile)); err != nil {
-		return err
+	// Half-written files too, should a process have been killed at that.
+	if err := errors.Join(os.RemoveAll(s.dir()), os.RemoveAll(s.runDir())); err != nil {
+		return fmt.Errorf("remove directory: %w", err)
 	}
-	if err := removeEmpty(s.dir(), filepath.Join(s.paths.run, s.cluster)); err != nil {
-		return err
-	}
-	if exists(s.paths.lib) {
-		return removeEmpty(s.paths.lib)
-	}
-	return nil
+	return removeEmpty(s.paths.lib)
 }
 
 // removeEmpty removes directories that are empty.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -61,18 +60,15 @@ func (s *services) observe(ctx context.Context, want, have *spec.Host) error {
 // was confirmed and of the settings that were found.
 func (s *services) left() (int, error) {
 	var all []string
-	for _, pattern := range []string{
-		filepath.Join(s.dir(), "*"), filepath.Join(s.paths.run, s.cluster, "*"),
-	} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			return 0, fmt.Errorf("list %s: %w", pattern, err)
+	for _, role := range roles {
+		for _, dir := range []string{s.dir(), s.runDir()} {
+			found, err := filepath.Glob(filepath.Join(dir, role.stem+"-*"))
+			if err != nil {
+				return 0, fmt.Errorf("list files: %w", err)
+			}
+			all = append(all, found...)
 		}
-		all = append(all, found...)
 	}
-	all = slices.DeleteFunc(all, func(path string) bool {
-		return slices.Contains([]string{specFile, pendingFile, sysctlFile}, filepath.Base(path))
-	})
 	units, err := s.ourUnits()
 	if err != nil {
 		return 0, err
@@ -88,6 +84,9 @@ func (s *services) left() (int, error) {
 }
 
 func (s *services) dir() string { return filepath.Join(s.paths.lib, s.cluster) }
+
+// runDir has a suffix that no cluster's name has: a cluster may be called lock.
+func (s *services) runDir() string { return filepath.Join(s.paths.run, s.cluster+".d") }
 
 // ourUnits lists the paths of the systemd units of this cluster.
 func (s *services) ourUnits() ([]string, error) {
