@@ -3,10 +3,11 @@ package lab
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -79,8 +80,9 @@ func (l *Lab) startOutsideDNS() error {
 func (l *Lab) attach(ctx context.Context) error {
 	m := machine{Laptop, laptopNumber}
 	err := ipBatch(ctx, "",
-		fmt.Sprintf("link add %s alias flock-lab:%s type veth peer name %s netns %s", attached, l.Dir, m.name, l.ns("fabric")),
-		fmt.Sprintf("link set %s up", attached),
+		fmt.Sprintf("link add %s type veth peer name %s netns %s", attached, m.name, l.ns("fabric")),
+		// Linux 6.18 ignores an alias in the request that creates a link.
+		fmt.Sprintf("link set %s alias flock-lab:%s up", attached, l.Dir),
 		fmt.Sprintf("addr add %s/24 dev %s", m.addr4(), attached),
 		fmt.Sprintf("addr add %s/64 dev %s nodad", m.addr6(), attached),
 		fmt.Sprintf("route add %s via %s dev %s", second4, gateway4, attached))
@@ -180,7 +182,12 @@ func (l *Lab) checkFree(ctx context.Context) error {
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
 		if r.Dev == attached {
-			return hint.Errorf("this machine", "FLOCK_LAB=ITS-DIRECTORY flock lab down", "attach the lab: another one is attached, by %s", attached)
+			alias, err := os.ReadFile("/sys/class/net/" + attached + "/ifalias")
+			if err != nil {
+				return fmt.Errorf("read the alias of %s: %w", attached, err)
+			}
+			dir := strings.TrimPrefix(strings.TrimSpace(string(alias)), "flock-lab:")
+			return hint.Errorf("this machine", "FLOCK_LAB="+dir+" flock lab down", "attach the lab: the one in %s is attached, by %s", dir, attached)
 		}
 		if p.Bits() > 0 && (p.Overlaps(underlay4) || p.Overlaps(second4)) {
 			return hint.Errorf("this machine", "ip route show dev "+r.Dev,
@@ -194,19 +201,30 @@ func (l *Lab) checkFree(ctx context.Context) error {
 // servers that all talk overflow the default of 1024.
 const neighLimits = "/proc/sys/net/ipv4/neigh/default/gc_thresh%d"
 
+var raisedNeighLimits = []string{"16384", "32768", "65536"}
+
 func (l *Lab) raiseNeighLimits(log func(string)) error {
 	if l.N < 25 {
 		return nil
 	}
-	for i := 1; i <= 3; i++ {
-		text, err := os.ReadFile(fmt.Sprintf(neighLimits, i))
+	var old []string
+	for i := range raisedNeighLimits {
+		text, err := os.ReadFile(fmt.Sprintf(neighLimits, i+1))
+		if errors.Is(err, fs.ErrNotExist) {
+			log("not raising the neighbour table's limits: only the machine's first network namespace can")
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("read the neighbour table's limits: %w", err)
 		}
-		l.NeighLimits = append(l.NeighLimits, strings.TrimSpace(string(text)))
+		old = append(old, strings.TrimSpace(string(text)))
 	}
-	log("raising this machine's neighbour table limits until the lab is down: " + filepath.Dir(neighLimits) + "/gc_thresh*")
-	return writeNeighLimits([]string{"16384", "32768", "65536"})
+	if slices.Equal(old, raisedNeighLimits) {
+		return nil // another lab raised them, and will restore them
+	}
+	log("raising this machine's neighbour table limits (net.ipv4.neigh.default.gc_thresh*) until the lab is down")
+	l.NeighLimits = old
+	return writeNeighLimits(raisedNeighLimits)
 }
 
 // writeNeighLimits sets gc_thresh1, 2 and 3.

@@ -310,6 +310,47 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
+// TestAttached attaches a lab to the network of "this machine", which is a fresh
+// namespace: the test runs itself again in one.
+func TestAttached(t *testing.T) {
+	t.Parallel()
+	Need(t, "ip", "nsenter", "unshare", "sshd", "mount")
+	dir := os.Getenv("FLOCK_TEST_ATTACHED")
+	if dir == "" {
+		cmd := exec.Command("unshare", "--net", "--mount", "sh", "-ec", `mount -t sysfs sysfs /sys; ip link set lo up; exec "$@"`, "sh",
+			os.Args[0], "-test.run=^TestAttached$", "-test.v")
+		cmd.Env = append(os.Environ(), "FLOCK_TEST_ATTACHED="+filepath.Join(t.TempDir(), "lab"))
+		t.Log(out(t, cmd))
+		return
+	}
+	o := Options{N: 1, Init: None, Dir: dir, Attach: true}
+	run := func(argv ...string) string { return out(t, exec.Command(argv[0], argv[1:]...)) }
+	run("ip", "link", "add", "taken", "type", "bridge")
+	run("ip", "addr", "add", "10.99.0.77/16", "dev", "taken")
+	run("ip", "link", "set", "taken", "up")
+	if _, err := Up(t.Context(), o); err == nil || !strings.Contains(err.Error(), "overlaps") {
+		t.Errorf("attach to a machine that uses the subnet: want an error that says so, have %v", err)
+	}
+	run("ip", "link", "del", "taken")
+	l, err := Up(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, have := "s1", run("ssh", "-F", l.SSHConfig(), "root@10.99.0.1", "hostname"); want != have {
+		t.Errorf("want %q, have %q", want, have)
+	}
+	other := Options{N: 1, Init: None, Dir: dir + "2", Attach: true}
+	if _, err := Up(t.Context(), other); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("attach a second lab: want an error that names the first's directory, have %v", err)
+	}
+	if err := DownDir(t.Context(), dir); err != nil {
+		t.Error(err)
+	}
+	if links := run("ip", "-br", "link"); strings.Contains(links, attached) {
+		t.Errorf("after down: want no %s, have %s", attached, links)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for name, o := range map[string]Options{
 		"no servers": {N: 0}, "too many": {N: maxServers + 1}, "unknown init": {N: 1, Init: "runit"},

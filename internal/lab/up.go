@@ -78,7 +78,8 @@ func (l *Lab) build(ctx context.Context, log func(string)) error {
 	return each(l.machines(), func(m machine) error { return l.boot(ctx, m) })
 }
 
-// each does f for all machines, some at a time, and joins the errors.
+// each does f for all machines, some at a time. Of several errors it returns the
+// first machine's: what ails a lab ails all of it.
 func each(ms []machine, f func(machine) error) error {
 	errs := make([]error, len(ms))
 	slots := make(chan struct{}, 8*runtime.NumCPU())
@@ -91,7 +92,14 @@ func each(ms []machine, f func(machine) error) error {
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	}
+	return fmt.Errorf("%w (and %d more)", errs[0], len(errs)-1)
 }
 
 // boot wires m and starts it on the root that writeRoot laid out.
