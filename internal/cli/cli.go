@@ -63,6 +63,7 @@ func Main(ctx context.Context, args []string, s Streams, getenv func(string) str
 }
 
 func (a *app) main(ctx context.Context) int {
+	a.done = ctx.Done()
 	root := newRoot(a)
 	if foreign(root, a.args) {
 		return a.status(ctx, handOver(a.args, a.getenv))
@@ -109,6 +110,7 @@ type app struct {
 	args    []string
 	flags   globals
 	connect func(*app, *state.Store, *progress) engine
+	done    <-chan struct{} // closed on an interrupt
 }
 
 // Streams are where a command reads and writes, and what is known about them.
@@ -122,6 +124,9 @@ type Streams struct {
 	Width func() int
 	// Secret reads a line without echo; nil: nobody can type one.
 	Secret func() ([]byte, error)
+	// Restore undoes what a Secret that was interrupted did to the terminal; nil
+	// with a nil Secret.
+	Restore func() error
 }
 
 func (s Streams) width() int {

@@ -263,8 +263,12 @@ func TestStatusFollowsTheOutcome(t *testing.T) {
 		{"pending from before", "addnetwork vx1 s3", nil, []string{"s3"}, nil, ExitPartial, "", "s3 is pending"},
 		{"pending elsewhere", "addnetwork vx1 s2", nil, []string{"s3"}, nil, ExitDone, "", "ready"},
 		{"refused", "addnetwork vx1 s3", []change.Server{still}, nil, errors.New("no"), ExitFailed, "", "flock: no\n"},
-		{"two refuse", "addnetwork vx1 s3", []change.Server{planned, no("s2"), no("s3")}, nil, errors.New("2 refuse"), ExitFailed, "",
-			"s2  refused: a route\ns3  refused: a route\nflock: 2 refuse\n"},
+		{
+			"two refuse", "addnetwork vx1 s3",
+			[]change.Server{planned, no("s2"), no("s3")},
+			nil, errors.New("2 refuse"), ExitFailed, "",
+			"s2  refused: a route\ns3  refused: a route\nflock: 2 refuse\n",
+		},
 		{"dry run", "addnetwork vx1 s3 --dry-run", []change.Server{planned, still}, []string{"s1"}, nil, ExitDone, "server s1\n  + link vxl0\n\n2 servers: +1, 1 unchanged\n", ""},
 		{"plan finds", "plan", []change.Server{planned}, []string{"s1"}, nil, ExitDrift, "+ link vxl0", ""},
 		{"plan finds nothing", "plan", []change.Server{still}, nil, nil, ExitDone, "nothing to do on 1 server\n", ""},
@@ -462,5 +466,16 @@ func TestInterruptIsOneWord(t *testing.T) {
 	}}
 	if code := a.main(ctx); code != ExitFailed || b.err.String() != "flock: interrupted\n" {
 		t.Errorf("exit status %d: %q", code, b.err.String())
+	}
+}
+
+func TestInterruptEndsAQuestion(t *testing.T) {
+	done := make(chan struct{})
+	close(done)
+	wait := make(chan struct{})
+	defer close(wait)
+	_, err := untilDone(done, func() (string, error) { <-wait; return "", nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("want the interrupt, have %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ func (a *app) ask(p *progress, question string) (bool, error) {
 	defer p.mu.Unlock()
 	p.clear()
 	fmt.Fprintf(a.Err, "%s [y/N] ", strings.TrimSpace(question))
-	line, err := readLine(a.In)
+	line, err := untilDone(a.done, func() (string, error) { return readLine(a.In) })
 	if errors.Is(err, io.EOF) {
 		fmt.Fprintln(a.Err)
 		err = nil
@@ -43,6 +44,27 @@ func (a *app) ask(p *progress, question string) (bool, error) {
 	}
 	answer := strings.ToLower(strings.TrimSpace(line))
 	return answer == "y" || answer == "yes", nil
+}
+
+// untilDone waits for read, or for an interrupt: a terminal keeps a read waiting
+// whatever happens. The read is then left behind; the program ends.
+func untilDone[T any](done <-chan struct{}, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	answered := make(chan result, 1)
+	go func() {
+		value, err := read()
+		answered <- result{value, err}
+	}()
+	select {
+	case r := <-answered:
+		return r.value, r.err
+	case <-done:
+		var none T
+		return none, context.Canceled
+	}
 }
 
 // readLine reads up to a line feed and nothing beyond it, which belongs to the
@@ -80,7 +102,10 @@ func (a *app) secret(p *progress) func(string) ([]byte, error) {
 		defer p.mu.Unlock()
 		p.clear()
 		fmt.Fprint(a.Err, strings.TrimSpace(prompt)+" ")
-		text, err := a.Secret()
+		text, err := untilDone(a.done, a.Secret)
+		if errors.Is(err, context.Canceled) && a.Restore != nil {
+			err = errors.Join(err, a.Restore())
+		}
 		fmt.Fprintln(a.Err)
 		return text, err
 	}

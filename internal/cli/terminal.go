@@ -19,14 +19,20 @@ func Terminal(in, out, errors *os.File) Streams {
 		}
 		return 0
 	}
-	if s.InTTY {
-		s.Secret = func() ([]byte, error) {
-			text, err := term.ReadPassword(int(in.Fd()))
-			if err != nil {
-				return nil, fmt.Errorf("read from the terminal: %w", err)
-			}
-			return text, nil
+	if !s.InTTY {
+		return s
+	}
+	before, err := term.GetState(int(in.Fd()))
+	if err != nil {
+		return s // without a way back nothing is typed unseen
+	}
+	s.Restore = func() error { return term.Restore(int(in.Fd()), before) }
+	s.Secret = func() ([]byte, error) {
+		text, err := term.ReadPassword(int(in.Fd()))
+		if err != nil {
+			return nil, fmt.Errorf("read from the terminal: %w", err)
 		}
+		return text, nil
 	}
 	return s
 }

@@ -30,7 +30,7 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 		c.Servers = map[string]*state.Server{}
 	}
 	for _, name := range c.ServerNames() {
-		if w.Servers[name] == nil && !(name == Local && isMember(w, Local)) {
+		if w.Servers[name] == nil && (name != Local || !isMember(w, Local)) {
 			c.Servers[name].Subnet = netip.Prefix{}
 			gone = append(gone, name)
 		}
