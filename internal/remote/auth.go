@@ -138,30 +138,27 @@ func (l *login) identity(k *keyFile, held []ssh.Signer) (s ssh.Signer, ask bool,
 		return nil, false, fmt.Errorf("%w: %w", ErrAuth, k.err)
 	}
 	unlock := func() (ssh.Signer, error) { return k.unlock(l.d.secret()) }
-	if k.pub == nil { // an old format that hides the public half too
+	pub := k.pub
+	if pub == nil { // an old format that hides the public half too
 		if !l.r.named {
 			return nil, false, fmt.Errorf("%w: %s is encrypted and has no .pub beside it", ErrAuth, k.path)
 		}
 		defer l.p.pause()()
-		if _, err := unlock(); err != nil {
+		signer, err := unlock()
+		if err != nil {
 			return nil, false, err
 		}
+		pub = signer.PublicKey()
 	}
 	for _, h := range held {
-		if sameKey(h.PublicKey(), k.pub) {
+		if sameKey(h.PublicKey(), pub) {
 			return h, false, nil
 		}
 	}
-	if k.signerless() {
+	if k.public {
 		return nil, false, fmt.Errorf("%w: %s has only the public half, and the ssh agent has not the other", ErrAuth, k.path)
 	}
-	return l.patient(k.pub, unlock), k.encrypted(), nil
-}
-
-func (k *keyFile) signerless() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.signer == nil && k.pem == nil
+	return l.patient(pub, unlock), k.locked.Load(), nil
 }
 
 // certified returns signers with certificates: those beside identity files
@@ -209,5 +206,9 @@ func (r *route) keyAdvice() string {
 			break
 		}
 	}
-	return fmt.Sprintf("ssh-copy-id -i %s -p %d %s@%s, or name the key: flock addserver %s … -i KEYFILE", key, r.port, r.user, r.host, r.target.Name)
+	next := fmt.Sprintf("ssh-copy-id -i %s -p %d %s@%s", key, r.port, r.user, r.host)
+	if r.target.behind != "" {
+		return next + ", or name its key as IdentityFile in ssh's config"
+	}
+	return next + ", or name the key: flock addserver " + r.target.Name + " … -i KEYFILE"
 }

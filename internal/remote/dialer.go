@@ -98,7 +98,7 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Conn, error) {
 	if t.local() {
 		return d.dialLocal(t)
 	}
-	l, err := d.open(ctx, t, 0)
+	l, err := d.open(ctx, t, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func Check(t Target, d *Dialer) error {
 	for jump := r.jump; jump != ""; {
 		var name string
 		name, jump = hops(jump)
-		if _, err := hop(name, ""); err != nil {
+		if _, err := t.hop(name, ""); err != nil {
 			return jumpError(t, name, err)
 		}
 	}

@@ -56,8 +56,10 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 }
 
 func acceptAdvice(t Target) string {
-	words := []string{"flock addserver", t.Name}
-	if t.Host != "" && t.Host != t.Name {
+	words := []string{"flock addserver", t.wanted()}
+	if t.behind != "" {
+		words = append(words, "…", "-J", t.Name)
+	} else if t.Host != "" && t.Host != t.Name {
 		address := t.Host
 		if t.User != "" {
 			address = t.User + "@" + address

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
 )
@@ -22,10 +23,13 @@ type sharedLink struct {
 	err   error
 }
 
+// maxJumps is how many jumps in a row are taken for meant.
+const maxJumps = 8
+
 // jump returns the connection to the last jump host of r, held for the caller.
-func (d *Dialer) jump(ctx context.Context, r *route, depth int) (*sharedLink, error) {
+func (d *Dialer) jump(ctx context.Context, r *route, onward []string) (*sharedLink, error) {
 	name, before := hops(r.jump)
-	t, err := hop(name, before)
+	t, err := r.target.hop(name, before)
 	if err != nil {
 		return nil, jumpError(r.target, name, err)
 	}
@@ -33,10 +37,14 @@ func (d *Dialer) jump(ctx context.Context, r *route, depth int) (*sharedLink, er
 	if err != nil {
 		return nil, jumpError(r.target, name, err)
 	}
+	if slices.Contains(onward, way.id()) || len(onward) > maxJumps {
+		err := hint.Errorf("", "ssh -G "+r.target.alias()+" | grep -i proxyjump", "%w: the jumps lead in a circle", ErrConfig)
+		return nil, jumpError(r.target, name, err)
+	}
 	for {
 		s, first := d.share(way.id())
 		if first {
-			s.link, s.err = d.open(ctx, t, depth+1)
+			s.link, s.err = d.open(ctx, t, onward)
 			close(s.ready)
 		}
 		select {
@@ -107,7 +115,7 @@ func (d *Dialer) release(s *sharedLink) {
 }
 
 func jumpError(t Target, name string, err error) error {
-	return hint.With(fmt.Errorf("jump host %s: %w", name, err), t.where()+", jump "+name, "")
+	return hint.With(fmt.Errorf("jump host %s: %w", name, err), "server "+t.wanted()+", jump host "+name, "")
 }
 
 // enter waits for a place among the logins that are under way to one sshd.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -18,14 +19,16 @@ const passphraseTries = 3
 // keyFile is one identity file. It is read once, and its passphrase is asked for
 // once, however many servers want it.
 type keyFile struct {
-	path string
-	load sync.Once
-	pub  ssh.PublicKey // nil where it cannot be known without the passphrase
-	err  error         // why there is no key here
+	path   string
+	load   sync.Once     // makes what is below, up to mu
+	pub    ssh.PublicKey // nil where it cannot be known without the passphrase
+	public bool          // there is no private half here
+	pem    []byte        // encrypted; nil otherwise
+	err    error         // why there is no key here
+	locked atomic.Bool   // using it means asking for its passphrase
 
-	mu     sync.Mutex // guards below
-	pem    []byte     // what is left to decrypt
-	signer ssh.Signer // nil while encrypted, or where path holds a public key alone
+	mu     sync.Mutex // guards below; held while the operator is asked
+	signer ssh.Signer // nil while locked, or with public
 	denied error      // the operator had no passphrase for it
 }
 
@@ -51,7 +54,7 @@ func (k *keyFile) read() {
 	if err != nil {
 		k.err = err
 		if k.pub = publicKey(k.path + ".pub"); k.pub != nil {
-			k.err = nil
+			k.err, k.public = nil, true
 		}
 		return
 	}
@@ -62,11 +65,12 @@ func (k *keyFile) read() {
 		k.signer, k.pub = signer, signer.PublicKey()
 	case errors.As(err, &missing):
 		k.pem, k.pub = data, missing.PublicKey
+		k.locked.Store(true)
 		if k.pub == nil {
 			k.pub = publicKey(k.path + ".pub")
 		}
 	default:
-		if k.pub = publicKey(k.path); k.pub == nil {
+		if k.pub, k.public = publicKey(k.path), true; k.pub == nil {
 			k.err = fmt.Errorf("read key %s: %w", k.path, err)
 		}
 	}
@@ -87,13 +91,6 @@ func publicKey(path string) ssh.PublicKey {
 // missing says that there is no such file.
 func (k *keyFile) missing() bool { return errors.Is(k.err, fs.ErrNotExist) }
 
-// encrypted says that using k means asking for its passphrase.
-func (k *keyFile) encrypted() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.pem != nil
-}
-
 // unlock returns the signer, asking for the passphrase with secret where needed.
 func (k *keyFile) unlock(secret func(string) ([]byte, error)) (ssh.Signer, error) {
 	k.mu.Lock()
@@ -103,7 +100,7 @@ func (k *keyFile) unlock(secret func(string) ([]byte, error)) (ssh.Signer, error
 		return k.signer, nil
 	case k.denied != nil:
 		return nil, k.denied
-	case k.pem == nil:
+	case k.public:
 		return nil, fmt.Errorf("%w: %s holds no private key", ErrAuth, k.path)
 	case secret == nil:
 		return nil, fmt.Errorf("%w: key %s has a passphrase and there is no terminal to ask on", ErrAuth, k.path)
@@ -117,7 +114,8 @@ func (k *keyFile) unlock(secret func(string) ([]byte, error)) (ssh.Signer, error
 		signer, err := ssh.ParsePrivateKeyWithPassphrase(k.pem, phrase)
 		clear(phrase)
 		if err == nil {
-			k.signer, k.pub, k.pem = signer, signer.PublicKey(), nil
+			k.signer = signer
+			k.locked.Store(false)
 			return signer, nil
 		}
 		if !errors.Is(err, x509.IncorrectPasswordError) {

@@ -14,9 +14,6 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// maxJumps ends a circle of jump hosts in ssh's config.
-const maxJumps = 8
-
 // link is one SSH connection. The jump host it passes through is shared with
 // others and kept as long as the last of them.
 type link struct {
@@ -31,18 +28,16 @@ type link struct {
 	cause error         // why it broke
 }
 
-// open connects and logs in. Depth counts the jumps so far.
-func (d *Dialer) open(ctx context.Context, t Target, depth int) (*link, error) {
+// open connects and logs in. Onward is the way from here to the server that is
+// wanted, as ids of routes: nobody jumps in a circle.
+func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, error) {
 	r, err := d.route(t)
 	if err != nil {
 		return nil, err
 	}
-	if depth > maxJumps {
-		return nil, hint.Errorf(t.where(), "ssh -G "+t.alias()+" | grep -i proxyjump", "%w: more than %d jumps in a row", ErrConfig, maxJumps)
-	}
 	l := &link{d: d, route: r, done: make(chan struct{})}
 	if r.jump != "" {
-		if l.via, err = d.jump(ctx, r, depth); err != nil {
+		if l.via, err = d.jump(ctx, r, append(onward, r.id())); err != nil {
 			return nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -125,8 +126,8 @@ func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err 
 	switch {
 	case status == exitNoAgent, !c.sudo && (status == exitNotFound || status == exitNotExecutable):
 		return &missingError{cmp.Or(lastLine(proc.stderr.String()), "not installed")}
-	case status == 0:
-		return c.agentError("start agent", fmt.Errorf("it said nothing but %q", lastLine(string(noise))))
+	case status == 0: // an empty file runs, as an empty script
+		return &missingError{fmt.Sprintf("what is in its place said %q and ended", lastLine(string(noise)))}
 	}
 	return c.ended("start agent", proc, status, waitErr)
 }
@@ -211,8 +212,8 @@ func (s *Session) broken(ctx context.Context, err error) error {
 // confirmed it undoes by itself.
 func (s *Session) Close() error {
 	err := s.proc.in.Close()
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) {
-		err = nil // the other side was first
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed) {
+		err = nil // the other side, or the end of a context, was first
 	}
 	if s.c.link == nil {
 		s.reap()

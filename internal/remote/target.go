@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"net/netip"
 	"os/user"
 	"regexp"
@@ -23,9 +24,19 @@ type Target struct {
 	Identity string // key file
 	Jump     string // as ssh -J: [USER@]HOST[:PORT],…; "none" for no jump
 	Arch     string // GOARCH where it is known: spares a look at first contact
+
+	behind string // this is a jump host: the server that is wanted
 }
 
-func (t Target) where() string { return "server " + t.Name }
+func (t Target) where() string {
+	if t.behind != "" {
+		return "server " + t.behind + ", jump host " + t.Name
+	}
+	return "server " + t.Name
+}
+
+// wanted is the name of the server that the operator knows.
+func (t Target) wanted() string { return cmp.Or(t.behind, t.Name) }
 
 // alias is the name that ssh's config is asked about: what would be typed to ssh.
 func (t Target) alias() string {
@@ -128,11 +139,11 @@ func hops(jump string) (last, before string) {
 	return strings.TrimSpace(jump), ""
 }
 
-// hop is one jump as a target of its own. Before is the way to it.
-func hop(name, before string) (Target, error) {
+// hop is one jump on the way to t as a target of its own. Before is the way to it.
+func (t Target) hop(name, before string) (Target, error) {
 	name = strings.TrimPrefix(name, "ssh://")
 	user, host, port, err := ParseTarget(strings.TrimSuffix(name, "/"))
-	return Target{Name: name, User: user, Host: host, Port: port, Jump: before}, err
+	return Target{Name: name, User: user, Host: host, Port: port, Jump: before, behind: t.wanted()}, err
 }
 
 func localUser() string {

@@ -1,0 +1,339 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+func request(op string) *spec.Request { return &spec.Request{Op: op} }
+
+// facts starts the agent on c and asks it for its version.
+func facts(t *testing.T, c *Conn) *spec.Facts {
+	t.Helper()
+	s, err := c.Agent(t.Context())
+	if err != nil {
+		t.Fatal(hint.Text("agent", err))
+	}
+	defer s.Close()
+	progress := ""
+	reply, err := s.Do(t.Context(), request(spec.OpFacts), func(line string) { progress = line })
+	if err != nil {
+		t.Fatal(hint.Text("facts", err))
+	}
+	if progress != "looking" {
+		t.Fatalf("progress %q", progress)
+	}
+	return reply.Facts
+}
+
+func versions(t *testing.T, l *laptop) []string {
+	t.Helper()
+	entries, err := os.ReadDir(l.install)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out
+}
+
+func TestAgentIsInstalledOnce(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	first := facts(t, mustDial(t, l, s.target()))
+	if have := versions(t, l); len(have) != 1 || have[0] != first.Agent {
+		t.Fatalf("installed %v, answered %s", have, first.Agent)
+	}
+	if n := s.execs.Load(); n != 4 {
+		t.Fatalf("%d execs at first contact, want 4: try, probe, install, start", n)
+	}
+	facts(t, mustDial(t, l, s.target()))
+	if n := s.execs.Load(); n != 5 {
+		t.Fatalf("%d execs, want 1 where the agent is in place", n-4)
+	}
+	if n := s.logins.Load(); n != 2 {
+		t.Fatalf("%d logins, want 2", n)
+	}
+}
+
+func TestThisBinaryTravels(t *testing.T) {
+	for _, delay := range []time.Duration{0, 6 * time.Millisecond} { // plain, compressed
+		s := (&sshServer{delay: delay}).start(t)
+		l := newLaptop(t, s)
+		l.Timeout = 20 * time.Second
+		l.Agents = nil
+		said := ""
+		l.Verbose = func(_, line string) { said += line + "\n" }
+		f := facts(t, mustDial(t, l, s.target()))
+		want, err := os.ReadFile("/proc/self/exe")
+		if err != nil {
+			t.Fatal(err)
+		}
+		have, err := os.ReadFile(filepath.Join(l.install, f.Agent, "flock"))
+		if err != nil || string(have) != string(want) {
+			t.Fatalf("%d bytes arrived of %d, %v", len(have), len(want), err)
+		}
+		if unpack := "cat"; strings.Contains(said, "("+unpack+")") != (delay == 0) {
+			t.Fatalf("delay %v:\n%s", delay, said)
+		}
+	}
+}
+
+func TestNoiseAndBannerAreHarmless(t *testing.T) {
+	s := (&sshServer{
+		banner:  "Authorised use only.\n",
+		profile: `echo "Welcome to $(hostname)"; printf 'flock/1 \000\377\n'; echo "mesg: ttyname failed" >&2`,
+	}).start(t)
+	l := newLaptop(t, s)
+	facts(t, mustDial(t, l, s.target()))
+}
+
+func TestCutUploadIsNeverExecuted(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	ran := filepath.Join(l.dir, "ran")
+	whole, err := io.ReadAll(must(scriptAgent(t, "cut")("amd64")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Executed when half of it has arrived, it would leave a trace.
+	agent := "#!/bin/sh\n" + strings.Repeat("#"+strings.Repeat("x", 1000)+"\n", 500) + strings.TrimPrefix(string(whole), "#!/bin/sh\n")
+	agent = strings.Replace(agent, "\n", "\necho $0 >>"+ran+"\n", 1)
+	l.Agents = func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(agent)), nil }
+	for _, cut := range []int64{20_000, 100_000, 400_000} {
+		s.cut.Store(cut)
+		c := mustDial(t, l, s.target())
+		if _, err := c.Agent(t.Context()); !errors.Is(err, ErrUnreachable) && !errors.Is(err, ErrAgent) {
+			t.Fatalf("cut after %d: %v", cut, err)
+		}
+		if _, err := os.Stat(ran); err == nil {
+			t.Fatalf("cut after %d: half a program ran", cut)
+		}
+		installed, err := filepath.Glob(filepath.Join(l.install, "*", "flock"))
+		if err != nil || installed != nil {
+			t.Fatalf("cut after %d: %v is in place, %v", cut, installed, err)
+		}
+	}
+	// What an installer that was killed leaves is swept.
+	left := filepath.Join(l.install, ".tmp-4194305") // above any pid
+	if err := errors.Join(os.MkdirAll(l.install, 0o755), os.WriteFile(left, []byte(agent[:1000]), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	s.cut.Store(0)
+	f := facts(t, mustDial(t, l, s.target()))
+	if have := versions(t, l); len(have) != 1 || have[0] != f.Agent {
+		t.Fatalf("left in place: %v", have)
+	}
+	if _, err := os.Stat(ran); err != nil {
+		t.Fatal("the agent left no trace: the test proves nothing")
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func TestOlderVersionsAreSwept(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	old := facts(t, mustDial(t, l, s.target())).Agent
+	kept := filepath.Join(l.install, "0123456789abcdef")
+	if err := errors.Join(os.MkdirAll(kept, 0o755), os.MkdirAll(l.paths.units, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	unit := "[Service]\nExecStart=" + kept + "/flock agent boot\n"
+	if err := os.WriteFile(filepath.Join(l.paths.units, "flock-boot.service"), []byte(unit), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	next := &Dialer{SSHConfig: l.SSHConfig, Agents: scriptAgent(t, "two"), paths: l.paths}
+	f := facts(t, mustDial(t, &laptop{Dialer: next}, s.target()))
+	have := strings.Join(versions(t, l), " ")
+	if f.Agent == old || strings.Contains(have, old) || !strings.Contains(have, f.Agent) || !strings.Contains(have, filepath.Base(kept)) {
+		t.Fatalf("old %s, new %s, kept %s: there is %s", old, f.Agent, kept, have)
+	}
+}
+
+// Something else under the agent's name is replaced, once.
+func TestOtherVersionUnderOurName(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	v := facts(t, mustDial(t, l, s.target())).Agent
+	path := filepath.Join(l.install, v, "flock")
+	self := must(os.Executable())
+	for _, other := range []string{"#!/bin/sh\nexec " + self + " agent serve ffffffffffffffff\n", ""} {
+		if err := os.WriteFile(path, []byte(other), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if other != "" {
+			if err := os.Chmod(path, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if again := facts(t, mustDial(t, l, s.target())).Agent; again != v {
+			t.Fatalf("version %s, want %s", again, v)
+		}
+	}
+}
+
+func TestAgentThatNeverGreets(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	l.Agents = func(string) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader("#!/bin/sh\necho cannot work here >&2\nexit 5\n")), nil
+	}
+	_, err := mustDial(t, l, s.target()).Agent(t.Context())
+	if !errors.Is(err, ErrAgent) || !strings.Contains(err.Error(), "exit status 5: cannot work here") {
+		t.Fatalf("error %v", err)
+	}
+	if _, next := hint.Of(err); next == "" {
+		t.Fatal("no advice")
+	}
+}
+
+func TestOtherArchitecture(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	opened := ""
+	script := l.Agents
+	l.Agents = func(arch string) (io.ReadCloser, error) {
+		if arch != runtime.GOARCH {
+			return nil, fmt.Errorf("no agent for %s", arch)
+		}
+		opened = arch
+		return script(arch)
+	}
+	target := s.target()
+	target.Arch = "riscv64" // what it was before it was replaced
+	if _, err := mustDial(t, l, target).Agent(t.Context()); err == nil {
+		t.Fatal("an architecture without agent works")
+	}
+	l.Agents = script
+	l.programs = nil
+	facts(t, mustDial(t, l, target))
+	target.Arch = ""
+	facts(t, mustDial(t, l, target))
+	_ = opened
+}
+
+func TestSudo(t *testing.T) {
+	dir := t.TempDir()
+	sudo := func(text string) {
+		if err := os.WriteFile(filepath.Join(dir, "sudo"), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := (&sshServer{path: dir}).start(t)
+	l := newLaptop(t, s)
+	target := s.target()
+	target.User = "admin"
+	sudo("echo \"$*\" >>" + dir + "/log\n[ \"$1\" = -n ] && shift && exec \"$@\"\n")
+	facts(t, mustDial(t, l, target))
+	log, err := os.ReadFile(filepath.Join(dir, "log"))
+	if err != nil || strings.Count(string(log), "-n sh -c") != 4 {
+		t.Fatalf("sudo was called:\n%s%v", log, err)
+	}
+	sudo("echo 'sudo: a password is required' >&2\nexit 1\n")
+	_, err = mustDial(t, l, target).Agent(t.Context())
+	if _, next := hint.Of(err); !errors.Is(err, ErrSudo) || !strings.Contains(next, "admin ALL=(root) NOPASSWD") {
+		t.Fatalf("error %v, next %q", err, next)
+	}
+	if err := os.Remove(filepath.Join(dir, "sudo")); err != nil {
+		t.Fatal(err)
+	}
+	s.profile = "PATH=" + dir
+	if _, err = mustDial(t, l, target).Agent(t.Context()); !errors.Is(err, ErrSudo) {
+		t.Fatalf("without sudo: %v", err)
+	}
+}
+
+func TestAgentDies(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	session, err := mustDial(t, l, s.target()).Agent(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = session.Do(t.Context(), request(opDie), nil)
+	if !errors.Is(err, ErrAgent) || !strings.Contains(err.Error(), "exit status 3: out of luck") {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestConnectionLost(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	session, err := mustDial(t, l, s.target()).Agent(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cut.Store(1)
+	if _, err = session.Do(t.Context(), request(opHang), nil); !errors.Is(err, ErrUnreachable) {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestRequestIsCalledOff(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	session, err := mustDial(t, l, s.target()).Agent(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := session.Do(ctx, request(opHang), nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestLocal(t *testing.T) {
+	l := newLaptop(t)
+	if os.Getuid() != 0 {
+		l.paths.install = filepath.Join(l.dir, "lib")
+	}
+	c, err := l.Dial(t.Context(), Target{Name: Local})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.sudo = false // the test's directories belong to whoever runs it
+	facts(t, c)
+	facts(t, c)
+	if err := c.Reachable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Agent(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Do(ctx, request(opHang), nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("error %v", err)
+	}
+	if err := errors.Join(s.Close(), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s, err = c.Agent(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = s.Do(t.Context(), request(opDie), nil); !errors.Is(err, ErrAgent) || !strings.Contains(err.Error(), "out of luck") {
+		t.Fatalf("error %v", err)
+	}
+}
