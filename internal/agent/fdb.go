@@ -3,6 +3,10 @@
 package agent
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -37,6 +41,42 @@ func (k *Kernel) observeFDB(have *spec.Host) error {
 		}
 	}
 	return nil
+}
+
+// forgetLearned deletes what our VXLAN devices learned about the destinations that
+// were taken off their flood lists: a server that left would otherwise be sent
+// frames until the entries age (300 s).
+func (k *Kernel) forgetLearned() error {
+	if len(k.departed) == 0 {
+		return nil
+	}
+	list, err := dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, unix.AF_BRIDGE) })
+	if err != nil {
+		return fmt.Errorf("look at learned entries: %w", err)
+	}
+	var batch []*nl.NetlinkRequest
+	for _, n := range list {
+		f := spec.FDB{Link: k.devices.name(n.LinkIndex), MAC: spec.ZeroMAC, Dst: toAddr(n.IP)}
+		if n.Flags&unix.NTF_SELF == 0 || n.State&unix.NUD_PERMANENT != 0 || !slices.Contains(k.departed, f) {
+			continue
+		}
+		f.MAC = n.HardwareAddr.String()
+		m, err := k.fdbMessage(unix.RTM_DELNEIGH, f)
+		if err != nil {
+			return err
+		}
+		batch = append(batch, m)
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	answers, err := k.rt.send(batch...)
+	for _, answer := range answers {
+		if answer != nil && !gone(answer) { // aged meanwhile
+			err = errors.Join(err, fmt.Errorf("forget learned entry: %w", answer))
+		}
+	}
+	return err
 }
 
 // fdbMessage adds or removes a permanent forwarding entry of a VXLAN device. Flood

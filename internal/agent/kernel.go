@@ -30,7 +30,8 @@ type Kernel struct {
 	nft      *nft
 	services *services
 
-	devices devices // as of the last look
+	devices  devices    // as of the last look
+	departed []spec.FDB // flood entries removed since Open
 }
 
 // Open returns the server as seen by cluster. Close it.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -34,7 +36,7 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 			return report, err
 		}
 		if len(ops) == 0 {
-			if err := k.settleSysctls(effective); err != nil {
+			if err := errors.Join(k.settleSysctls(effective), k.forgetLearned()); err != nil {
 				return report, err
 			}
 			break
@@ -90,7 +92,19 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 		return nil, err
 	}
 	plan.Problems = append(plan.Problems, problems...)
+	if slices.ContainsFunc(plan.Steps, func(s spec.Step) bool { return s.Action == spec.Add && filterStep(s) }) {
+		if err := k.nft.check(want); err != nil {
+			where, next := hint.Of(err)
+			plan.Problems = append(plan.Problems, spec.Problem{What: err.Error(), Where: where, Next: next})
+		}
+	}
 	return plan, nil
+}
+
+// filterStep says whether a step is about packet filters, whose support in the
+// kernel only a trial tells.
+func filterStep(s spec.Step) bool {
+	return strings.HasPrefix(s.Object, "gateway ") || strings.HasPrefix(s.Object, "masquerade ")
 }
 
 // Status is Plan without the claims: what differs, and foreign devices under our
@@ -116,7 +130,7 @@ type applier struct {
 	done func(spec.Step)
 
 	batch   []*nl.NetlinkRequest
-	batched []spec.Step
+	batched []Op
 	raise   []string // links that are still down
 	filters []spec.Step
 }
@@ -268,7 +282,7 @@ func (a *applier) gather(op Op) error {
 		return err
 	}
 	a.batch = append(a.batch, m)
-	a.batched = append(a.batched, op.Step)
+	a.batched = append(a.batched, op)
 	if len(a.batch) == maxBatch {
 		return a.flush()
 	}
@@ -285,10 +299,14 @@ func (a *applier) flush() error {
 	}
 	var failed error
 	for i, err := range answers {
-		s := a.batched[i]
+		op := a.batched[i]
+		s := op.Step
 		switch {
 		case err == nil:
 			a.done(s)
+			if f, ok := op.Have.(spec.FDB); ok && f.MAC == spec.ZeroMAC {
+				a.k.departed = append(a.k.departed, f)
+			}
 		case s.Action == spec.Remove && gone(err):
 			// It went by itself: a secondary address with its primary, a route with
 			// its device.

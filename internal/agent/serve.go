@@ -326,6 +326,10 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 	if u == nil {
 		return nil, hint.Errorf("", "flock apply", "there is nothing to confirm: the server went back to what it was")
 	}
+	// Who left may have spoken while the others changed already.
+	if err := u.k.forgetLearned(); err != nil {
+		return nil, err
+	}
 	// Armed until it is written down: should that fail, the change goes.
 	if err := s.settle(ctx, u.k.services, u.want, u.left); err != nil {
 		return nil, err
