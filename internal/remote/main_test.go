@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -44,7 +45,8 @@ const (
 
 // serveAsAgent greets with the version in args, or its own, and answers.
 func serveAsAgent(args []string) int {
-	version, err := InstalledVersion()
+	path, err := os.Executable()
+	version := filepath.Base(filepath.Dir(path))
 	if len(args) > 0 {
 		version = args[0]
 	}

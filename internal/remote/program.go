@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 
@@ -30,17 +29,6 @@ func BuiltinAgent(arch string) (io.ReadCloser, error) {
 			"%w: this flock carries no agent for linux/%s", ErrAgent, arch)
 	}
 	return f, nil
-}
-
-// InstalledVersion is the version that this executable has when it runs as an
-// agent: the name of the directory that it was installed in. It is what the agent
-// greets with.
-func InstalledVersion() (string, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("find own executable: %w", err)
-	}
-	return filepath.Base(filepath.Dir(path)), nil
 }
 
 // program is the agent's binary for one architecture, looked at once.

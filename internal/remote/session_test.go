@@ -209,13 +209,11 @@ func TestAgentThatNeverGreets(t *testing.T) {
 func TestOtherArchitecture(t *testing.T) {
 	s := (&sshServer{}).start(t)
 	l := newLaptop(t, s)
-	opened := ""
 	script := l.Agents
 	l.Agents = func(arch string) (io.ReadCloser, error) {
 		if arch != runtime.GOARCH {
 			return nil, fmt.Errorf("no agent for %s", arch)
 		}
-		opened = arch
 		return script(arch)
 	}
 	target := s.target()
@@ -228,7 +226,6 @@ func TestOtherArchitecture(t *testing.T) {
 	facts(t, mustDial(t, l, target))
 	target.Arch = ""
 	facts(t, mustDial(t, l, target))
-	_ = opened
 }
 
 func TestSudo(t *testing.T) {
@@ -304,9 +301,6 @@ func TestRequestIsCalledOff(t *testing.T) {
 
 func TestLocal(t *testing.T) {
 	l := newLaptop(t)
-	if os.Getuid() != 0 {
-		l.paths.install = filepath.Join(l.dir, "lib")
-	}
 	c, err := l.Dial(t.Context(), Target{Name: Local})
 	if err != nil {
 		t.Fatal(err)

@@ -121,6 +121,8 @@ func checkHost(s, host string, bracketed bool) error {
 	case err == nil && addr.Is6() && addr.IsLinkLocalUnicast() && addr.Zone() == "":
 		return hint.Errorf("", "["+host+"%INTERFACE], or an address that is not link-local",
 			"link-local address %s does not say on which interface", addr)
+	case err == nil && addr.Zone() != "" && !hostForm.MatchString(addr.Zone()):
+		return hint.Errorf("", targetForm, "%q names no interface after the %%", host)
 	case err == nil:
 		return nil
 	case digitForm.MatchString(host):
