@@ -106,11 +106,27 @@ func (l *Lab) wire(ctx context.Context, m machine) error {
 	if err != nil {
 		return err
 	}
+	if err := noDAD(ns, "eth0", "eth1"); err != nil {
+		return err
+	}
 	return ipBatch(ctx, ns,
 		"link set lo up", "link set eth0 up", "link set eth1 up",
 		fmt.Sprintf("addr add %s/24 dev eth0", m.addr4()), fmt.Sprintf("addr add %s/64 dev eth0 nodad", m.addr6()),
 		fmt.Sprintf("addr add %s/24 dev eth1", m.second4()),
 		fmt.Sprintf("route add default via %s", gateway4), fmt.Sprintf("route add default via %s", gateway6))
+}
+
+// noDAD spares the named links of ns duplicate address detection, so that a
+// machine's link-local addresses are final from the start.
+func noDAD(ns string, links ...string) error {
+	return inNS(ns, func() error {
+		for _, name := range links {
+			if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/accept_dad", []byte("0"), 0); err != nil {
+				return fmt.Errorf("spare %s duplicate address detection: %w", name, err)
+			}
+		}
+		return nil
+	})
 }
 
 // Cut takes the carrier from host's eth0, as pulling its cable would.
