@@ -10,11 +10,11 @@ ASROOT := $(if $(SUDO),sudo -E env "PATH=$(PATH)",)
 BUILD  := go build -trimpath -ldflags '-s -w'
 TOOLS  := $(CURDIR)/bin/tools
 LINT   := golangci-lint/v2/cmd/golangci-lint
-LINTV  := v2.12.2
+LINTV  := v2.15.0
 
 # What the lab is made of (Debian's and Ubuntu's package names).
 PACKAGES := openssh-server systemd-container dnsmasq-base iproute2 iputils-ping nftables iperf3 \
-            busybox-static tcpdump kmod sudo util-linux
+            busybox-static tcpdump kmod sudo util-linux iptables openssh-client
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -51,7 +51,7 @@ FUZZTIME := 2m
 fuzz: ## run every fuzz target for FUZZTIME
 	@for pkg in $$(go list ./...); do \
 	  for f in $$(go test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$f"; go test "$$pkg" -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) | tail -2; done; done
+	    echo "$$pkg $$f"; go test "$$pkg" -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x | tail -2; done; done
 
 lint: ## vet, formatting, golangci-lint, go.mod
 	@test -z "$$(gofmt -l cmd internal templates)" || { gofmt -l cmd internal templates; exit 1; }

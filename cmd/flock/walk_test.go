@@ -332,7 +332,7 @@ func verbEventually(ctx context.Context, w *walk, ts *testscript.TestScript, arg
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("still not so after %s s: %v", args[0], err)
+			return fmt.Errorf("still not so after %s s: %w", args[0], err)
 		}
 	}
 }

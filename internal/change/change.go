@@ -154,7 +154,7 @@ func (e *Engine) Purge(ctx context.Context, server string) (*spec.Report, error)
 	if err != nil {
 		return nil, err
 	}
-	defer locked.Unlock()
+	defer release(locked)
 	c := locked.Cluster()
 	p := &peer{name: server}
 	defer p.close()

@@ -48,12 +48,13 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	return err
 }
 
+// close ends the session. All answers are in: how the connection ends is no news.
 func (p *peer) close() {
 	if p.session != nil {
-		p.session.Close()
+		_ = p.session.Close()
 	}
 	if p.conn != nil {
-		p.conn.Close()
+		_ = p.conn.Close()
 	}
 }
 

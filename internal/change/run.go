@@ -71,12 +71,16 @@ func (r *run) edit() error {
 	return err
 }
 
+// release lets go of the file. Everything is written by then, and the kernel
+// releases the lock with the process in any case.
+func release(l *state.Locked) { _ = l.Unlock() }
+
 func (r *run) end() {
 	for _, p := range r.peers {
 		p.close()
 	}
 	if r.locked != nil {
-		r.locked.Unlock()
+		release(r.locked)
 	}
 }
 

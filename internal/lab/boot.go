@@ -25,8 +25,10 @@ const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 func (l *Lab) launch(ctx context.Context, m machine) (proc, error) {
 	dir := l.machineDir(m.name)
 	script := l.bootNone(m)
-	argv := []string{"nsenter", "--net=" + nsFile(l.ns(m.name)),
-		"unshare", "--mount", "--propagation", "slave", "--uts", "--pid", "--fork", "--kill-child"}
+	argv := []string{
+		"nsenter", "--net=" + nsFile(l.ns(m.name)),
+		"unshare", "--mount", "--propagation", "slave", "--uts", "--pid", "--fork", "--kill-child",
+	}
 	env := []string{searchPath}
 	if l.Init == Systemd {
 		script = l.bootSystemd(m)

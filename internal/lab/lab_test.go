@@ -19,10 +19,7 @@ import (
 func up(t *testing.T, n int, init string) *Lab {
 	t.Helper()
 	Need(t, "ip", "nsenter", "unshare", "ssh", "sshd", "busybox", "dnsmasq")
-	dir, err := os.MkdirTemp("", "lab")
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := filepath.Join(t.TempDir(), "lab")
 	before := traces(t, dir)
 	start := time.Now()
 	l, err := Up(t.Context(), Options{N: n, Init: init, Dir: dir})

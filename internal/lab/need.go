@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -36,7 +37,7 @@ func Need(t TB, programs ...string) {
 	case os.Getenv("FLOCK_MUST") != "":
 		t.Fatalf("cannot run without %s, and FLOCK_MUST is set", lacks)
 	default:
-		os.Stderr.WriteString("NOT RUN " + t.Name() + ": needs " + lacks + "\n")
+		fmt.Fprint(os.Stderr, "NOT RUN "+t.Name()+": needs "+lacks+"\n")
 		t.Skipf("needs %s", lacks)
 	}
 }

@@ -29,7 +29,7 @@ func enterAnd(ns string, f func() error) error {
 	if err != nil {
 		return fmt.Errorf("open namespace %s: %w", ns, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // opened to be entered
 	if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("enter namespace %s: %w", ns, err)
 	}

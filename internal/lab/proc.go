@@ -28,7 +28,7 @@ func (l *Lab) start(name string, env []string, log string, argv ...string) (proc
 	if err != nil {
 		return proc{}, fmt.Errorf("start %s: %w", argv[0], err)
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }() // the child has its own
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
 	cmd.Dir = "/"
@@ -37,7 +37,7 @@ func (l *Lab) start(name string, env []string, log string, argv ...string) (proc
 		return proc{}, fmt.Errorf("start %s: %w", argv[0], err)
 	}
 	p := proc{pid: cmd.Process.Pid, start: startTime(cmd.Process.Pid)}
-	go cmd.Wait() // reaps it; what it came to is read from its log and its traces
+	go func() { _ = cmd.Wait() }() // reaps it; what it came to is read from its log and its traces
 	text := fmt.Sprintf("%d %d\n", p.pid, p.start)
 	if err := os.MkdirAll(l.path("pid"), 0o755); err != nil {
 		return p, fmt.Errorf("record %s: %w", name, err)

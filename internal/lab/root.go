@@ -80,7 +80,7 @@ func (l *Lab) writeRoot(m machine, k *keys) error {
 	}
 	r.chmod("tmp", 0o777|fs.ModeSticky)
 	r.chmod("root", 0o700)
-	r.identity(l, m)
+	r.identity(m)
 	r.accounts(k)
 	r.write("etc/ssh/sshd_config", sshdConfig, 0o644)
 	r.write("etc/ssh/ssh_host_ed25519_key", string(k.host[m.name]), 0o600)
@@ -145,7 +145,7 @@ func (r *root) link(target, name string) {
 	r.do(func() error { return os.Symlink(target, filepath.Join(r.dir, name)) })
 }
 
-func (r *root) identity(l *Lab, m machine) {
+func (r *root) identity(m machine) {
 	var id [16]byte
 	rand.Read(id[:])
 	// Without one systemd takes this for a first boot and enables every preset.

@@ -50,7 +50,7 @@ func allocate(c *state.Cluster, n *state.Network, kind Kind) error {
 			return fmt.Errorf("%s is a member twice", m.Server)
 		}
 		if c.Servers[m.Server] == nil {
-			return unknownServer(c, m.Server)
+			return unknownServer(m.Server)
 		}
 		member[m.Server] = true
 	}

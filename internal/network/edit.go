@@ -81,7 +81,7 @@ func memberText(server, where string) string {
 // unless force, which takes it out of those first.
 func DelServer(c *state.Cluster, name string, force bool) error {
 	if c.Servers[name] == nil {
-		return unknownServer(c, name)
+		return unknownServer(name)
 	}
 	member := Networks(c, name)
 	if len(member) > 0 && !force {
@@ -208,10 +208,10 @@ func knowServer(c *state.Cluster, name string) error {
 	if name == Local {
 		return AddServer(c, Local, state.Server{})
 	}
-	return unknownServer(c, name)
+	return unknownServer(name)
 }
 
-func unknownServer(c *state.Cluster, name string) error {
+func unknownServer(name string) error {
 	return hint.Errorf("server "+name, "flock addserver "+name+" [USER@]ADDRESS",
 		"unknown server %s", name)
 }

@@ -49,7 +49,7 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 				return nil, err
 			}
 			if slices.Contains(gone, m.Server) {
-				return nil, fmt.Errorf("network %s: %w", name, unknownServer(c, m.Server))
+				return nil, fmt.Errorf("network %s: %w", name, unknownServer(m.Server))
 			}
 			if err := knowServer(c, m.Server); err != nil {
 				return nil, fmt.Errorf("network %s: %w", name, err)

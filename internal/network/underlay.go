@@ -26,7 +26,7 @@ func wish(c *state.Cluster, n *state.Network, text string) (state.Member, error)
 		return m, err
 	}
 	if c.Servers[m.Server] == nil {
-		return m, unknownServer(c, m.Server)
+		return m, unknownServer(m.Server)
 	}
 	for _, where := range []string{c.Servers[m.Server].Interface, n.Interface} {
 		if where != "" {

@@ -49,14 +49,14 @@ func completeVXLAN(c *state.Cluster, name string, n *state.Network) error {
 	if err := checkSubnets(n.Subnets); err != nil {
 		return err
 	}
-	if err := checkSegment(c, name, n); err != nil {
+	if err := checkSegment(c, n); err != nil {
 		return err
 	}
-	return checkVXLAN(name, n, others)
+	return checkVXLAN(n, others)
 }
 
 // checkSegment refuses options that no layer 2 kind can take.
-func checkSegment(c *state.Cluster, name string, n *state.Network) error {
+func checkSegment(c *state.Cluster, n *state.Network) error {
 	if err := checkIfName("bridge", n.Bridge); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 			return hint.Errorf("", "leave -n away, or use --dhcp single", "DHCP server %s with DHCP %s", n.DHCPServer, n.DHCP)
 		}
 		if c.Servers[n.DHCPServer] == nil && n.DHCPServer != Local {
-			return unknownServer(c, n.DHCPServer)
+			return unknownServer(n.DHCPServer)
 		}
 	}
 	if n.MTU != 0 && n.MTU < minMTU6 && slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
@@ -89,7 +89,7 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 	return nil
 }
 
-func checkVXLAN(name string, n *state.Network, others map[string]*state.Network) error {
+func checkVXLAN(n *state.Network, others map[string]*state.Network) error {
 	if n.VNI > maxVNI {
 		return hint.Errorf("", fmt.Sprintf("-v with a number from 1 to %d", maxVNI), "VNI %d is out of range", n.VNI)
 	}

@@ -51,14 +51,14 @@ func TestFramesComeBack(t *testing.T) {
 			t.Fatalf("got %d bytes, %v", len(got), err)
 		}
 	}
-	if err := c.Receive(new(string)); err != io.EOF {
+	if err := c.Receive(new(string)); !errors.Is(err, io.EOF) {
 		t.Fatalf("at the end: %v", err)
 	}
 }
 
 func TestCutAndLyingFrames(t *testing.T) {
 	cut := append(binary.BigEndian.AppendUint32(nil, 100), "short"...)
-	if err := NewConn(bytes.NewReader(cut), nil).Receive(new(any)); err != io.ErrUnexpectedEOF {
+	if err := NewConn(bytes.NewReader(cut), nil).Receive(new(any)); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Fatalf("cut frame: %v", err)
 	}
 	lie := binary.BigEndian.AppendUint32(nil, 1<<31)
