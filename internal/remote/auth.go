@@ -90,6 +90,7 @@ func (l *login) signers() ([]ssh.Signer, error) {
 		s, ask, err := l.identity(k, held)
 		switch {
 		case err != nil && l.r.target.Identity != "" && path == l.r.identities[0]:
+			l.fail(err)
 			return nil, err
 		case err != nil:
 			if !k.missing() {

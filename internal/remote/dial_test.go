@@ -79,6 +79,22 @@ func TestWrongKey(t *testing.T) {
 	refused(t, l, s.target(), ErrAuth, "none of our keys as root", "ssh-copy-id")
 }
 
+func TestMissingKeyFile(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	target := s.target()
+	target.Identity = l.dir + "/none"
+	refused(t, l, target, ErrConfig, "no such file", "ls -l")
+	if s.conns.Load() != 0 {
+		t.Fatal("the server was contacted")
+	}
+	target.Identity = l.identity + ".pub"
+	if err := os.WriteFile(target.Identity, ssh.MarshalAuthorizedKey(l.key.PublicKey()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, l, target, ErrAuth, "only the public half")
+}
+
 func TestUnknownHostKey(t *testing.T) {
 	s := (&sshServer{}).start(t)
 	l := newLaptop(t)

@@ -115,10 +115,8 @@ func Check(t Target, d *Dialer) error {
 	if err != nil {
 		return err
 	}
-	if t.Identity != "" {
-		if k := d.keyFile(r.identities[0]); k.err != nil {
-			return hint.With(fmt.Errorf("%w: %w", ErrConfig, k.err), t.where(), "ls -l "+t.Identity)
-		}
+	if err := d.checkIdentity(r); err != nil {
+		return err
 	}
 	for jump := r.jump; jump != ""; {
 		var name string
@@ -126,6 +124,18 @@ func Check(t Target, d *Dialer) error {
 		if _, err := t.hop(name, ""); err != nil {
 			return jumpError(t, name, err)
 		}
+	}
+	return nil
+}
+
+// checkIdentity refuses a key file that was asked for by name and holds no key.
+func (d *Dialer) checkIdentity(r *route) error {
+	t := r.target
+	if t.Identity == "" {
+		return nil
+	}
+	if k := d.keyFile(r.identities[0]); k.err != nil {
+		return hint.With(fmt.Errorf("%w: %w", ErrConfig, k.err), t.where(), "ls -l "+t.Identity)
 	}
 	return nil
 }

@@ -35,6 +35,9 @@ func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, er
 	if err != nil {
 		return nil, err
 	}
+	if err := d.checkIdentity(r); err != nil {
+		return nil, err
+	}
 	l := &link{d: d, route: r, done: make(chan struct{})}
 	if r.jump != "" {
 		if l.via, err = d.jump(ctx, r, append(onward, r.id())); err != nil {
