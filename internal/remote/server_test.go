@@ -95,6 +95,12 @@ func (s *sshServer) serve(conn net.Conn) {
 			}
 			return nil, errors.New("not this key")
 		},
+		// Runs before the client hears of its success.
+		AuthLogCallback: func(_ ssh.ConnMetadata, _ string, err error) {
+			if err == nil {
+				s.logins.Add(1)
+			}
+		},
 		BannerCallback: func(ssh.ConnMetadata) string { return s.banner },
 	}
 	for _, k := range s.keys {
@@ -104,7 +110,6 @@ func (s *sshServer) serve(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	s.logins.Add(1)
 	var work sync.WaitGroup
 	work.Go(func() {
 		for r := range reqs {
