@@ -423,7 +423,7 @@ func (h *nftHost) solicit() []byte {
 		if conn, err = net.ListenUDP("udp6", &net.UDPAddr{Port: 546}); err != nil {
 			return
 		}
-		defer conn.Close() //nolint:errcheck // a socket of the test
+		defer conn.Close()
 		if err = conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 			return
 		}

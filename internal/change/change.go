@@ -37,6 +37,8 @@ type Engine struct {
 	Holder   string           // who changes, for whoever waits: admin@laptop, flock addnetwork
 	Progress func(Event)      // called from several goroutines; nil: silent
 	Now      func() time.Time // nil: time.Now
+
+	open func(context.Context, remote.Target) (session, error) // nil: through Dialer
 }
 
 // Event is one line of progress of one server.
@@ -54,7 +56,8 @@ type Request struct {
 	// DryRun plans on the live servers and changes nothing, the file included.
 	DryRun bool
 	// All contacts every server, or every member of Networks if there are any;
-	// otherwise only those are contacted whose spec the edit changes.
+	// otherwise only those are contacted whose spec the edit changes, and members
+	// of Networks that are pending.
 	All      bool
 	Networks []string
 	// Contact are servers that must answer, whether their spec changes or not:

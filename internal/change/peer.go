@@ -15,8 +15,7 @@ import (
 // on it and what it answered.
 type peer struct {
 	name    string
-	conn    *remote.Conn
-	session *remote.Session
+	session session
 	want    *spec.Host // what it planned last
 	plan    *spec.Plan
 	report  *spec.Report
@@ -24,10 +23,43 @@ type peer struct {
 	err     error
 }
 
+// session is one server's agent, on one connection.
+type session interface {
+	Do(context.Context, *spec.Request, func(line string)) (*spec.Reply, error)
+	Reachable(context.Context) error // a fresh connection gets through
+	Close() error
+}
+
+// connection is the real session.
+type connection struct {
+	*remote.Session
+	conn *remote.Conn
+}
+
+func (c connection) Reachable(ctx context.Context) error { return c.conn.Reachable(ctx) }
+
+func (c connection) Close() error { return errors.Join(c.Session.Close(), c.conn.Close()) }
+
+// connect dials t and starts its agent.
+func connect(ctx context.Context, d *remote.Dialer, t remote.Target) (session, error) {
+	conn, err := d.Dial(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	s, err := conn.Agent(ctx)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return connection{s, conn}, nil
+}
+
 // Target is how a server of the cluster file is reached.
 func Target(c *state.Cluster, name string) remote.Target {
 	t := remote.Target{Name: name}
 	if s := c.Servers[name]; s != nil {
+		if s.Facts != nil {
+			t.Arch = s.Facts.Arch
+		}
 		t.Host, t.User, t.Port, t.Identity, t.Jump = s.Address, s.User, s.Port, s.Identity, s.Jump
 	}
 	return t
@@ -39,22 +71,22 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 		return nil
 	}
 	e.event(Event{Server: p.name, Line: "connecting"})
-	conn, err := e.Dialer.Dial(ctx, Target(c, p.name))
+	open := e.open
+	if open == nil {
+		open = func(ctx context.Context, t remote.Target) (session, error) { return connect(ctx, e.Dialer, t) }
+	}
+	s, err := open(ctx, Target(c, p.name))
 	if err != nil {
 		return err
 	}
-	p.conn = conn
-	p.session, err = conn.Agent(ctx)
-	return err
+	p.session = s
+	return nil
 }
 
 // close ends the session. All answers are in: how the connection ends is no news.
 func (p *peer) close() {
 	if p.session != nil {
 		_ = p.session.Close()
-	}
-	if p.conn != nil {
-		_ = p.conn.Close()
 	}
 }
 
@@ -90,7 +122,7 @@ func (p *peer) apply(ctx context.Context, e *Engine) (*spec.Report, error) {
 		return report, hint.Errorf("server "+p.name, "flock status",
 			"%s does not settle: %s is still to do", p.name, report.Pending[0])
 	}
-	if err := p.conn.Reachable(ctx); err != nil {
+	if err := p.session.Reachable(ctx); err != nil {
 		report.Undone = true
 		return report, hint.With(fmt.Errorf("%s no longer takes new connections, it goes back by itself: %w", p.name, err), "server "+p.name, "")
 	}

@@ -63,7 +63,7 @@ func (r *run) edit() error {
 		}
 	}
 	for _, name := range r.req.Networks {
-		if r.c.Networks[name] == nil {
+		if r.req.All && r.c.Networks[name] == nil {
 			return inputError{hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)}
 		}
 	}
@@ -87,19 +87,21 @@ func (r *run) end() {
 // scope returns the servers that this change concerns, sorted.
 func (r *run) scope() []string {
 	members := network.Memberships(r.c)
+	pending := Pending(r.c, r.compiled)
+	named := func(name string) bool {
+		return slices.ContainsFunc(members[name], func(n string) bool { return slices.Contains(r.req.Networks, n) })
+	}
 	in := func(name string) bool {
-		if slices.Contains(r.req.Contact, name) {
+		switch {
+		case slices.Contains(r.req.Contact, name):
+			return true
+		case r.req.All:
+			return len(r.req.Networks) == 0 || named(name)
+		case r.compiled.Hosts[name].Sum() != r.before[name]:
 			return true
 		}
-		if r.req.All {
-			return len(r.req.Networks) == 0 || slices.ContainsFunc(members[name], func(n string) bool {
-				return slices.Contains(r.req.Networks, n)
-			})
-		}
-		if r.c.Servers[name].Facts == nil && len(members[name]) > 0 {
-			return true
-		}
-		return r.compiled.Hosts[name].Sum() != r.before[name]
+		_, waits := slices.BinarySearch(pending, name)
+		return waits && named(name)
 	}
 	return slices.DeleteFunc(r.c.ServerNames(), func(name string) bool { return !in(name) })
 }

@@ -31,6 +31,9 @@ type alter struct {
 // alter carries a change out and prints what came of it.
 func (a *app) alter(ctx context.Context, c alter) error {
 	c.DryRun = a.flags.dryRun
+	if !c.All {
+		c.Networks = c.networks
+	}
 	out, err := a.work(func(e engine, p *progress) (*change.Outcome, error) {
 		if c.question != nil {
 			c.Approve = func(*change.Outcome) (bool, error) {

@@ -1,0 +1,319 @@
+package change
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// fleet stands in for servers: each holds a spec and answers as an agent does. What
+// crosses SSH and kernels is proved by the walks; here it is who is asked what, and
+// when.
+type fleet struct {
+	mu      sync.Mutex // guards below
+	servers map[string]*server
+	log     []string // "s1 plan", in order
+}
+
+type server struct {
+	away, cut bool // unreachable; takes no fresh connection
+	problem   string
+	broken    string // what apply fails with
+	mtu       int
+	held      *spec.Host // confirmed
+	applied   *spec.Host // waits for a confirmation
+}
+
+func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.servers[t.Name]
+	if s.away {
+		return nil, hint.Errorf("server "+t.Name, "ping "+t.Name, "dial %s: %w", t.Name, remote.ErrUnreachable)
+	}
+	return &agent{f: f, name: t.Name, s: s}, nil
+}
+
+type agent struct {
+	f    *fleet
+	name string
+	s    *server
+}
+
+func (a *agent) Reachable(context.Context) error {
+	if a.s.cut {
+		return remote.ErrUnreachable
+	}
+	return nil
+}
+
+// Close is the end of the session: what was not confirmed goes back.
+func (a *agent) Close() error {
+	a.s.applied = nil
+	return nil
+}
+
+func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Reply, error) {
+	a.f.mu.Lock()
+	defer a.f.mu.Unlock()
+	a.f.log = append(a.f.log, a.name+" "+r.Op)
+	switch r.Op {
+	case spec.OpPlan, spec.OpStatus:
+		return &spec.Reply{Plan: a.plan(r.Want), Facts: a.facts()}, nil
+	case spec.OpApply:
+		if a.s.broken != "" {
+			return &spec.Reply{Report: &spec.Report{Undone: true, Error: &spec.Problem{What: a.s.broken}}}, nil
+		}
+		a.s.applied = r.Want
+		return &spec.Reply{Report: &spec.Report{}}, nil
+	case spec.OpConfirm:
+		a.s.held = a.s.applied
+		return &spec.Reply{}, nil
+	}
+	return nil, fmt.Errorf("unknown operation %s", r.Op)
+}
+
+func (a *agent) plan(want *spec.Host) *spec.Plan {
+	p := &spec.Plan{Sum: a.s.held.Sum()}
+	if p.Sum != want.Sum() {
+		p.Steps = []spec.Step{{Action: spec.Change, Object: "everything"}}
+	}
+	if a.s.problem != "" {
+		p.Problems = []spec.Problem{{What: a.s.problem, Next: "look"}}
+	}
+	return p
+}
+
+func (a *agent) facts() *spec.Facts {
+	var n byte
+	if _, err := fmt.Sscanf(a.name, "s%d", &n); err != nil {
+		panic(err)
+	}
+	return &spec.Facts{Default4: "eth0", Interfaces: []spec.Interface{{
+		Name: "eth0", MTU: a.s.mtu, Addrs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 24)},
+	}}}
+}
+
+// world is servers s1…sn that the cluster file knows, and an engine.
+func world(t *testing.T, n int) (*fleet, *Engine) {
+	t.Helper()
+	f := &fleet{servers: map[string]*server{}}
+	e := &Engine{Store: state.Open(filepath.Join(t.TempDir(), "default.toml"), "default"), Holder: "test", open: f.open}
+	for i := range n {
+		name := fmt.Sprintf("s%d", i+1)
+		f.servers[name] = &server{mtu: 1500}
+		add := func(c *state.Cluster) error { return network.AddServer(c, name, state.Server{Address: name}) }
+		out := carry(t, e, Request{Edit: add, Contact: []string{name}})
+		if len(out.Pending) != 0 {
+			t.Fatalf("pending after addserver: %v", out.Pending)
+		}
+	}
+	f.log = nil
+	return f, e
+}
+
+func carry(t *testing.T, e *Engine, r Request) *Outcome {
+	t.Helper()
+	out, err := e.Run(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func create(c *state.Cluster) error { return network.Create(c, "vx1", "vxlan", network.Options{}) }
+
+func join(servers ...string) func(*state.Cluster) error {
+	return func(c *state.Cluster) error { return network.Join(c, "vx1", servers) }
+}
+
+func load(t *testing.T, e *Engine) *state.Cluster {
+	t.Helper()
+	c, err := e.Store.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func states(out *Outcome) string {
+	var list []string
+	for _, s := range out.Servers {
+		list = append(list, s.Name+" "+s.State)
+	}
+	return strings.Join(list, ", ")
+}
+
+func TestAllPlanBeforeOneApplies(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: create})
+	if len(f.log) != 0 {
+		t.Fatalf("a network without members contacted %v", f.log)
+	}
+	out := carry(t, e, Request{Edit: join("s1", "s2", "s3")})
+	if got, want := states(out), "s1 done, s2 done, s3 done"; got != want || len(out.Pending) > 0 || !out.Saved {
+		t.Fatalf("%s, pending %v, saved %v", got, out.Pending, out.Saved)
+	}
+	firstApply := slices.IndexFunc(f.log, func(l string) bool { return strings.HasSuffix(l, spec.OpApply) })
+	if plans := slices.DeleteFunc(slices.Clone(f.log[:firstApply]), func(l string) bool { return !strings.HasSuffix(l, spec.OpPlan) }); len(plans) != 3 {
+		t.Fatalf("before the first apply: %v", f.log[:firstApply])
+	}
+	c := load(t, e)
+	for name, s := range c.Servers {
+		if s.Confirmed == nil || s.Confirmed.Generation != c.Generation || s.Confirmed.Sum != f.servers[name].held.Sum() {
+			t.Errorf("%s: confirmed %+v of generation %d", name, s.Confirmed, c.Generation)
+		}
+	}
+	f.log = nil
+	carry(t, e, Request{Edit: join("s1", "s2", "s3"), Networks: []string{"vx1"}})
+	if len(f.log) != 0 {
+		t.Errorf("the same again contacted %v", f.log)
+	}
+	if again := load(t, e); again.Generation != c.Generation {
+		t.Errorf("the same again is generation %d, was %d", again.Generation, c.Generation)
+	}
+}
+
+func TestOneRefusalStopsAll(t *testing.T) {
+	f, e := world(t, 2)
+	carry(t, e, Request{Edit: create})
+	before := load(t, e)
+	f.servers["s2"].problem = "10.0.4.0/24 overlaps the route 10.0.0.0/16 dev eth1"
+	out, err := e.Run(t.Context(), Request{Edit: join("s1", "s2")})
+	if err == nil || errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "overlaps") {
+		t.Fatalf("error %v", err)
+	}
+	if where, next := hint.Of(err); where != "server s2" || next != "look" {
+		t.Errorf("where %q, next %q", where, next)
+	}
+	if got, want := states(out), "s1 planned, s2 refused"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if f.servers["s1"].held != nil || slices.Contains(f.log, "s1 "+spec.OpApply) {
+		t.Error("s1 was touched")
+	}
+	if after := load(t, e); after.Generation != before.Generation || len(after.Networks["vx1"].Members) != 0 {
+		t.Error("the file was touched")
+	}
+}
+
+func TestAwayIsPendingAndApplyFinishes(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: create})
+	f.servers["s3"].away = true
+	out := carry(t, e, Request{Edit: join("s1", "s2", "s3")})
+	if got, want := states(out), "s1 done, s2 done, s3 unreachable"; got != want {
+		t.Fatalf("%s, want %s", got, want)
+	}
+	if !slices.Equal(out.Pending, []string{"s3"}) {
+		t.Fatalf("pending %v", out.Pending)
+	}
+	f.servers["s3"].away = false
+	out = carry(t, e, Request{All: true})
+	if got, want := states(out), "s1 unchanged, s2 unchanged, s3 done"; got != want || len(out.Pending) > 0 {
+		t.Fatalf("%s, pending %v", got, out.Pending)
+	}
+}
+
+func TestTheSameCommandFinishesPendingMembers(t *testing.T) {
+	f, e := world(t, 2)
+	carry(t, e, Request{Edit: create})
+	f.servers["s2"].away = true
+	carry(t, e, Request{Edit: join("s1", "s2"), Networks: []string{"vx1"}})
+	f.servers["s2"].away, f.log = false, nil
+	out := carry(t, e, Request{Edit: join("s1", "s2"), Networks: []string{"vx1"}})
+	if got, want := states(out), "s2 done"; got != want || len(out.Pending) > 0 {
+		t.Fatalf("%s, pending %v", got, out.Pending)
+	}
+}
+
+func TestMustAnswer(t *testing.T) {
+	f, e := world(t, 1)
+	f.servers["s2"] = &server{away: true}
+	add := func(c *state.Cluster) error { return network.AddServer(c, "s2", state.Server{Address: "s2"}) }
+	if _, err := e.Run(t.Context(), Request{Edit: add, Contact: []string{"s2"}}); !errors.Is(err, remote.ErrUnreachable) {
+		t.Fatalf("error %v", err)
+	}
+	if load(t, e).Servers["s2"] != nil {
+		t.Error("s2 was saved")
+	}
+}
+
+// TestFactsOfNow: a server whose underlay changed since it was last contacted
+// changes what all members must look like, also those nobody planned to contact.
+func TestFactsOfNow(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: create})
+	carry(t, e, Request{Edit: join("s1", "s2")})
+	f.servers["s2"].mtu = 1400
+	out := carry(t, e, Request{All: true})
+	if got, want := states(out), "s1 done, s2 done, s3 unchanged"; got != want {
+		t.Fatalf("%s, want %s", got, want)
+	}
+	for _, name := range []string{"s1", "s2"} {
+		if text := f.servers[name].held.Text(); !strings.Contains(text, "mtu 1350") {
+			t.Errorf("%s holds\n%s", name, text)
+		}
+	}
+}
+
+func TestUnconfirmedIsPending(t *testing.T) {
+	f, e := world(t, 2)
+	carry(t, e, Request{Edit: create})
+	f.servers["s1"].cut = true
+	f.servers["s2"].broken = "device busy"
+	out := carry(t, e, Request{Edit: join("s1", "s2")})
+	if got, want := states(out), "s1 undone, s2 undone"; got != want {
+		t.Fatalf("%s, want %s", got, want)
+	}
+	if !slices.Equal(out.Pending, []string{"s1", "s2"}) || f.servers["s1"].held != nil {
+		t.Fatalf("pending %v", out.Pending)
+	}
+}
+
+func TestDryRunAndNoChangeNothing(t *testing.T) {
+	f, e := world(t, 2)
+	carry(t, e, Request{Edit: create})
+	before := load(t, e)
+	out := carry(t, e, Request{Edit: join("s1", "s2"), DryRun: true})
+	if got, want := states(out), "s1 planned, s2 planned"; got != want || out.Saved {
+		t.Fatalf("%s, saved %v", got, out.Saved)
+	}
+	no := func(*Outcome) (bool, error) { return false, nil }
+	if _, err := e.Run(t.Context(), Request{Edit: join("s1", "s2"), Approve: no}); err == nil {
+		t.Fatal("a no is no error")
+	}
+	if slices.ContainsFunc(f.log, func(l string) bool { return strings.HasSuffix(l, spec.OpApply) }) {
+		t.Error("something was applied")
+	}
+	if after := load(t, e); after.Generation != before.Generation {
+		t.Error("the file was touched")
+	}
+}
+
+func TestBadInputContactsNobody(t *testing.T) {
+	f, e := world(t, 1)
+	for name, r := range map[string]Request{
+		"edit":    {Edit: join("s9")},
+		"network": {All: true, Networks: []string{"vx9"}},
+	} {
+		if _, err := e.Run(t.Context(), r); !errors.Is(err, ErrInput) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if len(f.log) > 0 {
+		t.Errorf("contacted: %v", f.log)
+	}
+}
