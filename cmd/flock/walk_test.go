@@ -26,7 +26,8 @@ import (
 //	flock ARG...                       run flock on the laptop
 //	on HOST CMD...                     run a command on a server, or on the laptop
 //	in CONTAINER CMD...                run a command in a container
-//	container HOST NAME BRIDGE [dhcp|none|ADDRESS/LEN]   plug a container in; $NAME is its address afterwards
+//	container HOST NAME BRIDGE [dhcp|none|ADDRESS/LEN]   plug a container in; $NAME is its address afterwards,
+//	                                   which by DHCP it must get within a second
 //	uncontainer NAME                   remove it
 //	status N VERB ARG...               the verb's command exits with status N
 //	eventually SECONDS [!] VERB ARG... the verb succeeds (or, with !, fails) within that time
@@ -44,6 +45,9 @@ import (
 // parallelLabs is how many scripts have a lab at a time: a server with systemd
 // is 30 MB and half a second of CPU.
 const parallelLabs = 2
+
+// leaseWithin is the time from the start of a container's DHCP client to its address.
+const leaseWithin = time.Second
 
 func TestWalks(t *testing.T) {
 	lab.Need(t, "ip", "bridge", "nft", "nsenter", "sshd", "busybox", "dnsmasq", "tcpdump", "ping", "sudo", "systemd-nspawn")
@@ -229,6 +233,9 @@ func verbContainer(ctx context.Context, w *walk, ts *testscript.TestScript, args
 		return err
 	}
 	ts.Logf("container %s: %v, lease after %d ms", c.Name, c.Addresses, c.LeaseMS)
+	if lease := time.Duration(c.LeaseMS) * time.Millisecond; lease > leaseWithin {
+		return unmet(fmt.Sprintf("the lease of %s: want it within %v, have it after %v", c.Name, leaseWithin, lease))
+	}
 	if len(c.Addresses) > 0 {
 		ts.Setenv(c.Name, c.Addresses[0].Addr().String())
 	}
