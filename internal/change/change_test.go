@@ -31,6 +31,7 @@ type server struct {
 	away, cut bool // unreachable; takes no fresh connection
 	problem   string
 	broken    string // what apply fails with
+	step      string // what apply does
 	mtu       int
 	held      *spec.Host // confirmed
 	applied   *spec.Host // waits for a confirmation
@@ -77,7 +78,8 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 			return &spec.Reply{Report: &spec.Report{Undone: true, Error: &spec.Problem{What: a.s.broken}}}, nil
 		}
 		a.s.applied = r.Want
-		return &spec.Reply{Report: &spec.Report{}}, nil
+		step := spec.Step{Action: spec.Add, Object: a.s.step}
+		return &spec.Reply{Report: &spec.Report{Steps: []spec.Step{step}}}, nil
 	case spec.OpConfirm:
 		a.s.held = a.s.applied
 		return &spec.Reply{}, nil
@@ -113,7 +115,7 @@ func world(t *testing.T, n int) (*fleet, *Engine) {
 	e := &Engine{Store: state.Open(filepath.Join(t.TempDir(), "default.toml"), "default"), Holder: "test", open: f.open}
 	for i := range n {
 		name := fmt.Sprintf("s%d", i+1)
-		f.servers[name] = &server{mtu: 1500}
+		f.servers[name] = &server{mtu: 1500, step: "link vxl0"}
 		add := func(c *state.Cluster) error { return network.AddServer(c, name, state.Server{Address: name}) }
 		out := carry(t, e, Request{Edit: add, Contact: []string{name}})
 		if len(out.Pending) != 0 {
@@ -280,6 +282,17 @@ func TestUnconfirmedIsPending(t *testing.T) {
 	}
 	if !slices.Equal(out.Pending, []string{"s1", "s2"}) || f.servers["s1"].held != nil {
 		t.Fatalf("pending %v", out.Pending)
+	}
+}
+
+// TestFloodEntriesNeedNoProof: what cannot cut a server off costs it no connection.
+func TestFloodEntriesNeedNoProof(t *testing.T) {
+	f, e := world(t, 2)
+	carry(t, e, Request{Edit: create})
+	f.servers["s1"].cut, f.servers["s1"].step = true, "fdb 00:00:00:00:00:00 dst 192.0.2.2 dev vxl0-vx"
+	out := carry(t, e, Request{Edit: join("s1", "s2")})
+	if got, want := states(out), "s1 done, s2 done"; got != want {
+		t.Fatalf("%s, want %s", got, want)
 	}
 }
 
