@@ -48,8 +48,10 @@ type Host struct {
 	Neighs    []Neigh    `json:",omitempty"`
 	FDB       []FDB      `json:",omitempty"`
 	Floods    []Flood    `json:",omitempty"`
+	Peers     []Peer     `json:",omitempty"`
 	Gateways  []Gateway  `json:",omitempty"`
 	NATs      []NAT      `json:",omitempty"`
+	Keeps     []Keep     `json:",omitempty"`
 	Forwards  []Forward  `json:",omitempty"`
 	Sysctls   []Sysctl   `json:",omitempty"`
 	DHCPs     []DHCP     `json:",omitempty"`
@@ -59,21 +61,24 @@ type Host struct {
 
 // Link kinds.
 const (
-	Bridge = "bridge"
-	VXLAN  = "vxlan"
+	Bridge    = "bridge"
+	VXLAN     = "vxlan"
+	WireGuard = "wireguard"
 )
 
 // Link is one network device of ours.
 type Link struct {
 	Name    string // at most IfNameMax bytes
 	Network string // the network (or "subnet" for a server's own bridge) it belongs to; goes into the alias
-	Kind    string // Bridge, VXLAN
-	MAC     string // lower-case colon form; set in the create call and kept
+	Kind    string // Bridge, VXLAN, WireGuard
+	MAC     string // lower-case colon form; set in the create call and kept; "" for WireGuard, which has none
 	MTU     int    // bytes of IP packet; pinned on bridges; 0 accepts the kernel's
 	Master  string `json:",omitempty"` // the bridge it is a port of
 	Down    bool   `json:",omitempty"` // found set down; never wanted
 
 	Tunnel *Tunnel `json:",omitempty"` // VXLAN only
+	Key    string  `json:",omitempty"` // WireGuard only: the device's public key, base64; the server holds the private one
+	Port   uint16  `json:",omitempty"` // WireGuard only: UDP port it listens on
 }
 
 // Tunnel holds the attributes of a VXLAN device. None but MTU, MAC, Master can
@@ -132,6 +137,15 @@ type Flood struct {
 	To   *AddrSet
 }
 
+// Peer is another end of a WireGuard device of ours. Key names it there.
+type Peer struct {
+	Link      string
+	Key       string         // public key, base64
+	Endpoint  string         // HOST:PORT, [IPv6]:PORT; HOST may be a DNS name; "": the peer speaks first
+	Allowed   []netip.Prefix // masked, sorted, no two peers of a link overlap in full
+	Keepalive int            // seconds between packets that keep a NAT's mapping alive; 0: none
+}
+
 // Gateway is a network's anycast gateway: an address and a MAC that are the same
 // on every member. The address itself is an Addr on Bridge; this is the part in
 // nftables (bridge family): frames to MAC from our own ports are taken in as the
@@ -157,6 +171,15 @@ type NAT struct {
 	Bridge  string
 	Subnet  netip.Prefix   // masked
 	Except  []netip.Prefix `json:",omitempty"` // destinations that keep the source address
+}
+
+// Keep says that what leaves Subnet by Link keeps its source address, whatever
+// masquerading rules there are, ours (NAT) and those of others (LXC's, Docker's,
+// libvirt's).
+type Keep struct {
+	Network string
+	Link    string
+	Subnet  netip.Prefix // masked
 }
 
 // Forward is a request that forwarding from and to Link be accepted where
@@ -236,6 +259,8 @@ func (l Link) String() string {
 	b.str("mac", l.MAC)
 	b.num("mtu", l.MTU)
 	b.str("master", l.Master)
+	b.str("key", l.Key)
+	b.num("port", int(l.Port))
 	if t := l.Tunnel; t != nil {
 		b.num("vni", int(t.VNI))
 		b.num("port", int(t.Port))
@@ -276,6 +301,15 @@ func (f Flood) String() string {
 	return "flood " + f.Link + " to " + strings.Join(texts(f.To.Addrs()), ",")
 }
 
+func (p Peer) String() string {
+	var b line
+	b.add("peer", p.Link, p.Key)
+	b.str("endpoint", p.Endpoint)
+	b.str("allowed", strings.Join(texts(p.Allowed), ","))
+	b.num("keepalive", p.Keepalive)
+	return b.String()
+}
+
 func (g Gateway) String() string {
 	var b line
 	b.add("gateway", strings.Join(texts(g.Addrs), ","))
@@ -296,6 +330,10 @@ func (n NAT) String() string {
 	b.str("except", strings.Join(texts(n.Except), ","))
 	b.str("network", n.Network)
 	return b.String()
+}
+
+func (k Keep) String() string {
+	return "keep " + k.Subnet.String() + " dev " + k.Link + " network " + k.Network
 }
 
 func (f Forward) String() string { return "forward " + f.Link + " network " + f.Network }

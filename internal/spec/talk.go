@@ -15,6 +15,7 @@ const (
 	OpApply   = "apply"   // make it so, with the undo armed: Reply.Report
 	OpConfirm = "confirm" // disarm the undo, keep Want as the server's last spec
 	OpStatus  = "status"  // as plan, without the lock and without claims
+	OpKeys    = "keys"    // take the lock; see that there is a key pair for each of Keys: Reply.Keys
 	OpPurge   = "purge"   // remove everything of the cluster whatever store made it: Reply.Report
 )
 
@@ -25,16 +26,21 @@ type Request struct {
 	Undo   time.Duration `json:",omitempty"` // apply: go back after this long without a confirm
 	Holder string        `json:",omitempty"` // who asks, for others who wait on the lock: admin@laptop, flock addnetwork
 	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
+	Keys   []string      `json:",omitempty"` // keys: WireGuard devices
+	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
 }
 
 // Reply is what an agent answers. Exactly one Reply with Done follows each Request.
 type Reply struct {
-	Done     bool     `json:",omitempty"`
-	Progress string   `json:",omitempty"` // one line, while it works
-	Facts    *Facts   `json:",omitempty"`
-	Plan     *Plan    `json:",omitempty"`
-	Report   *Report  `json:",omitempty"`
-	Error    *Problem `json:",omitempty"` // the request as a whole came to nothing
+	Done     bool    `json:",omitempty"`
+	Progress string  `json:",omitempty"` // one line, while it works
+	Facts    *Facts  `json:",omitempty"`
+	Plan     *Plan   `json:",omitempty"`
+	Report   *Report `json:",omitempty"`
+	// Keys are public keys by device. The private ones never leave the server. A
+	// pair that no apply named goes at the end of the session.
+	Keys  map[string]string `json:",omitempty"`
+	Error *Problem          `json:",omitempty"` // the request as a whole came to nothing
 }
 
 // Problem is an error that travels: what, where on the server, what next.
@@ -57,8 +63,15 @@ type Facts struct {
 	Default4   string         `json:",omitempty"` // device of the IPv4 default route
 	Default6   string         `json:",omitempty"`
 	Prefixes   []netip.Prefix `json:",omitempty"` // foreign connected and routed prefixes, default routes aside
+	WireGuard  string         `json:",omitempty"` // what a WireGuard device would be: KernelDevice, UserspaceDevice, "" for neither
 	Agent      string         // version of the agent
 }
+
+// What a WireGuard device can be on a server.
+const (
+	KernelDevice    = "kernel"
+	UserspaceDevice = "userspace" // a process of the agent's program on /dev/net/tun
+)
 
 // Interface is an underlay device of a server.
 type Interface struct {
