@@ -39,6 +39,7 @@ func (n *Network) clone() *Network {
 	d := *n
 	d.Subnets = slices.Clone(n.Subnets)
 	d.Members = slices.Clone(n.Members)
+	d.Shares = slices.Clone(n.Shares)
 	d.Allocated = cloneMap(n.Allocated, (*Allocation).clone)
 	return &d
 }

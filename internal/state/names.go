@@ -85,6 +85,36 @@ func (m Member) String() string {
 	return m.Server
 }
 
+// Share is a container subnet behind a server.
+type Share struct {
+	Server string
+	Subnet netip.Prefix // masked
+}
+
+// ParseShare reads SERVER:CIDR. ParseShare and String are each other's inverse.
+func ParseShare(s string) (Share, error) {
+	server, text, more := strings.Cut(s, ":")
+	if err := CheckName("server", server); err != nil {
+		return Share{}, hint.With(err, shareWhere(s), "")
+	}
+	if inner, ok := strings.CutPrefix(text, "["); ok { // as members have it
+		text = strings.Replace(inner, "]", "", 1)
+	}
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case !more || err != nil:
+		return Share{}, hint.Errorf(shareWhere(s), "SERVER:CIDR, for example "+server+":10.0.10.0/24", "%q is not a subnet", text)
+	case p != p.Masked():
+		return Share{}, hint.Errorf(shareWhere(s), server+":"+p.Masked().String(), "%s has bits set behind its prefix", p)
+	}
+	return Share{server, p}, nil
+}
+
+// String is the share as the command line has it.
+func (s Share) String() string { return s.Server + ":" + s.Subnet.String() }
+
+func shareWhere(s string) string { return "subnet " + s }
+
 // bracketed reads what follows the opening bracket of member.
 func bracketed(member, text string) (netip.Addr, error) {
 	text, closed := strings.CutSuffix(text, "]")

@@ -107,3 +107,32 @@ func FuzzMember(f *testing.F) {
 		}
 	})
 }
+
+func TestParseShare(t *testing.T) {
+	for text, want := range map[string]string{
+		"s1:10.0.10.0/24":   "s1:10.0.10.0/24",
+		"s1:fd00:10::/64":   "s1:fd00:10::/64",
+		"s1:[fd00:10::]/64": "s1:fd00:10::/64",
+	} {
+		if have, err := ParseShare(text); err != nil || have.String() != want {
+			t.Errorf("%s: want %s, have %v %v", text, want, have, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"":                "name is empty",
+		"s1":              "is not a subnet",
+		"s1:":             "is not a subnet",
+		"s1:10.0.10.0":    "is not a subnet",
+		"s1:10.0.10.1/24": "bits set behind",
+		"a/b:10.0.0.0/8":  "is not a name",
+	} {
+		_, err := ParseShare(text)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: want an error with %q, have %v", text, want, err)
+			continue
+		}
+		if where, next := hint.Of(err); where == "" || next == "" {
+			t.Errorf("%q: where %q, next %q", text, where, next)
+		}
+	}
+}

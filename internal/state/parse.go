@@ -95,6 +95,12 @@ func check(c *Cluster) (key []string, err error) {
 				return append(key, "members"), hint.Errorf("", next, "%q: %v", member, err)
 			}
 		}
+		for _, share := range c.Networks[name].Shares {
+			if _, err := ParseShare(share); err != nil {
+				_, next := hint.Of(err)
+				return append(key, "shares"), hint.Errorf("", next, "%q: %v", share, err)
+			}
+		}
 	}
 	return nil, nil
 }

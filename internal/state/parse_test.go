@@ -115,6 +115,7 @@ func TestWholeRoundTrip(t *testing.T) {
 	want.Schema = Schema
 	for _, n := range want.Networks {
 		n.Members = []string{"s1:eth0"}
+		n.Shares = []string{"s1:10.0.10.0/24"}
 	}
 	data, err := want.Marshal()
 	if err != nil {

@@ -37,6 +37,7 @@ type Server struct {
 	Jump      string       `toml:"jump,omitempty"`      // as ssh -J
 	Interface string       `toml:"interface,omitempty"` // default underlay interface or address; empty: that of the default route
 	NAT       bool         `toml:"nat,omitempty"`       // others cannot start talking to it
+	Endpoint  string       `toml:"endpoint,omitempty"`  // HOST or HOST:PORT where WireGuard reaches it; empty: its underlay address
 	Subnet    netip.Prefix `toml:"subnet,omitzero"`     // setsubnet: own container subnet, gateway's host bits kept
 
 	Facts     *Facts     `toml:"facts,omitempty"`
@@ -51,7 +52,8 @@ type Facts struct {
 	Default4   string         `toml:"default4,omitempty"`
 	Default6   string         `toml:"default6,omitempty"`
 	Interfaces []Interface    `toml:"interface,omitempty"`
-	Prefixes   []netip.Prefix `toml:"prefixes,omitempty"` // foreign prefixes there, default routes aside
+	Prefixes   []netip.Prefix `toml:"prefixes,omitempty"`  // foreign prefixes there, default routes aside
+	WireGuard  string         `toml:"wireguard,omitempty"` // what a WireGuard device is there: kernel, userspace; empty: neither
 }
 
 // Interface is an underlay device.
@@ -75,6 +77,12 @@ const (
 	DHCPOff         = "off"
 )
 
+// WireGuard topologies.
+const (
+	Mesh = "mesh" // every member talks to every other
+	Hub  = "hub"  // all through the lead
+)
+
 // Network is one network of any kind. Options that a kind does not have stay
 // zero; the kind refuses them otherwise.
 type Network struct {
@@ -91,7 +99,12 @@ type Network struct {
 	MTU        int            `toml:"mtu,omitempty"` // bytes; 0: from the underlay
 	GBP        bool           `toml:"gbp,omitempty"`
 	NoMasq     bool           `toml:"no-masquerade,omitempty"`
-	Members    []string       `toml:"members,omitempty"` // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
+	Topology   string         `toml:"topology,omitempty"`  // Mesh, Hub
+	Keepalive  int            `toml:"keepalive,omitempty"` // seconds, by every member; 0: 25, by those behind NAT
+	Mesh       netip.Prefix   `toml:"mesh,omitzero"`       // l2: subnet of the WireGuard mesh below the segment
+	Lead       string         `toml:"lead,omitempty"`      // wireguard: the first member, hub and relay
+	Members    []string       `toml:"members,omitempty"`   // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
+	Shares     []string       `toml:"shares,omitempty"`    // container subnets behind members: SERVER:CIDR
 
 	Allocated map[string]*Allocation `toml:"allocated,omitempty"` // by server
 }
@@ -101,6 +114,8 @@ type Allocation struct {
 	ID    uint16         `toml:"id"`                  // unique in the network; in the MAC addresses
 	Addrs []netip.Addr   `toml:"addresses,omitempty"` // the server's own addresses, one per subnet
 	Pool  []netip.Prefix `toml:"pool,omitempty"`      // distributed DHCP: the part it hands out
+	Mesh  netip.Addr     `toml:"mesh,omitzero"`       // l2: its address in the WireGuard mesh
+	Key   string         `toml:"key,omitempty"`       // public key of its WireGuard device; the server holds the private one
 }
 
 // ServerNames returns the names of all servers, sorted.
