@@ -81,8 +81,7 @@ func (d *dealer) deal(server string) (*state.Allocation, error) {
 	return a, nil
 }
 
-// fits says whether what a member was dealt belongs to the network as it is.
-func fits(n *state.Network, a *state.Allocation) bool {
+func fitsSegment(n *state.Network, a *state.Allocation) bool {
 	if a.ID == 0 || len(a.Addrs) != len(n.Subnets) {
 		return false
 	}

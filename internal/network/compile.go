@@ -16,10 +16,14 @@ type Problem struct {
 	Err             error // carries its own advice
 }
 
+// Note is something about a network that its members' specs do not show.
+type Note struct{ Network, Text string }
+
 // Compiled is what a whole cluster comes to.
 type Compiled struct {
 	Hosts    map[string]*spec.Host // one per server of the cluster, empty ones too
 	Problems []Problem             // in order of server and network; such a server's part is left out
+	Notes    []Note                // in order of network
 }
 
 // Compile turns the cluster into one spec per server. It is pure: the same

@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -72,6 +73,13 @@ func compileText(t *testing.T, data []byte) []txtar.File {
 	for _, p := range out.Problems {
 		fmt.Fprint(&problems, hint.Text(p.Server+"/"+p.Network, p.Err))
 	}
+	var notes strings.Builder
+	for _, n := range out.Notes {
+		fmt.Fprintln(&notes, n.Network+": "+n.Text)
+	}
+	if notes.Len() > 0 {
+		files = append(files, txtar.File{Name: "notes", Data: []byte(notes.String())})
+	}
 	if problems.Len() > 0 {
 		files = append(files, txtar.File{Name: "problems", Data: []byte(problems.String())})
 	}
@@ -92,6 +100,7 @@ func checkProperties(t *testing.T, c *state.Cluster, out *Compiled) {
 	if d := cmp.Diff(c, completed, cmp.Comparer(equalPrefix), cmp.Comparer(equalAddr)); d != "" {
 		t.Errorf("a complete cluster changed when completed again:\n%s", d)
 	}
+	checkPeers(t, out)
 	floods := map[string]map[netip.Addr]bool{} // local address -> who it sends to
 	for name, h := range out.Hosts {
 		if h.Text() != again.Hosts[name].Text() || h.Sum() != again.Hosts[name].Sum() {
@@ -115,6 +124,59 @@ func checkProperties(t *testing.T, c *state.Cluster, out *Compiled) {
 		for dst := range to {
 			if !floods[a[:at+1]+dst.String()][netip.MustParseAddr(a[at+1:])] {
 				t.Errorf("%s sends to %s, but not the other way", a, dst)
+			}
+		}
+	}
+}
+
+// checkPeers holds for every mesh: whoever has a peer is its peer, no address has
+// two ways, and packets arrive in one hop or, by the lead, in two.
+func checkPeers(t *testing.T, out *Compiled) {
+	t.Helper()
+	type device struct{ server, link string }
+	byKey := map[string]device{}
+	own := map[device][]netip.Addr{}
+	peers := map[device][]spec.Peer{}
+	for server, h := range out.Hosts {
+		for _, l := range h.Links {
+			if l.Kind == spec.WireGuard && l.Key != "" {
+				byKey[l.Key] = device{server, l.Name}
+			}
+		}
+		for _, a := range h.Addrs {
+			own[device{server, a.Link}] = append(own[device{server, a.Link}], a.Prefix.Addr())
+		}
+		for _, p := range h.Peers {
+			peers[device{server, p.Link}] = append(peers[device{server, p.Link}], p)
+		}
+	}
+	next := func(from device, to netip.Addr) (via []device) {
+		for _, p := range peers[from] {
+			if slices.ContainsFunc(p.Allowed, func(a netip.Prefix) bool { return a.Contains(to) }) {
+				via = append(via, byKey[p.Key])
+			}
+		}
+		return via
+	}
+	for key, a := range byKey {
+		for _, p := range peers[a] {
+			b := byKey[p.Key]
+			if !slices.ContainsFunc(peers[b], func(q spec.Peer) bool { return q.Key == key }) {
+				t.Errorf("%v has the peer %v, but not the other way", a, b)
+			}
+		}
+		for _, b := range byKey {
+			if a == b || a.link != b.link {
+				continue
+			}
+			for _, to := range own[b] {
+				via := next(a, to)
+				if len(via) == 1 && via[0] != b {
+					via = next(via[0], to)
+				}
+				if len(via) != 1 || via[0] != b {
+					t.Errorf("%v to %s of %v: by %v", a, to, b, via)
+				}
 			}
 		}
 	}

@@ -33,7 +33,13 @@ func Complete(c *state.Cluster) error {
 			return hint.With(err, "network "+name, "")
 		}
 	}
-	return checkOverlaps(c)
+	if err := checkOverlaps(c); err != nil {
+		return err
+	}
+	if err := checkPorts(c); err != nil {
+		return err
+	}
+	return checkShares(c)
 }
 
 // allocate deals out to members that have nothing yet, forgets servers that are
@@ -55,7 +61,7 @@ func allocate(c *state.Cluster, n *state.Network, kind Kind) error {
 		member[m.Server] = true
 	}
 	for server, a := range n.Allocated {
-		if !member[server] || !fits(n, a) {
+		if !member[server] || !kind.Fits(n, a) {
 			delete(n.Allocated, server)
 		}
 	}
@@ -76,20 +82,26 @@ func allocate(c *state.Cluster, n *state.Network, kind Kind) error {
 
 // use is a prefix that something in the cluster occupies.
 type use struct {
-	prefix netip.Prefix
-	by     string
+	prefix          netip.Prefix
+	by              string
+	network, server string // whose it is
+	mesh            bool   // the subnet of a mesh below a segment
 }
 
 func uses(c *state.Cluster) []use {
 	var out []use
 	for _, name := range c.NetworkNames() {
-		for _, p := range c.Networks[name].Subnets {
-			out = append(out, use{p, "network " + name})
+		n := c.Networks[name]
+		for _, p := range n.Subnets {
+			out = append(out, use{prefix: p, by: "network " + name, network: name})
+		}
+		if n.Mesh.IsValid() {
+			out = append(out, use{prefix: n.Mesh, by: "the mesh of network " + name, network: name, mesh: true})
 		}
 	}
 	for _, name := range c.ServerNames() {
 		if p := c.Servers[name].Subnet; p.IsValid() {
-			out = append(out, use{p.Masked(), "the container subnet of " + name})
+			out = append(out, use{prefix: p.Masked(), by: "the container subnet of " + name, server: name})
 		}
 	}
 	return out
@@ -117,10 +129,19 @@ func byAddr(a, b use) int {
 // free, going up.
 var defaultSubnet = netip.MustParsePrefix("10.0.4.0/24")
 
-// freeSubnet is the first /24 from defaultSubnet on that nothing in the cluster
-// uses and no server was seen to have a route for.
-func freeSubnet(c *state.Cluster) netip.Prefix {
+func freeSubnet(c *state.Cluster) netip.Prefix { return freeSubnetFrom(c, defaultSubnet) }
+
+// freeSubnetFrom is the first prefix from p on, as long as p, that nothing in the
+// cluster uses and no server was seen to have a route for.
+func freeSubnetFrom(c *state.Cluster, p netip.Prefix) netip.Prefix {
 	taken := uses(c)
+	for _, name := range c.NetworkNames() {
+		for _, text := range c.Networks[name].Shares {
+			if s, err := state.ParseShare(text); err == nil {
+				taken = append(taken, use{prefix: s.Subnet})
+			}
+		}
+	}
 	for _, name := range c.ServerNames() {
 		if f := c.Servers[name].Facts; f != nil {
 			for _, p := range f.Prefixes {
@@ -129,7 +150,6 @@ func freeSubnet(c *state.Cluster) netip.Prefix {
 		}
 	}
 	slices.SortFunc(taken, byAddr)
-	p := defaultSubnet
 	for _, u := range taken {
 		if u.prefix.Overlaps(p) {
 			wider := netip.PrefixFrom(u.prefix.Addr(), min(u.prefix.Bits(), p.Bits())).Masked()

@@ -24,6 +24,8 @@ type Options struct {
 	MTU        *int64         // --mtu, bytes
 	GBP        bool           // --gbp
 	NoMasq     bool           // --no-masquerade
+	Topology   string         // --topology, state.Mesh or state.Hub; "": mesh
+	Keepalive  *int64         // --keepalive, seconds
 	DHCP       string         // state.DHCPSingle, state.DHCPDistributed, state.DHCPOff; "": single
 }
 
@@ -56,6 +58,9 @@ func checkServer(name string, s *state.Server) error {
 			return err
 		}
 	}
+	if err := checkEndpoint(s); err != nil {
+		return err
+	}
 	if !s.Subnet.IsValid() {
 		return nil
 	}
@@ -85,16 +90,27 @@ func DelServer(c *state.Cluster, name string, force bool) error {
 	}
 	member := Networks(c, name)
 	if len(member) > 0 && !force {
-		return hint.Errorf("server "+name, "flock delnetwork "+member[0]+" "+name,
+		return hint.Errorf("server "+name, leaving(c, member[0], name),
 			"delete server %s: it is a member of %s", name, strings.Join(member, ", "))
 	}
 	for _, network := range member {
-		if err := Leave(c, network, []string{name}); err != nil {
+		if err := leave(network, c.Networks[network], []string{name}); err != nil {
 			return err
 		}
 	}
 	delete(c.Servers, name)
 	return nil
+}
+
+// leaving is the command that takes server out of network.
+func leaving(c *state.Cluster, network, server string) string {
+	switch n := c.Networks[network]; {
+	case n.Type != WireGuard:
+		return "flock delnetwork " + network + " " + server
+	case n.Lead == server:
+		return "flock removenetwork " + network
+	}
+	return "flock delnetwork " + network + " client " + server
 }
 
 // Networks returns the names of the networks that server is a member of, sorted.
@@ -131,7 +147,7 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 	}
 	n := &state.Network{
 		Type: kind, Interface: o.Interface, Bridge: o.Bridge, Domain: o.Domain, Group: o.Group,
-		DHCP: o.DHCP, DHCPServer: o.DHCPServer, GBP: o.GBP, NoMasq: o.NoMasq,
+		DHCP: o.DHCP, DHCPServer: o.DHCPServer, GBP: o.GBP, NoMasq: o.NoMasq, Topology: o.Topology,
 	}
 	for _, p := range o.Subnets {
 		n.Subnets = append(n.Subnets, p.Masked())
@@ -156,6 +172,7 @@ func setNumbers(name string, n *state.Network, o Options) error {
 		{"VNI", "-v", o.VNI, 1, maxVNI, func(v int64) { n.VNI = uint32(v) }},
 		{"port", "-p", o.Port, 1, 65535, func(v int64) { n.Port = uint16(v) }},
 		{"MTU", "--mtu", o.MTU, minMTU, 65535, func(v int64) { n.MTU = int(v) }},
+		{"keepalive", "--keepalive", o.Keepalive, 1, maxKeepalive, func(v int64) { n.Keepalive = int(v) }},
 	} {
 		if v.value == nil {
 			continue
@@ -177,6 +194,15 @@ func Join(c *state.Cluster, name string, members []string) error {
 	if err != nil {
 		return err
 	}
+	if len(members) > 0 {
+		if err := plain(n, "addnetwork", name, members[0]); err != nil {
+			return err
+		}
+	}
+	return join(c, name, n, members)
+}
+
+func join(c *state.Cluster, name string, n *state.Network, members []string) error {
 	at := make(map[string]int, len(n.Members))
 	for i, m := range n.Members {
 		at[serverOf(m)] = i
@@ -233,11 +259,24 @@ func Leave(c *state.Cluster, name string, servers []string) error {
 	if err != nil {
 		return err
 	}
+	if len(servers) > 0 {
+		if err := plain(n, "delnetwork", name, servers[0]); err != nil {
+			return err
+		}
+	}
+	return leave(name, n, servers)
+}
+
+func leave(name string, n *state.Network, servers []string) error {
 	for _, server := range servers {
 		at := slices.IndexFunc(n.Members, func(m string) bool { return serverOf(m) == server })
 		if at < 0 {
 			return hint.Errorf("network "+name, "flock listnetworks "+name, "remove %s from %s: it is not a member", server, name)
 		}
+		if server == n.Lead {
+			return hint.Errorf("network "+name, "flock removenetwork "+name, "remove %s from %s: it is the lead server, which goes only with the network", server, name)
+		}
+		forgetShares(n, server)
 		n.Members = slices.Delete(n.Members, at, at+1)
 		delete(n.Allocated, server)
 	}

@@ -22,13 +22,17 @@ type Kind struct {
 	// Allocate deals out what new members need, once. Everything dealt before is
 	// kept; n.Allocated is not nil.
 	Allocate func(n *state.Network, servers []string) error
+	// Fits says whether what a member was dealt belongs to the network as it is.
+	Fits func(n *state.Network, a *state.Allocation) bool
 	// Compile adds what every member must look like.
 	Compile func(b *builder, name string, n *state.Network) error
 }
 
 func kinds() map[string]Kind {
 	return map[string]Kind{
-		VXLAN: {Complete: completeVXLAN, Allocate: allocateSegment, Compile: compileVXLAN},
+		L2:        {Complete: completeL2, Allocate: allocateL2, Fits: fitsL2, Compile: compileL2},
+		VXLAN:     {Complete: completeVXLAN, Allocate: allocateSegment, Fits: fitsSegment, Compile: compileVXLAN},
+		WireGuard: {Complete: completeWireGuard, Allocate: allocateWireGuard, Fits: fitsWireGuard, Compile: compileWireGuard},
 	}
 }
 

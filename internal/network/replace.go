@@ -78,12 +78,27 @@ func keepDealt(n, old *state.Network) {
 	if n.Bridge == "" {
 		n.Bridge = old.Bridge
 	}
+	if encrypted(n) && n.Port == 0 {
+		n.Port = old.Port
+	}
+	if !n.Mesh.IsValid() {
+		n.Mesh = old.Mesh
+	}
+	if n.Lead == "" && hasMember(n, old.Lead) {
+		n.Lead = old.Lead
+	}
 	// Addresses out of another subnet are of no use.
 	if n.Allocated == nil && slices.Equal(n.Subnets, old.Subnets) {
 		n.Allocated = map[string]*state.Allocation{}
 		for server, a := range old.Allocated {
 			kept := *a
 			n.Allocated[server] = &kept
+		}
+	}
+	// Keys change on the servers: what was last heard of them holds.
+	for server, a := range n.Allocated {
+		if was := old.Allocated[server]; was != nil && was.Key != "" {
+			a.Key = was.Key
 		}
 	}
 }

@@ -81,12 +81,16 @@ func (b *builder) underlays(name string, n *state.Network) ([]underlay, error) {
 			b.problem(m.Server, name, err)
 			continue
 		}
-		if other := taken[u.addr]; other != "" {
+		// Behind routers of their own, two servers may have one address.
+		elsewhere := encrypted(n) && (b.c.Servers[m.Server].NAT || b.c.Servers[m.Server].Endpoint != "")
+		if other := taken[u.addr]; other != "" && !elsewhere {
 			b.problem(m.Server, name, hint.Errorf("server "+m.Server, "flock addnetwork "+name+" "+m.Server+":ADDRESS",
 				"%s has the same underlay address %s as %s", m.Server, u.addr, other))
 			continue
 		}
-		taken[u.addr] = m.Server
+		if !elsewhere {
+			taken[u.addr] = m.Server
+		}
 		out = append(out, u)
 	}
 	return out, nil

@@ -27,11 +27,20 @@ const (
 )
 
 func completeVXLAN(c *state.Cluster, name string, n *state.Network) error {
-	if len(n.Subnets) == 0 {
-		n.Subnets = []netip.Prefix{freeSubnet(c)}
+	if err := noMesh(n); err != nil {
+		return err
 	}
 	if n.Port == 0 {
 		n.Port = vxlanPort
+	}
+	completeSegment(c, name, n, "vxl")
+	return checkSegment(c, name, n)
+}
+
+// completeSegment fills in what all segments on tunnels have.
+func completeSegment(c *state.Cluster, name string, n *state.Network, bridge string) {
+	if len(n.Subnets) == 0 {
+		n.Subnets = []netip.Prefix{freeSubnet(c)}
 	}
 	if n.Domain == "" {
 		n.Domain = vxlanDomain
@@ -44,19 +53,33 @@ func completeVXLAN(c *state.Cluster, name string, n *state.Network) error {
 		n.VNI = freeVNI(others)
 	}
 	if n.Bridge == "" {
-		n.Bridge = freeBridge(others, "vxl")
+		n.Bridge = freeBridge(others, bridge)
 	}
-	if err := checkSubnets(n.Subnets); err != nil {
-		return err
+}
+
+// tunnelPort is the UDP port of a network's VXLAN.
+func tunnelPort(n *state.Network) uint16 {
+	if n.Type == L2 {
+		return vxlanPort
 	}
-	if err := checkSegment(c, n); err != nil {
-		return err
+	return n.Port
+}
+
+func encapsulation(n *state.Network) string {
+	switch n.Type {
+	case WireGuard:
+		return "WireGuard"
+	case L2:
+		return "VXLAN in WireGuard"
 	}
-	return checkVXLAN(n, others)
+	return "VXLAN"
 }
 
 // checkSegment refuses options that no layer 2 kind can take.
-func checkSegment(c *state.Cluster, n *state.Network) error {
+func checkSegment(c *state.Cluster, name string, n *state.Network) error {
+	if err := checkSubnets(n.Subnets); err != nil {
+		return err
+	}
 	if err := checkIfName("bridge", n.Bridge); err != nil {
 		return err
 	}
@@ -83,6 +106,13 @@ func checkSegment(c *state.Cluster, n *state.Network) error {
 			return unknownServer(n.DHCPServer)
 		}
 	}
+	if err := checkMTU(n); err != nil {
+		return err
+	}
+	return checkVXLAN(n, otherNetworks(c, name))
+}
+
+func checkMTU(n *state.Network) error {
 	if n.MTU != 0 && n.MTU < minMTU6 && slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
 		return hint.Errorf("", "--mtu 1280 or more", "MTU %d is less than the %d that IPv6 needs", n.MTU, minMTU6)
 	}
@@ -98,8 +128,8 @@ func checkVXLAN(n *state.Network, others map[string]*state.Network) error {
 	}
 	for _, other := range slices.Sorted(keys(others)) {
 		o := others[other]
-		if o.VNI == n.VNI && o.Port == n.Port && o.VNI != 0 {
-			return hint.Errorf("", "-v "+strconv.Itoa(int(freeVNI(others))), "VNI %d on port %d is taken by network %s", n.VNI, n.Port, other)
+		if o.VNI == n.VNI && tunnelPort(o) == tunnelPort(n) && o.VNI != 0 {
+			return hint.Errorf("", "-v "+strconv.Itoa(int(freeVNI(others))), "VNI %d on port %d is taken by network %s", n.VNI, tunnelPort(n), other)
 		}
 		if o.Bridge == n.Bridge {
 			return hint.Errorf("", "-b "+freeBridge(others, "vxl"), "bridge %s is taken by network %s", n.Bridge, other)
@@ -124,11 +154,20 @@ func compileVXLAN(b *builder, name string, n *state.Network) error {
 	if err != nil {
 		return err
 	}
-	mtu, ok := b.vxlanMTU(name, n, places)
+	over := overhead4
+	if len(places) > 0 && places[0].addr.Is6() {
+		over = overhead6
+	}
+	mtu, ok := b.tunnelMTU(name, n, places, over)
 	if !ok {
 		return nil
 	}
-	flood := addrSet(places)
+	return b.addOverlay(name, n, places, addrSet(places), mtu)
+}
+
+// addOverlay adds a segment whose tunnels end at places; flood is who gets frames
+// to unknown destinations, unless a multicast group does.
+func (b *builder) addOverlay(name string, n *state.Network, places []underlay, flood *spec.AddrSet, mtu int) error {
 	tunnel := spec.IfName(n.Bridge, "vx")
 	for _, u := range places {
 		h, a := b.out.Hosts[u.server], n.Allocated[u.server]
@@ -139,7 +178,7 @@ func compileVXLAN(b *builder, name string, n *state.Network) error {
 			network: name, bridge: n.Bridge, mac: mac(roleBridge, b.c.Name, name, a.ID), mtu: mtu,
 			subnets: n.Subnets, gateways: gateways(n), own: a.Addrs, masq: !n.NoMasq,
 		})
-		t := &spec.Tunnel{VNI: n.VNI, Port: n.Port, Local: u.addr, GBP: n.GBP}
+		t := &spec.Tunnel{VNI: n.VNI, Port: tunnelPort(n), Local: u.addr, GBP: n.GBP}
 		if n.Group.IsValid() {
 			t.Group, t.Dev, t.TTL = n.Group, u.dev, multicastTTL
 		} else {
@@ -151,7 +190,7 @@ func compileVXLAN(b *builder, name string, n *state.Network) error {
 		})
 		// The tunnel's end speaks no IPv6 of its own into the segment.
 		h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: "net/ipv6/conf/" + tunnel + "/disable_ipv6", Value: "1", Link: tunnel})
-		h.Claims = append(h.Claims, spec.Claim{Network: name, UDPPort: n.Port})
+		h.Claims = append(h.Claims, spec.Claim{Network: name, UDPPort: tunnelPort(n)})
 		h.Gateways = append(h.Gateways, b.anycast(name, n, tunnel))
 	}
 	b.segmentDHCP(name, n, places, mtu)
@@ -174,15 +213,12 @@ func (b *builder) anycast(name string, n *state.Network, uplink string) spec.Gat
 	}
 }
 
-// vxlanMTU is what is left of the smallest underlay MTU. An MTU that was asked
-// for and does not fit is the problem of the members it does not fit.
-func (b *builder) vxlanMTU(name string, n *state.Network, places []underlay) (int, bool) {
+// tunnelMTU is what over, the bytes that tunnels take, leaves of the smallest
+// underlay MTU. An MTU that was asked for and does not fit is the problem of the
+// members it does not fit.
+func (b *builder) tunnelMTU(name string, n *state.Network, places []underlay, over int) (int, bool) {
 	if len(places) == 0 {
 		return 0, false
-	}
-	over := overhead4
-	if places[0].addr.Is6() {
-		over = overhead6
 	}
 	least, server := smallestMTU(places)
 	fits, needs := least-over, minMTU
@@ -192,7 +228,7 @@ func (b *builder) vxlanMTU(name string, n *state.Network, places []underlay) (in
 	switch {
 	case n.MTU > fits:
 		b.problem(server, name, hint.Errorf("server "+server, "--mtu "+strconv.Itoa(fits),
-			"MTU %d does not fit: %s's underlay carries %d, VXLAN takes %d of it", n.MTU, server, least, over))
+			"MTU %d does not fit: %s's underlay carries %d, %s takes %d of it", n.MTU, server, least, encapsulation(n), over))
 		return 0, false
 	case fits < needs:
 		b.problem(server, name, hint.Errorf("server "+server, "raise the MTU of "+server+"'s underlay interface",

@@ -1,0 +1,93 @@
+package network
+
+import (
+	"cmp"
+	"net/netip"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// L2 is the kind of an encrypted layer 2 overlay: a segment as VXLAN has it, whose
+// tunnels run inside a WireGuard mesh of its own. Members need to share nothing but
+// IP reachability.
+//
+// The mesh has a small IPv4 subnet of its own (n.Mesh), dealt out with the network.
+// n.Port is the UDP port that firewalls see, WireGuard's; the VXLAN inside keeps to
+// VXLAN's.
+const L2 = "l2"
+
+func completeL2(c *state.Cluster, name string, n *state.Network) error {
+	if n.Group.IsValid() || n.Lead != "" || len(n.Shares) > 0 {
+		return hint.Errorf("", "leave it away", "a network of the type %s has neither multicast group, lead nor shared subnets", L2)
+	}
+	if !n.Mesh.IsValid() {
+		n.Mesh = freeSubnetFrom(c, defaultMesh)
+	}
+	if err := checkSubnet(n.Mesh); err != nil || n.Mesh != n.Mesh.Masked() || n.Mesh.Addr().Is6() {
+		return hint.Errorf("", "mesh = \""+defaultMesh.String()+"\"", "%s cannot be the subnet of a WireGuard mesh", n.Mesh)
+	}
+	n.Port = cmp.Or(n.Port, freePort(c, name))
+	n.Topology = cmp.Or(n.Topology, state.Mesh)
+	completeSegment(c, name, n, "vpl")
+	if err := checkSegment(c, name, n); err != nil {
+		return err
+	}
+	return checkMesh(c, n)
+}
+
+// allocateL2 deals what a segment needs, and an address in the mesh.
+func allocateL2(n *state.Network, servers []string) error {
+	if err := allocateSegment(n, servers); err != nil {
+		return err
+	}
+	taken := map[netip.Addr]bool{}
+	for _, a := range n.Allocated {
+		taken[a.Mesh] = true
+	}
+	for _, server := range servers {
+		a, ok := lowest(n.Mesh, taken)
+		if !ok {
+			return hint.Errorf("", "create the network with a wider mesh", "%s has no address left for %s", n.Mesh, server)
+		}
+		n.Allocated[server].Mesh = a
+	}
+	return nil
+}
+
+func fitsL2(n *state.Network, a *state.Allocation) bool {
+	return fitsSegment(n, a) && fitsMesh([]netip.Prefix{n.Mesh}, []netip.Addr{a.Mesh})
+}
+
+// compileL2 makes the mesh, then the segment on it. The mesh leaves room for IPv6
+// whatever the underlay is: a server that moves does not change the segment's MTU.
+func compileL2(b *builder, name string, n *state.Network) error {
+	places, err := b.underlays(name, n)
+	if err != nil {
+		return err
+	}
+	ends, err := b.ends(n, places, func(a *state.Allocation) []netip.Addr { return []netip.Addr{a.Mesh} })
+	if err != nil {
+		return err
+	}
+	mtu, ok := b.tunnelMTU(name, n, places, wireguardOver6+overhead4)
+	if !ok {
+		return nil
+	}
+	least, _ := smallestMTU(places)
+	m := &mesh{
+		network: name, device: meshDevice(name), subnets: []netip.Prefix{n.Mesh}, port: n.Port, mtu: least - wireguardOver6,
+		hub: n.Topology == state.Hub, keepalive: n.Keepalive, ends: ends,
+	}
+	m.findLead(meshLead(b.c, n))
+	b.addMesh(m)
+	var inside, known []underlay
+	for _, e := range ends {
+		u := underlay{server: e.server, dev: m.device, addr: e.own[0], mtu: m.mtu}
+		inside = append(inside, u)
+		if e.key != "" {
+			known = append(known, u)
+		}
+	}
+	return b.addOverlay(name, n, inside, addrSet(known), mtu)
+}

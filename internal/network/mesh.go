@@ -1,0 +1,400 @@
+package network
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// A mesh is a WireGuard network among members: one device on each, its keys, its
+// peers and the routes through it. It is a network by itself (wireguard.go) and
+// what carries an encrypted segment (l2.go).
+//
+// A device's name, address and routes follow from the cluster file; its key is
+// made on the server. A member whose key nobody knows yet is nobody's peer.
+
+const (
+	wireguardPort    = 51820
+	wireguardOver4   = 60 // outer IPv4 20, UDP 8, WireGuard header and tag 32
+	wireguardOver6   = 80 // outer IPv6 40
+	defaultKeepalive = 25 // seconds: NATs forget UDP after 30 (RFC 4787 asks for 120)
+	maxKeepalive     = 65535
+)
+
+// defaultMesh is where meshes' subnets are dealt from.
+var defaultMesh = netip.MustParsePrefix("10.0.8.0/24")
+
+type mesh struct {
+	network   string
+	device    string
+	subnets   []netip.Prefix
+	port      uint16
+	mtu       int
+	hub       bool
+	keepalive int // seconds, on every member; 0: on those behind NAT
+	lead      *end
+	ends      []*end
+}
+
+// end is a member's place in a mesh.
+type end struct {
+	underlay
+	own      []netip.Addr   // one per subnet
+	shares   []netip.Prefix // container subnets behind it
+	key      string         // public; "" while it is not known
+	nat      bool
+	endpoint string // HOST:PORT for the others; "": it speaks first
+}
+
+// meshDevice names the WireGuard device of a network: wg-NAME, or, where that is
+// longer than an interface name may be, its head and a stable mark of the whole.
+func meshDevice(network string) string {
+	const prefix = "wg-"
+	if len(prefix)+len(network) <= spec.IfNameMax {
+		return prefix + network
+	}
+	sum := sha256.Sum256([]byte(network))
+	mark := hex.EncodeToString(sum[:2])
+	return prefix + network[:spec.IfNameMax-len(prefix)-len(mark)] + mark
+}
+
+// encrypted says whether members of n talk through WireGuard.
+func encrypted(n *state.Network) bool { return n.Type == WireGuard || n.Type == L2 }
+
+// KeyDevice is the WireGuard device that members of a network have; "" in a
+// network without one.
+func KeyDevice(c *state.Cluster, network string) string {
+	if n := c.Networks[network]; n != nil && encrypted(n) {
+		return meshDevice(network)
+	}
+	return ""
+}
+
+// meshLead is the member that everybody reaches: the one of a wireguard network
+// that was made it, in an l2 network the first that is not behind NAT.
+func meshLead(c *state.Cluster, n *state.Network) string {
+	if n.Lead != "" || len(n.Members) == 0 {
+		return n.Lead
+	}
+	for _, m := range n.Members {
+		if s := c.Servers[serverOf(m)]; s != nil && !s.NAT {
+			return serverOf(m)
+		}
+	}
+	return serverOf(n.Members[0])
+}
+
+// behindNAT are the members of n that others cannot start talking to, in the
+// order they joined.
+func behindNAT(c *state.Cluster, n *state.Network) []string {
+	var out []string
+	for _, m := range n.Members {
+		if s := c.Servers[serverOf(m)]; s != nil && s.NAT {
+			out = append(out, serverOf(m))
+		}
+	}
+	return out
+}
+
+// checkMesh refuses what no mesh can be.
+func checkMesh(c *state.Cluster, n *state.Network) error {
+	if !slices.Contains([]string{state.Mesh, state.Hub}, n.Topology) {
+		return hint.Errorf("", "--topology "+state.Mesh+" or "+state.Hub, "unknown topology %q", n.Topology)
+	}
+	if n.Keepalive < 0 || n.Keepalive > maxKeepalive {
+		return hint.Errorf("", fmt.Sprintf("--keepalive with seconds from 1 to %d", maxKeepalive), "keepalive %d is out of range", n.Keepalive)
+	}
+	if n.Interface != "" {
+		if _, err := state.ParseMember(memberText("s", n.Interface)); err != nil {
+			return err
+		}
+	}
+	if err := checkFamily(c, n); err != nil {
+		return err
+	}
+	nat, lead := behindNAT(c, n), meshLead(c, n)
+	if len(nat) > 1 && slices.Contains(nat, lead) {
+		other := nat[0]
+		if other == lead {
+			other = nat[1]
+		}
+		return hint.Errorf("server "+lead, "give the network a lead that the others can reach",
+			"%s and %s are both behind NAT, and so is the lead: nobody can bring them together", lead, other)
+	}
+	return nil
+}
+
+// fitsMesh says whether addrs are addresses of their own in subnets.
+func fitsMesh(subnets []netip.Prefix, addrs []netip.Addr) bool {
+	if len(addrs) != len(subnets) {
+		return false
+	}
+	for i, p := range subnets {
+		if !p.Contains(addrs[i]) || addrs[i] == p.Addr() {
+			return false
+		}
+	}
+	return true
+}
+
+// lowest deals the first free address of p, from the bottom up, and marks it.
+func lowest(p netip.Prefix, taken map[netip.Addr]bool) (netip.Addr, bool) {
+	a := p.Addr().Next()
+	for taken[a] {
+		a = a.Next()
+	}
+	taken[a] = true
+	return a, p.Contains(a) && (a.Is6() || a != lastAddr(p))
+}
+
+// ends finds everybody's place in the mesh of n. Own are a member's addresses in
+// it.
+func (b *builder) ends(n *state.Network, places []underlay, own func(*state.Allocation) []netip.Addr) ([]*end, error) {
+	shares, err := sharesOf(n)
+	if err != nil {
+		return nil, err
+	}
+	var out []*end
+	for _, u := range places {
+		a, s := n.Allocated[u.server], b.c.Servers[u.server]
+		if a == nil {
+			return nil, fmt.Errorf("%s has no addresses: the cluster is not complete", u.server)
+		}
+		e := &end{underlay: u, own: own(a), shares: shares[u.server], key: a.Key, nat: s.NAT}
+		switch {
+		case s.NAT:
+		case s.Endpoint != "":
+			e.endpoint = withPort(s.Endpoint, n.Port)
+		default:
+			e.endpoint = netip.AddrPortFrom(u.addr, n.Port).String()
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// withPort is endpoint with port, unless it names one.
+func withPort(endpoint string, port uint16) string {
+	host, named := splitEndpoint(endpoint)
+	if named == "" {
+		named = strconv.Itoa(int(port))
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host + ":" + named
+}
+
+// splitEndpoint takes HOST, HOST:PORT, IPv6, [IPv6] or [IPv6]:PORT apart.
+func splitEndpoint(endpoint string) (host, port string) {
+	if inner, ok := strings.CutPrefix(endpoint, "["); ok {
+		host, port, _ = strings.Cut(inner, "]")
+		return host, strings.TrimPrefix(port, ":")
+	}
+	if strings.Count(endpoint, ":") == 1 {
+		host, port, _ = strings.Cut(endpoint, ":")
+		return host, port
+	}
+	return endpoint, ""
+}
+
+// checkEndpoint refuses what others could not reach a server by.
+func checkEndpoint(s *state.Server) error {
+	if s.Endpoint == "" {
+		return nil
+	}
+	const next = "--endpoint HOST, HOST:PORT or [IPv6]:PORT"
+	if s.NAT {
+		return hint.Errorf("", "leave one of them away", "--endpoint says that others can start talking to the server, --nat that they cannot")
+	}
+	host, port := splitEndpoint(withPort(s.Endpoint, wireguardPort))
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return hint.Errorf("", next, "%q is not an endpoint", s.Endpoint)
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		if a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
+			return hint.Errorf("", next, "endpoint %s is not an address that others reach", host)
+		}
+		return nil
+	}
+	if err := checkDomain(strings.TrimSuffix(host, ".")); err != nil {
+		return hint.Errorf("", next, "endpoint %q is neither an address nor a DNS name", host)
+	}
+	return nil
+}
+
+// wide says whether packets of the mesh may travel over IPv6.
+func wide(ends []*end) bool {
+	return slices.ContainsFunc(ends, func(e *end) bool {
+		host, err := netip.ParseAddrPort(e.endpoint)
+		return e.addr.Is6() || e.endpoint != "" && (err != nil || host.Addr().Is6())
+	})
+}
+
+// next is the peer that a sends to for b; nil where there is none yet.
+func (m *mesh) next(a, b *end) *end {
+	relayed := m.hub && a != m.lead && b != m.lead || a.nat && b.nat
+	if relayed {
+		b = m.lead
+	}
+	if b == nil || b == a || b.key == "" {
+		return nil
+	}
+	return b
+}
+
+// peers are the peers of one member, by key.
+func (m *mesh) peers(e *end) []spec.Peer {
+	allowed := map[*end][]netip.Prefix{}
+	for _, other := range m.ends {
+		via := m.next(e, other)
+		if other == e || via == nil {
+			continue
+		}
+		if m.hub && via == m.lead && e != m.lead {
+			allowed[via] = append(allowed[via], m.subnets...) // whoever joins changes nothing here
+		} else {
+			for _, a := range other.own {
+				allowed[via] = append(allowed[via], netip.PrefixFrom(a, a.BitLen()))
+			}
+		}
+		allowed[via] = append(allowed[via], other.shares...)
+	}
+	var out []spec.Peer
+	for _, via := range m.ends {
+		list := allowed[via]
+		if len(list) == 0 {
+			continue
+		}
+		slices.SortFunc(list, netip.Prefix.Compare)
+		p := spec.Peer{Link: m.device, Key: via.key, Endpoint: via.endpoint, Allowed: slices.Compact(list), Keepalive: m.keepalive}
+		if p.Keepalive == 0 && e.nat {
+			p.Keepalive = defaultKeepalive
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// addMesh adds the device, what is reached through it and by whom.
+func (b *builder) addMesh(m *mesh) {
+	for _, e := range m.ends {
+		h := b.out.Hosts[e.server]
+		h.Links = append(h.Links, spec.Link{
+			Name: m.device, Network: m.network, Kind: spec.WireGuard, MTU: m.mtu, Key: e.key, Port: m.port,
+		})
+		for i, p := range m.subnets {
+			h.Addrs = append(h.Addrs, spec.Addr{Link: m.device, Prefix: netip.PrefixFrom(e.own[i], e.own[i].BitLen())})
+			h.Claims = append(h.Claims, spec.Claim{Network: m.network, Prefix: p})
+			m.route(h, e, p)
+			key := "net/ipv4/ip_forward"
+			if p.Addr().Is6() {
+				key = "net/ipv6/conf/all/forwarding"
+			}
+			h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: key, Value: "1"})
+		}
+		// Also to those who have no peer yet: what is meant to be encrypted must not
+		// leave by the default route.
+		for _, other := range m.ends {
+			if other == e {
+				continue
+			}
+			for _, p := range other.shares {
+				m.route(h, e, p)
+				h.Claims = append(h.Claims, spec.Claim{Network: m.network, Prefix: p})
+			}
+		}
+		for _, p := range e.shares {
+			h.Keeps = append(h.Keeps, spec.Keep{Network: m.network, Link: m.device, Subnet: p})
+		}
+		h.Peers = append(h.Peers, m.peers(e)...)
+		h.Forwards = append(h.Forwards, spec.Forward{Network: m.network, Link: m.device})
+		h.Claims = append(h.Claims, spec.Claim{Network: m.network, UDPPort: m.port})
+	}
+	b.relayed(m)
+}
+
+// route leads to p through the device, from the member's own address.
+func (m *mesh) route(h *spec.Host, e *end, p netip.Prefix) {
+	r := spec.Route{Dst: p, Dev: m.device, Proto: spec.RouteProto}
+	for _, a := range e.own {
+		if a.Is6() == p.Addr().Is6() {
+			r.Src = a
+		}
+	}
+	h.Routes = append(h.Routes, r)
+}
+
+// relayed notes who reaches whom only through the lead.
+func (b *builder) relayed(m *mesh) {
+	var nat []string
+	for _, e := range m.ends {
+		if e.nat {
+			nat = append(nat, e.server)
+		}
+	}
+	if len(nat) > 1 && m.lead != nil && !m.hub {
+		b.out.Notes = append(b.out.Notes, Note{m.network, fmt.Sprintf("%s are behind NAT and reach each other through %s",
+			strings.Join(nat, ", "), m.lead.server)})
+	}
+}
+
+// checkPorts refuses networks that would listen on one UDP port of one server.
+// VXLAN networks share theirs.
+func checkPorts(c *state.Cluster) error {
+	type place struct {
+		server string
+		port   uint16
+	}
+	type listener struct {
+		network string
+		vxlan   bool
+	}
+	on := map[place]listener{}
+	for _, name := range c.NetworkNames() {
+		n := c.Networks[name]
+		var mine []listener
+		var ports []uint16
+		if encrypted(n) {
+			mine, ports = append(mine, listener{name, false}), append(ports, n.Port)
+		}
+		if n.Type != WireGuard {
+			mine, ports = append(mine, listener{name, true}), append(ports, tunnelPort(n))
+		}
+		for _, m := range n.Members {
+			for i, l := range mine {
+				at := place{serverOf(m), ports[i]}
+				if other, taken := on[at]; taken && (!other.vxlan || !l.vxlan) {
+					return hint.Errorf("network "+name, "-p with another port, for example "+strconv.Itoa(int(freePort(c, name))),
+						"UDP port %d of %s is taken by network %s", at.port, at.server, other.network)
+				}
+				on[at] = l
+			}
+		}
+	}
+	return nil
+}
+
+// freePort is the first port from WireGuard's on that no other network has.
+func freePort(c *state.Cluster, name string) uint16 {
+	taken := map[uint16]bool{}
+	for _, n := range otherNetworks(c, name) {
+		taken[n.Port] = true
+	}
+	port := uint16(wireguardPort)
+	for taken[port] {
+		port++
+	}
+	return port
+}
+
+var errNoLead = errors.New("the network has no lead server yet")

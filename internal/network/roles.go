@@ -1,0 +1,122 @@
+package network
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// A wireguard network has roles: one lead server, which joins first and goes with
+// the network, clients, and the subnets that they share.
+
+// withRoles finds a network whose members have roles.
+func withRoles(c *state.Cluster, name, role string) (*state.Network, error) {
+	n, err := networkOf(c, name)
+	if err != nil || n.Type == WireGuard {
+		return n, err
+	}
+	return nil, hint.Errorf("network "+name, "flock addnetwork "+name+" SERVER...", "%s is a %s network: it has members, no %s", name, n.Type, role)
+}
+
+// plain refuses to treat members of a network with roles as members without.
+func plain(n *state.Network, verb, name, server string) error {
+	if n.Type != WireGuard {
+		return nil
+	}
+	next := "flock " + verb + " " + name + " client " + server
+	if verb == "addnetwork" && n.Lead == "" {
+		next = "flock " + verb + " " + name + " server " + server + ", then client SERVER..., then subnet SERVER:CIDR..."
+	}
+	return hint.Errorf("network "+name, next, "%s is a %s network: say what is meant, server, client or subnet", name, n.Type)
+}
+
+// JoinLead makes member the lead of a network that has none. The lead joins with
+// another underlay when it is named again.
+func JoinLead(c *state.Cluster, name, member string) error {
+	n, err := withRoles(c, name, "lead server")
+	if err != nil {
+		return err
+	}
+	server := serverOf(member)
+	if n.Lead != "" && n.Lead != server {
+		return hint.Errorf("network "+name, "flock addnetwork "+name+" client "+server,
+			"add %s to %s: it has a lead server already, %s", server, name, n.Lead)
+	}
+	return join(c, name, n, []string{member})
+}
+
+// JoinClients makes members part of a network that has a lead, as Join does.
+func JoinClients(c *state.Cluster, name string, members []string) error {
+	n, err := withRoles(c, name, "clients")
+	if err != nil {
+		return err
+	}
+	if n.Lead == "" {
+		return hint.With(fmt.Errorf("add %s to %s: %w", serverOf(members[0]), name, errNoLead), "network "+name,
+			"flock addnetwork "+name+" server SERVER")
+	}
+	for _, m := range members {
+		if serverOf(m) == n.Lead {
+			return hint.Errorf("network "+name, "flock addnetwork "+name+" server "+m, "add %s to %s: it is the lead server there", n.Lead, name)
+		}
+	}
+	return join(c, name, n, members)
+}
+
+// LeaveClients takes clients out of a network, with what they share.
+func LeaveClients(c *state.Cluster, name string, servers []string) error {
+	n, err := withRoles(c, name, "clients")
+	if err != nil {
+		return err
+	}
+	return leave(name, n, servers)
+}
+
+// AddShares lets members share container subnets (SERVER:CIDR). What is shared
+// already stays as it is.
+func AddShares(c *state.Cluster, name string, shares []string) error {
+	n, err := withRoles(c, name, "shared subnets")
+	if err != nil {
+		return err
+	}
+	for _, text := range shares {
+		s, err := state.ParseShare(text)
+		if err != nil {
+			return err
+		}
+		if c.Servers[s.Server] == nil {
+			return unknownServer(s.Server)
+		}
+		if text = s.String(); !slices.Contains(n.Shares, text) {
+			n.Shares = append(n.Shares, text)
+		}
+	}
+	return Complete(c)
+}
+
+// DelShares ends the sharing of container subnets (SERVER:CIDR).
+func DelShares(c *state.Cluster, name string, shares []string) error {
+	n, err := withRoles(c, name, "shared subnets")
+	if err != nil {
+		return err
+	}
+	for _, text := range shares {
+		s, err := state.ParseShare(text)
+		if err != nil {
+			return err
+		}
+		at := slices.Index(n.Shares, s.String())
+		if at < 0 {
+			return hint.Errorf("network "+name, "flock listnetworks "+name, "%s does not share %s in %s", s.Server, s.Subnet, name)
+		}
+		n.Shares = slices.Delete(n.Shares, at, at+1)
+	}
+	return Complete(c)
+}
+
+// forgetShares ends what a server shares in n.
+func forgetShares(n *state.Network, server string) {
+	n.Shares = slices.DeleteFunc(n.Shares, func(text string) bool { return serverOf(text) == server })
+}

@@ -1,0 +1,141 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Shares are container subnets behind members: the others get routes to them. They
+// exist on the server that shares them, on whatever bridge.
+
+// sharesOf returns what each member shares, in order.
+func sharesOf(n *state.Network) (map[string][]netip.Prefix, error) {
+	out := map[string][]netip.Prefix{}
+	for _, text := range n.Shares {
+		s, err := state.ParseShare(text)
+		if err != nil {
+			return nil, err
+		}
+		out[s.Server] = append(out[s.Server], s.Subnet)
+	}
+	for _, list := range out {
+		slices.SortFunc(list, netip.Prefix.Compare)
+	}
+	return out, nil
+}
+
+// share is one shared subnet of the cluster.
+type share struct {
+	network, server string
+	subnet          netip.Prefix
+}
+
+func (s share) String() string {
+	return fmt.Sprintf("%s shares %s in network %s", s.server, s.subnet, s.network)
+}
+
+// checkShares refuses shared subnets that cannot be routed to where they are.
+func checkShares(c *state.Cluster) error {
+	var all []share
+	for _, name := range c.NetworkNames() {
+		n := c.Networks[name]
+		for _, text := range n.Shares {
+			parsed, err := state.ParseShare(text)
+			if err != nil {
+				return err
+			}
+			s := share{name, parsed.Server, parsed.Subnet}
+			if err := checkShare(c, n, s); err != nil {
+				return hint.With(err, "network "+name, "")
+			}
+			all = append(all, s)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b share) int { return a.subnet.Compare(b.subnet) })
+	for i, s := range all {
+		for _, other := range all[:i] {
+			if other.subnet.Overlaps(s.subnet) && !apart(c, s, other) {
+				return hint.Errorf("network "+s.network, "share subnets that are apart",
+					"%s overlaps %s: %s", s.subnet, other.subnet, other)
+			}
+		}
+	}
+	return nil
+}
+
+// apart says whether one subnet shared in two networks never meets on a server
+// that is not its own.
+func apart(c *state.Cluster, a, b share) bool {
+	return a.network != b.network && a.server == b.server && a.subnet == b.subnet && !sharesMember(c.Networks[a.network], c.Networks[b.network], a.server)
+}
+
+// sharesMember says whether networks have a member in common other than but.
+func sharesMember(a, b *state.Network, but string) bool {
+	return slices.ContainsFunc(a.Members, func(m string) bool { return serverOf(m) != but && hasMember(b, serverOf(m)) })
+}
+
+// checkShare refuses a shared subnet that does not make sense in its network.
+func checkShare(c *state.Cluster, n *state.Network, s share) error {
+	p := s.subnet
+	switch {
+	case !hasMember(n, s.server):
+		return hint.Errorf("", "flock addnetwork "+s.network+" client "+s.server, "share %s: %s is not a member of %s", p, s.server, s.network)
+	case p.Bits() == 0, p.Addr().IsMulticast(), p.Addr().IsLoopback(), p.Addr().IsLinkLocalUnicast(), p.Addr().Is4In6():
+		return hint.Errorf("", "share a subnet that containers can have, for example 10.0.10.0/24", "%s cannot be shared", p)
+	case !slices.ContainsFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() }):
+		return hint.Errorf("", "create the network with -s for both families", "%s: the network has no %s subnet", p, familyName(p.Addr().Is6()))
+	}
+	for _, u := range uses(c) {
+		if u.prefix.Overlaps(p) && !mayShare(c, n, s, u) {
+			return hint.Errorf("", "share another subnet", "share %s of %s: it overlaps %s (%s)", p, s.server, u.prefix, u.by)
+		}
+	}
+	for _, m := range n.Members {
+		other := c.Servers[serverOf(m)]
+		if a, err := netip.ParseAddr(other.Address); err == nil && p.Contains(a.Unmap()) {
+			return hint.Errorf("", "share another subnet", "share %s of %s: it contains %s, where %s is reached", p, s.server, a, serverOf(m))
+		}
+	}
+	return nil
+}
+
+// mayShare says whether s may lie in what u occupies: the server's own container
+// subnet, or a segment it is on that no other member is on.
+func mayShare(c *state.Cluster, n *state.Network, s share, u use) bool {
+	if u.network == "" {
+		return u.server == s.server
+	}
+	segment := c.Networks[u.network]
+	return u.network != s.network && !u.mesh && segment.Type != WireGuard && hasMember(segment, s.server) && !sharesMember(n, segment, s.server)
+}
+
+// shareProblems finds shared subnets that hold what the packets travel through.
+func (b *builder) shareProblems(name string, ends []*end) {
+	for _, e := range ends {
+		for _, p := range e.shares {
+			for _, other := range ends {
+				if below := b.underlayPrefix(other); below.IsValid() && below.Overlaps(p) {
+					b.problem(e.server, name, hint.Errorf("server "+e.server, "flock delnetwork "+name+" subnet "+e.server+":"+p.String(),
+						"%s cannot share %s: %s's underlay %s is in it", e.server, p, other.server, below))
+					break
+				}
+			}
+		}
+	}
+}
+
+// underlayPrefix is the network that e stands in below.
+func (b *builder) underlayPrefix(e *end) netip.Prefix {
+	for _, i := range b.c.Servers[e.server].Facts.Interfaces {
+		for _, a := range i.Addrs {
+			if a.Addr() == e.addr {
+				return a.Masked()
+			}
+		}
+	}
+	return netip.Prefix{}
+}
