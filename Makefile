@@ -14,7 +14,7 @@ LINTV  := v2.15.0
 
 # What the lab is made of (Debian's and Ubuntu's package names).
 PACKAGES := openssh-server systemd-container dnsmasq-base iproute2 iputils-ping nftables iperf3 \
-            busybox-static tcpdump kmod sudo util-linux iptables openssh-client
+            busybox-static tcpdump kmod sudo util-linux iptables openssh-client wireguard-tools
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'

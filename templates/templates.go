@@ -78,6 +78,17 @@ type DNSMasqUnit struct {
 // Text is the file.
 func (u DNSMasqUnit) Text() (string, error) { return render("dnsmasq.service.tmpl", u) }
 
+// DaemonUnit is the systemd unit of a process of the agent's own program.
+type DaemonUnit struct {
+	Mark        string // CLUSTER/NETWORK or CLUSTER
+	Description string
+	Program     string // absolute path of the agent
+	Args        []string
+}
+
+// Text is the file.
+func (u DaemonUnit) Text() (string, error) { return render("flock-daemon.service.tmpl", u) }
+
 // BootUnit is the systemd unit that puts the last specs back after a start.
 type BootUnit struct {
 	Program string // absolute path of the agent

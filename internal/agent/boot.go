@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -169,14 +168,11 @@ func (s *services) ensureBoot(ctx context.Context) error {
 	if !s.hasSystemd() {
 		return nil
 	}
-	self, err := os.Executable()
+	self, err := ownProgram()
 	if err != nil {
-		return fmt.Errorf("find the agent's own program: %w", err)
+		return err
 	}
-	unit := templates.BootUnit{
-		Program: strings.TrimSuffix(self, " (deleted)"), // replaced while it runs: proc(5)
-		Timeout: int((4 * bootWithin).Seconds()),
-	}
+	unit := templates.BootUnit{Program: self, Timeout: int((4 * bootWithin).Seconds())}
 	text, err := unit.Text()
 	if err != nil {
 		return err
@@ -229,12 +225,8 @@ func (s *services) repairBoot(ctx context.Context) error {
 	if err != nil || text == "" {
 		return err
 	}
-	for line := range strings.Lines(text) {
-		if start, ok := strings.CutPrefix(line, "ExecStart="); ok {
-			if fields := strings.Fields(start); len(fields) > 0 && exists(fields[0]) {
-				return nil
-			}
-		}
+	if startsSomething(text) {
+		return nil
 	}
 	return s.ensureBoot(ctx)
 }

@@ -60,8 +60,8 @@ func dockerPools(path string) ([]netip.Prefix, error) {
 // stand in the same table, also with an inode; but no process has them open
 // (linux 6.18, TestPortOfVXLANIsNoConflict).
 func (k *Kernel) claimPort(port uint16) (*spec.Problem, error) {
-	if port == 0 {
-		return nil, nil
+	if port == 0 || k.wg.ports[port] {
+		return nil, nil // a WireGuard device of ours in userspace is a process too
 	}
 	for _, l := range k.devices.byName {
 		if v, ok := l.(*netlink.Vxlan); ok && v.Port == int(port) {

@@ -84,8 +84,11 @@ func (s *services) dhcpNetworks() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, network, ok := strings.Cut(mark, "/"); ok {
-			found[network] = true
+		_, network, _ := strings.Cut(mark, "/")
+		for _, role := range roles {
+			if filepath.Base(path) == s.process(role, network).unit {
+				found[network] = true
+			}
 		}
 	}
 	var networks []string

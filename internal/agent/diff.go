@@ -34,16 +34,18 @@ func Diff(want, have *spec.Host) []Op {
 	fdb := compare(want.AllFDB(), have.AllFDB(), keyFDB, objectFDB)
 	routes := compare(want.Routes, have.Routes, func(r spec.Route) netip.Prefix { return r.Dst }, func(r spec.Route) string { return "route " + r.Dst.String() })
 	dhcps := compare(want.DHCPs, have.DHCPs, func(d spec.DHCP) string { return d.Network }, func(d spec.DHCP) string { return "dhcp " + d.Network })
+	peers := comparePeers(want.Peers, have.Peers)
 	gateways := compare(want.Gateways, have.Gateways, func(g spec.Gateway) string { return g.Bridge }, func(g spec.Gateway) string { return "gateway " + g.Bridge })
 	nats := compare(want.NATs, have.NATs, keyNAT, objectNAT)
+	keeps := compare(want.Keeps, have.Keeps, func(k spec.Keep) spec.Keep { return k }, spec.Keep.String)
 	forwards := compare(want.Forwards, have.Forwards, func(f spec.Forward) string { return f.Link }, func(f spec.Forward) string { return "forward " + f.Link })
 	ofLinks, global := diffSysctls(want.Sysctls, have.Sysctls)
 	unmanaged := compare(want.Unmanaged, have.Unmanaged, func(spec.Unmanage) string { return "" }, func(spec.Unmanage) string { return "unmanaged" })
 
 	return slices.Concat(
-		dhcps.gone, routes.gone, fdb.gone, neighs.gone, addrs.gone, links.gone,
-		unmanaged.come, links.come, ofLinks.come, addrs.come, neighs.come, fdb.come,
-		gateways.gone, nats.gone, forwards.gone, gateways.come, nats.come, forwards.come,
+		dhcps.gone, routes.gone, peers.gone, fdb.gone, neighs.gone, addrs.gone, links.gone,
+		unmanaged.come, links.come, ofLinks.come, addrs.come, neighs.come, fdb.come, peers.come,
+		gateways.gone, nats.gone, keeps.gone, forwards.gone, gateways.come, nats.come, keeps.come, forwards.come,
 		routes.come, global.come, dhcps.come,
 		global.gone, unmanaged.gone,
 	)
@@ -165,6 +167,35 @@ func keyFDB(f spec.FDB) spec.FDB {
 	return f
 }
 
+// comparePeers names peers by the start of their key, which is what people know
+// them by.
+func comparePeers(want, have []spec.Peer) changes {
+	object := func(p spec.Peer) string { return "peer " + p.Link + " " + p.Key }
+	c := compare(want, have, keyPeer, object)
+	for _, list := range [][]Op{c.gone, c.come} {
+		for i := range list {
+			p, ok := list[i].Want.(spec.Peer)
+			if !ok {
+				p = list[i].Have.(spec.Peer)
+			}
+			list[i].Step.Object = "peer " + p.Link + " " + short(p.Key)
+		}
+	}
+	return c
+}
+
+type peerKey struct{ link, key string }
+
+func keyPeer(p spec.Peer) peerKey { return peerKey{p.Link, p.Key} }
+
+// short names a public key on the screen.
+func short(key string) string {
+	if len(key) <= 8 {
+		return key
+	}
+	return key[:8] + "…"
+}
+
 func objectFDB(f spec.FDB) string { return f.String() }
 
 type natKey struct {
@@ -230,6 +261,7 @@ func withoutLinks(h *spec.Host, links map[string]bool) *spec.Host {
 	out.FDB = slices.DeleteFunc(h.AllFDB(), func(f spec.FDB) bool { return links[f.Link] })
 	out.Floods = nil
 	out.Addrs = slices.DeleteFunc(slices.Clone(h.Addrs), func(a spec.Addr) bool { return links[a.Link] })
+	out.Peers = slices.DeleteFunc(slices.Clone(h.Peers), func(p spec.Peer) bool { return links[p.Link] })
 	out.Neighs = slices.DeleteFunc(slices.Clone(h.Neighs), func(n spec.Neigh) bool { return links[n.Link] })
 	out.Routes = slices.DeleteFunc(slices.Clone(h.Routes), func(r spec.Route) bool { return links[r.Dev] })
 	out.Sysctls = slices.DeleteFunc(slices.Clone(h.Sysctls), func(s spec.Sysctl) bool { return s.Link != "" && links[s.Link] })

@@ -82,6 +82,10 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 	note("master", have.Master, want.Master, false)
 	note("network", have.Network, want.Network, false)
 	note("state", state(have), state(want), false)
+	if want.Kind == spec.WireGuard {
+		note("key", short(have.Key), short(want.Key), false)
+		note("port", decimal(uint32(have.Port)), decimal(uint32(want.Port)), false)
+	}
 	if want.Tunnel == nil {
 		return details, anew
 	}

@@ -18,10 +18,17 @@ import (
 // stopWithin is how long a daemon may take to end before it is killed.
 const stopWithin = 3 * time.Second
 
-// pid is the process that runs with p's configuration, 0 if there is none. The
-// file alone proves nothing: the number may be somebody else's by now.
+// pid is the process that runs with p's configuration, 0 if there is none.
 func (p process) pid() int {
-	text, err := os.ReadFile(p.pidFile)
+	return pidIn(p.pidFile, func(args []string) bool {
+		return len(args) >= 2 && filepath.Base(args[0]) == "dnsmasq" && args[1] == "--conf-file="+p.conf
+	})
+}
+
+// pidIn is the process that a pid file names, 0 if there is none with such
+// arguments. The file alone proves nothing: the number may be somebody else's by now.
+func pidIn(file string, is func(args []string) bool) int {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return 0
 	}
@@ -30,11 +37,7 @@ func (p process) pid() int {
 		return 0
 	}
 	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
-	if err != nil {
-		return 0
-	}
-	args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
-	if len(args) < 2 || filepath.Base(args[0]) != "dnsmasq" || args[1] != "--conf-file="+p.conf {
+	if err != nil || !is(strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")) {
 		return 0
 	}
 	return pid
@@ -62,8 +65,11 @@ func (p planned) restart(ctx context.Context) error {
 
 // stop ends the process and waits until the kernel has closed its sockets. The
 // pid file says nothing about that: dnsmasq removes it first.
-func (p process) stop(ctx context.Context) error {
-	pid := p.pid()
+func (p process) stop(ctx context.Context) error { return endProcess(ctx, "dnsmasq", p.pid()) }
+
+// endProcess ends a process, by force if it does not listen, and waits until it is
+// gone. No process has the number 0.
+func endProcess(ctx context.Context, name string, pid int) error {
 	if pid == 0 {
 		return nil
 	}
@@ -72,16 +78,26 @@ func (p process) stop(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("stop dnsmasq (pid %d): %w", pid, err)
+		return fmt.Errorf("stop %s (pid %d): %w", name, pid, err)
 	}
 	defer unix.Close(fd) //nolint:errcheck // nothing was written
-	if err := errors.Join(p.signal(unix.SIGTERM), awaitExit(ctx, fd, stopWithin)); err == nil || ctx.Err() != nil {
-		return err
+	err = unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0)
+	if err == nil {
+		err = awaitExit(ctx, fd, stopWithin)
+	}
+	if err == nil || errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("stop %s (pid %d): %w", name, pid, err)
 	}
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("kill dnsmasq (pid %d): %w", pid, err)
+		return fmt.Errorf("kill %s (pid %d): %w", name, pid, err)
 	}
-	return awaitExit(ctx, fd, stopWithin)
+	if err := awaitExit(ctx, fd, stopWithin); err != nil {
+		return fmt.Errorf("kill %s (pid %d): %w", name, pid, err)
+	}
+	return nil
 }
 
 // awaitExit waits for the end of a process: its descriptor becomes readable then
@@ -93,12 +109,12 @@ func awaitExit(ctx context.Context, pidfd int, within time.Duration) error {
 		n, err := unix.Poll(fds, int(slice.Milliseconds()))
 		switch {
 		case err != nil && !errors.Is(err, unix.EINTR):
-			return fmt.Errorf("await the end of dnsmasq: %w", err)
+			return fmt.Errorf("await its end: %w", err)
 		case n > 0:
 			return nil
 		case ctx.Err() != nil:
-			return fmt.Errorf("await the end of dnsmasq: %w", ctx.Err())
+			return fmt.Errorf("await its end: %w", ctx.Err())
 		}
 	}
-	return fmt.Errorf("await the end of dnsmasq: nothing within %v", within)
+	return fmt.Errorf("await its end: nothing within %v", within)
 }

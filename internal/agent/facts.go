@@ -42,6 +42,9 @@ func (k *Kernel) Facts(ctx context.Context, devs []string) (*spec.Facts, error) 
 	if err := k.readDevices(); err != nil {
 		return nil, err
 	}
+	if f.WireGuard, err = k.wgSupport(f.Kernel); err != nil {
+		return nil, err
+	}
 	if err := k.interfaces(f, devs); err != nil {
 		return nil, err
 	}

@@ -62,6 +62,9 @@ func (s *services) begin(h *spec.Host) error {
 	return nil
 }
 
+// cutShort says whether a change was begun that was neither confirmed nor undone.
+func (s *services) cutShort() bool { return exists(filepath.Join(s.dir(), pendingFile)) }
+
 // settled notes that no change is under way.
 func (s *services) settled() error { return removeAll(filepath.Join(s.dir(), pendingFile)) }
 

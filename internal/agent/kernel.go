@@ -30,7 +30,8 @@ type Kernel struct {
 	nft      *nft
 	services *services
 
-	devices  devices    // as of the last look
+	devices  devices // as of the last look
+	wg       wireguard
 	departed []spec.FDB // flood entries removed since Open
 }
 
@@ -57,6 +58,9 @@ func Open(cluster string) (*Kernel, error) {
 // Close releases the sockets; nothing on the server changes.
 func (k *Kernel) Close() error {
 	k.handle.Close()
+	if k.wg.client != nil {
+		return errors.Join(k.rt.close(), k.wg.client.Close())
+	}
 	return k.rt.close()
 }
 
@@ -70,6 +74,7 @@ func (k *Kernel) Observe(ctx context.Context, want *spec.Host) (*spec.Host, erro
 		do   func() error
 	}{
 		{"links", func() error { return k.observeLinks(have) }},
+		{"WireGuard devices", func() error { return k.observeWireGuard(want, have) }},
 		{"addresses", func() error { return k.observeAddrs(have) }},
 		{"routes", func() error { return k.observeRoutes(want, have) }},
 		{"neighbours", func() error { return k.observeNeighs(have) }},

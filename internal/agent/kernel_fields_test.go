@@ -30,6 +30,7 @@ func other() map[string]any {
 		"Gateway.Uplink": "spare-vx", "Gateway.Network": "vx2", "Gateway.Bridge": "spare",
 		"Gateway.Subnets": []netip.Prefix{prefix("10.0.4.0/23")}, "Gateway.Addrs": []netip.Addr{addr("10.0.4.2")}, "Gateway.FilterDHCP": true,
 		"NAT.Network": "vx2", "NAT.Bridge": "spare", "NAT.Subnet": prefix("10.0.5.0/24"), "NAT.Except": []netip.Prefix{prefix("10.9.0.0/16")},
+		"Keep.Network": "vx2", "Keep.Link": "spare", "Keep.Subnet": prefix("10.0.5.0/24"),
 		"Sysctl.Key": "net/ipv4/conf/all/log_martians", "Sysctl.Value": "2",
 	}
 }
@@ -42,6 +43,8 @@ func unseen() map[string]string {
 		"Link.Kind":   "TestKindChanges",
 		"Link.Down":   "never wanted; TestDriftIsNamedAndRepaired",
 		"Link.Tunnel": "its fields are perturbed one by one",
+		"Link.Key":    "TestWireGuardFieldsAreSeenAndSet",
+		"Link.Port":   "TestWireGuardFieldsAreSeenAndSet",
 		"Sysctl.Link": "says that nothing is restored",
 	}
 }
@@ -52,6 +55,7 @@ func spacious() *spec.Host {
 	h.Links = append(h.Links,
 		spec.Link{Name: "spare", Network: "vx2", Kind: spec.Bridge, MAC: "6a:0b:00:02:00:01", MTU: 1450},
 		spec.Link{Name: "spare-vx", Network: "vx2", Kind: spec.VXLAN, MAC: "6a:0a:00:02:00:01", MTU: 1450, Tunnel: &spec.Tunnel{VNI: 7, Port: 4790, Local: addr("10.99.0.1")}})
+	h.Keeps = []spec.Keep{{Network: "vx1", Link: "vxl0", Subnet: prefix("10.0.4.0/24")}}
 	// A route out of spare must find its next hop there.
 	h.Addrs = append(h.Addrs, spec.Addr{Link: "spare", Prefix: prefix("10.0.4.129/25")})
 	h.Routes[0].Via, h.Neighs[0].IP = addr("10.0.4.201"), addr("10.0.4.201")
@@ -67,8 +71,8 @@ func TestEveryFieldIsSeenAndSet(t *testing.T) {
 			continue
 		}
 		switch list.Type.Elem() {
-		case reflect.TypeFor[spec.DHCP](), reflect.TypeFor[spec.Unmanage](), reflect.TypeFor[spec.Forward](), reflect.TypeFor[spec.Claim]():
-			continue // not the kernel's: held by the tests of services, accepts and claims
+		case reflect.TypeFor[spec.Peer](), reflect.TypeFor[spec.DHCP](), reflect.TypeFor[spec.Unmanage](), reflect.TypeFor[spec.Forward](), reflect.TypeFor[spec.Claim]():
+			continue // not the kernel's: held by the tests of services, accepts and claims; TestWireGuardFieldsAreSeenAndSet
 		}
 		for j := range list.Type.Elem().NumField() {
 			name := list.Type.Elem().Name() + "." + list.Type.Elem().Field(j).Name

@@ -108,7 +108,7 @@ func TestLinkMadeMeanwhileIsNotTakenOver(t *testing.T) {
 	}
 	sh(t, "ip link add vxl0 type bridge")
 	before := sh(t, "ip -d -j link")
-	err := k.newLink(segment().Links[1])
+	err := k.newLink(t.Context(), segment().Links[1])
 	if err == nil || !strings.Contains(err.Error(), "create link vxl0: file exists") {
 		t.Fatalf("error: %v", err)
 	}

@@ -420,7 +420,7 @@ func TestHalfMadeLinkIsOursAndFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := segment().Links[1]
-	if err := k.newLink(l); err != nil {
+	if err := k.newLink(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
 	converge(t, k, &spec.Host{Cluster: "t", Links: []spec.Link{l}}, "~ link vxl0: state down -> up")
@@ -456,7 +456,7 @@ func TestRefusalsNameTheirMessage(t *testing.T) {
 	}
 	l := segment().Links[0]
 	l.Master = ""
-	err := k.newLink(l)
+	err := k.newLink(t.Context(), l)
 	if want := "A VXLAN device with the specified VNI already exists"; err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, unix.EEXIST) {
 		t.Fatalf("want %q, have %v", want, err)
 	}

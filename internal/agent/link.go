@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func (k *Kernel) observeLinks(have *spec.Host) error {
 		}
 		a := l.Attrs()
 		link := spec.Link{
-			Name: a.Name, Network: network, Kind: l.Type(), MAC: a.HardwareAddr.String(), MTU: a.MTU,
+			Name: a.Name, Network: network, Kind: kindOf(l), MAC: a.HardwareAddr.String(), MTU: a.MTU,
 			Master: k.devices.name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0,
 		}
 		if v, ok := l.(*netlink.Vxlan); ok {
@@ -101,13 +102,21 @@ func toAddr(ip net.IP) netip.Addr {
 	return a.Unmap()
 }
 
-// newLink makes a link, still down. Its name, MAC, MTU and kind are set in the
+// newLink makes a link, still down.
+func (k *Kernel) newLink(ctx context.Context, l spec.Link) error {
+	if l.Kind == spec.WireGuard {
+		return k.newWireGuard(ctx, l)
+	}
+	return k.newKernelLink(l)
+}
+
+// newKernelLink makes a link that the kernel has a kind for. Its name, MAC, MTU and kind are set in the
 // create call; the mark of ownership cannot be (linux 6.18 ignores IFLA_IFALIAS
 // there, TestAliasIsIgnoredAtCreation), so it follows in the same system call:
 // nothing can end this process in between. The messages after the first name the
 // link by an index chosen beforehand, which nobody else can have: were they to
 // name it by name, they would mark a foreign link when the name is taken.
-func (k *Kernel) newLink(l spec.Link) error {
+func (k *Kernel) newKernelLink(l spec.Link) error {
 	// A link that somebody makes at this moment gets the next index.
 	index := k.devices.top + 2 + rand.IntN(200)
 	create, err := k.createMessage(index, l)
@@ -164,7 +173,7 @@ func createError(l spec.Link, err error) error {
 	return err
 }
 
-// kindData adds what is particular to bridges and VXLAN devices.
+// kindData adds what is particular to a kind.
 func (k *Kernel) kindData(l spec.Link, data *nl.RtAttr) error {
 	switch l.Kind {
 	case spec.Bridge:
@@ -176,6 +185,8 @@ func (k *Kernel) kindData(l spec.Link, data *nl.RtAttr) error {
 			return errors.New("a VXLAN link without its tunnel")
 		}
 		return k.tunnelData(l.Tunnel, data)
+	case spec.WireGuard:
+		return nil // all of it is wgctrl's
 	}
 	return fmt.Errorf("unknown kind of link %q", l.Kind)
 }
@@ -266,12 +277,12 @@ func (k *Kernel) masterMessage(index int, master string) (*nl.NetlinkRequest, er
 }
 
 // changeLink brings a living link to want; what cannot change there is made anew.
-func (k *Kernel) changeLink(want, have spec.Link) (anew bool, err error) {
+func (k *Kernel) changeLink(ctx context.Context, want, have spec.Link) (anew bool, err error) {
 	if _, anew := linkDifference(want, have); anew {
-		if err := k.deleteLink(have); err != nil {
+		if err := k.deleteLink(ctx, have); err != nil {
 			return true, err
 		}
-		return true, k.newLink(want)
+		return true, k.newLink(ctx, want)
 	}
 	index, err := k.index(want.Name)
 	if err != nil {
@@ -303,14 +314,19 @@ func (k *Kernel) changeLink(want, have spec.Link) (anew bool, err error) {
 	if have.Down {
 		messages = append(messages, upMessage(index))
 	}
-	if err := k.rt.do(messages...); err != nil {
-		return false, fmt.Errorf("change link %s: %w", want.Name, err)
+	if len(messages) > 0 {
+		if err := k.rt.do(messages...); err != nil {
+			return false, fmt.Errorf("change link %s: %w", want.Name, err)
+		}
+	}
+	if want.Kind == spec.WireGuard {
+		return false, k.mendWireGuard(ctx, want, have)
 	}
 	return false, nil
 }
 
 // deleteLink removes a link of ours. Its mark is read again just before.
-func (k *Kernel) deleteLink(l spec.Link) error {
+func (k *Kernel) deleteLink(ctx context.Context, l spec.Link) error {
 	if err := k.readDevices(); err != nil {
 		return err
 	}
@@ -320,6 +336,11 @@ func (k *Kernel) deleteLink(l spec.Link) error {
 	}
 	if _, ours := k.network(dev); !ours {
 		return fmt.Errorf("remove link %s: it does not carry the mark of cluster %s", l.Name, k.cluster)
+	}
+	if k.userspace(l.Name) {
+		if err := k.services.stopWireGuard(ctx, l.Name); err != nil {
+			return fmt.Errorf("remove link %s: %w", l.Name, err)
+		}
 	}
 	m := nl.NewNetlinkRequest(unix.RTM_DELLINK, 0)
 	info := nl.NewIfInfomsg(unix.AF_UNSPEC)

@@ -78,6 +78,9 @@ func (n *nft) objects(want *spec.Host) ([]nftObject, error) {
 	for _, t := range want.NATs {
 		out = append(out, natObject(t))
 	}
+	for _, t := range want.Keeps {
+		out = append(out, keepObject(t))
+	}
 	for _, d := range want.DHCPs {
 		out = append(out, guardObject(d))
 	}
@@ -114,7 +117,7 @@ func (n *nft) transact(c *nftables.Conn, want *spec.Host, objects []nftObject) e
 	if err != nil {
 		return err
 	}
-	seen, err := n.readTables(c, chains)
+	seen, err := n.readTables(c, chains, objects)
 	if err != nil {
 		return err
 	}
@@ -144,7 +147,7 @@ func (n *nft) build(c *nftables.Conn, table *nftables.Table, objects []nftObject
 		return
 	}
 	c.AddTable(table)
-	for _, base := range baseChains(family) {
+	for _, base := range baseChains(family, objects) {
 		base.Table = table
 		c.AddChain(base)
 	}
@@ -253,10 +256,10 @@ func (n *nft) owns(t *nftables.Table) bool {
 	return t.Name == n.tableName() && slices.Contains(families[:], t.Family)
 }
 
-// baseChains are the chains of a table of ours. The bridge's prerouting comes
+// baseChains are the chains of a table of ours that holds objects. The bridge's prerouting comes
 // before br_netfilter (priority 0), which would send frames to the gateway's MAC
 // through IP's hooks as bridged ones.
-func baseChains(family nftables.TableFamily) []*nftables.Chain {
+func baseChains(family nftables.TableFamily, objects []nftObject) []*nftables.Chain {
 	accept := nftables.ChainPolicyAccept
 	if family == nftables.TableFamilyBridge {
 		return []*nftables.Chain{
@@ -264,10 +267,17 @@ func baseChains(family nftables.TableFamily) []*nftables.Chain {
 			{Name: postroutingChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(0), Policy: &accept},
 		}
 	}
-	return []*nftables.Chain{
+	chains := []*nftables.Chain{
 		{Name: postroutingChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource, Policy: &accept},
 		{Name: inputChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter, Policy: &accept},
 	}
+	keeps := func(o nftObject) bool {
+		return slices.ContainsFunc(o.rules, func(r nftRule) bool { return r.chain == keepChain })
+	}
+	if slices.ContainsFunc(objects, keeps) {
+		chains = append(chains, keepBase())
+	}
+	return chains
 }
 
 // bufferSize holds the kernel's answers to some ten thousand rules in one

@@ -14,7 +14,7 @@ import (
 	"github.com/google/nftables"
 )
 
-// observe fills have.Gateways, have.NATs and have.Forwards.
+// observe fills have.Gateways, have.NATs, have.Keeps and have.Forwards.
 //
 // A wanted object is there if its rules are all present, in order and as they
 // would be written. One that is damaged in any way is missing; a foreign rule,
@@ -35,7 +35,7 @@ func (n *nft) observe(want, have *spec.Host) error {
 		if err != nil {
 			return err
 		}
-		seen, err := n.readTables(c, chains)
+		seen, err := n.readTables(c, chains, objects)
 		if err != nil {
 			return err
 		}
@@ -57,6 +57,11 @@ func (n *nft) report(objects []nftObject, seen map[nftables.TableFamily]*nftTabl
 	for _, t := range want.NATs {
 		if whole[natTag(t.Network, t.Bridge, t.Subnet)] {
 			have.NATs = append(have.NATs, t)
+		}
+	}
+	for _, t := range want.Keeps {
+		if whole[keepTag(t.Network, t.Link, t.Subnet)] {
+			have.Keeps = append(have.Keeps, t)
 		}
 	}
 	n.addStale(objects, seen, have)
@@ -100,7 +105,7 @@ func settled(objects []nftObject, family nftables.TableFamily, found *nftTable) 
 	return rules == 0
 }
 
-func (n *nft) readTables(c *nftables.Conn, chains []*nftables.Chain) (map[nftables.TableFamily]*nftTable, error) {
+func (n *nft) readTables(c *nftables.Conn, chains []*nftables.Chain, objects []nftObject) (map[nftables.TableFamily]*nftTable, error) {
 	tables, err := listTables(c)
 	if err != nil {
 		return nil, err
@@ -108,7 +113,7 @@ func (n *nft) readTables(c *nftables.Conn, chains []*nftables.Chain) (map[nftabl
 	out := map[nftables.TableFamily]*nftTable{}
 	for _, t := range tables {
 		if n.owns(t) {
-			if out[t.Family], err = n.readTable(c, t, chains); err != nil {
+			if out[t.Family], err = n.readTable(c, t, chains, objects); err != nil {
 				return nil, err
 			}
 		}
@@ -116,12 +121,12 @@ func (n *nft) readTables(c *nftables.Conn, chains []*nftables.Chain) (map[nftabl
 	return out, nil
 }
 
-func (n *nft) readTable(c *nftables.Conn, t *nftables.Table, chains []*nftables.Chain) (*nftTable, error) {
+func (n *nft) readTable(c *nftables.Conn, t *nftables.Table, chains []*nftables.Chain, objects []nftObject) (*nftTable, error) {
 	out := &nftTable{rules: map[string][]nftRule{}}
 	ours := slices.DeleteFunc(slices.Clone(chains), func(ch *nftables.Chain) bool {
 		return ch.Table.Name != t.Name || ch.Table.Family != t.Family
 	})
-	out.sound = t.Flags == 0 && sameChains(baseChains(t.Family), ours)
+	out.sound = t.Flags == 0 && sameChains(baseChains(t.Family, objects), ours)
 	for _, ch := range ours {
 		rules, err := c.GetRules(t, ch)
 		if err != nil {
@@ -187,6 +192,8 @@ func (n *nft) addStale(objects []nftObject, seen map[nftables.TableFamily]*nftTa
 				have.Gateways = append(have.Gateways, spec.Gateway{Network: s.network, Bridge: s.bridge})
 			case natKind:
 				have.NATs = append(have.NATs, spec.NAT{Network: s.network, Bridge: s.bridge, Subnet: s.subnet})
+			case keepKind:
+				have.Keeps = append(have.Keeps, spec.Keep{Network: s.network, Link: s.bridge, Subnet: s.subnet})
 			case guardKind:
 				have.NATs = append(have.NATs, guardAlone(s.network, s.bridge))
 			}
@@ -226,10 +233,11 @@ const (
 	gatewayKind = "gateway"
 	natKind     = "masquerade"
 	guardKind   = "dns"
+	keepKind    = "keep"
 )
 
-// nftTag is a rule's comment taken apart: kind, network, bridge and, for
-// masquerading, the subnet.
+// nftTag is a rule's comment taken apart: kind, network, bridge (or link) and, for
+// masquerading and its exceptions, the subnet.
 type nftTag struct {
 	kind, network, bridge string
 	subnet                netip.Prefix
@@ -242,6 +250,10 @@ func natTag(network, bridge string, subnet netip.Prefix) string {
 	return natKind + " " + network + " " + bridge + " " + subnet.String()
 }
 
+func keepTag(network, link string, subnet netip.Prefix) string {
+	return keepKind + " " + network + " " + link + " " + subnet.String()
+}
+
 func parseTag(text string) (nftTag, bool) {
 	words := strings.Split(text, " ")
 	if len(words) < 3 {
@@ -251,7 +263,7 @@ func parseTag(text string) (nftTag, bool) {
 	switch {
 	case len(words) == 3 && (t.kind == gatewayKind || t.kind == guardKind):
 		return t, true
-	case len(words) == 4 && t.kind == natKind:
+	case len(words) == 4 && (t.kind == natKind || t.kind == keepKind):
 		subnet, err := netip.ParsePrefix(words[3])
 		t.subnet = subnet
 		return t, err == nil

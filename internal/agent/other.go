@@ -13,5 +13,11 @@ var errLinux = errors.New("the agent runs on Linux only")
 // Serve is for Linux: see there.
 func Serve(context.Context, io.Reader, io.Writer, string) error { return errLinux }
 
+// WireGuard is for Linux: see there.
+func WireGuard(context.Context, string, io.Writer) error { return errLinux }
+
+// Resolve is for Linux: see there.
+func Resolve(context.Context, string, io.Writer) error { return errLinux }
+
 // Boot is for Linux: see there.
 func Boot(context.Context, io.Writer) error { return errLinux }

@@ -36,7 +36,7 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 			return report, err
 		}
 		if len(ops) == 0 {
-			if err := errors.Join(k.settleSysctls(effective), k.forgetLearned()); err != nil {
+			if err := errors.Join(k.settleSysctls(effective), k.forgetLearned(), k.services.settleDaemons(ctx, effective)); err != nil {
 				return report, err
 			}
 			break
@@ -83,7 +83,7 @@ func (k *Kernel) differences(ctx context.Context, want *spec.Host) ([]Op, *spec.
 // Plan returns what Reconcile would do, and what stands in its way: conflicts with
 // foreign objects and claims that do not hold. It changes nothing.
 func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) {
-	plan, err := k.Status(ctx, want)
+	plan, ops, err := k.compare(ctx, want)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,11 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	plan.Problems = append(plan.Problems, problems...)
+	wireguard, err := k.claimWireGuard(want)
+	if err != nil {
+		return nil, err
+	}
+	plan.Problems = slices.Concat(plan.Problems, problems, wireguard, unresolved(ctx, ops))
 	if slices.ContainsFunc(plan.Steps, func(s spec.Step) bool { return s.Action == spec.Add && filterStep(s) }) {
 		if err := k.nft.check(want); err != nil {
 			where, next := hint.Of(err)
@@ -104,21 +108,27 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 // filterStep says whether a step is about packet filters, whose support in the
 // kernel only a trial tells.
 func filterStep(s spec.Step) bool {
-	return strings.HasPrefix(s.Object, "gateway ") || strings.HasPrefix(s.Object, "masquerade ")
+	return strings.HasPrefix(s.Object, "gateway ") || strings.HasPrefix(s.Object, "masquerade ") || strings.HasPrefix(s.Object, "keep ")
 }
 
 // Status is Plan without the claims: what differs, and foreign devices under our
 // names.
 func (k *Kernel) Status(ctx context.Context, want *spec.Host) (*spec.Plan, error) {
+	plan, _, err := k.compare(ctx, want)
+	return plan, err
+}
+
+func (k *Kernel) compare(ctx context.Context, want *spec.Host) (*spec.Plan, []Op, error) {
 	effective, err := k.wanted(want)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	have, err := k.Observe(ctx, effective)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &spec.Plan{Steps: Steps(Diff(effective, have)), Problems: k.conflicts(want)}, nil
+	ops := Diff(effective, have)
+	return &spec.Plan{Steps: Steps(ops), Problems: k.conflicts(want)}, ops, nil
 }
 
 // applier performs the ops of one round. Messages to the kernel about small
@@ -133,6 +143,7 @@ type applier struct {
 	batched []Op
 	raise   []string // links that are still down
 	filters []spec.Step
+	peers   []Op
 }
 
 func (a *applier) apply(ctx context.Context, ops []Op) error {
@@ -144,7 +155,7 @@ func (a *applier) apply(ctx context.Context, ops []Op) error {
 			return fmt.Errorf("%s: %w", verb(op.Step), err)
 		}
 		if last := i == len(ops)-1; last || stage(ops[i+1]) != stage(op) {
-			if err := a.finish(stage(op), last); err != nil {
+			if err := a.finish(ctx, stage(op), last); err != nil {
 				return err
 			}
 		}
@@ -166,9 +177,9 @@ func stage(op Op) int {
 		object = op.Have
 	}
 	switch object.(type) {
-	case spec.Link, spec.Addr, spec.Neigh, spec.FDB:
+	case spec.Link, spec.Addr, spec.Neigh, spec.FDB, spec.Peer:
 		return stageMake
-	case spec.Gateway, spec.NAT, spec.Forward:
+	case spec.Gateway, spec.NAT, spec.Keep, spec.Forward:
 		return stageFilters
 	case spec.Route, spec.DHCP:
 		return stageUse
@@ -177,8 +188,8 @@ func stage(op Op) int {
 }
 
 // finish ends a stage: what was gathered is sent.
-func (a *applier) finish(of int, last bool) error {
-	if err := a.flush(); err != nil {
+func (a *applier) finish(ctx context.Context, of int, last bool) error {
+	if err := errors.Join(a.flush(), a.flushPeers(ctx)); err != nil {
 		return err
 	}
 	if of == stageFilters {
@@ -216,11 +227,14 @@ func (a *applier) one(ctx context.Context, op Op) error {
 	switch v := object.(type) {
 	case spec.Addr, spec.Neigh, spec.FDB, spec.Route:
 		return a.gather(op)
-	case spec.Gateway, spec.NAT, spec.Forward:
+	case spec.Gateway, spec.NAT, spec.Keep, spec.Forward:
 		a.filters = append(a.filters, op.Step)
 		return nil
+	case spec.Peer:
+		a.peers = append(a.peers, op)
+		return nil
 	case spec.Link:
-		err = a.link(op, v)
+		err = a.link(ctx, op, v)
 	case spec.Sysctl:
 		if op.Want == nil {
 			err = a.k.dropSysctl(v.Key)
@@ -246,20 +260,20 @@ func (a *applier) one(ctx context.Context, op Op) error {
 	return err
 }
 
-func (a *applier) link(op Op, l spec.Link) error {
-	if err := a.flush(); err != nil { // what stood on it went first
+func (a *applier) link(ctx context.Context, op Op, l spec.Link) error {
+	if err := errors.Join(a.flush(), a.flushPeers(ctx)); err != nil { // what stood on it went first
 		return err
 	}
 	have, found := op.Have.(spec.Link)
 	if op.Want == nil {
-		return a.k.deleteLink(l)
+		return a.k.deleteLink(ctx, l)
 	}
 	anew := !found
 	var err error
 	if found {
-		anew, err = a.k.changeLink(l, have)
+		anew, err = a.k.changeLink(ctx, l, have)
 	} else {
-		err = a.k.newLink(l)
+		err = a.k.newLink(ctx, l)
 	}
 	if err == nil && anew {
 		a.raise = append(a.raise, l.Name)
@@ -319,6 +333,15 @@ func (a *applier) flush() error {
 	}
 	a.batch, a.batched = a.batch[:0], a.batched[:0]
 	return failed
+}
+
+func (a *applier) flushPeers(ctx context.Context) error {
+	if err := a.k.setPeers(ctx, a.peers); err != nil {
+		return err
+	}
+	a.report(Steps(a.peers))
+	a.peers = nil
+	return nil
 }
 
 func gone(err error) bool {

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,7 +33,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, version string) err
 	if err := wire.Greet(out, version); err != nil {
 		return fmt.Errorf("greet: %w", err)
 	}
-	s := &session{conn: wire.NewConn(in, out), version: version, paths: serverPaths(), kernels: map[string]*Kernel{}}
+	s := &session{conn: wire.NewConn(in, out), version: version, paths: serverPaths(), kernels: map[string]*Kernel{}, made: map[string]string{}}
 	return errors.Join(s.run(ctx), s.end())
 }
 
@@ -57,7 +59,8 @@ type session struct {
 	lock    *lock              // held from the first plan to the end
 	agreed  string             // sum of the last spec that was planned without a problem
 	armed   *undo
-	told    time.Time // of the last progress
+	made    map[string]string // key files of this session that no apply has named, with their devices
+	told    time.Time         // of the last progress
 }
 
 func (s *session) run(ctx context.Context) error {
@@ -104,6 +107,7 @@ func (s *session) end() error {
 	for _, k := range s.kernels {
 		errs = append(errs, k.Close())
 	}
+	errs = append(errs, s.dropKeys())
 	if s.lock != nil {
 		errs = append(errs, s.lock.release(!exists(s.paths.lib)))
 	}
@@ -169,6 +173,8 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		return s.plan(ctx, r, (*Kernel).Plan)
 	case spec.OpApply:
 		return s.apply(ctx, r)
+	case spec.OpKeys:
+		return s.keys(r)
 	case spec.OpPurge:
 		return s.purge(ctx, r.Want.Cluster)
 	}
@@ -245,7 +251,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		if len(plan.Problems) == 0 {
 			s.agreed = r.Want.Sum()
 		}
-		if err := k.services.repairBoot(ctx); err != nil {
+		if err := errors.Join(k.services.repairBoot(ctx), k.services.repairDaemons(ctx, last)); err != nil {
 			return nil, err
 		}
 	}
@@ -273,6 +279,9 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err := k.services.begin(r.Want); err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(s.made, func(_, device string) bool {
+		return slices.ContainsFunc(r.Want.Links, func(l spec.Link) bool { return l.Name == device })
+	})
 	if !r.Want.Empty() {
 		// Before the first change: after a power cut the boot unit tidies up.
 		if err := k.services.ensureBoot(ctx); err != nil {
@@ -334,6 +343,11 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 	if err := s.settle(ctx, u.k.services, u.want, u.left); err != nil {
 		return nil, err
 	}
+	if !u.want.Empty() {
+		if err := u.k.services.settleKeys(u.want); err != nil {
+			return nil, err
+		}
+	}
 	u.timer.Stop()
 	s.armed = nil
 	report := &spec.Report{}
@@ -342,7 +356,11 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 		if err != nil {
 			return nil, err
 		}
-		report.Left = left
+		keys, err := u.k.services.allKeys()
+		if err != nil {
+			return nil, err
+		}
+		report.Left = left + len(keys)
 	}
 	return &spec.Reply{Report: report}, nil
 }

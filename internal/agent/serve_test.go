@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"testing"
 	"time"
@@ -35,12 +36,29 @@ func TestAgentProcess(t *testing.T) {
 		err = Serve(context.Background(), os.Stdin, os.Stdout, "test")
 	case "boot":
 		err = Boot(context.Background(), os.Stderr)
+	case "resolve later":
+		err = newServices("test").resolveOnce(context.Background(), time.Now().Add(time.Hour))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// TestMain also makes this test binary the daemons that an agent starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) < 4 || os.Args[1] != "agent" {
+		os.Exit(m.Run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
+	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": WireGuard, "resolve": Resolve}[os.Args[2]]
+	err := run(ctx, os.Args[3], os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // machine is a server of its own: network, /run, /var/lib and /usr/local/lib are

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -73,6 +74,11 @@ func (s *services) left() (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	pids, err := filepath.Glob(filepath.Join(s.runDir(), "*.pid"))
+	if err != nil {
+		return 0, fmt.Errorf("list processes: %w", err)
+	}
+	all = append(all, slices.DeleteFunc(pids, func(p string) bool { return slices.Contains(all, p) })...)
 	for _, path := range s.dropIns() {
 		if mark, err := markOf(path); err != nil {
 			return 0, err

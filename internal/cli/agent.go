@@ -13,7 +13,8 @@ import (
 )
 
 // newAgent makes the hidden commands that run on a server: serve answers one
-// workstation on standard input and output, boot re-applies the last specs.
+// workstation on standard input and output, boot re-applies the last specs, and
+// two run on: a WireGuard device in userspace, and the look after names.
 func newAgent(a *app) []*cobra.Command {
 	cmd := &cobra.Command{
 		Use:    "agent",
@@ -33,6 +34,22 @@ func newAgent(a *app) []*cobra.Command {
 					return err
 				}
 				return agent.Serve(cmd.Context(), a.In, a.Out, v)
+			},
+		},
+		&cobra.Command{
+			Use:   "wireguard DEVICE",
+			Short: "be the WireGuard device that the kernel has not",
+			Args:  exactly(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return agent.WireGuard(cmd.Context(), args[0], a.Err)
+			},
+		},
+		&cobra.Command{
+			Use:   "resolve CLUSTER",
+			Short: "look after WireGuard endpoints that are names",
+			Args:  exactly(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return agent.Resolve(cmd.Context(), args[0], a.Err)
 			},
 		},
 		&cobra.Command{

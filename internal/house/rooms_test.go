@@ -55,7 +55,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours:   []string{"internal/hint", "internal/spec", "internal/wire", "templates"},
-		theirs: []string{netlink, netlinkLow, netns, nftables, renameio, xSys},
+		theirs: []string{netlink, netlinkLow, netns, nftables, renameio, wgctrl, wireguard, xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
 	},
 	"internal/lab": {
@@ -84,6 +84,8 @@ const (
 	sshConfig   = "github.com/kevinburke/ssh_config"
 	tablewriter = "github.com/olekukonko/tablewriter"
 	toml        = "github.com/pelletier/go-toml/v2"
+	wgctrl      = "golang.zx2c4.com/wireguard/wgctrl"
+	wireguard   = "golang.zx2c4.com/wireguard"
 	xCrypto     = "golang.org/x/crypto"
 	xSync       = "golang.org/x/sync"
 	xSys        = "golang.org/x/sys"

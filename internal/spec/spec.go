@@ -144,6 +144,7 @@ type Peer struct {
 	Endpoint  string         // HOST:PORT, [IPv6]:PORT; HOST may be a DNS name; "": the peer speaks first
 	Allowed   []netip.Prefix // masked, sorted, no two peers of a link overlap in full
 	Keepalive int            // seconds between packets that keep a NAT's mapping alive; 0: none
+	Preshared bool           `json:",omitempty"` // found with a preshared key; never wanted
 }
 
 // Gateway is a network's anycast gateway: an address and a MAC that are the same
@@ -307,6 +308,7 @@ func (p Peer) String() string {
 	b.str("endpoint", p.Endpoint)
 	b.str("allowed", strings.Join(texts(p.Allowed), ","))
 	b.num("keepalive", p.Keepalive)
+	b.flag("preshared", p.Preshared)
 	return b.String()
 }
 

@@ -1,0 +1,180 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/templates"
+)
+
+// daemon is a process of the agent's own program that runs on when the session is
+// over: a systemd unit, or a process of its own where there is no systemd. It
+// writes its pid file itself. It is not enabled: the boot unit starts it.
+type daemon struct {
+	name        string // of its files: wg-DEV, resolve
+	mark        string // CLUSTER/NETWORK or CLUSTER
+	description string
+	args        []string // of the agent's program
+}
+
+func (d daemon) unit(s *services) string { return "flock-" + s.cluster + "-" + d.name + ".service" }
+
+func (s *services) pidFile(d daemon) string { return filepath.Join(s.runDir(), d.name+".pid") }
+
+// pidOf is d's process, 0 if there is none.
+func (s *services) pidOf(d daemon) int {
+	return pidIn(s.pidFile(d), func(args []string) bool {
+		return len(args) > 0 && slices.Equal(args[1:], d.args)
+	})
+}
+
+// startDaemon starts d anew with this program.
+func (s *services) startDaemon(ctx context.Context, d daemon) error {
+	if err := os.MkdirAll(s.runDir(), 0o755); err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	if s.hasSystemd() {
+		known := exists(s.unitPath(d.unit(s)))
+		changed, err := s.writeUnit(d)
+		if err != nil {
+			return err
+		}
+		return restartUnit(ctx, d.unit(s), known && changed)
+	}
+	if err := endProcess(ctx, d.name, s.pidOf(d)); err != nil {
+		return err
+	}
+	self, err := ownProgram()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self, d.args...)
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", d.name, err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return s.awaitDaemon(ctx, d, ended)
+}
+
+// daemonWithin is how long a daemon may take to be ready.
+const daemonWithin = 10 * time.Second
+
+// awaitDaemon waits for d's pid file, which it writes when it is ready.
+func (s *services) awaitDaemon(ctx context.Context, d daemon, ended <-chan error) error {
+	patience := time.NewTimer(daemonWithin)
+	defer patience.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for s.pidOf(d) == 0 {
+		select {
+		case <-tick.C:
+		case err := <-ended:
+			advice := "run it by hand: flock " + strings.Join(d.args, " ")
+			return hint.Errorf("", advice, "start %s: it ended at once (%v)", d.name, err)
+		case <-patience.C:
+			return fmt.Errorf("start %s: not ready within %v", d.name, daemonWithin)
+		case <-ctx.Done():
+			return fmt.Errorf("start %s: %w", d.name, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// ownProgram is the path of this program, which may have been replaced while it
+// runs: proc(5).
+func ownProgram() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the agent's own program: %w", err)
+	}
+	return strings.TrimSuffix(self, " (deleted)"), nil
+}
+
+func (s *services) writeUnit(d daemon) (bool, error) {
+	self, err := ownProgram()
+	if err != nil {
+		return false, err
+	}
+	text, err := templates.DaemonUnit{Mark: d.mark, Description: d.description, Program: self, Args: d.args}.Text()
+	if err != nil {
+		return false, err
+	}
+	return writeIfOther(s.unitPath(d.unit(s)), text, 0o644)
+}
+
+// stopDaemon ends d and removes what it had.
+func (s *services) stopDaemon(ctx context.Context, d daemon) error {
+	if err := s.dropUnit(ctx, d.unit(s)); err != nil {
+		return err
+	}
+	if err := endProcess(ctx, d.name, s.pidOf(d)); err != nil {
+		return err
+	}
+	return removeAll(s.pidFile(d))
+}
+
+// repairDaemon makes d's unit start this program if the one that it names is gone:
+// another version was installed and the old one swept. What runs, runs on.
+func (s *services) repairDaemon(ctx context.Context, d daemon) error {
+	text, err := readIfThere(s.unitPath(d.unit(s)))
+	if err != nil || text == "" || startsSomething(text) {
+		return err
+	}
+	if changed, err := s.writeUnit(d); err != nil || !changed {
+		return err
+	}
+	return program(ctx, "systemctl", "daemon-reload")
+}
+
+// startsSomething says whether the program that a unit starts is there.
+func startsSomething(unit string) bool {
+	for line := range strings.Lines(unit) {
+		if start, ok := strings.CutPrefix(line, "ExecStart="); ok {
+			if fields := strings.Fields(start); len(fields) > 0 && exists(fields[0]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ready is for the daemon itself: it says that it is at work, to who reads the pid
+// file and to systemd (sd_notify(3)). The result takes that back.
+func (s *services) ready(d daemon) (done func() error, err error) {
+	if err := os.MkdirAll(s.runDir(), 0o755); err != nil {
+		return nil, fmt.Errorf("make directory: %w", err)
+	}
+	if err := writeFile(s.pidFile(d), strconv.Itoa(os.Getpid())+"\n", 0o644, false); err != nil {
+		return nil, err
+	}
+	done = func() error { return removeAll(s.pidFile(d)) }
+	socket := os.Getenv("NOTIFY_SOCKET")
+	if socket == "" {
+		return done, nil
+	}
+	c, err := net.Dial("unixgram", socket)
+	if err == nil {
+		_, err = c.Write([]byte("READY=1"))
+		err = errors.Join(err, c.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("tell systemd: %w", err), done())
+	}
+	return done, nil
+}

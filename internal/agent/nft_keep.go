@@ -1,0 +1,41 @@
+//go:build linux
+
+package agent
+
+import (
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// keepChain comes just before the chains that masquerade: ours, and those of
+// iptables and nft users alike (srcnat, NF_IP_PRI_NAT_SRC).
+const keepChain = "keep"
+
+// keepObject lets what leaves a subnet by a link keep its source address. To
+// accept it here would not stop a later chain; source NAT to the address that it
+// has does: a connection whose source is decided is not asked about again
+// (nf_nat_inet_fn goes on to the next chain only while !nf_nat_initialized; linux
+// 6.18, TestForeignMasqueradeKeepsOverlaySources).
+func keepObject(k spec.Keep) nftObject {
+	o := nftObject{tag: keepTag(k.Network, k.Link, k.Subnet), network: k.Network}
+	family, offset, length := uint32(unix.NFPROTO_IPV6), ip6Src, 16
+	if k.Subnet.Addr().Is4() {
+		family, offset, length = unix.NFPROTO_IPV4, ip4Src, 4
+	}
+	same := exprs{
+		load(networkLayer, offset, length),
+		&expr.NAT{Type: expr.NATTypeSourceNAT, Family: family, RegAddrMin: reg, RegAddrMax: reg},
+	}
+	o.add(keepChain, rule(nfproto(k.Subnet.Addr()), src(expr.CmpOpEq, k.Subnet), oif(expr.CmpOpEq, k.Link), same))
+	return o
+}
+
+// keepBase is the chain, in the table of the inet family.
+func keepBase() *nftables.Chain {
+	accept := nftables.ChainPolicyAccept
+	before := *nftables.ChainPriorityNATSource - 1
+	return &nftables.Chain{Name: keepChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: &before, Policy: &accept}
+}

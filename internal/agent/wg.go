@@ -1,0 +1,329 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// wireguard is the part of a Kernel that WireGuard devices need: nothing is opened
+// before one is looked at or made.
+type wireguard struct {
+	client *wgctrl.Client
+	ports  map[uint16]bool // that our devices listen on, as of the last look
+	// pointed are the endpoints that were set since Open, as wanted.
+	pointed map[peerKey]string
+	// confirmed are the endpoints of the last confirmed spec, nil before the first
+	// look. It is empty when a change was cut short: nobody knows then which of its
+	// endpoints were set.
+	confirmed map[peerKey]string
+}
+
+// wgClient opens wgctrl. To ask for its netlink family makes the kernel load
+// WireGuard's module.
+func (k *Kernel) wgClient() (*wgctrl.Client, error) {
+	if k.wg.client != nil {
+		return k.wg.client, nil
+	}
+	c, err := wgctrl.New()
+	if err != nil {
+		return nil, fmt.Errorf("open WireGuard's netlink: %w", err)
+	}
+	k.wg.client = c
+	return c, nil
+}
+
+// wgDevice reads a device; nil where it is in userspace and its process does not
+// answer.
+func (k *Kernel) wgDevice(name string) (*wgtypes.Device, error) {
+	c, err := k.wgClient()
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.Device(name)
+	if err != nil && k.userspace(name) && silent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read WireGuard device %s: %w", name, err)
+	}
+	return d, nil
+}
+
+// silent says whether err means that nobody listens at a userspace device's socket.
+func silent(err error) bool {
+	for _, is := range []error{os.ErrNotExist, unix.ECONNREFUSED, unix.ECONNRESET, unix.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
+// userspace says whether the device is a TUN device.
+func (k *Kernel) userspace(name string) bool {
+	_, tun := k.devices.byName[name].(*netlink.Tuntap)
+	return tun
+}
+
+// kindOf is a link's kind in spec's words.
+func kindOf(l netlink.Link) string {
+	if _, tun := l.(*netlink.Tuntap); tun {
+		return spec.WireGuard // only a WireGuard device of ours is one
+	}
+	return l.Type()
+}
+
+// observeWireGuard completes have.Links and fills have.Peers.
+func (k *Kernel) observeWireGuard(want, have *spec.Host) error {
+	k.wg.ports = map[uint16]bool{}
+	if err := k.readConfirmed(); err != nil {
+		return err
+	}
+	wanted := map[peerKey]spec.Peer{}
+	for _, p := range want.Peers {
+		wanted[keyPeer(p)] = p
+	}
+	for i := range have.Links {
+		l := &have.Links[i]
+		if l.Kind != spec.WireGuard {
+			continue
+		}
+		d, err := k.wgDevice(l.Name)
+		if err != nil {
+			return err
+		}
+		if d == nil {
+			continue // without key and port it differs from all that is wanted
+		}
+		if d.PrivateKey != (wgtypes.Key{}) {
+			l.Key = d.PublicKey.String()
+		}
+		l.Port = uint16(d.ListenPort)
+		k.wg.ports[l.Port] = true
+		for _, p := range d.Peers {
+			have.Peers = append(have.Peers, k.observePeer(l.Name, p, wanted))
+		}
+	}
+	return nil
+}
+
+func (k *Kernel) observePeer(link string, p wgtypes.Peer, wanted map[peerKey]spec.Peer) spec.Peer {
+	out := spec.Peer{
+		Link: link, Key: p.PublicKey.String(), Allowed: toAllowed(p.AllowedIPs),
+		Keepalive: int(p.PersistentKeepaliveInterval / time.Second), Preshared: p.PresharedKey != (wgtypes.Key{}),
+	}
+	if p.Endpoint != nil {
+		out.Endpoint = p.Endpoint.String()
+	}
+	if w, ok := wanted[keyPeer(out)]; ok {
+		out.Endpoint = k.endpointAs(w, out.Endpoint)
+	}
+	return out
+}
+
+// endpointAs says where a peer was sent, which is not where it is: a peer that
+// moves takes its endpoint along, and that must stay. The answer is in the words of
+// the spec: a name stays a name.
+func (k *Kernel) endpointAs(want spec.Peer, have string) string {
+	key := keyPeer(want)
+	if want.Endpoint == "" {
+		return "" // who speaks first is known from then on
+	}
+	if set, ok := k.wg.pointed[key]; ok {
+		return set
+	}
+	if sent, ok := k.wg.confirmed[key]; ok && sent != "" && have != "" {
+		return sent
+	}
+	return have
+}
+
+// readConfirmed looks once, before this session changes anything.
+func (k *Kernel) readConfirmed() error {
+	if k.wg.confirmed != nil {
+		return nil
+	}
+	last, err := k.services.last()
+	if err != nil {
+		return err
+	}
+	k.wg.confirmed, k.wg.pointed = map[peerKey]string{}, map[peerKey]string{}
+	if last == nil || k.services.cutShort() {
+		return nil
+	}
+	for _, p := range last.Peers {
+		k.wg.confirmed[keyPeer(p)] = p.Endpoint
+	}
+	return nil
+}
+
+func toAllowed(list []net.IPNet) []netip.Prefix {
+	var out []netip.Prefix
+	for _, n := range list {
+		out = append(out, toPrefix(&n))
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return out
+}
+
+// setDevice gives a device what differs of key and port. The kernel ends all
+// sessions with a new key; a new port leaves them.
+func (k *Kernel) setDevice(want, have spec.Link) error {
+	var config wgtypes.Config
+	if want.Key != have.Key {
+		private, err := k.services.privateKey(want.Name, want.Key)
+		if err != nil {
+			return err
+		}
+		config.PrivateKey = &private
+	}
+	if want.Port != have.Port {
+		port := int(want.Port)
+		config.ListenPort = &port
+	}
+	return k.configure(want.Name, config)
+}
+
+func (k *Kernel) configure(name string, config wgtypes.Config) error {
+	c, err := k.wgClient()
+	if err != nil {
+		return err
+	}
+	if err := c.ConfigureDevice(name, config); err != nil {
+		return fmt.Errorf("set up WireGuard device %s: %w", name, err)
+	}
+	return nil
+}
+
+// setPeers does what ops say, each device's in one call. Peers that ops do not
+// name are not touched.
+func (k *Kernel) setPeers(ctx context.Context, ops []Op) error {
+	configs := map[string][]wgtypes.PeerConfig{}
+	for _, op := range ops {
+		want, wanted := op.Want.(spec.Peer)
+		have, found := op.Have.(spec.Peer)
+		p := want
+		if !wanted {
+			p = have
+		}
+		key, err := wgtypes.ParseKey(p.Key)
+		if err != nil {
+			return fmt.Errorf("read the key of a peer of %s: %w", p.Link, err)
+		}
+		config := wgtypes.PeerConfig{PublicKey: key}
+		switch {
+		case !wanted:
+			config.Remove, config.UpdateOnly = true, true
+		default:
+			config.UpdateOnly = found
+			k.peerConfig(ctx, &config, want, have)
+		}
+		configs[p.Link] = append(configs[p.Link], config)
+	}
+	for link, peers := range configs {
+		if err := k.configure(link, wgtypes.Config{Peers: peers}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// peerConfig fills in what differs; have is zero for a new peer.
+func (k *Kernel) peerConfig(ctx context.Context, c *wgtypes.PeerConfig, want, have spec.Peer) {
+	if want.Keepalive != have.Keepalive {
+		every := time.Duration(want.Keepalive) * time.Second
+		c.PersistentKeepaliveInterval = &every
+	}
+	if have.Preshared {
+		c.PresharedKey = &wgtypes.Key{}
+	}
+	// Packets find no peer while its prefixes are replaced: what only comes is added.
+	c.ReplaceAllowedIPs = slices.ContainsFunc(have.Allowed, func(p netip.Prefix) bool { return !slices.Contains(want.Allowed, p) })
+	for _, p := range want.Allowed {
+		if c.ReplaceAllowedIPs || !slices.Contains(have.Allowed, p) {
+			c.AllowedIPs = append(c.AllowedIPs, net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())})
+		}
+	}
+	if want.Endpoint == have.Endpoint || want.Endpoint == "" {
+		return
+	}
+	k.wg.pointed[keyPeer(want)] = want.Endpoint
+	// A name that is not known now is asked for again later (Resolve).
+	if list, err := resolveEndpoint(ctx, want.Endpoint); err == nil {
+		c.Endpoint = net.UDPAddrFromAddrPort(list[0])
+	}
+}
+
+// resolveWithin bounds the wait for an answer about a name.
+const resolveWithin = 5 * time.Second
+
+// resolveEndpoint returns the addresses of HOST:PORT, at least one.
+func resolveEndpoint(ctx context.Context, endpoint string) ([]netip.AddrPort, error) {
+	if a, err := netip.ParseAddrPort(endpoint); err == nil {
+		return []netip.AddrPort{a}, nil
+	}
+	host, service, err := net.SplitHostPort(endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("read endpoint %s: %w", endpoint, err)
+	}
+	port, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("read endpoint %s: %w", endpoint, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveWithin)
+	defer cancel()
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, fmt.Errorf("resolve endpoint %s: %w", endpoint, err)
+	}
+	var out []netip.AddrPort
+	for _, a := range addrs {
+		out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(port)))
+	}
+	slices.SortFunc(out, netip.AddrPort.Compare)
+	return out, nil
+}
+
+// named says whether an endpoint is a name, not an address.
+func named(endpoint string) bool {
+	if endpoint == "" {
+		return false
+	}
+	_, err := netip.ParseAddrPort(endpoint)
+	return err != nil
+}
+
+// unresolved says which of the names that steps need are unknown here.
+func unresolved(ctx context.Context, ops []Op) []spec.Problem {
+	var out []spec.Problem
+	for _, op := range ops {
+		p, ok := op.Want.(spec.Peer)
+		if !ok || !named(p.Endpoint) {
+			continue
+		}
+		if h, ok := op.Have.(spec.Peer); ok && h.Endpoint == p.Endpoint {
+			continue
+		}
+		if _, err := resolveEndpoint(ctx, p.Endpoint); err != nil {
+			out = append(out, spec.Problem{What: err.Error(), Next: "give an address instead, or mend this server's DNS"})
+		}
+	}
+	return out
+}

@@ -1,0 +1,239 @@
+//go:build linux
+
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+const (
+	tunPath = "/dev/net/tun"
+	// uapiDir is where wg(8) looks for the sockets of userspace devices.
+	uapiDir = "/var/run/wireguard"
+)
+
+// newWireGuard makes a device, still down, with its key and port: the kernel's
+// where it has WireGuard, otherwise a TUN device with a process behind it.
+func (k *Kernel) newWireGuard(ctx context.Context, l spec.Link) error {
+	if _, err := k.services.privateKey(l.Name, l.Key); err != nil {
+		return fmt.Errorf("create link %s: %w", l.Name, err)
+	}
+	err := k.newKernelLink(l)
+	if errors.Is(err, unix.EOPNOTSUPP) && exists(tunPath) {
+		if err = k.newTUN(l); err == nil {
+			err = k.services.startDaemon(ctx, k.services.wgDaemon(l.Name, l.Network))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return k.setDevice(l, spec.Link{})
+}
+
+// newTUN makes a TUN device that outlives its process: addresses and routes stay
+// where the process is started anew. It lasts from the moment on that it carries
+// our mark; until then it goes with this process.
+func (k *Kernel) newTUN(l spec.Link) error {
+	f, err := os.OpenFile(tunPath, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("create link %s: %w", l.Name, err)
+	}
+	err = k.setupTUN(int(f.Fd()), l)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("create link %s: %w", l.Name, err)
+	}
+	return k.readDevices()
+}
+
+func (k *Kernel) setupTUN(fd int, l spec.Link) error {
+	ifr, err := unix.NewIfreq(l.Name)
+	if err != nil {
+		return err
+	}
+	const exclusive = 0x8000 // IFF_TUN_EXCL: somebody else's is not taken over
+	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | exclusive)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
+		return err
+	}
+	if err := k.readDevices(); err != nil {
+		return err
+	}
+	index, err := k.index(l.Name)
+	if err != nil {
+		return err
+	}
+	messages := append([]*nl.NetlinkRequest{aliasMessage(index, spec.Alias(k.cluster, l.Network))}, mtuMessages(index, l)...)
+	if err := k.rt.do(messages...); err != nil {
+		return err
+	}
+	return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)
+}
+
+// wgDaemon is the process behind a userspace device. The network only names it.
+func (s *services) wgDaemon(device, network string) daemon {
+	return daemon{
+		name: wgStem + device, mark: s.cluster + "/" + network,
+		description: "WireGuard device " + device + " of flock network " + s.cluster + "/" + network,
+		args:        []string{"agent", "wireguard", device},
+	}
+}
+
+const wgStem = "wg-"
+
+// mendWireGuard brings a living device to want. A userspace device whose process
+// does not answer gets a new one.
+func (k *Kernel) mendWireGuard(ctx context.Context, want, have spec.Link) error {
+	if k.userspace(want.Name) && have.Key == "" {
+		d, err := k.wgDevice(want.Name)
+		if err != nil {
+			return err
+		}
+		if d == nil {
+			if err := k.services.startDaemon(ctx, k.services.wgDaemon(want.Name, want.Network)); err != nil {
+				return err
+			}
+			have = spec.Link{}
+		}
+	}
+	if want.Key == have.Key && want.Port == have.Port {
+		return nil
+	}
+	return k.setDevice(want, have)
+}
+
+// stopWireGuard ends the process behind a userspace device.
+func (s *services) stopWireGuard(ctx context.Context, device string) error {
+	if err := s.stopDaemon(ctx, s.wgDaemon(device, "")); err != nil {
+		return err
+	}
+	// It removes its socket itself unless it was killed.
+	return errors.Join(removeAll(filepath.Join(uapiDir, device+".sock")), removeEmpty(uapiDir))
+}
+
+// wgDevices lists the devices of this cluster that have a unit or a process.
+func (s *services) wgDevices() ([]string, error) {
+	units, err := s.ourUnits()
+	if err != nil {
+		return nil, err
+	}
+	found, err := filepath.Glob(filepath.Join(s.runDir(), wgStem+"*.pid"))
+	if err != nil {
+		return nil, fmt.Errorf("list WireGuard processes: %w", err)
+	}
+	var out []string
+	for _, path := range found {
+		out = append(out, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), wgStem), ".pid"))
+	}
+	for _, path := range units {
+		name := strings.TrimPrefix(filepath.Base(path), "flock-"+s.cluster+"-")
+		if device, ok := strings.CutPrefix(name, wgStem); ok {
+			out = append(out, strings.TrimSuffix(device, ".service"))
+		}
+	}
+	return out, nil
+}
+
+// settleDaemons ends the processes that want has no use for and starts the one that
+// looks after names, where there are some.
+func (s *services) settleDaemons(ctx context.Context, want *spec.Host) error {
+	devices, err := s.wgDevices()
+	if err != nil {
+		return err
+	}
+	used := map[string]bool{}
+	for _, l := range want.Links {
+		used[l.Name] = l.Kind == spec.WireGuard
+	}
+	for _, device := range devices {
+		if !used[device] {
+			if err := s.stopWireGuard(ctx, device); err != nil {
+				return err
+			}
+		}
+	}
+	return s.settleResolver(ctx, want)
+}
+
+// repairDaemons is repairDaemon for all of this cluster.
+func (s *services) repairDaemons(ctx context.Context, last *spec.Host) error {
+	if last == nil {
+		return nil
+	}
+	errs := []error{s.repairDaemon(ctx, s.resolver())}
+	for _, l := range last.Links {
+		if l.Kind == spec.WireGuard {
+			errs = append(errs, s.repairDaemon(ctx, s.wgDaemon(l.Name, l.Network)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// wgSupport is what a WireGuard device would be here. It asks no module to be
+// loaded: servers without such a network are asked too.
+func (k *Kernel) wgSupport(release string) (string, error) {
+	for _, l := range k.devices.byName {
+		if _, ours := k.network(l); ours && kindOf(l) == spec.WireGuard {
+			if k.userspace(l.Attrs().Name) {
+				return spec.UserspaceDevice, nil
+			}
+			return spec.KernelDevice, nil
+		}
+	}
+	if exists("/sys/module/wireguard") {
+		return spec.KernelDevice, nil
+	}
+	dir := filepath.Join("/lib/modules", release)
+	for _, name := range []string{"modules.dep", "modules.builtin"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("list kernel modules: %w", err)
+		}
+		if bytes.Contains(data, []byte("/wireguard.ko")) {
+			return spec.KernelDevice, nil
+		}
+	}
+	if exists(tunPath) {
+		return spec.UserspaceDevice, nil
+	}
+	return "", nil
+}
+
+// claimWireGuard says what stands in the way of the WireGuard devices of want.
+func (k *Kernel) claimWireGuard(want *spec.Host) ([]spec.Problem, error) {
+	var out []spec.Problem
+	for _, l := range want.Links {
+		if l.Kind != spec.WireGuard {
+			continue
+		}
+		if _, err := k.services.privateKey(l.Name, l.Key); err != nil {
+			out = append(out, *problem(err))
+		}
+		if k.devices.byName[l.Name] != nil {
+			continue
+		}
+		var uts unix.Utsname
+		if err := unix.Uname(&uts); err != nil {
+			return nil, fmt.Errorf("read kernel name: %w", err)
+		}
+		support, err := k.wgSupport(unix.ByteSliceToString(uts.Release[:]))
+		if err != nil {
+			return nil, err
+		}
+		if support == "" {
+			out = append(out, spec.Problem{What: "the kernel has neither WireGuard nor TUN devices", Next: "modprobe wireguard, or modprobe tun"})
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,169 @@
+//go:build linux
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// A WireGuard device's private key is made here and never leaves: it goes from a
+// file that only root reads to the kernel, or to the device's own process through
+// its socket. No error and no text of ours contains one.
+
+const (
+	keySuffix = ".key"     // the pair in use
+	newSuffix = ".key.new" // the pair that an apply is to take up
+)
+
+// keyFiles are the paths of device's keys, the one in use first.
+func (s *services) keyFiles(device string) []string {
+	return []string{filepath.Join(s.dir(), device+keySuffix), filepath.Join(s.dir(), device+newSuffix)}
+}
+
+// publicKey sees to it that device has a key pair, with rotate a new one beside
+// the one in use, and returns its public half. A new pair that was never taken up
+// is as good as another. Made is the file that was written, "" for none.
+func (s *services) publicKey(device string, rotate bool) (public, made string, err error) {
+	if !deviceName(device) {
+		return "", "", fmt.Errorf("make a key: %q is not a device's name", device)
+	}
+	path := s.keyFiles(device)[0]
+	if rotate && exists(path) {
+		path = s.keyFiles(device)[1]
+	}
+	key, err := readKey(path)
+	if err != nil {
+		return "", "", err
+	}
+	if key != (wgtypes.Key{}) {
+		return key.PublicKey().String(), "", nil
+	}
+	if key, err = wgtypes.GeneratePrivateKey(); err != nil {
+		return "", "", fmt.Errorf("make the key of %s: %w", device, err)
+	}
+	if err := os.MkdirAll(s.dir(), 0o755); err != nil {
+		return "", "", fmt.Errorf("make directory: %w", err)
+	}
+	// writeFile makes the file with mode 0600 before anything is in it.
+	if err := writeFile(path, key.String()+"\n", 0o600, true); err != nil {
+		return "", "", err
+	}
+	return key.PublicKey().String(), path, nil
+}
+
+// keys answers with public keys, of pairs that are made where there are none.
+func (s *session) keys(r spec.Request) (*spec.Reply, error) {
+	k, err := s.kernel(r.Want.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, device := range r.Keys {
+		public, made, err := k.services.publicKey(device, r.Rotate)
+		if err != nil {
+			return nil, err
+		}
+		out[device] = public
+		if made != "" {
+			s.made[made] = device
+		}
+	}
+	return &spec.Reply{Keys: out}, nil
+}
+
+// dropKeys removes the pairs of this session that came to nothing, so that a plan
+// leaves no trace.
+func (s *session) dropKeys() error {
+	var errs []error
+	for path := range s.made {
+		errs = append(errs, removeAll(path), removeEmpty(filepath.Dir(path), s.paths.lib))
+	}
+	return errors.Join(errs...)
+}
+
+// deviceName says whether name can be a network device's (linux dev_valid_name).
+func deviceName(name string) bool {
+	return name != "" && name != "." && name != ".." && len(name) <= spec.IfNameMax && !strings.ContainsAny(name, "/: \t\n")
+}
+
+// readKey returns the zero key where there is no file.
+func readKey(path string) (wgtypes.Key, error) {
+	text, err := readIfThere(path)
+	if err != nil || text == "" {
+		return wgtypes.Key{}, err
+	}
+	key, err := wgtypes.ParseKey(strings.TrimSpace(text))
+	if err != nil {
+		// Its words may quote the file.
+		return wgtypes.Key{}, hint.Errorf(path, "remove it; the next apply makes a new pair", "read a WireGuard key: the file is damaged")
+	}
+	return key, nil
+}
+
+// privateKey is the one whose public half is public.
+func (s *services) privateKey(device, public string) (wgtypes.Key, error) {
+	for _, path := range s.keyFiles(device) {
+		key, err := readKey(path)
+		if err != nil {
+			return wgtypes.Key{}, err
+		}
+		if key != (wgtypes.Key{}) && key.PublicKey().String() == public {
+			return key, nil
+		}
+	}
+	return wgtypes.Key{}, hint.Errorf("", "flock apply makes a new pair", "the private key of %s to %s is not on this server", device, short(public))
+}
+
+// settleKeys brings the key files in line with a confirmed spec: a new pair that it
+// names is the one in use, and what it does not name is gone.
+func (s *services) settleKeys(h *spec.Host) error {
+	used := map[string]bool{}
+	for _, l := range h.Links {
+		if l.Kind != spec.WireGuard {
+			continue
+		}
+		files := s.keyFiles(l.Name)
+		used[files[0]] = true
+		next, err := readKey(files[1])
+		if err != nil {
+			return err
+		}
+		if next != (wgtypes.Key{}) && next.PublicKey().String() == l.Key {
+			if err := os.Rename(files[1], files[0]); err != nil {
+				return fmt.Errorf("take up the new key of %s: %w", l.Name, err)
+			}
+			if err := syncDir(s.dir()); err != nil {
+				return err
+			}
+		}
+	}
+	all, err := s.allKeys()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, path := range all {
+		if !used[path] {
+			errs = append(errs, removeAll(path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// allKeys lists the key files of this cluster.
+func (s *services) allKeys() ([]string, error) {
+	found, err := filepath.Glob(filepath.Join(s.dir(), "*"+keySuffix+"*"))
+	if err != nil {
+		return nil, fmt.Errorf("list keys: %w", err)
+	}
+	return found, nil
+}
