@@ -189,12 +189,7 @@ type peerKey struct{ link, key string }
 func keyPeer(p spec.Peer) peerKey { return peerKey{p.Link, p.Key} }
 
 // short names a public key on the screen.
-func short(key string) string {
-	if len(key) <= 8 {
-		return key
-	}
-	return key[:8] + "…"
-}
+func short(key string) string { return spec.ShortKey(key) }
 
 func objectFDB(f spec.FDB) string { return f.String() }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -63,6 +64,9 @@ type Request struct {
 	// Contact are servers that must answer, whether their spec changes or not:
 	// without them nothing is saved.
 	Contact []string
+	// Rotate makes a member change its WireGuard key. The edit sees to it that there
+	// is such a member (CheckRotation).
+	Rotate Rotation
 	// Approve is asked with the plan before anything is saved; nil means yes.
 	Approve func(*Outcome) (bool, error)
 }
@@ -92,6 +96,7 @@ type Outcome struct {
 	Cluster *state.Cluster // after the edit; with DryRun as it would be
 	Servers []Server       // contacted ones, by name
 	Saved   bool           // the cluster file was written
+	Notes   []network.Note // what the servers' specs do not show
 	Pending []string       // servers that do not hold what the file wishes, by name
 }
 
@@ -120,6 +125,12 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 		if ok, err := req.Approve(r.outcome()); err != nil || !ok {
 			return r.outcome(), cmpErr(err, errors.New("not approved, nothing was changed"))
 		}
+	}
+	if err := r.keys(ctx); err != nil {
+		return r.outcome(), err
+	}
+	if err := r.mustAnswer(); err != nil {
+		return r.outcome(), err
 	}
 	if err := r.save(); err != nil {
 		return r.outcome(), err

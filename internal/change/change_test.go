@@ -33,6 +33,8 @@ type server struct {
 	broken    string // what apply fails with
 	step      string // what apply does
 	mtu       int
+	key       string // of its WireGuard devices
+	made      int    // keys so far
 	held      *spec.Host // confirmed
 	applied   *spec.Host // waits for a confirmation
 }
@@ -80,6 +82,16 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		a.s.applied = r.Want
 		step := spec.Step{Action: spec.Add, Object: a.s.step}
 		return &spec.Reply{Report: &spec.Report{Steps: []spec.Step{step}}}, nil
+	case spec.OpKeys:
+		keys := map[string]string{}
+		for _, device := range r.Keys {
+			if a.s.key == "" || r.Rotate {
+				a.s.made++
+				a.s.key = fmt.Sprintf("key %d of %s", a.s.made, a.name)
+			}
+			keys[device] = a.s.key
+		}
+		return &spec.Reply{Keys: keys}, nil
 	case spec.OpConfirm:
 		a.s.held = a.s.applied
 		return &spec.Reply{}, nil

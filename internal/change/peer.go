@@ -145,13 +145,14 @@ func (p *peer) confirm(ctx context.Context, e *Engine) error {
 // connection without a login against its source (OpenSSH 9.8, PerSourcePenalties).
 func canCutOff(steps []spec.Step) bool {
 	return slices.ContainsFunc(steps, func(s spec.Step) bool {
-		return !strings.HasPrefix(s.Object, "fdb ") && !strings.HasPrefix(s.Object, "neigh ") && !strings.HasPrefix(s.Object, "dhcp ")
+		kind, _, _ := strings.Cut(s.Object, " ")
+		return !slices.Contains([]string{"fdb", "neigh", "peer", "dhcp"}, kind)
 	})
 }
 
 // outcome is what is known so far.
 func (r *run) outcome() *Outcome {
-	out := &Outcome{Cluster: r.c, Saved: r.saved, Pending: Pending(r.c, r.compiled)}
+	out := &Outcome{Cluster: r.c, Saved: r.saved, Notes: r.compiled.Notes, Pending: Pending(r.c, r.compiled)}
 	for _, name := range sortedNames(r.peers) {
 		p := r.peers[name]
 		out.Servers = append(out.Servers, Server{Name: name, State: p.state(), Plan: p.plan, Report: p.report, Err: p.trouble()})

@@ -67,8 +67,7 @@ func (r *run) edit() error {
 			return inputError{hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)}
 		}
 	}
-	r.compiled, err = network.Compile(r.c)
-	return err
+	return r.compile()
 }
 
 // release lets go of the file. Everything is written by then, and the kernel
@@ -137,11 +136,12 @@ func (r *run) plan(ctx context.Context, op string) error {
 				r.c.Servers[todo[i].name].Facts = factsOf(f)
 			}
 		}
-		compiled, err := network.Compile(r.c)
-		if err != nil {
+		if r.req.DryRun && op == spec.OpPlan {
+			r.assumeKeys()
+		}
+		if err := r.compile(); err != nil {
 			return err
 		}
-		r.compiled = compiled
 	}
 	return errors.New("the servers' addresses keep changing while planning")
 }
@@ -231,12 +231,7 @@ func (r *run) save() error {
 	}
 	r.saved = true
 	r.c = r.locked.Cluster()
-	compiled, err := network.Compile(r.c)
-	if err != nil {
-		return err
-	}
-	r.compiled = compiled
-	return nil
+	return r.compile()
 }
 
 // push applies on every server that agreed and has something to do.
@@ -254,13 +249,22 @@ func (r *run) push(ctx context.Context) {
 			r.e.event(Event{Server: name, Line: "unchanged", Done: true})
 		}
 	}
-	results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
-		return p.apply(ctx, r.e)
-	})
-	for i, res := range results {
-		p := todo[i]
-		p.report, p.err = res.Value, res.Err
-		r.e.event(Event{Server: p.name, Line: "done", Done: true, Err: p.err})
+	var first error
+	for _, wave := range r.waves(todo) {
+		results := remote.Each(ctx, wave, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
+			if first != nil {
+				return nil, hint.Errorf("server "+p.name, "flock apply", "%s stays as it is: %s did not change", p.name, r.req.Rotate.Server)
+			}
+			return p.apply(ctx, r.e)
+		})
+		for i, res := range results {
+			p := wave[i]
+			p.report, p.err = res.Value, res.Err
+			r.e.event(Event{Server: p.name, Line: "done", Done: true, Err: p.err})
+		}
+		if len(wave) > 0 {
+			first = wave[0].err
+		}
 	}
 }
 

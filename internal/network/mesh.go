@@ -79,6 +79,17 @@ func KeyDevice(c *state.Cluster, network string) string {
 	return ""
 }
 
+// KeyDevices are the WireGuard devices of a server, by network.
+func KeyDevices(c *state.Cluster, server string) map[string]string {
+	out := map[string]string{}
+	for name, n := range c.Networks {
+		if encrypted(n) && n.Allocated[server] != nil {
+			out[name] = meshDevice(name)
+		}
+	}
+	return out
+}
+
 // meshLead is the member that everybody reaches: the one of a wireguard network
 // that was made it, in an l2 network the first that is not behind NAT.
 func meshLead(c *state.Cluster, n *state.Network) string {

@@ -1,0 +1,162 @@
+package change
+
+import (
+	"context"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Rotation names a member of a network that is to get a new WireGuard key.
+type Rotation struct{ Network, Server string }
+
+// keys asks every server that is about to change for the public keys of its
+// WireGuard devices, all at once, and lets those plan again whom a new key
+// concerns. The servers make the pairs. A key that differs from the file's is the
+// server's to say: it was set up anew, or a rotation did not get through.
+//
+// Nothing is saved yet, and a pair that no apply names is forgotten by the server.
+func (r *run) keys(ctx context.Context) error {
+	asked := map[string]bool{}
+	for range maxRounds {
+		var todo []*peer
+		for _, name := range sortedNames(r.peers) {
+			if !asked[name] && r.needsKeys(r.peers[name]) {
+				asked[name] = true
+				todo = append(todo, r.peers[name])
+			}
+		}
+		if len(todo) == 0 {
+			return nil
+		}
+		if !r.askKeys(ctx, todo) {
+			continue
+		}
+		if err := r.compile(); err != nil {
+			return err
+		}
+		if err := r.plan(ctx, spec.OpPlan); err != nil {
+			return err
+		}
+		if err := r.refusal(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// needsKeys says whether p's server has WireGuard devices and is going to change.
+func (r *run) needsKeys(p *peer) bool {
+	if p.err != nil || p.plan == nil || len(network.KeyDevices(r.c, p.name)) == 0 {
+		return false
+	}
+	return len(p.plan.Steps) > 0 || p.plan.Sum != p.want.Sum() || r.req.Rotate.Server == p.name
+}
+
+// askKeys notes the public keys of todo in the file's copy and says whether one is
+// new there.
+func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
+	results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (map[string]string, error) {
+		devices := network.KeyDevices(r.c, p.name)
+		req := &spec.Request{Op: spec.OpKeys, Want: p.want, Holder: r.e.Holder}
+		turn := ""
+		if r.req.Rotate.Server == p.name {
+			turn = r.req.Rotate.Network
+		}
+		for name, device := range devices {
+			if name != turn {
+				req.Keys = append(req.Keys, device)
+			}
+		}
+		slices.Sort(req.Keys)
+		out := map[string]string{}
+		if len(req.Keys) > 0 {
+			reply, err := p.do(ctx, r.e, req)
+			if err != nil {
+				return nil, err
+			}
+			out = reply.Keys
+		}
+		if turn == "" {
+			return out, nil
+		}
+		reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpKeys, Want: p.want, Holder: r.e.Holder, Keys: []string{devices[turn]}, Rotate: true})
+		if err != nil {
+			return nil, err
+		}
+		out[devices[turn]] = reply.Keys[devices[turn]]
+		return out, nil
+	})
+	for i, res := range results {
+		p := todo[i]
+		if p.err = res.Err; p.err != nil {
+			r.e.event(Event{Server: p.name, Done: true, Err: p.err})
+			continue
+		}
+		for name, device := range network.KeyDevices(r.c, p.name) {
+			a := r.c.Networks[name].Allocated[p.name]
+			switch key := res.Value[device]; {
+			case key == "":
+				p.err = hint.Errorf("server "+p.name, "flock apply", "%s named no key for %s", p.name, device)
+			case a != nil && a.Key != key:
+				a.Key, changed = key, true
+			}
+		}
+	}
+	return changed
+}
+
+// assumeKeys stands in for keys in a dry run, which makes none: those of servers
+// that answered are not known by their name yet, but who gets which peer is.
+func (r *run) assumeKeys() {
+	for name, p := range r.peers {
+		if p.err != nil || p.plan == nil {
+			continue
+		}
+		for of := range network.KeyDevices(r.c, name) {
+			a := r.c.Networks[of].Allocated[name]
+			if a != nil && (a.Key == "" || r.req.Rotate == Rotation{of, name}) {
+				a.Key = spec.PlannedKey(name)
+			}
+		}
+	}
+}
+
+func (r *run) compile() error {
+	compiled, err := network.Compile(r.c)
+	if err == nil {
+		r.compiled = compiled
+	}
+	return err
+}
+
+// waves are the servers to apply on, in the order of turns. A server with a new
+// key comes first: until the others name it by that, they still talk to it by its
+// old session, which it goes on to understand, and what it says waits for them.
+// The other way round their first words would go unanswered for five seconds
+// (WireGuard's REKEY_TIMEOUT).
+func (r *run) waves(todo []*peer) [][]*peer {
+	at := slices.IndexFunc(todo, func(p *peer) bool { return p.name == r.req.Rotate.Server })
+	if at < 0 {
+		return [][]*peer{todo}
+	}
+	return [][]*peer{todo[at : at+1], slices.Concat(todo[:at], todo[at+1:])}
+}
+
+// CheckRotation refuses to rotate what has no key.
+func CheckRotation(c *state.Cluster, t Rotation) error {
+	n := c.Networks[t.Network]
+	switch {
+	case n == nil:
+		return hint.Errorf("network "+t.Network, "flock listnetworks", "unknown network %s", t.Network)
+	case network.KeyDevice(c, t.Network) == "":
+		return hint.Errorf("network "+t.Network, "flock listnetworks", "%s is a %s network and has no keys", t.Network, n.Type)
+	case n.Allocated[t.Server] == nil:
+		return hint.Errorf("network "+t.Network, "flock listnetworks "+t.Network, "%s is not a member of %s", t.Server, t.Network)
+	}
+	return nil
+}
