@@ -79,6 +79,8 @@ func Resolve(ctx context.Context, cluster string, log io.Writer) error {
 
 // resolveOnce leaves the server alone while it is being changed.
 func (s *services) resolveOnce(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*resolveWithin) // others wait for the lock meanwhile
+	defer cancel()
 	l, _, err := tryLock(filepath.Join(s.paths.run, lockFile))
 	if err != nil || l == nil {
 		return err
