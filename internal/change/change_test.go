@@ -33,8 +33,8 @@ type server struct {
 	broken    string // what apply fails with
 	step      string // what apply does
 	mtu       int
-	key       string // of its WireGuard devices
-	made      int    // keys so far
+	key       string     // of its WireGuard devices
+	made      int        // keys so far
 	held      *spec.Host // confirmed
 	applied   *spec.Host // waits for a confirmation
 }

@@ -9,33 +9,83 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// Roles in a wireguard network, and what is behind its members. No server can be
+// called so.
+const (
+	roleServer = "server"
+	roleClient = "client"
+	roleSubnet = "subnet"
+)
+
 func newAddNetwork(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "addnetwork NAME MEMBER...",
+		Use:   "addnetwork NAME [server|client|subnet] MEMBER...",
 		Short: "make servers members of a network",
 		Long: `Make servers members of a network. A member is SERVER, SERVER:INTERFACE or SERVER:IP:
 the underlay interface or address that the network uses there (default: that of the
 default route); IPv6 addresses in brackets, s1:[fd00::1]. 'local' is this workstation.
 
+Members of a wireguard network have roles: first the one lead server (the hub of a hub,
+and where servers behind NAT meet), then clients; 'subnet SERVER:CIDR...' shares container
+subnets behind members with all others.
+
 All servers concerned check the plan first; one that refuses keeps all untouched. A
 server that cannot be reached is kept in the file as pending: 'flock apply' finishes it.
 
   flock addnetwork vx1 s1 s2
-  flock addnetwork vx1 s3:eth1 --dry-run`,
+  flock addnetwork vx1 s3:eth1 --dry-run
+  flock addnetwork wirex server s1
+  flock addnetwork wirex client s2 s3
+  flock addnetwork wirex subnet s1:10.0.10.0/24 s2:10.0.11.0/24`,
 		Args:              atLeast(2),
 		ValidArgsFunction: a.completeMembership(false),
 		Annotations:       changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.addNetwork(cmd.Context(), args[0], args[1:])
+			edit, err := joining(args)
+			if err != nil {
+				return err
+			}
+			return a.addNetwork(cmd.Context(), args[0], edit)
 		},
 	}
 }
 
-func (a *app) addNetwork(ctx context.Context, name string, members []string) error {
+// joining is the edit that the words of addnetwork ask for.
+func joining(args []string) (func(*state.Cluster) error, error) {
+	name, role, rest := args[0], args[1], args[2:]
+	if len(rest) == 0 && isRole(role) {
+		return nil, refuse("flock addnetwork "+name+" "+role+" "+roleForm(role), "addnetwork: nothing follows %q", role)
+	}
+	switch role {
+	case roleServer:
+		if len(rest) > 1 {
+			return nil, refuse("flock addnetwork "+name+" server "+rest[0], "addnetwork: %q is one word too many, a network has one lead server", rest[1])
+		}
+		return func(c *state.Cluster) error { return network.JoinLead(c, name, rest[0]) }, nil
+	case roleClient:
+		return func(c *state.Cluster) error { return network.JoinClients(c, name, rest) }, nil
+	case roleSubnet:
+		return func(c *state.Cluster) error { return network.AddShares(c, name, rest) }, nil
+	}
+	return func(c *state.Cluster) error { return network.Join(c, name, args[1:]) }, nil
+}
+
+func isRole(word string) bool { return word == roleServer || word == roleClient || word == roleSubnet }
+
+// roleForm is what follows a role.
+func roleForm(role string) string {
+	switch role {
+	case roleServer:
+		return "MEMBER"
+	case roleClient:
+		return "MEMBER..."
+	}
+	return "SERVER:CIDR..."
+}
+
+func (a *app) addNetwork(ctx context.Context, name string, edit func(*state.Cluster) error) error {
 	return a.alter(ctx, alter{
-		Request: change.Request{
-			Edit: func(c *state.Cluster) error { return network.Join(c, name, members) },
-		},
+		Request:  change.Request{Edit: edit},
 		networks: []string{name},
 		said:     func(out *change.Outcome) string { return ready(out, name) },
 	})
@@ -50,5 +100,9 @@ func ready(out *change.Outcome, name string) string {
 	if len(n.Members) == 0 {
 		return name + ": no members"
 	}
-	return name + ": " + plural(len(n.Members), "member") + ", ready"
+	text := name + ": " + plural(len(n.Members), "member")
+	if len(n.Shares) > 0 {
+		text += ", " + plural(len(n.Shares), "shared subnet")
+	}
+	return text + ", ready"
 }

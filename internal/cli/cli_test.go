@@ -440,7 +440,7 @@ func TestCompletionOffersNames(t *testing.T) {
 		"delnetwork vx1 ":    "s1 s2",
 		"removenetwork ":     "vx1",
 		"delserver ":         "s1 s2 s3",
-		"createnetwork vx2 ": "vxlan",
+		"createnetwork vx2 ": "l2 vxlan wireguard",
 		"completion ":        "bash zsh fish",
 		"delnetwork vx1 s1 ": "s2",
 		"listnetworks vx1 ":  "",

@@ -61,11 +61,42 @@ func (a *app) completeNetworks(most int) completer {
 	return a.complete(most, func(c *state.Cluster, _ []string) []string { return c.NetworkNames() })
 }
 
+// completeKeyed offers a network with WireGuard keys, then its members.
+func (a *app) completeKeyed() completer {
+	return a.complete(1<<30, func(c *state.Cluster, args []string) []string {
+		if len(args) == 0 {
+			return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return network.KeyDevice(c, name) == "" })
+		}
+		return slices.DeleteFunc(c.ServerNames(), func(name string) bool { return !isMember(c, args[0], name) })
+	})
+}
+
+// roles are the words that may follow the name of a network with roles.
+func roles(n *state.Network, leave bool) []string {
+	switch {
+	case leave:
+		return []string{roleClient, roleSubnet}
+	case n.Lead == "":
+		return []string{roleServer}
+	}
+	return []string{roleClient, roleSubnet}
+}
+
 // completeMembership offers a network, then servers that are in it or are not.
 func (a *app) completeMembership(in bool) completer {
 	return a.complete(1<<30, func(c *state.Cluster, args []string) []string {
 		if len(args) == 0 {
 			return c.NetworkNames()
+		}
+		if n := c.Networks[args[0]]; n != nil && n.Type == network.WireGuard {
+			switch {
+			case len(args) == 1:
+				return roles(n, in)
+			case args[1] == roleSubnet && in:
+				return slices.Clone(n.Shares)
+			case args[1] == roleSubnet:
+				return slices.DeleteFunc(c.ServerNames(), func(name string) bool { return !isMember(c, args[0], name) })
+			}
 		}
 		names := c.ServerNames()
 		if !in && !slices.Contains(names, network.Local) {

@@ -16,6 +16,7 @@ type createNetworkOptions struct {
 	subnets        prefixes
 	group          addr
 	vni, port, mtu int64
+	keepalive      int64
 	noDHCP         bool
 	network.Options
 }
@@ -31,8 +32,15 @@ vxl0 (next free), domain vxapp, DHCP by the first member, masquerading on, MTU f
 members' underlay. Frames to unknown destinations go by unicast to every member, with -m
 by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
 
+l2 is vxlan inside a WireGuard mesh of its own: encrypted, over any IP network, also
+through NAT. Bridge vpl0; -p is WireGuard's port. wireguard is an encrypted layer 3
+network: subnet 10.0.8.0/24 (next free), port 51820 (next free), every member talks to
+every other, or with --topology hub through the lead server.
+
   flock createnetwork vx1 vxlan
-  flock createnetwork vx2 vxlan -s 10.20.4.0/24 -s fd00:20::/64 -v 77 -d lab -n s2`,
+  flock createnetwork vx2 vxlan -s 10.20.4.0/24 -s fd00:20::/64 -v 77 -d lab -n s2
+  flock createnetwork wirex wireguard --topology hub
+  flock createnetwork vpx l2`,
 		Args: exactly(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {
@@ -59,6 +67,8 @@ by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
 	f.VarP(&o.group, "group", "m", "send frames to unknown destinations to this multicast group")
 	f.StringVarP(&o.DHCPServer, "dhcp-server", "n", "", "`SERVER` that hands out addresses (default: the first member)")
 	f.Int64Var(&o.mtu, "mtu", 0, "MTU in `BYTES` of the containers' interfaces (default: what the underlay leaves)")
+	f.StringVar(&o.Topology, "topology", "", "`mesh|hub`: who WireGuard talks to")
+	f.Int64Var(&o.keepalive, "keepalive", 0, "`SECONDS` between packets that keep WireGuard's peers in touch (default: 25, by servers behind NAT)")
 	f.BoolVar(&o.GBP, "gbp", false, "VXLAN group based policy extension")
 	f.BoolVar(&o.NoMasq, "no-masquerade", false, "containers keep their addresses towards the outside")
 	f.BoolVar(&o.noDHCP, "no-dhcp", false, "hand out no addresses")
@@ -69,6 +79,7 @@ by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
 func (o *createNetworkOptions) parse(cmd *cobra.Command) error {
 	o.Subnets, o.Group = o.subnets, o.group.Addr
 	o.VNI, o.Port, o.MTU = number(cmd, "vni", &o.vni), number(cmd, "port", &o.port), number(cmd, "mtu", &o.mtu)
+	o.Keepalive = number(cmd, "keepalive", &o.keepalive)
 	if !o.noDHCP {
 		return nil
 	}
@@ -87,8 +98,16 @@ func (a *app) createNetwork(ctx context.Context, o *createNetworkOptions) error 
 		said: func(out *change.Outcome) string {
 			n := out.Cluster.Networks[o.name]
 			subnets := prefixes(n.Subnets)
-			return fmt.Sprintf("%s created: %s %s %s\nnext: flock addnetwork %s SERVER…", o.name, n.Type, subnets.String(),
-				strings.ReplaceAll(strings.Join(options(n, 0), " "), noBreak, " "), o.name)
+			return fmt.Sprintf("%s created: %s %s %s\nnext: flock addnetwork %s %sSERVER…", o.name, n.Type, subnets.String(),
+				strings.ReplaceAll(strings.Join(options(n, 0), " "), noBreak, " "), o.name, firstRole(n))
 		},
 	})
+}
+
+// firstRole is what stands before the first member that joins.
+func firstRole(n *state.Network) string {
+	if n.Type == network.WireGuard {
+		return roleServer + " "
+	}
+	return ""
 }

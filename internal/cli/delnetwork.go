@@ -12,27 +12,49 @@ import (
 
 func newDelNetwork(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "delnetwork NAME SERVER...",
+		Use:   "delnetwork NAME [client|subnet] SERVER...",
 		Short: "take servers out of a network",
 		Long: `Take servers out of a network: every trace of it leaves them, and they leave the lists
-of the other members. The network stays, also without members.
+of the other members. The network stays, also without members. Clients of a wireguard
+network take the subnets that they share along; its lead server goes only with the
+network (flock removenetwork). 'subnet SERVER:CIDR...' ends the sharing of subnets.
 
-  flock delnetwork vx1 s2`,
+  flock delnetwork vx1 s2
+  flock delnetwork wirex client s2
+  flock delnetwork wirex subnet s3:10.0.12.0/24`,
 		Args:              atLeast(2),
 		ValidArgsFunction: a.completeMembership(true),
 		Annotations:       changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.delNetwork(cmd.Context(), args[0], args[1:])
+			edit, going, err := leaving(args)
+			if err != nil {
+				return err
+			}
+			return a.delNetwork(cmd.Context(), args[0], going, edit)
 		},
 	}
 }
 
-func (a *app) delNetwork(ctx context.Context, name string, servers []string) error {
+// leaving is the edit that the words of delnetwork ask for, and what goes.
+func leaving(args []string) (edit func(*state.Cluster) error, going []string, err error) {
+	name, role, rest := args[0], args[1], args[2:]
+	switch {
+	case role == roleServer:
+		return nil, nil, refuse("flock removenetwork "+name, "delnetwork: the lead server goes only with the network")
+	case len(rest) == 0 && isRole(role):
+		return nil, nil, refuse("flock delnetwork "+name+" "+role+" SERVER", "delnetwork: nothing follows %q", role)
+	case role == roleClient:
+		return func(c *state.Cluster) error { return network.LeaveClients(c, name, rest) }, rest, nil
+	case role == roleSubnet:
+		return func(c *state.Cluster) error { return network.DelShares(c, name, rest) }, rest, nil
+	}
+	return func(c *state.Cluster) error { return network.Leave(c, name, args[1:]) }, args[1:], nil
+}
+
+func (a *app) delNetwork(ctx context.Context, name string, going []string, edit func(*state.Cluster) error) error {
 	return a.alter(ctx, alter{
-		Request: change.Request{
-			Edit: func(c *state.Cluster) error { return network.Leave(c, name, servers) },
-		},
-		question: func() string { return fmt.Sprintf("remove %s from %s?", name, listed(servers)) },
+		Request:  change.Request{Edit: edit},
+		question: func() string { return fmt.Sprintf("remove %s from %s?", listed(going), name) },
 		networks: []string{name},
 		said:     func(out *change.Outcome) string { return ready(out, name) },
 	})

@@ -84,11 +84,43 @@ func (a *app) listNetwork(ctx context.Context, name string) error {
 	if err := a.printHead(v); err != nil || len(v.Members) == 0 {
 		return err
 	}
-	t := &table{whole: a.wide(), head: []string{"MEMBER", "INTERFACE", "UNDERLAY", "ADDRESS", "STATE"}}
-	for _, m := range v.Members {
-		t.add(m.Member, m.Interface, m.Underlay, strings.Join(m.Addresses, " "), m.text())
+	if err := a.memberTable(v).write(a.Out, a.tableWidth()); err != nil {
+		return err
 	}
-	return t.write(a.Out, a.tableWidth())
+	return a.printNotes(v.Notes)
+}
+
+// memberTable has the columns that the network's kind needs.
+func (a *app) memberTable(v *networkView) *table {
+	t := &table{whole: a.wide(), head: []string{"MEMBER", "INTERFACE", "UNDERLAY", "ADDRESS"}}
+	shares := v.Type == network.WireGuard
+	if shares {
+		t.head = append(t.head, "SHARED")
+	}
+	if a.wide() && v.keyed {
+		t.head = append(t.head, "KEY")
+	}
+	t.head = append(t.head, "STATE")
+	for _, m := range v.Members {
+		row := []string{m.Member, m.Interface, m.Underlay, strings.Join(m.Addresses, " ")}
+		if shares {
+			row = append(row, strings.Join(m.Shared, " "))
+		}
+		if a.wide() && v.keyed {
+			row = append(row, m.Key)
+		}
+		t.add(append(row, m.text())...)
+	}
+	return t
+}
+
+func (a *app) printNotes(notes []string) error {
+	for _, n := range notes {
+		if _, err := fmt.Fprintln(a.Out, "note: "+n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // printHead prints what all members of a network share.
@@ -139,15 +171,21 @@ func options(n *state.Network, mtu int) []string {
 	}
 	value("vni", digits(n.VNI))
 	value("port", digits(n.Port))
+	value("topology", n.Topology)
+	value("lead", n.Lead)
+	value("keepalive", digits(n.Keepalive))
+	if n.Mesh.IsValid() {
+		add("mesh", n.Mesh.String())
+	}
 	value("bridge", n.Bridge)
 	value("mtu", digits(mtu))
 	value("domain", n.Domain)
 	switch {
-	case n.DHCP != state.DHCPSingle:
+	case n.DHCP != "" && n.DHCP != state.DHCPSingle:
 		value("dhcp", n.DHCP)
 	case n.DHCPServer != "":
 		add("dhcp", n.DHCPServer)
-	case len(n.Members) > 0:
+	case n.DHCP != "" && len(n.Members) > 0:
 		add("dhcp", serverOf(n.Members[0]))
 	}
 	value("interface", n.Interface)
@@ -159,6 +197,9 @@ func options(n *state.Network, mtu int) []string {
 	}
 	if n.NoMasq {
 		add("no-masquerade")
+	}
+	for _, share := range n.Shares {
+		add("subnet", share)
 	}
 	return out
 }

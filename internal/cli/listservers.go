@@ -44,6 +44,8 @@ type serverView struct {
 	Networks   []string `json:"networks"`
 	Arch       string   `json:"arch,omitempty"`
 	Init       string   `json:"init,omitempty"`
+	Endpoint   string   `json:"endpoint,omitempty"`   // where WireGuard reaches it, if not at its underlay address
+	WireGuard  string   `json:"wireguard,omitempty"`  // what makes its devices: kernel, userspace
 	Generation uint64   `json:"generation,omitempty"` // last confirmed
 	Confirmed  string   `json:"confirmed,omitempty"`  // when, RFC 3339
 	State      string   `json:"state"`                // ready, pending, new
@@ -88,7 +90,7 @@ func serverViews(c *state.Cluster, pending []string) []serverView {
 		s := c.Servers[name]
 		v := serverView{
 			Name: name, Address: s.Address, User: s.User, Port: s.Port, Identity: s.Identity, Jump: s.Jump,
-			NAT: s.NAT, Networks: orEmpty(members[name]), State: stateReady,
+			NAT: s.NAT, Endpoint: s.Endpoint, Networks: orEmpty(members[name]), State: stateReady,
 		}
 		v.Interface, v.Underlay, v.MTU = underlay(s)
 		if v.Interface == "" {
@@ -98,7 +100,7 @@ func serverViews(c *state.Cluster, pending []string) []serverView {
 			v.Subnet = s.Subnet.String()
 		}
 		if s.Facts != nil {
-			v.Arch, v.Init = s.Facts.Arch, s.Facts.Init
+			v.Arch, v.Init, v.WireGuard = s.Facts.Arch, s.Facts.Init, s.Facts.WireGuard
 		} else {
 			v.State = stateNew
 		}
@@ -116,12 +118,12 @@ func serverViews(c *state.Cluster, pending []string) []serverView {
 func (a *app) serverTable(views []serverView) *table {
 	t := &table{whole: a.wide(), head: []string{"NAME", "ADDRESS", "INTERFACE", "UNDERLAY", "MTU", "NETWORKS", "STATE"}}
 	if a.wide() {
-		t.head = append(t.head, "SUBNET", "ARCH", "INIT", "JUMP", "GENERATION", "CONFIRMED")
+		t.head = append(t.head, "SUBNET", "ARCH", "INIT", "WIREGUARD", "ENDPOINT", "JUMP", "GENERATION", "CONFIRMED")
 	}
 	for _, v := range views {
 		row := []string{v.Name, v.target(), v.Interface, v.Underlay, digits(v.MTU), strings.Join(v.Networks, " "), v.State}
 		if a.wide() {
-			row = append(row, v.Subnet, v.Arch, v.Init, v.Jump, digits(v.Generation), v.Confirmed)
+			row = append(row, v.Subnet, v.Arch, v.Init, v.WireGuard, v.endpoint(), v.Jump, digits(v.Generation), v.Confirmed)
 		}
 		t.add(row...)
 	}
@@ -138,6 +140,14 @@ func (v *serverView) target() string {
 		host = v.User + "@" + host
 	}
 	return host
+}
+
+// endpoint is where other servers find it by WireGuard.
+func (v *serverView) endpoint() string {
+	if v.NAT {
+		return "nat"
+	}
+	return v.Endpoint
 }
 
 // digits is a number for a table; 0 is unknown.

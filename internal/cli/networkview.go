@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -23,7 +22,12 @@ type networkView struct {
 	Port       uint16       `json:"port,omitempty"`
 	MTU        int          `json:"mtu,omitempty"` // of the containers, bytes
 	Domain     string       `json:"domain,omitempty"`
-	DHCP       string       `json:"dhcp"` // single, distributed, off
+	Topology   string       `json:"topology,omitempty"`  // mesh, hub
+	Keepalive  int          `json:"keepalive,omitempty"` // seconds; absent: 25, by members behind NAT
+	Lead       string       `json:"lead,omitempty"`
+	Mesh       string       `json:"mesh,omitempty"`   // l2: subnet of the WireGuard mesh
+	Shared     []string     `json:"shared,omitempty"` // SERVER:CIDR
+	DHCP       string       `json:"dhcp,omitempty"`   // single, distributed, off
 	DHCPServer string       `json:"dhcp_server,omitempty"`
 	Group      string       `json:"group,omitempty"` // multicast
 	GBP        bool         `json:"gbp"`
@@ -31,8 +35,10 @@ type networkView struct {
 	Members    []memberView `json:"members"` // in the order they joined
 	State      string       `json:"state"`   // ready, pending, empty
 	Pending    []string     `json:"pending"` // servers
+	Notes      []string     `json:"notes,omitempty"`
 
 	options []string
+	keyed   bool // members have WireGuard keys
 }
 
 type memberView struct {
@@ -41,6 +47,9 @@ type memberView struct {
 	Interface string   `json:"interface,omitempty"`
 	Underlay  string   `json:"underlay,omitempty"` // address
 	Addresses []string `json:"addresses"`          // its own in the network
+	Shared    []string `json:"shared,omitempty"`   // container subnets behind it
+	Key       string   `json:"key,omitempty"`      // public, of its WireGuard device
+	Mesh      string   `json:"mesh,omitempty"`     // l2: its address in the WireGuard mesh
 	State     string   `json:"state"`              // ready, pending
 	Problem   string   `json:"problem,omitempty"`  // why it cannot take its part
 }
@@ -89,16 +98,25 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 		v := &networkView{
 			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, Interface: n.Interface, Bridge: n.Bridge,
 			VNI: n.VNI, Port: n.Port, MTU: n.MTU, Domain: n.Domain, DHCP: n.DHCP, DHCPServer: n.DHCPServer,
-			GBP: n.GBP, Masquerade: !n.NoMasq, Members: []memberView{}, State: stateReady, Pending: []string{},
+			Topology: n.Topology, Keepalive: n.Keepalive, Lead: n.Lead, Shared: n.Shares, keyed: network.KeyDevice(c, name) != "",
+			GBP: n.GBP, Masquerade: !n.NoMasq && n.Type != network.WireGuard, Members: []memberView{}, State: stateReady, Pending: []string{},
 		}
 		if n.Group.IsValid() {
 			v.Group = n.Group.String()
+		}
+		if n.Mesh.IsValid() {
+			v.Mesh = n.Mesh.String()
+		}
+		for _, note := range compiled.Notes {
+			if note.Network == name {
+				v.Notes = append(v.Notes, note.Text)
+			}
 		}
 		if v.DHCPServer == "" && n.DHCP == state.DHCPSingle && len(n.Members) > 0 {
 			v.DHCPServer = serverOf(n.Members[0])
 		}
 		for _, text := range n.Members {
-			m := v.member(n, text, c.Servers[serverOf(text)], compiled.Hosts[serverOf(text)])
+			m := v.member(n, text, compiled)
 			m.Problem = problem[[2]string{m.Server, name}]
 			if _, found := slices.BinarySearch(pending, m.Server); found {
 				m.State = statePending
@@ -120,21 +138,27 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 
 // member reads a member's part from its server's spec, and what all members
 // share from the first that has any.
-func (v *networkView) member(n *state.Network, text string, s *state.Server, h *spec.Host) memberView {
+func (v *networkView) member(n *state.Network, text string, compiled *network.Compiled) memberView {
+	h := compiled.Hosts[serverOf(text)]
 	m := memberView{Server: serverOf(text), Member: text, Addresses: []string{}, State: stateReady}
 	if a := n.Allocated[m.Server]; a != nil {
-		m.Addresses = texts(a.Addrs)
+		m.Addresses, m.Key = texts(a.Addrs), a.Key
+		if a.Mesh.IsValid() {
+			m.Mesh = a.Mesh.String()
+		}
+	}
+	for _, text := range n.Shares {
+		if share, err := state.ParseShare(text); err == nil && share.Server == m.Server {
+			m.Shared = append(m.Shared, share.Subnet.String())
+		}
+	}
+	if p, known := compiled.Places[network.Seat{Server: m.Server, Network: v.Name}]; known {
+		m.Interface, m.Underlay = p.Interface, p.Addr.String()
 	}
 	for _, l := range h.Links {
-		if l.Network != v.Name {
-			continue
-		}
-		if v.MTU == 0 {
+		below := n.Type == network.L2 && l.Kind == spec.WireGuard
+		if l.Network == v.Name && !below && v.MTU == 0 {
 			v.MTU = l.MTU
-		}
-		if l.Tunnel != nil {
-			m.Underlay = l.Tunnel.Local.String()
-			m.Interface = deviceOf(s, l.Tunnel.Local)
 		}
 	}
 	for _, g := range h.Gateways {
@@ -143,19 +167,6 @@ func (v *networkView) member(n *state.Network, text string, s *state.Server, h *
 		}
 	}
 	return m
-}
-
-// deviceOf is the interface of a server that has address.
-func deviceOf(s *state.Server, address netip.Addr) string {
-	if s == nil || s.Facts == nil {
-		return ""
-	}
-	for _, i := range s.Facts.Interfaces {
-		if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == address }) {
-			return i.Name
-		}
-	}
-	return ""
 }
 
 func texts[T fmt.Stringer](list []T) []string {

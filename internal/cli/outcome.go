@@ -10,6 +10,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -46,6 +47,9 @@ func (a *app) alter(ctx context.Context, c alter) error {
 	if err != nil {
 		return a.failed(out, err)
 	}
+	if len(c.networks) > 0 {
+		out.Notes = slices.DeleteFunc(out.Notes, func(n network.Note) bool { return !slices.Contains(c.networks, n.Network) })
+	}
 	if c.DryRun {
 		return a.planned(out)
 	}
@@ -61,8 +65,13 @@ func (a *app) alter(ctx context.Context, c alter) error {
 	if left != nil {
 		return left
 	}
+	if len(c.networks) > 0 {
+		for _, n := range out.Notes {
+			a.say("note: %s: %s", n.Network, n.Text)
+		}
+	}
 	if c.said != nil {
-		a.say(c.said(out))
+		a.say("%s", c.said(out))
 	}
 	return nil
 }
@@ -242,14 +251,17 @@ type outcomeDoc struct {
 	Generation uint64      `json:"generation"` // of the cluster file
 	Saved      bool        `json:"saved"`
 	Pending    []string    `json:"pending"` // servers that do not hold what the file wishes
+	Notes      []string    `json:"notes,omitempty"`
 	Servers    []serverDoc `json:"servers"` // those contacted
 }
 
 type serverDoc struct {
-	Name     string       `json:"name"`
-	State    string       `json:"state"`
-	Steps    []stepDoc    `json:"steps"` // done or, in a dry run, planned
-	Problems []problemDoc `json:"problems,omitempty"`
+	Name  string `json:"name"`
+	State string `json:"state"`
+	// WireGuard is what makes the server's devices, if it has any: kernel, userspace.
+	WireGuard string       `json:"wireguard,omitempty"`
+	Steps     []stepDoc    `json:"steps"` // done or, in a dry run, planned
+	Problems  []problemDoc `json:"problems,omitempty"`
 }
 
 type stepDoc struct {
@@ -269,8 +281,14 @@ func outcomeOf(out *change.Outcome) outcomeDoc {
 	if out.Cluster != nil {
 		doc.Generation = out.Cluster.Generation
 	}
+	for _, n := range out.Notes {
+		doc.Notes = append(doc.Notes, n.Network+": "+n.Text)
+	}
 	for _, s := range out.Servers {
 		d := serverDoc{Name: s.Name, State: s.State, Steps: []stepDoc{}}
+		if out.Cluster != nil {
+			d.WireGuard = wireguardOf(out.Cluster, s.Name)
+		}
 		for _, step := range stepsOf(s) {
 			d.Steps = append(d.Steps, stepDoc(step))
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
 
@@ -85,12 +87,19 @@ func (a *app) printStatus(out *change.Outcome) error {
 		a.say("no servers to look at; next: flock listservers")
 		return nil
 	}
-	t := &table{head: []string{"SERVER", "STATE", "WHAT"}}
-	count := map[string]int{}
+	t, count := &table{head: []string{"SERVER", "STATE", "WHAT"}}, map[string]int{}
+	keyed := slices.ContainsFunc(out.Servers, func(s change.Server) bool { return wireguardOf(out.Cluster, s.Name) != "" })
+	if keyed {
+		t.head = []string{"SERVER", "STATE", "WIREGUARD", "WHAT"}
+	}
 	for _, s := range out.Servers {
 		count[s.State]++
 		for _, line := range a.statusLines(s) {
-			t.add(s.Name, s.State, strings.ReplaceAll(line, " ", noBreak))
+			row := []string{s.Name, s.State}
+			if keyed {
+				row = append(row, wireguardOf(out.Cluster, s.Name))
+			}
+			t.add(append(row, strings.ReplaceAll(line, " ", noBreak))...)
 		}
 	}
 	if err := t.write(a.Out, 0); err != nil {
@@ -108,6 +117,14 @@ func (a *app) printStatus(out *change.Outcome) error {
 	}
 	a.say("%s", text)
 	return nil
+}
+
+// wireguardOf is what makes the WireGuard devices of a server that has any.
+func wireguardOf(c *state.Cluster, server string) string {
+	if s := c.Servers[server]; s != nil && s.Facts != nil && len(network.KeyDevices(c, server)) > 0 {
+		return s.Facts.WireGuard
+	}
+	return ""
 }
 
 // statusLines says what is wrong with a server, one line each; one empty line

@@ -63,6 +63,9 @@ func (a *app) printPlan(out *change.Outcome) error {
 	if b.Len() > 0 {
 		b.WriteString("\n")
 	}
+	for _, n := range out.Notes {
+		fmt.Fprintf(&b, "note: %s: %s\n", n.Network, n.Text)
+	}
 	b.WriteString(planTotal(out, all, still) + "\n")
 	_, err := fmt.Fprint(a.Out, b.String())
 	return err
@@ -129,7 +132,7 @@ func (a *app) stepLines(steps []spec.Step) []string {
 func foldKey(s spec.Step) string {
 	kind, _, _ := strings.Cut(s.Object, " ")
 	switch kind {
-	case "fdb", "neigh", "route":
+	case "fdb", "neigh", "peer", "route":
 		return s.Action + kind
 	}
 	return ""

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -16,6 +17,16 @@ type Problem struct {
 	Err             error // carries its own advice
 }
 
+// Seat is a server's membership of a network, Place where it stands in the
+// network below.
+type (
+	Seat  struct{ Server, Network string }
+	Place struct {
+		Interface string
+		Addr      netip.Addr
+	}
+)
+
 // Note is something about a network that its members' specs do not show.
 type Note struct{ Network, Text string }
 
@@ -24,6 +35,7 @@ type Compiled struct {
 	Hosts    map[string]*spec.Host // one per server of the cluster, empty ones too
 	Problems []Problem             // in order of server and network; such a server's part is left out
 	Notes    []Note                // in order of network
+	Places   map[Seat]Place        // of members that have one
 }
 
 // Compile turns the cluster into one spec per server. It is pure: the same
@@ -31,7 +43,7 @@ type Compiled struct {
 // part and appears in nobody else's; one whose server lacks what it asks for is
 // a Problem. An error means that the cluster itself does not make sense.
 func Compile(c *state.Cluster) (*Compiled, error) {
-	b := &builder{c: c, out: Compiled{Hosts: make(map[string]*spec.Host, len(c.Servers))}}
+	b := &builder{c: c, out: Compiled{Hosts: make(map[string]*spec.Host, len(c.Servers)), Places: map[Seat]Place{}}}
 	servers := c.ServerNames()
 	for _, name := range servers {
 		b.out.Hosts[name] = &spec.Host{Cluster: c.Name, Store: c.ID, Server: name, Generation: c.Generation}

@@ -91,6 +91,7 @@ func (b *builder) underlays(name string, n *state.Network) ([]underlay, error) {
 		if !elsewhere {
 			taken[u.addr] = m.Server
 		}
+		b.out.Places[Seat{m.Server, name}] = Place{u.dev, u.addr}
 		out = append(out, u)
 	}
 	return out, nil

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+func newRotateKeys(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rotatekeys NAME [SERVER...]",
+		Short: "give members of a network new WireGuard keys",
+		Long: `Give the members of a wireguard or l2 network new keys, or only some of them, server by
+server. A server makes its new pair itself, takes it up, and the others name it by that at
+once; sessions of the others go on. A server that does not answer keeps its key, and the
+work ends there.
+
+  flock rotatekeys wirex
+  flock rotatekeys wirex s2`,
+		Args:              atLeast(1),
+		ValidArgsFunction: a.completeKeyed(),
+		Annotations:       changing(),
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.rotateKeys(cmd.Context(), args[0], args[1:]) },
+	}
+}
+
+func (a *app) rotateKeys(ctx context.Context, name string, servers []string) error {
+	c, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	if len(servers) == 0 && c.Networks[name] != nil {
+		for _, m := range c.Networks[name].Members {
+			servers = append(servers, serverOf(m))
+		}
+		if len(servers) == 0 {
+			return usage{hint.Errorf("network "+name, "flock listnetworks "+name, "%s has no members", name)}
+		}
+	}
+	if len(servers) == 0 {
+		servers = []string{""} // for the error that names the network
+	}
+	for _, server := range servers {
+		if err := change.CheckRotation(c, change.Rotation{Network: name, Server: server}); err != nil {
+			return usage{err}
+		}
+	}
+	var pending error
+	for _, server := range servers {
+		err := a.rotate(ctx, change.Rotation{Network: name, Server: server})
+		if errors.As(err, new(partial)) {
+			// Others are away, which a later apply makes good.
+			pending = err
+		} else if err != nil {
+			return err
+		}
+	}
+	return pending
+}
+
+func (a *app) rotate(ctx context.Context, t change.Rotation) error {
+	return a.alter(ctx, alter{
+		Request: change.Request{
+			Edit: func(c *state.Cluster) error {
+				return errors.Join(network.Complete(c), change.CheckRotation(c, t))
+			},
+			Rotate: t, Contact: []string{t.Server},
+		},
+		networks: []string{t.Network},
+		said:     func(*change.Outcome) string { return t.Server + ": new key in " + t.Network },
+	})
+}
