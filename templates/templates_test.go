@@ -36,8 +36,12 @@ func TestGolden(t *testing.T) {
 		"dnsmasq.hosts":      Hosts{Spec: `{"Network":"vx1"}`, Domain: "vxapp", Names: []Host{{"s1", "10.0.4.254"}}}.Text,
 		"dnsmasq.service":    DNSMasqUnit{"default/vx1", "/usr/sbin/dnsmasq", "/var/lib/flock/default/dnsmasq-vx1.conf", dhcp.PIDFile}.Text,
 		"flock-boot.service": BootUnit{"/usr/local/lib/flock/0123abcd/flock", 240}.Text,
-		"unmanaged.network":  unmanaged.Networkd,
-		"unmanaged.conf":     unmanaged.NetworkManager,
+		"flock-daemon.service": DaemonUnit{
+			"default/wirex", "WireGuard device wg-wirex of flock network default/wirex",
+			"/usr/local/lib/flock/0123abcd/flock", []string{"agent", "wireguard", "wg-wirex"},
+		}.Text,
+		"unmanaged.network": unmanaged.Networkd,
+		"unmanaged.conf":    unmanaged.NetworkManager,
 	} {
 		have, err := text()
 		if err != nil {
