@@ -38,7 +38,8 @@ func TestGolden(t *testing.T) {
 		"flock-boot.service": BootUnit{"/usr/local/lib/flock/0123abcd/flock", 240}.Text,
 		"flock-daemon.service": DaemonUnit{
 			"default/wirex", "WireGuard device wg-wirex of flock network default/wirex",
-			"/usr/local/lib/flock/0123abcd/flock", []string{"agent", "wireguard", "wg-wirex"},
+			"/usr/local/lib/flock/0123abcd/flock",
+			[]string{"agent", "wireguard", "wg-wirex"},
 		}.Text,
 		"unmanaged.network": unmanaged.Networkd,
 		"unmanaged.conf":    unmanaged.NetworkManager,
