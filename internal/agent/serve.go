@@ -245,10 +245,12 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		if len(plan.Problems) == 0 {
 			s.agreed = r.Want.Sum()
 		}
-		if err := k.services.repairBoot(ctx); err != nil {
-			return nil, err
-		}
 	}
+	boot, err := k.services.bootStep(r.Want)
+	if err != nil {
+		return nil, err
+	}
+	plan.Steps = withBoot(plan.Steps, boot, last, r.Want)
 	reply, err := s.facts(ctx, r)
 	if err != nil {
 		return nil, err
@@ -270,6 +272,10 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err != nil {
 		return nil, err
 	}
+	boot, err := k.services.bootStep(r.Want)
+	if err != nil {
+		return nil, err
+	}
 	if err := k.services.begin(r.Want); err != nil {
 		return nil, err
 	}
@@ -284,6 +290,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 		wait = undoDefault
 	}
 	report, failed := reconcile(ctx, k, r.Want, s.progress)
+	report.Steps = withBoot(report.Steps, boot, previous, r.Want)
 	s.armed = &undo{k: k, want: r.Want, previous: previous, left: report.Left, timer: time.NewTimer(wait)}
 	if failed != nil {
 		report.Undone = true
