@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
@@ -54,6 +55,14 @@ otherwise, unless --accept-new; a changed key is always refused.
 
 func (o *addServerOptions) parse(args []string) error {
 	o.name = args[0]
+	if key := o.server.Identity; key != "" && !strings.HasPrefix(key, "~") {
+		// Later commands are typed elsewhere.
+		abs, err := filepath.Abs(key)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", key, err)
+		}
+		o.server.Identity = abs
+	}
 	if len(args) == 1 {
 		return nil
 	}

@@ -309,7 +309,11 @@ func TestAddServerWritesTheTarget(t *testing.T) {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	s := b.cluster().Servers["s4"]
-	want := state.Server{Address: "fd00::4", User: "admin", Port: 2222, Identity: "key", Jump: "root@jump", Interface: "eth1", NAT: true}
+	key, err := filepath.Abs("key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := state.Server{Address: "fd00::4", User: "admin", Port: 2222, Identity: key, Jump: "root@jump", Interface: "eth1", NAT: true}
 	if s == nil || *s != want {
 		t.Errorf("want %+v, have %+v", want, s)
 	}
