@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -328,5 +329,85 @@ func TestBadInputContactsNobody(t *testing.T) {
 	}
 	if len(f.log) > 0 {
 		t.Errorf("contacted: %v", f.log)
+	}
+}
+
+// TestOneNetworkAloneConcernsOthers: what is found on a member changes another
+// network too, whose members are not left behind.
+func TestOneNetworkAloneConcernsOthers(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: create})
+	carry(t, e, Request{Edit: join("s1", "s2")})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error {
+		return errors.Join(network.Create(c, "vx2", "vxlan", network.Options{}), network.Join(c, "vx2", []string{"s2", "s3"}))
+	}})
+	f.servers["s2"].mtu = 1400
+	if out, err := e.Status(t.Context(), []string{"vx1"}); err != nil || states(out) != "s1 planned, s2 planned" {
+		t.Fatalf("status: %v, %v", out, err)
+	}
+	out := carry(t, e, Request{Edit: network.Complete, All: true, Networks: []string{"vx1"}})
+	if got, want := states(out), "s1 done, s2 done, s3 done"; got != want || len(out.Pending) > 0 {
+		t.Fatalf("%s, pending %v", got, out.Pending)
+	}
+}
+
+func TestStatusSaysWhoRefuses(t *testing.T) {
+	f, e := world(t, 2)
+	carry(t, e, Request{Edit: create})
+	carry(t, e, Request{Edit: join("s1", "s2")})
+	f.servers["s1"].problem = "link vxl0 of network vx1: there is one already"
+	f.servers["s2"].mtu = 600 // too small: what compiling finds
+	out, err := e.Status(t.Context(), nil)
+	if got, want := states(out), "s1 refused, s2 refused"; err != nil || got != want {
+		t.Fatalf("%s, want %s, %v", got, want, err)
+	}
+}
+
+// TestFileEditedByHand: the wish alone is enough, nonsense is bad input, and what
+// mends it goes through.
+func TestFileEditedByHand(t *testing.T) {
+	f, e := world(t, 2)
+	carry(t, e, Request{Edit: create})
+	carry(t, e, Request{Edit: join("s1")})
+	rewrite := func(old, new string) {
+		t.Helper()
+		text, err := os.ReadFile(e.Store.Path())
+		if err == nil && !strings.Contains(string(text), old) {
+			err = fmt.Errorf("%q is not in\n%s", old, text)
+		}
+		if err == nil {
+			err = os.WriteFile(e.Store.Path(), []byte(strings.Replace(string(text), old, new, 1)), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rewrite("members = ['s1']", "members = ['s1', 's2']")
+	out := carry(t, e, Request{Edit: network.Complete, All: true})
+	if got, want := states(out), "s1 done, s2 done"; got != want {
+		t.Fatalf("%s, want %s", got, want)
+	}
+	f.log = nil
+	rewrite("10.0.4.0/24", "10.0.4.0/31")
+	_, err := e.Run(t.Context(), Request{Edit: join("s2")})
+	if _, next := hint.Of(err); !errors.Is(err, ErrInput) || !strings.Contains(next, "subnet") {
+		t.Fatalf("error %v, next %q", err, next)
+	}
+	if len(f.log) > 0 {
+		t.Errorf("contacted: %v", f.log)
+	}
+	out = carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Remove(c, "vx1") }})
+	if got, want := states(out), "s1 done, s2 done"; got != want || len(out.Pending) > 0 {
+		t.Fatalf("%s, pending %v", got, out.Pending)
+	}
+}
+
+func TestProgressSaysWhoHasPlanned(t *testing.T) {
+	_, e := world(t, 1)
+	var lines []string
+	e.Progress = func(ev Event) { lines = append(lines, ev.Line) }
+	carry(t, e, Request{All: true})
+	if want := []string{"connecting", LinePlanned, "unchanged"}; !slices.Equal(lines, want) {
+		t.Errorf("lines: want %q, have %q", want, lines)
 	}
 }

@@ -23,6 +23,7 @@ type run struct {
 	compiled *network.Compiled
 	peers    map[string]*peer
 	saved    bool
+	narrow   bool // only what was asked for is looked at, whomever it concerns
 }
 
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.
@@ -49,17 +50,16 @@ func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
 }
 
 func (r *run) edit() error {
-	before, err := network.Compile(r.c)
-	if err != nil {
-		return err
-	}
-	r.before = make(map[string]string, len(before.Hosts))
-	for name, h := range before.Hosts {
-		r.before[name] = h.Sum()
-	}
+	broken := r.complete()
 	if r.req.Edit != nil {
 		if err := r.req.Edit(r.c); err != nil {
-			return inputError{err}
+			return inputError{cmpErr(broken, err)}
+		}
+	}
+	if broken != nil {
+		// The edit may have mended it; otherwise the file is the trouble.
+		if network.Complete(r.c) != nil {
+			return inputError{broken}
 		}
 	}
 	for _, name := range r.req.Networks {
@@ -67,8 +67,37 @@ func (r *run) edit() error {
 			return inputError{hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)}
 		}
 	}
-	r.compiled, err = network.Compile(r.c)
-	return err
+	compiled, err := network.Compile(r.c)
+	if err != nil {
+		return inputError{err}
+	}
+	r.compiled = compiled
+	return nil
+}
+
+// complete makes whole what somebody wrote into the file by hand, and notes what
+// every server should hold so far: of a file that makes no sense, what it
+// confirmed.
+func (r *run) complete() error {
+	r.before = make(map[string]string, len(r.c.Servers))
+	for name, s := range r.c.Servers {
+		if s.Confirmed != nil {
+			r.before[name] = s.Confirmed.Sum
+		}
+	}
+	err := network.Complete(r.c)
+	if err == nil {
+		var before *network.Compiled
+		if before, err = network.Compile(r.c); err == nil {
+			for name, h := range before.Hosts {
+				r.before[name] = h.Sum()
+			}
+		}
+	}
+	if err != nil {
+		return hint.With(err, "", "edit "+r.e.Store.Path()+", or go back with flock rollback to a generation of flock history")
+	}
+	return nil
 }
 
 // release lets go of the file. Everything is written by then, and the kernel
@@ -95,8 +124,10 @@ func (r *run) scope() []string {
 		switch {
 		case slices.Contains(r.req.Contact, name):
 			return true
-		case r.req.All:
-			return len(r.req.Networks) == 0 || named(name)
+		case r.req.All && (len(r.req.Networks) == 0 || named(name)):
+			return true
+		case r.narrow:
+			return false
 		case r.compiled.Hosts[name].Sum() != r.before[name]:
 			return true
 		}
@@ -159,6 +190,7 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 			return nil, err
 		}
 		p.plan = reply.Plan
+		r.e.event(Event{Server: p.name, Line: LinePlanned})
 		return reply.Facts, nil
 	})
 	facts := make([]*spec.Facts, len(todo))
