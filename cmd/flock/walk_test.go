@@ -313,7 +313,7 @@ func verbEventually(ctx context.Context, w *walk, ts *testscript.TestScript, arg
 	if err != nil {
 		return usage("eventually SECONDS [!] VERB ARG...")
 	}
-	args = args[1:]
+	within, args := args[0], args[1:]
 	neg := args[0] == "!"
 	if neg {
 		args = args[1:]
@@ -339,7 +339,7 @@ func verbEventually(ctx context.Context, w *walk, ts *testscript.TestScript, arg
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("still not so after %s s: %w", args[0], err)
+			return fmt.Errorf("still not so after %s s: %w", within, err)
 		}
 	}
 }
