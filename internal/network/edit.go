@@ -143,6 +143,12 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 		c.Networks = map[string]*state.Network{}
 	}
 	c.Networks[name] = n
+	// The new one first: what it clashes with is not to blame.
+	if k, ok := kinds()[kind]; ok {
+		if err := k.Complete(c, name, n); err != nil {
+			return hint.With(err, "network "+name, "")
+		}
+	}
 	return Complete(c)
 }
 

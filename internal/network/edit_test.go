@@ -265,3 +265,19 @@ func BenchmarkJoin(b *testing.B) {
 		})
 	}
 }
+
+// TestTheNewNetworkIsToBlame: whatever its name, an error is about the network that
+// is being made.
+func TestTheNewNetworkIsToBlame(t *testing.T) {
+	c := cluster(t, 1)
+	if err := Create(c, "mm", "vxlan", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"aa", "zz"} {
+		err := Create(c.Clone(), name, "vxlan", Options{VNI: number(42)})
+		where, next := hint.Of(err)
+		if where != "network "+name || next != "-v 43" || !strings.Contains(err.Error(), "taken by network mm") {
+			t.Errorf("%s: where %q, next %q, %v", name, where, next, err)
+		}
+	}
+}
