@@ -171,6 +171,15 @@ func (s *sshServer) session(nc ssh.NewChannel) {
 			return
 		}
 		status := s.run(ch, msg.Command)
+		if status < 0 { // OpenSSH's sshd names the signal
+			ch.SendRequest("exit-signal", false, ssh.Marshal(struct {
+				Signal string
+				Core   bool
+				Text   string
+				Lang   string
+			}{Signal: "SEGV"}))
+			return
+		}
 		ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
 		return
 	}
