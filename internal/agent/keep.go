@@ -64,6 +64,9 @@ func (s *services) begin(h *spec.Host) error {
 	return nil
 }
 
+// begun says whether a change was begun and not confirmed.
+func (s *services) begun() bool { return exists(filepath.Join(s.dir(), pendingFile)) }
+
 // settled notes that no change is under way.
 func (s *services) settled() error { return removeAll(filepath.Join(s.dir(), pendingFile)) }
 

@@ -303,7 +303,8 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	return &spec.Reply{Report: report}, nil
 }
 
-// previous is what to go back to. It refuses what a plan has problems with; a
+// previous is what to go back to; nil on a server that has networks of ours and
+// forgot what it confirmed: to take everything away would be no way back. It refuses what a plan has problems with; a
 // plan of this session counts, the lock was held ever since.
 func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*spec.Host, error) {
 	last, err := k.services.last()
@@ -321,10 +322,16 @@ func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*sp
 	if len(problems) > 0 {
 		return nil, hint.With(&problems[0], problems[0].Where, problems[0].Next)
 	}
-	if last == nil {
-		last = &spec.Host{Cluster: want.Cluster, Store: want.Store, Server: want.Server}
+	if last != nil {
+		return last, nil
 	}
-	return last, nil
+	if !k.services.begun() {
+		left, err := k.Left(ctx)
+		if err != nil || left > 0 {
+			return nil, err
+		}
+	}
+	return &spec.Host{Cluster: want.Cluster, Store: want.Store, Server: want.Server}, nil
 }
 
 // confirm keeps what was applied.
