@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"strings"
 
@@ -94,32 +93,8 @@ func greeting(name string, s *state.Server) string {
 	if s.Facts.Init != "" {
 		words = append(words, s.Facts.Init)
 	}
-	if dev, addr, mtu := underlay(s); dev != "" {
+	if dev, addr, mtu, ok := network.Underlay(name, s); ok {
 		words = append(words, fmt.Sprintf("underlay %s %s mtu %d", dev, addr, mtu))
 	}
 	return name + " added: " + strings.Join(words, ", ")
-}
-
-// underlay is the interface that networks use on a server by default, as far as
-// it is known: name, address and MTU.
-func underlay(s *state.Server) (dev, address string, mtu int) {
-	if s.Facts == nil {
-		return "", "", 0
-	}
-	wanted, err := netip.ParseAddr(s.Interface)
-	byAddr := err == nil
-	name := s.Interface
-	for _, route := range []string{s.Facts.Default4, s.Facts.Default6} {
-		if name == "" {
-			name = route
-		}
-	}
-	for _, i := range s.Facts.Interfaces {
-		for _, p := range i.Addrs {
-			if byAddr && p.Addr() == wanted || !byAddr && i.Name == name {
-				return i.Name, p.Addr().String(), i.MTU
-			}
-		}
-	}
-	return "", "", 0
 }
