@@ -1,6 +1,7 @@
 package change
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ type server struct {
 	broken    string // what apply fails with
 	step      string // what apply does
 	mtu       int
+	machine   string
+	as        string     // answers like this server: the same machine
 	held      *spec.Host // confirmed
 	applied   *spec.Host // waits for a confirmation
 }
@@ -101,10 +104,10 @@ func (a *agent) plan(want *spec.Host) *spec.Plan {
 
 func (a *agent) facts() *spec.Facts {
 	var n byte
-	if _, err := fmt.Sscanf(a.name, "s%d", &n); err != nil {
+	if _, err := fmt.Sscanf(cmp.Or(a.s.as, a.name), "s%d", &n); err != nil {
 		panic(err)
 	}
-	return &spec.Facts{Default4: "eth0", Interfaces: []spec.Interface{{
+	return &spec.Facts{Machine: a.s.machine, Default4: "eth0", Interfaces: []spec.Interface{{
 		Name: "eth0", MTU: a.s.mtu, Addrs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 24)},
 	}}}
 }
@@ -409,5 +412,29 @@ func TestProgressSaysWhoHasPlanned(t *testing.T) {
 	carry(t, e, Request{All: true})
 	if want := []string{"connecting", LinePlanned, "unchanged"}; !slices.Equal(lines, want) {
 		t.Errorf("lines: want %q, have %q", want, lines)
+	}
+}
+
+// TestOneMachineHasOneName: adding it again would take everything off it.
+func TestOneMachineHasOneName(t *testing.T) {
+	f, e := world(t, 2)
+	add := func(name string) Request {
+		return Request{Contact: []string{name}, Edit: func(c *state.Cluster) error {
+			return network.AddServer(c, name, state.Server{Address: name})
+		}}
+	}
+	for _, s := range f.servers {
+		s.machine = "cloned with the disk"
+	}
+	carry(t, e, Request{All: true})
+	f.servers["s3"] = &server{mtu: 1500, machine: "cloned with the disk"}
+	carry(t, e, add("s3"))
+	f.servers["s4"] = &server{mtu: 1500, machine: "cloned with the disk", as: "s1"}
+	_, err := e.Run(t.Context(), add("s4"))
+	if where, next := hint.Of(err); err == nil || !strings.Contains(err.Error(), "same machine as server s1") || where != "server s4" || next == "" {
+		t.Fatalf("where %q, next %q, %v", where, next, err)
+	}
+	if load(t, e).Servers["s4"] != nil {
+		t.Error("s4 was saved")
 	}
 }

@@ -228,6 +228,7 @@ func (r *run) refusal() error {
 			peer.refused = append(peer.refused, hint.With(p.Err, "server "+p.Server, ""))
 		}
 	}
+	r.refuseTwins()
 	var first error
 	count := 0
 	for _, name := range sortedNames(r.peers) {
