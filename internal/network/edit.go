@@ -51,6 +51,9 @@ func checkServer(name string, s *state.Server) error {
 	if name != Local && slices.Contains(Reserved(), name) {
 		return hint.Errorf("", "choose another name", "the name is reserved")
 	}
+	if name == Local && (s.Address != "" || s.User != "" || s.Port != 0 || s.Identity != "" || s.Jump != "") {
+		return hint.Errorf("", "choose another name for a server that is reached by SSH", "the name is reserved for this workstation")
+	}
 	if s.Interface != "" {
 		if _, err := state.ParseMember(memberText(name, s.Interface)); err != nil {
 			return err

@@ -54,6 +54,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"taken server":                   {func(c *state.Cluster) error { return AddServer(c, "s1", state.Server{}) }, "taken"},
 		"reserved server":                {func(c *state.Cluster) error { return AddServer(c, "client", state.Server{}) }, "reserved"},
+		"local by SSH":                   {func(c *state.Cluster) error { return AddServer(c, Local, state.Server{Address: "10.99.0.9"}) }, "reserved for this workstation"},
 		"bad server name":                {func(c *state.Cluster) error { return AddServer(c, "a/b", state.Server{}) }, "a/b"},
 		"unknown server":                 {func(c *state.Cluster) error { return Join(c, "vx1", []string{"s9"}) }, "unknown server s9"},
 		"unknown network":                {func(c *state.Cluster) error { return Join(c, "vx9", []string{"s1"}) }, "unknown network vx9"},
