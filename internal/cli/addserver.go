@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -74,7 +75,7 @@ func (o *addServerOptions) parse(args []string) error {
 }
 
 func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
-	return a.alter(ctx, alter{
+	err := a.alter(ctx, alter{
 		Request: change.Request{
 			Edit:    func(c *state.Cluster) error { return network.AddServer(c, o.name, o.server) },
 			Contact: []string{o.name},
@@ -82,6 +83,10 @@ func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
 		terse: true,
 		said:  func(out *change.Outcome) string { return greeting(o.name, out.Cluster.Servers[o.name]) },
 	})
+	if errors.Is(err, remote.ErrConfig) { // -i, -J or the ssh config they meet
+		return usage{err}
+	}
+	return err
 }
 
 // greeting is what was found on a new server.
