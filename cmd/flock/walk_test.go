@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"testing"
@@ -30,6 +31,8 @@ import (
 //	                                   which by DHCP it must get within a second
 //	uncontainer NAME                   remove it
 //	status N VERB ARG...               the verb's command exits with status N
+//	bad PATTERN ARG...                 flock ARG... is refused: exit status 2, nothing on stdout, and
+//	                                   on stderr what (PATTERN in it), where or next, once each
 //	eventually SECONDS [!] VERB ARG... the verb succeeds (or, with !, fails) within that time
 //	off HOST, on HOST                  cut a server's power; boot it again
 //	cut HOST, join HOST                pull a server's cable; plug it in again
@@ -131,7 +134,7 @@ func programs() map[string]verb {
 func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	all := programs()
 	for name, v := range map[string]verb{
-		"lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus,
+		"lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus, "bad": verbBad,
 		"eventually": verbEventually, "off": verbOff, "cut": verbCut, "join": verbJoin, "listings": verbListings,
 		"capture": verbCapture, "stopcapture": verbStopCapture, "pinger": verbPinger, "stoppinger": verbStopPinger,
 	} {
@@ -301,6 +304,32 @@ func verbStatus(ctx context.Context, w *walk, ts *testscript.TestScript, args []
 	}
 	if want != have {
 		return unmet(fmt.Sprintf("exit status: want %d, have %d", want, have))
+	}
+	return nil
+}
+
+// refusal is an error as it is printed: one line of what, then where and next.
+var refusal = regexp.MustCompile(`^flock: ([^\n]+)\n(where: [^\n]+\n)?(next:  [^\n]+\n)$`)
+
+func verbBad(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
+	if len(args) < 2 {
+		return usage("bad PATTERN ARG...")
+	}
+	pattern, err := regexp.Compile(args[0])
+	if err != nil {
+		return usage("bad PATTERN ARG...: " + err.Error())
+	}
+	if err := verbStatus(ctx, w, ts, append([]string{"2", "flock"}, args[1:]...)); err != nil {
+		return err
+	}
+	said := refusal.FindStringSubmatch(ts.ReadFile("stderr"))
+	switch {
+	case said == nil:
+		return unmet("want one line of what, where and next on stderr")
+	case !pattern.MatchString(said[1]) && !pattern.MatchString(said[2]):
+		return unmet(fmt.Sprintf("want %q in what or where", pattern))
+	case ts.ReadFile("stdout") != "":
+		return unmet("want nothing on stdout")
 	}
 	return nil
 }
