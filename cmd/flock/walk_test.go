@@ -43,7 +43,7 @@ import (
 //	stoppinger NAME LOSTMAX            … at most LOSTMAX of which may be lost
 //
 // HOST may be laptop. All commands of a script's flock share the state file
-// $FLOCK_STATE.
+// $FLOCK_STATE. $TREE is this module's directory.
 
 // parallelLabs is how many scripts have a lab at a time: a server with systemd
 // is 30 MB and half a second of CPU.
@@ -55,6 +55,10 @@ const leaseWithin = time.Second
 func TestWalks(t *testing.T) {
 	lab.Need(t, "ip", "bridge", "nft", "nsenter", "sshd", "busybox", "dnsmasq", "tcpdump", "ping", "sudo", "systemd-nspawn")
 	bin := build(t)
+	tree, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	slots := make(chan struct{}, parallelLabs)
 	testscript.Run(t, testscript.Params{
 		Files: scripts(t),
@@ -67,6 +71,7 @@ func TestWalks(t *testing.T) {
 			env.Setenv("FLOCK_STATE", filepath.Join(env.WorkDir, "flock.toml"))
 			env.Setenv("FLOCK_LAB", filepath.Join(env.WorkDir, "lab"))
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("TREE", tree)
 			env.Values[walkKey{}] = &walk{bin: bin, work: env.WorkDir, slots: slots, pingers: map[string]*pinger{}}
 			return os.MkdirAll(home, 0o700)
 		},
