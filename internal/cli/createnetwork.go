@@ -63,6 +63,8 @@ by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
 	f.BoolVar(&o.NoMasq, "no-masquerade", false, "containers keep their addresses towards the outside")
 	f.BoolVar(&o.noDHCP, "no-dhcp", false, "hand out no addresses")
 	f.StringVar(&o.DHCP, "dhcp", "", "`single|distributed`: one server hands out addresses, or each to its own containers")
+	completeFlag(cmd, "dhcp", completeWords(state.DHCPSingle, state.DHCPDistributed))
+	completeFlag(cmd, "dhcp-server", a.completeServers(1<<30))
 	return cmd
 }
 

@@ -187,3 +187,12 @@ func TestCheck(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestHomeWithoutHOME: cron and some services set none, and ssh needs none.
+func TestHomeWithoutHOME(t *testing.T) {
+	t.Setenv("HOME", "")
+	c, err := readConfig(os.DevNull)
+	if err != nil || !filepath.IsAbs(c.home) {
+		t.Fatalf("home %v, %v", c, err)
+	}
+}
