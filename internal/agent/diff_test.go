@@ -112,6 +112,10 @@ func TestDiffIgnoresOrder(t *testing.T) {
 // Packet filters that have no object of their own are named, too.
 func TestDiffNamesADNSGuard(t *testing.T) {
 	have := &spec.Host{NATs: []spec.NAT{{Network: "vx1", Bridge: "vxl0"}}}
+	serving := &spec.Host{DHCPs: []spec.DHCP{{Network: "vx1"}}}
+	if have := objects(Diff(serving, &spec.Host{DHCPs: serving.DHCPs, NATs: have.NATs})); !slices.Equal(have, []string{"~ dns guard vx1"}) {
+		t.Errorf("a damaged guard: %q", have)
+	}
 	if have := objects(Diff(&spec.Host{}, have)); !slices.Equal(have, []string{"- dns guard vx1"}) {
 		t.Fatalf("have %q", have)
 	}
