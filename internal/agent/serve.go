@@ -241,6 +241,9 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	plan.Sum = last.Sum()
 	plan.Problems = append(strangers(last, r.Want), plan.Problems...)
 	if s.lock != nil {
+		if plan.Leases, err = k.services.leaving(r.Want); err != nil {
+			return nil, err
+		}
 		s.agreed = ""
 		if len(plan.Problems) == 0 {
 			s.agreed = r.Want.Sum()
@@ -278,6 +281,9 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	}
 	if err := k.services.begin(r.Want); err != nil {
 		return nil, err
+	}
+	for network, leases := range r.Leases {
+		k.services.inherit(network, leases)
 	}
 	if !r.Want.Empty() {
 		// Before the first change: after a power cut the boot unit tidies up.

@@ -39,6 +39,8 @@ type server struct {
 	as        string     // answers like this server: the same machine
 	held      *spec.Host // confirmed
 	applied   *spec.Host // waits for a confirmation
+	leases    string     // of vx1, while it hands out there
+	given     map[string]string
 }
 
 func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
@@ -81,7 +83,7 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		if a.s.broken != "" {
 			return &spec.Reply{Report: &spec.Report{Undone: true, Error: &spec.Problem{What: a.s.broken}}}, nil
 		}
-		a.s.applied = r.Want
+		a.s.applied, a.s.given = r.Want, r.Leases
 		step := spec.Step{Action: spec.Add, Object: a.s.step}
 		return &spec.Reply{Report: &spec.Report{Steps: []spec.Step{step}}}, nil
 	case spec.OpConfirm:
@@ -95,6 +97,9 @@ func (a *agent) plan(want *spec.Host) *spec.Plan {
 	p := &spec.Plan{Sum: a.s.held.Sum()}
 	if p.Sum != want.Sum() {
 		p.Steps = []spec.Step{{Action: spec.Change, Object: "everything"}}
+	}
+	if a.s.leases != "" && len(want.DHCPs) == 0 {
+		p.Leases = map[string]string{"vx1": a.s.leases}
 	}
 	if a.s.problem != "" {
 		p.Problems = []spec.Problem{{What: a.s.problem, Next: "look"}}
@@ -436,5 +441,18 @@ func TestOneMachineHasOneName(t *testing.T) {
 	}
 	if load(t, e).Servers["s4"] != nil {
 		t.Error("s4 was saved")
+	}
+}
+
+func TestLeasesFollowDHCP(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: create})
+	carry(t, e, Request{Edit: join("s1", "s2", "s3")})
+	f.servers["s1"].leases = "leases of s1"
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Leave(c, "vx1", []string{"s1"}) }})
+	for name, want := range map[string]string{"s1": "", "s2": "leases of s1", "s3": ""} {
+		if have := f.servers[name].given["vx1"]; want != have {
+			t.Errorf("leases given to %s: want %q, have %q", name, want, have)
+		}
 	}
 }

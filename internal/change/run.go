@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -287,14 +288,25 @@ func (r *run) push(ctx context.Context) {
 			r.e.event(Event{Server: name, Line: "unchanged", Done: true})
 		}
 	}
+	leases := leavingLeases(todo)
 	results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
-		return p.apply(ctx, r.e)
+		return p.apply(ctx, r.e, leases)
 	})
 	for i, res := range results {
 		p := todo[i]
 		p.report, p.err = res.Value, res.Err
 		r.e.event(Event{Server: p.name, Line: "done", Done: true, Err: p.err})
 	}
+}
+
+// leavingLeases are those of networks whose DHCP moves to another server, by
+// network.
+func leavingLeases(from []*peer) map[string]string {
+	out := map[string]string{}
+	for _, p := range from {
+		maps.Copy(out, p.plan.Leases)
+	}
+	return out
 }
 
 // record notes what the servers confirmed. The file is written only where that
