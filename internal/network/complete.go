@@ -80,6 +80,9 @@ type use struct {
 	by     string
 }
 
+// subnetOf names a server's container subnet.
+func subnetOf(server string) string { return "the container subnet of " + server }
+
 func uses(c *state.Cluster) []use {
 	var out []use
 	for _, name := range c.NetworkNames() {
@@ -89,7 +92,7 @@ func uses(c *state.Cluster) []use {
 	}
 	for _, name := range c.ServerNames() {
 		if p := c.Servers[name].Subnet; p.IsValid() {
-			out = append(out, use{p.Masked(), "the container subnet of " + name})
+			out = append(out, use{p.Masked(), subnetOf(name)})
 		}
 	}
 	return out
@@ -102,11 +105,30 @@ func checkOverlaps(c *state.Cluster) error {
 	slices.SortStableFunc(list, byAddr)
 	for i := 1; i < len(list); i++ {
 		if a, b := list[i-1], list[i]; a.prefix.Overlaps(b.prefix) {
-			return hint.Errorf(b.by, "choose another subnet, for example "+freeSubnet(c).String(),
-				"%s (%s) overlaps %s (%s)", b.prefix, b.by, a.prefix, a.by)
+			return overlap(c, b, a)
 		}
 	}
 	return nil
+}
+
+// checkNewcomer is checkOverlaps for what one edit brings: the newcomer is to
+// blame, whatever its address.
+func checkNewcomer(c *state.Cluster, by string) error {
+	list := uses(c)
+	for _, u := range list {
+		for _, other := range list {
+			if u.by == by && other.by != by && u.prefix.Overlaps(other.prefix) {
+				return overlap(c, u, other)
+			}
+		}
+	}
+	return nil
+}
+
+func overlap(c *state.Cluster, u, other use) error {
+	others := slices.DeleteFunc(uses(c), func(o use) bool { return o.by == u.by })
+	return hint.Errorf(u.by, "choose another subnet, for example "+freeBeside(c, others).String(),
+		"%s (%s) overlaps %s (%s)", u.prefix, u.by, other.prefix, other.by)
 }
 
 func byAddr(a, b use) int {
@@ -119,8 +141,10 @@ var defaultSubnet = netip.MustParsePrefix("10.0.4.0/24")
 
 // freeSubnet is the first /24 from defaultSubnet on that nothing in the cluster
 // uses and no server was seen to have a route for.
-func freeSubnet(c *state.Cluster) netip.Prefix {
-	taken := uses(c)
+func freeSubnet(c *state.Cluster) netip.Prefix { return freeBeside(c, uses(c)) }
+
+// freeBeside is freeSubnet with the uses of the cluster given. It changes taken.
+func freeBeside(c *state.Cluster, taken []use) netip.Prefix {
 	for _, name := range c.ServerNames() {
 		if f := c.Servers[name].Facts; f != nil {
 			for _, p := range f.Prefixes {

@@ -152,6 +152,9 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 			return hint.With(err, "network "+name, "")
 		}
 	}
+	if err := checkNewcomer(c, "network "+name); err != nil {
+		return err
+	}
 	return Complete(c)
 }
 
@@ -273,5 +276,8 @@ func SetSubnet(c *state.Cluster, server string, subnet netip.Prefix) error {
 		subnet = netip.PrefixFrom(subnet.Addr().Next(), subnet.Bits())
 	}
 	c.Servers[server].Subnet = subnet
+	if err := checkNewcomer(c, subnetOf(server)); err != nil {
+		return err
+	}
 	return Complete(c)
 }

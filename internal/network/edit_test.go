@@ -267,6 +267,47 @@ func BenchmarkJoin(b *testing.B) {
 	}
 }
 
+// TestNewSubnetIsToBlame: an overlap is the newcomer's, and the advice is free and
+// private.
+func TestNewSubnetIsToBlame(t *testing.T) {
+	c := cluster(t, 2)
+	if err := Create(c, "mm", "vxlan", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range prefixes("10.0.0.0/8", "10.0.4.0/24", "10.0.4.128/25") {
+		err := Create(c.Clone(), "aa", "vxlan", Options{Subnets: []netip.Prefix{p}})
+		where, next := hint.Of(err)
+		if where != "network aa" || !strings.HasSuffix(next, " 10.0.5.0/24") {
+			t.Errorf("%s: where %q, next %q, %v", p, where, next, err)
+		}
+		err = SetSubnet(c.Clone(), "s1", p)
+		if where, next = hint.Of(err); where != "the container subnet of s1" || !strings.HasSuffix(next, " 10.0.5.0/24") {
+			t.Errorf("%s: where %q, next %q, %v", p, where, next, err)
+		}
+	}
+}
+
+// TestDHCPKeepsAnAddress: servers do not take what there is to hand out.
+func TestDHCPKeepsAnAddress(t *testing.T) {
+	c := cluster(t, 5)
+	if err := Create(c, "vx1", "vxlan", Options{Subnets: prefixes("10.0.4.0/29")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Join(c, "vx1", []string{"s1", "s2", "s3", "s4"}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := Compile(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := out.Hosts["s1"].DHCPs[0].Ranges[0].String(); r != "10.0.4.2-10.0.4.2/29" {
+		t.Errorf("range %s", r)
+	}
+	if err := Join(c, "vx1", []string{"s5"}); err == nil {
+		t.Error("the fifth server took the last address")
+	}
+}
+
 // TestTheNewNetworkIsToBlame: whatever its name, an error is about the network that
 // is being made.
 func TestTheNewNetworkIsToBlame(t *testing.T) {
