@@ -126,7 +126,7 @@ func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
 			return err
 		}
 	}
-	if err := s.hand(d); err != nil {
+	if err := s.hand(ctx, d); err != nil {
 		return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
 	}
 	for _, p := range plans {

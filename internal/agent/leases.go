@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -56,12 +57,35 @@ func (s *services) inherit(network, leases string) {
 	s.inherited[network] = leases
 }
 
-// hand gives d's leaf the leases that it inherits. One that has leases of its own
-// keeps those.
-func (s *services) hand(d spec.DHCP) error {
+// orphans notes the networks that want serves here and that had members here
+// before, but another server for their addresses: should nobody hand its leases
+// over, they have to be found.
+func (s *services) orphans(before, want *spec.Host) {
+	s.orphaned = map[string]bool{}
+	for _, d := range want.DHCPs {
+		member := func(l spec.Link) bool { return l.Network == d.Network }
+		served := func(old spec.DHCP) bool { return old.Network == d.Network }
+		s.orphaned[d.Network] = slices.ContainsFunc(before.Links, member) && !slices.ContainsFunc(before.DHCPs, served)
+	}
+}
+
+// hand gives d's leaf the leases that it inherits, or of an orphaned network those
+// that it finds. One that has leases of its own keeps those.
+func (s *services) hand(ctx context.Context, d spec.DHCP) error {
 	path := s.process(leaf, d.Network).leases
+	if exists(path) {
+		return nil
+	}
 	text := leasesIn(s.inherited[d.Network], d.Ranges)
-	if text == "" || exists(path) {
+	own := slices.IndexFunc(d.Listen, netip.Addr.Is4)
+	if text == "" && s.orphaned[d.Network] && own >= 0 {
+		found, err := survey(ctx, d.Bridge, d.Listen[own], d.Ranges)
+		if err != nil {
+			return err
+		}
+		text = leasesIn(found, d.Ranges)
+	}
+	if text == "" {
 		return nil
 	}
 	if _, err := writeIfOther(path, text, 0o644); err != nil {

@@ -59,6 +59,30 @@ func TestLeasesComeBack(t *testing.T) {
 	}
 }
 
+// A DHCP server that is gone for good takes its leases with it; the containers are
+// asked for.
+func TestLeasesOfTheDeadAreFound(t *testing.T) {
+	server := dhcpServer(t, 254)
+	s, d := testServices(t, server), testDHCP()
+	c1, c2 := container(t, server, "c1p"), container(t, server, "c2p")
+	c1.sh("ip addr add 10.0.4.2/24 dev eth0")
+	before := &spec.Host{Links: []spec.Link{{Name: "vxl0", Network: "vx1"}}}
+	want := &spec.Host{Links: before.Links, DHCPs: []spec.DHCP{d}}
+	s.orphans(&spec.Host{}, want)
+	if s.orphaned["vx1"] {
+		t.Error("a new network is taken for an orphaned one")
+	}
+	s.orphans(before, want)
+	server.setDHCP(s, d)
+	if second := c2.lease("c2")["ip"]; second == "10.0.4.2" {
+		t.Errorf("%s was given out, and is in use", second)
+	}
+	c1.sh("ip addr flush dev eth0")
+	if again := c1.lease("c1")["ip"]; again != "10.0.4.2" {
+		t.Errorf("c1's address: want 10.0.4.2, have %s", again)
+	}
+}
+
 // What another server sent is read, not copied.
 func TestLeasesInTakesLeasesOnly(t *testing.T) {
 	const text = `1795300449 02:63:88:29:df:d9 10.0.4.16 c1 01:02:63:88:29:df:d9

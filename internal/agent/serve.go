@@ -282,6 +282,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err := k.services.begin(r.Want); err != nil {
 		return nil, err
 	}
+	k.services.orphans(previous, r.Want)
 	for network, leases := range r.Leases {
 		k.services.inherit(network, leases)
 	}

@@ -22,6 +22,7 @@ type services struct {
 	// inherited are leases for networks that this server serves from now on, or
 	// again, by network: the text of dnsmasq's lease file.
 	inherited map[string]string
+	orphaned  map[string]bool // networks whose leases may be lost
 }
 
 // paths are the directories that services uses: other ones in tests.
