@@ -245,7 +245,10 @@ func Leave(c *state.Cluster, name string, servers []string) error {
 	if err != nil {
 		return err
 	}
-	for _, server := range servers {
+	for i, server := range servers {
+		if slices.Contains(servers[:i], server) {
+			continue
+		}
 		at := slices.IndexFunc(n.Members, func(m string) bool { return serverOf(m) == server })
 		if at < 0 {
 			return hint.Errorf("network "+name, "flock listnetworks "+name, "remove %s from %s: it is not a member", server, name)

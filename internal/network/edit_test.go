@@ -267,6 +267,20 @@ func BenchmarkJoin(b *testing.B) {
 	}
 }
 
+// TestLeaveTwiceInOneBreath: a name that is repeated is one wish.
+func TestLeaveTwiceInOneBreath(t *testing.T) {
+	c := cluster(t, 2)
+	if err := Create(c, "vx1", "vxlan", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Join(c, "vx1", []string{"s1", "s2", "s1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Leave(c, "vx1", []string{"s1", "s1"}); err != nil || len(c.Networks["vx1"].Members) != 1 {
+		t.Errorf("members %v, %v", c.Networks["vx1"].Members, err)
+	}
+}
+
 // TestNewSubnetIsToBlame: an overlap is the newcomer's, and the advice is free and
 // private.
 func TestNewSubnetIsToBlame(t *testing.T) {
