@@ -136,26 +136,18 @@ type occupant struct {
 
 // occupants are the foreign prefixes of this server, addresses first.
 func (k *Kernel) occupants() ([]occupant, error) {
-	addrs, err := dump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) })
-	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
-	}
 	var out []occupant
 	add := func(kind string, p netip.Prefix, dev string) {
 		if p.IsValid() && p.Bits() > 0 && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsMulticast() {
 			out = append(out, occupant{p.Masked(), strings.TrimSuffix(fmt.Sprintf("%s %s dev %s", kind, p, dev), " dev ")})
 		}
 	}
-	for _, a := range addrs {
+	for _, a := range k.addrs {
 		if !k.ours(a.LinkIndex) {
 			add("address", toPrefix(a.IPNet), k.devices.name(a.LinkIndex))
 		}
 	}
-	routes, err := k.foreignRoutes()
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range routes {
+	for _, r := range k.foreignRoutes() {
 		add("route", toPrefix(r.Dst), k.devices.name(r.LinkIndex))
 	}
 	pools, err := dockerPools(dockerConfig)
