@@ -3,6 +3,7 @@ package network
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -59,6 +60,9 @@ func allocate(c *state.Cluster, n *state.Network, kind Kind) error {
 			delete(n.Allocated, server)
 		}
 	}
+	if err := checkDealt(n); err != nil {
+		return err
+	}
 	var fresh []string
 	for _, m := range n.Members {
 		if server := serverOf(m); n.Allocated[server] == nil {
@@ -72,6 +76,30 @@ func allocate(c *state.Cluster, n *state.Network, kind Kind) error {
 		n.Allocated = make(map[string]*state.Allocation, len(fresh))
 	}
 	return kind.Allocate(n, fresh)
+}
+
+// checkDealt refuses what only a hand in the file can have done: two members with
+// one number, hence one MAC address, or with one address.
+func checkDealt(n *state.Network) error {
+	ids, addrs := map[uint16]string{}, map[netip.Addr]string{}
+	twice := func(server, other, what string) error {
+		return hint.Errorf("", "delete the lines allocated."+server+" of the network from the cluster file, then flock apply",
+			"%s and %s were dealt the same %s", other, server, what)
+	}
+	for _, server := range slices.Sorted(maps.Keys(n.Allocated)) {
+		a := n.Allocated[server]
+		if other, taken := ids[a.ID]; taken {
+			return twice(server, other, fmt.Sprintf("id %d", a.ID))
+		}
+		ids[a.ID] = server
+		for _, addr := range a.Addrs {
+			if other, taken := addrs[addr]; taken {
+				return twice(server, other, "address "+addr.String())
+			}
+			addrs[addr] = server
+		}
+	}
+	return nil
 }
 
 // use is a prefix that something in the cluster occupies.

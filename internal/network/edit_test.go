@@ -267,6 +267,27 @@ func BenchmarkJoin(b *testing.B) {
 	}
 }
 
+// TestDealtTwice: a file in which two members have one number or address is refused.
+func TestDealtTwice(t *testing.T) {
+	c := cluster(t, 2)
+	if err := Create(c, "vx1", "vxlan", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Join(c, "vx1", []string{"s1", "s2"}); err != nil {
+		t.Fatal(err)
+	}
+	same := c.Clone()
+	same.Networks["vx1"].Allocated["s2"].ID = 1
+	if err := Complete(same); err == nil || !strings.Contains(err.Error(), "s1 and s2 were dealt the same id 1") {
+		t.Errorf("id: %v", err)
+	}
+	same = c.Clone()
+	same.Networks["vx1"].Allocated["s2"].Addrs[0] = same.Networks["vx1"].Allocated["s1"].Addrs[0]
+	if err := Complete(same); err == nil || !strings.Contains(err.Error(), "s1 and s2 were dealt the same address 10.0.4.254") {
+		t.Errorf("address: %v", err)
+	}
+}
+
 // TestLeaveTwiceInOneBreath: a name that is repeated is one wish.
 func TestLeaveTwiceInOneBreath(t *testing.T) {
 	c := cluster(t, 2)
