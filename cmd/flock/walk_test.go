@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"testing"
@@ -30,6 +31,8 @@ import (
 //	                                   which by DHCP it must get within a second
 //	uncontainer NAME                   remove it
 //	status N VERB ARG...               the verb's command exits with status N
+//	bad PATTERN ARG...                 flock ARG... is refused: exit status 2, nothing on stdout, and
+//	                                   on stderr what (PATTERN in it), where or next, once each
 //	eventually SECONDS [!] VERB ARG... the verb succeeds (or, with !, fails) within that time
 //	off HOST, on HOST                  cut a server's power; boot it again
 //	cut HOST, join HOST                pull a server's cable; plug it in again
@@ -40,7 +43,7 @@ import (
 //	stoppinger NAME LOSTMAX            … at most LOSTMAX of which may be lost
 //
 // HOST may be laptop. All commands of a script's flock share the state file
-// $FLOCK_STATE.
+// $FLOCK_STATE. $TREE is this module's directory.
 
 // parallelLabs is how many scripts have a lab at a time: a server with systemd
 // is 30 MB and half a second of CPU.
@@ -52,6 +55,10 @@ const leaseWithin = time.Second
 func TestWalks(t *testing.T) {
 	lab.Need(t, "ip", "bridge", "nft", "nsenter", "sshd", "busybox", "dnsmasq", "tcpdump", "ping", "sudo", "systemd-nspawn")
 	bin := build(t)
+	tree, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	slots := make(chan struct{}, parallelLabs)
 	testscript.Run(t, testscript.Params{
 		Files: scripts(t),
@@ -64,6 +71,7 @@ func TestWalks(t *testing.T) {
 			env.Setenv("FLOCK_STATE", filepath.Join(env.WorkDir, "flock.toml"))
 			env.Setenv("FLOCK_LAB", filepath.Join(env.WorkDir, "lab"))
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("TREE", tree)
 			env.Values[walkKey{}] = &walk{bin: bin, work: env.WorkDir, slots: slots, pingers: map[string]*pinger{}}
 			return os.MkdirAll(home, 0o700)
 		},
@@ -131,7 +139,7 @@ func programs() map[string]verb {
 func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	all := programs()
 	for name, v := range map[string]verb{
-		"lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus,
+		"lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus, "bad": verbBad,
 		"eventually": verbEventually, "off": verbOff, "cut": verbCut, "join": verbJoin, "listings": verbListings,
 		"capture": verbCapture, "stopcapture": verbStopCapture, "pinger": verbPinger, "stoppinger": verbStopPinger,
 	} {
@@ -305,6 +313,32 @@ func verbStatus(ctx context.Context, w *walk, ts *testscript.TestScript, args []
 	return nil
 }
 
+// refusal is an error as it is printed: one line of what, then where and next.
+var refusal = regexp.MustCompile(`^flock: ([^\n]+)\n(where: [^\n]+\n)?(next:  [^\n]+\n)$`)
+
+func verbBad(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
+	if len(args) < 2 {
+		return usage("bad PATTERN ARG...")
+	}
+	pattern, err := regexp.Compile(args[0])
+	if err != nil {
+		return usage("bad PATTERN ARG...: " + err.Error())
+	}
+	if err := verbStatus(ctx, w, ts, append([]string{"2", "flock"}, args[1:]...)); err != nil {
+		return err
+	}
+	said := refusal.FindStringSubmatch(ts.ReadFile("stderr"))
+	switch {
+	case said == nil:
+		return unmet("want one line of what, where and next on stderr")
+	case !pattern.MatchString(said[1]) && !pattern.MatchString(said[2]):
+		return unmet(fmt.Sprintf("want %q in what or where", pattern))
+	case ts.ReadFile("stdout") != "":
+		return unmet("want nothing on stdout")
+	}
+	return nil
+}
+
 func verbEventually(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
 	if len(args) < 2 {
 		return usage("eventually SECONDS [!] VERB ARG...")
@@ -313,7 +347,7 @@ func verbEventually(ctx context.Context, w *walk, ts *testscript.TestScript, arg
 	if err != nil {
 		return usage("eventually SECONDS [!] VERB ARG...")
 	}
-	args = args[1:]
+	within, args := args[0], args[1:]
 	neg := args[0] == "!"
 	if neg {
 		args = args[1:]
@@ -339,7 +373,7 @@ func verbEventually(ctx context.Context, w *walk, ts *testscript.TestScript, arg
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("still not so after %s s: %w", args[0], err)
+			return fmt.Errorf("still not so after %s s: %w", within, err)
 		}
 	}
 }

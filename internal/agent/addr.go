@@ -17,22 +17,14 @@ import (
 
 // observeAddrs takes every address on our links for ours, but what the kernel
 // makes itself: link-local ones and those of router advertisements.
-func (k *Kernel) observeAddrs(have *spec.Host) error {
-	if len(have.Links) == 0 {
-		return nil
-	}
-	list, err := dump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) })
-	if err != nil {
-		return err
-	}
-	for _, a := range list {
+func (k *Kernel) observeAddrs(have *spec.Host) {
+	for _, a := range k.addrs {
 		prefix := toPrefix(a.IPNet)
 		if !k.ours(a.LinkIndex) || prefix.Addr().IsLinkLocalUnicast() || a.Flags&unix.IFA_F_PERMANENT == 0 {
 			continue
 		}
 		have.Addrs = append(have.Addrs, spec.Addr{Link: k.devices.name(a.LinkIndex), Prefix: prefix})
 	}
-	return nil
 }
 
 func toPrefix(n *net.IPNet) netip.Prefix {

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -172,8 +173,7 @@ func (s *services) ensureBoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unit := templates.BootUnit{Program: self, Timeout: int((4 * bootWithin).Seconds())}
-	text, err := unit.Text()
+	text, err := bootText(self)
 	if err != nil {
 		return err
 	}
@@ -196,14 +196,22 @@ func (s *services) ensureBoot(ctx context.Context) error {
 	return nil
 }
 
+func bootText(program string) (string, error) {
+	return templates.BootUnit{Program: program, Timeout: int((4 * bootWithin).Seconds())}.Text()
+}
+
 func (s *services) bootWish() string {
 	return filepath.Join(s.paths.units, "multi-user.target.wants", bootUnit)
 }
 
+func (s *services) bootEnabled() bool {
+	target, err := os.Readlink(s.bootWish())
+	return err == nil && target == s.unitPath(bootUnit)
+}
+
 // enableBoot is what `systemctl enable` does, without its reload.
 func (s *services) enableBoot() error {
-	target, err := os.Readlink(s.bootWish())
-	if err == nil && target == s.unitPath(bootUnit) {
+	if s.bootEnabled() {
 		return nil
 	}
 	if err := removeAll(s.bootWish()); err != nil {
@@ -218,17 +226,60 @@ func (s *services) enableBoot() error {
 	return syncDir(filepath.Dir(s.bootWish()))
 }
 
-// repairBoot makes the boot unit run this program if the one it names is gone:
-// another version was installed and the old one swept.
-func (s *services) repairBoot(ctx context.Context) error {
-	text, err := readIfThere(s.unitPath(bootUnit))
-	if err != nil || text == "" {
-		return err
+// withBoot adds to steps what applying want does beside the network so that it
+// comes back after a power cut: unit, the boot unit's step, and what was last
+// confirmed if nothing but that differs.
+func withBoot(steps, unit []spec.Step, last, want *spec.Host) []spec.Step {
+	steps = append(steps, unit...)
+	if len(steps) == 0 && last.Sum() != want.Sum() {
+		steps = append(steps, spec.Step{Action: spec.Change, Object: "boot", Detail: "something else comes back after a reboot"})
 	}
-	if startsSomething(text) {
-		return nil
+	return steps
+}
+
+// bootStep is what applying want would do to the boot unit. One that runs another
+// version of this program stays while that version is there.
+func (s *services) bootStep(want *spec.Host) ([]spec.Step, error) {
+	if want.Empty() || !s.hasSystemd() {
+		return nil, nil
 	}
-	return s.ensureBoot(ctx)
+	have, err := readIfThere(s.unitPath(bootUnit))
+	if err != nil {
+		return nil, err
+	}
+	object := "unit " + bootUnit
+	if have == "" {
+		return []spec.Step{{Action: spec.Add, Object: object}}, nil
+	}
+	runs := unitProgram(have)
+	text, err := bootText(runs)
+	if err != nil {
+		return nil, err
+	}
+	detail := ""
+	switch {
+	case runs == "" || text != have:
+		detail = "somebody changed it"
+	case !exists(runs):
+		detail = "its program is gone"
+	case !s.bootEnabled():
+		detail = "disabled -> enabled"
+	default:
+		return nil, nil
+	}
+	return []spec.Step{{Action: spec.Change, Object: object, Detail: detail}}, nil
+}
+
+// unitProgram is what a unit starts, "" if nothing.
+func unitProgram(text string) string {
+	for line := range strings.Lines(text) {
+		if start, ok := strings.CutPrefix(line, "ExecStart="); ok {
+			if fields := strings.Fields(start); len(fields) > 0 {
+				return fields[0]
+			}
+		}
+	}
+	return ""
 }
 
 // dropBoot removes the boot unit unless some cluster is left.

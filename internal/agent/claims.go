@@ -25,7 +25,7 @@ func (k *Kernel) conflicts(want *spec.Host) []spec.Problem {
 		if _, ours := k.network(l); l != nil && !ours {
 			out = append(out, spec.Problem{
 				What: fmt.Sprintf("link %s of network %s: %s", w.Name, w.Network, whose(l)),
-				Next: fmt.Sprintf("choose another name, or remove it: ip link delete %s", w.Name),
+				Next: orRemove("choose another bridge (-b)", l),
 			})
 			continue
 		}
@@ -60,7 +60,7 @@ func (k *Kernel) tunnelConflicts(want *spec.Host, w spec.Link) []spec.Problem {
 		} else if uint32(v.VxlanId) == w.Tunnel.VNI {
 			out = append(out, spec.Problem{
 				What: fmt.Sprintf("%sVNI %d on UDP port %d is taken by the link %s", head, v.VxlanId, v.Port, name),
-				Next: "choose another VNI (-v), or remove it: ip link delete " + name,
+				Next: orRemove("choose another VNI (-v)", l),
 			})
 		}
 	}
@@ -70,6 +70,15 @@ func (k *Kernel) tunnelConflicts(want *spec.Host, w spec.Link) []spec.Problem {
 		}
 	}
 	return out
+}
+
+// orRemove adds to advice that a device may be removed, unless it is another
+// cluster's.
+func orRemove(advice string, l netlink.Link) string {
+	if strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix) {
+		return advice
+	}
+	return advice + ", or remove it: ip link delete " + l.Attrs().Name
 }
 
 func whose(l netlink.Link) string {
@@ -127,26 +136,18 @@ type occupant struct {
 
 // occupants are the foreign prefixes of this server, addresses first.
 func (k *Kernel) occupants() ([]occupant, error) {
-	addrs, err := dump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) })
-	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
-	}
 	var out []occupant
 	add := func(kind string, p netip.Prefix, dev string) {
 		if p.IsValid() && p.Bits() > 0 && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsMulticast() {
 			out = append(out, occupant{p.Masked(), strings.TrimSuffix(fmt.Sprintf("%s %s dev %s", kind, p, dev), " dev ")})
 		}
 	}
-	for _, a := range addrs {
+	for _, a := range k.addrs {
 		if !k.ours(a.LinkIndex) {
 			add("address", toPrefix(a.IPNet), k.devices.name(a.LinkIndex))
 		}
 	}
-	routes, err := k.foreignRoutes()
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range routes {
+	for _, r := range k.foreignRoutes() {
 		add("route", toPrefix(r.Dst), k.devices.name(r.LinkIndex))
 	}
 	pools, err := dockerPools(dockerConfig)

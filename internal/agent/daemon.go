@@ -133,25 +133,13 @@ func (s *services) stopDaemon(ctx context.Context, d daemon) error {
 // another version was installed and the old one swept. What runs, runs on.
 func (s *services) repairDaemon(ctx context.Context, d daemon) error {
 	text, err := readIfThere(s.unitPath(d.unit(s)))
-	if err != nil || text == "" || startsSomething(text) {
+	if err != nil || text == "" || exists(unitProgram(text)) {
 		return err
 	}
 	if changed, err := s.writeUnit(d); err != nil || !changed {
 		return err
 	}
 	return program(ctx, "systemctl", "daemon-reload")
-}
-
-// startsSomething says whether the program that a unit starts is there.
-func startsSomething(unit string) bool {
-	for line := range strings.Lines(unit) {
-		if start, ok := strings.CutPrefix(line, "ExecStart="); ok {
-			if fields := strings.Fields(start); len(fields) > 0 && exists(fields[0]) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // ready is for the daemon itself: it says that it is at work, to who reads the pid

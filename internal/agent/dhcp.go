@@ -129,6 +129,9 @@ func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
 			return err
 		}
 	}
+	if err := s.hand(ctx, d); err != nil {
+		return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
+	}
 	for _, p := range plans {
 		if err := s.start(ctx, p, d.Bridge); err != nil {
 			return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
@@ -139,6 +142,11 @@ func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
 
 // removeDHCP removes the dnsmasq of network with all its files, leases included.
 func (s *services) removeDHCP(ctx context.Context, network string) error {
+	leases, err := readIfThere(s.process(leaf, network).leases)
+	if err != nil {
+		return fmt.Errorf("remove DHCP of %s: %w", network, err)
+	}
+	s.inherit(network, leases) // the change may be undone
 	var errs []error
 	for _, role := range []role{front, leaf} {
 		errs = append(errs, s.removeProcess(ctx, s.process(role, network)))

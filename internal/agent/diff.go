@@ -30,6 +30,7 @@ func Diff(want, have *spec.Host) []Op {
 	have = withoutLinks(have, links.vanish)
 
 	addrs := compare(want.Addrs, have.Addrs, func(a spec.Addr) spec.Addr { return a }, spec.Addr.String)
+	slices.SortStableFunc(addrs.come, ownFirst)
 	neighs := compare(want.Neighs, have.Neighs, keyNeigh, func(n spec.Neigh) string { return "neigh " + n.IP.String() + " dev " + n.Link })
 	fdb := compare(want.AllFDB(), have.AllFDB(), keyFDB, objectFDB)
 	routes := compare(want.Routes, have.Routes, func(r spec.Route) netip.Prefix { return r.Dst }, func(r spec.Route) string { return "route " + r.Dst.String() })
@@ -38,6 +39,7 @@ func Diff(want, have *spec.Host) []Op {
 	gateways := compare(want.Gateways, have.Gateways, func(g spec.Gateway) string { return g.Bridge }, func(g spec.Gateway) string { return "gateway " + g.Bridge })
 	nats := compare(want.NATs, have.NATs, keyNAT, objectNAT)
 	keeps := compare(want.Keeps, have.Keeps, func(k spec.Keep) spec.Keep { return k }, spec.Keep.String)
+	mended(nats.gone, want)
 	forwards := compare(want.Forwards, have.Forwards, func(f spec.Forward) string { return f.Link }, func(f spec.Forward) string { return "forward " + f.Link })
 	ofLinks, global := diffSysctls(want.Sysctls, have.Sysctls)
 	unmanaged := compare(want.Unmanaged, have.Unmanaged, func(spec.Unmanage) string { return "" }, func(spec.Unmanage) string { return "unmanaged" })
@@ -49,6 +51,20 @@ func Diff(want, have *spec.Host) []Op {
 		routes.come, global.come, dhcps.come,
 		global.gone, unmanaged.gone,
 	)
+}
+
+// ownFirst puts a server's own address before the gateway's, which is a host's
+// prefix: dnsmasq 2.90 calls itself by the first address of a link that is in its
+// range (complete_context), and at the gateway's every server answers for itself,
+// so that renewals and releases would not arrive.
+func ownFirst(a, b Op) int { return bitsOf(a) - bitsOf(b) }
+
+func bitsOf(op Op) int {
+	a, ok := op.Want.(spec.Addr)
+	if !ok {
+		return 0
+	}
+	return a.Prefix.Bits()
 }
 
 // Steps returns the printed side of ops.
@@ -207,6 +223,18 @@ func objectNAT(n spec.NAT) string {
 		return "dns guard " + n.Network
 	}
 	return "masquerade " + n.Subnet.String()
+}
+
+// mended makes the removal of a damaged DNS guard its repair where the network
+// still serves DNS.
+func mended(ops []Op, want *spec.Host) {
+	for i, op := range ops {
+		guard, ok := op.Have.(spec.NAT)
+		serves := func(d spec.DHCP) bool { return d.Network == guard.Network }
+		if ok && !guard.Subnet.IsValid() && slices.ContainsFunc(want.DHCPs, serves) {
+			ops[i].Step.Action = spec.Change
+		}
+	}
 }
 
 // diffSysctls tells settings of links, which go with them, from global ones,

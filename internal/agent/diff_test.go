@@ -109,9 +109,23 @@ func TestDiffIgnoresOrder(t *testing.T) {
 	}
 }
 
+func TestDiffAddsOwnAddressesFirst(t *testing.T) {
+	want := &spec.Host{Addrs: []spec.Addr{
+		{Link: "vxl0", Prefix: netip.MustParsePrefix("10.0.4.1/32")}, {Link: "vxl0", Prefix: netip.MustParsePrefix("10.0.4.254/24")},
+	}}
+	order := []string{"+ addr 10.0.4.254/24 dev vxl0", "+ addr 10.0.4.1/32 dev vxl0"}
+	if have := objects(Diff(want, &spec.Host{})); !slices.Equal(order, have) {
+		t.Errorf("want %q, have %q", order, have)
+	}
+}
+
 // Packet filters that have no object of their own are named, too.
 func TestDiffNamesADNSGuard(t *testing.T) {
 	have := &spec.Host{NATs: []spec.NAT{{Network: "vx1", Bridge: "vxl0"}}}
+	serving := &spec.Host{DHCPs: []spec.DHCP{{Network: "vx1"}}}
+	if have := objects(Diff(serving, &spec.Host{DHCPs: serving.DHCPs, NATs: have.NATs})); !slices.Equal(have, []string{"~ dns guard vx1"}) {
+		t.Errorf("a damaged guard: %q", have)
+	}
 	if have := objects(Diff(&spec.Host{}, have)); !slices.Equal(have, []string{"- dns guard vx1"}) {
 		t.Fatalf("have %q", have)
 	}

@@ -23,7 +23,8 @@ import (
 
 // Facts says what this server is like. Devs are devices or addresses that the
 // caller knows by name: they are listed whatever they are called, when they are
-// there. Facts.Agent is left to the caller.
+// there. Facts.Agent is left to the caller. They are those of a plan where that came
+// just before.
 func (k *Kernel) Facts(ctx context.Context, devs []string) (*spec.Facts, error) {
 	f := &spec.Facts{Arch: runtime.GOARCH}
 	var uts unix.Utsname
@@ -39,37 +40,27 @@ func (k *Kernel) Facts(ctx context.Context, devs []string) (*spec.Facts, error) 
 	if _, err := os.Stat("/run/systemd/system"); err == nil { // sd_booted(3)
 		f.Init = "systemd"
 	}
-	if err := k.readDevices(); err != nil {
-		return nil, err
+	if !k.fresh {
+		if err := k.look(); err != nil {
+			return nil, err
+		}
 	}
 	if f.WireGuard, err = k.wgSupport(f.Kernel); err != nil {
 		return nil, err
 	}
-	if err := k.interfaces(f, devs); err != nil {
-		return nil, err
-	}
-	if f.Default4, err = k.defaultDevice(netlink.FAMILY_V4); err != nil {
-		return nil, err
-	}
-	if f.Default6, err = k.defaultDevice(netlink.FAMILY_V6); err != nil {
-		return nil, err
-	}
-	if f.Prefixes, err = k.foreignPrefixes(); err != nil {
-		return nil, err
-	}
+	k.fresh = false
+	k.interfaces(f, devs)
+	f.Default4, f.Default6 = k.defaultDevice(netlink.FAMILY_V4), k.defaultDevice(netlink.FAMILY_V6)
+	f.Prefixes = k.foreignPrefixes()
 	return f, ctx.Err()
 }
 
 // interfaces lists what can be underlay: up, with global addresses, nobody's
 // container network.
-func (k *Kernel) interfaces(f *spec.Facts, devs []string) error {
-	list, err := dump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) })
-	if err != nil {
-		return fmt.Errorf("list addresses: %w", err)
-	}
+func (k *Kernel) interfaces(f *spec.Facts, devs []string) {
 	addrs := map[int][]netip.Prefix{}
 	named := map[string]bool{}
-	for _, a := range list {
+	for _, a := range k.addrs {
 		p := toPrefix(a.IPNet)
 		if !p.Addr().IsGlobalUnicast() || a.Flags&(unix.IFA_F_TEMPORARY|unix.IFA_F_DEPRECATED) != 0 {
 			continue // an address that goes away carries no network
@@ -88,7 +79,6 @@ func (k *Kernel) interfaces(f *spec.Facts, devs []string) error {
 			f.Interfaces = append(f.Interfaces, spec.Interface{Name: name, MTU: a.MTU, Addrs: addrs[a.Index]})
 		}
 	}
-	return nil
 }
 
 // underlayName says whether a device of this name can be a server's way to others:
@@ -104,58 +94,46 @@ func underlayName(name string) bool {
 
 // defaultDevice is the device of the default route with the lowest metric; "" when
 // there is none.
-func (k *Kernel) defaultDevice(family int) (string, error) {
-	list, err := dump(func() ([]netlink.Route, error) { return k.handle.RouteList(nil, family) })
-	if err != nil {
-		return "", fmt.Errorf("list routes: %w", err)
+func (k *Kernel) defaultDevice(family int) string {
+	var best *netlink.Route
+	for i, r := range k.routes {
+		isDefault := r.Family == family && r.Table == unix.RT_TABLE_MAIN && r.Type == unix.RTN_UNICAST && toPrefix(r.Dst).Bits() == 0
+		if isDefault && (best == nil || r.Priority < best.Priority) {
+			best = &k.routes[i]
+		}
 	}
-	list = slices.DeleteFunc(list, func(r netlink.Route) bool {
-		return toPrefix(r.Dst).Bits() != 0 || r.Type != unix.RTN_UNICAST
-	})
-	if len(list) == 0 {
-		return "", nil
+	switch {
+	case best == nil:
+		return ""
+	case len(best.MultiPath) > 0:
+		return k.devices.name(best.MultiPath[0].LinkIndex)
 	}
-	best := slices.MinFunc(list, func(a, b netlink.Route) int { return a.Priority - b.Priority })
-	if len(best.MultiPath) > 0 {
-		return k.devices.name(best.MultiPath[0].LinkIndex), nil
-	}
-	return k.devices.name(best.LinkIndex), nil
+	return k.devices.name(best.LinkIndex)
 }
 
 // foreignRoutes are the routes of all tables that are not this cluster's, default
 // routes and the kernel's own entries aside.
-func (k *Kernel) foreignRoutes() ([]netlink.Route, error) {
-	filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
-	list, err := dump(func() ([]netlink.Route, error) {
-		return k.handle.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_TABLE)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list routes: %w", err)
-	}
-	return slices.DeleteFunc(list, func(r netlink.Route) bool {
+func (k *Kernel) foreignRoutes() []netlink.Route {
+	return slices.DeleteFunc(slices.Clone(k.routes), func(r netlink.Route) bool {
 		p := toPrefix(r.Dst)
 		a := p.Addr()
 		return k.ours(r.LinkIndex) || r.Table == unix.RT_TABLE_LOCAL || p.Bits() <= 0 ||
 			a.IsMulticast() || a.IsLinkLocalUnicast() || a.IsLoopback()
-	}), nil
+	})
 }
 
 // foreignPrefixes are the connected and routed prefixes of all links that are
 // nobody's of flock. What routing daemons learned is left out: that may be the
 // whole Internet, and claims look at it here.
-func (k *Kernel) foreignPrefixes() ([]netip.Prefix, error) {
-	routes, err := k.foreignRoutes()
-	if err != nil {
-		return nil, err
-	}
+func (k *Kernel) foreignPrefixes() []netip.Prefix {
 	var out []netip.Prefix
-	for _, r := range routes {
+	for _, r := range k.foreignRoutes() {
 		if !flocks(k.devices.byIndex[r.LinkIndex]) && !learned(r.Protocol) {
 			out = append(out, toPrefix(r.Dst))
 		}
 	}
 	slices.SortFunc(out, netip.Prefix.Compare)
-	return slices.Compact(out), nil
+	return slices.Compact(out)
 }
 
 // learned says whether a routing daemon speaks protocol (linux rtnetlink.h).

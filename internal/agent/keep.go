@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -21,13 +22,14 @@ const (
 
 // last returns the spec that was last confirmed, nil if there is none.
 func (s *services) last() (*spec.Host, error) {
-	text, err := readIfThere(filepath.Join(s.dir(), specFile))
+	path := filepath.Join(s.dir(), specFile)
+	text, err := readIfThere(path)
 	if err != nil || text == "" {
 		return nil, err
 	}
 	h := &spec.Host{}
 	if err := json.Unmarshal([]byte(text), h); err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Join(s.dir(), specFile), err)
+		return nil, hint.With(fmt.Errorf("read %s: %w", path, err), "", "rm "+path+" on the server, then flock apply")
 	}
 	return h, nil
 }
@@ -62,8 +64,8 @@ func (s *services) begin(h *spec.Host) error {
 	return nil
 }
 
-// cutShort says whether a change was begun that was neither confirmed nor undone.
-func (s *services) cutShort() bool { return exists(filepath.Join(s.dir(), pendingFile)) }
+// begun says whether a change was begun and not confirmed.
+func (s *services) begun() bool { return exists(filepath.Join(s.dir(), pendingFile)) }
 
 // settled notes that no change is under way.
 func (s *services) settled() error { return removeAll(filepath.Join(s.dir(), pendingFile)) }

@@ -30,7 +30,11 @@ type Kernel struct {
 	nft      *nft
 	services *services
 
-	devices  devices // as of the last look
+	devices devices         // as of the last look
+	addrs   []netlink.Addr  // of all devices, as of the last look
+	routes  []netlink.Route // of all tables, as of the last look
+	fresh   bool            // nothing was changed since the last look, and no facts were taken from it
+
 	wg       wireguard
 	departed []spec.FDB // flood entries removed since Open
 }
@@ -64,6 +68,27 @@ func (k *Kernel) Close() error {
 	return k.rt.close()
 }
 
+// look reads the devices, addresses and routes of the server, once for all who
+// want to know.
+func (k *Kernel) look() error {
+	if err := k.readDevices(); err != nil {
+		return err
+	}
+	var err error
+	if k.addrs, err = dump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) }); err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	all := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
+	k.routes, err = dump(func() ([]netlink.Route, error) {
+		return k.handle.RouteListFiltered(netlink.FAMILY_ALL, all, netlink.RT_FILTER_TABLE)
+	})
+	if err != nil {
+		return fmt.Errorf("list routes: %w", err)
+	}
+	k.fresh = true
+	return nil
+}
+
 // Observe returns everything of this cluster on this server, in the type that
 // says what is wanted. Want tells which foreign things to look at besides: the
 // settings it names.
@@ -73,10 +98,11 @@ func (k *Kernel) Observe(ctx context.Context, want *spec.Host) (*spec.Host, erro
 		what string
 		do   func() error
 	}{
-		{"links", func() error { return k.observeLinks(have) }},
+		{"devices, addresses and routes", k.look},
+		{"links", func() error { k.observeLinks(have); return nil }},
 		{"WireGuard devices", func() error { return k.observeWireGuard(want, have) }},
-		{"addresses", func() error { return k.observeAddrs(have) }},
-		{"routes", func() error { return k.observeRoutes(want, have) }},
+		{"addresses", func() error { k.observeAddrs(have); return nil }},
+		{"routes", func() error { k.observeRoutes(want, have); return nil }},
 		{"neighbours", func() error { return k.observeNeighs(have) }},
 		{"forwarding entries", func() error { return k.observeFDB(have) }},
 		{"settings", func() error { return k.observeSysctls(want, have) }},
@@ -99,10 +125,11 @@ func (k *Kernel) Observe(ctx context.Context, want *spec.Host) (*spec.Host, erro
 func (k *Kernel) Left(ctx context.Context) (int, error) {
 	have := &spec.Host{Cluster: k.cluster}
 	nothing := &spec.Host{Cluster: k.cluster}
-	err := errors.Join(k.observeLinks(have), k.observeRoutes(nothing, have))
-	if err != nil {
+	if err := k.look(); err != nil {
 		return 0, fmt.Errorf("count what is left: %w", err)
 	}
+	k.observeLinks(have)
+	k.observeRoutes(nothing, have)
 	tables, err := k.nft.left()
 	if err != nil {
 		return 0, fmt.Errorf("count what is left: %w", err)

@@ -88,6 +88,9 @@ func TestForeignDeviceUnderOurNameIsAConflict(t *testing.T) {
 			if len(p.Problems) != 1 || p.Problems[0].What != c.what || p.Problems[0].Next == "" {
 				t.Fatalf("problems: want %q, have %q", c.what, p.Problems)
 			}
+			if c.name == "other cluster" && strings.Contains(p.Problems[0].Next, "delete") {
+				t.Errorf("it advises to remove another cluster's device: %s", p.Problems[0].Next)
+			}
 			_, err = Reconcile(t.Context(), k, segment(), nil)
 			if _, next := hint.Of(err); err == nil || err.Error() != c.what || next == "" {
 				t.Fatalf("reconcile: %v, next %q", err, next)

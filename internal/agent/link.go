@@ -68,10 +68,7 @@ func (k *Kernel) ours(index int) bool {
 	return ours
 }
 
-func (k *Kernel) observeLinks(have *spec.Host) error {
-	if err := k.readDevices(); err != nil {
-		return err
-	}
+func (k *Kernel) observeLinks(have *spec.Host) {
 	for _, l := range k.devices.byName {
 		network, ours := k.network(l)
 		if !ours {
@@ -87,7 +84,6 @@ func (k *Kernel) observeLinks(have *spec.Host) error {
 		}
 		have.Links = append(have.Links, link)
 	}
-	return nil
 }
 
 func (k *Kernel) tunnel(v *netlink.Vxlan) *spec.Tunnel {

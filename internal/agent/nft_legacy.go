@@ -31,19 +31,19 @@ func (n *nft) legacyChanges(forwards []spec.Forward) (missing, extra []legacyRul
 		{"/proc/thread-self/net/ip_tables_names", "iptables-legacy"},
 		{"/proc/thread-self/net/ip6_tables_names", "ip6tables-legacy"},
 	} {
+		program, err := exec.LookPath(table.program)
+		if errors.Is(err, exec.ErrNotFound) {
+			continue // whatever the kernel has, nobody here can write it
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("find %s: %w", table.program, err)
+		}
 		names, err := os.ReadFile(table.names)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, fmt.Errorf("look for iptables' tables: %w", err)
 		}
 		if !slices.Contains(strings.Fields(string(names)), "filter") {
 			continue
-		}
-		program, err := exec.LookPath(table.program)
-		if errors.Is(err, exec.ErrNotFound) {
-			continue // the kernel has a table, and nobody here to write it
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("find %s: %w", table.program, err)
 		}
 		out, err := runLegacy(program, "-S")
 		if err != nil {

@@ -23,8 +23,7 @@ import (
 // with what its rules' comments tell: enough to name it in a removal.
 //
 // The guard before DNS is part of DHCP, which has no nftables half in the spec:
-// where it differs, the masquerading of its network (failing that the gateway,
-// failing that a masquerading made up for it) counts as changed.
+// where it differs, a masquerading without a subnet stands for it.
 func (n *nft) observe(want, have *spec.Host) error {
 	objects, err := n.objects(want)
 	if err != nil {
@@ -210,22 +209,22 @@ func (n *nft) addStale(objects []nftObject, seen map[nftables.TableFamily]*nftTa
 	}
 }
 
-// unguard makes have differ from want for the sake of a guard that is damaged.
+// unguard makes have differ from want for the sake of a guard that is damaged,
+// unless the rest of its network's rules does so already.
 func unguard(network, bridge string, have, want *spec.Host) {
 	isNAT := func(t spec.NAT) bool { return t.Network == network }
 	isGateway := func(g spec.Gateway) bool { return g.Network == network }
-	switch {
-	case slices.ContainsFunc(want.NATs, isNAT):
-		have.NATs = slices.DeleteFunc(have.NATs, isNAT)
-	case slices.ContainsFunc(want.Gateways, isGateway):
-		have.Gateways = slices.DeleteFunc(have.Gateways, isGateway)
-	default:
-		have.NATs = append(have.NATs, guardAlone(network, bridge))
+	if slices.ContainsFunc(want.NATs, isNAT) {
+		if !slices.ContainsFunc(have.NATs, isNAT) {
+			return
+		}
+	} else if slices.ContainsFunc(want.Gateways, isGateway) && !slices.ContainsFunc(have.Gateways, isGateway) {
+		return
 	}
+	have.NATs = append(have.NATs, guardAlone(network, bridge))
 }
 
-// guardAlone stands for a guard to be removed or mended where no other object
-// of its network can stand for it.
+// guardAlone stands for a guard to be removed or mended.
 func guardAlone(network, bridge string) spec.NAT { return spec.NAT{Network: network, Bridge: bridge} }
 
 // Kinds of objects in a rule's comment.

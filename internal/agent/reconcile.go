@@ -147,6 +147,7 @@ type applier struct {
 }
 
 func (a *applier) apply(ctx context.Context, ops []Op) error {
+	a.k.fresh = false
 	for i, op := range ops {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -5,7 +5,6 @@ package agent
 import (
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -15,20 +14,13 @@ import (
 // observeRoutes takes the routes of our protocol numbers in the main table that
 // are on our links or go where want goes. Two clusters on one server share the
 // numbers; the links tell them apart.
-func (k *Kernel) observeRoutes(want, have *spec.Host) error {
+func (k *Kernel) observeRoutes(want, have *spec.Host) {
 	wanted := make(map[netip.Prefix]bool, len(want.Routes))
 	for _, r := range want.Routes {
 		wanted[r.Dst] = true
 	}
-	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN}
-	list, err := dump(func() ([]netlink.Route, error) {
-		return k.handle.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_TABLE)
-	})
-	if err != nil {
-		return err
-	}
-	for _, r := range list {
-		if r.Protocol != spec.RouteProto && r.Protocol != spec.RouteProtoBGP || r.Type != unix.RTN_UNICAST {
+	for _, r := range k.routes {
+		if r.Table != unix.RT_TABLE_MAIN || r.Protocol != spec.RouteProto && r.Protocol != spec.RouteProtoBGP || r.Type != unix.RTN_UNICAST {
 			continue
 		}
 		dst := toPrefix(r.Dst)
@@ -40,7 +32,6 @@ func (k *Kernel) observeRoutes(want, have *spec.Host) error {
 			Onlink: r.Flags&unix.RTNH_F_ONLINK != 0, MTU: r.MTU, Proto: uint8(r.Protocol),
 		})
 	}
-	return nil
 }
 
 // routeMessage adds (flags: exclusively, or in place of ours) or removes a route.

@@ -247,14 +247,22 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	plan.Sum = last.Sum()
 	plan.Problems = append(strangers(last, r.Want), plan.Problems...)
 	if s.lock != nil {
+		if plan.Leases, err = k.services.leaving(r.Want); err != nil {
+			return nil, err
+		}
 		s.agreed = ""
 		if len(plan.Problems) == 0 {
 			s.agreed = r.Want.Sum()
 		}
-		if err := errors.Join(k.services.repairBoot(ctx), k.services.repairDaemons(ctx, last)); err != nil {
+		if err := k.services.repairDaemons(ctx, last); err != nil {
 			return nil, err
 		}
 	}
+	boot, err := k.services.bootStep(r.Want)
+	if err != nil {
+		return nil, err
+	}
+	plan.Steps = withBoot(plan.Steps, boot, last, r.Want)
 	reply, err := s.facts(ctx, r)
 	if err != nil {
 		return nil, err
@@ -276,12 +284,20 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err != nil {
 		return nil, err
 	}
+	boot, err := k.services.bootStep(r.Want)
+	if err != nil {
+		return nil, err
+	}
 	if err := k.services.begin(r.Want); err != nil {
 		return nil, err
 	}
 	maps.DeleteFunc(s.made, func(_, device string) bool {
 		return slices.ContainsFunc(r.Want.Links, func(l spec.Link) bool { return l.Name == device })
 	})
+	k.services.orphans(previous, r.Want)
+	for network, leases := range r.Leases {
+		k.services.inherit(network, leases)
+	}
 	if !r.Want.Empty() {
 		// Before the first change: after a power cut the boot unit tidies up.
 		if err := k.services.ensureBoot(ctx); err != nil {
@@ -293,6 +309,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 		wait = undoDefault
 	}
 	report, failed := reconcile(ctx, k, r.Want, s.progress)
+	report.Steps = withBoot(report.Steps, boot, previous, r.Want)
 	s.armed = &undo{k: k, want: r.Want, previous: previous, left: report.Left, timer: time.NewTimer(wait)}
 	if failed != nil {
 		report.Undone = true
@@ -305,7 +322,8 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	return &spec.Reply{Report: report}, nil
 }
 
-// previous is what to go back to. It refuses what a plan has problems with; a
+// previous is what to go back to; nil on a server that has networks of ours and
+// forgot what it confirmed: to take everything away would be no way back. It refuses what a plan has problems with; a
 // plan of this session counts, the lock was held ever since.
 func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*spec.Host, error) {
 	last, err := k.services.last()
@@ -323,10 +341,16 @@ func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*sp
 	if len(problems) > 0 {
 		return nil, hint.With(&problems[0], problems[0].Where, problems[0].Next)
 	}
-	if last == nil {
-		last = &spec.Host{Cluster: want.Cluster, Store: want.Store, Server: want.Server}
+	if last != nil {
+		return last, nil
 	}
-	return last, nil
+	if !k.services.begun() {
+		left, err := k.Left(ctx)
+		if err != nil || left > 0 {
+			return nil, err
+		}
+	}
+	return &spec.Host{Cluster: want.Cluster, Store: want.Store, Server: want.Server}, nil
 }
 
 // confirm keeps what was applied.

@@ -341,6 +341,33 @@ func TestUndoWhenTheSessionEnds(t *testing.T) {
 	}
 }
 
+// TestForgottenServerKeepsItsNetworks: without what was confirmed there is no way
+// back, and a change that fails must not take everything away.
+func TestForgottenServerKeepsItsNetworks(t *testing.T) {
+	m := newMachine(t)
+	c := m.call()
+	c.must(spec.Request{Op: spec.OpApply, Want: testHost(1450)})
+	c.must(spec.Request{Op: spec.OpConfirm})
+	c.hangUp()
+	m.sh("rm -r /var/lib/flock")
+	bad := testHost(1400)
+	bad.Sysctls = append(bad.Sysctls, spec.Sysctl{Key: "net/ipv4/ip_default_ttl", Value: "9999"})
+	for range 2 {
+		c = m.call()
+		report := c.ask(spec.Request{Op: spec.OpApply, Want: bad}).Report
+		if report == nil || report.Undone || report.Error == nil || !strings.Contains(report.Error.What, "nothing was taken back") {
+			t.Fatalf("%+v", report)
+		}
+		c.hangUp()
+		m.mtu(1400)
+	}
+	c = m.call()
+	c.must(spec.Request{Op: spec.OpApply, Want: testHost(1450)})
+	c.must(spec.Request{Op: spec.OpConfirm})
+	c.hangUp()
+	m.mtu(1450)
+}
+
 func TestUndoWhenApplyFails(t *testing.T) {
 	m := newMachine(t)
 	before := m.traces()

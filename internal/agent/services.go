@@ -20,6 +20,10 @@ import (
 type services struct {
 	cluster string
 	paths   paths
+	// inherited are leases for networks that this server serves from now on, or
+	// again, by network: the text of dnsmasq's lease file.
+	inherited map[string]string
+	orphaned  map[string]bool // networks whose leases may be lost
 }
 
 // paths are the directories that services uses: other ones in tests.

@@ -24,7 +24,7 @@ const (
 type undo struct {
 	k        *Kernel
 	want     *spec.Host // what the change made
-	previous *spec.Host // what was confirmed before; empty if nothing was
+	previous *spec.Host // what was confirmed before; empty if nothing was, nil if that is not known
 	left     int        // objects left after the change
 	timer    *time.Timer
 }
@@ -46,6 +46,9 @@ func (s *session) goBack(ctx context.Context) error {
 	}
 	s.armed = nil
 	u.timer.Stop()
+	if u.previous == nil {
+		return errors.Join(errors.New("what was confirmed before is not known here, so nothing was taken back"), u.k.services.settled())
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
 	defer cancel()
 	report, err := reconcile(ctx, u.k, u.previous, s.progress)

@@ -165,7 +165,7 @@ func (k *Kernel) readConfirmed() error {
 		return err
 	}
 	k.wg.confirmed, k.wg.pointed = map[peerKey]string{}, map[peerKey]string{}
-	if last == nil || k.services.cutShort() {
+	if last == nil || k.services.begun() {
 		return nil
 	}
 	for _, p := range last.Peers {

@@ -50,15 +50,19 @@ type Event struct {
 	Err    error // why it came to nothing; only with Done
 }
 
+// LinePlanned is the line of an Event of a server that has planned.
+const LinePlanned = "planned"
+
 // Request says what to change.
 type Request struct {
 	// Edit changes the wish; nil changes nothing. It is called on a copy.
 	Edit func(*state.Cluster) error
 	// DryRun plans on the live servers and changes nothing, the file included.
 	DryRun bool
-	// All contacts every server, or every member of Networks if there are any;
-	// otherwise only those are contacted whose spec the edit changes, and members
-	// of Networks that are pending.
+	// All contacts every server, or every member of Networks if there are any and
+	// those whose spec changes by what is found there; otherwise only those are
+	// contacted whose spec the edit changes, and members of Networks that are
+	// pending.
 	All      bool
 	Networks []string
 	// Contact are servers that must answer, whether their spec changes or not:
@@ -155,9 +159,11 @@ func (e *Engine) Status(ctx context.Context, networks []string) (*Outcome, error
 		return nil, err
 	}
 	defer r.end()
+	r.narrow = true
 	if err := r.plan(ctx, spec.OpStatus); err != nil {
 		return nil, err
 	}
+	_ = r.refusal() // whoever refuses is part of what was seen
 	return r.outcome(), nil
 }
 

@@ -1,10 +1,12 @@
 package change
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,10 +35,14 @@ type server struct {
 	broken    string // what apply fails with
 	step      string // what apply does
 	mtu       int
-	key       string     // of its WireGuard devices
-	made      int        // keys so far
+	key       string // of its WireGuard devices
+	made      int    // keys so far
+	machine   string
+	as        string     // answers like this server: the same machine
 	held      *spec.Host // confirmed
 	applied   *spec.Host // waits for a confirmation
+	leases    string     // of vx1, while it hands out there
+	given     map[string]string
 }
 
 func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
@@ -79,7 +85,7 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		if a.s.broken != "" {
 			return &spec.Reply{Report: &spec.Report{Undone: true, Error: &spec.Problem{What: a.s.broken}}}, nil
 		}
-		a.s.applied = r.Want
+		a.s.applied, a.s.given = r.Want, r.Leases
 		step := spec.Step{Action: spec.Add, Object: a.s.step}
 		return &spec.Reply{Report: &spec.Report{Steps: []spec.Step{step}}}, nil
 	case spec.OpKeys:
@@ -104,6 +110,9 @@ func (a *agent) plan(want *spec.Host) *spec.Plan {
 	if p.Sum != want.Sum() {
 		p.Steps = []spec.Step{{Action: spec.Change, Object: "everything"}}
 	}
+	if a.s.leases != "" && len(want.DHCPs) == 0 {
+		p.Leases = map[string]string{"vx1": a.s.leases}
+	}
 	if a.s.problem != "" {
 		p.Problems = []spec.Problem{{What: a.s.problem, Next: "look"}}
 	}
@@ -112,10 +121,10 @@ func (a *agent) plan(want *spec.Host) *spec.Plan {
 
 func (a *agent) facts() *spec.Facts {
 	var n byte
-	if _, err := fmt.Sscanf(a.name, "s%d", &n); err != nil {
+	if _, err := fmt.Sscanf(cmp.Or(a.s.as, a.name), "s%d", &n); err != nil {
 		panic(err)
 	}
-	return &spec.Facts{Default4: "eth0", Interfaces: []spec.Interface{{
+	return &spec.Facts{Machine: a.s.machine, Default4: "eth0", Interfaces: []spec.Interface{{
 		Name: "eth0", MTU: a.s.mtu, Addrs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 24)},
 	}}}
 }
@@ -340,5 +349,122 @@ func TestBadInputContactsNobody(t *testing.T) {
 	}
 	if len(f.log) > 0 {
 		t.Errorf("contacted: %v", f.log)
+	}
+}
+
+// TestOneNetworkAloneConcernsOthers: what is found on a member changes another
+// network too, whose members are not left behind.
+func TestOneNetworkAloneConcernsOthers(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: create})
+	carry(t, e, Request{Edit: join("s1", "s2")})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error {
+		return errors.Join(network.Create(c, "vx2", "vxlan", network.Options{}), network.Join(c, "vx2", []string{"s2", "s3"}))
+	}})
+	f.servers["s2"].mtu = 1400
+	if out, err := e.Status(t.Context(), []string{"vx1"}); err != nil || states(out) != "s1 planned, s2 planned" {
+		t.Fatalf("status: %v, %v", out, err)
+	}
+	out := carry(t, e, Request{Edit: network.Complete, All: true, Networks: []string{"vx1"}})
+	if got, want := states(out), "s1 done, s2 done, s3 done"; got != want || len(out.Pending) > 0 {
+		t.Fatalf("%s, pending %v", got, out.Pending)
+	}
+}
+
+func TestStatusSaysWhoRefuses(t *testing.T) {
+	f, e := world(t, 2)
+	carry(t, e, Request{Edit: create})
+	carry(t, e, Request{Edit: join("s1", "s2")})
+	f.servers["s1"].problem = "link vxl0 of network vx1: there is one already"
+	f.servers["s2"].mtu = 600 // too small: what compiling finds
+	out, err := e.Status(t.Context(), nil)
+	if got, want := states(out), "s1 refused, s2 refused"; err != nil || got != want {
+		t.Fatalf("%s, want %s, %v", got, want, err)
+	}
+}
+
+// TestFileEditedByHand: the wish alone is enough, nonsense is bad input, and what
+// mends it goes through.
+func TestFileEditedByHand(t *testing.T) {
+	f, e := world(t, 2)
+	carry(t, e, Request{Edit: create})
+	carry(t, e, Request{Edit: join("s1")})
+	rewrite := func(old, new string) {
+		t.Helper()
+		text, err := os.ReadFile(e.Store.Path())
+		if err == nil && !strings.Contains(string(text), old) {
+			err = fmt.Errorf("%q is not in\n%s", old, text)
+		}
+		if err == nil {
+			err = os.WriteFile(e.Store.Path(), []byte(strings.Replace(string(text), old, new, 1)), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rewrite("members = ['s1']", "members = ['s1', 's2']")
+	out := carry(t, e, Request{Edit: network.Complete, All: true})
+	if got, want := states(out), "s1 done, s2 done"; got != want {
+		t.Fatalf("%s, want %s", got, want)
+	}
+	f.log = nil
+	rewrite("10.0.4.0/24", "10.0.4.0/31")
+	_, err := e.Run(t.Context(), Request{Edit: join("s2")})
+	if _, next := hint.Of(err); !errors.Is(err, ErrInput) || !strings.Contains(next, "subnet") {
+		t.Fatalf("error %v, next %q", err, next)
+	}
+	if len(f.log) > 0 {
+		t.Errorf("contacted: %v", f.log)
+	}
+	out = carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Remove(c, "vx1") }})
+	if got, want := states(out), "s1 done, s2 done"; got != want || len(out.Pending) > 0 {
+		t.Fatalf("%s, pending %v", got, out.Pending)
+	}
+}
+
+func TestProgressSaysWhoHasPlanned(t *testing.T) {
+	_, e := world(t, 1)
+	var lines []string
+	e.Progress = func(ev Event) { lines = append(lines, ev.Line) }
+	carry(t, e, Request{All: true})
+	if want := []string{"connecting", LinePlanned, "unchanged"}; !slices.Equal(lines, want) {
+		t.Errorf("lines: want %q, have %q", want, lines)
+	}
+}
+
+// TestOneMachineHasOneName: adding it again would take everything off it.
+func TestOneMachineHasOneName(t *testing.T) {
+	f, e := world(t, 2)
+	add := func(name string) Request {
+		return Request{Contact: []string{name}, Edit: func(c *state.Cluster) error {
+			return network.AddServer(c, name, state.Server{Address: name})
+		}}
+	}
+	for _, s := range f.servers {
+		s.machine = "cloned with the disk"
+	}
+	carry(t, e, Request{All: true})
+	f.servers["s3"] = &server{mtu: 1500, machine: "cloned with the disk"}
+	carry(t, e, add("s3"))
+	f.servers["s4"] = &server{mtu: 1500, machine: "cloned with the disk", as: "s1"}
+	_, err := e.Run(t.Context(), add("s4"))
+	if where, next := hint.Of(err); err == nil || !strings.Contains(err.Error(), "same machine as server s1") || where != "server s4" || next == "" {
+		t.Fatalf("where %q, next %q, %v", where, next, err)
+	}
+	if load(t, e).Servers["s4"] != nil {
+		t.Error("s4 was saved")
+	}
+}
+
+func TestLeasesFollowDHCP(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: create})
+	carry(t, e, Request{Edit: join("s1", "s2", "s3")})
+	f.servers["s1"].leases = "leases of s1"
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Leave(c, "vx1", []string{"s1"}) }})
+	for name, want := range map[string]string{"s1": "", "s2": "leases of s1", "s3": ""} {
+		if have := f.servers[name].given["vx1"]; want != have {
+			t.Errorf("leases given to %s: want %q, have %q", name, want, have)
+		}
 	}
 }

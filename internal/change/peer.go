@@ -106,10 +106,17 @@ func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Repl
 }
 
 // apply makes the server look as wanted. The server holds its undo ready until it
-// hears that a fresh connection reached it.
-func (p *peer) apply(ctx context.Context, e *Engine) (*spec.Report, error) {
+// hears that a fresh connection reached it. Of leases it gets those of the networks
+// it hands out the addresses of.
+func (p *peer) apply(ctx context.Context, e *Engine, leases map[string]string) (*spec.Report, error) {
 	e.event(Event{Server: p.name, Line: "applying"})
-	reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpApply, Want: p.want, Undo: undoAfter, Holder: e.Holder})
+	req := &spec.Request{Op: spec.OpApply, Want: p.want, Undo: undoAfter, Holder: e.Holder, Leases: map[string]string{}}
+	for _, d := range p.want.DHCPs {
+		if text := leases[d.Network]; text != "" {
+			req.Leases[d.Network] = text
+		}
+	}
+	reply, err := p.do(ctx, e, req)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -23,6 +24,7 @@ type run struct {
 	compiled *network.Compiled
 	peers    map[string]*peer
 	saved    bool
+	narrow   bool // only what was asked for is looked at, whomever it concerns
 }
 
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.
@@ -49,17 +51,16 @@ func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
 }
 
 func (r *run) edit() error {
-	before, err := network.Compile(r.c)
-	if err != nil {
-		return err
-	}
-	r.before = make(map[string]string, len(before.Hosts))
-	for name, h := range before.Hosts {
-		r.before[name] = h.Sum()
-	}
+	broken := r.complete()
 	if r.req.Edit != nil {
 		if err := r.req.Edit(r.c); err != nil {
-			return inputError{err}
+			return inputError{cmpErr(broken, err)}
+		}
+	}
+	if broken != nil {
+		// The edit may have mended it; otherwise the file is the trouble.
+		if network.Complete(r.c) != nil {
+			return inputError{broken}
 		}
 	}
 	for _, name := range r.req.Networks {
@@ -67,7 +68,35 @@ func (r *run) edit() error {
 			return inputError{hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)}
 		}
 	}
-	return r.compile()
+	if err := r.compile(); err != nil {
+		return inputError{err}
+	}
+	return nil
+}
+
+// complete makes whole what somebody wrote into the file by hand, and notes what
+// every server should hold so far: of a file that makes no sense, what it
+// confirmed.
+func (r *run) complete() error {
+	r.before = make(map[string]string, len(r.c.Servers))
+	for name, s := range r.c.Servers {
+		if s.Confirmed != nil {
+			r.before[name] = s.Confirmed.Sum
+		}
+	}
+	err := network.Complete(r.c)
+	if err == nil {
+		var before *network.Compiled
+		if before, err = network.Compile(r.c); err == nil {
+			for name, h := range before.Hosts {
+				r.before[name] = h.Sum()
+			}
+		}
+	}
+	if err != nil {
+		return hint.With(err, "", "edit "+r.e.Store.Path()+", or go back with flock rollback to a generation of flock history")
+	}
+	return nil
 }
 
 // release lets go of the file. Everything is written by then, and the kernel
@@ -94,8 +123,10 @@ func (r *run) scope() []string {
 		switch {
 		case slices.Contains(r.req.Contact, name):
 			return true
-		case r.req.All:
-			return len(r.req.Networks) == 0 || named(name)
+		case r.req.All && (len(r.req.Networks) == 0 || named(name)):
+			return true
+		case r.narrow:
+			return false
 		case r.compiled.Hosts[name].Sum() != r.before[name]:
 			return true
 		}
@@ -159,6 +190,7 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 			return nil, err
 		}
 		p.plan = reply.Plan
+		r.e.event(Event{Server: p.name, Line: LinePlanned})
 		return reply.Facts, nil
 	})
 	facts := make([]*spec.Facts, len(todo))
@@ -196,6 +228,7 @@ func (r *run) refusal() error {
 			peer.refused = append(peer.refused, hint.With(p.Err, "server "+p.Server, ""))
 		}
 	}
+	r.refuseTwins()
 	var first error
 	count := 0
 	for _, name := range sortedNames(r.peers) {
@@ -249,13 +282,14 @@ func (r *run) push(ctx context.Context) {
 			r.e.event(Event{Server: name, Line: "unchanged", Done: true})
 		}
 	}
+	leases := leavingLeases(todo)
 	var first error
 	for _, wave := range r.waves(todo) {
 		results := remote.Each(ctx, wave, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
 			if first != nil {
 				return nil, hint.Errorf("server "+p.name, "flock apply", "%s stays as it is: %s did not change", p.name, r.req.Rotate.Server)
 			}
-			return p.apply(ctx, r.e)
+			return p.apply(ctx, r.e, leases)
 		})
 		for i, res := range results {
 			p := wave[i]
@@ -266,6 +300,16 @@ func (r *run) push(ctx context.Context) {
 			first = wave[0].err
 		}
 	}
+}
+
+// leavingLeases are those of networks whose DHCP moves to another server, by
+// network.
+func leavingLeases(from []*peer) map[string]string {
+	out := map[string]string{}
+	for _, p := range from {
+		maps.Copy(out, p.plan.Leases)
+	}
+	return out
 }
 
 // record notes what the servers confirmed. The file is written only where that

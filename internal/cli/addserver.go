@@ -2,8 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/netip"
+	"path/filepath"
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
@@ -55,6 +56,14 @@ otherwise, unless --accept-new; a changed key is always refused.
 
 func (o *addServerOptions) parse(args []string) error {
 	o.name = args[0]
+	if key := o.server.Identity; key != "" && !strings.HasPrefix(key, "~") {
+		// Later commands are typed elsewhere.
+		abs, err := filepath.Abs(key)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", key, err)
+		}
+		o.server.Identity = abs
+	}
 	if len(args) == 1 {
 		return nil
 	}
@@ -67,7 +76,7 @@ func (o *addServerOptions) parse(args []string) error {
 }
 
 func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
-	return a.alter(ctx, alter{
+	err := a.alter(ctx, alter{
 		Request: change.Request{
 			Edit:    func(c *state.Cluster) error { return network.AddServer(c, o.name, o.server) },
 			Contact: []string{o.name},
@@ -75,6 +84,10 @@ func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
 		terse: true,
 		said:  func(out *change.Outcome) string { return greeting(o.name, out.Cluster.Servers[o.name]) },
 	})
+	if errors.Is(err, remote.ErrConfig) { // -i, -J or the ssh config they meet
+		return usage{err}
+	}
+	return err
 }
 
 // greeting is what was found on a new server.
@@ -86,32 +99,8 @@ func greeting(name string, s *state.Server) string {
 	if s.Facts.Init != "" {
 		words = append(words, s.Facts.Init)
 	}
-	if dev, addr, mtu := underlay(s); dev != "" {
+	if dev, addr, mtu, ok := network.Underlay(name, s); ok {
 		words = append(words, fmt.Sprintf("underlay %s %s mtu %d", dev, addr, mtu))
 	}
 	return name + " added: " + strings.Join(words, ", ")
-}
-
-// underlay is the interface that networks use on a server by default, as far as
-// it is known: name, address and MTU.
-func underlay(s *state.Server) (dev, address string, mtu int) {
-	if s.Facts == nil {
-		return "", "", 0
-	}
-	wanted, err := netip.ParseAddr(s.Interface)
-	byAddr := err == nil
-	name := s.Interface
-	for _, route := range []string{s.Facts.Default4, s.Facts.Default6} {
-		if name == "" {
-			name = route
-		}
-	}
-	for _, i := range s.Facts.Interfaces {
-		for _, p := range i.Addrs {
-			if byAddr && p.Addr() == wanted || !byAddr && i.Name == name {
-				return i.Name, p.Addr().String(), i.MTU
-			}
-		}
-	}
-	return "", "", 0
 }

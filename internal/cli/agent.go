@@ -1,16 +1,43 @@
 package cli
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/flocknet/flock/internal/agent"
 	"github.com/spf13/cobra"
 )
+
+// agentCommand is what the words name of the commands that run on a server, nil if
+// none. To build the whole tree of commands costs a server more than it takes to
+// find out that nothing has to be done there.
+func (a *app) agentCommand() func(context.Context) error {
+	switch {
+	case slices.Equal(a.args, []string{"agent", "serve"}):
+		return a.serve
+	case slices.Equal(a.args, []string{"agent", "boot"}):
+		return a.boot
+	}
+	return nil
+}
+
+// serve answers one workstation on standard input and output.
+func (a *app) serve(ctx context.Context) error {
+	v, err := agentVersion()
+	if err != nil {
+		return err
+	}
+	return agent.Serve(ctx, a.In, a.Out, v)
+}
+
+// boot re-applies the last specs.
+func (a *app) boot(ctx context.Context) error { return agent.Boot(ctx, a.Err) }
 
 // newAgent makes the hidden commands that run on a server: serve answers one
 // workstation on standard input and output, boot re-applies the last specs, and
@@ -28,13 +55,7 @@ func newAgent(a *app) []*cobra.Command {
 			Use:   "serve",
 			Short: "answer one workstation on standard input and output",
 			Args:  exactly(0),
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				v, err := agentVersion()
-				if err != nil {
-					return err
-				}
-				return agent.Serve(cmd.Context(), a.In, a.Out, v)
-			},
+			RunE:  func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context()) },
 		},
 		&cobra.Command{
 			Use:   "wireguard DEVICE",
@@ -56,7 +77,7 @@ func newAgent(a *app) []*cobra.Command {
 			Use:   "boot",
 			Short: "make this server look as it was last told to",
 			Args:  exactly(0),
-			RunE:  func(cmd *cobra.Command, _ []string) error { return agent.Boot(cmd.Context(), a.Err) },
+			RunE:  func(cmd *cobra.Command, _ []string) error { return a.boot(cmd.Context()) },
 		},
 	)
 	return []*cobra.Command{cmd}

@@ -309,7 +309,11 @@ func TestAddServerWritesTheTarget(t *testing.T) {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	s := b.cluster().Servers["s4"]
-	want := state.Server{Address: "fd00::4", User: "admin", Port: 2222, Identity: "key", Jump: "root@jump", Interface: "eth1", NAT: true}
+	key, err := filepath.Abs("key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := state.Server{Address: "fd00::4", User: "admin", Port: 2222, Identity: key, Jump: "root@jump", Interface: "eth1", NAT: true}
 	if s == nil || *s != want {
 		t.Errorf("want %+v, have %+v", want, s)
 	}
@@ -444,6 +448,12 @@ func TestCompletionOffersNames(t *testing.T) {
 		"completion ":        "bash zsh fish",
 		"delnetwork vx1 s1 ": "s2",
 		"listnetworks vx1 ":  "",
+		"addnetwork vx1 s1:": "s1:eth0",
+		"listnetworks -o ":   "table json wide",
+		"help lab ":          "container cut down exec join list off on ssh up",
+
+		"createnetwork x vxlan --dhcp ": "single distributed",
+		"createnetwork x vxlan -n ":     "s1 s2 s3",
 	} {
 		words := append([]string{"__completeNoDesc"}, strings.Split(args, " ")...)
 		b.run(words...)
@@ -477,5 +487,34 @@ func TestInterruptEndsAQuestion(t *testing.T) {
 	_, err := untilDone(done, func() (string, error) { <-wait; return "", nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("want the interrupt, have %v", err)
+	}
+}
+
+func TestHelpRefusesWhatIsNoCommand(t *testing.T) {
+	b := newBench(t, "")
+	for _, args := range []string{"help nonsense", "help lab nonsense", "help status nonsense"} {
+		if code := b.run(strings.Split(args, " ")...); code != ExitUsage || !strings.Contains(b.err.String(), `unknown command "nonsense"`) {
+			t.Errorf("%s: exit status %d: %s", args, code, b.err.String())
+		}
+	}
+	if code := b.run("help", "lab", "up"); code != ExitDone || !strings.Contains(b.out.String(), "flock lab up") {
+		t.Errorf("help lab up: exit status %d: %s", code, b.out.String())
+	}
+	if code := b.run("--version"); code != ExitDone || !strings.HasPrefix(b.out.String(), "flock ") || strings.Contains(b.out.String(), "\n\n") {
+		t.Errorf("--version: exit status %d: %s", code, b.out.String())
+	}
+}
+
+// TestQuietSaysWhatFailed: an error is not chatter.
+func TestQuietSaysWhatFailed(t *testing.T) {
+	var out, errs strings.Builder
+	a := &app{Streams: Streams{Out: &out, Err: &errs}, getenv: func(string) string { return "" }}
+	a.flags.quiet = true
+	a.summary(&change.Outcome{Servers: []change.Server{
+		{Name: "s1", State: change.Done},
+		{Name: "s2", State: change.Failed, Err: hint.Errorf("", "df", "no space left on device")},
+	}})
+	if want := "s2  failed: no space left on device\n    next: df\n"; errs.String() != want || out.Len() > 0 {
+		t.Errorf("want %q, have %q and %q", want, errs.String(), out.String())
 	}
 }

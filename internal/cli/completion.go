@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
@@ -39,8 +41,8 @@ type completer func(cmd *cobra.Command, args []string, toComplete string) ([]str
 
 // complete offers what names says for the first most words. A cluster file that
 // cannot be read offers nothing: completion has no place for errors.
-func (a *app) complete(most int, names func(c *state.Cluster, args []string) []string) completer {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (a *app) complete(most int, names func(c *state.Cluster, args []string, word string) []string) completer {
+	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		if len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -48,22 +50,52 @@ func (a *app) complete(most int, names func(c *state.Cluster, args []string) []s
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		offer := slices.DeleteFunc(names(c, args), func(name string) bool { return slices.Contains(args, name) })
+		offer := slices.DeleteFunc(names(c, args, word), func(name string) bool { return slices.Contains(args, name) })
 		return offer, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
+// completeWords offers fixed words.
+func completeWords(words ...string) completer {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeFlag has the values of a flag complete. The flag exists: the only error
+// there is.
+func completeFlag(cmd *cobra.Command, name string, c completer) {
+	_ = cmd.RegisterFlagCompletionFunc(name, c)
+}
+
+// completeGenerations offers what can be rolled back to, the newest first.
+func (a *app) completeGenerations(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	s, err := a.store()
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	list, err := s.History(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var out []string
+	for _, g := range slices.Backward(list) {
+		out = append(out, fmt.Sprintf("%d\t%s", g.Number, g.Change))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}
+
 func (a *app) completeServers(most int) completer {
-	return a.complete(most, func(c *state.Cluster, _ []string) []string { return c.ServerNames() })
+	return a.complete(most, func(c *state.Cluster, _ []string, _ string) []string { return c.ServerNames() })
 }
 
 func (a *app) completeNetworks(most int) completer {
-	return a.complete(most, func(c *state.Cluster, _ []string) []string { return c.NetworkNames() })
+	return a.complete(most, func(c *state.Cluster, _ []string, _ string) []string { return c.NetworkNames() })
 }
 
 // completeKeyed offers a network with WireGuard keys, then its members.
 func (a *app) completeKeyed() completer {
-	return a.complete(1<<30, func(c *state.Cluster, args []string) []string {
+	return a.complete(1<<30, func(c *state.Cluster, args []string, _ string) []string {
 		if len(args) == 0 {
 			return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return network.KeyDevice(c, name) == "" })
 		}
@@ -84,7 +116,10 @@ func roles(n *state.Network, leave bool) []string {
 
 // completeMembership offers a network, then servers that are in it or are not.
 func (a *app) completeMembership(in bool) completer {
-	return a.complete(1<<30, func(c *state.Cluster, args []string) []string {
+	return a.complete(1<<30, func(c *state.Cluster, args []string, word string) []string {
+		if server, _, inside := strings.Cut(word, ":"); inside && len(args) > 0 && !in {
+			return places(c.Servers[server], server)
+		}
 		if len(args) == 0 {
 			return c.NetworkNames()
 		}
@@ -104,4 +139,16 @@ func (a *app) completeMembership(in bool) completer {
 		}
 		return slices.DeleteFunc(names, func(name string) bool { return isMember(c, args[0], name) != in })
 	})
+}
+
+// places are the members that a server can be: its underlay interfaces.
+func places(s *state.Server, name string) []string {
+	if s == nil || s.Facts == nil {
+		return nil
+	}
+	var out []string
+	for _, i := range s.Facts.Interfaces {
+		out = append(out, name+":"+i.Name)
+	}
+	return out
 }

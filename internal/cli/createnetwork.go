@@ -73,6 +73,8 @@ every other, or with --topology hub through the lead server.
 	f.BoolVar(&o.NoMasq, "no-masquerade", false, "containers keep their addresses towards the outside")
 	f.BoolVar(&o.noDHCP, "no-dhcp", false, "hand out no addresses")
 	f.StringVar(&o.DHCP, "dhcp", "", "`single|distributed`: one server hands out addresses, or each to its own containers")
+	completeFlag(cmd, "dhcp", completeWords(state.DHCPSingle, state.DHCPDistributed))
+	completeFlag(cmd, "dhcp-server", a.completeServers(1<<30))
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -69,8 +71,14 @@ func (a *app) clean(ctx context.Context, c *state.Cluster, name string, force bo
 			return nil, nil // it never was ours
 		}
 		_, err := e.Purge(ctx, name)
-		if err == nil || !force || ctx.Err() != nil {
-			return nil, hint.With(err, "server "+name, "flock delserver "+name+" --force")
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return nil, err
+		case !force && errors.Is(err, remote.ErrUnreachable):
+			// Without its own advice, which is about logging in.
+			return nil, hint.Errorf("server "+name, "if it is gone for good: flock delserver "+name+" --force", "delete server %s: %v", name, err)
+		case !force:
+			return nil, err
 		}
 		p.note(fmt.Sprintf("%s: %s; what is on it stays", name, err))
 		return nil, nil

@@ -16,7 +16,7 @@ import (
 type globals struct {
 	cluster, state, output, sshConfig string
 	json, verbose, quiet, acceptNew   bool
-	dryRun, yes                       bool
+	dryRun, yes, version              bool
 	parallel                          int
 	timeout                           time.Duration
 }

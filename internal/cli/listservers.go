@@ -92,7 +92,9 @@ func serverViews(c *state.Cluster, pending []string) []serverView {
 			Name: name, Address: s.Address, User: s.User, Port: s.Port, Identity: s.Identity, Jump: s.Jump,
 			NAT: s.NAT, Endpoint: s.Endpoint, Networks: orEmpty(members[name]), State: stateReady,
 		}
-		v.Interface, v.Underlay, v.MTU = underlay(s)
+		if dev, addr, mtu, ok := network.Underlay(name, s); ok {
+			v.Interface, v.Underlay, v.MTU = dev, addr.String(), mtu
+		}
 		if v.Interface == "" {
 			v.Interface = s.Interface
 		}

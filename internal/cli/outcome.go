@@ -166,7 +166,7 @@ func (a *app) say(format string, args ...any) {
 // fewUnchanged is how many servers without a change are named one by one.
 const fewUnchanged = 3
 
-// summary says in one line per server what was done.
+// summary says in one line per server what was done; with --quiet, what was not.
 func (a *app) summary(out *change.Outcome) {
 	longest, unchanged := 0, 0
 	for _, s := range out.Servers {
@@ -176,13 +176,13 @@ func (a *app) summary(out *change.Outcome) {
 		}
 	}
 	for _, s := range out.Servers {
-		if s.State == change.Unchanged && unchanged > fewUnchanged {
+		if s.State == change.Unchanged && unchanged > fewUnchanged || s.Err == nil && a.flags.quiet {
 			continue
 		}
-		a.say("%-*s  %s", longest, s.Name, a.brief(s))
+		fmt.Fprintf(a.Err, "%-*s  %s\n", longest, s.Name, a.brief(s))
 		for _, err := range problems(s.Err) {
 			if _, next := hint.Of(err); next != "" && s.State != change.Refused {
-				a.say("%*s  next: %s", longest, "", next)
+				fmt.Fprintf(a.Err, "%*s  next: %s\n", longest, "", next)
 			}
 		}
 	}

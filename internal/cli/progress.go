@@ -47,7 +47,7 @@ func (p *progress) event(e change.Event) {
 	}
 	if !p.live {
 		// How it ended is part of the summary, which counts the steps too.
-		if !e.Done && (p.a.flags.verbose || !isStep(e.Line)) {
+		if !e.Done && (p.a.flags.verbose || !isStep(e.Line) && e.Line != change.LinePlanned) {
 			fmt.Fprintf(p.a.Err, "%s: %s\n", e.Server, e.Line)
 		}
 		return

@@ -15,8 +15,9 @@ becomes a new generation, and can be rolled back as well.
 
   flock history
   flock rollback 7 --dry-run`,
-		Args:        exactly(1),
-		Annotations: changing(),
+		Args:              exactly(1),
+		ValidArgsFunction: a.completeGenerations,
+		Annotations:       changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			generation, err := strconv.ParseUint(args[0], 10, 64)
 			if err != nil {

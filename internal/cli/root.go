@@ -37,10 +37,16 @@ finishes it; 4 drift or pending changes found (status, plan).`,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
 		Args:                       noCommand,
-		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE:          func(cmd *cobra.Command, _ []string) error { return a.checkGlobals(cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.flags.version {
+				return a.printVersion()
+			}
+			return cmd.Help()
+		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkGlobals(cmd) },
 	}
 	a.addGlobals(root.PersistentFlags())
+	completeFlag(root, "output", completeWords(formTable, formJSON, formWide))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		what, _, _ := strings.Cut(err.Error(), ": strconv.") // Go's own words help nobody
 		return refuse(cmd.CommandPath()+" --help", "%s", what)
@@ -52,11 +58,7 @@ finishes it; 4 drift or pending changes found (status, plan).`,
 		&cobra.Group{ID: groupLooking, Title: "Looking and converging:"},
 		&cobra.Group{ID: groupMore, Title: "More:"},
 	)
-	root.SetHelpCommandGroupID(groupMore)
-	root.InitDefaultHelpCmd()
-	for _, cmd := range root.Commands() { // only help so far
-		cmd.Short, cmd.Long = "print help on a command", "Print help on a command.\n\n  flock help addnetwork"
-	}
+	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.DisableDefaultCmd = true
 	in := func(group string, cmds ...*cobra.Command) {
 		for _, cmd := range cmds {
@@ -68,9 +70,41 @@ finishes it; 4 drift or pending changes found (status, plan).`,
 	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newRotateKeys(a))
 	in(groupLooking, newStatus(a), newPlan(a), newApply(a), newHistory(a), newRollback(a))
 	in(groupMore, newVersion(a), newCompletion(a))
+	root.Flags().BoolVar(&a.flags.version, "version", false, "print the version")
 	in(groupMore, newLab(a)...)
 	root.AddCommand(newAgent(a)...)
 	return root
+}
+
+// newHelp is cobra's help command, which takes a word that is no command for a
+// wish to see everything.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "print help on a command",
+		Long:    "Print help on a command.\n\n  flock help addnetwork",
+		GroupID: groupMore,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			at, _, err := cmd.Root().Find(args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var names []string
+			for _, sub := range at.Commands() {
+				if sub.IsAvailableCommand() {
+					names = append(names, sub.Name())
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			at, rest, _ := cmd.Root().Find(args) // what it cannot find is in rest
+			if len(rest) > 0 {
+				return noCommand(at, rest)
+			}
+			return at.Help()
+		},
+	}
 }
 
 // noCommand refuses words after a command that has only subcommands.

@@ -135,3 +135,25 @@ func TestColourOnlyOnATerminal(t *testing.T) {
 		t.Errorf("NO_COLOR: %q", have)
 	}
 }
+
+func TestHostsAreFolded(t *testing.T) {
+	hosts := ""
+	for i := range fewAlike {
+		hosts += fmt.Sprintf(" host s%d=10.0.4.%d", i, i)
+	}
+	a := &app{getenv: func(string) string { return "" }}
+	step := func() string {
+		return a.stepLines([]spec.Step{{Action: spec.Add, Object: "dhcp vx1", Detail: "mtu 1450" + hosts + " peers 10.0.4.9"}})[0]
+	}
+	if want := "+ dhcp vx1: mtu 1450" + hosts + " peers 10.0.4.9"; step() != want {
+		t.Errorf("few: want %q, have %q", want, step())
+	}
+	hosts += " host s9=10.0.4.99"
+	if want := "+ dhcp vx1: mtu 1450 host s0=10.0.4.0 and 4 more peers 10.0.4.9"; step() != want {
+		t.Errorf("many: want %q, have %q", want, step())
+	}
+	a.flags.verbose = true
+	if !strings.Contains(step(), "s9=10.0.4.99") {
+		t.Errorf("--verbose: %q", step())
+	}
+}

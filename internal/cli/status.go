@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
@@ -116,6 +117,13 @@ func (a *app) printStatus(out *change.Outcome) error {
 		text += "; next: flock apply"
 	}
 	a.say("%s", text)
+	for _, s := range out.Servers {
+		for _, err := range problems(s.Err) {
+			if _, next := hint.Of(err); next != "" {
+				a.say("%s next: %s", s.Name, next)
+			}
+		}
+	}
 	return nil
 }
 

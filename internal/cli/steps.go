@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
@@ -116,7 +117,11 @@ func (a *app) stepLines(steps []spec.Step) []string {
 		key := foldKey(s)
 		action := a.paint(a.OutTTY, actionColour(s.Action), s.Action)
 		if key == "" || alike[key] <= fewAlike || a.wide() || a.flags.verbose {
-			out = append(out, action+strings.TrimPrefix(s.String(), s.Action))
+			text := strings.TrimPrefix(s.String(), s.Action)
+			if !a.wide() && !a.flags.verbose {
+				text = foldHosts(text)
+			}
+			out = append(out, action+text)
 			continue
 		}
 		if !said[key] {
@@ -127,6 +132,16 @@ func (a *app) stepLines(steps []spec.Step) []string {
 	}
 	return out
 }
+
+// foldHosts leaves most of the members' names out of a line about DHCP.
+func foldHosts(text string) string {
+	return manyHosts.ReplaceAllStringFunc(text, func(hosts string) string {
+		list := strings.SplitAfter(hosts, " host ")[1:]
+		return " host " + strings.TrimSuffix(list[0], " host ") + fmt.Sprintf(" and %d more", len(list)-1)
+	})
+}
+
+var manyHosts = regexp.MustCompile(fmt.Sprintf(`( host [^ ]+){%d,}`, fewAlike+1))
 
 // foldKey is what a step is counted under; "" is never folded.
 func foldKey(s spec.Step) string {

@@ -16,15 +16,17 @@ func newVersion(a *app) *cobra.Command {
 
   flock version -o json`,
 		Args: exactly(0),
-		RunE: func(*cobra.Command, []string) error {
-			v := versionView{version(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
-			if a.json() {
-				return a.printJSON(v)
-			}
-			_, err := fmt.Fprintf(a.Out, "flock %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
-			return err
-		},
+		RunE: func(*cobra.Command, []string) error { return a.printVersion() },
 	}
+}
+
+func (a *app) printVersion() error {
+	v := versionView{version(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
+	if a.json() {
+		return a.printJSON(v)
+	}
+	_, err := fmt.Fprintf(a.Out, "flock %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
+	return err
 }
 
 type versionView struct {

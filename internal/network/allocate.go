@@ -111,6 +111,9 @@ func (d *dealer) address(i int, p netip.Prefix) (netip.Addr, bool) {
 	}
 	addr := d.own[i]
 	d.addrs[addr] = true
+	if d.n.DHCP == state.DHCPSingle && addr == gatewayOf(p).Next() && !slaac(p) {
+		return addr, false // the last one that DHCP has
+	}
 	return addr, p.Contains(addr) && addr != p.Addr()
 }
 

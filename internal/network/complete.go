@@ -3,6 +3,7 @@ package network
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -65,6 +66,9 @@ func allocate(c *state.Cluster, n *state.Network, kind Kind) error {
 			delete(n.Allocated, server)
 		}
 	}
+	if err := checkDealt(n); err != nil {
+		return err
+	}
 	var fresh []string
 	for _, m := range n.Members {
 		if server := serverOf(m); n.Allocated[server] == nil {
@@ -80,6 +84,30 @@ func allocate(c *state.Cluster, n *state.Network, kind Kind) error {
 	return kind.Allocate(n, fresh)
 }
 
+// checkDealt refuses what only a hand in the file can have done: two members with
+// one number, hence one MAC address, or with one address.
+func checkDealt(n *state.Network) error {
+	ids, addrs := map[uint16]string{}, map[netip.Addr]string{}
+	twice := func(server, other, what string) error {
+		return hint.Errorf("", "delete the lines allocated."+server+" of the network from the cluster file, then flock apply",
+			"%s and %s were dealt the same %s", other, server, what)
+	}
+	for _, server := range slices.Sorted(maps.Keys(n.Allocated)) {
+		a := n.Allocated[server]
+		if other, taken := ids[a.ID]; taken {
+			return twice(server, other, fmt.Sprintf("id %d", a.ID))
+		}
+		ids[a.ID] = server
+		for _, addr := range a.Addrs {
+			if other, taken := addrs[addr]; taken {
+				return twice(server, other, "address "+addr.String())
+			}
+			addrs[addr] = server
+		}
+	}
+	return nil
+}
+
 // use is a prefix that something in the cluster occupies.
 type use struct {
 	prefix          netip.Prefix
@@ -87,6 +115,9 @@ type use struct {
 	network, server string // whose it is
 	mesh            bool   // the subnet of a mesh below a segment
 }
+
+// subnetOf names a server's container subnet.
+func subnetOf(server string) string { return "the container subnet of " + server }
 
 func uses(c *state.Cluster) []use {
 	var out []use
@@ -101,7 +132,7 @@ func uses(c *state.Cluster) []use {
 	}
 	for _, name := range c.ServerNames() {
 		if p := c.Servers[name].Subnet; p.IsValid() {
-			out = append(out, use{prefix: p.Masked(), by: "the container subnet of " + name, server: name})
+			out = append(out, use{prefix: p.Masked(), by: subnetOf(name), server: name})
 		}
 	}
 	return out
@@ -114,11 +145,30 @@ func checkOverlaps(c *state.Cluster) error {
 	slices.SortStableFunc(list, byAddr)
 	for i := 1; i < len(list); i++ {
 		if a, b := list[i-1], list[i]; a.prefix.Overlaps(b.prefix) {
-			return hint.Errorf(b.by, "choose another subnet, for example "+freeSubnet(c).String(),
-				"%s (%s) overlaps %s (%s)", b.prefix, b.by, a.prefix, a.by)
+			return overlap(c, b, a)
 		}
 	}
 	return nil
+}
+
+// checkNewcomer is checkOverlaps for what one edit brings: the newcomer is to
+// blame, whatever its address.
+func checkNewcomer(c *state.Cluster, by string) error {
+	list := uses(c)
+	for _, u := range list {
+		for _, other := range list {
+			if u.by == by && other.by != by && u.prefix.Overlaps(other.prefix) {
+				return overlap(c, u, other)
+			}
+		}
+	}
+	return nil
+}
+
+func overlap(c *state.Cluster, u, other use) error {
+	others := slices.DeleteFunc(uses(c), func(o use) bool { return o.by == u.by })
+	return hint.Errorf(u.by, "choose another subnet, for example "+freeBeside(c, others, defaultSubnet).String(),
+		"%s (%s) overlaps %s (%s)", u.prefix, u.by, other.prefix, other.by)
 }
 
 func byAddr(a, b use) int {
@@ -134,7 +184,11 @@ func freeSubnet(c *state.Cluster) netip.Prefix { return freeSubnetFrom(c, defaul
 // freeSubnetFrom is the first prefix from p on, as long as p, that nothing in the
 // cluster uses and no server was seen to have a route for.
 func freeSubnetFrom(c *state.Cluster, p netip.Prefix) netip.Prefix {
-	taken := uses(c)
+	return freeBeside(c, uses(c), p)
+}
+
+// freeBeside is freeSubnetFrom with the uses of the cluster given. It changes taken.
+func freeBeside(c *state.Cluster, taken []use, p netip.Prefix) netip.Prefix {
 	for _, name := range c.NetworkNames() {
 		for _, text := range c.Networks[name].Shares {
 			if s, err := state.ParseShare(text); err == nil {

@@ -53,6 +53,9 @@ func checkServer(name string, s *state.Server) error {
 	if name != Local && slices.Contains(Reserved(), name) {
 		return hint.Errorf("", "choose another name", "the name is reserved")
 	}
+	if name == Local && (s.Address != "" || s.User != "" || s.Port != 0 || s.Identity != "" || s.Jump != "") {
+		return hint.Errorf("", "choose another name for a server that is reached by SSH", "the name is reserved for this workstation")
+	}
 	if s.Interface != "" {
 		if _, err := state.ParseMember(memberText(name, s.Interface)); err != nil {
 			return err
@@ -159,6 +162,15 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 		c.Networks = map[string]*state.Network{}
 	}
 	c.Networks[name] = n
+	// The new one first: what it clashes with is not to blame.
+	if k, ok := kinds()[kind]; ok {
+		if err := k.Complete(c, name, n); err != nil {
+			return hint.With(err, "network "+name, "")
+		}
+	}
+	if err := checkNewcomer(c, "network "+name); err != nil {
+		return err
+	}
 	return Complete(c)
 }
 
@@ -268,7 +280,10 @@ func Leave(c *state.Cluster, name string, servers []string) error {
 }
 
 func leave(name string, n *state.Network, servers []string) error {
-	for _, server := range servers {
+	for i, server := range servers {
+		if slices.Contains(servers[:i], server) {
+			continue
+		}
 		at := slices.IndexFunc(n.Members, func(m string) bool { return serverOf(m) == server })
 		if at < 0 {
 			return hint.Errorf("network "+name, "flock listnetworks "+name, "remove %s from %s: it is not a member", server, name)
@@ -303,5 +318,8 @@ func SetSubnet(c *state.Cluster, server string, subnet netip.Prefix) error {
 		subnet = netip.PrefixFrom(subnet.Addr().Next(), subnet.Bits())
 	}
 	c.Servers[server].Subnet = subnet
+	if err := checkNewcomer(c, subnetOf(server)); err != nil {
+		return err
+	}
 	return Complete(c)
 }

@@ -52,44 +52,46 @@ func TestRefusals(t *testing.T) {
 		edit func(*state.Cluster) error
 		want string
 	}{
-		"taken server":     {func(c *state.Cluster) error { return AddServer(c, "s1", state.Server{}) }, "taken"},
-		"reserved server":  {func(c *state.Cluster) error { return AddServer(c, "client", state.Server{}) }, "reserved"},
-		"bad server name":  {func(c *state.Cluster) error { return AddServer(c, "a/b", state.Server{}) }, "a/b"},
-		"unknown server":   {func(c *state.Cluster) error { return Join(c, "vx1", []string{"s9"}) }, "unknown server s9"},
-		"unknown network":  {func(c *state.Cluster) error { return Join(c, "vx9", []string{"s1"}) }, "unknown network vx9"},
-		"not a member":     {func(c *state.Cluster) error { return Leave(c, "vx1", []string{"s3"}) }, "not a member"},
-		"member of vx1":    {func(c *state.Cluster) error { return DelServer(c, "s1", false) }, "member of vx1"},
-		"remove unknown":   {func(c *state.Cluster) error { return Remove(c, "vx9") }, "unknown network"},
-		"taken network":    {func(c *state.Cluster) error { return Create(c, "vx1", "vxlan", Options{}) }, "taken"},
-		"reserved network": {func(c *state.Cluster) error { return Create(c, "subnet", "vxlan", Options{}) }, "reserved"},
-		"unknown kind":     {func(c *state.Cluster) error { return Create(c, "new", "vlan", Options{}) }, "unknown type"},
-		"VNI 0":            {create(Options{VNI: number(0)}), "VNI 0"},
-		"VNI 2^24":         {create(Options{VNI: number(1 << 24)}), "VNI 16777216"},
-		"taken VNI":        {create(Options{VNI: number(42)}), "taken by network vx1"},
-		"port 0":           {create(Options{Port: number(0)}), "port 0"},
-		"port 70000":       {create(Options{Port: number(70000)}), "port 70000"},
-		"MTU 100":          {create(Options{MTU: number(100)}), "MTU 100"},
-		"MTU for IPv6":     {create(Options{MTU: number(1000), Subnets: prefixes("10.1.0.0/24", "fd00::/64")}), "IPv6 needs"},
-		"long bridge":      {create(Options{Bridge: "sixteen-bytes-xx"}), "16 bytes"},
-		"odd bridge":       {create(Options{Bridge: "a b"}), "not an interface name"},
-		"taken bridge":     {create(Options{Bridge: "vxl0"}), "taken by network vx1"},
-		"own bridge":       {create(Options{Bridge: "app0"}), "setsubnet"},
-		"long interface":   {create(Options{Interface: "sixteen-bytes-xx"}), "sixteen-bytes-xx"},
-		"a /31":            {create(Options{Subnets: prefixes("10.1.0.0/31")}), "too small"},
-		"a /0":             {create(Options{Subnets: prefixes("0.0.0.0/0")}), "cannot be given"},
-		"overlap":          {create(Options{Subnets: prefixes("10.0.0.0/8")}), "overlaps"},
-		"link-local":       {create(Options{Subnets: prefixes("fe80::/64")}), "link-local"},
-		"multicast subnet": {create(Options{Subnets: prefixes("239.0.0.0/24")}), "cannot be given"},
-		"mapped subnet":    {create(Options{Subnets: prefixes("::ffff:10.1.0.0/120")}), "IPv4-mapped"},
-		"two IPv4 subnets": {create(Options{Subnets: prefixes("10.1.0.0/24", "10.2.0.0/24")}), "two IPv4"},
-		"no group":         {create(Options{Group: netip.MustParseAddr("10.0.0.1")}), "multicast group"},
-		"protocol group":   {create(Options{Group: netip.MustParseAddr("224.0.0.5")}), "multicast group"},
-		"bad domain":       {create(Options{Domain: "a..b"}), "DNS domain"},
-		"bad DHCP mode":    {create(Options{DHCP: "both"}), "unknown DHCP mode"},
-		"DHCP server, off": {create(Options{DHCP: state.DHCPOff, DHCPServer: "s1"}), "with DHCP off"},
-		"DHCP server s9":   {create(Options{DHCPServer: "s9"}), "unknown server s9"},
-		"subnet overlap":   {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.0.4.0/25")) }, "overlaps"},
-		"small own subnet": {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.9.4.0/31")) }, "too small"},
+		"taken server":                   {func(c *state.Cluster) error { return AddServer(c, "s1", state.Server{}) }, "taken"},
+		"reserved server":                {func(c *state.Cluster) error { return AddServer(c, "client", state.Server{}) }, "reserved"},
+		"local by SSH":                   {func(c *state.Cluster) error { return AddServer(c, Local, state.Server{Address: "10.99.0.9"}) }, "reserved for this workstation"},
+		"bad server name":                {func(c *state.Cluster) error { return AddServer(c, "a/b", state.Server{}) }, "a/b"},
+		"unknown server":                 {func(c *state.Cluster) error { return Join(c, "vx1", []string{"s9"}) }, "unknown server s9"},
+		"unknown network":                {func(c *state.Cluster) error { return Join(c, "vx9", []string{"s1"}) }, "unknown network vx9"},
+		"not a member":                   {func(c *state.Cluster) error { return Leave(c, "vx1", []string{"s3"}) }, "not a member"},
+		"member of vx1":                  {func(c *state.Cluster) error { return DelServer(c, "s1", false) }, "member of vx1"},
+		"remove unknown":                 {func(c *state.Cluster) error { return Remove(c, "vx9") }, "unknown network"},
+		"taken network":                  {func(c *state.Cluster) error { return Create(c, "vx1", "vxlan", Options{}) }, "taken"},
+		"reserved network":               {func(c *state.Cluster) error { return Create(c, "subnet", "vxlan", Options{}) }, "reserved"},
+		"unknown kind":                   {func(c *state.Cluster) error { return Create(c, "new", "vlan", Options{}) }, "unknown type"},
+		"VNI 0":                          {create(Options{VNI: number(0)}), "VNI 0"},
+		"VNI 2^24":                       {create(Options{VNI: number(1 << 24)}), "VNI 16777216"},
+		"taken VNI":                      {create(Options{VNI: number(42)}), "taken by network vx1"},
+		"port with another group policy": {create(Options{GBP: true}), "only one of them has group policy"},
+		"port 0":                         {create(Options{Port: number(0)}), "port 0"},
+		"port 70000":                     {create(Options{Port: number(70000)}), "port 70000"},
+		"MTU 100":                        {create(Options{MTU: number(100)}), "MTU 100"},
+		"MTU for IPv6":                   {create(Options{MTU: number(1000), Subnets: prefixes("10.1.0.0/24", "fd00::/64")}), "IPv6 needs"},
+		"long bridge":                    {create(Options{Bridge: "sixteen-bytes-xx"}), "16 bytes"},
+		"odd bridge":                     {create(Options{Bridge: "a b"}), "not an interface name"},
+		"taken bridge":                   {create(Options{Bridge: "vxl0"}), "taken by network vx1"},
+		"own bridge":                     {create(Options{Bridge: "app0"}), "setsubnet"},
+		"long interface":                 {create(Options{Interface: "sixteen-bytes-xx"}), "sixteen-bytes-xx"},
+		"a /31":                          {create(Options{Subnets: prefixes("10.1.0.0/31")}), "too small"},
+		"a /0":                           {create(Options{Subnets: prefixes("0.0.0.0/0")}), "cannot be given"},
+		"overlap":                        {create(Options{Subnets: prefixes("10.0.0.0/8")}), "overlaps"},
+		"link-local":                     {create(Options{Subnets: prefixes("fe80::/64")}), "link-local"},
+		"multicast subnet":               {create(Options{Subnets: prefixes("239.0.0.0/24")}), "cannot be given"},
+		"mapped subnet":                  {create(Options{Subnets: prefixes("::ffff:10.1.0.0/120")}), "IPv4-mapped"},
+		"two IPv4 subnets":               {create(Options{Subnets: prefixes("10.1.0.0/24", "10.2.0.0/24")}), "two IPv4"},
+		"no group":                       {create(Options{Group: netip.MustParseAddr("10.0.0.1")}), "multicast group"},
+		"protocol group":                 {create(Options{Group: netip.MustParseAddr("224.0.0.5")}), "multicast group"},
+		"bad domain":                     {create(Options{Domain: "a..b"}), "DNS domain"},
+		"bad DHCP mode":                  {create(Options{DHCP: "both"}), "unknown DHCP mode"},
+		"DHCP server, off":               {create(Options{DHCP: state.DHCPOff, DHCPServer: "s1"}), "with DHCP off"},
+		"DHCP server s9":                 {create(Options{DHCPServer: "s9"}), "unknown server s9"},
+		"subnet overlap":                 {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.0.4.0/25")) }, "overlaps"},
+		"small own subnet":               {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.9.4.0/31")) }, "too small"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cl := cluster(t, 3)
@@ -262,5 +264,97 @@ func BenchmarkJoin(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestDealtTwice: a file in which two members have one number or address is refused.
+func TestDealtTwice(t *testing.T) {
+	c := cluster(t, 2)
+	if err := Create(c, "vx1", "vxlan", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Join(c, "vx1", []string{"s1", "s2"}); err != nil {
+		t.Fatal(err)
+	}
+	same := c.Clone()
+	same.Networks["vx1"].Allocated["s2"].ID = 1
+	if err := Complete(same); err == nil || !strings.Contains(err.Error(), "s1 and s2 were dealt the same id 1") {
+		t.Errorf("id: %v", err)
+	}
+	same = c.Clone()
+	same.Networks["vx1"].Allocated["s2"].Addrs[0] = same.Networks["vx1"].Allocated["s1"].Addrs[0]
+	if err := Complete(same); err == nil || !strings.Contains(err.Error(), "s1 and s2 were dealt the same address 10.0.4.254") {
+		t.Errorf("address: %v", err)
+	}
+}
+
+// TestLeaveTwiceInOneBreath: a name that is repeated is one wish.
+func TestLeaveTwiceInOneBreath(t *testing.T) {
+	c := cluster(t, 2)
+	if err := Create(c, "vx1", "vxlan", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Join(c, "vx1", []string{"s1", "s2", "s1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Leave(c, "vx1", []string{"s1", "s1"}); err != nil || len(c.Networks["vx1"].Members) != 1 {
+		t.Errorf("members %v, %v", c.Networks["vx1"].Members, err)
+	}
+}
+
+// TestNewSubnetIsToBlame: an overlap is the newcomer's, and the advice is free and
+// private.
+func TestNewSubnetIsToBlame(t *testing.T) {
+	c := cluster(t, 2)
+	if err := Create(c, "mm", "vxlan", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range prefixes("10.0.0.0/8", "10.0.4.0/24", "10.0.4.128/25") {
+		err := Create(c.Clone(), "aa", "vxlan", Options{Subnets: []netip.Prefix{p}})
+		where, next := hint.Of(err)
+		if where != "network aa" || !strings.HasSuffix(next, " 10.0.5.0/24") {
+			t.Errorf("%s: where %q, next %q, %v", p, where, next, err)
+		}
+		err = SetSubnet(c.Clone(), "s1", p)
+		if where, next = hint.Of(err); where != "the container subnet of s1" || !strings.HasSuffix(next, " 10.0.5.0/24") {
+			t.Errorf("%s: where %q, next %q, %v", p, where, next, err)
+		}
+	}
+}
+
+// TestDHCPKeepsAnAddress: servers do not take what there is to hand out.
+func TestDHCPKeepsAnAddress(t *testing.T) {
+	c := cluster(t, 5)
+	if err := Create(c, "vx1", "vxlan", Options{Subnets: prefixes("10.0.4.0/29")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Join(c, "vx1", []string{"s1", "s2", "s3", "s4"}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := Compile(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := out.Hosts["s1"].DHCPs[0].Ranges[0].String(); r != "10.0.4.2-10.0.4.2/29" {
+		t.Errorf("range %s", r)
+	}
+	if err := Join(c, "vx1", []string{"s5"}); err == nil {
+		t.Error("the fifth server took the last address")
+	}
+}
+
+// TestTheNewNetworkIsToBlame: whatever its name, an error is about the network that
+// is being made.
+func TestTheNewNetworkIsToBlame(t *testing.T) {
+	c := cluster(t, 1)
+	if err := Create(c, "mm", "vxlan", Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"aa", "zz"} {
+		err := Create(c.Clone(), name, "vxlan", Options{VNI: number(42)})
+		where, next := hint.Of(err)
+		if where != "network "+name || next != "-v 43" || !strings.Contains(err.Error(), "taken by network mm") {
+			t.Errorf("%s: where %q, next %q, %v", name, where, next, err)
+		}
 	}
 }

@@ -102,6 +102,12 @@ func (b *builder) addSegment(h *spec.Host, s segment) {
 		key := "net/ipv4/ip_forward"
 		if p.Addr().Is6() {
 			key = "net/ipv6/conf/all/forwarding"
+			// The MAC is dealt, so its link-local address is nobody else's. While it
+			// is tentative, advertisements leave from another address, and hosts
+			// drop those (RFC 4861, 6.1.2; dnsmasq 2.90).
+			h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: "net/ipv6/conf/" + s.bridge + "/accept_dad", Value: "0", Link: s.bridge},
+				// Where IPv6 is switched off for new devices, this one still wants it.
+				spec.Sysctl{Key: "net/ipv6/conf/" + s.bridge + "/disable_ipv6", Value: "0", Link: s.bridge})
 		}
 		h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: key, Value: "1"})
 	}

@@ -76,7 +76,7 @@ func (b *builder) underlays(name string, n *state.Network) ([]underlay, error) {
 	var out []underlay
 	taken := make(map[netip.Addr]string, len(members))
 	for _, m := range members {
-		u, err := place(b.c.Servers[m.Server].Facts, m, v6)
+		u, err := place(name, b.c.Servers[m.Server], m, v6)
 		if err != nil {
 			b.problem(m.Server, name, err)
 			continue
@@ -132,30 +132,75 @@ func (b *builder) family(n *state.Network, members []state.Member) (v6 bool, err
 	}
 	all4, all6 := true, len(members) > 0
 	for _, m := range members {
-		f := b.c.Servers[m.Server].Facts
-		_, err4 := place(f, m, false)
-		_, err6 := place(f, m, true)
+		s := b.c.Servers[m.Server]
+		_, err4 := place("", s, m, false)
+		_, err6 := place("", s, m, true)
 		all4, all6 = all4 && err4 == nil, all6 && err6 == nil
 	}
 	return !all4 && all6, nil
 }
 
-// place finds m's device and address in the facts of its server.
-func place(f *state.Facts, m state.Member, v6 bool) (underlay, error) {
-	dev := m.Interface
-	if dev == "" && !m.Addr.IsValid() {
-		dev = f.Default4
-		if v6 {
-			dev = f.Default6
-		}
-		if dev == "" {
-			return underlay{}, hint.Errorf("server "+m.Server, "name the underlay: "+m.Server+":INTERFACE or "+m.Server+":IP",
-				"%s has no %s default route to take the underlay interface from", m.Server, familyName(v6))
+// defaultDevice is the underlay device of a server that names none: that of the
+// default route; on a server without one, that of the address it is reached by,
+// or the only one there is. "" if none of these tells.
+func defaultDevice(s *state.Server, v6 bool) string {
+	dev := s.Facts.Default4
+	if v6 {
+		dev = s.Facts.Default6
+	}
+	if dev != "" {
+		return dev
+	}
+	reached, _ := netip.ParseAddr(s.Address)
+	var have []string
+	for _, i := range s.Facts.Interfaces {
+		for _, a := range i.Addrs {
+			if a.Addr() == reached && reached.Is6() == v6 {
+				return i.Name
+			}
+			if a.Addr().Is6() == v6 {
+				have = append(have, i.Name)
+			}
 		}
 	}
-	var have []string
+	if have = slices.Compact(have); len(have) == 1 {
+		return have[0]
+	}
+	return ""
+}
+
+// Underlay is where a server stands in the network below when no network says
+// otherwise: device, address and MTU in bytes. Ok is false where that is not known.
+func Underlay(name string, s *state.Server) (dev string, addr netip.Addr, mtu int, ok bool) {
+	if s.Facts == nil {
+		return "", netip.Addr{}, 0, false
+	}
+	m := state.Member{Server: name}
+	if s.Interface != "" {
+		var err error
+		if m, err = state.ParseMember(memberText(name, s.Interface)); err != nil {
+			return "", netip.Addr{}, 0, false
+		}
+	}
+	u, err := place("", s, m, m.Addr.Is6())
+	if err != nil && !m.Addr.IsValid() {
+		u, err = place("", s, m, true)
+	}
+	return u.dev, u.addr, u.mtu, err == nil
+}
+
+// place finds m's device and address in the facts of its server s, which are
+// known. Name is the network's, for advice.
+func place(name string, s *state.Server, m state.Member, v6 bool) (underlay, error) {
+	f, dev := s.Facts, m.Interface
+	if dev == "" && !m.Addr.IsValid() {
+		if dev = defaultDevice(s, v6); dev == "" {
+			return underlay{}, misplaced(name, f, m, v6, "%s has no %s default route to take the underlay interface from", m.Server, familyName(v6))
+		}
+	}
+	known := false
 	for _, i := range f.Interfaces {
-		have = append(have, i.Name)
+		known = known || i.Name == dev
 		for _, a := range i.Addrs {
 			named := m.Addr.IsValid() && a.Addr() == m.Addr
 			taken := dev != "" && i.Name == dev && a.Addr().Is6() == v6
@@ -164,14 +209,29 @@ func place(f *state.Facts, m state.Member, v6 bool) (underlay, error) {
 			}
 		}
 	}
-	next := "one of: " + joinWords(have)
-	if m.Addr.IsValid() {
-		return underlay{}, hint.Errorf("server "+m.Server, next, "%s has no address %s", m.Server, m.Addr)
+	switch {
+	case m.Addr.IsValid():
+		return underlay{}, misplaced(name, f, m, m.Addr.Is6(), "%s has no address %s", m.Server, m.Addr)
+	case known:
+		return underlay{}, misplaced(name, f, m, v6, "%s has no %s address on %s", m.Server, familyName(v6), dev)
 	}
-	if slices.Contains(have, dev) {
-		return underlay{}, hint.Errorf("server "+m.Server, next, "%s has no %s address on %s", m.Server, familyName(v6), dev)
+	return underlay{}, misplaced(name, f, m, v6, "%s has no interface %s that is up and has an address", m.Server, dev)
+}
+
+// misplaced is the error of a member whose place in the underlay is not there,
+// with the places that are.
+func misplaced(name string, f *state.Facts, m state.Member, v6 bool, format string, args ...any) error {
+	var have []string
+	for _, i := range f.Interfaces {
+		if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() == v6 }) {
+			have = append(have, "flock addnetwork "+name+" "+m.Server+":"+i.Name)
+		}
 	}
-	return underlay{}, hint.Errorf("server "+m.Server, next, "%s has no interface %s that is up and has an address", m.Server, dev)
+	next := strings.Join(have, ", or ")
+	if next == "" {
+		next = "give " + m.Server + " an " + familyName(v6) + " address, then flock apply"
+	}
+	return hint.Errorf("server "+m.Server, next, format, args...)
 }
 
 func familyName(v6 bool) string {

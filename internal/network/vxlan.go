@@ -131,6 +131,12 @@ func checkVXLAN(n *state.Network, others map[string]*state.Network) error {
 		if o.VNI == n.VNI && tunnelPort(o) == tunnelPort(n) && o.VNI != 0 {
 			return hint.Errorf("", "-v "+strconv.Itoa(int(freeVNI(others))), "VNI %d on port %d is taken by network %s", n.VNI, tunnelPort(n), other)
 		}
+		// One UDP socket serves all of a port's networks, with or without group
+		// policy (linux, vxlan_core.c: vxlan_find_sock).
+		if o.VNI != 0 && tunnelPort(o) == tunnelPort(n) && o.GBP != n.GBP {
+			return hint.Errorf("", "-p "+strconv.Itoa(freeTunnelPort(others, n.GBP)),
+				"network %s has port %d too, and only one of them has group policy (--gbp): the kernel cannot take both", other, tunnelPort(n))
+		}
 		if o.Bridge == n.Bridge {
 			return hint.Errorf("", "-b "+freeBridge(others, "vxl"), "bridge %s is taken by network %s", n.Bridge, other)
 		}
@@ -139,6 +145,20 @@ func checkVXLAN(n *state.Network, others map[string]*state.Network) error {
 		return hint.Errorf("", "-b "+freeBridge(others, "vxl"), "bridge %s is the servers' own (setsubnet)", n.Bridge)
 	}
 	return nil
+}
+
+// freeTunnelPort is the first port from the default on that networks with another group
+// policy leave.
+func freeTunnelPort(others map[string]*state.Network, gbp bool) int {
+	taken := map[uint16]bool{}
+	for _, o := range others {
+		taken[o.Port] = taken[o.Port] || o.GBP != gbp
+	}
+	port := uint16(vxlanPort)
+	for taken[port] {
+		port++
+	}
+	return int(port)
 }
 
 // groupOK says whether g can carry a network: link-local IPv4 groups

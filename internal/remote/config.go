@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -23,10 +24,23 @@ type sshConfig struct {
 	home  string
 }
 
+// homeDir is $HOME, or in its absence (cron, some services) what the system has on
+// record for the user.
+func homeDir() (string, error) {
+	if home, err := os.UserHomeDir(); err == nil {
+		return home, nil
+	}
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil {
+		return "", err
+	}
+	return u.HomeDir, nil
+}
+
 // readConfig reads explicit alone, or the user's and the system's file as far as
 // they exist.
 func readConfig(explicit string) (*sshConfig, error) {
-	home, err := os.UserHomeDir()
+	home, err := homeDir()
 	if err != nil {
 		return nil, fmt.Errorf("%w: find home directory: %w", ErrConfig, err)
 	}

@@ -51,9 +51,9 @@ func (d *Dialer) dialLocal(t Target) (*Conn, error) {
 }
 
 // Reachable opens a new TCP connection to the server's sshd, by the way the login
-// took, and reads its identification (RFC 4253, 4.2): after a change it proves
-// that new connections still work, without the cost of a second login. It tries
-// for up to ten seconds. Local is always reachable. Errors wrap ErrUnreachable.
+// took: after a change it proves that new connections still work, without the cost
+// of a second login. It tries for up to ten seconds. Local is always reachable.
+// Errors wrap ErrUnreachable.
 func (c *Conn) Reachable(ctx context.Context) error {
 	if c.link == nil {
 		return nil
@@ -75,10 +75,14 @@ func (c *Conn) Reachable(ctx context.Context) error {
 	}
 }
 
-// knock connects and reads sshd's first line that counts.
+// knock connects: directly by the two packets that routes and filters decide on,
+// through others until sshd's identification is there (RFC 4253, 4.2).
 func (l *link) knock(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachOnce)
 	defer cancel()
+	if canTouch && l.via == nil && l.route.proxy == "" {
+		return touch(ctx, l.route.network, l.route.addr())
+	}
 	conn, err := l.tcp(ctx)
 	if err != nil {
 		return err

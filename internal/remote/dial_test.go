@@ -68,8 +68,27 @@ func TestLoginByKeyFile(t *testing.T) {
 	if n := s.logins.Load(); n != 1 {
 		t.Fatalf("%d logins, want 1: Reachable must not log in", n)
 	}
-	if n := s.conns.Load(); n != 2 {
-		t.Fatalf("%d connections, want 2: Reachable opens its own", n)
+	mustDial(t, l, s.target())
+	want := int32(2)
+	if !canTouch {
+		want++
+	}
+	if n := s.conns.Load(); n != want {
+		t.Fatalf("sshd saw %d connections, want %d: of Reachable's it hears nothing", n, want)
+	}
+}
+
+func TestNoLongerReachable(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	c := mustDial(t, l, s.target())
+	if err := s.hush(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*reachEvery)
+	defer cancel()
+	if err := c.Reachable(ctx); !errors.Is(err, ErrUnreachable) {
+		t.Fatalf("error %v, want %v", err, ErrUnreachable)
 	}
 }
 

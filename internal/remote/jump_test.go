@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -185,5 +186,14 @@ func TestCheck(t *testing.T) {
 	}
 	if err := Check(good, &Dialer{SSHConfig: l.dir + "/none"}); !errors.Is(err, ErrConfig) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestHomeWithoutHOME: cron and some services set none, and ssh needs none.
+func TestHomeWithoutHOME(t *testing.T) {
+	t.Setenv("HOME", "")
+	c, err := readConfig(os.DevNull)
+	if err != nil || !filepath.IsAbs(c.home) {
+		t.Fatalf("home %v, %v", c, err)
 	}
 }

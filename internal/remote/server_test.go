@@ -34,6 +34,7 @@ type sshServer struct {
 
 	t      testing.TB
 	addr   string
+	hush   func() error // takes no more connections
 	logins atomic.Int32
 	execs  atomic.Int32
 	conns  atomic.Int32
@@ -65,7 +66,7 @@ func (s *sshServer) start(t testing.TB) *sshServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.addr = l.Addr().String()
+	s.addr, s.hush = l.Addr().String(), l.Close
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -171,6 +172,15 @@ func (s *sshServer) session(nc ssh.NewChannel) {
 			return
 		}
 		status := s.run(ch, msg.Command)
+		if status < 0 { // OpenSSH's sshd names the signal
+			ch.SendRequest("exit-signal", false, ssh.Marshal(struct {
+				Signal string
+				Core   bool
+				Text   string
+				Lang   string
+			}{Signal: "SEGV"}))
+			return
+		}
 		ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,8 +129,21 @@ func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err 
 		return &missingError{cmp.Or(lastLine(proc.stderr.String()), "not installed")}
 	case status == 0: // an empty file runs, as an empty script
 		return &missingError{fmt.Sprintf("what is in its place said %q and ended", lastLine(string(noise)))}
+	case damaged(status, waitErr):
+		return &missingError{cmp.Or(waitErr, fmt.Errorf("it ended with status %d", status)).Error()}
 	}
 	return c.ended("start agent", proc, status, waitErr)
+}
+
+// damaged says whether a program ended as one does whose file lacks a part.
+func damaged(status int, err error) bool {
+	var signal signalError
+	if errors.As(err, &signal) {
+		return slices.Contains([]string{"SEGV", "BUS", "ILL"}, string(signal))
+	}
+	// A shell in between says 128 and the signal's number, the same on all
+	// architectures of Linux that we run on.
+	return slices.Contains([]int{128 + 11, 128 + 7, 128 + 4}, status)
 }
 
 // ended is the error for a command that ended too early or badly.

@@ -183,7 +183,7 @@ func TestOtherVersionUnderOurName(t *testing.T) {
 	v := facts(t, mustDial(t, l, s.target())).Agent
 	path := filepath.Join(l.install, v, "flock")
 	self := must(os.Executable())
-	for _, other := range []string{"#!/bin/sh\nexec " + self + " agent serve ffffffffffffffff\n", ""} {
+	for _, other := range []string{"#!/bin/sh\nexec " + self + " agent serve ffffffffffffffff\n", "", "#!/bin/sh\nkill -SEGV $$\n", "#!/bin/sh\nexit 139\n"} {
 		if err := os.WriteFile(path, []byte(other), 0o644); err != nil {
 			t.Fatal(err)
 		}

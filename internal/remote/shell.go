@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 )
 
 // shell starts commands on a server, in the login's shell.
@@ -30,6 +31,23 @@ type process struct {
 	// abort frees whoever reads or writes. The command sees the end of its input;
 	// it is not killed, for an agent has things to put right first.
 	abort func(cause error)
+}
+
+// signalError says by which signal (RFC 4254, 6.10: without SIG) a command ended.
+type signalError string
+
+func (e signalError) Error() string { return "ended by signal " + string(e) }
+
+// exitSignal is the signal that ended a command of this machine.
+func exitSignal(exit *exec.ExitError) (string, bool) {
+	if exit == nil {
+		return "", false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		return "", false
+	}
+	return strings.TrimPrefix(unix.SignalName(status.Signal()), "SIG"), true
 }
 
 // lost is the exit status of a command whose end nobody heard of.
@@ -63,7 +81,7 @@ func (s *sshShell) start(ctx context.Context, command string) (*process, error) 
 		case errors.As(err, &exit) && exit.Signal() == "":
 			return exit.ExitStatus(), nil
 		case errors.As(err, &exit):
-			return lost, fmt.Errorf("ended by signal %s", exit.Signal())
+			return lost, signalError(exit.Signal())
 		}
 		return lost, s.link.lost(err)
 	})
@@ -114,6 +132,9 @@ func (localShell) start(_ context.Context, command string) (*process, error) {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && exit.Exited() {
 			return exit.ExitCode(), nil
+		}
+		if status, ok := exitSignal(exit); ok {
+			return lost, signalError(status)
 		}
 		if err != nil {
 			return lost, err

@@ -166,7 +166,9 @@ type Gateway struct {
 	FilterDHCP             bool           `json:",omitempty"` // DHCP and router advertisements stay on this server too
 }
 
-// NAT masquerades what leaves Subnet towards anything but Subnet and Except.
+// NAT masquerades what leaves Subnet towards anything but Subnet and Except. An
+// agent that sees packet filters of ours that no object asks for, those before a
+// network's DNS, stands one with an invalid Subnet for them.
 type NAT struct {
 	Network string
 	Bridge  string
@@ -327,7 +329,11 @@ func (g Gateway) String() string {
 
 func (n NAT) String() string {
 	var b line
-	b.add("masquerade", n.Subnet.String())
+	if n.Subnet.IsValid() {
+		b.add("masquerade", n.Subnet.String())
+	} else {
+		b.add("dns guard", n.Network)
+	}
 	b.str("bridge", n.Bridge)
 	b.str("except", strings.Join(texts(n.Except), ","))
 	b.str("network", n.Network)

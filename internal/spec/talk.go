@@ -28,6 +28,8 @@ type Request struct {
 	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
 	Keys   []string      `json:",omitempty"` // keys: WireGuard devices
 	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
+
+	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that handed out so far
 }
 
 // Reply is what an agent answers. Exactly one Reply with Done follows each Request.
@@ -106,6 +108,10 @@ type Plan struct {
 	Steps    []Step    `json:",omitempty"`
 	Problems []Problem `json:",omitempty"` // conflicts: apply is refused while there is one
 	Sum      string    `json:",omitempty"` // Sum of the spec the server was last left with
+
+	// Leases are those that the server gave in networks whose DHCP leaves it, by
+	// network: dnsmasq's lease files.
+	Leases map[string]string `json:",omitempty"`
 }
 
 // Report is what apply did.

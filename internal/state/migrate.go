@@ -45,13 +45,14 @@ func (f format) migrate(data []byte, name string) ([]byte, error) {
 }
 
 func (f format) refuseNewer(name string, at place, schema int, writer string) error {
+	need := "flock " + writer + " or later"
 	if writer == "" {
-		writer = "a newer flock"
+		writer, need = "a newer flock", "a newer flock"
 	} else {
 		writer = "flock " + writer
 	}
 	return hint.Errorf(fmt.Sprintf("%s:%d:%d", name, at.line, at.column),
-		"use "+writer+" or later, or a kept generation that this one can read",
+		"use "+need+", or a kept generation that this one can read",
 		"read %s: it was written by %s in schema %d, this flock knows schemas up to %d", name, writer, schema, f.schema)
 }
 
