@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -60,7 +61,7 @@ func Open(cluster string) (*Kernel, error) {
 // Close releases the sockets; nothing on the server changes.
 func (k *Kernel) Close() error {
 	k.handle.Close()
-	return k.rt.close()
+	return errors.Join(k.nft.close(), k.rt.close())
 }
 
 // look reads the devices, addresses and routes of the server, once for all who
