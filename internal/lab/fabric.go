@@ -198,11 +198,13 @@ func (l *Lab) checkFree(ctx context.Context) error {
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
 		if r.Dev == attached {
-			alias, err := os.ReadFile("/sys/class/net/" + attached + "/ifalias")
+			dir, err := attachedTo(ctx)
 			if err != nil {
-				return fmt.Errorf("read the alias of %s: %w", attached, err)
+				return err
 			}
-			dir := strings.TrimPrefix(strings.TrimSpace(string(alias)), "flock-lab:")
+			if dir == "" {
+				continue // it has just gone
+			}
 			return hint.Errorf("this machine", "FLOCK_LAB="+dir+" flock lab down", "attach the lab: the one in %s is attached, by %s", dir, attached)
 		}
 		if p.Bits() > 0 && (p.Overlaps(underlay4) || p.Overlaps(second4)) {
