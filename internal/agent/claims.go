@@ -73,9 +73,10 @@ func (k *Kernel) tunnelConflicts(want *spec.Host, w spec.Link) []spec.Problem {
 }
 
 // orRemove adds to advice that a device may be removed, unless it is another
-// cluster's.
+// cluster's or one that a server may live by.
 func orRemove(advice string, l netlink.Link) string {
-	if strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix) {
+	made := l.Type() == spec.Bridge || l.Type() == spec.VXLAN
+	if !made || strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix) {
 		return advice
 	}
 	return advice + ", or remove it: ip link delete " + l.Attrs().Name

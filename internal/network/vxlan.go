@@ -62,7 +62,7 @@ func checkSegment(c *state.Cluster, n *state.Network) error {
 	}
 	if n.Interface != "" {
 		if _, err := state.ParseMember(memberText("s", n.Interface)); err != nil {
-			return err
+			return hint.Errorf("", "-i with the name or the address of an interface", "%q is neither an interface name nor an address", n.Interface)
 		}
 	}
 	if err := checkFamily(c, n); err != nil {
@@ -211,7 +211,7 @@ func (b *builder) vxlanMTU(name string, n *state.Network, places []underlay) (in
 	}
 	switch {
 	case n.MTU > fits:
-		b.problem(server, name, hint.Errorf("server "+server, "--mtu "+strconv.Itoa(fits),
+		b.problem(server, name, hint.Errorf("server "+server, "make the network anew with --mtu "+strconv.Itoa(fits)+", or raise the MTU of "+server+"'s underlay interface",
 			"MTU %d does not fit: %s's underlay carries %d, VXLAN takes %d of it", n.MTU, server, least, over))
 		return 0, false
 	case fits < needs:
