@@ -181,8 +181,18 @@ func freePrefix(like netip.Prefix, foreign []occupant) netip.Prefix {
 	if like.Addr().Is6() || like.Bits() < 16 {
 		return netip.Prefix{}
 	}
+	var try []netip.Addr // RFC 1918
 	for second := byte(20); second < 250; second += 10 {
-		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, second, 4, 0}), like.Bits()).Masked()
+		try = append(try, netip.AddrFrom4([4]byte{10, second, 4, 0}))
+	}
+	for second := byte(18); second < 32; second++ { // Docker begins with 172.17
+		try = append(try, netip.AddrFrom4([4]byte{172, second, 4, 0}))
+	}
+	for third := byte(4); third < 250 && like.Bits() >= 24; third += 10 {
+		try = append(try, netip.AddrFrom4([4]byte{192, 168, third, 0}))
+	}
+	for _, a := range try {
+		p := netip.PrefixFrom(a, like.Bits()).Masked()
 		if !slices.ContainsFunc(foreign, func(o occupant) bool { return o.prefix.Overlaps(p) }) {
 			return p
 		}
