@@ -86,11 +86,17 @@ func (a *app) createNetwork(ctx context.Context, o *createNetworkOptions) error 
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			return network.Create(c, o.name, o.kind, o.Options)
 		}},
+		would: func(out *change.Outcome) string {
+			return o.name + " would be " + outline(out.Cluster.Networks[o.name])
+		},
 		said: func(out *change.Outcome) string {
-			n := out.Cluster.Networks[o.name]
-			subnets := prefixes(n.Subnets)
-			return fmt.Sprintf("%s created: %s %s %s\nnext: flock addnetwork %s SERVER…", o.name, n.Type, subnets.String(),
-				strings.ReplaceAll(strings.Join(options(n, 0), " "), noBreak, " "), o.name)
+			return fmt.Sprintf("%s created: %s\nnext: flock addnetwork %s SERVER…", o.name, outline(out.Cluster.Networks[o.name]), o.name)
 		},
 	})
+}
+
+// outline is a network in one line.
+func outline(n *state.Network) string {
+	subnets := prefixes(n.Subnets)
+	return strings.ReplaceAll(n.Type+" "+subnets.String()+" "+strings.Join(options(n, 0), " "), noBreak, " ")
 }
