@@ -62,7 +62,7 @@ func checkSegment(c *state.Cluster, n *state.Network) error {
 	}
 	if n.Interface != "" {
 		if _, err := state.ParseMember(memberText("s", n.Interface)); err != nil {
-			return hint.Errorf("", "-i with the name or the address of an interface", "%q is neither an interface name nor an address", n.Interface)
+			return hint.Errorf("", "-i with the name or the address of an interface", "%v", err) // its own advice is about members
 		}
 	}
 	if err := checkFamily(c, n); err != nil {
