@@ -73,9 +73,10 @@ func (k *Kernel) tunnelConflicts(want *spec.Host, w spec.Link) []spec.Problem {
 }
 
 // orRemove adds to advice that a device may be removed, unless it is another
-// cluster's.
+// cluster's or one that a server may live by.
 func orRemove(advice string, l netlink.Link) string {
-	if strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix) {
+	made := l.Type() == spec.Bridge || l.Type() == spec.VXLAN
+	if !made || strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix) {
 		return advice
 	}
 	return advice + ", or remove it: ip link delete " + l.Attrs().Name
@@ -180,8 +181,18 @@ func freePrefix(like netip.Prefix, foreign []occupant) netip.Prefix {
 	if like.Addr().Is6() || like.Bits() < 16 {
 		return netip.Prefix{}
 	}
+	var try []netip.Addr // RFC 1918
 	for second := byte(20); second < 250; second += 10 {
-		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, second, 4, 0}), like.Bits()).Masked()
+		try = append(try, netip.AddrFrom4([4]byte{10, second, 4, 0}))
+	}
+	for second := byte(18); second < 32; second++ { // Docker begins with 172.17
+		try = append(try, netip.AddrFrom4([4]byte{172, second, 4, 0}))
+	}
+	for third := byte(4); third < 250 && like.Bits() >= 24; third += 10 {
+		try = append(try, netip.AddrFrom4([4]byte{192, 168, third, 0}))
+	}
+	for _, a := range try {
+		p := netip.PrefixFrom(a, like.Bits()).Masked()
 		if !slices.ContainsFunc(foreign, func(o occupant) bool { return o.prefix.Overlaps(p) }) {
 			return p
 		}

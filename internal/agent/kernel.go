@@ -62,10 +62,11 @@ func Open(cluster string) (*Kernel, error) {
 // Close releases the sockets; nothing on the server changes.
 func (k *Kernel) Close() error {
 	k.handle.Close()
+	errs := []error{k.nft.close(), k.rt.close()}
 	if k.wg.client != nil {
-		return errors.Join(k.rt.close(), k.wg.client.Close())
+		errs = append(errs, k.wg.client.Close())
 	}
-	return k.rt.close()
+	return errors.Join(errs...)
 }
 
 // look reads the devices, addresses and routes of the server, once for all who

@@ -73,6 +73,7 @@ func TestForeignDeviceUnderOurNameIsAConflict(t *testing.T) {
 	for _, c := range []struct{ name, make, what string }{
 		{"bridge", "ip link add vxl0 type bridge", "link vxl0 of network vx1: there is one already (bridge), flock did not make it"},
 		{"other cluster", "ip link add vxl0 type bridge; ip link set vxl0 alias flock:other/vx1", "link vxl0 of network vx1: there is one already, it belongs to other/vx1"},
+		{"other device", "ip link add vxl0 type veth peer name far", "link vxl0 of network vx1: there is one already (veth), flock did not make it"},
 		{"same VNI", "ip link add far type vxlan id 42 dstport 4789 local 10.99.0.1", "link vxl0-vx of network vx1: VNI 42 on UDP port 4789 is taken by the link far"},
 		{"group policy", "ip link add far type vxlan id 41 dstport 4789 local 10.99.0.1 gbp", "link vxl0-vx of network vx1: UDP port 4789 is shared with the link far, and only one of them has group policy (GBP)"},
 	} {
@@ -88,8 +89,8 @@ func TestForeignDeviceUnderOurNameIsAConflict(t *testing.T) {
 			if len(p.Problems) != 1 || p.Problems[0].What != c.what || p.Problems[0].Next == "" {
 				t.Fatalf("problems: want %q, have %q", c.what, p.Problems)
 			}
-			if c.name == "other cluster" && strings.Contains(p.Problems[0].Next, "delete") {
-				t.Errorf("it advises to remove another cluster's device: %s", p.Problems[0].Next)
+			if strings.HasPrefix(c.name, "other") && strings.Contains(p.Problems[0].Next, "delete") {
+				t.Errorf("it advises to remove somebody else's device: %s", p.Problems[0].Next)
 			}
 			_, err = Reconcile(t.Context(), k, segment(), nil)
 			if _, next := hint.Of(err); err == nil || err.Error() != c.what || next == "" {

@@ -393,6 +393,25 @@ func TestServerWithoutIPv6NeedsNoneOfItsSettings(t *testing.T) {
 	}
 }
 
+// The kernel takes IPv6 with its settings off a link that is too narrow for it, and
+// gives them back, as they are by default, when it is wide enough.
+func TestNarrowLinksHaveNoIPv6Settings(t *testing.T) {
+	ownNet(t)
+	k := open(t, "t", t.TempDir())
+	for _, mtu := range []int{1450, 1200, 1450, 1200} {
+		want := segment()
+		want.Addrs = want.Addrs[:2]
+		for i := range want.Links {
+			want.Links[i].MTU = mtu
+		}
+		apply(t, k, want)
+		converge(t, k, want, "")
+		if have := sh(t, "cat /proc/sys/net/ipv6/conf/vxl0-vx/disable_ipv6 || true"); mtu == 1450 && strings.TrimSpace(have) != "1" {
+			t.Errorf("at %d: IPv6 of the tunnel's device is not off: %q", mtu, have)
+		}
+	}
+}
+
 // A container's port stays on the bridge when the tunnel is made anew.
 func TestNewTunnelLeavesPortsAlone(t *testing.T) {
 	ownNet(t)

@@ -18,7 +18,11 @@ import (
 
 // nft is the nftables part of the kernel: gateways, masquerading and the guard
 // before DNS in two tables of the cluster's own, accepts in tables of others.
-type nft struct{ cluster string }
+// Its socket is opened when it is needed first.
+type nft struct {
+	cluster string
+	conn    *nftables.Conn
+}
 
 func newNFT(cluster string) *nft { return &nft{cluster: cluster} }
 
@@ -98,7 +102,7 @@ func (n *nft) replace(want *spec.Host) error {
 	// A foreign rule set can change between the look and the transaction (Docker
 	// starts); the kernel then refuses the whole with ENOENT.
 	for range 3 {
-		err = withNFT(func(c *nftables.Conn) error { return n.transact(c, want, objects) })
+		err = n.with(func(c *nftables.Conn) error { return n.transact(c, want, objects) })
 		if !errors.Is(err, syscall.ENOENT) {
 			break
 		}
@@ -164,29 +168,39 @@ func (n *nft) build(c *nftables.Conn, table *nftables.Table, objects []nftObject
 	}
 }
 
-// check tries whether this kernel takes want's rules: it makes the tables under
-// another name and deletes them in the same transaction, so that no packet ever
-// meets them. It says which support is missing.
+// check tries whether this kernel takes want's rules and says which support is
+// missing.
 func (n *nft) check(want *spec.Host) error {
 	objects, err := n.objects(want)
 	if err != nil {
 		return err
 	}
+	if n.try(objects, families[:]...) == nil {
+		return nil
+	}
 	for _, family := range families {
-		if !slices.ContainsFunc(objects, func(o nftObject) bool { return o.family() == family }) {
-			continue
-		}
-		err := withNFT(func(c *nftables.Conn) error {
-			trial := &nftables.Table{Name: n.tableName() + "-trial", Family: family}
-			n.build(c, trial, objects)
-			c.DelTable(trial)
-			return c.Flush()
-		})
-		if err != nil {
+		if err := n.try(objects, family); err != nil {
 			return unsupported(family, err)
 		}
 	}
 	return nil
+}
+
+// try makes tables under another name and deletes them in the same transaction, so
+// that no packet ever meets them. The kernel takes some 10 ms to forget each
+// transaction and lets the next one wait for that (linux 6.18,
+// nf_tables_trans_destroy_work).
+func (n *nft) try(objects []nftObject, in ...nftables.TableFamily) error {
+	return n.with(func(c *nftables.Conn) error {
+		for _, family := range in {
+			if slices.ContainsFunc(objects, func(o nftObject) bool { return o.family() == family }) {
+				trial := &nftables.Table{Name: n.tableName() + "-trial", Family: family}
+				n.build(c, trial, objects)
+				c.DelTable(trial)
+			}
+		}
+		return c.Flush()
+	})
 }
 
 func unsupported(family nftables.TableFamily, err error) error {
@@ -212,7 +226,7 @@ func unsupported(family nftables.TableFamily, err error) error {
 // of others.
 func (n *nft) left() (int, error) {
 	count := 0
-	err := withNFT(func(c *nftables.Conn) error {
+	err := n.with(func(c *nftables.Conn) error {
 		tables, err := listTables(c)
 		if err != nil {
 			return err
@@ -285,15 +299,32 @@ func baseChains(family nftables.TableFamily, objects []nftObject) []*nftables.Ch
 // 6.18, TestManyNetworksInOneTransaction).
 const bufferSize = 32 << 20
 
-// withNFT runs do with one socket to nftables.
-func withNFT(do func(*nftables.Conn) error) error {
-	c, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(s *netlink.Conn) error {
-		return errors.Join(s.SetReadBuffer(bufferSize), s.SetWriteBuffer(bufferSize))
-	}))
-	if err != nil {
-		return fmt.Errorf("open netlink to nftables: %w", err)
+// with runs do with the one socket to nftables. It stays open: to close it is to
+// wait until the kernel has forgotten what was deleted (linux 6.18,
+// nft_rcv_nl_event). After an error it may hold answers that nobody read.
+func (n *nft) with(do func(*nftables.Conn) error) error {
+	if n.conn == nil {
+		c, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(s *netlink.Conn) error {
+			return errors.Join(s.SetReadBuffer(bufferSize), s.SetWriteBuffer(bufferSize))
+		}))
+		if err != nil {
+			return fmt.Errorf("open netlink to nftables: %w", err)
+		}
+		n.conn = c
 	}
-	return errors.Join(do(c), c.CloseLasting())
+	if err := do(n.conn); err != nil {
+		return errors.Join(err, n.close())
+	}
+	return nil
+}
+
+func (n *nft) close() error {
+	if n.conn == nil {
+		return nil
+	}
+	err := n.conn.CloseLasting()
+	n.conn = nil
+	return err
 }
 
 // A kernel without nftables holds no tables and no chains: nfnetlink answers

@@ -29,7 +29,7 @@ func (n *nft) observe(want, have *spec.Host) error {
 	if err != nil {
 		return err
 	}
-	return withNFT(func(c *nftables.Conn) error {
+	return n.with(func(c *nftables.Conn) error {
 		chains, err := listChains(c)
 		if err != nil {
 			return err

@@ -40,6 +40,7 @@ func (k *Kernel) wanted(want *spec.Host) (*spec.Host, error) {
 		out.Sysctls = withoutIPv6(want.Sysctls)
 		return &out, nil
 	}
+	want = withoutNarrow(want)
 	if !slices.ContainsFunc(want.Sysctls, func(s spec.Sysctl) bool { return s.Key == forwardingIPv6 }) {
 		return want, nil
 	}
@@ -74,6 +75,28 @@ func withoutIPv6(list []spec.Sysctl) []spec.Sysctl {
 	return slices.DeleteFunc(slices.Clone(list), func(s spec.Sysctl) bool {
 		return s.Link != "" && strings.HasPrefix(s.Key, ipv6Settings)
 	})
+}
+
+// ipv6MTU is the least MTU of a link that has IPv6 (RFC 8200, 5). The kernel takes
+// IPv6 and its settings off a smaller one (addrconf_notify, linux 6.18).
+const ipv6MTU = 1280
+
+// withoutNarrow leaves out the IPv6 settings of links that are too narrow for it.
+func withoutNarrow(want *spec.Host) *spec.Host {
+	narrow := map[string]bool{}
+	for _, l := range want.Links {
+		if l.MTU > 0 && l.MTU < ipv6MTU {
+			narrow[l.Name] = true
+		}
+	}
+	if len(narrow) == 0 {
+		return want
+	}
+	out := *want
+	out.Sysctls = slices.DeleteFunc(slices.Clone(want.Sysctls), func(s spec.Sysctl) bool {
+		return narrow[s.Link] && strings.HasPrefix(s.Key, ipv6Settings)
+	})
+	return &out
 }
 
 // takesAdvertisements says whether the device may have learned a router.

@@ -84,11 +84,11 @@ func newAgent(a *app) []*cobra.Command {
 }
 
 // agentRoot is where the workstation puts agents, each in a directory named by
-// the start of its SHA-256.
+// its version.
 const agentRoot = "/usr/local/lib/flock"
 
-// agentVersion is the start of this program's SHA-256. An installed agent is
-// named by it and was checked against it; any other copy is read.
+// agentVersion is what the workstation called this program when it installed it;
+// any other copy goes by the start of its SHA-256.
 func agentVersion() (string, error) {
 	path, err := os.Executable()
 	if err != nil {

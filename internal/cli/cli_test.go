@@ -518,3 +518,10 @@ func TestQuietSaysWhatFailed(t *testing.T) {
 		t.Errorf("want %q, have %q and %q", want, errs.String(), out.String())
 	}
 }
+
+func TestDryRunOfCreateNetworkSaysWhatItWouldBe(t *testing.T) {
+	b := newBench(t, three)
+	if code := b.run("createnetwork", "vx2", "vxlan", "--dry-run"); code != ExitDone || !strings.Contains(b.err.String(), "vx2 would be vxlan 10.0.5.0/24 vni ") {
+		t.Errorf("exit status %d: %s", code, b.err.String())
+	}
+}

@@ -97,11 +97,12 @@ func (a *app) createNetwork(ctx context.Context, o *createNetworkOptions) error 
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			return network.Create(c, o.name, o.kind, o.Options)
 		}},
+		would: func(out *change.Outcome) string {
+			return o.name + " would be " + outline(out.Cluster.Networks[o.name])
+		},
 		said: func(out *change.Outcome) string {
 			n := out.Cluster.Networks[o.name]
-			subnets := prefixes(n.Subnets)
-			return fmt.Sprintf("%s created: %s %s %s\nnext: flock addnetwork %s %sSERVER…", o.name, n.Type, subnets.String(),
-				strings.ReplaceAll(strings.Join(options(n, 0), " "), noBreak, " "), o.name, firstRole(n))
+			return fmt.Sprintf("%s created: %s\nnext: flock addnetwork %s %sSERVER…", o.name, outline(n), o.name, firstRole(n))
 		},
 	})
 }
@@ -112,4 +113,10 @@ func firstRole(n *state.Network) string {
 		return roleServer + " "
 	}
 	return ""
+}
+
+// outline is a network in one line.
+func outline(n *state.Network) string {
+	subnets := prefixes(n.Subnets)
+	return strings.ReplaceAll(n.Type+" "+subnets.String()+" "+strings.Join(options(n, 0), " "), noBreak, " ")
 }

@@ -25,6 +25,8 @@ type alter struct {
 	networks []string
 	// said is the last line when all went well; nil: none.
 	said func(*change.Outcome) string
+	// would is the last line of a dry run whose plan does not tell it all; nil: none.
+	would func(*change.Outcome) string
 	// terse: servers that are as they were are not worth a line.
 	terse bool
 }
@@ -51,7 +53,11 @@ func (a *app) alter(ctx context.Context, c alter) error {
 		out.Notes = slices.DeleteFunc(out.Notes, func(n network.Note) bool { return !slices.Contains(c.networks, n.Network) })
 	}
 	if c.DryRun {
-		return a.planned(out)
+		err := a.planned(out)
+		if err == nil && c.would != nil {
+			a.say("%s", c.would(out))
+		}
+		return err
 	}
 	if a.json() {
 		if err := a.printJSON(outcomeOf(out)); err != nil {

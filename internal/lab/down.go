@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -94,18 +95,34 @@ func deleteNS(ctx context.Context, ns string) error {
 
 // detach removes this machine's interface, if it is this lab's.
 func (l *Lab) detach(ctx context.Context) error {
-	alias, err := os.ReadFile("/sys/class/net/" + attached + "/ifalias")
-	if errors.Is(err, fs.ErrNotExist) || strings.TrimSpace(string(alias)) != "flock-lab:"+l.Dir {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the alias of %s: %w", attached, err)
-	}
-	err = run(ctx, "", "ip", "link", "del", attached)
-	if exists("/sys/class/net/" + attached) {
+	dir, err := attachedTo(ctx)
+	if err != nil || dir != l.Dir {
 		return err
 	}
-	return nil // it went with its peer's namespace in between
+	failed := run(ctx, "", "ip", "link", "del", attached)
+	if dir, err = attachedTo(ctx); err != nil || dir != "" {
+		return errors.Join(failed, err)
+	}
+	return nil // or it went with its peer's namespace in between
+}
+
+// attachedTo returns the directory of the lab that is attached to this machine, ""
+// where none is. Not by /sys: that may be another network namespace's.
+func attachedTo(ctx context.Context) (dir string, err error) {
+	text, err := output(ctx, "", "ip", "-j", "link", "show")
+	if err != nil {
+		return "", err
+	}
+	var links []struct{ Ifname, Ifalias string }
+	if err := json.Unmarshal(text, &links); err != nil {
+		return "", fmt.Errorf("read this machine's links: %w", err)
+	}
+	for _, link := range links {
+		if link.Ifname == attached {
+			return strings.TrimPrefix(link.Ifalias, "flock-lab:"), nil
+		}
+	}
+	return "", nil
 }
 
 func (l *Lab) removeDir(ctx context.Context) error {

@@ -31,8 +31,10 @@ func (l *Lab) layFabric(ctx context.Context) error {
 	}
 	err = ipBatch(ctx, fabric,
 		"link set lo up",
-		"link add br0 type bridge mcast_snooping 0", "link set br0 up",
-		"link add br1 type bridge mcast_snooping 0", "link set br1 up",
+		// Of their own, a bridge's MAC is its ports' lowest: with a machine that
+		// goes, the others would lose their router until they ask for it anew.
+		"link add br0 address 02:61:00:00:00:00 type bridge mcast_snooping 0", "link set br0 up",
+		"link add br1 address 02:61:00:00:00:01 type bridge mcast_snooping 0", "link set br1 up",
 		fmt.Sprintf("addr add %s/24 dev br0", gateway4), fmt.Sprintf("addr add %s/64 dev br0 nodad", gateway6),
 		fmt.Sprintf("addr add %s/24 dev br1", hostPart(second4, 254)),
 		"link set up0 up",
@@ -198,11 +200,13 @@ func (l *Lab) checkFree(ctx context.Context) error {
 			p = netip.PrefixFrom(a, a.BitLen())
 		}
 		if r.Dev == attached {
-			alias, err := os.ReadFile("/sys/class/net/" + attached + "/ifalias")
+			dir, err := attachedTo(ctx)
 			if err != nil {
-				return fmt.Errorf("read the alias of %s: %w", attached, err)
+				return err
 			}
-			dir := strings.TrimPrefix(strings.TrimSpace(string(alias)), "flock-lab:")
+			if dir == "" {
+				continue // it has just gone
+			}
 			return hint.Errorf("this machine", "FLOCK_LAB="+dir+" flock lab down", "attach the lab: the one in %s is attached, by %s", dir, attached)
 		}
 		if p.Bits() > 0 && (p.Overlaps(underlay4) || p.Overlaps(second4)) {

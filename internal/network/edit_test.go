@@ -75,6 +75,7 @@ func TestRefusals(t *testing.T) {
 		"long bridge":                    {create(Options{Bridge: "sixteen-bytes-xx"}), "16 bytes"},
 		"odd bridge":                     {create(Options{Bridge: "a b"}), "not an interface name"},
 		"taken bridge":                   {create(Options{Bridge: "vxl0"}), "taken by network vx1"},
+		"underlay of no interface":       {create(Options{Interface: "eth0 eth1"}), `"eth0 eth1" is neither`},
 		"own bridge":                     {create(Options{Bridge: "app0"}), "setsubnet"},
 		"long interface":                 {create(Options{Interface: "sixteen-bytes-xx"}), "sixteen-bytes-xx"},
 		"a /31":                          {create(Options{Subnets: prefixes("10.1.0.0/31")}), "too small"},

@@ -85,7 +85,7 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 	}
 	if n.Interface != "" {
 		if _, err := state.ParseMember(memberText("s", n.Interface)); err != nil {
-			return err
+			return hint.Errorf("", "-i with the name or the address of an interface", "%v", err) // its own advice is about members
 		}
 	}
 	if err := checkFamily(c, n); err != nil {
@@ -247,7 +247,7 @@ func (b *builder) tunnelMTU(name string, n *state.Network, places []underlay, ov
 	}
 	switch {
 	case n.MTU > fits:
-		b.problem(server, name, hint.Errorf("server "+server, "--mtu "+strconv.Itoa(fits),
+		b.problem(server, name, hint.Errorf("server "+server, "make the network anew with --mtu "+strconv.Itoa(fits)+", or raise the MTU of "+server+"'s underlay interface",
 			"MTU %d does not fit: %s's underlay carries %d, %s takes %d of it", n.MTU, server, least, encapsulation(n), over))
 		return 0, false
 	case fits < needs:

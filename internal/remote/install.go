@@ -85,6 +85,10 @@ func (c *Conn) install(ctx context.Context, p *program, on probed) error {
 	if err != nil {
 		return hint.With(err, c.target.where(), "")
 	}
+	version, err := p.version()
+	if err != nil {
+		return hint.With(err, c.target.where(), "")
+	}
 	rtt, err := c.shell.roundTrip()
 	if err != nil {
 		return hint.With(fmt.Errorf("install agent: %w", err), c.target.where(), "")
@@ -97,8 +101,8 @@ func (c *Conn) install(ctx context.Context, p *program, on probed) error {
 	if err != nil {
 		return hint.With(err, c.target.where(), "")
 	}
-	c.d.say(c.target, "installing agent %s for linux/%s, %d bytes (%s)", g.version(), p.arch, len(upload), unpack)
-	head := fmt.Sprintf("dir=%s version=%s size=%s sum=%s unpack=%s units=%s\n", quote(c.d.paths.dir()), g.version(),
+	c.d.say(c.target, "installing agent %s for linux/%s, %d bytes (%s)", version, p.arch, len(upload), unpack)
+	head := fmt.Sprintf("dir=%s version=%s size=%s sum=%s unpack=%s units=%s\n", quote(c.d.paths.dir()), version,
 		strconv.FormatInt(g.size, 10), g.sum, quote(unpack), quote(c.d.paths.unitDir()))
 	if _, err := c.run(ctx, head+installScript, upload); err != nil {
 		return fmt.Errorf("install agent: %w", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -33,10 +34,11 @@ func BuiltinAgent(arch string) (io.ReadCloser, error) {
 
 // program is the agent's binary for one architecture, looked at once.
 type program struct {
-	arch   string
-	digest func() (digest, error)
-	plain  func() ([]byte, error)
-	packed func() ([]byte, error) // gzip
+	arch    string
+	version func() (string, error) // its name on servers
+	digest  func() (digest, error)
+	plain   func() ([]byte, error)
+	packed  func() ([]byte, error) // gzip
 }
 
 // digest identifies a binary.
@@ -45,10 +47,7 @@ type digest struct {
 	sum  string // SHA-256, hex
 }
 
-// version is the name of the binary on servers.
-func (g digest) version() string { return g.sum[:16] }
-
-// program returns the agent for linux/arch. Whether there is one shows in digest.
+// program returns the agent for linux/arch. Whether there is one shows in version.
 func (d *Dialer) program(arch string) *program {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -60,6 +59,7 @@ func (d *Dialer) program(arch string) *program {
 		open = BuiltinAgent
 	}
 	p := &program{arch: arch}
+	p.version = sync.OnceValues(func() (string, error) { return versionOf(open, arch) })
 	p.digest = sync.OnceValues(func() (digest, error) { return digestOf(open, arch) })
 	p.plain = sync.OnceValues(func() ([]byte, error) { return readAll(open, arch) })
 	p.packed = sync.OnceValues(func() ([]byte, error) { return pack(p.plain) })
@@ -70,11 +70,11 @@ func (d *Dialer) program(arch string) *program {
 	return p
 }
 
-// expectProgram begins to sum up the binary that t probably needs, while the
+// expectProgram begins to look at the binary that t probably needs, while the
 // login waits for the network.
 func (d *Dialer) expectProgram(t Target) {
 	p := d.program(t.arch())
-	go func() { _, _ = p.digest() }() // whoever needs it gets the same error
+	go func() { _, _ = p.version() }() // whoever needs it gets the same error
 }
 
 // arch is the architecture of t, or the one to try first.
@@ -86,6 +86,44 @@ func (t Target) arch() string {
 		return runtime.GOARCH
 	}
 	return "amd64"
+}
+
+// versionOf names a binary by what Go's linker noted about its content: to sum up
+// all of it costs as much as half a login. One without the note is summed up.
+func versionOf(open func(string) (io.ReadCloser, error), arch string) (version string, err error) {
+	f, err := open(arch)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if r, ok := f.(io.ReaderAt); ok {
+		if note := buildID(r); len(note) > 0 {
+			sum := sha256.Sum256(note)
+			return hex.EncodeToString(sum[:])[:16], nil
+		}
+	}
+	g, err := digestOf(open, arch)
+	if err != nil {
+		return "", err
+	}
+	return g.sum[:16], nil
+}
+
+// buildID returns the note with Go's build ID, nil where there is none.
+func buildID(r io.ReaderAt) []byte {
+	f, err := elf.NewFile(r)
+	if err != nil {
+		return nil
+	}
+	s := f.Section(".note.go.buildid")
+	if s == nil {
+		return nil
+	}
+	note, err := s.Data()
+	if err != nil {
+		return nil
+	}
+	return note
 }
 
 func digestOf(open func(string) (io.ReadCloser, error), arch string) (g digest, err error) {

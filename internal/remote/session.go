@@ -79,7 +79,7 @@ func absent(err error) bool {
 
 // serve starts p on the server and waits for its greeting.
 func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
-	g, err := p.digest()
+	wanted, err := p.version()
 	if err != nil {
 		if p.arch != c.target.Arch && !c.target.local() {
 			return nil, &missingError{err.Error()}
@@ -88,7 +88,7 @@ func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
 	}
 	ctx, patience := newPatience(ctx, c.d.timeout())
 	defer patience.end()
-	proc, err := c.shell.start(ctx, c.serveCommand(g.version()))
+	proc, err := c.shell.start(ctx, c.serveCommand(wanted))
 	if err != nil {
 		return nil, hint.With(fmt.Errorf("start agent: %w", err), c.target.where(), "")
 	}
@@ -100,8 +100,8 @@ func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
 		return nil, c.noGreeting(ctx, proc, noise, err)
 	}
 	s := &Session{c: c, proc: proc, wire: wire.NewConn(out, proc.in)}
-	if version != g.version() {
-		return nil, errors.Join(&missingError{fmt.Sprintf("agent of version %q answered, wanted %s", version, g.version())}, s.Close())
+	if version != wanted {
+		return nil, errors.Join(&missingError{fmt.Sprintf("agent of version %q answered, wanted %s", version, wanted)}, s.Close())
 	}
 	return s, nil
 }
