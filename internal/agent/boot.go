@@ -146,6 +146,9 @@ func missingUnderlay(want *spec.Host) string {
 			there[p.Addr()] = true
 		}
 	}
+	for _, a := range want.Addrs {
+		there[a.Prefix.Addr()] = true // a tunnel in another of ours: we bring it along
+	}
 	for _, l := range want.Links {
 		if l.Tunnel == nil {
 			continue

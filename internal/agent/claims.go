@@ -158,7 +158,15 @@ func (k *Kernel) occupants() ([]occupant, error) {
 	for _, p := range pools {
 		add("Docker address pool", p, "")
 	}
-	return out, nil
+	return append(out, workstationOccupant(workstation())...), nil
+}
+
+// workstationOccupant keeps the way back to the workstation.
+func workstationOccupant(a netip.Addr) []occupant {
+	if !a.IsValid() || a.IsLoopback() {
+		return nil
+	}
+	return []occupant{{netip.PrefixFrom(a, a.BitLen()), "workstation's address " + a.String()}}
 }
 
 func claimPrefix(c spec.Claim, foreign []occupant) *spec.Problem {

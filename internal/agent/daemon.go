@@ -63,6 +63,7 @@ func (s *services) startDaemon(ctx context.Context, d daemon) error {
 		return err
 	}
 	cmd := exec.Command(self, d.args...)
+	cmd.Dir = "/"
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", d.name, err)

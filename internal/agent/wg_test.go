@@ -20,13 +20,13 @@ import (
 // WireGuard device wg-wirex, its address 10.0.8.N and a bridge app0 whose subnet
 // 10.0.1N.0/24 it shares.
 type mesh struct {
-	t        *testing.T
+	t        testing.TB
 	machines []*machine
 	keys     []string
 	before   []string
 }
 
-func newMesh(t *testing.T, n int) *mesh {
+func newMesh(t testing.TB, n int) *mesh {
 	t.Helper()
 	m := &mesh{t: t, keys: make([]string, n)}
 	for i := range n {

@@ -43,7 +43,7 @@ func WireGuard(ctx context.Context, name string, log io.Writer) error {
 	}
 	defer dev.Close()
 	if err := s.restore(ctx, dev, name); err != nil {
-		return errors.Join(err, socket.Close())
+		fmt.Fprintln(log, err) // an agent can still set it up
 	}
 	if link.Attrs().Flags&net.FlagUp != 0 {
 		if err := dev.Up(); err != nil {

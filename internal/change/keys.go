@@ -134,17 +134,26 @@ func (r *run) compile() error {
 	return err
 }
 
-// waves are the servers to apply on, in the order of turns. A server with a new
-// key comes first: until the others name it by that, they still talk to it by its
-// old session, which it goes on to understand, and what it says waits for them.
-// The other way round their first words would go unanswered for five seconds
-// (WireGuard's REKEY_TIMEOUT).
+// waves are the servers to apply on, in the order of turns.
+//
+// A server with a new key comes first: until the others name it by that, they
+// still talk to it by its old session, which it goes on to understand, and what it
+// says waits for them. The other way round their first words would go unanswered
+// for five seconds (WireGuard's REKEY_TIMEOUT). Servers behind NAT come last: they
+// are the ones to speak first, to others that must know them by then.
 func (r *run) waves(todo []*peer) [][]*peer {
-	at := slices.IndexFunc(todo, func(p *peer) bool { return p.name == r.req.Rotate.Server })
-	if at < 0 {
-		return [][]*peer{todo}
+	var turn, most, last []*peer
+	for _, p := range todo {
+		switch {
+		case p.name == r.req.Rotate.Server:
+			turn = append(turn, p)
+		case r.c.Servers[p.name].NAT && len(network.KeyDevices(r.c, p.name)) > 0:
+			last = append(last, p)
+		default:
+			most = append(most, p)
+		}
 	}
-	return [][]*peer{todo[at : at+1], slices.Concat(todo[:at], todo[at+1:])}
+	return [][]*peer{turn, most, last}
 }
 
 // CheckRotation refuses to rotate what has no key.

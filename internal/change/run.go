@@ -283,10 +283,10 @@ func (r *run) push(ctx context.Context) {
 		}
 	}
 	leases := leavingLeases(todo)
-	var first error
+	var kept error // why the server that was to turn first did not
 	for _, wave := range r.waves(todo) {
 		results := remote.Each(ctx, wave, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
-			if first != nil {
+			if kept != nil {
 				return nil, hint.Errorf("server "+p.name, "flock apply", "%s stays as it is: %s did not change", p.name, r.req.Rotate.Server)
 			}
 			return p.apply(ctx, r.e, leases)
@@ -295,9 +295,9 @@ func (r *run) push(ctx context.Context) {
 			p := wave[i]
 			p.report, p.err = res.Value, res.Err
 			r.e.event(Event{Server: p.name, Line: "done", Done: true, Err: p.err})
-		}
-		if len(wave) > 0 {
-			first = wave[0].err
+			if p.name == r.req.Rotate.Server {
+				kept = p.err
+			}
 		}
 	}
 }
