@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -142,13 +143,10 @@ func options(n *state.Network, mtu int) []string {
 	value("bridge", n.Bridge)
 	value("mtu", digits(mtu))
 	value("domain", n.Domain)
-	switch {
-	case n.DHCP != state.DHCPSingle:
+	if n.DHCP != state.DHCPSingle {
 		value("dhcp", n.DHCP)
-	case n.DHCPServer != "":
-		add("dhcp", n.DHCPServer)
-	case len(n.Members) > 0:
-		add("dhcp", serverOf(n.Members[0]))
+	} else {
+		value("dhcp", cmp.Or(network.DHCPServer(n), n.DHCPServer))
 	}
 	value("interface", n.Interface)
 	if n.Group.IsValid() {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -88,14 +89,11 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 		n := c.Networks[name]
 		v := &networkView{
 			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, Interface: n.Interface, Bridge: n.Bridge,
-			VNI: n.VNI, Port: n.Port, MTU: n.MTU, Domain: n.Domain, DHCP: n.DHCP, DHCPServer: n.DHCPServer,
+			VNI: n.VNI, Port: n.Port, MTU: n.MTU, Domain: n.Domain, DHCP: n.DHCP, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
 			GBP: n.GBP, Masquerade: !n.NoMasq, Members: []memberView{}, State: stateReady, Pending: []string{},
 		}
 		if n.Group.IsValid() {
 			v.Group = n.Group.String()
-		}
-		if v.DHCPServer == "" && n.DHCP == state.DHCPSingle && len(n.Members) > 0 {
-			v.DHCPServer = serverOf(n.Members[0])
 		}
 		for _, text := range n.Members {
 			m := v.member(n, text, c.Servers[serverOf(text)], compiled.Hosts[serverOf(text)])
