@@ -59,9 +59,12 @@ func (s *services) inherit(network, leases string) {
 
 // orphans notes the networks that want serves here and that had members here
 // before, but another server for their addresses: should nobody hand its leases
-// over, they have to be found.
+// over, they have to be found. A nil before is a server that forgot what it was.
 func (s *services) orphans(before, want *spec.Host) {
 	s.orphaned = map[string]bool{}
+	if before == nil {
+		return
+	}
 	for _, d := range want.DHCPs {
 		member := func(l spec.Link) bool { return l.Network == d.Network }
 		served := func(old spec.DHCP) bool { return old.Network == d.Network }

@@ -525,3 +525,14 @@ func TestDryRunOfCreateNetworkSaysWhatItWouldBe(t *testing.T) {
 		t.Errorf("exit status %d: %s", code, b.err.String())
 	}
 }
+
+// TestListingNamesTheServerThatHandsOut: not the one asked for while it is no member.
+func TestListingNamesTheServerThatHandsOut(t *testing.T) {
+	n := &state.Network{DHCP: state.DHCPSingle, DHCPServer: "s2"}
+	for members, want := range map[string]string{"": "s2", "s1": "s1", "s1 s2": "s2", "s3:eth1 s1": "s3"} {
+		n.Members = strings.Fields(members)
+		if have := options(n, 0); !slices.Contains(have, "dhcp"+noBreak+want) {
+			t.Errorf("members %q: want dhcp %s, have %q", members, want, have)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -180,13 +181,10 @@ func options(n *state.Network, mtu int) []string {
 	value("bridge", n.Bridge)
 	value("mtu", digits(mtu))
 	value("domain", n.Domain)
-	switch {
-	case n.DHCP != "" && n.DHCP != state.DHCPSingle:
+	if n.DHCP != state.DHCPSingle {
 		value("dhcp", n.DHCP)
-	case n.DHCPServer != "":
-		add("dhcp", n.DHCPServer)
-	case n.DHCP != "" && len(n.Members) > 0:
-		add("dhcp", serverOf(n.Members[0]))
+	} else {
+		value("dhcp", cmp.Or(network.DHCPServer(n), n.DHCPServer))
 	}
 	value("interface", n.Interface)
 	if n.Group.IsValid() {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,7 +98,7 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 		n := c.Networks[name]
 		v := &networkView{
 			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, Interface: n.Interface, Bridge: n.Bridge,
-			VNI: n.VNI, Port: n.Port, MTU: n.MTU, Domain: n.Domain, DHCP: n.DHCP, DHCPServer: n.DHCPServer,
+			VNI: n.VNI, Port: n.Port, MTU: n.MTU, Domain: n.Domain, DHCP: n.DHCP, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
 			Topology: n.Topology, Keepalive: n.Keepalive, Lead: n.Lead, Shared: n.Shares, keyed: network.KeyDevice(c, name) != "",
 			GBP: n.GBP, Masquerade: !n.NoMasq && n.Type != network.WireGuard, Members: []memberView{}, State: stateReady, Pending: []string{},
 		}
@@ -111,9 +112,6 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 			if note.Network == name {
 				v.Notes = append(v.Notes, note.Text)
 			}
-		}
-		if v.DHCPServer == "" && n.DHCP == state.DHCPSingle && len(n.Members) > 0 {
-			v.DHCPServer = serverOf(n.Members[0])
 		}
 		for _, text := range n.Members {
 			m := v.member(n, text, compiled)
