@@ -88,7 +88,7 @@ func (n *nft) objects(want *spec.Host) ([]nftObject, error) {
 	for _, d := range want.DHCPs {
 		out = append(out, guardObject(d))
 	}
-	return out, nil
+	return append(out, innerObjects(want)...), nil
 }
 
 // replace makes the cluster's tables and its accepts in other tables what want
