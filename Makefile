@@ -41,8 +41,11 @@ demo: deps build ## three servers, one network, containers that find each other;
 test: deps build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 60m $(if $(V),-v,) ./...
 
-bench: deps build ## ratios against a floor measured in the same run
-	$(ASROOT) go test -run '^$$' -bench . -benchtime 1x -count=1 -timeout 60m $(or $(PKG),./...)
+BENCH  := go test -run '^$$' -count=1 -timeout 60m
+bench: deps build ## no-op, create, join as ratios to a bare login; the agent beside ip -batch; 10,000 servers
+	@$(ASROOT) $(BENCH) -bench . -benchtime 1x ./cmd/flock | grep -E '^(Benchmark|---|FAIL| )'
+	@$(ASROOT) $(BENCH) -bench '1000|NothingToDo' -benchtime 10x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
+	@$(ASROOT) $(BENCH) -bench 'Join|ListNetworks|10k' -benchtime 3x ./internal/network ./internal/cli ./internal/state | grep -E '^(Benchmark|---|FAIL| )'
 
 golden: ## rewrite the golden files
 	go test ./internal/network ./internal/cli ./templates -update

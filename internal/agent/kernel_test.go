@@ -350,8 +350,8 @@ func TestBridgeGoneTakesNothingElse(t *testing.T) {
 		+ link vxl0: bridge mac 6a:0b:00:00:00:01 mtu 1450 network vx1
 		~ link vxl0-vx: master none -> vxl0
 		+ sysctl net/ipv4/conf/vxl0/arp_announce: 2
-		+ addr 10.0.4.1/32 dev vxl0
 		+ addr 10.0.4.254/24 dev vxl0
+		+ addr 10.0.4.1/32 dev vxl0
 		+ addr fd04::1/64 dev vxl0
 		+ neigh 10.0.4.9 dev vxl0: lladdr 6a:0b:00:00:00:09
 		+ route 10.50.0.0/24: via 10.0.4.9 dev vxl0 proto 70

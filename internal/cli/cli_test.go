@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -533,6 +534,15 @@ func TestListingNamesTheServerThatHandsOut(t *testing.T) {
 		n.Members = strings.Fields(members)
 		if have := options(n, 0); !slices.Contains(have, "dhcp"+noBreak+want) {
 			t.Errorf("members %q: want dhcp %s, have %q", members, want, have)
+		}
+	}
+}
+
+func TestListingsCount(t *testing.T) {
+	b := newBench(t, "schema = 1\n[server.s10]\n[server.s2]\n[network.n10]\ntype = 'vxlan'\n[network.n9]\ntype = 'vxlan'\n")
+	for command, want := range map[string]string{"listservers": "(?s)s2.*s10", "listnetworks": "(?s)n9.*n10"} {
+		if code := b.run(command); code != ExitDone || !regexp.MustCompile(want).MatchString(b.out.String()) {
+			t.Errorf("%s: exit status %d: %s%s", command, code, b.out.String(), b.err.String())
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
@@ -55,7 +56,11 @@ func (a *app) work(do func(engine, *progress) (*change.Outcome, error)) (*change
 	p := newProgress(a)
 	defer p.stop()
 	s.Waiting = func(h state.Holder) { p.note("waiting for " + h.String()) }
-	return do(a.connect(a, s, p), p)
+	out, err := do(a.connect(a, s, p), p)
+	if out != nil {
+		slices.SortFunc(out.Servers, func(x, y change.Server) int { return byName(x.Name, y.Name) })
+	}
+	return out, err
 }
 
 // connect makes the engine that reaches real servers.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -86,7 +87,7 @@ func (a *app) tableWidth() int {
 func serverViews(c *state.Cluster, pending []string) []serverView {
 	members := network.Memberships(c)
 	out := []serverView{}
-	for _, name := range c.ServerNames() {
+	for _, name := range slices.SortedFunc(maps.Keys(c.Servers), byName) {
 		s := c.Servers[name]
 		v := serverView{
 			Name: name, Address: s.Address, User: s.User, Port: s.Port, Identity: s.Identity, Jump: s.Jump,

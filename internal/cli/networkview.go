@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -94,7 +95,7 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 		problem[[2]string{p.Server, p.Network}] = p.Err.Error()
 	}
 	out := []*networkView{}
-	for _, name := range c.NetworkNames() {
+	for _, name := range slices.SortedFunc(maps.Keys(c.Networks), byName) {
 		n := c.Networks[name]
 		v := &networkView{
 			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, Interface: n.Interface, Bridge: n.Bridge,

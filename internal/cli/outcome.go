@@ -138,7 +138,7 @@ func incomplete(out *change.Outcome, networks []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	slices.Sort(names)
+	slices.SortFunc(names, byName)
 	verb := "is"
 	if len(names) > 1 {
 		verb = "are"

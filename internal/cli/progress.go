@@ -113,7 +113,7 @@ func (p *progress) draw() {
 	for name := range p.at {
 		names = append(names, name)
 	}
-	slices.Sort(names)
+	slices.SortFunc(names, byName)
 	shown := names[:min(len(names), mostLive)]
 	longest := 0
 	for _, name := range shown {

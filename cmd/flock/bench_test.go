@@ -1,0 +1,365 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/flocknet/flock/internal/lab"
+)
+
+// The floor is what no tool on this machine can go below: a bare x/crypto client
+// that logs in to all servers at once and runs `true`. Every figure is a ratio to
+// it, both medians of one run, measured by turns. All servers and both clients
+// share this machine's processors, so that above some ten servers it is processor
+// time that counts.
+
+const floorEnv = "FLOCK_FLOOR_KEY"
+
+func TestMain(m *testing.M) {
+	if key := os.Getenv(floorEnv); key != "" {
+		if err := floor(key, os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func floor(keyFile string, addrs []string) error {
+	pem, err := os.ReadFile(keyFile)
+	if err != nil {
+		return err
+	}
+	key, err := ssh.ParsePrivateKey(pem)
+	if err != nil {
+		return err
+	}
+	config := &ssh.ClientConfig{
+		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)},
+		HostKeyCallback: ssh.InsecureIgnoreHostKey(), //nolint:gosec // the floor checks nothing: it is a floor
+	}
+	errs := make(chan error, len(addrs))
+	for _, addr := range addrs {
+		go func() { errs <- loginTrue(addr, config) }()
+	}
+	for range addrs {
+		if err := <-errs; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func loginTrue(addr string, config *ssh.ClientConfig) error {
+	c, err := ssh.Dial("tcp", addr, config)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	s, err := c.NewSession()
+	if err != nil {
+		return err
+	}
+	return s.Run("true")
+}
+
+// bench is a lab of light servers with flock and the floor on its laptop.
+type bench struct {
+	b     *testing.B
+	l     *lab.Lab
+	n     int
+	flock string
+	state string
+	self  string
+	pairs []time.Duration // what allPairs took
+}
+
+func newBench(b *testing.B, n int) *bench {
+	b.Helper()
+	lab.Need(b, "ip", "nsenter", "sshd", "dnsmasq")
+	dir := b.TempDir()
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "flock"), ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("build flock: %v\n%s", err, text)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	l, err := lab.Up(b.Context(), lab.Options{N: n, Init: lab.None, Dir: filepath.Join(dir, "lab"), Share: []string{dir, filepath.Dir(self)}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := l.Down(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	return &bench{b: b, l: l, n: n, flock: filepath.Join(dir, "flock"), state: filepath.Join(dir, "flock.toml"), self: self}
+}
+
+// addServers applies a cluster file of all servers, the way many are added at once. It
+// uploads the agent.
+func (w *bench) addServers() {
+	var text strings.Builder
+	for i := range w.n {
+		fmt.Fprintf(&text, "[server.s%d]\naddress = \"10.99.0.%d\"\nuser = \"root\"\n", i+1, i+1)
+	}
+	file := w.state + ".servers"
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		w.b.Fatal(err)
+	}
+	w.run("apply", "-f", file, "--yes")
+}
+
+// run runs flock on the laptop and returns how long it took.
+func (w *bench) run(args ...string) time.Duration {
+	w.b.Helper()
+	env := []string{"env", "HOME=" + filepath.Dir(w.state), "FLOCK_STATE=" + w.state, "FLOCK_SSH_CONFIG=" + w.l.SSHConfig()}
+	return w.timed(append(append(env, w.flock, "--quiet"), args...)...)
+}
+
+// floor runs the floor on the laptop and returns how long it took.
+func (w *bench) floor() time.Duration {
+	w.b.Helper()
+	argv := []string{"env", floorEnv + "=" + filepath.Join(w.l.Dir, "id_ed25519"), w.self}
+	for i := range w.n {
+		argv = append(argv, fmt.Sprintf("10.99.0.%d:22", i+1))
+	}
+	return w.timed(argv...)
+}
+
+func (w *bench) timed(argv ...string) time.Duration {
+	w.b.Helper()
+	cmd := w.l.Command(w.b.Context(), lab.Laptop, argv...)
+	began := time.Now()
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		w.b.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, text)
+	}
+	return time.Since(began)
+}
+
+func median(list []time.Duration) time.Duration {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+// byTurns measures what and the floor rounds times each and reports both and their
+// ratio. Between is called after every round, outside the measurement.
+func (w *bench) byTurns(rounds int, what func() time.Duration, between func()) {
+	var ours, floors []time.Duration
+	for range rounds {
+		floors = append(floors, w.floor())
+		ours = append(ours, what())
+		between()
+	}
+	us, fl := median(ours), median(floors)
+	w.b.ReportMetric(float64(us)/float64(fl), "x-floor")
+	w.b.ReportMetric(float64(fl.Microseconds())/1000, "floor-ms")
+	w.b.ReportMetric(float64(us.Microseconds())/1000, "flock-ms")
+	if len(w.pairs) > 0 {
+		w.b.ReportMetric(float64(median(w.pairs).Microseconds())/1000, "of-it-pairs-ms")
+	}
+	w.b.ReportMetric(0, "ns/op")
+}
+
+func (w *bench) members(from, to int) []string {
+	var out []string
+	for i := from; i <= to; i++ {
+		out = append(out, fmt.Sprintf("s%d", i))
+	}
+	return out
+}
+
+var benchSizes = []int{3, 10, 50}
+
+// BenchmarkNoop is apply when nothing has to be done: one connection, one exec,
+// one look at every server.
+func BenchmarkNoop(b *testing.B) {
+	for _, n := range benchSizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newBench(b, n)
+			w.addServers()
+			w.run("createnetwork", "vx1", "vxlan")
+			w.run(append([]string{"addnetwork", "vx1"}, w.members(1, n)...)...)
+			w.byTurns(9, func() time.Duration { return w.run("apply") }, func() {})
+		})
+	}
+}
+
+// BenchmarkCreate is a first network on servers that hold none, from the key press
+// to every pair of servers reaching each other in it.
+func BenchmarkCreate(b *testing.B) {
+	for _, n := range benchSizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newBench(b, n)
+			w.addServers()
+			create := func() time.Duration {
+				began := time.Now()
+				w.run("createnetwork", "vx1", "vxlan")
+				w.run(append([]string{"addnetwork", "vx1"}, w.members(1, n)...)...)
+				w.allPairs(n)
+				return time.Since(began)
+			}
+			w.byTurns(5, create, func() { w.run("removenetwork", "vx1", "--yes") })
+		})
+	}
+}
+
+// BenchmarkJoin is one more server: the last joins the n-1 others.
+func BenchmarkJoin(b *testing.B) {
+	for _, n := range benchSizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newBench(b, n)
+			w.addServers()
+			w.run("createnetwork", "vx1", "vxlan")
+			w.run(append([]string{"addnetwork", "vx1"}, w.members(1, n-1)...)...)
+			last := fmt.Sprintf("s%d", n)
+			join := func() time.Duration {
+				began := time.Now()
+				w.run("addnetwork", "vx1", last)
+				w.allPairs(n)
+				return time.Since(began)
+			}
+			w.byTurns(5, join, func() { w.run("delnetwork", "vx1", last, "--yes") })
+		})
+	}
+}
+
+// BenchmarkFirstContact uploads the agent to servers that never saw one.
+func BenchmarkFirstContact(b *testing.B) {
+	for _, n := range benchSizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newBench(b, n)
+			began := time.Now()
+			w.addServers()
+			b.ReportMetric(float64(time.Since(began).Milliseconds()), "flock-ms")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// allPairs waits until every server reached every other one by its own address in
+// vx1: a datagram there, and the other's answer to it.
+func (w *bench) allPairs(n int) {
+	w.b.Helper()
+	began := time.Now()
+	defer func() { w.pairs = append(w.pairs, time.Since(began)) }()
+	socks := make([]net.PacketConn, n)
+	for i := range n {
+		c, err := w.l.ListenPacket(fmt.Sprintf("s%d", i+1), "udp4", fmt.Sprintf("10.0.4.%d:7777", 254-i))
+		if err != nil {
+			w.b.Fatal(err)
+		}
+		defer c.Close()
+		socks[i] = c
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	errs := make(chan error, n)
+	var missing sync.WaitGroup // servers that have not reached everybody
+	missing.Add(n)
+	finished := make(chan struct{})
+	go func() {
+		missing.Wait()
+		close(finished)
+		for _, c := range socks {
+			_ = c.SetReadDeadline(time.Now()) // wakes who waits for more; a closed one does not
+		}
+	}()
+	for i, c := range socks {
+		p := &pairer{c: c, self: i, n: n, deadline: deadline, answered: map[string]bool{}}
+		go func() { errs <- p.run(sync.OnceFunc(missing.Done), finished) }()
+	}
+	for range n {
+		if err := <-errs; err != nil {
+			w.b.Fatal(err)
+		}
+	}
+}
+
+// pairer is one server that wants to reach all others.
+type pairer struct {
+	c        net.PacketConn
+	self, n  int
+	deadline time.Time
+	answered map[string]bool
+}
+
+// run asks everybody until everybody has answered, and answers others until all
+// have finished.
+func (p *pairer) run(reached func(), finished <-chan struct{}) error {
+	defer reached()
+	for {
+		if err := p.ask(); err != nil {
+			return err
+		}
+		if err := p.listen(20*time.Millisecond, reached); err != nil {
+			return err
+		}
+		select {
+		case <-finished:
+			return nil
+		default:
+		}
+		if time.Now().After(p.deadline) {
+			return fmt.Errorf("s%d reached %d of %d others", p.self+1, len(p.answered), p.n-1)
+		}
+	}
+}
+
+func (p *pairer) ask() error {
+	for i := range p.n {
+		to := &net.UDPAddr{IP: net.IPv4(10, 0, 4, byte(254-i)), Port: 7777}
+		if i == p.self || p.answered[to.IP.String()] {
+			continue
+		}
+		if _, err := p.c.WriteTo([]byte("?"), to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listen takes answers and gives them for a while, or until it is woken.
+func (p *pairer) listen(within time.Duration, reached func()) error {
+	if err := p.c.SetReadDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	buf := make([]byte, 8)
+	for {
+		k, from, err := p.c.ReadFrom(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if string(buf[:k]) == "?" {
+			if _, err := p.c.WriteTo([]byte("!"), from); err != nil {
+				return err
+			}
+			continue
+		}
+		p.answered[from.(*net.UDPAddr).IP.String()] = true
+		if len(p.answered) == p.n-1 {
+			reached()
+		}
+	}
+}
