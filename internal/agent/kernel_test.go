@@ -211,8 +211,8 @@ const segmentPlan = `
 	+ link vxl0-vx: vxlan mac 6a:0a:00:00:00:01 mtu 1450 master vxl0 vni 42 port 4789 local 10.99.0.1 network vx1
 	+ sysctl net/ipv4/conf/vxl0/arp_announce: 2
 	+ sysctl net/ipv6/conf/vxl0-vx/disable_ipv6: 1
-	+ addr 10.0.4.1/32 dev vxl0
 	+ addr 10.0.4.254/24 dev vxl0
+	+ addr 10.0.4.1/32 dev vxl0
 	+ addr fd04::1/64 dev vxl0
 	+ neigh 10.0.4.9 dev vxl0: lladdr 6a:0b:00:00:00:09
 	+ fdb 00:00:00:00:00:00 dst 10.99.0.2 dev vxl0-vx
