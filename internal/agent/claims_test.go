@@ -31,7 +31,7 @@ func TestPrefixClaims(t *testing.T) {
 		{"address", "", "10.99.0.0/24", "10.99.0.0/24 overlaps the address 10.99.0.1/24 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
 		{"route", "ip route add 10.0.0.0/16 via 10.99.0.9", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.0.0/16 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
 		{"route in another table", "ip route add 10.0.4.128/25 via 10.99.0.9 table 77", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.4.128/25 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
-		{"blackhole", "ip route add blackhole 10.0.0.0/8", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.0.0/8", "choose another subnet"},
+		{"blackhole", "ip route add blackhole 10.0.0.0/8", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.0.0/8", "choose another subnet, for example 172.18.4.0/24"},
 		{"the example is free", "ip route add 10.16.0.0/13 via 10.99.0.9", "10.16.1.0/24", "10.16.1.0/24 overlaps the route 10.16.0.0/13 dev eth0", "choose another subnet, for example 10.30.4.0/24"},
 		{"IPv6", "", "fd99::/48", "fd99::/48 overlaps the address fd99::1/64 dev eth0", "choose another subnet"},
 		{"another cluster", "ip link add o type bridge; ip link set o alias flock:other/n; ip addr add 10.0.4.1/24 dev o", "10.0.4.0/24", "10.0.4.0/24 overlaps the address 10.0.4.1/24 dev o", "choose another subnet, for example 10.20.4.0/24"},

@@ -75,7 +75,14 @@ func (l *Lab) build(ctx context.Context, log func(string)) error {
 		}
 	}
 	log(fmt.Sprintf("booting %d servers, init %s", l.N, l.Init))
-	return each(l.machines(), func(m machine) error { return l.boot(ctx, m) })
+	ms := l.machines()
+	if !l.Attach { // the laptop, the last one, comes first: every server proves that it is reached from there
+		if err := l.boot(ctx, ms[l.N]); err != nil {
+			return err
+		}
+		ms = ms[:l.N]
+	}
+	return each(ms, func(m machine) error { return l.boot(ctx, m) })
 }
 
 // each does f for all machines, some at a time. Of several errors it returns the
