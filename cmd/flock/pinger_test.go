@@ -125,13 +125,30 @@ func (p *pinger) score() (sent, lost int, longest time.Duration, bad error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for seq := range p.sent {
-		rtt, ok := p.rtt[seq]
-		if !ok || rtt > pingPatience {
+		if p.isLost(seq) {
 			lost++
 		}
-		longest = max(longest, rtt)
+		longest = max(longest, p.rtt[seq])
 	}
 	return len(p.sent), lost, longest, p.bad
+}
+
+func (p *pinger) isLost(seq int) bool {
+	rtt, ok := p.rtt[seq]
+	return !ok || rtt > pingPatience
+}
+
+// firstLost is when the first request that was lost was sent, counted from the
+// first of all.
+func (p *pinger) firstLost() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for seq, at := range p.sent {
+		if p.isLost(seq) {
+			return at.Sub(p.sent[0])
+		}
+	}
+	return 0
 }
 
 // stop sends no more and gives the last requests their time.
@@ -198,7 +215,7 @@ func verbStopPinger(_ context.Context, w *walk, ts *testscript.TestScript, args 
 	case sent == 0:
 		return unmet("no ping was sent")
 	case lost > most:
-		return unmet(fmt.Sprintf("lost pings of %d: want at most %d, have %d", sent, most, lost))
+		return unmet(fmt.Sprintf("lost pings of %d: want at most %d, have %d, the first after %v", sent, most, lost, p.firstLost()))
 	}
 	return nil
 }
