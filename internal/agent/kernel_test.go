@@ -31,7 +31,9 @@ func ownNet(t testing.TB) {
 		t.Fatalf("unshare network namespace (root needed): %v", err)
 	}
 	sh(t, `ip link set lo up
-		ip link add eth0 type veth peer name wire; ip link set wire up; ip link set eth0 up
+		ip link add eth0 type veth peer name wire
+		sysctl -qw net.ipv6.conf.eth0.accept_dad=0 net.ipv6.conf.wire.accept_dad=0 # no address that settles meanwhile
+		ip link set wire up; ip link set eth0 up
 		ip addr add 10.99.0.1/24 dev eth0; ip -6 addr add fd99::1/64 dev eth0 nodad`)
 }
 
