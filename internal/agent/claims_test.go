@@ -181,8 +181,11 @@ func TestFreePrefixIsPrivateAndFree(t *testing.T) {
 	like := netip.MustParsePrefix("10.0.4.0/24")
 	var foreign []occupant
 	for _, c := range []struct{ taken, free string }{
-		{"", "10.20.4.0/24"}, {"10.20.0.0/16", "10.30.4.0/24"}, {"10.0.0.0/8", "172.18.4.0/24"},
-		{"172.16.0.0/12", "192.168.4.0/24"}, {"192.168.0.0/16", "invalid Prefix"},
+		{"", "10.20.4.0/24"},
+		{"10.20.0.0/16", "10.30.4.0/24"},
+		{"10.0.0.0/8", "172.18.4.0/24"},
+		{"172.16.0.0/12", "192.168.4.0/24"},
+		{"192.168.0.0/16", "invalid Prefix"},
 	} {
 		if c.taken != "" {
 			foreign = append(foreign, occupant{prefix: netip.MustParsePrefix(c.taken)})
