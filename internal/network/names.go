@@ -60,13 +60,13 @@ func checkIfName(what, name string) error {
 
 var (
 	ifName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
-	label  = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`) // RFC 1123
+	label  = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`) // RFC 1123, of up to 63 bytes
 )
 
 func checkDomain(domain string) error {
 	ok := len(domain) <= 253
 	for _, part := range strings.Split(domain, ".") {
-		ok = ok && label.MatchString(part)
+		ok = ok && len(part) <= 63 && label.MatchString(part)
 	}
 	if !ok {
 		return hint.Errorf("", "-d with a name such as "+vxlanDomain, "%q is not a DNS domain", domain)
