@@ -86,7 +86,8 @@ func TestThisBinaryTravels(t *testing.T) {
 		if err != nil || string(have) != string(want) {
 			t.Fatalf("%d bytes arrived of %d, %v", len(have), len(want), err)
 		}
-		if unpack := "cat"; strings.Contains(said, "("+unpack+")") != (delay == 0) {
+		// A busy machine may be slow to answer without any delay: compressed is right then.
+		if plain := strings.Contains(said, "(cat)"); plain && delay > 0 {
 			t.Fatalf("delay %v:\n%s", delay, said)
 		}
 	}
