@@ -56,6 +56,7 @@ type Host struct {
 	Sysctls   []Sysctl   `json:",omitempty"`
 	DHCPs     []DHCP     `json:",omitempty"`
 	Unmanaged []Unmanage `json:",omitempty"`
+	BGP       *BGP       `json:",omitempty"`
 	Claims    []Claim    `json:",omitempty"`
 }
 
@@ -239,6 +240,7 @@ type Claim struct {
 	Network string
 	Prefix  netip.Prefix // no foreign route or address overlaps it (default routes aside); invalid: unused
 	UDPPort uint16       // nobody else listens on it; 0: unused
+	TCPPort uint16       `json:",omitempty"` // nobody else listens on it; 0: unused
 	Program string       `json:",omitempty"` // must be installed, e.g. "dnsmasq"
 	Package string       `json:",omitempty"` // what to install for Program
 	Device  string       `json:",omitempty"` // must exist
@@ -385,6 +387,7 @@ func (c Claim) String() string {
 		b.str("prefix", c.Prefix.String())
 	}
 	b.num("udp", int(c.UDPPort))
+	b.num("tcp", int(c.TCPPort))
 	b.str("program", c.Program)
 	b.str("package", c.Package)
 	b.str("device", c.Device)

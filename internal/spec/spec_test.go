@@ -52,3 +52,36 @@ func TestEmptyHostHasNoSum(t *testing.T) {
 		t.Fatalf("empty host: Empty %v, Sum %q", h.Empty(), h.Sum())
 	}
 }
+
+func TestPrefixRuleMatches(t *testing.T) {
+	for _, test := range []struct {
+		rule   PrefixRule
+		prefix string
+		want   bool
+	}{
+		{PrefixRule{Prefix: netip.MustParsePrefix("10.0.0.0/8")}, "10.0.0.0/8", true},
+		{PrefixRule{Prefix: netip.MustParsePrefix("10.0.0.0/8")}, "10.1.0.0/16", false},
+		{PrefixRule{Prefix: netip.MustParsePrefix("10.0.0.0/8"), GE: 16}, "10.1.0.0/15", false},
+		{PrefixRule{Prefix: netip.MustParsePrefix("10.0.0.0/8"), GE: 16}, "10.1.2.3/32", true},
+		{PrefixRule{Prefix: netip.MustParsePrefix("10.0.0.0/8"), LE: 24}, "10.0.0.0/8", true},
+		{PrefixRule{Prefix: netip.MustParsePrefix("10.0.0.0/8"), LE: 24}, "10.1.2.0/25", false},
+		{PrefixRule{Prefix: netip.MustParsePrefix("10.0.0.0/8"), GE: 16, LE: 24}, "11.0.0.0/16", false},
+		{PrefixRule{Prefix: netip.MustParsePrefix("0.0.0.0/0"), LE: 32}, "fd00::/8", false},
+		{PrefixRule{Prefix: netip.MustParsePrefix("fd00::/8"), LE: 64}, "fd00:1::/64", true},
+	} {
+		if have := test.rule.Matches(netip.MustParsePrefix(test.prefix)); have != test.want {
+			t.Errorf("%s matches %s: want %v, have %v", test.rule, test.prefix, test.want, have)
+		}
+	}
+}
+
+func TestBGPIsPartOfTheSum(t *testing.T) {
+	host := func(n ...BGPNeighbor) *Host {
+		return &Host{Cluster: "c", BGP: &BGP{Network: "b", AS: 64512, RouterID: netip.MustParseAddr("10.99.0.1"), Hold: 90, Neighbors: n}}
+	}
+	a := BGPNeighbor{Addr: netip.MustParseAddr("10.99.0.2"), AS: 64512}
+	b := BGPNeighbor{Addr: netip.MustParseAddr("10.99.0.3"), AS: 64512}
+	if host().Empty() || host(a, b).Sum() != host(b, a).Sum() || host(a).Sum() == host(b).Sum() {
+		t.Fatalf("sums: %q %q %q", host(a, b).Sum(), host(b, a).Sum(), host(a).Sum())
+	}
+}

@@ -16,6 +16,7 @@ const (
 	OpConfirm = "confirm" // disarm the undo, keep Want as the server's last spec
 	OpStatus  = "status"  // as plan, without the lock and without claims
 	OpKeys    = "keys"    // take the lock; see that there is a key pair for each of Keys: Reply.Keys
+	OpBGP     = "bgp"     // ask the cluster's BGP daemon, take no lock: Reply.BGP
 	OpPurge   = "purge"   // remove everything of the cluster whatever store made it: Reply.Report
 )
 
@@ -30,6 +31,12 @@ type Request struct {
 	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
 
 	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that handed out so far
+
+	// Secrets are passwords by the id that a BGPNeighbor.Secret names. The agent
+	// keeps them in files of root; one that it has already need not come again. A
+	// plan only looks at which there are: one that is neither here nor on the server
+	// is a problem.
+	Secrets map[string]string `json:",omitempty"` // plan, apply
 }
 
 // Reply is what an agent answers. Exactly one Reply with Done follows each Request.
@@ -42,6 +49,7 @@ type Reply struct {
 	// Keys are public keys by device. The private ones never leave the server. A
 	// pair that no apply named goes at the end of the session.
 	Keys  map[string]string `json:",omitempty"`
+	BGP   *BGPStatus        `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
 	Error *Problem          `json:",omitempty"` // the request as a whole came to nothing
 }
 

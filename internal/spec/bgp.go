@@ -1,0 +1,149 @@
+package spec
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// BGPPort is where BGP speaks (RFC 4271).
+const BGPPort = 179
+
+// BGPPasswordMax is the longest TCP MD5 password in bytes (linux,
+// TCP_MD5SIG_MAXKEYLEN).
+const BGPPasswordMax = 80
+
+// BGP is a server's BGP speaker, a daemon that keeps the kernel's routes with
+// protocol RouteProtoBGP. A server has one at most. Changes are taken up by the
+// running daemon: sessions that they do not concern go on.
+type BGP struct {
+	Network  string
+	AS       uint32     // own autonomous system, 1…2^32-2
+	RouterID netip.Addr // IPv4, unique in the AS
+	Hold     int        // seconds until a silent neighbour is lost, 3…65535; keepalives come three times as often
+	Restart  int        // seconds that routes stay while a daemon restarts (RFC 4724), 1…4095; 0: DefaultBGPRestart
+
+	// ClusterID makes the server a route reflector for its neighbours that are
+	// Client (RFC 4456): IPv4, shared by the reflectors of a network; invalid: none.
+	ClusterID netip.Addr
+	// Prefixes are what this server itself announces: the subnets it shares. No
+	// neighbour may announce what overlaps them.
+	Prefixes []netip.Prefix // masked
+	// Own are the shared subnets of all servers of the network. They, and they
+	// alone, are announced to External neighbours; what overlaps one of them is
+	// not accepted from External neighbours (a default route overlaps nothing).
+	Own       []netip.Prefix // masked
+	Neighbors []BGPNeighbor
+}
+
+// DefaultBGPRestart is how long in seconds routes stay while a daemon restarts:
+// what most other speakers use.
+const DefaultBGPRestart = 120
+
+// BGPNeighbor is one end of a BGP session of a server. Addr names it.
+type BGPNeighbor struct {
+	Addr  netip.Addr
+	Local netip.Addr // own end of the session; invalid: the kernel's choice
+	Name  string     // the neighbour's server name; "" for others
+	AS    uint32     // the neighbour's; the server's own makes the session internal (iBGP)
+	// External neighbours are none of the network's servers: what they may say and
+	// what they are told is bounded, see BGP.Own, Import and Export. They may well
+	// be of the same AS: a route reflector of somebody else's.
+	External    bool
+	Client      bool // a route reflector client of this server
+	NextHopSelf bool // routes from External neighbours are passed on to this one with ourselves as next hop
+
+	Secret      string // names the file with the TCP MD5 password (RFC 2385) on the server; "": none. Never the password
+	Multihop    int    // an eBGP neighbour may be this many hops away, 2…255; 0: it is on one of our subnets
+	TTLSecurity bool   // only packets that came no further than Multihop, or one hop, are taken in (RFC 5082)
+
+	MaxPrefixes int          // per address family; one more ends the session for good (RFC 4486); 0: no limit
+	Import      []PrefixRule // what is accepted of it
+	Export      []PrefixRule // what is announced to it
+}
+
+// PrefixRule is one line of a prefix list. The first line that matches decides;
+// what no line of a list matches is refused; an empty list refuses nothing but, on
+// Import from External neighbours, default routes: those want to be named.
+type PrefixRule struct {
+	Prefix netip.Prefix // masked
+	GE, LE int          // range of prefix lengths below Prefix; both 0: Prefix alone; one 0: its length, or the family's longest
+	Deny   bool
+}
+
+// Lengths is the range of prefix lengths that r matches.
+func (r PrefixRule) Lengths() (least, most int) {
+	if r.GE == 0 && r.LE == 0 {
+		return r.Prefix.Bits(), r.Prefix.Bits()
+	}
+	least, most = r.GE, r.LE
+	if least == 0 {
+		least = r.Prefix.Bits()
+	}
+	if most == 0 {
+		most = r.Prefix.Addr().BitLen()
+	}
+	return least, most
+}
+
+// Matches says whether r decides about p.
+func (r PrefixRule) Matches(p netip.Prefix) bool {
+	least, most := r.Lengths()
+	return r.Prefix.Contains(p.Addr()) && p.Bits() >= r.Prefix.Bits() && least <= p.Bits() && p.Bits() <= most
+}
+
+func (r PrefixRule) String() string {
+	var b line
+	if r.Deny {
+		b.add("deny", "")
+	} else {
+		b.add("permit", "")
+	}
+	b.add(r.Prefix.String())
+	b.num("ge", r.GE)
+	b.num("le", r.LE)
+	return b.String()
+}
+
+// Head is the speaker without its neighbours and prefixes.
+func (s BGP) Head() string {
+	var b line
+	b.add("bgp", s.Network)
+	b.str("as", strconv.FormatUint(uint64(s.AS), 10))
+	b.addr("router-id", s.RouterID)
+	b.num("hold", s.Hold)
+	b.num("restart", s.Restart)
+	b.addr("cluster-id", s.ClusterID)
+	b.str("own", strings.Join(texts(s.Own), ","))
+	return b.String()
+}
+
+// lines is one line for the speaker, one per prefix and one per neighbour.
+func (s *BGP) lines() []string {
+	if s == nil {
+		return nil
+	}
+	out := []string{s.Head()}
+	for _, p := range s.Prefixes {
+		out = append(out, "bgp announce "+p.String())
+	}
+	return append(out, sorted(s.Neighbors, BGPNeighbor.String)...)
+}
+
+func (n BGPNeighbor) String() string {
+	var b line
+	b.add("bgp neighbor", n.Addr.String())
+	b.str("as", strconv.FormatUint(uint64(n.AS), 10))
+	b.str("name", n.Name)
+	b.addr("local", n.Local)
+	b.flag("external", n.External)
+	b.flag("client", n.Client)
+	b.flag("next-hop-self", n.NextHopSelf)
+	b.str("secret", n.Secret)
+	b.num("multihop", n.Multihop)
+	b.flag("ttl-security", n.TTLSecurity)
+	b.num("max-prefixes", n.MaxPrefixes)
+	b.str("import", strings.Join(texts(n.Import), ","))
+	b.str("export", strings.Join(texts(n.Export), ","))
+	return b.String()
+}
