@@ -48,6 +48,7 @@ type Host struct {
 	Neighs    []Neigh    `json:",omitempty"`
 	FDB       []FDB      `json:",omitempty"`
 	Floods    []Flood    `json:",omitempty"`
+	Members   []Member   `json:",omitempty"`
 	Peers     []Peer     `json:",omitempty"`
 	Gateways  []Gateway  `json:",omitempty"`
 	NATs      []NAT      `json:",omitempty"`
@@ -60,38 +61,49 @@ type Host struct {
 	Claims    []Claim    `json:",omitempty"`
 }
 
-// Link kinds.
+// Link kinds, in the kernel's words (IFLA_INFO_KIND) where it has one.
 const (
 	Bridge    = "bridge"
 	VXLAN     = "vxlan"
 	WireGuard = "wireguard"
+	GRE       = "gre"    // IP in GRE in IPv4 (RFC 2784, key: RFC 2890)
+	IP6GRE    = "ip6gre" // IP in GRE in IPv6
+	IPIP      = "ipip"   // IPv4 in IPv4 (RFC 2003)
+	UDP       = "udp"    // a TUN device; a process carries its packets in UDP, one each, as they are
 )
 
 // Link is one network device of ours.
 type Link struct {
 	Name    string // at most IfNameMax bytes
 	Network string // the network (or "subnet" for a server's own bridge) it belongs to; goes into the alias
-	Kind    string // Bridge, VXLAN, WireGuard
-	MAC     string // lower-case colon form; set in the create call and kept; "" for WireGuard, which has none
+	Kind    string // one of the constants above
+	MAC     string // lower-case colon form; set in the create call and kept; "" for layer 3 devices, which have none
 	MTU     int    // bytes of IP packet; pinned on bridges; 0 accepts the kernel's
 	Master  string `json:",omitempty"` // the bridge it is a port of
 	Down    bool   `json:",omitempty"` // found set down; never wanted
 
-	Tunnel *Tunnel `json:",omitempty"` // VXLAN only
+	Tunnel *Tunnel `json:",omitempty"` // VXLAN, GRE, IP6GRE, IPIP, UDP
 	Key    string  `json:",omitempty"` // WireGuard only: the device's public key, base64; the server holds the private one
 	Port   uint16  `json:",omitempty"` // WireGuard only: UDP port it listens on
 }
 
-// Tunnel holds the attributes of a VXLAN device. None but MTU, MAC, Master can
-// change on a living device: the agent makes it anew.
+// Tunnel holds what a tunnel device does with its packets. VXLAN has VNI, Port,
+// Local, Group, Dev, GBP, TTL; GRE, IP6GRE and IPIP have Local, Remote, Dev, TTL,
+// and Key, which IPIP has not; UDP has Local and Port. None of them changes on a
+// living device, but for UDP's: the agent makes it anew.
 type Tunnel struct {
-	VNI   uint32     // 1…2^24-1
-	Port  uint16     // UDP destination port
-	Local netip.Addr // source address in the underlay
-	Group netip.Addr // multicast group; invalid for unicast
-	Dev   string     `json:",omitempty"` // underlay device; needed for multicast, otherwise routing decides
-	GBP   bool       `json:",omitempty"` // group based policy extension
-	TTL   uint8      `json:",omitempty"` // 0: the kernel's default
+	VNI    uint32     // 1…2^24-1
+	Port   uint16     // UDP port: VXLAN's destination; where a UDP device listens, and its members do
+	Local  netip.Addr // source address in the underlay
+	Remote netip.Addr // the other end; invalid: one-to-many, a route's onlink gateway is the other end
+	Group  netip.Addr // multicast group; invalid for unicast
+	Dev    string     `json:",omitempty"` // underlay device; needed for multicast, otherwise routing decides
+	GBP    bool       `json:",omitempty"` // group based policy extension
+	TTL    uint8      `json:",omitempty"` // of the outer header; 0: the kernel's default, for GRE and IPIP the inner packet's
+	Key    uint32     `json:",omitempty"` // GRE's, both ways; tells tunnels between the same ends apart; 0: none
+	// Extra is what was found set that flock never sets (checksums, another TOS),
+	// in the kernel's words; never wanted.
+	Extra string `json:",omitempty"`
 }
 
 // Addr is an address on one of our links.
@@ -136,6 +148,14 @@ const ZeroMAC = "00:00:00:00:00:00"
 type Flood struct {
 	Link string
 	To   *AddrSet
+}
+
+// Member is another member of a UDP device of ours: packets to Subnets go to Addr,
+// at the port of the device, and only Addr may send packets from Subnets.
+type Member struct {
+	Link    string
+	Addr    netip.Addr     // in the underlay; one Member per Link and Addr
+	Subnets []netip.Prefix // masked, sorted
 }
 
 // Peer is another end of a WireGuard device of ours. Key names it there.
@@ -270,10 +290,15 @@ func (l Link) String() string {
 		b.num("vni", int(t.VNI))
 		b.num("port", int(t.Port))
 		b.addr("local", t.Local)
+		b.addr("remote", t.Remote)
+		if t.Key != 0 {
+			b.str("key", strconv.FormatUint(uint64(t.Key), 10))
+		}
 		b.addr("group", t.Group)
 		b.str("dev", t.Dev)
 		b.num("ttl", int(t.TTL))
 		b.flag("gbp", t.GBP)
+		b.str("extra", t.Extra)
 	}
 	b.flag("down", l.Down)
 	b.str("network", l.Network)
@@ -304,6 +329,10 @@ func (f FDB) String() string {
 
 func (f Flood) String() string {
 	return "flood " + f.Link + " to " + strings.Join(texts(f.To.Addrs()), ",")
+}
+
+func (m Member) String() string {
+	return "member " + m.Addr.String() + " dev " + m.Link + " subnets " + strings.Join(texts(m.Subnets), ",")
 }
 
 func (p Peer) String() string {

@@ -85,3 +85,18 @@ func TestBGPIsPartOfTheSum(t *testing.T) {
 		t.Fatalf("sums: %q %q %q", host(a, b).Sum(), host(b, a).Sum(), host(a).Sum())
 	}
 }
+
+// TestTunnelText holds that whatever a tunnel is made with shows in its text,
+// which is what plans and checksums are made of.
+func TestTunnelText(t *testing.T) {
+	local, remote := netip.MustParseAddr("10.99.0.1"), netip.MustParseAddr("10.99.0.2")
+	link := Link{Name: "gre-a", Network: "gre-s1-s2", Kind: GRE, MTU: 1472, Tunnel: &Tunnel{Local: local, Remote: remote, TTL: 64, Key: 1 << 31}}
+	const want = "link gre-a gre mtu 1472 local 10.99.0.1 remote 10.99.0.2 key 2147483648 ttl 64 network gre-s1-s2"
+	if got := link.String(); got != want {
+		t.Fatalf("have %s\nwant %s", got, want)
+	}
+	h := &Host{Members: []Member{{Link: "n1", Addr: remote, Subnets: []netip.Prefix{netip.MustParsePrefix("10.244.1.0/24")}}}}
+	if h.Empty() || h.Text() != "member 10.99.0.2 dev n1 subnets 10.244.1.0/24\n" {
+		t.Fatalf("Empty %v, Text %q", h.Empty(), h.Text())
+	}
+}

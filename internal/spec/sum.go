@@ -60,7 +60,7 @@ func (s *AddrSet) UnmarshalJSON(data []byte) error {
 // trace of the cluster.
 func (h *Host) Empty() bool {
 	return h == nil || len(h.Links)+len(h.Addrs)+len(h.Routes)+len(h.Neighs)+len(h.FDB)+
-		len(h.Floods)+len(h.Peers)+len(h.Gateways)+len(h.NATs)+len(h.Keeps)+len(h.Forwards)+len(h.Sysctls)+
+		len(h.Floods)+len(h.Members)+len(h.Peers)+len(h.Gateways)+len(h.NATs)+len(h.Keeps)+len(h.Forwards)+len(h.Sysctls)+
 		len(h.DHCPs)+len(h.Unmanaged) == 0 && h.BGP == nil
 }
 
@@ -92,6 +92,7 @@ func (h *Host) lines(flood func(Flood) string) []string {
 	out = append(out, sorted(h.Neighs, Neigh.String)...)
 	out = append(out, sorted(h.FDB, FDB.String)...)
 	out = append(out, sorted(h.Floods, flood)...)
+	out = append(out, sorted(h.Members, Member.String)...)
 	out = append(out, sorted(h.Peers, Peer.String)...)
 	out = append(out, sorted(h.Gateways, Gateway.String)...)
 	out = append(out, sorted(h.NATs, NAT.String)...)
