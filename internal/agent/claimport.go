@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -175,7 +176,7 @@ func tryVXLAN() error {
 			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 				return fmt.Errorf("try VXLAN: %w", err)
 			}
-			rt, err := openRTNL()
+			rt, err := rtnl.Open()
 			if err != nil {
 				return err
 			}
@@ -183,9 +184,9 @@ func tryVXLAN() error {
 			l := spec.Link{Name: "vxlan", Kind: spec.VXLAN, Tunnel: &spec.Tunnel{VNI: 1, Port: 1}}
 			m, err := k.createMessage(100, l)
 			if err != nil {
-				return errors.Join(err, rt.close())
+				return errors.Join(err, rt.Close())
 			}
-			return errors.Join(rt.do(m), rt.close())
+			return errors.Join(rt.Do(m), rt.Close())
 		}()
 	}()
 	return <-done

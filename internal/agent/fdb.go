@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -26,7 +27,7 @@ func (k *Kernel) observeFDB(have *spec.Host) error {
 	if len(group) == 0 {
 		return nil
 	}
-	list, err := dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, unix.AF_BRIDGE) })
+	list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, unix.AF_BRIDGE) })
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (k *Kernel) forgetLearned() error {
 	if len(k.departed) == 0 {
 		return nil
 	}
-	list, err := dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, unix.AF_BRIDGE) })
+	list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, unix.AF_BRIDGE) })
 	if err != nil {
 		return fmt.Errorf("look at learned entries: %w", err)
 	}
@@ -70,7 +71,7 @@ func (k *Kernel) forgetLearned() error {
 	if len(batch) == 0 {
 		return nil
 	}
-	answers, err := k.rt.send(batch...)
+	answers, err := k.rt.Send(batch...)
 	for _, answer := range answers {
 		if answer != nil && !gone(answer) { // aged meanwhile
 			err = errors.Join(err, fmt.Errorf("forget learned entry: %w", answer))

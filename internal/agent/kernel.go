@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -26,7 +27,7 @@ type Kernel struct {
 	cluster  string
 	dir      string // what is remembered about this cluster
 	handle   *netlink.Handle
-	rt       *rtnl
+	rt       *rtnl.Conn
 	nft      *nft
 	services *services
 
@@ -48,7 +49,7 @@ func Open(cluster string) (*Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
-	rt, err := openRTNL()
+	rt, err := rtnl.Open()
 	if err != nil {
 		h.Close()
 		return nil, err
@@ -62,7 +63,7 @@ func Open(cluster string) (*Kernel, error) {
 // Close releases the sockets; nothing on the server changes.
 func (k *Kernel) Close() error {
 	k.handle.Close()
-	errs := []error{k.nft.close(), k.rt.close()}
+	errs := []error{k.nft.close(), k.rt.Close()}
 	if k.wg.client != nil {
 		errs = append(errs, k.wg.client.Close())
 	}
@@ -76,11 +77,11 @@ func (k *Kernel) look() error {
 		return err
 	}
 	var err error
-	if k.addrs, err = dump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) }); err != nil {
+	if k.addrs, err = rtnl.Dump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) }); err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}
 	all := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
-	k.routes, err = dump(func() ([]netlink.Route, error) {
+	k.routes, err = rtnl.Dump(func() ([]netlink.Route, error) {
 		return k.handle.RouteListFiltered(netlink.FAMILY_ALL, all, netlink.RT_FILTER_TABLE)
 	})
 	if err != nil {

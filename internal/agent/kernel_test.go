@@ -16,7 +16,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -449,26 +448,6 @@ func TestHalfMadeLinkIsOursAndFinished(t *testing.T) {
 	converge(t, k, &spec.Host{Cluster: "t", Links: []spec.Link{l}}, "~ link vxl0: state down -> up")
 }
 
-func TestInterruptedDumpsAreRepeated(t *testing.T) {
-	calls := 0
-	list, err := dump(func() ([]int, error) {
-		calls++
-		switch calls {
-		case 1:
-			return []int{1}, netlink.ErrDumpInterrupted
-		case 2:
-			return nil, unix.EINTR
-		}
-		return []int{1, 2}, nil
-	})
-	if err != nil || len(list) != 2 || calls != 3 {
-		t.Fatalf("%v, %v after %d calls", list, err, calls)
-	}
-	if _, err := dump(func() ([]int, error) { return nil, netlink.ErrDumpInterrupted }); !errors.Is(err, netlink.ErrDumpInterrupted) {
-		t.Fatalf("a dump that never ends: %v", err)
-	}
-}
-
 // A refusal says what the kernel says, and only the message it answers fails.
 func TestRefusalsNameTheirMessage(t *testing.T) {
 	ownNet(t)
@@ -488,7 +467,7 @@ func TestRefusalsNameTheirMessage(t *testing.T) {
 	if err := errors.Join(errBad, errGood); err != nil {
 		t.Fatal(err)
 	}
-	answers, err := k.rt.send(bad, good)
+	answers, err := k.rt.Send(bad, good)
 	if err != nil || answers[0] == nil || answers[1] != nil {
 		t.Fatalf("answers %v, %v", answers, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -35,7 +36,7 @@ func (d devices) name(index int) string {
 }
 
 func (k *Kernel) readDevices() error {
-	list, err := dump(k.handle.LinkList)
+	list, err := rtnl.Dump(k.handle.LinkList)
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
@@ -128,7 +129,7 @@ func (k *Kernel) newKernelLink(l spec.Link) error {
 		}
 		messages = append(messages, m)
 	}
-	if err := k.rt.do(messages...); err != nil {
+	if err := k.rt.Do(messages...); err != nil {
 		return createError(l, err)
 	}
 	return k.readDevices()
@@ -311,7 +312,7 @@ func (k *Kernel) changeLink(ctx context.Context, want, have spec.Link) (anew boo
 		messages = append(messages, upMessage(index))
 	}
 	if len(messages) > 0 {
-		if err := k.rt.do(messages...); err != nil {
+		if err := k.rt.Do(messages...); err != nil {
 			return false, fmt.Errorf("change link %s: %w", want.Name, err)
 		}
 	}
@@ -342,7 +343,7 @@ func (k *Kernel) deleteLink(ctx context.Context, l spec.Link) error {
 	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	info.Index = int32(dev.Attrs().Index)
 	m.AddData(info)
-	if err := k.rt.do(m); err != nil && !errors.Is(err, unix.ENODEV) {
+	if err := k.rt.Do(m); err != nil && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("remove link %s: %w", l.Name, err)
 	}
 	return k.readDevices()
@@ -355,7 +356,7 @@ func (k *Kernel) raise(names []string) error {
 		if err != nil {
 			return fmt.Errorf("set link %s up: %w", name, err)
 		}
-		if err := k.rt.do(upMessage(index)); err != nil {
+		if err := k.rt.Do(upMessage(index)); err != nil {
 			return upError(name, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -20,7 +21,7 @@ func (k *Kernel) observeNeighs(have *spec.Host) error {
 		return nil
 	}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		list, err := dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, family) })
+		list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, family) })
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -298,7 +299,7 @@ func (a *applier) gather(op Op) error {
 	}
 	a.batch = append(a.batch, m)
 	a.batched = append(a.batched, op)
-	if len(a.batch) == maxBatch {
+	if len(a.batch) == rtnl.MaxBatch {
 		return a.flush()
 	}
 	return nil
@@ -308,7 +309,7 @@ func (a *applier) flush() error {
 	if len(a.batch) == 0 {
 		return nil
 	}
-	answers, err := a.k.rt.send(a.batch...)
+	answers, err := a.k.rt.Send(a.batch...)
 	if err != nil {
 		return err
 	}

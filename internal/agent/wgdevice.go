@@ -78,7 +78,7 @@ func (k *Kernel) setupTUN(fd int, l spec.Link) error {
 		return err
 	}
 	messages := append([]*nl.NetlinkRequest{aliasMessage(index, spec.Alias(k.cluster, l.Network))}, mtuMessages(index, l)...)
-	if err := k.rt.do(messages...); err != nil {
+	if err := k.rt.Do(messages...); err != nil {
 		return err
 	}
 	return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)

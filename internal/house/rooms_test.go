@@ -54,9 +54,13 @@ var rooms = map[string]room{
 		never:  "SSH carries what it is given: it knows no networks and no cluster file",
 	},
 	"internal/agent": {
-		ours:   []string{"internal/hint", "internal/spec", "internal/wire", "templates"},
+		ours:   []string{"internal/hint", "internal/rtnl", "internal/spec", "internal/wire", "templates"},
 		theirs: []string{netlink, netlinkLow, netns, nftables, renameio, wgctrl, wireguard, xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
+	},
+	"internal/rtnl": {
+		theirs: []string{netlink, xSys},
+		never:  "a socket carries what it is given: what is written belongs to its callers",
 	},
 	"internal/lab": {
 		ours:   []string{"internal/hint"},

@@ -1,6 +1,9 @@
 //go:build linux
 
-package agent
+// Package rtnl owns a socket of the kernel's routing netlink (rtnetlink(7)) that
+// takes many messages in one system call. It refuses to know what the messages
+// are about: devices, addresses and routes are its callers'.
+package rtnl
 
 import (
 	"bytes"
@@ -14,20 +17,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxBatch is how many messages go into one system call: the answers to them
+// MaxBatch is how many messages go into one system call: the answers to them
 // must fit into the socket's receive buffer (212992 bytes by default, some 768
 // per answer).
-const maxBatch = 100
+const MaxBatch = 100
 
-// rtnl writes to the kernel's routing netlink, many messages in one system call.
-// Reading goes through a netlink.Handle.
-type rtnl struct {
+// Conn writes to the kernel's routing netlink, many messages in one system call.
+// Reading goes through a netlink.Handle. It belongs to one goroutine, and to the
+// network namespace of the thread that opened it.
+type Conn struct {
 	fd  int
 	seq uint32
 	buf [1 << 15]byte // one datagram; kept, because every answer comes as one
 }
 
-func openRTNL() (*rtnl, error) {
+// Open returns a connection. Close it.
+func Open() (*Conn, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
@@ -41,29 +46,31 @@ func openRTNL() (*rtnl, error) {
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return nil, errors.Join(fmt.Errorf("bind netlink: %w", err), unix.Close(fd))
 	}
-	return &rtnl{fd: fd}, nil
+	return &Conn{fd: fd}, nil
 }
 
-func (r *rtnl) close() error { return unix.Close(r.fd) }
+// Close releases the socket.
+func (r *Conn) Close() error { return unix.Close(r.fd) }
 
-// kernelError is a refusal with the kernel's own words, where it has some.
-type kernelError struct {
+// Error is a refusal with the kernel's own words, where it has some.
+type Error struct {
 	errno syscall.Errno
 	text  string
 }
 
-func (e *kernelError) Error() string {
+func (e *Error) Error() string {
 	if e.text == "" {
 		return e.errno.Error()
 	}
 	return e.text + " (" + e.errno.Error() + ")"
 }
 
-func (e *kernelError) Unwrap() error { return e.errno }
+// Unwrap is the errno.
+func (e *Error) Unwrap() error { return e.errno }
 
-// send sends at most maxBatch messages in one system call, so that no end of
+// Send sends at most MaxBatch messages in one system call, so that no end of
 // this process comes between them, and returns one answer per message.
-func (r *rtnl) send(messages ...*nl.NetlinkRequest) ([]error, error) {
+func (r *Conn) Send(messages ...*nl.NetlinkRequest) ([]error, error) {
 	var b []byte
 	first := r.seq + 1
 	for i, m := range messages {
@@ -80,7 +87,7 @@ func (r *rtnl) send(messages ...*nl.NetlinkRequest) ([]error, error) {
 			b = append(b, 0)
 		}
 	}
-	if err := retry(func() error {
+	if err := Retry(func() error {
 		return unix.Sendto(r.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	}); err != nil {
 		return nil, fmt.Errorf("write netlink: %w", err)
@@ -97,9 +104,9 @@ func (r *rtnl) send(messages ...*nl.NetlinkRequest) ([]error, error) {
 
 // receive takes in one datagram of answers to the messages from first on, and says
 // whether the last one's was in it.
-func (r *rtnl) receive(answers []error, first uint32) (last bool, err error) {
+func (r *Conn) receive(answers []error, first uint32) (last bool, err error) {
 	var n int
-	if err := retry(func() (err error) { n, _, err = unix.Recvfrom(r.fd, r.buf[:], 0); return err }); err != nil {
+	if err := Retry(func() (err error) { n, _, err = unix.Recvfrom(r.fd, r.buf[:], 0); return err }); err != nil {
 		return false, fmt.Errorf("read netlink: %w", err)
 	}
 	list, err := syscall.ParseNetlinkMessage(r.buf[:n])
@@ -123,7 +130,7 @@ func answer(m syscall.NetlinkMessage) error {
 	if errno == 0 {
 		return nil
 	}
-	e := &kernelError{errno: syscall.Errno(errno)}
+	e := &Error{errno: syscall.Errno(errno)}
 	const attrMsg = 1 // NLMSGERR_ATTR_MSG
 	rest := m.Data[4:]
 	if m.Header.Flags&unix.NLM_F_ACK_TLVS == 0 || len(rest) < unix.NLMSG_HDRLEN {
@@ -148,9 +155,9 @@ func answer(m syscall.NetlinkMessage) error {
 	return e
 }
 
-// do sends messages that stand or fall together and returns the first refusal.
-func (r *rtnl) do(messages ...*nl.NetlinkRequest) error {
-	answers, err := r.send(messages...)
+// Do sends messages that stand or fall together and returns the first refusal.
+func (r *Conn) Do(messages ...*nl.NetlinkRequest) error {
+	answers, err := r.Send(messages...)
 	if err != nil {
 		return err
 	}
@@ -162,10 +169,10 @@ func (r *rtnl) do(messages ...*nl.NetlinkRequest) error {
 	return nil
 }
 
-// retry repeats what a signal or a change during a dump cut short: a dump that was
+// Retry repeats what a signal or a change during a dump cut short: a dump that was
 // interrupted may lack entries or hold one twice (netlink(7), NLM_F_DUMP_INTR).
 // Every dump and every raw call goes through here.
-func retry(do func() error) error {
+func Retry(do func() error) error {
 	const most = 50
 	var err error
 	for range most {
@@ -177,9 +184,9 @@ func retry(do func() error) error {
 	return err
 }
 
-// dump is retry for calls with a result.
-func dump[T any](list func() ([]T, error)) ([]T, error) {
+// Dump is Retry for calls with a result.
+func Dump[T any](list func() ([]T, error)) ([]T, error) {
 	var out []T
-	err := retry(func() (err error) { out, err = list(); return err })
+	err := Retry(func() (err error) { out, err = list(); return err })
 	return out, err
 }
