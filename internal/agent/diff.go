@@ -38,9 +38,9 @@ func Diff(want, have *spec.Host) []Op {
 	peers := comparePeers(want.Peers, have.Peers)
 	gateways := compare(want.Gateways, have.Gateways, func(g spec.Gateway) string { return g.Bridge }, func(g spec.Gateway) string { return "gateway " + g.Bridge })
 	nats := compare(want.NATs, have.NATs, keyNAT, objectNAT)
-	keeps := compare(want.Keeps, have.Keeps, func(k spec.Keep) spec.Keep { return k }, spec.Keep.String)
+	keeps := compare(want.Keeps, have.Keeps, keyKeep, objectKeep)
 	mended(nats.gone, want)
-	forwards := compare(want.Forwards, have.Forwards, func(f spec.Forward) string { return f.Link }, func(f spec.Forward) string { return "forward " + f.Link })
+	forwards := compare(want.Forwards, have.Forwards, spec.Forward.Name, func(f spec.Forward) string { return "forward " + f.Name() })
 	ofLinks, global := diffSysctls(want.Sysctls, have.Sysctls)
 	unmanaged := compare(want.Unmanaged, have.Unmanaged, func(spec.Unmanage) string { return "" }, func(spec.Unmanage) string { return "unmanaged" })
 
@@ -208,6 +208,20 @@ func keyPeer(p spec.Peer) peerKey { return peerKey{p.Link, p.Key} }
 func short(key string) string { return spec.ShortKey(key) }
 
 func objectFDB(f spec.FDB) string { return f.String() }
+
+type keepKey struct {
+	network, link string
+	subnet        netip.Prefix
+}
+
+func keyKeep(k spec.Keep) keepKey { return keepKey{k.Network, k.Link, k.Subnet} }
+
+func objectKeep(k spec.Keep) string {
+	if k.Link == "" {
+		return "keep " + k.Subnet.String()
+	}
+	return "keep " + k.Subnet.String() + " dev " + k.Link
+}
 
 type natKey struct {
 	network string

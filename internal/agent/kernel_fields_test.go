@@ -30,7 +30,7 @@ func other() map[string]any {
 		"Gateway.Uplink": "spare-vx", "Gateway.Network": "vx2", "Gateway.Bridge": "spare",
 		"Gateway.Subnets": []netip.Prefix{prefix("10.0.4.0/23")}, "Gateway.Addrs": []netip.Addr{addr("10.0.4.2")}, "Gateway.FilterDHCP": true,
 		"NAT.Network": "vx2", "NAT.Bridge": "spare", "NAT.Subnet": prefix("10.0.5.0/24"), "NAT.Except": []netip.Prefix{prefix("10.9.0.0/16")},
-		"Keep.Network": "vx2", "Keep.Link": "spare", "Keep.Subnet": prefix("10.0.5.0/24"),
+		"Keep.Network": "vx2", "Keep.Link": "spare", "Keep.Subnet": prefix("10.0.5.0/24"), "Keep.To": []netip.Prefix{prefix("10.8.0.0/16"), prefix("10.9.0.1/32")},
 		"Sysctl.Key": "net/ipv4/conf/all/log_martians", "Sysctl.Value": "2",
 	}
 }

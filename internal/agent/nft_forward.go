@@ -4,6 +4,8 @@ package agent
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,24 +24,38 @@ type acceptRule struct {
 	chain   *nftables.Chain
 	network string
 	link    string
-	out     bool // matches packets to the link, otherwise from it
-	damaged bool // read, and not as written
+	subnet  netip.Prefix // without a link
+	out     bool         // matches packets to the link or subnet, otherwise from it
+	damaged bool         // read, and not as written
 	handle  uint64
 }
 
 func (a acceptRule) same(b acceptRule) bool {
-	return sameChain(a.chain, b.chain) && a.network == b.network && a.link == b.link && a.out == b.out && a.damaged == b.damaged
+	return sameChain(a.chain, b.chain) && a.network == b.network && a.link == b.link && a.subnet == b.subnet && a.out == b.out && a.damaged == b.damaged
 }
 
-func (a acceptRule) forward() spec.Forward { return spec.Forward{Network: a.network, Link: a.link} }
+func (a acceptRule) forward() spec.Forward {
+	return spec.Forward{Network: a.network, Link: a.link, Subnet: a.subnet}
+}
 
 func sameChain(a, b *nftables.Chain) bool {
 	return a.Name == b.Name && a.Table.Name == b.Table.Name && a.Table.Family == b.Table.Family
 }
 
-// exprs are what iptables-nft writes for `-i LINK -j ACCEPT`, so that iptables -S
-// shows the rule: the name with its NUL and unpadded, a counter, the verdict.
+// exprs are what iptables-nft writes for `-i LINK -j ACCEPT` or `-s SUBNET -j ACCEPT`,
+// so that iptables -S shows the rule: the name with its NUL and unpadded, a counter,
+// the verdict.
 func (a acceptRule) exprs() exprs {
+	if a.subnet.IsValid() {
+		match := src(expr.CmpOpEq, a.subnet)
+		if a.out {
+			match = dst(expr.CmpOpEq, a.subnet)
+		}
+		if a.chain.Table.Family == nftables.TableFamilyINet {
+			match = rule(nfproto(a.subnet.Addr()), match)
+		}
+		return rule(match, exprs{&expr.Counter{}}, accept())
+	}
 	key := expr.MetaKeyIIFNAME
 	if a.out {
 		key = expr.MetaKeyOIFNAME
@@ -61,12 +77,26 @@ func (n *nft) wantedAccepts(c *nftables.Conn, chains []*nftables.Chain, forwards
 	var out []acceptRule
 	for _, f := range forwards {
 		for _, ch := range targets {
+			if !sees(ch.Table.Family, f.Subnet) {
+				continue
+			}
 			for _, outgoing := range []bool{false, true} {
-				out = append(out, acceptRule{chain: ch, network: f.Network, link: f.Link, out: outgoing})
+				out = append(out, acceptRule{chain: ch, network: f.Network, link: f.Link, subnet: f.Subnet, out: outgoing})
 			}
 		}
 	}
 	return out, nil
+}
+
+// sees says whether tables of family see packets of subnet; an invalid one is any.
+func sees(family nftables.TableFamily, subnet netip.Prefix) bool {
+	switch family {
+	case nftables.TableFamilyIPv4:
+		return !subnet.Addr().Is6()
+	case nftables.TableFamilyIPv6:
+		return !subnet.Addr().Is4()
+	}
+	return true
 }
 
 // forwardTargets are the chains that accepts go into. An accept ends one base
@@ -145,11 +175,41 @@ func (n *nft) readAccepts(c *nftables.Conn, chains []*nftables.Chain) ([]acceptR
 		}
 		for _, r := range rules {
 			if network, ours := strings.CutPrefix(commentOf(r), prefix); ours {
-				out = append(out, decodeAccept(acceptRule{chain: ch, network: network, handle: r.Handle}, r.Exprs))
+				a := acceptRule{chain: ch, network: network, handle: r.Handle}
+				if bySubnet(r.Exprs) {
+					a = decodeSubnet(a, r.Exprs)
+				}
+				out = append(out, decodeAccept(a, r.Exprs))
 			}
 		}
 	}
 	return out, nil
+}
+
+// bySubnet says whether a rule of ours looks at addresses.
+func bySubnet(found exprs) bool {
+	return slices.ContainsFunc(found, func(e expr.Any) bool { _, ok := e.(*expr.Payload); return ok })
+}
+
+// decodeSubnet reads the address that a rule compares, its mask and its side.
+func decodeSubnet(a acceptRule, found exprs) acceptRule {
+	bits := -1
+	for _, e := range found {
+		switch e := e.(type) {
+		case *expr.Payload:
+			a.out = e.Offset == ip4Dst && e.Len == 4 || e.Offset == ip6Dst && e.Len == 16
+		case *expr.Bitwise:
+			bits, _ = net.IPMask(e.Mask).Size()
+		case *expr.Cmp:
+			if addr, ok := netip.AddrFromSlice(e.Data); ok {
+				if bits < 0 {
+					bits = addr.BitLen()
+				}
+				a.subnet = netip.PrefixFrom(addr, bits)
+			}
+		}
+	}
+	return a
 }
 
 func decodeAccept(a acceptRule, found exprs) acceptRule {
@@ -159,7 +219,9 @@ func decodeAccept(a acceptRule, found exprs) acceptRule {
 		case *expr.Meta:
 			a.out = a.out || e.Key == expr.MetaKeyOIFNAME
 		case *expr.Cmp:
-			a.link = strings.TrimRight(string(e.Data), "\x00")
+			if !a.subnet.IsValid() {
+				a.link = strings.TrimRight(string(e.Data), "\x00")
+			}
 		case *expr.Counter:
 			have[i] = &expr.Counter{}
 		}

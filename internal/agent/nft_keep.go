@@ -14,13 +14,14 @@ import (
 // iptables and nft users alike (srcnat, NF_IP_PRI_NAT_SRC).
 const keepChain = "keep"
 
-// keepObject lets what leaves a subnet by a link keep its source address. To
+// keepObject lets what leaves a subnet, by a link or for some destinations, keep its
+// source address: one rule per destination, there are no sets (nft_expr.go). To
 // accept it here would not stop a later chain; source NAT to the address that it
 // has does: a connection whose source is decided is not asked about again
 // (nf_nat_inet_fn goes on to the next chain only while !nf_nat_initialized; linux
 // 6.18, TestForeignMasqueradeKeepsOverlaySources).
 func keepObject(k spec.Keep) nftObject {
-	o := nftObject{tag: keepTag(k.Network, k.Link, k.Subnet), network: k.Network}
+	o := nftObject{tag: keepTag(k), network: k.Network}
 	family, offset, length := uint32(unix.NFPROTO_IPV6), ip6Src, 16
 	if k.Subnet.Addr().Is4() {
 		family, offset, length = unix.NFPROTO_IPV4, ip4Src, 4
@@ -29,7 +30,16 @@ func keepObject(k spec.Keep) nftObject {
 		load(networkLayer, offset, length),
 		&expr.NAT{Type: expr.NATTypeSourceNAT, Family: family, RegAddrMin: reg, RegAddrMax: reg},
 	}
-	o.add(keepChain, rule(nfproto(k.Subnet.Addr()), src(expr.CmpOpEq, k.Subnet), oif(expr.CmpOpEq, k.Link), same))
+	match := rule(nfproto(k.Subnet.Addr()), src(expr.CmpOpEq, k.Subnet))
+	if k.Link != "" {
+		match = rule(match, oif(expr.CmpOpEq, k.Link))
+	}
+	if len(k.To) == 0 {
+		o.add(keepChain, rule(match, same))
+	}
+	for _, p := range k.To {
+		o.add(keepChain, rule(match, dst(expr.CmpOpEq, p), same))
+	}
 	return o
 }
 

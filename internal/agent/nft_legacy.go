@@ -6,10 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/google/nftables"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -80,10 +84,21 @@ func (n *nft) legacyWanted(program string, list []string, forwards []spec.Forwar
 		chains = append(chains, "FORWARD")
 	}
 	var out []legacyRule
+	family := nftables.TableFamilyIPv4
+	if strings.HasPrefix(filepath.Base(program), "ip6") {
+		family = nftables.TableFamilyIPv6
+	}
 	for _, f := range forwards {
+		if !sees(family, f.Subnet) {
+			continue
+		}
 		for _, chain := range chains {
-			for _, side := range []string{"-i", "-o"} {
-				match := fmt.Sprintf("%s %s -m comment --comment %s -j ACCEPT", side, f.Link, spec.Alias(n.cluster, f.Network))
+			sides := []string{"-i", "-o"}
+			if f.Subnet.IsValid() {
+				sides = []string{"-s", "-d"}
+			}
+			for _, side := range sides {
+				match := fmt.Sprintf("%s %s -m comment --comment %s -j ACCEPT", side, f.Name(), spec.Alias(n.cluster, f.Network))
 				out = append(out, legacyRule{program, chain, match, f})
 			}
 		}
@@ -104,6 +119,10 @@ func (n *nft) legacyFound(program string, list []string) []legacyRule {
 		r.forward.Network = strings.TrimPrefix(words[at], prefix)
 		if i := slices.IndexFunc(words, func(w string) bool { return w == "-i" || w == "-o" }); i >= 0 {
 			r.forward.Link = words[i+1]
+		}
+		if i := slices.IndexFunc(words, func(w string) bool { return w == "-s" || w == "-d" }); i >= 0 {
+			// What is no prefix was changed by hand, and goes.
+			r.forward.Subnet, _ = netip.ParsePrefix(words[i+1])
 		}
 		out = append(out, r)
 	}

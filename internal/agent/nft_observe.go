@@ -59,7 +59,7 @@ func (n *nft) report(objects []nftObject, seen map[nftables.TableFamily]*nftTabl
 		}
 	}
 	for _, t := range want.Keeps {
-		if whole[keepTag(t.Network, t.Link, t.Subnet)] {
+		if whole[keepTag(t)] {
 			have.Keeps = append(have.Keeps, t)
 		}
 	}
@@ -192,7 +192,7 @@ func (n *nft) addStale(objects []nftObject, seen map[nftables.TableFamily]*nftTa
 			case natKind:
 				have.NATs = append(have.NATs, spec.NAT{Network: s.network, Bridge: s.bridge, Subnet: s.subnet})
 			case keepKind:
-				have.Keeps = append(have.Keeps, spec.Keep{Network: s.network, Link: s.bridge, Subnet: s.subnet})
+				have.Keeps = append(have.Keeps, spec.Keep{Network: s.network, Link: strings.TrimPrefix(s.bridge, anyLink), Subnet: s.subnet})
 			case guardKind:
 				have.NATs = append(have.NATs, guardAlone(s.network, s.bridge))
 			}
@@ -249,8 +249,15 @@ func natTag(network, bridge string, subnet netip.Prefix) string {
 	return natKind + " " + network + " " + bridge + " " + subnet.String()
 }
 
-func keepTag(network, link string, subnet netip.Prefix) string {
-	return keepKind + " " + network + " " + link + " " + subnet.String()
+// anyLink stands in a comment for no link in particular; no link is called so.
+const anyLink = "-"
+
+func keepTag(k spec.Keep) string {
+	link := k.Link
+	if link == "" {
+		link = anyLink
+	}
+	return keepKind + " " + k.Network + " " + link + " " + k.Subnet.String()
 }
 
 func parseTag(text string) (nftTag, bool) {

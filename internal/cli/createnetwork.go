@@ -24,7 +24,7 @@ type createNetworkOptions struct {
 func newCreateNetwork(a *app) *cobra.Command {
 	var o createNetworkOptions
 	cmd := &cobra.Command{
-		Use:   "createnetwork NAME " + strings.Join(network.Kinds(), "|"),
+		Use:   "createnetwork NAME " + strings.Join(network.Created(), "|"),
 		Short: "write a new network down; its members come with addnetwork",
 		Long: `Create a network. What is not given gets its default, printed and kept from then on:
 subnet 10.0.4.0/24 (the next free /24 when taken), VNI 42 (next free), port 4789, bridge
@@ -44,7 +44,7 @@ every other, or with --topology hub through the lead server.
 		Args: exactly(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {
-				return network.Kinds(), cobra.ShellCompDirectiveNoFileComp
+				return network.Created(), cobra.ShellCompDirectiveNoFileComp
 			}
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},

@@ -44,7 +44,7 @@ func (a *app) listNetworks(ctx context.Context) error {
 		return a.printJSON(views)
 	}
 	if len(views) == 0 {
-		a.say("no networks yet; next: flock createnetwork NAME %s", strings.Join(network.Kinds(), "|"))
+		a.say("no networks yet; next: flock createnetwork NAME %s", strings.Join(network.Created(), "|"))
 		return nil
 	}
 	t := &table{whole: a.wide(), head: []string{"NAME", "TYPE", "SUBNET", "OPTIONS", "MEMBERS", "STATE"}}

@@ -85,6 +85,8 @@ func (b *builder) problem(server, network string, err error) {
 // finish adds what follows from all networks of a server together.
 func (b *builder) finish(server string) {
 	h := b.out.Hosts[server]
+	slices.SortFunc(h.Sysctls, func(a, b spec.Sysctl) int { return strings.Compare(a.Key, b.Key) })
+	h.Sysctls = slices.Compact(h.Sysctls)
 	if len(h.Links) == 0 {
 		return
 	}
@@ -94,6 +96,4 @@ func (b *builder) finish(server string) {
 	}
 	slices.Sort(links)
 	h.Unmanaged = []spec.Unmanage{{Links: links}}
-	slices.SortFunc(h.Sysctls, func(a, b spec.Sysctl) int { return strings.Compare(a.Key, b.Key) })
-	h.Sysctls = slices.Compact(h.Sysctls)
 }

@@ -108,6 +108,8 @@ func DelServer(c *state.Cluster, name string, force bool) error {
 // leaving is the command that takes server out of network.
 func leaving(c *state.Cluster, network, server string) string {
 	switch n := c.Networks[network]; {
+	case n.Type == BGP:
+		return "flock delbgp " + network + " server " + server
 	case n.Type != WireGuard:
 		return "flock delnetwork " + network + " " + server
 	case n.Lead == server:
@@ -139,14 +141,11 @@ func serverOf(member string) string {
 
 // Create writes a new network of a kind down and fills in its defaults.
 func Create(c *state.Cluster, name, kind string, o Options) error {
-	if err := state.CheckName("network", name); err != nil {
-		return hint.With(err, "network "+name, "")
+	if err := freeName(c, name); err != nil {
+		return err
 	}
-	if c.Networks[name] != nil {
-		return hint.Errorf("network "+name, "flock listnetworks "+name, "create network %s: the name is taken", name)
-	}
-	if name == subnetNetwork {
-		return hint.Errorf("network "+name, "choose another name", "create network %s: the name is reserved", name)
+	if kind == BGP {
+		return hint.Errorf("network "+name, "flock createbgp "+name+" SERVER", "create network %s: a %s network begins with its first member", name, BGP)
 	}
 	n := &state.Network{
 		Type: kind, Interface: o.Interface, Bridge: o.Bridge, Domain: o.Domain, Group: o.Group,
@@ -172,6 +171,20 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 		return err
 	}
 	return Complete(c)
+}
+
+// freeName refuses names that a new network cannot have.
+func freeName(c *state.Cluster, name string) error {
+	if err := state.CheckName("network", name); err != nil {
+		return hint.With(err, "network "+name, "")
+	}
+	if c.Networks[name] != nil {
+		return hint.Errorf("network "+name, "flock listnetworks "+name, "create network %s: the name is taken", name)
+	}
+	if name == subnetNetwork {
+		return hint.Errorf("network "+name, "choose another name", "create network %s: the name is reserved", name)
+	}
+	return nil
 }
 
 func setNumbers(name string, n *state.Network, o Options) error {
@@ -292,6 +305,7 @@ func leave(name string, n *state.Network, servers []string) error {
 			return hint.Errorf("network "+name, "flock removenetwork "+name, "remove %s from %s: it is the lead server, which goes only with the network", server, name)
 		}
 		forgetShares(n, server)
+		forgetSpeaker(n, server)
 		n.Members = slices.Delete(n.Members, at, at+1)
 		delete(n.Allocated, server)
 	}

@@ -18,6 +18,9 @@ import (
 const L2 = "l2"
 
 func completeL2(c *state.Cluster, name string, n *state.Network) error {
+	if err := noBGP(n); err != nil {
+		return err
+	}
 	if n.Group.IsValid() || n.Lead != "" || len(n.Shares) > 0 {
 		return hint.Errorf("", "leave it away", "a network of the type %s has neither multicast group, lead nor shared subnets", L2)
 	}
@@ -80,7 +83,9 @@ func compileL2(b *builder, name string, n *state.Network) error {
 		hub: n.Topology == state.Hub, keepalive: n.Keepalive, ends: ends,
 	}
 	m.findLead(meshLead(b.c, n))
-	b.addMesh(m)
+	if err := b.addMesh(m); err != nil {
+		return err
+	}
 	var inside, known []underlay
 	for _, e := range ends {
 		u := underlay{server: e.server, dev: m.device, addr: e.own[0], mtu: m.mtu}

@@ -43,6 +43,7 @@ type mesh struct {
 	keepalive int // seconds, on every member; 0: on those behind NAT
 	lead      *end
 	ends      []*end
+	carried   carried // for BGP
 }
 
 // end is a member's place in a mesh.
@@ -279,6 +280,7 @@ func (m *mesh) peers(e *end) []spec.Peer {
 			}
 		}
 		allowed[via] = append(allowed[via], other.shares...)
+		allowed[via] = append(allowed[via], m.carried[[2]string{e.server, other.server}]...)
 	}
 	var out []spec.Peer
 	for _, via := range m.ends {
@@ -297,7 +299,10 @@ func (m *mesh) peers(e *end) []spec.Peer {
 }
 
 // addMesh adds the device, what is reached through it and by whom.
-func (b *builder) addMesh(m *mesh) {
+func (b *builder) addMesh(m *mesh) (err error) {
+	if m.carried, err = b.carries(m.network); err != nil {
+		return err
+	}
 	for _, e := range m.ends {
 		h := b.out.Hosts[e.server]
 		h.Links = append(h.Links, spec.Link{
@@ -332,6 +337,7 @@ func (b *builder) addMesh(m *mesh) {
 		h.Claims = append(h.Claims, spec.Claim{Network: m.network, UDPPort: m.port})
 	}
 	b.relayed(m)
+	return nil
 }
 
 // route leads to p through the device, from the member's own address.
@@ -378,7 +384,7 @@ func checkPorts(c *state.Cluster) error {
 		if encrypted(n) {
 			mine, ports = append(mine, listener{name, false}), append(ports, n.Port)
 		}
-		if n.Type != WireGuard {
+		if n.Type != WireGuard && n.Type != BGP {
 			mine, ports = append(mine, listener{name, true}), append(ports, tunnelPort(n))
 		}
 		for _, m := range n.Members {

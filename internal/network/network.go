@@ -30,6 +30,7 @@ type Kind struct {
 
 func kinds() map[string]Kind {
 	return map[string]Kind{
+		BGP:       {Complete: completeBGP, Allocate: allocateBGP, Fits: fitsBGP, Compile: compileBGP},
 		L2:        {Complete: completeL2, Allocate: allocateL2, Fits: fitsL2, Compile: compileL2},
 		VXLAN:     {Complete: completeVXLAN, Allocate: allocateSegment, Fits: fitsSegment, Compile: compileVXLAN},
 		WireGuard: {Complete: completeWireGuard, Allocate: allocateWireGuard, Fits: fitsWireGuard, Compile: compileWireGuard},
@@ -38,6 +39,12 @@ func kinds() map[string]Kind {
 
 // Kinds returns the names of all kinds, sorted.
 func Kinds() []string { return slices.Sorted(maps.Keys(kinds())) }
+
+// Created returns the names of the kinds that createnetwork makes, sorted: a BGP
+// network has commands of its own.
+func Created() []string {
+	return slices.DeleteFunc(Kinds(), func(kind string) bool { return kind == BGP })
+}
 
 // Reserved returns the words that cannot name a server: the command line uses
 // them. "local" names the workstation itself.

@@ -17,12 +17,20 @@ func withRoles(c *state.Cluster, name, role string) (*state.Network, error) {
 	if err != nil || n.Type == WireGuard {
 		return n, err
 	}
+	if n.Type == BGP {
+		return nil, hint.Errorf("network "+name, "flock addbgp "+name+" peer|network|reflector|external …, flock delbgp "+name+" …", "%s is a %s network", name, BGP)
+	}
 	return nil, hint.Errorf("network "+name, "flock addnetwork "+name+" SERVER...", "%s is a %s network: it has members, no %s", name, n.Type, role)
 }
 
 // plain refuses to treat members of a network with roles as members without.
 func plain(n *state.Network, verb, name, server string) error {
-	if n.Type != WireGuard {
+	switch n.Type {
+	case WireGuard:
+	case BGP:
+		next := map[string]string{"addnetwork": "flock addbgp " + name + " peer " + server, "delnetwork": "flock delbgp " + name + " server " + server}[verb]
+		return hint.Errorf("network "+name, next, "%s is a %s network", name, BGP)
+	default:
 		return nil
 	}
 	next := "flock " + verb + " " + name + " client " + server
@@ -81,6 +89,10 @@ func AddShares(c *state.Cluster, name string, shares []string) error {
 	if err != nil {
 		return err
 	}
+	return addShares(c, n, shares)
+}
+
+func addShares(c *state.Cluster, n *state.Network, shares []string) error {
 	for _, text := range shares {
 		s, err := state.ParseShare(text)
 		if err != nil {
@@ -102,6 +114,10 @@ func DelShares(c *state.Cluster, name string, shares []string) error {
 	if err != nil {
 		return err
 	}
+	return delShares(c, name, n, shares)
+}
+
+func delShares(c *state.Cluster, name string, n *state.Network, shares []string) error {
 	for _, text := range shares {
 		s, err := state.ParseShare(text)
 		if err != nil {

@@ -83,10 +83,10 @@ func checkShare(c *state.Cluster, n *state.Network, s share) error {
 	p := s.subnet
 	switch {
 	case !hasMember(n, s.server):
-		return hint.Errorf("", "flock addnetwork "+s.network+" client "+s.server, "share %s: %s is not a member of %s", p, s.server, s.network)
+		return hint.Errorf("", joining(n, s.network, s.server), "share %s: %s is not a member of %s", p, s.server, s.network)
 	case p.Bits() == 0, p.Addr().IsMulticast(), p.Addr().IsLoopback(), p.Addr().IsLinkLocalUnicast(), p.Addr().Is4In6():
 		return hint.Errorf("", "share a subnet that containers can have, for example 10.0.10.0/24", "%s cannot be shared", p)
-	case !slices.ContainsFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() }):
+	case n.Type != BGP && !slices.ContainsFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() }):
 		return hint.Errorf("", "create the network with -s for both families", "%s: the network has no %s subnet", p, familyName(p.Addr().Is6()))
 	}
 	for _, u := range uses(c) {
@@ -103,6 +103,22 @@ func checkShare(c *state.Cluster, n *state.Network, s share) error {
 	return nil
 }
 
+// joining is the command that makes server a member of n.
+func joining(n *state.Network, network, server string) string {
+	if n.Type == BGP {
+		return "flock addbgp " + network + " peer " + server
+	}
+	return "flock addnetwork " + network + " client " + server
+}
+
+// unsharing is the command that ends the sharing of p.
+func unsharing(n *state.Network, network, server string, p netip.Prefix) string {
+	if n.Type == BGP {
+		return "flock delbgp " + network + " network " + server + ":" + p.String()
+	}
+	return "flock delnetwork " + network + " subnet " + server + ":" + p.String()
+}
+
 // mayShare says whether s may lie in what u occupies: the server's own container
 // subnet, or a segment it is on that no other member is on.
 func mayShare(c *state.Cluster, n *state.Network, s share, u use) bool {
@@ -110,7 +126,7 @@ func mayShare(c *state.Cluster, n *state.Network, s share, u use) bool {
 		return u.server == s.server
 	}
 	segment := c.Networks[u.network]
-	return u.network != s.network && !u.mesh && segment.Type != WireGuard && hasMember(segment, s.server) && !sharesMember(n, segment, s.server)
+	return u.network != s.network && !u.mesh && segment.Type != WireGuard && segment.Type != BGP && hasMember(segment, s.server) && !sharesMember(n, segment, s.server)
 }
 
 // shareProblems finds shared subnets that hold what the packets travel through.
@@ -119,7 +135,7 @@ func (b *builder) shareProblems(name string, ends []*end) {
 		for _, p := range e.shares {
 			for _, other := range ends {
 				if below := b.underlayPrefix(other); below.IsValid() && below.Overlaps(p) {
-					b.problem(e.server, name, hint.Errorf("server "+e.server, "flock delnetwork "+name+" subnet "+e.server+":"+p.String(),
+					b.problem(e.server, name, hint.Errorf("server "+e.server, unsharing(b.c.Networks[name], name, e.server, p),
 						"%s cannot share %s: %s's underlay %s is in it", e.server, p, other.server, below))
 					break
 				}

@@ -76,7 +76,7 @@ func (b *builder) underlays(name string, n *state.Network) ([]underlay, error) {
 	var out []underlay
 	taken := make(map[netip.Addr]string, len(members))
 	for _, m := range members {
-		u, err := place(name, b.c.Servers[m.Server], m, v6)
+		u, err := b.place(name, n, m, v6)
 		if err != nil {
 			b.problem(m.Server, name, err)
 			continue
@@ -84,7 +84,7 @@ func (b *builder) underlays(name string, n *state.Network) ([]underlay, error) {
 		// Behind routers of their own, two servers may have one address.
 		elsewhere := encrypted(n) && (b.c.Servers[m.Server].NAT || b.c.Servers[m.Server].Endpoint != "")
 		if other := taken[u.addr]; other != "" && !elsewhere {
-			b.problem(m.Server, name, hint.Errorf("server "+m.Server, "flock addnetwork "+name+" "+m.Server+":ADDRESS",
+			b.problem(m.Server, name, hint.Errorf("server "+m.Server, joinCommand(name, n)+" "+m.Server+":ADDRESS",
 				"%s has the same underlay address %s as %s", m.Server, u.addr, other))
 			continue
 		}
@@ -189,13 +189,32 @@ func Underlay(name string, s *state.Server) (dev string, addr netip.Addr, mtu in
 	return u.dev, u.addr, u.mtu, err == nil
 }
 
+// place is where m stands: on its server or, in a BGP network, in one of our own
+// networks, which need not be up yet.
+func (b *builder) place(name string, n *state.Network, m state.Member, v6 bool) (underlay, error) {
+	if n.Type == BGP && m.Addr.IsValid() {
+		if o := overlayOf(b.c, m.Server, m.Addr); o != nil {
+			return underlay{server: m.Server, dev: o.dev, addr: m.Addr}, nil
+		}
+	}
+	return place(joinCommand(name, n), b.c.Servers[m.Server], m, v6)
+}
+
+// joinCommand is what a member's name follows.
+func joinCommand(name string, n *state.Network) string {
+	if n.Type == BGP {
+		return "flock addbgp " + name + " peer"
+	}
+	return "flock addnetwork " + name
+}
+
 // place finds m's device and address in the facts of its server s, which are
-// known. Name is the network's, for advice.
-func place(name string, s *state.Server, m state.Member, v6 bool) (underlay, error) {
+// known. Command is what a member's name follows, for advice.
+func place(command string, s *state.Server, m state.Member, v6 bool) (underlay, error) {
 	f, dev := s.Facts, m.Interface
 	if dev == "" && !m.Addr.IsValid() {
 		if dev = defaultDevice(s, v6); dev == "" {
-			return underlay{}, misplaced(name, f, m, v6, "%s has no %s default route to take the underlay interface from", m.Server, familyName(v6))
+			return underlay{}, misplaced(command, f, m, v6, "%s has no %s default route to take the underlay interface from", m.Server, familyName(v6))
 		}
 	}
 	known := false
@@ -211,20 +230,20 @@ func place(name string, s *state.Server, m state.Member, v6 bool) (underlay, err
 	}
 	switch {
 	case m.Addr.IsValid():
-		return underlay{}, misplaced(name, f, m, m.Addr.Is6(), "%s has no address %s", m.Server, m.Addr)
+		return underlay{}, misplaced(command, f, m, m.Addr.Is6(), "%s has no address %s", m.Server, m.Addr)
 	case known:
-		return underlay{}, misplaced(name, f, m, v6, "%s has no %s address on %s", m.Server, familyName(v6), dev)
+		return underlay{}, misplaced(command, f, m, v6, "%s has no %s address on %s", m.Server, familyName(v6), dev)
 	}
-	return underlay{}, misplaced(name, f, m, v6, "%s has no interface %s that is up and has an address", m.Server, dev)
+	return underlay{}, misplaced(command, f, m, v6, "%s has no interface %s that is up and has an address", m.Server, dev)
 }
 
 // misplaced is the error of a member whose place in the underlay is not there,
 // with the places that are.
-func misplaced(name string, f *state.Facts, m state.Member, v6 bool, format string, args ...any) error {
+func misplaced(command string, f *state.Facts, m state.Member, v6 bool, format string, args ...any) error {
 	var have []string
 	for _, i := range f.Interfaces {
 		if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() == v6 }) {
-			have = append(have, "flock addnetwork "+name+" "+m.Server+":"+i.Name)
+			have = append(have, command+" "+m.Server+":"+i.Name)
 		}
 	}
 	next := strings.Join(have, ", or ")

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -27,7 +28,7 @@ const (
 )
 
 func completeVXLAN(c *state.Cluster, name string, n *state.Network) error {
-	if err := noMesh(n); err != nil {
+	if err := errors.Join(noMesh(n), noBGP(n)); err != nil {
 		return err
 	}
 	if n.Port == 0 {

@@ -16,7 +16,10 @@ import (
 const WireGuard = "wireguard"
 
 func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
-	if err := onlyWireGuard(n); err != nil {
+	if err := noSegment(n); err != nil {
+		return err
+	}
+	if err := noBGP(n); err != nil {
 		return err
 	}
 	if len(n.Subnets) == 0 {
@@ -39,8 +42,8 @@ func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 	return checkMesh(c, n)
 }
 
-// onlyWireGuard refuses what only a segment has.
-func onlyWireGuard(n *state.Network) error {
+// noSegment refuses what only a segment has.
+func noSegment(n *state.Network) error {
 	for _, o := range []struct {
 		flag string
 		set  bool
@@ -56,7 +59,7 @@ func onlyWireGuard(n *state.Network) error {
 		{"mesh", n.Mesh.IsValid()},
 	} {
 		if o.set {
-			return hint.Errorf("", "leave "+o.flag+" away, or create a network of the type "+L2, "a %s network is layer 3 and has no %s", WireGuard, o.flag)
+			return hint.Errorf("", "leave "+o.flag+" away, or create a network of the type "+L2, "a %s network is layer 3 and has no %s", n.Type, o.flag)
 		}
 	}
 	return nil
@@ -144,8 +147,7 @@ func compileWireGuard(b *builder, name string, n *state.Network) error {
 		hub: n.Topology == state.Hub, keepalive: n.Keepalive, ends: ends,
 	}
 	m.findLead(meshLead(b.c, n))
-	b.addMesh(m)
-	return nil
+	return b.addMesh(m)
 }
 
 func (m *mesh) findLead(server string) {

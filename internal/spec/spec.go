@@ -197,21 +197,24 @@ type NAT struct {
 	Except  []netip.Prefix `json:",omitempty"` // destinations that keep the source address
 }
 
-// Keep says that what leaves Subnet by Link keeps its source address, whatever
-// masquerading rules there are, ours (NAT) and those of others (LXC's, Docker's,
-// libvirt's).
+// Keep says that what leaves Subnet by Link, for one of To, keeps its source
+// address, whatever masquerading rules there are, ours (NAT) and those of others
+// (LXC's, Docker's, libvirt's). Without a Link it is about every way out, without
+// To about every destination.
 type Keep struct {
 	Network string
-	Link    string
-	Subnet  netip.Prefix // masked
+	Link    string         `json:",omitempty"`
+	Subnet  netip.Prefix   // masked
+	To      []netip.Prefix `json:",omitempty"` // masked, of Subnet's family
 }
 
-// Forward is a request that forwarding from and to Link be accepted where
-// somebody else's policy drops it (Docker's, libvirt's). Nothing is done on a
-// server without such a policy.
+// Forward is a request that forwarding from and to Link, or from and to Subnet, be
+// accepted where somebody else's policy drops it (Docker's, libvirt's). Nothing is
+// done on a server without such a policy.
 type Forward struct {
 	Network string
-	Link    string
+	Link    string       `json:",omitempty"`
+	Subnet  netip.Prefix `json:",omitzero"` // masked; only without a Link
 }
 
 // Sysctl is a kernel setting. The agent remembers the value found and restores
@@ -372,10 +375,23 @@ func (n NAT) String() string {
 }
 
 func (k Keep) String() string {
-	return "keep " + k.Subnet.String() + " dev " + k.Link + " network " + k.Network
+	var b line
+	b.add("keep", k.Subnet.String())
+	b.str("dev", k.Link)
+	b.str("to", strings.Join(texts(k.To), ","))
+	b.str("network", k.Network)
+	return b.String()
 }
 
-func (f Forward) String() string { return "forward " + f.Link + " network " + f.Network }
+// Name is the link or subnet.
+func (f Forward) Name() string {
+	if f.Link == "" && f.Subnet.IsValid() {
+		return f.Subnet.String()
+	}
+	return f.Link
+}
+
+func (f Forward) String() string { return "forward " + f.Name() + " network " + f.Network }
 
 func (s Sysctl) String() string {
 	var b line

@@ -40,6 +40,15 @@ func (n *Network) clone() *Network {
 	d.Subnets = slices.Clone(n.Subnets)
 	d.Members = slices.Clone(n.Members)
 	d.Shares = slices.Clone(n.Shares)
+	d.Reflectors = slices.Clone(n.Reflectors)
+	if n.Before != nil {
+		d.Before = &Sessions{n.Before.Mode, slices.Clone(n.Before.Reflectors)}
+	}
+	d.Externals = slices.Clone(n.Externals)
+	for i := range d.Externals {
+		e := &d.Externals[i]
+		e.Accept, e.Announce = slices.Clone(e.Accept), slices.Clone(e.Announce)
+	}
 	d.Allocated = cloneMap(n.Allocated, (*Allocation).clone)
 	return &d
 }

@@ -83,6 +83,29 @@ const (
 	Hub  = "hub"  // all through the lead
 )
 
+// Reflector is a mode of BGP networks; the other is Mesh.
+const Reflector = "reflector" // members talk to the route reflectors only (RFC 4456)
+
+// Sessions is who talks BGP with whom among the members of a network.
+type Sessions struct {
+	Mode       string   `toml:"mode"` // Mesh, Reflector
+	Reflectors []string `toml:"reflectors,omitempty"`
+}
+
+// External is a BGP speaker that a member talks to and that is none of the
+// network: a top-of-rack router, another AS, a route reflector of somebody else's.
+type External struct {
+	Server      string     `toml:"server"`                 // the member
+	Address     netip.Addr `toml:"address"`                // the router's
+	AS          uint32     `toml:"as"`                     // the router's; that of the network makes the session internal
+	Password    string     `toml:"password-id,omitempty"`  // names the file on the server that holds the TCP MD5 password; random
+	Multihop    int        `toml:"multihop,omitempty"`     // hops that it may be away; 0: it is on one of the server's subnets
+	TTLSecurity bool       `toml:"ttl-security,omitempty"` // RFC 5082
+	MaxPrefixes int        `toml:"max-prefixes,omitempty"` // per address family; more end the session; 0: no limit
+	Accept      []string   `toml:"accept,omitempty"`       // PREFIX[ ge N][ le N]: what is taken of it; none: everything but a default route
+	Announce    []string   `toml:"announce,omitempty"`     // PREFIX[ ge N][ le N]: which shared subnets it is told of; none: all
+}
+
 // Network is one network of any kind. Options that a kind does not have stay
 // zero; the kind refuses them otherwise.
 type Network struct {
@@ -105,6 +128,14 @@ type Network struct {
 	Lead       string         `toml:"lead,omitempty"`      // wireguard: the first member, hub and relay
 	Members    []string       `toml:"members,omitempty"`   // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
 	Shares     []string       `toml:"shares,omitempty"`    // container subnets behind members: SERVER:CIDR
+
+	// BGP only.
+	AS         uint32     `toml:"as,omitempty"`         // autonomous system of the members
+	Mode       string     `toml:"mode,omitempty"`       // Mesh, Reflector
+	Hold       int        `toml:"hold,omitempty"`       // seconds until a silent neighbour is lost
+	Reflectors []string   `toml:"reflectors,omitempty"` // members that reflect
+	Before     *Sessions  `toml:"before,omitempty"`     // sessions that are kept until those of Mode and Reflectors are up
+	Externals  []External `toml:"external,omitempty"`
 
 	Allocated map[string]*Allocation `toml:"allocated,omitempty"` // by server
 }

@@ -1,0 +1,467 @@
+package network
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// BGP is the kind of a routed network without encapsulation: members announce the
+// container subnets that they share to each other by iBGP and, where they are
+// told to, to routers by eBGP.
+const BGP = "bgp"
+
+const (
+	defaultAS   = 64512 // the first private one (RFC 6996)
+	transAS     = 23456 // stands for numbers of four bytes (RFC 6793)
+	last16AS    = 65535 // RFC 7300
+	defaultHold = 90    // seconds (RFC 4271, section 10)
+	minHold     = 3     // RFC 4271, 4.2: three, or none at all
+	maxHold     = 65535
+)
+
+// ParseAS reads the number of an autonomous system, plain or in asdot notation
+// (RFC 5396), and refuses those that no speaker may have.
+func ParseAS(text string) (uint32, error) {
+	const next = "a number from 1 to 4294967294, for example a private one, 64512 to 65534 or 4200000000 to 4294967294"
+	high, low, dotted := strings.Cut(text, ".")
+	if !dotted {
+		high, low = "0", text
+	}
+	bits := 16
+	if !dotted {
+		bits = 32
+	}
+	h, err1 := strconv.ParseUint(high, 10, 16)
+	l, err2 := strconv.ParseUint(low, 10, bits)
+	if err1 != nil || err2 != nil {
+		return 0, hint.Errorf("", next, "%q is not the number of an autonomous system", text)
+	}
+	as := uint32(h<<16 | l)
+	return as, checkAS(as)
+}
+
+func checkAS(as uint32) error {
+	switch as {
+	case 0, transAS, last16AS, math.MaxUint32:
+		return hint.Errorf("", "a number from 1 to 4294967294, for example a private one, 64512 to 65534 or 4200000000 to 4294967294",
+			"AS %d is reserved", as)
+	}
+	return nil
+}
+
+func completeBGP(c *state.Cluster, name string, n *state.Network) error {
+	if err := onlyBGP(n); err != nil {
+		return err
+	}
+	n.AS = cmp.Or(n.AS, defaultAS)
+	n.Hold = cmp.Or(n.Hold, defaultHold)
+	if n.Mode == "" {
+		n.Mode = state.Mesh
+		if len(n.Reflectors) > 0 {
+			n.Mode = state.Reflector
+		}
+	}
+	if n.Mode == state.Reflector && len(n.Reflectors) == 0 {
+		for _, m := range n.Members[:min(len(n.Members), fewReflectors)] {
+			n.Reflectors = append(n.Reflectors, serverOf(m))
+		}
+	}
+	if err := checkSessions(n); err != nil {
+		return err
+	}
+	if err := checkAS(n.AS); err != nil {
+		return err
+	}
+	if n.Hold < minHold || n.Hold > maxHold {
+		return hint.Errorf("", fmt.Sprintf("--hold with seconds from %d to %d", minHold, maxHold), "hold time %d s is out of range", n.Hold)
+	}
+	if err := checkFamily(c, n); err != nil {
+		return err
+	}
+	if err := onlyBGPOf(c, name, n); err != nil {
+		return err
+	}
+	return checkExternals(name, n)
+}
+
+// onlyBGP refuses what a routed network without a device of its own has not.
+func onlyBGP(n *state.Network) error {
+	if len(n.Subnets) > 0 || n.MTU != 0 || n.Port != 0 || n.Topology != "" || n.Keepalive != 0 || n.Lead != "" {
+		return hint.Errorf("", "leave away: subnet, mtu, port, topology, keepalive, lead",
+			"a %s network has the subnets that its members share, and nothing else", BGP)
+	}
+	return noSegment(n)
+}
+
+// noBGP refuses what only BGP networks have.
+func noBGP(n *state.Network) error {
+	if n.AS != 0 || n.Mode != "" || n.Hold != 0 || n.Before != nil || len(n.Reflectors)+len(n.Externals) > 0 {
+		return hint.Errorf("", "leave away: as, mode, hold, reflectors, external", "a %s network speaks no BGP", n.Type)
+	}
+	return nil
+}
+
+// onlyBGPOf refuses members that are in another BGP network: a server has one
+// speaker, of one autonomous system.
+func onlyBGPOf(c *state.Cluster, name string, n *state.Network) error {
+	for _, other := range c.NetworkNames() {
+		if other == name || c.Networks[other].Type != BGP {
+			continue
+		}
+		for _, m := range n.Members {
+			if server := serverOf(m); hasMember(c.Networks[other], server) {
+				return hint.Errorf("server "+server, "flock delbgp "+other+" server "+server+", or join the two: flock addbgp "+name+" external SERVER PEERIP --as "+FormatAS(c.Networks[other].AS),
+					"%s belongs to the BGP network %s: a server belongs to one at a time", server, other)
+			}
+		}
+	}
+	return nil
+}
+
+// FormatAS writes an AS number as people do.
+func FormatAS(as uint32) string { return strconv.FormatUint(uint64(as), 10) }
+
+// allocateBGP deals new members an id, which makes the router id of those without
+// IPv4.
+func allocateBGP(n *state.Network, servers []string) error {
+	ids := map[uint16]bool{}
+	for _, a := range n.Allocated {
+		ids[a.ID] = true
+	}
+	id := uint16(1)
+	for _, server := range servers {
+		if len(ids) > 65534 {
+			return fmt.Errorf("the network has all the 65535 members it can have")
+		}
+		for ids[id] {
+			id++
+		}
+		ids[id] = true
+		n.Allocated[server] = &state.Allocation{ID: id}
+	}
+	return nil
+}
+
+func fitsBGP(_ *state.Network, a *state.Allocation) bool {
+	return a.ID != 0 && len(a.Addrs) == 0 && len(a.Pool) == 0 && !a.Mesh.IsValid()
+}
+
+// clusterID is what the reflectors of a network go by: an address that nobody has
+// (RFC 1112 keeps 240.0.0.0/4 back), the same on all of them.
+func clusterID(cluster, network string) netip.Addr {
+	sum := sha256.Sum256([]byte(cluster + "/" + network))
+	return netip.AddrFrom4([4]byte{244, sum[0], sum[1], sum[2]})
+}
+
+// routerID is a member's IPv4 address in the underlay or, without one, an address
+// that nobody has, made of its number in the network.
+func routerID(cluster, network string, u underlay, a *state.Allocation) netip.Addr {
+	if u.addr.Is4() {
+		return u.addr
+	}
+	sum := sha256.Sum256([]byte(cluster + "/" + network))
+	return netip.AddrFrom4([4]byte{245, sum[0], byte(a.ID >> 8), byte(a.ID)})
+}
+
+// speaker is a member of a BGP network.
+type speaker struct {
+	underlay
+	other  netip.Addr     // its address of the other family on that device; invalid: none
+	within []netip.Prefix // what it reaches there without a router
+	over   string         // the overlay network whose address it has; "": the underlay
+	shares []netip.Prefix
+}
+
+func (s *speaker) addrOf(v6 bool) netip.Addr {
+	for _, a := range []netip.Addr{s.addr, s.other} {
+		if a.IsValid() && a.Is6() == v6 {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+func compileBGP(b *builder, name string, n *state.Network) error {
+	places, err := b.underlays(name, n)
+	if err != nil {
+		return err
+	}
+	speakers, err := b.speakers(name, n, places)
+	if err != nil {
+		return err
+	}
+	b.apartNotes(name, n, speakers)
+	if len(n.Members) > meshMost && n.Mode == state.Mesh {
+		b.note(name, "%d members in a full mesh are %d sessions: flock addbgp %s reflector SERVER1 SERVER2", len(n.Members), len(n.Members)*(len(n.Members)-1)/2, name)
+	}
+	if n.Mode == state.Reflector && len(n.Reflectors) < fewReflectors && len(n.Members) > 2 {
+		b.note(name, "all routes hang on one reflector, %s: flock addbgp %s reflector SERVER", n.Reflectors[0], name)
+	}
+	if n.Before != nil {
+		b.note(name, "sessions of before are kept until those of now are up: flock apply %s ends them", name)
+	}
+	v6 := map[bool]bool{} // families of what is shared
+	for _, s := range speakers {
+		for _, p := range s.shares {
+			v6[p.Addr().Is6()] = true
+		}
+	}
+	reach := b.reach(name)
+	for _, s := range speakers {
+		if err := b.addSpeaker(name, n, s, speakers, v6, reach); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *builder) note(network, format string, args ...any) {
+	b.out.Notes = append(b.out.Notes, Note{network, fmt.Sprintf(format, args...)})
+}
+
+// speakers are the members that have a place.
+func (b *builder) speakers(name string, n *state.Network, places []underlay) ([]*speaker, error) {
+	shares, err := sharesOf(n)
+	if err != nil {
+		return nil, err
+	}
+	var out []*speaker
+	var ends []*end
+	for _, u := range places {
+		s := &speaker{underlay: u, shares: shares[u.server]}
+		if at := overlayOf(b.c, u.server, u.addr); at != nil {
+			s.over, s.within = at.network, at.within
+			s.other = at.otherThan(u.addr)
+		} else {
+			s.within = b.connected(u.server, u.dev)
+			if o, err := place("", b.c.Servers[u.server], state.Member{Server: u.server, Interface: u.dev}, !u.addr.Is6()); err == nil {
+				s.other = o.addr
+			}
+			if b.c.Servers[u.server].NAT {
+				b.problem(u.server, name, hint.Errorf("server "+u.server, "flock addbgp "+name+" peer "+u.server+":OVERLAYIP, its address in a wireguard network",
+					"%s is behind NAT: nobody can route to it", u.server))
+				continue
+			}
+		}
+		out = append(out, s)
+		ends = append(ends, &end{underlay: u, shares: s.shares})
+	}
+	b.shareProblems(name, ends)
+	return out, nil
+}
+
+// connected is what a device of a server reaches without a router.
+func (b *builder) connected(server, dev string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, i := range b.c.Servers[server].Facts.Interfaces {
+		for _, a := range i.Addrs {
+			if i.Name == dev || dev == "" {
+				out = append(out, a.Masked())
+			}
+		}
+	}
+	return out
+}
+
+func (s *speaker) reaches(a netip.Addr) bool {
+	return slices.ContainsFunc(s.within, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// apartNotes says who cannot be another's next hop: a route's gateway must be on
+// the same segment, and a router between does not know the container subnets,
+// unless it is told of them by BGP itself.
+func (b *builder) apartNotes(name string, n *state.Network, speakers []*speaker) {
+	var seen []*speaker
+	for _, s := range speakers {
+		if hasRouter(n, s.server) {
+			continue
+		}
+		if slices.ContainsFunc(seen, func(o *speaker) bool { return o.reaches(s.addr) && s.reaches(o.addr) }) {
+			continue
+		}
+		if len(seen) > 0 {
+			b.note(name, "%s (%s) and %s (%s) are on no common segment: no routes between them, unless routers of both are told, flock addbgp %s external SERVER PEERIP --as ASN, or a wireguard network carries them, flock addbgp %s peer SERVER:OVERLAYIP",
+				seen[0].server, seen[0].addr, s.server, s.addr, name, name)
+		}
+		seen = append(seen, s)
+	}
+}
+
+// hasRouter says whether server talks to a router of another AS.
+func hasRouter(n *state.Network, server string) bool {
+	return slices.ContainsFunc(n.Externals, func(e state.External) bool { return e.Server == server && e.AS != n.AS })
+}
+
+// addSpeaker adds what a member of a BGP network must look like. V6 are the
+// families of all that is shared, reach all that may be a packet's destination.
+func (b *builder) addSpeaker(name string, n *state.Network, s *speaker, all []*speaker, v6 map[bool]bool, reach []netip.Prefix) error {
+	h, a := b.out.Hosts[s.server], n.Allocated[s.server]
+	if a == nil {
+		return fmt.Errorf("%s has no id: the cluster is not complete", s.server)
+	}
+	bgp := &spec.BGP{Network: name, AS: n.AS, RouterID: routerID(b.c.Name, name, s.underlay, a), Hold: n.Hold, Prefixes: s.shares}
+	if reflects(n, s.server) {
+		bgp.ClusterID = clusterID(b.c.Name, name)
+	}
+	bgp.Neighbors = b.neighbors(n, s, all, v6)
+	for _, e := range n.Externals {
+		if e.Server == s.server {
+			neighbor, err := b.external(name, n, s, e)
+			if err != nil {
+				b.problem(s.server, name, err)
+				continue
+			}
+			bgp.Neighbors = append(bgp.Neighbors, neighbor)
+			bgp.Own = b.own(n, s.server)
+		}
+	}
+	for _, p := range s.shares {
+		if !s.addrOf(p.Addr().Is6()).IsValid() {
+			b.problem(s.server, name, hint.Errorf("server "+s.server, "give "+s.server+" an "+familyName(p.Addr().Is6())+" address on "+s.dev+", or flock delbgp "+name+" network "+s.server+":"+p.String(),
+				"%s shares %s and has no %s address on %s that others could route to", s.server, p, familyName(p.Addr().Is6()), s.dev))
+		}
+	}
+	h.BGP = bgp
+	b.addRouting(h, name, s, all, v6, reach)
+	return nil
+}
+
+// addRouting adds what lets packets of shared subnets through a server.
+func (b *builder) addRouting(h *spec.Host, name string, s *speaker, all []*speaker, v6 map[bool]bool, reach []netip.Prefix) {
+	for six, key := range map[bool]string{false: "net/ipv4/ip_forward", true: "net/ipv6/conf/all/forwarding"} {
+		if v6[six] {
+			h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: key, Value: "1"})
+		}
+	}
+	for _, p := range s.shares {
+		to := slices.DeleteFunc(slices.Clone(reach), func(q netip.Prefix) bool { return q.Addr().Is6() != p.Addr().Is6() })
+		h.Keeps = append(h.Keeps, spec.Keep{Network: name, Subnet: p, To: to})
+		h.Forwards = append(h.Forwards, spec.Forward{Network: name, Subnet: p})
+	}
+	for _, other := range all {
+		if other == s {
+			continue
+		}
+		for _, p := range other.shares {
+			h.Claims = append(h.Claims, spec.Claim{Network: name, Prefix: p})
+		}
+	}
+	h.Claims = append(h.Claims, spec.Claim{Network: name, TCPPort: spec.BGPPort})
+}
+
+// reach is where packets of shared subnets keep their source: all that is shared
+// in the network and those it is joined with, and what its routers are known to
+// announce. Neighbouring prefixes become one.
+func (b *builder) reach(name string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, other := range joined(b.c, name) {
+		n := b.c.Networks[other]
+		for _, text := range n.Shares {
+			if s, err := state.ParseShare(text); err == nil {
+				out = append(out, s.Subnet)
+			}
+		}
+		for _, e := range n.Externals {
+			for _, text := range e.Accept {
+				if r, err := ParseRule(text); err == nil && r.Prefix.Bits() > 0 {
+					out = append(out, r.Prefix)
+				}
+			}
+		}
+	}
+	return aggregate(out)
+}
+
+// joined are the BGP networks that a network has a way to: its own, and those
+// whose members its own members talk to as externals, and so on.
+func joined(c *state.Cluster, name string) []string {
+	out := []string{name}
+	for i := 0; i < len(out); i++ {
+		for _, e := range c.Networks[out[i]].Externals {
+			for _, other := range c.NetworkNames() {
+				if c.Networks[other].Type == BGP && !slices.Contains(out, other) && memberAt(c, other, e.Address) != "" {
+					out = append(out, other)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// memberAt is the member of a network that has the address, in the underlay or an
+// overlay; "" for none.
+func memberAt(c *state.Cluster, name string, a netip.Addr) string {
+	for _, m := range c.Networks[name].Members {
+		server := serverOf(m)
+		if overlayOf(c, server, a) != nil {
+			return server
+		}
+		if f := c.Servers[server].Facts; f != nil {
+			for _, i := range f.Interfaces {
+				if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == a }) {
+					return server
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// own is what nobody outside may announce: what the network shares, and the
+// segments that the server stands on itself.
+func (b *builder) own(n *state.Network, server string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range n.Shares {
+		if s, err := state.ParseShare(text); err == nil {
+			out = append(out, s.Subnet)
+		}
+	}
+	out = append(out, b.connected(server, "")...)
+	if p := b.c.Servers[server].Subnet; p.IsValid() {
+		out = append(out, p.Masked())
+	}
+	for _, name := range Networks(b.c, server) {
+		out = append(out, b.c.Networks[name].Subnets...)
+		if m := b.c.Networks[name].Mesh; m.IsValid() {
+			out = append(out, m)
+		}
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
+}
+
+// aggregate covers the same addresses with as few prefixes as there can be, sorted.
+func aggregate(list []netip.Prefix) []netip.Prefix {
+	list = slices.Clone(list)
+	slices.SortFunc(list, byPrefix)
+	var out []netip.Prefix
+	for _, p := range list {
+		if len(out) > 0 && out[len(out)-1].Overlaps(p) {
+			continue // sorted: the one before is the wider
+		}
+		out = append(out, p)
+		for len(out) > 1 {
+			a, b := out[len(out)-2], out[len(out)-1]
+			wider := netip.PrefixFrom(a.Addr(), a.Bits()-1)
+			if a.Bits() != b.Bits() || a.Bits() == 0 || wider != wider.Masked() || !wider.Contains(b.Addr()) || a.Addr().Is6() != b.Addr().Is6() {
+				break
+			}
+			out = append(out[:len(out)-2], wider)
+		}
+	}
+	return out
+}
+
+func byPrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}

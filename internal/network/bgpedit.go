@@ -1,0 +1,282 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// BGPOptions are the flags of createbgp.
+type BGPOptions struct {
+	AS   uint32 // --as; 0: not given
+	Mode string // --mode, state.Mesh or state.Reflector; "": mesh
+	Hold *int64 // --hold, seconds; nil: not given
+}
+
+// CreateBGP writes a new BGP network down, with its first member, the anchor: the
+// first reflector where there are such, otherwise a member as the others that join.
+func CreateBGP(c *state.Cluster, name, anchor string, o BGPOptions) error {
+	if err := freeName(c, name); err != nil {
+		return err
+	}
+	n := &state.Network{Type: BGP, AS: o.AS, Mode: o.Mode}
+	if o.Hold != nil {
+		if *o.Hold < minHold || *o.Hold > maxHold {
+			return hint.Errorf("network "+name, fmt.Sprintf("--hold with seconds from %d to %d", minHold, maxHold), "create network %s: hold time %d s is out of range", name, *o.Hold)
+		}
+		n.Hold = int(*o.Hold)
+	}
+	if c.Networks == nil {
+		c.Networks = map[string]*state.Network{}
+	}
+	c.Networks[name] = n
+	return join(c, name, n, []string{anchor})
+}
+
+// bgpOf finds a BGP network.
+func bgpOf(c *state.Cluster, name string) (*state.Network, error) {
+	n := c.Networks[name]
+	switch {
+	case n == nil && len(c.Networks) == 0:
+		return nil, hint.Errorf("network "+name, "flock createbgp "+name+" SERVER", "unknown network %s", name)
+	case n == nil:
+		return nil, hint.Errorf("network "+name, "flock listnetworks, or flock createbgp "+name+" SERVER", "unknown network %s", name)
+	case n.Type != BGP:
+		return nil, hint.Errorf("network "+name, "flock addnetwork "+name+", flock delnetwork "+name+", flock removenetwork "+name, "%s is a %s network and speaks no BGP", name, n.Type)
+	}
+	return n, nil
+}
+
+// JoinBGP makes members part of a BGP network, as Join does. In a network with
+// reflectors they reflect too as long as there are not two.
+func JoinBGP(c *state.Cluster, name string, members []string) error {
+	n, err := bgpOf(c, name)
+	if err != nil {
+		return err
+	}
+	for _, text := range members {
+		server := serverOf(text)
+		if n.Mode == state.Reflector && len(n.Reflectors) < fewReflectors && !slices.Contains(n.Reflectors, server) && !hasMember(n, server) {
+			n.Reflectors = append(n.Reflectors, server)
+		}
+	}
+	return join(c, name, n, members)
+}
+
+// AddReflectors makes members reflect routes. A full mesh goes when the sessions
+// with them are up (Settle).
+func AddReflectors(c *state.Cluster, name string, servers []string) error {
+	n, err := bgpOf(c, name)
+	if err != nil {
+		return err
+	}
+	now := state.Sessions{Mode: n.Mode, Reflectors: slices.Clone(n.Reflectors)}
+	for _, server := range servers {
+		if err := isMemberOf(c, name, n, server); err != nil {
+			return err
+		}
+		if !slices.Contains(n.Reflectors, server) {
+			n.Reflectors = append(n.Reflectors, server)
+		}
+	}
+	n.Mode = state.Reflector
+	keepSessions(n, now)
+	return Complete(c)
+}
+
+// DelReflectors lets members reflect no more; without any the network is a full
+// mesh again.
+func DelReflectors(c *state.Cluster, name string, servers []string) error {
+	n, err := bgpOf(c, name)
+	if err != nil {
+		return err
+	}
+	now := state.Sessions{Mode: n.Mode, Reflectors: slices.Clone(n.Reflectors)}
+	for _, server := range servers {
+		at := slices.Index(n.Reflectors, server)
+		if at < 0 {
+			return hint.Errorf("network "+name, "flock listnetworks "+name, "%s is not a reflector of %s", server, name)
+		}
+		n.Reflectors = slices.Delete(n.Reflectors, at, at+1)
+	}
+	withoutReflectors(n)
+	keepSessions(n, now)
+	return Complete(c)
+}
+
+// keepSessions keeps the sessions of was beside those of now, if they are others
+// and there is somebody to have them with.
+func keepSessions(n *state.Network, was state.Sessions) {
+	if was.Mode == n.Mode && slices.Equal(was.Reflectors, n.Reflectors) || len(n.Members) < 2 {
+		return
+	}
+	n.Before = &was
+}
+
+// withoutReflectors makes a network that has no reflector left a full mesh.
+func withoutReflectors(n *state.Network) {
+	if len(n.Reflectors) == 0 {
+		n.Mode, n.Reflectors = state.Mesh, nil
+	}
+}
+
+// Unsettled are the BGP networks, sorted, that still have the sessions of before
+// beside those of now.
+func Unsettled(c *state.Cluster) []string {
+	return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return c.Networks[name].Before == nil })
+}
+
+// Settle ends the sessions of before.
+func Settle(c *state.Cluster, name string) error {
+	n, err := bgpOf(c, name)
+	if err != nil {
+		return err
+	}
+	n.Before = nil
+	return Complete(c)
+}
+
+func isMemberOf(c *state.Cluster, name string, n *state.Network, server string) error {
+	if c.Servers[server] == nil && server != Local {
+		return hint.With(unknownServer(server), "network "+name, "")
+	}
+	if !hasMember(n, server) {
+		return hint.Errorf("network "+name, "flock addbgp "+name+" peer "+server, "%s is not a member of %s", server, name)
+	}
+	return nil
+}
+
+// LeaveBGP takes servers out of a BGP network, with what they share and the
+// externals they talk to.
+func LeaveBGP(c *state.Cluster, name string, servers []string) error {
+	n, err := bgpOf(c, name)
+	if err != nil {
+		return err
+	}
+	return leave(name, n, servers)
+}
+
+// forgetSpeaker ends what a server that leaves n was there.
+func forgetSpeaker(n *state.Network, server string) {
+	is := func(s string) bool { return s == server }
+	reflected := slices.Contains(n.Reflectors, server)
+	n.Reflectors = slices.DeleteFunc(n.Reflectors, is)
+	if n.Before != nil {
+		n.Before.Reflectors = slices.DeleteFunc(n.Before.Reflectors, is)
+		if n.Before.Mode == state.Reflector && len(n.Before.Reflectors) == 0 {
+			n.Before = nil
+		}
+	}
+	if reflected {
+		withoutReflectors(n)
+	}
+	n.Externals = slices.DeleteFunc(n.Externals, func(e state.External) bool { return e.Server == server })
+}
+
+// ShareBGP lets members share container subnets (SERVER:CIDR) by BGP.
+func ShareBGP(c *state.Cluster, name string, shares []string) error {
+	n, err := bgpOf(c, name)
+	if err != nil {
+		return err
+	}
+	return addShares(c, n, shares)
+}
+
+// UnshareBGP ends the sharing of container subnets (SERVER:CIDR).
+func UnshareBGP(c *state.Cluster, name string, shares []string) error {
+	n, err := bgpOf(c, name)
+	if err != nil {
+		return err
+	}
+	return delShares(c, name, n, shares)
+}
+
+// ExternalOptions are the flags of addbgp external; nil: not given, and what is
+// there already stays.
+type ExternalOptions struct {
+	AS          *uint32
+	Password    *string // the password's id; "": none
+	Multihop    *int64
+	TTLSecurity *bool
+	MaxPrefixes *int64
+	Accept      *[]string
+	Announce    *[]string
+}
+
+// AddExternal lets a member talk to a speaker outside, or changes what is said of
+// it.
+func AddExternal(c *state.Cluster, name, server string, address netip.Addr, o ExternalOptions) error {
+	n, err := bgpOf(c, name)
+	if err != nil {
+		return err
+	}
+	if err := isMemberOf(c, name, n, server); err != nil {
+		return err
+	}
+	at := externalAt(n, server, address)
+	if at < 0 {
+		if o.AS == nil {
+			return hint.Errorf("network "+name, "flock addbgp "+name+" external "+server+" "+address.String()+" --as ASN", "of which AS is %s", address)
+		}
+		at = len(n.Externals)
+		n.Externals = append(n.Externals, state.External{Server: server, Address: address})
+	}
+	e := &n.Externals[at]
+	give(&e.AS, o.AS)
+	give(&e.Password, o.Password)
+	give(&e.TTLSecurity, o.TTLSecurity)
+	give(&e.Accept, o.Accept)
+	give(&e.Announce, o.Announce)
+	for _, v := range []struct {
+		to   *int
+		from *int64
+		flag string
+	}{{&e.Multihop, o.Multihop, "--multihop"}, {&e.MaxPrefixes, o.MaxPrefixes, "--max-prefixes"}} {
+		if v.from == nil {
+			continue
+		}
+		if *v.from < 0 || *v.from > 1<<31-1 {
+			return hint.Errorf("network "+name, v.flag+" with a number above 0, 0 for none", "%s %d is out of range", v.flag, *v.from)
+		}
+		*v.to = int(*v.from)
+	}
+	return Complete(c)
+}
+
+func give[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func externalAt(n *state.Network, server string, address netip.Addr) int {
+	return slices.IndexFunc(n.Externals, func(e state.External) bool { return e.Server == server && e.Address == address })
+}
+
+// DelExternal ends a member's session with a speaker outside.
+func DelExternal(c *state.Cluster, name, server string, address netip.Addr) error {
+	n, err := bgpOf(c, name)
+	if err != nil {
+		return err
+	}
+	at := externalAt(n, server, address)
+	if at < 0 {
+		return hint.Errorf("network "+name, "flock listnetworks "+name, "%s has no external %s in %s", server, address, name)
+	}
+	n.Externals = slices.Delete(n.Externals, at, at+1)
+	if len(n.Externals) == 0 {
+		n.Externals = nil
+	}
+	return Complete(c)
+}
+
+// RemoveBGP takes a BGP network out, with all its members.
+func RemoveBGP(c *state.Cluster, name string) error {
+	if _, err := bgpOf(c, name); err != nil {
+		return err
+	}
+	return Remove(c, name)
+}

@@ -1,0 +1,179 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// External speakers: routers, other autonomous systems, route reflectors of
+// somebody else's.
+
+const maxHops = 255
+
+// ParseRule reads a line of a prefix list, PREFIX[ ge N][ le N], as routers write
+// it: without ge and le the prefix alone, with them its parts of that length.
+func ParseRule(text string) (spec.PrefixRule, error) {
+	const next = "PREFIX, PREFIX le LENGTH, PREFIX ge LENGTH or both, for example \"10.0.0.0/8 ge 16 le 24\""
+	bad := func(format string, args ...any) (spec.PrefixRule, error) {
+		return spec.PrefixRule{}, hint.Errorf("", next, format, args...)
+	}
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		return bad("a prefix list's line is empty")
+	}
+	p, err := netip.ParsePrefix(words[0])
+	switch {
+	case err != nil || p.Addr().Is4In6():
+		return bad("%q is not a prefix", words[0])
+	case p != p.Masked():
+		return bad("%s has bits set behind its prefix, %s has not", p, p.Masked())
+	}
+	r := spec.PrefixRule{Prefix: p}
+	for rest := words[1:]; len(rest) > 0; rest = rest[2:] {
+		set := map[string]*int{"ge": &r.GE, "le": &r.LE}[rest[0]]
+		if set == nil || *set != 0 || len(rest) < 2 {
+			return bad("%q is not a line of a prefix list", text)
+		}
+		n, err := strconv.Atoi(rest[1])
+		if err != nil || n < 0 || n > p.Addr().BitLen() {
+			return bad("%q: %s is not a prefix length of %s", text, rest[1], familyName(p.Addr().Is6()))
+		}
+		*set = n
+	}
+	if least, most := r.Lengths(); least < p.Bits() || least > most {
+		return bad("%q matches nothing: the lengths go from %d to %d", text, least, most)
+	}
+	return r, nil
+}
+
+func checkRules(flag string, rules []string) error {
+	for _, text := range rules {
+		if _, err := ParseRule(text); err != nil {
+			return fmt.Errorf("%s: %w", flag, err)
+		}
+	}
+	return nil
+}
+
+// checkExternals refuses what no session can be.
+func checkExternals(name string, n *state.Network) error {
+	seen := map[string]bool{}
+	for _, e := range n.Externals {
+		where := "external " + e.Server + " " + e.Address.String()
+		if seen[where] {
+			return hint.Errorf(where, "leave one of them away", "%s has the external %s twice", e.Server, e.Address)
+		}
+		seen[where] = true
+		if err := checkExternal(name, n, e); err != nil {
+			return hint.With(err, where, "")
+		}
+	}
+	return nil
+}
+
+func checkExternal(name string, n *state.Network, e state.External) error {
+	if !hasMember(n, e.Server) {
+		return hint.Errorf("server "+e.Server, "flock addbgp "+name+" peer "+e.Server, "%s is not a member of %s", e.Server, name)
+	}
+	a := e.Address
+	if !a.IsValid() || a.Is4In6() || a.Zone() != "" || !a.IsGlobalUnicast() || a.IsLinkLocalUnicast() {
+		return hint.Errorf("", "flock addbgp "+name+" external "+e.Server+" PEERIP --as ASN, with the router's address", "%s is not an address that a router is reached by", a)
+	}
+	if err := checkAS(e.AS); err != nil {
+		return err
+	}
+	switch {
+	case e.Multihop != 0 && (e.Multihop < 2 || e.Multihop > maxHops):
+		return hint.Errorf("", fmt.Sprintf("--multihop with a number from 2 to %d, 0 for none", maxHops), "%d hops are out of range", e.Multihop)
+	case e.Multihop != 0 && e.AS == n.AS:
+		return hint.Errorf("", "leave --multihop away", "AS %d is the network's own: such a session may go any number of hops", e.AS)
+	case e.TTLSecurity && e.AS == n.AS:
+		return hint.Errorf("", "leave --ttl-security away", "AS %d is the network's own: TTL security is for sessions with another", e.AS)
+	case e.MaxPrefixes < 0:
+		return hint.Errorf("", "--max-prefixes with a number above 0, 0 for no limit", "%d prefixes are out of range", e.MaxPrefixes)
+	case e.Password != "" && state.CheckName("password id", e.Password) != nil:
+		return hint.Errorf("", "flock addbgp "+name+" external "+e.Server+" "+a.String()+" --password-file FILE", "%q is not the id of a password", e.Password)
+	}
+	if err := checkRules("--accept", e.Accept); err != nil {
+		return err
+	}
+	return checkRules("--announce", e.Announce)
+}
+
+// external is the session of s with e.
+func (b *builder) external(name string, n *state.Network, s *speaker, e state.External) (spec.BGPNeighbor, error) {
+	out := spec.BGPNeighbor{
+		Addr: e.Address, AS: e.AS, External: true, Client: e.AS == n.AS && reflects(n, s.server),
+		Secret: e.Password, Multihop: e.Multihop, TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes,
+	}
+	for _, text := range e.Accept {
+		r, err := ParseRule(text)
+		if err != nil {
+			return out, err
+		}
+		out.Import = append(out.Import, r)
+	}
+	for _, text := range e.Announce {
+		r, err := ParseRule(text)
+		if err != nil {
+			return out, err
+		}
+		out.Export = append(out.Export, r)
+	}
+	local, near := b.localFor(s.server, e.Address)
+	out.Local = local
+	if other := memberAt(b.c, name, e.Address); other != "" {
+		return out, hint.Errorf("server "+s.server, "flock delbgp "+name+" external "+s.server+" "+e.Address.String(), "%s is %s, a member of %s: they talk already", e.Address, other, name)
+	}
+	if !near && e.Multihop == 0 && e.AS != n.AS {
+		return out, hint.Errorf("server "+s.server, "flock addbgp "+name+" external "+s.server+" "+e.Address.String()+" --as "+FormatAS(e.AS)+" --multihop 2",
+			"%s is on none of %s's subnets (%s)", e.Address, s.server, joinWords(b.subnetsOf(s.server)))
+	}
+	return out, nil
+}
+
+// localFor is a server's own address on the subnet that a is on. Near is false
+// where there is none: the kernel chooses then.
+func (b *builder) localFor(server string, a netip.Addr) (local netip.Addr, near bool) {
+	for _, i := range b.c.Servers[server].Facts.Interfaces {
+		for _, p := range i.Addrs {
+			if p.Masked().Contains(a) && !local.IsValid() {
+				local = p.Addr()
+			}
+		}
+	}
+	if local.IsValid() {
+		return local, true
+	}
+	for _, name := range Networks(b.c, server) {
+		n, dealt := b.c.Networks[name], b.c.Networks[name].Allocated[server]
+		if dealt == nil {
+			continue
+		}
+		for i, p := range n.Subnets {
+			if p.Contains(a) && i < len(dealt.Addrs) {
+				return dealt.Addrs[i], true
+			}
+		}
+		if n.Mesh.IsValid() && n.Mesh.Contains(a) {
+			return dealt.Mesh, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func (b *builder) subnetsOf(server string) []string {
+	var out []string
+	for _, p := range b.connected(server, "") {
+		out = append(out, p.String())
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

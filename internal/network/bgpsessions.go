@@ -1,0 +1,220 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Who talks to whom: every member to every other, or all to the reflectors only.
+// While one becomes the other both sorts of sessions are there, so that no route is
+// ever without a speaker.
+
+const (
+	meshMost      = 100 // members up to which a full mesh is reasonable
+	fewReflectors = 2   // reflectors that a network should have at least
+)
+
+func checkSessions(n *state.Network) error {
+	list := []state.Sessions{{Mode: n.Mode, Reflectors: n.Reflectors}}
+	if n.Before != nil {
+		list = append(list, *n.Before)
+	}
+	for _, s := range list {
+		if !slices.Contains([]string{state.Mesh, state.Reflector}, s.Mode) {
+			return hint.Errorf("", "--mode "+state.Mesh+" or "+state.Reflector, "unknown mode %q", s.Mode)
+		}
+		if s.Mode == state.Mesh && len(s.Reflectors) > 0 {
+			return hint.Errorf("", "mode = \""+state.Reflector+"\", or leave reflectors away", "a full mesh has no reflectors")
+		}
+	}
+	for _, r := range n.Reflectors {
+		if !hasMember(n, r) {
+			return hint.Errorf("server "+r, "reflect by one of the members", "the reflector %s is not a member", r)
+		}
+	}
+	return nil
+}
+
+// talk says whether members a and b have a session by s.
+func talk(s state.Sessions, a, b string) bool {
+	return s.Mode == state.Mesh || slices.Contains(s.Reflectors, a) || slices.Contains(s.Reflectors, b)
+}
+
+// clientOf says whether b is a client of the reflector a by s.
+func clientOf(s state.Sessions, a, b string) bool {
+	return slices.Contains(s.Reflectors, a) && !slices.Contains(s.Reflectors, b)
+}
+
+// sessionsOf are the orders that hold in n: that of now, and while it changes that of
+// before.
+func sessionsOf(n *state.Network) []state.Sessions {
+	out := []state.Sessions{{Mode: n.Mode, Reflectors: n.Reflectors}}
+	if n.Before != nil {
+		out = append(out, *n.Before)
+	}
+	return out
+}
+
+func reflects(n *state.Network, server string) bool {
+	return slices.ContainsFunc(sessionsOf(n), func(s state.Sessions) bool { return slices.Contains(s.Reflectors, server) })
+}
+
+// neighbors are the members that s has sessions with: one for the family of the
+// underlay, a second one where the other family is shared too, for a route's next
+// hop is of its own family.
+func (b *builder) neighbors(n *state.Network, s *speaker, all []*speaker, v6 map[bool]bool) []spec.BGPNeighbor {
+	orders := sessionsOf(n)
+	var out []spec.BGPNeighbor
+	for _, other := range all {
+		talks := slices.ContainsFunc(orders, func(o state.Sessions) bool { return talk(o, s.server, other.server) })
+		if other == s || !talks {
+			continue
+		}
+		for _, six := range []bool{s.addr.Is6(), !s.addr.Is6()} {
+			local, addr := s.addrOf(six), other.addrOf(six)
+			if six != s.addr.Is6() && (!v6[six] || !local.IsValid() || !addr.IsValid()) {
+				continue
+			}
+			out = append(out, spec.BGPNeighbor{
+				Addr: addr, Local: local, Name: other.server, AS: n.AS,
+				Client:      slices.ContainsFunc(orders, func(o state.Sessions) bool { return clientOf(o, s.server, other.server) }),
+				NextHopSelf: slices.ContainsFunc(n.Externals, func(e state.External) bool { return e.Server == s.server }),
+			})
+		}
+	}
+	return out
+}
+
+// An overlay is one of our own networks that gives a server an address, as far as
+// it carries BGP sessions.
+type overlay struct {
+	network, dev string
+	addrs        []netip.Addr
+	within       []netip.Prefix
+}
+
+func (o *overlay) otherThan(a netip.Addr) netip.Addr {
+	for _, other := range o.addrs {
+		if other.Is6() != a.Is6() {
+			return other
+		}
+	}
+	return netip.Addr{}
+}
+
+// overlayOf finds the network that dealt address a to a server; nil if none did.
+func overlayOf(c *state.Cluster, server string, a netip.Addr) *overlay {
+	for _, name := range c.NetworkNames() {
+		n := c.Networks[name]
+		dealt := n.Allocated[server]
+		if dealt == nil {
+			continue
+		}
+		switch {
+		case slices.Contains(dealt.Addrs, a) && n.Type == WireGuard:
+			return &overlay{name, meshDevice(name), dealt.Addrs, n.Subnets}
+		case slices.Contains(dealt.Addrs, a) && n.Bridge != "":
+			return &overlay{name, n.Bridge, dealt.Addrs, n.Subnets}
+		case dealt.Mesh == a && a.IsValid():
+			return &overlay{name, meshDevice(name), []netip.Addr{a}, []netip.Prefix{n.Mesh}}
+		}
+	}
+	return nil
+}
+
+// carried is what a WireGuard network carries for BGP networks: routes learned over
+// it lead through it, and WireGuard wants to know by peer what may come and go. By
+// server and the other end.
+type carried map[[2]string][]netip.Prefix
+
+// carries finds what the network called mesh carries. An address goes to one peer
+// only: what a member shares to itself, what is behind it by way of other members
+// to the first that is there.
+func (b *builder) carries(mesh string) (carried, error) {
+	out, taken := carried{}, map[string]map[netip.Prefix]bool{}
+	add := func(at, to string, list []netip.Prefix) {
+		if taken[at] == nil {
+			taken[at] = map[netip.Prefix]bool{}
+		}
+		for _, p := range list {
+			if !taken[at][p] {
+				taken[at][p] = true
+				out[[2]string{at, to}] = append(out[[2]string{at, to}], p)
+			}
+		}
+	}
+	in := func(server string, a netip.Addr) bool {
+		o := overlayOf(b.c, server, a)
+		return o != nil && o.network == mesh
+	}
+	for _, name := range b.c.NetworkNames() {
+		n := b.c.Networks[name]
+		if n.Type != BGP {
+			continue
+		}
+		shares, err := sharesOf(n)
+		if err != nil {
+			return nil, err
+		}
+		var on []string
+		for _, text := range n.Members {
+			if m, err := state.ParseMember(text); err == nil && m.Addr.IsValid() && in(m.Server, m.Addr) {
+				on = append(on, m.Server)
+			}
+		}
+		for _, at := range on {
+			for _, to := range on {
+				if at != to {
+					add(at, to, shares[to])
+					add(at, to, accepted(n, to))
+				}
+			}
+		}
+	}
+	b.carriesJoined(mesh, in, add)
+	return out, nil
+}
+
+// carriesJoined adds what sessions between two BGP networks bring.
+func (b *builder) carriesJoined(mesh string, in func(string, netip.Addr) bool, add func(at, to string, list []netip.Prefix)) {
+	all := func(n *state.Network) (out []netip.Prefix) {
+		for _, text := range n.Shares {
+			if s, err := state.ParseShare(text); err == nil {
+				out = append(out, s.Subnet)
+			}
+		}
+		return out
+	}
+	for _, name := range b.c.NetworkNames() {
+		n := b.c.Networks[name]
+		for _, e := range n.Externals {
+			for _, to := range b.c.ServerNames() {
+				if to == e.Server || !in(to, e.Address) || b.c.Networks[mesh].Allocated[e.Server] == nil {
+					continue
+				}
+				for _, other := range Networks(b.c, to) {
+					if other != name && b.c.Networks[other].Type == BGP {
+						add(e.Server, to, all(b.c.Networks[other]))
+					}
+				}
+				add(to, e.Server, all(n))
+			}
+		}
+	}
+}
+
+// accepted is what the routers of a member are known to announce.
+func accepted(n *state.Network, server string) (out []netip.Prefix) {
+	for _, e := range n.Externals {
+		for _, text := range e.Accept {
+			if r, err := ParseRule(text); err == nil && e.Server == server && r.Prefix.Bits() > 0 {
+				out = append(out, r.Prefix)
+			}
+		}
+	}
+	return out
+}
