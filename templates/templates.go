@@ -1,6 +1,6 @@
 // Package templates owns the text of every file that flock writes for other
 // programs on a server: dnsmasq's configuration, systemd units, drop-ins for
-// systemd-networkd and NetworkManager. It turns plain values into text; it
+// systemd-networkd and NetworkManager, flannel's subnet.env. It turns plain values into text; it
 // refuses to know where a file goes, what the values mean or whether a program
 // is there.
 package templates
@@ -66,6 +66,19 @@ type Host struct{ Name, Addr string }
 
 // Text is the file.
 func (h Hosts) Text() (string, error) { return render("dnsmasq.hosts.tmpl", h) }
+
+// SubnetEnv is flannel's subnet.env.
+type SubnetEnv struct {
+	Mark               string // CLUSTER/NETWORK
+	Spec               string
+	Network4, Network6 string // CIDR of the pool; "": none of that family
+	Subnet4, Subnet6   string // GATEWAY/LENGTH
+	MTU                int    // bytes
+	Masquerade         bool
+}
+
+// Text is the file.
+func (e SubnetEnv) Text() (string, error) { return render("subnet.env.tmpl", e) }
 
 // DNSMasqUnit is the systemd unit of one dnsmasq.
 type DNSMasqUnit struct {

@@ -41,6 +41,10 @@ func TestGolden(t *testing.T) {
 			"/usr/local/lib/flock/0123abcd/flock",
 			[]string{"agent", "wireguard", "wg-wirex"},
 		}.Text,
+		"subnet.env": SubnetEnv{
+			Mark: "default/n1", Spec: `{"Network":"n1"}`, Network4: "10.244.0.0/16", Subnet4: "10.244.1.1/24",
+			Network6: "fd00:244::/48", Subnet6: "fd00:244:0:1::1/64", MTU: 1450, Masquerade: true,
+		}.Text,
 		"unmanaged.network": unmanaged.Networkd,
 		"unmanaged.conf":    unmanaged.NetworkManager,
 	} {

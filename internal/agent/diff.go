@@ -42,13 +42,14 @@ func Diff(want, have *spec.Host) []Op {
 	mended(nats.gone, want)
 	forwards := compare(want.Forwards, have.Forwards, spec.Forward.Name, func(f spec.Forward) string { return "forward " + f.Name() })
 	ofLinks, global := diffSysctls(want.Sysctls, have.Sysctls)
+	envs := compare(want.Envs, have.Envs, func(e spec.SubnetEnv) string { return e.Network }, func(e spec.SubnetEnv) string { return "subnet.env " + e.Network })
 	unmanaged := compare(want.Unmanaged, have.Unmanaged, func(spec.Unmanage) string { return "" }, func(spec.Unmanage) string { return "unmanaged" })
 
 	return slices.Concat(
-		dhcps.gone, routes.gone, peers.gone, fdb.gone, neighs.gone, addrs.gone, links.gone,
+		envs.gone, dhcps.gone, routes.gone, peers.gone, fdb.gone, neighs.gone, addrs.gone, links.gone,
 		unmanaged.come, links.come, ofLinks.come, addrs.come, neighs.come, fdb.come, peers.come,
 		gateways.gone, nats.gone, keeps.gone, forwards.gone, gateways.come, nats.come, keeps.come, forwards.come,
-		routes.come, global.come, dhcps.come,
+		routes.come, global.come, dhcps.come, envs.come,
 		global.gone, unmanaged.gone,
 	)
 }

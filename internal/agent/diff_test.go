@@ -42,6 +42,7 @@ func diffHost() *spec.Host {
 			{Key: "net/ipv6/conf/all/forwarding", Value: "1"}, {Key: "net/ipv6/conf/eth0/accept_ra", Value: "2"}, {Key: "net/ipv4/conf/z0/x", Value: "1", Link: "z0"},
 		},
 		DHCPs:     []spec.DHCP{{Network: "n", Bridge: "z0", Domain: "d"}},
+		Envs:      []spec.SubnetEnv{{Network: "n", Pools: []netip.Prefix{p}, Subnets: []netip.Prefix{p}}},
 		Unmanaged: []spec.Unmanage{{Links: []string{"z0", "a-vx"}}},
 	}
 }
@@ -59,13 +60,13 @@ func TestDiffOrder(t *testing.T) {
 	come := []string{
 		"+ unmanaged", "+ link z0", "+ link a-vx", "+ sysctl net/ipv4/conf/z0/x", "+ addr 10.0.4.0/24 dev z0", "+ neigh 10.0.4.1 dev z0",
 		"+ fdb 00:00:00:00:00:00 dst 10.99.0.2 dev a-vx", "+ gateway z0", "+ masquerade 10.0.4.0/24", "+ forward z0", "+ route 10.0.4.0/24",
-		"+ sysctl net/ipv6/conf/eth0/accept_ra", "+ sysctl net/ipv6/conf/all/forwarding", "+ dhcp n",
+		"+ sysctl net/ipv6/conf/eth0/accept_ra", "+ sysctl net/ipv6/conf/all/forwarding", "+ dhcp n", "+ subnet.env n",
 	}
 	if have := objects(Diff(full, empty)); !slices.Equal(come, have) {
 		t.Errorf("from nothing: want %q, have %q", come, have)
 	}
 	gone := []string{
-		"- dhcp n", "- route 10.0.4.0/24", "- link a-vx", "- link z0", "- gateway z0", "- masquerade 10.0.4.0/24", "- forward z0",
+		"- subnet.env n", "- dhcp n", "- route 10.0.4.0/24", "- link a-vx", "- link z0", "- gateway z0", "- masquerade 10.0.4.0/24", "- forward z0",
 		"- sysctl net/ipv6/conf/all/forwarding", "- sysctl net/ipv6/conf/eth0/accept_ra", "- unmanaged",
 	}
 	if have := objects(Diff(empty, full)); !slices.Equal(gone, have) {

@@ -96,7 +96,11 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	plan.Problems = slices.Concat(plan.Problems, problems, wireguard, unresolved(ctx, ops))
+	envs, err := k.services.claimEnvs(want)
+	if err != nil {
+		return nil, err
+	}
+	plan.Problems = slices.Concat(plan.Problems, problems, wireguard, envs, unresolved(ctx, ops))
 	if slices.ContainsFunc(plan.Steps, func(s spec.Step) bool { return s.Action == spec.Add && filterStep(s) }) {
 		if err := k.nft.check(want); err != nil {
 			where, next := hint.Of(err)
@@ -248,6 +252,12 @@ func (a *applier) one(ctx context.Context, op Op) error {
 			err = a.k.services.removeDHCP(ctx, v.Network)
 		} else if err = a.up(); err == nil {
 			err = a.k.services.setDHCP(ctx, v)
+		}
+	case spec.SubnetEnv:
+		if op.Want == nil {
+			err = a.k.services.removeEnv(v.Network)
+		} else {
+			err = a.k.services.setEnv(v)
 		}
 	case spec.Unmanage:
 		if op.Want == nil {

@@ -48,12 +48,15 @@ func serverPaths() paths {
 
 func newServices(cluster string) *services { return &services{cluster: cluster, paths: serverPaths()} }
 
-// observe fills in have.DHCPs and have.Unmanaged with what is there. An object is
+// observe fills in have.DHCPs, have.Envs and have.Unmanaged with what is there. An object is
 // listed as wanted if and only if its files are, to the byte, what would be
 // written now and its processes run with them. It starts no program.
 func (s *services) observe(ctx context.Context, want, have *spec.Host) error {
 	if err := s.observeDHCPs(ctx, want, have); err != nil {
 		return fmt.Errorf("look at dnsmasq: %w", err)
+	}
+	if err := s.observeEnvs(have); err != nil {
+		return fmt.Errorf("look at subnet.env files: %w", err)
 	}
 	if err := s.observeUnmanaged(want, have); err != nil {
 		return fmt.Errorf("look at network daemons' drop-ins: %w", err)
@@ -90,7 +93,11 @@ func (s *services) left() (int, error) {
 			all = append(all, path)
 		}
 	}
-	return len(all) + len(units), nil
+	envs, err := s.ourEnvs()
+	if err != nil {
+		return 0, err
+	}
+	return len(all) + len(units) + len(envs), nil
 }
 
 func (s *services) dir() string { return filepath.Join(s.paths.lib, s.cluster) }

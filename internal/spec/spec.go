@@ -42,23 +42,24 @@ type Host struct {
 	Server     string // name of the server in that file
 	Generation uint64 // generation of the cluster file this was compiled from; not part of Sum
 
-	Links     []Link     `json:",omitempty"`
-	Addrs     []Addr     `json:",omitempty"`
-	Routes    []Route    `json:",omitempty"`
-	Neighs    []Neigh    `json:",omitempty"`
-	FDB       []FDB      `json:",omitempty"`
-	Floods    []Flood    `json:",omitempty"`
-	Members   []Member   `json:",omitempty"`
-	Peers     []Peer     `json:",omitempty"`
-	Gateways  []Gateway  `json:",omitempty"`
-	NATs      []NAT      `json:",omitempty"`
-	Keeps     []Keep     `json:",omitempty"`
-	Forwards  []Forward  `json:",omitempty"`
-	Sysctls   []Sysctl   `json:",omitempty"`
-	DHCPs     []DHCP     `json:",omitempty"`
-	Unmanaged []Unmanage `json:",omitempty"`
-	BGP       *BGP       `json:",omitempty"`
-	Claims    []Claim    `json:",omitempty"`
+	Links     []Link      `json:",omitempty"`
+	Addrs     []Addr      `json:",omitempty"`
+	Routes    []Route     `json:",omitempty"`
+	Neighs    []Neigh     `json:",omitempty"`
+	FDB       []FDB       `json:",omitempty"`
+	Floods    []Flood     `json:",omitempty"`
+	Members   []Member    `json:",omitempty"`
+	Peers     []Peer      `json:",omitempty"`
+	Gateways  []Gateway   `json:",omitempty"`
+	NATs      []NAT       `json:",omitempty"`
+	Keeps     []Keep      `json:",omitempty"`
+	Forwards  []Forward   `json:",omitempty"`
+	Sysctls   []Sysctl    `json:",omitempty"`
+	DHCPs     []DHCP      `json:",omitempty"`
+	Envs      []SubnetEnv `json:",omitempty"`
+	Unmanaged []Unmanage  `json:",omitempty"`
+	BGP       *BGP        `json:",omitempty"`
+	Claims    []Claim     `json:",omitempty"`
 }
 
 // Link kinds, in the kernel's words (IFLA_INFO_KIND) where it has one.
@@ -251,6 +252,17 @@ type HostName struct {
 	Addr netip.Addr
 }
 
+// SubnetEnv is the file /run/flock/NETWORK/subnet.env: what this server was dealt
+// of a pool, in the format of flannel's, which its CNI plugin and scripts for
+// Docker read.
+type SubnetEnv struct {
+	Network    string
+	Pools      []netip.Prefix // masked; one per family at most
+	Subnets    []netip.Prefix // with the containers' gateway in the host bits: 10.244.1.1/24; one per pool
+	MTU        int            // bytes, of the containers' links
+	Masquerade bool           `json:",omitempty"` // this server masquerades what leaves the pool: a CNI plugin need not
+}
+
 // Unmanage tells systemd-networkd and NetworkManager, where present, to leave
 // the named links alone.
 type Unmanage struct {
@@ -421,6 +433,16 @@ func (d DHCP) String() string {
 
 func (r Range) String() string {
 	return r.First.String() + "-" + r.Last.String() + "/" + strconv.Itoa(r.Subnet.Bits())
+}
+
+func (e SubnetEnv) String() string {
+	var b line
+	b.add("subnet.env", e.Network)
+	b.str("pool", strings.Join(texts(e.Pools), ","))
+	b.str("subnet", strings.Join(texts(e.Subnets), ","))
+	b.num("mtu", e.MTU)
+	b.flag("masquerade", e.Masquerade)
+	return b.String()
 }
 
 func (u Unmanage) String() string { return "unmanaged " + strings.Join(u.Links, ",") }

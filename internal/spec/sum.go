@@ -61,7 +61,7 @@ func (s *AddrSet) UnmarshalJSON(data []byte) error {
 func (h *Host) Empty() bool {
 	return h == nil || len(h.Links)+len(h.Addrs)+len(h.Routes)+len(h.Neighs)+len(h.FDB)+
 		len(h.Floods)+len(h.Members)+len(h.Peers)+len(h.Gateways)+len(h.NATs)+len(h.Keeps)+len(h.Forwards)+len(h.Sysctls)+
-		len(h.DHCPs)+len(h.Unmanaged) == 0 && h.BGP == nil
+		len(h.DHCPs)+len(h.Envs)+len(h.Unmanaged) == 0 && h.BGP == nil
 }
 
 // Sum is a checksum of what h asks for: equal sums, equal wishes. Generation is
@@ -100,6 +100,7 @@ func (h *Host) lines(flood func(Flood) string) []string {
 	out = append(out, sorted(h.Forwards, Forward.String)...)
 	out = append(out, sorted(h.Sysctls, Sysctl.String)...)
 	out = append(out, sorted(h.DHCPs, DHCP.String)...)
+	out = append(out, sorted(h.Envs, SubnetEnv.String)...)
 	out = append(out, sorted(h.Unmanaged, Unmanage.String)...)
 	out = append(out, h.BGP.lines()...)
 	return append(out, sorted(h.Claims, Claim.String)...)

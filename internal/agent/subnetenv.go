@@ -1,0 +1,124 @@
+//go:build linux
+
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/templates"
+)
+
+// A subnet.env lies below /run, in a directory that bears the network's name alone:
+// what reads it (flannel's CNI plugin, scripts) is configured with the path. It goes
+// with a reboot and comes back with the last spec.
+
+const subnetEnv = "subnet.env"
+
+func (s *services) envPath(network string) string {
+	return filepath.Join(s.paths.run, network, subnetEnv)
+}
+
+func (s *services) envText(e spec.SubnetEnv) (string, error) {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return "", fmt.Errorf("encode %s: %w", subnetEnv, err)
+	}
+	out := templates.SubnetEnv{Mark: s.cluster + "/" + e.Network, Spec: string(data), MTU: e.MTU, Masquerade: e.Masquerade}
+	for i, pool := range e.Pools {
+		if pool.Addr().Is4() {
+			out.Network4, out.Subnet4 = pool.String(), e.Subnets[i].String()
+		} else {
+			out.Network6, out.Subnet6 = pool.String(), e.Subnets[i].String()
+		}
+	}
+	return out.Text()
+}
+
+// ourEnvs lists the networks of this cluster that have a file.
+func (s *services) ourEnvs() ([]string, error) {
+	found, err := filepath.Glob(filepath.Join(s.paths.run, "*", subnetEnv))
+	if err != nil {
+		return nil, fmt.Errorf("list files: %w", err)
+	}
+	var out []string
+	for _, path := range found {
+		network := filepath.Base(filepath.Dir(path))
+		mark, err := markOf(path)
+		if err != nil {
+			return nil, err
+		}
+		if mark == s.cluster+"/"+network {
+			out = append(out, network)
+		}
+	}
+	return out, nil
+}
+
+// observeEnvs fills in have.Envs. A file that was changed by hand counts as one
+// that says nothing.
+func (s *services) observeEnvs(have *spec.Host) error {
+	ours, err := s.ourEnvs()
+	if err != nil {
+		return err
+	}
+	for _, network := range ours {
+		text, err := readIfThere(s.envPath(network))
+		if err != nil {
+			return err
+		}
+		e := spec.SubnetEnv{}
+		if json.Unmarshal([]byte(specOf(text)), &e) != nil || e.Network != network || len(e.Subnets) < len(e.Pools) {
+			e = spec.SubnetEnv{Network: network}
+		}
+		if full, err := s.envText(e); err != nil || full != text {
+			e = spec.SubnetEnv{Network: network}
+		}
+		have.Envs = append(have.Envs, e)
+	}
+	return nil
+}
+
+// claimEnvs says where a file stands that is not this cluster's.
+func (s *services) claimEnvs(want *spec.Host) ([]spec.Problem, error) {
+	var out []spec.Problem
+	for _, e := range want.Envs {
+		path := s.envPath(e.Network)
+		if info, err := os.Lstat(filepath.Dir(path)); err == nil && !info.IsDir() { // a network called lock
+			out = append(out, spec.Problem{What: filepath.Dir(path) + " is a file", Next: "give the network another name"})
+			continue
+		}
+		mark, err := markOf(path)
+		if err != nil {
+			return nil, err
+		}
+		if !exists(path) || mark == s.cluster+"/"+e.Network {
+			continue
+		}
+		whose := "flock did not write it"
+		if cluster, _, ok := strings.Cut(mark, "/"); ok {
+			whose = "it belongs to cluster " + cluster
+		}
+		out = append(out, spec.Problem{What: path + " is there already, " + whose, Next: "give the network another name"})
+	}
+	return out, nil
+}
+
+func (s *services) setEnv(e spec.SubnetEnv) error {
+	text, err := s.envText(e)
+	if err != nil {
+		return err
+	}
+	_, err = writeIfOther(s.envPath(e.Network), text, 0o644)
+	return err
+}
+
+func (s *services) removeEnv(network string) error {
+	path := s.envPath(network)
+	return errors.Join(removeAll(path), removeEmpty(filepath.Dir(path)))
+}

@@ -1,0 +1,121 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+func envServices(t *testing.T) *services {
+	t.Helper()
+	dir := t.TempDir()
+	return &services{cluster: "test", paths: paths{
+		lib: filepath.Join(dir, "lib"), run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"),
+		network: filepath.Join(dir, "network"), nm: filepath.Join(dir, "nm"),
+	}}
+}
+
+func testEnv() spec.SubnetEnv {
+	return spec.SubnetEnv{
+		Network: "n1", MTU: 1450,
+		Pools:   []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:244::/48")},
+		Subnets: []netip.Prefix{netip.MustParsePrefix("10.244.1.1/24"), netip.MustParsePrefix("fd00:244:0:1::1/64")},
+	}
+}
+
+func TestSubnetEnvIsFlannels(t *testing.T) {
+	s := envServices(t)
+	if err := s.setEnv(testEnv()); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(s.paths.run, "n1", "subnet.env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As flannel's CNI plugin reads it: what stands before and after the first "=".
+	have := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(key, "#") {
+			have[key] = value
+		}
+	}
+	for key, want := range map[string]string{
+		"FLANNEL_NETWORK": "10.244.0.0/16", "FLANNEL_SUBNET": "10.244.1.1/24", "FLANNEL_MTU": "1450", "FLANNEL_IPMASQ": "false",
+		"FLANNEL_IPV6_NETWORK": "fd00:244::/48", "FLANNEL_IPV6_SUBNET": "fd00:244:0:1::1/64",
+	} {
+		if have[key] != want {
+			t.Errorf("%s: want %q, have %q", key, want, have[key])
+		}
+	}
+}
+
+func TestSubnetEnvIsSeenRepairedAndRemoved(t *testing.T) {
+	s := envServices(t)
+	want := &spec.Host{Envs: []spec.SubnetEnv{testEnv()}}
+	steps := func(want *spec.Host) []spec.Step {
+		t.Helper()
+		have := &spec.Host{}
+		if err := s.observe(context.Background(), want, have); err != nil {
+			t.Fatal(err)
+		}
+		return Steps(Diff(want, have))
+	}
+	if list := steps(want); len(list) != 1 || list[0].Action != spec.Add {
+		t.Errorf("before: %v", list)
+	}
+	if err := s.setEnv(testEnv()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.left(); err != nil || n != 1 || len(steps(want)) != 0 {
+		t.Errorf("after: left %d, %v, %v", n, err, steps(want))
+	}
+	path := s.envPath("n1")
+	text, err := readIfThere(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, damaged := range []string{
+		strings.ReplaceAll(text, "FLANNEL_MTU=1450", "FLANNEL_MTU=1400"), text + "X=1\n",
+		strings.ReplaceAll(text, `"MTU":1450`, `"MTU":1400`), "# flock: test/n1\n",
+	} {
+		if err := os.WriteFile(path, []byte(damaged), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if list := steps(want); len(list) != 1 || list[0].Action != spec.Change {
+			t.Errorf("damaged: %v", list)
+		}
+	}
+	// Another cluster's is neither ours nor taken over.
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "test/n1", "other/n1")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.claimEnvs(want); err != nil || len(list) != 1 || !strings.Contains(list[0].What, "cluster other") || len(steps(&spec.Host{})) != 0 {
+		t.Errorf("another cluster's: %v, %v", list, err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.claimEnvs(want); err != nil || len(list) != 0 {
+		t.Errorf("ours: %v, %v", list, err)
+	}
+	if list := steps(&spec.Host{}); len(list) != 1 || list[0].String() != "- subnet.env n1" {
+		t.Errorf("unwanted: %v", list)
+	}
+	if err := s.removeEnv("n1"); err != nil || exists(filepath.Dir(path)) {
+		t.Errorf("removal: %v", err)
+	}
+	// The server's lock is a file of that name.
+	if err := os.WriteFile(filepath.Join(s.paths.run, "lock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.claimEnvs(&spec.Host{Envs: []spec.SubnetEnv{{Network: "lock"}}}); err != nil || len(list) != 1 {
+		t.Errorf("a file in the way: %v, %v", list, err)
+	}
+}
