@@ -117,10 +117,14 @@ func filterStep(s spec.Step) bool {
 }
 
 // Status is Plan without the claims: what differs, and foreign devices under our
-// names.
+// names. It adds how WireGuard's peers get on.
 func (k *Kernel) Status(ctx context.Context, want *spec.Host) (*spec.Plan, error) {
 	plan, _, err := k.compare(ctx, want)
-	return plan, err
+	if err != nil {
+		return nil, err
+	}
+	plan.Sessions = k.wg.sessions
+	return plan, nil
 }
 
 func (k *Kernel) compare(ctx context.Context, want *spec.Host) (*spec.Plan, []Op, error) {

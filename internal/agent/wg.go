@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -27,6 +28,8 @@ import (
 type wireguard struct {
 	client *wgctrl.Client
 	ports  map[uint16]bool // that our devices listen on, as of the last look
+	// sessions are those that the last look found.
+	sessions []spec.Session
 	// pointed are the endpoints that were set since Open, as wanted.
 	pointed map[peerKey]string
 	// confirmed are the endpoints of the last confirmed spec, nil before the first
@@ -92,7 +95,7 @@ func kindOf(l netlink.Link) string {
 
 // observeWireGuard completes have.Links and fills have.Peers.
 func (k *Kernel) observeWireGuard(want, have *spec.Host) error {
-	k.wg.ports = map[uint16]bool{}
+	k.wg.ports, k.wg.sessions = map[uint16]bool{}, nil
 	if err := k.readConfirmed(); err != nil {
 		return err
 	}
@@ -119,9 +122,22 @@ func (k *Kernel) observeWireGuard(want, have *spec.Host) error {
 		k.wg.ports[l.Port] = true
 		for _, p := range d.Peers {
 			have.Peers = append(have.Peers, k.observePeer(l.Name, p, wanted))
+			k.wg.sessions = append(k.wg.sessions, sessionOf(l.Name, p))
 		}
 	}
+	slices.SortFunc(k.wg.sessions, func(a, b spec.Session) int { return strings.Compare(a.Link+" "+a.Key, b.Link+" "+b.Key) })
 	return nil
+}
+
+func sessionOf(link string, p wgtypes.Peer) spec.Session {
+	out := spec.Session{Link: link, Key: p.PublicKey.String(), Received: p.ReceiveBytes, Sent: p.TransmitBytes}
+	if p.LastHandshakeTime.Unix() > 0 { // none is the start of 1970, or no time
+		out.Handshake = p.LastHandshakeTime
+	}
+	if p.Endpoint != nil {
+		out.Endpoint = unmapped(p.Endpoint.AddrPort()).String()
+	}
+	return out
 }
 
 func (k *Kernel) observePeer(link string, p wgtypes.Peer, wanted map[peerKey]spec.Peer) spec.Peer {

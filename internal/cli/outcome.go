@@ -268,6 +268,7 @@ type serverDoc struct {
 	WireGuard string       `json:"wireguard,omitempty"`
 	Steps     []stepDoc    `json:"steps"` // done or, in a dry run, planned
 	Problems  []problemDoc `json:"problems,omitempty"`
+	Peers     []peerDoc    `json:"peers,omitempty"` // status: sessions of the server's WireGuard devices
 }
 
 type stepDoc struct {
@@ -302,6 +303,7 @@ func outcomeOf(out *change.Outcome) outcomeDoc {
 			where, next := hint.Of(err)
 			d.Problems = append(d.Problems, problemDoc{err.Error(), where, next})
 		}
+		d.Peers = peersOf(out.Cluster, s)
 		doc.Servers = append(doc.Servers, d)
 	}
 	return doc

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
@@ -21,6 +22,7 @@ func newStatus(a *app) *cobra.Command {
 cluster file, one line each: '+' is missing, '~' differs, '-' is too much. Nothing is
 changed. A server is converged, drifted (it held the wish once), pending (it never
 confirmed the wish), unreachable or failed. Exit status 4 when one drifted or is pending.
+-o wide adds how the WireGuard peers get on: endpoint in use, last handshake, traffic.
 
   flock status vx1`,
 		Args:              between(0, 1),
@@ -47,6 +49,9 @@ func (a *app) lookAt(ctx context.Context, networks []string) error {
 		err = a.printJSON(outcomeOf(out))
 	} else {
 		err = a.printStatus(out)
+	}
+	if err == nil && a.wide() {
+		err = a.printSessions(out, time.Now())
 	}
 	if err != nil {
 		return err

@@ -120,6 +120,18 @@ type Plan struct {
 	// Leases are those that the server gave in networks whose DHCP leaves it, by
 	// network: dnsmasq's lease files.
 	Leases map[string]string `json:",omitempty"`
+
+	Sessions []Session `json:",omitempty"` // status: with the peers of the WireGuard devices, by device and key
+}
+
+// Session is how a WireGuard device and one of its peers get on.
+type Session struct {
+	Link      string
+	Key       string    // the peer's public key, base64
+	Endpoint  string    `json:",omitempty"` // where it was last heard or sent to: ADDRESS:PORT; "": nowhere yet
+	Handshake time.Time `json:",omitzero"`  // of the last one, by the server's clock; zero: none yet
+	Received  int64     // bytes since the device or the peer was made
+	Sent      int64
 }
 
 // Report is what apply did.
