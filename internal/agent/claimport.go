@@ -141,47 +141,32 @@ func socketHolder(inodes map[string]bool) (name string, pid int) {
 	return "", 0
 }
 
-// claimKinds says whether the kernel can make VXLAN devices, where one is wanted
-// and none is there to prove it.
-func (k *Kernel) claimKinds(want *spec.Host) (*spec.Problem, error) {
-	needed := false
-	for _, l := range want.Links {
-		needed = needed || l.Kind == spec.VXLAN
+// triedTunnel has ends of its own (RFC 5737, RFC 3849): those without are the
+// module's own device's.
+func triedTunnel(kind string) *spec.Tunnel {
+	local, remote := "192.0.2.1", "192.0.2.2"
+	if kind == spec.IP6GRE {
+		local, remote = "2001:db8::1", "2001:db8::2"
 	}
-	for _, l := range k.devices.byName {
-		if _, ok := l.(*netlink.Vxlan); ok {
-			return nil, nil
-		}
-	}
-	if _, err := os.Stat("/sys/module/vxlan"); !needed || err == nil {
-		return nil, nil
-	}
-	err := tryVXLAN()
-	if err == nil {
-		return nil, nil
-	}
-	if !errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, err
-	}
-	return &spec.Problem{What: "the kernel has no VXLAN devices", Next: "modprobe vxlan, or install the kernel's extra modules"}, nil
+	return &spec.Tunnel{VNI: 1, Port: 1, Local: netip.MustParseAddr(local), Remote: netip.MustParseAddr(remote)}
 }
 
-// tryVXLAN makes a VXLAN device in a network namespace that goes with its thread.
+// tryKind makes a device of kind in a network namespace that goes with its thread.
 // The kernel loads the module for it, as it would for the real one.
-func tryVXLAN() error {
+func tryKind(kind string) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		done <- func() error {
 			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("try VXLAN: %w", err)
+				return fmt.Errorf("try a %s device: %w", kind, err)
 			}
 			rt, err := rtnl.Open()
 			if err != nil {
 				return err
 			}
 			k := &Kernel{rt: rt}
-			l := spec.Link{Name: "vxlan", Kind: spec.VXLAN, Tunnel: &spec.Tunnel{VNI: 1, Port: 1}}
+			l := spec.Link{Name: "try", Kind: kind, Tunnel: triedTunnel(kind)}
 			m, err := k.createMessage(100, l)
 			if err != nil {
 				return errors.Join(err, rt.Close())

@@ -25,15 +25,29 @@ func (k *Kernel) conflicts(want *spec.Host) []spec.Problem {
 		if _, ours := k.network(l); l != nil && !ours {
 			out = append(out, spec.Problem{
 				What: fmt.Sprintf("link %s of network %s: %s", w.Name, w.Network, whose(l)),
-				Next: orRemove("choose another bridge (-b)", l),
+				Next: orRemove(otherName(w.Kind), l),
 			})
 			continue
 		}
-		if w.Tunnel != nil {
+		switch {
+		case w.Kind == spec.VXLAN && w.Tunnel != nil:
 			out = append(out, k.tunnelConflicts(want, w)...)
+		case ipTunnel(w.Kind) && w.Tunnel != nil:
+			out = append(out, k.ipTunnelConflicts(w)...)
 		}
 	}
 	return out
+}
+
+// otherName is the advice for a device whose name is taken.
+func otherName(kind string) string {
+	switch {
+	case ipTunnel(kind):
+		return "choose another name (--name)"
+	case kind == spec.WireGuard, kind == spec.UDP:
+		return "choose another name for the network"
+	}
+	return "choose another bridge (-b)"
 }
 
 // tunnelConflicts are the VXLAN devices that w cannot live beside: one that takes
@@ -65,7 +79,7 @@ func (k *Kernel) tunnelConflicts(want *spec.Host, w spec.Link) []spec.Problem {
 		}
 	}
 	for _, o := range mastersFirst(want.Links) {
-		if o.Tunnel != nil && o.Tunnel.Port == w.Tunnel.Port && o.Tunnel.GBP && !w.Tunnel.GBP {
+		if o.Kind == spec.VXLAN && o.Tunnel != nil && o.Tunnel.Port == w.Tunnel.Port && o.Tunnel.GBP && !w.Tunnel.GBP {
 			policy(o.Name)
 		}
 	}
@@ -75,7 +89,7 @@ func (k *Kernel) tunnelConflicts(want *spec.Host, w spec.Link) []spec.Problem {
 // orRemove adds to advice that a device may be removed, unless it is another
 // cluster's or one that a server may live by.
 func orRemove(advice string, l netlink.Link) string {
-	made := l.Type() == spec.Bridge || l.Type() == spec.VXLAN
+	made := l.Type() == spec.Bridge || l.Type() == spec.VXLAN || ipTunnel(l.Type()) && !fallback(l)
 	if !made || strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix) {
 		return advice
 	}
@@ -122,11 +136,8 @@ func (k *Kernel) checkClaims(want *spec.Host) ([]spec.Problem, error) {
 			out = append(out, *p)
 		}
 	}
-	p, err := k.claimKinds(want)
-	if p != nil {
-		out = append(out, *p)
-	}
-	return slices.Compact(out), err
+	lacking, err := k.claimKinds(want)
+	return slices.Compact(append(out, lacking...)), err
 }
 
 // occupant is a prefix that somebody else uses, and where.

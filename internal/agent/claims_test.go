@@ -128,10 +128,10 @@ func TestProgramAndDeviceClaims(t *testing.T) {
 	}
 }
 
-func TestVXLANIsTriedElsewhere(t *testing.T) {
+func TestKindIsTriedElsewhere(t *testing.T) {
 	ownNet(t)
 	before := listings(t)
-	if err := tryVXLAN(); err != nil {
+	if err := tryKind(spec.VXLAN); err != nil {
 		t.Fatal(err)
 	}
 	if after := listings(t); !bytes.Equal([]byte(after), []byte(before)) {

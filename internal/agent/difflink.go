@@ -93,13 +93,17 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 	if have.Tunnel != nil {
 		h = *have.Tunnel
 	}
+	fixed := want.Kind != spec.UDP // whose process changes them
 	note("vni", decimal(h.VNI), decimal(w.VNI), true)
-	note("port", decimal(uint32(h.Port)), decimal(uint32(w.Port)), true)
-	note("local", addrText(h.Local), addrText(w.Local), true)
+	note("port", decimal(uint32(h.Port)), decimal(uint32(w.Port)), fixed)
+	note("local", addrText(h.Local), addrText(w.Local), fixed)
+	note("remote", addrText(h.Remote), addrText(w.Remote), true)
+	note("key", decimal(h.Key), decimal(w.Key), true)
 	note("group", addrText(h.Group), addrText(w.Group), true)
 	note("dev", h.Dev, w.Dev, true)
 	note("gbp", onOff(h.GBP), onOff(w.GBP), true)
 	note("ttl", decimal(uint32(h.TTL)), decimal(uint32(w.TTL)), true)
+	note("extra", h.Extra, w.Extra, true)
 	return details, anew
 }
 

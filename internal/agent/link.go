@@ -77,20 +77,13 @@ func (k *Kernel) observeLinks(have *spec.Host) {
 		}
 		a := l.Attrs()
 		link := spec.Link{
-			Name: a.Name, Network: network, Kind: kindOf(l), MAC: a.HardwareAddr.String(), MTU: a.MTU,
-			Master: k.devices.name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0,
+			Name: a.Name, Network: network, Kind: kindOf(l), MTU: a.MTU,
+			Master: k.devices.name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0, Tunnel: k.observeTunnel(l),
 		}
-		if v, ok := l.(*netlink.Vxlan); ok {
-			link.Tunnel = k.tunnel(v)
+		if a.EncapType == "ether" { // an IP tunnel has its local address in the place of the MAC
+			link.MAC = a.HardwareAddr.String()
 		}
 		have.Links = append(have.Links, link)
-	}
-}
-
-func (k *Kernel) tunnel(v *netlink.Vxlan) *spec.Tunnel {
-	return &spec.Tunnel{
-		VNI: uint32(v.VxlanId), Port: uint16(v.Port), Local: toAddr(v.SrcAddr), Group: toAddr(v.Group),
-		Dev: k.devices.name(v.VtepDevIndex), GBP: v.GBP, TTL: uint8(v.TTL),
 	}
 }
 
@@ -160,12 +153,12 @@ func (k *Kernel) createMessage(index int, l spec.Link) (*nl.NetlinkRequest, erro
 func createError(l spec.Link, err error) error {
 	err = fmt.Errorf("create link %s: %w", l.Name, err)
 	switch {
-	case errors.Is(err, unix.EEXIST) && l.Kind == spec.VXLAN:
-		return hint.With(err, "", "ip -d link show type vxlan")
+	case errors.Is(err, unix.EEXIST) && l.Tunnel != nil:
+		return hint.With(err, "", "ip -d link show type "+l.Kind)
 	case errors.Is(err, unix.EEXIST):
 		return hint.With(err, "", "ip -d link show "+l.Name)
 	case errors.Is(err, unix.EOPNOTSUPP):
-		return hint.With(err, "", "modprobe "+l.Kind)
+		return hint.With(err, "", "modprobe "+moduleOf(l.Kind))
 	}
 	return err
 }
@@ -181,25 +174,27 @@ func (k *Kernel) kindData(l spec.Link, data *nl.RtAttr) error {
 		if l.Tunnel == nil {
 			return errors.New("a VXLAN link without its tunnel")
 		}
-		return k.tunnelData(l.Tunnel, data)
+		return k.vxlanData(l.Tunnel, data)
+	case spec.GRE, spec.IP6GRE, spec.IPIP:
+		return k.ipTunnelData(l, data)
 	case spec.WireGuard:
 		return nil // all of it is wgctrl's
 	}
 	return fmt.Errorf("unknown kind of link %q", l.Kind)
 }
 
-func (k *Kernel) tunnelData(t *spec.Tunnel, data *nl.RtAttr) error {
+func (k *Kernel) vxlanData(t *spec.Tunnel, data *nl.RtAttr) error {
 	data.AddRtAttr(nl.IFLA_VXLAN_ID, nl.Uint32Attr(t.VNI))
 	data.AddRtAttr(nl.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, t.Port))
 	data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, nl.Uint8Attr(1))
 	addAddr(data, nl.IFLA_VXLAN_LOCAL, nl.IFLA_VXLAN_LOCAL6, t.Local)
 	addAddr(data, nl.IFLA_VXLAN_GROUP, nl.IFLA_VXLAN_GROUP6, t.Group)
-	if t.Dev != "" {
-		dev := k.devices.byName[t.Dev]
-		if dev == nil {
-			return hint.Errorf("", "ip link show", "there is no underlay device %s", t.Dev)
-		}
-		data.AddRtAttr(nl.IFLA_VXLAN_LINK, nl.Uint32Attr(uint32(dev.Attrs().Index)))
+	dev, err := k.tunnelDevice(t)
+	if err != nil {
+		return err
+	}
+	if dev != 0 {
+		data.AddRtAttr(nl.IFLA_VXLAN_LINK, nl.Uint32Attr(uint32(dev)))
 	}
 	if t.TTL != 0 {
 		data.AddRtAttr(nl.IFLA_VXLAN_TTL, nl.Uint8Attr(t.TTL))
