@@ -122,9 +122,9 @@ func dports(proto byte, first, last uint16) exprs {
 		cmp(expr.CmpOpLte, binaryutil.BigEndian.PutUint16(last)))
 }
 
-// src and dst compare an IP packet's address with a prefix; the caller has
+// src matches and dst compares an IP packet's address with a prefix; the caller has
 // matched the family.
-func src(op expr.CmpOp, p netip.Prefix) exprs { return ipField(ip4Src, ip6Src, op, p) }
+func src(p netip.Prefix) exprs                { return ipField(ip4Src, ip6Src, expr.CmpOpEq, p) }
 func dst(op expr.CmpOp, p netip.Prefix) exprs { return ipField(ip4Dst, ip6Dst, op, p) }
 
 func ipField(offset4, offset6 int, op expr.CmpOp, p netip.Prefix) exprs {

@@ -47,7 +47,7 @@ func sameChain(a, b *nftables.Chain) bool {
 // the verdict.
 func (a acceptRule) exprs() exprs {
 	if a.subnet.IsValid() {
-		match := src(expr.CmpOpEq, a.subnet)
+		match := src(a.subnet)
 		if a.out {
 			match = dst(expr.CmpOpEq, a.subnet)
 		}

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -29,15 +30,40 @@ func TestForwardPassesDropPolicies(t *testing.T) {
 		"docker, inet":   dockerRules + "\n" + strings.ReplaceAll(dropPolicy, "%s", "inet"),
 		"docker flushed": dockerRules + "\nnft flush chain ip filter FORWARD; nft flush chain ip6 filter FORWARD",
 	}
+	for by, forwards := range forwardsBy() {
+		passesDropPolicies(t, by, forwards, policies)
+	}
+}
+
+// forwardsBy are the two ways to say what is forwarded, for the overlay's containers.
+func forwardsBy() map[string][]spec.Forward {
+	return map[string][]spec.Forward{
+		"link":   {{Network: "vx1", Link: "vxl0"}},
+		"subnet": {{Network: "vx1", Subnet: netip.MustParsePrefix("10.0.4.0/24")}, {Network: "vx1", Subnet: netip.MustParsePrefix("fd00:4::/64")}},
+	}
+}
+
+// stepsFor is how steps about forwards are printed.
+func stepsFor(action string, forwards []spec.Forward) string {
+	out := ""
+	for _, f := range forwards {
+		out += action + " " + f.String() + "\n"
+	}
+	return out
+}
+
+func passesDropPolicies(t *testing.T, by string, forwards []spec.Forward, policies map[string]string) {
 	o := settledOverlay(t, nil)
 	s, c, want := o.servers[0], o.containers[0], overlayHost(0)
+	want.Forwards = forwards
+	settleNFT(s, want)
 	for name, policy := range policies {
-		t.Run(name, func(t *testing.T) {
+		t.Run(by+", "+name, func(t *testing.T) {
 			before := s.ruleset()
 			s.sh(policy)
 			dropped := s.ruleset()
 			c.reachesNot("10.99.0.254", "10.0.4.3", "fd99::254", "fd00:4::a2")
-			if d := differs(s, want); d != "+ forward vxl0 network vx1\n" {
+			if d := differs(s, want); d != stepsFor("+", forwards) {
 				t.Errorf("a policy that drops is seen as %q", d)
 			}
 			settleNFT(s, want)
@@ -46,7 +72,7 @@ func TestForwardPassesDropPolicies(t *testing.T) {
 			}
 			without := overlayHost(0)
 			without.Forwards = nil
-			if d := differs(s, without); d != "- forward vxl0 network vx1\n" {
+			if d := differs(s, without); d != stepsFor("-", forwards) {
 				t.Errorf("accepts nobody wants are seen as %q", d)
 			}
 			settleNFT(s, without)
@@ -106,8 +132,15 @@ func TestForwardDamageIsSeen(t *testing.T) {
 // TestForwardPassesLegacyIptables needs the program iptables-legacy (Debian:
 // iptables).
 func TestForwardPassesLegacyIptables(t *testing.T) {
+	for by, forwards := range forwardsBy() {
+		t.Run(by, func(t *testing.T) { passesLegacy(t, forwards) })
+	}
+}
+
+func passesLegacy(t *testing.T, forwards []spec.Forward) {
 	o := settledOverlay(t, nil)
 	s, c, want := o.servers[0], o.containers[0], overlayHost(0)
+	want.Forwards = forwards
 	if out, err := s.try("command -v iptables-legacy ip6tables-legacy"); err != nil {
 		t.Fatalf("iptables-legacy is missing (apt-get install iptables): %s", out)
 	}
@@ -125,15 +158,19 @@ func TestForwardPassesLegacyIptables(t *testing.T) {
 		list := func() string { return s.sh("iptables-legacy -S; ip6tables-legacy -S") }
 		before := list()
 		c.reachesNot(targets...)
-		if d := differs(s, want); d != "+ forward vxl0 network vx1\n" {
+		if d := differs(s, want); d != stepsFor("+", forwards) {
 			t.Errorf("%s: seen as %q", rules, d)
 		}
 		settleNFT(s, want)
 		for _, ip := range targets {
 			c.reaches(ip)
 		}
-		s.sh("iptables-legacy -w 5 -I INPUT -i vxl0 -m comment --comment flock:c1/vx1 -j ACCEPT")
-		if d := differs(s, want); d != "+ forward vxl0 network vx1\n" {
+		match := "-i vxl0"
+		if forwards[0].Subnet.IsValid() {
+			match = "-s 10.0.4.0/24"
+		}
+		s.sh("iptables-legacy -w 5 -I INPUT " + match + " -m comment --comment flock:c1/vx1 -j ACCEPT")
+		if d := differs(s, want); d != stepsFor("+", forwards[:1]) {
 			t.Errorf("%s: an accept in excess is seen as %q", rules, d)
 		}
 		without := overlayHost(0)

@@ -67,7 +67,7 @@ func fenceOut(g spec.Gateway, mac net.HardwareAddr) []exprs {
 				rule(out, arpIP(arpTargetIP, a), drop()))
 			continue
 		}
-		from := src(expr.CmpOpEq, netip.PrefixFrom(a, a.BitLen()))
+		from := src(netip.PrefixFrom(a, a.BitLen()))
 		rules = append(rules,
 			rule(out, ndFor(nbrSolicit, a), drop()),
 			rule(out, ndFor(nbrAdvert, a), drop()),

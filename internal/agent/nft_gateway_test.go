@@ -97,7 +97,7 @@ func differs(h *nftHost, want *spec.Host) string {
 			h.t.Errorf("observe: %v", err)
 		}
 	})
-	wanted := (&spec.Host{Gateways: want.Gateways, NATs: want.NATs, Forwards: want.Forwards}).Text()
+	wanted := (&spec.Host{Gateways: want.Gateways, NATs: want.NATs, Keeps: want.Keeps, Forwards: want.Forwards}).Text()
 	var out strings.Builder
 	for line := range strings.Lines(wanted) {
 		if !strings.Contains(have.Text(), line) {
@@ -193,6 +193,26 @@ func TestExceptKeepsTheSource(t *testing.T) {
 	if !strings.Contains(seen, "10.0.4.2 > 192.168.7.1") {
 		t.Errorf("masqueraded towards an exception:\n%s", seen)
 	}
+}
+
+// Of what leaves a subnet, only what goes to the destinations keeps its source.
+func TestKeepKnowsDestinations(t *testing.T) {
+	o := settledOverlay(t, nil)
+	want := overlayHost(0)
+	want.Keeps = []spec.Keep{{Network: "b", Subnet: netip.MustParsePrefix("10.0.4.0/24"), To: []netip.Prefix{netip.MustParsePrefix("172.16.8.1/32"), netip.MustParsePrefix("172.16.16.0/20")}}}
+	settleNFT(o.servers[0], want)
+	o.fabric.sh("for a in 172.16.8.1 172.16.8.2 172.16.31.1 172.16.32.1; do ip addr add $a/32 dev br0; done; ip route add 10.0.4.0/24 via 10.99.0.1")
+	for to, kept := range map[string]bool{"172.16.8.1": true, "172.16.8.2": false, "172.16.31.1": true, "172.16.32.1": false} {
+		seen := o.fabric.watch("br0", "icmp", func() { o.containers[0].reaches(to) })
+		if strings.Contains(seen, "10.0.4.2 > "+to) != kept {
+			t.Errorf("to %s: want the source kept %v:\n%s", to, kept, seen)
+		}
+	}
+	without := overlayHost(0)
+	if d := differs(o.servers[0], without); !strings.Contains(d, "- keep 10.0.4.0/24 network b\n") {
+		t.Errorf("what nobody wants is seen as %q", d)
+	}
+	settleNFT(o.servers[0], without)
 }
 
 func TestFilterDHCPKeepsDiscoveryHere(t *testing.T) {

@@ -30,7 +30,7 @@ func keepObject(k spec.Keep) nftObject {
 		load(networkLayer, offset, length),
 		&expr.NAT{Type: expr.NATTypeSourceNAT, Family: family, RegAddrMin: reg, RegAddrMax: reg},
 	}
-	match := rule(nfproto(k.Subnet.Addr()), src(expr.CmpOpEq, k.Subnet))
+	match := rule(nfproto(k.Subnet.Addr()), src(k.Subnet))
 	if k.Link != "" {
 		match = rule(match, oif(expr.CmpOpEq, k.Link))
 	}

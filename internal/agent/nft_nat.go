@@ -21,7 +21,7 @@ func natObject(n spec.NAT) nftObject {
 	if n.Subnet.Addr().Is4() {
 		scoped = ipv4Scoped()
 	}
-	match := rule(nfproto(n.Subnet.Addr()), src(expr.CmpOpEq, n.Subnet), dst(expr.CmpOpNeq, n.Subnet))
+	match := rule(nfproto(n.Subnet.Addr()), src(n.Subnet), dst(expr.CmpOpNeq, n.Subnet))
 	for _, p := range n.Except {
 		if p.Addr().Is4() == n.Subnet.Addr().Is4() {
 			match = append(match, dst(expr.CmpOpNeq, p)...)
