@@ -71,6 +71,9 @@ type Request struct {
 	// Rotate makes a member change its WireGuard key. The edit sees to it that there
 	// is such a member (CheckRotation).
 	Rotate Rotation
+	// Secrets are passwords by the id that the wish knows them by. They go to the
+	// servers whose spec names them, when these apply, and nowhere else.
+	Secrets map[string]string
 	// Approve is asked with the plan before anything is saved; nil means yes.
 	Approve func(*Outcome) (bool, error)
 }
@@ -93,6 +96,8 @@ type Server struct {
 	Plan   *spec.Plan   // nil where there was no session
 	Report *spec.Report // nil where nothing was applied
 	Err    error        // nil for Unchanged, Planned, Done
+
+	BGP *spec.BGPStatus // of a server that was only looked at; nil where no daemon answers
 }
 
 // Outcome is what a change came to.
@@ -164,6 +169,7 @@ func (e *Engine) Status(ctx context.Context, networks []string) (*Outcome, error
 		return nil, err
 	}
 	_ = r.refusal() // whoever refuses is part of what was seen
+	r.askBGP(ctx)
 	return r.outcome(), nil
 }
 

@@ -27,6 +27,10 @@ type fleet struct {
 	mu      sync.Mutex // guards below
 	servers map[string]*server
 	log     []string // "s1 plan", in order
+	dialed  int      // connections that were tried
+
+	announced []string                     // "s1:ID" of secrets that plans knew of
+	secrets   map[string]map[string]string // that applies brought, by server
 }
 
 type server struct {
@@ -49,6 +53,7 @@ func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.servers[t.Name]
+	f.dialed++
 	if s.away {
 		return nil, hint.Errorf("server "+t.Name, "ping "+t.Name, "dial %s: %w", t.Name, remote.ErrUnreachable)
 	}
@@ -79,13 +84,22 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 	defer a.f.mu.Unlock()
 	a.f.log = append(a.f.log, a.name+" "+r.Op)
 	switch r.Op {
+	case spec.OpBGP:
+		return &spec.Reply{BGP: &spec.BGPStatus{}}, nil
 	case spec.OpPlan, spec.OpStatus:
+		for id, secret := range r.Secrets {
+			a.f.announced = append(a.f.announced, a.name+":"+id)
+			a.f.keepSecret(a.name, id, secret)
+		}
 		return &spec.Reply{Plan: a.plan(r.Want), Facts: a.facts()}, nil
 	case spec.OpApply:
 		if a.s.broken != "" {
 			return &spec.Reply{Report: &spec.Report{Undone: true, Error: &spec.Problem{What: a.s.broken}}}, nil
 		}
 		a.s.applied, a.s.given = r.Want, r.Leases
+		for id, secret := range r.Secrets {
+			a.f.keepSecret(a.name, id, secret)
+		}
 		step := spec.Step{Action: spec.Add, Object: a.s.step}
 		return &spec.Reply{Report: &spec.Report{Steps: []spec.Step{step}}}, nil
 	case spec.OpKeys:
@@ -103,6 +117,20 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		return &spec.Reply{}, nil
 	}
 	return nil, fmt.Errorf("unknown operation %s", r.Op)
+}
+
+// keepSecret notes a secret that came; the name of one alone is none.
+func (f *fleet) keepSecret(server, id, secret string) {
+	if secret == "" {
+		return
+	}
+	if f.secrets == nil {
+		f.secrets = map[string]map[string]string{}
+	}
+	if f.secrets[server] == nil {
+		f.secrets[server] = map[string]string{}
+	}
+	f.secrets[server][id] = secret
 }
 
 func (a *agent) plan(want *spec.Host) *spec.Plan {

@@ -22,6 +22,7 @@ type peer struct {
 	plan    *spec.Plan
 	report  *spec.Report
 	refused []error
+	bgp     *spec.BGPStatus
 	err     error
 }
 
@@ -108,9 +109,9 @@ func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Repl
 // apply makes the server look as wanted. The server holds its undo ready until it
 // hears that a fresh connection reached it. Of leases it gets those of the networks
 // it hands out the addresses of.
-func (p *peer) apply(ctx context.Context, e *Engine, leases map[string]string) (*spec.Report, error) {
+func (p *peer) apply(ctx context.Context, e *Engine, leases, secrets map[string]string) (*spec.Report, error) {
 	e.event(Event{Server: p.name, Line: "applying"})
-	req := &spec.Request{Op: spec.OpApply, Want: p.want, Undo: undoAfter, Holder: e.Holder, Leases: map[string]string{}}
+	req := &spec.Request{Op: spec.OpApply, Want: p.want, Undo: undoAfter, Holder: e.Holder, Leases: map[string]string{}, Secrets: secrets}
 	for _, d := range p.want.DHCPs {
 		if text := leases[d.Network]; text != "" {
 			req.Leases[d.Network] = text
@@ -162,7 +163,7 @@ func (r *run) outcome() *Outcome {
 	out := &Outcome{Cluster: r.c, Saved: r.saved, Notes: r.compiled.Notes, Pending: Pending(r.c, r.compiled)}
 	for _, name := range sortedNames(r.peers) {
 		p := r.peers[name]
-		out.Servers = append(out.Servers, Server{Name: name, State: p.state(), Plan: p.plan, Report: p.report, Err: p.trouble()})
+		out.Servers = append(out.Servers, Server{Name: name, State: p.state(), Plan: p.plan, Report: p.report, Err: p.trouble(), BGP: p.bgp})
 	}
 	return out
 }

@@ -184,7 +184,7 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 			return nil, err
 		}
 		reply, err := p.do(ctx, r.e, &spec.Request{
-			Op: op, Want: p.want, Holder: r.e.Holder, Devs: network.Devices(r.c, p.name),
+			Op: op, Want: p.want, Holder: r.e.Holder, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want),
 		})
 		if err != nil {
 			return nil, err
@@ -289,7 +289,7 @@ func (r *run) push(ctx context.Context) {
 			if kept != nil {
 				return nil, hint.Errorf("server "+p.name, "flock apply", "%s stays as it is: %s did not change", p.name, r.req.Rotate.Server)
 			}
-			return p.apply(ctx, r.e, leases)
+			return p.apply(ctx, r.e, leases, r.secrets(p.want))
 		})
 		for i, res := range results {
 			p := wave[i]

@@ -21,13 +21,16 @@ import (
 const BGP = "bgp"
 
 const (
-	defaultAS   = 64512 // the first private one (RFC 6996)
-	transAS     = 23456 // stands for numbers of four bytes (RFC 6793)
-	last16AS    = 65535 // RFC 7300
-	defaultHold = 90    // seconds (RFC 4271, section 10)
-	minHold     = 3     // RFC 4271, 4.2: three, or none at all
-	maxHold     = 65535
+	defaultAS = 64512 // the first private one (RFC 6996)
+	transAS   = 23456 // stands for numbers of four bytes (RFC 6793)
+	last16AS  = 65535 // RFC 7300
+	minHold   = 3     // RFC 4271, 4.2: three, or none at all
+	maxHold   = 65535
 )
+
+// DefaultHold is how long in seconds a neighbour may be silent where nobody says
+// otherwise (RFC 4271, section 10).
+const DefaultHold = 90
 
 // ParseAS reads the number of an autonomous system, plain or in asdot notation
 // (RFC 5396), and refuses those that no speaker may have.
@@ -64,7 +67,7 @@ func completeBGP(c *state.Cluster, name string, n *state.Network) error {
 		return err
 	}
 	n.AS = cmp.Or(n.AS, defaultAS)
-	n.Hold = cmp.Or(n.Hold, defaultHold)
+	n.Hold = cmp.Or(n.Hold, DefaultHold)
 	if n.Mode == "" {
 		n.Mode = state.Mesh
 		if len(n.Reflectors) > 0 {

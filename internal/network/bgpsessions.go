@@ -218,3 +218,22 @@ func accepted(n *state.Network, server string) (out []netip.Prefix) {
 	}
 	return out
 }
+
+// Told is how many shared subnets a member of a BGP network hears of from another
+// in their session as it is to be, while those that are up says are up.
+func Told(n *state.Network, to, from string, up func(server string) bool) int {
+	now := state.Sessions{Mode: n.Mode, Reflectors: n.Reflectors}
+	if !talk(now, to, from) {
+		return 0
+	}
+	count := 0
+	for _, text := range n.Shares {
+		origin := serverOf(text)
+		reflected := up(origin) && origin != to && talk(now, from, origin) && (clientOf(now, from, to) || clientOf(now, from, origin))
+		// Reflectors of one cluster do not listen to what another of them reflected.
+		if origin == from || reflected && !slices.Contains(now.Reflectors, to) {
+			count++
+		}
+	}
+	return count
+}

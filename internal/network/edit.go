@@ -133,6 +133,9 @@ func Memberships(c *state.Cluster) map[string][]string {
 	return out
 }
 
+// ServerOf is the server's name in a member or share as written.
+func ServerOf(member string) string { return serverOf(member) }
+
 // serverOf is the server's name in a member as written.
 func serverOf(member string) string {
 	name, _, _ := strings.Cut(member, ":")

@@ -1,0 +1,234 @@
+package change
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Speaker is what one server's BGP daemon says.
+type Speaker struct {
+	Server string
+	Status *spec.BGPStatus // nil: no daemon answers there
+	Err    error           // the server was not reached
+}
+
+// pollBGP is how often daemons are asked while something is awaited.
+const pollBGP = 100 * time.Millisecond
+
+// BGP asks the BGP daemons of servers, all at once, and again until until is
+// content or within has passed. The order is that of servers. It takes no lock,
+// neither of the file nor on a server.
+func (e *Engine) BGP(ctx context.Context, servers []string, until func([]Speaker) bool, within time.Duration) ([]Speaker, error) {
+	c, err := e.Store.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := network.Complete(c); err != nil {
+		return nil, inputError{err}
+	}
+	compiled, err := network.Compile(c)
+	if err != nil {
+		return nil, inputError{err}
+	}
+	r := &run{e: e, c: c, peers: map[string]*peer{}}
+	defer r.end()
+	var peers []*peer
+	for _, name := range servers {
+		p := &peer{name: name, want: compiled.Hosts[name]}
+		r.peers[name] = p
+		peers = append(peers, p)
+	}
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollBGP)
+	defer tick.Stop()
+	for {
+		out := r.speakers(ctx, peers)
+		if until == nil || until(out) {
+			return out, ctx.Err()
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return out, nil
+		case <-ctx.Done():
+			return out, ctx.Err()
+		}
+	}
+}
+
+// speakers asks every one of peers that was not lost before.
+func (r *run) speakers(ctx context.Context, peers []*peer) []Speaker {
+	results := remote.Each(ctx, peers, r.parallel(), func(ctx context.Context, p *peer) (*spec.BGPStatus, error) {
+		if p.err != nil {
+			return nil, p.err
+		}
+		if err := p.dial(ctx, r.e, r.c); err != nil {
+			return nil, err
+		}
+		return p.askBGP(ctx, r.e)
+	})
+	out := make([]Speaker, len(peers))
+	for i, res := range results {
+		p := peers[i]
+		if res.Err != nil && p.err == nil {
+			p.err = res.Err
+			r.e.event(Event{Server: p.name, Done: true, Err: p.err})
+		}
+		out[i] = Speaker{Server: p.name, Status: res.Value, Err: p.err}
+	}
+	return out
+}
+
+func (p *peer) askBGP(ctx context.Context, e *Engine) (*spec.BGPStatus, error) {
+	reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpBGP, Want: p.want})
+	if err != nil {
+		return nil, err
+	}
+	return reply.BGP, nil
+}
+
+// askBGP notes what the daemons say of servers that were looked at. One that does
+// not answer is among what the look found missing.
+func (r *run) askBGP(ctx context.Context) {
+	var peers []*peer
+	for _, name := range sortedNames(r.peers) {
+		if p := r.peers[name]; p.err == nil && p.want != nil && p.want.BGP != nil {
+			peers = append(peers, p)
+		}
+	}
+	results := remote.Each(ctx, peers, r.parallel(), func(ctx context.Context, p *peer) (*spec.BGPStatus, error) {
+		return p.askBGP(ctx, r.e)
+	})
+	for i, res := range results {
+		peers[i].bgp = res.Value
+	}
+}
+
+// secrets are those of the request that want names.
+func (r *run) secrets(want *spec.Host) map[string]string {
+	out := map[string]string{}
+	if want.BGP == nil {
+		return out
+	}
+	for _, n := range want.BGP.Neighbors {
+		if secret, ok := r.req.Secrets[n.Secret]; ok {
+			out[n.Secret] = secret
+		}
+	}
+	return out
+}
+
+// announced names the secrets that an apply would bring, without them: a plan needs
+// to know no more.
+func (r *run) announced(want *spec.Host) map[string]string {
+	out := r.secrets(want)
+	for id := range out {
+		out[id] = ""
+	}
+	return out
+}
+
+// Unheard says what is missing until the members of a BGP network that answer have
+// all their sessions with each other and all routes that come of them, and have
+// forgotten the subnets that are gone; nil: nothing. Speakers are the members'.
+func Unheard(c *state.Cluster, name string, gone []netip.Prefix, speakers []Speaker) []string {
+	n := c.Networks[name]
+	if n == nil {
+		return nil
+	}
+	at := map[string]*spec.BGPStatus{}
+	for _, s := range speakers {
+		if s.Err == nil {
+			at[s.Server] = s.Status
+		}
+	}
+	compiled, err := network.Compile(c)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	up := func(server string) bool { return at[server] != nil }
+	var out []string
+	for _, s := range speakers {
+		h := compiled.Hosts[s.Server]
+		switch {
+		case s.Err != nil || h == nil || h.BGP == nil:
+		case s.Status == nil:
+			out = append(out, s.Server+": no BGP daemon answers")
+		default:
+			out = append(out, unheardSessions(s, h.BGP, up)...)
+			out = append(out, unheardRoutes(s, n, gone, up)...)
+		}
+	}
+	return out
+}
+
+// unheardSessions are those of s with servers that are up which are not established.
+func unheardSessions(s Speaker, want *spec.BGP, up func(string) bool) []string {
+	have := map[netip.Addr]spec.BGPNeighborStatus{}
+	for _, n := range s.Status.Neighbors {
+		have[n.Addr] = n
+	}
+	var out []string
+	for _, n := range want.Neighbors {
+		if n.Name == "" || !up(n.Name) {
+			continue
+		}
+		if got := have[n.Addr]; got.State != spec.BGPEstablished {
+			out = append(out, fmt.Sprintf("%s: the session with %s is %s", s.Server, n.Name, sessionText(got)))
+		}
+	}
+	return out
+}
+
+// sessionText is how a session that is down stands.
+func sessionText(n spec.BGPNeighborStatus) string {
+	text := cmp.Or(n.State, "not there yet")
+	if n.Why != "" {
+		text += ": " + n.Why
+	}
+	return text
+}
+
+// unheardRoutes are the shared subnets that s should know and does not, or no more
+// and does.
+func unheardRoutes(s Speaker, n *state.Network, gone []netip.Prefix, up func(string) bool) []string {
+	have := map[netip.Prefix]spec.BGPRoute{}
+	for _, r := range s.Status.Routes {
+		have[r.Prefix] = r
+	}
+	var out []string
+	for _, text := range n.Shares {
+		share, err := state.ParseShare(text)
+		if err != nil || share.Server == s.Server || !up(share.Server) {
+			continue
+		}
+		if r, known := have[share.Subnet]; !known || !r.Kernel && r.Why == "" {
+			out = append(out, fmt.Sprintf("%s has no route to %s of %s", s.Server, share.Subnet, share.Server))
+		}
+	}
+	for _, p := range gone {
+		if r, known := have[p]; known && !r.Local {
+			out = append(out, fmt.Sprintf("%s still has a route to %s", s.Server, p))
+		}
+	}
+	received := map[string]int{}
+	for _, n := range s.Status.Neighbors {
+		received[n.Name] += n.Received
+	}
+	for _, m := range n.Members {
+		from := network.ServerOf(m)
+		if from != s.Server && up(from) && received[from] < network.Told(n, s.Server, from, up) {
+			out = append(out, fmt.Sprintf("%s has not heard all of %s", s.Server, from))
+		}
+	}
+	return out
+}
