@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
@@ -33,9 +34,10 @@ type scripted struct {
 	request  change.Request
 	purged   string
 
-	servers []change.Server
-	pending []string
-	err     error
+	servers  []change.Server
+	speakers []change.Speaker
+	pending  []string
+	err      error
 }
 
 func (s *scripted) Run(ctx context.Context, req change.Request) (*change.Outcome, error) {
@@ -70,6 +72,25 @@ func (s *scripted) Run(ctx context.Context, req change.Request) (*change.Outcome
 func (s *scripted) Status(context.Context, []string) (*change.Outcome, error) {
 	s.contacts++
 	return &change.Outcome{Cluster: &state.Cluster{}, Servers: s.servers, Pending: s.pending}, s.err
+}
+
+// BGP answers what the script holds for the servers, once or until it is content.
+func (s *scripted) BGP(_ context.Context, servers []string, until func([]change.Speaker) bool, _ time.Duration) ([]change.Speaker, error) {
+	s.contacts++
+	var out []change.Speaker
+	for _, name := range servers {
+		one := change.Speaker{Server: name}
+		for _, known := range s.speakers {
+			if known.Server == name {
+				one = known
+			}
+		}
+		out = append(out, one)
+	}
+	if until != nil {
+		until(out)
+	}
+	return out, s.err
 }
 
 func (s *scripted) Purge(_ context.Context, server string) (*spec.Report, error) {

@@ -141,6 +141,89 @@ func (a *app) completeMembership(in bool) completer {
 	})
 }
 
+// bgpNetworks are the names of the BGP networks.
+func bgpNetworks(c *state.Cluster) []string {
+	return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return c.Networks[name].Type != network.BGP })
+}
+
+// completeAnchor offers the first member of a BGP network that has a new name.
+func (a *app) completeAnchor() completer {
+	return a.complete(2, func(c *state.Cluster, args []string, word string) []string {
+		if len(args) == 0 {
+			return nil
+		}
+		return joinable(c, word, func(name string) bool { return inBGP(c, name) })
+	})
+}
+
+// inBGP says whether a server is a member of some BGP network.
+func inBGP(c *state.Cluster, server string) bool {
+	return slices.ContainsFunc(network.Networks(c, server), func(name string) bool { return c.Networks[name].Type == network.BGP })
+}
+
+// joinable are the servers that can become members, or the places of the one that
+// word names; not those that are taken.
+func joinable(c *state.Cluster, word string, taken func(string) bool) []string {
+	if server, _, inside := strings.Cut(word, ":"); inside {
+		return places(c.Servers[server], server)
+	}
+	names := c.ServerNames()
+	if !slices.Contains(names, network.Local) {
+		names = append(names, network.Local)
+	}
+	return slices.DeleteFunc(names, taken)
+}
+
+// completeBGP offers a BGP network, what is added or taken out, and who.
+func (a *app) completeBGP(leave bool) completer {
+	return a.complete(1<<30, func(c *state.Cluster, args []string, word string) []string {
+		if len(args) == 0 {
+			return bgpNetworks(c)
+		}
+		n := c.Networks[args[0]]
+		if n == nil || n.Type != network.BGP {
+			return nil
+		}
+		if len(args) == 1 {
+			first := bgpPeer
+			if leave {
+				first = bgpServer
+			}
+			return []string{first, bgpNetwork, bgpReflector, bgpExternal}
+		}
+		return bgpWords(c, n, args[0], args[1:], word, leave)
+	})
+}
+
+func bgpWords(c *state.Cluster, n *state.Network, name string, args []string, word string, leave bool) []string {
+	members := slices.DeleteFunc(c.ServerNames(), func(server string) bool { return !isMember(c, name, server) })
+	switch args[0] {
+	case bgpPeer:
+		return joinable(c, word, func(server string) bool { return inBGP(c, server) })
+	case bgpNetwork:
+		if leave {
+			return slices.Clone(n.Shares)
+		}
+	case bgpReflector:
+		if leave {
+			return slices.Clone(n.Reflectors)
+		}
+		members = slices.DeleteFunc(members, func(server string) bool { return slices.Contains(n.Reflectors, server) })
+	case bgpExternal:
+		if len(args) == 1 {
+			return members
+		}
+		var out []string
+		for _, e := range n.Externals {
+			if e.Server == args[1] && len(args) == 2 {
+				out = append(out, e.Address.String())
+			}
+		}
+		return out
+	}
+	return members
+}
+
 // places are the members that a server can be: its underlay interfaces.
 func places(s *state.Server, name string) []string {
 	if s == nil || s.Facts == nil {

@@ -118,5 +118,6 @@ func firstRole(n *state.Network) string {
 // outline is a network in one line.
 func outline(n *state.Network) string {
 	subnets := prefixes(n.Subnets)
-	return strings.ReplaceAll(n.Type+" "+subnets.String()+" "+strings.Join(options(n, 0), " "), noBreak, " ")
+	words := append(strings.Fields(n.Type+" "+subnets.String()), options(n, 0)...)
+	return strings.ReplaceAll(strings.Join(words, " "), noBreak, " ")
 }

@@ -6,6 +6,7 @@ import (
 	"os/user"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/remote"
@@ -19,6 +20,7 @@ type engine interface {
 	Run(context.Context, change.Request) (*change.Outcome, error)
 	Status(ctx context.Context, networks []string) (*change.Outcome, error)
 	Purge(ctx context.Context, server string) (*spec.Report, error)
+	BGP(ctx context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error)
 }
 
 // store is the cluster file that flags and environment name.
@@ -49,18 +51,27 @@ func (a *app) load(ctx context.Context) (*state.Cluster, error) {
 // work gives do an engine that reports progress on the screen, which is clear
 // again when do returns.
 func (a *app) work(do func(engine, *progress) (*change.Outcome, error)) (*change.Outcome, error) {
-	s, err := a.store()
-	if err != nil {
-		return nil, err
-	}
-	p := newProgress(a)
-	defer p.stop()
-	s.Waiting = func(h state.Holder) { p.note("waiting for " + h.String()) }
-	out, err := do(a.connect(a, s, p), p)
+	var out *change.Outcome
+	err := a.with(func(e engine, p *progress) (err error) {
+		out, err = do(e, p)
+		return err
+	})
 	if out != nil {
 		slices.SortFunc(out.Servers, func(x, y change.Server) int { return byName(x.Name, y.Name) })
 	}
 	return out, err
+}
+
+// with gives do an engine, as work does.
+func (a *app) with(do func(engine, *progress) error) error {
+	s, err := a.store()
+	if err != nil {
+		return err
+	}
+	p := newProgress(a)
+	defer p.stop()
+	s.Waiting = func(h state.Holder) { p.note("waiting for " + h.String()) }
+	return do(a.connect(a, s, p), p)
 }
 
 // connect makes the engine that reaches real servers.

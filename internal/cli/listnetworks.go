@@ -94,7 +94,7 @@ func (a *app) listNetwork(ctx context.Context, name string) error {
 // memberTable has the columns that the network's kind needs.
 func (a *app) memberTable(v *networkView) *table {
 	t := &table{whole: a.wide(), head: []string{"MEMBER", "INTERFACE", "UNDERLAY", "ADDRESS"}}
-	shares := v.Type == network.WireGuard
+	shares := v.Type == network.WireGuard || v.Type == network.BGP
 	if shares {
 		t.head = append(t.head, "SHARED")
 	}
@@ -170,6 +170,19 @@ func options(n *state.Network, mtu int) []string {
 			add(word, v)
 		}
 	}
+	if n.AS != 0 {
+		add("as", network.FormatAS(n.AS))
+	}
+	value("mode", n.Mode)
+	if n.Hold != network.DefaultHold {
+		value("hold", digits(n.Hold))
+	}
+	for _, r := range n.Reflectors {
+		add("reflector", r)
+	}
+	for _, e := range n.Externals {
+		add("external", e.Server, e.Address.String(), "as", network.FormatAS(e.AS))
+	}
 	value("vni", digits(n.VNI))
 	value("port", digits(n.Port))
 	value("topology", n.Topology)
@@ -181,7 +194,7 @@ func options(n *state.Network, mtu int) []string {
 	value("bridge", n.Bridge)
 	value("mtu", digits(mtu))
 	value("domain", n.Domain)
-	if n.DHCP != state.DHCPSingle {
+	if n.DHCP != state.DHCPSingle && n.Type != network.BGP {
 		value("dhcp", n.DHCP)
 	} else {
 		value("dhcp", cmp.Or(network.DHCPServer(n), n.DHCPServer))

@@ -14,33 +14,54 @@ import (
 
 // networkView is a network as listnetworks prints it.
 type networkView struct {
-	Name       string       `json:"name"`
-	Type       string       `json:"type"`
-	Subnet     []string     `json:"subnet"`
-	Gateway    []string     `json:"gateway"`             // the containers' default gateway, the same on every member
-	Interface  string       `json:"interface,omitempty"` // the members' default underlay interface
-	Bridge     string       `json:"bridge,omitempty"`
-	VNI        uint32       `json:"vni,omitempty"`
-	Port       uint16       `json:"port,omitempty"`
-	MTU        int          `json:"mtu,omitempty"` // of the containers, bytes
-	Domain     string       `json:"domain,omitempty"`
-	Topology   string       `json:"topology,omitempty"`  // mesh, hub
-	Keepalive  int          `json:"keepalive,omitempty"` // seconds; absent: 25, by members behind NAT
-	Lead       string       `json:"lead,omitempty"`
-	Mesh       string       `json:"mesh,omitempty"`   // l2: subnet of the WireGuard mesh
-	Shared     []string     `json:"shared,omitempty"` // SERVER:CIDR
-	DHCP       string       `json:"dhcp,omitempty"`   // single, distributed, off
-	DHCPServer string       `json:"dhcp_server,omitempty"`
-	Group      string       `json:"group,omitempty"` // multicast
-	GBP        bool         `json:"gbp"`
-	Masquerade bool         `json:"masquerade"`
-	Members    []memberView `json:"members"` // in the order they joined
-	State      string       `json:"state"`   // ready, pending, empty
-	Pending    []string     `json:"pending"` // servers
-	Notes      []string     `json:"notes,omitempty"`
+	Name       string   `json:"name"`
+	Type       string   `json:"type"`
+	Subnet     []string `json:"subnet"`
+	Gateway    []string `json:"gateway"`             // the containers' default gateway, the same on every member
+	Interface  string   `json:"interface,omitempty"` // the members' default underlay interface
+	Bridge     string   `json:"bridge,omitempty"`
+	VNI        uint32   `json:"vni,omitempty"`
+	Port       uint16   `json:"port,omitempty"`
+	MTU        int      `json:"mtu,omitempty"` // of the containers, bytes
+	Domain     string   `json:"domain,omitempty"`
+	Topology   string   `json:"topology,omitempty"`  // mesh, hub
+	Keepalive  int      `json:"keepalive,omitempty"` // seconds; absent: 25, by members behind NAT
+	Lead       string   `json:"lead,omitempty"`
+	Mesh       string   `json:"mesh,omitempty"`   // l2: subnet of the WireGuard mesh
+	Shared     []string `json:"shared,omitempty"` // SERVER:CIDR
+	DHCP       string   `json:"dhcp,omitempty"`   // single, distributed, off
+	DHCPServer string   `json:"dhcp_server,omitempty"`
+	Group      string   `json:"group,omitempty"` // multicast
+	GBP        bool     `json:"gbp"`
+	Masquerade bool     `json:"masquerade"`
+	// BGP only.
+	AS         uint32         `json:"as,omitempty"`
+	Mode       string         `json:"mode,omitempty"` // mesh, reflector
+	Hold       int            `json:"hold,omitempty"` // seconds
+	Reflectors []string       `json:"reflectors,omitempty"`
+	Externals  []externalView `json:"externals,omitempty"`
+	Settling   bool           `json:"settling,omitempty"` // sessions of before are kept beside those of now
+
+	Members []memberView `json:"members"` // in the order they joined
+	State   string       `json:"state"`   // ready, pending, empty
+	Pending []string     `json:"pending"` // servers
+	Notes   []string     `json:"notes,omitempty"`
 
 	options []string
 	keyed   bool // members have WireGuard keys
+}
+
+// externalView is a router that a member of a BGP network talks to.
+type externalView struct {
+	Server      string   `json:"server"`
+	Address     string   `json:"address"`
+	AS          uint32   `json:"as"`
+	Password    bool     `json:"password"` // there is one
+	Multihop    int      `json:"multihop,omitempty"`
+	TTLSecurity bool     `json:"ttl_security,omitempty"`
+	MaxPrefixes int      `json:"max_prefixes,omitempty"`
+	Accept      []string `json:"accept,omitempty"`
+	Announce    []string `json:"announce,omitempty"`
 }
 
 type memberView struct {
@@ -101,8 +122,9 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, Interface: n.Interface, Bridge: n.Bridge,
 			VNI: n.VNI, Port: n.Port, MTU: n.MTU, Domain: n.Domain, DHCP: n.DHCP, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
 			Topology: n.Topology, Keepalive: n.Keepalive, Lead: n.Lead, Shared: n.Shares, keyed: network.KeyDevice(c, name) != "",
-			GBP: n.GBP, Masquerade: !n.NoMasq && n.Type != network.WireGuard, Members: []memberView{}, State: stateReady, Pending: []string{},
+			GBP: n.GBP, Masquerade: !n.NoMasq && n.Type != network.WireGuard && n.Type != network.BGP, Members: []memberView{}, State: stateReady, Pending: []string{},
 		}
+		v.speaks(n)
 		if n.Group.IsValid() {
 			v.Group = n.Group.String()
 		}
@@ -133,6 +155,17 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 		out = append(out, v)
 	}
 	return out
+}
+
+// speaks notes what a BGP network has.
+func (v *networkView) speaks(n *state.Network) {
+	v.AS, v.Mode, v.Hold, v.Reflectors, v.Settling = n.AS, n.Mode, n.Hold, n.Reflectors, n.Before != nil
+	for _, e := range n.Externals {
+		v.Externals = append(v.Externals, externalView{
+			Server: e.Server, Address: e.Address.String(), AS: e.AS, Password: e.Password != "", Multihop: e.Multihop,
+			TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes, Accept: e.Accept, Announce: e.Announce,
+		})
+	}
 }
 
 // member reads a member's part from its server's spec, and what all members

@@ -27,6 +27,8 @@ type alter struct {
 	said func(*change.Outcome) string
 	// would is the last line of a dry run whose plan does not tell it all; nil: none.
 	would func(*change.Outcome) string
+	// seen gets what came of it, before any of it is printed; nil: nobody wants it.
+	seen func(*change.Outcome)
 	// terse: servers that are as they were are not worth a line.
 	terse bool
 }
@@ -48,6 +50,9 @@ func (a *app) alter(ctx context.Context, c alter) error {
 	})
 	if err != nil {
 		return a.failed(out, err)
+	}
+	if c.seen != nil {
+		c.seen(out)
 	}
 	if len(c.networks) > 0 {
 		out.Notes = slices.DeleteFunc(out.Notes, func(n network.Note) bool { return !slices.Contains(c.networks, n.Network) })
@@ -77,7 +82,9 @@ func (a *app) alter(ctx context.Context, c alter) error {
 		}
 	}
 	if c.said != nil {
-		a.say("%s", c.said(out))
+		if text := c.said(out); text != "" {
+			a.say("%s", text)
+		}
 	}
 	return nil
 }
@@ -266,7 +273,8 @@ type serverDoc struct {
 	State string `json:"state"`
 	// WireGuard is what makes the server's devices, if it has any: kernel, userspace.
 	WireGuard string       `json:"wireguard,omitempty"`
-	Steps     []stepDoc    `json:"steps"` // done or, in a dry run, planned
+	BGP       *sessionsDoc `json:"bgp,omitempty"` // of a server that was looked at and speaks BGP
+	Steps     []stepDoc    `json:"steps"`         // done or, in a dry run, planned
 	Problems  []problemDoc `json:"problems,omitempty"`
 	Peers     []peerDoc    `json:"peers,omitempty"` // status: sessions of the server's WireGuard devices
 }
@@ -296,6 +304,7 @@ func outcomeOf(out *change.Outcome) outcomeDoc {
 		if out.Cluster != nil {
 			d.WireGuard = wireguardOf(out.Cluster, s.Name)
 		}
+		d.BGP = sessionsOf(out, s)
 		for _, step := range stepsOf(s) {
 			d.Steps = append(d.Steps, stepDoc(step))
 		}

@@ -55,7 +55,7 @@ func (a *app) plan(ctx context.Context, file string, networks []string) error {
 func planVerdict(out *change.Outcome) error {
 	for i, s := range out.Servers {
 		if s.Err == nil {
-			out.Servers[i].State = liveState(s, out.Pending)
+			out.Servers[i].State = liveState(out, s)
 		}
 	}
 	return verdict(out)

@@ -21,11 +21,12 @@ and from the cluster file.
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeNetworks(1),
 		Annotations:       changing(),
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.removeNetwork(cmd.Context(), args[0]) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.remove(cmd.Context(), args[0], network.Remove) },
 	}
 }
 
-func (a *app) removeNetwork(ctx context.Context, name string) error {
+// remove takes a network out by edit.
+func (a *app) remove(ctx context.Context, name string, edit func(*state.Cluster, string) error) error {
 	var members []string
 	return a.alter(ctx, alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
@@ -34,7 +35,7 @@ func (a *app) removeNetwork(ctx context.Context, name string) error {
 					members = append(members, serverOf(m))
 				}
 			}
-			return network.Remove(c, name)
+			return edit(c, name)
 		}},
 		question: func() string {
 			if len(members) == 0 {

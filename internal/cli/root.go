@@ -10,6 +10,7 @@ import (
 const (
 	groupServers  = "servers"
 	groupNetworks = "networks"
+	groupBGP      = "bgp"
 	groupLooking  = "looking"
 	groupMore     = "more"
 )
@@ -55,6 +56,7 @@ finishes it; 4 drift or pending changes found (status, plan).`,
 	root.AddGroup(
 		&cobra.Group{ID: groupServers, Title: "Servers:"},
 		&cobra.Group{ID: groupNetworks, Title: "Networks:"},
+		&cobra.Group{ID: groupBGP, Title: "BGP:"},
 		&cobra.Group{ID: groupLooking, Title: "Looking and converging:"},
 		&cobra.Group{ID: groupMore, Title: "More:"},
 	)
@@ -68,6 +70,7 @@ finishes it; 4 drift or pending changes found (status, plan).`,
 	}
 	in(groupServers, newAddServer(a), newDelServer(a), newListServers(a), newSetSubnet(a), newPurge(a))
 	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newRotateKeys(a))
+	in(groupBGP, newCreateBGP(a), newAddBGP(a), newDelBGP(a), newRemoveBGP(a), newShowBGP(a))
 	in(groupLooking, newStatus(a), newPlan(a), newApply(a), newHistory(a), newRollback(a))
 	in(groupMore, newVersion(a), newCompletion(a))
 	root.Flags().BoolVar(&a.flags.version, "version", false, "print the version")

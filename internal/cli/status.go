@@ -43,7 +43,7 @@ func (a *app) lookAt(ctx context.Context, networks []string) error {
 		return err
 	}
 	for i := range out.Servers {
-		out.Servers[i].State = liveState(out.Servers[i], out.Pending)
+		out.Servers[i].State = liveState(out, out.Servers[i])
 	}
 	if a.json() {
 		err = a.printJSON(outcomeOf(out))
@@ -60,14 +60,14 @@ func (a *app) lookAt(ctx context.Context, networks []string) error {
 }
 
 // liveState is the state of a server that was looked at.
-func liveState(s change.Server, pending []string) string {
-	_, waits := slices.BinarySearch(pending, s.Name)
+func liveState(out *change.Outcome, s change.Server) string {
+	_, waits := slices.BinarySearch(out.Pending, s.Name)
 	switch {
 	case s.Err != nil:
 		return s.State
 	case waits:
 		return statePending
-	case len(stepsOf(s)) > 0:
+	case len(stepsOf(s)) > 0, len(silent(out, s)) > 0:
 		return drifted
 	}
 	return converged
@@ -95,15 +95,24 @@ func (a *app) printStatus(out *change.Outcome) error {
 	}
 	t, count := &table{head: []string{"SERVER", "STATE", "WHAT"}}, map[string]int{}
 	keyed := slices.ContainsFunc(out.Servers, func(s change.Server) bool { return wireguardOf(out.Cluster, s.Name) != "" })
+	speaks := slices.ContainsFunc(out.Servers, func(s change.Server) bool { return s.BGP != nil })
+	t.head = t.head[:2:2]
 	if keyed {
-		t.head = []string{"SERVER", "STATE", "WIREGUARD", "WHAT"}
+		t.head = append(t.head, "WIREGUARD")
 	}
+	if speaks {
+		t.head = append(t.head, "BGP")
+	}
+	t.head = append(t.head, "WHAT")
 	for _, s := range out.Servers {
 		count[s.State]++
-		for _, line := range a.statusLines(s) {
+		for _, line := range a.statusLines(out, s) {
 			row := []string{s.Name, s.State}
 			if keyed {
 				row = append(row, wireguardOf(out.Cluster, s.Name))
+			}
+			if speaks {
+				row = append(row, sessionsOf(out, s).text())
 			}
 			t.add(append(row, strings.ReplaceAll(line, " ", noBreak))...)
 		}
@@ -118,8 +127,8 @@ func (a *app) printStatus(out *change.Outcome) error {
 		}
 	}
 	text := strings.Join(words, ", ")
-	if count[drifted]+count[statePending] > 0 {
-		text += "; next: flock apply"
+	if next := nextAfter(out); next != "" {
+		text += "; next: " + next
 	}
 	a.say("%s", text)
 	for _, s := range out.Servers {
@@ -132,6 +141,21 @@ func (a *app) printStatus(out *change.Outcome) error {
 	return nil
 }
 
+// nextAfter is what to do about servers that are not as they should be: applying
+// does not raise a session.
+func nextAfter(out *change.Outcome) string {
+	next := ""
+	for _, s := range out.Servers {
+		switch {
+		case s.State == statePending || s.State == drifted && len(stepsOf(s)) > 0:
+			return "flock apply"
+		case s.State == drifted && next == "":
+			next = "flock showbgp " + s.Name
+		}
+	}
+	return next
+}
+
 // wireguardOf is what makes the WireGuard devices of a server that has any.
 func wireguardOf(c *state.Cluster, server string) string {
 	if s := c.Servers[server]; s != nil && s.Facts != nil && len(network.KeyDevices(c, server)) > 0 {
@@ -142,7 +166,7 @@ func wireguardOf(c *state.Cluster, server string) string {
 
 // statusLines says what is wrong with a server, one line each; one empty line
 // when nothing is.
-func (a *app) statusLines(s change.Server) []string {
+func (a *app) statusLines(o *change.Outcome, s change.Server) []string {
 	if s.Err != nil {
 		var out []string
 		for _, err := range problems(s.Err) {
@@ -152,7 +176,7 @@ func (a *app) statusLines(s change.Server) []string {
 	}
 	plain := *a
 	plain.OutTTY = false // the table counts columns, colours would be counted
-	out := plain.stepLines(stepsOf(s))
+	out := append(plain.stepLines(stepsOf(s)), silent(o, s)...)
 	if a.OutTTY {
 		for i := range out {
 			out[i] = cut(out[i], max(a.width()-len(s.Name)-len(s.State)-8, 40))

@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+// What addbgp and delbgp speak of.
+const (
+	bgpPeer      = "peer"
+	bgpServer    = "server"
+	bgpNetwork   = "network"
+	bgpReflector = "reflector"
+	bgpExternal  = "external"
+)
+
+// bgpForm is what follows each word.
+func bgpForm(word string) string {
+	return map[string]string{
+		bgpPeer: "MEMBER...", bgpServer: "SERVER...", bgpNetwork: "SERVER:CIDR...", bgpReflector: "SERVER...", bgpExternal: "SERVER PEERIP",
+	}[word]
+}
+
+type addBGPOptions struct {
+	as                 uint32
+	passwordFile       string
+	multihop, prefixes int64
+	ttlSecurity        bool
+	accept, announce   []string
+}
+
+func newAddBGP(a *app) *cobra.Command {
+	var o addBGPOptions
+	as := asNumber{&o.as}
+	cmd := &cobra.Command{
+		Use:   "addbgp NAME peer|network|reflector|external ...",
+		Short: "add members, subnets, reflectors or routers to a BGP network",
+		Long: `Add to a BGP network:
+
+  peer MEMBER...           members: SERVER, SERVER:INTERFACE, SERVER:IP or local
+  network SERVER:CIDR...   container subnets behind members: all others get routes to them
+  reflector SERVER...      members as route reflectors: the others have sessions with them
+                           only; a full mesh goes when those are up, no route is lost
+  external SERVER PEERIP   a router, or another AS, that a member talks to; --as says of
+                           which AS (the network's own: a route reflector of its kind).
+                           It is told of the shared subnets only, and nothing that overlaps
+                           them is accepted. Named again, only what is given changes.
+
+--accept and --announce, as often as there are lines, are prefix lists: "PREFIX", or with
+"ge LENGTH", "le LENGTH" its parts of that length. Without --accept everything is accepted
+but a default route. Containers keep their source address towards what --accept names.
+The password (TCP MD5, RFC 2385) goes to a file of root's on the server, nowhere else.
+
+  flock addbgp bnet peer s2 s3
+  flock addbgp bnet network s1:10.0.10.0/24 s2:10.0.11.0/24
+  flock addbgp bnet reflector s1 s2
+  flock addbgp bnet external s1 10.99.0.254 --as 65001 --password-file tor.key \
+      --max-prefixes 1000 --accept "10.128.0.0/9 le 24" --accept 0.0.0.0/0`,
+		Args:              atLeast(2),
+		ValidArgsFunction: a.completeBGP(false),
+		Annotations:       changing(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[1] == bgpExternal {
+				return a.addExternal(cmd, args[0], args[2:], &o)
+			}
+			for _, name := range externalFlags {
+				if cmd.Flags().Changed(name) {
+					return refuse("flock addbgp "+args[0]+" external SERVER PEERIP --"+name+" …", "addbgp: --%s belongs to external", name)
+				}
+			}
+			edit, err := addingBGP(args)
+			if err != nil {
+				return err
+			}
+			return a.addBGP(cmd.Context(), args[0], edit)
+		},
+	}
+	f := cmd.Flags()
+	f.Var(&as, "as", "external: the router's autonomous system")
+	f.StringVar(&o.passwordFile, "password-file", "", "external: `FILE` that holds the password of the session; - is the standard input, \"\" takes the password away")
+	f.Int64Var(&o.multihop, "multihop", 0, "external: the router may be `N` hops away, 2 to 255 (default: on one of the server's subnets)")
+	f.BoolVar(&o.ttlSecurity, "ttl-security", false, "external: take in only packets that came no further (RFC 5082)")
+	f.Int64Var(&o.prefixes, "max-prefixes", 0, "external: end the session when there are more than `N` prefixes of a family (default: no limit)")
+	f.StringArrayVar(&o.accept, "accept", nil, "external: `PREFIX[ ge N][ le N]` to accept; repeatable")
+	f.StringArrayVar(&o.announce, "announce", nil, "external: `PREFIX[ ge N][ le N]` to announce; repeatable (default: all shared subnets)")
+	return cmd
+}
+
+var externalFlags = []string{"as", "password-file", "multihop", "ttl-security", "max-prefixes", "accept", "announce"}
+
+// addingBGP is the edit that the words of addbgp ask for.
+func addingBGP(args []string) (func(*state.Cluster) error, error) {
+	name, what, rest := args[0], args[1], args[2:]
+	edit := map[string]func(*state.Cluster, string, []string) error{
+		bgpPeer: network.JoinBGP, bgpNetwork: network.ShareBGP, bgpReflector: network.AddReflectors,
+	}[what]
+	switch {
+	case edit == nil:
+		return nil, refuse("flock addbgp "+name+" peer "+strings.Join(args[1:], " "), "addbgp: say what is added: peer, network, reflector or external, not %q", what)
+	case len(rest) == 0:
+		return nil, refuse("flock addbgp "+name+" "+what+" "+bgpForm(what), "addbgp: nothing follows %q", what)
+	}
+	return func(c *state.Cluster) error { return edit(c, name, rest) }, nil
+}
+
+func (a *app) addBGP(ctx context.Context, name string, edit func(*state.Cluster) error) error {
+	return a.alterBGP(ctx, name, alter{
+		Request: change.Request{Edit: edit},
+		said:    func(out *change.Outcome) string { return ready(out, name) },
+	}, nil)
+}
+
+func (a *app) addExternal(cmd *cobra.Command, name string, args []string, o *addBGPOptions) error {
+	server, address, err := externalNamed("addbgp", name, args)
+	if err != nil {
+		return err
+	}
+	options, secrets, err := o.external(a, cmd)
+	if err != nil {
+		return err
+	}
+	return a.alterBGP(cmd.Context(), name, alter{
+		Request: change.Request{
+			Edit:    func(c *state.Cluster) error { return network.AddExternal(c, name, server, address, options) },
+			Secrets: secrets,
+		},
+		said: func(*change.Outcome) string {
+			return server + " talks to " + address.String() + ", flock showbgp " + server
+		},
+	}, nil)
+}
+
+// externalNamed reads SERVER PEERIP.
+func externalNamed(verb, name string, args []string) (server string, address netip.Addr, err error) {
+	next := "flock " + verb + " " + name + " external SERVER PEERIP"
+	if len(args) != 2 {
+		return "", netip.Addr{}, refuse(next, "%s: external takes a server and the router's address", verb)
+	}
+	address, err = netip.ParseAddr(strings.Trim(args[1], "[]"))
+	if err != nil {
+		return "", netip.Addr{}, refuse(strings.Replace(next, "SERVER", args[0], 1), "%q is not an IP address", args[1])
+	}
+	return args[0], address, nil
+}
+
+// external turns the flags that were given into what the network takes, and the
+// password by the id that it goes by from now on.
+func (o *addBGPOptions) external(a *app, cmd *cobra.Command) (out network.ExternalOptions, secrets map[string]string, err error) {
+	given := cmd.Flags().Changed
+	if given("as") {
+		out.AS = &o.as
+	}
+	if given("ttl-security") {
+		out.TTLSecurity = &o.ttlSecurity
+	}
+	out.Multihop, out.MaxPrefixes = number(cmd, "multihop", &o.multihop), number(cmd, "max-prefixes", &o.prefixes)
+	for _, list := range []struct {
+		flag string
+		from []string
+		to   **[]string
+	}{{"accept", o.accept, &out.Accept}, {"announce", o.announce, &out.Announce}} {
+		if given(list.flag) {
+			lines := slices.DeleteFunc(slices.Clone(list.from), func(s string) bool { return s == "" })
+			*list.to = &lines
+		}
+	}
+	if !given("password-file") {
+		return out, nil, nil
+	}
+	id, secret, err := a.readPassword(o.passwordFile)
+	if err != nil {
+		return out, nil, err
+	}
+	out.Password = &id
+	if id != "" {
+		secrets = map[string]string{id: secret}
+	}
+	return out, secrets, nil
+}

@@ -1,0 +1,265 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// bgpThree is the three servers, two of them in bnet, s1 with a router.
+const bgpThree = three + `
+[network.bnet]
+type = "bgp"
+as = 64512
+mode = "mesh"
+hold = 90
+members = ["s1", "s2"]
+shares = ["s1:10.0.10.0/24", "s2:10.0.11.0/24"]
+[[network.bnet.external]]
+server = "s1"
+address = "10.99.0.254"
+as = 65001
+`
+
+func TestBadBGPContactsNobody(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		want string // in the message
+	}{
+		{"createbgp b2", "too few words"},
+		{"createbgp b2 s1 s3", "one word too many"},
+		{"createbgp bnet s3", "taken"},
+		{"createbgp b2 s9", "unknown server s9"},
+		{"createbgp b2 s1", "belongs to the BGP network bnet"},
+		{"createbgp b2 s3 --as 0", "reserved"},
+		{"createbgp b2 s3 --as 23456", "reserved"},
+		{"createbgp b2 s3 --as 4294967295", "reserved"},
+		{"createbgp b2 s3 --as 4294967296", "not the number"},
+		{"createbgp b2 s3 --as AS65001", "not the number"},
+		{"createbgp b2 s3 --mode ring", "unknown mode"},
+		{"createbgp b2 s3 --hold 2", "out of range"},
+		{"createbgp b2 s3 --hold 65536", "out of range"},
+		{"createnetwork b2 bgp", "begins with its first member"},
+		{"addnetwork bnet s3", "bnet is a bgp network"},
+		{"addnetwork bnet subnet s1:10.0.13.0/24", "bnet is a bgp network"},
+		{"delnetwork bnet s2", "bnet is a bgp network"},
+		{"addbgp nosuch peer s3", "unknown network"},
+		{"addbgp vx1 peer s3", "speaks no BGP"},
+		{"addbgp bnet s3", "say what is added"},
+		{"addbgp bnet peer", "too few words|nothing follows"},
+		{"addbgp bnet peer s9", "unknown server s9"},
+		{"addbgp bnet peer s3:a/b", "neither an interface"},
+		{"addbgp bnet peer s3 --as 65001", "belongs to external"},
+		{"addbgp bnet network s3:10.0.12.0/24", "not a member"},
+		{"addbgp bnet network s1:10.0.11.0/24", "overlaps"},
+		{"addbgp bnet network s1:10.0.4.0/25", "overlaps"},
+		{"addbgp bnet network s1:10.0.10.1/24", "bits set"},
+		{"addbgp bnet network s1", "not a subnet"},
+		{"addbgp bnet reflector s3", "not a member"},
+		{"addbgp bnet external s1 10.99.0.9", "of which AS"},
+		{"addbgp bnet external s1 router --as 65001", "not an IP address"},
+		{"addbgp bnet external s1 10.99.0.9 10.99.0.8 --as 65001", "takes a server and the router's address"},
+		{"addbgp bnet external s3 10.99.0.9 --as 65001", "not a member"},
+		{"addbgp bnet external s1 fe80::1 --as 65001", "not an address"},
+		{"addbgp bnet external s1 127.0.0.1 --as 65001", "not an address"},
+		{"addbgp bnet external s1 10.99.0.9 --as 65001 --multihop 256", "out of range"},
+		{"addbgp bnet external s1 10.99.0.9 --as 65001 --multihop -1", "out of range"},
+		{"addbgp bnet external s1 10.99.0.9 --as 64512 --multihop 2", "the network's own"},
+		{"addbgp bnet external s1 10.99.0.9 --as 64512 --ttl-security", "the network's own"},
+		{"addbgp bnet external s1 10.99.0.9 --as 65001 --max-prefixes -1", "out of range"},
+		{"addbgp bnet external s1 10.99.0.9 --as 65001 --accept 10.0.0.1/8", "bits set"},
+		{"addbgp bnet external s1 10.99.0.9 --as 65001 --announce all", "not a prefix"},
+		{"addbgp bnet external s1 10.99.0.9 --as 65001 --password-file /no/such/file", "read the password"},
+		{"delbgp bnet server s3 -y", "not a member"},
+		{"delbgp bnet network s1:10.0.12.0/24 -y", "does not share"},
+		{"delbgp bnet reflector s1 -y", "not a reflector"},
+		{"delbgp bnet external s1 10.99.0.9 -y", "no external"},
+		{"delbgp bnet s1 -y", "say what is taken out"},
+		{"delbgp vx1 server s1 -y", "speaks no BGP"},
+		{"removebgp vx1 -y", "speaks no BGP"},
+		{"removebgp nosuch -y", "unknown network"},
+		{"delserver s1 -y", "it is a member of bnet"},
+		{"showbgp s3", "speaks no BGP"},
+		{"showbgp s9", "unknown server"},
+	} {
+		b := newBench(t, bgpThree)
+		if code := b.run(strings.Fields(test.args)...); code != ExitUsage {
+			t.Errorf("flock %s: want status 2, have %d\n%s", test.args, code, b.err.String())
+		}
+		said := b.err.String()
+		if !slices.ContainsFunc(strings.Split(test.want, "|"), func(w string) bool { return strings.Contains(said, w) }) || !strings.Contains(said, "\nnext:  ") {
+			t.Errorf("flock %s: want %q and what next, have %s", test.args, test.want, said)
+		}
+		if b.engine.contacts != 0 || b.out.Len() > 0 {
+			t.Errorf("flock %s: contacts %d, stdout %q", test.args, b.engine.contacts, b.out.String())
+		}
+	}
+}
+
+func TestPasswordIsNeverInTheFile(t *testing.T) {
+	b := newBench(t, bgpThree)
+	secret := b.write("tor.key", "correct horse\n")
+	args := []string{"addbgp", "bnet", "external", "s1", "10.99.0.254", "--password-file", secret}
+	if code := b.run(args...); code != ExitDone {
+		t.Fatalf("status %d: %s", code, b.err.String())
+	}
+	first := b.cluster().Networks["bnet"].Externals[0]
+	if first.Password == "" || b.engine.request.Secrets[first.Password] != "correct horse" || first.AS != 65001 {
+		t.Errorf("want the password by its id, have %v and %v", first, b.engine.request.Secrets)
+	}
+	text, err := b.cluster().Marshal()
+	if err != nil || strings.Contains(string(text)+b.err.String()+b.out.String(), "horse") {
+		t.Errorf("the password shows: %v", err)
+	}
+	if code := b.run(args...); code != ExitDone || b.cluster().Networks["bnet"].Externals[0].Password == first.Password {
+		t.Errorf("a password that is given again has the same id; status %d", code)
+	}
+	// Without the flag it stays; an empty one takes it away.
+	if code := b.run("addbgp", "bnet", "external", "s1", "10.99.0.254", "--multihop", "3"); code != ExitDone || b.cluster().Networks["bnet"].Externals[0].Password == "" || len(b.engine.request.Secrets) > 0 {
+		t.Errorf("another option: status %d, %v", code, b.cluster().Networks["bnet"].Externals[0])
+	}
+	if code := b.run("addbgp", "bnet", "external", "s1", "10.99.0.254", "--password-file", ""); code != ExitDone || b.cluster().Networks["bnet"].Externals[0].Password != "" {
+		t.Errorf("no password: status %d, %v", code, b.cluster().Networks["bnet"].Externals[0])
+	}
+	for text, want := range map[string]string{
+		"": "no password", "\n": "no password", "a\nb\n": "more than one line", "a\x00b": "control", strings.Repeat("x", 81): "81 bytes",
+	} {
+		if code := b.run(append(args[:6:6], b.write("bad.key", text))...); code != ExitUsage || !strings.Contains(b.err.String(), want) {
+			t.Errorf("password %q: want %q, have status %d, %s", text, want, code, b.err.String())
+		}
+	}
+	if err := os.Chmod(secret, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code := b.run(args...); code != ExitDone || !strings.Contains(b.err.String(), "others can read") {
+		t.Errorf("a file for all to read: status %d, %s", code, b.err.String())
+	}
+}
+
+func speaking() []change.Speaker {
+	a := netip.MustParseAddr
+	p := netip.MustParsePrefix
+	return []change.Speaker{
+		{Server: "s1", Status: &spec.BGPStatus{
+			Network: "bnet", AS: 64512, RouterID: a("10.99.0.1"), Uptime: 3*time.Hour + 4*time.Minute,
+			Neighbors: []spec.BGPNeighborStatus{
+				{Addr: a("10.99.0.2"), Name: "s2", AS: 64512, State: spec.BGPEstablished, Uptime: 62 * time.Second, Received: 1, Accepted: 1, Sent: 1},
+				{Addr: a("10.99.0.254"), AS: 65001, External: true, State: spec.BGPActive, Uptime: time.Hour, Received: 2, Accepted: 1, Why: "Bad Peer AS: it says 65009"},
+			},
+			Routes: []spec.BGPRoute{
+				{Prefix: p("10.0.10.0/24"), Local: true, Paths: []spec.BGPPath{{Age: time.Minute, Used: true}}},
+				{Prefix: p("10.0.11.0/24"), Kernel: true, Paths: []spec.BGPPath{
+					{NextHop: a("10.99.0.2"), From: a("10.99.0.2"), Name: "s2", Age: 61 * time.Second, Used: true},
+					{NextHop: a("10.99.0.254"), From: a("10.99.0.254"), ASPath: "65001", Age: time.Second, Stale: true},
+				}},
+				{Prefix: p("10.128.0.0/16"), Why: "10.97.0.1 cannot be reached", Paths: []spec.BGPPath{
+					{NextHop: a("10.97.0.1"), From: a("10.99.0.254"), ASPath: "65001 65002", Age: 25 * time.Hour},
+				}},
+			},
+		}},
+		{Server: "s2"},
+	}
+}
+
+func TestShowBGP(t *testing.T) {
+	b := newBench(t, bgpThree)
+	b.engine.speakers = speaking()
+	for _, test := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"showbgp s1", ExitDone, `s1: bnet, AS 64512, router id 10.99.0.1, up 3h04m
+
+PEER         NAME  AS     STATE        UPTIME  IN      OUT  WHY
+10.99.0.2    s2    64512  Established  1m02s   1       1    -
+10.99.0.254  -     65001  Active       -       1 of 2  0    Bad Peer AS: it says 65009
+
+ROUTE          NEXT HOP   AS PATH      FROM         AGE    KERNEL  WHY
+10.0.10.0/24   local      -            -            1m00s  -       -
+10.0.11.0/24   10.99.0.2  -            s2           1m01s  yes     -
+10.128.0.0/16  10.97.0.1  65001 65002  10.99.0.254  1d1h   no      10.97.0.1 cannot be reached
+`},
+		{"showbgp", ExitPartial, `SERVER  NETWORK  AS     SESSIONS  ROUTES  KERNEL  UP     WHY
+s1      bnet     64512  1/2       2       1/2     3h04m  session with 10.99.0.254 is Active: Bad Peer AS: it says 65009
+s2      bnet     -      -         -       -       -      no BGP daemon answers on s2
+
+ROUTE          s1
+10.0.10.0/24   local
+10.0.11.0/24   10.99.0.2
+10.128.0.0/16  (10.97.0.1)
+`},
+		{"showbgp s1 -o wide", ExitDone, "10.0.11.0/24   10.99.0.254  65001        10.99.0.254  1s     unused stale  -\n"},
+		{"showbgp s2", ExitPartial, ""},
+	} {
+		if code := b.run(strings.Fields(test.args)...); code != test.code || !strings.Contains(b.out.String(), test.want) {
+			t.Errorf("flock %s: status %d\n%s%s\nwant\n%s", test.args, code, b.out.String(), b.err.String(), test.want)
+		}
+	}
+	var docs []map[string]any
+	if code := b.run("showbgp", "--json"); code != ExitPartial {
+		t.Errorf("JSON: status %d", code)
+	}
+	if err := json.Unmarshal(b.out.Bytes(), &docs); err != nil || len(docs) != 2 || docs[1]["problem"] == nil {
+		t.Errorf("JSON: %v: %s", err, b.out.String())
+	}
+	for _, want := range []string{`"next_hops": [
+          "10.99.0.2"
+        ]`, `"kernel": true`, `"state": "Established"`, `"uptime": 62`, `"as_path": "65001 65002"`} {
+		if !strings.Contains(b.out.String(), want) {
+			t.Errorf("JSON: want %s in %s", want, b.out.String())
+		}
+	}
+}
+
+// A session that is down between servers that both answer is worth a look; one with
+// a server that is away is not news.
+func TestStatusKnowsSilentSessions(t *testing.T) {
+	b := newBench(t, bgpThree)
+	status := speaking()[0].Status
+	status.Neighbors[0].State, status.Neighbors[0].Why = spec.BGPConnect, "no answer"
+	status.Neighbors = status.Neighbors[:1]
+	b.engine.servers = []change.Server{{Name: "s1", State: change.Unchanged, BGP: status}, {Name: "s2", State: change.Unchanged}}
+	if code := b.run("status"); code != ExitDrift || !strings.Contains(b.out.String(), "session with s2 (10.99.0.2) is Connect: no answer") || !strings.Contains(b.err.String(), "next: flock showbgp s1") {
+		t.Errorf("s2 is there: status %d\n%s%s", code, b.out.String(), b.err.String())
+	}
+	b.engine.servers[1] = change.Server{Name: "s2", State: change.Unreachable, Err: os.ErrDeadlineExceeded}
+	if code := b.run("status"); code != ExitPartial || strings.Contains(b.out.String(), "session with") || !strings.Contains(b.out.String(), "0/1") {
+		t.Errorf("s2 is away: status %d\n%s%s", code, b.out.String(), b.err.String())
+	}
+}
+
+// A full mesh ends when everything is heard by the reflectors, not before.
+func TestReflectorsTakeOverWhenTheyAreHeard(t *testing.T) {
+	heard := func(received int) []change.Speaker {
+		var out []change.Speaker
+		for i, name := range []string{"s1", "s2"} {
+			other := []string{"s2", "s1"}[i]
+			out = append(out, change.Speaker{Server: name, Status: &spec.BGPStatus{
+				Neighbors: []spec.BGPNeighborStatus{{Addr: netip.MustParseAddr("10.99.0." + other[1:]), Name: other, State: spec.BGPEstablished, Received: received}},
+				Routes:    []spec.BGPRoute{{Prefix: netip.MustParsePrefix([]string{"10.0.11.0/24", "10.0.10.0/24"}[i]), Kernel: true}},
+			}})
+		}
+		return out
+	}
+	b := newBench(t, bgpThree)
+	b.engine.speakers = heard(0)
+	if code := b.run("addbgp", "bnet", "reflector", "s1"); code != ExitDone || b.cluster().Networks["bnet"].Before == nil || !strings.Contains(b.err.String(), "has not heard all") {
+		t.Errorf("nothing is heard: status %d, %v\n%s", code, b.cluster().Networks["bnet"].Before, b.err.String())
+	}
+	b.engine.speakers = heard(1)
+	if code := b.run("addbgp", "bnet", "reflector", "s1"); code != ExitDone || b.cluster().Networks["bnet"].Before != nil {
+		t.Errorf("all is heard: status %d, %v\n%s", code, b.cluster().Networks["bnet"].Before, b.err.String())
+	}
+	if n := b.cluster().Networks["bnet"]; n.Mode != state.Reflector || !slices.Equal(n.Reflectors, []string{"s1"}) {
+		t.Errorf("want s1 to reflect, have %v", n)
+	}
+}

@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// speakerDoc is a server's BGP as -o json prints it. Times are whole seconds.
+type speakerDoc struct {
+	Server     string        `json:"server"`
+	Network    string        `json:"network,omitempty"`
+	AS         uint32        `json:"as,omitempty"`
+	RouterID   string        `json:"router_id,omitempty"`
+	Uptime     int64         `json:"uptime"`     // of the daemon
+	Restarting bool          `json:"restarting"` // it keeps routes of before that are not confirmed yet
+	Peers      []neighborDoc `json:"peers"`
+	Routes     []routeDoc    `json:"routes"`
+	Problem    *problemDoc   `json:"problem,omitempty"` // why nothing is known
+}
+
+type neighborDoc struct {
+	Address  string `json:"address"`
+	Name     string `json:"name,omitempty"` // of the server; absent for routers
+	AS       uint32 `json:"as"`
+	External bool   `json:"external"`
+	State    string `json:"state"`    // Idle, Connect, Active, OpenSent, OpenConfirm, Established
+	Uptime   int64  `json:"uptime"`   // of the session; 0: it is down
+	Received int    `json:"received"` // prefixes
+	Accepted int    `json:"accepted"`
+	Sent     int    `json:"sent"`
+	Why      string `json:"why,omitempty"`
+}
+
+type routeDoc struct {
+	Prefix   string    `json:"prefix"`
+	Local    bool      `json:"local"`  // the server announces it itself
+	Kernel   bool      `json:"kernel"` // the kernel has it
+	NextHops []string  `json:"next_hops"`
+	ASPath   string    `json:"as_path"`
+	Age      int64     `json:"age"`
+	Why      string    `json:"why,omitempty"`
+	Paths    []pathDoc `json:"paths"` // the best first
+}
+
+type pathDoc struct {
+	NextHop string `json:"next_hop,omitempty"`
+	From    string `json:"from,omitempty"` // the peer's address
+	Name    string `json:"name,omitempty"` // the peer's server
+	ASPath  string `json:"as_path"`
+	Age     int64  `json:"age"`
+	Used    bool   `json:"used"`
+	Stale   bool   `json:"stale"` // its peer restarts
+}
+
+func speakerDocOf(s change.Speaker) speakerDoc {
+	doc := speakerDoc{Server: s.Server, Peers: []neighborDoc{}, Routes: []routeDoc{}}
+	if s.Status == nil {
+		err := s.Err
+		if err == nil {
+			err = noDaemon(s.Server)
+		}
+		where, next := hint.Of(err)
+		doc.Problem = &problemDoc{err.Error(), where, next}
+		return doc
+	}
+	doc.Network, doc.AS, doc.RouterID = s.Status.Network, s.Status.AS, s.Status.RouterID.String()
+	doc.Uptime, doc.Restarting = seconds(s.Status.Uptime), s.Status.Restarts
+	for _, n := range s.Status.Neighbors {
+		p := neighborDoc{
+			Address: n.Addr.String(), Name: n.Name, AS: n.AS, External: n.External, State: n.State,
+			Received: n.Received, Accepted: n.Accepted, Sent: n.Sent, Why: n.Why,
+		}
+		if n.State == spec.BGPEstablished {
+			p.Uptime = seconds(n.Uptime)
+		}
+		doc.Peers = append(doc.Peers, p)
+	}
+	for _, r := range s.Status.Routes {
+		doc.Routes = append(doc.Routes, routeDocOf(r))
+	}
+	return doc
+}
+
+func routeDocOf(r spec.BGPRoute) routeDoc {
+	doc := routeDoc{Prefix: r.Prefix.String(), Local: r.Local, Kernel: r.Kernel, NextHops: []string{}, Why: r.Why, Paths: []pathDoc{}}
+	for i, p := range usedPaths(r) {
+		if i == 0 {
+			doc.ASPath, doc.Age = p.ASPath, seconds(p.Age)
+		}
+		if p.NextHop.IsValid() {
+			doc.NextHops = append(doc.NextHops, p.NextHop.String())
+		}
+	}
+	for _, p := range r.Paths {
+		d := pathDoc{Name: p.Name, ASPath: p.ASPath, Age: seconds(p.Age), Used: p.Used, Stale: p.Stale}
+		if p.NextHop.IsValid() {
+			d.NextHop = p.NextHop.String()
+		}
+		if p.From.IsValid() {
+			d.From = p.From.String()
+		}
+		doc.Paths = append(doc.Paths, d)
+	}
+	return doc
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+func newDelBGP(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "delbgp NAME server|network|reflector|external ...",
+		Short: "take members, subnets, reflectors or routers out of a BGP network",
+		Long: `Take out of a BGP network:
+
+  server SERVER...         members, with what they share and the routers they talk to
+  network SERVER:CIDR...   shared subnets: the routes to them go everywhere
+  reflector SERVER...      reflectors, which stay members; without any the network is a
+                           full mesh again, and no route is lost on the way
+  external SERVER PEERIP   a router that a member talks to
+
+  flock delbgp bnet network s3:10.0.12.0/24
+  flock delbgp bnet server s3`,
+		Args:              atLeast(2),
+		ValidArgsFunction: a.completeBGP(true),
+		Annotations:       changing(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			edit, err := deletingBGP(args)
+			if err != nil {
+				return err
+			}
+			name := args[0]
+			gone := &going{}
+			return a.alterBGP(cmd.Context(), name, alter{
+				Request: change.Request{Edit: func(c *state.Cluster) error {
+					gone.note(c, name, args[1], args[2:])
+					return edit(c)
+				}},
+				question: func() string { return fmt.Sprintf("remove %s from %s?", strings.Join(args[1:], " "), name) },
+				said:     func(out *change.Outcome) string { return ready(out, name) },
+			}, gone)
+		},
+	}
+}
+
+// deletingBGP is the edit that the words of delbgp ask for.
+func deletingBGP(args []string) (func(*state.Cluster) error, error) {
+	name, what, rest := args[0], args[1], args[2:]
+	if what == bgpExternal {
+		server, address, err := externalNamed("delbgp", name, rest)
+		return func(c *state.Cluster) error { return network.DelExternal(c, name, server, address) }, err
+	}
+	edit := map[string]func(*state.Cluster, string, []string) error{
+		bgpServer: network.LeaveBGP, bgpPeer: network.LeaveBGP, bgpNetwork: network.UnshareBGP, bgpReflector: network.DelReflectors,
+	}[what]
+	switch {
+	case edit == nil:
+		return nil, refuse("flock delbgp "+name+" server "+strings.Join(args[1:], " "), "delbgp: say what is taken out: server, network, reflector or external, not %q", what)
+	case len(rest) == 0:
+		return nil, refuse("flock delbgp "+name+" "+what+" "+bgpForm(what), "delbgp: nothing follows %q", what)
+	}
+	return func(c *state.Cluster) error { return edit(c, name, rest) }, nil
+}
+
+// going are the shared subnets that a change ends.
+type going struct{ subnets []netip.Prefix }
+
+func (g *going) note(c *state.Cluster, name, what string, args []string) {
+	n := c.Networks[name]
+	if n == nil {
+		return
+	}
+	g.subnets = nil
+	for _, text := range n.Shares {
+		share, err := state.ParseShare(text)
+		if err == nil && (what == bgpNetwork && slices.Contains(args, text) || what != bgpReflector && slices.Contains(args, share.Server)) {
+			g.subnets = append(g.subnets, share.Subnet)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// readPassword reads the password in a file, without its line's end, and gives it
+// an id. The id is random: it tells nothing of the password, and a new one stands
+// for a new password. No file: no password, no id.
+func (a *app) readPassword(file string) (id, password string, err error) {
+	if file == "" {
+		return "", "", nil
+	}
+	fail := func(next, format string, args ...any) (string, string, error) {
+		return "", "", usage{hint.Errorf("file "+file, next, format, args...)}
+	}
+	data, mode, err := a.readSecret(file)
+	if err != nil {
+		return "", "", usage{hint.With(fmt.Errorf("read the password: %w", err), "file "+file, "--password-file FILE with the password in one line")}
+	}
+	password = strings.TrimRight(string(data), "\r\n")
+	switch {
+	case password == "":
+		return fail("write the password into it", "the file holds no password")
+	case strings.ContainsFunc(password, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fail("--password-file FILE with the password in one line", "the password has more than one line, or control characters")
+	case len(password) > spec.BGPPasswordMax:
+		return fail(fmt.Sprintf("choose one of %d bytes at most", spec.BGPPasswordMax), "the password has %d bytes, TCP MD5 takes %d", len(password), spec.BGPPasswordMax)
+	}
+	if mode&0o044 != 0 {
+		a.say("note: others can read %s: chmod 600 %s", file, file)
+	}
+	random := make([]byte, 8)
+	if _, err := rand.Read(random); err != nil {
+		return "", "", fmt.Errorf("make an id for the password: %w", err)
+	}
+	return hex.EncodeToString(random), password, nil
+}
+
+// maxSecret is more than any password has.
+const maxSecret = 4096
+
+func (a *app) readSecret(file string) ([]byte, os.FileMode, error) {
+	if file == "-" {
+		data, err := io.ReadAll(io.LimitReader(a.In, maxSecret))
+		return data, 0, err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if info.IsDir() {
+		return nil, 0, errors.New("it is a directory")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSecret))
+	mode := info.Mode().Perm()
+	if !info.Mode().IsRegular() {
+		mode = 0 // a pipe of the shell's
+	}
+	return data, mode, err
+}

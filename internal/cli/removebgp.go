@@ -1,0 +1,23 @@
+package cli
+
+import (
+	"github.com/flocknet/flock/internal/network"
+	"github.com/spf13/cobra"
+)
+
+func newRemoveBGP(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "removebgp NAME",
+		Short: "remove a BGP network from all its members and from the file",
+		Long: `Remove a BGP network: its daemons and their routes from all members, whose listings are
+then as they were before it, and the network from the cluster file.
+
+  flock removebgp bnet`,
+		Args:              exactly(1),
+		ValidArgsFunction: a.completeBGP(true),
+		Annotations:       changing(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.remove(cmd.Context(), args[0], network.RemoveBGP)
+		},
+	}
+}
