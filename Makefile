@@ -19,11 +19,32 @@ PACKAGES := openssh-server systemd-container dnsmasq-base iproute2 iputils-ping 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
-build: ## build bin/flock, static
-	@mkdir -p bin
-	$(BUILD) -o bin/flock ./cmd/flock
+# flock carries the agents that it puts on servers: NAME.gz, and NAME.id, what Go calls
+# that content. An agent without the commit stamped into it stays the same program over
+# commits that do not concern it, and servers keep it.
+OUT    := bin/flock
+PACKED := internal/remote/agents
+AGENTS := agent
+ALL    := amd64 arm64
+ARCHES := $(if $(filter linux,$(shell go env GOOS)),$(shell go env GOARCH),$(ALL))
 
-install: build ## install bin/flock to /usr/local/bin
+agents: # what carry embeds, for ARCHES and no other
+	@mkdir -p bin/agents $(PACKED)
+	@keep=" "; for arch in $(ARCHES); do for agent in $(AGENTS); do \
+	  variant=$${agent#agent}; name=$$arch$${variant:+-$$variant}; keep+="$$name "; \
+	  GOOS=linux GOARCH=$$arch $(BUILD) -buildvcs=false -o bin/agents/$$name ./cmd/flock/$$agent; \
+	  id=$$(go tool buildid bin/agents/$$name); \
+	  [[ -s $(PACKED)/$$name.gz && $$(cat $(PACKED)/$$name.id 2>&1) == "$$id" ]] && continue; \
+	  gzip -9nc bin/agents/$$name >$(PACKED)/.$$name.$$$$; mv $(PACKED)/.$$name.$$$$ $(PACKED)/$$name.gz; \
+	  echo "$$id" >$(PACKED)/$$name.id; done; done; \
+	for f in $(PACKED)/*.{gz,id}; do n=$${f##*/}; [[ $$keep == *" $${n%.*} "* ]] || rm -f "$$f"; done
+
+build: agents ## build bin/flock, static, with the agents for Linux servers inside
+	@mkdir -p $(dir $(OUT))
+	$(BUILD) -tags carry -o $(OUT) ./cmd/flock
+
+install: ARCHES := $(ALL)
+install: build ## install bin/flock to /usr/local/bin, for servers of both architectures
 	$(SUDO) install -m 0755 bin/flock /usr/local/bin/flock
 
 deps: ## install the packages that the lab, the demo and the tests need
@@ -65,16 +86,13 @@ lint: ## vet, formatting, golangci-lint, go.mod
 	$(TOOLS)/golangci-lint run ./...
 
 release: ## dist/: flock for several workstations, agents for linux/amd64 and linux/arm64 inside
-	@mkdir -p dist internal/remote/agents
-	for arch in amd64 arm64; do \
-	  GOOS=linux GOARCH=$$arch $(BUILD) -o dist/agent-linux-$$arch ./cmd/flock; \
-	  gzip -9nc dist/agent-linux-$$arch >internal/remote/agents/linux-$$arch.gz; done
+	@mkdir -p dist
+	$(MAKE) agents ARCHES="$(ALL)"
 	for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do \
 	  GOOS=$${target%/*} GOARCH=$${target#*/} $(BUILD) -tags carry -o dist/flock-$${target/\//-} ./cmd/flock; done
-	rm -f dist/agent-linux-*
 	ls -l dist
 
 clean: ## remove what was built
-	rm -rf bin dist internal/remote/agents/*.gz
+	rm -rf bin dist $(PACKED)
 
-.PHONY: help build install deps demo test bench golden fuzz lint release clean
+.PHONY: help agents build install deps demo test bench golden fuzz lint release clean

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -93,12 +92,7 @@ type bench struct {
 func newBench(b *testing.B, n int) *bench {
 	b.Helper()
 	lab.Need(b, "ip", "nsenter", "sshd", "dnsmasq")
-	dir := b.TempDir()
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "flock"), ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("build flock: %v\n%s", err, text)
-	}
+	dir := build(b)
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)

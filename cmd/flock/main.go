@@ -18,5 +18,8 @@ func run() int {
 	defer stop()
 	// The first signal ends the work in good order, a second one the process.
 	context.AfterFunc(ctx, stop)
+	if len(os.Args) > 1 && os.Args[1] == "agent" {
+		return asAgent(ctx, os.Args[2:])
+	}
 	return cli.Main(ctx, os.Args[1:], cli.Terminal(os.Stdin, os.Stdout, os.Stderr), os.Getenv)
 }

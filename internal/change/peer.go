@@ -68,6 +68,15 @@ func Target(c *state.Cluster, name string) remote.Target {
 	return t
 }
 
+// variant is the agent's program that a server must have to be what is wanted; nil
+// asks nothing of it.
+func variant(want *spec.Host) remote.Variant {
+	if want != nil && want.BGP != nil {
+		return remote.WithBGP
+	}
+	return remote.Slim
+}
+
 // dial opens the connection and starts the agent, once.
 func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	if p.session != nil {
@@ -78,7 +87,9 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	if open == nil {
 		open = func(ctx context.Context, t remote.Target) (session, error) { return connect(ctx, e.Dialer, t) }
 	}
-	s, err := open(ctx, Target(c, p.name))
+	t := Target(c, p.name)
+	t.Variant = variant(p.want)
+	s, err := open(ctx, t)
 	if err != nil {
 		return err
 	}

@@ -64,9 +64,6 @@ func Main(ctx context.Context, args []string, s Streams, getenv func(string) str
 
 func (a *app) main(ctx context.Context) int {
 	a.done = ctx.Done()
-	if run := a.agentCommand(); run != nil {
-		return a.status(ctx, run(ctx))
-	}
 	root := newRoot(a)
 	if foreign(root, a.args) {
 		return a.status(ctx, handOver(a.args, a.getenv))

@@ -75,7 +75,6 @@ finishes it; 4 drift or pending changes found (status, plan).`,
 	in(groupMore, newVersion(a), newCompletion(a))
 	root.Flags().BoolVar(&a.flags.version, "version", false, "print the version")
 	in(groupMore, newLab(a)...)
-	root.AddCommand(newAgent(a)...)
 	return root
 }
 

@@ -365,7 +365,7 @@ func forbidden(s source, call *ast.CallExpr) string {
 		return "a sleep is too short or too long: poll with a ticker and a context"
 	case s.dir() != "internal/lab" && slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, sel.Sel.Name) && slices.Contains([]string{"t", "b", "f", "tb"}, on.Name):
 		return "a skip that nobody counts is a test that does not exist: lab.Need"
-	case name == "os.Exit" && s.dir() != "cmd/flock" && !s.isTest():
+	case name == "os.Exit" && !within(s.dir(), "cmd/flock") && !s.isTest():
 		return "only main ends the program: return an error"
 	}
 	return ""

@@ -3,21 +3,32 @@
 package remote
 
 import (
-	"compress/gzip"
 	"embed"
-	"io"
+	"errors"
+	"io/fs"
+	"strings"
 )
 
-// agents holds linux-ARCH.gz for the architectures of a release.
+// agents holds, for every build, the program as NAME.gz and the build ID that Go's
+// linker gave it as NAME.id. `make build` puts them there.
 //
-//go:embed agents/*.gz
+//go:embed agents/*.gz agents/*.id
 var agents embed.FS
 
-// carried opens the agent for linux/arch that was packed into this executable.
-func carried(arch string) (io.ReadCloser, error) {
-	f, err := agents.Open("agents/linux-" + arch + ".gz")
-	if err != nil {
-		return nil, err
+// carried is the agent b as it was packed into this executable, nil if it was not.
+// alone: this executable is no agent itself.
+func carried(b Build) (p *packedAgent, alone bool, err error) {
+	name := "agents/" + b.name()
+	id, err := agents.ReadFile(name + ".id")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, true, nil
 	}
-	return gzip.NewReader(f)
+	if err != nil {
+		return nil, true, err
+	}
+	data, err := agents.ReadFile(name + ".gz")
+	if err != nil {
+		return nil, true, err
+	}
+	return &packedAgent{id: strings.TrimSpace(string(id)), gz: data}, true, nil
 }

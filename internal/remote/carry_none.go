@@ -2,10 +2,6 @@
 
 package remote
 
-import (
-	"errors"
-	"io"
-)
-
-// carried has nothing: only release builds carry agents.
-func carried(string) (io.ReadCloser, error) { return nil, errors.ErrUnsupported }
+// carried has nothing: this executable was built without agents to carry and goes
+// to servers itself.
+func carried(Build) (p *packedAgent, alone bool, err error) { return nil, false, nil }

@@ -35,8 +35,8 @@ type Dialer struct {
 	Secret func(prompt string) ([]byte, error)
 	// Verbose is told what goes on, line by line; nil: silent.
 	Verbose func(server, line string)
-	// Agents opens the agent's program for linux/arch; nil: BuiltinAgent.
-	Agents func(arch string) (io.ReadCloser, error)
+	// Agents opens one of the agent's programs; nil: BuiltinAgent.
+	Agents func(Build) (io.ReadCloser, error)
 
 	paths     paths         // where things are on servers; zero: the real places
 	keepAlive time.Duration // between two signs of life asked for; 0: defaultKeepAlive
@@ -50,7 +50,7 @@ type Dialer struct {
 	sshAgents  map[string]*sshAgent
 	shared     map[string]*sharedLink
 	lanes      map[string]chan struct{}
-	programs   map[string]*program
+	programs   map[Build]*program
 }
 
 func (d *Dialer) timeout() time.Duration { return cmp.Or(d.Timeout, defaultTimeout) }

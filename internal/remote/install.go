@@ -101,7 +101,7 @@ func (c *Conn) install(ctx context.Context, p *program, on probed) error {
 	if err != nil {
 		return hint.With(err, c.target.where(), "")
 	}
-	c.d.say(c.target, "installing agent %s for linux/%s, %d bytes (%s)", version, p.arch, len(upload), unpack)
+	c.d.say(c.target, "installing agent %s for linux/%s, %d bytes (%s)", version, p.name(), len(upload), unpack)
 	head := fmt.Sprintf("dir=%s version=%s size=%s sum=%s unpack=%s units=%s\n", quote(c.d.paths.dir()), version,
 		strconv.FormatInt(g.size, 10), g.sum, quote(unpack), quote(c.d.paths.unitDir()))
 	if _, err := c.run(ctx, head+installScript, upload); err != nil {

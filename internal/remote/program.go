@@ -9,32 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"sync"
-
-	"github.com/flocknet/flock/internal/hint"
 )
 
-// BuiltinAgent opens the agent's program for linux/arch, as far as this
-// executable carries it: itself on Linux of the same architecture, otherwise what
-// `make release` packed into it.
-func BuiltinAgent(arch string) (io.ReadCloser, error) {
-	if runtime.GOOS == "linux" && runtime.GOARCH == arch {
-		// Not os.Executable: the file may have been replaced since we started.
-		return os.Open("/proc/self/exe")
-	}
-	f, err := carried(arch)
-	if err != nil {
-		return nil, hint.Errorf("", "make release, then use dist/flock-"+runtime.GOOS+"-"+runtime.GOARCH,
-			"%w: this flock carries no agent for linux/%s", ErrAgent, arch)
-	}
-	return f, nil
-}
-
-// program is the agent's binary for one architecture, looked at once.
+// program is one of the agent's binaries, looked at once.
 type program struct {
-	arch    string
+	Build
 	version func() (string, error) // its name on servers
 	digest  func() (digest, error)
 	plain   func() ([]byte, error)
@@ -47,35 +28,39 @@ type digest struct {
 	sum  string // SHA-256, hex
 }
 
-// program returns the agent for linux/arch. Whether there is one shows in version.
-func (d *Dialer) program(arch string) *program {
+// program returns the agent that b names. Whether there is one shows in version.
+func (d *Dialer) program(b Build) *program {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p := d.programs[arch]; p != nil {
+	if p := d.programs[b]; p != nil {
 		return p
 	}
 	open := d.Agents
 	if open == nil {
 		open = BuiltinAgent
 	}
-	p := &program{arch: arch}
-	p.version = sync.OnceValues(func() (string, error) { return versionOf(open, arch) })
-	p.digest = sync.OnceValues(func() (digest, error) { return digestOf(open, arch) })
-	p.plain = sync.OnceValues(func() ([]byte, error) { return readAll(open, arch) })
-	p.packed = sync.OnceValues(func() ([]byte, error) { return pack(p.plain) })
+	source := func() (io.ReadCloser, error) { return open(b) }
+	p := &program{Build: b}
+	p.version = sync.OnceValues(func() (string, error) { return versionOf(source) })
+	p.digest = sync.OnceValues(func() (digest, error) { return digestOf(p.plain) })
+	p.plain = sync.OnceValues(func() ([]byte, error) { return readAll(source) })
+	p.packed = sync.OnceValues(func() ([]byte, error) { return pack(source) })
 	if d.programs == nil {
-		d.programs = map[string]*program{}
+		d.programs = map[Build]*program{}
 	}
-	d.programs[arch] = p
+	d.programs[b] = p
 	return p
 }
 
 // expectProgram begins to look at the binary that t probably needs, while the
 // login waits for the network.
 func (d *Dialer) expectProgram(t Target) {
-	p := d.program(t.arch())
+	p := d.program(t.build())
 	go func() { _, _ = p.version() }() // whoever needs it gets the same error
 }
+
+// build is the program that t needs, of its architecture or the one to try first.
+func (t Target) build() Build { return Build{t.arch(), t.Variant} }
 
 // arch is the architecture of t, or the one to try first.
 func (t Target) arch() string {
@@ -88,25 +73,31 @@ func (t Target) arch() string {
 	return "amd64"
 }
 
+// source opens one of the agent's binaries.
+type source func() (io.ReadCloser, error)
+
 // versionOf names a binary by what Go's linker noted about its content: to sum up
 // all of it costs as much as half a login. One without the note is summed up.
-func versionOf(open func(string) (io.ReadCloser, error), arch string) (version string, err error) {
-	f, err := open(arch)
+func versionOf(open source) (version string, err error) {
+	f, err := open()
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if r, ok := f.(io.ReaderAt); ok {
-		if note := buildID(r); len(note) > 0 {
-			sum := sha256.Sum256(note)
-			return hex.EncodeToString(sum[:])[:16], nil
-		}
+	var note []byte
+	switch f := f.(type) {
+	case *packedAgent:
+		note = []byte(f.id)
+	case io.ReaderAt:
+		note = buildID(f)
 	}
-	g, err := digestOf(open, arch)
-	if err != nil {
-		return "", err
+	hash := sha256.New()
+	if len(note) > 0 {
+		hash.Write(note)
+	} else if _, err := io.Copy(hash, f); err != nil {
+		return "", fmt.Errorf("%w: read agent: %w", ErrAgent, err)
 	}
-	return g.sum[:16], nil
+	return hex.EncodeToString(hash.Sum(nil))[:16], nil
 }
 
 // buildID returns the note with Go's build ID, nil where there is none.
@@ -126,44 +117,44 @@ func buildID(r io.ReaderAt) []byte {
 	return note
 }
 
-func digestOf(open func(string) (io.ReadCloser, error), arch string) (g digest, err error) {
-	f, err := open(arch)
+func digestOf(plain func() ([]byte, error)) (digest, error) {
+	data, err := plain()
 	if err != nil {
 		return digest{}, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	hash := sha256.New()
-	n, err := io.Copy(hash, f)
-	if err != nil {
-		return digest{}, fmt.Errorf("%w: read agent for %s: %w", ErrAgent, arch, err)
-	}
-	return digest{n, hex.EncodeToString(hash.Sum(nil))}, nil
+	sum := sha256.Sum256(data)
+	return digest{int64(len(data)), hex.EncodeToString(sum[:])}, nil
 }
 
-func readAll(open func(string) (io.ReadCloser, error), arch string) (data []byte, err error) {
-	f, err := open(arch)
+func readAll(open source) (data []byte, err error) {
+	f, err := open()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if data, err = io.ReadAll(f); err != nil {
-		return nil, fmt.Errorf("%w: read agent for %s: %w", ErrAgent, arch, err)
+		return nil, fmt.Errorf("%w: read agent: %w", ErrAgent, err)
 	}
 	return data, nil
 }
 
-func pack(plain func() ([]byte, error)) ([]byte, error) {
-	data, err := plain()
+// pack compresses a binary, unless it is carried so.
+func pack(open source) (data []byte, err error) {
+	f, err := open()
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if p, ok := f.(*packedAgent); ok {
+		return p.gz, nil
+	}
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	if _, err := w.Write(data); err != nil {
-		return nil, fmt.Errorf("compress agent: %w", err)
+	if _, err := io.Copy(w, f); err != nil {
+		return nil, fmt.Errorf("%w: compress agent: %w", ErrAgent, err)
 	}
 	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("compress agent: %w", err)
+		return nil, fmt.Errorf("%w: compress agent: %w", ErrAgent, err)
 	}
 	return b.Bytes(), nil
 }

@@ -311,14 +311,14 @@ func writeKey(t testing.TB, path, passphrase string) ssh.Signer {
 
 // scriptAgent is a small agent program: it starts this test binary and greets
 // with the version it was installed under. Mark makes programs differ.
-func scriptAgent(t testing.TB, mark string) func(string) (io.ReadCloser, error) {
+func scriptAgent(t testing.TB, mark string) func(Build) (io.ReadCloser, error) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(arch string) (io.ReadCloser, error) {
-		text := fmt.Sprintf("#!/bin/sh\n# %s %s\nexec %s \"$@\" \"$(basename \"$(dirname \"$0\")\")\"\n", mark, arch, self)
+	return func(b Build) (io.ReadCloser, error) {
+		text := fmt.Sprintf("#!/bin/sh\n# %s %s\nexec %s \"$@\" \"$(basename \"$(dirname \"$0\")\")\"\n", mark, b.name(), self)
 		return io.NopCloser(strings.NewReader(text)), nil
 	}
 }

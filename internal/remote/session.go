@@ -44,7 +44,7 @@ type Session struct {
 // of another version, it is uploaded over the same connection first; ctx bounds
 // this call alone. Errors wrap ErrAgent, ErrSudo or ErrUnreachable.
 func (c *Conn) Agent(ctx context.Context) (*Session, error) {
-	first := c.d.program(c.target.arch())
+	first := c.d.program(c.target.build())
 	s, err := c.serve(ctx, first)
 	if !absent(err) {
 		return s, err
@@ -54,7 +54,7 @@ func (c *Conn) Agent(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := c.d.program(on.arch)
+	p := c.d.program(Build{on.arch, c.target.Variant})
 	if p != first {
 		if s, err := c.serve(ctx, p); !absent(err) {
 			return s, err
@@ -81,7 +81,7 @@ func absent(err error) bool {
 func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
 	wanted, err := p.version()
 	if err != nil {
-		if p.arch != c.target.Arch && !c.target.local() {
+		if p.Arch != c.target.Arch && !c.target.local() {
 			return nil, &missingError{err.Error()}
 		}
 		return nil, hint.With(err, c.target.where(), "")

@@ -121,14 +121,14 @@ func TestCutUploadIsNeverExecuted(t *testing.T) {
 	s := (&sshServer{}).start(t)
 	l := newLaptop(t, s)
 	ran := filepath.Join(l.dir, "ran")
-	whole, err := io.ReadAll(must(scriptAgent(t, "cut")("amd64")))
+	whole, err := io.ReadAll(must(scriptAgent(t, "cut")(Build{Arch: "amd64"})))
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Executed when half of it has arrived, it would leave a trace.
 	agent := "#!/bin/sh\n" + strings.Repeat("#"+strings.Repeat("x", 1000)+"\n", 500) + strings.TrimPrefix(string(whole), "#!/bin/sh\n")
 	agent = strings.Replace(agent, "\n", "\necho $0 >>"+ran+"\n", 1)
-	l.Agents = func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(agent)), nil }
+	l.Agents = func(Build) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(agent)), nil }
 	for _, cut := range []int64{20_000, 100_000, 400_000} {
 		s.cut.Store(cut)
 		c := mustDial(t, l, s.target())
@@ -217,7 +217,7 @@ func TestOtherVersionUnderOurName(t *testing.T) {
 func TestAgentThatNeverGreets(t *testing.T) {
 	s := (&sshServer{}).start(t)
 	l := newLaptop(t, s)
-	l.Agents = func(string) (io.ReadCloser, error) {
+	l.Agents = func(Build) (io.ReadCloser, error) {
 		return io.NopCloser(strings.NewReader("#!/bin/sh\necho cannot work here >&2\nexit 5\n")), nil
 	}
 	_, err := mustDial(t, l, s.target()).Agent(t.Context())
@@ -233,11 +233,11 @@ func TestOtherArchitecture(t *testing.T) {
 	s := (&sshServer{}).start(t)
 	l := newLaptop(t, s)
 	script := l.Agents
-	l.Agents = func(arch string) (io.ReadCloser, error) {
-		if arch != runtime.GOARCH {
-			return nil, fmt.Errorf("no agent for %s", arch)
+	l.Agents = func(b Build) (io.ReadCloser, error) {
+		if b.Arch != runtime.GOARCH {
+			return nil, fmt.Errorf("no agent for %s", b.Arch)
 		}
-		return script(arch)
+		return script(b)
 	}
 	target := s.target()
 	target.Arch = "riscv64" // what it was before it was replaced

@@ -21,9 +21,10 @@ type Target struct {
 	User     string
 	Host     string // host name or IP address; empty: Name is an alias in ssh's config
 	Port     uint16
-	Identity string // key file
-	Jump     string // as ssh -J: [USER@]HOST[:PORT],…; "none" for no jump
-	Arch     string // GOARCH where it is known: spares a look at first contact
+	Identity string  // key file
+	Jump     string  // as ssh -J: [USER@]HOST[:PORT],…; "none" for no jump
+	Arch     string  // GOARCH where it is known: spares a look at first contact
+	Variant  Variant // of the agent: what the server must be able to do
 
 	behind string // this is a jump host: the server that is wanted
 }

@@ -1,0 +1,19 @@
+//go:build carry
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/flocknet/flock/internal/cli"
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// asAgent refuses: the agents that this program carries are programs of their own.
+func asAgent(context.Context, []string) int {
+	fmt.Fprint(os.Stderr, hint.Text("flock", hint.Errorf("", "on a server: /usr/local/lib/flock/*/flock agent …",
+		"this program carries the agent for servers and is none itself")))
+	return cli.ExitUsage
+}

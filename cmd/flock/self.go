@@ -1,0 +1,16 @@
+//go:build !carry
+
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/flocknet/flock/internal/agent"
+)
+
+// asAgent runs a command of the agent's: without agents to carry, this program goes
+// to servers itself.
+func asAgent(ctx context.Context, args []string) int {
+	return agent.Main(ctx, args, os.Stdin, os.Stdout, os.Stderr, nil)
+}

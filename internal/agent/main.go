@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// Exit statuses of Main; they are those of the command line.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// Command is one of the agent's commands. It runs until it is done or ctx ends;
+// arg is its one argument.
+type Command func(ctx context.Context, arg string, log io.Writer) error
+
+// Main is the agent's program: it runs the command that args name, the words after
+// "agent", and returns the exit status. serve answers one workstation on in and
+// out, boot re-applies the last specs, wireguard DEVICE and resolve CLUSTER run on.
+// More are commands of one argument that only some builds of the program have, by
+// name. What goes wrong is written to log.
+func Main(ctx context.Context, args []string, in io.Reader, out, log io.Writer, more map[string]Command) int {
+	err := run(ctx, args, in, out, log, more)
+	switch {
+	case err == nil:
+		return exitDone
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		err = errors.New("interrupted")
+	}
+	fmt.Fprint(log, hint.Text("flock", err))
+	if errors.Is(err, errUsage) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer, more map[string]Command) error {
+	switch {
+	case slices.Equal(args, []string{"serve"}):
+		return serve(ctx, in, out)
+	case slices.Equal(args, []string{"boot"}):
+		return Boot(ctx, log)
+	case len(args) != 2:
+		return unknown(args, more)
+	case args[0] == "wireguard":
+		return WireGuard(ctx, args[1], log)
+	case args[0] == "resolve":
+		return Resolve(ctx, args[1], log)
+	case more[args[0]] != nil:
+		return more[args[0]](ctx, args[1], log)
+	}
+	return unknown(args, more)
+}
+
+var errUsage = errors.New("unknown agent command")
+
+func unknown(args []string, more map[string]Command) error {
+	all := append([]string{"serve", "boot", "wireguard DEVICE", "resolve CLUSTER"}, slices.Sorted(maps.Keys(more))...)
+	return hint.With(fmt.Errorf("%w %q", errUsage, strings.Join(args, " ")), "", "flock agent "+strings.Join(all, " | "))
+}
+
+// serveMemory is from how many bytes on a session collects garbage: it ends before
+// most get there, and to look for garbage costs more than to leave it.
+const serveMemory = 64 << 20
+
+func serve(ctx context.Context, in io.Reader, out io.Writer) error {
+	// One thing after the other: more threads would only wake each other up (a tenth
+	// of an agent's processor time).
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(serveMemory)
+	v, err := version()
+	if err != nil {
+		return err
+	}
+	return Serve(ctx, in, out, v)
+}
+
+// root is where the workstation puts agents, each in a directory named by its
+// version.
+const root = "/usr/local/lib/flock"
+
+// version is what the workstation called this program when it installed it; any
+// other copy goes by the start of its SHA-256.
+func version() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program: %w", err)
+	}
+	if dir := filepath.Dir(path); filepath.Dir(dir) == root {
+		return filepath.Base(dir), nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16], nil
+}
