@@ -119,6 +119,8 @@ func overlayOf(c *state.Cluster, server string, a netip.Addr) *overlay {
 			return &overlay{name, meshDevice(name), dealt.Addrs, n.Subnets}
 		case slices.Contains(dealt.Addrs, a) && n.Bridge != "":
 			return &overlay{name, n.Bridge, dealt.Addrs, n.Subnets}
+		case slices.Contains(dealt.Addrs, a) && isTunnel(n):
+			return &overlay{name, tunnelDevice(name), dealt.Addrs, n.Subnets}
 		case dealt.Mesh == a && a.IsValid():
 			return &overlay{name, meshDevice(name), []netip.Addr{a}, []netip.Prefix{n.Mesh}}
 		}

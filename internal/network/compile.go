@@ -48,10 +48,13 @@ func Compile(c *state.Cluster) (*Compiled, error) {
 	for _, name := range servers {
 		b.out.Hosts[name] = &spec.Host{Cluster: c.Name, Store: c.ID, Server: name, Generation: c.Generation}
 	}
-	known := kinds()
-	for _, name := range c.NetworkNames() {
+	names, err := carriersFirst(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
 		n := c.Networks[name]
-		kind, ok := known[n.Type]
+		kind, ok := kindOf(n)
 		if !ok {
 			return nil, hint.Errorf("network "+name, "one of: "+joinWords(Kinds()), "compile %s: unknown type %q", name, n.Type)
 		}
@@ -69,6 +72,7 @@ func Compile(c *state.Cluster) (*Compiled, error) {
 		}
 		return strings.Compare(p.Network, q.Network)
 	})
+	slices.SortStableFunc(b.out.Notes, func(a, b Note) int { return strings.Compare(a.Network, b.Network) })
 	return &b.out, nil
 }
 

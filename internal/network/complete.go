@@ -20,10 +20,9 @@ func Complete(c *state.Cluster) error {
 			return hint.With(err, "server "+name, "")
 		}
 	}
-	known := kinds()
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]
-		kind, ok := known[n.Type]
+		kind, ok := kindOf(n)
 		if !ok {
 			return hint.Errorf("network "+name, "one of: "+joinWords(Kinds()), "create network %s: unknown type %q", name, n.Type)
 		}
@@ -38,6 +37,9 @@ func Complete(c *state.Cluster) error {
 		return err
 	}
 	if err := checkPorts(c); err != nil {
+		return err
+	}
+	if _, err := carriersFirst(c); err != nil {
 		return err
 	}
 	return checkShares(c)

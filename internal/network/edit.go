@@ -97,6 +97,10 @@ func DelServer(c *state.Cluster, name string, force bool) error {
 			"delete server %s: it is a member of %s", name, strings.Join(member, ", "))
 	}
 	for _, network := range member {
+		if isTunnel(c.Networks[network]) { // with one end it is none
+			delete(c.Networks, network)
+			continue
+		}
 		if err := leave(network, c.Networks[network], []string{name}); err != nil {
 			return err
 		}
@@ -110,6 +114,8 @@ func leaving(c *state.Cluster, network, server string) string {
 	switch n := c.Networks[network]; {
 	case n.Type == BGP:
 		return "flock delbgp " + network + " server " + server
+	case isTunnel(n):
+		return "flock deltunnel " + network
 	case n.Type != WireGuard:
 		return "flock delnetwork " + network + " " + server
 	case n.Lead == server:
@@ -150,6 +156,9 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 	if kind == BGP {
 		return hint.Errorf("network "+name, "flock createbgp "+name+" SERVER", "create network %s: a %s network begins with its first member", name, BGP)
 	}
+	if kind == GRE {
+		return hint.Errorf("network "+name, "flock addtunnel "+GRE+" SERVER1 SERVER2", "create network %s: %s is a type of tunnels", name, GRE)
+	}
 	n := &state.Network{
 		Type: kind, Interface: o.Interface, Bridge: o.Bridge, Domain: o.Domain, Group: o.Group,
 		DHCP: o.DHCP, DHCPServer: o.DHCPServer, GBP: o.GBP, NoMasq: o.NoMasq, Topology: o.Topology,
@@ -165,7 +174,7 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 	}
 	c.Networks[name] = n
 	// The new one first: what it clashes with is not to blame.
-	if k, ok := kinds()[kind]; ok {
+	if k, ok := kindOf(n); ok {
 		if err := k.Complete(c, name, n); err != nil {
 			return hint.With(err, "network "+name, "")
 		}

@@ -384,7 +384,7 @@ func checkPorts(c *state.Cluster) error {
 		if encrypted(n) {
 			mine, ports = append(mine, listener{name, false}), append(ports, n.Port)
 		}
-		if n.Type != WireGuard && n.Type != BGP {
+		if n.VNI != 0 {
 			mine, ports = append(mine, listener{name, true}), append(ports, tunnelPort(n))
 		}
 		for _, m := range n.Members {

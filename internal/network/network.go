@@ -37,13 +37,26 @@ func kinds() map[string]Kind {
 	}
 }
 
-// Kinds returns the names of all kinds, sorted.
-func Kinds() []string { return slices.Sorted(maps.Keys(kinds())) }
+// kindOf is what n's type means; ok is false for a type that is not known.
+func kindOf(n *state.Network) (kind Kind, ok bool) {
+	if isTunnel(n) {
+		return Kind{Complete: completeTunnel, Allocate: allocateTunnel, Fits: fitsTunnel, Compile: compileTunnel}, slices.Contains(TunnelTypes(), n.Type)
+	}
+	kind, ok = kinds()[n.Type]
+	return kind, ok
+}
 
-// Created returns the names of the kinds that createnetwork makes, sorted: a BGP
-// network has commands of its own.
+// Kinds returns the names of all kinds, sorted.
+func Kinds() []string {
+	names := slices.AppendSeq(TunnelTypes(), maps.Keys(kinds()))
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Created returns the names of the kinds that createnetwork makes, sorted: BGP
+// networks and tunnels have commands of their own.
 func Created() []string {
-	return slices.DeleteFunc(Kinds(), func(kind string) bool { return kind == BGP })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(kinds())), func(kind string) bool { return kind == BGP })
 }
 
 // Reserved returns the words that cannot name a server: the command line uses

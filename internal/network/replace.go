@@ -66,7 +66,7 @@ func keepDealt(n, old *state.Network) {
 	for i, p := range n.Subnets {
 		n.Subnets[i] = p.Masked()
 	}
-	if old == nil || old.Type != n.Type {
+	if old == nil || old.Type != n.Type || isTunnel(old) != isTunnel(n) {
 		return
 	}
 	if len(n.Subnets) == 0 {

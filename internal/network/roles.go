@@ -20,14 +20,34 @@ func withRoles(c *state.Cluster, name, role string) (*state.Network, error) {
 	if n.Type == BGP {
 		return nil, hint.Errorf("network "+name, "flock addbgp "+name+" peer|network|reflector|external …, flock delbgp "+name+" …", "%s is a %s network", name, BGP)
 	}
+	if isTunnel(n) {
+		return nil, twoEnds(n, name)
+	}
 	return nil, hint.Errorf("network "+name, "flock addnetwork "+name+" SERVER...", "%s is a %s network: it has members, no %s", name, n.Type, role)
+}
+
+// twoEnds refuses to give a tunnel another end, or to take one away.
+func twoEnds(n *state.Network, name string) error {
+	a, b := serverOf(n.Members[0]), serverOf(n.Members[1])
+	return hint.Errorf("tunnel "+name, "flock addnetwork "+name+" subnet SERVER:CIDR..., flock deltunnel "+name+", or another tunnel: flock addtunnel "+n.Type+" SERVER1 SERVER2",
+		"%s is a tunnel between %s and %s: it has these two ends for good", name, a, b)
+}
+
+// withShares finds a network whose members share subnets.
+func withShares(c *state.Cluster, name string) (*state.Network, error) {
+	if n := c.Networks[name]; n != nil && isTunnel(n) {
+		return n, nil
+	}
+	return withRoles(c, name, "shared subnets")
 }
 
 // plain refuses to treat members of a network with roles as members without.
 func plain(n *state.Network, verb, name, server string) error {
-	switch n.Type {
-	case WireGuard:
-	case BGP:
+	switch {
+	case n.Type == WireGuard:
+	case isTunnel(n):
+		return twoEnds(n, name)
+	case n.Type == BGP:
 		next := map[string]string{"addnetwork": "flock addbgp " + name + " peer " + server, "delnetwork": "flock delbgp " + name + " server " + server}[verb]
 		return hint.Errorf("network "+name, next, "%s is a %s network", name, BGP)
 	default:
@@ -85,7 +105,7 @@ func LeaveClients(c *state.Cluster, name string, servers []string) error {
 // AddShares lets members share container subnets (SERVER:CIDR). What is shared
 // already stays as it is.
 func AddShares(c *state.Cluster, name string, shares []string) error {
-	n, err := withRoles(c, name, "shared subnets")
+	n, err := withShares(c, name)
 	if err != nil {
 		return err
 	}
@@ -110,7 +130,7 @@ func addShares(c *state.Cluster, n *state.Network, shares []string) error {
 
 // DelShares ends the sharing of container subnets (SERVER:CIDR).
 func DelShares(c *state.Cluster, name string, shares []string) error {
-	n, err := withRoles(c, name, "shared subnets")
+	n, err := withShares(c, name)
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,11 @@ func checkShare(c *state.Cluster, n *state.Network, s share) error {
 	case p.Bits() == 0, p.Addr().IsMulticast(), p.Addr().IsLoopback(), p.Addr().IsLinkLocalUnicast(), p.Addr().Is4In6():
 		return hint.Errorf("", "share a subnet that containers can have, for example 10.0.10.0/24", "%s cannot be shared", p)
 	case n.Type != BGP && !slices.ContainsFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() }):
-		return hint.Errorf("", "create the network with -s for both families", "%s: the network has no %s subnet", p, familyName(p.Addr().Is6()))
+		next := "create the network with -s for both families"
+		if isTunnel(n) {
+			next = "make a " + GRE + " tunnel with --addresses for both families"
+		}
+		return hint.Errorf("", next, "%s: the network has no %s subnet", p, familyName(p.Addr().Is6()))
 	}
 	for _, u := range uses(c) {
 		if u.prefix.Overlaps(p) && !mayShare(c, n, s, u) {
@@ -105,8 +109,11 @@ func checkShare(c *state.Cluster, n *state.Network, s share) error {
 
 // joining is the command that makes server a member of n.
 func joining(n *state.Network, network, server string) string {
-	if n.Type == BGP {
+	switch {
+	case n.Type == BGP:
 		return "flock addbgp " + network + " peer " + server
+	case isTunnel(n):
+		return "flock listnetworks " + network
 	}
 	return "flock addnetwork " + network + " client " + server
 }
@@ -126,7 +133,7 @@ func mayShare(c *state.Cluster, n *state.Network, s share, u use) bool {
 		return u.server == s.server
 	}
 	segment := c.Networks[u.network]
-	return u.network != s.network && !u.mesh && segment.Type != WireGuard && segment.Type != BGP && hasMember(segment, s.server) && !sharesMember(n, segment, s.server)
+	return u.network != s.network && !u.mesh && !isTunnel(segment) && segment.Type != WireGuard && segment.Type != BGP && hasMember(segment, s.server) && !sharesMember(n, segment, s.server)
 }
 
 // shareProblems finds shared subnets that hold what the packets travel through.

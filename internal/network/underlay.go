@@ -189,21 +189,76 @@ func Underlay(name string, s *state.Server) (dev string, addr netip.Addr, mtu in
 	return u.dev, u.addr, u.mtu, err == nil
 }
 
-// place is where m stands: on its server or, in a BGP network, in one of our own
-// networks, which need not be up yet.
+// place is where m stands: on its server or in one of our own networks, which need
+// not be up yet, but is compiled.
 func (b *builder) place(name string, n *state.Network, m state.Member, v6 bool) (underlay, error) {
-	if n.Type == BGP && m.Addr.IsValid() {
-		if o := overlayOf(b.c, m.Server, m.Addr); o != nil {
-			return underlay{server: m.Server, dev: o.dev, addr: m.Addr}, nil
+	if m.Addr.IsValid() {
+		if o := overlayOf(b.c, m.Server, m.Addr); o != nil && o.network != name {
+			return b.placeIn(o, name, n, m)
 		}
 	}
 	return place(joinCommand(name, n), b.c.Servers[m.Server], m, v6)
+}
+
+// placeIn is where m stands in one of our own networks.
+func (b *builder) placeIn(o *overlay, name string, n *state.Network, m state.Member) (underlay, error) {
+	for _, l := range b.out.Hosts[m.Server].Links {
+		if l.Name == o.dev {
+			return underlay{server: m.Server, dev: o.dev, addr: m.Addr, mtu: l.MTU}, nil
+		}
+	}
+	if n.Type == BGP { // it asks for no MTU
+		return underlay{server: m.Server, dev: o.dev, addr: m.Addr}, nil
+	}
+	return underlay{}, hint.Errorf("server "+m.Server, "flock listnetworks "+o.network,
+		"%s stands in network %s on %s, and that is not there", name, o.network, m.Server)
+}
+
+// carriersFirst orders the networks: those whose addresses are the underlay of others
+// come before these, others by name.
+func carriersFirst(c *state.Cluster) ([]string, error) {
+	left := c.NetworkNames()
+	below := make(map[string][]string, len(left))
+	for _, name := range left {
+		for _, text := range c.Networks[name].Members {
+			m, err := state.ParseMember(text)
+			if err != nil {
+				return nil, err
+			}
+			if !m.Addr.IsValid() {
+				continue
+			}
+			if o := overlayOf(c, m.Server, m.Addr); o != nil && o.network != name {
+				below[name] = append(below[name], o.network)
+			}
+		}
+	}
+	done, out := map[string]bool{}, make([]string, 0, len(left))
+	for len(left) > 0 {
+		var waiting []string
+		for _, name := range left {
+			if slices.ContainsFunc(below[name], func(o string) bool { return !done[o] }) {
+				waiting = append(waiting, name)
+				continue
+			}
+			out, done[name] = append(out, name), true
+		}
+		if len(waiting) == len(left) {
+			return nil, hint.Errorf("network "+left[0], "give members of one of them other addresses",
+				"%s carry each other: none of them can be first", strings.Join(left, ", "))
+		}
+		left = waiting
+	}
+	return out, nil
 }
 
 // joinCommand is what a member's name follows.
 func joinCommand(name string, n *state.Network) string {
 	if n.Type == BGP {
 		return "flock addbgp " + name + " peer"
+	}
+	if isTunnel(n) {
+		return "flock addtunnel " + n.Type
 	}
 	return "flock addnetwork " + name
 }

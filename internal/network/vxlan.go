@@ -72,6 +72,10 @@ func encapsulation(n *state.Network) string {
 		return "WireGuard"
 	case L2:
 		return "VXLAN in WireGuard"
+	case GRE:
+		return "GRE"
+	case IPIP:
+		return "IPIP"
 	}
 	return "VXLAN"
 }

@@ -129,6 +129,11 @@ type Network struct {
 	Members    []string       `toml:"members,omitempty"`   // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
 	Shares     []string       `toml:"shares,omitempty"`    // container subnets behind members: SERVER:CIDR
 
+	// Tunnels only: networks of two members, the tunnel's ends.
+	Tunnel bool   `toml:"tunnel,omitempty"` // tells an ipip tunnel from a network of that type; gre always is one
+	Key    uint32 `toml:"key,omitempty"`    // GRE's; 0: none
+	TTL    uint8  `toml:"ttl,omitempty"`    // of the outer header; 0: 64
+
 	// BGP only.
 	AS         uint32     `toml:"as,omitempty"`         // autonomous system of the members
 	Mode       string     `toml:"mode,omitempty"`       // Mesh, Reflector
