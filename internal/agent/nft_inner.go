@@ -28,7 +28,7 @@ func innerObjects(want *spec.Host) []nftObject {
 	}
 	var out []nftObject
 	for _, l := range want.Links {
-		if l.Tunnel == nil || inside[l.Tunnel.Local] == "" {
+		if l.Kind != spec.VXLAN || l.Tunnel == nil || inside[l.Tunnel.Local] == "" {
 			continue
 		}
 		o := nftObject{tag: guardTag(l.Network, l.Name), network: l.Network, guards: l.Name}
