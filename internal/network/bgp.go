@@ -213,19 +213,38 @@ func compileBGP(b *builder, name string, n *state.Network) error {
 	if n.Before != nil {
 		b.note(name, "sessions of before are kept until those of now are up: flock apply %s ends them", name)
 	}
-	v6 := map[bool]bool{} // families of what is shared
+	g := &group{network: name, all: speakers, v6: map[bool]bool{}, reach: b.reach(name)}
 	for _, s := range speakers {
 		for _, p := range s.shares {
-			v6[p.Addr().Is6()] = true
+			g.v6[p.Addr().Is6()] = true
 		}
 	}
-	reach := b.reach(name)
 	for _, s := range speakers {
-		if err := b.addSpeaker(name, n, s, speakers, v6, reach); err != nil {
+		if err := b.addSpeaker(g, n, s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// group are the speakers of a network, and what is between them.
+type group struct {
+	network string
+	all     []*speaker
+	v6      map[bool]bool  // the families of what is shared
+	reach   []netip.Prefix // where packets of shared subnets go with their own source
+}
+
+// families are the families of sessions, true for IPv6: that of the underlay, and
+// the other where it is shared, for a route's next hop is of its own family. But
+// sessions over IPv6 carry IPv4 as well (RFC 8950) where not all members have that.
+func (g *group) families() []bool {
+	base := g.all[0].addr.Is6()
+	has4 := func(s *speaker) bool { return s.addrOf(false).IsValid() }
+	if !g.v6[!base] || base && slices.ContainsFunc(g.all, func(s *speaker) bool { return !has4(s) }) {
+		return []bool{base}
+	}
+	return []bool{base, !base}
 }
 
 func (b *builder) note(network, format string, args ...any) {
@@ -305,9 +324,9 @@ func hasRouter(n *state.Network, server string) bool {
 	return slices.ContainsFunc(n.Externals, func(e state.External) bool { return e.Server == server && e.AS != n.AS })
 }
 
-// addSpeaker adds what a member of a BGP network must look like. V6 are the
-// families of all that is shared, reach all that may be a packet's destination.
-func (b *builder) addSpeaker(name string, n *state.Network, s *speaker, all []*speaker, v6 map[bool]bool, reach []netip.Prefix) error {
+// addSpeaker adds what a member of a BGP network must look like.
+func (b *builder) addSpeaker(g *group, n *state.Network, s *speaker) error {
+	name := g.network
 	h, a := b.out.Hosts[s.server], n.Allocated[s.server]
 	if a == nil {
 		return fmt.Errorf("%s has no id: the cluster is not complete", s.server)
@@ -316,7 +335,7 @@ func (b *builder) addSpeaker(name string, n *state.Network, s *speaker, all []*s
 	if reflects(n, s.server) {
 		bgp.ClusterID = clusterID(b.c.Name, name)
 	}
-	bgp.Neighbors = b.neighbors(n, s, all, v6)
+	bgp.Neighbors = g.neighbors(n, s)
 	for _, e := range n.Externals {
 		if e.Server == s.server {
 			neighbor, err := b.external(name, n, s, e)
@@ -329,29 +348,30 @@ func (b *builder) addSpeaker(name string, n *state.Network, s *speaker, all []*s
 		}
 	}
 	for _, p := range s.shares {
-		if !s.addrOf(p.Addr().Is6()).IsValid() {
-			b.problem(s.server, name, hint.Errorf("server "+s.server, "give "+s.server+" an "+familyName(p.Addr().Is6())+" address on "+s.dev+", or flock delbgp "+name+" network "+s.server+":"+p.String(),
-				"%s shares %s and has no %s address on %s that others could route to", s.server, p, familyName(p.Addr().Is6()), s.dev))
+		if p.Addr().Is6() && !s.addrOf(true).IsValid() {
+			b.problem(s.server, name, hint.Errorf("server "+s.server, "give "+s.server+" an IPv6 address on "+s.dev+", or flock delbgp "+name+" network "+s.server+":"+p.String(),
+				"%s shares %s and has no IPv6 address on %s that others could route to", s.server, p, s.dev))
 		}
 	}
 	h.BGP = bgp
-	b.addRouting(h, name, s, all, v6, reach)
+	g.addRouting(h, s)
 	return nil
 }
 
 // addRouting adds what lets packets of shared subnets through a server.
-func (b *builder) addRouting(h *spec.Host, name string, s *speaker, all []*speaker, v6 map[bool]bool, reach []netip.Prefix) {
+func (g *group) addRouting(h *spec.Host, s *speaker) {
+	name := g.network
 	for six, key := range map[bool]string{false: "net/ipv4/ip_forward", true: "net/ipv6/conf/all/forwarding"} {
-		if v6[six] {
+		if g.v6[six] {
 			h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: key, Value: "1"})
 		}
 	}
 	for _, p := range s.shares {
-		to := slices.DeleteFunc(slices.Clone(reach), func(q netip.Prefix) bool { return q.Addr().Is6() != p.Addr().Is6() })
+		to := slices.DeleteFunc(slices.Clone(g.reach), func(q netip.Prefix) bool { return q.Addr().Is6() != p.Addr().Is6() })
 		h.Keeps = append(h.Keeps, spec.Keep{Network: name, Subnet: p, To: to})
 		h.Forwards = append(h.Forwards, spec.Forward{Network: name, Subnet: p})
 	}
-	for _, other := range all {
+	for _, other := range g.all {
 		if other == s {
 			continue
 		}

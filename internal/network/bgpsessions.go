@@ -63,20 +63,19 @@ func reflects(n *state.Network, server string) bool {
 	return slices.ContainsFunc(sessionsOf(n), func(s state.Sessions) bool { return slices.Contains(s.Reflectors, server) })
 }
 
-// neighbors are the members that s has sessions with: one for the family of the
-// underlay, a second one where the other family is shared too, for a route's next
-// hop is of its own family.
-func (b *builder) neighbors(n *state.Network, s *speaker, all []*speaker, v6 map[bool]bool) []spec.BGPNeighbor {
+// neighbors are the sessions that s has with members.
+func (g *group) neighbors(n *state.Network, s *speaker) []spec.BGPNeighbor {
+	families := g.families()
 	orders := sessionsOf(n)
 	var out []spec.BGPNeighbor
-	for _, other := range all {
+	for _, other := range g.all {
 		talks := slices.ContainsFunc(orders, func(o state.Sessions) bool { return talk(o, s.server, other.server) })
 		if other == s || !talks {
 			continue
 		}
-		for _, six := range []bool{s.addr.Is6(), !s.addr.Is6()} {
+		for _, six := range families {
 			local, addr := s.addrOf(six), other.addrOf(six)
-			if six != s.addr.Is6() && (!v6[six] || !local.IsValid() || !addr.IsValid()) {
+			if !local.IsValid() || !addr.IsValid() {
 				continue
 			}
 			out = append(out, spec.BGPNeighbor{
