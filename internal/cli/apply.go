@@ -47,11 +47,14 @@ standard input.
 }
 
 func (a *app) apply(ctx context.Context, networks []string) error {
-	return a.alter(ctx, alter{
+	var out *change.Outcome
+	err := a.alter(ctx, alter{
 		Request:  change.Request{Edit: network.Complete, All: true, Networks: networks},
 		networks: networks,
 		said:     applied,
+		seen:     func(o *change.Outcome) { out = o },
 	})
+	return a.settleAll(ctx, out, networks, err)
 }
 
 func applied(out *change.Outcome) string {
@@ -81,6 +84,7 @@ func readWish(stdin io.Reader, file string) (*state.Cluster, error) {
 // entry is needed until everything is off them.
 func (a *app) adopt(ctx context.Context, wish *state.Cluster, networks []string) error {
 	var removed, gone []string
+	var out *change.Outcome
 	err := a.alter(ctx, alter{
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error {
@@ -104,7 +108,9 @@ func (a *app) adopt(ctx context.Context, wish *state.Cluster, networks []string)
 			return fmt.Sprintf("remove %s?", listed(removed))
 		},
 		said: applied,
+		seen: func(o *change.Outcome) { out = o },
 	})
+	err = a.settleAll(ctx, out, networks, err)
 	if err != nil || len(gone) == 0 || a.flags.dryRun {
 		return err
 	}

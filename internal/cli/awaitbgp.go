@@ -40,6 +40,29 @@ func (a *app) alterBGP(ctx context.Context, name string, c alter, gone *going) e
 	return err
 }
 
+// settleAll does so for the BGP networks of a change of many, networks or all, as
+// far as servers had something to do. Err is how the change ended.
+func (a *app) settleAll(ctx context.Context, out *change.Outcome, networks []string, err error) error {
+	if err != nil && !errors.As(err, new(partial)) || out == nil || a.flags.dryRun {
+		return err
+	}
+	changed := map[string]bool{}
+	for _, s := range out.Servers {
+		changed[s.Name] = len(stepsOf(s)) > 0
+	}
+	for _, name := range bgpNetworks(out.Cluster) {
+		n := out.Cluster.Networks[name]
+		touched := n.Before != nil || slices.ContainsFunc(n.Members, func(m string) bool { return changed[network.ServerOf(m)] })
+		if !touched || len(networks) > 0 && !slices.Contains(networks, name) {
+			continue
+		}
+		if err := a.settleBGP(ctx, out, name, nil); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
 // settleBGP waits for the sessions and routes of a network that was changed to out,
 // and ends the sessions of before when those of now are up. What does not come up
 // in time is said.

@@ -21,7 +21,7 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 	if wish.Name != "" && c.Name != "" && wish.Name != c.Name {
 		return nil, hint.Errorf("cluster "+c.Name, "--cluster "+wish.Name, "the file is cluster %s, not %s", wish.Name, c.Name)
 	}
-	w := wish.Clone()
+	w, before := wish.Clone(), c.Clone().Networks
 	for name, n := range w.Networks {
 		keepDealt(n, c.Networks[name])
 	}
@@ -56,7 +56,26 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 			}
 		}
 	}
-	return gone, Complete(c)
+	if err := Complete(c); err != nil {
+		return nil, err
+	}
+	return gone, keepSpeaking(c, before)
+}
+
+// keepSpeaking keeps the sessions that BGP networks had before beside those that
+// they are to have, as far as their members are the same.
+func keepSpeaking(c *state.Cluster, before map[string]*state.Network) error {
+	for _, name := range c.NetworkNames() {
+		n, old := c.Networks[name], before[name]
+		if n.Type != BGP || old == nil || old.Type != BGP || n.Before != nil {
+			continue
+		}
+		was := state.Sessions{Mode: old.Mode, Reflectors: slices.DeleteFunc(slices.Clone(old.Reflectors), func(s string) bool { return !hasMember(n, s) })}
+		if was.Mode == state.Mesh || len(was.Reflectors) > 0 {
+			keepSessions(n, was)
+		}
+	}
+	return Complete(c)
 }
 
 func isMember(c *state.Cluster, server string) bool { return len(Networks(c, server)) > 0 }
@@ -86,6 +105,12 @@ func keepDealt(n, old *state.Network) {
 	}
 	if n.Lead == "" && hasMember(n, old.Lead) {
 		n.Lead = old.Lead
+	}
+	for i := range n.Externals {
+		e := &n.Externals[i]
+		if at := externalAt(old, e.Server, e.Address); at >= 0 && e.Password == "" {
+			e.Password = old.Externals[at].Password
+		}
 	}
 	// Addresses out of another subnet are of no use.
 	if n.Allocated == nil && slices.Equal(n.Subnets, old.Subnets) {
