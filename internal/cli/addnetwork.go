@@ -27,7 +27,8 @@ default route); IPv6 addresses in brackets, s1:[fd00::1]. 'local' is this workst
 
 Members of a wireguard network have roles: first the one lead server (the hub of a hub,
 and where servers behind NAT meet), then clients; 'subnet SERVER:CIDR...' shares container
-subnets behind members with all others.
+subnets behind members with all others, and those behind the ends of a tunnel with each
+other.
 
 All servers concerned check the plan first; one that refuses keeps all untouched. A
 server that cannot be reached is kept in the file as pending: 'flock apply' finishes it.
@@ -36,7 +37,8 @@ server that cannot be reached is kept in the file as pending: 'flock apply' fini
   flock addnetwork vx1 s3:eth1 --dry-run
   flock addnetwork wirex server s1
   flock addnetwork wirex client s2 s3
-  flock addnetwork wirex subnet s1:10.0.10.0/24 s2:10.0.11.0/24`,
+  flock addnetwork wirex subnet s1:10.0.10.0/24 s2:10.0.11.0/24
+  flock addnetwork gre-s1-s2 subnet s1:10.0.10.0/24 s2:10.0.11.0/24`,
 		Args:              atLeast(2),
 		ValidArgsFunction: a.completeMembership(false),
 		Annotations:       changing(),

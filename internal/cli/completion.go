@@ -106,6 +106,8 @@ func (a *app) completeKeyed() completer {
 // roles are the words that may follow the name of a network with roles.
 func roles(n *state.Network, leave bool) []string {
 	switch {
+	case n.Tunnel:
+		return []string{roleSubnet}
 	case leave:
 		return []string{roleClient, roleSubnet}
 	case n.Lead == "":
@@ -123,7 +125,7 @@ func (a *app) completeMembership(in bool) completer {
 		if len(args) == 0 {
 			return c.NetworkNames()
 		}
-		if n := c.Networks[args[0]]; n != nil && n.Type == network.WireGuard {
+		if n := c.Networks[args[0]]; n != nil && (n.Type == network.WireGuard || n.Tunnel) {
 			switch {
 			case len(args) == 1:
 				return roles(n, in)

@@ -17,8 +17,8 @@ import (
 func newListNetworks(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "listnetworks [NAME]",
-		Short: "list the networks, or the members of one",
-		Long: `List the networks of the cluster, from the file: nobody is contacted ('flock status'
+		Short: "list the networks and tunnels, or the members of one",
+		Long: `List the networks and tunnels of the cluster, from the file: nobody is contacted ('flock status'
 looks at the servers). With NAME, its members one by one. STATE is ready, 'pending s3 …'
 (flock apply finishes it) or empty (no members). With -o json a list, with NAME one object.
 
@@ -94,7 +94,7 @@ func (a *app) listNetwork(ctx context.Context, name string) error {
 // memberTable has the columns that the network's kind needs.
 func (a *app) memberTable(v *networkView) *table {
 	t := &table{whole: a.wide(), head: []string{"MEMBER", "INTERFACE", "UNDERLAY", "ADDRESS"}}
-	shares := v.Type == network.WireGuard || v.Type == network.BGP
+	shares := v.Type == network.WireGuard || v.Type == network.BGP || v.Tunnel
 	if shares {
 		t.head = append(t.head, "SHARED")
 	}
@@ -183,6 +183,11 @@ func options(n *state.Network, mtu int) []string {
 	for _, e := range n.Externals {
 		add("external", e.Server, e.Address.String(), "as", network.FormatAS(e.AS))
 	}
+	if n.Tunnel {
+		add("tunnel")
+	}
+	value("key", digits(n.Key))
+	value("ttl", digits(n.TTL))
 	value("vni", digits(n.VNI))
 	value("port", digits(n.Port))
 	value("topology", n.Topology)

@@ -154,7 +154,7 @@ func (v *serverView) endpoint() string {
 }
 
 // digits is a number for a table; 0 is unknown.
-func digits[N int | uint16 | uint32 | uint64](n N) string {
+func digits[N int | uint8 | uint16 | uint32 | uint64](n N) string {
 	if n == 0 {
 		return ""
 	}

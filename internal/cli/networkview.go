@@ -34,6 +34,11 @@ type networkView struct {
 	Group      string   `json:"group,omitempty"` // multicast
 	GBP        bool     `json:"gbp"`
 	Masquerade bool     `json:"masquerade"`
+	// Tunnels only.
+	Tunnel bool   `json:"tunnel,omitempty"`
+	Device string `json:"device,omitempty"`
+	Key    uint32 `json:"key,omitempty"` // GRE's
+	TTL    uint8  `json:"ttl,omitempty"` // of the outer packets
 	// BGP only.
 	AS         uint32         `json:"as,omitempty"`
 	Mode       string         `json:"mode,omitempty"` // mesh, reflector
@@ -122,9 +127,12 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, Interface: n.Interface, Bridge: n.Bridge,
 			VNI: n.VNI, Port: n.Port, MTU: n.MTU, Domain: n.Domain, DHCP: n.DHCP, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
 			Topology: n.Topology, Keepalive: n.Keepalive, Lead: n.Lead, Shared: n.Shares, keyed: network.KeyDevice(c, name) != "",
-			GBP: n.GBP, Masquerade: !n.NoMasq && n.Type != network.WireGuard && n.Type != network.BGP, Members: []memberView{}, State: stateReady, Pending: []string{},
+			GBP: n.GBP, Masquerade: !n.NoMasq && n.Type != network.WireGuard && n.Type != network.BGP && !n.Tunnel, Members: []memberView{}, State: stateReady, Pending: []string{},
 		}
 		v.speaks(n)
+		if n.Tunnel {
+			v.Tunnel, v.Key, v.Device, v.TTL = true, n.Key, network.TunnelDevice(name), network.OuterTTL(n)
+		}
 		if n.Group.IsValid() {
 			v.Group = n.Group.String()
 		}

@@ -289,6 +289,12 @@ func checkTunnelDevice(c *state.Cluster, name string, n *state.Network) error {
 	return nil
 }
 
+// TunnelDevice is the device of the tunnel called name, on both its ends.
+func TunnelDevice(name string) string { return tunnelDevice(name) }
+
+// OuterTTL is the TTL, or hop limit, of the packets that carry n's.
+func OuterTTL(n *state.Network) uint8 { return cmp.Or(n.TTL, tunnelTTL) }
+
 // devicesOf are the devices that a network makes on its members.
 func devicesOf(name string, n *state.Network) []string {
 	var out []string
@@ -493,7 +499,7 @@ func (b *builder) addTunnelEnd(name string, n *state.Network, e, other *end, mtu
 	}
 	h.Links = append(h.Links, spec.Link{
 		Name: device, Network: name, Kind: kind, MTU: mtu,
-		Tunnel: &spec.Tunnel{Local: e.addr, Remote: other.addr, Key: n.Key, TTL: cmp.Or(n.TTL, tunnelTTL)},
+		Tunnel: &spec.Tunnel{Local: e.addr, Remote: other.addr, Key: n.Key, TTL: OuterTTL(n)},
 	})
 	for i, p := range n.Subnets {
 		h.Addrs = append(h.Addrs, spec.Addr{Link: device, Prefix: netip.PrefixFrom(e.own[i], p.Bits())})
