@@ -24,7 +24,7 @@ help: ## list the targets
 # commits that do not concern it, and servers keep it.
 OUT    := bin/flock
 PACKED := internal/remote/agents
-AGENTS := agent
+AGENTS := agent agentbgp
 ALL    := amd64 arm64
 ARCHES := $(if $(filter linux,$(shell go env GOOS)),$(shell go env GOARCH),$(ALL))
 

@@ -7,10 +7,11 @@ import (
 	"os"
 
 	"github.com/flocknet/flock/internal/agent"
+	"github.com/flocknet/flock/internal/bgp"
 )
 
 // asAgent runs a command of the agent's: without agents to carry, this program goes
 // to servers itself.
 func asAgent(ctx context.Context, args []string) int {
-	return agent.Main(ctx, args, os.Stdin, os.Stdout, os.Stderr, nil)
+	return agent.Main(ctx, args, os.Stdin, os.Stdout, os.Stderr, map[string]agent.Command{"bgp": agent.Speaker(bgp.Run)})
 }

@@ -72,7 +72,7 @@ func (k *Kernel) claimPort(port uint16) (*spec.Problem, error) {
 	inodes := map[string]bool{}
 	// Of this thread: /proc/net is the namespace of the process's first thread.
 	for _, table := range []string{"udp", "udp6"} {
-		if err := readUDP("/proc/thread-self/net/"+table, port, inodes); err != nil {
+		if err := readSockets("/proc/thread-self/net/"+table, port, "", inodes); err != nil {
 			return nil, err
 		}
 	}
@@ -89,18 +89,23 @@ func (k *Kernel) claimPort(port uint16) (*spec.Problem, error) {
 	}, nil
 }
 
-// readUDP adds the inodes of the sockets on port; the table is proc_net(5)'s.
-func readUDP(path string, port uint16, inodes map[string]bool) error {
+// tcpListens is the state of a TCP socket that takes connections (linux,
+// net/tcp_states.h: TCP_LISTEN).
+const tcpListens = "0A"
+
+// readSockets adds the inodes of the sockets on port, in state or, if that is "",
+// in any; the table is proc_net(5)'s.
+func readSockets(path string, port uint16, state string, inodes map[string]bool) error {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // a kernel without IPv6
 	}
 	if err != nil {
-		return fmt.Errorf("list UDP sockets: %w", err)
+		return fmt.Errorf("list sockets: %w", err)
 	}
 	for line := range strings.Lines(string(data)) {
 		fields := strings.Fields(line)
-		if len(fields) < 10 {
+		if len(fields) < 10 || state != "" && fields[3] != state {
 			continue
 		}
 		_, text, _ := strings.Cut(fields[1], ":")

@@ -112,7 +112,7 @@ func (k *Kernel) checkClaims(want *spec.Host) ([]spec.Problem, error) {
 	claims = slices.Compact(claims)
 	var foreign []occupant
 	if slices.ContainsFunc(claims, func(c spec.Claim) bool { return c.Prefix.IsValid() }) {
-		list, err := k.occupants()
+		list, err := k.occupants(want.BGP)
 		if err != nil {
 			return nil, err
 		}
@@ -128,12 +128,17 @@ func (k *Kernel) checkClaims(want *spec.Host) ([]spec.Problem, error) {
 		if c.Device != "" && k.devices.byName[c.Device] == nil {
 			out = append(out, spec.Problem{What: "there is no network device " + c.Device, Next: "ip link show"})
 		}
-		p, err := k.claimPort(c.UDPPort)
-		if err != nil {
-			return nil, err
-		}
-		if p != nil {
-			out = append(out, *p)
+		for _, claim := range []func() (*spec.Problem, error){
+			func() (*spec.Problem, error) { return k.claimPort(c.UDPPort) },
+			func() (*spec.Problem, error) { return k.claimTCP(c.TCPPort) },
+		} {
+			p, err := claim()
+			if err != nil {
+				return nil, err
+			}
+			if p != nil {
+				out = append(out, *p)
+			}
 		}
 	}
 	lacking, err := k.claimKinds(want)
@@ -147,7 +152,7 @@ type occupant struct {
 }
 
 // occupants are the foreign prefixes of this server, addresses first.
-func (k *Kernel) occupants() ([]occupant, error) {
+func (k *Kernel) occupants(speaker *spec.BGP) ([]occupant, error) {
 	var out []occupant
 	add := func(kind string, p netip.Prefix, dev string) {
 		if p.IsValid() && p.Bits() > 0 && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsMulticast() {
@@ -160,6 +165,9 @@ func (k *Kernel) occupants() ([]occupant, error) {
 		}
 	}
 	for _, r := range k.foreignRoutes() {
+		if speaker != nil && r.Protocol == spec.RouteProtoBGP && slices.Contains(speaker.Own, toPrefix(r.Dst)) {
+			continue // the network's own subnet, which may be about to move here
+		}
 		add("route", toPrefix(r.Dst), k.devices.name(r.LinkIndex))
 	}
 	pools, err := dockerPools(dockerConfig)

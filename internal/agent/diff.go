@@ -43,13 +43,14 @@ func Diff(want, have *spec.Host) []Op {
 	forwards := compare(want.Forwards, have.Forwards, spec.Forward.Name, func(f spec.Forward) string { return "forward " + f.Name() })
 	ofLinks, global := diffSysctls(want.Sysctls, have.Sysctls)
 	envs := compare(want.Envs, have.Envs, func(e spec.SubnetEnv) string { return e.Network }, func(e spec.SubnetEnv) string { return "subnet.env " + e.Network })
+	bgp := diffBGP(want.BGP, have.BGP)
 	unmanaged := compare(want.Unmanaged, have.Unmanaged, func(spec.Unmanage) string { return "" }, func(spec.Unmanage) string { return "unmanaged" })
 
 	return slices.Concat(
-		envs.gone, dhcps.gone, routes.gone, peers.gone, fdb.gone, neighs.gone, addrs.gone, links.gone,
+		bgp.gone, envs.gone, dhcps.gone, routes.gone, peers.gone, fdb.gone, neighs.gone, addrs.gone, links.gone,
 		unmanaged.come, links.come, ofLinks.come, addrs.come, neighs.come, fdb.come, peers.come,
 		gateways.gone, nats.gone, keeps.gone, forwards.gone, gateways.come, nats.come, keeps.come, forwards.come,
-		routes.come, global.come, dhcps.come, envs.come,
+		routes.come, global.come, dhcps.come, envs.come, bgp.come,
 		global.gone, unmanaged.gone,
 	)
 }

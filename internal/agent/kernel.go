@@ -140,9 +140,13 @@ func (k *Kernel) Left(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("count what is left: %w", err)
 	}
+	bgp, err := k.leftOfBGP()
+	if err != nil {
+		return 0, fmt.Errorf("count what is left: %w", err)
+	}
 	notes, err := k.readSysctlNotes()
 	if err != nil {
 		return 0, fmt.Errorf("count what is left: %w", err)
 	}
-	return len(have.Links) + len(have.Routes) + tables + files + len(notes), ctx.Err()
+	return len(have.Links) + len(have.Routes) + tables + files + bgp + len(notes), ctx.Err()
 }

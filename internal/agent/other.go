@@ -19,5 +19,10 @@ func WireGuard(context.Context, string, io.Writer) error { return errLinux }
 // Resolve is for Linux: see there.
 func Resolve(context.Context, string, io.Writer) error { return errLinux }
 
+// Speaker is for Linux: see there.
+func Speaker(func(context.Context, string, string, io.Writer, func() (func() error, error)) error) Command {
+	return func(context.Context, string, io.Writer) error { return errLinux }
+}
+
 // Boot is for Linux: see there.
 func Boot(context.Context, io.Writer) error { return errLinux }

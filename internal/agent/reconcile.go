@@ -152,6 +152,7 @@ type applier struct {
 	batched []Op
 	raise   []string // links that are still down
 	filters []spec.Step
+	bgp     []spec.Step
 	peers   []Op
 }
 
@@ -179,6 +180,7 @@ const (
 	stageMake    // links and what stands on them
 	stageFilters // packet filters, written as a whole
 	stageUse     // what needs links that are up
+	stageBGP     // the BGP daemon, which takes up all changes at once
 )
 
 func stage(op Op) int {
@@ -193,6 +195,8 @@ func stage(op Op) int {
 		return stageFilters
 	case spec.Route, spec.DHCP:
 		return stageUse
+	case bgpPart:
+		return stageBGP
 	}
 	return stageOther
 }
@@ -209,9 +213,31 @@ func (a *applier) finish(ctx context.Context, of int, last bool) error {
 		a.report(a.filters)
 		a.filters = nil
 	}
+	if of == stageBGP {
+		if err := a.speak(ctx); err != nil {
+			return err
+		}
+	}
 	if of == stageFilters || last {
 		return a.up()
 	}
+	return nil
+}
+
+// speak brings the BGP daemon to what is wanted.
+func (a *applier) speak(ctx context.Context) error {
+	if err := a.up(); err != nil {
+		return err
+	}
+	do := func() error { return a.k.removeBGP(ctx) }
+	if a.want.BGP != nil {
+		do = func() error { return a.k.services.setBGP(ctx, a.want.BGP) }
+	}
+	if err := do(); err != nil {
+		return fmt.Errorf("%s: %w", verb(a.bgp[0]), err)
+	}
+	a.report(a.bgp)
+	a.bgp = nil
 	return nil
 }
 
@@ -242,6 +268,9 @@ func (a *applier) one(ctx context.Context, op Op) error {
 		return nil
 	case spec.Peer:
 		a.peers = append(a.peers, op)
+		return nil
+	case bgpPart:
+		a.bgp = append(a.bgp, op.Step)
 		return nil
 	case spec.Link:
 		err = a.link(ctx, op, v)

@@ -23,6 +23,9 @@ func (k *Kernel) observeRoutes(want, have *spec.Host) {
 		if r.Table != unix.RT_TABLE_MAIN || r.Protocol != spec.RouteProto && r.Protocol != spec.RouteProtoBGP || r.Type != unix.RTN_UNICAST {
 			continue
 		}
+		if r.Protocol == spec.RouteProtoBGP && r.Priority == spec.BGPMetric {
+			continue // the BGP daemon's: removeBGP
+		}
 		dst := toPrefix(r.Dst)
 		if !k.ours(r.LinkIndex) && (!wanted[dst] || flocks(k.devices.byIndex[r.LinkIndex])) {
 			continue

@@ -162,6 +162,10 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 	if r.Want == nil {
 		return nil, fmt.Errorf("%s: the request lacks a spec", r.Op)
 	}
+	if r.Op == spec.OpBGP {
+		status, err := newServices(r.Want.Cluster).bgpStatus(ctx)
+		return &spec.Reply{BGP: status}, err
+	}
 	if r.Op == spec.OpStatus {
 		return s.plan(ctx, r, (*Kernel).Status)
 	}
@@ -247,6 +251,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	plan.Sum = last.Sum()
 	plan.Problems = append(strangers(last, r.Want), plan.Problems...)
 	if s.lock != nil {
+		plan.Problems = append(plan.Problems, k.services.missingSecrets(r.Want, r.Secrets)...)
 		if plan.Leases, err = k.services.leaving(r.Want); err != nil {
 			return nil, err
 		}
@@ -294,6 +299,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	maps.DeleteFunc(s.made, func(_, device string) bool {
 		return slices.ContainsFunc(r.Want.Links, func(l spec.Link) bool { return l.Name == device })
 	})
+	k.services.secrets = r.Secrets
 	k.services.orphans(previous, r.Want)
 	for network, leases := range r.Leases {
 		k.services.inherit(network, leases)

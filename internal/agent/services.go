@@ -23,7 +23,8 @@ type services struct {
 	// inherited are leases for networks that this server serves from now on, or
 	// again, by network: the text of dnsmasq's lease file.
 	inherited map[string]string
-	orphaned  map[string]bool // networks whose leases may be lost
+	secrets   map[string]string // passwords that came with the request, by id
+	orphaned  map[string]bool   // networks whose leases may be lost
 }
 
 // paths are the directories that services uses: other ones in tests.
@@ -57,6 +58,9 @@ func (s *services) observe(ctx context.Context, want, have *spec.Host) error {
 	}
 	if err := s.observeEnvs(have); err != nil {
 		return fmt.Errorf("look at subnet.env files: %w", err)
+	}
+	if err := s.observeBGP(ctx, have); err != nil {
+		return fmt.Errorf("look at the BGP daemon: %w", err)
 	}
 	if err := s.observeUnmanaged(want, have); err != nil {
 		return fmt.Errorf("look at network daemons' drop-ins: %w", err)

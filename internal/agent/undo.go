@@ -64,7 +64,7 @@ func (s *session) goBack(ctx context.Context) error {
 // settle notes that h stands and is confirmed. An empty h leaves no trace.
 func (s *session) settle(ctx context.Context, on *services, h *spec.Host, left int) error {
 	if !h.Empty() {
-		return errors.Join(on.keep(h), on.ensureBoot(ctx))
+		return errors.Join(on.keep(h), on.ensureBoot(ctx), on.dropSecrets(h))
 	}
 	if left > 0 {
 		return fmt.Errorf("%d objects of cluster %s are left", left, h.Cluster)

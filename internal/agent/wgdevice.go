@@ -166,6 +166,11 @@ func (s *services) settleDaemons(ctx context.Context, want *spec.Host) error {
 			}
 		}
 	}
+	if want.BGP != nil {
+		if err := s.upgradeBGP(ctx); err != nil {
+			return err
+		}
+	}
 	return s.settleResolver(ctx, want)
 }
 
@@ -174,7 +179,7 @@ func (s *services) repairDaemons(ctx context.Context, last *spec.Host) error {
 	if last == nil {
 		return nil
 	}
-	errs := []error{s.repairDaemon(ctx, s.resolver())}
+	errs := []error{s.repairDaemon(ctx, s.resolver()), s.repairDaemon(ctx, s.bgpDaemon())}
 	for _, l := range last.Links {
 		if l.Kind == spec.WireGuard {
 			errs = append(errs, s.repairDaemon(ctx, s.wgDaemon(l.Name, l.Network)))

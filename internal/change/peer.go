@@ -19,6 +19,7 @@ type peer struct {
 	name    string
 	session session
 	want    *spec.Host // what it planned last
+	spoke   bool       // it has a BGP daemon before the change
 	plan    *spec.Plan
 	report  *spec.Report
 	refused []error
@@ -68,10 +69,10 @@ func Target(c *state.Cluster, name string) remote.Target {
 	return t
 }
 
-// variant is the agent's program that a server must have to be what is wanted; nil
-// asks nothing of it.
-func variant(want *spec.Host) remote.Variant {
-	if want != nil && want.BGP != nil {
+// variant is the agent's program that a server must have to be what is wanted, or
+// to go back to what it was; nil asks nothing of it.
+func variant(want *spec.Host, spoke bool) remote.Variant {
+	if spoke || want != nil && want.BGP != nil {
 		return remote.WithBGP
 	}
 	return remote.Slim
@@ -88,7 +89,7 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 		open = func(ctx context.Context, t remote.Target) (session, error) { return connect(ctx, e.Dialer, t) }
 	}
 	t := Target(c, p.name)
-	t.Variant = variant(p.want)
+	t.Variant = variant(p.want, p.spoke)
 	s, err := open(ctx, t)
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ type run struct {
 	locked   *state.Locked // nil for a dry run
 	c        *state.Cluster
 	before   map[string]string // sums before the edit
+	spoke    map[string]bool   // servers with BGP before the edit
 	compiled *network.Compiled
 	peers    map[string]*peer
 	saved    bool
@@ -78,7 +79,7 @@ func (r *run) edit() error {
 // every server should hold so far: of a file that makes no sense, what it
 // confirmed.
 func (r *run) complete() error {
-	r.before = make(map[string]string, len(r.c.Servers))
+	r.before, r.spoke = make(map[string]string, len(r.c.Servers)), map[string]bool{}
 	for name, s := range r.c.Servers {
 		if s.Confirmed != nil {
 			r.before[name] = s.Confirmed.Sum
@@ -89,7 +90,7 @@ func (r *run) complete() error {
 		var before *network.Compiled
 		if before, err = network.Compile(r.c); err == nil {
 			for name, h := range before.Hosts {
-				r.before[name] = h.Sum()
+				r.before[name], r.spoke[name] = h.Sum(), h.BGP != nil
 			}
 		}
 	}
@@ -147,7 +148,7 @@ func (r *run) plan(ctx context.Context, op string) error {
 		for _, name := range r.scope() {
 			p := r.peers[name]
 			if p == nil {
-				p = &peer{name: name}
+				p = &peer{name: name, spoke: r.spoke[name]}
 				r.peers[name] = p
 			}
 			if want := r.compiled.Hosts[name]; p.err == nil && (p.want == nil || p.want.Sum() != want.Sum()) {

@@ -13,12 +13,16 @@ type room struct {
 // may see any room.
 var rooms = map[string]room{
 	"cmd/flock": {
-		ours:  []string{"internal/agent", "internal/cli", "internal/hint"},
+		ours:  []string{"internal/agent", "internal/bgp", "internal/cli", "internal/hint"},
 		never: "main holds streams, signals and the exit status; what a test cannot call is not tested",
 	},
 	"cmd/flock/agent": {
 		ours:  []string{"internal/agent"},
 		never: "what starts on every server at every command holds what runs there and nothing else",
+	},
+	"cmd/flock/agentbgp": {
+		ours:  []string{"internal/agent", "internal/bgp"},
+		never: "it is the agent, and the BGP daemon",
 	},
 	"internal/cli": {
 		ours: []string{
@@ -62,6 +66,11 @@ var rooms = map[string]room{
 		theirs: []string{netlink, netlinkLow, netns, nftables, renameio, wgctrl, wireguard, xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
 	},
+	"internal/bgp": {
+		ours:   []string{"internal/rtnl", "internal/spec"},
+		theirs: []string{gobgp, netlink, xSys},
+		never:  "the daemon speaks BGP and keeps its routes: it knows neither the agent nor the cluster",
+	},
 	"internal/rtnl": {
 		theirs: []string{netlink, xSys},
 		never:  "a socket carries what it is given: what is written belongs to its callers",
@@ -83,6 +92,7 @@ var rooms = map[string]room{
 const (
 	cobra       = "github.com/spf13/cobra"
 	compress    = "github.com/klauspost/compress"
+	gobgp       = "github.com/osrg/gobgp/v3"
 	netlink     = "github.com/vishvananda/netlink"
 	netlinkLow  = "github.com/mdlayher/netlink"
 	netns       = "github.com/vishvananda/netns"

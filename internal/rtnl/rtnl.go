@@ -52,6 +52,20 @@ func Open() (*Conn, error) {
 // Close releases the socket.
 func (r *Conn) Close() error { return unix.Close(r.fd) }
 
+// PortID is the kernel's name for the socket: in news about what was changed by it
+// stands nlmsg_pid.
+func (r *Conn) PortID() (uint32, error) {
+	addr, err := unix.Getsockname(r.fd)
+	if err != nil {
+		return 0, fmt.Errorf("name the netlink socket: %w", err)
+	}
+	nl, ok := addr.(*unix.SockaddrNetlink)
+	if !ok {
+		return 0, fmt.Errorf("name the netlink socket: it is a %T", addr)
+	}
+	return nl.Pid, nil
+}
+
 // Error is a refusal with the kernel's own words, where it has some.
 type Error struct {
 	errno syscall.Errno

@@ -21,6 +21,9 @@ const (
 	RouteProto = 70
 	// RouteProtoBGP marks routes learned by flock's BGP daemon.
 	RouteProtoBGP = 71
+	// BGPMetric is the metric of these routes: less than DHCP clients give theirs,
+	// more than an interface's own and what is set by hand, and nobody else's.
+	BGPMetric = 71
 	// AliasPrefix starts the alias (IFLA_IFALIAS) of every link flock makes.
 	AliasPrefix = "flock:"
 	// IfNameMax is the longest interface name in bytes (IFNAMSIZ less the NUL).

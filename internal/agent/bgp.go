@@ -1,0 +1,310 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/rtnl"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// A server's BGP speaker is a daemon of its own (package bgp), which owns the
+// kernel's routes of spec.RouteProtoBGP. The agent writes what it is to do into
+// files, has it take them up, and asks it what it does. Nothing here speaks BGP.
+
+func (s *services) bgpDaemon() daemon {
+	return daemon{
+		name: "bgp", mark: s.cluster, description: "BGP of flock cluster " + s.cluster,
+		args: []string{"agent", "bgp", s.cluster},
+	}
+}
+
+// Speaker makes a command of the BGP daemon, whose argument is the cluster. run is
+// told where the agent writes, where the daemon's sockets go, and what to call when
+// it takes orders.
+func Speaker(run func(ctx context.Context, dir, sockets string, log io.Writer, ready func() (func() error, error)) error) Command {
+	return func(ctx context.Context, cluster string, log io.Writer) error {
+		s := newServices(cluster)
+		return run(ctx, s.dir(), s.runDir(), log, func() (func() error, error) { return s.ready(s.bgpDaemon()) })
+	}
+}
+
+func (s *services) bgpFile() string { return filepath.Join(s.dir(), spec.BGPFile) }
+
+func (s *services) secretFile(id string) string {
+	return filepath.Join(s.dir(), spec.BGPSecretFile(id))
+}
+
+// bgpTraces are the files that a BGP speaker of this cluster has here.
+func (s *services) bgpTraces() ([]string, error) {
+	var all []string
+	for _, pattern := range []string{
+		s.bgpFile(), s.secretFile("*"), s.unitPath(s.bgpDaemon().unit(s)),
+		filepath.Join(s.runDir(), spec.BGPSocket), filepath.Join(s.runDir(), spec.BGPAPISocket), filepath.Join(s.runDir(), spec.BGPRunningMarker),
+	} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, fmt.Errorf("list files: %w", err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// observeBGP fills in have.BGP with what the daemon says it does. One that does not
+// answer does nothing: its AS is 0.
+func (s *services) observeBGP(ctx context.Context, have *spec.Host) error {
+	traces, err := s.bgpTraces()
+	if err != nil || len(traces) == 0 {
+		return err
+	}
+	have.BGP = &spec.BGP{}
+	if last, err := s.last(); err == nil && last != nil && last.BGP != nil {
+		have.BGP.Network = last.BGP.Network
+	}
+	if a, err := s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPLook}); err == nil && a.Running != nil && exists(s.bgpFile()) {
+		have.BGP = a.Running
+	}
+	for i, n := range have.BGP.Neighbors {
+		if n.Secret != "" && !exists(s.secretFile(n.Secret)) {
+			have.BGP.Neighbors[i].Secret = "" // the next start would lack it
+		}
+	}
+	return nil
+}
+
+// bgpWithin bounds how long the daemon may take to answer.
+const bgpWithin = 30 * time.Second
+
+// askBGP gives the daemon an order.
+func (s *services) askBGP(ctx context.Context, order spec.BGPOrder) (*spec.BGPAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, bgpWithin)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", filepath.Join(s.runDir(), spec.BGPSocket))
+	if err != nil {
+		return nil, fmt.Errorf("ask the BGP daemon: %w", err)
+	}
+	defer c.Close() //nolint:errcheck // answered or not
+	until, _ := ctx.Deadline()
+	a := &spec.BGPAnswer{}
+	err = errors.Join(c.SetDeadline(until), json.NewEncoder(c).Encode(order))
+	if err == nil {
+		err = json.NewDecoder(c).Decode(a)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask the BGP daemon: %w", err)
+	}
+	if a.Error != "" {
+		return a, fmt.Errorf("the BGP daemon: %s", a.Error)
+	}
+	return a, nil
+}
+
+// setBGP has the daemon do what b says: it takes changes up while it runs, and is
+// started anew only where that does not do.
+func (s *services) setBGP(ctx context.Context, b *spec.BGP) error {
+	if err := s.writeSecrets(b); err != nil {
+		return err
+	}
+	data, err := json.Marshal(b)
+	if err != nil {
+		return fmt.Errorf("write the BGP daemon's configuration: %w", err)
+	}
+	if _, err := writeIfOther(s.bgpFile(), string(data)+"\n", 0o600); err != nil {
+		return err
+	}
+	if s.pidOf(s.bgpDaemon()) != 0 {
+		a, err := s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPReload})
+		if err == nil && !a.Restart {
+			return nil
+		}
+		if a != nil && err != nil {
+			return err
+		}
+	}
+	if err := s.startDaemon(ctx, s.bgpDaemon()); err != nil {
+		return err
+	}
+	_, err = s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPLook})
+	return err
+}
+
+// writeSecrets puts the passwords that came with the request into files of root.
+func (s *services) writeSecrets(b *spec.BGP) error {
+	for _, n := range b.Neighbors {
+		password, given := s.secrets[n.Secret]
+		switch {
+		case n.Secret == "":
+		case given:
+			if _, err := writeIfOther(s.secretFile(n.Secret), password, 0o600); err != nil {
+				return err
+			}
+		case !exists(s.secretFile(n.Secret)):
+			p := missingSecret(b.Network, n)
+			return hint.With(errors.New(p.What), "", p.Next)
+		}
+	}
+	return nil
+}
+
+// missingSecrets are the passwords that want names and that neither the server has
+// nor the request brings.
+func (s *services) missingSecrets(want *spec.Host, given map[string]string) []spec.Problem {
+	if want.BGP == nil {
+		return nil
+	}
+	var out []spec.Problem
+	for _, n := range want.BGP.Neighbors {
+		if _, comes := given[n.Secret]; n.Secret != "" && !comes && !exists(s.secretFile(n.Secret)) {
+			out = append(out, missingSecret(want.BGP.Network, n))
+		}
+	}
+	return out
+}
+
+func missingSecret(network string, n spec.BGPNeighbor) spec.Problem {
+	return spec.Problem{
+		What: fmt.Sprintf("the password of BGP neighbor %s is not on the server", n.Addr),
+		Next: fmt.Sprintf("give it again: flock addbgp %s external SERVER %s --as %d --password-file FILE", network, n.Addr, n.AS),
+	}
+}
+
+// dropSecrets removes the passwords that h does not name.
+func (s *services) dropSecrets(h *spec.Host) error {
+	found, err := filepath.Glob(s.secretFile("*"))
+	if err != nil {
+		return fmt.Errorf("list passwords: %w", err)
+	}
+	return removeAll(slices.DeleteFunc(found, func(path string) bool {
+		return h.BGP != nil && slices.ContainsFunc(h.BGP.Neighbors, func(n spec.BGPNeighbor) bool { return s.secretFile(n.Secret) == path })
+	})...)
+}
+
+// upgradeBGP has the daemon run this program, if it runs another version: routes
+// and, with them, traffic survive that.
+func (s *services) upgradeBGP(ctx context.Context) error {
+	d := s.bgpDaemon()
+	pid := s.pidOf(d)
+	if pid == 0 {
+		return nil
+	}
+	self, err := ownProgram()
+	if err != nil {
+		return err
+	}
+	runs, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil || strings.TrimSuffix(runs, " (deleted)") == self {
+		return nil //nolint:nilerr // it ended meanwhile, which the next look finds
+	}
+	return s.startDaemon(ctx, d)
+}
+
+// removeBGP ends the daemon for good and takes away what is left of it. Its routes
+// go with it; should it not be able to, they go after it.
+func (k *Kernel) removeBGP(ctx context.Context) error {
+	s := k.services
+	// Neighbours learn that it is for good. One that does not answer is stopped.
+	_, _ = s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPEnd})
+	if err := s.stopDaemon(ctx, s.bgpDaemon()); err != nil {
+		return err
+	}
+	if err := k.dropBGPRoutes(); err != nil {
+		return err
+	}
+	traces, err := s.bgpTraces()
+	if err != nil {
+		return err
+	}
+	return removeAll(traces...)
+}
+
+// bgpRoutes are the routes of BGP daemons. A server has one daemon at most, whose
+// files say which cluster's it is.
+func (k *Kernel) bgpRoutes() ([]netlink.Route, error) {
+	ours := &netlink.Route{Table: unix.RT_TABLE_MAIN, Protocol: spec.RouteProtoBGP}
+	list, err := rtnl.Dump(func() ([]netlink.Route, error) {
+		return k.handle.RouteListFiltered(netlink.FAMILY_ALL, ours, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list BGP routes: %w", err)
+	}
+	return slices.DeleteFunc(list, func(r netlink.Route) bool { return r.Priority != spec.BGPMetric }), nil
+}
+
+func (k *Kernel) dropBGPRoutes() error {
+	list, err := k.bgpRoutes()
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if err := k.handle.RouteDel(&r); err != nil && !gone(err) {
+			return fmt.Errorf("remove the BGP route to %s: %w", r.Dst, err)
+		}
+	}
+	return nil
+}
+
+// leftOfBGP counts what a BGP speaker of this cluster has here.
+func (k *Kernel) leftOfBGP() (int, error) {
+	traces, err := k.services.bgpTraces()
+	if err != nil || len(traces) == 0 {
+		return 0, err
+	}
+	routes, err := k.bgpRoutes()
+	unit := k.services.unitPath(k.services.bgpDaemon().unit(k.services))
+	traces = slices.DeleteFunc(traces, func(path string) bool { return path == unit }) // counted with the units
+	return len(traces) + len(routes), err
+}
+
+// bgpStatus asks the cluster's daemon; nil where it has none.
+func (s *services) bgpStatus(ctx context.Context) (*spec.BGPStatus, error) {
+	traces, err := s.bgpTraces()
+	if err != nil || len(traces) == 0 {
+		return nil, err
+	}
+	a, err := s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPLook, Status: true})
+	if err != nil {
+		return nil, hint.With(err, "", "flock apply; and journalctl -u "+s.bgpDaemon().unit(s))
+	}
+	return a.Status, nil
+}
+
+// claimTCP says which process listens on a TCP port: none but our own may.
+func (k *Kernel) claimTCP(port uint16) (*spec.Problem, error) {
+	if port == 0 {
+		return nil, nil
+	}
+	inodes := map[string]bool{}
+	for _, table := range []string{"tcp", "tcp6"} {
+		if err := readSockets("/proc/thread-self/net/"+table, port, tcpListens, inodes); err != nil {
+			return nil, err
+		}
+	}
+	if len(inodes) == 0 {
+		return nil, nil
+	}
+	holder, pid := socketHolder(inodes)
+	if pid == 0 || pid == k.services.pidOf(k.services.bgpDaemon()) {
+		return nil, nil
+	}
+	return &spec.Problem{
+		What: fmt.Sprintf("TCP port %d is in use by %s (process %d)", port, holder, pid),
+		Next: "stop " + holder + ": two BGP daemons cannot share a server",
+	}, nil
+}

@@ -1,0 +1,44 @@
+package agent
+
+import "github.com/flocknet/flock/internal/spec"
+
+// bgpPart is a part of a server's BGP speaker that changes can name: its head, a
+// prefix, a neighbour. All of them are made by one order to the daemon.
+type bgpPart struct{ name, text string }
+
+func (p bgpPart) String() string { return p.text }
+
+// diffBGP is the difference between two speakers. One whose AS is 0 does not run.
+func diffBGP(want, have *spec.BGP) changes {
+	if want == nil && have == nil {
+		return changes{}
+	}
+	if want == nil {
+		step := spec.Step{Action: spec.Remove, Object: "bgp " + have.Network}
+		return changes{gone: []Op{{Step: step, Have: bgpPart{}}}}
+	}
+	if have != nil && have.AS == 0 {
+		step := spec.Step{Action: spec.Change, Object: "bgp " + want.Network, Detail: "not running -> running"}
+		return changes{come: []Op{{Step: step, Want: bgpPart{}}}}
+	}
+	c := compare(bgpParts(want), bgpParts(have), func(p bgpPart) string { return p.name }, func(p bgpPart) string { return p.name })
+	for i, op := range c.gone { // parts that go are a change of what stays
+		c.gone[i] = Op{Step: op.Step, Want: bgpPart{}}
+	}
+	return changes{come: append(c.gone, c.come...)}
+}
+
+func bgpParts(s *spec.BGP) []bgpPart {
+	if s == nil {
+		return nil
+	}
+	out := []bgpPart{{"bgp " + s.Network, s.Head()}}
+	for _, p := range s.Prefixes {
+		name := "bgp announce " + p.String()
+		out = append(out, bgpPart{name, name})
+	}
+	for _, n := range s.Neighbors {
+		out = append(out, bgpPart{"bgp neighbor " + n.Addr.String(), n.String()})
+	}
+	return out
+}

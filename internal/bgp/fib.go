@@ -1,0 +1,387 @@
+//go:build linux
+
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/rtnl"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+const (
+	// settle is how long the kernel's news are gathered before it is looked at anew.
+	settle = 20 * time.Millisecond
+	// fibRetry is when routes are tried again that the kernel did not take or whose
+	// next hops cannot be reached, if no news come before.
+	fibRetry = 5 * time.Second
+)
+
+// ways says how to get to one destination: next hops of the paths to use, and,
+// should none of them be in reach, of those that are second best, and so on.
+type ways func(p netip.Prefix) [][]netip.Addr
+
+// fib keeps the kernel's routes of our protocol number. It belongs to one goroutine,
+// run; the others talk to it by its channels.
+type fib struct {
+	rt     *rtnl.Conn
+	handle *netlink.Handle
+	news   *news
+
+	changes chan map[netip.Prefix][]netip.Addr // next hops by destination; none: no route
+	looks   chan chan map[netip.Prefix]string  // asks for what is wanted, with why the kernel has it not
+	sweeps  chan struct{}                      // ends the time in which adopted routes stay
+	ends    chan chan error                    // takes all routes out
+	anyHop  chan map[netip.Addr]bool           // next hops that may be behind a default route
+	others  ways
+
+	world    *world
+	want     map[netip.Prefix][]netip.Addr
+	have     map[netip.Prefix][]hop
+	adopted  map[netip.Prefix]bool // found at the start and not confirmed since
+	why      map[netip.Prefix]string
+	anywhere map[netip.Addr]bool
+	retry    bool
+	print    func(string, ...any)
+}
+
+// openFIB takes up the routes of a daemon before this one: they stay until they are
+// confirmed, replaced, or swept.
+func openFIB(others ways, print func(string, ...any)) (*fib, error) {
+	f := &fib{
+		changes: make(chan map[netip.Prefix][]netip.Addr, 16), looks: make(chan chan map[netip.Prefix]string),
+		sweeps: make(chan struct{}, 1), ends: make(chan chan error), anyHop: make(chan map[netip.Addr]bool, 1),
+		others: others, print: print,
+		want: map[netip.Prefix][]netip.Addr{}, adopted: map[netip.Prefix]bool{}, why: map[netip.Prefix]string{},
+	}
+	var err error
+	if f.rt, err = rtnl.Open(); err != nil {
+		return nil, err
+	}
+	if f.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return nil, fmt.Errorf("open netlink: %w", err)
+	}
+	own, err := f.rt.PortID()
+	if err != nil {
+		return nil, err
+	}
+	if f.news, err = openNews(own); err != nil {
+		return nil, err
+	}
+	if err := f.look(); err != nil {
+		return nil, err
+	}
+	for p := range f.have {
+		f.adopted[p] = true
+	}
+	return f, nil
+}
+
+// adopts says whether there are routes of a daemon before this one.
+func (f *fib) adopts() bool { return len(f.adopted) > 0 }
+
+// run works until ctx ends; the routes stay then.
+func (f *fib) run(ctx context.Context) error {
+	tick := time.NewTicker(fibRetry)
+	defer tick.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return errors.Join(f.rt.Close(), f.news.close())
+		case c := <-f.changes:
+			err = f.write(f.take(c))
+		case <-f.news.fresh:
+			err = f.resync(ctx)
+		case <-tick.C:
+			if f.retry {
+				err = f.resync(ctx)
+			}
+		case <-f.sweeps:
+			clear(f.adopted)
+			err = f.resync(ctx)
+		case f.anywhere = <-f.anyHop:
+			err = f.resync(ctx)
+		case answer := <-f.looks:
+			err = f.resync(ctx)
+			answer <- f.tell()
+		case answer := <-f.ends:
+			clear(f.want)
+			clear(f.adopted)
+			answer <- errors.Join(f.look(), f.write(f.all()))
+		}
+		if err != nil {
+			f.print("routes: %v", err)
+			f.retry = true
+		}
+	}
+}
+
+// take notes changes, all that wait, and returns the destinations they are about.
+func (f *fib) take(c map[netip.Prefix][]netip.Addr) map[netip.Prefix]bool {
+	dirty := map[netip.Prefix]bool{}
+	for {
+		for p, hops := range c {
+			dirty[p] = true
+			delete(f.adopted, p)
+			if len(hops) == 0 {
+				delete(f.want, p)
+			} else {
+				f.want[p] = hops
+			}
+		}
+		select {
+		case c = <-f.changes:
+		default:
+			return dirty
+		}
+	}
+}
+
+// resync looks at the kernel anew, once its news have settled, and puts right what
+// differs.
+func (f *fib) resync(ctx context.Context) error {
+	t := time.NewTimer(settle)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return nil
+	}
+	f.news.forget()
+	if err := f.look(); err != nil {
+		return err
+	}
+	return f.write(f.all())
+}
+
+// look reads the kernel's routes, addresses and devices.
+func (f *fib) look() error {
+	links, err := rtnl.Dump(f.handle.LinkList)
+	if err != nil {
+		return fmt.Errorf("list devices: %w", err)
+	}
+	up := map[int]bool{}
+	for _, l := range links {
+		up[l.Attrs().Index] = l.Attrs().Flags&net.FlagUp != 0
+	}
+	addrs, err := rtnl.Dump(func() ([]netlink.Addr, error) { return f.handle.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	main := &netlink.Route{Table: unix.RT_TABLE_MAIN}
+	routes, err := rtnl.Dump(func() ([]netlink.Route, error) {
+		return f.handle.RouteListFiltered(netlink.FAMILY_ALL, main, netlink.RT_FILTER_TABLE)
+	})
+	if err != nil {
+		return fmt.Errorf("list routes: %w", err)
+	}
+	f.world, f.have = newWorld(routes, addrs, up)
+	return nil
+}
+
+func (f *fib) all() map[netip.Prefix]bool {
+	all := make(map[netip.Prefix]bool, len(f.want)+len(f.have))
+	for p := range f.want {
+		all[p] = true
+	}
+	for p := range f.have {
+		all[p] = true
+	}
+	return all
+}
+
+// write makes the kernel's routes to the destinations named what they are to be.
+func (f *fib) write(dirty map[netip.Prefix]bool) error {
+	f.retry = false
+	var batch []*nl.NetlinkRequest
+	var about []aim
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		answers, err := f.rt.Send(batch...)
+		if err != nil {
+			return err
+		}
+		for i, err := range answers {
+			f.written(about[i], err)
+		}
+		batch, about = batch[:0], about[:0]
+		return nil
+	}
+	reach := map[netip.Addr]reached{}
+	for p := range dirty {
+		m, hops := f.message(p, reach)
+		if m == nil {
+			continue
+		}
+		batch, about = append(batch, m), append(about, aim{p, hops})
+		if len(batch) == rtnl.MaxBatch {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// aim is what a message wants: the route to a destination by hops, or none.
+type aim struct {
+	to   netip.Prefix
+	hops []hop
+}
+
+// written notes what the kernel said about a message.
+func (f *fib) written(a aim, err error) {
+	switch {
+	case err == nil && len(a.hops) > 0:
+		f.have[a.to] = a.hops
+	case err == nil, errors.Is(err, unix.ESRCH):
+		delete(f.have, a.to)
+	default:
+		f.why[a.to] = "the kernel refuses it: " + err.Error()
+		f.retry = true
+	}
+}
+
+// reached is how one next hop resolves, worked out once per round.
+type reached struct {
+	hop hop
+	why string
+}
+
+// message is what brings the kernel's route to p to hops, which it is to have; nil
+// if it has.
+func (f *fib) message(p netip.Prefix, reach map[netip.Addr]reached) (m *nl.NetlinkRequest, hops []hop) {
+	delete(f.why, p)
+	hops = f.resolve(p, reach)
+	have, there := f.have[p]
+	switch {
+	case len(hops) == 0 && (!there || f.adopted[p]), slices.Equal(have, hops):
+		return nil, nil
+	case len(hops) == 0:
+		return routeMessage(unix.RTM_DELROUTE, p, nil), nil
+	}
+	return routeMessage(unix.RTM_NEWROUTE, p, hops), hops
+}
+
+// resolve is where to send what goes to p, nil if nowhere.
+func (f *fib) resolve(p netip.Prefix, reach map[netip.Addr]reached) []hop {
+	next, ok := f.want[p]
+	if !ok {
+		return nil
+	}
+	if why := f.world.refuses(p); why != "" {
+		f.why[p] = why
+		return nil
+	}
+	hops := f.resolveAll(p, next, reach)
+	if len(hops) > 0 {
+		return hops
+	}
+	f.retry = true
+	why := f.why[p]
+	for _, next := range f.others(p) {
+		if hops := f.resolveAll(p, next, reach); len(hops) > 0 {
+			return hops
+		}
+	}
+	f.why[p] = why
+	return nil
+}
+
+func (f *fib) resolveAll(p netip.Prefix, next []netip.Addr, reach map[netip.Addr]reached) []hop {
+	hops := make([]hop, 0, len(next))
+	for _, nh := range next {
+		r, ok := reach[nh]
+		if !ok {
+			r.hop, r.why = f.world.resolve(nh, f.anywhere[nh])
+			reach[nh] = r
+		}
+		if r.why != "" {
+			f.why[p] = r.why
+			continue
+		}
+		hops = append(hops, r.hop)
+	}
+	if len(hops) > 0 {
+		delete(f.why, p)
+	}
+	slices.SortFunc(hops, compareHops)
+	return slices.Compact(hops)
+}
+
+// tell is what is wanted and why the kernel has it not: "" where it has it.
+func (f *fib) tell() map[netip.Prefix]string {
+	out := make(map[netip.Prefix]string, len(f.want))
+	for p := range f.want {
+		if _, there := f.have[p]; there {
+			out[p] = ""
+			continue
+		}
+		if out[p] = f.why[p]; out[p] == "" {
+			out[p] = "the kernel has it not yet"
+		}
+	}
+	return out
+}
+
+// routeMessage puts a route to p in, in place of ours if there is one, or takes it
+// out. One with next hops of several ways is one route (RTA_MULTIPATH).
+func routeMessage(kind int, p netip.Prefix, hops []hop) *nl.NetlinkRequest {
+	flags := 0
+	if kind == unix.RTM_NEWROUTE {
+		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	}
+	m := nl.NewNetlinkRequest(kind, flags)
+	head := nl.NewRtMsg()
+	head.Family, head.Dst_len, head.Protocol = unix.AF_INET6, uint8(p.Bits()), spec.RouteProtoBGP //nolint:gosec // 0…128
+	if p.Addr().Is4() {
+		head.Family = unix.AF_INET
+	}
+	m.AddData(head)
+	m.AddData(nl.NewRtAttr(unix.RTA_DST, p.Addr().AsSlice()))
+	m.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(spec.BGPMetric)))
+	switch {
+	case kind == unix.RTM_DELROUTE:
+		// The key is enough. Named next hops of IPv6 would be taken out one by one.
+	case len(hops) == 1:
+		m.AddData(viaAttr(p, hops[0].via))
+		m.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(hops[0].dev)))) //nolint:gosec // an index
+	default:
+		var all []byte
+		for _, h := range hops {
+			all = append(all, nextHop(p, h)...)
+		}
+		m.AddData(nl.NewRtAttr(unix.RTA_MULTIPATH, all))
+	}
+	return m
+}
+
+// nextHop is a struct rtnexthop with its gateway (linux/rtnetlink.h).
+func nextHop(p netip.Prefix, h hop) []byte {
+	n := &nl.RtNexthop{RtNexthop: unix.RtNexthop{Ifindex: int32(h.dev)}, Children: []nl.NetlinkRequestData{viaAttr(p, h.via)}} //nolint:gosec // an index
+	return n.Serialize()
+}
+
+// viaAttr names a gateway; one of another family than the destination's has its own
+// form (RTA_VIA).
+func viaAttr(p netip.Prefix, via netip.Addr) *nl.RtAttr {
+	if p.Addr().Is4() == via.Is4() {
+		return nl.NewRtAttr(unix.RTA_GATEWAY, via.AsSlice())
+	}
+	family := make([]byte, 2)
+	nl.NativeEndian().PutUint16(family, unix.AF_INET6)
+	return nl.NewRtAttr(unix.RTA_VIA, append(family, via.AsSlice()...))
+}

@@ -1,0 +1,108 @@
+//go:build linux
+
+package bgp
+
+import (
+	"net/netip"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+const (
+	// connectRetry is how long in seconds GoBGP waits between attempts at least, and
+	// twice that at most; its own default is minutes.
+	connectRetry = 5
+	// keepaliveMost bounds the time in seconds between keepalives, a third of the
+	// hold time by RFC 4271: a neighbour whose machine restarted answers the next one
+	// with a reset, and is taken back then.
+	keepaliveMost = 10
+	// passiveFor is how long after a restart connections are left to the neighbours.
+	// GoBGP rests for five seconds after a session and closes what it accepts, also
+	// where it keeps the routes of a neighbour that restarts; and should a connection
+	// of its own fail after that, because the other one rests, it drops them
+	// (v3.37.0, handleFSMMessage: nextStateIdle). So the one that restarted waits for
+	// the other to rest and come, five to seven seconds.
+	passiveFor = 8 * time.Second
+	// gobgpDeferral is GoBGP's own Selection_Deferral_Timer in seconds, its default:
+	// a gate decides before.
+	gobgpDeferral = 360
+)
+
+// peerOf is n in GoBGP's form. Restarting says that routes of a daemon before this
+// one are in use, here and at the neighbour's. It is pure.
+func peerOf(s *spec.BGP, n spec.BGPNeighbor, password string, restarting bool) *api.Peer {
+	p := &api.Peer{
+		Conf: &api.PeerConf{
+			NeighborAddress: n.Addr.String(), PeerAsn: n.AS, LocalAsn: s.AS, AuthPassword: password, Description: n.Name,
+		},
+		Timers: &api.Timers{Config: &api.TimersConfig{
+			ConnectRetry: connectRetry, HoldTime: uint64(s.Hold), KeepaliveInterval: uint64(keepalive(s.Hold)), //nolint:gosec // 3…65535
+		}},
+		Transport: &api.Transport{PassiveMode: restarting},
+		GracefulRestart: &api.GracefulRestart{
+			Enabled: true, RestartTime: uint32(restartTime(s)), DeferralTime: gobgpDeferral, LocalRestarting: restarting, //nolint:gosec // 1…4095
+		},
+	}
+	if n.Local.IsValid() {
+		p.Transport.LocalAddress = n.Local.String()
+	}
+	if n.Client {
+		p.RouteReflector = &api.RouteReflector{RouteReflectorClient: true, RouteReflectorClusterId: s.ClusterID.String()}
+	}
+	switch {
+	case n.TTLSecurity:
+		p.TtlSecurity = &api.TtlSecurity{Enabled: true, TtlMin: uint32(256 - max(n.Multihop, 1))} //nolint:gosec // 1…255
+	case n.Multihop > 0:
+		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(n.Multihop)} //nolint:gosec // 2…255
+	}
+	for _, f := range families(s, n) {
+		p.AfiSafis = append(p.AfiSafis, afiSafi(f, n.MaxPrefixes))
+	}
+	return p
+}
+
+func afiSafi(f *api.Family, limit int) *api.AfiSafi {
+	return &api.AfiSafi{
+		Config:            &api.AfiSafiConfig{Family: f, Enabled: true},
+		MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: true}},
+		PrefixLimits:      &api.PrefixLimit{Family: f, MaxPrefixes: uint32(limit)}, //nolint:gosec // checked by the workstation
+	}
+}
+
+func keepalive(hold int) int { return max(1, min(hold/3, keepaliveMost)) }
+
+func restartTime(s *spec.BGP) int {
+	if s.Restart == 0 {
+		return spec.DefaultBGPRestart
+	}
+	return s.Restart
+}
+
+var (
+	ipv4 = &api.Family{Afi: api.Family_AFI_IP, Safi: api.Family_SAFI_UNICAST}
+	ipv6 = &api.Family{Afi: api.Family_AFI_IP6, Safi: api.Family_SAFI_UNICAST}
+)
+
+// families is what a session carries: next hops are of its own family. Where there
+// are no IPv4 sessions, those over IPv6 carry IPv4 too (RFC 8950).
+func families(s *spec.BGP, n spec.BGPNeighbor) []*api.Family {
+	if n.Addr.Is4() {
+		return []*api.Family{ipv4}
+	}
+	for _, other := range s.Neighbors {
+		if other.Addr.Is4() {
+			return []*api.Family{ipv6}
+		}
+	}
+	return []*api.Family{ipv6, ipv4}
+}
+
+func familyOf(p netip.Prefix) *api.Family {
+	if p.Addr().Is4() {
+		return ipv4
+	}
+	return ipv6
+}

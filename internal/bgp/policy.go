@@ -1,0 +1,199 @@
+//go:build linux
+
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	api "github.com/osrg/gobgp/v3/api"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// GoBGP filters by statements in one list for all neighbours; a statement names the
+// neighbours and the prefixes that it is about. Withdrawals pass every filter.
+
+// Names of our policies in GoBGP.
+const (
+	importPolicy = "flock-import"
+	exportPolicy = "flock-export"
+)
+
+// everybody is the set of all neighbours.
+const everybody = "everybody"
+
+// bogons are prefixes that no neighbour has a reason to announce: this host, its
+// loopback, link-local addresses, multicast and what lies beyond (RFC 6890).
+var bogons = []spec.PrefixRule{
+	{Prefix: netip.MustParsePrefix("0.0.0.0/8"), LE: 32},
+	{Prefix: netip.MustParsePrefix("127.0.0.0/8"), LE: 32},
+	{Prefix: netip.MustParsePrefix("169.254.0.0/16"), LE: 32},
+	{Prefix: netip.MustParsePrefix("224.0.0.0/3"), LE: 32},
+	{Prefix: netip.MustParsePrefix("::/96"), LE: 128},
+	{Prefix: netip.MustParsePrefix("fe80::/10"), LE: 128},
+	{Prefix: netip.MustParsePrefix("ff00::/8"), LE: 128},
+}
+
+var defaultRoutes = []spec.PrefixRule{
+	{Prefix: netip.MustParsePrefix("0.0.0.0/0")},
+	{Prefix: netip.MustParsePrefix("::/0")},
+}
+
+// filters is what GoBGP is told about s, in its own form.
+type filters struct {
+	sets     []*api.DefinedSet
+	policies map[string][]*api.Statement // by name
+}
+
+// filtersOf returns the filters of s. It is pure.
+func filtersOf(s *spec.BGP) *api.SetPoliciesRequest {
+	f := &filters{policies: map[string][]*api.Statement{importPolicy: nil, exportPolicy: nil}}
+	f.imports(s)
+	f.exports(s)
+	r := &api.SetPoliciesRequest{DefinedSets: f.sets}
+	for _, name := range []string{importPolicy, exportPolicy} {
+		r.Policies = append(r.Policies, &api.Policy{Name: name, Statements: f.policies[name]})
+	}
+	return r
+}
+
+func (f *filters) imports(s *spec.BGP) {
+	// A route of our own has no neighbour, not even one of these.
+	f.sets = append(f.sets, &api.DefinedSet{DefinedType: api.DefinedType_NEIGHBOR, Name: everybody, List: []string{"0.0.0.0/0", "::/0"}})
+	f.rules(importPolicy, "bogons", everybody, bogons, api.RouteAction_REJECT)
+	f.rules(importPolicy, "local", everybody, overlapping(s.Prefixes), api.RouteAction_REJECT)
+	for _, n := range s.Neighbors {
+		if !n.External {
+			continue
+		}
+		who := f.neighbors(n.Addr)
+		f.rules(importPolicy, who+"-own", who, overlapping(s.Own), api.RouteAction_REJECT)
+		if len(n.Import) == 0 {
+			f.rules(importPolicy, who+"-default", who, defaultRoutes, api.RouteAction_REJECT)
+			continue
+		}
+		for i, r := range n.Import {
+			action := api.RouteAction_ACCEPT
+			if r.Deny {
+				action = api.RouteAction_REJECT
+			}
+			f.rules(importPolicy, fmt.Sprintf("%s-import-%d", who, i), who, []spec.PrefixRule{r}, action)
+		}
+		f.state(importPolicy, who+"-rest", conditions(who, ""), api.RouteAction_REJECT)
+	}
+}
+
+func (f *filters) exports(s *spec.BGP) {
+	for _, n := range s.Neighbors {
+		switch {
+		case n.External:
+			who := f.neighbors(n.Addr)
+			f.rules(exportPolicy, who+"-export", who, exactly(announced(s, n)), api.RouteAction_ACCEPT)
+			f.state(exportPolicy, who+"-nothing-else", conditions(who, ""), api.RouteAction_REJECT)
+		case n.NextHopSelf:
+			who := f.neighbors(n.Addr)
+			c := conditions(who, "")
+			c.RouteType = api.Conditions_ROUTE_TYPE_EXTERNAL
+			f.state(exportPolicy, who+"-next-hop", c, api.RouteAction_ACCEPT).Actions.Nexthop = &api.NexthopAction{Self: true}
+		}
+	}
+}
+
+// announced is what s may tell its external neighbour n.
+func announced(s *spec.BGP, n spec.BGPNeighbor) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(s.Own), func(p netip.Prefix) bool { return !permits(n.Export, p) })
+}
+
+// permits is how a prefix list decides about p.
+func permits(rules []spec.PrefixRule, p netip.Prefix) bool {
+	for _, r := range rules {
+		if r.Matches(p) {
+			return !r.Deny
+		}
+	}
+	return len(rules) == 0
+}
+
+// overlapping matches what contains one of list, default routes aside, or lies in it.
+//
+// GoBGP looks at the longest entry of a set that contains a prefix, and at no
+// other: an entry for a prefix in another one would hide that. So what lies in
+// others of list is left out.
+func overlapping(list []netip.Prefix) []spec.PrefixRule {
+	var out []spec.PrefixRule
+	above := map[netip.Prefix]bool{}
+	for _, p := range list {
+		inside := func(q netip.Prefix) bool { return q.Bits() < p.Bits() && q.Contains(p.Addr()) }
+		if slices.ContainsFunc(list, inside) {
+			continue
+		}
+		out = append(out, spec.PrefixRule{Prefix: p, LE: p.Addr().BitLen()})
+		for bits := p.Bits() - 1; bits > 0; bits-- {
+			if q := netip.PrefixFrom(p.Addr(), bits).Masked(); !above[q] {
+				above[q] = true
+				out = append(out, spec.PrefixRule{Prefix: q})
+			}
+		}
+	}
+	return out
+}
+
+func exactly(list []netip.Prefix) []spec.PrefixRule {
+	out := make([]spec.PrefixRule, len(list))
+	for i, p := range list {
+		out[i] = spec.PrefixRule{Prefix: p}
+	}
+	return out
+}
+
+// neighbors makes a set of one neighbour, once, and returns its name.
+func (f *filters) neighbors(addr netip.Addr) string {
+	name := addr.String()
+	for _, set := range f.sets {
+		if set.Name == name {
+			return name
+		}
+	}
+	f.sets = append(f.sets, &api.DefinedSet{
+		DefinedType: api.DefinedType_NEIGHBOR, Name: name, List: []string{netip.PrefixFrom(addr, addr.BitLen()).String()},
+	})
+	return name
+}
+
+// rules adds a statement per family about the prefixes that rules match, whether
+// these permit or deny. Who is a set of neighbours, "" for all. A set of GoBGP's is
+// of one family, and an empty one matches everything.
+func (f *filters) rules(policy, name, who string, rules []spec.PrefixRule, action api.RouteAction) {
+	for _, family := range []string{"4", "6"} {
+		set := &api.DefinedSet{DefinedType: api.DefinedType_PREFIX, Name: name + "-" + family}
+		for _, r := range rules {
+			if r.Prefix.Addr().Is4() != (family == "4") {
+				continue
+			}
+			least, most := r.Lengths()
+			set.Prefixes = append(set.Prefixes, &api.Prefix{
+				IpPrefix: r.Prefix.String(), MaskLengthMin: uint32(least), MaskLengthMax: uint32(most), //nolint:gosec // 0…128
+			})
+		}
+		if len(set.Prefixes) > 0 {
+			f.sets = append(f.sets, set)
+			f.state(policy, set.Name, conditions(who, set.Name), action)
+		}
+	}
+}
+
+func (f *filters) state(policy, name string, c *api.Conditions, action api.RouteAction) *api.Statement {
+	s := &api.Statement{Name: name, Conditions: c, Actions: &api.Actions{RouteAction: action}}
+	f.policies[policy] = append(f.policies[policy], s)
+	return s
+}
+
+func conditions(who, prefixes string) *api.Conditions {
+	c := &api.Conditions{NeighborSet: &api.MatchSet{Type: api.MatchSet_ANY, Name: who}}
+	if prefixes != "" {
+		c.PrefixSet = &api.MatchSet{Type: api.MatchSet_ANY, Name: prefixes}
+	}
+	return c
+}

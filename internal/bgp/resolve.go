@@ -1,0 +1,172 @@
+//go:build linux
+
+package bgp
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// hop is a way out of this server, as the kernel takes it.
+type hop struct {
+	via netip.Addr // what is on the link of dev
+	dev int        // index
+}
+
+func compareHops(a, b hop) int { return cmp.Or(a.via.Compare(b.via), cmp.Compare(a.dev, b.dev)) }
+
+// world is what the kernel has apart from our routes: what next hops resolve by.
+type world struct {
+	routes map[netip.Prefix]way  // of the main table
+	links  []netip.Prefix        // those that are on a link: this server's own networks
+	local  map[netip.Addr]bool   // this server's own addresses
+	taken  map[netip.Prefix]bool // foreign routes of our metric
+}
+
+// way is a foreign route.
+type way struct {
+	hop    hop // via is invalid where the destination itself is on the link
+	dead   bool
+	metric int
+}
+
+// newWorld sorts a dump: what is there besides our routes, and our routes.
+func newWorld(routes []netlink.Route, addrs []netlink.Addr, up map[int]bool) (*world, map[netip.Prefix][]hop) {
+	w := &world{routes: map[netip.Prefix]way{}, local: map[netip.Addr]bool{}, taken: map[netip.Prefix]bool{}}
+	ours := map[netip.Prefix][]hop{}
+	for _, a := range addrs {
+		if ip, ok := netip.AddrFromSlice(a.IP); ok {
+			w.local[ip.Unmap()] = true
+		}
+	}
+	for _, r := range routes {
+		dst, ok := destination(r)
+		if !ok || r.Table != unix.RT_TABLE_MAIN {
+			continue
+		}
+		if r.Protocol == spec.RouteProtoBGP {
+			if r.Priority == spec.BGPMetric {
+				ours[dst] = hopsOf(r)
+			}
+			continue
+		}
+		if r.Priority == spec.BGPMetric {
+			w.taken[dst] = true
+		}
+		w.add(dst, r, up)
+	}
+	for dst, to := range w.routes {
+		if !to.hop.via.IsValid() && !to.dead && dst.Bits() > 0 {
+			w.links = append(w.links, dst)
+		}
+	}
+	return w, ours
+}
+
+// refuses says why no route to p is put in, whoever announces it. A part of a
+// network that this server is on would cut it off from its neighbours there; in
+// IPv6 the whole would too, the kernel's own routes have a metric of 256.
+func (w *world) refuses(p netip.Prefix) string {
+	for _, l := range w.links {
+		if l.Bits() <= p.Bits() && l.Contains(p.Addr()) {
+			return "this server is itself on " + l.String()
+		}
+	}
+	if w.taken[p] {
+		return "somebody else's route to it has the same metric"
+	}
+	return ""
+}
+
+// add notes a foreign route; of several to one destination the one that the kernel
+// prefers counts.
+func (w *world) add(dst netip.Prefix, r netlink.Route, up map[int]bool) {
+	new := way{metric: r.Priority, dead: r.Type != unix.RTN_UNICAST}
+	if hops := hopsOf(r); len(hops) > 0 {
+		new.hop = hops[0]
+		new.dead = new.dead || !up[new.hop.dev]
+	} else {
+		new.dead = true
+	}
+	if old, ok := w.routes[dst]; !ok || old.dead && !new.dead || old.dead == new.dead && new.metric < old.metric {
+		w.routes[dst] = new
+	}
+}
+
+// resolve is how to get to the next hop nh; why says why not. Default routes count
+// only if anywhere says so: whoever is behind one does not know our routes.
+func (w *world) resolve(nh netip.Addr, anywhere bool) (h hop, why string) {
+	if w.local[nh] {
+		return hop{}, "next hop " + nh.String() + " is this server itself"
+	}
+	if nh.IsLinkLocalUnicast() {
+		return hop{}, "next hop " + nh.String() + " is a link-local address"
+	}
+	least := 1
+	if anywhere {
+		least = 0
+	}
+	for bits := nh.BitLen(); bits >= least; bits-- {
+		to, ok := w.routes[netip.PrefixFrom(nh, bits).Masked()]
+		if !ok {
+			continue
+		}
+		if to.dead {
+			return hop{}, "the way to next hop " + nh.String() + " is down"
+		}
+		if !to.hop.via.IsValid() {
+			to.hop.via = nh
+		}
+		return to.hop, ""
+	}
+	return hop{}, "next hop " + nh.String() + " is on no network of this server"
+}
+
+// destination is r's; the kernel leaves out that of a default route.
+func destination(r netlink.Route) (netip.Prefix, bool) {
+	if r.Dst == nil {
+		if r.Family == unix.AF_INET6 {
+			return netip.PrefixFrom(netip.IPv6Unspecified(), 0), true
+		}
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0), true
+	}
+	ip, ok := netip.AddrFromSlice(r.Dst.IP)
+	if !ok {
+		return netip.Prefix{}, false
+	}
+	if r.Family == unix.AF_INET {
+		ip = ip.Unmap()
+	}
+	bits, _ := r.Dst.Mask.Size()
+	return netip.PrefixFrom(ip, bits), true
+}
+
+// hopsOf are r's ways out, in order.
+func hopsOf(r netlink.Route) []hop {
+	if len(r.MultiPath) == 0 {
+		if r.LinkIndex == 0 {
+			return nil
+		}
+		return []hop{{gateway(r.Gw, r.Via), r.LinkIndex}}
+	}
+	out := make([]hop, len(r.MultiPath))
+	for i, n := range r.MultiPath {
+		out[i] = hop{gateway(n.Gw, n.Via), n.LinkIndex}
+	}
+	slices.SortFunc(out, compareHops)
+	return out
+}
+
+func gateway(gw []byte, via netlink.Destination) netip.Addr {
+	if v, ok := via.(*netlink.Via); ok {
+		gw = v.Addr
+	}
+	ip, _ := netip.AddrFromSlice(gw)
+	return ip.Unmap()
+}

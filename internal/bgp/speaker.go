@@ -1,0 +1,374 @@
+//go:build linux
+
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+	"github.com/osrg/gobgp/v3/pkg/apiutil"
+	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v3/pkg/server"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// speaker is GoBGP with what this server is to say. Its methods may be called by
+// several goroutines.
+type speaker struct {
+	gobgp   *server.BgpServer
+	journal *journal
+	started time.Time
+
+	mu sync.Mutex
+	// restarting says that the routes of a daemon before this one are in use, here
+	// and at the neighbours: they are told so (RFC 4724).
+	restarting bool
+	running    *spec.BGP
+	secrets    map[string]string // password by id
+	up         map[netip.Addr]bool
+	waiting    map[netip.Addr]bool // neighbours whose routes are not all here yet since the start
+}
+
+// openSpeaker starts to listen; it has no neighbours yet.
+func openSpeaker(ctx context.Context, s *spec.BGP, socket string, j *journal, restarting bool) (*speaker, error) {
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("remove an old socket: %w", err)
+	}
+	sp := &speaker{
+		journal: j, started: time.Now(), restarting: restarting,
+		gobgp:   server.NewBgpServer(server.LoggerOption(j), server.GrpcListenAddress("unix://"+socket)),
+		running: &spec.BGP{Network: s.Network, AS: s.AS, RouterID: s.RouterID, Hold: s.Hold, Restart: s.Restart, ClusterID: s.ClusterID},
+		up:      map[netip.Addr]bool{}, waiting: map[netip.Addr]bool{},
+	}
+	go sp.gobgp.Serve()
+	global := &api.Global{
+		Asn: s.AS, RouterId: s.RouterID.String(), ListenPort: spec.BGPPort, UseMultiplePaths: true,
+		Families: []uint32{uint32(familyIndex[bgp.RF_IPv4_UC]), uint32(familyIndex[bgp.RF_IPv6_UC])},
+	}
+	if _, err := os.Stat("/proc/net/if_inet6"); err != nil {
+		global.ListenAddresses = []string{"0.0.0.0"} // a kernel without IPv6
+	}
+	if err := sp.gobgp.StartBgp(ctx, &api.StartBgpRequest{Global: global}); err != nil {
+		return nil, fmt.Errorf("listen for BGP on TCP port %d: %w", spec.BGPPort, err)
+	}
+	if err := sp.gobgp.SetPolicies(ctx, filtersOf(sp.running)); err != nil {
+		return nil, fmt.Errorf("set filters: %w", err)
+	}
+	for direction, name := range map[api.PolicyDirection]string{
+		api.PolicyDirection_IMPORT: importPolicy, api.PolicyDirection_EXPORT: exportPolicy,
+	} {
+		if err := sp.gobgp.AddPolicyAssignment(ctx, &api.AddPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+			Name: "global", Direction: direction, Policies: []*api.Policy{{Name: name}}, DefaultAction: api.RouteAction_ACCEPT,
+		}}); err != nil {
+			return nil, fmt.Errorf("set filters: %w", err)
+		}
+	}
+	return sp, nil
+}
+
+// familyIndex are GoBGP's own numbers for what Global.Families holds.
+var familyIndex = map[bgp.RouteFamily]int{bgp.RF_IPv4_UC: 0, bgp.RF_IPv6_UC: 1}
+
+// needsRestart says whether want differs from have in what GoBGP cannot change
+// while it runs, or only by ending sessions with a word that makes the neighbours
+// drop our routes. A daemon that is started anew keeps them.
+func needsRestart(have, want *spec.BGP) bool {
+	if have.AS != want.AS || have.RouterID != want.RouterID || have.Hold != want.Hold || have.Restart != want.Restart {
+		return true
+	}
+	for _, n := range want.Neighbors {
+		at := slices.IndexFunc(have.Neighbors, func(h spec.BGPNeighbor) bool { return h.Addr == n.Addr })
+		if at < 0 {
+			continue
+		}
+		if h := have.Neighbors[at]; h.Client != n.Client || n.Client && have.ClusterID != want.ClusterID {
+			return true
+		}
+	}
+	return false
+}
+
+// apply makes the speaker say what want says. Sessions that it does not concern go
+// on. An error leaves running as far as it got.
+func (sp *speaker) apply(ctx context.Context, want *spec.BGP, secrets map[string]string) error {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	have := *sp.running
+	if err := sp.filter(ctx, &have, want); err != nil {
+		return err
+	}
+	if err := sp.announce(ctx, have.Prefixes, want.Prefixes); err != nil {
+		return err
+	}
+	if err := sp.meet(ctx, &have, want, secrets); err != nil {
+		return err
+	}
+	sp.running, sp.secrets = want, secrets
+	return sp.look(ctx, &have, want)
+}
+
+func (sp *speaker) filter(ctx context.Context, have, want *spec.BGP) error {
+	if filtersOf(have).String() == filtersOf(want).String() {
+		return nil
+	}
+	if err := sp.gobgp.SetPolicies(ctx, filtersOf(want)); err != nil {
+		return fmt.Errorf("set filters: %w", err)
+	}
+	return nil
+}
+
+// look has the routes of neighbours that stay go through changed filters.
+func (sp *speaker) look(ctx context.Context, have, want *spec.BGP) error {
+	if filtersOf(have).String() == filtersOf(want).String() {
+		return nil
+	}
+	for _, n := range want.Neighbors {
+		if !sp.up[n.Addr] || !n.External && slices.Equal(have.Prefixes, want.Prefixes) {
+			continue
+		}
+		direction := api.ResetPeerRequest_IN
+		if n.External {
+			direction = api.ResetPeerRequest_BOTH
+		}
+		r := &api.ResetPeerRequest{Address: n.Addr.String(), Soft: true, Direction: direction}
+		if err := sp.gobgp.ResetPeer(ctx, r); err != nil {
+			return fmt.Errorf("filter the routes of %s anew: %w", n.Addr, err)
+		}
+	}
+	return nil
+}
+
+// announce adds and withdraws this server's own prefixes.
+func (sp *speaker) announce(ctx context.Context, have, want []netip.Prefix) error {
+	for _, p := range have {
+		if slices.Contains(want, p) {
+			continue
+		}
+		path, err := localPath(p)
+		if err == nil {
+			err = sp.gobgp.DeletePath(ctx, &api.DeletePathRequest{TableType: api.TableType_GLOBAL, Path: path})
+		}
+		if err != nil {
+			return fmt.Errorf("withdraw %s: %w", p, err)
+		}
+	}
+	for _, p := range want {
+		if slices.Contains(have, p) {
+			continue
+		}
+		path, err := localPath(p)
+		if err == nil {
+			_, err = sp.gobgp.AddPath(ctx, &api.AddPathRequest{TableType: api.TableType_GLOBAL, Path: path})
+		}
+		if err != nil {
+			return fmt.Errorf("announce %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// localPath is a route of our own; whoever is told hears the address that the
+// session is from as next hop.
+func localPath(p netip.Prefix) (*api.Path, error) {
+	origin := bgp.NewPathAttributeOrigin(bgp.BGP_ORIGIN_ATTR_TYPE_IGP)
+	bits := uint8(p.Bits()) //nolint:gosec // 0…128
+	if p.Addr().Is4() {
+		nlri := bgp.NewIPAddrPrefix(bits, p.Addr().String())
+		return apiutil.NewPath(nlri, false, []bgp.PathAttributeInterface{origin, bgp.NewPathAttributeNextHop("0.0.0.0")}, time.Now())
+	}
+	nlri := bgp.NewIPv6AddrPrefix(bits, p.Addr().String())
+	reach := bgp.NewPathAttributeMpReachNLRI("::", []bgp.AddrPrefixInterface{nlri})
+	return apiutil.NewPath(nlri, false, []bgp.PathAttributeInterface{origin, reach}, time.Now())
+}
+
+// meet adds, changes and removes neighbours.
+func (sp *speaker) meet(ctx context.Context, have, want *spec.BGP, secrets map[string]string) error {
+	for _, h := range have.Neighbors {
+		if !slices.ContainsFunc(want.Neighbors, func(n spec.BGPNeighbor) bool { return n.Addr == h.Addr }) {
+			if err := sp.part(ctx, have, h); err != nil {
+				return err
+			}
+		}
+	}
+	for _, n := range want.Neighbors {
+		at := slices.IndexFunc(have.Neighbors, func(h spec.BGPNeighbor) bool { return h.Addr == n.Addr })
+		if at >= 0 {
+			h := have.Neighbors[at]
+			limit := h.MaxPrefixes
+			if h.MaxPrefixes = n.MaxPrefixes; sp.up[n.Addr] && sp.secrets[h.Secret] == secrets[n.Secret] && !newSession(have, want, h, n) {
+				if limit == n.MaxPrefixes {
+					continue
+				}
+				if _, err := sp.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: peerOf(want, n, secrets[n.Secret], false)}); err != nil {
+					return fmt.Errorf("limit the prefixes of neighbor %s: %w", n.Addr, err)
+				}
+				continue
+			}
+			if h.MaxPrefixes = limit; sp.secrets[h.Secret] == secrets[n.Secret] && !newSession(have, want, h, n) {
+				continue
+			}
+			if err := sp.part(ctx, have, h); err != nil {
+				return err
+			}
+		}
+		if err := sp.greet(ctx, want, n, secrets[n.Secret]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newSession says whether n differs from h, what it was, in what only a new session
+// brings about: GoBGP does not withdraw what a filter lets out no more.
+func newSession(have, want *spec.BGP, h, n spec.BGPNeighbor) bool {
+	forbidden := func(p netip.Prefix) bool { return slices.Contains(want.Own, p) && !permits(n.Export, p) }
+	narrower := n.External && slices.ContainsFunc(announced(have, h), forbidden)
+	h.Name, h.Import, h.Export, h.NextHopSelf, h.Secret = n.Name, n.Import, n.Export, n.NextHopSelf, n.Secret
+	return narrower || h.String() != n.String() || !slices.Equal(families(have, h), families(want, n))
+}
+
+func (sp *speaker) greet(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor, password string) error {
+	if err := sp.gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: peerOf(s, n, password, sp.restarting)}); err != nil {
+		return fmt.Errorf("add neighbor %s: %w", n.Addr, err)
+	}
+	sp.journal.curious.Store(true)
+	return nil
+}
+
+// part ends n's session for good; its routes go.
+func (sp *speaker) part(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor) error {
+	delete(sp.up, n.Addr)
+	if sp.secrets[n.Secret] != "" {
+		// GoBGP takes the password off its listening socket when a neighbour loses it,
+		// but not when a neighbour goes.
+		if _, err := sp.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: peerOf(s, n, "", false)}); err != nil {
+			return fmt.Errorf("remove the password of neighbor %s: %w", n.Addr, err)
+		}
+	}
+	if err := sp.gobgp.DeletePeer(ctx, &api.DeletePeerRequest{Address: n.Addr.String()}); err != nil {
+		return fmt.Errorf("remove neighbor %s: %w", n.Addr, err)
+	}
+	sp.journal.forget(n.Addr)
+	return nil
+}
+
+// expect says, before the first apply, whose routes the sweep of adopted ones has
+// to wait for.
+func (sp *speaker) expect(s *spec.BGP) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	for _, n := range s.Neighbors {
+		sp.waiting[n.Addr] = true
+	}
+}
+
+// arrived notes that all of addr's routes are here, and says whether that holds for
+// all neighbours now.
+func (sp *speaker) arrived(addr netip.Addr) (all bool) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if !sp.waiting[addr] {
+		return false
+	}
+	delete(sp.waiting, addr)
+	for other := range sp.waiting {
+		if slices.ContainsFunc(sp.running.Neighbors, func(n spec.BGPNeighbor) bool { return n.Addr == other }) {
+			return false
+		}
+	}
+	return true
+}
+
+// state notes that a session came up or went down.
+func (sp *speaker) state(addr netip.Addr, up bool) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.up[addr] = up
+	down := func(n spec.BGPNeighbor) bool { return !sp.up[n.Addr] }
+	sp.journal.curious.Store(slices.ContainsFunc(sp.running.Neighbors, down))
+}
+
+// seek connects to the neighbours that have not come by themselves since our
+// restart.
+func (sp *speaker) seek(ctx context.Context) error {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	for _, n := range sp.running.Neighbors {
+		if !sp.waiting[n.Addr] || sp.up[n.Addr] {
+			continue
+		}
+		p := peerOf(sp.running, n, sp.secrets[n.Secret], sp.restarting)
+		p.Transport.PassiveMode = false
+		if _, err := sp.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: p}); err != nil {
+			return fmt.Errorf("connect to neighbor %s: %w", n.Addr, err)
+		}
+	}
+	return nil
+}
+
+// lost drops the routes of a neighbour that was silent for the hold time. GoBGP
+// takes that for a restart of the neighbour (gobgp issue 2174) and would keep them
+// for its restart time; but what is silent does not forward either.
+func (sp *speaker) lost(ctx context.Context, addr netip.Addr) error {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	for _, n := range sp.running.Neighbors {
+		if n.Addr != addr {
+			continue
+		}
+		heard := sp.journal.about(addr)
+		if err := sp.part(ctx, sp.running, n); err != nil {
+			return err
+		}
+		sp.journal.restore(addr, heard)
+		return sp.greet(ctx, sp.running, n, sp.secrets[n.Secret])
+	}
+	return nil
+}
+
+// hasten tells a neighbour at once what is held back for those that keep our
+// routes meanwhile: it does not.
+func (sp *speaker) hasten(ctx context.Context, addr netip.Addr) error {
+	r := &api.ResetPeerRequest{Address: addr.String(), Soft: true, Direction: api.ResetPeerRequest_OUT}
+	if err := sp.gobgp.ResetPeer(ctx, r); err != nil {
+		return fmt.Errorf("tell neighbor %s our routes: %w", addr, err)
+	}
+	return nil
+}
+
+// end tells all neighbours that this is for good.
+func (sp *speaker) end(ctx context.Context) error {
+	if err := sp.gobgp.StopBgp(ctx, &api.StopBgpRequest{}); err != nil {
+		return fmt.Errorf("end the sessions: %w", err)
+	}
+	return nil
+}
+
+// config reads what an agent wrote for the daemon in dir.
+func config(dir string) (*spec.BGP, map[string]string, error) {
+	s := &spec.BGP{}
+	if err := readJSON(filepath.Join(dir, spec.BGPFile), s); err != nil {
+		return nil, nil, err
+	}
+	secrets := map[string]string{}
+	for _, n := range s.Neighbors {
+		if n.Secret == "" {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, spec.BGPSecretFile(n.Secret)))
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the password of neighbor %s: %w", n.Addr, err)
+		}
+		secrets[n.Secret] = string(data)
+	}
+	return s, secrets, nil
+}

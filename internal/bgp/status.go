@@ -1,0 +1,219 @@
+//go:build linux
+
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// negotiated is what addr's session carries: how many families, and whether the
+// neighbour keeps our routes while we restart and says when it told all of its own.
+func (sp *speaker) negotiated(ctx context.Context, addr netip.Addr) (keeps bool, families int, err error) {
+	err = sp.gobgp.ListPeer(ctx, &api.ListPeerRequest{Address: addr.String()}, func(p *api.Peer) { keeps, families = common(p) })
+	if err != nil {
+		return false, 0, fmt.Errorf("look at neighbor %s: %w", addr, err)
+	}
+	return keeps, families, nil
+}
+
+// common is what both ends of p's session can do.
+func common(p *api.Peer) (keeps bool, families int) {
+	offered := map[api.Family_Afi]bool{}
+	for _, c := range p.GetState().GetRemoteCap() {
+		var mp api.MultiProtocolCapability
+		var gr api.GracefulRestartCapability
+		switch {
+		case c.MessageIs(&mp) && c.UnmarshalTo(&mp) == nil:
+			offered[mp.GetFamily().GetAfi()] = true
+		case c.MessageIs(&gr):
+			keeps = true
+		}
+	}
+	for _, f := range p.GetAfiSafis() {
+		// Who does not say speaks IPv4 (RFC 4760).
+		if afi := f.GetConfig().GetFamily().GetAfi(); offered[afi] || len(offered) == 0 && afi == api.Family_AFI_IP {
+			families++
+		}
+	}
+	return keeps, families
+}
+
+// status is what the daemon says about itself.
+func (d *daemon) status(ctx context.Context) (*spec.BGPStatus, error) {
+	kernel, err := d.fib.state(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sp := d.speaker
+	sp.mu.Lock()
+	running, secrets := sp.running, sp.secrets
+	restarts := sp.restarting && len(sp.waiting) > 0 && time.Since(sp.started) < time.Duration(restartTime(running))*time.Second
+	sp.mu.Unlock()
+	s := &spec.BGPStatus{
+		Network: running.Network, AS: running.AS, RouterID: running.RouterID,
+		Uptime: time.Since(sp.started).Round(time.Second), Restarts: restarts,
+	}
+	if s.Neighbors, err = sp.neighbors(ctx, running, secrets); err != nil {
+		return nil, err
+	}
+	if s.Routes, err = sp.routes(ctx, running, kernel); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// state is what the kernel is to have, and why it has it not; it looks at the
+// kernel anew.
+func (f *fib) state(ctx context.Context) (map[netip.Prefix]string, error) {
+	answer := make(chan map[netip.Prefix]string, 1)
+	select {
+	case f.looks <- answer:
+		return <-answer, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (sp *speaker) neighbors(ctx context.Context, s *spec.BGP, secrets map[string]string) ([]spec.BGPNeighborStatus, error) {
+	peers := map[netip.Addr]*api.Peer{}
+	err := sp.gobgp.ListPeer(ctx, &api.ListPeerRequest{EnableAdvertised: true}, func(p *api.Peer) {
+		if addr, err := netip.ParseAddr(p.GetState().GetNeighborAddress()); err == nil {
+			peers[addr] = p
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list neighbors: %w", err)
+	}
+	drops := md5Drops()
+	out := make([]spec.BGPNeighborStatus, 0, len(s.Neighbors))
+	for _, n := range s.Neighbors {
+		h := sp.journal.about(n.Addr)
+		out = append(out, neighborStatus(s, n, peers[n.Addr], h, secrets[n.Secret] != "", drops))
+	}
+	slices.SortFunc(out, func(a, b spec.BGPNeighborStatus) int { return a.Addr.Compare(b.Addr) })
+	return out, nil
+}
+
+// states are GoBGP's in the words of RFC 4271.
+var states = map[api.PeerState_SessionState]string{
+	api.PeerState_IDLE: spec.BGPIdle, api.PeerState_CONNECT: spec.BGPConnect, api.PeerState_ACTIVE: spec.BGPActive,
+	api.PeerState_OPENSENT: spec.BGPOpenSent, api.PeerState_OPENCONFIRM: spec.BGPOpenConfirm, api.PeerState_ESTABLISHED: spec.BGPEstablished,
+}
+
+// neighborStatus is one session; p is nil for a neighbour that GoBGP does not have.
+func neighborStatus(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, password bool, drops uint64) spec.BGPNeighborStatus {
+	out := spec.BGPNeighborStatus{Addr: n.Addr, Name: n.Name, AS: n.AS, External: n.External, State: spec.BGPIdle}
+	if state, ok := states[p.GetState().GetSessionState()]; ok {
+		out.State = state
+	}
+	for _, f := range p.GetAfiSafis() {
+		out.Received += int(f.GetState().GetReceived()) //nolint:gosec // prefixes
+		out.Accepted += int(f.GetState().GetAccepted()) //nolint:gosec // prefixes
+		out.Sent += int(f.GetState().GetAdvertised())   //nolint:gosec // prefixes
+	}
+	if keeps, families := common(p); keeps {
+		out.Sent = max(0, out.Sent-families) // GoBGP counts the End-of-RIB markers too
+	}
+	since := func(unix int64) time.Duration {
+		if unix == 0 {
+			return 0
+		}
+		return time.Since(time.Unix(unix, 0)).Round(time.Second)
+	}
+	if out.State == spec.BGPEstablished {
+		out.Uptime = max(since(p.GetTimers().GetState().GetUptime().GetSeconds()), time.Second)
+		return out
+	}
+	out.Sent = 0
+	if p.GetTimers().GetState().GetUptime().GetSeconds() != 0 {
+		out.Uptime = since(p.GetTimers().GetState().GetDowntime().GetSeconds())
+	}
+	out.Why = whyDown(s, n, p, h, password, drops)
+	return out
+}
+
+// whyDown says why n's session is not up.
+func whyDown(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, password bool, drops uint64) string {
+	why := h.why
+	switch {
+	case p.GetState().GetAdminState() == api.PeerState_PFX_CT:
+		return fmt.Sprintf("it announced more than %d prefixes, so the session ended and stays down: "+
+			"raise the limit, or remove the neighbor and add it again", n.MaxPrefixes)
+	case why == "" && p.GetState().GetMessages().GetReceived().GetNotification() > 0:
+		why = fmt.Sprintf("it refuses the session: most often it expects another AS than %d, the one of this server; its log says", s.AS)
+	case why == "":
+		why = "no session yet"
+	}
+	if why != noAnswer {
+		return why
+	}
+	if password {
+		why += "; with a password (TCP MD5) that is also how a wrong one shows: is it the same on both sides?"
+	}
+	if drops > 0 {
+		why += fmt.Sprintf("; this server dropped %d TCP segments whose MD5 signature was wrong, missing or not expected", drops)
+	}
+	return why
+}
+
+// routes are all destinations that the speaker knows.
+func (sp *speaker) routes(ctx context.Context, s *spec.BGP, kernel map[netip.Prefix]string) ([]spec.BGPRoute, error) {
+	out := map[netip.Prefix]*spec.BGPRoute{}
+	for _, family := range []*api.Family{ipv4, ipv6} {
+		r := &api.ListPathRequest{TableType: api.TableType_GLOBAL, Family: family}
+		err := sp.gobgp.ListPath(ctx, r, func(d *api.Destination) {
+			if len(d.Paths) == 0 {
+				return
+			}
+			if p, ok := prefixOf(d.Paths[0]); ok {
+				out[p] = route(s, p, d.Paths, kernel)
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list routes: %w", err)
+		}
+	}
+	list := make([]spec.BGPRoute, 0, len(out))
+	for _, p := range slices.SortedFunc(maps.Keys(out), netip.Prefix.Compare) {
+		list = append(list, *out[p])
+	}
+	return list, nil
+}
+
+func route(s *spec.BGP, p netip.Prefix, paths []*api.Path, kernel map[netip.Prefix]string) *spec.BGPRoute {
+	r := &spec.BGPRoute{Prefix: p}
+	why, wanted := kernel[p]
+	r.Kernel, r.Why = wanted && why == "", why
+	for i, path := range paths {
+		from := sourceOf(path)
+		q := spec.BGPPath{
+			From: from, Name: nameOf(s, from), ASPath: asPathOf(path), Stale: path.GetStale(),
+			Age: time.Since(path.GetAge().AsTime()).Round(time.Second), Used: i == 0 || equal(paths[0], path, s.AS),
+		}
+		if from.IsValid() {
+			q.NextHop = nextHopOf(path)
+		} else if i == 0 {
+			r.Local, r.Kernel, r.Why = true, false, ""
+		}
+		r.Paths = append(r.Paths, q)
+	}
+	return r
+}
+
+func nameOf(s *spec.BGP, addr netip.Addr) string {
+	for _, n := range s.Neighbors {
+		if n.Addr == addr {
+			return n.Name
+		}
+	}
+	return ""
+}
