@@ -14,17 +14,13 @@ import (
 const (
 	// connectRetry is how long in seconds GoBGP waits between attempts at least, and
 	// twice that at most; its own default is minutes.
-	connectRetry = 5
+	connectRetry = 1
 	// keepaliveMost bounds the time in seconds between keepalives, a third of the
 	// hold time by RFC 4271: a neighbour whose machine restarted answers the next one
 	// with a reset, and is taken back then.
 	keepaliveMost = 10
-	// passiveFor is how long after a restart connections are left to the neighbours.
-	// GoBGP rests for five seconds after a session and closes what it accepts, also
-	// where it keeps the routes of a neighbour that restarts; and should a connection
-	// of its own fail after that, because the other one rests, it drops them
-	// (v3.37.0, handleFSMMessage: nextStateIdle). So the one that restarted waits for
-	// the other to rest and come, five to seven seconds.
+	// passiveFor is how long after a restart external neighbours are waited for: see
+	// awaits.
 	passiveFor = 8 * time.Second
 	// gobgpDeferral is GoBGP's own Selection_Deferral_Timer in seconds, its default:
 	// a gate decides before.
@@ -41,7 +37,7 @@ func peerOf(s *spec.BGP, n spec.BGPNeighbor, password string, restarting bool) *
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			ConnectRetry: connectRetry, HoldTime: uint64(s.Hold), KeepaliveInterval: uint64(keepalive(s.Hold)), //nolint:gosec // 3…65535
 		}},
-		Transport: &api.Transport{PassiveMode: restarting},
+		Transport: &api.Transport{PassiveMode: awaits(n, restarting)},
 		GracefulRestart: &api.GracefulRestart{
 			Enabled: true, RestartTime: uint32(restartTime(s)), DeferralTime: gobgpDeferral, LocalRestarting: restarting, //nolint:gosec // 1…4095
 		},
@@ -62,6 +58,21 @@ func peerOf(s *spec.BGP, n spec.BGPNeighbor, password string, restarting bool) *
 		p.AfiSafis = append(p.AfiSafis, afiSafi(f, n.MaxPrefixes))
 	}
 	return p
+}
+
+// awaits says whether connections are left to n.
+//
+// GoBGP rests for five seconds after a session, or an attempt at one, and closes
+// what it accepts meanwhile. Two of them that both connect may go on missing each
+// other for half a minute; and one that keeps the routes of the other through its
+// restart drops them when a connection of its own fails so (v3.37.0,
+// handleFSMMessage: nextStateIdle). So between our own servers only the lower
+// address connects, and after a restart external neighbours may come first.
+func awaits(n spec.BGPNeighbor, restarting bool) bool {
+	if n.External {
+		return restarting
+	}
+	return n.Local.IsValid() && n.Addr.Less(n.Local)
 }
 
 func afiSafi(f *api.Family, limit int) *api.AfiSafi {

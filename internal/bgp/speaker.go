@@ -297,13 +297,13 @@ func (sp *speaker) state(addr netip.Addr, up bool) {
 	sp.journal.curious.Store(slices.ContainsFunc(sp.running.Neighbors, down))
 }
 
-// seek connects to the neighbours that have not come by themselves since our
+// seek connects to the external neighbours that have not come by themselves since our
 // restart.
 func (sp *speaker) seek(ctx context.Context) error {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	for _, n := range sp.running.Neighbors {
-		if !sp.waiting[n.Addr] || sp.up[n.Addr] {
+		if !n.External || !sp.waiting[n.Addr] || sp.up[n.Addr] {
 			continue
 		}
 		p := peerOf(sp.running, n, sp.secrets[n.Secret], sp.restarting)

@@ -86,7 +86,6 @@ func (g *segment) join(name string) {
 }
 
 func (g *segment) v4(name string) netip.Addr { return addr(fmt.Sprintf("10.99.0.%d", g.names[name])) }
-func (g *segment) v6(name string) netip.Addr { return addr(fmt.Sprintf("fd00:99::%d", g.names[name])) }
 
 // in is a command in a machine.
 func (g *segment) in(name string, args ...string) *exec.Cmd {
