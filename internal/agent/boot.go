@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,6 +147,12 @@ func missingUnderlay(want *spec.Host) string {
 			there[p.Addr()] = true
 		}
 	}
+	for _, r := range want.Routes {
+		ours := slices.ContainsFunc(want.Links, func(l spec.Link) bool { return l.Name == r.Dev })
+		if r.Via.IsValid() && !ours && !hasAddress(r.Dev, r.Via.Is6()) {
+			return "an address of device " + r.Dev
+		}
+	}
 	for _, a := range want.Addrs {
 		there[a.Prefix.Addr()] = true // a tunnel in another of ours: we bring it along
 	}
@@ -164,6 +171,19 @@ func missingUnderlay(want *spec.Host) string {
 		}
 	}
 	return ""
+}
+
+// hasAddress says whether a device has an address that routes can go by.
+func hasAddress(dev string, v6 bool) bool {
+	i, err := net.InterfaceByName(dev)
+	if err != nil {
+		return false
+	}
+	addrs, err := i.Addrs()
+	return err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		p, err := netip.ParsePrefix(a.String())
+		return err == nil && p.Addr().Is6() == v6 && !p.Addr().IsLinkLocalUnicast()
+	})
 }
 
 // ensureBoot makes the boot unit run this very program. It is the same for all

@@ -109,7 +109,7 @@ func (k *Kernel) checkClaims(want *spec.Host) ([]spec.Problem, error) {
 	var out []spec.Problem
 	claims := slices.Clone(want.Claims)
 	slices.SortFunc(claims, func(a, b spec.Claim) int { return strings.Compare(a.String(), b.String()) })
-	claims = slices.Compact(claims)
+	claims = slices.CompactFunc(claims, func(a, b spec.Claim) bool { return a.String() == b.String() })
 	var foreign []occupant
 	if slices.ContainsFunc(claims, func(c spec.Claim) bool { return c.Prefix.IsValid() }) {
 		list, err := k.occupants(want.BGP)
@@ -192,7 +192,7 @@ func claimPrefix(c spec.Claim, foreign []occupant) *spec.Problem {
 	if !c.Prefix.IsValid() {
 		return nil
 	}
-	i := slices.IndexFunc(foreign, func(o occupant) bool { return o.prefix.Overlaps(c.Prefix) })
+	i := slices.IndexFunc(foreign, func(o occupant) bool { return o.prefix.Overlaps(c.Prefix) && !within(o.prefix, c.Except) })
 	if i < 0 {
 		return nil
 	}
@@ -201,6 +201,11 @@ func claimPrefix(c spec.Claim, foreign []occupant) *spec.Problem {
 		p.Next += ", for example " + free.String()
 	}
 	return p
+}
+
+// within says whether one of list contains all of p.
+func within(p netip.Prefix, list []netip.Prefix) bool {
+	return slices.ContainsFunc(list, func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) })
 }
 
 // freePrefix looks for a prefix as long as like that nobody here uses.

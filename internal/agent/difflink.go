@@ -102,6 +102,7 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 	note("group", addrText(h.Group), addrText(w.Group), true)
 	note("dev", h.Dev, w.Dev, true)
 	note("gbp", onOff(h.GBP), onOff(w.GBP), true)
+	note("learning", onOff(!h.Static), onOff(!w.Static), true)
 	note("ttl", decimal(uint32(h.TTL)), decimal(uint32(w.TTL)), true)
 	note("extra", h.Extra, w.Extra, true)
 	return details, anew

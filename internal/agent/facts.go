@@ -50,6 +50,7 @@ func (k *Kernel) Facts(ctx context.Context, devs []string) (*spec.Facts, error) 
 	}
 	k.fresh = false
 	k.interfaces(f, devs)
+	k.reach(f)
 	f.Default4, f.Default6 = k.defaultDevice(netlink.FAMILY_V4), k.defaultDevice(netlink.FAMILY_V6)
 	f.Prefixes = k.foreignPrefixes()
 	return f, ctx.Err()
@@ -117,8 +118,46 @@ func (k *Kernel) foreignRoutes() []netlink.Route {
 	return slices.DeleteFunc(slices.Clone(k.routes), func(r netlink.Route) bool {
 		p := toPrefix(r.Dst)
 		a := p.Addr()
-		return k.ours(r.LinkIndex) || r.Table == unix.RT_TABLE_LOCAL || p.Bits() <= 0 ||
+		plain := r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && k.noted[p]
+		return k.ours(r.LinkIndex) || plain || r.Table == unix.RT_TABLE_LOCAL || p.Bits() <= 0 ||
 			a.IsMulticast() || a.IsLinkLocalUnicast() || a.IsLoopback()
+	})
+}
+
+// reach says what in the main table needs a gateway, and what does not beside the
+// networks of the interfaces themselves. Of what routing daemons learned only that
+// counts which lies within those: it may be the whole Internet.
+func (k *Kernel) reach(f *spec.Facts) {
+	best := map[netip.Prefix]netlink.Route{}
+	for _, r := range k.foreignRoutes() {
+		p := toPrefix(r.Dst)
+		if r.Table != unix.RT_TABLE_MAIN || learned(r.Protocol) && !connected(f, p) {
+			continue
+		}
+		if other, twice := best[p]; !twice || r.Priority < other.Priority {
+			best[p] = r
+		}
+	}
+	for _, p := range slices.SortedFunc(maps.Keys(best), netip.Prefix.Compare) {
+		r := best[p]
+		if r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0 || r.Type != unix.RTN_UNICAST {
+			f.Routed = append(f.Routed, p)
+			continue
+		}
+		for i := range f.Interfaces {
+			at := &f.Interfaces[i]
+			own := slices.ContainsFunc(at.Addrs, func(a netip.Prefix) bool { return a.Masked() == p })
+			if at.Name == k.devices.name(r.LinkIndex) && !own {
+				at.Direct = append(at.Direct, p)
+			}
+		}
+	}
+}
+
+// connected says whether p lies within the network of an interface.
+func connected(f *spec.Facts, p netip.Prefix) bool {
+	return slices.ContainsFunc(f.Interfaces, func(i spec.Interface) bool {
+		return slices.ContainsFunc(i.Addrs, func(a netip.Prefix) bool { return a.Bits() <= p.Bits() && a.Contains(p.Addr()) })
 	})
 }
 
@@ -128,7 +167,8 @@ func (k *Kernel) foreignRoutes() []netlink.Route {
 func (k *Kernel) foreignPrefixes() []netip.Prefix {
 	var out []netip.Prefix
 	for _, r := range k.foreignRoutes() {
-		if !flocks(k.devices.byIndex[r.LinkIndex]) && !learned(r.Protocol) {
+		static := r.Protocol == spec.RouteProto && r.Table == unix.RT_TABLE_MAIN // another cluster's
+		if !flocks(k.devices.byIndex[r.LinkIndex]) && !learned(r.Protocol) && !static {
 			out = append(out, toPrefix(r.Dst))
 		}
 	}

@@ -113,7 +113,7 @@ func (k *Kernel) observeTunnel(l netlink.Link) *spec.Tunnel {
 	case *netlink.Vxlan:
 		return &spec.Tunnel{
 			VNI: uint32(v.VxlanId), Port: uint16(v.Port), Local: toAddr(v.SrcAddr), Group: toAddr(v.Group),
-			Dev: k.devices.name(v.VtepDevIndex), GBP: v.GBP, TTL: uint8(v.TTL),
+			Dev: k.devices.name(v.VtepDevIndex), GBP: v.GBP, Static: !v.Learning, TTL: uint8(v.TTL),
 		}
 	case *netlink.Gretun:
 		t := &spec.Tunnel{Local: outer(v.Local), Remote: outer(v.Remote), Dev: k.devices.name(v.ParentIndex), TTL: v.Ttl, Extra: greExtra(v)}

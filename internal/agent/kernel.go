@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"strings"
 
@@ -31,10 +32,11 @@ type Kernel struct {
 	nft      *nft
 	services *services
 
-	devices devices         // as of the last look
-	addrs   []netlink.Addr  // of all devices, as of the last look
-	routes  []netlink.Route // of all tables, as of the last look
-	fresh   bool            // nothing was changed since the last look, and no facts were taken from it
+	devices devices               // as of the last look
+	addrs   []netlink.Addr        // of all devices, as of the last look
+	routes  []netlink.Route       // of all tables, as of the last look
+	noted   map[netip.Prefix]bool // where routes of ours lead that are not on our links, as far as there may be any
+	fresh   bool                  // nothing was changed since the last look, and no facts were taken from it
 
 	wg       wireguard
 	departed []spec.FDB // flood entries removed since Open
@@ -86,6 +88,9 @@ func (k *Kernel) look() error {
 	})
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
+	}
+	if err := k.readNoted(); err != nil {
+		return err
 	}
 	k.fresh = true
 	return nil

@@ -186,7 +186,11 @@ func (k *Kernel) kindData(l spec.Link, data *nl.RtAttr) error {
 func (k *Kernel) vxlanData(t *spec.Tunnel, data *nl.RtAttr) error {
 	data.AddRtAttr(nl.IFLA_VXLAN_ID, nl.Uint32Attr(t.VNI))
 	data.AddRtAttr(nl.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, t.Port))
-	data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, nl.Uint8Attr(1))
+	learning := uint8(1)
+	if t.Static {
+		learning = 0
+	}
+	data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, nl.Uint8Attr(learning))
 	addAddr(data, nl.IFLA_VXLAN_LOCAL, nl.IFLA_VXLAN_LOCAL6, t.Local)
 	addAddr(data, nl.IFLA_VXLAN_GROUP, nl.IFLA_VXLAN_GROUP6, t.Group)
 	dev, err := k.tunnelDevice(t)

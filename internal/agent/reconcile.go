@@ -37,7 +37,7 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 			return report, err
 		}
 		if len(ops) == 0 {
-			if err := errors.Join(k.settleSysctls(effective), k.forgetLearned(), k.services.settleDaemons(ctx, effective)); err != nil {
+			if err := errors.Join(k.settleSysctls(effective), k.settleRoutes(effective), k.forgetLearned(), k.services.settleDaemons(ctx, effective)); err != nil {
 				return report, err
 			}
 			break
@@ -45,6 +45,9 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 		if round == maxRounds {
 			report.Pending = Steps(ops)
 			break
+		}
+		if err := k.noteRoutes(effective); err != nil {
+			return report, err
 		}
 		a := &applier{k: k, want: effective, done: func(s spec.Step) {
 			report.Steps = append(report.Steps, s)

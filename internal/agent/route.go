@@ -12,8 +12,8 @@ import (
 )
 
 // observeRoutes takes the routes of our protocol numbers in the main table that
-// are on our links or go where want goes. Two clusters on one server share the
-// numbers; the links tell them apart.
+// are on our links, or on nobody's of flock and go where want goes or where the
+// cluster remembers to have led one. Two clusters on one server share the numbers.
 func (k *Kernel) observeRoutes(want, have *spec.Host) {
 	wanted := make(map[netip.Prefix]bool, len(want.Routes))
 	for _, r := range want.Routes {
@@ -27,7 +27,7 @@ func (k *Kernel) observeRoutes(want, have *spec.Host) {
 			continue // the BGP daemon's: removeBGP
 		}
 		dst := toPrefix(r.Dst)
-		if !k.ours(r.LinkIndex) && (!wanted[dst] || flocks(k.devices.byIndex[r.LinkIndex])) {
+		if !k.ours(r.LinkIndex) && (!wanted[dst] && !k.noted[dst] || flocks(k.devices.byIndex[r.LinkIndex])) {
 			continue
 		}
 		have.Routes = append(have.Routes, spec.Route{

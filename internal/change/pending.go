@@ -31,9 +31,9 @@ func Pending(c *state.Cluster, compiled *network.Compiled) []string {
 
 // factsOf is what the cluster file keeps of an agent's facts.
 func factsOf(f *spec.Facts) *state.Facts {
-	out := &state.Facts{Machine: f.Machine, Arch: f.Arch, Init: f.Init, Default4: f.Default4, Default6: f.Default6, Prefixes: f.Prefixes, WireGuard: f.WireGuard}
+	out := &state.Facts{Machine: f.Machine, Arch: f.Arch, Init: f.Init, Default4: f.Default4, Default6: f.Default6, Prefixes: f.Prefixes, Routed: f.Routed, WireGuard: f.WireGuard}
 	for _, i := range f.Interfaces {
-		out.Interfaces = append(out.Interfaces, state.Interface{Name: i.Name, MTU: i.MTU, Addrs: i.Addrs})
+		out.Interfaces = append(out.Interfaces, state.Interface{Name: i.Name, MTU: i.MTU, Addrs: i.Addrs, Direct: i.Direct})
 	}
 	return out
 }

@@ -30,6 +30,10 @@ and where servers behind NAT meet), then clients; 'subnet SERVER:CIDR...' shares
 subnets behind members with all others, and those behind the ends of a tunnel with each
 other.
 
+Every member of a pool network (host-gw, vxlan-l3 …) gets the next free subnet of the
+pool, or with 'subnet SERVER:CIDR...' joins with the one it is told. What is told to
+a member is announced beside its own subnet.
+
 All servers concerned check the plan first; one that refuses keeps all untouched. A
 server that cannot be reached is kept in the file as pending: 'flock apply' finishes it.
 
@@ -38,7 +42,8 @@ server that cannot be reached is kept in the file as pending: 'flock apply' fini
   flock addnetwork wirex server s1
   flock addnetwork wirex client s2 s3
   flock addnetwork wirex subnet s1:10.0.10.0/24 s2:10.0.11.0/24
-  flock addnetwork gre-s1-s2 subnet s1:10.0.10.0/24 s2:10.0.11.0/24`,
+  flock addnetwork gre-s1-s2 subnet s1:10.0.10.0/24 s2:10.0.11.0/24
+  flock addnetwork n1 subnet s4:10.244.7.0/24`,
 		Args:              atLeast(2),
 		ValidArgsFunction: a.completeMembership(false),
 		Annotations:       changing(),

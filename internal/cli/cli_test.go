@@ -466,7 +466,7 @@ func TestCompletionOffersNames(t *testing.T) {
 		"delnetwork vx1 ":    "s1 s2",
 		"removenetwork ":     "vx1",
 		"delserver ":         "s1 s2 s3",
-		"createnetwork vx2 ": "l2 vxlan wireguard",
+		"createnetwork vx2 ": "alloc host-gw ipip l2 udp vxlan vxlan-l3 wireguard",
 		"completion ":        "bash zsh fish",
 		"delnetwork vx1 s1 ": "s2",
 		"listnetworks vx1 ":  "",

@@ -125,10 +125,14 @@ func (a *app) completeMembership(in bool) completer {
 		if len(args) == 0 {
 			return c.NetworkNames()
 		}
-		if n := c.Networks[args[0]]; n != nil && (n.Type == network.WireGuard || n.Tunnel) {
+		if n := c.Networks[args[0]]; n != nil && network.Sharing(n) {
 			switch {
-			case len(args) == 1:
+			case len(args) == 1 && !network.Pooled(n):
 				return roles(n, in)
+			case len(args) == 1:
+				// Members have no roles: servers follow, below.
+			case args[1] == roleSubnet && network.Pooled(n) && !in:
+				return c.ServerNames()
 			case args[1] == roleSubnet && in:
 				return slices.Clone(n.Shares)
 			case args[1] == roleSubnet:

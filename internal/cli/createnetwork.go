@@ -37,10 +37,21 @@ through NAT. Bridge vpl0; -p is WireGuard's port. wireguard is an encrypted laye
 network: subnet 10.0.8.0/24 (next free), port 51820 (next free), every member talks to
 every other, or with --topology hub through the lead server.
 
+Pool networks, flannel's and Calico's backends: every member gets a subnet of the pool
+(-s, 10.244.0.0/16 or the next free one) for its containers, /24 or --subnet-len, and
+routes to the others'. What it was dealt stands in /run/flock/NAME/subnet.env there, for
+CNI plugins and Docker; with -b flock makes the containers' bridge itself, with DHCP, DNS
+and masquerade. host-gw: plain routes, on one layer 2 segment. vxlan-l3: VXLAN as flannel
+has it (VNI 1, port 8472). ipip: IPv4 in IPv4. alloc: deals out subnets, no routes. udp:
+a process on each server and UDP port 8285, slow, for debugging and for kernels without
+VXLAN. --direct-routing: no encapsulation between members of one segment.
+
   flock createnetwork vx1 vxlan
   flock createnetwork vx2 vxlan -s 10.20.4.0/24 -s fd00:20::/64 -v 77 -d lab -n s2
   flock createnetwork wirex wireguard --topology hub
-  flock createnetwork vpx l2`,
+  flock createnetwork vpx l2
+  flock createnetwork n1 vxlan-l3 -s 10.50.0.0/16 -s fd50::/48 --direct-routing
+  flock createnetwork n2 host-gw -b cbr0`,
 		Args: exactly(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {
@@ -69,6 +80,8 @@ every other, or with --topology hub through the lead server.
 	f.Int64Var(&o.mtu, "mtu", 0, "MTU in `BYTES` of the containers' interfaces (default: what the underlay leaves)")
 	f.StringVar(&o.Topology, "topology", "", "`mesh|hub`: who WireGuard talks to")
 	f.Int64Var(&o.keepalive, "keepalive", 0, "`SECONDS` between packets that keep WireGuard's peers in touch (default: 25, by servers behind NAT)")
+	f.IntSliceVar(&o.SubnetLens, "subnet-len", nil, "prefix length `N` of a member's subnet (default 24 and 64); once per pool")
+	f.BoolVar(&o.Direct, "direct-routing", false, "plain routes between members of one segment, encapsulation between others")
 	f.BoolVar(&o.GBP, "gbp", false, "VXLAN group based policy extension")
 	f.BoolVar(&o.NoMasq, "no-masquerade", false, "containers keep their addresses towards the outside")
 	f.BoolVar(&o.noDHCP, "no-dhcp", false, "hand out no addresses")

@@ -91,26 +91,38 @@ func (a *app) listNetwork(ctx context.Context, name string) error {
 	return a.printNotes(v.Notes)
 }
 
+// memberColumn is a column of a network's members.
+type memberColumn struct {
+	head string
+	show bool
+	cell func(memberView) string
+}
+
 // memberTable has the columns that the network's kind needs.
 func (a *app) memberTable(v *networkView) *table {
-	t := &table{whole: a.wide(), head: []string{"MEMBER", "INTERFACE", "UNDERLAY", "ADDRESS"}}
-	shares := v.Type == network.WireGuard || v.Type == network.BGP || v.Tunnel
-	if shares {
-		t.head = append(t.head, "SHARED")
+	columns := []memberColumn{
+		{"MEMBER", true, func(m memberView) string { return m.Member }},
+		{"INTERFACE", true, func(m memberView) string { return m.Interface }},
+		{"UNDERLAY", true, func(m memberView) string { return m.Underlay }},
+		{"ADDRESS", !v.pooled, func(m memberView) string { return strings.Join(m.Addresses, " ") }},
+		{"SUBNET", v.pooled, func(m memberView) string { return strings.Join(m.Subnets, " ") }},
+		{"SHARED", v.Type == network.WireGuard || v.Type == network.BGP || v.Tunnel || v.pooled && len(v.Shared) > 0, func(m memberView) string { return strings.Join(m.Shared, " ") }},
+		{"DIRECT", v.Direct, func(m memberView) string { return strings.Join(m.Direct, " ") }},
+		{"MAC", a.wide() && v.Type == network.VXLANL3, func(m memberView) string { return m.MAC }},
+		{"KEY", a.wide() && v.keyed, func(m memberView) string { return m.Key }},
+		{"STATE", true, memberView.text},
 	}
-	if a.wide() && v.keyed {
-		t.head = append(t.head, "KEY")
+	columns = slices.DeleteFunc(columns, func(c memberColumn) bool { return !c.show })
+	t := &table{whole: a.wide()}
+	for _, c := range columns {
+		t.head = append(t.head, c.head)
 	}
-	t.head = append(t.head, "STATE")
 	for _, m := range v.Members {
-		row := []string{m.Member, m.Interface, m.Underlay, strings.Join(m.Addresses, " ")}
-		if shares {
-			row = append(row, strings.Join(m.Shared, " "))
+		var row []string
+		for _, c := range columns {
+			row = append(row, c.cell(m))
 		}
-		if a.wide() && v.keyed {
-			row = append(row, m.Key)
-		}
-		t.add(append(row, m.text())...)
+		t.add(row...)
 	}
 	return t
 }
@@ -196,6 +208,9 @@ func options(n *state.Network, mtu int) []string {
 	if n.Mesh.IsValid() {
 		add("mesh", n.Mesh.String())
 	}
+	for _, bits := range n.SubnetLens {
+		value("subnet-len", digits(bits))
+	}
 	value("bridge", n.Bridge)
 	value("mtu", digits(mtu))
 	value("domain", n.Domain)
@@ -210,6 +225,9 @@ func options(n *state.Network, mtu int) []string {
 	}
 	if n.GBP {
 		add("gbp")
+	}
+	if n.Direct {
+		add("direct-routing")
 	}
 	if n.NoMasq {
 		add("no-masquerade")

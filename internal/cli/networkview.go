@@ -24,8 +24,10 @@ type networkView struct {
 	Port       uint16   `json:"port,omitempty"`
 	MTU        int      `json:"mtu,omitempty"` // of the containers, bytes
 	Domain     string   `json:"domain,omitempty"`
-	Topology   string   `json:"topology,omitempty"`  // mesh, hub
-	Keepalive  int      `json:"keepalive,omitempty"` // seconds; absent: 25, by members behind NAT
+	SubnetLen  []int    `json:"subnet_len,omitempty"`     // pools: prefix length of a member's subnet, per subnet
+	Direct     bool     `json:"direct_routing,omitempty"` // pools: no encapsulation between members of one segment
+	Topology   string   `json:"topology,omitempty"`       // mesh, hub
+	Keepalive  int      `json:"keepalive,omitempty"`      // seconds; absent: 25, by members behind NAT
 	Lead       string   `json:"lead,omitempty"`
 	Mesh       string   `json:"mesh,omitempty"`   // l2: subnet of the WireGuard mesh
 	Shared     []string `json:"shared,omitempty"` // SERVER:CIDR
@@ -54,6 +56,7 @@ type networkView struct {
 
 	options []string
 	keyed   bool // members have WireGuard keys
+	pooled  bool // members have subnets of their own
 }
 
 // externalView is a router that a member of a BGP network talks to.
@@ -75,6 +78,9 @@ type memberView struct {
 	Interface string   `json:"interface,omitempty"`
 	Underlay  string   `json:"underlay,omitempty"` // address
 	Addresses []string `json:"addresses"`          // its own in the network
+	Subnets   []string `json:"subnets,omitempty"`  // pools: what it was dealt, per subnet of the network
+	Direct    []string `json:"direct,omitempty"`   // direct routing: members that it reaches without encapsulation
+	MAC       string   `json:"mac,omitempty"`      // vxlan-l3: of its VXLAN device
 	Shared    []string `json:"shared,omitempty"`   // container subnets behind it
 	Key       string   `json:"key,omitempty"`      // public, of its WireGuard device
 	Mesh      string   `json:"mesh,omitempty"`     // l2: its address in the WireGuard mesh
@@ -127,7 +133,8 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, Interface: n.Interface, Bridge: n.Bridge,
 			VNI: n.VNI, Port: n.Port, MTU: n.MTU, Domain: n.Domain, DHCP: n.DHCP, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
 			Topology: n.Topology, Keepalive: n.Keepalive, Lead: n.Lead, Shared: n.Shares, keyed: network.KeyDevice(c, name) != "",
-			GBP: n.GBP, Masquerade: !n.NoMasq && n.Type != network.WireGuard && n.Type != network.BGP && !n.Tunnel, Members: []memberView{}, State: stateReady, Pending: []string{},
+			pooled: network.Pooled(n), SubnetLen: n.SubnetLens, Direct: n.Direct,
+			GBP: n.GBP, Masquerade: !n.NoMasq && n.Type != network.WireGuard && n.Type != network.BGP && !n.Tunnel && (n.Bridge != "" || !network.Pooled(n)), Members: []memberView{}, State: stateReady, Pending: []string{},
 		}
 		v.speaks(n)
 		if n.Tunnel {
@@ -182,7 +189,7 @@ func (v *networkView) member(n *state.Network, text string, compiled *network.Co
 	h := compiled.Hosts[serverOf(text)]
 	m := memberView{Server: serverOf(text), Member: text, Addresses: []string{}, State: stateReady}
 	if a := n.Allocated[m.Server]; a != nil {
-		m.Addresses, m.Key = texts(a.Addrs), a.Key
+		m.Addresses, m.Key, m.Subnets = texts(a.Addrs), a.Key, texts(a.Subnets)
 		if a.Mesh.IsValid() {
 			m.Mesh = a.Mesh.String()
 		}
@@ -195,10 +202,19 @@ func (v *networkView) member(n *state.Network, text string, compiled *network.Co
 	if p, known := compiled.Places[network.Seat{Server: m.Server, Network: v.Name}]; known {
 		m.Interface, m.Underlay = p.Interface, p.Addr.String()
 	}
+	m.Direct = compiled.Direct[network.Seat{Server: m.Server, Network: v.Name}]
 	for _, l := range h.Links {
 		below := n.Type == network.L2 && l.Kind == spec.WireGuard
 		if l.Network == v.Name && !below && v.MTU == 0 {
 			v.MTU = l.MTU
+		}
+		if l.Network == v.Name && n.Type == network.VXLANL3 && l.Kind == spec.VXLAN {
+			m.MAC = l.MAC
+		}
+	}
+	for _, e := range h.Envs {
+		if e.Network == v.Name {
+			v.MTU = e.MTU
 		}
 	}
 	for _, g := range h.Gateways {

@@ -3,6 +3,7 @@ package network
 import (
 	"cmp"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -103,7 +104,7 @@ func onlyBGP(n *state.Network) error {
 		return hint.Errorf("", "leave away: subnet, mtu, port, topology, keepalive, lead",
 			"a %s network has the subnets that its members share, and nothing else", BGP)
 	}
-	return noSegment(n)
+	return errors.Join(noPool(n), noSegment(n))
 }
 
 // noBGP refuses what only BGP networks have.

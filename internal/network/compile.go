@@ -36,6 +36,7 @@ type Compiled struct {
 	Problems []Problem             // in order of server and network; such a server's part is left out
 	Notes    []Note                // in order of network
 	Places   map[Seat]Place        // of members that have one
+	Direct   map[Seat][]string     // with direct routing: the members that one reaches without encapsulation
 }
 
 // Compile turns the cluster into one spec per server. It is pure: the same
@@ -43,7 +44,7 @@ type Compiled struct {
 // part and appears in nobody else's; one whose server lacks what it asks for is
 // a Problem. An error means that the cluster itself does not make sense.
 func Compile(c *state.Cluster) (*Compiled, error) {
-	b := &builder{c: c, out: Compiled{Hosts: make(map[string]*spec.Host, len(c.Servers)), Places: map[Seat]Place{}}}
+	b := &builder{c: c, out: Compiled{Hosts: make(map[string]*spec.Host, len(c.Servers)), Places: map[Seat]Place{}, Direct: map[Seat][]string{}}}
 	servers := c.ServerNames()
 	for _, name := range servers {
 		b.out.Hosts[name] = &spec.Host{Cluster: c.Name, Store: c.ID, Server: name, Generation: c.Generation}

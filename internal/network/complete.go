@@ -169,7 +169,11 @@ func checkNewcomer(c *state.Cluster, by string) error {
 
 func overlap(c *state.Cluster, u, other use) error {
 	others := slices.DeleteFunc(uses(c), func(o use) bool { return o.by == u.by })
-	return hint.Errorf(u.by, "choose another subnet, for example "+freeBeside(c, others, defaultSubnet).String(),
+	like := defaultSubnet
+	if n := c.Networks[u.network]; n != nil && Pooled(n) {
+		like = defaultPool
+	}
+	return hint.Errorf(u.by, "choose another subnet, for example "+freeBeside(c, others, like).String(),
 		"%s (%s) overlaps %s (%s)", u.prefix, u.by, other.prefix, other.by)
 }
 

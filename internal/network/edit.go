@@ -23,6 +23,8 @@ type Options struct {
 	DHCPServer string         // -n
 	MTU        *int64         // --mtu, bytes
 	GBP        bool           // --gbp
+	SubnetLens []int          // --subnet-len, one per pool, or one for the family that it suits
+	Direct     bool           // --direct-routing
 	NoMasq     bool           // --no-masquerade
 	Topology   string         // --topology, state.Mesh or state.Hub; "": mesh
 	Keepalive  *int64         // --keepalive, seconds
@@ -161,12 +163,15 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 	}
 	n := &state.Network{
 		Type: kind, Interface: o.Interface, Bridge: o.Bridge, Domain: o.Domain, Group: o.Group,
-		DHCP: o.DHCP, DHCPServer: o.DHCPServer, GBP: o.GBP, NoMasq: o.NoMasq, Topology: o.Topology,
+		DHCP: o.DHCP, DHCPServer: o.DHCPServer, GBP: o.GBP, Direct: o.Direct, NoMasq: o.NoMasq, Topology: o.Topology,
 	}
 	for _, p := range o.Subnets {
 		n.Subnets = append(n.Subnets, p.Masked())
 	}
 	if err := setNumbers(name, n, o); err != nil {
+		return err
+	}
+	if err := setLengths(name, n, o.SubnetLens); err != nil {
 		return err
 	}
 	if c.Networks == nil {

@@ -2,6 +2,7 @@ package network
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -18,7 +19,7 @@ import (
 const L2 = "l2"
 
 func completeL2(c *state.Cluster, name string, n *state.Network) error {
-	if err := noBGP(n); err != nil {
+	if err := errors.Join(noBGP(n), noPool(n)); err != nil {
 		return err
 	}
 	if n.Group.IsValid() || n.Lead != "" || len(n.Shares) > 0 {

@@ -384,8 +384,8 @@ func checkPorts(c *state.Cluster) error {
 		if encrypted(n) {
 			mine, ports = append(mine, listener{name, false}), append(ports, n.Port)
 		}
-		if n.VNI != 0 {
-			mine, ports = append(mine, listener{name, true}), append(ports, tunnelPort(n))
+		if n.VNI != 0 || n.Type == UDP {
+			mine, ports = append(mine, listener{name, n.VNI != 0}), append(ports, tunnelPort(n))
 		}
 		for _, m := range n.Members {
 			for i, l := range mine {

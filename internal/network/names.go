@@ -21,12 +21,13 @@ func otherNetworks(c *state.Cluster, name string) map[string]*state.Network {
 }
 
 // freeVNI is the first VNI from the default on that no other network has.
-func freeVNI(others map[string]*state.Network) uint32 {
+func freeVNI(others map[string]*state.Network) uint32 { return freeVNIFrom(others, defaultVNI) }
+
+func freeVNIFrom(others map[string]*state.Network, vni uint32) uint32 {
 	taken := map[uint32]bool{}
 	for _, n := range others {
 		taken[n.VNI] = true
 	}
-	vni := uint32(defaultVNI)
 	for taken[vni] {
 		vni++
 	}

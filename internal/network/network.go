@@ -30,9 +30,14 @@ type Kind struct {
 
 func kinds() map[string]Kind {
 	return map[string]Kind{
+		Alloc:     poolKind(routeAlloc),
 		BGP:       {Complete: completeBGP, Allocate: allocateBGP, Fits: fitsBGP, Compile: compileBGP},
+		HostGW:    poolKind(routeHostGW),
+		IPIP:      poolKind(routeIPIP),
 		L2:        {Complete: completeL2, Allocate: allocateL2, Fits: fitsL2, Compile: compileL2},
+		UDP:       poolKind(routeUDP),
 		VXLAN:     {Complete: completeVXLAN, Allocate: allocateSegment, Fits: fitsSegment, Compile: compileVXLAN},
+		VXLANL3:   poolKind(routeVXLANL3),
 		WireGuard: {Complete: completeWireGuard, Allocate: allocateWireGuard, Fits: fitsWireGuard, Compile: compileWireGuard},
 	}
 }

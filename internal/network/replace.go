@@ -85,16 +85,20 @@ func keepDealt(n, old *state.Network) {
 	for i, p := range n.Subnets {
 		n.Subnets[i] = p.Masked()
 	}
-	if old == nil || old.Type != n.Type || isTunnel(old) != isTunnel(n) {
+	both := old != nil && Pooled(old) && Pooled(n)
+	if old == nil || old.Type != n.Type && !both || isTunnel(old) != isTunnel(n) {
 		return
 	}
 	if len(n.Subnets) == 0 {
 		n.Subnets = slices.Clone(old.Subnets)
 	}
-	if n.VNI == 0 {
+	if n.VNI == 0 && old.Type == n.Type {
 		n.VNI = old.VNI
 	}
-	if n.Bridge == "" {
+	if len(n.SubnetLens) == 0 && slices.Equal(n.Subnets, old.Subnets) {
+		n.SubnetLens = slices.Clone(old.SubnetLens)
+	}
+	if n.Bridge == "" && !Pooled(n) { // of a pool network it is a wish
 		n.Bridge = old.Bridge
 	}
 	if encrypted(n) && n.Port == 0 {

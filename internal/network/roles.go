@@ -35,7 +35,7 @@ func twoEnds(n *state.Network, name string) error {
 
 // withShares finds a network whose members share subnets.
 func withShares(c *state.Cluster, name string) (*state.Network, error) {
-	if n := c.Networks[name]; n != nil && isTunnel(n) {
+	if n := c.Networks[name]; n != nil && (isTunnel(n) || Pooled(n)) {
 		return n, nil
 	}
 	return withRoles(c, name, "shared subnets")
@@ -103,13 +103,37 @@ func LeaveClients(c *state.Cluster, name string, servers []string) error {
 }
 
 // AddShares lets members share container subnets (SERVER:CIDR). What is shared
-// already stays as it is.
+// already stays as it is. In a pool network a server that is not a member yet becomes
+// one, and the subnet is its own; a member announces it beside its own.
 func AddShares(c *state.Cluster, name string, shares []string) error {
 	n, err := withShares(c, name)
 	if err != nil {
 		return err
 	}
+	if Pooled(n) {
+		if err := joinTold(c, n, shares); err != nil {
+			return hint.With(err, "network "+name, "")
+		}
+	}
 	return addShares(c, n, shares)
+}
+
+// joinTold makes servers members that a subnet is named for.
+func joinTold(c *state.Cluster, n *state.Network, shares []string) error {
+	for _, text := range shares {
+		s, err := state.ParseShare(text)
+		if err != nil {
+			return err
+		}
+		if hasMember(n, s.Server) {
+			continue
+		}
+		if err := knowServer(c, s.Server); err != nil {
+			return err
+		}
+		n.Members = append(n.Members, s.Server)
+	}
+	return nil
 }
 
 func addShares(c *state.Cluster, n *state.Network, shares []string) error {
@@ -120,6 +144,9 @@ func addShares(c *state.Cluster, n *state.Network, shares []string) error {
 		}
 		if c.Servers[s.Server] == nil {
 			return unknownServer(s.Server)
+		}
+		if Pooled(n) && n.Allocated[s.Server] != nil && slices.Contains(n.Allocated[s.Server].Subnets, s.Subnet) {
+			continue // dealt to it
 		}
 		if text = s.String(); !slices.Contains(n.Shares, text) {
 			n.Shares = append(n.Shares, text)
@@ -142,6 +169,9 @@ func delShares(c *state.Cluster, name string, n *state.Network, shares []string)
 		s, err := state.ParseShare(text)
 		if err != nil {
 			return err
+		}
+		if Pooled(n) && dealtTo(n, share{name, s.Server, s.Subnet}) {
+			return hint.Errorf("network "+name, "flock delnetwork "+name+" "+s.Server, "%s is the subnet of %s in %s: it goes with the member", s.Subnet, s.Server, name)
 		}
 		at := slices.Index(n.Shares, s.String())
 		if at < 0 {

@@ -93,6 +93,11 @@ func checkShare(c *state.Cluster, n *state.Network, s share) error {
 		}
 		return hint.Errorf("", next, "%s: the network has no %s subnet", p, familyName(p.Addr().Is6()))
 	}
+	if Pooled(n) {
+		if err := checkTold(n, s); err != nil {
+			return err
+		}
+	}
 	for _, u := range uses(c) {
 		if u.prefix.Overlaps(p) && !mayShare(c, n, s, u) {
 			return hint.Errorf("", "share another subnet", "share %s of %s: it overlaps %s (%s)", p, s.server, u.prefix, u.by)
@@ -115,6 +120,9 @@ func joining(n *state.Network, network, server string) string {
 	case isTunnel(n):
 		return "flock listnetworks " + network
 	}
+	if Pooled(n) {
+		return "flock addnetwork " + network + " " + server
+	}
 	return "flock addnetwork " + network + " client " + server
 }
 
@@ -133,6 +141,9 @@ func mayShare(c *state.Cluster, n *state.Network, s share, u use) bool {
 		return u.server == s.server
 	}
 	segment := c.Networks[u.network]
+	if Pooled(segment) && (u.network == s.network || segment.Type == Alloc) {
+		return u.network == s.network || dealtTo(segment, s)
+	}
 	return u.network != s.network && !u.mesh && !isTunnel(segment) && segment.Type != WireGuard && segment.Type != BGP && hasMember(segment, s.server) && !sharesMember(n, segment, s.server)
 }
 
@@ -161,4 +172,31 @@ func (b *builder) underlayPrefix(e *end) netip.Prefix {
 		}
 	}
 	return netip.Prefix{}
+}
+
+// dealtTo says whether s is what its server was dealt in a pool network that makes no
+// routes: another network may.
+func dealtTo(n *state.Network, s share) bool {
+	a := n.Allocated[s.server]
+	return a != nil && slices.ContainsFunc(a.Subnets, func(p netip.Prefix) bool { return p.Bits() <= s.subnet.Bits() && p.Contains(s.subnet.Addr()) })
+}
+
+// checkTold refuses a subnet that a member of a pool network was named for and that
+// others have, or that holds no containers.
+func checkTold(n *state.Network, s share) error {
+	longest := maxSubnetLen4
+	if s.subnet.Addr().Is6() {
+		longest = maxSubnetLen6
+	}
+	if s.subnet.Bits() > longest {
+		return hint.Errorf("", fmt.Sprintf("a prefix of length %d at most", longest), "%s is too small for a gateway and containers", s.subnet)
+	}
+	for _, server := range slices.Sorted(keys(n.Allocated)) {
+		for _, p := range n.Allocated[server].Subnets {
+			if p.Overlaps(s.subnet) && (server != s.server || p != s.subnet) {
+				return hint.Errorf("", "name another subnet", "%s of %s overlaps %s, which %s was dealt", s.subnet, s.server, p, server)
+			}
+		}
+	}
+	return nil
 }

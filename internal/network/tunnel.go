@@ -18,7 +18,7 @@ import (
 // address of one small subnet; what they share is routed through it.
 const (
 	GRE  = "gre"  // over IPv4 or IPv6, carries both
-	IPIP = "ipip" // IPv4 in IPv4
+	IPIP = "ipip" // IPv4 in IPv4; also a kind of pool network (ipip.go)
 )
 
 // TunnelTypes are the types that a tunnel can have.
@@ -188,7 +188,7 @@ func hostOf(p netip.Prefix, a netip.Addr) bool {
 
 func completeTunnel(c *state.Cluster, name string, n *state.Network) error {
 	n.Tunnel = true
-	if err := errors.Join(noMesh(withoutShares(n)), noSegment(n), noBGP(n)); err != nil {
+	if err := errors.Join(noMesh(withoutShares(n)), noSegment(n), noBGP(n), noPool(n)); err != nil {
 		return err
 	}
 	if n.Port != 0 || n.Interface != "" {

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -28,7 +29,7 @@ const (
 )
 
 func completeVXLAN(c *state.Cluster, name string, n *state.Network) error {
-	if err := errors.Join(noMesh(n), noBGP(n)); err != nil {
+	if err := errors.Join(noMesh(n), noBGP(n), noPool(n)); err != nil {
 		return err
 	}
 	if n.Port == 0 {
@@ -74,10 +75,10 @@ func encapsulation(n *state.Network) string {
 		return "VXLAN in WireGuard"
 	case GRE:
 		return "GRE"
-	case IPIP:
-		return "IPIP"
+	case VXLAN:
+		return "VXLAN"
 	}
-	return "VXLAN"
+	return cmp.Or(backends()[n.Type].wire, "encapsulation")
 }
 
 // checkSegment refuses options that no layer 2 kind can take.
@@ -114,7 +115,11 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 	if err := checkMTU(n); err != nil {
 		return err
 	}
-	return checkVXLAN(n, otherNetworks(c, name))
+	others := otherNetworks(c, name)
+	if err := checkBridge(n, others, "vxl"); err != nil {
+		return err
+	}
+	return checkVXLAN(n, others)
 }
 
 func checkMTU(n *state.Network) error {
@@ -142,12 +147,19 @@ func checkVXLAN(n *state.Network, others map[string]*state.Network) error {
 			return hint.Errorf("", "-p "+strconv.Itoa(freeTunnelPort(others, n.GBP)),
 				"network %s has port %d too, and only one of them has group policy (--gbp): the kernel cannot take both", other, tunnelPort(n))
 		}
-		if o.Bridge == n.Bridge {
-			return hint.Errorf("", "-b "+freeBridge(others, "vxl"), "bridge %s is taken by network %s", n.Bridge, other)
+	}
+	return nil
+}
+
+// checkBridge refuses a bridge that somebody has. Names like it begin with prefix.
+func checkBridge(n *state.Network, others map[string]*state.Network, prefix string) error {
+	for _, other := range slices.Sorted(keys(others)) {
+		if others[other].Bridge == n.Bridge {
+			return hint.Errorf("", "-b "+freeBridge(others, prefix), "bridge %s is taken by network %s", n.Bridge, other)
 		}
 	}
 	if n.Bridge == subnetBridge {
-		return hint.Errorf("", "-b "+freeBridge(others, "vxl"), "bridge %s is the servers' own (setsubnet)", n.Bridge)
+		return hint.Errorf("", "-b "+freeBridge(others, prefix), "bridge %s is the servers' own (setsubnet)", n.Bridge)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package network
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 	"slices"
 
@@ -19,7 +20,7 @@ func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 	if err := noSegment(n); err != nil {
 		return err
 	}
-	if err := noBGP(n); err != nil {
+	if err := errors.Join(noBGP(n), noPool(n)); err != nil {
 		return err
 	}
 	if len(n.Subnets) == 0 {

@@ -92,7 +92,7 @@ type Link struct {
 }
 
 // Tunnel holds what a tunnel device does with its packets. VXLAN has VNI, Port,
-// Local, Group, Dev, GBP, TTL; GRE, IP6GRE and IPIP have Local, Remote, Dev, TTL,
+// Local, Group, Dev, GBP, Static, TTL; GRE, IP6GRE and IPIP have Local, Remote, Dev, TTL,
 // and Key, which IPIP has not; UDP has Local and Port. None of them changes on a
 // living device, but for UDP's: the agent makes it anew.
 type Tunnel struct {
@@ -103,6 +103,7 @@ type Tunnel struct {
 	Group  netip.Addr // multicast group; invalid for unicast
 	Dev    string     `json:",omitempty"` // underlay device; needed for multicast, otherwise routing decides
 	GBP    bool       `json:",omitempty"` // group based policy extension
+	Static bool       `json:",omitempty"` // VXLAN: learns no MACs from the frames that come in (nolearning)
 	TTL    uint8      `json:",omitempty"` // of the outer header; 0: the kernel's default, for GRE and IPIP the inner packet's
 	Key    uint32     `json:",omitempty"` // GRE's, both ways; tells tunnels between the same ends apart; 0: none
 	// Extra is what was found set that flock never sets (checksums, another TOS),
@@ -276,12 +277,13 @@ type Unmanage struct {
 // It makes nothing; it is checked while planning.
 type Claim struct {
 	Network string
-	Prefix  netip.Prefix // no foreign route or address overlaps it (default routes aside); invalid: unused
-	UDPPort uint16       // nobody else listens on it; 0: unused
-	TCPPort uint16       `json:",omitempty"` // nobody else listens on it; 0: unused
-	Program string       `json:",omitempty"` // must be installed, e.g. "dnsmasq"
-	Package string       `json:",omitempty"` // what to install for Program
-	Device  string       `json:",omitempty"` // must exist
+	Prefix  netip.Prefix   // no foreign route or address overlaps it (default routes aside); invalid: unused
+	Except  []netip.Prefix `json:",omitempty"` // within Prefix: foreign routes and addresses in one of them are welcome
+	UDPPort uint16         // nobody else listens on it; 0: unused
+	TCPPort uint16         `json:",omitempty"` // nobody else listens on it; 0: unused
+	Program string         `json:",omitempty"` // must be installed, e.g. "dnsmasq"
+	Package string         `json:",omitempty"` // what to install for Program
+	Device  string         `json:",omitempty"` // must exist
 }
 
 // IfName derives an interface name from base and suffix: "vxl0" and "vx" give
@@ -316,6 +318,7 @@ func (l Link) String() string {
 		b.str("dev", t.Dev)
 		b.num("ttl", int(t.TTL))
 		b.flag("gbp", t.GBP)
+		b.flag("nolearning", t.Static)
 		b.str("extra", t.Extra)
 	}
 	b.flag("down", l.Down)
@@ -456,6 +459,7 @@ func (c Claim) String() string {
 	if c.Prefix.IsValid() {
 		b.str("prefix", c.Prefix.String())
 	}
+	b.str("except", strings.Join(texts(c.Except), ","))
 	b.num("udp", int(c.UDPPort))
 	b.num("tcp", int(c.TCPPort))
 	b.str("program", c.Program)

@@ -73,6 +73,7 @@ type Facts struct {
 	Default4   string         `json:",omitempty"` // device of the IPv4 default route
 	Default6   string         `json:",omitempty"`
 	Prefixes   []netip.Prefix `json:",omitempty"` // foreign connected and routed prefixes, default routes aside
+	Routed     []netip.Prefix `json:",omitempty"` // what a gateway leads to, in the main table; of what routing daemons learned, that within the networks of Interfaces
 	WireGuard  string         `json:",omitempty"` // what a WireGuard device would be: KernelDevice, UserspaceDevice, "" for neither
 	Agent      string         // version of the agent
 }
@@ -85,9 +86,10 @@ const (
 
 // Interface is an underlay device of a server.
 type Interface struct {
-	Name  string
-	MTU   int            // bytes
-	Addrs []netip.Prefix // global unicast, host bits kept
+	Name   string
+	MTU    int            // bytes
+	Addrs  []netip.Prefix // global unicast, host bits kept
+	Direct []netip.Prefix `json:",omitempty"` // prefixes reached by it without a gateway, beside the networks of Addrs
 }
 
 // Actions of a Step.

@@ -28,9 +28,11 @@ func (s *Server) clone() *Server {
 func (f *Facts) clone() *Facts {
 	d := *f
 	d.Prefixes = slices.Clone(f.Prefixes)
+	d.Routed = slices.Clone(f.Routed)
 	d.Interfaces = slices.Clone(f.Interfaces)
 	for i := range d.Interfaces {
 		d.Interfaces[i].Addrs = slices.Clone(d.Interfaces[i].Addrs)
+		d.Interfaces[i].Direct = slices.Clone(d.Interfaces[i].Direct)
 	}
 	return &d
 }
@@ -38,6 +40,7 @@ func (f *Facts) clone() *Facts {
 func (n *Network) clone() *Network {
 	d := *n
 	d.Subnets = slices.Clone(n.Subnets)
+	d.SubnetLens = slices.Clone(n.SubnetLens)
 	d.Members = slices.Clone(n.Members)
 	d.Shares = slices.Clone(n.Shares)
 	d.Reflectors = slices.Clone(n.Reflectors)
@@ -57,6 +60,7 @@ func (a *Allocation) clone() *Allocation {
 	d := *a
 	d.Addrs = slices.Clone(a.Addrs)
 	d.Pool = slices.Clone(a.Pool)
+	d.Subnets = slices.Clone(a.Subnets)
 	return &d
 }
 

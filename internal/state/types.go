@@ -53,14 +53,16 @@ type Facts struct {
 	Default6   string         `toml:"default6,omitempty"`
 	Interfaces []Interface    `toml:"interface,omitempty"`
 	Prefixes   []netip.Prefix `toml:"prefixes,omitempty"`  // foreign prefixes there, default routes aside
+	Routed     []netip.Prefix `toml:"routed,omitempty"`    // those of them, and of what routing daemons learned beside the interfaces' own networks, that are behind a gateway
 	WireGuard  string         `toml:"wireguard,omitempty"` // what a WireGuard device is there: kernel, userspace; empty: neither
 }
 
 // Interface is an underlay device.
 type Interface struct {
-	Name  string         `toml:"name"`
-	MTU   int            `toml:"mtu"` // bytes
-	Addrs []netip.Prefix `toml:"addresses,omitempty"`
+	Name   string         `toml:"name"`
+	MTU    int            `toml:"mtu"` // bytes
+	Addrs  []netip.Prefix `toml:"addresses,omitempty"`
+	Direct []netip.Prefix `toml:"direct,omitempty"` // reached without a gateway, beside the networks of Addrs
 }
 
 // Confirmed is what a server last said it holds.
@@ -122,12 +124,14 @@ type Network struct {
 	MTU        int            `toml:"mtu,omitempty"` // bytes; 0: from the underlay
 	GBP        bool           `toml:"gbp,omitempty"`
 	NoMasq     bool           `toml:"no-masquerade,omitempty"`
-	Topology   string         `toml:"topology,omitempty"`  // Mesh, Hub
-	Keepalive  int            `toml:"keepalive,omitempty"` // seconds, by every member; 0: 25, by those behind NAT
-	Mesh       netip.Prefix   `toml:"mesh,omitzero"`       // l2: subnet of the WireGuard mesh below the segment
-	Lead       string         `toml:"lead,omitempty"`      // wireguard: the first member, hub and relay
-	Members    []string       `toml:"members,omitempty"`   // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
-	Shares     []string       `toml:"shares,omitempty"`    // container subnets behind members: SERVER:CIDR
+	SubnetLens []int          `toml:"subnet-len,omitempty"`     // pools: prefix length of a member's subnet, per subnet
+	Direct     bool           `toml:"direct-routing,omitempty"` // pools: no encapsulation between members of one segment
+	Topology   string         `toml:"topology,omitempty"`       // Mesh, Hub
+	Keepalive  int            `toml:"keepalive,omitempty"`      // seconds, by every member; 0: 25, by those behind NAT
+	Mesh       netip.Prefix   `toml:"mesh,omitzero"`            // l2: subnet of the WireGuard mesh below the segment
+	Lead       string         `toml:"lead,omitempty"`           // wireguard: the first member, hub and relay
+	Members    []string       `toml:"members,omitempty"`        // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
+	Shares     []string       `toml:"shares,omitempty"`         // container subnets behind members: SERVER:CIDR
 
 	// Tunnels only: networks of two members, the tunnel's ends.
 	Tunnel bool   `toml:"tunnel,omitempty"` // tells an ipip tunnel from a network of that type; gre always is one
@@ -147,11 +151,12 @@ type Network struct {
 
 // Allocation is what a member was dealt: once, and for as long as it stays.
 type Allocation struct {
-	ID    uint16         `toml:"id"`                  // unique in the network; in the MAC addresses
-	Addrs []netip.Addr   `toml:"addresses,omitempty"` // the server's own addresses, one per subnet
-	Pool  []netip.Prefix `toml:"pool,omitempty"`      // distributed DHCP: the part it hands out
-	Mesh  netip.Addr     `toml:"mesh,omitzero"`       // l2: its address in the WireGuard mesh
-	Key   string         `toml:"key,omitempty"`       // public key of its WireGuard device; the server holds the private one
+	ID      uint16         `toml:"id"`                  // unique in the network; in the MAC addresses
+	Addrs   []netip.Addr   `toml:"addresses,omitempty"` // the server's own addresses, one per subnet
+	Pool    []netip.Prefix `toml:"pool,omitempty"`      // distributed DHCP: the part it hands out
+	Subnets []netip.Prefix `toml:"subnet,omitempty"`    // pools: its container subnets, one per subnet of the network
+	Mesh    netip.Addr     `toml:"mesh,omitzero"`       // l2: its address in the WireGuard mesh
+	Key     string         `toml:"key,omitempty"`       // public key of its WireGuard device; the server holds the private one
 }
 
 // ServerNames returns the names of all servers, sorted.

@@ -1,0 +1,7 @@
+package network
+
+// Alloc is the kind of a pool network that deals out subnets and nothing else: the
+// routes are somebody else's business (a cloud's route table, a routing daemon).
+const Alloc = "alloc"
+
+func routeAlloc(*pool, *poolMember) {}

@@ -1,0 +1,21 @@
+package network
+
+import "net/netip"
+
+// HostGW is the kind of a pool network of plain routes: each member is the gateway
+// to its own subnet. All stand on one layer 2 segment.
+const HostGW = "host-gw"
+
+func routeHostGW(p *pool, m *poolMember) {
+	for _, other := range p.members {
+		if other == m {
+			continue
+		}
+		for _, q := range other.routed {
+			p.plain(m, other, q)
+		}
+	}
+}
+
+// hostPrefix is a alone.
+func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

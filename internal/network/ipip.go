@@ -1,0 +1,60 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// IPIP, where it is no tunnel, is the kind of a pool network whose packets travel in
+// IPv4 (RFC 2003), by one device per member that has no other end of its own: a
+// route's gateway is the other end. It is not tunl0, which is the kernel's for what
+// nobody else takes.
+
+const ipipOverhead = 20 // bytes: outer IPv4
+
+func routeIPIP(p *pool, m *poolMember) {
+	h := p.out.Hosts[m.server]
+	h.Links = append(h.Links, spec.Link{
+		Name: p.device, Network: p.name, Kind: spec.IPIP, MTU: p.mtu, Tunnel: &spec.Tunnel{Local: m.addr, TTL: tunnelTTL},
+	})
+	p.addDeviceAddrs(m)
+	p.each(m, func(other *poolMember, q netip.Prefix) {
+		h.Routes = append(h.Routes, spec.Route{Dst: q, Via: other.addr, Dev: p.device, Onlink: true, Proto: spec.RouteProto})
+	})
+}
+
+// onlyIPv4 refuses what a tunnel of IPv4 in IPv4 cannot carry.
+func onlyIPv4(c *state.Cluster, n *state.Network) error {
+	for _, s := range n.Subnets {
+		if s.Addr().Is6() {
+			return hint.Errorf("", "leave "+s.String()+" away, or take the type "+VXLANL3, "%s networks carry IPv4 only", n.Type)
+		}
+	}
+	_, six, err := namedFamilies(c, n)
+	if err == nil && six {
+		err = hint.Errorf("", "name IPv4 addresses, or take the type "+VXLANL3, "%s networks need IPv4 below", n.Type)
+	}
+	return err
+}
+
+// onlyIPIP refuses a second one-to-many device on a server: the kernel could not tell
+// their packets apart (linux, ip_tunnel_lookup).
+func onlyIPIP(n *state.Network, others map[string]*state.Network) error {
+	for _, other := range slices.Sorted(keys(others)) {
+		o := others[other]
+		if o.Type != IPIP || !Pooled(o) {
+			continue
+		}
+		for _, m := range n.Members {
+			if hasMember(o, serverOf(m)) {
+				return hint.Errorf("server "+serverOf(m), "take the type "+VXLANL3+", of which a server can have many",
+					"%s belongs to the %s network %s: a server belongs to one at a time", serverOf(m), IPIP, other)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,280 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// A pool network cuts its subnet into one container subnet per member and brings
+// packets from each to all others. How it does that is its backend's business:
+// there is one kind per backend, and changetype exchanges it. The containers are
+// somebody else's (a CNI plugin, Docker), unless the network has a bridge.
+
+// backend is what the kinds of pool networks differ in.
+type backend struct {
+	port       uint16 // UDP port; 0: it has none
+	vni        uint32 // VNI; 0: it has none
+	direct     bool   // --direct-routing makes sense
+	v4         bool   // carries IPv4 in IPv4 only
+	routes     bool   // brings packets to the others at all
+	over4      int    // bytes of encapsulation in an IPv4 underlay
+	over6      int    // in IPv6
+	wire, mark string // what the encapsulation is called; the end of its device's name
+}
+
+func backends() map[string]backend {
+	return map[string]backend{
+		HostGW:  {routes: true},
+		VXLANL3: {routes: true, direct: true, port: flannelPort, vni: flannelVNI, over4: overhead4, over6: overhead6, wire: "VXLAN", mark: "vx"},
+		IPIP:    {routes: true, direct: true, v4: true, over4: ipipOverhead, wire: "IPIP", mark: "ip"},
+		UDP:     {routes: true, port: udpPort, over4: udpOverhead4, over6: udpOverhead6, wire: "UDP", mark: "udp"},
+		Alloc:   {},
+	}
+}
+
+// Pooled says whether n deals out subnets of a pool to its members.
+func Pooled(n *state.Network) bool {
+	_, ok := backends()[n.Type]
+	return ok && !isTunnel(n)
+}
+
+// Sharing says whether members of n share subnets with each other by AddShares.
+func Sharing(n *state.Network) bool { return n.Type == WireGuard || isTunnel(n) || Pooled(n) }
+
+const (
+	maxSubnetLen4 = 30 // a gateway and one container
+	maxSubnetLen6 = minBits6
+)
+
+// defaultPool is the first pool: flannel's and Kubernetes' of old.
+var defaultPool = netip.MustParsePrefix("10.244.0.0/16")
+
+// poolKind is the Kind of a backend: the kinds differ in how members' routes are
+// compiled.
+func poolKind(routes func(p *pool, m *poolMember)) Kind {
+	return Kind{
+		Complete: completePool, Allocate: allocatePool, Fits: fitsPool,
+		Compile: func(b *builder, name string, n *state.Network) error { return b.compilePool(name, n, routes) },
+	}
+}
+
+func completePool(c *state.Cluster, name string, n *state.Network) error {
+	back := backends()[n.Type]
+	if err := checkPoolOptions(n, back); err != nil {
+		return err
+	}
+	others := otherNetworks(c, name)
+	if len(n.Subnets) == 0 {
+		n.Subnets = []netip.Prefix{freeSubnetFrom(c, defaultPool)}
+	}
+	if n.Port == 0 {
+		n.Port = back.port
+	}
+	if n.VNI == 0 && back.vni != 0 {
+		n.VNI = freeVNIFrom(others, back.vni)
+	}
+	if n.Bridge != "" && n.Domain == "" && n.DHCP != state.DHCPOff {
+		n.Domain = vxlanDomain
+	}
+	if err := checkSubnets(n.Subnets); err != nil {
+		return err
+	}
+	if err := completeLengths(n); err != nil {
+		return err
+	}
+	return checkPool(c, n, back, others)
+}
+
+// checkPoolOptions refuses what a pool network of this backend has not.
+func checkPoolOptions(n *state.Network, back backend) error {
+	if err := noBGP(n); err != nil {
+		return err
+	}
+	for _, o := range []struct {
+		flag string
+		set  bool
+		next string
+	}{
+		{"--topology", n.Topology != "", ""},
+		{"--keepalive", n.Keepalive != 0, ""},
+		{"lead", n.Lead != "", ""},
+		{"mesh", n.Mesh.IsValid(), ""},
+		{"-m", n.Group.IsValid(), ""},
+		{"-n", n.DHCPServer != "", ""},
+		{"--dhcp", n.DHCP != "" && n.DHCP != state.DHCPOff, ""},
+		{"-v", n.VNI != 0 && back.vni == 0, VXLANL3},
+		{"--gbp", n.GBP && back.vni == 0, VXLANL3},
+		{"-p", n.Port != 0 && back.port == 0, VXLANL3 + " or " + UDP},
+		{"--direct-routing", n.Direct && !back.direct, VXLANL3 + " or " + IPIP},
+	} {
+		if !o.set {
+			continue
+		}
+		next := "leave " + o.flag + " away"
+		if o.next != "" {
+			next += ", or take the type " + o.next
+		}
+		return hint.Errorf("", next, "%s networks have no %s", n.Type, o.flag)
+	}
+	if n.Bridge == "" && (n.Domain != "" || n.DHCP != "" || n.NoMasq) {
+		return hint.Errorf("", "-b with a name, for example -b cbr0", "-d, --no-dhcp and --no-masquerade are about a container bridge, and the network has none")
+	}
+	return nil
+}
+
+// completeLengths fills in how long the members' subnets are: /24 and /64, or what
+// a smaller pool gives.
+func completeLengths(n *state.Network) error {
+	if len(n.SubnetLens) == 0 {
+		for _, p := range n.Subnets {
+			n.SubnetLens = append(n.SubnetLens, defaultLength(p))
+		}
+	}
+	if len(n.SubnetLens) != len(n.Subnets) {
+		return hint.Errorf("", "--subnet-len once per subnet, in their order", "%d subnets and %d lengths", len(n.Subnets), len(n.SubnetLens))
+	}
+	for i, p := range n.Subnets {
+		longest := maxSubnetLen4
+		if p.Addr().Is6() {
+			longest = maxSubnetLen6
+		}
+		if bits := n.SubnetLens[i]; bits < p.Bits() || bits > longest {
+			return hint.Errorf("", fmt.Sprintf("--subnet-len with a number from %d to %d", p.Bits(), longest),
+				"subnets of length %d cannot be cut out of the pool %s", bits, p)
+		}
+	}
+	return nil
+}
+
+func defaultLength(pool netip.Prefix) int {
+	if pool.Addr().Is6() {
+		if pool.Bits() < 64 {
+			return 64
+		}
+		return min(pool.Bits()+16, maxSubnetLen6)
+	}
+	if pool.Bits() < 24 {
+		return 24
+	}
+	return min(pool.Bits()+2, maxSubnetLen4)
+}
+
+func checkPool(c *state.Cluster, n *state.Network, back backend, others map[string]*state.Network) error {
+	if n.Interface != "" {
+		if _, err := state.ParseMember(memberText("s", n.Interface)); err != nil {
+			return hint.Errorf("", "-i with the name or the address of an interface", "%v", err)
+		}
+	}
+	if err := checkFamily(c, n); err != nil {
+		return err
+	}
+	if err := checkMTU(n); err != nil {
+		return err
+	}
+	if n.Bridge != "" {
+		if err := checkIfName("bridge", n.Bridge); err != nil {
+			return err
+		}
+		if err := checkBridge(n, others, "cbr"); err != nil {
+			return err
+		}
+	}
+	if n.Domain != "" {
+		if err := checkDomain(n.Domain); err != nil {
+			return err
+		}
+	}
+	if back.vni != 0 {
+		if err := checkVXLAN(n, others); err != nil {
+			return err
+		}
+	}
+	if back.v4 {
+		if err := onlyIPv4(c, n); err != nil {
+			return err
+		}
+	}
+	if n.Type == IPIP {
+		if err := onlyIPIP(n, others); err != nil {
+			return err
+		}
+	}
+	return checkDealtSubnets(n)
+}
+
+// setLengths takes the lengths as they were typed: one per subnet in order; a single
+// one for two subnets is meant for the family that it suits better.
+func setLengths(name string, n *state.Network, lengths []int) error {
+	switch {
+	case len(lengths) == 0 || len(lengths) == len(n.Subnets):
+		n.SubnetLens = slices.Clone(lengths)
+	case len(lengths) == 1 && len(n.Subnets) == 0:
+		n.SubnetLens = slices.Clone(lengths)
+	case len(lengths) == 1:
+		for _, p := range n.Subnets {
+			length := defaultLength(p)
+			if p.Addr().Is6() == (lengths[0] > maxSubnetLen4) {
+				length = lengths[0]
+			}
+			n.SubnetLens = append(n.SubnetLens, length)
+		}
+	default:
+		return hint.Errorf("network "+name, "--subnet-len once per -s, in their order", "create network %s: %d subnets and %d lengths", name, max(len(n.Subnets), 1), len(lengths))
+	}
+	if !Pooled(n) && len(lengths) > 0 {
+		return hint.Errorf("network "+name, "leave --subnet-len away, or take one of: "+joinWords(pooledKinds()), "create network %s: a %s network has no --subnet-len", name, n.Type)
+	}
+	return nil
+}
+
+func pooledKinds() []string { return slices.Sorted(keys(backends())) }
+
+// noPool refuses what only pool networks have.
+func noPool(n *state.Network) error {
+	for _, o := range []struct {
+		flag string
+		set  bool
+	}{{"--subnet-len", len(n.SubnetLens) > 0}, {"--direct-routing", n.Direct}} {
+		if o.set {
+			return hint.Errorf("", "leave "+o.flag+" away, or take one of: "+joinWords(pooledKinds()), "%s networks have no %s", n.Type, o.flag)
+		}
+	}
+	return nil
+}
+
+// poolDevice names the device that a pool network's packets leave by; "" where that
+// is the underlay's.
+func poolDevice(name, kind string) string {
+	if back := backends()[kind]; back.mark != "" {
+		return spec.IfName(name, back.mark)
+	}
+	return ""
+}
+
+// checkDealtSubnets refuses what only a hand in the file can have done: two members
+// with one subnet.
+func checkDealtSubnets(n *state.Network) error {
+	type dealt struct {
+		subnet netip.Prefix
+		server string
+	}
+	var all []dealt
+	for _, server := range slices.Sorted(keys(n.Allocated)) {
+		for _, p := range n.Allocated[server].Subnets {
+			all = append(all, dealt{p, server})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b dealt) int { return a.subnet.Compare(b.subnet) })
+	for i := 1; i < len(all); i++ {
+		if a, b := all[i-1], all[i]; a.subnet.Overlaps(b.subnet) {
+			return hint.Errorf("", "delete the lines allocated."+b.server+" of the network from the cluster file, then flock apply",
+				"%s and %s were dealt subnets that overlap: %s, %s", a.server, b.server, a.subnet, b.subnet)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// allocatePool deals new members an id and a subnet of every pool: the one that was
+// named for it (SERVER:CIDR), otherwise the first that is free.
+func allocatePool(n *state.Network, servers []string) error {
+	ids := map[uint16]bool{}
+	for _, a := range n.Allocated {
+		ids[a.ID] = true
+	}
+	told, err := toldSubnets(n)
+	if err != nil {
+		return err
+	}
+	free := make([]*cutter, len(n.Subnets))
+	for i, p := range n.Subnets {
+		free[i] = newCutter(n, p, n.SubnetLens[i])
+	}
+	id := uint16(1)
+	for _, server := range servers {
+		for ids[id] && id < 65535 {
+			id++
+		}
+		a := &state.Allocation{ID: id}
+		for i, p := range n.Subnets {
+			subnet, ok := told[server][p.Addr().Is6()]
+			if !ok {
+				subnet, ok = free[i].next()
+			}
+			if !ok || ids[id] {
+				return full(p, n.SubnetLens[i], server)
+			}
+			a.Subnets = append(a.Subnets, subnet)
+		}
+		ids[id] = true
+		n.Allocated[server] = a
+	}
+	return nil
+}
+
+func full(pool netip.Prefix, bits int, server string) error {
+	return hint.Errorf("", "take a member out that is needed no more, or create the network with a wider pool or a longer --subnet-len",
+		"the pool %s has no subnet of length %d left for %s", pool, bits, server)
+}
+
+// toldSubnets are the subnets that members are named for, the first one per family.
+func toldSubnets(n *state.Network) (map[string]map[bool]netip.Prefix, error) {
+	out := map[string]map[bool]netip.Prefix{}
+	for _, text := range n.Shares {
+		s, err := state.ParseShare(text)
+		if err != nil {
+			return nil, err
+		}
+		if out[s.Server] == nil {
+			out[s.Server] = map[bool]netip.Prefix{}
+		}
+		if _, twice := out[s.Server][s.Subnet.Addr().Is6()]; !twice {
+			out[s.Server][s.Subnet.Addr().Is6()] = s.Subnet
+		}
+	}
+	return out, nil
+}
+
+// cutter cuts a pool into subnets, from the bottom up, around what is taken.
+type cutter struct {
+	pool  netip.Prefix
+	bits  int
+	at    netip.Addr
+	taken []netip.Prefix // sorted, apart; those before at are gone
+}
+
+func newCutter(n *state.Network, pool netip.Prefix, bits int) *cutter {
+	c := &cutter{pool: pool, bits: bits, at: pool.Addr()}
+	for _, a := range n.Allocated {
+		c.taken = append(c.taken, a.Subnets...)
+	}
+	for _, text := range n.Shares {
+		if s, err := state.ParseShare(text); err == nil {
+			c.taken = append(c.taken, s.Subnet)
+		}
+	}
+	c.taken = slices.DeleteFunc(c.taken, func(p netip.Prefix) bool { return !p.Overlaps(pool) })
+	slices.SortFunc(c.taken, byPrefix)
+	return c
+}
+
+// next is the next free subnet; false when the pool is used up.
+func (c *cutter) next() (netip.Prefix, bool) {
+	for c.at.IsValid() && c.pool.Contains(c.at) {
+		subnet := netip.PrefixFrom(c.at, c.bits)
+		for len(c.taken) > 0 && lastAddr(c.taken[0]).Less(c.at) {
+			c.taken = c.taken[1:]
+		}
+		if len(c.taken) > 0 && c.taken[0].Overlaps(subnet) {
+			wider := netip.PrefixFrom(c.taken[0].Addr(), min(c.taken[0].Bits(), c.bits)).Masked()
+			c.at = lastAddr(wider).Next()
+			continue
+		}
+		c.at = lastAddr(subnet).Next()
+		return subnet, true
+	}
+	return netip.Prefix{}, false
+}
+
+// fitsPool says whether what a member was dealt lies in the pools, or was named for a
+// member. Another --subnet-len holds for new members only.
+func fitsPool(n *state.Network, a *state.Allocation) bool {
+	if a.ID == 0 || len(a.Subnets) != len(n.Subnets) || len(a.Addrs) > 0 || len(a.Pool) > 0 || a.Mesh.IsValid() {
+		return false
+	}
+	for i, p := range n.Subnets {
+		own := a.Subnets[i]
+		named := func(text string) bool {
+			s, err := state.ParseShare(text)
+			return err == nil && s.Subnet == own
+		}
+		within := p.Bits() <= own.Bits() && p.Contains(own.Addr())
+		if own.Addr().Is6() != p.Addr().Is6() || own != own.Masked() || !within && !slices.ContainsFunc(n.Shares, named) {
+			return false
+		}
+	}
+	return true
+}

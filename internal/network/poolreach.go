@@ -1,0 +1,118 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Who stands next to whom: whether a packet from one member to the other's underlay
+// address needs a gateway is for the routes of both to say.
+
+// near says whether m reaches the address by its own underlay device without a
+// gateway, by the longest prefix that contains it.
+func (p *pool) near(m *poolMember, to netip.Addr) bool {
+	f := p.c.Servers[m.server].Facts
+	best, direct := -1, false
+	take := func(prefix netip.Prefix, yes bool) {
+		if prefix.Masked().Contains(to) && (prefix.Bits() > best || prefix.Bits() == best && yes) {
+			best, direct = prefix.Bits(), yes
+		}
+	}
+	for _, i := range f.Interfaces {
+		for _, a := range i.Addrs {
+			take(a, i.Name == m.dev)
+		}
+		for _, a := range i.Direct {
+			take(a, i.Name == m.dev)
+		}
+	}
+	return direct && !slices.ContainsFunc(f.Routed, func(r netip.Prefix) bool { return r.Bits() >= best && r.Contains(to) })
+}
+
+// adjacent says whether a and b reach each other without a gateway, in a family. Both
+// ways count: packets that come in by another way than they would leave are dropped
+// where reverse paths are filtered (rp_filter).
+func (p *pool) adjacent(a, b *poolMember, v6 bool) bool {
+	from, to := a.addrOf(v6), b.addrOf(v6)
+	return from.IsValid() && to.IsValid() && p.near(a, to) && p.near(b, from)
+}
+
+// nextToAll refuses a member that is not on one layer 2 segment with those before it.
+func (p *pool) nextToAll(m *poolMember) error {
+	for _, other := range p.members {
+		for _, v6 := range p.families() {
+			if p.adjacent(m, other, v6) {
+				continue
+			}
+			next := "a type that crosses routers: flock createnetwork " + p.name + " " + VXLANL3 + " --direct-routing, or flock changetype " + p.name + " " + VXLANL3
+			if !m.addrOf(v6).IsValid() || !other.addrOf(v6).IsValid() {
+				return hint.Errorf("server "+m.server, next, "%s and %s have no %s addresses on %s and %s to route to",
+					m.server, other.server, familyName(v6), m.dev, other.dev)
+			}
+			return hint.Errorf("server "+m.server, next, "%s (%s) and %s (%s) are not on one layer 2 segment: between them is a gateway",
+				m.server, m.addrOf(v6), other.server, other.addrOf(v6))
+		}
+	}
+	return nil
+}
+
+// plain adds a route without encapsulation to what is behind other.
+func (p *pool) plain(m, other *poolMember, q netip.Prefix) {
+	h := p.out.Hosts[m.server]
+	h.Routes = append(h.Routes, spec.Route{Dst: q, Via: other.addrOf(q.Addr().Is6()), Dev: m.dev, Proto: spec.RouteProto})
+}
+
+// each calls do for everything that is routed from m to others; what a network with
+// direct routing brings there without encapsulation gets its plain route. Packed are
+// the members that something is left for.
+func (p *pool) each(m *poolMember, do func(other *poolMember, q netip.Prefix)) (packed []*poolMember) {
+	for _, other := range p.members {
+		if other == m {
+			continue
+		}
+		rest := false
+		for _, q := range other.routed {
+			if p.n.Direct && p.adjacent(m, other, q.Addr().Is6()) {
+				p.plain(m, other, q)
+				continue
+			}
+			rest = true
+			do(other, q)
+		}
+		if rest {
+			packed = append(packed, other)
+		} else {
+			m.direct = append(m.direct, other.server)
+		}
+	}
+	return packed
+}
+
+// noteDirect says once per network who needs no encapsulation towards whom.
+func (p *pool) noteDirect() {
+	var groups []string
+	done := map[string]bool{}
+	for _, m := range p.members {
+		if done[m.server] || len(m.direct) == 0 {
+			continue
+		}
+		group := append([]string{m.server}, m.direct...)
+		for _, server := range group {
+			done[server] = true
+		}
+		groups = append(groups, strings.Join(group, " "))
+	}
+	wire := backends()[p.n.Type].wire
+	text := "no two members share a segment: " + wire + " between all"
+	switch {
+	case len(groups) == 1 && len(strings.Fields(groups[0])) == len(p.members):
+		text = "plain routes between all members"
+	case len(groups) > 0:
+		text = "plain routes among " + strings.Join(groups, ", among ") + "; " + wire + " between others"
+	}
+	p.note(p.name, "%s", text)
+}
