@@ -16,6 +16,10 @@ LINTV  := v2.15.0
 PACKAGES := openssh-server systemd-container dnsmasq-base iproute2 iputils-ping nftables iperf3 \
             busybox-static tcpdump kmod sudo util-linux iptables openssh-client wireguard-tools
 
+# And its other lane, under Debian's kernel in QEMU, which is kept here.
+test bench: PACKAGES += qemu-system-x86 cpio
+export FLOCK_VM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-vm
+
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
@@ -56,14 +60,17 @@ deps: ## install the packages that the lab, the demo and the tests need
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
 	fi
 
+kernel: deps ## fetch Debian's kernel for the VM lane, once
+	@internal/vm/fetch.sh "$(FLOCK_VM)"
+
 demo: deps build ## three servers, one network, containers that find each other; tears down
 	$(ASROOT) examples/demo/run.sh
 
-test: deps build ## every test there is
+test: deps kernel build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 60m $(if $(V),-v,) ./...
 
 BENCH  := go test -run '^$$' -count=1 -timeout 60m
-bench: deps build ## no-op, create, join as ratios to a bare login; the agent beside ip -batch; 10,000 servers
+bench: deps kernel build ## no-op, create, join as ratios to a bare login; the agent beside ip -batch; 10,000 servers
 	@$(ASROOT) $(BENCH) -bench . -benchtime 1x ./cmd/flock | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench '1000|NothingToDo' -benchtime 10x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench 'Join|ListNetworks|10k' -benchtime 3x ./internal/network ./internal/cli ./internal/state | grep -E '^(Benchmark|---|FAIL| )'
@@ -95,4 +102,4 @@ release: ## dist/: flock for several workstations, agents for linux/amd64 and li
 clean: ## remove what was built
 	rm -rf bin dist $(PACKED)
 
-.PHONY: help agents build install deps demo test bench golden fuzz lint release clean
+.PHONY: help agents build install deps kernel demo test bench golden fuzz lint release clean

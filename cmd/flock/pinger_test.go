@@ -135,7 +135,7 @@ func (p *pinger) score() (sent, lost int, longest time.Duration, bad error) {
 
 func (p *pinger) isLost(seq int) bool {
 	rtt, ok := p.rtt[seq]
-	return !ok || rtt > pingPatience
+	return !ok || rtt > patience(pingPatience)
 }
 
 // firstLost is when the first request that was lost was sent, counted from the
@@ -155,7 +155,7 @@ func (p *pinger) firstLost() time.Duration {
 func (p *pinger) stop() {
 	p.halt()
 	p.done.Wait()
-	patience := time.After(pingPatience)
+	enough := time.After(patience(pingPatience))
 	tick := time.NewTicker(pingInterval)
 	defer tick.Stop()
 	for {
@@ -165,7 +165,7 @@ func (p *pinger) stop() {
 		select {
 		case <-tick.C:
 			continue
-		case <-patience:
+		case <-enough:
 		}
 		break
 	}

@@ -18,12 +18,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/flocknet/flock/internal/lab"
+	"github.com/flocknet/flock/internal/vm"
 )
 
 // The walks: scripts of flock commands against real servers. Beside testscript's
 // own commands they have
 //
-//	lab N [--init systemd|none]        boot servers s1 … sN and a laptop for this script
+//	lab N [--init systemd|none]        boot servers s1 … sN and a laptop for this script,
+//	                                   with systemd natively and without in the VM if not told
 //	flock ARG...                       run flock on the laptop
 //	on HOST CMD...                     run a command on a server, or on the laptop
 //	in CONTAINER CMD...                run a command in a container
@@ -41,6 +43,8 @@ import (
 //	stopcapture                        …
 //	pinger CONTAINER ADDRESS NAME      send a ping every 10 ms, until
 //	stoppinger NAME LOSTMAX            … at most LOSTMAX of which may be lost
+//
+// The condition [vm] holds in the VM lane (vm_test.go).
 //
 // HOST may be laptop. All commands of a script's flock share the state file
 // $FLOCK_STATE. $TREE is this module's directory.
@@ -61,8 +65,14 @@ func TestWalks(t *testing.T) {
 	}
 	slots := make(chan struct{}, parallelLabs)
 	testscript.Run(t, testscript.Params{
-		Files: scripts(t),
+		Files: lane(t),
 		Cmds:  verbs(),
+		Condition: func(name string) (bool, error) {
+			if name != vmLane {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return vm.Inside(), nil
+		},
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, "home")
 			env.Setenv("HOME", home)
@@ -81,6 +91,9 @@ func TestWalks(t *testing.T) {
 // build makes the program by the recipe that users make it by.
 func build(t testing.TB) (dir string) {
 	t.Helper()
+	if dir = os.Getenv(binEnv); dir != "" {
+		return dir
+	}
 	lab.Need(t, "make")
 	dir = t.TempDir()
 	cmd := exec.Command("make", "-s", "-C", "../..", "build", "OUT="+filepath.Join(dir, "flock"))
@@ -90,6 +103,16 @@ func build(t testing.TB) (dir string) {
 		t.Fatalf("build flock: %v\n%s", err, text)
 	}
 	return dir
+}
+
+// lane are the scripts that run here.
+func lane(t *testing.T) []string {
+	t.Helper()
+	here := nativeLane
+	if vm.Inside() {
+		here = vmLane
+	}
+	return slices.DeleteFunc(scripts(t), func(file string) bool { return !slices.Contains(lanesOf(t, file), here) })
 }
 
 func scripts(t *testing.T) []string {
@@ -170,6 +193,9 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 
 func verbLab(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
 	o := lab.Options{Dir: filepath.Join(w.work, "lab"), Share: []string{w.bin, w.work}}
+	if vm.Inside() {
+		o.Init = lab.None // systemd takes half a minute there
+	}
 	if len(args) == 3 && args[1] == "--init" {
 		o.Init, args = args[2], args[:1]
 	}
@@ -243,7 +269,7 @@ func verbContainer(ctx context.Context, w *walk, ts *testscript.TestScript, args
 		return err
 	}
 	ts.Logf("container %s: %v, lease after %d ms", c.Name, c.Addresses, c.LeaseMS)
-	if lease := time.Duration(c.LeaseMS) * time.Millisecond; lease > leaseWithin {
+	if lease := time.Duration(c.LeaseMS) * time.Millisecond; lease > patience(leaseWithin) {
 		return unmet(fmt.Sprintf("the lease of %s: want it within %v, have it after %v", c.Name, leaseWithin, lease))
 	}
 	if len(c.Addresses) > 0 {
@@ -358,7 +384,7 @@ func verbEventually(ctx context.Context, w *walk, ts *testscript.TestScript, arg
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds*float64(time.Second)))
+	ctx, cancel := context.WithTimeout(ctx, patience(time.Duration(seconds*float64(time.Second))))
 	defer cancel()
 	begin := time.Now()
 	tick := time.NewTicker(100 * time.Millisecond)

@@ -80,6 +80,10 @@ var rooms = map[string]room{
 		theirs: []string{netlink, netns, xCrypto, xSys},
 		never:  "the lab is hardware: it must not need what is tried on it",
 	},
+	"internal/vm": {
+		ours:  []string{"internal/hint"},
+		never: "a virtual machine runs what it is given: it knows neither labs nor tests",
+	},
 	"internal/hint": {
 		never:  "advice is attached everywhere, so it depends on nothing",
 		banned: []string{"os"},

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
+	"strings"
 )
 
 // TB is the part of testing.TB that Need uses, so that the program does not link
@@ -16,7 +18,7 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// Need is the one way for a test to say that it cannot run here: not as root, or
+// Need is a way for a test to say that it cannot run here: not as root, or
 // without the named programs. It skips the test aloud, with a line on stderr
 // that can be counted; where FLOCK_MUST is set, as in CI, it fails it instead.
 func Need(t TB, programs ...string) {
@@ -32,8 +34,60 @@ func Need(t TB, programs ...string) {
 			lacks = p
 		}
 	}
+	if lacks != "" {
+		Lack(t, lacks)
+	}
+}
+
+// InVM are the tests that run under Debian's kernel too, as packages and what
+// `go test -run` takes. It is here that a test of a kind of link that this kernel
+// lacks must be named.
+var InVM = map[string]string{
+	"internal/agent": "WireGuard|Peers|Roam|Rotation|PrivateKey|Masquerade|EndpointWith|IPTunnel|KernelWithout",
+}
+
+// NeedLink says that a test needs the kernel to have these kinds of links (`ip link
+// help`). Where it has not, the VM lane runs the test: one that InVM does not name
+// would run nowhere, and fails.
+func NeedLink(t TB, kinds ...string) {
+	t.Helper()
+	Need(t, "ip", "unshare")
+	for _, kind := range kinds {
+		if hasLink(kind) {
+			continue
+		}
+		if !runsInVM(t.Name()) {
+			t.Fatalf("this kernel has no %s links, and no lane runs this test: name it in lab.InVM", kind)
+		}
+		fmt.Fprint(os.Stderr, "VM ONLY "+t.Name()+": this kernel has no "+kind+" links\n")
+		t.Skipf("runs in the VM: this kernel has no %s links", kind)
+	}
+}
+
+// hasLink asks the kernel for such a device in a network namespace of its own.
+func hasLink(kind string) bool {
+	return exec.Command("unshare", "-n", "ip", "link", "add", "try0", "type", kind).Run() == nil
+}
+
+// runsInVM says whether the VM lane runs the test, of whatever package.
+func runsInVM(test string) bool {
+	if os.Getenv("FLOCK_LANE") == "vm" {
+		return false // it should, and cannot
+	}
+	top, _, _ := strings.Cut(test, "/")
+	for _, pattern := range InVM {
+		if regexp.MustCompile(pattern).MatchString(top) {
+			return true
+		}
+	}
+	return false
+}
+
+// Lack says that a test cannot run here for want of lacks: aloud, or where
+// FLOCK_MUST is set by failing it.
+func Lack(t TB, lacks string) {
+	t.Helper()
 	switch {
-	case lacks == "":
 	case os.Getenv("FLOCK_MUST") != "":
 		t.Fatalf("cannot run without %s, and FLOCK_MUST is set", lacks)
 	default:

@@ -1,0 +1,316 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flocknet/flock/internal/lab"
+	"github.com/flocknet/flock/internal/vm"
+)
+
+// A walk says in which lanes it runs, in a comment before its first command:
+//
+//	# lanes: native vm
+//
+// native is this machine's kernel, vm is Debian's in QEMU; who says nothing runs
+// natively. Of other packages' tests lab.InVM lists those that run there. By hand:
+//
+//	go test ./cmd/flock -v -run 'TestVM/walks/^l2$'
+//	go test ./cmd/flock -v -run 'TestVM/agent/TestRotation'
+//
+// with FLOCK_VM_LOG=FILE to watch them.
+
+const (
+	nativeLane = "native"
+	vmLane     = "vm"
+	binEnv     = "FLOCK_TEST_BIN" // the directory of the program, built outside
+	// vmTime is far more than the lane takes (see CONTRIBUTING.md).
+	vmTime = 25 * time.Minute
+	// vmSlower is how much longer than natively something may take there.
+	vmSlower = 20
+)
+
+// patience is how long to wait here for what natively comes within d.
+func patience(d time.Duration) time.Duration {
+	if vm.Inside() {
+		return vmSlower * d
+	}
+	return d
+}
+
+var lanesLine = regexp.MustCompile(`^# lanes: (.+)$`)
+
+// lanesOf reads in which lanes the script runs.
+func lanesOf(t *testing.T, file string) []string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "#") {
+			break
+		}
+		m := lanesLine.FindStringSubmatch(strings.TrimSpace(line))
+		if m == nil {
+			continue
+		}
+		lanes := strings.Fields(m[1])
+		for _, l := range lanes {
+			if l != nativeLane && l != vmLane {
+				t.Fatalf("%s: unknown lane %q: there are %s and %s", file, l, nativeLane, vmLane)
+			}
+		}
+		return lanes
+	}
+	return []string{nativeLane}
+}
+
+// walkName is what testscript calls a script's test.
+func walkName(file string) string { return strings.TrimSuffix(filepath.Base(file), ".txtar") }
+
+// suite is one test binary's part in the VM.
+type suite struct {
+	name   string   // of its subtest
+	pkg    string   // its directory in this module
+	prefix string   // of its tests' names, that goes without saying
+	binary string   // as compiled
+	run    string   // -test.run
+	want   []string // tests that must pass there; empty: at least one
+}
+
+// TestVM runs what belongs there under Debian's kernel, and tells of each test as
+// of one of its own.
+func TestVM(t *testing.T) {
+	if vm.Inside() {
+		return // it is running this
+	}
+	lab.Need(t, append([]string{"go"}, vm.Programs...)...)
+	kernel, err := vm.Kernel()
+	if err != nil {
+		lab.Lack(t, "Debian's kernel: make kernel fetches it")
+	}
+	suites := vmSuites(t)
+	ctx, cancel := context.WithTimeout(t.Context(), vmTime)
+	defer cancel()
+	var out bytes.Buffer
+	o := vmOptions(t, suites)
+	o.Kernel, o.Out = kernel, &out
+	if file := os.Getenv("FLOCK_VM_LOG"); file != "" { // to watch it
+		f, err := os.Create(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		o.Out = io.MultiWriter(&out, f)
+	}
+	status, err := vm.Run(ctx, o)
+	if err != nil {
+		t.Errorf("%v", err)
+	} else if status != 0 {
+		t.Errorf("exit status in the VM: %d", status)
+	}
+	parts := splitSuites(t, out.String())
+	for _, s := range suites {
+		t.Run(s.name, func(t *testing.T) { tell(t, s, parts[s.name]) })
+	}
+}
+
+// asked is element i of -run's pattern, empty for none: the VM need not run what
+// was not asked for.
+func asked(i int) string {
+	elements := strings.Split(flag.Lookup("test.run").Value.String(), "/")
+	if i >= len(elements) {
+		return ""
+	}
+	return elements[i]
+}
+
+// vmSuites compiles what the VM runs.
+func vmSuites(t *testing.T) []suite {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := regexp.MustCompile(asked(1))
+	var suites []suite
+	if walks := (suite{name: "walks", pkg: "cmd/flock", prefix: "TestWalks/", binary: self}); wanted.MatchString(walks.name) {
+		var names []string
+		for _, file := range scripts(t) {
+			name := walkName(file)
+			if slices.Contains(lanesOf(t, file), vmLane) && regexp.MustCompile(asked(2)).MatchString(name) {
+				names = append(names, regexp.QuoteMeta(name))
+				walks.want = append(walks.want, walks.prefix+name)
+			}
+		}
+		walks.run = "^TestWalks$/^(" + strings.Join(names, "|") + ")$"
+		suites = append(suites, walks)
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(lab.InVM)) {
+		s := suite{name: filepath.Base(pkg), pkg: pkg, run: cmp.Or(asked(2), lab.InVM[pkg])}
+		if !wanted.MatchString(s.name) {
+			continue
+		}
+		s.binary = filepath.Join(t.TempDir(), s.name+".test")
+		cmd := exec.Command("go", "test", "-c", "-o", s.binary, "./"+pkg)
+		cmd.Dir = "../.."
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("compile the tests of %s: %v\n%s", pkg, err, text)
+		}
+		suites = append(suites, s)
+	}
+	if len(suites) == 0 {
+		t.Fatalf("want suites for %s, have none", asked(1))
+	}
+	return suites
+}
+
+const suiteMark = "=== SUITE " // and its name, at the start of its output
+
+// vmOptions is a VM that runs the suites, one after the other.
+func vmOptions(t *testing.T, suites []suite) vm.Options {
+	t.Helper()
+	tree, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	// What is run there is copied to memory: from here each page would be a request.
+	bin := filepath.Join(dir, "bin")
+	if err := os.Rename(build(t), bin); err != nil {
+		t.Fatal(err)
+	}
+	const inside = "/tmp/bin"
+	script := "cp -r " + bin + " " + inside + "\nfailed=0\n"
+	for _, s := range suites {
+		binary := s.name + ".test"
+		text, err := os.ReadFile(s.binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(bin, binary), text, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		script += fmt.Sprintf("echo '%s%s'\n(cd %s && exec %s/%s -test.v=test2json -test.timeout=%v -test.run='%s') || failed=1\n",
+			suiteMark, s.name, s.pkg, inside, binary, vmTime, s.run)
+	}
+	o := vm.Options{Dir: dir, Cd: tree, Env: []string{binEnv + "=" + inside, "FLOCK_MUST=all"}}
+	o.Args = []string{"sh", "-c", script + "exit $failed"}
+	return o
+}
+
+// splitSuites divides the VM's output.
+func splitSuites(t *testing.T, out string) map[string]string {
+	t.Helper()
+	parts := map[string]string{}
+	suite := ""
+	for line := range strings.Lines(out) {
+		if name, ok := strings.CutPrefix(line, suiteMark); ok {
+			suite = strings.TrimSpace(name)
+			continue
+		}
+		parts[suite] += line
+	}
+	if parts[""] != "" {
+		t.Errorf("before the first suite: %s", parts[""])
+	}
+	return parts
+}
+
+// verdict is what came of one test.
+type verdict struct {
+	action  string // pass, fail or skip; empty: it did not end
+	output  strings.Builder
+	elapsed float64 // seconds
+}
+
+// verdicts reads a suite's output by `go tool test2json`.
+func verdicts(t *testing.T, text string) map[string]*verdict {
+	t.Helper()
+	cmd := exec.Command("go", "tool", "test2json", "-t")
+	cmd.Stdin = strings.NewReader(text)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("test2json: %v: %s", err, stderr.String())
+	}
+	all := map[string]*verdict{}
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var e struct {
+			Action, Test, Output string
+			Elapsed              float64
+		}
+		if err := dec.Decode(&e); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("read test2json: %v", err)
+		}
+		v := all[e.Test]
+		if v == nil {
+			v = &verdict{}
+			all[e.Test] = v
+		}
+		switch e.Action {
+		case "output":
+			v.output.WriteString(e.Output)
+		case "pass", "fail", "skip":
+			v.action, v.elapsed = e.Action, e.Elapsed
+		}
+	}
+}
+
+// tell repeats what the VM's tests said. A test that is missing or was skipped has
+// run in no lane, and fails.
+func tell(t *testing.T, s suite, text string) {
+	all := verdicts(t, text)
+	names := slices.Clone(s.want)
+	for name := range all {
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		t.Fatalf("want tests, have none of %s\n%s", s.run, text)
+	}
+	for _, name := range names {
+		if name+"/" == s.prefix {
+			continue
+		}
+		t.Run(strings.TrimPrefix(name, s.prefix), func(t *testing.T) {
+			switch v := all[name]; {
+			case v == nil:
+				t.Error("it did not run in the VM")
+			case v.action == "pass":
+				t.Logf("%.1f s", v.elapsed)
+			case v.action == "":
+				t.Errorf("it did not end in the VM\n%s", v.output.String())
+			default:
+				t.Errorf("%s in the VM\n%s", v.action, v.output.String())
+			}
+		})
+	}
+	if v := all[""]; v != nil && v.action == "fail" {
+		t.Errorf("the whole suite\n%s", v.output.String())
+	}
+}
