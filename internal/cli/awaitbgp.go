@@ -12,9 +12,13 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// awaitBGP is how long a command waits for sessions: a connection that crosses its
-// like from the other side is tried again after some seconds.
-const awaitBGP = 20 * time.Second
+// How long a command waits for sessions: a connection that crosses its like from the
+// other side is tried again after some seconds. A reflector's daemon is started anew
+// to know its clients, and tells nothing until it heard everybody again.
+const (
+	awaitBGP    = 20 * time.Second
+	awaitSettle = time.Minute
+)
 
 // alterBGP is alter for a BGP network. It returns when the members that answer have
 // their sessions and routes, and have forgotten those to what is gone. Where the
@@ -83,12 +87,16 @@ func (a *app) settleBGP(ctx context.Context, out *change.Outcome, name string, g
 	if len(members) == 0 {
 		return nil
 	}
+	within := awaitBGP
+	if n.Before != nil {
+		within = awaitSettle
+	}
 	var missing []string
 	err := a.with(func(e engine, _ *progress) error {
 		_, err := e.BGP(ctx, members, func(s []change.Speaker) bool {
 			missing = change.Unheard(c, name, gone, s)
 			return len(missing) == 0
-		}, awaitBGP)
+		}, within)
 		return err
 	})
 	if err != nil {

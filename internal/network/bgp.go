@@ -118,15 +118,19 @@ func noBGP(n *state.Network) error {
 // onlyBGPOf refuses members that are in another BGP network: a server has one
 // speaker, of one autonomous system.
 func onlyBGPOf(c *state.Cluster, name string, n *state.Network) error {
-	for _, other := range c.NetworkNames() {
-		if other == name || c.Networks[other].Type != BGP {
-			continue
+	for _, m := range n.Members {
+		if err := notInOther(c, name, serverOf(m)); err != nil {
+			return err
 		}
-		for _, m := range n.Members {
-			if server := serverOf(m); hasMember(c.Networks[other], server) {
-				return hint.Errorf("server "+server, "flock delbgp "+other+" server "+server+", or join the two: flock addbgp "+name+" external SERVER PEERIP --as "+FormatAS(c.Networks[other].AS),
-					"%s belongs to the BGP network %s: a server belongs to one at a time", server, other)
-			}
+	}
+	return nil
+}
+
+func notInOther(c *state.Cluster, name, server string) error {
+	for _, other := range c.NetworkNames() {
+		if o := c.Networks[other]; other != name && o.Type == BGP && hasMember(o, server) {
+			return hint.Errorf("server "+server, "flock delbgp "+other+" server "+server+", or join the two networks: flock addbgp "+name+" external SERVER PEERIP --as "+FormatAS(cmp.Or(o.AS, defaultAS)),
+				"%s belongs to the BGP network %s: a server belongs to one at a time", server, other)
 		}
 	}
 	return nil

@@ -33,7 +33,17 @@ func CreateBGP(c *state.Cluster, name, anchor string, o BGPOptions) error {
 		c.Networks = map[string]*state.Network{}
 	}
 	c.Networks[name] = n
-	return join(c, name, n, []string{anchor})
+	return joinBGP(c, name, n, []string{anchor})
+}
+
+// joinBGP is join: who is in another network is the newcomer's mistake here.
+func joinBGP(c *state.Cluster, name string, n *state.Network, members []string) error {
+	for _, m := range members {
+		if err := notInOther(c, name, serverOf(m)); err != nil {
+			return hint.With(err, "network "+name, "")
+		}
+	}
+	return join(c, name, n, members)
 }
 
 // bgpOf finds a BGP network.
@@ -63,7 +73,7 @@ func JoinBGP(c *state.Cluster, name string, members []string) error {
 			n.Reflectors = append(n.Reflectors, server)
 		}
 	}
-	return join(c, name, n, members)
+	return joinBGP(c, name, n, members)
 }
 
 // AddReflectors makes members reflect routes. A full mesh goes when the sessions
