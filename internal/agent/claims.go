@@ -112,7 +112,7 @@ func (k *Kernel) checkClaims(want *spec.Host) ([]spec.Problem, error) {
 	claims = slices.CompactFunc(claims, func(a, b spec.Claim) bool { return a.String() == b.String() })
 	var foreign []occupant
 	if slices.ContainsFunc(claims, func(c spec.Claim) bool { return c.Prefix.IsValid() }) {
-		list, err := k.occupants(want.BGP)
+		list, err := k.occupants()
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +152,7 @@ type occupant struct {
 }
 
 // occupants are the foreign prefixes of this server, addresses first.
-func (k *Kernel) occupants(speaker *spec.BGP) ([]occupant, error) {
+func (k *Kernel) occupants() ([]occupant, error) {
 	var out []occupant
 	add := func(kind string, p netip.Prefix, dev string) {
 		if p.IsValid() && p.Bits() > 0 && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsMulticast() {
@@ -165,9 +165,6 @@ func (k *Kernel) occupants(speaker *spec.BGP) ([]occupant, error) {
 		}
 	}
 	for _, r := range k.foreignRoutes() {
-		if speaker != nil && r.Protocol == spec.RouteProtoBGP && slices.Contains(speaker.Own, toPrefix(r.Dst)) {
-			continue // the network's own subnet, which may be about to move here
-		}
 		add("route", toPrefix(r.Dst), k.devices.name(r.LinkIndex))
 	}
 	pools, err := dockerPools(dockerConfig)

@@ -161,6 +161,13 @@ func connected(f *spec.Facts, p netip.Prefix) bool {
 	})
 }
 
+// byBGP says whether a route is our BGP daemon's. Its routes come and go by what
+// others say, and it takes none that overlaps what the server's own networks have:
+// none of them is in these networks' way.
+func byBGP(r netlink.Route) bool {
+	return r.Protocol == spec.RouteProtoBGP && r.Priority == spec.BGPMetric
+}
+
 // foreignPrefixes are the connected and routed prefixes of all links that are
 // nobody's of flock. What routing daemons learned is left out: that may be the
 // whole Internet, and claims look at it here.
