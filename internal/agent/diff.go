@@ -36,6 +36,7 @@ func Diff(want, have *spec.Host) []Op {
 	routes := compare(want.Routes, have.Routes, func(r spec.Route) netip.Prefix { return r.Dst }, func(r spec.Route) string { return "route " + r.Dst.String() })
 	dhcps := compare(want.DHCPs, have.DHCPs, func(d spec.DHCP) string { return d.Network }, func(d spec.DHCP) string { return "dhcp " + d.Network })
 	peers := comparePeers(want.Peers, have.Peers)
+	members := compare(want.Members, have.Members, keyMember, objectMember)
 	gateways := compare(want.Gateways, have.Gateways, func(g spec.Gateway) string { return g.Bridge }, func(g spec.Gateway) string { return "gateway " + g.Bridge })
 	nats := compare(want.NATs, have.NATs, keyNAT, objectNAT)
 	keeps := compare(want.Keeps, have.Keeps, keyKeep, objectKeep)
@@ -47,8 +48,8 @@ func Diff(want, have *spec.Host) []Op {
 	unmanaged := compare(want.Unmanaged, have.Unmanaged, func(spec.Unmanage) string { return "" }, func(spec.Unmanage) string { return "unmanaged" })
 
 	return slices.Concat(
-		bgp.gone, envs.gone, dhcps.gone, routes.gone, peers.gone, fdb.gone, neighs.gone, addrs.gone, links.gone,
-		unmanaged.come, links.come, ofLinks.come, addrs.come, neighs.come, fdb.come, peers.come,
+		bgp.gone, envs.gone, dhcps.gone, routes.gone, peers.gone, members.gone, fdb.gone, neighs.gone, addrs.gone, links.gone,
+		unmanaged.come, links.come, ofLinks.come, addrs.come, neighs.come, fdb.come, peers.come, members.come,
 		gateways.gone, nats.gone, keeps.gone, forwards.gone, gateways.come, nats.come, keeps.come, forwards.come,
 		routes.come, global.come, dhcps.come, envs.come, bgp.come,
 		global.gone, unmanaged.gone,
@@ -202,6 +203,15 @@ func comparePeers(want, have []spec.Peer) changes {
 	return c
 }
 
+type memberKey struct {
+	link string
+	addr netip.Addr
+}
+
+func keyMember(m spec.Member) memberKey { return memberKey{m.Link, m.Addr} }
+
+func objectMember(m spec.Member) string { return "member " + m.Addr.String() + " dev " + m.Link }
+
 type peerKey struct{ link, key string }
 
 func keyPeer(p spec.Peer) peerKey { return peerKey{p.Link, p.Key} }
@@ -301,6 +311,7 @@ func withoutLinks(h *spec.Host, links map[string]bool) *spec.Host {
 	out.Floods = nil
 	out.Addrs = slices.DeleteFunc(slices.Clone(h.Addrs), func(a spec.Addr) bool { return links[a.Link] })
 	out.Peers = slices.DeleteFunc(slices.Clone(h.Peers), func(p spec.Peer) bool { return links[p.Link] })
+	out.Members = slices.DeleteFunc(slices.Clone(h.Members), func(m spec.Member) bool { return links[m.Link] })
 	out.Neighs = slices.DeleteFunc(slices.Clone(h.Neighs), func(n spec.Neigh) bool { return links[n.Link] })
 	out.Routes = slices.DeleteFunc(slices.Clone(h.Routes), func(r spec.Route) bool { return links[r.Dev] })
 	out.Sysctls = slices.DeleteFunc(slices.Clone(h.Sysctls), func(s spec.Sysctl) bool { return s.Link != "" && links[s.Link] })

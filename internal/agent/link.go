@@ -77,7 +77,7 @@ func (k *Kernel) observeLinks(have *spec.Host) {
 		}
 		a := l.Attrs()
 		link := spec.Link{
-			Name: a.Name, Network: network, Kind: kindOf(l), MTU: a.MTU,
+			Name: a.Name, Network: network, Kind: k.kindOf(l), MTU: a.MTU,
 			Master: k.devices.name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0, Tunnel: k.observeTunnel(l),
 		}
 		if a.EncapType == "ether" { // an IP tunnel has its local address in the place of the MAC
@@ -94,8 +94,11 @@ func toAddr(ip net.IP) netip.Addr {
 
 // newLink makes a link, still down.
 func (k *Kernel) newLink(ctx context.Context, l spec.Link) error {
-	if l.Kind == spec.WireGuard {
+	switch l.Kind {
+	case spec.WireGuard:
 		return k.newWireGuard(ctx, l)
+	case spec.UDP:
+		return k.newUDP(ctx, l)
 	}
 	return k.newKernelLink(l)
 }
@@ -315,8 +318,11 @@ func (k *Kernel) changeLink(ctx context.Context, want, have spec.Link) (anew boo
 			return false, fmt.Errorf("change link %s: %w", want.Name, err)
 		}
 	}
-	if want.Kind == spec.WireGuard {
+	switch want.Kind {
+	case spec.WireGuard:
 		return false, k.mendWireGuard(ctx, want, have)
+	case spec.UDP:
+		return false, k.mendUDP(ctx, want, have)
 	}
 	return false, nil
 }
@@ -334,7 +340,7 @@ func (k *Kernel) deleteLink(ctx context.Context, l spec.Link) error {
 		return fmt.Errorf("remove link %s: it does not carry the mark of cluster %s", l.Name, k.cluster)
 	}
 	if k.userspace(l.Name) {
-		if err := k.services.stopWireGuard(ctx, l.Name); err != nil {
+		if err := errors.Join(k.services.stopWireGuard(ctx, l.Name), k.services.stopUDP(ctx, l.Name)); err != nil {
 			return fmt.Errorf("remove link %s: %w", l.Name, err)
 		}
 	}

@@ -31,7 +31,7 @@ type Command func(ctx context.Context, arg string, log io.Writer) error
 
 // Main is the agent's program: it runs the command that args name, the words after
 // "agent", and returns the exit status. serve answers one workstation on in and
-// out, boot re-applies the last specs, wireguard DEVICE and resolve CLUSTER run on.
+// out, boot re-applies the last specs, wireguard DEVICE, udp DEVICE and resolve CLUSTER run on.
 // More are commands of one argument that only some builds of the program have, by
 // name. What goes wrong is written to log.
 func Main(ctx context.Context, args []string, in io.Reader, out, log io.Writer, more map[string]Command) int {
@@ -59,6 +59,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer, m
 		return unknown(args, more)
 	case args[0] == "wireguard":
 		return WireGuard(ctx, args[1], log)
+	case args[0] == "udp":
+		return UDP(ctx, args[1], log)
 	case args[0] == "resolve":
 		return Resolve(ctx, args[1], log)
 	case more[args[0]] != nil:
@@ -70,7 +72,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer, m
 var errUsage = errors.New("unknown agent command")
 
 func unknown(args []string, more map[string]Command) error {
-	all := append([]string{"serve", "boot", "wireguard DEVICE", "resolve CLUSTER"}, slices.Sorted(maps.Keys(more))...)
+	all := append([]string{"serve", "boot", "wireguard DEVICE", "udp DEVICE", "resolve CLUSTER"}, slices.Sorted(maps.Keys(more))...)
 	return hint.With(fmt.Errorf("%w %q", errUsage, strings.Join(args, " ")), "", "flock agent "+strings.Join(all, " | "))
 }
 

@@ -157,6 +157,7 @@ type applier struct {
 	filters []spec.Step
 	bgp     []spec.Step
 	peers   []Op
+	members []Op
 }
 
 func (a *applier) apply(ctx context.Context, ops []Op) error {
@@ -192,7 +193,7 @@ func stage(op Op) int {
 		object = op.Have
 	}
 	switch object.(type) {
-	case spec.Link, spec.Addr, spec.Neigh, spec.FDB, spec.Peer:
+	case spec.Link, spec.Addr, spec.Neigh, spec.FDB, spec.Peer, spec.Member:
 		return stageMake
 	case spec.Gateway, spec.NAT, spec.Keep, spec.Forward:
 		return stageFilters
@@ -206,7 +207,7 @@ func stage(op Op) int {
 
 // finish ends a stage: what was gathered is sent.
 func (a *applier) finish(ctx context.Context, of int, last bool) error {
-	if err := errors.Join(a.flush(), a.flushPeers(ctx)); err != nil {
+	if err := errors.Join(a.flush(), a.flushPeers(ctx), a.flushMembers(ctx)); err != nil {
 		return err
 	}
 	if of == stageFilters {
@@ -275,6 +276,9 @@ func (a *applier) one(ctx context.Context, op Op) error {
 	case bgpPart:
 		a.bgp = append(a.bgp, op.Step)
 		return nil
+	case spec.Member:
+		a.members = append(a.members, op)
+		return nil
 	case spec.Link:
 		err = a.link(ctx, op, v)
 	case spec.Sysctl:
@@ -309,7 +313,7 @@ func (a *applier) one(ctx context.Context, op Op) error {
 }
 
 func (a *applier) link(ctx context.Context, op Op, l spec.Link) error {
-	if err := errors.Join(a.flush(), a.flushPeers(ctx)); err != nil { // what stood on it went first
+	if err := errors.Join(a.flush(), a.flushPeers(ctx), a.flushMembers(ctx)); err != nil { // what stood on it went first
 		return err
 	}
 	have, found := op.Have.(spec.Link)
@@ -389,6 +393,15 @@ func (a *applier) flushPeers(ctx context.Context) error {
 	}
 	a.report(Steps(a.peers))
 	a.peers = nil
+	return nil
+}
+
+func (a *applier) flushMembers(ctx context.Context) error {
+	if err := a.k.setMembers(ctx, a.want, a.members); err != nil {
+		return err
+	}
+	a.report(Steps(a.members))
+	a.members = nil
 	return nil
 }
 

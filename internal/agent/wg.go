@@ -85,12 +85,16 @@ func (k *Kernel) userspace(name string) bool {
 	return tun
 }
 
-// kindOf is a link's kind in spec's words.
-func kindOf(l netlink.Link) string {
-	if _, tun := l.(*netlink.Tuntap); tun {
-		return spec.WireGuard // only a WireGuard device of ours is one
+// kindOf is the kind of a link of ours in spec's words. Of TUN devices the process
+// behind it tells.
+func (k *Kernel) kindOf(l netlink.Link) string {
+	if _, tun := l.(*netlink.Tuntap); !tun {
+		return l.Type()
 	}
-	return l.Type()
+	if k.services.runsUDP(l.Attrs().Name) {
+		return spec.UDP
+	}
+	return spec.WireGuard
 }
 
 // observeWireGuard completes have.Links and fills have.Peers.

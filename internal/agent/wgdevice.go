@@ -125,23 +125,24 @@ func (s *services) stopWireGuard(ctx context.Context, device string) error {
 	return errors.Join(removeAll(filepath.Join(uapiDir, device+".sock")), removeEmpty(uapiDir))
 }
 
-// wgDevices lists the devices of this cluster that have a unit or a process.
-func (s *services) wgDevices() ([]string, error) {
+// daemonDevices lists the devices of this cluster that have a unit or a process whose
+// name begins with stem.
+func (s *services) daemonDevices(stem string) ([]string, error) {
 	units, err := s.ourUnits()
 	if err != nil {
 		return nil, err
 	}
-	found, err := filepath.Glob(filepath.Join(s.runDir(), wgStem+"*.pid"))
+	found, err := filepath.Glob(filepath.Join(s.runDir(), stem+"*.pid"))
 	if err != nil {
-		return nil, fmt.Errorf("list WireGuard processes: %w", err)
+		return nil, fmt.Errorf("list processes: %w", err)
 	}
 	var out []string
 	for _, path := range found {
-		out = append(out, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), wgStem), ".pid"))
+		out = append(out, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), stem), ".pid"))
 	}
 	for _, path := range units {
 		name := strings.TrimPrefix(filepath.Base(path), "flock-"+s.cluster+"-")
-		if device, ok := strings.CutPrefix(name, wgStem); ok {
+		if device, ok := strings.CutPrefix(name, stem); ok {
 			out = append(out, strings.TrimSuffix(device, ".service"))
 		}
 	}
@@ -151,17 +152,23 @@ func (s *services) wgDevices() ([]string, error) {
 // settleDaemons ends the processes that want has no use for and starts the one that
 // looks after names, where there are some.
 func (s *services) settleDaemons(ctx context.Context, want *spec.Host) error {
-	devices, err := s.wgDevices()
-	if err != nil {
-		return err
-	}
-	used := map[string]bool{}
+	used := map[string]string{}
 	for _, l := range want.Links {
-		used[l.Name] = l.Kind == spec.WireGuard
+		used[l.Name] = l.Kind
 	}
-	for _, device := range devices {
-		if !used[device] {
-			if err := s.stopWireGuard(ctx, device); err != nil {
+	for _, of := range []struct {
+		kind, stem string
+		stop       func(context.Context, string) error
+	}{{spec.WireGuard, wgStem, s.stopWireGuard}, {spec.UDP, udpStem, s.stopUDP}} {
+		devices, err := s.daemonDevices(of.stem)
+		if err != nil {
+			return err
+		}
+		for _, device := range devices {
+			if used[device] == of.kind {
+				continue
+			}
+			if err := of.stop(ctx, device); err != nil {
 				return err
 			}
 		}
@@ -181,8 +188,11 @@ func (s *services) repairDaemons(ctx context.Context, last *spec.Host) error {
 	}
 	errs := []error{s.repairDaemon(ctx, s.resolver()), s.repairDaemon(ctx, s.bgpDaemon())}
 	for _, l := range last.Links {
-		if l.Kind == spec.WireGuard {
+		switch l.Kind {
+		case spec.WireGuard:
 			errs = append(errs, s.repairDaemon(ctx, s.wgDaemon(l.Name, l.Network)))
+		case spec.UDP:
+			errs = append(errs, s.repairDaemon(ctx, s.udpDaemon(l.Name, l.Network)))
 		}
 	}
 	return errors.Join(errs...)
@@ -192,7 +202,7 @@ func (s *services) repairDaemons(ctx context.Context, last *spec.Host) error {
 // loaded: servers without such a network are asked too.
 func (k *Kernel) wgSupport(release string) (string, error) {
 	for _, l := range k.devices.byName {
-		if _, ours := k.network(l); ours && kindOf(l) == spec.WireGuard {
+		if _, ours := k.network(l); ours && k.kindOf(l) == spec.WireGuard {
 			if k.userspace(l.Attrs().Name) {
 				return spec.UserspaceDevice, nil
 			}

@@ -62,7 +62,7 @@ var rooms = map[string]room{
 		never:  "SSH carries what it is given: it knows no networks and no cluster file",
 	},
 	"internal/agent": {
-		ours:   []string{"internal/hint", "internal/rtnl", "internal/spec", "internal/wire", "templates"},
+		ours:   []string{"internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates"},
 		theirs: []string{netlink, netlinkLow, netns, nftables, renameio, wgctrl, wireguard, xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
 	},
@@ -74,6 +74,10 @@ var rooms = map[string]room{
 	"internal/rtnl": {
 		theirs: []string{netlink, xSys},
 		never:  "a socket carries what it is given: what is written belongs to its callers",
+	},
+	"internal/udptun": {
+		theirs: []string{wireguard, xNet, xSys},
+		never:  "packets and who may send them: it is tried without root, specs or an agent",
 	},
 	"internal/lab": {
 		ours:   []string{"internal/hint"},
@@ -109,6 +113,7 @@ const (
 	wgctrl      = "golang.zx2c4.com/wireguard/wgctrl"
 	wireguard   = "golang.zx2c4.com/wireguard"
 	xCrypto     = "golang.org/x/crypto"
+	xNet        = "golang.org/x/net"
 	xSync       = "golang.org/x/sync"
 	xSys        = "golang.org/x/sys"
 	xTerm       = "golang.org/x/term"
