@@ -137,7 +137,7 @@ func TestWireGuardFromNothingToNothing(t *testing.T) {
 		+ link wg-wirex: wireguard mtu 1440 key `+m.keys[0]+` port 51820 network wirex
 		+ addr 10.0.8.1/32 dev wg-wirex
 		+ peer wg-wirex `+p+`: endpoint 10.99.0.2:51820 allowed 10.0.8.2/32,10.0.12.0/24
-		+ keep 10.0.11.0/24 dev wg-wirex network wirex
+		+ keep 10.0.11.0/24 dev wg-wirex: network wirex
 		+ route 10.0.12.0/24: dev wg-wirex proto 70
 		+ route 10.0.8.2/32: dev wg-wirex proto 70
 	`)
@@ -164,7 +164,7 @@ func TestWireGuardFromNothingToNothing(t *testing.T) {
 		c := s.call()
 		c.make(&spec.Host{Cluster: "test", Store: "store1", Server: fmt.Sprintf("s%d", i+1), Generation: 2}, `
 			- link wg-wirex
-			- keep 10.0.1`+fmt.Sprint(i+1)+`.0/24 dev wg-wirex network wirex
+			- keep 10.0.1`+fmt.Sprint(i+1)+`.0/24 dev wg-wirex
 		`)
 		if after := s.traces(); after != m.before[i] {
 			t.Errorf("traces: want\n%s\nhave\n%s", m.before[i], after)
@@ -264,7 +264,7 @@ func TestWireGuardDriftIsNamedAndRepaired(t *testing.T) {
 		{"no key", "wg set wg-wirex private-key /dev/null", "~ link wg-wirex: key none -> " + short(m.keys[0])},
 		{"mtu", "ip link set wg-wirex mtu 1300", "~ link wg-wirex: mtu 1300 -> 1440"},
 		{"down", "ip link set wg-wirex down", "~ link wg-wirex: state down -> up\n+ route 10.0.12.0/24: dev wg-wirex proto 70\n+ route 10.0.8.2/32: dev wg-wirex proto 70"},
-		{"keep", "nft delete chain inet flock-test keep", "+ keep 10.0.11.0/24 dev wg-wirex network wirex"},
+		{"keep", "nft delete chain inet flock-test keep", "+ keep 10.0.11.0/24 dev wg-wirex: network wirex"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s.t, m.t = t, t
