@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -314,14 +316,20 @@ func (s *services) dropBoot(ctx context.Context) error {
 	if !exists(s.unitPath(bootUnit)) && !exists(s.bootWish()) {
 		return nil
 	}
-	// It ran if the server was started since: then multi-user.target refers to it,
-	// until systemd reads its files again.
-	ran := s.hasSystemd() && program(ctx, "systemctl", "--quiet", "is-active", bootUnit) == nil
-	if !ran {
+	// systemd knows it if it read its files since, or the server was started: then
+	// multi-user.target refers to it, until the files are read again.
+	if !s.hasSystemd() || !knownUnit(ctx, bootUnit) {
 		return removeAll(s.bootWish(), s.unitPath(bootUnit))
 	}
 	if err := errors.Join(removeAll(s.bootWish()), s.dropUnit(ctx, bootUnit)); err != nil {
 		return err
 	}
 	return program(ctx, "systemctl", "daemon-reload")
+}
+
+// knownUnit says whether systemd has a unit in its memory. To ask for its state
+// would bring it there.
+func knownUnit(ctx context.Context, unit string) bool {
+	out, err := exec.CommandContext(ctx, "systemctl", "list-units", "--all", "--no-legend", "--plain", unit).Output()
+	return err != nil || len(bytes.TrimSpace(out)) > 0
 }

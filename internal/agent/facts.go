@@ -119,7 +119,7 @@ func (k *Kernel) foreignRoutes() []netlink.Route {
 		p := toPrefix(r.Dst)
 		a := p.Addr()
 		plain := r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && k.noted[p]
-		return k.ours(r.LinkIndex) || plain || r.Table == unix.RT_TABLE_LOCAL || p.Bits() <= 0 ||
+		return k.ours(r.LinkIndex) || plain || byBGP(r) || r.Table == unix.RT_TABLE_LOCAL || p.Bits() <= 0 ||
 			a.IsMulticast() || a.IsLinkLocalUnicast() || a.IsLoopback()
 	})
 }
