@@ -292,7 +292,7 @@ func (k *Kernel) claimTCP(port uint16) (*spec.Problem, error) {
 	}
 	inodes := map[string]bool{}
 	for _, table := range []string{"tcp", "tcp6"} {
-		if err := readSockets("/proc/thread-self/net/"+table, port, tcpListens, inodes); err != nil {
+		if err := readSockets(filepath.Join(procNet, table), port, tcpListens, inodes); err != nil {
 			return nil, err
 		}
 	}

@@ -70,9 +70,8 @@ func (k *Kernel) claimPort(port uint16) (*spec.Problem, error) {
 		}
 	}
 	inodes := map[string]bool{}
-	// Of this thread: /proc/net is the namespace of the process's first thread.
 	for _, table := range []string{"udp", "udp6"} {
-		if err := readSockets("/proc/thread-self/net/"+table, port, "", inodes); err != nil {
+		if err := readSockets(filepath.Join(procNet, table), port, "", inodes); err != nil {
 			return nil, err
 		}
 	}

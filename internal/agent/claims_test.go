@@ -99,7 +99,7 @@ func TestPortOfVXLANIsNoConflict(t *testing.T) {
 	ownNet(t)
 	sh(t, "ip link add far type vxlan id 9 dstport 4789 local 10.99.0.1; ip link set far up")
 	inodes := map[string]bool{}
-	if err := readSockets("/proc/thread-self/net/udp", 4789, "", inodes); err != nil || len(inodes) != 1 || inodes["0"] {
+	if err := readSockets(filepath.Join(procNet, "udp"), 4789, "", inodes); err != nil || len(inodes) != 1 || inodes["0"] {
 		t.Fatalf("inodes of the kernel's socket: %v, %v", inodes, err)
 	}
 	if holder, pid := socketHolder(inodes); pid != 0 {

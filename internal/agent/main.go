@@ -100,12 +100,13 @@ const root = "/usr/local/lib/flock"
 // version is what the workstation called this program when it installed it; any
 // other copy goes by the start of its SHA-256.
 func version() (string, error) {
+	// By the path it was called by, as the workstation and units do: that asks nobody.
+	if dir := filepath.Dir(os.Args[0]); filepath.Dir(dir) == root {
+		return filepath.Base(dir), nil
+	}
 	path, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("find this program: %w", err)
-	}
-	if dir := filepath.Dir(path); filepath.Dir(dir) == root {
-		return filepath.Base(dir), nil
 	}
 	f, err := os.Open(path)
 	if err != nil {

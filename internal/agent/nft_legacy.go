@@ -28,12 +28,18 @@ type legacyRule struct {
 	forward spec.Forward
 }
 
+// procNet shows the tables of this process's network namespace. Tests, whose
+// threads have namespaces of their own, look below /proc/thread-self: a process that
+// did is slow to reap (2 ms where fifty end at once), because the kernel then throws
+// the directories of its threads and its own out of the same cache.
+var procNet = "/proc/self/net"
+
 // legacyChanges says which accepts are missing for forwards and which of ours are
 // in excess.
 func (n *nft) legacyChanges(forwards []spec.Forward) (missing, extra []legacyRule, err error) {
 	for _, table := range [...]struct{ names, program string }{
-		{"/proc/thread-self/net/ip_tables_names", "iptables-legacy"},
-		{"/proc/thread-self/net/ip6_tables_names", "ip6tables-legacy"},
+		{"ip_tables_names", "iptables-legacy"},
+		{"ip6_tables_names", "ip6tables-legacy"},
 	} {
 		program, err := exec.LookPath(table.program)
 		if errors.Is(err, exec.ErrNotFound) {
@@ -42,7 +48,7 @@ func (n *nft) legacyChanges(forwards []spec.Forward) (missing, extra []legacyRul
 		if err != nil {
 			return nil, nil, fmt.Errorf("find %s: %w", table.program, err)
 		}
-		names, err := os.ReadFile(table.names)
+		names, err := os.ReadFile(filepath.Join(procNet, table.names))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, fmt.Errorf("look for iptables' tables: %w", err)
 		}

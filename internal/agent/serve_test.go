@@ -48,6 +48,7 @@ func TestAgentProcess(t *testing.T) {
 
 // TestMain also makes this test binary the daemons that an agent starts.
 func TestMain(m *testing.M) {
+	procNet = "/proc/thread-self/net" // a test's thread is in a namespace of its own
 	if len(os.Args) < 4 || os.Args[1] != "agent" {
 		os.Exit(m.Run())
 	}
