@@ -33,9 +33,9 @@ func ipTunnels() *spec.Host {
 	return h
 }
 
-// TestKernelWithoutAKind runs on every kernel: a plan says what cannot be made, and
+// TestKernelWithoutIPTunnels runs on every kernel: a plan says what cannot be made, and
 // only that.
-func TestKernelWithoutAKind(t *testing.T) {
+func TestKernelWithoutIPTunnels(t *testing.T) {
 	for kind, problem := range map[string]spec.Problem{
 		spec.GRE:    {What: "the kernel has no GRE devices", Next: "modprobe ip_gre, or install the kernel's extra modules"},
 		spec.IP6GRE: {What: "the kernel has no GRE over IPv6 devices", Next: "modprobe ip6_gre, or install the kernel's extra modules"},

@@ -305,7 +305,10 @@ func devicesOf(name string, n *state.Network) []string {
 		out = append(out, meshDevice(name))
 	}
 	if isTunnel(n) {
-		out = append(out, tunnelDevice(name))
+		return append(out, tunnelDevice(name))
+	}
+	if device := poolDevice(name, n.Type); device != "" {
+		out = append(out, device)
 	}
 	return out
 }
