@@ -26,8 +26,9 @@ import (
 type fleet struct {
 	mu      sync.Mutex // guards below
 	servers map[string]*server
-	log     []string // "s1 plan", in order
-	dialed  int      // connections that were tried
+	log     []string     // "s1 plan", in order
+	dialed  int          // connections that were tried
+	asked   []*spec.Host // what applies brought, in order
 
 	announced []string                     // "s1:ID" of secrets that plans knew of
 	secrets   map[string]map[string]string // that applies brought, by server
@@ -97,6 +98,7 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 			return &spec.Reply{Report: &spec.Report{Undone: true, Error: &spec.Problem{What: a.s.broken}}}, nil
 		}
 		a.s.applied, a.s.given = r.Want, r.Leases
+		a.f.asked = append(a.f.asked, r.Want)
 		for id, secret := range r.Secrets {
 			a.f.keepSecret(a.name, id, secret)
 		}

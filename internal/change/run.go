@@ -20,8 +20,10 @@ type run struct {
 	req      Request
 	locked   *state.Locked // nil for a dry run
 	c        *state.Cluster
-	before   map[string]string // sums before the edit
-	spoke    map[string]bool   // servers with BGP before the edit
+	before   map[string]string     // sums before the edit
+	was      map[string]*spec.Host // what the servers should look like before the edit, as far as that made sense
+	types    map[string]string     // of the networks before the edit
+	spoke    map[string]bool       // servers with BGP before the edit
 	compiled *network.Compiled
 	peers    map[string]*peer
 	saved    bool
@@ -85,10 +87,15 @@ func (r *run) complete() error {
 			r.before[name] = s.Confirmed.Sum
 		}
 	}
+	r.types = make(map[string]string, len(r.c.Networks))
+	for name, n := range r.c.Networks {
+		r.types[name] = n.Type
+	}
 	err := network.Complete(r.c)
 	if err == nil {
 		var before *network.Compiled
 		if before, err = network.Compile(r.c); err == nil {
+			r.was = before.Hosts
 			for name, h := range before.Hosts {
 				r.before[name], r.spoke[name] = h.Sum(), h.BGP != nil
 			}
@@ -284,6 +291,11 @@ func (r *run) push(ctx context.Context) {
 		}
 	}
 	leases := leavingLeases(todo)
+	var done map[*peer][]spec.Step
+	if r.exchanged() {
+		done = r.overlap(ctx, todo)
+		todo = slices.DeleteFunc(todo, func(p *peer) bool { return p.err != nil })
+	}
 	var kept error // why the server that was to turn first did not
 	for _, wave := range r.waves(todo) {
 		results := remote.Each(ctx, wave, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
@@ -295,6 +307,9 @@ func (r *run) push(ctx context.Context) {
 		for i, res := range results {
 			p := wave[i]
 			p.report, p.err = res.Value, res.Err
+			if p.report != nil {
+				p.report.Steps = append(done[p], p.report.Steps...)
+			}
 			r.e.event(Event{Server: p.name, Line: "done", Done: true, Err: p.err})
 			if p.name == r.req.Rotate.Server {
 				kept = p.err

@@ -69,7 +69,7 @@ finishes it; 4 drift or pending changes found (status, plan).`,
 		}
 	}
 	in(groupServers, newAddServer(a), newDelServer(a), newListServers(a), newSetSubnet(a), newPurge(a))
-	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newRotateKeys(a), newAddTunnel(a), newDelTunnel(a))
+	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newChangeType(a), newRotateKeys(a), newAddTunnel(a), newDelTunnel(a))
 	in(groupBGP, newCreateBGP(a), newAddBGP(a), newDelBGP(a), newRemoveBGP(a), newShowBGP(a))
 	in(groupLooking, newStatus(a), newPlan(a), newApply(a), newHistory(a), newRollback(a))
 	in(groupMore, newVersion(a), newCompletion(a))

@@ -1,0 +1,109 @@
+package change
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// When a network takes another backend, its members' packets take another way. No
+// two servers change at the same moment; so for a while every server takes packets
+// in on both ways: first all make the new one ready, then all turn their routes to
+// it, and what is left of the old one goes last.
+
+// stages are what a server looks like between was and now: with the new way ready,
+// and with the routes turned.
+func stages(was, now *spec.Host) [2]*spec.Host {
+	ready, turned := both(now, was), both(now, was)
+	ready.Routes = merge(was.Routes, now.Routes, func(r spec.Route) netip.Prefix { return r.Dst })
+	turned.Routes = merge(now.Routes, was.Routes, func(r spec.Route) netip.Prefix { return r.Dst })
+	return [2]*spec.Host{ready, turned}
+}
+
+// both is now and, beside it, what was was besides. A link that is in both has the
+// smaller MTU: what is sent fits either way.
+func both(now, was *spec.Host) *spec.Host {
+	h := *now
+	h.Links = merge(now.Links, was.Links, func(l spec.Link) string { return l.Name })
+	for i, l := range h.Links {
+		at := slices.IndexFunc(was.Links, func(o spec.Link) bool { return o.Name == l.Name })
+		if at >= 0 {
+			h.Links[i].MTU = min(l.MTU, was.Links[at].MTU)
+		}
+	}
+	h.Addrs = merge(now.Addrs, was.Addrs, func(a spec.Addr) spec.Addr { return a })
+	h.Neighs = merge(now.Neighs, was.Neighs, func(n spec.Neigh) spec.Neigh { return spec.Neigh{Link: n.Link, IP: n.IP} })
+	h.FDB = merge(now.FDB, was.FDB, func(f spec.FDB) spec.FDB { return spec.FDB{Link: f.Link, MAC: f.MAC} })
+	h.Floods = merge(now.Floods, was.Floods, func(f spec.Flood) string { return f.Link })
+	h.Members = merge(now.Members, was.Members, func(m spec.Member) spec.Addr {
+		return spec.Addr{Link: m.Link, Prefix: netip.PrefixFrom(m.Addr, m.Addr.BitLen())}
+	})
+	h.Keeps = merge(now.Keeps, was.Keeps, func(k spec.Keep) spec.Addr { return spec.Addr{Link: k.Network + "/" + k.Link, Prefix: k.Subnet} })
+	h.Forwards = merge(now.Forwards, was.Forwards, spec.Forward.Name)
+	h.Sysctls = merge(now.Sysctls, was.Sysctls, func(s spec.Sysctl) string { return s.Key })
+	h.Claims = merge(now.Claims, was.Claims, spec.Claim.String)
+	if len(now.Unmanaged)+len(was.Unmanaged) > 0 {
+		var links []string
+		for _, u := range slices.Concat(now.Unmanaged, was.Unmanaged) {
+			links = append(links, u.Links...)
+		}
+		slices.Sort(links)
+		h.Unmanaged = []spec.Unmanage{{Links: slices.Compact(links)}}
+	}
+	return &h
+}
+
+// merge is first and what second has besides.
+func merge[T any, K comparable](first, second []T, key func(T) K) []T {
+	have := make(map[K]bool, len(first))
+	for _, v := range first {
+		have[key(v)] = true
+	}
+	out := slices.Clone(first)
+	for _, v := range second {
+		if !have[key(v)] {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// exchanged says whether the edit gave some network another type.
+func (r *run) exchanged() bool {
+	for name, kind := range r.types {
+		if n := r.c.Networks[name]; n != nil && n.Type != kind {
+			return true
+		}
+	}
+	return false
+}
+
+// overlap takes the servers of todo through the stages before their last, all of them
+// through one before the next, and returns what was done on each. A server that fails
+// at one is left where it went back to, and stays pending.
+func (r *run) overlap(ctx context.Context, todo []*peer) map[*peer][]spec.Step {
+	done := map[*peer][]spec.Step{}
+	for stage := range 2 {
+		todo = slices.DeleteFunc(slices.Clone(todo), func(p *peer) bool { return p.err != nil || r.was[p.name] == nil })
+		results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
+			last := p.want
+			defer func() { p.want = last }()
+			p.want = stages(r.was[p.name], last)[stage]
+			return p.apply(ctx, r.e, nil, r.secrets(p.want))
+		})
+		for i, res := range results {
+			p := todo[i]
+			p.report, p.err = res.Value, res.Err
+			if res.Value != nil {
+				done[p] = append(done[p], res.Value.Steps...)
+			}
+			if p.err != nil {
+				r.e.event(Event{Server: p.name, Done: true, Err: p.err})
+			}
+		}
+	}
+	return done
+}

@@ -1,0 +1,112 @@
+package change
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// All make the new way ready before one turns to it, and all turn before one takes the
+// old way away: between any two applies every pair has a way in both directions.
+func TestAnotherTypeOverlaps(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Create(c, "n1", network.VXLANL3, network.Options{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Join(c, "n1", []string{"s1", "s2", "s3"}) }})
+	for _, to := range []string{network.HostGW, network.VXLANL3, network.UDP, network.IPIP} {
+		f.asked = nil
+		c := load(t, e)
+		from := c.Networks["n1"].Type
+		before, err := network.Compile(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds := before.Hosts
+		out := carry(t, e, Request{Edit: func(c *state.Cluster) error {
+			_, err := network.ChangeType(c, "n1", to)
+			return err
+		}})
+		if got := states(out); got != "s1 done, s2 done, s3 done" || len(out.Pending) > 0 {
+			t.Fatalf("%s, pending %v", got, out.Pending)
+		}
+		if len(f.asked) != 9 {
+			t.Fatalf("%s to %s: want three applies for each of three servers, have %d", from, to, len(f.asked))
+		}
+		for i, h := range f.asked {
+			holds[h.Server] = h
+			for _, a := range holds {
+				for _, b := range holds {
+					if a != b {
+						if why := delivers(a, b); why != "" {
+							t.Errorf("%s to %s, after apply %d: %s to %s: %s", from, to, i+1, a.Server, b.Server, why)
+						}
+					}
+				}
+			}
+		}
+		if now, err := network.Compile(load(t, e)); err != nil || holds["s1"].Text() != now.Hosts["s1"].Text() {
+			t.Errorf("%s to %s ends with (%v)\n%s", from, to, err, holds["s1"].Text())
+		}
+	}
+}
+
+// delivers says why a's packets for b's containers do not arrive: a has no one way to
+// them, or b lacks the device that takes them in; "" when they do.
+func delivers(a, b *spec.Host) string {
+	subnet := b.Envs[0].Subnets[0].Masked()
+	var ways []spec.Route
+	for _, r := range a.Routes {
+		if r.Dst == subnet {
+			ways = append(ways, r)
+		}
+	}
+	if len(ways) != 1 {
+		return "routes: " + strings.Join(strings.Fields(a.Text()), " ")
+	}
+	dev := ways[0].Dev
+	has := func(h *spec.Host) bool {
+		return slices.ContainsFunc(h.Links, func(l spec.Link) bool { return l.Name == dev })
+	}
+	switch {
+	case dev == "eth0" || has(a) && has(b):
+		return ""
+	case has(a):
+		return "it has no " + dev
+	}
+	return "from " + dev + ", which is not there"
+}
+
+func TestStagesKeepOldAndNew(t *testing.T) {
+	was := &spec.Host{
+		Links:  []spec.Link{{Name: "br", MTU: 1450}, {Name: "old"}},
+		Routes: []spec.Route{{Dst: netip.MustParsePrefix("10.1.0.0/24"), Dev: "old"}, {Dst: netip.MustParsePrefix("10.2.0.0/24"), Dev: "old"}},
+		Neighs: []spec.Neigh{{Link: "old", IP: netip.MustParsePrefix("10.1.0.0/24").Addr(), MAC: "a"}},
+	}
+	now := &spec.Host{
+		Links:  []spec.Link{{Name: "br", MTU: 1500}, {Name: "new"}},
+		Routes: []spec.Route{{Dst: netip.MustParsePrefix("10.1.0.0/24"), Dev: "new"}, {Dst: netip.MustParsePrefix("10.3.0.0/24"), Dev: "new"}},
+	}
+	both := stages(was, now)
+	for i, want := range []string{
+		"10.1.0.0/24 old, 10.2.0.0/24 old, 10.3.0.0/24 new",
+		"10.1.0.0/24 new, 10.3.0.0/24 new, 10.2.0.0/24 old",
+	} {
+		var have []string
+		for _, r := range both[i].Routes {
+			have = append(have, r.Dst.String()+" "+r.Dev)
+		}
+		if strings.Join(have, ", ") != want {
+			t.Errorf("stage %d: want %s, have %s", i, want, have)
+		}
+		if h := both[i]; len(h.Links) != 3 || h.Links[0].MTU != 1450 || len(h.Neighs) != 1 {
+			t.Errorf("stage %d: %+v", i, h)
+		}
+	}
+	if now.Links[0].MTU != 1500 {
+		t.Error("the last stage was changed on the way")
+	}
+}
