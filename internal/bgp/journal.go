@@ -95,8 +95,8 @@ func (j *journal) Info(msg string, f log.Fields) {
 		return
 	}
 	addr, ok := neighborOf(f)
-	if !ok {
-		return
+	if word := fmt.Sprint(f["Reason"]); !ok || word == "dying" || word == "deconfigured" {
+		return // we removed it ourselves
 	}
 	j.mu.Lock()
 	h := j.heard[addr]

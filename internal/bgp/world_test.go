@@ -146,7 +146,7 @@ type daemonProcess struct {
 // daemon starts one in a machine.
 func (g *segment) daemon(name string, s *spec.BGP, secrets ...string) *daemonProcess {
 	g.t.Helper()
-	d := &daemonProcess{g: g, name: name, dir: g.t.TempDir()}
+	d := &daemonProcess{g: g, name: name, dir: g.publicDir()}
 	d.write(s, secrets...)
 	d.run()
 	return d
