@@ -46,8 +46,13 @@ func Devices(c *state.Cluster, server string) []string {
 			if serverOf(text) != server {
 				continue
 			}
-			if m, err := wish(c, n, text); err == nil && m.Interface != "" {
+			m, err := wish(c, n, text)
+			switch {
+			case err != nil:
+			case m.Interface != "":
 				out = append(out, m.Interface)
+			case m.Addr.IsValid() && overlayOf(c, server, m.Addr) == nil: // those of our own networks are known
+				out = append(out, m.Addr.String())
 			}
 		}
 	}
@@ -279,7 +284,7 @@ func place(command string, s *state.Server, m state.Member, v6 bool) (underlay, 
 			named := m.Addr.IsValid() && a.Addr() == m.Addr
 			taken := dev != "" && i.Name == dev && a.Addr().Is6() == v6
 			if named || taken {
-				return underlay{m.Server, i.Name, a.Addr(), i.MTU}, nil
+				return underlay{m.Server, i.Name, a.Addr(), wireMTU(s, i, v6)}, nil
 			}
 		}
 	}
@@ -290,6 +295,21 @@ func place(command string, s *state.Server, m state.Member, v6 bool) (underlay, 
 		return underlay{}, misplaced(command, f, m, v6, "%s has no %s address on %s", m.Server, familyName(v6), dev)
 	}
 	return underlay{}, misplaced(command, f, m, v6, "%s has no interface %s that is up and has an address", m.Server, dev)
+}
+
+// wireMTU is the MTU that packets from an address on i have. An address of the
+// server as a whole, on the loopback device, is left by the default route's.
+func wireMTU(s *state.Server, i state.Interface, v6 bool) int {
+	if i.Name != "lo" {
+		return i.MTU
+	}
+	dev := defaultDevice(s, v6)
+	for _, other := range s.Facts.Interfaces {
+		if other.Name == dev {
+			return other.MTU
+		}
+	}
+	return i.MTU
 }
 
 // misplaced is the error of a member whose place in the underlay is not there,
