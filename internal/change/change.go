@@ -174,7 +174,8 @@ func (e *Engine) Status(ctx context.Context, networks []string) (*Outcome, error
 }
 
 // Purge removes everything that flock ever put on a server, whatever cluster file
-// made it. The server need not be in the file.
+// made it. The server need not be in the file: it is [USER@]ADDRESS[:PORT] then, or
+// a name in ssh's config.
 func (e *Engine) Purge(ctx context.Context, server string) (*spec.Report, error) {
 	locked, err := e.Store.Lock(ctx, e.Holder)
 	if err != nil {
@@ -182,6 +183,14 @@ func (e *Engine) Purge(ctx context.Context, server string) (*spec.Report, error)
 	}
 	defer release(locked)
 	c := locked.Cluster()
+	filed := c.Servers[server] != nil
+	if !filed && server != remote.Local {
+		s := &state.Server{}
+		if s.User, s.Address, s.Port, err = remote.ParseTarget(server); err != nil {
+			return nil, inputError{err}
+		}
+		c.Servers = map[string]*state.Server{server: s} // not saved
+	}
 	p := &peer{name: server}
 	defer p.close()
 	if err := p.dial(ctx, e, c); err != nil {
@@ -192,8 +201,8 @@ func (e *Engine) Purge(ctx context.Context, server string) (*spec.Report, error)
 	if err != nil {
 		return nil, err
 	}
-	if s := c.Servers[server]; s != nil {
-		s.Confirmed = nil
+	if filed {
+		c.Servers[server].Confirmed = nil
 		if err := locked.Save(c); err != nil {
 			return reply.Report, err
 		}

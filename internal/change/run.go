@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
@@ -24,6 +25,7 @@ type run struct {
 	was      map[string]*spec.Host // what the servers should look like before the edit, as far as that made sense
 	types    map[string]string     // of the networks before the edit
 	spoke    map[string]bool       // servers with BGP before the edit
+	filed    map[string]bool       // servers that the file has
 	compiled *network.Compiled
 	peers    map[string]*peer
 	saved    bool
@@ -54,6 +56,10 @@ func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
 }
 
 func (r *run) edit() error {
+	r.filed = make(map[string]bool, len(r.c.Servers))
+	for name := range r.c.Servers {
+		r.filed[name] = true
+	}
 	broken := r.complete()
 	if r.req.Edit != nil {
 		if err := r.req.Edit(r.c); err != nil {
@@ -243,6 +249,9 @@ func (r *run) refusal() error {
 		p := r.peers[name]
 		if p.plan != nil {
 			for _, problem := range p.plan.Problems {
+				if !r.filed[name] {
+					problem.Next = purgeByAddress(problem.Next, name, r.c.Servers[name])
+				}
 				p.refused = append(p.refused, problemError(name, &problem))
 			}
 		}
@@ -263,6 +272,15 @@ func problemError(server string, p *spec.Problem) error {
 		where += ", " + p.Where
 	}
 	return hint.With(errors.New(p.What), where, p.Next)
+}
+
+// purgeByAddress makes advice to purge a server, who knows itself by its name, work
+// before the cluster file knows that name.
+func purgeByAddress(next, name string, s *state.Server) string {
+	if s == nil || s.Address == "" {
+		return next // a name in ssh's config
+	}
+	return strings.ReplaceAll(next, "flock purge "+name, "flock purge "+remote.FormatTarget(s.User, s.Address, s.Port))
 }
 
 // save writes the wish down; nothing has been changed on a server so far.

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -135,14 +135,10 @@ func (a *app) serverTable(views []serverView) *table {
 
 // target is the login as addserver takes it.
 func (v *serverView) target() string {
-	host := v.Address
-	if v.Port != 0 {
-		host = net.JoinHostPort(v.Address, strconv.Itoa(int(v.Port)))
+	if v.Address == "" {
+		return ""
 	}
-	if host != "" && v.User != "" {
-		host = v.User + "@" + host
-	}
-	return host
+	return remote.FormatTarget(v.User, v.Address, v.Port)
 }
 
 // endpoint is where other servers find it by WireGuard.

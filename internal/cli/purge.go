@@ -12,14 +12,15 @@ import (
 
 func newPurge(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "purge SERVER",
+		Use:   "purge SERVER|[USER@]ADDRESS[:PORT]",
 		Short: "remove everything flock ever put on a server",
 		Long: `Remove everything that flock ever put on a server for this cluster, whatever cluster
-file made it. The server need not be in the file: an empty one will do, SERVER is then
-a name in ~/.ssh/config or an address. What the file wishes is kept; 'flock apply'
-brings it back.
+file made it. The server need not be in the file, an empty one will do: it is then
+called by its address, or by its name in ~/.ssh/config. What the file wishes is kept;
+'flock apply' brings it back.
 
-  flock purge s3`,
+  flock purge s3
+  flock purge root@10.99.0.3                 # one that the file does not have`,
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeServers(1),
 		Annotations:       changing(),

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"cmp"
+	"net"
 	"net/netip"
 	"os/user"
 	"regexp"
@@ -77,6 +78,17 @@ func ParseTarget(s string) (user, host string, port uint16, err error) {
 		}
 	}
 	return user, host, port, checkHost(s, host, bracketed)
+}
+
+// FormatTarget writes what ParseTarget reads. What is empty or 0 is left out.
+func FormatTarget(user, host string, port uint16) string {
+	if user != "" {
+		user += "@"
+	}
+	if port == 0 {
+		return user + host
+	}
+	return user + net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
 // splitPort takes rest apart into host and the digits of the port.

@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,16 +53,7 @@ func FuzzParseTarget(f *testing.F) {
 		if err != nil {
 			return
 		}
-		text := host
-		if strings.Contains(host, ":") {
-			text = "[" + host + "]"
-		}
-		if port != 0 {
-			text = net.JoinHostPort(host, strconv.Itoa(int(port)))
-		}
-		if user != "" {
-			text = user + "@" + text
-		}
+		text := FormatTarget(user, host, port)
 		u, h, p, err := ParseTarget(text)
 		if err != nil || u != user || h != host || p != port {
 			t.Fatalf("%q gives %q %q %d, which as %q gives %q %q %d, %v", s, user, host, port, text, u, h, p, err)
