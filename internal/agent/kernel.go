@@ -36,6 +36,7 @@ type Kernel struct {
 	addrs   []netlink.Addr        // of all devices, as of the last look
 	routes  []netlink.Route       // of all tables, as of the last look
 	noted   map[netip.Prefix]bool // where routes of ours lead that are not on our links, as far as there may be any
+	outlook *outlook              // by the last Plan, nil: it had problems, or was carried out
 	fresh   bool                  // nothing was changed since the last look, and no facts were taken from it
 
 	wg       wireguard

@@ -76,16 +76,21 @@ func unknown(args []string, more map[string]Command) error {
 	return hint.With(fmt.Errorf("%w %q", errUsage, strings.Join(args, " ")), "", "flock agent "+strings.Join(all, " | "))
 }
 
-// serveMemory is from how many bytes on a session collects garbage: it ends before
-// most get there, and to look for garbage costs more than to leave it.
-const serveMemory = 64 << 20
+// firstGC is at which percentage of Go's smallest heap, 4 MB, the first collection
+// of garbage comes: most sessions end before.
+const firstGC = 1600
+
+// spareGC puts the first collection off and lets the others come as always.
+func spareGC() {
+	percent := debug.SetGCPercent(firstGC)
+	runtime.AddCleanup(new([16]byte), func(percent int) { debug.SetGCPercent(percent) }, percent)
+}
 
 func serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	// One thing after the other: more threads would only wake each other up (a tenth
 	// of an agent's processor time).
 	runtime.GOMAXPROCS(1)
-	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(serveMemory)
+	spareGC()
 	v, err := version()
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -31,8 +32,9 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 	if progress == nil {
 		progress = func(string) {}
 	}
+	seen := k.takeOutlook(want)
 	for round := 0; ; round++ {
-		ops, effective, err := k.differences(ctx, want)
+		ops, effective, err := seen.or(func() ([]Op, *spec.Host, error) { return k.differences(ctx, want) })
 		if err != nil {
 			return report, err
 		}
@@ -53,9 +55,12 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 			report.Steps = append(report.Steps, s)
 			progress(s.String())
 		}}
-		if err := a.apply(ctx, ops); err != nil {
+		if err := a.apply(ctx, ops); err != nil && (seen == nil || ctx.Err() != nil) {
 			return report, err
 		}
+		// What went wrong because somebody was faster, a fresh look sets right; what
+		// goes wrong again ends the work.
+		seen = nil
 	}
 	if !want.Empty() {
 		return report, nil
@@ -63,6 +68,38 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 	left, err := k.Left(ctx)
 	report.Left = left
 	return report, err
+}
+
+// outlook is what Plan found, for a Reconcile that follows at once.
+type outlook struct {
+	sum       string // of what was wanted
+	ops       []Op
+	effective *spec.Host
+	at        time.Time
+}
+
+// planHolds is how long a plan spares Reconcile its first look. What changes
+// meanwhile, its last one sees.
+const planHolds = 2 * time.Second
+
+// takeOutlook returns what a plan for want found to do a moment ago, once; nil where
+// there is none. What a server's daemons need
+// besides its spec may have come only now, so that a BGP speaker's is none.
+func (k *Kernel) takeOutlook(want *spec.Host) *outlook {
+	p := k.outlook
+	k.outlook = nil
+	if p == nil || len(p.ops) == 0 || time.Since(p.at) > planHolds || want.BGP != nil || p.sum != want.Sum() {
+		return nil
+	}
+	return p
+}
+
+// or returns what the plan found, and without one what look finds.
+func (o *outlook) or(look func() ([]Op, *spec.Host, error)) ([]Op, *spec.Host, error) {
+	if o == nil {
+		return look()
+	}
+	return o.ops, o.effective, nil
 }
 
 // differences looks at the server and returns what separates it from want, and
@@ -87,7 +124,8 @@ func (k *Kernel) differences(ctx context.Context, want *spec.Host) ([]Op, *spec.
 // Plan returns what Reconcile would do, and what stands in its way: conflicts with
 // foreign objects and claims that do not hold. It changes nothing.
 func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) {
-	plan, ops, err := k.compare(ctx, want)
+	k.outlook = nil
+	plan, ops, effective, err := k.compare(ctx, want)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +148,9 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 			plan.Problems = append(plan.Problems, spec.Problem{What: err.Error(), Where: where, Next: next})
 		}
 	}
+	if len(plan.Problems) == 0 {
+		k.outlook = &outlook{sum: want.Sum(), ops: ops, effective: effective, at: time.Now()}
+	}
 	return plan, nil
 }
 
@@ -122,7 +163,7 @@ func filterStep(s spec.Step) bool {
 // Status is Plan without the claims: what differs, and foreign devices under our
 // names. It adds how WireGuard's peers get on.
 func (k *Kernel) Status(ctx context.Context, want *spec.Host) (*spec.Plan, error) {
-	plan, _, err := k.compare(ctx, want)
+	plan, _, _, err := k.compare(ctx, want)
 	if err != nil {
 		return nil, err
 	}
@@ -130,17 +171,16 @@ func (k *Kernel) Status(ctx context.Context, want *spec.Host) (*spec.Plan, error
 	return plan, nil
 }
 
-func (k *Kernel) compare(ctx context.Context, want *spec.Host) (*spec.Plan, []Op, error) {
-	effective, err := k.wanted(want)
-	if err != nil {
-		return nil, nil, err
+func (k *Kernel) compare(ctx context.Context, want *spec.Host) (plan *spec.Plan, ops []Op, effective *spec.Host, err error) {
+	if effective, err = k.wanted(want); err != nil {
+		return nil, nil, nil, err
 	}
 	have, err := k.Observe(ctx, effective)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	ops := Diff(effective, have)
-	return &spec.Plan{Steps: Steps(ops), Problems: k.conflicts(want)}, ops, nil
+	ops = Diff(effective, have)
+	return &spec.Plan{Steps: Steps(ops), Problems: k.conflicts(want)}, ops, effective, nil
 }
 
 // applier performs the ops of one round. Messages to the kernel about small

@@ -325,6 +325,12 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 			report.Error.What += "; and then: " + err.Error()
 		}
 	}
+	if failed == nil && r.Settle && len(report.Pending) == 0 && !spec.CanCutOff(report.Steps) {
+		if _, err := s.confirm(ctx); err != nil {
+			return nil, err
+		}
+		report.Confirmed = true
+	}
 	return &spec.Reply{Report: report}, nil
 }
 

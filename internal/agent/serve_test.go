@@ -306,6 +306,57 @@ func TestServeFromNothingToNothing(t *testing.T) {
 	}
 }
 
+// TestSettle: what can cut nobody off needs no confirmation, whatever else does.
+func TestSettle(t *testing.T) {
+	m := newMachine(t)
+	c := m.call()
+	want := testHost(1450)
+	if r := c.must(spec.Request{Op: spec.OpApply, Want: want, Settle: true}).Report; r.Confirmed {
+		t.Errorf("a new network stands without a confirmation: %v", r.Steps)
+	}
+	c.must(spec.Request{Op: spec.OpConfirm})
+
+	more := testHost(1450)
+	more.Floods[0].To = spec.NewAddrSet(addrs("10.99.0.1", "10.99.0.2", "10.99.0.3")...)
+	c.must(spec.Request{Op: spec.OpPlan, Want: more})
+	if r := c.must(spec.Request{Op: spec.OpApply, Want: more, Settle: true}).Report; !r.Confirmed || len(r.Steps) != 1 {
+		t.Errorf("one more neighbour: %+v", r)
+	}
+	c.refused(spec.Request{Op: spec.OpConfirm}, "nothing to confirm")
+	c.hangUp()
+	if fdb := m.sh("bridge fdb show dev vxl0-vx; ls /var/lib/flock/test; cat /var/lib/flock/test/spec.json"); strings.Count(fdb, "10.99.0.3") != 2 || strings.Contains(fdb, pendingFile) {
+		t.Errorf("what stands and what is kept:\n%s", fdb)
+	}
+}
+
+// TestChangedSincePlan: what somebody changes between plan and apply is noticed,
+// though apply begins with what the plan saw.
+func TestChangedSincePlan(t *testing.T) {
+	m := newMachine(t)
+	c := m.call()
+	c.must(spec.Request{Op: spec.OpApply, Want: testHost(1450)})
+	c.must(spec.Request{Op: spec.OpConfirm})
+	for _, meanwhile := range []string{
+		"ip link del vxl0-vx", "ip addr del 10.0.4.254/24 dev vxl0", "nft delete table ip flock-test || nft delete table inet flock-test",
+		"bridge fdb append 00:00:00:00:00:00 dev vxl0-vx dst 10.99.0.3", "true",
+	} {
+		want := testHost(1450)
+		want.Floods[0].To = spec.NewAddrSet(addrs("10.99.0.1", "10.99.0.2", "10.99.0.3")...)
+		c.must(spec.Request{Op: spec.OpPlan, Want: want})
+		m.sh(meanwhile)
+		if r := c.must(spec.Request{Op: spec.OpApply, Want: want}).Report; r.Error != nil || len(r.Pending) > 0 {
+			t.Errorf("after %q: %+v", meanwhile, r)
+		}
+		c.must(spec.Request{Op: spec.OpConfirm})
+		if plan := c.must(spec.Request{Op: spec.OpStatus, Want: want}).Plan; len(plan.Steps) > 0 {
+			t.Errorf("after %q there is left to do: %v", meanwhile, plan.Steps)
+		}
+		c.must(spec.Request{Op: spec.OpApply, Want: testHost(1450)})
+		c.must(spec.Request{Op: spec.OpConfirm})
+	}
+	c.hangUp()
+}
+
 func TestUndoWhenNobodyConfirms(t *testing.T) {
 	m := newMachine(t)
 	before := m.traces()

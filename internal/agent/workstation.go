@@ -16,6 +16,9 @@ import (
 // gave the session (SSH_CONNECTION, ssh(1)), which sudo keeps from us but not from
 // our parents. Without a session it is not valid.
 func workstation() netip.Addr {
+	if a := connectionFrom([]byte(sshConnection + os.Getenv("SSH_CONNECTION"))); a.IsValid() {
+		return a
+	}
 	for pid := os.Getpid(); pid > 1; pid = parentOf(pid) {
 		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 		if err != nil {
@@ -28,10 +31,12 @@ func workstation() netip.Addr {
 	return netip.Addr{}
 }
 
+const sshConnection = "SSH_CONNECTION="
+
 // connectionFrom finds the client's address in an environment as /proc has it.
 func connectionFrom(environ []byte) netip.Addr {
 	for entry := range bytes.SplitSeq(environ, []byte{0}) {
-		value, found := bytes.CutPrefix(entry, []byte("SSH_CONNECTION="))
+		value, found := bytes.CutPrefix(entry, []byte(sshConnection))
 		if !found {
 			continue
 		}

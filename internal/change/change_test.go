@@ -102,8 +102,12 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		for id, secret := range r.Secrets {
 			a.f.keepSecret(a.name, id, secret)
 		}
-		step := spec.Step{Action: spec.Add, Object: a.s.step}
-		return &spec.Reply{Report: &spec.Report{Steps: []spec.Step{step}}}, nil
+		steps := []spec.Step{{Action: spec.Add, Object: a.s.step}}
+		settled := r.Settle && !spec.CanCutOff(steps)
+		if settled {
+			a.s.held = a.s.applied
+		}
+		return &spec.Reply{Report: &spec.Report{Steps: steps, Confirmed: settled}}, nil
 	case spec.OpKeys:
 		keys := map[string]string{}
 		for _, device := range r.Keys {

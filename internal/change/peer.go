@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/remote"
@@ -123,7 +121,7 @@ func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Repl
 // it hands out the addresses of.
 func (p *peer) apply(ctx context.Context, e *Engine, leases, secrets map[string]string) (*spec.Report, error) {
 	e.event(Event{Server: p.name, Line: "applying"})
-	req := &spec.Request{Op: spec.OpApply, Want: p.want, Undo: undoAfter, Holder: e.Holder, Leases: map[string]string{}, Secrets: secrets}
+	req := &spec.Request{Op: spec.OpApply, Want: p.want, Undo: undoAfter, Settle: true, Holder: e.Holder, Leases: map[string]string{}, Secrets: secrets}
 	for _, d := range p.want.DHCPs {
 		if text := leases[d.Network]; text != "" {
 			req.Leases[d.Network] = text
@@ -144,8 +142,8 @@ func (p *peer) apply(ctx context.Context, e *Engine, leases, secrets map[string]
 		return report, hint.Errorf("server "+p.name, "flock status",
 			"%s does not settle: %s is still to do", p.name, report.Pending[0])
 	}
-	if !canCutOff(report.Steps) {
-		return report, p.confirm(ctx, e)
+	if report.Confirmed {
+		return report, nil
 	}
 	if err := p.session.Reachable(ctx); err != nil {
 		report.Undone = true
@@ -157,17 +155,6 @@ func (p *peer) apply(ctx context.Context, e *Engine, leases, secrets map[string]
 func (p *peer) confirm(ctx context.Context, e *Engine) error {
 	_, err := p.do(ctx, e, &spec.Request{Op: spec.OpConfirm})
 	return err
-}
-
-// canCutOff says whether steps may keep new connections from a server. Entries of
-// our own tunnels cannot, and most changes are of that sort: a member that joins
-// costs the others nothing else. The proof is spared then, because sshd holds a
-// connection without a login against its source (OpenSSH 9.8, PerSourcePenalties).
-func canCutOff(steps []spec.Step) bool {
-	return slices.ContainsFunc(steps, func(s spec.Step) bool {
-		kind, _, _ := strings.Cut(s.Object, " ")
-		return !slices.Contains([]string{"fdb", "neigh", "peer", "dhcp"}, kind)
-	})
 }
 
 // outcome is what is known so far.

@@ -2,6 +2,8 @@ package spec
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,6 +27,7 @@ type Request struct {
 	Op     string
 	Want   *Host         `json:",omitempty"` // plan, apply, status
 	Undo   time.Duration `json:",omitempty"` // apply: go back after this long without a confirm
+	Settle bool          `json:",omitempty"` // apply: what can cut nobody off (CanCutOff) is confirmed by itself
 	Holder string        `json:",omitempty"` // who asks, for others who wait on the lock: admin@laptop, flock addnetwork
 	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
 	Keys   []string      `json:",omitempty"` // keys: WireGuard devices
@@ -143,4 +146,18 @@ type Report struct {
 	Pending []Step   `json:",omitempty"` // what did not settle
 	Undone  bool     `json:",omitempty"` // the server went back to what it was
 	Error   *Problem `json:",omitempty"`
+
+	Confirmed bool `json:",omitempty"` // apply with Settle: no confirm is waited for
+}
+
+// CanCutOff says whether steps may keep new connections from a server. Entries of
+// our own tunnels cannot, and most changes are of that sort: a member that joins
+// costs the others nothing else. The proof by a fresh connection is spared then, the
+// more so as sshd holds a connection without a login against its source (OpenSSH
+// 9.8, PerSourcePenalties).
+func CanCutOff(steps []Step) bool {
+	return slices.ContainsFunc(steps, func(s Step) bool {
+		kind, _, _ := strings.Cut(s.Object, " ")
+		return !slices.Contains([]string{"fdb", "neigh", "peer", "dhcp"}, kind)
+	})
 }
