@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +39,15 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ended
+		if err := lab.Release(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(130)
+	}()
 	os.Exit(m.Run())
 }
 
@@ -97,7 +108,7 @@ func newBench(b *testing.B, n int) *bench {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := lab.Up(b.Context(), lab.Options{N: n, Init: lab.None, Dir: filepath.Join(dir, "lab"), Share: []string{dir, filepath.Dir(self)}})
+	l, err := lab.Up(b.Context(), lab.Options{N: n, Init: lab.None, Dir: filepath.Join(dir, "lab"), Share: []string{dir, filepath.Dir(self)}, Bound: true})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -192,7 +192,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 }
 
 func verbLab(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
-	o := lab.Options{Dir: filepath.Join(w.work, "lab"), Share: []string{w.bin, w.work}}
+	o := lab.Options{Dir: filepath.Join(w.work, "lab"), Share: []string{w.bin, w.work}, Bound: true}
 	if vm.Inside() {
 		o.Init = lab.None // systemd takes half a minute there
 	}

@@ -38,8 +38,13 @@ func (l *Lab) Down(ctx context.Context) error {
 }
 
 // DownDir takes down whatever is left of a lab in dir (empty: DefaultDir), also
-// when it left no description of itself.
+// when it left no description of itself, and labs that were bound to a process that
+// is gone.
 func DownDir(ctx context.Context, dir string) error {
+	return errors.Join(Sweep(ctx), downDir(ctx, dir))
+}
+
+func downDir(ctx context.Context, dir string) error {
 	l, err := Open(dir)
 	if err == nil {
 		return l.Down(ctx)

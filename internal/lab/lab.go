@@ -71,6 +71,10 @@ type Options struct {
 	// Share lists directories of this machine that the machine Laptop sees at
 	// the same place, writable. Not used with Attach.
 
+	// Bound makes the lab go with this process: should that end without Down, the next
+	// Up or DownDir takes it down.
+	Bound bool
+
 	Log func(string) // gets one line per step and the notes on how to use it; nil: silent
 }
 
@@ -85,6 +89,8 @@ type Lab struct {
 	// NeighLimits are the machine's neighbour table limits from before Up raised
 	// them (gc_thresh1, 2, 3); empty if it did not.
 	NeighLimits []string `json:"neigh_limits,omitempty"`
+	// Owner is the process that the lab goes with; nil: it stays until Down.
+	Owner *Owner `json:"owner,omitempty"`
 }
 
 // DefaultDir is where a lab lives if nobody says otherwise: $FLOCK_LAB, or
@@ -165,6 +171,9 @@ func newLab(o Options) (*Lab, error) {
 	}
 	if l.Init == "" {
 		l.Init = Systemd
+	}
+	if o.Bound {
+		l.Owner = &Owner{os.Getpid(), startTime(os.Getpid())}
 	}
 	switch {
 	case l.N < 1 || l.N > maxServers:

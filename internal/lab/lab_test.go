@@ -289,6 +289,36 @@ func TestCrash(t *testing.T) {
 }
 
 // TestCancelled gives up while booting; up's cleanup is not there to help.
+// TestBound: a lab goes with its process, at once or by who comes next.
+func TestBound(t *testing.T) {
+	Need(t, "ip", "nsenter", "unshare", "ssh", "sshd", "busybox", "dnsmasq")
+	for _, killed := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "lab")
+		before := traces(t, dir)
+		l, err := Up(t.Context(), Options{N: 1, Init: None, Dir: dir, Bound: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := Release
+		if err := Sweep(t.Context()); err != nil || !exists(l.path(metaFile)) {
+			t.Errorf("swept while its process runs, %v", err)
+		}
+		if killed {
+			l.Owner.Start-- // who started before us under our number is gone
+			if err := l.save(); err != nil {
+				t.Fatal(err)
+			}
+			end = Sweep
+		}
+		if err := end(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if have := traces(t, dir); !slices.Equal(before, have) || exists(dir) {
+			t.Errorf("left behind: %q", have)
+		}
+	}
+}
+
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	Need(t, "ip", "nsenter", "unshare", "sshd")

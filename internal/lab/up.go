@@ -33,6 +33,9 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if log == nil {
 		log = func(string) {}
 	}
+	if err := Sweep(ctx); err != nil {
+		return nil, err
+	}
 	if err := l.check(ctx); err != nil {
 		return nil, err
 	}
