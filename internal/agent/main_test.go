@@ -2,7 +2,6 @@
 
 package agent
 
-//nolint
 import (
 	"fmt"
 	"runtime"

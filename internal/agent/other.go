@@ -24,5 +24,8 @@ func Speaker(func(context.Context, string, string, io.Writer, func() (func() err
 	return func(context.Context, string, io.Writer) error { return errLinux }
 }
 
+// UDP is for Linux: see there.
+func UDP(context.Context, string, io.Writer) error { return errLinux }
+
 // Boot is for Linux: see there.
 func Boot(context.Context, io.Writer) error { return errLinux }
