@@ -325,7 +325,9 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 			report.Error.What += "; and then: " + err.Error()
 		}
 	}
-	if failed == nil && r.Settle && len(report.Pending) == 0 && !spec.CanCutOff(report.Steps) {
+	// Who leaves may still speak while the others change: the confirmation after them
+	// forgets what was learned from that.
+	if failed == nil && r.Settle && len(report.Pending)+len(k.departed) == 0 && !spec.CanCutOff(report.Steps) {
 		if _, err := s.confirm(ctx); err != nil {
 			return nil, err
 		}

@@ -323,6 +323,15 @@ func TestSettle(t *testing.T) {
 		t.Errorf("one more neighbour: %+v", r)
 	}
 	c.refused(spec.Request{Op: spec.OpConfirm}, "nothing to confirm")
+
+	c.must(spec.Request{Op: spec.OpPlan, Want: want})
+	if r := c.must(spec.Request{Op: spec.OpApply, Want: want, Settle: true}).Report; r.Confirmed {
+		t.Error("nobody will forget what a neighbour that leaves says last")
+	}
+	c.must(spec.Request{Op: spec.OpConfirm})
+	c.hangUp()
+	c = m.call()
+	c.must(spec.Request{Op: spec.OpApply, Want: more, Settle: true})
 	c.hangUp()
 	if fdb := m.sh("bridge fdb show dev vxl0-vx; ls /var/lib/flock/test; cat /var/lib/flock/test/spec.json"); strings.Count(fdb, "10.99.0.3") != 2 || strings.Contains(fdb, pendingFile) {
 		t.Errorf("what stands and what is kept:\n%s", fdb)

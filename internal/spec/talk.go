@@ -27,7 +27,7 @@ type Request struct {
 	Op     string
 	Want   *Host         `json:",omitempty"` // plan, apply, status
 	Undo   time.Duration `json:",omitempty"` // apply: go back after this long without a confirm
-	Settle bool          `json:",omitempty"` // apply: what can cut nobody off (CanCutOff) is confirmed by itself
+	Settle bool          `json:",omitempty"` // apply: what can cut nobody off (CanCutOff) is confirmed at once, unless somebody leaves a tunnel
 	Holder string        `json:",omitempty"` // who asks, for others who wait on the lock: admin@laptop, flock addnetwork
 	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
 	Keys   []string      `json:",omitempty"` // keys: WireGuard devices
