@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,19 +72,6 @@ func (g *segment) publicDir() string {
 	}
 	g.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
-}
-
-// ask is what the router says to a command.
-func (r *router) ask(command string) string {
-	args := []string{"vtysh", "--vty_socket", r.dir, "-c", command}
-	if r.bird {
-		args = append([]string{"birdc", "-s", filepath.Join(r.dir, "ctl")}, strings.Fields(command)...)
-	}
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-	if err != nil {
-		return err.Error() + ": " + string(out)
-	}
-	return string(out)
 }
 
 // awaitRoute waits until the router's kernel sends what goes to p by via.
