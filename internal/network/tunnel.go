@@ -508,10 +508,8 @@ func (b *builder) addTunnelEnd(name string, n *state.Network, e, other *end, mtu
 		h.Addrs = append(h.Addrs, spec.Addr{Link: device, Prefix: netip.PrefixFrom(e.own[i], p.Bits())})
 		h.Claims = append(h.Claims, spec.Claim{Network: name, Prefix: p})
 		h.Sysctls = append(h.Sysctls, forwarding(p))
-		if p.Addr().Is6() {
-			h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: "net/ipv6/conf/" + device + "/disable_ipv6", Value: "0", Link: device})
-		}
 	}
+	h.Sysctls = append(h.Sysctls, tunnelIPv6(n, device)...)
 	m := &mesh{device: device}
 	for _, p := range other.shares {
 		m.route(h, e, p)
@@ -521,6 +519,16 @@ func (b *builder) addTunnelEnd(name string, n *state.Network, e, other *end, mtu
 		h.Keeps = append(h.Keeps, spec.Keep{Network: name, Link: device, Subnet: p})
 	}
 	h.Forwards = append(h.Forwards, spec.Forward{Network: name, Link: device})
+}
+
+// tunnelIPv6 keeps a tunnel's device from speaking IPv6 by itself where it carries
+// none, and where it does from taking the other end for a router.
+func tunnelIPv6(n *state.Network, device string) []spec.Sysctl {
+	key := "net/ipv6/conf/" + device + "/"
+	if !slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		return []spec.Sysctl{{Key: key + "disable_ipv6", Value: "1", Link: device}}
+	}
+	return []spec.Sysctl{{Key: key + "accept_ra", Value: "0", Link: device}, {Key: key + "disable_ipv6", Value: "0", Link: device}}
 }
 
 // forwarding lets a server pass packets of p's family on.
