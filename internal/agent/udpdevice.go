@@ -11,9 +11,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/tun"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -149,14 +147,9 @@ func (k *Kernel) observeUDP(ctx context.Context, have *spec.Host) error {
 // packets until it is told to end or the device is gone. A process that was started
 // anew takes the last confirmed spec up by itself.
 func UDP(ctx context.Context, name string, _ io.Writer) (err error) {
-	link, err := netlink.LinkByName(name)
+	link, cluster, network, err := markedDevice(name)
 	if err != nil {
-		return fmt.Errorf("find device %s: %w", name, err)
-	}
-	mark, ours := strings.CutPrefix(link.Attrs().Alias, spec.AliasPrefix)
-	cluster, network, _ := strings.Cut(mark, "/")
-	if !ours || cluster == "" {
-		return fmt.Errorf("run device %s: it does not carry flock's mark", name)
+		return err
 	}
 	s := newServices(cluster)
 	device, err := tun.CreateTUN(name, link.Attrs().MTU)

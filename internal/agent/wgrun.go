@@ -27,14 +27,9 @@ import (
 // agents talk to it on its socket. A process that was started anew takes the last
 // confirmed spec up by itself.
 func WireGuard(ctx context.Context, name string, log io.Writer) error {
-	link, err := netlink.LinkByName(name)
+	link, cluster, network, err := markedDevice(name)
 	if err != nil {
-		return fmt.Errorf("find device %s: %w", name, err)
-	}
-	mark, ours := strings.CutPrefix(link.Attrs().Alias, spec.AliasPrefix)
-	cluster, network, _ := strings.Cut(mark, "/")
-	if !ours || cluster == "" {
-		return fmt.Errorf("run device %s: it does not carry flock's mark", name)
+		return err
 	}
 	s := newServices(cluster)
 	dev, socket, err := openUserspace(name, link.Attrs().MTU, log)
@@ -60,6 +55,19 @@ func WireGuard(ctx context.Context, name string, log io.Writer) error {
 	}
 	err = converse(ctx, dev, listener)
 	return errors.Join(err, listener.Close(), done())
+}
+
+// markedDevice finds a device of ours, and whose it is, by its mark.
+func markedDevice(name string) (link netlink.Link, cluster, network string, err error) {
+	if link, err = netlink.LinkByName(name); err != nil {
+		return nil, "", "", fmt.Errorf("find device %s: %w", name, err)
+	}
+	mark, ours := strings.CutPrefix(link.Attrs().Alias, spec.AliasPrefix)
+	cluster, network, _ = strings.Cut(mark, "/")
+	if !ours || cluster == "" {
+		return nil, "", "", fmt.Errorf("run device %s: it does not carry flock's mark", name)
+	}
+	return link, cluster, network, nil
 }
 
 // openUserspace takes hold of the TUN device and of the path of its socket.
