@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,7 +45,8 @@ import (
 //	pinger CONTAINER ADDRESS NAME      send a ping every 10 ms, until
 //	stoppinger NAME LOSTMAX            … at most LOSTMAX of which may be lost
 //
-// The condition [vm] holds in the VM lane (vm_test.go).
+// The condition [vm] holds in the VM lane (vm_test.go), [link:KIND] where the kernel
+// has that kind of link.
 //
 // HOST may be laptop. All commands of a script's flock share the state file
 // $FLOCK_STATE. $TREE is this module's directory.
@@ -68,6 +70,9 @@ func TestWalks(t *testing.T) {
 		Files: lane(t),
 		Cmds:  verbs(),
 		Condition: func(name string) (bool, error) {
+			if kind, ok := strings.CutPrefix(name, "link:"); ok {
+				return lab.HasLink(kind), nil
+			}
 			if name != vmLane {
 				return false, fmt.Errorf("unknown condition %q", name)
 			}
