@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -100,6 +101,7 @@ type daemon struct {
 	moves   chan move
 	gate    *gate         // nil if no daemon ran before this one
 	ended   chan struct{} // closed by spec.BGPEnd
+	vigils  sync.Map      // neighbours whose session ended and that are looked after
 }
 
 func (d *daemon) isEnded() bool {
@@ -179,7 +181,9 @@ func (d *daemon) follow(ctx context.Context, s *spec.BGP) {
 // neighbour told all routes of.
 func (d *daemon) moved(ctx context.Context, m move, told map[netip.Addr]int) error {
 	if !m.all {
-		d.speaker.state(m.addr, m.up)
+		if d.speaker.state(m.addr, m.up) {
+			d.watchOver(ctx, m.addr)
+		}
 		if !m.up || d.gate.isOpen() {
 			return nil
 		}

@@ -68,6 +68,25 @@ func TestRestartsLoseNothing(t *testing.T) {
 	})
 }
 
+// A server that loses its power closes its connections before it is gone: that is no
+// restart.
+func TestWhoGoesAwayAfterAllIsLost(t *testing.T) {
+	g := newSegment(t, "s1", "s2")
+	shares := map[string][]netip.Prefix{"s1": prefixes("10.0.10.0/24"), "s2": prefixes("10.0.11.0/24")}
+	d1, d2 := g.daemon("s1", g.mesh("s1", shares)), g.daemon("s2", g.mesh("s2", shares))
+	d1.awaitUp()
+	d2.awaitUp()
+	g.awaitKernel("s1", time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0")
+	d2.stop(syscall.SIGKILL)
+	// It is there and might come back: longer than it takes to find out.
+	g.sh("s1", "ping -q -c 6 10.99.0.2")
+	g.awaitKernel("s1", time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0")
+	g.sh("switch", "ip link set p2 down")
+	off := time.Now()
+	g.awaitKernel("s1", 12*time.Second)
+	t.Logf("gone after %v", time.Since(off).Round(time.Millisecond))
+}
+
 func TestSilenceIsLossWithinTheHoldTime(t *testing.T) {
 	g := newSegment(t, "s1", "s2", "s3")
 	shares := map[string][]netip.Prefix{"s1": prefixes("10.0.10.0/24"), "s2": prefixes("10.0.30.0/24"), "s3": prefixes("10.0.30.0/24")}

@@ -288,13 +288,16 @@ func (sp *speaker) arrived(addr netip.Addr) (all bool) {
 	return true
 }
 
-// state notes that a session came up or went down.
-func (sp *speaker) state(addr netip.Addr, up bool) {
+// state notes that a session came up or went down, and says whether it ended with
+// this.
+func (sp *speaker) state(addr netip.Addr, up bool) (ended bool) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
+	ended = sp.up[addr] && !up
 	sp.up[addr] = up
 	down := func(n spec.BGPNeighbor) bool { return !sp.up[n.Addr] }
 	sp.journal.curious.Store(slices.ContainsFunc(sp.running.Neighbors, down))
+	return ended
 }
 
 // seek connects to the external neighbours that have not come by themselves since our

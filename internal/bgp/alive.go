@@ -1,0 +1,107 @@
+//go:build linux
+
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A session that ends without a word is a restart to RFC 4724, and the neighbour's
+// routes stay for its restart time. But a server that goes down in a hurry closes
+// its connections too. Who only restarts its daemon still answers ARP and neighbour
+// solicitation, whatever its packet filter says; who is away does not.
+
+const (
+	vigilPause = 500 * time.Millisecond
+	// vigilRest is the pause while the neighbour is there.
+	vigilRest = 2 * time.Second
+)
+
+// watchOver begins to look after a neighbour whose session ended, unless somebody
+// does already. It ends with the session's next start, with the neighbour, or after
+// the restart time, when GoBGP itself drops what is left.
+func (d *daemon) watchOver(ctx context.Context, addr netip.Addr) {
+	if _, busy := d.vigils.LoadOrStore(addr, true); busy {
+		return
+	}
+	d.speaker.mu.Lock()
+	patience := time.Duration(restartTime(d.speaker.running)) * time.Second
+	d.speaker.mu.Unlock()
+	go func() {
+		defer d.vigils.Delete(addr)
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if d.vigil(ctx, addr) {
+			send(ctx, d.journal.silent, addr)
+		}
+	}()
+}
+
+// vigil says whether the neighbour went away before its session came back.
+func (d *daemon) vigil(ctx context.Context, addr netip.Addr) (gone bool) {
+	pause := time.NewTimer(vigilPause)
+	defer pause.Stop()
+	asked := false
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-pause.C:
+		}
+		if d.speaker.isUp(addr) {
+			return false
+		}
+		n, err := entryOf(addr)
+		next := vigilPause
+		switch {
+		case err != nil:
+			d.journal.print("neighbor %s: %v", addr, err)
+			return false
+		case n == nil, n.State&(unix.NUD_NOARP|unix.NUD_PERMANENT) != 0:
+			return false // behind a router or a tunnel: nothing can be said
+		case n.State == unix.NUD_FAILED:
+			return true
+		case n.State&(unix.NUD_PROBE|unix.NUD_INCOMPLETE) != 0:
+		case asked && n.State == unix.NUD_REACHABLE:
+			asked, next = false, vigilRest
+		default:
+			// What was heard before says nothing: three questions in as many seconds.
+			n.State, asked = unix.NUD_PROBE, true
+			if err := netlink.NeighSet(n); err != nil {
+				d.journal.print("neighbor %s: ask whether it is there: %v", addr, err)
+				return false
+			}
+		}
+		pause.Reset(next)
+	}
+}
+
+// entryOf is a neighbour's entry in the kernel's table; nil if it has none.
+func entryOf(addr netip.Addr) (*netlink.Neigh, error) {
+	family := netlink.FAMILY_V6
+	if addr.Is4() {
+		family = netlink.FAMILY_V4
+	}
+	list, err := netlink.NeighList(0, family)
+	if err != nil {
+		return nil, fmt.Errorf("list the kernel's neighbours: %w", err)
+	}
+	for _, n := range list {
+		if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap() == addr {
+			return &n, nil
+		}
+	}
+	return nil, nil
+}
+
+func (sp *speaker) isUp(addr netip.Addr) bool {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return sp.up[addr]
+}
