@@ -26,7 +26,12 @@ const (
 func (a *app) alterBGP(ctx context.Context, name string, c alter, gone *going) error {
 	said := c.said
 	var out *change.Outcome
-	c.networks, c.said, c.seen = []string{name}, nil, func(o *change.Outcome) { out = o }
+	c.networks, c.said = []string{name}, nil
+	c.seen = func(o *change.Outcome) {
+		out = o
+		// That is what comes next.
+		o.Notes = slices.DeleteFunc(o.Notes, func(n network.Note) bool { return n.Text == network.Settling })
+	}
 	err := a.alter(ctx, c)
 	if err != nil && !errors.As(err, new(partial)) || a.flags.dryRun {
 		return err
@@ -108,6 +113,9 @@ func (a *app) settleBGP(ctx context.Context, out *change.Outcome, name string, g
 		}
 		if more := len(missing) - fewMissing; more > 0 {
 			a.say("note: %s: and %d more, flock showbgp", name, more)
+		}
+		if n.Before != nil {
+			a.say("note: %s: %s", name, network.Settling)
 		}
 		return nil
 	}

@@ -16,6 +16,10 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
+// Settling is the note about a network that has the sessions of before beside those
+// of now.
+const Settling = "sessions of before are kept until those of now have heard everything: flock apply ends them"
+
 // BGP is the kind of a routed network without encapsulation: members announce the
 // container subnets that they share to each other by iBGP and, where they are
 // told to, to routers by eBGP.
@@ -216,7 +220,7 @@ func compileBGP(b *builder, name string, n *state.Network) error {
 		b.note(name, "all routes hang on one reflector, %s: flock addbgp %s reflector SERVER", n.Reflectors[0], name)
 	}
 	if n.Before != nil {
-		b.note(name, "sessions of before are kept until those of now are up: flock apply %s ends them", name)
+		b.note(name, Settling)
 	}
 	g := &group{network: name, all: speakers, v6: map[bool]bool{}, reach: b.reach(name)}
 	for _, s := range speakers {

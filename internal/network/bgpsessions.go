@@ -221,7 +221,9 @@ func accepted(n *state.Network, server string) (out []netip.Prefix) {
 }
 
 // Told is how many shared subnets a member of a BGP network hears of from another
-// in their session as it is to be, while those that are up says are up.
+// in their session as it is to be, at least, while those that are up says are up.
+// What a reflector shares itself all hear from it; whether other reflectors pass it
+// on depends on what these were to it before.
 func Told(n *state.Network, to, from string, up func(server string) bool) int {
 	now := state.Sessions{Mode: n.Mode, Reflectors: n.Reflectors}
 	if !talk(now, to, from) {
@@ -231,8 +233,9 @@ func Told(n *state.Network, to, from string, up func(server string) bool) int {
 	for _, text := range n.Shares {
 		origin := serverOf(text)
 		reflected := up(origin) && origin != to && talk(now, from, origin) && (clientOf(now, from, to) || clientOf(now, from, origin))
-		// Reflectors of one cluster do not listen to what another of them reflected.
-		if origin == from || reflected && !slices.Contains(now.Reflectors, to) {
+		// Reflectors, also those that are about to be none, have paths of their own, and
+		// pass on none of two that they had from each other.
+		if origin == from || reflected && !reflects(n, to) && !reflects(n, origin) {
 			count++
 		}
 	}
