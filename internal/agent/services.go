@@ -25,6 +25,10 @@ type services struct {
 	inherited map[string]string
 	secrets   map[string]string // passwords that came with the request, by id
 	orphaned  map[string]bool   // networks whose leases may be lost
+	confirmed struct {          // what last read last
+		text string
+		host *spec.Host
+	}
 }
 
 // paths are the directories that services uses: other ones in tests.
