@@ -54,7 +54,7 @@ func NeedLink(t TB, kinds ...string) {
 	t.Helper()
 	Need(t, "ip", "unshare")
 	for _, kind := range kinds {
-		if hasLink(kind) {
+		if HasLink(kind) {
 			continue
 		}
 		if !runsInVM(t.Name()) {
@@ -65,9 +65,9 @@ func NeedLink(t TB, kinds ...string) {
 	}
 }
 
-// hasLink asks the kernel for such a device in a network namespace of its own. An IP
+// HasLink asks the kernel for a link of kind in a network namespace of its own. An IP
 // tunnel without ends is there already: its module made it (gre0, tunl0).
-func hasLink(kind string) bool {
+func HasLink(kind string) bool {
 	text, err := exec.Command("unshare", "-n", "ip", "link", "add", "try0", "type", kind).CombinedOutput()
 	return err == nil || bytes.Contains(text, []byte("File exists"))
 }
