@@ -42,7 +42,7 @@ const (
 	vmLane     = "vm"
 	binEnv     = "FLOCK_TEST_BIN" // the directory of the program, built outside
 	// vmTime is far more than the lane takes (see CONTRIBUTING.md).
-	vmTime = 25 * time.Minute
+	vmTime = 40 * time.Minute
 	// vmSlower is how much longer than natively something may take there.
 	vmSlower = 20
 )
@@ -83,8 +83,26 @@ func lanesOf(t *testing.T, file string) []string {
 	return []string{nativeLane}
 }
 
-// walkName is what testscript calls a script's test.
-func walkName(file string) string { return strings.TrimSuffix(filepath.Base(file), ".txtar") }
+// vmWalks are the names of the scripts' tests in the VM: testscript's, which testing
+// numbers where there are several of a name, as of the examples' walks.
+func vmWalks(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	times := map[string]int{}
+	for _, file := range scripts(t) {
+		if !slices.Contains(lanesOf(t, file), vmLane) {
+			continue
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		if n := times[name]; n > 0 {
+			names = append(names, fmt.Sprintf("%s#%02d", name, n))
+		} else {
+			names = append(names, name)
+		}
+		times[name]++
+	}
+	return names
+}
 
 // suite is one test binary's part in the VM.
 type suite struct {
@@ -92,9 +110,12 @@ type suite struct {
 	pkg    string   // its directory in this module
 	prefix string   // of its tests' names, that goes without saying
 	binary string   // as compiled
-	run    string   // -test.run
+	args   []string // of the binary: which tests
 	want   []string // tests that must pass there; empty: at least one
 }
+
+// asEvents makes a test binary write what `go tool test2json` reads.
+const asEvents = "-test.v=test2json"
 
 // TestVM runs what belongs there under Debian's kernel, and tells of each test as
 // of one of its own.
@@ -103,11 +124,20 @@ func TestVM(t *testing.T) {
 		return // it is running this
 	}
 	lab.Need(t, append([]string{"go"}, vm.Programs...)...)
+	suites := vmSuites(t)
+	parts := splitSuites(t, runInVM(t, suites))
+	for _, s := range suites {
+		t.Run(s.name, func(t *testing.T) { tell(t, s, parts[s.name]) })
+	}
+}
+
+// runInVM runs the suites, one after the other, and returns what they wrote.
+func runInVM(t testing.TB, suites []suite) string {
+	t.Helper()
 	kernel, err := vm.Kernel()
 	if err != nil {
 		lab.Lack(t, "Debian's kernel: make kernel fetches it")
 	}
-	suites := vmSuites(t)
 	ctx, cancel := context.WithTimeout(t.Context(), vmTime)
 	defer cancel()
 	var out bytes.Buffer
@@ -127,10 +157,7 @@ func TestVM(t *testing.T) {
 	} else if status != 0 {
 		t.Errorf("exit status in the VM: %d", status)
 	}
-	parts := splitSuites(t, out.String())
-	for _, s := range suites {
-		t.Run(s.name, func(t *testing.T) { tell(t, s, parts[s.name]) })
-	}
+	return out.String()
 }
 
 // asked is element i of -run's pattern, empty for none: the VM need not run what
@@ -154,28 +181,21 @@ func vmSuites(t *testing.T) []suite {
 	var suites []suite
 	if walks := (suite{name: "walks", pkg: "cmd/flock", prefix: "TestWalks/", binary: self}); wanted.MatchString(walks.name) {
 		var names []string
-		for _, file := range scripts(t) {
-			name := walkName(file)
-			if slices.Contains(lanesOf(t, file), vmLane) && regexp.MustCompile(asked(2)).MatchString(name) {
+		for _, name := range vmWalks(t) {
+			if regexp.MustCompile(asked(2)).MatchString(name) {
 				names = append(names, regexp.QuoteMeta(name))
 				walks.want = append(walks.want, walks.prefix+name)
 			}
 		}
-		walks.run = "^TestWalks$/^(" + strings.Join(names, "|") + ")$"
+		walks.args = []string{asEvents, "-test.run=^TestWalks$/^(" + strings.Join(names, "|") + ")$"}
 		suites = append(suites, walks)
 	}
 	for _, pkg := range slices.Sorted(maps.Keys(lab.InVM)) {
-		s := suite{name: filepath.Base(pkg), pkg: pkg, run: cmp.Or(asked(2), lab.InVM[pkg])}
-		if !wanted.MatchString(s.name) {
-			continue
+		s := suite{name: filepath.Base(pkg), pkg: pkg, args: []string{asEvents, "-test.run=" + cmp.Or(asked(2), lab.InVM[pkg])}}
+		if wanted.MatchString(s.name) {
+			s.binary = compileTests(t, pkg)
+			suites = append(suites, s)
 		}
-		s.binary = filepath.Join(t.TempDir(), s.name+".test")
-		cmd := exec.Command("go", "test", "-c", "-o", s.binary, "./"+pkg)
-		cmd.Dir = "../.."
-		if text, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("compile the tests of %s: %v\n%s", pkg, err, text)
-		}
-		suites = append(suites, s)
 	}
 	if len(suites) == 0 {
 		t.Fatalf("want suites for %s, have none", asked(1))
@@ -183,10 +203,22 @@ func vmSuites(t *testing.T) []suite {
 	return suites
 }
 
+// compileTests makes the test binary of a package of this module.
+func compileTests(t testing.TB, pkg string) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), filepath.Base(pkg)+".test")
+	cmd := exec.Command("go", "test", "-c", "-o", binary, "./"+pkg)
+	cmd.Dir = "../.."
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("compile the tests of %s: %v\n%s", pkg, err, text)
+	}
+	return binary
+}
+
 const suiteMark = "=== SUITE " // and its name, at the start of its output
 
 // vmOptions is a VM that runs the suites, one after the other.
-func vmOptions(t *testing.T, suites []suite) vm.Options {
+func vmOptions(t testing.TB, suites []suite) vm.Options {
 	t.Helper()
 	tree, err := filepath.Abs("../..")
 	if err != nil {
@@ -209,8 +241,8 @@ func vmOptions(t *testing.T, suites []suite) vm.Options {
 		if err := os.WriteFile(filepath.Join(bin, binary), text, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		script += fmt.Sprintf("echo '%s%s'\n(cd %s && exec %s/%s -test.v=test2json -test.timeout=%v -test.run='%s') || failed=1\n",
-			suiteMark, s.name, s.pkg, inside, binary, vmTime, s.run)
+		script += fmt.Sprintf("echo '%s%s'\n(cd %s && exec %s/%s -test.timeout=%v '%s') || failed=1\n",
+			suiteMark, s.name, s.pkg, inside, binary, vmTime, strings.Join(s.args, "' '"))
 	}
 	o := vm.Options{Dir: dir, Cd: tree, Env: []string{binEnv + "=" + inside, "FLOCK_MUST=all"}}
 	o.Args = []string{"sh", "-c", script + "exit $failed"}
@@ -291,7 +323,7 @@ func tell(t *testing.T, s suite, text string) {
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
-		t.Fatalf("want tests, have none of %s\n%s", s.run, text)
+		t.Fatalf("want tests, have none of %v\n%s", s.args, text)
 	}
 	for _, name := range names {
 		if name+"/" == s.prefix {
