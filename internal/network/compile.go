@@ -96,7 +96,13 @@ func (b *builder) finish(server string) {
 		return
 	}
 	var links []string
+	taken := make(map[string]string, len(h.Links))
 	for _, l := range h.Links {
+		if other, twice := taken[l.Name]; twice {
+			b.problem(server, l.Network, hint.Errorf("server "+server, "give one of the networks another name or bridge",
+				"networks %s and %s would both have a device %s", other, l.Network, l.Name))
+		}
+		taken[l.Name] = l.Network
 		links = append(links, l.Name)
 	}
 	slices.Sort(links)

@@ -26,6 +26,7 @@ type poolMember struct {
 	underlay
 	other   netip.Addr     // address of the other family on the same device; invalid: none
 	id      uint16         // unique in the network
+	mac     string         // of its VXLAN device
 	subnets []netip.Prefix // its own, one per pool
 	routed  []netip.Prefix // all that the others route to it, sorted
 	direct  []string       // members that it reaches without encapsulation
@@ -100,7 +101,7 @@ func (p *pool) gather(places []underlay, back backend) error {
 		if a == nil {
 			return fmt.Errorf("%s has no subnet: the cluster is not complete", u.server)
 		}
-		m := &poolMember{underlay: u, other: p.otherAddr(u), id: a.ID, subnets: a.Subnets}
+		m := &poolMember{underlay: u, other: p.otherAddr(u), id: a.ID, mac: mac(roleTunnel, p.c.Name, p.name, a.ID), subnets: a.Subnets}
 		m.routed = slices.Concat(a.Subnets, shares[u.server])
 		slices.SortFunc(m.routed, netip.Prefix.Compare)
 		m.routed = slices.Compact(m.routed)

@@ -94,7 +94,7 @@ func checkShare(c *state.Cluster, n *state.Network, s share) error {
 		return hint.Errorf("", next, "%s: the network has no %s subnet", p, familyName(p.Addr().Is6()))
 	}
 	if Pooled(n) {
-		if err := checkTold(n, s); err != nil {
+		if err := checkTold(c, n, s); err != nil {
 			return err
 		}
 	}
@@ -183,13 +183,16 @@ func dealtTo(n *state.Network, s share) bool {
 
 // checkTold refuses a subnet that a member of a pool network was named for and that
 // others have, or that holds no containers.
-func checkTold(n *state.Network, s share) error {
+func checkTold(c *state.Cluster, n *state.Network, s share) error {
 	longest := maxSubnetLen4
 	if s.subnet.Addr().Is6() {
 		longest = maxSubnetLen6
 	}
 	if s.subnet.Bits() > longest {
 		return hint.Errorf("", fmt.Sprintf("a prefix of length %d at most", longest), "%s is too small for a gateway and containers", s.subnet)
+	}
+	if own := c.Servers[s.server].Subnet; n.Bridge != "" && own.IsValid() && own.Overlaps(s.subnet) {
+		return hint.Errorf("", "name another subnet", "%s overlaps %s, %s: it cannot be on %s too", s.subnet, own.Masked(), subnetOf(s.server), n.Bridge)
 	}
 	for _, server := range slices.Sorted(keys(n.Allocated)) {
 		for _, p := range n.Allocated[server].Subnets {

@@ -21,7 +21,7 @@ const (
 func routeVXLANL3(p *pool, m *poolMember) {
 	h := p.out.Hosts[m.server]
 	h.Links = append(h.Links, spec.Link{
-		Name: p.device, Network: p.name, Kind: spec.VXLAN, MAC: p.tunnelMAC(m), MTU: p.mtu,
+		Name: p.device, Network: p.name, Kind: spec.VXLAN, MAC: m.mac, MTU: p.mtu,
 		Tunnel: &spec.Tunnel{VNI: p.n.VNI, Port: p.n.Port, Local: m.addr, GBP: p.n.GBP, Static: true},
 	})
 	p.addDeviceAddrs(m)
@@ -30,14 +30,11 @@ func routeVXLANL3(p *pool, m *poolMember) {
 	})
 	for _, other := range packed {
 		for _, own := range other.subnets {
-			h.Neighs = append(h.Neighs, spec.Neigh{Link: p.device, IP: own.Addr(), MAC: p.tunnelMAC(other)})
+			h.Neighs = append(h.Neighs, spec.Neigh{Link: p.device, IP: own.Addr(), MAC: other.mac})
 		}
-		h.FDB = append(h.FDB, spec.FDB{Link: p.device, MAC: p.tunnelMAC(other), Dst: other.addr})
+		h.FDB = append(h.FDB, spec.FDB{Link: p.device, MAC: other.mac, Dst: other.addr})
 	}
 }
-
-// tunnelMAC is the MAC of a member's VXLAN device.
-func (p *pool) tunnelMAC(m *poolMember) string { return mac(roleTunnel, p.c.Name, p.name, m.id) }
 
 // addDeviceAddrs gives m's device the first address of its subnets, alone: what the
 // server itself sends to the others' containers comes from there.
