@@ -1,0 +1,87 @@
+//go:build linux
+
+package agent
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+func speaker(neighbors ...spec.BGPNeighbor) *spec.BGP {
+	return &spec.BGP{Network: "bnet", AS: 64512, RouterID: addr("10.99.0.1"), Hold: 90, Neighbors: neighbors}
+}
+
+func TestDiffOfSpeakers(t *testing.T) {
+	two := spec.BGPNeighbor{Addr: addr("10.99.0.2"), AS: 64512, Name: "s2"}
+	other := two
+	other.Client = true
+	shares := speaker(two)
+	shares.Prefixes = append(shares.Prefixes, prefix("10.0.10.0/24"))
+	for name, test := range map[string]struct {
+		want, have *spec.BGP
+		steps      string
+	}{
+		"nothing":         {nil, nil, ""},
+		"the same":        {speaker(two), speaker(two), ""},
+		"new":             {speaker(two), nil, "+ bgp bnet: as 64512 router-id 10.99.0.1 hold 90\n+ bgp neighbor 10.99.0.2: as 64512 name s2\n"},
+		"gone":            {nil, speaker(two), "- bgp bnet\n"},
+		"not running":     {speaker(two), &spec.BGP{}, "~ bgp bnet: not running -> running\n"},
+		"more, and less":  {shares, speaker(), "+ bgp announce 10.0.10.0/24\n+ bgp neighbor 10.99.0.2: as 64512 name s2\n"},
+		"less":            {speaker(), shares, "- bgp announce 10.0.10.0/24\n- bgp neighbor 10.99.0.2\n"},
+		"another session": {speaker(other), speaker(two), "~ bgp neighbor 10.99.0.2: none -> client\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ops := Diff(&spec.Host{BGP: test.want}, &spec.Host{BGP: test.have})
+			if have := stepText(Steps(ops)); have != test.steps {
+				t.Errorf("want\n%shave\n%s", test.steps, have)
+			}
+			for _, op := range ops {
+				if stage(op) != stageBGP {
+					t.Errorf("%s is not the daemon's", op.Step)
+				}
+			}
+		})
+	}
+}
+
+// TestPasswordsStayInTheirFiles: one that is on the server need not come again, one
+// that is nowhere is asked for, and none outlives its neighbour.
+func TestPasswordsStayInTheirFiles(t *testing.T) {
+	s := newServices("default")
+	s.paths.lib = t.TempDir()
+	want := &spec.Host{BGP: speaker(spec.BGPNeighbor{Addr: addr("10.99.0.9"), AS: 65001, External: true, Secret: "ab12"})}
+	problems := s.missingSecrets(want, nil)
+	if len(problems) != 1 || !strings.Contains(problems[0].Next, "addbgp bnet external SERVER 10.99.0.9 --as 65001 --password-file") {
+		t.Fatalf("problems %v", problems)
+	}
+	if err := s.writeSecrets(want.BGP); err == nil {
+		t.Fatal("a speaker without its password is written")
+	}
+	s.secrets = map[string]string{"ab12": "geheim"}
+	if problems := s.missingSecrets(want, s.secrets); len(problems) > 0 {
+		t.Fatalf("problems %v", problems)
+	}
+	if err := s.writeSecrets(want.BGP); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(s.secretFile("ab12"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info.Mode(), err)
+	}
+	s.secrets = nil
+	if err := s.writeSecrets(want.BGP); err != nil {
+		t.Fatal(err)
+	}
+	if problems := s.missingSecrets(want, nil); len(problems) > 0 {
+		t.Fatalf("problems %v", problems)
+	}
+	if err := s.dropSecrets(want); err != nil || !exists(s.secretFile("ab12")) {
+		t.Fatalf("a password in use is dropped, %v", err)
+	}
+	if err := s.dropSecrets(&spec.Host{BGP: speaker()}); err != nil || exists(s.secretFile("ab12")) {
+		t.Fatalf("a password is left, %v", err)
+	}
+}
