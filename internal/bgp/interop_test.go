@@ -179,3 +179,29 @@ func TestTTLSecurityAndMultihop(t *testing.T) {
 		})
 	}
 }
+
+// TestNeighborExpectsAnotherAS: the mistake is on the other side, and said here.
+func TestNeighborExpectsAnotherAS(t *testing.T) {
+	for kind, start := range map[string]func(g *segment){
+		"frr": func(g *segment) {
+			g.frr("tor", frrConfig(65001, g.v4("tor"), fmt.Sprintf("neighbor %s remote-as 64599", g.v4("s1")),
+				fmt.Sprintf(frrFamilies, g.v4("s1"), "172.16.1.0/24")))
+		},
+		"bird": func(g *segment) {
+			g.birdRouter("tor", fmt.Sprintf("protocol bgp s1 { local %s as 65001; neighbor %s as 64599; connect delay time 1; "+
+				"error wait time 1,2; ipv4 { import all; export none; }; }\n", g.v4("tor"), g.v4("s1")))
+		},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			g := newSegment(t, "s1", "tor")
+			start(g)
+			d := g.daemon("s1", g.alone("s1", "10.0.10.0/24", spec.BGPNeighbor{Addr: g.v4("tor"), AS: 65001, External: true}))
+			g.eventually(20*time.Second, func() error {
+				if n := d.neighbor(g.v4("tor")); n.State == spec.BGPEstablished || !strings.Contains(n.Why, "expects another AS") {
+					return fmt.Errorf("%+v", n)
+				}
+				return nil
+			})
+		})
+	}
+}
