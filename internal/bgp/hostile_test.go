@@ -144,12 +144,14 @@ func flood(c net.Conn) error {
 	}
 }
 
-// memory is what the daemon's process has and had at most, in MiB.
-func (d *daemonProcess) memory() (now, most int) {
-	d.g.t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+// memory is what the daemon has and had at most, in MiB.
+func (d *daemonProcess) memory() (now, most int) { return memoryOf(d.g.t, d.cmd.Process.Pid) }
+
+func memoryOf(t testing.TB, pid int) (now, most int) {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		d.g.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(data)) {
 		f := strings.Fields(line)

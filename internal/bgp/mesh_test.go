@@ -4,9 +4,14 @@ package bgp
 
 import (
 	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -62,4 +67,28 @@ func TestMeshFillsTheKernels(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestStockClient: GoBGP's own client sees the daemon, on a socket of root's.
+func TestStockClient(t *testing.T) {
+	lab.Need(t, "gobgp")
+	g := newSegment(t, "s1", "s2")
+	shares := map[string][]netip.Prefix{"s1": prefixes("10.0.10.0/24"), "s2": prefixes("10.0.11.0/24")}
+	d := g.daemon("s1", g.mesh("s1", shares))
+	g.daemon("s2", g.mesh("s2", shares))
+	d.awaitUp()
+	socket := filepath.Join(d.dir, spec.BGPAPISocket)
+	for words, want := range map[string]string{"neighbor": "10.99.0.2", "global rib": "10.0.11.0/24"} {
+		args := append([]string{"--target", "unix://" + socket}, strings.Fields(words)...)
+		out, err := exec.Command("gobgp", args...).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("gobgp %s: %v\n%s", words, err, out)
+		}
+	}
+	for _, path := range []string{socket, filepath.Join(d.dir, spec.BGPSocket)} {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: %v, %v", path, info.Mode(), err)
+		}
+	}
 }

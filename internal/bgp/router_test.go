@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ type router struct {
 	g    *segment
 	name string
 	dir  string
-	bird bool
+	pid  int // BIRD's
 }
 
 // frr starts zebra and bgpd with the configuration in config, indented as FRR's own.
@@ -47,14 +48,14 @@ func (g *segment) frr(name, config string) *router {
 func (g *segment) birdRouter(name, config string) *router {
 	g.t.Helper()
 	lab.Need(g.t, "bird", "birdc")
-	r := &router{g: g, name: name, dir: g.publicDir(), bird: true}
+	r := &router{g: g, name: name, dir: g.publicDir()}
 	conf := filepath.Join(r.dir, "bird.conf")
 	head := fmt.Sprintf("router id %s;\nprotocol device { scan time 1; }\nprotocol direct { ipv4; ipv6; }\n"+
 		"protocol kernel k4 { ipv4 { export all; }; }\nprotocol kernel k6 { ipv6 { export all; }; }\n", g.v4(name))
 	if err := os.WriteFile(conf, []byte(head+config), 0o644); err != nil {
 		g.t.Fatal(err)
 	}
-	g.start(name, filepath.Join(r.dir, "bird.log"), nil, "bird", "-f", "-c", conf, "-s", filepath.Join(r.dir, "ctl"), "-P", filepath.Join(r.dir, "pid"))
+	r.pid = g.start(name, filepath.Join(r.dir, "bird.log"), nil, "bird", "-f", "-c", conf, "-s", filepath.Join(r.dir, "ctl"), "-P", filepath.Join(r.dir, "pid")).Process.Pid
 	g.eventually(5*time.Second, func() error { _, err := os.Stat(filepath.Join(r.dir, "ctl")); return err })
 	return r
 }
@@ -197,6 +198,39 @@ func TestTopOfRack(t *testing.T) {
 				d1.reload(s1, "x", "geheim")
 				g.awaitKernel("s1", 40*time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0", "172.16.1.0/24 via 10.99.0.3 dev eth0")
 			})
+		})
+	}
+}
+
+// TestRestartBesideRouters: real routers keep our routes through a restart, and we
+// theirs.
+func TestRestartBesideRouters(t *testing.T) {
+	for kind, top := range tops() {
+		t.Run(kind, func(t *testing.T) {
+			g := newSegment(t, "s1", "tor")
+			g.sh("tor", "ip address add 172.16.1.1/32 dev lo")
+			g.sh("s1", "ip address add 10.0.10.1/32 dev lo")
+			top(g, "tor", "")
+			d := g.daemon("s1", external(g.alone("s1", "10.0.10.0/24"), spec.BGPNeighbor{Addr: g.v4("tor"), AS: 65001}))
+			g.awaitKernel("s1", 20*time.Second, "172.16.1.0/24 via 10.99.0.2 dev eth0", "10.0.11.128/25 via 10.99.0.2 dev eth0")
+			g.awaitRoute("tor", "10.0.10.0/24", "10.99.0.1", 5*time.Second)
+			for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+				p := g.ping("s1", "10.0.10.1", "172.16.1.1")
+				d.stop(signal)
+				d.run()
+				d.awaitUp()
+				g.eventually(25*time.Second, func() error {
+					if s := d.status(); s.Restarts || len(s.Routes) < 2 {
+						return fmt.Errorf("still restarting: %+v", s)
+					}
+					return nil
+				})
+				// The other one sweeps what we did not tell again by now.
+				g.awaitRoute("tor", "10.0.10.0/24", "10.99.0.1", time.Second)
+				if lost, sent := p.lost(); lost > 0 || sent < 50 {
+					t.Errorf("%v: lost %d of %d", signal, lost, sent)
+				}
+			}
 		})
 	}
 }
