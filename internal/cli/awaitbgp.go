@@ -128,6 +128,9 @@ func (a *app) settleBGP(ctx context.Context, out *change.Outcome, name string, g
 	if err != nil {
 		return a.failed(settled, err)
 	}
+	if err := a.settleBGP(ctx, settled, name, gone); err != nil { // what reflects no more is started anew
+		return err
+	}
 	return incomplete(settled, []string{name})
 }
 
