@@ -26,6 +26,9 @@ func Complete(c *state.Cluster) error {
 		if !ok {
 			return hint.Errorf("network "+name, "one of: "+joinWords(Kinds()), "create network %s: unknown type %q", name, n.Type)
 		}
+		if !isTunnel(n) && (n.Key != 0 || n.TTL != 0) {
+			return hint.Errorf("network "+name, "leave away: key, ttl", "a %s network has no key and no TTL: tunnels have", n.Type)
+		}
 		if err := kind.Complete(c, name, n); err != nil {
 			return hint.With(err, "network "+name, "")
 		}
