@@ -84,7 +84,8 @@ func TestWalks(t *testing.T) {
 			env.Setenv("USER", "root")
 			env.Setenv("PATH", bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 			env.Setenv("FLOCK_STATE", filepath.Join(env.WorkDir, "flock.toml"))
-			env.Setenv("FLOCK_LAB", filepath.Join(env.WorkDir, "lab"))
+			// A second script of one name (walk.txtar) is NAME#1, which no lab is called.
+			env.Setenv("FLOCK_LAB", filepath.Join(strings.ReplaceAll(env.WorkDir, "#", "-"), "lab"))
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("TREE", tree)
 			env.Values[walkKey{}] = &walk{bin: bin, work: env.WorkDir, slots: slots, pingers: map[string]*pinger{}}
@@ -197,7 +198,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 }
 
 func verbLab(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
-	o := lab.Options{Dir: filepath.Join(w.work, "lab"), Share: []string{w.bin, w.work}, Bound: true}
+	o := lab.Options{Dir: ts.Getenv("FLOCK_LAB"), Share: []string{w.bin, w.work}, Bound: true}
 	if vm.Inside() {
 		o.Init = lab.None // systemd takes half a minute there
 	}
