@@ -39,7 +39,7 @@ ARCHES := $(if $(filter linux,$(shell go env GOOS)),$(shell go env GOARCH),$(ALL
 GOBGP  := bin/gobgp
 MENDED := -modfile=$(GOBGP)/go.mod
 gobgp: # GoBGP, mended, and the go.mod that takes it
-	@from=$$(go list -m -f '{{.Dir}}' github.com/osrg/gobgp/v3); at=$(GOBGP)/$${from##*@}; new=$(GOBGP)/new.$$$$; \
+	@go mod download github.com/osrg/gobgp/v3; from=$$(go list -m -f '{{.Dir}}' github.com/osrg/gobgp/v3); at=$(GOBGP)/$${from##*@}; new=$(GOBGP)/new.$$$$; \
 	mkdir -p $(GOBGP); \
 	if [[ ! -e $$at ]]; then \
 	  cp -r "$$from" $$new; chmod -R u+w $$new; file=pkg/server/fsm.go; \
