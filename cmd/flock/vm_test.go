@@ -274,6 +274,20 @@ type verdict struct {
 	elapsed float64 // seconds
 }
 
+// fault is why a test did not pass, empty if it did. One that is missing or was
+// skipped has run in no lane.
+func (v *verdict) fault() string {
+	switch {
+	case v == nil:
+		return "it did not run in the VM"
+	case v.action == "pass":
+		return ""
+	case v.action == "":
+		return "it did not end in the VM\n" + v.output.String()
+	}
+	return v.action + " in the VM\n" + v.output.String()
+}
+
 // verdicts reads a suite's output by `go tool test2json`.
 func verdicts(t *testing.T, text string) map[string]*verdict {
 	t.Helper()
@@ -311,8 +325,7 @@ func verdicts(t *testing.T, text string) map[string]*verdict {
 	}
 }
 
-// tell repeats what the VM's tests said. A test that is missing or was skipped has
-// run in no lane, and fails.
+// tell repeats what the VM's tests said.
 func tell(t *testing.T, s suite, text string) {
 	all := verdicts(t, text)
 	names := slices.Clone(s.want)
@@ -330,19 +343,40 @@ func tell(t *testing.T, s suite, text string) {
 			continue
 		}
 		t.Run(strings.TrimPrefix(name, s.prefix), func(t *testing.T) {
-			switch v := all[name]; {
-			case v == nil:
-				t.Error("it did not run in the VM")
-			case v.action == "pass":
+			v := all[name]
+			if fault := v.fault(); fault != "" {
+				t.Error(fault)
+			} else {
 				t.Logf("%.1f s", v.elapsed)
-			case v.action == "":
-				t.Errorf("it did not end in the VM\n%s", v.output.String())
-			default:
-				t.Errorf("%s in the VM\n%s", v.action, v.output.String())
 			}
 		})
 	}
 	if v := all[""]; v != nil && v.action == "fail" {
 		t.Errorf("the whole suite\n%s", v.output.String())
+	}
+}
+
+// What does not say that it passed did not.
+func TestVMFaults(t *testing.T) {
+	lab.Need(t, "go")
+	parts := splitSuites(t, suiteMark+"walks\n"+
+		"\x16=== RUN   TestA\n\x16--- PASS: TestA (1.00s)\n"+
+		"\x16=== RUN   TestB\n    why\n\x16--- FAIL: TestB (1.00s)\n"+
+		"\x16=== RUN   TestC\n\x16--- SKIP: TestC (0.00s)\n\x16FAIL\n"+
+		suiteMark+"agent\n\x16=== RUN   TestD\n    so far")
+	walks, agent := verdicts(t, parts["walks"]), verdicts(t, parts["agent"])
+	for _, c := range []struct {
+		v    *verdict
+		want string
+	}{
+		{walks["TestA"], ""},
+		{walks["TestB"], "fail in the VM\n.*\n    why\n"},
+		{walks["TestC"], "skip in the VM\n"},
+		{walks["TestD"], "did not run"},
+		{agent["TestD"], "did not end in the VM\n.*\n    so far"},
+	} {
+		if have := c.v.fault(); (have == "") != (c.want == "") || !regexp.MustCompile(c.want).MatchString(have) {
+			t.Errorf("want %q, have %q", c.want, have)
+		}
 	}
 }
