@@ -89,7 +89,6 @@ test: deps kernel build ## every test there is
 BENCH  := go test -run '^$$' -count=1 -timeout 60m
 bench: deps kernel build ## no-op, create, join as ratios to a bare login; the agent beside ip -batch, the BGP daemon beside BIRD; 10,000 servers
 	@$(ASROOT) $(BENCH) -bench . -benchtime 1x ./cmd/flock | grep -E '^(Benchmark|---|FAIL| )'
-	@$(ASROOT) $(BENCH) -bench BesideByHand -benchtime 1x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench '1000|NothingToDo' -benchtime 10x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench UDPBesideOthers -benchtime 1x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench TenThousand -benchtime 1x ./internal/bgp | grep -E '^(Benchmark|---|FAIL| )'
