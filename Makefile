@@ -90,7 +90,7 @@ BENCH  := go test -run '^$$' -count=1 -timeout 60m
 bench: deps kernel build ## no-op, create, join as ratios to a bare login; the agent beside ip -batch, the BGP daemon beside BIRD; 10,000 servers
 	@$(ASROOT) $(BENCH) -bench . -benchtime 1x ./cmd/flock | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench '1000|NothingToDo' -benchtime 10x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
-	@$(ASROOT) $(BENCH) -bench UDPBesideOthers -benchtime 1x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
+	@$(ASROOT) $(BENCH) -bench Beside -benchtime 1x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench TenThousand -benchtime 1x ./internal/bgp | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench 'Join|ListNetworks|10k' -benchtime 3x ./internal/network ./internal/cli ./internal/state | grep -E '^(Benchmark|---|FAIL| )'
 
