@@ -52,12 +52,17 @@ func poolHost(i int, packed bool) *spec.Host {
 	return h
 }
 
-// poolByHand is the same with ip and bridge.
+// poolByHand is the same with ip, bridge and nft. It masquerades towards the outside,
+// as flannel and CNI plugins do: a server of containers tracks connections. A server
+// that tracks none carries a fifth more in VXLAN, whose outer packets count too.
 func poolByHand(i int, packed bool) string {
+	masquerade := fmt.Sprintf(`nft "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }
+		add rule ip nat post ip saddr 10.0.1%d.0/24 ip daddr != 10.0.0.0/16 masquerade"
+		`, i+1)
 	if !packed {
-		return fmt.Sprintf("ip route add 10.0.1%d.0/24 via 10.99.0.%d", 2-i, 2-i)
+		return masquerade + fmt.Sprintf("ip route add 10.0.1%d.0/24 via 10.99.0.%d", 2-i, 2-i)
 	}
-	return fmt.Sprintf(`ip link add flannel.1 address 6a:0a:00:00:00:0%[1]d mtu 1450 type vxlan id 1 dstport 8472 local 10.99.0.%[1]d nolearning
+	return masquerade + fmt.Sprintf(`ip link add flannel.1 address 6a:0a:00:00:00:0%[1]d mtu 1450 type vxlan id 1 dstport 8472 local 10.99.0.%[1]d nolearning
 		ip addr add 10.0.1%[1]d.0/32 dev flannel.1; ip link set flannel.1 up
 		ip neigh add 10.0.1%[2]d.0 lladdr 6a:0a:00:00:00:0%[2]d dev flannel.1
 		bridge fdb add 6a:0a:00:00:00:0%[2]d dst 10.99.0.%[2]d dev flannel.1
