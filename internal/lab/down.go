@@ -29,7 +29,7 @@ func (l *Lab) Down(ctx context.Context) error {
 	for _, ns := range namespaces {
 		errs = append(errs, deleteNS(ctx, ns))
 	}
-	errs = append(errs, l.detach(ctx), writeNeighLimits(l.NeighLimits))
+	errs = append(errs, l.detach(ctx), l.restoreLimits())
 	errs = append(errs, each(l.machines(), func(m machine) error { return l.removeCgroups(ctx, m) }))
 	if err := errors.Join(errs...); err != nil {
 		return hint.With(fmt.Errorf("take lab %s down: %w", l.Dir, err), "", "flock lab down")

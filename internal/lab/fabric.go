@@ -3,9 +3,7 @@ package lab
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -212,46 +210,6 @@ func (l *Lab) checkFree(ctx context.Context) error {
 		if p.Bits() > 0 && (p.Overlaps(underlay4) || p.Overlaps(second4)) {
 			return hint.Errorf("this machine", "ip route show dev "+r.Dev,
 				"attach the lab: %s and %s are its own, and the route %s dev %s overlaps", underlay4, second4, p, r.Dev)
-		}
-	}
-	return nil
-}
-
-// The neighbour table's limits belong to the machine, not to a namespace: 50
-// servers that all talk overflow the default of 1024.
-const neighLimits = "/proc/sys/net/ipv4/neigh/default/gc_thresh%d"
-
-var raisedNeighLimits = []string{"16384", "32768", "65536"}
-
-func (l *Lab) raiseNeighLimits(log func(string)) error {
-	if l.N < 25 {
-		return nil
-	}
-	var old []string
-	for i := range raisedNeighLimits {
-		text, err := os.ReadFile(fmt.Sprintf(neighLimits, i+1))
-		if errors.Is(err, fs.ErrNotExist) {
-			log("not raising the neighbour table's limits: only the machine's first network namespace can")
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read the neighbour table's limits: %w", err)
-		}
-		old = append(old, strings.TrimSpace(string(text)))
-	}
-	if slices.Equal(old, raisedNeighLimits) {
-		return nil // another lab raised them, and will restore them
-	}
-	log("raising this machine's neighbour table limits (net.ipv4.neigh.default.gc_thresh*) until the lab is down")
-	l.NeighLimits = old
-	return writeNeighLimits(raisedNeighLimits)
-}
-
-// writeNeighLimits sets gc_thresh1, 2 and 3.
-func writeNeighLimits(limits []string) error {
-	for i, text := range limits {
-		if err := os.WriteFile(fmt.Sprintf(neighLimits, i+1), []byte(text), 0); err != nil {
-			return fmt.Errorf("set the neighbour table's limits: %w", err)
 		}
 	}
 	return nil

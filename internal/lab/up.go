@@ -59,7 +59,7 @@ func (l *Lab) build(ctx context.Context, log func(string)) error {
 	if err := run(ctx, "", "mount", "-t", "tmpfs", "-o", "mode=0755", l.ns("lab"), l.Dir); err != nil {
 		return err
 	}
-	if err := l.raiseNeighLimits(log); err != nil {
+	if err := l.raiseLimits(log); err != nil {
 		return err
 	}
 	if err := l.save(); err != nil {
