@@ -168,13 +168,6 @@ func fitsBGP(_ *state.Network, a *state.Allocation) bool {
 	return a.ID != 0 && len(a.Addrs) == 0 && len(a.Pool) == 0 && !a.Mesh.IsValid()
 }
 
-// clusterID is what the reflectors of a network go by: an address that nobody has
-// (RFC 1112 keeps 240.0.0.0/4 back), the same on all of them.
-func clusterID(cluster, network string) netip.Addr {
-	sum := sha256.Sum256([]byte(cluster + "/" + network))
-	return netip.AddrFrom4([4]byte{244, sum[0], sum[1], sum[2]})
-}
-
 // routerID is a member's IPv4 address in the underlay or, without one, an address
 // that nobody has, made of its number in the network.
 func routerID(cluster, network string, u underlay, a *state.Allocation) netip.Addr {
@@ -342,7 +335,10 @@ func (b *builder) addSpeaker(g *group, n *state.Network, s *speaker) error {
 	}
 	bgp := &spec.BGP{Network: name, AS: n.AS, RouterID: routerID(b.c.Name, name, s.underlay, a), Hold: n.Hold, Prefixes: s.shares}
 	if reflects(n, s.server) {
-		bgp.ClusterID = clusterID(b.c.Name, name)
+		// Each a cluster of its own, as RFC 4456 has it by default: of one cluster, a
+		// reflector that prefers another's path to a client's own (GoBGP does not look
+		// at the cluster list's length) would tell its clients nothing.
+		bgp.ClusterID = bgp.RouterID
 	}
 	bgp.Neighbors = g.neighbors(n, s)
 	for _, e := range n.Externals {
