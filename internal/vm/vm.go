@@ -12,6 +12,7 @@ package vm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -122,7 +123,7 @@ func (o *Options) qemu(console string) []string {
 		// Emulated, page tables of five levels and mitigations only cost, and so does
 		// any clock but the processor's.
 		"-append", "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off no5lvl nokaslr audit=0 tsc=reliable clocksource=tsc " +
-			"vm_share=" + o.Dir,
+			"vm_share=" + o.Dir + " vm_cd=" + cmp.Or(o.Cd, o.Dir),
 	}
 }
 
@@ -133,11 +134,7 @@ func (o *Options) prepare(ctx context.Context) error {
 	for _, e := range o.Env {
 		script.WriteString("export " + quote(e) + "\n")
 	}
-	cd := o.Cd
-	if cd == "" {
-		cd = o.Dir
-	}
-	script.WriteString("cd " + quote(cd) + " || exit 126\nexec")
+	script.WriteString("cd " + quote(cmp.Or(o.Cd, o.Dir)) + " || exit 126\nexec")
 	for _, a := range o.Args {
 		script.WriteString(" " + quote(a))
 	}

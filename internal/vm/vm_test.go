@@ -22,20 +22,23 @@ func TestRun(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	dir := t.TempDir()
+	dir, cd := t.TempDir(), t.TempDir() // a checkout may lie below /tmp
+	if err := os.WriteFile(filepath.Join(cd, "here"), []byte("here\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var out bytes.Buffer
-	status, err := Run(ctx, Options{Kernel: kernel, Dir: dir, Out: &out, Env: []string{"WORD=it's"}, Args: []string{"sh", "-ec", `
-		echo "$(uname -r), $WORD $1, in $PWD"
+	status, err := Run(ctx, Options{Kernel: kernel, Dir: dir, Cd: cd, Out: &out, Env: []string{"WORD=it's", "DIR=" + dir}, Args: []string{"sh", "-ec", `
+		echo "$(uname -r), $WORD $1, in $PWD"; cat here
 		for kind in wireguard gre ipip vxlan; do
 			ip link add try type $kind $2 && ip link del try && echo made $kind
 			set -- "$1" "remote 127.0.0.2 local 127.0.0.1" && [ $kind != ipip ] || set -- "$1" "id 1 dstport 4789"
 		done
-		echo text >file; touch /etc/try
+		cd "$DIR"; echo text >file; touch /etc/try
 		exit 7`, "sh", "a  b"}})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	want := filepath.Base(kernel) + ", it's a  b, in " + dir + "\nmade wireguard\nmade gre\nmade ipip\nmade vxlan\n"
+	want := filepath.Base(kernel) + ", it's a  b, in " + cd + "\nhere\nmade wireguard\nmade gre\nmade ipip\nmade vxlan\n"
 	if status != 7 || out.String() != want {
 		t.Errorf("want status 7 and\n%shave %d and\n%s", want, status, out.String())
 	}
