@@ -25,7 +25,9 @@ func limits() []limit {
 	crowd := func(l *Lab) bool { return l.N >= 25 }
 	const thresh = "net/ipv4/neigh/default/gc_thresh"
 	return []limit{
-		{thresh + "1", 16384, crowd}, {thresh + "2", 32768, crowd}, {thresh + "3", 65536, crowd},
+		{thresh + "1", 16384, crowd},
+		{thresh + "2", 32768, crowd},
+		{thresh + "3", 65536, crowd},
 		{"fs/inotify/max_user_instances", 8192, func(l *Lab) bool { return l.N >= 10 && l.Init == Systemd }},
 	}
 }
