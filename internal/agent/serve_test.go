@@ -77,7 +77,7 @@ func newMachine(t testing.TB) *machine {
 		ip link set lo up
 		ip link add eth0 type veth peer name wire
 		ip link set wire up; ip addr add 10.99.0.1/24 dev eth0; ip link set eth0 up
-		until [ "$(cat /sys/class/net/eth0/operstate)" = up ]; do :; done # what stands is listed
+		until ip -br link show eth0 | grep -q " UP "; do :; done # what stands is listed
 		echo ready; exec cat`)
 	stdin, err1 := cmd.StdinPipe()
 	stdout, err2 := cmd.StdoutPipe()
