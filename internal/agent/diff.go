@@ -186,8 +186,7 @@ func keyFDB(f spec.FDB) spec.FDB {
 	return f
 }
 
-// comparePeers names peers by the start of their key, which is what people know
-// them by.
+// comparePeers orders peers by their whole key.
 func comparePeers(want, have []spec.Peer) changes {
 	object := func(p spec.Peer) string { return "peer " + p.Link + " " + p.Key }
 	c := compare(want, have, keyPeer, object)
@@ -197,7 +196,7 @@ func comparePeers(want, have []spec.Peer) changes {
 			if !ok {
 				p = list[i].Have.(spec.Peer)
 			}
-			list[i].Step.Object = "peer " + p.Link + " " + short(p.Key)
+			list[i].Step.Object = p.Object()
 		}
 	}
 	return c

@@ -179,6 +179,8 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		return s.apply(ctx, r)
 	case spec.OpKeys:
 		return s.keys(r)
+	case spec.OpSpeak:
+		return s.speak(ctx, r)
 	case spec.OpPurge:
 		return s.purge(ctx, r.Want.Cluster)
 	}

@@ -106,6 +106,7 @@ type Outcome struct {
 	Servers []Server       // contacted ones, by name
 	Saved   bool           // the cluster file was written
 	Notes   []network.Note // what the servers' specs do not show
+	Silent  []network.Note // WireGuard peers that met in this change and do not hear each other
 	Pending []string       // servers that do not hold what the file wishes, by name
 }
 
@@ -146,6 +147,7 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	}
 	r.push(ctx)
 	err = r.record() // before the outcome: it settles what is pending
+	r.speak(ctx)
 	return r.outcome(), err
 }
 

@@ -30,6 +30,9 @@ type fleet struct {
 	dialed  int          // connections that were tried
 	asked   []*spec.Host // what applies brought, in order
 
+	spoke []string // "s1 to s2", of WireGuard peers
+	deaf  string   // what keys begin with that do not answer
+
 	announced []string                     // "s1:ID" of secrets that plans knew of
 	secrets   map[string]map[string]string // that applies brought, by server
 }
@@ -103,6 +106,11 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 			a.f.keepSecret(a.name, id, secret)
 		}
 		steps := []spec.Step{{Action: spec.Add, Object: a.s.step}}
+		for _, p := range r.Want.Peers {
+			if a.s.held == nil || !slices.ContainsFunc(a.s.held.Peers, func(h spec.Peer) bool { return h.Key == p.Key }) {
+				steps = append(steps, spec.Step{Action: spec.Add, Object: p.Object()})
+			}
+		}
 		settled := r.Settle && !spec.CanCutOff(steps)
 		if settled {
 			a.s.held = a.s.applied
@@ -113,11 +121,13 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		for _, device := range r.Keys {
 			if a.s.key == "" || r.Rotate {
 				a.s.made++
-				a.s.key = fmt.Sprintf("key %d of %s", a.s.made, a.name)
+				a.s.key = fmt.Sprintf("%s key %d", a.name, a.s.made)
 			}
 			keys[device] = a.s.key
 		}
 		return &spec.Reply{Keys: keys}, nil
+	case spec.OpSpeak:
+		return a.f.speak(a.name, r), nil
 	case spec.OpConfirm:
 		a.s.held = a.s.applied
 		return &spec.Reply{}, nil

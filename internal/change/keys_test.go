@@ -47,11 +47,11 @@ func TestKeysComeFromTheServers(t *testing.T) {
 	}
 	have := keysOf(load(t, e))
 	for _, name := range []string{"s1", "s2", "s3"} {
-		if want := "key 1 of " + name; have[name] != want {
+		if want := name + " key 1"; have[name] != want {
 			t.Errorf("%s: want %q, have %q", name, want, have[name])
 		}
 		for _, p := range f.servers[name].held.Peers {
-			if !strings.HasPrefix(p.Key, "key 1 of s") || strings.HasSuffix(p.Key, name) {
+			if !strings.HasSuffix(p.Key, " key 1") || strings.HasPrefix(p.Key, name) {
 				t.Errorf("%s holds the peer %s", name, p)
 			}
 		}
@@ -120,7 +120,7 @@ func TestServerSetUpAnew(t *testing.T) {
 	if len(out.Pending) > 0 {
 		t.Fatalf("pending: %v", out.Pending)
 	}
-	if p := f.servers["s1"].held.Peers; len(p) != 1 || p[0].Key != "key 2 of s2" {
+	if p := f.servers["s1"].held.Peers; len(p) != 1 || p[0].Key != "s2 key 2" {
 		t.Fatalf("s1 holds %v", p)
 	}
 }
@@ -142,11 +142,11 @@ func TestRotationTurnsTheServerFirst(t *testing.T) {
 	if !slices.Equal(turned[:2], []string{"s2 apply", "s2 confirm"}) || len(turned) != 6 {
 		t.Errorf("want s2 to turn before the others do, have %v", turned)
 	}
-	if have := keysOf(load(t, e)); have["s2"] != "key 2 of s2" || have["s1"] != "key 1 of s1" || have["s3"] != "key 1 of s3" {
+	if have := keysOf(load(t, e)); have["s2"] != "s2 key 2" || have["s1"] != "s1 key 1" || have["s3"] != "s3 key 1" {
 		t.Errorf("keys: %v", have)
 	}
 	for _, p := range f.servers["s1"].held.Peers {
-		if p.Key == "key 1 of s2" {
+		if p.Key == "s2 key 1" {
 			t.Error("s1 still knows the old key")
 		}
 	}
@@ -166,11 +166,11 @@ func TestRotationThatFailsTurnsNobody(t *testing.T) {
 		t.Errorf("applied: %v", turned)
 	}
 	// The server still has its old key; the next apply finds out.
-	f.servers["s2"].broken, f.servers["s2"].key = "", "key 1 of s2"
+	f.servers["s2"].broken, f.servers["s2"].key = "", "s2 key 1"
 	if out = carry(t, e, Request{All: true}); len(out.Pending) > 0 {
 		t.Fatalf("pending: %v", out.Pending)
 	}
-	if have := keysOf(load(t, e))["s2"]; have != "key 1 of s2" {
+	if have := keysOf(load(t, e))["s2"]; have != "s2 key 1" {
 		t.Errorf("s2 has %s", have)
 	}
 }

@@ -29,7 +29,8 @@ type run struct {
 	compiled *network.Compiled
 	peers    map[string]*peer
 	saved    bool
-	narrow   bool // only what was asked for is looked at, whomever it concerns
+	silent   []network.Note // WireGuard peers that met and do not hear each other
+	narrow   bool           // only what was asked for is looked at, whomever it concerns
 }
 
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.

@@ -73,13 +73,12 @@ func (a *app) alter(ctx context.Context, c alter) error {
 	if !c.terse || left != nil {
 		a.summary(out)
 	}
+	a.notes(out.Silent)
 	if left != nil {
 		return left
 	}
 	if len(c.networks) > 0 {
-		for _, n := range out.Notes {
-			a.say("note: %s: %s", n.Network, n.Text)
-		}
+		a.notes(out.Notes)
 	}
 	if c.said != nil {
 		if text := c.said(out); text != "" {
@@ -87,6 +86,13 @@ func (a *app) alter(ctx context.Context, c alter) error {
 		}
 	}
 	return nil
+}
+
+// notes prints what a person should know and no server's plan shows.
+func (a *app) notes(list []network.Note) {
+	for _, n := range list {
+		a.say("note: %s: %s", n.Network, n.Text)
+	}
 }
 
 func (a *app) confirmIf(p *progress, question string) error {
@@ -296,7 +302,7 @@ func outcomeOf(out *change.Outcome) outcomeDoc {
 	if out.Cluster != nil {
 		doc.Generation = out.Cluster.Generation
 	}
-	for _, n := range out.Notes {
+	for _, n := range slices.Concat(out.Notes, out.Silent) {
 		doc.Notes = append(doc.Notes, n.Network+": "+n.Text)
 	}
 	for _, s := range out.Servers {

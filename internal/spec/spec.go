@@ -356,6 +356,10 @@ func (m Member) String() string {
 	return "member " + m.Addr.String() + " dev " + m.Link + " subnets " + strings.Join(texts(m.Subnets), ",")
 }
 
+// Object names a peer as a Step does: by the start of its key, which is what people
+// know it by.
+func (p Peer) Object() string { return "peer " + p.Link + " " + ShortKey(p.Key) }
+
 func (p Peer) String() string {
 	var b line
 	b.add("peer", p.Link, p.Key)

@@ -19,6 +19,7 @@ const (
 	OpStatus  = "status"  // as plan, without the lock and without claims
 	OpKeys    = "keys"    // take the lock; see that there is a key pair for each of Keys: Reply.Keys
 	OpBGP     = "bgp"     // ask the cluster's BGP daemon, take no lock: Reply.BGP
+	OpSpeak   = "speak"   // take the lock; see that Peers have shaken hands: Reply.Silent
 	OpPurge   = "purge"   // remove everything of the cluster whatever store made it: Reply.Report
 )
 
@@ -32,6 +33,7 @@ type Request struct {
 	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
 	Keys   []string      `json:",omitempty"` // keys: WireGuard devices
 	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
+	Peers  []Peer        `json:",omitempty"` // speak: of Want's, with an endpoint
 
 	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that handed out so far
 
@@ -51,9 +53,10 @@ type Reply struct {
 	Report   *Report `json:",omitempty"`
 	// Keys are public keys by device. The private ones never leave the server. A
 	// pair that no apply named goes at the end of the session.
-	Keys  map[string]string `json:",omitempty"`
-	BGP   *BGPStatus        `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
-	Error *Problem          `json:",omitempty"` // the request as a whole came to nothing
+	Keys   map[string]string `json:",omitempty"`
+	Silent []Peer            `json:",omitempty"` // speak: those of Peers that never answered
+	BGP    *BGPStatus        `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
+	Error  *Problem          `json:",omitempty"` // the request as a whole came to nothing
 }
 
 // Problem is an error that travels: what, where on the server, what next.

@@ -1,0 +1,121 @@
+package change
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// owner is whose a WireGuard key is.
+type owner struct{ server, network string }
+
+// owners of the keys of all servers that take part.
+func (r *run) owners() map[string]owner {
+	out := map[string]owner{}
+	for name, p := range r.peers {
+		if p.err != nil || p.plan == nil {
+			continue
+		}
+		for _, l := range r.compiled.Hosts[name].Links {
+			if l.Key != "" {
+				out[l.Key] = owner{name, l.Network}
+			}
+		}
+	}
+	return out
+}
+
+// met are the WireGuard peers that the change gave p.
+func (p *peer) met() []spec.Peer {
+	if p.err != nil || p.report == nil {
+		return nil
+	}
+	added := map[string]bool{}
+	for _, s := range p.report.Steps {
+		added[s.Object] = s.Action == spec.Add
+	}
+	return slices.DeleteFunc(slices.Clone(p.want.Peers), func(q spec.Peer) bool { return !added[q.Object()] })
+}
+
+// couples are the pairs of servers that met, each once, with the one of them that
+// is to speak first: it must know where the other is. Who met most speaks to all of
+// them, so that few have to be asked.
+func (r *run) couples() (speakers []*peer, to map[*peer][]spec.Peer) {
+	owners := r.owners()
+	met := map[*peer]int{}
+	couple := func(a, b, network string) string { return min(a, b) + " " + max(a, b) + " " + network }
+	wanted := map[string]bool{}
+	for name, p := range r.peers {
+		for _, q := range p.met() {
+			if o, ok := owners[q.Key]; ok {
+				met[p]++
+				wanted[couple(name, o.server, o.network)] = true
+			}
+		}
+	}
+	to = map[*peer][]spec.Peer{}
+	order := slices.SortedFunc(slices.Values(sortedNames(r.peers)), func(a, b string) int {
+		return cmp.Or(met[r.peers[b]]-met[r.peers[a]], strings.Compare(a, b))
+	})
+	for _, name := range order {
+		p := r.peers[name]
+		if p.err != nil || p.want == nil {
+			continue
+		}
+		for _, q := range p.want.Peers {
+			o := owners[q.Key]
+			if id := couple(name, o.server, o.network); wanted[id] && q.Endpoint != "" {
+				delete(wanted, id)
+				to[p] = append(to[p], q)
+			}
+		}
+		if len(to[p]) > 0 {
+			speakers = append(speakers, p)
+		}
+	}
+	return speakers, to
+}
+
+// speak sees to it that WireGuard peers which met in this change have shaken hands.
+// Who did not is noted: each of them holds what it should.
+func (r *run) speak(ctx context.Context) {
+	speakers, to := r.couples()
+	results := remote.Each(ctx, speakers, r.parallel(), func(ctx context.Context, p *peer) ([]spec.Peer, error) {
+		reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpSpeak, Want: p.want, Holder: r.e.Holder, Peers: to[p]})
+		if err != nil {
+			return nil, err
+		}
+		return reply.Silent, nil
+	})
+	owners := r.owners()
+	silent := map[string][]string{}
+	for i, res := range results {
+		for _, q := range res.Value {
+			o := owners[q.Key]
+			silent[o.network] = append(silent[o.network], fmt.Sprintf("%s with %s (UDP %s)", speakers[i].name, o.server, q.Endpoint))
+		}
+		if res.Err != nil && ctx.Err() == nil {
+			first := owners[to[speakers[i]][0].Key].network
+			silent[first] = append(silent[first], fmt.Sprintf("%s was not heard (%v)", speakers[i].name, res.Err))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(silent)) {
+		r.silent = append(r.silent, network.Note{Network: name, Text: "no handshake yet: " + fewOf(silent[name]) + "; does every firewall on the way let WireGuard pass?"})
+	}
+}
+
+// fewOf joins texts for one line.
+func fewOf(texts []string) string {
+	const most = 4
+	if len(texts) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(texts[:most], ", "), len(texts)-most)
+	}
+	return strings.Join(texts, ", ")
+}
