@@ -9,11 +9,13 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/flocknet/flock/internal/hint"
 )
@@ -29,7 +31,22 @@ const (
 // arg is its one argument.
 type Command func(ctx context.Context, arg string, log io.Writer) error
 
-// Main is the agent's program: it runs the command that args name, the words after
+// Program is the whole of a program that servers get: it runs the command on the
+// process's own command line, with or without "agent" before it, and returns the exit
+// status. more is Main's.
+func Program(more map[string]Command) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal ends the work in good order, a second one the process.
+	context.AfterFunc(ctx, stop)
+	args := os.Args[1:]
+	if len(args) > 0 && args[0] == "agent" {
+		args = args[1:]
+	}
+	return Main(ctx, args, os.Stdin, os.Stdout, os.Stderr, more)
+}
+
+// Main runs the command that args name, the words after
 // "agent", and returns the exit status. serve answers one workstation on in and
 // out, boot re-applies the last specs, wireguard DEVICE, udp DEVICE and resolve CLUSTER run on.
 // More are commands of one argument that only some builds of the program have, by

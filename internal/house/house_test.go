@@ -27,10 +27,10 @@ type listed struct {
 
 func (l listed) room() string { return strings.TrimPrefix(l.ImportPath, module+"/") }
 
-// list returns every package of the tree as goos sees it.
-func list(t *testing.T, goos string) []listed {
+// list returns every package of the tree as goos sees it, built with tags.
+func list(t *testing.T, goos, tags string) []listed {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-tags="+tags, "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
 	cmd.Dir = top(t)
 	cmd.Env = append(os.Environ(), "GOOS="+goos)
 	out, err := cmd.Output()
@@ -64,7 +64,7 @@ func top(t *testing.T) string {
 
 func TestImports(t *testing.T) {
 	for _, goos := range []string{"linux", "darwin"} {
-		for _, l := range list(t, goos) {
+		for _, l := range slices.Concat(list(t, goos, ""), list(t, goos, "carry")) {
 			r, ok := rooms[l.room()]
 			if !ok {
 				t.Errorf("%s is no room of the house: name it for what it owns, and add it to the table", l.room())
@@ -102,7 +102,7 @@ func TestDependenciesHaveReasons(t *testing.T) {
 	reasons := dependencyTable(t)
 	used := map[string]bool{}
 	modules := required(t)
-	for _, l := range append(list(t, "linux"), list(t, "darwin")...) {
+	for _, l := range append(list(t, "linux", ""), list(t, "darwin", "")...) {
 		for _, path := range slices.Concat(l.Imports, l.TestImports, l.XTestImports) {
 			if isStandard(path) || within(path, module) {
 				continue
@@ -179,16 +179,71 @@ func readTop(t *testing.T, name string) string {
 	return string(data)
 }
 
-// TestRoomsAreOnThePlan: ARCHITECTURE.md has every room, and a room is there for
-// every line of the table.
+// TestRoomsAreOnThePlan: the rooms of ARCHITECTURE.md are those of the table, and may
+// import the same.
 func TestRoomsAreOnThePlan(t *testing.T) {
-	plan := readTop(t, "ARCHITECTURE.md")
-	for name := range rooms {
-		if !strings.Contains(plan, "| `"+name+"` |") {
-			t.Errorf("ARCHITECTURE.md has no row for %s", name)
+	plan := roomTable(t)
+	for name, r := range rooms {
+		want := slices.Sorted(slices.Values(r.ours))
+		if have, ok := plan[name]; !ok || !slices.Equal(have, want) {
+			t.Errorf("row of %s in ARCHITECTURE.md: want imports %v, have %v", name, want, have)
 		}
-		if files, err := filepath.Glob(filepath.Join(top(t), name, "*.go")); err != nil || len(files) == 0 {
+	}
+	for name := range plan {
+		if _, ok := rooms[name]; !ok {
+			t.Errorf("ARCHITECTURE.md has a room %s, the table has not", name)
+		}
+	}
+}
+
+// roomTable reads what the rooms of ARCHITECTURE.md may import of ours, sorted.
+func roomTable(t *testing.T) map[string][]string {
+	t.Helper()
+	_, table, _ := strings.Cut(readTop(t, "ARCHITECTURE.md"), "\n## The rooms\n")
+	table, _, found := strings.Cut(table, "\n## ")
+	if !found {
+		t.Fatal("ARCHITECTURE.md has no heading The rooms")
+	}
+	out := map[string][]string{}
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 || !strings.Contains(cells[1], "`") {
+			continue
+		}
+		var ours []string
+		for _, name := range strings.FieldsFunc(cells[3], func(r rune) bool { return r == ' ' || r == ',' || r == '–' }) {
+			if name != "templates" {
+				name = "internal/" + name
+			}
+			ours = append(ours, name)
+		}
+		slices.Sort(ours)
+		out[strings.Trim(cells[1], " `")] = ours
+	}
+	return out
+}
+
+// TestRoomsAreUsed: a permission that nobody uses is one that nobody thought about.
+func TestRoomsAreUsed(t *testing.T) {
+	used := map[string]bool{}
+	for _, goos := range []string{"linux", "darwin"} {
+		for _, tags := range []string{"", "carry"} {
+			for _, l := range list(t, goos, tags) {
+				used[l.room()] = true
+				for _, path := range l.Imports {
+					used[l.room()+" "+strings.TrimPrefix(path, module+"/")] = true
+				}
+			}
+		}
+	}
+	for name, r := range rooms {
+		if !used[name] {
 			t.Errorf("the table has a room %s, which is empty", name)
+		}
+		for _, ours := range r.ours {
+			if !used[name+" "+ours] {
+				t.Errorf("%s may import %s, and does not", name, ours)
+			}
 		}
 	}
 }

@@ -27,7 +27,7 @@ var rooms = map[string]room{
 	"internal/cli": {
 		ours: []string{
 			"internal/change", "internal/hint", "internal/lab", "internal/network", "internal/remote",
-			"internal/spec", "internal/state", "internal/wire",
+			"internal/spec", "internal/state",
 		},
 		theirs: []string{cobra, pflag, tablewriter, xSys, xTerm},
 		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
