@@ -155,6 +155,9 @@ func TestTopOfRack(t *testing.T) {
 			g.awaitKernel("s2", 10*time.Second, "10.0.10.0/24 via 10.99.0.1 dev eth0", "172.16.1.0/24 via 10.99.0.1 dev eth0")
 			g.awaitRoute("tor", "10.0.10.0/24", "10.99.0.1", 5*time.Second)
 			g.awaitRoute("tor", "10.0.11.0/24", "10.99.0.1", 5*time.Second)
+			if n := d1.neighbor(g.v4("tor")); n.Received != 5 || n.Accepted != 2 || n.Sent != 2 {
+				t.Errorf("want 2 of 5 prefixes accepted (one is of the segment and not for the kernel), and 2 sent, have %+v", n)
+			}
 			for _, r := range d2.status().Routes {
 				if r.Prefix == prefix("172.16.1.0/24") && (r.Paths[0].ASPath != "65001" || r.Paths[0].NextHop != g.v4("s1") || !r.Kernel) {
 					t.Errorf("s2: %+v", r)
@@ -198,6 +201,28 @@ func TestTopOfRack(t *testing.T) {
 				d1.reload(s1, "x", "geheim")
 				g.awaitKernel("s1", 40*time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0", "172.16.1.0/24 via 10.99.0.3 dev eth0")
 			})
+		})
+	}
+}
+
+// TestOwnPrefixesComeBack: FRR announces what it heard of us to us again when it has
+// another neighbour of our AS; these are not counted.
+func TestOwnPrefixesComeBack(t *testing.T) {
+	g := newSegment(t, "s1", "s2", "tor")
+	g.frr("tor", frrConfig(65001, g.v4("tor"), fmt.Sprintf("neighbor %s remote-as 64512\n neighbor %s remote-as 64512", g.v4("s1"), g.v4("s2")),
+		fmt.Sprintf(frrFamilies, g.v4("s1"), "172.16.1.0/24"), fmt.Sprintf(frrFamilies, g.v4("s2"), "10.0.0.0/16")))
+	shares := map[string][]netip.Prefix{"s1": prefixes("10.0.10.0/24"), "s2": prefixes("10.0.11.0/24")}
+	tor := spec.BGPNeighbor{Addr: g.v4("tor"), AS: 65001}
+	d1 := g.daemon("s1", external(g.mesh("s1", shares), tor))
+	d2 := g.daemon("s2", external(g.mesh("s2", shares), tor))
+	g.awaitKernel("s1", 20*time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0", "172.16.1.0/24 via 10.99.0.3 dev eth0")
+	g.awaitKernel("s2", 20*time.Second, "10.0.10.0/24 via 10.99.0.1 dev eth0", "172.16.1.0/24 via 10.99.0.3 dev eth0")
+	for _, d := range []*daemonProcess{d1, d2} {
+		g.eventually(10*time.Second, func() error {
+			if n := d.neighbor(g.v4("tor")); n.Received != 2 || n.Accepted != 1 {
+				return fmt.Errorf("want 1 of 2 prefixes accepted, have %+v", n)
+			}
+			return nil
 		})
 	}
 }

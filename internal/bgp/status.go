@@ -68,7 +68,22 @@ func (d *daemon) status(ctx context.Context) (*spec.BGPStatus, error) {
 	if s.Routes, err = sp.routes(ctx, running, kernel); err != nil {
 		return nil, err
 	}
+	countAccepted(s)
 	return s, nil
+}
+
+// countAccepted counts what the filters let in of every neighbour: the paths of its
+// that made it to the table of all.
+func countAccepted(s *spec.BGPStatus) {
+	accepted := map[netip.Addr]int{}
+	for _, r := range s.Routes {
+		for _, p := range r.Paths {
+			accepted[p.From]++
+		}
+	}
+	for i := range s.Neighbors {
+		s.Neighbors[i].Accepted = accepted[s.Neighbors[i].Addr]
+	}
 }
 
 // state is what the kernel is to have, and why it has it not; it looks at the
@@ -116,8 +131,10 @@ func neighborStatus(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, passw
 		out.State = state
 	}
 	for _, f := range p.GetAfiSafis() {
-		out.Received += int(f.GetState().GetReceived()) //nolint:gosec // prefixes
-		out.Accepted += int(f.GetState().GetAccepted()) //nolint:gosec // prefixes
+		// What GoBGP calls accepted is what has neither our AS in its path nor our router
+		// id for its originator: routers tell us of our own prefixes too. Its import
+		// filters come after that.
+		out.Received += int(f.GetState().GetAccepted()) //nolint:gosec // prefixes
 		out.Sent += int(f.GetState().GetAdvertised())   //nolint:gosec // prefixes
 	}
 	if keeps, families := common(p); keeps {

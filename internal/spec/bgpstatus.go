@@ -36,7 +36,7 @@ type BGPNeighborStatus struct {
 	State    string        // BGPIdle … BGPEstablished
 	Uptime   time.Duration `json:",omitempty"` // of an established session; otherwise how long it has been down, 0: it never was up
 
-	Received int `json:",omitempty"` // prefixes it announces
+	Received int `json:",omitempty"` // prefixes it announces, but for those that it heard of us
 	Accepted int `json:",omitempty"` // those of them that the filters let in
 	Sent     int `json:",omitempty"` // prefixes announced to it
 
