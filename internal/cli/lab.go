@@ -32,7 +32,7 @@ It lives in $FLOCK_LAB, or /run/flock-lab.
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLabUp(a), newLabDown(), newLabList(a), newLabSSH(a), newLabExec(a), newLabContainer(a),
+	cmd.AddCommand(newLabUp(a), newLabDown(a), newLabList(a), newLabSSH(a), newLabExec(a), newLabContainer(a),
 		newLabSwitch(a, "off", "pull a server's power plug", (*lab.Lab).Off),
 		newLabSwitch(a, "on", "boot a server again", (*lab.Lab).On),
 		newLabSwitch(a, "cut", "pull a server's network cable", (*lab.Lab).Cut),
@@ -66,12 +66,18 @@ func newLabUp(a *app) *cobra.Command {
 	return cmd
 }
 
-func newLabDown() *cobra.Command {
+func newLabDown(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
 		Short: "take the lab away, a crashed one too",
 		Args:  exactly(0),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return lab.DownDir(cmd.Context(), lab.DefaultDir()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			swept, err := lab.DownDir(cmd.Context(), lab.DefaultDir())
+			for _, dir := range swept {
+				a.say("took down the lab in %s too, whose process is gone", dir)
+			}
+			return err
+		},
 	}
 }
 

@@ -39,9 +39,18 @@ func (l *Lab) Down(ctx context.Context) error {
 
 // DownDir takes down whatever is left of a lab in dir (empty: DefaultDir), also
 // when it left no description of itself, and labs that were bound to a process that
-// is gone.
-func DownDir(ctx context.Context, dir string) error {
-	return errors.Join(Sweep(ctx), downDir(ctx, dir))
+// is gone: it returns the directories of those. Where there are some, none in dir is
+// no error; otherwise that is one that matches fs.ErrNotExist.
+func DownDir(ctx context.Context, dir string) (swept []string, err error) {
+	swept, err = Sweep(ctx)
+	if err != nil {
+		return swept, errors.Join(err, downDir(ctx, dir))
+	}
+	err = downDir(ctx, dir)
+	if len(swept) > 0 && errors.Is(err, fs.ErrNotExist) {
+		return swept, nil
+	}
+	return swept, err
 }
 
 func downDir(ctx context.Context, dir string) error {

@@ -29,7 +29,7 @@ func up(t *testing.T, n int, init string) *Lab {
 	t.Logf("%d servers with init %s and a laptop up after %v", n, init, time.Since(start).Round(time.Millisecond))
 	t.Cleanup(func() {
 		start := time.Now()
-		if err := DownDir(context.Background(), dir); err != nil {
+		if _, err := DownDir(context.Background(), dir); err != nil {
 			t.Error(err)
 		}
 		t.Logf("down after %v", time.Since(start).Round(time.Millisecond))
@@ -288,8 +288,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// TestCancelled gives up while booting; up's cleanup is not there to help.
-// TestBound: a lab goes with its process, at once or by who comes next.
+// TestBound: a lab goes with its process, at once or by who comes next, be it that
+// they had no lab of their own to take down.
 func TestBound(t *testing.T) {
 	Need(t, "ip", "nsenter", "unshare", "ssh", "sshd", "busybox", "dnsmasq")
 	for _, killed := range []bool{false, true} {
@@ -300,7 +300,7 @@ func TestBound(t *testing.T) {
 			t.Fatal(err)
 		}
 		end := Release
-		if err := Sweep(t.Context()); err != nil || !exists(l.path(metaFile)) {
+		if _, err := Sweep(t.Context()); err != nil || !exists(l.path(metaFile)) {
 			t.Errorf("swept while its process runs, %v", err)
 		}
 		if killed {
@@ -308,7 +308,13 @@ func TestBound(t *testing.T) {
 			if err := l.save(); err != nil {
 				t.Fatal(err)
 			}
-			end = Sweep
+			end = func(ctx context.Context) error {
+				swept, err := DownDir(ctx, dir+"-none")
+				if !slices.Contains(swept, dir) {
+					t.Errorf("want %s swept, have %v", dir, swept)
+				}
+				return err
+			}
 		}
 		if err := end(t.Context()); err != nil {
 			t.Error(err)
@@ -319,6 +325,7 @@ func TestBound(t *testing.T) {
 	}
 }
 
+// TestCancelled gives up while booting; up's cleanup is not there to help.
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	Need(t, "ip", "nsenter", "unshare", "sshd")
@@ -370,7 +377,7 @@ func TestAttached(t *testing.T) {
 	if _, err := Up(t.Context(), other); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("attach a second lab: want an error that names the first's directory, have %v", err)
 	}
-	if err := DownDir(t.Context(), dir); err != nil {
+	if _, err := DownDir(t.Context(), dir); err != nil {
 		t.Error(err)
 	}
 	if links := run("ip", "-br", "link"); strings.Contains(links, attached) {

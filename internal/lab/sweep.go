@@ -17,30 +17,33 @@ type Owner struct {
 func (o *Owner) proc() proc { return proc{pid: o.PID, start: o.Start} }
 
 // Sweep takes down the labs that were bound to processes which have ended without
-// that: a test that was killed takes nothing down. Up and DownDir do it first.
-func Sweep(ctx context.Context) error {
+// that: a test that was killed takes nothing down. Up and DownDir do it first. It
+// returns their directories.
+func Sweep(ctx context.Context) (swept []string, err error) {
 	return sweep(ctx, func(o *Owner) bool { return !o.proc().alive() })
 }
 
 // Release takes down the labs that are bound to this process, whatever it is just
 // doing with them: for one that a signal ends.
 func Release(ctx context.Context) error {
-	return sweep(ctx, func(o *Owner) bool { return o.PID == os.Getpid() })
+	_, err := sweep(ctx, func(o *Owner) bool { return o.PID == os.Getpid() })
+	return err
 }
 
-func sweep(ctx context.Context, goes func(*Owner) bool) error {
+func sweep(ctx context.Context, goes func(*Owner) bool) (swept []string, err error) {
 	dirs, err := mounted()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var errs []error
 	for _, dir := range dirs {
 		// One that is half made or half gone is somebody else's work of now.
 		if l, err := Open(dir); err == nil && l.Owner != nil && goes(l.Owner) {
+			swept = append(swept, dir)
 			errs = append(errs, l.alone(func() error { return l.Down(ctx) }))
 		}
 	}
-	return errors.Join(errs...)
+	return swept, errors.Join(errs...)
 }
 
 // alone does f unless another process does it already.

@@ -33,7 +33,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if log == nil {
 		log = func(string) {}
 	}
-	if err := Sweep(ctx); err != nil {
+	if _, err := Sweep(ctx); err != nil {
 		return nil, err
 	}
 	if err := l.check(ctx); err != nil {
