@@ -76,9 +76,10 @@ func (g *going) note(c *state.Cluster, name, what string, args []string) {
 		return
 	}
 	g.subnets = nil
+	leaves := what == bgpServer || what == bgpPeer
 	for _, text := range n.Shares {
 		share, err := state.ParseShare(text)
-		if err == nil && (what == bgpNetwork && slices.Contains(args, text) || what != bgpReflector && slices.Contains(args, share.Server)) {
+		if err == nil && (what == bgpNetwork && slices.Contains(args, text) || leaves && slices.Contains(args, share.Server)) {
 			g.subnets = append(g.subnets, share.Subnet)
 		}
 	}
