@@ -177,8 +177,8 @@ func (e *Engine) Status(ctx context.Context, networks []string) (*Outcome, error
 
 // Purge removes everything that flock ever put on a server, whatever cluster file
 // made it. The server need not be in the file: it is [USER@]ADDRESS[:PORT] then, or
-// a name in ssh's config.
-func (e *Engine) Purge(ctx context.Context, server string) (*spec.Report, error) {
+// a name in ssh's config, and login has its identity and jump hosts.
+func (e *Engine) Purge(ctx context.Context, server string, login state.Server) (*spec.Report, error) {
 	locked, err := e.Store.Lock(ctx, e.Holder)
 	if err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func (e *Engine) Purge(ctx context.Context, server string) (*spec.Report, error)
 	c := locked.Cluster()
 	filed := c.Servers[server] != nil
 	if !filed && server != remote.Local {
-		s := &state.Server{}
+		s := &state.Server{Identity: login.Identity, Jump: login.Jump}
 		if s.User, s.Address, s.Port, err = remote.ParseTarget(server); err != nil {
 			return nil, inputError{err}
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 type addServerOptions struct {
@@ -46,23 +47,36 @@ otherwise, unless --accept-new; a changed key is always refused.
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.server.Identity, "identity", "i", "", "log in with this private key `FILE`")
-	f.StringVarP(&o.server.Jump, "jump", "J", "", "log in through `[USER@]HOST[:PORT]`, several with commas")
+	loginFlags(f, &o.server)
 	f.StringVar(&o.server.Interface, "interface", "", "the underlay `IFACE|IP` of its networks (default: of the default route)")
 	f.BoolVar(&o.server.NAT, "nat", false, "it is behind NAT: others cannot start talking to it")
 	f.StringVar(&o.server.Endpoint, "endpoint", "", "where WireGuard reaches it, `HOST[:PORT]`, if not at its underlay address")
 	return cmd
 }
 
+// loginFlags are ssh's flags for how to log in.
+func loginFlags(f *pflag.FlagSet, s *state.Server) {
+	f.StringVarP(&s.Identity, "identity", "i", "", "log in with this private key `FILE`")
+	f.StringVarP(&s.Jump, "jump", "J", "", "log in through `[USER@]HOST[:PORT]`, several with commas")
+}
+
+// findIdentity makes the key file's name whole: later commands are typed elsewhere.
+func findIdentity(s *state.Server) error {
+	if s.Identity == "" || strings.HasPrefix(s.Identity, "~") {
+		return nil
+	}
+	abs, err := filepath.Abs(s.Identity)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", s.Identity, err)
+	}
+	s.Identity = abs
+	return nil
+}
+
 func (o *addServerOptions) parse(args []string) error {
 	o.name = args[0]
-	if key := o.server.Identity; key != "" && !strings.HasPrefix(key, "~") {
-		// Later commands are typed elsewhere.
-		abs, err := filepath.Abs(key)
-		if err != nil {
-			return fmt.Errorf("find %s: %w", key, err)
-		}
-		o.server.Identity = abs
+	if err := findIdentity(&o.server); err != nil {
+		return err
 	}
 	if len(args) == 1 {
 		return nil
@@ -84,7 +98,12 @@ func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
 		terse: true,
 		said:  func(out *change.Outcome) string { return greeting(o.name, out.Cluster.Servers[o.name]) },
 	})
-	if errors.Is(err, remote.ErrConfig) { // -i, -J or the ssh config they meet
+	return wayIn(err)
+}
+
+// wayIn makes a wrong -i or -J, or the ssh config that they meet, bad usage.
+func wayIn(err error) error {
+	if errors.Is(err, remote.ErrConfig) {
 		return usage{err}
 	}
 	return err

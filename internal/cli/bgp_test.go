@@ -62,7 +62,7 @@ func TestBadBGPContactsNobody(t *testing.T) {
 		{"addbgp bnet network s1:10.0.11.0/24", "overlaps"},
 		{"addbgp bnet network s1:10.0.4.0/25", "overlaps"},
 		{"addbgp bnet network s1:10.0.10.1/24", "bits set"},
-		{"addbgp bnet network s1", "not a subnet"},
+		{"addbgp bnet network s1", "names no subnet"},
 		{"addbgp bnet reflector s3", "not a member"},
 		{"addbgp bnet external s1 10.99.0.9", "of which AS"},
 		{"addbgp bnet external s1 router --as 65001", "not an IP address"},
@@ -261,5 +261,27 @@ func TestReflectorsTakeOverWhenTheyAreHeard(t *testing.T) {
 	}
 	if n := b.cluster().Networks["bnet"]; n.Mode != state.Reflector || !slices.Equal(n.Reflectors, []string{"s1"}) {
 		t.Errorf("want s1 to reflect, have %v", n)
+	}
+}
+
+// What a router that goes leaves behind is waited for, and nothing else.
+func TestOnlyWhatGoesIsForgotten(t *testing.T) {
+	c := newBench(t, bgpThree).cluster()
+	for _, test := range []struct {
+		what string
+		args []string
+		want []string
+	}{
+		{"external", []string{"s1", "10.99.0.254"}, nil},
+		{"reflector", []string{"s1"}, nil},
+		{"network", []string{"s2:10.0.11.0/24"}, []string{"10.0.11.0/24"}},
+		{"server", []string{"s1"}, []string{"10.0.10.0/24"}},
+		{"peer", []string{"s2"}, []string{"10.0.11.0/24"}},
+	} {
+		g := &going{}
+		g.note(c, "bnet", test.what, test.args)
+		if have := texts(g.subnets); !slices.Equal(have, test.want) {
+			t.Errorf("delbgp bnet %s %v: want %v gone, have %v", test.what, test.args, test.want, have)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -33,6 +35,7 @@ type scripted struct {
 	contacts int // calls that would have reached servers
 	request  change.Request
 	purged   string
+	login    state.Server // how what was purged is logged in to
 
 	servers  []change.Server
 	speakers []change.Speaker
@@ -93,9 +96,9 @@ func (s *scripted) BGP(_ context.Context, servers []string, until func([]change.
 	return out, s.err
 }
 
-func (s *scripted) Purge(_ context.Context, server string) (*spec.Report, error) {
+func (s *scripted) Purge(_ context.Context, server string, login state.Server) (*spec.Report, error) {
 	s.contacts++
-	s.purged = server
+	s.purged, s.login = server, login
 	return &spec.Report{Steps: []spec.Step{{Action: "-", Object: "link vxl0"}}}, s.err
 }
 
@@ -226,6 +229,7 @@ func TestBadInputContactsNobody(t *testing.T) {
 		{"rollback 99", "99"},
 		{"lstservers", "unknown command"},
 		{"completion tcsh", "tcsh"},
+		{"purge s1 -i key", "-i and -J are for servers that it lacks"},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			b := newBench(t, three)
@@ -405,6 +409,42 @@ func TestRemovalIsConfirmedOnATerminal(t *testing.T) {
 		if want := test.answers != "" && test.args == "removenetwork vx1"; asked != want {
 			t.Errorf("%s, %q: asked: want %v, have %v: %s", test.args, test.answers, want, asked, b.err.String())
 		}
+	}
+}
+
+// TestWordsTheOtherWayRound: what was meant is said.
+func TestWordsTheOtherWayRound(t *testing.T) {
+	for args, want := range map[string]string{
+		"createnetwork vxlan vx2":          "flock createnetwork vx2 vxlan",
+		"createnetwork vx2 vxlam":          "one of: alloc, host-gw, ipip, l2, udp, vxlan, vxlan-l3, wireguard",
+		"addnetwork s3 vx1":                "the network's name first",
+		"setsubnet 10.1.1.0/24 s1":         "flock setsubnet s1 10.1.1.0/24",
+		"setsubnet s1":                     "flock setsubnet s1 10.1.1.0/24",
+		"setsubnet 10.1.1.0/33":            "flock setsubnet local 10.1.1.0/24",
+		"delserver s9":                     "flock listservers",
+		"addbgp bnet network 10.0.13.0/24": "SERVER:10.0.13.0/24",
+		"addbgp bnet network s1":           "s1:10.0.10.0/24",
+		"createbgp b2 s1":                  "flock delbgp bnet server s1",
+	} {
+		b := newBench(t, bgpThree)
+		if code := b.run(strings.Fields(args)...); code != ExitUsage || !strings.Contains(b.err.String(), "\nnext:  "+want) && !strings.Contains(b.err.String(), want+"\n") {
+			t.Errorf("flock %s: status %d, want next %q, have\n%s", args, code, want, b.err.String())
+		}
+	}
+}
+
+// TestPurgeLogsInAsTold: a server that the file lacks is reached by -i and -J.
+func TestPurgeLogsInAsTold(t *testing.T) {
+	b := newBench(t, "")
+	if code := b.run("purge", "admin@10.99.0.9", "-i", "/keys/k", "-J", "root@bastion"); code != ExitDone {
+		t.Fatalf("exit status %d: %s", code, b.err.String())
+	}
+	if want := (state.Server{Identity: "/keys/k", Jump: "root@bastion"}); b.engine.purged != "admin@10.99.0.9" || b.engine.login != want {
+		t.Errorf("purged %s by %+v", b.engine.purged, b.engine.login)
+	}
+	b.engine.err = fmt.Errorf("%w: no such key", remote.ErrConfig)
+	if code := b.run("purge", "10.99.0.9", "-i", "/keys/k"); code != ExitUsage {
+		t.Errorf("a key that is not there: exit status %d", code)
 	}
 }
 

@@ -70,7 +70,7 @@ func (a *app) clean(ctx context.Context, c *state.Cluster, name string, force bo
 		if s := c.Servers[name]; s.Facts == nil && s.Confirmed == nil {
 			return nil, nil // it never was ours
 		}
-		_, err := e.Purge(ctx, name)
+		_, err := e.Purge(ctx, name, state.Server{})
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return nil, err

@@ -7,48 +7,62 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
 
 func newPurge(a *app) *cobra.Command {
-	return &cobra.Command{
+	var login state.Server
+	cmd := &cobra.Command{
 		Use:   "purge SERVER|[USER@]ADDRESS[:PORT]",
 		Short: "remove everything flock ever put on a server",
 		Long: `Remove everything that flock ever put on a server for this cluster, whatever cluster
 file made it. The server need not be in the file, an empty one will do: it is then
-called by its address, or by its name in ~/.ssh/config. What the file wishes is kept;
-'flock apply' brings it back.
+called by its address, or by its name in ~/.ssh/config, with -i and -J as addserver has
+them. What the file wishes is kept; 'flock apply' brings it back.
 
   flock purge s3
-  flock purge root@10.99.0.3                 # one that the file does not have`,
+  flock purge root@10.99.0.3                 # one that the file does not have
+  flock purge admin@[fd00::3]:2222 -i ~/.ssh/lab -J root@bastion`,
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeServers(1),
 		Annotations:       changing(),
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.purge(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := findIdentity(&login); err != nil {
+				return err
+			}
+			return a.purge(cmd.Context(), args[0], login)
+		},
 	}
+	loginFlags(cmd.Flags(), &login)
+	return cmd
 }
 
-func (a *app) purge(ctx context.Context, server string) error {
+func (a *app) purge(ctx context.Context, server string, login state.Server) error {
+	c, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	filed := c.Servers[server] != nil
+	if filed && (login.Identity != "" || login.Jump != "") {
+		return refuse("flock purge "+server, "purge %s: the cluster file says how to log in to it: -i and -J are for servers that it lacks", server)
+	}
 	if a.flags.dryRun {
-		c, err := a.load(ctx)
-		if err != nil {
-			return err
-		}
-		if c.Servers[server] == nil {
+		if !filed {
 			return refuse("flock addserver "+server, "purge %s: only a server of the cluster file can be planned for", server)
 		}
 		return a.alter(ctx, alter{Request: change.Request{Edit: strip(server), Contact: []string{server}}})
 	}
 	var report *spec.Report
-	_, err := a.work(func(e engine, p *progress) (*change.Outcome, error) {
+	_, err = a.work(func(e engine, p *progress) (*change.Outcome, error) {
 		err := a.confirm(p, fmt.Sprintf("remove everything of flock's from %s?", server))
 		if err == nil {
-			report, err = e.Purge(ctx, server)
+			report, err = e.Purge(ctx, server, login)
 		}
 		return nil, err
 	})
 	if err != nil {
-		return err
+		return wayIn(err)
 	}
 	if report == nil {
 		report = &spec.Report{}

@@ -33,7 +33,7 @@ func TestRolesOnTheCommandLine(t *testing.T) {
 		"addnetwork wirex server s2 s3":                                "one lead server",
 		"addnetwork wirex client":                                      "nothing follows",
 		"addnetwork wirex subnet":                                      "SERVER:CIDR...",
-		"addnetwork wirex subnet s2":                                   "not a subnet",
+		"addnetwork wirex subnet s2":                                   "names no subnet",
 		"addnetwork wirex subnet s2:10.0.12.1/24":                      "bits set behind",
 		"addnetwork vx1 client s3":                                     "no clients",
 		"delnetwork wirex s2 -y":                                       "next:  flock delnetwork wirex client s2",

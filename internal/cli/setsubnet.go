@@ -47,10 +47,16 @@ func (o *setSubnetOptions) parse(args []string) error {
 		return nil
 	}
 	var err error
-	if o.subnet, err = netip.ParsePrefix(text); err != nil {
-		return refuse("flock setsubnet "+o.server+" 10.1.1.0/24", "%q is not a subnet", text)
+	if o.subnet, err = netip.ParsePrefix(text); err == nil {
+		return nil
 	}
-	return nil
+	switch first, err := netip.ParsePrefix(args[0]); {
+	case err == nil: // the other way round
+		return refuse("flock setsubnet "+text+" "+first.String(), "%q is not a subnet", text)
+	case len(args) == 1 && state.CheckName("server", text) == nil:
+		return refuse("flock setsubnet "+text+" 10.1.1.0/24", "%q is not a subnet", text)
+	}
+	return refuse("flock setsubnet "+o.server+" 10.1.1.0/24", "%q is not a subnet", text)
 }
 
 func (a *app) setSubnet(ctx context.Context, o *setSubnetOptions) error {

@@ -16,7 +16,9 @@ import (
 // complete cluster comes out as it went in.
 func Complete(c *state.Cluster) error {
 	for _, name := range c.ServerNames() {
-		if err := checkServer(name, c.Servers[name]); err != nil {
+		s := c.Servers[name]
+		s.Subnet = bridgeAddr(s.Subnet) // as setsubnet takes it
+		if err := checkServer(name, s); err != nil {
 			return hint.With(err, "server "+name, "")
 		}
 	}

@@ -91,7 +91,7 @@ func memberText(server, where string) string {
 // unless force, which takes it out of those first.
 func DelServer(c *state.Cluster, name string, force bool) error {
 	if c.Servers[name] == nil {
-		return unknownServer(name)
+		return hint.Errorf("server "+name, "flock listservers", "unknown server %s", name)
 	}
 	member := Networks(c, name)
 	if len(member) > 0 && !force {
@@ -160,6 +160,13 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 	}
 	if kind == GRE {
 		return hint.Errorf("network "+name, "flock addtunnel "+GRE+" SERVER1 SERVER2", "create network %s: %s is a type of tunnels", name, GRE)
+	}
+	if !slices.Contains(Created(), kind) {
+		next := "one of: " + joinWords(Created())
+		if slices.Contains(Created(), name) { // the other way round
+			next = "flock createnetwork " + kind + " " + name
+		}
+		return hint.Errorf("network "+name, next, "create network %s: unknown type %q", name, kind)
 	}
 	n := &state.Network{
 		Type: kind, Interface: o.Interface, Bridge: o.Bridge, Domain: o.Domain, Group: o.Group,
@@ -289,7 +296,10 @@ func networkOf(c *state.Cluster, name string) (*state.Network, error) {
 		return n, nil
 	}
 	next := "flock createnetwork " + name + " vxlan"
-	if len(c.Networks) > 0 {
+	switch {
+	case c.Servers[name] != nil:
+		return nil, hint.Errorf("network "+name, "the network's name first, then the servers'; flock listnetworks", "unknown network %s: that is a server", name)
+	case len(c.Networks) > 0:
 		next = "flock listnetworks"
 	}
 	return nil, hint.Errorf("network "+name, next, "unknown network %s", name)
@@ -338,17 +348,23 @@ func Remove(c *state.Cluster, name string) error {
 	return nil
 }
 
+// bridgeAddr is the address that a server's own bridge has: the first one of subnet
+// unless that names another.
+func bridgeAddr(subnet netip.Prefix) netip.Prefix {
+	if subnet.IsValid() && subnet == subnet.Masked() {
+		return netip.PrefixFrom(subnet.Addr().Next(), subnet.Bits())
+	}
+	return subnet
+}
+
 // SetSubnet gives a server its own container bridge. The bridge has the first
-// address of the prefix unless host bits name another; an invalid prefix takes
-// the bridge away.
+// address of the prefix unless host bits name another; an invalid prefix takes the
+// bridge away.
 func SetSubnet(c *state.Cluster, server string, subnet netip.Prefix) error {
 	if err := knowServer(c, server); err != nil {
 		return err
 	}
-	if subnet.IsValid() && subnet == subnet.Masked() {
-		subnet = netip.PrefixFrom(subnet.Addr().Next(), subnet.Bits())
-	}
-	c.Servers[server].Subnet = subnet
+	c.Servers[server].Subnet = bridgeAddr(subnet)
 	if err := checkNewcomer(c, subnetOf(server)); err != nil {
 		return err
 	}

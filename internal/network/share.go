@@ -59,12 +59,24 @@ func checkShares(c *state.Cluster) error {
 	for i, s := range all {
 		for _, other := range all[:i] {
 			if other.subnet.Overlaps(s.subnet) && !apart(c, s, other) {
-				return hint.Errorf("network "+s.network, "share subnets that are apart",
-					"%s overlaps %s: %s", s.subnet, other.subnet, other)
+				return sharedTwice(c, s, other)
 			}
 		}
 	}
 	return nil
+}
+
+// sharedTwice is the error of two shares that overlap.
+func sharedTwice(c *state.Cluster, s, other share) error {
+	if s.server != other.server || s.subnet != other.subnet {
+		return hint.Errorf("network "+s.network, "share subnets that are apart", "%s overlaps %s: %s", s.subnet, other.subnet, other)
+	}
+	unshare := "flock delnetwork " + other.network + " subnet "
+	if c.Networks[other.network].Type == BGP {
+		unshare = "flock delbgp " + other.network + " network "
+	}
+	return hint.Errorf("network "+s.network, unshare+s.server+":"+s.subnet.String(),
+		"%s, and in network %s, whose members would have two ways to it", other, s.network)
 }
 
 // apart says whether one subnet shared in two networks never meets on a server

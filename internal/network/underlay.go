@@ -257,19 +257,19 @@ func carriersFirst(c *state.Cluster) ([]string, error) {
 	return out, nil
 }
 
-// joinCommand is what a member's name follows.
+// joinCommand is what a member's name follows; "" for a tunnel, whose ends are flags.
 func joinCommand(name string, n *state.Network) string {
 	if n.Type == BGP {
 		return "flock addbgp " + name + " peer"
 	}
 	if isTunnel(n) {
-		return "flock addtunnel " + n.Type
+		return ""
 	}
 	return "flock addnetwork " + name
 }
 
 // place finds m's device and address in the facts of its server s, which are
-// known. Command is what a member's name follows, for advice.
+// known. Command is joinCommand's, for advice.
 func place(command string, s *state.Server, m state.Member, v6 bool) (underlay, error) {
 	f, dev := s.Facts, m.Interface
 	if dev == "" && !m.Addr.IsValid() {
@@ -317,11 +317,19 @@ func wireMTU(s *state.Server, i state.Interface, v6 bool) int {
 func misplaced(command string, f *state.Facts, m state.Member, v6 bool, format string, args ...any) error {
 	var have []string
 	for _, i := range f.Interfaces {
-		if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() == v6 }) {
+		at := slices.IndexFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() == v6 })
+		switch {
+		case at < 0:
+		case command == "":
+			have = append(have, i.Addrs[at].Addr().String())
+		default:
 			have = append(have, command+" "+m.Server+":"+i.Name)
 		}
 	}
 	next := strings.Join(have, ", or ")
+	if command == "" && next != "" {
+		next = "-l or -r with an address of " + m.Server + ": " + next
+	}
 	if next == "" {
 		next = "give " + m.Server + " an " + familyName(v6) + " address, then flock apply"
 	}

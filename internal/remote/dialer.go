@@ -105,29 +105,6 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Conn, error) {
 	return &Conn{d: d, target: t, link: l, shell: &sshShell{link: l}, sudo: l.route.user != "root"}, nil
 }
 
-// Check finds what is wrong with t before anything is contacted: a config that
-// cannot be read, a key file that is not there, a malformed jump.
-func Check(t Target, d *Dialer) error {
-	if t.local() {
-		return nil
-	}
-	r, err := d.route(t)
-	if err != nil {
-		return err
-	}
-	if err := d.checkIdentity(r); err != nil {
-		return err
-	}
-	for jump := r.jump; jump != ""; {
-		var name string
-		name, jump = hops(jump)
-		if _, err := t.hop(name, ""); err != nil {
-			return jumpError(t, name, err)
-		}
-	}
-	return nil
-}
-
 // checkIdentity refuses a key file that was asked for by name and holds no key.
 func (d *Dialer) checkIdentity(r *route) error {
 	t := r.target

@@ -31,7 +31,7 @@ func (d *Dialer) jump(ctx context.Context, r *route, onward []string) (*sharedLi
 	name, before := hops(r.jump)
 	t, err := r.target.hop(name, before)
 	if err != nil {
-		return nil, jumpError(r.target, name, err)
+		return nil, jumpError(r.target, name, fmt.Errorf("%w: %w", ErrConfig, err))
 	}
 	way, err := d.route(t)
 	if err != nil {

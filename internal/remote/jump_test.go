@@ -80,9 +80,9 @@ func TestJumpFails(t *testing.T) {
 	target.Jump = "root@" + bastion.addr
 	refused(t, l, target, ErrAuth, "jump host root@"+bastion.addr)
 	target.Jump = "root@"
-	if err := Check(target, l.Dialer); err == nil || !strings.Contains(err.Error(), "has no user name") && !strings.Contains(err.Error(), "has no address") {
-		t.Fatalf("error %v", err)
-	}
+	refused(t, l, target, ErrConfig, "has no address")
+	target.Jump = "root@,root@" + bastion.addr // the way to the way
+	refused(t, l, target, ErrConfig, "has no address")
 }
 
 func TestServerBehindJumpIsDown(t *testing.T) {
@@ -167,26 +167,18 @@ Host *
 	}
 }
 
-func TestCheck(t *testing.T) {
+// TestBadWays: what cannot be meant is refused before anything is contacted.
+func TestBadWays(t *testing.T) {
 	l := newLaptop(t)
-	good := Target{Name: "s1", Host: "127.0.0.1", Identity: l.identity, Jump: "a@b:22,c"}
-	if err := Check(good, l.Dialer); err != nil {
-		t.Fatal(err)
-	}
 	for _, bad := range []Target{
-		{Name: "s1", Identity: l.dir + "/none"},
-		{Name: "s1", Identity: l.SSHConfig},
-		{Name: "s1", Jump: "a:70000"},
+		{Name: "s1", Host: "127.0.0.1", Identity: l.dir + "/none"},
+		{Name: "s1", Host: "127.0.0.1", Identity: l.SSHConfig},
+		{Name: "s1", Host: "127.0.0.1", Jump: "a:70000"},
 	} {
-		if err := Check(bad, l.Dialer); err == nil {
-			t.Errorf("%+v passes", bad)
-		} else if where, next := hint.Of(err); where == "" || next == "" {
-			t.Errorf("%v: where %q next %q", err, where, next)
-		}
+		refused(t, l, bad, ErrConfig)
 	}
-	if err := Check(good, &Dialer{SSHConfig: l.dir + "/none"}); !errors.Is(err, ErrConfig) {
-		t.Errorf("error %v", err)
-	}
+	l.Dialer = &Dialer{SSHConfig: l.dir + "/none"}
+	refused(t, l, Target{Name: "s1", Host: "127.0.0.1", Identity: l.identity}, ErrConfig)
 }
 
 // TestHomeWithoutHOME: cron and some services set none, and ssh needs none.

@@ -93,16 +93,22 @@ type Share struct {
 
 // ParseShare reads SERVER:CIDR. ParseShare and String are each other's inverse.
 func ParseShare(s string) (Share, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return Share{}, hint.Errorf(shareWhere(s), "SERVER:"+p.Masked().String(), "%s: which server is it behind", s)
+	}
 	server, text, more := strings.Cut(s, ":")
 	if err := CheckName("server", server); err != nil {
 		return Share{}, hint.With(err, shareWhere(s), "")
+	}
+	if !more {
+		return Share{}, hint.Errorf(shareWhere(s), "SERVER:CIDR, for example "+server+":10.0.10.0/24", "%s names no subnet", s)
 	}
 	if inner, ok := strings.CutPrefix(text, "["); ok { // as members have it
 		text = strings.Replace(inner, "]", "", 1)
 	}
 	p, err := netip.ParsePrefix(text)
 	switch {
-	case !more || err != nil:
+	case err != nil:
 		return Share{}, hint.Errorf(shareWhere(s), "SERVER:CIDR, for example "+server+":10.0.10.0/24", "%q is not a subnet", text)
 	case p != p.Masked():
 		return Share{}, hint.Errorf(shareWhere(s), server+":"+p.Masked().String(), "%s has bits set behind its prefix", p)

@@ -120,7 +120,9 @@ func TestParseShare(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"":                "name is empty",
-		"s1":              "is not a subnet",
+		"s1":              "names no subnet",
+		"10.0.13.0/24":    "which server",
+		"fd00:13::/64":    "which server",
 		"s1:":             "is not a subnet",
 		"s1:10.0.10.0":    "is not a subnet",
 		"s1:10.0.10.1/24": "bits set behind",
