@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,23 @@ func speaks(t *testing.T, e *Engine, n int) {
 		}
 		return nil
 	}})
+}
+
+// TestSpeakersGetTheirAgentAtFirst: what a server that nobody looked at yet is to be
+// cannot be compiled, and it needs the daemon's program all the same.
+func TestSpeakersGetTheirAgentAtFirst(t *testing.T) {
+	f, e := world(t, 2)
+	f.agents = nil
+	carry(t, e, Request{All: true, Edit: func(c *state.Cluster) error {
+		for _, s := range c.Servers {
+			s.Facts = nil
+		}
+		return network.CreateBGP(c, "bnet", "s1", network.BGPOptions{})
+	}})
+	slices.Sort(f.agents)
+	if want := []string{"s1 bgp", "s2 "}; !slices.Equal(f.agents, want) {
+		t.Errorf("want the agents %q, have %q", want, f.agents)
+	}
 }
 
 // A secret goes to the server that needs it, when it applies.

@@ -28,6 +28,7 @@ type fleet struct {
 	servers map[string]*server
 	log     []string     // "s1 plan", in order
 	dialed  int          // connections that were tried
+	agents  []string     // "s1 bgp", the variants that were asked for
 	asked   []*spec.Host // what applies brought, in order
 
 	spoke []string // "s1 to s2", of WireGuard peers
@@ -58,6 +59,7 @@ func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
 	defer f.mu.Unlock()
 	s := f.servers[t.Name]
 	f.dialed++
+	f.agents = append(f.agents, t.Name+" "+string(t.Variant))
 	if s.away {
 		return nil, hint.Errorf("server "+t.Name, "ping "+t.Name, "dial %s: %w", t.Name, remote.ErrUnreachable)
 	}

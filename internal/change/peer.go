@@ -17,7 +17,7 @@ type peer struct {
 	name    string
 	session session
 	want    *spec.Host // what it planned last
-	spoke   bool       // it has a BGP daemon before the change
+	speaks  bool       // it has a BGP daemon before the change or is to have one
 	plan    *spec.Plan
 	report  *spec.Report
 	refused []error
@@ -67,10 +67,11 @@ func Target(c *state.Cluster, name string) remote.Target {
 	return t
 }
 
-// variant is the agent's program that a server must have to be what is wanted, or
-// to go back to what it was; nil asks nothing of it.
-func variant(want *spec.Host, spoke bool) remote.Variant {
-	if spoke || want != nil && want.BGP != nil {
+// variant is the agent's program that a server must have to be what is wanted; nil
+// asks nothing of it. Speaks is peer's: a server may have to go back to what it was,
+// and what is wanted of one that was never looked at is not known yet.
+func variant(want *spec.Host, speaks bool) remote.Variant {
+	if speaks || want != nil && want.BGP != nil {
 		return remote.WithBGP
 	}
 	return remote.Slim
@@ -87,7 +88,7 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 		open = func(ctx context.Context, t remote.Target) (session, error) { return connect(ctx, e.Dialer, t) }
 	}
 	t := Target(c, p.name)
-	t.Variant = variant(p.want, p.spoke)
+	t.Variant = variant(p.want, p.speaks)
 	s, err := open(ctx, t)
 	if err != nil {
 		return err

@@ -159,10 +159,11 @@ const maxRounds = 4
 func (r *run) plan(ctx context.Context, op string) error {
 	for range maxRounds {
 		var todo []*peer
+		speaks := network.Speakers(r.c)
 		for _, name := range r.scope() {
 			p := r.peers[name]
 			if p == nil {
-				p = &peer{name: name, spoke: r.spoke[name]}
+				p = &peer{name: name, speaks: speaks[name] || r.spoke[name]}
 				r.peers[name] = p
 			}
 			if want := r.compiled.Hosts[name]; p.err == nil && (p.want == nil || p.want.Sum() != want.Sum()) {

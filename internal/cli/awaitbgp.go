@@ -59,7 +59,7 @@ func (a *app) settleAll(ctx context.Context, out *change.Outcome, networks []str
 	for _, s := range out.Servers {
 		changed[s.Name] = len(stepsOf(s)) > 0
 	}
-	for _, name := range bgpNetworks(out.Cluster) {
+	for _, name := range network.BGPNetworks(out.Cluster) {
 		n := out.Cluster.Networks[name]
 		touched := n.Before != nil || slices.ContainsFunc(n.Members, func(m string) bool { return changed[network.ServerOf(m)] })
 		if !touched || len(networks) > 0 && !slices.Contains(networks, name) {

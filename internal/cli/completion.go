@@ -147,24 +147,15 @@ func (a *app) completeMembership(in bool) completer {
 	})
 }
 
-// bgpNetworks are the names of the BGP networks.
-func bgpNetworks(c *state.Cluster) []string {
-	return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return c.Networks[name].Type != network.BGP })
-}
-
 // completeAnchor offers the first member of a BGP network that has a new name.
 func (a *app) completeAnchor() completer {
 	return a.complete(2, func(c *state.Cluster, args []string, word string) []string {
 		if len(args) == 0 {
 			return nil
 		}
-		return joinable(c, word, func(name string) bool { return inBGP(c, name) })
+		speaks := network.Speakers(c)
+		return joinable(c, word, func(name string) bool { return speaks[name] })
 	})
-}
-
-// inBGP says whether a server is a member of some BGP network.
-func inBGP(c *state.Cluster, server string) bool {
-	return slices.ContainsFunc(network.Networks(c, server), func(name string) bool { return c.Networks[name].Type == network.BGP })
 }
 
 // joinable are the servers that can become members, or the places of the one that
@@ -184,7 +175,7 @@ func joinable(c *state.Cluster, word string, taken func(string) bool) []string {
 func (a *app) completeBGP(leave bool) completer {
 	return a.complete(1<<30, func(c *state.Cluster, args []string, word string) []string {
 		if len(args) == 0 {
-			return bgpNetworks(c)
+			return network.BGPNetworks(c)
 		}
 		n := c.Networks[args[0]]
 		if n == nil || n.Type != network.BGP {
@@ -205,7 +196,8 @@ func bgpWords(c *state.Cluster, n *state.Network, name string, args []string, wo
 	members := slices.DeleteFunc(c.ServerNames(), func(server string) bool { return !isMember(c, name, server) })
 	switch args[0] {
 	case bgpPeer:
-		return joinable(c, word, func(server string) bool { return inBGP(c, server) })
+		speaks := network.Speakers(c)
+		return joinable(c, word, func(server string) bool { return speaks[server] })
 	case bgpNetwork:
 		if leave {
 			return slices.Clone(n.Shares)

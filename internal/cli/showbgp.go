@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ Exit status 3 when a server cannot be reached.
 // completeSpeakers offers the members of BGP networks.
 func (a *app) completeSpeakers() completer {
 	return a.complete(1, func(c *state.Cluster, _ []string, _ string) []string {
-		return slices.DeleteFunc(c.ServerNames(), func(name string) bool { return !inBGP(c, name) })
+		return slices.Sorted(maps.Keys(network.Speakers(c)))
 	})
 }
 
@@ -74,14 +75,12 @@ func (a *app) showBGP(ctx context.Context, args []string) error {
 // speakersOf are the servers to look at: the one named, or all that speak BGP.
 func speakersOf(c *state.Cluster, args []string) ([]string, error) {
 	if len(args) == 0 {
-		names := slices.DeleteFunc(c.ServerNames(), func(name string) bool { return !inBGP(c, name) })
-		slices.SortFunc(names, byName)
-		return names, nil
+		return slices.SortedFunc(maps.Keys(network.Speakers(c)), byName), nil
 	}
 	switch name := args[0]; {
 	case c.Servers[name] == nil:
 		return nil, usage{hint.Errorf("server "+name, "flock listservers", "unknown server %s", name)}
-	case !inBGP(c, name):
+	case !network.Speakers(c)[name]:
 		return nil, usage{hint.Errorf("server "+name, "flock addbgp NAME peer "+name, "%s speaks no BGP: it is a member of no BGP network", name)}
 	}
 	return args, nil

@@ -133,10 +133,20 @@ func withoutReflectors(n *state.Network) {
 	}
 }
 
-// Unsettled are the BGP networks, sorted, that still have the sessions of before
-// beside those of now.
-func Unsettled(c *state.Cluster) []string {
-	return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return c.Networks[name].Before == nil })
+// BGPNetworks returns the names of the BGP networks, sorted.
+func BGPNetworks(c *state.Cluster) []string {
+	return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return c.Networks[name].Type != BGP })
+}
+
+// Speakers are the servers that are members of a BGP network.
+func Speakers(c *state.Cluster) map[string]bool {
+	out := map[string]bool{}
+	for _, name := range BGPNetworks(c) {
+		for _, m := range c.Networks[name].Members {
+			out[serverOf(m)] = true
+		}
+	}
+	return out
 }
 
 // Settle ends the sessions of before.
