@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -42,6 +43,9 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 		}
 		c.Servers[name] = s
 	}
+	if err := checkOneName(c, w.ServerNames()); err != nil {
+		return nil, err
+	}
 	for _, name := range c.NetworkNames() {
 		for _, text := range c.Networks[name].Members {
 			m, err := state.ParseMember(text)
@@ -60,6 +64,31 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 		return nil, err
 	}
 	return gone, keepSpeaking(c, before)
+}
+
+// checkOneName refuses servers among names that are reached like another one: one
+// machine has one name, each would remove what the other asks for. What only the
+// machine itself tells is for whoever talks to it.
+func checkOneName(c *state.Cluster, names []string) error {
+	type way struct {
+		address, jump string
+		port          uint16
+	}
+	to := func(s *state.Server) way { return way{s.Address, s.Jump, cmp.Or(s.Port, 22)} }
+	first := map[way]string{}
+	for _, name := range c.ServerNames() {
+		s := c.Servers[name]
+		other, taken := first[to(s)]
+		switch {
+		case !taken:
+			first[to(s)] = name
+		case other == name, s.Address == "": // a name in ssh's config
+		case slices.Contains(names, name), slices.Contains(names, other):
+			return hint.Errorf("server "+name, "use "+other+", or flock delserver "+other+" --force first",
+				"%s has the address of server %s (%s)", name, other, s.Address)
+		}
+	}
+	return nil
 }
 
 // keepSpeaking keeps the sessions that BGP networks had before beside those that
