@@ -285,3 +285,17 @@ func TestOnlyWhatGoesIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+// One network's listing says of its routers all that they were given with.
+func TestListingSaysWhatRoutersMay(t *testing.T) {
+	b := newBench(t, bgpThree+"password-id = \"abc\"\nttl-security = true\nmax-prefixes = 1000\naccept = [\"10.128.0.0/9 le 24\", \"0.0.0.0/0\"]\nannounce = [\"10.0.10.0/24\"]\n")
+	b.run("listnetworks", "bnet")
+	want := "\nexternal s1 10.99.0.254 as 65001, with a password, ttl-security, max-prefixes 1000, accept 10.128.0.0/9 le 24, accept 0.0.0.0/0, announce 10.0.10.0/24\n"
+	if have := b.out.String(); !strings.Contains(have, want) || strings.Count(have, "10.0.11.0/24") != 1 {
+		t.Errorf("want %q and every shared subnet once in\n%s", want, have)
+	}
+	b.run("listnetworks")
+	if have := strings.ReplaceAll(b.out.String(), noBreak, " "); !strings.Contains(have, "external s1 10.99.0.254 as 65001 subnet s1:10.0.10.0/24") {
+		t.Errorf("all networks:\n%s", have)
+	}
+}

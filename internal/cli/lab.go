@@ -130,7 +130,7 @@ func newLabExec(a *app) *cobra.Command {
 func (a *app) labCommand(use, short string, least int, start func(context.Context, *lab.Lab, []string) *exec.Cmd) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: atLeast(least), DisableFlagsInUseLine: true,
-		ValidArgsFunction: completeMachines(1),
+		ValidArgsFunction: completeMachines(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := lab.Open("")
 			if err != nil {
@@ -156,7 +156,7 @@ func newLabContainer(a *app) *cobra.Command {
 		Use:               "container HOST NAME BRIDGE [IP/LEN|dhcp|none]",
 		Short:             "plug a container into a server's bridge, by DHCP if not said",
 		Args:              between(3, 4),
-		ValidArgsFunction: completeMachines(1),
+		ValidArgsFunction: completeMachines(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := lab.Open("")
 			if err != nil {
@@ -185,7 +185,7 @@ func newLabContainer(a *app) *cobra.Command {
 
 func newLabSwitch(a *app, name, short string, do func(*lab.Lab, context.Context, string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: name + " HOST", Short: short, Args: exactly(1), ValidArgsFunction: completeMachines(1),
+		Use: name + " HOST", Short: short, Args: exactly(1), ValidArgsFunction: completeMachines(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := lab.Open("")
 			if err != nil {
@@ -200,10 +200,10 @@ func newLabSwitch(a *app, name, short string, do func(*lab.Lab, context.Context,
 	}
 }
 
-// completeMachines offers the lab's servers and containers.
-func completeMachines(most int) completer {
+// completeMachines offers the lab's servers for the first word, with or without its containers.
+func completeMachines(containers bool) completer {
 	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) >= most {
+		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
 		l, err := lab.Open("")
@@ -216,7 +216,10 @@ func completeMachines(most int) completer {
 		}
 		var names []string
 		for _, m := range list {
-			names = append(append(names, m.Name), m.Containers...)
+			names = append(names, m.Name)
+			if containers {
+				names = append(names, m.Containers...)
+			}
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -60,7 +60,7 @@ func (a *app) listNetworks(ctx context.Context) error {
 		if a.wide() {
 			row = append(row, strings.Join(v.Gateway, " "))
 		}
-		t.add(append(row, strings.Join(v.options, " "), v.members(most), v.stateText(most))...)
+		t.add(append(row, strings.Join(append(slices.Clone(v.options), v.besides()...), " "), v.members(most), v.stateText(most))...)
 	}
 	return t.write(a.Out, a.tableWidth())
 }
@@ -144,6 +144,11 @@ func (a *app) printHead(v *networkView) error {
 	}
 	_, err := fmt.Fprintf(a.Out, "%s: %s, %s\n%s\n", v.Name, strings.Join(head, " "), v.stateText(mostMembers),
 		strings.ReplaceAll(strings.Join(v.options, ", "), noBreak, " "))
+	for _, e := range v.Externals {
+		if err == nil {
+			_, err = fmt.Fprintln(a.Out, strings.Join(append([]string{strings.Join(e.words(), " ")}, e.rules()...), ", "))
+		}
+	}
 	return err
 }
 
@@ -192,9 +197,6 @@ func options(n *state.Network, mtu int) []string {
 	for _, r := range n.Reflectors {
 		add("reflector", r)
 	}
-	for _, e := range n.Externals {
-		add("external", e.Server, e.Address.String(), "as", network.FormatAS(e.AS))
-	}
 	if n.Tunnel {
 		add("tunnel")
 	}
@@ -232,8 +234,46 @@ func options(n *state.Network, mtu int) []string {
 	if n.NoMasq {
 		add("no-masquerade")
 	}
-	for _, share := range n.Shares {
-		add("subnet", share)
+	return out
+}
+
+// besides are the routers and shared subnets of a network, as options.
+func (v *networkView) besides() []string {
+	var out []string
+	for _, e := range v.Externals {
+		out = append(out, strings.Join(e.words(), noBreak))
+	}
+	for _, share := range v.Shared {
+		out = append(out, "subnet"+noBreak+share)
+	}
+	return out
+}
+
+// words name the router, as addbgp does.
+func (e externalView) words() []string {
+	return []string{"external", e.Server, e.Address, "as", network.FormatAS(e.AS)}
+}
+
+// rules are what else addbgp was told of the router.
+func (e externalView) rules() []string {
+	var out []string
+	if e.Password {
+		out = append(out, "with a password")
+	}
+	if e.Multihop > 0 {
+		out = append(out, "multihop "+digits(e.Multihop))
+	}
+	if e.TTLSecurity {
+		out = append(out, "ttl-security")
+	}
+	if e.MaxPrefixes > 0 {
+		out = append(out, "max-prefixes "+digits(e.MaxPrefixes))
+	}
+	for _, rule := range e.Accept {
+		out = append(out, "accept "+rule)
+	}
+	for _, rule := range e.Announce {
+		out = append(out, "announce "+rule)
 	}
 	return out
 }

@@ -210,7 +210,8 @@ func (l *Lab) lease(ctx context.Context, c *Container) error {
 		return false, nil
 	})
 	if err != nil {
-		return hint.With(fmt.Errorf("get an address for container %s: %w", c.Name, err), c.Host, "")
+		return hint.With(fmt.Errorf("get an address for container %s: %w", c.Name, err), c.Host,
+			"flock status; where addresses come by router advertisement, IPv6 alone: flock lab container "+c.Host+" "+c.Name+" "+c.Bridge+" none")
 	}
 	c.LeaseMS = max(1, time.Since(begin).Milliseconds())
 	text, err := os.ReadFile(file)
