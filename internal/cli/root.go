@@ -53,6 +53,7 @@ finishes it; 4 drift or pending changes found (status, plan).`,
 		return refuse(cmd.CommandPath()+" --help", "%s", what)
 	})
 	root.SetUsageTemplate(usageTemplate)
+	a.foldHelp(root)
 	root.AddGroup(
 		&cobra.Group{ID: groupServers, Title: "Servers:"},
 		&cobra.Group{ID: groupNetworks, Title: "Networks:"},
