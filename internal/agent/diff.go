@@ -242,21 +242,25 @@ type natKey struct {
 func keyNAT(n spec.NAT) natKey { return natKey{n.Network, n.Subnet} }
 
 // objectNAT names a masquerading. One without a subnet stands for what else is in
-// our tables: the guard before a network's DNS.
+// our tables: what guards a network's DNS, or its VXLAN inside a mesh, from outside.
 func objectNAT(n spec.NAT) string {
 	if !n.Subnet.IsValid() {
-		return "dns guard " + n.Network
+		if n.Bridge == "" { // of a table that nothing is wanted in
+			return "table " + n.Network
+		}
+		return "guard " + n.Bridge
 	}
 	return "masquerade " + n.Subnet.String()
 }
 
-// mended makes the removal of a damaged DNS guard its repair where the network
-// still serves DNS.
+// mended makes the removal of a damaged guard its repair where the network still
+// serves DNS, or the VXLAN is still there.
 func mended(ops []Op, want *spec.Host) {
 	for i, op := range ops {
 		guard, ok := op.Have.(spec.NAT)
 		serves := func(d spec.DHCP) bool { return d.Network == guard.Network }
-		if ok && !guard.Subnet.IsValid() && slices.ContainsFunc(want.DHCPs, serves) {
+		inner := func(l spec.Link) bool { return l.Kind == spec.VXLAN && l.Name == guard.Bridge }
+		if ok && !guard.Subnet.IsValid() && (slices.ContainsFunc(want.DHCPs, serves) || slices.ContainsFunc(want.Links, inner)) {
 			ops[i].Step.Action = spec.Change
 		}
 	}

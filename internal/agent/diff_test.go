@@ -124,10 +124,15 @@ func TestDiffAddsOwnAddressesFirst(t *testing.T) {
 func TestDiffNamesADNSGuard(t *testing.T) {
 	have := &spec.Host{NATs: []spec.NAT{{Network: "vx1", Bridge: "vxl0"}}}
 	serving := &spec.Host{DHCPs: []spec.DHCP{{Network: "vx1"}}}
-	if have := objects(Diff(serving, &spec.Host{DHCPs: serving.DHCPs, NATs: have.NATs})); !slices.Equal(have, []string{"~ dns guard vx1"}) {
+	if have := objects(Diff(serving, &spec.Host{DHCPs: serving.DHCPs, NATs: have.NATs})); !slices.Equal(have, []string{"~ guard vxl0"}) {
 		t.Errorf("a damaged guard: %q", have)
 	}
-	if have := objects(Diff(&spec.Host{}, have)); !slices.Equal(have, []string{"- dns guard vx1"}) {
+	if have := objects(Diff(&spec.Host{}, have)); !slices.Equal(have, []string{"- guard vxl0"}) {
 		t.Fatalf("have %q", have)
+	}
+	inner := spec.NAT{Network: "vpx", Bridge: "vpl0-vx"}
+	links := []spec.Link{{Name: "vpl0-vx", Kind: spec.VXLAN}}
+	if have := objects(Diff(&spec.Host{Links: links}, &spec.Host{Links: links, NATs: []spec.NAT{inner}})); !slices.Equal(have, []string{"~ guard vpl0-vx"}) {
+		t.Errorf("a damaged guard inside a mesh: %q", have)
 	}
 }

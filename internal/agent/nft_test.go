@@ -70,7 +70,7 @@ func TestDamageCostsOnlyItsObject(t *testing.T) {
 	for damage, seen := range map[string]string{
 		`bridge flock-c1 prerouting`: "+ gateway",
 		`inet flock-c1 postrouting`:  "+ masquerade 10.0.4.0/24",
-		`inet flock-c1 input`:        "- dns guard vx1",
+		`inet flock-c1 input`:        "- guard vx1",
 	} {
 		words := strings.Fields(damage)
 		first := h.handles(words[0])[slices.IndexFunc(h.handles(words[0]), func(r string) bool { return strings.HasPrefix(r, words[2]) })]

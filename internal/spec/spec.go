@@ -388,7 +388,7 @@ func (n NAT) String() string {
 	if n.Subnet.IsValid() {
 		b.add("masquerade", n.Subnet.String())
 	} else {
-		b.add("dns guard", n.Network)
+		b.add("guard", n.Network)
 	}
 	b.str("bridge", n.Bridge)
 	b.str("except", strings.Join(texts(n.Except), ","))
