@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 
@@ -12,7 +11,7 @@ import (
 )
 
 // asAgent refuses: the agents that this program carries are programs of their own.
-func asAgent(context.Context, []string) int {
+func asAgent([]string) int {
 	fmt.Fprint(os.Stderr, hint.Text("flock", hint.Errorf("", "on a server: /usr/local/lib/flock/*/flock agent …",
 		"this program carries the agent for servers and is none itself")))
 	return cli.ExitUsage

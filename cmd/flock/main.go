@@ -16,13 +16,13 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
+	if len(os.Args) > 1 && os.Args[1] == "agent" {
+		return asAgent(os.Args[2:])
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// The first signal ends the work in good order, a second one the process.
 	context.AfterFunc(ctx, stop)
-	if len(os.Args) > 1 && os.Args[1] == "agent" {
-		return asAgent(ctx, os.Args[2:])
-	}
 	spareGC()
 	return cli.Main(ctx, os.Args[1:], cli.Terminal(os.Stdin, os.Stdout, os.Stderr), os.Getenv)
 }

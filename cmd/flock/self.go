@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"os"
 
 	"github.com/flocknet/flock/internal/agent"
@@ -12,6 +11,6 @@ import (
 
 // asAgent runs a command of the agent's: without agents to carry, this program goes
 // to servers itself.
-func asAgent(ctx context.Context, args []string) int {
-	return agent.Main(ctx, args, os.Stdin, os.Stdout, os.Stderr, map[string]agent.Command{"bgp": agent.Speaker(bgp.Run)})
+func asAgent(args []string) int {
+	return agent.Main(args, os.Stdin, os.Stdout, os.Stderr, map[string]agent.Command{"bgp": agent.Speaker(bgp.Run)})
 }

@@ -26,7 +26,7 @@ const dockerConfig = "/etc/docker/daemon.json"
 // dockerPools are the prefixes Docker's configuration takes networks from. A
 // server without the file has none.
 func dockerPools(path string) ([]netip.Prefix, error) {
-	data, err := os.ReadFile(path)
+	data, err := slurp(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -95,7 +95,7 @@ const tcpListens = "0A"
 // readSockets adds the inodes of the sockets on port, in state or, if that is "",
 // in any; the table is proc_net(5)'s.
 func readSockets(path string, port uint16, state string, inodes map[string]bool) error {
-	data, err := os.ReadFile(path)
+	data, err := slurp(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // a kernel without IPv6
 	}
@@ -136,7 +136,7 @@ func socketHolder(inodes map[string]bool) (name string, pid int) {
 		if err != nil {
 			continue
 		}
-		comm, err := os.ReadFile(filepath.Join(process, "comm"))
+		comm, err := slurp(filepath.Join(process, "comm"))
 		if err != nil {
 			continue
 		}

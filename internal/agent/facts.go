@@ -32,7 +32,7 @@ func (k *Kernel) Facts(ctx context.Context, devs []string) (*spec.Facts, error) 
 		return nil, fmt.Errorf("read kernel name: %w", err)
 	}
 	f.Hostname, f.Kernel = unix.ByteSliceToString(uts.Nodename[:]), unix.ByteSliceToString(uts.Release[:])
-	machine, err := os.ReadFile("/etc/machine-id")
+	machine, err := slurp("/etc/machine-id")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read machine id: %w", err)
 	}

@@ -12,7 +12,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -35,28 +34,25 @@ type Command func(ctx context.Context, arg string, log io.Writer) error
 // process's own command line, with or without "agent" before it, and returns the exit
 // status. more is Main's.
 func Program(more map[string]Command) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// The first signal ends the work in good order, a second one the process.
-	context.AfterFunc(ctx, stop)
 	args := os.Args[1:]
 	if len(args) > 0 && args[0] == "agent" {
 		args = args[1:]
 	}
-	return Main(ctx, args, os.Stdin, os.Stdout, os.Stderr, more)
+	return Main(args, os.Stdin, os.Stdout, os.Stderr, more)
 }
 
 // Main runs the command that args name, the words after
 // "agent", and returns the exit status. serve answers one workstation on in and
 // out, boot re-applies the last specs, wireguard DEVICE, udp DEVICE and resolve CLUSTER run on.
 // More are commands of one argument that only some builds of the program have, by
-// name. What goes wrong is written to log.
-func Main(ctx context.Context, args []string, in io.Reader, out, log io.Writer, more map[string]Command) int {
-	err := run(ctx, args, in, out, log, more)
+// name. What goes wrong is written to log. SIGINT and SIGTERM end the work in good
+// order, a second one the process.
+func Main(args []string, in io.Reader, out, log io.Writer, more map[string]Command) int {
+	err := run(args, in, out, log, more)
 	switch {
 	case err == nil:
 		return exitDone
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled):
 		err = errors.New("interrupted")
 	}
 	fmt.Fprint(log, hint.Text("flock", err))
@@ -66,10 +62,14 @@ func Main(ctx context.Context, args []string, in io.Reader, out, log io.Writer, 
 	return exitFailed
 }
 
-func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer, more map[string]Command) error {
+func run(args []string, in io.Reader, out, log io.Writer, more map[string]Command) error {
+	if slices.Equal(args, []string{"serve"}) {
+		return serve(in, out) // which looks after signals when it has something to lose
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
 	switch {
-	case slices.Equal(args, []string{"serve"}):
-		return serve(ctx, in, out)
 	case slices.Equal(args, []string{"boot"}):
 		return Boot(ctx, log)
 	case len(args) != 2:
@@ -93,26 +93,15 @@ func unknown(args []string, more map[string]Command) error {
 	return hint.With(fmt.Errorf("%w %q", errUsage, strings.Join(args, " ")), "", "flock agent "+strings.Join(all, " | "))
 }
 
-// firstGC is at which percentage of Go's smallest heap, 4 MB, the first collection
-// of garbage comes: most sessions end before.
-const firstGC = 1600
-
-// spareGC puts the first collection off and lets the others come as always.
-func spareGC() {
-	percent := debug.SetGCPercent(firstGC)
-	runtime.AddCleanup(new([16]byte), func(percent int) { debug.SetGCPercent(percent) }, percent)
-}
-
-func serve(ctx context.Context, in io.Reader, out io.Writer) error {
+func serve(in io.Reader, out io.Writer) error {
 	// One thing after the other: more threads would only wake each other up (a tenth
 	// of an agent's processor time).
 	runtime.GOMAXPROCS(1)
-	spareGC()
 	v, err := version()
 	if err != nil {
 		return err
 	}
-	return Serve(ctx, in, out, v)
+	return Serve(context.Background(), in, out, v)
 }
 
 // root is where the workstation puts agents, each in a directory named by its

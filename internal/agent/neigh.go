@@ -20,15 +20,14 @@ func (k *Kernel) observeNeighs(have *spec.Host) error {
 	if len(have.Links) == 0 {
 		return nil
 	}
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, family) })
-		if err != nil {
-			return err
-		}
-		for _, n := range list {
-			if k.ours(n.LinkIndex) && n.State == unix.NUD_PERMANENT && n.Flags&unix.NTF_PROXY == 0 {
-				have.Neighs = append(have.Neighs, spec.Neigh{Link: k.devices.name(n.LinkIndex), IP: toAddr(n.IP), MAC: n.HardwareAddr.String()})
-			}
+	list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, unix.AF_UNSPEC) })
+	if err != nil {
+		return err
+	}
+	for _, n := range list {
+		ip := n.Family == unix.AF_INET || n.Family == unix.AF_INET6
+		if ip && k.ours(n.LinkIndex) && n.State == unix.NUD_PERMANENT && n.Flags&unix.NTF_PROXY == 0 {
+			have.Neighs = append(have.Neighs, spec.Neigh{Link: k.devices.name(n.LinkIndex), IP: toAddr(n.IP), MAC: n.HardwareAddr.String()})
 		}
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -41,19 +40,19 @@ func (n *nft) legacyChanges(forwards []spec.Forward) (missing, extra []legacyRul
 		{"ip_tables_names", "iptables-legacy"},
 		{"ip6_tables_names", "ip6tables-legacy"},
 	} {
+		names, err := slurp(filepath.Join(procNet, table.names))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, fmt.Errorf("look for iptables' tables: %w", err)
+		}
+		if !slices.Contains(strings.Fields(string(names)), "filter") {
+			continue
+		}
 		program, err := exec.LookPath(table.program)
 		if errors.Is(err, exec.ErrNotFound) {
 			continue // whatever the kernel has, nobody here can write it
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("find %s: %w", table.program, err)
-		}
-		names, err := os.ReadFile(filepath.Join(procNet, table.names))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, fmt.Errorf("look for iptables' tables: %w", err)
-		}
-		if !slices.Contains(strings.Fields(string(names)), "filter") {
-			continue
 		}
 		out, err := runLegacy(program, "-S")
 		if err != nil {

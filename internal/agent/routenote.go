@@ -58,7 +58,7 @@ func (k *Kernel) readNoted() error {
 }
 
 func (k *Kernel) readRouteNotes() ([]netip.Prefix, error) {
-	data, err := os.ReadFile(filepath.Join(k.dir, routeFile))
+	data, err := slurp(filepath.Join(k.dir, routeFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -28,8 +29,10 @@ import (
 // and when ctx does: Serve returns after that, even if nobody listens any more.
 // The error is what could not be undone, or bytes that are no request.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, version string) error {
-	defer survive()()
 	defer unix.Umask(unix.Umask(fileMask))
+	if f, ok := out.(*os.File); ok {
+		out = pipe(f.Fd())
+	}
 	if err := wire.Greet(out, version); err != nil {
 		return fmt.Errorf("greet: %w", err)
 	}
@@ -41,13 +44,26 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, version string) err
 // logins have a narrower one. Secrets are written with a mode of their own.
 const fileMask = 0o022
 
-// survive makes the signals of a connection that breaks harmless: the undo must
-// run. They are caught, not ignored, because programs that we start inherit what
-// is ignored. The result puts the signals back.
-func survive() func() {
+// changing are the operations that leave something to put right should the session
+// end in the middle.
+var changing = []string{spec.OpKeys, spec.OpApply, spec.OpPurge}
+
+// guard makes the signals of a connection that breaks harmless, from the first
+// request on that changes something: the undo must run. SIGINT and SIGTERM end the
+// context returned, and with it the work, in good order; a second one the process.
+// They are caught, not ignored, because programs that we start inherit what is
+// ignored. A session that only looks goes without: every signal that is to be caught
+// wakes two threads, several times (0.2 ms in all).
+func (s *session) guard(ctx context.Context) context.Context {
 	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT)
-	return func() { signal.Stop(caught) }
+	signal.Notify(caught, syscall.SIGHUP, syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	s.unguard = func() {
+		stop()
+		signal.Stop(caught)
+	}
+	return ctx
 }
 
 // session is one connection's requests. Its methods run on one goroutine.
@@ -61,15 +77,28 @@ type session struct {
 	armed   *undo
 	made    map[string]string // key files of this session that no apply has named, with their devices
 	told    time.Time         // of the last progress
+	unguard func()            // puts signals back as they were; nil: they are
+}
+
+// growStack makes room for the deepest calls at once, while there is little on the
+// stack: Go doubles it as it needs, from 2 KB, and copies each time what is on it,
+// frame by frame (0.4 ms in a session that finds nothing to do).
+//
+//go:noinline
+func growStack() {
+	var room [16 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 func (s *session) run(ctx context.Context) error {
+	growStack()
 	// present ends with in: nobody waits for an answer any more.
 	present, leave := context.WithCancel(ctx)
 	defer leave()
 	requests, ended := make(chan spec.Request), make(chan error, 1)
 	go func() {
 		defer leave()
+		growStack()
 		for {
 			var r spec.Request
 			if err := s.conn.Receive(&r); err != nil {
@@ -86,6 +115,10 @@ func (s *session) run(ctx context.Context) error {
 	for {
 		select {
 		case r := <-requests:
+			if s.unguard == nil && slices.Contains(changing, r.Op) {
+				ctx = s.guard(ctx)
+				context.AfterFunc(ctx, leave)
+			}
 			s.answer(ctx, present, r)
 		case <-s.armed.expired():
 			if err := s.goBack(ctx); err != nil {
@@ -103,6 +136,9 @@ func (s *session) run(ctx context.Context) error {
 }
 
 func (s *session) end() error {
+	if s.unguard != nil {
+		defer s.unguard()
+	}
 	var errs []error
 	for _, k := range s.kernels {
 		errs = append(errs, k.Close())

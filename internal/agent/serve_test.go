@@ -385,21 +385,26 @@ func TestUndoWhenNobodyConfirms(t *testing.T) {
 	}
 }
 
-// The laptop's lid falls shut: the session ends with a signal, nobody reads any more.
+// The laptop's lid falls shut, or somebody ends the agent: the session ends with a
+// signal, nobody reads any more.
 func TestUndoWhenTheSessionEnds(t *testing.T) {
-	m := newMachine(t)
-	c := m.call()
-	c.must(spec.Request{Op: spec.OpApply, Want: testHost(1450)})
-	c.must(spec.Request{Op: spec.OpConfirm})
-	c.must(spec.Request{Op: spec.OpApply, Want: testHost(1400)})
-	m.mtu(1400)
-	if err := c.cmd.Process.Signal(unix.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	c.hangUp()
-	m.mtu(1450)
-	if conf := m.sh("cat /var/lib/flock/test/dnsmasq-vx1.conf; ls /var/lib/flock/test"); !strings.Contains(conf, "mtu,1450") || strings.Contains(conf, pendingFile) {
-		t.Errorf("files: %s", conf)
+	for _, signal := range []unix.Signal{unix.SIGHUP, unix.SIGTERM} {
+		t.Run(unix.SignalName(signal), func(t *testing.T) {
+			m := newMachine(t)
+			c := m.call()
+			c.must(spec.Request{Op: spec.OpApply, Want: testHost(1450)})
+			c.must(spec.Request{Op: spec.OpConfirm})
+			c.must(spec.Request{Op: spec.OpApply, Want: testHost(1400)})
+			m.mtu(1400)
+			if err := c.cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			c.hangUp()
+			m.mtu(1450)
+			if conf := m.sh("cat /var/lib/flock/test/dnsmasq-vx1.conf; ls /var/lib/flock/test"); !strings.Contains(conf, "mtu,1450") || strings.Contains(conf, pendingFile) {
+				t.Errorf("files: %s", conf)
+			}
+		})
 	}
 }
 

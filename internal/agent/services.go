@@ -162,7 +162,7 @@ func specOf(text string) string {
 
 // readIfThere returns the content of a file, "" where there is none.
 func readIfThere(path string) (string, error) {
-	data, err := os.ReadFile(path)
+	data, err := slurp(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
