@@ -5,7 +5,6 @@ package agent
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 // One network's DHCP is one dnsmasq, or two where other servers know more names
@@ -51,7 +51,7 @@ func (s *services) observeDHCPs(ctx context.Context, want, have *spec.Host) erro
 		}
 		d := spec.DHCP{}
 		// A damaged copy is one more difference from what is wanted.
-		if json.Unmarshal([]byte(specOf(text)), &d) != nil || d.Network != network {
+		if wire.Unmarshal([]byte(specOf(text)), &d) != nil || d.Network != network {
 			d = spec.DHCP{Network: network}
 		}
 		if at >= 0 && d.String() == want.DHCPs[at].String() {

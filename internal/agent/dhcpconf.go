@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/big"
 	"net/netip"
@@ -12,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 	"github.com/flocknet/flock/templates"
 )
 
@@ -97,7 +97,7 @@ func (s *services) plan(d spec.DHCP) ([]planned, error) {
 }
 
 func (s *services) planLeaf(d spec.DHCP) (planned, error) {
-	data, err := json.Marshal(d)
+	data, err := wire.Marshal(d)
 	if err != nil {
 		return planned{}, fmt.Errorf("encode DHCP: %w", err)
 	}

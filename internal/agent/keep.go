@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 // Files in a cluster's directory.
@@ -32,7 +32,7 @@ func (s *services) last() (*spec.Host, error) {
 		return s.confirmed.host, nil
 	}
 	h := &spec.Host{}
-	if err := json.Unmarshal([]byte(text), h); err != nil {
+	if err := wire.Unmarshal([]byte(text), h); err != nil {
 		return nil, hint.With(fmt.Errorf("read %s: %w", path, err), "", "rm "+path+" on the server, then flock apply")
 	}
 	s.confirmed.text, s.confirmed.host = text, h
@@ -42,7 +42,7 @@ func (s *services) last() (*spec.Host, error) {
 // keep makes h what this server goes back to, at boot or when a change fails. It
 // is on the disk when keep returns.
 func (s *services) keep(h *spec.Host) error {
-	data, err := json.Marshal(h)
+	data, err := wire.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("encode spec: %w", err)
 	}

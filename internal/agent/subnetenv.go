@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 	"github.com/flocknet/flock/templates"
 )
 
@@ -25,7 +25,7 @@ func (s *services) envPath(network string) string {
 }
 
 func (s *services) envText(e spec.SubnetEnv) (string, error) {
-	data, err := json.Marshal(e)
+	data, err := wire.Marshal(e)
 	if err != nil {
 		return "", fmt.Errorf("encode %s: %w", subnetEnv, err)
 	}
@@ -73,7 +73,7 @@ func (s *services) observeEnvs(have *spec.Host) error {
 			return err
 		}
 		e := spec.SubnetEnv{}
-		if json.Unmarshal([]byte(specOf(text)), &e) != nil || e.Network != network || len(e.Subnets) < len(e.Pools) {
+		if wire.Unmarshal([]byte(specOf(text)), &e) != nil || e.Network != network || len(e.Subnets) < len(e.Pools) {
 			e = spec.SubnetEnv{Network: network}
 		}
 		if full, err := s.envText(e); err != nil || full != text {

@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 const (
@@ -294,14 +295,14 @@ func (k *Kernel) readSysctlNotes() (map[string]sysctlNote, error) { return readS
 func readSysctlNotes(dir string) (map[string]sysctlNote, error) {
 	notes := map[string]sysctlNote{}
 	path := filepath.Join(dir, sysctlFile)
-	data, err := os.ReadFile(path)
+	data, err := slurp(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return notes, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read remembered settings: %w", err)
 	}
-	if err := json.Unmarshal(data, &notes); err != nil {
+	if err := wire.Unmarshal(data, &notes); err != nil {
 		return nil, fmt.Errorf("read remembered settings %s: %w", path, err)
 	}
 	return notes, nil
@@ -341,7 +342,7 @@ func readSysctl(key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	data, err := os.ReadFile(path)
+	data, err := slurp(path)
 	if err != nil {
 		return "", fmt.Errorf("read setting: %w", err)
 	}

@@ -4,13 +4,13 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 	"github.com/flocknet/flock/templates"
 )
 
@@ -84,7 +84,7 @@ func (s *services) observeUnmanaged(want, have *spec.Host) error {
 		have.Unmanaged = []spec.Unmanage{wanted}
 	case other != "":
 		var u spec.Unmanage
-		if json.Unmarshal([]byte(specOf(other)), &u) != nil || slices.Equal(u.Links, wanted.Links) {
+		if wire.Unmarshal([]byte(specOf(other)), &u) != nil || slices.Equal(u.Links, wanted.Links) {
 			u = spec.Unmanage{} // damaged: differs from whatever is wanted
 		}
 		have.Unmanaged = []spec.Unmanage{u}
@@ -93,7 +93,7 @@ func (s *services) observeUnmanaged(want, have *spec.Host) error {
 }
 
 func (s *services) dropInText(d dropIn, u spec.Unmanage) (string, error) {
-	data, err := json.Marshal(u)
+	data, err := wire.Marshal(u)
 	if err != nil {
 		return "", fmt.Errorf("encode links: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -104,7 +103,7 @@ func NewConn(r io.Reader, w io.Writer) *Conn {
 
 // Send writes msg as one frame, in one Write.
 func (c *Conn) Send(msg any) error {
-	body, err := json.Marshal(msg)
+	body, err := Marshal(msg)
 	if err != nil {
 		return fmt.Errorf("encode frame: %w", err)
 	}
@@ -139,7 +138,7 @@ func (c *Conn) Receive(msg any) error {
 		}
 		return err
 	}
-	if err := json.Unmarshal(body.Bytes(), msg); err != nil {
+	if err := Unmarshal(body.Bytes(), msg); err != nil {
 		return fmt.Errorf("%w: %w", ErrFrame, err)
 	}
 	return nil
