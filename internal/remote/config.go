@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,6 +81,17 @@ func withoutMatch(data []byte) []byte {
 	})
 }
 
+// about is what c has for alias: to ask it is not to try all patterns of a file of
+// many hosts for each of a dozen keys.
+func (c *sshConfig) about(alias string) *sshConfig {
+	out := &sshConfig{home: c.home}
+	for _, f := range c.files {
+		hosts := slices.DeleteFunc(slices.Clone(f.Hosts), func(h *ssh_config.Host) bool { return !h.Matches(alias) })
+		out.files = append(out.files, &ssh_config.Config{Hosts: hosts})
+	}
+	return out
+}
+
 func (c *sshConfig) get(alias, key string) (string, error) {
 	for _, f := range c.files {
 		v, err := f.Get(alias, key)
@@ -139,7 +151,7 @@ func (r *route) id() string {
 
 // route asks the config about t. What t says itself wins.
 func (c *sshConfig) route(t Target) (*route, error) {
-	q := query{config: c, alias: t.alias()}
+	q := query{config: c.about(t.alias()), alias: t.alias()}
 	r := &route{target: t, user: t.User, port: t.Port, network: "tcp"}
 	if r.user == "" {
 		r.user = q.or("User", localUser())

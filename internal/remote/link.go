@@ -21,6 +21,7 @@ type link struct {
 	route  *route
 	via    *sharedLink // nil: directly
 	client *ssh.Client
+	calm   func() // a session has started; nil: nothing to do then
 
 	once  sync.Once
 	done  chan struct{} // closed by close
@@ -66,6 +67,9 @@ func (l *link) login(ctx context.Context) error {
 	conn, err := l.tcp(ctx)
 	if err != nil {
 		return l.unreachable("connect to", ctx, err)
+	}
+	if c, ok := conn.(interface{ calm() }); ok {
+		l.calm = c.calm
 	}
 	auth := &login{d: l.d, r: l.route, p: p}
 	var hostKeyErr error

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"net"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -10,7 +11,8 @@ import (
 // quick returns conn with TCP_QUICKACK set before each read: the kernel clears it
 // by itself. sshd leaves Nagle's algorithm on until a session starts, so its small
 // packets after the login wait for our delayed ACK, 40 ms (tcp(7); 95 ms a login
-// without, 51 ms with it, linux 6.18, OpenSSH 9.2).
+// without, 51 ms with it, linux 6.18, OpenSSH 9.2). Once a session has started, calm
+// ends that: packets that do nothing but acknowledge cost both sides.
 func quick(conn net.Conn) net.Conn {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
@@ -20,15 +22,22 @@ func quick(conn net.Conn) net.Conn {
 	if err != nil {
 		return conn
 	}
-	return &quickConn{tcp, raw}
+	return &quickConn{TCPConn: tcp, raw: raw}
 }
 
 type quickConn struct {
 	*net.TCPConn
 	raw syscall.RawConn
+	off atomic.Bool
 }
 
+// calm lets the kernel decide again when to acknowledge.
+func (c *quickConn) calm() { c.off.Store(true) }
+
 func (c *quickConn) Read(b []byte) (int, error) {
+	if c.off.Load() {
+		return c.TCPConn.Read(b)
+	}
 	err := c.raw.Control(func(fd uintptr) {
 		// Without it reading is slower, not wrong.
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)

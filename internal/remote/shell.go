@@ -72,6 +72,9 @@ func (s *sshShell) start(ctx context.Context, command string) (*process, error) 
 	if err := session.Start(command); err != nil {
 		return nil, s.link.lost(fmt.Errorf("start command: %w", err))
 	}
+	if s.link.calm != nil {
+		s.link.calm()
+	}
 	p.wait = sync.OnceValues(func() (int, error) {
 		err := session.Wait()
 		var exit *ssh.ExitError
