@@ -40,7 +40,7 @@ func (a *app) alterBGP(ctx context.Context, name string, c alter, gone *going) e
 	if gone != nil {
 		subnets = gone.subnets
 	}
-	if err := a.settleBGP(ctx, out, name, subnets); err != nil {
+	if err := a.settleBGP(ctx, out, name, subnets, awaitBGP); err != nil {
 		return err
 	}
 	if err == nil && said != nil {
@@ -65,17 +65,17 @@ func (a *app) settleAll(ctx context.Context, out *change.Outcome, networks []str
 		if !touched || len(networks) > 0 && !slices.Contains(networks, name) {
 			continue
 		}
-		if err := a.settleBGP(ctx, out, name, nil); err != nil {
+		if err := a.settleBGP(ctx, out, name, nil, awaitBGP); err != nil {
 			return err
 		}
 	}
 	return err
 }
 
-// settleBGP waits for the sessions and routes of a network that was changed to out,
-// and ends the sessions of before when those of now are up. What does not come up
+// settleBGP waits within for the sessions and routes of a network that was changed to
+// out, longer where daemons are started anew, and ends the sessions of before when those of now are up. What does not come up
 // in time is said.
-func (a *app) settleBGP(ctx context.Context, out *change.Outcome, name string, gone []netip.Prefix) error {
+func (a *app) settleBGP(ctx context.Context, out *change.Outcome, name string, gone []netip.Prefix, within time.Duration) error {
 	c := out.Cluster
 	n := c.Networks[name]
 	if n == nil {
@@ -92,7 +92,6 @@ func (a *app) settleBGP(ctx context.Context, out *change.Outcome, name string, g
 	if len(members) == 0 {
 		return nil
 	}
-	within := awaitBGP
 	if n.Before != nil {
 		within = awaitSettle
 	}
@@ -128,7 +127,7 @@ func (a *app) settleBGP(ctx context.Context, out *change.Outcome, name string, g
 	if err != nil {
 		return a.failed(settled, err)
 	}
-	if err := a.settleBGP(ctx, settled, name, gone); err != nil { // what reflects no more is started anew
+	if err := a.settleBGP(ctx, settled, name, gone, awaitSettle); err != nil { // what reflects no more is started anew
 		return err
 	}
 	return incomplete(settled, []string{name})

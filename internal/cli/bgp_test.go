@@ -255,9 +255,13 @@ func TestReflectorsTakeOverWhenTheyAreHeard(t *testing.T) {
 	if code := b.run("addbgp", "bnet", "reflector", "s1"); code != ExitDone || b.cluster().Networks["bnet"].Before == nil || !strings.Contains(b.err.String(), "has not heard all") {
 		t.Errorf("nothing is heard: status %d, %v\n%s", code, b.cluster().Networks["bnet"].Before, b.err.String())
 	}
-	b.engine.speakers = heard(1)
+	b.engine.speakers, b.engine.waited = heard(1), nil
 	if code := b.run("addbgp", "bnet", "reflector", "s1"); code != ExitDone || b.cluster().Networks["bnet"].Before != nil {
 		t.Errorf("all is heard: status %d, %v\n%s", code, b.cluster().Networks["bnet"].Before, b.err.String())
+	}
+	// Who is started anew tells nothing until he heard all, or gave up on who is away.
+	if want := []time.Duration{awaitSettle, awaitSettle}; !slices.Equal(b.engine.waited, want) {
+		t.Errorf("want waits of %v, have %v", want, b.engine.waited)
 	}
 	if n := b.cluster().Networks["bnet"]; n.Mode != state.Reflector || !slices.Equal(n.Reflectors, []string{"s1"}) {
 		t.Errorf("want s1 to reflect, have %v", n)

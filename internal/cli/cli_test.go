@@ -34,6 +34,7 @@ type scripted struct {
 	store    *state.Store
 	contacts int // calls that would have reached servers
 	request  change.Request
+	waited   []time.Duration // for daemons, at most
 	purged   string
 	login    state.Server // how what was purged is logged in to
 
@@ -78,8 +79,9 @@ func (s *scripted) Status(context.Context, []string) (*change.Outcome, error) {
 }
 
 // BGP answers what the script holds for the servers, once or until it is content.
-func (s *scripted) BGP(_ context.Context, servers []string, until func([]change.Speaker) bool, _ time.Duration) ([]change.Speaker, error) {
+func (s *scripted) BGP(_ context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error) {
 	s.contacts++
+	s.waited = append(s.waited, within)
 	var out []change.Speaker
 	for _, name := range servers {
 		one := change.Speaker{Server: name}
