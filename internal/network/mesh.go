@@ -391,8 +391,8 @@ func checkPorts(c *state.Cluster) error {
 			for i, l := range mine {
 				at := place{serverOf(m), ports[i]}
 				if other, taken := on[at]; taken && (!other.vxlan || !l.vxlan) {
-					return hint.Errorf("network "+name, "-p with another port, for example "+strconv.Itoa(int(freePort(c, name))),
-						"UDP port %d of %s is taken by network %s", at.port, at.server, other.network)
+					return hint.Errorf("server "+at.server, "create one of them with -p and another port, for example "+strconv.Itoa(int(freePort(c, name))),
+						"the networks %s and %s both want UDP port %d of %s", other.network, name, at.port, at.server)
 				}
 				on[at] = l
 			}
