@@ -83,6 +83,10 @@ func readWish(stdin io.Reader, file string) (*state.Cluster, error) {
 // adopt makes the cluster what wish says, in two changes where servers go: their
 // entry is needed until everything is off them.
 func (a *app) adopt(ctx context.Context, wish *state.Cluster, networks []string) error {
+	return a.asOne(func() error { return a.adoptAll(ctx, wish, networks) })
+}
+
+func (a *app) adoptAll(ctx context.Context, wish *state.Cluster, networks []string) error {
 	var removed, gone []string
 	var out *change.Outcome
 	err := a.alter(ctx, alter{
@@ -125,8 +129,27 @@ func adopt(c, wish *state.Cluster, gone *[]string) error {
 	return err
 }
 
-// forget takes servers out of the file that nothing is left on.
+// forget takes servers out of the file that no network is left on, and the agent off
+// them.
 func (a *app) forget(ctx context.Context, gone []string) error {
+	c, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = a.work(func(e engine, p *progress) (*change.Outcome, error) {
+		for _, name := range gone {
+			if s := c.Servers[name]; s == nil || s.Facts == nil && s.Confirmed == nil {
+				continue // it never was ours
+			}
+			if _, err := e.Purge(ctx, name, state.Server{}); err != nil {
+				p.note(fmt.Sprintf("%s: %s; the agent's program stays there", name, err))
+			}
+		}
+		return nil, ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
 	return a.alter(ctx, alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			var errs []error

@@ -111,6 +111,7 @@ type app struct {
 	flags   globals
 	connect func(*app, *state.Store, *progress) engine
 	done    <-chan struct{} // closed on an interrupt
+	several *outcomeDoc     // where JSON goes meanwhile, see asOne; nil: out
 }
 
 // Streams are where a command reads and writes, and what is known about them.

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -476,8 +477,14 @@ address = "10.99.0.9"
 type = "vxlan"
 members = ["s9", "s2"]
 `)
-	if code := b.run("apply", "-f", file); code != ExitDone {
+	if code := b.run("apply", "-f", file, "-o", "json"); code != ExitDone {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
+	}
+	if !json.Valid(b.out.Bytes()) {
+		t.Errorf("no JSON: %s", b.out.String())
+	}
+	if b.engine.purged != "s1" { // s3 was never contacted
+		t.Errorf("want the agent off s1, have it off %q", b.engine.purged)
 	}
 	c := b.cluster()
 	if names := c.ServerNames(); !slices.Equal(names, []string{"s2", "s9"}) {

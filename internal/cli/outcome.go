@@ -65,7 +65,7 @@ func (a *app) alter(ctx context.Context, c alter) error {
 		return err
 	}
 	if a.json() {
-		if err := a.printJSON(outcomeOf(out)); err != nil {
+		if err := a.printOutcome(out); err != nil {
 			return err
 		}
 	}
@@ -108,7 +108,7 @@ func (a *app) failed(out *change.Outcome, err error) error {
 		return err
 	}
 	if a.json() {
-		return errors.Join(a.printJSON(outcomeOf(out)), err)
+		return errors.Join(a.printOutcome(out), err)
 	}
 	refused := *out
 	refused.Servers = nil

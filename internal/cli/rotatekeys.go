@@ -50,6 +50,10 @@ func (a *app) rotateKeys(ctx context.Context, name string, servers []string) err
 			return usage{err}
 		}
 	}
+	return a.asOne(func() error { return a.rotateAll(ctx, name, servers) })
+}
+
+func (a *app) rotateAll(ctx context.Context, name string, servers []string) error {
 	var pending error
 	for _, server := range servers {
 		err := a.rotate(ctx, change.Rotation{Network: name, Server: server})

@@ -46,7 +46,7 @@ func (a *app) lookAt(ctx context.Context, networks []string) error {
 		out.Servers[i].State = liveState(out, out.Servers[i])
 	}
 	if a.json() {
-		err = a.printJSON(outcomeOf(out))
+		err = a.printOutcome(out)
 	} else {
 		err = a.printStatus(out)
 	}

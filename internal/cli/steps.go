@@ -37,7 +37,7 @@ func actionColour(action string) string {
 // printPlan prints what would be done: a heading per server, a line per step.
 func (a *app) printPlan(out *change.Outcome) error {
 	if a.json() {
-		return a.printJSON(outcomeOf(out))
+		return a.printOutcome(out)
 	}
 	var b strings.Builder
 	var all []spec.Step
