@@ -401,7 +401,7 @@ func (b *builder) reach(name string) []netip.Prefix {
 		}
 		for _, e := range n.Externals {
 			for _, text := range e.Accept {
-				if r, err := ParseRule(text); err == nil && r.Prefix.Bits() > 0 {
+				if r, err := parseRule(text); err == nil && r.Prefix.Bits() > 0 {
 					out = append(out, r.Prefix)
 				}
 			}

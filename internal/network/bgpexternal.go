@@ -17,9 +17,9 @@ import (
 
 const maxHops = 255
 
-// ParseRule reads a line of a prefix list, PREFIX[ ge N][ le N], as routers write
+// parseRule reads a line of a prefix list, PREFIX[ ge N][ le N], as routers write
 // it: without ge and le the prefix alone, with them its parts of that length.
-func ParseRule(text string) (spec.PrefixRule, error) {
+func parseRule(text string) (spec.PrefixRule, error) {
 	const next = "PREFIX, PREFIX le LENGTH, PREFIX ge LENGTH or both, for example \"10.0.0.0/8 ge 16 le 24\""
 	bad := func(format string, args ...any) (spec.PrefixRule, error) {
 		return spec.PrefixRule{}, hint.Errorf("", next, format, args...)
@@ -55,7 +55,7 @@ func ParseRule(text string) (spec.PrefixRule, error) {
 
 func checkRules(flag string, rules []string) error {
 	for _, text := range rules {
-		if _, err := ParseRule(text); err != nil {
+		if _, err := parseRule(text); err != nil {
 			return fmt.Errorf("%s: %w", flag, err)
 		}
 	}
@@ -114,14 +114,14 @@ func (b *builder) external(name string, n *state.Network, s *speaker, e state.Ex
 		Secret: e.Password, Multihop: e.Multihop, TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes,
 	}
 	for _, text := range e.Accept {
-		r, err := ParseRule(text)
+		r, err := parseRule(text)
 		if err != nil {
 			return out, err
 		}
 		out.Import = append(out.Import, r)
 	}
 	for _, text := range e.Announce {
-		r, err := ParseRule(text)
+		r, err := parseRule(text)
 		if err != nil {
 			return out, err
 		}

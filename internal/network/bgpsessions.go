@@ -212,7 +212,7 @@ func (b *builder) carriesJoined(mesh string, in func(string, netip.Addr) bool, a
 func accepted(n *state.Network, server string) (out []netip.Prefix) {
 	for _, e := range n.Externals {
 		for _, text := range e.Accept {
-			if r, err := ParseRule(text); err == nil && e.Server == server && r.Prefix.Bits() > 0 {
+			if r, err := parseRule(text); err == nil && e.Server == server && r.Prefix.Bits() > 0 {
 				out = append(out, r.Prefix)
 			}
 		}

@@ -52,7 +52,7 @@ func checkServer(name string, s *state.Server) error {
 	if err := state.CheckName("server", name); err != nil {
 		return err
 	}
-	if name != Local && slices.Contains(Reserved(), name) {
+	if name != Local && slices.Contains(reserved(), name) {
 		return hint.Errorf("", "choose another name", "the name is reserved")
 	}
 	if name == Local && (s.Address != "" || s.User != "" || s.Port != 0 || s.Identity != "" || s.Jump != "") {

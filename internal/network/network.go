@@ -51,8 +51,8 @@ func kindOf(n *state.Network) (kind Kind, ok bool) {
 	return kind, ok
 }
 
-// Kinds returns the names of all kinds, sorted.
-func Kinds() []string {
+// kindNames returns the names of all kinds, sorted.
+func kindNames() []string {
 	names := slices.AppendSeq(TunnelTypes(), maps.Keys(kinds()))
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -64,9 +64,9 @@ func Created() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(kinds())), func(kind string) bool { return kind == BGP })
 }
 
-// Reserved returns the words that cannot name a server: the command line uses
+// reserved returns the words that cannot name a server: the command line uses
 // them. "local" names the workstation itself.
-func Reserved() []string {
+func reserved() []string {
 	return []string{Local, "server", "client", "subnet", "peer", "network", "external", "reflector"}
 }
 

@@ -101,7 +101,7 @@ func (r *Conn) Send(messages ...*nl.NetlinkRequest) ([]error, error) {
 			b = append(b, 0)
 		}
 	}
-	if err := Retry(func() error {
+	if err := retry(func() error {
 		return unix.Sendto(r.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	}); err != nil {
 		return nil, fmt.Errorf("write netlink: %w", err)
@@ -120,7 +120,7 @@ func (r *Conn) Send(messages ...*nl.NetlinkRequest) ([]error, error) {
 // whether the last one's was in it.
 func (r *Conn) receive(answers []error, first uint32) (last bool, err error) {
 	var n int
-	if err := Retry(func() (err error) { n, _, err = unix.Recvfrom(r.fd, r.buf[:], 0); return err }); err != nil {
+	if err := retry(func() (err error) { n, _, err = unix.Recvfrom(r.fd, r.buf[:], 0); return err }); err != nil {
 		return false, fmt.Errorf("read netlink: %w", err)
 	}
 	list, err := syscall.ParseNetlinkMessage(r.buf[:n])
@@ -183,10 +183,10 @@ func (r *Conn) Do(messages ...*nl.NetlinkRequest) error {
 	return nil
 }
 
-// Retry repeats what a signal or a change during a dump cut short: a dump that was
+// retry repeats what a signal or a change during a dump cut short: a dump that was
 // interrupted may lack entries or hold one twice (netlink(7), NLM_F_DUMP_INTR).
 // Every dump and every raw call goes through here.
-func Retry(do func() error) error {
+func retry(do func() error) error {
 	const most = 50
 	var err error
 	for range most {
@@ -198,9 +198,9 @@ func Retry(do func() error) error {
 	return err
 }
 
-// Dump is Retry for calls with a result.
+// Dump is retry for calls with a result.
 func Dump[T any](list func() ([]T, error)) ([]T, error) {
 	var out []T
-	err := Retry(func() (err error) { out, err = list(); return err })
+	err := retry(func() (err error) { out, err = list(); return err })
 	return out, err
 }

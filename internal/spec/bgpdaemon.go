@@ -9,13 +9,13 @@ const (
 	BGPFile          = "bgp.json"   // a BGP as JSON: what the daemon does when it starts and on BGPReload
 	BGPSocket        = "bgp.sock"   // takes orders
 	BGPAPISocket     = "gobgp.sock" // GoBGP's own interface (gRPC), for gobgp -u unix://…
-	BGPSecretPrefix  = "bgp-"       // starts the name of a password's file
-	BGPSecretSuffix  = ".password"  // ends it
+	bgpSecretPrefix  = "bgp-"       // starts the name of a password's file
+	bgpSecretSuffix  = ".password"  // ends it
 	BGPRunningMarker = "bgp.ran"    // a daemon ran since the server started: the next one takes up its routes
 )
 
 // BGPSecretFile is the name of the file with the password that is called id.
-func BGPSecretFile(id string) string { return BGPSecretPrefix + id + BGPSecretSuffix }
+func BGPSecretFile(id string) string { return bgpSecretPrefix + id + bgpSecretSuffix }
 
 // Orders to the BGP daemon.
 const (

@@ -33,11 +33,11 @@ import (
 // Programs are what Run needs on this machine.
 var Programs = []string{"qemu-system-x86_64", "cpio", "busybox", "modprobe"}
 
-// LaneEnv is set to "vm" in the environment of Run's command.
-const LaneEnv = "FLOCK_LANE"
+// laneEnv is set to "vm" in the environment of Run's command.
+const laneEnv = "FLOCK_LANE"
 
 // Inside says whether this process runs in a VM of Run's.
-func Inside() bool { return os.Getenv(LaneEnv) == "vm" }
+func Inside() bool { return os.Getenv(laneEnv) == "vm" }
 
 //go:embed init.sh
 var initScript []byte
@@ -51,7 +51,7 @@ type Options struct {
 	Dir    string   // exists; the VM sees it at the same path and may write there
 	Args   []string // the command, as on this machine
 	Cd     string   // directory it starts in; empty: Dir
-	Env    []string // NAME=VALUE, beside PATH, HOME and LaneEnv
+	Env    []string // NAME=VALUE, beside PATH, HOME and FLOCK_LANE
 	CPUs   int      // 0: 2
 	Memory int      // MiB, its file system's layer included; 0: 4096
 	Out    io.Writer
@@ -130,7 +130,7 @@ func (o *Options) qemu(console string) []string {
 // prepare writes what the VM finds in Dir.
 func (o *Options) prepare(ctx context.Context) error {
 	var script strings.Builder
-	script.WriteString("export HOME=/root " + LaneEnv + "=vm\n")
+	script.WriteString("export HOME=/root " + laneEnv + "=vm\n")
 	for _, e := range o.Env {
 		script.WriteString("export " + quote(e) + "\n")
 	}
