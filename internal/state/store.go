@@ -83,8 +83,8 @@ func (s *Store) read(path string) (*Cluster, []byte, error) {
 		c.Name = s.cluster
 	}
 	if s.cluster != "" && c.Name != s.cluster {
-		return nil, nil, hint.Errorf(path, "--cluster "+c.Name+", or another --state FILE",
-			"read %s: it is cluster %s, not %s", path, c.Name, s.cluster)
+		return nil, nil, malformed{hint.Errorf(path, "--cluster "+c.Name+", or another --state FILE",
+			"read %s: it is cluster %s, not %s", path, c.Name, s.cluster)}
 	}
 	return c, data, nil
 }

@@ -313,7 +313,7 @@ func TestOtherClustersFile(t *testing.T) {
 	s := newStore(t)
 	update(t, s, addServer("s1"))
 	_, err := Open(s.Path(), "home").Load(t.Context())
-	if _, next := hint.Of(err); err == nil || !strings.Contains(next, "--cluster default") {
+	if _, next := hint.Of(err); !errors.Is(err, ErrMalformed) || !strings.Contains(next, "--cluster default") {
 		t.Errorf("Load as another cluster = %v", err)
 	}
 	if c, err := Open(s.Path(), "").Load(t.Context()); err != nil || c.Name != "default" {
