@@ -2,6 +2,7 @@ package change
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -168,5 +169,20 @@ func TestStatusAsksTheDaemons(t *testing.T) {
 	out, err := e.Status(t.Context(), nil)
 	if err != nil || out.Servers[0].BGP == nil || out.Servers[1].BGP != nil {
 		t.Errorf("want the daemon of s1, have %v, %v", out, err)
+	}
+}
+
+// TestCarrierStays: what a network stands in is not taken away below it.
+func TestCarrierStays(t *testing.T) {
+	f, e := world(t, 2)
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Create(c, "wirex", network.WireGuard, network.Options{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error {
+		return errors.Join(network.JoinLead(c, "wirex", "s1"), network.JoinClients(c, "wirex", []string{"s2"}))
+	}})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.CreateBGP(c, "bnet", "s2:10.0.8.2", network.BGPOptions{}) }})
+	dialed := f.dialed
+	_, err := e.Run(t.Context(), Request{Edit: func(c *state.Cluster) error { return network.Remove(c, "wirex") }})
+	if !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "bnet stands in wirex") || f.dialed != dialed {
+		t.Errorf("%d connections, %v", f.dialed-dialed, err)
 	}
 }

@@ -63,8 +63,12 @@ func (r *run) edit() error {
 	}
 	broken := r.complete()
 	if r.req.Edit != nil {
+		carried := network.Carried(r.c)
 		if err := r.req.Edit(r.c); err != nil {
 			return inputError{cmpErr(broken, err)}
+		}
+		if err := network.StillCarried(r.c, carried); err != nil {
+			return inputError{err}
 		}
 	}
 	if broken != nil {

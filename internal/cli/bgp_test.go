@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -301,5 +302,18 @@ func TestListingSaysWhatRoutersMay(t *testing.T) {
 	b.run("listnetworks")
 	if have := strings.ReplaceAll(b.out.String(), noBreak, " "); !strings.Contains(have, "external s1 10.99.0.254 as 65001 subnet s1:10.0.10.0/24") {
 		t.Errorf("all networks:\n%s", have)
+	}
+}
+
+// A dry run knows networks of every kind that the server leaves.
+func TestDelServerDryRun(t *testing.T) {
+	for _, file := range []string{bgpThree, keyed, tunneledToml} {
+		b := newBench(t, file)
+		if code := b.run("delserver", "s2", "--force", "--dry-run"); code != ExitDone {
+			t.Errorf("exit status %d: %s", code, b.err.String())
+		}
+		if c := b.cluster(); c.Servers["s2"] == nil || len(network.Networks(c, "s2")) == 0 {
+			t.Errorf("a dry run changed the file: %+v", c.Servers["s2"])
+		}
 	}
 }

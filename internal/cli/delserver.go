@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/flocknet/flock/internal/change"
@@ -42,7 +41,12 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 	if err != nil {
 		return err
 	}
-	if err := network.DelServer(c.Clone(), name, force); err != nil {
+	// Before anything is taken off it.
+	without := c.Clone()
+	if err := network.DelServer(without, name, force); err != nil {
+		return usage{err}
+	}
+	if err := network.StillCarried(without, network.Carried(c)); err != nil {
 		return usage{err}
 	}
 	if a.flags.dryRun {
@@ -86,17 +90,9 @@ func (a *app) clean(ctx context.Context, c *state.Cluster, name string, force bo
 	return err
 }
 
-// strip takes everything but its entry from a server: what its removal comes to
-// while it can still be asked.
+// strip is the edit that removes a server while it can still be asked.
 func strip(name string) func(*state.Cluster) error {
-	return func(c *state.Cluster) error {
-		for _, n := range network.Networks(c, name) {
-			if err := network.Leave(c, n, []string{name}); err != nil {
-				return err
-			}
-		}
-		return network.SetSubnet(c, name, netip.Prefix{})
-	}
+	return func(c *state.Cluster) error { return network.Strip(c, name) }
 }
 
 func contact(name string, must bool) []string {

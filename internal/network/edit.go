@@ -98,7 +98,25 @@ func DelServer(c *state.Cluster, name string, force bool) error {
 		return hint.Errorf("server "+name, leaving(c, member[0], name),
 			"delete server %s: it is a member of %s", name, strings.Join(member, ", "))
 	}
-	for _, network := range member {
+	if err := leaveAll(c, name); err != nil {
+		return err
+	}
+	delete(c.Servers, name)
+	return nil
+}
+
+// Strip takes everything but its entry from a server of the cluster: what its removal
+// comes to while it can still be asked.
+func Strip(c *state.Cluster, name string) error {
+	if err := leaveAll(c, name); err != nil {
+		return err
+	}
+	return SetSubnet(c, name, netip.Prefix{})
+}
+
+// leaveAll takes a server out of its networks.
+func leaveAll(c *state.Cluster, name string) error {
+	for _, network := range Networks(c, name) {
 		if isTunnel(c.Networks[network]) { // with one end it is none
 			delete(c.Networks, network)
 			continue
@@ -107,7 +125,6 @@ func DelServer(c *state.Cluster, name string, force bool) error {
 			return err
 		}
 	}
-	delete(c.Servers, name)
 	return nil
 }
 

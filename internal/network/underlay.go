@@ -226,15 +226,8 @@ func carriersFirst(c *state.Cluster) ([]string, error) {
 	below := make(map[string][]string, len(left))
 	for _, name := range left {
 		for _, text := range c.Networks[name].Members {
-			m, err := state.ParseMember(text)
-			if err != nil {
-				return nil, err
-			}
-			if !m.Addr.IsValid() {
-				continue
-			}
-			if o := overlayOf(c, m.Server, m.Addr); o != nil && o.network != name {
-				below[name] = append(below[name], o.network)
+			if in := carrier(c, name, text); in != "" {
+				below[name] = append(below[name], in)
 			}
 		}
 	}
