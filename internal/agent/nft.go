@@ -270,10 +270,23 @@ func (n *nft) owns(t *nftables.Table) bool {
 	return t.Name == n.tableName() && slices.Contains(families[:], t.Family)
 }
 
-// baseChains are the chains of a table of ours that holds objects. The bridge's prerouting comes
+// baseChains are the chains of a table of ours that holds objects: those that there
+// are rules for, because each packet that comes by a chain pays for it, and for an
+// empty one too.
+func baseChains(family nftables.TableFamily, objects []nftObject) []*nftables.Chain {
+	used := map[string]bool{}
+	for _, o := range objects {
+		for _, r := range o.rules {
+			used[r.chain] = used[r.chain] || o.family() == family
+		}
+	}
+	return slices.DeleteFunc(allChains(family), func(c *nftables.Chain) bool { return !used[c.Name] })
+}
+
+// allChains are the chains that a table of ours may have. The bridge's prerouting comes
 // before br_netfilter (priority 0), which would send frames to the gateway's MAC
 // through IP's hooks as bridged ones.
-func baseChains(family nftables.TableFamily, objects []nftObject) []*nftables.Chain {
+func allChains(family nftables.TableFamily) []*nftables.Chain {
 	accept := nftables.ChainPolicyAccept
 	if family == nftables.TableFamilyBridge {
 		return []*nftables.Chain{
@@ -281,17 +294,11 @@ func baseChains(family nftables.TableFamily, objects []nftObject) []*nftables.Ch
 			{Name: postroutingChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(0), Policy: &accept},
 		}
 	}
-	chains := []*nftables.Chain{
+	return []*nftables.Chain{
 		{Name: postroutingChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource, Policy: &accept},
 		{Name: inputChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter, Policy: &accept},
+		{Name: keepChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityNATSource - 1), Policy: &accept},
 	}
-	keeps := func(o nftObject) bool {
-		return slices.ContainsFunc(o.rules, func(r nftRule) bool { return r.chain == keepChain })
-	}
-	if slices.ContainsFunc(objects, keeps) {
-		chains = append(chains, keepBase())
-	}
-	return chains
 }
 
 // bufferSize holds the kernel's answers to some ten thousand rules in one

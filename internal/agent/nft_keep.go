@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
@@ -41,11 +40,4 @@ func keepObject(k spec.Keep) nftObject {
 		o.add(keepChain, rule(match, dst(expr.CmpOpEq, p), same))
 	}
 	return o
-}
-
-// keepBase is the chain, in the table of the inet family.
-func keepBase() *nftables.Chain {
-	accept := nftables.ChainPolicyAccept
-	before := *nftables.ChainPriorityNATSource - 1
-	return &nftables.Chain{Name: keepChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: &before, Policy: &accept}
 }

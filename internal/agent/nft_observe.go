@@ -73,7 +73,8 @@ func (n *nft) report(objects []nftObject, seen map[nftables.TableFamily]*nftTabl
 
 // nftTable is one of the cluster's tables as found.
 type nftTable struct {
-	sound bool // has the flags, the chains and nothing foreign
+	sound bool // has the flags, and no chain or rule that is not ours
+	exact bool // has the chains that are wanted, and no other
 	rules map[string][]nftRule
 }
 
@@ -101,7 +102,7 @@ func settled(objects []nftObject, family nftables.TableFamily, found *nftTable) 
 	for _, list := range found.rules {
 		rules -= len(list)
 	}
-	return rules == 0
+	return rules == 0 && found.exact
 }
 
 func (n *nft) readTables(c *nftables.Conn, chains []*nftables.Chain, objects []nftObject) (map[nftables.TableFamily]*nftTable, error) {
@@ -125,7 +126,9 @@ func (n *nft) readTable(c *nftables.Conn, t *nftables.Table, chains []*nftables.
 	ours := slices.DeleteFunc(slices.Clone(chains), func(ch *nftables.Chain) bool {
 		return ch.Table.Name != t.Name || ch.Table.Family != t.Family
 	})
-	out.sound = t.Flags == 0 && sameChains(baseChains(t.Family, objects), ours)
+	out.sound = t.Flags == 0 && haveChains(allChains(t.Family), ours)
+	wanted := baseChains(t.Family, objects)
+	out.exact = len(wanted) == len(ours) && haveChains(wanted, ours)
 	for _, ch := range ours {
 		rules, err := c.GetRules(t, ch)
 		if err != nil {
@@ -142,9 +145,10 @@ func (n *nft) readTable(c *nftables.Conn, t *nftables.Table, chains []*nftables.
 	return out, nil
 }
 
-func sameChains(want, have []*nftables.Chain) bool {
-	for _, w := range want {
-		ok := slices.ContainsFunc(have, func(h *nftables.Chain) bool {
+// haveChains says whether each of these is one of those.
+func haveChains(those, these []*nftables.Chain) bool {
+	for _, h := range these {
+		ok := slices.ContainsFunc(those, func(w *nftables.Chain) bool {
 			return h.Name == w.Name && h.Type == w.Type && h.Hooknum != nil && h.Priority != nil && h.Policy != nil &&
 				*h.Hooknum == *w.Hooknum && *h.Priority == *w.Priority && *h.Policy == *w.Policy
 		})
@@ -152,7 +156,7 @@ func sameChains(want, have []*nftables.Chain) bool {
 			return false
 		}
 	}
-	return len(want) == len(have)
+	return true
 }
 
 // sameRules compares chain by chain: the kernel lists chains in its own order.

@@ -266,3 +266,29 @@ func BenchmarkNFTCheck(b *testing.B) {
 		}
 	})
 }
+
+// There are chains for what has rules; another one that is needed costs nobody his.
+func TestChainsComeAndGoAlone(t *testing.T) {
+	h := newNFTHost(t)
+	keeps, both := &spec.Host{Cluster: "c1"}, &spec.Host{Cluster: "c1"}
+	keeps.Keeps = []spec.Keep{{Network: "b", Link: "wg0", Subnet: netip.MustParsePrefix("10.0.4.0/24")}}
+	both.Keeps = keeps.Keeps
+	both.NATs = []spec.NAT{{Network: "a", Bridge: "app0", Subnet: netip.MustParsePrefix("10.0.5.0/24")}}
+	chains := func() string { return h.sh("nft list chains | sed -n 's/^.chain \\(.*\\) {/\\1/p' | sort | xargs") }
+	for _, c := range []struct {
+		want         *spec.Host
+		seen, chains string
+	}{
+		{keeps, "+ keep 10.0.4.0/24 dev wg0 network b\n", "keep\n"},
+		{both, "+ masquerade 10.0.5.0/24 bridge app0 network a\n", "keep postrouting\n"},
+		{keeps, "- masquerade 10.0.5.0/24 bridge app0 network a\n", "keep\n"},
+	} {
+		if d := differs(h, c.want); d != c.seen {
+			t.Errorf("want %q, have %q", c.seen, d)
+		}
+		settleNFT(h, c.want)
+		if have := chains(); have != c.chains {
+			t.Errorf("chains: want %q, have %q", c.chains, have)
+		}
+	}
+}
