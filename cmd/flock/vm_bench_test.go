@@ -13,63 +13,57 @@ import (
 	"github.com/flocknet/flock/internal/vm"
 )
 
-// metric is one of a benchmark's figures, as testing prints them; benchmark is the
-// line of one, with the part behind the slash.
+// figures is a line of a benchmark's result as testing prints it: the name, without the
+// number of processors, and all that was measured; figure is one of those.
 var (
-	metric    = regexp.MustCompile(`([0-9.e+-]+) (\S*(?:ratio|Gbit/s)\S*)`)
-	benchmark = regexp.MustCompile(`^Benchmark\w+(/\S+?)?(?:-\d+)?\s`)
+	figures = regexp.MustCompile(`^Benchmark(\S+?)(?:-\d+)?\s+\d+\s(.*)$`)
+	figure  = regexp.MustCompile(`([0-9.e+-]+) (\S+)`)
 )
 
-// BenchmarkKernelWireGuardBesideByHand is internal/agent's
-// BenchmarkWireGuardBesideByHand where the kernel has WireGuard.
-func BenchmarkKernelWireGuardBesideByHand(b *testing.B) {
-	benchInVM(b, "BenchmarkWireGuardBesideByHand", "wg", "iperf3")
-}
+// byHandInVM are the benchmarks of internal/agent that BenchmarkKernel runs.
+var byHandInVM = []string{"WireGuard", "IPTunnels", "IPIP", "HostGW", "VXLANL3"}
 
-// BenchmarkKernelIPTunnelsBesideByHand is internal/agent's
-// BenchmarkIPTunnelsBesideByHand where the kernel has GRE and IPIP.
-func BenchmarkKernelIPTunnelsBesideByHand(b *testing.B) {
-	benchInVM(b, "BenchmarkIPTunnelsBesideByHand", "iperf3")
-}
-
-// benchInVM runs a benchmark of internal/agent under the other kernel. Only its ratios
-// mean something: the processor is emulated.
-func benchInVM(b *testing.B, name string, programs ...string) {
-	b.Helper()
-	lab.Need(b, slices.Concat([]string{"go"}, programs, vm.Programs)...)
-	s := suite{
+// BenchmarkKernel runs internal/agent's benchmarks of networks beside the same set up
+// by hand under the kernel that has WireGuard, GRE and IPIP, in one VM. Its clock
+// counts instructions, so that the ratios are those of the work that each takes, and
+// hardly differ from round to round.
+func BenchmarkKernel(b *testing.B) {
+	lab.Need(b, slices.Concat([]string{"go", "wg", "iperf3", "nft"}, vm.Programs)...)
+	wanted := regexp.MustCompile(asked("bench", 1))
+	names := slices.DeleteFunc(slices.Clone(byHandInVM), func(name string) bool { return !wanted.MatchString(name) })
+	out := runInVM(b, []suite{{
 		name: "agent", pkg: "internal/agent", binary: compileTests(b, "internal/agent"),
-		args: []string{"-test.run=^$", "-test.benchtime=1x", "-test.bench=^" + name + "$"},
-	}
-	for b.Loop() {
-		out := runInVM(b, []suite{s})
-		found := 0
-		for line := range strings.Lines(out) {
-			if of := benchmark.FindStringSubmatch(line); of != nil {
-				found += reportFigures(b, line, strings.TrimPrefix(of[1], "/"))
+		args: []string{"-test.run=^$", "-test.benchtime=5x", "-test.bench=^Benchmark(" + strings.Join(names, "|") + ")BesideByHand$"},
+	}}, true)
+	found := map[string]bool{}
+	for line := range strings.Lines(out) {
+		of := figures.FindStringSubmatch(strings.TrimSpace(line))
+		if of == nil {
+			continue
+		}
+		name := strings.Replace(of[1], "BesideByHand", "", 1)
+		first, _, _ := strings.Cut(name, "/")
+		found[first] = true
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() { // it has run
 			}
-		}
-		if found == 0 || b.Failed() {
-			b.Fatalf("want figures:\n%s", out)
-		}
+			reportFigures(b, of[2])
+		})
+	}
+	if len(found) != len(names) || b.Failed() {
+		b.Fatalf("want figures of %v:\n%s", names, out)
 	}
 }
 
-// reportFigures makes the figures in a benchmark's line this one's, with what they are
-// of in their names.
-func reportFigures(b *testing.B, line, of string) (n int) {
+// reportFigures makes the figures of a benchmark in the VM this one's.
+func reportFigures(b *testing.B, line string) {
 	b.Helper()
-	for _, f := range metric.FindAllStringSubmatch(line, -1) {
+	b.ReportMetric(0, "ns/op")
+	for _, f := range figure.FindAllStringSubmatch(strings.ReplaceAll(line, "\t", " "), -1) {
 		v, err := strconv.ParseFloat(f[1], 64)
 		if err != nil {
 			b.Fatal(err)
 		}
-		unit := f[2]
-		if of != "" {
-			unit += "-" + of
-		}
-		b.ReportMetric(v, unit)
-		n++
+		b.ReportMetric(v, f[2])
 	}
-	return n
 }

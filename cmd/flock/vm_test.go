@@ -125,14 +125,15 @@ func TestVM(t *testing.T) {
 	}
 	lab.Need(t, append([]string{"go"}, vm.Programs...)...)
 	suites := vmSuites(t)
-	parts := splitSuites(t, runInVM(t, suites))
+	parts := splitSuites(t, runInVM(t, suites, false))
 	for _, s := range suites {
 		t.Run(s.name, func(t *testing.T) { tell(t, s, parts[s.name]) })
 	}
 }
 
-// runInVM runs the suites, one after the other, and returns what they wrote.
-func runInVM(t testing.TB, suites []suite) string {
+// runInVM runs the suites, one after the other, and returns what they wrote. Steady is
+// vm.Options.Steady.
+func runInVM(t testing.TB, suites []suite, steady bool) string {
 	t.Helper()
 	kernel, err := vm.Kernel()
 	if err != nil {
@@ -142,7 +143,7 @@ func runInVM(t testing.TB, suites []suite) string {
 	defer cancel()
 	var out bytes.Buffer
 	o := vmOptions(t, suites)
-	o.Kernel, o.Out = kernel, &out
+	o.Kernel, o.Steady, o.Out = kernel, steady, &out
 	if file := os.Getenv("FLOCK_VM_LOG"); file != "" { // to watch it
 		f, err := os.Create(file)
 		if err != nil {
@@ -160,10 +161,10 @@ func runInVM(t testing.TB, suites []suite) string {
 	return out.String()
 }
 
-// asked is element i of -run's pattern, empty for none: the VM need not run what
-// was not asked for.
-func asked(i int) string {
-	elements := strings.Split(flag.Lookup("test.run").Value.String(), "/")
+// asked is element i of the pattern of -run or -bench, empty for none: the VM need not
+// run what was not asked for.
+func asked(by string, i int) string {
+	elements := strings.Split(flag.Lookup("test."+by).Value.String(), "/")
 	if i >= len(elements) {
 		return ""
 	}
@@ -177,12 +178,12 @@ func vmSuites(t *testing.T) []suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wanted := regexp.MustCompile(asked(1))
+	wanted := regexp.MustCompile(asked("run", 1))
 	var suites []suite
 	if walks := (suite{name: "walks", pkg: "cmd/flock", prefix: "TestWalks/", binary: self}); wanted.MatchString(walks.name) {
 		var names []string
 		for _, name := range vmWalks(t) {
-			if regexp.MustCompile(asked(2)).MatchString(name) {
+			if regexp.MustCompile(asked("run", 2)).MatchString(name) {
 				names = append(names, regexp.QuoteMeta(name))
 				walks.want = append(walks.want, walks.prefix+name)
 			}
@@ -191,14 +192,14 @@ func vmSuites(t *testing.T) []suite {
 		suites = append(suites, walks)
 	}
 	for _, pkg := range slices.Sorted(maps.Keys(lab.InVM)) {
-		s := suite{name: filepath.Base(pkg), pkg: pkg, args: []string{asEvents, "-test.run=" + cmp.Or(asked(2), lab.InVM[pkg])}}
+		s := suite{name: filepath.Base(pkg), pkg: pkg, args: []string{asEvents, "-test.run=" + cmp.Or(asked("run", 2), lab.InVM[pkg])}}
 		if wanted.MatchString(s.name) {
 			s.binary = compileTests(t, pkg)
 			suites = append(suites, s)
 		}
 	}
 	if len(suites) == 0 {
-		t.Fatalf("want suites for %s, have none", asked(1))
+		t.Fatalf("want suites for %s, have none", asked("run", 1))
 	}
 	return suites
 }

@@ -52,8 +52,12 @@ type Options struct {
 	Args   []string // the command, as on this machine
 	Cd     string   // directory it starts in; empty: Dir
 	Env    []string // NAME=VALUE, beside PATH, HOME and FLOCK_LANE
-	CPUs   int      // 0: 2
+	CPUs   int      // 0: 2, or 1 where Steady
 	Memory int      // MiB, its file system's layer included; 0: 4096
+	// Steady lets the VM's clock count instructions, 4 ns each, whatever this machine
+	// does meanwhile: what is compared there by time is compared by work, on one
+	// processor.
+	Steady bool
 	Out    io.Writer
 	// Out gets the command's stdout and stderr while it runs.
 }
@@ -105,26 +109,32 @@ func (o *Options) qemu(console string) []string {
 		return fmt.Sprintf("local,path=%s,mount_tag=%s,security_model=none,multidevs=remap%s", path, tag, more)
 	}
 	cpus, memory := o.CPUs, o.Memory
-	if cpus == 0 {
-		cpus = 2
+	// Emulated, AVX makes cryptography slower: half of what SSE does.
+	accel := []string{"-cpu", "max,-avx,-avx2", "-accel", "tcg,thread=multi"}
+	if o.Steady {
+		// Instructions are counted by one thread only. While the VM waits, its clock
+		// goes on as this machine's.
+		accel = []string{"-cpu", "max,-avx,-avx2", "-accel", "tcg,thread=single", "-icount", "shift=2"}
+		cpus = cmp.Or(cpus, 1)
 	}
+	cpus = cmp.Or(cpus, 2)
 	if memory == 0 {
 		memory = 4096
 	}
-	return []string{
-		// Not /dev/kvm: where it exists and does not work, QEMU hangs.
-		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", strconv.Itoa(cpus), "-m", strconv.Itoa(memory),
+	// Not /dev/kvm: where it exists and does not work, QEMU hangs.
+	return append(accel,
+		"-smp", strconv.Itoa(cpus), "-m", strconv.Itoa(memory),
 		"-display", "none", "-monitor", "none", "-nodefaults", "-no-reboot", "-net", "none",
-		"-serial", "file:" + console,
+		"-serial", "file:"+console,
 		"-device", "virtio-serial-pci", "-chardev", "file,id=out,path=/dev/stdout", "-device", "virtserialport,chardev=out,name=out",
 		"-virtfs", share("/", "root", ",readonly=on"), "-virtfs", share(filepath.Join(o.Kernel, "root"), "kernel", ",readonly=on"),
 		"-virtfs", share(o.Dir, "share", ""),
 		"-kernel", filepath.Join(o.Kernel, "vmlinuz"), "-initrd", filepath.Join(o.Dir, "initrd"),
 		// Emulated, page tables of five levels and mitigations only cost, and so does
 		// any clock but the processor's.
-		"-append", "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off no5lvl nokaslr audit=0 tsc=reliable clocksource=tsc " +
-			"vm_share=" + o.Dir + " vm_cd=" + cmp.Or(o.Cd, o.Dir),
-	}
+		"-append", "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off no5lvl nokaslr audit=0 tsc=reliable clocksource=tsc "+
+			"vm_share="+o.Dir+" vm_cd="+cmp.Or(o.Cd, o.Dir),
+	)
 }
 
 // prepare writes what the VM finds in Dir.
