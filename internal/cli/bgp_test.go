@@ -312,6 +312,9 @@ func TestDelServerDryRun(t *testing.T) {
 		if code := b.run("delserver", "s2", "--force", "--dry-run"); code != ExitDone {
 			t.Errorf("exit status %d: %s", code, b.err.String())
 		}
+		if code := b.run("purge", "s1", "--dry-run"); code != ExitDone { // the lead of keyed
+			t.Errorf("purge: exit status %d: %s", code, b.err.String())
+		}
 		if c := b.cluster(); c.Servers["s2"] == nil || len(network.Networks(c, "s2")) == 0 {
 			t.Errorf("a dry run changed the file: %+v", c.Servers["s2"])
 		}

@@ -105,9 +105,14 @@ func DelServer(c *state.Cluster, name string, force bool) error {
 	return nil
 }
 
-// Strip takes everything but its entry from a server of the cluster: what its removal
-// comes to while it can still be asked.
+// Strip takes everything but its entry from a server of the cluster, also what it
+// leads: what its removal comes to while it can still be asked.
 func Strip(c *state.Cluster, name string) error {
+	for _, n := range c.Networks {
+		if n.Lead == name {
+			n.Lead = "" // the next one, for a plan
+		}
+	}
 	if err := leaveAll(c, name); err != nil {
 		return err
 	}
