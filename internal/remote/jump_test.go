@@ -178,7 +178,10 @@ func TestBadWays(t *testing.T) {
 		refused(t, l, bad, ErrConfig)
 	}
 	l.Dialer = &Dialer{SSHConfig: l.dir + "/none"}
-	refused(t, l, Target{Name: "s1", Host: "127.0.0.1", Identity: l.identity}, ErrConfig)
+	_, err := l.Dial(t.Context(), Target{Name: "s1", Host: "127.0.0.1", Identity: l.identity})
+	if where, next := hint.Of(err); !errors.Is(err, ErrConfig) || where != l.dir+"/none" || next == "" {
+		t.Errorf("an ssh config that is not there: where %q, next %q, %v", where, next, err)
+	}
 }
 
 // TestHomeWithoutHOME: cron and some services set none, and ssh needs none.
