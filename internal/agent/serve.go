@@ -152,6 +152,7 @@ func (s *session) end() error {
 
 // answer sends exactly one final reply.
 func (s *session) answer(ctx, present context.Context, r spec.Request) {
+	s.told = time.Now()
 	reply, err := s.handle(ctx, present, r)
 	if err != nil {
 		reply = &spec.Reply{Error: problem(err)}
@@ -163,7 +164,8 @@ func (s *session) answer(ctx, present context.Context, r spec.Request) {
 // send gives up silently when nobody listens: the end of in follows.
 func (s *session) send(reply *spec.Reply) { _ = s.conn.Send(reply) }
 
-// progressEvery bounds what a thousand small steps cost: nobody reads faster.
+// progressEvery bounds what a thousand small steps cost: nobody reads faster. What is
+// over before tells nothing but the end.
 const progressEvery = 50 * time.Millisecond
 
 func (s *session) progress(line string) {
