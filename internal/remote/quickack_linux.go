@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bufio"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -22,19 +23,32 @@ func quick(conn net.Conn) net.Conn {
 	if err != nil {
 		return conn
 	}
-	return &quickConn{TCPConn: tcp, raw: raw}
+	c := &quickConn{TCPConn: tcp, raw: raw}
+	c.ahead = bufio.NewReaderSize(readFunc(c.read), readAhead)
+	return c
 }
 
 type quickConn struct {
 	*net.TCPConn
-	raw syscall.RawConn
-	off atomic.Bool
+	raw   syscall.RawConn
+	off   atomic.Bool
+	ahead *bufio.Reader
 }
+
+// readAhead is for the server's identification, which x/crypto reads byte by byte.
+const readAhead = 256
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(b []byte) (int, error) { return f(b) }
 
 // calm lets the kernel decide again when to acknowledge.
 func (c *quickConn) calm() { c.off.Store(true) }
 
-func (c *quickConn) Read(b []byte) (int, error) {
+// Read reads what is there; large pieces go past the buffer.
+func (c *quickConn) Read(b []byte) (int, error) { return c.ahead.Read(b) }
+
+func (c *quickConn) read(b []byte) (int, error) {
 	if c.off.Load() {
 		return c.TCPConn.Read(b)
 	}
