@@ -38,7 +38,7 @@ func (e *Engine) BGP(ctx context.Context, servers []string, until func([]Speaker
 	if err != nil {
 		return nil, inputError{err}
 	}
-	r := &run{e: e, c: c, peers: map[string]*peer{}}
+	r := &run{e: e, c: c, peers: map[string]*peer{}, sums: sums{}}
 	defer r.end()
 	var peers []*peer
 	for _, name := range servers {

@@ -54,7 +54,7 @@ func (r *run) needsKeys(p *peer) bool {
 	if p.err != nil || p.plan == nil || len(network.KeyDevices(r.c, p.name)) == 0 {
 		return false
 	}
-	return len(p.plan.Steps) > 0 || p.plan.Sum != p.want.Sum() || r.req.Rotate.Server == p.name
+	return len(p.plan.Steps) > 0 || p.plan.Sum != r.sums.of(p.want) || r.req.Rotate.Server == p.name
 }
 
 // askKeys notes the public keys of todo in the file's copy and says whether one is
@@ -129,7 +129,7 @@ func (r *run) assumeKeys() {
 func (r *run) compile() error {
 	compiled, err := network.Compile(r.c)
 	if err == nil {
-		r.compiled = compiled
+		r.compiled, r.sums = compiled, sums{}
 	}
 	return err
 }

@@ -160,7 +160,7 @@ func (p *peer) confirm(ctx context.Context, e *Engine) error {
 
 // outcome is what is known so far.
 func (r *run) outcome() *Outcome {
-	out := &Outcome{Cluster: r.c, Saved: r.saved, Notes: r.compiled.Notes, Silent: r.silent, Pending: Pending(r.c, r.compiled)}
+	out := &Outcome{Cluster: r.c, Saved: r.saved, Notes: r.compiled.Notes, Silent: r.silent, Pending: pending(r.c, r.compiled, r.sums)}
 	for _, name := range sortedNames(r.peers) {
 		p := r.peers[name]
 		out.Servers = append(out.Servers, Server{Name: name, State: p.state(), Plan: p.plan, Report: p.report, Err: p.trouble(), BGP: p.bgp})

@@ -10,6 +10,10 @@ import (
 // wishes of them, sorted. A member that was never contacted is pending: nobody
 // knows its place in the underlay.
 func Pending(c *state.Cluster, compiled *network.Compiled) []string {
+	return pending(c, compiled, sums{})
+}
+
+func pending(c *state.Cluster, compiled *network.Compiled, sums sums) []string {
 	members := network.Memberships(c)
 	problem := map[string]bool{}
 	for _, p := range compiled.Problems {
@@ -22,11 +26,23 @@ func Pending(c *state.Cluster, compiled *network.Compiled) []string {
 			confirmed = s.Confirmed.Sum
 		}
 		unknown := s.Facts == nil && len(members[name]) > 0
-		if unknown || problem[name] || compiled.Hosts[name].Sum() != confirmed {
+		if unknown || problem[name] || sums.of(compiled.Hosts[name]) != confirmed {
 			out = append(out, name)
 		}
 	}
 	return out
+}
+
+// sums are checksums of hosts that nobody changes any more, each computed once.
+type sums map[*spec.Host]string
+
+func (s sums) of(h *spec.Host) string {
+	sum, known := s[h]
+	if !known {
+		sum = h.Sum()
+		s[h] = sum
+	}
+	return sum
 }
 
 // factsOf is what the cluster file keeps of an agent's facts.

@@ -27,6 +27,7 @@ type run struct {
 	spoke    map[string]bool       // servers with BGP before the edit
 	filed    map[string]bool       // servers that the file has
 	compiled *network.Compiled
+	sums     sums // of the hosts of compiled
 	peers    map[string]*peer
 	saved    bool
 	silent   []network.Note // WireGuard peers that met and do not hear each other
@@ -35,7 +36,7 @@ type run struct {
 
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.
 func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
-	r := &run{e: e, req: req, peers: map[string]*peer{}}
+	r := &run{e: e, req: req, peers: map[string]*peer{}, sums: sums{}}
 	if req.DryRun {
 		c, err := e.Store.Load(ctx)
 		if err != nil {
@@ -134,7 +135,7 @@ func (r *run) end() {
 // scope returns the servers that this change concerns, sorted.
 func (r *run) scope() []string {
 	members := network.Memberships(r.c)
-	pending := Pending(r.c, r.compiled)
+	pending := pending(r.c, r.compiled, r.sums)
 	named := func(name string) bool {
 		return slices.ContainsFunc(members[name], func(n string) bool { return slices.Contains(r.req.Networks, n) })
 	}
@@ -146,7 +147,7 @@ func (r *run) scope() []string {
 			return true
 		case r.narrow:
 			return false
-		case r.compiled.Hosts[name].Sum() != r.before[name]:
+		case r.sums.of(r.compiled.Hosts[name]) != r.before[name]:
 			return true
 		}
 		_, waits := slices.BinarySearch(pending, name)
@@ -170,7 +171,7 @@ func (r *run) plan(ctx context.Context, op string) error {
 				p = &peer{name: name, speaks: speaks[name] || r.spoke[name]}
 				r.peers[name] = p
 			}
-			if want := r.compiled.Hosts[name]; p.err == nil && (p.want == nil || p.want.Sum() != want.Sum()) {
+			if want := r.compiled.Hosts[name]; p.err == nil && (p.want == nil || r.sums.of(p.want) != r.sums.of(want)) {
 				p.want = want
 				todo = append(todo, p)
 			}
@@ -308,7 +309,7 @@ func (r *run) push(ctx context.Context) {
 			continue
 		}
 		p.want = r.compiled.Hosts[name]
-		if len(p.plan.Steps) > 0 || p.plan.Sum != p.want.Sum() {
+		if len(p.plan.Steps) > 0 || p.plan.Sum != r.sums.of(p.want) {
 			todo = append(todo, p)
 		} else {
 			r.e.event(Event{Server: name, Line: "unchanged", Done: true})
@@ -361,7 +362,7 @@ func (r *run) record() error {
 			continue
 		}
 		s := r.c.Servers[name]
-		sum := p.want.Sum()
+		sum := r.sums.of(p.want)
 		if s.Confirmed != nil && s.Confirmed.Sum == sum || s.Confirmed == nil && sum == "" {
 			continue
 		}
