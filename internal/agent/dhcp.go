@@ -67,7 +67,7 @@ func (s *services) observeDHCPs(ctx context.Context, want, have *spec.Host) erro
 func (s *services) dhcpNetworks() ([]string, error) {
 	found := map[string]bool{}
 	for _, role := range roles {
-		files, err := filepath.Glob(filepath.Join(s.dir(), role.stem+"-*.conf"))
+		files, err := filesIn(s.dir(), role.stem+"-", ".conf")
 		if err != nil {
 			return nil, fmt.Errorf("list configurations: %w", err)
 		}

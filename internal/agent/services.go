@@ -115,7 +115,7 @@ func (s *services) runDir() string { return filepath.Join(s.paths.run, s.cluster
 
 // ourUnits lists the paths of the systemd units of this cluster.
 func (s *services) ourUnits() ([]string, error) {
-	found, err := filepath.Glob(filepath.Join(s.paths.units, "flock-"+s.cluster+"-*.service"))
+	found, err := filesIn(s.paths.units, "flock-"+s.cluster+"-", ".service")
 	if err != nil {
 		return nil, fmt.Errorf("list units: %w", err)
 	}
@@ -131,6 +131,30 @@ func (s *services) ourUnits() ([]string, error) {
 		}
 	}
 	return ours, nil
+}
+
+// filesIn lists the paths of what is in dir, which need not be there, by how the names
+// begin and end. It does without what filepath.Glob asks besides.
+func filesIn(dir, begin, end string) ([]string, error) {
+	d, err := os.Open(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	names, err := d.Readdirnames(-1)
+	if err := errors.Join(err, d.Close()); err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	var out []string
+	for _, name := range names {
+		if rest, ok := strings.CutPrefix(name, begin); ok && strings.HasSuffix(rest, end) {
+			out = append(out, filepath.Join(dir, name))
+		}
+	}
+	return out, nil
 }
 
 const markPrefix, specPrefix = "# flock: ", "# spec: "
