@@ -14,6 +14,7 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // nft is the nftables part of the kernel: gateways, masquerading and the guard
@@ -22,6 +23,8 @@ import (
 type nft struct {
 	cluster string
 	conn    *nftables.Conn
+	seen    *ruleset // of the last look
+	counter int      // the socket that tells the generation; 0: not open
 }
 
 func newNFT(cluster string) *nft { return &nft{cluster: cluster} }
@@ -117,11 +120,12 @@ func (n *nft) replace(want *spec.Host) error {
 }
 
 func (n *nft) transact(c *nftables.Conn, want *spec.Host, objects []nftObject) error {
-	chains, err := listChains(c)
+	rules := &ruleset{c: c} // whatever was seen before
+	chains, err := rules.allChains()
 	if err != nil {
 		return err
 	}
-	seen, err := n.readTables(c, chains, objects)
+	seen, err := n.readTables(rules, chains, objects)
 	if err != nil {
 		return err
 	}
@@ -135,7 +139,7 @@ func (n *nft) transact(c *nftables.Conn, want *spec.Host, objects []nftObject) e
 		}
 		n.build(c, n.table(family), objects)
 	}
-	if err := n.setForwards(c, chains, want.Forwards); err != nil {
+	if err := n.setForwards(c, rules, chains, want.Forwards); err != nil {
 		return err
 	}
 	if err := c.Flush(); err != nil {
@@ -227,7 +231,8 @@ func unsupported(family nftables.TableFamily, err error) error {
 func (n *nft) left() (int, error) {
 	count := 0
 	err := n.with(func(c *nftables.Conn) error {
-		tables, err := listTables(c)
+		rules := &ruleset{c: c}
+		tables, err := rules.allTables()
 		if err != nil {
 			return err
 		}
@@ -236,11 +241,11 @@ func (n *nft) left() (int, error) {
 				count++
 			}
 		}
-		chains, err := listChains(c)
+		chains, err := rules.allChains()
 		if err != nil {
 			return err
 		}
-		accepts, err := n.readAccepts(c, chains)
+		accepts, err := n.readAccepts(rules, chains)
 		count += len(accepts)
 		return err
 	})
@@ -326,37 +331,15 @@ func (n *nft) with(do func(*nftables.Conn) error) error {
 }
 
 func (n *nft) close() error {
-	if n.conn == nil {
-		return nil
+	var err error
+	if n.counter != 0 {
+		err = unix.Close(n.counter)
 	}
-	err := n.conn.CloseLasting()
-	n.conn = nil
+	if n.conn != nil {
+		err = errors.Join(err, n.conn.CloseLasting())
+	}
+	n.conn, n.seen, n.counter = nil, nil, 0
 	return err
-}
-
-// A kernel without nftables holds no tables and no chains: nfnetlink answers
-// EINVAL for a subsystem that it does not have (nfnetlink_rcv_msg).
-
-func listTables(c *nftables.Conn) ([]*nftables.Table, error) {
-	tables, err := c.ListTables()
-	if errors.Is(err, syscall.EINVAL) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list nftables tables: %w", err)
-	}
-	return tables, nil
-}
-
-func listChains(c *nftables.Conn) ([]*nftables.Chain, error) {
-	chains, err := c.ListChains()
-	if errors.Is(err, syscall.EINVAL) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list nftables chains: %w", err)
-	}
-	return chains, nil
 }
 
 // nftComment is the type of a comment in a rule's user data

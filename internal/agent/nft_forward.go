@@ -66,11 +66,11 @@ func (a acceptRule) exprs() exprs {
 }
 
 // wantedAccepts lists the rules that forwards need where chains stand in the way.
-func (n *nft) wantedAccepts(c *nftables.Conn, chains []*nftables.Chain, forwards []spec.Forward) ([]acceptRule, error) {
+func (n *nft) wantedAccepts(from *ruleset, chains []*nftables.Chain, forwards []spec.Forward) ([]acceptRule, error) {
 	if len(forwards) == 0 {
 		return nil, nil
 	}
-	targets, err := forwardTargets(c, chains)
+	targets, err := forwardTargets(from, chains)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func sees(family nftables.TableFamily, subnet netip.Prefix) bool {
 // forwardTargets are the chains that accepts go into. An accept ends one base
 // chain only, so every table with one that drops needs its own: in DOCKER-USER
 // where that is consulted, otherwise in the dropping chain itself.
-func forwardTargets(c *nftables.Conn, chains []*nftables.Chain) ([]*nftables.Chain, error) {
+func forwardTargets(from *ruleset, chains []*nftables.Chain) ([]*nftables.Chain, error) {
 	var out []*nftables.Chain
 	for _, ch := range chains {
 		if !consulted(ch) {
@@ -120,7 +120,7 @@ func forwardTargets(c *nftables.Conn, chains []*nftables.Chain) ([]*nftables.Cha
 		})
 		if user {
 			// `iptables -F` leaves the policy and an orphaned DOCKER-USER behind.
-			jumps, err := jumpsTo(c, ch, dockerUser)
+			jumps, err := jumpsTo(from, ch, dockerUser)
 			if err != nil {
 				return nil, err
 			}
@@ -147,10 +147,10 @@ func consulted(ch *nftables.Chain) bool {
 	return ch.Type == nftables.ChainTypeFilter && ch.Hooknum != nil && *ch.Hooknum == *nftables.ChainHookForward
 }
 
-func jumpsTo(c *nftables.Conn, ch *nftables.Chain, name string) (bool, error) {
-	rules, err := c.GetRules(ch.Table, ch)
+func jumpsTo(from *ruleset, ch *nftables.Chain, name string) (bool, error) {
+	rules, err := from.of(ch)
 	if err != nil {
-		return false, fmt.Errorf("list nftables rules of %s %s: %w", ch.Table.Name, ch.Name, err)
+		return false, err
 	}
 	return slices.ContainsFunc(rules, func(r *nftables.Rule) bool {
 		return slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
@@ -162,16 +162,16 @@ func jumpsTo(c *nftables.Conn, ch *nftables.Chain, name string) (bool, error) {
 
 // readAccepts finds the rules of ours in chains of others, those that were changed
 // by hand included: their comments tell.
-func (n *nft) readAccepts(c *nftables.Conn, chains []*nftables.Chain) ([]acceptRule, error) {
+func (n *nft) readAccepts(from *ruleset, chains []*nftables.Chain) ([]acceptRule, error) {
 	prefix := spec.Alias(n.cluster, "")
 	var out []acceptRule
 	for _, ch := range chains {
 		if !consulted(ch) {
 			continue
 		}
-		rules, err := c.GetRules(ch.Table, ch)
+		rules, err := from.of(ch)
 		if err != nil {
-			return nil, fmt.Errorf("list nftables rules of %s %s: %w", ch.Table.Name, ch.Name, err)
+			return nil, err
 		}
 		for _, r := range rules {
 			if network, ours := strings.CutPrefix(commentOf(r), prefix); ours {
@@ -232,12 +232,12 @@ func decodeAccept(a acceptRule, found exprs) acceptRule {
 
 // observeForwards reports the forwards that nothing stands in the way of, and
 // those whose accepts are there though nobody wants them.
-func (n *nft) observeForwards(c *nftables.Conn, chains []*nftables.Chain, want, have *spec.Host) error {
-	wanted, err := n.wantedAccepts(c, chains, want.Forwards)
+func (n *nft) observeForwards(from *ruleset, chains []*nftables.Chain, want, have *spec.Host) error {
+	wanted, err := n.wantedAccepts(from, chains, want.Forwards)
 	if err != nil {
 		return err
 	}
-	found, err := n.readAccepts(c, chains)
+	found, err := n.readAccepts(from, chains)
 	if err != nil {
 		return err
 	}
@@ -282,12 +282,12 @@ func reportForwards(missing, extra []spec.Forward, want, have *spec.Host) {
 // setForwards queues what makes the accepts in other people's chains right. Those
 // that are right stay where they are, so that rules an administrator put above
 // them stay above.
-func (n *nft) setForwards(c *nftables.Conn, chains []*nftables.Chain, forwards []spec.Forward) error {
-	wanted, err := n.wantedAccepts(c, chains, forwards)
+func (n *nft) setForwards(c *nftables.Conn, from *ruleset, chains []*nftables.Chain, forwards []spec.Forward) error {
+	wanted, err := n.wantedAccepts(from, chains, forwards)
 	if err != nil {
 		return err
 	}
-	found, err := n.readAccepts(c, chains)
+	found, err := n.readAccepts(from, chains)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"reflect"
@@ -30,16 +29,20 @@ func (n *nft) observe(want, have *spec.Host) error {
 		return err
 	}
 	return n.with(func(c *nftables.Conn) error {
-		chains, err := listChains(c)
+		rules, err := n.current(c)
 		if err != nil {
 			return err
 		}
-		seen, err := n.readTables(c, chains, objects)
+		chains, err := rules.allChains()
+		if err != nil {
+			return err
+		}
+		seen, err := n.readTables(rules, chains, objects)
 		if err != nil {
 			return err
 		}
 		n.report(objects, seen, want, have)
-		return n.observeForwards(c, chains, want, have)
+		return n.observeForwards(rules, chains, want, have)
 	})
 }
 
@@ -105,15 +108,15 @@ func settled(objects []nftObject, family nftables.TableFamily, found *nftTable) 
 	return rules == 0 && found.exact
 }
 
-func (n *nft) readTables(c *nftables.Conn, chains []*nftables.Chain, objects []nftObject) (map[nftables.TableFamily]*nftTable, error) {
-	tables, err := listTables(c)
+func (n *nft) readTables(rules *ruleset, chains []*nftables.Chain, objects []nftObject) (map[nftables.TableFamily]*nftTable, error) {
+	tables, err := rules.allTables()
 	if err != nil {
 		return nil, err
 	}
 	out := map[nftables.TableFamily]*nftTable{}
 	for _, t := range tables {
 		if n.owns(t) {
-			if out[t.Family], err = n.readTable(c, t, chains, objects); err != nil {
+			if out[t.Family], err = n.readTable(rules, t, chains, objects); err != nil {
 				return nil, err
 			}
 		}
@@ -121,7 +124,7 @@ func (n *nft) readTables(c *nftables.Conn, chains []*nftables.Chain, objects []n
 	return out, nil
 }
 
-func (n *nft) readTable(c *nftables.Conn, t *nftables.Table, chains []*nftables.Chain, objects []nftObject) (*nftTable, error) {
+func (n *nft) readTable(from *ruleset, t *nftables.Table, chains []*nftables.Chain, objects []nftObject) (*nftTable, error) {
 	out := &nftTable{rules: map[string][]nftRule{}}
 	ours := slices.DeleteFunc(slices.Clone(chains), func(ch *nftables.Chain) bool {
 		return ch.Table.Name != t.Name || ch.Table.Family != t.Family
@@ -130,9 +133,9 @@ func (n *nft) readTable(c *nftables.Conn, t *nftables.Table, chains []*nftables.
 	wanted := baseChains(t.Family, objects)
 	out.exact = len(wanted) == len(ours) && haveChains(wanted, ours)
 	for _, ch := range ours {
-		rules, err := c.GetRules(t, ch)
+		rules, err := from.of(ch)
 		if err != nil {
-			return nil, fmt.Errorf("list nftables rules of %s %s: %w", t.Name, ch.Name, err)
+			return nil, err
 		}
 		for _, r := range rules {
 			tag := commentOf(r)

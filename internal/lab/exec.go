@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"syscall"
 
 	"github.com/flocknet/flock/internal/hint"
 )
@@ -67,11 +68,17 @@ func (l *Lab) Net(ctx context.Context, name string, argv ...string) *exec.Cmd {
 }
 
 // ListenPacket opens a socket, as net.ListenPacket does, in the network
-// namespace of a machine, container, "fabric" or "outside". It stays there.
+// namespace of a machine, container, "fabric" or "outside". It stays there. Its
+// address may be one that the machine gets later (IP_FREEBIND, ip(7)).
 func (l *Lab) ListenPacket(name, network, address string) (net.PacketConn, error) {
 	var c net.PacketConn
 	err := inNS(l.ns(name), func() (err error) {
-		c, err = net.ListenPacket(network, address)
+		free := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+			var refused error
+			err := raw.Control(func(fd uintptr) { refused = freeBind(fd) })
+			return errors.Join(err, refused)
+		}}
+		c, err = free.ListenPacket(context.Background(), network, address)
 		return err
 	})
 	if err != nil {

@@ -35,3 +35,8 @@ func enterAnd(ns string, f func() error) error {
 	}
 	return f()
 }
+
+// freeBind lets a socket have an address before the machine does.
+func freeBind(fd uintptr) error {
+	return unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1)
+}

@@ -8,3 +8,5 @@ import "errors"
 func inNS(string, func() error) error {
 	return errors.New("enter a network namespace: only Linux has them")
 }
+
+func freeBind(uintptr) error { return errors.ErrUnsupported }

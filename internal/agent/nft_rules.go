@@ -1,0 +1,127 @@
+//go:build linux
+
+package agent
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+)
+
+// ruleset is what nftables hold, as far as it was asked for. A look at everything
+// after a change of something else finds the rules as they were: the kernel counts
+// the transactions, and while the count stands, nothing is asked for again (a third
+// of a look's work).
+type ruleset struct {
+	c          *nftables.Conn
+	generation uint32 // of before the first question; 0: not known, and then this is asked once
+	tables     []*nftables.Table
+	chains     []*nftables.Chain
+	listed     bool // chains are
+	rules      map[chainKey][]*nftables.Rule
+}
+
+type chainKey struct {
+	family      nftables.TableFamily
+	table, name string
+}
+
+// current is the rule set of now, with what an earlier look read of it if nothing
+// was changed since.
+func (n *nft) current(c *nftables.Conn) (*ruleset, error) {
+	now, err := n.generation()
+	if err != nil {
+		return nil, err
+	}
+	if n.seen == nil || now == 0 || n.seen.generation != now || n.seen.c != c {
+		n.seen = &ruleset{c: c, generation: now}
+	}
+	return n.seen, nil
+}
+
+// A kernel without nftables holds no tables and no chains: nfnetlink answers
+// EINVAL for a subsystem that it does not have (nfnetlink_rcv_msg).
+
+func (r *ruleset) allTables() ([]*nftables.Table, error) {
+	if r.tables != nil {
+		return r.tables, nil
+	}
+	tables, err := r.c.ListTables()
+	if errors.Is(err, syscall.EINVAL) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list nftables tables: %w", err)
+	}
+	r.tables = tables
+	return tables, nil
+}
+
+func (r *ruleset) allChains() ([]*nftables.Chain, error) {
+	if r.listed {
+		return r.chains, nil
+	}
+	chains, err := r.c.ListChains()
+	if errors.Is(err, syscall.EINVAL) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list nftables chains: %w", err)
+	}
+	r.chains, r.listed = chains, true
+	return chains, nil
+}
+
+func (r *ruleset) of(ch *nftables.Chain) ([]*nftables.Rule, error) {
+	key := chainKey{ch.Table.Family, ch.Table.Name, ch.Name}
+	if rules, ok := r.rules[key]; ok {
+		return rules, nil
+	}
+	rules, err := r.c.GetRules(ch.Table, ch)
+	if err != nil {
+		return nil, fmt.Errorf("list nftables rules of %s %s: %w", ch.Table.Name, ch.Name, err)
+	}
+	if r.rules == nil {
+		r.rules = map[chainKey][]*nftables.Rule{}
+	}
+	r.rules[key] = rules
+	return rules, nil
+}
+
+// generation is the count of transactions in this network namespace, 0 where the
+// kernel does not tell. It is asked for on a socket that does nothing else:
+// NFT_MSG_GETGEN is one message there and one back.
+func (n *nft) generation() (uint32, error) {
+	if n.counter == 0 {
+		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+		if err != nil {
+			return 0, fmt.Errorf("open netlink to nftables: %w", err)
+		}
+		n.counter = fd
+	}
+	const length = unix.SizeofNlMsghdr + 4 // struct nfgenmsg, all zero
+	ask := make([]byte, length)
+	binary.NativeEndian.PutUint32(ask, length)
+	binary.NativeEndian.PutUint16(ask[4:], unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN)
+	binary.NativeEndian.PutUint16(ask[6:], unix.NLM_F_REQUEST)
+	if err := unix.Sendto(n.counter, ask, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0, fmt.Errorf("ask nftables for its generation: %w", err)
+	}
+	answer := make([]byte, 256)
+	size, err := again(func() (int, error) { return unix.Read(n.counter, answer) })
+	if err != nil {
+		return 0, fmt.Errorf("read nftables' generation: %w", err)
+	}
+	answer = answer[:size]
+	// An error message is all that a kernel without nftables has to say.
+	const attribute = length + unix.SizeofNlAttr
+	if len(answer) < attribute+4 || binary.NativeEndian.Uint16(answer[4:]) != unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN ||
+		binary.NativeEndian.Uint16(answer[length+2:]) != unix.NFTA_GEN_ID {
+		return 0, nil
+	}
+	return binary.BigEndian.Uint32(answer[attribute:]), nil
+}
