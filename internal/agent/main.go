@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flocknet/flock/internal/hint"
 )
 
@@ -101,7 +103,16 @@ func serve(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return Serve(context.Background(), in, out, v)
+	return Serve(context.Background(), polled(in), out, v)
+}
+
+// polled is standard input as Go's poller reads it: a thread that waits for the
+// next request in a system call of its own would have to be made, and woken.
+func polled(in io.Reader) io.Reader {
+	if in != os.Stdin || unix.SetNonblock(unix.Stdin, true) != nil {
+		return in
+	}
+	return os.NewFile(uintptr(unix.Stdin), os.Stdin.Name())
 }
 
 // root is where the workstation puts agents, each in a directory named by its

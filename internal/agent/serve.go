@@ -44,16 +44,29 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, version string) err
 // logins have a narrower one. Secrets are written with a mode of their own.
 const fileMask = 0o022
 
-// changing are the operations that leave something to put right should the session
-// end in the middle.
-var changing = []string{spec.OpKeys, spec.OpApply, spec.OpPurge}
+// changing says whether r leaves something to put right should the session end in
+// the middle. Entries of our own tunnels do not: some of them are there then, nobody
+// is cut off, and the next apply brings the rest.
+func (s *session) changing(r spec.Request) bool {
+	switch r.Op {
+	case spec.OpKeys, spec.OpPurge, spec.OpSpeak:
+		return true
+	case spec.OpApply:
+		if r.Want == nil {
+			return false // and refused
+		}
+		k := s.kernels[r.Want.Cluster]
+		return !r.Settle || k == nil || k.outlook == nil || k.outlook.sum != r.Want.Sum() || spec.CanCutOff(Steps(k.outlook.ops))
+	}
+	return false
+}
 
 // guard makes the signals of a connection that breaks harmless, from the first
 // request on that changes something: the undo must run. SIGINT and SIGTERM end the
 // context returned, and with it the work, in good order; a second one the process.
 // They are caught, not ignored, because programs that we start inherit what is
-// ignored. A session that only looks goes without: every signal that is to be caught
-// wakes two threads, several times (0.2 ms in all).
+// ignored. Other sessions go without: every signal that is to be caught wakes two
+// threads, several times (0.2 ms in all).
 func (s *session) guard(ctx context.Context) context.Context {
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGHUP, syscall.SIGPIPE)
@@ -115,7 +128,7 @@ func (s *session) run(ctx context.Context) error {
 	for {
 		select {
 		case r := <-requests:
-			if s.unguard == nil && slices.Contains(changing, r.Op) {
+			if s.unguard == nil && s.changing(r) {
 				ctx = s.guard(ctx)
 				context.AfterFunc(ctx, leave)
 			}
