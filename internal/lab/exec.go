@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"strings"
 	"syscall"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -68,12 +69,16 @@ func (l *Lab) Net(ctx context.Context, name string, argv ...string) *exec.Cmd {
 }
 
 // ListenPacket opens a socket, as net.ListenPacket does, in the network
-// namespace of a machine, container, "fabric" or "outside". It stays there. Its
-// address may be one that the machine gets later (IP_FREEBIND, ip(7)).
+// namespace of a machine, container, "fabric" or "outside". It stays there. The
+// address of a UDP socket may be one that the machine gets later (IP_FREEBIND,
+// ip(7); raw sockets of IPv6 do not know that).
 func (l *Lab) ListenPacket(name, network, address string) (net.PacketConn, error) {
 	var c net.PacketConn
 	err := inNS(l.ns(name), func() (err error) {
-		free := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		free := net.ListenConfig{Control: func(network, _ string, raw syscall.RawConn) error {
+			if !strings.HasPrefix(network, "udp") {
+				return nil
+			}
 			var refused error
 			err := raw.Control(func(fd uintptr) { refused = freeBind(fd) })
 			return errors.Join(err, refused)
