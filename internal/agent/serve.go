@@ -45,8 +45,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, version string) err
 const fileMask = 0o022
 
 // changing says whether r leaves something to put right should the session end in
-// the middle. Entries of our own tunnels do not: some of them are there then, nobody
-// is cut off, and the next apply brings the rest.
+// the middle. What can cut nobody off (spec.CanCutOff) does not: some of it is there
+// then, the server is pending, and the next apply brings the rest.
 func (s *session) changing(r spec.Request) bool {
 	switch r.Op {
 	case spec.OpKeys, spec.OpPurge, spec.OpSpeak:
