@@ -37,6 +37,7 @@ type Kernel struct {
 	routes  []netlink.Route       // of all tables, as of the last look
 	noted   map[netip.Prefix]bool // where routes of ours lead that are not on our links, as far as there may be any
 	outlook *outlook              // by the last Plan, nil: it had problems, or was carried out
+	watch   *rtnl.Watch           // since the first Plan
 	fresh   bool                  // nothing was changed since the last look, and no facts were taken from it
 
 	wg       wireguard
@@ -57,16 +58,21 @@ func Open(cluster string) (*Kernel, error) {
 		h.Close()
 		return nil, err
 	}
-	return &Kernel{
+	k := &Kernel{
 		cluster: cluster, dir: filepath.Join(stateDir, cluster), handle: h, rt: rt,
 		nft: newNFT(cluster), services: newServices(cluster),
-	}, nil
+	}
+	k.nft.note = newFilterNote(k.services.runDir())
+	return k, nil
 }
 
 // Close releases the sockets; nothing on the server changes.
 func (k *Kernel) Close() error {
 	k.handle.Close()
 	errs := []error{k.nft.close(), k.rt.Close()}
+	if k.watch != nil {
+		errs = append(errs, k.watch.Close())
+	}
 	if k.wg.client != nil {
 		errs = append(errs, k.wg.client.Close())
 	}
@@ -83,17 +89,22 @@ func (k *Kernel) look() error {
 	if k.addrs, err = rtnl.Dump(func() ([]netlink.Addr, error) { return k.handle.AddrList(nil, netlink.FAMILY_ALL) }); err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}
+	if err := errors.Join(k.readRoutes(), k.readNoted()); err != nil {
+		return err
+	}
+	k.fresh = true
+	return nil
+}
+
+func (k *Kernel) readRoutes() error {
 	all := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
+	var err error
 	k.routes, err = rtnl.Dump(func() ([]netlink.Route, error) {
 		return k.handle.RouteListFiltered(netlink.FAMILY_ALL, all, netlink.RT_FILTER_TABLE)
 	})
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
 	}
-	if err := k.readNoted(); err != nil {
-		return err
-	}
-	k.fresh = true
 	return nil
 }
 

@@ -122,9 +122,8 @@ const root = "/usr/local/lib/flock"
 // version is what the workstation called this program when it installed it; any
 // other copy goes by the start of its SHA-256.
 func version() (string, error) {
-	// By the path it was called by, as the workstation and units do: that asks nobody.
-	if dir := filepath.Dir(os.Args[0]); filepath.Dir(dir) == root {
-		return filepath.Base(dir), nil
+	if v := installedAs(); v != "" {
+		return v, nil
 	}
 	path, err := os.Executable()
 	if err != nil {
@@ -140,4 +139,14 @@ func version() (string, error) {
 		return "", fmt.Errorf("read this program: %w", err)
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:16], nil
+}
+
+// installedAs is the version of a program that the workstation installed, "" of any
+// other copy: by the path it was called by, as the workstation and units do, which
+// asks nobody.
+func installedAs() string {
+	if dir := filepath.Dir(os.Args[0]); filepath.Dir(dir) == root {
+		return filepath.Base(dir)
+	}
+	return ""
 }

@@ -25,6 +25,8 @@ type nft struct {
 	conn    *nftables.Conn
 	seen    *ruleset // of the last look
 	counter int      // the socket that tells the generation; 0: not open
+	looked  uint32   // generation of before the last look
+	note    filterNote
 }
 
 func newNFT(cluster string) *nft { return &nft{cluster: cluster} }

@@ -230,46 +230,58 @@ func decodeAccept(a acceptRule, found exprs) acceptRule {
 	return a
 }
 
-// observeForwards reports the forwards that nothing stands in the way of, and
-// those whose accepts are there though nobody wants them.
-func (n *nft) observeForwards(from *ruleset, chains []*nftables.Chain, want, have *spec.Host) error {
+// forwardDiff is how the accepts that are there differ from those for the forwards
+// that are wanted.
+type forwardDiff struct{ missing, extra []spec.Forward }
+
+func (d forwardDiff) none() bool { return len(d.missing)+len(d.extra) == 0 }
+
+// observeForwards compares the accepts in other people's chains.
+func (n *nft) observeForwards(from *ruleset, chains []*nftables.Chain, want *spec.Host) (forwardDiff, error) {
+	var d forwardDiff
 	wanted, err := n.wantedAccepts(from, chains, want.Forwards)
 	if err != nil {
-		return err
+		return d, err
 	}
 	found, err := n.readAccepts(from, chains)
 	if err != nil {
-		return err
+		return d, err
 	}
-	legacyMissing, legacyExtra, err := n.legacyChanges(want.Forwards)
+	missing, extra := compareAccepts(wanted, found)
+	for _, a := range missing {
+		d.missing = append(d.missing, a.forward())
+	}
+	for _, a := range extra {
+		d.extra = append(d.extra, a.forward())
+	}
+	return d, nil
+}
+
+// observeLegacy adds the accepts in the iptables before nftables to d, and reports
+// the forwards that nothing stands in the way of, and those whose accepts are there
+// though nobody wants them.
+func (n *nft) observeLegacy(d forwardDiff, want, have *spec.Host) error {
+	missing, extra, err := n.legacyChanges(want.Forwards)
 	if err != nil {
 		return err
 	}
-	var missing, extra []spec.Forward
-	for _, r := range legacyMissing {
-		missing = append(missing, r.forward)
+	for _, r := range missing {
+		d.missing = append(d.missing, r.forward)
 	}
-	for _, r := range legacyExtra {
-		extra = append(extra, r.forward)
+	for _, r := range extra {
+		d.extra = append(d.extra, r.forward)
 	}
-	acceptsMissing, acceptsExtra := compareAccepts(wanted, found)
-	for _, a := range acceptsMissing {
-		missing = append(missing, a.forward())
-	}
-	for _, a := range acceptsExtra {
-		extra = append(extra, a.forward())
-	}
-	reportForwards(missing, extra, want, have)
+	d.report(want, have)
 	return nil
 }
 
-func reportForwards(missing, extra []spec.Forward, want, have *spec.Host) {
+func (d forwardDiff) report(want, have *spec.Host) {
 	for _, f := range want.Forwards {
-		if !slices.Contains(missing, f) {
+		if !slices.Contains(d.missing, f) {
 			have.Forwards = append(have.Forwards, f)
 		}
 	}
-	for _, f := range extra {
+	for _, f := range d.extra {
 		if slices.Contains(want.Forwards, f) {
 			// In excess for a forward that is wanted: changed, not to be removed.
 			have.Forwards = slices.DeleteFunc(have.Forwards, func(h spec.Forward) bool { return h == f })

@@ -24,15 +24,23 @@ import (
 // The guard before DNS is part of DHCP, which has no nftables half in the spec:
 // where it differs, a masquerading without a subnet stands for it.
 func (n *nft) observe(want, have *spec.Host) error {
+	generation, err := n.generation()
+	if err != nil {
+		return err
+	}
+	n.looked = generation
+	sound := n.note.text(n.counter, generation, want)
+	if n.note.says(sound) {
+		have.Gateways, have.NATs, have.Keeps = slices.Clone(want.Gateways), slices.Clone(want.NATs), slices.Clone(want.Keeps)
+		return n.observeLegacy(forwardDiff{}, want, have)
+	}
 	objects, err := n.objects(want)
 	if err != nil {
 		return err
 	}
-	return n.with(func(c *nftables.Conn) error {
-		rules, err := n.current(c)
-		if err != nil {
-			return err
-		}
+	var forwards forwardDiff
+	err = n.with(func(c *nftables.Conn) error {
+		rules := n.current(c, generation)
 		chains, err := rules.allChains()
 		if err != nil {
 			return err
@@ -42,8 +50,17 @@ func (n *nft) observe(want, have *spec.Host) error {
 			return err
 		}
 		n.report(objects, seen, want, have)
-		return n.observeForwards(rules, chains, want, have)
+		forwards, err = n.observeForwards(rules, chains, want)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	n.note.sound = ""
+	if forwards.none() && filtersAgree(want, have) {
+		n.note.sound = sound
+	}
+	return n.observeLegacy(forwards, want, have)
 }
 
 func (n *nft) report(objects []nftObject, seen map[nftables.TableFamily]*nftTable, want, have *spec.Host) {

@@ -32,15 +32,11 @@ type chainKey struct {
 
 // current is the rule set of now, with what an earlier look read of it if nothing
 // was changed since.
-func (n *nft) current(c *nftables.Conn) (*ruleset, error) {
-	now, err := n.generation()
-	if err != nil {
-		return nil, err
-	}
+func (n *nft) current(c *nftables.Conn, now uint32) *ruleset {
 	if n.seen == nil || now == 0 || n.seen.generation != now || n.seen.c != c {
 		n.seen = &ruleset{c: c, generation: now}
 	}
-	return n.seen, nil
+	return n.seen
 }
 
 // A kernel without nftables holds no tables and no chains: nfnetlink answers

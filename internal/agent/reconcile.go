@@ -33,36 +33,44 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 		progress = func(string) {}
 	}
 	seen := k.takeOutlook(want)
+	planned := seen != nil
 	for round := 0; ; round++ {
-		ops, effective, err := seen.or(func() ([]Op, *spec.Host, error) { return k.differences(ctx, want) })
-		if err != nil {
-			return report, err
+		if seen == nil {
+			var err error
+			if seen, err = k.differences(ctx, want); err != nil {
+				return report, err
+			}
 		}
-		if len(ops) == 0 {
-			if err := errors.Join(k.settleSysctls(effective), k.settleRoutes(effective), k.forgetLearned(), k.services.settleDaemons(ctx, effective)); err != nil {
+		if len(seen.ops) == 0 {
+			if err := errors.Join(k.settleSysctls(seen.effective), k.settleRoutes(seen.effective), k.forgetLearned(), k.services.settleDaemons(ctx, seen.effective)); err != nil {
 				return report, err
 			}
 			break
 		}
 		if round == maxRounds {
-			report.Pending = Steps(ops)
+			report.Pending = Steps(seen.ops)
 			break
 		}
-		if err := k.noteRoutes(effective); err != nil {
+		if err := k.noteRoutes(seen.effective); err != nil {
 			return report, err
 		}
-		a := &applier{k: k, want: effective, done: func(s spec.Step) {
+		a := &applier{k: k, want: seen.effective, done: func(s spec.Step) {
 			report.Steps = append(report.Steps, s)
 			progress(s.String())
 		}}
-		if err := a.apply(ctx, ops); err != nil && (seen == nil || ctx.Err() != nil) {
+		err := a.apply(ctx, seen.ops)
+		if err != nil && (!planned || ctx.Err() != nil) {
 			return report, err
 		}
 		// What went wrong because somebody was faster, a fresh look sets right; what
 		// goes wrong again ends the work.
-		seen = nil
+		planned = false
+		if seen = k.glance(seen); err != nil {
+			seen = nil
+		}
 	}
 	if !want.Empty() {
+		k.nft.note.keep()
 		return report, nil
 	}
 	left, err := k.Left(ctx)
@@ -70,16 +78,19 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 	return report, err
 }
 
-// outlook is what Plan found, for a Reconcile that follows at once.
+// outlook is what a look at the server found.
 type outlook struct {
-	sum       string // of what was wanted
-	ops       []Op
-	effective *spec.Host
-	at        time.Time
+	ops       []Op       // what has to be done
+	effective *spec.Host // what is wanted, with what follows from it here
+	have      *spec.Host // what is there
+
+	sum     string    // by Plan: of what was wanted
+	at      time.Time // by Plan
+	filters uint32    // by Plan: nftables' generation
 }
 
-// planHolds is how long a plan spares Reconcile its first look. What changes
-// meanwhile, its last one sees.
+// planHolds is how long a plan spares Reconcile its first look, if the kernel says
+// that nothing has moved.
 const planHolds = 2 * time.Second
 
 // takeOutlook returns what a plan for want found to do a moment ago, once; nil where
@@ -88,44 +99,102 @@ const planHolds = 2 * time.Second
 func (k *Kernel) takeOutlook(want *spec.Host) *outlook {
 	p := k.outlook
 	k.outlook = nil
-	if p == nil || len(p.ops) == 0 || time.Since(p.at) > planHolds || want.BGP != nil || p.sum != want.Sum() {
+	if p == nil || len(p.ops) == 0 || time.Since(p.at) > planHolds || want.BGP != nil || p.sum != want.Sum() || k.watch.Moved() {
+		return nil
+	}
+	if now, err := k.nft.generation(); err != nil || now != p.filters {
 		return nil
 	}
 	return p
 }
 
-// or returns what the plan found, and without one what look finds.
-func (o *outlook) or(look func() ([]Op, *spec.Host, error)) ([]Op, *spec.Host, error) {
-	if o == nil {
-		return look()
+// startWatch makes the kernel say what moves from now on.
+func (k *Kernel) startWatch() error {
+	if k.watch != nil {
+		k.watch.Moved()
+		return nil
 	}
-	return o.ops, o.effective, nil
+	var err error
+	k.watch, err = rtnl.NewWatch()
+	return err
 }
 
-// differences looks at the server and returns what separates it from want, and
-// want with what follows from it here. A foreign device under a name of ours is an
-// error: nothing may be changed then.
-func (k *Kernel) differences(ctx context.Context, want *spec.Host) ([]Op, *spec.Host, error) {
-	effective, err := k.wanted(want)
-	if err != nil {
-		return nil, nil, err
+// glance looks again after o.ops were carried out, only at the kinds of objects that
+// they were about and at settings. It says that all is done, or nil: look at everything. That is so
+// where something is not as it should be, and after ops that can change more than
+// they name. Flood entries, neighbours and routes cannot; they are what every member
+// of a network gets when one more joins.
+func (k *Kernel) glance(o *outlook) *outlook {
+	have := *o.have
+	have.Sysctls = nil
+	again := map[string]func(*spec.Host) error{
+		"sysctl": func(have *spec.Host) error { return k.observeSysctls(o.effective, have) },
 	}
-	have, err := k.Observe(ctx, effective)
+	for _, op := range o.ops {
+		object := op.Want
+		if object == nil {
+			object = op.Have
+		}
+		switch object.(type) {
+		case spec.FDB:
+			have.FDB, again["fdb"] = nil, k.observeFDB
+		case spec.Neigh:
+			have.Neighs, again["neigh"] = nil, k.observeNeighs
+		case spec.Route:
+			have.Routes, again["route"] = nil, func(have *spec.Host) error {
+				err := k.readRoutes()
+				k.observeRoutes(o.effective, have)
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+	for _, look := range again {
+		if look(&have) != nil {
+			return nil
+		}
+	}
+	if len(Diff(o.effective, &have)) > 0 {
+		return nil
+	}
+	return &outlook{effective: o.effective, have: &have}
+}
+
+// differences looks at the server and returns what separates it from want. A foreign device under a name of ours is an
+// error: nothing may be changed then.
+func (k *Kernel) differences(ctx context.Context, want *spec.Host) (*outlook, error) {
+	seen, err := k.lookAt(ctx, want)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if list := k.conflicts(want); len(list) > 0 {
 		p := list[0]
-		return nil, nil, hint.With(errors.New(p.What), p.Where, p.Next)
+		return nil, hint.With(errors.New(p.What), p.Where, p.Next)
 	}
-	return Diff(effective, have), effective, nil
+	return seen, nil
+}
+
+func (k *Kernel) lookAt(ctx context.Context, want *spec.Host) (*outlook, error) {
+	effective, err := k.wanted(want)
+	if err != nil {
+		return nil, err
+	}
+	have, err := k.Observe(ctx, effective)
+	if err != nil {
+		return nil, err
+	}
+	return &outlook{ops: Diff(effective, have), effective: effective, have: have}, nil
 }
 
 // Plan returns what Reconcile would do, and what stands in its way: conflicts with
 // foreign objects and claims that do not hold. It changes nothing.
 func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) {
 	k.outlook = nil
-	plan, ops, effective, err := k.compare(ctx, want)
+	if err := k.startWatch(); err != nil {
+		return nil, err
+	}
+	plan, seen, err := k.compare(ctx, want)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +210,7 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	plan.Problems = slices.Concat(plan.Problems, problems, wireguard, envs, unresolved(ctx, ops))
+	plan.Problems = slices.Concat(plan.Problems, problems, wireguard, envs, unresolved(ctx, seen.ops))
 	if slices.ContainsFunc(plan.Steps, func(s spec.Step) bool { return s.Action == spec.Add && filterStep(s) }) {
 		if err := k.nft.check(want); err != nil {
 			where, next := hint.Of(err)
@@ -149,7 +218,8 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 		}
 	}
 	if len(plan.Problems) == 0 {
-		k.outlook = &outlook{sum: want.Sum(), ops: ops, effective: effective, at: time.Now()}
+		seen.sum, seen.at, seen.filters = want.Sum(), time.Now(), k.nft.looked
+		k.outlook = seen
 	}
 	return plan, nil
 }
@@ -163,7 +233,7 @@ func filterStep(s spec.Step) bool {
 // Status is Plan without the claims: what differs, and foreign devices under our
 // names. It adds how WireGuard's peers get on.
 func (k *Kernel) Status(ctx context.Context, want *spec.Host) (*spec.Plan, error) {
-	plan, _, _, err := k.compare(ctx, want)
+	plan, _, err := k.compare(ctx, want)
 	if err != nil {
 		return nil, err
 	}
@@ -171,16 +241,12 @@ func (k *Kernel) Status(ctx context.Context, want *spec.Host) (*spec.Plan, error
 	return plan, nil
 }
 
-func (k *Kernel) compare(ctx context.Context, want *spec.Host) (plan *spec.Plan, ops []Op, effective *spec.Host, err error) {
-	if effective, err = k.wanted(want); err != nil {
-		return nil, nil, nil, err
-	}
-	have, err := k.Observe(ctx, effective)
+func (k *Kernel) compare(ctx context.Context, want *spec.Host) (*spec.Plan, *outlook, error) {
+	seen, err := k.lookAt(ctx, want)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	ops = Diff(effective, have)
-	return &spec.Plan{Steps: Steps(ops), Problems: k.conflicts(want)}, ops, effective, nil
+	return &spec.Plan{Steps: Steps(seen.ops), Problems: k.conflicts(want)}, seen, nil
 }
 
 // applier performs the ops of one round. Messages to the kernel about small

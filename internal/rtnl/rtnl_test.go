@@ -4,6 +4,8 @@ package rtnl
 
 import (
 	"errors"
+	"os/exec"
+	"runtime"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -27,5 +29,51 @@ func TestInterruptedDumpsAreRepeated(t *testing.T) {
 	}
 	if _, err := Dump(func() ([]int, error) { return nil, netlink.ErrDumpInterrupted }); !errors.Is(err, netlink.ErrDumpInterrupted) {
 		t.Fatalf("a dump that never ends: %v", err)
+	}
+}
+
+func TestWatchHearsWhatMoves(t *testing.T) {
+	runtime.LockOSThread() // the thread ends with the test, and its namespace
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatalf("unshare network namespace (root needed): %v", err)
+	}
+	sh := func(script string) {
+		t.Helper()
+		if out, err := exec.Command("sh", "-ec", script).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", script, err, out)
+		}
+	}
+	sh("ip link add d0 type bridge")
+	w, err := NewWatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Moved() {
+		t.Error("nothing has moved yet")
+	}
+	for _, c := range []struct {
+		script string
+		moved  bool
+	}{
+		{"ip neigh add 10.1.0.9 lladdr 6a:00:00:00:00:09 dev d0", false},
+		{"bridge fdb add 6a:00:00:00:00:09 dev d0 self permanent", false},
+		{"ip link set d0 up", true}, // and later its carrier's news
+		{"ip addr add 10.1.0.1/24 dev d0", true},
+		{"ip -6 addr add fd01::1/64 dev d0 nodad", true},
+		{"ip route add 10.2.0.0/24 dev d0", true},
+		{"ip -6 route add fd02::/64 dev d0", true},
+		{"for i in $(seq 2000); do echo route add 10.3.$((i / 250)).$((i % 250))/32 dev d0; done | ip -batch -", true}, // more than a socket holds
+		{"ip link del d0", true},
+	} {
+		sh(c.script)
+		if moved := w.Moved(); moved != c.moved {
+			t.Errorf("%s: want %v, have %v", c.script, c.moved, moved)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	if !w.Moved() {
+		t.Error("a watch that hears nothing is no proof of rest")
 	}
 }
