@@ -3,8 +3,11 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +33,51 @@ func slurp(path string) ([]byte, error) {
 			data = append(data, make([]byte, len(data))...)[:len(data)]
 		}
 	}
+}
+
+// namesIn lists what is in a directory, in no order.
+func namesIn(dir string) ([]string, error) {
+	fd, err := again(func() (int, error) { return unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer func() { _ = unix.Close(fd) }() // only read
+	var names []string
+	for buf := make([]byte, 4096); ; {
+		n, err := again(func() (int, error) { return unix.ReadDirent(fd, buf) })
+		if err != nil {
+			return nil, &fs.PathError{Op: "readdirent", Path: dir, Err: err}
+		}
+		if n == 0 {
+			return names, nil
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
+}
+
+// spill writes text to a new file in dir and returns its path, also of a file that it
+// could not finish. Durable: the text is on the disk then.
+func spill(dir, text string, mode fs.FileMode, durable bool) (string, error) {
+	path := filepath.Join(dir, fmt.Sprintf(".flock-%d-%d", unix.Getpid(), time.Now().UnixNano()))
+	fd, err := again(func() (int, error) {
+		return unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, uint32(mode.Perm()))
+	})
+	if err != nil {
+		return "", &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	err = unix.Fchmod(fd, uint32(mode.Perm())) // whatever the umask is
+	for rest := []byte(text); err == nil && len(rest) > 0; {
+		var n int
+		n, err = again(func() (int, error) { return unix.Write(fd, rest) })
+		rest = rest[max(n, 0):]
+	}
+	if err == nil && durable {
+		_, err = again(func() (int, error) { return 0, unix.Fsync(fd) })
+	}
+	if err = errors.Join(err, unix.Close(fd)); err != nil {
+		return path, &fs.PathError{Op: "write", Path: path, Err: err}
+	}
+	return path, nil
 }
 
 // again repeats a system call that a signal cut short.

@@ -136,15 +136,8 @@ func (s *services) ourUnits() ([]string, error) {
 // filesIn lists the paths of what is in dir, which need not be there, by how the names
 // begin and end. It does without what filepath.Glob asks besides.
 func filesIn(dir, begin, end string) ([]string, error) {
-	d, err := os.Open(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	names, err := d.Readdirnames(-1)
-	if err := errors.Join(err, d.Close()); err != nil {
+	names, err := namesIn(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	slices.Sort(names)
@@ -213,21 +206,12 @@ func writeIfOther(path, text string, mode os.FileMode) (bool, error) {
 // Durable adds: after a power cut too, and the new once it returns. What the next
 // boot would write again needs no waiting for the disk.
 func writeFile(path, text string, mode os.FileMode, durable bool) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".flock-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer os.Remove(f.Name()) //nolint:errcheck // gone after the rename
-	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Chmod(mode))
-	if durable {
-		err = errors.Join(err, f.Sync())
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	temp, err := spill(filepath.Dir(path), text, mode, durable)
+	if err == nil {
+		err = os.Rename(temp, path)
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), removeAll(temp))
 	}
 	if durable {
 		return syncDir(filepath.Dir(path))

@@ -132,7 +132,7 @@ func (s *services) daemonDevices(stem string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := filepath.Glob(filepath.Join(s.runDir(), stem+"*.pid"))
+	found, err := filesIn(s.runDir(), stem, ".pid")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
