@@ -97,8 +97,12 @@ func unknown(args []string, more map[string]Command) error {
 
 func serve(in io.Reader, out io.Writer) error {
 	// One thing after the other: more threads would only wake each other up (a tenth
-	// of an agent's processor time).
+	// of an agent's processor time). The workstation asks for that from the start, but
+	// not on behalf of what we start.
 	runtime.GOMAXPROCS(1)
+	if err := os.Unsetenv("GOMAXPROCS"); err != nil {
+		return fmt.Errorf("set up the environment: %w", err)
+	}
 	v, err := version()
 	if err != nil {
 		return err

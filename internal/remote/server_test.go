@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -30,6 +31,7 @@ type sshServer struct {
 	banner  string
 	profile string // shell code in front of every command
 	path    string // directory in front of PATH
+	shell   string // "": /bin/sh
 	delay   time.Duration
 
 	t      testing.TB
@@ -187,7 +189,7 @@ func (s *sshServer) session(nc ssh.NewChannel) {
 }
 
 func (s *sshServer) run(ch ssh.Channel, command string) int {
-	cmd := exec.Command("/bin/sh", "-c", s.profile+"\n"+command)
+	cmd := exec.Command(cmp.Or(s.shell, "/bin/sh"), "-c", s.profile+"\n"+command)
 	cmd.Env = append(os.Environ(), "PATH="+s.path+":"+os.Getenv("PATH"), "FLOCK_TEST_SERVER="+s.addr)
 	in, err := cmd.StdinPipe()
 	if err != nil {

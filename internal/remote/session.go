@@ -86,9 +86,28 @@ func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
 		}
 		return nil, hint.With(err, c.target.where(), "")
 	}
+	agent := c.d.paths.agent(wanted)
+	if !c.sudo {
+		s, err := c.greeted(ctx, wanted, oneProcessor+" "+agent+" agent serve")
+		if !errors.Is(err, errShell) {
+			return s, err
+		}
+	}
+	return c.greeted(ctx, wanted, c.asRoot("sh -c "+quote(fmt.Sprintf("[ -x %s ] || exit %d; exec %s agent serve", agent, exitNoAgent, agent))))
+}
+
+// oneProcessor spares an agent the threads that Go makes before main begins (a
+// twentieth of its processor time). It is for logins whose shells are POSIX's, as all
+// are but csh and fish before 3.1; those complain and name it.
+const oneProcessor = "GOMAXPROCS=1"
+
+var errShell = errors.New("the login's shell takes no assignment before a command")
+
+// greeted runs the one exec of a command that finds its agent in place.
+func (c *Conn) greeted(ctx context.Context, wanted, command string) (*Session, error) {
 	ctx, patience := newPatience(ctx, c.d.timeout())
 	defer patience.end()
-	proc, err := c.shell.start(ctx, c.serveCommand(wanted))
+	proc, err := c.shell.start(ctx, command)
 	if err != nil {
 		return nil, hint.With(fmt.Errorf("start agent: %w", err), c.target.where(), "")
 	}
@@ -106,15 +125,6 @@ func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
 	return s, nil
 }
 
-// serveCommand is the one exec of a command that finds its agent in place.
-func (c *Conn) serveCommand(version string) string {
-	agent := c.d.paths.agent(version)
-	if !c.sudo {
-		return agent + " agent serve"
-	}
-	return c.asRoot("sh -c " + quote(fmt.Sprintf("[ -x %s ] || exit %d; exec %s agent serve", agent, exitNoAgent, agent)))
-}
-
 func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return hint.With(fmt.Errorf("start agent: %w", cause), c.target.where(), "")
@@ -125,6 +135,8 @@ func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err 
 	}
 	status, waitErr := proc.wait()
 	switch {
+	case status > 0 && strings.Contains(proc.stderr.String(), oneProcessor):
+		return errShell
 	case status == exitNoAgent, !c.sudo && (status == exitNotFound || status == exitNotExecutable):
 		return &missingError{cmp.Or(lastLine(proc.stderr.String()), "not installed")}
 	case status == 0: // an empty file runs, as an empty script

@@ -214,6 +214,28 @@ func TestOtherVersionUnderOurName(t *testing.T) {
 	}
 }
 
+// A login whose shell has another idea of GOMAXPROCS=1 in front of a command: csh and
+// old fish complain, each in its way.
+func TestShellWithoutAssignments(t *testing.T) {
+	for _, complaint := range []string{
+		"GOMAXPROCS=1: Command not found.' >&2; exit 1", "exec: GOMAXPROCS=1: not found' >&2; exit 127", // csh; a wrapper around commands
+		`Unsupported use of "=". To run "GOMAXPROCS=1" with a modified environment, use env' >&2; exit 123`,
+	} {
+		shell := filepath.Join(t.TempDir(), "shell")
+		script := "#!/bin/sh\ncase \"$2\" in *GOMAXPROCS=1*) echo '" + complaint + ";; esac\nexec /bin/sh \"$@\"\n"
+		if err := os.WriteFile(shell, []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		s := (&sshServer{shell: shell}).start(t)
+		l := newLaptop(t, s)
+		first := facts(t, mustDial(t, l, s.target())).Agent
+		before := s.execs.Load()
+		if again := facts(t, mustDial(t, l, s.target())).Agent; again != first || s.execs.Load() != before+2 {
+			t.Errorf("%s: version %s, then %s with %d execs", complaint, first, again, s.execs.Load()-before)
+		}
+	}
+}
+
 func TestAgentThatNeverGreets(t *testing.T) {
 	s := (&sshServer{}).start(t)
 	l := newLaptop(t, s)
