@@ -57,6 +57,9 @@ const LinePlanned = "planned"
 type Request struct {
 	// Edit changes the wish; nil changes nothing. It is called on a copy.
 	Edit func(*state.Cluster) error
+	// Only leaves it at the servers of Contact, whomever the edit concerns: for a dry
+	// run of what is done there alone.
+	Only bool
 	// DryRun plans on the live servers and changes nothing, the file included.
 	DryRun bool
 	// All contacts every server, or every member of Networks if there are any and
@@ -161,12 +164,11 @@ func cmpErr(err, otherwise error) error {
 // Status looks at the servers of networks (all servers if there are none named)
 // and takes no lock: every server's Plan holds what differs from the wish.
 func (e *Engine) Status(ctx context.Context, networks []string) (*Outcome, error) {
-	r, err := e.begin(ctx, Request{DryRun: true, All: true, Networks: networks})
+	r, err := e.begin(ctx, Request{DryRun: true, Only: true, All: true, Networks: networks})
 	if err != nil {
 		return nil, err
 	}
 	defer r.end()
-	r.narrow = true
 	if err := r.plan(ctx, spec.OpStatus); err != nil {
 		return nil, err
 	}

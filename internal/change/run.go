@@ -31,7 +31,6 @@ type run struct {
 	peers    map[string]*peer
 	saved    bool
 	silent   []network.Note // WireGuard peers that met and do not hear each other
-	narrow   bool           // only what was asked for is looked at, whomever it concerns
 }
 
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.
@@ -145,7 +144,7 @@ func (r *run) scope() []string {
 			return true
 		case r.req.All && (len(r.req.Networks) == 0 || named(name)):
 			return true
-		case r.narrow:
+		case r.req.Only:
 			return false
 		case r.sums.of(r.compiled.Hosts[name]) != r.before[name]:
 			return true

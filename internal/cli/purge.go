@@ -51,7 +51,7 @@ func (a *app) purge(ctx context.Context, server string, login state.Server) erro
 		if !filed {
 			return refuse("flock addserver "+server, "purge %s: only a server of the cluster file can be planned for", server)
 		}
-		return a.alter(ctx, alter{Request: change.Request{Edit: strip(server), Contact: []string{server}}})
+		return a.alter(ctx, alter{Request: change.Request{Edit: strip(server), Contact: []string{server}, Only: true}})
 	}
 	var report *spec.Report
 	_, err = a.work(func(e engine, p *progress) (*change.Outcome, error) {
