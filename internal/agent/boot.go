@@ -38,7 +38,7 @@ func Boot(ctx context.Context, progress io.Writer) error {
 	defer unix.Umask(unix.Umask(fileMask))
 	say := func(line string) { fmt.Fprintln(progress, line) }
 	paths := serverPaths()
-	l, err := takeLock(ctx, filepath.Join(paths.run, lockFile), "flock agent boot", bootWithin,
+	l, err := takeLock(ctx, filepath.Join(paths.run, lockFile), "flock agent boot", "", bootWithin,
 		func(holder string) { say("waiting for " + holder) })
 	if err != nil {
 		return err

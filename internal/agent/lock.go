@@ -31,9 +31,13 @@ type lock struct {
 	path string
 }
 
+// errTwin is the refusal of a lock that the same command took on this very server.
+var errTwin = errors.New("this machine is in the cluster file under two names: this very command has begun to change it under the other one")
+
 // takeLock waits until nobody else holds the lock at path. Holder is told to who
-// waits meanwhile; waiting is called once per holder that is in the way.
-func takeLock(ctx context.Context, path, holder string, within time.Duration, waiting func(string)) (*lock, error) {
+// waits meanwhile; waiting is called once per holder that is in the way. To wait for
+// the change that this one belongs to, if not "", would be to wait for ourselves.
+func takeLock(ctx context.Context, path, holder, change string, within time.Duration, waiting func(string)) (*lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -45,7 +49,11 @@ func takeLock(ctx context.Context, path, holder string, within time.Duration, wa
 			return nil, fmt.Errorf("take the server's lock: %w", err)
 		}
 		if l != nil {
-			return l, l.sign(holder)
+			return l, l.sign(holder, change)
+		}
+		other, its, _ := strings.Cut(other, "\n")
+		if change != "" && its == change {
+			return nil, hint.With(errTwin, "", "keep one of the two: flock delserver the other, or take it out of the file that you apply")
 		}
 		if other != "" && other != told {
 			told = other
@@ -59,7 +67,7 @@ func takeLock(ctx context.Context, path, holder string, within time.Duration, wa
 	}
 }
 
-// tryLock returns the lock, or who holds it. The last holder removes the file: a
+// tryLock returns the lock, or what its holder wrote down. The last holder removes the file: a
 // lock on a file that is no longer at path is worth nothing.
 func tryLock(path string) (*lock, string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -93,11 +101,11 @@ func tryLock(path string) (*lock, string, error) {
 	return &lock{file: f, path: path}, "", nil
 }
 
-// sign writes down who holds the lock.
-func (l *lock) sign(holder string) error {
+// sign writes down who holds the lock, and for which change.
+func (l *lock) sign(holder, change string) error {
 	err := l.file.Truncate(0)
 	if err == nil {
-		_, err = l.file.WriteAt(fmt.Appendf(nil, "%s (pid %d)\n", holder, os.Getpid()), 0)
+		_, err = l.file.WriteAt(fmt.Appendf(nil, "%s (pid %d)\n%s\n", holder, os.Getpid(), change), 0)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("sign lock: %w", err), l.file.Close())

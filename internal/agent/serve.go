@@ -220,7 +220,9 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 	if r.Op == spec.OpStatus {
 		return s.plan(ctx, r, (*Kernel).Status)
 	}
-	if err := s.take(present, r.Holder); err != nil {
+	if err := s.take(present, r.Holder, r.Change); errors.Is(err, errTwin) && r.Op == spec.OpPlan {
+		return &spec.Reply{Plan: &spec.Plan{Problems: []spec.Problem{*problem(err)}}}, nil
+	} else if err != nil {
 		return nil, err
 	}
 	switch r.Op {
@@ -239,7 +241,7 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 }
 
 // take gets the server's lock, once per session.
-func (s *session) take(ctx context.Context, holder string) error {
+func (s *session) take(ctx context.Context, holder, change string) error {
 	if s.lock != nil {
 		return nil
 	}
@@ -247,7 +249,7 @@ func (s *session) take(ctx context.Context, holder string) error {
 		holder = "somebody"
 	}
 	waiting := func(other string) { s.send(&spec.Reply{Progress: "waiting for " + other}) }
-	l, err := takeLock(ctx, filepath.Join(s.paths.run, lockFile), holder, lockWithin, waiting)
+	l, err := takeLock(ctx, filepath.Join(s.paths.run, lockFile), holder, change, lockWithin, waiting)
 	if err != nil {
 		return err
 	}

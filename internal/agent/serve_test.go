@@ -523,14 +523,31 @@ func (c *call) waits(t *testing.T, holder string, release func()) {
 	}
 }
 
+// One machine under two names: the second session of the same command does not wait for
+// the first one's end, which would not come.
+func TestOneCommandAsksTwice(t *testing.T) {
+	m := newMachine(t)
+	first, second := m.call(), m.call()
+	first.must(spec.Request{Op: spec.OpPlan, Want: testHost(1450), Holder: "ann@laptop", Change: "c1"})
+	plan := second.must(spec.Request{Op: spec.OpPlan, Want: testHost(1450), Holder: "ann@laptop", Change: "c1"}).Plan
+	if len(plan.Problems) != 1 || !strings.Contains(plan.Problems[0].What, "under two names") || plan.Problems[0].Next == "" {
+		t.Errorf("problems: %+v", plan.Problems)
+	}
+	if err := second.conn.Send(spec.Request{Op: spec.OpPlan, Want: testHost(1450), Holder: "bob@laptop", Change: "c2"}); err != nil {
+		t.Fatal(err)
+	}
+	second.waits(t, "ann@laptop (pid "+fmt.Sprint(first.cmd.Process.Pid)+")", first.hangUp)
+	second.hangUp()
+}
+
 func TestLockOutlastsNobody(t *testing.T) {
 	path := t.TempDir() + "/run/lock"
-	l, err := takeLock(context.Background(), path, "ann", time.Second, nil)
+	l, err := takeLock(context.Background(), path, "ann", "", time.Second, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var waited []string
-	_, err = takeLock(context.Background(), path, "bob", 60*time.Millisecond, func(s string) { waited = append(waited, s) })
+	_, err = takeLock(context.Background(), path, "bob", "", 60*time.Millisecond, func(s string) { waited = append(waited, s) })
 	if err == nil || !strings.Contains(err.Error(), "ann (pid ") || len(waited) != 1 {
 		t.Errorf("want a refusal that names ann, have %v; waited for %q", err, waited)
 	}
@@ -540,7 +557,7 @@ func TestLockOutlastsNobody(t *testing.T) {
 	if exists(path) {
 		t.Error("the last one left the lock file")
 	}
-	next, err := takeLock(context.Background(), path, "bob", time.Second, nil)
+	next, err := takeLock(context.Background(), path, "bob", "", time.Second, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func (s *services) resolveOnce(ctx context.Context, now time.Time) error {
 	if err != nil || l == nil {
 		return err
 	}
-	err = errors.Join(l.sign("flock agent resolve"), s.resolveStale(ctx, now))
+	err = errors.Join(l.sign("flock agent resolve", ""), s.resolveStale(ctx, now))
 	return errors.Join(err, l.release(!exists(s.paths.lib)))
 }
 

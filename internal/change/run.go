@@ -2,6 +2,7 @@ package change
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,6 +19,7 @@ import (
 // run is one change under way.
 type run struct {
 	e        *Engine
+	id       string // of this change, for servers that are asked twice
 	req      Request
 	locked   *state.Locked // nil for a dry run
 	c        *state.Cluster
@@ -35,7 +37,7 @@ type run struct {
 
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.
 func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
-	r := &run{e: e, req: req, peers: map[string]*peer{}, sums: sums{}}
+	r := &run{e: e, id: rand.Text(), req: req, peers: map[string]*peer{}, sums: sums{}}
 	if req.DryRun {
 		c, err := e.Store.Load(ctx)
 		if err != nil {
@@ -204,7 +206,7 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 			return nil, err
 		}
 		reply, err := p.do(ctx, r.e, &spec.Request{
-			Op: op, Want: p.want, Holder: r.e.Holder, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want),
+			Op: op, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want),
 		})
 		if err != nil {
 			return nil, err

@@ -30,6 +30,7 @@ type Request struct {
 	Undo   time.Duration `json:",omitempty"` // apply: go back after this long without a confirm
 	Settle bool          `json:",omitempty"` // apply: what can cut nobody off (CanCutOff) is confirmed at once, unless somebody leaves a tunnel
 	Holder string        `json:",omitempty"` // who asks, for others who wait on the lock: admin@laptop, flock addnetwork
+	Change string        `json:",omitempty"` // plan: the same for all servers that one command asks, and no other command's
 	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
 	Keys   []string      `json:",omitempty"` // keys: WireGuard devices
 	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
