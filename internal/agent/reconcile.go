@@ -120,10 +120,10 @@ func (k *Kernel) startWatch() error {
 }
 
 // glance looks again after o.ops were carried out, only at the kinds of objects that
-// they were about and at settings. It says that all is done, or nil: look at everything. That is so
-// where something is not as it should be, and after ops that can change more than
-// they name. Flood entries, neighbours and routes cannot; they are what every member
-// of a network gets when one more joins.
+// they were about and at settings. It says that all is done, or nil: look at
+// everything. That is so where something is not as it should be, and after ops that
+// can change more than they name. Flood entries, neighbours and routes cannot; they
+// are what every member of a network gets when one more joins.
 func (k *Kernel) glance(o *outlook) *outlook {
 	have := *o.have
 	have.Sysctls = nil
@@ -161,8 +161,8 @@ func (k *Kernel) glance(o *outlook) *outlook {
 	return &outlook{effective: o.effective, have: &have}
 }
 
-// differences looks at the server and returns what separates it from want. A foreign device under a name of ours is an
-// error: nothing may be changed then.
+// differences looks at the server and returns what separates it from want. A foreign
+// device under a name of ours is an error: nothing may be changed then.
 func (k *Kernel) differences(ctx context.Context, want *spec.Host) (*outlook, error) {
 	seen, err := k.lookAt(ctx, want)
 	if err != nil {
