@@ -67,8 +67,8 @@ func takeLock(ctx context.Context, path, holder, change string, within time.Dura
 	}
 }
 
-// tryLock returns the lock, or what its holder wrote down. The last holder removes the file: a
-// lock on a file that is no longer at path is worth nothing.
+// tryLock returns the lock, or what its holder wrote down. The last holder removes the
+// file: a lock on a file that is no longer at path is worth nothing.
 func tryLock(path string) (*lock, string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, "", fmt.Errorf("make directory: %w", err)

@@ -18,7 +18,7 @@ import (
 // filterNote remembers, from one session to the next, that the packet filters were
 // found to be what a spec asks for, and the kernel's count of transactions from
 // before that look. While that count stands and the same is asked for by the same
-// program, the rules are as they should be, and nobody needs to read them (an eighth
+// program, the rules are as they should be, and nobody needs to read them (a ninth
 // of the work of a session that finds nothing to do).
 type filterNote struct {
 	path    string // "": nothing is remembered

@@ -28,7 +28,7 @@ func (n *nft) observe(want, have *spec.Host) error {
 	if err != nil {
 		return err
 	}
-	n.looked = generation
+	n.looked, n.note.sound = generation, ""
 	sound := n.note.text(n.counter, generation, want)
 	if n.note.says(sound) {
 		have.Gateways, have.NATs, have.Keeps = slices.Clone(want.Gateways), slices.Clone(want.NATs), slices.Clone(want.Keeps)
@@ -56,7 +56,6 @@ func (n *nft) observe(want, have *spec.Host) error {
 	if err != nil {
 		return err
 	}
-	n.note.sound = ""
 	if forwards.none() && filtersAgree(want, have) {
 		n.note.sound = sound
 	}

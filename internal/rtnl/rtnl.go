@@ -1,8 +1,9 @@
 //go:build linux
 
-// Package rtnl owns a socket of the kernel's routing netlink (rtnetlink(7)) that
-// takes many messages in one system call. It refuses to know what the messages
-// are about: devices, addresses and routes are its callers'.
+// Package rtnl owns sockets of the kernel's routing netlink (rtnetlink(7)): one that
+// takes many messages in one system call, and one that hears that something moved. It
+// refuses to know what the messages are about: devices, addresses and routes are its
+// callers'.
 package rtnl
 
 import (
