@@ -119,6 +119,7 @@ func (f *fib) run(ctx context.Context) error {
 			clear(f.want)
 			clear(f.adopted)
 			answer <- errors.Join(f.look(), f.write(f.all()))
+			f.changes = nil // what is still under way is of no interest
 		}
 		if err != nil {
 			f.print("routes: %v", err)
@@ -127,7 +128,8 @@ func (f *fib) run(ctx context.Context) error {
 	}
 }
 
-// take notes changes, all that wait, and returns the destinations they are about.
+// take notes changes, c and all that wait, and returns the destinations they are
+// about.
 func (f *fib) take(c map[netip.Prefix][]netip.Addr) map[netip.Prefix]bool {
 	dirty := map[netip.Prefix]bool{}
 	for {
@@ -149,7 +151,8 @@ func (f *fib) take(c map[netip.Prefix][]netip.Addr) map[netip.Prefix]bool {
 }
 
 // resync looks at the kernel anew, once its news have settled, and puts right what
-// differs.
+// differs. Changes that wait come first: a sweep must not take out a route whose
+// confirmation was told before it.
 func (f *fib) resync(ctx context.Context) error {
 	t := time.NewTimer(settle)
 	defer t.Stop()
@@ -158,6 +161,7 @@ func (f *fib) resync(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+	f.take(nil)
 	f.news.forget()
 	if err := f.look(); err != nil {
 		return err

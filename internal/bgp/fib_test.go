@@ -1,0 +1,69 @@
+//go:build linux
+
+package bgp
+
+import (
+	"context"
+	"net/netip"
+	"os/exec"
+	"runtime"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A route that was confirmed before the sweep of what is not is never out of the
+// kernel, whichever of the two is seen first.
+func TestSweepKeepsWhatIsConfirmed(t *testing.T) {
+	runtime.LockOSThread() // the thread ends with the test, and its namespace
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatalf("unshare network namespace (root needed): %v", err)
+	}
+	for _, args := range [][]string{
+		{"link", "add", "eth0", "up", "type", "bridge"}, {"address", "add", "10.99.0.1/24", "dev", "eth0"},
+		{"route", "add", "10.0.11.0/24", "via", "10.99.0.2", "proto", "71", "metric", "71"},
+	} {
+		run(t, append([]string{"ip"}, args...)...)
+	}
+	moved := make(chan netlink.RouteUpdate, 64)
+	done := make(chan struct{})
+	defer close(done)
+	if err := netlink.RouteSubscribe(moved, done); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // a chance in two each
+		f, err := openFIB(func(netip.Prefix) [][]netip.Addr { return nil }, t.Logf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !f.adopts() {
+			t.Fatalf("no route was taken up: %v", f.have)
+		}
+		f.changes <- map[netip.Prefix][]netip.Addr{prefix("10.0.11.0/24"): {addr("10.99.0.2")}}
+		f.sweeps <- struct{}{}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- f.run(ctx) }()
+		answer := make(chan map[netip.Prefix]string)
+		for range 2 { // the sweep may come after the first
+			f.looks <- answer
+			if have := <-answer; have[prefix("10.0.11.0/24")] != "" {
+				t.Errorf("the route is away: %v", have)
+			}
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	out, err := exec.Command("ip", "route", "show", "proto", "71").CombinedOutput()
+	if err != nil || len(out) == 0 {
+		t.Errorf("no route in the end: %s %v", out, err)
+	}
+	for len(moved) > 0 {
+		if u := <-moved; u.Type == unix.RTM_DELROUTE && u.Protocol == 71 {
+			t.Errorf("the kernel heard: %v", u)
+		}
+	}
+}
