@@ -21,7 +21,8 @@ func TestSweepKeepsWhatIsConfirmed(t *testing.T) {
 		t.Fatalf("unshare network namespace (root needed): %v", err)
 	}
 	for _, args := range [][]string{
-		{"link", "add", "eth0", "up", "type", "bridge"}, {"address", "add", "10.99.0.1/24", "dev", "eth0"},
+		{"link", "add", "eth0", "up", "type", "bridge"},
+		{"address", "add", "10.99.0.1/24", "dev", "eth0"},
 		{"route", "add", "10.0.11.0/24", "via", "10.99.0.2", "proto", "71", "metric", "71"},
 	} {
 		run(t, append([]string{"ip"}, args...)...)
