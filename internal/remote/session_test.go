@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -222,7 +223,8 @@ func TestShellWithoutAssignments(t *testing.T) {
 		`Unsupported use of "=". To run "GOMAXPROCS=1" with a modified environment, use env' >&2; exit 123`,
 	} {
 		shell := filepath.Join(t.TempDir(), "shell")
-		script := "#!/bin/sh\ncase \"$2\" in *GOMAXPROCS=1*) echo '" + complaint + ";; esac\nexec /bin/sh \"$@\"\n"
+		script := "#!/bin/sh\ncase \"$2\" in *GOMAXPROCS=1*) echo '" + complaint + ";;\n" +
+			"*!*|?*'\n'*) echo \"Unmatched '.\" >&2; exit 1;; esac\nexec /bin/sh \"$@\"\n"
 		if err := os.WriteFile(shell, []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -233,6 +235,20 @@ func TestShellWithoutAssignments(t *testing.T) {
 		if again := facts(t, mustDial(t, l, s.target())).Agent; again != first || s.execs.Load() != before+2 {
 			t.Errorf("%s: version %s, then %s with %d execs", complaint, first, again, s.execs.Load()-before)
 		}
+	}
+}
+
+func TestScriptInOneLine(t *testing.T) {
+	script := "a='it''s' # !\nprintf '%s|%s\\n' \"$a\" '\\0041 100%!' \"$(cat)\"\n\n"
+	line := oneLine(script)
+	if strings.ContainsAny(line, "\n!") || strings.Contains(line, `\'`) {
+		t.Errorf("not for every shell: %s", line)
+	}
+	cmd := exec.Command("sh", "-c", "sh -c "+line)
+	cmd.Stdin = strings.NewReader("input")
+	out, err := cmd.CombinedOutput()
+	if want := "its|\\0041 100%!\ninput|\n"; err != nil || string(out) != want {
+		t.Errorf("%q, %v, not %q", out, err, want)
 	}
 }
 

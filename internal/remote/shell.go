@@ -157,6 +157,14 @@ func (localShell) roundTrip() (time.Duration, error) { return 0, nil }
 // quote makes s one word for a POSIX shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
+// oneLine makes a POSIX shell's script the arguments of sh -c, in single quotes that
+// every login's shell reads alike: csh's hold neither a line's end nor an exclamation
+// mark, and fish's know backslashes.
+func oneLine(script string) string {
+	plain := strings.NewReplacer("\n", `\n`, "!", `\0041`, "'", `\0047`, `\`, `\0134`)
+	return quote(`eval "$(printf %b "$1")"`) + " sh " + quote(plain.Replace(script))
+}
+
 // tail keeps the last bytes of what a command wrote, for messages.
 type tail struct {
 	mu  sync.Mutex // guards below
