@@ -190,11 +190,29 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 				ts.Fatalf("%s: want a failure, have none", name)
 			case neg && (errors.As(err, &exit) || errors.As(err, new(unmet))):
 			case err != nil:
+				w.evidence(ts)
 				ts.Fatalf("%s: %v", name, err)
 			}
 		}
 	}
 	return cmds
+}
+
+// lookAround is what a server shows of the networks on it.
+const lookAround = `ip -br address; ip route; ip neigh; bridge fdb show | grep -v -e 01:00:5e -e 33:33; wg show
+	journalctl -q --no-pager -o short-precise -n 12 -u 'flock*' 2>/dev/null; true`
+
+// evidence logs how the servers look when something did not work.
+func (w *walk) evidence(ts *testscript.TestScript) {
+	if w.lab == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, server := range w.lab.Servers() {
+		out, err := w.lab.Command(ctx, server, "sh", "-c", lookAround).CombinedOutput()
+		ts.Logf("%s: %v\n%s", server, err, out)
+	}
 }
 
 func verbLab(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
