@@ -35,14 +35,11 @@ func survey(ctx context.Context, bridge string, own netip.Addr, ranges []spec.Ra
 	if err != nil {
 		return "", fmt.Errorf("look for containers on %s: %w", bridge, err)
 	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(bigEndian(unix.ETH_P_ARP)))
+	fd, err := openARP(dev)
 	if err != nil {
 		return "", fmt.Errorf("look for containers on %s: %w", bridge, err)
 	}
 	defer unix.Close(fd) //nolint:errcheck // nothing is lost
-	if err := unix.Bind(fd, packetAddr(dev.Index)); err != nil {
-		return "", fmt.Errorf("look for containers on %s: %w", bridge, err)
-	}
 	found := map[netip.Addr]net.HardwareAddr{}
 	asked := 0
 	for _, r := range ranges {
@@ -65,6 +62,18 @@ func survey(ctx context.Context, bridge string, own netip.Addr, ranges []spec.Ra
 		fmt.Fprintf(&b, "%s %s %s * *\n", until, mac, a)
 	}
 	return b.String(), nil
+}
+
+// openARP opens a socket for ARP on dev.
+func openARP(dev *net.Interface) (int, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(bigEndian(unix.ETH_P_ARP)))
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Bind(fd, packetAddr(dev.Index)); err != nil {
+		return -1, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
 }
 
 func bigEndian(v uint16) uint16 {

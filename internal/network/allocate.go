@@ -32,6 +32,9 @@ func newDealer(n *state.Network) *dealer {
 	}
 	for _, p := range n.Subnets {
 		d.addrs[gatewayOf(p)] = true
+		if n.DHCP == state.DHCPSingle {
+			d.addrs[nameServerOf(p)] = true
+		}
 		first := topAddr(p)
 		if slaac(p) {
 			first = gatewayOf(p).Next() // nothing is handed out below: small numbers are easier to read
@@ -87,7 +90,7 @@ func fitsSegment(n *state.Network, a *state.Allocation) bool {
 	}
 	pools := 0
 	for i, p := range n.Subnets {
-		if !p.Contains(a.Addrs[i]) || a.Addrs[i] == gatewayOf(p) {
+		if !p.Contains(a.Addrs[i]) || a.Addrs[i] == gatewayOf(p) || n.DHCP == state.DHCPSingle && a.Addrs[i] == nameServerOf(p) {
 			return false
 		}
 		if n.DHCP == state.DHCPDistributed && p.Addr().Is4() {

@@ -35,6 +35,9 @@ func (b *builder) segmentDHCP(name string, n *state.Network, places []underlay, 
 		d := spec.DHCP{Network: name, Bridge: n.Bridge, Domain: n.Domain, MTU: mtu, Hosts: memberNames(n)}
 		if only != "" {
 			singleDHCP(&d, n, u.server)
+			for _, a := range d.DNS {
+				h.Addrs = append(h.Addrs, spec.Addr{Link: n.Bridge, Prefix: netip.PrefixFrom(a, a.BitLen())})
+			}
 		} else {
 			distributedDHCP(&d, n, u.server, places)
 		}
@@ -48,8 +51,11 @@ func (b *builder) segmentDHCP(name string, n *state.Network, places []underlay, 
 
 // singleDHCP: one server hands out everything and knows every name.
 func singleDHCP(d *spec.DHCP, n *state.Network, server string) {
-	own := n.Allocated[server].Addrs
-	d.Listen, d.DNS = own, own
+	d.Floats = true
+	for _, p := range n.Subnets {
+		d.DNS = append(d.DNS, nameServerOf(p))
+	}
+	d.Listen = append(slices.Clone(n.Allocated[server].Addrs), d.DNS...)
 	for i, p := range n.Subnets {
 		var lowest netip.Addr
 		for _, a := range n.Allocated {

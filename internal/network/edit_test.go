@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -325,11 +326,11 @@ func TestNewSubnetIsToBlame(t *testing.T) {
 
 // TestDHCPKeepsAnAddress: servers do not take what there is to hand out.
 func TestDHCPKeepsAnAddress(t *testing.T) {
-	c := cluster(t, 5)
+	c := cluster(t, 4)
 	if err := Create(c, "vx1", "vxlan", Options{Subnets: prefixes("10.0.4.0/29")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(c, "vx1", []string{"s1", "s2", "s3", "s4"}); err != nil {
+	if err := Join(c, "vx1", []string{"s1", "s2", "s3"}); err != nil {
 		t.Fatal(err)
 	}
 	out, err := Compile(c)
@@ -339,8 +340,44 @@ func TestDHCPKeepsAnAddress(t *testing.T) {
 	if r := out.Hosts["s1"].DHCPs[0].Ranges[0].String(); r != "10.0.4.2-10.0.4.2/29" {
 		t.Errorf("range %s", r)
 	}
-	if err := Join(c, "vx1", []string{"s5"}); err == nil {
-		t.Error("the fifth server took the last address")
+	if err := Join(c, "vx1", []string{"s4"}); err == nil {
+		t.Error("the fourth server took the last address")
+	}
+}
+
+// TestNameServerStays: where names are asked for stays when another server hands out,
+// and nobody else is there, not even one that an earlier version put there.
+func TestNameServerStays(t *testing.T) {
+	c := cluster(t, 3)
+	if err := Create(c, "vx1", "vxlan", Options{Subnets: prefixes("10.0.4.0/29", "fd00:4::/64"), DHCPServer: "s1"}); err != nil {
+		t.Fatal(err)
+	}
+	c.Networks["vx1"].Allocated = map[string]*state.Allocation{
+		"s1": {ID: 1, Addrs: []netip.Addr{netip.MustParseAddr("10.0.4.6"), netip.MustParseAddr("fd00:4::2")}},
+	}
+	if err := Join(c, "vx1", []string{"s1", "s2", "s3"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range []string{"s1", "s2", "s3"} {
+		c.Networks["vx1"].DHCPServer = server
+		out, err := Compile(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, h := range out.Hosts {
+			var there []string
+			for _, a := range h.Addrs {
+				if a := a.Prefix.Addr().String(); a == "10.0.4.6" || a == "fd00:4:0:0:c000::" {
+					there = append(there, a)
+				}
+			}
+			if want := name == server; want != (len(there) == 2) || !want && len(there) > 0 {
+				t.Errorf("%s hands out, %s has %v", server, name, there)
+			}
+			if name == server && !slices.Equal(h.DHCPs[0].DNS, []netip.Addr{netip.MustParseAddr("10.0.4.6"), netip.MustParseAddr("fd00:4:0:0:c000::")}) {
+				t.Errorf("%s tells %v", server, h.DHCPs[0].DNS)
+			}
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 const (
 	minMTU  = 576 // RFC 791: every host takes packets this large; below it DHCP itself suffers
 	minMTU6 = 1280
-	// minBits is the smallest IPv4 subnet: gateway, two servers, three containers.
+	// minBits is the smallest IPv4 subnet: gateway, DNS, two servers, two containers.
 	minBits4, minBits6 = 29, 120
 )
 
@@ -60,6 +60,13 @@ func checkSubnets(list []netip.Prefix) error {
 }
 
 func gatewayOf(p netip.Prefix) netip.Addr { return p.Masked().Addr().Next() }
+
+// nameServerOf is where single DHCP's server answers for names, on top of its own
+// address: containers keep what their lease told them for hours, so it goes along
+// when DHCP moves. It is the first of the quarter at the top that is not handed out.
+func nameServerOf(p netip.Prefix) netip.Addr {
+	return netip.PrefixFrom(lastAddr(p), p.Bits()+2).Masked().Addr()
+}
 
 // topAddr is the highest address that a host may have: below the broadcast
 // address of IPv4.
@@ -123,13 +130,13 @@ func (b *builder) addSegment(h *spec.Host, s segment) {
 // wants 64 bits for them).
 func slaac(subnet netip.Prefix) bool { return subnet.Addr().Is6() && subnet.Bits() == 64 }
 
-// dhcpRange is what one server hands out of subnet. Own is the servers' lowest
+// dhcpRange is what one server hands out of subnet. Lowest is the servers' lowest
 // own address: the quarter at the top is theirs, and what they take beyond it.
 func dhcpRange(subnet netip.Prefix, lowest netip.Addr) spec.Range {
 	if slaac(subnet) {
 		return spec.Range{First: subnet.Addr(), Last: subnet.Addr(), Subnet: subnet} // SLAAC: clients choose
 	}
-	last := netip.PrefixFrom(lastAddr(subnet), subnet.Bits()+2).Masked().Addr().Prev()
+	last := nameServerOf(subnet).Prev()
 	if lowest.IsValid() && lowest.Compare(last) <= 0 {
 		last = lowest.Prev()
 	}

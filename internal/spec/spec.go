@@ -239,6 +239,7 @@ type DHCP struct {
 	Ranges  []Range
 	Router  netip.Addr   // default gateway handed out (IPv4); invalid: none
 	DNS     []netip.Addr // resolvers handed out
+	Floats  bool         `json:",omitempty"` // DNS are addresses that go along when another server hands out
 	MTU     int          // DHCP option 26 and router advertisements, bytes
 	Hosts   []HostName   `json:",omitempty"` // names of the servers themselves
 	Peers   []netip.Addr `json:",omitempty"` // other members' Listen that know more names of Domain
@@ -433,6 +434,7 @@ func (d DHCP) String() string {
 	}
 	b.addr("router", d.Router)
 	b.str("dns", strings.Join(texts(d.DNS), ","))
+	b.flag("floats", d.Floats)
 	b.num("mtu", d.MTU)
 	for _, h := range d.Hosts {
 		b.str("host", h.Name+"="+h.Addr.String())
