@@ -132,13 +132,12 @@ func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
 	if err := s.hand(ctx, d); err != nil {
 		return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
 	}
-	came := d.Floats && !exists(s.process(leaf, d.Network).conf)
 	for _, p := range plans {
 		if err := s.start(ctx, p, d.Bridge); err != nil {
 			return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
 		}
 	}
-	if came {
+	if d.Floats && (s.orphaned[d.Network] || s.inherited[d.Network] != "") {
 		_ = announce(d.Bridge, d.DNS) // who does not hear it finds out within a minute
 	}
 	return nil
