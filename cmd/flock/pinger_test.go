@@ -27,7 +27,9 @@ const (
 
 // pinger sends an echo request every pingInterval, whatever happens. Ping(8)
 // will not do: it holds its requests back while the neighbour is unknown or the
-// link is down, which is when they would be lost.
+// link is down, which is when they would be lost. Only the second waits for the first
+// to be answered: when two processors see the first packets of a flow at once, the
+// kernel may drop one (nf_conntrack: both are new, and there is an entry already).
 type pinger struct {
 	conn net.PacketConn
 	to   netip.Addr
@@ -67,6 +69,10 @@ func (p *pinger) send(ctx context.Context) {
 		}
 		p.mu.Lock()
 		seq := len(p.sent)
+		if _, answered := p.rtt[0]; seq == 1 && !answered && time.Since(p.sent[0]) < patience(pingPatience) {
+			p.mu.Unlock()
+			continue
+		}
 		p.sent = append(p.sent, time.Now())
 		p.mu.Unlock()
 		m := icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{ID: p.id(), Seq: seq, Data: make([]byte, 56)}}
