@@ -77,6 +77,9 @@ type Request struct {
 	// Secrets are passwords by the id that the wish knows them by. They go to the
 	// servers whose spec names them, when these apply, and nowhere else.
 	Secrets map[string]string
+	// Accepted is called when the edit was accepted, before any server is contacted;
+	// an error ends the change. Not with DryRun; nil: go on.
+	Accepted func() error
 	// Approve is asked with the plan before anything is saved; nil means yes.
 	Approve func(*Outcome) (bool, error)
 }

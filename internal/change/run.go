@@ -51,7 +51,11 @@ func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
 		}
 		r.locked, r.c = locked, locked.Cluster()
 	}
-	if err := r.edit(); err != nil {
+	err := r.edit()
+	if err == nil && req.Accepted != nil && !req.DryRun {
+		err = req.Accepted()
+	}
+	if err != nil {
 		r.end()
 		return nil, err
 	}

@@ -92,20 +92,15 @@ func (a *app) adoptAll(ctx context.Context, wish *state.Cluster, networks []stri
 	err := a.alter(ctx, alter{
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error {
-				for _, name := range c.NetworkNames() {
-					if wish.Networks[name] == nil {
-						removed = append(removed, "network "+name)
-					}
-				}
-				return adopt(c, wish, &gone)
+				was := c.Clone()
+				err := adopt(c, wish, &gone)
+				removed = network.Leaving(was, c, gone)
+				return err
 			},
 			All: true, Networks: networks,
 		},
 		networks: networks,
 		question: func() string {
-			for _, name := range gone {
-				removed = append(removed, "server "+name)
-			}
 			if len(removed) == 0 {
 				return ""
 			}

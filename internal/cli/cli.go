@@ -123,6 +123,9 @@ type Streams struct {
 	ErrTTY   bool
 	// Width returns the terminal's columns; 0: unknown. May be nil.
 	Width func() int
+	// Discard forgets what was typed and not read yet; nil: nothing is kept that could
+	// be forgotten.
+	Discard func() error
 	// Secret reads a line without echo; nil: nobody can type one.
 	Secret func() ([]byte, error)
 	// Restore undoes what a Secret that was interrupted did to the terminal; nil

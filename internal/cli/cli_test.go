@@ -59,6 +59,11 @@ func (s *scripted) Run(ctx context.Context, req change.Request) (*change.Outcome
 	if err := edit(c); err != nil {
 		return nil, errors.Join(err, change.ErrInput)
 	}
+	if req.Accepted != nil && !req.DryRun {
+		if err := req.Accepted(); err != nil {
+			return nil, err
+		}
+	}
 	s.contacts++
 	out := &change.Outcome{Cluster: c, Servers: s.servers, Pending: s.pending}
 	if s.err != nil || req.DryRun {
@@ -307,7 +312,7 @@ func TestStatusFollowsTheOutcome(t *testing.T) {
 		{"status fine", "status", []change.Server{still}, nil, nil, ExitDone, "converged", ""},
 		{"status away", "status", []change.Server{still, away}, nil, nil, ExitPartial, "unreachable", ""},
 		{"apply", "apply", []change.Server{still}, nil, nil, ExitDone, "", "1 server as the cluster file says"},
-		{"purge", "purge s1", nil, nil, nil, ExitDone, "", "1 object removed, 0 left"},
+		{"purge", "purge s1 --yes", nil, nil, nil, ExitDone, "", "1 object removed, 0 left"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t, three)
@@ -394,7 +399,8 @@ func TestRemovalIsConfirmedOnATerminal(t *testing.T) {
 		{"\n", "removenetwork vx1", ExitFailed, false},
 		{"y\n", "removenetwork vx1", ExitDone, true},
 		{"n\n", "removenetwork vx1 --yes", ExitDone, true},
-		{"", "removenetwork vx1", ExitDone, true},
+		{"", "removenetwork vx1", ExitUsage, false},
+		{"", "removenetwork vx1 --yes", ExitDone, true},
 		{"n\n", "purge s1", ExitFailed, false},
 	} {
 		b := newBench(t, three)
@@ -439,21 +445,21 @@ func TestWordsTheOtherWayRound(t *testing.T) {
 // TestPurgeLogsInAsTold: a server that the file lacks is reached by -i and -J.
 func TestPurgeLogsInAsTold(t *testing.T) {
 	b := newBench(t, "")
-	if code := b.run("purge", "admin@10.99.0.9", "-i", "/keys/k", "-J", "root@bastion"); code != ExitDone {
+	if code := b.run("purge", "admin@10.99.0.9", "-i", "/keys/k", "-J", "root@bastion", "-y"); code != ExitDone {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	if want := (state.Server{Identity: "/keys/k", Jump: "root@bastion"}); b.engine.purged != "admin@10.99.0.9" || b.engine.login != want {
 		t.Errorf("purged %s by %+v", b.engine.purged, b.engine.login)
 	}
 	b.engine.err = fmt.Errorf("%w: no such key", remote.ErrConfig)
-	if code := b.run("purge", "10.99.0.9", "-i", "/keys/k"); code != ExitUsage {
+	if code := b.run("purge", "10.99.0.9", "-i", "/keys/k", "-y"); code != ExitUsage {
 		t.Errorf("a key that is not there: exit status %d", code)
 	}
 }
 
 func TestDelServerLeavesNothingBehind(t *testing.T) {
 	b := newBench(t, three)
-	if code := b.run("delserver", "s1", "--force"); code != ExitDone {
+	if code := b.run("delserver", "s1", "--force", "--yes"); code != ExitDone {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	c := b.cluster()
@@ -477,7 +483,7 @@ address = "10.99.0.9"
 type = "vxlan"
 members = ["s9", "s2"]
 `)
-	if code := b.run("apply", "-f", file, "-o", "json"); code != ExitDone {
+	if code := b.run("apply", "-f", file, "-o", "json", "-y"); code != ExitDone {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	if !json.Valid(b.out.Bytes()) {
@@ -499,7 +505,7 @@ members = ["s9", "s2"]
 	if code := b.run("history", "--json"); code != ExitDone || !strings.Contains(b.out.String(), `"current": true`) {
 		t.Errorf("history: exit status %d:\n%s", code, b.out.String())
 	}
-	if code := b.run("rollback", "1"); code != ExitDone {
+	if code := b.run("rollback", "1", "--yes"); code != ExitDone {
 		t.Fatalf("rollback: exit status %d: %s", code, b.err.String())
 	}
 	if names := b.cluster().ServerNames(); !slices.Equal(names, []string{"s1", "s2", "s3"}) {

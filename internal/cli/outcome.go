@@ -18,7 +18,7 @@ import (
 type alter struct {
 	change.Request
 	// question is asked before something is taken away; "": nothing is asked. It
-	// is called when the edit and the plan are known.
+	// is called when the edit was accepted, and may be called twice.
 	question func() string
 	// networks are those whose pending members keep the exit status from being 0,
 	// beside the servers that were contacted.
@@ -41,6 +41,7 @@ func (a *app) alter(ctx context.Context, c alter) error {
 	}
 	out, err := a.work(func(e engine, p *progress) (*change.Outcome, error) {
 		if c.question != nil {
+			c.Accepted = func() error { return a.mayAsk(c.question()) }
 			c.Approve = func(*change.Outcome) (bool, error) {
 				q := c.question()
 				return true, a.confirmIf(p, q)

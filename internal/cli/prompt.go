@@ -14,11 +14,38 @@ import (
 // errNo is what comes of a question that was answered with no.
 var errNo = errors.New("not confirmed, nothing was changed")
 
-// confirm asks before something is taken away. With --yes, or nobody to ask, what
-// was named is meant.
-func (a *app) confirm(p *progress, question string) error {
-	if a.flags.yes || a.flags.dryRun || !a.InTTY {
+// mayAsk refuses what would have to be asked about where nobody can answer: a script
+// that takes something away says --yes. question "" takes nothing away.
+func (a *app) mayAsk(question string) error {
+	if question == "" || a.flags.yes || a.flags.dryRun || a.InTTY {
 		return nil
+	}
+	return refuse(shellLine("flock", a.args)+" --yes", "%s: there is no terminal to ask on", strings.TrimSuffix(question, "?"))
+}
+
+// shellLine is a command as it is typed in a POSIX shell.
+func shellLine(program string, args []string) string {
+	words := []string{program}
+	for _, arg := range args {
+		if arg == "" || strings.Trim(arg, plainChars) != "" {
+			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+		words = append(words, arg)
+	}
+	return strings.Join(words, " ")
+}
+
+// plainChars mean nothing to a shell.
+const plainChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_"
+
+// confirm asks before something is taken away, unless --yes says so; nobody to ask
+// is an error.
+func (a *app) confirm(p *progress, question string) error {
+	if a.flags.yes || a.flags.dryRun {
+		return nil
+	}
+	if err := a.mayAsk(question); err != nil {
+		return err
 	}
 	yes, err := a.ask(p, question)
 	if err == nil && !yes {
@@ -33,6 +60,9 @@ func (a *app) ask(p *progress, question string) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clear()
+	if err := a.discard(); err != nil {
+		return false, err
+	}
 	fmt.Fprintf(a.Err, "%s [y/N] ", strings.TrimSpace(question))
 	line, err := untilDone(a.done, func() (string, error) { return readLine(a.In) })
 	if errors.Is(err, io.EOF) {
@@ -44,6 +74,18 @@ func (a *app) ask(p *progress, question string) (bool, error) {
 	}
 	answer := strings.ToLower(strings.TrimSpace(line))
 	return answer == "y" || answer == "yes", nil
+}
+
+// discard forgets what was typed before the question could be read: it answers
+// something else.
+func (a *app) discard() error {
+	if a.Discard == nil {
+		return nil
+	}
+	if err := a.Discard(); err != nil {
+		return fmt.Errorf("discard what was typed ahead: %w", err)
+	}
+	return nil
 }
 
 // untilDone waits for read, or for an interrupt: a terminal keeps a read waiting
@@ -101,6 +143,9 @@ func (a *app) secret(p *progress) func(string) ([]byte, error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.clear()
+		if err := a.discard(); err != nil {
+			return nil, err
+		}
 		fmt.Fprint(a.Err, strings.TrimSpace(prompt)+" ")
 		text, err := untilDone(a.done, a.Secret)
 		if errors.Is(err, context.Canceled) && a.Restore != nil {

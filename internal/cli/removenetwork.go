@@ -30,6 +30,7 @@ func (a *app) remove(ctx context.Context, name string, edit func(*state.Cluster,
 	var members []string
 	return a.alter(ctx, alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
+			members = nil
 			if n := c.Networks[name]; n != nil {
 				for _, m := range n.Members {
 					members = append(members, serverOf(m))

@@ -22,6 +22,7 @@ func Terminal(in, out, errors *os.File) Streams {
 	if !s.InTTY {
 		return s
 	}
+	s.Discard = func() error { return discardInput(int(in.Fd())) }
 	before, err := term.GetState(int(in.Fd()))
 	if err != nil {
 		return s // without a way back nothing is typed unseen
