@@ -10,14 +10,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
-	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -143,40 +140,4 @@ func socketHolder(inodes map[string]bool) (name string, pid int) {
 		return strings.TrimSpace(string(comm)), pid
 	}
 	return "", 0
-}
-
-// triedTunnel has ends of its own (RFC 5737, RFC 3849): those without are the
-// module's own device's.
-func triedTunnel(kind string) *spec.Tunnel {
-	local, remote := "192.0.2.1", "192.0.2.2"
-	if kind == spec.IP6GRE {
-		local, remote = "2001:db8::1", "2001:db8::2"
-	}
-	return &spec.Tunnel{VNI: 1, Port: 1, Local: netip.MustParseAddr(local), Remote: netip.MustParseAddr(remote)}
-}
-
-// tryKind makes a device of kind in a network namespace that goes with its thread.
-// The kernel loads the module for it, as it would for the real one.
-func tryKind(kind string) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		done <- func() error {
-			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("try a %s device: %w", kind, err)
-			}
-			rt, err := rtnl.Open()
-			if err != nil {
-				return err
-			}
-			k := &Kernel{rt: rt}
-			l := spec.Link{Name: "try", Kind: kind, Tunnel: triedTunnel(kind)}
-			m, err := k.createMessage(100, l)
-			if err != nil {
-				return errors.Join(err, rt.Close())
-			}
-			return errors.Join(rt.Do(m), rt.Close())
-		}()
-	}()
-	return <-done
 }

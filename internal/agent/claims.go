@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -105,7 +106,7 @@ func whose(l netlink.Link) string {
 
 // checkClaims says which claims of want do not hold. It uses the devices as of the
 // last look.
-func (k *Kernel) checkClaims(want *spec.Host) ([]spec.Problem, error) {
+func (k *Kernel) checkClaims(ctx context.Context, want *spec.Host) ([]spec.Problem, error) {
 	var out []spec.Problem
 	claims := slices.Clone(want.Claims)
 	slices.SortFunc(claims, func(a, b spec.Claim) int { return strings.Compare(a.String(), b.String()) })
@@ -141,7 +142,7 @@ func (k *Kernel) checkClaims(want *spec.Host) ([]spec.Problem, error) {
 			}
 		}
 	}
-	lacking, err := k.claimKinds(want)
+	lacking, err := k.claimKinds(ctx, want)
 	return slices.Compact(append(out, lacking...)), err
 }
 

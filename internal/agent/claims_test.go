@@ -131,8 +131,11 @@ func TestProgramAndDeviceClaims(t *testing.T) {
 func TestKindIsTriedElsewhere(t *testing.T) {
 	ownNet(t)
 	before := listings(t)
-	if err := tryKind(spec.VXLAN); err != nil {
-		t.Fatal(err)
+	if lacking, err := tryKinds(t.Context(), []string{spec.VXLAN}); err != nil || len(lacking) > 0 {
+		t.Fatalf("lacking %v, %v", lacking, err)
+	}
+	if lacking, err := tryKinds(t.Context(), []string{"nonsense"}); err == nil {
+		t.Errorf("a trial that fails is no answer: %v", lacking)
 	}
 	if after := listings(t); !bytes.Equal([]byte(after), []byte(before)) {
 		t.Fatalf("want\n%s\nhave\n%s", before, after)

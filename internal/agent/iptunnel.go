@@ -4,7 +4,6 @@ package agent
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -217,51 +216,6 @@ func orAny(a netip.Addr) string {
 		return "any"
 	}
 	return a.String()
-}
-
-// claimKinds says which kinds of want's links the kernel cannot make.
-func (k *Kernel) claimKinds(want *spec.Host) ([]spec.Problem, error) {
-	needed := map[string]bool{}
-	for _, l := range want.Links {
-		needed[l.Kind] = true
-	}
-	var out []spec.Problem
-	for _, kind := range []string{spec.VXLAN, spec.GRE, spec.IP6GRE, spec.IPIP} {
-		if !needed[kind] || k.proven(kind) {
-			continue
-		}
-		err := tryKind(kind)
-		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
-			return nil, err
-		}
-		if err != nil {
-			out = append(out, lacksKind(kind))
-		}
-	}
-	if needed[spec.UDP] && !exists(tunPath) {
-		out = append(out, lacksKind(spec.UDP))
-	}
-	return out, nil
-}
-
-func lacksKind(kind string) spec.Problem {
-	word := map[string]string{
-		spec.VXLAN: "VXLAN", spec.GRE: "GRE", spec.IP6GRE: "GRE over IPv6", spec.IPIP: "IPIP", spec.UDP: "TUN",
-	}[kind]
-	return spec.Problem{
-		What: "the kernel has no " + word + " devices",
-		Next: "modprobe " + moduleOf(kind) + ", or install the kernel's extra modules",
-	}
-}
-
-// proven says whether a device of kind or its module is there.
-func (k *Kernel) proven(kind string) bool {
-	for _, l := range k.devices.byName {
-		if l.Type() == kind {
-			return true
-		}
-	}
-	return exists("/sys/module/" + moduleOf(kind))
 }
 
 // fallback says whether l is a device that a tunnel module made by itself, which

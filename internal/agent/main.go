@@ -45,7 +45,8 @@ func Program(more map[string]Command) int {
 
 // Main runs the command that args name, the words after
 // "agent", and returns the exit status. serve answers one workstation on in and
-// out, boot re-applies the last specs, wireguard DEVICE, udp DEVICE and resolve CLUSTER run on.
+// out, boot re-applies the last specs, wireguard DEVICE, udp DEVICE and resolve CLUSTER run on,
+// try KINDS is the agent's own trial of kinds of devices.
 // More are commands of one argument that only some builds of the program have, by
 // name. What goes wrong is written to log. SIGINT and SIGTERM end the work in good
 // order, a second one the process.
@@ -80,6 +81,8 @@ func run(args []string, in io.Reader, out, log io.Writer, more map[string]Comman
 		return WireGuard(ctx, args[1], log)
 	case args[0] == "udp":
 		return UDP(ctx, args[1], log)
+	case args[0] == "try":
+		return try(args[1], out)
 	case args[0] == "resolve":
 		return Resolve(ctx, args[1], log)
 	case more[args[0]] != nil:

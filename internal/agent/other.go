@@ -19,6 +19,8 @@ func WireGuard(context.Context, string, io.Writer) error { return errLinux }
 // Resolve is for Linux: see there.
 func Resolve(context.Context, string, io.Writer) error { return errLinux }
 
+func try(string, io.Writer) error { return errLinux }
+
 // Speaker is for Linux: see there.
 func Speaker(func(context.Context, string, string, io.Writer, func() (func() error, error)) error) Command {
 	return func(context.Context, string, io.Writer) error { return errLinux }

@@ -198,7 +198,7 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	problems, err := k.checkClaims(want)
+	problems, err := k.checkClaims(ctx, want)
 	if err != nil {
 		return nil, err
 	}

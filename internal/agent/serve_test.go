@@ -48,12 +48,14 @@ func TestAgentProcess(t *testing.T) {
 
 // TestMain also makes this test binary the daemons that an agent starts.
 func TestMain(m *testing.M) {
-	procNet = "/proc/thread-self/net" // a test's thread is in a namespace of its own
+	if os.Getenv(agentRole) == "" {
+		procNet = "/proc/thread-self/net" // a test's thread is in a namespace of its own, an agent's is not
+	}
 	if len(os.Args) < 4 || os.Args[1] != "agent" {
 		os.Exit(m.Run())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
-	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": WireGuard, "udp": UDP, "resolve": Resolve}[os.Args[2]]
+	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": WireGuard, "udp": UDP, "resolve": Resolve, "try": tryOut}[os.Args[2]]
 	err := run(ctx, os.Args[3], os.Stderr)
 	stop()
 	if err != nil {
@@ -61,6 +63,8 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 }
+
+func tryOut(_ context.Context, kinds string, _ io.Writer) error { return try(kinds, os.Stdout) }
 
 // machine is a server of its own: network, /run, /var/lib and /usr/local/lib are
 // not this host's. A process holds its namespaces.

@@ -1,0 +1,130 @@
+//go:build linux
+
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/rtnl"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Whether a kernel can make a kind of device only a trial tells: the module may be
+// there and be refused (signatures, a blacklist). The trial is a process of its own in
+// a network namespace of its own. A thread of this one would not do: the first thread
+// of a process never ends, and what it looks at below /proc/self would be the trial's.
+
+// tryWithin bounds a trial: modules are read from the disk.
+const tryWithin = 20 * time.Second
+
+// tryKinds returns those of kinds that this kernel cannot make.
+func tryKinds(ctx context.Context, kinds []string) ([]string, error) {
+	if len(kinds) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "agent", "try", strings.Join(kinds, ","))
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err == nil {
+		return strings.Fields(string(out)), nil
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("nothing within %v", tryWithin)
+	} else if text := strings.TrimSpace(said.String()); text != "" {
+		err = errors.New(text)
+	}
+	return nil, fmt.Errorf("try %s devices: %w", strings.Join(kinds, ", "), err)
+}
+
+// try is the process of a trial: it makes a device of each of kinds, which commas
+// separate, and writes those that the kernel does not have to out, one a line. Its
+// network namespace is the trial's and goes with it.
+func try(kinds string, out io.Writer) error {
+	rt, err := rtnl.Open()
+	if err != nil {
+		return err
+	}
+	k := &Kernel{rt: rt}
+	for i, kind := range strings.Split(kinds, ",") {
+		m, err := k.createMessage(100+i, spec.Link{Name: fmt.Sprintf("try%d", i), Kind: kind, Tunnel: triedTunnel(kind)})
+		if err == nil {
+			err = rt.Do(m)
+		}
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			_, err = fmt.Fprintln(out, kind)
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("make a %s device: %w", kind, err), rt.Close())
+		}
+	}
+	return rt.Close()
+}
+
+// triedTunnel has ends of its own (RFC 5737, RFC 3849): those without are the
+// module's own device's.
+func triedTunnel(kind string) *spec.Tunnel {
+	local, remote := "192.0.2.1", "192.0.2.2"
+	if kind == spec.IP6GRE {
+		local, remote = "2001:db8::1", "2001:db8::2"
+	}
+	return &spec.Tunnel{VNI: 1, Port: 1, Local: netip.MustParseAddr(local), Remote: netip.MustParseAddr(remote)}
+}
+
+// claimKinds says which kinds of want's links the kernel cannot make.
+func (k *Kernel) claimKinds(ctx context.Context, want *spec.Host) ([]spec.Problem, error) {
+	var kinds []string
+	for _, kind := range []string{spec.VXLAN, spec.GRE, spec.IP6GRE, spec.IPIP} {
+		needed := slices.ContainsFunc(want.Links, func(l spec.Link) bool { return l.Kind == kind })
+		if needed && !k.proven(kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	lacking, err := tryKinds(ctx, kinds)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(want.Links, func(l spec.Link) bool { return l.Kind == spec.UDP }) && !exists(tunPath) {
+		lacking = append(lacking, spec.UDP)
+	}
+	var out []spec.Problem
+	for _, kind := range lacking {
+		out = append(out, lacksKind(kind))
+	}
+	return out, nil
+}
+
+func lacksKind(kind string) spec.Problem {
+	word := map[string]string{
+		spec.VXLAN: "VXLAN", spec.GRE: "GRE", spec.IP6GRE: "GRE over IPv6", spec.IPIP: "IPIP", spec.UDP: "TUN",
+	}[kind]
+	return spec.Problem{
+		What: "the kernel has no " + word + " devices",
+		Next: "modprobe " + moduleOf(kind) + ", or install the kernel's extra modules",
+	}
+}
+
+// proven says whether a device of kind or its module is there.
+func (k *Kernel) proven(kind string) bool {
+	for _, l := range k.devices.byName {
+		if l.Type() == kind {
+			return true
+		}
+	}
+	return exists("/sys/module/" + moduleOf(kind))
+}
