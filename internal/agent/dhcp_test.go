@@ -294,21 +294,49 @@ func TestDHCPDrift(t *testing.T) {
 	}
 }
 
-// Nobody outside of the bridge gets an answer, though the address is on this host.
+// Nobody outside of the bridge gets an answer, by either protocol and family, though
+// the addresses are on this host; containers and the host itself do.
 func TestDHCPIsNoOpenResolver(t *testing.T) {
 	server := dhcpServer(t, 254)
 	s := testServices(t, server)
 	server.setDHCP(s, testDHCP())
 	outside := newNFTHost(t)
-	server.sh("ip link add under type bridge; ip addr add 192.0.2.1/24 dev under; ip link set under up")
+	server.sh(`ip link add under type bridge; ip addr add 192.0.2.1/24 dev under; ip addr add 2001:db8::1/64 dev under nodad; ip link set under up
+		ip addr add fd00:4::1/128 dev vxl0 nodad`)
 	outside.join("eth0", server, "outp", "under")
-	outside.sh("ip addr add 192.0.2.9/24 dev eth0; ip route add 10.0.4.0/24 via 192.0.2.1")
-	outside.reaches("10.0.4.254")
-	for _, addr := range []string{"10.0.4.254", "10.0.4.1", "192.0.2.1"} {
-		if have := outside.lookup("s1.vxapp", addr); strings.Contains(have, "10.0.4.254") && strings.Contains(have, "Name:") {
-			t.Errorf("dnsmasq answers strangers at %s: %q", addr, have)
+	outside.sh(`ip addr add 192.0.2.9/24 dev eth0; ip route add 10.0.4.0/24 via 192.0.2.1
+		ip addr add 2001:db8::9/64 dev eth0 nodad; ip route add fd00:4::/64 via 2001:db8::1`)
+	inside := container(t, server, "c1p")
+	inside.sh("ip addr add 10.0.4.77/24 dev eth0; ip addr add fd00:4::77/64 dev eth0 nodad")
+	for _, addr := range []string{"10.0.4.254", "10.0.4.1", "fd00:4::2", "fd00:4::1"} {
+		outside.reaches(addr)
+		for _, network := range []string{"udp", "tcp"} {
+			if outside.answered(network, addr) {
+				t.Errorf("dnsmasq answers strangers at %s over %s", addr, network)
+			}
+			if !inside.answered(network, addr) {
+				t.Errorf("dnsmasq does not answer a container at %s over %s", addr, network)
+			}
+			if !server.answered(network, addr) {
+				t.Errorf("dnsmasq does not answer its own server at %s over %s", addr, network)
+			}
 		}
 	}
+	if outside.answered("udp", "192.0.2.1") || outside.answered("tcp", "2001:db8::1") {
+		t.Error("dnsmasq serves addresses of the underlay")
+	}
+}
+
+// answered says whether server tells the address of s1.vxapp within half a second.
+func (h *nftHost) answered(network, server string) bool {
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (c net.Conn, err error) {
+		h.do(func() { c, err = (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(server, "53")) })
+		return c, err
+	}}
+	ctx, cancel := context.WithTimeout(h.t.Context(), 500*time.Millisecond)
+	defer cancel()
+	list, err := r.LookupHost(ctx, "s1.vxapp.")
+	return err == nil && len(list) == 1 && list[0] == "10.0.4.254"
 }
 
 // Two servers, each with the leases of its own containers: any name is found from

@@ -242,7 +242,7 @@ type natKey struct {
 func keyNAT(n spec.NAT) natKey { return natKey{n.Network, n.Subnet} }
 
 // objectNAT names a masquerading. One without a subnet stands for what else is in
-// our tables: what guards a network's DNS, or its VXLAN inside a mesh, from outside.
+// our tables: what guards a VXLAN inside a mesh from outside.
 func objectNAT(n spec.NAT) string {
 	if !n.Subnet.IsValid() {
 		if n.Bridge == "" { // of a table that nothing is wanted in
@@ -253,14 +253,13 @@ func objectNAT(n spec.NAT) string {
 	return "masquerade " + n.Subnet.String()
 }
 
-// mended makes the removal of a damaged guard its repair where the network still
-// serves DNS, or the VXLAN is still there.
+// mended makes the removal of a damaged guard its repair where the VXLAN that it
+// guards is still there.
 func mended(ops []Op, want *spec.Host) {
 	for i, op := range ops {
 		guard, ok := op.Have.(spec.NAT)
-		serves := func(d spec.DHCP) bool { return d.Network == guard.Network }
 		inner := func(l spec.Link) bool { return l.Kind == spec.VXLAN && l.Name == guard.Bridge }
-		if ok && !guard.Subnet.IsValid() && (slices.ContainsFunc(want.DHCPs, serves) || slices.ContainsFunc(want.Links, inner)) {
+		if ok && !guard.Subnet.IsValid() && slices.ContainsFunc(want.Links, inner) {
 			ops[i].Step.Action = spec.Change
 		}
 	}

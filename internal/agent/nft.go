@@ -18,7 +18,7 @@ import (
 )
 
 // nft is the nftables part of the kernel: gateways, masquerading and the guard
-// before DNS in two tables of the cluster's own, accepts in tables of others.
+// before VXLAN inside a mesh in two tables of the cluster's own, accepts in tables of others.
 // Its socket is opened when it is needed first.
 type nft struct {
 	cluster string
@@ -44,7 +44,7 @@ type nftObject struct {
 	tag     string
 	network string
 	bridge  bool   // in the table of the bridge family, otherwise inet
-	guards  string // for a guard before DNS: the bridge
+	guards  string // for a guard: the device that it guards
 	rules   []nftRule
 }
 
@@ -89,9 +89,6 @@ func (n *nft) objects(want *spec.Host) ([]nftObject, error) {
 	}
 	for _, t := range want.Keeps {
 		out = append(out, keepObject(t))
-	}
-	for _, d := range want.DHCPs {
-		out = append(out, guardObject(d))
 	}
 	return append(out, innerObjects(want)...), nil
 }

@@ -55,10 +55,14 @@ func newOverlay(t *testing.T) *overlay {
 // overlayHost is what server i (0, 1) of an overlay wants of nftables.
 func overlayHost(i int) *spec.Host {
 	subnet4, subnet6 := netip.MustParsePrefix("10.0.4.0/24"), netip.MustParsePrefix("fd00:4::/64")
-	own := netip.MustParseAddr(fmt.Sprintf("10.0.4.25%d", 4-i))
 	return &spec.Host{
 		Cluster: "c1", Store: "x", Server: fmt.Sprint("s", i+1),
-		Links: []spec.Link{{Name: "vxl0", Network: "vx1", Kind: spec.Bridge, MAC: []string{bridgeMAC1, bridgeMAC2}[i], MTU: 1450}},
+		Links: []spec.Link{
+			{Name: "vxl0", Network: "vx1", Kind: spec.Bridge, MAC: []string{bridgeMAC1, bridgeMAC2}[i], MTU: 1450},
+			{Name: "wg-vpx", Network: "vpx", Kind: spec.WireGuard},
+			{Name: "vpl0-vx", Network: "vpx", Kind: spec.VXLAN, Tunnel: &spec.Tunnel{VNI: 77, Port: 4789, Local: netip.MustParseAddr("10.0.8.1")}},
+		},
+		Addrs: []spec.Addr{{Link: "wg-vpx", Prefix: netip.MustParsePrefix("10.0.8.1/24")}},
 		Gateways: []spec.Gateway{{
 			Network: "vx1", Bridge: "vxl0", Uplink: "vxl0-vx", MAC: commonMAC,
 			RouterMACs: "6a:0b:01:02:00:00", RouterMask: "ff:ff:ff:ff:00:00",
@@ -70,7 +74,6 @@ func overlayHost(i int) *spec.Host {
 			{Network: "vx1", Bridge: "vxl0", Subnet: subnet6},
 		},
 		Forwards: []spec.Forward{{Network: "vx1", Link: "vxl0"}},
-		DHCPs:    []spec.DHCP{{Network: "vx1", Bridge: "vxl0", Listen: []netip.Addr{own, netip.MustParseAddr("10.0.4.1"), netip.MustParseAddr("fd00:4::254")}}},
 	}
 }
 

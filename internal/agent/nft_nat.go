@@ -3,11 +3,8 @@
 package agent
 
 import (
-	"net/netip"
-
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/google/nftables/expr"
-	"golang.org/x/sys/unix"
 )
 
 // natObject is the masquerading of one subnet in the inet table.
@@ -30,20 +27,5 @@ func natObject(n spec.NAT) nftObject {
 	// A port that depends on nothing: two connections never race for one.
 	masquerade := exprs{&expr.Masq{FullyRandom: true}}
 	o.add(postroutingChain, rule(match, notScoped(scoped), oif(expr.CmpOpNeq, n.Bridge), masquerade))
-	return o
-}
-
-// guardObject closes a network's DNS to everybody but the network and the server
-// itself: Linux answers on any interface for any of its addresses, so that
-// dnsmasq bound to the bridge's address would serve the underlay too.
-func guardObject(d spec.DHCP) nftObject {
-	o := nftObject{tag: guardTag(d.Network, d.Bridge), network: d.Network, guards: d.Bridge}
-	for _, a := range d.Listen {
-		outside := rule(iif(expr.CmpOpNeq, d.Bridge), iif(expr.CmpOpNeq, "lo"), nfproto(a),
-			dst(expr.CmpOpEq, netip.PrefixFrom(a, a.BitLen())))
-		for _, proto := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
-			o.add(inputChain, rule(outside, dports(proto, 53, 53), drop()))
-		}
-	}
 	return o
 }

@@ -21,8 +21,8 @@ import (
 // all objects of that table missing. An object that nobody wants any more appears
 // with what its rules' comments tell: enough to name it in a removal.
 //
-// The guard before DNS is part of DHCP, which has no nftables half in the spec:
-// where it differs, a masquerading without a subnet stands for it.
+// The guard before VXLAN inside a mesh has no object of its own in the spec: where
+// it differs, a masquerading without a subnet stands for it.
 func (n *nft) observe(want, have *spec.Host) error {
 	generation, err := n.generation()
 	if err != nil {
@@ -254,7 +254,7 @@ func guardAlone(network, bridge string) spec.NAT { return spec.NAT{Network: netw
 const (
 	gatewayKind = "gateway"
 	natKind     = "masquerade"
-	guardKind   = "dns"
+	guardKind   = "dns" // of guards before VXLAN, and those before DNS that former versions made
 	keepKind    = "keep"
 )
 

@@ -193,8 +193,8 @@ type Gateway struct {
 }
 
 // NAT masquerades what leaves Subnet towards anything but Subnet and Except. An
-// agent that sees packet filters of ours that no object asks for, those before a
-// network's DNS, stands one with an invalid Subnet for them.
+// agent that sees packet filters of ours that no object asks for, such as those before
+// VXLAN inside a mesh, stands one with an invalid Subnet for them.
 type NAT struct {
 	Network string
 	Bridge  string
@@ -234,7 +234,7 @@ type Sysctl struct {
 type DHCP struct {
 	Network string
 	Bridge  string
-	Listen  []netip.Addr // addresses DNS is served on, all on Bridge
+	Listen  []netip.Addr // addresses DNS is served on, all on Bridge; those of the server alone come first
 	Domain  string       // DNS domain of the containers
 	Ranges  []Range
 	Router  netip.Addr   // default gateway handed out (IPv4); invalid: none
