@@ -27,6 +27,7 @@ const (
 type Dialer struct {
 	SSHConfig string        // the only ssh config to read; empty: ~/.ssh/config, then /etc/ssh/ssh_config
 	Timeout   time.Duration // for a server to answer, from TCP to login; 0: 15 s
+	Connect   time.Duration // for its first packet, from which one that is off is told; 0: Timeout
 	AcceptNew bool          // host keys not seen before are written to known_hosts without asking
 
 	// Ask puts a question with yes or no to the operator; nil: nobody is there.

@@ -61,13 +61,14 @@ func (l *link) login(ctx context.Context) error {
 		return hint.With(fmt.Errorf("%w: %w", ErrUnreachable, err), l.route.target.where(), "")
 	}
 	defer leave()
-	ctx, p := newPatience(ctx, l.d.timeout())
+	ctx, p := newPatience(ctx, cmp.Or(l.d.Connect, l.d.timeout()))
 	defer p.end()
 	start := time.Now()
 	conn, err := l.tcp(ctx)
 	if err != nil {
 		return l.unreachable("connect to", ctx, err)
 	}
+	p.within(l.d.timeout())
 	if c, ok := conn.(interface{ calm() }); ok {
 		l.calm = c.calm
 	}

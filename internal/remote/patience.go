@@ -10,12 +10,12 @@ import (
 // patience bounds something that is waited for: its context ends when nothing
 // happened for the time given. While a person is asked it stands still.
 type patience struct {
-	timeout time.Duration
-	cancel  context.CancelCauseFunc
+	cancel context.CancelCauseFunc
 
-	mu     sync.Mutex // guards below
-	timer  *time.Timer
-	asking int
+	mu      sync.Mutex // guards below
+	timeout time.Duration
+	timer   *time.Timer
+	asking  int
 }
 
 func newPatience(ctx context.Context, timeout time.Duration) (context.Context, *patience) {
@@ -23,7 +23,7 @@ func newPatience(ctx context.Context, timeout time.Duration) (context.Context, *
 	p := &patience{timeout: timeout, cancel: cancel}
 	p.timer = time.AfterFunc(timeout, func() {
 		p.mu.Lock()
-		asking := p.asking > 0
+		asking, timeout := p.asking > 0, p.timeout
 		p.mu.Unlock()
 		if !asking {
 			cancel(fmt.Errorf("%w: no answer within %s", ErrUnreachable, timeout))
@@ -39,6 +39,14 @@ func (p *patience) again() {
 	if p.asking == 0 {
 		p.timer.Reset(p.timeout)
 	}
+}
+
+// within starts the time anew, with another limit.
+func (p *patience) within(timeout time.Duration) {
+	p.mu.Lock()
+	p.timeout = timeout
+	p.mu.Unlock()
+	p.again()
 }
 
 // pause holds the time until resume is called.
