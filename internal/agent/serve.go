@@ -328,7 +328,8 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		return nil, err
 	}
 	reply.Plan = plan
-	return reply, nil
+	reply.Keys, err = k.services.keysThere(r.Keys)
+	return reply, err
 }
 
 // apply makes the server what r wants and arms the undo.

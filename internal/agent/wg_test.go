@@ -377,6 +377,11 @@ func TestRotation(t *testing.T) {
 	old := m.keys[0]
 	ask := spec.Request{Op: spec.OpKeys, Want: &spec.Host{Cluster: "test", Store: "store1"}, Keys: []string{"wg-wirex"}, Rotate: true}
 	c := m.machines[0].call()
+	// A plan tells which key there is, and makes none.
+	there := c.must(spec.Request{Op: spec.OpPlan, Want: m.host(0, 0, 1), Keys: []string{"wg-wirex", "wg-other"}}).Keys
+	if len(there) != 1 || there["wg-wirex"] != old {
+		t.Fatalf("a plan names the keys %v, want that of wg-wirex", there)
+	}
 	m.keys[0] = c.must(ask).Keys["wg-wirex"]
 	if m.keys[0] == old || c.must(ask).Keys["wg-wirex"] != m.keys[0] {
 		t.Fatal("the new key is the old one, or another each time")

@@ -80,6 +80,27 @@ func (s *session) keys(r spec.Request) (*spec.Reply, error) {
 	return &spec.Reply{Keys: out}, nil
 }
 
+// keysThere are the public keys of those of devices that have a pair; none is made.
+func (s *services) keysThere(devices []string) (map[string]string, error) {
+	var out map[string]string
+	for _, device := range devices {
+		if !deviceName(device) {
+			continue
+		}
+		key, err := readKey(s.keyFiles(device)[0])
+		if err != nil {
+			return nil, err
+		}
+		if key != (wgtypes.Key{}) {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[device] = key.PublicKey().String()
+		}
+	}
+	return out, nil
+}
+
 // dropKeys removes the pairs of this session that came to nothing, so that a plan
 // leaves no trace.
 func (s *session) dropKeys() error {

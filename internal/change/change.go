@@ -38,6 +38,7 @@ type Engine struct {
 	Holder   string           // who changes, for whoever waits: admin@laptop, flock addnetwork
 	Progress func(Event)      // called from several goroutines; nil: silent
 	Now      func() time.Time // nil: time.Now
+	Touching func()           // called before a server is told to change something; from several goroutines; nil: nobody wants it
 
 	open func(context.Context, remote.Target) (session, error) // nil: through Dialer
 }
@@ -116,9 +117,10 @@ type Outcome struct {
 	Pending []string       // servers that do not hold what the file wishes, by name
 }
 
-// Run carries req out. An error means that nothing was changed anywhere, neither
-// on a server nor in the file; the Outcome is then nil or says who refused. With a
-// nil error Outcome.Pending tells whether everything converged.
+// Run carries req out. An error before the first call of Touching means that nothing
+// was changed anywhere, neither on a server nor in the file; the Outcome is then nil
+// or says who refused. With a nil error Outcome.Pending tells whether everything
+// converged.
 func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	r, err := e.begin(ctx, req)
 	if err != nil {
@@ -204,6 +206,7 @@ func (e *Engine) Purge(ctx context.Context, server string, login state.Server) (
 		return nil, err
 	}
 	want := &spec.Host{Cluster: c.Name, Store: c.ID, Server: server}
+	e.touching()
 	reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpPurge, Want: want, Holder: e.Holder})
 	if err != nil {
 		return nil, err
@@ -222,6 +225,12 @@ func (e *Engine) now() time.Time {
 		return e.Now()
 	}
 	return time.Now().UTC().Truncate(time.Second)
+}
+
+func (e *Engine) touching() {
+	if e.Touching != nil {
+		e.Touching()
+	}
 }
 
 func (e *Engine) event(ev Event) {

@@ -97,7 +97,13 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 			a.f.announced = append(a.f.announced, a.name+":"+id)
 			a.f.keepSecret(a.name, id, secret)
 		}
-		return &spec.Reply{Plan: a.plan(r.Want), Facts: a.facts()}, nil
+		keys := map[string]string{}
+		for _, device := range r.Keys {
+			if a.s.key != "" {
+				keys[device] = a.s.key
+			}
+		}
+		return &spec.Reply{Plan: a.plan(r.Want), Facts: a.facts(), Keys: keys}, nil
 	case spec.OpApply:
 		if a.s.broken != "" {
 			return &spec.Reply{Report: &spec.Report{Undone: true, Error: &spec.Problem{What: a.s.broken}}}, nil
@@ -512,5 +518,25 @@ func TestLeasesFollowDHCP(t *testing.T) {
 		if have := f.servers[name].given["vx1"]; want != have {
 			t.Errorf("leases given to %s: want %q, have %q", name, want, have)
 		}
+	}
+}
+
+// What was confirmed and cannot be written down is an error after the change.
+func TestConfirmedCannotBeNoted(t *testing.T) {
+	_, e := world(t, 1)
+	carry(t, e, Request{Edit: create})
+	touched := false
+	e.Touching = func() {
+		touched = true
+		if err := os.RemoveAll(filepath.Dir(e.Store.Path())); err != nil {
+			t.Error(err)
+		}
+	}
+	out, err := e.Run(t.Context(), Request{Edit: join("s1")})
+	if err == nil || !touched || out == nil || !out.Saved {
+		t.Errorf("want an error after the servers were told, have %v", err)
+	}
+	if out != nil && !slices.Contains(out.Pending, "s1") {
+		t.Errorf("want s1 pending: the file does not know that it confirmed, have %v", out.Pending)
 	}
 }

@@ -111,16 +111,22 @@ func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
 }
 
 // assumeKeys stands in for keys in a dry run, which makes none: those of servers
-// that answered are not known by their name yet, but who gets which peer is.
+// that answered are not known by their name yet, but who gets which peer is. A key
+// that a server named is the one that holds; of one that it lost, it makes another.
 func (r *run) assumeKeys() {
 	for name, p := range r.peers {
 		if p.err != nil || p.plan == nil {
 			continue
 		}
-		for of := range network.KeyDevices(r.c, name) {
+		asked := r.needsKeys(p)
+		for of, device := range network.KeyDevices(r.c, name) {
 			a := r.c.Networks[of].Allocated[name]
-			if a != nil && (a.Key == "" || r.req.Rotate == Rotation{of, name}) {
+			switch there := p.keys[device]; {
+			case a == nil || !asked && a.Key != "":
+			case there == "" || r.req.Rotate == Rotation{of, name}:
 				a.Key = spec.PlannedKey(name)
+			default:
+				a.Key = there
 			}
 		}
 	}

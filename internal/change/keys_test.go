@@ -116,6 +116,22 @@ func TestServerSetUpAnew(t *testing.T) {
 	carry(t, e, Request{Edit: lead})
 	carry(t, e, Request{Edit: clients("s2")})
 	f.servers["s2"].held, f.servers["s2"].key = nil, ""
+	looks := map[string]func() (*Outcome, error){
+		"a plan": func() (*Outcome, error) { return e.Run(t.Context(), Request{All: true, DryRun: true}) },
+		"status": func() (*Outcome, error) { return e.Status(t.Context(), nil) },
+	}
+	for what, look := range looks {
+		out, err := look()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := states(out), "s1 planned, s2 planned"; got != want {
+			t.Errorf("%s: want %s, have %s", what, want, got)
+		}
+		if got, want := keysOf(out.Cluster)["s2"], spec.PlannedKey("s2"); got != want {
+			t.Errorf("%s: the key of s2: want %s, have %s", what, want, got)
+		}
+	}
 	out := carry(t, e, Request{All: true})
 	if len(out.Pending) > 0 {
 		t.Fatalf("pending: %v", out.Pending)

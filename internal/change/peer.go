@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/remote"
@@ -19,6 +20,7 @@ type peer struct {
 	want    *spec.Host // what it planned last
 	speaks  bool       // it has a BGP daemon before the change or is to have one
 	plan    *spec.Plan
+	keys    map[string]string // in a dry run: the public keys that the server has, by device
 	report  *spec.Report
 	refused []error
 	bgp     *spec.BGPStatus
@@ -77,6 +79,9 @@ func variant(want *spec.Host, speaks bool) remote.Variant {
 	return remote.Slim
 }
 
+// slowAnswer is when it is said that a server has not let us in yet.
+const slowAnswer = time.Second
+
 // dial opens the connection and starts the agent, once.
 func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	if p.session != nil {
@@ -87,6 +92,8 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	if open == nil {
 		open = func(ctx context.Context, t remote.Target) (session, error) { return connect(ctx, e.Dialer, t) }
 	}
+	slow := time.AfterFunc(slowAnswer, func() { e.event(Event{Server: p.name, Line: "no answer yet"}) })
+	defer slow.Stop()
 	t := Target(c, p.name)
 	t.Variant = variant(p.want, p.speaks)
 	s, err := open(ctx, t)
@@ -121,6 +128,7 @@ func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Repl
 // hears that a fresh connection reached it. Of leases it gets those of the networks
 // it hands out the addresses of.
 func (p *peer) apply(ctx context.Context, e *Engine, leases, secrets map[string]string) (*spec.Report, error) {
+	e.touching()
 	e.event(Event{Server: p.name, Line: "applying"})
 	req := &spec.Request{Op: spec.OpApply, Want: p.want, Undo: undoAfter, Settle: true, Holder: e.Holder, Leases: map[string]string{}, Secrets: secrets}
 	for _, d := range p.want.DHCPs {

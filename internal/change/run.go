@@ -193,7 +193,7 @@ func (r *run) plan(ctx context.Context, op string) error {
 				r.c.Servers[todo[i].name].Facts = factsOf(f)
 			}
 		}
-		if r.req.DryRun && op == spec.OpPlan {
+		if r.req.DryRun {
 			r.assumeKeys()
 		}
 		if err := r.compile(); err != nil {
@@ -209,13 +209,17 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 		if err := p.dial(ctx, r.e, r.c); err != nil {
 			return nil, err
 		}
-		reply, err := p.do(ctx, r.e, &spec.Request{
+		req := &spec.Request{
 			Op: op, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want),
-		})
+		}
+		if r.req.DryRun {
+			req.Keys = slices.Sorted(maps.Values(network.KeyDevices(r.c, p.name)))
+		}
+		reply, err := p.do(ctx, r.e, req)
 		if err != nil {
 			return nil, err
 		}
-		p.plan = reply.Plan
+		p.plan, p.keys = reply.Plan, reply.Keys
 		r.e.event(Event{Server: p.name, Line: LinePlanned})
 		return reply.Facts, nil
 	})
@@ -361,7 +365,7 @@ func leavingLeases(from []*peer) map[string]string {
 // record notes what the servers confirmed. The file is written only where that
 // changed.
 func (r *run) record() error {
-	changed := false
+	was := map[string]*state.Confirmed{}
 	for name, p := range r.peers {
 		if p.err != nil || p.want == nil {
 			continue
@@ -371,13 +375,19 @@ func (r *run) record() error {
 		if s.Confirmed != nil && s.Confirmed.Sum == sum || s.Confirmed == nil && sum == "" {
 			continue
 		}
-		changed = true
+		was[name] = s.Confirmed
 		s.Confirmed = &state.Confirmed{Generation: r.c.Generation, Sum: sum, Time: r.e.now()}
 	}
-	if !changed {
+	if len(was) == 0 {
 		return nil
 	}
-	return r.locked.Save(r.c)
+	if err := r.locked.Save(r.c); err != nil {
+		for name, confirmed := range was {
+			r.c.Servers[name].Confirmed = confirmed // as in the file
+		}
+		return fmt.Errorf("note what the servers confirmed: %w", err)
+	}
+	return nil
 }
 
 func sortedNames(m map[string]*peer) []string {

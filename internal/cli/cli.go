@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
@@ -63,7 +64,7 @@ func Main(ctx context.Context, args []string, s Streams, getenv func(string) str
 }
 
 func (a *app) main(ctx context.Context) int {
-	a.done = ctx.Done()
+	a.done, a.touched = ctx.Done(), new(atomic.Bool)
 	root := newRoot(a)
 	if foreign(root, a.args) {
 		return a.status(ctx, handOver(a.args, a.getenv))
@@ -89,9 +90,13 @@ func (a *app) status(ctx context.Context, err error) int {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		err = errors.New("interrupted")
 	}
-	fmt.Fprint(a.Err, hint.Text("flock", err))
 	var rest partial
-	if errors.As(err, &rest) {
+	changed := a.touched.Load()
+	if _, next := hint.Of(err); changed && next == "" {
+		err = hint.With(err, "", "flock apply")
+	}
+	fmt.Fprint(a.Err, hint.Text("flock", err))
+	if changed || errors.As(err, &rest) {
 		return ExitPartial
 	}
 	for _, bad := range []error{ErrUsage, change.ErrInput, state.ErrMalformed} {
@@ -111,6 +116,7 @@ type app struct {
 	flags   globals
 	connect func(*app, *state.Store, *progress) engine
 	done    <-chan struct{} // closed on an interrupt
+	touched *atomic.Bool    // a server was told to change something
 	several *outcomeDoc     // where JSON goes meanwhile, see asOne; nil: out
 }
 

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -39,6 +41,9 @@ type scripted struct {
 	purged   string
 	login    state.Server // how what was purged is logged in to
 
+	touching func() // as a real one calls it; from bench
+	touches  bool   // calls touching before it ends with err
+
 	servers  []change.Server
 	speakers []change.Speaker
 	pending  []string
@@ -66,6 +71,9 @@ func (s *scripted) Run(ctx context.Context, req change.Request) (*change.Outcome
 	}
 	s.contacts++
 	out := &change.Outcome{Cluster: c, Servers: s.servers, Pending: s.pending}
+	if s.touches {
+		s.touching()
+	}
 	if s.err != nil || req.DryRun {
 		return out, s.err
 	}
@@ -116,7 +124,8 @@ type bench struct {
 	dir      string
 	engine   scripted
 	out, err bytes.Buffer
-	answers  string // typed on a terminal; "": there is none
+	to       io.Writer // where out goes instead; nil: to out
+	answers  string    // typed on a terminal; "": there is none
 	env      map[string]string
 }
 
@@ -142,7 +151,7 @@ func (b *bench) run(args ...string) int {
 	b.out.Reset()
 	b.err.Reset()
 	a := &app{
-		Streams: Streams{In: strings.NewReader(b.answers), Out: &b.out, Err: &b.err, InTTY: b.answers != ""},
+		Streams: Streams{In: strings.NewReader(b.answers), Out: cmp.Or[io.Writer](b.to, &b.out), Err: &b.err, InTTY: b.answers != ""},
 		args:    args,
 		getenv: func(name string) string {
 			if name == "FLOCK_STATE" {
@@ -150,8 +159,8 @@ func (b *bench) run(args ...string) int {
 			}
 			return b.env[name]
 		},
-		connect: func(_ *app, s *state.Store, _ *progress) engine {
-			b.engine.store = s
+		connect: func(a *app, s *state.Store, _ *progress) engine {
+			b.engine.store, b.engine.touching = s, func() { a.touched.Store(true) }
 			return &b.engine
 		},
 	}

@@ -77,7 +77,7 @@ func (a *app) with(do func(engine, *progress) error) error {
 // connect makes the engine that reaches real servers.
 func connect(a *app, s *state.Store, p *progress) engine {
 	d := &remote.Dialer{
-		SSHConfig: a.sshConfig(), Timeout: a.flags.timeout, AcceptNew: a.flags.acceptNew,
+		SSHConfig: a.sshConfig(), Timeout: a.flags.timeout, Connect: a.flags.connect, AcceptNew: a.flags.acceptNew,
 		Secret: a.secret(p),
 	}
 	if a.InTTY {
@@ -86,7 +86,7 @@ func connect(a *app, s *state.Store, p *progress) engine {
 	if a.flags.verbose {
 		d.Verbose = func(server, line string) { p.note(server + ": " + line) }
 	}
-	return &change.Engine{Store: s, Dialer: d, Parallel: a.flags.parallel, Holder: a.holder(), Progress: p.event}
+	return &change.Engine{Store: s, Dialer: d, Parallel: a.flags.parallel, Holder: a.holder(), Progress: p.event, Touching: func() { a.touched.Store(true) }}
 }
 
 // holder tells whoever waits for us, and the history, who changes what.

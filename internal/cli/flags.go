@@ -19,7 +19,12 @@ type globals struct {
 	dryRun, yes, version              bool
 	parallel                          int
 	timeout                           time.Duration
+	connect                           time.Duration // for a server's first packet
 }
+
+// viewConnect is how long a command that only looks waits for the first packet of a
+// server: one that is off is part of what it shows. It covers one packet that is lost.
+const viewConnect = 3 * time.Second
 
 // Output forms.
 const (
@@ -37,7 +42,7 @@ func (a *app) addGlobals(f *pflag.FlagSet) {
 	f.BoolVar(&g.dryRun, "dry-run", false, "print the plan from the live servers, change nothing")
 	f.BoolVarP(&g.yes, "yes", "y", false, "do not ask; scripts need it to take something away")
 	f.IntVar(&g.parallel, "parallel", 64, "talk to `N` servers at once")
-	f.DurationVar(&g.timeout, "timeout", 15*time.Second, "give a server this `DURATION` to let us in")
+	f.DurationVar(&g.timeout, "timeout", 15*time.Second, "give a server this `DURATION` to let us in; without it views wait 3s for its first packet")
 	f.StringVar(&g.sshConfig, "ssh-config", "", "read this `FILE` instead of ~/.ssh/config (env FLOCK_SSH_CONFIG)")
 	f.BoolVar(&g.acceptNew, "accept-new", false, "trust servers whose host key is not known yet")
 	f.BoolVar(&g.verbose, "verbose", false, "say more: SSH steps, every forwarding entry")
@@ -58,6 +63,9 @@ func (a *app) checkGlobals(cmd *cobra.Command) error {
 	g := &a.flags
 	if g.json {
 		g.output = formJSON
+	}
+	if cmd.Annotations[changes] == "" && !cmd.Flags().Changed("timeout") {
+		g.connect = viewConnect
 	}
 	switch {
 	case !slices.Contains([]string{formTable, formJSON, formWide}, g.output):

@@ -32,7 +32,7 @@ type Request struct {
 	Holder string        `json:",omitempty"` // who asks, for others who wait on the lock: admin@laptop, flock addnetwork
 	Change string        `json:",omitempty"` // plan: the same for all servers that one command asks, and no other command's
 	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
-	Keys   []string      `json:",omitempty"` // keys: WireGuard devices
+	Keys   []string      `json:",omitempty"` // keys: WireGuard devices; plan, status: those whose keys are asked for, none is made
 	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
 	Peers  []Peer        `json:",omitempty"` // speak: of Want's, with an endpoint
 
@@ -52,8 +52,9 @@ type Reply struct {
 	Facts    *Facts  `json:",omitempty"`
 	Plan     *Plan   `json:",omitempty"`
 	Report   *Report `json:",omitempty"`
-	// Keys are public keys by device. The private ones never leave the server. A
-	// pair that no apply named goes at the end of the session.
+	// Keys are public keys by device: to keys of all, to plan and status of those that
+	// have a pair. The private ones never leave the server. A pair that no apply named
+	// goes at the end of the session.
 	Keys   map[string]string `json:",omitempty"`
 	Silent []Peer            `json:",omitempty"` // speak: those of Peers that never answered
 	BGP    *BGPStatus        `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
