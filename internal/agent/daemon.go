@@ -44,8 +44,8 @@ func (s *services) pidOf(d daemon) int {
 
 // startDaemon starts d anew with this program.
 func (s *services) startDaemon(ctx context.Context, d daemon) error {
-	if err := os.MkdirAll(s.runDir(), 0o755); err != nil {
-		return fmt.Errorf("make directory: %w", err)
+	if err := makeDir(s.runDir()); err != nil {
+		return err
 	}
 	if s.hasSystemd() {
 		known := exists(s.unitPath(d.unit(s)))
@@ -146,8 +146,8 @@ func (s *services) repairDaemon(ctx context.Context, d daemon) error {
 // ready is for the daemon itself: it says that it is at work, to who reads the pid
 // file and to systemd (sd_notify(3)). The result takes that back.
 func (s *services) ready(d daemon) (done func() error, err error) {
-	if err := os.MkdirAll(s.runDir(), 0o755); err != nil {
-		return nil, fmt.Errorf("make directory: %w", err)
+	if err := makeDir(s.runDir()); err != nil {
+		return nil, err
 	}
 	if err := writeFile(s.pidFile(d), strconv.Itoa(os.Getpid())+"\n", 0o644, false); err != nil {
 		return nil, err

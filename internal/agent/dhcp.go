@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -217,8 +216,8 @@ func (s *services) start(ctx context.Context, p planned, bridge string) error {
 // write puts p's files in place and says which of those changed that a running
 // process does not read again. dnsmasq reads as nobody: they are no secrets.
 func (s *services) write(p planned) (newConf, newUnit bool, err error) {
-	if err := os.MkdirAll(filepath.Dir(p.pidFile), 0o755); err != nil {
-		return false, false, fmt.Errorf("make directory: %w", err)
+	if err := makeDir(filepath.Dir(p.pidFile)); err != nil {
+		return false, false, err
 	}
 	for path, text := range p.soft {
 		if _, err := writeIfOther(path, text, 0o644); err != nil {

@@ -62,6 +62,9 @@ func (s *services) keep(h *spec.Host) error {
 // begin notes that a change is under way, so that what it leaves behind is found
 // whatever happens to this process.
 func (s *services) begin(h *spec.Host) error {
+	if err := s.makeDirs(); err != nil {
+		return err
+	}
 	text := fmt.Sprintf("{\"Generation\":%d,\"Sum\":%q}\n", h.Generation, h.Sum())
 	if _, err := writeIfOther(filepath.Join(s.dir(), pendingFile), text, 0o600); err != nil {
 		return fmt.Errorf("note change: %w", err)

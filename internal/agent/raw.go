@@ -80,6 +80,26 @@ func spill(dir, text string, mode fs.FileMode, durable bool) (string, error) {
 	return path, nil
 }
 
+// makeDir makes a directory of ours, and its parent, where there is none. Both are for
+// everybody to look into, whatever they were: dnsmasq, as nobody, reads its files there
+// again and again. What is secret has a mode of its own.
+func makeDir(dir string) error {
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		_, err := again(func() (int, error) { return 0, unix.Mkdir(d, 0o755) })
+		var st unix.Stat_t
+		if err == nil || errors.Is(err, unix.EEXIST) {
+			err = unix.Stat(d, &st)
+		}
+		if err == nil && st.Mode&0o777 != 0o755 && st.Mode&unix.S_ISVTX == 0 {
+			err = unix.Chmod(d, 0o755)
+		}
+		if err != nil {
+			return fmt.Errorf("make directory: %w", &fs.PathError{Op: "mkdir", Path: d, Err: err})
+		}
+	}
+	return nil
+}
+
 // again repeats a system call that a signal cut short.
 func again(call func() (int, error)) (int, error) {
 	for {

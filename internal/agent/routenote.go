@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -108,10 +106,10 @@ func (k *Kernel) writeRouteNotes(have, list []netip.Prefix) error {
 	}
 	data, err := json.Marshal(list)
 	if err == nil {
-		err = os.MkdirAll(k.dir, 0o700)
+		err = makeDir(k.dir)
 	}
 	if err == nil {
-		err = renameio.WriteFile(path, append(data, '\n'), 0o600)
+		err = writeFile(path, string(data)+"\n", 0o600, true)
 	}
 	if err != nil {
 		return fmt.Errorf("remember routes: %w", err)

@@ -113,6 +113,9 @@ func (s *services) dir() string { return filepath.Join(s.paths.lib, s.cluster) }
 // runDir has a suffix that no cluster's name has: a cluster may be called lock.
 func (s *services) runDir() string { return filepath.Join(s.paths.run, s.cluster+".d") }
 
+// makeDirs makes this cluster's directories.
+func (s *services) makeDirs() error { return errors.Join(makeDir(s.dir()), makeDir(s.runDir())) }
+
 // ourUnits lists the paths of the systemd units of this cluster.
 func (s *services) ourUnits() ([]string, error) {
 	found, err := filesIn(s.paths.units, "flock-"+s.cluster+"-", ".service")

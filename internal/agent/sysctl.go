@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/vishvananda/netlink"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -320,10 +319,10 @@ func writeSysctlNotes(dir string, notes map[string]sysctlNote) error {
 	if err != nil {
 		return fmt.Errorf("remember settings: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return fmt.Errorf("remember settings: %w", err)
 	}
-	if err := renameio.WriteFile(path, append(data, '\n'), 0o600); err != nil {
+	if err := writeFile(path, string(data)+"\n", 0o600, true); err != nil {
 		return fmt.Errorf("remember settings: %w", err)
 	}
 	return nil

@@ -50,8 +50,8 @@ func (s *services) publicKey(device string, rotate bool) (public, made string, e
 	if key, err = wgtypes.GeneratePrivateKey(); err != nil {
 		return "", "", fmt.Errorf("make the key of %s: %w", device, err)
 	}
-	if err := os.MkdirAll(s.dir(), 0o755); err != nil {
-		return "", "", fmt.Errorf("make directory: %w", err)
+	if err := makeDir(s.dir()); err != nil {
+		return "", "", err
 	}
 	// writeFile makes the file with mode 0600 before anything is in it.
 	if err := writeFile(path, key.String()+"\n", 0o600, true); err != nil {

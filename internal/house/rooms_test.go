@@ -63,7 +63,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours:   []string{"internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates"},
-		theirs: []string{netlink, netlinkLow, netns, nftables, renameio, wgctrl, wireguard, xSys},
+		theirs: []string{netlink, netlinkLow, netns, nftables, wgctrl, wireguard, xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
 	},
 	"internal/bgp": {
@@ -106,7 +106,6 @@ const (
 	netns       = "github.com/vishvananda/netns"
 	nftables    = "github.com/google/nftables"
 	pflag       = "github.com/spf13/pflag"
-	renameio    = "github.com/google/renameio/v2"
 	sshConfig   = "github.com/kevinburke/ssh_config"
 	tablewriter = "github.com/olekukonko/tablewriter"
 	toml        = "github.com/pelletier/go-toml/v2"
