@@ -15,14 +15,13 @@ import (
 )
 
 // util-linux has a flock(1) that locks a file or a descriptor around a command.
-// Where ours stands before it in PATH, scripts must keep working:
+// Where ours stands before it in PATH, scripts must keep working, and no mistyped
+// word of ours may run a program:
 //
 //   - the first word that is not a flag is one of our commands: ours;
 //   - a flag before it that only util-linux knows (-n, -x, -w 5 …): theirs;
-//   - a number (a descriptor), a path, a name of a file that exists, any other word
-//     with more words behind it: theirs;
-//   - a bare word alone, or one that is a command of ours mistyped: ours, an error
-//     that says how to lock a file of that name.
+//   - a number (a descriptor) or a path with a slash: theirs;
+//   - any other word: ours, an error that says how to lock a file of that name.
 
 // theirShort and theirLong are the options of util-linux 2.41's flock that ours
 // does not have.
@@ -34,24 +33,18 @@ func theirLong(name string) bool {
 	}, name)
 }
 
+// theirValued are the short options of theirs that take a value.
+const theirValued = "wEc"
+
 // foreign says whether args are meant for util-linux's flock(1).
 func foreign(root *cobra.Command, args []string) bool {
-	word, more, theirs := firstWord(root.PersistentFlags(), args)
-	if theirs {
-		return true
-	}
-	if word == "" || ours(root, word) {
-		return false
-	}
-	if lockable(word) {
-		return true
-	}
-	return more && len(mistyped(root, word)) == 0
+	word, theirs := firstWord(root.PersistentFlags(), args)
+	return theirs && !ours(root, word) || lockable(word)
 }
 
 // misspelled is the error for a word that is neither a command nor a file.
 func misspelled(root *cobra.Command, args []string) error {
-	word, _, _ := firstWord(root.PersistentFlags(), args)
+	word, _ := firstWord(root.PersistentFlags(), args)
 	if word == "" || ours(root, word) {
 		return nil
 	}
@@ -62,28 +55,42 @@ func misspelled(root *cobra.Command, args []string) error {
 	return refuse(next, "unknown command %q", word)
 }
 
-// firstWord finds the first word of args that is neither a flag of ours nor its
-// value, and whether more follow. Theirs: a flag before it is util-linux's alone.
-func firstWord(flags *pflag.FlagSet, args []string) (word string, more, theirs bool) {
+// firstWord finds the first word of args that is neither a flag nor a flag's value;
+// theirs: a flag before it is util-linux's alone.
+func firstWord(flags *pflag.FlagSet, args []string) (word string, theirs bool) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
-		if arg == "--" || !strings.HasPrefix(arg, "-") || arg == "-" {
-			return arg, i+1 < len(args), arg == "--"
+		if arg == "--" {
+			return strings.Join(args[i+1:min(i+2, len(args))], ""), theirs
+		}
+		if !strings.HasPrefix(arg, "-") || arg == "-" {
+			return arg, theirs
 		}
 		flag, inline := lookup(flags, arg)
-		if flag == nil {
-			return "", false, theirFlag(arg)
-		}
-		if flag.Value.Type() == "bool" || inline {
-			continue
-		}
-		i++
-		// -o is util-linux's --close, too.
-		if i < len(args) && flag.Name == "output" && !slices.Contains([]string{formTable, formJSON, formWide}, args[i]) && lockable(args[i]) {
-			return "", false, true
+		switch {
+		case flag == nil && !theirFlag(arg):
+			return "", theirs // nobody's, which cobra says
+		case flag == nil:
+			theirs = true
+			if takesValue(arg) {
+				i++
+			}
+		case flag.Value.Type() == "bool" || inline:
+		case i+1 < len(args) && flag.Name == "output" && lockable(args[i+1]):
+			return args[i+1], true // -o is util-linux's --close, too
+		default:
+			i++
 		}
 	}
-	return "", false, false
+	return "", theirs
+}
+
+// takesValue says whether the word after util-linux's option arg is its value.
+func takesValue(arg string) bool {
+	if strings.HasPrefix(arg, "--") {
+		return slices.Contains([]string{"--wait", "--timeout", "--conflict-exit-code", "--command"}, arg)
+	}
+	return strings.Contains(theirValued, arg[len(arg)-1:])
 }
 
 // lookup finds the flag of ours that arg sets; inline: its value is in arg.
@@ -112,23 +119,11 @@ func ours(root *cobra.Command, word string) bool {
 	return slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == word || c.HasAlias(word) })
 }
 
-// lockable says whether word is what util-linux's flock locks: a descriptor, a
-// path, or a file that is there.
+// lockable says whether word can only be what util-linux's flock locks: a descriptor,
+// or a path with a slash in it.
 func lockable(word string) bool {
-	if _, err := strconv.ParseUint(word, 10, 31); err == nil {
-		return true
-	}
-	if strings.ContainsRune(word, '/') {
-		return true
-	}
-	_, err := os.Lstat(word)
-	return err == nil
-}
-
-// mistyped returns our commands that word nearly is. Short ones do not count:
-// they are near to too many names of lock files.
-func mistyped(root *cobra.Command, word string) []string {
-	return slices.DeleteFunc(root.SuggestionsFor(word), func(name string) bool { return len(name) < 7 })
+	_, err := strconv.ParseUint(word, 10, 31)
+	return err == nil || strings.ContainsRune(word, '/')
 }
 
 // handedOver is set to our process id in the environment of what we exec: a

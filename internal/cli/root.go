@@ -28,8 +28,9 @@ workstation and makes the servers look like it, over SSH.
   flock addnetwork vx1 s1 s2
   flock listnetworks
 
-A call whose first words are none of these commands, as in 'flock -n /tmp/lock cmd',
-is handed to util-linux's flock(1), the file lock.
+A call that begins with an option of util-linux's flock(1), the file lock, with a path
+or a descriptor's number, as in 'flock -n lock cmd' and 'flock /tmp/lock cmd', is handed
+to that.
 
 Exit status: 0 done, nothing pending; 1 failed, nothing changed anywhere; 2 bad usage
 or bad value, nothing contacted; 3 some servers did not converge, 'flock apply'
