@@ -119,7 +119,8 @@ func (r *run) complete() error {
 		}
 	}
 	if err != nil {
-		return hint.With(err, "", "edit "+r.e.Store.Path()+", or go back with flock rollback to a generation of flock history")
+		err = hint.With(err, "", "edit "+r.e.Store.Path()+", or go back with flock rollback to a generation of flock history")
+		return r.e.Store.Outdated(r.c.Writer, err)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ standard input.
 			if file == "" {
 				return a.apply(cmd.Context(), args)
 			}
-			wish, err := readWish(a.In, file)
+			wish, err := a.readWish(file)
 			if err != nil {
 				return err
 			}
@@ -62,18 +62,21 @@ func applied(out *change.Outcome) string {
 }
 
 // readWish reads a cluster file that somebody wrote.
-func readWish(stdin io.Reader, file string) (*state.Cluster, error) {
+func (a *app) readWish(file string) (*state.Cluster, error) {
+	s, err := a.store()
+	if err != nil {
+		return nil, err
+	}
 	var data []byte
-	var err error
 	if file == "-" {
-		data, err = io.ReadAll(stdin)
+		data, err = io.ReadAll(a.In)
 	} else {
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
 		return nil, usage{hint.With(fmt.Errorf("read the cluster file: %w", err), file, "-f FILE with a cluster file, as in examples/")}
 	}
-	c, err := state.Parse(data, file)
+	c, err := s.Parse(data, file)
 	if err != nil {
 		return nil, usage{err}
 	}

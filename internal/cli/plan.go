@@ -33,7 +33,7 @@ file were FILE. Exit status 4 when there is something to do, 0 when there is not
 func (a *app) plan(ctx context.Context, file string, networks []string) error {
 	edit := network.Complete
 	if file != "" {
-		wish, err := readWish(a.In, file)
+		wish, err := a.readWish(file)
 		if err != nil {
 			return err
 		}

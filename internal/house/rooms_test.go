@@ -39,7 +39,7 @@ var rooms = map[string]room{
 	},
 	"internal/state": {
 		ours:   []string{"internal/hint"},
-		theirs: []string{toml, xSys},
+		theirs: []string{toml, xMod, xSys},
 		never:  "the cluster file means nothing to its keeper: it compiles, dials and prints nothing",
 		banned: []string{"net", "os/exec"},
 	},
@@ -116,6 +116,7 @@ const (
 	xSync       = "golang.org/x/sync"
 	xSys        = "golang.org/x/sys"
 	xTerm       = "golang.org/x/term"
+	xMod        = "golang.org/x/mod"
 )
 
 // onlyIn are files that alone may import a package of others, by its path: its

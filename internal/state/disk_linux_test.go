@@ -67,18 +67,65 @@ func TestReadOnlyDisk(t *testing.T) {
 	}
 }
 
-// TestOwnerStays: root saving a user's file, by sudo, leaves it the user's.
+// TestOwnerStays: root saving a user's file, by sudo, leaves it the user's, with its
+// lock and its history; so do the first save in a user's directory, which makes it,
+// and a lock that root made before.
 func TestOwnerStays(t *testing.T) {
-	s := newStore(t)
-	update(t, s, addServer("s1"))
-	if err := os.Chown(s.Path(), 65534, 65534); err != nil {
-		t.Fatalf("give the file away (needs root): %v", err)
+	const nobody = 65534
+	give := func(path string) {
+		t.Helper()
+		if err := os.Chown(path, nobody, nobody); err != nil {
+			t.Fatalf("give %s away (needs root): %v", path, err)
+		}
 	}
-	update(t, s, addServer("s2"))
-	for _, path := range []string{s.Path(), historyFile(s.Path(), 1)} {
+	home := t.TempDir()
+	give(home)
+	fresh := Open(filepath.Join(home, "state", "flock", "default.toml"), "default")
+	update(t, fresh, addServer("s1"))
+	old := newStore(t)
+	update(t, old, addServer("s1"))
+	give(old.Path())
+	for _, s := range []*Store{fresh, old} {
+		update(t, s, addServer("s2"))
+		for _, path := range []string{s.Path(), s.Path() + ".lock", historyDir(s.Path()), historyFile(s.Path(), 1)} {
+			var st unix.Stat_t
+			if err := unix.Stat(path, &st); err != nil || st.Uid != nobody || st.Gid != nobody {
+				t.Errorf("%s belongs to %d:%d, %v", path, st.Uid, st.Gid, err)
+			}
+		}
+	}
+	for _, dir := range []string{"state", "state/flock"} {
 		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil || st.Uid != 65534 || st.Gid != 65534 {
-			t.Errorf("%s belongs to %d:%d, %v", path, st.Uid, st.Gid, err)
+		if err := unix.Stat(filepath.Join(home, dir), &st); err != nil || st.Uid != nobody {
+			t.Errorf("%s belongs to %d, %v", dir, st.Uid, err)
+		}
+	}
+}
+
+// TestLockFollowsNothing: a lock that leads elsewhere, to a file that root would give
+// away or overwrite, is refused.
+func TestLockFollowsNothing(t *testing.T) {
+	s := Open(filepath.Join(t.TempDir(), "default.toml"), "default")
+	other := filepath.Join(t.TempDir(), "other")
+	for _, make := range []func(string) error{
+		func(lock string) error { return os.Symlink(other, lock) },
+		func(lock string) error { return os.Link(other, lock) },
+		func(lock string) error { return unix.Mkfifo(lock, 0o600) },
+	} {
+		if err := os.WriteFile(other, []byte("keep"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := make(s.Path() + ".lock"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Update(t.Context(), addServer("s1")); err == nil {
+			t.Error("locked by what is no file of its own")
+		}
+		if text := readFile(t, other); text != "keep" {
+			t.Errorf("the other file is %q", text)
+		}
+		if err := os.Remove(s.Path() + ".lock"); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

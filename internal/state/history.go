@@ -83,7 +83,7 @@ func (s *Store) At(generation uint64) (*Cluster, error) {
 // keep copies the file as it is into the history and forgets the oldest there.
 func (l *Locked) keep() error {
 	dir := historyDir(l.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir, l.path); err != nil {
 		return explainAccess("keep the history of", l.path, err)
 	}
 	if err := writeFile(historyFile(l.path, l.base.Generation), l.data, l.path); err != nil {

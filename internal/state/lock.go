@@ -36,11 +36,12 @@ func (h Holder) String() string {
 // cannot be called off by a context.
 const lockPoll = 20 * time.Millisecond
 
-// lockFile takes flock(2) on path, waiting until ctx ends. The kernel releases it
-// with the last descriptor, so that a killed program leaves no lock behind. The
-// file stays: whoever removed it would let two others lock two different files.
-func lockFile(ctx context.Context, path, command string, waiting func(Holder)) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+// lockFile takes flock(2) on FILE.lock, waiting until ctx ends. The kernel releases
+// it with the last descriptor, so that a killed program leaves no lock behind. The
+// lock's file stays: whoever removed it would let two others lock two different files.
+func lockFile(ctx context.Context, file, command string, waiting func(Holder)) (*os.File, error) {
+	path := file + ".lock"
+	f, err := openLock(path, file)
 	if err != nil {
 		return nil, explainAccess("lock", path, err)
 	}
@@ -49,6 +50,29 @@ func lockFile(ctx context.Context, path, command string, waiting func(Holder)) (
 	}
 	if err := sign(f, command); err != nil {
 		return nil, errors.Join(fmt.Errorf("sign lock %s: %w", path, err), f.Close())
+	}
+	return f, nil
+}
+
+// openLock opens the lock of file, or makes it for the owner of file. What is not a
+// plain file of one name is refused: root would write to, or give away, what somebody
+// else put there.
+func openLock(path, file string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink != 1 {
+		return nil, errors.Join(errors.New("it is no plain file of its own"), f.Close())
+	}
+	if st.Uid == 0 {
+		if err := keepOwner(f, file); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
 	}
 	return f, nil
 }

@@ -51,23 +51,60 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// keepOwner gives what root writes to the owner of the file like, if there is one.
+// keepOwner gives what root writes to whom the file like belongs to or, while there
+// is none, the directory that it is to stand in: sudo takes nothing away from its user.
 func keepOwner(f *os.File, like string) error {
+	uid, gid, err := ownerOf(like)
+	if err != nil || uid == 0 {
+		return err
+	}
+	return f.Chown(uid, gid)
+}
+
+// ownerOf is whom path belongs to, or the nearest directory above it that is there.
+// Others than root own what they write in any case: 0.
+func ownerOf(path string) (uid, gid int, err error) {
 	if os.Geteuid() != 0 {
+		return 0, 0, nil
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(path) != path {
+		return ownerOf(filepath.Dir(path))
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid), int(st.Gid), nil
+	}
+	return 0, 0, nil
+}
+
+// makeDir makes dir and what is missing above it, mode 0700, for the owner of the file
+// like or, while there is none, of the directory that is there.
+func makeDir(dir, like string) error {
+	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
-	info, err := os.Stat(like)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	uid, gid, err := ownerOf(like)
 	if err != nil {
 		return err
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || st.Uid == 0 {
+	if above := filepath.Dir(dir); above != dir {
+		if err := makeDir(above, like); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		if info, statErr := os.Stat(dir); statErr == nil && info.IsDir() {
+			return nil // another flock was faster
+		}
+		return err
+	}
+	if uid == 0 {
 		return nil
 	}
-	return f.Chown(int(st.Uid), int(st.Gid))
+	return os.Lchown(dir, uid, gid)
 }
 
 // syncDir makes a rename in dir last.

@@ -75,7 +75,7 @@ func (s *Store) read(path string) (*Cluster, []byte, error) {
 	if err != nil {
 		return nil, nil, explainAccess("read", path, err)
 	}
-	c, err := Parse(data, path)
+	c, err := s.Parse(data, path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,10 +121,10 @@ func (s *Store) Lock(ctx context.Context, holder string) (*Locked, error) {
 	if err != nil {
 		return nil, explainAccess("find", s.path, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := makeDir(filepath.Dir(path), path); err != nil {
 		return nil, explainAccess("make the directory of", path, err)
 	}
-	f, err := lockFile(ctx, path+".lock", holder, s.Waiting)
+	f, err := lockFile(ctx, path, holder, s.Waiting)
 	if err != nil {
 		return nil, err
 	}
