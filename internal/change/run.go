@@ -68,28 +68,19 @@ func (r *run) edit() error {
 		r.filed[name] = true
 	}
 	broken := r.complete()
-	if r.req.Edit != nil {
-		carried := network.Carried(r.c)
-		if err := r.req.Edit(r.c); err != nil {
-			return inputError{cmpErr(broken, err)}
-		}
-		if err := network.StillCarried(r.c, carried); err != nil {
-			return inputError{err}
-		}
+	edit := r.req.Edit
+	if edit == nil {
+		edit = func(*state.Cluster) error { return nil }
 	}
-	if broken != nil {
-		// The edit may have mended it; otherwise the file is the trouble.
-		if network.Complete(r.c) != nil {
-			return inputError{broken}
-		}
+	compiled, err := network.Edit(r.c, edit)
+	if err != nil {
+		return inputError{cmpErr(broken, err)} // what the edit did not mend is the trouble
 	}
+	r.compiled, r.sums = compiled, sums{}
 	for _, name := range r.req.Networks {
 		if r.req.All && r.c.Networks[name] == nil {
 			return inputError{hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)}
 		}
-	}
-	if err := r.compile(); err != nil {
-		return inputError{err}
 	}
 	return nil
 }

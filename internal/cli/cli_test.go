@@ -18,6 +18,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -61,7 +62,7 @@ func (s *scripted) Run(ctx context.Context, req change.Request) (*change.Outcome
 		return nil, err
 	}
 	c = c.Clone()
-	if err := edit(c); err != nil {
+	if _, err := network.Edit(c, edit); err != nil {
 		return nil, errors.Join(err, change.ErrInput)
 	}
 	if req.Accepted != nil && !req.DryRun {

@@ -20,8 +20,8 @@ func newDelServer(a *app) *cobra.Command {
 		Use:   "delserver NAME",
 		Short: "take a server out of the cluster",
 		Long: `Take a server out of the cluster and everything of flock's off it. A server that is
-a member of a network is refused, unless --force, which takes it out of its
-networks first and does not mind when it does not answer.
+a member of a network, or was asked for as its DHCP server, is refused, unless --force,
+which takes it out of its networks first and does not mind when it does not answer.
 
   flock delserver s3
   flock delserver s3 --force                 # member or dead: away with it`,
@@ -43,10 +43,7 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 	}
 	// Before anything is taken off it.
 	without := c.Clone()
-	if err := network.DelServer(without, name, force); err != nil {
-		return usage{err}
-	}
-	if err := network.StillCarried(without, network.Carried(c)); err != nil {
+	if _, err := network.Edit(without, func(c *state.Cluster) error { return network.DelServer(c, name, force) }); err != nil {
 		return usage{err}
 	}
 	if a.flags.dryRun {

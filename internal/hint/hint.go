@@ -16,6 +16,8 @@ type Error struct {
 	Err   error
 	Where string
 	Next  string
+
+	pinned bool // Where holds, whatever Err says
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -37,16 +39,27 @@ func Errorf(where, next, format string, args ...any) error {
 	return &Error{Err: fmt.Errorf(format, args...), Where: where, Next: next}
 }
 
+// Pin attaches where err belongs as With does, and holds against what err's parts
+// say of that: for whoever knows the whole place. A nil err stays nil.
+func Pin(err error, where string) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Err: err, Where: where, pinned: true}
+}
+
 // Of returns the advice attached to err. The innermost wins, word by word: it
-// was attached by whoever knew most.
+// was attached by whoever knew most. A place that was pinned wins over those
+// inside of it.
 func Of(err error) (where, next string) {
+	pinned := false
 	for {
 		var e *Error
 		if !errors.As(err, &e) {
 			return where, next
 		}
-		if e.Where != "" {
-			where = e.Where
+		if e.Where != "" && !pinned {
+			where, pinned = e.Where, e.pinned
 		}
 		if e.Next != "" {
 			next = e.Next

@@ -32,3 +32,14 @@ func TestNilStaysNil(t *testing.T) {
 		t.Fatal("With(nil) is not nil")
 	}
 }
+
+func TestPinnedPlaceWins(t *testing.T) {
+	inner := Errorf("server s1", "flock addserver s1", "unknown server s1")
+	err := With(fmt.Errorf("edit: %w", Pin(inner, "network n1, members")), "elsewhere", "")
+	if where, next := Of(err); where != "network n1, members" || next != "flock addserver s1" {
+		t.Errorf("where %q, next %q", where, next)
+	}
+	if Pin(nil, "here") != nil {
+		t.Error("Pin(nil) is not nil")
+	}
+}

@@ -33,7 +33,7 @@ func checkSessions(n *state.Network) error {
 	}
 	for _, r := range n.Reflectors {
 		if !hasMember(n, r) {
-			return hint.Errorf("server "+r, "reflect by one of the members", "the reflector %s is not a member", r)
+			return hint.Errorf("reflectors", "reflect by one of the members", "the reflector %s is not a member", r)
 		}
 	}
 	return nil
@@ -105,38 +105,85 @@ func (o *overlay) otherThan(a netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// overlayOf finds the network that dealt address a to a server; nil if none did.
+// overlayOf finds what of ours gives address a to a server: a network, or its own
+// bridge, which is called subnetNetwork; nil if nothing does.
 func overlayOf(c *state.Cluster, server string, a netip.Addr) *overlay {
+	s := c.Servers[server]
+	if s == nil || !a.IsValid() {
+		return nil
+	}
+	if s.Subnet.IsValid() && s.Subnet.Addr() == a {
+		return &overlay{subnetNetwork, subnetBridge, []netip.Addr{a}, []netip.Prefix{s.Subnet.Masked()}}
+	}
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]
-		dealt := n.Allocated[server]
-		if dealt == nil {
+		if n.Allocated[server] == nil {
 			continue
 		}
-		switch {
-		case slices.Contains(dealt.Addrs, a) && n.Type == WireGuard:
-			return &overlay{name, meshDevice(name), dealt.Addrs, n.Subnets}
-		case slices.Contains(dealt.Addrs, a) && n.Bridge != "":
-			return &overlay{name, n.Bridge, dealt.Addrs, n.Subnets}
-		case slices.Contains(dealt.Addrs, a) && isTunnel(n):
-			return &overlay{name, tunnelDevice(name), dealt.Addrs, n.Subnets}
-		case dealt.Mesh == a && a.IsValid():
-			return &overlay{name, meshDevice(name), []netip.Addr{a}, []netip.Prefix{n.Mesh}}
+		for _, o := range overlaysOf(name, n, server) {
+			if slices.Contains(o.addrs, a) {
+				return &o
+			}
 		}
 	}
 	return nil
 }
 
-// carried is what a WireGuard network carries for BGP networks: routes learned over
+// overlaysOf are the devices with addresses that a network gives a member.
+func overlaysOf(name string, n *state.Network, server string) []overlay {
+	dealt := n.Allocated[server]
+	if Pooled(n) {
+		return poolOverlays(name, n, dealt)
+	}
+	switch {
+	case n.Type == WireGuard:
+		return []overlay{{name, meshDevice(name), dealt.Addrs, n.Subnets}}
+	case isTunnel(n):
+		return []overlay{{name, tunnelDevice(name), dealt.Addrs, n.Subnets}}
+	case n.Bridge == "":
+		return nil
+	}
+	out := []overlay{{name, n.Bridge, dealt.Addrs, n.Subnets}, {name, n.Bridge, gateways(n), n.Subnets}}
+	if DHCPServer(n) == server {
+		names := make([]netip.Addr, len(n.Subnets))
+		for i, p := range n.Subnets {
+			names[i] = nameServerOf(p)
+		}
+		out = append(out, overlay{name, n.Bridge, names, n.Subnets})
+	}
+	if dealt.Mesh.IsValid() {
+		out = append(out, overlay{name, meshDevice(name), []netip.Addr{dealt.Mesh}, []netip.Prefix{n.Mesh}})
+	}
+	return out
+}
+
+// poolOverlays are the bridge of a pool network, with the gateways of the member's
+// subnets, and the device between members, with their first addresses.
+func poolOverlays(name string, n *state.Network, dealt *state.Allocation) []overlay {
+	var gateways, first []netip.Addr
+	for _, own := range dealt.Subnets {
+		gateways, first = append(gateways, gatewayOf(own)), append(first, own.Addr())
+	}
+	var out []overlay
+	if n.Bridge != "" {
+		out = append(out, overlay{name, n.Bridge, gateways, dealt.Subnets})
+	}
+	if device := poolDevice(name, n.Type); device != "" {
+		out = append(out, overlay{name, device, first, dealt.Subnets})
+	}
+	return out
+}
+
+// routedBy is what a WireGuard network carries for BGP networks: routes learned over
 // it lead through it, and WireGuard wants to know by peer what may come and go. By
 // server and the other end.
-type carried map[[2]string][]netip.Prefix
+type routedBy map[[2]string][]netip.Prefix
 
 // carries finds what the network called mesh carries. An address goes to one peer
 // only: what a member shares to itself, what is behind it by way of other members
 // to the first that is there.
-func (b *builder) carries(mesh string) (carried, error) {
-	out, taken := carried{}, map[string]map[netip.Prefix]bool{}
+func (b *builder) carries(mesh string) (routedBy, error) {
+	out, taken := routedBy{}, map[string]map[netip.Prefix]bool{}
 	add := func(at, to string, list []netip.Prefix) {
 		if taken[at] == nil {
 			taken[at] = map[netip.Prefix]bool{}

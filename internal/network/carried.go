@@ -1,38 +1,51 @@
 package network
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/state"
 )
 
-// Standing is a member of a network that is named by an address which another
-// network of the cluster deals.
-type Standing struct {
-	Network, Member string // as written
-	In              string // the other network
+// standing is a part of a network that needs another one to be there: a member named
+// by an address or a device that the other gives its server, or a router that is
+// reached in the other.
+type standing struct {
+	network, member string // as written; of a router the member that talks to it
+	router          netip.Addr
+	in              string // the other network; subnetNetwork: the server's own bridge
 }
 
-// Carried lists the members that stand in other networks, by network and in the order
-// they joined.
-func Carried(c *state.Cluster) []Standing {
-	var out []Standing
+// carried lists what stands in other networks, by network and in the order of the
+// file.
+func carried(c *state.Cluster) []standing {
+	var out []standing
 	for _, name := range c.NetworkNames() {
-		for _, text := range c.Networks[name].Members {
+		n := c.Networks[name]
+		for _, text := range n.Members {
 			if in := carrier(c, name, text); in != "" {
-				out = append(out, Standing{name, text, in})
+				out = append(out, standing{network: name, member: text, in: in})
+			}
+		}
+		for _, e := range n.Externals {
+			if in := routerIn(c, name, e.Server, e.Address); in != "" {
+				out = append(out, standing{name, e.Server, e.Address, in})
 			}
 		}
 	}
 	return out
 }
 
-// carrier is the network that deals the address of a member of name; "": none.
+// carrier is the network in which a member of name stands; "": none.
 func carrier(c *state.Cluster, name, member string) string {
-	m, err := state.ParseMember(member)
-	if err != nil || !m.Addr.IsValid() {
+	n := c.Networks[name]
+	m, err := wish(c, n, member)
+	if err != nil {
 		return ""
+	}
+	if m.Interface != "" {
+		return deviceOwner(c, name, m.Server, m.Interface)
 	}
 	if o := overlayOf(c, m.Server, m.Addr); o != nil && o.network != name {
 		return o.network
@@ -40,21 +53,80 @@ func carrier(c *state.Cluster, name, member string) string {
 	return ""
 }
 
-// StillCarried refuses a cluster in which members of before are left without the
-// network that they stood in: nothing of theirs could be compiled any more.
-func StillCarried(c *state.Cluster, before []Standing) error {
-	for _, s := range before {
-		n := c.Networks[s.Network]
-		if n == nil || !slices.Contains(n.Members, s.Member) || carrier(c, s.Network, s.Member) != "" {
+// deviceOwner is the network other than name that makes a device on server; "": none.
+func deviceOwner(c *state.Cluster, name, server, device string) string {
+	if device == subnetBridge && c.Servers[server].Subnet.IsValid() {
+		return subnetNetwork
+	}
+	for _, other := range c.NetworkNames() {
+		if o := c.Networks[other]; other != name && o.Allocated[server] != nil && slices.Contains(devicesOf(other, o), device) {
+			return other
+		}
+	}
+	return ""
+}
+
+// routerIn is the network whose subnet a router of server's is on; "": none of ours.
+func routerIn(c *state.Cluster, name, server string, router netip.Addr) string {
+	s := c.Servers[server]
+	if s == nil {
+		return ""
+	}
+	if s.Subnet.IsValid() && s.Subnet.Masked().Contains(router) {
+		return subnetNetwork
+	}
+	for _, other := range c.NetworkNames() {
+		n := c.Networks[other]
+		dealt := n.Allocated[server]
+		if other == name || dealt == nil || Pooled(n) && n.Bridge == "" {
 			continue
 		}
-		next := leaving(c, s.Network, serverOf(s.Member))
-		if c.Networks[s.In] == nil {
-			next = removal(n, s.Network)
+		within := slices.Concat(dealt.Subnets, []netip.Prefix{n.Mesh})
+		if !Pooled(n) {
+			within = append(within, n.Subnets...)
 		}
-		return hint.Errorf("network "+s.In, next, "%s stands in %s: its member %s has its address there", s.Network, s.In, s.Member)
+		if slices.ContainsFunc(within, func(p netip.Prefix) bool { return p.Contains(router) }) {
+			return other
+		}
+	}
+	return ""
+}
+
+// stillCarried refuses a cluster in which what stood in something before is left
+// without it: nothing of it could be compiled any more.
+func stillCarried(c *state.Cluster, before []standing) error {
+	for _, s := range before {
+		if !s.fell(c) {
+			continue
+		}
+		n, server := c.Networks[s.network], serverOf(s.member)
+		where, place := "network "+s.in, s.in
+		if s.in == subnetNetwork {
+			where, place = "server "+server+", subnet", subnetOf(server)
+		}
+		if s.router.IsValid() {
+			return hint.Errorf(where, "flock delbgp "+s.network+" external "+server+" "+s.router.String(),
+				"%s stands in %s: the router %s of %s is reached there", s.network, place, s.router, server)
+		}
+		next := leaving(c, s.network, server)
+		if s.in != subnetNetwork && c.Networks[s.in] == nil {
+			next = removal(n, s.network)
+		}
+		return hint.Errorf(where, next, "%s stands in %s: its member %s has its place there", s.network, place, s.member)
 	}
 	return nil
+}
+
+// fell says whether s is in c without what it stood in.
+func (s standing) fell(c *state.Cluster) bool {
+	n := c.Networks[s.network]
+	if n == nil {
+		return false
+	}
+	if s.router.IsValid() {
+		return externalAt(n, s.member, s.router) >= 0 && routerIn(c, s.network, s.member, s.router) == ""
+	}
+	return slices.Contains(n.Members, s.member) && carrier(c, s.network, s.member) == ""
 }
 
 // removal is the command that removes n.

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -32,16 +33,97 @@ func TestNobodyIsStranded(t *testing.T) {
 		if err := Complete(c); err != nil {
 			t.Fatal(err)
 		}
-		before := Carried(c)
-		if len(before) != 2 || before[1] != (Standing{"bnet", "s2:10.0.8.2", "wirex"}) {
+		before := carried(c)
+		if len(before) != 2 || before[1] != (standing{network: "bnet", member: "s2:10.0.8.2", in: "wirex"}) {
 			t.Fatalf("carried: %v", before)
 		}
 		if err := test.edit(c); err != nil {
 			t.Fatal(name, err)
 		}
-		err := StillCarried(c, before)
+		err := stillCarried(c, before)
 		if _, next := hint.Of(err); (err != nil) != (test.next != "") || next != test.next || err != nil && !strings.Contains(err.Error(), "bnet stands in wirex") {
 			t.Errorf("%s: want next %q, have %q: %v", name, test.next, next, err)
 		}
+	}
+}
+
+// TestNobodyIsStrandedOnABridge: bridges of pool networks and of setsubnet, devices by
+// name, and routers that are reached in a network, are stood in as well.
+func TestNobodyIsStrandedOnABridge(t *testing.T) {
+	all := func(t *testing.T) *state.Cluster {
+		c := cluster(t, 3)
+		for _, err := range []error{
+			Create(c, "hb", HostGW, Options{Bridge: "hb0", Subnets: prefixes("10.150.0.0/16")}),
+			Join(c, "hb", []string{"s1", "s2", "s3"}),
+			Create(c, "vx1", VXLAN, Options{}),
+			Join(c, "vx1", []string{"s1:10.150.0.1", "s2:10.150.1.1"}),
+			SetSubnet(c, "s3", netip.MustParsePrefix("10.1.1.0/24")),
+			Create(c, "vx3", VXLAN, Options{}),
+			Join(c, "vx3", []string{"s3:10.1.1.1"}),
+			Create(c, "dev", VXLAN, Options{Interface: "hb0"}),
+			Join(c, "dev", []string{"s3"}),
+			Create(c, "wirex", WireGuard, Options{}),
+			JoinLead(c, "wirex", "s1"),
+			JoinClients(c, "wirex", []string{"s3"}),
+			CreateBGP(c, "east", "s1", BGPOptions{}),
+			AddExternal(c, "east", "s1", netip.MustParseAddr("10.0.8.2"), ExternalOptions{AS: new(uint32(64513))}),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return c
+	}
+	other := prefixes("10.160.0.0/16")
+	for name, test := range map[string]struct {
+		edit        func(*state.Cluster) error
+		what, where string
+		next        string
+	}{
+		"the pool":        {func(c *state.Cluster) error { return Remove(c, "hb") }, "dev stands in hb", "network hb", "flock removenetwork dev"},
+		"a member of it":  {func(c *state.Cluster) error { return Leave(c, "hb", []string{"s2"}) }, "vx1 stands in hb: its member s2:10.150.1.1", "network hb", "flock delnetwork vx1 s2"},
+		"its device":      {func(c *state.Cluster) error { return Leave(c, "hb", []string{"s3"}) }, "dev stands in hb: its member s3", "network hb", "flock delnetwork dev s3"},
+		"app0":            {func(c *state.Cluster) error { return SetSubnet(c, "s3", netip.Prefix{}) }, "vx3 stands in the container subnet of s3", "server s3, subnet", "flock delnetwork vx3 s3"},
+		"app0's address":  {func(c *state.Cluster) error { return SetSubnet(c, "s3", netip.MustParsePrefix("10.1.2.0/24")) }, "vx3 stands in the container subnet of s3", "server s3, subnet", "flock delnetwork vx3 s3"},
+		"a router's way":  {func(c *state.Cluster) error { return Remove(c, "wirex") }, "east stands in wirex: the router 10.0.8.2 of s1", "network wirex", "flock delbgp east external s1 10.0.8.2"},
+		"renumbered":      {replacing(func(c *state.Cluster) { c.Networks["hb"].Subnets, c.Networks["hb"].Allocated = other, nil }), "vx1 stands in hb", "network hb", "flock delnetwork vx1 s1"},
+		"without bridge":  {replacing(func(c *state.Cluster) { c.Networks["hb"].Bridge, c.Networks["hb"].Domain = "", "" }), "dev stands in hb", "network hb", "flock delnetwork dev s3"},
+		"a file without":  {replacing(func(c *state.Cluster) { delete(c.Networks, "hb") }), "dev stands in hb", "network hb", "flock removenetwork dev"},
+		"without app0":    {replacing(func(c *state.Cluster) { c.Servers["s3"].Subnet = netip.Prefix{} }), "vx3 stands in the container subnet of s3", "server s3, subnet", "flock delnetwork vx3 s3"},
+		"another member":  {func(c *state.Cluster) error { return Remove(c, "vx1") }, "", "", ""},
+		"another backend": {func(c *state.Cluster) error { _, err := ChangeType(c, "hb", VXLANL3); return err }, "", "", ""},
+		"force":           {func(c *state.Cluster) error { return DelServer(c, "s3", true) }, "", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := all(t)
+			_, err := Edit(c, test.edit)
+			where, next := hint.Of(err)
+			if (err == nil) != (test.what == "") || err != nil && !strings.Contains(err.Error(), test.what) || where != test.where || next != test.next {
+				t.Errorf("want %q, where %q, next %q; have %v, where %q, next %q", test.what, test.where, test.next, err, where, next)
+			}
+		})
+	}
+	c := all(t)
+	if err := Remove(c, "dev"); err != nil { // on a device that no server was seen to have yet
+		t.Fatal(err)
+	}
+	out, err := Compile(c)
+	if err != nil || len(out.Problems) > 0 {
+		t.Fatal(out.Problems, err)
+	}
+	for _, l := range out.Hosts["s1"].Links {
+		if l.Network == "vx1" && l.MTU != 1450 {
+			t.Errorf("%s, which stands in a pool of 1500 bytes, has an MTU of %d", l.Name, l.MTU)
+		}
+	}
+}
+
+// replacing is apply -f of the file as hand leaves it.
+func replacing(hand func(*state.Cluster)) func(*state.Cluster) error {
+	return func(c *state.Cluster) error {
+		wish := c.Clone()
+		hand(wish)
+		_, err := Replace(c, wish)
+		return err
 	}
 }

@@ -19,7 +19,7 @@ func Complete(c *state.Cluster) error {
 		s := c.Servers[name]
 		s.Subnet = bridgeAddr(s.Subnet) // as setsubnet takes it
 		if err := checkServer(name, s); err != nil {
-			return hint.With(err, "server "+name, "")
+			return locate("server "+name, err)
 		}
 	}
 	for _, name := range c.NetworkNames() {
@@ -31,11 +31,14 @@ func Complete(c *state.Cluster) error {
 		if !isTunnel(n) && (n.Key != 0 || n.TTL != 0) {
 			return hint.Errorf("network "+name, "leave away: key, ttl", "a %s network has no key and no TTL: tunnels have", n.Type)
 		}
-		if err := kind.Complete(c, name, n); err != nil {
-			return hint.With(err, "network "+name, "")
+		if err := checkMembers(c, n); err != nil {
+			return ofNetwork(name, err)
 		}
-		if err := allocate(c, n, kind); err != nil {
-			return hint.With(err, "network "+name, "")
+		if err := kind.Complete(c, name, n); err != nil {
+			return ofNetwork(name, err)
+		}
+		if err := allocate(n, kind); err != nil {
+			return ofNetwork(name, err)
 		}
 	}
 	if err := checkOverlaps(c); err != nil {
@@ -50,23 +53,33 @@ func Complete(c *state.Cluster) error {
 	return checkShares(c)
 }
 
-// allocate deals out to members that have nothing yet, forgets servers that are
-// members no more, and deals anew what does not fit the network (a cluster file
-// that gives it another subnet).
-func allocate(c *state.Cluster, n *state.Network, kind Kind) error {
+// checkMembers refuses members that the cluster does not have, and those that are
+// named twice.
+func checkMembers(c *state.Cluster, n *state.Network) error {
 	member := make(map[string]bool, len(n.Members))
 	for _, text := range n.Members {
 		m, err := state.ParseMember(text)
 		if err != nil {
-			return err
+			return hint.Pin(err, "members")
 		}
 		if member[m.Server] {
-			return fmt.Errorf("%s is a member twice", m.Server)
+			return hint.Errorf("members", "leave one of them away", "%s is a member twice", m.Server)
 		}
 		if c.Servers[m.Server] == nil {
-			return unknownServer(m.Server)
+			return hint.Pin(unknownServer(m.Server), "members")
 		}
 		member[m.Server] = true
+	}
+	return nil
+}
+
+// allocate deals out to members that have nothing yet, forgets servers that are
+// members no more, and deals anew what does not fit the network (a cluster file
+// that gives it another subnet).
+func allocate(n *state.Network, kind Kind) error {
+	member := make(map[string]bool, len(n.Members))
+	for _, m := range n.Members {
+		member[serverOf(m)] = true
 	}
 	for server, a := range n.Allocated {
 		if !member[server] || !kind.Fits(n, a) {

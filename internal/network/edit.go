@@ -87,8 +87,8 @@ func memberText(server, where string) string {
 	return server + ":" + where
 }
 
-// DelServer takes a server out. One that is a member of a network is refused
-// unless force, which takes it out of those first.
+// DelServer takes a server out. One that is a member of a network, or its DHCP
+// server, is refused unless force, which takes it out of those first.
 func DelServer(c *state.Cluster, name string, force bool) error {
 	if c.Servers[name] == nil {
 		return hint.Errorf("server "+name, "flock listservers", "unknown server %s", name)
@@ -98,11 +98,24 @@ func DelServer(c *state.Cluster, name string, force bool) error {
 		return hint.Errorf("server "+name, leaving(c, member[0], name),
 			"delete server %s: it is a member of %s", name, strings.Join(member, ", "))
 	}
+	if handsOut := handingOut(c, name); len(handsOut) > 0 && !force {
+		return hint.Errorf("network "+handsOut[0]+", dhcp-server", "flock delserver "+name+" --force",
+			"delete server %s: it is the DHCP server that was asked for (-n) of %s", name, strings.Join(handsOut, ", "))
+	}
 	if err := leaveAll(c, name); err != nil {
 		return err
 	}
+	for _, network := range handingOut(c, name) {
+		c.Networks[network].DHCPServer = ""
+	}
 	delete(c.Servers, name)
 	return nil
+}
+
+// handingOut returns the names of the networks that name server for their DHCP
+// server, sorted. It need not be a member of them.
+func handingOut(c *state.Cluster, server string) []string {
+	return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return c.Networks[name].DHCPServer != server })
 }
 
 // Strip takes everything but its entry from a server of the cluster, also what it
@@ -210,7 +223,7 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 	// The new one first: what it clashes with is not to blame.
 	if k, ok := kindOf(n); ok {
 		if err := k.Complete(c, name, n); err != nil {
-			return hint.With(err, "network "+name, "")
+			return ofNetwork(name, err)
 		}
 	}
 	if err := checkNewcomer(c, "network "+name); err != nil {

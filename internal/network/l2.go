@@ -37,7 +37,7 @@ func completeL2(c *state.Cluster, name string, n *state.Network) error {
 	if err := checkSegment(c, name, n); err != nil {
 		return err
 	}
-	return checkMesh(c, n)
+	return checkMesh(c, name, n)
 }
 
 // allocateL2 deals what a segment needs, and an address in the mesh.

@@ -43,7 +43,7 @@ type mesh struct {
 	keepalive int // seconds, on every member; 0: on those behind NAT
 	lead      *end
 	ends      []*end
-	carried   carried // for BGP
+	carried   routedBy // for BGP
 }
 
 // end is a member's place in a mesh.
@@ -118,7 +118,7 @@ func behindNAT(c *state.Cluster, n *state.Network) []string {
 }
 
 // checkMesh refuses what no mesh can be.
-func checkMesh(c *state.Cluster, n *state.Network) error {
+func checkMesh(c *state.Cluster, name string, n *state.Network) error {
 	if !slices.Contains([]string{state.Mesh, state.Hub}, n.Topology) {
 		return hint.Errorf("", "--topology "+state.Mesh+" or "+state.Hub, "unknown topology %q", n.Topology)
 	}
@@ -139,7 +139,11 @@ func checkMesh(c *state.Cluster, n *state.Network) error {
 		if other == lead {
 			other = nat[1]
 		}
-		return hint.Errorf("server "+lead, "give the network a lead that the others can reach",
+		next := "give the network a lead that the others can reach"
+		if n.Type == L2 {
+			next = "flock addnetwork " + name + " SERVER, with one that the others can reach"
+		}
+		return hint.Errorf("server "+lead, next,
 			"%s and %s are both behind NAT, and so is the lead: nobody can bring them together", lead, other)
 	}
 	return nil

@@ -63,7 +63,23 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 	if err := Complete(c); err != nil {
 		return nil, err
 	}
+	if err := completeWithout(c, gone); err != nil {
+		return nil, err
+	}
 	return gone, keepSpeaking(c, before)
+}
+
+// completeWithout refuses a cluster that makes no sense without servers: one that
+// still names them.
+func completeWithout(c *state.Cluster, gone []string) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	without := c.Clone()
+	for _, name := range gone {
+		delete(without.Servers, name)
+	}
+	return Complete(without)
 }
 
 // checkOneName refuses servers among names that are reached like another one: one

@@ -153,6 +153,7 @@ const (
 	subnetNetwork = "subnet" // stands where a network's name would
 	subnetBridge  = "app0"
 	subnetDomain  = "app"
+	bridgeMTU     = 1500 // bytes, of a bridge that is told none (linux, br_device.c: ether_setup)
 )
 
 // serverSubnet adds the server's own container bridge.

@@ -50,7 +50,7 @@ func checkShares(c *state.Cluster) error {
 			}
 			s := share{name, parsed.Server, parsed.Subnet}
 			if err := checkShare(c, n, s); err != nil {
-				return hint.With(err, "network "+name, "")
+				return ofNetwork(name, locate("shares", err))
 			}
 			all = append(all, s)
 		}

@@ -207,6 +207,9 @@ func (b *builder) place(name string, n *state.Network, m state.Member, v6 bool) 
 
 // placeIn is where m stands in one of our own networks.
 func (b *builder) placeIn(o *overlay, name string, n *state.Network, m state.Member) (underlay, error) {
+	if o.network == subnetNetwork { // compiled last, and its MTU is the kernel's
+		return underlay{server: m.Server, dev: o.dev, addr: m.Addr, mtu: bridgeMTU}, nil
+	}
 	for _, l := range b.out.Hosts[m.Server].Links {
 		if l.Name == o.dev {
 			return underlay{server: m.Server, dev: o.dev, addr: m.Addr, mtu: l.MTU}, nil
@@ -227,7 +230,9 @@ func carriersFirst(c *state.Cluster) ([]string, error) {
 	for _, name := range left {
 		for _, text := range c.Networks[name].Members {
 			if in := carrier(c, name, text); in != "" {
-				below[name] = append(below[name], in)
+				if in != subnetNetwork {
+					below[name] = append(below[name], in)
+				}
 			}
 		}
 	}

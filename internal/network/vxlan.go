@@ -109,7 +109,7 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 			return hint.Errorf("", "leave -n away, or use --dhcp single", "DHCP server %s with DHCP %s", n.DHCPServer, n.DHCP)
 		}
 		if c.Servers[n.DHCPServer] == nil && n.DHCPServer != Local {
-			return unknownServer(n.DHCPServer)
+			return hint.Pin(unknownServer(n.DHCPServer), "dhcp-server")
 		}
 	}
 	if err := checkMTU(n); err != nil {

@@ -32,7 +32,7 @@ func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 		n.Lead = serverOf(n.Members[0])
 	}
 	if n.Lead != "" && !hasMember(n, n.Lead) {
-		return hint.Errorf("", "lead with one of the members", "the lead %s is not a member", n.Lead)
+		return hint.Errorf("lead", "lead with one of the members", "the lead %s is not a member", n.Lead)
 	}
 	if err := checkSubnets(n.Subnets); err != nil {
 		return err
@@ -40,7 +40,7 @@ func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 	if err := checkMTU(n); err != nil {
 		return err
 	}
-	return checkMesh(c, n)
+	return checkMesh(c, name, n)
 }
 
 // noSegment refuses what only a segment has.

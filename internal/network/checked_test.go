@@ -1,0 +1,82 @@
+package network
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// TestEditRefusesWhatNothingCouldRead: what the next command would refuse is refused
+// when it is made, and the advice names network and key.
+func TestEditRefusesWhatNothingCouldRead(t *testing.T) {
+	for name, test := range map[string]struct {
+		before, edit func(*state.Cluster) error
+		what, where  string
+		next         string
+	}{
+		"DHCP server goes": {
+			func(c *state.Cluster) error { return Create(c, "n1", VXLAN, Options{DHCPServer: "s3"}) },
+			func(c *state.Cluster) error { return DelServer(c, "s3", false) },
+			"DHCP server that was asked for (-n) of n1", "network n1, dhcp-server", "flock delserver s3 --force",
+		},
+		"only NAT is left": {
+			func(c *state.Cluster) error {
+				c.Servers["s2"].NAT, c.Servers["s3"].NAT = true, true
+				if err := Create(c, "vpx", L2, Options{}); err != nil {
+					return err
+				}
+				return Join(c, "vpx", []string{"s1", "s2", "s3"})
+			},
+			func(c *state.Cluster) error { return Leave(c, "vpx", []string{"s1"}) },
+			"behind NAT", "network vpx, server s2", "flock addnetwork vpx SERVER, with one that the others can reach",
+		},
+		"a file without the DHCP server": {
+			func(c *state.Cluster) error { return Create(c, "n1", VXLAN, Options{DHCPServer: "s3"}) },
+			replacing(func(c *state.Cluster) { delete(c.Servers, "s3") }),
+			"unknown server s3", "network n1, dhcp-server", "flock addserver s3 [USER@]ADDRESS",
+		},
+		"a file with an unknown member": {
+			func(c *state.Cluster) error { return Create(c, "n1", VXLAN, Options{}) },
+			func(c *state.Cluster) error { c.Networks["n1"].Members = []string{"s9"}; return nil },
+			"unknown server s9", "network n1, members", "flock addserver s9 [USER@]ADDRESS",
+		},
+		"a server that contradicts itself": {
+			func(*state.Cluster) error { return nil },
+			func(c *state.Cluster) error { c.Servers["s1"].Endpoint, c.Servers["s1"].NAT = "x", true; return nil },
+			"--endpoint", "server s1", "leave one of them away",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := cluster(t, 3)
+			if _, err := Edit(c, test.before); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Edit(c, test.edit)
+			where, next := hint.Of(err)
+			if err == nil || !strings.Contains(err.Error(), test.what) || where != test.where || next != test.next {
+				t.Errorf("want %q, where %q, next %q; have %v, where %q, next %q", test.what, test.where, test.next, err, where, next)
+			}
+		})
+	}
+}
+
+// TestForceTakesTheDHCPServerAlong: member or not, no network names a server that is
+// gone.
+func TestForceTakesTheDHCPServerAlong(t *testing.T) {
+	for _, members := range [][]string{nil, {"s1"}, {"s1", "s3"}} {
+		c := cluster(t, 3)
+		if _, err := Edit(c, func(c *state.Cluster) error {
+			if err := Create(c, "n1", VXLAN, Options{DHCPServer: "s3"}); err != nil {
+				return err
+			}
+			return Join(c, "n1", members)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Edit(c, func(c *state.Cluster) error { return DelServer(c, "s3", true) }); err != nil || c.Networks["n1"].DHCPServer != "" {
+			t.Errorf("with members %v: DHCP server %q, %v", members, c.Networks["n1"].DHCPServer, err)
+		}
+	}
+}

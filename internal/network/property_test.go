@@ -1,0 +1,486 @@
+package network
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/state"
+)
+
+var (
+	seed      = flag.Uint64("seed", 0, "of TestEditsLeaveAGoodFile; 0: another one in each run")
+	sequences = flag.Int("sequences", 2000, "random edit sequences of TestEditsLeaveAGoodFile")
+)
+
+// TestEditsLeaveAGoodFile: whatever is edited in whatever order, a file that was saved
+// is read again, completes, compiles to the same, and every function that reads it
+// works on it.
+func TestEditsLeaveAGoodFile(t *testing.T) {
+	if *seed == 0 {
+		*seed = rand.Uint64()
+	}
+	t.Logf("rerun with -seed %d", *seed)
+	taken, tried := map[string]int{}, map[string]int{}
+	for i := range *sequences {
+		w := &world{rnd: rand.New(rand.NewPCG(*seed, uint64(i)))}
+		w.c = w.servers()
+		for range 4 + w.rnd.IntN(14) {
+			what, edit := w.edit()
+			kind, _, _ := strings.Cut(what, " ")
+			tried[kind]++
+			w.log = append(w.log, what)
+			if err := w.try(edit); err != nil {
+				t.Fatalf("sequence %d of -seed %d: %v\n%s", i, *seed, err, strings.Join(w.log, "\n"))
+			}
+			if w.done {
+				taken[kind]++
+			}
+		}
+	}
+	for kind, n := range tried {
+		if taken[kind] == 0 && n > 200 {
+			t.Errorf("%s was never taken in %d tries: it is not tested", kind, n)
+		}
+	}
+}
+
+// world is a cluster that is edited at random.
+type world struct {
+	rnd  *rand.Rand
+	c    *state.Cluster
+	past []*state.Cluster
+	log  []string
+	done bool // the last edit was taken
+}
+
+// servers are some that were contacted and one that was not, in one underlay or two.
+func (w *world) servers() *state.Cluster {
+	c := &state.Cluster{Schema: state.Schema, Name: "default", ID: "test"}
+	for i := range 3 + w.rnd.IntN(3) {
+		s := &state.Server{Address: fmt.Sprintf("192.168.7.%d", i+1), NAT: w.rnd.IntN(5) == 0}
+		if w.rnd.IntN(8) > 0 {
+			s.Facts = w.facts(i)
+		}
+		if c.Servers == nil {
+			c.Servers = map[string]*state.Server{}
+		}
+		c.Servers[fmt.Sprintf("s%d", i+1)] = s
+	}
+	return c
+}
+
+func (w *world) facts(i int) *state.Facts {
+	eth0 := state.Interface{Name: "eth0", MTU: 1500, Addrs: prefixes(fmt.Sprintf("192.168.7.%d/24", i+1))}
+	if w.rnd.IntN(3) > 0 {
+		eth0.Addrs = append(eth0.Addrs, netip.MustParsePrefix(fmt.Sprintf("fd99::%d/64", i+1)))
+	}
+	eth1 := state.Interface{Name: "eth1", MTU: 9000, Addrs: prefixes(fmt.Sprintf("192.168.%d.1/24", 10+i%2))}
+	return &state.Facts{Default4: "eth0", Default6: "eth0", Interfaces: []state.Interface{eth0, eth1}}
+}
+
+// try carries an edit out as a command does, and looks at what it leaves.
+func (w *world) try(edit func(*state.Cluster) error) error {
+	c := w.c.Clone()
+	_, err := Edit(c, edit)
+	w.done = err == nil
+	if err != nil {
+		w.log = append(w.log, "  "+err.Error())
+		if strings.Contains(err.Error(), "not complete") {
+			return fmt.Errorf("a fault of ours: %w", err)
+		}
+		if where, next := hint.Of(err); where == "" || next == "" || strings.Contains(err.Error(), "\n") {
+			return fmt.Errorf("refused without advice (where %q, next %q): %w", where, next, err)
+		}
+		return nil
+	}
+	if w.c, err = reread(c); err != nil {
+		return err
+	}
+	w.past = append(w.past, w.c.Clone())
+	return nil
+}
+
+// reread saves c and loads it, as the next command does.
+func reread(c *state.Cluster) (*state.Cluster, error) {
+	data, err := c.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := state.Parse(data, "c.toml")
+	if err != nil {
+		return nil, fmt.Errorf("what was saved is not read: %w", err)
+	}
+	was, err := Compile(c)
+	if err != nil {
+		return nil, fmt.Errorf("does not compile: %w", err)
+	}
+	now, err := Edit(loaded, func(*state.Cluster) error { return nil })
+	if err != nil {
+		return nil, fmt.Errorf("the next command refuses the file: %w", err)
+	}
+	for name, h := range was.Hosts {
+		if h.Text() != now.Hosts[name].Text() {
+			return nil, fmt.Errorf("%s is another one after loading:\n%s\n%s", name, h.Text(), now.Hosts[name].Text())
+		}
+	}
+	if again, err := loaded.Marshal(); err != nil || !bytes.Equal(data, again) {
+		return nil, errors.Join(err, fmt.Errorf("loading changed the file:\n%s\n%s", data, again))
+	}
+	readAll(loaded, now)
+	return loaded, nil
+}
+
+// readAll calls what listings, plans and status read a cluster by.
+func readAll(c *state.Cluster, out *Compiled) {
+	Memberships(c)
+	Speakers(c)
+	BGPNetworks(c)
+	for name, s := range c.Servers {
+		Underlay(name, s)
+		Devices(c, name)
+		KeyDevices(c, name)
+		Networks(c, name)
+		out.Hosts[name].Sum()
+	}
+	for name, n := range c.Networks {
+		DHCPServer(n)
+		KeyDevice(c, name)
+		IsTunnel(c, name)
+		OuterTTL(n)
+		for _, a := range n.Members {
+			for _, b := range n.Members {
+				Told(n, ServerOf(a), ServerOf(b), func(string) bool { return true })
+			}
+		}
+	}
+}
+
+func pick[T any](w *world, list ...T) T { return list[w.rnd.IntN(len(list))] }
+
+func (w *world) server() string {
+	if w.rnd.IntN(30) == 0 || len(w.c.Servers) == 0 {
+		return pick(w, Local, "s9")
+	}
+	return pick(w, w.c.ServerNames()...)
+}
+
+// network is one of the cluster, now and then another; of some types where there are
+// such.
+func (w *world) network(types ...string) string {
+	if w.rnd.IntN(20) > 0 {
+		var names []string
+		for name, n := range w.c.Networks {
+			if len(types) == 0 || slices.Contains(types, n.Type) {
+				names = append(names, name)
+			}
+		}
+		if slices.Sort(names); len(names) > 0 {
+			return pick(w, names...)
+		}
+	}
+	return pick(w, w.names()...)
+}
+
+func (w *world) names() []string { return []string{"n1", "n2", "n3", "n4", "n5", "gre-s1-s2"} }
+
+// member is a server with a place or without: now and then what another network gives
+// it.
+func (w *world) member() string {
+	server := w.server()
+	s := w.c.Servers[server]
+	if s == nil || w.rnd.IntN(2) == 0 {
+		return server
+	}
+	places := []string{"eth0", "eth1", "192.168.7.1"}
+	if s.Subnet.IsValid() {
+		places = append(places, s.Subnet.Addr().String(), subnetBridge)
+	}
+	for name, n := range w.c.Networks {
+		if n.Allocated[server] == nil {
+			continue
+		}
+		for _, o := range overlaysOf(name, n, server) {
+			places = append(places, o.dev)
+			for _, a := range o.addrs {
+				places = append(places, a.String())
+			}
+		}
+	}
+	slices.Sort(places)
+	return memberText(server, pick(w, places...))
+}
+
+func (w *world) members() []string {
+	out := make([]string, 1+w.rnd.IntN(4))
+	for i := range out {
+		out[i] = w.member()
+	}
+	return out
+}
+
+func (w *world) subnet() netip.Prefix {
+	return netip.MustParsePrefix(pick(w, "10.0.4.0/24", "10.0.8.0/24", "10.1.0.0/16", "10.0.10.0/24", "10.0.11.0/24", "10.2.0.0/29", "10.244.0.0/16",
+		"10.244.1.0/24", "10.3.0.0/28", "203.0.113.0/24", "fd00:4::/64", "fd00:5::/120", "fd00:6::/48", "10.4.0.0/30"))
+}
+
+func (w *world) share() string {
+	server := w.server()
+	if s := w.c.Servers[server]; s != nil && s.Subnet.IsValid() && w.rnd.IntN(2) == 0 {
+		return server + ":" + s.Subnet.Masked().String()
+	}
+	return server + ":" + w.subnet().String()
+}
+
+func (w *world) options(kind string) Options {
+	var o Options
+	some := func() bool { return w.rnd.IntN(6) == 0 }
+	segment, pooled := kind == VXLAN || kind == L2, slices.Contains(pooledKinds(), kind)
+	if w.rnd.IntN(3) == 0 {
+		o.Subnets = append(o.Subnets, w.subnet())
+		if some() {
+			o.Subnets = append(o.Subnets, w.subnet())
+		}
+	}
+	if (segment || pooled) && w.rnd.IntN(3) == 0 {
+		o.Bridge = pick(w, "br0", "br1", "vxl0", "app0")
+	}
+	if segment && w.rnd.IntN(3) == 0 {
+		o.DHCPServer = w.server()
+	}
+	if segment && some() {
+		o.DHCP = pick(w, state.DHCPDistributed, state.DHCPOff, state.DHCPSingle)
+	}
+	if some() {
+		o.Interface = pick(w, "eth0", "eth1", "192.168.7.2", "br0")
+	}
+	if some() {
+		o.MTU = number(pick[int64](w, 576, 1280, 1400, 9000))
+	}
+	if some() {
+		o.Port = number(pick[int64](w, 4789, 51820, 8472))
+	}
+	if (kind == VXLAN || kind == VXLANL3) && some() {
+		o.VNI, o.GBP = number(pick[int64](w, 1, 42, 43)), some()
+	}
+	if kind == VXLAN && some() {
+		o.Group = netip.MustParseAddr(pick(w, "239.0.0.42", "ff08::42"))
+	}
+	if (kind == L2 || kind == WireGuard) && some() {
+		o.Topology = pick(w, state.Hub, state.Mesh)
+	}
+	if pooled && some() {
+		o.Direct, o.SubnetLens = kind == VXLANL3 || kind == IPIP, []int{pick(w, 24, 26, 30, 64)}
+	}
+	return o
+}
+
+// edit is a random edit, and what it is.
+func (w *world) edit() (string, func(*state.Cluster) error) {
+	edits := []func() (string, func(*state.Cluster) error){w.create, w.create, w.create, w.join, w.join, w.join, w.leave, w.onServers, w.shared, w.bgp, w.bgp, w.replace}
+	return pick(w, edits...)()
+}
+
+func (w *world) create() (string, func(*state.Cluster) error) {
+	name := pick(w, w.names()...)
+	switch w.rnd.IntN(5) {
+	case 0:
+		m, o := w.member(), BGPOptions{Mode: pick(w, "", state.Mesh, state.Reflector)}
+		return fmt.Sprint("createbgp ", name, " ", m, o), func(c *state.Cluster) error { return CreateBGP(c, name, m, o) }
+	case 1:
+		kind, a, b := pick(w, TunnelTypes()...), w.member(), w.member()
+		o := TunnelOptions{Name: pick(w, "", name)}
+		if w.rnd.IntN(3) == 0 {
+			o.Key = number(w.rnd.Int64N(3))
+		}
+		return fmt.Sprint("addtunnel ", kind, " ", a, " ", b, o), func(c *state.Cluster) error { return AddTunnel(c, kind, a, b, o) }
+	}
+	kind := pick(w, Created()...)
+	o := w.options(kind)
+	return fmt.Sprintf("createnetwork %s %s %+v", name, kind, o), func(c *state.Cluster) error { return Create(c, name, kind, o) }
+}
+
+func (w *world) join() (string, func(*state.Cluster) error) {
+	name, members := w.network(), w.members()
+	n := w.c.Networks[name]
+	switch {
+	case n != nil && n.Type == WireGuard && n.Lead == "":
+		return fmt.Sprint("lead ", name, members), func(c *state.Cluster) error { return JoinLead(c, name, members[0]) }
+	case n != nil && n.Type == WireGuard:
+		return fmt.Sprint("client ", name, members), func(c *state.Cluster) error { return JoinClients(c, name, members) }
+	case n != nil && n.Type == BGP:
+		return fmt.Sprint("peer ", name, members), func(c *state.Cluster) error { return JoinBGP(c, name, members) }
+	}
+	return fmt.Sprint("addnetwork ", name, members), func(c *state.Cluster) error { return Join(c, name, members) }
+}
+
+func (w *world) leave() (string, func(*state.Cluster) error) {
+	name := w.network()
+	n := w.c.Networks[name]
+	if n == nil || len(n.Members) == 0 || w.rnd.IntN(2) == 0 {
+		return "remove " + name, func(c *state.Cluster) error {
+			if n := c.Networks[name]; n != nil && n.Type == BGP {
+				return RemoveBGP(c, name)
+			}
+			if IsTunnel(c, name) {
+				return DelTunnel(c, name)
+			}
+			return Remove(c, name)
+		}
+	}
+	server := serverOf(pick(w, n.Members...))
+	return "leave " + name + " " + server, func(c *state.Cluster) error {
+		switch n.Type {
+		case WireGuard:
+			return LeaveClients(c, name, []string{server})
+		case BGP:
+			return LeaveBGP(c, name, []string{server})
+		}
+		return Leave(c, name, []string{server})
+	}
+}
+
+func (w *world) onServers() (string, func(*state.Cluster) error) {
+	server := w.server()
+	switch w.rnd.IntN(6) {
+	case 0:
+		name := fmt.Sprintf("s%d", 1+w.rnd.IntN(8))
+		s := state.Server{Address: "192.168.7." + name[1:], NAT: w.rnd.IntN(4) == 0, Interface: pick(w, "", "", "eth0", "192.168.7.1", "br0")}
+		return fmt.Sprintf("addserver %s %v", name, s.NAT), func(c *state.Cluster) error { return AddServer(c, name, s) }
+	case 1:
+		return "delserver " + server, func(c *state.Cluster) error { return DelServer(c, server, false) }
+	case 2:
+		return "delserver-force " + server, func(c *state.Cluster) error { return DelServer(c, server, true) }
+	case 3:
+		return "strip " + server, func(c *state.Cluster) error {
+			if c.Servers[server] == nil {
+				return unknownServer(server)
+			}
+			return Strip(c, server)
+		}
+	case 4:
+		return "setsubnet-none " + server, func(c *state.Cluster) error { return SetSubnet(c, server, netip.Prefix{}) }
+	}
+	p := w.subnet()
+	return fmt.Sprint("setsubnet ", server, " ", p), func(c *state.Cluster) error { return SetSubnet(c, server, p) }
+}
+
+func (w *world) shared() (string, func(*state.Cluster) error) {
+	name, share := w.network(WireGuard, HostGW, VXLANL3, GRE, IPIP, BGP), w.share()
+	n := w.c.Networks[name]
+	speaks := n != nil && n.Type == BGP
+	switch w.rnd.IntN(6) {
+	case 0:
+		if n != nil && len(n.Shares) > 0 {
+			share = pick(w, n.Shares...)
+		}
+		return "unshare " + name + " " + share, func(c *state.Cluster) error {
+			if speaks {
+				return UnshareBGP(c, name, []string{share})
+			}
+			return DelShares(c, name, []string{share})
+		}
+	case 1:
+		kind := pick(w, PoolTypes()...)
+		return "changetype " + name + " " + kind, func(c *state.Cluster) error {
+			_, err := ChangeType(c, name, kind)
+			return err
+		}
+	}
+	return "share " + name + " " + share, func(c *state.Cluster) error {
+		if speaks {
+			return ShareBGP(c, name, []string{share})
+		}
+		return AddShares(c, name, []string{share})
+	}
+}
+
+func (w *world) bgp() (string, func(*state.Cluster) error) {
+	name, server := w.network(BGP), w.server()
+	n := w.c.Networks[name]
+	if n != nil && len(n.Members) > 0 {
+		server = serverOf(pick(w, n.Members...))
+	}
+	router := netip.MustParseAddr(pick(w, "192.168.7.254", "192.168.7.1", "10.0.8.1", "10.0.8.2", "10.0.4.254", "10.0.10.9"))
+	switch w.rnd.IntN(6) {
+	case 0:
+		return "reflector " + name + " " + server, func(c *state.Cluster) error { return AddReflectors(c, name, []string{server}) }
+	case 1:
+		return "reflector-none " + name + " " + server, func(c *state.Cluster) error { return DelReflectors(c, name, []string{server}) }
+	case 2:
+		return "settle " + name, func(c *state.Cluster) error { return Settle(c, name) }
+	case 3:
+		if n != nil && len(n.Externals) > 0 {
+			e := pick(w, n.Externals...)
+			server, router = e.Server, e.Address
+		}
+		return fmt.Sprint("external-none ", name, " ", server, " ", router), func(c *state.Cluster) error { return DelExternal(c, name, server, router) }
+	}
+	as, accept := pick[uint32](w, 64512, 64513), []string{"10.128.0.0/9 le 24"}
+	return fmt.Sprint("external ", name, " ", server, " ", router), func(c *state.Cluster) error {
+		return AddExternal(c, name, server, router, ExternalOptions{AS: &as, Accept: &accept})
+	}
+}
+
+// replace goes back to an earlier file, or to one that a hand changed: a network or a
+// server left out or renamed, an option changed. Servers that go are taken out in a
+// second edit, which nothing may refuse.
+func (w *world) replace() (string, func(*state.Cluster) error) {
+	wish, what := w.c.Clone(), "apply"
+	if len(w.past) > 0 && w.rnd.IntN(3) == 0 {
+		wish, what = pick(w, w.past...).Clone(), "rollback"
+	}
+	names := wish.NetworkNames()
+	for range w.rnd.IntN(3) {
+		server := pick(w, append(wish.ServerNames(), "s9")...)
+		switch hand := w.rnd.IntN(6); {
+		case hand == 0:
+			delete(wish.Servers, server)
+		case hand == 1 && wish.Servers[server] != nil:
+			wish.Servers[server].NAT = !wish.Servers[server].NAT
+		case len(names) == 0:
+		default:
+			w.byHand(wish, hand, pick(w, names...), server)
+		}
+	}
+	return what, func(c *state.Cluster) error {
+		gone, err := Replace(c, wish)
+		if err != nil {
+			return err
+		}
+		if _, err := Edit(c.Clone(), func(c *state.Cluster) error {
+			for _, server := range gone {
+				if err := DelServer(c, server, false); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return fmt.Errorf("not complete: servers that go are still needed: %w", err)
+		}
+		return nil
+	}
+}
+
+func (w *world) byHand(wish *state.Cluster, hand int, name, server string) {
+	n := wish.Networks[name]
+	switch {
+	case n == nil:
+	case hand == 2:
+		delete(wish.Networks, name)
+	case hand == 3:
+		delete(wish.Networks, name)
+		wish.Networks["n9"] = n
+	case hand == 4:
+		n.Subnets, n.Allocated = []netip.Prefix{w.subnet()}, nil
+	default:
+		n.DHCPServer = server
+	}
+}
