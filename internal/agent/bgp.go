@@ -284,27 +284,3 @@ func (s *services) bgpStatus(ctx context.Context) (*spec.BGPStatus, error) {
 	}
 	return a.Status, nil
 }
-
-// claimTCP says which process listens on a TCP port: none but our own may.
-func (k *Kernel) claimTCP(port uint16) (*spec.Problem, error) {
-	if port == 0 {
-		return nil, nil
-	}
-	inodes := map[string]bool{}
-	for _, table := range []string{"tcp", "tcp6"} {
-		if err := readSockets(filepath.Join(procNet, table), port, tcpListens, inodes); err != nil {
-			return nil, err
-		}
-	}
-	if len(inodes) == 0 {
-		return nil, nil
-	}
-	holder, pid := socketHolder(inodes)
-	if pid == 0 || pid == k.services.pidOf(k.services.bgpDaemon()) {
-		return nil, nil
-	}
-	return &spec.Problem{
-		What: fmt.Sprintf("TCP port %d is in use by %s (process %d)", port, holder, pid),
-		Next: "stop " + holder + ": two BGP daemons cannot share a server",
-	}, nil
-}

@@ -3,141 +3,141 @@
 package agent
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
+	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
 )
 
-const dockerConfig = "/etc/docker/daemon.json"
-
-// dockerPools are the prefixes Docker's configuration takes networks from. A
-// server without the file has none.
-func dockerPools(path string) ([]netip.Prefix, error) {
-	data, err := slurp(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read Docker's configuration: %w", err)
-	}
-	var config struct {
-		BIP       string `json:"bip"`
-		Fixed     string `json:"fixed-cidr"`
-		Fixed6    string `json:"fixed-cidr-v6"`
-		AddrPools []struct {
-			Base string `json:"base"`
-		} `json:"default-address-pools"`
-	}
-	if err := json.Unmarshal(data, &config); err != nil {
-		return nil, fmt.Errorf("read Docker's configuration %s: %w", path, err)
-	}
-	texts := []string{config.BIP, config.Fixed, config.Fixed6}
-	for _, p := range config.AddrPools {
-		texts = append(texts, p.Base)
-	}
-	var out []netip.Prefix
-	for _, t := range texts {
-		if p, err := netip.ParsePrefix(t); err == nil { // what Docker cannot read itself holds nothing
-			out = append(out, p.Masked())
+// claimPorts says which of the ports that want's claims and its DHCP need somebody
+// else has. What stands already holds its ports itself.
+func (k *Kernel) claimPorts(want *spec.Host, seen *outlook) []spec.Problem {
+	var out []spec.Problem
+	add := func(advice string, list ...listener) {
+		for _, l := range list {
+			if l.taken() {
+				out = append(out, k.holderOf(l).problem(l, advice))
+				return // the others would name the same
+			}
 		}
 	}
-	return out, nil
+	tried := map[uint16]bool{0: true}
+	for _, c := range want.Claims {
+		if !tried[c.UDPPort] {
+			add("choose another port (-p), or %s", k.tunnelListeners(c.UDPPort, want, seen)...)
+		}
+		if !tried[c.TCPPort] && k.services.pidOf(k.services.bgpDaemon()) == 0 {
+			add("%s: two BGP daemons cannot share a server", bgpListeners(c.TCPPort)...)
+		}
+		tried[c.UDPPort], tried[c.TCPPort] = true, true
+	}
+	for _, op := range seen.ops {
+		d, ok := op.Want.(spec.DHCP)
+		if !ok {
+			continue
+		}
+		for _, list := range k.services.dhcpListeners(d, op.Have) {
+			add("%s, or have it listen on addresses of its own only", list...)
+		}
+	}
+	return out
 }
 
-// claimPort says which process holds a UDP port. The kernel's own VXLAN sockets
-// stand in the same table, also with an inode; but no process has them open
-// (linux 6.18, TestPortOfVXLANIsNoConflict).
-func (k *Kernel) claimPort(port uint16) (*spec.Problem, error) {
-	if port == 0 || k.wg.ports[port] {
-		return nil, nil // a WireGuard device of ours in userspace is a process too
+// tunnelListeners are the sockets that a link of want on a UDP port will have; none
+// where one of ours stands there already. Without a link it is any socket.
+func (k *Kernel) tunnelListeners(port uint16, want *spec.Host, seen *outlook) []listener {
+	holds := func(l spec.Link) bool { return portOf(l) == port && (!l.Down || l.Kind != spec.VXLAN) }
+	if slices.ContainsFunc(seen.have.Links, holds) {
+		return nil
 	}
+	at := everywhere(port)
+	i := slices.IndexFunc(want.Links, func(l spec.Link) bool { return portOf(l) == port })
+	if i >= 0 && want.Links[i].Kind == spec.UDP {
+		at = []netip.AddrPort{netip.AddrPortFrom(want.Links[i].Tunnel.Local, port)}
+	}
+	if i >= 0 && want.Links[i].Kind == spec.VXLAN {
+		six := want.Links[i].Tunnel.Local.Is6()
+		if k.sharesVXLAN(port, six) {
+			return nil
+		}
+		at = slices.DeleteFunc(at, func(a netip.AddrPort) bool { return a.Addr().Is6() != six })
+	}
+	var out []listener
+	for _, a := range at {
+		out = append(out, listener{at: a})
+	}
+	return out
+}
+
+// portOf is the UDP port that l listens on, 0 if it does not.
+func portOf(l spec.Link) uint16 {
+	if l.Tunnel != nil {
+		return l.Tunnel.Port
+	}
+	return l.Port
+}
+
+// sharesVXLAN says whether there is a VXLAN device on a port, of the family: VXLAN
+// devices share the kernel's socket. Whether they can live together is tunnelConflicts'.
+func (k *Kernel) sharesVXLAN(port uint16, six bool) bool {
 	for _, l := range k.devices.byName {
-		if v, ok := l.(*netlink.Vxlan); ok && v.Port == int(port) {
-			return nil, nil // VXLAN devices share the kernel's socket
+		v, ok := l.(*netlink.Vxlan)
+		if ok && v.Port == int(port) && (v.FlowBased || six == (toAddr(v.SrcAddr).Is6() || toAddr(v.Group).Is6())) {
+			return true
 		}
 	}
-	inodes := map[string]bool{}
-	for _, table := range []string{"udp", "udp6"} {
-		if err := readSockets(filepath.Join(procNet, table), port, "", inodes); err != nil {
-			return nil, err
-		}
-	}
-	if len(inodes) == 0 {
-		return nil, nil
-	}
-	holder, pid := socketHolder(inodes)
-	if pid == 0 {
-		return nil, nil
-	}
-	return &spec.Problem{
-		What: fmt.Sprintf("UDP port %d is in use by %s (process %d)", port, holder, pid),
-		Next: "choose another port (-p), or stop " + holder,
-	}, nil
+	return false
 }
 
-// tcpListens is the state of a TCP socket that takes connections (linux,
-// net/tcp_states.h: TCP_LISTEN).
-const tcpListens = "0A"
-
-// readSockets adds the inodes of the sockets on port, in state or, if that is "",
-// in any; the table is proc_net(5)'s.
-func readSockets(path string, port uint16, state string, inodes map[string]bool) error {
-	data, err := slurp(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a kernel without IPv6
+// bgpListeners are the sockets of a BGP daemon.
+func bgpListeners(port uint16) []listener {
+	var out []listener
+	for _, at := range everywhere(port) {
+		out = append(out, listener{at: at, stream: true, share: []int{unix.SO_REUSEADDR}})
 	}
-	if err != nil {
-		return fmt.Errorf("list sockets: %w", err)
-	}
-	for line := range strings.Lines(string(data)) {
-		fields := strings.Fields(line)
-		if len(fields) < 10 || state != "" && fields[3] != state {
-			continue
-		}
-		_, text, _ := strings.Cut(fields[1], ":")
-		if n, err := strconv.ParseUint(text, 16, 16); err == nil && uint16(n) == port {
-			inodes[fields[9]] = true
-		}
-	}
-	return nil
+	return out
 }
 
-// socketHolder finds a process that has one of the sockets open. Processes come
-// and go while it looks: what cannot be read is not there any more.
-func socketHolder(inodes map[string]bool) (name string, pid int) {
-	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
-	if err != nil {
-		return "", 0
+// dhcpListeners are the sockets that the dnsmasq of d will open beside those that the
+// running ones of have hold, by what stands or falls together: DNS, DHCP, DHCPv6.
+// dnsmasq sets the same options (2.90: network.c, make_sock; dhcp.c, make_fd; dhcp6.c).
+func (s *services) dhcpListeners(d spec.DHCP, have any) [][]listener {
+	var held []netip.Addr
+	if h, ok := have.(spec.DHCP); ok && s.process(leaf, d.Network).pid() != 0 {
+		held = h.Listen
 	}
-	for _, link := range links {
-		target, err := os.Readlink(link)
-		if err != nil {
+	var names, four, six []listener
+	for _, a := range d.Listen {
+		if slices.Contains(held, a) {
 			continue
 		}
-		inode, ok := strings.CutPrefix(target, "socket:[")
-		if !ok || !inodes[strings.TrimSuffix(inode, "]")] {
-			continue
+		ports := []uint16{dnsPort}
+		if len(d.Peers) > 0 {
+			ports = append(ports, leafPort)
 		}
-		process := filepath.Dir(filepath.Dir(link))
-		pid, err := strconv.Atoi(filepath.Base(process))
-		if err != nil {
-			continue
+		for _, port := range ports {
+			at := netip.AddrPortFrom(a, port)
+			for _, stream := range []bool{false, true} {
+				names = append(names, listener{at: at, stream: stream, share: []int{unix.SO_REUSEADDR}})
+			}
 		}
-		comm, err := slurp(filepath.Join(process, "comm"))
-		if err != nil {
-			continue
-		}
-		return strings.TrimSpace(string(comm)), pid
 	}
-	return "", 0
+	both := []int{unix.SO_REUSEADDR, unix.SO_REUSEPORT}
+	for _, r := range d.Ranges {
+		if r.Subnet.Addr().Is4() {
+			four = []listener{{at: everywhere(dhcpPort)[0], share: both}}
+		} else {
+			six = []listener{{at: everywhere(dhcpv6Port)[1], share: both}}
+		}
+	}
+	return [][]listener{names, four, six}
 }
+
+// Ports of DHCP servers (RFC 2131, RFC 8415).
+const (
+	dhcpPort   = 67
+	dhcpv6Port = 547
+)

@@ -52,36 +52,36 @@ func otherName(kind string) string {
 }
 
 // tunnelConflicts are the VXLAN devices that w cannot live beside: one that takes
-// in the same frames, and one on the same port that differs in group policy, for
-// which the kernel would need a second socket on the port (linux 6.18,
-// TestGroupPolicyIsPerPort).
+// in the same frames, and one on the same port that receives in another way, for
+// which the kernel would need a second socket on the port (linux 6.18: vxlan.h,
+// VXLAN_F_RCV_FLAGS; TestGroupPolicyIsPerPort, TestForeignVXLANOnThePort).
 func (k *Kernel) tunnelConflicts(want *spec.Host, w spec.Link) []spec.Problem {
 	var out []spec.Problem
 	head := fmt.Sprintf("link %s of network %s: ", w.Name, w.Network)
-	policy := func(other string) {
-		out = append(out, spec.Problem{
-			What: fmt.Sprintf("%sUDP port %d is shared with the link %s, and only one of them has group policy (GBP)", head, w.Tunnel.Port, other),
-			Next: "choose another port (-p)",
-		})
+	add := func(next, format string, args ...any) {
+		out = append(out, spec.Problem{What: head + fmt.Sprintf(format, args...), Next: next})
 	}
+	const otherPort, policy = "choose another port (-p)", "UDP port %d is shared with the link %s, and only one of them has group policy (GBP)"
 	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
 		l := k.devices.byName[name]
 		v, ok := l.(*netlink.Vxlan)
 		if _, ours := k.network(l); !ok || ours || v.Port != int(w.Tunnel.Port) {
 			continue
 		}
-		if v.GBP != w.Tunnel.GBP {
-			policy(name)
-		} else if uint32(v.VxlanId) == w.Tunnel.VNI {
-			out = append(out, spec.Problem{
-				What: fmt.Sprintf("%sVNI %d on UDP port %d is taken by the link %s", head, v.VxlanId, v.Port, name),
-				Next: orRemove("choose another VNI (-v)", l),
-			})
+		switch {
+		case v.FlowBased:
+			add(orRemove(otherPort, l), "UDP port %d belongs to the link %s, which takes in all networks (external)", v.Port, name)
+		case v.GBP != w.Tunnel.GBP:
+			add(otherPort, policy, v.Port, name)
+		case v.UDP6ZeroCSumRx && w.Tunnel.Local.Is6():
+			add(orRemove(otherPort, l), "UDP port %d is shared with the link %s, which takes packets without a checksum (udp6zerocsumrx)", v.Port, name)
+		case uint32(v.VxlanId) == w.Tunnel.VNI:
+			add(orRemove("choose another VNI (-v)", l), "VNI %d on UDP port %d is taken by the link %s", v.VxlanId, v.Port, name)
 		}
 	}
 	for _, o := range mastersFirst(want.Links) {
 		if o.Kind == spec.VXLAN && o.Tunnel != nil && o.Tunnel.Port == w.Tunnel.Port && o.Tunnel.GBP && !w.Tunnel.GBP {
-			policy(o.Name)
+			add(otherPort, policy, w.Tunnel.Port, o.Name)
 		}
 	}
 	return out
@@ -98,11 +98,14 @@ func orRemove(advice string, l netlink.Link) string {
 }
 
 func whose(l netlink.Link) string {
-	if owner, ok := strings.CutPrefix(l.Attrs().Alias, spec.AliasPrefix); ok {
-		return "there is one already, it belongs to " + owner
+	if flocks(l) {
+		return "there is one already, it belongs to " + ownerOf(l)
 	}
 	return fmt.Sprintf("there is one already (%s), flock did not make it", l.Type())
 }
+
+// ownerOf is CLUSTER/NETWORK of a device that some cluster made.
+func ownerOf(l netlink.Link) string { return strings.TrimPrefix(l.Attrs().Alias, spec.AliasPrefix) }
 
 // checkClaims says which claims of want do not hold. It uses the devices as of the
 // last look.
@@ -128,18 +131,6 @@ func (k *Kernel) checkClaims(ctx context.Context, want *spec.Host) ([]spec.Probl
 		}
 		if c.Device != "" && k.devices.byName[c.Device] == nil {
 			out = append(out, spec.Problem{What: "there is no network device " + c.Device, Next: "ip link show"})
-		}
-		for _, claim := range []func() (*spec.Problem, error){
-			func() (*spec.Problem, error) { return k.claimPort(c.UDPPort) },
-			func() (*spec.Problem, error) { return k.claimTCP(c.TCPPort) },
-		} {
-			p, err := claim()
-			if err != nil {
-				return nil, err
-			}
-			if p != nil {
-				out = append(out, *p)
-			}
 		}
 	}
 	lacking, err := k.claimKinds(ctx, want)

@@ -94,20 +94,77 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// Evidence for claimPort: a kernel socket has an inode, too.
-func TestPortOfVXLANIsNoConflict(t *testing.T) {
+// A socket of the kernel's has an inode, too, and no process has it open.
+func TestPortOfVXLANIsSharedAmongVXLAN(t *testing.T) {
 	ownNet(t)
 	sh(t, "ip link add far type vxlan id 9 dstport 4789 local 10.99.0.1; ip link set far up")
 	inodes := map[string]bool{}
-	if err := readSockets(filepath.Join(procNet, "udp"), 4789, "", inodes); err != nil || len(inodes) != 1 || inodes["0"] {
+	if err := readSockets(filepath.Join(procNet, "udp"), everywhere(4789)[0], "", inodes); err != nil || len(inodes) != 1 || inodes["0"] {
 		t.Fatalf("inodes of the kernel's socket: %v, %v", inodes, err)
 	}
 	if holder, pid := socketHolder(inodes); pid != 0 {
 		t.Fatalf("%s (%d) holds the kernel's socket", holder, pid)
 	}
 	k := open(t, "t", t.TempDir())
-	if list := problems(t, k, spec.Claim{UDPPort: 4789}); len(list) != 0 {
-		t.Fatal(list)
+	for kind, want := range map[string]string{spec.VXLAN: "", spec.UDP: "UDP port 4789 of 10.99.0.1 is in use by the VXLAN device far"} {
+		l := spec.Link{Name: "n1", Network: "n1", Kind: kind, Tunnel: &spec.Tunnel{VNI: 7, Port: 4789, Local: addr("10.99.0.1")}}
+		p, err := k.Plan(t.Context(), &spec.Host{Cluster: "t", Links: []spec.Link{l}, Claims: []spec.Claim{{UDPPort: 4789}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have := whatOf(p.Problems); have != want {
+			t.Errorf("%s: want %q, have %q", kind, want, have)
+		}
+	}
+}
+
+// whatOf is what problems say, a line each.
+func whatOf(list []spec.Problem) string {
+	var out []string
+	for _, p := range list {
+		out = append(out, p.What)
+	}
+	return strings.Join(out, "\n")
+}
+
+// The kernel has one socket per port, family and way to receive.
+func TestForeignVXLANOnThePort(t *testing.T) {
+	four, six := addr("10.99.0.1"), addr("fd99::1")
+	for _, c := range []struct {
+		name, foreign string
+		local         netip.Addr
+		what          string
+	}{
+		{"external", "external", four, "link n1 of network n1: UDP port 4789 belongs to the link far, which takes in all networks (external)"},
+		{"external, IPv6", "external", six, "link n1 of network n1: UDP port 4789 belongs to the link far, which takes in all networks (external)"},
+		{"without checksums", "id 9 local fd99::1 udp6zerocsumrx", six, "link n1 of network n1: UDP port 4789 is shared with the link far, which takes packets without a checksum (udp6zerocsumrx)"},
+		{"another VNI", "id 9 local 10.99.0.1", four, ""},
+		{"another family", "id 9 local fd99::1 udp6zerocsumrx", four, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ownNet(t)
+			sh(t, "ip link add far type vxlan dstport 4789 "+c.foreign+"; ip link set far up")
+			k := open(t, "t", t.TempDir())
+			want := &spec.Host{Cluster: "t", Claims: []spec.Claim{{UDPPort: 4789}}, Links: []spec.Link{{
+				Name: "n1", Network: "n1", Kind: spec.VXLAN, MAC: "6a:0a:00:00:00:01", MTU: 1400,
+				Tunnel: &spec.Tunnel{VNI: 7, Port: 4789, Local: c.local},
+			}}}
+			p, err := k.Plan(t.Context(), want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if have := whatOf(p.Problems); have != c.what {
+				t.Fatalf("want %q, have %q", c.what, have)
+			}
+			// What the plan says is what the kernel says.
+			_, err = Reconcile(t.Context(), k, want, nil)
+			if c.what == "" && err != nil {
+				t.Fatalf("no problem, and then: %v", err)
+			}
+			if c.what != "" && err == nil {
+				t.Error("a problem that is none")
+			}
+		})
 	}
 }
 

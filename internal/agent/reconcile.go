@@ -210,7 +210,7 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	plan.Problems = slices.Concat(plan.Problems, problems, wireguard, envs, unresolved(ctx, seen.ops))
+	plan.Problems = slices.Concat(plan.Problems, problems, k.claimPorts(want, seen), wireguard, envs, unresolved(ctx, seen.ops))
 	if slices.ContainsFunc(plan.Steps, func(s spec.Step) bool { return s.Action == spec.Add && filterStep(s) }) {
 		if err := k.nft.check(want); err != nil {
 			where, next := hint.Of(err)

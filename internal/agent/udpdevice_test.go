@@ -199,7 +199,7 @@ func TestUDPPortInUse(t *testing.T) {
 	s := m.machines[0]
 	s.sh("perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Proto => q(udp), LocalPort => 8285) or die; sleep 60' >/dev/null 2>&1 & echo $! >/run/nc.pid; for i in $(seq 100); do ss -Hlun | grep -q :8285 && break; sleep 0.02; done")
 	c := s.call()
-	if list := c.must(spec.Request{Op: spec.OpPlan, Want: udpHost(0)}).Plan.Problems; len(list) != 1 || !strings.Contains(list[0].What, "UDP port 8285 is in use by perl") {
+	if list := c.must(spec.Request{Op: spec.OpPlan, Want: udpHost(0)}).Plan.Problems; len(list) != 1 || !strings.Contains(list[0].What, "UDP port 8285 of 10.99.0.1 is in use by perl") {
 		t.Errorf("problems: %+v", list)
 	}
 	c.hangUp()

@@ -8,13 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -228,26 +225,6 @@ func (k *Kernel) wgSupport(release string) (string, error) {
 	return "", nil
 }
 
-// claimListen says which foreign device of the kernel listens on l's port: no
-// process holds that socket.
-func (k *Kernel) claimListen(l spec.Link) ([]spec.Problem, error) {
-	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
-		dev := k.devices.byName[name]
-		if _, kernel := dev.(*netlink.Wireguard); !kernel || k.ours(dev.Attrs().Index) {
-			continue
-		}
-		d, err := k.wgDevice(name)
-		if err != nil {
-			return nil, err
-		}
-		if d.ListenPort == int(l.Port) {
-			what := fmt.Sprintf("UDP port %d is in use by the WireGuard device %s", l.Port, name)
-			return []spec.Problem{{What: what, Next: "choose another port (-p), or remove it: ip link delete " + name}}, nil
-		}
-	}
-	return nil, nil
-}
-
 // claimWireGuard says what stands in the way of the WireGuard devices of want.
 func (k *Kernel) claimWireGuard(want *spec.Host) ([]spec.Problem, error) {
 	var out []spec.Problem
@@ -255,11 +232,6 @@ func (k *Kernel) claimWireGuard(want *spec.Host) ([]spec.Problem, error) {
 		if l.Kind != spec.WireGuard {
 			continue
 		}
-		p, err := k.claimListen(l)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, p...)
 		if k.devices.byName[l.Name] != nil {
 			continue
 		}

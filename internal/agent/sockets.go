@@ -1,0 +1,223 @@
+//go:build linux
+
+package agent
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Whether a port is free the kernel tells by a socket that is bound as the real one
+// will be, and closed at once: it knows who shares what with whom. Who holds the port
+// is looked for only then; that reads what every process has open.
+
+// listener is a socket that a daemon, or a device, of ours is about to open.
+type listener struct {
+	at     netip.AddrPort // the address may be one that is not there yet
+	stream bool           // TCP
+	share  []int          // options of SOL_SOCKET by which daemons let others beside them
+}
+
+func (l listener) String() string {
+	text := "UDP port "
+	if l.stream {
+		text = "TCP port "
+	}
+	text += strconv.Itoa(int(l.at.Port()))
+	if a := l.at.Addr(); !a.IsUnspecified() {
+		text += " of " + a.String()
+	}
+	return text
+}
+
+// taken says whether somebody holds the port in l's way. What this kernel has no
+// sockets for is not taken.
+func (l listener) taken() bool {
+	family, sort := unix.AF_INET, unix.SOCK_DGRAM
+	var to unix.Sockaddr
+	if l.at.Addr().Is6() {
+		family, to = unix.AF_INET6, &unix.SockaddrInet6{Port: int(l.at.Port()), Addr: l.at.Addr().As16()}
+	} else {
+		to = &unix.SockaddrInet4{Port: int(l.at.Port()), Addr: l.at.Addr().As4()}
+	}
+	if l.stream {
+		sort = unix.SOCK_STREAM
+	}
+	fd, err := unix.Socket(family, sort|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(fd) }() // nothing was written
+	if family == unix.AF_INET6 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	for _, option := range l.share {
+		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1))
+	}
+	err = errors.Join(err, unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1), unix.Bind(fd, to))
+	return errors.Is(err, unix.EADDRINUSE)
+}
+
+// everywhere are the addresses of a socket that takes in what comes for any address.
+func everywhere(port uint16) []netip.AddrPort {
+	return []netip.AddrPort{
+		netip.AddrPortFrom(netip.IPv4Unspecified(), port), netip.AddrPortFrom(netip.IPv6Unspecified(), port),
+	}
+}
+
+// holder is who has a port.
+type holder struct {
+	name string // in a sentence: named (process 77), the WireGuard device wg0
+	stop string // what to do about it
+}
+
+// problem says that l's port is not free. In advice %s stands for what to do about who
+// has it.
+func (h holder) problem(l listener, advice string) spec.Problem {
+	return spec.Problem{What: fmt.Sprintf("%s is in use by %s", l, h.name), Next: fmt.Sprintf(advice, h.stop)}
+}
+
+// holderOf finds out who holds the port in l's way: a process, or a device of the
+// kernel's, whose sockets stand in the same tables but are nobody's.
+func (k *Kernel) holderOf(l listener) holder {
+	if name, pid := processAt(l); pid != 0 {
+		return holder{fmt.Sprintf("%s (process %d)", name, pid), "stop " + name}
+	}
+	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
+		dev := k.devices.byName[name]
+		word := k.listens(dev, l.at.Port())
+		switch {
+		case word == "" || l.stream:
+		case flocks(dev):
+			return holder{fmt.Sprintf("the %s device %s", word, name), "have its cluster, " + ownerOf(dev) + ", use another"}
+		default:
+			return holder{fmt.Sprintf("the %s device %s", word, name), "remove it: ip link delete " + name}
+		}
+	}
+	return holder{"the kernel, or by a process that is not shown here", "find out who has it: ss -lntup"}
+}
+
+// listens says of what kind a device is that has the kernel listen on a UDP port, ""
+// if it does not.
+func (k *Kernel) listens(dev netlink.Link, port uint16) string {
+	switch v := dev.(type) {
+	case *netlink.Vxlan:
+		if v.Port == int(port) {
+			return "VXLAN"
+		}
+	case *netlink.Wireguard:
+		if d, err := k.wgDevice(v.Name); err == nil && d != nil && d.ListenPort == int(port) {
+			return "WireGuard"
+		}
+	}
+	return ""
+}
+
+// processAt is a process with a socket in l's way, 0 if there is none to be seen.
+func processAt(l listener) (name string, pid int) {
+	tables, state := []string{"udp", "udp6"}, ""
+	if l.stream {
+		tables, state = []string{"tcp", "tcp6"}, tcpListens
+	}
+	if l.at.Addr().Is6() {
+		slices.Reverse(tables)
+	}
+	for _, table := range tables {
+		inodes := map[string]bool{}
+		if err := readSockets(filepath.Join(procNet, table), l.at, state, inodes); err != nil || len(inodes) == 0 {
+			continue
+		}
+		if name, pid := socketHolder(inodes); pid != 0 {
+			return name, pid
+		}
+	}
+	return "", 0
+}
+
+// tcpListens is the state of a TCP socket that takes connections (linux,
+// net/tcp_states.h: TCP_LISTEN).
+const tcpListens = "0A"
+
+// readSockets adds the inodes of the sockets that overlap at, in state or, if that is
+// "", in any; the table is proc_net(5)'s.
+func readSockets(path string, at netip.AddrPort, state string, inodes map[string]bool) error {
+	data, err := slurp(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a kernel without IPv6
+	}
+	if err != nil {
+		return fmt.Errorf("list sockets: %w", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		if len(fields) < 10 || state != "" && fields[3] != state {
+			continue
+		}
+		have, ok := socketAddr(fields[1])
+		either := have.Addr().IsUnspecified() || at.Addr().IsUnspecified()
+		if ok && have.Port() == at.Port() && (either || have.Addr() == at.Addr().Unmap()) {
+			inodes[fields[9]] = true
+		}
+	}
+	return nil
+}
+
+// socketAddr reads an address as the kernel's tables have it: words of four bytes in
+// the order of the processor, hexadecimal, and the port.
+func socketAddr(text string) (netip.AddrPort, bool) {
+	host, port, _ := strings.Cut(text, ":")
+	number, err := strconv.ParseUint(port, 16, 16)
+	var b []byte
+	for ; err == nil && len(host) >= 8; host = host[8:] {
+		var word uint64
+		if word, err = strconv.ParseUint(host[:8], 16, 32); err == nil {
+			b = binary.NativeEndian.AppendUint32(b, uint32(word))
+		}
+	}
+	a, ok := netip.AddrFromSlice(b)
+	return netip.AddrPortFrom(a.Unmap(), uint16(number)), ok && err == nil
+}
+
+// socketHolder finds a process that has one of the sockets open. Processes come
+// and go while it looks: what cannot be read is not there any more.
+func socketHolder(inodes map[string]bool) (name string, pid int) {
+	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return "", 0
+	}
+	for _, link := range links {
+		target, err := os.Readlink(link)
+		if err != nil {
+			continue
+		}
+		inode, ok := strings.CutPrefix(target, "socket:[")
+		if !ok || !inodes[strings.TrimSuffix(inode, "]")] {
+			continue
+		}
+		process := filepath.Dir(filepath.Dir(link))
+		pid, err := strconv.Atoi(filepath.Base(process))
+		if err != nil {
+			continue
+		}
+		comm, err := slurp(filepath.Join(process, "comm"))
+		if err != nil {
+			continue
+		}
+		return strings.TrimSpace(string(comm)), pid
+	}
+	return "", 0
+}
