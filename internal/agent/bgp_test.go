@@ -18,6 +18,9 @@ func TestDiffOfSpeakers(t *testing.T) {
 	two := spec.BGPNeighbor{Addr: addr("10.99.0.2"), AS: 64512, Name: "s2"}
 	other := two
 	other.Client = true
+	filtered, far := two, two
+	filtered.Import = []spec.PrefixRule{{Prefix: prefix("10.0.0.0/8")}}
+	far.AS = 65001
 	shares := speaker(two)
 	shares.Prefixes = append(shares.Prefixes, prefix("10.0.10.0/24"))
 	for name, test := range map[string]struct {
@@ -31,7 +34,9 @@ func TestDiffOfSpeakers(t *testing.T) {
 		"not running":     {speaker(two), &spec.BGP{}, "~ bgp bnet: not running -> running\n"},
 		"more, and less":  {shares, speaker(), "+ bgp announce 10.0.10.0/24\n+ bgp neighbor 10.99.0.2: as 64512 name s2\n"},
 		"less":            {speaker(), shares, "- bgp announce 10.0.10.0/24\n- bgp neighbor 10.99.0.2\n"},
-		"another session": {speaker(other), speaker(two), "~ bgp neighbor 10.99.0.2: none -> client\n"},
+		"another session": {speaker(other), speaker(two), "~ bgp neighbor 10.99.0.2: none -> client (the daemon is started anew, its routes stay)\n"},
+		"another filter":  {speaker(filtered), speaker(two), "~ bgp neighbor 10.99.0.2: none -> import permit 10.0.0.0/8\n"},
+		"another AS":      {speaker(far), speaker(two), "~ bgp neighbor 10.99.0.2: as 64512 -> 65001 (ends the session, a new one begins)\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ops := Diff(&spec.Host{BGP: test.want}, &spec.Host{BGP: test.have})

@@ -1,6 +1,11 @@
 package agent
 
-import "github.com/flocknet/flock/internal/spec"
+import (
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
 
 // bgpPart is a part of a server's BGP speaker that changes can name: its head, a
 // prefix, a neighbour. All of them are made by one order to the daemon.
@@ -25,8 +30,35 @@ func diffBGP(want, have *spec.BGP) changes {
 	for i, op := range c.gone { // parts that go are a change of what stays
 		c.gone[i] = Op{Step: op.Step, Want: bgpPart{}}
 	}
-	return changes{come: append(c.gone, c.come...)}
+	return changes{come: sayResets(append(c.gone, c.come...), want, have)}
 }
+
+// sayResets adds to the changes what they cost beyond themselves.
+func sayResets(ops []Op, want, have *spec.BGP) []Op {
+	if have == nil {
+		return ops
+	}
+	if len(ops) > 0 && have.RestartsFor(want) {
+		ops[0].Step.Detail = addDetail(ops[0].Step.Detail, "(the daemon is started anew, its routes stay)")
+		return ops
+	}
+	for _, n := range want.Neighbors {
+		at := slices.IndexFunc(have.Neighbors, func(h spec.BGPNeighbor) bool { return h.Addr == n.Addr })
+		if at < 0 || have.Neighbors[at].Session() == n.Session() {
+			continue
+		}
+		for i := range ops {
+			if ops[i].Step.Object == objectNeighbor(n) {
+				ops[i].Step.Detail = addDetail(ops[i].Step.Detail, "(ends the session, a new one begins)")
+			}
+		}
+	}
+	return ops
+}
+
+func addDetail(detail, more string) string { return strings.TrimSpace(detail + " " + more) }
+
+func objectNeighbor(n spec.BGPNeighbor) string { return "bgp neighbor " + n.Addr.String() }
 
 func bgpParts(s *spec.BGP) []bgpPart {
 	if s == nil {
@@ -38,7 +70,7 @@ func bgpParts(s *spec.BGP) []bgpPart {
 		out = append(out, bgpPart{name, name})
 	}
 	for _, n := range s.Neighbors {
-		out = append(out, bgpPart{"bgp neighbor " + n.Addr.String(), n.String()})
+		out = append(out, bgpPart{objectNeighbor(n), n.String()})
 	}
 	return out
 }

@@ -99,7 +99,7 @@ func (d *daemon) reload(ctx context.Context) (restart bool, err error) {
 	d.speaker.mu.Lock()
 	running := d.speaker.running
 	d.speaker.mu.Unlock()
-	if needsRestart(running, s) {
+	if running.RestartsFor(s) {
 		return true, nil
 	}
 	return false, d.apply(ctx, s, secrets)

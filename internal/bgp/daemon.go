@@ -195,7 +195,8 @@ func (d *daemon) moved(ctx context.Context, m move, told map[netip.Addr]int) err
 		if d.speaker.arrived(m.addr) {
 			d.gathered()
 		}
-		return d.speaker.hasten(ctx, m.addr)
+		// What is held back is for those that keep our routes meanwhile.
+		return d.speaker.tell(ctx, m.addr)
 	}
 	told[m.addr]++
 	_, families, err := d.speaker.negotiated(ctx, m.addr)

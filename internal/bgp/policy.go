@@ -47,11 +47,18 @@ type filters struct {
 	policies map[string][]*api.Statement // by name
 }
 
-// filtersOf returns the filters of s. It is pure.
-func filtersOf(s *spec.BGP) *api.SetPoliciesRequest {
+// staleMark is the community LLGR_STALE (RFC 9494, 4.6). GoBGP withdraws a route that
+// bears it from neighbours that do not keep such routes, which are all of ours: a
+// filter that only refuses a route that was told leaves it there (v3.37.0,
+// getBestFromLocal, postFilterpath).
+const staleMark = "65535:6"
+
+// filtersOf returns the filters of s. What gone has of an external neighbour is
+// withdrawn from it when it is told everything anew. It is pure.
+func filtersOf(s *spec.BGP, gone map[netip.Addr][]netip.Prefix) *api.SetPoliciesRequest {
 	f := &filters{policies: map[string][]*api.Statement{importPolicy: nil, exportPolicy: nil}}
 	f.imports(s)
-	f.exports(s)
+	f.exports(s, gone)
 	r := &api.SetPoliciesRequest{DefinedSets: f.sets}
 	for _, name := range []string{importPolicy, exportPolicy} {
 		r.Policies = append(r.Policies, &api.Policy{Name: name, Statements: f.policies[name]})
@@ -85,12 +92,15 @@ func (f *filters) imports(s *spec.BGP) {
 	}
 }
 
-func (f *filters) exports(s *spec.BGP) {
+func (f *filters) exports(s *spec.BGP, gone map[netip.Addr][]netip.Prefix) {
 	for _, n := range s.Neighbors {
 		switch {
 		case n.External:
 			who := f.neighbors(n.Addr)
 			f.rules(exportPolicy, who+"-export", who, exactly(announced(s, n)), api.RouteAction_ACCEPT)
+			for _, st := range f.rules(exportPolicy, who+"-gone", who, exactly(gone[n.Addr]), api.RouteAction_ACCEPT) {
+				st.Actions.Community = &api.CommunityAction{Type: api.CommunityAction_ADD, Communities: []string{staleMark}}
+			}
 			f.state(exportPolicy, who+"-nothing-else", conditions(who, ""), api.RouteAction_REJECT)
 		case n.NextHopSelf:
 			who := f.neighbors(n.Addr)
@@ -165,7 +175,8 @@ func (f *filters) neighbors(addr netip.Addr) string {
 // rules adds a statement per family about the prefixes that rules match, whether
 // these permit or deny. Who is a set of neighbours, "" for all. A set of GoBGP's is
 // of one family, and an empty one matches everything.
-func (f *filters) rules(policy, name, who string, rules []spec.PrefixRule, action api.RouteAction) {
+func (f *filters) rules(policy, name, who string, rules []spec.PrefixRule, action api.RouteAction) []*api.Statement {
+	var out []*api.Statement
 	for _, family := range []string{"4", "6"} {
 		set := &api.DefinedSet{DefinedType: api.DefinedType_PREFIX, Name: name + "-" + family}
 		for _, r := range rules {
@@ -179,9 +190,10 @@ func (f *filters) rules(policy, name, who string, rules []spec.PrefixRule, actio
 		}
 		if len(set.Prefixes) > 0 {
 			f.sets = append(f.sets, set)
-			f.state(policy, set.Name, conditions(who, set.Name), action)
+			out = append(out, f.state(policy, set.Name, conditions(who, set.Name), action))
 		}
 	}
+	return out
 }
 
 func (f *filters) state(policy, name string, c *api.Conditions, action api.RouteAction) *api.Statement {

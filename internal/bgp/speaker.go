@@ -38,7 +38,8 @@ type speaker struct {
 	waiting    map[netip.Addr]bool // neighbours whose routes are not all here yet since the start
 }
 
-// openSpeaker starts to listen; it has no neighbours yet.
+// openSpeaker starts to listen, on the loopback device until admit. It has no
+// neighbours yet.
 func openSpeaker(ctx context.Context, s *spec.BGP, socket string, j *journal, restarting bool) (*speaker, error) {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove an old socket: %w", err)
@@ -60,7 +61,7 @@ func openSpeaker(ctx context.Context, s *spec.BGP, socket string, j *journal, re
 	if err := sp.gobgp.StartBgp(ctx, &api.StartBgpRequest{Global: global}); err != nil {
 		return nil, fmt.Errorf("listen for BGP on TCP port %d: %w", spec.BGPPort, err)
 	}
-	if err := sp.gobgp.SetPolicies(ctx, filtersOf(sp.running)); err != nil {
+	if err := sp.gobgp.SetPolicies(ctx, filtersOf(sp.running, nil)); err != nil {
 		return nil, fmt.Errorf("set filters: %w", err)
 	}
 	for direction, name := range map[api.PolicyDirection]string{
@@ -77,25 +78,6 @@ func openSpeaker(ctx context.Context, s *spec.BGP, socket string, j *journal, re
 
 // familyIndex are GoBGP's own numbers for what Global.Families holds.
 var familyIndex = map[bgp.RouteFamily]int{bgp.RF_IPv4_UC: 0, bgp.RF_IPv6_UC: 1}
-
-// needsRestart says whether want differs from have in what GoBGP cannot change
-// while it runs, or only by ending sessions with a word that makes the neighbours
-// drop our routes. A daemon that is started anew keeps them.
-func needsRestart(have, want *spec.BGP) bool {
-	if have.AS != want.AS || have.RouterID != want.RouterID || have.Hold != want.Hold || have.Restart != want.Restart {
-		return true
-	}
-	for _, n := range want.Neighbors {
-		at := slices.IndexFunc(have.Neighbors, func(h spec.BGPNeighbor) bool { return h.Addr == n.Addr })
-		if at < 0 {
-			continue
-		}
-		if h := have.Neighbors[at]; h.Client != n.Client || n.Client && have.ClusterID != want.ClusterID {
-			return true
-		}
-	}
-	return false
-}
 
 // apply makes the speaker say what want says. Sessions that it does not concern go
 // on. An error leaves running as far as it got.
@@ -116,19 +98,49 @@ func (sp *speaker) apply(ctx context.Context, want *spec.BGP, secrets map[string
 	return sp.look(ctx, &have, want)
 }
 
+// filter puts want's filters in. What they let out no more is withdrawn first, while
+// the sessions go on.
 func (sp *speaker) filter(ctx context.Context, have, want *spec.BGP) error {
-	if filtersOf(have).String() == filtersOf(want).String() {
+	if filtersOf(have, nil).String() == filtersOf(want, nil).String() {
 		return nil
 	}
-	if err := sp.gobgp.SetPolicies(ctx, filtersOf(want)); err != nil {
+	if gone := sp.narrowed(have, want); len(gone) > 0 {
+		if err := sp.gobgp.SetPolicies(ctx, filtersOf(want, gone)); err != nil {
+			return fmt.Errorf("set filters: %w", err)
+		}
+		for addr := range gone {
+			if err := sp.tell(ctx, addr); err != nil {
+				return err
+			}
+		}
+	}
+	if err := sp.gobgp.SetPolicies(ctx, filtersOf(want, nil)); err != nil {
 		return fmt.Errorf("set filters: %w", err)
 	}
 	return nil
 }
 
+// narrowed is what external neighbours with a session were told and are to be told no
+// more, though it is still shared.
+func (sp *speaker) narrowed(have, want *spec.BGP) map[netip.Addr][]netip.Prefix {
+	gone := map[netip.Addr][]netip.Prefix{}
+	for _, n := range want.Neighbors {
+		at := slices.IndexFunc(have.Neighbors, func(h spec.BGPNeighbor) bool { return h.Addr == n.Addr })
+		if at < 0 || !n.External || !have.Neighbors[at].External || !sp.up[n.Addr] {
+			continue
+		}
+		for _, p := range announced(have, have.Neighbors[at]) {
+			if slices.Contains(want.Own, p) && !permits(n.Export, p) {
+				gone[n.Addr] = append(gone[n.Addr], p)
+			}
+		}
+	}
+	return gone
+}
+
 // look has the routes of neighbours that stay go through changed filters.
 func (sp *speaker) look(ctx context.Context, have, want *spec.BGP) error {
-	if filtersOf(have).String() == filtersOf(want).String() {
+	if filtersOf(have, nil).String() == filtersOf(want, nil).String() {
 		return nil
 	}
 	for _, n := range want.Neighbors {
@@ -203,17 +215,11 @@ func (sp *speaker) meet(ctx context.Context, have, want *spec.BGP, secrets map[s
 		at := slices.IndexFunc(have.Neighbors, func(h spec.BGPNeighbor) bool { return h.Addr == n.Addr })
 		if at >= 0 {
 			h := have.Neighbors[at]
-			limit := h.MaxPrefixes
-			if h.MaxPrefixes = n.MaxPrefixes; sp.up[n.Addr] && sp.secrets[h.Secret] == secrets[n.Secret] && !newSession(have, want, h, n) {
-				if limit == n.MaxPrefixes {
-					continue
+			limit := h.MaxPrefixes != n.MaxPrefixes
+			if sp.secrets[h.Secret] == secrets[n.Secret] && !newSession(have, want, h, n) && (!limit || sp.up[n.Addr]) {
+				if err := sp.limit(ctx, want, n, secrets[n.Secret], limit); err != nil {
+					return err
 				}
-				if _, err := sp.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: peerOf(want, n, secrets[n.Secret], false)}); err != nil {
-					return fmt.Errorf("limit the prefixes of neighbor %s: %w", n.Addr, err)
-				}
-				continue
-			}
-			if h.MaxPrefixes = limit; sp.secrets[h.Secret] == secrets[n.Secret] && !newSession(have, want, h, n) {
 				continue
 			}
 			if err := sp.part(ctx, have, h); err != nil {
@@ -227,13 +233,22 @@ func (sp *speaker) meet(ctx context.Context, have, want *spec.BGP, secrets map[s
 	return nil
 }
 
+// limit bounds, if it changed, how many prefixes n may announce; its session goes on.
+func (sp *speaker) limit(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor, password string, changed bool) error {
+	if !changed {
+		return nil
+	}
+	if _, err := sp.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: peerOf(s, n, password, false)}); err != nil {
+		return fmt.Errorf("limit the prefixes of neighbor %s: %w", n.Addr, err)
+	}
+	return nil
+}
+
 // newSession says whether n differs from h, what it was, in what only a new session
-// brings about: GoBGP does not withdraw what a filter lets out no more.
+// brings about, passwords aside: their ids say nothing.
 func newSession(have, want *spec.BGP, h, n spec.BGPNeighbor) bool {
-	forbidden := func(p netip.Prefix) bool { return slices.Contains(want.Own, p) && !permits(n.Export, p) }
-	narrower := n.External && slices.ContainsFunc(announced(have, h), forbidden)
-	h.Name, h.Import, h.Export, h.NextHopSelf, h.Secret = n.Name, n.Import, n.Export, n.NextHopSelf, n.Secret
-	return narrower || h.String() != n.String() || !slices.Equal(families(have, h), families(want, n))
+	h.Secret = n.Secret
+	return h.Session() != n.Session() || !slices.Equal(families(have, h), families(want, n))
 }
 
 func (sp *speaker) greet(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor, password string) error {
@@ -338,9 +353,8 @@ func (sp *speaker) lost(ctx context.Context, addr netip.Addr) error {
 	return nil
 }
 
-// hasten tells a neighbour at once what is held back for those that keep our
-// routes meanwhile: it does not.
-func (sp *speaker) hasten(ctx context.Context, addr netip.Addr) error {
+// tell says to a neighbour once more all that it is told.
+func (sp *speaker) tell(ctx context.Context, addr netip.Addr) error {
 	r := &api.ResetPeerRequest{Address: addr.String(), Soft: true, Direction: api.ResetPeerRequest_OUT}
 	if err := sp.gobgp.ResetPeer(ctx, r); err != nil {
 		return fmt.Errorf("tell neighbor %s our routes: %w", addr, err)

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -128,6 +129,29 @@ func (s *BGP) lines() []string {
 		out = append(out, "bgp announce "+p.String())
 	}
 	return append(out, sorted(s.Neighbors, BGPNeighbor.String)...)
+}
+
+// Session is the part of n that only a new session brings about: where it differs,
+// the one there is ends. What a neighbour may say and is told, and how many prefixes,
+// changes within a session.
+func (n BGPNeighbor) Session() string {
+	n.Name, n.Import, n.Export, n.NextHopSelf, n.MaxPrefixes = "", nil, nil, false, 0
+	return n.String()
+}
+
+// RestartsFor says whether a speaker that does what s says must be started anew to do
+// what want says. Its routes, and the traffic, outlive that (RFC 4724).
+func (s *BGP) RestartsFor(want *BGP) bool {
+	if s.AS != want.AS || s.RouterID != want.RouterID || s.Hold != want.Hold || s.Restart != want.Restart {
+		return true
+	}
+	for _, n := range want.Neighbors {
+		at := slices.IndexFunc(s.Neighbors, func(h BGPNeighbor) bool { return h.Addr == n.Addr })
+		if at >= 0 && (s.Neighbors[at].Client != n.Client || n.Client && s.ClusterID != want.ClusterID) {
+			return true
+		}
+	}
+	return false
 }
 
 func (n BGPNeighbor) String() string {
