@@ -36,7 +36,8 @@ type ways func(p netip.Prefix) [][]netip.Addr
 type fib struct {
 	rt     *rtnl.Conn
 	handle *netlink.Handle
-	news   *news
+	watch  *rtnl.Watch
+	fresh  chan struct{} // something that others did
 
 	changes chan map[netip.Prefix][]netip.Addr // next hops by destination; none: no route
 	looks   chan chan map[netip.Prefix]string  // asks for what is wanted, with why the kernel has it not
@@ -59,7 +60,7 @@ type fib struct {
 // confirmed, replaced, or swept.
 func openFIB(others ways, print func(string, ...any)) (*fib, error) {
 	f := &fib{
-		changes: make(chan map[netip.Prefix][]netip.Addr, 16), looks: make(chan chan map[netip.Prefix]string),
+		fresh: make(chan struct{}, 1), changes: make(chan map[netip.Prefix][]netip.Addr, 16), looks: make(chan chan map[netip.Prefix]string),
 		sweeps: make(chan struct{}, 1), ends: make(chan chan error), anyHop: make(chan map[netip.Addr]bool, 1),
 		others: others, print: print,
 		want: map[netip.Prefix][]netip.Addr{}, adopted: map[netip.Prefix]bool{}, why: map[netip.Prefix]string{},
@@ -75,7 +76,10 @@ func openFIB(others ways, print func(string, ...any)) (*fib, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.news, err = openNews(own); err != nil {
+	if f.watch, err = rtnl.NewWatch(); err != nil {
+		return nil, err
+	}
+	if err := f.watch.Tell(f.fresh, own); err != nil {
 		return nil, err
 	}
 	if err := f.look(); err != nil {
@@ -98,10 +102,10 @@ func (f *fib) run(ctx context.Context) error {
 		var err error
 		select {
 		case <-ctx.Done():
-			return errors.Join(f.rt.Close(), f.news.close())
+			return errors.Join(f.rt.Close(), f.watch.Close())
 		case c := <-f.changes:
 			err = f.write(f.take(c))
-		case <-f.news.fresh:
+		case <-f.fresh:
 			err = f.resync(ctx)
 		case <-tick.C:
 			if f.retry {
@@ -162,7 +166,10 @@ func (f *fib) resync(ctx context.Context) error {
 		return nil
 	}
 	f.take(nil)
-	f.news.forget()
+	select {
+	case <-f.fresh: // what it would say is seen now
+	default:
+	}
 	if err := f.look(); err != nil {
 		return err
 	}

@@ -7,8 +7,10 @@ import (
 	"os/exec"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -76,4 +78,77 @@ func TestWatchHearsWhatMoves(t *testing.T) {
 	if !w.Moved() {
 		t.Error("a watch that hears nothing is no proof of rest")
 	}
+}
+
+func TestWatchTellsWhatOthersDid(t *testing.T) {
+	runtime.LockOSThread() // the thread ends with the test, and its namespace
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatalf("unshare network namespace (root needed): %v", err)
+	}
+	if out, err := exec.Command("sh", "-ec", "ip link set lo up").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	c, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := c.PortID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := NewWatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := make(chan struct{}, 1)
+	if err := w.Tell(fresh, own); err != nil {
+		t.Fatal(err)
+	}
+	// News come in the order of the changes, so its own are heard when the other's is.
+	told := make(chan struct{}, 1)
+	all, err := NewWatch()
+	if err == nil {
+		err = all.Tell(told, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE)
+	head := nl.NewRtMsg()
+	head.Family, head.Dst_len, head.Scope = unix.AF_INET, 32, unix.RT_SCOPE_LINK
+	m.AddData(head)
+	m.AddData(nl.NewRtAttr(unix.RTA_DST, []byte{10, 1, 0, 1}))
+	m.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(1)))
+	if err := c.Do(m); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-told:
+	case <-time.After(5 * time.Second):
+		t.Fatal("nobody was told")
+	}
+	for end := time.Now().Add(time.Second); w.pending(t) && time.Now().Before(end); {
+		runtime.Gosched()
+	}
+	if len(fresh) > 0 {
+		t.Error("told what it did itself")
+	}
+	if out, err := exec.Command("ip", "route", "add", "10.1.0.2/32", "dev", "lo").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	select {
+	case <-fresh:
+	case <-time.After(5 * time.Second):
+		t.Error("not told what another did")
+	}
+	if err := errors.Join(w.Close(), all.Close(), c.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// pending says whether the watch has not read yet what it was sent.
+func (w *Watch) pending(t *testing.T) bool {
+	t.Helper()
+	n, _, err := unix.Recvfrom(w.fd, nil, unix.MSG_DONTWAIT|unix.MSG_TRUNC|unix.MSG_PEEK)
+	return err == nil && n > 0
 }
