@@ -67,14 +67,8 @@ func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (
 	d.speaker.expect(s)
 	fibDone := make(chan error, 1)
 	go func() { fibDone <- d.fib.run(ctx) }()
-	// The neighbours first: who comes before it is known is turned away.
-	if err := d.apply(ctx, s, secrets); err != nil {
+	if err := d.meet(ctx, s, secrets, restarting); err != nil {
 		return err
-	}
-	if restarting {
-		if d.gate, err = openGate(ctx, d.speaker, s); err != nil {
-			return err
-		}
 	}
 	go d.follow(ctx, s)
 	if len(s.Neighbors) == 0 {
@@ -111,6 +105,21 @@ func (d *daemon) isEnded() bool {
 	default:
 		return false
 	}
+}
+
+// meet begins to talk. The gate stands before there are neighbours: the first of them
+// that is heard out without it would end the restart. They are known before they are
+// let in: who comes earlier would be turned away.
+func (d *daemon) meet(ctx context.Context, s *spec.BGP, secrets map[string]string, restarting bool) (err error) {
+	if restarting {
+		if d.gate, err = openGate(ctx, d.speaker, s); err != nil {
+			return err
+		}
+	}
+	if err := d.apply(ctx, s, secrets); err != nil {
+		return err
+	}
+	return d.speaker.admit(ctx)
 }
 
 // apply takes s up.

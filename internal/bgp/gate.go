@@ -49,7 +49,7 @@ func deferral(s *spec.BGP) time.Duration {
 	return min(deferralMost, time.Duration(restartTime(s))*time.Second/2)
 }
 
-// openGate must come before the first neighbour.
+// openGate comes before the first neighbour, whose End-of-RIB would end the restart.
 func openGate(ctx context.Context, sp *speaker, s *spec.BGP) (*gate, error) {
 	n := spec.BGPNeighbor{Addr: gateAddr, AS: s.AS}
 	p := peerOf(s, n, "", true)

@@ -79,6 +79,9 @@ var (
 // attack is the attacker's process: it does its case over and over.
 func attack(words string) {
 	f := strings.Fields(words)
+	if f[0] == "eager" {
+		eager(netip.MustParseAddr(f[1]), f[2])
+	}
 	for {
 		if err := attackOnce(f[0], netip.MustParseAddr(f[1]), f[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -52,7 +52,7 @@ func openSpeaker(ctx context.Context, s *spec.BGP, socket string, j *journal, re
 	}
 	go sp.gobgp.Serve()
 	global := &api.Global{
-		Asn: s.AS, RouterId: s.RouterID.String(), ListenPort: spec.BGPPort, UseMultiplePaths: true,
+		Asn: s.AS, RouterId: s.RouterID.String(), ListenPort: spec.BGPPort, UseMultiplePaths: true, BindToDevice: loopback,
 		Families: []uint32{uint32(familyIndex[bgp.RF_IPv4_UC]), uint32(familyIndex[bgp.RF_IPv6_UC])},
 	}
 	if _, err := os.Stat("/proc/net/if_inet6"); err != nil {

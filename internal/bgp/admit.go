@@ -1,0 +1,98 @@
+//go:build linux
+
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	api "github.com/osrg/gobgp/v3/api"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// loopback is the device that the speaker listens on until it knows its neighbours.
+//
+// Who connects before it is known, or while GoBGP still rests, is accepted and closed
+// at once, and one that keeps our routes through a restart drops them for that. Refused
+// as while no daemon ran, it only tries again.
+const loopback = "lo"
+
+// admitWithin bounds how long neighbours may take to leave GoBGP's first state.
+const admitWithin = time.Second
+
+// admit lets the neighbours in.
+func (sp *speaker) admit(ctx context.Context) error {
+	if err := sp.awake(ctx); err != nil {
+		return err
+	}
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("find the listening sockets: %w", err)
+	}
+	freed := 0
+	for _, name := range names {
+		fd, err := strconv.Atoi(name.Name())
+		if err != nil || !listens(fd) {
+			continue
+		}
+		if err := unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, ""); err != nil {
+			return fmt.Errorf("listen on all devices: %w", err)
+		}
+		freed++
+	}
+	if freed == 0 {
+		return errors.New("listen on all devices: there is no listening socket")
+	}
+	return nil
+}
+
+// listens says whether fd is one of GoBGP's listening sockets.
+func listens(fd int) bool {
+	if listening, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listening == 0 {
+		return false
+	}
+	at, err := unix.Getsockname(fd)
+	if err != nil {
+		return false
+	}
+	switch at := at.(type) {
+	case *unix.SockaddrInet4:
+		return at.Port == spec.BGPPort
+	case *unix.SockaddrInet6:
+		return at.Port == spec.BGPPort
+	}
+	return false
+}
+
+// awake waits until no neighbour is idle any more: an idle one takes no connection.
+func (sp *speaker) awake(ctx context.Context) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	patience := time.NewTimer(admitWithin)
+	defer patience.Stop()
+	for {
+		idle := false
+		err := sp.gobgp.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
+			idle = idle || p.GetState().GetSessionState() == api.PeerState_IDLE
+		})
+		if err != nil {
+			return fmt.Errorf("look at the neighbors: %w", err)
+		}
+		if !idle {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-patience.C:
+			return nil // one that connected itself and failed meanwhile
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
