@@ -34,6 +34,7 @@ func Diff(want, have *spec.Host) []Op {
 	neighs := compare(want.Neighs, have.Neighs, keyNeigh, func(n spec.Neigh) string { return "neigh " + n.IP.String() + " dev " + n.Link })
 	fdb := compare(want.AllFDB(), have.AllFDB(), keyFDB, objectFDB)
 	routes := compare(want.Routes, have.Routes, func(r spec.Route) netip.Prefix { return r.Dst }, func(r spec.Route) string { return "route " + r.Dst.String() })
+	slices.SortStableFunc(routes.come, linksFirst)
 	dhcps := compare(want.DHCPs, have.DHCPs, func(d spec.DHCP) string { return d.Network }, func(d spec.DHCP) string { return "dhcp " + d.Network })
 	peers := comparePeers(want.Peers, have.Peers)
 	members := compare(want.Members, have.Members, keyMember, objectMember)
@@ -68,6 +69,17 @@ func bitsOf(op Op) int {
 		return 0
 	}
 	return a.Prefix.Bits()
+}
+
+// linksFirst puts routes to what is on a link before those by a next hop, which may be
+// reached by one of them.
+func linksFirst(a, b Op) int { return byNextHop(a) - byNextHop(b) }
+
+func byNextHop(op Op) int {
+	if r, ok := op.Want.(spec.Route); ok && r.Via.IsValid() {
+		return 1
+	}
+	return 0
 }
 
 // Steps returns the printed side of ops.

@@ -258,7 +258,8 @@ type applier struct {
 	done func(spec.Step)
 
 	batch   []*nl.NetlinkRequest
-	batched []Op
+	batched []Op   // one per message; without a step where it only prepares or ends another one
+	cover   *cover // nil until it is asked for
 	raise   []string // links that are still down
 	filters []spec.Step
 	bgp     []spec.Step
@@ -453,12 +454,37 @@ func (a *applier) gather(op Op) error {
 	if err != nil {
 		return err
 	}
-	a.batch = append(a.batch, m)
-	a.batched = append(a.batched, op)
-	if len(a.batch) == rtnl.MaxBatch {
-		return a.flush()
+	before, after, err := a.around(op)
+	if err != nil {
+		return err
 	}
+	if len(a.batch)+3 > rtnl.MaxBatch {
+		if err := a.flush(); err != nil {
+			return err
+		}
+	}
+	a.queue(before, Op{})
+	a.queue(m, op)
+	a.queue(after, Op{})
 	return nil
+}
+
+func (a *applier) queue(m *nl.NetlinkRequest, op Op) {
+	if m != nil {
+		a.batch, a.batched = append(a.batch, m), append(a.batched, op)
+	}
+}
+
+// around returns the messages that op's needs before and after it, nil for none.
+func (a *applier) around(op Op) (before, after *nl.NetlinkRequest, err error) {
+	r, ok := op.Want.(spec.Route)
+	if !ok || !r.Onlink {
+		return nil, nil, nil
+	}
+	if a.cover == nil {
+		a.cover = a.k.covers(a.want)
+	}
+	return a.k.shelter(a.cover, r)
 }
 
 func (a *applier) flush() error {
@@ -474,6 +500,7 @@ func (a *applier) flush() error {
 		op := a.batched[i]
 		s := op.Step
 		switch {
+		case s.Object == "": // what it was for says whether it was of use
 		case err == nil:
 			a.done(s)
 			if f, ok := op.Have.(spec.FDB); ok && f.MAC == spec.ZeroMAC {
