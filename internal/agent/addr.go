@@ -17,14 +17,19 @@ import (
 
 // observeAddrs takes every address on our links for ours, but what the kernel
 // makes itself: link-local ones and those of router advertisements.
-func (k *Kernel) observeAddrs(have *spec.Host) {
+func (k *Kernel) observeAddrs(want, have *spec.Host) {
+	var found []foundAddr
 	for _, a := range k.addrs {
 		prefix := toPrefix(a.IPNet)
 		if !k.ours(a.LinkIndex) || prefix.Addr().IsLinkLocalUnicast() || a.Flags&unix.IFA_F_PERMANENT == 0 {
 			continue
 		}
-		have.Addrs = append(have.Addrs, spec.Addr{Link: k.devices.name(a.LinkIndex), Prefix: prefix})
+		found = append(found, foundAddr{
+			Addr:      spec.Addr{Link: k.devices.name(a.LinkIndex), Prefix: prefix},
+			secondary: prefix.Addr().Is4() && a.Flags&unix.IFA_F_SECONDARY != 0,
+		})
 	}
+	have.Addrs = displace(want.Addrs, found)
 }
 
 func toPrefix(n *net.IPNet) netip.Prefix {

@@ -23,14 +23,14 @@ type Op struct {
 //
 // Order: services and what stands on links goes first, then links, ports before
 // their bridges; then links come, bridges before their ports, what stands on
-// them, packet filters, routes, global settings, services; at last settings are
-// restored.
+// them, packet filters, routes; then neighbours and forwarding entries go, which a
+// route that turned has led to until now; global settings, services; at last settings
+// are restored.
 func Diff(want, have *spec.Host) []Op {
 	links := diffLinks(want.Links, have.Links)
 	have = withoutLinks(have, links.vanish)
 
-	addrs := compare(want.Addrs, have.Addrs, func(a spec.Addr) spec.Addr { return a }, spec.Addr.String)
-	slices.SortStableFunc(addrs.come, ownFirst)
+	addrs := diffAddrs(want.Addrs, have.Addrs)
 	neighs := compare(want.Neighs, have.Neighs, keyNeigh, func(n spec.Neigh) string { return "neigh " + n.IP.String() + " dev " + n.Link })
 	fdb := compare(want.AllFDB(), have.AllFDB(), keyFDB, objectFDB)
 	routes := compare(want.Routes, have.Routes, func(r spec.Route) netip.Prefix { return r.Dst }, func(r spec.Route) string { return "route " + r.Dst.String() })
@@ -49,26 +49,12 @@ func Diff(want, have *spec.Host) []Op {
 	unmanaged := compare(want.Unmanaged, have.Unmanaged, func(spec.Unmanage) string { return "" }, func(spec.Unmanage) string { return "unmanaged" })
 
 	return slices.Concat(
-		bgp.gone, envs.gone, dhcps.gone, routes.gone, peers.gone, members.gone, fdb.gone, neighs.gone, addrs.gone, links.gone,
+		bgp.gone, envs.gone, dhcps.gone, routes.gone, peers.gone, members.gone, addrs.gone, links.gone,
 		unmanaged.come, links.come, ofLinks.come, addrs.come, neighs.come, fdb.come, peers.come, members.come,
 		gateways.gone, nats.gone, keeps.gone, forwards.gone, gateways.come, nats.come, keeps.come, forwards.come,
-		routes.come, global.come, dhcps.come, envs.come, bgp.come,
+		routes.come, fdb.gone, neighs.gone, global.come, dhcps.come, envs.come, bgp.come,
 		global.gone, unmanaged.gone,
 	)
-}
-
-// ownFirst puts a server's own address before the gateway's, which is a host's
-// prefix: dnsmasq 2.90 calls itself by the first address of a link that is in its
-// range (complete_context), and at the gateway's every server answers for itself,
-// so that renewals and releases would not arrive.
-func ownFirst(a, b Op) int { return bitsOf(a) - bitsOf(b) }
-
-func bitsOf(op Op) int {
-	a, ok := op.Want.(spec.Addr)
-	if !ok {
-		return 0
-	}
-	return a.Prefix.Bits()
 }
 
 // linksFirst puts routes to what is on a link before those by a next hop, which may be

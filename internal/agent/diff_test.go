@@ -77,13 +77,13 @@ func TestDiffOrder(t *testing.T) {
 	}
 }
 
-// Removal of what stands on a link that stays, ports' things first.
+// Removal of what stands on a link that stays; what routes lead to goes after them.
 func TestDiffWithinALink(t *testing.T) {
 	less := diffHost()
 	less.Addrs, less.Neighs, less.Floods, less.Gateways, less.NATs, less.Forwards = nil, nil, nil, nil, nil, nil
 	want := []string{
-		"- fdb 00:00:00:00:00:00 dst 10.99.0.2 dev a-vx", "- neigh 10.0.4.1 dev z0", "- addr 10.0.4.0/24 dev z0",
-		"- gateway z0", "- masquerade 10.0.4.0/24", "- forward z0",
+		"- addr 10.0.4.0/24 dev z0", "- gateway z0", "- masquerade 10.0.4.0/24", "- forward z0",
+		"- fdb 00:00:00:00:00:00 dst 10.99.0.2 dev a-vx", "- neigh 10.0.4.1 dev z0",
 	}
 	if have := objects(Diff(less, diffHost())); !slices.Equal(want, have) {
 		t.Errorf("want %q, have %q", want, have)

@@ -121,7 +121,7 @@ func (k *Kernel) Observe(ctx context.Context, want *spec.Host) (*spec.Host, erro
 		{"links", func() error { k.observeLinks(have); return nil }},
 		{"WireGuard devices", func() error { return k.observeWireGuard(want, have) }},
 		{"UDP devices", func() error { return k.observeUDP(ctx, have) }},
-		{"addresses", func() error { k.observeAddrs(have); return nil }},
+		{"addresses", func() error { k.observeAddrs(want, have); return nil }},
 		{"routes", func() error { k.observeRoutes(want, have); return nil }},
 		{"neighbours", func() error { return k.observeNeighs(have) }},
 		{"forwarding entries", func() error { return k.observeFDB(have) }},

@@ -258,8 +258,8 @@ type applier struct {
 	done func(spec.Step)
 
 	batch   []*nl.NetlinkRequest
-	batched []Op   // one per message; without a step where it only prepares or ends another one
-	cover   *cover // nil until it is asked for
+	batched []Op     // one per message; without a step where it only prepares or ends another one
+	cover   *cover   // nil until it is asked for
 	raise   []string // links that are still down
 	filters []spec.Step
 	bgp     []spec.Step
@@ -477,6 +477,10 @@ func (a *applier) queue(m *nl.NetlinkRequest, op Op) {
 
 // around returns the messages that op's needs before and after it, nil for none.
 func (a *applier) around(op Op) (before, after *nl.NetlinkRequest, err error) {
+	if addr, ok := op.Want.(spec.Addr); ok && op.Have != nil { // takes its place when it is added
+		before, err = a.k.addrMessage(unix.RTM_DELADDR, addr)
+		return before, nil, err
+	}
 	r, ok := op.Want.(spec.Route)
 	if !ok || !r.Onlink {
 		return nil, nil, nil

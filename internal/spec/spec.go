@@ -115,6 +115,9 @@ type Tunnel struct {
 type Addr struct {
 	Link   string
 	Prefix netip.Prefix // host bits kept: 10.0.4.254/24
+	// Displaced: found before an address that has its place before it; never wanted.
+	// A link's addresses have one order, the widest prefix first.
+	Displaced bool `json:",omitempty"`
 }
 
 // Route is a route of ours, in the main table, with protocol Proto.
@@ -327,7 +330,12 @@ func (l Link) String() string {
 	return b.String()
 }
 
-func (a Addr) String() string { return "addr " + a.Prefix.String() + " dev " + a.Link }
+func (a Addr) String() string {
+	if a.Displaced {
+		return "addr " + a.Prefix.String() + " dev " + a.Link + " displaced"
+	}
+	return "addr " + a.Prefix.String() + " dev " + a.Link
+}
 
 func (r Route) String() string {
 	var b line
