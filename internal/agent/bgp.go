@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/control"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
@@ -93,21 +93,8 @@ const bgpWithin = 30 * time.Second
 
 // askBGP gives the daemon an order.
 func (s *services) askBGP(ctx context.Context, order spec.BGPOrder) (*spec.BGPAnswer, error) {
-	ctx, cancel := context.WithTimeout(ctx, bgpWithin)
-	defer cancel()
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", filepath.Join(s.runDir(), spec.BGPSocket))
-	if err != nil {
-		return nil, fmt.Errorf("ask the BGP daemon: %w", err)
-	}
-	defer c.Close() //nolint:errcheck // answered or not
-	until, _ := ctx.Deadline()
 	a := &spec.BGPAnswer{}
-	err = errors.Join(c.SetDeadline(until), json.NewEncoder(c).Encode(order))
-	if err == nil {
-		err = json.NewDecoder(c).Decode(a)
-	}
-	if err != nil {
+	if err := control.Ask(ctx, filepath.Join(s.runDir(), spec.BGPSocket), bgpWithin, order, a); err != nil {
 		return nil, fmt.Errorf("ask the BGP daemon: %w", err)
 	}
 	if a.Error != "" {

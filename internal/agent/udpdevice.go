@@ -14,6 +14,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/tun"
 
+	"github.com/flocknet/flock/internal/control"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/udptun"
 )
@@ -160,7 +161,7 @@ func UDP(ctx context.Context, name string, _ io.Writer) (err error) {
 	if err := s.restoreUDP(ctx, d, name); err != nil {
 		return errors.Join(err, device.Close())
 	}
-	control, err := udptun.Control(s.udpSocket(name))
+	control, err := control.Listen(s.udpSocket(name))
 	if err != nil {
 		return errors.Join(err, device.Close())
 	}

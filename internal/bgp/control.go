@@ -4,68 +4,42 @@ package bgp
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/flocknet/flock/internal/control"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // orderWithin bounds how long one order may take from its first byte to the answer.
 const orderWithin = 30 * time.Second
 
-// serve takes orders, one per connection and one after the other, until ctx ends or
-// an order ends the daemon.
+// serve takes orders until ctx ends or an order ends the daemon.
 func (d *daemon) serve(ctx context.Context) error {
-	path := filepath.Join(d.sockets, spec.BGPSocket)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove an old socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
+	l, err := control.Listen(filepath.Join(d.sockets, spec.BGPSocket))
 	if err != nil {
-		return fmt.Errorf("listen for orders: %w", err)
+		return err
 	}
 	done, err := d.ready()
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-	defer stop()
-	for ctx.Err() == nil && !d.isEnded() {
-		c, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			break
+	err = control.Serve(ctx, l, orderWithin, func(ctx context.Context, order spec.BGPOrder) *spec.BGPAnswer {
+		d.orders.Lock()
+		defer d.orders.Unlock()
+		a := d.obey(ctx, order)
+		if order.Op == spec.BGPEnd && !d.isEnded() {
+			close(d.ended)
+			_ = l.Close() // and serve returns when this answer is out
 		}
-		if err != nil {
-			return errors.Join(fmt.Errorf("listen for orders: %w", err), done())
-		}
-		d.answer(ctx, c)
-	}
-	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return errors.Join(err, done())
-	}
-	return done()
+		return a
+	})
+	return errors.Join(err, done())
 }
 
-// answer takes one order. Who does not listen to the answer does not matter.
-func (d *daemon) answer(ctx context.Context, c net.Conn) {
-	ctx, cancel := context.WithTimeout(ctx, orderWithin)
-	defer cancel()
-	_ = c.SetDeadline(time.Now().Add(orderWithin))
-	var order spec.BGPOrder
-	if err := json.NewDecoder(c).Decode(&order); err == nil {
-		_ = json.NewEncoder(c).Encode(d.obey(ctx, order))
-	}
-	_ = c.Close()
-	if order.Op == spec.BGPEnd {
-		close(d.ended)
-	}
-}
-
+// obey takes one order; d.orders is held.
 func (d *daemon) obey(ctx context.Context, order spec.BGPOrder) *spec.BGPAnswer {
 	a := &spec.BGPAnswer{}
 	var err error

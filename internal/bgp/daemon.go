@@ -95,6 +95,7 @@ type daemon struct {
 	moves   chan move
 	gate    *gate         // nil if no daemon ran before this one
 	ended   chan struct{} // closed by spec.BGPEnd
+	orders  sync.Mutex    // held while one is carried out
 	vigils  sync.Map      // neighbours whose session ended and that are looked after
 }
 

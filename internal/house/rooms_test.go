@@ -62,12 +62,12 @@ var rooms = map[string]room{
 		never:  "SSH carries what it is given: it knows no networks and no cluster file",
 	},
 	"internal/agent": {
-		ours:   []string{"internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates"},
+		ours:   []string{"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates"},
 		theirs: []string{netlink, netlinkLow, netns, nftables, wgctrl, wireguard, xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
 	},
 	"internal/bgp": {
-		ours:   []string{"internal/rtnl", "internal/spec"},
+		ours:   []string{"internal/control", "internal/rtnl", "internal/spec"},
 		theirs: []string{gobgp, netlink, xSys},
 		never:  "the daemon speaks BGP and keeps its routes: it knows neither the agent nor the cluster",
 	},
@@ -75,7 +75,12 @@ var rooms = map[string]room{
 		theirs: []string{netlink, xSys},
 		never:  "a socket carries what it is given: what is written belongs to its callers",
 	},
+	"internal/control": {
+		never:  "an exchange carries what it is given: what is asked and answered belongs to its callers",
+		banned: []string{"os/exec"},
+	},
 	"internal/udptun": {
+		ours:   []string{"internal/control"},
 		theirs: []string{wireguard, xNet, xSys},
 		never:  "packets and who may send them: it is tried without root, specs or an agent",
 	},

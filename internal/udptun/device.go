@@ -40,8 +40,9 @@ type Device struct {
 	table atomic.Pointer[table]
 	sock  atomic.Pointer[socket]
 
-	setting sync.Mutex // guards config and changes of table and sock
+	setting sync.Mutex // guards config, closed and changes of table and sock
 	config  Config
+	closed  bool // Run is over: nothing is opened any more
 	readers sync.WaitGroup
 
 	sent, received, strangers, forged, malformed, astray, lost atomic.Uint64
@@ -70,13 +71,17 @@ func (d *Device) Stats() Stats {
 }
 
 // Set changes what the device is set to, as a whole, between two packets. Another
-// address or port takes another socket; a change of the members alone loses nothing.
+// address or port takes another socket; a change of the members alone loses nothing. Once
+// Run is over it fails with os.ErrClosed.
 func (d *Device) Set(ctx context.Context, c Config) error {
 	if err := c.check(); err != nil {
 		return err
 	}
 	d.setting.Lock()
 	defer d.setting.Unlock()
+	if d.closed {
+		return fmt.Errorf("set the UDP device: %w", os.ErrClosed)
+	}
 	if c.Local != d.config.Local || c.Port != d.config.Port {
 		if err := d.rebind(ctx, c); err != nil {
 			return err
@@ -121,10 +126,18 @@ func (d *Device) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-ended:
 	}
-	err := errors.Join(d.tun.Close(), d.sock.Swap(nil).close())
+	err := errors.Join(d.tun.Close(), d.close())
 	<-ended
 	d.readers.Wait()
 	return errors.Join(failed, err)
+}
+
+// close closes the socket, and what Set would open from now on.
+func (d *Device) close() error {
+	d.setting.Lock()
+	defer d.setting.Unlock()
+	d.closed = true
+	return d.sock.Swap(nil).close()
 }
 
 // outgoing carries packets from the TUN device to the members.

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -17,6 +19,8 @@ import (
 	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun/tuntest"
+
+	"github.com/flocknet/flock/internal/control"
 )
 
 // peer is a device on a loopback address whose TUN device is the test.
@@ -189,7 +193,7 @@ func TestControl(t *testing.T) {
 	a, b, configs := pair(t)
 	path := filepath.Join(t.TempDir(), "sock")
 	for range 2 { // the second takes the place of the first
-		l, err := Control(path)
+		l, err := control.Listen(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,4 +286,36 @@ func cutTo(t *testing.T, m ipv4.Message) int {
 		t.Fatalf("control message %x: %v, %v", m.OOB, list, err)
 	}
 	return int(binary.NativeEndian.Uint16(list[0].Data))
+}
+
+// TestSetAfterTheEnd: an order that comes while the device goes down opens nothing that
+// stays: neither a reader that nobody waits for nor a port.
+func TestSetAfterTheEnd(t *testing.T) {
+	for range 20 {
+		d, port := New(tuntest.NewChannelTUN().TUN()), freePort(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- d.Run(ctx) }()
+		set := make(chan error, 1)
+		go func() {
+			for i := 0; ; i++ {
+				if err := d.Set(t.Context(), Config{Local: addr("127.0.0.1"), Port: port * uint16(i%2)}); err != nil {
+					set <- err
+					return
+				}
+			}
+		}()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if err := <-set; !errors.Is(err, os.ErrClosed) {
+			t.Fatal(err)
+		}
+		c, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatalf("the port is still taken: %v", err)
+		}
+		c.Close()
+	}
 }

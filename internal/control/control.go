@@ -1,0 +1,92 @@
+//go:build linux
+
+// Package control is how a daemon of ours is asked: over a unix socket of root's, one
+// connection per exchange, one JSON value each way. It owns the socket, its deadlines and
+// the order in which things end; it refuses to know what is asked.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// Listen opens the socket at path, for root alone, in the place of one that a process
+// left that was killed.
+func Listen(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open the control socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("open the control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the control socket: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// Serve answers on l until it is closed or ctx ends, and returns when the last answer is
+// out. Exchanges run side by side, so that one who asks nothing keeps nobody waiting, and
+// are over within that time. What is no Q gets no answer. It closes l.
+func Serve[Q, A any](ctx context.Context, l net.Listener, within time.Duration, answer func(context.Context, Q) A) error {
+	var open sync.WaitGroup
+	defer open.Wait()
+	serving, end := context.WithCancel(ctx)
+	defer end()
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() }) // Accept says what matters
+	defer stop()
+	for {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("listen on the control socket: %w", err), l.Close())
+		}
+		open.Go(func() {
+			// Nobody waits at the end for one that has not asked yet.
+			defer context.AfterFunc(serving, func() { _ = c.SetReadDeadline(time.Now()) })()
+			exchange(ctx, c, within, answer)
+		})
+	}
+}
+
+func exchange[Q, A any](ctx context.Context, c net.Conn, within time.Duration, answer func(context.Context, Q) A) {
+	defer func() { _ = c.Close() }() // who asked has what there is
+	asking, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	_ = c.SetDeadline(time.Now().Add(within))
+	var q Q
+	if json.NewDecoder(c).Decode(&q) == nil {
+		_ = json.NewEncoder(c).Encode(answer(asking, q)) // who asked may be gone
+	}
+}
+
+// Ask sends question to the socket at path and reads the answer into answer, a pointer,
+// within that time. An error is the exchange's: nobody listens, or says anything.
+func Ask(ctx context.Context, path string, within time.Duration, question, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	defer func() { _ = c.Close() }() // all is read
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Now()) })
+	defer stop()
+	if err := json.NewEncoder(c).Encode(question); err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	if err := json.NewDecoder(c).Decode(answer); err != nil {
+		return fmt.Errorf("hear the answer: %w", err)
+	}
+	return nil
+}
