@@ -128,16 +128,10 @@ func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
 			return err
 		}
 	}
-	if err := s.hand(ctx, d); err != nil {
-		return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
-	}
 	for _, p := range plans {
-		if err := s.start(ctx, p, d.Bridge); err != nil {
+		if err := s.start(ctx, p, d); err != nil {
 			return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
 		}
-	}
-	if d.Floats && (s.orphaned[d.Network] || s.inherited[d.Network] != "") {
-		_ = announce(d.Bridge, d.DNS) // who does not hear it finds out within a minute
 	}
 	return nil
 }
@@ -177,12 +171,17 @@ func (s *services) stands(p planned, bridge string) (bool, error) {
 
 // start brings p's process to its files: not at all where it stands, by a signal
 // where that is enough, otherwise by starting it anew.
-func (s *services) start(ctx context.Context, p planned, bridge string) error {
+func (s *services) start(ctx context.Context, p planned, d spec.DHCP) error {
+	bridge := d.Bridge
 	if ok, err := s.stands(p, bridge); err != nil || ok {
 		return err
 	}
 	if _, err := net.InterfaceByName(bridge); err != nil {
 		return fmt.Errorf("start dnsmasq on %s: %w", bridge, err)
+	}
+	ranges, err := s.rangesBefore(d.Network)
+	if err != nil {
+		return err
 	}
 	before, err := readIfThere(p.record)
 	if err != nil {
@@ -198,19 +197,50 @@ func (s *services) start(ctx context.Context, p planned, bridge string) error {
 		return err
 	}
 	record := p.recordText(bridge)
-	switch {
-	case !newConf && !newUnit && startedAs(before) == startedAs(record) && p.pid() != 0:
+	if !newConf && !newUnit && startedAs(before) == startedAs(record) && p.pid() != 0 {
 		err = p.signal(unix.SIGHUP)
-	case s.hasSystemd():
-		err = restartUnit(ctx, p.unit, unitKnown && newUnit)
-	default:
-		err = p.restart(ctx)
+	} else {
+		err = s.anew(ctx, p, d, ranges, unitKnown && newUnit)
 	}
 	if err != nil {
 		return err
 	}
 	_, err = writeIfOther(p.record, record, 0o644)
 	return err
+}
+
+// anew starts p's process anew. A leaf has its leases by then.
+func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []spec.Range, reload bool) error {
+	taken := false
+	if p.leaf {
+		var err error
+		if taken, err = s.hand(ctx, d, before); err != nil {
+			return err
+		}
+	}
+	var err error
+	if s.hasSystemd() {
+		err = restartUnit(ctx, p.unit, reload)
+	} else {
+		err = p.restart(ctx)
+	}
+	if err == nil && taken && d.Floats {
+		_ = announce(d.Bridge, d.DNS) // who does not hear it finds out within a minute
+	}
+	return err
+}
+
+// rangesBefore is what network's leaf handed out so far, by its files.
+func (s *services) rangesBefore(network string) ([]spec.Range, error) {
+	text, err := readIfThere(s.process(leaf, network).hosts)
+	if err != nil {
+		return nil, err
+	}
+	d := spec.DHCP{}
+	if wire.Unmarshal([]byte(specOf(text)), &d) != nil {
+		return nil, nil // damaged: nothing is known
+	}
+	return d.Ranges, nil
 }
 
 // write puts p's files in place and says which of those changed that a running

@@ -5,6 +5,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -192,6 +193,22 @@ func (h *nftHost) router(prefix string) {
 			h.t.Fatalf("no address by router advertisement:\n%s", out)
 		}
 		h.sh("ping -6 -n -c1 -W0.1 ff02::2%eth0 >/dev/null || true")
+	}
+}
+
+// Containers made from one image have one client id; leases go by MAC.
+func TestDHCPLeasesGoByMAC(t *testing.T) {
+	server := dhcpServer(t, 254)
+	s := testServices(t, server)
+	server.setDHCP(s, testDHCP())
+	c1, c2 := container(t, server, "c1p"), container(t, server, "c2p")
+	const clone = "one -x 0x3d:ff00112233" // option 61
+	first := c1.lease(clone)["ip"]
+	if second := c2.lease(clone)["ip"]; second == first {
+		t.Errorf("%s was given to both", first)
+	}
+	if again := c1.lease(clone)["ip"]; again != first {
+		t.Errorf("c1 got %s, then %s", first, again)
 	}
 }
 
@@ -438,12 +455,43 @@ func TestDHCPv6Only(t *testing.T) {
 // solicit asks for an IPv6 address and returns the server's Advertise (RFC 8415).
 func (h *nftHost) solicit() []byte {
 	h.t.Helper()
-	message := []byte{
+	offer := h.askDHCPv6(9)
+	if len(offer) < 4 || offer[0] != 2 {
+		h.t.Fatalf("no Advertise: %x", offer)
+	}
+	return offer
+}
+
+// rapid has a lease by two messages (RFC 8415, 18.3.1) and returns the address and
+// the server's id.
+func (h *nftHost) rapid(client byte) (addr, server string) {
+	h.t.Helper()
+	reply := h.askDHCPv6(client, 0, 14, 0, 0)
+	if len(reply) < 4 || reply[0] != 7 {
+		h.t.Fatalf("no Reply: %x", reply)
+	}
+	for options := reply[4:]; len(options) >= 4; {
+		size := 4 + int(binary.BigEndian.Uint16(options[2:]))
+		switch binary.BigEndian.Uint16(options) {
+		case 2:
+			server = fmt.Sprintf("%x", options[4:size])
+		case 3: // IA_NA: 12 bytes, then an IA address
+			addr = netip.AddrFrom16([16]byte(options[20:36])).String()
+		}
+		options = options[size:]
+	}
+	return addr, server
+}
+
+// askDHCPv6 solicits as a client, with more options, and returns the answer.
+func (h *nftHost) askDHCPv6(client byte, options ...byte) []byte {
+	h.t.Helper()
+	message := append([]byte{
 		1, 0x12, 0x34, 0x56, // Solicit, transaction
-		0, 1, 0, 10, 0, 3, 0, 1, 2, 0, 0, 0, 0, 9, // client: DUID-LL
+		0, 1, 0, 10, 0, 3, 0, 1, 2, 0, 0, 0, 0, client, // client: DUID-LL
 		0, 3, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, // any address
 		0, 6, 0, 2, 0, 23, // resolvers, please
-	}
+	}, options...)
 	offer := make([]byte, 1500)
 	var err error
 	h.do(func() {
@@ -463,8 +511,8 @@ func (h *nftHost) solicit() []byte {
 		n, err = conn.Read(offer)
 		offer = offer[:n]
 	})
-	if err != nil || len(offer) < 4 || offer[0] != 2 {
-		h.t.Fatalf("no Advertise: %x, %v", offer, err)
+	if err != nil {
+		h.t.Fatalf("no answer: %x, %v", offer, err)
 	}
 	return offer
 }

@@ -63,6 +63,7 @@ func (s *services) process(r role, network string) process {
 // planned is a process with the text of its files.
 type planned struct {
 	process
+	leaf               bool
 	program            string
 	confText, unitText string            // to change it, dnsmasq is started anew
 	soft               map[string]string // by path: to change it, a signal is enough
@@ -101,7 +102,7 @@ func (s *services) planLeaf(d spec.DHCP) (planned, error) {
 	if err != nil {
 		return planned{}, fmt.Errorf("encode DHCP: %w", err)
 	}
-	p := planned{process: s.process(leaf, d.Network)}
+	p := planned{process: s.process(leaf, d.Network), leaf: true}
 	if p.confText, err = s.leafText(d); err != nil {
 		return planned{}, err
 	}

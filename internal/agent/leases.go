@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -57,67 +58,133 @@ func (s *services) inherit(network, leases string) {
 	s.inherited[network] = leases
 }
 
-// orphans notes the networks that want serves here and that had members here
-// before, but another server for their addresses: should nobody hand its leases
-// over, they have to be found. A nil before is a server that forgot what it was.
-func (s *services) orphans(before, want *spec.Host) {
-	s.orphaned = map[string]bool{}
-	if before == nil {
-		return
-	}
-	for _, d := range want.DHCPs {
-		member := func(l spec.Link) bool { return l.Network == d.Network }
-		served := func(old spec.DHCP) bool { return old.Network == d.Network }
-		s.orphaned[d.Network] = slices.ContainsFunc(before.Links, member) && !slices.ContainsFunc(before.DHCPs, served)
-	}
-}
-
-// hand gives d's leaf the leases that it inherits, or of an orphaned network those
-// that it finds. One that has leases of its own keeps those.
-func (s *services) hand(ctx context.Context, d spec.DHCP) error {
+// hand gives d's leaf, which is about to be started, the leases that it lacks. Those
+// that it inherits come first. For what it has none for, and did not hand out before,
+// it asks the segment: an empty file says nothing about the containers that are
+// there, whatever emptied it. Only where the workstation knows that no server ever
+// handed out there, nobody is asked. taken says that somebody else's became its own.
+func (s *services) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (taken bool, err error) {
 	path := s.process(leaf, d.Network).leases
-	if exists(path) {
-		return nil
+	have, err := readIfThere(path)
+	if err != nil {
+		return false, err
 	}
-	text := leasesIn(s.inherited[d.Network], d.Ranges)
 	own := slices.IndexFunc(d.Listen, netip.Addr.Is4)
-	if text == "" && s.orphaned[d.Network] && own >= 0 {
-		found, err := survey(ctx, d.Bridge, d.Listen[own], d.Ranges)
-		if err != nil {
-			return err
+	unknown := newIn(d.Ranges, before)
+	if leasesIn(have, d.Ranges) == "" {
+		have, unknown = leasesIn(s.inherited[d.Network], d.Ranges), nil
+		if taken = have != ""; !taken {
+			unknown = d.Ranges
 		}
-		text = leasesIn(found, d.Ranges)
 	}
-	if text == "" {
-		return nil
+	if own >= 0 && !slices.Contains(s.untouched, d.Network) && slices.ContainsFunc(unknown, isRange4) {
+		found, err := survey(ctx, d.Bridge, d.Listen[own], unknown)
+		if err != nil {
+			return false, err
+		}
+		if !taken {
+			if have, err = readIfThere(path); err != nil { // it may have grown meanwhile
+				return false, err
+			}
+		}
+		taken = taken || found != ""
+		have = found + have // IPv4 comes before IPv6 in the file, as dnsmasq writes it
 	}
-	if _, err := writeIfOther(path, text, 0o644); err != nil {
-		return fmt.Errorf("take over leases: %w", err)
+	if !taken {
+		return false, nil
 	}
-	return nil
+	if _, err := writeIfOther(path, have, 0o644); err != nil {
+		return false, fmt.Errorf("take over leases: %w", err)
+	}
+	return true, nil
 }
 
-// leasesIn keeps the lines of a dnsmasq lease file that are IPv4 leases in one of
-// the ranges: expiry (s since 1970), MAC, address, name, client id. What another
-// server sent is not copied unread.
+func isRange4(r spec.Range) bool { return r.First.Is4() }
+
+// newIn are the addresses of ranges that none of before has, as ranges.
+func newIn(ranges, before []spec.Range) []spec.Range {
+	var out []spec.Range
+	for _, r := range ranges {
+		rest := []spec.Range{r}
+		for _, b := range before {
+			var cut []spec.Range
+			for _, r := range rest {
+				cut = append(cut, beside(r, b)...)
+			}
+			rest = cut
+		}
+		out = append(out, rest...)
+	}
+	return out
+}
+
+// beside is what of r lies below and above b.
+func beside(r, b spec.Range) []spec.Range {
+	if r.Last.Less(b.First) || b.Last.Less(r.First) {
+		return []spec.Range{r}
+	}
+	var out []spec.Range
+	if r.First.Less(b.First) {
+		out = append(out, spec.Range{First: r.First, Last: b.First.Prev(), Subnet: r.Subnet})
+	}
+	if b.Last.Less(r.Last) {
+		out = append(out, spec.Range{First: b.Last.Next(), Last: r.Last, Subnet: r.Subnet})
+	}
+	return out
+}
+
+// leasesIn keeps the lines of a dnsmasq lease file that are leases in one of the
+// ranges: expiry (s since 1970), MAC or IPv6's IAID, address, name, client id; and the
+// server's own id (duid), which IPv6 clients renew with. What another server sent is
+// not copied unread.
 func leasesIn(text string, ranges []spec.Range) string {
 	var b strings.Builder
+	duid, leases6 := "", false
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
-		if len(f) != 5 {
+		if len(f) == 2 && f[0] == "duid" && isID(f[1]) {
+			duid = strings.Join(f, " ") + "\n"
+		}
+		if !isLease(f) {
 			continue
 		}
-		_, expiryErr := strconv.ParseUint(f[0], 10, 64)
-		_, macErr := net.ParseMAC(f[1])
-		addr, addrErr := netip.ParseAddr(f[2])
-		if expiryErr != nil || macErr != nil || addrErr != nil {
+		addr, err := netip.ParseAddr(f[2])
+		if err != nil || !slices.ContainsFunc(ranges, func(r spec.Range) bool { return inRange(addr, r) }) {
 			continue
 		}
-		if slices.ContainsFunc(ranges, func(r spec.Range) bool { return addr.Is4() && inRange(addr, r) }) {
-			b.WriteString(strings.Join(f, " ") + "\n")
+		if addr.Is6() && !leases6 {
+			leases6 = true
+			b.WriteString(duid)
 		}
+		b.WriteString(strings.Join(f, " ") + "\n")
 	}
 	return b.String()
+}
+
+// isLease says whether the words of a line are a lease as dnsmasq 2.90 writes it
+// (lease.c): in place of IPv4's MAC stands IPv6's IAID, with a T if the address is a
+// temporary one.
+func isLease(f []string) bool {
+	if len(f) != 5 {
+		return false
+	}
+	_, expiryErr := strconv.ParseUint(f[0], 10, 64)
+	addr, addrErr := netip.ParseAddr(f[2])
+	if expiryErr != nil || addrErr != nil {
+		return false
+	}
+	if addr.Is4() {
+		_, err := net.ParseMAC(f[1])
+		return err == nil
+	}
+	_, err := strconv.ParseUint(strings.TrimPrefix(f[1], "T"), 10, 32)
+	return err == nil && isID(f[4])
+}
+
+// isID says whether text is bytes as dnsmasq writes them: 00:01:a2.
+func isID(text string) bool {
+	_, err := hex.DecodeString(strings.ReplaceAll(text, ":", ""))
+	return err == nil && text != ""
 }
 
 func inRange(a netip.Addr, r spec.Range) bool {

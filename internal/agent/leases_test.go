@@ -3,6 +3,8 @@
 package agent
 
 import (
+	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -66,13 +68,6 @@ func TestLeasesOfTheDeadAreFound(t *testing.T) {
 	s, d := testServices(t, server), testDHCP()
 	c1, c2 := container(t, server, "c1p"), container(t, server, "c2p")
 	c1.sh("ip addr add 10.0.4.2/24 dev eth0")
-	before := &spec.Host{Links: []spec.Link{{Name: "vxl0", Network: "vx1"}}}
-	want := &spec.Host{Links: before.Links, DHCPs: []spec.DHCP{d}}
-	s.orphans(&spec.Host{}, want)
-	if s.orphaned["vx1"] {
-		t.Error("a new network is taken for an orphaned one")
-	}
-	s.orphans(before, want)
 	server.setDHCP(s, d)
 	if second := c2.lease("c2")["ip"]; second == "10.0.4.2" {
 		t.Errorf("%s was given out, and is in use", second)
@@ -80,6 +75,90 @@ func TestLeasesOfTheDeadAreFound(t *testing.T) {
 	c1.sh("ip addr flush dev eth0")
 	if again := c1.lease("c1")["ip"]; again != "10.0.4.2" {
 		t.Errorf("c1's address: want 10.0.4.2, have %s", again)
+	}
+}
+
+// Whatever empties the lease file, the next start asks who is there; a network that
+// is new asks nobody. What a server is dealt later may be in use, too.
+func TestLeasesAreLookedForWhereverTheyLack(t *testing.T) {
+	server := dhcpServer(t, 254)
+	s, d := testServices(t, server), testDHCP()
+	leases := s.process(leaf, "vx1").leases
+	has := func(addr string) bool {
+		text, err := readIfThere(leases)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(text, " "+addr+" ")
+	}
+	c1 := container(t, server, "c1p")
+	c1.sh("ip addr add 10.0.4.5/24 dev eth0; ip addr add 10.0.4.100/24 dev eth0")
+	d.Ranges[0].Last = netip.MustParseAddr("10.0.4.63")
+	s.untouched = []string{"vx1"}
+	server.setDHCP(s, d)
+	if has("10.0.4.5") {
+		t.Error("a new network asks around")
+	}
+	s.untouched = nil
+	for name, damage := range map[string]string{
+		"emptied and stopped": "kill -9 $(cat " + s.process(leaf, "vx1").pidFile + "); : >" + leases,
+		"lost with its files": "kill -9 $(cat " + s.process(leaf, "vx1").pidFile + "); rm -f " + leases + " " + s.process(leaf, "vx1").hosts,
+	} {
+		server.sh(damage)
+		poll(t, func() error {
+			if s.process(leaf, "vx1").pid() != 0 {
+				return fmt.Errorf("%s: dnsmasq runs on", name)
+			}
+			return nil
+		})
+		server.setDHCP(s, d)
+		if !has("10.0.4.5") || has("10.0.4.100") {
+			t.Errorf("%s: 10.0.4.5 is known: %v, 10.0.4.100: %v", name, has("10.0.4.5"), has("10.0.4.100"))
+		}
+	}
+	first := container(t, server, "c2p").lease("c2")["ip"]
+	d.Ranges[0].Last = netip.MustParseAddr("10.0.4.127")
+	server.setDHCP(s, d)
+	for _, addr := range []string{"10.0.4.5", "10.0.4.100", first} {
+		if !has(addr) {
+			t.Errorf("after more was dealt, %s is not known", addr)
+		}
+	}
+}
+
+// Leases of IPv6 move, and with them the id that clients renew at.
+func TestLeasesMoveWithDHCPv6(t *testing.T) {
+	server := newNFTHost(t)
+	server.sh(`ip link add vxl0 mtu 1450 type bridge; ip addr add fd00:4::fe/112 dev vxl0 nodad
+		ip link set vxl0 up; ip link add port type veth peer name wire; ip link set wire up; ip link set port master vxl0 up`)
+	server.awaitCarrier("vxl0")
+	before, after := testServices(t, server), testServices(t, server)
+	d := testDHCP()
+	d.Listen, d.DNS, d.Router = addrs("fd00:4::fe"), addrs("fd00:4::fe"), netip.Addr{}
+	d.Ranges = []spec.Range{{First: netip.MustParseAddr("fd00:4::10"), Last: netip.MustParseAddr("fd00:4::20"), Subnet: netip.MustParsePrefix("fd00:4::/112")}}
+	server.setDHCP(before, d)
+	c := container(t, server, "c1p")
+	c.awaitLinkLocal("eth0")
+	first, id := c.rapid(1)
+	var leases map[string]string
+	var err error
+	poll(t, func() error { // dnsmasq answers first and writes then
+		if leases, err = before.leaving(&spec.Host{}); err == nil && !strings.Contains(leases["vx1"], first) {
+			err = fmt.Errorf("leases: %v", leases)
+		}
+		return err
+	})
+	server.do(func() { err = before.removeDHCP(t.Context(), "vx1") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	after.inherit("vx1", leases["vx1"])
+	server.setDHCP(after, d)
+	if second, _ := c.rapid(2); second == first {
+		t.Errorf("%s was given out twice", second)
+	}
+	if again, now := c.rapid(1); again != first || now != id {
+		t.Errorf("client 1 has %s of server %s, before %s of %s", again, now, first, id)
 	}
 }
 
@@ -91,11 +170,18 @@ func TestLeasesInTakesLeasesOnly(t *testing.T) {
 soon 02:63:88:29:df:dc 10.0.4.17 c2 *
 1795300449 mac 10.0.4.18 c3 *
 1795300449 02:63:88:29:df:dd 10.0.4.19 c4
+duid x
 duid 00:01:00:01
-1795300449 1234 fd00:4::77 c5 00:01
+1795300449 1234 fd00:6::77 c5 00:01
+1795300449 T1235 fd00:6::78 * 00:02
+1795300449 1236 fd00:7::78 elsewhere 00:02
+1795300449 x fd00:6::79 c6 00:03
+1795300449 1237 fd00:6::7a c6 *
 `
-	const want = "1795300449 02:63:88:29:df:d9 10.0.4.16 c1 01:02:63:88:29:df:d9\n"
-	if have := leasesIn(text, testDHCP().Ranges); want != have {
+	const want = "1795300449 02:63:88:29:df:d9 10.0.4.16 c1 01:02:63:88:29:df:d9\n" +
+		"duid 00:01:00:01\n1795300449 1234 fd00:6::77 c5 00:01\n1795300449 T1235 fd00:6::78 * 00:02\n"
+	ranges := append(testDHCP().Ranges, spec.Range{First: netip.MustParseAddr("fd00:6::2"), Last: netip.MustParseAddr("fd00:6::bfff")})
+	if have := leasesIn(text, ranges); want != have {
 		t.Errorf("want %q, have %q", want, have)
 	}
 }

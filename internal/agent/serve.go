@@ -356,7 +356,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 		return slices.ContainsFunc(r.Want.Links, func(l spec.Link) bool { return l.Name == device })
 	})
 	k.services.secrets = r.Secrets
-	k.services.orphans(previous, r.Want)
+	k.services.untouched = r.Untouched
 	for network, leases := range r.Leases {
 		k.services.inherit(network, leases)
 	}

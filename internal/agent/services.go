@@ -24,7 +24,7 @@ type services struct {
 	// again, by network: the text of dnsmasq's lease file.
 	inherited map[string]string
 	secrets   map[string]string // passwords that came with the request, by id
-	orphaned  map[string]bool   // networks whose leases may be lost
+	untouched []string          // networks in which no server ever handed out, by the request
 	confirmed struct {          // what last read last
 		text string
 		host *spec.Host

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -23,9 +24,10 @@ import (
 // first (ARP, RFC 826).
 
 const (
-	surveyMost = 4096                   // addresses; more would be a storm
-	surveyWait = 300 * time.Millisecond // for the last answers
-	surveyHold = 12 * time.Hour         // what was found is theirs for the time of a lease
+	surveyMost    = 4096                    // addresses; more would be a storm
+	surveyWait    = 300 * time.Millisecond  // for the last answers
+	surveyCarrier = 1500 * time.Millisecond // for the bridge to run
+	surveyHold    = 12 * time.Hour          // what was found is theirs for the time of a lease
 )
 
 // survey asks for every IPv4 address of the ranges on the bridge, in the name of
@@ -33,6 +35,9 @@ const (
 func survey(ctx context.Context, bridge string, own netip.Addr, ranges []spec.Range) (string, error) {
 	dev, err := net.InterfaceByName(bridge)
 	if err != nil {
+		return "", fmt.Errorf("look for containers on %s: %w", bridge, err)
+	}
+	if err := awaitRunning(ctx, bridge); err != nil {
 		return "", fmt.Errorf("look for containers on %s: %w", bridge, err)
 	}
 	fd, err := openARP(dev)
@@ -62,6 +67,33 @@ func survey(ctx context.Context, bridge string, own netip.Addr, ranges []spec.Ra
 		fmt.Fprintf(&b, "%s %s %s * *\n", until, mac, a)
 	}
 	return b.String(), nil
+}
+
+// awaitRunning waits until frames sent on a device that was made just now go
+// somewhere: the kernel takes up to a second to notice a carrier (linkwatch). A bridge
+// without ports never runs, and has nobody to ask.
+func awaitRunning(ctx context.Context, name string) error {
+	patience := time.NewTimer(surveyCarrier)
+	defer patience.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		dev, err := net.InterfaceByName(name)
+		if err != nil || dev.Flags&net.FlagRunning != 0 {
+			return err
+		}
+		ports, err := os.ReadDir("/sys/class/net/" + name + "/brif")
+		if err == nil && len(ports) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-patience.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // openARP opens a socket for ARP on dev.

@@ -52,6 +52,7 @@ type server struct {
 	applied   *spec.Host // waits for a confirmation
 	leases    string     // of vx1, while it hands out there
 	given     map[string]string
+	untouched []string
 }
 
 func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
@@ -108,7 +109,7 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		if a.s.broken != "" {
 			return &spec.Reply{Report: &spec.Report{Undone: true, Error: &spec.Problem{What: a.s.broken}}}, nil
 		}
-		a.s.applied, a.s.given = r.Want, r.Leases
+		a.s.applied, a.s.given, a.s.untouched = r.Want, r.Leases, r.Untouched
 		a.f.asked = append(a.f.asked, r.Want)
 		for id, secret := range r.Secrets {
 			a.f.keepSecret(a.name, id, secret)
@@ -512,12 +513,24 @@ func TestLeasesFollowDHCP(t *testing.T) {
 	f, e := world(t, 3)
 	carry(t, e, Request{Edit: create})
 	carry(t, e, Request{Edit: join("s1", "s2", "s3")})
+	if have := f.servers["s1"].untouched; !slices.Equal(have, []string{"vx1"}) {
+		t.Errorf("of a new network s1 is told that %q are untouched", have)
+	}
 	f.servers["s1"].leases = "leases of s1"
 	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Leave(c, "vx1", []string{"s1"}) }})
 	for name, want := range map[string]string{"s1": "", "s2": "leases of s1", "s3": ""} {
 		if have := f.servers[name].given["vx1"]; want != have {
 			t.Errorf("leases given to %s: want %q, have %q", name, want, have)
 		}
+		if have := f.servers[name].untouched; name != "s1" && len(have) > 0 {
+			t.Errorf("%s is told that %q are untouched", name, have)
+		}
+	}
+	// Whoever is set up anew starts without leases where somebody handed out before.
+	f.servers["s2"].held, f.servers["s2"].untouched = nil, []string{"?"}
+	carry(t, e, Request{All: true})
+	if have := f.servers["s2"].untouched; len(have) > 0 {
+		t.Errorf("s2, set up anew, is told that %q are untouched", have)
 	}
 }
 

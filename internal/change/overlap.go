@@ -92,7 +92,7 @@ func (r *run) overlap(ctx context.Context, todo []*peer) map[*peer][]spec.Step {
 			last := p.want
 			defer func() { p.want = last }()
 			p.want = stages(r.was[p.name], last)[stage]
-			return p.apply(ctx, r.e, nil, r.secrets(p.want))
+			return p.apply(ctx, r.e, r.given(p, nil))
 		})
 		for i, res := range results {
 			p := todo[i]

@@ -125,17 +125,12 @@ func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Repl
 }
 
 // apply makes the server look as wanted. The server holds its undo ready until it
-// hears that a fresh connection reached it. Of leases it gets those of the networks
-// it hands out the addresses of.
-func (p *peer) apply(ctx context.Context, e *Engine, leases, secrets map[string]string) (*spec.Report, error) {
+// hears that a fresh connection reached it. given holds what it needs besides.
+func (p *peer) apply(ctx context.Context, e *Engine, given spec.Request) (*spec.Report, error) {
 	e.touching()
 	e.event(Event{Server: p.name, Line: "applying"})
-	req := &spec.Request{Op: spec.OpApply, Want: p.want, Undo: undoAfter, Settle: true, Holder: e.Holder, Leases: map[string]string{}, Secrets: secrets}
-	for _, d := range p.want.DHCPs {
-		if text := leases[d.Network]; text != "" {
-			req.Leases[d.Network] = text
-		}
-	}
+	req := &given
+	req.Op, req.Want, req.Undo, req.Settle, req.Holder = spec.OpApply, p.want, undoAfter, true, e.Holder
 	reply, err := p.do(ctx, e, req)
 	if err != nil {
 		return nil, err

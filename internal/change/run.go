@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -32,7 +33,8 @@ type run struct {
 	sums     sums // of the hosts of compiled
 	peers    map[string]*peer
 	saved    bool
-	silent   []network.Note // WireGuard peers that met and do not hear each other
+	handed   map[netip.Prefix]bool // subnets of which some server was to hand out addresses before the edit
+	silent   []network.Note        // WireGuard peers that met and do not hear each other
 }
 
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.
@@ -89,7 +91,7 @@ func (r *run) edit() error {
 // every server should hold so far: of a file that makes no sense, what it
 // confirmed.
 func (r *run) complete() error {
-	r.before, r.spoke = make(map[string]string, len(r.c.Servers)), map[string]bool{}
+	r.before, r.spoke, r.handed = make(map[string]string, len(r.c.Servers)), map[string]bool{}, map[netip.Prefix]bool{}
 	for name, s := range r.c.Servers {
 		if s.Confirmed != nil {
 			r.before[name] = s.Confirmed.Sum
@@ -106,6 +108,11 @@ func (r *run) complete() error {
 			r.was = before.Hosts
 			for name, h := range before.Hosts {
 				r.before[name], r.spoke[name] = h.Sum(), h.BGP != nil
+				for _, d := range h.DHCPs {
+					for _, of := range d.Ranges {
+						r.handed[of.Subnet] = true
+					}
+				}
 			}
 		}
 	}
@@ -328,7 +335,7 @@ func (r *run) push(ctx context.Context) {
 			if kept != nil {
 				return nil, hint.Errorf("server "+p.name, "flock apply", "%s stays as it is: %s did not change", p.name, r.req.Rotate.Server)
 			}
-			return p.apply(ctx, r.e, leases, r.secrets(p.want))
+			return p.apply(ctx, r.e, r.given(p, leases))
 		})
 		for i, res := range results {
 			p := wave[i]
@@ -342,6 +349,27 @@ func (r *run) push(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// given is what p's server needs to apply beside its spec: of leases those of the
+// networks it hands out the addresses of.
+func (r *run) given(p *peer, leases map[string]string) spec.Request {
+	out := spec.Request{Secrets: r.secrets(p.want), Leases: map[string]string{}}
+	for _, d := range p.want.DHCPs {
+		if text := leases[d.Network]; text != "" {
+			out.Leases[d.Network] = text
+		}
+		if !slices.ContainsFunc(d.Ranges, r.handedOut) {
+			out.Untouched = append(out.Untouched, d.Network)
+		}
+	}
+	return out
+}
+
+// handedOut says whether some server was to hand out addresses of range's subnet
+// before this change. Of a file that made no sense nobody can tell.
+func (r *run) handedOut(of spec.Range) bool {
+	return r.was == nil || r.handed[of.Subnet]
 }
 
 // leavingLeases are those of networks whose DHCP moves to another server, by

@@ -37,6 +37,9 @@ type Request struct {
 	Peers  []Peer        `json:",omitempty"` // speak: of Want's, with an endpoint
 
 	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that handed out so far
+	// Untouched are the networks in whose subnets no server ever handed out an
+	// address. In others a server that starts to asks the segment what is in use.
+	Untouched []string `json:",omitempty"` // apply
 
 	// Secrets are passwords by the id that a BGPNeighbor.Secret names. The agent
 	// keeps them in files of root; one that it has already need not come again. A
