@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -40,6 +42,7 @@ func (a *app) history(ctx context.Context) error {
 		return err
 	}
 	views := generationViews(list)
+	a.noteBroken(ctx, s)
 	if a.json() {
 		return a.printJSON(views)
 	}
@@ -56,6 +59,19 @@ func (a *app) history(ctx context.Context) error {
 		t.add(number, v.Saved, v.Change)
 	}
 	return t.write(a.Out, a.tableWidth())
+}
+
+// noteBroken says why somebody might want to go back: the file makes no sense.
+func (a *app) noteBroken(ctx context.Context, s *state.Store) {
+	c, err := s.Load(ctx)
+	if err == nil {
+		err = network.Complete(c)
+	}
+	if err == nil {
+		return
+	}
+	where, _ := hint.Of(err)
+	a.say("note: the cluster file is broken: %s (%s)", err, where)
 }
 
 func generationViews(list []state.Generation) []generationView {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
@@ -20,7 +19,8 @@ func newListNetworks(a *app) *cobra.Command {
 		Short: "list the networks and tunnels, or the members of one",
 		Long: `List the networks and tunnels of the cluster, from the file: nobody is contacted ('flock status'
 looks at the servers). With NAME, its members one by one. STATE is ready, 'pending s3 …'
-(flock apply finishes it) or empty (no members). With -o json a list, with NAME one object.
+(flock apply finishes it), empty (no members) or broken (what stands in the file makes no
+sense: it is said why, and the exit status is 2). With -o json a list, with NAME one object.
 
   flock listnetworks
   flock listnetworks vx1 -o json`,
@@ -36,16 +36,17 @@ looks at the servers). With NAME, its members one by one. STATE is ready, 'pendi
 }
 
 func (a *app) listNetworks(ctx context.Context) error {
-	views, err := a.networkViews(ctx)
+	r, err := a.read(ctx)
 	if err != nil {
 		return err
 	}
+	views := r.networks()
 	if a.json() {
-		return a.printJSON(views)
+		return cmp.Or(a.printJSON(views), r.fault(a))
 	}
 	if len(views) == 0 {
 		a.say("no networks yet; next: flock createnetwork NAME %s", strings.Join(network.Created(), "|"))
-		return nil
+		return r.fault(a)
 	}
 	t := &table{whole: a.wide(), head: []string{"NAME", "TYPE", "SUBNET", "OPTIONS", "MEMBERS", "STATE"}}
 	if a.wide() {
@@ -62,7 +63,7 @@ func (a *app) listNetworks(ctx context.Context) error {
 		}
 		t.add(append(row, strings.Join(append(slices.Clone(v.options), v.besides()...), " "), v.members(most), v.stateText(most))...)
 	}
-	return t.write(a.Out, a.tableWidth())
+	return cmp.Or(t.write(a.Out, a.tableWidth()), r.fault(a))
 }
 
 // mostMembers is how many members a terminal shows of a network; -o wide and
@@ -70,25 +71,28 @@ func (a *app) listNetworks(ctx context.Context) error {
 const mostMembers = 24
 
 func (a *app) listNetwork(ctx context.Context, name string) error {
-	views, err := a.networkViews(ctx)
+	r, err := a.read(ctx)
 	if err != nil {
 		return err
 	}
+	views := r.networks()
 	at := slices.IndexFunc(views, func(v *networkView) bool { return v.Name == name })
 	if at < 0 {
 		return usage{hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)}
 	}
 	v := views[at]
 	if a.json() {
-		return a.printJSON(v)
+		return cmp.Or(a.printJSON(v), r.fault(a))
 	}
-	if err := a.printHead(v); err != nil || len(v.Members) == 0 {
+	if err := a.printHead(v); err != nil {
 		return err
 	}
-	if err := a.memberTable(v).write(a.Out, a.tableWidth()); err != nil {
-		return err
+	if len(v.Members) > 0 {
+		if err := a.memberTable(v).write(a.Out, a.tableWidth()); err != nil {
+			return err
+		}
 	}
-	return a.printNotes(v.Notes)
+	return cmp.Or(a.printNotes(v.Notes), r.fault(a))
 }
 
 // memberColumn is a column of a network's members.
@@ -150,31 +154,6 @@ func (a *app) printHead(v *networkView) error {
 		}
 	}
 	return err
-}
-
-func (a *app) networkViews(ctx context.Context) ([]*networkView, error) {
-	c, compiled, err := a.compiled(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return viewNetworks(c, compiled, change.Pending(c, compiled)), nil
-}
-
-// compiled reads the cluster file, fills in what somebody who edited it left
-// open, and compiles it.
-func (a *app) compiled(ctx context.Context) (*state.Cluster, *network.Compiled, error) {
-	c, err := a.load(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := network.Complete(c); err != nil {
-		return nil, nil, usage{err}
-	}
-	compiled, err := network.Compile(c)
-	if err != nil {
-		return nil, nil, usage{err}
-	}
-	return c, compiled, nil
 }
 
 // options are the settings of a network in the words of the command line, one

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -58,22 +59,23 @@ const (
 	statePending = "pending"
 	stateNew     = "new"
 	stateEmpty   = "empty"
+	stateBroken  = "broken"
 )
 
 func (a *app) listServers(ctx context.Context) error {
-	c, compiled, err := a.compiled(ctx)
+	r, err := a.read(ctx)
 	if err != nil {
 		return err
 	}
-	views := serverViews(c, change.Pending(c, compiled))
+	views := serverViews(r.c, change.Pending(r.c, r.compiled))
 	if a.json() {
-		return a.printJSON(views)
+		return cmp.Or(a.printJSON(views), r.fault(a))
 	}
 	if len(views) == 0 {
 		a.say("no servers yet; next: flock addserver NAME [USER@]ADDRESS")
-		return nil
+		return r.fault(a)
 	}
-	return a.serverTable(views).write(a.Out, a.tableWidth())
+	return cmp.Or(a.serverTable(views).write(a.Out, a.tableWidth()), r.fault(a))
 }
 
 // tableWidth is what a table may take: a pipe gets whole lines.

@@ -50,7 +50,7 @@ type networkView struct {
 	Settling   bool           `json:"settling,omitempty"` // sessions of before are kept beside those of now
 
 	Members []memberView `json:"members"` // in the order they joined
-	State   string       `json:"state"`   // ready, pending, empty
+	State   string       `json:"state"`   // ready, pending, empty, broken
 	Pending []string     `json:"pending"` // servers
 	Notes   []string     `json:"notes,omitempty"`
 
@@ -84,7 +84,7 @@ type memberView struct {
 	Shared    []string `json:"shared,omitempty"`   // container subnets behind it
 	Key       string   `json:"key,omitempty"`      // public, of its WireGuard device
 	Mesh      string   `json:"mesh,omitempty"`     // l2: its address in the WireGuard mesh
-	State     string   `json:"state"`              // ready, pending
+	State     string   `json:"state"`              // ready, pending, broken
 	Problem   string   `json:"problem,omitempty"`  // why it cannot take its part
 }
 

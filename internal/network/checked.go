@@ -32,10 +32,14 @@ func Edit(c *state.Cluster, edit func(*state.Cluster) error) (*Compiled, error) 
 // the place there: a key in the file, a server.
 func ofNetwork(name string, err error) error { return locate("network "+name, err) }
 
-// locate says that err belongs to where, and to the place in it that err names.
+// locate says that err belongs to where, and to the place in it that err names. A nil
+// err stays nil.
 func locate(where string, err error) error {
 	inner, _ := hint.Of(err)
-	if inner != "" && inner != where && !strings.HasPrefix(inner, where+",") {
+	switch {
+	case inner == where || strings.HasPrefix(inner, where+","):
+		return err
+	case inner != "":
 		where += ", " + inner
 	}
 	return hint.Pin(err, where)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -26,7 +27,11 @@ func FuzzCluster(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := state.Parse(data, "fuzz.toml")
-		if err != nil || Complete(c) != nil {
+		if err != nil {
+			return
+		}
+		checkSalvage(t, c)
+		if Complete(c) != nil {
 			return
 		}
 		out, err := Compile(c)
@@ -50,4 +55,23 @@ func FuzzCluster(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkSalvage: of any file all networks and servers are shown, and those that have no
+// fault compile.
+func checkSalvage(t *testing.T, c *state.Cluster) {
+	t.Helper()
+	shown, out, faults := Salvage(c)
+	if len(shown.Networks) != len(c.Networks) || len(shown.Servers) != len(c.Servers) {
+		t.Fatalf("%d of %d networks, %d of %d servers", len(shown.Networks), len(c.Networks), len(shown.Servers), len(c.Servers))
+	}
+	if whole := Complete(c.Clone()) == nil; whole != (len(faults) == 0) {
+		t.Fatalf("whole: %v, faults: %v", whole, faults)
+	}
+	for _, f := range faults {
+		if where, _ := hint.Of(f.Err); where == "" || (f.Network == "") == (f.Server == "") {
+			t.Fatalf("a fault of %q %q without a place: %v", f.Network, f.Server, f.Err)
+		}
+	}
+	readAll(shown, out)
 }

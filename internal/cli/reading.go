@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// reading is a cluster file as listings show it: complete and compiled, and of one that
+// a hand broke what can be shown.
+type reading struct {
+	c        *state.Cluster
+	compiled *network.Compiled
+	faults   []network.Fault
+}
+
+func (a *app) read(ctx context.Context) (*reading, error) {
+	c, err := a.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &reading{}
+	r.c, r.compiled, r.faults = network.Salvage(c)
+	return r, nil
+}
+
+// networks are the networks of the file; those that make no sense say why.
+func (r *reading) networks() []*networkView {
+	views := viewNetworks(r.c, r.compiled, change.Pending(r.c, r.compiled))
+	for _, f := range r.faults {
+		for _, v := range views {
+			if v.Name == f.Network {
+				v.broken(f.Err)
+			}
+		}
+	}
+	return views
+}
+
+// broken says that the network makes no sense as it stands in the file.
+func (v *networkView) broken(err error) {
+	v.State, v.Pending = stateBroken, []string{}
+	v.Notes = append(v.Notes, err.Error())
+	for i := range v.Members {
+		v.Members[i].State = stateBroken
+	}
+}
+
+// fault is the error of a file that makes no sense, nil of any other. Only the last one
+// is returned, the others are printed.
+func (r *reading) fault(a *app) error {
+	for i, f := range r.faults {
+		if i == len(r.faults)-1 {
+			return usage{f.Err}
+		}
+		fmt.Fprint(a.Err, hint.Text("flock", f.Err))
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestABrokenFileIsStillRead: listings show what a hand left whole, say what it broke
+// and where, and history tells the way back. What changes refuses.
+func TestABrokenFileIsStillRead(t *testing.T) {
+	for name, test := range map[string]struct{ hand, what, where string }{
+		"an unknown member":    {"[network.bad]\ntype = \"vxlan\"\nmembers = [\"s1\", \"s9\"]\n", "unknown server s9", "network bad, members"},
+		"an unknown server":    {"[network.bad]\ntype = \"l2\"\ndhcp-server = \"s9\"\n", "unknown server s9", "network bad, dhcp-server"},
+		"no lead":              {"[network.bad]\ntype = \"wireguard\"\nlead = \"s3\"\nmembers = [\"s1\"]\n", "the lead s3 is not a member", "network bad, lead"},
+		"no reflector":         {"[network.bad]\ntype = \"bgp\"\nreflectors = [\"s3\"]\nmembers = [\"s1\"]\n", "the reflector s3 is not a member", "network bad, reflectors"},
+		"a tunnel to nowhere":  {"[network.bad]\ntype = \"gre\"\nmembers = [\"s1\"]\n", "a tunnel has two ends", "network bad"},
+		"a stranger's share":   {"[network.bad]\ntype = \"wireguard\"\nmembers = [\"s1\"]\nshares = [\"s3:10.0.9.0/24\"]\n", "s3 is not a member", "network bad, shares"},
+		"an unknown type":      {"[network.bad]\ntype = \"vlan\"\nmembers = [\"s9\"]\n", "unknown type", "network bad"},
+		"a subnet in use":      {"[network.bad]\ntype = \"vxlan\"\nsubnet = [\"10.0.4.0/24\"]\nmembers = [\"s2\"]\n", "overlaps", "network vx1"},
+		"a server with a word": {"[server.client]\naddress = \"10.99.0.9\"\n[network.bad]\ntype = \"vxlan\"\nmembers = [\"client\"]\n", "the name is reserved", "server client"},
+		"a server's subnet":    {"[server.s8]\naddress = \"10.99.0.8\"\nsubnet = \"224.0.0.0/24\"\n[network.bad]\ntype = \"vlan\"\n", "cannot be given to hosts", "server s8, subnet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, three+test.hand)
+			for _, args := range [][]string{{"listnetworks"}, {"listservers"}, {"listnetworks", "bad"}, {"listnetworks", "vx1"}} {
+				if code := b.run(args...); code != ExitUsage {
+					t.Errorf("%v: exit %d", args, code)
+				}
+				if args[0] == "listservers" && !strings.Contains(b.out.String(), "s3") || !strings.Contains(b.out.String(), args[len(args)-1][:2]) && len(args) > 1 {
+					t.Errorf("%v shows\n%s", args, b.out.String())
+				}
+				if said := b.err.String(); !strings.Contains(said, test.what) || !strings.Contains(said, "where: "+test.where) {
+					t.Errorf("%v says\n%s", args, said)
+				}
+			}
+			b.run("listnetworks", "-o", "json")
+			var views []networkView
+			if err := json.Unmarshal(b.out.Bytes(), &views); err != nil {
+				t.Fatal(err)
+			}
+			bad := slices.IndexFunc(views, func(v networkView) bool { return v.Name == "bad" })
+			vx1 := slices.IndexFunc(views, func(v networkView) bool { return v.Name == "vx1" })
+			if bad < 0 || vx1 < 0 || name != "a subnet in use" && (views[bad].State != stateBroken || len(views[bad].Notes) == 0 || views[vx1].State == stateBroken) {
+				t.Errorf("networks: %s", b.out.String())
+			}
+			if code := b.run("history"); code != ExitDone || !strings.Contains(b.err.String(), "note: the cluster file is broken") {
+				t.Errorf("history: exit %d, %s", code, b.err.String())
+			}
+			if code := b.run("addnetwork", "vx1", "s3"); code != ExitUsage || b.engine.contacts != 0 {
+				t.Errorf("a change: exit %d, %d contacts", code, b.engine.contacts)
+			}
+		})
+	}
+}
