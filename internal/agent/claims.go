@@ -133,8 +133,35 @@ func (k *Kernel) checkClaims(ctx context.Context, want *spec.Host) ([]spec.Probl
 			out = append(out, spec.Problem{What: "there is no network device " + c.Device, Next: "ip link show"})
 		}
 	}
+	out = append(out, k.claimUnreachable(want)...)
 	lacking, err := k.claimKinds(ctx, want)
 	return slices.Compact(append(out, lacking...)), err
+}
+
+// claimUnreachable refuses an unreachable route that would take from the server its
+// way to the workstation, which is the default route.
+func (k *Kernel) claimUnreachable(want *spec.Host) []spec.Problem {
+	if !slices.ContainsFunc(want.Routes, func(r spec.Route) bool { return r.Unreachable }) {
+		return nil
+	}
+	workstation := workstation()
+	if !workstation.IsValid() || workstation.IsLoopback() {
+		return nil
+	}
+	var out []spec.Problem
+	for _, r := range want.Routes {
+		otherWay := func(o netlink.Route) bool {
+			p := toPrefix(o.Dst)
+			return p.Bits() >= r.Dst.Bits() && p.Contains(workstation) && !unreachable(o)
+		}
+		if r.Unreachable && r.Dst.Contains(workstation) && !slices.ContainsFunc(k.routes, otherWay) {
+			out = append(out, spec.Problem{
+				What: fmt.Sprintf("%s is not here and contains the workstation's address %s, which is reached by the default route", r.Dst, workstation),
+				Next: "share another subnet",
+			})
+		}
+	}
+	return out
 }
 
 // occupant is a prefix that somebody else uses, and where.

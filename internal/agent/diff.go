@@ -33,7 +33,7 @@ func Diff(want, have *spec.Host) []Op {
 	addrs := diffAddrs(want.Addrs, have.Addrs)
 	neighs := compare(want.Neighs, have.Neighs, keyNeigh, func(n spec.Neigh) string { return "neigh " + n.IP.String() + " dev " + n.Link })
 	fdb := compare(want.AllFDB(), have.AllFDB(), keyFDB, objectFDB)
-	routes := compare(want.Routes, have.Routes, func(r spec.Route) netip.Prefix { return r.Dst }, func(r spec.Route) string { return "route " + r.Dst.String() })
+	routes := compare(want.Routes, have.Routes, keyRoute, spec.Route.Object)
 	slices.SortStableFunc(routes.come, linksFirst)
 	dhcps := compare(want.DHCPs, have.DHCPs, func(d spec.DHCP) string { return d.Network }, func(d spec.DHCP) string { return "dhcp " + d.Network })
 	peers := comparePeers(want.Peers, have.Peers)
@@ -167,6 +167,13 @@ func orNone(s string) string {
 	}
 	return s
 }
+
+type routeKey struct {
+	dst         netip.Prefix
+	unreachable bool
+}
+
+func keyRoute(r spec.Route) routeKey { return routeKey{r.Dst, r.Unreachable} }
 
 type neighKey struct {
 	link string

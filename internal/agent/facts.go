@@ -51,6 +51,9 @@ func (k *Kernel) Facts(ctx context.Context, devs []string) (*spec.Facts, error) 
 	k.fresh = false
 	k.interfaces(f, devs)
 	k.reach(f)
+	if f.Awaited, err = libvirtNetworks(libvirtDir); err != nil {
+		return nil, err
+	}
 	f.Default4, f.Default6 = k.defaultDevice(netlink.FAMILY_V4), k.defaultDevice(netlink.FAMILY_V6)
 	f.Prefixes = k.foreignPrefixes()
 	return f, ctx.Err()
@@ -126,7 +129,8 @@ func (k *Kernel) foreignRoutes() []netlink.Route {
 
 // reach says what in the main table needs a gateway, and what does not beside the
 // networks of the interfaces themselves. Of what routing daemons learned only that
-// counts which lies within those: it may be the whole Internet.
+// counts which lies within those: it may be the whole Internet. Single containers'
+// routes on devices of their own say nothing that lasts.
 func (k *Kernel) reach(f *spec.Facts) {
 	best := map[netip.Prefix]netlink.Route{}
 	for _, r := range k.foreignRoutes() {
@@ -144,14 +148,23 @@ func (k *Kernel) reach(f *spec.Facts) {
 			f.Routed = append(f.Routed, p)
 			continue
 		}
-		for i := range f.Interfaces {
-			at := &f.Interfaces[i]
-			own := slices.ContainsFunc(at.Addrs, func(a netip.Prefix) bool { return a.Masked() == p })
-			if at.Name == k.devices.name(r.LinkIndex) && !own {
-				at.Direct = append(at.Direct, p)
-			}
+		i := slices.IndexFunc(f.Interfaces, func(i spec.Interface) bool { return i.Name == k.devices.name(r.LinkIndex) })
+		switch {
+		case i < 0 && p.Bits() < p.Addr().BitLen():
+			f.Local = append(f.Local, p)
+		case i >= 0 && !slices.ContainsFunc(f.Interfaces[i].Addrs, func(a netip.Prefix) bool { return a.Masked() == p }):
+			f.Interfaces[i].Direct = append(f.Interfaces[i].Direct, p)
 		}
 	}
+	for _, a := range k.addrs { // a host's address has no route but in the local table
+		p := toPrefix(a.IPNet)
+		there := func(i spec.Interface) bool { return i.Name == k.devices.name(a.LinkIndex) }
+		if p.IsSingleIP() && p.Addr().IsGlobalUnicast() && !k.ours(a.LinkIndex) && !slices.ContainsFunc(f.Interfaces, there) {
+			f.Local = append(f.Local, p)
+		}
+	}
+	slices.SortFunc(f.Local, netip.Prefix.Compare)
+	f.Local = slices.Compact(f.Local)
 }
 
 // connected says whether p lies within the network of an interface.

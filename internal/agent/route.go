@@ -3,8 +3,7 @@
 package agent
 
 import (
-	"net/netip"
-
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -15,11 +14,17 @@ import (
 // are on our links, or on nobody's of flock and go where want goes or where the
 // cluster remembers to have led one. Two clusters on one server share the numbers.
 func (k *Kernel) observeRoutes(want, have *spec.Host) {
-	wanted := make(map[netip.Prefix]bool, len(want.Routes))
+	wanted := make(map[routeKey]bool, len(want.Routes))
 	for _, r := range want.Routes {
-		wanted[r.Dst] = true
+		wanted[keyRoute(r)] = true
 	}
 	for _, r := range k.routes {
+		if unreachable(r) {
+			if dst := toPrefix(r.Dst); wanted[routeKey{dst, true}] || k.noted[dst] {
+				have.Routes = append(have.Routes, spec.Route{Unreachable: true, Dst: dst, Proto: spec.RouteProto})
+			}
+			continue
+		}
 		if r.Table != unix.RT_TABLE_MAIN || r.Protocol != spec.RouteProto && r.Protocol != spec.RouteProtoBGP || r.Type != unix.RTN_UNICAST {
 			continue
 		}
@@ -27,7 +32,7 @@ func (k *Kernel) observeRoutes(want, have *spec.Host) {
 			continue // the BGP daemon's: removeBGP
 		}
 		dst := toPrefix(r.Dst)
-		if !k.ours(r.LinkIndex) && (!wanted[dst] && !k.noted[dst] || flocks(k.devices.byIndex[r.LinkIndex])) {
+		if !k.ours(r.LinkIndex) && (!wanted[routeKey{dst, false}] && !k.noted[dst] || flocks(k.devices.byIndex[r.LinkIndex])) {
 			continue
 		}
 		have.Routes = append(have.Routes, spec.Route{
@@ -37,8 +42,29 @@ func (k *Kernel) observeRoutes(want, have *spec.Host) {
 	}
 }
 
+// unreachable says whether a route is one of flock's that answers for what is not
+// there.
+func unreachable(r netlink.Route) bool {
+	return r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && r.Type == unix.RTN_UNREACHABLE && r.Priority == spec.UnreachableMetric
+}
+
+// unreachableMessage adds or removes a route that answers for what is not there.
+// Its metric is part of its key: no other route to Dst is touched.
+func unreachableMessage(kind, flags int, r spec.Route) *nl.NetlinkRequest {
+	m := nl.NewNetlinkRequest(kind, flags)
+	head := nl.NewRtMsg()
+	head.Family, head.Dst_len, head.Protocol, head.Type = uint8(family(r.Dst.Addr())), uint8(r.Dst.Bits()), r.Proto, unix.RTN_UNREACHABLE
+	m.AddData(head)
+	m.AddData(nl.NewRtAttr(unix.RTA_DST, r.Dst.Addr().AsSlice()))
+	m.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(spec.UnreachableMetric)))
+	return m
+}
+
 // routeMessage adds (flags: exclusively, or in place of ours) or removes a route.
 func (k *Kernel) routeMessage(kind, flags int, r spec.Route) (*nl.NetlinkRequest, error) {
+	if r.Unreachable {
+		return unreachableMessage(kind, flags, r), nil
+	}
 	index, err := k.index(r.Dev)
 	if err != nil {
 		return nil, err

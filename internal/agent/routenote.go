@@ -17,7 +17,8 @@ import (
 )
 
 // routeFile remembers where routes of ours lead that are not on links of ours: the
-// underlay's devices bear no mark, and two clusters share the protocol number.
+// underlay's devices bear no mark, unreachable routes have no device, and two
+// clusters share the protocol number.
 const routeFile = "routes.json"
 
 // plainRoutes are where want's routes on links of others lead, sorted.

@@ -47,7 +47,10 @@ func (s sums) of(h *spec.Host) string {
 
 // factsOf is what the cluster file keeps of an agent's facts.
 func factsOf(f *spec.Facts) *state.Facts {
-	out := &state.Facts{Machine: f.Machine, Arch: f.Arch, Init: f.Init, Default4: f.Default4, Default6: f.Default6, Prefixes: f.Prefixes, Routed: f.Routed, WireGuard: f.WireGuard}
+	out := &state.Facts{
+		Machine: f.Machine, Arch: f.Arch, Init: f.Init, Default4: f.Default4, Default6: f.Default6,
+		Prefixes: f.Prefixes, Routed: f.Routed, Local: f.Local, Awaited: f.Awaited, WireGuard: f.WireGuard,
+	}
 	for _, i := range f.Interfaces {
 		out.Interfaces = append(out.Interfaces, state.Interface{Name: i.Name, MTU: i.MTU, Addrs: i.Addrs, Direct: i.Direct})
 	}

@@ -66,12 +66,12 @@ func TestSilentPeersAreNoted(t *testing.T) {
 	}
 	want := "no handshake yet: s1 with s3 (UDP 192.0.2.3:51820), s2 with s3 (UDP 192.0.2.3:51820); does every firewall on the way let WireGuard pass?"
 	if len(out.Silent) != 1 || out.Silent[0] != (network.Note{Network: "wirex", Text: want}) {
-		t.Errorf("want %q, have %q", want, out.Silent)
+		t.Errorf("want %q, have %v", want, out.Silent)
 	}
 	f.deaf = "s"
 	out = carry(t, e, Request{Edit: clients("s4", "s5", "s6", "s7"), Networks: []string{"wirex"}})
 	if len(out.Silent) != 1 || !strings.Contains(out.Silent[0].Text, " and 14 more;") {
-		t.Errorf("want four pairs and the number of the rest, have %q", out.Silent)
+		t.Errorf("want four pairs and the number of the rest, have %v", out.Silent)
 	}
 }
 

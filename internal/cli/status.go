@@ -53,6 +53,9 @@ func (a *app) lookAt(ctx context.Context, networks []string) error {
 	if err == nil && a.wide() {
 		err = a.printSessions(out, time.Now())
 	}
+	if !a.json() {
+		a.notes(slices.DeleteFunc(slices.Clone(out.Notes), func(n network.Note) bool { return !n.Amiss }))
+	}
 	if err != nil {
 		return err
 	}

@@ -250,7 +250,7 @@ func (g *group) families() []bool {
 }
 
 func (b *builder) note(network, format string, args ...any) {
-	b.out.Notes = append(b.out.Notes, Note{network, fmt.Sprintf(format, args...)})
+	b.out.Notes = append(b.out.Notes, Note{Network: network, Text: fmt.Sprintf(format, args...)})
 }
 
 // speakers are the members that have a place.

@@ -271,7 +271,7 @@ func TestExternalKeepsWhatIsNotGiven(t *testing.T) {
 
 func TestBGPAdvice(t *testing.T) {
 	notes := func(c *state.Cluster) string { return fmt.Sprint(compileOK(t, c).Notes) }
-	if have := notes(bgpCluster(t, meshMost)); have != "[]" {
+	if have := notes(bgpCluster(t, meshMost)); strings.Contains(have, "sessions") {
 		t.Errorf("%d members: %s", meshMost, have)
 	}
 	if have := notes(bgpCluster(t, meshMost+1)); !strings.Contains(have, "5050 sessions") {

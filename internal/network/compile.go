@@ -28,7 +28,10 @@ type (
 )
 
 // Note is something about a network that its members' specs do not show.
-type Note struct{ Network, Text string }
+type Note struct {
+	Network, Text string
+	Amiss         bool // something is not as it was meant: looking at the servers says so too
+}
 
 // Compiled is what a whole cluster comes to.
 type Compiled struct {
@@ -65,6 +68,11 @@ func Compile(c *state.Cluster) (*Compiled, error) {
 	}
 	for _, name := range servers {
 		b.serverSubnet(name)
+	}
+	if err := b.guardShares(); err != nil {
+		return nil, err
+	}
+	for _, name := range servers {
 		b.finish(name)
 	}
 	slices.SortStableFunc(b.out.Problems, func(p, q Problem) int {

@@ -364,8 +364,7 @@ func (b *builder) relayed(m *mesh) {
 		}
 	}
 	if len(nat) > 1 && m.lead != nil && !m.hub {
-		b.out.Notes = append(b.out.Notes, Note{m.network, fmt.Sprintf("%s are behind NAT and reach each other through %s",
-			strings.Join(nat, ", "), m.lead.server)})
+		b.note(m.network, "%s are behind NAT and reach each other through %s", strings.Join(nat, ", "), m.lead.server)
 	}
 }
 

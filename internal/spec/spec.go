@@ -24,6 +24,9 @@ const (
 	// BGPMetric is the metric of these routes: less than DHCP clients give theirs,
 	// more than an interface's own and what is set by hand, and nobody else's.
 	BGPMetric = 71
+	// UnreachableMetric is the metric of Unreachable routes: any other route to the
+	// same destination wins, at once and whoever sets it.
+	UnreachableMetric = 2_000_000_000
 	// AliasPrefix starts the alias (IFLA_IFALIAS) of every link flock makes.
 	AliasPrefix = "flock:"
 	// IfNameMax is the longest interface name in bytes (IFNAMSIZ less the NUL).
@@ -122,6 +125,11 @@ type Addr struct {
 
 // Route is a route of ours, in the main table, with protocol Proto.
 type Route struct {
+	// Unreachable answers packets for Dst that nothing else there is for, so that
+	// they do not leave by a default route. It has Dst and Proto alone, and the metric
+	// UnreachableMetric.
+	Unreachable bool `json:",omitempty"`
+
 	Dst    netip.Prefix // masked
 	Via    netip.Addr   // next hop; invalid for a link-scope route
 	Dev    string
@@ -337,9 +345,17 @@ func (a Addr) String() string {
 	return "addr " + a.Prefix.String() + " dev " + a.Link
 }
 
+// Object names a route as a Step does.
+func (r Route) Object() string {
+	if r.Unreachable {
+		return "route unreachable " + r.Dst.String()
+	}
+	return "route " + r.Dst.String()
+}
+
 func (r Route) String() string {
 	var b line
-	b.add("route", r.Dst.String())
+	b.add(r.Object())
 	b.addr("via", r.Via)
 	b.str("dev", r.Dev)
 	b.addr("src", r.Src)

@@ -85,6 +85,8 @@ type Facts struct {
 	Default6   string         `json:",omitempty"`
 	Prefixes   []netip.Prefix `json:",omitempty"` // foreign connected and routed prefixes, default routes aside
 	Routed     []netip.Prefix `json:",omitempty"` // what a gateway leads to, in the main table; of what routing daemons learned, that within the networks of Interfaces
+	Local      []netip.Prefix `json:",omitempty"` // what is reached without a gateway by devices that are not among Interfaces: container engines' bridges; and host addresses there
+	Awaited    []netip.Prefix `json:",omitempty"` // IPv4 networks that libvirt is to make, running or not: it does not start one that the main table has a route to
 	WireGuard  string         `json:",omitempty"` // what a WireGuard device would be: KernelDevice, UserspaceDevice, "" for neither
 	Agent      string         // version of the agent
 }

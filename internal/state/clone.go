@@ -29,6 +29,7 @@ func (f *Facts) clone() *Facts {
 	d := *f
 	d.Prefixes = slices.Clone(f.Prefixes)
 	d.Routed = slices.Clone(f.Routed)
+	d.Local, d.Awaited = slices.Clone(f.Local), slices.Clone(f.Awaited)
 	d.Interfaces = slices.Clone(f.Interfaces)
 	for i := range d.Interfaces {
 		d.Interfaces[i].Addrs = slices.Clone(d.Interfaces[i].Addrs)

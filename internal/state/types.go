@@ -54,6 +54,8 @@ type Facts struct {
 	Interfaces []Interface    `toml:"interface,omitempty"`
 	Prefixes   []netip.Prefix `toml:"prefixes,omitempty"`  // foreign prefixes there, default routes aside
 	Routed     []netip.Prefix `toml:"routed,omitempty"`    // those of them, and of what routing daemons learned beside the interfaces' own networks, that are behind a gateway
+	Local      []netip.Prefix `toml:"local,omitempty"`     // reached without a gateway by devices that are not among Interfaces
+	Awaited    []netip.Prefix `toml:"awaited,omitempty"`   // networks that libvirt is to make there
 	WireGuard  string         `toml:"wireguard,omitempty"` // what a WireGuard device is there: kernel, userspace; empty: neither
 }
 

@@ -1,0 +1,134 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// What a member shares, or was dealt for its containers, others send to it. Where it
+// is not there, a packet would leave by the default route, in clear and for strangers
+// to read. So a route of the last resort says that the subnet cannot be reached. The
+// real one wins whenever it comes, and takes over again should it go.
+//
+// Three sorts of subnet have no such route: a part of a larger network on the server,
+// which would lose the part; what libvirt is to make, for it starts no network that
+// there is a route to; and what was dealt where others make the routes.
+
+// guardShares sees to it that nothing shared leaves its server by the default route,
+// and notes what is not there.
+func (b *builder) guardShares() error {
+	guarded := map[string][]netip.Prefix{}
+	for _, name := range b.c.NetworkNames() {
+		n := b.c.Networks[name]
+		if n.Type == Alloc {
+			continue
+		}
+		shares, err := sharesOf(n)
+		if err != nil {
+			return err
+		}
+		var gone absence
+		for _, m := range n.Members {
+			server := serverOf(m)
+			if _, placed := b.out.Places[Seat{server, name}]; !placed {
+				continue
+			}
+			list := shares[server]
+			if a := n.Allocated[server]; a != nil && Pooled(n) {
+				list = slices.Concat(a.Subnets, list) // what was told first is among both
+				slices.SortFunc(list, netip.Prefix.Compare)
+				list = slices.Compact(list)
+			}
+			for _, p := range list {
+				if b.guard(server, p, &gone) && !slices.Contains(guarded[server], p) {
+					guarded[server] = append(guarded[server], p)
+					h := b.out.Hosts[server]
+					h.Routes = append(h.Routes, spec.Route{Unreachable: true, Dst: p, Proto: spec.RouteProto})
+				}
+			}
+		}
+		for _, text := range gone.texts() {
+			b.out.Notes = append(b.out.Notes, Note{name, text, true})
+		}
+	}
+	return nil
+}
+
+// guard says whether a server needs the route for p, and notes p if it is not there.
+func (b *builder) guard(server string, p netip.Prefix, gone *absence) bool {
+	f := b.c.Servers[server].Facts
+	here := direct(f)
+	partOf := func(q netip.Prefix) bool { return q.Bits() < p.Bits() && q.Contains(p.Addr()) }
+	if onOwnBridge(b.out.Hosts[server], p) || slices.ContainsFunc(here, partOf) {
+		return false
+	}
+	part := func(q netip.Prefix) bool { return q.Bits() >= p.Bits() && p.Contains(q.Addr()) }
+	awaited := slices.Contains(f.Awaited, p)
+	if !slices.ContainsFunc(f.Prefixes, part) && !slices.ContainsFunc(here, part) {
+		text := fmt.Sprintf("%s is not on %s", p, server)
+		if awaited {
+			gone.awaited = append(gone.awaited, text)
+		} else {
+			gone.dropped = append(gone.dropped, text)
+		}
+	}
+	return !awaited
+}
+
+// absence is what of a network's shared subnets is not there.
+type absence struct {
+	dropped []string // packets to it are
+	awaited []string // libvirt is to make it
+}
+
+func (a *absence) texts() []string {
+	var out []string
+	if len(a.dropped) > 0 {
+		out = append(out, few(a.dropped)+": traffic to "+itOrThem(a.dropped)+" is dropped there")
+	}
+	if len(a.awaited) > 0 {
+		out = append(out, few(a.awaited)+", where libvirt has a network of it that is not started: until then traffic to "+itOrThem(a.awaited)+" leaves by the default route")
+	}
+	return out
+}
+
+func itOrThem(list []string) string {
+	if len(list) == 1 {
+		return "it"
+	}
+	return "them"
+}
+
+// few joins texts for one line.
+func few(list []string) string {
+	const most = 4
+	if len(list) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	}
+	return strings.Join(list, ", ")
+}
+
+// direct is what a server reaches without a gateway and flock did not make.
+func direct(f *state.Facts) []netip.Prefix {
+	out := slices.Clone(f.Local)
+	for _, i := range f.Interfaces {
+		for _, a := range i.Addrs {
+			out = append(out, a.Masked())
+		}
+		out = append(out, i.Direct...)
+	}
+	return out
+}
+
+// onOwnBridge says whether p is on, or part of, what a bridge of ours has.
+func onOwnBridge(h *spec.Host, p netip.Prefix) bool {
+	return slices.ContainsFunc(h.Addrs, func(a spec.Addr) bool {
+		return a.Prefix.Bits() <= p.Bits() && a.Prefix.Contains(p.Addr()) &&
+			slices.ContainsFunc(h.Links, func(l spec.Link) bool { return l.Name == a.Link && l.Kind == spec.Bridge })
+	})
+}
