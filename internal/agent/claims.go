@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -249,7 +247,10 @@ func freePrefix(like netip.Prefix, foreign []occupant) netip.Prefix {
 }
 
 func claimProgram(c spec.Claim) *spec.Problem {
-	if c.Program == "" || findProgram(c.Program) != "" {
+	if c.Program == "" {
+		return nil
+	}
+	if _, err := lookProgram(c.Program); err == nil {
 		return nil
 	}
 	from := c.Package
@@ -257,14 +258,4 @@ func claimProgram(c spec.Claim) *spec.Problem {
 		from = c.Program
 	}
 	return &spec.Problem{What: c.Program + " is not installed", Next: "apt-get install " + from}
-}
-
-// findProgram is exec.LookPath that looks where a login shell's PATH may not lead.
-func findProgram(name string) string {
-	for _, dir := range []string{"", "/usr/sbin", "/sbin", "/usr/local/sbin"} {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path
-		}
-	}
-	return ""
 }

@@ -79,21 +79,10 @@ func (k *Kernel) interfaces(f *spec.Facts, devs []string) {
 		a := l.Attrs()
 		asked := named[name] || slices.Contains(devs, name)
 		up := a.Flags&net.FlagUp != 0 && len(addrs[a.Index]) > 0
-		if asked || up && !flocks(l) && underlayName(name) {
+		if asked || up && !flocks(l) && (underlayName(name) || k.leads(a.Index)) {
 			f.Interfaces = append(f.Interfaces, spec.Interface{Name: name, MTU: a.MTU, Addrs: addrs[a.Index]})
 		}
 	}
-}
-
-// underlayName says whether a device of this name can be a server's way to others:
-// not loopback, nor what container engines and libvirt make.
-func underlayName(name string) bool {
-	for _, prefix := range []string{"docker", "br-", "veth", "virbr", "vnet", "lxc", "lxdbr", "incusbr", "cni", "flannel", "cali", "podman"} {
-		if strings.HasPrefix(name, prefix) {
-			return false
-		}
-	}
-	return name != "lo"
 }
 
 // defaultDevice is the device of the default route with the lowest metric; "" when

@@ -194,6 +194,34 @@ func TestForwardingKeepsRouterAdvertisements(t *testing.T) {
 	}
 }
 
+// A default route tells which device is the uplink, whatever it is called; bridges of
+// containers keep what they have, whatever they are called.
+func TestUplinkIsFoundByItsDefaultRoute(t *testing.T) {
+	forwards := &spec.Host{Cluster: "t", Sysctls: []spec.Sysctl{{Key: "net/ipv6/conf/all/forwarding", Value: "1"}}}
+	for _, c := range []struct{ name, do, want string }{
+		{"br-lan", "ip -6 addr add fd98::1/64 dev br-lan nodad; ip -6 route add default via fd98::9 dev br-lan", "2"},
+		{"docker7", "ip addr add 10.98.0.1/24 dev docker7; ip route add default via 10.98.0.9 dev docker7 table 99", "2"},
+		{"br-b1946ac92492", "true", "1"},
+		{"podnet", "ip link add c1 type veth peer name c1p; ip link set c1 master podnet; ip link set c1 up", "1"},
+		{"br0", "ip link add real type macvlan 2>/dev/null || ip link add link eth0 name real type macvlan mode bridge; ip link set real master br0", "2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ownNet(t)
+			sh(t, "ip link add "+c.name+" type bridge; sysctl -qw net.ipv6.conf."+c.name+".accept_dad=0; ip link set "+c.name+" up; "+c.do)
+			k := open(t, "t", t.TempDir())
+			apply(t, k, forwards)
+			setting := "cat /proc/sys/net/ipv6/conf/" + c.name + "/accept_ra"
+			if have := strings.TrimSpace(sh(t, setting)); have != c.want {
+				t.Errorf("want %s, have %s", c.want, have)
+			}
+			apply(t, k, &spec.Host{Cluster: "t"})
+			if have := strings.TrimSpace(sh(t, setting)); have != "1" {
+				t.Errorf("afterwards: want 1, have %s", have)
+			}
+		})
+	}
+}
+
 // Evidence for tunnelConflicts.
 func TestGroupPolicyIsPerPort(t *testing.T) {
 	ownNet(t)

@@ -104,7 +104,7 @@ func (n *nft) replace(want *spec.Host) error {
 	// A foreign rule set can change between the look and the transaction (Docker
 	// starts); the kernel then refuses the whole with ENOENT.
 	for range 3 {
-		err = n.with(func(c *nftables.Conn) error { return n.transact(c, want, objects) })
+		err = n.transact(want, objects)
 		if !errors.Is(err, syscall.ENOENT) {
 			break
 		}
@@ -118,30 +118,41 @@ func (n *nft) replace(want *spec.Host) error {
 	return fmt.Errorf("write nftables rules: %w", err)
 }
 
-func (n *nft) transact(c *nftables.Conn, want *spec.Host, objects []nftObject) error {
-	rules := &ruleset{c: c} // whatever was seen before
-	chains, err := rules.allChains()
+func (n *nft) transact(want *spec.Host, objects []nftObject) error {
+	var seen map[nftables.TableFamily]*nftTable
+	var missing, extra []acceptRule
+	n.seen = nil // whatever was seen before
+	err := n.steady(func(_ *nftables.Conn, rules *ruleset) error {
+		chains, err := rules.allChains()
+		if err != nil {
+			return err
+		}
+		if seen, err = n.readTables(rules, chains, objects); err != nil {
+			return err
+		}
+		missing, extra, err = n.acceptChanges(rules, chains, want.Forwards)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	seen, err := n.readTables(rules, chains, objects)
+	err = n.with(func(c *nftables.Conn) error {
+		for _, family := range families {
+			found := seen[family]
+			if settled(objects, family, found) {
+				continue
+			}
+			if found != nil {
+				c.DelTable(n.table(family))
+			}
+			n.build(c, n.table(family), objects)
+		}
+		if err := n.setForwards(c, missing, extra); err != nil {
+			return err
+		}
+		return c.Flush()
+	})
 	if err != nil {
-		return err
-	}
-	for _, family := range families {
-		found := seen[family]
-		if settled(objects, family, found) {
-			continue
-		}
-		if found != nil {
-			c.DelTable(n.table(family))
-		}
-		n.build(c, n.table(family), objects)
-	}
-	if err := n.setForwards(c, rules, chains, want.Forwards); err != nil {
-		return err
-	}
-	if err := c.Flush(); err != nil {
 		return err
 	}
 	return n.setLegacy(want.Forwards)
@@ -229,8 +240,8 @@ func unsupported(family nftables.TableFamily, err error) error {
 // of others.
 func (n *nft) left() (int, error) {
 	count := 0
-	err := n.with(func(c *nftables.Conn) error {
-		rules := &ruleset{c: c}
+	err := n.steady(func(_ *nftables.Conn, rules *ruleset) error {
+		count = 0
 		tables, err := rules.allTables()
 		if err != nil {
 			return err

@@ -236,18 +236,28 @@ type forwardDiff struct{ missing, extra []spec.Forward }
 
 func (d forwardDiff) none() bool { return len(d.missing)+len(d.extra) == 0 }
 
-// observeForwards compares the accepts in other people's chains.
-func (n *nft) observeForwards(from *ruleset, chains []*nftables.Chain, want *spec.Host) (forwardDiff, error) {
-	var d forwardDiff
-	wanted, err := n.wantedAccepts(from, chains, want.Forwards)
+// acceptChanges says which accepts in other people's chains are missing for forwards and
+// which of ours are in excess.
+func (n *nft) acceptChanges(from *ruleset, chains []*nftables.Chain, forwards []spec.Forward) (missing, extra []acceptRule, err error) {
+	wanted, err := n.wantedAccepts(from, chains, forwards)
 	if err != nil {
-		return d, err
+		return nil, nil, err
 	}
 	found, err := n.readAccepts(from, chains)
 	if err != nil {
+		return nil, nil, err
+	}
+	missing, extra = compareAccepts(wanted, found)
+	return missing, extra, nil
+}
+
+// observeForwards compares the accepts in other people's chains.
+func (n *nft) observeForwards(from *ruleset, chains []*nftables.Chain, want *spec.Host) (forwardDiff, error) {
+	var d forwardDiff
+	missing, extra, err := n.acceptChanges(from, chains, want.Forwards)
+	if err != nil {
 		return d, err
 	}
-	missing, extra := compareAccepts(wanted, found)
 	for _, a := range missing {
 		d.missing = append(d.missing, a.forward())
 	}
@@ -294,16 +304,7 @@ func (d forwardDiff) report(want, have *spec.Host) {
 // setForwards queues what makes the accepts in other people's chains right. Those
 // that are right stay where they are, so that rules an administrator put above
 // them stay above.
-func (n *nft) setForwards(c *nftables.Conn, from *ruleset, chains []*nftables.Chain, forwards []spec.Forward) error {
-	wanted, err := n.wantedAccepts(from, chains, forwards)
-	if err != nil {
-		return err
-	}
-	found, err := n.readAccepts(from, chains)
-	if err != nil {
-		return err
-	}
-	missing, extra := compareAccepts(wanted, found)
+func (n *nft) setForwards(c *nftables.Conn, missing, extra []acceptRule) error {
 	for _, a := range extra {
 		if err := c.DelRule(&nftables.Rule{Table: a.chain.Table, Chain: a.chain, Handle: a.handle}); err != nil {
 			return fmt.Errorf("remove an accept from %s %s: %w", a.chain.Table.Name, a.chain.Name, err)

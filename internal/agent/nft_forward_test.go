@@ -4,6 +4,7 @@ package agent
 
 import (
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -158,10 +159,13 @@ func passesLegacy(t *testing.T, forwards []spec.Forward) {
 		list := func() string { return s.sh("iptables-legacy -S; ip6tables-legacy -S") }
 		before := list()
 		c.reachesNot(targets...)
-		if d := differs(s, want); d != stepsFor("+", forwards) {
-			t.Errorf("%s: seen as %q", rules, d)
-		}
-		settleNFT(s, want)
+		// Its programs are in no PATH of a login that is not root's.
+		withPath(t, "/usr/bin:/bin", func() {
+			if d := differs(s, want); d != stepsFor("+", forwards) {
+				t.Errorf("%s: seen as %q", rules, d)
+			}
+			settleNFT(s, want)
+		})
 		for _, ip := range targets {
 			c.reaches(ip)
 		}
@@ -180,6 +184,14 @@ func passesLegacy(t *testing.T, forwards []spec.Forward) {
 			t.Errorf("%s: after removal:\n%s\nwant:\n%s", rules, after, before)
 		}
 	}
+}
+
+func withPath(t *testing.T, path string, do func()) {
+	t.Helper()
+	whole := os.Getenv("PATH")
+	t.Setenv("PATH", path)
+	do()
+	t.Setenv("PATH", whole)
 }
 
 // sortedLines compares listings whatever the order of accepts for different links.

@@ -47,7 +47,7 @@ func (n *nft) legacyChanges(forwards []spec.Forward) (missing, extra []legacyRul
 		if !slices.Contains(strings.Fields(string(names)), "filter") {
 			continue
 		}
-		program, err := exec.LookPath(table.program)
+		program, err := lookProgram(table.program)
 		if errors.Is(err, exec.ErrNotFound) {
 			continue // whatever the kernel has, nobody here can write it
 		}

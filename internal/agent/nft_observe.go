@@ -39,22 +39,24 @@ func (n *nft) observe(want, have *spec.Host) error {
 		return err
 	}
 	var forwards forwardDiff
-	err = n.with(func(c *nftables.Conn) error {
-		rules := n.current(c, generation)
+	var seen map[nftables.TableFamily]*nftTable
+	err = n.steady(func(_ *nftables.Conn, rules *ruleset) error {
 		chains, err := rules.allChains()
 		if err != nil {
 			return err
 		}
-		seen, err := n.readTables(rules, chains, objects)
-		if err != nil {
+		if seen, err = n.readTables(rules, chains, objects); err != nil {
 			return err
 		}
-		n.report(objects, seen, want, have)
 		forwards, err = n.observeForwards(rules, chains, want)
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	n.report(objects, seen, want, have)
+	if n.looked != generation {
+		sound = n.note.text(n.counter, n.looked, want)
 	}
 	if forwards.none() && filtersAgree(want, have) {
 		n.note.sound = sound

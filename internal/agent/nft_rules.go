@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/hint"
 )
 
 // ruleset is what nftables hold, as far as it was asked for. A look at everything
@@ -37,6 +39,33 @@ func (n *nft) current(c *nftables.Conn, now uint32) *ruleset {
 		n.seen = &ruleset{c: c, generation: now}
 	}
 	return n.seen
+}
+
+// mostLooks is how often rules are read until nobody has changed any meanwhile.
+const mostLooks = 20
+
+// steady runs look on the rule set until no transaction of anybody's came in between: a
+// dump that one interrupts may lack rules or hold one twice, and what it was told in
+// several dumps does not belong together then. The library does not tell (NLM_F_DUMP_INTR);
+// the kernel's count of transactions, by which the kernel sets that flag, does.
+func (n *nft) steady(look func(*nftables.Conn, *ruleset) error) error {
+	for range mostLooks {
+		before, err := n.generation()
+		if err != nil {
+			return err
+		}
+		failed := n.with(func(c *nftables.Conn) error { return look(c, n.current(c, before)) })
+		after, err := n.generation()
+		if err != nil {
+			return errors.Join(failed, err)
+		}
+		if before == after {
+			n.looked = before
+			return failed
+		}
+	}
+	return hint.Errorf("", "wait until other programs have set up their rules, then flock apply",
+		"read nftables rules: somebody changes them all the time")
 }
 
 // A kernel without nftables holds no tables and no chains: nfnetlink answers

@@ -3,7 +3,11 @@
 package agent
 
 import (
+	"os/exec"
+	"strings"
 	"testing"
+
+	"github.com/google/nftables"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -54,4 +58,81 @@ func TestRulesAreReadAgainWhenTheyChanged(t *testing.T) {
 	if err := n.close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// Somebody writes rules while ours are read: what was read is read again, and not for ever.
+func TestInterruptedLooksAreRepeated(t *testing.T) {
+	h, want := newNFTHost(t), overlayHost(0)
+	settleNFT(h, want)
+	n := newNFT(want.Cluster)
+	chains := 0
+	interrupted := func(times int) error {
+		looks := 0
+		err := n.steady(func(_ *nftables.Conn, rules *ruleset) error {
+			if _, err := rules.allTables(); err != nil {
+				return err
+			}
+			if looks++; looks <= times {
+				if out, err := exec.Command("nft", "add table ip wall; add chain ip wall more"+strings.Repeat("e", looks)).CombinedOutput(); err != nil {
+					t.Errorf("%v: %s", err, out)
+				}
+			}
+			all, err := rules.allChains()
+			chains = len(all)
+			return err
+		})
+		if looks != min(times+1, mostLooks) {
+			t.Errorf("interrupted %d times: %d looks", times, looks)
+		}
+		return err
+	}
+	h.do(func() {
+		if err := interrupted(0); err != nil {
+			t.Error(err)
+		}
+		before := chains
+		if err := interrupted(3); err != nil || chains != before+3 {
+			t.Errorf("%d chains, then %d, %v", before, chains, err)
+		}
+		if err := interrupted(mostLooks); err == nil || !strings.Contains(err.Error(), "all the time") {
+			t.Errorf("always interrupted: %v", err)
+		}
+		if err := n.close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A busy neighbour's transactions never make a sound table look damaged.
+func TestRulesAreSoundBesideOthersChanges(t *testing.T) {
+	h, want := newNFTHost(t), overlayHost(0)
+	settleNFT(h, want)
+	h.do(func() {
+		busy := exec.Command("sh", "-c", `nft add table ip busy; i=0
+			while [ $i -lt 300 ]; do i=$((i+1)); printf 'add chain ip busy c%d\nadd rule ip busy c%d accept\n' $i $i | nft -f -; done`)
+		if err := busy.Start(); err != nil {
+			t.Error(err)
+			return
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- busy.Wait() }()
+		n := newNFT(want.Cluster)
+		for looks := 0; ; looks++ {
+			select {
+			case err := <-ended:
+				if err != nil || looks == 0 {
+					t.Errorf("%d looks, %v", looks, err)
+				}
+				if err := n.close(); err != nil {
+					t.Error(err)
+				}
+				return
+			default:
+			}
+			have := &spec.Host{}
+			if err := n.observe(want, have); err != nil || !filtersAgree(want, have) {
+				t.Errorf("look %d: %v\n%s", looks, err, have.Text())
+			}
+		}
+	})
 }

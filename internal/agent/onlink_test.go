@@ -24,8 +24,10 @@ func dualPool(packed bool) *spec.Host {
 		},
 	}
 	for _, to := range []struct{ dst, own, plain string }{
-		{"10.244.1.0/24", "10.244.1.0", "10.99.0.2"}, {"fd80:0:0:1::/64", "fd80:0:0:1::", "fd99::2"},
-		{"fd80:0:1::/48", "fd80:0:0:1::", "fd99::2"}, {"fd80:0:0:2::/64", "fd80:0:0:2::", "fd99::3"},
+		{"10.244.1.0/24", "10.244.1.0", "10.99.0.2"},
+		{"fd80:0:0:1::/64", "fd80:0:0:1::", "fd99::2"},
+		{"fd80:0:1::/48", "fd80:0:0:1::", "fd99::2"},
+		{"fd80:0:0:2::/64", "fd80:0:0:2::", "fd99::3"},
 	} {
 		r := spec.Route{Dst: prefix(to.dst), Via: addr(to.plain), Dev: "eth0", Proto: spec.RouteProto}
 		if packed {

@@ -60,10 +60,15 @@ func (k *Kernel) wanted(want *spec.Host) (*spec.Host, error) {
 	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
 		key := "net/ipv6/conf/" + name + "/accept_ra"
 		_, noted := notes[key]
-		if !noted && (forwards == "1" || !k.takesAdvertisements(k.devices.byName[name], key)) {
-			continue
+		takes := noted
+		if !noted && forwards != "1" {
+			if takes, err = k.takesAdvertisements(k.devices.byName[name], key); err != nil {
+				return nil, err
+			}
 		}
-		out.Sysctls = append(out.Sysctls, spec.Sysctl{Key: key, Value: "2"})
+		if takes {
+			out.Sysctls = append(out.Sysctls, spec.Sysctl{Key: key, Value: "2"})
+		}
 	}
 	return &out, nil
 }
@@ -100,12 +105,14 @@ func withoutNarrow(want *spec.Host) *spec.Host {
 }
 
 // takesAdvertisements says whether the device may have learned a router.
-func (k *Kernel) takesAdvertisements(l netlink.Link, key string) bool {
-	if !underlayName(l.Attrs().Name) || flocks(l) || l.Attrs().MasterIndex != 0 {
-		return false
+func (k *Kernel) takesAdvertisements(l netlink.Link, key string) (bool, error) {
+	if l.Attrs().Name == "lo" || flocks(l) || l.Attrs().MasterIndex != 0 {
+		return false, nil
 	}
-	value, err := readSysctl(key)
-	return err == nil && value == "1"
+	if value, err := readSysctl(key); err != nil || value != "1" {
+		return false, nil // a device without IPv6 has no such setting
+	}
+	return k.uplink(l)
 }
 
 // observeSysctls reads the settings that want names and those that are to be

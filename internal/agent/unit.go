@@ -30,13 +30,16 @@ func program(ctx context.Context, name string, args ...string) error {
 	return fmt.Errorf("run %s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
 }
 
-// lookProgram finds a daemon's program: a login by SSH has no sbin in its PATH on
-// many systems.
+// sbin is where systemd looks besides /usr/bin; other directories in tests.
+var sbin = []string{"/usr/sbin", "/usr/local/sbin", "/sbin"}
+
+// lookProgram finds a program, also where no PATH leads: a login by SSH has no sbin in
+// its own on many systems.
 func lookProgram(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return filepath.Abs(path)
 	}
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin"} {
+	for _, dir := range sbin {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return path, nil
 		}

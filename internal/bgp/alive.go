@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/flocknet/flock/internal/rtnl"
 	"golang.org/x/sys/unix"
 )
 
@@ -88,7 +90,7 @@ func entryOf(addr netip.Addr) (*netlink.Neigh, error) {
 	if addr.Is4() {
 		family = netlink.FAMILY_V4
 	}
-	list, err := netlink.NeighList(0, family)
+	list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return netlink.NeighList(0, family) })
 	if err != nil {
 		return nil, fmt.Errorf("list the kernel's neighbours: %w", err)
 	}

@@ -1,0 +1,73 @@
+//go:build linux
+
+package agent
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// underlayName says whether a device of this name can be a server's way to others:
+// not loopback, nor what container engines and libvirt make.
+func underlayName(name string) bool {
+	for _, prefix := range []string{"docker", "br-", "veth", "virbr", "vnet", "lxc", "lxdbr", "incusbr", "cni", "flannel", "cali", "podman"} {
+		if strings.HasPrefix(name, prefix) {
+			return false
+		}
+	}
+	return name != "lo"
+}
+
+// uplink says whether a device is a way out of the server. A default route tells, whatever
+// its name is. Of what has none, for the moment or because its router is away, a bridge
+// is one if something else than containers and guests is plugged in, and the rest if it
+// has not the name of what container engines make.
+func (k *Kernel) uplink(l netlink.Link) (bool, error) {
+	_, bridge := l.(*netlink.Bridge)
+	if !bridge && underlayName(l.Attrs().Name) {
+		return true, nil
+	}
+	if bridge && slices.ContainsFunc(k.portsOf(l.Attrs().Index), reachesOut) {
+		return true, nil
+	}
+	if k.routes == nil {
+		if err := k.readRoutes(); err != nil {
+			return false, err
+		}
+	}
+	return k.leads(l.Attrs().Index), nil
+}
+
+// portsOf lists the ports of a bridge.
+func (k *Kernel) portsOf(bridge int) []netlink.Link {
+	var out []netlink.Link
+	for _, l := range k.devices.byIndex {
+		if l.Attrs().MasterIndex == bridge {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// reachesOut says whether a port is no container's and no guest's, nor a tunnel's.
+func reachesOut(l netlink.Link) bool {
+	switch l.(type) {
+	case *netlink.Veth, *netlink.Tuntap, *netlink.Vxlan, *netlink.Dummy:
+		return false
+	}
+	return !flocks(l)
+}
+
+// leads says whether a default route goes by the device with this index, in whatever
+// table, as of the last look at routes.
+func (k *Kernel) leads(index int) bool {
+	return slices.ContainsFunc(k.routes, func(r netlink.Route) bool {
+		if r.Type != unix.RTN_UNICAST || toPrefix(r.Dst).Bits() > 0 {
+			return false
+		}
+		return r.LinkIndex == index || slices.ContainsFunc(r.MultiPath, func(n *netlink.NexthopInfo) bool { return n.LinkIndex == index })
+	})
+}
