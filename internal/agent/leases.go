@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -43,6 +45,37 @@ func (s *services) leaving(want *spec.Host) (map[string]string, error) {
 			out = map[string]string{}
 		}
 		out[network] = text
+	}
+	return out, nil
+}
+
+// poolUses counts the leases in what the server's dnsmasqs hand out at this moment.
+func (s *services) poolUses(want *spec.Host, now time.Time) ([]spec.PoolUse, error) {
+	var out []spec.PoolUse
+	for _, d := range want.DHCPs {
+		ranges, err := s.rangesBefore(d.Network)
+		if err != nil {
+			return nil, err
+		}
+		text, err := readIfThere(s.process(leaf, d.Network).leases)
+		if err != nil {
+			return nil, err
+		}
+		use := spec.PoolUse{Network: d.Network}
+		ranges = slices.DeleteFunc(ranges, func(r spec.Range) bool { return !isRange4(r) })
+		for _, r := range ranges {
+			first, last := r.First.As4(), r.Last.As4()
+			use.Size += int(binary.BigEndian.Uint32(last[:])-binary.BigEndian.Uint32(first[:])) + 1
+		}
+		for line := range strings.Lines(leasesIn(text, ranges)) {
+			expiry, _, _ := strings.Cut(line, " ")
+			if until, err := strconv.ParseInt(expiry, 10, 64); err == nil && (until == 0 || until > now.Unix()) {
+				use.Used++
+			}
+		}
+		if use.Size > 0 {
+			out = append(out, use)
+		}
 	}
 	return out, nil
 }

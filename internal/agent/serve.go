@@ -305,6 +305,12 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	}
 	plan.Sum = last.Sum()
 	plan.Problems = append(strangers(last, r.Want), plan.Problems...)
+	if plan.Pools, err = k.services.poolUses(r.Want, time.Now()); err != nil {
+		return nil, err
+	}
+	if plan.Pools, err = k.services.poolUses(r.Want, time.Now()); err != nil {
+		return nil, err
+	}
 	if s.lock != nil {
 		plan.Problems = append(plan.Problems, k.services.missingSecrets(r.Want, r.Secrets)...)
 		if plan.Leases, err = k.services.leaving(r.Want); err != nil {

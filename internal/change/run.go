@@ -192,6 +192,9 @@ func (r *run) plan(ctx context.Context, op string) error {
 				r.c.Servers[todo[i].name].Facts = factsOf(f)
 			}
 		}
+		if op == spec.OpPlan {
+			r.deal(todo)
+		}
 		if r.req.DryRun {
 			r.assumeKeys()
 		}
@@ -230,6 +233,18 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 		}
 	}
 	return facts
+}
+
+// deal deals more to DHCP servers that say that they run full.
+func (r *run) deal(asked []*peer) {
+	for _, p := range asked {
+		if p.plan == nil {
+			continue
+		}
+		for _, use := range p.plan.Pools {
+			network.Leased(r.c, p.name, use)
+		}
+	}
 }
 
 func (r *run) parallel() int {

@@ -110,6 +110,7 @@ func (a *app) memberTable(v *networkView) *table {
 		{"UNDERLAY", true, func(m memberView) string { return m.Underlay }},
 		{"ADDRESS", !v.pooled, func(m memberView) string { return strings.Join(m.Addresses, " ") }},
 		{"SUBNET", v.pooled, func(m memberView) string { return strings.Join(m.Subnets, " ") }},
+		{"HANDS OUT", slices.ContainsFunc(v.Members, func(m memberView) bool { return len(m.HandsOut) > 0 }), func(m memberView) string { return strings.Join(m.HandsOut, " ") }},
 		{"SHARED", v.Type == network.WireGuard || v.Type == network.BGP || v.Tunnel || v.pooled && len(v.Shared) > 0, func(m memberView) string { return strings.Join(m.Shared, " ") }},
 		{"DIRECT", v.Direct, func(m memberView) string { return strings.Join(m.Direct, " ") }},
 		{"MAC", a.wide() && v.Type == network.VXLANL3, func(m memberView) string { return m.MAC }},

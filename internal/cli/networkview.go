@@ -76,16 +76,17 @@ type memberView struct {
 	Server    string   `json:"server"`
 	Member    string   `json:"member"` // as it was added
 	Interface string   `json:"interface,omitempty"`
-	Underlay  string   `json:"underlay,omitempty"` // address
-	Addresses []string `json:"addresses"`          // its own in the network
-	Subnets   []string `json:"subnets,omitempty"`  // pools: what it was dealt, per subnet of the network
-	Direct    []string `json:"direct,omitempty"`   // direct routing: members that it reaches without encapsulation
-	MAC       string   `json:"mac,omitempty"`      // vxlan-l3: of its VXLAN device
-	Shared    []string `json:"shared,omitempty"`   // container subnets behind it
-	Key       string   `json:"key,omitempty"`      // public, of its WireGuard device
-	Mesh      string   `json:"mesh,omitempty"`     // l2: its address in the WireGuard mesh
-	State     string   `json:"state"`              // ready, pending, broken
-	Problem   string   `json:"problem,omitempty"`  // why it cannot take its part
+	Underlay  string   `json:"underlay,omitempty"`  // address
+	Addresses []string `json:"addresses"`           // its own in the network
+	Subnets   []string `json:"subnets,omitempty"`   // pools: what it was dealt, per subnet of the network
+	HandsOut  []string `json:"hands_out,omitempty"` // IPv4 addresses for containers: FIRST-LAST
+	Direct    []string `json:"direct,omitempty"`    // direct routing: members that it reaches without encapsulation
+	MAC       string   `json:"mac,omitempty"`       // vxlan-l3: of its VXLAN device
+	Shared    []string `json:"shared,omitempty"`    // container subnets behind it
+	Key       string   `json:"key,omitempty"`       // public, of its WireGuard device
+	Mesh      string   `json:"mesh,omitempty"`      // l2: its address in the WireGuard mesh
+	State     string   `json:"state"`               // ready, pending, broken
+	Problem   string   `json:"problem,omitempty"`   // why it cannot take its part
 }
 
 func (m memberView) text() string {
@@ -210,6 +211,13 @@ func (v *networkView) member(n *state.Network, text string, compiled *network.Co
 		}
 		if l.Network == v.Name && n.Type == network.VXLANL3 && l.Kind == spec.VXLAN {
 			m.MAC = l.MAC
+		}
+	}
+	for _, d := range h.DHCPs {
+		for _, r := range d.Ranges {
+			if d.Network == v.Name && r.First.Is4() {
+				m.HandsOut = append(m.HandsOut, r.First.String()+"-"+r.Last.String())
+			}
 		}
 	}
 	for _, e := range h.Envs {

@@ -283,6 +283,7 @@ type serverDoc struct {
 	BGP       *sessionsDoc `json:"bgp,omitempty"` // of a server that was looked at and speaks BGP
 	Steps     []stepDoc    `json:"steps"`         // done or, in a dry run, planned
 	Problems  []problemDoc `json:"problems,omitempty"`
+	DHCP      []poolDoc    `json:"dhcp,omitempty"`  // networks that the server hands out IPv4 addresses of
 	Peers     []peerDoc    `json:"peers,omitempty"` // status: sessions of the server's WireGuard devices
 }
 
@@ -319,7 +320,7 @@ func outcomeOf(out *change.Outcome) outcomeDoc {
 			where, next := hint.Of(err)
 			d.Problems = append(d.Problems, problemDoc{err.Error(), where, next})
 		}
-		d.Peers = peersOf(out.Cluster, s)
+		d.DHCP, d.Peers = poolsOf(s), peersOf(out.Cluster, s)
 		doc.Servers = append(doc.Servers, d)
 	}
 	return doc

@@ -21,7 +21,8 @@ func newStatus(a *app) *cobra.Command {
 		Long: `Look at every server, or the members of one network, and say what differs from the
 cluster file, one line each: '+' is missing, '~' differs, '-' is too much. Nothing is
 changed. A server is converged, drifted (it held the wish once), pending (it never
-confirmed the wish), unreachable or failed. Exit status 4 when one drifted or is pending.
+confirmed the wish), unreachable or failed. A server whose DHCP runs out of addresses is
+drifted, too. Exit status 4 when one drifted or is pending.
 -o wide adds how the WireGuard peers get on: endpoint in use, last handshake, traffic.
 
   flock status vx1`,
@@ -70,7 +71,7 @@ func liveState(out *change.Outcome, s change.Server) string {
 		return s.State
 	case waits:
 		return statePending
-	case len(stepsOf(s)) > 0, len(silent(out, s)) > 0:
+	case len(stepsOf(s)) > 0, len(silent(out, s)) > 0, len(leasedLines(out, s)) > 0:
 		return drifted
 	}
 	return converged
@@ -152,8 +153,16 @@ func nextAfter(out *change.Outcome) string {
 		switch {
 		case s.State == statePending || s.State == drifted && len(stepsOf(s)) > 0:
 			return "flock apply"
-		case s.State == drifted && next == "":
+		case s.State == drifted && len(silent(out, s)) > 0 && next == "":
 			next = "flock showbgp " + s.Name
+		case s.State == drifted && next == "":
+			more, full := running(out, s)
+			if len(more) > 0 {
+				return "flock apply"
+			}
+			if len(full) > 0 && out.Cluster.Networks[full[0].Network] != nil {
+				next = "flock listnetworks " + full[0].Network
+			}
 		}
 	}
 	return next
@@ -179,7 +188,7 @@ func (a *app) statusLines(o *change.Outcome, s change.Server) []string {
 	}
 	plain := *a
 	plain.OutTTY = false // the table counts columns, colours would be counted
-	out := append(plain.stepLines(stepsOf(s)), silent(o, s)...)
+	out := slices.Concat(plain.stepLines(stepsOf(s)), silent(o, s), leasedLines(o, s))
 	if a.OutTTY {
 		for i := range out {
 			out[i] = cut(out[i], max(a.width()-len(s.Name)-len(s.State)-8, 40))

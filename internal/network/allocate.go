@@ -48,8 +48,8 @@ func newDealer(n *state.Network) *dealer {
 // with distributed DHCP, the pool they hand out.
 func allocateSegment(n *state.Network, servers []string) error {
 	d := newDealer(n)
-	for _, server := range servers {
-		a, err := d.deal(server)
+	for i, server := range servers {
+		a, err := d.deal(server, len(servers)-i)
 		if err != nil {
 			return err
 		}
@@ -58,7 +58,8 @@ func allocateSegment(n *state.Network, servers []string) error {
 	return nil
 }
 
-func (d *dealer) deal(server string) (*state.Allocation, error) {
+// deal deals to server; newcomers are it and those after it.
+func (d *dealer) deal(server string, newcomers int) (*state.Allocation, error) {
 	for ; d.ids[d.id]; d.id++ {
 		if d.id == 65535 {
 			return nil, errors.New("the network has all the 65535 members it can have")
@@ -73,12 +74,13 @@ func (d *dealer) deal(server string) (*state.Allocation, error) {
 		}
 		a.Addrs = append(a.Addrs, addr)
 		if d.n.DHCP == state.DHCPDistributed && p.Addr().Is4() {
-			pool, ok := d.pool(p)
-			if !ok {
+			free := d.freeBlocks(p)
+			if len(free) == 0 {
 				return nil, hint.Errorf("", "create the network with a wider subnet, or with --dhcp single",
 					"%s has no part left that %s could hand out: distributed DHCP deals out /%d parts", p, server, poolBits(p))
 			}
-			a.Pool = append(a.Pool, pool)
+			a.Pool = append(a.Pool, free[:firstDeal(p, len(free), newcomers)]...)
+			d.pools = append(d.pools, a.Pool...)
 		}
 	}
 	return a, nil
@@ -88,19 +90,12 @@ func fitsSegment(n *state.Network, a *state.Allocation) bool {
 	if a.ID == 0 || len(a.Addrs) != len(n.Subnets) {
 		return false
 	}
-	pools := 0
 	for i, p := range n.Subnets {
 		if !p.Contains(a.Addrs[i]) || a.Addrs[i] == gatewayOf(p) || n.DHCP == state.DHCPSingle && a.Addrs[i] == nameServerOf(p) {
 			return false
 		}
-		if n.DHCP == state.DHCPDistributed && p.Addr().Is4() {
-			if pools == len(a.Pool) || !p.Contains(a.Pool[pools].Addr()) || a.Pool[pools].Bits() != poolBits(p) {
-				return false
-			}
-			pools++
-		}
 	}
-	return pools == len(a.Pool)
+	return fitsBlocks(n, a.Pool)
 }
 
 // address deals an own address of the i-th subnet.
@@ -122,34 +117,4 @@ func (d *dealer) address(i int, p netip.Prefix) (netip.Addr, bool) {
 
 func inPools(pools []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(pools, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
-// poolBits is the prefix length of what one server hands out of subnet: 1/256 of
-// it, but 16 addresses at least.
-func poolBits(subnet netip.Prefix) int { return max(min(subnet.Bits()+8, 28), subnet.Bits()) }
-
-// pool deals the first part of subnet that nobody hands out yet and that holds
-// neither the gateway's nor a server's own address.
-func (d *dealer) pool(subnet netip.Prefix) (netip.Prefix, bool) {
-	pool := netip.PrefixFrom(subnet.Addr(), poolBits(subnet))
-	for subnet.Contains(pool.Addr()) {
-		if !d.busy(subnet, pool) {
-			d.pools = append(d.pools, pool)
-			return pool, true
-		}
-		pool = netip.PrefixFrom(lastAddr(pool).Next(), pool.Bits())
-	}
-	return netip.Prefix{}, false
-}
-
-func (d *dealer) busy(subnet, pool netip.Prefix) bool {
-	if pool.Contains(lastAddr(subnet)) || slices.Contains(d.pools, pool) {
-		return true
-	}
-	for a := range d.addrs {
-		if pool.Contains(a) {
-			return true
-		}
-	}
-	return false
 }

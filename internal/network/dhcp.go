@@ -27,6 +27,7 @@ func (b *builder) segmentDHCP(name string, n *state.Network, places []underlay, 
 		return
 	}
 	only := DHCPServer(n)
+	b.noteFull(name, n, only)
 	for _, u := range places {
 		if only != "" && u.server != only {
 			continue
@@ -73,16 +74,12 @@ func distributedDHCP(d *spec.DHCP, n *state.Network, server string, places []und
 	a := n.Allocated[server]
 	d.Listen = append(slices.Clone(a.Addrs), gateways(n)...)
 	d.DNS = gateways(n)
-	pools := a.Pool
 	for _, p := range n.Subnets {
 		if p.Addr().Is6() {
 			d.Ranges = append(d.Ranges, dhcpRange(p, netip.Addr{}))
 			continue
 		}
-		if len(pools) > 0 {
-			d.Ranges = append(d.Ranges, spec.Range{First: pools[0].Addr(), Last: lastAddr(pools[0]), Subnet: p})
-			pools = pools[1:]
-		}
+		d.Ranges = append(d.Ranges, poolRanges(p, a.Pool)...)
 	}
 	for _, u := range places {
 		if u.server != server {

@@ -71,6 +71,7 @@ func (b *builder) compilePool(name string, n *state.Network, routes func(p *pool
 		return nil
 	}
 	p.mtu = mtu
+	b.noteFull(name, n, "")
 	for _, m := range p.members {
 		if back.routes {
 			p.addForwarding(m)

@@ -136,8 +136,22 @@ type Plan struct {
 	// network: dnsmasq's lease files.
 	Leases map[string]string `json:",omitempty"`
 
+	Pools []PoolUse `json:",omitempty"` // of networks whose IPv4 addresses the server hands out, as it does so far
+
 	Sessions []Session `json:",omitempty"` // status: with the peers of the WireGuard devices, by device and key
 }
+
+// PoolUse is how many of the IPv4 addresses that a server hands out are leased.
+type PoolUse struct {
+	Network    string
+	Used, Size int // addresses
+}
+
+// Full says that a container that comes now gets no address.
+func (p PoolUse) Full() bool { return p.Used >= p.Size }
+
+// NearlyFull says that less than an eighth is left.
+func (p PoolUse) NearlyFull() bool { return 8*p.Used >= 7*p.Size }
 
 // Session is how a WireGuard device and one of its peers get on.
 type Session struct {

@@ -155,7 +155,8 @@ type Network struct {
 type Allocation struct {
 	ID      uint16         `toml:"id"`                  // unique in the network; in the MAC addresses
 	Addrs   []netip.Addr   `toml:"addresses,omitempty"` // the server's own addresses, one per subnet
-	Pool    []netip.Prefix `toml:"pool,omitempty"`      // distributed DHCP: the part it hands out
+	Pool    []netip.Prefix `toml:"pool,omitempty"`      // distributed DHCP: the blocks it hands out
+	Full    bool           `toml:"full,omitempty"`      // all addresses that it hands out were leased when it was last contacted
 	Subnets []netip.Prefix `toml:"subnet,omitempty"`    // pools: its container subnets, one per subnet of the network
 	Mesh    netip.Addr     `toml:"mesh,omitzero"`       // l2: its address in the WireGuard mesh
 	Key     string         `toml:"key,omitempty"`       // public key of its WireGuard device; the server holds the private one
