@@ -66,6 +66,8 @@ func TestWalks(t *testing.T) {
 		t.Fatal(err)
 	}
 	slots := make(chan struct{}, parallelLabs)
+	next := &advice{}
+	t.Cleanup(func() { next.report(t) }) // when all scripts are over
 	testscript.Run(t, testscript.Params{
 		Files: lane(t),
 		Cmds:  verbs(),
@@ -88,7 +90,7 @@ func TestWalks(t *testing.T) {
 			env.Setenv("FLOCK_LAB", filepath.Join(strings.ReplaceAll(env.WorkDir, "#", "-"), "lab"))
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("TREE", tree)
-			env.Values[walkKey{}] = &walk{bin: bin, work: env.WorkDir, slots: slots, pingers: map[string]*pinger{}}
+			env.Values[walkKey{}] = &walk{bin: bin, work: env.WorkDir, slots: slots, pingers: map[string]*pinger{}, advice: next}
 			return os.MkdirAll(home, 0o700)
 		},
 	})
@@ -146,6 +148,7 @@ type walk struct {
 	lab       *lab.Lab
 	capture   *background
 	pingers   map[string]*pinger
+	advice    *advice
 }
 
 // verb does one command of a script; the error of a program that ran is its
@@ -261,7 +264,9 @@ func (w *walk) exec(ctx context.Context, ts *testscript.TestScript, name string,
 }
 
 func verbFlock(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
-	return w.exec(ctx, ts, lab.Laptop, append([]string{"flock"}, args...)...)
+	err := w.exec(ctx, ts, lab.Laptop, append([]string{"flock"}, args...)...)
+	w.advice.hold(ctx, ts, args)
+	return err
 }
 
 func verbOn(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {

@@ -72,10 +72,10 @@ The password (TCP MD5, RFC 2385) goes to a file of root's on the server, nowhere
 			}
 			for _, name := range externalFlags {
 				if cmd.Flags().Changed(name) {
-					return refuse("flock addbgp "+args[0]+" external SERVER PEERIP --"+name+" …", "addbgp: --%s belongs to external", name)
+					return refuse("flock addbgp "+args[0]+" external SERVER PEERIP --as ASN", "addbgp: --%s belongs to external", name)
 				}
 			}
-			edit, err := addingBGP(args)
+			edit, err := addingBGP(args, a.knows(cmd.Context()))
 			if err != nil {
 				return err
 			}
@@ -95,15 +95,30 @@ The password (TCP MD5, RFC 2385) goes to a file of root's on the server, nowhere
 
 var externalFlags = []string{"as", "password-file", "multihop", "ttl-security", "max-prefixes", "accept", "announce"}
 
+// knows says of names whether the cluster file has such a server.
+func (a *app) knows(ctx context.Context) func(string) bool {
+	c, err := a.load(ctx)
+	return func(name string) bool { return err == nil && c.Servers[name] != nil }
+}
+
+// meant are words where a role was to stand first: all of them, or those behind one
+// that is no server and so was meant for the role.
+func meant(words []string, known func(string) bool) string {
+	if len(words) > 1 && !known(serverOf(words[0])) {
+		words = words[1:]
+	}
+	return strings.Join(words, " ")
+}
+
 // addingBGP is the edit that the words of addbgp ask for.
-func addingBGP(args []string) (func(*state.Cluster) error, error) {
+func addingBGP(args []string, known func(string) bool) (func(*state.Cluster) error, error) {
 	name, what, rest := args[0], args[1], args[2:]
 	edit := map[string]func(*state.Cluster, string, []string) error{
 		bgpPeer: network.JoinBGP, bgpNetwork: network.ShareBGP, bgpReflector: network.AddReflectors,
 	}[what]
 	switch {
 	case edit == nil:
-		return nil, refuse("flock addbgp "+name+" peer "+strings.Join(args[1:], " "), "addbgp: say what is added: peer, network, reflector or external, not %q", what)
+		return nil, refuse("flock addbgp "+name+" peer "+meant(args[1:], known), "addbgp: say what is added: peer, network, reflector or external, not %q", what)
 	case len(rest) == 0:
 		return nil, refuse("flock addbgp "+name+" "+what+" "+bgpForm(what), "addbgp: nothing follows %q", what)
 	}

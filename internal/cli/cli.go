@@ -117,6 +117,7 @@ type app struct {
 	connect func(*app, *state.Store, *progress) engine
 	done    <-chan struct{} // closed on an interrupt
 	touched *atomic.Bool    // a server was told to change something
+	namesKey bool           // the command takes -i and was given none
 	several *outcomeDoc     // where JSON goes meanwhile, see asOne; nil: out
 }
 

@@ -165,7 +165,23 @@ func (b *bench) run(args ...string) int {
 			return &b.engine
 		},
 	}
-	return a.main(b.t.Context())
+	code := a.main(b.t.Context())
+	b.holdAdvice(args)
+	return code
+}
+
+// nextLine is advice on the screen, and in JSON.
+var nextLine = regexp.MustCompile(`(?m)next: +(.*)$|"next": "(.*)"`)
+
+// holdAdvice fails the test when the screen advises what does not work.
+func (b *bench) holdAdvice(args []string) {
+	b.t.Helper()
+	c, _ := state.Open(filepath.Join(b.dir, "c.toml"), "").Load(b.t.Context()) // a broken file has no names
+	for _, line := range nextLine.FindAllStringSubmatch(b.out.String()+"\n"+b.err.String(), -1) {
+		if err := Advice(line[1]+line[2], c); err != nil {
+			b.t.Errorf("flock %s advises %v", strings.Join(args, " "), err)
+		}
+	}
 }
 
 func (b *bench) cluster() *state.Cluster {

@@ -30,7 +30,7 @@ func newDelBGP(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeBGP(true),
 		Annotations:       changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			edit, err := deletingBGP(args)
+			edit, err := deletingBGP(args, a.knows(cmd.Context()))
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,7 @@ func newDelBGP(a *app) *cobra.Command {
 }
 
 // deletingBGP is the edit that the words of delbgp ask for.
-func deletingBGP(args []string) (func(*state.Cluster) error, error) {
+func deletingBGP(args []string, known func(string) bool) (func(*state.Cluster) error, error) {
 	name, what, rest := args[0], args[1], args[2:]
 	if what == bgpExternal {
 		server, address, err := externalNamed("delbgp", name, rest)
@@ -60,7 +60,7 @@ func deletingBGP(args []string) (func(*state.Cluster) error, error) {
 	}[what]
 	switch {
 	case edit == nil:
-		return nil, refuse("flock delbgp "+name+" server "+strings.Join(args[1:], " "), "delbgp: say what is taken out: server, network, reflector or external, not %q", what)
+		return nil, refuse("flock delbgp "+name+" server "+meant(args[1:], known), "delbgp: say what is taken out: server, network, reflector or external, not %q", what)
 	case len(rest) == 0:
 		return nil, refuse("flock delbgp "+name+" "+what+" "+bgpForm(what), "delbgp: nothing follows %q", what)
 	}

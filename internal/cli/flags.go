@@ -67,6 +67,9 @@ func (a *app) checkGlobals(cmd *cobra.Command) error {
 	if cmd.Annotations[changes] == "" && !cmd.Flags().Changed("timeout") {
 		g.connect = viewConnect
 	}
+	if i := cmd.Flags().Lookup("identity"); i != nil && !i.Changed {
+		a.namesKey = true
+	}
 	switch {
 	case !slices.Contains([]string{formTable, formJSON, formWide}, g.output):
 		return refuse("-o table, -o json or -o wide", "unknown output form %q", g.output)

@@ -133,7 +133,7 @@ func onlyBGPOf(c *state.Cluster, name string, n *state.Network) error {
 func notInOther(c *state.Cluster, name, server string) error {
 	for _, other := range c.NetworkNames() {
 		if o := c.Networks[other]; other != name && o.Type == BGP && hasMember(o, server) {
-			return hint.Errorf("server "+server, "flock delbgp "+other+" server "+server+", or join the two networks: flock addbgp "+name+" external SERVER PEERIP --as "+FormatAS(cmp.Or(o.AS, defaultAS)),
+			return hint.Errorf("server "+server, "flock delbgp "+other+" server "+server,
 				"%s belongs to the BGP network %s: a server belongs to one at a time", server, other)
 		}
 	}

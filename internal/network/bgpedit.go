@@ -55,7 +55,7 @@ func bgpOf(c *state.Cluster, name string) (*state.Network, error) {
 	case n == nil:
 		return nil, hint.Errorf("network "+name, "flock listnetworks, or flock createbgp "+name+" SERVER", "unknown network %s", name)
 	case n.Type != BGP:
-		return nil, hint.Errorf("network "+name, "flock addnetwork "+name+", flock delnetwork "+name+", flock removenetwork "+name, "%s is a %s network and speaks no BGP", name, n.Type)
+		return nil, hint.Errorf("network "+name, "flock addnetwork "+name+" SERVER, flock delnetwork "+name+" SERVER, or flock removenetwork "+name, "%s is a %s network and speaks no BGP", name, n.Type)
 	}
 	return n, nil
 }

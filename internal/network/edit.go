@@ -274,6 +274,9 @@ func setNumbers(name string, n *state.Network, o Options) error {
 // member that is in it already, in the same way, is left as it is; in another
 // way, its underlay moves and what was dealt to it stays.
 func Join(c *state.Cluster, name string, members []string) error {
+	if len(c.Networks) == 0 {
+		return hint.Errorf("network "+name, "flock createnetwork "+name+" vxlan", "unknown network %s", name)
+	}
 	n, err := networkOf(c, name)
 	if err != nil {
 		return err
@@ -330,14 +333,10 @@ func networkOf(c *state.Cluster, name string) (*state.Network, error) {
 	if n := c.Networks[name]; n != nil {
 		return n, nil
 	}
-	next := "flock createnetwork " + name + " vxlan"
-	switch {
-	case c.Servers[name] != nil:
+	if c.Servers[name] != nil {
 		return nil, hint.Errorf("network "+name, "the network's name first, then the servers'; flock listnetworks", "unknown network %s: that is a server", name)
-	case len(c.Networks) > 0:
-		next = "flock listnetworks"
 	}
-	return nil, hint.Errorf("network "+name, next, "unknown network %s", name)
+	return nil, hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)
 }
 
 // Leave takes servers out of a network. What was dealt to them is free again.

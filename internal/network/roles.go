@@ -18,7 +18,7 @@ func withRoles(c *state.Cluster, name, role string) (*state.Network, error) {
 		return n, err
 	}
 	if n.Type == BGP {
-		return nil, hint.Errorf("network "+name, "flock addbgp "+name+" peer|network|reflector|external …, flock delbgp "+name+" …", "%s is a %s network", name, BGP)
+		return nil, hint.Errorf("network "+name, "flock addbgp "+name+" network SERVER:CIDR, or flock delbgp "+name+" network SERVER:CIDR", "%s is a %s network", name, BGP)
 	}
 	if isTunnel(n) {
 		return nil, twoEnds(n, name)
@@ -29,7 +29,7 @@ func withRoles(c *state.Cluster, name, role string) (*state.Network, error) {
 // twoEnds refuses to give a tunnel another end, or to take one away.
 func twoEnds(n *state.Network, name string) error {
 	a, b := serverOf(n.Members[0]), serverOf(n.Members[1])
-	return hint.Errorf("tunnel "+name, "flock addnetwork "+name+" subnet SERVER:CIDR..., flock deltunnel "+name+", or another tunnel: flock addtunnel "+n.Type+" SERVER1 SERVER2",
+	return hint.Errorf("tunnel "+name, "flock addnetwork "+name+" subnet SERVER:CIDR, flock deltunnel "+name+", or another tunnel: flock addtunnel "+n.Type+" SERVER1 SERVER2",
 		"%s is a tunnel between %s and %s: it has these two ends for good", name, a, b)
 }
 
@@ -55,7 +55,7 @@ func plain(n *state.Network, verb, name, server string) error {
 	}
 	next := "flock " + verb + " " + name + " client " + server
 	if verb == "addnetwork" && n.Lead == "" {
-		next = "flock " + verb + " " + name + " server " + server + ", then client SERVER..., then subnet SERVER:CIDR..."
+		next = "flock " + verb + " " + name + " server " + server + ", then flock addnetwork " + name + " client SERVER"
 	}
 	return hint.Errorf("network "+name, next, "%s is a %s network: say what is meant, server, client or subnet", name, n.Type)
 }
@@ -95,6 +95,9 @@ func JoinClients(c *state.Cluster, name string, members []string) error {
 
 // LeaveClients takes clients out of a network, with what they share.
 func LeaveClients(c *state.Cluster, name string, servers []string) error {
+	if n := c.Networks[name]; n != nil && n.Type != WireGuard && len(servers) > 0 {
+		return hint.Errorf("network "+name, leaving(c, name, servers[0]), "%s is a %s network: it has members, no clients", name, n.Type)
+	}
 	n, err := withRoles(c, name, "clients")
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ func (b *builder) underlays(name string, n *state.Network) ([]underlay, error) {
 		// Behind routers of their own, two servers may have one address.
 		elsewhere := encrypted(n) && (b.c.Servers[m.Server].NAT || b.c.Servers[m.Server].Endpoint != "")
 		if other := taken[u.addr]; other != "" && !elsewhere {
-			b.problem(m.Server, name, hint.Errorf("server "+m.Server, joinCommand(name, n)+" "+m.Server+":ADDRESS",
+			b.problem(m.Server, name, hint.Errorf("server "+m.Server, joinCommand(name, n, m.Server)+" "+m.Server+":ADDRESS",
 				"%s has the same underlay address %s as %s", m.Server, u.addr, other))
 			continue
 		}
@@ -202,7 +202,7 @@ func (b *builder) place(name string, n *state.Network, m state.Member, v6 bool) 
 			return b.placeIn(o, name, n, m)
 		}
 	}
-	return place(joinCommand(name, n), b.c.Servers[m.Server], m, v6)
+	return place(joinCommand(name, n, m.Server), b.c.Servers[m.Server], m, v6)
 }
 
 // placeIn is where m stands in one of our own networks.
@@ -255,15 +255,22 @@ func carriersFirst(c *state.Cluster) ([]string, error) {
 	return out, nil
 }
 
-// joinCommand is what a member's name follows; "" for a tunnel, whose ends are flags.
-func joinCommand(name string, n *state.Network) string {
-	if n.Type == BGP {
+// joinCommand is what the member of server follows; "" for a tunnel, whose ends are
+// flags.
+func joinCommand(name string, n *state.Network, server string) string {
+	switch {
+	case n.Type == BGP && len(n.Members) == 1:
+		return "flock createbgp " + name
+	case n.Type == BGP:
 		return "flock addbgp " + name + " peer"
-	}
-	if isTunnel(n) {
+	case isTunnel(n):
 		return ""
+	case n.Type != WireGuard:
+		return "flock addnetwork " + name
+	case n.Lead == server:
+		return "flock addnetwork " + name + " server"
 	}
-	return "flock addnetwork " + name
+	return "flock addnetwork " + name + " client"
 }
 
 // place finds m's device and address in the facts of its server s, which are

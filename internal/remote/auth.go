@@ -198,8 +198,8 @@ func unique(list []ssh.Signer) []ssh.Signer {
 	return out
 }
 
-// keyAdvice is what to do about a refused login.
-func (r *route) keyAdvice() string {
+// keyAdvice is what to do about a refused login by r.
+func (d *Dialer) keyAdvice(r *route) string {
 	key := "your public key"
 	for _, path := range r.identities {
 		if _, err := os.Stat(path); err == nil {
@@ -208,8 +208,8 @@ func (r *route) keyAdvice() string {
 		}
 	}
 	next := fmt.Sprintf("ssh-copy-id -i %s -p %d %s@%s", key, r.port, r.user, r.host)
-	if r.target.behind != "" {
+	if r.target.behind != "" || !d.NamesKey {
 		return next + ", or name its key as IdentityFile in ssh's config"
 	}
-	return next + ", or name the key: flock addserver " + r.target.Name + " … -i KEYFILE"
+	return next + ", or name the key: " + d.command() + " -i KEYFILE"
 }

@@ -29,6 +29,8 @@ type Dialer struct {
 	Timeout   time.Duration // for a server to answer, from TCP to login; 0: 15 s
 	Connect   time.Duration // for its first packet, from which one that is off is told; 0: Timeout
 	AcceptNew bool          // host keys not seen before are written to known_hosts without asking
+	Command   string        // what was typed, as a shell takes it: advice repeats it with another flag; empty: flock status
+	NamesKey  bool          // Command takes -i KEYFILE and has none yet
 
 	// Ask puts a question with yes or no to the operator; nil: nobody is there.
 	Ask func(question string) (bool, error)
@@ -53,6 +55,8 @@ type Dialer struct {
 	lanes      map[string]chan struct{}
 	programs   map[Build]*program
 }
+
+func (d *Dialer) command() string { return cmp.Or(d.Command, "flock status") }
 
 func (d *Dialer) timeout() time.Duration { return cmp.Or(d.Timeout, defaultTimeout) }
 

@@ -50,23 +50,9 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 	case errors.Is(err, ErrHostKeyChanged):
 		return hint.With(err, r.target.where(), "do not use this server before its key is replaced")
 	case errors.Is(err, ErrHostKeyUnknown):
-		return hint.With(err, r.target.where(), acceptAdvice(r.target))
+		return hint.With(err, r.target.where(), "compare the fingerprint, then: "+d.command()+" --accept-new")
 	}
 	return err
-}
-
-func acceptAdvice(t Target) string {
-	words := []string{"flock addserver", t.wanted()}
-	if t.behind != "" {
-		words = append(words, "…", "-J", t.Name)
-	} else if t.Host != "" && t.Host != t.Name {
-		address := t.Host
-		if t.User != "" {
-			address = t.User + "@" + address
-		}
-		words = append(words, address)
-	}
-	return "compare the fingerprint, then: " + strings.Join(append(words, "--accept-new"), " ")
 }
 
 // meet takes the key of a server not seen before, or does not. One question is

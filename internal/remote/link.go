@@ -256,7 +256,7 @@ func (l *link) authError(err error) error {
 	if !errors.Is(err, ErrAuth) {
 		err = fmt.Errorf("%w: %s takes none of our keys as %s", ErrAuth, r.addr(), r.user)
 	}
-	return hint.With(fmt.Errorf("log in to %s: %w", r.addr(), err), r.target.where(), r.keyAdvice())
+	return hint.With(fmt.Errorf("log in to %s: %w", r.addr(), err), r.target.where(), l.d.keyAdvice(r))
 }
 
 func (l *link) unreachable(verb string, ctx context.Context, err error) error {
