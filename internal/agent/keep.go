@@ -132,12 +132,12 @@ func strangers(last, want *spec.Host) []spec.Problem {
 	case last.Store != "" && want.Store != "" && last.Store != want.Store:
 		return []spec.Problem{{
 			What: fmt.Sprintf("this server belongs to another cluster file that is named %s too (%s there)", want.Cluster, last.Server),
-			Next: fmt.Sprintf("flock --cluster OTHERNAME … for a cluster of your own, or flock purge %s to take the server over", want.Server),
+			Next: fmt.Sprintf("--cluster OTHERNAME for a cluster of your own, or flock purge %s, to take the server over", want.Server),
 		}}
 	case last.Generation > want.Generation:
 		return []spec.Problem{{
 			What: fmt.Sprintf("this server holds generation %d of the cluster file, newer than %d", last.Generation, want.Generation),
-			Next: fmt.Sprintf("use the newest cluster file, or flock purge %s to start over from this one", want.Server),
+			Next: fmt.Sprintf("use the newest cluster file, or flock purge %s, to start over from this one", want.Server),
 		}}
 	}
 	return nil

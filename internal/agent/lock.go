@@ -53,7 +53,7 @@ func takeLock(ctx context.Context, path, holder, change string, within time.Dura
 		}
 		other, its, _ := strings.Cut(other, "\n")
 		if change != "" && its == change {
-			return nil, hint.With(errTwin, "", "keep one of the two: flock delserver the other, or take it out of the file that you apply")
+			return nil, hint.With(errTwin, "", "keep one of the two: flock delserver SERVER, or take it out of the file that you apply")
 		}
 		if other != "" && other != told {
 			told = other

@@ -52,7 +52,7 @@ func (r *run) refuseTwins() {
 				continue
 			}
 			other := known[id][at]
-			p.refused = append(p.refused, hint.Errorf("server "+name, "use "+other+", or flock delserver "+other+" first",
+			p.refused = append(p.refused, hint.Errorf("server "+name, "use "+other+", or flock delserver "+other+", then the same again",
 				"%s is the same machine as server %s (%s)", name, other, id.addr))
 			break
 		}

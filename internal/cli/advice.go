@@ -22,8 +22,12 @@ import (
 //
 // The tests hold all that walks and goldens print against it.
 func Advice(text string, c *state.Cluster) error {
+	bare := strings.HasPrefix(text, "did you mean: ") // commands that take words
 	for _, command := range commandsIn(text) {
 		words, err := shellWords(command)
+		if err == nil && bare && len(words) == 2 {
+			words = append(words, "--help")
+		}
 		if err == nil {
 			err = checkCommand(words[1:], c)
 		}

@@ -111,14 +111,14 @@ func (a *app) status(ctx context.Context, err error) int {
 // flags.
 type app struct {
 	Streams
-	getenv  func(string) string
-	args    []string
-	flags   globals
-	connect func(*app, *state.Store, *progress) engine
-	done    <-chan struct{} // closed on an interrupt
-	touched *atomic.Bool    // a server was told to change something
-	namesKey bool           // the command takes -i and was given none
-	several *outcomeDoc     // where JSON goes meanwhile, see asOne; nil: out
+	getenv   func(string) string
+	args     []string
+	flags    globals
+	connect  func(*app, *state.Store, *progress) engine
+	done     <-chan struct{} // closed on an interrupt
+	touched  *atomic.Bool    // a server was told to change something
+	namesKey bool            // the command takes -i and was given none
+	several  *outcomeDoc     // where JSON goes meanwhile, see asOne; nil: out
 }
 
 // Streams are where a command reads and writes, and what is known about them.

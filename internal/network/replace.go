@@ -100,7 +100,7 @@ func checkOneName(c *state.Cluster, names []string) error {
 			first[to(s)] = name
 		case other == name, s.Address == "": // a name in ssh's config
 		case slices.Contains(names, name), slices.Contains(names, other):
-			return hint.Errorf("server "+name, "use "+other+", or flock delserver "+other+" --force first",
+			return hint.Errorf("server "+name, "use "+other+", or flock delserver "+other+" --force, then the same again",
 				"%s has the address of server %s (%s)", name, other, s.Address)
 		}
 	}
