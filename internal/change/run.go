@@ -117,7 +117,7 @@ func (r *run) complete() error {
 		}
 	}
 	if err != nil {
-		err = hint.With(err, "", "edit "+r.e.Store.Path()+", or go back with flock rollback to a generation of flock history")
+		err = hint.With(err, "", "edit "+r.e.Store.Path()+", or go back: flock history, then flock rollback GENERATION")
 		return r.e.Store.Outdated(r.c.Writer, err)
 	}
 	return nil

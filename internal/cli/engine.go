@@ -78,7 +78,7 @@ func (a *app) with(do func(engine, *progress) error) error {
 func connect(a *app, s *state.Store, p *progress) engine {
 	d := &remote.Dialer{
 		SSHConfig: a.sshConfig(), Timeout: a.flags.timeout, Connect: a.flags.connect, AcceptNew: a.flags.acceptNew,
-		Secret: a.secret(p), Command: shellLine("flock", a.args), NamesKey: a.namesKey,
+		Secret: a.secret(p), Command: shellLine(a.args), NamesKey: a.namesKey,
 	}
 	if a.InTTY {
 		d.Ask = func(question string) (bool, error) { return a.ask(p, question) }

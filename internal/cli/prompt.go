@@ -20,12 +20,12 @@ func (a *app) mayAsk(question string) error {
 	if question == "" || a.flags.yes || a.flags.dryRun || a.InTTY {
 		return nil
 	}
-	return refuse(shellLine("flock", a.args)+" --yes", "%s: there is no terminal to ask on", strings.TrimSuffix(question, "?"))
+	return refuse(shellLine(a.args)+" --yes", "%s: there is no terminal to ask on", strings.TrimSuffix(question, "?"))
 }
 
-// shellLine is a command as it is typed in a POSIX shell.
-func shellLine(program string, args []string) string {
-	words := []string{program}
+// shellLine is the flock command of args as it is typed in a POSIX shell.
+func shellLine(args []string) string {
+	words := []string{"flock"}
 	for _, arg := range args {
 		if arg == "" || strings.Trim(arg, plainChars) != "" {
 			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"

@@ -63,7 +63,7 @@ func TestNobodyToAsk(t *testing.T) {
 			if err != nil || !bytes.Equal(before, after) {
 				t.Errorf("the cluster file changed (%v)", err)
 			}
-			want := "next:  " + shellLine("flock", append(words, "--yes")) + "\n"
+			want := "next:  " + shellLine(append(words, "--yes")) + "\n"
 			if !strings.Contains(b.err.String(), "there is no terminal to ask on\n") || !strings.HasSuffix(b.err.String(), want) {
 				t.Errorf("want %q, have\n%s", want, b.err.String())
 			}
@@ -105,7 +105,7 @@ func TestShellLine(t *testing.T) {
 		`flock '' 'it'\''s' '$x'`:    {"", "it's", "$x"},
 		"flock purge 's1:[fd00::1]'": {"purge", "s1:[fd00::1]"},
 	} {
-		if have := shellLine("flock", args); have != want {
+		if have := shellLine(args); have != want {
 			t.Errorf("want %s, have %s", want, have)
 		}
 	}
