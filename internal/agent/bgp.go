@@ -54,7 +54,7 @@ func (s *services) secretFile(id string) string {
 func (s *services) bgpTraces() ([]string, error) {
 	var all []string
 	for _, pattern := range []string{
-		s.bgpFile(), s.secretFile("*"), s.unitPath(s.bgpDaemon().unit(s)),
+		s.bgpFile(), s.secretFile("*"), s.unitPath(s.unitName(s.bgpDaemon().name)),
 		filepath.Join(s.runDir(), spec.BGPSocket), filepath.Join(s.runDir(), spec.BGPAPISocket), filepath.Join(s.runDir(), spec.BGPRunningMarker),
 	} {
 		found, err := filepath.Glob(pattern)
@@ -63,7 +63,11 @@ func (s *services) bgpTraces() ([]string, error) {
 		}
 		all = append(all, found...)
 	}
-	return all, nil
+	former, err := s.former(s.bgpDaemon().name)
+	if former != "" {
+		all = append(all, s.unitPath(former))
+	}
+	return all, err
 }
 
 // observeBGP fills in have.BGP with what the daemon says it does. One that does not
@@ -196,8 +200,11 @@ func (s *services) upgradeBGP(ctx context.Context) error {
 		return err
 	}
 	runs, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	if err != nil || strings.TrimSuffix(runs, " (deleted)") == self {
+	if err != nil {
 		return nil //nolint:nilerr // it ended meanwhile, which the next look finds
+	}
+	if strings.TrimSuffix(runs, " (deleted)") == self {
+		return s.rename(ctx, d)
 	}
 	return s.startDaemon(ctx, d)
 }
@@ -254,8 +261,7 @@ func (k *Kernel) leftOfBGP() (int, error) {
 		return 0, err
 	}
 	routes, err := k.bgpRoutes()
-	unit := k.services.unitPath(k.services.bgpDaemon().unit(k.services))
-	traces = slices.DeleteFunc(traces, func(path string) bool { return path == unit }) // counted with the units
+	traces = slices.DeleteFunc(traces, func(path string) bool { return strings.HasSuffix(path, unitSuffix) }) // counted with the units
 	return len(traces) + len(routes), err
 }
 
@@ -267,7 +273,7 @@ func (s *services) bgpStatus(ctx context.Context) (*spec.BGPStatus, error) {
 	}
 	a, err := s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPLook, Status: true})
 	if err != nil {
-		return nil, hint.With(err, "", "flock apply; and journalctl -u "+s.bgpDaemon().unit(s))
+		return nil, hint.With(err, "", "flock apply; and journalctl -u "+s.unitName(s.bgpDaemon().name))
 	}
 	return a.Status, nil
 }

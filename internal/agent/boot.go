@@ -202,21 +202,11 @@ func (s *services) ensureBoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	path := s.unitPath(bootUnit)
-	have, err := readIfThere(path)
-	if err != nil {
-		return err
-	}
-	if have != text {
-		if err := writeFile(path, text, 0o644, true); err != nil {
-			return fmt.Errorf("write boot unit: %w", err)
-		}
+	if _, err := s.loadUnit(ctx, bootUnit, text); err != nil {
+		return fmt.Errorf("write boot unit: %w", err)
 	}
 	if err := s.enableBoot(); err != nil {
 		return fmt.Errorf("enable boot unit: %w", err)
-	}
-	if have != "" && have != text {
-		return program(ctx, "systemctl", "daemon-reload")
 	}
 	return nil
 }
@@ -321,7 +311,7 @@ func (s *services) dropBoot(ctx context.Context) error {
 	if !s.hasSystemd() || !knownUnit(ctx, bootUnit) {
 		return removeAll(s.bootWish(), s.unitPath(bootUnit))
 	}
-	if err := errors.Join(removeAll(s.bootWish()), s.dropUnit(ctx, bootUnit)); err != nil {
+	if err := errors.Join(removeAll(s.bootWish()), s.dropFile(ctx, bootUnit)); err != nil {
 		return err
 	}
 	return program(ctx, "systemctl", "daemon-reload")

@@ -31,9 +31,7 @@ type daemon struct {
 	args        []string // of the agent's program
 }
 
-func (d daemon) unit(s *services) string { return "flock-" + s.cluster + "-" + d.name + ".service" }
-
-func (s *services) pidFile(d daemon) string { return filepath.Join(s.runDir(), d.name+".pid") }
+func (s *services) pidFile(d daemon) string { return filepath.Join(s.runDir(), d.name+pidSuffix) }
 
 // pidOf is d's process, 0 if there is none.
 func (s *services) pidOf(d daemon) int {
@@ -48,12 +46,14 @@ func (s *services) startDaemon(ctx context.Context, d daemon) error {
 		return err
 	}
 	if s.hasSystemd() {
-		known := exists(s.unitPath(d.unit(s)))
-		changed, err := s.writeUnit(d)
+		text, err := d.unitText()
 		if err != nil {
 			return err
 		}
-		return restartUnit(ctx, d.unit(s), known && changed)
+		if _, err := s.putUnit(ctx, d.name, text); err != nil {
+			return err
+		}
+		return restartUnit(ctx, s.unitName(d.name))
 	}
 	if err := endProcess(ctx, d.name, s.pidOf(d)); err != nil {
 		return err
@@ -107,21 +107,18 @@ func ownProgram() (string, error) {
 	return strings.TrimSuffix(self, " (deleted)"), nil
 }
 
-func (s *services) writeUnit(d daemon) (bool, error) {
+// unitText is the unit that runs d by this program.
+func (d daemon) unitText() (string, error) {
 	self, err := ownProgram()
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	text, err := templates.DaemonUnit{Mark: d.mark, Description: d.description, Program: self, Args: d.args}.Text()
-	if err != nil {
-		return false, err
-	}
-	return writeIfOther(s.unitPath(d.unit(s)), text, 0o644)
+	return templates.DaemonUnit{Mark: d.mark, Description: d.description, Program: self, Args: d.args}.Text()
 }
 
 // stopDaemon ends d and removes what it had.
 func (s *services) stopDaemon(ctx context.Context, d daemon) error {
-	if err := s.dropUnit(ctx, d.unit(s)); err != nil {
+	if err := s.dropUnit(ctx, d.name); err != nil {
 		return err
 	}
 	if err := endProcess(ctx, d.name, s.pidOf(d)); err != nil {
@@ -133,14 +130,22 @@ func (s *services) stopDaemon(ctx context.Context, d daemon) error {
 // repairDaemon makes d's unit start this program if the one that it names is gone:
 // another version was installed and the old one swept. What runs, runs on.
 func (s *services) repairDaemon(ctx context.Context, d daemon) error {
-	text, err := readIfThere(s.unitPath(d.unit(s)))
+	unit, err := s.former(d.name)
+	if err != nil {
+		return err
+	}
+	if unit == "" {
+		unit = s.unitName(d.name)
+	}
+	text, err := readIfThere(s.unitPath(unit))
 	if err != nil || text == "" || exists(unitProgram(text)) {
 		return err
 	}
-	if changed, err := s.writeUnit(d); err != nil || !changed {
+	if text, err = d.unitText(); err != nil {
 		return err
 	}
-	return program(ctx, "systemctl", "daemon-reload")
+	_, err = s.loadUnit(ctx, unit, text)
+	return err
 }
 
 // ready is for the daemon itself: it says that it is at work, to who reads the pid

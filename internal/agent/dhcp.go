@@ -85,7 +85,7 @@ func (s *services) dhcpNetworks() ([]string, error) {
 		}
 		_, network, _ := strings.Cut(mark, "/")
 		for _, role := range roles {
-			if filepath.Base(path) == s.process(role, network).unit {
+			if s.daemonOf(path) == s.process(role, network).daemon {
 				found[network] = true
 			}
 		}
@@ -158,7 +158,7 @@ func (s *services) stands(p planned, bridge string) (bool, error) {
 	files := maps.Clone(p.soft)
 	files[p.conf], files[p.record] = p.confText, p.recordText(bridge)
 	if s.hasSystemd() {
-		files[s.unitPath(p.unit)] = p.unitText
+		files[s.unitPath(s.unitName(p.daemon))] = p.unitText
 	}
 	for path, want := range files {
 		have, err := readIfThere(path)
@@ -191,8 +191,7 @@ func (s *services) start(ctx context.Context, p planned, d spec.DHCP) error {
 	if err := removeAll(p.record); err != nil {
 		return err
 	}
-	unitKnown := exists(s.unitPath(p.unit))
-	newConf, newUnit, err := s.write(p)
+	newConf, newUnit, err := s.write(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -200,7 +199,7 @@ func (s *services) start(ctx context.Context, p planned, d spec.DHCP) error {
 	if !newConf && !newUnit && startedAs(before) == startedAs(record) && p.pid() != 0 {
 		err = p.signal(unix.SIGHUP)
 	} else {
-		err = s.anew(ctx, p, d, ranges, unitKnown && newUnit)
+		err = s.anew(ctx, p, d, ranges)
 	}
 	if err != nil {
 		return err
@@ -210,7 +209,7 @@ func (s *services) start(ctx context.Context, p planned, d spec.DHCP) error {
 }
 
 // anew starts p's process anew. A leaf has its leases by then.
-func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []spec.Range, reload bool) error {
+func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []spec.Range) error {
 	taken := false
 	if p.leaf {
 		var err error
@@ -220,7 +219,7 @@ func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []sp
 	}
 	var err error
 	if s.hasSystemd() {
-		err = restartUnit(ctx, p.unit, reload)
+		err = restartUnit(ctx, s.unitName(p.daemon))
 	} else {
 		err = p.restart(ctx)
 	}
@@ -245,7 +244,7 @@ func (s *services) rangesBefore(network string) ([]spec.Range, error) {
 
 // write puts p's files in place and says which of those changed that a running
 // process does not read again. dnsmasq reads as nobody: they are no secrets.
-func (s *services) write(p planned) (newConf, newUnit bool, err error) {
+func (s *services) write(ctx context.Context, p planned) (newConf, newUnit bool, err error) {
 	if err := makeDir(filepath.Dir(p.pidFile)); err != nil {
 		return false, false, err
 	}
@@ -258,7 +257,7 @@ func (s *services) write(p planned) (newConf, newUnit bool, err error) {
 		return false, false, err
 	}
 	if s.hasSystemd() {
-		newUnit, err = writeIfOther(s.unitPath(p.unit), p.unitText, 0o644)
+		newUnit, err = s.putUnit(ctx, p.daemon, p.unitText)
 	}
 	return newConf, newUnit, err
 }
@@ -285,7 +284,7 @@ func startedAs(record string) string {
 }
 
 func (s *services) removeProcess(ctx context.Context, p process) error {
-	if err := s.dropUnit(ctx, p.unit); err != nil {
+	if err := s.dropUnit(ctx, p.daemon); err != nil {
 		return err
 	}
 	if err := p.stop(ctx); err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
@@ -40,7 +41,7 @@ var (
 
 // process is where one dnsmasq has its files.
 type process struct {
-	unit    string
+	daemon  string // names its unit
 	conf    string
 	hosts   string // read again on SIGHUP
 	servers string // of a front: read again on SIGHUP
@@ -54,10 +55,26 @@ func (s *services) process(r role, network string) process {
 	stem := filepath.Join(s.dir(), r.stem+"-"+network)
 	run := filepath.Join(s.runDir(), r.stem+"-"+network)
 	return process{
-		unit: "flock-" + s.cluster + "-" + r.unit + "-" + network + ".service",
-		conf: stem + ".conf", hosts: stem + ".hosts", servers: stem + ".servers", leases: stem + ".leases",
-		pidFile: run + ".pid", record: run + ".started", mark: s.cluster + "/" + network,
+		daemon: r.unit + "-" + network,
+		conf:   stem + confSuffix, hosts: stem + hostsSuffix, servers: stem + serversSuffix, leases: stem + leasesSuffix,
+		pidFile: run + pidSuffix, record: run + recordSuffix, mark: s.cluster + "/" + network,
 	}
+}
+
+// What a dnsmasq's files end with. A network may be called x.key or x.conf: what a file
+// is, its end alone says, and what comes before it between stem and end is the name.
+const (
+	confSuffix    = ".conf"
+	hostsSuffix   = ".hosts"
+	serversSuffix = ".servers"
+	leasesSuffix  = ".leases"
+	pidSuffix     = ".pid"
+	recordSuffix  = ".started"
+)
+
+func isDHCPFile(name string) bool {
+	return slices.ContainsFunc(roles, func(r role) bool { return strings.HasPrefix(name, r.stem+"-") }) &&
+		slices.Contains([]string{confSuffix, hostsSuffix, serversSuffix, leasesSuffix, pidSuffix, recordSuffix}, filepath.Ext(name))
 }
 
 // planned is a process with the text of its files.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
@@ -82,10 +81,26 @@ func (s *services) settled() error { return removeAll(filepath.Join(s.dir(), pen
 // the last cluster everything else that flock keeps here but the agent itself.
 func (s *services) forget() error {
 	// Half-written files too, should a process have been killed at that.
-	if err := errors.Join(os.RemoveAll(s.dir()), os.RemoveAll(s.runDir())); err != nil {
+	if err := errors.Join(os.RemoveAll(s.dir()), s.emptyRunDir()); err != nil {
 		return fmt.Errorf("remove directory: %w", err)
 	}
-	return removeEmpty(s.paths.lib)
+	return removeEmpty(s.runDir(), s.paths.lib)
+}
+
+// emptyRunDir leaves what a network of another cluster has there that is called as this
+// directory is: vx1.d, where this cluster is vx1.
+func (s *services) emptyRunDir() error {
+	names, err := namesIn(s.runDir())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, name := range names {
+		if name != subnetEnv {
+			errs = append(errs, os.RemoveAll(filepath.Join(s.runDir(), name)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // removeEmpty removes directories that are empty.
@@ -116,7 +131,7 @@ func (p paths) clusters() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+		if e.IsDir() && spec.CheckName("cluster", e.Name()) == nil {
 			names = append(names, e.Name())
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -46,8 +45,8 @@ type Kernel struct {
 
 // Open returns the server as seen by cluster. Close it.
 func Open(cluster string) (*Kernel, error) {
-	if cluster == "" || strings.ContainsAny(cluster, "/.") {
-		return nil, fmt.Errorf("open kernel: %q is not a cluster name", cluster)
+	if err := spec.CheckName("cluster", cluster); err != nil {
+		return nil, fmt.Errorf("open kernel: %w", err)
 	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {

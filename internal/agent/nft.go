@@ -208,7 +208,8 @@ func (n *nft) try(objects []nftObject, in ...nftables.TableFamily) error {
 	return n.with(func(c *nftables.Conn) error {
 		for _, family := range in {
 			if slices.ContainsFunc(objects, func(o nftObject) bool { return o.family() == family }) {
-				trial := &nftables.Table{Name: n.tableName() + "-trial", Family: family}
+				// No cluster's name has a colon: this is nobody's table.
+				trial := &nftables.Table{Name: n.tableName() + ":trial", Family: family}
 				n.build(c, trial, objects)
 				c.DelTable(trial)
 			}

@@ -213,6 +213,9 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 	if r.Want == nil {
 		return nil, fmt.Errorf("%s: the request lacks a spec", r.Op)
 	}
+	if err := spec.CheckName("cluster", r.Want.Cluster); err != nil {
+		return nil, err
+	}
 	if r.Op == spec.OpBGP {
 		status, err := newServices(r.Want.Cluster).bgpStatus(ctx)
 		return &spec.Reply{BGP: status}, err

@@ -75,25 +75,14 @@ func (s *services) observe(ctx context.Context, want, have *spec.Host) error {
 // left counts the files and units of this cluster, without the memory of what
 // was confirmed and of the settings that were found.
 func (s *services) left() (int, error) {
-	var all []string
-	for _, role := range roles {
-		for _, dir := range []string{s.dir(), s.runDir()} {
-			found, err := filepath.Glob(filepath.Join(dir, role.stem+"-*"))
-			if err != nil {
-				return 0, fmt.Errorf("list files: %w", err)
-			}
-			all = append(all, found...)
-		}
+	all, err := s.processFiles()
+	if err != nil {
+		return 0, err
 	}
 	units, err := s.ourUnits()
 	if err != nil {
 		return 0, err
 	}
-	pids, err := filepath.Glob(filepath.Join(s.runDir(), "*.pid"))
-	if err != nil {
-		return 0, fmt.Errorf("list processes: %w", err)
-	}
-	all = append(all, slices.DeleteFunc(pids, func(p string) bool { return slices.Contains(all, p) })...)
 	for _, path := range s.dropIns() {
 		if mark, err := markOf(path); err != nil {
 			return 0, err
@@ -116,24 +105,22 @@ func (s *services) runDir() string { return filepath.Join(s.paths.run, s.cluster
 // makeDirs makes this cluster's directories.
 func (s *services) makeDirs() error { return errors.Join(makeDir(s.dir()), makeDir(s.runDir())) }
 
-// ourUnits lists the paths of the systemd units of this cluster.
-func (s *services) ourUnits() ([]string, error) {
-	found, err := filesIn(s.paths.units, "flock-"+s.cluster+"-", ".service")
-	if err != nil {
-		return nil, fmt.Errorf("list units: %w", err)
-	}
-	var ours []string
-	for _, path := range found {
-		// flock-a-b-… may be cluster a-b's or a's: the mark decides.
-		mark, err := markOf(path)
-		if err != nil {
-			return nil, err
+// processFiles lists the paths of what daemons of this cluster have here, those of the
+// BGP daemon aside. Keys of WireGuard devices, whatever those are called, are not of it.
+func (s *services) processFiles() ([]string, error) {
+	var out []string
+	for _, dir := range []string{s.dir(), s.runDir()} {
+		names, err := namesIn(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("list files: %w", err)
 		}
-		if cluster, _, _ := strings.Cut(mark, "/"); cluster == s.cluster {
-			ours = append(ours, path)
+		for _, name := range names {
+			if isDHCPFile(name) || dir == s.runDir() && strings.HasSuffix(name, pidSuffix) {
+				out = append(out, filepath.Join(dir, name))
+			}
 		}
 	}
-	return ours, nil
+	return out, nil
 }
 
 // filesIn lists the paths of what is in dir, which need not be there, by how the names

@@ -41,7 +41,7 @@ func (s *services) udpSocket(device string) string {
 // that was killed leaves its unit, or its pid file.
 func (s *services) runsUDP(device string) bool {
 	d := s.udpDaemon(device, "")
-	return exists(s.pidFile(d)) || exists(s.unitPath(d.unit(s)))
+	return exists(s.pidFile(d)) || s.unitThere(d.name)
 }
 
 func (s *services) stopUDP(ctx context.Context, device string) error {

@@ -7,10 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/flocknet/flock/internal/hint"
 )
 
 // program runs a program and returns its error with what it said.
@@ -50,16 +54,160 @@ func lookProgram(name string) (string, error) {
 // hasSystemd is sd_booted(3).
 func (s *services) hasSystemd() bool { return exists(s.paths.systemd) }
 
-func (s *services) unitPath(unit string) string { return filepath.Join(s.paths.units, unit) }
+const unitPrefix, unitSuffix = "flock-", ".service"
 
-// restartUnit starts unit anew. Changed says that its file changed while systemd
-// may know the old one; a unit that it does not know it reads by itself.
-func restartUnit(ctx context.Context, unit string, changed bool) error {
-	if changed {
-		if err := program(ctx, "systemctl", "daemon-reload"); err != nil {
-			return err
+// unitName is how the unit of one of this cluster's daemons is called. A '-' of the
+// cluster's name is a ':' there, which no name has: else network b-dns-c of cluster a and
+// c of a-dns-b would have one unit.
+func (s *services) unitName(daemon string) string {
+	return unitPrefix + strings.ReplaceAll(s.cluster, "-", ":") + "-" + daemon + unitSuffix
+}
+
+// formerName is how agents called the same unit before they knew that.
+func (s *services) formerName(daemon string) string {
+	return unitPrefix + s.cluster + "-" + daemon + unitSuffix
+}
+
+// daemonOf is the daemon whose unit the file at path is, one of this cluster's.
+func (s *services) daemonOf(path string) string {
+	name := strings.TrimSuffix(filepath.Base(path), unitSuffix)
+	for _, full := range []string{s.unitName(""), s.formerName("")} {
+		if daemon, ok := strings.CutPrefix(name, strings.TrimSuffix(full, unitSuffix)); ok {
+			return daemon
 		}
 	}
+	return ""
+}
+
+// former is the unit of this cluster that an agent before called otherwise, "" if there
+// is none.
+func (s *services) former(daemon string) (string, error) {
+	name := s.formerName(daemon)
+	if name == s.unitName(daemon) {
+		return "", nil
+	}
+	mark, err := markOf(s.unitPath(name))
+	if cluster, _, _ := strings.Cut(mark, "/"); err != nil || cluster != s.cluster {
+		return "", err
+	}
+	return name, nil
+}
+
+// unitThere says whether a daemon has a unit, by whichever name.
+func (s *services) unitThere(daemon string) bool {
+	former, err := s.former(daemon)
+	return exists(s.unitPath(s.unitName(daemon))) || err == nil && former != ""
+}
+
+// ourUnits lists the paths of the systemd units of this cluster, those with a former name
+// included.
+func (s *services) ourUnits() ([]string, error) {
+	begins := []string{strings.TrimSuffix(s.unitName(""), unitSuffix), strings.TrimSuffix(s.formerName(""), unitSuffix)}
+	var ours []string
+	for _, begin := range slices.Compact(begins) {
+		found, err := filesIn(s.paths.units, begin, unitSuffix)
+		if err != nil {
+			return nil, fmt.Errorf("list units: %w", err)
+		}
+		for _, path := range found {
+			// A former name may be another cluster's: the mark decides.
+			mark, err := markOf(path)
+			if err != nil {
+				return nil, err
+			}
+			if cluster, _, _ := strings.Cut(mark, "/"); cluster == s.cluster {
+				ours = append(ours, path)
+			}
+		}
+	}
+	return ours, nil
+}
+
+func (s *services) unitPath(unit string) string { return filepath.Join(s.paths.units, unit) }
+
+// putUnit writes the unit of a daemon and makes systemd know it. What an agent before
+// wrote under another name is stopped first: two units with one pid file would end each
+// other. The result says whether the text differs from what was there.
+func (s *services) putUnit(ctx context.Context, daemon, text string) (bool, error) {
+	unit := s.unitName(daemon)
+	if former, err := s.former(daemon); err != nil {
+		return false, err
+	} else if former != "" {
+		if err := s.dropFile(ctx, former); err != nil {
+			return false, err
+		}
+	}
+	mark, err := markOf(s.unitPath(unit))
+	if err != nil {
+		return false, err
+	}
+	if owner, _, _ := strings.Cut(mark, "/"); owner != "" && owner != s.cluster {
+		return false, hint.Errorf(s.unitPath(unit), "flock --cluster "+owner+" apply, which gives its unit another name",
+			"write unit %s: cluster %s has one of that name", unit, owner)
+	}
+	return s.loadUnit(ctx, unit, text)
+}
+
+func (s *services) loadUnit(ctx context.Context, unit, text string) (bool, error) {
+	path := s.unitPath(unit)
+	return s.loadFile(ctx, loaded{
+		path: path, text: text, durable: unit == bootUnit,
+		known:  exists(path), // what it does not know, systemd reads by itself
+		reload: func(ctx context.Context) error { return program(ctx, "systemctl", "daemon-reload") },
+	})
+}
+
+// loaded is a file that some daemon holds in memory.
+type loaded struct {
+	path, text string // no text: no file
+	durable    bool   // as writeFile's
+	known      bool   // the daemon may have read it
+	reload     func(context.Context) error
+}
+
+// unread is a note that the daemon whose file this is has not read it since it was
+// written. It is gone after a reboot, and so is what the daemon had in memory.
+func (s *services) unread(path string) string {
+	return filepath.Join(s.runDir(), "unread-"+filepath.Base(path))
+}
+
+// loadFile writes a file and makes the daemon that holds it read it. Should this process
+// end between the two, a note tells the next one: a file that is right is no proof that it
+// was read. The result says whether anything was done.
+func (s *services) loadFile(ctx context.Context, f loaded) (bool, error) {
+	have, err := readIfThere(f.path)
+	if err != nil {
+		return false, err
+	}
+	note := s.unread(f.path)
+	told := !exists(note) && (have == f.text || !f.known)
+	if have == f.text && told {
+		return false, nil
+	}
+	if !told {
+		if err := errors.Join(makeDir(s.runDir()), writeFile(note, "", 0o600, false)); err != nil {
+			return false, err
+		}
+	}
+	switch {
+	case f.text == "":
+		err = removeAll(f.path)
+	case have != f.text:
+		if err = os.MkdirAll(filepath.Dir(f.path), 0o755); err == nil {
+			err = writeFile(f.path, f.text, 0o644, f.durable)
+		}
+	}
+	if err != nil || told {
+		return true, err
+	}
+	if err := f.reload(ctx); err != nil {
+		return true, err
+	}
+	return true, removeAll(note)
+}
+
+// restartUnit starts unit anew.
+func restartUnit(ctx context.Context, unit string) error {
 	err := program(ctx, "systemctl", "restart", unit)
 	if err == nil {
 		return nil
@@ -71,9 +219,26 @@ func restartUnit(ctx context.Context, unit string, changed bool) error {
 	return fmt.Errorf("start %s: %w; see journalctl -u %s", unit, err, unit)
 }
 
-// dropUnit stops unit and removes its file. systemd forgets a unit that is stopped
+// dropUnit stops the unit of a daemon and removes its file, by whichever name.
+func (s *services) dropUnit(ctx context.Context, daemon string) error {
+	former, err := s.former(daemon)
+	if err != nil {
+		return err
+	}
+	for _, unit := range []string{former, s.unitName(daemon)} {
+		if unit == "" {
+			continue
+		}
+		if err := s.dropFile(ctx, unit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropFile stops unit and removes its file. systemd forgets a unit that is stopped
 // and that nothing refers to: no listing shows it, without a reload.
-func (s *services) dropUnit(ctx context.Context, unit string) error {
+func (s *services) dropFile(ctx context.Context, unit string) error {
 	if !exists(s.unitPath(unit)) {
 		return nil
 	}
@@ -84,5 +249,5 @@ func (s *services) dropUnit(ctx context.Context, unit string) error {
 		// Fails unless the unit is in state failed, which a listing would show.
 		_ = program(ctx, "systemctl", "reset-failed", unit)
 	}
-	return removeAll(s.unitPath(unit))
+	return removeAll(s.unitPath(unit), s.unread(unit))
 }

@@ -5,7 +5,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -72,11 +71,12 @@ func (s *services) observeUnmanaged(want, have *spec.Host) error {
 				return err
 			}
 		}
-		if text != expected {
+		unread := exists(s.unread(d.path))
+		if text != expected || unread {
 			stands = false
 		}
-		if text != "" {
-			other = text
+		if text != "" || unread {
+			other = text + "\n"
 		}
 	}
 	switch {
@@ -110,14 +110,8 @@ func (s *services) setUnmanaged(ctx context.Context, u spec.Unmanage) error {
 		if err != nil {
 			return err
 		}
-		changed, err := writeIfOther(d.path, text, 0o644)
-		if err != nil {
+		if err := s.loadDropIn(ctx, d, text); err != nil {
 			return fmt.Errorf("set unmanaged links: %w", err)
-		}
-		if changed {
-			if err := s.reload(ctx, d); err != nil {
-				return fmt.Errorf("set unmanaged links: %w", err)
-			}
 		}
 	}
 	return nil
@@ -126,17 +120,19 @@ func (s *services) setUnmanaged(ctx context.Context, u spec.Unmanage) error {
 // removeUnmanaged removes the drop-ins.
 func (s *services) removeUnmanaged(ctx context.Context) error {
 	for _, d := range s.networkDaemons() {
-		if !exists(d.path) {
-			continue
-		}
-		if err := os.Remove(d.path); err != nil {
-			return fmt.Errorf("remove drop-in: %w", err)
-		}
-		if err := s.reload(ctx, d); err != nil {
+		if err := s.loadDropIn(ctx, d, ""); err != nil {
 			return fmt.Errorf("remove drop-in: %w", err)
 		}
 	}
 	return nil
+}
+
+func (s *services) loadDropIn(ctx context.Context, d dropIn, text string) error {
+	_, err := s.loadFile(ctx, loaded{
+		path: d.path, text: text, known: true,
+		reload: func(ctx context.Context) error { return s.reload(ctx, d) },
+	})
+	return err
 }
 
 // reload makes a daemon read its files again if it runs.

@@ -129,43 +129,54 @@ func (s *services) daemonDevices(stem string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := filesIn(s.runDir(), stem, ".pid")
+	found, err := filesIn(s.runDir(), stem, pidSuffix)
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
 	var out []string
 	for _, path := range found {
-		out = append(out, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), stem), ".pid"))
+		out = append(out, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), stem), pidSuffix))
 	}
 	for _, path := range units {
-		name := strings.TrimPrefix(filepath.Base(path), "flock-"+s.cluster+"-")
-		if device, ok := strings.CutPrefix(name, stem); ok {
-			out = append(out, strings.TrimSuffix(device, ".service"))
+		if device, ok := strings.CutPrefix(s.daemonOf(path), stem); ok {
+			out = append(out, device)
 		}
 	}
 	return out, nil
 }
 
+// rename starts a daemon anew whose unit has a former name.
+func (s *services) rename(ctx context.Context, d daemon) error {
+	if former, err := s.former(d.name); err != nil || former == "" {
+		return err
+	}
+	return s.startDaemon(ctx, d)
+}
+
 // settleDaemons ends the processes that want has no use for and starts the one that
 // looks after names, where there are some.
 func (s *services) settleDaemons(ctx context.Context, want *spec.Host) error {
-	used := map[string]string{}
+	used := map[string]spec.Link{}
 	for _, l := range want.Links {
-		used[l.Name] = l.Kind
+		used[l.Name] = l
 	}
 	for _, of := range []struct {
 		kind, stem string
+		daemon     func(device, network string) daemon
 		stop       func(context.Context, string) error
-	}{{spec.WireGuard, wgStem, s.stopWireGuard}, {spec.UDP, udpStem, s.stopUDP}} {
+	}{{spec.WireGuard, wgStem, s.wgDaemon, s.stopWireGuard}, {spec.UDP, udpStem, s.udpDaemon, s.stopUDP}} {
 		devices, err := s.daemonDevices(of.stem)
 		if err != nil {
 			return err
 		}
 		for _, device := range devices {
-			if used[device] == of.kind {
-				continue
+			l := used[device]
+			if l.Kind != of.kind {
+				err = of.stop(ctx, device)
+			} else {
+				err = s.rename(ctx, of.daemon(device, l.Network))
 			}
-			if err := of.stop(ctx, device); err != nil {
+			if err != nil {
 				return err
 			}
 		}

@@ -180,11 +180,18 @@ func (s *services) settleKeys(h *spec.Host) error {
 	return errors.Join(errs...)
 }
 
-// allKeys lists the key files of this cluster.
+// allKeys lists the key files of this cluster, by their ends: a network may be called
+// x.key, and files of its DHCP after it.
 func (s *services) allKeys() ([]string, error) {
-	found, err := filepath.Glob(filepath.Join(s.dir(), "*"+keySuffix+"*"))
-	if err != nil {
+	names, err := namesIn(s.dir())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}
-	return found, nil
+	var out []string
+	for _, name := range names {
+		if strings.HasSuffix(name, keySuffix) || strings.HasSuffix(name, newSuffix) {
+			out = append(out, filepath.Join(s.dir(), name))
+		}
+	}
+	return out, nil
 }

@@ -41,7 +41,7 @@ func (s *services) resolver() daemon {
 // settleResolver runs the resolver where want has a name, and only there.
 func (s *services) settleResolver(ctx context.Context, want *spec.Host) error {
 	d := s.resolver()
-	there := exists(s.pidFile(d)) || exists(s.unitPath(d.unit(s)))
+	there := exists(s.pidFile(d)) || s.unitThere(d.name)
 	if !slices.ContainsFunc(want.Peers, func(p spec.Peer) bool { return named(p.Endpoint) }) {
 		if !there {
 			return nil
@@ -49,7 +49,7 @@ func (s *services) settleResolver(ctx context.Context, want *spec.Host) error {
 		return s.stopDaemon(ctx, d)
 	}
 	if s.pidOf(d) != 0 {
-		return nil
+		return s.rename(ctx, d)
 	}
 	return s.startDaemon(ctx, d)
 }

@@ -38,7 +38,7 @@ var rooms = map[string]room{
 		never:  "a change talks to agents by remote and spec alone, and prints nothing",
 	},
 	"internal/state": {
-		ours:   []string{"internal/hint"},
+		ours:   []string{"internal/hint", "internal/spec"},
 		theirs: []string{toml, xMod, xSys},
 		never:  "the cluster file means nothing to its keeper: it compiles, dials and prints nothing",
 		banned: []string{"net", "os/exec"},
@@ -49,6 +49,7 @@ var rooms = map[string]room{
 		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "os/exec", "time"},
 	},
 	"internal/spec": {
+		ours:   []string{"internal/hint"},
 		never:  "the waist is plain data: with kinds, TOML or netlink in it both sides would see through it",
 		banned: []string{"net", "os", "os/exec"},
 	},

@@ -6,35 +6,18 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
 )
 
-const (
-	nameMax   = 32 // bytes: with a prefix and a suffix it still fits unit names and link aliases
-	ifNameMax = 15 // bytes: IFNAMSIZ of linux/if.h less the NUL
-)
+const ifNameMax = 15 // bytes: IFNAMSIZ of linux/if.h less the NUL
 
 var (
-	nameForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 	ifNameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+@-]*$`)
 	dottedQuad = regexp.MustCompile(`^[0-9.]+$`)
 )
 
-// CheckName refuses a name that is not safe as part of a file name, a systemd
-// unit name and a link alias: it starts with a letter or digit, goes on with
-// those, '-', '_' and '.', and has at most 32 bytes. What says in the error what
-// is named: "server", "network", "cluster".
-func CheckName(what, name string) error {
-	switch {
-	case name == "":
-		return hint.Errorf("", "give the "+what+" a name of letters and digits", "%s name is empty", what)
-	case len(name) > nameMax:
-		return hint.Errorf("", "choose a shorter name", "%s name %q has %d bytes, %d is the most", what, name, len(name), nameMax)
-	case !nameForm.MatchString(name):
-		return hint.Errorf("", "use letters, digits, '-', '_' and '.', and start with a letter or digit",
-			"%s name %q is not a name", what, name)
-	}
-	return nil
-}
+// CheckName is spec.CheckName: the cluster file holds no name that a server would refuse.
+func CheckName(what, name string) error { return spec.CheckName(what, name) }
 
 // Member is a server's part in a network, and the underlay it uses there. At
 // most one of Interface and Addr is set; with neither, the interface of the

@@ -1,0 +1,239 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// place puts files with text below a services' directories.
+func place(t *testing.T, text string, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// fakeSystemd makes s a server with systemd, whose systemctl writes down what it was told.
+func fakeSystemd(t *testing.T, s *services) (told func() []string) {
+	t.Helper()
+	bin := t.TempDir()
+	log := filepath.Join(bin, "log")
+	if err := os.WriteFile(filepath.Join(bin, "systemctl"), []byte("#!/bin/sh\necho \"$@\" >>"+log+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	for _, dir := range []string{s.paths.systemd, s.paths.units} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() []string {
+		text, err := readIfThere(log)
+		if err := errors.Join(err, removeAll(log)); err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(strings.Split(text, "\n"), func(l string) bool { return l == "" || strings.HasPrefix(l, "reset-failed") })
+	}
+}
+
+// TestUnitNamesNeverMeet: whatever clusters, networks and devices are called.
+func TestUnitNamesNeverMeet(t *testing.T) {
+	whose := map[string]string{}
+	names := []string{"a", "b", "a-dns", "dns-b", "a-b", "b-c", "a.b", "a-front", "front-b", "bgp", "resolve", "a-wg", "wg-b", "a_b", "a-dns-b"}
+	for _, cluster := range names {
+		s := newServices(cluster)
+		daemons := []string{s.bgpDaemon().name, s.resolver().name}
+		for _, n := range names {
+			daemons = append(daemons, s.process(leaf, n).daemon, s.process(front, n).daemon, s.wgDaemon(n, "").name, s.udpDaemon(n, "").name)
+		}
+		for _, daemon := range daemons {
+			unit, id := s.unitName(daemon), cluster+" "+daemon
+			if other := whose[unit]; other != "" {
+				t.Errorf("%s is %q's and %q's", unit, other, id)
+			}
+			whose[unit] = id
+			if have := s.daemonOf("/etc/systemd/system/" + unit); have != daemon {
+				t.Errorf("%s: want %s, have %s", unit, daemon, have)
+			}
+		}
+	}
+}
+
+// TestFilesOfANetworkCalledKey: what ends in .key is a key, what begins with dnsmasq- need
+// not be dnsmasq's.
+func TestFilesOfANetworkCalledKey(t *testing.T) {
+	s := &services{cluster: "test", paths: paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()}}
+	p := s.process(leaf, "x.key")
+	dhcp := []string{p.conf, p.hosts, p.leases, p.pidFile}
+	place(t, "text", dhcp...)
+	keys := s.keyFiles("dnsmasq-vx1-wg") // a bridge may be called dnsmasq-vx1
+	place(t, "", keys...)
+	if left, err := s.left(); err != nil || left != len(dhcp) {
+		t.Errorf("want %d left, have %d, %v", len(dhcp), left, err)
+	}
+	if have, err := s.allKeys(); err != nil || len(have) != len(keys) {
+		t.Errorf("keys: %v, %v", have, err)
+	}
+	if err := s.settleKeys(&spec.Host{Cluster: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range dhcp {
+		if !exists(path) {
+			t.Errorf("%s is gone", path)
+		}
+	}
+	if exists(keys[0]) || exists(keys[1]) {
+		t.Error("keys that nothing needs are there")
+	}
+}
+
+// TestForgetLeavesWhatOthersCallAlike: networks have directories beside those of clusters.
+func TestForgetLeavesWhatOthersCallAlike(t *testing.T) {
+	s := &services{cluster: "a", paths: paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()}}
+	other := &services{cluster: "b", paths: s.paths}
+	env := other.envPath("a.d")
+	place(t, "# flock: b/a.d\n", env, s.pidFile(s.resolver()))
+	if err := s.forget(); err != nil {
+		t.Fatal(err)
+	}
+	if !exists(env) || exists(s.pidFile(s.resolver())) {
+		t.Errorf("of the other cluster: %v, of this one: %v", exists(env), exists(s.pidFile(s.resolver())))
+	}
+}
+
+func TestTrialTouchesNobodysTable(t *testing.T) {
+	h, want := newNFTBed(t)
+	h.sh("nft add table inet flock-c1-trial; nft add table bridge flock-c1-trial")
+	h.do(func() {
+		n := newNFT("c1")
+		if err := errors.Join(n.check(want), n.close()); err != nil {
+			t.Error(err)
+		}
+	})
+	h.sh("nft list table inet flock-c1-trial; nft list table bridge flock-c1-trial")
+	if rules := h.ruleset(); strings.Contains(rules, ":trial") {
+		t.Errorf("have %s", rules)
+	}
+}
+
+// TestFormerUnitIsTakenOver: a cluster's units were called so that another's could be
+// meant. The one whose it is finds, moves and removes them.
+func TestFormerUnitIsTakenOver(t *testing.T) {
+	s := &services{cluster: "a-dns", paths: paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()}}
+	other := &services{cluster: "a", paths: s.paths}
+	told := fakeSystemd(t, s)
+	ctx := context.Background()
+	const former = "flock-a-dns-dns-b.service"
+	mine, its := s.process(leaf, "b"), other.process(leaf, "dns-b")
+	place(t, "# flock: a-dns/b\n[Service]\nExecStart=/none\n", s.unitPath(former))
+
+	if ours, err := other.ourUnits(); err != nil || len(ours) > 0 {
+		t.Errorf("cluster a's: %v, %v", ours, err)
+	}
+	if _, err := other.putUnit(ctx, its.daemon, "# flock: a/dns-b\n"); err == nil || !strings.Contains(err.Error(), "cluster a-dns has one") {
+		t.Errorf("overwritten: %v", err)
+	}
+	if ours, err := s.ourUnits(); err != nil || len(ours) != 1 || s.daemonOf(ours[0]) != mine.daemon {
+		t.Errorf("cluster a-dns's: %v, %v", ours, err)
+	}
+	if networks, err := s.dhcpNetworks(); err != nil || !slices.Equal(networks, []string{"b"}) {
+		t.Errorf("networks: %v, %v", networks, err)
+	}
+	if _, err := s.putUnit(ctx, mine.daemon, "# flock: a-dns/b\n"); err != nil {
+		t.Fatal(err)
+	}
+	if have := told(); !slices.Equal(have, []string{"stop " + former}) || exists(s.unitPath(former)) || !exists(s.unitPath("flock-a:dns-dns-b.service")) {
+		t.Errorf("told %q", have)
+	}
+	if _, err := other.putUnit(ctx, its.daemon, "# flock: a/dns-b\n"); err != nil {
+		t.Errorf("the name is free now: %v", err)
+	}
+	place(t, "# flock: a-dns\n", s.unitPath(s.formerName("resolve")))
+	if err := errors.Join(s.dropUnit(ctx, mine.daemon), s.dropUnit(ctx, "resolve")); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := s.left(); err != nil || left != 0 {
+		t.Errorf("%d left, %v", left, err)
+	}
+	if left, err := other.left(); err != nil || left != 1 {
+		t.Errorf("cluster a: %d left, %v", left, err)
+	}
+}
+
+// TestUnitIsReadThoughTheAgentDied: between the writing of a file and the word to systemd
+// a process may end. The next one finds the file as it should be, and says the word.
+func TestUnitIsReadThoughTheAgentDied(t *testing.T) {
+	s := &services{cluster: "test", paths: paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()}}
+	told := fakeSystemd(t, s)
+	path := s.unitPath(s.unitName("bgp"))
+	put := func(ctx context.Context, text string, want ...string) {
+		t.Helper()
+		_, err := s.putUnit(ctx, "bgp", text)
+		if have, _ := readIfThere(path); err != nil && ctx.Err() == nil || have != text {
+			t.Errorf("%v, have %q", err, have)
+		}
+		if have := told(); !slices.Equal(have, want) {
+			t.Errorf("%q: want %q, have %q", text, want, have)
+		}
+	}
+	dead, die := context.WithCancel(t.Context())
+	die()
+	put(t.Context(), "# flock: test\n1") // it reads by itself what it does not know
+	put(t.Context(), "# flock: test\n1")
+	put(t.Context(), "# flock: test\n2", "daemon-reload")
+	put(dead, "# flock: test\n3")
+	put(t.Context(), "# flock: test\n3", "daemon-reload")
+	put(t.Context(), "# flock: test\n3")
+	put(dead, "# flock: test\n4")
+	put(t.Context(), "# flock: test\n3", "daemon-reload")
+	if files, err := os.ReadDir(s.runDir()); err != nil || len(files) > 0 {
+		t.Errorf("notes stay: %v, %v", files, err)
+	}
+}
+
+// TestClusterNamesWithDots: what the workstation takes for a name, servers take.
+func TestClusterNamesWithDots(t *testing.T) {
+	m := newMachine(t)
+	before := m.traces()
+	for _, cluster := range []string{"lab.example-1", "default"} {
+		c := m.call()
+		want := testHost(1450)
+		want.Cluster = cluster
+		c.must(spec.Request{Op: spec.OpPlan, Want: want})
+		c.must(spec.Request{Op: spec.OpApply, Want: want})
+		c.must(spec.Request{Op: spec.OpConfirm})
+		c.hangUp()
+		m.boot()
+		c = m.call()
+		empty := emptyHost()
+		empty.Cluster = cluster
+		if left := c.must(spec.Request{Op: spec.OpApply, Want: empty}).Report.Left; left != 0 {
+			t.Errorf("%s: %d left", cluster, left)
+		}
+		c.must(spec.Request{Op: spec.OpConfirm})
+		c.hangUp()
+		if after := m.traces(); after != before {
+			t.Errorf("%s: want\n%s\nhave\n%s", cluster, before, after)
+		}
+	}
+	c := m.call()
+	bad := testHost(1450)
+	for _, bad.Cluster = range []string{"", "..", "a/b", ".a"} {
+		c.refused(spec.Request{Op: spec.OpPlan, Want: bad}, "cluster name")
+	}
+	c.hangUp()
+}
