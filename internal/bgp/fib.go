@@ -3,6 +3,7 @@
 package bgp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ type fib struct {
 	fresh  chan struct{} // something that others did
 
 	changes chan map[netip.Prefix][]netip.Addr // next hops by destination; none: no route
-	looks   chan chan map[netip.Prefix]string  // asks for what is wanted, with why the kernel has it not
+	looks   chan chan map[netip.Prefix]kept    // asks for what is wanted
 	sweeps  chan struct{}                      // ends the time in which adopted routes stay
 	ends    chan chan error                    // takes all routes out
 	anyHop  chan map[netip.Addr]bool           // next hops that may be behind a default route
@@ -60,7 +61,7 @@ type fib struct {
 // confirmed, replaced, or swept.
 func openFIB(others ways, print func(string, ...any)) (*fib, error) {
 	f := &fib{
-		fresh: make(chan struct{}, 1), changes: make(chan map[netip.Prefix][]netip.Addr, 16), looks: make(chan chan map[netip.Prefix]string),
+		fresh: make(chan struct{}, 1), changes: make(chan map[netip.Prefix][]netip.Addr, 16), looks: make(chan chan map[netip.Prefix]kept),
 		sweeps: make(chan struct{}, 1), ends: make(chan chan error), anyHop: make(chan map[netip.Addr]bool, 1),
 		others: others, print: print,
 		want: map[netip.Prefix][]netip.Addr{}, adopted: map[netip.Prefix]bool{}, why: map[netip.Prefix]string{},
@@ -182,9 +183,9 @@ func (f *fib) look() error {
 	if err != nil {
 		return fmt.Errorf("list devices: %w", err)
 	}
-	up := map[int]bool{}
+	devices := map[int]device{}
 	for _, l := range links {
-		up[l.Attrs().Index] = l.Attrs().Flags&net.FlagUp != 0
+		devices[l.Attrs().Index] = device{l.Attrs().Name, l.Attrs().Flags&net.FlagUp != 0}
 	}
 	addrs, err := rtnl.Dump(func() ([]netlink.Addr, error) { return f.handle.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
@@ -197,7 +198,7 @@ func (f *fib) look() error {
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
 	}
-	f.world, f.have = newWorld(routes, addrs, up)
+	f.world, f.have = newWorld(routes, addrs, devices)
 	return nil
 }
 
@@ -333,17 +334,21 @@ func (f *fib) resolveAll(p netip.Prefix, next []netip.Addr, reach map[netip.Addr
 	return slices.Compact(hops)
 }
 
-// tell is what is wanted and why the kernel has it not: "" where it has it.
-func (f *fib) tell() map[netip.Prefix]string {
-	out := make(map[netip.Prefix]string, len(f.want))
+// kept is how the kernel keeps a route that is wanted.
+type kept struct {
+	missing string // why it has it not
+	unused  string // why it does not use it
+}
+
+// tell is what is wanted and what the kernel has of it.
+func (f *fib) tell() map[netip.Prefix]kept {
+	out := make(map[netip.Prefix]kept, len(f.want))
 	for p := range f.want {
 		if _, there := f.have[p]; there {
-			out[p] = ""
+			out[p] = kept{unused: f.world.unused(p)}
 			continue
 		}
-		if out[p] = f.why[p]; out[p] == "" {
-			out[p] = "the kernel has it not yet"
-		}
+		out[p] = kept{missing: cmp.Or(f.why[p], "the kernel has it not yet")}
 	}
 	return out
 }

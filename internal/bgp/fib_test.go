@@ -46,10 +46,10 @@ func TestSweepKeepsWhatIsConfirmed(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- f.run(ctx) }()
-		answer := make(chan map[netip.Prefix]string)
+		answer := make(chan map[netip.Prefix]kept)
 		for range 2 { // the sweep may come after the first
 			f.looks <- answer
-			if have := <-answer; have[prefix("10.0.11.0/24")] != "" {
+			if have := <-answer; have[prefix("10.0.11.0/24")].missing != "" {
 				t.Errorf("the route is away: %v", have)
 			}
 		}

@@ -4,6 +4,7 @@ package bgp
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -23,10 +24,18 @@ func compareHops(a, b hop) int { return cmp.Or(a.via.Compare(b.via), cmp.Compare
 
 // world is what the kernel has apart from our routes: what next hops resolve by.
 type world struct {
-	routes map[netip.Prefix]way  // of the main table
-	links  []netip.Prefix        // those that are on a link: this server's own networks
-	local  map[netip.Addr]bool   // this server's own addresses
-	taken  map[netip.Prefix]bool // foreign routes of our metric
+	devices map[int]device        // by index
+	routes  map[netip.Prefix]way  // of the main table
+	links   []netip.Prefix        // those that are on a link: this server's own networks
+	local   map[netip.Addr]bool   // this server's own addresses
+	taken   map[netip.Prefix]bool // foreign routes of our metric
+	before  map[netip.Prefix]way  // foreign routes that the kernel prefers to ours
+}
+
+// device is one of this server's, as far as routes by it matter.
+type device struct {
+	name string
+	up   bool
 }
 
 // way is a foreign route.
@@ -34,11 +43,14 @@ type way struct {
 	hop    hop // via is invalid where the destination itself is on the link
 	dead   bool
 	metric int
+	kind   int // RTN_UNICAST, RTN_BLACKHOLE …
 }
 
 // newWorld sorts a dump: what is there besides our routes, and our routes.
-func newWorld(routes []netlink.Route, addrs []netlink.Addr, up map[int]bool) (*world, map[netip.Prefix][]hop) {
-	w := &world{routes: map[netip.Prefix]way{}, local: map[netip.Addr]bool{}, taken: map[netip.Prefix]bool{}}
+func newWorld(routes []netlink.Route, addrs []netlink.Addr, devices map[int]device) (*world, map[netip.Prefix][]hop) {
+	w := &world{
+		devices: devices, routes: map[netip.Prefix]way{}, local: map[netip.Addr]bool{}, taken: map[netip.Prefix]bool{}, before: map[netip.Prefix]way{},
+	}
 	ours := map[netip.Prefix][]hop{}
 	for _, a := range addrs {
 		if ip, ok := netip.AddrFromSlice(a.IP); ok {
@@ -59,7 +71,7 @@ func newWorld(routes []netlink.Route, addrs []netlink.Addr, up map[int]bool) (*w
 		if r.Priority == spec.BGPMetric {
 			w.taken[dst] = true
 		}
-		w.add(dst, r, up)
+		w.add(dst, r)
 	}
 	for dst, to := range w.routes {
 		if !to.hop.via.IsValid() && !to.dead && dst.Bits() > 0 {
@@ -67,6 +79,24 @@ func newWorld(routes []netlink.Route, addrs []netlink.Addr, up map[int]bool) (*w
 		}
 	}
 	return w, ours
+}
+
+// unused says why the kernel sends nothing by our route to p, "" if it does.
+func (w *world) unused(p netip.Prefix) string {
+	first, ok := w.before[p]
+	if !ok {
+		return ""
+	}
+	text := "the route"
+	switch {
+	case first.kind != unix.RTN_UNICAST:
+		text = "a route that drops it"
+	case first.hop.via.IsValid():
+		text += " via " + first.hop.via.String() + " dev " + w.devices[first.hop.dev].name
+	default:
+		text += " dev " + w.devices[first.hop.dev].name
+	}
+	return fmt.Sprintf("%s with metric %d goes before it", text, first.metric)
 }
 
 // refuses says why no route to p is put in, whoever announces it. A part of a
@@ -86,13 +116,17 @@ func (w *world) refuses(p netip.Prefix) string {
 
 // add notes a foreign route; of several to one destination the one that the kernel
 // prefers counts.
-func (w *world) add(dst netip.Prefix, r netlink.Route, up map[int]bool) {
-	new := way{metric: r.Priority, dead: r.Type != unix.RTN_UNICAST}
+func (w *world) add(dst netip.Prefix, r netlink.Route) {
+	new := way{metric: r.Priority, kind: r.Type, dead: r.Type != unix.RTN_UNICAST}
 	if hops := hopsOf(r); len(hops) > 0 {
 		new.hop = hops[0]
-		new.dead = new.dead || !up[new.hop.dev]
+		new.dead = new.dead || !w.devices[new.hop.dev].up
 	} else {
 		new.dead = true
+	}
+	first, twice := w.before[dst]
+	if rules := !new.dead || r.Type != unix.RTN_UNICAST; rules && new.metric < spec.BGPMetric && (!twice || new.metric < first.metric) {
+		w.before[dst] = new
 	}
 	if old, ok := w.routes[dst]; !ok || old.dead && !new.dead || old.dead == new.dead && new.metric < old.metric {
 		w.routes[dst] = new

@@ -86,10 +86,9 @@ func countAccepted(s *spec.BGPStatus) {
 	}
 }
 
-// state is what the kernel is to have, and why it has it not; it looks at the
-// kernel anew.
-func (f *fib) state(ctx context.Context) (map[netip.Prefix]string, error) {
-	answer := make(chan map[netip.Prefix]string, 1)
+// state is what the kernel is to have, and how it has it; it looks at the kernel anew.
+func (f *fib) state(ctx context.Context) (map[netip.Prefix]kept, error) {
+	answer := make(chan map[netip.Prefix]kept, 1)
 	select {
 	case f.looks <- answer:
 		return <-answer, nil
@@ -183,7 +182,7 @@ func whyDown(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, password boo
 }
 
 // routes are all destinations that the speaker knows.
-func (sp *speaker) routes(ctx context.Context, s *spec.BGP, kernel map[netip.Prefix]string) ([]spec.BGPRoute, error) {
+func (sp *speaker) routes(ctx context.Context, s *spec.BGP, kernel map[netip.Prefix]kept) ([]spec.BGPRoute, error) {
 	out := map[netip.Prefix]*spec.BGPRoute{}
 	for _, family := range []*api.Family{ipv4, ipv6} {
 		r := &api.ListPathRequest{TableType: api.TableType_GLOBAL, Family: family}
@@ -206,10 +205,10 @@ func (sp *speaker) routes(ctx context.Context, s *spec.BGP, kernel map[netip.Pre
 	return list, nil
 }
 
-func route(s *spec.BGP, p netip.Prefix, paths []*api.Path, kernel map[netip.Prefix]string) *spec.BGPRoute {
+func route(s *spec.BGP, p netip.Prefix, paths []*api.Path, kernel map[netip.Prefix]kept) *spec.BGPRoute {
 	r := &spec.BGPRoute{Prefix: p}
-	why, wanted := kernel[p]
-	r.Kernel, r.Why = wanted && why == "", why
+	has, wanted := kernel[p]
+	r.Kernel, r.Why, r.Unused = wanted && has.missing == "", has.missing, has.unused
 	for i, path := range paths {
 		from := sourceOf(path)
 		q := spec.BGPPath{
@@ -219,7 +218,7 @@ func route(s *spec.BGP, p netip.Prefix, paths []*api.Path, kernel map[netip.Pref
 		if from.IsValid() {
 			q.NextHop = nextHopOf(path)
 		} else if i == 0 {
-			r.Local, r.Kernel, r.Why = true, false, ""
+			r.Local, r.Kernel, r.Why, r.Unused = true, false, "", ""
 		}
 		r.Paths = append(r.Paths, q)
 	}

@@ -161,6 +161,9 @@ func speaking() []change.Speaker {
 					{NextHop: a("10.99.0.2"), From: a("10.99.0.2"), Name: "s2", Age: 61 * time.Second, Used: true},
 					{NextHop: a("10.99.0.254"), From: a("10.99.0.254"), ASPath: "65001", Age: time.Second, Stale: true},
 				}},
+				{Prefix: p("10.12.0.0/16"), Kernel: true, Unused: "the route dev eth9 with metric 0 goes before it", Paths: []spec.BGPPath{
+					{NextHop: a("10.99.0.2"), From: a("10.99.0.2"), Name: "s2", Age: time.Second, Used: true},
+				}},
 				{Prefix: p("10.128.0.0/16"), Why: "10.97.0.1 cannot be reached", Paths: []spec.BGPPath{
 					{NextHop: a("10.97.0.1"), From: a("10.99.0.254"), ASPath: "65001 65002", Age: 25 * time.Hour},
 				}},
@@ -184,18 +187,20 @@ PEER         NAME  AS     STATE        UPTIME  IN      OUT  WHY
 10.99.0.2    s2    64512  Established  1m02s   1       1    -
 10.99.0.254  -     65001  Active       -       1 of 2  0    Bad Peer AS: it says 65009
 
-ROUTE          NEXT HOP   AS PATH      FROM         AGE    KERNEL  WHY
-10.0.10.0/24   local      -            -            1m00s  -       -
-10.0.11.0/24   10.99.0.2  -            s2           1m01s  yes     -
-10.128.0.0/16  10.97.0.1  65001 65002  10.99.0.254  1d1h   no      10.97.0.1 cannot be reached
+ROUTE          NEXT HOP   AS PATH      FROM         AGE    KERNEL    WHY
+10.0.10.0/24   local      -            -            1m00s  -         -
+10.0.11.0/24   10.99.0.2  -            s2           1m01s  yes       -
+10.12.0.0/16   10.99.0.2  -            s2           1s     not used  the route dev eth9 with metric 0 goes before it
+10.128.0.0/16  10.97.0.1  65001 65002  10.99.0.254  1d1h   no        10.97.0.1 cannot be reached
 `},
 		{"showbgp", ExitPartial, `SERVER  NETWORK  AS     SESSIONS  ROUTES  KERNEL  UP     WHY
-s1      bnet     64512  1/2       2       1/2     3h04m  session with 10.99.0.254 is Active: Bad Peer AS: it says 65009
+s1      bnet     64512  1/2       3       1/3     3h04m  session with 10.99.0.254 is Active: Bad Peer AS: it says 65009
 s2      bnet     -      -         -       -       -      no BGP daemon answers on s2
 
 ROUTE          s1
 10.0.10.0/24   local
 10.0.11.0/24   10.99.0.2
+10.12.0.0/16   (10.99.0.2)
 10.128.0.0/16  (10.97.0.1)
 `},
 		{"showbgp s1 -o wide", ExitDone, "10.0.11.0/24   10.99.0.254  65001        10.99.0.254  1s     unused stale  -\n"},

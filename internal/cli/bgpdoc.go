@@ -42,7 +42,8 @@ type routeDoc struct {
 	ASPath   string    `json:"as_path"`
 	Age      int64     `json:"age"`
 	Why      string    `json:"why,omitempty"`
-	Paths    []pathDoc `json:"paths"` // the best first
+	Unused   string    `json:"unused,omitempty"` // why the kernel, which has it, does not use it
+	Paths    []pathDoc `json:"paths"`            // the best first
 }
 
 type pathDoc struct {
@@ -85,7 +86,7 @@ func speakerDocOf(s change.Speaker) speakerDoc {
 }
 
 func routeDocOf(r spec.BGPRoute) routeDoc {
-	doc := routeDoc{Prefix: r.Prefix.String(), Local: r.Local, Kernel: r.Kernel, NextHops: []string{}, Why: r.Why, Paths: []pathDoc{}}
+	doc := routeDoc{Prefix: r.Prefix.String(), Local: r.Local, Kernel: r.Kernel, NextHops: []string{}, Why: r.Why, Unused: r.Unused, Paths: []pathDoc{}}
 	for i, p := range usedPaths(r) {
 		if i == 0 {
 			doc.ASPath, doc.Age = p.ASPath, seconds(p.Age)

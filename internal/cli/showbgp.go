@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -22,8 +23,9 @@ func newShowBGP(a *app) *cobra.Command {
 		Short: "look at the sessions and routes of BGP, live",
 		Long: `Show the BGP sessions of a server and its routes: IN and OUT are the prefixes that were
 accepted of a peer and announced to it, WHY says what is in the way; KERNEL whether the
-kernel has the route. -o wide shows every path, not only those in use. Without SERVER all
-servers that speak BGP stand side by side, with the next hops that each has for a prefix.
+kernel has the route and uses it: another one to the same destination may go before it.
+-o wide shows every path, not only those in use. Without SERVER all servers that speak BGP
+stand side by side, with the next hops that each has for a prefix.
 
 Exit status 3 when a server cannot be reached.
 
@@ -148,12 +150,12 @@ func (a *app) routeTable(s *spec.BGPStatus) *table {
 			used = usedPaths(r)
 		}
 		if len(used) == 0 {
-			t.add(r.Prefix.String(), localHop(r), "", "", "", kernelHas(r), r.Why)
+			t.add(r.Prefix.String(), localHop(r), "", "", "", kernelHas(r), whyNot(r))
 			continue
 		}
 		if a.wide() {
 			for _, p := range used {
-				t.add(r.Prefix.String(), hopOf(p), p.ASPath, fromOf(p), lasted(p.Age), pathState(r, p), r.Why)
+				t.add(r.Prefix.String(), hopOf(p), p.ASPath, fromOf(p), lasted(p.Age), pathState(r, p), whyNot(r))
 			}
 			continue
 		}
@@ -162,7 +164,7 @@ func (a *app) routeTable(s *spec.BGPStatus) *table {
 			hops, from = append(hops, hopOf(p)), append(from, fromOf(p))
 		}
 		t.add(r.Prefix.String(), strings.Join(slices.Compact(hops), " "), used[0].ASPath, strings.Join(slices.Compact(from), " "),
-			lasted(used[0].Age), kernelHas(r), r.Why)
+			lasted(used[0].Age), kernelHas(r), whyNot(r))
 	}
 	return t
 }
@@ -205,17 +207,22 @@ func fromOf(p spec.BGPPath) string {
 // stateLocal is the next hop of what a server announces itself.
 const stateLocal = "local"
 
-// kernelHas is yes, no, or nothing to say: what a server announces itself is its
+// kernelHas is yes, no, not used, or nothing to say: what a server announces itself is its
 // own bridge's.
 func kernelHas(r spec.BGPRoute) string {
 	switch {
 	case r.Local:
 		return ""
+	case r.Unused != "":
+		return "not used"
 	case r.Kernel:
 		return "yes"
 	}
 	return "no"
 }
+
+// whyNot says why the kernel has a route not, or does not use it.
+func whyNot(r spec.BGPRoute) string { return cmp.Or(r.Why, r.Unused) }
 
 func pathState(r spec.BGPRoute, p spec.BGPPath) string {
 	text := kernelHas(r)
@@ -288,7 +295,7 @@ func speakerTrouble(s change.Speaker) string {
 }
 
 // countBGP counts the established sessions, the routes that were learned and those
-// of them that the kernel has.
+// of them that the kernel uses.
 func countBGP(s *spec.BGPStatus) (up, learned, installed int) {
 	for _, n := range s.Neighbors {
 		if n.State == spec.BGPEstablished {
@@ -300,7 +307,7 @@ func countBGP(s *spec.BGPStatus) (up, learned, installed int) {
 			continue
 		}
 		learned++
-		if r.Kernel {
+		if r.Kernel && r.Unused == "" {
 			installed++
 		}
 	}
@@ -365,7 +372,7 @@ func (a *app) printSides(list []change.Speaker) error {
 }
 
 // sideOf is one server's way to a prefix: its next hops, in brackets while the
-// kernel does not have them.
+// kernel does not have or use them.
 func sideOf(r spec.BGPRoute) string {
 	if r.Local {
 		return stateLocal
@@ -375,7 +382,7 @@ func sideOf(r spec.BGPRoute) string {
 		hops = append(hops, hopOf(p))
 	}
 	text := strings.Join(slices.Compact(hops), " ")
-	if !r.Kernel {
+	if !r.Kernel || r.Unused != "" {
 		text = "(" + text + ")"
 	}
 	return text

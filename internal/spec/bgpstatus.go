@@ -52,8 +52,11 @@ type BGPRoute struct {
 	Kernel bool // the kernel has it, by the next hops of the paths that are Used
 	// Why says why the kernel has it not, for example that no next hop can be
 	// reached.
-	Why   string    `json:",omitempty"`
-	Paths []BGPPath `json:",omitempty"` // the best first
+	Why string `json:",omitempty"`
+	// Unused says why the kernel, which has it, sends nothing by it: another route to
+	// the same destination goes before it.
+	Unused string    `json:",omitempty"`
+	Paths  []BGPPath `json:",omitempty"` // the best first
 }
 
 // BGPPath is one way to a destination.
