@@ -132,8 +132,12 @@ func (k *Kernel) checkClaims(ctx context.Context, want *spec.Host) ([]spec.Probl
 		}
 	}
 	out = append(out, k.claimUnreachable(want)...)
+	learned, err := k.claimLearned(ctx, want, claims, foreign)
+	if err != nil {
+		return nil, err
+	}
 	lacking, err := k.claimKinds(ctx, want)
-	return slices.Compact(append(out, lacking...)), err
+	return slices.Compact(slices.Concat(out, learned, lacking)), err
 }
 
 // claimUnreachable refuses an unreachable route that would take from the server its
@@ -182,6 +186,10 @@ func (k *Kernel) occupants() ([]occupant, error) {
 		}
 	}
 	for _, r := range k.foreignRoutes() {
+		if by := routingDaemon(r.Protocol); by != "" {
+			out = append(out, occupant{toPrefix(r.Dst), fmt.Sprintf("route %s, which a routing daemon (proto %s) learned", k.routeText(r), by)})
+			continue
+		}
 		add("route", toPrefix(r.Dst), k.devices.name(r.LinkIndex))
 	}
 	pools, err := dockerPools(dockerConfig)
@@ -210,11 +218,15 @@ func claimPrefix(c spec.Claim, foreign []occupant) *spec.Problem {
 	if i < 0 {
 		return nil
 	}
-	p := &spec.Problem{What: fmt.Sprintf("%s overlaps the %s", c.Prefix, foreign[i].what), Next: "choose another subnet"}
-	if free := freePrefix(c.Prefix, foreign); free.IsValid() {
-		p.Next += ", for example " + free.String()
+	return &spec.Problem{What: fmt.Sprintf("%s overlaps the %s", c.Prefix, foreign[i].what), Next: adviseSubnet(c.Prefix, foreign)}
+}
+
+// adviseSubnet is the advice for a subnet that is taken.
+func adviseSubnet(taken netip.Prefix, foreign []occupant) string {
+	if free := freePrefix(taken, foreign); free.IsValid() {
+		return "choose another subnet, for example " + free.String()
 	}
-	return p
+	return "choose another subnet"
 }
 
 // within says whether one of list contains all of p.

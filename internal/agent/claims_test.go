@@ -33,6 +33,10 @@ func TestPrefixClaims(t *testing.T) {
 		{"route in another table", "ip route add 10.0.4.128/25 via 10.99.0.9 table 77", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.4.128/25 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
 		{"blackhole", "ip route add blackhole 10.0.0.0/8", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.0.0/8", "choose another subnet, for example 172.18.4.0/24"},
 		{"the example is free", "ip route add 10.16.0.0/13 via 10.99.0.9", "10.16.1.0/24", "10.16.1.0/24 overlaps the route 10.16.0.0/13 dev eth0", "choose another subnet, for example 10.30.4.0/24"},
+		{"a routing daemon's route", "ip route add 10.0.4.0/25 via 10.99.0.9 proto bird", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.4.0/25 via 10.99.0.9 dev eth0, which a routing daemon (proto bird) learned", "choose another subnet, for example 10.20.4.0/24"},
+		{"what our daemon learned", "ip route add 10.0.4.0/25 via 10.99.0.9 proto 71 metric 71", "10.0.4.0/24", "10.0.4.0/24 overlaps the BGP route 10.0.4.0/25 via 10.99.0.9 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
+		{"what it learned contains it", "ip route add 10.0.0.0/8 via 10.99.0.9 proto 71 metric 71", "10.0.4.0/24", "10.0.4.0/24 overlaps the BGP route 10.0.0.0/8 via 10.99.0.9 dev eth0", "choose another subnet, for example 172.18.4.0/24"},
+		{"a learned default", "ip route add default via 10.99.0.9 proto 71 metric 71", "10.0.4.0/24", "", ""},
 		{"IPv6", "", "fd99::/48", "fd99::/48 overlaps the address fd99::1/64 dev eth0", "choose another subnet"},
 		{"another cluster", "ip link add o type bridge; ip link set o alias flock:other/n; ip addr add 10.0.4.1/24 dev o", "10.0.4.0/24", "10.0.4.0/24 overlaps the address 10.0.4.1/24 dev o", "choose another subnet, for example 10.20.4.0/24"},
 		{"this cluster", "ip link add o type bridge; ip link set o alias flock:t/n; ip addr add 10.0.4.1/24 dev o; ip link set o up", "10.0.4.0/24", "", ""},
@@ -49,6 +53,35 @@ func TestPrefixClaims(t *testing.T) {
 				t.Fatalf("want %q, %q, have %q", c.what, c.next, list)
 			}
 		})
+	}
+}
+
+// Who was there before a router announced it stays, and members' own subnets are in
+// nobody's way.
+func TestLearnedRoutesConcernWhoComesNew(t *testing.T) {
+	ownNet(t)
+	sh(t, "ip route add 10.0.4.0/25 via 10.99.0.9 proto 71 metric 71; ip route add 10.0.11.0/24 via 10.99.0.2 proto 71 metric 71")
+	k := open(t, "t", t.TempDir())
+	if err := k.look(); err != nil {
+		t.Fatal(err)
+	}
+	kept := spec.Claim{Network: "vx1", Prefix: prefix("10.0.4.0/24")}
+	want := &spec.Host{Cluster: "t", Claims: []spec.Claim{kept, {Network: "vx2", Prefix: prefix("10.0.11.0/24")}}}
+	have, err := k.checkClaims(t.Context(), want)
+	if err != nil || len(have) != 2 {
+		t.Fatalf("new: %v, %v", have, err)
+	}
+	if err := os.MkdirAll(k.services.dir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.services.keep(&spec.Host{Cluster: "t", Claims: []spec.Claim{kept}}); err != nil {
+		t.Fatal(err)
+	}
+	want.Claims[0].Except = []netip.Prefix{prefix("10.0.4.128/25")}
+	want.Claims[1].Network = "bnet"
+	want.BGP = &spec.BGP{Network: "bnet"}
+	if have, err := k.checkClaims(t.Context(), want); err != nil || len(have) != 0 {
+		t.Fatalf("known, and a member's own: %v, %v", have, err)
 	}
 }
 
@@ -207,6 +240,7 @@ func TestFacts(t *testing.T) {
 		ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up
 		ip link add odd type bridge; ip addr add 10.97.0.1/24 dev odd
 		ip route add 10.7.0.0/16 via 10.99.0.9; ip route add 10.6.0.0/24 via 10.99.0.9 table 9; ip route add 10.5.0.0/24 via 10.99.0.9 proto bgp`)
+	sh(t, "ip -6 route add default via fd99::7 proto 71 metric 71") // learned by our daemon: no network stands by it
 	k := open(t, "t", t.TempDir())
 	apply(t, k, segment())
 	f, err := k.Facts(t.Context(), []string{"odd", "172.17.0.1", "not-there"})
@@ -223,7 +257,7 @@ func TestFacts(t *testing.T) {
 	if want := (spec.Interface{Name: "eth1", MTU: 9000, Addrs: []netip.Prefix{prefix("10.98.0.1/24")}}); !reflect.DeepEqual(want, f.Interfaces[2]) {
 		t.Fatalf("want %v, have %v", want, f.Interfaces[2])
 	}
-	if f.Default4 != "eth1" || f.Default6 != "eth0" || f.Hostname == "" || f.Kernel == "" || f.Arch == "" {
+	if f.Default4 != "eth1" || f.Metric4 != 10 || f.Default6 != "eth0" || f.Metric6 != 1024 || f.Hostname == "" || f.Kernel == "" || f.Arch == "" {
 		t.Fatalf("facts: %+v", f)
 	}
 	prefixes := map[netip.Prefix]bool{}

@@ -54,7 +54,8 @@ func (k *Kernel) Facts(ctx context.Context, devs []string) (*spec.Facts, error) 
 	if f.Awaited, err = libvirtNetworks(libvirtDir); err != nil {
 		return nil, err
 	}
-	f.Default4, f.Default6 = k.defaultDevice(netlink.FAMILY_V4), k.defaultDevice(netlink.FAMILY_V6)
+	f.Default4, f.Metric4 = k.defaultDevice(netlink.FAMILY_V4)
+	f.Default6, f.Metric6 = k.defaultDevice(netlink.FAMILY_V6)
 	f.Prefixes = k.foreignPrefixes()
 	return f, ctx.Err()
 }
@@ -85,23 +86,24 @@ func (k *Kernel) interfaces(f *spec.Facts, devs []string) {
 	}
 }
 
-// defaultDevice is the device of the default route with the lowest metric; "" when
-// there is none.
-func (k *Kernel) defaultDevice(family int) string {
+// defaultDevice is the device of the default route with the lowest metric, and that;
+// "" when there is none. One that our BGP daemon learned does not count: what networks
+// stand on must not move with what a router says.
+func (k *Kernel) defaultDevice(family int) (dev string, metric int) {
 	var best *netlink.Route
 	for i, r := range k.routes {
-		isDefault := r.Family == family && r.Table == unix.RT_TABLE_MAIN && r.Type == unix.RTN_UNICAST && toPrefix(r.Dst).Bits() == 0
+		isDefault := r.Family == family && r.Table == unix.RT_TABLE_MAIN && r.Type == unix.RTN_UNICAST && toPrefix(r.Dst).Bits() == 0 && !byBGP(r)
 		if isDefault && (best == nil || r.Priority < best.Priority) {
 			best = &k.routes[i]
 		}
 	}
 	switch {
 	case best == nil:
-		return ""
+		return "", 0
 	case len(best.MultiPath) > 0:
-		return k.devices.name(best.MultiPath[0].LinkIndex)
+		return k.devices.name(best.MultiPath[0].LinkIndex), best.Priority
 	}
-	return k.devices.name(best.LinkIndex)
+	return k.devices.name(best.LinkIndex), best.Priority
 }
 
 // foreignRoutes are the routes of all tables that are not this cluster's, default
@@ -164,8 +166,7 @@ func connected(f *spec.Facts, p netip.Prefix) bool {
 }
 
 // byBGP says whether a route is our BGP daemon's. Its routes come and go by what
-// others say, and it takes none that overlaps what the server's own networks have:
-// none of them is in these networks' way.
+// others say: they are in the way of whoever comes new alone (claimLearned).
 func byBGP(r netlink.Route) bool {
 	return r.Protocol == spec.RouteProtoBGP && r.Priority == spec.BGPMetric
 }
@@ -185,11 +186,5 @@ func (k *Kernel) foreignPrefixes() []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// learned says whether a routing daemon speaks protocol (linux rtnetlink.h).
-func learned(protocol netlink.RouteProtocol) bool {
-	switch protocol {
-	case unix.RTPROT_ZEBRA, unix.RTPROT_BIRD, unix.RTPROT_BABEL, unix.RTPROT_BGP, unix.RTPROT_ISIS, unix.RTPROT_OSPF, unix.RTPROT_RIP, unix.RTPROT_EIGRP:
-		return true
-	}
-	return false
-}
+// learned says whether a routing daemon speaks protocol.
+func learned(protocol netlink.RouteProtocol) bool { return routingDaemon(protocol) != "" }

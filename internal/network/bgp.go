@@ -206,6 +206,7 @@ func compileBGP(b *builder, name string, n *state.Network) error {
 		return err
 	}
 	b.apartNotes(name, n, speakers)
+	b.externalNotes(name, n, speakers)
 	if len(n.Members) > meshMost && n.Mode == state.Mesh {
 		b.note(name, "%d members in a full mesh are %d sessions: flock addbgp %s reflector SERVER1 SERVER2", len(n.Members), len(n.Members)*(len(n.Members)-1)/2, name)
 	}
@@ -394,11 +395,7 @@ func (b *builder) reach(name string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, other := range joined(b.c, name) {
 		n := b.c.Networks[other]
-		for _, text := range n.Shares {
-			if s, err := state.ParseShare(text); err == nil {
-				out = append(out, s.Subnet)
-			}
-		}
+		out = append(out, sharedSubnets(n)...)
 		for _, e := range n.Externals {
 			for _, text := range e.Accept {
 				if r, err := parseRule(text); err == nil && r.Prefix.Bits() > 0 {
@@ -448,13 +445,7 @@ func memberAt(c *state.Cluster, name string, a netip.Addr) string {
 // own is what nobody outside may announce: what the network shares, and the
 // segments that the server stands on itself.
 func (b *builder) own(n *state.Network, server string) []netip.Prefix {
-	var out []netip.Prefix
-	for _, text := range n.Shares {
-		if s, err := state.ParseShare(text); err == nil {
-			out = append(out, s.Subnet)
-		}
-	}
-	out = append(out, b.connected(server, "")...)
+	out := append(sharedSubnets(n), b.connected(server, "")...)
 	if p := b.c.Servers[server].Subnet; p.IsValid() {
 		out = append(out, p.Masked())
 	}

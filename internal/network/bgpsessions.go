@@ -229,14 +229,6 @@ func (b *builder) carries(mesh string) (routedBy, error) {
 
 // carriesJoined adds what sessions between two BGP networks bring.
 func (b *builder) carriesJoined(mesh string, in func(string, netip.Addr) bool, add func(at, to string, list []netip.Prefix)) {
-	all := func(n *state.Network) (out []netip.Prefix) {
-		for _, text := range n.Shares {
-			if s, err := state.ParseShare(text); err == nil {
-				out = append(out, s.Subnet)
-			}
-		}
-		return out
-	}
 	for _, name := range b.c.NetworkNames() {
 		n := b.c.Networks[name]
 		for _, e := range n.Externals {
@@ -246,10 +238,10 @@ func (b *builder) carriesJoined(mesh string, in func(string, netip.Addr) bool, a
 				}
 				for _, other := range Networks(b.c, to) {
 					if other != name && b.c.Networks[other].Type == BGP {
-						add(e.Server, to, all(b.c.Networks[other]))
+						add(e.Server, to, sharedSubnets(b.c.Networks[other]))
 					}
 				}
-				add(to, e.Server, all(n))
+				add(to, e.Server, sharedSubnets(n))
 			}
 		}
 	}

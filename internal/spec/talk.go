@@ -81,8 +81,10 @@ type Facts struct {
 	Kernel     string // release
 	Init       string // "systemd" or ""
 	Interfaces []Interface
-	Default4   string         `json:",omitempty"` // device of the IPv4 default route
+	Default4   string         `json:",omitempty"` // device of the IPv4 default route, what the BGP daemon learned aside
 	Default6   string         `json:",omitempty"`
+	Metric4    int            `json:",omitempty"` // metric of that route
+	Metric6    int            `json:",omitempty"`
 	Prefixes   []netip.Prefix `json:",omitempty"` // foreign connected and routed prefixes, default routes aside
 	Routed     []netip.Prefix `json:",omitempty"` // what a gateway leads to, in the main table; of what routing daemons learned, that within the networks of Interfaces
 	Local      []netip.Prefix `json:",omitempty"` // what is reached without a gateway by devices that are not among Interfaces: container engines' bridges; and host addresses there

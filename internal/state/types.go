@@ -51,6 +51,8 @@ type Facts struct {
 	Init       string         `toml:"init,omitempty"`    // "systemd" or ""
 	Default4   string         `toml:"default4,omitempty"`
 	Default6   string         `toml:"default6,omitempty"`
+	Metric4    int            `toml:"metric4,omitempty"` // of the default route
+	Metric6    int            `toml:"metric6,omitempty"`
 	Interfaces []Interface    `toml:"interface,omitempty"`
 	Prefixes   []netip.Prefix `toml:"prefixes,omitempty"`  // foreign prefixes there, default routes aside
 	Routed     []netip.Prefix `toml:"routed,omitempty"`    // those of them, and of what routing daemons learned beside the interfaces' own networks, that are behind a gateway
