@@ -110,6 +110,7 @@ func (a *app) createNetwork(ctx context.Context, o *createNetworkOptions) error 
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			return network.Create(c, o.name, o.kind, o.Options)
 		}},
+		networks: []string{o.name},
 		would: func(out *change.Outcome) string {
 			return o.name + " would be " + outline(out.Cluster.Networks[o.name])
 		},

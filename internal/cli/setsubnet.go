@@ -64,6 +64,7 @@ func (a *app) setSubnet(ctx context.Context, o *setSubnetOptions) error {
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error { return network.SetSubnet(c, o.server, o.subnet) },
 		},
+		networks: []string{network.OwnSubnet(o.server)}, // for its notes
 		said: func(out *change.Outcome) string {
 			if !o.subnet.IsValid() {
 				return o.server + ": no container subnet"

@@ -33,7 +33,8 @@ func parseRule(text string) (spec.PrefixRule, error) {
 	case err != nil || p.Addr().Is4In6():
 		return bad("%q is not a prefix", words[0])
 	case p != p.Masked():
-		return bad("%s has bits set behind its prefix, %s has not", p, p.Masked())
+		masked := strings.Join(append([]string{p.Masked().String()}, words[1:]...), " ")
+		return spec.PrefixRule{}, hostBits(p, func(netip.Prefix) string { return strconv.Quote(masked) })
 	}
 	r := spec.PrefixRule{Prefix: p}
 	for rest := words[1:]; len(rest) > 0; rest = rest[2:] {

@@ -66,6 +66,7 @@ func Compile(c *state.Cluster) (*Compiled, error) {
 			return nil, hint.With(fmt.Errorf("compile %s: %w", name, err), "network "+name, "")
 		}
 	}
+	b.notePublic()
 	for _, name := range servers {
 		b.serverSubnet(name)
 	}

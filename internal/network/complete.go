@@ -18,7 +18,7 @@ func Complete(c *state.Cluster) error {
 	for _, name := range c.ServerNames() {
 		s := c.Servers[name]
 		s.Subnet = bridgeAddr(s.Subnet) // as setsubnet takes it
-		if err := checkServer(name, s); err != nil {
+		if err := checkServer(c, name, s); err != nil {
 			return locate("server "+name, err)
 		}
 	}
@@ -186,55 +186,19 @@ func checkNewcomer(c *state.Cluster, by string) error {
 }
 
 func overlap(c *state.Cluster, u, other use) error {
-	others := slices.DeleteFunc(uses(c), func(o use) bool { return o.by == u.by })
-	like := defaultSubnet
-	if n := c.Networks[u.network]; n != nil && Pooled(n) {
-		like = defaultPool
+	s := ownSpace
+	if n := c.Networks[u.network]; n != nil {
+		s = spaceOf(n)
 	}
-	return hint.Errorf(u.by, "choose another subnet, for example "+freeBeside(c, others, like).String(),
+	if u.mesh {
+		s = insideSpace
+	}
+	return hint.Errorf(u.by, "choose another subnet"+s.example(c, u.prefix),
 		"%s (%s) overlaps %s (%s)", u.prefix, u.by, other.prefix, other.by)
 }
 
 func byAddr(a, b use) int {
 	return cmp.Or(a.prefix.Addr().Compare(b.prefix.Addr()), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()))
-}
-
-// defaultSubnet is where networks' subnets are dealt from: the first /24 that is
-// free, going up.
-var defaultSubnet = netip.MustParsePrefix("10.0.4.0/24")
-
-func freeSubnet(c *state.Cluster) netip.Prefix { return freeSubnetFrom(c, defaultSubnet) }
-
-// freeSubnetFrom is the first prefix from p on, as long as p, that nothing in the
-// cluster uses and no server was seen to have a route for.
-func freeSubnetFrom(c *state.Cluster, p netip.Prefix) netip.Prefix {
-	return freeBeside(c, uses(c), p)
-}
-
-// freeBeside is freeSubnetFrom with the uses of the cluster given. It changes taken.
-func freeBeside(c *state.Cluster, taken []use, p netip.Prefix) netip.Prefix {
-	for _, name := range c.NetworkNames() {
-		for _, text := range c.Networks[name].Shares {
-			if s, err := state.ParseShare(text); err == nil {
-				taken = append(taken, use{prefix: s.Subnet})
-			}
-		}
-	}
-	for _, name := range c.ServerNames() {
-		if f := c.Servers[name].Facts; f != nil {
-			for _, p := range f.Prefixes {
-				taken = append(taken, use{prefix: p})
-			}
-		}
-	}
-	slices.SortFunc(taken, byAddr)
-	for _, u := range taken {
-		if u.prefix.Overlaps(p) {
-			wider := netip.PrefixFrom(u.prefix.Addr(), min(u.prefix.Bits(), p.Bits())).Masked()
-			p = netip.PrefixFrom(lastAddr(wider).Next(), p.Bits())
-		}
-	}
-	return p
 }
 
 // lastAddr is the highest address of p.

@@ -37,7 +37,7 @@ func AddServer(c *state.Cluster, name string, s state.Server) error {
 	if c.Servers[name] != nil {
 		return hint.Errorf("server "+name, "flock delserver "+name, "add server %s: the name is taken", name)
 	}
-	if err := checkServer(name, &s); err != nil {
+	if err := checkServer(c, name, &s); err != nil {
 		return hint.With(fmt.Errorf("add server %s: %w", name, err), "server "+name, "")
 	}
 	if c.Servers == nil {
@@ -48,7 +48,7 @@ func AddServer(c *state.Cluster, name string, s state.Server) error {
 }
 
 // checkServer refuses a server that does not make sense by itself.
-func checkServer(name string, s *state.Server) error {
+func checkServer(c *state.Cluster, name string, s *state.Server) error {
 	if err := state.CheckName("server", name); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func checkServer(name string, s *state.Server) error {
 		return nil
 	}
 	p, gw := s.Subnet.Masked(), s.Subnet.Addr()
-	if err := checkSubnet(p); err != nil {
+	if err := checkSubnet(c, p, ownSpace); err != nil {
 		return err
 	}
 	if gw == p.Addr() || gw.Is4() && gw == lastAddr(p) {
@@ -208,7 +208,10 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 		DHCP: o.DHCP, DHCPServer: o.DHCPServer, GBP: o.GBP, Direct: o.Direct, NoMasq: o.NoMasq, Topology: o.Topology,
 	}
 	for _, p := range o.Subnets {
-		n.Subnets = append(n.Subnets, p.Masked())
+		if err := hostBits(p, byFlag); err != nil {
+			return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
+		}
+		n.Subnets = append(n.Subnets, p)
 	}
 	if err := setNumbers(name, n, o); err != nil {
 		return err

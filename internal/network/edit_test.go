@@ -224,8 +224,8 @@ func TestJoinAgainMovesOnlyTheUnderlay(t *testing.T) {
 func TestFreeSubnetAvoidsWhatServersRoute(t *testing.T) {
 	c := cluster(t, 1)
 	c.Servers["s1"].Facts.Prefixes = prefixes("10.0.5.0/24", "10.0.4.128/25", "10.0.6.0/23", "10.0.0.0/30")
-	if got := freeSubnet(c); got.String() != "10.0.8.0/24" {
-		t.Fatalf("free subnet %s", got)
+	if got, err := freeSubnet(c, segmentSpace); err != nil || got.String() != "10.0.8.0/24" {
+		t.Fatalf("free subnet %s, %v", got, err)
 	}
 }
 

@@ -26,14 +26,23 @@ func completeL2(c *state.Cluster, name string, n *state.Network) error {
 		return hint.Errorf("", "leave it away", "a network of the type %s has neither multicast group, lead nor shared subnets", L2)
 	}
 	if !n.Mesh.IsValid() {
-		n.Mesh = freeSubnetFrom(c, defaultMesh)
+		p, err := freeSubnet(c, insideSpace)
+		if err != nil {
+			return hint.Pin(err, "mesh")
+		}
+		n.Mesh = p
 	}
-	if err := checkSubnet(n.Mesh); err != nil || n.Mesh != n.Mesh.Masked() || n.Mesh.Addr().Is6() {
-		return hint.Errorf("", "mesh = \""+defaultMesh.String()+"\"", "%s cannot be the subnet of a WireGuard mesh", n.Mesh)
+	if n.Mesh.Addr().Is6() {
+		return hint.Errorf("mesh", "choose an IPv4 subnet"+insideSpace.example(c, defaultMesh), "%s cannot be the subnet of a WireGuard mesh", n.Mesh)
+	}
+	if err := errors.Join(checkSubnet(c, n.Mesh, insideSpace), hostBits(n.Mesh, insideSpace.say)); err != nil {
+		return hint.Pin(err, "mesh")
 	}
 	n.Port = cmp.Or(n.Port, freePort(c, name))
 	n.Topology = cmp.Or(n.Topology, state.Mesh)
-	completeSegment(c, name, n, "vpl")
+	if err := completeSegment(c, name, n, "vpl"); err != nil {
+		return err
+	}
 	if err := checkSegment(c, name, n); err != nil {
 		return err
 	}

@@ -30,9 +30,6 @@ const (
 	maxKeepalive     = 65535
 )
 
-// defaultMesh is where meshes' subnets are dealt from.
-var defaultMesh = netip.MustParsePrefix("10.0.8.0/24")
-
 type mesh struct {
 	network   string
 	device    string

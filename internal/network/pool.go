@@ -51,9 +51,6 @@ const (
 	maxSubnetLen6 = minBits6
 )
 
-// defaultPool is the first pool: flannel's and Kubernetes' of old.
-var defaultPool = netip.MustParsePrefix("10.244.0.0/16")
-
 // poolKind is the Kind of a backend: the kinds differ in how members' routes are
 // compiled.
 func poolKind(routes func(p *pool, m *poolMember)) Kind {
@@ -70,7 +67,11 @@ func completePool(c *state.Cluster, name string, n *state.Network) error {
 	}
 	others := otherNetworks(c, name)
 	if len(n.Subnets) == 0 {
-		n.Subnets = []netip.Prefix{freeSubnetFrom(c, defaultPool)}
+		p, err := freeSubnet(c, poolSpace)
+		if err != nil {
+			return err
+		}
+		n.Subnets = []netip.Prefix{p}
 	}
 	if n.Port == 0 {
 		n.Port = back.port
@@ -81,7 +82,7 @@ func completePool(c *state.Cluster, name string, n *state.Network) error {
 	if n.Bridge != "" && n.Domain == "" && n.DHCP != state.DHCPOff {
 		n.Domain = vxlanDomain
 	}
-	if err := checkSubnets(n.Subnets); err != nil {
+	if err := checkSubnets(c, n); err != nil {
 		return err
 	}
 	if err := completeLengths(n); err != nil {

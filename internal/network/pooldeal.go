@@ -21,7 +21,7 @@ func allocatePool(n *state.Network, servers []string) error {
 	}
 	free := make([]*cutter, len(n.Subnets))
 	for i, p := range n.Subnets {
-		free[i] = newCutter(n, p, n.SubnetLens[i])
+		free[i] = newCutter(dealtSubnets(n), p, n.SubnetLens[i])
 	}
 	id := uint16(1)
 	for _, server := range servers {
@@ -73,22 +73,28 @@ type cutter struct {
 	pool  netip.Prefix
 	bits  int
 	at    netip.Addr
-	taken []netip.Prefix // sorted, apart; those before at are gone
+	taken []netip.Prefix // sorted; those before at are gone
 }
 
-func newCutter(n *state.Network, pool netip.Prefix, bits int) *cutter {
-	c := &cutter{pool: pool, bits: bits, at: pool.Addr()}
-	for _, a := range n.Allocated {
-		c.taken = append(c.taken, a.Subnets...)
-	}
-	for _, text := range n.Shares {
-		if s, err := state.ParseShare(text); err == nil {
-			c.taken = append(c.taken, s.Subnet)
-		}
-	}
+func newCutter(taken []netip.Prefix, pool netip.Prefix, bits int) *cutter {
+	c := &cutter{pool: pool, bits: bits, at: pool.Addr(), taken: slices.Clone(taken)}
 	c.taken = slices.DeleteFunc(c.taken, func(p netip.Prefix) bool { return !p.Overlaps(pool) })
 	slices.SortFunc(c.taken, byPrefix)
 	return c
+}
+
+// dealtSubnets are those that members of a pool network have or were named for.
+func dealtSubnets(n *state.Network) []netip.Prefix {
+	var out []netip.Prefix
+	for _, a := range n.Allocated {
+		out = append(out, a.Subnets...)
+	}
+	for _, text := range n.Shares {
+		if s, err := state.ParseShare(text); err == nil {
+			out = append(out, s.Subnet)
+		}
+	}
+	return out
 }
 
 // next is the next free subnet; false when the pool is used up.

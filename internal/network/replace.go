@@ -127,9 +127,6 @@ func isMember(c *state.Cluster, server string) bool { return len(Networks(c, ser
 
 // keepDealt takes what was dealt out to old into n, as far as n says nothing else.
 func keepDealt(n, old *state.Network) {
-	for i, p := range n.Subnets {
-		n.Subnets[i] = p.Masked()
-	}
 	both := old != nil && Pooled(old) && Pooled(n)
 	if old == nil || old.Type != n.Type && !both || isTunnel(old) != isTunnel(n) {
 		return

@@ -70,19 +70,19 @@ func (s *salvage) servers() {
 	for _, name := range s.c.ServerNames() {
 		server := s.c.Servers[name]
 		subnets[name], server.Subnet = bridgeAddr(server.Subnet), netip.Prefix{}
-		if err := checkServer(name, server); err != nil {
+		if err := checkServer(s.c, name, server); err != nil {
 			server.Interface, server.Endpoint, server.NAT = "", "", false
 			s.faults = append(s.faults, Fault{Server: name, Err: locate("server "+name, err)})
 		}
 	}
 	for _, name := range s.c.ServerNames() {
 		server := s.c.Servers[name]
-		if checkServer(name, server) != nil { // its name, already said
+		if checkServer(s.c, name, server) != nil { // its name, already said
 			delete(s.c.Servers, name)
 			continue
 		}
 		server.Subnet = subnets[name]
-		err := checkServer(name, server)
+		err := checkServer(s.c, name, server)
 		if err == nil {
 			err = checkOverlaps(s.c)
 		}

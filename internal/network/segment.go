@@ -5,6 +5,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
 )
 
 // A segment is a layer 2 network of containers on bridges: the addresses in it,
@@ -22,10 +23,13 @@ const (
 	minBits4, minBits6 = 29, 120
 )
 
-// checkSubnet refuses what cannot hold a segment.
-func checkSubnet(p netip.Prefix) error {
-	a := p.Addr()
-	next := "choose a private subnet, for example " + defaultSubnet.String()
+// checkSubnet refuses what cannot hold what s is for.
+func checkSubnet(c *state.Cluster, p netip.Prefix, s space) error {
+	a, least := p.Addr(), minBits4
+	if a.Is6() {
+		least = minBits6
+	}
+	next := "choose a private subnet" + s.example(c, p)
 	switch {
 	case !p.IsValid():
 		return hint.Errorf("", next, "the subnet is not valid")
@@ -35,21 +39,21 @@ func checkSubnet(p netip.Prefix) error {
 		return hint.Errorf("", next, "%s is link-local: its addresses have a meaning on one link only", p)
 	case a.IsMulticast(), a.IsLoopback(), p.Bits() == 0, a.IsUnspecified():
 		return hint.Errorf("", next, "%s cannot be given to hosts", p)
-	case a.Is4() && p.Bits() > minBits4, a.Is6() && p.Bits() > minBits6:
-		return hint.Errorf("", next, "%s is too small for a gateway, servers and containers", p)
+	case p.Bits() > least:
+		return hint.Errorf("", next, "%s is too small for %s: /%d is the smallest", p, s.holds, least)
 	}
 	return nil
 }
 
-// checkSubnets refuses subnets that do not make a segment together.
-func checkSubnets(list []netip.Prefix) error {
+// checkSubnets refuses subnets that cannot be a network's.
+func checkSubnets(c *state.Cluster, n *state.Network) error {
 	families := map[bool]bool{}
-	for _, p := range list {
-		if err := checkSubnet(p); err != nil {
+	for _, p := range n.Subnets {
+		if err := checkSubnet(c, p, spaceOf(n)); err != nil {
 			return err
 		}
-		if p != p.Masked() {
-			return hint.Errorf("", "write "+p.Masked().String(), "%s has bits set behind its prefix", p)
+		if err := hostBits(p, byFlag); err != nil {
+			return err
 		}
 		if families[p.Addr().Is6()] {
 			return hint.Errorf("", "give -s once for IPv4 and once for IPv6", "two %s subnets", familyName(p.Addr().Is6()))

@@ -97,7 +97,7 @@ func checkShare(c *state.Cluster, n *state.Network, s share) error {
 	case !hasMember(n, s.server):
 		return hint.Errorf("", joining(n, s.network, s.server), "share %s: %s is not a member of %s", p, s.server, s.network)
 	case p.Bits() == 0, p.Addr().IsMulticast(), p.Addr().IsLoopback(), p.Addr().IsLinkLocalUnicast(), p.Addr().Is4In6():
-		return hint.Errorf("", "share a subnet that containers can have, for example 10.0.10.0/24", "%s cannot be shared", p)
+		return hint.Errorf("", "share a subnet that containers can have"+shareSpace.example(c, p), "%s cannot be shared", p)
 	case n.Type != BGP && !slices.ContainsFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() }):
 		next := "create the network with -s for both families"
 		if isTunnel(n) {

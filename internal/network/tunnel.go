@@ -36,9 +36,6 @@ const (
 	ip6Over   = 40
 )
 
-// defaultTunnels is where tunnels' subnets are dealt from, /30 by /30.
-var defaultTunnels = netip.MustParsePrefix("10.0.6.0/24")
-
 // TunnelOptions are what addtunnel takes, in the words of the command line. The zero
 // value of each means "not given".
 type TunnelOptions struct {
@@ -87,7 +84,7 @@ func addTunnel(c *state.Cluster, name, kind string, ends []string, o TunnelOptio
 	if err := setTunnelNumbers(n, o); err != nil {
 		return err
 	}
-	if err := setTunnelAddresses(n, o.Addresses); err != nil {
+	if err := setTunnelAddresses(c, n, o.Addresses); err != nil {
 		return err
 	}
 	if c.Networks == nil {
@@ -144,11 +141,11 @@ func setTunnelNumbers(n *state.Network, o TunnelOptions) error {
 }
 
 // setTunnelAddresses gives the ends the addresses that were asked for.
-func setTunnelAddresses(n *state.Network, list []netip.Prefix) error {
-	const next = "--addresses A/30,B/30: the first server's address and the second's, for example 10.0.6.1/30,10.0.6.2/30"
+func setTunnelAddresses(c *state.Cluster, n *state.Network, list []netip.Prefix) error {
 	if len(list) == 0 {
 		return nil
 	}
+	next := "--addresses A/30,B/30: the first server's address and the second's" + tunnelSpace.exampleEnds(c, list[0])
 	if len(list) != 2 && len(list) != 4 {
 		return hint.Errorf("", next, "a tunnel takes two addresses, or four for IPv4 and IPv6, not %d", len(list))
 	}
@@ -195,7 +192,7 @@ func completeTunnel(c *state.Cluster, name string, n *state.Network) error {
 		return hint.Errorf("", "leave away: port, interface", "a tunnel has neither a port nor an interface of its own")
 	}
 	if len(n.Subnets) == 0 {
-		p, err := freeTunnelSubnet(c)
+		p, err := freeSubnet(c, tunnelSpace)
 		if err != nil {
 			return err
 		}
@@ -214,15 +211,6 @@ func withoutShares(n *state.Network) *state.Network {
 	bare := *n
 	bare.Shares = nil
 	return &bare
-}
-
-// freeTunnelSubnet is the first /30 of the tunnels' range that is free.
-func freeTunnelSubnet(c *state.Cluster) (netip.Prefix, error) {
-	p := freeSubnetFrom(c, netip.PrefixFrom(defaultTunnels.Addr(), 30))
-	if !defaultTunnels.Contains(p.Addr()) {
-		return p, hint.Errorf("", "--addresses with two addresses of another subnet", "%s has no free /30 left for a tunnel", defaultTunnels)
-	}
-	return p, nil
 }
 
 func checkTunnelEnds(c *state.Cluster, _ string, n *state.Network) error {
@@ -246,13 +234,14 @@ func checkTunnelEnds(c *state.Cluster, _ string, n *state.Network) error {
 	return checkFamily(c, n)
 }
 
-func checkTunnelSubnets(_ *state.Cluster, _ string, n *state.Network) error {
+func checkTunnelSubnets(c *state.Cluster, _ string, n *state.Network) error {
 	families := map[bool]bool{}
 	for _, p := range n.Subnets {
 		a := p.Addr()
-		switch next := "two addresses of a private subnet, for example 10.0.6.1/30 and 10.0.6.2/30"; {
-		case p != p.Masked():
-			return hint.Errorf("", "write "+p.Masked().String(), "%s has bits set behind its prefix", p)
+		if err := hostBits(p, netip.Prefix.String); err != nil {
+			return err
+		}
+		switch next := "two addresses of a private subnet" + tunnelSpace.exampleEnds(c, p); {
 		case a.Is4In6() || a.IsMulticast() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || p.Bits() == 0:
 			return hint.Errorf("", next, "%s cannot be given to the ends of a tunnel", p)
 		case p.Bits() == a.BitLen():

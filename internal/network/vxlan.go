@@ -35,14 +35,20 @@ func completeVXLAN(c *state.Cluster, name string, n *state.Network) error {
 	if n.Port == 0 {
 		n.Port = vxlanPort
 	}
-	completeSegment(c, name, n, "vxl")
+	if err := completeSegment(c, name, n, "vxl"); err != nil {
+		return err
+	}
 	return checkSegment(c, name, n)
 }
 
 // completeSegment fills in what all segments on tunnels have.
-func completeSegment(c *state.Cluster, name string, n *state.Network, bridge string) {
+func completeSegment(c *state.Cluster, name string, n *state.Network, bridge string) error {
 	if len(n.Subnets) == 0 {
-		n.Subnets = []netip.Prefix{freeSubnet(c)}
+		p, err := freeSubnet(c, segmentSpace)
+		if err != nil {
+			return err
+		}
+		n.Subnets = []netip.Prefix{p}
 	}
 	if n.Domain == "" {
 		n.Domain = vxlanDomain
@@ -57,6 +63,7 @@ func completeSegment(c *state.Cluster, name string, n *state.Network, bridge str
 	if n.Bridge == "" {
 		n.Bridge = freeBridge(others, bridge)
 	}
+	return nil
 }
 
 // tunnelPort is the UDP port of a network's VXLAN.
@@ -83,7 +90,7 @@ func encapsulation(n *state.Network) string {
 
 // checkSegment refuses options that no layer 2 kind can take.
 func checkSegment(c *state.Cluster, name string, n *state.Network) error {
-	if err := checkSubnets(n.Subnets); err != nil {
+	if err := checkSubnets(c, n); err != nil {
 		return err
 	}
 	if err := checkIfName("bridge", n.Bridge); err != nil {

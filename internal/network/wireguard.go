@@ -24,7 +24,11 @@ func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 		return err
 	}
 	if len(n.Subnets) == 0 {
-		n.Subnets = []netip.Prefix{freeSubnetFrom(c, defaultMesh)}
+		p, err := freeSubnet(c, meshSpace)
+		if err != nil {
+			return err
+		}
+		n.Subnets = []netip.Prefix{p}
 	}
 	n.Port = cmp.Or(n.Port, freePort(c, name))
 	n.Topology = cmp.Or(n.Topology, state.Mesh)
@@ -34,7 +38,7 @@ func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 	if n.Lead != "" && !hasMember(n, n.Lead) {
 		return hint.Errorf("lead", "lead with one of the members", "the lead %s is not a member", n.Lead)
 	}
-	if err := checkSubnets(n.Subnets); err != nil {
+	if err := checkSubnets(c, n); err != nil {
 		return err
 	}
 	if err := checkMTU(n); err != nil {
