@@ -292,9 +292,15 @@ func diffSysctls(want, have []spec.Sysctl) (ofLinks, global changes) {
 		}
 	}
 	for _, op := range all.gone {
-		if op.Have.(spec.Sysctl).Link == "" {
-			global.gone = append(global.gone, op)
+		h := op.Have.(spec.Sysctl)
+		if h.Link != "" {
+			continue
 		}
+		op.Step.Detail = h.Value + " -> " + h.Back
+		if h.Kept != "" {
+			op.Step.Detail = "stays " + h.Value + " for " + h.Kept
+		}
+		global.gone = append(global.gone, op)
 	}
 	// A host that forwards forgets the routers it learned unless accept_ra is 2
 	// by then (linux, addrconf.c: rt6_purge_dflt_routers): first in, last out.

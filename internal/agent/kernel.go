@@ -39,6 +39,8 @@ type Kernel struct {
 	watch   *rtnl.Watch           // since the first Plan
 	fresh   bool                  // nothing was changed since the last look, and no facts were taken from it
 
+	around *surroundings // of the last look, nil unless a setting is to go back
+
 	wg       wireguard
 	departed []spec.FDB // flood entries removed since Open
 }

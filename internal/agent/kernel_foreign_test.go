@@ -166,7 +166,7 @@ func TestSettingThatSomebodyChangedIsNotRestored(t *testing.T) {
 	want := &spec.Host{Cluster: "t", Sysctls: []spec.Sysctl{{Key: "net/ipv4/conf/all/log_martians", Value: "1"}, {Key: "net/ipv4/ip_forward", Value: "1"}}}
 	apply(t, k, want)
 	sh(t, "echo 2 >/proc/sys/net/ipv4/conf/all/log_martians")
-	converge(t, k, &spec.Host{Cluster: "t"}, "- sysctl net/ipv4/ip_forward")
+	converge(t, k, &spec.Host{Cluster: "t"}, "- sysctl net/ipv4/ip_forward: 1 -> 0")
 	if have := sh(t, "cat /proc/sys/net/ipv4/conf/all/log_martians /proc/sys/net/ipv4/ip_forward"); have != "2\n0\n" {
 		t.Fatalf("settings: %q", have)
 	}
@@ -186,9 +186,9 @@ func TestForwardingKeepsRouterAdvertisements(t *testing.T) {
 		~ sysctl net/ipv6/conf/wire/accept_ra: 1 -> 2
 		~ sysctl net/ipv6/conf/all/forwarding: 0 -> 1`)
 	converge(t, k, &spec.Host{Cluster: "t"}, `
-		- sysctl net/ipv6/conf/all/forwarding
-		- sysctl net/ipv6/conf/eth0/accept_ra
-		- sysctl net/ipv6/conf/wire/accept_ra`)
+		- sysctl net/ipv6/conf/all/forwarding: 1 -> 0
+		- sysctl net/ipv6/conf/eth0/accept_ra: 2 -> 1
+		- sysctl net/ipv6/conf/wire/accept_ra: 2 -> 1`)
 	if have := sh(t, "cat /proc/sys/net/ipv6/conf/eth0/accept_ra /proc/sys/net/ipv6/conf/all/forwarding"); have != "1\n0\n" {
 		t.Fatalf("settings: %q", have)
 	}

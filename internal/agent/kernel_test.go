@@ -266,7 +266,7 @@ func TestSegmentComesStaysAndGoes(t *testing.T) {
 		- link vxl0
 		- gateway vxl0
 		- masquerade 10.0.4.0/24
-		- sysctl net/ipv4/ip_forward
+		- sysctl net/ipv4/ip_forward: 1 -> 0
 	`)
 	if left, err := k.Left(t.Context()); err != nil || left != 0 {
 		t.Fatalf("left = %d, %v", left, err)

@@ -276,7 +276,10 @@ func (o *nftObject) family() nftables.TableFamily {
 	return nftables.TableFamilyINet
 }
 
-func (n *nft) tableName() string { return "flock-" + n.cluster }
+// tablePrefix begins the names of all clusters' tables.
+const tablePrefix = "flock-"
+
+func (n *nft) tableName() string { return tablePrefix + n.cluster }
 
 func (n *nft) table(family nftables.TableFamily) *nftables.Table {
 	return &nftables.Table{Name: n.tableName(), Family: family}

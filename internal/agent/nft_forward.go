@@ -136,15 +136,18 @@ func forwardTargets(from *ruleset, chains []*nftables.Chain) ([]*nftables.Chain,
 // consulted says whether ch can hold accepts of ours: DOCKER-USER, or a base chain that
 // filters forwarding, of a family that sees IP.
 func consulted(ch *nftables.Chain) bool {
-	switch ch.Table.Family {
-	case nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet:
-	default:
+	if !seesIP(ch.Table.Family) {
 		return false
 	}
 	if ch.Name == dockerUser {
 		return true
 	}
 	return ch.Type == nftables.ChainTypeFilter && ch.Hooknum != nil && *ch.Hooknum == *nftables.ChainHookForward
+}
+
+// seesIP says whether tables of family see IP packets as such.
+func seesIP(family nftables.TableFamily) bool {
+	return family == nftables.TableFamilyIPv4 || family == nftables.TableFamilyIPv6 || family == nftables.TableFamilyINet
 }
 
 func jumpsTo(from *ruleset, ch *nftables.Chain, name string) (bool, error) {

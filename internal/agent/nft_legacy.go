@@ -33,26 +33,45 @@ type legacyRule struct {
 // the directories of its threads and its own out of the same cache.
 var procNet = "/proc/self/net"
 
+// legacyTable is where the kernel tells which tables of the iptables before nftables it
+// has, and the program for them.
+type legacyTable struct {
+	names, program string
+	six            bool
+}
+
+var legacyTables = [...]legacyTable{
+	{"ip_tables_names", "iptables-legacy", false},
+	{"ip6_tables_names", "ip6tables-legacy", true},
+}
+
+// find returns the program where the kernel has the table, otherwise "". Whatever the
+// kernel has, where the program is missing nobody can write it.
+func (t legacyTable) find(table string) (string, error) {
+	names, err := slurp(filepath.Join(procNet, t.names))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("look for iptables' tables: %w", err)
+	}
+	if !slices.Contains(strings.Fields(string(names)), table) {
+		return "", nil
+	}
+	program, err := lookProgram(t.program)
+	if errors.Is(err, exec.ErrNotFound) {
+		return "", nil
+	}
+	return program, err
+}
+
 // legacyChanges says which accepts are missing for forwards and which of ours are
 // in excess.
 func (n *nft) legacyChanges(forwards []spec.Forward) (missing, extra []legacyRule, err error) {
-	for _, table := range [...]struct{ names, program string }{
-		{"ip_tables_names", "iptables-legacy"},
-		{"ip6_tables_names", "ip6tables-legacy"},
-	} {
-		names, err := slurp(filepath.Join(procNet, table.names))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, fmt.Errorf("look for iptables' tables: %w", err)
-		}
-		if !slices.Contains(strings.Fields(string(names)), "filter") {
-			continue
-		}
-		program, err := lookProgram(table.program)
-		if errors.Is(err, exec.ErrNotFound) {
-			continue // whatever the kernel has, nobody here can write it
-		}
+	for _, table := range legacyTables {
+		program, err := table.find("filter")
 		if err != nil {
-			return nil, nil, fmt.Errorf("find %s: %w", table.program, err)
+			return nil, nil, err
+		}
+		if program == "" {
+			continue
 		}
 		out, err := runLegacy(program, "-S")
 		if err != nil {

@@ -41,6 +41,8 @@ type paths struct {
 	systemd string // exists where systemd is the init
 	netif   string // exists where systemd-networkd has run since boot; its directory always does (tmpfiles.d)
 	nmRun   string // exists where NetworkManager has run since boot
+
+	sysctls []string // sysctl.d(5), those that hold first first; sysctl.conf is beside the first
 }
 
 func serverPaths() paths {
@@ -48,6 +50,7 @@ func serverPaths() paths {
 		lib: stateDir, run: runDir, units: "/etc/systemd/system",
 		network: "/etc/systemd/network", nm: "/etc/NetworkManager/conf.d",
 		systemd: "/run/systemd/system", netif: "/run/systemd/netif/state", nmRun: "/run/NetworkManager",
+		sysctls: []string{"/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"},
 	}
 }
 

@@ -20,10 +20,9 @@ import (
 )
 
 const (
-	procSys        = "/proc/sys"
-	sysctlFile     = "sysctl.json"
-	ipv6Settings   = "net/ipv6/"
-	forwardingIPv6 = "net/ipv6/conf/all/forwarding"
+	procSys      = "/proc/sys"
+	sysctlFile   = "sysctl.json"
+	ipv6Settings = "net/ipv6/"
 )
 
 // sysctlNote remembers a global setting: what was found, what we made of it. A
@@ -130,40 +129,7 @@ func (k *Kernel) observeSysctls(want, have *spec.Host) error {
 		}
 		have.Sysctls = append(have.Sysctls, spec.Sysctl{Key: s.Key, Value: value, Link: s.Link})
 	}
-	notes, err := k.readSysctlNotes()
-	if err != nil {
-		return err
-	}
-	for _, key := range slices.Sorted(maps.Keys(notes)) {
-		if wanted[key] {
-			continue
-		}
-		restore, err := k.restores(key, notes[key])
-		if err != nil {
-			return err
-		}
-		if restore {
-			have.Sysctls = append(have.Sysctls, spec.Sysctl{Key: key, Value: notes[key].Set})
-		}
-	}
-	return nil
-}
-
-// restores says whether letting go of a setting means to write it: not when
-// somebody changed it meanwhile, nor while another cluster needs it.
-func (k *Kernel) restores(key string, n sysctlNote) (bool, error) {
-	value, err := readSysctl(key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil || value != n.Set || n.Found == n.Set {
-		return false, err
-	}
-	others, err := k.otherNotes()
-	if err != nil {
-		return false, err
-	}
-	return !slices.ContainsFunc(others, func(o clusterNotes) bool { _, ok := o.notes[key]; return ok }), nil
+	return k.observeLetGo(wanted, have)
 }
 
 // setSysctl writes a setting. What it was is on disk before.
@@ -204,32 +170,6 @@ func (k *Kernel) noteSysctls(list []spec.Sysctl) error {
 	if !changed {
 		return nil
 	}
-	return writeSysctlNotes(k.dir, notes)
-}
-
-// dropSysctl lets go of a setting: what was found comes back, unless somebody
-// changed it or another cluster needs it, which then inherits what was found.
-func (k *Kernel) dropSysctl(key string) error {
-	notes, err := k.readSysctlNotes()
-	if err != nil {
-		return err
-	}
-	n, ok := notes[key]
-	if !ok {
-		return nil
-	}
-	restore, err := k.restores(key, n)
-	if err != nil {
-		return err
-	}
-	if restore {
-		if err := writeSysctl(key, n.Found); err != nil {
-			return err
-		}
-	} else if err := k.bequeath(key, n); err != nil {
-		return err
-	}
-	delete(notes, key)
 	return writeSysctlNotes(k.dir, notes)
 }
 

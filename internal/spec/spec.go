@@ -234,11 +234,13 @@ type Forward struct {
 }
 
 // Sysctl is a kernel setting. The agent remembers the value found and restores
-// it when no spec asks any more, unless somebody changed it meanwhile.
+// it when no spec asks any more, unless somebody changed it meanwhile or relies on it.
 type Sysctl struct {
 	Key   string // with slashes, below /proc/sys: net/ipv4/ip_forward
 	Value string
 	Link  string `json:",omitempty"` // our link that the key belongs to: it goes with the link, nothing is restored
+	Back  string `json:",omitempty"` // found only: the value of before us, to which it goes back
+	Kept  string `json:",omitempty"` // found only: who came to rely on Value meanwhile, so that it stays
 }
 
 // DHCP is one dnsmasq: DHCP and DNS on one bridge of ours.
@@ -444,6 +446,8 @@ func (s Sysctl) String() string {
 	var b line
 	b.add("sysctl", s.Key+"="+s.Value)
 	b.str("link", s.Link)
+	b.str("back", s.Back)
+	b.str("kept", s.Kept)
 	return b.String()
 }
 
