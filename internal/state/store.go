@@ -157,8 +157,9 @@ type Locked struct {
 	holder string
 	lock   *os.File
 
-	base *Cluster // as in the file, plus an ID
-	data []byte   // the file; nil: there is none
+	base   *Cluster // as in the file, plus an ID
+	data   []byte   // the file; nil: there is none
+	raised bool     // the generation is one that this lock made
 }
 
 func (l *Locked) load() error {
@@ -181,8 +182,9 @@ func (l *Locked) Cluster() *Cluster { return l.base.Clone() }
 // Generation, Change, Saved and Writer to what the file says then. The generation
 // goes up by one if the wish or what was dealt out differs from the file, and the
 // file that was is kept in the history; what was seen on servers (Facts,
-// Confirmed) is saved under the same generation. Nothing changed: nothing is
-// written.
+// Confirmed) is saved under the same generation, and so is what the same lock saves
+// afterwards: one command makes one generation, in however many steps. Nothing
+// changed: nothing is written.
 func (l *Locked) Save(c *Cluster) error {
 	if l.lock == nil {
 		return fmt.Errorf("save %s: it is not locked any more", l.path)
@@ -200,6 +202,7 @@ func (l *Locked) Save(c *Cluster) error {
 		if err := writeFile(l.path, data, l.path); err != nil {
 			return explainAccess("save", l.path, err)
 		}
+		l.raised = l.raised || next.Generation != l.base.Generation
 		l.base, l.data = next.Clone(), data
 	}
 	*c = *next
@@ -228,7 +231,9 @@ func (l *Locked) next(c *Cluster) (*Cluster, []byte, error) {
 		}
 	}
 	if !same || next.Generation == 0 {
-		next.Generation++
+		if !l.raised {
+			next.Generation++
+		}
 		next.Change, next.Saved = l.holder, time.Now().UTC().Truncate(time.Second)
 	}
 	next.Writer = l.store.Version

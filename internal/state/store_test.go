@@ -127,8 +127,11 @@ func TestFactsKeepGeneration(t *testing.T) {
 		t.Errorf("saving a network made generation %d by %q, %v", c.Generation, c.Change, err)
 	}
 	c.Networks["vx1"].Allocated["s1"].ID = 2
-	if err := l.Save(c); err != nil || c.Generation != 3 {
-		t.Errorf("saving an allocation made generation %d, %v", c.Generation, err)
+	if err := l.Save(c); err != nil || c.Generation != 2 {
+		t.Errorf("saving the next step of one command made generation %d, %v", c.Generation, err)
+	}
+	if old, err := s.At(1); err != nil || old.Networks["vx1"] != nil {
+		t.Errorf("the way back is to %+v, %v", old, err)
 	}
 	if err := l.Unlock(); err != nil {
 		t.Fatal(err)
