@@ -46,6 +46,11 @@ func (e *Engine) BGP(ctx context.Context, servers []string, until func([]Speaker
 		r.peers[name] = p
 		peers = append(peers, p)
 	}
+	return r.poll(ctx, peers, until, within)
+}
+
+// poll asks the daemons of peers until until is content, or within has passed.
+func (r *run) poll(ctx context.Context, peers []*peer, until func([]Speaker) bool, within time.Duration) ([]Speaker, error) {
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
 	tick := time.NewTicker(pollBGP)

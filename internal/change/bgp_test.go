@@ -166,7 +166,7 @@ func TestUnheard(t *testing.T) {
 func TestStatusAsksTheDaemons(t *testing.T) {
 	_, e := world(t, 2)
 	speaks(t, e, 1)
-	out, err := e.Status(t.Context(), nil)
+	out, err := e.Status(t.Context(), nil, nil)
 	if err != nil || out.Servers[0].BGP == nil || out.Servers[1].BGP != nil {
 		t.Errorf("want the daemon of s1, have %v, %v", out, err)
 	}

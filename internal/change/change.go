@@ -40,6 +40,7 @@ type Engine struct {
 	Now      func() time.Time // nil: time.Now
 	Touching func()           // called before a server is told to change something; from several goroutines; nil: nobody wants it
 
+	wait time.Duration                                         // for BGP sessions; 0: awaitBGP or awaitSettle
 	open func(context.Context, remote.Target) (session, error) // nil: through Dialer
 }
 
@@ -72,9 +73,18 @@ type Request struct {
 	// Contact are servers that must answer, whether their spec changes or not:
 	// without them nothing is saved.
 	Contact []string
-	// Rotate makes a member change its WireGuard key. The edit sees to it that there
-	// is such a member (CheckRotation).
-	Rotate Rotation
+	// Rotate makes members change their WireGuard keys, one after the other. The edit,
+	// which is repeated for each, sees to it that there are such members (CheckRotation).
+	// A server that does not answer, or fails, keeps its key, and those after it too.
+	Rotate []Rotation
+	// Await makes the change wait for the sessions and routes of BGP networks; nil: for
+	// none.
+	Await *Await
+	// Retire names the servers that leave the file when all is off them, after the
+	// edit; nil: none. They are told to forget whatever cluster file made it. One that
+	// does not answer stays and is pending, but for Force.
+	Retire func() []string
+	Force  bool
 	// Secrets are passwords by the id that the wish knows them by. They go to the
 	// servers whose spec names them, when these apply, and nowhere else.
 	Secrets map[string]string
@@ -84,6 +94,10 @@ type Request struct {
 	// Approve is asked with the plan before anything is saved; nil means yes.
 	Approve func(*Outcome) (bool, error)
 }
+
+// Await says what BGP networks a change waits for: those of Networks, or without any
+// those for whose members something was done.
+type Await struct{ Networks []string }
 
 // States of a Server in an Outcome.
 const (
@@ -114,10 +128,21 @@ type Outcome struct {
 	Saved   bool           // the cluster file was written
 	Notes   []network.Note // what the servers' specs do not show
 	Silent  []network.Note // WireGuard peers that met in this change and do not hear each other
+	Unheard []network.Note // BGP sessions and routes that were awaited and did not come in time
+	Leaving []string       // with DryRun: networks, servers, members and subnets that the file would have no more
+	Stayed  []Stayed       // servers that left the file and hold something of flock's still
 	Pending []string       // servers that do not hold what the file wishes, by name
+	Behind  []string       // servers that never confirmed what the file wished before the edit and before anything was looked at, by name
 }
 
-// Run carries req out. An error before the first call of Touching means that nothing
+// Stayed is a server that left the file and was not cleaned.
+type Stayed struct {
+	Server string
+	Err    error // why
+}
+
+// Run carries req out, in as many steps as that takes; the file is one generation
+// further then, or as it was. An error before the first call of Touching means that nothing
 // was changed anywhere, neither on a server nor in the file; the Outcome is then nil
 // or says who refused. With a nil error Outcome.Pending tells whether everything
 // converged.
@@ -130,10 +155,7 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	if err := r.plan(ctx, spec.OpPlan); err != nil {
 		return nil, err
 	}
-	if err := r.mustAnswer(); err != nil {
-		return r.outcome(), err
-	}
-	if err := r.refusal(); err != nil {
+	if err := r.agreed(); err != nil {
 		return r.outcome(), err
 	}
 	if req.DryRun {
@@ -144,18 +166,10 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 			return r.outcome(), cmpErr(err, errors.New("not approved, nothing was changed"))
 		}
 	}
-	if err := r.keys(ctx); err != nil {
-		return r.outcome(), err
+	err = r.carry(ctx)
+	if err == nil {
+		err = r.follow(ctx)
 	}
-	if err := r.mustAnswer(); err != nil {
-		return r.outcome(), err
-	}
-	if err := r.save(); err != nil {
-		return r.outcome(), err
-	}
-	r.push(ctx)
-	err = r.record() // before the outcome: it settles what is pending
-	r.speak(ctx)
 	return r.outcome(), err
 }
 
@@ -166,10 +180,11 @@ func cmpErr(err, otherwise error) error {
 	return otherwise
 }
 
-// Status looks at the servers of networks (all servers if there are none named)
-// and takes no lock: every server's Plan holds what differs from the wish.
-func (e *Engine) Status(ctx context.Context, networks []string) (*Outcome, error) {
-	r, err := e.begin(ctx, Request{DryRun: true, Only: true, All: true, Networks: networks})
+// Status looks at servers and the members of networks (all servers if there are none
+// named) and takes no lock: every server's Plan holds what differs from the wish.
+func (e *Engine) Status(ctx context.Context, networks, servers []string) (*Outcome, error) {
+	all := len(networks) > 0 || len(servers) == 0
+	r, err := e.begin(ctx, Request{DryRun: true, Only: true, All: all, Networks: networks, Contact: servers})
 	if err != nil {
 		return nil, err
 	}
@@ -206,18 +221,17 @@ func (e *Engine) Purge(ctx context.Context, server string, login state.Server) (
 		return nil, err
 	}
 	want := &spec.Host{Cluster: c.Name, Store: c.ID, Server: server}
-	e.touching()
-	reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpPurge, Want: want, Holder: e.Holder})
+	report, err := p.purge(ctx, e, want)
 	if err != nil {
-		return nil, err
+		return report, err
 	}
 	if filed {
 		c.Servers[server].Confirmed = nil
 		if err := locked.Save(c); err != nil {
-			return reply.Report, err
+			return report, err
 		}
 	}
-	return reply.Report, nil
+	return report, nil
 }
 
 func (e *Engine) now() time.Time {

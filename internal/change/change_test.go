@@ -32,6 +32,7 @@ type fleet struct {
 	asked   []*spec.Host // what applies brought, in order
 
 	spoke []string // "s1 to s2", of WireGuard peers
+	mute  bool     // daemons never hear anything
 	deaf  string   // what keys begin with that do not answer
 
 	announced []string                     // "s1:ID" of secrets that plans knew of
@@ -92,7 +93,10 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 	a.f.log = append(a.f.log, a.name+" "+r.Op)
 	switch r.Op {
 	case spec.OpBGP:
-		return &spec.Reply{BGP: &spec.BGPStatus{}}, nil
+		return &spec.Reply{BGP: a.speaks()}, nil
+	case spec.OpPurge:
+		a.s.held, a.s.key = nil, ""
+		return &spec.Reply{Report: &spec.Report{Steps: []spec.Step{{Action: spec.Remove, Object: "all"}}}}, nil
 	case spec.OpPlan, spec.OpStatus:
 		for id, secret := range r.Secrets {
 			a.f.announced = append(a.f.announced, a.name+":"+id)
@@ -415,7 +419,7 @@ func TestOneNetworkAloneConcernsOthers(t *testing.T) {
 		return errors.Join(network.Create(c, "vx2", "vxlan", network.Options{}), network.Join(c, "vx2", []string{"s2", "s3"}))
 	}})
 	f.servers["s2"].mtu = 1400
-	if out, err := e.Status(t.Context(), []string{"vx1"}); err != nil || states(out) != "s1 planned, s2 planned" {
+	if out, err := e.Status(t.Context(), []string{"vx1"}, nil); err != nil || states(out) != "s1 planned, s2 planned" {
 		t.Fatalf("status: %v, %v", out, err)
 	}
 	out := carry(t, e, Request{Edit: network.Complete, All: true, Networks: []string{"vx1"}})
@@ -430,7 +434,7 @@ func TestStatusSaysWhoRefuses(t *testing.T) {
 	carry(t, e, Request{Edit: join("s1", "s2")})
 	f.servers["s1"].problem = "link vxl0 of network vx1: there is one already"
 	f.servers["s2"].mtu = 600 // too small: what compiling finds
-	out, err := e.Status(t.Context(), nil)
+	out, err := e.Status(t.Context(), nil, nil)
 	if got, want := states(out), "s1 refused, s2 refused"; err != nil || got != want {
 		t.Fatalf("%s, want %s, %v", got, want, err)
 	}

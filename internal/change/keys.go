@@ -54,7 +54,16 @@ func (r *run) needsKeys(p *peer) bool {
 	if p.err != nil || p.plan == nil || len(network.KeyDevices(r.c, p.name)) == 0 {
 		return false
 	}
-	return len(p.plan.Steps) > 0 || p.plan.Sum != r.sums.of(p.want) || r.req.Rotate.Server == p.name
+	return len(p.plan.Steps) > 0 || p.plan.Sum != r.sums.of(p.want) || r.turns(p.name)
+}
+
+// turns says whether a server is to get a new key: in a dry run any of those that are,
+// otherwise the one whose turn it is.
+func (r *run) turns(server string) bool {
+	if !r.req.DryRun {
+		return r.turn.Server == server
+	}
+	return slices.ContainsFunc(r.req.Rotate, func(t Rotation) bool { return t.Server == server })
 }
 
 // askKeys notes the public keys of todo in the file's copy and says whether one is
@@ -64,8 +73,8 @@ func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
 		devices := network.KeyDevices(r.c, p.name)
 		req := &spec.Request{Op: spec.OpKeys, Want: p.want, Holder: r.e.Holder}
 		turn := ""
-		if r.req.Rotate.Server == p.name {
-			turn = r.req.Rotate.Network
+		if r.turn.Server == p.name {
+			turn = r.turn.Network
 		}
 		for name, device := range devices {
 			if name != turn {
@@ -123,7 +132,7 @@ func (r *run) assumeKeys() {
 			a := r.c.Networks[of].Allocated[name]
 			switch there := p.keys[device]; {
 			case a == nil || !asked && a.Key != "":
-			case there == "" || r.req.Rotate == Rotation{of, name}:
+			case there == "" || slices.Contains(r.req.Rotate, Rotation{of, name}):
 				a.Key = spec.PlannedKey(name)
 			default:
 				a.Key = there
@@ -151,7 +160,7 @@ func (r *run) waves(todo []*peer) [][]*peer {
 	var turn, most, last []*peer
 	for _, p := range todo {
 		switch {
-		case p.name == r.req.Rotate.Server:
+		case p.name == r.turn.Server:
 			turn = append(turn, p)
 		case r.c.Servers[p.name].NAT && len(network.KeyDevices(r.c, p.name)) > 0:
 			last = append(last, p)

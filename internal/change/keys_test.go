@@ -118,7 +118,7 @@ func TestServerSetUpAnew(t *testing.T) {
 	f.servers["s2"].held, f.servers["s2"].key = nil, ""
 	looks := map[string]func() (*Outcome, error){
 		"a plan": func() (*Outcome, error) { return e.Run(t.Context(), Request{All: true, DryRun: true}) },
-		"status": func() (*Outcome, error) { return e.Status(t.Context(), nil) },
+		"status": func() (*Outcome, error) { return e.Status(t.Context(), nil, nil) },
 	}
 	for what, look := range looks {
 		out, err := look()
@@ -145,7 +145,7 @@ func TestRotationTurnsTheServerFirst(t *testing.T) {
 	f, e := world(t, 3)
 	carry(t, e, Request{Edit: lead})
 	carry(t, e, Request{Edit: clients("s2", "s3")})
-	rotate := Request{Rotate: Rotation{"wirex", "s2"}, Contact: []string{"s2"}}
+	rotate := Request{Rotate: []Rotation{{"wirex", "s2"}}, Contact: []string{"s2"}}
 	f.log = nil
 	out := carry(t, e, rotate)
 	if len(out.Pending) > 0 {
@@ -174,7 +174,7 @@ func TestRotationThatFailsTurnsNobody(t *testing.T) {
 	carry(t, e, Request{Edit: clients("s2")})
 	f.servers["s2"].broken = "the device is busy"
 	f.log = nil
-	out := carry(t, e, Request{Rotate: Rotation{"wirex", "s2"}, Contact: []string{"s2"}})
+	out := carry(t, e, Request{Rotate: []Rotation{{"wirex", "s2"}}, Contact: []string{"s2"}})
 	if got, want := states(out), "s1 failed, s2 undone"; got != want {
 		t.Errorf("want %s, have %s", want, got)
 	}

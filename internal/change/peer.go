@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -25,6 +26,9 @@ type peer struct {
 	refused []error
 	bgp     *spec.BGPStatus
 	err     error
+
+	planned, did []spec.Step // in earlier steps of the change
+	done         bool        // something was reported in one of those
 }
 
 // session is one server's agent, on one connection.
@@ -163,10 +167,17 @@ func (p *peer) confirm(ctx context.Context, e *Engine) error {
 
 // outcome is what is known so far.
 func (r *run) outcome() *Outcome {
-	out := &Outcome{Cluster: r.c, Saved: r.saved, Notes: r.compiled.Notes, Silent: r.silent, Pending: pending(r.c, r.compiled, r.sums)}
+	out := &Outcome{
+		Cluster: r.c, Saved: r.saved, Notes: r.compiled.Notes, Silent: r.silent, Unheard: r.unheard, Leaving: r.gone, Stayed: r.stayed,
+		Pending: pending(r.c, r.compiled, r.sums), Behind: r.behind,
+	}
 	for _, name := range sortedNames(r.peers) {
 		p := r.peers[name]
-		out.Servers = append(out.Servers, Server{Name: name, State: p.state(), Plan: p.plan, Report: p.report, Err: p.trouble(), BGP: p.bgp})
+		if p.err != nil && slices.Contains(r.retired, name) {
+			continue // why it stayed is said
+		}
+		plan, report := p.whole()
+		out.Servers = append(out.Servers, Server{Name: name, State: p.state(), Plan: plan, Report: report, Err: p.trouble(), BGP: p.bgp})
 	}
 	return out
 }
@@ -188,7 +199,7 @@ func (p *peer) state() string {
 		return Failed
 	case len(p.refused) > 0:
 		return Refused
-	case p.report != nil:
+	case p.report != nil || p.done:
 		return Done
 	case p.plan != nil && len(p.plan.Steps) > 0:
 		return Planned

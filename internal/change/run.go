@@ -26,6 +26,7 @@ type run struct {
 	c        *state.Cluster
 	before   map[string]string     // sums before the edit
 	was      map[string]*spec.Host // what the servers should look like before the edit, as far as that made sense
+	behind   []string              // servers that have not confirmed that
 	types    map[string]string     // of the networks before the edit
 	spoke    map[string]bool       // servers with BGP before the edit
 	filed    map[string]bool       // servers that the file has
@@ -35,6 +36,14 @@ type run struct {
 	saved    bool
 	handed   map[netip.Prefix]bool // subnets of which some server was to hand out addresses before the edit
 	silent   []network.Note        // WireGuard peers that met and do not hear each other
+
+	turn      Rotation                  // the key that is turning
+	shared    map[string][]netip.Prefix // by BGP networks when the run began
+	listeners map[string]*peer          // whose daemons are asked while sessions are awaited
+	unheard   []network.Note            // BGP sessions that were awaited in vain
+	stayed    []Stayed
+	retired   []string // servers that left the file
+	gone      []string // what the file has no more, in words
 }
 
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.
@@ -53,6 +62,10 @@ func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
 		}
 		r.locked, r.c = locked, locked.Cluster()
 	}
+	r.shared = shared(r.c)
+	if len(req.Rotate) > 0 {
+		r.turn = req.Rotate[0]
+	}
 	err := r.edit()
 	if err == nil && req.Accepted != nil && !req.DryRun {
 		err = req.Accepted()
@@ -65,16 +78,24 @@ func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
 }
 
 func (r *run) edit() error {
+	var was *state.Cluster
+	if r.req.DryRun {
+		was = r.c.Clone()
+	}
 	r.filed = make(map[string]bool, len(r.c.Servers))
 	for name := range r.c.Servers {
 		r.filed[name] = true
 	}
 	broken := r.complete()
-	edit := r.req.Edit
-	if edit == nil {
-		edit = func(*state.Cluster) error { return nil }
-	}
-	compiled, err := network.Edit(r.c, edit)
+	compiled, err := network.Edit(r.c, func(c *state.Cluster) error {
+		if r.req.Edit == nil {
+			return nil
+		}
+		if err := r.req.Edit(c); err != nil || !r.req.DryRun {
+			return err
+		}
+		return r.foresee(was)
+	})
 	if err != nil {
 		return inputError{cmpErr(broken, err)} // what the edit did not mend is the trouble
 	}
@@ -105,7 +126,7 @@ func (r *run) complete() error {
 	if err == nil {
 		var before *network.Compiled
 		if before, err = network.Compile(r.c); err == nil {
-			r.was = before.Hosts
+			r.was, r.behind = before.Hosts, Pending(r.c, before)
 			for name, h := range before.Hosts {
 				r.before[name], r.spoke[name] = h.Sum(), h.BGP != nil
 				for _, d := range h.DHCPs {
@@ -130,6 +151,11 @@ func release(l *state.Locked) { _ = l.Unlock() }
 func (r *run) end() {
 	for _, p := range r.peers {
 		p.close()
+	}
+	for name, p := range r.listeners {
+		if changed := r.peers[name]; changed == nil || changed.session != p.session {
+			p.close()
+		}
 	}
 	if r.locked != nil {
 		release(r.locked)
@@ -173,6 +199,9 @@ func (r *run) plan(ctx context.Context, op string) error {
 			p := r.peers[name]
 			if p == nil {
 				p = &peer{name: name, speaks: speaks[name] || r.spoke[name]}
+				if heard := r.listeners[name]; heard != nil {
+					p.session = heard.session
+				}
 				r.peers[name] = p
 			}
 			if want := r.compiled.Hosts[name]; p.err == nil && (p.want == nil || r.sums.of(p.want) != r.sums.of(want)) {
@@ -277,7 +306,7 @@ func (r *run) refusal() error {
 	count := 0
 	for _, name := range sortedNames(r.peers) {
 		p := r.peers[name]
-		if p.plan != nil {
+		if p.plan != nil && !r.forced(name) {
 			for _, problem := range p.plan.Problems {
 				if !r.filed[name] {
 					problem.Next = purgeByAddress(problem.Next, name, r.c.Servers[name])
@@ -293,6 +322,18 @@ func (r *run) refusal() error {
 		return fmt.Errorf("%d servers refuse, nothing was changed; the first says: %w", count, first)
 	}
 	return first
+}
+
+// forced says whether a server is to leave whatever it says: it is told to forget
+// everything.
+func (r *run) forced(name string) bool { return r.req.Force && slices.Contains(r.leaving(), name) }
+
+// leaving are the servers that are to leave the file.
+func (r *run) leaving() []string {
+	if r.req.Retire == nil {
+		return nil
+	}
+	return r.req.Retire()
 }
 
 // problemError turns what a server said into an error with its advice.
@@ -328,7 +369,7 @@ func (r *run) push(ctx context.Context) {
 	var todo []*peer
 	for _, name := range sortedNames(r.peers) {
 		p := r.peers[name]
-		if p.err != nil || p.plan == nil {
+		if p.err != nil || p.plan == nil || r.forced(name) && len(p.plan.Problems) > 0 {
 			continue
 		}
 		p.want = r.compiled.Hosts[name]
@@ -348,7 +389,7 @@ func (r *run) push(ctx context.Context) {
 	for _, wave := range r.waves(todo) {
 		results := remote.Each(ctx, wave, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
 			if kept != nil {
-				return nil, hint.Errorf("server "+p.name, "flock apply", "%s stays as it is: %s did not change", p.name, r.req.Rotate.Server)
+				return nil, hint.Errorf("server "+p.name, "flock apply", "%s stays as it is: %s did not change", p.name, r.turn.Server)
 			}
 			return p.apply(ctx, r.e, r.given(p, leases))
 		})
@@ -359,7 +400,7 @@ func (r *run) push(ctx context.Context) {
 				p.report.Steps = append(done[p], p.report.Steps...)
 			}
 			r.e.event(Event{Server: p.name, Line: "done", Done: true, Err: p.err})
-			if p.name == r.req.Rotate.Server {
+			if p.name == r.turn.Server {
 				kept = p.err
 			}
 		}
@@ -406,6 +447,9 @@ func (r *run) record() error {
 			continue
 		}
 		s := r.c.Servers[name]
+		if s == nil {
+			continue // it has left
+		}
 		sum := r.sums.of(p.want)
 		if s.Confirmed != nil && s.Confirmed.Sum == sum || s.Confirmed == nil && sum == "" {
 			continue

@@ -107,7 +107,10 @@ func (r *run) speak(ctx context.Context) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(silent)) {
-		r.silent = append(r.silent, network.Note{Network: name, Text: "no handshake yet: " + fewOf(silent[name]) + "; does every firewall on the way let WireGuard pass?"})
+		note := network.Note{Network: name, Text: "no handshake yet: " + fewOf(silent[name]) + "; does every firewall on the way let WireGuard pass?"}
+		if !slices.Contains(r.silent, note) {
+			r.silent = append(r.silent, note)
+		}
 	}
 }
 

@@ -129,7 +129,7 @@ func (a *app) addBGP(ctx context.Context, name string, edit func(*state.Cluster)
 	return a.alterBGP(ctx, name, alter{
 		Request: change.Request{Edit: edit},
 		said:    func(out *change.Outcome) string { return ready(out, name) },
-	}, nil)
+	})
 }
 
 func (a *app) addExternal(cmd *cobra.Command, name string, args []string, o *addBGPOptions) error {
@@ -149,7 +149,7 @@ func (a *app) addExternal(cmd *cobra.Command, name string, args []string, o *add
 		said: func(*change.Outcome) string {
 			return server + " talks to " + address.String() + ", flock showbgp " + server
 		},
-	}, nil)
+	})
 }
 
 // externalNamed reads SERVER PEERIP.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -47,14 +46,11 @@ standard input.
 }
 
 func (a *app) apply(ctx context.Context, networks []string) error {
-	var out *change.Outcome
-	err := a.alter(ctx, alter{
-		Request:  change.Request{Edit: network.Complete, All: true, Networks: networks},
+	return a.alter(ctx, alter{
+		Request:  change.Request{Edit: network.Complete, All: true, Networks: networks, Await: &change.Await{}},
 		networks: networks,
 		said:     applied,
-		seen:     func(o *change.Outcome) { out = o },
 	})
-	return a.settleAll(ctx, out, networks, err)
 }
 
 func applied(out *change.Outcome) string {
@@ -83,16 +79,10 @@ func (a *app) readWish(file string) (*state.Cluster, error) {
 	return c, nil
 }
 
-// adopt makes the cluster what wish says, in two changes where servers go: their
-// entry is needed until everything is off them.
+// adopt makes the cluster what wish says.
 func (a *app) adopt(ctx context.Context, wish *state.Cluster, networks []string) error {
-	return a.asOne(func() error { return a.adoptAll(ctx, wish, networks) })
-}
-
-func (a *app) adoptAll(ctx context.Context, wish *state.Cluster, networks []string) error {
 	var removed, gone []string
-	var out *change.Outcome
-	err := a.alter(ctx, alter{
+	return a.alter(ctx, alter{
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error {
 				was := c.Clone()
@@ -100,7 +90,8 @@ func (a *app) adoptAll(ctx context.Context, wish *state.Cluster, networks []stri
 				removed = network.Leaving(was, c, gone)
 				return err
 			},
-			All: true, Networks: networks,
+			All: true, Networks: networks, Await: &change.Await{},
+			Retire: func() []string { return gone },
 		},
 		networks: networks,
 		question: func() string {
@@ -109,53 +100,16 @@ func (a *app) adoptAll(ctx context.Context, wish *state.Cluster, networks []stri
 			}
 			return fmt.Sprintf("remove %s?", listed(removed))
 		},
-		said: applied,
-		seen: func(o *change.Outcome) { out = o },
+		said: func(out *change.Outcome) string {
+			if len(gone) == 0 {
+				return applied(out)
+			}
+			return applied(out) + "\n" + listed(gone) + " deleted"
+		},
 	})
-	err = a.settleAll(ctx, out, networks, err)
-	if err != nil || len(gone) == 0 || a.flags.dryRun {
-		return err
-	}
-	return a.forget(ctx, gone)
 }
 
-func adopt(c, wish *state.Cluster, gone *[]string) error {
-	left, err := network.Replace(c, wish)
-	if gone != nil {
-		*gone = left
-	}
+func adopt(c, wish *state.Cluster, gone *[]string) (err error) {
+	*gone, err = network.Replace(c, wish)
 	return err
-}
-
-// forget takes servers out of the file that no network is left on, and the agent off
-// them.
-func (a *app) forget(ctx context.Context, gone []string) error {
-	c, err := a.load(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = a.work(func(e engine, p *progress) (*change.Outcome, error) {
-		for _, name := range gone {
-			if s := c.Servers[name]; s == nil || s.Facts == nil && s.Confirmed == nil {
-				continue // it never was ours
-			}
-			if _, err := e.Purge(ctx, name, state.Server{}); err != nil {
-				p.note(fmt.Sprintf("%s: %s; the agent's program stays there", name, err))
-			}
-		}
-		return nil, ctx.Err()
-	})
-	if err != nil {
-		return err
-	}
-	return a.alter(ctx, alter{
-		Request: change.Request{Edit: func(c *state.Cluster) error {
-			var errs []error
-			for _, name := range gone {
-				errs = append(errs, network.DelServer(c, name, false))
-			}
-			return errors.Join(errs...)
-		}},
-		said: func(*change.Outcome) string { return listed(gone) + " deleted" },
-	})
 }

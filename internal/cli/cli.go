@@ -118,7 +118,6 @@ type app struct {
 	done     <-chan struct{} // closed on an interrupt
 	touched  *atomic.Bool    // a server was told to change something
 	namesKey bool            // the command takes -i and was given none
-	several  *outcomeDoc     // where JSON goes meanwhile, see asOne; nil: out
 }
 
 // Streams are where a command reads and writes, and what is known about them.

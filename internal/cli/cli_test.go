@@ -40,6 +40,7 @@ type scripted struct {
 	request  change.Request
 	waited   []time.Duration // for daemons, at most
 	purged   string
+	retired  []string     // servers that left the file
 	login    state.Server // how what was purged is logged in to
 
 	touching func() // as a real one calls it; from bench
@@ -48,6 +49,7 @@ type scripted struct {
 	servers  []change.Server
 	speakers []change.Speaker
 	pending  []string
+	behind   []string // never applied
 	err      error
 }
 
@@ -84,13 +86,22 @@ func (s *scripted) Run(ctx context.Context, req change.Request) (*change.Outcome
 		}
 	}
 	out.Saved = true
+	if req.Retire != nil {
+		for _, name := range req.Retire() {
+			s.retired = append(s.retired, name)
+			if err := network.DelServer(c, name, false); err != nil {
+				return out, err
+			}
+		}
+	}
 	_, err = s.store.Update(ctx, func(saved *state.Cluster) error { *saved = *c; return nil })
 	return out, err
 }
 
-func (s *scripted) Status(context.Context, []string) (*change.Outcome, error) {
+func (s *scripted) Status(_ context.Context, networks, servers []string) (*change.Outcome, error) {
 	s.contacts++
-	return &change.Outcome{Cluster: &state.Cluster{}, Servers: s.servers, Pending: s.pending}, s.err
+	s.request = change.Request{Networks: networks, Contact: servers}
+	return &change.Outcome{Cluster: &state.Cluster{}, Servers: s.servers, Pending: s.pending, Behind: s.behind}, s.err
 }
 
 // BGP answers what the script holds for the servers, once or until it is content.
@@ -304,6 +315,7 @@ func TestStatusFollowsTheOutcome(t *testing.T) {
 	done := change.Server{Name: "s1", State: change.Done, Report: &spec.Report{Steps: []spec.Step{step}}}
 	planned := change.Server{Name: "s1", State: change.Planned, Plan: &spec.Plan{Steps: []spec.Step{step}}}
 	still := change.Server{Name: "s2", State: change.Unchanged, Plan: &spec.Plan{}}
+	never := change.Server{Name: "s9", State: change.Planned, Plan: &spec.Plan{Steps: []spec.Step{step}}}
 	away := change.Server{Name: "s3", State: change.Unreachable, Err: lost}
 	no := func(name string) change.Server {
 		return change.Server{Name: name, State: change.Refused, Plan: &spec.Plan{}, Err: errors.New("a route")}
@@ -332,17 +344,20 @@ func TestStatusFollowsTheOutcome(t *testing.T) {
 		{"dry run", "addnetwork vx1 s3 --dry-run", []change.Server{planned, still}, []string{"s1"}, nil, ExitDone, "server s1\n  + link vxl0\n\n2 servers: +1, 1 unchanged\n", ""},
 		{"plan finds", "plan", []change.Server{planned}, []string{"s1"}, nil, ExitDrift, "+ link vxl0", ""},
 		{"plan finds nothing", "plan", []change.Server{still}, nil, nil, ExitDone, "nothing to do on 1 server\n", ""},
-		{"plan is blind", "plan", []change.Server{still, away}, nil, nil, ExitPartial, "! dial s3", ""},
-		{"status drift", "status", []change.Server{planned, still}, nil, nil, ExitDrift, "s1      drifted    + link vxl0", "1 converged, 1 drifted; next: flock apply"},
-		{"status pending", "status", []change.Server{planned}, []string{"s1"}, nil, ExitDrift, "pending", ""},
-		{"status fine", "status", []change.Server{still}, nil, nil, ExitDone, "converged", ""},
-		{"status away", "status", []change.Server{still, away}, nil, nil, ExitPartial, "unreachable", ""},
+		{"plan is blind", "plan", []change.Server{still, away}, nil, nil, ExitPartial, "! dial s3: connection refused\n\n2 servers: 1 unchanged, not known of s3\n", ""},
+		{"status drift", "status", []change.Server{planned, still}, nil, nil, ExitDrift, "2 servers: 1 converged, 1 drifted\nSERVER  STATE    WHAT\ns1      drifted  + link vxl0\n", "next: flock apply"},
+		{"status moved", "status", []change.Server{planned, still}, []string{"s1"}, nil, ExitDrift, "s1      drifted  + link vxl0\n", "next: flock apply"},
+		{"status wide", "status -o wide", []change.Server{planned, still}, nil, nil, ExitDrift, "2 servers: 1 converged, 1 drifted\nSERVER  STATE      WHAT\ns1      drifted    + link vxl0\ns2      converged  -\n", "next: flock apply"},
+		{"status pending", "status", []change.Server{planned, never}, []string{"s1", "s9"}, nil, ExitDrift, "2 servers: 1 drifted, 1 pending\n", ""},
+		{"status fine", "status", []change.Server{still}, nil, nil, ExitDone, "1 server: 1 converged\n", ""},
+		{"status away", "status", []change.Server{still, away}, nil, nil, ExitPartial, "2 servers: 1 converged, 1 unreachable\nSERVER  STATE        WHAT\ns3      unreachable  dial s3: connection refused\n", "s3 next: flock apply"},
 		{"apply", "apply", []change.Server{still}, nil, nil, ExitDone, "", "1 server as the cluster file says"},
 		{"purge", "purge s1 --yes", nil, nil, nil, ExitDone, "", "1 object removed, 0 left"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t, three)
 			b.engine.servers, b.engine.pending, b.engine.err = test.servers, test.pending, test.err
+			b.engine.behind = []string{"s9"}
 			if code := b.run(strings.Fields(test.args)...); code != test.want {
 				t.Errorf("exit status: want %d, have %d", test.want, code)
 			}
@@ -489,8 +504,22 @@ func TestDelServerLeavesNothingBehind(t *testing.T) {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	c := b.cluster()
-	if b.engine.purged != "s1" || c.Servers["s1"] != nil || isMember(c, "vx1", "s1") {
-		t.Errorf("purged %q, server %v, member %v", b.engine.purged, c.Servers["s1"], isMember(c, "vx1", "s1"))
+	if !slices.Equal(b.engine.retired, []string{"s1"}) || !b.engine.request.Force || len(b.engine.request.Contact) > 0 || c.Servers["s1"] != nil || isMember(c, "vx1", "s1") {
+		t.Errorf("retired %q, server %v, member %v", b.engine.retired, c.Servers["s1"], isMember(c, "vx1", "s1"))
+	}
+}
+
+// A server that does not answer is deleted only when that is forced; one that was never
+// reached has nothing to lose.
+func TestDelServerMustBeReached(t *testing.T) {
+	b := newBench(t, three)
+	b.engine.err = fmt.Errorf("dial: %w", remote.ErrUnreachable)
+	if code := b.run("delserver", "s3", "--yes"); code != ExitFailed || !strings.Contains(b.err.String(), "next:  if it is gone for good: flock delserver s3 --force") {
+		t.Errorf("exit status %d: %s", code, b.err.String())
+	}
+	b.engine.err = nil
+	if code := b.run("delserver", "s3", "--yes"); code != ExitDone || len(b.engine.request.Contact) > 0 {
+		t.Errorf("never reached: exit status %d, must answer: %v", code, b.engine.request.Contact)
 	}
 }
 
@@ -515,8 +544,8 @@ members = ["s9", "s2"]
 	if !json.Valid(b.out.Bytes()) {
 		t.Errorf("no JSON: %s", b.out.String())
 	}
-	if b.engine.purged != "s1" { // s3 was never contacted
-		t.Errorf("want the agent off s1, have it off %q", b.engine.purged)
+	if !slices.Equal(b.engine.retired, []string{"s1", "s3"}) || b.engine.request.Force {
+		t.Errorf("want s1 and s3 to leave, have %q", b.engine.retired)
 	}
 	c := b.cluster()
 	if names := c.ServerNames(); !slices.Equal(names, []string{"s2", "s9"}) {

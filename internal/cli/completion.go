@@ -93,6 +93,13 @@ func (a *app) completeNetworks(most int) completer {
 	return a.complete(most, func(c *state.Cluster, _ []string, _ string) []string { return c.NetworkNames() })
 }
 
+// completeLooking offers networks and servers.
+func (a *app) completeLooking() completer {
+	return a.complete(1<<30, func(c *state.Cluster, _ []string, _ string) []string {
+		return append(c.NetworkNames(), c.ServerNames()...)
+	})
+}
+
 // completeKeyed offers a network with WireGuard keys, then its members.
 func (a *app) completeKeyed() completer {
 	return a.complete(1<<30, func(c *state.Cluster, args []string, _ string) []string {

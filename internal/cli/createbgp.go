@@ -58,7 +58,7 @@ func (a *app) createBGP(ctx context.Context, o *createBGPOptions) error {
 			return fmt.Sprintf("%s created: %s\nnext: flock addbgp %s peer SERVER…, flock addbgp %s network SERVER:CIDR…",
 				o.name, outline(out.Cluster.Networks[o.name]), o.name, o.name)
 		},
-	}, nil)
+	})
 }
 
 // asNumber is the value of a flag that takes an autonomous system; 0: not given.

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
@@ -35,15 +33,11 @@ func newDelBGP(a *app) *cobra.Command {
 				return err
 			}
 			name := args[0]
-			gone := &going{}
 			return a.alterBGP(cmd.Context(), name, alter{
-				Request: change.Request{Edit: func(c *state.Cluster) error {
-					gone.note(c, name, args[1], args[2:])
-					return edit(c)
-				}},
+				Request:  change.Request{Edit: edit},
 				question: func() string { return fmt.Sprintf("remove %s from %s?", strings.Join(args[1:], " "), name) },
 				said:     func(out *change.Outcome) string { return ready(out, name) },
-			}, gone)
+			})
 		},
 	}
 }
@@ -65,22 +59,4 @@ func deletingBGP(args []string, known func(string) bool) (func(*state.Cluster) e
 		return nil, refuse("flock delbgp "+name+" "+what+" "+bgpForm(what), "delbgp: nothing follows %q", what)
 	}
 	return func(c *state.Cluster) error { return edit(c, name, rest) }, nil
-}
-
-// going are the shared subnets that a change ends.
-type going struct{ subnets []netip.Prefix }
-
-func (g *going) note(c *state.Cluster, name, what string, args []string) {
-	n := c.Networks[name]
-	if n == nil {
-		return
-	}
-	g.subnets = nil
-	leaves := what == bgpServer || what == bgpPeer
-	for _, text := range n.Shares {
-		share, err := state.ParseShare(text)
-		if err == nil && (what == bgpNetwork && slices.Contains(args, text) || leaves && slices.Contains(args, share.Server)) {
-			g.subnets = append(g.subnets, share.Subnet)
-		}
-	}
 }

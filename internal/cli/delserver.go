@@ -41,62 +41,37 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 	if err != nil {
 		return err
 	}
-	// Before anything is taken off it.
-	without := c.Clone()
-	if _, err := network.Edit(without, func(c *state.Cluster) error { return network.DelServer(c, name, force) }); err != nil {
-		return usage{err}
+	var must []string
+	if s := c.Servers[name]; s != nil && !force && (s.Facts != nil || s.Confirmed != nil) { // else it never was ours
+		must = []string{name}
 	}
-	if a.flags.dryRun {
-		return a.alter(ctx, alter{Request: change.Request{Edit: strip(name), Contact: contact(name, !force)}})
-	}
-	if err := a.clean(ctx, c, name, force); err != nil {
-		return err
-	}
-	return a.alter(ctx, alter{
-		Request: change.Request{Edit: func(c *state.Cluster) error { return network.DelServer(c, name, force) }},
-		said:    func(*change.Outcome) string { return name + " deleted" },
-	})
-}
-
-// clean asks, and takes everything off the server while it can still be named.
-func (a *app) clean(ctx context.Context, c *state.Cluster, name string, force bool) error {
 	question := fmt.Sprintf("delete server %s and everything of flock's on it?", name)
 	if in := network.Networks(c, name); len(in) > 0 {
 		question = fmt.Sprintf("delete server %s, a member of %s, and everything of flock's on it?", name, listed(in))
 	}
-	_, err := a.work(func(e engine, p *progress) (*change.Outcome, error) {
-		if err := a.confirm(p, question); err != nil {
-			return nil, err
-		}
-		if s := c.Servers[name]; s.Facts == nil && s.Confirmed == nil {
-			return nil, nil // it never was ours
-		}
-		_, err := e.Purge(ctx, name, state.Server{})
-		switch {
-		case err == nil || ctx.Err() != nil:
-			return nil, err
-		case !force && errors.Is(err, remote.ErrUnreachable):
-			// Without its own advice, which is about logging in.
-			return nil, hint.Errorf("server "+name, "if it is gone for good: flock delserver "+name+" --force", "delete server %s: %v", name, err)
-		case !force:
-			return nil, err
-		}
-		p.note(fmt.Sprintf("%s: %s; what is on it stays", name, err))
-		return nil, nil
+	err = a.alter(ctx, alter{
+		Request: change.Request{
+			Edit: func(c *state.Cluster) error {
+				if err := network.DelServer(c.Clone(), name, force); err != nil {
+					return err
+				}
+				return network.Strip(c, name)
+			},
+			Contact: must, Retire: func() []string { return []string{name} }, Force: force,
+		},
+		question: func() string { return question },
+		said:     func(*change.Outcome) string { return name + " deleted" },
 	})
+	if !force && errors.Is(err, remote.ErrUnreachable) {
+		// Without its own advice, which is about logging in.
+		return hint.Errorf("server "+name, "if it is gone for good: flock delserver "+name+" --force", "delete server %s: %v", name, err)
+	}
 	return err
 }
 
 // strip is the edit that removes a server while it can still be asked.
 func strip(name string) func(*state.Cluster) error {
 	return func(c *state.Cluster) error { return network.Strip(c, name) }
-}
-
-func contact(name string, must bool) []string {
-	if must {
-		return []string{name}
-	}
-	return nil
 }
 
 func isMember(c *state.Cluster, network, server string) bool {

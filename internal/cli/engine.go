@@ -18,7 +18,7 @@ import (
 // command line alone is tested.
 type engine interface {
 	Run(context.Context, change.Request) (*change.Outcome, error)
-	Status(ctx context.Context, networks []string) (*change.Outcome, error)
+	Status(ctx context.Context, networks, servers []string) (*change.Outcome, error)
 	Purge(ctx context.Context, server string, login state.Server) (*spec.Report, error)
 	BGP(ctx context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error)
 }

@@ -27,8 +27,6 @@ type alter struct {
 	said func(*change.Outcome) string
 	// would is the last line of a dry run whose plan does not tell it all; nil: none.
 	would func(*change.Outcome) string
-	// seen gets what came of it, before any of it is printed; nil: nobody wants it.
-	seen func(*change.Outcome)
 	// terse: servers that are as they were are not worth a line.
 	terse bool
 }
@@ -52,9 +50,6 @@ func (a *app) alter(ctx context.Context, c alter) error {
 	if err != nil {
 		return a.failed(out, err)
 	}
-	if c.seen != nil {
-		c.seen(out)
-	}
 	if len(c.networks) > 0 {
 		out.Notes = slices.DeleteFunc(out.Notes, func(n network.Note) bool { return !slices.Contains(c.networks, n.Network) })
 	}
@@ -66,7 +61,7 @@ func (a *app) alter(ctx context.Context, c alter) error {
 		return err
 	}
 	if a.json() {
-		if err := a.printOutcome(out); err != nil {
+		if err := a.printJSON(outcomeOf(out)); err != nil {
 			return err
 		}
 	}
@@ -75,6 +70,10 @@ func (a *app) alter(ctx context.Context, c alter) error {
 		a.summary(out)
 	}
 	a.notes(out.Silent)
+	a.unheard(out.Unheard)
+	for _, s := range out.Stayed {
+		a.say("%s: %s; what is on it stays", s.Server, s.Err)
+	}
 	if left != nil {
 		return left
 	}
@@ -109,7 +108,11 @@ func (a *app) failed(out *change.Outcome, err error) error {
 		return err
 	}
 	if a.json() {
-		return errors.Join(a.printOutcome(out), err)
+		return errors.Join(a.printJSON(outcomeOf(out)), err)
+	}
+	if a.touched.Load() {
+		a.summary(out)
+		return err
 	}
 	refused := *out
 	refused.Servers = nil
@@ -272,7 +275,8 @@ type outcomeDoc struct {
 	Saved      bool        `json:"saved"`
 	Pending    []string    `json:"pending"` // servers that do not hold what the file wishes
 	Notes      []string    `json:"notes,omitempty"`
-	Servers    []serverDoc `json:"servers"` // those contacted
+	Leaving    []string    `json:"leaving,omitempty"` // dry run: what the file would have no more
+	Servers    []serverDoc `json:"servers"`           // those contacted
 }
 
 type serverDoc struct {
@@ -300,11 +304,11 @@ type problemDoc struct {
 }
 
 func outcomeOf(out *change.Outcome) outcomeDoc {
-	doc := outcomeDoc{Saved: out.Saved, Pending: orEmpty(out.Pending), Servers: []serverDoc{}}
+	doc := outcomeDoc{Saved: out.Saved, Pending: orEmpty(out.Pending), Leaving: out.Leaving, Servers: []serverDoc{}}
 	if out.Cluster != nil {
 		doc.Generation = out.Cluster.Generation
 	}
-	for _, n := range slices.Concat(out.Notes, out.Silent) {
+	for _, n := range slices.Concat(out.Notes, out.Silent, out.Unheard) {
 		doc.Notes = append(doc.Notes, n.Network+": "+n.Text)
 	}
 	for _, s := range out.Servers {

@@ -31,17 +31,17 @@ file were FILE. Exit status 4 when there is something to do, 0 when there is not
 }
 
 func (a *app) plan(ctx context.Context, file string, networks []string) error {
-	edit := network.Complete
+	req := change.Request{Edit: network.Complete, DryRun: true, All: true, Networks: networks, Await: &change.Await{}}
 	if file != "" {
 		wish, err := a.readWish(file)
 		if err != nil {
 			return err
 		}
-		edit = func(c *state.Cluster) error { return adopt(c, wish, nil) }
+		var gone []string
+		req.Edit = func(c *state.Cluster) error { return adopt(c, wish, &gone) }
+		req.Retire = func() []string { return gone }
 	}
-	out, err := a.work(func(e engine, _ *progress) (*change.Outcome, error) {
-		return e.Run(ctx, change.Request{Edit: edit, DryRun: true, All: true, Networks: networks})
-	})
+	out, err := a.work(func(e engine, _ *progress) (*change.Outcome, error) { return e.Run(ctx, req) })
 	if err != nil {
 		return a.failed(out, err)
 	}
@@ -58,5 +58,8 @@ func planVerdict(out *change.Outcome) error {
 			out.Servers[i].State = liveState(out, s)
 		}
 	}
-	return verdict(out)
+	if err := verdict(out); err != nil || len(out.Leaving) == 0 {
+		return err
+	}
+	return exit(ExitDrift)
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
@@ -50,32 +51,22 @@ func (a *app) rotateKeys(ctx context.Context, name string, servers []string) err
 			return usage{err}
 		}
 	}
-	return a.asOne(func() error { return a.rotateAll(ctx, name, servers) })
-}
-
-func (a *app) rotateAll(ctx context.Context, name string, servers []string) error {
-	var pending error
+	var turns []change.Rotation
 	for _, server := range servers {
-		err := a.rotate(ctx, change.Rotation{Network: name, Server: server})
-		if errors.As(err, new(partial)) {
-			// Others are away, which a later apply makes good.
-			pending = err
-		} else if err != nil {
-			return err
-		}
+		turns = append(turns, change.Rotation{Network: name, Server: server})
 	}
-	return pending
-}
-
-func (a *app) rotate(ctx context.Context, t change.Rotation) error {
 	return a.alter(ctx, alter{
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error {
-				return errors.Join(network.Complete(c), change.CheckRotation(c, t))
+				errs := []error{network.Complete(c)}
+				for _, t := range turns {
+					errs = append(errs, change.CheckRotation(c, t))
+				}
+				return errors.Join(errs...)
 			},
-			Rotate: t, Contact: []string{t.Server},
+			Rotate: turns, Contact: servers[:1],
 		},
-		networks: []string{t.Network},
-		said:     func(*change.Outcome) string { return t.Server + ": new key in " + t.Network },
+		networks: []string{name},
+		said:     func(*change.Outcome) string { return fmt.Sprintf("%s: new keys of %s", name, listed(servers)) },
 	})
 }

@@ -16,18 +16,20 @@ import (
 
 func newStatus(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "status [NETWORK]",
+		Use:   "status [NETWORK|SERVER]...",
 		Short: "look at the servers: converged, drifted, unreachable",
-		Long: `Look at every server, or the members of one network, and say what differs from the
-cluster file, one line each: '+' is missing, '~' differs, '-' is too much. Nothing is
-changed. A server is converged, drifted (it held the wish once), pending (it never
-confirmed the wish), unreachable or failed. A server whose DHCP runs out of addresses is
-drifted, too. Exit status 4 when one drifted or is pending.
--o wide adds how the WireGuard peers get on: endpoint in use, last handshake, traffic.
+		Long: `Look at every server, or the members of networks, or some servers, and say in one line how
+many are as the cluster file says, then what differs on the others, one line each: '+' is
+missing, '~' differs, '-' is too much. Nothing is changed. A server is converged, drifted
+(it differs from what it confirmed), pending (what the file wishes was never applied there),
+unreachable, refused or failed. A server whose DHCP runs out of addresses is drifted, too.
+Exit status 4 when one drifted or is pending. -o wide shows all servers, and how the
+WireGuard peers get on: endpoint in use, last handshake, traffic.
 
-  flock status vx1`,
-		Args:              between(0, 1),
-		ValidArgsFunction: a.completeNetworks(1),
+  flock status vx1
+  flock status s1 s2`,
+		Args:              between(0, 1<<30),
+		ValidArgsFunction: a.completeLooking(),
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.lookAt(cmd.Context(), args) },
 	}
 }
@@ -38,8 +40,37 @@ const (
 	drifted   = "drifted"
 )
 
-func (a *app) lookAt(ctx context.Context, networks []string) error {
-	out, err := a.work(func(e engine, _ *progress) (*change.Outcome, error) { return e.Status(ctx, networks) })
+// named tells networks from servers; a name may be both.
+func (a *app) named(ctx context.Context, names []string) (networks, servers []string, err error) {
+	if len(names) == 0 {
+		return nil, nil, nil
+	}
+	c, err := a.load(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range names {
+		_, server := c.Servers[name]
+		_, net := c.Networks[name]
+		if net {
+			networks = append(networks, name)
+		}
+		if server {
+			servers = append(servers, name)
+		}
+		if !net && !server {
+			return nil, nil, refuse("flock listnetworks, flock listservers", "%s is neither a network nor a server", name)
+		}
+	}
+	return networks, servers, nil
+}
+
+func (a *app) lookAt(ctx context.Context, names []string) error {
+	networks, servers, err := a.named(ctx, names)
+	if err != nil {
+		return err
+	}
+	out, err := a.work(func(e engine, _ *progress) (*change.Outcome, error) { return e.Status(ctx, networks, servers) })
 	if err != nil {
 		return err
 	}
@@ -47,7 +78,7 @@ func (a *app) lookAt(ctx context.Context, networks []string) error {
 		out.Servers[i].State = liveState(out, out.Servers[i])
 	}
 	if a.json() {
-		err = a.printOutcome(out)
+		err = a.printJSON(outcomeOf(out))
 	} else {
 		err = a.printStatus(out)
 	}
@@ -65,13 +96,14 @@ func (a *app) lookAt(ctx context.Context, networks []string) error {
 
 // liveState is the state of a server that was looked at.
 func liveState(out *change.Outcome, s change.Server) string {
+	_, never := slices.BinarySearch(out.Behind, s.Name)
 	_, waits := slices.BinarySearch(out.Pending, s.Name)
 	switch {
 	case s.Err != nil:
 		return s.State
-	case waits:
+	case never:
 		return statePending
-	case len(stepsOf(s)) > 0, len(silent(out, s)) > 0, len(leasedLines(out, s)) > 0:
+	case waits, len(stepsOf(s)) > 0, len(silent(out, s)) > 0, len(leasedLines(out, s)) > 0:
 		return drifted
 	}
 	return converged
@@ -92,15 +124,59 @@ func verdict(out *change.Outcome) error {
 	return code
 }
 
+// printStatus prints how many servers are in which state, then those that are not as
+// they should be; with -o wide all.
 func (a *app) printStatus(out *change.Outcome) error {
 	if len(out.Servers) == 0 {
 		a.say("no servers to look at; next: flock listservers")
 		return nil
 	}
-	t, count := &table{head: []string{"SERVER", "STATE", "WHAT"}}, map[string]int{}
-	keyed := slices.ContainsFunc(out.Servers, func(s change.Server) bool { return wireguardOf(out.Cluster, s.Name) != "" })
-	speaks := slices.ContainsFunc(out.Servers, func(s change.Server) bool { return s.BGP != nil })
-	t.head = t.head[:2:2]
+	if _, err := fmt.Fprintln(a.Out, tally(out)); err != nil {
+		return err
+	}
+	shown := *out
+	if !a.wide() {
+		shown.Servers = slices.DeleteFunc(slices.Clone(out.Servers), func(s change.Server) bool { return s.State == converged })
+	}
+	if len(shown.Servers) > 0 {
+		if err := a.statusTable(out, shown.Servers).write(a.Out, 0); err != nil {
+			return err
+		}
+	}
+	if next := nextAfter(out); next != "" {
+		a.say("next: %s", next)
+	}
+	for _, s := range out.Servers {
+		for _, err := range problems(s.Err) {
+			if _, next := hint.Of(err); next != "" {
+				a.say("%s next: %s", s.Name, next)
+			}
+		}
+	}
+	return nil
+}
+
+// tally is how many servers are in which state.
+func tally(out *change.Outcome) string {
+	count := map[string]int{}
+	for _, s := range out.Servers {
+		count[s.State]++
+	}
+	var words []string
+	for _, state := range []string{converged, drifted, statePending, change.Refused, change.Unreachable, change.Failed} {
+		if count[state] > 0 {
+			words = append(words, fmt.Sprintf("%d %s", count[state], state))
+		}
+	}
+	return plural(len(out.Servers), "server") + ": " + strings.Join(words, ", ")
+}
+
+// statusTable has one line per thing that is wrong, and one for a server where
+// nothing is.
+func (a *app) statusTable(out *change.Outcome, servers []change.Server) *table {
+	t := &table{head: []string{"SERVER", "STATE"}}
+	keyed := slices.ContainsFunc(servers, func(s change.Server) bool { return wireguardOf(out.Cluster, s.Name) != "" })
+	speaks := slices.ContainsFunc(servers, func(s change.Server) bool { return s.BGP != nil })
 	if keyed {
 		t.head = append(t.head, "WIREGUARD")
 	}
@@ -108,8 +184,7 @@ func (a *app) printStatus(out *change.Outcome) error {
 		t.head = append(t.head, "BGP")
 	}
 	t.head = append(t.head, "WHAT")
-	for _, s := range out.Servers {
-		count[s.State]++
+	for _, s := range servers {
 		for _, line := range a.statusLines(out, s) {
 			row := []string{s.Name, s.State}
 			if keyed {
@@ -121,28 +196,7 @@ func (a *app) printStatus(out *change.Outcome) error {
 			t.add(append(row, strings.ReplaceAll(line, " ", noBreak))...)
 		}
 	}
-	if err := t.write(a.Out, 0); err != nil {
-		return err
-	}
-	var words []string
-	for _, state := range []string{converged, drifted, statePending, change.Refused, change.Unreachable, change.Failed} {
-		if count[state] > 0 {
-			words = append(words, fmt.Sprintf("%d %s", count[state], state))
-		}
-	}
-	text := strings.Join(words, ", ")
-	if next := nextAfter(out); next != "" {
-		text += "; next: " + next
-	}
-	a.say("%s", text)
-	for _, s := range out.Servers {
-		for _, err := range problems(s.Err) {
-			if _, next := hint.Of(err); next != "" {
-				a.say("%s next: %s", s.Name, next)
-			}
-		}
-	}
-	return nil
+	return t
 }
 
 // nextAfter is what to do about servers that are not as they should be: applying
@@ -196,6 +250,9 @@ func (a *app) statusLines(o *change.Outcome, s change.Server) []string {
 	}
 	if len(out) == 0 {
 		out = []string{""}
+		if s.State == drifted {
+			out[0] = "what it confirmed is no more what the file says of it; nothing has to change"
+		}
 	}
 	return out
 }

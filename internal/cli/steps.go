@@ -37,9 +37,15 @@ func actionColour(action string) string {
 // printPlan prints what would be done: a heading per server, a line per step.
 func (a *app) printPlan(out *change.Outcome) error {
 	if a.json() {
-		return a.printOutcome(out)
+		return a.printJSON(outcomeOf(out))
 	}
 	var b strings.Builder
+	if len(out.Leaving) > 0 {
+		b.WriteString("cluster file\n")
+		for _, what := range out.Leaving {
+			b.WriteString("  " + a.paint(a.OutTTY, red, spec.Remove) + " " + what + "\n")
+		}
+	}
 	var all []spec.Step
 	still := 0
 	for _, s := range out.Servers {
@@ -80,11 +86,23 @@ func planTotal(out *change.Outcome, all []spec.Step, still int) string {
 	case len(all) == 0 && still == n:
 		return fmt.Sprintf("nothing to do on %s", plural(n, "server"))
 	}
-	text := fmt.Sprintf("%s: %s", plural(n, "server"), orNothing(counts(all)))
-	if still > 0 {
-		text += fmt.Sprintf(", %d unchanged", still)
+	words := []string{}
+	if len(all) > 0 {
+		words = append(words, counts(all))
 	}
-	return text
+	if still > 0 {
+		words = append(words, fmt.Sprintf("%d unchanged", still))
+	}
+	var unknown []string
+	for _, s := range out.Servers {
+		if s.Plan == nil && s.Err != nil {
+			unknown = append(unknown, s.Name)
+		}
+	}
+	if len(unknown) > 0 {
+		words = append(words, "not known of "+listed(unknown))
+	}
+	return fmt.Sprintf("%s: %s", plural(n, "server"), orNothing(strings.Join(words, ", ")))
 }
 
 func orNothing(s string) string {

@@ -129,6 +129,9 @@ func Strip(c *state.Cluster, name string) error {
 	if err := leaveAll(c, name); err != nil {
 		return err
 	}
+	for _, network := range handingOut(c, name) {
+		c.Networks[network].DHCPServer = ""
+	}
 	return SetSubnet(c, name, netip.Prefix{})
 }
 

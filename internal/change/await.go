@@ -1,0 +1,149 @@
+package change
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// How long a change waits for BGP sessions: a connection that crosses its like from
+// the other side is tried again after some seconds. A reflector's daemon is started
+// anew to know its clients, and tells nothing until it heard everybody again.
+const (
+	awaitBGP    = 20 * time.Second
+	awaitSettle = time.Minute
+)
+
+// shared are the subnets of every BGP network before the edit.
+func shared(c *state.Cluster) map[string][]netip.Prefix {
+	out := map[string][]netip.Prefix{}
+	for _, name := range network.BGPNetworks(c) {
+		for _, text := range c.Networks[name].Shares {
+			if share, err := state.ParseShare(text); err == nil {
+				out[name] = append(out[name], share.Subnet)
+			}
+		}
+	}
+	return out
+}
+
+// forgotten are the subnets that a network's members shared when the run began and
+// do not any more.
+func (r *run) forgotten(name string) []netip.Prefix {
+	now := shared(r.c)[name]
+	return slices.DeleteFunc(slices.Clone(r.shared[name]), func(p netip.Prefix) bool { return slices.Contains(now, p) })
+}
+
+// await waits until the members of BGP networks that answer have their sessions and
+// routes and have forgotten those to what is gone, and ends the sessions of before
+// where they are up then. What does not come in time is noted.
+func (r *run) await(ctx context.Context) error {
+	if r.req.Await == nil {
+		return nil
+	}
+	for _, name := range network.BGPNetworks(r.c) {
+		if !r.awaited(name) {
+			continue
+		}
+		within := awaitBGP
+		for {
+			settling := r.c.Networks[name].Before != nil
+			if settling {
+				within = awaitSettle
+			}
+			missing, err := r.listen(ctx, name, cmp.Or(r.e.wait, within))
+			if err != nil {
+				return hint.With(fmt.Errorf("wait for the sessions of %s, whose change is done: %w", name, err), "network "+name, "flock showbgp")
+			}
+			for _, text := range missing {
+				r.unheard = append(r.unheard, network.Note{Network: name, Text: text})
+			}
+			if len(missing) > 0 || !settling {
+				break
+			}
+			within = awaitSettle // what reflects no more is started anew
+			if err := r.again(func(c *state.Cluster) error { return network.Settle(c, name) }); err != nil {
+				return err
+			}
+			if err := r.step(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mayAwait says whether a BGP network is among those that the request is about.
+func (r *run) mayAwait(name string) bool {
+	named := r.req.Await.Networks
+	if len(named) == 0 {
+		named = r.req.Networks
+	}
+	return len(named) == 0 || slices.Contains(named, name)
+}
+
+// awaited says whether a BGP network is one that the request names, or that something
+// was done for if it names none.
+func (r *run) awaited(name string) bool {
+	if !r.mayAwait(name) {
+		return false
+	}
+	n := r.c.Networks[name]
+	return len(r.req.Await.Networks) > 0 || n.Before != nil || slices.ContainsFunc(n.Members, func(m string) bool {
+		p := r.peers[network.ServerOf(m)]
+		if p == nil {
+			return false
+		}
+		_, report := p.whole()
+		return report != nil && len(report.Steps) > 0
+	})
+}
+
+// listen asks the members that answer until nothing is missing or within has passed,
+// and returns what is.
+func (r *run) listen(ctx context.Context, name string, within time.Duration) ([]string, error) {
+	var members []*peer
+	for _, m := range r.c.Networks[name].Members {
+		server := network.ServerOf(m)
+		if p := r.peers[server]; p == nil || p.state() != Unreachable {
+			members = append(members, r.listener(server))
+		}
+	}
+	if len(members) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(members, func(a, b *peer) int { return strings.Compare(a.name, b.name) })
+	gone := r.forgotten(name)
+	var missing []string
+	_, err := r.poll(ctx, members, func(s []Speaker) bool {
+		missing = Unheard(r.c, name, gone, s)
+		return len(missing) == 0
+	}, within)
+	return missing, err
+}
+
+// listener is a server whose daemon is asked, on the session that it has. What becomes
+// of that is no part of what became of the change.
+func (r *run) listener(server string) *peer {
+	p := r.listeners[server]
+	if p == nil {
+		p = &peer{name: server}
+		if r.listeners == nil {
+			r.listeners = map[string]*peer{}
+		}
+		r.listeners[server] = p
+	}
+	if changed := r.peers[server]; p.session == nil && changed != nil {
+		p.session = changed.session
+	}
+	p.want = r.compiled.Hosts[server]
+	return p
+}

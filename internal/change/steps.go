@@ -1,0 +1,227 @@
+package change
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// A command may be a change of several steps: keys turn one after the other, sessions
+// of before end when those of now are up, a server's entry goes when everything is off
+// it. All of them are one run: the file stays locked and is one generation further at
+// the end, servers are talked to on one session each. Every step saves its wish before
+// it is pushed, so that what is interrupted is for an apply to finish.
+
+// step lets the servers plan what the last edit asks for, and carries it out.
+func (r *run) step(ctx context.Context) error {
+	if err := r.plan(ctx, spec.OpPlan); err != nil {
+		return err
+	}
+	if err := r.agreed(); err != nil {
+		return err
+	}
+	return r.carry(ctx)
+}
+
+// agreed is the error of whoever must answer and does not, or says no.
+func (r *run) agreed() error {
+	if err := r.mustAnswer(); err != nil {
+		return err
+	}
+	return r.refusal()
+}
+
+// carry does what was planned.
+func (r *run) carry(ctx context.Context) error {
+	if err := r.keys(ctx); err != nil {
+		return err
+	}
+	if err := r.mustAnswer(); err != nil {
+		return err
+	}
+	if err := r.save(); err != nil {
+		return err
+	}
+	r.push(ctx)
+	err := r.record() // before the outcome: it settles what is pending
+	r.speak(ctx)
+	return err
+}
+
+// again begins the next step with an edit of its own. What was done on the servers so
+// far is kept for the outcome.
+func (r *run) again(edit func(*state.Cluster) error) error {
+	for _, p := range r.peers {
+		p.turnOver()
+	}
+	r.req.Edit, r.req.All, r.req.Contact = edit, false, nil
+	return r.edit()
+}
+
+// turnOver makes p ready for another step. Who came to nothing in one takes part in
+// none that follow.
+func (p *peer) turnOver() {
+	if p.err != nil {
+		return
+	}
+	if p.plan != nil {
+		p.planned = append(p.planned, p.plan.Steps...)
+	}
+	if p.report != nil {
+		p.did, p.done = append(p.did, p.report.Steps...), true
+	}
+	p.want, p.plan, p.report, p.refused = nil, nil, nil, nil
+}
+
+// whole are the plan and the report of all steps.
+func (p *peer) whole() (*spec.Plan, *spec.Report) {
+	plan, report := p.plan, p.report
+	if len(p.planned) > 0 {
+		all := spec.Plan{}
+		if plan != nil {
+			all = *plan
+		}
+		all.Steps = slices.Concat(p.planned, all.Steps)
+		plan = &all
+	}
+	if p.done {
+		all := spec.Report{}
+		if report != nil {
+			all = *report
+		}
+		all.Steps = slices.Concat(p.did, all.Steps)
+		report = &all
+	}
+	return plan, report
+}
+
+// follow carries out what comes after the first step.
+func (r *run) follow(ctx context.Context) error {
+	if err := r.rotate(ctx); err != nil {
+		return err
+	}
+	if err := r.await(ctx); err != nil {
+		return err
+	}
+	return r.retire(ctx)
+}
+
+// rotate turns the keys that are still to turn, until one does not.
+func (r *run) rotate(ctx context.Context) error {
+	edit := r.req.Edit
+	for i, t := range r.req.Rotate {
+		if i > 0 {
+			r.turn = t
+			if err := r.again(edit); err != nil {
+				return err
+			}
+			r.req.Contact = []string{t.Server}
+			if err := r.step(ctx); err != nil {
+				return err
+			}
+		}
+		if p := r.peers[t.Server]; p == nil || p.err != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// retire takes the servers that are to leave out of the file, and what is left of
+// flock off them. One that still holds something stays, unless that is forced.
+func (r *run) retire(ctx context.Context) error {
+	var leave []string
+	for _, name := range r.leaving() {
+		p := r.peers[name]
+		if p != nil && p.err != nil && !r.req.Force {
+			continue
+		}
+		if s := r.c.Servers[name]; s.Facts != nil || s.Confirmed != nil || p != nil { // it was ours
+			if err := r.clean(ctx, name); err != nil {
+				r.stayed = append(r.stayed, Stayed{Server: name, Err: err})
+			}
+		}
+		leave = append(leave, name)
+	}
+	if len(leave) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("delete %s: %w", fewOf(leave), err)
+	}
+	err := r.again(func(c *state.Cluster) error {
+		var errs []error
+		for _, name := range leave {
+			errs = append(errs, network.DelServer(c, name, false))
+		}
+		return errors.Join(errs...)
+	})
+	if err != nil {
+		return err
+	}
+	r.retired = leave
+	return r.step(ctx)
+}
+
+// clean takes everything off a server, the agent as well.
+func (r *run) clean(ctx context.Context, name string) error {
+	p := r.peers[name]
+	if p == nil {
+		p = &peer{name: name}
+		r.peers[name] = p
+	}
+	if p.err != nil && p.session == nil {
+		return p.err
+	}
+	if p.err = p.dial(ctx, r.e, r.c); p.err != nil {
+		return p.err
+	}
+	report, err := p.purge(ctx, r.e, &spec.Host{Cluster: r.c.Name, Store: r.c.ID, Server: name})
+	if p.err = err; err != nil {
+		return err
+	}
+	p.turnOver()
+	p.did, p.done = append(p.did, report.Steps...), true
+	if report.Left > 0 {
+		p.err = fmt.Errorf("%d objects are left", report.Left)
+	}
+	return p.err
+}
+
+// purge removes everything of want's cluster from p. What it could not is an error.
+func (p *peer) purge(ctx context.Context, e *Engine, want *spec.Host) (*spec.Report, error) {
+	e.touching()
+	reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpPurge, Want: want, Holder: e.Holder})
+	switch {
+	case err != nil:
+		return nil, err
+	case reply.Report == nil:
+		return nil, hint.Errorf("server "+p.name, "flock purge "+p.name, "%s sent no report", p.name)
+	case reply.Report.Error != nil:
+		return reply.Report, problemError(p.name, reply.Report.Error)
+	}
+	return reply.Report, nil
+}
+
+// foresee makes a dry run show what all steps come to, and what the file has no more
+// then that was in it.
+func (r *run) foresee(was *state.Cluster) error {
+	r.gone = network.Leaving(was, r.c, r.leaving())
+	if r.req.Await == nil {
+		return nil
+	}
+	for _, name := range network.BGPNetworks(r.c) {
+		if r.c.Networks[name].Before != nil && r.mayAwait(name) {
+			if err := network.Settle(r.c, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
