@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -250,6 +251,20 @@ func withBoot(steps, unit []spec.Step, last, want *spec.Host) []spec.Step {
 		steps = append(steps, spec.Step{Action: spec.Change, Object: "boot", Detail: "something else comes back after a reboot"})
 	}
 	return steps
+}
+
+// unitSteps is what applying want would do to units beside the network: to the boot
+// unit, and to those of daemons whose program is gone.
+func (s *services) unitSteps(want *spec.Host) ([]spec.Step, error) {
+	steps, err := s.bootStep(want)
+	if err != nil {
+		return nil, err
+	}
+	lost, err := s.lostUnits(want)
+	for _, unit := range slices.Sorted(maps.Keys(lost)) {
+		steps = append(steps, spec.Step{Action: spec.Change, Object: "unit " + unit, Detail: "its program is gone"})
+	}
+	return steps, err
 }
 
 // bootStep is what applying want would do to the boot unit. One that runs another

@@ -16,10 +16,13 @@ import (
 // else has. What stands already holds its ports itself.
 func (k *Kernel) claimPorts(want *spec.Host, seen *outlook) []spec.Problem {
 	var out []spec.Problem
-	add := func(advice string, list ...listener) {
+	add := func(advice string, own []int, list ...listener) {
 		for _, l := range list {
-			if l.taken() {
-				out = append(out, k.holderOf(l).problem(l, advice))
+			if !l.taken() {
+				continue
+			}
+			if h := k.holderOf(l); h.pid == 0 || !slices.Contains(own, h.pid) {
+				out = append(out, h.problem(l, advice))
 				return // the others would name the same
 			}
 		}
@@ -27,10 +30,10 @@ func (k *Kernel) claimPorts(want *spec.Host, seen *outlook) []spec.Problem {
 	tried := map[uint16]bool{0: true}
 	for _, c := range want.Claims {
 		if !tried[c.UDPPort] {
-			add("choose another port (-p), or %s", k.tunnelListeners(c.UDPPort, want, seen)...)
+			add("choose another port (-p), or %s", nil, k.tunnelListeners(c.UDPPort, want, seen)...)
 		}
 		if !tried[c.TCPPort] && k.services.pidOf(k.services.bgpDaemon()) == 0 {
-			add("%s: two BGP daemons cannot share a server", bgpListeners(c.TCPPort)...)
+			add("%s: two BGP daemons cannot share a server", nil, bgpListeners(c.TCPPort)...)
 		}
 		tried[c.UDPPort], tried[c.TCPPort] = true, true
 	}
@@ -39,8 +42,10 @@ func (k *Kernel) claimPorts(want *spec.Host, seen *outlook) []spec.Problem {
 		if !ok {
 			continue
 		}
+		// Those that lost their files run on.
+		own := []int{k.services.process(leaf, d.Network).pid(), k.services.process(front, d.Network).pid()}
 		for _, list := range k.services.dhcpListeners(d, op.Have) {
-			add("%s, or have it listen on addresses of its own only", list...)
+			add("%s, or have it listen on addresses of its own only", own, list...)
 		}
 	}
 	return out

@@ -102,6 +102,27 @@ func whose(l netlink.Link) string {
 	return fmt.Sprintf("there is one already (%s), flock did not make it", l.Type())
 }
 
+// obstacles are what stands in the way of want beside devices under our names: claims
+// that do not hold, and all else that an apply of what was seen would need and miss.
+func (k *Kernel) obstacles(ctx context.Context, want *spec.Host, seen *outlook, steps []spec.Step) ([]spec.Problem, error) {
+	claims, err := k.checkClaims(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	kinds, err := k.claimKinds(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	envs, err := k.services.claimEnvs(want)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(
+		claims, kinds, k.claimPorts(want, seen), k.claimSettings(seen.ops), envs, k.services.claimDHCP(ctx, seen.ops),
+		k.services.needs(ctx, seen.ops, steps), unresolved(ctx, seen.ops), k.nft.claimFilters(want, steps),
+	), nil
+}
+
 // ownerOf is CLUSTER/NETWORK of a device that some cluster made.
 func ownerOf(l netlink.Link) string { return strings.TrimPrefix(l.Attrs().Alias, spec.AliasPrefix) }
 
@@ -136,8 +157,7 @@ func (k *Kernel) checkClaims(ctx context.Context, want *spec.Host) ([]spec.Probl
 	if err != nil {
 		return nil, err
 	}
-	lacking, err := k.claimKinds(ctx, want)
-	return slices.Compact(slices.Concat(out, learned, lacking)), err
+	return slices.Compact(append(out, learned...)), nil
 }
 
 // claimUnreachable refuses an unreachable route that would take from the server its

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/templates"
 )
 
@@ -127,25 +129,46 @@ func (s *services) stopDaemon(ctx context.Context, d daemon) error {
 	return removeAll(s.pidFile(d))
 }
 
-// repairDaemon makes d's unit start this program if the one that it names is gone:
-// another version was installed and the old one swept. What runs, runs on.
-func (s *services) repairDaemon(ctx context.Context, d daemon) error {
-	unit, err := s.former(d.name)
+// lostUnits are the units of the daemons of h that name a program which is gone, with
+// the text that they should have: another version was installed and the old one swept.
+// What runs, runs on.
+func (s *services) lostUnits(h *spec.Host) (map[string]string, error) {
+	lost := map[string]string{}
+	for _, d := range s.daemonsOf(h) {
+		unit, err := s.former(d.name)
+		if err != nil {
+			return nil, err
+		}
+		if unit == "" {
+			unit = s.unitName(d.name)
+		}
+		text, err := readIfThere(s.unitPath(unit))
+		if err != nil {
+			return nil, err
+		}
+		if text == "" || exists(unitProgram(text)) {
+			continue
+		}
+		if lost[unit], err = d.unitText(); err != nil {
+			return nil, err
+		}
+	}
+	return lost, nil
+}
+
+// repairUnits makes the units of want's daemons start this program where the one that
+// they name is gone.
+func (s *services) repairUnits(ctx context.Context, want *spec.Host) error {
+	lost, err := s.lostUnits(want)
 	if err != nil {
 		return err
 	}
-	if unit == "" {
-		unit = s.unitName(d.name)
+	for _, unit := range slices.Sorted(maps.Keys(lost)) {
+		if _, err := s.loadUnit(ctx, unit, lost[unit]); err != nil {
+			return err
+		}
 	}
-	text, err := readIfThere(s.unitPath(unit))
-	if err != nil || text == "" || exists(unitProgram(text)) {
-		return err
-	}
-	if text, err = d.unitText(); err != nil {
-		return err
-	}
-	_, err = s.loadUnit(ctx, unit, text)
-	return err
+	return nil
 }
 
 // ready is for the daemon itself: it says that it is at work, to who reads the pid

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
 )
 
 // stopWithin is how long a daemon may take to end before it is killed.
@@ -52,6 +55,50 @@ func (p process) signal(sig unix.Signal) error {
 		return fmt.Errorf("signal dnsmasq (pid %d): %w", pid, err)
 	}
 	return nil
+}
+
+// claimDHCP tries the configurations that ops would have dnsmasq run with: an old one,
+// or one that was built without something, says here what it does not know.
+func (s *services) claimDHCP(ctx context.Context, ops []Op) []spec.Problem {
+	var out []spec.Problem
+	for _, op := range ops {
+		d, ok := op.Want.(spec.DHCP)
+		if !ok {
+			continue
+		}
+		plans, err := s.plan(d)
+		if errors.Is(err, exec.ErrNotFound) {
+			continue // which is a claim of its own
+		}
+		for _, p := range plans {
+			if have, _ := readIfThere(p.conf); err == nil && have != p.confText {
+				err = p.try(ctx)
+			}
+		}
+		if err != nil {
+			out = append(out, spec.Problem{
+				What: fmt.Sprintf("DHCP of %s: dnsmasq refuses its configuration: %v", d.Network, err),
+				Next: "dnsmasq --version; flock needs 2.80 or newer, with DHCP",
+			})
+		}
+	}
+	return out
+}
+
+// tryDNSMasqWithin bounds that: it reads one file.
+const tryDNSMasqWithin = 5 * time.Second
+
+// try has dnsmasq read p's configuration and end.
+func (p planned) try(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tryDNSMasqWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, p.program, "--test", "--conf-file=-")
+	cmd.Stdin = strings.NewReader(p.confText)
+	said, err := cmd.CombinedOutput()
+	if text := strings.TrimSpace(string(said)); err != nil && ctx.Err() == nil && text != "" {
+		return errors.New(strings.TrimPrefix(strings.ReplaceAll(text, "\n", " "), "dnsmasq: "))
+	}
+	return err
 }
 
 // restart starts dnsmasq as its own daemon, for hosts without systemd. It returns

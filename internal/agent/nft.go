@@ -182,6 +182,23 @@ func (n *nft) build(c *nftables.Conn, table *nftables.Table, objects []nftObject
 	}
 }
 
+// claimFilters says why the kernel would not take the rules that steps add.
+func (n *nft) claimFilters(want *spec.Host, steps []spec.Step) []spec.Problem {
+	if !slices.ContainsFunc(steps, func(s spec.Step) bool { return s.Action == spec.Add && filterStep(s) }) {
+		return nil
+	}
+	if err := n.check(want); err != nil {
+		return []spec.Problem{*problem(err)}
+	}
+	return nil
+}
+
+// filterStep says whether a step is about packet filters, whose support in the
+// kernel only a trial tells.
+func filterStep(s spec.Step) bool {
+	return strings.HasPrefix(s.Object, "gateway ") || strings.HasPrefix(s.Object, "masquerade ") || strings.HasPrefix(s.Object, "keep ")
+}
+
 // check tries whether this kernel takes want's rules and says which support is
 // missing.
 func (n *nft) check(want *spec.Host) error {

@@ -15,7 +15,7 @@ import (
 // slurp is os.ReadFile in a third of the system calls: nothing here is waited for,
 // so that the runtime's poller, which os asks about every file, has no say.
 func slurp(path string) ([]byte, error) {
-	fd, err := again(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	fd, err := openToRead(path, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
@@ -35,9 +35,19 @@ func slurp(path string) ([]byte, error) {
 	}
 }
 
+// openToRead says of what lies below a file that it is not there: a plan names the
+// file (claimDir) when it comes to write.
+func openToRead(path string, flags int) (int, error) {
+	fd, err := again(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|flags, 0) })
+	if err == unix.ENOTDIR { //nolint:errorlint // a system call's own
+		err = unix.ENOENT
+	}
+	return fd, err
+}
+
 // namesIn lists what is in a directory, in no order.
 func namesIn(dir string) ([]string, error) {
-	fd, err := again(func() (int, error) { return unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	fd, err := openToRead(dir, unix.O_DIRECTORY)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: dir, Err: err}
 	}

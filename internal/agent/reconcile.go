@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
@@ -198,36 +196,16 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	problems, err := k.checkClaims(ctx, want)
+	obstacles, err := k.obstacles(ctx, want, seen, plan.Steps)
 	if err != nil {
 		return nil, err
 	}
-	wireguard, err := k.claimWireGuard(want)
-	if err != nil {
-		return nil, err
-	}
-	envs, err := k.services.claimEnvs(want)
-	if err != nil {
-		return nil, err
-	}
-	plan.Problems = slices.Concat(plan.Problems, problems, k.claimPorts(want, seen), wireguard, envs, unresolved(ctx, seen.ops))
-	if slices.ContainsFunc(plan.Steps, func(s spec.Step) bool { return s.Action == spec.Add && filterStep(s) }) {
-		if err := k.nft.check(want); err != nil {
-			where, next := hint.Of(err)
-			plan.Problems = append(plan.Problems, spec.Problem{What: err.Error(), Where: where, Next: next})
-		}
-	}
+	plan.Problems = append(plan.Problems, obstacles...)
 	if len(plan.Problems) == 0 {
 		seen.sum, seen.at, seen.filters = want.Sum(), time.Now(), k.nft.looked
 		k.outlook = seen
 	}
 	return plan, nil
-}
-
-// filterStep says whether a step is about packet filters, whose support in the
-// kernel only a trial tells.
-func filterStep(s spec.Step) bool {
-	return strings.HasPrefix(s.Object, "gateway ") || strings.HasPrefix(s.Object, "masquerade ") || strings.HasPrefix(s.Object, "keep ")
 }
 
 // Status is Plan without the claims: what differs, and foreign devices under our

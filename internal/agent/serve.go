@@ -195,6 +195,9 @@ func problem(err error) *spec.Problem {
 		fmt.Fprintln(os.Stderr, trace)
 		next = "see what the agent wrote to its standard error"
 	}
+	if next == "" {
+		next = mendFile(err)
+	}
 	return &spec.Problem{What: what, Where: where, Next: next}
 }
 
@@ -311,10 +314,16 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	if plan.Pools, err = k.services.poolUses(r.Want, time.Now()); err != nil {
 		return nil, err
 	}
-	if plan.Pools, err = k.services.poolUses(r.Want, time.Now()); err != nil {
+	units, err := k.services.unitSteps(r.Want)
+	if err != nil {
 		return nil, err
 	}
+	network := len(plan.Steps)
+	plan.Steps = withBoot(plan.Steps, units, last, r.Want)
 	if s.lock != nil {
+		if network == 0 { // otherwise the network's plan has looked
+			plan.Problems = append(plan.Problems, k.services.needs(ctx, nil, plan.Steps)...)
+		}
 		plan.Problems = append(plan.Problems, k.services.missingSecrets(r.Want, r.Secrets)...)
 		if plan.Leases, err = k.services.leaving(r.Want); err != nil {
 			return nil, err
@@ -323,15 +332,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		if len(plan.Problems) == 0 {
 			s.agreed = r.Want.Sum()
 		}
-		if err := k.services.repairDaemons(ctx, last); err != nil {
-			return nil, err
-		}
 	}
-	boot, err := k.services.bootStep(r.Want)
-	if err != nil {
-		return nil, err
-	}
-	plan.Steps = withBoot(plan.Steps, boot, last, r.Want)
 	reply, err := s.facts(ctx, r)
 	if err != nil {
 		return nil, err
@@ -354,7 +355,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err != nil {
 		return nil, err
 	}
-	boot, err := k.services.bootStep(r.Want)
+	units, err := k.services.unitSteps(r.Want)
 	if err != nil {
 		return nil, err
 	}
@@ -371,7 +372,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	}
 	if !r.Want.Empty() {
 		// Before the first change: after a power cut the boot unit tidies up.
-		if err := k.services.ensureBoot(ctx); err != nil {
+		if err := errors.Join(k.services.ensureBoot(ctx), k.services.repairUnits(ctx, r.Want)); err != nil {
 			return nil, err
 		}
 	}
@@ -380,7 +381,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 		wait = undoDefault
 	}
 	report, failed := reconcile(ctx, k, r.Want, s.progress)
-	report.Steps = withBoot(report.Steps, boot, previous, r.Want)
+	report.Steps = withBoot(report.Steps, units, previous, r.Want)
 	s.armed = &undo{k: k, want: r.Want, previous: previous, left: report.Left, timer: time.NewTimer(wait)}
 	if failed != nil {
 		report.Undone = true

@@ -83,6 +83,7 @@ func everywhere(port uint16) []netip.AddrPort {
 type holder struct {
 	name string // in a sentence: named (process 77), the WireGuard device wg0
 	stop string // what to do about it
+	pid  int    // 0: no process
 }
 
 // problem says that l's port is not free. In advice %s stands for what to do about who
@@ -95,7 +96,7 @@ func (h holder) problem(l listener, advice string) spec.Problem {
 // kernel's, whose sockets stand in the same tables but are nobody's.
 func (k *Kernel) holderOf(l listener) holder {
 	if name, pid := processAt(l); pid != 0 {
-		return holder{fmt.Sprintf("%s (process %d)", name, pid), "stop " + name}
+		return holder{fmt.Sprintf("%s (process %d)", name, pid), "stop " + name, pid}
 	}
 	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
 		dev := k.devices.byName[name]
@@ -103,12 +104,12 @@ func (k *Kernel) holderOf(l listener) holder {
 		switch {
 		case word == "" || l.stream:
 		case flocks(dev):
-			return holder{fmt.Sprintf("the %s device %s", word, name), "have its cluster, " + ownerOf(dev) + ", use another"}
+			return holder{fmt.Sprintf("the %s device %s", word, name), "have its cluster, " + ownerOf(dev) + ", use another", 0}
 		default:
-			return holder{fmt.Sprintf("the %s device %s", word, name), "remove it: ip link delete " + name}
+			return holder{fmt.Sprintf("the %s device %s", word, name), "remove it: ip link delete " + name, 0}
 		}
 	}
-	return holder{"the kernel, or by a process that is not shown here", "find out who has it: ss -lntup"}
+	return holder{"the kernel, or by a process that is not shown here", "find out who has it: ss -lntup", 0}
 }
 
 // listens says of what kind a device is that has the kernel listen on a UDP port, ""

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/netip"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
 
@@ -86,27 +85,71 @@ func triedTunnel(kind string) *spec.Tunnel {
 	return &spec.Tunnel{VNI: 1, Port: 1, Local: netip.MustParseAddr(local), Remote: netip.MustParseAddr(remote)}
 }
 
-// claimKinds says which kinds of want's links the kernel cannot make.
+// claimKinds says which kinds of want's links the kernel cannot make. Links that are
+// there prove theirs.
 func (k *Kernel) claimKinds(ctx context.Context, want *spec.Host) ([]spec.Problem, error) {
+	needed := map[string]bool{}
+	for _, l := range want.Links {
+		if dev := k.devices.byName[l.Name]; dev == nil || k.kindOf(dev) != l.Kind {
+			needed[l.Kind] = true
+		}
+	}
+	if len(needed) == 0 {
+		return nil, nil
+	}
 	var kinds []string
 	for _, kind := range []string{spec.VXLAN, spec.GRE, spec.IP6GRE, spec.IPIP} {
-		needed := slices.ContainsFunc(want.Links, func(l spec.Link) bool { return l.Kind == kind })
-		if needed && !k.proven(kind) {
+		if needed[kind] && !k.proven(kind) {
 			kinds = append(kinds, kind)
+		}
+	}
+	tun := needed[spec.UDP]
+	if needed[spec.WireGuard] && !k.proven(spec.WireGuard) {
+		support, err := k.wgHere()
+		if err != nil {
+			return nil, err
+		}
+		if support == spec.KernelDevice {
+			kinds = append(kinds, spec.WireGuard)
+		} else {
+			tun = true
 		}
 	}
 	lacking, err := tryKinds(ctx, kinds)
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(want.Links, func(l spec.Link) bool { return l.Kind == spec.UDP }) && !exists(tunPath) {
-		lacking = append(lacking, spec.UDP)
-	}
 	var out []spec.Problem
 	for _, kind := range lacking {
-		out = append(out, lacksKind(kind))
+		if kind == spec.WireGuard {
+			tun = true // it takes a device of that sort instead
+		} else {
+			out = append(out, lacksKind(kind))
+		}
+	}
+	if tun {
+		out = append(out, claimTUN(needed[spec.UDP])...)
 	}
 	return out, nil
+}
+
+// claimTUN says why no TUN device can be made, for a UDP network or else in the place
+// of a kernel's WireGuard. To open it makes none; the kernel loads the module for it.
+func claimTUN(udp bool) []spec.Problem {
+	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	switch {
+	case err == nil:
+		_ = unix.Close(fd) // nothing was done with it
+		return nil
+	case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.ENXIO):
+		return []spec.Problem{{
+			What: fmt.Sprintf("%s cannot be opened: %v", tunPath, err),
+			Next: "ls -l " + tunPath + "; a container needs it to be passed on from its host",
+		}}
+	case udp:
+		return []spec.Problem{lacksKind(spec.UDP)}
+	}
+	return []spec.Problem{{What: "the kernel has neither WireGuard nor TUN devices", Next: "modprobe wireguard, or modprobe tun"}}
 }
 
 func lacksKind(kind string) spec.Problem {

@@ -189,21 +189,18 @@ func (s *services) settleDaemons(ctx context.Context, want *spec.Host) error {
 	return s.settleResolver(ctx, want)
 }
 
-// repairDaemons is repairDaemon for all of this cluster.
-func (s *services) repairDaemons(ctx context.Context, last *spec.Host) error {
-	if last == nil {
-		return nil
-	}
-	errs := []error{s.repairDaemon(ctx, s.resolver()), s.repairDaemon(ctx, s.bgpDaemon())}
-	for _, l := range last.Links {
+// daemonsOf are the daemons that h asks for.
+func (s *services) daemonsOf(h *spec.Host) []daemon {
+	out := []daemon{s.resolver(), s.bgpDaemon()}
+	for _, l := range h.Links {
 		switch l.Kind {
 		case spec.WireGuard:
-			errs = append(errs, s.repairDaemon(ctx, s.wgDaemon(l.Name, l.Network)))
+			out = append(out, s.wgDaemon(l.Name, l.Network))
 		case spec.UDP:
-			errs = append(errs, s.repairDaemon(ctx, s.udpDaemon(l.Name, l.Network)))
+			out = append(out, s.udpDaemon(l.Name, l.Network))
 		}
 	}
-	return errors.Join(errs...)
+	return out
 }
 
 // wgSupport is what a WireGuard device would be here. It asks no module to be
@@ -236,27 +233,11 @@ func (k *Kernel) wgSupport(release string) (string, error) {
 	return "", nil
 }
 
-// claimWireGuard says what stands in the way of the WireGuard devices of want.
-func (k *Kernel) claimWireGuard(want *spec.Host) ([]spec.Problem, error) {
-	var out []spec.Problem
-	for _, l := range want.Links {
-		if l.Kind != spec.WireGuard {
-			continue
-		}
-		if k.devices.byName[l.Name] != nil {
-			continue
-		}
-		var uts unix.Utsname
-		if err := unix.Uname(&uts); err != nil {
-			return nil, fmt.Errorf("read kernel name: %w", err)
-		}
-		support, err := k.wgSupport(unix.ByteSliceToString(uts.Release[:]))
-		if err != nil {
-			return nil, err
-		}
-		if support == "" {
-			out = append(out, spec.Problem{What: "the kernel has neither WireGuard nor TUN devices", Next: "modprobe wireguard, or modprobe tun"})
-		}
+// wgHere is wgSupport on the running kernel.
+func (k *Kernel) wgHere() (string, error) {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return "", fmt.Errorf("read kernel name: %w", err)
 	}
-	return out, nil
+	return k.wgSupport(unix.ByteSliceToString(uts.Release[:]))
 }

@@ -1,0 +1,257 @@
+//go:build linux
+
+package agent
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// What an apply writes to and whom it asks is looked at while planning: a server that
+// cannot take a change says so before any other has taken it.
+
+const (
+	// leastRoom is what an apply must find free where it writes: a spec of a thousand
+	// members is some 100 KB, twice while it is replaced.
+	leastRoom   = 256 << 10
+	leastInodes = 16
+)
+
+// needs says what stands in the way of steps, which ops are a part of, beside the
+// network: directories that take no files, and systemd.
+func (s *services) needs(ctx context.Context, ops []Op, steps []spec.Step) []spec.Problem {
+	if len(steps) == 0 {
+		return nil
+	}
+	dirs := []string{s.dir(), s.runDir()}
+	if s.hasSystemd() {
+		dirs = append(dirs, s.paths.units)
+	}
+	asked := slices.ContainsFunc(steps, func(st spec.Step) bool {
+		return st.Action == spec.Change && strings.HasPrefix(st.Object, "unit ")
+	})
+	for _, op := range ops {
+		object := op.Want
+		if object == nil {
+			object = op.Have
+		}
+		switch v := object.(type) {
+		case spec.SubnetEnv:
+			dirs = append(dirs, s.paths.run)
+		case spec.Unmanage:
+			for _, d := range s.networkDaemons() {
+				if d.there || exists(d.path) {
+					dirs, asked = append(dirs, filepath.Dir(d.path)), true
+				}
+			}
+		case spec.DHCP, bgpPart:
+			asked = true
+		case spec.Link:
+			asked = asked || v.Kind == spec.UDP
+		}
+	}
+	var out []spec.Problem
+	for _, dir := range dirs {
+		if p := claimDir(dir); p != nil && !slices.Contains(out, *p) {
+			out = append(out, *p)
+		}
+	}
+	if asked && s.hasSystemd() {
+		if p := s.claimSystemd(ctx); p != nil {
+			out = append(out, *p)
+		}
+	}
+	return out
+}
+
+// claimDir says why no files can be made in dir, which need not be there; nil if they
+// can. It writes nothing.
+func claimDir(dir string) *spec.Problem {
+	info, err := os.Stat(dir)
+	for errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir {
+		dir = filepath.Dir(dir)
+		info, err = os.Stat(dir)
+	}
+	if errors.Is(err, unix.ENOTDIR) || err == nil && !info.IsDir() {
+		for ; err != nil && filepath.Dir(dir) != dir; _, err = os.Stat(dir) {
+			dir = filepath.Dir(dir)
+		}
+		return &spec.Problem{What: dir + " is no directory", Next: "mv " + dir + " elsewhere"}
+	}
+	if err == nil {
+		err = unix.Access(dir, unix.W_OK|unix.X_OK)
+	}
+	if err != nil {
+		return &spec.Problem{What: fmt.Sprintf("no files can be made in %s: %v", dir, bareErrno(err)), Next: mendDir(dir, err)}
+	}
+	var on unix.Statfs_t
+	if err := unix.Statfs(dir, &on); err != nil {
+		return nil // a file system that says nothing about itself
+	}
+	if free := on.Bfree * uint64(on.Bsize); free < leastRoom && on.Blocks > 0 {
+		return &spec.Problem{
+			What: fmt.Sprintf("no room in %s: %d KiB are free, an apply takes up to %d", dir, free>>10, leastRoom>>10),
+			Next: mendDir(dir, unix.ENOSPC),
+		}
+	}
+	if on.Files > 0 && on.Ffree < leastInodes {
+		return &spec.Problem{
+			What: fmt.Sprintf("no room in %s: %d more files can be made, an apply takes up to %d", dir, on.Ffree, leastInodes),
+			Next: mendDir(dir, unix.ENOSPC),
+		}
+	}
+	return nil
+}
+
+// bareErrno is the kernel's reason within err, without the paths that a message names
+// already.
+func bareErrno(err error) error {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
+
+// mendDir is the advice for a directory, or file, that cannot be written: it names the
+// mount where that is what keeps it.
+func mendDir(path string, err error) string {
+	switch {
+	case errors.Is(err, unix.EROFS):
+		return "mount -o remount,rw " + mountOf(path)
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		at := mountOf(path)
+		return fmt.Sprintf("df -h %s; df -i %s", at, at)
+	}
+	return "ls -ld " + path + "; lsattr -d " + path
+}
+
+// mendFile is the advice for an error about a file that could not be written because
+// of the disk it is on, "" for others.
+func mendFile(err error) string {
+	path := ""
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p):
+		path = p.Path
+	case errors.As(err, &l):
+		path = l.New
+	}
+	full := errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+	if path == "" || !full {
+		return ""
+	}
+	return mendDir(path, err)
+}
+
+// mountOf is where the file system that path is on, or would be, is mounted.
+func mountOf(path string) string {
+	data, err := slurp("/proc/self/mountinfo")
+	if err != nil {
+		return "/"
+	}
+	best := "/"
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line) // proc(5): the fifth is the mount point
+		if len(fields) < 5 {
+			continue
+		}
+		at := strings.ReplaceAll(fields[4], `\040`, " ")
+		if (path == at || strings.HasPrefix(path, strings.TrimSuffix(at, "/")+"/")) && len(at) >= len(best) {
+			best = at
+		}
+	}
+	return best
+}
+
+// systemdWithin bounds how long systemd may take to greet.
+const systemdWithin = 5 * time.Second
+
+// claimSystemd says why units cannot be started. The first words of D-Bus, which
+// systemd's own process answers on its private socket, tell that it is alive, without
+// a program to be started.
+func (s *services) claimSystemd(ctx context.Context) *spec.Problem {
+	if _, err := lookProgram("systemctl"); err != nil {
+		return &spec.Problem{What: "systemctl is not installed, and this server runs systemd", Next: "apt-get install systemd"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, systemdWithin)
+	defer cancel()
+	if err := greetSystemd(ctx, filepath.Join(filepath.Dir(s.paths.systemd), "private")); err != nil {
+		return &spec.Problem{What: fmt.Sprintf("systemd does not answer: %v", bareErrno(err)), Next: "systemctl is-system-running"}
+	}
+	return nil
+}
+
+// greetSystemd begins to authenticate as root (D-Bus specification, SASL EXTERNAL).
+// Where there is no such socket, systemctl is asked, which knows another way.
+func greetSystemd(ctx context.Context, socket string) error {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", socket)
+	if errors.Is(err, fs.ErrNotExist) {
+		return program(ctx, "systemctl", "show", "--property=Version")
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }() // it owes us nothing
+	until, _ := ctx.Deadline()
+	if err := c.SetDeadline(until); err != nil {
+		return err
+	}
+	if _, err := c.Write([]byte("\x00AUTH EXTERNAL 30\r\n")); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err == nil && !strings.HasPrefix(line, "OK ") {
+		err = fmt.Errorf("it says %q", strings.TrimSpace(line))
+	}
+	return err
+}
+
+// claimSettings says which of the settings that ops write cannot be written.
+func (k *Kernel) claimSettings(ops []Op) []spec.Problem {
+	var out []spec.Problem
+	for _, op := range ops {
+		s, ok := op.Want.(spec.Sysctl)
+		if !ok {
+			continue
+		}
+		key := s.Key
+		if s.Link != "" && k.devices.byName[s.Link] == nil { // what a new link will have, "default" has
+			key = strings.Replace(key, "/conf/"+s.Link+"/", "/conf/default/", 1)
+		}
+		path, err := sysctlPath(key)
+		if err == nil {
+			err = unix.Access(path, unix.W_OK)
+		}
+		switch {
+		case err == nil, s.Link != "" && errors.Is(err, unix.ENOENT):
+		case errors.Is(err, unix.ENOENT):
+			out = append(out, spec.Problem{What: "this kernel has no setting " + dotted(s.Key), Next: "sysctl " + dotted(s.Key)})
+		default:
+			return append(out, spec.Problem{ // the others would say the same
+				What: fmt.Sprintf("the setting %s cannot be written: %v", dotted(s.Key), bareErrno(err)), Next: mendDir(path, err),
+			})
+		}
+	}
+	return out
+}
+
+// dotted is a setting as sysctl(8) takes it: a dot in a link's name becomes a slash.
+func dotted(key string) string {
+	return strings.NewReplacer("/", ".", ".", "/").Replace(key)
+}
