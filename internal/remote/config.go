@@ -1,7 +1,8 @@
 package remote
 
 import (
-	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,20 +18,21 @@ import (
 	"github.com/kevinburke/ssh_config"
 )
 
-// sshConfig is the operator's ssh config: for every keyword the first file that
-// has it wins, as in ssh.
+// sshConfig is the operator's ssh config. What it says of a host is read here as long
+// as it is plain; otherwise OpenSSH's own program is asked (ssh -G), which alone knows
+// what it makes of Match, canonical names, quotes and tokens.
 type sshConfig struct {
-	files []*ssh_config.Config
-	home  string
+	path  string               // -F; empty: the user's and the system's
+	home  string               // of the user, as the system has it on record
+	files []*ssh_config.Config // for every keyword the first that has it wins; nil unless plain
+	odd   *oddity              // the first thing that is not plain; nil: all is
+	asked askedSSH
 }
 
-// homeDir is $HOME, or in its absence (cron, some services) what the system has on
-// record for the user.
+// homeDir is the home that ssh takes: the one on record, whatever $HOME says (sudo -E
+// keeps that of another user). Where there is no record, $HOME.
 func homeDir() (string, error) {
-	if home, err := os.UserHomeDir(); err == nil {
-		return home, nil
-	}
-	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	u, err := user.Current()
 	if err != nil {
 		return "", err
 	}
@@ -45,7 +46,7 @@ func readConfig(explicit string) (*sshConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: find home directory: %w", ErrConfig, err)
 	}
-	c := &sshConfig{home: home}
+	c := &sshConfig{path: explicit, home: home}
 	paths := []string{filepath.Join(home, ".ssh", "config"), "/etc/ssh/ssh_config"}
 	if explicit != "" {
 		paths = []string{explicit}
@@ -58,62 +59,46 @@ func readConfig(explicit string) (*sshConfig, error) {
 		if err != nil {
 			return nil, hint.With(fmt.Errorf("%w: read: %w", ErrConfig, err), path, "ls -l "+path)
 		}
-		parsed, err := ssh_config.DecodeBytes(withoutMatch(data))
-		if err != nil {
-			return nil, hint.With(fmt.Errorf("%w: %s: %w", ErrConfig, path, err), path, "ssh -F "+path+" -G localhost")
+		if c.odd == nil {
+			c.odd = firstOddity(path, data, home)
+		}
+		if c.odd != nil {
+			continue
+		}
+		parsed, err := ssh_config.DecodeBytes(data)
+		if err != nil { // the authority may read it, or says better what is wrong
+			c.odd = &oddity{path, 1, "what flock cannot read"}
+			continue
 		}
 		c.files = append(c.files, parsed)
 	}
 	return c, nil
 }
 
-var matchLine = regexp.MustCompile(`(?mi)^([ \t]*)match[ \t=]+(.*)$`)
-
-// withoutMatch turns Match blocks whose condition the parser refuses (exec, user,
-// final, …) into Host blocks that fit nobody: such a block somewhere in the file
-// must not make every server unreachable.
-func withoutMatch(data []byte) []byte {
-	return matchLine.ReplaceAllFunc(data, func(line []byte) []byte {
-		if _, err := ssh_config.DecodeBytes(append(bytes.Clone(line), '\n')); err == nil {
-			return line
-		}
-		return []byte("Host !*")
-	})
+// options is what the config says about t.
+func (c *sshConfig) options(ctx context.Context, t Target) (options, error) {
+	if c.odd != nil {
+		return c.ask(ctx, t)
+	}
+	return c.read(t.alias())
 }
 
-// about is what c has for alias: to ask it is not to try all patterns of a file of
-// many hosts for each of a dozen keys.
-func (c *sshConfig) about(alias string) *sshConfig {
-	out := &sshConfig{home: c.home}
+// read takes what a plain config says about alias.
+func (c *sshConfig) read(alias string) (options, error) {
+	out := options{}
 	for _, f := range c.files {
+		// To ask about a few hosts is not to try all patterns of a file of many for each
+		// of a dozen keys.
 		hosts := slices.DeleteFunc(slices.Clone(f.Hosts), func(h *ssh_config.Host) bool { return !h.Matches(alias) })
-		out.files = append(out.files, &ssh_config.Config{Hosts: hosts})
-	}
-	return out
-}
-
-func (c *sshConfig) get(alias, key string) (string, error) {
-	for _, f := range c.files {
-		v, err := f.Get(alias, key)
-		if err != nil {
-			return "", fmt.Errorf("%w: %s of %s: %w", ErrConfig, key, alias, err)
-		}
-		if v != "" {
-			return strings.Trim(v, `"`), nil
-		}
-	}
-	return "", nil
-}
-
-func (c *sshConfig) all(alias, key string) ([]string, error) {
-	var out []string
-	for _, f := range c.files {
-		list, err := f.GetAll(alias, key)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %s of %s: %w", ErrConfig, key, alias, err)
-		}
-		for _, v := range list {
-			out = append(out, strings.Trim(v, `"`))
+		about := &ssh_config.Config{Hosts: hosts}
+		for _, key := range keywords {
+			values, err := about.GetAll(alias, key)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %s of %s: %w", ErrConfig, key, alias, err)
+			}
+			if len(out[key]) == 0 || slices.Contains(several, key) {
+				out[key] = append(out[key], values...)
+			}
 		}
 	}
 	return out, nil
@@ -137,9 +122,11 @@ type route struct {
 	only         bool   // IdentitiesOnly
 	agent        string // socket of the ssh agent; empty: none
 
-	known   []string // files with known host keys, the first is written to
-	strict  string   // StrictHostKeyChecking
-	hashing bool     // HashKnownHosts
+	known     []string // files with known host keys
+	userKnown []string // those of them that are the user's own: the first is written to
+	revoked   string   // file of host keys that are never taken; empty: none
+	strict    string   // StrictHostKeyChecking
+	hashing   bool     // HashKnownHosts
 }
 
 func (r *route) addr() string { return net.JoinHostPort(r.host, strconv.Itoa(int(r.port))) }
@@ -150,93 +137,103 @@ func (r *route) id() string {
 }
 
 // route asks the config about t. What t says itself wins.
-func (c *sshConfig) route(t Target) (*route, error) {
-	q := query{config: c.about(t.alias()), alias: t.alias()}
-	r := &route{target: t, user: t.User, port: t.Port, network: "tcp"}
-	if r.user == "" {
-		r.user = q.or("User", localUser())
+func (c *sshConfig) route(ctx context.Context, t Target) (*route, error) {
+	o, err := c.options(ctx, t)
+	if err != nil {
+		return nil, hint.With(err, t.where(), "ssh -G "+t.alias())
 	}
+	q := &query{options: o, alias: t.alias(), home: c.home}
+	r := &route{target: t, user: cmp.Or(t.User, o.get("user"), localUser()), port: t.Port, network: "tcp"}
 	if r.port == 0 {
 		r.port = q.port()
 	}
-	q.tokens = map[byte]string{'h': t.alias(), 'n': t.alias(), '%': "%"}
-	r.host = q.expand(q.or("HostName", t.alias()))
-	q.tokens = map[byte]string{
-		'h': r.host, 'n': t.alias(), 'p': strconv.Itoa(int(r.port)), 'r': r.user,
-		'u': localUser(), 'd': c.home, '%': "%",
+	r.host = q.hostName()
+	r.jump, r.proxy = o.get("proxyjump"), o.get("proxycommand")
+	if t.Jump != "" {
+		r.jump, r.proxy = t.Jump, "none"
 	}
-	switch q.get("AddressFamily") {
+	q.fillTokens(r)
+	switch o.get("addressfamily") {
 	case "inet":
 		r.network = "tcp4"
 	case "inet6":
 		r.network = "tcp6"
 	}
-	q.way(t, r)
+	q.way(r)
 	q.keys(t, r)
 	q.hostKeys(r)
 	return r, hint.With(q.err, t.where(), "ssh -G "+t.alias())
 }
 
-// query asks the config about one alias and keeps the first error.
+// query turns what the config says about one alias into a route, and keeps the first
+// error.
 type query struct {
-	config *sshConfig
-	alias  string
-	tokens map[byte]string // after a percent sign, see TOKENS in ssh_config(5)
-	err    error
+	options options
+	alias   string
+	home    string
+	tokens  map[byte]string // after a percent sign, see TOKENS in ssh_config(5)
+	err     error
 }
 
-func (q *query) get(key string) string {
-	v, err := q.config.get(q.alias, key)
+func (q *query) fail(format string, args ...any) {
 	if q.err == nil {
-		q.err = err
+		q.err = fmt.Errorf("%w: %s: %w", ErrConfig, q.alias, fmt.Errorf(format, args...))
 	}
-	return v
-}
-
-func (q *query) or(key, otherwise string) string {
-	if v := q.get(key); v != "" {
-		return v
-	}
-	return otherwise
-}
-
-func (q *query) all(key string) []string {
-	list, err := q.config.all(q.alias, key)
-	if q.err == nil {
-		q.err = err
-	}
-	return list
 }
 
 func (q *query) port() uint16 {
-	n, err := strconv.ParseUint(q.or("Port", "22"), 10, 16)
-	if q.err == nil && (err != nil || n == 0) {
-		q.err = fmt.Errorf("%w: port of %s is out of range", ErrConfig, q.alias)
+	n, err := strconv.ParseUint(cmp.Or(q.options.get("port"), "22"), 10, 16)
+	if err != nil || n == 0 {
+		q.fail("port %s is out of range", q.options.get("port"))
 	}
 	return uint16(n)
 }
 
-func (q *query) way(t Target, r *route) {
-	r.jump = t.Jump
-	if r.jump == "" {
-		r.jump = q.expand(q.get("ProxyJump"))
+// hostName knows only %h, which is the name as typed, and %%. What ssh itself says is
+// expanded already.
+func (q *query) hostName() string {
+	name := cmp.Or(q.options.get("hostname"), q.alias)
+	if q.options.fromSSH() {
+		return name
 	}
-	if r.jump == "" {
-		r.proxy = q.expand(q.get("ProxyCommand"))
+	q.tokens = map[byte]string{'h': q.alias, '%': "%"}
+	return q.expand(name)
+}
+
+// fillTokens takes ssh's word for the tokens, or makes those that a plain config may use.
+func (q *query) fillTokens(r *route) {
+	q.tokens = q.options.tokens()
+	if q.tokens == nil {
+		q.tokens = map[byte]string{'u': localUser(), 'd': q.home}
 	}
+	q.tokens['h'], q.tokens['n'], q.tokens['p'], q.tokens['r'], q.tokens['%'] = r.host, q.alias, strconv.Itoa(int(r.port)), r.user, "%"
+	q.tokens['j'] = r.jump
+}
+
+// way is a jump or a proxy command. ssh takes the one that is named first; in a plain
+// config only one of them is named.
+func (q *query) way(r *route) {
 	if strings.EqualFold(r.jump, "none") {
 		r.jump = ""
 	}
-	if strings.EqualFold(r.proxy, "none") {
-		r.proxy = ""
+	if r.proxy == "" || strings.EqualFold(r.proxy, "none") {
+		r.jump, r.proxy = q.expand(r.jump), ""
+		return
 	}
+	if q.options.get("proxyusefdpass") == "yes" {
+		q.fail("ProxyUseFdpass hands a socket over, which flock cannot take")
+	}
+	r.jump, r.proxy = "", q.expand(r.proxy)
 }
+
+// defaultKeys are ssh's default identity files below ~/.ssh, in our order.
+var defaultKeys = []string{"id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk"}
 
 func (q *query) keys(t Target, r *route) {
 	if t.Identity != "" {
 		r.identities = []string{q.path(t.Identity)}
 	}
-	for _, f := range q.all("IdentityFile") {
+	for _, f := range q.options.identities() {
 		if !strings.EqualFold(f, "none") {
 			r.identities = append(r.identities, q.path(f))
 		}
@@ -244,15 +241,17 @@ func (q *query) keys(t Target, r *route) {
 	}
 	r.named = r.named || t.Identity != ""
 	if !r.named {
-		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
-			r.identities = append(r.identities, filepath.Join(q.config.home, ".ssh", name))
+		for _, name := range defaultKeys {
+			r.identities = append(r.identities, filepath.Join(q.home, ".ssh", name))
 		}
 	}
-	for _, f := range q.all("CertificateFile") {
-		r.certificates = append(r.certificates, q.path(f))
+	for _, f := range q.options["certificatefile"] {
+		if !strings.EqualFold(f, "none") {
+			r.certificates = append(r.certificates, q.path(f))
+		}
 	}
-	r.only = strings.EqualFold(q.get("IdentitiesOnly"), "yes")
-	switch sock := q.or("IdentityAgent", "SSH_AUTH_SOCK"); {
+	r.only = q.options.get("identitiesonly") == "yes"
+	switch sock := cmp.Or(q.options.get("identityagent"), "SSH_AUTH_SOCK"); {
 	case sock == "SSH_AUTH_SOCK":
 		r.agent = os.Getenv("SSH_AUTH_SOCK")
 	case strings.HasPrefix(sock, "$"):
@@ -264,56 +263,77 @@ func (q *query) keys(t Target, r *route) {
 
 func (q *query) hostKeys(r *route) {
 	r.keyName = r.addr()
-	if alias := q.expand(q.get("HostKeyAlias")); alias != "" {
+	if alias := q.options.get("hostkeyalias"); alias != "" {
 		r.keyName = net.JoinHostPort(alias, "22") // ssh appends no port to an alias
 	}
-	user := q.or("UserKnownHostsFile", "~/.ssh/known_hosts ~/.ssh/known_hosts2")
-	global := q.or("GlobalKnownHostsFile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2")
-	for _, f := range append(words(user), words(global)...) {
+	for _, f := range fileList(cmp.Or(q.options.get("userknownhostsfile"), "~/.ssh/known_hosts ~/.ssh/known_hosts2")) {
 		if !strings.EqualFold(f, "none") {
-			r.known = append(r.known, q.path(f))
+			r.userKnown = append(r.userKnown, q.path(f))
 		}
 	}
-	r.strict = strings.ToLower(q.get("StrictHostKeyChecking"))
-	r.hashing = strings.EqualFold(q.get("HashKnownHosts"), "yes")
-}
-
-// path expands tokens, environment and a leading tilde.
-func (q *query) path(s string) string {
-	s = os.Expand(q.expand(s), func(name string) string { return os.Getenv(name) })
-	if rest, ok := strings.CutPrefix(s, "~/"); ok {
-		return filepath.Join(q.config.home, rest)
+	r.known = slices.Clone(r.userKnown)
+	for _, f := range fileList(cmp.Or(q.options.get("globalknownhostsfile"), "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2")) {
+		if !strings.EqualFold(f, "none") {
+			r.known = append(r.known, f) // ssh expands nothing there
+		}
 	}
-	return s
+	if f := q.options.get("revokedhostkeys"); f != "" && !strings.EqualFold(f, "none") {
+		r.revoked = q.path(f)
+	}
+	r.strict = q.options.get("stricthostkeychecking")
+	r.hashing = q.options.get("hashknownhosts") == "yes"
 }
 
-// expand replaces percent tokens. One that is not known stays as it is.
+// path expands a leading tilde, tokens and ${NAME}.
+func (q *query) path(s string) string {
+	if rest, ok := strings.CutPrefix(s, "~"); ok {
+		name, rest, _ := strings.Cut(rest, "/")
+		home := q.home
+		if name != "" {
+			u, err := user.Lookup(name)
+			if err != nil {
+				q.fail("find the home directory of %s: %w", name, err)
+				return s
+			}
+			home = u.HomeDir
+		}
+		s = filepath.Join(home, rest)
+	}
+	return q.environment(q.expand(s))
+}
+
+// environment replaces ${NAME}. A variable that is not set is an error, as to ssh.
+func (q *query) environment(s string) string {
+	before, rest, found := strings.Cut(s, "${")
+	name, after, closed := strings.Cut(rest, "}")
+	if !found || !closed {
+		return s
+	}
+	value, set := os.LookupEnv(name)
+	if !set {
+		q.fail("the environment has no %s", name)
+	}
+	return before + value + q.environment(after)
+}
+
+// expand replaces percent tokens. One that is not known is an error, as to ssh.
 func (q *query) expand(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+1 < len(s) {
-			if v, ok := q.tokens[s[i+1]]; ok {
-				b.WriteString(v)
-				i++
-				continue
-			}
+		if s[i] != '%' {
+			b.WriteByte(s[i])
+			continue
 		}
-		b.WriteByte(s[i])
+		i++
+		if i == len(s) {
+			q.fail("%q ends with a percent sign", s)
+			break
+		}
+		v, ok := q.tokens[s[i]]
+		if !ok {
+			q.fail("%q: %%%c means nothing there", s, s[i])
+		}
+		b.WriteString(v)
 	}
 	return b.String()
-}
-
-// words splits at blanks outside double quotes.
-func words(s string) []string {
-	quoted := false
-	fields := strings.FieldsFunc(s, func(c rune) bool {
-		if c == '"' {
-			quoted = !quoted
-		}
-		return !quoted && (c == ' ' || c == '\t')
-	})
-	for i, f := range fields {
-		fields[i] = strings.Trim(f, `"`)
-	}
-	return fields
 }

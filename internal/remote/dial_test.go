@@ -240,12 +240,36 @@ func TestCertifiedHost(t *testing.T) {
 	}
 	mustDial(t, l, s.target())
 
+	// A certificate of another authority is as good as none, as to ssh: the key in it
+	// counts, known, changed, or new.
+	s = (&sshServer{keys: []ssh.Signer{signer, plain}}).start(t)
 	stranger := newLaptop(t)
-	stranger.AcceptNew = true // is for keys, not for certificates of anybody
 	if err := appendLine(stranger.known, authority(newKey(t).PublicKey())); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, stranger, s.target(), ErrHostKeyUnknown, "certificate")
+	stranger.AcceptNew = true
+	mustDial(t, stranger, s.target())
+	stranger.AcceptNew = false
+	stranger.Dialer = &Dialer{SSHConfig: stranger.SSHConfig}
+	mustDial(t, stranger, s.target())
+
+	changed := newLaptop(t)
+	changed.AcceptNew = true
+	for _, line := range []string{authority(newKey(t).PublicKey()), knownhosts.Line([]string{knownhosts.Normalize(s.addr)}, newKey(t).PublicKey())} {
+		if err := appendLine(changed.known, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(t, changed, s.target(), ErrHostKeyChanged)
+
+	revoked := newLaptop(t)
+	for _, line := range []string{"@revoked * " + string(ssh.MarshalAuthorizedKey(plain.PublicKey())), knownhosts.Line([]string{knownhosts.Normalize(s.addr)}, plain.PublicKey())} {
+		if err := appendLine(revoked.known, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(t, revoked, s.target(), ErrHostKeyChanged, "revoked")
 
 	// Below an authority, a server without certificate is new, not changed.
 	bare := (&sshServer{}).start(t)

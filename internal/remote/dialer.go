@@ -79,7 +79,16 @@ func (d *Dialer) secret() func(string) ([]byte, error) {
 }
 
 // route finds out where t leads; nothing is contacted.
-func (d *Dialer) route(t Target) (*route, error) {
+func (d *Dialer) route(ctx context.Context, t Target) (*route, error) {
+	c, err := d.sshConfig()
+	if err != nil {
+		return nil, err
+	}
+	return c.route(ctx, t)
+}
+
+// sshConfig reads ssh's config, once.
+func (d *Dialer) sshConfig() (*sshConfig, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.config == nil {
@@ -89,7 +98,7 @@ func (d *Dialer) route(t Target) (*route, error) {
 		}
 		d.config = c
 	}
-	return d.config.route(t)
+	return d.config, nil
 }
 
 // Dial connects to t and logs in, through its jump hosts where it has some. ctx

@@ -38,9 +38,11 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 	if err != nil {
 		return err
 	}
-	err = known.check(r.keyName, key)
-	if _, certified := key.(*ssh.Certificate); errors.Is(err, ErrHostKeyUnknown) && !certified {
-		err = d.meet(r, p, key)
+	if err = r.checkRevoked(key); err == nil {
+		err = known.check(r.keyName, key)
+	}
+	if errors.Is(err, ErrHostKeyUnknown) {
+		err = d.meet(r, p, plainKey(key), err)
 	}
 	var changed *changedError
 	switch {
@@ -55,9 +57,9 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 	return err
 }
 
-// meet takes the key of a server not seen before, or does not. One question is
-// asked at a time.
-func (d *Dialer) meet(r *route, p *patience, key ssh.PublicKey) error {
+// meet takes the key of a server not seen before, or does not: then unknown is why. One
+// question is asked at a time.
+func (d *Dialer) meet(r *route, p *patience, key ssh.PublicKey, unknown error) error {
 	defer p.pause()()
 	d.meeting.Lock()
 	defer d.meeting.Unlock()
@@ -66,20 +68,20 @@ func (d *Dialer) meet(r *route, p *patience, key ssh.PublicKey) error {
 		return err
 	}
 	// Another dial may have learned it while this one waited.
-	if err = known.check(r.keyName, key); !errors.Is(err, ErrHostKeyUnknown) {
+	if err := known.check(r.keyName, key); !errors.Is(err, ErrHostKeyUnknown) {
 		return err
 	}
 	mark := ssh.FingerprintSHA256(key)
 	if !d.AcceptNew && r.strict != "accept-new" && r.strict != "no" && r.strict != "off" {
 		if d.Ask == nil || r.strict == "yes" {
-			return err
+			return unknown
 		}
 		ok, askErr := d.Ask(fmt.Sprintf("%s (%s) shows the unknown %s key %s; take it?", r.target.Name, r.addr(), key.Type(), mark))
 		if askErr != nil {
-			return fmt.Errorf("%w: %w", err, askErr)
+			return fmt.Errorf("%w: %w", unknown, askErr)
 		}
 		if !ok {
-			return fmt.Errorf("%w and was not taken", err)
+			return fmt.Errorf("%w and was not taken", unknown)
 		}
 	}
 	if err := d.learn(r, key); err != nil {
@@ -89,13 +91,13 @@ func (d *Dialer) meet(r *route, p *patience, key ssh.PublicKey) error {
 	return nil
 }
 
-// learn appends key to the first known_hosts file. One write of one line in
+// learn appends key to the first known_hosts file of the user's own. One write of one line in
 // append mode: other programs that append at the same time lose nothing.
 func (d *Dialer) learn(r *route, key ssh.PublicKey) error {
-	if len(r.known) == 0 {
+	if len(r.userKnown) == 0 {
 		return nil // UserKnownHostsFile none: taken for this run
 	}
-	file := r.known[0]
+	file := r.userKnown[0]
 	name := strings.ToLower(knownhosts.Normalize(r.keyName))
 	line := knownhosts.Line([]string{name}, key)
 	if r.hashing {

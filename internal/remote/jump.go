@@ -33,7 +33,7 @@ func (d *Dialer) jump(ctx context.Context, r *route, onward []string) (*sharedLi
 	if err != nil {
 		return nil, jumpError(r.target, name, fmt.Errorf("%w: %w", ErrConfig, err))
 	}
-	way, err := d.route(t)
+	way, err := d.route(ctx, t)
 	if err != nil {
 		return nil, jumpError(r.target, name, err)
 	}

@@ -110,8 +110,9 @@ func TestConfigOfTarget(t *testing.T) {
 	if err := os.WriteFile(l.dir+"/more", []byte("Host inner\n HostName 10.1.1.1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("HOME", l.dir)
+	t.Setenv("HOME", l.dir) // which is not where ssh looks
 	t.Setenv("KEYS", "/keys")
+	home := must(homeDir())
 	l.config(t, strings.NewReplacer("DIR", l.dir).Replace(`Include DIR/more
 Match exec "false"
   User nobody
@@ -132,7 +133,7 @@ Host *
   User deploy
 `))
 	route := func(target Target) *route {
-		r, err := l.route(target)
+		r, err := l.route(t.Context(), target)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +143,7 @@ Host *
 	if r.addr() != "web-1.example.com:2222" || r.user != "deploy" || r.jump != "first,second" || r.keyName != "alias:22" || r.network != "tcp4" {
 		t.Fatalf("%+v", r)
 	}
-	if want := l.dir + "/.ssh/deploy@web-1.example.com /keys/id"; strings.Join(r.identities, " ") != want {
+	if want := home + "/.ssh/deploy@web-1.example.com /keys/id"; strings.Join(r.identities, " ") != want {
 		t.Fatalf("identities %v, want %s", r.identities, want)
 	}
 	if r.known[0] != l.known || len(r.known) != 1 {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -69,12 +70,24 @@ func (k *keyFile) read() {
 		if k.pub == nil {
 			k.pub = publicKey(k.path + ".pub")
 		}
+		if k.pub != nil && onToken(k.pub) {
+			k.public = true
+			k.locked.Store(false)
+		}
 	default:
 		if k.pub, k.public = publicKey(k.path), true; k.pub == nil {
+			// A sort that cannot be parsed here (a security key's) may be in the agent.
+			k.pub = publicKey(k.path + ".pub")
+		}
+		if k.pub == nil {
 			k.err = fmt.Errorf("read key %s: %w", k.path, err)
 		}
 	}
 }
+
+// onToken says that the private half is in a security key (FIDO): the file has no more
+// than a handle, which the ssh agent alone can use.
+func onToken(pub ssh.PublicKey) bool { return strings.HasPrefix(pub.Type(), "sk-") }
 
 func publicKey(path string) ssh.PublicKey {
 	data, err := os.ReadFile(path)

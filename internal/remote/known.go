@@ -89,20 +89,19 @@ func (k knownKeys) named(name string) knownKeys {
 // check is nil where key is known for addr, and wraps ErrHostKeyChanged or
 // ErrHostKeyUnknown otherwise.
 func (k knownKeys) check(addr string, key ssh.PublicKey) error {
-	plain := key
+	plain := plainKey(key)
 	cert, certified := key.(*ssh.Certificate)
-	if certified {
-		plain = cert.Key
-	}
 	for _, l := range k {
 		if l.marker == markRevoked && (sameKey(l.key, plain) || certified && sameKey(l.key, cert.SignatureKey)) {
 			return fmt.Errorf("%w: it is revoked in %s", ErrHostKeyChanged, l.place())
 		}
 	}
 	lines, exact := k.of(addr)
-	if certified {
-		return lines.checkCert(addr, cert)
+	if certified && lines.checkCert(addr, cert) == nil {
+		return nil
 	}
+	// A certificate that does not hold (another authority, expired) is as good as none:
+	// ssh looks at the plain key in it then.
 	var other *knownLine
 	for i, l := range lines {
 		if l.marker != "" {
@@ -118,7 +117,19 @@ func (k knownKeys) check(addr string, key ssh.PublicKey) error {
 	if other != nil && exact {
 		return &changedError{line: *other, shown: plain}
 	}
-	return fmt.Errorf("%w: %s %s", ErrHostKeyUnknown, plain.Type(), ssh.FingerprintSHA256(plain))
+	err := fmt.Errorf("%w: %s %s", ErrHostKeyUnknown, plain.Type(), ssh.FingerprintSHA256(plain))
+	if certified {
+		err = fmt.Errorf("%w, and its certificate does not hold: %w", err, lines.checkCert(addr, cert))
+	}
+	return err
+}
+
+// plainKey is key without its certificate.
+func plainKey(key ssh.PublicKey) ssh.PublicKey {
+	if cert, ok := key.(*ssh.Certificate); ok {
+		return cert.Key
+	}
+	return key
 }
 
 func (k knownKeys) checkCert(addr string, cert *ssh.Certificate) error {
@@ -126,7 +137,7 @@ func (k knownKeys) checkCert(addr string, cert *ssh.Certificate) error {
 		return slices.ContainsFunc(k, func(l knownLine) bool { return l.marker == markCA && sameKey(l.key, auth) })
 	}}
 	if err := checker.CheckHostKey(addr, nil, cert); err != nil {
-		return fmt.Errorf("%w: its certificate does not hold: %w", ErrHostKeyUnknown, err)
+		return err
 	}
 	return nil
 }

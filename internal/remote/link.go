@@ -32,7 +32,7 @@ type link struct {
 // open connects and logs in. Onward is the way from here to the server that is
 // wanted, as ids of routes: nobody jumps in a circle.
 func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, error) {
-	r, err := d.route(t)
+	r, err := d.route(ctx, t)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,153 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// Bounds of asking ssh: a Match exec runs a program of the operator's, which may hang,
+// or call ssh again.
+const (
+	askWithin = 10 * time.Second
+	askAtOnce = 16
+)
+
+// askedSSH remembers what ssh said: every host is asked about once per command.
+type askedSSH struct {
+	mu      sync.Mutex // guards below
+	answers map[string]*answer
+	slots   chan struct{}
+}
+
+type answer struct {
+	done    chan struct{} // closed when the rest is there
+	options options
+	err     error
+}
+
+// ask lets ssh say what the config means for t.
+func (c *sshConfig) ask(ctx context.Context, t Target) (options, error) {
+	args := []string{"-G", "-o", "ControlPath=" + tokenLine}
+	if c.path != "" {
+		args = append(args, "-F", c.path)
+	}
+	if t.User != "" {
+		args = append(args, "-l", t.User)
+	}
+	if t.Port != 0 {
+		args = append(args, "-p", strconv.Itoa(int(t.Port)))
+	}
+	args = append(args, "--", t.alias())
+	a, first := c.asked.about(strings.Join(args, "\x00"))
+	if first {
+		a.options, a.err = c.runSSH(ctx, args)
+		close(a.done)
+	}
+	select {
+	case <-a.done:
+		return a.options, a.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: ask ssh: %w", ErrConfig, context.Cause(ctx))
+	}
+}
+
+func (s *askedSSH) about(key string) (a *answer, first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answers == nil {
+		s.answers, s.slots = map[string]*answer{}, make(chan struct{}, askAtOnce)
+	}
+	a = s.answers[key]
+	if a == nil {
+		first = true
+		a = &answer{done: make(chan struct{})}
+		s.answers[key] = a
+	}
+	return a, first
+}
+
+// runSSH runs ssh in a process group of its own, which ends as a whole.
+func (c *sshConfig) runSSH(ctx context.Context, args []string) (options, error) {
+	program, err := exec.LookPath("ssh")
+	if err != nil {
+		return nil, hint.Errorf(c.odd.place(), "install OpenSSH's client", "%w: %s: %s is for OpenSSH to read, and there is no ssh program", ErrConfig, c.odd.place(), c.odd.what)
+	}
+	select {
+	case c.asked.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-c.asked.slots }()
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, fmt.Errorf("%w: ssh -G gives no answer within %s: does a Match exec hang?", ErrConfig, askWithin)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %s", ErrConfig, complaint(stderr.String(), err))
+	}
+	return readAnswer(string(out)), nil
+}
+
+// complaint is what ssh complains of; err where it says nothing.
+func complaint(stderr string, err error) string {
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	for _, line := range lines {
+		if strings.Contains(line, "line ") || strings.Contains(line, "ermission") {
+			return line
+		}
+	}
+	if last := lines[len(lines)-1]; last != "" {
+		return last
+	}
+	return err.Error()
+}
+
+// tokenLine is a ControlPath in which ssh expands the tokens for us: it knows what they
+// stand for, in its version.
+const tokenLine = "/flock\x1fC%C\x1fi%i\x1fk%k\x1fL%L\x1fl%l\x1fd%d\x1fu%u"
+
+// readAnswer takes the lines of ssh -G apart.
+func readAnswer(text string) options {
+	out := options{}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		key = strings.ToLower(key)
+		out[key] = append(out[key], value)
+	}
+	return out
+}
+
+// fromSSH says that these are ssh's own words: nothing is left to its defaults.
+func (o options) fromSSH() bool { return o["controlpath"] != nil }
+
+// tokens are those that ssh has expanded; nil when it was not asked.
+func (o options) tokens() map[byte]string {
+	if !o.fromSSH() {
+		return nil
+	}
+	out := map[byte]string{}
+	for _, part := range strings.Split(o["controlpath"][0], "\x1f")[1:] {
+		if part != "" {
+			out[part[0]] = part[1:]
+		}
+	}
+	return out
+}

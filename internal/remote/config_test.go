@@ -1,0 +1,294 @@
+package remote
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// sshSays is what ssh -G makes of the config at path for target.
+func sshSays(t testing.TB, path string, target Target) (options, error) {
+	t.Helper()
+	args := []string{"-G", "-F", path}
+	if target.User != "" {
+		args = append(args, "-l", target.User)
+	}
+	if target.Port != 0 {
+		args = append(args, "-p", strconv.Itoa(int(target.Port)))
+	}
+	out, err := exec.CommandContext(t.Context(), "ssh", append(args, "--", target.alias())...).Output()
+	o := readAnswer(string(out))
+	return o, err
+}
+
+// held compares what flock took from a config with what ssh says.
+func held(r *route, o options) string {
+	var out []string
+	check := func(what string, have, want any) {
+		if !reflect.DeepEqual(have, want) {
+			out = append(out, fmt.Sprintf("%s: ssh has %q, flock %q", what, want, have))
+		}
+	}
+	check("HostName", r.host, o.get("hostname"))
+	check("Port", strconv.Itoa(int(r.port)), o.get("port"))
+	check("User", r.user, o.get("user"))
+	check("AddressFamily", r.network, map[string]string{"any": "tcp", "inet": "tcp4", "inet6": "tcp6"}[o.get("addressfamily")])
+	check("IdentitiesOnly", r.only, o.get("identitiesonly") == "yes")
+	check("HashKnownHosts", r.hashing, o.get("hashknownhosts") == "yes")
+	strict := r.strict
+	if strict == "" {
+		strict = "ask"
+	}
+	check("StrictHostKeyChecking", strict, o.get("stricthostkeychecking"))
+	if alias := o.get("hostkeyalias"); alias != "" {
+		check("HostKeyAlias", r.keyName, alias+":22")
+	}
+	check("a ProxyCommand", r.proxy != "", o.get("proxycommand") != "" && o.get("proxycommand") != "none")
+	check("a ProxyJump", r.jump != "", o.get("proxyjump") != "" && o.get("proxyjump") != "none")
+	asked := o["identityfile"]
+	if len(asked) < 3 { // ssh's defaults are more
+		asked = slices.DeleteFunc(slices.Clone(asked), func(f string) bool { return f == "none" })
+		check("IdentityFiles", len(r.identities), len(asked))
+	}
+	return strings.Join(out, "\n")
+}
+
+// configCase is a config, a host, and what of the route is to be looked at beside what
+// ssh -G says.
+type configCase struct {
+	name, config string
+	target       Target
+	odd          bool              // ssh has to be asked
+	want         map[string]string // fields of the route by name
+}
+
+// field is a field of r as text; HOME and DIR stand for the home and the test's directory.
+func field(r *route, name, home, dir string) string {
+	text := map[string]string{
+		"host": r.host, "user": r.user, "port": strconv.Itoa(int(r.port)), "jump": r.jump, "proxy": r.proxy, "keyName": r.keyName,
+		"identities": strings.Join(r.identities, " "), "certificates": strings.Join(r.certificates, " "), "agent": r.agent,
+		"known": strings.Join(r.known, " "), "userKnown": strings.Join(r.userKnown, " "), "revoked": r.revoked, "strict": r.strict,
+	}[name]
+	return strings.NewReplacer(dir, "DIR", home, "HOME").Replace(text)
+}
+
+func configCases() []configCase {
+	a := Target{Name: "a"}
+	return []configCase{
+		// Plain ones, which are read here.
+		{"empty", "", a, false, map[string]string{"host": "a", "port": "22"}},
+		{"comment and blank lines", "# x\n\n   # y\nHost a\n\n  Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"tabs", "Host\ta\n\tPort\t23\n", a, false, map[string]string{"port": "23"}},
+		{"the first wins", "Host a\n Port 23\nHost *\n Port 24\n User u\n", a, false, map[string]string{"port": "23", "user": "u"}},
+		{"pattern", "Host web-?\n Port 23\nHost *.lan\n Port 24\n", Target{Name: "web-1"}, false, map[string]string{"port": "23"}},
+		{"negated", "Host * !a\n Port 23\n", a, false, map[string]string{"port": "22"}},
+		{"negated for others", "Host * !b\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"case of keywords", "HOST a\n pOrT 23\n", a, false, map[string]string{"port": "23"}},
+		{"HostName with the name", "Host a\n HostName %h.example.com\n", a, false, map[string]string{"host": "a.example.com"}},
+		{"an address", "Host 10.0.*\n User u\n", Target{Name: "s", Host: "10.0.0.1"}, false, map[string]string{"user": "u", "host": "10.0.0.1"}},
+		{"the target wins", "Host a\n User u\n Port 23\n", Target{Name: "a", User: "me", Port: 24}, false, map[string]string{"user": "me", "port": "24"}},
+		{"identities add up", "Host a\n IdentityFile ~/.ssh/one\nHost *\n IdentityFile /two\n", a, false, map[string]string{"identities": "HOME/.ssh/one /two"}},
+		{"identity tokens", "Host a\n User u\n IdentityFile ~/.ssh/%r@%h-%%\n", a, false, map[string]string{"identities": "HOME/.ssh/u@a-%"}},
+		{"identity none", "Host a\n IdentityFile none\n", a, false, map[string]string{"identities": ""}},
+		{"default identities", "", a, false, map[string]string{"identities": "HOME/.ssh/id_ed25519 HOME/.ssh/id_ecdsa HOME/.ssh/id_rsa HOME/.ssh/id_ed25519_sk HOME/.ssh/id_ecdsa_sk"}},
+		{"certificates", "Host a\n CertificateFile ~/c\n CertificateFile /d\n", a, false, map[string]string{"certificates": "HOME/c /d"}},
+		{"IdentitiesOnly", "IdentitiesOnly yes\n", a, false, nil},
+		{"agent none", "IdentityAgent none\n", a, false, map[string]string{"agent": ""}},
+		{"agent by name", "IdentityAgent SSH_AUTH_SOCK\n", a, false, map[string]string{"agent": "/sock"}},
+		{"agent by path", "IdentityAgent ~/agent\n", a, false, map[string]string{"agent": "HOME/agent"}},
+		{"HostKeyAlias is no pattern", "Host a\n HostKeyAlias alias\n Port 23\n", a, false, map[string]string{"keyName": "alias:22"}},
+		{"AddressFamily", "AddressFamily inet6\n", a, false, nil},
+		{"known hosts", "UserKnownHostsFile ~/k1 /k2\nGlobalKnownHostsFile /g\n", a, false, map[string]string{"known": "HOME/k1 /k2 /g", "userKnown": "HOME/k1 /k2"}},
+		{"no known hosts", "UserKnownHostsFile none\nGlobalKnownHostsFile none\n", a, false, map[string]string{"known": ""}},
+		{"user's none", "UserKnownHostsFile none\nGlobalKnownHostsFile /g\n", a, false, map[string]string{"known": "/g", "userKnown": ""}},
+		{"revoked", "RevokedHostKeys ~/revoked\n", a, false, map[string]string{"revoked": "HOME/revoked"}},
+		{"strict", "StrictHostKeyChecking accept-new\nHashKnownHosts yes\n", a, false, map[string]string{"strict": "accept-new"}},
+		{"strict off", "StrictHostKeyChecking off\n", a, false, map[string]string{"strict": "no"}},
+		{"jump", "Host a\n ProxyJump u@j:23,k\n", a, false, map[string]string{"jump": "u@j:23,k"}},
+		{"jump none first", "Host a\n ProxyJump none\nHost *\n ProxyJump j\n", a, false, map[string]string{"jump": ""}},
+		{"proxy", "Host a\n ProxyCommand nc -x proxy %h %p\n", a, false, map[string]string{"proxy": "nc -x proxy a 22"}},
+		{"include", "Include DIR/inc/*.conf\nHost a\n Port 25\n", a, false, map[string]string{"port": "2200", "user": "inc"}},
+		{"include of nothing", "Include DIR/none/*.conf\nPort 25\n", a, false, map[string]string{"port": "25"}},
+		{"nested include", "Include DIR/nest\nPort 25\n", a, false, map[string]string{"port": "2200"}},
+		{"Debian's stock", "Include DIR/none/*.conf\nHost *\n    SendEnv LANG LC_*\n    HashKnownHosts yes\n    GSSAPIAuthentication yes\n", a, false, nil},
+		{"Arch's stock", "Include DIR/none/*.conf\n", a, false, nil},
+
+		// Those that ssh is asked about.
+		{"Match host", "Match host a\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"Match host of others", "Match host b\n Port 23\n", a, true, map[string]string{"port": "22"}},
+		{"Match host list", "Match host b,a,c\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"Match host negated", "Match !host a\n Port 23\n", a, true, map[string]string{"port": "22"}},
+		{"a false exec", "Match host a exec false\n HostName other.example\n", a, true, map[string]string{"host": "a"}},
+		{"a true exec", "Match host a exec true\n HostName other.example\n", a, true, map[string]string{"host": "other.example"}},
+		{"exec with tokens", "Match exec \"test %n = a\"\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"negated exec", "Match !exec false\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"Match user", "Match user root host a\n Port 23\n", Target{Name: "a", User: "root"}, true, map[string]string{"port": "23"}},
+		{"Match other user", "Match user root host a\n Port 23\n", Target{Name: "a", User: "bob"}, true, map[string]string{"port": "22"}},
+		{"Match localuser", "Match localuser ME\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"Match other localuser", "Match localuser nosuch\n Port 23\n", a, true, map[string]string{"port": "22"}},
+		{"Match originalhost", "Host a\n HostName b\nMatch originalhost a\n Port 23\n", a, true, map[string]string{"port": "23", "host": "b"}},
+		{"Match all", "Match all\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"Match final", "Host a\n HostName b\nMatch final host b\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"Match final all", "Match final all\n Include DIR/inc/*.conf\n", a, true, map[string]string{"port": "2200"}},
+		{"Match canonical", "Match canonical all\n Port 23\n", a, true, map[string]string{"port": "22"}},
+		{"Fedora's stock", "Include DIR/fedora/*.conf\n", a, true, map[string]string{"port": "22"}},
+		{"Ubuntu's and macOS's stock", "Include DIR/none/*\nHost *\n    SendEnv LANG LC_*\n", a, false, nil},
+		{"Match in an include", "Include DIR/match\nPort 24\n", a, true, map[string]string{"port": "23"}},
+		{"include below Host", "Host b\n Include DIR/inc/*.conf\nHost a\n Port 24\n", a, true, map[string]string{"port": "24"}},
+		{"equals signs", "Host=a\n Port=23\n User = u\n", a, true, map[string]string{"port": "23", "user": "u"}},
+		{"quotes", "Host a\n IdentityFile \"~/my keys/id\"\n", a, true, map[string]string{"identities": "HOME/my keys/id"}},
+		{"quoted keyword value", "Host \"a\"\n Port \"23\"\n", a, true, map[string]string{"port": "23"}},
+		{"trailing comment", "Host a # x\n Port 23 # y\n", a, true, map[string]string{"port": "23"}},
+		{"CRLF", "Host a\r\n Port 23\r\n", a, true, map[string]string{"port": "23"}},
+		{"proxy with quotes", "Host a\n ProxyCommand sh -c \"nc '%h' %p\" # %r\n User u\n", a, true, map[string]string{"proxy": "sh -c \"nc 'a' 22\" # u"}},
+		{"proxy before jump", "Host a\n ProxyCommand nc %h %p\n ProxyJump j\n", a, true, map[string]string{"proxy": "nc a 22", "jump": ""}},
+		{"jump before proxy", "Host a\n ProxyJump j\n ProxyCommand nc %h %p\n", a, true, map[string]string{"jump": "j", "proxy": ""}},
+		{"jump that matches itself", "Match host a,j\n ProxyJump j\n", a, true, map[string]string{"jump": "j"}},
+		{"rare tokens", "Host a\n HostKeyAlias k\n IdentityFile /%i/%k/%u/%%\n", a, true, map[string]string{"identities": "/UID/kHOME/%"}},
+		{"a hash of it all", "Host a\n IdentityFile /%C\n", a, true, nil},
+		{"environment", "Host a\n IdentityFile ${KEYS}/id\n CertificateFile ${KEYS}/c\n", a, true, map[string]string{"identities": "/keys/id", "certificates": "/keys/c"}},
+		{"agent by variable", "IdentityAgent $OTHER_SOCK\n", a, true, map[string]string{"agent": "/other"}},
+		{"known hosts with a blank", "UserKnownHostsFile \"/a b/k\" ~/k\n", a, true, map[string]string{"userKnown": "/a b/k HOME/k"}},
+		{"canonical names", "CanonicalizeHostname yes\nCanonicalDomains example.invalid\nCanonicalizeFallbackLocal yes\n", a, true, map[string]string{"host": "a"}},
+		{"user in an address", "Match host 10.0.0.1 user root\n Port 23\n", Target{Name: "s", Host: "10.0.0.1", User: "root"}, true, map[string]string{"port": "23"}},
+		{"IPv6", "Match host fd00::1\n Port 23\n", Target{Name: "s", Host: "fd00::1"}, true, map[string]string{"port": "23", "host": "fd00::1"}},
+	}
+}
+
+// TestConfigAsSSHReadsIt holds what flock takes from a config against OpenSSH's word.
+func TestConfigAsSSHReadsIt(t *testing.T) {
+	t.Setenv("KEYS", "/keys")
+	t.Setenv("SSH_AUTH_SOCK", "/sock")
+	t.Setenv("OTHER_SOCK", "/other")
+	home := must(homeDir())
+	t.Setenv("HOME", home)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"inc/a.conf": "Host a\n Port 2200\n", "inc/b.conf": "Host *\n User inc\n",
+		"nest": "Include " + dir + "/inc/*.conf\n", "match": "Match host a\n Port 23\n",
+		"fedora/50-redhat.conf": "Match final all\n\tForwardX11Trusted yes\n",
+	} {
+		writeText(t, filepath.Join(dir, name), text)
+	}
+	for _, test := range configCases() {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "config")
+			writeText(t, path, strings.NewReplacer("DIR", dir, "ME", localUser()).Replace(test.config))
+			c, err := readConfig(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (c.odd != nil) != test.odd {
+				t.Errorf("ssh is asked: want %v, have %+v", test.odd, c.odd)
+			}
+			r, err := c.route(t.Context(), test.target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, err := sshSays(t, path, test.target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := held(r, o); text != "" {
+				t.Error(text)
+			}
+			for name, want := range test.want {
+				want = strings.NewReplacer("UID", strconv.Itoa(os.Getuid()), "ME", localUser()).Replace(strings.ReplaceAll(want, "HOME", "\x00"))
+				want = strings.ReplaceAll(want, "\x00", "HOME")
+				if have := field(r, name, home, dir); have != want {
+					t.Errorf("%s: want %q, have %q", name, want, have)
+				}
+			}
+		})
+	}
+}
+
+func writeText(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNoSSHToAsk: what only ssh can evaluate is refused by file and line where there is
+// no ssh; a plain config needs none.
+func TestNoSSHToAsk(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	path := filepath.Join(t.TempDir(), "config")
+	writeText(t, path, "Host b\n Port 23\nMatch host a exec true\n HostName other\n")
+	c := must(readConfig(path))
+	_, err := c.route(t.Context(), Target{Name: "a"})
+	if where, next := hint.Of(err); err == nil || !strings.Contains(err.Error(), path+":3") || where != path+":3" || next == "" {
+		t.Errorf("where %q, next %q: %v", where, next, err)
+	}
+	writeText(t, path, "Host b\n Port 23\n")
+	if r, err := must(readConfig(path)).route(t.Context(), Target{Name: "b"}); err != nil || r.port != 23 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestSSHIsAskedOnce: of every host, however often it is dialled.
+func TestSSHIsAskedOnce(t *testing.T) {
+	dir := t.TempDir()
+	path, count := filepath.Join(dir, "config"), filepath.Join(dir, "count")
+	writeText(t, path, "Match exec \"echo %n >>"+count+"\"\n Port 23\n")
+	c := must(readConfig(path))
+	for range 3 {
+		for _, name := range []string{"a", "b"} {
+			if r, err := c.route(t.Context(), Target{Name: name}); err != nil || r.port != 23 {
+				t.Fatalf("%+v, %v", r, err)
+			}
+		}
+	}
+	if data := must(os.ReadFile(count)); string(data) != "a\nb\n" {
+		t.Errorf("asked about %q", data)
+	}
+}
+
+// TestSSHThatComplains: what ssh cannot read is said in its words.
+func TestSSHThatComplains(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	writeText(t, path, "Match host a\n Port many\n")
+	_, err := must(readConfig(path)).route(t.Context(), Target{Name: "a"})
+	if err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("have %v", err)
+	}
+}
+
+// FuzzConfig: whatever flock reads by itself, ssh reads alike.
+func FuzzConfig(f *testing.F) {
+	for _, test := range configCases() {
+		f.Add(test.config)
+	}
+	home := must(homeDir())
+	f.Fuzz(func(t *testing.T, text string) {
+		if firstOddity("config", []byte(text), home) != nil || strings.Contains(strings.ToLower(text), "include") {
+			return
+		}
+		path := filepath.Join(t.TempDir(), "config")
+		writeText(t, path, text)
+		target := Target{Name: "a"}
+		o, err := sshSays(t, path, target)
+		if err != nil {
+			return // it is no config to ssh
+		}
+		r, err := must(readConfig(path)).route(t.Context(), target)
+		if err != nil {
+			t.Fatalf("ssh reads it, flock says %v:\n%q", err, text)
+		}
+		if text := held(r, o); text != "" {
+			t.Error(text)
+		}
+	})
+}

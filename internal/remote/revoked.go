@@ -1,0 +1,66 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// krlMagic begins a key revocation list in OpenSSH's binary form (PROTOCOL.krl).
+var krlMagic = []byte("SSHKRL\n\x00")
+
+// checkRevoked refuses a host key that RevokedHostKeys names: one key a line, or a
+// revocation list, which ssh-keygen reads. A file that cannot be read refuses every key,
+// as to ssh.
+func (r *route) checkRevoked(key ssh.PublicKey) error {
+	if r.revoked == "" {
+		return nil
+	}
+	data, err := os.ReadFile(r.revoked)
+	if err != nil {
+		return fmt.Errorf("%w: RevokedHostKeys cannot be read: %w", ErrHostKeyChanged, err)
+	}
+	if bytes.HasPrefix(data, krlMagic) {
+		return r.askRevoked(key)
+	}
+	for line := range bytes.Lines(data) {
+		listed, _, _, _, err := ssh.ParseAuthorizedKey(line)
+		if err != nil {
+			continue // empty, or a comment
+		}
+		cert, certified := key.(*ssh.Certificate)
+		if sameKey(listed, plainKey(key)) || certified && sameKey(listed, cert.SignatureKey) {
+			return fmt.Errorf("%w: it is revoked in %s", ErrHostKeyChanged, r.revoked)
+		}
+	}
+	return nil
+}
+
+// askRevoked lets ssh-keygen say whether a revocation list has key.
+func (r *route) askRevoked(key ssh.PublicKey) error {
+	file, err := os.CreateTemp("", "flock-host-key-")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	defer os.Remove(file.Name()) //nolint:errcheck // a public key that stays does no harm
+	if _, err := file.Write(ssh.MarshalAuthorizedKey(key)); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, errors.Join(err, file.Close()))
+	}
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "ssh-keygen", "-Q", "-f", r.revoked, file.Name())
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: it is revoked in %s, or that cannot be read: %s", ErrHostKeyChanged, r.revoked, bytes.TrimSpace(out))
+	}
+	return nil
+}
