@@ -93,6 +93,7 @@ bench: deps kernel build ## no-op, create, join as ratios to a bare login; the a
 	@$(ASROOT) $(BENCH) -bench Beside -benchtime 21x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench TenThousand -benchtime 1x ./internal/bgp | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench 'Join|ListNetworks|10k' -benchtime 3x ./internal/network ./internal/cli ./internal/state | grep -E '^(Benchmark|---|FAIL| )'
+	@$(ASROOT) $(BENCH) -bench Config10 -benchtime 20x ./internal/remote | grep -E '^(Benchmark|---|FAIL| )'
 
 golden: ## rewrite the golden files
 	go test ./internal/network ./internal/cli ./templates -update

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -127,4 +128,28 @@ func freePort(b *testing.B) uint16 {
 	}
 	defer l.Close()
 	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
+
+// BenchmarkConfig10 finds out where ten servers lead, from a plain config and from one
+// with a Match in it, which ssh is asked about: the difference is what that costs a
+// command.
+func BenchmarkConfig10(b *testing.B) {
+	for name, text := range map[string]string{"plain": "", "match": "Match host nobody\n Port 1\n"} {
+		b.Run(name, func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "config")
+			writeText(b, path, text+"Host *\n User root\n")
+			for b.Loop() {
+				c := must(readConfig(path))
+				var all sync.WaitGroup
+				for i := range 10 {
+					all.Go(func() {
+						if _, err := c.route(b.Context(), Target{Name: fmt.Sprintf("s%d", i)}); err != nil {
+							b.Error(err)
+						}
+					})
+				}
+				all.Wait()
+			}
+		})
+	}
 }
