@@ -45,6 +45,7 @@ func TestEditsLeaveAGoodFile(t *testing.T) {
 			}
 		}
 	}
+	t.Log("taken: ", taken)
 	for kind, n := range tried {
 		if taken[kind] == 0 && n > 200 {
 			t.Errorf("%s was never taken in %d tries: it is not tested", kind, n)
@@ -378,8 +379,12 @@ func (w *world) shared() (string, func(*state.Cluster) error) {
 	speaks := n != nil && n.Type == BGP
 	switch w.rnd.IntN(6) {
 	case 0:
-		if n != nil && len(n.Shares) > 0 {
-			share = pick(w, n.Shares...)
+		// Few networks share anything: one that does is what there is to test.
+		for _, other := range w.c.NetworkNames() {
+			if shares := w.c.Networks[other].Shares; len(shares) > 0 {
+				name, share = other, pick(w, shares...)
+				speaks = w.c.Networks[other].Type == BGP
+			}
 		}
 		return "unshare " + name + " " + share, func(c *state.Cluster) error {
 			if speaks {
