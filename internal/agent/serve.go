@@ -223,6 +223,9 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		status, err := newServices(r.Want.Cluster).bgpStatus(ctx)
 		return &spec.Reply{BGP: status}, err
 	}
+	if r.Op == spec.OpProbe {
+		return s.probe(ctx, r)
+	}
 	if r.Op == spec.OpStatus {
 		return s.plan(ctx, r, (*Kernel).Status)
 	}

@@ -120,12 +120,7 @@ func packetAddr(index int) *unix.SockaddrLinklayer {
 
 // ask sends a request for a; it waits while the socket is full.
 func ask(fd int, dev *net.Interface, own, a netip.Addr) error {
-	m := []byte{0, 1, 8, 0, 6, 4, 0, 1} // Ethernet, IPv4, request
-	m = append(m, dev.HardwareAddr...)
-	m = append(m, own.AsSlice()...)
-	m = append(m, 0, 0, 0, 0, 0, 0)
-	m = append(m, a.AsSlice()...)
-	return unix.Sendto(fd, m, 0, packetAddr(dev.Index))
+	return unix.Sendto(fd, arpRequest(dev, own, a), 0, packetAddr(dev.Index))
 }
 
 // hear notes the answers that have arrived.

@@ -127,7 +127,8 @@ type Outcome struct {
 	Servers []Server       // contacted ones, by name
 	Saved   bool           // the cluster file was written
 	Notes   []network.Note // what the servers' specs do not show
-	Silent  []network.Note // WireGuard peers that met in this change and do not hear each other
+	Silent  []network.Note // members that do not hear each other: those that met in the change, or that were looked at
+	Deaf    []network.Path // the ways between them that were tried; WireGuard's only of those that were looked at
 	Unheard []network.Note // BGP sessions and routes that were awaited and did not come in time
 	Leaving []string       // with DryRun: networks, servers, members and subnets that the file would have no more
 	Stayed  []Stayed       // servers that left the file and hold something of flock's still
@@ -194,6 +195,7 @@ func (e *Engine) Status(ctx context.Context, networks, servers []string) (*Outco
 	}
 	_ = r.refusal() // whoever refuses is part of what was seen
 	r.askBGP(ctx)
+	r.probeAll(ctx)
 	return r.outcome(), nil
 }
 

@@ -35,6 +35,9 @@ type fleet struct {
 	mute  bool     // daemons never hear anything
 	deaf  string   // what keys begin with that do not answer
 
+	tried  []string // "s1 10.0.4.253", the ways that were tried
+	hushed string   // the address that does not answer
+
 	announced []string                     // "s1:ID" of secrets that plans knew of
 	secrets   map[string]map[string]string // that applies brought, by server
 }
@@ -141,6 +144,8 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		return &spec.Reply{Keys: keys}, nil
 	case spec.OpSpeak:
 		return a.f.speak(a.name, r), nil
+	case spec.OpProbe:
+		return a.f.probe(a.name, r), nil
 	case spec.OpConfirm:
 		a.s.held = a.s.applied
 		return &spec.Reply{}, nil

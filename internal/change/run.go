@@ -35,7 +35,8 @@ type run struct {
 	peers    map[string]*peer
 	saved    bool
 	handed   map[netip.Prefix]bool // subnets of which some server was to hand out addresses before the edit
-	silent   []network.Note        // WireGuard peers that met and do not hear each other
+	silent   []network.Note        // of members that do not hear each other
+	deaf     []network.Path        // that were tried and carry nothing
 
 	turn      Rotation                  // the key that is turning
 	shared    map[string][]netip.Prefix // by BGP networks when the run began

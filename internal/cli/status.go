@@ -22,9 +22,10 @@ func newStatus(a *app) *cobra.Command {
 many are as the cluster file says, then what differs on the others, one line each: '+' is
 missing, '~' differs, '-' is too much. Nothing is changed. A server is converged, drifted
 (it differs from what it confirmed), pending (what the file wishes was never applied there),
-unreachable, refused or failed. A server whose DHCP runs out of addresses is drifted, too.
-Exit status 4 when one drifted or is pending. -o wide shows all servers, and how the
-WireGuard peers get on: endpoint in use, last handshake, traffic.
+unreachable, refused or failed. A server whose DHCP runs out of addresses is drifted, too,
+and so are members of a network that do not hear each other. Exit status 4 when one drifted or
+is pending. -o wide shows all servers, and how the WireGuard peers get on: endpoint in use,
+last handshake, traffic.
 
   flock status vx1
   flock status s1 s2`,
@@ -86,7 +87,7 @@ func (a *app) lookAt(ctx context.Context, names []string) error {
 		err = a.printSessions(out, time.Now())
 	}
 	if !a.json() {
-		a.notes(slices.DeleteFunc(slices.Clone(out.Notes), func(n network.Note) bool { return !n.Amiss }))
+		a.notes(slices.DeleteFunc(slices.Concat(out.Notes, out.Silent), func(n network.Note) bool { return !n.Amiss }))
 	}
 	if err != nil {
 		return err
@@ -103,7 +104,7 @@ func liveState(out *change.Outcome, s change.Server) string {
 		return s.State
 	case never:
 		return statePending
-	case waits, len(stepsOf(s)) > 0, len(silent(out, s)) > 0, len(leasedLines(out, s)) > 0:
+	case waits, len(stepsOf(s)) > 0, len(amiss(out, s)) > 0:
 		return drifted
 	}
 	return converged
@@ -242,7 +243,7 @@ func (a *app) statusLines(o *change.Outcome, s change.Server) []string {
 	}
 	plain := *a
 	plain.OutTTY = false // the table counts columns, colours would be counted
-	out := slices.Concat(plain.stepLines(stepsOf(s)), silent(o, s), leasedLines(o, s))
+	out := append(plain.stepLines(stepsOf(s)), amiss(o, s)...)
 	if a.OutTTY {
 		for i := range out {
 			out[i] = cut(out[i], max(a.width()-len(s.Name)-len(s.State)-8, 40))

@@ -20,6 +20,7 @@ const (
 	OpKeys    = "keys"    // take the lock; see that there is a key pair for each of Keys: Reply.Keys
 	OpBGP     = "bgp"     // ask the cluster's BGP daemon, take no lock: Reply.BGP
 	OpSpeak   = "speak"   // take the lock; see that Peers have shaken hands: Reply.Silent
+	OpProbe   = "probe"   // take no lock; see whether Probes are answered: Reply.Unheard
 	OpPurge   = "purge"   // remove everything of the cluster whatever store made it: Reply.Report
 )
 
@@ -36,6 +37,8 @@ type Request struct {
 	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
 	Peers  []Peer        `json:",omitempty"` // speak: of Want's, with an endpoint
 
+	Probes []Probe `json:",omitempty"` // probe
+
 	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that handed out so far
 	// Untouched are the networks in whose subnets no server ever handed out an
 	// address. In others a server that starts to asks the segment what is in use.
@@ -46,6 +49,19 @@ type Request struct {
 	// plan only looks at which there are: one that is neither here nor on the server
 	// is a problem.
 	Secrets map[string]string `json:",omitempty"` // plan, apply
+}
+
+// Probe tries the way to another member of a network by a device of it. Nothing on
+// the server changes: with MAC the member is asked by ARP for its IPv4 address, which
+// its kernel answers whatever its firewall says of IP, otherwise by an ICMP echo;
+// with Key a packet is sent to it, and what counts is a WireGuard handshake that is
+// not older than three minutes.
+type Probe struct {
+	Link string
+	From netip.Addr `json:",omitzero"` // own address on Link; invalid with Key
+	To   netip.Addr
+	MAC  string `json:",omitempty"` // of the other's device; IPv4 only
+	Key  string `json:",omitempty"` // WireGuard: the other's public key, base64
 }
 
 // Reply is what an agent answers. Exactly one Reply with Done follows each Request.
@@ -60,8 +76,10 @@ type Reply struct {
 	// goes at the end of the session.
 	Keys   map[string]string `json:",omitempty"`
 	Silent []Peer            `json:",omitempty"` // speak: those of Peers that never answered
-	BGP    *BGPStatus        `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
-	Error  *Problem          `json:",omitempty"` // the request as a whole came to nothing
+	// Unheard are those of Probes that nobody answered.
+	Unheard []Probe    `json:",omitempty"`
+	BGP     *BGPStatus `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
+	Error   *Problem   `json:",omitempty"` // the request as a whole came to nothing
 }
 
 // Problem is an error that travels: what, where on the server, what next.

@@ -1,0 +1,102 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// unheardOf are the addresses that server i has no answer of.
+func (f *fleet) unheardOf(i int, probes ...spec.Probe) string {
+	f.t.Helper()
+	var out []string
+	f.servers[i].do(func() {
+		list, err := f.kernels[i].probe(context.Background(), probes, time.Now())
+		if err != nil {
+			f.t.Error(err)
+		}
+		for _, p := range list {
+			out = append(out, p.To.String())
+		}
+	})
+	return fmt.Sprint(out)
+}
+
+// A segment that is cut below is told from one that carries frames, also where a
+// server drops all IP that comes in through it.
+func TestProbeOfASegment(t *testing.T) {
+	f := newFleet(t)
+	f.bring(3)
+	arp := func(i int) spec.Probe {
+		return spec.Probe{Link: "vxl0", From: addr("10.0.4.254"), To: addr(fmt.Sprintf("10.0.4.%d", 254-i)), MAC: fmt.Sprintf("6a:0b:00:00:00:%02x", i+1)}
+	}
+	f.servers[1].sh("nft add table inet wall; nft add chain inet wall in '{ type filter hook input priority 0; }'; nft add rule inet wall in iifname vxl0 drop")
+	if have := f.unheardOf(0, arp(1), arp(2)); have != "[]" {
+		t.Errorf("nothing heard of %s", have)
+	}
+	f.servers[2].sh("nft add table inet wall; nft add chain inet wall in '{ type filter hook input priority 0; }'; nft add rule inet wall in udp dport 4789 drop")
+	if have := f.unheardOf(0, arp(1), arp(2)); have != "[10.0.4.252]" {
+		t.Errorf("with UDP dropped at the third, nothing heard of %s", have)
+	}
+	before := f.servers[0].sh("ip -j neigh; bridge fdb")
+	gone := spec.Probe{Link: "vxl9", From: addr("10.0.4.254"), To: addr("10.0.4.9"), MAC: "6a:0b:00:00:00:09"}
+	if have := f.unheardOf(0, gone); have != "[10.0.4.9]" {
+		t.Errorf("through a device that is not there, nothing heard of %s", have)
+	}
+	if after := f.servers[0].sh("ip -j neigh; bridge fdb"); after != before {
+		t.Errorf("a probe changed\n%s\nto\n%s", before, after)
+	}
+}
+
+// What has no MAC address is tried by an echo, in both families.
+func TestProbeByEcho(t *testing.T) {
+	f := newFleet(t)
+	f.bring(2)
+	for i := range 2 {
+		f.servers[i].sh(fmt.Sprintf("ip -6 addr add fd06::%d/64 dev vxl0 nodad", i+1))
+	}
+	probes := []spec.Probe{{Link: "vxl0", From: addr("10.0.4.254"), To: addr("10.0.4.253")}, {Link: "vxl0", From: addr("fd06::1"), To: addr("fd06::2")}}
+	if have := f.unheardOf(0, probes...); have != "[]" {
+		t.Errorf("nothing heard of %s", have)
+	}
+	f.servers[1].sh("nft add table inet wall; nft add chain inet wall in '{ type filter hook input priority 0; }'; nft add rule inet wall in udp dport 4789 drop")
+	if have := f.unheardOf(0, probes...); have != "[10.0.4.253 fd06::2]" {
+		t.Errorf("with UDP dropped, nothing heard of %s", have)
+	}
+}
+
+// A handshake that is not too old is enough; where there is none, one is begun, and
+// the device stays as it is.
+func TestProbeOfAMesh(t *testing.T) {
+	m := newMesh(t, 3)
+	m.up(0, 1, 2)
+	probe := func(j int) spec.Probe {
+		return spec.Probe{Link: "wg-wirex", To: addr(fmt.Sprintf("10.0.8.%d", j+1)), Key: m.keys[j]}
+	}
+	unheard := func() string {
+		t.Helper()
+		var out []string
+		for _, p := range m.machines[0].call().must(spec.Request{Op: spec.OpProbe, Want: m.host(0, 0, 1, 2), Probes: []spec.Probe{probe(1), probe(2)}}).Unheard {
+			out = append(out, p.To.String())
+		}
+		return fmt.Sprint(out)
+	}
+	m.machines[2].sh("nft add table inet wall; nft add chain inet wall in '{ type filter hook input priority 0; }'; nft add rule inet wall in udp dport 51820 drop")
+	before := m.machines[0].sh("wg showconf wg-wirex | grep -v PrivateKey")
+	for range 2 {
+		if have := unheard(); have != "[10.0.8.3]" {
+			t.Errorf("with UDP dropped at the third, nothing heard of %s", have)
+		}
+	}
+	if after := m.machines[0].sh("wg showconf wg-wirex | grep -v PrivateKey"); after != before {
+		t.Errorf("a probe changed\n%s\nto\n%s", before, after)
+	}
+	if m.handshake(0, 1) == "0" {
+		t.Error("no handshake with the second")
+	}
+}

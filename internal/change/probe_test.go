@@ -1,0 +1,91 @@
+package change
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// probe notes what was tried, and that an address or keys do not answer.
+func (f *fleet) probe(name string, r *spec.Request) *spec.Reply {
+	reply := &spec.Reply{}
+	for _, p := range r.Probes {
+		f.tried = append(f.tried, name+" "+p.To.String())
+		if p.To.String() == f.hushed || p.Key != "" && f.deaf != "" && strings.HasPrefix(p.Key, f.deaf) {
+			reply.Unheard = append(reply.Unheard, p)
+		}
+	}
+	return reply
+}
+
+// takeTried are the ways that were tried since the last call, sorted.
+func (f *fleet) takeTried() string {
+	out := slices.Sorted(slices.Values(f.tried))
+	f.tried = nil
+	return strings.Join(out, ", ")
+}
+
+// Members that do not hear each other are said when they meet, and again each time
+// that somebody looks; a change that makes no way tries none.
+func TestDeadWaysAreSaidEachTime(t *testing.T) {
+	f, e := world(t, 3)
+	make := func(c *state.Cluster) error { return network.Create(c, "vx1", network.VXLAN, network.Options{}) }
+	join := func(members ...string) Request {
+		return Request{Edit: func(c *state.Cluster) error { return network.Join(c, "vx1", members) }, Networks: []string{"vx1"}}
+	}
+	carry(t, e, Request{Edit: make})
+	if out := carry(t, e, join("s1", "s2")); len(out.Silent) > 0 || f.takeTried() != "s1 10.0.4.253" {
+		t.Errorf("said %v, tried %v", out.Silent, f.tried)
+	}
+	for _, name := range []string{"s1", "s2"} {
+		f.servers[name].step = "fdb 00:00:00:00:00:00 dev vxl0-vx"
+	}
+	f.hushed = "10.0.4.254"
+	out := carry(t, e, join("s3"))
+	if have := f.takeTried(); have != "s3 10.0.4.253, s3 10.0.4.254" {
+		t.Errorf("the newcomer tries, have %s", have)
+	}
+	if len(out.Silent) != 1 || !strings.Contains(out.Silent[0].Text, "no answer: s3 with s1 (UDP 4789)") || len(out.Pending) > 0 {
+		t.Errorf("have %v, pending %v", out.Silent, out.Pending)
+	}
+	f.hushed = "10.0.4.252"
+	for range 2 {
+		out, err := e.Status(t.Context(), []string{"vx1"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := network.Note{Network: "vx1", Text: "no answer: s2 with s3 (UDP 4789); does every firewall on the way let it pass?", Amiss: true}
+		if len(out.Silent) != 1 || out.Silent[0] != want {
+			t.Errorf("want %v, have %v", want, out.Silent)
+		}
+		if have := f.takeTried(); strings.Count(have, ",") != 2 {
+			t.Errorf("want three ways, tried %s", have)
+		}
+	}
+	if out := carry(t, e, Request{All: true}); len(out.Silent) > 0 || f.takeTried() != "" {
+		t.Errorf("an apply that changes nothing says %v and tried %v", out.Silent, f.tried)
+	}
+}
+
+// A mesh is tried when somebody looks, from the end that knows where the other is.
+func TestSilentPeersAreSaidWhenLookedAt(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: lead})
+	carry(t, e, Request{Edit: clients("s2", "s3"), Networks: []string{"wirex"}})
+	if have := f.takeTried(); have != "" {
+		t.Errorf("who meets speaks, tried %s too", have)
+	}
+	f.deaf = "s3 key 1"
+	out, err := e.Status(t.Context(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "no handshake: s1 with s3 (UDP 192.0.2.3:51820), s2 with s3 (UDP 192.0.2.3:51820); does every firewall on the way let WireGuard pass?"
+	if len(out.Silent) != 1 || out.Silent[0].Text != want || len(out.Deaf) != 2 {
+		t.Errorf("want %q, have %v", want, out.Silent)
+	}
+}

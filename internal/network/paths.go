@@ -1,0 +1,191 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// A device that holds all it should says nothing of the way below it: a firewall
+// there swallows packets without a word. Whether a pair of members hears each other,
+// one of them has to try.
+
+// pathsMost is with how many of the members that follow it in the order they joined
+// a member's paths are told: with up to twice as many there are all pairs, and in
+// larger networks nobody tries a thousand.
+const pathsMost = 16
+
+// Path is a way between two members of a network, and how to try it.
+type Path struct {
+	Network  string
+	From, To string     // servers
+	Over     string     // what must pass below: "UDP 4789"
+	Probe    spec.Probe // for From's agent
+	Back     spec.Probe // for To's, the same way; zero: only From can begin
+}
+
+// Paths are the ways between members of the network called name by devices of its
+// own, each pair once. A network without such devices has none.
+func Paths(c *state.Cluster, compiled *Compiled, name string) []Path {
+	n := c.Networks[name]
+	var servers []string
+	for _, m := range n.Members {
+		if _, placed := compiled.Places[Seat{serverOf(m), name}]; placed {
+			servers = append(servers, serverOf(m))
+		}
+	}
+	if encrypted(n) {
+		return keyedPaths(n, name, servers, compiled)
+	}
+	w := &ways{n: n, name: name, compiled: compiled}
+	var out []Path
+	for i, from := range servers {
+		for _, to := range following(servers, i) {
+			probe, ok := w.probe(from, to)
+			back, both := w.probe(to, from)
+			if ok && both {
+				out = append(out, Path{Network: name, From: from, To: to, Over: w.over(), Probe: probe, Back: back})
+			}
+		}
+	}
+	return out
+}
+
+// following are the members after the one at i, in a ring, each pair once.
+func following(servers []string, i int) []string {
+	most := min(pathsMost, len(servers)/2)
+	var out []string
+	for d := 1; d <= most; d++ {
+		j := (i + d) % len(servers)
+		if 2*d == len(servers) && j < i {
+			continue // halfway round, the other one has the pair
+		}
+		out = append(out, servers[j])
+	}
+	return out
+}
+
+// ways tells how members of a network without keys reach each other.
+type ways struct {
+	n        *state.Network
+	name     string
+	compiled *Compiled
+}
+
+// over names what must pass in the network below.
+func (w *ways) over() string {
+	switch {
+	case w.n.Type == GRE:
+		return "IP protocol 47"
+	case w.n.Type == IPIP:
+		return "IP protocol 4"
+	}
+	return fmt.Sprintf("UDP %d", tunnelPort(w.n))
+}
+
+// probe is how from tries the way to to; false where there is none by a device of
+// the network's own.
+func (w *ways) probe(from, to string) (spec.Probe, bool) {
+	a, b := w.n.Allocated[from], w.n.Allocated[to]
+	if a == nil || b == nil {
+		return spec.Probe{}, false
+	}
+	switch {
+	case w.n.Type == VXLAN:
+		return between(w.n.Bridge, a.Addrs, b.Addrs, w.mac(to, w.n.Bridge))
+	case isTunnel(w.n):
+		return between(tunnelDevice(w.name), a.Addrs, b.Addrs, "")
+	}
+	device := poolDevice(w.name, w.n.Type)
+	if device == "" || slices.Contains(w.compiled.Direct[Seat{from, w.name}], to) {
+		return spec.Probe{}, false
+	}
+	return between(device, firsts(a.Subnets), firsts(b.Subnets), w.mac(to, device))
+}
+
+// mac is the address of a device of to's, if it has one.
+func (w *ways) mac(to, device string) string {
+	for _, l := range w.compiled.Hosts[to].Links {
+		if l.Name == device {
+			return l.MAC
+		}
+	}
+	return ""
+}
+
+// firsts are the first addresses of subnets, which members' devices have.
+func firsts(subnets []netip.Prefix) []netip.Addr {
+	var out []netip.Addr
+	for _, p := range subnets {
+		out = append(out, p.Addr())
+	}
+	return out
+}
+
+// between tries by IPv4 where there is a pair of addresses.
+func between(link string, from, to []netip.Addr, mac string) (spec.Probe, bool) {
+	for _, v6 := range []bool{false, true} {
+		is := func(a netip.Addr) bool { return a.Is6() == v6 }
+		i, j := slices.IndexFunc(from, is), slices.IndexFunc(to, is)
+		if i >= 0 && j >= 0 {
+			return spec.Probe{Link: link, From: from[i], To: to[j], MAC: mac}, true
+		}
+	}
+	return spec.Probe{}, false
+}
+
+// keyedPaths are those of a mesh: a pair that WireGuard makes peers, from an end that
+// knows where the other is.
+func keyedPaths(n *state.Network, name string, servers []string, compiled *Compiled) []Path {
+	owner := map[string]string{}
+	for server, a := range n.Allocated {
+		if a.Key != "" {
+			owner[a.Key] = server
+		}
+	}
+	place := map[string]int{}
+	for i, server := range servers {
+		place[server] = i
+	}
+	// In a ring of members, as following has it; the spokes of a hub have one peer.
+	near := func(a, b string) bool {
+		d := (place[b] - place[a] + len(servers)) % len(servers)
+		return min(d, len(servers)-d) <= pathsMost || n.Topology == state.Hub
+	}
+	var out []Path
+	seen := map[[2]string]bool{}
+	for _, from := range servers {
+		for _, p := range compiled.Hosts[from].Peers {
+			to := owner[p.Key]
+			pair := [2]string{min(from, to), max(from, to)}
+			if p.Link != meshDevice(name) || p.Endpoint == "" || to == "" || seen[pair] || !near(from, to) {
+				continue
+			}
+			seen[pair] = true
+			out = append(out, Path{
+				Network: name, From: from, To: to, Over: "UDP " + p.Endpoint,
+				Probe: spec.Probe{Link: p.Link, To: p.Allowed[0].Addr(), Key: p.Key},
+			})
+		}
+	}
+	return out
+}
+
+// Unheard says in one line which of paths carry nothing.
+func Unheard(paths []Path) string {
+	var pairs []string
+	keyed := false
+	for _, p := range paths {
+		pairs = append(pairs, fmt.Sprintf("%s with %s (%s)", p.From, p.To, p.Over))
+		keyed = keyed || p.Probe.Key != ""
+	}
+	slices.SortFunc(pairs, strings.Compare)
+	if keyed {
+		return "no handshake: " + few(pairs) + "; does every firewall on the way let WireGuard pass?"
+	}
+	return "no answer: " + few(pairs) + "; does every firewall on the way let it pass?"
+}
