@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -46,6 +47,7 @@ type nftObject struct {
 	bridge  bool   // in the table of the bridge family, otherwise inet
 	guards  string // for a guard: the device that it guards
 	rules   []nftRule
+	sets    []*nftSet // that the rules look things up in
 }
 
 type nftRule struct {
@@ -57,6 +59,15 @@ func (o *nftObject) add(chain string, rules ...exprs) {
 	for _, r := range rules {
 		o.rules = append(o.rules, nftRule{chain, r})
 	}
+}
+
+// among is a match of packets to one of list, or to none, and puts what it takes into o.
+func (o *nftObject) among(list []netip.Prefix, so bool) exprs {
+	match, set := among(list, so)
+	if set != nil {
+		o.sets = append(o.sets, set)
+	}
+	return match
 }
 
 // objects turns a spec into rules. Its order is the order in the tables.
@@ -145,7 +156,9 @@ func (n *nft) transact(want *spec.Host, objects []nftObject) error {
 			if found != nil {
 				c.DelTable(n.table(family))
 			}
-			n.build(c, n.table(family), objects)
+			if err := n.build(c, n.table(family), objects); err != nil {
+				return err
+			}
 		}
 		if err := n.setForwards(c, missing, extra); err != nil {
 			return err
@@ -159,15 +172,20 @@ func (n *nft) transact(want *spec.Host, objects []nftObject) error {
 }
 
 // build adds table with the objects of its family, if there are any.
-func (n *nft) build(c *nftables.Conn, table *nftables.Table, objects []nftObject) {
+func (n *nft) build(c *nftables.Conn, table *nftables.Table, objects []nftObject) error {
 	family := table.Family
 	if !slices.ContainsFunc(objects, func(o nftObject) bool { return o.family() == family }) {
-		return
+		return nil
 	}
 	c.AddTable(table)
 	for _, base := range baseChains(family, objects) {
 		base.Table = table
 		c.AddChain(base)
+	}
+	for _, s := range setsOf(family, objects) {
+		if err := addSet(c, table, s); err != nil {
+			return err
+		}
 	}
 	for _, o := range objects {
 		if o.family() != family {
@@ -180,6 +198,20 @@ func (n *nft) build(c *nftables.Conn, table *nftables.Table, objects []nftObject
 			})
 		}
 	}
+	return nil
+}
+
+// setsOf are the sets that a table of ours needs, each once.
+func setsOf(family nftables.TableFamily, objects []nftObject) []*nftSet {
+	var out []*nftSet
+	for _, o := range objects {
+		for _, s := range o.sets {
+			if o.family() == family && !slices.ContainsFunc(out, func(h *nftSet) bool { return h.name == s.name }) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
 }
 
 // claimFilters says why the kernel would not take the rules that steps add.
@@ -227,7 +259,9 @@ func (n *nft) try(objects []nftObject, in ...nftables.TableFamily) error {
 			if slices.ContainsFunc(objects, func(o nftObject) bool { return o.family() == family }) {
 				// No cluster's name has a colon: this is nobody's table.
 				trial := &nftables.Table{Name: n.tableName() + ":trial", Family: family}
-				n.build(c, trial, objects)
+				if err := n.build(c, trial, objects); err != nil {
+					return err
+				}
 				c.DelTable(trial)
 			}
 		}

@@ -14,7 +14,8 @@ import (
 
 // The words that rules are written in: each is what `nft --debug=netlink` shows
 // for the same words of the nft language, so that `nft list ruleset` reads well.
-// No sets: a rule of plain comparisons can be read back and compared as it is.
+// What has many values looks them up in a set (nft_set.go), whose name and content can be
+// read back and compared like the rules.
 
 // reg is NFT_REG_1, the 16-byte register that everything goes through.
 const reg = unix.NFT_REG_1

@@ -14,8 +14,7 @@ import (
 const keepChain = "keep"
 
 // keepObject lets what leaves a subnet, by a link or for some destinations, keep its
-// source address: one rule per destination, there are no sets (nft_expr.go). To
-// accept it here would not stop a later chain; source NAT to the address that it
+// source address: one rule, however many destinations there are. To accept it here would not stop a later chain; source NAT to the address that it
 // has does: a connection whose source is decided is not asked about again
 // (nf_nat_inet_fn goes on to the next chain only while !nf_nat_initialized; linux
 // 6.18, TestForeignMasqueradeKeepsOverlaySources).
@@ -33,11 +32,9 @@ func keepObject(k spec.Keep) nftObject {
 	if k.Link != "" {
 		match = rule(match, oif(expr.CmpOpEq, k.Link))
 	}
-	if len(k.To) == 0 {
-		o.add(keepChain, rule(match, same))
+	if len(k.To) > 0 {
+		match = rule(match, o.among(k.To, true))
 	}
-	for _, p := range k.To {
-		o.add(keepChain, rule(match, dst(expr.CmpOpEq, p), same))
-	}
+	o.add(keepChain, rule(match, same))
 	return o
 }

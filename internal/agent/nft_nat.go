@@ -3,6 +3,8 @@
 package agent
 
 import (
+	"net/netip"
+
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/google/nftables/expr"
 )
@@ -18,12 +20,13 @@ func natObject(n spec.NAT) nftObject {
 	if n.Subnet.Addr().Is4() {
 		scoped = ipv4Scoped()
 	}
-	match := rule(nfproto(n.Subnet.Addr()), src(n.Subnet), dst(expr.CmpOpNeq, n.Subnet))
+	inside := []netip.Prefix{n.Subnet}
 	for _, p := range n.Except {
 		if p.Addr().Is4() == n.Subnet.Addr().Is4() {
-			match = append(match, dst(expr.CmpOpNeq, p)...)
+			inside = append(inside, p)
 		}
 	}
+	match := rule(nfproto(n.Subnet.Addr()), src(n.Subnet), o.among(inside, false))
 	// A port that depends on nothing: two connections never race for one.
 	masquerade := exprs{&expr.Masq{FullyRandom: true}}
 	o.add(postroutingChain, rule(match, notScoped(scoped), oif(expr.CmpOpNeq, n.Bridge), masquerade))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 )
 
 // observe fills have.Gateways, have.NATs, have.Keeps and have.Forwards.
@@ -97,11 +98,15 @@ type nftTable struct {
 	sound bool // has the flags, and no chain or rule that is not ours
 	exact bool // has the chains that are wanted, and no other
 	rules map[string][]nftRule
+	sets  map[string][]nftables.SetElement
 }
 
 // holds says whether t, which may be missing, has o exactly.
 func (t *nftTable) holds(o nftObject) bool {
-	return t != nil && t.sound && sameRules(o.rules, t.rules[o.tag])
+	return t != nil && t.sound && sameRules(o.rules, t.rules[o.tag]) && !slices.ContainsFunc(o.sets, func(s *nftSet) bool {
+		found, ok := t.sets[s.name]
+		return !ok || !sameElements(s.elements, found)
+	})
 }
 
 // settled says whether found is all that objects ask for in a family.
@@ -150,6 +155,10 @@ func (n *nft) readTable(from *ruleset, t *nftables.Table, chains []*nftables.Cha
 	out.sound = t.Flags == 0 && haveChains(allChains(t.Family), ours)
 	wanted := baseChains(t.Family, objects)
 	out.exact = len(wanted) == len(ours) && haveChains(wanted, ours)
+	asked := map[string]bool{} // sets that rules look things up in, now or as wanted
+	for _, s := range setsOf(t.Family, objects) {
+		asked[s.name] = true
+	}
 	for _, ch := range ours {
 		rules, err := from.of(ch)
 		if err != nil {
@@ -161,7 +170,21 @@ func (n *nft) readTable(from *ruleset, t *nftables.Table, chains []*nftables.Cha
 				out.sound = false
 			}
 			out.rules[tag] = append(out.rules[tag], nftRule{ch.Name, r.Exprs})
+			for _, e := range r.Exprs {
+				if l, ok := e.(*expr.Lookup); ok {
+					asked[l.SetName] = true
+				}
+			}
 		}
+	}
+	sets, err := from.setsOf(t)
+	if err != nil {
+		return nil, err
+	}
+	out.sets = make(map[string][]nftables.SetElement, len(sets))
+	for _, s := range sets {
+		out.sets[s.name] = s.elements
+		out.sound = out.sound && asked[s.name] // otherwise it is not ours
 	}
 	return out, nil
 }

@@ -25,6 +25,13 @@ type ruleset struct {
 	chains     []*nftables.Chain
 	listed     bool // chains are
 	rules      map[chainKey][]*nftables.Rule
+	sets       map[chainKey][]foundSet // by table
+}
+
+// foundSet is a set as it is.
+type foundSet struct {
+	name     string
+	elements []nftables.SetElement
 }
 
 type chainKey struct {
@@ -115,6 +122,31 @@ func (r *ruleset) of(ch *nftables.Chain) ([]*nftables.Rule, error) {
 	}
 	r.rules[key] = rules
 	return rules, nil
+}
+
+// setsOf reads the sets of a table.
+func (r *ruleset) setsOf(t *nftables.Table) ([]foundSet, error) {
+	key := chainKey{family: t.Family, table: t.Name}
+	if found, ok := r.sets[key]; ok {
+		return found, nil
+	}
+	list, err := r.c.GetSets(t)
+	if err != nil {
+		return nil, fmt.Errorf("list nftables sets of %s: %w", t.Name, err)
+	}
+	var found []foundSet
+	for _, s := range list {
+		elements, err := r.c.GetSetElements(s)
+		if err != nil {
+			return nil, fmt.Errorf("list the nftables set %s of %s: %w", s.Name, t.Name, err)
+		}
+		found = append(found, foundSet{s.Name, elements})
+	}
+	if r.sets == nil {
+		r.sets = map[chainKey][]foundSet{}
+	}
+	r.sets[key] = found
+	return found, nil
 }
 
 // generation is the count of transactions in this network namespace, 0 where the

@@ -32,7 +32,7 @@ func (h *nftHost) handles(family string) []string {
 		words := strings.Fields(line)
 		at := slices.Index(words, "handle")
 		switch {
-		case len(words) == 0 || words[0] == "table" || words[0] == "type" || at < 0:
+		case len(words) == 0 || words[0] == "table" || words[0] == "set" || words[0] == "type" || at < 0:
 		case words[0] == "chain":
 			chain = words[1]
 		default:
@@ -94,6 +94,7 @@ func TestForeignThingsInOurTablesAreSeen(t *testing.T) {
 			`nft "add chain %s flock-c1 mine { type filter hook forward priority 0; }"`,
 			`nft "add chain %s flock-c1 postrouting { policy drop; }"`,
 			`nft "add table %s flock-c1 { flags dormant; }"`,
+			`nft "add set %s flock-c1 mine { type ipv4_addr; }"`,
 			`nft flush table %s flock-c1`,
 			`nft delete table %s flock-c1`,
 		} {
