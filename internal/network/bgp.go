@@ -122,17 +122,21 @@ func noBGP(n *state.Network) error {
 // onlyBGPOf refuses members that are in another BGP network: a server has one
 // speaker, of one autonomous system.
 func onlyBGPOf(c *state.Cluster, name string, n *state.Network) error {
-	for _, m := range n.Members {
-		if err := notInOther(c, name, serverOf(m)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return notInOthers(c, name, n.Members)
 }
 
-func notInOther(c *state.Cluster, name, server string) error {
-	for _, other := range c.NetworkNames() {
-		if o := c.Networks[other]; other != name && o.Type == BGP && hasMember(o, server) {
+func notInOthers(c *state.Cluster, name string, members []string) error {
+	in := map[string]string{} // by server
+	for _, other := range BGPNetworks(c) {
+		for _, m := range c.Networks[other].Members {
+			if other != name && in[serverOf(m)] == "" {
+				in[serverOf(m)] = other
+			}
+		}
+	}
+	for _, m := range members {
+		server := serverOf(m)
+		if other := in[server]; other != "" {
 			return hint.Errorf("server "+server, "flock delbgp "+other+" server "+server,
 				"%s belongs to the BGP network %s: a server belongs to one at a time", server, other)
 		}

@@ -38,10 +38,8 @@ func CreateBGP(c *state.Cluster, name, anchor string, o BGPOptions) error {
 
 // joinBGP is join: who is in another network is the newcomer's mistake here.
 func joinBGP(c *state.Cluster, name string, n *state.Network, members []string) error {
-	for _, m := range members {
-		if err := notInOther(c, name, serverOf(m)); err != nil {
-			return hint.With(err, "network "+name, "")
-		}
+	if err := notInOthers(c, name, members); err != nil {
+		return hint.With(err, "network "+name, "")
 	}
 	return join(c, name, n, members)
 }

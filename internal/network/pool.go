@@ -257,20 +257,22 @@ func poolDevice(name, kind string) string {
 	return ""
 }
 
-// checkDealtSubnets refuses what only a hand in the file can have done: two members
-// with one subnet.
-func checkDealtSubnets(n *state.Network) error {
-	type dealt struct {
-		subnet netip.Prefix
-		server string
-	}
+// subnetsDealt is what members of a pool network have, in order of address.
+func subnetsDealt(n *state.Network) []dealt {
 	var all []dealt
 	for _, server := range slices.Sorted(keys(n.Allocated)) {
 		for _, p := range n.Allocated[server].Subnets {
 			all = append(all, dealt{p, server})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b dealt) int { return a.subnet.Compare(b.subnet) })
+	slices.SortStableFunc(all, func(a, b dealt) int { return byPrefix(a.subnet, b.subnet) })
+	return all
+}
+
+// checkDealtSubnets refuses what only a hand in the file can have done: two members
+// with one subnet.
+func checkDealtSubnets(n *state.Network) error {
+	all := subnetsDealt(n)
 	for i := 1; i < len(all); i++ {
 		if a, b := all[i-1], all[i]; a.subnet.Overlaps(b.subnet) {
 			return hint.Errorf("", "delete the lines allocated."+b.server+" of the network from the cluster file, then flock apply",

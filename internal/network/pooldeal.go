@@ -3,6 +3,7 @@ package network
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/state"
@@ -123,10 +124,8 @@ func fitsPool(n *state.Network, a *state.Allocation) bool {
 	}
 	for i, p := range n.Subnets {
 		own := a.Subnets[i]
-		named := func(text string) bool {
-			s, err := state.ParseShare(text)
-			return err == nil && s.Subnet == own
-		}
+		told := ":" + own.String()
+		named := func(share string) bool { return strings.HasSuffix(share, told) }
 		within := p.Bits() <= own.Bits() && p.Contains(own.Addr())
 		if own.Addr().Is6() != p.Addr().Is6() || own != own.Masked() || !within && !slices.ContainsFunc(n.Shares, named) {
 			return false

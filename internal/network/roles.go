@@ -123,23 +123,32 @@ func AddShares(c *state.Cluster, name string, shares []string) error {
 
 // joinTold makes servers members that a subnet is named for.
 func joinTold(c *state.Cluster, n *state.Network, shares []string) error {
+	member := make(map[string]bool, len(n.Members))
+	for _, m := range n.Members {
+		member[serverOf(m)] = true
+	}
 	for _, text := range shares {
 		s, err := state.ParseShare(text)
 		if err != nil {
 			return err
 		}
-		if hasMember(n, s.Server) {
+		if member[s.Server] {
 			continue
 		}
 		if err := knowServer(c, s.Server); err != nil {
 			return err
 		}
+		member[s.Server] = true
 		n.Members = append(n.Members, s.Server)
 	}
 	return nil
 }
 
 func addShares(c *state.Cluster, n *state.Network, shares []string) error {
+	shared := make(map[string]bool, len(n.Shares))
+	for _, text := range n.Shares {
+		shared[text] = true
+	}
 	for _, text := range shares {
 		s, err := state.ParseShare(text)
 		if err != nil {
@@ -151,7 +160,8 @@ func addShares(c *state.Cluster, n *state.Network, shares []string) error {
 		if Pooled(n) && n.Allocated[s.Server] != nil && slices.Contains(n.Allocated[s.Server].Subnets, s.Subnet) {
 			continue // dealt to it
 		}
-		if text = s.String(); !slices.Contains(n.Shares, text) {
+		if text = s.String(); !shared[text] {
+			shared[text] = true
 			n.Shares = append(n.Shares, text)
 		}
 	}

@@ -38,8 +38,63 @@ func (s share) String() string {
 	return fmt.Sprintf("%s shares %s in network %s", s.server, s.subnet, s.network)
 }
 
+// grounds are what shares are checked against, put in order once for all of them.
+type grounds struct {
+	c       *state.Cluster
+	uses    []use                      // in order of address; they are apart (checkOverlaps)
+	members map[string]map[string]bool // of a network: servers
+	reached map[string][]reached       // of a network: where its members are, in order of address
+	dealt   map[string][]dealt         // of a pool network: what was dealt, in order of address; apart
+}
+
+// reached is where a server is reached by SSH.
+type reached struct {
+	addr   netip.Addr
+	server string
+}
+
+// dealt is a subnet that a member of a pool network has.
+type dealt struct {
+	subnet netip.Prefix
+	server string
+}
+
+func (d dealt) prefixed() netip.Prefix { return d.subnet }
+func (u use) prefixed() netip.Prefix   { return u.prefix }
+
+func newGrounds(c *state.Cluster) *grounds {
+	g := &grounds{c: c, uses: uses(c), members: map[string]map[string]bool{}, reached: map[string][]reached{}, dealt: map[string][]dealt{}}
+	slices.SortStableFunc(g.uses, byAddr)
+	for name, n := range c.Networks {
+		g.members[name] = make(map[string]bool, len(n.Members))
+		for _, m := range n.Members {
+			server := serverOf(m)
+			g.members[name][server] = true
+			if a, err := netip.ParseAddr(c.Servers[server].Address); err == nil && len(n.Shares) > 0 {
+				g.reached[name] = append(g.reached[name], reached{a.Unmap(), server})
+			}
+		}
+		slices.SortFunc(g.reached[name], func(a, b reached) int { return a.addr.Compare(b.addr) })
+		if len(n.Shares) > 0 {
+			g.dealt[name] = subnetsDealt(n)
+		}
+	}
+	return g
+}
+
+// overlapping are those of list, in order of address and apart, that overlap p.
+func overlapping[T interface{ prefixed() netip.Prefix }](list []T, p netip.Prefix) []T {
+	from, _ := slices.BinarySearchFunc(list, p.Masked().Addr(), func(v T, a netip.Addr) int { return lastAddr(v.prefixed()).Compare(a) })
+	to := from
+	for to < len(list) && list[to].prefixed().Overlaps(p) {
+		to++
+	}
+	return list[from:to]
+}
+
 // checkShares refuses shared subnets that cannot be routed to where they are.
 func checkShares(c *state.Cluster) error {
+	g := newGrounds(c)
 	var all []share
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]
@@ -49,19 +104,30 @@ func checkShares(c *state.Cluster) error {
 				return err
 			}
 			s := share{name, parsed.Server, parsed.Subnet}
-			if err := checkShare(c, n, s); err != nil {
+			if err := g.check(n, s); err != nil {
 				return ofNetwork(name, locate("shares", err))
 			}
 			all = append(all, s)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b share) int { return a.subnet.Compare(b.subnet) })
-	for i, s := range all {
-		for _, other := range all[:i] {
-			if other.subnet.Overlaps(s.subnet) && !apart(c, s, other) {
-				return sharedTwice(c, s, other)
+	return g.checkTwice(all)
+}
+
+// checkTwice refuses shares that overlap each other. Prefixes nest or are apart: in
+// order, whoever overlaps one stands around it.
+func (g *grounds) checkTwice(all []share) error {
+	slices.SortStableFunc(all, func(a, b share) int { return byPrefix(a.subnet, b.subnet) })
+	var around []share
+	for _, s := range all {
+		for len(around) > 0 && !around[len(around)-1].subnet.Overlaps(s.subnet) {
+			around = around[:len(around)-1]
+		}
+		for _, other := range around {
+			if !g.apart(s, other) {
+				return sharedTwice(g.c, s, other)
 			}
 		}
+		around = append(around, s)
 	}
 	return nil
 }
@@ -81,20 +147,29 @@ func sharedTwice(c *state.Cluster, s, other share) error {
 
 // apart says whether one subnet shared in two networks never meets on a server
 // that is not its own.
-func apart(c *state.Cluster, a, b share) bool {
-	return a.network != b.network && a.server == b.server && a.subnet == b.subnet && !sharesMember(c.Networks[a.network], c.Networks[b.network], a.server)
+func (g *grounds) apart(a, b share) bool {
+	return a.network != b.network && a.server == b.server && a.subnet == b.subnet && !g.sharesMember(a.network, b.network, a.server)
 }
 
 // sharesMember says whether networks have a member in common other than but.
-func sharesMember(a, b *state.Network, but string) bool {
-	return slices.ContainsFunc(a.Members, func(m string) bool { return serverOf(m) != but && hasMember(b, serverOf(m)) })
+func (g *grounds) sharesMember(a, b, but string) bool {
+	few, many := g.members[a], g.members[b]
+	if len(few) > len(many) {
+		few, many = many, few
+	}
+	for server := range few {
+		if server != but && many[server] {
+			return true
+		}
+	}
+	return false
 }
 
-// checkShare refuses a shared subnet that does not make sense in its network.
-func checkShare(c *state.Cluster, n *state.Network, s share) error {
-	p := s.subnet
+// check refuses a shared subnet that does not make sense in its network.
+func (g *grounds) check(n *state.Network, s share) error {
+	c, p := g.c, s.subnet
 	switch {
-	case !hasMember(n, s.server):
+	case !g.members[s.network][s.server]:
 		return hint.Errorf("", joining(n, s.network, s.server), "share %s: %s is not a member of %s", p, s.server, s.network)
 	case p.Bits() == 0, p.Addr().IsMulticast(), p.Addr().IsLoopback(), p.Addr().IsLinkLocalUnicast(), p.Addr().Is4In6():
 		return hint.Errorf("", "share a subnet that containers can have"+shareSpace.example(c, p), "%s cannot be shared", p)
@@ -106,20 +181,18 @@ func checkShare(c *state.Cluster, n *state.Network, s share) error {
 		return hint.Errorf("", next, "%s: the network has no %s subnet", p, familyName(p.Addr().Is6()))
 	}
 	if Pooled(n) {
-		if err := checkTold(c, n, s); err != nil {
+		if err := g.checkTold(n, s); err != nil {
 			return err
 		}
 	}
-	for _, u := range uses(c) {
-		if u.prefix.Overlaps(p) && !mayShare(c, n, s, u) {
+	for _, u := range overlapping(g.uses, p) {
+		if !g.mayShare(s, u) {
 			return hint.Errorf("", "share another subnet", "share %s of %s: it overlaps %s (%s)", p, s.server, u.prefix, u.by)
 		}
 	}
-	for _, m := range n.Members {
-		other := c.Servers[serverOf(m)]
-		if a, err := netip.ParseAddr(other.Address); err == nil && p.Contains(a.Unmap()) {
-			return hint.Errorf("", "share another subnet", "share %s of %s: it contains %s, where %s is reached", p, s.server, a, serverOf(m))
-		}
+	at, _ := slices.BinarySearchFunc(g.reached[s.network], p.Addr(), func(r reached, a netip.Addr) int { return r.addr.Compare(a) })
+	if rest := g.reached[s.network][at:]; len(rest) > 0 && p.Contains(rest[0].addr) {
+		return hint.Errorf("", "share another subnet", "share %s of %s: it contains %s, where %s is reached", p, s.server, rest[0].addr, rest[0].server)
 	}
 	return nil
 }
@@ -148,15 +221,15 @@ func unsharing(n *state.Network, network, server string, p netip.Prefix) string 
 
 // mayShare says whether s may lie in what u occupies: the server's own container
 // subnet, or a segment it is on that no other member is on.
-func mayShare(c *state.Cluster, n *state.Network, s share, u use) bool {
+func (g *grounds) mayShare(s share, u use) bool {
 	if u.network == "" {
 		return u.server == s.server
 	}
-	segment := c.Networks[u.network]
+	segment := g.c.Networks[u.network]
 	if Pooled(segment) && (u.network == s.network || segment.Type == Alloc) {
 		return u.network == s.network || dealtTo(segment, s)
 	}
-	return u.network != s.network && !u.mesh && !isTunnel(segment) && segment.Type != WireGuard && segment.Type != BGP && hasMember(segment, s.server) && !sharesMember(n, segment, s.server)
+	return u.network != s.network && !u.mesh && !isTunnel(segment) && segment.Type != WireGuard && segment.Type != BGP && g.members[u.network][s.server] && !g.sharesMember(s.network, u.network, s.server)
 }
 
 // shareProblems finds shared subnets that hold what the packets travel through.
@@ -195,7 +268,7 @@ func dealtTo(n *state.Network, s share) bool {
 
 // checkTold refuses a subnet that a member of a pool network was named for and that
 // others have, or that holds no containers.
-func checkTold(c *state.Cluster, n *state.Network, s share) error {
+func (g *grounds) checkTold(n *state.Network, s share) error {
 	longest := maxSubnetLen4
 	if s.subnet.Addr().Is6() {
 		longest = maxSubnetLen6
@@ -203,14 +276,12 @@ func checkTold(c *state.Cluster, n *state.Network, s share) error {
 	if s.subnet.Bits() > longest {
 		return hint.Errorf("", fmt.Sprintf("a prefix of length %d at most", longest), "%s is too small for a gateway and containers", s.subnet)
 	}
-	if own := c.Servers[s.server].Subnet; n.Bridge != "" && own.IsValid() && own.Overlaps(s.subnet) {
+	if own := g.c.Servers[s.server].Subnet; n.Bridge != "" && own.IsValid() && own.Overlaps(s.subnet) {
 		return hint.Errorf("", "name another subnet", "%s overlaps %s, %s: it cannot be on %s too", s.subnet, own.Masked(), subnetOf(s.server), n.Bridge)
 	}
-	for _, server := range slices.Sorted(keys(n.Allocated)) {
-		for _, p := range n.Allocated[server].Subnets {
-			if p.Overlaps(s.subnet) && (server != s.server || p != s.subnet) {
-				return hint.Errorf("", "name another subnet", "%s of %s overlaps %s, which %s was dealt", s.subnet, s.server, p, server)
-			}
+	for _, d := range overlapping(g.dealt[s.network], s.subnet) {
+		if d.server != s.server || d.subnet != s.subnet {
+			return hint.Errorf("", "name another subnet", "%s of %s overlaps %s, which %s was dealt", s.subnet, s.server, d.subnet, d.server)
 		}
 	}
 	return nil

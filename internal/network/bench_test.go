@@ -1,0 +1,71 @@
+package network
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/flocknet/flock/internal/state"
+)
+
+// sharing is a BGP network with reflectors of n members, a subnet behind each.
+func sharing(tb testing.TB, n int) *state.Cluster {
+	tb.Helper()
+	c := cluster(tb, n)
+	names := c.ServerNames()
+	var shares []string
+	subnet := netip.MustParsePrefix("10.0.0.0/24")
+	for _, name := range names {
+		shares = append(shares, name+":"+subnet.String())
+		subnet = netip.PrefixFrom(lastAddr(subnet).Next(), 24)
+	}
+	for _, err := range []error{
+		CreateBGP(c, "bnet", names[0], BGPOptions{Mode: state.Reflector}),
+		JoinBGP(c, "bnet", names[1:]),
+		ShareBGP(c, "bnet", shares),
+	} {
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return c
+}
+
+// BenchmarkShares10k completes a BGP network of 10,000 members with a share each. The
+// target is 0.5 s.
+func BenchmarkShares10k(b *testing.B) {
+	c := sharing(b, 10000)
+	b.ResetTimer()
+	for b.Loop() {
+		if err := Complete(c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkVXLANL3 compiles a network of 1,000 members, each with a route, a neighbour
+// and a forwarding entry for every other, and sums all specs up. The targets are 0.5 s
+// for either.
+func BenchmarkVXLANL3(b *testing.B) {
+	c := cluster(b, 1000)
+	for _, err := range []error{
+		Create(c, "n1", VXLANL3, Options{Subnets: prefixes("10.0.0.0/8")}),
+		Join(c, "n1", c.ServerNames()),
+	} {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("compile", func(b *testing.B) {
+		for b.Loop() {
+			compiled(b, c)
+		}
+	})
+	b.Run("sum", func(b *testing.B) {
+		hosts := compiled(b, c)
+		for b.Loop() {
+			for _, h := range hosts {
+				h.Sum()
+			}
+		}
+	})
+}
