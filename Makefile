@@ -87,12 +87,12 @@ test: deps kernel build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 85m $(if $(V),-v,) ./...
 
 BENCH  := go test -run '^$$' -count=1 -timeout 60m
-bench: deps kernel build ## no-op, create, join as ratios to a bare login; the agent beside ip -batch, networks beside the same by hand, the BGP daemon beside BIRD; 10,000 servers
+bench: deps kernel build ## no-op, create, join as ratios to a bare login; the agent beside ip -batch, networks beside the same by hand, the BGP daemon beside BIRD; 10,000 servers and shares
 	@$(ASROOT) $(BENCH) -bench . -benchtime 1x ./cmd/flock | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench '1000|NothingToDo' -benchtime 10x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench Beside -benchtime 21x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench TenThousand -benchtime 1x ./internal/bgp | grep -E '^(Benchmark|---|FAIL| )'
-	@$(ASROOT) $(BENCH) -bench 'Join|ListNetworks|10k' -benchtime 3x ./internal/network ./internal/cli ./internal/state | grep -E '^(Benchmark|---|FAIL| )'
+	@$(ASROOT) $(BENCH) -bench 'Join|ListNetworks|10k|VXLANL3' -benchtime 3x ./internal/network ./internal/cli ./internal/state | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench Config10 -benchtime 20x ./internal/remote | grep -E '^(Benchmark|---|FAIL| )'
 
 golden: ## rewrite the golden files

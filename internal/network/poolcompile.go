@@ -18,6 +18,7 @@ type pool struct {
 	device  string // that packets to others leave by; "" where it is the underlay's
 	mtu     int    // bytes, of the containers
 	members []*poolMember
+	routed  int            // how many subnets all members have
 	reach   []netip.Prefix // all that members' packets go to with their own source: the pools, and what was named outside of them
 }
 
@@ -112,6 +113,7 @@ func (p *pool) gather(places []underlay, back backend) error {
 		}
 		p.members = append(p.members, m)
 		p.reach = append(p.reach, m.routed...)
+		p.routed += len(m.routed)
 	}
 	p.reach = aggregate(p.reach)
 	return nil

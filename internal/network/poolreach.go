@@ -70,6 +70,7 @@ func (p *pool) plain(m, other *poolMember, q netip.Prefix) {
 // direct routing brings there without encapsulation gets its plain route. Packed are
 // the members that something is left for.
 func (p *pool) each(m *poolMember, do func(other *poolMember, q netip.Prefix)) (packed []*poolMember) {
+	packed = make([]*poolMember, 0, len(p.members))
 	for _, other := range p.members {
 		if other == m {
 			continue

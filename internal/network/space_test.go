@@ -103,8 +103,16 @@ func TestPublicSpaceIsNoted(t *testing.T) {
 		subnet string
 		noted  bool
 	}{
-		{"11.0.0.0/24", true}, {"192.0.2.0/24", true}, {"2001:db8::/64", true}, {"8.0.0.0/7", true}, {"172.32.0.0/16", true},
-		{"10.9.0.0/24", false}, {"172.31.0.0/16", false}, {"192.168.9.0/24", false}, {"100.64.0.0/24", false}, {"fd00:9::/64", false},
+		{"11.0.0.0/24", true},
+		{"192.0.2.0/24", true},
+		{"2001:db8::/64", true},
+		{"8.0.0.0/7", true},
+		{"172.32.0.0/16", true},
+		{"10.9.0.0/24", false},
+		{"172.31.0.0/16", false},
+		{"192.168.9.0/24", false},
+		{"100.64.0.0/24", false},
+		{"fd00:9::/64", false},
 	} {
 		c := cluster(t, 1)
 		c.Servers["s1"].Facts.Interfaces[0].Addrs = prefixes("198.51.100.1/24")

@@ -2,6 +2,7 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -25,9 +26,12 @@ func routeVXLANL3(p *pool, m *poolMember) {
 		Tunnel: &spec.Tunnel{VNI: p.n.VNI, Port: p.n.Port, Local: m.addr, GBP: p.n.GBP, Static: true},
 	})
 	p.addDeviceAddrs(m)
+	h.Routes = slices.Grow(h.Routes, p.routed) // thousands, in large networks
 	packed := p.each(m, func(other *poolMember, q netip.Prefix) {
 		h.Routes = append(h.Routes, spec.Route{Dst: q, Via: other.ownOf(q.Addr().Is6()).Addr(), Dev: p.device, Onlink: true, Proto: spec.RouteProto})
 	})
+	h.Neighs = slices.Grow(h.Neighs, len(packed)*len(m.subnets))
+	h.FDB = slices.Grow(h.FDB, len(packed))
 	for _, other := range packed {
 		for _, own := range other.subnets {
 			h.Neighs = append(h.Neighs, spec.Neigh{Link: p.device, IP: own.Addr(), MAC: other.mac})

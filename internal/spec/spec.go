@@ -349,30 +349,57 @@ func (a Addr) String() string {
 
 // Object names a route as a Step does.
 func (r Route) Object() string {
+	var b line
+	r.object(&b)
+	return b.String()
+}
+
+func (r Route) object(b *line) {
+	b.add("route ")
 	if r.Unreachable {
-		return "route unreachable " + r.Dst.String()
+		b.add("unreachable ")
 	}
-	return "route " + r.Dst.String()
+	*b = r.Dst.AppendTo(*b)
 }
 
 func (r Route) String() string {
 	var b line
-	b.add(r.Object())
+	r.write(&b)
+	return b.String()
+}
+
+func (r Route) write(b *line) {
+	r.object(b)
 	b.addr("via", r.Via)
 	b.str("dev", r.Dev)
 	b.addr("src", r.Src)
 	b.flag("onlink", r.Onlink)
 	b.num("mtu", r.MTU)
 	b.num("proto", int(r.Proto))
-	return b.String()
 }
 
 func (n Neigh) String() string {
-	return "neigh " + n.IP.String() + " dev " + n.Link + " lladdr " + n.MAC
+	var b line
+	n.write(&b)
+	return b.String()
+}
+
+func (n Neigh) write(b *line) {
+	b.add("neigh ")
+	*b = n.IP.AppendTo(*b)
+	b.add(" dev", n.Link, "lladdr", n.MAC)
 }
 
 func (f FDB) String() string {
-	return "fdb " + f.MAC + " dst " + f.Dst.String() + " dev " + f.Link
+	var b line
+	f.write(&b)
+	return b.String()
+}
+
+func (f FDB) write(b *line) {
+	b.add("fdb", f.MAC, "dst ")
+	*b = f.Dst.AppendTo(*b)
+	b.add(" dev", f.Link)
 }
 
 func (f Flood) String() string {
@@ -504,31 +531,51 @@ func (c Claim) String() string {
 }
 
 // line builds the text form: words, then key-value pairs that have a value.
-type line struct{ strings.Builder }
+type line []byte
 
-func (l *line) add(words ...string) { l.WriteString(strings.Join(words, " ")) }
+func (l *line) String() string { return string(*l) }
+
+func (l *line) add(words ...string) {
+	for i, word := range words {
+		if i > 0 {
+			*l = append(*l, ' ')
+		}
+		*l = append(*l, word...)
+	}
+}
+
+// word begins the value of key.
+func (l *line) word(key string) {
+	*l = append(*l, ' ')
+	*l = append(*l, key...)
+	*l = append(*l, ' ')
+}
 
 func (l *line) str(key, value string) {
 	if value != "" {
-		l.WriteString(" " + key + " " + value)
+		l.word(key)
+		*l = append(*l, value...)
 	}
 }
 
 func (l *line) num(key string, n int) {
 	if n != 0 {
-		l.str(key, strconv.Itoa(n))
+		l.word(key)
+		*l = strconv.AppendInt(*l, int64(n), 10)
 	}
 }
 
 func (l *line) addr(key string, a netip.Addr) {
 	if a.IsValid() {
-		l.str(key, a.String())
+		l.word(key)
+		*l = a.AppendTo(*l)
 	}
 }
 
 func (l *line) flag(word string, on bool) {
 	if on {
-		l.WriteString(" " + word)
+		*l = append(*l, ' ')
+		*l = append(*l, word...)
 	}
 }
 

@@ -72,7 +72,7 @@ func (h *Host) Sum() string {
 		return ""
 	}
 	lines := h.lines(func(f Flood) string { return "flood " + f.Link + " to " + f.To.checksum() })
-	return checksum(h.Cluster + "\n" + h.Store + "\n" + h.Server + "\n" + strings.Join(lines, "\n"))
+	return checksum(strings.Join(append([]string{h.Cluster, h.Store, h.Server}, lines...), "\n"))
 }
 
 // Text is the whole Host, one object a line, in canonical order.
@@ -88,9 +88,9 @@ func (h *Host) lines(flood func(Flood) string) []string {
 	var out []string
 	out = append(out, sorted(h.Links, Link.String)...)
 	out = append(out, sorted(h.Addrs, Addr.String)...)
-	out = append(out, sorted(h.Routes, Route.String)...)
-	out = append(out, sorted(h.Neighs, Neigh.String)...)
-	out = append(out, sorted(h.FDB, FDB.String)...)
+	out = append(out, written(h.Routes, Route.write)...)
+	out = append(out, written(h.Neighs, Neigh.write)...)
+	out = append(out, written(h.FDB, FDB.write)...)
 	out = append(out, sorted(h.Floods, flood)...)
 	out = append(out, sorted(h.Members, Member.String)...)
 	out = append(out, sorted(h.Peers, Peer.String)...)
@@ -126,6 +126,26 @@ func (h *Host) AllFDB() []FDB {
 	slices.SortFunc(out, func(a, b FDB) int {
 		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.MAC, b.MAC), a.Dst.Compare(b.Dst))
 	})
+	return slices.Compact(out)
+}
+
+// lineMost is what most lines about routes, neighbours and forwarding entries fit in.
+const lineMost = 80
+
+// written is sorted for objects of which a server may have thousands: their lines are
+// parts of one string.
+func written[T any](list []T, write func(T, *line)) []string {
+	all := make(line, 0, len(list)*lineMost)
+	ends := make([]int, len(list))
+	for i, v := range list {
+		write(v, &all)
+		ends[i] = len(all)
+	}
+	text, at, out := string(all), 0, make([]string, len(list))
+	for i, end := range ends {
+		out[i], at = text[at:end], end
+	}
+	slices.Sort(out)
 	return slices.Compact(out)
 }
 
