@@ -38,14 +38,14 @@ type DHCP struct {
 // Text is the file.
 func (d DHCP) Text() (string, error) { return render("dnsmasq.conf.tmpl", d) }
 
-// Front is the configuration of a dnsmasq that only answers DNS: it asks all
-// Leaves at once for what is in Domain and the server's resolvers for the rest.
+// Front is the configuration of a dnsmasq that only answers DNS: it asks at Names for
+// what is in Domain and the server's resolvers for the rest.
 type Front struct {
 	Mark, Bridge, PIDFile  string
 	HostsFile, ServersFile string // read again on SIGHUP
 	Domain                 string
-	Leaves                 []string // ADDRESS#PORT
-	Subnets                []string // whose reverse names the leaves know
+	Names                  string   // ADDRESS#PORT
+	Subnets                []string // whose reverse names are asked for at Names
 }
 
 // Text is the file.

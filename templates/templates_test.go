@@ -24,7 +24,7 @@ func TestGolden(t *testing.T) {
 	front := Front{
 		Mark: "default/vx1", Bridge: "vxl0", Domain: "vxapp", PIDFile: "/run/flock/default.d/front-vx1.pid",
 		HostsFile: "/var/lib/flock/default/front-vx1.hosts", ServersFile: "/var/lib/flock/default/front-vx1.servers",
-		Leaves: []string{"10.0.4.254#5354", "10.0.4.253#5354"}, Subnets: []string{"10.0.4.0/24"},
+		Names: "10.0.4.254#5356", Subnets: []string{"10.0.4.0/24"},
 	}
 	unmanaged := Unmanaged{Mark: "default", Spec: `{"Links":["vxl0","vxl0-vx"]}`, Links: []string{"vxl0", "vxl0-vx"}}
 	for name, text := range map[string]func() (string, error){

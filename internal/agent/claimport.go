@@ -130,6 +130,10 @@ func (s *services) dhcpListeners(d spec.DHCP, have any) [][]listener {
 			}
 		}
 	}
+	if len(d.Peers) > 0 && len(d.Listen) > 0 && held == nil {
+		at := netip.AddrPortFrom(d.Listen[0], namesPort)
+		names = append(names, listener{at: at}, listener{at: at, stream: true, share: []int{unix.SO_REUSEADDR}})
+	}
 	both := []int{unix.SO_REUSEADDR, unix.SO_REUSEPORT}
 	for _, r := range d.Ranges {
 		if r.Subnet.Addr().Is4() {

@@ -20,8 +20,8 @@ import (
 )
 
 // One network's DHCP is one dnsmasq, or two where other servers know more names
-// of the domain: a leaf, with the leases, and a front that asks all leaves. They
-// are not enabled: the boot unit starts them when their bridge is there.
+// of the domain: a leaf, with the leases, and a front, whose questions a process of
+// ours takes to all leaves (dnsnames.go). They are not enabled: the boot unit starts them when their bridge is there.
 
 // observeDHCPs fills in have.DHCPs.
 func (s *services) observeDHCPs(ctx context.Context, want, have *spec.Host) error {
@@ -113,7 +113,7 @@ func (s *services) dhcpStands(d spec.DHCP) (bool, error) {
 	if len(plans) == 1 {
 		return !exists(s.process(front, d.Network).conf), nil
 	}
-	return true, nil
+	return s.namesStand(d), nil
 }
 
 // setDHCP makes d stand. Only what differs is written and only what has to is
@@ -133,6 +133,9 @@ func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
 			return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
 		}
 	}
+	if err := s.settleNames(ctx, d); err != nil {
+		return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
+	}
 	return nil
 }
 
@@ -143,7 +146,7 @@ func (s *services) removeDHCP(ctx context.Context, network string) error {
 		return fmt.Errorf("remove DHCP of %s: %w", network, err)
 	}
 	s.inherit(network, leases) // the change may be undone
-	var errs []error
+	errs := []error{s.settleNames(ctx, spec.DHCP{Network: network})}
 	for _, role := range []role{front, leaf} {
 		errs = append(errs, s.removeProcess(ctx, s.process(role, network)))
 	}

@@ -27,11 +27,7 @@ func testServices(t testing.TB, h *nftHost) *services {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &services{cluster: "test", paths: paths{
-		lib: filepath.Join(dir, "lib"), run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"),
-		network: filepath.Join(dir, "network"), nm: filepath.Join(dir, "nm", "conf.d"),
-		systemd: filepath.Join(dir, "systemd"), netif: filepath.Join(dir, "netif"), nmRun: filepath.Join(dir, "nmrun"),
-	}}
+	s := servicesIn(dir)
 	t.Cleanup(func() {
 		networks, err := s.dhcpNetworks()
 		if err != nil {
@@ -51,6 +47,14 @@ func testServices(t testing.TB, h *nftHost) *services {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func servicesIn(dir string) *services {
+	return &services{cluster: "test", paths: paths{
+		lib: filepath.Join(dir, "lib"), run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"),
+		network: filepath.Join(dir, "network"), nm: filepath.Join(dir, "nm", "conf.d"),
+		systemd: filepath.Join(dir, "systemd"), netif: filepath.Join(dir, "netif"), nmRun: filepath.Join(dir, "nmrun"),
+	}}
 }
 
 func addrs(list ...string) []netip.Addr {
@@ -99,6 +103,7 @@ func (h *nftHost) awaitCarrier(dev string) {
 
 func (h *nftHost) setDHCP(s *services, d spec.DHCP) {
 	h.t.Helper()
+	h.t.(*testing.T).Setenv(testDir, filepath.Dir(s.paths.lib)) // of the daemons that are started
 	var err error
 	h.do(func() { err = s.setDHCP(context.Background(), d) })
 	if err != nil {
@@ -401,6 +406,34 @@ func TestDHCPDistributed(t *testing.T) {
 		}
 	}
 
+	// A server that is away delays nobody: what is known is told at once, and what is
+	// not, or is none of a name, within half a second.
+	s2.sh("ip link set tunnel down")
+	for _, question := range []struct{ name, qtype, want string }{
+		{"c1.vxapp", "a", ip1},
+		{"c1", "a", ip1},
+		{"s1.vxapp", "a", "10.0.4.254"},
+		{"c1.vxapp", "aaaa", "Non-authoritative answer:"},
+		{"s1.vxapp", "aaaa", "Non-authoritative answer:"},
+		{"c2.vxapp", "a", "SERVFAIL"},
+		{"c2.vxapp", "aaaa", "SERVFAIL"},
+		{"nobody.vxapp", "a", "SERVFAIL"},
+		{"32.4.0.10.in-addr.arpa", "ptr", "SERVFAIL"},
+		{"16.4.0.10.in-addr.arpa", "ptr", "c1.vxapp"},
+	} {
+		out, _ := c1.try("busybox nslookup -retry=1 -timeout=1 -type=" + question.qtype + " " + question.name + " 10.0.4.1 2>&1")
+		if !strings.Contains(out, question.want) || strings.Contains(out, "timed out") {
+			t.Errorf("%s %s, with a server away: want %s, have %q", question.qtype, question.name, question.want, out)
+		}
+	}
+	s2.sh("ip link set tunnel up")
+	poll(t, func() error {
+		if have := c1.lookup("c2.vxapp", "10.0.4.1"); !strings.Contains(have, ip2) {
+			return fmt.Errorf("back again, c2.vxapp is %q", have)
+		}
+		return nil
+	})
+
 	// A third server is taken up without a restart; back to one process the front goes.
 	pid := on1.process(front, "vx1").pid()
 	more := d("10.0.4.254", "10.0.4.253", "10.0.4.16")
@@ -414,6 +447,9 @@ func TestDHCPDistributed(t *testing.T) {
 	s1.setDHCP(on1, single)
 	if n := on1.process(front, "vx1").pid(); n != 0 {
 		t.Errorf("the front runs on: pid %d", n)
+	}
+	if n := on1.pidOf(on1.namesDaemon("vx1")); n != 0 {
+		t.Errorf("who asks for it runs on: pid %d", n)
 	}
 }
 

@@ -137,12 +137,13 @@ func (s *services) planFront(d spec.DHCP) (planned, error) {
 	t := templates.Front{
 		Mark: p.mark, Bridge: d.Bridge, PIDFile: p.pidFile, HostsFile: p.hosts, ServersFile: p.servers, Domain: d.Domain,
 	}
-	// Listen holds the server's own addresses before the gateway's.
-	for _, a := range append(slices.Clone(d.Listen[:min(1, len(d.Listen))]), d.Peers...) {
-		t.Leaves = append(t.Leaves, a.String()+"#"+strconv.Itoa(leafPort))
+	if len(d.Listen) > 0 { // the server's own address comes first
+		t.Names = d.Listen[0].String() + "#" + strconv.Itoa(namesPort)
 	}
 	for _, r := range d.Ranges {
-		t.Subnets = append(t.Subnets, r.Subnet.String())
+		if subnet := r.Subnet.String(); !slices.Contains(t.Subnets, subnet) {
+			t.Subnets = append(t.Subnets, subnet)
+		}
 	}
 	var err error
 	if p.confText, err = t.Text(); err != nil {

@@ -58,7 +58,7 @@ func TestUnitNamesNeverMeet(t *testing.T) {
 		s := newServices(cluster)
 		daemons := []string{s.bgpDaemon().name, s.resolver().name}
 		for _, n := range names {
-			daemons = append(daemons, s.process(leaf, n).daemon, s.process(front, n).daemon, s.wgDaemon(n, "").name, s.udpDaemon(n, "").name)
+			daemons = append(daemons, s.process(leaf, n).daemon, s.process(front, n).daemon, s.wgDaemon(n, "").name, s.udpDaemon(n, "").name, s.namesDaemon(n).name)
 		}
 		for _, daemon := range daemons {
 			unit, id := s.unitName(daemon), cluster+" "+daemon

@@ -19,6 +19,9 @@ func WireGuard(context.Context, string, io.Writer) error { return errLinux }
 // Resolve is for Linux: see there.
 func Resolve(context.Context, string, io.Writer) error { return errLinux }
 
+// Names is for Linux: see there.
+func Names(context.Context, string, io.Writer) error { return errLinux }
+
 func try(string, io.Writer) error { return errLinux }
 
 // Speaker is for Linux: see there.

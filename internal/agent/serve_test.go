@@ -55,13 +55,21 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
-	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": WireGuard, "udp": UDP, "resolve": Resolve, "try": tryOut}[os.Args[2]]
+	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": WireGuard, "udp": UDP, "resolve": Resolve, "names": testNames, "try": tryOut}[os.Args[2]]
 	err := run(ctx, os.Args[3], os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// testDir is where a test keeps a server's files that its daemons need to know.
+const testDir = "FLOCK_TEST_DIR"
+
+func testNames(ctx context.Context, mark string, log io.Writer) error {
+	_, network, _ := strings.Cut(mark, "/")
+	return servicesIn(os.Getenv(testDir)).serveNames(ctx, network, log)
 }
 
 func tryOut(_ context.Context, kinds string, _ io.Writer) error { return try(kinds, os.Stdout) }

@@ -192,6 +192,11 @@ func (s *services) settleDaemons(ctx context.Context, want *spec.Host) error {
 // daemonsOf are the daemons that h asks for.
 func (s *services) daemonsOf(h *spec.Host) []daemon {
 	out := []daemon{s.resolver(), s.bgpDaemon()}
+	for _, d := range h.DHCPs {
+		if len(d.Peers) > 0 {
+			out = append(out, s.namesDaemon(d.Network))
+		}
+	}
 	for _, l := range h.Links {
 		switch l.Kind {
 		case spec.WireGuard:

@@ -1,0 +1,292 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
+)
+
+// With distributed DHCP every server's leaf knows the names of its own containers and
+// refuses all others. A front asks all of them, and dnsmasq (2.90, forward.c) waits for
+// the last one before it says that nobody knows a name: with one server away that is
+// for ever, and most names have no IPv6 address that somebody could know. So the
+// front's questions go to a process of ours, which waits for nobody longer than people do.
+
+const (
+	// namesPort is where that process hears the front of its own server, and nobody
+	// else. Next to the leaves' port.
+	namesPort = 5356
+	// namesWait is for a leaf that answered when it was last asked; it is more than a
+	// round trip around the earth. silentWait is for one that did not.
+	namesWait, silentWait = 500 * time.Millisecond, 100 * time.Millisecond
+	namesAgain            = 150 * time.Millisecond // until a question is repeated, once
+	namesLate             = 3 * time.Second        // until a leaf's answer is no sign of life any more
+)
+
+// namesDaemon is the process that asks all leaves of network.
+func (s *services) namesDaemon(network string) daemon {
+	mark := s.cluster + "/" + network
+	return daemon{name: "names-" + network, mark: mark, description: "Names of flock network " + mark, args: []string{"agent", "names", mark}}
+}
+
+// settleNames runs the process where d's names are with several servers, and only
+// there. It reads itself whom to ask.
+func (s *services) settleNames(ctx context.Context, d spec.DHCP) error {
+	of := s.namesDaemon(d.Network)
+	if len(d.Peers) == 0 {
+		if !exists(s.pidFile(of)) && !s.unitThere(of.name) {
+			return nil
+		}
+		return s.stopDaemon(ctx, of)
+	}
+	if s.namesStand(d) {
+		return nil
+	}
+	return s.startDaemon(ctx, of)
+}
+
+// namesStand says whether the process for d runs, or is rightly not there.
+func (s *services) namesStand(d spec.DHCP) bool {
+	of := s.namesDaemon(d.Network)
+	unit := !s.hasSystemd() || s.unitThere(of.name)
+	return len(d.Peers) == 0 || unit && s.pidOf(of) != 0
+}
+
+// names is a process that answers for one network.
+type names struct {
+	services *services
+	network  string
+
+	mu     sync.Mutex
+	silent map[netip.Addr]bool // leaves that did not answer when they were last asked
+}
+
+// Names answers the front of the network mark (CLUSTER/NETWORK) until it is told to
+// end: it asks all leaves and says what one of them knows.
+func Names(ctx context.Context, mark string, log io.Writer) error {
+	cluster, network, _ := strings.Cut(mark, "/")
+	return newServices(cluster).serveNames(ctx, network, log)
+}
+
+func (s *services) serveNames(ctx context.Context, network string, log io.Writer) error {
+	n := &names{services: s, network: network, silent: map[netip.Addr]bool{}}
+	d, err := n.reads()
+	if err != nil {
+		return err
+	}
+	at := netip.AddrPortFrom(d.Listen[0], namesPort).String()
+	udp, err := net.ListenPacket("udp", at)
+	if err != nil {
+		return fmt.Errorf("listen for questions: %w", err)
+	}
+	tcp, err := net.Listen("tcp", at)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen for questions: %w", err), udp.Close())
+	}
+	done, err := n.services.ready(n.services.namesDaemon(network))
+	if err != nil {
+		return errors.Join(err, udp.Close(), tcp.Close())
+	}
+	failed := make(chan error, 2)
+	go func() { failed <- n.hear(udp, log) }()
+	go func() { failed <- n.accept(tcp, log) }()
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	return errors.Join(err, udp.Close(), tcp.Close(), done())
+}
+
+// fromHere says whether a question comes from this server itself: what asks an
+// address of its own does so from it, and such packets come from nowhere else (the
+// kernel takes them for martians).
+func fromHere(from, at net.Addr) bool {
+	a, err := netip.ParseAddrPort(from.String())
+	b, err2 := netip.ParseAddrPort(at.String())
+	return err == nil && err2 == nil && a.Addr() == b.Addr()
+}
+
+// reads what the network's names are made of. It changes while the process runs.
+func (n *names) reads() (spec.DHCP, error) {
+	text, err := readIfThere(n.services.process(leaf, n.network).hosts)
+	if err != nil {
+		return spec.DHCP{}, err
+	}
+	d := spec.DHCP{}
+	if err := wire.Unmarshal([]byte(specOf(text)), &d); err != nil {
+		return d, fmt.Errorf("read whom to ask for names of %s: %w", n.network, err)
+	}
+	if len(d.Listen) == 0 {
+		return d, fmt.Errorf("read whom to ask for names of %s: nobody", n.network)
+	}
+	return d, nil
+}
+
+// hear answers datagrams.
+func (n *names) hear(c net.PacketConn, log io.Writer) error {
+	for {
+		m := make([]byte, 4096)
+		size, from, err := c.ReadFrom(m)
+		if err != nil {
+			return fmt.Errorf("hear questions: %w", err)
+		}
+		if !fromHere(from, c.LocalAddr()) {
+			continue
+		}
+		go func() {
+			if answer := n.answer(m[:size], log); answer != nil {
+				_, _ = c.WriteTo(answer, from) // who does not hear it asks again
+			}
+		}()
+	}
+}
+
+// accept answers questions over TCP, one per connection.
+func (n *names) accept(l net.Listener, log io.Writer) error {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return fmt.Errorf("hear questions: %w", err)
+		}
+		go func() {
+			defer func() { _ = c.Close() }() // all is said
+			var size [2]byte
+			if !fromHere(c.RemoteAddr(), l.Addr()) || c.SetDeadline(time.Now().Add(namesLate)) != nil {
+				return
+			}
+			if _, err := io.ReadFull(c, size[:]); err != nil {
+				return
+			}
+			m := make([]byte, binary.BigEndian.Uint16(size[:]))
+			if _, err := io.ReadFull(c, m); err != nil {
+				return
+			}
+			if answer := n.answer(m, log); answer != nil {
+				_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)) //nolint:gosec // a datagram's size
+			}
+		}()
+	}
+}
+
+// answer is what the leaves say to a question, nil for what is none.
+func (n *names) answer(m []byte, log io.Writer) []byte {
+	q, ok := readQuestion(m)
+	if !ok {
+		return nil
+	}
+	d, err := n.reads()
+	if err != nil {
+		fmt.Fprintln(log, err)
+		return q.negative(rcodeServFail)
+	}
+	// What servers' names are the front knows. It asks for what they are not.
+	is := func(h spec.HostName) bool { return q.asks(h.Name+"."+d.Domain) || q.asks(h.Name) }
+	if slices.ContainsFunc(d.Hosts, is) {
+		return q.negative(rcodeNoError)
+	}
+	a, err := n.ask(q, append([]netip.Addr{d.Listen[0]}, d.Peers...))
+	if err != nil {
+		fmt.Fprintln(log, err)
+		return q.negative(rcodeServFail)
+	}
+	return a
+}
+
+// ask asks leaves at once and returns the first answer that is one. The socket is read
+// a while longer: a leaf that is late is not silent.
+func (n *names) ask(q question, leaves []netip.Addr) ([]byte, error) {
+	c, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		return nil, fmt.Errorf("ask for a name: %w", err)
+	}
+	p := newNameQuery(q, leaves)
+	heard := make(chan reply, 4*len(leaves)) // two types, twice
+	go n.listen(c, heard)
+	p.send(c)
+	awaited := n.speaking(leaves)
+	repeat, short, long := time.NewTimer(namesAgain), time.NewTimer(silentWait), time.NewTimer(namesWait)
+	defer func() { repeat.Stop(); short.Stop(); long.Stop() }()
+	patient := true // with those that were silent
+	for {
+		if answer := p.verdict(); answer != nil {
+			return answer, nil
+		}
+		if !patient && !slices.ContainsFunc(awaited, p.open) {
+			return n.giveUp(p), nil
+		}
+		select {
+		case r := <-heard:
+			p.take(r)
+		case <-repeat.C:
+			p.send(c)
+		case <-short.C:
+			patient = false
+		case <-long.C:
+			return n.giveUp(p), nil
+		}
+	}
+}
+
+// listen hands on what leaves say until they are late, and closes c.
+func (n *names) listen(c *net.UDPConn, heard chan<- reply) {
+	defer func() { _ = c.Close() }() // only read from
+	if c.SetReadDeadline(time.Now().Add(namesLate)) != nil {
+		return
+	}
+	for {
+		m := make([]byte, 4096)
+		size, from, err := c.ReadFromUDPAddrPort(m)
+		if err != nil {
+			return
+		}
+		if from.Port() != leafPort {
+			continue
+		}
+		a := from.Addr().Unmap()
+		n.note(a, false)
+		select {
+		case heard <- reply{a, m[:size]}:
+		default: // nobody listens any more
+		}
+	}
+}
+
+func (n *names) note(a netip.Addr, silent bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if silent {
+		n.silent[a] = true
+	} else {
+		delete(n.silent, a)
+	}
+}
+
+// speaking are those of leaves that answered when they were last asked.
+func (n *names) speaking(leaves []netip.Addr) []netip.Addr {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(leaves), func(a netip.Addr) bool { return n.silent[a] })
+}
+
+// giveUp notes who is silent and returns the answer without them.
+func (n *names) giveUp(p *nameQuery) []byte {
+	for _, a := range p.leaves {
+		if p.open(a) {
+			n.note(a, true)
+		}
+	}
+	return p.late()
+}
