@@ -27,7 +27,8 @@ import (
 //
 //	lab N [--init systemd|none]        boot servers s1 … sN and a laptop for this script,
 //	                                   with systemd natively and without in the VM if not told
-//	flock ARG...                       run flock on the laptop
+//	flock ARG...                       run flock on the laptop; what it changes must be what it planned, and with
+//	                                   "env DRY_RUNS=first" also what a dry run said just before
 //	on HOST CMD...                     run a command on a server, or on the laptop
 //	in CONTAINER CMD...                run a command in a container
 //	container HOST NAME BRIDGE [dhcp|none|ADDRESS/LEN]   plug a container in; $NAME is its address afterwards,
@@ -90,6 +91,7 @@ func TestWalks(t *testing.T) {
 			env.Setenv("FLOCK_LAB", filepath.Join(strings.ReplaceAll(env.WorkDir, "#", "-"), "lab"))
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("TREE", tree)
+			env.Setenv("FLOCK_TRACE", tracePath(env.WorkDir))
 			env.Values[walkKey{}] = &walk{bin: bin, work: env.WorkDir, slots: slots, pingers: map[string]*pinger{}, advice: next}
 			return os.MkdirAll(home, 0o700)
 		},
@@ -149,6 +151,7 @@ type walk struct {
 	capture   *background
 	pingers   map[string]*pinger
 	advice    *advice
+	traced    int // bytes of the trace that were read
 }
 
 // verb does one command of a script; the error of a program that ran is its
@@ -261,12 +264,6 @@ func (w *walk) exec(ctx context.Context, ts *testscript.TestScript, name string,
 		return cmd.Err
 	}
 	return ts.Exec(cmd.Args[0], cmd.Args[1:]...)
-}
-
-func verbFlock(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
-	err := w.exec(ctx, ts, lab.Laptop, append([]string{"flock"}, args...)...)
-	w.advice.hold(ctx, ts, args)
-	return err
 }
 
 func verbOn(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {

@@ -112,7 +112,7 @@ func compare[K comparable, T fmt.Stringer](want, have []T, key func(T) K, object
 			step := spec.Step{Action: spec.Add, Object: name, Detail: attributes(w.text, name)}
 			c.come = append(c.come, Op{Step: step, Want: w.v})
 		case h.text != w.text:
-			step := spec.Step{Action: spec.Change, Object: object(w.v), Detail: difference(h.text, w.text)}
+			step := spec.Step{Action: spec.Change, Object: object(w.v), Detail: spec.Difference(h.text, w.text)}
 			c.come = append(c.come, Op{Step: step, Want: w.v, Have: h.v})
 		}
 	}
@@ -141,24 +141,6 @@ func attributes(text, object string) string {
 	}
 	_, rest, _ := strings.Cut(text, " ")
 	return rest
-}
-
-// difference shows the words that differ, with the word before them:
-// "mtu 1400 -> 1450".
-func difference(have, want string) string {
-	h, w := strings.Fields(have), strings.Fields(want)
-	n := 0
-	for n < len(h) && n < len(w) && h[n] == w[n] {
-		n++
-	}
-	hEnd, wEnd := len(h), len(w)
-	for hEnd > n && wEnd > n && h[hEnd-1] == w[wEnd-1] {
-		hEnd, wEnd = hEnd-1, wEnd-1
-	}
-	if hEnd == n || wEnd == n { // words came or went: the word before has no part in it
-		return orNone(strings.Join(h[n:hEnd], " ")) + " -> " + orNone(strings.Join(w[n:wEnd], " "))
-	}
-	return strings.Join(h[max(0, n-1):hEnd], " ") + " -> " + strings.Join(w[n:wEnd], " ")
 }
 
 func orNone(s string) string {

@@ -17,7 +17,7 @@ func TestDifferenceShowsWhatDiffers(t *testing.T) {
 		{"route x via a dev d", "route x dev d", "via a -> none"},
 		{"gateway a filter-dhcp network n", "gateway a network n", "filter-dhcp -> none"},
 	} {
-		if have := difference(c.have, c.want); have != c.text {
+		if have := spec.Difference(c.have, c.want); have != c.text {
 			t.Errorf("%q, %q: want %q, have %q", c.have, c.want, c.text, have)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
@@ -79,6 +80,23 @@ func (r *run) exchanged() bool {
 		}
 	}
 	return false
+}
+
+// asTurned makes a plan say of routes what the stages do: they turn. The agent, which
+// compares with the end alone, counts those as lost that stand on a device which goes.
+func (r *run) asTurned(p *peer) {
+	was := r.was[p.name]
+	if was == nil || p.plan == nil {
+		return
+	}
+	text := func(r spec.Route) string { return strings.TrimSpace(strings.TrimPrefix(r.String(), r.Object())) }
+	for i, s := range p.plan.Steps {
+		object := func(r spec.Route) bool { return r.Object() == s.Object }
+		before, now := slices.IndexFunc(was.Routes, object), slices.IndexFunc(p.want.Routes, object)
+		if s.Action == spec.Add && before >= 0 && now >= 0 {
+			p.plan.Steps[i] = spec.Step{Action: spec.Change, Object: s.Object, Detail: spec.Difference(text(was.Routes[before]), text(p.want.Routes[now]))}
+		}
+	}
 }
 
 // overlap takes the servers of todo through the stages before their last, all of them

@@ -214,6 +214,11 @@ func (r *run) plan(ctx context.Context, op string) error {
 			return ctx.Err()
 		}
 		facts := r.ask(ctx, op, todo)
+		if r.exchanged() {
+			for _, p := range todo {
+				r.asTurned(p)
+			}
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}

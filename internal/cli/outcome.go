@@ -47,6 +47,9 @@ func (a *app) alter(ctx context.Context, c alter) error {
 		}
 		return e.Run(ctx, c.Request)
 	})
+	if traced := a.trace(out, c.DryRun); traced != nil {
+		return traced
+	}
 	if err != nil {
 		return a.failed(out, err)
 	}

@@ -42,6 +42,9 @@ func (a *app) plan(ctx context.Context, file string, networks []string) error {
 		req.Retire = func() []string { return gone }
 	}
 	out, err := a.work(func(e engine, _ *progress) (*change.Outcome, error) { return e.Run(ctx, req) })
+	if traced := a.trace(out, true); traced != nil {
+		return traced
+	}
 	if err != nil {
 		return a.failed(out, err)
 	}
