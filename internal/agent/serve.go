@@ -229,6 +229,11 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 	if r.Op == spec.OpStatus {
 		return s.plan(ctx, r, (*Kernel).Status)
 	}
+	if r.Op == spec.OpPlan && s.lock == nil {
+		if err := s.learnNew(ctx, r.Want); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.take(present, r.Holder, r.Change); errors.Is(err, errTwin) && r.Op == spec.OpPlan {
 		return &spec.Reply{Plan: &spec.Plan{Problems: []spec.Problem{*problem(err)}}}, nil
 	} else if err != nil {

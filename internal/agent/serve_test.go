@@ -36,8 +36,10 @@ func TestAgentProcess(t *testing.T) {
 		err = Serve(context.Background(), os.Stdin, os.Stdout, "test")
 	case "boot":
 		err = Boot(context.Background(), os.Stderr)
+	case "resolve again":
+		err = resolveAgain()
 	case "resolve later":
-		err = newServices("test").resolveOnce(context.Background(), time.Now().Add(time.Hour))
+		err = newServices("test").resolveOnce(context.Background(), time.Now().Add(time.Hour), sentBytes{})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

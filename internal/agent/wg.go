@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -32,6 +31,7 @@ type wireguard struct {
 	sessions []spec.Session
 	// pointed are the endpoints that were set since Open, as wanted.
 	pointed map[peerKey]string
+	names   map[string]answer // of resolvers, by endpoint
 	// confirmed are the endpoints of the last confirmed spec, nil before the first
 	// look. It is empty when a change was cut short: nobody knows then which of its
 	// endpoints were set.
@@ -236,6 +236,7 @@ func (k *Kernel) configure(name string, config wgtypes.Config) error {
 // name are not touched.
 func (k *Kernel) setPeers(ctx context.Context, ops []Op) error {
 	configs := map[string][]wgtypes.PeerConfig{}
+	k.learnNames(ctx, pointing(ops))
 	for _, op := range ops {
 		want, wanted := op.Want.(spec.Peer)
 		have, found := op.Have.(spec.Peer)
@@ -253,7 +254,7 @@ func (k *Kernel) setPeers(ctx context.Context, ops []Op) error {
 			config.Remove, config.UpdateOnly = true, true
 		default:
 			config.UpdateOnly = found
-			k.peerConfig(ctx, &config, want, have)
+			k.peerConfig(&config, want, have, 0)
 		}
 		configs[p.Link] = append(configs[p.Link], config)
 	}
@@ -265,8 +266,9 @@ func (k *Kernel) setPeers(ctx context.Context, ops []Op) error {
 	return nil
 }
 
-// peerConfig fills in what differs; have is zero for a new peer.
-func (k *Kernel) peerConfig(ctx context.Context, c *wgtypes.PeerConfig, want, have spec.Peer) {
+// peerConfig fills in what differs; have is zero for a new peer. Of the addresses of
+// an endpoint it takes the one whose turn it is.
+func (k *Kernel) peerConfig(c *wgtypes.PeerConfig, want, have spec.Peer, turn int) {
 	if want.Keepalive != have.Keepalive {
 		every := time.Duration(want.Keepalive) * time.Second
 		c.PersistentKeepaliveInterval = &every
@@ -285,65 +287,7 @@ func (k *Kernel) peerConfig(ctx context.Context, c *wgtypes.PeerConfig, want, ha
 		return
 	}
 	k.wg.pointed[keyPeer(want)] = want.Endpoint
-	// A name that is not known now is asked for again later (Resolve).
-	if list, err := resolveEndpoint(ctx, want.Endpoint); err == nil {
-		c.Endpoint = net.UDPAddrFromAddrPort(list[0])
+	if list := k.addrsOf(want.Endpoint); len(list) > 0 {
+		c.Endpoint = net.UDPAddrFromAddrPort(list[turn%len(list)])
 	}
-}
-
-// resolveWithin bounds the wait for an answer about a name.
-const resolveWithin = 5 * time.Second
-
-// resolveEndpoint returns the addresses of HOST:PORT, at least one.
-func resolveEndpoint(ctx context.Context, endpoint string) ([]netip.AddrPort, error) {
-	if a, err := netip.ParseAddrPort(endpoint); err == nil {
-		return []netip.AddrPort{a}, nil
-	}
-	host, service, err := net.SplitHostPort(endpoint)
-	if err != nil {
-		return nil, fmt.Errorf("read endpoint %s: %w", endpoint, err)
-	}
-	port, err := strconv.ParseUint(service, 10, 16)
-	if err != nil {
-		return nil, fmt.Errorf("read endpoint %s: %w", endpoint, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, resolveWithin)
-	defer cancel()
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, fmt.Errorf("resolve endpoint %s: %w", endpoint, err)
-	}
-	var out []netip.AddrPort
-	for _, a := range addrs {
-		out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(port)))
-	}
-	slices.SortFunc(out, netip.AddrPort.Compare)
-	return out, nil
-}
-
-// named says whether an endpoint is a name, not an address.
-func named(endpoint string) bool {
-	if endpoint == "" {
-		return false
-	}
-	_, err := netip.ParseAddrPort(endpoint)
-	return err != nil
-}
-
-// unresolved says which of the names that steps need are unknown here.
-func unresolved(ctx context.Context, ops []Op) []spec.Problem {
-	var out []spec.Problem
-	for _, op := range ops {
-		p, ok := op.Want.(spec.Peer)
-		if !ok || !named(p.Endpoint) {
-			continue
-		}
-		if h, ok := op.Have.(spec.Peer); ok && h.Endpoint == p.Endpoint {
-			continue
-		}
-		if _, err := resolveEndpoint(ctx, p.Endpoint); err != nil {
-			out = append(out, spec.Problem{What: err.Error(), Next: "give an address instead, or mend this server's DNS"})
-		}
-	}
-	return out
 }

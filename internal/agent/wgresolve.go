@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -55,8 +56,9 @@ func (s *services) settleResolver(ctx context.Context, want *spec.Host) error {
 }
 
 // Resolve looks after the endpoints of cluster that are names, until it is told to
-// end: where the last handshake is old, the name is asked for again, and an
-// endpoint that is none of the answers is replaced by the first.
+// end: where the last handshake is old, the name is asked for again. An endpoint that
+// is none of the answers is replaced by the first, one that was sent to in vain by the
+// next.
 func Resolve(ctx context.Context, cluster string, log io.Writer) error {
 	s := newServices(cluster)
 	done, err := s.ready(s.resolver())
@@ -65,8 +67,9 @@ func Resolve(ctx context.Context, cluster string, log io.Writer) error {
 	}
 	tick := time.NewTicker(resolveEvery)
 	defer tick.Stop()
+	sent := sentBytes{}
 	for {
-		if err := s.resolveOnce(ctx, time.Now()); err != nil {
+		if err := s.resolveOnce(ctx, time.Now(), sent); err != nil {
 			fmt.Fprintln(log, err)
 		}
 		select {
@@ -77,28 +80,55 @@ func Resolve(ctx context.Context, cluster string, log io.Writer) error {
 	}
 }
 
-// resolveOnce leaves the server alone while it is being changed.
-func (s *services) resolveOnce(ctx context.Context, now time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*resolveWithin) // others wait for the lock meanwhile
-	defer cancel()
-	l, _, err := tryLock(filepath.Join(s.paths.run, lockFile))
-	if err != nil || l == nil {
-		return err
-	}
-	err = errors.Join(l.sign("flock agent resolve", ""), s.resolveStale(ctx, now))
-	return errors.Join(err, l.release(!exists(s.paths.lib)))
-}
+// sentBytes is what was sent to peers up to the last look, handshakes included: to
+// whom more was sent since, was tried.
+type sentBytes map[peerKey]int64
 
-func (s *services) resolveStale(ctx context.Context, now time.Time) error {
-	last, err := s.last()
-	if err != nil || last == nil {
-		return err
-	}
+// resolveOnce asks before it takes the server's lock, and leaves the server alone while
+// it is being changed.
+func (s *services) resolveOnce(ctx context.Context, now time.Time, sent sentBytes) (err error) {
 	c, err := wgctrl.New()
 	if err != nil {
 		return fmt.Errorf("open WireGuard's netlink: %w", err)
 	}
-	errs := []error{}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	stale, errs := s.staleNames(c, now)
+	if len(stale) == 0 {
+		return errs
+	}
+	var endpoints []string
+	for _, p := range stale {
+		endpoints = append(endpoints, p.want.Endpoint)
+	}
+	names := askNames(ctx, endpoints)
+	for _, endpoint := range slices.Sorted(maps.Keys(names)) {
+		errs = errors.Join(errs, names[endpoint].err)
+	}
+	l, _, err := tryLock(filepath.Join(s.paths.run, lockFile))
+	if err != nil || l == nil {
+		return errors.Join(errs, err)
+	}
+	errs = errors.Join(errs, l.sign("flock agent resolve", ""))
+	stale, err = s.staleNames(c, now) // what has changed meanwhile is not ours
+	errs = errors.Join(errs, err, repoint(c, stale, names, sent))
+	return errors.Join(errs, l.release(!exists(s.paths.lib)))
+}
+
+// namedPeer is a peer by name: as it is wanted, and as its device has it.
+type namedPeer struct {
+	want spec.Peer
+	have wgtypes.Peer
+}
+
+// staleNames are the peers by name whose last handshake is old. An error is about some
+// device; the peers of the others are returned.
+func (s *services) staleNames(c *wgctrl.Client, now time.Time) ([]namedPeer, error) {
+	last, err := s.last()
+	if err != nil || last == nil {
+		return nil, err
+	}
+	var out []namedPeer
+	var errs []error
 	for _, l := range last.Links {
 		if l.Kind != spec.WireGuard {
 			continue
@@ -108,38 +138,57 @@ func (s *services) resolveStale(ctx context.Context, now time.Time) error {
 			errs = append(errs, fmt.Errorf("read WireGuard device %s: %w", l.Name, err))
 			continue
 		}
-		errs = append(errs, repoint(ctx, c, d, last.Peers, now))
+		for _, have := range d.Peers {
+			i := slices.IndexFunc(last.Peers, func(p spec.Peer) bool { return p.Link == l.Name && p.Key == have.PublicKey.String() })
+			if i >= 0 && named(last.Peers[i].Endpoint) && now.Sub(have.LastHandshakeTime) >= handshakeOld {
+				out = append(out, namedPeer{last.Peers[i], have})
+			}
+		}
 	}
-	return errors.Join(append(errs, c.Close())...)
+	return out, errors.Join(errs...)
 }
 
-// repoint sets the endpoints of d's silent peers whose names have moved.
-func repoint(ctx context.Context, c *wgctrl.Client, d *wgtypes.Device, peers []spec.Peer, now time.Time) error {
-	var errs []error
-	var config wgtypes.Config
-	for _, have := range d.Peers {
-		i := slices.IndexFunc(peers, func(p spec.Peer) bool { return p.Link == d.Name && p.Key == have.PublicKey.String() })
-		if i < 0 || !named(peers[i].Endpoint) || now.Sub(have.LastHandshakeTime) < handshakeOld {
-			continue
+// repoint sets the endpoints of peers whose names have moved, or whose address did not
+// answer.
+func repoint(c *wgctrl.Client, peers []namedPeer, names map[string]answer, sent sentBytes) error {
+	configs := map[string][]wgtypes.PeerConfig{}
+	for _, p := range peers {
+		before, known := sent[keyPeer(p.want)]
+		sent[keyPeer(p.want)] = p.have.TransmitBytes
+		var at netip.AddrPort
+		if p.have.Endpoint != nil {
+			at = unmapped(p.have.Endpoint.AddrPort())
 		}
-		list, err := resolveEndpoint(ctx, peers[i].Endpoint)
-		if err != nil {
-			errs = append(errs, err)
-			continue
+		to := nextAddr(names[p.want.Endpoint].addrs, at, known && p.have.TransmitBytes > before)
+		if to != at && to.IsValid() {
+			configs[p.want.Link] = append(configs[p.want.Link], wgtypes.PeerConfig{
+				PublicKey: p.have.PublicKey, UpdateOnly: true, Endpoint: net.UDPAddrFromAddrPort(to),
+			})
 		}
-		if have.Endpoint != nil && slices.Contains(list, unmapped(have.Endpoint.AddrPort())) {
-			continue
-		}
-		config.Peers = append(config.Peers, wgtypes.PeerConfig{
-			PublicKey: have.PublicKey, UpdateOnly: true, Endpoint: net.UDPAddrFromAddrPort(list[0]),
-		})
 	}
-	if len(config.Peers) > 0 {
-		if err := c.ConfigureDevice(d.Name, config); err != nil {
-			errs = append(errs, fmt.Errorf("set endpoints of %s: %w", d.Name, err))
+	var errs []error
+	for link, list := range configs {
+		if err := c.ConfigureDevice(link, wgtypes.Config{Peers: list}); err != nil {
+			errs = append(errs, fmt.Errorf("set endpoints of %s: %w", link, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// nextAddr is where a peer that does not answer at an address is to be tried: there
+// again unless it was tried, then at the next of the addresses of its name. Invalid:
+// nobody knows.
+func nextAddr(list []netip.AddrPort, at netip.AddrPort, tried bool) netip.AddrPort {
+	i := slices.Index(list, at)
+	switch {
+	case len(list) == 0:
+		return netip.AddrPort{}
+	case i < 0:
+		return list[0]
+	case tried:
+		return list[(i+1)%len(list)]
+	}
+	return at
 }
 
 func unmapped(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

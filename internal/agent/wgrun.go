@@ -139,6 +139,13 @@ func (s *services) uapiConfig(ctx context.Context, l spec.Link, peers []spec.Pee
 		return "", err
 	}
 	var b strings.Builder
+	var endpoints []string
+	for _, p := range peers {
+		if p.Link == l.Name && p.Endpoint != "" {
+			endpoints = append(endpoints, p.Endpoint)
+		}
+	}
+	names := askNames(ctx, endpoints)
 	fmt.Fprintf(&b, "private_key=%x\nlisten_port=%d\nreplace_peers=true\n", private[:], l.Port)
 	for _, p := range peers {
 		if p.Link != l.Name {
@@ -149,11 +156,8 @@ func (s *services) uapiConfig(ctx context.Context, l spec.Link, peers []spec.Pee
 			return "", fmt.Errorf("read the key of a peer of %s: %w", l.Name, err)
 		}
 		fmt.Fprintf(&b, "public_key=%s\nreplace_allowed_ips=true\n", hex.EncodeToString(key))
-		if p.Endpoint != "" {
-			// A name that is not known now is asked for again later (Resolve).
-			if list, err := resolveEndpoint(ctx, p.Endpoint); err == nil {
-				fmt.Fprintf(&b, "endpoint=%s\n", list[0])
-			}
+		if list := names[p.Endpoint].addrs; len(list) > 0 { // what is not known now is asked for again later (Resolve)
+			fmt.Fprintf(&b, "endpoint=%s\n", list[0])
 		}
 		if p.Keepalive > 0 {
 			fmt.Fprintf(&b, "persistent_keepalive_interval=%d\n", p.Keepalive)

@@ -59,7 +59,7 @@ func (k *Kernel) coax(ctx context.Context, peers []spec.Peer) ([]spec.Peer, erro
 	}
 	for i, wait := range silences {
 		if i > 0 {
-			if err := k.startOver(ctx, peers); err != nil {
+			if err := k.startOver(ctx, peers, i); err != nil {
 				return nil, err
 			}
 		}
@@ -146,13 +146,19 @@ func (k *Kernel) keepalives(peers []spec.Peer, every func(spec.Peer) int) error 
 }
 
 // startOver forgets peers and what was begun with them, and begins anew: a device
-// does not begin twice in five seconds with the same peer.
-func (k *Kernel) startOver(ctx context.Context, peers []spec.Peer) error {
+// does not begin twice in five seconds with the same peer. Of an endpoint with several
+// addresses the next one has its turn.
+func (k *Kernel) startOver(ctx context.Context, peers []spec.Peer, turn int) error {
+	var endpoints []string
+	for _, p := range peers {
+		endpoints = append(endpoints, p.Endpoint)
+	}
+	k.learnNames(ctx, endpoints)
 	return k.eachLink(peers, func(p spec.Peer) ([]wgtypes.PeerConfig, error) {
 		key, err := wgtypes.ParseKey(p.Key)
 		again := wgtypes.PeerConfig{PublicKey: key}
 		p.Keepalive = nudging(p)
-		k.peerConfig(ctx, &again, p, spec.Peer{})
+		k.peerConfig(&again, p, spec.Peer{}, turn)
 		return []wgtypes.PeerConfig{{PublicKey: key, Remove: true, UpdateOnly: true}, again}, err
 	})
 }
