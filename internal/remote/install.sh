@@ -4,7 +4,8 @@
 # Set in front: dir version size sum unpack units
 set -eu
 umask 022
-mkdir -p "$dir"
+fail() { echo "$*" >&2; exit 1; }
+why=$(mkdir -p "$dir" 2>&1) || fail "$dir: ${why##*: }"
 for f in "$dir"/.tmp-*; do
 	[ -e "$f" ] || continue
 	kill -0 "${f##*-}" 2>/dev/null || rm -f "$f"
@@ -12,12 +13,15 @@ done
 tmp=$dir/.tmp-$$
 trap 'rm -f "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
-$unpack >"$tmp" || { echo "the upload was cut" >&2; exit 1; }
+why=$({ $unpack >"$tmp"; } 2>&1) || case $why in
+*"unexpected end"* | "") fail "the upload was cut" ;;
+*) fail "$dir: ${why##*: }" ;; # what the system says comes last, whoever repeats it
+esac
 have=$(wc -c <"$tmp")
-[ "$have" -eq "$size" ] || { echo "the upload was cut: $((have)) of $size bytes" >&2; exit 1; }
+[ "$have" -eq "$size" ] || fail "the upload was cut: $((have)) of $size bytes"
 sha256sum=$(command -v sha256sum || echo busybox sha256sum)
 have=$($sha256sum "$tmp")
-[ "${have%% *}" = "$sum" ] || { echo "the upload was damaged" >&2; exit 1; }
+[ "${have%% *}" = "$sum" ] || fail "the upload was damaged"
 chmod 0755 "$tmp"
 sync "$tmp" 2>/dev/null || sync
 mkdir -p "$dir/$version"

@@ -186,9 +186,16 @@ func (c *Conn) sudoError(said string) error {
 }
 
 func (c *Conn) agentError(verb string, err error) error {
-	next := "sudo ls -lR " + c.d.paths.dir()
+	look := "ls -lR " + c.d.paths.dir()
+	switch text := err.Error(); { // strerror(3)'s words
+	case strings.Contains(text, "Read-only file system"):
+		look = "findmnt -T " + c.d.paths.dir()
+	case strings.Contains(text, "No space left on device"):
+		look = "df -h " + c.d.paths.dir()
+	}
+	next := "sudo " + look
 	if c.link != nil {
-		next = fmt.Sprintf("ssh -p %d %s@%s ls -lR %s", c.link.route.port, c.link.route.user, c.link.route.host, c.d.paths.dir())
+		next = fmt.Sprintf("ssh -p %d %s@%s %s", c.link.route.port, c.link.route.user, c.link.route.host, look)
 	}
 	return hint.With(fmt.Errorf("%s: %w: %w", verb, ErrAgent, err), c.target.where(), next)
 }

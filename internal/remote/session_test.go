@@ -173,6 +173,35 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// A disk that takes no agent is named, not the upload that it cut.
+func TestDiskThatTakesNoAgent(t *testing.T) {
+	for mount, want := range map[string][2]string{
+		"ro":                {"Read-only file system", "findmnt -T "},
+		"size=4k":           {"No space left on device", "df -h "},
+		"nr_inodes=1":       {"No space left on device", "df -h "},
+		"ro,size=4k,mode=0": {"Read-only file system", "findmnt -T "},
+	} {
+		t.Run(mount, func(t *testing.T) {
+			s := (&sshServer{}).start(t)
+			l := newLaptop(t, s)
+			s.shell = filepath.Join(l.dir, "shell")
+			script := "#!/bin/sh\nexec unshare -m sh -c 'mount -t tmpfs -o " + mount + " none " + l.install + " && exec sh \"$@\"' sh \"$@\"\n"
+			if err := errors.Join(os.Mkdir(l.install, 0o755), os.WriteFile(s.shell, []byte(script), 0o755)); err != nil {
+				t.Fatal(err)
+			}
+			l.Agents = func(Build) (io.ReadCloser, error) {
+				return io.NopCloser(strings.NewReader(strings.Repeat("#\n", 10000))), nil
+			}
+			c := mustDial(t, l, s.target())
+			_, err := c.Agent(t.Context())
+			_, next := hint.Of(err)
+			if !errors.Is(err, ErrAgent) || !strings.Contains(err.Error(), l.install+": "+want[0]) || !strings.Contains(next, want[1]+l.install) {
+				t.Errorf("want %s: %s and %s, have %v, next %s", l.install, want[0], want[1], err, next)
+			}
+		})
+	}
+}
+
 func TestOlderVersionsAreSwept(t *testing.T) {
 	s := (&sshServer{}).start(t)
 	l := newLaptop(t, s)
