@@ -102,7 +102,7 @@ func bootReconcile(ctx context.Context, k *Kernel, want *spec.Host, say func(str
 	for {
 		report, err := Reconcile(ctx, k, want, say)
 		if err == nil && len(report.Pending) > 0 {
-			err = fmt.Errorf("%s is still to do", report.Pending[0])
+			err = fmt.Errorf("this differs again and again: %s", spec.FewSteps(report.Pending))
 		}
 		if err == nil {
 			return nil

@@ -64,15 +64,26 @@ func (s *services) startDaemon(ctx context.Context, d daemon) error {
 	if err != nil {
 		return err
 	}
+	said, err := listen()
+	if err != nil {
+		return fmt.Errorf("start %s: %w", d.name, err)
+	}
+	defer func() { _ = said.Close() }() // the daemon has it open too
 	cmd := exec.Command(self, d.args...)
-	cmd.Dir = "/"
+	cmd.Dir, cmd.Stderr = "/", said
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", d.name, err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	return s.awaitDaemon(ctx, d, ended)
+	if err := s.awaitDaemon(ctx, d, ended); err != nil {
+		if words := heard(said); words != "" {
+			err = fmt.Errorf("%w; it said: %s", err, words)
+		}
+		return err
+	}
+	return nil
 }
 
 // daemonWithin is how long a daemon may take to be ready.
@@ -179,6 +190,9 @@ func (s *services) ready(d daemon) (done func() error, err error) {
 	}
 	if err := writeFile(s.pidFile(d), strconv.Itoa(os.Getpid())+"\n", 0o644, false); err != nil {
 		return nil, err
+	}
+	if err := unheard(); err != nil {
+		return nil, errors.Join(err, removeAll(s.pidFile(d)))
 	}
 	done = func() error { return removeAll(s.pidFile(d)) }
 	socket := os.Getenv("NOTIFY_SOCKET")

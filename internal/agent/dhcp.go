@@ -129,7 +129,7 @@ func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
 		}
 	}
 	for _, p := range plans {
-		if err := s.start(ctx, p, d); err != nil {
+		if err := s.blame(d, s.start(ctx, p, d)); err != nil {
 			return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
 		}
 	}

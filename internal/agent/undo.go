@@ -53,7 +53,7 @@ func (s *session) goBack(ctx context.Context) error {
 	defer cancel()
 	report, err := reconcile(ctx, u.k, u.previous, s.progress)
 	if err == nil && len(report.Pending) > 0 {
-		err = fmt.Errorf("%s is still to do", report.Pending[0])
+		err = fmt.Errorf("this differs again and again: %s", spec.FewSteps(report.Pending))
 	}
 	if err != nil {
 		return fmt.Errorf("go back to what was confirmed: %w", err)

@@ -208,6 +208,7 @@ func (s *services) loadFile(ctx context.Context, f loaded) (bool, error) {
 
 // restartUnit starts unit anew.
 func restartUnit(ctx context.Context, unit string) error {
+	since := time.Now()
 	err := program(ctx, "systemctl", "restart", unit)
 	if err == nil {
 		return nil
@@ -216,7 +217,7 @@ func restartUnit(ctx context.Context, unit string) error {
 	if program(ctx, "systemctl", "reset-failed", unit) == nil && program(ctx, "systemctl", "restart", unit) == nil {
 		return nil
 	}
-	return fmt.Errorf("start %s: %w; see journalctl -u %s", unit, err, unit)
+	return unitError(ctx, unit, since, err)
 }
 
 // dropUnit stops the unit of a daemon and removes its file, by whichever name.

@@ -46,6 +46,7 @@ type server struct {
 	away, cut bool // unreachable; takes no fresh connection
 	problem   string
 	broken    string // what apply fails with
+	unsettled []spec.Step
 	step      string // what apply does
 	mtu       int
 	key       string // of its WireGuard devices
@@ -115,6 +116,9 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 	case spec.OpApply:
 		if a.s.broken != "" {
 			return &spec.Reply{Report: &spec.Report{Undone: true, Error: &spec.Problem{What: a.s.broken}}}, nil
+		}
+		if a.s.unsettled != nil {
+			return &spec.Reply{Report: &spec.Report{Pending: a.s.unsettled}}, nil
 		}
 		a.s.applied, a.s.given, a.s.untouched = r.Want, r.Leases, r.Untouched
 		a.f.asked = append(a.f.asked, r.Want)
@@ -268,6 +272,24 @@ func TestAllPlanBeforeOneApplies(t *testing.T) {
 	}
 	if again := load(t, e); again.Generation != c.Generation {
 		t.Errorf("the same again is generation %d, was %d", again.Generation, c.Generation)
+	}
+}
+
+// What does not settle is named, each with how it differs.
+func TestWhatDoesNotSettleIsNamed(t *testing.T) {
+	f, e := world(t, 1)
+	carry(t, e, Request{Edit: create})
+	f.servers["s1"].unsettled = []spec.Step{
+		{Action: spec.Change, Object: "link vxl0", Detail: "mtu 1400 -> 1450"}, {Action: spec.Add, Object: "addr 10.0.4.1/32 dev vxl0"},
+		{Action: spec.Add, Object: "route a"}, {Action: spec.Add, Object: "route b"}, {Action: spec.Add, Object: "route c"},
+	}
+	out, err := e.Run(t.Context(), Request{Edit: join("s1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "~ link vxl0: mtu 1400 -> 1450; + addr 10.0.4.1/32 dev vxl0; + route a; and 2 more"
+	if s := out.Servers[0]; s.Err == nil || !strings.Contains(s.Err.Error(), "s1 does not settle: ") || !strings.HasSuffix(s.Err.Error(), want) {
+		t.Errorf("want %q, have %v", want, s.Err)
 	}
 }
 

@@ -148,7 +148,7 @@ func (p *peer) apply(ctx context.Context, e *Engine, given spec.Request) (*spec.
 	}
 	if len(report.Pending) > 0 {
 		return report, hint.Errorf("server "+p.name, "flock status",
-			"%s does not settle: %s is still to do", p.name, report.Pending[0])
+			"%s does not settle: this differs again and again, somebody else or the kernel changes it back: %s", p.name, spec.FewSteps(report.Pending))
 	}
 	if report.Confirmed {
 		return report, nil

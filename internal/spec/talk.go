@@ -3,6 +3,7 @@ package spec
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -144,6 +145,19 @@ func (s Step) String() string {
 		return s.Action + " " + s.Object
 	}
 	return s.Action + " " + s.Object + ": " + s.Detail
+}
+
+// FewSteps are the first of steps in one line, and how many more there are.
+func FewSteps(steps []Step) string {
+	const most = 3
+	var few []string
+	for _, s := range steps[:min(most, len(steps))] {
+		few = append(few, s.String())
+	}
+	if more := len(steps) - most; more > 0 {
+		few = append(few, "and "+strconv.Itoa(more)+" more")
+	}
+	return strings.Join(few, "; ")
 }
 
 // Plan is what apply would do, and what stands in its way.

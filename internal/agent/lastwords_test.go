@@ -1,0 +1,71 @@
+//go:build linux
+
+package agent
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/lab"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+func TestLastWords(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "",
+		"\ndnsmasq: failed to bind: Address already in use\nfailed to bind: Address already in use\nFAILED to start up\n": "failed to bind: Address already in use",
+		"one\ntwo\n": "one; two",
+		strings.Repeat("a", 300) + "\n" + strings.Repeat("b", 300): strings.Repeat("b", 300),
+		strings.Repeat("c", 500):                                   strings.Repeat("c", wordsMost),
+	} {
+		if have := lastWords(text); have != want {
+			t.Errorf("%q: want %q, have %q", text, want, have)
+		}
+	}
+}
+
+// Without systemd the agent itself hears why a daemon does not start.
+func TestDaemonSaysWhyItDoesNotStart(t *testing.T) {
+	lab.Need(t, "ip", "nft", "unshare", "nsenter")
+	m := newMachine(t)
+	c := m.call()
+	want := udpHost(0)
+	c.must(spec.Request{Op: spec.OpPlan, Want: want})
+	m.sh("mkdir -p /run/flock/test.d/udp-u1.pid") // since the plan
+	reply := c.ask(spec.Request{Op: spec.OpApply, Want: want})
+	if reply.Report == nil || reply.Report.Error == nil || !strings.Contains(reply.Report.Error.What, "it said: ") ||
+		!strings.Contains(reply.Report.Error.What, "udp-u1.pid: ") {
+		t.Errorf("have %+v, %+v", reply.Error, reply.Report)
+	}
+	if next := reply.Report.Error.Next; !strings.Contains(next, "agent udp u1") {
+		t.Errorf("advice %q", next)
+	}
+	m.sh("rm -rf /run/flock/test.d/udp-u1.pid")
+	c.hangUp()
+	c = m.call()
+	c.must(spec.Request{Op: spec.OpApply, Want: want})
+	c.must(spec.Request{Op: spec.OpConfirm})
+	c.hangUp()
+	if to := m.sh("readlink /proc/$(cat /run/flock/test.d/udp-u1.pid)/fd/2"); to != "/dev/null\n" {
+		t.Errorf("a daemon that is ready goes on to fill memory: %s", to)
+	}
+}
+
+// Somebody who takes a port after the plan is named by the apply.
+func TestHolderOfDNSIsNamedByApply(t *testing.T) {
+	lab.Need(t, "ip", "nft", "dnsmasq", "unshare", "nsenter")
+	m := newMachine(t)
+	c := m.call()
+	c.must(spec.Request{Op: spec.OpPlan, Want: testHost(1450)})
+	m.hold("tcp4", "0.0.0.0:53")
+	reply := c.ask(spec.Request{Op: spec.OpApply, Want: testHost(1450)})
+	c.hangUp()
+	if reply.Report == nil || reply.Report.Error == nil {
+		t.Fatalf("have %+v, %+v", reply.Error, reply.Report)
+	}
+	what, next := reply.Report.Error.What, reply.Report.Error.Next
+	if !strings.Contains(what, "Address already in use") || !strings.Contains(what, "TCP port 53 of 10.0.4.254 is in use by agent.test (process ") ||
+		!strings.Contains(next, "stop agent.test") || !reply.Report.Undone {
+		t.Errorf("have %q, next %q, undone %v", what, next, reply.Report.Undone)
+	}
+}
