@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -168,7 +169,7 @@ func (p *peer) confirm(ctx context.Context, e *Engine) error {
 // outcome is what is known so far.
 func (r *run) outcome() *Outcome {
 	out := &Outcome{
-		Cluster: r.c, Saved: r.saved, Notes: r.compiled.Notes, Silent: r.silent, Deaf: r.deaf, Unheard: r.unheard, Leaving: r.gone, Stayed: r.stayed,
+		Cluster: r.c, Saved: r.saved, Notes: slices.Concat(r.compiled.Notes, network.Renumbered(r.was, r.compiled.Hosts)), Silent: r.silent, Deaf: r.deaf, Unheard: r.unheard, Leaving: r.gone, Stayed: r.stayed,
 		Pending: pending(r.c, r.compiled, r.sums), Behind: r.behind,
 	}
 	for _, name := range sortedNames(r.peers) {

@@ -78,10 +78,10 @@ type ways struct {
 
 // over names what must pass in the network below.
 func (w *ways) over() string {
-	switch {
-	case w.n.Type == GRE:
+	switch w.n.Type {
+	case GRE:
 		return "IP protocol 47"
-	case w.n.Type == IPIP:
+	case IPIP:
 		return "IP protocol 4"
 	}
 	return fmt.Sprintf("UDP %d", tunnelPort(w.n))

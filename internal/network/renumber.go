@@ -1,0 +1,60 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Renumbered notes, by network, bridges that stay and whose subnet becomes another one:
+// what is plugged in there keeps its address. Was and now are servers' specs by name
+// before and after a change; a nil was has no notes.
+func Renumbered(was, now map[string]*spec.Host) []Note {
+	type move struct{ network, bridge, from, to string }
+	servers := map[move][]string{}
+	for _, server := range slices.Sorted(keys(now)) {
+		before := was[server]
+		if before == nil {
+			continue
+		}
+		for _, l := range now[server].Links {
+			if l.Kind != spec.Bridge {
+				continue
+			}
+			left, new := subnetsOn(before, l.Name), subnetsOn(now[server], l.Name)
+			for _, p := range left {
+				to := slices.IndexFunc(new, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() })
+				if to < 0 || slices.Contains(new, p) {
+					continue
+				}
+				of := l.Network
+				if of == subnetNetwork {
+					of = subnetOf(server)
+				}
+				m := move{of, l.Name, p.String(), new[to].String()}
+				servers[m] = append(servers[m], server)
+			}
+		}
+	}
+	var out []Note
+	for m, on := range servers {
+		out = append(out, Note{Network: m.network, Text: fmt.Sprintf("%s on %s becomes %s, it was %s: containers there keep their old addresses, which lead nowhere, until they ask for new ones (renew the lease, or restart)",
+			m.bridge, strings.Join(on, ", "), m.to, m.from)})
+	}
+	slices.SortFunc(out, func(a, b Note) int { return strings.Compare(a.Network+" "+a.Text, b.Network+" "+b.Text) })
+	return out
+}
+
+// subnetsOn are the subnets that a server stands in by a device.
+func subnetsOn(h *spec.Host, device string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, a := range h.Addrs {
+		if a.Link == device && !a.Prefix.IsSingleIP() {
+			out = append(out, a.Prefix.Masked())
+		}
+	}
+	return out
+}

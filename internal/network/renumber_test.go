@@ -1,0 +1,77 @@
+package network
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/state"
+)
+
+// TestRenumberingIsNoted where a bridge stays and its subnet does not.
+func TestRenumberingIsNoted(t *testing.T) {
+	build := func() *state.Cluster {
+		c := cluster(t, 2)
+		for _, err := range []error{
+			Create(c, "hb", HostGW, Options{Bridge: "hb0", Subnets: prefixes("10.150.0.0/16")}),
+			Join(c, "hb", []string{"s1", "s2"}),
+			Create(c, "bare", HostGW, Options{}),
+			Join(c, "bare", []string{"s1", "s2"}),
+			Create(c, "vx1", VXLAN, Options{}),
+			Join(c, "vx1", []string{"s1", "s2"}),
+			SetSubnet(c, "s1", netip.MustParsePrefix("10.1.1.0/24")),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return c
+	}
+	for name, test := range map[string]struct {
+		edit func(*state.Cluster) error
+		want string
+	}{
+		"a pool with a bridge": {
+			replacing(func(c *state.Cluster) {
+				c.Networks["hb"].Subnets, c.Networks["hb"].Allocated = prefixes("10.160.0.0/16"), nil
+			}),
+			"hb: hb0 on s1 becomes 10.160.0.0/24, it was 10.150.0.0/24: containers",
+		},
+		"a pool without": {replacing(func(c *state.Cluster) {
+			c.Networks["bare"].Subnets, c.Networks["bare"].Allocated = prefixes("10.160.0.0/16"), nil
+		}), ""},
+		"a segment": {replacing(func(c *state.Cluster) {
+			c.Networks["vx1"].Subnets, c.Networks["vx1"].Allocated = prefixes("10.9.0.0/24"), nil
+		}), "vx1: vxl0 on s1, s2 becomes 10.9.0.0/24, it was 10.0.4.0/24"},
+		"app0":             {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.1.2.0/24")) }, "the container subnet of s1: app0 on s1 becomes 10.1.2.0/24"},
+		"app0's address":   {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.1.1.9/24")) }, ""},
+		"app0 goes":        {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.Prefix{}) }, ""},
+		"a member leaves":  {func(c *state.Cluster) error { return Leave(c, "vx1", []string{"s1"}) }, ""},
+		"nothing":          {unchanged, ""},
+		"a bridge by type": {func(c *state.Cluster) error { _, err := ChangeType(c, "hb", VXLANL3); return err }, ""},
+		"a second subnet": {replacing(func(c *state.Cluster) {
+			c.Networks["vx1"].Subnets, c.Networks["vx1"].Allocated = prefixes("10.0.4.0/24", "fd00:4::/64"), nil
+		}), ""},
+		"IPv4 for IPv6": {replacing(func(c *state.Cluster) {
+			c.Networks["vx1"].Subnets, c.Networks["vx1"].Allocated = prefixes("fd00:4::/64"), nil
+		}), ""},
+		"no more and other": {func(c *state.Cluster) error { return Remove(c, "hb") }, ""},
+	} {
+		c := build()
+		was := compiled(t, c)
+		now, err := Edit(c, test.edit)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		var have []string
+		for _, n := range Renumbered(was, now.Hosts) {
+			have = append(have, n.Network+": "+n.Text)
+		}
+		if text := strings.Join(have, "\n"); (text == "") != (test.want == "") || !strings.HasPrefix(text, test.want) {
+			t.Errorf("%s: want %q, have %q", name, test.want, text)
+		}
+		if notes := Renumbered(nil, now.Hosts); notes != nil {
+			t.Errorf("%s: without a before: %v", name, notes)
+		}
+	}
+}
