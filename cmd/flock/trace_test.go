@@ -147,7 +147,7 @@ func (t *traced) net(steps []spec.Step) map[string]spec.Step {
 }
 
 // passwordID is the random name of a password.
-var passwordID = regexp.MustCompile(`\bsecret [0-9a-f]{16}\b`)
+var passwordID = regexp.MustCompile(`\b[0-9a-f]{16}\b`)
 
 // named calls keys by their owners, as a dry run does.
 func (t *traced) named(text string) string {
@@ -156,7 +156,7 @@ func (t *traced) named(text string) string {
 			text = strings.ReplaceAll(text, short, spec.PlannedKey(server))
 		}
 	}
-	return passwordID.ReplaceAllString(text, "secret ID")
+	return passwordID.ReplaceAllString(text, "ID")
 }
 
 // stepsDiffer says what is in one of two and not in the other.
