@@ -16,7 +16,8 @@ func newDelBGP(a *app) *cobra.Command {
 		Short: "take members, subnets, reflectors or routers out of a BGP network",
 		Long: `Take out of a BGP network:
 
-  server SERVER...         members, with what they share and the routers they talk to
+  server SERVER...         members, with what they share and the routers they talk to; the
+                           last reflectors are to end that first
   network SERVER:CIDR...   shared subnets: the routes to them go everywhere
   reflector SERVER...      reflectors, which stay members; without any the network is a
                            full mesh again, and no route is lost on the way

@@ -231,6 +231,36 @@ func TestReflectorsThatLeave(t *testing.T) {
 	}
 }
 
+// The last reflectors leave when the others have sessions of their own.
+func TestLastReflectorsStay(t *testing.T) {
+	c := bgpCluster(t, 4)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(want string, servers ...string) {
+		t.Helper()
+		err := LeaveBGP(c, "bnet", servers)
+		_, next := hint.Of(err)
+		if err == nil || !strings.Contains(next, want) || !hasMember(c.Networks["bnet"], servers[0]) {
+			t.Errorf("%v leave: %v, next %q", servers, err, next)
+		}
+	}
+	must(AddReflectors(c, "bnet", []string{"s1", "s2"}))
+	must(Settle(c, "bnet"))
+	refused("flock delbgp bnet reflector s1 s2, ", "s2", "s1")
+	must(LeaveBGP(c, "bnet", []string{"s2"}))
+	refused("flock delbgp bnet reflector s1, ", "s1")
+	must(DelReflectors(c, "bnet", []string{"s1"}))
+	refused("flock apply bnet", "s1")
+	must(Settle(c, "bnet"))
+	must(LeaveBGP(c, "bnet", []string{"s1"}))
+	must(Complete(c))
+	checkSessionsPair(t, c)
+}
+
 func TestReflectorModeElectsTwo(t *testing.T) {
 	c := bgpCluster(t, 4)
 	delete(c.Networks, "bnet")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/state"
@@ -174,7 +175,33 @@ func LeaveBGP(c *state.Cluster, name string, servers []string) error {
 	if err != nil {
 		return err
 	}
+	if err := lastReflectors(name, n, servers); err != nil {
+		return err
+	}
 	return leave(name, n, servers)
+}
+
+// lastReflectors refuses that all reflectors leave at once where others stay: those have
+// sessions with them alone, and no route between them until new ones are up.
+func lastReflectors(name string, n *state.Network, servers []string) error {
+	stay := 0
+	for _, m := range n.Members {
+		if !slices.Contains(servers, serverOf(m)) {
+			stay++
+		}
+	}
+	goes := func(o state.Sessions) bool {
+		return o.Mode == state.Reflector && !slices.ContainsFunc(o.Reflectors, func(r string) bool { return !slices.Contains(servers, r) })
+	}
+	switch {
+	case stay < 2:
+	case n.Before != nil && goes(*n.Before):
+		return hint.Errorf("network "+name, "flock apply "+name, "%s: the others may still have their routes by %s alone, %s", name, joinWords(n.Before.Reflectors), Settling)
+	case n.Before == nil && goes(state.Sessions{Mode: n.Mode, Reflectors: n.Reflectors}):
+		return hint.Errorf("network "+name, "flock delbgp "+name+" reflector "+strings.Join(n.Reflectors, " ")+", which keeps all routes, or flock addbgp "+name+" reflector SERVER",
+			"%s reflects for %s alone: without it the others have no sessions", joinWords(n.Reflectors), name)
+	}
+	return nil
 }
 
 // forgetSpeaker ends what a server that leaves n was there.
