@@ -172,6 +172,14 @@ func TestTopOfRack(t *testing.T) {
 				g.awaitKernel("s1", 20*time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0", "default via 10.99.0.3 dev eth0")
 				g.awaitRoute("tor", "10.0.10.0/24", "10.99.0.1", 20*time.Second)
 				g.awaitRoute("tor", "10.0.11.0/24", "", 5*time.Second)
+				n.Import = append(n.Import, spec.PrefixRule{Prefix: prefix("10.77.0.0/16"), LE: 24})
+				d1.reload(external(g.mesh("s1", shares), n), "x", "geheim")
+				g.eventually(10*time.Second, func() error {
+					if have := d1.neighbor(g.v4("tor")).Unmatched; len(have) != 1 || have[0] != n.Import[2] {
+						return fmt.Errorf("rules that match nothing: %v", have)
+					}
+					return nil
+				})
 				d1.reload(s1, "x", "geheim")
 				g.awaitKernel("s1", 20*time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0", "172.16.1.0/24 via 10.99.0.3 dev eth0")
 				g.awaitRoute("tor", "10.0.11.0/24", "10.99.0.1", 20*time.Second)

@@ -111,10 +111,38 @@ func (sp *speaker) neighbors(ctx context.Context, s *spec.BGP, secrets map[strin
 	out := make([]spec.BGPNeighborStatus, 0, len(s.Neighbors))
 	for _, n := range s.Neighbors {
 		h := sp.journal.about(n.Addr)
-		out = append(out, neighborStatus(s, n, peers[n.Addr], h, secrets[n.Secret] != "", drops))
+		one := neighborStatus(s, n, peers[n.Addr], h, secrets[n.Secret] != "", drops)
+		if one.State == spec.BGPEstablished && one.Uptime >= spec.BGPTold {
+			if one.Unmatched, err = sp.unmatched(ctx, s, n); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, one)
 	}
 	slices.SortFunc(out, func(a, b spec.BGPNeighborStatus) int { return a.Addr.Compare(b.Addr) })
 	return out, nil
+}
+
+// unmatched are the lines of n's Import that match nothing that it announces.
+func (sp *speaker) unmatched(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor) ([]spec.PrefixRule, error) {
+	left := slices.Clone(n.Import)
+	for _, family := range families(s, n) {
+		if len(left) == 0 {
+			break
+		}
+		r := &api.ListPathRequest{TableType: api.TableType_ADJ_IN, Name: n.Addr.String(), Family: family}
+		err := sp.gobgp.ListPath(ctx, r, func(d *api.Destination) {
+			for _, path := range d.Paths {
+				if p, ok := prefixOf(path); ok {
+					left = slices.DeleteFunc(left, func(rule spec.PrefixRule) bool { return rule.Matches(p) })
+				}
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list what neighbor %s announces: %w", n.Addr, err)
+		}
+	}
+	return left, nil
 }
 
 // states are GoBGP's in the words of RFC 4271.

@@ -27,6 +27,10 @@ const (
 	BGPEstablished = "Established"
 )
 
+// BGPTold is how long a session is up until its neighbour is taken to have told what
+// it has.
+const BGPTold = 3 * time.Second
+
 // BGPNeighborStatus is one session.
 type BGPNeighborStatus struct {
 	Addr     netip.Addr
@@ -39,6 +43,10 @@ type BGPNeighborStatus struct {
 	Received int `json:",omitempty"` // prefixes it announces, but for those that it heard of us
 	Accepted int `json:",omitempty"` // those of them that the filters let in
 	Sent     int `json:",omitempty"` // prefixes announced to it
+
+	// Unmatched are the lines of Import that match nothing of what it announces, while
+	// the session is up and has been for some seconds.
+	Unmatched []PrefixRule `json:",omitempty"`
 
 	// Why says in words why the session is down, or why the last one ended: what
 	// was heard of the neighbour, and where to look. "" when there is nothing to say.
