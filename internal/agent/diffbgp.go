@@ -48,7 +48,7 @@ func sayResets(ops []Op, want, have *spec.BGP) []Op {
 			continue
 		}
 		for i := range ops {
-			if ops[i].Step.Object == objectNeighbor(n) {
+			if ops[i].Step.Object == n.Object() {
 				ops[i].Step.Detail = addDetail(ops[i].Step.Detail, "(ends the session, a new one begins)")
 			}
 		}
@@ -57,8 +57,6 @@ func sayResets(ops []Op, want, have *spec.BGP) []Op {
 }
 
 func addDetail(detail, more string) string { return strings.TrimSpace(detail + " " + more) }
-
-func objectNeighbor(n spec.BGPNeighbor) string { return "bgp neighbor " + n.Addr.String() }
 
 func bgpParts(s *spec.BGP) []bgpPart {
 	if s == nil {
@@ -70,7 +68,7 @@ func bgpParts(s *spec.BGP) []bgpPart {
 		out = append(out, bgpPart{name, name})
 	}
 	for _, n := range s.Neighbors {
-		out = append(out, bgpPart{objectNeighbor(n), n.String()})
+		out = append(out, bgpPart{n.Object(), n.String()})
 	}
 	return out
 }

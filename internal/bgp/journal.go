@@ -32,9 +32,10 @@ type journal struct {
 
 // heard is the last thing that was heard about a neighbour's session.
 type heard struct {
-	why  string
-	at   time.Time
-	last string // why the last established session ended
+	why     string
+	at      time.Time
+	last    string // why the last established session ended
+	refused bool   // it, or we, refused an OPEN (RFC 4271, 6.2)
 }
 
 func newJournal(out io.Writer) *journal {
@@ -76,9 +77,9 @@ func (j *journal) Warn(msg string, f log.Fields) {
 		j.note(addr, "it was silent for the hold time")
 		j.silent <- addr
 	case "received notification":
-		j.note(addr, "it ended the session: "+notification(f))
+		j.refuse(addr, "it ended the session: "+notification(f), f)
 	case "sent notification":
-		j.note(addr, "we ended the session: "+notification(f))
+		j.refuse(addr, "we ended the session: "+notification(f), f)
 	case "prefix limit reached", "Closed an accepted connection", "restart flag is not set":
 	default:
 		if err, ok := f["Error"]; ok {
@@ -102,7 +103,7 @@ func (j *journal) Info(msg string, f log.Fields) {
 	h := j.heard[addr]
 	switch {
 	case msg == "Peer Up":
-		h.why = ""
+		h.why, h.refused = "", false
 	case msg == "Peer Down" && time.Since(h.at) > time.Second:
 		// What came just before, a notification for example, says more.
 		h.why, h.at = reason(fmt.Sprint(f["Reason"])), time.Now()
@@ -136,6 +137,20 @@ func (j *journal) note(addr netip.Addr, why string) {
 	defer j.mu.Unlock()
 	h := j.heard[addr]
 	h.why, h.at = why, time.Now()
+	j.heard[addr] = h
+}
+
+// refuse notes a notification; one about an OPEN will come again and again.
+func (j *journal) refuse(addr netip.Addr, why string, f log.Fields) {
+	j.note(addr, why)
+	code, _ := f["Code"].(uint8)
+	if e, ok := f["Data"].(*bgp.MessageError); ok {
+		code = e.TypeCode
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	h := j.heard[addr]
+	h.refused = code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR
 	j.heard[addr] = h
 }
 

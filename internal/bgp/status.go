@@ -182,6 +182,7 @@ func neighborStatus(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, passw
 		out.Uptime = since(p.GetTimers().GetState().GetDowntime().GetSeconds())
 	}
 	out.Why = whyDown(s, n, p, h, password, drops)
+	out.Refused = h.refused || p.GetState().GetAdminState() == api.PeerState_PFX_CT
 	return out
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -59,14 +60,14 @@ func (r *run) await(ctx context.Context) error {
 			if settling {
 				within = awaitSettle
 			}
-			missing, err := r.listen(ctx, name, cmp.Or(r.e.wait, within))
+			missing, outside, err := r.listen(ctx, name, cmp.Or(r.e.wait, within))
 			if err != nil {
 				return hint.With(fmt.Errorf("wait for the sessions of %s, whose change is done: %w", name, err), "network "+name, "flock showbgp")
 			}
-			for _, text := range missing {
-				r.unheard = append(r.unheard, network.Note{Network: name, Text: text})
-			}
 			if len(missing) > 0 || !settling {
+				for _, text := range slices.Concat(missing, outside) {
+					r.unheard = append(r.unheard, network.Note{Network: name, Text: text})
+				}
 				break
 			}
 			within = awaitSettle // what reflects no more is started anew
@@ -108,8 +109,8 @@ func (r *run) awaited(name string) bool {
 }
 
 // listen asks the members that answer until nothing is missing or within has passed,
-// and returns what is.
-func (r *run) listen(ctx context.Context, name string, within time.Duration) ([]string, error) {
+// and returns what is, among them and of speakers outside.
+func (r *run) listen(ctx context.Context, name string, within time.Duration) (missing, outside []string, err error) {
 	var members []*peer
 	for _, m := range r.c.Networks[name].Members {
 		server := network.ServerOf(m)
@@ -118,16 +119,25 @@ func (r *run) listen(ctx context.Context, name string, within time.Duration) ([]
 		}
 	}
 	if len(members) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	slices.SortFunc(members, func(a, b *peer) int { return strings.Compare(a.name, b.name) })
 	gone := r.forgotten(name)
-	var missing []string
-	_, err := r.poll(ctx, members, func(s []Speaker) bool {
-		missing = Unheard(r.c, name, gone, s)
-		return len(missing) == 0
+	asked := r.outside()
+	_, err = r.poll(ctx, members, func(list []Speaker) bool {
+		missing, outside = Unheard(r.c, name, gone, list), nil
+		wait := len(missing) > 0
+		for _, s := range list {
+			var h *spec.BGP
+			if host := r.compiled.Hosts[s.Server]; host != nil {
+				h = host.BGP
+			}
+			texts, waits := unheardOutside(s, h, asked)
+			outside, wait = append(outside, texts...), wait || waits
+		}
+		return !wait
 	}, within)
-	return missing, err
+	return missing, outside, err
 }
 
 // listener is a server whose daemon is asked, on the session that it has. What becomes

@@ -96,8 +96,12 @@ type Request struct {
 }
 
 // Await says what BGP networks a change waits for: those of Networks, or without any
-// those for whose members something was done.
-type Await struct{ Networks []string }
+// those for whose members something was done. Of the sessions with speakers outside
+// it waits for those that something was done for, and for Outside.
+type Await struct {
+	Networks []string
+	Outside  *Outside // nil: none
+}
 
 // States of a Server in an Outcome.
 const (

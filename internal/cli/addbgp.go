@@ -53,6 +53,9 @@ func newAddBGP(a *app) *cobra.Command {
                            It is told of the shared subnets only, and nothing that overlaps
                            them is accepted. Named again, only what is given changes.
 
+The command waits for the router's session, 20 s at most: what does not come up is said,
+and why, with exit status 0.
+
 --accept and --announce, as often as there are lines, are prefix lists: "PREFIX", or with
 "ge LENGTH", "le LENGTH" its parts of that length. Without --accept everything is accepted
 but a default route. Containers keep their source address towards what --accept names.
@@ -141,13 +144,18 @@ func (a *app) addExternal(cmd *cobra.Command, name string, args []string, o *add
 	if err != nil {
 		return err
 	}
+	session := change.Outside{Server: server, Addr: address}
 	return a.alterBGP(cmd.Context(), name, alter{
 		Request: change.Request{
 			Edit:    func(c *state.Cluster) error { return network.AddExternal(c, name, server, address, options) },
-			Secrets: secrets,
+			Secrets: secrets, Await: &change.Await{Outside: &session},
 		},
-		said: func(*change.Outcome) string {
-			return server + " talks to " + address.String() + ", flock showbgp " + server
+		said: func(out *change.Outcome) string {
+			talks := " talks to "
+			if session.Down(out) {
+				talks = " is set up and does not talk yet to "
+			}
+			return server + talks + address.String() + ", flock showbgp " + server
 		},
 	})
 }

@@ -13,7 +13,10 @@ import (
 // their sessions and routes, and have forgotten those to what is gone. Where the
 // sessions become others, those of before end then.
 func (a *app) alterBGP(ctx context.Context, name string, c alter) error {
-	c.networks, c.Await = []string{name}, &change.Await{Networks: []string{name}}
+	if c.Await == nil {
+		c.Await = &change.Await{}
+	}
+	c.networks, c.Await.Networks = []string{name}, []string{name}
 	return a.alter(ctx, c)
 }
 

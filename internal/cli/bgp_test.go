@@ -152,6 +152,10 @@ func speaking() []change.Speaker {
 			Network: "bnet", AS: 64512, RouterID: a("10.99.0.1"), Uptime: 3*time.Hour + 4*time.Minute,
 			Neighbors: []spec.BGPNeighborStatus{
 				{Addr: a("10.99.0.2"), Name: "s2", AS: 64512, State: spec.BGPEstablished, Uptime: 62 * time.Second, Received: 1, Accepted: 1, Sent: 1},
+				{
+					Addr: a("10.99.0.253"), AS: 65002, External: true, State: spec.BGPEstablished, Uptime: 62 * time.Second,
+					Unmatched: []spec.PrefixRule{{Prefix: p("10.9.0.0/16"), LE: 24}},
+				},
 				{Addr: a("10.99.0.254"), AS: 65001, External: true, State: spec.BGPActive, Uptime: time.Hour, Received: 2, Accepted: 1, Why: "Bad Peer AS: it says 65009"},
 			},
 			Routes: []spec.BGPRoute{
@@ -184,6 +188,7 @@ func TestShowBGP(t *testing.T) {
 
 PEER         NAME  AS     STATE        UPTIME  IN      OUT  WHY
 10.99.0.2    s2    64512  Established  1m02s   1       1    -
+10.99.0.253  -     65002  Established  1m02s   0       0    it announces nothing of 10.9.0.0/16 le 24
 10.99.0.254  -     65001  Active       -       1 of 2  0    Bad Peer AS: it says 65009
 
 ROUTE          NEXT HOP   AS PATH      FROM         AGE    KERNEL    WHY
@@ -193,7 +198,7 @@ ROUTE          NEXT HOP   AS PATH      FROM         AGE    KERNEL    WHY
 10.128.0.0/16  10.97.0.1  65001 65002  10.99.0.254  1d1h   no        10.97.0.1 cannot be reached
 `},
 		{"showbgp", ExitPartial, `SERVER  NETWORK  AS     SESSIONS  ROUTES  KERNEL  UP     WHY
-s1      bnet     64512  1/2       3       1/3     3h04m  session with 10.99.0.254 is Active: Bad Peer AS: it says 65009
+s1      bnet     64512  2/3       3       1/3     3h04m  session with 10.99.0.254 is Active: Bad Peer AS: it says 65009
 s2      bnet     -      -         -       -       -      no BGP daemon answers on s2
 
 ROUTE          s1

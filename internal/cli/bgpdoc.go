@@ -32,6 +32,8 @@ type neighborDoc struct {
 	Accepted int    `json:"accepted"`
 	Sent     int    `json:"sent"`
 	Why      string `json:"why,omitempty"`
+	// Unmatched are rules of --accept that match nothing of what it announces.
+	Unmatched []string `json:"unmatched,omitempty"`
 }
 
 type routeDoc struct {
@@ -72,7 +74,7 @@ func speakerDocOf(s change.Speaker) speakerDoc {
 	for _, n := range s.Status.Neighbors {
 		p := neighborDoc{
 			Address: n.Addr.String(), Name: n.Name, AS: n.AS, External: n.External, State: n.State,
-			Received: n.Received, Accepted: n.Accepted, Sent: n.Sent, Why: n.Why,
+			Received: n.Received, Accepted: n.Accepted, Sent: n.Sent, Why: n.Why, Unmatched: rulesOf(n),
 		}
 		if n.State == spec.BGPEstablished {
 			p.Uptime = seconds(n.Uptime)

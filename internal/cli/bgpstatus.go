@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
 )
 
 // silent are the BGP sessions of a server that should be up and are not.
@@ -19,6 +20,8 @@ type sessionsDoc struct {
 	Sessions int      `json:"sessions"`
 	Up       int      `json:"up"`
 	Down     []string `json:"down,omitempty"` // in words; those with servers that are away are not counted
+	// Unmatched are, in words, rules that match nothing of what a neighbour announces.
+	Unmatched []string `json:"unmatched,omitempty"`
 }
 
 func sessionsOf(out *change.Outcome, s change.Server) *sessionsDoc {
@@ -26,7 +29,29 @@ func sessionsOf(out *change.Outcome, s change.Server) *sessionsDoc {
 		return nil
 	}
 	up, _, _ := countBGP(s.BGP)
-	return &sessionsDoc{Sessions: len(s.BGP.Neighbors), Up: up, Down: silent(out, s)}
+	return &sessionsDoc{Sessions: len(s.BGP.Neighbors), Up: up, Down: silent(out, s), Unmatched: unmatched(s)}
+}
+
+func unmatched(s change.Server) []string {
+	if s.BGP == nil {
+		return nil
+	}
+	var out []string
+	for _, n := range s.BGP.Neighbors {
+		out = append(out, change.Unmatched(s.Name, n)...)
+	}
+	return out
+}
+
+// unmatchedNotes are the rules of all servers looked at that match nothing.
+func unmatchedNotes(list []change.Server) []network.Note {
+	var out []network.Note
+	for _, s := range list {
+		for _, text := range unmatched(s) {
+			out = append(out, network.Note{Network: s.BGP.Network, Text: text})
+		}
+	}
+	return out
 }
 
 func (d *sessionsDoc) text() string {

@@ -69,9 +69,24 @@ func (a *app) showBGP(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(args) == 1 {
-		return a.showSpeaker(list[0])
+		err = a.showSpeaker(list[0])
+	} else {
+		err = a.showSpeakers(c, list)
 	}
-	return a.showSpeakers(c, list)
+	a.notes(amissAmong(c, list))
+	return err
+}
+
+// amissAmong is what of the networks of speakers is not as it was meant.
+func amissAmong(c *state.Cluster, list []change.Speaker) []network.Note {
+	compiled, err := network.Compile(c)
+	if err != nil {
+		return nil
+	}
+	spoken := func(name string) bool {
+		return slices.ContainsFunc(list, func(s change.Speaker) bool { return s.Status != nil && s.Status.Network == name })
+	}
+	return slices.DeleteFunc(compiled.Notes, func(n network.Note) bool { return !n.Amiss || !spoken(n.Network) })
 }
 
 // speakersOf are the servers to look at: the one named, or all that speak BGP.
@@ -136,9 +151,26 @@ func (a *app) peerTable(s *spec.BGPStatus) *table {
 		if n.Received != n.Accepted {
 			in += fmt.Sprintf(" of %d", n.Received)
 		}
-		t.add(n.Addr.String(), n.Name, network.FormatAS(n.AS), n.State, uptime, in, fmt.Sprint(n.Sent), n.Why)
+		t.add(n.Addr.String(), n.Name, network.FormatAS(n.AS), n.State, uptime, in, fmt.Sprint(n.Sent), cmp.Or(n.Why, idleRules(n)))
 	}
 	return t
+}
+
+// idleRules says which rules match nothing of what n announces.
+func idleRules(n spec.BGPNeighborStatus) string {
+	if len(n.Unmatched) == 0 {
+		return ""
+	}
+	return "it announces nothing of " + strings.Join(rulesOf(n), ", ")
+}
+
+// rulesOf are those rules as --accept takes them.
+func rulesOf(n spec.BGPNeighborStatus) []string {
+	var out []string
+	for _, r := range n.Unmatched {
+		out = append(out, strings.TrimPrefix(r.String(), "permit "))
+	}
+	return out
 }
 
 // routeTable has one row per route, with -o wide one per path.

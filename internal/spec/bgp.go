@@ -154,6 +154,9 @@ func (s *BGP) RestartsFor(want *BGP) bool {
 	return false
 }
 
+// Object names n in plans.
+func (n BGPNeighbor) Object() string { return "bgp neighbor " + n.Addr.String() }
+
 func (n BGPNeighbor) String() string {
 	var b line
 	b.add("bgp neighbor", n.Addr.String())

@@ -48,6 +48,9 @@ type BGPNeighborStatus struct {
 	// the session is up and has been for some seconds.
 	Unmatched []PrefixRule `json:",omitempty"`
 
+	// Refused says that one of the two refuses what the other is: another AS, more
+	// prefixes than allowed. Waiting does not help.
+	Refused bool `json:",omitempty"`
 	// Why says in words why the session is down, or why the last one ended: what
 	// was heard of the neighbour, and where to look. "" when there is nothing to say.
 	Why string `json:",omitempty"`

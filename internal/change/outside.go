@@ -1,0 +1,90 @@
+package change
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Outside is the session of a member of a BGP network with a speaker that is none.
+type Outside struct {
+	Server string
+	Addr   netip.Addr
+}
+
+func (o Outside) head() string { return fmt.Sprintf("%s: the session with %s is ", o.Server, o.Addr) }
+
+// Down says whether out has found the session down after waiting for it.
+func (o Outside) Down(out *Outcome) bool {
+	for _, n := range out.Unheard {
+		if strings.HasPrefix(n.Text, o.head()) {
+			return true
+		}
+	}
+	return false
+}
+
+// Unmatched says in one line each which rules of a server's for its neighbour n match
+// nothing that it announces.
+func Unmatched(server string, n spec.BGPNeighborStatus) []string {
+	var out []string
+	for _, r := range n.Unmatched {
+		out = append(out, fmt.Sprintf("%s accepts %q of %s, which announces nothing of it", server, strings.TrimPrefix(r.String(), "permit "), n.Addr))
+	}
+	return out
+}
+
+// outside are the sessions with speakers outside that this change is about: those that
+// steps were done for, and the one that is named.
+func (r *run) outside() map[Outside]bool {
+	out := map[Outside]bool{}
+	for name, p := range r.peers {
+		h := r.compiled.Hosts[name]
+		if _, report := p.whole(); report != nil && h != nil && h.BGP != nil {
+			touched := map[string]bool{}
+			for _, s := range report.Steps {
+				touched[s.Object] = s.Action != spec.Remove
+			}
+			for _, n := range h.BGP.Neighbors {
+				if n.External && touched[n.Object()] {
+					out[Outside{name, n.Addr}] = true
+				}
+			}
+		}
+	}
+	if o := r.req.Await.Outside; o != nil {
+		out[*o] = true
+	}
+	return out
+}
+
+// unheardOutside says how the sessions of s with the speakers of asked stand: what is
+// amiss, and whether that may pass by waiting.
+func unheardOutside(s Speaker, want *spec.BGP, asked map[Outside]bool) (missing []string, waits bool) {
+	if s.Status == nil || want == nil {
+		return nil, false
+	}
+	have := map[netip.Addr]spec.BGPNeighborStatus{}
+	for _, n := range s.Status.Neighbors {
+		have[n.Addr] = n
+	}
+	for _, n := range want.Neighbors {
+		o := Outside{s.Server, n.Addr}
+		if !n.External || !asked[o] {
+			continue
+		}
+		got := have[n.Addr]
+		switch {
+		case got.State != spec.BGPEstablished:
+			missing = append(missing, o.head()+sessionText(got))
+			waits = waits || !got.Refused
+		case len(n.Import) > 0 && got.Uptime < spec.BGPTold:
+			waits = true
+		default:
+			missing = append(missing, Unmatched(s.Server, got)...)
+		}
+	}
+	return missing, waits
+}
