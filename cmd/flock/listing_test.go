@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -58,6 +59,9 @@ func verbListings(ctx context.Context, w *walk, ts *testscript.TestScript, args 
 // in /etc, /usr/local and /var/lib. The ports of the lab's containers are not in
 // it: they are there with and without a network.
 func listing(ctx context.Context, l *lab.Lab, host string) ([]byte, error) {
+	if err := atRest(ctx, l, host); err != nil {
+		return nil, err
+	}
 	names, err := l.Containers(host)
 	if err != nil {
 		return nil, err
@@ -84,6 +88,59 @@ func listing(ctx context.Context, l *lab.Lab, host string) ([]byte, error) {
 	}
 	fmt.Fprintf(&b, "# files\n")
 	return b.Bytes(), changedFiles(&b, l.Disk(host))
+}
+
+// restsWithin is how long a server's devices may take to come to rest: the kernel reports
+// a carrier once a second, and duplicate address detection takes another two.
+const restsWithin = 10 * time.Second
+
+// atRest waits until the kernel has settled what it settles by itself: the state that
+// follows a device's carrier, and duplicate address detection. Without it two listings
+// are alike, or not, by luck.
+func atRest(ctx context.Context, l *lab.Lab, host string) error {
+	for until := time.Now().Add(patience(restsWithin)); ; {
+		out, err := l.Net(ctx, host, "ip", "-j", "addr").Output()
+		if err != nil {
+			return fmt.Errorf("list addresses on %s: %w", host, err)
+		}
+		restless, err := unsettled(out)
+		if err != nil || len(restless) == 0 {
+			return err
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("%s does not come to rest: %s", host, strings.Join(restless, ", "))
+		}
+	}
+}
+
+// unsettled lists what ip -j addr shows that will change by itself.
+func unsettled(text []byte) ([]string, error) {
+	var links []struct {
+		Name  string   `json:"ifname"`
+		Flags []string `json:"flags"`
+		State string   `json:"operstate"`
+		Addrs []struct {
+			Local     string `json:"local"`
+			Tentative bool   `json:"tentative"`
+			Failed    bool   `json:"dadfailed"`
+		} `json:"addr_info"`
+	}
+	if err := json.Unmarshal(text, &links); err != nil {
+		return nil, fmt.Errorf("read ip -j addr: %w", err)
+	}
+	var out []string
+	for _, link := range links {
+		has := func(flag string) bool { return slices.Contains(link.Flags, flag) }
+		if has("UP") && (has("LOWER_UP") && link.State == "DOWN" || has("NO-CARRIER") && link.State == "UP") {
+			out = append(out, link.Name+" is "+link.State)
+		}
+		for _, a := range link.Addrs {
+			if a.Tentative && !a.Failed && has("LOWER_UP") {
+				out = append(out, a.Local+" is tentative")
+			}
+		}
+	}
+	return out, nil
 }
 
 // canonical writes one line per element, without what is volatile, learned or
@@ -216,6 +273,22 @@ func changedFiles(b *bytes.Buffer, disk string) error {
 		}
 	}
 	return nil
+}
+
+func TestUnsettled(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{`[{"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"operstate":"UNKNOWN"}]`, ""},
+		{`[{"ifname":"a","flags":["UP","LOWER_UP"],"operstate":"DOWN"}]`, "a is DOWN"},
+		{`[{"ifname":"a","flags":["NO-CARRIER","UP"],"operstate":"UP"}]`, "a is UP"},
+		{`[{"ifname":"a","flags":["NO-CARRIER","UP"],"operstate":"DOWN","addr_info":[{"local":"fd00::1","tentative":true}]}]`, ""},
+		{`[{"ifname":"a","flags":["UP","LOWER_UP"],"operstate":"UP","addr_info":[{"local":"fd00::1"},{"local":"fe80::1","tentative":true}]}]`, "fe80::1 is tentative"},
+		{`[{"ifname":"a","flags":["UP","LOWER_UP"],"operstate":"UP","addr_info":[{"local":"fe80::1","tentative":true,"dadfailed":true}]}]`, ""},
+	} {
+		have, err := unsettled([]byte(c.text))
+		if err != nil || strings.Join(have, ", ") != c.want {
+			t.Errorf("%s: want %q, have %q, %v", c.text, c.want, have, err)
+		}
+	}
 }
 
 func TestCanonical(t *testing.T) {
