@@ -131,6 +131,7 @@ type Outcome struct {
 	Servers []Server       // contacted ones, by name
 	Saved   bool           // the cluster file was written
 	Notes   []network.Note // what the servers' specs do not show
+	Clones  []network.Note // servers that share what should be each one's own
 	Silent  []network.Note // members that do not hear each other: those that met in the change, or that were looked at
 	Deaf    []network.Path // the ways between them that were tried; WireGuard's only of those that were looked at
 	Unheard []network.Note // BGP sessions and routes that were awaited and did not come in time

@@ -52,6 +52,7 @@ type server struct {
 	key       string // of its WireGuard devices
 	made      int    // keys so far
 	machine   string
+	hostKey   string
 	as        string     // answers like this server: the same machine
 	held      *spec.Host // confirmed
 	applied   *spec.Host // waits for a confirmation
@@ -84,6 +85,8 @@ func (a *agent) Reachable(context.Context) error {
 	}
 	return nil
 }
+
+func (a *agent) HostKey() string { return a.s.hostKey }
 
 // Close is the end of the session: what was not confirmed goes back.
 func (a *agent) Close() error {
@@ -537,6 +540,37 @@ func TestOneMachineHasOneName(t *testing.T) {
 	}
 	if load(t, e).Servers["s4"] != nil {
 		t.Error("s4 was saved")
+	}
+}
+
+// Servers of one image are named, where they are looked at before anything is done and
+// when they come.
+func TestClonesAreNamed(t *testing.T) {
+	f, e := world(t, 3)
+	for name, s := range f.servers {
+		s.machine, s.hostKey = "machine of "+name, "key of "+name
+	}
+	if out := carry(t, e, Request{All: true, DryRun: true}); len(out.Clones) > 0 {
+		t.Errorf("of servers of their own: %v", out.Clones)
+	}
+	add := Request{Contact: []string{"s4"}, Edit: func(c *state.Cluster) error {
+		return network.AddServer(c, "s4", state.Server{Address: "192.0.2.4"})
+	}}
+	carry(t, e, Request{All: true, Contact: []string{"s1", "s2", "s3"}})
+	f.servers["s4"] = &server{mtu: 1500, machine: "machine of s1", hostKey: "key of s2"}
+	for what, req := range map[string]Request{"when it comes": add, "in a plan": {All: true, Edit: add.Edit}} {
+		req.DryRun = true
+		out := carry(t, e, req)
+		if len(out.Clones) != 2 || out.Clones[0].Network != "s1, s4" || !strings.Contains(out.Clones[0].Text, "same machine id") ||
+			out.Clones[1].Network != "s2, s4" || !strings.Contains(out.Clones[1].Text, "same SSH host key") {
+			t.Errorf("%s: %v", what, out.Clones)
+		}
+	}
+	if out := carry(t, e, add); len(out.Clones) != 2 {
+		t.Errorf("s4 came: %v", out.Clones)
+	}
+	if out := carry(t, e, Request{Edit: create}); len(out.Clones) > 0 {
+		t.Errorf("when others change: %v", out.Clones)
 	}
 }
 

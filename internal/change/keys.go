@@ -69,6 +69,7 @@ func (r *run) turns(server string) bool {
 // askKeys notes the public keys of todo in the file's copy and says whether one is
 // new there.
 func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
+	before := r.keysInFile()
 	results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (map[string]string, error) {
 		devices := network.KeyDevices(r.c, p.name)
 		req := &spec.Request{Op: spec.OpKeys, Want: p.want, Holder: r.e.Holder}
@@ -116,6 +117,7 @@ func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
 			}
 		}
 	}
+	r.part(ctx, before)
 	return changed
 }
 
@@ -123,6 +125,8 @@ func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
 // that answered are not known by their name yet, but who gets which peer is. A key
 // that a server named is the one that holds; of one that it lost, it makes another.
 func (r *run) assumeKeys() {
+	before := r.keysInFile()
+	defer func() { r.assumeParted(before) }()
 	for name, p := range r.peers {
 		if p.err != nil || p.plan == nil {
 			continue

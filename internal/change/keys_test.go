@@ -70,6 +70,34 @@ func TestKeysComeFromTheServers(t *testing.T) {
 	}
 }
 
+// A server that was made from another's image has its key: it gets one of its own.
+func TestCopiedKeyIsParted(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: lead})
+	carry(t, e, Request{Edit: clients("s2")})
+	f.servers["s3"].key = "s2 key 1"
+	out := carry(t, e, Request{Edit: clients("s3"), DryRun: true})
+	if len(out.Clones) != 1 || !strings.Contains(out.Clones[0].Text, "s3 has a copy of the WireGuard key of s2") {
+		t.Errorf("a plan says %v", out.Clones)
+	}
+	if got := keysOf(out.Cluster)["s3"]; got != "(key of s3, made on apply)" {
+		t.Errorf("planned key %q", got)
+	}
+	out = carry(t, e, Request{Edit: clients("s3")})
+	if len(out.Clones) != 1 || !strings.Contains(out.Clones[0].Text, "s3 had a copy of the WireGuard key of s2") || len(out.Pending) > 0 {
+		t.Errorf("it says %v, pending are %v", out.Clones, out.Pending)
+	}
+	if have := keysOf(load(t, e)); have["s2"] != "s2 key 1" || have["s3"] != "s3 key 1" {
+		t.Errorf("keys: %v", have)
+	}
+	// Later, too, and whoever comes first by name.
+	f.servers["s1"].key, f.servers["s1"].held = "s3 key 1", nil
+	carry(t, e, Request{All: true})
+	if have := keysOf(load(t, e)); have["s1"] != "s1 key 2" || have["s3"] != "s3 key 1" {
+		t.Errorf("after s1 was made anew from s3: %v", have)
+	}
+}
+
 func TestDryRunMakesNoKey(t *testing.T) {
 	f, e := world(t, 2)
 	carry(t, e, Request{Edit: lead})

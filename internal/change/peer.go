@@ -36,6 +36,7 @@ type peer struct {
 type session interface {
 	Do(context.Context, *spec.Request, func(line string)) (*spec.Reply, error)
 	Reachable(context.Context) error // a fresh connection gets through
+	HostKey() string                 // what the server showed at login, as SHA256:…; "" of the workstation itself
 	Close() error
 }
 
@@ -46,6 +47,8 @@ type connection struct {
 }
 
 func (c connection) Reachable(ctx context.Context) error { return c.conn.Reachable(ctx) }
+
+func (c connection) HostKey() string { return c.conn.HostKey() }
 
 func (c connection) Close() error { return errors.Join(c.Session.Close(), c.conn.Close()) }
 
@@ -169,7 +172,8 @@ func (p *peer) confirm(ctx context.Context, e *Engine) error {
 // outcome is what is known so far.
 func (r *run) outcome() *Outcome {
 	out := &Outcome{
-		Cluster: r.c, Saved: r.saved, Notes: slices.Concat(r.compiled.Notes, network.Renumbered(r.was, r.compiled.Hosts)), Silent: r.silent, Deaf: r.deaf, Unheard: r.unheard, Leaving: r.gone, Stayed: r.stayed,
+		Cluster: r.c, Saved: r.saved, Notes: slices.Concat(r.compiled.Notes, network.Renumbered(r.was, r.compiled.Hosts)),
+		Clones: append(slices.Clone(r.clones), r.cloned()...), Silent: r.silent, Deaf: r.deaf, Unheard: r.unheard, Leaving: r.gone, Stayed: r.stayed,
 		Pending: pending(r.c, r.compiled, r.sums), Behind: r.behind,
 	}
 	for _, name := range sortedNames(r.peers) {

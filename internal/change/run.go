@@ -35,6 +35,7 @@ type run struct {
 	peers    map[string]*peer
 	saved    bool
 	handed   map[netip.Prefix]bool // subnets of which some server was to hand out addresses before the edit
+	clones   []network.Note        // what servers share that were made from one image
 	silent   []network.Note        // of members that do not hear each other
 	deaf     []network.Path        // that were tried and carry nothing
 
@@ -225,6 +226,7 @@ func (r *run) plan(ctx context.Context, op string) error {
 		for i, f := range facts {
 			if f != nil {
 				r.c.Servers[todo[i].name].Facts = factsOf(f)
+				r.c.Servers[todo[i].name].Facts.HostKey = todo[i].session.HostKey()
 			}
 		}
 		if op == spec.OpPlan {

@@ -72,6 +72,7 @@ func (a *app) alter(ctx context.Context, c alter) error {
 	if !c.terse || left != nil {
 		a.summary(out)
 	}
+	a.notes(out.Clones)
 	a.notes(out.Silent)
 	a.unheard(out.Unheard)
 	for _, s := range out.Stayed {
@@ -311,7 +312,7 @@ func outcomeOf(out *change.Outcome) outcomeDoc {
 	if out.Cluster != nil {
 		doc.Generation = out.Cluster.Generation
 	}
-	for _, n := range slices.Concat(out.Notes, out.Silent, out.Unheard) {
+	for _, n := range slices.Concat(out.Notes, out.Clones, out.Silent, out.Unheard) {
 		doc.Notes = append(doc.Notes, n.Network+": "+n.Text)
 	}
 	for _, s := range out.Servers {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
@@ -70,7 +71,7 @@ func (a *app) printPlan(out *change.Outcome) error {
 	if b.Len() > 0 {
 		b.WriteString("\n")
 	}
-	for _, n := range out.Notes {
+	for _, n := range slices.Concat(out.Notes, out.Clones) {
 		fmt.Fprintf(&b, "note: %s: %s\n", n.Network, n.Text)
 	}
 	b.WriteString(planTotal(out, all, still) + "\n")

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/flocknet/flock/internal/hint"
 )
 
@@ -31,6 +33,15 @@ type Conn struct {
 	link   *link // nil for Local
 	shell  shell
 	sudo   bool // commands go through sudo -n
+}
+
+// HostKey is the fingerprint of the host key that the server showed, as SHA256:…; ""
+// of Local.
+func (c *Conn) HostKey() string {
+	if c.link == nil || c.link.shown == nil {
+		return ""
+	}
+	return ssh.FingerprintSHA256(c.link.shown)
 }
 
 // Close ends the connection, and with it its sessions. A jump host's connection

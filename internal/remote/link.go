@@ -21,7 +21,8 @@ type link struct {
 	route  *route
 	via    *sharedLink // nil: directly
 	client *ssh.Client
-	calm   func() // a session has started; nil: nothing to do then
+	shown  ssh.PublicKey // the server's host key
+	calm   func()        // a session has started; nil: nothing to do then
 
 	once  sync.Once
 	done  chan struct{} // closed by close
@@ -103,6 +104,7 @@ func (l *link) clientConfig(auth *login, hostKeyErr *error) (*ssh.ClientConfig, 
 		User:              l.route.user,
 		HostKeyAlgorithms: known.algorithms(l.route.keyName),
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			l.shown = key
 			*hostKeyErr = l.d.checkHostKey(l.route, auth.p, key)
 			return *hostKeyErr
 		},

@@ -46,9 +46,10 @@ type Server struct {
 
 // Facts is what the server was like when it was last contacted.
 type Facts struct {
-	Machine    string         `toml:"machine,omitempty"` // machine id
-	Arch       string         `toml:"arch,omitempty"`    // GOARCH
-	Init       string         `toml:"init,omitempty"`    // "systemd" or ""
+	Machine    string         `toml:"machine,omitempty"`  // machine id
+	HostKey    string         `toml:"host-key,omitempty"` // fingerprint of what sshd showed: SHA256:…
+	Arch       string         `toml:"arch,omitempty"`     // GOARCH
+	Init       string         `toml:"init,omitempty"`     // "systemd" or ""
 	Default4   string         `toml:"default4,omitempty"`
 	Default6   string         `toml:"default6,omitempty"`
 	Metric4    int            `toml:"metric4,omitempty"` // of the default route

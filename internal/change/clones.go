@@ -1,0 +1,128 @@
+package change
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Servers that were made from one image share what should be each one's own: a
+// WireGuard key, a machine id, an SSH host key.
+
+// sameKey is a member of a network whose WireGuard key another member has too.
+type sameKey struct {
+	network.Seat
+	with string
+}
+
+// sharedKeys finds them. Of members with one key the one keeps it whose it was in the
+// file before, by the keys in before.
+func (r *run) sharedKeys(before map[network.Seat]string) []sameKey {
+	var out []sameKey
+	for _, name := range r.c.NetworkNames() {
+		n, owner := r.c.Networks[name], map[string]string{}
+		servers := slices.Sorted(maps.Keys(n.Allocated))
+		isNew := func(server string) int {
+			if before[network.Seat{Server: server, Network: name}] == n.Allocated[server].Key {
+				return 0
+			}
+			return 1
+		}
+		slices.SortStableFunc(servers, func(a, b string) int { return cmp.Compare(isNew(a), isNew(b)) })
+		for _, server := range servers {
+			switch key := n.Allocated[server].Key; {
+			case key == "":
+			case owner[key] == "":
+				owner[key] = server
+			default:
+				out = append(out, sameKey{network.Seat{Server: server, Network: name}, owner[key]})
+			}
+		}
+	}
+	return out
+}
+
+// keysInFile are the public keys of all members so far.
+func (r *run) keysInFile() map[network.Seat]string {
+	out := map[network.Seat]string{}
+	for name, n := range r.c.Networks {
+		for server, a := range n.Allocated {
+			if a.Key != "" {
+				out[network.Seat{Server: server, Network: name}] = a.Key
+			}
+		}
+	}
+	return out
+}
+
+// part lets servers that named another member's key make one of their own. Before are
+// the keys from before they were asked.
+func (r *run) part(ctx context.Context, before map[network.Seat]string) {
+	for _, s := range r.sharedKeys(before) {
+		p := r.peers[s.Server]
+		if p == nil || p.err != nil || p.session == nil || p.plan == nil {
+			r.clone(s.Network, fmt.Sprintf("%s has the WireGuard key of %s: flock rotatekeys %s %s", s.Server, s.with, s.Network, s.Server))
+			continue
+		}
+		device := network.KeyDevice(r.c, s.Network)
+		reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpKeys, Want: p.want, Holder: r.e.Holder, Keys: []string{device}, Rotate: true})
+		if err != nil {
+			p.err = err
+			continue
+		}
+		r.c.Networks[s.Network].Allocated[s.Server].Key = reply.Keys[device]
+		r.clone(s.Network, fmt.Sprintf("%s had a copy of the WireGuard key of %s (a cloned image?), and makes one of its own", s.Server, s.with))
+	}
+}
+
+// clone notes what servers share.
+func (r *run) clone(of, text string) {
+	if note := (network.Note{Network: of, Text: text}); !slices.Contains(r.clones, note) {
+		r.clones = append(r.clones, note)
+	}
+}
+
+// assumeParted is part for a dry run.
+func (r *run) assumeParted(before map[network.Seat]string) {
+	for _, s := range r.sharedKeys(before) {
+		r.c.Networks[s.Network].Allocated[s.Server].Key = spec.PlannedKey(s.Server)
+		r.clone(s.Network, fmt.Sprintf("%s has a copy of the WireGuard key of %s (a cloned image?), and makes one of its own on apply", s.Server, s.with))
+	}
+}
+
+// cloned are the servers that have one machine id or host key. They are named in
+// plans, and when one of them is new in the file.
+func (r *run) cloned() []network.Note {
+	const machine, hostKey = "machine id", "SSH host key"
+	next := map[string]string{
+		machine: "MAC addresses and DHCP ids are made from it; on all but one: rm -f /etc/machine-id /var/lib/dbus/machine-id, " +
+			"systemd-machine-id-setup, reboot",
+		hostKey: "who has it can pass for any of them; on all but one: rm /etc/ssh/ssh_host_*, ssh-keygen -A, restart sshd, " +
+			"and ssh-keygen -R its address here",
+	}
+	type mark struct{ what, value string }
+	have := map[mark][]string{}
+	for _, name := range r.c.ServerNames() {
+		if f := r.c.Servers[name].Facts; f != nil {
+			have[mark{machine, f.Machine}] = append(have[mark{machine, f.Machine}], name)
+			have[mark{hostKey, f.HostKey}] = append(have[mark{hostKey, f.HostKey}], name)
+		}
+	}
+	var out []network.Note
+	for m, names := range have {
+		concerned := func(name string) bool { return r.peers[name] != nil && (r.req.DryRun || !r.filed[name]) }
+		if m.value != "" && len(names) > 1 && slices.ContainsFunc(names, concerned) {
+			out = append(out, network.Note{Network: strings.Join(names, ", "), Text: "they have the same " + m.what + " (a cloned image?): " + next[m.what]})
+		}
+	}
+	slices.SortFunc(out, func(a, b network.Note) int {
+		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Text, b.Text))
+	})
+	return out
+}
