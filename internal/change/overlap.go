@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
@@ -89,12 +88,11 @@ func (r *run) asTurned(p *peer) {
 	if was == nil || p.plan == nil {
 		return
 	}
-	text := func(r spec.Route) string { return strings.TrimSpace(strings.TrimPrefix(r.String(), r.Object())) }
 	for i, s := range p.plan.Steps {
 		object := func(r spec.Route) bool { return r.Object() == s.Object }
 		before, now := slices.IndexFunc(was.Routes, object), slices.IndexFunc(p.want.Routes, object)
 		if s.Action == spec.Add && before >= 0 && now >= 0 {
-			p.plan.Steps[i] = spec.Step{Action: spec.Change, Object: s.Object, Detail: spec.Difference(text(was.Routes[before]), text(p.want.Routes[now]))}
+			p.plan.Steps[i] = spec.Step{Action: spec.Change, Object: s.Object, Detail: spec.Difference(was.Routes[before].String(), p.want.Routes[now].String())}
 		}
 	}
 }

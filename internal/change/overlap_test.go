@@ -110,3 +110,19 @@ func TestStagesKeepOldAndNew(t *testing.T) {
 		t.Error("the last stage was changed on the way")
 	}
 }
+
+// A plan says that routes turn: the device that goes does not take them along.
+func TestPlanOfTurnedRoutes(t *testing.T) {
+	dst := netip.MustParsePrefix("10.244.1.0/24")
+	was := &spec.Host{Routes: []spec.Route{{Dst: dst, Dev: "n1-vx", Via: netip.MustParseAddr("10.244.1.0"), Onlink: true}}}
+	now := &spec.Host{Routes: []spec.Route{{Dst: dst, Dev: "eth0", Via: netip.MustParseAddr("192.0.2.2")}}}
+	add := spec.Step{Action: spec.Add, Object: now.Routes[0].Object()}
+	other := spec.Step{Action: spec.Add, Object: "route 10.244.9.0/24"}
+	p := &peer{name: "s1", want: now, plan: &spec.Plan{Steps: []spec.Step{add, other}}}
+	r := &run{was: map[string]*spec.Host{"s1": was}}
+	r.asTurned(p)
+	want := spec.Step{Action: spec.Change, Object: add.Object, Detail: "via 10.244.1.0 dev n1-vx onlink -> 192.0.2.2 dev eth0"}
+	if p.plan.Steps[0] != want || p.plan.Steps[1] != other {
+		t.Errorf("want %v first, have %v", want, p.plan.Steps)
+	}
+}
