@@ -182,7 +182,9 @@ func (k *Kernel) lookAt(ctx context.Context, want *spec.Host) (*outlook, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &outlook{ops: Diff(effective, have), effective: effective, have: have}, nil
+	ops := Diff(effective, have)
+	k.namePorts(ops)
+	return &outlook{ops: ops, effective: effective, have: have}, nil
 }
 
 // Plan returns what Reconcile would do, and what stands in its way: conflicts with

@@ -40,8 +40,9 @@ func (a *app) alter(ctx context.Context, c alter) error {
 	out, err := a.work(func(e engine, p *progress) (*change.Outcome, error) {
 		if c.question != nil {
 			c.Accepted = func() error { return a.mayAsk(c.question()) }
-			c.Approve = func(*change.Outcome) (bool, error) {
+			c.Approve = func(out *change.Outcome) (bool, error) {
 				q := c.question()
+				lostPorts(out, p.note)
 				return true, a.confirmIf(p, q)
 			}
 		}

@@ -76,6 +76,7 @@ func (a *app) purge(ctx context.Context, server string, login state.Server) erro
 			return err
 		}
 	}
+	lostPortsOf(server, report.Steps, func(line string) { a.say("%s", line) })
 	if report.Left > 0 {
 		return partial{hint.Errorf("server "+server, "flock purge "+server, "purge %s: %s left", server, plural(report.Left, "object"))}
 	}

@@ -133,6 +133,10 @@ const (
 	Remove = "-"
 )
 
+// LosesBridge begins the Detail of a Step that removes a bridge with interfaces of
+// others on it; their names follow.
+const LosesBridge = "without it are its ports "
+
 // Step is one change to one object. It prints as "~ link vxl0: mtu 1400 -> 1450".
 type Step struct {
 	Action string // Add, Change, Remove
