@@ -283,8 +283,11 @@ func TestWhatDoesNotSettleIsNamed(t *testing.T) {
 	f, e := world(t, 1)
 	carry(t, e, Request{Edit: create})
 	f.servers["s1"].unsettled = []spec.Step{
-		{Action: spec.Change, Object: "link vxl0", Detail: "mtu 1400 -> 1450"}, {Action: spec.Add, Object: "addr 10.0.4.1/32 dev vxl0"},
-		{Action: spec.Add, Object: "route a"}, {Action: spec.Add, Object: "route b"}, {Action: spec.Add, Object: "route c"},
+		{Action: spec.Change, Object: "link vxl0", Detail: "mtu 1400 -> 1450"},
+		{Action: spec.Add, Object: "addr 10.0.4.1/32 dev vxl0"},
+		{Action: spec.Add, Object: "route a"},
+		{Action: spec.Add, Object: "route b"},
+		{Action: spec.Add, Object: "route c"},
 	}
 	out, err := e.Run(t.Context(), Request{Edit: join("s1")})
 	if err != nil {
