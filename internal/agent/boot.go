@@ -24,20 +24,27 @@ import (
 	"github.com/flocknet/flock/templates"
 )
 
+const bootUnit = "flock-boot.service"
+
 const (
-	bootUnit = "flock-boot.service"
-	// bootWithin is how long Boot waits for the underlay, and then for conflicts
-	// to go away by themselves: other daemons are starting too.
+	// bootWithin is how long Boot waits for the lock, and after that for the underlay, and
+	// for conflicts to go away by themselves: other daemons are starting too.
 	bootWithin = time.Minute
 	bootPause  = 250 * time.Millisecond
+	// bootLimit is all that systemd grants, however many clusters there are; bootSpare of
+	// it is for the end.
+	bootLimit = 4 * bootWithin
+	bootSpare = 10 * time.Second
 )
 
-// Boot puts the last confirmed specs of all clusters back. It waits until the
-// underlay addresses of their tunnels are there, and goes on without them after a
-// minute. An error says what could not be put back; the rest was.
+// Boot puts the last confirmed specs of all clusters back, each as soon as the underlay
+// addresses of its tunnels are there, and without them after a minute. An error says
+// what could not be put back; the rest was.
 func Boot(ctx context.Context, progress io.Writer) error {
 	defer unix.Umask(unix.Umask(fileMask))
 	say := func(line string) { fmt.Fprintln(progress, line) }
+	ctx, cancel := context.WithTimeout(ctx, bootLimit-bootSpare)
+	defer cancel()
 	paths := serverPaths()
 	l, err := takeLock(ctx, filepath.Join(paths.run, lockFile), "flock agent boot", "", bootWithin,
 		func(holder string) { say("waiting for " + holder) })
@@ -45,13 +52,7 @@ func Boot(ctx context.Context, progress io.Writer) error {
 		return err
 	}
 	clusters, err := paths.clusters()
-	errs := []error{err}
-	for _, cluster := range clusters {
-		if err := bootCluster(ctx, cluster, say); err != nil {
-			errs = append(errs, fmt.Errorf("boot cluster %s: %w", cluster, err))
-		}
-	}
-	errs = append(errs, paths.tidyBoot())
+	errs := []error{err, bootAll(ctx, clusters, say), paths.tidyBoot()}
 	return errors.Join(append(errs, l.release(!exists(paths.lib)))...)
 }
 
@@ -65,78 +66,103 @@ func (p paths) tidyBoot() error {
 	return removeAll(s.bootWish(), s.unitPath(bootUnit))
 }
 
-func bootCluster(ctx context.Context, cluster string, say func(string)) error {
-	s := newServices(cluster)
+// booting is a cluster that is not back yet.
+type booting struct {
+	cluster string
+	said    bool      // that its underlay did not come
+	err     error     // of the last attempt
+	again   time.Time // when the next one may be
+}
+
+// bootAll brings clusters back in rounds, so that none waits for another's underlay or
+// conflict. The first bootWithin is for underlays to come, the next for conflicts to go;
+// who is not back then has failed.
+func bootAll(ctx context.Context, clusters []string, say func(string)) error {
+	var left []*booting
+	for _, cluster := range clusters {
+		left = append(left, &booting{cluster: cluster})
+	}
+	underlay, patience := time.NewTimer(bootWithin), time.NewTimer(2*bootWithin)
+	defer underlay.Stop()
+	defer patience.Stop()
+	tick := time.NewTicker(bootPause)
+	defer tick.Stop()
+	for last, goOn := false, false; ; {
+		left = slices.DeleteFunc(left, func(b *booting) bool { return b.attempt(ctx, goOn, len(left), say) })
+		if len(left) == 0 || last {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-underlay.C:
+			goOn = true
+		case <-patience.C:
+			last = true
+		case <-ctx.Done():
+			last = true
+		}
+	}
+	var errs []error
+	for _, b := range left {
+		errs = append(errs, fmt.Errorf("boot cluster %s: %w", b.cluster, b.err))
+	}
+	return errors.Join(errs...)
+}
+
+// attempt says whether the cluster is back. One whose underlay is missing is not tried
+// unless goOn; one attempt takes no more than its part of the time, of parts.
+func (b *booting) attempt(ctx context.Context, goOn bool, parts int, say func(string)) bool {
+	if time.Now().Before(b.again) {
+		return false
+	}
+	s := newServices(b.cluster)
 	want, err := s.last()
 	if err != nil {
-		return err
+		b.err = err
+		return false
 	}
 	if want == nil {
 		// The first change was cut short: what it left goes.
-		want = &spec.Host{Cluster: cluster}
+		want = &spec.Host{Cluster: b.cluster}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*bootWithin)
+	if missing := missingUnderlay(want); missing != "" {
+		b.err = fmt.Errorf("%s is missing", missing)
+		if !goOn {
+			return false
+		}
+		if !b.said {
+			say(b.cluster + ": going on without " + missing)
+		}
+		b.said = true
+	}
+	end, _ := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(ctx, max(time.Until(end)/time.Duration(parts), 0))
 	defer cancel()
-	if missing := awaitUnderlay(ctx, want); missing != "" {
-		say(cluster + ": going on without " + missing)
+	b.err = s.boot(ctx, want, say)
+	b.again = time.Now().Add(4 * bootPause)
+	return b.err == nil
+}
+
+// boot makes the server what want says.
+func (s *services) boot(ctx context.Context, want *spec.Host, say func(string)) error {
+	if err := s.makeDirs(); err != nil {
+		return err
 	}
-	k, err := Open(cluster)
+	k, err := Open(s.cluster)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(bootReconcile(ctx, k, want, say), k.Close()); err != nil {
+	report, err := reconcile(ctx, k, want, say)
+	if err == nil && len(report.Pending) > 0 {
+		err = fmt.Errorf("this differs again and again: %s", spec.FewSteps(report.Pending))
+	}
+	if err := errors.Join(err, k.Close()); err != nil {
 		return err
 	}
 	if want.Empty() {
 		return s.forget()
 	}
 	return s.settled()
-}
-
-// bootReconcile tries again while other daemons are still making their devices.
-func bootReconcile(ctx context.Context, k *Kernel, want *spec.Host, say func(string)) error {
-	patience := time.NewTimer(bootWithin)
-	defer patience.Stop()
-	tick := time.NewTicker(4 * bootPause)
-	defer tick.Stop()
-	for {
-		report, err := Reconcile(ctx, k, want, say)
-		if err == nil && len(report.Pending) > 0 {
-			err = fmt.Errorf("this differs again and again: %s", spec.FewSteps(report.Pending))
-		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-patience.C:
-			return err
-		case <-ctx.Done():
-			return err
-		}
-	}
-}
-
-// awaitUnderlay waits for the addresses and devices that want's tunnels stand on
-// and returns one that did not come, "" when all did.
-func awaitUnderlay(ctx context.Context, want *spec.Host) string {
-	patience := time.NewTimer(bootWithin)
-	defer patience.Stop()
-	tick := time.NewTicker(bootPause)
-	defer tick.Stop()
-	for {
-		missing := missingUnderlay(want)
-		if missing == "" {
-			return ""
-		}
-		select {
-		case <-tick.C:
-		case <-patience.C:
-			return missing
-		case <-ctx.Done():
-			return missing
-		}
-	}
 }
 
 func missingUnderlay(want *spec.Host) string {
@@ -213,7 +239,7 @@ func (s *services) ensureBoot(ctx context.Context) error {
 }
 
 func bootText(program string) (string, error) {
-	return templates.BootUnit{Program: program, Timeout: int((4 * bootWithin).Seconds())}.Text()
+	return templates.BootUnit{Program: program, Timeout: int(bootLimit.Seconds())}.Text()
 }
 
 func (s *services) bootWish() string {

@@ -4,8 +4,13 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
 	"os"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -79,5 +84,46 @@ func TestWhatWasNeverConfirmedIsAStep(t *testing.T) {
 	}
 	if steps := withBoot(nil, unit, nil, want); len(steps) != 1 || steps[0] != unit[0] {
 		t.Errorf("the first change: %v", steps)
+	}
+}
+
+// TestBootOneClusterDoesNotWaitForAnother: one whose underlay does not come takes no
+// time from the others, which are back while it still waits.
+func TestBootOneClusterDoesNotWaitForAnother(t *testing.T) {
+	m := newMachine(t)
+	m.sh("ip addr add 10.97.0.1/24 dev eth0")
+	m.stand(testHost(1450))
+	first := &spec.Host{Cluster: "a", Store: "store2", Server: "s1", Links: []spec.Link{{
+		Name: "a-vx", Network: "n", Kind: spec.VXLAN, MAC: "6a:0a:00:00:00:02", MTU: 1400,
+		Tunnel: &spec.Tunnel{VNI: 43, Port: 4790, Local: netip.MustParseAddr("10.97.0.1")},
+	}}}
+	m.stand(first)
+	m.sh("kill $(cat /run/flock/test.d/*.pid); ip link del vxl0-vx; ip link del vxl0; ip link del a-vx; ip addr del 10.97.0.1/24 dev eth0; rm -r /run/flock")
+	boot := m.agent("boot")
+	if err := boot.Start(); err != nil {
+		t.Fatal(err)
+	}
+	has := func(link string) bool { return m.command("ip", "link", "show", link).Run() == nil }
+	m.until("one is back", func() bool { return has("vxl0-vx") })
+	if has("a-vx") || boot.Process.Signal(unix.Signal(0)) != nil {
+		t.Error("the other did not wait for its underlay")
+	}
+	m.sh("ip addr add 10.97.0.1/24 dev eth0")
+	if err := boot.Wait(); err != nil || !has("a-vx") {
+		t.Errorf("the other: %v, %v", has("a-vx"), err)
+	}
+}
+
+// TestBootLimitsAddUp: systemd never ends a boot that its own limits would have ended.
+func TestBootLimitsAddUp(t *testing.T) {
+	text, err := bootText("/none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("TimeoutStartSec=%d\n", int(bootLimit.Seconds())); !strings.Contains(text, want) {
+		t.Errorf("want %s, have %s", want, text)
+	}
+	if own := bootWithin + 2*bootWithin; own+bootSpare >= bootLimit {
+		t.Errorf("the lock and patience alone take %v of %v", own, bootLimit)
 	}
 }

@@ -55,7 +55,7 @@ func (k *Kernel) claimPorts(want *spec.Host, seen *outlook) []spec.Problem {
 // where one of ours stands there already. Without a link it is any socket.
 func (k *Kernel) tunnelListeners(port uint16, want *spec.Host, seen *outlook) []listener {
 	holds := func(l spec.Link) bool { return portOf(l) == port && (!l.Down || l.Kind != spec.VXLAN) }
-	if slices.ContainsFunc(seen.have.Links, holds) {
+	if k.wg.hung[port] || slices.ContainsFunc(seen.have.Links, holds) {
 		return nil
 	}
 	at := everywhere(port)

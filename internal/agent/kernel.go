@@ -74,9 +74,7 @@ func (k *Kernel) Close() error {
 	if k.watch != nil {
 		errs = append(errs, k.watch.Close())
 	}
-	if k.wg.client != nil {
-		errs = append(errs, k.wg.client.Close())
-	}
+	errs = append(errs, k.wg.devices.Close())
 	return errors.Join(errs...)
 }
 

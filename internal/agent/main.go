@@ -70,6 +70,9 @@ func run(args []string, in io.Reader, out, log io.Writer, more map[string]Comman
 	if slices.Equal(args, []string{"serve"}) {
 		return serve(in, out) // which looks after signals when it has something to lose
 	}
+	if len(args) == 2 && args[0] == "undo" {
+		return Undo(context.Background(), args[1], in, log) // which signals to the agent's session must not end
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -97,7 +100,7 @@ func run(args []string, in io.Reader, out, log io.Writer, more map[string]Comman
 var errUsage = errors.New("unknown agent command")
 
 func unknown(args []string, more map[string]Command) error {
-	all := append([]string{"serve", "boot", "wireguard DEVICE", "udp DEVICE", "resolve CLUSTER", "names CLUSTER/NETWORK"}, slices.Sorted(maps.Keys(more))...)
+	all := append([]string{"serve", "boot", "undo CLUSTER", "wireguard DEVICE", "udp DEVICE", "resolve CLUSTER", "names CLUSTER/NETWORK"}, slices.Sorted(maps.Keys(more))...)
 	return hint.With(fmt.Errorf("%w %q", errUsage, strings.Join(args, " ")), "", "flock agent "+strings.Join(all, " | "))
 }
 

@@ -32,5 +32,8 @@ func Speaker(func(context.Context, string, string, io.Writer, func() (func() err
 // UDP is for Linux: see there.
 func UDP(context.Context, string, io.Writer) error { return errLinux }
 
+// Undo is for Linux: see there.
+func Undo(context.Context, string, io.Reader, io.Writer) error { return errLinux }
+
 // Boot is for Linux: see there.
 func Boot(context.Context, io.Writer) error { return errLinux }

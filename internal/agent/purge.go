@@ -33,7 +33,7 @@ func (s *session) purge(ctx context.Context, cluster string) (*spec.Reply, error
 	if len(report.Pending) > 0 {
 		return &spec.Reply{Report: report}, nil
 	}
-	if err := s.settle(ctx, k.services, nothing, report.Left); err != nil {
+	if err := k.services.settle(ctx, nothing, report.Left); err != nil {
 		return nil, err
 	}
 	if exists(s.paths.lib) {

@@ -166,7 +166,12 @@ func (s *session) end() error {
 // answer sends exactly one final reply.
 func (s *session) answer(ctx, present context.Context, r spec.Request) {
 	s.told = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, requestWithin)
+	defer cancel()
 	reply, err := s.handle(ctx, present, r)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		err = fmt.Errorf("%s: not done within %v: %w", r.Op, requestWithin, err)
+	}
 	if err != nil {
 		reply = &spec.Reply{Error: problem(err)}
 	}
@@ -384,13 +389,12 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 			return nil, err
 		}
 	}
-	wait := r.Undo
-	if wait <= 0 {
-		wait = undoDefault
+	if err := s.arm(k, previous, r); err != nil {
+		return nil, err
 	}
 	report, failed := reconcile(ctx, k, r.Want, s.progress)
 	report.Steps = withBoot(report.Steps, units, previous, r.Want)
-	s.armed = &undo{k: k, want: r.Want, previous: previous, left: report.Left, timer: time.NewTimer(wait)}
+	s.armed.left, s.armed.timer = report.Left, time.NewTimer(undoAfter(r))
 	if failed != nil {
 		report.Undone = true
 		report.Error = problem(failed)
@@ -452,7 +456,7 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 		return nil, err
 	}
 	// Armed until it is written down: should that fail, the change goes.
-	if err := s.settle(ctx, u.k.services, u.want, u.left); err != nil {
+	if err := u.k.services.settle(ctx, u.want, u.left); err != nil {
 		return nil, err
 	}
 	if !u.want.Empty() {
@@ -460,7 +464,7 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 			return nil, err
 		}
 	}
-	u.timer.Stop()
+	u.disarm()
 	s.armed = nil
 	report := &spec.Report{}
 	if u.want.Empty() {

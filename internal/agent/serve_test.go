@@ -26,6 +26,9 @@ import (
 // agentRole makes a run of this test binary an agent: "serve" or "boot".
 const agentRole = "FLOCK_TEST_AGENT"
 
+// hasty makes agents wait a second only for who does not answer.
+const hasty = "FLOCK_TEST_HASTY"
+
 // TestAgentProcess is no test but the agent that the others start.
 func TestAgentProcess(t *testing.T) {
 	var err error
@@ -50,6 +53,9 @@ func TestAgentProcess(t *testing.T) {
 
 // TestMain also makes this test binary the daemons that an agent starts.
 func TestMain(m *testing.M) {
+	if os.Getenv(hasty) != "" {
+		uapiWithin = time.Second
+	}
 	if os.Getenv(agentRole) == "" {
 		procNet = "/proc/thread-self/net" // a test's thread is in a namespace of its own, an agent's is not
 	}
@@ -57,7 +63,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
-	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": WireGuard, "udp": UDP, "resolve": Resolve, "names": testNames, "try": tryOut}[os.Args[2]]
+	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": WireGuard, "udp": UDP, "resolve": Resolve, "names": testNames, "try": tryOut, "undo": undoStdin}[os.Args[2]]
 	err := run(ctx, os.Args[3], os.Stderr)
 	stop()
 	if err != nil {
@@ -75,6 +81,10 @@ func testNames(ctx context.Context, mark string, log io.Writer) error {
 }
 
 func tryOut(_ context.Context, kinds string, _ io.Writer) error { return try(kinds, os.Stdout) }
+
+func undoStdin(ctx context.Context, cluster string, log io.Writer) error {
+	return Undo(ctx, cluster, os.Stdin, log)
+}
 
 // machine is a server of its own: network, /run, /var/lib and /usr/local/lib are
 // not this host's. A process holds its namespaces.
@@ -435,9 +445,10 @@ func TestForgottenServerKeepsItsNetworks(t *testing.T) {
 	bad.Sysctls = append(bad.Sysctls, spec.Sysctl{Key: "net/ipv4/ip_default_ttl", Value: "9999"})
 	for range 2 {
 		c = m.call()
-		report := c.ask(spec.Request{Op: spec.OpApply, Want: bad}).Report
+		reply := c.ask(spec.Request{Op: spec.OpApply, Want: bad})
+		report := reply.Report
 		if report == nil || report.Undone || report.Error == nil || !strings.Contains(report.Error.What, "nothing was taken back") {
-			t.Fatalf("%+v", report)
+			t.Fatalf("%+v, %+v", report, reply.Error)
 		}
 		c.hangUp()
 		m.mtu(1400)

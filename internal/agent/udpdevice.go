@@ -132,10 +132,10 @@ func (k *Kernel) observeUDP(ctx context.Context, have *spec.Host) error {
 			if ctx.Err() != nil {
 				return err
 			}
+			k.silentPort(k.services.udpDaemon(l.Name, ""), l.Name)
 			continue
 		}
 		l.Tunnel.Local, l.Tunnel.Port = config.Local, config.Port
-		k.wg.ports[config.Port] = true
 		for _, m := range config.Members {
 			subnets := slices.SortedFunc(slices.Values(m.Subnets), netip.Prefix.Compare)
 			have.Members = append(have.Members, spec.Member{Link: l.Name, Addr: m.Addr, Subnets: subnets})

@@ -23,15 +23,48 @@ const (
 // undo is the way back from a change that is not confirmed yet.
 type undo struct {
 	k        *Kernel
-	want     *spec.Host // what the change made
-	previous *spec.Host // what was confirmed before; empty if nothing was, nil if that is not known
-	left     int        // objects left after the change
-	timer    *time.Timer
+	want     *spec.Host  // what the change made
+	previous *spec.Host  // what was confirmed before; empty if nothing was, nil if that is not known
+	left     int         // objects left after the change
+	timer    *time.Timer // nil while the change is made
+	watchdog *watchdog   // nil where there is no way back
+}
+
+// disarm ends the wait for a confirmation.
+func (u *undo) disarm() {
+	if u.timer != nil {
+		u.timer.Stop()
+	}
+	u.watchdog.disarm()
+}
+
+// arm sees to it, before the first change, that there is a way back to previous from what
+// r asks for: by this process, and by another one should it be killed or hang. Nobody
+// needs that where nothing can be cut off (changing); plan holds still for that, an
+// outlook is there until it is carried out.
+func (s *session) arm(k *Kernel, previous *spec.Host, r spec.Request) error {
+	u := &undo{k: k, want: r.Want, previous: previous}
+	if previous != nil && s.changing(r) {
+		var err error
+		if u.watchdog, err = k.services.startWatchdog(requestWithin + undoAfter(r) + undoWithin); err != nil {
+			return err
+		}
+	}
+	s.armed = u
+	return nil
+}
+
+// undoAfter is how long the change that r asks for waits for its confirmation.
+func undoAfter(r spec.Request) time.Duration {
+	if r.Undo <= 0 {
+		return undoDefault
+	}
+	return r.Undo
 }
 
 // expired is nil, and so never ready, while nothing waits for a confirmation.
 func (u *undo) expired() <-chan time.Time {
-	if u == nil {
+	if u == nil || u.timer == nil {
 		return nil
 	}
 	return u.timer.C
@@ -45,34 +78,40 @@ func (s *session) goBack(ctx context.Context) error {
 		return nil
 	}
 	s.armed = nil
-	u.timer.Stop()
+	defer u.disarm()
 	if u.previous == nil {
 		return errors.Join(errors.New("what was confirmed before is not known here, so nothing was taken back"), u.k.services.settled())
 	}
+	return u.k.backTo(ctx, u.previous, s.progress)
+}
+
+// backTo makes the server what h says, which was confirmed before; an empty one leaves no
+// trace.
+func (k *Kernel) backTo(ctx context.Context, h *spec.Host, progress func(string)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
 	defer cancel()
-	report, err := reconcile(ctx, u.k, u.previous, s.progress)
+	report, err := reconcile(ctx, k, h, progress)
 	if err == nil && len(report.Pending) > 0 {
 		err = fmt.Errorf("this differs again and again: %s", spec.FewSteps(report.Pending))
 	}
 	if err != nil {
 		return fmt.Errorf("go back to what was confirmed: %w", err)
 	}
-	return s.settle(ctx, u.k.services, u.previous, report.Left)
+	return k.services.settle(ctx, h, report.Left)
 }
 
 // settle notes that h stands and is confirmed. An empty h leaves no trace.
-func (s *session) settle(ctx context.Context, on *services, h *spec.Host, left int) error {
+func (s *services) settle(ctx context.Context, h *spec.Host, left int) error {
 	if !h.Empty() {
-		return errors.Join(on.keep(h), on.ensureBoot(ctx), on.dropSecrets(h))
+		return errors.Join(s.keep(h), s.ensureBoot(ctx), s.dropSecrets(h))
 	}
 	if left > 0 {
 		return fmt.Errorf("%d objects of cluster %s are left", left, h.Cluster)
 	}
-	if err := on.forget(); err != nil {
+	if err := s.forget(); err != nil {
 		return err
 	}
-	return on.dropBoot(ctx)
+	return s.dropBoot(ctx)
 }
 
 // reconcile is Reconcile with a panic turned into an error: the way back must be

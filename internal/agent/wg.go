@@ -16,7 +16,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -25,8 +24,8 @@ import (
 // wireguard is the part of a Kernel that WireGuard devices need: nothing is opened
 // before one is looked at or made.
 type wireguard struct {
-	client *wgctrl.Client
-	ports  map[uint16]bool // that our devices listen on, as of the last look
+	devices wgDevices
+	hung    map[uint16]bool // ports of devices of ours whose processes are there and did not answer at the last look
 	// sessions are those that the last look found.
 	sessions []spec.Session
 	// pointed are the endpoints that were set since Open, as wanted.
@@ -38,28 +37,10 @@ type wireguard struct {
 	confirmed map[peerKey]string
 }
 
-// wgClient opens wgctrl. To ask for its netlink family makes the kernel load
-// WireGuard's module.
-func (k *Kernel) wgClient() (*wgctrl.Client, error) {
-	if k.wg.client != nil {
-		return k.wg.client, nil
-	}
-	c, err := wgctrl.New()
-	if err != nil {
-		return nil, fmt.Errorf("open WireGuard's netlink: %w", err)
-	}
-	k.wg.client = c
-	return c, nil
-}
-
 // wgDevice reads a device; nil where it is in userspace and its process does not
 // answer.
 func (k *Kernel) wgDevice(name string) (*wgtypes.Device, error) {
-	c, err := k.wgClient()
-	if err != nil {
-		return nil, err
-	}
-	d, err := c.Device(name)
+	d, err := k.wg.devices.Device(name)
 	if err != nil && k.userspace(name) && silent(err) {
 		return nil, nil
 	}
@@ -69,9 +50,10 @@ func (k *Kernel) wgDevice(name string) (*wgtypes.Device, error) {
 	return d, nil
 }
 
-// silent says whether err means that nobody listens at a userspace device's socket.
+// silent says whether err means that nobody listens at a userspace device's socket, or
+// says anything.
 func silent(err error) bool {
-	for _, is := range []error{os.ErrNotExist, unix.ECONNREFUSED, unix.ECONNRESET, unix.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
+	for _, is := range []error{os.ErrNotExist, os.ErrDeadlineExceeded, unix.ECONNREFUSED, unix.ECONNRESET, unix.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
 		if errors.Is(err, is) {
 			return true
 		}
@@ -99,7 +81,7 @@ func (k *Kernel) kindOf(l netlink.Link) string {
 
 // observeWireGuard completes have.Links and fills have.Peers.
 func (k *Kernel) observeWireGuard(want, have *spec.Host) error {
-	k.wg.ports, k.wg.sessions = map[uint16]bool{}, nil
+	k.wg.hung, k.wg.sessions = map[uint16]bool{}, nil
 	if err := k.readConfirmed(); err != nil {
 		return err
 	}
@@ -116,14 +98,14 @@ func (k *Kernel) observeWireGuard(want, have *spec.Host) error {
 		if err != nil {
 			return err
 		}
-		if d == nil {
-			continue // without key and port it differs from all that is wanted
+		if d == nil { // without key and port it differs from all that is wanted
+			k.silentPort(k.services.wgDaemon(l.Name, ""), l.Name)
+			continue
 		}
 		if d.PrivateKey != (wgtypes.Key{}) {
 			l.Key = d.PublicKey.String()
 		}
 		l.Port = uint16(d.ListenPort)
-		k.wg.ports[l.Port] = true
 		for _, p := range d.Peers {
 			have.Peers = append(have.Peers, k.observePeer(l.Name, p, wanted))
 			k.wg.sessions = append(k.wg.sessions, sessionOf(l.Name, p))
@@ -131,6 +113,20 @@ func (k *Kernel) observeWireGuard(want, have *spec.Host) error {
 	}
 	slices.SortFunc(k.wg.sessions, func(a, b spec.Session) int { return strings.Compare(a.Link+" "+a.Key, b.Link+" "+b.Key) })
 	return nil
+}
+
+// silentPort notes the port that a device's process d holds, if it is there: the one that
+// was confirmed. It does not answer, so that nobody else can say.
+func (k *Kernel) silentPort(d daemon, device string) {
+	last, err := k.services.last()
+	if err != nil || last == nil || k.services.pidOf(d) == 0 {
+		return
+	}
+	for _, l := range last.Links {
+		if l.Name == device {
+			k.wg.hung[portOf(l)] = true
+		}
+	}
 }
 
 func sessionOf(link string, p wgtypes.Peer) spec.Session {
@@ -222,11 +218,7 @@ func (k *Kernel) setDevice(want, have spec.Link) error {
 }
 
 func (k *Kernel) configure(name string, config wgtypes.Config) error {
-	c, err := k.wgClient()
-	if err != nil {
-		return err
-	}
-	if err := c.ConfigureDevice(name, config); err != nil {
+	if err := k.wg.devices.ConfigureDevice(name, config); err != nil {
 		return fmt.Errorf("set up WireGuard device %s: %w", name, err)
 	}
 	return nil

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -87,10 +86,7 @@ type sentBytes map[peerKey]int64
 // resolveOnce asks before it takes the server's lock, and leaves the server alone while
 // it is being changed.
 func (s *services) resolveOnce(ctx context.Context, now time.Time, sent sentBytes) (err error) {
-	c, err := wgctrl.New()
-	if err != nil {
-		return fmt.Errorf("open WireGuard's netlink: %w", err)
-	}
+	c := &wgDevices{}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	stale, errs := s.staleNames(c, now)
 	if len(stale) == 0 {
@@ -122,7 +118,7 @@ type namedPeer struct {
 
 // staleNames are the peers by name whose last handshake is old. An error is about some
 // device; the peers of the others are returned.
-func (s *services) staleNames(c *wgctrl.Client, now time.Time) ([]namedPeer, error) {
+func (s *services) staleNames(c *wgDevices, now time.Time) ([]namedPeer, error) {
 	last, err := s.last()
 	if err != nil || last == nil {
 		return nil, err
@@ -150,7 +146,7 @@ func (s *services) staleNames(c *wgctrl.Client, now time.Time) ([]namedPeer, err
 
 // repoint sets the endpoints of peers whose names have moved, or whose address did not
 // answer.
-func repoint(c *wgctrl.Client, peers []namedPeer, names map[string]answer, sent sentBytes) error {
+func repoint(c *wgDevices, peers []namedPeer, names map[string]answer, sent sentBytes) error {
 	configs := map[string][]wgtypes.PeerConfig{}
 	for _, p := range peers {
 		before, known := sent[keyPeer(p.want)]
