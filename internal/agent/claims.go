@@ -117,8 +117,12 @@ func (k *Kernel) obstacles(ctx context.Context, want *spec.Host, seen *outlook, 
 	if err != nil {
 		return nil, err
 	}
+	inotify, err := k.claimInotify(seen.ops)
+	if err != nil {
+		return nil, err
+	}
 	return slices.Concat(
-		claims, kinds, k.claimPorts(want, seen), k.claimSettings(seen.ops), envs, k.services.claimDHCP(ctx, seen.ops),
+		claims, kinds, inotify, k.claimPorts(want, seen), k.claimSettings(seen.ops), envs, k.services.claimDHCP(ctx, seen.ops),
 		k.services.needs(ctx, seen.ops, steps), k.unresolved(ctx, seen.ops), k.nft.claimFilters(want, steps),
 	), nil
 }

@@ -47,7 +47,7 @@ func WireGuard(ctx context.Context, name string, log io.Writer) error {
 	}
 	listener, err := ipc.UAPIListen(name, socket)
 	if err != nil {
-		return fmt.Errorf("listen on the socket of %s: %w", name, err)
+		return fmt.Errorf("listen on the socket of %s: %w", name, noInotify("the device", err))
 	}
 	done, err := s.ready(s.wgDaemon(name, network))
 	if err != nil {
