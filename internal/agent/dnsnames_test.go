@@ -48,15 +48,15 @@ func TestVerdictOfLeaves(t *testing.T) {
 		now   int // code of the answer; -1: none yet, yes: with records
 		late  int
 	}{
-		"nobody yet":               {nil, -1, rcodeServFail},
+		"nobody yet":               {nil, -1, rcodeNXDomain},
 		"known at once":            {[]says{{one, false, yes}}, yes, -1},
 		"another family":           {[]says{{one, true, yes}, {one, false, refused}}, rcodeNoError, -1},
 		"another family, not this": {[]says{{one, true, yes}}, -1, rcodeNoError},
 		"without such a record":    {[]says{{one, false, nodata}}, rcodeNoError, -1},
-		"one knows nothing":        {[]says{{one, false, refused}, {one, true, refused}}, -1, rcodeServFail},
+		"one knows nothing":        {[]says{{one, false, refused}, {one, true, refused}}, -1, rcodeNXDomain},
 		"nobody knows":             {[]says{{one, false, refused}, {one, true, refused}, {two, false, refused}, {two, true, refused}}, rcodeNXDomain, -1},
-		"a stranger knows":         {[]says{{stranger, false, yes}}, -1, rcodeServFail},
-		"asked back":               {[]says{{one, false, refused}, {one, false, refused}}, -1, rcodeServFail},
+		"a stranger knows":         {[]says{{stranger, false, yes}}, -1, rcodeNXDomain},
+		"asked back":               {[]says{{one, false, refused}, {one, false, refused}}, -1, rcodeNXDomain},
 	} {
 		q, _ := readQuestion(ask1(typeAAAA))
 		p := newNameQuery(q, []netip.Addr{one, two})

@@ -155,10 +155,12 @@ func (p *nameQuery) verdict() []byte {
 	return p.q.negative(rcodeNoError) // the name may have an address
 }
 
-// late is the answer when nobody is waited for any more.
+// late is the answer when nobody is waited for any more: no such name, which without
+// an SOA record nobody remembers (RFC 2308, 5). SERVFAIL would be truer, and dnsmasq
+// and resolvers repeat what it answers: 1.6 s in all.
 func (p *nameQuery) late() []byte {
 	if p.known.IsValid() {
 		return p.q.negative(rcodeNoError)
 	}
-	return p.q.negative(rcodeServFail)
+	return p.q.negative(rcodeNXDomain)
 }
