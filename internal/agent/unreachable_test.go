@@ -30,7 +30,7 @@ func router(t *testing.T) (client, server, gateway *nftHost) {
 	client.sh("ip link set eth0 up; ip addr add 10.98.0.2/24 dev eth0; ip -6 addr add fd98::2/64 dev eth0 nodad; ip route add default via 10.98.0.1; ip -6 route add default via fd98::1")
 	server.sh(`ip addr add 10.98.0.1/24 dev in; ip -6 addr add fd98::1/64 dev in nodad; ip addr add 10.99.0.1/24 dev eth0; ip -6 addr add fd99::1/64 dev eth0 nodad
 		ip route add default via 10.99.0.254; ip -6 route add default via fd99::fe
-		sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.in.rp_filter=1 net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1`)
+		sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.in.rp_filter=1 net.ipv4.icmp_ratelimit=0 net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1`)
 	gateway.sh("ip link set eth0 up; ip addr add 10.99.0.254/24 dev eth0; ip -6 addr add fd99::fe/64 dev eth0 nodad; ip route add default via 10.99.0.1; ip -6 route add default via fd99::1")
 	return client, server, gateway
 }
