@@ -34,3 +34,25 @@ func TestWhoServes(t *testing.T) {
 		t.Errorf("a command that is none: %q, %v", out, err)
 	}
 }
+
+// agentMost is the size that the program of most servers may have on amd64, in bytes:
+// each of them is sent it at first contact, and starts it at every command.
+const agentMost = 8_400_000
+
+// TestAgentStaysSmall: one type too many behind an interface can keep all of a library in
+// the program.
+func TestAgentStaysSmall(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "agent")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-buildvcs=false", "-o", out, "./agent")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the agent: %v\n%s", err, text)
+	}
+	info, err := os.Stat(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > agentMost {
+		t.Errorf("the agent has %d bytes, want at most %d: what does it keep that it did not before?", info.Size(), agentMost)
+	}
+}

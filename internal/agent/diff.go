@@ -126,12 +126,33 @@ type item[T any] struct {
 }
 
 func texts[T fmt.Stringer](list []T) []item[T] {
-	out := make([]item[T], len(list))
+	words := make([]string, len(list))
 	for i, v := range list {
-		out[i] = item[T]{v, v.String()}
+		words[i] = v.String()
 	}
-	slices.SortStableFunc(out, func(a, b item[T]) int { return strings.Compare(a.text, b.text) })
-	return slices.CompactFunc(out, func(a, b item[T]) bool { return a.text == b.text })
+	out := make([]item[T], 0, len(list))
+	for _, i := range byText(words) {
+		if n := len(out); n == 0 || out[n-1].text != words[i] {
+			out = append(out, item[T]{list[i], words[i]})
+		}
+	}
+	return out
+}
+
+// byText is the order of words, of equal ones the first first. It is apart from texts,
+// which the compiler makes once per type: sorting takes 7 KB of the program.
+func byText(words []string) []int {
+	order := make([]int, len(words))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		if c := strings.Compare(words[a], words[b]); c != 0 {
+			return c
+		}
+		return a - b
+	})
+	return order
 }
 
 // attributes is what text says beyond naming the object.

@@ -140,7 +140,7 @@ func (k *Kernel) listen(p spec.Probe, now time.Time) (prober, error) {
 	}
 	switch probeSort(p) {
 	case "handshake":
-		return &handshakes{k: k, link: p.Link, now: now}, nil
+		return &handshakes{peers: func() ([]spec.Session, error) { return k.handshakesOf(p.Link) }, link: p.Link, now: now}, nil
 	case "arp":
 		dev, err := net.InterfaceByName(p.Link)
 		if err != nil {
@@ -273,8 +273,10 @@ func (l *echoProber) note(m []byte, reply byte, from netip.Addr) {
 func (l *echoProber) close() { unix.Close(l.fd) } //nolint:errcheck // nothing is lost
 
 // handshakes sends what makes a WireGuard device begin one, where the last is over.
+// It has no Kernel in it: behind an interface that would keep every method of netlink's
+// in the program (text/template calls methods by name), a megabyte.
 type handshakes struct {
-	k     *Kernel
+	peers func() ([]spec.Session, error)
 	link  string
 	now   time.Time
 	fresh map[string]bool
@@ -299,19 +301,31 @@ func (l *handshakes) heard(p spec.Probe) (bool, error) {
 	if time.Since(l.read) < probePoll {
 		return l.fresh[p.Key], nil
 	}
-	d, err := l.k.wgDevice(l.link)
-	if err != nil || d == nil {
+	sessions, err := l.peers()
+	if err != nil {
 		return false, err
 	}
 	l.fresh, l.read = map[string]bool{}, time.Now()
-	for _, peer := range d.Peers {
-		s := sessionOf(l.link, peer)
+	for _, s := range sessions {
 		l.fresh[s.Key] = !s.Handshake.IsZero() && l.now.Sub(s.Handshake) < handshakeDead
 	}
 	return l.fresh[p.Key], nil
 }
 
 func (l *handshakes) close() {}
+
+// handshakesOf are the sessions of a WireGuard device; none where there is no device.
+func (k *Kernel) handshakesOf(link string) ([]spec.Session, error) {
+	d, err := k.wgDevice(link)
+	if err != nil || d == nil {
+		return nil, err
+	}
+	var out []spec.Session
+	for _, peer := range d.Peers {
+		out = append(out, sessionOf(link, peer))
+	}
+	return out, nil
+}
 
 // arpRequest asks who has a, in the name of own.
 func arpRequest(dev *net.Interface, own, a netip.Addr) []byte {
