@@ -327,6 +327,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	if plan.Pools, err = k.services.poolUses(r.Want, time.Now()); err != nil {
 		return nil, err
 	}
+	plan.Loose, plan.Bridges = k.loose(r.Want)
 	units, err := k.services.unitSteps(r.Want)
 	if err != nil {
 		return nil, err

@@ -76,6 +76,7 @@ func (a *app) alter(ctx context.Context, c alter) error {
 	a.notes(out.Clones)
 	a.notes(out.Silent)
 	a.unheard(out.Unheard)
+	loosePorts(out.Servers, func(line string) { a.say("%s", line) })
 	for _, s := range out.Stayed {
 		a.say("%s: %s; what is on it stays", s.Server, s.Err)
 	}
@@ -294,6 +295,7 @@ type serverDoc struct {
 	Problems  []problemDoc `json:"problems,omitempty"`
 	DHCP      []poolDoc    `json:"dhcp,omitempty"`  // networks that the server hands out IPv4 addresses of
 	Peers     []peerDoc    `json:"peers,omitempty"` // status: sessions of the server's WireGuard devices
+	Loose     []string     `json:"loose,omitempty"` // interfaces of containers and guests on no bridge, without address or route
 }
 
 type stepDoc struct {
@@ -330,6 +332,9 @@ func outcomeOf(out *change.Outcome) outcomeDoc {
 			d.Problems = append(d.Problems, problemDoc{err.Error(), where, next})
 		}
 		d.DHCP, d.Peers = poolsOf(s), peersOf(out.Cluster, s)
+		if s.Plan != nil {
+			d.Loose = s.Plan.Loose
+		}
 		doc.Servers = append(doc.Servers, d)
 	}
 	return doc

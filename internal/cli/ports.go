@@ -24,3 +24,26 @@ func lostPortsOf(server string, steps []spec.Step, say func(line string)) {
 		}
 	}
 }
+
+// loosePorts says which interfaces of containers and guests lead nowhere, and how they
+// are plugged in again.
+func loosePorts(servers []change.Server, say func(line string)) {
+	for _, s := range servers {
+		if s.Plan == nil || len(s.Plan.Loose) == 0 {
+			continue
+		}
+		port, bridge := s.Plan.Loose[0], "BRIDGE"
+		if len(s.Plan.Bridges) == 1 {
+			bridge = s.Plan.Bridges[0]
+		}
+		if len(s.Plan.Loose) > 1 {
+			port = "PORT"
+		}
+		verb := "is"
+		if len(s.Plan.Loose) > 1 {
+			verb = "are"
+		}
+		say(fmt.Sprintf("note: %s: %s %s up and on no bridge, without address or route; a container's is plugged in by ip link set %s master %s",
+			s.Name, listed(s.Plan.Loose), verb, port, bridge))
+	}
+}

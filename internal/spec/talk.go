@@ -177,6 +177,11 @@ type Plan struct {
 	Pools []PoolUse `json:",omitempty"` // of networks whose IPv4 addresses the server hands out, as it does so far
 
 	Sessions []Session `json:",omitempty"` // status: with the peers of the WireGuard devices, by device and key
+
+	// Loose are interfaces of containers and guests that are up and lead nowhere, by
+	// name: no bridge, no address, no route. Bridges are those of ours they may have been on.
+	Loose   []string `json:",omitempty"`
+	Bridges []string `json:",omitempty"` // empty where nothing is loose
 }
 
 // PoolUse is how many of the IPv4 addresses that a server hands out are leased.
