@@ -39,6 +39,8 @@ func TestRolesOnTheCommandLine(t *testing.T) {
 		"addnetwork wirex subnet":                                      "SERVER:CIDR...",
 		"addnetwork wirex subnet s2":                                   "names no subnet",
 		"addnetwork wirex subnet s2:10.0.12.1/24":                      "bits set behind",
+		"addnetwork wirex foo s3":                                      "next:  flock addnetwork wirex client s3",
+		"addnetwork wirex foo bar":                                     "next:  flock addnetwork wirex client SERVER",
 		"addnetwork vx1 client s3":                                     "no clients",
 		"delnetwork wirex s2 -y":                                       "next:  flock delnetwork wirex client s2",
 		"delnetwork wirex server s1 -y":                                "next:  flock removenetwork wirex",

@@ -288,7 +288,7 @@ func Join(c *state.Cluster, name string, members []string) error {
 		return err
 	}
 	if len(members) > 0 {
-		if err := plain(n, "addnetwork", name, members[0]); err != nil {
+		if err := plain(n, "addnetwork", name, meantFirst(c, members)); err != nil {
 			return err
 		}
 	}
@@ -352,7 +352,7 @@ func Leave(c *state.Cluster, name string, servers []string) error {
 		return err
 	}
 	if len(servers) > 0 {
-		if err := plain(n, "delnetwork", name, servers[0]); err != nil {
+		if err := plain(n, "delnetwork", name, meantFirst(c, servers)); err != nil {
 			return err
 		}
 	}

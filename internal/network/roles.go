@@ -41,6 +41,17 @@ func withShares(c *state.Cluster, name string) (*state.Network, error) {
 	return withRoles(c, name, "shared subnets")
 }
 
+// meantFirst is the first of words that names a server of the cluster: what stands before
+// it was meant for something else. Without any, a placeholder for advice.
+func meantFirst(c *state.Cluster, words []string) string {
+	for _, word := range words {
+		if name := serverOf(word); c.Servers[name] != nil || name == Local {
+			return word
+		}
+	}
+	return "SERVER"
+}
+
 // plain refuses to treat members of a network with roles as members without.
 func plain(n *state.Network, verb, name, server string) error {
 	switch {
