@@ -3,8 +3,11 @@
 package agent
 
 import (
+	"errors"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
@@ -118,6 +121,60 @@ func TestLinkMadeMeanwhileIsNotTakenOver(t *testing.T) {
 	}
 	if after := sh(t, "ip -d -j link"); after != before {
 		t.Fatalf("want\n%s\nhave\n%s", before, after)
+	}
+}
+
+// TestLinksMadeMeanwhileAreNotMarked: whatever index somebody gives a device of his
+// between the look and the create call, nothing happens to it, and ours is made.
+func TestLinksMadeMeanwhileAreNotMarked(t *testing.T) {
+	ownNet(t)
+	k := open(t, "t", t.TempDir())
+	if err := k.readDevices(); err != nil {
+		t.Fatal(err)
+	}
+	sh(t, `top=$(ip -o link | tail -n1 | cut -d: -f1)
+		for i in $(seq 300); do echo "link add far$i index $((top + i)) mtu 1444 type bridge"; done | ip -batch -`)
+	const far = `ip -d -j link | jq -c '.[] | select(.ifname | startswith("far"))'`
+	before := sh(t, far)
+	if err := k.newLink(t.Context(), segment().Links[1]); err != nil {
+		t.Error(err)
+	}
+	if after := sh(t, far); after != before {
+		t.Errorf("want\n%s\nhave\n%s", before, after)
+	}
+	if err := k.newLink(t.Context(), segment().Links[0]); err != nil { // its port
+		t.Error(err)
+	}
+	if after := sh(t, far); after != before {
+		t.Errorf("want\n%s\nhave\n%s", before, after)
+	}
+	if err := k.raise([]string{"vxl0", "vxl0-vx"}); err != nil {
+		t.Error(err)
+	}
+	const ours = `ip -j link | jq -r '.[] | select(.ifname | startswith("vxl0")) | [.ifname, .group, .ifalias, .mtu, .master] | join(" ")'`
+	if have := sh(t, ours); have != "vxl0 default flock:t/vx1 1450 \nvxl0-vx default flock:t/vx1 1450 vxl0\n" {
+		t.Errorf("ours: %s", have)
+	}
+}
+
+// TestRefusedLinkTouchesNothing: of a create call that is refused, nothing follows.
+// Neither has who bears the name it wanted, nor who is in a group, anything to do with it.
+func TestRefusedLinkTouchesNothing(t *testing.T) {
+	ownNet(t)
+	sh(t, "ip link add far group 7 mtu 1444 type bridge; ip link add away type vxlan id 42 dstport 4789 local 10.99.0.1")
+	k := open(t, "t", t.TempDir())
+	if err := k.readDevices(); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.newLink(t.Context(), segment().Links[1]); err != nil {
+		t.Fatal(err)
+	}
+	before := sh(t, "ip -d -j link")
+	if err := k.newLink(t.Context(), segment().Links[0]); !errors.Is(err, unix.EEXIST) {
+		t.Errorf("a second device of a VNI: %v", err)
+	}
+	if after := sh(t, "ip -d -j link"); after != before {
+		t.Errorf("want\n%s\nhave\n%s", before, after)
 	}
 }
 

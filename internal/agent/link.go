@@ -25,7 +25,6 @@ import (
 type devices struct {
 	byName  map[string]netlink.Link
 	byIndex map[int]netlink.Link
-	top     int // highest index
 }
 
 func (d devices) name(index int) string {
@@ -44,7 +43,6 @@ func (k *Kernel) readDevices() error {
 	for _, l := range list {
 		k.devices.byName[l.Attrs().Name] = l
 		k.devices.byIndex[l.Attrs().Index] = l
-		k.devices.top = max(k.devices.top, l.Attrs().Index)
 	}
 	return nil
 }
@@ -103,27 +101,33 @@ func (k *Kernel) newLink(ctx context.Context, l spec.Link) error {
 	return k.newKernelLink(l)
 }
 
+// freshGroup is in the number of the device group that a link of ours is in from its
+// creation until it is first set up. Administrators' groups have small numbers.
+const freshGroup = 1 << 31
+
 // newKernelLink makes a link that the kernel has a kind for. Its name, MAC, MTU and kind are set in the
 // create call; the mark of ownership cannot be (linux 6.18 ignores IFLA_IFALIAS
 // there, TestAliasIsIgnoredAtCreation), so it follows in the same system call:
-// nothing can end this process in between. The messages after the first name the
-// link by an index chosen beforehand, which nobody else can have: were they to
-// name it by name, they would mark a foreign link when the name is taken.
+// nothing can end this process in between. The messages after the first are for all
+// links of a group that only the create call puts one in. By name, or by an index
+// chosen beforehand, they would mark a foreign link where somebody was faster.
 func (k *Kernel) newKernelLink(l spec.Link) error {
-	// A link that somebody makes at this moment gets the next index.
-	index := k.devices.top + 2 + rand.IntN(200)
-	create, err := k.createMessage(index, l)
+	create, err := k.createMessage(l)
 	if err != nil {
 		return fmt.Errorf("create link %s: %w", l.Name, err)
 	}
-	messages := []*nl.NetlinkRequest{create, aliasMessage(index, spec.Alias(k.cluster, l.Network))}
-	messages = append(messages, mtuMessages(index, l)...)
+	messages := []*nl.NetlinkRequest{create, aliasMessage(0, spec.Alias(k.cluster, l.Network))}
+	messages = append(messages, mtuMessages(0, l)...)
 	if l.Master != "" {
-		m, err := k.masterMessage(index, l.Master)
+		m, err := k.masterMessage(0, l.Master)
 		if err != nil {
 			return fmt.Errorf("create link %s: %w", l.Name, err)
 		}
 		messages = append(messages, m)
+	}
+	group := freshGroup | rand.Uint32()
+	for _, m := range messages {
+		m.AddData(groupAttr(group))
 	}
 	if err := k.rt.Do(messages...); err != nil {
 		return createError(l, err)
@@ -131,8 +135,10 @@ func (k *Kernel) newKernelLink(l spec.Link) error {
 	return k.readDevices()
 }
 
-func (k *Kernel) createMessage(index int, l spec.Link) (*nl.NetlinkRequest, error) {
-	create := linkMessage(unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, 0, 0)
+func groupAttr(group uint32) *nl.RtAttr { return nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(group)) }
+
+func (k *Kernel) createMessage(l spec.Link) (*nl.NetlinkRequest, error) {
+	create := linkMessage(unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0, 0)
 	create.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(l.Name)))
 	if l.MAC != "" {
 		mac, err := net.ParseMAC(l.MAC)
@@ -221,7 +227,7 @@ func addAddr(data *nl.RtAttr, four, six int, a netip.Addr) {
 	}
 }
 
-// linkMessage starts a message about the link with index.
+// linkMessage starts a message about the link with index; 0: attributes say which.
 func linkMessage(flags, index int, linkFlags, change uint32) *nl.NetlinkRequest {
 	m := nl.NewNetlinkRequest(unix.RTM_NEWLINK, flags)
 	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
@@ -230,8 +236,13 @@ func linkMessage(flags, index int, linkFlags, change uint32) *nl.NetlinkRequest 
 	return m
 }
 
-func upMessage(index int) *nl.NetlinkRequest {
-	return linkMessage(0, index, unix.IFF_UP, unix.IFF_UP)
+// upMessage sets l up; a new link leaves its group of one.
+func upMessage(l netlink.Link) *nl.NetlinkRequest {
+	m := linkMessage(0, l.Attrs().Index, unix.IFF_UP, unix.IFF_UP)
+	if l.Attrs().Group&freshGroup != 0 {
+		m.AddData(groupAttr(0))
+	}
+	return m
 }
 
 func aliasMessage(index int, alias string) *nl.NetlinkRequest {
@@ -311,7 +322,7 @@ func (k *Kernel) changeLink(ctx context.Context, want, have spec.Link) (anew boo
 		messages = append(messages, mtuMessages(index, want)...)
 	}
 	if have.Down {
-		messages = append(messages, upMessage(index))
+		messages = append(messages, upMessage(k.devices.byIndex[index]))
 	}
 	if len(messages) > 0 {
 		if err := k.rt.Do(messages...); err != nil {
@@ -361,7 +372,7 @@ func (k *Kernel) raise(names []string) error {
 		if err != nil {
 			return fmt.Errorf("set link %s up: %w", name, err)
 		}
-		if err := k.rt.Do(upMessage(index)); err != nil {
+		if err := k.rt.Do(upMessage(k.devices.byIndex[index])); err != nil {
 			return upError(name, err)
 		}
 	}

@@ -61,7 +61,7 @@ func try(kinds string, out io.Writer) error {
 	}
 	k := &Kernel{rt: rt}
 	for i, kind := range strings.Split(kinds, ",") {
-		m, err := k.createMessage(100+i, spec.Link{Name: fmt.Sprintf("try%d", i), Kind: kind, Tunnel: triedTunnel(kind)})
+		m, err := k.createMessage(spec.Link{Name: fmt.Sprintf("try%d", i), Kind: kind, Tunnel: triedTunnel(kind)})
 		if err == nil {
 			err = rt.Do(m)
 		}

@@ -44,7 +44,7 @@ func Need(t TB, programs ...string) {
 // `go test -run` takes. It is here that a test of a kind of link that this kernel
 // lacks must be named.
 var InVM = map[string]string{
-	"internal/agent": "WireGuard|Peers|Roam|Rotation|PrivateKey|Masquerade|EndpointWith|IPTunnel|IPIP|KernelWithout|DamagedSets|AddressesHave|OnlinkRoutes",
+	"internal/agent": "WireGuard|Peers|Roam|Rotation|PrivateKey|Masquerade|EndpointWith|IPTunnel|IPIP|KernelWithout|DamagedSets|AddressesHave|OnlinkRoutes|MadeMeanwhile",
 }
 
 // NeedLink says that a test needs the kernel to have these kinds of links (`ip link
