@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -60,7 +61,7 @@ func TestMain(m *testing.M) {
 		procNet = "/proc/thread-self/net" // a test's thread is in a namespace of its own, an agent's is not
 	}
 	if len(os.Args) < 4 || os.Args[1] != "agent" {
-		os.Exit(m.Run())
+		os.Exit(borrowed(m))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
 	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": WireGuard, "udp": UDP, "resolve": Resolve, "names": testNames, "try": tryOut, "undo": undoStdin}[os.Args[2]]
@@ -70,6 +71,24 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// borrowed runs the tests with inotify instances for all the daemons that they start.
+func borrowed(m *testing.M) int {
+	if os.Getenv(agentRole) != "" { // in a test's machine
+		return m.Run()
+	}
+	giveBack, err := lab.Borrow()
+	if err != nil { // a container whose /proc/sys is read only: the tests of no daemon run there
+		fmt.Fprintln(os.Stderr, err)
+		return m.Run()
+	}
+	code := m.Run()
+	if err := giveBack(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // testDir is where a test keeps a server's files that its daemons need to know.

@@ -32,7 +32,7 @@ const (
 )
 
 // orderSize is how long a watchdog's order is, in bytes: the agent's process and the
-// seconds it has, as the machine writes numbers. To read text would cost the program 4 KB.
+// seconds it has, as the machine writes numbers.
 const orderSize = 8
 
 // disarmed is what a watchdog is told when there is nothing to take back any more.

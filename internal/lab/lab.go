@@ -86,9 +86,6 @@ type Lab struct {
 	N      int      `json:"n"`
 	Attach bool     `json:"attach"`
 	Share  []string `json:"share,omitempty"`
-	// Limits are those of the machine that Up raised, by their names below /proc/sys,
-	// as they were before.
-	Limits map[string]string `json:"limits,omitempty"`
 	// Owner is the process that the lab goes with; nil: it stays until Down.
 	Owner *Owner `json:"owner,omitempty"`
 }

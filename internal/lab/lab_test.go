@@ -27,10 +27,16 @@ func up(t *testing.T, n int, init string) *Lab {
 		t.Fatal(err)
 	}
 	t.Logf("%d servers with init %s and a laptop up after %v", n, init, time.Since(start).Round(time.Millisecond))
+	if have, err := machineRegister().read(instances); err != nil || have == "128" || !exists(filepath.Join(machineRegister().dir, l.limitsUser())) {
+		t.Errorf("%s is %s with a lab, %v", instances, have, err)
+	}
 	t.Cleanup(func() {
 		start := time.Now()
 		if _, err := DownDir(context.Background(), dir); err != nil {
 			t.Error(err)
+		}
+		if exists(filepath.Join(machineRegister().dir, l.limitsUser())) {
+			t.Error("a lab that is down needs limits")
 		}
 		t.Logf("down after %v", time.Since(start).Round(time.Millisecond))
 		if want, have := before, traces(t, dir); !slices.Equal(want, have) {

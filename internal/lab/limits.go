@@ -4,83 +4,138 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// limit is one of the machine's, not of a namespace, that a large lab needs more of.
+// limit is one of the machine's, not of a namespace, that labs need more of.
 type limit struct {
-	key  string // below /proc/sys
-	want int
-	when func(*Lab) bool
+	key   string // below /proc/sys
+	want  int
+	crowd bool // only a large lab does
 }
 
 // limits: 50 servers that all talk overflow the neighbour table's default of 1024;
-// a systemd has some five inotify instances and every dnsmasq one, of the 128 that
-// root has by default (fs/notify/inotify/inotify_user.c).
+// a systemd has some five inotify instances, every dnsmasq and every WireGuard device in
+// userspace one, of the 128 that root has by default (fs/notify/inotify/inotify_user.c).
 func limits() []limit {
-	crowd := func(l *Lab) bool { return l.N >= 25 }
 	const thresh = "net/ipv4/neigh/default/gc_thresh"
 	return []limit{
-		{thresh + "1", 16384, crowd},
-		{thresh + "2", 32768, crowd},
-		{thresh + "3", 65536, crowd},
-		{"fs/inotify/max_user_instances", 8192, func(l *Lab) bool { return l.N >= 10 && l.Init == Systemd }},
+		{thresh + "1", 16384, true},
+		{thresh + "2", 32768, true},
+		{thresh + "3", 65536, true},
+		{"fs/inotify/max_user_instances", 8192, false},
 	}
 }
 
-// raiseLimits raises what is lower than the lab needs. What is high enough stays:
-// another lab may have raised it, and will restore it.
+// Borrow raises the machine's inotify instances for tests of this process that start
+// daemons outside of a lab, until giveBack is called or the process has ended. Another
+// user than root cannot, and borrows nothing.
+func Borrow() (giveBack func() error, err error) {
+	if os.Geteuid() != 0 {
+		return func() error { return nil }, nil
+	}
+	name := fmt.Sprintf("process-%d", os.Getpid())
+	if _, err := machineRegister().join(name, user{Owner: self()}, false); err != nil {
+		return nil, err
+	}
+	return func() error { return machineRegister().leave(name) }, nil
+}
+
+// raiseLimits raises what is lower than the lab needs.
 func (l *Lab) raiseLimits(log func(string)) error {
-	l.Limits = map[string]string{}
+	raised, err := machineRegister().join(l.limitsUser(), user{Dir: l.Dir, Owner: self()}, l.N >= 25)
+	if len(raised) > 0 {
+		log("raised limits of this machine until no lab needs them: " + strings.Join(raised, ", "))
+	}
+	return err
+}
+
+func (l *Lab) restoreLimits() error { return machineRegister().leave(l.limitsUser()) }
+
+// limitsUser needs nothing but the directory, so that a crashed lab is found again.
+func (l *Lab) limitsUser() string { return "lab-" + prefixOf(l.Dir) }
+
+func self() Owner { return Owner{os.Getpid(), startTime(os.Getpid())} }
+
+// raise sets the keys in need that nobody raised yet, and notes what they were. A key
+// that this network namespace does not have is left out.
+func (r *register) raise(were map[string]string, crowd bool) (need, raised []string, err error) {
 	for _, limit := range limits() {
-		if !limit.when(l) {
+		if limit.crowd && !crowd {
 			continue
 		}
-		text, err := os.ReadFile("/proc/sys/" + limit.key)
+		old, err := r.read(limit.key)
 		if errors.Is(err, fs.ErrNotExist) {
-			log("not raising " + dotted(limit.key) + ": only the machine's first network namespace can")
-			continue
+			continue // only the machine's first network namespace has it
 		}
 		if err != nil {
-			return fmt.Errorf("read this machine's limits: %w", err)
+			return need, raised, err
 		}
-		old := strings.TrimSpace(string(text))
+		need = append(need, limit.key)
 		if have, err := strconv.Atoi(old); err == nil && have >= limit.want {
 			continue
 		}
-		l.Limits[limit.key] = old
-		if err := setLimit(limit.key, strconv.Itoa(limit.want)); err != nil {
-			return err
+		if _, noted := were[limit.key]; !noted {
+			were[limit.key] = old
+			// A process that is killed now has said what is to be put back.
+			if err := r.note(were); err != nil {
+				return need, raised, err
+			}
 		}
-	}
-	if len(l.Limits) > 0 {
-		keys := slices.Sorted(maps.Keys(l.Limits))
-		for i := range keys {
-			keys[i] = dotted(keys[i])
+		if err := r.write(limit.key, strconv.Itoa(limit.want)); err != nil {
+			return need, raised, err
 		}
-		log("raised limits of this machine until the lab is down: " + strings.Join(keys, ", "))
+		raised = append(raised, strings.ReplaceAll(limit.key, "/", ".")) // as sysctl(8) has it
 	}
-	return nil
+	return need, raised, nil
 }
 
-func (l *Lab) restoreLimits() error {
+// restore puts back what no user needs any more, unless somebody else has set it
+// meanwhile.
+func (r *register) restore(were map[string]string, users map[string]user) error {
 	var errs []error
-	for key, old := range l.Limits {
-		errs = append(errs, setLimit(key, old))
+	for _, limit := range limits() {
+		old, raised := were[limit.key]
+		if !raised || needed(users, limit.key) {
+			continue
+		}
+		have, err := r.read(limit.key)
+		if err == nil && have == strconv.Itoa(limit.want) {
+			err = r.write(limit.key, old)
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		delete(were, limit.key)
 	}
 	return errors.Join(errs...)
 }
 
-func setLimit(key, value string) error {
-	if err := os.WriteFile("/proc/sys/"+key, []byte(value), 0); err != nil {
-		return fmt.Errorf("set %s: %w", dotted(key), err)
+func needed(users map[string]user, key string) bool {
+	for _, u := range users {
+		if slices.Contains(u.Keys, key) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *register) read(key string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(r.sysctls, key))
+	if err != nil {
+		return "", fmt.Errorf("read this machine's limits: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+func (r *register) write(key, value string) error {
+	if err := os.WriteFile(filepath.Join(r.sysctls, key), []byte(value), 0); err != nil {
+		return fmt.Errorf("raise or restore this machine's limits: %w", err)
 	}
 	return nil
 }
-
-// dotted is a key as sysctl(8) has it.
-func dotted(key string) string { return strings.ReplaceAll(key, "/", ".") }
