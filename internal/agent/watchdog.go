@@ -4,7 +4,6 @@ package agent
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -30,10 +29,6 @@ const (
 	// and does not confirm anything either.
 	watchdogLock = 10 * time.Minute
 )
-
-// orderSize is how long a watchdog's order is, in bytes: the agent's process and the
-// seconds it has, as the machine writes numbers.
-const orderSize = 8
 
 // disarmed is what a watchdog is told when there is nothing to take back any more.
 const disarmed = "disarmed"
@@ -61,9 +56,7 @@ func (s *services) startWatchdog(within time.Duration) (*watchdog, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the watchdog: %w", err), out.Close())
 	}
-	order := binary.NativeEndian.AppendUint32(nil, uint32(os.Getpid()))
-	order = binary.NativeEndian.AppendUint32(order, uint32((within + watchdogSlack).Seconds()))
-	_, err = out.Write(order)
+	_, err = fmt.Fprintf(out, "%d %d\n", os.Getpid(), int((within + watchdogSlack).Seconds()))
 	return &watchdog{out}, errors.Join(err, cmd.Process.Release())
 }
 
@@ -83,13 +76,12 @@ func (w *watchdog) disarm() {
 // is killed first.
 func Undo(ctx context.Context, cluster string, in io.Reader, log io.Writer) error {
 	defer unix.Umask(unix.Umask(fileMask))
-	order := make([]byte, orderSize)
-	if _, err := io.ReadFull(in, order); errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+	var agent, seconds int
+	if _, err := fmt.Fscanln(in, &agent, &seconds); errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return takeBack(ctx, cluster, log)
 	} else if err != nil {
 		return fmt.Errorf("hear the agent: %w", err)
 	}
-	agent, seconds := int(binary.NativeEndian.Uint32(order)), binary.NativeEndian.Uint32(order[4:])
 	ended := make(chan bool, 1)
 	go func() {
 		word, err := io.ReadAll(in)
