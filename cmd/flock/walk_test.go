@@ -29,6 +29,7 @@ import (
 //	                                   with systemd natively and without in the VM if not told
 //	flock ARG...                       run flock on the laptop; what it changes must be what it planned, and with
 //	                                   "env DRY_RUNS=first" also what a dry run said just before
+//	                                   (natively; "first here": in the VM too)
 //	on HOST CMD...                     run a command on a server, or on the laptop
 //	in CONTAINER CMD...                run a command in a container
 //	container HOST NAME BRIDGE [dhcp|none|ADDRESS/LEN]   plug a container in; $NAME is its address afterwards,
