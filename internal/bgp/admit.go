@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	api "github.com/osrg/gobgp/v3/api"
+	"github.com/osrg/gobgp/v4/api"
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -19,7 +19,7 @@ import (
 // loopback is the device that the speaker listens on until it knows its neighbours.
 //
 // Who connects before it is known, or while GoBGP still rests, is accepted and closed
-// at once, and one that keeps our routes through a restart drops them for that. Refused
+// at once (v4.8.0, passConnToPeer and idle), and one that keeps our routes through a restart drops them for that. Refused
 // as while no daemon ran, it only tries again.
 const loopback = "lo"
 
@@ -79,7 +79,7 @@ func (sp *speaker) awake(ctx context.Context) error {
 	for {
 		idle := false
 		err := sp.gobgp.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
-			idle = idle || p.GetState().GetSessionState() == api.PeerState_IDLE
+			idle = idle || p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_IDLE
 		})
 		if err != nil {
 			return fmt.Errorf("look at the neighbors: %w", err)

@@ -22,9 +22,9 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// gcPercent has garbage collected at half the usual growth: a daemon that mostly
-// waits has time for it, and servers' memory is not its own.
-const gcPercent = 50
+// gcPercent has garbage collected at a quarter of the usual growth: a daemon that
+// mostly waits has time for it, and servers' memory is not its own.
+const gcPercent = 25
 
 // Run is the BGP daemon. In dir is what the agent wrote: spec.BGPFile and passwords;
 // in sockets, which does not outlive a reboot, it listens; log gets a line per thing
@@ -36,11 +36,6 @@ const gcPercent = 50
 // by spec.BGPEnd, and then nothing of it remains. It needs root, and TCP port 179.
 func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (func() error, error)) error {
 	debug.SetGCPercent(gcPercent)
-	// Go listens by Multipath TCP where it can, and on such a socket there are neither
-	// passwords nor TTL security (linux 6.18, mptcp_setsockopt: EOPNOTSUPP).
-	if err := os.Setenv("GODEBUG", "multipathtcp=0"); err != nil {
-		return fmt.Errorf("turn Multipath TCP off: %w", err)
-	}
 	defer unix.Umask(unix.Umask(0o077))
 	s, secrets, err := config(dir)
 	if err != nil {
@@ -67,10 +62,10 @@ func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (
 	d.speaker.expect(s)
 	fibDone := make(chan error, 1)
 	go func() { fibDone <- d.fib.run(ctx) }()
-	if err := d.meet(ctx, s, secrets, restarting); err != nil {
+	if err := d.meet(ctx, s, secrets); err != nil {
 		return err
 	}
-	go d.follow(ctx, s)
+	go d.follow(ctx, s, restarting)
 	if len(s.Neighbors) == 0 {
 		d.gathered()
 	}
@@ -93,7 +88,6 @@ type daemon struct {
 	fib     *fib
 	speaker *speaker
 	moves   chan move
-	gate    *gate         // nil if no daemon ran before this one
 	ended   chan struct{} // closed by spec.BGPEnd
 	orders  sync.Mutex    // held while one is carried out
 	vigils  sync.Map      // neighbours whose session ended and that are looked after
@@ -108,15 +102,9 @@ func (d *daemon) isEnded() bool {
 	}
 }
 
-// meet begins to talk. The gate stands before there are neighbours: the first of them
-// that is heard out without it would end the restart. They are known before they are
-// let in: who comes earlier would be turned away.
-func (d *daemon) meet(ctx context.Context, s *spec.BGP, secrets map[string]string, restarting bool) (err error) {
-	if restarting {
-		if d.gate, err = openGate(ctx, d.speaker, s); err != nil {
-			return err
-		}
-	}
+// meet begins to talk. The neighbours are known before they are let in: who comes
+// earlier would be turned away.
+func (d *daemon) meet(ctx context.Context, s *spec.BGP, secrets map[string]string) error {
 	if err := d.apply(ctx, s, secrets); err != nil {
 		return err
 	}
@@ -140,7 +128,7 @@ func (d *daemon) apply(ctx context.Context, s *spec.BGP, secrets map[string]stri
 
 // gathered is called when there is nobody left to wait for after a restart.
 func (d *daemon) gathered() {
-	d.gate.open()
+	d.speaker.restarted()
 	d.sweep()
 }
 
@@ -154,8 +142,8 @@ func (d *daemon) sweep() {
 
 // follow does what has to follow from sessions' ups and downs. Routes of the daemon
 // before this one stay until all neighbours told theirs, but no longer than the
-// restart time; and so long, but no longer than the deferral, we tell nothing.
-func (d *daemon) follow(ctx context.Context, s *spec.BGP) {
+// restart time; and so long, but no longer than the deferral, GoBGP tells nothing.
+func (d *daemon) follow(ctx context.Context, s *spec.BGP, restarting bool) {
 	end := time.NewTimer(time.Duration(restartTime(s)) * time.Second)
 	defer end.Stop()
 	silence := time.NewTimer(deferral(s))
@@ -171,9 +159,9 @@ func (d *daemon) follow(ctx context.Context, s *spec.BGP) {
 		case <-end.C:
 			d.sweep()
 		case <-silence.C:
-			d.gate.open()
+			d.speaker.restarted()
 		case <-passive.C:
-			if d.gate != nil {
+			if restarting {
 				err = d.speaker.seek(ctx)
 			}
 		case addr := <-d.journal.silent:
@@ -194,7 +182,7 @@ func (d *daemon) moved(ctx context.Context, m move, told map[netip.Addr]int) err
 		if d.speaker.state(m.addr, m.up) {
 			d.watchOver(ctx, m.addr)
 		}
-		if !m.up || d.gate.isOpen() {
+		if !m.up || !d.speaker.isRestarting() {
 			return nil
 		}
 		keeps, families, err := d.speaker.negotiated(ctx, m.addr)

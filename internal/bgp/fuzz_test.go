@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
 // FuzzMessages: GoBGP's daemon takes what its parser says for granted: no panic, and
@@ -23,7 +23,7 @@ func FuzzMessages(f *testing.F) {
 		}
 	}
 	f.Add(byte(2), update(attributes, []byte{24, 172, 20, 0})[bgp.BGP_HEADER_LENGTH:])
-	families := map[bgp.RouteFamily]bgp.BGPAddPathMode{bgp.RF_IPv4_UC: 0, bgp.RF_IPv6_UC: 0}
+	families := map[bgp.Family]bgp.BGPAddPathMode{bgp.RF_IPv4_UC: 0, bgp.RF_IPv6_UC: 0}
 	f.Fuzz(func(t *testing.T, kind byte, body []byte) {
 		if len(body) > 4077 {
 			return
@@ -39,9 +39,6 @@ func FuzzMessages(f *testing.F) {
 		}
 		u := m.Body.(*bgp.BGPUpdate)
 		if failure != nil {
-			if failure.ErrorHandling == bgp.ERROR_HANDLING_TREAT_AS_WITHDRAW {
-				bgp.TreatAsWithdraw(u)
-			}
 			return
 		}
 		if ok, err := bgp.ValidateUpdateMsg(u, families, true, false, false); !ok && !errors.As(err, &failure) {

@@ -16,9 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
-	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -106,7 +105,10 @@ func attackOnce(what string, local netip.Addr, remote string) error {
 		bgp.NewCapMultiProtocol(bgp.RF_IPv4_UC), bgp.NewCapMultiProtocol(bgp.RF_IPv6_UC), bgp.NewCapFourOctetASNumber(65001),
 		bgp.NewCapRouteRefresh(),
 	})
-	open := bgp.NewBGPOpenMessage(65001, 90, local.String(), []bgp.OptionParameterInterface{caps})
+	open, err := bgp.NewBGPOpenMessage(65001, 90, local, []bgp.OptionParameterInterface{caps})
+	if err != nil {
+		return err
+	}
 	for _, step := range []error{write(c, open), read(c), write(c, bgp.NewBGPKeepAliveMessage()), read(c)} {
 		if step != nil {
 			return step
@@ -172,16 +174,6 @@ func memoryOf(t testing.TB, pid int) (now, most int) {
 	return now, most
 }
 
-// mended is this test's program with GoBGP as the Makefile mends it.
-func mended(t *testing.T) string {
-	t.Helper()
-	lab.Need(t, "make")
-	run(t, "make", "-s", "-C", "../..", "gobgp")
-	program := filepath.Join(t.TempDir(), "bgp.test")
-	run(t, "go", "test", "-C", "../..", "-c", "-modfile=bin/gobgp/go.mod", "-o", program, "./internal/bgp")
-	return program
-}
-
 // TestHostileNeighbors: whatever some of them do, the daemon and the others'
 // sessions live.
 func TestHostileNeighbors(t *testing.T) {
@@ -203,9 +195,7 @@ func TestHostileNeighbors(t *testing.T) {
 		s1 = external(s1, spec.BGPNeighbor{Addr: local[name], AS: 65001, MaxPrefixes: 1000})
 	}
 	g.sh("evil", "ip address add 10.99.0.9/24 dev eth0")
-	d1 := &daemonProcess{g: g, name: "s1", dir: g.publicDir(), program: mended(t)}
-	d1.write(s1)
-	d1.run()
+	d1 := g.daemon("s1", s1)
 	d2 := g.daemon("s2", g.mesh("s2", shares))
 	d2.awaitUp()
 	g.awaitKernel("s2", 5*time.Second, "10.0.10.0/24 via 10.99.0.1 dev eth0")

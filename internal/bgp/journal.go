@@ -3,17 +3,20 @@
 package bgp
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/osrg/gobgp/v3/pkg/log"
-	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
 // journal takes GoBGP's log: what happened to a neighbour is told there and
@@ -35,6 +38,7 @@ type heard struct {
 	why     string
 	at      time.Time
 	last    string // why the last established session ended
+	fault   string // what was wrong with its last message, for the notification about it
 	refused bool   // it, or we, refused an OPEN (RFC 4271, 6.2)
 }
 
@@ -44,59 +48,93 @@ func newJournal(out io.Writer) *journal {
 	return j
 }
 
-// GetLevel is how much GoBGP says.
-func (j *journal) GetLevel() log.LogLevel {
-	if j.curious.Load() {
-		return log.DebugLevel
-	}
-	return log.InfoLevel
+// handler is the journal with what GoBGP says with every line of one of its loggers.
+type handler struct {
+	*journal
+	with fields
 }
 
-// SetLevel does nothing: the journal knows what it wants.
-func (j *journal) SetLevel(log.LogLevel) {}
+// fields are what a line of GoBGP's log says besides its message.
+type fields map[string]slog.Value
 
-// Panic and Fatal are bugs of GoBGP's: systemd starts the daemon anew, and the
-// routes stay meanwhile.
-func (j *journal) Panic(msg string, f log.Fields) { panic(fmt.Sprintf("%s %v", msg, f)) }
+// logger is where GoBGP writes to.
+func (j *journal) logger() *slog.Logger { return slog.New(handler{journal: j}) }
 
-// Fatal ends the daemon.
-func (j *journal) Fatal(msg string, f log.Fields) { panic(fmt.Sprintf("%s %v", msg, f)) }
+// Enabled is how much GoBGP says.
+func (h handler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo || h.curious.Load()
+}
 
-// Error writes an error of GoBGP's.
-func (j *journal) Error(msg string, f log.Fields) { j.print("%s: %v", msg, f) }
-
-// Warn hears the ends of sessions.
-func (j *journal) Warn(msg string, f log.Fields) {
-	addr, ok := neighborOf(f)
-	if !ok {
-		j.print("%s: %v", msg, f)
-		return
+// WithAttrs is a handler for a part of GoBGP's, a neighbour for example.
+func (h handler) WithAttrs(list []slog.Attr) slog.Handler {
+	h.with = maps.Clone(h.with)
+	if h.with == nil {
+		h.with = fields{}
 	}
+	for _, a := range list {
+		h.with[a.Key] = a.Value
+	}
+	return h
+}
+
+// WithGroup does nothing: GoBGP has no groups.
+func (h handler) WithGroup(string) slog.Handler { return h }
+
+// Handle takes a line.
+func (h handler) Handle(_ context.Context, r slog.Record) error {
+	if r.Level < slog.LevelInfo && r.Message != "failed to connect" {
+		return nil // most of what is said to the curious, with whole messages
+	}
+	f := maps.Clone(h.with)
+	if f == nil {
+		f = fields{}
+	}
+	r.Attrs(func(a slog.Attr) bool { f[a.Key] = a.Value; return true })
+	addr, ok := neighborOf(f)
+	switch {
+	case ok && r.Level < slog.LevelWarn:
+		h.info(addr, r.Message, f)
+	case ok && r.Level == slog.LevelWarn:
+		h.warn(addr, r.Message, f)
+	case r.Level >= slog.LevelWarn:
+		h.print("%s: %v", r.Message, f)
+	}
+	return nil
+}
+
+// warn hears the ends of sessions.
+func (j *journal) warn(addr netip.Addr, msg string, f fields) {
 	switch msg {
 	case "hold timer expired":
 		j.note(addr, "it was silent for the hold time")
 		j.silent <- addr
-	case "received notification":
-		j.refuse(addr, "it ended the session: "+notification(f), f)
-	case "sent notification":
-		j.refuse(addr, "we ended the session: "+notification(f), f)
 	case "prefix limit reached", "Closed an accepted connection", "restart flag is not set":
 	default:
 		if err, ok := f["Error"]; ok {
-			j.note(addr, fmt.Sprintf("%s: %v", msg, err))
+			j.blame(addr, msg, err.String())
 		}
 	}
 }
 
-// Info hears what comes up and goes down.
-func (j *journal) Info(msg string, f log.Fields) {
+// info hears what comes up and goes down, and of connections that do not come about.
+func (j *journal) info(addr netip.Addr, msg string, f fields) {
 	switch msg {
+	case "failed to connect":
+		if why := unreachable(f["Error"].String()); why != "" {
+			j.note(addr, why)
+		}
+	case "received notification":
+		j.refuse(addr, "it ended the session: ", notification(f, false), f)
+	case "sent notification":
+		j.refuse(addr, "we ended the session: ", notification(f, true), f)
 	case "Administrative shutdown(Prefix limit reached)", "Peer Up", "Peer Down":
-	default:
-		return
+		j.turn(addr, msg, f["Reason"].String())
 	}
-	addr, ok := neighborOf(f)
-	if word := fmt.Sprint(f["Reason"]); !ok || word == "dying" || word == "deconfigured" {
+}
+
+// turn hears that a session came up or went down.
+func (j *journal) turn(addr netip.Addr, msg, word string) {
+	if word == "dying" || word == "unknown" {
 		return // we removed it ourselves
 	}
 	j.mu.Lock()
@@ -106,7 +144,7 @@ func (j *journal) Info(msg string, f log.Fields) {
 		h.why, h.refused = "", false
 	case msg == "Peer Down" && time.Since(h.at) > time.Second:
 		// What came just before, a notification for example, says more.
-		h.why, h.at = reason(fmt.Sprint(f["Reason"])), time.Now()
+		h.why, h.at = reason(word), time.Now()
 		fallthrough
 	case msg == "Peer Down":
 		h.last = h.why
@@ -120,18 +158,6 @@ func (j *journal) Info(msg string, f log.Fields) {
 	}
 }
 
-// Debug hears of connections that do not come about.
-func (j *journal) Debug(msg string, f log.Fields) {
-	if msg != "failed to connect" {
-		return
-	}
-	if addr, ok := neighborOf(f); ok {
-		if err, ok := f["Error"].(error); ok {
-			j.note(addr, unreachable(err))
-		}
-	}
-}
-
 func (j *journal) note(addr netip.Addr, why string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -140,17 +166,27 @@ func (j *journal) note(addr netip.Addr, why string) {
 	j.heard[addr] = h
 }
 
-// refuse notes a notification; one about an OPEN will come again and again.
-func (j *journal) refuse(addr netip.Addr, why string, f log.Fields) {
-	j.note(addr, why)
-	code, _ := f["Code"].(uint8)
-	if e, ok := f["Data"].(*bgp.MessageError); ok {
-		code = e.TypeCode
-	}
+// blame notes what a neighbour did that ends its session, or costs it a route.
+func (j *journal) blame(addr netip.Addr, msg, fault string) {
+	j.note(addr, msg+": "+fault)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	h := j.heard[addr]
-	h.refused = code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR
+	h.fault = fault
+	j.heard[addr] = h
+}
+
+// refuse notes a notification; one about an OPEN will come again and again. Ours says
+// what was wrong in a line before it.
+func (j *journal) refuse(addr netip.Addr, who, what string, f fields) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	h := j.heard[addr]
+	if h.fault != "" && time.Since(h.at) < time.Second {
+		what += " (" + h.fault + ")"
+	}
+	h.why, h.fault, h.at = who+what, "", time.Now()
+	h.refused = number(f["Code"]) == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR
 	j.heard[addr] = h
 }
 
@@ -170,65 +206,64 @@ func (j *journal) forget(addr netip.Addr) {
 
 func (j *journal) print(format string, args ...any) { fmt.Fprintf(j.out, format+"\n", args...) }
 
-func neighborOf(f log.Fields) (netip.Addr, bool) {
-	key, _ := f["Key"].(string)
-	addr, err := netip.ParseAddr(key)
+func neighborOf(f fields) (netip.Addr, bool) {
+	key, ok := f["Key"]
+	if !ok {
+		return netip.Addr{}, false
+	}
+	addr, err := netip.ParseAddr(key.String())
 	return addr, err == nil
 }
 
-// unreachable says why no TCP connection came about.
-func unreachable(err error) string {
-	var timeout interface{ Timeout() bool }
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+// unreachable says why no TCP connection came about. GoBGP tells the text of the
+// error alone: "dial tcp A->B: connect: connection refused".
+func unreachable(text string) string {
+	root := text[strings.LastIndex(text, ": ")+1:]
+	root = strings.TrimSpace(root)
+	switch root {
+	case syscall.ECONNREFUSED.Error():
 		return noBGP
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return "there is no way to it (" + rootOf(err).Error() + ")"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case syscall.EHOSTUNREACH.Error(), syscall.ENETUNREACH.Error():
+		return "there is no way to it (" + root + ")"
+	case syscall.EADDRNOTAVAIL.Error():
 		return "this server has not the address that the session is from"
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case syscall.ETIMEDOUT.Error(), os.ErrDeadlineExceeded.Error():
 		return noAnswer
 	}
-	return "no connection: " + rootOf(err).Error()
+	return "no connection: " + root
 }
 
 const (
 	noBGP    = "nothing takes BGP connections there (TCP port 179: connection refused)"
 	noAnswer = "no answer on TCP port 179"
+	// badPeerAS is all that GoBGP tells (v4.8.0, handleOpen), not which AS it says.
+	badPeerAS = "Bad Peer AS: it says another AS than the expected one"
 )
 
-// rootOf is the innermost error: what net wraps around it names addresses that
-// stand beside it anyway.
-func rootOf(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
-		err = inner
+// notification puts one that GoBGP logged into words; sent says that it was ours.
+func notification(f fields, sent bool) string {
+	said := ""
+	if v, ok := f["Communicated-Reason"]; ok {
+		said = v.String()
 	}
+	return explain(number(f["Code"]), number(f["Subcode"]), said, sent)
 }
 
-// notification puts one that GoBGP logged into words.
-func notification(f log.Fields) string {
-	if e, ok := f["Data"].(*bgp.MessageError); ok {
-		return explain(e.TypeCode, e.SubTypeCode, e.Message)
+// number is a field that GoBGP logged as one; 0 if it is none.
+func number(v slog.Value) uint8 {
+	if v.Kind() != slog.KindInt64 {
+		return 0
 	}
-	code, _ := f["Code"].(uint8)
-	sub, _ := f["Subcode"].(uint8)
-	text, _ := f["Communicated-Reason"].(string)
-	return explain(code, sub, text)
+	return uint8(v.Int64()) //nolint:gosec // a byte of the message
 }
 
 // explain is a NOTIFICATION (RFC 4271, 4.5; RFC 4486) in words; said is what came
-// along with it.
-func explain(code, sub uint8, said string) string {
-	var expected, received uint32
-	if _, err := fmt.Sscanf(said, "as number mismatch expected %d, received %d", &expected, &received); err == nil {
-		return fmt.Sprintf("Bad Peer AS: it says AS %d, expected is AS %d", received, expected)
-	}
+// along with it, and sent that it was ours.
+func explain(code, sub uint8, said string, sent bool) string {
 	text := bgp.NewNotificationErrorCode(code, sub).String()
 	switch {
+	case code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR && sub == bgp.BGP_ERROR_SUB_BAD_PEER_AS && sent:
+		text = badPeerAS
 	case code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR && sub == bgp.BGP_ERROR_SUB_BAD_PEER_AS:
 		text = "Bad Peer AS: it expects another AS than the one of this server"
 	case code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR && sub == bgp.BGP_ERROR_SUB_BAD_BGP_IDENTIFIER:

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -69,9 +68,11 @@ func TestMeshFillsTheKernels(t *testing.T) {
 	})
 }
 
-// TestStockClient: GoBGP's own client sees the daemon, on a socket of root's.
+// TestStockClient: GoBGP's own client of the daemon's version sees it, on a socket of
+// root's.
 func TestStockClient(t *testing.T) {
-	lab.Need(t, "gobgp")
+	client := filepath.Join(t.TempDir(), "gobgp")
+	run(t, "go", "build", "-o", client, "github.com/osrg/gobgp/v4/cmd/gobgp")
 	g := newSegment(t, "s1", "s2")
 	shares := map[string][]netip.Prefix{"s1": prefixes("10.0.10.0/24"), "s2": prefixes("10.0.11.0/24")}
 	d := g.daemon("s1", g.mesh("s1", shares))
@@ -80,7 +81,7 @@ func TestStockClient(t *testing.T) {
 	socket := filepath.Join(d.dir, spec.BGPAPISocket)
 	for words, want := range map[string]string{"neighbor": "10.99.0.2", "global rib": "10.0.11.0/24"} {
 		args := append([]string{"--target", "unix://" + socket}, strings.Fields(words)...)
-		out, err := exec.Command("gobgp", args...).CombinedOutput()
+		out, err := exec.Command(client, args...).CombinedOutput()
 		if err != nil || !strings.Contains(string(out), want) {
 			t.Errorf("gobgp %s: %v\n%s", words, err, out)
 		}

@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"time"
 
-	api "github.com/osrg/gobgp/v3/api"
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -22,9 +24,9 @@ const (
 	// passiveFor is how long after a restart external neighbours are waited for: see
 	// awaits.
 	passiveFor = 8 * time.Second
-	// gobgpDeferral is GoBGP's own Selection_Deferral_Timer in seconds, its default:
-	// a gate decides before.
-	gobgpDeferral = 360
+	// deferralMost is how long neighbours are waited for after a restart. They come back
+	// within ten seconds: GoBGP rests for five after a session, and connects within two.
+	deferralMost = 20 * time.Second
 )
 
 // peerOf is n in GoBGP's form. Restarting says that routes of a daemon before this
@@ -39,7 +41,7 @@ func peerOf(s *spec.BGP, n spec.BGPNeighbor, password string, restarting bool) *
 		}},
 		Transport: &api.Transport{PassiveMode: awaits(n, restarting)},
 		GracefulRestart: &api.GracefulRestart{
-			Enabled: true, RestartTime: uint32(restartTime(s)), DeferralTime: gobgpDeferral, LocalRestarting: restarting, //nolint:gosec // 1…4095
+			Enabled: true, RestartTime: uint32(restartTime(s)), DeferralTime: uint32(deferral(s).Seconds()), LocalRestarting: restarting, //nolint:gosec // 1…4095
 		},
 	}
 	if n.Local.IsValid() {
@@ -65,7 +67,7 @@ func peerOf(s *spec.BGP, n spec.BGPNeighbor, password string, restarting bool) *
 // GoBGP rests for five seconds after a session, or an attempt at one, and closes
 // what it accepts meanwhile. Two of them that both connect may go on missing each
 // other for half a minute; and one that keeps the routes of the other through its
-// restart drops them when a connection of its own fails so (v3.37.0,
+// restart drops them when a connection of its own fails so (v4.8.0,
 // handleFSMMessage: nextStateIdle). So between our own servers only the lower
 // address connects, and after a restart external neighbours may come first.
 func awaits(n spec.BGPNeighbor, restarting bool) bool {
@@ -75,7 +77,8 @@ func awaits(n spec.BGPNeighbor, restarting bool) bool {
 	return n.Local.IsValid() && n.Addr.Less(n.Local)
 }
 
-func afiSafi(f *api.Family, limit int) *api.AfiSafi {
+func afiSafi(family bgp.Family, limit int) *api.AfiSafi {
+	f := apiutil.ToApiFamily(family.Afi(), family.Safi())
 	return &api.AfiSafi{
 		Config:            &api.AfiSafiConfig{Family: f, Enabled: true},
 		MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: true}},
@@ -85,6 +88,12 @@ func afiSafi(f *api.Family, limit int) *api.AfiSafi {
 
 func keepalive(hold int) int { return max(1, min(hold/3, keepaliveMost)) }
 
+// deferral is the Selection_Deferral_Timer (RFC 4724, 4.1): well below the time for
+// which neighbours keep our routes.
+func deferral(s *spec.BGP) time.Duration {
+	return min(deferralMost, time.Duration(restartTime(s))*time.Second/2)
+}
+
 func restartTime(s *spec.BGP) int {
 	if s.Restart == 0 {
 		return spec.DefaultBGPRestart
@@ -92,28 +101,23 @@ func restartTime(s *spec.BGP) int {
 	return s.Restart
 }
 
-var (
-	ipv4 = &api.Family{Afi: api.Family_AFI_IP, Safi: api.Family_SAFI_UNICAST}
-	ipv6 = &api.Family{Afi: api.Family_AFI_IP6, Safi: api.Family_SAFI_UNICAST}
-)
-
 // families is what a session carries: next hops are of its own family. Where there
 // are no IPv4 sessions, those over IPv6 carry IPv4 too (RFC 8950).
-func families(s *spec.BGP, n spec.BGPNeighbor) []*api.Family {
+func families(s *spec.BGP, n spec.BGPNeighbor) []bgp.Family {
 	if n.Addr.Is4() {
-		return []*api.Family{ipv4}
+		return []bgp.Family{bgp.RF_IPv4_UC}
 	}
 	for _, other := range s.Neighbors {
 		if other.Addr.Is4() {
-			return []*api.Family{ipv6}
+			return []bgp.Family{bgp.RF_IPv6_UC}
 		}
 	}
-	return []*api.Family{ipv6, ipv4}
+	return []bgp.Family{bgp.RF_IPv6_UC, bgp.RF_IPv4_UC}
 }
 
-func familyOf(p netip.Prefix) *api.Family {
+func familyOf(p netip.Prefix) bgp.Family {
 	if p.Addr().Is4() {
-		return ipv4
+		return bgp.RF_IPv4_UC
 	}
-	return ipv6
+	return bgp.RF_IPv6_UC
 }

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
-	api "github.com/osrg/gobgp/v3/api"
+	"github.com/osrg/gobgp/v4/api"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -47,18 +47,11 @@ type filters struct {
 	policies map[string][]*api.Statement // by name
 }
 
-// staleMark is the community LLGR_STALE (RFC 9494, 4.6). GoBGP withdraws a route that
-// bears it from neighbours that do not keep such routes, which are all of ours: a
-// filter that only refuses a route that was told leaves it there (v3.37.0,
-// getBestFromLocal, postFilterpath).
-const staleMark = "65535:6"
-
-// filtersOf returns the filters of s. What gone has of an external neighbour is
-// withdrawn from it when it is told everything anew. It is pure.
-func filtersOf(s *spec.BGP, gone map[netip.Addr][]netip.Prefix) *api.SetPoliciesRequest {
+// filtersOf returns the filters of s. It is pure.
+func filtersOf(s *spec.BGP) *api.SetPoliciesRequest {
 	f := &filters{policies: map[string][]*api.Statement{importPolicy: nil, exportPolicy: nil}}
 	f.imports(s)
-	f.exports(s, gone)
+	f.exports(s)
 	r := &api.SetPoliciesRequest{DefinedSets: f.sets}
 	for _, name := range []string{importPolicy, exportPolicy} {
 		r.Policies = append(r.Policies, &api.Policy{Name: name, Statements: f.policies[name]})
@@ -68,45 +61,42 @@ func filtersOf(s *spec.BGP, gone map[netip.Addr][]netip.Prefix) *api.SetPolicies
 
 func (f *filters) imports(s *spec.BGP) {
 	// A route of our own has no neighbour, not even one of these.
-	f.sets = append(f.sets, &api.DefinedSet{DefinedType: api.DefinedType_NEIGHBOR, Name: everybody, List: []string{"0.0.0.0/0", "::/0"}})
-	f.rules(importPolicy, "bogons", everybody, bogons, api.RouteAction_REJECT)
-	f.rules(importPolicy, "local", everybody, overlapping(s.Prefixes), api.RouteAction_REJECT)
+	f.sets = append(f.sets, &api.DefinedSet{DefinedType: api.DefinedType_DEFINED_TYPE_NEIGHBOR, Name: everybody, List: []string{"0.0.0.0/0", "::/0"}})
+	f.rules(importPolicy, "bogons", everybody, bogons, api.RouteAction_ROUTE_ACTION_REJECT)
+	f.rules(importPolicy, "local", everybody, overlapping(s.Prefixes), api.RouteAction_ROUTE_ACTION_REJECT)
 	for _, n := range s.Neighbors {
 		if !n.External {
 			continue
 		}
 		who := f.neighbors(n.Addr)
-		f.rules(importPolicy, who+"-own", who, overlapping(s.Own), api.RouteAction_REJECT)
+		f.rules(importPolicy, who+"-own", who, overlapping(s.Own), api.RouteAction_ROUTE_ACTION_REJECT)
 		if len(n.Import) == 0 {
-			f.rules(importPolicy, who+"-default", who, defaultRoutes, api.RouteAction_REJECT)
+			f.rules(importPolicy, who+"-default", who, defaultRoutes, api.RouteAction_ROUTE_ACTION_REJECT)
 			continue
 		}
 		for i, r := range n.Import {
-			action := api.RouteAction_ACCEPT
+			action := api.RouteAction_ROUTE_ACTION_ACCEPT
 			if r.Deny {
-				action = api.RouteAction_REJECT
+				action = api.RouteAction_ROUTE_ACTION_REJECT
 			}
 			f.rules(importPolicy, fmt.Sprintf("%s-import-%d", who, i), who, []spec.PrefixRule{r}, action)
 		}
-		f.state(importPolicy, who+"-rest", conditions(who, ""), api.RouteAction_REJECT)
+		f.state(importPolicy, who+"-rest", conditions(who, ""), api.RouteAction_ROUTE_ACTION_REJECT)
 	}
 }
 
-func (f *filters) exports(s *spec.BGP, gone map[netip.Addr][]netip.Prefix) {
+func (f *filters) exports(s *spec.BGP) {
 	for _, n := range s.Neighbors {
 		switch {
 		case n.External:
 			who := f.neighbors(n.Addr)
-			f.rules(exportPolicy, who+"-export", who, exactly(announced(s, n)), api.RouteAction_ACCEPT)
-			for _, st := range f.rules(exportPolicy, who+"-gone", who, exactly(gone[n.Addr]), api.RouteAction_ACCEPT) {
-				st.Actions.Community = &api.CommunityAction{Type: api.CommunityAction_ADD, Communities: []string{staleMark}}
-			}
-			f.state(exportPolicy, who+"-nothing-else", conditions(who, ""), api.RouteAction_REJECT)
+			f.rules(exportPolicy, who+"-export", who, exactly(announced(s, n)), api.RouteAction_ROUTE_ACTION_ACCEPT)
+			f.state(exportPolicy, who+"-nothing-else", conditions(who, ""), api.RouteAction_ROUTE_ACTION_REJECT)
 		case n.NextHopSelf:
 			who := f.neighbors(n.Addr)
 			c := conditions(who, "")
 			c.RouteType = api.Conditions_ROUTE_TYPE_EXTERNAL
-			f.state(exportPolicy, who+"-next-hop", c, api.RouteAction_ACCEPT).Actions.Nexthop = &api.NexthopAction{Self: true}
+			f.state(exportPolicy, who+"-next-hop", c, api.RouteAction_ROUTE_ACTION_ACCEPT).Actions.Nexthop = &api.NexthopAction{Self: true}
 		}
 	}
 }
@@ -127,18 +117,10 @@ func permits(rules []spec.PrefixRule, p netip.Prefix) bool {
 }
 
 // overlapping matches what contains one of list, default routes aside, or lies in it.
-//
-// GoBGP looks at the longest entry of a set that contains a prefix, and at no
-// other: an entry for a prefix in another one would hide that. So what lies in
-// others of list is left out.
 func overlapping(list []netip.Prefix) []spec.PrefixRule {
 	var out []spec.PrefixRule
 	above := map[netip.Prefix]bool{}
 	for _, p := range list {
-		inside := func(q netip.Prefix) bool { return q.Bits() < p.Bits() && q.Contains(p.Addr()) }
-		if slices.ContainsFunc(list, inside) {
-			continue
-		}
 		out = append(out, spec.PrefixRule{Prefix: p, LE: p.Addr().BitLen()})
 		for bits := p.Bits() - 1; bits > 0; bits-- {
 			if q := netip.PrefixFrom(p.Addr(), bits).Masked(); !above[q] {
@@ -167,7 +149,7 @@ func (f *filters) neighbors(addr netip.Addr) string {
 		}
 	}
 	f.sets = append(f.sets, &api.DefinedSet{
-		DefinedType: api.DefinedType_NEIGHBOR, Name: name, List: []string{netip.PrefixFrom(addr, addr.BitLen()).String()},
+		DefinedType: api.DefinedType_DEFINED_TYPE_NEIGHBOR, Name: name, List: []string{netip.PrefixFrom(addr, addr.BitLen()).String()},
 	})
 	return name
 }
@@ -175,10 +157,9 @@ func (f *filters) neighbors(addr netip.Addr) string {
 // rules adds a statement per family about the prefixes that rules match, whether
 // these permit or deny. Who is a set of neighbours, "" for all. A set of GoBGP's is
 // of one family, and an empty one matches everything.
-func (f *filters) rules(policy, name, who string, rules []spec.PrefixRule, action api.RouteAction) []*api.Statement {
-	var out []*api.Statement
+func (f *filters) rules(policy, name, who string, rules []spec.PrefixRule, action api.RouteAction) {
 	for _, family := range []string{"4", "6"} {
-		set := &api.DefinedSet{DefinedType: api.DefinedType_PREFIX, Name: name + "-" + family}
+		set := &api.DefinedSet{DefinedType: api.DefinedType_DEFINED_TYPE_PREFIX, Name: name + "-" + family}
 		for _, r := range rules {
 			if r.Prefix.Addr().Is4() != (family == "4") {
 				continue
@@ -190,10 +171,9 @@ func (f *filters) rules(policy, name, who string, rules []spec.PrefixRule, actio
 		}
 		if len(set.Prefixes) > 0 {
 			f.sets = append(f.sets, set)
-			out = append(out, f.state(policy, set.Name, conditions(who, set.Name), action))
+			f.state(policy, set.Name, conditions(who, set.Name), action)
 		}
 	}
-	return out
 }
 
 func (f *filters) state(policy, name string, c *api.Conditions, action api.RouteAction) *api.Statement {
@@ -203,9 +183,9 @@ func (f *filters) state(policy, name string, c *api.Conditions, action api.Route
 }
 
 func conditions(who, prefixes string) *api.Conditions {
-	c := &api.Conditions{NeighborSet: &api.MatchSet{Type: api.MatchSet_ANY, Name: who}}
+	c := &api.Conditions{NeighborSet: &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: who}}
 	if prefixes != "" {
-		c.PrefixSet = &api.MatchSet{Type: api.MatchSet_ANY, Name: prefixes}
+		c.PrefixSet = &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: prefixes}
 	}
 	return c
 }

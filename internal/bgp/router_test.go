@@ -190,7 +190,7 @@ func TestTopOfRack(t *testing.T) {
 				n.AS = 65009
 				d1.reload(external(g.mesh("s1", shares), n), "x", "geheim")
 				g.eventually(30*time.Second, func() error {
-					if have := d1.neighbor(g.v4("tor")); have.State == spec.BGPEstablished || !strings.Contains(have.Why, "it says AS 65001, expected is AS 65009") {
+					if have := d1.neighbor(g.v4("tor")); have.State == spec.BGPEstablished || !strings.Contains(have.Why, "it says another AS than 65009") {
 						return fmt.Errorf("%+v", have)
 					}
 					return nil
@@ -266,4 +266,19 @@ func TestRestartBesideRouters(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A neighbour's password goes with it.
+func TestPasswordsGoWithTheirNeighbor(t *testing.T) {
+	lab.Need(t, "busybox")
+	g := newSegment(t, "s1", "tor")
+	n := spec.BGPNeighbor{Addr: g.v4("tor"), AS: 65001, Secret: "x"}
+	s1 := g.alone("s1", "10.0.10.0/24")
+	d := g.daemon("s1", external(s1, n), "x", "geheim")
+	connect := func() error { return g.in("tor", "busybox", "nc", "-w", "1", "10.99.0.1", "179", "-e", "true").Run() }
+	if connect() == nil {
+		t.Error("somebody without the password connects")
+	}
+	d.reload(s1)
+	g.eventually(5*time.Second, connect)
 }

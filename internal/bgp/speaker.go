@@ -13,10 +13,10 @@ import (
 	"sync"
 	"time"
 
-	api "github.com/osrg/gobgp/v3/api"
-	"github.com/osrg/gobgp/v3/pkg/apiutil"
-	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
-	"github.com/osrg/gobgp/v3/pkg/server"
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/server"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -46,7 +46,7 @@ func openSpeaker(ctx context.Context, s *spec.BGP, socket string, j *journal, re
 	}
 	sp := &speaker{
 		journal: j, started: time.Now(), restarting: restarting,
-		gobgp:   server.NewBgpServer(server.LoggerOption(j), server.GrpcListenAddress("unix://"+socket)),
+		gobgp:   server.NewBgpServer(server.LoggerOption(j.logger(), nil), server.GrpcListenAddress("unix://"+socket)),
 		running: &spec.BGP{Network: s.Network, AS: s.AS, RouterID: s.RouterID, Hold: s.Hold, Restart: s.Restart, ClusterID: s.ClusterID},
 		up:      map[netip.Addr]bool{}, waiting: map[netip.Addr]bool{},
 	}
@@ -61,23 +61,28 @@ func openSpeaker(ctx context.Context, s *spec.BGP, socket string, j *journal, re
 	if err := sp.gobgp.StartBgp(ctx, &api.StartBgpRequest{Global: global}); err != nil {
 		return nil, fmt.Errorf("listen for BGP on TCP port %d: %w", spec.BGPPort, err)
 	}
-	if err := sp.gobgp.SetPolicies(ctx, filtersOf(sp.running, nil)); err != nil {
-		return nil, fmt.Errorf("set filters: %w", err)
+	return sp, sp.filters(ctx)
+}
+
+// filters makes the first ones, for all neighbours to come.
+func (sp *speaker) filters(ctx context.Context) error {
+	if err := sp.gobgp.SetPolicies(ctx, filtersOf(sp.running)); err != nil {
+		return fmt.Errorf("set filters: %w", err)
 	}
 	for direction, name := range map[api.PolicyDirection]string{
-		api.PolicyDirection_IMPORT: importPolicy, api.PolicyDirection_EXPORT: exportPolicy,
+		api.PolicyDirection_POLICY_DIRECTION_IMPORT: importPolicy, api.PolicyDirection_POLICY_DIRECTION_EXPORT: exportPolicy,
 	} {
 		if err := sp.gobgp.AddPolicyAssignment(ctx, &api.AddPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
-			Name: "global", Direction: direction, Policies: []*api.Policy{{Name: name}}, DefaultAction: api.RouteAction_ACCEPT,
+			Name: "global", Direction: direction, Policies: []*api.Policy{{Name: name}}, DefaultAction: api.RouteAction_ROUTE_ACTION_ACCEPT,
 		}}); err != nil {
-			return nil, fmt.Errorf("set filters: %w", err)
+			return fmt.Errorf("set filters: %w", err)
 		}
 	}
-	return sp, nil
+	return nil
 }
 
 // familyIndex are GoBGP's own numbers for what Global.Families holds.
-var familyIndex = map[bgp.RouteFamily]int{bgp.RF_IPv4_UC: 0, bgp.RF_IPv6_UC: 1}
+var familyIndex = map[bgp.Family]int{bgp.RF_IPv4_UC: 0, bgp.RF_IPv6_UC: 1}
 
 // apply makes the speaker say what want says. Sessions that it does not concern go
 // on. An error leaves running as far as it got.
@@ -88,7 +93,7 @@ func (sp *speaker) apply(ctx context.Context, want *spec.BGP, secrets map[string
 	if err := sp.filter(ctx, &have, want); err != nil {
 		return err
 	}
-	if err := sp.announce(ctx, have.Prefixes, want.Prefixes); err != nil {
+	if err := sp.announce(have.Prefixes, want.Prefixes); err != nil {
 		return err
 	}
 	if err := sp.meet(ctx, &have, want, secrets); err != nil {
@@ -98,58 +103,30 @@ func (sp *speaker) apply(ctx context.Context, want *spec.BGP, secrets map[string
 	return sp.look(ctx, &have, want)
 }
 
-// filter puts want's filters in. What they let out no more is withdrawn first, while
-// the sessions go on.
+// filter puts want's filters in.
 func (sp *speaker) filter(ctx context.Context, have, want *spec.BGP) error {
-	if filtersOf(have, nil).String() == filtersOf(want, nil).String() {
+	if filtersOf(have).String() == filtersOf(want).String() {
 		return nil
 	}
-	if gone := sp.narrowed(have, want); len(gone) > 0 {
-		if err := sp.gobgp.SetPolicies(ctx, filtersOf(want, gone)); err != nil {
-			return fmt.Errorf("set filters: %w", err)
-		}
-		for addr := range gone {
-			if err := sp.tell(ctx, addr); err != nil {
-				return err
-			}
-		}
-	}
-	if err := sp.gobgp.SetPolicies(ctx, filtersOf(want, nil)); err != nil {
+	if err := sp.gobgp.SetPolicies(ctx, filtersOf(want)); err != nil {
 		return fmt.Errorf("set filters: %w", err)
 	}
 	return nil
 }
 
-// narrowed is what external neighbours with a session were told and are to be told no
-// more, though it is still shared.
-func (sp *speaker) narrowed(have, want *spec.BGP) map[netip.Addr][]netip.Prefix {
-	gone := map[netip.Addr][]netip.Prefix{}
-	for _, n := range want.Neighbors {
-		at := slices.IndexFunc(have.Neighbors, func(h spec.BGPNeighbor) bool { return h.Addr == n.Addr })
-		if at < 0 || !n.External || !have.Neighbors[at].External || !sp.up[n.Addr] {
-			continue
-		}
-		for _, p := range announced(have, have.Neighbors[at]) {
-			if slices.Contains(want.Own, p) && !permits(n.Export, p) {
-				gone[n.Addr] = append(gone[n.Addr], p)
-			}
-		}
-	}
-	return gone
-}
-
-// look has the routes of neighbours that stay go through changed filters.
+// look has the routes of neighbours that stay go through changed filters; what these
+// let out no more is withdrawn.
 func (sp *speaker) look(ctx context.Context, have, want *spec.BGP) error {
-	if filtersOf(have, nil).String() == filtersOf(want, nil).String() {
+	if filtersOf(have).String() == filtersOf(want).String() {
 		return nil
 	}
 	for _, n := range want.Neighbors {
 		if !sp.up[n.Addr] || !n.External && slices.Equal(have.Prefixes, want.Prefixes) {
 			continue
 		}
-		direction := api.ResetPeerRequest_IN
+		direction := api.ResetPeerRequest_DIRECTION_IN
 		if n.External {
-			direction = api.ResetPeerRequest_BOTH
+			direction = api.ResetPeerRequest_DIRECTION_BOTH
 		}
 		r := &api.ResetPeerRequest{Address: n.Addr.String(), Soft: true, Direction: direction}
 		if err := sp.gobgp.ResetPeer(ctx, r); err != nil {
@@ -160,14 +137,14 @@ func (sp *speaker) look(ctx context.Context, have, want *spec.BGP) error {
 }
 
 // announce adds and withdraws this server's own prefixes.
-func (sp *speaker) announce(ctx context.Context, have, want []netip.Prefix) error {
+func (sp *speaker) announce(have, want []netip.Prefix) error {
 	for _, p := range have {
 		if slices.Contains(want, p) {
 			continue
 		}
 		path, err := localPath(p)
 		if err == nil {
-			err = sp.gobgp.DeletePath(ctx, &api.DeletePathRequest{TableType: api.TableType_GLOBAL, Path: path})
+			err = sp.gobgp.DeletePath(apiutil.DeletePathRequest{Paths: []*apiutil.Path{path}})
 		}
 		if err != nil {
 			return fmt.Errorf("withdraw %s: %w", p, err)
@@ -179,7 +156,7 @@ func (sp *speaker) announce(ctx context.Context, have, want []netip.Prefix) erro
 		}
 		path, err := localPath(p)
 		if err == nil {
-			_, err = sp.gobgp.AddPath(ctx, &api.AddPathRequest{TableType: api.TableType_GLOBAL, Path: path})
+			_, err = sp.gobgp.AddPath(apiutil.AddPathRequest{Paths: []*apiutil.Path{path}})
 		}
 		if err != nil {
 			return fmt.Errorf("announce %s: %w", p, err)
@@ -190,16 +167,21 @@ func (sp *speaker) announce(ctx context.Context, have, want []netip.Prefix) erro
 
 // localPath is a route of our own; whoever is told hears the address that the
 // session is from as next hop.
-func localPath(p netip.Prefix) (*api.Path, error) {
-	origin := bgp.NewPathAttributeOrigin(bgp.BGP_ORIGIN_ATTR_TYPE_IGP)
-	bits := uint8(p.Bits()) //nolint:gosec // 0…128
-	if p.Addr().Is4() {
-		nlri := bgp.NewIPAddrPrefix(bits, p.Addr().String())
-		return apiutil.NewPath(nlri, false, []bgp.PathAttributeInterface{origin, bgp.NewPathAttributeNextHop("0.0.0.0")}, time.Now())
+func localPath(p netip.Prefix) (*apiutil.Path, error) {
+	nlri, err := bgp.NewIPAddrPrefix(p)
+	if err != nil {
+		return nil, err
 	}
-	nlri := bgp.NewIPv6AddrPrefix(bits, p.Addr().String())
-	reach := bgp.NewPathAttributeMpReachNLRI("::", []bgp.AddrPrefixInterface{nlri})
-	return apiutil.NewPath(nlri, false, []bgp.PathAttributeInterface{origin, reach}, time.Now())
+	none := netip.IPv6Unspecified()
+	if p.Addr().Is4() {
+		none = netip.IPv4Unspecified()
+	}
+	hop, err := bgp.NewPathAttributeNextHop(none)
+	if err != nil {
+		return nil, err
+	}
+	attrs := []bgp.PathAttributeInterface{bgp.NewPathAttributeOrigin(bgp.BGP_ORIGIN_ATTR_TYPE_IGP), hop}
+	return &apiutil.Path{Family: familyOf(p), Nlri: nlri, Attrs: attrs, Age: time.Now().Unix()}, nil
 }
 
 // meet adds, changes and removes neighbours.
@@ -264,7 +246,7 @@ func (sp *speaker) part(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor) er
 	delete(sp.up, n.Addr)
 	if sp.secrets[n.Secret] != "" {
 		// GoBGP takes the password off its listening socket when a neighbour loses it,
-		// but not when a neighbour goes.
+		// but not when a neighbour goes (v4.8.0, DeletePeer).
 		if _, err := sp.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: peerOf(s, n, "", false)}); err != nil {
 			return fmt.Errorf("remove the password of neighbor %s: %w", n.Addr, err)
 		}
@@ -303,6 +285,19 @@ func (sp *speaker) arrived(addr netip.Addr) (all bool) {
 	return true
 }
 
+// restarted ends the time in which the routes of a daemon before this one are in use.
+func (sp *speaker) restarted() {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.restarting = false
+}
+
+func (sp *speaker) isRestarting() bool {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return sp.restarting
+}
+
 // state notes that a session came up or went down, and says whether it ended with
 // this.
 func (sp *speaker) state(addr netip.Addr, up bool) (ended bool) {
@@ -334,7 +329,7 @@ func (sp *speaker) seek(ctx context.Context) error {
 }
 
 // lost drops the routes of a neighbour that was silent for the hold time. GoBGP
-// takes that for a restart of the neighbour (gobgp issue 2174) and would keep them
+// takes that for a restart of the neighbour (v4.8.0, gobgp issue 2174) and would keep them
 // for its restart time; but what is silent does not forward either.
 func (sp *speaker) lost(ctx context.Context, addr netip.Addr) error {
 	sp.mu.Lock()
@@ -355,7 +350,7 @@ func (sp *speaker) lost(ctx context.Context, addr netip.Addr) error {
 
 // tell says to a neighbour once more all that it is told.
 func (sp *speaker) tell(ctx context.Context, addr netip.Addr) error {
-	r := &api.ResetPeerRequest{Address: addr.String(), Soft: true, Direction: api.ResetPeerRequest_OUT}
+	r := &api.ResetPeerRequest{Address: addr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT}
 	if err := sp.gobgp.ResetPeer(ctx, r); err != nil {
 		return fmt.Errorf("tell neighbor %s our routes: %w", addr, err)
 	}

@@ -8,9 +8,12 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
-	api "github.com/osrg/gobgp/v3/api"
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -29,14 +32,10 @@ func (sp *speaker) negotiated(ctx context.Context, addr netip.Addr) (keeps bool,
 func common(p *api.Peer) (keeps bool, families int) {
 	offered := map[api.Family_Afi]bool{}
 	for _, c := range p.GetState().GetRemoteCap() {
-		var mp api.MultiProtocolCapability
-		var gr api.GracefulRestartCapability
-		switch {
-		case c.MessageIs(&mp) && c.UnmarshalTo(&mp) == nil:
+		if mp := c.GetMultiProtocol(); mp != nil {
 			offered[mp.GetFamily().GetAfi()] = true
-		case c.MessageIs(&gr):
-			keeps = true
 		}
+		keeps = keeps || c.GetGracefulRestart() != nil
 	}
 	for _, f := range p.GetAfiSafis() {
 		// Who does not say speaks IPv4 (RFC 4760).
@@ -65,7 +64,7 @@ func (d *daemon) status(ctx context.Context) (*spec.BGPStatus, error) {
 	if s.Neighbors, err = sp.neighbors(ctx, running, secrets); err != nil {
 		return nil, err
 	}
-	if s.Routes, err = sp.routes(ctx, running, kernel); err != nil {
+	if s.Routes, err = sp.routes(running, kernel); err != nil {
 		return nil, err
 	}
 	countAccepted(s)
@@ -113,7 +112,7 @@ func (sp *speaker) neighbors(ctx context.Context, s *spec.BGP, secrets map[strin
 		h := sp.journal.about(n.Addr)
 		one := neighborStatus(s, n, peers[n.Addr], h, secrets[n.Secret] != "", drops)
 		if one.State == spec.BGPEstablished && one.Uptime >= spec.BGPTold {
-			if one.Unmatched, err = sp.unmatched(ctx, s, n); err != nil {
+			if one.Unmatched, err = sp.unmatched(s, n); err != nil {
 				return nil, err
 			}
 		}
@@ -124,15 +123,15 @@ func (sp *speaker) neighbors(ctx context.Context, s *spec.BGP, secrets map[strin
 }
 
 // unmatched are the lines of n's Import that match nothing that it announces.
-func (sp *speaker) unmatched(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor) ([]spec.PrefixRule, error) {
+func (sp *speaker) unmatched(s *spec.BGP, n spec.BGPNeighbor) ([]spec.PrefixRule, error) {
 	left := slices.Clone(n.Import)
 	for _, family := range families(s, n) {
 		if len(left) == 0 {
 			break
 		}
-		r := &api.ListPathRequest{TableType: api.TableType_ADJ_IN, Name: n.Addr.String(), Family: family}
-		err := sp.gobgp.ListPath(ctx, r, func(d *api.Destination) {
-			for _, path := range d.Paths {
+		r := apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_ADJ_IN, Name: n.Addr.String(), Family: family}
+		err := sp.gobgp.ListPath(r, func(_ bgp.NLRI, paths []*apiutil.Path) {
+			for _, path := range paths {
 				if p, ok := prefixOf(path); ok {
 					left = slices.DeleteFunc(left, func(rule spec.PrefixRule) bool { return rule.Matches(p) })
 				}
@@ -147,8 +146,8 @@ func (sp *speaker) unmatched(ctx context.Context, s *spec.BGP, n spec.BGPNeighbo
 
 // states are GoBGP's in the words of RFC 4271.
 var states = map[api.PeerState_SessionState]string{
-	api.PeerState_IDLE: spec.BGPIdle, api.PeerState_CONNECT: spec.BGPConnect, api.PeerState_ACTIVE: spec.BGPActive,
-	api.PeerState_OPENSENT: spec.BGPOpenSent, api.PeerState_OPENCONFIRM: spec.BGPOpenConfirm, api.PeerState_ESTABLISHED: spec.BGPEstablished,
+	api.PeerState_SESSION_STATE_IDLE: spec.BGPIdle, api.PeerState_SESSION_STATE_CONNECT: spec.BGPConnect, api.PeerState_SESSION_STATE_ACTIVE: spec.BGPActive,
+	api.PeerState_SESSION_STATE_OPENSENT: spec.BGPOpenSent, api.PeerState_SESSION_STATE_OPENCONFIRM: spec.BGPOpenConfirm, api.PeerState_SESSION_STATE_ESTABLISHED: spec.BGPEstablished,
 }
 
 // neighborStatus is one session; p is nil for a neighbour that GoBGP does not have.
@@ -163,9 +162,6 @@ func neighborStatus(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, passw
 		// filters come after that.
 		out.Received += int(f.GetState().GetAccepted()) //nolint:gosec // prefixes
 		out.Sent += int(f.GetState().GetAdvertised())   //nolint:gosec // prefixes
-	}
-	if keeps, families := common(p); keeps {
-		out.Sent = max(0, out.Sent-families) // GoBGP counts the End-of-RIB markers too
 	}
 	since := func(unix int64) time.Duration {
 		if unix == 0 {
@@ -182,15 +178,15 @@ func neighborStatus(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, passw
 		out.Uptime = since(p.GetTimers().GetState().GetDowntime().GetSeconds())
 	}
 	out.Why = whyDown(s, n, p, h, password, drops)
-	out.Refused = h.refused || p.GetState().GetAdminState() == api.PeerState_PFX_CT
+	out.Refused = h.refused || p.GetState().GetAdminState() == api.PeerState_ADMIN_STATE_PFX_CT
 	return out
 }
 
 // whyDown says why n's session is not up.
 func whyDown(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, password bool, drops uint64) string {
-	why := h.why
+	why := strings.Replace(h.why, badPeerAS, fmt.Sprintf("Bad Peer AS: it says another AS than %d, the one expected of it", n.AS), 1)
 	switch {
-	case p.GetState().GetAdminState() == api.PeerState_PFX_CT:
+	case p.GetState().GetAdminState() == api.PeerState_ADMIN_STATE_PFX_CT:
 		return fmt.Sprintf("it announced more than %d prefixes, so the session ended and stays down: "+
 			"raise the limit, or remove the neighbor and add it again", n.MaxPrefixes)
 	case why == "" && p.GetState().GetMessages().GetReceived().GetNotification() > 0:
@@ -211,16 +207,16 @@ func whyDown(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, password boo
 }
 
 // routes are all destinations that the speaker knows.
-func (sp *speaker) routes(ctx context.Context, s *spec.BGP, kernel map[netip.Prefix]kept) ([]spec.BGPRoute, error) {
+func (sp *speaker) routes(s *spec.BGP, kernel map[netip.Prefix]kept) ([]spec.BGPRoute, error) {
 	out := map[netip.Prefix]*spec.BGPRoute{}
-	for _, family := range []*api.Family{ipv4, ipv6} {
-		r := &api.ListPathRequest{TableType: api.TableType_GLOBAL, Family: family}
-		err := sp.gobgp.ListPath(ctx, r, func(d *api.Destination) {
-			if len(d.Paths) == 0 {
+	for _, family := range []bgp.Family{bgp.RF_IPv4_UC, bgp.RF_IPv6_UC} {
+		r := apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: family}
+		err := sp.gobgp.ListPath(r, func(_ bgp.NLRI, paths []*apiutil.Path) {
+			if len(paths) == 0 {
 				return
 			}
-			if p, ok := prefixOf(d.Paths[0]); ok {
-				out[p] = route(s, p, d.Paths, kernel)
+			if p, ok := prefixOf(paths[0]); ok {
+				out[p] = route(s, p, paths, kernel)
 			}
 		})
 		if err != nil {
@@ -234,15 +230,15 @@ func (sp *speaker) routes(ctx context.Context, s *spec.BGP, kernel map[netip.Pre
 	return list, nil
 }
 
-func route(s *spec.BGP, p netip.Prefix, paths []*api.Path, kernel map[netip.Prefix]kept) *spec.BGPRoute {
+func route(s *spec.BGP, p netip.Prefix, paths []*apiutil.Path, kernel map[netip.Prefix]kept) *spec.BGPRoute {
 	r := &spec.BGPRoute{Prefix: p}
 	has, wanted := kernel[p]
 	r.Kernel, r.Why, r.Unused = wanted && has.missing == "", has.missing, has.unused
 	for i, path := range paths {
-		from := sourceOf(path)
+		from := path.PeerAddress
 		q := spec.BGPPath{
-			From: from, Name: nameOf(s, from), ASPath: asPathOf(path), Stale: path.GetStale(),
-			Age: time.Since(path.GetAge().AsTime()).Round(time.Second), Used: i == 0 || equal(paths[0], path, s.AS),
+			From: from, Name: nameOf(s, from), ASPath: asPathOf(path), Stale: path.Stale,
+			Age: time.Since(time.Unix(path.Age, 0)).Round(time.Second), Used: path.Best,
 		}
 		if from.IsValid() {
 			q.NextHop = nextHopOf(path)

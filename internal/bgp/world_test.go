@@ -145,8 +145,6 @@ type daemonProcess struct {
 	name string
 	dir  string
 	cmd  *exec.Cmd
-	// program is the one to run; "": this one.
-	program string
 }
 
 // daemon starts one in a machine.
@@ -179,9 +177,6 @@ func (d *daemonProcess) run() {
 	self, err := os.Executable()
 	if err != nil {
 		d.g.t.Fatal(err)
-	}
-	if d.program != "" {
-		self = d.program
 	}
 	d.cmd = d.g.start(d.name, filepath.Join(d.dir, "log"), []string{dirVariable + "=" + d.dir}, self)
 	d.g.eventually(5*time.Second, func() error { _, err := d.ask(spec.BGPLook, false); return err })

@@ -106,7 +106,7 @@ var rooms = map[string]room{
 const (
 	cobra       = "github.com/spf13/cobra"
 	compress    = "github.com/klauspost/compress"
-	gobgp       = "github.com/osrg/gobgp/v3"
+	gobgp       = "github.com/osrg/gobgp/v4"
 	netlink     = "github.com/vishvananda/netlink"
 	netlinkLow  = "github.com/mdlayher/netlink"
 	netns       = "github.com/vishvananda/netns"

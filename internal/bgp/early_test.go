@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -37,7 +37,10 @@ func eagerOnce(c net.Conn, local netip.Addr) error {
 		bgp.NewCapMultiProtocol(bgp.RF_IPv4_UC), bgp.NewCapFourOctetASNumber(65001),
 		bgp.NewCapGracefulRestart(false, false, 120, []*bgp.CapGracefulRestartTuple{bgp.NewCapGracefulRestartTuple(bgp.RF_IPv4_UC, true)}),
 	})
-	open := bgp.NewBGPOpenMessage(65001, 90, local.String(), []bgp.OptionParameterInterface{caps})
+	open, err := bgp.NewBGPOpenMessage(65001, 90, local, []bgp.OptionParameterInterface{caps})
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(write(c, open), read(c), write(c, bgp.NewBGPKeepAliveMessage()), read(c), write(c, bgp.NewEndOfRib(bgp.RF_IPv4_UC))); err != nil {
 		return err
 	}
@@ -58,7 +61,7 @@ func eagerOnce(c net.Conn, local netip.Addr) error {
 
 // After a restart nothing is told before all neighbours told theirs, however fast one
 // of them is, and nobody who comes early is turned away.
-func TestGateStandsBeforeTheFirstNeighbor(t *testing.T) {
+func TestNothingIsToldBeforeAllAreHeard(t *testing.T) {
 	g := newSegment(t, "s1", "eager", "late")
 	s := external(g.alone("s1", "10.0.10.0/24"), spec.BGPNeighbor{Addr: g.v4("eager"), AS: 65001})
 	s = external(s, spec.BGPNeighbor{Addr: g.v4("late"), AS: 65002})
