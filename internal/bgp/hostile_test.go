@@ -71,6 +71,10 @@ var (
 		"communities":      update(append(slices.Clone(attributes), 0xc0, 8, 3, 1, 2, 3), []byte{24, 172, 20, 0}),
 		"tunnel-encap":     update(append(slices.Clone(attributes), 0xc0, 23, 5, 0, 8, 0, 200, 1), []byte{24, 172, 20, 0}),
 		"link-state":       update(append(slices.Clone(attributes), 0x80, 29, 6, 4, 2, 0, 200, 1, 1), []byte{24, 172, 20, 0}),
+		"next-hop-zero":    update(slices.Concat(joined(known(true)[:2]), []byte{0x80, 14, 9, 0, 2, 1, 0, 0, 24, 0xfd, 0, 0}), nil),
+		"prefix-sid-cut":   update(slices.Concat(attributes, []byte{0xc0, 40, 4, 5, 0, 1, 0}), []byte{24, 172, 20, 0}),
+		"two-octets-order": update(joined([]attribute{{0x40, 1, []byte{0}}, {0x40, 3, []byte{10, 99, 0, 9}}, {0xc0, 17, []byte{2, 1, 0, 1, 0, 1}}, {0x40, 2, nil}}), []byte{24, 172, 20, 0}),
+		"two-octets-empty": update(joined([]attribute{{0x40, 1, []byte{0}}, {0x40, 2, nil}, {0x40, 3, []byte{10, 99, 0, 9}}, {0xc0, 17, nil}}), []byte{24, 172, 20, 0}),
 		"prefix-sid":       update(append(slices.Clone(attributes), 0xc0, 40, 5, 5, 0, 200, 0, 1), []byte{24, 172, 20, 0}),
 	}
 )
@@ -101,11 +105,7 @@ func attackOnce(what string, local netip.Addr, remote string) error {
 		_, _ = c.Write(b)
 		return read(c)
 	}
-	caps := bgp.NewOptionParameterCapability([]bgp.ParameterCapabilityInterface{
-		bgp.NewCapMultiProtocol(bgp.RF_IPv4_UC), bgp.NewCapMultiProtocol(bgp.RF_IPv6_UC), bgp.NewCapFourOctetASNumber(65001),
-		bgp.NewCapRouteRefresh(),
-	})
-	open, err := bgp.NewBGPOpenMessage(65001, 90, local, []bgp.OptionParameterInterface{caps})
+	open, err := openOf(local, 65001, !strings.HasPrefix(what, "two-octets"))
 	if err != nil {
 		return err
 	}
@@ -214,6 +214,11 @@ func TestHostileNeighbors(t *testing.T) {
 			text, _ := os.ReadFile(logs[name])
 			if _, early := before[name]; !early && !strings.Contains(string(text), "attacks with") {
 				return fmt.Errorf("%s had no session yet: %s", name, tail(string(text)))
+			}
+		}
+		for name, why := range map[string]string{"next-hop-zero": "nexthop length is zero", "unknown-type": "unknown message type", "cut-attributes": "exceeds message length"} {
+			if n := d1.neighbor(local[name]); !strings.Contains(n.Why, why) {
+				return fmt.Errorf("%s: %+v", name, n)
 			}
 		}
 		if n := d1.neighbor(local["flood"]); !strings.Contains(n.Why, "more than 1000 prefixes") || n.Received != 0 {
