@@ -68,7 +68,7 @@ demo: deps build ## three servers, one network, containers that find each other;
 	$(ASROOT) examples/demo/run.sh
 
 test: deps kernel build ## every test there is
-	$(ASROOT) go test -count=1 -timeout 85m $(if $(V),-v,) ./...
+	$(ASROOT) go test -count=1 -timeout 85m -parallel 3 $(if $(V),-v,) ./...
 
 BENCH  := go test -run '^$$' -count=1 -timeout 60m
 bench: deps kernel build ## no-op, create, join as ratios to a bare login; the agent beside ip -batch, networks beside the same by hand, the BGP daemon beside BIRD; 10,000 servers and shares

@@ -123,6 +123,7 @@ func TestVM(t *testing.T) {
 	if vm.Inside() {
 		return // it is running this
 	}
+	t.Parallel()
 	lab.Need(t, append([]string{"go"}, vm.Programs...)...)
 	suites := vmSuites(t)
 	parts := splitSuites(t, runInVM(t, suites, false))

@@ -33,7 +33,7 @@ import (
 //	on HOST CMD...                     run a command on a server, or on the laptop
 //	in CONTAINER CMD...                run a command in a container
 //	container HOST NAME BRIDGE [dhcp|none|ADDRESS/LEN]   plug a container in; $NAME is its address afterwards,
-//	                                   which by DHCP it must get within a second
+//	                                   which by DHCP it must get within three seconds
 //	uncontainer NAME                   remove it
 //	status N VERB ARG...               the verb's command exits with status N
 //	bad PATTERN ARG...                 flock ARG... is refused: exit status 2, nothing on stdout, and
@@ -57,10 +57,14 @@ import (
 // is 30 MB and half a second of CPU.
 const parallelLabs = 2
 
-// leaseWithin is the time from the start of a container's DHCP client to its address.
-const leaseWithin = time.Second
+// leaseWithin is the time from the start of a container's DHCP client to its address. It
+// is no measure of speed: a busy machine takes two seconds for what takes 0.1 on an idle
+// one. What it finds are dnsmasq's ping before an offer (3 s) and a WireGuard handshake
+// that is tried again (5 s).
+const leaseWithin = 2900 * time.Millisecond
 
 func TestWalks(t *testing.T) {
+	t.Parallel() // beside the VM, which keeps one processor busy
 	lab.Need(t, "ip", "bridge", "nft", "nsenter", "sshd", "busybox", "dnsmasq", "tcpdump", "ping", "sudo", "systemd-nspawn")
 	bin := build(t)
 	tree, err := filepath.Abs("../..")
