@@ -20,7 +20,7 @@ import (
 )
 
 // bootTime is how long a machine may take until its sshd listens.
-const bootTime = 90 * time.Second
+const bootTime = 300 * time.Second
 
 // Up builds a lab and returns when every sshd answers. On an error, or when ctx
 // ends, nothing is left. A lab that is there already is an error.

@@ -89,7 +89,7 @@ func (b *builder) underlays(name string, n *state.Network) ([]underlay, error) {
 		// Behind routers of their own, two servers may have one address.
 		elsewhere := encrypted(n) && (b.c.Servers[m.Server].NAT || b.c.Servers[m.Server].Endpoint != "")
 		if other := taken[u.addr]; other != "" && !elsewhere {
-			b.problem(m.Server, name, hint.Errorf("server "+m.Server, joinCommand(name, n, m.Server)+" "+m.Server+":ADDRESS",
+			b.problem(m.Server, name, hint.Errorf("server "+m.Server, "name another address of it: "+m.Server+":ADDRESS",
 				"%s has the same underlay address %s as %s", m.Server, u.addr, other))
 			continue
 		}
