@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -17,7 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/rtnl"
-	"github.com/flocknet/flock/internal/spec"
 )
 
 const (
@@ -26,6 +26,8 @@ const (
 	// fibRetry is when routes are tried again that the kernel did not take or whose
 	// next hops cannot be reached, if no news come before.
 	fibRetry = 5 * time.Second
+	// manyChanges is how many changes leave memory behind that is worth giving back.
+	manyChanges = 1000
 )
 
 // ways says how to get to one destination: next hops of the paths to use, and,
@@ -40,20 +42,21 @@ type fib struct {
 	watch  *rtnl.Watch
 	fresh  chan struct{} // something that others did
 
-	changes chan map[netip.Prefix][]netip.Addr // next hops by destination; none: no route
-	looks   chan chan map[netip.Prefix]kept    // asks for what is wanted
-	sweeps  chan struct{}                      // ends the time in which adopted routes stay
-	ends    chan chan error                    // takes all routes out
-	anyHop  chan map[netip.Addr]bool           // next hops that may be behind a default route
+	changes chan []told
+	looks   chan chan map[netip.Prefix]kept // asks for what is wanted
+	sweeps  chan struct{}                   // ends the time in which adopted routes stay
+	ends    chan chan error                 // takes all routes out
+	anyHop  chan map[netip.Addr]bool        // next hops that may be behind a default route
 	others  ways
 
 	world    *world
-	want     map[netip.Prefix][]netip.Addr
+	best     bests
 	have     map[netip.Prefix][]hop
 	adopted  map[netip.Prefix]bool // found at the start and not confirmed since
 	why      map[netip.Prefix]string
 	anywhere map[netip.Addr]bool
 	retry    bool
+	handled  int // changes since memory was given back
 	print    func(string, ...any)
 }
 
@@ -61,10 +64,10 @@ type fib struct {
 // confirmed, replaced, or swept.
 func openFIB(others ways, print func(string, ...any)) (*fib, error) {
 	f := &fib{
-		fresh: make(chan struct{}, 1), changes: make(chan map[netip.Prefix][]netip.Addr, 16), looks: make(chan chan map[netip.Prefix]kept),
+		fresh: make(chan struct{}, 1), changes: make(chan []told, 16), looks: make(chan chan map[netip.Prefix]kept),
 		sweeps: make(chan struct{}, 1), ends: make(chan chan error), anyHop: make(chan map[netip.Addr]bool, 1),
 		others: others, print: print,
-		want: map[netip.Prefix][]netip.Addr{}, adopted: map[netip.Prefix]bool{}, why: map[netip.Prefix]string{},
+		best: bests{}, adopted: map[netip.Prefix]bool{}, why: map[netip.Prefix]string{},
 	}
 	var err error
 	if f.rt, err = rtnl.Open(); err != nil {
@@ -109,6 +112,10 @@ func (f *fib) run(ctx context.Context) error {
 		case <-f.fresh:
 			err = f.resync(ctx)
 		case <-tick.C:
+			if f.handled > manyChanges {
+				f.handled = 0
+				debug.FreeOSMemory()
+			}
 			if f.retry {
 				err = f.resync(ctx)
 			}
@@ -121,7 +128,7 @@ func (f *fib) run(ctx context.Context) error {
 			err = f.resync(ctx)
 			answer <- f.tell()
 		case answer := <-f.ends:
-			clear(f.want)
+			clear(f.best)
 			clear(f.adopted)
 			answer <- errors.Join(f.look(), f.write(f.all()))
 			f.changes = nil // what is still under way is of no interest
@@ -135,18 +142,15 @@ func (f *fib) run(ctx context.Context) error {
 
 // take notes changes, c and all that wait, and returns the destinations they are
 // about.
-func (f *fib) take(c map[netip.Prefix][]netip.Addr) map[netip.Prefix]bool {
+func (f *fib) take(c []told) map[netip.Prefix]bool {
 	dirty := map[netip.Prefix]bool{}
 	for {
-		for p, hops := range c {
-			dirty[p] = true
-			delete(f.adopted, p)
-			if len(hops) == 0 {
-				delete(f.want, p)
-			} else {
-				f.want[p] = hops
-			}
+		for _, t := range c {
+			dirty[t.to] = true
+			delete(f.adopted, t.to)
 		}
+		f.best.note(c)
+		f.handled += len(c)
 		select {
 		case c = <-f.changes:
 		default:
@@ -203,8 +207,8 @@ func (f *fib) look() error {
 }
 
 func (f *fib) all() map[netip.Prefix]bool {
-	all := make(map[netip.Prefix]bool, len(f.want)+len(f.have))
-	for p := range f.want {
+	all := make(map[netip.Prefix]bool, len(f.best))
+	for p := range f.best {
 		all[p] = true
 	}
 	for p := range f.have {
@@ -269,8 +273,8 @@ func (f *fib) written(a aim, err error) {
 
 // reached is how one next hop resolves, worked out once per round.
 type reached struct {
-	hop hop
-	why string
+	hops []hop // one, or none; shared by the routes by it
+	why  string
 }
 
 // message is what brings the kernel's route to p to hops, which it is to have; nil
@@ -290,8 +294,8 @@ func (f *fib) message(p netip.Prefix, reach map[netip.Addr]reached) (m *nl.Netli
 
 // resolve is where to send what goes to p, nil if nowhere.
 func (f *fib) resolve(p netip.Prefix, reach map[netip.Addr]reached) []hop {
-	next, ok := f.want[p]
-	if !ok {
+	next := f.best.hops(p)
+	if len(next) == 0 {
 		return nil
 	}
 	if why := f.world.refuses(p); why != "" {
@@ -314,21 +318,30 @@ func (f *fib) resolve(p netip.Prefix, reach map[netip.Addr]reached) []hop {
 }
 
 func (f *fib) resolveAll(p netip.Prefix, next []netip.Addr, reach map[netip.Addr]reached) []hop {
-	hops := make([]hop, 0, len(next))
+	var hops []hop
 	for _, nh := range next {
 		r, ok := reach[nh]
 		if !ok {
-			r.hop, r.why = f.world.resolve(nh, f.anywhere[nh])
+			var h hop
+			if h, r.why = f.world.resolve(nh, f.anywhere[nh]); r.why == "" {
+				r.hops = []hop{h}
+			}
 			reach[nh] = r
 		}
-		if r.why != "" {
+		switch {
+		case r.why != "":
 			f.why[p] = r.why
-			continue
+		case len(hops) == 0:
+			hops = r.hops
+		default:
+			hops = append(slices.Clip(hops), r.hops...)
 		}
-		hops = append(hops, r.hop)
 	}
 	if len(hops) > 0 {
 		delete(f.why, p)
+	}
+	if len(hops) < 2 {
+		return hops
 	}
 	slices.SortFunc(hops, compareHops)
 	return slices.Compact(hops)
@@ -342,8 +355,11 @@ type kept struct {
 
 // tell is what is wanted and what the kernel has of it.
 func (f *fib) tell() map[netip.Prefix]kept {
-	out := make(map[netip.Prefix]kept, len(f.want))
-	for p := range f.want {
+	out := make(map[netip.Prefix]kept, len(f.best))
+	for p := range f.best {
+		if len(f.best.hops(p)) == 0 {
+			continue
+		}
 		if _, there := f.have[p]; there {
 			out[p] = kept{unused: f.world.unused(p)}
 			continue
@@ -351,53 +367,4 @@ func (f *fib) tell() map[netip.Prefix]kept {
 		out[p] = kept{missing: cmp.Or(f.why[p], "the kernel has it not yet")}
 	}
 	return out
-}
-
-// routeMessage puts a route to p in, in place of ours if there is one, or takes it
-// out. One with next hops of several ways is one route (RTA_MULTIPATH).
-func routeMessage(kind int, p netip.Prefix, hops []hop) *nl.NetlinkRequest {
-	flags := 0
-	if kind == unix.RTM_NEWROUTE {
-		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
-	}
-	m := nl.NewNetlinkRequest(kind, flags)
-	head := nl.NewRtMsg()
-	head.Family, head.Dst_len, head.Protocol = unix.AF_INET6, uint8(p.Bits()), spec.RouteProtoBGP //nolint:gosec // 0…128
-	if p.Addr().Is4() {
-		head.Family = unix.AF_INET
-	}
-	m.AddData(head)
-	m.AddData(nl.NewRtAttr(unix.RTA_DST, p.Addr().AsSlice()))
-	m.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(spec.BGPMetric)))
-	switch {
-	case kind == unix.RTM_DELROUTE:
-		// The key is enough. Named next hops of IPv6 would be taken out one by one.
-	case len(hops) == 1:
-		m.AddData(viaAttr(p, hops[0].via))
-		m.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(hops[0].dev)))) //nolint:gosec // an index
-	default:
-		var all []byte
-		for _, h := range hops {
-			all = append(all, nextHop(p, h)...)
-		}
-		m.AddData(nl.NewRtAttr(unix.RTA_MULTIPATH, all))
-	}
-	return m
-}
-
-// nextHop is a struct rtnexthop with its gateway (linux/rtnetlink.h).
-func nextHop(p netip.Prefix, h hop) []byte {
-	n := &nl.RtNexthop{RtNexthop: unix.RtNexthop{Ifindex: int32(h.dev)}, Children: []nl.NetlinkRequestData{viaAttr(p, h.via)}} //nolint:gosec // an index
-	return n.Serialize()
-}
-
-// viaAttr names a gateway; one of another family than the destination's has its own
-// form (RTA_VIA).
-func viaAttr(p netip.Prefix, via netip.Addr) *nl.RtAttr {
-	if p.Addr().Is4() == via.Is4() {
-		return nl.NewRtAttr(unix.RTA_GATEWAY, via.AsSlice())
-	}
-	family := make([]byte, 2)
-	nl.NativeEndian().PutUint16(family, unix.AF_INET6)
-	return nl.NewRtAttr(unix.RTA_VIA, append(family, via.AsSlice()...))
 }

@@ -41,7 +41,7 @@ func TestSweepKeepsWhatIsConfirmed(t *testing.T) {
 		if !f.adopts() {
 			t.Fatalf("no route was taken up: %v", f.have)
 		}
-		f.changes <- map[netip.Prefix][]netip.Addr{prefix("10.0.11.0/24"): {addr("10.99.0.2")}}
+		f.changes <- []told{{to: prefix("10.0.11.0/24"), learned: learned{from: addr("10.99.0.2"), hop: addr("10.99.0.2")}}}
 		f.sweeps <- struct{}{}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)

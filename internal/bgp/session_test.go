@@ -65,7 +65,7 @@ func openTarget() (*target, error) {
 	if err := t.speaker.filters(ctx); err != nil {
 		return nil, err
 	}
-	changes, moves := make(chan map[netip.Prefix][]netip.Addr), make(chan move)
+	changes, moves := make(chan []told), make(chan move)
 	go func() {
 		for {
 			select {

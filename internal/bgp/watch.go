@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -17,13 +16,16 @@ import (
 
 // watch passes best paths on to changes and sessions' news to the speaker, until ctx
 // ends. It starts before there are neighbours.
-func (sp *speaker) watch(ctx context.Context, changes chan<- map[netip.Prefix][]netip.Addr, moves chan<- move) error {
-	best := bests{}
+func (sp *speaker) watch(ctx context.Context, changes chan<- []told, moves chan<- move) error {
 	err := sp.gobgp.WatchEvent(ctx, server.WatchEventMessageCallbacks{
 		OnBestPath: func(paths []*apiutil.Path, _ time.Time) {
-			if c := best.take(paths); len(c) > 0 {
-				send(ctx, changes, c)
+			c := make([]told, 0, len(paths))
+			for _, path := range paths {
+				if p, ok := prefixOf(path); ok {
+					c = append(c, told{p, learned{path.PeerAddress, nextHopOf(path)}, path.Withdrawal})
+				}
 			}
+			send(ctx, changes, c)
 		},
 		OnPathEor: func(path *apiutil.Path, _ time.Time) {
 			send(ctx, moves, move{addr: path.PeerAddress, up: true, all: true})
@@ -50,53 +52,6 @@ func send[T any](ctx context.Context, to chan<- T, v T) {
 	select {
 	case to <- v:
 	case <-ctx.Done():
-	}
-}
-
-// bests are the best paths to each destination, several where they are equally good.
-// GoBGP tells only which of them came and went.
-type bests map[netip.Prefix][]learned
-
-// learned is a path as far as the kernel's route depends on it.
-type learned struct {
-	from, hop netip.Addr // invalid: of our own
-}
-
-// take notes what GoBGP told, and returns where the kernel is to send what goes to the
-// destinations that it was about. A route of our own has no next hops.
-func (b bests) take(paths []*apiutil.Path) map[netip.Prefix][]netip.Addr {
-	out := make(map[netip.Prefix][]netip.Addr, 1)
-	for _, path := range paths {
-		p, ok := prefixOf(path)
-		if !ok {
-			continue
-		}
-		b.note(p, learned{path.PeerAddress, nextHopOf(path)}, path.Withdrawal)
-		out[p] = nil
-	}
-	for p := range out {
-		for _, l := range b[p] {
-			if l.from.IsValid() && l.hop.IsValid() {
-				out[p] = append(out[p], l.hop)
-			}
-		}
-	}
-	return out
-}
-
-// note is about one path; each neighbour has one to a destination at most.
-func (b bests) note(p netip.Prefix, l learned, gone bool) {
-	at := slices.IndexFunc(b[p], func(o learned) bool { return o.from == l.from })
-	switch {
-	case gone && at >= 0 && len(b[p]) == 1:
-		delete(b, p)
-	case gone && at >= 0:
-		b[p] = slices.Delete(b[p], at, at+1)
-	case gone:
-	case at >= 0:
-		b[p][at] = l
-	default:
-		b[p] = append(b[p], l)
 	}
 }
 
