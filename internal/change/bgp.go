@@ -32,7 +32,7 @@ func (e *Engine) BGP(ctx context.Context, servers []string, until func([]Speaker
 		return nil, err
 	}
 	if err := network.Complete(c); err != nil {
-		return nil, inputError{err}
+		return nil, inputError{e.Store.Locate(err)}
 	}
 	compiled, err := network.Compile(c)
 	if err != nil {

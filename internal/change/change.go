@@ -12,10 +12,12 @@ import (
 	"errors"
 	"time"
 
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/target"
 )
 
 // undoAfter is how long a server waits for the confirmation before it goes back
@@ -217,10 +219,13 @@ func (e *Engine) Purge(ctx context.Context, server string, login state.Server) (
 	filed := c.Servers[server] != nil
 	if !filed && server != remote.Local {
 		s := &state.Server{Identity: login.Identity, Jump: login.Jump}
-		if s.User, s.Address, s.Port, err = remote.ParseTarget(server); err != nil {
+		if s.User, s.Address, s.Port, err = target.Parse(server); err != nil {
 			return nil, inputError{err}
 		}
 		c.Servers = map[string]*state.Server{server: s} // not saved
+	}
+	if err := checkWay(c, server); err != nil {
+		return nil, inputError{e.Store.Locate(err)}
 	}
 	p := &peer{name: server}
 	defer p.close()
@@ -239,6 +244,19 @@ func (e *Engine) Purge(ctx context.Context, server string, login state.Server) (
 		}
 	}
 	return report, nil
+}
+
+// checkWay refuses a server whose way in, as the file or the command line has it, is none.
+func checkWay(c *state.Cluster, server string) error {
+	s := c.Servers[server]
+	if s == nil {
+		return nil
+	}
+	if err := network.CheckLogin(s); err != nil {
+		where, _ := hint.Of(err)
+		return hint.Pin(err, "server "+server+", "+where)
+	}
+	return nil
 }
 
 func (e *Engine) now() time.Time {

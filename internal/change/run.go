@@ -15,6 +15,7 @@ import (
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/target"
 )
 
 // run is one change under way.
@@ -99,7 +100,7 @@ func (r *run) edit() error {
 		return r.foresee(was)
 	})
 	if err != nil {
-		return inputError{cmpErr(broken, err)} // what the edit did not mend is the trouble
+		return inputError{cmpErr(r.e.Store.Locate(broken), err)} // what the edit did not mend is the trouble
 	}
 	r.compiled, r.sums = compiled, sums{}
 	for _, name := range r.req.Networks {
@@ -359,7 +360,7 @@ func purgeByAddress(next, name string, s *state.Server) string {
 	if s == nil || s.Address == "" {
 		return next // a name in ssh's config
 	}
-	return strings.ReplaceAll(next, "flock purge "+name, "flock purge "+remote.FormatTarget(s.User, s.Address, s.Port))
+	return strings.ReplaceAll(next, "flock purge "+name, "flock purge "+target.Format(s.User, s.Address, s.Port))
 }
 
 // save writes the wish down; nothing has been changed on a server so far.

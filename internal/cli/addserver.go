@@ -11,6 +11,7 @@ import (
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/target"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -60,6 +61,17 @@ func loginFlags(f *pflag.FlagSet, s *state.Server) {
 	f.StringVarP(&s.Jump, "jump", "J", "", "log in through `[USER@]HOST[:PORT]`, several with commas")
 }
 
+// checkLogin refuses a way in that is none, before anything is looked up.
+func checkLogin(s *state.Server) error {
+	if err := findIdentity(s); err != nil {
+		return err
+	}
+	if err := network.CheckLogin(s); err != nil {
+		return usage{err}
+	}
+	return nil
+}
+
 // findIdentity makes the key file's name whole: later commands are typed elsewhere.
 func findIdentity(s *state.Server) error {
 	if s.Identity == "" || strings.HasPrefix(s.Identity, "~") {
@@ -75,13 +87,13 @@ func findIdentity(s *state.Server) error {
 
 func (o *addServerOptions) parse(args []string) error {
 	o.name = args[0]
-	if err := findIdentity(&o.server); err != nil {
+	if err := checkLogin(&o.server); err != nil {
 		return err
 	}
 	if len(args) == 1 {
 		return nil
 	}
-	user, host, port, err := remote.ParseTarget(args[1])
+	user, host, port, err := target.Parse(args[1])
 	if err != nil {
 		return usage{err}
 	}

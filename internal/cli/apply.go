@@ -3,12 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/plainfile"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -34,11 +33,11 @@ standard input.
 			if file == "" {
 				return a.apply(cmd.Context(), args)
 			}
-			wish, err := a.readWish(file)
+			w, err := a.readWish(file)
 			if err != nil {
 				return err
 			}
-			return a.adopt(cmd.Context(), wish, args)
+			return a.adopt(cmd.Context(), w, args)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "make the cluster what this `FILE` says")
@@ -57,36 +56,47 @@ func applied(out *change.Outcome) string {
 	return plural(len(out.Servers), "server") + " as the cluster file says"
 }
 
+// wish is a cluster as a file or an earlier generation has it.
+type wish struct {
+	*state.Cluster
+	locate func(error) error // says in which line an error of its is
+}
+
 // readWish reads a cluster file that somebody wrote.
-func (a *app) readWish(file string) (*state.Cluster, error) {
+func (a *app) readWish(file string) (wish, error) {
 	s, err := a.store()
 	if err != nil {
-		return nil, err
+		return wish{}, err
 	}
 	var data []byte
 	if file == "-" {
-		data, err = io.ReadAll(a.In)
+		data, err = plainfile.Limit(a.In, plainfile.MostCluster)
 	} else {
-		data, err = os.ReadFile(file)
+		data, err = plainfile.ReadPipe(file, plainfile.MostCluster)
 	}
 	if err != nil {
-		return nil, usage{hint.With(fmt.Errorf("read the cluster file: %w", err), file, "-f FILE with a cluster file, as in examples/")}
+		return wish{}, usage{hint.With(fmt.Errorf("read the cluster file: %w", err), file, "-f FILE with a cluster file, as in examples/")}
 	}
 	c, err := s.Parse(data, file)
 	if err != nil {
-		return nil, usage{err}
+		return wish{}, usage{err}
 	}
-	return c, nil
+	for _, server := range c.Servers {
+		if err := findIdentity(server); err != nil {
+			return wish{}, err
+		}
+	}
+	return wish{c, state.Source{Name: file, Data: data}.Locate}, nil
 }
 
-// adopt makes the cluster what wish says.
-func (a *app) adopt(ctx context.Context, wish *state.Cluster, networks []string) error {
+// adopt makes the cluster what w says.
+func (a *app) adopt(ctx context.Context, w wish, networks []string) error {
 	var removed, gone []string
 	return a.alter(ctx, alter{
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error {
 				was := c.Clone()
-				err := adopt(c, wish, &gone)
+				err := w.adopt(c, &gone)
 				removed = network.Leaving(was, c, gone)
 				return err
 			},
@@ -109,7 +119,7 @@ func (a *app) adopt(ctx context.Context, wish *state.Cluster, networks []string)
 	})
 }
 
-func adopt(c, wish *state.Cluster, gone *[]string) (err error) {
-	*gone, err = network.Replace(c, wish)
-	return err
+func (w wish) adopt(c *state.Cluster, gone *[]string) (err error) {
+	*gone, err = network.Replace(c, w.Cluster)
+	return w.locate(err)
 }

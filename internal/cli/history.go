@@ -70,7 +70,7 @@ func (a *app) noteBroken(ctx context.Context, s *state.Store) {
 	if err == nil {
 		return
 	}
-	where, _ := hint.Of(err)
+	where, _ := hint.Of(s.Locate(err))
 	a.say("note: the cluster file is broken: %s (%s)", err, where)
 }
 

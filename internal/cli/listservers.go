@@ -11,8 +11,8 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
-	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/target"
 	"github.com/spf13/cobra"
 )
 
@@ -140,7 +140,7 @@ func (v *serverView) target() string {
 	if v.Address == "" {
 		return ""
 	}
-	return remote.FormatTarget(v.User, v.Address, v.Port)
+	return target.Format(v.User, v.Address, v.Port)
 }
 
 // endpoint is where other servers find it by WireGuard.

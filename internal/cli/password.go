@@ -3,13 +3,12 @@ package cli
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/plainfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -51,25 +50,16 @@ const maxSecret = 4096
 
 func (a *app) readSecret(file string) ([]byte, os.FileMode, error) {
 	if file == "-" {
-		data, err := io.ReadAll(io.LimitReader(a.In, maxSecret))
+		data, err := plainfile.Limit(a.In, maxSecret)
 		return data, 0, err
 	}
-	f, err := os.Open(file)
+	data, err := plainfile.ReadPipe(file, maxSecret)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() { _ = f.Close() }() // only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() {
+		return data, 0, nil // a pipe of the shell's
 	}
-	if info.IsDir() {
-		return nil, 0, errors.New("it is a directory")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxSecret))
-	mode := info.Mode().Perm()
-	if !info.Mode().IsRegular() {
-		mode = 0 // a pipe of the shell's
-	}
-	return data, mode, err
+	return data, info.Mode().Perm(), nil
 }

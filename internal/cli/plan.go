@@ -33,12 +33,12 @@ file were FILE. Exit status 4 when there is something to do, 0 when there is not
 func (a *app) plan(ctx context.Context, file string, networks []string) error {
 	req := change.Request{Edit: network.Complete, DryRun: true, All: true, Networks: networks, Await: &change.Await{}}
 	if file != "" {
-		wish, err := a.readWish(file)
+		w, err := a.readWish(file)
 		if err != nil {
 			return err
 		}
 		var gone []string
-		req.Edit = func(c *state.Cluster) error { return adopt(c, wish, &gone) }
+		req.Edit = func(c *state.Cluster) error { return w.adopt(c, &gone) }
 		req.Retire = func() []string { return gone }
 	}
 	out, err := a.work(func(e engine, _ *progress) (*change.Outcome, error) { return e.Run(ctx, req) })

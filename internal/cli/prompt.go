@@ -24,19 +24,7 @@ func (a *app) mayAsk(question string) error {
 }
 
 // shellLine is the flock command of args as it is typed in a POSIX shell.
-func shellLine(args []string) string {
-	words := []string{"flock"}
-	for _, arg := range args {
-		if arg == "" || strings.Trim(arg, plainChars) != "" {
-			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
-		}
-		words = append(words, arg)
-	}
-	return strings.Join(words, " ")
-}
-
-// plainChars mean nothing to a shell.
-const plainChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_"
+func shellLine(args []string) string { return hint.Shell(append([]string{"flock"}, args...)...) }
 
 // confirm asks before something is taken away, unless --yes says so; nobody to ask
 // is an error.

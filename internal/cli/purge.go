@@ -28,7 +28,7 @@ them. What the file wishes is kept; 'flock apply' brings it back.
 		ValidArgsFunction: a.completeServers(1),
 		Annotations:       changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := findIdentity(&login); err != nil {
+			if err := checkLogin(&login); err != nil {
 				return err
 			}
 			return a.purge(cmd.Context(), args[0], login)

@@ -19,12 +19,19 @@ type reading struct {
 }
 
 func (a *app) read(ctx context.Context) (*reading, error) {
-	c, err := a.load(ctx)
+	s, err := a.store()
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.Load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r := &reading{}
 	r.c, r.compiled, r.faults = network.Salvage(c)
+	for i := range r.faults {
+		r.faults[i].Err = s.Locate(r.faults[i].Err)
+	}
 	return r, nil
 }
 

@@ -27,11 +27,12 @@ becomes a new generation, and can be rolled back as well.
 			if err != nil {
 				return err
 			}
-			wish, err := s.At(generation)
+			c, err := s.At(generation)
 			if err != nil {
 				return usage{err}
 			}
-			return a.adopt(cmd.Context(), wish, nil)
+			locate := func(err error) error { return s.LocateAt(generation, err) }
+			return a.adopt(cmd.Context(), wish{c, locate}, nil)
 		},
 	}
 }

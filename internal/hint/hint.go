@@ -82,3 +82,19 @@ func Text(program string, err error) string {
 	}
 	return b.String()
 }
+
+// Shell is the command of words as it is typed in a POSIX shell: what a file or a server
+// named stays one word there, whatever is in it.
+func Shell(words ...string) string {
+	out := make([]string, len(words))
+	for i, word := range words {
+		if word == "" || strings.Trim(word, plainChars) != "" {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		out[i] = word
+	}
+	return strings.Join(out, " ")
+}
+
+// plainChars mean nothing to a shell.
+const plainChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_"

@@ -26,25 +26,25 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/change", "internal/hint", "internal/lab", "internal/network", "internal/remote",
-			"internal/spec", "internal/state",
+			"internal/change", "internal/hint", "internal/lab", "internal/network", "internal/plainfile", "internal/remote",
+			"internal/spec", "internal/state", "internal/target",
 		},
 		theirs: []string{cobra, pflag, tablewriter, xSys, xTerm},
 		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
 	},
 	"internal/change": {
-		ours:   []string{"internal/hint", "internal/network", "internal/remote", "internal/spec", "internal/state"},
+		ours:   []string{"internal/hint", "internal/network", "internal/remote", "internal/spec", "internal/state", "internal/target"},
 		theirs: []string{xSync},
 		never:  "a change talks to agents by remote and spec alone, and prints nothing",
 	},
 	"internal/state": {
-		ours:   []string{"internal/hint", "internal/spec"},
+		ours:   []string{"internal/hint", "internal/plainfile", "internal/spec"},
 		theirs: []string{toml, xMod, xSys},
 		never:  "the cluster file means nothing to its keeper: it compiles, dials and prints nothing",
 		banned: []string{"net", "os/exec"},
 	},
 	"internal/network": {
-		ours:   []string{"internal/hint", "internal/spec", "internal/state"},
+		ours:   []string{"internal/hint", "internal/spec", "internal/state", "internal/target"},
 		never:  "compiling is pure, the same cluster gives the same bytes: no file, clock, random source, kernel or server",
 		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "os/exec", "time"},
 	},
@@ -58,7 +58,7 @@ var rooms = map[string]room{
 		banned: []string{"net", "os", "os/exec"},
 	},
 	"internal/remote": {
-		ours:   []string{"internal/hint", "internal/spec", "internal/wire"},
+		ours:   []string{"internal/hint", "internal/plainfile", "internal/spec", "internal/target", "internal/wire"},
 		theirs: []string{compress, sshConfig, xCrypto, xSync, xSys, xTerm},
 		never:  "SSH carries what it is given: it knows no networks and no cluster file",
 	},
@@ -93,6 +93,15 @@ var rooms = map[string]room{
 	"internal/vm": {
 		ours:  []string{"internal/hint"},
 		never: "a virtual machine runs what it is given: it knows neither labs nor tests",
+	},
+	"internal/target": {
+		ours:   []string{"internal/hint"},
+		never:  "a way is checked as it is written: whether it leads anywhere is for whoever goes there",
+		banned: []string{"os", "os/exec"},
+	},
+	"internal/plainfile": {
+		never:  "what is in a file is for whoever wants it",
+		banned: []string{"net", "os/exec"},
 	},
 	"internal/hint": {
 		never:  "advice is attached everywhere, so it depends on nothing",

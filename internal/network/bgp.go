@@ -87,12 +87,6 @@ func completeBGP(c *state.Cluster, name string, n *state.Network) error {
 	if err := checkSessions(n); err != nil {
 		return err
 	}
-	if err := checkAS(n.AS); err != nil {
-		return err
-	}
-	if n.Hold < minHold || n.Hold > maxHold {
-		return hint.Errorf("", fmt.Sprintf("--hold with seconds from %d to %d", minHold, maxHold), "hold time %d s is out of range", n.Hold)
-	}
 	if err := checkFamily(c, n); err != nil {
 		return err
 	}

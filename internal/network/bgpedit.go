@@ -25,8 +25,8 @@ func CreateBGP(c *state.Cluster, name, anchor string, o BGPOptions) error {
 	}
 	n := &state.Network{Type: BGP, AS: o.AS, Mode: o.Mode}
 	if o.Hold != nil {
-		if *o.Hold < minHold || *o.Hold > maxHold {
-			return hint.Errorf("network "+name, fmt.Sprintf("--hold with seconds from %d to %d", minHold, maxHold), "create network %s: hold time %d s is out of range", name, *o.Hold)
+		if err := holdSpan.check(*o.Hold); err != nil {
+			return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
 		}
 		n.Hold = int(*o.Hold)
 	}

@@ -91,14 +91,14 @@ func checkExternal(name string, n *state.Network, e state.External) error {
 		return err
 	}
 	switch {
-	case e.Multihop != 0 && (e.Multihop < 2 || e.Multihop > maxHops):
-		return hint.Errorf("", fmt.Sprintf("--multihop with a number from 2 to %d, 0 for none", maxHops), "%d hops are out of range", e.Multihop)
+	case hopsSpan.given(int64(e.Multihop)) != nil:
+		return hopsSpan.given(int64(e.Multihop))
 	case e.Multihop != 0 && e.AS == n.AS:
 		return hint.Errorf("", "leave --multihop away", "AS %d is the network's own: such a session may go any number of hops", e.AS)
 	case e.TTLSecurity && e.AS == n.AS:
 		return hint.Errorf("", "leave --ttl-security away", "AS %d is the network's own: TTL security is for sessions with another", e.AS)
-	case e.MaxPrefixes < 0:
-		return hint.Errorf("", "--max-prefixes with a number above 0, 0 for no limit", "%d prefixes are out of range", e.MaxPrefixes)
+	case prefixesSpan.given(int64(e.MaxPrefixes)) != nil:
+		return prefixesSpan.given(int64(e.MaxPrefixes))
 	case e.Password != "" && state.CheckName("password id", e.Password) != nil:
 		return hint.Errorf("", "flock addbgp "+name+" external "+e.Server+" "+a.String()+" --password-file FILE", "%q is not the id of a password", e.Password)
 	}

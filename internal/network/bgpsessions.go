@@ -24,8 +24,8 @@ func checkSessions(n *state.Network) error {
 		list = append(list, *n.Before)
 	}
 	for _, s := range list {
-		if !slices.Contains([]string{state.Mesh, state.Reflector}, s.Mode) {
-			return hint.Errorf("", "--mode "+state.Mesh+" or "+state.Reflector, "unknown mode %q", s.Mode)
+		if err := checkMode(s.Mode); err != nil {
+			return hint.Pin(err, "mode")
 		}
 		if s.Mode == state.Mesh && len(s.Reflectors) > 0 {
 			return hint.Errorf("", "mode = \""+state.Reflector+"\", or leave reflectors away", "a full mesh has no reflectors")

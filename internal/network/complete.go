@@ -26,10 +26,16 @@ func Complete(c *state.Cluster) error {
 		n := c.Networks[name]
 		kind, ok := kindOf(n)
 		if !ok {
-			return hint.Errorf("network "+name, "one of: "+joinWords(kindNames()), "create network %s: unknown type %q", name, n.Type)
+			return hint.Errorf("network "+name+", type", "one of: "+joinWords(kindNames()), "create network %s: unknown type %q", name, n.Type)
 		}
 		if !isTunnel(n) && (n.Key != 0 || n.TTL != 0) {
 			return hint.Errorf("network "+name, "leave away: key, ttl", "a %s network has no key and no TTL: tunnels have", n.Type)
+		}
+		if err := checkNetworkName(name); err != nil {
+			return ofNetwork(name, err)
+		}
+		if err := checkValues(n); err != nil {
+			return ofNetwork(name, err)
 		}
 		if err := checkMembers(c, n); err != nil {
 			return ofNetwork(name, err)

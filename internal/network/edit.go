@@ -58,20 +58,24 @@ func checkServer(c *state.Cluster, name string, s *state.Server) error {
 	if name == Local && (s.Address != "" || s.User != "" || s.Port != 0 || s.Identity != "" || s.Jump != "") {
 		return hint.Errorf("", "choose another name for a server that is reached by SSH", "the name is reserved for this workstation")
 	}
-	if s.Interface != "" {
-		if _, err := state.ParseMember(memberText(name, s.Interface)); err != nil {
-			return err
-		}
-	}
-	if err := checkEndpoint(s); err != nil {
+	if err := CheckLogin(s); err != nil {
 		return err
+	}
+	if err := firstBad([]value{
+		{"interface", func() error { return text(s.Interface, checkUnderlayOf(name)) }},
+		{"endpoint", func() error { return text(s.Endpoint, checkEndpoint) }},
+	}); err != nil {
+		return err
+	}
+	if s.Endpoint != "" && s.NAT {
+		return hint.Errorf("", "leave one of them away", "--endpoint says that others can start talking to the server, --nat that they cannot")
 	}
 	if !s.Subnet.IsValid() {
 		return nil
 	}
 	p, gw := s.Subnet.Masked(), s.Subnet.Addr()
 	if err := checkSubnet(c, p, ownSpace); err != nil {
-		return err
+		return hint.Pin(err, "subnet")
 	}
 	if gw == p.Addr() || gw.Is4() && gw == lastAddr(p) {
 		return hint.Errorf("", "flock setsubnet "+name+" "+p.String(), "%s is not an address that the bridge can have in %s", gw, p)
@@ -246,30 +250,35 @@ func freeName(c *state.Cluster, name string) error {
 	if c.Networks[name] != nil {
 		return hint.Errorf("network "+name, "flock listnetworks "+name, "create network %s: the name is taken", name)
 	}
+	if err := checkNetworkName(name); err != nil {
+		return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
+	}
+	return nil
+}
+
+func checkNetworkName(name string) error {
 	if name == subnetNetwork {
-		return hint.Errorf("network "+name, "choose another name", "create network %s: the name is reserved", name)
+		return hint.Errorf("", "choose another name", "the name is reserved")
 	}
 	return nil
 }
 
 func setNumbers(name string, n *state.Network, o Options) error {
 	for _, v := range []struct {
-		what, flag string
-		value      *int64
-		min, max   int64
-		set        func(int64)
+		span
+		value *int64
+		set   func(int64)
 	}{
-		{"VNI", "-v", o.VNI, 1, maxVNI, func(v int64) { n.VNI = uint32(v) }},
-		{"port", "-p", o.Port, 1, 65535, func(v int64) { n.Port = uint16(v) }},
-		{"MTU", "--mtu", o.MTU, minMTU, 65535, func(v int64) { n.MTU = int(v) }},
-		{"keepalive", "--keepalive", o.Keepalive, 1, maxKeepalive, func(v int64) { n.Keepalive = int(v) }},
+		{vniSpan, o.VNI, func(v int64) { n.VNI = uint32(v) }},
+		{portSpan, o.Port, func(v int64) { n.Port = uint16(v) }},
+		{mtuSpan, o.MTU, func(v int64) { n.MTU = int(v) }},
+		{keepaliveSpan, o.Keepalive, func(v int64) { n.Keepalive = int(v) }},
 	} {
 		if v.value == nil {
 			continue
 		}
-		if *v.value < v.min || *v.value > v.max {
-			return hint.Errorf("network "+name, fmt.Sprintf("%s with a number from %d to %d", v.flag, v.min, v.max),
-				"create network %s: %s %d is out of range", name, v.what, *v.value)
+		if err := v.check(*v.value); err != nil {
+			return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
 		}
 		v.set(*v.value)
 	}

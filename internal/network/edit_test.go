@@ -391,7 +391,7 @@ func TestTheNewNetworkIsToBlame(t *testing.T) {
 	for _, name := range []string{"aa", "zz"} {
 		err := Create(c.Clone(), name, "vxlan", Options{VNI: number(42)})
 		where, next := hint.Of(err)
-		if where != "network "+name || next != "-v 43" || !strings.Contains(err.Error(), "taken by network mm") {
+		if where != "network "+name+", vni" || next != "-v 43" || !strings.Contains(err.Error(), "taken by network mm") {
 			t.Errorf("%s: where %q, next %q, %v", name, where, next, err)
 		}
 	}

@@ -116,17 +116,6 @@ func behindNAT(c *state.Cluster, n *state.Network) []string {
 
 // checkMesh refuses what no mesh can be.
 func checkMesh(c *state.Cluster, name string, n *state.Network) error {
-	if !slices.Contains([]string{state.Mesh, state.Hub}, n.Topology) {
-		return hint.Errorf("", "--topology "+state.Mesh+" or "+state.Hub, "unknown topology %q", n.Topology)
-	}
-	if n.Keepalive < 0 || n.Keepalive > maxKeepalive {
-		return hint.Errorf("", fmt.Sprintf("--keepalive with seconds from 1 to %d", maxKeepalive), "keepalive %d is out of range", n.Keepalive)
-	}
-	if n.Interface != "" {
-		if _, err := state.ParseMember(memberText("s", n.Interface)); err != nil {
-			return err
-		}
-	}
 	if err := checkFamily(c, n); err != nil {
 		return err
 	}
@@ -218,31 +207,6 @@ func splitEndpoint(endpoint string) (host, port string) {
 		return host, port
 	}
 	return endpoint, ""
-}
-
-// checkEndpoint refuses what others could not reach a server by.
-func checkEndpoint(s *state.Server) error {
-	if s.Endpoint == "" {
-		return nil
-	}
-	const next = "--endpoint HOST, HOST:PORT or [IPv6]:PORT"
-	if s.NAT {
-		return hint.Errorf("", "leave one of them away", "--endpoint says that others can start talking to the server, --nat that they cannot")
-	}
-	host, port := splitEndpoint(withPort(s.Endpoint, wireguardPort))
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return hint.Errorf("", next, "%q is not an endpoint", s.Endpoint)
-	}
-	if a, err := netip.ParseAddr(host); err == nil {
-		if a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
-			return hint.Errorf("", next, "endpoint %s is not an address that others reach", host)
-		}
-		return nil
-	}
-	if err := checkDomain(strings.TrimSuffix(host, ".")); err != nil {
-		return hint.Errorf("", next, "endpoint %q is neither an address nor a DNS name", host)
-	}
-	return nil
 }
 
 // wide says whether packets of the mesh may travel over IPv6.

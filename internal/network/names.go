@@ -5,10 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"strconv"
-	"strings"
 
-	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -47,30 +44,7 @@ func freeBridge(others map[string]*state.Network, prefix string) string {
 	}
 }
 
-// checkIfName refuses what the kernel would not take as a device's name
-// (dev_valid_name in net/core/dev.c), and what would not survive a shell.
-func checkIfName(what, name string) error {
-	switch {
-	case len(name) > spec.IfNameMax:
-		return hint.Errorf("", "a name of at most 15 bytes", "%s name %q has %d bytes, the kernel takes %d", what, name, len(name), spec.IfNameMax)
-	case !ifName.MatchString(name):
-		return hint.Errorf("", "a name of letters, digits, '-', '_' and '.'", "%s name %q is not an interface name", what, name)
-	}
-	return nil
-}
-
 var (
 	ifName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 	label  = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`) // RFC 1123, of up to 63 bytes
 )
-
-func checkDomain(domain string) error {
-	ok := len(domain) <= 253
-	for _, part := range strings.Split(domain, ".") {
-		ok = ok && len(part) <= 63 && label.MatchString(part)
-	}
-	if !ok {
-		return hint.Errorf("", "-d with a name such as "+vxlanDomain, "%q is not a DNS domain", domain)
-	}
-	return nil
-}

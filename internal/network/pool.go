@@ -120,7 +120,7 @@ func checkPoolOptions(n *state.Network, back backend) error {
 		if o.next != "" {
 			next += ", or take the type " + o.next
 		}
-		return hint.Errorf("", next, "%s networks have no %s", n.Type, o.flag)
+		return hint.Errorf(keyOf(o.flag), next, "%s networks have no %s", n.Type, o.flag)
 	}
 	if n.Bridge == "" && (n.Domain != "" || n.DHCP != "" || n.NoMasq) {
 		return hint.Errorf("", "-b with a name, for example -b cbr0", "-d, --no-dhcp and --no-masquerade are about a container bridge, and the network has none")
@@ -137,7 +137,7 @@ func completeLengths(n *state.Network) error {
 		}
 	}
 	if len(n.SubnetLens) != len(n.Subnets) {
-		return hint.Errorf("", "--subnet-len once per subnet, in their order", "%d subnets and %d lengths", len(n.Subnets), len(n.SubnetLens))
+		return hint.Errorf("subnet-len", "--subnet-len once per subnet, in their order", "%d subnets and %d lengths", len(n.Subnets), len(n.SubnetLens))
 	}
 	for i, p := range n.Subnets {
 		longest := maxSubnetLen4
@@ -145,7 +145,7 @@ func completeLengths(n *state.Network) error {
 			longest = maxSubnetLen6
 		}
 		if bits := n.SubnetLens[i]; bits < p.Bits() || bits > longest {
-			return hint.Errorf("", fmt.Sprintf("--subnet-len with a number from %d to %d", p.Bits(), longest),
+			return hint.Errorf("subnet-len", fmt.Sprintf("--subnet-len with a number from %d to %d", p.Bits(), longest),
 				"subnets of length %d cannot be cut out of the pool %s", bits, p)
 		}
 	}
@@ -166,11 +166,6 @@ func defaultLength(pool netip.Prefix) int {
 }
 
 func checkPool(c *state.Cluster, n *state.Network, back backend, others map[string]*state.Network) error {
-	if n.Interface != "" {
-		if _, err := state.ParseMember(memberText("s", n.Interface)); err != nil {
-			return hint.Errorf("", "-i with the name or the address of an interface", "%v", err)
-		}
-	}
 	if err := checkFamily(c, n); err != nil {
 		return err
 	}
@@ -178,15 +173,7 @@ func checkPool(c *state.Cluster, n *state.Network, back backend, others map[stri
 		return err
 	}
 	if n.Bridge != "" {
-		if err := checkIfName("bridge", n.Bridge); err != nil {
-			return err
-		}
 		if err := checkBridge(n, others, "cbr"); err != nil {
-			return err
-		}
-	}
-	if n.Domain != "" {
-		if err := checkDomain(n.Domain); err != nil {
 			return err
 		}
 	}
@@ -242,7 +229,7 @@ func noPool(n *state.Network) error {
 		set  bool
 	}{{"--subnet-len", len(n.SubnetLens) > 0}, {"--direct-routing", n.Direct}} {
 		if o.set {
-			return hint.Errorf("", "leave "+o.flag+" away, or take one of: "+joinWords(pooledKinds()), "%s networks have no %s", n.Type, o.flag)
+			return hint.Errorf(keyOf(o.flag), "leave "+o.flag+" away, or take one of: "+joinWords(pooledKinds()), "%s networks have no %s", n.Type, o.flag)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package network
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -53,10 +52,10 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 				return nil, err
 			}
 			if slices.Contains(gone, m.Server) {
-				return nil, fmt.Errorf("network %s: %w", name, unknownServer(m.Server))
+				return nil, ofNetwork(name, hint.Pin(unknownServer(m.Server), "members"))
 			}
 			if err := knowServer(c, m.Server); err != nil {
-				return nil, fmt.Errorf("network %s: %w", name, err)
+				return nil, ofNetwork(name, hint.Pin(err, "members"))
 			}
 		}
 	}

@@ -163,12 +163,12 @@ func TestEndpoints(t *testing.T) {
 		if have := withPort(endpoint, 5); have != want {
 			t.Errorf("%s: want %s, have %s", endpoint, want, have)
 		}
-		if err := checkEndpoint(&state.Server{Endpoint: endpoint}); err != nil {
+		if err := checkEndpoint(endpoint); err != nil {
 			t.Errorf("%s: %v", endpoint, err)
 		}
 	}
 	for _, bad := range []string{"a:b:c", "a:0", "a:65536", "fe80::1%eth0", "127.0.0.1", "-", "[", "a b"} {
-		if err := checkEndpoint(&state.Server{Endpoint: bad}); err == nil {
+		if err := checkEndpoint(bad); err == nil {
 			t.Errorf("%q passes", bad)
 		}
 	}

@@ -50,13 +50,13 @@ func checkSubnets(c *state.Cluster, n *state.Network) error {
 	families := map[bool]bool{}
 	for _, p := range n.Subnets {
 		if err := checkSubnet(c, p, spaceOf(n)); err != nil {
-			return err
+			return hint.Pin(err, "subnet")
 		}
 		if err := hostBits(p, byFlag); err != nil {
-			return err
+			return hint.Pin(err, "subnet")
 		}
 		if families[p.Addr().Is6()] {
-			return hint.Errorf("", "give -s once for IPv4 and once for IPv6", "two %s subnets", familyName(p.Addr().Is6()))
+			return hint.Errorf("subnet", "give -s once for IPv4 and once for IPv6", "two %s subnets", familyName(p.Addr().Is6()))
 		}
 		families[p.Addr().Is6()] = true
 	}

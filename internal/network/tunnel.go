@@ -121,19 +121,18 @@ func endMember(c *state.Cluster, text string, where netip.Addr) (string, error) 
 
 func setTunnelNumbers(n *state.Network, o TunnelOptions) error {
 	for _, v := range []struct {
-		what, flag string
-		value      *int64
-		max        int64
-		set        func(int64)
+		span
+		value *int64
+		set   func(int64)
 	}{
-		{"key", "--key", o.Key, maxTunnelKey, func(v int64) { n.Key = uint32(v) }},
-		{"TTL", "--ttl", o.TTL, 255, func(v int64) { n.TTL = uint8(v) }},
+		{keySpan, o.Key, func(v int64) { n.Key = uint32(v) }},
+		{ttlSpan, o.TTL, func(v int64) { n.TTL = uint8(v) }},
 	} {
 		if v.value == nil {
 			continue
 		}
-		if *v.value < 1 || *v.value > v.max {
-			return hint.Errorf("", fmt.Sprintf("%s with a number from 1 to %d", v.flag, v.max), "%s %d is out of range", v.what, *v.value)
+		if err := v.check(*v.value); err != nil {
+			return err
 		}
 		v.set(*v.value)
 	}
@@ -239,13 +238,13 @@ func checkTunnelSubnets(c *state.Cluster, _ string, n *state.Network) error {
 	for _, p := range n.Subnets {
 		a := p.Addr()
 		if err := hostBits(p, netip.Prefix.String); err != nil {
-			return err
+			return hint.Pin(err, "subnet")
 		}
 		switch next := "two addresses of a private subnet" + tunnelSpace.exampleEnds(c, p); {
 		case a.Is4In6() || a.IsMulticast() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || p.Bits() == 0:
-			return hint.Errorf("", next, "%s cannot be given to the ends of a tunnel", p)
+			return hint.Errorf("subnet", next, "%s cannot be given to the ends of a tunnel", p)
 		case p.Bits() == a.BitLen():
-			return hint.Errorf("", next, "%s has no room for two ends", p)
+			return hint.Errorf("subnet", next, "%s has no room for two ends", p)
 		case families[a.Is6()]:
 			return hint.Errorf("", "one subnet for IPv4 and one for IPv6", "two %s subnets", familyName(a.Is6()))
 		case a.Is6() && n.Type == IPIP:
@@ -262,7 +261,7 @@ var moduleDevices = []string{"gre0", "gretap0", "erspan0", "ip6gre0", "ip6gretap
 
 func checkTunnelDevice(c *state.Cluster, name string, n *state.Network) error {
 	device := tunnelDevice(name)
-	if slices.Contains(moduleDevices, device) || device == "lo" || device == subnetBridge {
+	if slices.Contains(moduleDevices, device) || checkIfName("", device) != nil || device == subnetBridge {
 		return hint.Errorf("", "--name with another name", "%s is the name of a device that servers have anyway", device)
 	}
 	for other, o := range otherNetworks(c, name) {

@@ -93,27 +93,12 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 	if err := checkSubnets(c, n); err != nil {
 		return err
 	}
-	if err := checkIfName("bridge", n.Bridge); err != nil {
-		return err
-	}
-	if n.Interface != "" {
-		if _, err := state.ParseMember(memberText("s", n.Interface)); err != nil {
-			return hint.Errorf("", "-i with the name or the address of an interface", "%v", err) // its own advice is about members
-		}
-	}
 	if err := checkFamily(c, n); err != nil {
 		return err
 	}
-	if err := checkDomain(n.Domain); err != nil {
-		return err
-	}
-	modes := []string{state.DHCPSingle, state.DHCPDistributed, state.DHCPOff}
-	if !slices.Contains(modes, n.DHCP) {
-		return hint.Errorf("", "--dhcp with one of: "+joinWords(modes), "unknown DHCP mode %q", n.DHCP)
-	}
 	if n.DHCPServer != "" {
 		if n.DHCP != state.DHCPSingle {
-			return hint.Errorf("", "leave -n away, or use --dhcp single", "DHCP server %s with DHCP %s", n.DHCPServer, n.DHCP)
+			return hint.Errorf("dhcp-server", "leave -n away, or use --dhcp single", "DHCP server %s with DHCP %s", n.DHCPServer, n.DHCP)
 		}
 		if c.Servers[n.DHCPServer] == nil && n.DHCPServer != Local {
 			return hint.Pin(unknownServer(n.DHCPServer), "dhcp-server")
@@ -131,27 +116,21 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 
 func checkMTU(n *state.Network) error {
 	if n.MTU != 0 && n.MTU < minMTU6 && slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
-		return hint.Errorf("", "--mtu 1280 or more", "MTU %d is less than the %d that IPv6 needs", n.MTU, minMTU6)
+		return hint.Errorf("mtu", "--mtu 1280 or more", "MTU %d is less than the %d that IPv6 needs", n.MTU, minMTU6)
 	}
 	return nil
 }
 
 func checkVXLAN(n *state.Network, others map[string]*state.Network) error {
-	if n.VNI > maxVNI {
-		return hint.Errorf("", fmt.Sprintf("-v with a number from 1 to %d", maxVNI), "VNI %d is out of range", n.VNI)
-	}
-	if g := n.Group; g.IsValid() && !groupOK(g) {
-		return hint.Errorf("", "-m with a group such as 239.0.0.42 or ff08::42", "%s is not a multicast group that networks may use", g)
-	}
 	for _, other := range slices.Sorted(keys(others)) {
 		o := others[other]
 		if o.VNI == n.VNI && tunnelPort(o) == tunnelPort(n) && o.VNI != 0 {
-			return hint.Errorf("", "-v "+strconv.Itoa(int(freeVNI(others))), "VNI %d on port %d is taken by network %s", n.VNI, tunnelPort(n), other)
+			return hint.Errorf("vni", "-v "+strconv.Itoa(int(freeVNI(others))), "VNI %d on port %d is taken by network %s", n.VNI, tunnelPort(n), other)
 		}
 		// One UDP socket serves all of a port's networks, with or without group
 		// policy (linux, vxlan_core.c: vxlan_find_sock).
 		if o.VNI != 0 && tunnelPort(o) == tunnelPort(n) && o.GBP != n.GBP {
-			return hint.Errorf("", "-p "+strconv.Itoa(freeTunnelPort(others, n.GBP)),
+			return hint.Errorf("port", "-p "+strconv.Itoa(freeTunnelPort(others, n.GBP)),
 				"network %s has port %d too, and only one of them has group policy (--gbp): the kernel cannot take both", other, tunnelPort(n))
 		}
 	}
@@ -162,11 +141,11 @@ func checkVXLAN(n *state.Network, others map[string]*state.Network) error {
 func checkBridge(n *state.Network, others map[string]*state.Network, prefix string) error {
 	for _, other := range slices.Sorted(keys(others)) {
 		if others[other].Bridge == n.Bridge {
-			return hint.Errorf("", "-b "+freeBridge(others, prefix), "bridge %s is taken by network %s", n.Bridge, other)
+			return hint.Errorf("bridge", "-b "+freeBridge(others, prefix), "bridge %s is taken by network %s", n.Bridge, other)
 		}
 	}
 	if n.Bridge == subnetBridge {
-		return hint.Errorf("", "-b "+freeBridge(others, prefix), "bridge %s is the servers' own (setsubnet)", n.Bridge)
+		return hint.Errorf("bridge", "-b "+freeBridge(others, prefix), "bridge %s is the servers' own (setsubnet)", n.Bridge)
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func noSegment(n *state.Network) error {
 		{"mesh", n.Mesh.IsValid()},
 	} {
 		if o.set {
-			return hint.Errorf("", "leave "+o.flag+" away, or create a network of the type "+L2, "a %s network is layer 3 and has no %s", n.Type, o.flag)
+			return hint.Errorf(keyOf(o.flag), "leave "+o.flag+" away, or create a network of the type "+L2, "a %s network is layer 3 and has no %s", n.Type, o.flag)
 		}
 	}
 	return nil
@@ -83,7 +83,7 @@ func noMesh(n *state.Network) error {
 		{"shares", len(n.Shares) > 0},
 	} {
 		if o.set {
-			return hint.Errorf("", "leave "+o.flag+" away, or create a network of the type "+WireGuard, "a %s network has no %s", n.Type, o.flag)
+			return hint.Errorf(keyOf(o.flag), "leave "+o.flag+" away, or create a network of the type "+WireGuard, "a %s network has no %s", n.Type, o.flag)
 		}
 	}
 	return nil

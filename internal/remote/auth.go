@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flocknet/flock/internal/hint"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 )
@@ -203,11 +204,11 @@ func (d *Dialer) keyAdvice(r *route) string {
 	key := "your public key"
 	for _, path := range r.identities {
 		if _, err := os.Stat(path); err == nil {
-			key = path
+			key = hint.Shell(path)
 			break
 		}
 	}
-	next := fmt.Sprintf("ssh-copy-id -i %s -p %d %s@%s", key, r.port, r.user, r.host)
+	next := "ssh-copy-id -i " + key + " " + hint.Shell(r.words()...)
 	if r.target.behind != "" || !d.NamesKey {
 		return next + ", or name its key as IdentityFile in ssh's config"
 	}

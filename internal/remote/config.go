@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/plainfile"
+	"github.com/flocknet/flock/internal/target"
 	"github.com/kevinburke/ssh_config"
 )
 
@@ -52,12 +54,12 @@ func readConfig(explicit string) (*sshConfig, error) {
 		paths = []string{explicit}
 	}
 	for _, path := range paths {
-		data, err := os.ReadFile(path)
+		data, err := plainfile.Read(path, plainfile.MostConfig)
 		if explicit == "" && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, hint.With(fmt.Errorf("%w: read: %w", ErrConfig, err), path, "ls -l "+path)
+			return nil, hint.With(fmt.Errorf("%w: read: %w", ErrConfig, err), path, hint.Shell("ls", "-l", path))
 		}
 		if c.odd == nil {
 			c.odd = firstOddity(path, data, home)
@@ -131,6 +133,11 @@ type route struct {
 
 func (r *route) addr() string { return net.JoinHostPort(r.host, strconv.Itoa(int(r.port))) }
 
+// words are what ssh and its like are given to go the same way.
+func (r *route) words() []string {
+	return []string{"-p", strconv.Itoa(int(r.port)), r.user + "@" + r.host}
+}
+
 // id names the way to an account: equal ids may share a connection.
 func (r *route) id() string {
 	return strings.Join([]string{r.user, r.addr(), r.jump, r.proxy, strings.Join(r.identities, ":")}, " ")
@@ -138,9 +145,13 @@ func (r *route) id() string {
 
 // route asks the config about t. What t says itself wins.
 func (c *sshConfig) route(ctx context.Context, t Target) (*route, error) {
+	// Asking ssh may run commands (Match exec) that the names are put into.
+	if err := (&query{alias: t.alias()}).safe(t.alias(), t.User); err != nil {
+		return nil, hint.With(err, t.where(), "")
+	}
 	o, err := c.options(ctx, t)
 	if err != nil {
-		return nil, hint.With(err, t.where(), "ssh -G "+t.alias())
+		return nil, hint.With(err, t.where(), hint.Shell("ssh", "-G", t.alias()))
 	}
 	q := &query{options: o, alias: t.alias(), home: c.home}
 	r := &route{target: t, user: cmp.Or(t.User, o.get("user"), localUser()), port: t.Port, network: "tcp"}
@@ -148,6 +159,9 @@ func (c *sshConfig) route(ctx context.Context, t Target) (*route, error) {
 		r.port = q.port()
 	}
 	r.host = q.hostName()
+	if err := q.safe(r.host, r.user); err != nil {
+		return nil, hint.With(err, t.where(), hint.Shell("ssh", "-G", t.alias()))
+	}
 	r.jump, r.proxy = o.get("proxyjump"), o.get("proxycommand")
 	if t.Jump != "" {
 		r.jump, r.proxy = t.Jump, "none"
@@ -162,7 +176,21 @@ func (c *sshConfig) route(ctx context.Context, t Target) (*route, error) {
 	q.way(r)
 	q.keys(t, r)
 	q.hostKeys(r)
-	return r, hint.With(q.err, t.where(), "ssh -G "+t.alias())
+	return r, hint.With(q.err, t.where(), hint.Shell("ssh", "-G", t.alias()))
+}
+
+// safe refuses names that OpenSSH does not put into commands, wherever they come from. No
+// user: none was named.
+func (q *query) safe(host, user string) error {
+	if err := target.SafeHost(host); err != nil {
+		q.fail("%w", err)
+	}
+	if user != "" {
+		if err := target.SafeUser(user); err != nil {
+			q.fail("%w", err)
+		}
+	}
+	return q.err
 }
 
 // query turns what the config says about one alias into a route, and keeps the first

@@ -126,7 +126,7 @@ func (d *Dialer) checkIdentity(r *route) error {
 		return nil
 	}
 	if k := d.keyFile(r.identities[0]); k.err != nil {
-		return hint.With(fmt.Errorf("%w: %w", ErrConfig, k.err), t.where(), "ls -l "+t.Identity)
+		return hint.With(fmt.Errorf("%w: %w", ErrConfig, k.err), t.where(), hint.Shell("ls", "-l", r.identities[0]))
 	}
 	return nil
 }

@@ -3,11 +3,14 @@ package remote
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/plainfile"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -47,8 +50,8 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 	var changed *changedError
 	switch {
 	case errors.As(err, &changed):
-		return hint.With(err, r.target.where(), fmt.Sprintf("find out why; if the server was made anew: ssh-keygen -R %q -f %s",
-			knownhosts.Normalize(r.keyName), changed.line.file))
+		return hint.With(err, r.target.where(), "find out why; if the server was made anew: "+
+			hint.Shell("ssh-keygen", "-R", knownhosts.Normalize(r.keyName), "-f", changed.line.file))
 	case errors.Is(err, ErrHostKeyChanged):
 		return hint.With(err, r.target.where(), "do not use this server before its key is replaced")
 	case errors.Is(err, ErrHostKeyUnknown):
@@ -104,7 +107,7 @@ func (d *Dialer) learn(r *route, key ssh.PublicKey) error {
 		line = knownhosts.HashHostname(name) + strings.TrimPrefix(line, name)
 	}
 	if err := appendLine(file, line); err != nil {
-		return hint.With(fmt.Errorf("%w: remember host key: %w", ErrConfig, err), file, "ls -ld "+filepath.Dir(file)+" "+file)
+		return hint.With(fmt.Errorf("%w: remember host key: %w", ErrConfig, err), file, hint.Shell("ls", "-ld", filepath.Dir(file), file))
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -116,7 +119,7 @@ func appendLine(file, line string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(file, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return err
 	}
@@ -124,6 +127,9 @@ func appendLine(file, line string) (err error) {
 	st, err := f.Stat()
 	if err != nil {
 		return err
+	}
+	if st.Mode()&(fs.ModeNamedPipe|fs.ModeSocket) != 0 {
+		return plainfile.ErrNotPlain
 	}
 	// A file edited by hand may lack its last newline.
 	last := []byte{'\n'}

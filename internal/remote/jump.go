@@ -38,7 +38,7 @@ func (d *Dialer) jump(ctx context.Context, r *route, onward []string) (*sharedLi
 		return nil, jumpError(r.target, name, err)
 	}
 	if slices.Contains(onward, way.id()) || len(onward) > maxJumps {
-		err := hint.Errorf("", "ssh -G "+r.target.alias()+" | grep -i proxyjump", "%w: the jumps lead in a circle", ErrConfig)
+		err := hint.Errorf("", hint.Shell("ssh", "-G", r.target.alias())+" | grep -i proxyjump", "%w: the jumps lead in a circle", ErrConfig)
 		return nil, jumpError(r.target, name, err)
 	}
 	for {

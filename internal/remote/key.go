@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/flocknet/flock/internal/plainfile"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -51,7 +51,7 @@ func (d *Dialer) keyFile(path string) *keyFile {
 // read finds out what is in the file. A public key is enough to find its other
 // half in the ssh agent.
 func (k *keyFile) read() {
-	data, err := os.ReadFile(k.path)
+	data, err := plainfile.Read(k.path, plainfile.MostKey)
 	if err != nil {
 		k.err = err
 		if k.pub = publicKey(k.path + ".pub"); k.pub != nil {
@@ -90,7 +90,7 @@ func (k *keyFile) read() {
 func onToken(pub ssh.PublicKey) bool { return strings.HasPrefix(pub.Type(), "sk-") }
 
 func publicKey(path string) ssh.PublicKey {
-	data, err := os.ReadFile(path)
+	data, err := plainfile.Read(path, plainfile.MostKey)
 	if err != nil {
 		return nil
 	}

@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/plainfile"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -43,7 +43,7 @@ type knownKeys []knownLine
 func readKnown(files []string) (knownKeys, error) {
 	var known knownKeys
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := plainfile.Read(file, plainfile.MostKnown)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

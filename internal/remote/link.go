@@ -269,9 +269,10 @@ func (l *link) unreachable(verb string, ctx context.Context, err error) error {
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	r := l.route
-	next := fmt.Sprintf("ssh -p %d %s@%s true", r.port, r.user, r.host)
+	words := append(r.words(), "true")
 	if r.jump != "" {
-		next = fmt.Sprintf("ssh -J %s -p %d %s@%s true", r.jump, r.port, r.user, r.host)
+		words = append([]string{"-J", r.jump}, words...)
 	}
+	next := hint.Shell(append([]string{"ssh"}, words...)...)
 	return hint.With(fmt.Errorf("%s %s: %w", verb, r.addr(), err), r.target.where(), next)
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/flocknet/flock/internal/plainfile"
 )
 
 // oddity is something in ssh's config that OpenSSH itself has to evaluate.
@@ -116,7 +118,7 @@ func (s *scan) include(patterns []string) (string, *oddity) {
 			return "Include by " + pattern, nil
 		}
 		for _, file := range files {
-			data, err := os.ReadFile(file)
+			data, err := plainfile.Read(file, plainfile.MostConfig)
 			if err != nil {
 				return "Include of " + file, nil
 			}

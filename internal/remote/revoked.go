@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/flocknet/flock/internal/plainfile"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -22,7 +23,7 @@ func (r *route) checkRevoked(key ssh.PublicKey) error {
 	if r.revoked == "" {
 		return nil
 	}
-	data, err := os.ReadFile(r.revoked)
+	data, err := plainfile.Read(r.revoked, plainfile.MostKnown)
 	if err != nil {
 		return fmt.Errorf("%w: RevokedHostKeys cannot be read: %w", ErrHostKeyChanged, err)
 	}

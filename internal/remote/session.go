@@ -195,7 +195,7 @@ func (c *Conn) agentError(verb string, err error) error {
 	}
 	next := "sudo " + look
 	if c.link != nil {
-		next = fmt.Sprintf("ssh -p %d %s@%s %s", c.link.route.port, c.link.route.user, c.link.route.host, look)
+		next = "ssh " + hint.Shell(c.link.route.words()...) + " " + look
 	}
 	return hint.With(fmt.Errorf("%s: %w: %w", verb, ErrAgent, err), c.target.where(), next)
 }

@@ -254,7 +254,13 @@ func (d *decoder) keyValue(t *table, node *unstable.Node) error {
 		return err
 	}
 	t.set |= 1 << i
-	return d.value(t, part, field, value)
+	if err := d.value(t, part, field, value); err != nil {
+		return err
+	}
+	if field.IsZero() && t.v.Type().Field(i).Tag.Get("zero") == "no" {
+		return at(t, part, hint.Errorf("", "leave "+string(part.Data)+" away for its default", "0 is out of range"))
+	}
+	return nil
 }
 
 // fill sets what an inline table holds in t.

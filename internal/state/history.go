@@ -127,7 +127,7 @@ func keptNumbers(dir string) ([]uint64, error) {
 
 // readGeneration reads what the top of a file says about its generation.
 func readGeneration(path string) (Generation, error) {
-	data, err := os.ReadFile(path)
+	data, err := readPlain(path)
 	if err != nil {
 		return Generation{}, explainAccess("read", path, err)
 	}

@@ -9,6 +9,12 @@ import (
 // position finds where key is set in data: the deepest part of it that has a
 // line of its own. The zero place is returned when there is none.
 func position(data []byte, key []string) place {
+	p, _ := find(data, key)
+	return p
+}
+
+// find is position, and says how many parts of key the place is for.
+func find(data []byte, key []string) (place, int) {
 	var p unstable.Parser
 	p.Reset(data)
 	var table []string
@@ -37,9 +43,9 @@ func position(data []byte, key []string) place {
 		}
 	}
 	if best == 0 {
-		return place{}
+		return place{}, 0
 	}
-	return placeOf(data, int(at.Offset))
+	return placeOf(data, int(at.Offset)), best
 }
 
 // placeOf is the line and column, in bytes, of an offset in data; both from 1.

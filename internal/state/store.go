@@ -63,7 +63,7 @@ func (s *Store) Load(ctx context.Context) (*Cluster, error) {
 // read returns the cluster at path and the bytes it was read from, nil when
 // there is no file.
 func (s *Store) read(path string) (*Cluster, []byte, error) {
-	data, err := os.ReadFile(path)
+	data, err := readPlain(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if s.cluster != "" {
 			if err := CheckName("cluster", s.cluster); err != nil {

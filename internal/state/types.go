@@ -13,7 +13,8 @@ import (
 // Schema is the version of the file format this program writes.
 const Schema = 1
 
-// Cluster is the whole file. Wish (what the operator typed) and Allocated (what
+// Cluster is the whole file. Numbers tagged zero:"no" are never 0 where they stand in a
+// file: leaving them away is how it says that they were not given. Wish (what the operator typed) and Allocated (what
 // flock dealt out once and keeps) stand apart in every network, so that a file
 // written by hand needs the wish alone.
 type Cluster struct {
@@ -30,15 +31,15 @@ type Cluster struct {
 
 // Server is a Linux host that takes SSH, by its name in this cluster.
 type Server struct {
-	Address   string       `toml:"address,omitempty"`   // host name or IP as typed; empty: Name is an alias in ssh's config
-	User      string       `toml:"user,omitempty"`      // empty: ssh's config, then the workstation's user
-	Port      uint16       `toml:"port,omitempty"`      // 0: ssh's config, then 22
-	Identity  string       `toml:"identity,omitempty"`  // key file
-	Jump      string       `toml:"jump,omitempty"`      // as ssh -J
-	Interface string       `toml:"interface,omitempty"` // default underlay interface or address; empty: that of the default route
-	NAT       bool         `toml:"nat,omitempty"`       // others cannot start talking to it
-	Endpoint  string       `toml:"endpoint,omitempty"`  // HOST or HOST:PORT where WireGuard reaches it; empty: its underlay address
-	Subnet    netip.Prefix `toml:"subnet,omitzero"`     // setsubnet: own container subnet, gateway's host bits kept
+	Address   string       `toml:"address,omitempty"`        // host name or IP as typed; empty: Name is an alias in ssh's config
+	User      string       `toml:"user,omitempty"`           // empty: ssh's config, then the workstation's user
+	Port      uint16       `toml:"port,omitempty" zero:"no"` // 0: ssh's config, then 22
+	Identity  string       `toml:"identity,omitempty"`       // key file
+	Jump      string       `toml:"jump,omitempty"`           // as ssh -J
+	Interface string       `toml:"interface,omitempty"`      // default underlay interface or address; empty: that of the default route
+	NAT       bool         `toml:"nat,omitempty"`            // others cannot start talking to it
+	Endpoint  string       `toml:"endpoint,omitempty"`       // HOST or HOST:PORT where WireGuard reaches it; empty: its underlay address
+	Subnet    netip.Prefix `toml:"subnet,omitzero"`          // setsubnet: own container subnet, gateway's host bits kept
 
 	Facts     *Facts     `toml:"facts,omitempty"`
 	Confirmed *Confirmed `toml:"confirmed,omitempty"`
@@ -120,35 +121,35 @@ type Network struct {
 	Subnets    []netip.Prefix `toml:"subnet,omitempty"` // masked; at most one per family
 	Interface  string         `toml:"interface,omitempty"`
 	Bridge     string         `toml:"bridge,omitempty"`
-	VNI        uint32         `toml:"vni,omitempty"`
-	Port       uint16         `toml:"port,omitempty"`
+	VNI        uint32         `toml:"vni,omitempty" zero:"no"`
+	Port       uint16         `toml:"port,omitempty" zero:"no"`
 	Domain     string         `toml:"domain,omitempty"`
 	Group      netip.Addr     `toml:"group,omitzero"` // multicast group
 	DHCP       string         `toml:"dhcp,omitempty"` // DHCPSingle, DHCPDistributed, DHCPOff
 	DHCPServer string         `toml:"dhcp-server,omitempty"`
-	MTU        int            `toml:"mtu,omitempty"` // bytes; 0: from the underlay
+	MTU        int            `toml:"mtu,omitempty" zero:"no"` // bytes; 0: from the underlay
 	GBP        bool           `toml:"gbp,omitempty"`
 	NoMasq     bool           `toml:"no-masquerade,omitempty"`
-	SubnetLens []int          `toml:"subnet-len,omitempty"`     // pools: prefix length of a member's subnet, per subnet
-	Direct     bool           `toml:"direct-routing,omitempty"` // pools: no encapsulation between members of one segment
-	Topology   string         `toml:"topology,omitempty"`       // Mesh, Hub
-	Keepalive  int            `toml:"keepalive,omitempty"`      // seconds, by every member; 0: 25, by those behind NAT
-	Mesh       netip.Prefix   `toml:"mesh,omitzero"`            // l2: subnet of the WireGuard mesh below the segment
-	Lead       string         `toml:"lead,omitempty"`           // wireguard: the first member, hub and relay
-	Members    []string       `toml:"members,omitempty"`        // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
-	Shares     []string       `toml:"shares,omitempty"`         // container subnets behind members: SERVER:CIDR
+	SubnetLens []int          `toml:"subnet-len,omitempty"`          // pools: prefix length of a member's subnet, per subnet
+	Direct     bool           `toml:"direct-routing,omitempty"`      // pools: no encapsulation between members of one segment
+	Topology   string         `toml:"topology,omitempty"`            // Mesh, Hub
+	Keepalive  int            `toml:"keepalive,omitempty" zero:"no"` // seconds, by every member; 0: 25, by those behind NAT
+	Mesh       netip.Prefix   `toml:"mesh,omitzero"`                 // l2: subnet of the WireGuard mesh below the segment
+	Lead       string         `toml:"lead,omitempty"`                // wireguard: the first member, hub and relay
+	Members    []string       `toml:"members,omitempty"`             // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
+	Shares     []string       `toml:"shares,omitempty"`              // container subnets behind members: SERVER:CIDR
 
 	// Tunnels only: networks of two members, the tunnel's ends.
-	Tunnel bool   `toml:"tunnel,omitempty"` // tells an ipip tunnel from a network of that type; gre always is one
-	Key    uint32 `toml:"key,omitempty"`    // GRE's; 0: none
-	TTL    uint8  `toml:"ttl,omitempty"`    // of the outer header; 0: 64
+	Tunnel bool   `toml:"tunnel,omitempty"`        // tells an ipip tunnel from a network of that type; gre always is one
+	Key    uint32 `toml:"key,omitempty" zero:"no"` // GRE's; 0: none
+	TTL    uint8  `toml:"ttl,omitempty" zero:"no"` // of the outer header; 0: 64
 
 	// BGP only.
-	AS         uint32     `toml:"as,omitempty"`         // autonomous system of the members
-	Mode       string     `toml:"mode,omitempty"`       // Mesh, Reflector
-	Hold       int        `toml:"hold,omitempty"`       // seconds until a silent neighbour is lost
-	Reflectors []string   `toml:"reflectors,omitempty"` // members that reflect
-	Before     *Sessions  `toml:"before,omitempty"`     // sessions that are kept until those of Mode and Reflectors are up
+	AS         uint32     `toml:"as,omitempty" zero:"no"`   // autonomous system of the members
+	Mode       string     `toml:"mode,omitempty"`           // Mesh, Reflector
+	Hold       int        `toml:"hold,omitempty" zero:"no"` // seconds until a silent neighbour is lost
+	Reflectors []string   `toml:"reflectors,omitempty"`     // members that reflect
+	Before     *Sessions  `toml:"before,omitempty"`         // sessions that are kept until those of Mode and Reflectors are up
 	Externals  []External `toml:"external,omitempty"`
 
 	Allocated map[string]*Allocation `toml:"allocated,omitempty"` // by server

@@ -1,0 +1,245 @@
+package network
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/target"
+)
+
+// One validator per value: what a flag refuses, a cluster file refuses, by the name of
+// the key. Values are looked at one by one here; what they mean together is for the
+// kinds.
+
+// span is the numbers that an option takes.
+type span struct {
+	what, flag string
+	min, max   int64
+}
+
+var (
+	vniSpan       = span{"VNI", "-v", 1, maxVNI}
+	portSpan      = span{"port", "-p", 1, 65535}
+	mtuSpan       = span{"MTU", "--mtu", minMTU, 65535}
+	keepaliveSpan = span{"keepalive", "--keepalive", 1, maxKeepalive}
+	holdSpan      = span{"hold time", "--hold", minHold, maxHold}
+	keySpan       = span{"key", "--key", 1, maxTunnelKey}
+	ttlSpan       = span{"TTL", "--ttl", 1, 255}
+	hopsSpan      = span{"multihop", "--multihop", 2, maxHops}
+	prefixesSpan  = span{"max-prefixes", "--max-prefixes", 1, 1<<31 - 1}
+	lengthSpan    = span{"subnet length", "--subnet-len", 1, 128}
+)
+
+// check refuses what the option does not take.
+func (s span) check(value int64) error {
+	if value < s.min || value > s.max {
+		return hint.Errorf("", fmt.Sprintf("%s with a number from %d to %d", s.flag, s.min, s.max), "%s %d is out of range", s.what, value)
+	}
+	return nil
+}
+
+// given is check for an option whose 0 says that it was not given.
+func (s span) given(value int64) error {
+	if value == 0 {
+		return nil
+	}
+	return s.check(value)
+}
+
+// value is the check of what one key of a file says.
+type value struct {
+	key   string
+	check func() error
+}
+
+// firstBad is the first error of values, at its key.
+func firstBad(values []value) error {
+	for _, v := range values {
+		if err := v.check(); err != nil {
+			return hint.Pin(err, v.key)
+		}
+	}
+	return nil
+}
+
+// keyOf is the key of a cluster file that says what a flag of the command line says.
+func keyOf(flag string) string {
+	key := map[string]string{"-b": "bridge", "-d": "domain", "-m": "group", "-n": "dhcp-server", "-p": "port", "-v": "vni"}[flag]
+	return cmp.Or(key, strings.TrimPrefix(flag, "--"))
+}
+
+// CheckLogin refuses what cannot be the way to a server: what addserver refuses.
+func CheckLogin(s *state.Server) error {
+	return firstBad([]value{
+		{"address", func() error { return text(s.Address, target.CheckHost) }},
+		{"user", func() error { return text(s.User, target.CheckUser) }},
+		{"jump", func() error { return text(s.Jump, target.CheckJump) }},
+		{"identity", func() error { return text(s.Identity, target.CheckIdentity) }},
+	})
+}
+
+// text checks a text that was given.
+func text(s string, check func(string) error) error {
+	if s == "" {
+		return nil
+	}
+	return check(s)
+}
+
+// checkValues refuses what no network may have, whatever its type.
+func checkValues(n *state.Network) error {
+	server := func(s string) error { return state.CheckName("server", s) }
+	if err := firstBad([]value{
+		{"interface", func() error { return text(n.Interface, checkUnderlay) }},
+		{"bridge", func() error { return text(n.Bridge, checkBridgeName) }},
+		{"vni", func() error { return vniSpan.given(int64(n.VNI)) }},
+		{"mtu", func() error { return mtuSpan.given(int64(n.MTU)) }},
+		{"keepalive", func() error { return keepaliveSpan.given(int64(n.Keepalive)) }},
+		{"hold", func() error { return holdSpan.given(int64(n.Hold)) }},
+		{"domain", func() error { return text(n.Domain, checkDomain) }},
+		{"group", func() error { return checkGroup(n.Group) }},
+		{"dhcp", func() error {
+			return text(n.DHCP, oneOf("--dhcp", "DHCP mode", state.DHCPSingle, state.DHCPDistributed, state.DHCPOff))
+		}},
+		{"dhcp-server", func() error { return text(n.DHCPServer, server) }},
+		{"topology", func() error { return text(n.Topology, oneOf("--topology", "topology", state.Mesh, state.Hub)) }},
+		{"lead", func() error { return text(n.Lead, server) }},
+		{"mode", func() error { return text(n.Mode, checkMode) }},
+		{"as", func() error { return givenAS(n.AS) }},
+	}); err != nil {
+		return err
+	}
+	for _, length := range n.SubnetLens {
+		if err := lengthSpan.check(int64(length)); err != nil {
+			return hint.Pin(err, "subnet-len")
+		}
+	}
+	for _, reflector := range n.Reflectors {
+		if err := server(reflector); err != nil {
+			return hint.Pin(err, "reflectors")
+		}
+	}
+	return checkDealtValues(n)
+}
+
+// checkDealtValues refuses what flock would not have dealt out.
+func checkDealtValues(n *state.Network) error {
+	for _, name := range slices.Sorted(keys(n.Allocated)) {
+		where := "allocated." + name
+		if err := state.CheckName("server", name); err != nil {
+			return hint.Pin(err, where)
+		}
+		if err := checkKey(n.Allocated[name].Key); err != nil {
+			return hint.Pin(err, where)
+		}
+	}
+	return nil
+}
+
+// checkKey refuses what cannot be a public key. What is none all the same, the servers
+// refuse: keys are theirs.
+func checkKey(key string) error {
+	if len(key) > maxKey || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return hint.Errorf("", "leave the key away: flock apply asks the server for it", "%q is not a public key", key)
+	}
+	return nil
+}
+
+// maxKey is more than a key of WireGuard's has (44) and less than what stands in for one.
+const maxKey = 128
+
+// oneOf refuses all words but some.
+func oneOf(flag, what string, words ...string) func(string) error {
+	return func(s string) error {
+		if slices.Contains(words, s) {
+			return nil
+		}
+		return hint.Errorf("", flag+" with one of: "+joinWords(words), "unknown %s %q", what, s)
+	}
+}
+
+func checkMode(mode string) error { return oneOf("--mode", "mode", state.Mesh, state.Reflector)(mode) }
+
+func givenAS(as uint32) error {
+	if as == 0 {
+		return nil
+	}
+	return checkAS(as)
+}
+
+// checkUnderlay refuses what no server can have for its part in a network.
+func checkUnderlay(where string) error {
+	if err := checkUnderlayOf("s")(where); err != nil {
+		return hint.Errorf("", "-i with the name or the address of an interface", "%v", err) // its own advice is about members
+	}
+	return nil
+}
+
+func checkUnderlayOf(server string) func(string) error {
+	return func(where string) error {
+		_, err := state.ParseMember(memberText(server, where))
+		return err
+	}
+}
+
+func checkGroup(g netip.Addr) error {
+	if g.IsValid() && !groupOK(g) {
+		return hint.Errorf("", "-m with a group such as 239.0.0.42 or ff08::42", "%s is not a multicast group that networks may use", g)
+	}
+	return nil
+}
+
+func checkBridgeName(name string) error { return checkIfName("bridge", name) }
+
+// checkIfName refuses what the kernel would not take as a device's name
+// (dev_valid_name in net/core/dev.c), what would not survive a shell, and names that
+// settings of the kernel have a meaning of their own for (sysctl_dev_name_is_allowed in
+// net/ipv4/devinet.c).
+func checkIfName(what, name string) error {
+	switch {
+	case len(name) > spec.IfNameMax:
+		return hint.Errorf("", "a name of at most 15 bytes", "%s name %q has %d bytes, the kernel takes %d", what, name, len(name), spec.IfNameMax)
+	case !ifName.MatchString(name):
+		return hint.Errorf("", "a name of letters, digits, '-', '_' and '.'", "%s name %q is not an interface name", what, name)
+	case name == "all" || name == "default" || name == "lo":
+		return hint.Errorf("", "another name", "%s name %q has a meaning of its own in the kernel", what, name)
+	}
+	return nil
+}
+
+func checkDomain(domain string) error {
+	ok := len(domain) <= 253
+	for part := range strings.SplitSeq(domain, ".") {
+		ok = ok && len(part) <= 63 && label.MatchString(part)
+	}
+	if !ok {
+		return hint.Errorf("", "-d with a name such as "+vxlanDomain, "%q is not a DNS domain", domain)
+	}
+	return nil
+}
+
+// checkEndpoint refuses what others could not reach a server by.
+func checkEndpoint(endpoint string) error {
+	const next = "--endpoint HOST, HOST:PORT or [IPv6]:PORT"
+	host, port := splitEndpoint(withPort(endpoint, wireguardPort))
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return hint.Errorf("", next, "%q is not an endpoint", endpoint)
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		if a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
+			return hint.Errorf("", next, "endpoint %s is not an address that others reach", host)
+		}
+		return nil
+	}
+	if err := checkDomain(strings.TrimSuffix(host, ".")); err != nil {
+		return hint.Errorf("", next, "endpoint %q is neither an address nor a DNS name", host)
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package remote
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestNamesReachNoShell: a name that OpenSSH would not put into a command is put into none
+// here: not into a ProxyCommand, nor into the one of a Match exec, which asking ssh runs.
+func TestNamesReachNoShell(t *testing.T) {
+	dir := t.TempDir()
+	ran := filepath.Join(dir, "ran")
+	for name, config := range map[string]string{
+		"a proxy command": "Host *\n ProxyCommand echo %h %r %n >/dev/null\n",
+		"a match exec":    "Match exec \"echo %h %r %n >/dev/null\"\n Port 2222\n",
+	} {
+		path := filepath.Join(dir, "config")
+		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d := &Dialer{SSHConfig: path}
+		for _, target := range []Target{
+			{Name: "s1", Host: "$(touch " + ran + ")"},
+			{Name: "s1", Host: "`touch " + ran + "`"},
+			{Name: "s1", Host: "h;touch " + ran},
+			{Name: "s1", Host: "h", User: "`touch " + ran + "`"},
+			{Name: "s1", Host: "h", User: "$(touch " + ran + ")"},
+			{Name: "s1", Host: "-oProxyCommand=touch " + ran},
+			{Name: "s1", Host: "h", Jump: "$(touch " + ran + ")"},
+			{Name: "s1", Host: "h", Jump: "u;touch\t" + ran + "@b"},
+		} {
+			if _, err := d.Dial(t.Context(), target); !errors.Is(err, ErrConfig) {
+				t.Errorf("%s: %+v: %v", name, target, err)
+			}
+			if _, err := os.Stat(ran); err == nil {
+				t.Fatalf("%s: %+v ran a command", name, target)
+			}
+		}
+	}
+}
+
+// TestRefusesAsSSH: names that a config gives are refused where ssh refuses them.
+func TestRefusesAsSSH(t *testing.T) {
+	for _, name := range []string{"h", "a b", "a$b", "a`b", "a;b", `a\b`, "a{b", "fe80::1", "a'b", "a*", "a,b"} {
+		said, _ := exec.CommandContext(t.Context(), "ssh", "-F", "none", "-G", "--", name).CombinedOutput()
+		want := strings.Contains(string(said), "invalid characters")
+		c := &sshConfig{home: "/nowhere"}
+		_, err := c.route(t.Context(), Target{Name: "s1", Host: name})
+		if (err != nil) != want {
+			t.Errorf("%q: %v, ssh refuses it: %v", name, err, want)
+		}
+	}
+}
+
+// TestKeyFilesThatNeverEnd: a cluster file, or ssh's config, may name anything for a key
+// and for known hosts.
+func TestKeyFilesThatNeverEnd(t *testing.T) {
+	d := &Dialer{}
+	if k := d.keyFile("/dev/zero"); k.err == nil || !strings.Contains(k.err.Error(), "not a plain file") {
+		t.Errorf("a device for a key: %v", k.err)
+	}
+	if _, err := readKnown([]string{"/dev/zero"}); !errors.Is(err, ErrConfig) {
+		t.Errorf("a device for known hosts: %v", err)
+	}
+	if _, err := readKnown([]string{os.DevNull}); err != nil {
+		t.Errorf("no known hosts: %v", err)
+	}
+	if _, err := readConfig("/dev/zero"); !errors.Is(err, ErrConfig) {
+		t.Errorf("a device for a config: %v", err)
+	}
+	if err := appendLine(os.DevNull, "x"); err != nil {
+		t.Errorf("nowhere to remember: %v", err)
+	}
+}
