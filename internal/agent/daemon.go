@@ -35,8 +35,25 @@ type daemon struct {
 
 func (s *services) pidFile(d daemon) string { return filepath.Join(s.runDir(), d.name+pidSuffix) }
 
-// pidOf is d's process, 0 if there is none.
+// pidOf is d's process, 0 if there is none, or none to be found: what ends it asks find.
 func (s *services) pidOf(d daemon) int {
+	pid, err := s.find(d)
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+// end ends d's process, if it has one.
+func (s *services) end(ctx context.Context, d daemon) error {
+	pid, err := s.find(d)
+	if err != nil {
+		return fmt.Errorf("stop %s: %w", d.name, err)
+	}
+	return endProcess(ctx, d.name, pid)
+}
+
+func (s *services) find(d daemon) (int, error) {
 	return pidIn(s.pidFile(d), func(args []string) bool {
 		return len(args) > 0 && slices.Equal(args[1:], d.args)
 	})
@@ -57,7 +74,7 @@ func (s *services) startDaemon(ctx context.Context, d daemon) error {
 		}
 		return restartUnit(ctx, s.unitName(d.name))
 	}
-	if err := endProcess(ctx, d.name, s.pidOf(d)); err != nil {
+	if err := s.end(ctx, d); err != nil {
 		return err
 	}
 	self, err := ownProgram()
@@ -134,7 +151,7 @@ func (s *services) stopDaemon(ctx context.Context, d daemon) error {
 	if err := s.dropUnit(ctx, d.name); err != nil {
 		return err
 	}
-	if err := endProcess(ctx, d.name, s.pidOf(d)); err != nil {
+	if err := s.end(ctx, d); err != nil {
 		return err
 	}
 	return removeAll(s.pidFile(d))

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -62,16 +63,18 @@ func (s *services) observeDHCPs(ctx context.Context, want, have *spec.Host) erro
 }
 
 // dhcpNetworks lists the networks of this cluster that have a file or a unit of
-// a dnsmasq here.
+// a dnsmasq here, whichever: a removal that failed may have left any of them.
 func (s *services) dhcpNetworks() ([]string, error) {
 	found := map[string]bool{}
-	for _, role := range roles {
-		files, err := filesIn(s.dir(), role.stem+"-", ".conf")
-		if err != nil {
-			return nil, fmt.Errorf("list configurations: %w", err)
+	for _, dir := range []string{s.dir(), s.runDir()} {
+		names, err := namesIn(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("list files: %w", err)
 		}
-		for _, path := range files {
-			found[strings.TrimPrefix(strings.TrimSuffix(filepath.Base(path), ".conf"), role.stem+"-")] = true
+		for _, name := range names {
+			if network := dhcpNetworkOf(name); network != "" {
+				found[network] = true
+			}
 		}
 	}
 	units, err := s.ourUnits()

@@ -72,9 +72,23 @@ const (
 	recordSuffix  = ".started"
 )
 
-func isDHCPFile(name string) bool {
-	return slices.ContainsFunc(roles, func(r role) bool { return strings.HasPrefix(name, r.stem+"-") }) &&
-		slices.Contains([]string{confSuffix, hostsSuffix, serversSuffix, leasesSuffix, pidSuffix, recordSuffix}, filepath.Ext(name))
+// dhcpNetworkOf is the network whose dnsmasq, or whose names' process, has a file called
+// name; "" of other files.
+func dhcpNetworkOf(name string) string {
+	ext := filepath.Ext(name)
+	base := strings.TrimSuffix(name, ext)
+	if network, ok := strings.CutPrefix(base, namesStem); ok && ext == pidSuffix {
+		return network
+	}
+	if !slices.Contains([]string{confSuffix, hostsSuffix, serversSuffix, leasesSuffix, pidSuffix, recordSuffix}, ext) {
+		return ""
+	}
+	for _, r := range roles {
+		if network, ok := strings.CutPrefix(base, r.stem+"-"); ok {
+			return network
+		}
+	}
+	return ""
 }
 
 // planned is a process with the text of its files.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -21,8 +20,17 @@ import (
 // stopWithin is how long a daemon may take to end before it is killed.
 const stopWithin = 3 * time.Second
 
-// pid is the process that runs with p's configuration, 0 if there is none.
+// pid is the process that runs with p's configuration, 0 if there is none, or none to be
+// found: what stops it asks find.
 func (p process) pid() int {
+	pid, err := p.find()
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+func (p process) find() (int, error) {
 	return pidIn(p.pidFile, func(args []string) bool {
 		return len(args) >= 2 && filepath.Base(args[0]) == "dnsmasq" && args[1] == "--conf-file="+p.conf
 	})
@@ -30,20 +38,27 @@ func (p process) pid() int {
 
 // pidIn is the process that a pid file names, 0 if there is none with such
 // arguments. The file alone proves nothing: the number may be somebody else's by now.
-func pidIn(file string, is func(args []string) bool) int {
-	text, err := os.ReadFile(file)
+// An error says that there may be one.
+func pidIn(file string, is func(args []string) bool) (int, error) {
+	text, err := readIfThere(file)
 	if err != nil {
-		return 0
+		return 0, err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	pid, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil || pid <= 1 {
-		return 0
+		return 0, nil //nolint:nilerr // an empty or damaged file names nobody
 	}
-	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
-	if err != nil || !is(strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")) {
-		return 0
+	line, err := readIfThere(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if errors.Is(err, unix.ESRCH) {
+		return 0, nil // it ended while it was looked at
 	}
-	return pid
+	if err != nil {
+		return 0, err
+	}
+	if !is(strings.Split(strings.TrimSuffix(line, "\x00"), "\x00")) {
+		return 0, nil
+	}
+	return pid, nil
 }
 
 func (p process) signal(sig unix.Signal) error {
@@ -112,7 +127,13 @@ func (p planned) restart(ctx context.Context) error {
 
 // stop ends the process and waits until the kernel has closed its sockets. The
 // pid file says nothing about that: dnsmasq removes it first.
-func (p process) stop(ctx context.Context) error { return endProcess(ctx, "dnsmasq", p.pid()) }
+func (p process) stop(ctx context.Context) error {
+	pid, err := p.find()
+	if err != nil {
+		return fmt.Errorf("stop dnsmasq: %w", err)
+	}
+	return endProcess(ctx, "dnsmasq", pid)
+}
 
 // endProcess ends a process, by force if it does not listen, and waits until it is
 // gone. No process has the number 0.

@@ -37,9 +37,12 @@ const (
 )
 
 // namesDaemon is the process that asks all leaves of network.
+// namesStem begins the names of what the process that asks for names has.
+const namesStem = "names-"
+
 func (s *services) namesDaemon(network string) daemon {
 	mark := s.cluster + "/" + network
-	return daemon{name: "names-" + network, mark: mark, description: "Names of flock network " + mark, args: []string{"agent", "names", mark}}
+	return daemon{name: namesStem + network, mark: mark, description: "Names of flock network " + mark, args: []string{"agent", "names", mark}}
 }
 
 // settleNames runs the process where d's names are with several servers, and only

@@ -108,7 +108,7 @@ func (l *lock) sign(holder, change string) error {
 		_, err = l.file.WriteAt(fmt.Appendf(nil, "%s (pid %d)\n%s\n", holder, os.Getpid(), change), 0)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("sign lock: %w", err), l.file.Close())
+		return errors.Join(fmt.Errorf("sign lock: %w", err), l.release(true))
 	}
 	return nil
 }

@@ -36,8 +36,11 @@ func (s *session) purge(ctx context.Context, cluster string) (*spec.Reply, error
 	if err := k.services.settle(ctx, nothing, report.Left); err != nil {
 		return nil, err
 	}
-	if exists(s.paths.lib) {
+	switch _, err := os.Stat(s.paths.lib); {
+	case err == nil: // other clusters need the agents
 		return &spec.Reply{Report: report}, nil
+	case !errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("look for other clusters: %w", err)
 	}
 	if err := os.RemoveAll(binDir); err != nil {
 		return nil, fmt.Errorf("remove agents: %w", err)

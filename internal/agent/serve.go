@@ -373,24 +373,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err != nil {
 		return nil, err
 	}
-	if err := k.services.begin(r.Want); err != nil {
-		return nil, err
-	}
-	maps.DeleteFunc(s.made, func(_, device string) bool {
-		return slices.ContainsFunc(r.Want.Links, func(l spec.Link) bool { return l.Name == device })
-	})
-	k.services.secrets = r.Secrets
-	k.services.untouched = r.Untouched
-	for network, leases := range r.Leases {
-		k.services.inherit(network, leases)
-	}
-	if !r.Want.Empty() {
-		// Before the first change: after a power cut the boot unit tidies up.
-		if err := errors.Join(k.services.ensureBoot(ctx), k.services.repairUnits(ctx, r.Want)); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.arm(k, previous, r); err != nil {
+	if err := s.begin(ctx, k, previous, r); err != nil {
 		return nil, err
 	}
 	report, failed := reconcile(ctx, k, r.Want, s.progress)
@@ -413,6 +396,36 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 		report.Confirmed = true
 	}
 	return &spec.Reply{Report: report}, nil
+}
+
+// begin notes the change that r asks for, and sees to the way back from it to previous.
+// Should that fail, nothing was changed yet and nothing of it stays.
+func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r spec.Request) (err error) {
+	if !k.services.begun() { // otherwise one before it left something
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, k.neverBegan(ctx, previous))
+			}
+		}()
+	}
+	if err := k.services.begin(r.Want); err != nil {
+		return err
+	}
+	maps.DeleteFunc(s.made, func(_, device string) bool {
+		return slices.ContainsFunc(r.Want.Links, func(l spec.Link) bool { return l.Name == device })
+	})
+	k.services.secrets = r.Secrets
+	k.services.untouched = r.Untouched
+	for network, leases := range r.Leases {
+		k.services.inherit(network, leases)
+	}
+	if !r.Want.Empty() {
+		// Before the first change: after a power cut the boot unit tidies up.
+		if err := errors.Join(k.services.ensureBoot(ctx), k.services.repairUnits(ctx, r.Want)); err != nil {
+			return err
+		}
+	}
+	return s.arm(k, previous, r)
 }
 
 // previous is what to go back to; nil on a server that has networks of ours and

@@ -54,6 +54,9 @@ func TestAgentProcess(t *testing.T) {
 
 // TestMain also makes this test binary the daemons that an agent starts.
 func TestMain(m *testing.M) {
+	if os.Getenv(filtered) != "" {
+		beFiltered()
+	}
 	if os.Getenv(hasty) != "" {
 		uapiWithin = time.Second
 	}
@@ -177,6 +180,7 @@ type call struct {
 	t        testing.TB
 	cmd      *exec.Cmd
 	in       io.WriteCloser
+	out      io.ReadCloser
 	conn     *wire.Conn
 	said     bytes.Buffer
 	progress []string
@@ -185,7 +189,13 @@ type call struct {
 
 func (m *machine) call() *call {
 	m.t.Helper()
-	c := &call{t: m.t, cmd: m.agent("serve")}
+	return m.callBy(m.agent("serve"), func() {})
+}
+
+// callBy is call to the agent that cmd starts; started is called when it runs.
+func (m *machine) callBy(cmd *exec.Cmd, started func()) *call {
+	m.t.Helper()
+	c := &call{t: m.t, cmd: cmd}
 	var err1, err2 error
 	c.in, err1 = c.cmd.StdinPipe()
 	out, err2 := c.cmd.StdoutPipe()
@@ -198,6 +208,8 @@ func (m *machine) call() *call {
 			c.hangUp()
 		}
 	})
+	started()
+	c.out = out
 	r := bufio.NewReader(out)
 	if _, _, err := wire.AwaitGreeting(r); err != nil {
 		m.t.Fatalf("%v: %s", err, c.said.String())

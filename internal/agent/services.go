@@ -6,10 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -118,7 +121,7 @@ func (s *services) processFiles() ([]string, error) {
 			return nil, fmt.Errorf("list files: %w", err)
 		}
 		for _, name := range names {
-			if isDHCPFile(name) || dir == s.runDir() && strings.HasSuffix(name, pidSuffix) {
+			if dhcpNetworkOf(name) != "" || dir == s.runDir() && strings.HasSuffix(name, pidSuffix) {
 				out = append(out, filepath.Join(dir, name))
 			}
 		}
@@ -234,7 +237,9 @@ func removeAll(paths ...string) error {
 	return errors.Join(errs...)
 }
 
+// exists says whether path is there, or may be: what cannot be looked at is not taken for
+// missing, and whoever reads or removes it next says why.
 func exists(path string) bool {
 	_, err := os.Stat(path)
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR)
 }

@@ -85,6 +85,18 @@ func (s *session) goBack(ctx context.Context) error {
 	return u.k.backTo(ctx, u.previous, s.progress)
 }
 
+// neverBegan takes back the notes of a change that has changed nothing.
+func (k *Kernel) neverBegan(ctx context.Context, previous *spec.Host) error {
+	if previous == nil || !previous.Empty() {
+		return k.services.settled()
+	}
+	left, err := k.Left(ctx)
+	if err != nil {
+		return err
+	}
+	return k.services.settle(ctx, previous, left)
+}
+
 // backTo makes the server what h says, which was confirmed before; an empty one leaves no
 // trace.
 func (k *Kernel) backTo(ctx context.Context, h *spec.Host, progress func(string)) error {

@@ -33,7 +33,9 @@ func stuck(t *testing.T) string {
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	t.Cleanup(func() {
-		if pid := pidIn(mark, func(args []string) bool { return args[0] == "tail" }); pid != 0 {
+		if pid, err := pidIn(mark, func(args []string) bool { return args[0] == "tail" }); err != nil {
+			t.Error(err)
+		} else if pid != 0 {
 			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 				t.Error(err)
 			}
