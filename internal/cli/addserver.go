@@ -126,12 +126,12 @@ func greeting(name string, s *state.Server) string {
 	if s == nil || s.Facts == nil {
 		return name + " added"
 	}
-	words := []string{"linux/" + s.Facts.Arch}
+	words := []string{"linux/" + visible(s.Facts.Arch)}
 	if s.Facts.Init != "" {
-		words = append(words, s.Facts.Init)
+		words = append(words, visible(s.Facts.Init))
 	}
 	if dev, addr, mtu, ok := network.Underlay(name, s); ok {
-		words = append(words, fmt.Sprintf("underlay %s %s mtu %d", dev, addr, mtu))
+		words = append(words, fmt.Sprintf("underlay %s %s mtu %d", visible(dev), addr, mtu))
 	}
 	return name + " added: " + strings.Join(words, ", ")
 }

@@ -95,7 +95,7 @@ func (a *app) status(ctx context.Context, err error) int {
 	if _, next := hint.Of(err); changed && next == "" {
 		err = hint.With(err, "", "flock apply")
 	}
-	fmt.Fprint(a.Err, hint.Text("flock", err))
+	a.report(err)
 	if changed || errors.As(err, &rest) {
 		return ExitPartial
 	}

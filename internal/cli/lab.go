@@ -177,8 +177,7 @@ func newLabContainer(a *app) *cobra.Command {
 			if c.LeaseMS > 0 {
 				line += fmt.Sprintf(" (lease after %d ms)", c.LeaseMS)
 			}
-			_, err = fmt.Fprintln(a.Out, line)
-			return err
+			return a.print(a.Out, "%s\n", line)
 		},
 	}
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -134,7 +133,7 @@ func (a *app) memberTable(v *networkView) *table {
 
 func (a *app) printNotes(notes []string) error {
 	for _, n := range notes {
-		if _, err := fmt.Fprintln(a.Out, "note: "+n); err != nil {
+		if err := a.print(a.Out, "note: %s\n", n); err != nil {
 			return err
 		}
 	}
@@ -147,11 +146,11 @@ func (a *app) printHead(v *networkView) error {
 	if len(v.Gateway) > 0 {
 		head = append(append(head, "gateway"), v.Gateway...)
 	}
-	_, err := fmt.Fprintf(a.Out, "%s: %s, %s\n%s\n", v.Name, strings.Join(head, " "), v.stateText(mostMembers),
+	err := a.print(a.Out, "%s: %s, %s\n%s\n", v.Name, strings.Join(head, " "), v.stateText(mostMembers),
 		strings.ReplaceAll(strings.Join(v.options, ", "), noBreak, " "))
 	for _, e := range v.Externals {
 		if err == nil {
-			_, err = fmt.Fprintln(a.Out, strings.Join(append([]string{strings.Join(e.words(), " ")}, e.rules()...), ", "))
+			err = a.print(a.Out, "%s\n", strings.Join(append([]string{strings.Join(e.words(), " ")}, e.rules()...), ", "))
 		}
 	}
 	return err

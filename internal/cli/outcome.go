@@ -88,7 +88,9 @@ func (a *app) alter(ctx context.Context, c alter) error {
 	}
 	if c.said != nil {
 		if text := c.said(out); text != "" {
-			a.say("%s", text)
+			for line := range strings.SplitSeq(text, "\n") {
+				a.say("%s", line)
+			}
 		}
 	}
 	return nil
@@ -188,7 +190,7 @@ func listed(names []string) string {
 // say prints a line for a person.
 func (a *app) say(format string, args ...any) {
 	if !a.flags.quiet {
-		fmt.Fprintf(a.Err, format+"\n", args...)
+		_ = a.print(a.Err, format+"\n", args...) // nobody reads what cannot be written
 	}
 }
 
@@ -208,10 +210,10 @@ func (a *app) summary(out *change.Outcome) {
 		if s.State == change.Unchanged && unchanged > fewUnchanged || s.Err == nil && a.flags.quiet {
 			continue
 		}
-		fmt.Fprintf(a.Err, "%-*s  %s\n", longest, s.Name, a.brief(s))
+		_ = a.print(a.Err, "%-*s  %s\n", longest, s.Name, a.brief(s))
 		for _, err := range problems(s.Err) {
 			if _, next := hint.Of(err); next != "" && s.State != change.Refused {
-				fmt.Fprintf(a.Err, "%*s  next: %s\n", longest, "", next)
+				_ = a.print(a.Err, "%*s  next: %s\n", longest, "", next)
 			}
 		}
 	}
@@ -221,19 +223,15 @@ func (a *app) summary(out *change.Outcome) {
 }
 
 // brief is what became of a server, in a few words.
-func (a *app) brief(s change.Server) string {
+func (a *app) brief(s change.Server) ink {
 	if s.Err != nil {
-		var texts []string
-		for _, err := range problems(s.Err) {
-			texts = append(texts, err.Error())
-		}
-		return a.paint(a.ErrTTY, red, s.State) + ": " + strings.Join(texts, "; ")
+		return ink(a.paint(a.ErrTTY, red, s.State) + ": " + message(s.Err))
 	}
 	steps := stepsOf(s)
 	if len(steps) == 0 {
-		return s.State
+		return ink(visible(s.State))
 	}
-	return counts(steps)
+	return ink(counts(steps))
 }
 
 // counts is "+6 ~1 -2".

@@ -48,7 +48,7 @@ func (p *progress) event(e change.Event) {
 	if !p.live {
 		// How it ended is part of the summary, which counts the steps too.
 		if !e.Done && (p.a.flags.verbose || !isStep(e.Line) && e.Line != change.LinePlanned) {
-			fmt.Fprintf(p.a.Err, "%s: %s\n", e.Server, e.Line)
+			_ = p.a.print(p.a.Err, "%s: %s\n", e.Server, e.Line)
 		}
 		return
 	}
@@ -82,7 +82,7 @@ func (p *progress) note(line string) {
 		return
 	}
 	p.clear()
-	fmt.Fprintln(p.a.Err, line)
+	_ = p.a.print(p.a.Err, "%s\n", line)
 	p.draw()
 }
 
@@ -97,7 +97,7 @@ func (p *progress) stop() {
 // clear removes the live lines. The caller holds mu.
 func (p *progress) clear() {
 	if p.drawn > 0 {
-		fmt.Fprintf(p.a.Err, "\x1b[%dA\x1b[J", p.drawn)
+		_ = p.a.print(p.a.Err, "\x1b[%dA\x1b[J", p.drawn)
 		p.drawn = 0
 	}
 }
@@ -120,14 +120,14 @@ func (p *progress) draw() {
 		longest = max(longest, len(name))
 	}
 	for _, name := range shown {
-		b.WriteString(cut(fmt.Sprintf("%-*s  %s", longest, name, p.at[name]), p.a.width()-1) + "\n")
+		b.WriteString(cut(visible(fmt.Sprintf("%-*s  %s", longest, name, p.at[name])), p.a.width()-1) + "\n")
 	}
 	p.drawn = len(shown)
 	if more := len(names) - len(shown); more > 0 || p.finish > 0 {
 		fmt.Fprintf(&b, "%d of %d servers are through\n", p.finish, p.finish+len(names))
 		p.drawn++
 	}
-	fmt.Fprint(p.a.Err, b.String())
+	_ = p.a.print(p.a.Err, "%s", ink(b.String()))
 }
 
 // cut shortens one line to columns; less than one column: unknown, nothing is cut.

@@ -51,10 +51,10 @@ func (a *app) ask(p *progress, question string) (bool, error) {
 	if err := a.discard(); err != nil {
 		return false, err
 	}
-	fmt.Fprintf(a.Err, "%s [y/N] ", strings.TrimSpace(question))
+	_ = a.print(a.Err, "%s [y/N] ", strings.TrimSpace(question))
 	line, err := untilDone(a.done, func() (string, error) { return readLine(a.In) })
 	if errors.Is(err, io.EOF) {
-		fmt.Fprintln(a.Err)
+		_ = a.print(a.Err, "\n")
 		err = nil
 	}
 	if err != nil {
@@ -134,12 +134,12 @@ func (a *app) secret(p *progress) func(string) ([]byte, error) {
 		if err := a.discard(); err != nil {
 			return nil, err
 		}
-		fmt.Fprint(a.Err, strings.TrimSpace(prompt)+" ")
+		_ = a.print(a.Err, "%s ", strings.TrimSpace(prompt))
 		text, err := untilDone(a.done, a.Secret)
 		if errors.Is(err, context.Canceled) && a.Restore != nil {
 			err = errors.Join(err, a.Restore())
 		}
-		fmt.Fprintln(a.Err)
+		_ = a.print(a.Err, "\n")
 		return text, err
 	}
 }

@@ -2,10 +2,8 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
-	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -64,7 +62,7 @@ func (r *reading) fault(a *app) error {
 		if i == len(r.faults)-1 {
 			return usage{f.Err}
 		}
-		fmt.Fprint(a.Err, hint.Text("flock", f.Err))
+		a.report(f.Err)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func (a *app) printSessions(out *change.Outcome, now time.Time) error {
 	if len(t.rows) == 0 {
 		return nil
 	}
-	fmt.Fprintln(a.Out)
+	_ = a.print(a.Out, "\n")
 	return t.write(a.Out, 0)
 }
 

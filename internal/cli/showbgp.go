@@ -116,17 +116,16 @@ func (a *app) showSpeaker(s change.Speaker) error {
 	case a.json():
 		return a.printJSON(speakerDocOf(s))
 	}
-	if _, err := fmt.Fprintf(a.Out, "%s: %s\n\n", s.Server, speakerHead(s.Status)); err != nil {
+	if err := a.print(a.Out, "%s: %s\n\n", s.Server, speakerHead(s.Status)); err != nil {
 		return err
 	}
 	if err := a.peerTable(s.Status).write(a.Out, a.tableWidth()); err != nil {
 		return err
 	}
 	if len(s.Status.Routes) == 0 {
-		_, err := fmt.Fprintln(a.Out, "\nno routes")
-		return err
+		return a.print(a.Out, "\nno routes\n")
 	}
-	if _, err := fmt.Fprintln(a.Out); err != nil {
+	if err := a.print(a.Out, "\n"); err != nil {
 		return err
 	}
 	return a.routeTable(s.Status).write(a.Out, a.tableWidth())
@@ -397,7 +396,7 @@ func (a *app) printSides(list []change.Speaker) error {
 	for _, r := range routes {
 		t.add(append([]string{r.Prefix.String()}, cells[r.Prefix.String()]...)...)
 	}
-	if _, err := fmt.Fprintln(a.Out); err != nil {
+	if err := a.print(a.Out, "\n"); err != nil {
 		return err
 	}
 	return t.write(a.Out, a.tableWidth())

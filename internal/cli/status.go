@@ -134,7 +134,7 @@ func (a *app) printStatus(out *change.Outcome) error {
 		a.say("no servers to look at; next: flock listservers")
 		return nil
 	}
-	if _, err := fmt.Fprintln(a.Out, tally(out)); err != nil {
+	if err := a.print(a.Out, "%s\n", tally(out)); err != nil {
 		return err
 	}
 	shown := *out
@@ -239,7 +239,7 @@ func (a *app) statusLines(o *change.Outcome, s change.Server) []string {
 	if s.Err != nil {
 		var out []string
 		for _, err := range problems(s.Err) {
-			out = append(out, err.Error())
+			out = append(out, message(err))
 		}
 		return out
 	}

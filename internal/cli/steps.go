@@ -17,8 +17,10 @@ const (
 	yellow = "33"
 )
 
-// paint colours text for a terminal, unless NO_COLOR (no-color.org) is set.
+// paint makes text visible and colours it for a terminal, unless NO_COLOR (no-color.org)
+// is set.
 func (a *app) paint(tty bool, colour, text string) string {
+	text = visible(text)
 	if !tty || colour == "" || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb" {
 		return text
 	}
@@ -44,7 +46,7 @@ func (a *app) printPlan(out *change.Outcome) error {
 	if len(out.Leaving) > 0 {
 		b.WriteString("cluster file\n")
 		for _, what := range out.Leaving {
-			b.WriteString("  " + a.paint(a.OutTTY, red, spec.Remove) + " " + what + "\n")
+			b.WriteString("  " + a.paint(a.OutTTY, red, spec.Remove) + " " + visible(what) + "\n")
 		}
 	}
 	var all []spec.Step
@@ -54,15 +56,15 @@ func (a *app) printPlan(out *change.Outcome) error {
 		all = append(all, steps...)
 		switch {
 		case s.Err != nil:
-			fmt.Fprintf(&b, "server %s %s\n", s.Name, a.paint(a.OutTTY, red, s.State))
+			fmt.Fprintf(&b, "server %s %s\n", visible(s.Name), a.paint(a.OutTTY, red, s.State))
 			for _, err := range problems(s.Err) {
-				fmt.Fprintf(&b, "  ! %s\n", err)
+				fmt.Fprintf(&b, "  ! %s\n", message(err))
 			}
 		case len(steps) == 0:
 			still++
 			continue
 		default:
-			fmt.Fprintf(&b, "server %s\n", s.Name)
+			fmt.Fprintf(&b, "server %s\n", visible(s.Name))
 		}
 		for _, line := range a.stepLines(steps) {
 			b.WriteString("  " + line + "\n")
@@ -72,11 +74,10 @@ func (a *app) printPlan(out *change.Outcome) error {
 		b.WriteString("\n")
 	}
 	for _, n := range slices.Concat(out.Notes, out.Clones) {
-		fmt.Fprintf(&b, "note: %s: %s\n", n.Network, n.Text)
+		fmt.Fprintf(&b, "note: %s: %s\n", visible(n.Network), visible(n.Text))
 	}
-	b.WriteString(planTotal(out, all, still) + "\n")
-	_, err := fmt.Fprint(a.Out, b.String())
-	return err
+	b.WriteString(visible(planTotal(out, all, still)) + "\n")
+	return a.print(a.Out, "%s", ink(b.String()))
 }
 
 func planTotal(out *change.Outcome, all []spec.Step, still int) string {
@@ -140,12 +141,12 @@ func (a *app) stepLines(steps []spec.Step) []string {
 			if !a.wide() && !a.flags.verbose {
 				text = foldHosts(text)
 			}
-			out = append(out, action+text)
+			out = append(out, action+visible(text))
 			continue
 		}
 		if !said[key] {
 			kind, first, _ := strings.Cut(s.Object, " ")
-			out = append(out, fmt.Sprintf("%s %s: %d of them, the first %s", action, kind, alike[key], first))
+			out = append(out, fmt.Sprintf("%s %s: %d of them, the first %s", action, kind, alike[key], visible(first)))
 			said[key] = true
 		}
 	}

@@ -19,7 +19,13 @@ type table struct {
 	whole bool // nothing is cut, however narrow the terminal
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *table) add(cells ...string) {
+	row := make([]string, len(cells))
+	for i, cell := range cells {
+		row[i] = visible(cell)
+	}
+	t.rows = append(t.rows, row)
+}
 
 // columnGap is what stands between two columns.
 const columnGap = "  "

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -25,8 +24,7 @@ func (a *app) printVersion() error {
 	if a.json() {
 		return a.printJSON(v)
 	}
-	_, err := fmt.Fprintf(a.Out, "flock %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
-	return err
+	return a.print(a.Out, "flock %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
 }
 
 type versionView struct {
