@@ -23,9 +23,12 @@ type DHCP struct {
 	Domain    string
 	PIDFile   string
 	LeaseFile string
-	HostsFile string // further names, read again on SIGHUP
-	Port      uint16 // DNS port
-	Leaf      bool   // only names of its own; anything else is refused: a DNS front asks several
+	HostsFile string   // further names, read again on SIGHUP
+	NamesDir  string   // names of containers, one file each, read when one changes
+	Script    string   // that dnsmasq tells of leases
+	Reserved  []string // host names that no lease gets
+	Port      uint16   // DNS port
+	Leaf      bool     // only names of its own; anything else is refused: a DNS front asks several
 	Ranges    []string
 	MaxLeases int
 	Router    string   // "": none is handed out
@@ -37,6 +40,14 @@ type DHCP struct {
 
 // Text is the file.
 func (d DHCP) Text() (string, error) { return render("dnsmasq.conf.tmpl", d) }
+
+// Leased is the script that dnsmasq tells of leases, which keeps NamesDir.
+func (d DHCP) Leased() (string, error) { return render("dnsmasq.leased.tmpl", d) }
+
+// Pin is the file that gives the container at addr its name.
+func (d DHCP) Pin(addr, name string) string {
+	return addr + " " + name + "." + d.Domain + " " + name + "\n"
+}
 
 // Front is the configuration of a dnsmasq that only answers DNS: it asks at Names for
 // what is in Domain and the server's resolvers for the rest.

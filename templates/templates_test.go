@@ -14,6 +14,7 @@ func TestGolden(t *testing.T) {
 		Mark: "default/vx1", Bridge: "vxl0", Domain: "vxapp", Port: 53,
 		PIDFile: "/run/flock/default.d/dnsmasq-vx1.pid", LeaseFile: "/var/lib/flock/default/dnsmasq-vx1.leases",
 		HostsFile: "/var/lib/flock/default/dnsmasq-vx1.hosts", MaxLeases: 1000,
+		NamesDir: "/var/lib/flock/default/dnsmasq-vx1.names", Script: "/var/lib/flock/default/dnsmasq-vx1.leased", Reserved: []string{"wpad", "gateway"},
 		Ranges: []string{"10.0.4.2,10.0.4.190,255.255.255.0,12h"}, Router: "10.0.4.1", DNS4: []string{"10.0.4.254"}, MTU: 1450,
 	}
 	both := dhcp
@@ -31,6 +32,7 @@ func TestGolden(t *testing.T) {
 		"dnsmasq.conf":       dhcp.Text,
 		"dnsmasq-both.conf":  both.Text,
 		"leaf.conf":          leaf.Text,
+		"dnsmasq.leased":     dhcp.Leased,
 		"front.conf":         front.Text,
 		"front.servers":      front.Servers,
 		"dnsmasq.hosts":      Hosts{Spec: `{"Network":"vx1"}`, Domain: "vxapp", Names: []Host{{"s1", "10.0.4.254"}}}.Text,

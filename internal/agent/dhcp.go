@@ -163,6 +163,9 @@ func (s *services) removeDHCP(ctx context.Context, network string) error {
 func (s *services) stands(p planned, bridge string) (bool, error) {
 	files := maps.Clone(p.soft)
 	files[p.conf], files[p.record] = p.confText, p.recordText(bridge)
+	if p.leaf {
+		files[p.leased] = p.leasedText
+	}
 	if s.hasSystemd() {
 		files[s.unitPath(s.unitName(p.daemon))] = p.unitText
 	}
@@ -222,6 +225,9 @@ func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []sp
 		if taken, err = s.hand(ctx, d, before); err != nil {
 			return err
 		}
+		if err := s.pinNames(d); err != nil {
+			return err
+		}
 	}
 	var err error
 	if s.hasSystemd() {
@@ -256,6 +262,11 @@ func (s *services) write(ctx context.Context, p planned) (newConf, newUnit bool,
 	}
 	for path, text := range p.soft {
 		if _, err := writeIfOther(path, text, 0o644); err != nil {
+			return false, false, err
+		}
+	}
+	if p.leaf {
+		if _, err := writeIfOther(p.leased, p.leasedText, 0o755); err != nil {
 			return false, false, err
 		}
 	}
@@ -296,5 +307,8 @@ func (s *services) removeProcess(ctx context.Context, p process) error {
 	if err := p.stop(ctx); err != nil {
 		return err
 	}
-	return removeAll(p.conf, p.hosts, p.servers, p.leases, p.pidFile, p.record)
+	if err := os.RemoveAll(p.names); err != nil {
+		return fmt.Errorf("remove names: %w", err)
+	}
+	return removeAll(p.conf, p.hosts, p.servers, p.leases, p.leased, p.pidFile, p.record)
 }

@@ -46,6 +46,8 @@ type process struct {
 	hosts   string // read again on SIGHUP
 	servers string // of a front: read again on SIGHUP
 	leases  string // of a leaf: dnsmasq's own
+	leased  string // of a leaf: the script that it tells of leases
+	names   string // of a leaf: the directory of what containers are called
 	pidFile string
 	record  string // what the running one was started with
 	mark    string
@@ -57,6 +59,7 @@ func (s *services) process(r role, network string) process {
 	return process{
 		daemon: r.unit + "-" + network,
 		conf:   stem + confSuffix, hosts: stem + hostsSuffix, servers: stem + serversSuffix, leases: stem + leasesSuffix,
+		leased: stem + leasedSuffix, names: stem + namesSuffix,
 		pidFile: run + pidSuffix, record: run + recordSuffix, mark: s.cluster + "/" + network,
 	}
 }
@@ -68,6 +71,8 @@ const (
 	hostsSuffix   = ".hosts"
 	serversSuffix = ".servers"
 	leasesSuffix  = ".leases"
+	leasedSuffix  = ".leased"
+	namesSuffix   = ".names"
 	pidSuffix     = ".pid"
 	recordSuffix  = ".started"
 )
@@ -80,7 +85,7 @@ func dhcpNetworkOf(name string) string {
 	if network, ok := strings.CutPrefix(base, namesStem); ok && ext == pidSuffix {
 		return network
 	}
-	if !slices.Contains([]string{confSuffix, hostsSuffix, serversSuffix, leasesSuffix, pidSuffix, recordSuffix}, ext) {
+	if !slices.Contains([]string{confSuffix, hostsSuffix, serversSuffix, leasesSuffix, leasedSuffix, namesSuffix, pidSuffix, recordSuffix}, ext) {
 		return ""
 	}
 	for _, r := range roles {
@@ -97,6 +102,7 @@ type planned struct {
 	leaf               bool
 	program            string
 	confText, unitText string            // to change it, dnsmasq is started anew
+	leasedText         string            // of a leaf: read anew with each lease
 	soft               map[string]string // by path: to change it, a signal is enough
 }
 
@@ -134,13 +140,14 @@ func (s *services) planLeaf(d spec.DHCP) (planned, error) {
 		return planned{}, fmt.Errorf("encode DHCP: %w", err)
 	}
 	p := planned{process: s.process(leaf, d.Network), leaf: true}
-	if p.confText, err = s.leafText(d); err != nil {
+	t := s.leafConf(d)
+	if p.confText, err = t.Text(); err != nil {
 		return planned{}, err
 	}
-	h := templates.Hosts{Spec: string(data), Domain: d.Domain}
-	if len(d.Peers) == 0 {
-		h.Names = hostNames(d)
+	if p.leasedText, err = t.Leased(); err != nil {
+		return planned{}, err
 	}
+	h := templates.Hosts{Spec: string(data), Domain: d.Domain, Names: hostNames(d)}
 	hosts, err := h.Text()
 	p.soft = map[string]string{p.hosts: hosts}
 	return p, err
@@ -180,11 +187,17 @@ func hostNames(d spec.DHCP) []templates.Host {
 	return out
 }
 
-func (s *services) leafText(d spec.DHCP) (string, error) {
+// reservedNames are host names that programs look for unasked, or that stand for a
+// server: no container gets one of them by asking for it.
+func reservedNames() []string {
+	return []string{"wpad", "isatap", "gateway", "_gateway", "router", "localhost"}
+}
+
+func (s *services) leafConf(d spec.DHCP) templates.DHCP {
 	p := s.process(leaf, d.Network)
 	t := templates.DHCP{
 		Mark: p.mark, Bridge: d.Bridge, Domain: d.Domain,
-		PIDFile: p.pidFile, LeaseFile: p.leases, HostsFile: p.hosts,
+		PIDFile: p.pidFile, LeaseFile: p.leases, HostsFile: p.hosts, NamesDir: p.names, Script: p.leased, Reserved: reservedNames(),
 		Port: dnsPort, Leaf: len(d.Peers) > 0, MaxLeases: leaseCount(d.Ranges), MTU: d.MTU,
 	}
 	if t.Leaf {
@@ -204,7 +217,7 @@ func (s *services) leafText(d spec.DHCP) (string, error) {
 		t.Ranges = append(t.Ranges, rangeText(r))
 		t.RA = t.RA || r.Subnet.Addr().Is6()
 	}
-	return t.Text()
+	return t
 }
 
 // rangeText is the value of dhcp-range. The mask is always given: the gateway's
