@@ -59,7 +59,7 @@ var rooms = map[string]room{
 	},
 	"internal/remote": {
 		ours:   []string{"internal/hint", "internal/plainfile", "internal/spec", "internal/target", "internal/wire"},
-		theirs: []string{compress, sshConfig, xCrypto, xSync, xSys, xTerm},
+		theirs: []string{compress, xCrypto, xSync, xSys, xTerm},
 		never:  "SSH carries what it is given: it knows no networks and no cluster file",
 	},
 	"internal/agent": {
@@ -121,7 +121,6 @@ const (
 	netns       = "github.com/vishvananda/netns"
 	nftables    = "github.com/google/nftables"
 	pflag       = "github.com/spf13/pflag"
-	sshConfig   = "github.com/kevinburke/ssh_config"
 	tablewriter = "github.com/olekukonko/tablewriter"
 	toml        = "github.com/pelletier/go-toml/v2"
 	wgctrl      = "golang.zx2c4.com/wireguard/wgctrl"

@@ -35,8 +35,8 @@ type answer struct {
 	err     error
 }
 
-// ask lets ssh say what the config means for t.
-func (c *sshConfig) ask(ctx context.Context, t Target) (options, error) {
+// ask lets ssh say what the config means for t, for which odd is not plain.
+func (c *sshConfig) ask(ctx context.Context, t Target, odd *oddity) (options, error) {
 	args := []string{"-G", "-o", "ControlPath=" + tokenLine}
 	if c.path != "" {
 		args = append(args, "-F", c.path)
@@ -50,7 +50,7 @@ func (c *sshConfig) ask(ctx context.Context, t Target) (options, error) {
 	args = append(args, "--", t.alias())
 	a, first := c.asked.about(strings.Join(args, "\x00"))
 	if first {
-		a.options, a.err = c.runSSH(ctx, args)
+		a.options, a.err = c.runSSH(ctx, args, odd)
 		close(a.done)
 	}
 	select {
@@ -77,10 +77,10 @@ func (s *askedSSH) about(key string) (a *answer, first bool) {
 }
 
 // runSSH runs ssh in a process group of its own, which ends as a whole.
-func (c *sshConfig) runSSH(ctx context.Context, args []string) (options, error) {
+func (c *sshConfig) runSSH(ctx context.Context, args []string, odd *oddity) (options, error) {
 	program, err := exec.LookPath("ssh")
 	if err != nil {
-		return nil, hint.Errorf(c.odd.place(), "install OpenSSH's client", "%w: %s: %s is for OpenSSH to read, and there is no ssh program", ErrConfig, c.odd.place(), c.odd.what)
+		return nil, hint.Errorf(odd.place(), "install OpenSSH's client", "%w: %s: %s is for OpenSSH to read, and there is no ssh program", ErrConfig, odd.place(), odd.what)
 	}
 	select {
 	case c.asked.slots <- struct{}{}:

@@ -130,14 +130,34 @@ func freePort(b *testing.B) uint16 {
 	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
-// BenchmarkConfig10 finds out where ten servers lead, from a plain config and from one
-// with a Match in it, which ssh is asked about: the difference is what that costs a
-// command.
+// BenchmarkConfig10 finds out where ten servers lead, by configs of several kinds, beside
+// the start of one program (ssh -G, the floor of this run). What flock evaluates by
+// itself, which is every Match but those with exec and the like, may cost a command no
+// more than that.
 func BenchmarkConfig10(b *testing.B) {
-	for name, text := range map[string]string{"plain": "", "match": "Match host nobody\n Port 1\n"} {
-		b.Run(name, func(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "config")
+	writeText(b, path, "Host *\n User root\n")
+	floor := time.Duration(1<<63 - 1)
+	for range 20 {
+		start := time.Now()
+		if err := exec.CommandContext(b.Context(), "ssh", "-G", "-F", path, "a").Run(); err != nil {
+			b.Fatal(err)
+		}
+		floor = min(floor, time.Since(start))
+	}
+	for _, c := range []struct {
+		name, text string
+		most       float64 // of floors
+	}{
+		{"plain", "", 1},
+		{"match", "Match host s1,s3 user root\n Port 1\nMatch originalhost s2\n User u\n", 1},
+		{"final", "Match final all\n GSSAPIAuthentication yes\n ForwardX11Trusted yes\n", 1},
+		{"exec-of-one", "Match host s1 exec \"true\"\n Port 1\n", 8},
+		{"exec", "Match exec true\n Port 1\n", 60},
+	} {
+		b.Run(c.name, func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "config")
-			writeText(b, path, text+"Host *\n User root\n")
+			writeText(b, path, c.text+"Host *\n User root\n")
 			for b.Loop() {
 				c := must(readConfig(path))
 				var all sync.WaitGroup
@@ -149,6 +169,11 @@ func BenchmarkConfig10(b *testing.B) {
 					})
 				}
 				all.Wait()
+			}
+			ratio := b.Elapsed().Seconds() / float64(b.N) / floor.Seconds()
+			b.ReportMetric(ratio, "floors")
+			if ratio > c.most {
+				b.Errorf("took %.1f times the start of a program, want at most %g", ratio, c.most)
 			}
 		})
 	}

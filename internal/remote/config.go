@@ -17,18 +17,17 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/plainfile"
 	"github.com/flocknet/flock/internal/target"
-	"github.com/kevinburke/ssh_config"
 )
 
 // sshConfig is the operator's ssh config. What it says of a host is read here as long
 // as it is plain; otherwise OpenSSH's own program is asked (ssh -G), which alone knows
-// what it makes of Match, canonical names, quotes and tokens.
+// what it makes of Match exec, canonical names, quotes and tokens.
 type sshConfig struct {
-	path  string               // -F; empty: the user's and the system's
-	home  string               // of the user, as the system has it on record
-	files []*ssh_config.Config // for every keyword the first that has it wins; nil unless plain
-	odd   *oddity              // the first thing that is not plain; nil: all is
-	asked askedSSH
+	path    string  // -F; empty: the user's and the system's
+	home    string  // of the user, as the system has it on record
+	entries []entry // of all files
+	odd     *oddity // the first thing that is not plain, whoever it concerns; nil: all is
+	asked   askedSSH
 }
 
 // homeDir is the home that ssh takes: the one on record, whatever $HOME says (sudo -E
@@ -49,11 +48,13 @@ func readConfig(explicit string) (*sshConfig, error) {
 		return nil, fmt.Errorf("%w: find home directory: %w", ErrConfig, err)
 	}
 	c := &sshConfig{path: explicit, home: home}
-	paths := []string{filepath.Join(home, ".ssh", "config"), "/etc/ssh/ssh_config"}
+	user := filepath.Join(home, ".ssh")
+	paths := [][2]string{{filepath.Join(user, "config"), user}, {"/etc/ssh/ssh_config", "/etc/ssh"}}
 	if explicit != "" {
-		paths = []string{explicit}
+		paths = [][2]string{{explicit, user}}
 	}
-	for _, path := range paths {
+	for _, p := range paths {
+		path, base := p[0], p[1]
 		data, err := plainfile.Read(path, plainfile.MostConfig)
 		if explicit == "" && errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -62,48 +63,24 @@ func readConfig(explicit string) (*sshConfig, error) {
 			return nil, hint.With(fmt.Errorf("%w: read: %w", ErrConfig, err), path, hint.Shell("ls", "-l", path))
 		}
 		if c.odd == nil {
-			c.odd = firstOddity(path, data, home)
+			var entries []entry
+			entries, c.odd = scanConfig(path, data, home, base)
+			c.entries = append(c.entries, entries...)
 		}
-		if c.odd != nil {
-			continue
-		}
-		parsed, err := ssh_config.DecodeBytes(data)
-		if err != nil { // the authority may read it, or says better what is wrong
-			c.odd = &oddity{path, 1, "what flock cannot read"}
-			continue
-		}
-		c.files = append(c.files, parsed)
 	}
 	return c, nil
 }
 
 // options is what the config says about t.
 func (c *sshConfig) options(ctx context.Context, t Target) (options, error) {
-	if c.odd != nil {
-		return c.ask(ctx, t)
-	}
-	return c.read(t.alias())
-}
-
-// read takes what a plain config says about alias.
-func (c *sshConfig) read(alias string) (options, error) {
-	out := options{}
-	for _, f := range c.files {
-		// To ask about a few hosts is not to try all patterns of a file of many for each
-		// of a dozen keys.
-		hosts := slices.DeleteFunc(slices.Clone(f.Hosts), func(h *ssh_config.Host) bool { return !h.Matches(alias) })
-		about := &ssh_config.Config{Hosts: hosts}
-		for _, key := range keywords {
-			values, err := about.GetAll(alias, key)
-			if err != nil {
-				return nil, fmt.Errorf("%w: %s of %s: %w", ErrConfig, key, alias, err)
-			}
-			if len(out[key]) == 0 || slices.Contains(several, key) {
-				out[key] = append(out[key], values...)
-			}
+	odd := c.odd
+	if odd == nil {
+		var out options
+		if out, odd = read(c.entries, t); odd == nil {
+			return out, nil
 		}
 	}
-	return out, nil
+	return c.ask(ctx, t, odd)
 }
 
 // route is where a target leads once ssh's config has been asked.
@@ -217,7 +194,7 @@ func (q *query) port() uint16 {
 	return uint16(n)
 }
 
-// hostName knows only %h, which is the name as typed, and %%. What ssh itself says is
+// hostName, in lower case, knows only %h, which is the name as typed, and %%. What ssh itself says is
 // expanded already.
 func (q *query) hostName() string {
 	name := cmp.Or(q.options.get("hostname"), q.alias)
@@ -225,7 +202,7 @@ func (q *query) hostName() string {
 		return name
 	}
 	q.tokens = map[byte]string{'h': q.alias, '%': "%"}
-	return q.expand(name)
+	return strings.ToLower(q.expand(name))
 }
 
 // fillTokens takes ssh's word for the tokens, or makes those that a plain config may use.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/target"
 )
 
 // sshSays is what ssh -G makes of the config at path for target.
@@ -120,47 +121,80 @@ func configCases() []configCase {
 		{"nested include", "Include DIR/nest\nPort 25\n", a, false, map[string]string{"port": "2200"}},
 		{"Debian's stock", "Include DIR/none/*.conf\nHost *\n    SendEnv LANG LC_*\n    HashKnownHosts yes\n    GSSAPIAuthentication yes\n", a, false, nil},
 		{"Arch's stock", "Include DIR/none/*.conf\n", a, false, nil},
+		{"Match host", "Match host a\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"Match host of others", "Match host b\n Port 23\n", a, false, map[string]string{"port": "22"}},
+		{"Match host list", "Match host b,a,c\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"Match host negated", "Match !host a\n Port 23\n", a, false, map[string]string{"port": "22"}},
+		{"Match user", "Match user root host a\n Port 23\n", Target{Name: "a", User: "root"}, false, map[string]string{"port": "23"}},
+		{"Match other user", "Match user root host a\n Port 23\n", Target{Name: "a", User: "bob"}, false, map[string]string{"port": "22"}},
+		{"Match localuser", "Match localuser ME\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"Match other localuser", "Match localuser nosuch\n Port 23\n", a, false, map[string]string{"port": "22"}},
+		{"Match originalhost", "Host a\n HostName b\nMatch originalhost a\n Port 23\n", a, false, map[string]string{"port": "23", "host": "b"}},
+		{"Match all", "Match all\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"Match final", "Host a\n HostName b\nMatch final host b\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"Match final all", "Match final all\n Include DIR/inc/*.conf\n", a, false, map[string]string{"port": "2200"}},
+		{"Match canonical", "Match canonical all\n Port 23\n", a, false, map[string]string{"port": "22"}},
+		{"Fedora's stock", "Include DIR/fedora/*.conf\n", a, false, map[string]string{"port": "22"}},
+		{"Ubuntu's and macOS's stock", "Include DIR/none/*\nHost *\n    SendEnv LANG LC_*\n", a, false, nil},
+		{"Match in an include", "Include DIR/match\nPort 24\n", a, false, map[string]string{"port": "23"}},
+		{"include below Host", "Host b\n Include DIR/inc/*.conf\nHost a\n Port 24\n", a, false, map[string]string{"port": "24"}},
+		{"proxy before jump", "Host a\n ProxyCommand nc %h %p\n ProxyJump j\n", a, false, map[string]string{"proxy": "nc a 22", "jump": ""}},
+		{"jump before proxy", "Host a\n ProxyJump j\n ProxyCommand nc %h %p\n", a, false, map[string]string{"jump": "j", "proxy": ""}},
+		{"jump that matches itself", "Match host a,j\n ProxyJump j\n", a, false, map[string]string{"jump": "j"}},
+		{"user in an address", "Match host 10.0.0.1 user root\n Port 23\n", Target{Name: "s", Host: "10.0.0.1", User: "root"}, false, map[string]string{"port": "23"}},
+		{"IPv6", "Match host fd00::1\n Port 23\n", Target{Name: "s", Host: "fd00::1"}, false, map[string]string{"port": "23", "host": "fd00::1"}},
+		{"Match host by HostName", "Host a\n HostName B.example\nMatch host *.EXAMPLE\n Port 23\nMatch host a\n User u\n", a, false, map[string]string{"port": "23", "host": "b.example"}},
+		{"Match host by %h", "Host a\n HostName %h.example\nMatch host a.example\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"Match host before HostName", "Match host b\n Port 23\nHost a\n HostName b\n", a, false, map[string]string{"port": "22"}},
+		{"capitals", "Host a\n Port 23\nMatch host A\n User u\nHost A\n User v\n", Target{Name: "A"}, false, map[string]string{"user": "u"}},
+		{"a list with an exception", "Match host *,!a\n Port 23\nMatch host !b,?\n User u\n", a, false, map[string]string{"port": "22", "user": "u"}},
+		{"Match user by User", "Host a\n User bob\nMatch user bob,eve host a\n Port 23\nMatch !user bob\n Port 24\n", a, false, map[string]string{"port": "23"}},
+		{"negated originalhost", "Match !originalhost b !localuser nosuch\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"Match all ends a Host", "Host b\n Port 23\nMatch all\n User u\n", a, false, map[string]string{"port": "22", "user": "u"}},
+		{"Host in the final pass", "Match final all\n IdentitiesOnly yes\nHost real\n Port 23\nHost a\n HostName real\n", a, false, map[string]string{"port": "23", "host": "real"}},
+		{"identities in two passes", "IdentityFile /one\nMatch final all\n IdentityFile /two\nHost a\n IdentityFile /one\n", a, false, map[string]string{"identities": "/one /two"}},
+		{"negated final", "Match !final host a\n Port 23\nMatch final\n Port 24\n User u\n", a, false, map[string]string{"port": "23", "user": "u"}},
+		{"canonical in the final pass", "Match canonical all\n Port 23\nMatch final all\n User u\n", a, false, map[string]string{"port": "23", "user": "u"}},
+		{"include below another Host", "Host b\n Include DIR/hosts\n Port 25\nHost *\n Port 26\n", a, false, map[string]string{"port": "26"}},
+		{"include below Match", "Match host a\n Include DIR/hosts\n HashKnownHosts yes\nHost *\n Port 26\n", a, false, map[string]string{"port": "2300", "user": "inc"}},
+		{"exec of others", "Match host b exec \"touch /none/x\"\n Port 23\n", a, false, map[string]string{"port": "22"}},
+		{"exec of another user in an include", "Host *\n Include DIR/bad\n", Target{Name: "a", User: "bob"}, false, map[string]string{"port": "22"}},
+		{"what is nothing to flock", "Host a\n ControlPath ~/.ssh/%C\n SetEnv A=\"b c\" # x\n LocalForward=80 localhost:80\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"jump none, then a proxy", "Host a\n ProxyJump none\n ProxyCommand nc %h %p\n", a, false, map[string]string{"jump": "", "proxy": "nc a 22"}},
+		{"proxy none, then a jump", "Host a\n ProxyCommand none\n ProxyJump j\n", a, false, map[string]string{"jump": "", "proxy": ""}},
+		{"the same identity twice", "IdentityFile /one\nHost a\n IdentityFile /one\n", a, false, map[string]string{"identities": "/one"}},
 
 		// Those that ssh is asked about.
-		{"Match host", "Match host a\n Port 23\n", a, true, map[string]string{"port": "23"}},
-		{"Match host of others", "Match host b\n Port 23\n", a, true, map[string]string{"port": "22"}},
-		{"Match host list", "Match host b,a,c\n Port 23\n", a, true, map[string]string{"port": "23"}},
-		{"Match host negated", "Match !host a\n Port 23\n", a, true, map[string]string{"port": "22"}},
 		{"a false exec", "Match host a exec false\n HostName other.example\n", a, true, map[string]string{"host": "a"}},
 		{"a true exec", "Match host a exec true\n HostName other.example\n", a, true, map[string]string{"host": "other.example"}},
+		{"a true exec of its own", "Match host a exec \"true\"\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"Match with quotes", "Match host \"a\"\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"Match with a comment", "Match host a # x\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"final behind an exec", "Match host b exec true final\n Port 23\nHost a\n HostName c\nHost c\n Port 24\n", a, true, map[string]string{"port": "24"}},
 		{"exec with tokens", "Match exec \"test %n = a\"\n Port 23\n", a, true, map[string]string{"port": "23"}},
 		{"negated exec", "Match !exec false\n Port 23\n", a, true, map[string]string{"port": "23"}},
-		{"Match user", "Match user root host a\n Port 23\n", Target{Name: "a", User: "root"}, true, map[string]string{"port": "23"}},
-		{"Match other user", "Match user root host a\n Port 23\n", Target{Name: "a", User: "bob"}, true, map[string]string{"port": "22"}},
-		{"Match localuser", "Match localuser ME\n Port 23\n", a, true, map[string]string{"port": "23"}},
-		{"Match other localuser", "Match localuser nosuch\n Port 23\n", a, true, map[string]string{"port": "22"}},
-		{"Match originalhost", "Host a\n HostName b\nMatch originalhost a\n Port 23\n", a, true, map[string]string{"port": "23", "host": "b"}},
-		{"Match all", "Match all\n Port 23\n", a, true, map[string]string{"port": "23"}},
-		{"Match final", "Host a\n HostName b\nMatch final host b\n Port 23\n", a, true, map[string]string{"port": "23"}},
-		{"Match final all", "Match final all\n Include DIR/inc/*.conf\n", a, true, map[string]string{"port": "2200"}},
-		{"Match canonical", "Match canonical all\n Port 23\n", a, true, map[string]string{"port": "22"}},
-		{"Fedora's stock", "Include DIR/fedora/*.conf\n", a, true, map[string]string{"port": "22"}},
-		{"Ubuntu's and macOS's stock", "Include DIR/none/*\nHost *\n    SendEnv LANG LC_*\n", a, false, nil},
-		{"Match in an include", "Include DIR/match\nPort 24\n", a, true, map[string]string{"port": "23"}},
-		{"include below Host", "Host b\n Include DIR/inc/*.conf\nHost a\n Port 24\n", a, true, map[string]string{"port": "24"}},
 		{"equals signs", "Host=a\n Port=23\n User = u\n", a, true, map[string]string{"port": "23", "user": "u"}},
 		{"quotes", "Host a\n IdentityFile \"~/my keys/id\"\n", a, true, map[string]string{"identities": "HOME/my keys/id"}},
 		{"quoted keyword value", "Host \"a\"\n Port \"23\"\n", a, true, map[string]string{"port": "23"}},
 		{"trailing comment", "Host a # x\n Port 23 # y\n", a, true, map[string]string{"port": "23"}},
 		{"CRLF", "Host a\r\n Port 23\r\n", a, true, map[string]string{"port": "23"}},
 		{"proxy with quotes", "Host a\n ProxyCommand sh -c \"nc '%h' %p\" # %r\n User u\n", a, true, map[string]string{"proxy": "sh -c \"nc 'a' 22\" # u"}},
-		{"proxy before jump", "Host a\n ProxyCommand nc %h %p\n ProxyJump j\n", a, true, map[string]string{"proxy": "nc a 22", "jump": ""}},
-		{"jump before proxy", "Host a\n ProxyJump j\n ProxyCommand nc %h %p\n", a, true, map[string]string{"jump": "j", "proxy": ""}},
-		{"jump that matches itself", "Match host a,j\n ProxyJump j\n", a, true, map[string]string{"jump": "j"}},
 		{"rare tokens", "Host a\n HostKeyAlias k\n IdentityFile /%i/%k/%u/%%\n", a, true, map[string]string{"identities": "/UID/kHOME/%"}},
 		{"a hash of it all", "Host a\n IdentityFile /%C\n", a, true, nil},
 		{"environment", "Host a\n IdentityFile ${KEYS}/id\n CertificateFile ${KEYS}/c\n", a, true, map[string]string{"identities": "/keys/id", "certificates": "/keys/c"}},
 		{"agent by variable", "IdentityAgent $OTHER_SOCK\n", a, true, map[string]string{"agent": "/other"}},
 		{"known hosts with a blank", "UserKnownHostsFile \"/a b/k\" ~/k\n", a, true, map[string]string{"userKnown": "/a b/k HOME/k"}},
 		{"canonical names", "CanonicalizeHostname yes\nCanonicalDomains example.invalid\nCanonicalizeFallbackLocal yes\n", a, true, map[string]string{"host": "a"}},
-		{"user in an address", "Match host 10.0.0.1 user root\n Port 23\n", Target{Name: "s", Host: "10.0.0.1", User: "root"}, true, map[string]string{"port": "23"}},
-		{"IPv6", "Match host fd00::1\n Port 23\n", Target{Name: "s", Host: "fd00::1"}, true, map[string]string{"port": "23", "host": "fd00::1"}},
 	}
+}
+
+// oddFor is what ssh is asked about t for; nil if it is not.
+func (c *sshConfig) oddFor(t Target) *oddity {
+	if c.odd != nil {
+		return c.odd
+	}
+	_, odd := read(c.entries, t)
+	return odd
 }
 
 // TestConfigAsSSHReadsIt holds what flock takes from a config against OpenSSH's word.
@@ -172,6 +206,7 @@ func TestConfigAsSSHReadsIt(t *testing.T) {
 	t.Setenv("HOME", home)
 	dir := t.TempDir()
 	for name, text := range map[string]string{
+		"bad": "Match user root exec \"touch x\"\n Port 77\n", "hosts": "Host a\n Port 2300\nHost *\n User inc\nMatch all\n IdentitiesOnly yes\n",
 		"inc/a.conf": "Host a\n Port 2200\n", "inc/b.conf": "Host *\n User inc\n",
 		"nest": "Include " + dir + "/inc/*.conf\n", "match": "Match host a\n Port 23\n",
 		"fedora/50-redhat.conf": "Match final all\n\tForwardX11Trusted yes\n",
@@ -186,8 +221,8 @@ func TestConfigAsSSHReadsIt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if (c.odd != nil) != test.odd {
-				t.Errorf("ssh is asked: want %v, have %+v", test.odd, c.odd)
+			if odd := c.oddFor(test.target); (odd != nil) != test.odd {
+				t.Errorf("ssh is asked: want %v, have %+v", test.odd, odd)
 			}
 			r, err := c.route(t.Context(), test.target)
 			if err != nil {
@@ -259,7 +294,7 @@ func TestSSHIsAskedOnce(t *testing.T) {
 // TestSSHThatComplains: what ssh cannot read is said in its words.
 func TestSSHThatComplains(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
-	writeText(t, path, "Match host a\n Port many\n")
+	writeText(t, path, "Match exec true\n Port many\n")
 	_, err := must(readConfig(path)).route(t.Context(), Target{Name: "a"})
 	if err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("have %v", err)
@@ -269,21 +304,25 @@ func TestSSHThatComplains(t *testing.T) {
 // FuzzConfig: whatever flock reads by itself, ssh reads alike.
 func FuzzConfig(f *testing.F) {
 	for _, test := range configCases() {
-		f.Add(test.config)
+		f.Add(test.config, test.target.alias(), test.target.User)
 	}
 	home := must(homeDir())
-	f.Fuzz(func(t *testing.T, text string) {
-		if firstOddity("config", []byte(text), home) != nil || strings.Contains(strings.ToLower(text), "include") {
+	f.Fuzz(func(t *testing.T, text, name, user string) {
+		entries, odd := scanConfig("config", []byte(text), home, home)
+		if odd != nil || strings.Contains(strings.ToLower(text), "include") {
+			return
+		}
+		asked := Target{Name: name, User: user}
+		if _, odd := read(entries, asked); odd != nil || target.CheckHost(name) != nil || user != "" && target.CheckUser(user) != nil {
 			return
 		}
 		path := filepath.Join(t.TempDir(), "config")
 		writeText(t, path, text)
-		target := Target{Name: "a"}
-		o, err := sshSays(t, path, target)
+		o, err := sshSays(t, path, asked)
 		if err != nil {
 			return // it is no config to ssh
 		}
-		r, err := must(readConfig(path)).route(t.Context(), target)
+		r, err := must(readConfig(path)).route(t.Context(), asked)
 		if err != nil {
 			t.Fatalf("ssh reads it, flock says %v:\n%q", err, text)
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/plainfile"
@@ -20,9 +21,29 @@ type oddity struct {
 
 func (o *oddity) place() string { return fmt.Sprintf("%s:%d", o.path, o.line) }
 
-// plainLine is a keyword, blanks, and arguments. The other forms that ssh takes (an
-// equals sign between, quotes, a comment behind) are its own to read.
-var plainLine = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t]+([^ \t=].*)$`)
+// entry is a line of ssh's config that says something to flock. The files of a config
+// and those that they include stand between one of fileBegins and one of fileEnds.
+type entry struct {
+	key, value string // key in lower case
+	path       string
+	line       int
+}
+
+const (
+	fileBegins = "{"
+	fileEnds   = "}"
+)
+
+// keyLine is a keyword and what comes after it; plainLine has nothing but blanks
+// between. The other forms that ssh takes (an equals sign, quotes, a comment behind) are
+// its own to read.
+var (
+	keyLine   = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t=]`)
+	plainLine = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t]+([^ \t=].*)$`)
+)
+
+// formed are characters by which a line is more than words.
+const formed = "\"'\\#$\r\f\v"
 
 // plainTokens are the percent tokens that mean the same wherever they may stand.
 const plainTokens = "hnprud%"
@@ -30,23 +51,26 @@ const plainTokens = "hnprud%"
 // maxIncludes is how deep files may include each other, as in ssh.
 const maxIncludes = 16
 
-// scan looks through the files of one config.
+// scan reads the files of one config.
 type scan struct {
-	home        string
-	depth       int
-	ways        string // proxyjump or proxycommand, as named first
-	conditional bool   // below a Host line
+	home    string
+	base    string // what includes are relative to
+	depth   int
+	entries []entry
 }
 
-// firstOddity is the first thing in the config at path, and in what it includes, that is
-// not plain; nil: there is none.
-func firstOddity(path string, data []byte, home string) *oddity {
-	return (&scan{home: home}).file(path, data)
+// scanConfig reads the config at path, whose text is data, and what it includes; odd is
+// the first thing in it that is not plain, nil if all is. Includes are relative to base.
+func scanConfig(path string, data []byte, home, base string) (all []entry, odd *oddity) {
+	s := &scan{home: home, base: base}
+	odd = s.file(path, data)
+	return s.entries, odd
 }
 
 func (s *scan) file(path string, data []byte) *oddity {
+	s.entries = append(s.entries, entry{key: fileBegins})
 	for i, line := range bytes.Split(data, []byte("\n")) {
-		what, found := s.line(strings.Trim(string(line), " \t"))
+		what, found := s.line(strings.Trim(string(line), " \t"), entry{path: path, line: i + 1})
 		if found != nil {
 			return found
 		}
@@ -54,64 +78,77 @@ func (s *scan) file(path string, data []byte) *oddity {
 			return &oddity{path, i + 1, what}
 		}
 	}
+	s.entries = append(s.entries, entry{key: fileEnds})
 	return nil
 }
 
-// line says what is not plain in a line, or what is in a file that it includes.
-func (s *scan) line(line string) (what string, included *oddity) {
+// line takes a line up, which is at e, and says what is not plain in it, or in a file
+// that it includes.
+func (s *scan) line(line string, e entry) (what string, included *oddity) {
 	if line == "" || line[0] == '#' {
 		return "", nil
 	}
-	m := plainLine.FindStringSubmatch(line)
-	if m == nil || strings.ContainsAny(line, "\"'\\#$\r\f\v") {
+	m := keyLine.FindStringSubmatch(line)
+	if m == nil {
 		return "a form", nil
 	}
-	key, value := strings.ToLower(m[1]), m[2]
-	switch key {
-	case "match":
-		return "Match", nil
+	e.key = strings.ToLower(m[1])
+	switch {
+	case e.key == "host", e.key == "match", e.key == "include", e.key == "canonicalizehostname", slices.Contains(keywords, e.key):
+	default:
+		return "", nil // nothing to flock, whatever it says
+	}
+	m = plainLine.FindStringSubmatch(line)
+	if m == nil || strings.ContainsAny(line, formed) && e.key != "match" {
+		return "a form", nil
+	}
+	e.value = m[2]
+	switch e.key {
 	case "include":
-		return s.include(strings.Fields(value))
-	case "host":
-		s.conditional = true
+		return s.include(strings.Fields(e.value))
 	case "canonicalizehostname":
-		if !strings.EqualFold(value, "no") {
+		if !strings.EqualFold(e.value, "no") {
 			return "CanonicalizeHostname", nil
 		}
-	case "proxyjump", "proxycommand":
-		if s.ways != "" && s.ways != key {
-			return "ProxyJump beside ProxyCommand", nil
-		}
-		s.ways = key
-	}
-	for i := strings.IndexByte(value, '%'); i >= 0 && i < len(value); {
-		if i+1 == len(value) || !strings.Contains(plainTokens, value[i+1:i+2]) {
+		return "", nil
+	case "match":
+	default:
+		if oddToken(e.value) {
 			return "a token", nil
 		}
-		next := strings.IndexByte(value[i+2:], '%')
-		if next < 0 {
-			break
-		}
-		i += 2 + next
 	}
+	s.entries = append(s.entries, e)
 	return "", nil
 }
 
-func (s *scan) include(patterns []string) (string, *oddity) {
-	if s.conditional {
-		return "Include below Host", nil
+// oddToken says whether there are percent tokens in value that only ssh can expand.
+func oddToken(value string) bool {
+	for {
+		_, rest, found := strings.Cut(value, "%")
+		if !found {
+			return false
+		}
+		if rest == "" || !strings.Contains(plainTokens, rest[:1]) {
+			return true
+		}
+		value = rest[1:]
 	}
+}
+
+func (s *scan) include(patterns []string) (string, *oddity) {
 	if s.depth++; s.depth > maxIncludes {
 		return "Include too deep", nil
 	}
 	defer func() { s.depth-- }()
 	for _, pattern := range patterns {
 		rest, homely := strings.CutPrefix(pattern, "~/")
-		if homely {
-			pattern = filepath.Join(s.home, rest)
-		}
-		if homely && os.Getenv("HOME") != s.home || !filepath.IsAbs(pattern) {
+		switch {
+		case strings.ContainsAny(pattern, "[{%") || homely && os.Getenv("HOME") != s.home || !homely && pattern[0] == '~':
 			return "Include by " + pattern, nil
+		case homely:
+			pattern = filepath.Join(s.home, rest)
+		case !filepath.IsAbs(pattern):
+			pattern = filepath.Join(s.base, pattern)
 		}
 		files, err := filepath.Glob(pattern)
 		if err != nil {
@@ -125,7 +162,6 @@ func (s *scan) include(patterns []string) (string, *oddity) {
 			if found := s.file(file, data); found != nil {
 				return "", found
 			}
-			s.conditional = false // a Host line reaches to the end of its file
 		}
 	}
 	return "", nil

@@ -1,0 +1,202 @@
+package remote
+
+import (
+	"slices"
+	"strings"
+)
+
+// reading is what a plain config says about one target, as far as it was read: line by
+// line, in ssh's order, for every keyword the first that has it wins.
+type reading struct {
+	alias string
+	host  string // what Host lines are about: the alias, in the final pass the name that it leads to
+	out   options
+	final bool // this is the pass that a Match final brings about
+	again bool // there is such a Match
+}
+
+// read takes what a plain config says about t; odd is what only ssh can evaluate of what
+// concerns t, nil if there is none.
+func read(entries []entry, t Target) (out options, odd *oddity) {
+	r := &reading{alias: t.alias(), host: t.alias(), out: options{}}
+	if t.User != "" {
+		r.out["user"] = []string{t.User}
+	}
+	if odd := r.pass(entries); odd != nil || !r.again {
+		return r.out, odd
+	}
+	name, ok := r.hostName()
+	if !ok {
+		return nil, &oddity{entries[0].path, 1, "a HostName with percent signs beside Match final"}
+	}
+	r.final, r.host = true, name
+	r.out["hostname"] = []string{name}
+	return r.out, r.pass(entries)
+}
+
+// pass reads the config once.
+func (r *reading) pass(entries []entry) *oddity {
+	active, never := true, false // never: an Include that does not count
+	var outer [][2]bool
+	for _, e := range entries {
+		switch e.key {
+		case fileBegins:
+			outer = append(outer, [2]bool{active, never})
+			never = never || !active
+		case fileEnds:
+			active, never = outer[len(outer)-1][0], outer[len(outer)-1][1]
+			outer = outer[:len(outer)-1]
+		case "host":
+			active = !never && r.hosts(strings.Fields(e.value))
+		case "match":
+			holds, sure := r.match(e.value)
+			if !sure {
+				return &oddity{e.path, e.line, "Match"}
+			}
+			active = holds && !never
+		default:
+			if active {
+				r.take(e.key, e.value)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *reading) take(key, value string) {
+	jump := r.out.get("proxyjump")
+	switch have := r.out[key]; {
+	case slices.Contains(several, key):
+		if !slices.Contains(have, value) {
+			r.out[key] = append(have, value)
+		}
+	case len(have) > 0:
+	case key == "proxycommand" && jump != "" && !strings.EqualFold(jump, "none"): // the one that is named first
+	case key == "proxyjump" && r.out.get("proxycommand") != "":
+	default:
+		r.out[key] = []string{value}
+	}
+}
+
+// hosts says whether a Host line of these patterns is about the target.
+func (r *reading) hosts(patterns []string) bool {
+	about := false
+	for _, p := range patterns {
+		p, negated := strings.CutPrefix(p, "!")
+		if wild(p, r.host) {
+			if negated {
+				return false
+			}
+			about = true
+		}
+	}
+	return about
+}
+
+// hostName is the name that the target leads to as far as the config was read; ok is
+// false where it has tokens that are not worth knowing here.
+func (r *reading) hostName() (name string, ok bool) {
+	name = r.out.get("hostname")
+	if name == "" {
+		return r.alias, true
+	}
+	if r.final {
+		return name, true
+	}
+	name = strings.ReplaceAll(name, "%h", r.alias)
+	return name, !strings.Contains(name, "%")
+}
+
+// match says whether a Match line holds. Sure is false where only ssh can tell: what its
+// other criteria mean, of which exec is one, and all words with quotes and the like.
+// What comes after a criterion that does not hold is not looked at.
+func (r *reading) match(value string) (holds, sure bool) {
+	words := strings.Fields(value)
+	holds = true
+	for i := 0; i < len(words); i++ {
+		word, negated := strings.CutPrefix(strings.ToLower(words[i]), "!")
+		var met bool
+		switch word {
+		case "final", "canonical":
+			r.again = r.again || word == "final"
+			met = r.final
+		case "all":
+			alone := i == 0 || i == 1 && strings.ContainsAny(words[0][:1], "fFcC")
+			if !alone || i+1 < len(words) {
+				return false, false
+			}
+			met = true
+		case "host", "originalhost", "user", "localuser":
+			i++
+			if i == len(words) || strings.ContainsAny(words[i], formed+"=") {
+				return false, false
+			}
+			var ok bool
+			if met, ok = r.meets(word, words[i]); !ok {
+				return false, false
+			}
+		default:
+			// An Include or Match below it may want a second pass, whatever else there is.
+			final := slices.ContainsFunc(words[i:], func(w string) bool { return strings.Contains(strings.ToLower(w), "final") })
+			return false, word == "exec" && !holds && !final
+		}
+		holds = holds && met != negated
+	}
+	return holds, len(words) > 0
+}
+
+// meets says whether a criterion with an argument holds.
+func (r *reading) meets(criterion, list string) (met, ok bool) {
+	switch criterion {
+	case "host":
+		name, ok := r.hostName()
+		return listed(strings.ToLower(list), strings.ToLower(name)), ok
+	case "originalhost":
+		return listed(strings.ToLower(list), strings.ToLower(r.alias)), true
+	case "localuser":
+		return listed(list, localUser()), true
+	}
+	name := r.out.get("user")
+	if name == "" {
+		name = localUser()
+	}
+	return listed(list, name), !strings.ContainsAny(name, "%")
+}
+
+// listed says whether s is in a list of patterns with commas between; one with an
+// exclamation mark takes it out.
+func listed(list, s string) bool {
+	in := false
+	for p := range strings.SplitSeq(list, ",") {
+		p, negated := strings.CutPrefix(p, "!")
+		if wild(p, s) {
+			if negated {
+				return false
+			}
+			in = true
+		}
+	}
+	return in
+}
+
+// wild says whether s matches a pattern in which * is any text and ? one character.
+func wild(pattern, s string) bool {
+	star, from := -1, 0
+	p := 0
+	for i := 0; i < len(s); {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, from = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0:
+			from++
+			p, i = star+1, from
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
