@@ -1,0 +1,69 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrBounds means that a message is larger than any that means something: too deep, too
+// many elements, too long a text, or more memory than its bytes can be worth.
+var ErrBounds = errors.New("out of bounds")
+
+// Bounds of one message, beside MaxFrame. Who sends it may be anybody who got hold of a
+// server; with what Receive reads it into, a message takes less than four times its bytes
+// in memory.
+const (
+	maxDepth    = 32       // lists and objects within each other; ours have ten
+	maxElements = 2 << 20  // of all lists and tables together; 10,000 servers have some 100,000
+	maxText     = 16 << 20 // bytes of one string, as it is sent: a /16's leases are 7 MB
+	maxValue    = 256      // bytes of what is sent as text and is none: addresses, times
+	maxDigits   = 20       // of a number
+	least       = 64 << 10 // bytes that any message may take
+)
+
+var (
+	errDepth = fmt.Errorf("%w: more than %d lists and objects within each other", ErrBounds, maxDepth)
+	errCount = fmt.Errorf("%w: more than %d elements", ErrBounds, maxElements)
+	errText  = fmt.Errorf("%w: a text of more than %d bytes", ErrBounds, maxText)
+	errRoom  = fmt.Errorf("%w: hardly anything in very many elements", ErrBounds)
+)
+
+// bounds are what is left of them while a message is read.
+type bounds struct {
+	depth    int
+	elements int
+	room     uintptr // bytes
+}
+
+// boundsFor are those of a message of size bytes. An address of 13 bytes takes 32 in
+// memory; most of what is sent takes no more than its text.
+func boundsFor(size int) bounds {
+	return bounds{elements: maxElements, room: least + uintptr(size)/2*5}
+}
+
+// charge takes bytes of what the message may use.
+func (b *bounds) charge(bytes uintptr) error {
+	if bytes > b.room {
+		return errRoom
+	}
+	b.room -= bytes
+	return nil
+}
+
+// chargeAll takes n elements of size bytes each.
+func (b *bounds) chargeAll(n int, size uintptr) error {
+	if n > b.elements {
+		return errCount
+	}
+	b.elements -= n
+	return b.charge(uintptr(n) * size)
+}
+
+func (b *bounds) enter() error {
+	if b.depth++; b.depth > maxDepth {
+		return errDepth
+	}
+	return nil
+}
+
+func (b *bounds) leave() { b.depth-- }

@@ -1,0 +1,383 @@
+package wire
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strconv"
+	"unicode/utf8"
+)
+
+// reader goes through JSON once, from its start, and counts what that makes.
+type reader struct {
+	data []byte
+	at   int
+	bounds
+}
+
+func newReader(data []byte) *reader { return &reader{data: data, bounds: boundsFor(len(data))} }
+
+var (
+	errSyntax = errors.New("this is no JSON")
+	errType   = errors.New("this is not what belongs here")
+)
+
+// peek skips white space and returns the next byte, 0 at the end.
+func (r *reader) peek() byte {
+	for r.at < len(r.data) {
+		switch c := r.data[r.at]; c {
+		case ' ', '\t', '\r', '\n':
+			r.at++
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// take skips c if it comes next.
+func (r *reader) take(c byte) bool {
+	if r.peek() != c {
+		return false
+	}
+	r.at++
+	return true
+}
+
+func (r *reader) word(w string) bool {
+	if r.peek() == w[0] && bytes.HasPrefix(r.data[r.at:], []byte(w)) {
+		r.at += len(w)
+		return true
+	}
+	return false
+}
+
+// value reads the next value into v, which is settable.
+func (r *reader) value(v reflect.Value) error {
+	if r.word("null") {
+		v.SetZero()
+		return nil
+	}
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			if err := r.charge(v.Type().Elem().Size()); err != nil {
+				return err
+			}
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		return r.value(v.Elem())
+	}
+	if own, err := r.own(v); own || err != nil {
+		return err
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		return r.fields(v)
+	case reflect.Slice:
+		return r.list(v)
+	case reflect.Map:
+		return r.mapping(v)
+	case reflect.String:
+		s, err := r.text()
+		v.SetString(s)
+		return err
+	case reflect.Bool:
+		yes := r.word("true")
+		if !yes && !r.word("false") {
+			return errType
+		}
+		v.SetBool(yes)
+		return nil
+	}
+	return r.number(v)
+}
+
+// own lets a value with a form of its own read itself.
+func (r *reader) own(v reflect.Value) (bool, error) {
+	if v.Type().PkgPath() == "" {
+		return false, nil // no methods: a type without a name, or Go's own
+	}
+	switch u := v.Addr().Interface().(type) {
+	case json.Unmarshaler:
+		raw, err := r.skip()
+		if err == nil {
+			err = r.charge(2 * uintptr(len(raw)))
+		}
+		if err != nil {
+			return true, err
+		}
+		return true, u.UnmarshalJSON(raw)
+	case encoding.TextUnmarshaler:
+		s, err := r.quoted()
+		switch {
+		case err != nil:
+			return true, err
+		case len(s) > maxValue:
+			return true, errType // and not an error with all of it
+		}
+		return true, u.UnmarshalText(s)
+	}
+	return false, nil
+}
+
+// members calls each for every member of an object, with the reader before its
+// value.
+func (r *reader) members(each func(name []byte) error) error {
+	if !r.take('{') {
+		return errType
+	}
+	if err := r.enter(); err != nil {
+		return err
+	}
+	defer r.leave()
+	if r.take('}') {
+		return nil
+	}
+	for {
+		name, err := r.quoted()
+		if err != nil {
+			return err
+		}
+		if !r.take(':') {
+			return errSyntax
+		}
+		if err := each(name); err != nil {
+			return err
+		}
+		if r.take('}') {
+			return nil
+		}
+		if !r.take(',') {
+			return errSyntax
+		}
+	}
+}
+
+// fields reads a struct. They are looked for from where the last one was found: that
+// is how they are written.
+func (r *reader) fields(v reflect.Value) error {
+	t, next := v.Type(), 0
+	return r.members(func(name []byte) error {
+		for range t.NumField() {
+			f := t.Field(next)
+			at := v.Field(next)
+			next = (next + 1) % t.NumField()
+			if f.Name == string(name) && f.IsExported() {
+				return r.value(at)
+			}
+		}
+		_, err := r.skip()
+		return err
+	})
+}
+
+func (r *reader) list(v reflect.Value) error {
+	if v.Type().Elem().Kind() == reflect.Uint8 {
+		return notPlain(v.Type())
+	}
+	if !r.take('[') {
+		return errType
+	}
+	if err := r.enter(); err != nil {
+		return err
+	}
+	defer r.leave()
+	n := r.elements()
+	if err := r.chargeAll(n, v.Type().Elem().Size()); err != nil {
+		return err
+	}
+	v.Set(reflect.MakeSlice(v.Type(), 0, n))
+	if r.take(']') {
+		return nil
+	}
+	for i := range n {
+		v.SetLen(i + 1)
+		if err := r.value(v.Index(i)); err != nil {
+			return err
+		}
+		if r.take(']') {
+			return nil
+		}
+		if !r.take(',') {
+			return errSyntax
+		}
+	}
+	return errSyntax
+}
+
+// elements counts those of the list that the reader is in, so that its place is made
+// once. Of what is no JSON the number means nothing; the reader finds that out.
+func (r *reader) elements() int {
+	if c := r.peek(); c == ']' || c == 0 {
+		return 0
+	}
+	n, depth := 1, 0
+	for i := r.at; i < len(r.data); i++ {
+		switch r.data[i] {
+		case '"':
+			end, _ := endOfString(r.data, i)
+			if end < 0 {
+				return n
+			}
+			i = end - 1
+		case '[', '{':
+			depth++
+		case ']', '}':
+			if depth--; depth < 0 {
+				return n
+			}
+		case ',':
+			if depth == 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (r *reader) mapping(v reflect.Value) error {
+	t := v.Type()
+	if t.Key().Kind() != reflect.String {
+		return notPlain(t)
+	}
+	if v.IsNil() {
+		v.Set(reflect.MakeMap(t))
+	}
+	key, e := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
+	return r.members(func(name []byte) error {
+		// A table has room for up to as many entries again.
+		if err := r.chargeAll(1, 2*(t.Key().Size()+t.Elem().Size())+uintptr(len(name))); err != nil {
+			return err
+		}
+		e.SetZero()
+		if err := r.value(e); err != nil {
+			return err
+		}
+		key.SetString(string(name))
+		v.SetMapIndex(key, e)
+		return nil
+	})
+}
+
+// text reads a string.
+func (r *reader) text() (string, error) {
+	s, err := r.quoted()
+	if err == nil {
+		err = r.charge(uintptr(len(s)))
+	}
+	if err != nil {
+		return "", err
+	}
+	return string(s), nil
+}
+
+// quoted reads a string where it stands, if it stands for itself.
+func (r *reader) quoted() ([]byte, error) {
+	if r.peek() != '"' {
+		return nil, errType
+	}
+	from := r.at
+	end, plain := endOfString(r.data, from)
+	if end < 0 {
+		return nil, errSyntax
+	}
+	r.at = end
+	if end-from > maxText {
+		return nil, errText
+	}
+	if plain {
+		return r.data[from+1 : end-1], nil
+	}
+	if !utf8.Valid(r.data[from:end]) {
+		return nil, errSyntax
+	}
+	var s string
+	err := json.Unmarshal(r.data[from:end], &s)
+	return []byte(s), err
+}
+
+// endOfString returns where the string that begins at from is over, -1 if it is not,
+// and whether what is between the quotes stands for itself.
+func endOfString(data []byte, from int) (end int, plain bool) {
+	plain = true
+	for i := from + 1; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '"':
+			return i + 1, plain
+		case c == '\\':
+			i++
+			plain = false
+		case c < ' ' || c > '~':
+			plain = false
+		}
+	}
+	return -1, false
+}
+
+func (r *reader) number(v reflect.Value) error {
+	r.peek()
+	from := r.at
+	for r.at < len(r.data) && (r.data[r.at] == '-' || r.data[r.at] >= '0' && r.data[r.at] <= '9') {
+		r.at++
+	}
+	if n := r.at - from; n == 0 || n > maxDigits {
+		return errType
+	}
+	digits := string(r.data[from:r.at])
+	if !json.Valid(r.data[from:r.at]) { // 01, 1-2
+		return errSyntax
+	}
+	switch v.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n, err := strconv.ParseInt(digits, 10, v.Type().Bits())
+		v.SetInt(n)
+		return err
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		n, err := strconv.ParseUint(digits, 10, v.Type().Bits())
+		v.SetUint(n)
+		return err
+	}
+	return notPlain(v.Type())
+}
+
+// skip goes past the next value, whatever it is, and returns it.
+func (r *reader) skip() ([]byte, error) {
+	r.peek()
+	from, depth := r.at, 0
+	for r.at < len(r.data) {
+		switch c := r.peek(); c {
+		case '"':
+			end, _ := endOfString(r.data, r.at)
+			if end < 0 {
+				return nil, errSyntax
+			}
+			r.at = end
+		case '{', '[':
+			if depth++; r.depth+depth > maxDepth {
+				return nil, errDepth
+			}
+			r.at++
+		case '}', ']':
+			depth--
+			r.at++
+		case ',', ':':
+			r.at++
+		case 0:
+			return nil, errSyntax
+		default: // numbers and words
+			for r.at < len(r.data) && !bytes.ContainsRune([]byte(" \t\r\n,:]}{[\""), rune(r.data[r.at])) {
+				r.at++
+			}
+		}
+		if depth <= 0 {
+			break
+		}
+	}
+	raw := r.data[from:r.at]
+	if !json.Valid(raw) {
+		return nil, errSyntax
+	}
+	return raw, nil
+}
