@@ -43,6 +43,8 @@ type Dialer struct {
 
 	paths     paths         // where things are on servers; zero: the real places
 	keepAlive time.Duration // between two signs of life asked for; 0: defaultKeepAlive
+	beat      time.Duration // between two signs of life of sessions; 0: wire.Beat
+	step      time.Duration // how long an agent may take to answer; 0: lookWithin, workWithin
 
 	meeting sync.Mutex // held while the operator is asked
 

@@ -7,7 +7,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
@@ -41,7 +44,27 @@ func proxy(host, port string) int {
 const (
 	opDie  = "die"  // complain and exit 3
 	opHang = "hang" // answer nothing until the input ends
+
+	opStop    = "stop"    // be stopped, as by SIGSTOP
+	opTrickle = "trickle" // answer one byte at a time, for ever
+	opEndless = "endless" // tell of progress for ever
+	opDeaf    = "deaf"    // read nothing any more
+	opSlow    = "slow"    // work for twenty beats and show it, then answer
+	opPID     = "pid"     // answer by which number the process goes
+	opHeard   = "heard"   // answer how many signs of life came so far
 )
+
+// testBeat is how often sessions of tests that wait for beats show signs of life.
+const testBeat = 30 * time.Millisecond
+
+// every calls do until it fails: nobody is there any more.
+func every(pause time.Duration, do func() error) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for do() == nil {
+		<-tick.C
+	}
+}
 
 // serveAsAgent greets with the version in args, or its own, and answers.
 func serveAsAgent(args []string) int {
@@ -55,12 +78,46 @@ func serveAsAgent(args []string) int {
 		return 1
 	}
 	c := wire.NewConn(os.Stdin, os.Stdout)
+	heard := 0
 	for {
 		var req spec.Request
 		if err := c.Receive(&req); err != nil {
 			return 0
 		}
 		switch req.Op {
+		case spec.OpAlive:
+			heard++
+			continue
+		case opStop:
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		case opTrickle:
+			_, _ = os.Stdout.Write([]byte{0, 255, 0, 0})
+			every(testBeat/3, func() error { _, err := os.Stdout.WriteString(" "); return err })
+			return 0
+		case opEndless:
+			every(testBeat/3, func() error { return c.Send(spec.Reply{Progress: "and on"}) })
+			return 0
+		case opDeaf:
+			every(testBeat, func() error { return c.Send(spec.Reply{}) })
+			return 0
+		case opSlow:
+			left := 20
+			every(testBeat, func() error {
+				if left--; left == 0 {
+					return io.EOF
+				}
+				return c.Send(spec.Reply{})
+			})
+		case opHeard:
+			if c.Send(spec.Reply{Done: true, Keys: map[string]string{opHeard: strconv.Itoa(heard)}}) != nil {
+				return 1
+			}
+			continue
+		case opPID:
+			if c.Send(spec.Reply{Done: true, Keys: map[string]string{opPID: strconv.Itoa(os.Getpid())}}) != nil {
+				return 1
+			}
+			continue
 		case opDie:
 			fmt.Fprintln(os.Stderr, "out of luck")
 			return 3

@@ -38,6 +38,7 @@ type Session struct {
 	c    *Conn
 	proc *process
 	wire *wire.Conn
+	watch
 }
 
 // Agent starts the agent, one exec where it is in place. Where it is missing, or
@@ -118,10 +119,11 @@ func (c *Conn) greeted(ctx context.Context, wanted, command string) (*Session, e
 	if err != nil {
 		return nil, c.noGreeting(ctx, proc, noise, err)
 	}
-	s := &Session{c: c, proc: proc, wire: wire.NewConn(out, proc.in)}
+	s := &Session{c: c, proc: proc}
 	if version != wanted {
 		return nil, errors.Join(&missingError{fmt.Sprintf("agent of version %q answered, wanted %s", version, wanted)}, s.Close())
 	}
+	s.begin(out)
 	return s, nil
 }
 
@@ -193,23 +195,29 @@ func (c *Conn) agentError(verb string, err error) error {
 	case strings.Contains(text, "No space left on device"):
 		look = "df -h " + c.d.paths.dir()
 	}
-	next := "sudo " + look
-	if c.link != nil {
-		next = "ssh " + hint.Shell(c.link.route.words()...) + " " + look
+	return hint.With(fmt.Errorf("%s: %w: %w", verb, ErrAgent, err), c.target.where(), c.there(look))
+}
+
+// there is a command to type that looks around on the server.
+func (c *Conn) there(look string) string {
+	if c.link == nil {
+		return "sudo " + look
 	}
-	return hint.With(fmt.Errorf("%s: %w: %w", verb, ErrAgent, err), c.target.where(), next)
+	return "ssh " + hint.Shell(c.link.route.words()...) + " " + look
 }
 
 // Do sends req and returns the agent's final reply; progress, if not nil, is given
 // each line on the way. That the agent refuses is not an error here, see
 // Reply.Error. When ctx ends the connection is given up: the agent, seeing its
-// input end, undoes what was not confirmed. After an error the session is of no
-// more use. Errors wrap ErrUnreachable, ErrAgent, or the cause of ctx.
+// input end, undoes what was not confirmed. It is given up as well when the agent is
+// silent for missedBeats, or takes longer than the operation may. After an error the
+// session is of no more use. Errors wrap ErrUnreachable, ErrAgent, or the cause of ctx.
 func (s *Session) Do(ctx context.Context, req *spec.Request, progress func(line string)) (*spec.Reply, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
 	defer context.AfterFunc(ctx, func() { s.proc.abort(context.Cause(ctx)) })()
+	defer s.await(req.Op)()
 	if err := s.wire.Send(req); err != nil {
 		return nil, s.broken(ctx, err)
 	}
@@ -232,6 +240,9 @@ func (s *Session) broken(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return hint.With(cause, s.c.target.where(), "")
 	}
+	if cause := s.gaveUp(); cause != nil {
+		return hint.With(fmt.Errorf("wait for the agent: %w: %w", ErrAgent, cause), s.c.target.where(), s.c.there("pgrep -af agent.serve"))
+	}
 	if errors.Is(err, wire.ErrFrame) {
 		s.proc.abort(err)
 		return s.c.agentError("read the agent's answer", err)
@@ -244,6 +255,7 @@ func (s *Session) broken(ctx context.Context, err error) error {
 // Close ends the agent by the end of its input. What was applied and not
 // confirmed it undoes by itself.
 func (s *Session) Close() error {
+	s.vigil.End()
 	err := s.proc.in.Close()
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed) {
 		err = nil // the other side, or the end of a context, was first

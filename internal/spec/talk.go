@@ -9,7 +9,9 @@ import (
 )
 
 // What the workstation and the agent say to each other. One Request, any number
-// of progress Replies, one final Reply; several Requests follow on one session.
+// of progress Replies, one final Reply; several Requests follow on one session. All the
+// while the workstation says every few seconds that it is there (OpAlive), and the agent
+// too while it works on a request (a Reply with nothing in it).
 
 // Operations of a Request.
 const (
@@ -23,6 +25,7 @@ const (
 	OpSpeak   = "speak"   // take the lock; see that Peers have shaken hands: Reply.Silent
 	OpProbe   = "probe"   // take no lock; see whether Probes are answered: Reply.Unheard
 	OpPurge   = "purge"   // remove everything of the cluster whatever store made it: Reply.Report
+	OpAlive   = "alive"   // the workstation is there; nothing is answered
 )
 
 // Request is what the workstation asks of an agent.
