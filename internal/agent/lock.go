@@ -14,50 +14,58 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 const (
 	// runDir is for what does not outlive a reboot.
 	runDir   = "/run/flock"
 	lockFile = "lock"
-	// lockWithin is how long a session waits for another one's end.
-	lockWithin = 30 * time.Second
+	// lockWithin is how long a session waits for another one's end: longer than it takes
+	// to see that one does not breathe.
+	lockWithin = 40 * time.Second
 )
 
 // lock is the server's: one change at a time, whatever the cluster. The kernel
-// releases it with the process that holds it.
+// releases it with the process that holds it, which notes at every beat that it breathes.
 type lock struct {
-	file *os.File
-	path string
+	file   *os.File
+	path   string
+	breath wire.Vigil
 }
 
 // errTwin is the refusal of a lock that the same command took on this very server.
 var errTwin = errors.New("this machine is in the cluster file under two names: this very command has begun to change it under the other one")
 
-// takeLock waits until nobody else holds the lock at path. Holder is told to who
-// waits meanwhile; waiting is called once per holder that is in the way. To wait for
-// the change that this one belongs to, if not "", would be to wait for ourselves.
+// takeLock waits until nobody else holds the lock at path, and ends a holder that does not
+// breathe. Holder is told to who waits meanwhile; waiting is called once per holder that
+// is in the way, and once more when that one is ended. To wait for the change that this
+// one belongs to, if not "", would be to wait for ourselves.
 func takeLock(ctx context.Context, path, holder, change string, within time.Duration, waiting func(string)) (*lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	told := ""
+	told, ended := "", ""
 	for {
-		l, other, err := tryLock(path)
+		l, text, err := tryLock(path)
 		if err != nil {
 			return nil, fmt.Errorf("take the server's lock: %w", err)
 		}
 		if l != nil {
 			return l, l.sign(holder, change)
 		}
-		other, its, _ := strings.Cut(other, "\n")
-		if change != "" && its == change {
+		other := readNote(text)
+		if change != "" && other.change == change {
 			return nil, hint.With(errTwin, "", "keep one of the two: flock delserver SERVER, or take it out of the file that you apply")
 		}
-		if other != "" && other != told {
-			told = other
-			waiting(other)
+		if other.holder != "" && other.holder != told {
+			told = other.holder
+			waiting(other.String())
+		}
+		if other.breathless() && ended != text && other.dispossess(path) {
+			ended = text
+			waiting(other.String() + ", and has been ended")
 		}
 		select {
 		case <-tick.C:
@@ -101,20 +109,26 @@ func tryLock(path string) (*lock, string, error) {
 	return &lock{file: f, path: path}, "", nil
 }
 
-// sign writes down who holds the lock, and for which change.
+// sign writes down who holds the lock, and for which change, and goes on to write down
+// that the holder breathes.
 func (l *lock) sign(holder, change string) error {
+	text, at := noteOf(holder, change)
 	err := l.file.Truncate(0)
 	if err == nil {
-		_, err = l.file.WriteAt(fmt.Appendf(nil, "%s (pid %d)\n%s\n", holder, os.Getpid(), change), 0)
+		_, err = l.file.WriteAt(text, 0)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("sign lock: %w", err), l.release(true))
 	}
+	l.breath.Begin(beat, func(int) {
+		_, _ = l.file.WriteAt(breathNow(), at) // who cannot write it down is taken for dead, and waited for no longer
+	})
 	return nil
 }
 
 // release lets the next one in. With last nothing of ours stays in the directory.
 func (l *lock) release(last bool) error {
+	l.breath.End()
 	var err error
 	if last {
 		err = errors.Join(removeAll(l.path), removeEmpty(filepath.Dir(l.path)))

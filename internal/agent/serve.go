@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,15 +31,25 @@ import (
 // The error is what could not be undone, or bytes that are no request.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, version string) error {
 	defer unix.Umask(unix.Umask(fileMask))
+	s := &session{version: version, paths: serverPaths(), kernels: map[string]*Kernel{}, made: map[string]string{}}
 	if f, ok := out.(*os.File); ok {
-		out = pipe(f.Fd())
+		out = pipe{int(f.Fd()), &s.gone}
 	}
 	if err := wire.Greet(out, version); err != nil {
 		return fmt.Errorf("greet: %w", err)
 	}
-	s := &session{conn: wire.NewConn(in, out), version: version, paths: serverPaths(), kernels: map[string]*Kernel{}, made: map[string]string{}}
+	s.conn = wire.NewConn(s.silence.Reader(in), out)
 	return errors.Join(s.run(ctx), s.end())
 }
+
+// missedBeats is after how many beats without a byte from the workstation a session ends:
+// within 30 s. A session that nobody is behind must not keep the server's lock.
+const missedBeats = 5
+
+// beat is wire.Beat, but for tests.
+var beat = wire.Beat
+
+var errSilent = errors.New("the workstation shows no sign of life")
 
 // fileMask lets dnsmasq, which runs as nobody, reach its files on servers whose
 // logins have a narrower one. Secrets are written with a mode of their own.
@@ -91,6 +102,9 @@ type session struct {
 	made    map[string]string // key files of this session that no apply has named, with their devices
 	told    time.Time         // of the last progress
 	unguard func()            // puts signals back as they were; nil: they are
+
+	silence wire.Vigil  // over the workstation
+	gone    atomic.Bool // the workstation is silent: nothing is sent to it any more
 }
 
 // growStack makes room for the deepest calls at once, while there is little on the
@@ -108,7 +122,14 @@ func (s *session) run(ctx context.Context) error {
 	// present ends with in: nobody waits for an answer any more.
 	present, leave := context.WithCancel(ctx)
 	defer leave()
-	requests, ended := make(chan spec.Request), make(chan error, 1)
+	requests, ended, silent := make(chan spec.Request), make(chan error, 1), make(chan struct{})
+	s.silence.Begin(beat, func(missed int) {
+		if missed >= missedBeats && !s.gone.Swap(true) {
+			close(silent)
+			leave()
+		}
+	})
+	defer s.silence.End()
 	go func() {
 		defer leave()
 		growStack()
@@ -117,6 +138,9 @@ func (s *session) run(ctx context.Context) error {
 			if err := s.conn.Receive(&r); err != nil {
 				ended <- err
 				return
+			}
+			if r.Op == spec.OpAlive {
+				continue
 			}
 			select {
 			case requests <- r:
@@ -142,6 +166,8 @@ func (s *session) run(ctx context.Context) error {
 				err = nil
 			}
 			return errors.Join(err, s.goBack(ctx))
+		case <-silent:
+			return errors.Join(errSilent, s.goBack(ctx))
 		case <-ctx.Done():
 			return s.goBack(ctx)
 		}
@@ -163,15 +189,23 @@ func (s *session) end() error {
 	return errors.Join(errs...)
 }
 
-// answer sends exactly one final reply.
+// answer sends exactly one final reply, and before it a sign of life at every beat. What
+// nobody waits for any more is given up, but for what has no way back.
 func (s *session) answer(ctx, present context.Context, r spec.Request) {
 	s.told = time.Now()
+	var working wire.Vigil
+	working.Begin(beat, func(int) { s.send(&spec.Reply{}) })
+	defer working.End()
+	if r.Op != spec.OpPurge && r.Op != spec.OpConfirm {
+		ctx = present
+	}
 	ctx, cancel := context.WithTimeout(ctx, requestWithin)
 	defer cancel()
 	reply, err := s.handle(ctx, present, r)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 		err = fmt.Errorf("%s: not done within %v: %w", r.Op, requestWithin, err)
 	}
+	working.End()
 	if err != nil {
 		reply = &spec.Reply{Error: problem(err)}
 	}

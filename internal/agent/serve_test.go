@@ -30,6 +30,9 @@ const agentRole = "FLOCK_TEST_AGENT"
 // hasty makes agents wait a second only for who does not answer.
 const hasty = "FLOCK_TEST_HASTY"
 
+// hurried makes agents count beats of so long, instead of wire.Beat.
+const hurried = "FLOCK_TEST_BEAT"
+
 // TestAgentProcess is no test but the agent that the others start.
 func TestAgentProcess(t *testing.T) {
 	var err error
@@ -59,6 +62,12 @@ func TestMain(m *testing.M) {
 	}
 	if os.Getenv(hasty) != "" {
 		uapiWithin = time.Second
+	}
+	if text := os.Getenv(hurried); text != "" {
+		var err error
+		if beat, err = time.ParseDuration(text); err != nil {
+			panic(err)
+		}
 	}
 	if os.Getenv(agentRole) == "" {
 		procNet = "/proc/thread-self/net" // a test's thread is in a namespace of its own, an agent's is not
@@ -185,6 +194,7 @@ type call struct {
 	said     bytes.Buffer
 	progress []string
 	over     bool
+	alive    wire.Vigil // shows the agent that we are there, until it is ended
 }
 
 func (m *machine) call() *call {
@@ -215,6 +225,14 @@ func (m *machine) callBy(cmd *exec.Cmd, started func()) *call {
 		m.t.Fatalf("%v: %s", err, c.said.String())
 	}
 	c.conn = wire.NewConn(r, c.in)
+	beat := wire.Beat
+	if text := os.Getenv(hurried); text != "" {
+		var err error
+		if beat, err = time.ParseDuration(text); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	c.alive.Begin(beat, func(int) { _ = c.conn.Send(spec.Request{Op: spec.OpAlive}) }) // an agent that ended takes none
 	return c
 }
 
@@ -237,7 +255,9 @@ func (c *call) reply() spec.Reply {
 		if reply.Done {
 			return reply
 		}
-		c.progress = append(c.progress, reply.Progress)
+		if reply.Progress != "" {
+			c.progress = append(c.progress, reply.Progress)
+		}
 	}
 }
 
@@ -258,6 +278,7 @@ func (c *call) must(r spec.Request) spec.Reply {
 func (c *call) hangUp() {
 	c.t.Helper()
 	c.over = true
+	c.alive.End()
 	if err := errors.Join(c.in.Close(), c.cmd.Wait()); err != nil {
 		c.t.Errorf("agent: %v: %s", err, c.said.String())
 	}
@@ -570,7 +591,7 @@ func TestSecondAdminWaits(t *testing.T) {
 func (c *call) waits(t *testing.T, holder string, release func()) {
 	t.Helper()
 	var reply spec.Reply
-	if err := c.conn.Receive(&reply); err != nil || !strings.Contains(reply.Progress, "waiting for "+holder) {
+	if err := c.conn.Receive(&reply); err != nil || !strings.Contains(reply.Progress, "waiting for "+holder+" since ") {
 		t.Fatalf("progress: want %q, have %+v, %v", holder, reply, err)
 	}
 	release()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,8 +73,8 @@ func (w *watchdog) disarm() {
 
 // Undo is the watchdog's process: in is a pipe from the agent that makes a change. When
 // that ends without a word, the agent is dead, and what it did is taken back, as far as
-// nobody has confirmed it. An agent that is still there when its time is over hangs, and
-// is killed first.
+// nobody has confirmed it. An agent that does not breathe was stopped, one that is still
+// there when its time is over hangs: it is killed first.
 func Undo(ctx context.Context, cluster string, in io.Reader, log io.Writer) error {
 	defer unix.Umask(unix.Umask(fileMask))
 	var agent, seconds int
@@ -89,20 +90,40 @@ func Undo(ctx context.Context, cluster string, in io.Reader, log io.Writer) erro
 	}()
 	late := time.NewTimer(time.Duration(seconds) * time.Second)
 	defer late.Stop()
-	select {
-	case disarmed := <-ended:
-		if disarmed {
-			return nil
+	breath := time.NewTicker(beat)
+	defer breath.Stop()
+	for {
+		select {
+		case disarmed := <-ended:
+			if disarmed {
+				return nil
+			}
+			return takeBack(ctx, cluster, log)
+		case <-breath.C:
+			if !breathless(agent) {
+				continue
+			}
+		case <-late.C:
 		}
-	case <-late.C:
 		// Only a parent's number is surely nobody else's yet.
 		if os.Getppid() == agent {
 			if err := unix.Kill(agent, unix.SIGKILL); err != nil {
 				return fmt.Errorf("end an agent that hangs: %w", err)
 			}
 		}
+		return takeBack(ctx, cluster, log)
 	}
-	return takeBack(ctx, cluster, log)
+}
+
+// breathless says whether the process holds the server's lock and does not breathe: it
+// was stopped.
+func breathless(agent int) bool {
+	text, err := os.ReadFile(filepath.Join(serverPaths().run, lockFile))
+	if err != nil {
+		return false // who holds it then has an end of its own
+	}
+	n := readNote(strings.TrimSpace(string(text)))
+	return n.pid == agent && n.breathless()
 }
 
 // takeBack makes the server what was confirmed last, if a change was begun and nobody who

@@ -87,6 +87,7 @@ func (c *call) end(watchdog bool) {
 		c.t.Fatal(err)
 	}
 	c.over = true
+	c.alive.End()
 	_ = c.cmd.Wait()
 }
 
