@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
@@ -20,9 +22,9 @@ func newApply(a *app) *cobra.Command {
 		Long: `Contact every server, or the members of some networks, and make it look as the cluster
 file says: what is pending is finished, what drifted is repaired, the rest is not touched.
 
-With -f the cluster becomes what FILE says first: servers and networks that are not in
-it go, what it leaves out keeps what it was dealt or gets its default. '-' is the
-standard input.
+With -f the cluster becomes what FILE ('-': the standard input) says first: what is not
+in it goes, what it leaves out keeps what it was dealt or gets its default. A file that
+has this workstation, a key file or a jump host used for the first time asks.
 
   flock apply
   flock apply -f cluster.toml --dry-run`,
@@ -59,7 +61,15 @@ func applied(out *change.Outcome) string {
 // wish is a cluster as a file or an earlier generation has it.
 type wish struct {
 	*state.Cluster
-	locate func(error) error // says in which line an error of its is
+	locate  func(error) error // says in which line an error of its is
+	foreign bool              // anybody may have written it
+	came    *consequences
+}
+
+// consequences are what an edit came to.
+type consequences struct {
+	gone   []string // servers that leave
+	brings []string // what is used of whoever applies it, for the first time
 }
 
 // readWish reads a cluster file that somebody wrote.
@@ -86,40 +96,60 @@ func (a *app) readWish(file string) (wish, error) {
 			return wish{}, err
 		}
 	}
-	return wish{c, state.Source{Name: file, Data: data}.Locate}, nil
+	return wish{c, state.Source{Name: file, Data: data}.Locate, true, &consequences{}}, nil
 }
 
 // adopt makes the cluster what w says.
 func (a *app) adopt(ctx context.Context, w wish, networks []string) error {
-	var removed, gone []string
+	var removed []string
 	return a.alter(ctx, alter{
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error {
 				was := c.Clone()
-				err := w.adopt(c, &gone)
-				removed = network.Leaving(was, c, gone)
+				err := w.adopt(c)
+				removed = network.Leaving(was, c, w.came.gone)
 				return err
 			},
 			All: true, Networks: networks, Await: &change.Await{},
-			Retire: func() []string { return gone },
+			Retire: func() []string { return w.came.gone },
 		},
 		networks: networks,
+		notes:    w.notes,
 		question: func() string {
-			if len(removed) == 0 {
+			asked := slices.Clone(w.came.brings)
+			if len(removed) > 0 {
+				asked = append(asked, "remove "+listed(removed))
+			}
+			if len(asked) == 0 {
 				return ""
 			}
-			return fmt.Sprintf("remove %s?", listed(removed))
+			return strings.Join(asked, ", ") + "?"
 		},
 		said: func(out *change.Outcome) string {
-			if len(gone) == 0 {
+			if len(w.came.gone) == 0 {
 				return applied(out)
 			}
-			return applied(out) + "\n" + listed(gone) + " deleted"
+			return applied(out) + "\n" + listed(w.came.gone) + " deleted"
 		},
 	})
 }
 
-func (w wish) adopt(c *state.Cluster, gone *[]string) (err error) {
-	*gone, err = network.Replace(c, w.Cluster)
+// adopt edits c to say what w says, and notes what comes of it.
+func (w wish) adopt(c *state.Cluster) (err error) {
+	was := c.Clone()
+	w.came.gone, err = network.Replace(c, w.Cluster)
+	w.came.brings = nil
+	if w.foreign && err == nil {
+		w.came.brings = network.Bringing(was, c)
+	}
 	return w.locate(err)
+}
+
+// notes say in a plan what the file would use of whoever applies it.
+func (w wish) notes() []network.Note {
+	var out []network.Note
+	for _, text := range w.came.brings {
+		out = append(out, network.Note{Network: "cluster file", Text: "it would " + text})
+	}
+	return out
 }

@@ -20,6 +20,8 @@ type alter struct {
 	// question is asked before something is taken away; "": nothing is asked. It
 	// is called when the edit was accepted, and may be called twice.
 	question func() string
+	// notes are what a plan says of the change as a whole; nil: nothing.
+	notes func() []network.Note
 	// networks are those whose pending members keep the exit status from being 0,
 	// beside the servers that were contacted.
 	networks []string
@@ -58,6 +60,9 @@ func (a *app) alter(ctx context.Context, c alter) error {
 		out.Notes = slices.DeleteFunc(out.Notes, func(n network.Note) bool { return !slices.Contains(c.networks, n.Network) })
 	}
 	if c.DryRun {
+		if c.notes != nil {
+			out.Notes = append(c.notes(), out.Notes...)
+		}
 		err := a.planned(out)
 		if err == nil && c.would != nil {
 			a.say("%s", c.would(out))

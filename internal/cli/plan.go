@@ -5,7 +5,6 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
-	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
 
@@ -31,15 +30,15 @@ file were FILE. Exit status 4 when there is something to do, 0 when there is not
 }
 
 func (a *app) plan(ctx context.Context, file string, networks []string) error {
+	notes := func() []network.Note { return nil }
 	req := change.Request{Edit: network.Complete, DryRun: true, All: true, Networks: networks, Await: &change.Await{}}
 	if file != "" {
 		w, err := a.readWish(file)
 		if err != nil {
 			return err
 		}
-		var gone []string
-		req.Edit = func(c *state.Cluster) error { return w.adopt(c, &gone) }
-		req.Retire = func() []string { return gone }
+		req.Edit, notes = w.adopt, w.notes
+		req.Retire = func() []string { return w.came.gone }
 	}
 	out, err := a.work(func(e engine, _ *progress) (*change.Outcome, error) { return e.Run(ctx, req) })
 	if traced := a.trace(out, true); traced != nil {
@@ -48,6 +47,7 @@ func (a *app) plan(ctx context.Context, file string, networks []string) error {
 	if err != nil {
 		return a.failed(out, err)
 	}
+	out.Notes = append(notes(), out.Notes...)
 	if err := a.printPlan(out); err != nil {
 		return err
 	}
