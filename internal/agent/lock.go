@@ -81,7 +81,7 @@ func tryLock(path string) (*lock, string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, "", fmt.Errorf("make directory: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, "", nil // the directory went between the two calls
 	}
@@ -100,10 +100,13 @@ func tryLock(path string) (*lock, string, error) {
 		return nil, "", errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	mine, err := f.Stat()
+	if err == nil && !mine.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no plain file", path)
+	}
 	if err != nil {
 		return nil, "", errors.Join(fmt.Errorf("look at lock: %w", err), f.Close())
 	}
-	if there, err := os.Stat(path); err != nil || !os.SameFile(mine, there) {
+	if there, err := os.Lstat(path); err != nil || !os.SameFile(mine, there) {
 		return nil, "", f.Close()
 	}
 	return &lock{file: f, path: path}, "", nil

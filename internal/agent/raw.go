@@ -13,8 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// slurpMost is more than any file has that is read whole, in bytes.
+const slurpMost = 64 << 20
+
 // slurp is os.ReadFile in a third of the system calls: nothing here is waited for,
-// so that the runtime's poller, which os asks about every file, has no say.
+// so that the runtime's poller, which os asks about every file, has no say. A file that
+// never ends is an error, and so is a pipe whose writer keeps silent.
 func slurp(path string) ([]byte, error) {
 	fd, err := openToRead(path, 0)
 	if err != nil {
@@ -31,6 +35,9 @@ func slurp(path string) ([]byte, error) {
 			return data, nil
 		}
 		if data = data[:len(data)+n]; len(data) == cap(data) {
+			if len(data) >= slurpMost {
+				return nil, &fs.PathError{Op: "read", Path: path, Err: unix.EFBIG}
+			}
 			data = append(data, make([]byte, len(data))...)[:len(data)]
 		}
 	}
@@ -39,7 +46,7 @@ func slurp(path string) ([]byte, error) {
 // openToRead says of what lies below a file that it is not there: a plan names the
 // file (claimDir) when it comes to write.
 func openToRead(path string, flags int) (int, error) {
-	fd, err := again(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|flags, 0) })
+	fd, err := again(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|flags, 0) })
 	if err == unix.ENOTDIR { //nolint:errorlint // a system call's own
 		err = unix.ENOENT
 	}

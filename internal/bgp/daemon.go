@@ -53,7 +53,7 @@ func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (
 	if d.speaker, err = openSpeaker(ctx, s, filepath.Join(sockets, spec.BGPAPISocket), d.journal, restarting); err != nil {
 		return err
 	}
-	if err := os.WriteFile(marker, nil, 0o600); err != nil {
+	if err := touch(marker); err != nil {
 		return fmt.Errorf("note that a daemon ran: %w", err)
 	}
 	if err := d.speaker.watch(ctx, d.fib.changes, d.moves); err != nil {
@@ -220,4 +220,13 @@ func readJSON(path string, v any) error {
 		return fmt.Errorf("read the configuration %s: %w", path, err)
 	}
 	return nil
+}
+
+// touch makes an empty file at path, which is no link of somebody else's.
+func touch(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }

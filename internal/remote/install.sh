@@ -11,9 +11,10 @@ for f in "$dir"/.tmp-*; do
 	kill -0 "${f##*-}" 2>/dev/null || rm -f "$f"
 done
 tmp=$dir/.tmp-$$
+rm -rf "$tmp"
 trap 'rm -f "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
-why=$({ $unpack >"$tmp"; } 2>&1) || case $why in
+why=$({ set -C && $unpack >"$tmp"; } 2>&1) || case $why in
 *"unexpected end"* | "") fail "the upload was cut" ;;
 *) fail "$dir: ${why##*: }" ;; # what the system says comes last, whoever repeats it
 esac
