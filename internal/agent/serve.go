@@ -273,6 +273,9 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 			return nil, err
 		}
 	}
+	if r.Op == spec.OpPlan && r.Look {
+		return s.plan(ctx, r, (*Kernel).Plan)
+	}
 	if err := s.take(present, r.Holder, r.Change); errors.Is(err, errTwin) && r.Op == spec.OpPlan {
 		return &spec.Reply{Plan: &spec.Plan{Problems: []spec.Problem{*problem(err)}}}, nil
 	} else if err != nil {
@@ -368,7 +371,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	}
 	network := len(plan.Steps)
 	plan.Steps = withBoot(plan.Steps, units, last, r.Want)
-	if s.lock != nil {
+	if s.lock != nil || r.Look {
 		if network == 0 { // otherwise the network's plan has looked
 			plan.Problems = append(plan.Problems, k.services.needs(ctx, nil, plan.Steps)...)
 		}
@@ -377,7 +380,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 			return nil, err
 		}
 		s.agreed = ""
-		if len(plan.Problems) == 0 {
+		if len(plan.Problems) == 0 && s.lock != nil {
 			s.agreed = r.Want.Sum()
 		}
 	}

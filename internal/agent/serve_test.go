@@ -580,6 +580,9 @@ func TestSecondAdminWaits(t *testing.T) {
 	third := m.call()
 	third.must(spec.Request{Op: spec.OpStatus, Want: testHost(1450)})
 	third.must(spec.Request{Op: spec.OpFacts})
+	if plan := third.must(spec.Request{Op: spec.OpPlan, Look: true, Want: testHost(1450)}).Plan; len(plan.Steps) == 0 || len(third.progress) > 0 {
+		t.Errorf("a look for a person: %+v, after %q", plan, third.progress)
+	}
 	third.hangUp()
 	second.hangUp()
 	if files := m.sh("ls /run"); strings.Contains(files, "flock") {

@@ -95,6 +95,10 @@ type Request struct {
 	Accepted func() error
 	// Approve is asked with the plan before anything is saved; nil means yes.
 	Approve func(*Outcome) (bool, error)
+	// Asks says, when the edit was accepted, whether Approve waits for a person. It is
+	// asked with a plan that took no lock then, and what the servers plan afterwards must
+	// be the same. nil: nobody is waited for.
+	Asks func() bool
 }
 
 // Await says what BGP networks a change waits for: those of Networks, or without any
@@ -160,6 +164,7 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 		return nil, err
 	}
 	defer r.end()
+	r.looking = !req.DryRun && req.Approve != nil && req.Asks != nil && req.Asks()
 	if err := r.plan(ctx, spec.OpPlan); err != nil {
 		return nil, err
 	}
@@ -172,6 +177,11 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	if req.Approve != nil {
 		if ok, err := req.Approve(r.outcome()); err != nil || !ok {
 			return r.outcome(), cmpErr(err, errors.New("not approved, nothing was changed"))
+		}
+	}
+	if r.looking {
+		if err := r.planAgain(ctx); err != nil {
+			return r.outcome(), err
 		}
 	}
 	err = r.carry(ctx)

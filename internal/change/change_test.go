@@ -28,6 +28,7 @@ type fleet struct {
 	servers map[string]*server
 	log     []string     // "s1 plan", in order
 	dialed  int          // connections that were tried
+	met     []string     // those, in order
 	agents  []string     // "s1 bgp", the variants that were asked for
 	asked   []*spec.Host // what applies brought, in order
 
@@ -44,6 +45,8 @@ type fleet struct {
 
 type server struct {
 	away, cut bool // unreachable; takes no fresh connection
+	drift     []spec.Step
+	hang      func() // waits before an apply is answered, which comes to nothing then
 	problem   string
 	broken    string // what apply fails with
 	unsettled []spec.Step
@@ -66,6 +69,7 @@ func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
 	defer f.mu.Unlock()
 	s := f.servers[t.Name]
 	f.dialed++
+	f.met = append(f.met, t.Name)
 	f.agents = append(f.agents, t.Name+" "+string(t.Variant))
 	if s.away {
 		return nil, hint.Errorf("server "+t.Name, "ping "+t.Name, "dial %s: %w", t.Name, remote.ErrUnreachable)
@@ -95,9 +99,17 @@ func (a *agent) Close() error {
 }
 
 func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Reply, error) {
+	if a.s.hang != nil && r.Op == spec.OpApply {
+		a.s.hang()
+		return nil, fmt.Errorf("no sign of life: %w", remote.ErrAgent)
+	}
 	a.f.mu.Lock()
 	defer a.f.mu.Unlock()
-	a.f.log = append(a.f.log, a.name+" "+r.Op)
+	if r.Look {
+		a.f.log = append(a.f.log, a.name+" look")
+	} else {
+		a.f.log = append(a.f.log, a.name+" "+r.Op)
+	}
 	switch r.Op {
 	case spec.OpBGP:
 		return &spec.Reply{BGP: a.speaks()}, nil
@@ -179,6 +191,7 @@ func (a *agent) plan(want *spec.Host) *spec.Plan {
 	if p.Sum != want.Sum() {
 		p.Steps = []spec.Step{{Action: spec.Change, Object: "everything"}}
 	}
+	p.Steps = append(p.Steps, a.s.drift...)
 	if a.s.leases != "" && len(want.DHCPs) == 0 {
 		p.Leases = map[string]string{"vx1": a.s.leases}
 	}

@@ -36,6 +36,7 @@ type run struct {
 	peers    map[string]*peer
 	saved    bool
 	handed   map[netip.Prefix]bool // subnets of which some server was to hand out addresses before the edit
+	looking  bool                  // plans take no lock: a person is asked first
 	clones   []network.Note        // what servers share that were made from one image
 	silent   []network.Note        // of members that do not hear each other
 	deaf     []network.Path        // that were tried and carry nothing
@@ -245,12 +246,16 @@ func (r *run) plan(ctx context.Context, op string) error {
 
 // ask sends op to all of todo at once and returns each one's facts.
 func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
+	r.meet(ctx, todo)
 	results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (*spec.Facts, error) {
+		if p.err != nil {
+			return nil, p.err
+		}
 		if err := p.dial(ctx, r.e, r.c); err != nil {
 			return nil, err
 		}
 		req := &spec.Request{
-			Op: op, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want),
+			Op: op, Look: r.looking, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want),
 		}
 		if r.req.DryRun {
 			req.Keys = slices.Sorted(maps.Values(network.KeyDevices(r.c, p.name)))

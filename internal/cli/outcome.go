@@ -18,7 +18,7 @@ import (
 type alter struct {
 	change.Request
 	// question is asked before something is taken away; "": nothing is asked. It
-	// is called when the edit was accepted, and may be called twice.
+	// is called when the edit was accepted, and may be called again.
 	question func() string
 	// notes are what a plan says of the change as a whole; nil: nothing.
 	notes func() []network.Note
@@ -42,6 +42,7 @@ func (a *app) alter(ctx context.Context, c alter) error {
 	out, err := a.work(func(e engine, p *progress) (*change.Outcome, error) {
 		if c.question != nil {
 			c.Accepted = func() error { return a.mayAsk(c.question()) }
+			c.Asks = func() bool { return !a.flags.yes && c.question() != "" }
 			c.Approve = func(out *change.Outcome) (bool, error) {
 				q := c.question()
 				lostPorts(out, p.note)

@@ -32,6 +32,7 @@ const (
 type Request struct {
 	Op     string
 	Want   *Host         `json:",omitempty"` // plan, apply, status
+	Look   bool          `json:",omitempty"` // plan: take no lock, a person is asked before anything is locked
 	Undo   time.Duration `json:",omitempty"` // apply: go back after this long without a confirm
 	Settle bool          `json:",omitempty"` // apply: what can cut nobody off (CanCutOff) is confirmed at once, unless somebody leaves a tunnel
 	Holder string        `json:",omitempty"` // who asks, for others who wait on the lock: admin@laptop, flock addnetwork
