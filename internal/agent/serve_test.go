@@ -189,7 +189,7 @@ type call struct {
 	t        testing.TB
 	cmd      *exec.Cmd
 	in       io.WriteCloser
-	out      io.ReadCloser
+	out      *os.File
 	conn     *wire.Conn
 	said     bytes.Buffer
 	progress []string
@@ -219,7 +219,7 @@ func (m *machine) callBy(cmd *exec.Cmd, started func()) *call {
 		}
 	})
 	started()
-	c.out = out
+	c.out = out.(*os.File) // which StdoutPipe makes
 	r := bufio.NewReader(out)
 	if _, _, err := wire.AwaitGreeting(r); err != nil {
 		m.t.Fatalf("%v: %s", err, c.said.String())

@@ -31,7 +31,8 @@ func (s *services) keyFiles(device string) []string {
 
 // publicKey sees to it that device has a key pair, with rotate a new one beside
 // the one in use, and returns its public half. A new pair that was never taken up
-// is as good as another. Made is the file that was written, "" for none.
+// is as good as another. Made is the file that was written, also where that failed half way,
+// "" for none.
 func (s *services) publicKey(device string, rotate bool) (public, made string, err error) {
 	if !deviceName(device) {
 		return "", "", fmt.Errorf("make a key: %q is not a device's name", device)
@@ -51,11 +52,11 @@ func (s *services) publicKey(device string, rotate bool) (public, made string, e
 		return "", "", fmt.Errorf("make the key of %s: %w", device, err)
 	}
 	if err := makeDir(s.dir()); err != nil {
-		return "", "", err
+		return "", path, err
 	}
 	// writeFile makes the file with mode 0600 before anything is in it.
 	if err := writeFile(path, key.String()+"\n", 0o600, true); err != nil {
-		return "", "", err
+		return "", path, err
 	}
 	return key.PublicKey().String(), path, nil
 }
@@ -69,13 +70,13 @@ func (s *session) keys(r spec.Request) (*spec.Reply, error) {
 	out := map[string]string{}
 	for _, device := range r.Keys {
 		public, made, err := k.services.publicKey(device, r.Rotate)
+		if made != "" {
+			s.made[made] = device
+		}
 		if err != nil {
 			return nil, err
 		}
 		out[device] = public
-		if made != "" {
-			s.made[made] = device
-		}
 	}
 	return &spec.Reply{Keys: out}, nil
 }
