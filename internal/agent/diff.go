@@ -39,6 +39,8 @@ func Diff(want, have *spec.Host) []Op {
 	peers := comparePeers(want.Peers, have.Peers)
 	members := compare(want.Members, have.Members, keyMember, objectMember)
 	gateways := compare(want.Gateways, have.Gateways, func(g spec.Gateway) string { return g.Bridge }, func(g spec.Gateway) string { return "gateway " + g.Bridge })
+	guards := compare(want.Guards, have.Guards, func(g spec.Guard) string { return g.Bridge }, func(g spec.Guard) string { return "ports " + g.Bridge })
+	doors := compare(want.Doors, have.Doors, func(d spec.Door) uint16 { return d.Port }, func(d spec.Door) string { return fmt.Sprintf("door %d", d.Port) })
 	nats := compare(want.NATs, have.NATs, keyNAT, objectNAT)
 	keeps := compare(want.Keeps, have.Keeps, keyKeep, objectKeep)
 	mended(nats.gone, want)
@@ -51,7 +53,7 @@ func Diff(want, have *spec.Host) []Op {
 	return slices.Concat(
 		bgp.gone, envs.gone, dhcps.gone, routes.gone, peers.gone, members.gone, addrs.gone, links.gone,
 		unmanaged.come, links.come, ofLinks.come, addrs.come, neighs.come, fdb.come, peers.come, members.come,
-		gateways.gone, nats.gone, keeps.gone, forwards.gone, gateways.come, nats.come, keeps.come, forwards.come,
+		gateways.gone, guards.gone, doors.gone, nats.gone, keeps.gone, forwards.gone, gateways.come, guards.come, doors.come, nats.come, keeps.come, forwards.come,
 		routes.come, fdb.gone, neighs.gone, global.come, dhcps.come, envs.come, bgp.come,
 		global.gone, unmanaged.gone,
 	)

@@ -29,6 +29,9 @@ func other() map[string]any {
 		"Gateway.MAC": "6a:0f:00:00:00:01", "Gateway.RouterMACs": "6a:0b:00:01:00:00", "Gateway.RouterMask": "ff:ff:ff:ff:ff:00",
 		"Gateway.Uplink": "spare-vx", "Gateway.Network": "vx2", "Gateway.Bridge": "spare",
 		"Gateway.Subnets": []netip.Prefix{prefix("10.0.4.0/23")}, "Gateway.Addrs": []netip.Addr{addr("10.0.4.2")}, "Gateway.FilterDHCP": true,
+		"Guard.Network": "vx2", "Guard.Bridge": "spare", "Guard.Uplink": "spare-vx", "Guard.ServerMACs": "6a:0b:00:01:00:00", "Guard.ServerMask": "ff:ff:ff:ff:ff:00",
+		"Guard.Servers": []netip.Prefix{prefix("10.0.4.1/32")}, "Guard.DHCP": false, "Guard.Closed": []uint16{4790}, "Guard.Subnets": []netip.Prefix{prefix("10.0.4.0/23")},
+		"Door.Network": "bg2", "Door.Port": uint16(1790), "Door.From": []netip.Addr{addr("10.99.0.3")}, "Door.Behind": []netip.Prefix{prefix("10.0.5.0/24")},
 		"NAT.Network": "vx2", "NAT.Bridge": "spare", "NAT.Subnet": prefix("10.0.5.0/24"), "NAT.Except": []netip.Prefix{prefix("10.9.0.0/16")},
 		"Keep.Network": "vx2", "Keep.Link": "spare", "Keep.Subnet": prefix("10.0.5.0/24"), "Keep.To": []netip.Prefix{prefix("10.8.0.0/16"), prefix("10.9.0.1/32")},
 		"Sysctl.Key": "net/ipv4/conf/all/log_martians", "Sysctl.Value": "2",
@@ -64,6 +67,11 @@ func spacious() *spec.Host {
 		spec.Link{Name: "spare", Network: "vx2", Kind: spec.Bridge, MAC: "6a:0b:00:02:00:01", MTU: 1450},
 		spec.Link{Name: "spare-vx", Network: "vx2", Kind: spec.VXLAN, MAC: "6a:0a:00:02:00:01", MTU: 1450, Tunnel: &spec.Tunnel{VNI: 7, Port: 4790, Local: addr("10.99.0.1")}})
 	h.Keeps = []spec.Keep{{Network: "vx1", Link: "vxl0", Subnet: prefix("10.0.4.0/24")}}
+	h.Guards = []spec.Guard{{
+		Network: "vx1", Bridge: "vxl0", Uplink: "vxl0-vx", ServerMACs: "6a:0b:00:00:00:00", ServerMask: "ff:ff:ff:ff:00:00", DHCP: true,
+		Servers: []netip.Prefix{prefix("10.0.4.1/32"), prefix("10.0.4.240/28")}, Subnets: []netip.Prefix{prefix("10.0.4.0/24")}, Closed: []uint16{4789},
+	}}
+	h.Doors = []spec.Door{{Network: "bg1", Port: spec.BGPPort, From: []netip.Addr{addr("10.99.0.2")}, Behind: []netip.Prefix{prefix("10.0.4.0/24")}}}
 	// A route out of spare must find its next hop there.
 	h.Addrs = append(h.Addrs, spec.Addr{Link: "spare", Prefix: prefix("10.0.4.129/25")})
 	h.Routes[0].Via, h.Neighs[0].IP = addr("10.0.4.201"), addr("10.0.4.201")

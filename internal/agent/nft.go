@@ -27,6 +27,7 @@ type nft struct {
 	seen    *ruleset // of the last look
 	counter int      // the socket that tells the generation; 0: not open
 	looked  uint32   // generation of before the last look
+	bridges *bool    // rules can ask for a frame's bridge; nil: not known yet
 	note    filterNote
 }
 
@@ -37,6 +38,7 @@ const (
 	preroutingChain  = "prerouting"
 	postroutingChain = "postrouting"
 	inputChain       = "input"
+	forwardChain     = "forward"
 )
 
 // nftObject is one object of the spec as rules. The tag is in every rule's
@@ -94,6 +96,16 @@ func (n *nft) objects(want *spec.Host) ([]nftObject, error) {
 			return nil, err
 		}
 		out = append(out, o)
+	}
+	for _, g := range want.Guards {
+		list, err := n.guardObjects(g)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+	}
+	for _, d := range want.Doors {
+		out = append(out, doorObject(d))
 	}
 	for _, t := range want.NATs {
 		out = append(out, natObject(t))
@@ -228,7 +240,8 @@ func (n *nft) claimFilters(want *spec.Host, steps []spec.Step) []spec.Problem {
 // filterStep says whether a step is about packet filters, whose support in the
 // kernel only a trial tells.
 func filterStep(s spec.Step) bool {
-	return strings.HasPrefix(s.Object, "gateway ") || strings.HasPrefix(s.Object, "masquerade ") || strings.HasPrefix(s.Object, "keep ")
+	return strings.HasPrefix(s.Object, "gateway ") || strings.HasPrefix(s.Object, "ports ") || strings.HasPrefix(s.Object, "door ") ||
+		strings.HasPrefix(s.Object, "masquerade ") || strings.HasPrefix(s.Object, "keep ")
 }
 
 // check tries whether this kernel takes want's rules and says which support is
@@ -367,6 +380,7 @@ func allChains(family nftables.TableFamily) []*nftables.Chain {
 	return []*nftables.Chain{
 		{Name: postroutingChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource, Policy: &accept},
 		{Name: inputChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter, Policy: &accept},
+		{Name: forwardChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &accept},
 		{Name: keepChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityNATSource - 1), Policy: &accept},
 	}
 }

@@ -100,7 +100,7 @@ func differs(h *nftHost, want *spec.Host) string {
 			h.t.Errorf("observe: %v", err)
 		}
 	})
-	wanted := (&spec.Host{Gateways: want.Gateways, NATs: want.NATs, Keeps: want.Keeps, Forwards: want.Forwards}).Text()
+	wanted := (&spec.Host{Gateways: want.Gateways, Guards: want.Guards, Doors: want.Doors, NATs: want.NATs, Keeps: want.Keeps, Forwards: want.Forwards}).Text()
 	var out strings.Builder
 	for line := range strings.Lines(wanted) {
 		if !strings.Contains(have.Text(), line) {

@@ -55,7 +55,7 @@ func (n *filterNote) text(counter int, generation uint32, want *spec.Host) strin
 	}
 	about, err := wire.Marshal(&spec.Host{
 		Cluster: want.Cluster, Links: want.Links, Addrs: want.Addrs, DHCPs: want.DHCPs,
-		Gateways: want.Gateways, NATs: want.NATs, Keeps: want.Keeps, Forwards: want.Forwards,
+		Gateways: want.Gateways, Guards: want.Guards, Doors: want.Doors, NATs: want.NATs, Keeps: want.Keeps, Forwards: want.Forwards,
 	})
 	if err != nil {
 		return ""
@@ -84,7 +84,8 @@ func (n *filterNote) keep() {
 // filtersAgree says whether have's packet filters are want's, those in other
 // people's iptables aside.
 func filtersAgree(want, have *spec.Host) bool {
-	return sameObjects(want.Gateways, have.Gateways) && sameObjects(want.NATs, have.NATs) && sameObjects(want.Keeps, have.Keeps)
+	return sameObjects(want.Gateways, have.Gateways) && sameObjects(want.Guards, have.Guards) && sameObjects(want.Doors, have.Doors) &&
+		sameObjects(want.NATs, have.NATs) && sameObjects(want.Keeps, have.Keeps)
 }
 
 func sameObjects[T any](a, b []T) bool {

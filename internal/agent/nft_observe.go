@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -14,7 +15,7 @@ import (
 	"github.com/google/nftables/expr"
 )
 
-// observe fills have.Gateways, have.NATs, have.Keeps and have.Forwards.
+// observe fills have.Gateways, have.Guards, have.Doors, have.NATs, have.Keeps and have.Forwards.
 //
 // A wanted object is there if its rules are all present, in order and as they
 // would be written. One that is damaged in any way is missing; a foreign rule,
@@ -33,6 +34,7 @@ func (n *nft) observe(want, have *spec.Host) error {
 	sound := n.note.text(n.counter, generation, want)
 	if n.note.says(sound) {
 		have.Gateways, have.NATs, have.Keeps = slices.Clone(want.Gateways), slices.Clone(want.NATs), slices.Clone(want.Keeps)
+		have.Guards, have.Doors = slices.Clone(want.Guards), slices.Clone(want.Doors)
 		return n.observeLegacy(forwardDiff{}, want, have)
 	}
 	objects, err := n.objects(want)
@@ -68,11 +70,28 @@ func (n *nft) observe(want, have *spec.Host) error {
 func (n *nft) report(objects []nftObject, seen map[nftables.TableFamily]*nftTable, want, have *spec.Host) {
 	whole := map[string]bool{}
 	for _, o := range objects {
-		whole[o.tag] = seen[o.family()].holds(o)
+		other, twice := whole[o.tag] // of the other family
+		whole[o.tag] = seen[o.family()].holds(o) && (other || !twice)
+	}
+	for family, t := range seen {
+		for tag := range t.rules { // of an object that has none in this family
+			ofTag := func(o nftObject) bool { return o.tag == tag && o.family() == family }
+			whole[tag] = whole[tag] && slices.ContainsFunc(objects, ofTag)
+		}
 	}
 	for _, g := range want.Gateways {
 		if whole[gatewayTag(g.Network, g.Bridge)] {
 			have.Gateways = append(have.Gateways, g)
+		}
+	}
+	for _, g := range want.Guards {
+		if whole[portsTag(g)] {
+			have.Guards = append(have.Guards, g)
+		}
+	}
+	for _, d := range want.Doors {
+		if whole[doorTag(d)] {
+			have.Doors = append(have.Doors, d)
 		}
 	}
 	for _, t := range want.NATs {
@@ -241,6 +260,11 @@ func (n *nft) addStale(objects []nftObject, seen map[nftables.TableFamily]*nftTa
 				have.NATs = append(have.NATs, spec.NAT{Network: s.network, Bridge: s.bridge, Subnet: s.subnet})
 			case keepKind:
 				have.Keeps = append(have.Keeps, spec.Keep{Network: s.network, Link: strings.TrimPrefix(s.bridge, anyLink), Subnet: s.subnet})
+			case portsKind:
+				have.Guards = append(have.Guards, spec.Guard{Network: s.network, Bridge: s.bridge})
+			case doorKind:
+				port, _ := strconv.ParseUint(s.bridge, 10, 16) // a comment of somebody's else: 0
+				have.Doors = append(have.Doors, spec.Door{Network: s.network, Port: uint16(port)})
 			case guardKind:
 				have.NATs = append(have.NATs, guardAlone(s.network, s.bridge))
 			}
@@ -279,6 +303,8 @@ func guardAlone(network, bridge string) spec.NAT { return spec.NAT{Network: netw
 const (
 	gatewayKind = "gateway"
 	natKind     = "masquerade"
+	portsKind   = "ports"
+	doorKind    = "door"
 	guardKind   = "dns" // of guards before VXLAN, and those before DNS that former versions made
 	keepKind    = "keep"
 )
@@ -292,6 +318,11 @@ type nftTag struct {
 
 func gatewayTag(network, bridge string) string { return gatewayKind + " " + network + " " + bridge }
 func guardTag(network, bridge string) string   { return guardKind + " " + network + " " + bridge }
+
+func portsTag(g spec.Guard) string { return portsKind + " " + g.Network + " " + g.Bridge }
+func doorTag(d spec.Door) string {
+	return doorKind + " " + d.Network + " " + strconv.Itoa(int(d.Port))
+}
 
 func natTag(network, bridge string, subnet netip.Prefix) string {
 	return natKind + " " + network + " " + bridge + " " + subnet.String()
@@ -315,7 +346,7 @@ func parseTag(text string) (nftTag, bool) {
 	}
 	t := nftTag{kind: words[0], network: words[1], bridge: words[2]}
 	switch {
-	case len(words) == 3 && (t.kind == gatewayKind || t.kind == guardKind):
+	case len(words) == 3 && slices.Contains([]string{gatewayKind, guardKind, portsKind, doorKind}, t.kind):
 		return t, true
 	case len(words) == 4 && (t.kind == natKind || t.kind == keepKind):
 		subnet, err := netip.ParsePrefix(words[3])

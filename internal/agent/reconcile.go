@@ -282,7 +282,7 @@ func stage(op Op) int {
 	switch object.(type) {
 	case spec.Link, spec.Addr, spec.Neigh, spec.FDB, spec.Peer, spec.Member:
 		return stageMake
-	case spec.Gateway, spec.NAT, spec.Keep, spec.Forward:
+	case spec.Gateway, spec.Guard, spec.Door, spec.NAT, spec.Keep, spec.Forward:
 		return stageFilters
 	case spec.Route, spec.DHCP:
 		return stageUse
@@ -354,7 +354,7 @@ func (a *applier) one(ctx context.Context, op Op) error {
 	switch v := object.(type) {
 	case spec.Addr, spec.Neigh, spec.FDB, spec.Route:
 		return a.gather(op)
-	case spec.Gateway, spec.NAT, spec.Keep, spec.Forward:
+	case spec.Gateway, spec.Guard, spec.Door, spec.NAT, spec.Keep, spec.Forward:
 		a.filters = append(a.filters, op.Step)
 		return nil
 	case spec.Peer:

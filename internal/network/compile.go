@@ -99,11 +99,13 @@ func (b *builder) problem(server, network string, err error) {
 // finish adds what follows from all networks of a server together.
 func (b *builder) finish(server string) {
 	h := b.out.Hosts[server]
+	closeBGP(h)
 	slices.SortFunc(h.Sysctls, func(a, b spec.Sysctl) int { return strings.Compare(a.Key, b.Key) })
 	h.Sysctls = slices.Compact(h.Sysctls)
 	if len(h.Links) == 0 {
 		return
 	}
+	closeTunnels(h)
 	var links []string
 	taken := make(map[string]string, len(h.Links))
 	for _, l := range h.Links {

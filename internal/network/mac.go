@@ -23,3 +23,6 @@ func mac(role byte, cluster, network string, id uint16) string {
 
 // routerMask leaves the id out: it matches the bridges of all members.
 const routerMask = "ff:ff:ff:ff:00:00"
+
+// wholeMask is for one bridge alone.
+const wholeMask = "ff:ff:ff:ff:ff:ff"

@@ -213,6 +213,7 @@ func (p *pool) addBridge(m *poolMember) {
 	s := segment{
 		network: p.name, bridge: p.n.Bridge, mac: mac(roleBridge, p.c.Name, p.name, m.id), mtu: p.mtu,
 		subnets: m.subnets, gateways: m.gateways(), masq: !p.n.NoMasq,
+		guard: spec.Guard{DHCP: p.n.DHCP != state.DHCPOff},
 	}
 	p.addSegment(h, s)
 	if p.n.DHCP == state.DHCPOff {

@@ -92,6 +92,7 @@ type segment struct {
 	gateways []netip.Addr // per subnet
 	own      []netip.Addr // per subnet; none on a segment of one server
 	masq     bool
+	guard    spec.Guard // what differs: Uplink, the servers' MACs and further addresses, DHCP
 }
 
 // addSegment adds the bridge with its addresses, masquerade and settings.
@@ -128,6 +129,7 @@ func (b *builder) addSegment(h *spec.Host, s segment) {
 		spec.Sysctl{Key: "net/ipv4/conf/" + s.bridge + "/arp_announce", Value: "2", Link: s.bridge},
 		spec.Sysctl{Key: "net/ipv6/conf/" + s.bridge + "/accept_ra", Value: "0", Link: s.bridge})
 	h.Forwards = append(h.Forwards, spec.Forward{Network: s.network, Link: s.bridge})
+	h.Guards = append(h.Guards, s.guarded())
 }
 
 // slaac says whether the clients choose their own addresses in subnet (RFC 4862
@@ -169,7 +171,7 @@ func (b *builder) serverSubnet(server string) {
 	h, p, gw := b.out.Hosts[server], with.Masked(), with.Addr()
 	b.addSegment(h, segment{
 		network: subnetNetwork, bridge: subnetBridge, mac: mac(roleBridge, b.c.Name, subnetNetwork+"/"+server, 0),
-		subnets: []netip.Prefix{p}, gateways: []netip.Addr{gw}, masq: true,
+		subnets: []netip.Prefix{p}, gateways: []netip.Addr{gw}, masq: true, guard: spec.Guard{DHCP: true},
 	})
 	d := spec.DHCP{
 		Network: subnetNetwork, Bridge: subnetBridge, Domain: subnetDomain, Listen: []netip.Addr{gw}, DNS: []netip.Addr{gw},

@@ -192,6 +192,7 @@ func compileVXLAN(b *builder, name string, n *state.Network) error {
 // to unknown destinations, unless a multicast group does.
 func (b *builder) addOverlay(name string, n *state.Network, places []underlay, flood *spec.AddrSet, mtu int) error {
 	tunnel := spec.IfName(n.Bridge, "vx")
+	guard := b.overlayGuard(name, n, tunnel)
 	for _, u := range places {
 		h, a := b.out.Hosts[u.server], n.Allocated[u.server]
 		if a == nil {
@@ -199,7 +200,7 @@ func (b *builder) addOverlay(name string, n *state.Network, places []underlay, f
 		}
 		b.addSegment(h, segment{
 			network: name, bridge: n.Bridge, mac: mac(roleBridge, b.c.Name, name, a.ID), mtu: mtu,
-			subnets: n.Subnets, gateways: gateways(n), own: a.Addrs, masq: !n.NoMasq,
+			subnets: n.Subnets, gateways: gateways(n), own: a.Addrs, masq: !n.NoMasq, guard: guard,
 		})
 		t := &spec.Tunnel{VNI: n.VNI, Port: tunnelPort(n), Local: u.addr, GBP: n.GBP}
 		if n.Group.IsValid() {

@@ -57,6 +57,8 @@ type Host struct {
 	Members   []Member    `json:",omitempty"`
 	Peers     []Peer      `json:",omitempty"`
 	Gateways  []Gateway   `json:",omitempty"`
+	Guards    []Guard     `json:",omitempty"`
+	Doors     []Door      `json:",omitempty"`
 	NATs      []NAT       `json:",omitempty"`
 	Keeps     []Keep      `json:",omitempty"`
 	Forwards  []Forward   `json:",omitempty"`
@@ -201,6 +203,31 @@ type Gateway struct {
 	Subnets                []netip.Prefix // masked
 	Addrs                  []netip.Addr   // the gateway's addresses, one per subnet at most
 	FilterDHCP             bool           `json:",omitempty"` // DHCP and router advertisements stay on this server too
+}
+
+// Guard is what a container bridge of ours does not let in from its ports, but for
+// Uplink: words in the name of a server, and where our servers hand out addresses, those
+// of another DHCP server or router. What is plugged in may have any number of MACs otherwise.
+type Guard struct {
+	Network string
+	Bridge  string
+	Uplink  string `json:",omitempty"` // the tunnel port, behind which are other servers; "": there are none
+	// ServerMACs and ServerMask match the bridges of all servers.
+	ServerMACs, ServerMask string
+	Servers                []netip.Prefix // masked, sorted: addresses of servers on the bridge, of both families; nobody else answers for them
+	DHCP                   bool           `json:",omitempty"` // nobody else hands out addresses or advertises routers
+	Subnets                []netip.Prefix // masked: the network's
+	Closed                 []uint16       `json:",omitempty"` // UDP ports of this server's tunnels, sorted: let through to Subnets alone, servers excepted
+}
+
+// Door is a TCP port of a daemon of ours that only From may reach. What comes from a
+// subnet Behind does not reach it on one of From through this server either: it could go
+// out in this server's name.
+type Door struct {
+	Network string
+	Port    uint16
+	From    []netip.Addr   // sorted
+	Behind  []netip.Prefix `json:",omitempty"` // masked, sorted
 }
 
 // NAT masquerades what leaves Subnet towards anything but Subnet and Except. An
@@ -434,6 +461,30 @@ func (g Gateway) String() string {
 	b.str("subnets", strings.Join(texts(g.Subnets), ","))
 	b.flag("filter-dhcp", g.FilterDHCP)
 	b.str("network", g.Network)
+	return b.String()
+}
+
+func (g Guard) String() string {
+	var b line
+	b.add("ports", g.Bridge)
+	b.str("uplink", g.Uplink)
+	b.str("macs", g.ServerMACs+"/"+g.ServerMask)
+	b.str("servers", strings.Join(texts(g.Servers), ","))
+	b.flag("no-dhcp", g.DHCP)
+	for _, port := range g.Closed {
+		b.num("closed", int(port))
+	}
+	b.str("subnets", strings.Join(texts(g.Subnets), ","))
+	b.str("network", g.Network)
+	return b.String()
+}
+
+func (d Door) String() string {
+	var b line
+	b.add("door", strconv.Itoa(int(d.Port)))
+	b.str("from", strings.Join(texts(d.From), ","))
+	b.str("behind", strings.Join(texts(d.Behind), ","))
+	b.str("network", d.Network)
 	return b.String()
 }
 

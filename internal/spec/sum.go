@@ -60,7 +60,7 @@ func (s *AddrSet) UnmarshalJSON(data []byte) error {
 // trace of the cluster.
 func (h *Host) Empty() bool {
 	return h == nil || len(h.Links)+len(h.Addrs)+len(h.Routes)+len(h.Neighs)+len(h.FDB)+
-		len(h.Floods)+len(h.Members)+len(h.Peers)+len(h.Gateways)+len(h.NATs)+len(h.Keeps)+len(h.Forwards)+len(h.Sysctls)+
+		len(h.Floods)+len(h.Members)+len(h.Peers)+len(h.Gateways)+len(h.Guards)+len(h.Doors)+len(h.NATs)+len(h.Keeps)+len(h.Forwards)+len(h.Sysctls)+
 		len(h.DHCPs)+len(h.Envs)+len(h.Unmanaged) == 0 && h.BGP == nil
 }
 
@@ -95,6 +95,8 @@ func (h *Host) lines(flood func(Flood) string) []string {
 	out = append(out, sorted(h.Members, Member.String)...)
 	out = append(out, sorted(h.Peers, Peer.String)...)
 	out = append(out, sorted(h.Gateways, Gateway.String)...)
+	out = append(out, sorted(h.Guards, Guard.String)...)
+	out = append(out, sorted(h.Doors, Door.String)...)
 	out = append(out, sorted(h.NATs, NAT.String)...)
 	out = append(out, sorted(h.Keeps, Keep.String)...)
 	out = append(out, sorted(h.Forwards, Forward.String)...)

@@ -1,0 +1,197 @@
+//go:build linux
+
+package agent
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// What comes in from a container bridge's ports is looked at before the bridge forwards
+// or learns anything. The rules begin with what tells their packets from bulk traffic.
+// Which bridge a frame came in by is asked last, and where the kernel can say it alone
+// (CONFIG_NFT_BRIDGE_META); addresses and MACs of ours say it as well.
+
+// Where DHCP clients listen, whom none but servers speak to, from whatever port (RFC 2131,
+// RFC 8415), and a router's other word (RFC 4861).
+const (
+	dhcpClient, dhcp6Client = 68, 546
+	icmp6Redirect           = 137
+)
+
+// guardObjects are the rules for a bridge's ports. They come after those of the gateway,
+// whose MAC is the bridge's by then.
+func (n *nft) guardObjects(g spec.Guard) ([]nftObject, error) {
+	macs, err := net.ParseMAC(g.ServerMACs)
+	if err != nil {
+		return nil, fmt.Errorf("read the bridge MACs of %s: %w", g.Network, err)
+	}
+	mask, err := net.ParseMAC(g.ServerMask)
+	if err != nil {
+		return nil, fmt.Errorf("read the mask of the bridge MACs of %s: %w", g.Network, err)
+	}
+	o := nftObject{tag: portsTag(g), bridge: true, network: g.Network}
+	var local exprs // in by a port that no server is behind
+	if g.Uplink != "" {
+		local = iif(expr.CmpOpNeq, g.Uplink)
+	}
+	o.add(preroutingChain, rule(masked(linkLayer, etherSrc, expr.CmpOpEq, macs, []byte(mask)), local, drop()))
+	o.addClaims(g, local)
+	o.addClosed(g, masked(linkLayer, etherDst, expr.CmpOpEq, macs, []byte(mask)), local)
+	if !g.DHCP {
+		return []nftObject{o}, nil
+	}
+	if n.asksForBridges() {
+		at := rule(local, exprs{&expr.Meta{Key: expr.MetaKeyBRIIIFNAME, Register: reg}, cmp(expr.CmpOpEq, ifname(g.Bridge))})
+		o.add(preroutingChain,
+			rule(etherType(unix.ETH_P_IP), toClient(dhcpClient), at, drop()),
+			rule(etherType(unix.ETH_P_IPV6), toClient(dhcp6Client), at, drop()),
+			rule(icmp6(routerAdvert), at, drop()),
+			rule(icmp6(icmp6Redirect), at, drop()))
+		return []nftObject{o}, nil
+	}
+	return []nftObject{o, bridgedObject(g, macs, mask)}, nil
+}
+
+// addClaims drops ARP and neighbour discovery messages in the name of a server.
+func (o *nftObject) addClaims(g spec.Guard, local exprs) {
+	if four := ofFamily(g.Servers, true); len(four) > 0 {
+		o.add(preroutingChain, rule(arp(), o.lookup(networkLayer, arpSenderIP, four), local, drop()))
+	}
+	if six := ofFamily(g.Servers, false); len(six) > 0 {
+		o.add(preroutingChain,
+			rule(icmp6(nbrAdvert), o.lookup(transportLayer, ndTarget, six), local, drop()),
+			// A solicitation teaches its sender's MAC as well (RFC 4861, 7.2.3).
+			rule(icmp6(nbrSolicit), o.lookup(networkLayer, ip6Src, six), local, drop()))
+	}
+}
+
+// addClosed keeps what is plugged in from the ends of tunnels, here and by way of this
+// server elsewhere: who can speak to them could write into other networks. What goes
+// to other containers is theirs.
+func (o *nftObject) addClosed(g spec.Guard, toServer, local exprs) {
+	for _, port := range g.Closed {
+		for _, four := range []bool{true, false} {
+			kind, at := uint16(unix.ETH_P_IPV6), ip6Dst
+			if four {
+				kind, at = unix.ETH_P_IP, ip4Dst
+			}
+			match := rule(toServer, etherType(kind), dports(unix.IPPROTO_UDP, port, port))
+			if servers := ofFamily(g.Servers, four); len(servers) > 0 {
+				o.add(preroutingChain, rule(match, o.lookup(networkLayer, at, servers), local, drop()))
+			}
+			if subnets := ofFamily(g.Subnets, four); len(subnets) > 0 {
+				o.add(preroutingChain, rule(match, inverted(o.lookup(networkLayer, at, subnets)), local, drop()))
+			}
+		}
+	}
+}
+
+func ofFamily(list []netip.Prefix, four bool) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return p.Addr().Is4() != four })
+}
+
+// lookup matches a field with an address of one of list, which is of one family.
+func (o *nftObject) lookup(base expr.PayloadBase, offset int, list []netip.Prefix) exprs {
+	set := addressSet(list)
+	o.sets = append(o.sets, set)
+	return exprs{load(base, offset, list[0].Addr().BitLen()/8), &expr.Lookup{SourceRegister: reg, SetName: set.name}}
+}
+
+// inverted is a lookup that matches what is not in the set.
+func inverted(lookup exprs) exprs {
+	l := *lookup[1].(*expr.Lookup)
+	l.Invert = true
+	return exprs{lookup[0], &l}
+}
+
+// bridgedObject does without the bridge's name in the bridge family: where bridged
+// packets go through IP's hooks (br_netfilter), these know it. Servers behind the uplink
+// are known by their MACs, which nobody else has.
+func bridgedObject(g spec.Guard, macs, mask net.HardwareAddr) nftObject {
+	o := nftObject{tag: portsTag(g), network: g.Network}
+	at := rule(iif(expr.CmpOpEq, g.Bridge), oif(expr.CmpOpEq, g.Bridge))
+	if g.Uplink != "" {
+		at = rule(at, masked(linkLayer, etherSrc, expr.CmpOpNeq, macs, mask))
+	}
+	v4, v6 := nfproto(netip.IPv4Unspecified()), nfproto(netip.IPv6Unspecified())
+	advert := func(kind byte) exprs {
+		return rule(v6, l4proto(unix.IPPROTO_ICMPV6), field(transportLayer, 0, expr.CmpOpEq, []byte{kind}))
+	}
+	o.add(forwardChain,
+		rule(v4, toClient(dhcpClient), at, drop()),
+		rule(v6, toClient(dhcp6Client), at, drop()),
+		rule(advert(routerAdvert), at, drop()),
+		rule(advert(icmp6Redirect), at, drop()))
+	return o
+}
+
+func toClient(port uint16) exprs { return dports(unix.IPPROTO_UDP, port, port) }
+
+// doorObject lets none but those of From in to a daemon's port, and lets nobody from
+// behind this server out to theirs: masquerading would turn him into this server.
+func doorObject(d spec.Door) nftObject {
+	o := nftObject{tag: doorTag(d), network: d.Network}
+	from := make([]netip.Prefix, len(d.From))
+	for i, a := range d.From {
+		from[i] = netip.PrefixFrom(a, a.BitLen())
+	}
+	for _, any := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		srcAt, dstAt := ip6Src, ip6Dst
+		if any.Is4() {
+			srcAt, dstAt = ip4Src, ip4Dst
+		}
+		at := rule(dports(unix.IPPROTO_TCP, d.Port, d.Port), nfproto(any))
+		from, behind := ofFamily(from, any.Is4()), ofFamily(d.Behind, any.Is4())
+		if len(from) == 0 {
+			o.add(inputChain, rule(at, drop()))
+			continue
+		}
+		stranger := inverted(o.lookup(networkLayer, srcAt, from))
+		o.add(inputChain, rule(at, stranger, drop()))
+		if len(behind) > 0 {
+			o.add(forwardChain, rule(at, o.lookup(networkLayer, dstAt, from), o.lookup(networkLayer, srcAt, behind), stranger, drop()))
+		}
+	}
+	return o
+}
+
+// asksForBridges says whether rules can ask for the bridge that a frame came in by. The
+// kernel does not tell but by taking such a rule; what it said is remembered until
+// the next boot.
+func (n *nft) asksForBridges() bool {
+	if n.bridges == nil {
+		path := ""
+		if n.note.path != "" {
+			path = filepath.Join(filepath.Dir(n.note.path), bridgesFile)
+		}
+		said, _ := readIfThere(path) // not there: it is tried
+		can := said == "yes"
+		if said == "" {
+			can = n.tryBridges() == nil
+			if path != "" && exists(filepath.Dir(path)) {
+				_, _ = writeIfOther(path, map[bool]string{true: "yes", false: "no"}[can], 0o600) // otherwise it is tried again
+			}
+		}
+		n.bridges = &can
+	}
+	return *n.bridges
+}
+
+// bridgesFile remembers it, below /run.
+const bridgesFile = "bridge-names"
+
+func (n *nft) tryBridges() error {
+	o := nftObject{bridge: true}
+	o.add(preroutingChain, exprs{&expr.Meta{Key: expr.MetaKeyBRIIIFNAME, Register: reg}, cmp(expr.CmpOpEq, ifname("none"))})
+	return n.try([]nftObject{o}, nftables.TableFamilyBridge)
+}

@@ -1,0 +1,120 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Guards keep what is plugged into a bridge from passing for a server. The guards of all
+// members are alike, and a server that joins does not change them as a rule: their
+// packet filters stay as they are.
+
+// overlayGuard is what the guards of a network's members have in common.
+func (b *builder) overlayGuard(name string, n *state.Network, uplink string) spec.Guard {
+	g := spec.Guard{
+		Uplink: uplink, ServerMACs: mac(roleBridge, b.c.Name, name, 0), ServerMask: routerMask, DHCP: n.DHCP != state.DHCPOff,
+	}
+	for i, p := range n.Subnets {
+		g.Servers = append(g.Servers, serversOf(n, i)...)
+		if n.DHCP == state.DHCPSingle {
+			at := nameServerOf(p)
+			g.Servers = append(g.Servers, netip.PrefixFrom(at, at.BitLen()))
+		}
+	}
+	return g
+}
+
+// serversOf are the addresses of a network's subnet that no container answers for: those
+// that servers have, and as many more as are next. Nothing of it is handed out.
+func serversOf(n *state.Network, subnet int) []netip.Prefix {
+	p := n.Subnets[subnet]
+	bits, widest := serversBits(n, p)
+	top := topAddr(p)
+	if slaac(p) {
+		top = gatewayOf(p)
+	}
+	var own []netip.Addr
+	for _, a := range n.Allocated {
+		own = append(own, a.Addrs[subnet])
+	}
+	outside := func(a netip.Addr) bool { return !netip.PrefixFrom(top, bits).Masked().Contains(a) }
+	for bits > widest && slices.ContainsFunc(own, outside) {
+		bits--
+	}
+	out := []netip.Prefix{netip.PrefixFrom(top, bits).Masked()}
+	for _, a := range own {
+		if outside(a) {
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	return aggregate(out)
+}
+
+// serversBits is the prefix length of the block in p that is kept for servers, and that of
+// the widest that may be kept: with distributed DHCP the block beside is dealt.
+func serversBits(n *state.Network, p netip.Prefix) (bits, widest int) {
+	switch {
+	case p.Addr().Is6():
+		bits = max(min(p.Bits()+4, 128), 112) // clients choose the rest themselves
+		return bits, max(p.Bits()+2, min(bits, 112))
+	case n.DHCP == state.DHCPDistributed:
+		bits = max(poolBits(p), min(p.Bits()+1, 32))
+		return bits, bits
+	}
+	return min(p.Bits()+4, 32), p.Bits() + 2
+}
+
+// guarded is the guard before the bridge's ports.
+func (s segment) guarded() spec.Guard {
+	g := s.guard
+	g.Network, g.Bridge, g.Servers = s.network, s.bridge, slices.Clone(g.Servers) // shared by members
+	if g.ServerMACs == "" {
+		g.ServerMACs, g.ServerMask = s.mac, wholeMask
+	}
+	for _, p := range s.subnets {
+		g.Subnets = append(g.Subnets, p.Masked())
+	}
+	for _, gw := range s.gateways {
+		g.Servers = append(g.Servers, netip.PrefixFrom(gw, gw.BitLen()))
+	}
+	slices.SortFunc(g.Servers, netip.Prefix.Compare)
+	g.Servers = slices.Compact(g.Servers)
+	return g
+}
+
+// closeTunnels tells h's guards which ports are tunnels' ends.
+func closeTunnels(h *spec.Host) {
+	var ports []uint16
+	for _, l := range h.Links {
+		if l.Tunnel != nil && l.Tunnel.Port != 0 {
+			ports = append(ports, l.Tunnel.Port)
+		}
+	}
+	slices.Sort(ports)
+	ports = slices.Compact(ports)
+	for i := range h.Guards {
+		h.Guards[i].Closed = ports
+	}
+}
+
+// closeBGP keeps all but neighbours from h's BGP speaker.
+func closeBGP(h *spec.Host) {
+	if h.BGP == nil {
+		return
+	}
+	d := spec.Door{Network: h.BGP.Network, Port: spec.BGPPort}
+	for _, n := range h.BGP.Neighbors {
+		d.From = append(d.From, n.Addr.WithZone(""))
+	}
+	slices.SortFunc(d.From, netip.Addr.Compare)
+	d.From = slices.Compact(d.From)
+	behind := slices.Clone(h.BGP.Prefixes)
+	for _, g := range h.Guards {
+		behind = append(behind, g.Subnets...)
+	}
+	d.Behind = aggregate(behind)
+	h.Doors = append(h.Doors, d)
+}
