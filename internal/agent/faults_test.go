@@ -235,6 +235,8 @@ func (c *call) try(r spec.Request) (spec.Reply, error) {
 // leave ends the session: how the agent ended.
 func (c *call) leave() error {
 	c.over = true
+	late := time.AfterFunc(5*time.Minute, func() { _ = c.cmd.Process.Kill() }) // above all of the agent's own limits
+	defer late.Stop()
 	return errors.Join(c.in.Close(), c.cmd.Wait())
 }
 
@@ -279,6 +281,8 @@ func (w world) boot(m *machine, f fault) (bool, string, *injector, func()) {
 	}
 	i.arm(f.place, f.nth)
 	i.started(cmd)
+	late := time.AfterFunc(5*time.Minute, func() { _ = cmd.Process.Kill() }) // above all of Boot's own limits
+	defer late.Stop()
 	done, said := outcome(c, cmd.Wait())
 	return done, said, i, m.boot
 }

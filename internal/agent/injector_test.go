@@ -110,7 +110,7 @@ func (f *injector) started(cmd *exec.Cmd) {
 		f.t.Fatal(err)
 	}
 	oob := make([]byte, unix.CmsgSpace(4))
-	_, n, _, _, err := unix.Recvmsg(f.fds[0], make([]byte, 1), oob, 0)
+	_, n, _, _, err := unix.Recvmsg(f.fds[0], make([]byte, 1), oob, unix.MSG_CMSG_CLOEXEC) // whoever has it keeps its callers waiting
 	if err != nil || n == 0 {
 		f.t.Fatalf("the filter's listener: %v", err)
 	}
@@ -262,6 +262,9 @@ func placeOf(n *notification) string {
 		link, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, n.args[0]))
 		if err != nil || strings.HasPrefix(link, "anon_inode:") {
 			return ""
+		}
+		if what == "read" && strings.HasPrefix(link, "pipe:") && n.args[0] != 0 {
+			return "" // by which the Go runtime hears of an exec, and waits for ever without
 		}
 		where = link
 		if what == "send" && strings.HasPrefix(link, "socket:") {

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -149,8 +151,31 @@ func newMachine(t testing.TB) *machine {
 		t.Fatalf("make a machine (root needed): %v", err)
 	}
 	m := &machine{t: t, pid: fmt.Sprint(cmd.Process.Pid)}
-	t.Cleanup(func() { m.sh("for p in /run/flock/*/*.pid; do test ! -e $p || kill $(cat $p); done") })
+	t.Cleanup(func() { m.killAll() })
 	return m
+}
+
+// killAll ends what runs in the machine, whoever knows of it, but the process that holds it.
+func (m *machine) killAll() {
+	m.t.Helper()
+	own, err := os.Readlink("/proc/" + m.pid + "/ns/net")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	all, err := filepath.Glob("/proc/[0-9]*/ns/net")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for _, path := range all {
+		there, _ := os.Readlink(path) // others come and go
+		pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+		if err != nil || there != own || strconv.Itoa(pid) == m.pid {
+			continue
+		}
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			m.t.Error(err)
+		}
+	}
 }
 
 func (m *machine) command(name string, args ...string) *exec.Cmd {
