@@ -321,7 +321,7 @@ func TestOneRefusalStopsAll(t *testing.T) {
 	if err == nil || errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "overlaps") {
 		t.Fatalf("error %v", err)
 	}
-	if where, next := hint.Of(err); where != "server s2" || next != "look" {
+	if where, next := hint.Of(err); where != "server s2" || next != "on s2: look" {
 		t.Errorf("where %q, next %q", where, next)
 	}
 	if got, want := states(out), "s1 planned, s2 refused"; got != want {

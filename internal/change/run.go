@@ -356,7 +356,7 @@ func problemError(server string, p *spec.Problem) error {
 	if p.Where != "" {
 		where += ", " + p.Where
 	}
-	return hint.With(errors.New(p.What), where, p.Next)
+	return hint.With(errors.New(p.What), where, advised(server, p.Next))
 }
 
 // purgeByAddress makes advice to purge a server, who knows itself by its name, work
@@ -365,7 +365,7 @@ func purgeByAddress(next, name string, s *state.Server) string {
 	if s == nil || s.Address == "" {
 		return next // a name in ssh's config
 	}
-	return strings.ReplaceAll(next, "flock purge "+name, "flock purge "+target.Format(s.User, s.Address, s.Port))
+	return strings.ReplaceAll(next, "flock purge "+name, "flock purge "+hint.Shell(target.Format(s.User, s.Address, s.Port)))
 }
 
 // save writes the wish down; nothing has been changed on a server so far.

@@ -138,11 +138,11 @@ func explainAccess(verb, path string, err error) error {
 	case errors.Is(err, unix.EROFS):
 		next = "use --state FILE or FLOCK_STATE with a file on a writable file system"
 	case errors.Is(err, os.ErrPermission):
-		next = "ls -ld " + filepath.Dir(path) + " " + path + " ; or use --state FILE"
+		next = hint.Shell("ls", "-ld", filepath.Dir(path), path) + " ; or use --state FILE"
 	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENOTDIR):
 		next = "use --state FILE or FLOCK_STATE with the name of a file"
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EFBIG):
-		next = "make room: df " + filepath.Dir(path)
+		next = "make room: " + hint.Shell("df", filepath.Dir(path))
 	}
 	var at *fs.PathError
 	if errors.As(err, &at) && at.Path == path {

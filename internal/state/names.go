@@ -45,6 +45,9 @@ func ParseMember(s string) (Member, error) {
 		return m, err
 	}
 	if addr, err := netip.ParseAddr(underlay); err == nil {
+		if addr.Is6() && checkUnderlay(s, addr) != nil {
+			return Member{}, checkUnderlay(s, addr)
+		}
 		if addr.Is6() {
 			return Member{}, refuseMember(s, server+":["+underlay+"]", "IPv6 address %s stands without brackets", underlay)
 		}

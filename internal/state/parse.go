@@ -55,7 +55,7 @@ func refuse(name string, p place, key []string, err error) error {
 	at, next := name, "correct "+name
 	if p.line > 0 {
 		at = fmt.Sprintf("%s:%d:%d", name, p.line, p.column)
-		next = fmt.Sprintf("${EDITOR:-vi} +%d %s", p.line, name)
+		next = fmt.Sprintf("${EDITOR:-vi} +%d %s", p.line, hint.Shell(name))
 	}
 	if len(key) > 0 {
 		err = fmt.Errorf("%s: %w", joinKey(key), err)

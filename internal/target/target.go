@@ -108,7 +108,7 @@ func CheckIdentity(file string) error {
 	case strings.ContainsFunc(file, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return hint.Errorf("", "the path of a private key", "%q has control characters and is no key file's name", file)
 	case strings.HasPrefix(file, "-"):
-		return hint.Errorf("", "./"+file, "%q begins like an option", file)
+		return hint.Errorf("", hint.Shell("./"+file), "%q begins like an option", file)
 	}
 	return nil
 }
