@@ -79,6 +79,9 @@ func check(c *Cluster) (key []string, err error) {
 			return []string{"cluster"}, err
 		}
 	}
+	if c.ID != "" && !idForm.MatchString(c.ID) {
+		return []string{"id"}, hint.Errorf("", "leave the id away for a new one", "%q is not the id of a cluster file", c.ID)
+	}
 	for _, name := range c.ServerNames() {
 		if err := CheckName("server", name); err != nil {
 			return []string{"server", name}, err
@@ -116,5 +119,8 @@ func joinKey(key []string) string {
 	}
 	return strings.Join(parts, ".")
 }
+
+// idForm is what an id may be: servers keep it.
+var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)

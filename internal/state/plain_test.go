@@ -79,7 +79,7 @@ func TestLocate(t *testing.T) {
 	if err := s.Locate(nil); err != nil {
 		t.Error(err)
 	}
-	if err := errors.New("plain"); s.Locate(err) != err || strings.Contains(err.Error(), "c.toml") {
+	if err := errors.New("plain"); !errors.Is(s.Locate(err), err) || strings.Contains(err.Error(), "c.toml") {
 		t.Error(err)
 	}
 }
