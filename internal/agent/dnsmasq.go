@@ -93,7 +93,7 @@ func (s *services) claimDHCP(ctx context.Context, ops []Op) []spec.Problem {
 		if err != nil {
 			out = append(out, spec.Problem{
 				What: fmt.Sprintf("DHCP of %s: dnsmasq refuses its configuration: %v", d.Network, err),
-				Next: "dnsmasq --version; flock needs 2.80 or newer, with DHCP",
+				Next: "dnsmasq --version: flock needs 2.80 or newer, with DHCP",
 			})
 		}
 	}

@@ -37,9 +37,9 @@ func ipTunnels() *spec.Host {
 // only that.
 func TestKernelWithoutIPTunnels(t *testing.T) {
 	for kind, problem := range map[string]spec.Problem{
-		spec.GRE:    {What: "the kernel has no GRE devices", Next: "modprobe ip_gre, or install the kernel's extra modules"},
-		spec.IP6GRE: {What: "the kernel has no GRE over IPv6 devices", Next: "modprobe ip6_gre, or install the kernel's extra modules"},
-		spec.IPIP:   {What: "the kernel has no IPIP devices", Next: "modprobe ipip, or install the kernel's extra modules"},
+		spec.GRE:    {What: "the kernel has no GRE devices", Next: "modprobe ip_gre, or install the extra modules of the kernel"},
+		spec.IP6GRE: {What: "the kernel has no GRE over IPv6 devices", Next: "modprobe ip6_gre, or install the extra modules of the kernel"},
+		spec.IPIP:   {What: "the kernel has no IPIP devices", Next: "modprobe ipip, or install the extra modules of the kernel"},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			ownNet(t)

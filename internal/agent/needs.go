@@ -134,7 +134,7 @@ func mendDir(path string, err error) string {
 		return "mount -o remount,rw " + mountOf(path)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		at := mountOf(path)
-		return fmt.Sprintf("df -h %s; df -i %s", at, at)
+		return fmt.Sprintf("df -h %s, and df -i %s", at, at)
 	}
 	return "ls -ld " + path + "; lsattr -d " + path
 }

@@ -294,10 +294,10 @@ func unsupported(family nftables.TableFamily, err error) error {
 		return fmt.Errorf("try nftables rules: %w", err)
 	}
 	if family == nftables.TableFamilyBridge {
-		return hint.Errorf("", "a kernel with CONFIG_NF_TABLES_BRIDGE; uname -r tells the running one",
+		return hint.Errorf("", "a kernel with CONFIG_NF_TABLES_BRIDGE, uname -r tells the running one",
 			"write the gateway's rules: the kernel lacks nftables for bridges: %w", err)
 	}
-	return hint.Errorf("", "a kernel with CONFIG_NF_TABLES_INET and CONFIG_NFT_MASQ; uname -r tells the running one",
+	return hint.Errorf("", "a kernel with CONFIG_NF_TABLES_INET and CONFIG_NFT_MASQ, uname -r tells the running one",
 		"write the masquerading rules: the kernel lacks nftables NAT: %w", err)
 }
 

@@ -144,7 +144,7 @@ func claimTUN(udp bool) []spec.Problem {
 	case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.ENXIO):
 		return []spec.Problem{{
 			What: fmt.Sprintf("%s cannot be opened: %v", tunPath, err),
-			Next: "ls -l " + tunPath + "; a container needs it to be passed on from its host",
+			Next: "ls -l " + tunPath + ": a container needs it to be passed on from its host",
 		}}
 	case udp:
 		return []spec.Problem{lacksKind(spec.UDP)}
@@ -158,7 +158,7 @@ func lacksKind(kind string) spec.Problem {
 	}[kind]
 	return spec.Problem{
 		What: "the kernel has no " + word + " devices",
-		Next: "modprobe " + moduleOf(kind) + ", or install the kernel's extra modules",
+		Next: "modprobe " + moduleOf(kind) + ", or install the extra modules of the kernel",
 	}
 }
 

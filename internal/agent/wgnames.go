@@ -192,7 +192,7 @@ func (k *Kernel) unresolved(ctx context.Context, ops []Op) []spec.Problem {
 	var out []spec.Problem
 	for _, endpoint := range list {
 		if err := k.wg.names[endpoint].err; named(endpoint) && err != nil {
-			out = append(out, spec.Problem{What: err.Error(), Next: "give an address instead, or mend this server's DNS"})
+			out = append(out, spec.Problem{What: err.Error(), Next: "give an address instead, or mend the DNS of this server"})
 		}
 	}
 	return out
