@@ -171,6 +171,7 @@ func configCases() []configCase {
 		{"Match with quotes", "Match host \"a\"\n Port 23\n", a, true, map[string]string{"port": "23"}},
 		{"Match with a comment", "Match host a # x\n Port 23\n", a, true, map[string]string{"port": "23"}},
 		{"final behind an exec", "Match host b exec true final\n Port 23\nHost a\n HostName c\nHost c\n Port 24\n", a, true, map[string]string{"port": "24"}},
+		{"an address by its number", "HostName 10.1\n", a, true, map[string]string{"host": "10.0.0.1"}},
 		{"exec with tokens", "Match exec \"test %n = a\"\n Port 23\n", a, true, map[string]string{"port": "23"}},
 		{"negated exec", "Match !exec false\n Port 23\n", a, true, map[string]string{"port": "23"}},
 		{"equals signs", "Host=a\n Port=23\n User = u\n", a, true, map[string]string{"port": "23", "user": "u"}},

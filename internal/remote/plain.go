@@ -3,6 +3,7 @@ package remote
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -42,8 +43,11 @@ var (
 	plainLine = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t]+([^ \t=].*)$`)
 )
 
+// numberForm is what ssh may take for an address in one of the old ways: 10.1, 0x7f.1.
+var numberForm = regexp.MustCompile(`^[0-9][0-9a-fA-FxX.]*$`)
+
 // formed are characters by which a line is more than words.
-const formed = "\"'\\#$\r\f\v"
+const formed = "\"'\\#$\r\f\v\x00"
 
 // plainTokens are the percent tokens that mean the same wherever they may stand.
 const plainTokens = "hnprud%"
@@ -115,6 +119,9 @@ func (s *scan) line(line string, e entry) (what string, included *oddity) {
 	default:
 		if oddToken(e.value) {
 			return "a token", nil
+		}
+		if _, err := netip.ParseAddr(e.value); e.key == "hostname" && numberForm.MatchString(e.value) && err != nil {
+			return "a number for an address", nil
 		}
 	}
 	s.entries = append(s.entries, e)
