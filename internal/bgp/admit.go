@@ -6,14 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
 	"golang.org/x/sys/unix"
-
-	"github.com/flocknet/flock/internal/spec"
 )
 
 // loopback is the device that the speaker listens on until it knows its neighbours.
@@ -31,14 +27,13 @@ func (sp *speaker) admit(ctx context.Context) error {
 	if err := sp.awake(ctx); err != nil {
 		return err
 	}
-	names, err := os.ReadDir("/proc/self/fd")
+	all, err := descriptors()
 	if err != nil {
-		return fmt.Errorf("find the listening sockets: %w", err)
+		return err
 	}
 	freed := 0
-	for _, name := range names {
-		fd, err := strconv.Atoi(name.Name())
-		if err != nil || !listens(fd) {
+	for _, fd := range all {
+		if !listens(fd) {
 			continue
 		}
 		if err := unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, ""); err != nil {
@@ -50,24 +45,6 @@ func (sp *speaker) admit(ctx context.Context) error {
 		return errors.New("listen on all devices: there is no listening socket")
 	}
 	return nil
-}
-
-// listens says whether fd is one of GoBGP's listening sockets.
-func listens(fd int) bool {
-	if listening, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listening == 0 {
-		return false
-	}
-	at, err := unix.Getsockname(fd)
-	if err != nil {
-		return false
-	}
-	switch at := at.(type) {
-	case *unix.SockaddrInet4:
-		return at.Port == spec.BGPPort
-	case *unix.SockaddrInet6:
-		return at.Port == spec.BGPPort
-	}
-	return false
 }
 
 // awake waits until no neighbour is idle any more: an idle one takes no connection.

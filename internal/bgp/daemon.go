@@ -150,7 +150,10 @@ func (d *daemon) follow(ctx context.Context, s *spec.BGP, restarting bool) {
 	defer silence.Stop()
 	passive := time.NewTimer(passiveFor)
 	defer passive.Stop()
-	told := map[netip.Addr]int{}
+	hold := time.Duration(s.Hold) * time.Second
+	urge := time.NewTicker(hold / 3)
+	defer urge.Stop()
+	told, taken := map[netip.Addr]int{}, intakes{}
 	for {
 		var err error
 		select {
@@ -166,6 +169,8 @@ func (d *daemon) follow(ctx context.Context, s *spec.BGP, restarting bool) {
 			}
 		case addr := <-d.journal.silent:
 			err = d.speaker.lost(ctx, addr)
+		case now := <-urge.C:
+			err = d.urge(ctx, taken, now, hold)
 		case m := <-d.moves:
 			err = d.moved(ctx, m, told)
 		}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,7 @@ type journal struct {
 	// connect, and much else.
 	curious atomic.Bool
 	silent  chan netip.Addr // neighbours whose hold time is over
+	looks   chan struct{}   // bounds how many OPENs are waited for
 
 	mu    sync.Mutex
 	heard map[netip.Addr]heard
@@ -40,13 +42,17 @@ type heard struct {
 	last    string // why the last established session ended
 	fault   string // what was wrong with its last message, for the notification about it
 	refused bool   // it, or we, refused an OPEN (RFC 4271, 6.2)
+	as      uint32 // that it said last; 0: unknown
 }
 
 func newJournal(out io.Writer) *journal {
-	j := &journal{out: out, silent: make(chan netip.Addr, 1024), heard: map[netip.Addr]heard{}}
+	j := &journal{out: out, silent: make(chan netip.Addr, 1024), looks: make(chan struct{}, maxLooks), heard: map[netip.Addr]heard{}}
 	j.curious.Store(true)
 	return j
 }
+
+// maxLooks is how many neighbours' OPENs are looked at at once.
+const maxLooks = 8
 
 // handler is the journal with what GoBGP says with every line of one of its loggers.
 type handler struct {
@@ -82,7 +88,7 @@ func (h handler) WithGroup(string) slog.Handler { return h }
 
 // Handle takes a line.
 func (h handler) Handle(_ context.Context, r slog.Record) error {
-	if r.Level < slog.LevelInfo && r.Message != "failed to connect" {
+	if r.Level < slog.LevelInfo && !slices.Contains(curiosities, r.Message) {
 		return nil // most of what is said to the curious, with whole messages
 	}
 	f := maps.Clone(h.with)
@@ -101,6 +107,16 @@ func (h handler) Handle(_ context.Context, r slog.Record) error {
 	}
 	return nil
 }
+
+// curiosities are the messages for the curious that are heard.
+var curiosities = []string{"failed to connect", opensOut, opensIn}
+
+// What GoBGP says when a connection stands and the neighbour's OPEN is still to be read,
+// of one that it made, and of one that it took.
+const (
+	opensOut = "outgoing connection established"
+	opensIn  = "state changed"
+)
 
 // warn hears the ends of sessions.
 func (j *journal) warn(addr netip.Addr, msg string, f fields) {
@@ -123,12 +139,36 @@ func (j *journal) info(addr netip.Addr, msg string, f fields) {
 		if why := unreachable(f["Error"].String()); why != "" {
 			j.note(addr, why)
 		}
+	case opensOut:
+		j.look(addr)
+	case opensIn:
+		if f["new"].String() == bgp.BGP_FSM_OPENSENT.String() {
+			j.look(addr)
+		}
 	case "received notification":
 		j.refuse(addr, "it ended the session: ", notification(f, false), f)
 	case "sent notification":
 		j.refuse(addr, "we ended the session: ", notification(f, true), f)
 	case "Administrative shutdown(Prefix limit reached)", "Peer Up", "Peer Down":
 		j.turn(addr, msg, f["Reason"].String())
+	}
+}
+
+// look finds out what AS a neighbour says, before GoBGP does: of a wrong one that tells
+// only that it is (v4.8.0, handleOpen).
+func (j *journal) look(addr netip.Addr) {
+	select {
+	case j.looks <- struct{}{}:
+		defer func() { <-j.looks }()
+	default: // each takes a thread
+		return
+	}
+	if as := claimed(addr); as != 0 {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		h := j.heard[addr]
+		h.as = as
+		j.heard[addr] = h
 	}
 }
 
@@ -163,6 +203,16 @@ func (j *journal) note(addr netip.Addr, why string) {
 	defer j.mu.Unlock()
 	h := j.heard[addr]
 	h.why, h.at = why, time.Now()
+	j.heard[addr] = h
+}
+
+// ended notes why we end a neighbour's session.
+func (j *journal) ended(addr netip.Addr, why string) {
+	j.note(addr, why)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	h := j.heard[addr]
+	h.last = why
 	j.heard[addr] = h
 }
 
@@ -234,9 +284,8 @@ func unreachable(text string) string {
 }
 
 const (
-	noBGP    = "nothing takes BGP connections there (TCP port 179: connection refused)"
-	noAnswer = "no answer on TCP port 179"
-	// badPeerAS is all that GoBGP tells (v4.8.0, handleOpen), not which AS it says.
+	noBGP     = "nothing takes BGP connections there (TCP port 179: connection refused)"
+	noAnswer  = "no answer on TCP port 179"
 	badPeerAS = "Bad Peer AS: it says another AS than the expected one"
 )
 
@@ -267,7 +316,7 @@ func explain(code, sub uint8, said string, sent bool) string {
 	case code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR && sub == bgp.BGP_ERROR_SUB_BAD_PEER_AS:
 		text = "Bad Peer AS: it expects another AS than the one of this server"
 	case code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR && sub == bgp.BGP_ERROR_SUB_BAD_BGP_IDENTIFIER:
-		text = "Bad BGP Identifier: both sides have the same router id"
+		text = "Bad BGP Identifier: both sides have the same router id, or that of one is 0.0.0.0"
 	case code == bgp.BGP_ERROR_HOLD_TIMER_EXPIRED:
 		text = "Hold Timer Expired: for the hold time one side heard nothing of the other"
 	case code == bgp.BGP_ERROR_CEASE && sub == bgp.BGP_ERROR_SUB_MAXIMUM_NUMBER_OF_PREFIXES_REACHED:

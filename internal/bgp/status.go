@@ -184,7 +184,11 @@ func neighborStatus(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, passw
 
 // whyDown says why n's session is not up.
 func whyDown(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, password bool, drops uint64) string {
-	why := strings.Replace(h.why, badPeerAS, fmt.Sprintf("Bad Peer AS: it says another AS than %d, the one expected of it", n.AS), 1)
+	wrong := fmt.Sprintf("Bad Peer AS: it says another AS than %d, the one expected of it", n.AS)
+	if h.as != 0 {
+		wrong = fmt.Sprintf("Bad Peer AS: it says AS %d, and AS %d is expected of it", h.as, n.AS)
+	}
+	why := strings.Replace(h.why, badPeerAS, wrong, 1)
 	switch {
 	case p.GetState().GetAdminState() == api.PeerState_ADMIN_STATE_PFX_CT:
 		return fmt.Sprintf("it announced more than %d prefixes, so the session ended and stays down: "+
@@ -193,6 +197,8 @@ func whyDown(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, password boo
 		why = fmt.Sprintf("it refuses the session: most often it expects another AS than %d, the one of this server; its log says", s.AS)
 	case why == "":
 		why = "no session yet"
+	case why == noBGP && h.last != "":
+		why += "; the last session ended: " + h.last
 	}
 	if why != noAnswer {
 		return why

@@ -29,7 +29,7 @@ const dirVariable = "FLOCK_TEST_BGP_DIR"
 
 func TestMain(m *testing.M) {
 	if hostile := os.Getenv(hostileVariable); hostile != "" {
-		attack(hostile)
+		hostileMain(strings.Fields(hostile))
 		return
 	}
 	dir := os.Getenv(dirVariable)

@@ -1,0 +1,136 @@
+//go:build linux
+
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// GoBGP opens its sockets itself and hands none out; they are found among this
+// process's descriptors.
+
+// descriptors are those that are open.
+func descriptors() ([]int, error) {
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil, fmt.Errorf("list open sockets: %w", err)
+	}
+	out := make([]int, 0, len(names))
+	for _, name := range names {
+		if fd, err := strconv.Atoi(name.Name()); err == nil {
+			out = append(out, fd)
+		}
+	}
+	return out, nil
+}
+
+// addrPort is what a kernel's address says.
+func addrPort(at unix.Sockaddr) (addr netip.Addr, port int) {
+	switch at := at.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrFrom4(at.Addr), at.Port
+	case *unix.SockaddrInet6:
+		return netip.AddrFrom16(at.Addr).Unmap(), at.Port
+	}
+	return netip.Addr{}, 0
+}
+
+// listens says whether fd is one of GoBGP's listening sockets.
+func listens(fd int) bool {
+	if listening, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listening == 0 {
+		return false
+	}
+	at, err := unix.Getsockname(fd)
+	_, port := addrPort(at)
+	return err == nil && port == spec.BGPPort
+}
+
+// connections are the descriptors of connections with a neighbour.
+func connections(neighbor netip.Addr) ([]int, error) {
+	all, err := descriptors()
+	var out []int
+	for _, fd := range all {
+		at, err := unix.Getpeername(fd)
+		if addr, _ := addrPort(at); err == nil && addr == neighbor {
+			out = append(out, fd)
+		}
+	}
+	return out, err
+}
+
+// taken is how many octets the other side of a connection has acknowledged, and more
+// says that there are some that it has not.
+func taken(fd int) (octets uint64, more bool) {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0, false
+	}
+	left, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	return info.Bytes_acked, err == nil && left > 0
+}
+
+// openWithin is how long a neighbour's OPEN is waited for to look at it.
+const openWithin = 200 * time.Millisecond
+
+// claimed is the AS in the OPEN that a neighbour sent over a new connection and that
+// GoBGP has not read yet; 0 if there is none in time.
+func claimed(neighbor netip.Addr) uint32 {
+	list, err := connections(neighbor)
+	if err != nil {
+		return 0
+	}
+	deadline := time.Now().Add(openWithin)
+	for _, fd := range list {
+		wait := max(0, int(time.Until(deadline).Milliseconds()))
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, wait); err != nil || n == 0 { //nolint:gosec // a descriptor
+			continue
+		}
+		b := make([]byte, bgp.BGP_MAX_MESSAGE_LENGTH)
+		n, _, err := unix.Recvfrom(fd, b, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if err != nil {
+			continue
+		}
+		if as := openAS(b[:n]); as != 0 {
+			return as
+		}
+	}
+	return 0
+}
+
+// openAS is the AS that an OPEN at the start of b names; 0 if there is none.
+func openAS(b []byte) uint32 {
+	h := &bgp.BGPHeader{}
+	if h.DecodeFromBytes(b) != nil || h.Type != bgp.BGP_MSG_OPEN || int(h.Len) > len(b) {
+		return 0
+	}
+	m, err := bgp.ParseBGPBody(h, b[bgp.BGP_HEADER_LENGTH:h.Len])
+	if err != nil {
+		return 0
+	}
+	open, ok := m.Body.(*bgp.BGPOpen)
+	if !ok {
+		return 0
+	}
+	as := uint32(open.MyAS)
+	for _, p := range open.OptParams {
+		caps, ok := p.(*bgp.OptionParameterCapability)
+		if !ok {
+			continue
+		}
+		for _, c := range caps.Capability {
+			if c, ok := c.(*bgp.CapFourOctetASNumber); ok {
+				as = c.CapValue
+			}
+		}
+	}
+	return as
+}
