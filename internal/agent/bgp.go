@@ -254,15 +254,18 @@ func (k *Kernel) dropBGPRoutes() error {
 	return nil
 }
 
-// leftOfBGP counts what a BGP speaker of this cluster has here.
-func (k *Kernel) leftOfBGP() (int, error) {
+// leftOfBGP names what a BGP speaker of this cluster has here.
+func (k *Kernel) leftOfBGP() ([]string, error) {
 	traces, err := k.services.bgpTraces()
 	if err != nil || len(traces) == 0 {
-		return 0, err
+		return nil, err
 	}
 	routes, err := k.bgpRoutes()
-	traces = slices.DeleteFunc(traces, func(path string) bool { return strings.HasSuffix(path, unitSuffix) }) // counted with the units
-	return len(traces) + len(routes), err
+	traces = slices.DeleteFunc(traces, func(path string) bool { return strings.HasSuffix(path, unitSuffix) }) // named with the units
+	for _, r := range routes {
+		traces = append(traces, "BGP route "+toPrefix(r.Dst).String())
+	}
+	return traces, err
 }
 
 // bgpStatus asks the cluster's daemon; nil where it has none.

@@ -300,7 +300,7 @@ func TestDHCPDrift(t *testing.T) {
 		server.setDHCP(s, d)
 	}
 	container(t, server, "c1p").lease("c1")
-	if n, err := s.left(); err != nil || n == 0 {
+	if n, err := number(s.left()); err != nil || n == 0 {
 		t.Errorf("left = %d, %v", n, err)
 	}
 	var err error
@@ -308,7 +308,7 @@ func TestDHCPDrift(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.left(); err != nil || n != 0 {
+	if n, err := number(s.left()); err != nil || n != 0 {
 		t.Errorf("after removal: left = %d, %v", n, err)
 	}
 	if have := server.seen(s); len(have) != 0 {

@@ -138,32 +138,3 @@ func (k *Kernel) Observe(ctx context.Context, want *spec.Host) (*spec.Host, erro
 	}
 	return have, nil
 }
-
-// Left counts the objects of this cluster that are on the server, services and
-// their files included.
-func (k *Kernel) Left(ctx context.Context) (int, error) {
-	have := &spec.Host{Cluster: k.cluster}
-	nothing := &spec.Host{Cluster: k.cluster}
-	if err := k.look(); err != nil {
-		return 0, fmt.Errorf("count what is left: %w", err)
-	}
-	k.observeLinks(have)
-	k.observeRoutes(nothing, have)
-	tables, err := k.nft.left()
-	if err != nil {
-		return 0, fmt.Errorf("count what is left: %w", err)
-	}
-	files, err := k.services.left()
-	if err != nil {
-		return 0, fmt.Errorf("count what is left: %w", err)
-	}
-	bgp, err := k.leftOfBGP()
-	if err != nil {
-		return 0, fmt.Errorf("count what is left: %w", err)
-	}
-	notes, err := k.readSysctlNotes()
-	if err != nil {
-		return 0, fmt.Errorf("count what is left: %w", err)
-	}
-	return len(have.Links) + len(have.Routes) + tables + files + bgp + len(notes), ctx.Err()
-}

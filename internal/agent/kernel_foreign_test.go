@@ -227,7 +227,7 @@ func TestSettingThatSomebodyChangedIsNotRestored(t *testing.T) {
 	if have := sh(t, "cat /proc/sys/net/ipv4/conf/all/log_martians /proc/sys/net/ipv4/ip_forward"); have != "2\n0\n" {
 		t.Fatalf("settings: %q", have)
 	}
-	if left, err := k.Left(t.Context()); err != nil || left != 0 {
+	if left, err := number(k.Left(t.Context())); err != nil || left != 0 {
 		t.Fatalf("left = %d, %v", left, err)
 	}
 }

@@ -268,7 +268,7 @@ func TestSegmentComesStaysAndGoes(t *testing.T) {
 	}
 
 	nothing := &spec.Host{Cluster: "t"}
-	if left, err := k.Left(t.Context()); err != nil || left < 4 {
+	if left, err := number(k.Left(t.Context())); err != nil || left < 4 {
 		t.Fatalf("left = %d, %v before removal", left, err)
 	}
 	converge(t, k, nothing, `
@@ -278,7 +278,7 @@ func TestSegmentComesStaysAndGoes(t *testing.T) {
 		- masquerade 10.0.4.0/24
 		- sysctl net/ipv4/ip_forward: 1 -> 0
 	`)
-	if left, err := k.Left(t.Context()); err != nil || left != 0 {
+	if left, err := number(k.Left(t.Context())); err != nil || left != 0 {
 		t.Fatalf("left = %d, %v", left, err)
 	}
 	if after := listings(t); after != before {

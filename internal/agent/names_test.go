@@ -82,7 +82,7 @@ func TestFilesOfANetworkCalledKey(t *testing.T) {
 	place(t, "text", dhcp...)
 	keys := s.keyFiles("dnsmasq-vx1-wg") // a bridge may be called dnsmasq-vx1
 	place(t, "", keys...)
-	if left, err := s.left(); err != nil || left != len(dhcp) {
+	if left, err := number(s.left()); err != nil || left != len(dhcp) {
 		t.Errorf("want %d left, have %d, %v", len(dhcp), left, err)
 	}
 	if have, err := s.allKeys(); err != nil || len(have) != len(keys) {
@@ -166,10 +166,10 @@ func TestFormerUnitIsTakenOver(t *testing.T) {
 	if err := errors.Join(s.dropUnit(ctx, mine.daemon), s.dropUnit(ctx, "resolve")); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := s.left(); err != nil || left != 0 {
+	if left, err := number(s.left()); err != nil || left != 0 {
 		t.Errorf("%d left, %v", left, err)
 	}
-	if left, err := other.left(); err != nil || left != 1 {
+	if left, err := number(other.left()); err != nil || left != 1 {
 		t.Errorf("cluster a: %d left, %v", left, err)
 	}
 }

@@ -301,19 +301,19 @@ func unsupported(family nftables.TableFamily, err error) error {
 		"write the masquerading rules: the kernel lacks nftables NAT: %w", err)
 }
 
-// left counts what is still there: tables of the cluster and its rules in tables
+// left names what is still there: tables of the cluster and its rules in tables
 // of others.
-func (n *nft) left() (int, error) {
-	count := 0
+func (n *nft) left() ([]string, error) {
+	var names []string
 	err := n.steady(func(_ *nftables.Conn, rules *ruleset) error {
-		count = 0
+		names = nil
 		tables, err := rules.allTables()
 		if err != nil {
 			return err
 		}
 		for _, t := range tables {
 			if n.owns(t) {
-				count++
+				names = append(names, "nftables table "+t.Name)
 			}
 		}
 		chains, err := rules.allChains()
@@ -321,14 +321,19 @@ func (n *nft) left() (int, error) {
 			return err
 		}
 		accepts, err := n.readAccepts(rules, chains)
-		count += len(accepts)
+		for _, a := range accepts {
+			names = append(names, fmt.Sprintf("nftables rule %d in chain %s", a.handle, a.chain.Name))
+		}
 		return err
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	_, legacy, err := n.legacyChanges(nil)
-	return count + len(legacy), err
+	for _, rule := range legacy {
+		names = append(names, "rule of "+rule.program+" in "+rule.chain+": "+rule.match)
+	}
+	return names, err
 }
 
 var families = [...]nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet}

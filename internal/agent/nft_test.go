@@ -180,7 +180,7 @@ func leftover(h *nftHost) int {
 	h.t.Helper()
 	var count int
 	var err error
-	h.do(func() { count, err = newNFT("c1").left() })
+	h.do(func() { count, err = number(newNFT("c1").left()) })
 	if err != nil {
 		h.t.Error(err)
 	}

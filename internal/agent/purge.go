@@ -24,26 +24,34 @@ func (s *session) purge(ctx context.Context, cluster string) (*spec.Reply, error
 	if err != nil {
 		return nil, err
 	}
-	nothing := &spec.Host{Cluster: cluster}
-	report, err := reconcile(ctx, k, nothing, s.progress)
+	report, err := s.removeAll(ctx, k, &spec.Host{Cluster: cluster})
+	// Whatever was done, what is there now is what counts.
+	if rest := k.lookForRest(ctx, report); err == nil {
+		err = rest
+	}
 	if err != nil {
 		report.Error = problem(err)
-		return &spec.Reply{Report: report}, nil
 	}
-	if len(report.Pending) > 0 {
-		return &spec.Reply{Report: report}, nil
+	return &spec.Reply{Report: report}, nil
+}
+
+// removeAll makes the server hold nothing of the cluster, and without a cluster no agents.
+func (s *session) removeAll(ctx context.Context, k *Kernel, nothing *spec.Host) (*spec.Report, error) {
+	report, err := reconcile(ctx, k, nothing, s.progress)
+	if err != nil || len(report.Pending)+report.Left > 0 {
+		return report, err
 	}
-	if err := k.services.settle(ctx, nothing, report.Left); err != nil {
-		return nil, err
+	if err := k.services.settle(ctx, nothing, report.Remains); err != nil {
+		return report, err
 	}
 	switch _, err := os.Stat(s.paths.lib); {
 	case err == nil: // other clusters need the agents
-		return &spec.Reply{Report: report}, nil
+		return report, nil
 	case !errors.Is(err, os.ErrNotExist):
-		return nil, fmt.Errorf("look for other clusters: %w", err)
+		return report, fmt.Errorf("look for other clusters: %w", err)
 	}
 	if err := os.RemoveAll(binDir); err != nil {
-		return nil, fmt.Errorf("remove agents: %w", err)
+		return report, fmt.Errorf("remove agents: %w", err)
 	}
-	return &spec.Reply{Report: report}, nil
+	return report, nil
 }

@@ -72,7 +72,7 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 		return report, nil
 	}
 	left, err := k.Left(ctx)
-	report.Left = left
+	noteRest(report, left)
 	return report, err
 }
 

@@ -415,7 +415,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	}
 	report, failed := reconcile(ctx, k, r.Want, s.progress)
 	report.Steps = withBoot(report.Steps, units, previous, r.Want)
-	s.armed.left, s.armed.timer = report.Left, time.NewTimer(undoAfter(r))
+	s.armed.left, s.armed.timer = report.Remains, time.NewTimer(undoAfter(r))
 	if failed != nil {
 		report.Undone = true
 		report.Error = problem(failed)
@@ -427,10 +427,12 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	// Who leaves may still speak while the others change: the confirmation after them
 	// forgets what was learned from that.
 	if failed == nil && r.Settle && len(report.Pending)+len(k.departed) == 0 && !spec.CanCutOff(report.Steps) {
-		if _, err := s.confirm(ctx); err != nil {
+		confirmed, err := s.confirm(ctx)
+		if err != nil {
 			return nil, err
 		}
-		report.Confirmed = true
+		last := confirmed.Report
+		report.Confirmed, report.Left, report.Remains, report.Looked, report.Error = true, last.Left, last.Remains, last.Looked, last.Error
 	}
 	return &spec.Reply{Report: report}, nil
 }
@@ -489,7 +491,7 @@ func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*sp
 	}
 	if !k.services.begun() {
 		left, err := k.Left(ctx)
-		if err != nil || left > 0 {
+		if err != nil || len(left) > 0 {
 			return nil, err
 		}
 	}
@@ -519,15 +521,9 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 	s.armed = nil
 	report := &spec.Report{}
 	if u.want.Empty() {
-		left, err := u.k.Left(ctx)
-		if err != nil {
-			return nil, err
+		if err := u.k.lookForRest(ctx, report); err != nil {
+			report.Error = problem(err)
 		}
-		keys, err := u.k.services.allKeys()
-		if err != nil {
-			return nil, err
-		}
-		report.Left = left + len(keys)
 	}
 	return &spec.Reply{Report: report}, nil
 }

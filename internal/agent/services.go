@@ -78,29 +78,32 @@ func (s *services) observe(ctx context.Context, want, have *spec.Host) error {
 	return nil
 }
 
-// left counts the files and units of this cluster, without the memory of what
+// left names the files and units of this cluster, without the memory of what
 // was confirmed and of the settings that were found.
-func (s *services) left() (int, error) {
+func (s *services) left() ([]string, error) {
 	all, err := s.processFiles()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	units, err := s.ourUnits()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, path := range s.dropIns() {
 		if mark, err := markOf(path); err != nil {
-			return 0, err
+			return nil, err
 		} else if mark == s.cluster {
 			all = append(all, path)
 		}
 	}
 	envs, err := s.ourEnvs()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return len(all) + len(units) + len(envs), nil
+	for _, network := range envs {
+		all = append(all, filepath.Join(s.paths.run, network, subnetEnv))
+	}
+	return append(all, units...), nil
 }
 
 func (s *services) dir() string { return filepath.Join(s.paths.lib, s.cluster) }

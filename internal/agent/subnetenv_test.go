@@ -73,7 +73,7 @@ func TestSubnetEnvIsSeenRepairedAndRemoved(t *testing.T) {
 	if err := s.setEnv(testEnv()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.left(); err != nil || n != 1 || len(steps(want)) != 0 {
+	if n, err := number(s.left()); err != nil || n != 1 || len(steps(want)) != 0 {
 		t.Errorf("after: left %d, %v, %v", n, err, steps(want))
 	}
 	path := s.envPath("n1")

@@ -70,7 +70,7 @@ func letGo(t *testing.T, k *Kernel, four, six string) {
 	if want := []string{value(four, "1", "0"), value(six, "1", "0"), value(six, "2", "1")}; strings.Join(have, " ") != strings.Join(want, " ") {
 		t.Errorf("settings: want %s, have %s", want, have)
 	}
-	if left, err := k.Left(t.Context()); err != nil || left != 0 {
+	if left, err := number(k.Left(t.Context())); err != nil || left != 0 {
 		t.Errorf("left = %d, %v", left, err)
 	}
 }

@@ -25,7 +25,7 @@ type undo struct {
 	k        *Kernel
 	want     *spec.Host  // what the change made
 	previous *spec.Host  // what was confirmed before; empty if nothing was, nil if that is not known
-	left     int         // objects left after the change
+	left     []string    // what was left after the change
 	timer    *time.Timer // nil while the change is made
 	watchdog *watchdog   // nil where there is no way back
 }
@@ -109,16 +109,16 @@ func (k *Kernel) backTo(ctx context.Context, h *spec.Host, progress func(string)
 	if err != nil {
 		return fmt.Errorf("go back to what was confirmed: %w", err)
 	}
-	return k.services.settle(ctx, h, report.Left)
+	return k.services.settle(ctx, h, report.Remains)
 }
 
 // settle notes that h stands and is confirmed. An empty h leaves no trace.
-func (s *services) settle(ctx context.Context, h *spec.Host, left int) error {
+func (s *services) settle(ctx context.Context, h *spec.Host, left []string) error {
 	if !h.Empty() {
 		return errors.Join(s.keep(h), s.ensureBoot(ctx), s.dropSecrets(h))
 	}
-	if left > 0 {
-		return fmt.Errorf("%d objects of cluster %s are left", left, h.Cluster)
+	if len(left) > 0 {
+		return fmt.Errorf("objects of cluster %s are left: %s", h.Cluster, fewLeft(left))
 	}
 	if err := s.forget(); err != nil {
 		return err

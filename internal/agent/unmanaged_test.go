@@ -29,7 +29,7 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 	if err := s.setUnmanaged(ctx, u); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.left(); err != nil || n != 0 || see(want) != want.Text() {
+	if n, err := number(s.left()); err != nil || n != 0 || see(want) != want.Text() {
 		t.Errorf("without network daemons: left %d, %v, have %q", n, err, see(want))
 	}
 
@@ -44,7 +44,7 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 	if err := s.setUnmanaged(ctx, u); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.left(); err != nil || n != 2 || see(want) != want.Text() {
+	if n, err := number(s.left()); err != nil || n != 2 || see(want) != want.Text() {
 		t.Errorf("after set: left %d, %v, have %q", n, err, see(want))
 	}
 	if have := see(&spec.Host{}); have != want.Text() {
@@ -67,7 +67,7 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 	if err := s.removeUnmanaged(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.left(); err != nil || n != 0 {
+	if n, err := number(s.left()); err != nil || n != 0 {
 		t.Errorf("after removal: left %d, %v", n, err)
 	}
 }

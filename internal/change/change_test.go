@@ -115,7 +115,7 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		return &spec.Reply{BGP: a.speaks()}, nil
 	case spec.OpPurge:
 		a.s.held, a.s.key = nil, ""
-		return &spec.Reply{Report: &spec.Report{Steps: []spec.Step{{Action: spec.Remove, Object: "all"}}}}, nil
+		return &spec.Reply{Report: &spec.Report{Steps: []spec.Step{{Action: spec.Remove, Object: "all"}}, Looked: true}}, nil
 	case spec.OpPlan, spec.OpStatus:
 		for id, secret := range r.Secrets {
 			a.f.announced = append(a.f.announced, a.name+":"+id)
@@ -150,13 +150,13 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		if settled {
 			a.s.held = a.s.applied
 		}
-		return &spec.Reply{Report: &spec.Report{Steps: steps, Confirmed: settled}}, nil
+		return &spec.Reply{Report: &spec.Report{Steps: steps, Confirmed: settled, Looked: r.Want.Empty()}}, nil
 	case spec.OpKeys:
 		keys := map[string]string{}
 		for _, device := range r.Keys {
 			if a.s.key == "" || r.Rotate {
 				a.s.made++
-				a.s.key = fmt.Sprintf("%s key %d", a.name, a.s.made)
+				a.s.key = key(fmt.Sprintf("%s key %d", a.name, a.s.made))
 			}
 			keys[device] = a.s.key
 		}
@@ -167,9 +167,15 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		return a.f.probe(a.name, r), nil
 	case spec.OpConfirm:
 		a.s.held = a.s.applied
-		return &spec.Reply{}, nil
+		return &spec.Reply{Report: &spec.Report{Looked: a.s.held.Empty()}}, nil
 	}
 	return nil, fmt.Errorf("unknown operation %s", r.Op)
+}
+
+// key is a public key that can be read: text, in the form that keys have.
+func key(text string) string {
+	text = strings.ReplaceAll(text, " ", "/")
+	return text + strings.Repeat("A", 43-len(text)) + "="
 }
 
 // keepSecret notes a secret that came; the name of one alone is none.
@@ -206,7 +212,7 @@ func (a *agent) facts() *spec.Facts {
 	if _, err := fmt.Sscanf(cmp.Or(a.s.as, a.name), "s%d", &n); err != nil {
 		panic(err)
 	}
-	return &spec.Facts{Machine: a.s.machine, Default4: "eth0", Interfaces: []spec.Interface{{
+	return &spec.Facts{Machine: a.s.machine, Arch: "amd64", Default4: "eth0", Interfaces: []spec.Interface{{
 		Name: "eth0", MTU: a.s.mtu, Addrs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 24)},
 	}}}
 }

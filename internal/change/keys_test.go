@@ -47,11 +47,11 @@ func TestKeysComeFromTheServers(t *testing.T) {
 	}
 	have := keysOf(load(t, e))
 	for _, name := range []string{"s1", "s2", "s3"} {
-		if want := name + " key 1"; have[name] != want {
+		if want := key(name + " key 1"); have[name] != want {
 			t.Errorf("%s: want %q, have %q", name, want, have[name])
 		}
 		for _, p := range f.servers[name].held.Peers {
-			if !strings.HasSuffix(p.Key, " key 1") || strings.HasPrefix(p.Key, name) {
+			if !strings.Contains(p.Key, "/key/1") || strings.HasPrefix(p.Key, name) {
 				t.Errorf("%s holds the peer %s", name, p)
 			}
 		}
@@ -75,7 +75,7 @@ func TestCopiedKeyIsParted(t *testing.T) {
 	f, e := world(t, 3)
 	carry(t, e, Request{Edit: lead})
 	carry(t, e, Request{Edit: clients("s2")})
-	f.servers["s3"].key = "s2 key 1"
+	f.servers["s3"].key = key("s2 key 1")
 	out := carry(t, e, Request{Edit: clients("s3"), DryRun: true})
 	if len(out.Clones) != 1 || !strings.Contains(out.Clones[0].Text, "s3 has a copy of the WireGuard key of s2") {
 		t.Errorf("a plan says %v", out.Clones)
@@ -87,13 +87,13 @@ func TestCopiedKeyIsParted(t *testing.T) {
 	if len(out.Clones) != 1 || !strings.Contains(out.Clones[0].Text, "s3 had a copy of the WireGuard key of s2") || len(out.Pending) > 0 {
 		t.Errorf("it says %v, pending are %v", out.Clones, out.Pending)
 	}
-	if have := keysOf(load(t, e)); have["s2"] != "s2 key 1" || have["s3"] != "s3 key 1" {
+	if have := keysOf(load(t, e)); have["s2"] != key("s2 key 1") || have["s3"] != key("s3 key 1") {
 		t.Errorf("keys: %v", have)
 	}
 	// Later, too, and whoever comes first by name.
-	f.servers["s1"].key, f.servers["s1"].held = "s3 key 1", nil
+	f.servers["s1"].key, f.servers["s1"].held = key("s3 key 1"), nil
 	carry(t, e, Request{All: true})
-	if have := keysOf(load(t, e)); have["s1"] != "s1 key 2" || have["s3"] != "s3 key 1" {
+	if have := keysOf(load(t, e)); have["s1"] != key("s1 key 2") || have["s3"] != key("s3 key 1") {
 		t.Errorf("after s1 was made anew from s3: %v", have)
 	}
 }
@@ -164,7 +164,7 @@ func TestServerSetUpAnew(t *testing.T) {
 	if len(out.Pending) > 0 {
 		t.Fatalf("pending: %v", out.Pending)
 	}
-	if p := f.servers["s1"].held.Peers; len(p) != 1 || p[0].Key != "s2 key 2" {
+	if p := f.servers["s1"].held.Peers; len(p) != 1 || p[0].Key != key("s2 key 2") {
 		t.Fatalf("s1 holds %v", p)
 	}
 }
@@ -186,11 +186,11 @@ func TestRotationTurnsTheServerFirst(t *testing.T) {
 	if !slices.Equal(turned[:2], []string{"s2 apply", "s2 confirm"}) || len(turned) != 6 {
 		t.Errorf("want s2 to turn before the others do, have %v", turned)
 	}
-	if have := keysOf(load(t, e)); have["s2"] != "s2 key 2" || have["s1"] != "s1 key 1" || have["s3"] != "s3 key 1" {
+	if have := keysOf(load(t, e)); have["s2"] != key("s2 key 2") || have["s1"] != key("s1 key 1") || have["s3"] != key("s3 key 1") {
 		t.Errorf("keys: %v", have)
 	}
 	for _, p := range f.servers["s1"].held.Peers {
-		if p.Key == "s2 key 1" {
+		if p.Key == key("s2 key 1") {
 			t.Error("s1 still knows the old key")
 		}
 	}
@@ -210,11 +210,11 @@ func TestRotationThatFailsTurnsNobody(t *testing.T) {
 		t.Errorf("applied: %v", turned)
 	}
 	// The server still has its old key; the next apply finds out.
-	f.servers["s2"].broken, f.servers["s2"].key = "", "s2 key 1"
+	f.servers["s2"].broken, f.servers["s2"].key = "", key("s2 key 1")
 	if out = carry(t, e, Request{All: true}); len(out.Pending) > 0 {
 		t.Fatalf("pending: %v", out.Pending)
 	}
-	if have := keysOf(load(t, e))["s2"]; have != "s2 key 1" {
+	if have := keysOf(load(t, e))["s2"]; have != key("s2 key 1") {
 		t.Errorf("s2 has %s", have)
 	}
 }

@@ -69,7 +69,7 @@ func connect(ctx context.Context, d *remote.Dialer, t remote.Target) (session, e
 func Target(c *state.Cluster, name string) remote.Target {
 	t := remote.Target{Name: name}
 	if s := c.Servers[name]; s != nil {
-		if s.Facts != nil {
+		if s.Facts != nil && spec.KnownArch(s.Facts.Arch) { // else it is asked
 			t.Arch = s.Facts.Arch
 		}
 		t.Host, t.User, t.Port, t.Identity, t.Jump = s.Address, s.User, s.Port, s.Identity, s.Jump
@@ -119,17 +119,14 @@ func (p *peer) close() {
 	}
 }
 
-// do sends one request. What the agent refuses comes back as an error with its
-// advice.
+// do sends one request. The reply is nil, or the error says why it must not be believed;
+// what was done before something failed is in both. See verdict.
 func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Reply, error) {
 	reply, err := p.session.Do(ctx, req, func(line string) { e.event(Event{Server: p.name, Line: line}) })
 	if err != nil {
 		return nil, hint.With(fmt.Errorf("%s %s: %w", req.Op, p.name, err), "server "+p.name, "")
 	}
-	if reply.Error != nil {
-		return nil, problemError(p.name, reply.Error)
-	}
-	return reply, nil
+	return reply, verdict(p.name, req, reply)
 }
 
 // apply makes the server look as wanted. The server holds its undo ready until it
@@ -140,33 +137,52 @@ func (p *peer) apply(ctx context.Context, e *Engine, given spec.Request) (*spec.
 	req := &given
 	req.Op, req.Want, req.Undo, req.Settle, req.Holder = spec.OpApply, p.want, undoAfter, true, e.Holder
 	reply, err := p.do(ctx, e, req)
-	if err != nil {
+	if reply == nil {
 		return nil, err
 	}
 	report := reply.Report
-	if report == nil {
-		return nil, hint.Errorf("server "+p.name, "flock apply", "%s sent no report", p.name)
+	if err == nil {
+		err = p.sawNothing(ctx, e, report)
 	}
-	if report.Error != nil {
-		return report, problemError(p.name, report.Error)
-	}
-	if len(report.Pending) > 0 {
-		return report, hint.Errorf("server "+p.name, "flock status",
-			"%s does not settle: this differs again and again, somebody else or the kernel changes it back: %s", p.name, spec.FewSteps(report.Pending))
+	if err != nil {
+		return report, err
 	}
 	if report.Confirmed {
-		return report, nil
+		return report, p.left(report)
 	}
 	if err := p.session.Reachable(ctx); err != nil {
 		report.Undone = true
 		return report, hint.With(fmt.Errorf("%s no longer takes new connections, it goes back by itself: %w", p.name, err), "server "+p.name, "")
 	}
-	return report, p.confirm(ctx, e)
+	confirmed, err := p.do(ctx, e, &spec.Request{Op: spec.OpConfirm})
+	if err != nil {
+		return report, err
+	}
+	return report, p.left(confirmed.Report)
 }
 
-func (p *peer) confirm(ctx context.Context, e *Engine) error {
-	_, err := p.do(ctx, e, &spec.Request{Op: spec.OpConfirm})
-	return err
+// sawNothing looks again where a server planned something, and says that it is done and
+// that it did nothing: somebody else was faster, or it does not say what is.
+func (p *peer) sawNothing(ctx context.Context, e *Engine, report *spec.Report) error {
+	if p.plan == nil || len(p.plan.Steps) == 0 || len(report.Steps) > 0 {
+		return nil
+	}
+	reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpStatus, Want: p.want, Holder: e.Holder})
+	if err != nil {
+		return err
+	}
+	if steps := reply.Plan.Steps; len(steps) > 0 {
+		return unbelieved(p.name, spec.OpApply, "it did nothing, and this differs: "+spec.FewSteps(steps))
+	}
+	return nil
+}
+
+// left is the error of a server that was to keep nothing, and does or did not look.
+func (p *peer) left(report *spec.Report) error {
+	if !p.want.Empty() {
+		return nil
+	}
+	return nothingLeft(p.name, report)
 }
 
 // outcome is what is known so far.

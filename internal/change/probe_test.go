@@ -79,7 +79,7 @@ func TestSilentPeersAreSaidWhenLookedAt(t *testing.T) {
 	if have := f.takeTried(); have != "" {
 		t.Errorf("who meets speaks, tried %s too", have)
 	}
-	f.deaf = "s3 key 1"
+	f.deaf = "s3/key/1"
 	out, err := e.Status(t.Context(), nil, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ func TestWhoSpeaksFirst(t *testing.T) {
 func TestSilentPeersAreNoted(t *testing.T) {
 	f, e := world(t, 7)
 	carry(t, e, Request{Edit: lead})
-	f.deaf = "s3 key 1"
+	f.deaf = "s3/key/1"
 	out := carry(t, e, Request{Edit: clients("s2", "s3"), Networks: []string{"wirex"}})
 	if len(out.Pending) > 0 {
 		t.Errorf("pending: %v", out.Pending)
@@ -79,7 +79,7 @@ func TestSilentPeersAreNoted(t *testing.T) {
 func (f *fleet) speak(name string, r *spec.Request) *spec.Reply {
 	reply := &spec.Reply{}
 	for _, p := range r.Peers {
-		f.spoke = append(f.spoke, fmt.Sprintf("%s to %s", name, strings.Fields(p.Key)[0]))
+		f.spoke = append(f.spoke, fmt.Sprintf("%s to %s", name, strings.Split(p.Key, "/")[0]))
 		if f.deaf != "" && strings.HasPrefix(p.Key, f.deaf) {
 			reply.Silent = append(reply.Silent, p)
 		}

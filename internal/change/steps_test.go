@@ -83,9 +83,9 @@ func TestRotationIsOneGeneration(t *testing.T) {
 	if f.dialed != 4 {
 		t.Errorf("want 4 connections, have %d", f.dialed)
 	}
-	for name, key := range keysOf(load(t, e)) {
-		if key != name+" key 2" {
-			t.Errorf("%s has %s", name, key)
+	for name, has := range keysOf(load(t, e)) {
+		if has != key(name+" key 2") {
+			t.Errorf("%s has %s", name, has)
 		}
 	}
 	var turned []string
@@ -112,7 +112,7 @@ func TestRotationEndsAtWhoIsAway(t *testing.T) {
 	if !errors.Is(err, remote.ErrUnreachable) || touched == 0 || out == nil || out.Servers[0].State != Done {
 		t.Errorf("want what was done and the error of s2, have %+v, %v", out, err)
 	}
-	if have := keysOf(load(t, e)); have["s1"] != "s1 key 2" || have["s2"] != "s2 key 1" || have["s3"] != "s3 key 1" {
+	if have := keysOf(load(t, e)); have["s1"] != key("s1 key 2") || have["s2"] != key("s2 key 1") || have["s3"] != key("s3 key 1") {
 		t.Errorf("keys: %v", have)
 	}
 }

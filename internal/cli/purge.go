@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
-	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
@@ -61,31 +60,29 @@ func (a *app) purge(ctx context.Context, server string, login state.Server) erro
 		}
 		return nil, err
 	})
-	if err != nil {
-		return wayIn(err)
-	}
 	if report == nil {
-		report = &spec.Report{}
+		return wayIn(err)
 	}
 	if a.json() {
 		steps := []stepDoc{}
 		for _, s := range report.Steps {
 			steps = append(steps, stepDoc(s))
 		}
-		if err := a.printJSON(purgeDoc{server, steps, report.Left}); err != nil {
+		if err := a.printJSON(purgeDoc{server, steps, report.Left, report.Remains}); err != nil {
 			return err
 		}
 	}
 	lostPortsOf(server, report.Steps, func(line string) { a.say("%s", line) })
-	if report.Left > 0 {
-		return partial{hint.Errorf("server "+server, "flock purge "+server, "purge %s: %s left", server, plural(report.Left, "object"))}
+	if err != nil {
+		return partial{err}
 	}
 	a.say("%s: %s removed, 0 left", server, plural(len(report.Steps), "object"))
 	return nil
 }
 
 type purgeDoc struct {
-	Server string    `json:"server"`
-	Steps  []stepDoc `json:"steps"`
-	Left   int       `json:"left"` // objects of flock's still there
+	Server  string    `json:"server"`
+	Steps   []stepDoc `json:"steps"`
+	Left    int       `json:"left"`              // objects of flock's still there
+	Remains []string  `json:"remains,omitempty"` // the first of them
 }

@@ -82,7 +82,7 @@ func absent(err error) bool {
 func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
 	wanted, err := p.version()
 	if err != nil {
-		if p.Arch != c.target.Arch && !c.target.local() {
+		if !c.target.local() { // its architecture is guessed, or said by who was there last time
 			return nil, &missingError{err.Error()}
 		}
 		return nil, hint.With(err, c.target.where(), "")

@@ -316,15 +316,22 @@ func TestOtherArchitecture(t *testing.T) {
 		return script(b)
 	}
 	target := s.target()
-	target.Arch = "riscv64" // what it was before it was replaced
-	if _, err := mustDial(t, l, target).Agent(t.Context()); err == nil {
-		t.Fatal("an architecture without agent works")
-	}
-	l.Agents = script
-	l.programs = nil
+	target.Arch = "riscv64" // what it was before it was replaced, or said that it was
+	facts(t, mustDial(t, l, target))
+	l.Agents, l.programs = script, nil
 	facts(t, mustDial(t, l, target))
 	target.Arch = ""
 	facts(t, mustDial(t, l, target))
+
+	s.path = t.TempDir()
+	uname := "#!/bin/sh\n[ \"$1\" = -s ] && echo Linux || echo riscv64\n"
+	if err := os.WriteFile(filepath.Join(s.path, "uname"), []byte(uname), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l.programs, l.Agents = nil, func(b Build) (io.ReadCloser, error) { return nil, fmt.Errorf("no agent for %s", b.Arch) }
+	if _, err := mustDial(t, l, target).Agent(t.Context()); err == nil || !strings.Contains(err.Error(), "no agent for riscv64") {
+		t.Fatalf("an architecture without agent: %v", err)
+	}
 }
 
 func TestSudo(t *testing.T) {

@@ -210,10 +210,17 @@ type Session struct {
 	Sent      int64
 }
 
+// RemainsMax is how many things that are left on a server are named.
+const RemainsMax = 50
+
 // Report is what apply did.
 type Report struct {
 	Steps   []Step   `json:",omitempty"` // done, in order
 	Left    int      // objects of ours left on the server, files and units included
+	Remains []string `json:",omitempty"` // the first of them by name, RemainsMax at most
+	// Looked: the kernel and the disk were read again after all that, and Left is what was
+	// found. Of what was not looked at nobody says that nothing is left.
+	Looked  bool     `json:",omitempty"`
 	Pending []Step   `json:",omitempty"` // what did not settle
 	Undone  bool     `json:",omitempty"` // the server went back to what it was
 	Error   *Problem `json:",omitempty"`

@@ -1,0 +1,102 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Left names the objects of this cluster that are on the server, services and their files
+// included. The memory of what was confirmed is none of them, nor are keys.
+func (k *Kernel) Left(ctx context.Context) ([]string, error) {
+	have := &spec.Host{Cluster: k.cluster}
+	if err := k.look(); err != nil {
+		return nil, fmt.Errorf("look what is left: %w", err)
+	}
+	k.observeLinks(have)
+	k.observeRoutes(&spec.Host{Cluster: k.cluster}, have)
+	var names []string
+	for _, l := range have.Links {
+		names = append(names, "link "+l.Name)
+	}
+	for _, r := range have.Routes {
+		names = append(names, r.Object())
+	}
+	for _, part := range []func() ([]string, error){k.nft.left, k.services.left, k.leftOfBGP, k.leftOfSysctls} {
+		more, err := part()
+		if err != nil {
+			return nil, fmt.Errorf("look what is left: %w", err)
+		}
+		names = append(names, more...)
+	}
+	return names, ctx.Err()
+}
+
+func (k *Kernel) leftOfSysctls() ([]string, error) {
+	notes, err := k.readSysctlNotes()
+	var names []string
+	for key := range notes {
+		names = append(names, "sysctl "+key)
+	}
+	slices.Sort(names)
+	return names, err
+}
+
+// lookForRest looks at the kernel and the disk again when everything was to go, the memory
+// of it included, and says in report what is there. What cannot be read is there.
+func (k *Kernel) lookForRest(ctx context.Context, report *spec.Report) error {
+	names, err := k.Left(ctx)
+	files, filesErr := k.services.traces()
+	names = append(names, files...)
+	slices.Sort(names)
+	noteRest(report, slices.Compact(names))
+	report.Looked = err == nil && filesErr == nil
+	return errors.Join(err, filesErr)
+}
+
+// noteRest puts what is left into a report.
+func noteRest(report *spec.Report, names []string) {
+	report.Left, report.Remains = len(names), names[:min(len(names), spec.RemainsMax)]
+}
+
+// traces are the paths of everything in the directories of this cluster, and of those
+// themselves. The directory of a network of another cluster may be called as ours is.
+func (s *services) traces() ([]string, error) {
+	var out []string
+	for _, top := range []string{s.dir(), s.runDir()} {
+		names, err := namesIn(top)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return out, fmt.Errorf("look what is left: %w", err)
+		}
+		shared := top == s.runDir() && slices.Contains(names, subnetEnv)
+		if len(names) == 0 {
+			out = append(out, top)
+		}
+		for _, name := range names {
+			if !shared || name != subnetEnv {
+				out = append(out, filepath.Join(top, name))
+			}
+		}
+	}
+	return out, nil
+}
+
+// fewLeft is what is left in one line.
+func fewLeft(names []string) string {
+	const most = 5
+	if more := len(names) - most; more > 0 {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", more)
+	}
+	return strings.Join(names, ", ")
+}

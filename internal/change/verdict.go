@@ -1,0 +1,202 @@
+package change
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// An answer is believed when it is whole: it has the part that was asked for and no other,
+// says in neither of the two places that something failed, and its parts can be. This
+// file decides that for all operations; who asks goes on with what is left.
+
+// verdict is the error of an answer that must not be believed, and of one that says that
+// something failed; nil: the server did as it was asked.
+func verdict(server string, req *spec.Request, reply *spec.Reply) error {
+	switch {
+	case reply == nil:
+		return unbelieved(server, req.Op, "it is empty")
+	case reply.Error != nil:
+		return complaint(server, req.Op, reply.Error)
+	}
+	if part := strayPart(req.Op, reply); part != "" {
+		return unbelieved(server, req.Op, "it has "+part+", which nobody asked for")
+	}
+	switch req.Op {
+	case spec.OpPlan, spec.OpStatus:
+		return planned(server, req, reply)
+	case spec.OpApply, spec.OpConfirm, spec.OpPurge:
+		return reported(server, req, reply.Report)
+	case spec.OpKeys:
+		return keysNamed(server, req, reply.Keys)
+	case spec.OpSpeak:
+		for _, q := range reply.Silent {
+			if !slices.ContainsFunc(req.Peers, func(p spec.Peer) bool { return p.Key == q.Key && p.Endpoint == q.Endpoint }) {
+				return unbelieved(server, req.Op, "it is about peers that it was not asked to speak to")
+			}
+		}
+	case spec.OpProbe:
+		for _, q := range reply.Unheard {
+			if !slices.Contains(req.Probes, q) {
+				return unbelieved(server, req.Op, "it is about ways that it was not asked to try")
+			}
+		}
+	}
+	return nil
+}
+
+// strayPart names a part of reply that is none of an answer to op; "": there is none.
+func strayPart(op string, reply *spec.Reply) string {
+	plans := op == spec.OpPlan || op == spec.OpStatus
+	for _, part := range []struct {
+		what   string
+		stands bool
+		of     bool
+	}{
+		{"facts", reply.Facts != nil, plans || op == spec.OpFacts},
+		{"a plan", reply.Plan != nil, plans},
+		{"a report", reply.Report != nil, op == spec.OpApply || op == spec.OpConfirm || op == spec.OpPurge},
+		{"keys", len(reply.Keys) > 0, plans || op == spec.OpKeys},
+		{"silent peers", len(reply.Silent) > 0, op == spec.OpSpeak},
+		{"ways", len(reply.Unheard) > 0, op == spec.OpProbe},
+		{"a BGP status", reply.BGP != nil, op == spec.OpBGP},
+	} {
+		if part.stands && !part.of {
+			return part.what
+		}
+	}
+	return ""
+}
+
+// planned judges the answer to a plan: a plan and facts that can be. Who refuses need not
+// say what it is like.
+func planned(server string, req *spec.Request, reply *spec.Reply) error {
+	plan := reply.Plan
+	if plan == nil {
+		return unbelieved(server, req.Op, "it has no plan")
+	}
+	if reply.Facts == nil && len(plan.Problems) == 0 {
+		return unbelieved(server, req.Op, "it does not say what the server is like")
+	}
+	if reply.Facts != nil {
+		if err := reply.Facts.Check(); err != nil {
+			return unbelieved(server, req.Op, "it says of the server what cannot be: "+err.Error())
+		}
+	}
+	if bad := badStep(plan.Steps); bad != "" {
+		return unbelieved(server, req.Op, bad)
+	}
+	if slices.ContainsFunc(plan.Problems, func(p spec.Problem) bool { return p.What == "" || len(p.What) > maxText }) {
+		return unbelieved(server, req.Op, "it has a problem that says nothing")
+	}
+	if slices.ContainsFunc(plan.Pools, func(u spec.PoolUse) bool { return u.Network == "" || u.Used < 0 || u.Size < 0 }) {
+		return unbelieved(server, req.Op, "it has leases that cannot be counted")
+	}
+	for device, key := range reply.Keys {
+		if !slices.Contains(req.Keys, device) || !isKey(key) {
+			return unbelieved(server, req.Op, "it names keys that it was not asked for, or that are none")
+		}
+	}
+	return nil
+}
+
+// reported judges what a server says that it did.
+func reported(server string, req *spec.Request, report *spec.Report) error {
+	switch {
+	case report == nil:
+		return unbelieved(server, req.Op, "it has no report")
+	case report.Error != nil:
+		return errorWithRest(server, complaint(server, req.Op, report.Error), report)
+	case badStep(report.Steps) != "":
+		return unbelieved(server, req.Op, badStep(report.Steps))
+	case len(report.Pending) > 0:
+		return hint.Errorf("server "+server, "flock status",
+			"%s does not settle: this differs again and again, somebody else or the kernel changes it back: %s", server, spec.FewSteps(report.Pending))
+	case report.Undone:
+		return unbelieved(server, req.Op, "it says that the server went back to what it was, and not why")
+	case report.Left < 0 || len(report.Remains) != min(report.Left, spec.RemainsMax):
+		return unbelieved(server, req.Op, fmt.Sprintf("it counts %d objects that are left and names %d", report.Left, len(report.Remains)))
+	case report.Confirmed && !req.Settle:
+		return unbelieved(server, req.Op, "it was confirmed by nobody")
+	case req.Op == spec.OpPurge:
+		return nothingLeft(server, report)
+	}
+	return nil
+}
+
+// nothingLeft is the error of a server that was to keep nothing of flock's: it has to say
+// that it looked, and that nothing was there.
+func nothingLeft(server string, report *spec.Report) error {
+	switch {
+	case report.Left > 0:
+		return hint.Errorf("server "+server, "flock purge "+server, "%s", restOf(server, report))
+	case !report.Looked:
+		return hint.Errorf("server "+server, "flock purge "+server, "%s did not look whether anything is left on it", server)
+	}
+	return nil
+}
+
+func restOf(server string, report *spec.Report) string {
+	return fmt.Sprintf("%d objects are left on %s: %s", report.Left, server, fewOf(report.Remains))
+}
+
+// errorWithRest adds what is left to an error, if the server named it.
+func errorWithRest(server string, err error, report *spec.Report) error {
+	if report.Left <= 0 {
+		return err
+	}
+	where, next := hint.Of(err)
+	return hint.With(fmt.Errorf("%w; %s", err, restOf(server, report)), where, next)
+}
+
+// keysNamed judges the answer to keys: one for each device, and no other.
+func keysNamed(server string, req *spec.Request, keys map[string]string) error {
+	for _, device := range req.Keys {
+		if !isKey(keys[device]) {
+			return hint.Errorf("server "+server, "flock apply", "%s named no key for %s", server, device)
+		}
+	}
+	if len(keys) != len(req.Keys) {
+		return unbelieved(server, req.Op, "it names keys that it was not asked for")
+	}
+	return nil
+}
+
+// isKey says whether s is a WireGuard public key: 32 bytes in base64.
+func isKey(s string) bool {
+	key, err := base64.StdEncoding.Strict().DecodeString(s)
+	return err == nil && len(key) == 32 && len(s) == 44
+}
+
+// maxText is the longest text of a step or a problem, in bytes.
+const maxText = 64 << 10
+
+// badStep says what is wrong with steps, "" if nothing is.
+func badStep(steps []spec.Step) string {
+	for _, s := range steps {
+		switch {
+		case s.Object == "" || !strings.Contains(spec.Add+spec.Change+spec.Remove, s.Action) || len(s.Action) != 1:
+			return "it has a step that is none"
+		case len(s.Object)+len(s.Detail) > maxText:
+			return "it has a step that no line holds"
+		}
+	}
+	return ""
+}
+
+// complaint is what a server says that failed.
+func complaint(server, op string, p *spec.Problem) error {
+	if p.What == "" || len(p.What)+len(p.Where)+len(p.Next) > maxText {
+		return unbelieved(server, op, "it is an error that says nothing")
+	}
+	return problemError(server, p)
+}
+
+// unbelieved is the error of an answer that does not hold together.
+func unbelieved(server, op, why string) error {
+	return hint.Errorf("server "+server, "flock status", "%s: the answer to %s is not whole: %s", server, op, why)
+}

@@ -1,0 +1,106 @@
+package spec
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds of what a server says of itself. The largest servers are far below.
+const (
+	maxInterfaces = 4096
+	maxPrefixes   = 128 << 10 // of a server in all
+	maxWord       = 256       // bytes of a name or a version
+	devMax        = 15        // bytes of a device's name (IFNAMSIZ)
+)
+
+// archs are what Go calls Linux's architectures.
+var archs = []string{
+	"386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x",
+}
+
+// KnownArch says whether arch is the name of an architecture of Linux, as Go has them.
+func KnownArch(arch string) bool { return slices.Contains(archs, arch) }
+
+// Check refuses facts that no server has: of an architecture that is none, with names
+// that the kernel gives nothing, with addresses and counts out of bounds. What a server
+// says of itself decides what others are told, and goes to the cluster file.
+func (f *Facts) Check() error {
+	switch {
+	case !KnownArch(f.Arch):
+		return fmt.Errorf("architecture %s", quoted(f.Arch))
+	case f.Init != "" && f.Init != "systemd":
+		return fmt.Errorf("init %s", quoted(f.Init))
+	case !slices.Contains([]string{"", KernelDevice, UserspaceDevice}, f.WireGuard):
+		return fmt.Errorf("a WireGuard device of sort %s", quoted(f.WireGuard))
+	case !metric(f.Metric4) || !metric(f.Metric6):
+		return fmt.Errorf("default routes of metrics %d and %d", f.Metric4, f.Metric6)
+	case len(f.Interfaces) > maxInterfaces:
+		return fmt.Errorf("%d interfaces", len(f.Interfaces))
+	}
+	for _, word := range []string{f.Hostname, f.Machine, f.Kernel, f.Agent} {
+		if !isWord(word) {
+			return fmt.Errorf("a name %s", quoted(word))
+		}
+	}
+	for _, dev := range []string{f.Default4, f.Default6} {
+		if dev != "" && !isDevice(dev) {
+			return fmt.Errorf("a default route by device %s", quoted(dev))
+		}
+	}
+	return f.checkPrefixes()
+}
+
+func (f *Facts) checkPrefixes() error {
+	lists := [][]netip.Prefix{f.Prefixes, f.Routed, f.Local, f.Awaited}
+	seen := map[string]bool{}
+	for _, i := range f.Interfaces {
+		switch {
+		case !isDevice(i.Name):
+			return fmt.Errorf("a device %s", quoted(i.Name))
+		case seen[i.Name]:
+			return fmt.Errorf("two devices %s", quoted(i.Name))
+		case i.MTU < 0 || i.MTU > math.MaxInt32:
+			return fmt.Errorf("an MTU of %d", i.MTU)
+		}
+		seen[i.Name] = true
+		lists = append(lists, i.Addrs, i.Direct)
+	}
+	total := 0
+	for _, list := range lists {
+		total += len(list)
+		if slices.ContainsFunc(list, func(p netip.Prefix) bool { return !p.IsValid() }) {
+			return fmt.Errorf("an address that is none")
+		}
+	}
+	if total > maxPrefixes {
+		return fmt.Errorf("%d addresses and subnets", total)
+	}
+	return nil
+}
+
+func metric(n int) bool { return n >= 0 && int64(n) <= math.MaxUint32 }
+
+// isDevice says whether the kernel takes name for a device (dev_valid_name), and a
+// screen and a TOML file do.
+func isDevice(name string) bool {
+	return name != "" && len(name) <= devMax && name != "." && name != ".." && isWord(name) && !strings.ContainsAny(name, "/: ")
+}
+
+// isWord says whether s is short text of one line.
+func isWord(s string) bool {
+	return len(s) <= maxWord && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// quoted is s for an error, however long it is.
+func quoted(s string) string {
+	const most = 40
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return fmt.Sprintf("%q", s)
+}
