@@ -144,6 +144,9 @@ func (r *run) retire(ctx context.Context) error {
 		}
 		if s := r.c.Servers[name]; s.Facts != nil || s.Confirmed != nil || p != nil { // it was ours
 			if err := r.clean(ctx, name); err != nil {
+				if !r.req.Force {
+					continue // it is told
+				}
 				r.stayed = append(r.stayed, Stayed{Server: name, Err: err})
 			}
 		}

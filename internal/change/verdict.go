@@ -120,6 +120,8 @@ func reported(server string, req *spec.Request, report *spec.Report) error {
 		return unbelieved(server, req.Op, "it says that the server went back to what it was, and not why")
 	case report.Left < 0 || len(report.Remains) != min(report.Left, spec.RemainsMax):
 		return unbelieved(server, req.Op, fmt.Sprintf("it counts %d objects that are left and names %d", report.Left, len(report.Remains)))
+	case req.Op == spec.OpConfirm && len(report.Steps) > 0:
+		return unbelieved(server, req.Op, "it is about steps, which nobody asked for")
 	case report.Confirmed && !req.Settle:
 		return unbelieved(server, req.Op, "it was confirmed by nobody")
 	case req.Op == spec.OpPurge:

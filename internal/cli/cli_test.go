@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("FLOCK_TEST_CLI") != "" {
 		os.Exit(Main(context.Background(), os.Args[1:], Terminal(os.Stdin, os.Stdout, os.Stderr), os.Getenv))
 	}
+	if behaviour := os.Getenv(hostileEnv); behaviour != "" {
+		os.Exit(beHostile(behaviour, os.Args[1:]))
+	}
 	os.Exit(m.Run())
 }
 

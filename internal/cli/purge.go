@@ -74,7 +74,7 @@ func (a *app) purge(ctx context.Context, server string, login state.Server) erro
 	}
 	lostPortsOf(server, report.Steps, func(line string) { a.say("%s", line) })
 	if err != nil {
-		return partial{err}
+		return wayIn(err)
 	}
 	a.say("%s: %s removed, 0 left", server, plural(len(report.Steps), "object"))
 	return nil
