@@ -41,6 +41,9 @@ func (p process) find() (int, error) {
 // An error says that there may be one.
 func pidIn(file string, is func(args []string) bool) (int, error) {
 	text, err := readIfThere(file)
+	if errors.Is(err, unix.EISDIR) {
+		return 0, nil // whoever starts the process finds out that it cannot write there
+	}
 	if err != nil {
 		return 0, err
 	}
