@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -87,6 +88,9 @@ func (a *app) readWish(file string) (wish, error) {
 	if err != nil {
 		return wish{}, usage{hint.With(fmt.Errorf("read the cluster file: %w", err), file, "-f FILE with a cluster file, as in examples/")}
 	}
+	if saysNothing(data) {
+		return wish{}, usage{hint.Errorf(file, "-f FILE with a cluster file, as in examples/; schema = 1 alone is a cluster without servers", "the cluster file says nothing")}
+	}
 	c, err := s.Parse(data, file)
 	if err != nil {
 		return wish{}, usage{err}
@@ -97,6 +101,17 @@ func (a *app) readWish(file string) (wish, error) {
 		}
 	}
 	return wish{c, state.Source{Name: file, Data: data}.Locate, true, &consequences{}}, nil
+}
+
+// saysNothing is true of a file without a line of TOML: what a failed command pipes in must
+// not take every network away.
+func saysNothing(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			return false
+		}
+	}
+	return true
 }
 
 // adopt makes the cluster what w says.

@@ -57,3 +57,22 @@ func TestAStrangersFileIsAsked(t *testing.T) {
 		})
 	}
 }
+
+// TestAFileThatSaysNothing: what a failed command pipes in takes nothing away.
+func TestAFileThatSaysNothing(t *testing.T) {
+	b := newBench(t, three)
+	for _, text := range []string{"", "\n \n", "# all of it\n#[server.s1]\n"} {
+		path := b.write("wish.toml", text)
+		for _, args := range [][]string{{"apply", "-f", path, "--yes"}, {"plan", "-f", path}} {
+			if code := b.call(args...); code != ExitUsage || !strings.Contains(b.err.String(), "says nothing") {
+				t.Errorf("%q of %q: exit %d, %s", args, text, code, b.err.String())
+			}
+		}
+	}
+	if b.engine.contacts != 0 {
+		t.Errorf("%d contacts", b.engine.contacts)
+	}
+	if code := b.call("apply", "-f", b.write("wish.toml", "schema = 1\n"), "--yes"); code != ExitDone {
+		t.Errorf("a cluster without servers: exit %d, %s", code, b.err.String())
+	}
+}
