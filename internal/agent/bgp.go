@@ -78,7 +78,7 @@ func (s *services) observeBGP(ctx context.Context, have *spec.Host) error {
 		return err
 	}
 	have.BGP = &spec.BGP{}
-	if last, err := s.last(); err == nil && last != nil && last.BGP != nil {
+	if last := s.last(); last != nil && last.BGP != nil {
 		have.BGP.Network = last.BGP.Network
 	}
 	if a, err := s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPLook}); err == nil && a.Running != nil && exists(s.bgpFile()) {

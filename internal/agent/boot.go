@@ -89,7 +89,7 @@ func bootAll(ctx context.Context, clusters []string, say func(string)) error {
 	defer tick.Stop()
 	for last, goOn := false, false; ; {
 		left = slices.DeleteFunc(left, func(b *booting) bool { return b.attempt(ctx, goOn, len(left), say) })
-		if len(left) == 0 || last {
+		if last || !slices.ContainsFunc(left, func(b *booting) bool { return !errors.Is(b.err, errForgot) }) {
 			break
 		}
 		select {
@@ -116,13 +116,8 @@ func (b *booting) attempt(ctx context.Context, goOn bool, parts int, say func(st
 		return false
 	}
 	s := newServices(b.cluster)
-	want, err := s.last()
-	if err != nil {
-		b.err = err
-		return false
-	}
-	if want == nil {
-		// The first change was cut short: what it left goes.
+	want := s.last()
+	if want == nil { // the first change was cut short, and what it left goes; or somebody lost it
 		want = &spec.Host{Cluster: b.cluster}
 	}
 	if missing := missingUnderlay(want); missing != "" {
@@ -151,6 +146,15 @@ func (s *services) boot(ctx context.Context, want *spec.Host, say func(string)) 
 	k, err := Open(s.cluster)
 	if err != nil {
 		return err
+	}
+	lost := false
+	if want.Empty() {
+		if lost, err = k.hasForgotten(); lost {
+			err = errors.Join(err, s.forgot())
+		}
+	}
+	if err != nil {
+		return errors.Join(err, k.Close())
 	}
 	report, err := reconcile(ctx, k, want, say)
 	if err == nil && len(report.Pending) > 0 {
@@ -286,6 +290,11 @@ func (s *services) unitSteps(want *spec.Host) ([]spec.Step, error) {
 	if err != nil {
 		return nil, err
 	}
+	notes, err := s.noteSteps(want)
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, notes...)
 	lost, err := s.lostUnits(want)
 	for _, unit := range slices.Sorted(maps.Keys(lost)) {
 		steps = append(steps, spec.Step{Action: spec.Change, Object: "unit " + unit, Detail: "its program is gone"})

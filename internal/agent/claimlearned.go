@@ -19,15 +19,12 @@ import (
 // it is the router that comes late, and the daemon or the kernel prefers ours.
 
 // claimLearned are the claims of want that overlap what our BGP daemon learned.
-func (k *Kernel) claimLearned(ctx context.Context, want *spec.Host, claims []spec.Claim, foreign []occupant) ([]spec.Problem, error) {
+func (k *Kernel) claimLearned(ctx context.Context, want *spec.Host, claims []spec.Claim, foreign []occupant) []spec.Problem {
 	routes := slices.DeleteFunc(slices.Clone(k.routes), func(r netlink.Route) bool { return !byBGP(r) || toPrefix(r.Dst).Bits() <= 0 })
 	if len(routes) == 0 {
-		return nil, nil
+		return nil
 	}
-	last, err := k.services.last()
-	if err != nil {
-		return nil, err
-	}
+	last := k.services.last()
 	type place struct {
 		network string
 		prefix  netip.Prefix
@@ -54,7 +51,7 @@ func (k *Kernel) claimLearned(ctx context.Context, want *spec.Host, claims []spe
 			out = append(out, *p)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // announced are those of routes, our BGP daemon's, that do not lead to what other

@@ -16,12 +16,12 @@ import (
 // else has. What stands already holds its ports itself.
 func (k *Kernel) claimPorts(want *spec.Host, seen *outlook) []spec.Problem {
 	var out []spec.Problem
-	add := func(advice string, own []int, list ...listener) {
+	add := func(advice string, own func(pid int) bool, list ...listener) {
 		for _, l := range list {
 			if !l.taken() {
 				continue
 			}
-			if h := k.holderOf(l); h.pid == 0 || !slices.Contains(own, h.pid) {
+			if h := k.holderOf(l); h.pid == 0 || own == nil || !own(h.pid) {
 				out = append(out, h.problem(l, advice))
 				return // the others would name the same
 			}
@@ -43,7 +43,12 @@ func (k *Kernel) claimPorts(want *spec.Host, seen *outlook) []spec.Problem {
 			continue
 		}
 		// Those that lost their files run on.
-		own := []int{k.services.process(leaf, d.Network).pid(), k.services.process(front, d.Network).pid()}
+		own := func(pid int) bool {
+			return slices.ContainsFunc([]role{leaf, front}, func(r role) bool {
+				have, err := k.services.process(r, d.Network).find()
+				return err == nil && have == pid
+			})
+		}
 		for _, list := range k.services.dhcpListeners(d, op.Have) {
 			add("%s, or have it listen on addresses of its own only", own, list...)
 		}

@@ -157,11 +157,7 @@ func (k *Kernel) checkClaims(ctx context.Context, want *spec.Host) ([]spec.Probl
 		}
 	}
 	out = append(out, k.claimUnreachable(want)...)
-	learned, err := k.claimLearned(ctx, want, claims, foreign)
-	if err != nil {
-		return nil, err
-	}
-	return slices.Compact(append(out, learned...)), nil
+	return slices.Compact(append(out, k.claimLearned(ctx, want, claims, foreign)...)), nil
 }
 
 // claimUnreachable refuses an unreachable route that would take from the server its

@@ -74,7 +74,7 @@ func TestLearnedRoutesConcernWhoComesNew(t *testing.T) {
 	if err := os.MkdirAll(k.services.dir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.services.keep(&spec.Host{Cluster: "t", Claims: []spec.Claim{kept}}); err != nil {
+	if err := k.services.keep(&spec.Host{Cluster: "t", BGP: &spec.BGP{Network: "bnet"}, Claims: []spec.Claim{kept}}); err != nil {
 		t.Fatal(err)
 	}
 	want.Claims[0].Except = []netip.Prefix{prefix("10.0.4.128/25")}

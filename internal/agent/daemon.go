@@ -37,7 +37,7 @@ func (s *services) pidFile(d daemon) string { return filepath.Join(s.runDir(), d
 
 // pidOf is d's process, 0 if there is none, or none to be found: what ends it asks find.
 func (s *services) pidOf(d daemon) int {
-	pid, err := s.find(d)
+	pid, err := pidIn(s.pidFile(d), d.is)
 	if err != nil {
 		return 0
 	}
@@ -53,11 +53,10 @@ func (s *services) end(ctx context.Context, d daemon) error {
 	return endProcess(ctx, d.name, pid)
 }
 
-func (s *services) find(d daemon) (int, error) {
-	return pidIn(s.pidFile(d), func(args []string) bool {
-		return len(args) > 0 && slices.Equal(args[1:], d.args)
-	})
-}
+func (s *services) find(d daemon) (int, error) { return findProcess(s.pidFile(d), d.is) }
+
+// is says whether a process with these arguments is d's.
+func (d daemon) is(args []string) bool { return len(args) > 0 && slices.Equal(args[1:], d.args) }
 
 // startDaemon starts d anew with this program.
 func (s *services) startDaemon(ctx context.Context, d daemon) error {

@@ -219,6 +219,13 @@ func (s *services) start(ctx context.Context, p planned, d spec.DHCP) error {
 
 // anew starts p's process anew. A leaf has its leases by then.
 func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []spec.Range) error {
+	for _, path := range []string{p.pidFile, p.leases} { // dnsmasq's own, which it would not open
+		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+			if err := removeAll(path); err != nil {
+				return err
+			}
+		}
+	}
 	taken := false
 	if p.leaf {
 		var err error

@@ -23,17 +23,39 @@ const stopWithin = 3 * time.Second
 // pid is the process that runs with p's configuration, 0 if there is none, or none to be
 // found: what stops it asks find.
 func (p process) pid() int {
-	pid, err := p.find()
+	pid, err := pidIn(p.pidFile, p.is)
 	if err != nil {
 		return 0
 	}
 	return pid
 }
 
-func (p process) find() (int, error) {
-	return pidIn(p.pidFile, func(args []string) bool {
-		return len(args) >= 2 && filepath.Base(args[0]) == "dnsmasq" && args[1] == "--conf-file="+p.conf
-	})
+func (p process) find() (int, error) { return findProcess(p.pidFile, p.is) }
+
+// is says whether a process with these arguments runs with p's configuration.
+func (p process) is(args []string) bool {
+	return len(args) >= 2 && filepath.Base(args[0]) == "dnsmasq" && args[1] == "--conf-file="+p.conf
+}
+
+// findProcess is pidIn, and where the file names none, a process of this server with such
+// arguments all the same: pid files get lost.
+func findProcess(file string, is func(args []string) bool) (int, error) {
+	pid, err := pidIn(file, is)
+	if err != nil || pid != 0 {
+		return pid, err
+	}
+	all, own, err := processes()
+	if err != nil {
+		return 0, err
+	}
+	for _, pid := range all {
+		line, err := slurp("/proc/" + pid + "/cmdline")
+		if err != nil || !is(strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")) || !sharesNetwork(pid, own) {
+			continue // or it has just ended
+		}
+		return strconv.Atoi(pid)
+	}
+	return 0, nil
 }
 
 // pidIn is the process that a pid file names, 0 if there is none with such

@@ -36,7 +36,7 @@ func TestNotesDoNotNarrowTheDirectory(t *testing.T) {
 	for what, note := range map[string]func(dir string) error{
 		"settings": func(dir string) error { return writeSysctlNotes(dir, map[string]sysctlNote{"a": {"0", "1"}}) },
 		"routes": func(dir string) error {
-			return (&Kernel{dir: dir}).writeRouteNotes(nil, plainRoutes(plain("10.0.0.0/8")))
+			return (&Kernel{dir: dir, services: &services{}}).writeRouteNotes(plainRoutes(plain("10.0.0.0/8")))
 		},
 	} {
 		dir := t.TempDir() + "/test"

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -19,23 +18,21 @@ const (
 	pendingFile = "pending.json" // a change that was begun and not confirmed yet
 )
 
-// last returns the spec that was last confirmed, nil if there is none. Nobody
-// changes it: all who ask while the file stays the same get the same one.
-func (s *services) last() (*spec.Host, error) {
+// last returns the spec that was last confirmed, nil if there is none, or none that is
+// sound. Nobody changes it: all who ask while the file stays the same get the same one.
+func (s *services) last() *spec.Host {
 	path := filepath.Join(s.dir(), specFile)
-	text, err := readIfThere(path)
-	if err != nil || text == "" {
-		return nil, err
+	if s.confirmed.text != "" {
+		if text, err := slurp(path); err == nil && s.confirmed.text == string(text) {
+			return s.confirmed.host
+		}
 	}
-	if s.confirmed.text == text {
-		return s.confirmed.host, nil
-	}
-	h := &spec.Host{}
-	if err := wire.Unmarshal([]byte(text), h); err != nil {
-		return nil, hint.With(fmt.Errorf("read %s: %w", path, err), "", "rm "+path+" on the server, then flock apply")
+	h, text, damaged := recall(path, func(h spec.Host) bool { return h.Cluster == s.cluster && !h.Empty() })
+	if damaged {
+		s.loses(specFile)
 	}
 	s.confirmed.text, s.confirmed.host = text, h
-	return h, nil
+	return h
 }
 
 // keep makes h what this server goes back to, at boot or when a change fails. It
@@ -46,14 +43,11 @@ func (s *services) keep(h *spec.Host) error {
 		return fmt.Errorf("encode spec: %w", err)
 	}
 	path := filepath.Join(s.dir(), specFile)
-	have, err := readIfThere(path)
-	if err != nil {
-		return err
-	}
-	if have != string(data) {
-		if err := writeFile(path, string(data), 0o600, true); err != nil {
+	if have, err := slurp(path); err != nil || string(have) != string(data) || s.lost[specFile] {
+		if err := writeNote(path, string(data)); err != nil {
 			return fmt.Errorf("keep spec: %w", err)
 		}
+		delete(s.lost, specFile)
 	}
 	return s.settled()
 }

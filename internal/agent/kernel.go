@@ -39,6 +39,10 @@ type Kernel struct {
 	watch   *rtnl.Watch           // since the first Plan
 	fresh   bool                  // nothing was changed since the last look, and no facts were taken from it
 
+	remembers *bool                 // whether notes that are not there never were, nil until somebody asks
+	settled   bool                  // this process wrote what is to be remembered of settings
+	settings  map[string]sysctlNote // made anew at the first look, as they were lost; nil otherwise
+
 	around *surroundings // of the last look, nil unless a setting is to go back
 
 	wg       wireguard

@@ -31,7 +31,7 @@ func TestDaemonSaysWhyItDoesNotStart(t *testing.T) {
 	c := m.call()
 	want := udpHost(0)
 	c.must(spec.Request{Op: spec.OpPlan, Want: want})
-	m.sh("mkdir -p /run/flock/test.d/udp-u1.pid") // since the plan
+	m.sh("mkdir -p /run/flock/test.d/udp-u1.pid; mount -t tmpfs none /run/flock/test.d/udp-u1.pid") // since the plan
 	reply := c.ask(spec.Request{Op: spec.OpApply, Want: want})
 	if reply.Report == nil || reply.Report.Error == nil || !strings.Contains(reply.Report.Error.What, "it said: ") ||
 		!strings.Contains(reply.Report.Error.What, "udp-u1.pid: ") {
@@ -40,7 +40,7 @@ func TestDaemonSaysWhyItDoesNotStart(t *testing.T) {
 	if next := reply.Report.Error.Next; !strings.Contains(next, "agent udp u1") {
 		t.Errorf("advice %q", next)
 	}
-	m.sh("rm -rf /run/flock/test.d/udp-u1.pid")
+	m.sh("umount /run/flock/test.d/udp-u1.pid; rm -rf /run/flock/test.d/udp-u1.pid")
 	c.hangUp()
 	c = m.call()
 	c.must(spec.Request{Op: spec.OpApply, Want: want})

@@ -43,7 +43,7 @@ func slurp(path string) ([]byte, error) {
 	}
 }
 
-// openToRead says of what lies below a file that it is not there: a plan names the
+// openToRead waits for nobody where a pipe is in a file's place. It says of what lies below a file that it is not there: a plan names the
 // file (claimDir) when it comes to write.
 func openToRead(path string, flags int) (int, error) {
 	fd, err := again(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|flags, 0) })

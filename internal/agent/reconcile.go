@@ -71,6 +71,9 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 		k.nft.note.keep()
 		return report, nil
 	}
+	if err := k.endStrays(ctx); err != nil {
+		return report, err
+	}
 	left, err := k.Left(ctx)
 	noteRest(report, left)
 	return report, err

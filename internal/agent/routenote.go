@@ -4,13 +4,12 @@ package agent
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"path/filepath"
 	"slices"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -40,35 +39,80 @@ func plainRoutes(want *spec.Host) []netip.Prefix {
 // readNoted reads what was remembered when some route may be meant by it.
 func (k *Kernel) readNoted() error {
 	k.noted = nil
-	for _, r := range k.routes {
-		if r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && !flocks(k.devices.byIndex[r.LinkIndex]) {
-			list, err := k.readRouteNotes()
-			if err != nil {
-				return err
-			}
-			k.noted = make(map[netip.Prefix]bool, len(list))
-			for _, p := range list {
-				k.noted[p] = true
-			}
-			return nil
-		}
+	if !slices.ContainsFunc(k.routes, k.maybeNoted) {
+		return nil
 	}
-	return nil
+	list, _, err := k.readRouteNotes()
+	k.noted = make(map[netip.Prefix]bool, len(list))
+	for _, p := range list {
+		k.noted[p] = true
+	}
+	return err
 }
 
-func (k *Kernel) readRouteNotes() ([]netip.Prefix, error) {
-	data, err := slurp(filepath.Join(k.dir, routeFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// maybeNoted says whether a route may be one that some cluster remembers.
+func (k *Kernel) maybeNoted(r netlink.Route) bool {
+	return r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && !flocks(k.devices.byIndex[r.LinkIndex])
+}
+
+func soundRoutes(list []netip.Prefix) bool { return len(list) > 0 }
+
+// readRouteNotes returns what is remembered, and whether that stands on the disk as it was
+// written. What was lost is what was confirmed, or else, since nobody can tell any more
+// which cluster's it is, every route of our number that no other cluster claims.
+func (k *Kernel) readRouteNotes() (list []netip.Prefix, sound bool, err error) {
+	note, _, damaged := recall(filepath.Join(k.dir, routeFile), soundRoutes)
+	if damaged {
+		k.services.loses(routeFile)
 	}
-	var list []netip.Prefix
-	if err == nil {
-		err = json.Unmarshal(data, &list)
+	if note != nil {
+		return *note, !damaged, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read remembered routes: %w", err)
+	last := k.services.last()
+	if last != nil {
+		list = plainRoutes(last)
 	}
-	return list, nil
+	if len(list) > 0 && !damaged {
+		k.services.loses(routeFile)
+	}
+	forgotten, err := k.hasForgotten()
+	if err != nil || !forgotten && (!damaged || last != nil && !k.services.begun()) {
+		return list, len(list) == 0 && !damaged, err
+	}
+	list = append(k.unclaimedRoutes(), list...)
+	slices.SortFunc(list, netip.Prefix.Compare)
+	return slices.Compact(list), false, nil
+}
+
+// unclaimedRoutes are where routes lead that may be this cluster's and are not known to
+// be another's.
+func (k *Kernel) unclaimedRoutes() []netip.Prefix {
+	others := map[netip.Prefix]bool{}
+	clusters, _ := k.services.paths.clusters() // whom nobody can list claims nothing
+	for _, cluster := range clusters {
+		if cluster == k.cluster {
+			continue
+		}
+		s := &services{cluster: cluster, paths: k.services.paths}
+		note, _, _ := recall(filepath.Join(s.dir(), routeFile), soundRoutes)
+		if note == nil {
+			note = &[]netip.Prefix{}
+		}
+		if last := s.last(); last != nil {
+			*note = append(*note, plainRoutes(last)...)
+		}
+		for _, p := range *note {
+			others[p] = true
+		}
+	}
+	var out []netip.Prefix
+	for _, r := range k.routes {
+		if p := toPrefix(r.Dst); k.maybeNoted(r) && !others[p] {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
 }
 
 // noteRoutes remembers the routes of want before they are made, beside those that
@@ -78,42 +122,48 @@ func (k *Kernel) noteRoutes(want *spec.Host) error {
 	if len(plain) == 0 {
 		return nil
 	}
-	noted, err := k.readRouteNotes()
+	noted, sound, err := k.readRouteNotes()
 	if err != nil {
 		return err
 	}
 	all := slices.Concat(noted, plain)
 	slices.SortFunc(all, netip.Prefix.Compare)
-	return k.writeRouteNotes(noted, slices.Compact(all))
+	all = slices.Compact(all)
+	if sound && slices.Equal(noted, all) {
+		return nil
+	}
+	return k.writeRouteNotes(all)
 }
 
 // settleRoutes brings what is remembered in line with want when nothing is left to
 // do.
 func (k *Kernel) settleRoutes(want *spec.Host) error {
-	noted, err := k.readRouteNotes()
+	noted, sound, err := k.readRouteNotes()
 	if err != nil {
 		return err
 	}
-	return k.writeRouteNotes(noted, plainRoutes(want))
-}
-
-func (k *Kernel) writeRouteNotes(have, list []netip.Prefix) error {
-	if slices.Equal(have, list) {
+	list := plainRoutes(want)
+	if sound && slices.Equal(noted, list) {
 		return nil
 	}
+	return k.writeRouteNotes(list)
+}
+
+func (k *Kernel) writeRouteNotes(list []netip.Prefix) error {
 	path := filepath.Join(k.dir, routeFile)
 	if len(list) == 0 {
-		return removeAll(path)
+		return removeNote(path)
 	}
 	data, err := json.Marshal(list)
 	if err == nil {
 		err = makeDir(k.dir)
 	}
 	if err == nil {
-		err = writeFile(path, string(data)+"\n", 0o600, true)
+		err = writeNote(path, string(data)+"\n")
 	}
 	if err != nil {
 		return fmt.Errorf("remember routes: %w", err)
 	}
+	delete(k.services.lost, routeFile)
 	return nil
 }

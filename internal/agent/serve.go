@@ -351,10 +351,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	if err != nil {
 		return nil, err
 	}
-	last, err := k.services.last()
-	if err != nil {
-		return nil, err
-	}
+	last := k.services.last()
 	plan, err := compare(k, ctx, r.Want)
 	if err != nil {
 		return nil, err
@@ -471,10 +468,7 @@ func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r s
 // forgot what it confirmed: to take everything away would be no way back. It refuses what a plan has problems with; a
 // plan of this session counts, the lock was held ever since.
 func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*spec.Host, error) {
-	last, err := k.services.last()
-	if err != nil {
-		return nil, err
-	}
+	last := k.services.last()
 	problems := strangers(last, want)
 	if len(problems) == 0 && (s.agreed == "" || s.agreed != want.Sum()) {
 		plan, err := k.Plan(ctx, want)
@@ -488,6 +482,9 @@ func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*sp
 	}
 	if last != nil {
 		return last, nil
+	}
+	if k.services.lost[specFile] {
+		return nil, nil
 	}
 	if !k.services.begun() {
 		left, err := k.Left(ctx)

@@ -28,6 +28,7 @@ type services struct {
 	inherited map[string]string
 	secrets   map[string]string // passwords that came with the request, by id
 	untouched []string          // networks in which no server ever handed out, by the request
+	lost      map[string]bool   // notes that were found damaged, by name
 	confirmed struct {          // what last read last
 		text string
 		host *spec.Host
@@ -176,11 +177,19 @@ func specOf(text string) string {
 	return ""
 }
 
-// readIfThere returns the content of a file, "" where there is none.
+// noText is what readIfThere reads where no file is that can be read: nothing that we write
+// is like it, so that it is written anew.
+const noText = "\x00"
+
+// readIfThere returns the content of a file, "" where there is none, and noText where a
+// directory, a link to itself or a socket is in its place.
 func readIfThere(path string) (string, error) {
 	data, err := slurp(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
+	}
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
+		return noText, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", path, err)
@@ -207,7 +216,9 @@ func writeIfOther(path, text string, mode os.FileMode) (bool, error) {
 func writeFile(path, text string, mode os.FileMode, durable bool) error {
 	temp, err := spill(filepath.Dir(path), text, mode, durable)
 	if err == nil {
-		err = os.Rename(temp, path)
+		if err = os.Rename(temp, path); errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EEXIST) { // a directory in the place of a file of ours
+			err = errors.Join(os.RemoveAll(path), os.Rename(temp, path))
+		}
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", path, err), removeAll(temp))
@@ -233,7 +244,11 @@ func syncDir(dir string) error {
 func removeAll(paths ...string) error {
 	var errs []error
 	for _, path := range paths {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		err := os.Remove(path)
+		if errors.Is(err, unix.ENOTEMPTY) { // a directory in the place of a file of ours
+			err = os.RemoveAll(path)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("remove file: %w", err))
 		}
 	}

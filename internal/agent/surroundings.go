@@ -79,30 +79,40 @@ func (k *Kernel) otherWireGuards() []string {
 // network of them, and of which one runs in this network namespace.
 func networkDaemons() ([]string, error) {
 	known := []string{"dockerd", "libvirtd", "virtnetworkd", "lxd", "incusd", "kubelet", "k3s-server", "k3s-agent", "podman"}
-	pids, err := namesIn("/proc")
+	pids, own, err := processes()
 	if err != nil {
-		return nil, fmt.Errorf("list processes: %w", err)
-	}
-	own, err := os.Readlink(filepath.Join(filepath.Dir(procNet), "ns/net"))
-	if err != nil {
-		return nil, fmt.Errorf("find the network namespace: %w", err)
+		return nil, err
 	}
 	var out []string
 	for _, pid := range pids {
-		if _, err := strconv.Atoi(pid); err != nil {
-			continue
-		}
 		comm, err := slurp("/proc/" + pid + "/comm")
 		name := strings.TrimSpace(string(comm))
 		if err != nil || !slices.Contains(known, name) || slices.Contains(out, name) {
 			continue // or it has just ended
 		}
-		if space, err := os.Readlink("/proc/" + pid + "/ns/net"); err == nil && space == own {
+		if sharesNetwork(pid, own) {
 			out = append(out, name)
 		}
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// processes lists the numbers of processes, and names this one's network namespace.
+func processes() (pids []string, own string, err error) {
+	all, err := namesIn("/proc")
+	if err != nil {
+		return nil, "", fmt.Errorf("list processes: %w", err)
+	}
+	if own, err = os.Readlink(filepath.Join(filepath.Dir(procNet), "ns/net")); err != nil {
+		return nil, "", fmt.Errorf("find the network namespace: %w", err)
+	}
+	return slices.DeleteFunc(all, func(name string) bool { _, err := strconv.Atoi(name); return err != nil }), own, nil
+}
+
+func sharesNetwork(pid, own string) bool {
+	space, err := os.Readlink("/proc/" + pid + "/ns/net")
+	return err == nil && space == own
 }
 
 // settingFiles reads what systemd-sysctl and sysctl --system do: of files of one name that

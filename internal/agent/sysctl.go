@@ -16,7 +16,6 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/flocknet/flock/internal/spec"
-	"github.com/flocknet/flock/internal/wire"
 )
 
 const (
@@ -167,10 +166,10 @@ func (k *Kernel) noteSysctls(list []spec.Sysctl) error {
 		n.Set = s.Value
 		notes[s.Key], changed = n, true
 	}
-	if !changed {
+	if !changed && !k.services.lost[sysctlFile] {
 		return nil
 	}
-	return writeSysctlNotes(k.dir, notes)
+	return k.writeSysctlNotes(notes)
 }
 
 // bequeath hands what was found before flock to another cluster that uses the
@@ -215,61 +214,129 @@ type clusterNotes struct {
 	notes map[string]sysctlNote
 }
 
-// otherNotes reads the notes of the other clusters on this server.
+// otherNotes reads the notes of the other clusters on this server. Of one whose notes are
+// lost the settings count that its spec names.
 func (k *Kernel) otherNotes() ([]clusterNotes, error) {
-	files, err := filepath.Glob(filepath.Join(filepath.Dir(k.dir), "*", sysctlFile))
+	root := filepath.Dir(k.dir)
+	clusters, err := (paths{lib: root}).clusters()
 	if err != nil {
 		return nil, err
 	}
 	var out []clusterNotes
-	for _, f := range files {
-		dir := filepath.Dir(f)
-		if dir == k.dir {
+	for _, cluster := range clusters {
+		if cluster == filepath.Base(k.dir) {
 			continue
 		}
-		notes, err := readSysctlNotes(dir)
-		if err != nil {
-			return nil, err
+		o := clusterNotes{filepath.Join(root, cluster), map[string]sysctlNote{}}
+		if notes, _, _ := recall(filepath.Join(o.dir, sysctlFile), soundSettings); notes != nil {
+			o.notes = *notes
+		} else if last := (&services{cluster: cluster, paths: paths{lib: root}}).last(); last != nil {
+			for _, s := range globals(last) {
+				o.notes[s.Key] = sysctlNote{s.Value, s.Value}
+			}
 		}
-		out = append(out, clusterNotes{dir, notes})
+		out = append(out, o)
 	}
 	return out, nil
 }
 
-func (k *Kernel) readSysctlNotes() (map[string]sysctlNote, error) { return readSysctlNotes(k.dir) }
+// globals are the settings of h that are no link's.
+func globals(h *spec.Host) []spec.Sysctl {
+	return slices.DeleteFunc(slices.Clone(h.Sysctls), func(s spec.Sysctl) bool { return s.Link != "" })
+}
 
-func readSysctlNotes(dir string) (map[string]sysctlNote, error) {
-	notes := map[string]sysctlNote{}
-	path := filepath.Join(dir, sysctlFile)
-	data, err := slurp(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return notes, nil
+func soundSettings(notes map[string]sysctlNote) bool {
+	for key, n := range notes {
+		if !filepath.IsLocal(key) || n.Found == "" || n.Set == "" {
+			return false
+		}
 	}
+	return len(notes) > 0
+}
+
+// readSysctlNotes returns what is remembered, made anew if it was lost.
+func (k *Kernel) readSysctlNotes() (map[string]sysctlNote, error) {
+	if k.settings != nil {
+		return maps.Clone(k.settings), nil
+	}
+	notes, _, damaged := recall(filepath.Join(k.dir, sysctlFile), soundSettings)
+	if damaged {
+		k.services.loses(sysctlFile)
+	}
+	if notes != nil {
+		return *notes, nil
+	}
+	last := k.services.last()
+	forgotten, err := k.hasForgotten()
+	missing := last != nil && len(globals(last)) > 0 && !k.settled
+	if err != nil || !damaged && !missing && (!forgotten || k.settled) {
+		return map[string]sysctlNote{}, err
+	}
+	k.services.loses(sysctlFile)
+	k.settings, err = k.settingsAnew(last)
+	return maps.Clone(k.settings), err
+}
+
+// settingsAnew is what can be told of settings whose notes are lost: those that last names,
+// or else those that networks of ours need, were before us what the next boot would make
+// them, without us.
+func (k *Kernel) settingsAnew(last *spec.Host) (map[string]sysctlNote, error) {
+	files, err := settingFiles(k.services.paths.sysctls)
 	if err != nil {
-		return nil, fmt.Errorf("read remembered settings: %w", err)
+		return nil, err
 	}
-	if err := wire.Unmarshal(data, &notes); err != nil {
-		return nil, fmt.Errorf("read remembered settings %s: %w", path, err)
+	boot := &surroundings{files: bootSettings(files)}
+	if err := k.readDevices(); err != nil {
+		return nil, err
 	}
-	return notes, nil
+	ours := []spec.Sysctl{{Key: forwardingIPv4, Value: "1"}, {Key: forwardingIPv6, Value: "1"}}
+	if last != nil {
+		ours = globals(last)
+	}
+	for name, l := range k.devices.byName {
+		if uplink, err := k.uplink(l); err == nil && uplink && !flocks(l) && l.Attrs().MasterIndex == 0 {
+			ours = append(ours, spec.Sysctl{Key: "net/ipv6/conf/" + name + "/accept_ra", Value: "2"})
+		}
+	}
+	out := map[string]sysctlNote{}
+	for _, s := range ours {
+		found := "0"
+		if acceptsRA(s.Key) > 0 {
+			found = "1"
+		}
+		if set, ok := boot.atBoot(s.Key); ok {
+			found = set.value
+		}
+		value, err := readSysctl(s.Key)
+		if err == nil && value == s.Value && value != found {
+			out[s.Key] = sysctlNote{found, value}
+		}
+	}
+	return out, nil
+}
+
+func (k *Kernel) writeSysctlNotes(notes map[string]sysctlNote) error {
+	if err := writeSysctlNotes(k.dir, notes); err != nil {
+		return err
+	}
+	k.settings, k.settled = nil, true
+	delete(k.services.lost, sysctlFile)
+	return nil
 }
 
 func writeSysctlNotes(dir string, notes map[string]sysctlNote) error {
 	path := filepath.Join(dir, sysctlFile)
 	if len(notes) == 0 {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("forget settings: %w", err)
-		}
-		return nil
+		return removeNote(path)
 	}
 	data, err := json.MarshalIndent(notes, "", "\t")
+	if err == nil {
+		err = makeDir(dir)
+	}
+	if err == nil {
+		err = writeNote(path, string(data)+"\n")
+	}
 	if err != nil {
-		return fmt.Errorf("remember settings: %w", err)
-	}
-	if err := makeDir(dir); err != nil {
-		return fmt.Errorf("remember settings: %w", err)
-	}
-	if err := writeFile(path, string(data)+"\n", 0o600, true); err != nil {
 		return fmt.Errorf("remember settings: %w", err)
 	}
 	return nil

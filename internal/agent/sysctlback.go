@@ -105,5 +105,5 @@ func (k *Kernel) dropSysctl(key string) error {
 		return err
 	}
 	delete(notes, key)
-	return writeSysctlNotes(k.dir, notes)
+	return k.writeSysctlNotes(notes)
 }

@@ -183,9 +183,9 @@ func carry(ctx context.Context, d *udptun.Device, control net.Listener) error {
 
 // restoreUDP gives d what the last confirmed spec says about it, if it does.
 func (s *services) restoreUDP(ctx context.Context, d *udptun.Device, name string) error {
-	last, err := s.last()
-	if err != nil || last == nil {
-		return err
+	last := s.last()
+	if last == nil {
+		return nil
 	}
 	for _, l := range last.Links {
 		if l.Name == name && l.Kind == spec.UDP && l.Tunnel != nil {

@@ -139,9 +139,9 @@ func takeBack(ctx context.Context, cluster string, log io.Writer) (err error) {
 	if !s.begun() {
 		return nil
 	}
-	last, err := s.last()
-	if err != nil {
-		return err
+	last := s.last()
+	if last == nil && s.lost[specFile] {
+		return errors.Join(s.forgot(), s.settled())
 	}
 	if last == nil { // the first change
 		last = &spec.Host{Cluster: cluster}

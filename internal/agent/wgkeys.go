@@ -5,6 +5,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,10 +39,11 @@ func (s *services) publicKey(device string, rotate bool) (public, made string, e
 		return "", "", fmt.Errorf("make a key: %q is not a device's name", device)
 	}
 	path := s.keyFiles(device)[0]
-	if rotate && exists(path) {
+	key, _, err := s.inUse(device)
+	if err == nil && rotate && key != (wgtypes.Key{}) {
 		path = s.keyFiles(device)[1]
+		key, _, err = readKey(path)
 	}
-	key, err := readKey(path)
 	if err != nil {
 		return "", "", err
 	}
@@ -58,6 +60,7 @@ func (s *services) publicKey(device string, rotate bool) (public, made string, e
 	if err := writeFile(path, key.String()+"\n", 0o600, true); err != nil {
 		return "", path, err
 	}
+	delete(s.lost, filepath.Base(path))
 	return key.PublicKey().String(), path, nil
 }
 
@@ -88,7 +91,7 @@ func (s *services) keysThere(devices []string) (map[string]string, error) {
 		if !deviceName(device) {
 			continue
 		}
-		key, err := readKey(s.keyFiles(device)[0])
+		key, _, err := s.inUse(device)
 		if err != nil {
 			return nil, err
 		}
@@ -117,27 +120,54 @@ func deviceName(name string) bool {
 	return name != "" && name != "." && name != ".." && len(name) <= spec.IfNameMax && !strings.ContainsAny(name, "/: \t\n")
 }
 
-// readKey returns the zero key where there is no file.
-func readKey(path string) (wgtypes.Key, error) {
+// readKey returns the zero key where there is no file, or none with a key in it.
+func readKey(path string) (key wgtypes.Key, damaged bool, err error) {
 	text, err := readIfThere(path)
 	if err != nil || text == "" {
-		return wgtypes.Key{}, err
+		return wgtypes.Key{}, exists(path), err
 	}
-	key, err := wgtypes.ParseKey(strings.TrimSpace(text))
-	if err != nil {
-		// Its words may quote the file.
-		return wgtypes.Key{}, hint.Errorf(path, "remove it; the next apply makes a new pair", "read a WireGuard key: the file is damaged")
+	if key, err = wgtypes.ParseKey(strings.TrimSpace(text)); err != nil {
+		return wgtypes.Key{}, true, nil //nolint:nilerr // its words may quote the file
 	}
-	return key, nil
+	return key, false, nil
+}
+
+// inUse is the key of device that its file says, or else, where that is lost, that the
+// device itself has.
+func (s *services) inUse(device string) (key wgtypes.Key, kept bool, err error) {
+	path := s.keyFiles(device)[0]
+	key, damaged, err := readKey(path)
+	if err != nil || key != (wgtypes.Key{}) {
+		return key, err == nil, err
+	}
+	if _, err := net.InterfaceByName(device); err == nil {
+		var devices wgDevices
+		if d, err := devices.Device(device); err == nil {
+			key = d.PrivateKey
+		}
+		err = devices.Close()
+		damaged = damaged || key != (wgtypes.Key{})
+		if err != nil {
+			return key, false, err
+		}
+	}
+	if damaged {
+		s.loses(filepath.Base(path))
+	}
+	return key, false, nil
 }
 
 // privateKey is the one whose public half is public.
 func (s *services) privateKey(device, public string) (wgtypes.Key, error) {
-	for _, path := range s.keyFiles(device) {
-		key, err := readKey(path)
-		if err != nil {
-			return wgtypes.Key{}, err
-		}
+	now, _, err := s.inUse(device)
+	if err != nil {
+		return wgtypes.Key{}, err
+	}
+	next, _, err := readKey(s.keyFiles(device)[1])
+	if err != nil {
+		return wgtypes.Key{}, err
+	}
+	for _, key := range []wgtypes.Key{now, next} {
 		if key != (wgtypes.Key{}) && key.PublicKey().String() == public {
 			return key, nil
 		}
@@ -155,7 +185,7 @@ func (s *services) settleKeys(h *spec.Host) error {
 		}
 		files := s.keyFiles(l.Name)
 		used[files[0]] = true
-		next, err := readKey(files[1])
+		next, _, err := readKey(files[1])
 		if err != nil {
 			return err
 		}
@@ -166,6 +196,8 @@ func (s *services) settleKeys(h *spec.Host) error {
 			if err := syncDir(s.dir()); err != nil {
 				return err
 			}
+		} else if err := s.keepKey(l.Name); err != nil {
+			return err
 		}
 	}
 	all, err := s.allKeys()
@@ -179,6 +211,20 @@ func (s *services) settleKeys(h *spec.Host) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// keepKey puts the key that device has into its file, if that was lost.
+func (s *services) keepKey(device string) error {
+	key, kept, err := s.inUse(device)
+	if err != nil || kept || key == (wgtypes.Key{}) {
+		return err
+	}
+	path := s.keyFiles(device)[0]
+	if err := writeFile(path, key.String()+"\n", 0o600, true); err != nil {
+		return err
+	}
+	delete(s.lost, filepath.Base(path))
+	return nil
 }
 
 // allKeys lists the key files of this cluster, by their ends: a network may be called

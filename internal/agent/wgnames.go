@@ -153,10 +153,7 @@ func (s *session) learnNew(ctx context.Context, want *spec.Host) error {
 	if err != nil {
 		return err
 	}
-	last, err := k.services.last()
-	if err != nil {
-		return err
-	}
+	last := k.services.last()
 	known := map[string]bool{}
 	if last != nil {
 		for _, p := range last.Peers {

@@ -112,9 +112,9 @@ func converse(ctx context.Context, dev *device.Device, listener net.Listener) er
 
 // restore gives dev what the last confirmed spec says about it, if it does.
 func (s *services) restore(ctx context.Context, dev *device.Device, name string) error {
-	last, err := s.last()
-	if err != nil || last == nil {
-		return err
+	last := s.last()
+	if last == nil {
+		return nil
 	}
 	for _, l := range last.Links {
 		if l.Name != name || l.Kind != spec.WireGuard {
