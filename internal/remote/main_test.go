@@ -55,7 +55,7 @@ const (
 )
 
 // testBeat is how often sessions of tests that wait for beats show signs of life.
-const testBeat = 30 * time.Millisecond
+const testBeat = 100 * time.Millisecond
 
 // every calls do until it fails: nobody is there any more.
 func every(pause time.Duration, do func() error) {
@@ -90,6 +90,7 @@ func serveAsAgent(args []string) int {
 			continue
 		case opStop:
 			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			<-time.After(time.Hour) // another thread may be the first that stops
 		case opTrickle:
 			_, _ = os.Stdout.Write([]byte{0, 255, 0, 0})
 			every(testBeat/3, func() error { _, err := os.Stdout.WriteString(" "); return err })

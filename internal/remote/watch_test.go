@@ -18,7 +18,7 @@ import (
 func watched(t *testing.T) map[string]func(t *testing.T) *Session {
 	t.Helper()
 	open := func(t *testing.T, l *laptop, target Target) *Session {
-		l.beat, l.step = testBeat, 100*testBeat
+		l.beat, l.step = testBeat, 40*testBeat
 		c, err := l.Dial(t.Context(), target)
 		if err != nil {
 			t.Fatal(err)
