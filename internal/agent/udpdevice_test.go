@@ -111,7 +111,7 @@ func TestUDPMembersComeAndGoAlone(t *testing.T) {
 		- member 10.99.0.3 dev u1
 	`)
 	pid := m.machines[0].sh("cat /run/flock/test.d/udp-u1.pid")
-	lossless := m.background(0, "ping -q -i 0.01 -c 300 -W 1 -I 10.244.1.1 10.244.2.1")
+	lossless := m.background(0, "-i 0.01 -c 300 -W 1 -I 10.244.1.1 10.244.2.1")
 	for range 5 {
 		m.machines[0].call().make(udpHost(0, 0, 1, 2), `
 			+ member 10.99.0.3 dev u1: subnets 10.244.3.0/24
