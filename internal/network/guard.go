@@ -58,7 +58,7 @@ func serversOf(n *state.Network, subnet int) []netip.Prefix {
 func serversBits(n *state.Network, p netip.Prefix) (bits, widest int) {
 	switch {
 	case p.Addr().Is6():
-		bits = max(min(p.Bits()+4, 128), 112) // clients choose the rest themselves
+		bits = max(min(p.Bits()+4, 128), 120) // clients choose the rest themselves
 		return bits, max(p.Bits()+2, min(bits, 112))
 	case n.DHCP == state.DHCPDistributed:
 		bits = max(poolBits(p), min(p.Bits()+1, 32))
