@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -334,12 +336,32 @@ type pinger struct {
 	g   *segment
 	cmd *exec.Cmd
 	out bytes.Buffer
+	got lineCount
+}
+
+// lineCount counts the lines that are written to it.
+type lineCount struct{ atomic.Int64 }
+
+func (c *lineCount) Write(b []byte) (int, error) {
+	c.Add(int64(bytes.Count(b, []byte("\n"))))
+	return len(b), nil
+}
+
+// await waits until so many answers came, or more.
+func (p *pinger) await(answers int64) {
+	p.g.t.Helper()
+	p.g.eventually(20*time.Second, func() error {
+		if got := p.got.Load() - 1; got < answers { // the first line is a heading
+			return fmt.Errorf("%d answers, want %d", got, answers)
+		}
+		return nil
+	})
 }
 
 func (g *segment) ping(from, source, to string) *pinger {
 	g.t.Helper()
 	p := &pinger{g: g, cmd: g.in(from, "ping", "-n", "-i", "0.01", "-I", source, to)}
-	p.cmd.Stdout = &p.out
+	p.cmd.Stdout = io.MultiWriter(&p.out, &p.got)
 	if err := p.cmd.Start(); err != nil {
 		g.t.Fatal(err)
 	}

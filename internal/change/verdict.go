@@ -83,7 +83,7 @@ func planned(server string, req *spec.Request, reply *spec.Reply) error {
 		return unbelieved(server, req.Op, "it does not say what the server is like")
 	}
 	if reply.Facts != nil {
-		if err := reply.Facts.Check(); err != nil {
+		if err := spec.CheckFacts(reply.Facts); err != nil {
 			return unbelieved(server, req.Op, "it says of the server what cannot be: "+err.Error())
 		}
 	}

@@ -26,10 +26,11 @@ var archs = []string{
 // KnownArch says whether arch is the name of an architecture of Linux, as Go has them.
 func KnownArch(arch string) bool { return slices.Contains(archs, arch) }
 
-// Check refuses facts that no server has: of an architecture that is none, with names
+// CheckFacts refuses facts that no server has: of an architecture that is none, with names
 // that the kernel gives nothing, with addresses and counts out of bounds. What a server
-// says of itself decides what others are told, and goes to the cluster file.
-func (f *Facts) Check() error {
+// says of itself decides what others are told, and goes to the cluster file. It is no
+// method, which the linker would keep in the agents, who do not ask.
+func CheckFacts(f *Facts) error {
 	switch {
 	case !KnownArch(f.Arch):
 		return fmt.Errorf("architecture %s", quoted(f.Arch))
@@ -52,10 +53,10 @@ func (f *Facts) Check() error {
 			return fmt.Errorf("a default route by device %s", quoted(dev))
 		}
 	}
-	return f.checkPrefixes()
+	return checkPrefixes(f)
 }
 
-func (f *Facts) checkPrefixes() error {
+func checkPrefixes(f *Facts) error {
 	lists := [][]netip.Prefix{f.Prefixes, f.Routed, f.Local, f.Awaited}
 	seen := map[string]bool{}
 	for _, i := range f.Interfaces {

@@ -15,7 +15,7 @@ func someFacts() *Facts {
 }
 
 func TestFactsThatNoServerHas(t *testing.T) {
-	if err := someFacts().Check(); err != nil {
+	if err := CheckFacts(someFacts()); err != nil {
 		t.Fatal(err)
 	}
 	many := make([]Interface, 5000)
@@ -55,7 +55,7 @@ func TestFactsThatNoServerHas(t *testing.T) {
 	} {
 		f := someFacts()
 		spoil(f)
-		if err := f.Check(); err == nil || len(err.Error()) > 100 {
+		if err := CheckFacts(f); err == nil || len(err.Error()) > 100 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
