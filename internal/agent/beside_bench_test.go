@@ -20,7 +20,7 @@ import (
 //   - Either side's servers masquerade their containers towards the outside by a rule
 //     that is not ours, as Docker, libvirt, LXC and CNI plugins bring along. They
 //     track connections then, which is what a source address that is kept costs
-//     (keepObject). Beside servers that track none, see ARCHITECTURE.md.
+//     (keepObject). Beside servers that track none, see docs/bench.md.
 //   - Either side's daemons run in sessions of their own, as on servers of their own:
 //     Linux divides processors among sessions first (sched_autogroup, sched(7)).
 

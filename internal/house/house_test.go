@@ -97,7 +97,8 @@ func isStandard(path string) bool {
 
 func within(path, module string) bool { return path == module || strings.HasPrefix(path, module+"/") }
 
-// TestDependenciesHaveReasons: a module that we import has its line in ARCHITECTURE.md.
+// TestDependenciesHaveReasons: a module that we import has its line in
+// docs/dependencies.md.
 func TestDependenciesHaveReasons(t *testing.T) {
 	reasons := dependencyTable(t)
 	used := map[string]bool{}
@@ -117,12 +118,12 @@ func TestDependenciesHaveReasons(t *testing.T) {
 	}
 	for m := range used {
 		if reasons[m] == "" {
-			t.Errorf("ARCHITECTURE.md does not say what %s is for", m)
+			t.Errorf("docs/dependencies.md does not say what %s is for", m)
 		}
 	}
 	for m := range reasons {
 		if !used[m] {
-			t.Errorf("ARCHITECTURE.md has a reason for %s, which nothing imports", m)
+			t.Errorf("docs/dependencies.md has a reason for %s, which nothing imports", m)
 		}
 	}
 }
@@ -148,15 +149,11 @@ func required(t *testing.T) []string {
 	return paths
 }
 
-// dependencyTable reads the rows below the heading of dependencies.
+// dependencyTable reads the reasons of docs/dependencies.md.
 func dependencyTable(t *testing.T) map[string]string {
 	t.Helper()
-	_, table, found := strings.Cut(readTop(t, "ARCHITECTURE.md"), "\n## Dependencies")
-	if !found {
-		t.Fatal("ARCHITECTURE.md has no heading Dependencies")
-	}
 	out := map[string]string{}
-	for line := range strings.Lines(table) {
+	for line := range strings.Lines(readTop(t, filepath.Join("docs", "dependencies.md"))) {
 		cells := strings.Split(line, "|")
 		if len(cells) < 4 || !strings.Contains(cells[1], "`") {
 			continue

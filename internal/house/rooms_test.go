@@ -111,7 +111,7 @@ var rooms = map[string]room{
 	"templates":      {never: "text for other programs' files is filled in without knowing where it goes", banned: []string{"os", "os/exec"}},
 }
 
-// Modules of others. ARCHITECTURE.md says what each is for.
+// Modules of others. docs/dependencies.md says what each is for.
 const (
 	cobra       = "github.com/spf13/cobra"
 	compress    = "github.com/klauspost/compress"
