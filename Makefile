@@ -70,6 +70,10 @@ demo: deps build ## three servers, one network, containers that find each other;
 test: deps kernel build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 85m -parallel 3 $(if $(V),-v,) ./...
 
+UNIT := $(addprefix ./internal/,agent bgp change cli control hint house network plainfile remote rtnl seed spec state target udptun wire) ./templates
+unit: ## every test that needs no root and no lab, in less than half a minute
+	@FLOCK_LANE=unit FLOCK_MUST= go test -short $(if $(V),-v,) $(UNIT)
+
 BENCH  := go test -run '^$$' -count=1 -timeout 60m
 bench: deps kernel build ## no-op, create, join as ratios to a bare login; the agent beside ip -batch, networks beside the same by hand, the BGP daemon beside BIRD; 10,000 servers and shares
 	@$(ASROOT) $(BENCH) -bench . -benchtime 1x ./cmd/flock | grep -E '^(Benchmark|---|FAIL| )'
@@ -106,4 +110,4 @@ release: ## dist/: flock for several workstations, agents for linux/amd64 and li
 clean: ## remove what was built
 	rm -rf bin dist $(PACKED)
 
-.PHONY: help agents build install deps kernel demo test bench golden fuzz lint release clean
+.PHONY: help agents build install deps kernel demo test unit bench golden fuzz lint release clean

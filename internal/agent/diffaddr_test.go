@@ -4,11 +4,11 @@ package agent
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -85,7 +85,7 @@ func TestOwnAddressComesBackFirst(t *testing.T) {
 func TestDisplace(t *testing.T) {
 	want := manyAddrs().Addrs
 	sorted := strings.Fields(inOrder)
-	r := rand.New(rand.NewPCG(1, 2))
+	r := seed.New(t)
 	for range 2000 {
 		found := slices.Clone(want)
 		r.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })

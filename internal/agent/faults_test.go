@@ -6,16 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net/netip"
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -24,22 +23,12 @@ import (
 // and there the first and the last time. An agent that says that it is done has done it all,
 // whatever failed, and after one that says otherwise the next command puts the server right.
 //
-// It takes some of the faults, by a seed that it prints; FLOCK_FAULTS=all takes them all
-// (minutes), FLOCK_FAULTS=SEED those of that run.
+// It takes some of the faults at random; FLOCK_FAULTS=all takes them all (minutes).
 func TestEveryFault(t *testing.T) {
-	most, seed := 6, rand.Uint64()
-	switch value := os.Getenv("FLOCK_FAULTS"); value {
-	case "":
-	case "all":
+	most, random := 6, seed.New(t)
+	if os.Getenv("FLOCK_FAULTS") == "all" {
 		most = 1 << 30
-	default:
-		var err error
-		if seed, err = strconv.ParseUint(value, 10, 64); err != nil {
-			t.Fatal(err)
-		}
 	}
-	t.Logf("FLOCK_FAULTS=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
 	before := newMachine(t).remains()
 	for _, w := range []world{{"segment", segmentWorld}, {"routed", routedWorld}} {
 		m := newMachine(t)

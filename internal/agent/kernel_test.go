@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -379,8 +379,9 @@ func TestShuffledSpecIsTheSame(t *testing.T) {
 	k := open(t, "t", t.TempDir())
 	apply(t, k, segment())
 	want := segment()
-	rand.Shuffle(len(want.Links), func(i, j int) { want.Links[i], want.Links[j] = want.Links[j], want.Links[i] })
-	rand.Shuffle(len(want.Addrs), func(i, j int) { want.Addrs[i], want.Addrs[j] = want.Addrs[j], want.Addrs[i] })
+	random := seed.New(t)
+	random.Shuffle(len(want.Links), func(i, j int) { want.Links[i], want.Links[j] = want.Links[j], want.Links[i] })
+	random.Shuffle(len(want.Addrs), func(i, j int) { want.Addrs[i], want.Addrs[j] = want.Addrs[j], want.Addrs[i] })
 	converge(t, k, want, "")
 }
 

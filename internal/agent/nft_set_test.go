@@ -4,19 +4,19 @@ package agent
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // TestRangesHoldTheSameAddresses compares ranges of random prefixes with the prefixes.
 func TestRangesHoldTheSameAddresses(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
+	r := seed.New(t)
 	for range 500 {
 		var list []netip.Prefix
 		for range 1 + r.IntN(12) {

@@ -5,13 +5,14 @@ package bgp
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/flocknet/flock/internal/seed"
 )
 
 // behaviour is what a hostile neighbour does over every connection that it gets.
@@ -241,11 +242,7 @@ func habits() []behaviour {
 			if err := enter(c, local, true); err != nil {
 				return err
 			}
-			noise := make([]byte, 10_000)
-			for i := range noise {
-				noise[i] = byte(rand.Uint32())
-			}
-			_, _ = c.Write(noise)
+			_, _ = c.Write(seed.Bytes(seed.Fixed(), 10_000))
 			return drain(c)
 		}, "marker is not all ones"},
 		{"thirty connections", func(c net.Conn, local netip.Addr) error {

@@ -259,6 +259,12 @@ func (s source) line(n ast.Node) string {
 	return strings.TrimPrefix(s.fset.Position(n.Pos()).String(), s.name+":")
 }
 
+func (s source) imports(paths ...string) bool {
+	return slices.ContainsFunc(s.file.Imports, func(i *ast.ImportSpec) bool {
+		return slices.Contains(paths, strings.Trim(i.Path.Value, `"`))
+	})
+}
+
 func sources(t *testing.T) []source {
 	t.Helper()
 	root, fset := top(t), token.NewFileSet()
@@ -415,6 +421,8 @@ func forbidden(s source, call *ast.CallExpr) string {
 	switch name := on.Name + "." + sel.Sel.Name; {
 	case name == "time.Sleep":
 		return "a sleep is too short or too long: poll with a ticker and a context"
+	case s.isTest() && on.Name == "rand" && s.imports("math/rand/v2", "math/rand"):
+		return "a random test that fails must be repeated: internal/seed logs how"
 	case s.dir() != "internal/lab" && slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, sel.Sel.Name) && slices.Contains([]string{"t", "b", "f", "tb"}, on.Name):
 		return "a skip that nobody counts is a test that does not exist: lab.Need"
 	case name == "os.Exit" && !within(s.dir(), "cmd/flock") && !s.isTest():

@@ -107,6 +107,10 @@ var rooms = map[string]room{
 		never:  "advice is attached everywhere, so it depends on nothing",
 		banned: []string{"os"},
 	},
+	"internal/seed": {
+		never:  "the numbers of a run are the test's: what they are used for belongs there",
+		banned: []string{"net", "os/exec"},
+	},
 	"internal/house": {never: "rules have no code"},
 	"templates":      {never: "text for other programs' files is filled in without knowing where it goes", banned: []string{"os", "os/exec"}},
 }

@@ -19,13 +19,15 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// Need is a way for a test to say that it cannot run here: not as root, or
-// without the named programs. It skips the test aloud, with a line on stderr
+// Need is a way for a test to say that it cannot run here: not as root, without
+// the named programs, or not in the lane of `make unit`. It skips the test aloud, with a line on stderr
 // that can be counted; where FLOCK_MUST is set, as in CI, it fails it instead.
 func Need(t TB, programs ...string) {
 	t.Helper()
 	lacks := ""
-	if runtime.GOOS != "linux" {
+	if os.Getenv("FLOCK_LANE") == "unit" {
+		lacks = "what make unit leaves to make test"
+	} else if runtime.GOOS != "linux" {
 		lacks = "Linux"
 	} else if os.Geteuid() != 0 {
 		lacks = "root"

@@ -21,15 +21,24 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestGolden compiles every testdata/*.txtar: cluster.toml in, one file per server
-// out, or the error with its advice, or the problems of single servers.
-func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
+// goldens are the files of testdata, one folder per kind.
+func goldens(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no goldens: %v", err)
 	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+	if flat, err := filepath.Glob("testdata/*.txtar"); err != nil || len(flat) > 0 {
+		t.Fatalf("%v would not be tested: move each into the folder of its kind (%v)", flat, err)
+	}
+	return files
+}
+
+// TestGolden compiles every golden: cluster.toml in, one file per server
+// out, or the error with its advice, or the problems of single servers.
+func TestGolden(t *testing.T) {
+	for _, file := range goldens(t) {
+		t.Run(strings.TrimSuffix(strings.TrimPrefix(filepath.ToSlash(file), "testdata/"), ".txtar"), func(t *testing.T) {
 			ar, err := txtar.ParseFile(file)
 			if err != nil {
 				t.Fatal(err)

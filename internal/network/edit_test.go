@@ -2,7 +2,6 @@ package network
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -121,7 +121,7 @@ func TestRefusals(t *testing.T) {
 // it was dealt, and no two members share anything.
 func TestNothingDealtMoves(t *testing.T) {
 	for _, mode := range []string{state.DHCPSingle, state.DHCPDistributed} {
-		rnd := rand.New(rand.NewPCG(1, 2))
+		rnd := seed.New(t)
 		c := cluster(t, 40)
 		o := Options{Subnets: prefixes("10.0.0.0/20", "fd00:4::/64"), DHCP: mode}
 		if err := Create(c, "vx1", "vxlan", o); err != nil {

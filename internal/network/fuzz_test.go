@@ -2,7 +2,6 @@ package network
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -14,11 +13,7 @@ import (
 // FuzzCluster: whatever stands in a cluster file, it is refused with an error or
 // it compiles; and what compiles does not change when completed again.
 func FuzzCluster(f *testing.F) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, file := range files {
+	for _, file := range goldens(f) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)

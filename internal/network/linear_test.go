@@ -2,10 +2,10 @@ package network
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"testing"
 
+	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -27,7 +27,7 @@ func TestSharesAreLinear(t *testing.T) {
 
 // TestOverlappingIsWhatOverlaps, whatever is asked for among prefixes that are apart.
 func TestOverlappingIsWhatOverlaps(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(1, 2))
+	rnd := seed.New(t)
 	prefix := func() netip.Prefix {
 		if rnd.IntN(4) == 0 {
 			return netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, byte(rnd.IntN(4)), byte(rnd.IntN(256))}), 8+rnd.IntN(20)).Masked()
@@ -60,7 +60,7 @@ func TestOverlappingIsWhatOverlaps(t *testing.T) {
 
 // TestSharedTwiceIsFound, as by a look at each pair.
 func TestSharedTwiceIsFound(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(3, 4))
+	rnd := seed.New(t)
 	c := cluster(t, 4)
 	c.Networks = map[string]*state.Network{}
 	for i := range 3 {

@@ -93,7 +93,7 @@ func TestPathsByKind(t *testing.T) {
 
 // In a mesh the one that knows where the other is begins.
 func TestPathsOfAMesh(t *testing.T) {
-	ar, err := txtar.ParseFile("testdata/wireguard-nat.txtar")
+	ar, err := txtar.ParseFile("testdata/wireguard/nat.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,25 +12,20 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/state"
 )
 
-var (
-	seed      = flag.Uint64("seed", 0, "of TestEditsLeaveAGoodFile; 0: another one in each run")
-	sequences = flag.Int("sequences", 2000, "random edit sequences of TestEditsLeaveAGoodFile")
-)
+var sequences = flag.Int("sequences", 2000, "random edit sequences of TestEditsLeaveAGoodFile")
 
 // TestEditsLeaveAGoodFile: whatever is edited in whatever order, a file that was saved
 // is read again, completes, compiles to the same, and every function that reads it
 // works on it.
 func TestEditsLeaveAGoodFile(t *testing.T) {
-	if *seed == 0 {
-		*seed = rand.Uint64()
-	}
-	t.Logf("rerun with -seed %d", *seed)
+	random := seed.New(t)
 	taken, tried := map[string]int{}, map[string]int{}
 	for i := range *sequences {
-		w := &world{rnd: rand.New(rand.NewPCG(*seed, uint64(i)))}
+		w := &world{rnd: random}
 		w.c = w.servers()
 		for range 4 + w.rnd.IntN(14) {
 			what, edit := w.edit()
@@ -38,7 +33,7 @@ func TestEditsLeaveAGoodFile(t *testing.T) {
 			tried[kind]++
 			w.log = append(w.log, what)
 			if err := w.try(edit); err != nil {
-				t.Fatalf("sequence %d of -seed %d: %v\n%s", i, *seed, err, strings.Join(w.log, "\n"))
+				t.Fatalf("sequence %d: %v\n%s", i, err, strings.Join(w.log, "\n"))
 			}
 			if w.done {
 				taken[kind]++

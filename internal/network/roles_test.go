@@ -2,12 +2,12 @@ package network
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -102,7 +102,7 @@ func TestClientTakesItsSharesAlong(t *testing.T) {
 // it was, peer by peer, and addresses do not move.
 func TestJoiningTouchesOnlyTheNewPeer(t *testing.T) {
 	for _, topology := range []string{state.Mesh, state.Hub} {
-		rnd := rand.New(rand.NewPCG(1, 2))
+		rnd := seed.New(t)
 		c := cluster(t, 20)
 		if err := Create(c, "wirex", WireGuard, Options{Topology: topology}); err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package remote
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -131,10 +131,9 @@ func TestCutUploadIsNeverExecuted(t *testing.T) {
 	// Executed when half of it has arrived, it would leave a trace. A busy machine takes the
 	// link for a slow one and packs it: nothing comes of that.
 	var noise strings.Builder
+	random := seed.New(t)
 	for range 1000 {
-		line := make([]byte, 750)
-		_, _ = rand.Read(line) // never fails
-		noise.WriteString("#" + base64.StdEncoding.EncodeToString(line) + "\n")
+		noise.WriteString("#" + base64.StdEncoding.EncodeToString(seed.Bytes(random, 750)) + "\n")
 	}
 	agent := "#!/bin/sh\n" + noise.String() + strings.TrimPrefix(string(whole), "#!/bin/sh\n")
 	agent = strings.Replace(agent, "\n", "\necho $0 >>"+ran+"\n", 1)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/seed"
 )
 
 // A test that needs another process starts this test binary again with childVar
@@ -75,9 +76,9 @@ func TestKillNine(t *testing.T) {
 	if testing.Short() {
 		kills = 30
 	}
-	last := uint64(1)
+	last, random := uint64(1), seed.New(t)
 	for range kills {
-		killOnce(t, s)
+		killOnce(t, s, time.Duration(random.IntN(20_000))*time.Microsecond)
 		c, err := s.Load(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -109,7 +110,8 @@ func TestKillNine(t *testing.T) {
 	t.Logf("%d kills, %d generations", kills, last)
 }
 
-func killOnce(t *testing.T, s *Store) {
+// killOnce kills a process at the given time after it began to save.
+func killOnce(t *testing.T, s *Store, after time.Duration) {
 	t.Helper()
 	cmd := child(t.Context(), s, "save")
 	out, err := cmd.StdoutPipe()
@@ -123,7 +125,7 @@ func killOnce(t *testing.T, s *Store) {
 	if err != nil || line != "saving\n" {
 		t.Fatalf("the child says %q, %v", line, err)
 	}
-	<-time.After(time.Duration(rand.N(20_000)) * time.Microsecond) // any moment of a save
+	<-time.After(after)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
