@@ -315,7 +315,7 @@ func (r *run) refusal() error {
 			peer.refused = append(peer.refused, hint.With(p.Err, "server "+p.Server, ""))
 		}
 	}
-	r.refuseTwins()
+	r.refuseDuplicates()
 	var first error
 	count := 0
 	for _, name := range sortedNames(r.peers) {

@@ -33,9 +33,9 @@ func identities(f *state.Facts) []identity {
 	return out
 }
 
-// refuseTwins refuses servers that are one machine under two names: each would
+// refuseDuplicates refuses servers that are one machine under two names: each would
 // remove what the other asks for.
-func (r *run) refuseTwins() {
+func (r *run) refuseDuplicates() {
 	known := map[identity][]string{}
 	for _, name := range r.c.ServerNames() {
 		for _, id := range identities(r.c.Servers[name].Facts) {
