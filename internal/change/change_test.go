@@ -162,7 +162,7 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		}
 		return &spec.Reply{Keys: keys}, nil
 	case spec.OpSpeak:
-		return a.f.speak(a.name, r), nil
+		return a.f.handshake(a.name, r), nil
 	case spec.OpProbe:
 		return a.f.probe(a.name, r), nil
 	case spec.OpConfirm:

@@ -67,7 +67,7 @@ func (r *run) probeAll(ctx context.Context) {
 	r.probePaths(ctx, paths)
 }
 
-// probeNew tries the ways that the change made. Those of WireGuard are speak's.
+// probeNew tries the ways that the change made. Those of WireGuard are handshake's.
 func (r *run) probeNew(ctx context.Context) {
 	var paths []network.Path
 	for _, name := range r.c.NetworkNames() {

@@ -49,7 +49,7 @@ func (r *run) carry(ctx context.Context) error {
 	}
 	r.push(ctx)
 	err := r.record() // before the outcome: it settles what is pending
-	r.speak(ctx)
+	r.handshake(ctx)
 	r.probeNew(ctx)
 	return err
 }

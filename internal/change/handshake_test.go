@@ -75,8 +75,8 @@ func TestSilentPeersAreNoted(t *testing.T) {
 	}
 }
 
-// speak notes what was asked, and that some keys have no ears.
-func (f *fleet) speak(name string, r *spec.Request) *spec.Reply {
+// handshake notes what was asked, and that some keys have no ears.
+func (f *fleet) handshake(name string, r *spec.Request) *spec.Reply {
 	reply := &spec.Reply{}
 	for _, p := range r.Peers {
 		f.spoke = append(f.spoke, fmt.Sprintf("%s to %s", name, strings.Split(p.Key, "/")[0]))

@@ -47,7 +47,7 @@ func (p *peer) met() []spec.Peer {
 // couples are the pairs of servers that met, each once, with the one of them that
 // is to speak first: it must know where the other is. Who met most speaks to all of
 // them, so that few have to be asked.
-func (r *run) couples() (speakers []*peer, to map[*peer][]spec.Peer) {
+func (r *run) couples() (initiators []*peer, to map[*peer][]spec.Peer) {
 	owners := r.owners()
 	met := map[*peer]int{}
 	couple := func(a, b, network string) string { return min(a, b) + " " + max(a, b) + " " + network }
@@ -77,17 +77,17 @@ func (r *run) couples() (speakers []*peer, to map[*peer][]spec.Peer) {
 			}
 		}
 		if len(to[p]) > 0 {
-			speakers = append(speakers, p)
+			initiators = append(initiators, p)
 		}
 	}
-	return speakers, to
+	return initiators, to
 }
 
-// speak sees to it that WireGuard peers which met in this change have shaken hands.
+// handshake sees to it that WireGuard peers which met in this change have shaken hands.
 // Who did not is noted: each of them holds what it should.
-func (r *run) speak(ctx context.Context) {
-	speakers, to := r.couples()
-	results := remote.Each(ctx, speakers, r.parallel(), func(ctx context.Context, p *peer) ([]spec.Peer, error) {
+func (r *run) handshake(ctx context.Context) {
+	initiators, to := r.couples()
+	results := remote.Each(ctx, initiators, r.parallel(), func(ctx context.Context, p *peer) ([]spec.Peer, error) {
 		reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpSpeak, Want: p.want, Holder: r.e.Holder, Peers: to[p]})
 		if err != nil {
 			return nil, err
@@ -99,11 +99,11 @@ func (r *run) speak(ctx context.Context) {
 	for i, res := range results {
 		for _, q := range res.Value {
 			o := owners[q.Key]
-			silent[o.network] = append(silent[o.network], fmt.Sprintf("%s with %s (UDP %s)", speakers[i].name, o.server, q.Endpoint))
+			silent[o.network] = append(silent[o.network], fmt.Sprintf("%s with %s (UDP %s)", initiators[i].name, o.server, q.Endpoint))
 		}
 		if res.Err != nil && ctx.Err() == nil {
-			first := owners[to[speakers[i]][0].Key].network
-			silent[first] = append(silent[first], fmt.Sprintf("%s was not heard (%v)", speakers[i].name, res.Err))
+			first := owners[to[initiators[i]][0].Key].network
+			silent[first] = append(silent[first], fmt.Sprintf("%s was not heard (%v)", initiators[i].name, res.Err))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(silent)) {
