@@ -148,7 +148,7 @@ func (p *peer) apply(ctx context.Context, e *Engine, given spec.Request) (*spec.
 		return report, err
 	}
 	if report.Confirmed {
-		return report, p.left(report)
+		return report, p.remains(report)
 	}
 	if err := p.session.Reachable(ctx); err != nil {
 		report.Undone = true
@@ -158,7 +158,7 @@ func (p *peer) apply(ctx context.Context, e *Engine, given spec.Request) (*spec.
 	if err != nil {
 		return report, err
 	}
-	return report, p.left(confirmed.Report)
+	return report, p.remains(confirmed.Report)
 }
 
 // sawNothing looks again where a server planned something, and says that it is done and
@@ -177,12 +177,12 @@ func (p *peer) sawNothing(ctx context.Context, e *Engine, report *spec.Report) e
 	return nil
 }
 
-// left is the error of a server that was to keep nothing, and does or did not look.
-func (p *peer) left(report *spec.Report) error {
+// remains is the error of a server that was to keep nothing, and does or did not look.
+func (p *peer) remains(report *spec.Report) error {
 	if !p.want.Empty() {
 		return nil
 	}
-	return nothingLeft(p.name, report)
+	return nothingRemains(p.name, report)
 }
 
 // outcome is what is known so far.

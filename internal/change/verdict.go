@@ -125,14 +125,14 @@ func reported(server string, req *spec.Request, report *spec.Report) error {
 	case report.Confirmed && !req.Settle:
 		return unbelieved(server, req.Op, "it was confirmed by nobody")
 	case req.Op == spec.OpPurge:
-		return nothingLeft(server, report)
+		return nothingRemains(server, report)
 	}
 	return nil
 }
 
-// nothingLeft is the error of a server that was to keep nothing of flock's: it has to say
+// nothingRemains is the error of a server that was to keep nothing of flock's: it has to say
 // that it looked, and that nothing was there.
-func nothingLeft(server string, report *spec.Report) error {
+func nothingRemains(server string, report *spec.Report) error {
 	switch {
 	case report.Left > 0:
 		return hint.Errorf("server "+server, "flock purge "+server, "%s", restOf(server, report))
