@@ -20,7 +20,7 @@ import (
 // anew to know its clients, and tells nothing until it heard everybody again.
 const (
 	awaitBGP    = 20 * time.Second
-	awaitSettle = time.Minute
+	awaitConverged = time.Minute
 )
 
 // shared are the subnets of every BGP network before the edit.
@@ -58,7 +58,7 @@ func (r *run) await(ctx context.Context) error {
 		for {
 			settling := r.c.Networks[name].Before != nil
 			if settling {
-				within = awaitSettle
+				within = awaitConverged
 			}
 			missing, outside, err := r.listen(ctx, name, cmp.Or(r.e.wait, within))
 			if err != nil {
@@ -70,7 +70,7 @@ func (r *run) await(ctx context.Context) error {
 				}
 				break
 			}
-			within = awaitSettle // what reflects no more is started anew
+			within = awaitConverged // what reflects no more is started anew
 			if err := r.again(func(c *state.Cluster) error { return network.Settle(c, name) }); err != nil {
 				return err
 			}

@@ -42,7 +42,7 @@ type Engine struct {
 	Now      func() time.Time // nil: time.Now
 	Touching func()           // called before a server is told to change something; from several goroutines; nil: nobody wants it
 
-	wait time.Duration                                         // for BGP sessions; 0: awaitBGP or awaitSettle
+	wait time.Duration                                         // for BGP sessions; 0: awaitBGP or awaitConverged
 	open func(context.Context, remote.Target) (session, error) // nil: through Dialer
 }
 

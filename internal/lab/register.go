@@ -47,7 +47,7 @@ func (r *register) join(name string, u user, crowd bool) (raised []string, err e
 			return err
 		}
 		users[name] = u
-		return errors.Join(r.save(name, u), r.settle(were, users))
+		return errors.Join(r.save(name, u), r.finish(were, users))
 	})
 	return raised, err
 }
@@ -63,12 +63,12 @@ func (r *register) leave(name string) error {
 			return err
 		}
 		delete(users, name)
-		return errors.Join(r.remove(name), r.settle(were, users))
+		return errors.Join(r.remove(name), r.finish(were, users))
 	})
 }
 
-// settle restores what is not needed and removes the directory when nothing is in it.
-func (r *register) settle(were map[string]string, users map[string]user) error {
+// finish restores what is not needed and removes the directory when nothing is in it.
+func (r *register) finish(were map[string]string, users map[string]user) error {
 	err := r.restore(were, users)
 	if len(were) > 0 {
 		return errors.Join(err, r.note(were))
