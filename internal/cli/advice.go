@@ -42,7 +42,7 @@ var (
 	commandStart = regexp.MustCompile(`(^|[^\w/.-])flock `)
 	commandEnd   = regexp.MustCompile(`, |; | or |\)|: |$`)
 	placeholder  = regexp.MustCompile(`^[\[(]?[^a-z]*[A-Z][^a-z]*$`)
-	plainName    = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
+	lowerName    = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 )
 
 // commandsIn are the flock commands that text names.
@@ -142,7 +142,7 @@ func checkNames(cmd *cobra.Command, args []string, c *state.Cluster) error {
 		name, _, _ := strings.Cut(arg, ":")
 		_, err := netip.ParseAddr(name)
 		known := c.Servers[name] != nil || c.Networks[name] != nil || slices.Contains(roles, name) || slices.Contains(network.PoolTypes(), name)
-		if err != nil && plainName.MatchString(name) && !known {
+		if err != nil && lowerName.MatchString(name) && !known {
 			return fmt.Errorf("the cluster has no server and no network %s", name)
 		}
 	}
