@@ -39,7 +39,7 @@ func (b Build) name() string {
 // what the build packed into it; without that, itself, on Linux of the same
 // architecture, for all variants.
 func BuiltinAgent(b Build) (io.ReadCloser, error) {
-	p, alone, err := carried(b)
+	p, alone, err := embeddedAgent(b)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: read the agent for linux/%s: %w", ErrAgent, b.name(), err)
@@ -53,7 +53,7 @@ func BuiltinAgent(b Build) (io.ReadCloser, error) {
 		"%w: this flock carries no agent for linux/%s", ErrAgent, b.name())
 }
 
-// packedAgent is a program that is carried compressed. Reading it unpacks it; its
+// packedAgent is a program that is embedded compressed. Reading it unpacks it; its
 // name and its packed form cost nothing.
 type packedAgent struct {
 	id string // Go's build ID

@@ -15,9 +15,9 @@ import (
 //go:embed agents/*.gz agents/*.id
 var agents embed.FS
 
-// carried is the agent b as it was packed into this executable, nil if it was not.
+// embeddedAgent is the agent b as it was packed into this executable, nil if it was not.
 // alone: this executable is no agent itself.
-func carried(b Build) (p *packedAgent, alone bool, err error) {
+func embeddedAgent(b Build) (p *packedAgent, alone bool, err error) {
 	name := "agents/" + b.name()
 	id, err := agents.ReadFile(name + ".id")
 	if errors.Is(err, fs.ErrNotExist) {

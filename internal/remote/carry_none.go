@@ -2,6 +2,6 @@
 
 package remote
 
-// carried has nothing: this executable was built without agents to carry and goes
+// embeddedAgent has nothing: this executable was built without agents to carry and goes
 // to servers itself.
-func carried(Build) (p *packedAgent, alone bool, err error) { return nil, false, nil }
+func embeddedAgent(Build) (p *packedAgent, alone bool, err error) { return nil, false, nil }

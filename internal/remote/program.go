@@ -138,7 +138,7 @@ func readAll(open source) (data []byte, err error) {
 	return data, nil
 }
 
-// pack compresses a binary, unless it is carried so.
+// pack compresses a binary, unless it is embedded so.
 func pack(open source) (data []byte, err error) {
 	f, err := open()
 	if err != nil {

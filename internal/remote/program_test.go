@@ -41,7 +41,7 @@ func TestVersionOfProgram(t *testing.T) {
 	}
 }
 
-// TestPackedProgram: what is carried compressed is named without unpacking it, goes
+// TestPackedProgram: what is embedded compressed is named without unpacking it, goes
 // out as it is, and is the same program again when it is read.
 func TestPackedProgram(t *testing.T) {
 	plain := strings.Repeat("a program ", 1000)
