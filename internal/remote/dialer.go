@@ -14,8 +14,8 @@ import (
 // Defaults of a Dialer.
 const (
 	defaultTimeout = 15 * time.Second
-	// defaultKeepAlive times missedAnswers is how long a server may be silent.
-	defaultKeepAlive = 15 * time.Second
+	// defaultKeepalive times missedAnswers is how long a server may be silent.
+	defaultKeepalive = 15 * time.Second
 	missedAnswers    = 3
 )
 
@@ -42,7 +42,7 @@ type Dialer struct {
 	Agents func(Build) (io.ReadCloser, error)
 
 	paths     paths         // where things are on servers; zero: the real places
-	keepAlive time.Duration // between two signs of life asked for; 0: defaultKeepAlive
+	keepalive time.Duration // between two signs of life asked for; 0: defaultKeepalive
 	beat      time.Duration // between two signs of life of sessions; 0: wire.Beat
 	step      time.Duration // how long an agent may take to answer; 0: lookWithin, workWithin
 

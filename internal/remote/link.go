@@ -50,7 +50,7 @@ func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, er
 		l.close()
 		return nil, err
 	}
-	go l.keepAlive()
+	go l.keepalive()
 	go l.watch()
 	return l, nil
 }
@@ -169,7 +169,7 @@ func (l *link) tcp(ctx context.Context) (net.Conn, error) {
 		return dialProxy(r.proxy)
 	}
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-		Enable: true, Idle: defaultKeepAlive, Interval: defaultKeepAlive, Count: missedAnswers,
+		Enable: true, Idle: defaultKeepalive, Interval: defaultKeepalive, Count: missedAnswers,
 	}}
 	conn, err := dialer.DialContext(ctx, r.network, r.addr())
 	if err != nil {
@@ -178,10 +178,10 @@ func (l *link) tcp(ctx context.Context) (net.Conn, error) {
 	return quick(conn), nil
 }
 
-// keepAlive asks the server for a sign of life, so that a dead connection is
+// keepalive asks the server for a sign of life, so that a dead connection is
 // noticed while a session waits for an answer.
-func (l *link) keepAlive() {
-	every := cmp.Or(l.d.keepAlive, defaultKeepAlive)
+func (l *link) keepalive() {
+	every := cmp.Or(l.d.keepalive, defaultKeepalive)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	answered := make(chan struct{}, 1)
