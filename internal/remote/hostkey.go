@@ -45,7 +45,7 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 		err = known.check(r.keyName, key)
 	}
 	if errors.Is(err, ErrHostKeyUnknown) {
-		err = d.meet(r, p, plainKey(key), err)
+		err = d.meet(r, p, bareKey(key), err)
 	}
 	var changed *changedError
 	switch {

@@ -89,7 +89,7 @@ func (k knownKeys) named(name string) knownKeys {
 // check is nil where key is known for addr, and wraps ErrHostKeyChanged or
 // ErrHostKeyUnknown otherwise.
 func (k knownKeys) check(addr string, key ssh.PublicKey) error {
-	plain := plainKey(key)
+	plain := bareKey(key)
 	cert, certified := key.(*ssh.Certificate)
 	for _, l := range k {
 		if l.marker == markRevoked && (sameKey(l.key, plain) || certified && sameKey(l.key, cert.SignatureKey)) {
@@ -124,8 +124,8 @@ func (k knownKeys) check(addr string, key ssh.PublicKey) error {
 	return err
 }
 
-// plainKey is key without its certificate.
-func plainKey(key ssh.PublicKey) ssh.PublicKey {
+// bareKey is key without its certificate.
+func bareKey(key ssh.PublicKey) ssh.PublicKey {
 	if cert, ok := key.(*ssh.Certificate); ok {
 		return cert.Key
 	}

@@ -36,7 +36,7 @@ func (r *route) checkRevoked(key ssh.PublicKey) error {
 			continue // empty, or a comment
 		}
 		cert, certified := key.(*ssh.Certificate)
-		if sameKey(listed, plainKey(key)) || certified && sameKey(listed, cert.SignatureKey) {
+		if sameKey(listed, bareKey(key)) || certified && sameKey(listed, cert.SignatureKey) {
 			return fmt.Errorf("%w: it is revoked in %s", ErrHostKeyChanged, r.revoked)
 		}
 	}

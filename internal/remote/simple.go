@@ -35,12 +35,12 @@ const (
 	fileEnds   = "}"
 )
 
-// keyLine is a keyword and what comes after it; plainLine has nothing but blanks
+// keyLine is a keyword and what comes after it; simpleLine has nothing but blanks
 // between. The other forms that ssh takes (an equals sign, quotes, a comment behind) are
 // its own to read.
 var (
 	keyLine   = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t=]`)
-	plainLine = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t]+([^ \t=].*)$`)
+	simpleLine = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t]+([^ \t=].*)$`)
 )
 
 // numberForm is what ssh may take for an address in one of the old ways: 10.1, 0x7f.1.
@@ -49,8 +49,8 @@ var numberForm = regexp.MustCompile(`^[0-9][0-9a-fA-FxX.]*$`)
 // formed are characters by which a line is more than words.
 const formed = "\"'\\#$\r\f\v\x00"
 
-// plainTokens are the percent tokens that mean the same wherever they may stand.
-const plainTokens = "hnprud%"
+// simpleTokens are the percent tokens that mean the same wherever they may stand.
+const simpleTokens = "hnprud%"
 
 // maxIncludes is how deep files may include each other, as in ssh.
 const maxIncludes = 16
@@ -102,7 +102,7 @@ func (s *scan) line(line string, e entry) (what string, included *oddity) {
 	default:
 		return "", nil // nothing to flock, whatever it says
 	}
-	m = plainLine.FindStringSubmatch(line)
+	m = simpleLine.FindStringSubmatch(line)
 	if m == nil || strings.ContainsAny(line, formed) && e.key != "match" {
 		return "a form", nil
 	}
@@ -135,7 +135,7 @@ func oddToken(value string) bool {
 		if !found {
 			return false
 		}
-		if rest == "" || !strings.Contains(plainTokens, rest[:1]) {
+		if rest == "" || !strings.Contains(simpleTokens, rest[:1]) {
 			return true
 		}
 		value = rest[1:]
