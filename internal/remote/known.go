@@ -155,9 +155,9 @@ func (e *changedError) Error() string {
 
 func (e *changedError) Unwrap() error { return ErrHostKeyChanged }
 
-// hostKeyOrder is what a server that is not known is asked to show, as by ssh.
+// hostKeyPreference is what a server that is not known is asked to show, as by ssh.
 // Those last in the list are asked for only where nothing else is common.
-var hostKeyOrder = []string{
+var hostKeyPreference = []string{
 	ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
 	ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
 }
@@ -180,12 +180,12 @@ func (k knownKeys) algorithms(addr string) []string {
 			known = append(known, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
 			continue
 		}
-		if slices.Contains(hostKeyOrder, l.key.Type()) {
+		if slices.Contains(hostKeyPreference, l.key.Type()) {
 			known = append(known, l.key.Type())
 		}
 	}
 	var out []string
-	for _, algo := range slices.Concat(first, known, hostKeyOrder) {
+	for _, algo := range slices.Concat(first, known, hostKeyPreference) {
 		if !slices.Contains(out, algo) {
 			out = append(out, algo)
 		}
