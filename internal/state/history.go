@@ -80,8 +80,8 @@ func (s *Store) At(generation uint64) (*Cluster, error) {
 	return c, err
 }
 
-// keep copies the file as it is into the history and forgets the oldest there.
-func (l *Locked) keep() error {
+// archive copies the file as it is into the history and forgets the oldest there.
+func (l *Locked) archive() error {
 	dir := historyDir(l.path)
 	if err := makeDir(dir, l.path); err != nil {
 		return explainAccess("keep the history of", l.path, err)
@@ -127,7 +127,7 @@ func keptNumbers(dir string) ([]uint64, error) {
 
 // readGeneration reads what the top of a file says about its generation.
 func readGeneration(path string) (Generation, error) {
-	data, err := readPlain(path)
+	data, err := readBounded(path)
 	if err != nil {
 		return Generation{}, explainAccess("read", path, err)
 	}

@@ -70,7 +70,7 @@ func openLock(path, file string) (*os.File, error) {
 		return nil, errors.Join(errors.New("it is no plain file of its own"), f.Close())
 	}
 	if st.Uid == 0 {
-		if err := keepOwner(f, file); err != nil {
+		if err := preserveOwner(f, file); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 	}

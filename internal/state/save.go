@@ -36,7 +36,7 @@ func writeTemp(temp, like string, data []byte) error {
 		return err
 	}
 	if _, err = f.Write(data); err == nil {
-		err = keepOwner(f, like)
+		err = preserveOwner(f, like)
 	}
 	if err == nil {
 		err = f.Sync()
@@ -51,9 +51,9 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// keepOwner gives what root writes to whom the file like belongs to or, while there
+// preserveOwner gives what root writes to whom the file like belongs to or, while there
 // is none, the directory that it is to stand in: sudo takes nothing away from its user.
-func keepOwner(f *os.File, like string) error {
+func preserveOwner(f *os.File, like string) error {
 	uid, gid, err := ownerOf(like)
 	if err != nil || uid == 0 {
 		return err

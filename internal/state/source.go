@@ -61,7 +61,7 @@ func (s *Store) locate(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	data, fault := readPlain(path)
+	data, fault := readBounded(path)
 	if fault != nil {
 		return err // what is wrong is said already
 	}

@@ -63,7 +63,7 @@ func (s *Store) Load(ctx context.Context) (*Cluster, error) {
 // read returns the cluster at path and the bytes it was read from, nil when
 // there is no file.
 func (s *Store) read(path string) (*Cluster, []byte, error) {
-	data, err := readPlain(path)
+	data, err := readBounded(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if s.cluster != "" {
 			if err := CheckName("cluster", s.cluster); err != nil {
@@ -195,7 +195,7 @@ func (l *Locked) Save(c *Cluster) error {
 	}
 	if data != nil {
 		if next.Generation != l.base.Generation && l.data != nil {
-			if err := l.keep(); err != nil {
+			if err := l.archive(); err != nil {
 				return err
 			}
 		}
