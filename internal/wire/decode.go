@@ -175,7 +175,7 @@ func (r *reader) fields(v reflect.Value) error {
 
 func (r *reader) list(v reflect.Value) error {
 	if v.Type().Elem().Kind() == reflect.Uint8 {
-		return notPlain(v.Type())
+		return unsupported(v.Type())
 	}
 	if !r.take('[') {
 		return errType
@@ -240,7 +240,7 @@ func (r *reader) elements() int {
 func (r *reader) mapping(v reflect.Value) error {
 	t := v.Type()
 	if t.Key().Kind() != reflect.String {
-		return notPlain(t)
+		return unsupported(t)
 	}
 	if v.IsNil() {
 		v.Set(reflect.MakeMap(t))
@@ -339,7 +339,7 @@ func (r *reader) number(v reflect.Value) error {
 		v.SetUint(n)
 		return err
 	}
-	return notPlain(v.Type())
+	return unsupported(v.Type())
 }
 
 // skip goes past the next value, whatever it is, and returns it.

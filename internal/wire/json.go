@@ -79,10 +79,10 @@ func appendValue(b []byte, v reflect.Value) ([]byte, error) {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return strconv.AppendUint(b, v.Uint(), 10), nil
 	}
-	return nil, notPlain(v.Type())
+	return nil, unsupported(v.Type())
 }
 
-func notPlain(t reflect.Type) error { return fmt.Errorf("a %s is not plain", t) }
+func unsupported(t reflect.Type) error { return fmt.Errorf("a %s is not plain", t) }
 
 func appendStruct(b []byte, v reflect.Value) ([]byte, error) {
 	b = append(b, '{')
@@ -90,9 +90,9 @@ func appendStruct(b []byte, v reflect.Value) ([]byte, error) {
 	for i := range v.NumField() {
 		f, at := v.Type().Field(i), v.Field(i)
 		if f.Anonymous {
-			return nil, notPlain(v.Type())
+			return nil, unsupported(v.Type())
 		}
-		if !f.IsExported() || left(f.Tag.Get("json"), at) {
+		if !f.IsExported() || omitted(f.Tag.Get("json"), at) {
 			continue
 		}
 		if !first {
@@ -108,8 +108,8 @@ func appendStruct(b []byte, v reflect.Value) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// left says whether a field is left out by its tag.
-func left(tag string, v reflect.Value) bool {
+// omitted says whether a field is left out by its tag.
+func omitted(tag string, v reflect.Value) bool {
 	switch tag {
 	case ",omitempty":
 		switch v.Kind() {
@@ -127,7 +127,7 @@ func left(tag string, v reflect.Value) bool {
 
 func appendSlice(b []byte, v reflect.Value) ([]byte, error) {
 	if v.Type().Elem().Kind() == reflect.Uint8 {
-		return nil, notPlain(v.Type())
+		return nil, unsupported(v.Type())
 	}
 	if v.IsNil() {
 		return append(b, "null"...), nil
@@ -147,7 +147,7 @@ func appendSlice(b []byte, v reflect.Value) ([]byte, error) {
 
 func appendMap(b []byte, v reflect.Value) ([]byte, error) {
 	if v.Type().Key().Kind() != reflect.String {
-		return nil, notPlain(v.Type())
+		return nil, unsupported(v.Type())
 	}
 	keys := v.MapKeys()
 	slices.SortFunc(keys, func(x, y reflect.Value) int { return strings.Compare(x.String(), y.String()) })
