@@ -88,7 +88,7 @@ func Text(program string, err error) string {
 func Shell(words ...string) string {
 	out := make([]string, len(words))
 	for i, word := range words {
-		if word == "" || strings.Trim(word, plainChars) != "" {
+		if word == "" || strings.Trim(word, shellSafe) != "" {
 			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 		}
 		out[i] = word
@@ -96,5 +96,5 @@ func Shell(words ...string) string {
 	return strings.Join(out, " ")
 }
 
-// plainChars mean nothing to a shell.
-const plainChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_"
+// shellSafe mean nothing to a shell.
+const shellSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_"

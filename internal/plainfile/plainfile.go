@@ -24,7 +24,7 @@ const (
 
 // Errors that what is there cannot be read as a plain file.
 var (
-	ErrNotPlain = errors.New("not a plain file")
+	ErrNotRegular = errors.New("not a plain file")
 	ErrTooLarge = errors.New("too large")
 )
 
@@ -84,11 +84,11 @@ func check(info fs.FileInfo, pipe bool) error {
 	case mode.IsDir():
 		return syscall.EISDIR
 	case mode&fs.ModeNamedPipe != 0:
-		return fmt.Errorf("it is a pipe: %w", ErrNotPlain)
+		return fmt.Errorf("it is a pipe: %w", ErrNotRegular)
 	case mode&fs.ModeDevice != 0:
-		return fmt.Errorf("it is a device: %w", ErrNotPlain)
+		return fmt.Errorf("it is a device: %w", ErrNotRegular)
 	}
-	return ErrNotPlain
+	return ErrNotRegular
 }
 
 // isNull says that it is the null device, under whatever name.

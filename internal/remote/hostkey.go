@@ -129,7 +129,7 @@ func appendLine(file, line string) (err error) {
 		return err
 	}
 	if st.Mode()&(fs.ModeNamedPipe|fs.ModeSocket) != 0 {
-		return plainfile.ErrNotPlain
+		return plainfile.ErrNotRegular
 	}
 	// A file edited by hand may lack its last newline.
 	last := []byte{'\n'}

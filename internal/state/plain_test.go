@@ -32,20 +32,20 @@ func TestOnlyPlainFilesAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range []uint64{7, 8} {
-		if _, err := s.At(n); !errors.Is(err, plainfile.ErrNotPlain) {
+		if _, err := s.At(n); !errors.Is(err, plainfile.ErrNotRegular) {
 			t.Errorf("generation %d: %v", n, err)
 		}
 	}
-	if _, err := s.History(t.Context()); !errors.Is(err, plainfile.ErrNotPlain) {
+	if _, err := s.History(t.Context()); !errors.Is(err, plainfile.ErrNotRegular) {
 		t.Errorf("history: %v", err)
 	}
 	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Load(t.Context()); !errors.Is(err, plainfile.ErrNotPlain) {
+	if _, err := s.Load(t.Context()); !errors.Is(err, plainfile.ErrNotRegular) {
 		t.Errorf("the file: %v", err)
 	}
-	if err := save(); !errors.Is(err, plainfile.ErrNotPlain) {
+	if err := save(); !errors.Is(err, plainfile.ErrNotRegular) {
 		t.Errorf("to change the file: %v", err)
 	}
 	if err := errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600), os.Truncate(path, plainfile.MostCluster+1)); err != nil {
