@@ -19,7 +19,7 @@ import (
 // the other side is tried again after some seconds. A reflector's daemon is started
 // anew to know its clients, and tells nothing until it heard everybody again.
 const (
-	awaitBGP    = 20 * time.Second
+	awaitBGP       = 20 * time.Second
 	awaitConverged = time.Minute
 )
 

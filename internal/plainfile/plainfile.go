@@ -25,7 +25,7 @@ const (
 // Errors that what is there cannot be read as a plain file.
 var (
 	ErrNotRegular = errors.New("not a plain file")
-	ErrTooLarge = errors.New("too large")
+	ErrTooLarge   = errors.New("too large")
 )
 
 // Read returns what is in the plain file at path. The null device is an empty one, as

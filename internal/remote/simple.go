@@ -39,7 +39,7 @@ const (
 // between. The other forms that ssh takes (an equals sign, quotes, a comment behind) are
 // its own to read.
 var (
-	keyLine   = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t=]`)
+	keyLine    = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t=]`)
 	simpleLine = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t]+([^ \t=].*)$`)
 )
 
