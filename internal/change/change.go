@@ -1,10 +1,10 @@
 // Package change owns one change of the cluster, from the edit to the last
 // server's confirmation: edit a copy of the cluster file, compile it, let every
-// server concerned plan and check, save the wish, apply everywhere, prove that the
-// servers still answer, record what they confirmed.
+// server concerned plan and check, save the desired state, apply everywhere, check that
+// the servers can still be reached, record what they confirmed.
 //
-// It refuses to know what networks mean (network does), how bytes reach a server
-// (remote does) and what the screen says (cli does).
+// It does not know what networks mean (see network), how bytes reach a server (see
+// remote) and what is printed (see cli).
 package change
 
 import (

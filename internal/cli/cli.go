@@ -2,8 +2,8 @@
 // arguments, flags and environment, and every word on the screen. Every command
 // parses, lets the engine run, and prints, in this order and apart.
 //
-// It refuses to know rules about networks (network does), to dial (remote does)
-// and to change the cluster file itself (change does).
+// It has no rules about networks (see network), makes no connections (see remote)
+// and does not change the cluster file itself (see change).
 package cli
 
 import (

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package control is how a daemon of ours is asked: over a unix socket of root's, one
-// connection per exchange, one JSON value each way. It owns the socket, its deadlines and
-// the order in which things end; it refuses to know what is asked.
+// Package control is the control socket of flock's daemons: a unix socket that only root
+// may open, one connection per request, one JSON value each way. It owns the socket, its
+// deadlines and the shutdown; it does not know what is requested.
 package control
 
 import (

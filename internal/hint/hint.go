@@ -1,6 +1,6 @@
-// Package hint gives an error a place and a way forward: *where* the trouble
-// sits and *what next* to type. It owns that pair and its one printed form; it
-// refuses to know what went wrong, to colour text or to choose exit statuses.
+// Package hint adds to an error *where* it happened and *what next* to type. It
+// owns that pair and its printed form. It does not know what went wrong, colours
+// no text and chooses no exit status.
 package hint
 
 import (

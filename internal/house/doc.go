@@ -1,4 +1,4 @@
-// Package house holds the rules that the whole tree keeps, as tests: who may
-// import whom and why not more, what every package and exported name says about
-// itself, what is never written, what each dependency is for. It has no code.
+// Package house has the rules for the whole tree, as tests: which package may import
+// which, which comments there must be, which calls and names are banned, what each
+// dependency is for. It has no code.
 package house

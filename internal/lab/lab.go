@@ -5,7 +5,7 @@
 // network namespaces with its prefix and the processes in them, and it leaves
 // none of that behind.
 //
-// It refuses to know flock's networks: it is for looking at them from outside.
+// It does not know flock's networks: it is for looking at them from outside.
 // It never writes to this machine's own root, and it touches this machine's own
 // network only when asked to attach it (one interface, one free subnet).
 //

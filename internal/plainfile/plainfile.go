@@ -1,8 +1,8 @@
-// Package plainfile reads files of the operator's, whole: only what is a plain file, and
-// no more than its reader can want. A name in a cluster file, in ssh's config or in a
-// directory may lead to a device that never ends or to a pipe that nobody writes to.
+// Package plainfile reads whole files of the operator: regular files only, up to a limit.
+// A name in a cluster file, in ssh's config or in a directory may be a device that never
+// ends or a pipe that nobody writes to.
 //
-// It refuses to know what is in the files.
+// It does not know what is in the files.
 package plainfile
 
 import (

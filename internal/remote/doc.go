@@ -2,9 +2,9 @@
 // hosts, sudo, the upload of the agent, sessions with it, and many servers at
 // once. The workstation itself is reached the same way, through a pipe.
 //
-// It owns how bytes come and go. It refuses to know networks and the cluster
-// file, what requests mean, and what the screen looks like: questions and
-// secrets are asked through functions of the caller.
+// It owns the transport. It does not know networks, the cluster file, the meaning
+// of requests and the screen: the caller passes the functions that ask the user
+// questions and for secrets.
 package remote
 
 import "errors"

@@ -1,9 +1,9 @@
 //go:build linux
 
 // Package rtnl owns sockets of the kernel's routing netlink (rtnetlink(7)): one that
-// takes many messages in one system call, and one that hears that something moved. It
-// refuses to know what the messages are about: devices, addresses and routes are its
-// callers'.
+// takes many messages in one system call, and one that reports that something changed.
+// It does not know what the messages are about: devices, addresses and routes belong to
+// its callers.
 package rtnl
 
 import (

@@ -1,6 +1,6 @@
-// Package state owns the operator's wish and the TOML file that holds it: its
-// types, strict loading, the lock, atomic saving and history. It refuses to know
-// what the wish means: it compiles nothing, dials nobody and prints nothing.
+// Package state owns the desired state and the TOML file that holds it: its types,
+// strict loading, the lock, atomic saving and history. It does not know what the
+// state means: it compiles nothing, connects to no server and prints nothing.
 package state
 
 import (

@@ -1,8 +1,8 @@
-// Package target owns what the way to a server may be written as: its user, host and
-// port, the hosts in between, the key file. Flags, the cluster file and ssh's config
-// are read by the same functions, so that no door takes what another refuses.
+// Package target owns the syntax of how a server is reached: user, host and port, jump
+// hosts, key file. Flags, the cluster file and ssh's config are checked by the same
+// functions, so that none accepts what another refuses.
 //
-// It refuses to look anything up: it opens no file and asks no ssh config.
+// It looks nothing up: it opens no file and reads no ssh config.
 package target
 
 import (

@@ -1,9 +1,9 @@
-// Package udptun carries IP packets between a TUN device and UDP, each packet in a
-// datagram of its own, as it is: what flannel's udp backend has on the wire. It
-// owns the packets' way, in batches, and a unix socket to be set up by; it knows
-// neither specs nor who starts it.
+// Package udptun forwards IP packets between a TUN device and UDP, each packet unchanged
+// in one datagram: the format of flannel's udp backend. It owns the forwarding, in
+// batches, and the unix socket by which it is configured. It does not know specs, or who
+// starts it.
 //
-// Nothing is encrypted and nothing proves who sent a datagram but its address.
+// Nothing is encrypted, and only its source address says who sent a datagram.
 package udptun
 
 import (

@@ -1,8 +1,8 @@
 // Package wire frames what the workstation and the agent say to each other on a
 // pair of byte streams: a magic line that login banners and noisy shell profiles
 // cannot imitate, then length-prefixed JSON, for which it has a reader and a writer of
-// its own. It owns the bytes and notices when none move; it refuses to
-// know what the messages mean, who carries them or how long they may take.
+// its own. It owns the format, its limits and the detection of silent peers. It does
+// not know what the messages mean, what transports them or how long they may take.
 package wire
 
 import (
