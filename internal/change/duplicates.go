@@ -8,8 +8,8 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// identity is how one machine is told from another. Machine ids alone are not
-// enough: whoever clones a disk clones them.
+// identity distinguishes machines. Machine ids alone are not enough: a cloned disk has
+// the same one.
 type identity struct {
 	machine string
 	addr    netip.Addr // of the interface of the default route; without one, of any

@@ -13,7 +13,7 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// owner is whose a WireGuard key is.
+// owner is the server and network that a WireGuard key belongs to.
 type owner struct{ server, network string }
 
 // owners of the keys of all servers that take part.
@@ -32,7 +32,7 @@ func (r *run) owners() map[string]owner {
 	return out
 }
 
-// met are the WireGuard peers that the change gave p.
+// met are the WireGuard peers that the change added to p.
 func (p *peer) met() []spec.Peer {
 	if p.err != nil || p.report == nil {
 		return nil
@@ -44,9 +44,9 @@ func (p *peer) met() []spec.Peer {
 	return slices.DeleteFunc(slices.Clone(p.want.Peers), func(q spec.Peer) bool { return !added[q.Object()] })
 }
 
-// couples are the pairs of servers that met, each once, with the one of them that
-// is to speak first: it must know where the other is. Who met most speaks to all of
-// them, so that few have to be asked.
+// couples are the pairs of servers that became peers, each once, under the one that
+// begins the handshake: it must know the other's endpoint. A server with many new peers
+// begins with all of them, so that few servers have to be asked.
 func (r *run) couples() (initiators []*peer, to map[*peer][]spec.Peer) {
 	owners := r.owners()
 	met := map[*peer]int{}
@@ -83,8 +83,8 @@ func (r *run) couples() (initiators []*peer, to map[*peer][]spec.Peer) {
 	return initiators, to
 }
 
-// handshake sees to it that WireGuard peers which met in this change have shaken hands.
-// Who did not is noted: each of them holds what it should.
+// handshake makes the WireGuard peers that this change added complete a handshake. Pairs
+// that do not are noted, which is no failure: each server has the right configuration.
 func (r *run) handshake(ctx context.Context) {
 	initiators, to := r.couples()
 	results := remote.Each(ctx, initiators, r.parallel(), func(ctx context.Context, p *peer) ([]spec.Peer, error) {

@@ -9,13 +9,13 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// When a network takes another backend, its members' packets take another way. No
-// two servers change at the same moment; so for a while every server takes packets
-// in on both ways: first all make the new one ready, then all turn their routes to
-// it, and what is left of the old one goes last.
+// When a network gets another backend, its members' packets take another path. Servers
+// do not change at the same moment, so for a while every server accepts packets on both
+// paths: first all servers create the new devices, then all change their routes, and the
+// old devices are removed last.
 
-// stages are what a server looks like between was and now: with the new way ready,
-// and with the routes turned.
+// stages are the specs of a server between was and now: with the new devices created,
+// and with the routes changed.
 func stages(was, now *spec.Host) [2]*spec.Host {
 	ready, turned := both(now, was), both(now, was)
 	ready.Routes = merge(was.Routes, now.Routes, func(r spec.Route) netip.Prefix { return r.Dst })
@@ -23,8 +23,8 @@ func stages(was, now *spec.Host) [2]*spec.Host {
 	return [2]*spec.Host{ready, turned}
 }
 
-// both is now and, beside it, what was was besides. A link that is in both has the
-// smaller MTU: what is sent fits either way.
+// both combines was and now. A link that is in both has the smaller MTU: what is sent
+// fits on either path.
 func both(now, was *spec.Host) *spec.Host {
 	h := *now
 	h.Links = merge(now.Links, was.Links, func(l spec.Link) string { return l.Name })

@@ -70,7 +70,7 @@ type wish struct {
 // consequences are what an edit came to.
 type consequences struct {
 	gone   []string // servers that leave
-	brings []string // what is used of whoever applies it, for the first time
+	brings []string // what it uses of the workstation for the first time
 }
 
 // readWish reads a cluster file that somebody wrote.
@@ -160,7 +160,7 @@ func (w wish) adopt(c *state.Cluster) (err error) {
 	return w.locate(err)
 }
 
-// notes say in a plan what the file would use of whoever applies it.
+// notes say in a plan what the file would use of the workstation.
 func (w wish) notes() []network.Note {
 	var out []network.Note
 	for _, text := range w.came.brings {

@@ -89,7 +89,7 @@ func connect(a *app, s *state.Store, p *progress) engine {
 	return &change.Engine{Store: s, Dialer: d, Parallel: a.flags.parallel, Holder: a.holder(), Progress: p.event, Touching: func() { a.touched.Store(true) }}
 }
 
-// holder tells whoever waits for us, and the history, who changes what.
+// holder says who changes what: to others that wait for the lock, and in the history.
 func (a *app) holder() string {
 	who := "somebody"
 	if u, err := user.Current(); err == nil {

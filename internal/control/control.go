@@ -34,7 +34,7 @@ func Listen(path string) (net.Listener, error) {
 }
 
 // Serve answers on l until it is closed or ctx ends, and returns when the last answer is
-// out. Exchanges run side by side, so that one who asks nothing keeps nobody waiting, and
+// out. Exchanges run in parallel, so that a client that sends nothing delays no other, and
 // are over within that time. What is no Q gets no answer. It closes l.
 func Serve[Q, A any](ctx context.Context, l net.Listener, within time.Duration, answer func(context.Context, Q) A) error {
 	var open sync.WaitGroup
