@@ -15,9 +15,9 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// How long a change waits for BGP sessions: a connection that crosses its like from
-// the other side is tried again after some seconds. A reflector's daemon is started
-// anew to know its clients, and tells nothing until it heard everybody again.
+// How long a change waits for BGP sessions: when both sides connect at once, they try
+// again after some seconds. A reflector's daemon restarts to learn its clients, and
+// announces nothing until it has all their routes again.
 const (
 	awaitBGP       = 20 * time.Second
 	awaitConverged = time.Minute
@@ -44,8 +44,8 @@ func (r *run) forgotten(name string) []netip.Prefix {
 }
 
 // await waits until the members of BGP networks that answer have their sessions and
-// routes and have forgotten those to what is gone, and ends the sessions of before
-// where they are up then. What does not come in time is noted.
+// routes, and no routes to removed subnets. Then it ends the previous sessions. What does
+// not come up in time is noted.
 func (r *run) await(ctx context.Context) error {
 	if r.req.Await == nil {
 		return nil
@@ -70,7 +70,7 @@ func (r *run) await(ctx context.Context) error {
 				}
 				break
 			}
-			within = awaitConverged // what reflects no more is started anew
+			within = awaitConverged // a daemon that is no longer a reflector restarts
 			if err := r.again(func(c *state.Cluster) error { return network.Settle(c, name) }); err != nil {
 				return err
 			}
@@ -109,7 +109,7 @@ func (r *run) awaited(name string) bool {
 }
 
 // listen asks the members that answer until nothing is missing or within has passed,
-// and returns what is, among them and of speakers outside.
+// and returns what is missing, among them and of external neighbours.
 func (r *run) listen(ctx context.Context, name string, within time.Duration) (missing, outside []string, err error) {
 	var members []*peer
 	for _, m := range r.c.Networks[name].Members {

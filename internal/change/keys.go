@@ -15,11 +15,11 @@ import (
 type Rotation struct{ Network, Server string }
 
 // keys asks every server that is about to change for the public keys of its
-// WireGuard devices, all at once, and lets those plan again whom a new key
-// concerns. The servers make the pairs. A key that differs from the file's is the
-// server's to say: it was set up anew, or a rotation did not get through.
+// WireGuard devices, in parallel, and lets the servers that a new key concerns plan
+// again. The servers make the pairs. Where a key differs from the file's, the server is
+// right: it was set up anew, or a rotation was interrupted.
 //
-// Nothing is saved yet, and a pair that no apply names is forgotten by the server.
+// Nothing is saved yet, and the server removes a pair that no apply names.
 func (r *run) keys(ctx context.Context) error {
 	asked := map[string]bool{}
 	for range maxRounds {
@@ -153,13 +153,13 @@ func (r *run) compile() error {
 	return err
 }
 
-// waves are the servers to apply on, in the order of turns.
+// waves are the servers to apply on, in groups that apply one after the other.
 //
-// A server with a new key comes first: until the others name it by that, they
-// still talk to it by its old session, which it goes on to understand, and what it
-// says waits for them. The other way round their first words would go unanswered
-// for five seconds (WireGuard's REKEY_TIMEOUT). Servers behind NAT come last: they
-// are the ones to speak first, to others that must know them by then.
+// A server with a new key comes first: until the others have that key, they use the old
+// session, which it still understands, and what it sends waits for them. The other way
+// round their first handshake would stay unanswered for five seconds (WireGuard's
+// REKEY_TIMEOUT). Servers behind NAT come last: they begin the handshakes, and the others
+// must know their keys by then.
 func (r *run) waves(todo []*peer) [][]*peer {
 	var turn, most, last []*peer
 	for _, p := range todo {

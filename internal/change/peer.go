@@ -87,7 +87,7 @@ func variant(want *spec.Host, speaks bool) remote.Variant {
 	return remote.Slim
 }
 
-// slowAnswer is when it is said that a server has not let us in yet.
+// slowAnswer is the time after which a server is named that has not accepted the login.
 const slowAnswer = time.Second
 
 // dial opens the connection and starts the agent, once.
@@ -112,14 +112,14 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	return nil
 }
 
-// close ends the session. All answers are in: how the connection ends is no news.
+// close ends the session. All answers are in, so errors of the connection are ignored.
 func (p *peer) close() {
 	if p.session != nil {
 		_ = p.session.Close()
 	}
 }
 
-// do sends one request. The reply is nil, or the error says why it must not be believed;
+// do sends one request. The reply is nil, or the error says why it does not count;
 // what was done before something failed is in both. See verdict.
 func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Reply, error) {
 	reply, err := p.session.Do(ctx, req, func(line string) { e.event(Event{Server: p.name, Line: line}) })
@@ -129,8 +129,8 @@ func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Repl
 	return reply, verdict(p.name, req, reply)
 }
 
-// apply makes the server look as wanted. The server holds its undo ready until it
-// hears that a fresh connection reached it. given holds what it needs besides.
+// apply makes the server what its spec says. The server is ready to undo until it is
+// told that a fresh connection reached it. given has what it needs beside the spec.
 func (p *peer) apply(ctx context.Context, e *Engine, given spec.Request) (*spec.Report, error) {
 	e.touching()
 	e.event(Event{Server: p.name, Line: "applying"})
@@ -161,8 +161,8 @@ func (p *peer) apply(ctx context.Context, e *Engine, given spec.Request) (*spec.
 	return report, p.remains(confirmed.Report)
 }
 
-// sawNothing looks again where a server planned something, and says that it is done and
-// that it did nothing: somebody else was faster, or it does not say what is.
+// sawNothing looks again where a server planned something and then reports that it is
+// done without a step: somebody else did it, or the report is false.
 func (p *peer) sawNothing(ctx context.Context, e *Engine, report *spec.Report) error {
 	if p.plan == nil || len(p.plan.Steps) == 0 || len(report.Steps) > 0 {
 		return nil

@@ -38,13 +38,13 @@ type run struct {
 	handed   map[netip.Prefix]bool // subnets of which some server was to hand out addresses before the edit
 	looking  bool                  // plans take no lock: a person is asked first
 	clones   []network.Note        // what servers share that were made from one image
-	silent   []network.Note        // of members that do not hear each other
+	silent   []network.Note        // of WireGuard pairs without a handshake
 	deaf     []network.Path        // that were tried and carry nothing
 
-	turn      Rotation                  // the key that is turning
+	turn      Rotation                  // the key that is being rotated
 	shared    map[string][]netip.Prefix // by BGP networks when the run began
 	listeners map[string]*peer          // whose daemons are asked while sessions are awaited
-	unheard   []network.Note            // BGP sessions that were awaited in vain
+	unheard   []network.Note            // BGP sessions that did not come up in time
 	stayed    []Stayed
 	retired   []string // servers that left the file
 	gone      []string // what the file has no more, in words
@@ -148,8 +148,8 @@ func (r *run) complete() error {
 	return nil
 }
 
-// release lets go of the file. Everything is written by then, and the kernel
-// releases the lock with the process in any case.
+// release unlocks the file. Everything is written by then, and the kernel releases the
+// lock with the process in any case.
 func release(l *state.Locked) { _ = l.Unlock() }
 
 func (r *run) end() {
@@ -193,8 +193,8 @@ func (r *run) scope() []string {
 // maxRounds bounds how often facts may change what others must do.
 const maxRounds = 4
 
-// plan lets every server concerned plan, until the plans stand on the servers'
-// facts of now: a server's new address or MTU changes what others must look like.
+// plan lets every server concerned plan, until the plans are based on the servers'
+// current facts: a server's new address or MTU changes the specs of others.
 func (r *run) plan(ctx context.Context, op string) error {
 	for range maxRounds {
 		var todo []*peer
@@ -278,7 +278,7 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 	return facts
 }
 
-// deal deals more to DHCP servers that say that they run full.
+// deal gives more addresses to DHCP servers whose range is nearly full.
 func (r *run) deal(asked []*peer) {
 	for _, p := range asked {
 		if p.plan == nil {
@@ -297,7 +297,7 @@ func (r *run) parallel() int {
 	return 64
 }
 
-// mustAnswer refuses when a server that has to answer does not.
+// mustAnswer is an error when a server that has to answer does not.
 func (r *run) mustAnswer() error {
 	for _, name := range r.req.Contact {
 		if p := r.peers[name]; p != nil && p.err != nil {
@@ -338,8 +338,7 @@ func (r *run) refusal() error {
 	return first
 }
 
-// forced says whether a server is to leave whatever it says: it is told to forget
-// everything.
+// forced says whether a server leaves the file whatever it answers.
 func (r *run) forced(name string) bool { return r.req.Force && slices.Contains(r.leaving(), name) }
 
 // leaving are the servers that are to leave the file.
@@ -350,7 +349,7 @@ func (r *run) leaving() []string {
 	return r.req.Retire()
 }
 
-// problemError turns what a server said into an error with its advice.
+// problemError turns a problem of a server into an error with its advice.
 func problemError(server string, p *spec.Problem) error {
 	where := "server " + server
 	if p.Where != "" {
@@ -368,7 +367,7 @@ func purgeByAddress(next, name string, s *state.Server) string {
 	return strings.ReplaceAll(next, "flock purge "+name, "flock purge "+hint.Shell(target.Format(s.User, s.Address, s.Port)))
 }
 
-// save writes the wish down; nothing has been changed on a server so far.
+// save writes the desired state; nothing has been changed on a server so far.
 func (r *run) save() error {
 	if err := r.locked.Save(r.c); err != nil {
 		return err

@@ -11,13 +11,13 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// A command may be a change of several steps: keys turn one after the other, sessions
-// of before end when those of now are up, a server's entry goes when everything is off
-// it. All of them are one run: the file stays locked and is one generation further at
-// the end, servers are talked to on one session each. Every step saves its wish before
-// it is pushed, so that what is interrupted is for an apply to finish.
+// A command may be a change of several steps: keys rotate one after the other, previous
+// BGP sessions end when the current ones are up, a server's entry is removed when nothing
+// is on the server any more. All steps are one run: the file stays locked, gets one new
+// generation, and each server has one session. Every step saves the desired state before
+// it is pushed, so that apply can finish an interrupted command.
 
-// step lets the servers plan what the last edit asks for, and carries it out.
+// step lets the servers plan the last edit, and applies it.
 func (r *run) step(ctx context.Context) error {
 	if err := r.plan(ctx, spec.OpPlan); err != nil {
 		return err
@@ -28,7 +28,7 @@ func (r *run) step(ctx context.Context) error {
 	return r.carry(ctx)
 }
 
-// agreed is the error of whoever must answer and does not, or says no.
+// agreed is the error of a server that must answer and does not, or refuses.
 func (r *run) agreed() error {
 	if err := r.mustAnswer(); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (r *run) agreed() error {
 	return r.refusal()
 }
 
-// carry does what was planned.
+// carry applies what was planned.
 func (r *run) carry(ctx context.Context) error {
 	if err := r.keys(ctx); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (r *run) carry(ctx context.Context) error {
 }
 
 // again begins the next step with an edit of its own. What was done on the servers so
-// far is kept for the outcome.
+// far stays in the outcome.
 func (r *run) again(edit func(*state.Cluster) error) error {
 	for _, p := range r.peers {
 		p.turnOver()
@@ -64,8 +64,8 @@ func (r *run) again(edit func(*state.Cluster) error) error {
 	return r.edit()
 }
 
-// turnOver makes p ready for another step. Who came to nothing in one takes part in
-// none that follow.
+// turnOver makes p ready for another step. A server that failed in one step takes part
+// in none that follow.
 func (p *peer) turnOver() {
 	if p.err != nil {
 		return
@@ -112,7 +112,7 @@ func (r *run) follow(ctx context.Context) error {
 	return r.retire(ctx)
 }
 
-// rotate turns the keys that are still to turn, until one does not.
+// rotate changes the remaining keys, until one fails.
 func (r *run) rotate(ctx context.Context) error {
 	edit := r.req.Edit
 	for i, t := range r.req.Rotate {
@@ -133,8 +133,8 @@ func (r *run) rotate(ctx context.Context) error {
 	return nil
 }
 
-// retire takes the servers that are to leave out of the file, and what is left of
-// flock off them. One that still holds something stays, unless that is forced.
+// retire removes the leaving servers from the file, and the rest of flock from them. A
+// server that still has something of flock's stays in the file, unless it is forced.
 func (r *run) retire(ctx context.Context) error {
 	var leave []string
 	for _, name := range r.leaving() {
@@ -204,8 +204,8 @@ func (p *peer) purge(ctx context.Context, e *Engine, want *spec.Host) (*spec.Rep
 	return reply.Report, err
 }
 
-// foresee makes a dry run show what all steps come to, and what the file has no more
-// then that was in it.
+// foresee makes a dry run show the result of all steps, and what is removed from the
+// file.
 func (r *run) foresee(was *state.Cluster) error {
 	r.gone = network.Leaving(was, r.c, r.leaving())
 	if r.req.Await == nil {

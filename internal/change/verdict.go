@@ -10,12 +10,12 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// An answer is believed when it is whole: it has the part that was asked for and no other,
-// says in neither of the two places that something failed, and its parts can be. This
-// file decides that for all operations; who asks goes on with what is left.
+// An answer counts only when it is complete: it has the part that was asked for and no
+// other, reports no failure in either of the two places, and its values are possible. This
+// file decides that for all operations; callers get the answers that count.
 
-// verdict is the error of an answer that must not be believed, and of one that says that
-// something failed; nil: the server did as it was asked.
+// verdict is the error of an answer that is not complete or reports a failure; nil: the
+// server did what was requested.
 func verdict(server string, req *spec.Request, reply *spec.Reply) error {
 	switch {
 	case reply == nil:
@@ -49,7 +49,7 @@ func verdict(server string, req *spec.Request, reply *spec.Reply) error {
 	return nil
 }
 
-// strayPart names a part of reply that is none of an answer to op; "": there is none.
+// strayPart names a part of reply that does not belong in an answer to op; "": none.
 func strayPart(op string, reply *spec.Reply) string {
 	plans := op == spec.OpPlan || op == spec.OpStatus
 	for _, part := range []struct {
@@ -72,8 +72,8 @@ func strayPart(op string, reply *spec.Reply) string {
 	return ""
 }
 
-// planned judges the answer to a plan: a plan and facts that can be. Who refuses need not
-// say what it is like.
+// planned checks the answer to a plan: a plan and possible facts. A server that refuses
+// may leave its facts out.
 func planned(server string, req *spec.Request, reply *spec.Reply) error {
 	plan := reply.Plan
 	if plan == nil {
@@ -104,7 +104,7 @@ func planned(server string, req *spec.Request, reply *spec.Reply) error {
 	return nil
 }
 
-// reported judges what a server says that it did.
+// reported checks a server's report of what it did.
 func reported(server string, req *spec.Request, report *spec.Report) error {
 	switch {
 	case report == nil:
@@ -155,7 +155,7 @@ func errorWithRest(server string, err error, report *spec.Report) error {
 	return hint.With(fmt.Errorf("%w; %s", err, restOf(server, report)), where, next)
 }
 
-// keysNamed judges the answer to keys: one for each device, and no other.
+// keysNamed checks the answer to keys: one for each device, and no other.
 func keysNamed(server string, req *spec.Request, keys map[string]string) error {
 	for _, device := range req.Keys {
 		if !isKey(keys[device]) {
@@ -190,7 +190,7 @@ func badStep(steps []spec.Step) string {
 	return ""
 }
 
-// complaint is what a server says that failed.
+// complaint is the failure that a server reports.
 func complaint(server, op string, p *spec.Problem) error {
 	if p.What == "" || len(p.What)+len(p.Where)+len(p.Next) > maxText {
 		return unbelieved(server, op, "it is an error that says nothing")
@@ -198,7 +198,7 @@ func complaint(server, op string, p *spec.Problem) error {
 	return problemError(server, p)
 }
 
-// unbelieved is the error of an answer that does not hold together.
+// unbelieved is the error of an answer that contradicts itself.
 func unbelieved(server, op, why string) error {
 	return hint.Errorf("server "+server, "flock status", "%s: the answer to %s is not whole: %s", server, op, why)
 }
