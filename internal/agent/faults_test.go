@@ -167,7 +167,7 @@ func (c faultCase) try(t *testing.T, f fault) {
 	}
 }
 
-var carrier = regexp.MustCompile(` +(UP|DOWN|UNKNOWN) +|NO-CARRIER,`)
+var carrier = regexp.MustCompile(` +(UP|DOWN|UNKNOWN) +|NO-CARRIER,|linkdown +`)
 
 // remains are a machine's traces without what passes: a carrier that the kernel tells of
 // later, and the lock of an agent that could not lock, or could not look whether anybody
