@@ -46,6 +46,19 @@ func Speaker(run func(ctx context.Context, dir, sockets string, log io.Writer, r
 
 func (s *services) bgpFile() string { return filepath.Join(s.dir(), spec.BGPFile) }
 
+func (s *services) workstationFile() string { return filepath.Join(s.dir(), spec.WorkstationFile) }
+
+// noteWorkstation notes where this session comes from: no learned route takes the way to
+// there. Without a session, at boot and by an undo, that is where the last one came from.
+func (s *services) noteWorkstation() error {
+	a := workstation()
+	if !a.IsValid() {
+		return nil
+	}
+	_, err := writeIfOther(s.workstationFile(), a.String()+"\n", 0o600)
+	return err
+}
+
 func (s *services) secretFile(id string) string {
 	return filepath.Join(s.dir(), spec.BGPSecretFile(id))
 }
@@ -54,7 +67,7 @@ func (s *services) secretFile(id string) string {
 func (s *services) bgpTraces() ([]string, error) {
 	var all []string
 	for _, pattern := range []string{
-		s.bgpFile(), s.secretFile("*"), s.unitPath(s.unitName(s.bgpDaemon().name)),
+		s.bgpFile(), s.workstationFile(), s.secretFile("*"), s.unitPath(s.unitName(s.bgpDaemon().name)),
 		filepath.Join(s.runDir(), spec.BGPSocket), filepath.Join(s.runDir(), spec.BGPAPISocket), filepath.Join(s.runDir(), spec.BGPRunningMarker),
 	} {
 		found, err := filepath.Glob(pattern)
@@ -111,6 +124,9 @@ func (s *services) askBGP(ctx context.Context, order spec.BGPOrder) (*spec.BGPAn
 // started anew only where that does not do.
 func (s *services) setBGP(ctx context.Context, b *spec.BGP) error {
 	if err := s.writeSecrets(b); err != nil {
+		return err
+	}
+	if err := s.noteWorkstation(); err != nil {
 		return err
 	}
 	data, err := json.Marshal(b)

@@ -157,6 +157,7 @@ func (k *Kernel) checkClaims(ctx context.Context, want *spec.Host) ([]spec.Probl
 		}
 	}
 	out = append(out, k.claimUnreachable(want)...)
+	out = append(out, k.claimResolvers(claims)...)
 	return slices.Compact(append(out, k.claimLearned(ctx, want, claims, foreign)...)), nil
 }
 

@@ -14,7 +14,7 @@ import (
 
 // Files in a cluster's directory.
 const (
-	specFile    = "spec.json"    // the last spec that was confirmed
+	specFile    = spec.SpecFile  // the last spec that was confirmed
 	pendingFile = "pending.json" // a change that was begun and not confirmed yet
 )
 

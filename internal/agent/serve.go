@@ -352,6 +352,10 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		return nil, err
 	}
 	last := k.services.last()
+	if s.lock != nil && last != nil && last.BGP != nil {
+		// Should this fail, an apply that writes says so.
+		_ = k.services.noteWorkstation()
+	}
 	plan, err := compare(k, ctx, r.Want)
 	if err != nil {
 		return nil, err

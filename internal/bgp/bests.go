@@ -51,12 +51,12 @@ func (b bests) note(all []told) {
 	}
 }
 
-// hops are the next hops of the best paths to p; none if they are of our own.
-func (b bests) hops(p netip.Prefix) []netip.Addr {
-	var out []netip.Addr
+// paths are the best paths to p; none if they are of our own.
+func (b bests) paths(p netip.Prefix) []learned {
+	var out []learned
 	for _, l := range b[p] {
 		if l.from.IsValid() && l.hop.IsValid() {
-			out = append(out, l.hop)
+			out = append(out, l)
 		}
 	}
 	return out

@@ -44,7 +44,7 @@ func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d := &daemon{dir: dir, sockets: sockets, ready: ready, journal: newJournal(log), moves: make(chan move, 16), ended: make(chan struct{})}
-	if d.fib, err = openFIB(func(p netip.Prefix) [][]netip.Addr { return d.speaker.others(p) }, d.journal.print); err != nil {
+	if d.fib, err = openFIB(dir, func(p netip.Prefix) []learned { return d.speaker.others(p) }, d.journal.print); err != nil {
 		return err
 	}
 	marker := filepath.Join(sockets, spec.BGPRunningMarker)
@@ -116,13 +116,13 @@ func (d *daemon) apply(ctx context.Context, s *spec.BGP, secrets map[string]stri
 	if err := d.speaker.apply(ctx, s, secrets); err != nil {
 		return err
 	}
-	far := map[netip.Addr]bool{}
+	b := bounds{anywhere: map[netip.Addr]bool{}, forced: s.Forced}
 	for _, n := range s.Neighbors {
 		if n.Multihop > 0 {
-			far[n.Addr] = true
+			b.anywhere[n.Addr] = true
 		}
 	}
-	send(ctx, d.fib.anyHop, far)
+	send(ctx, d.fib.bounds, b)
 	return nil
 }
 

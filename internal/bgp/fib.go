@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/rtnl"
+	"github.com/flocknet/flock/internal/spec"
 )
 
 const (
@@ -30,9 +31,14 @@ const (
 	manyChanges = 1000
 )
 
-// ways says how to get to one destination: next hops of the paths to use, and,
-// should none of them be in reach, of those that are second best, and so on.
-type ways func(p netip.Prefix) [][]netip.Addr
+// ways are all paths to one destination, best first.
+type ways func(p netip.Prefix) []learned
+
+// bounds are what the operator allows learned routes.
+type bounds struct {
+	anywhere map[netip.Addr]bool // next hops that may be behind a default route
+	forced   []spec.PrefixRule   // these may take the way to what is protected
+}
 
 // fib keeps the kernel's routes of our protocol number. It belongs to one goroutine,
 // run; the others talk to it by its channels.
@@ -46,28 +52,33 @@ type fib struct {
 	looks   chan chan map[netip.Prefix]kept // asks for what is wanted
 	sweeps  chan struct{}                   // ends the time in which adopted routes stay
 	ends    chan chan error                 // takes all routes out
-	anyHop  chan map[netip.Addr]bool        // next hops that may be behind a default route
+	bounds  chan bounds
 	others  ways
 
-	world    *world
-	best     bests
-	have     map[netip.Prefix][]hop
-	adopted  map[netip.Prefix]bool // found at the start and not confirmed since
-	why      map[netip.Prefix]string
-	anywhere map[netip.Addr]bool
-	retry    bool
-	handled  int // changes since memory was given back
-	print    func(string, ...any)
+	world     *world
+	best      bests
+	have      map[netip.Prefix][]hop
+	adopted   map[netip.Prefix]bool // found at the start and not confirmed since
+	why       map[netip.Prefix]string
+	silent    map[netip.Prefix]string // why the kernel's route leads nowhere, which stays for want of another
+	held      map[netip.Prefix]bool   // held back: why says for what
+	allowed   bounds
+	guarded   []guarded
+	protected protected
+	asking    asking
+	retry     bool
+	handled   int // changes since memory was given back
+	print     func(string, ...any)
 }
 
 // openFIB takes up the routes of a daemon before this one: they stay until they are
-// confirmed, replaced, or swept.
-func openFIB(others ways, print func(string, ...any)) (*fib, error) {
+// confirmed, replaced, or swept. In dir is what the agent wrote.
+func openFIB(dir string, others ways, print func(string, ...any)) (*fib, error) {
 	f := &fib{
 		fresh: make(chan struct{}, 1), changes: make(chan []told, 16), looks: make(chan chan map[netip.Prefix]kept),
-		sweeps: make(chan struct{}, 1), ends: make(chan chan error), anyHop: make(chan map[netip.Addr]bool, 1),
-		others: others, print: print,
-		best: bests{}, adopted: map[netip.Prefix]bool{}, why: map[netip.Prefix]string{},
+		sweeps: make(chan struct{}, 1), ends: make(chan chan error), bounds: make(chan bounds, 1),
+		others: others, print: print, asking: newAsking(), protected: protected{dir: dir},
+		best: bests{}, adopted: map[netip.Prefix]bool{}, why: map[netip.Prefix]string{}, silent: map[netip.Prefix]string{}, held: map[netip.Prefix]bool{},
 	}
 	var err error
 	if f.rt, err = rtnl.Open(); err != nil {
@@ -116,13 +127,15 @@ func (f *fib) run(ctx context.Context) error {
 				f.handled = 0
 				debug.FreeOSMemory()
 			}
-			if f.retry {
+			if f.retry || f.protected.moved() {
 				err = f.resync(ctx)
 			}
 		case <-f.sweeps:
 			clear(f.adopted)
 			err = f.resync(ctx)
-		case f.anywhere = <-f.anyHop:
+		case f.allowed = <-f.bounds:
+			err = f.resync(ctx)
+		case <-f.asking.again.C:
 			err = f.resync(ctx)
 		case answer := <-f.looks:
 			err = f.resync(ctx)
@@ -189,7 +202,7 @@ func (f *fib) look() error {
 	}
 	devices := map[int]device{}
 	for _, l := range links {
-		devices[l.Attrs().Index] = device{l.Attrs().Name, l.Attrs().Flags&net.FlagUp != 0}
+		devices[l.Attrs().Index] = device{l.Attrs().Name, l.Attrs().Flags&net.FlagUp != 0, l.Attrs().RawFlags&unix.IFF_NOARP == 0}
 	}
 	addrs, err := rtnl.Dump(func() ([]netlink.Addr, error) { return f.handle.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
@@ -203,6 +216,8 @@ func (f *fib) look() error {
 		return fmt.Errorf("list routes: %w", err)
 	}
 	f.world, f.have = newWorld(routes, addrs, devices)
+	f.guarded = f.world.guarded(f.protected.read())
+	f.asking.look()
 	return nil
 }
 
@@ -236,7 +251,7 @@ func (f *fib) write(dirty map[netip.Prefix]bool) error {
 		batch, about = batch[:0], about[:0]
 		return nil
 	}
-	reach := map[netip.Addr]reached{}
+	reach := map[learned]reached{}
 	for p := range dirty {
 		m, hops := f.message(p, reach)
 		if m == nil {
@@ -271,16 +286,12 @@ func (f *fib) written(a aim, err error) {
 	}
 }
 
-// reached is how one next hop resolves, worked out once per round.
-type reached struct {
-	hops []hop // one, or none; shared by the routes by it
-	why  string
-}
-
 // message is what brings the kernel's route to p to hops, which it is to have; nil
 // if it has.
-func (f *fib) message(p netip.Prefix, reach map[netip.Addr]reached) (m *nl.NetlinkRequest, hops []hop) {
+func (f *fib) message(p netip.Prefix, reach map[learned]reached) (m *nl.NetlinkRequest, hops []hop) {
 	delete(f.why, p)
+	delete(f.silent, p)
+	delete(f.held, p)
 	hops = f.resolve(p, reach)
 	have, there := f.have[p]
 	switch {
@@ -292,64 +303,10 @@ func (f *fib) message(p netip.Prefix, reach map[netip.Addr]reached) (m *nl.Netli
 	return routeMessage(unix.RTM_NEWROUTE, p, hops), hops
 }
 
-// resolve is where to send what goes to p, nil if nowhere.
-func (f *fib) resolve(p netip.Prefix, reach map[netip.Addr]reached) []hop {
-	next := f.best.hops(p)
-	if len(next) == 0 {
-		return nil
-	}
-	if why := f.world.refuses(p); why != "" {
-		f.why[p] = why
-		return nil
-	}
-	hops := f.resolveAll(p, next, reach)
-	if len(hops) > 0 {
-		return hops
-	}
-	f.retry = true
-	why := f.why[p]
-	for _, next := range f.others(p) {
-		if hops := f.resolveAll(p, next, reach); len(hops) > 0 {
-			return hops
-		}
-	}
-	f.why[p] = why
-	return nil
-}
-
-func (f *fib) resolveAll(p netip.Prefix, next []netip.Addr, reach map[netip.Addr]reached) []hop {
-	var hops []hop
-	for _, nh := range next {
-		r, ok := reach[nh]
-		if !ok {
-			var h hop
-			if h, r.why = f.world.resolve(nh, f.anywhere[nh]); r.why == "" {
-				r.hops = []hop{h}
-			}
-			reach[nh] = r
-		}
-		switch {
-		case r.why != "":
-			f.why[p] = r.why
-		case len(hops) == 0:
-			hops = r.hops
-		default:
-			hops = append(slices.Clip(hops), r.hops...)
-		}
-	}
-	if len(hops) > 0 {
-		delete(f.why, p)
-	}
-	if len(hops) < 2 {
-		return hops
-	}
-	slices.SortFunc(hops, compareHops)
-	return slices.Compact(hops)
-}
-
 // kept is how the kernel keeps a route that is wanted.
 type kept struct {
 	missing string // why it has it not
+	held    bool   // for what it would take the way to
 	unused  string // why it does not use it
 }
 
@@ -357,14 +314,14 @@ type kept struct {
 func (f *fib) tell() map[netip.Prefix]kept {
 	out := make(map[netip.Prefix]kept, len(f.best))
 	for p := range f.best {
-		if len(f.best.hops(p)) == 0 {
+		if len(f.best.paths(p)) == 0 {
 			continue
 		}
 		if _, there := f.have[p]; there {
-			out[p] = kept{unused: f.world.unused(p)}
+			out[p] = kept{unused: cmp.Or(f.world.unused(p), f.silent[p])}
 			continue
 		}
-		out[p] = kept{missing: cmp.Or(f.why[p], "the kernel has it not yet")}
+		out[p] = kept{missing: cmp.Or(f.why[p], "the kernel has it not yet"), held: f.held[p]}
 	}
 	return out
 }

@@ -34,7 +34,7 @@ func TestSweepKeepsWhatIsConfirmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 20 { // a chance in two each
-		f, err := openFIB(func(netip.Prefix) [][]netip.Addr { return nil }, t.Logf)
+		f, err := openFIB(t.TempDir(), func(netip.Prefix) []learned { return nil }, t.Logf)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,6 +36,7 @@ type world struct {
 type device struct {
 	name string
 	up   bool
+	arp  bool // its neighbours are asked for, by ARP or ND
 }
 
 // way is a foreign route.

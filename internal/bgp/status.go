@@ -239,7 +239,7 @@ func (sp *speaker) routes(s *spec.BGP, kernel map[netip.Prefix]kept) ([]spec.BGP
 func route(s *spec.BGP, p netip.Prefix, paths []*apiutil.Path, kernel map[netip.Prefix]kept) *spec.BGPRoute {
 	r := &spec.BGPRoute{Prefix: p}
 	has, wanted := kernel[p]
-	r.Kernel, r.Why, r.Unused = wanted && has.missing == "", has.missing, has.unused
+	r.Kernel, r.Why, r.Held, r.Unused = wanted && has.missing == "", has.missing, has.held, has.unused
 	for i, path := range paths {
 		from := path.PeerAddress
 		q := spec.BGPPath{
@@ -249,7 +249,7 @@ func route(s *spec.BGP, p netip.Prefix, paths []*apiutil.Path, kernel map[netip.
 		if from.IsValid() {
 			q.NextHop = nextHopOf(path)
 		} else if i == 0 {
-			r.Local, r.Kernel, r.Why, r.Unused = true, false, "", ""
+			r.Local, r.Kernel, r.Why, r.Held, r.Unused = true, false, "", false, ""
 		}
 		r.Paths = append(r.Paths, q)
 	}

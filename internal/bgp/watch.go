@@ -55,17 +55,17 @@ func send[T any](ctx context.Context, to chan<- T, v T) {
 	}
 }
 
-// others are the next hops of all paths to p, best first, one by one: for the case
-// that those of the best cannot be reached.
-func (sp *speaker) others(p netip.Prefix) [][]netip.Addr {
-	var out [][]netip.Addr
+// others are all paths to p, best first: for the case that the next hops of the best
+// cannot be reached.
+func (sp *speaker) others(p netip.Prefix) []learned {
+	var out []learned
 	r := apiutil.ListPathRequest{
 		TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: familyOf(p), Prefixes: []*apiutil.LookupPrefix{{Prefix: p.String()}},
 	}
 	err := sp.gobgp.ListPath(r, func(_ bgp.NLRI, paths []*apiutil.Path) {
 		for _, path := range paths {
 			if nh := nextHopOf(path); nh.IsValid() && path.PeerAddress.IsValid() {
-				out = append(out, []netip.Addr{nh})
+				out = append(out, learned{path.PeerAddress, nh})
 			}
 		}
 	})

@@ -27,7 +27,7 @@ func speaks(t *testing.T, e *Engine, n int) {
 			if err := network.JoinBGP(c, "bnet", []string{name}); err != nil {
 				return err
 			}
-			if err := network.ShareBGP(c, "bnet", []string{fmt.Sprintf("%s:10.1.%d.0/24", name, i+1)}); err != nil {
+			if err := network.ShareBGP(c, "bnet", []string{fmt.Sprintf("%s:10.1.%d.0/24", name, i+1)}, false); err != nil {
 				return err
 			}
 		}

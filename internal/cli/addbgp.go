@@ -34,6 +34,7 @@ type addBGPOptions struct {
 	multihop, prefixes int64
 	ttlSecurity        bool
 	accept, announce   []string
+	force              bool
 }
 
 func newAddBGP(a *app) *cobra.Command {
@@ -56,6 +57,10 @@ func newAddBGP(a *app) *cobra.Command {
 The command waits for the router's session, 20 s at most: what does not come up is said,
 and why, with exit status 0.
 
+No learned route takes the way to the workstation, to other servers or to the default
+gateway, unless --force says that what is accepted of this router may: showbgp tells what
+is held back.
+
 --accept and --announce, as often as there are lines, are prefix lists: "PREFIX", or with
 "ge LENGTH", "le LENGTH" its parts of that length. Without --accept everything is accepted
 but a default route. Containers keep their source address towards what --accept names.
@@ -74,11 +79,11 @@ The password (TCP MD5, RFC 2385) goes to a file of root's on the server, nowhere
 				return a.addExternal(cmd, args[0], args[2:], &o)
 			}
 			for _, name := range externalFlags {
-				if cmd.Flags().Changed(name) {
+				if cmd.Flags().Changed(name) && (name != "force" || args[1] != bgpNetwork) {
 					return refuse("flock addbgp "+args[0]+" external SERVER PEERIP --as ASN", "addbgp: --%s belongs to external", name)
 				}
 			}
-			edit, err := addingBGP(args, a.knows(cmd.Context()))
+			edit, err := addingBGP(args, o.force, a.knows(cmd.Context()))
 			if err != nil {
 				return err
 			}
@@ -93,10 +98,14 @@ The password (TCP MD5, RFC 2385) goes to a file of root's on the server, nowhere
 	f.Int64Var(&o.prefixes, "max-prefixes", 0, "external: end the session when there are more than `N` prefixes of a family (default: no limit)")
 	f.StringArrayVar(&o.accept, "accept", nil, "external: `PREFIX[ ge N][ le N]` to accept; repeatable")
 	f.StringArrayVar(&o.announce, "announce", nil, "external: `PREFIX[ ge N][ le N]` to announce; repeatable (default: all shared subnets)")
+	f.BoolVar(&o.force, "force", false, "external: what is accepted may take the way to anybody; network: "+forceShare)
 	return cmd
 }
 
-var externalFlags = []string{"as", "password-file", "multihop", "ttl-security", "max-prefixes", "accept", "announce"}
+// forceShare is what --force does where subnets are shared.
+const forceShare = "also one that holds a server's resolver, or is a /3 or wider"
+
+var externalFlags = []string{"as", "password-file", "multihop", "ttl-security", "max-prefixes", "accept", "announce", "force"}
 
 // knows says of names whether the cluster file has such a server.
 func (a *app) knows(ctx context.Context) func(string) bool {
@@ -114,10 +123,13 @@ func meant(words []string, known func(string) bool) string {
 }
 
 // addingBGP is the edit that the words of addbgp ask for.
-func addingBGP(args []string, known func(string) bool) (func(*state.Cluster) error, error) {
+func addingBGP(args []string, force bool, known func(string) bool) (func(*state.Cluster) error, error) {
 	name, what, rest := args[0], args[1], args[2:]
 	edit := map[string]func(*state.Cluster, string, []string) error{
-		bgpPeer: network.JoinBGP, bgpNetwork: network.ShareBGP, bgpReflector: network.AddReflectors,
+		bgpPeer: network.JoinBGP, bgpReflector: network.AddReflectors,
+		bgpNetwork: func(c *state.Cluster, name string, shares []string) error {
+			return network.ShareBGP(c, name, shares, force)
+		},
 	}[what]
 	switch {
 	case edit == nil:
@@ -182,6 +194,9 @@ func (o *addBGPOptions) external(a *app, cmd *cobra.Command) (out network.Extern
 	}
 	if given("ttl-security") {
 		out.TTLSecurity = &o.ttlSecurity
+	}
+	if given("force") {
+		out.Force = &o.force
 	}
 	out.Multihop, out.MaxPrefixes = number(cmd, "multihop", &o.multihop), number(cmd, "max-prefixes", &o.prefixes)
 	for _, list := range []struct {

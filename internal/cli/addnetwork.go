@@ -18,7 +18,8 @@ const (
 )
 
 func newAddNetwork(a *app) *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	cmd := &cobra.Command{
 		Use:   "addnetwork NAME [server|client|subnet] MEMBER...",
 		Short: "make servers members of a network",
 		Long: `Make servers members of a network. A member is SERVER, SERVER:INTERFACE or SERVER:IP:
@@ -48,20 +49,25 @@ server that cannot be reached is kept in the file as pending: 'flock apply' fini
 		ValidArgsFunction: a.completeMembership(false),
 		Annotations:       changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			edit, err := joining(args)
+			edit, err := joining(args, force)
 			if err != nil {
 				return err
 			}
 			return a.addNetwork(cmd.Context(), args[0], edit)
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "subnet: "+forceShare)
+	return cmd
 }
 
 // joining is the edit that the words of addnetwork ask for.
-func joining(args []string) (func(*state.Cluster) error, error) {
+func joining(args []string, force bool) (func(*state.Cluster) error, error) {
 	name, role, rest := args[0], args[1], args[2:]
 	if len(rest) == 0 && isRole(role) {
 		return nil, refuse("flock addnetwork "+name+" "+role+" "+roleForm(role), "addnetwork: nothing follows %q", role)
+	}
+	if force && role != roleSubnet {
+		return nil, refuse("flock addnetwork "+name+" subnet SERVER:CIDR --force", "addnetwork: --force belongs to subnet")
 	}
 	switch role {
 	case roleServer:
@@ -72,7 +78,7 @@ func joining(args []string) (func(*state.Cluster) error, error) {
 	case roleClient:
 		return func(c *state.Cluster) error { return network.JoinClients(c, name, rest) }, nil
 	case roleSubnet:
-		return func(c *state.Cluster) error { return network.AddShares(c, name, rest) }, nil
+		return func(c *state.Cluster) error { return network.AddShares(c, name, rest, force) }, nil
 	}
 	return func(c *state.Cluster) error { return network.Join(c, name, args[1:]) }, nil
 }

@@ -22,6 +22,8 @@ type sessionsDoc struct {
 	Down     []string `json:"down,omitempty"` // in words; those with servers that are away are not counted
 	// Unmatched are, in words, rules that match nothing of what a neighbour announces.
 	Unmatched []string `json:"unmatched,omitempty"`
+	// Held are, in words, learned routes that are kept from the kernel.
+	Held []string `json:"held,omitempty"`
 }
 
 func sessionsOf(out *change.Outcome, s change.Server) *sessionsDoc {
@@ -29,7 +31,7 @@ func sessionsOf(out *change.Outcome, s change.Server) *sessionsDoc {
 		return nil
 	}
 	up, _, _ := countBGP(s.BGP)
-	return &sessionsDoc{Sessions: len(s.BGP.Neighbors), Up: up, Down: silent(out, s), Unmatched: unmatched(s)}
+	return &sessionsDoc{Sessions: len(s.BGP.Neighbors), Up: up, Down: silent(out, s), Unmatched: unmatched(s), Held: change.Held(s.Name, s.BGP)}
 }
 
 func unmatched(s change.Server) []string {
@@ -43,11 +45,16 @@ func unmatched(s change.Server) []string {
 	return out
 }
 
-// unmatchedNotes are the rules of all servers looked at that match nothing.
-func unmatchedNotes(list []change.Server) []network.Note {
+// bgpNotes are, of all servers looked at, the rules that match nothing and the routes that
+// are held back.
+func bgpNotes(list []change.Server) []network.Note {
 	var out []network.Note
 	for _, s := range list {
-		for _, text := range unmatched(s) {
+		texts := unmatched(s)
+		if s.BGP != nil {
+			texts = append(texts, change.Held(s.Name, s.BGP)...)
+		}
+		for _, text := range texts {
 			out = append(out, network.Note{Network: s.BGP.Network, Text: text})
 		}
 	}

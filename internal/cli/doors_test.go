@@ -78,6 +78,7 @@ func doors() []door {
 		{name: "network type", args: func(v string) []string { return []string{"createnetwork", "--", "n1", v} }, file: in("[network.n1]\ntype = %s\n"), not: []string{"bgp", "gre"}},
 		{name: "member", args: func(v string) []string { return []string{"addnetwork", "--", "vx0", v} }, file: in("[network.vx0]\ntype = \"vxlan\"\nmembers = [%s]\n")},
 		{name: "share", args: func(v string) []string { return []string{"addnetwork", "--", "wg0", "subnet", v} }, file: in("[network.wg0]\ntype = \"wireguard\"\nmembers = [\"s1\", \"s2\"]\nshares = [%s]\n")},
+		{name: "share, forced", args: func(v string) []string { return []string{"addnetwork", "--force", "--", "wg0", "subnet", v} }, file: in("[network.wg0]\ntype = \"wireguard\"\nmembers = [\"s1\", \"s2\"]\nshares = [%[1]s]\nforced = [%[1]s]\n")},
 		network("vxlan", "--subnet", "subnet", false).list(), network("wireguard", "--subnet", "subnet", false).list(), network("host-gw", "--subnet", "subnet", false).list(),
 		network("vxlan", "--interface", "interface", false), network("wireguard", "--interface", "interface", false), network("host-gw", "--interface", "interface", false),
 		network("vxlan", "--bridge", "bridge", false), network("l2", "--bridge", "bridge", false), network("host-gw", "--bridge", "bridge", false),
@@ -127,7 +128,7 @@ func (d door) standing() string {
 		return stands + "[network.b1]\ntype = \"bgp\"\nmembers = [\"s1\"]\n"
 	case d.name == "member":
 		return stands + "[network.vx0]\ntype = \"vxlan\"\n"
-	case d.name == "share":
+	case strings.HasPrefix(d.name, "share"):
 		return stands + "[network.wg0]\ntype = \"wireguard\"\nmembers = [\"s1\", \"s2\"]\n"
 	case d.name == "server subnet":
 		return stands + "[server.s3]\naddress = \"10.99.0.3\"\n"

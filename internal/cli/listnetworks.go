@@ -254,6 +254,9 @@ func (e externalView) rules() []string {
 	for _, rule := range e.Announce {
 		out = append(out, "announce "+rule)
 	}
+	if e.Force {
+		out = append(out, "force")
+	}
 	return out
 }
 

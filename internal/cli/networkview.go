@@ -70,6 +70,7 @@ type externalView struct {
 	MaxPrefixes int      `json:"max_prefixes,omitempty"`
 	Accept      []string `json:"accept,omitempty"`
 	Announce    []string `json:"announce,omitempty"`
+	Force       bool     `json:"force,omitempty"`
 }
 
 type memberView struct {
@@ -179,7 +180,7 @@ func (v *networkView) speaks(n *state.Network) {
 	for _, e := range n.Externals {
 		v.Externals = append(v.Externals, externalView{
 			Server: e.Server, Address: e.Address.String(), AS: e.AS, Password: e.Password != "", Multihop: e.Multihop,
-			TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes, Accept: e.Accept, Announce: e.Announce,
+			TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes, Accept: e.Accept, Announce: e.Announce, Force: e.Force,
 		})
 	}
 }

@@ -88,7 +88,7 @@ func (a *app) lookAt(ctx context.Context, names []string) error {
 	}
 	if !a.json() {
 		a.notes(slices.DeleteFunc(slices.Concat(out.Notes, out.Silent), func(n network.Note) bool { return !n.Amiss }))
-		a.notes(unmatchedNotes(out.Servers))
+		a.notes(bgpNotes(out.Servers))
 		loosePorts(out.Servers, func(line string) { a.say("%s", line) })
 	}
 	if err != nil {

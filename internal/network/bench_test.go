@@ -21,7 +21,7 @@ func sharing(tb testing.TB, n int) *state.Cluster {
 	for _, err := range []error{
 		CreateBGP(c, "bnet", names[0], BGPOptions{Mode: state.Reflector}),
 		JoinBGP(c, "bnet", names[1:]),
-		ShareBGP(c, "bnet", shares),
+		ShareBGP(c, "bnet", shares, false),
 	} {
 		if err != nil {
 			tb.Fatal(err)

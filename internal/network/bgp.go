@@ -339,7 +339,7 @@ func (b *builder) addSpeaker(g *group, n *state.Network, s *speaker) error {
 		// at the cluster list's length) would tell its clients nothing.
 		bgp.ClusterID = bgp.RouterID
 	}
-	bgp.Neighbors = g.neighbors(n, s)
+	bgp.Neighbors, bgp.Forced = g.neighbors(n, s), forcedRules(n)
 	for _, e := range n.Externals {
 		if e.Server == s.server {
 			neighbor, err := b.external(name, n, s, e)
@@ -358,12 +358,12 @@ func (b *builder) addSpeaker(g *group, n *state.Network, s *speaker) error {
 		}
 	}
 	h.BGP = bgp
-	g.addRouting(h, s)
+	b.addRouting(g, h, s)
 	return nil
 }
 
 // addRouting adds what lets packets of shared subnets through a server.
-func (g *group) addRouting(h *spec.Host, s *speaker) {
+func (b *builder) addRouting(g *group, h *spec.Host, s *speaker) {
 	name := g.network
 	for six, key := range map[bool]string{false: "net/ipv4/ip_forward", true: "net/ipv6/conf/all/forwarding"} {
 		if g.v6[six] {
@@ -380,7 +380,7 @@ func (g *group) addRouting(h *spec.Host, s *speaker) {
 			continue
 		}
 		for _, p := range other.shares {
-			h.Claims = append(h.Claims, spec.Claim{Network: name, Prefix: p})
+			h.Claims = append(h.Claims, b.shareClaim(name, other.server, p))
 		}
 	}
 	h.Claims = append(h.Claims, spec.Claim{Network: name, TCPPort: spec.BGPPort})

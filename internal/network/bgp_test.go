@@ -112,7 +112,7 @@ func bgpCluster(t *testing.T, n int) *state.Cluster {
 			t.Fatal(err)
 		}
 	}
-	if err := ShareBGP(c, "bnet", shares); err != nil {
+	if err := ShareBGP(c, "bnet", shares, false); err != nil {
 		t.Fatal(err)
 	}
 	return c

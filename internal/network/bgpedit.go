@@ -222,12 +222,12 @@ func forgetSpeaker(n *state.Network, server string) {
 }
 
 // ShareBGP lets members share container subnets (SERVER:CIDR) by BGP.
-func ShareBGP(c *state.Cluster, name string, shares []string) error {
+func ShareBGP(c *state.Cluster, name string, shares []string, force bool) error {
 	n, err := bgpOf(c, name)
 	if err != nil {
 		return err
 	}
-	return addShares(c, n, shares)
+	return addShares(c, n, shares, force)
 }
 
 // UnshareBGP ends the sharing of container subnets (SERVER:CIDR).
@@ -249,6 +249,7 @@ type ExternalOptions struct {
 	MaxPrefixes *int64
 	Accept      *[]string
 	Announce    *[]string
+	Force       *bool
 }
 
 // AddExternal lets a member talk to a speaker outside, or changes what is said of
@@ -275,6 +276,7 @@ func AddExternal(c *state.Cluster, name, server string, address netip.Addr, o Ex
 	give(&e.TTLSecurity, o.TTLSecurity)
 	give(&e.Accept, o.Accept)
 	give(&e.Announce, o.Announce)
+	give(&e.Force, o.Force)
 	for _, v := range []struct {
 		to   *int
 		from *int64

@@ -178,3 +178,29 @@ func (b *builder) subnetsOf(server string) []string {
 	slices.Sort(out)
 	return slices.Compact(out)
 }
+
+// forcedRules are the routes that may take the way to what is protected, on all members:
+// what is accepted of routers that were named with --force, and shares that were.
+func forcedRules(n *state.Network) []spec.PrefixRule {
+	var out []spec.PrefixRule
+	for _, e := range n.Externals {
+		if !e.Force {
+			continue
+		}
+		for _, text := range e.Accept {
+			if r, err := parseRule(text); err == nil {
+				out = append(out, r)
+			}
+		}
+		if len(e.Accept) == 0 {
+			out = append(out, spec.PrefixRule{Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), GE: 1},
+				spec.PrefixRule{Prefix: netip.PrefixFrom(netip.IPv6Unspecified(), 0), GE: 1})
+		}
+	}
+	for _, text := range n.Forced {
+		if s, err := state.ParseShare(text); err == nil {
+			out = append(out, spec.PrefixRule{Prefix: s.Subnet})
+		}
+	}
+	return out
+}

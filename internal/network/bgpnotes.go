@@ -43,7 +43,9 @@ func sharedSubnets(n *state.Network) (out []netip.Prefix) {
 func (b *builder) defaultNotes(name string, n *state.Network, speakers []*speaker, six bool) {
 	var by []string // servers with such a router
 	var routers []string
+	forced := false
 	for _, e := range n.Externals {
+		forced = forced || acceptsDefault(e, six) && e.Force
 		if acceptsDefault(e, six) && !slices.Contains(by, e.Server) {
 			by = append(by, e.Server)
 		}
@@ -72,8 +74,12 @@ func (b *builder) defaultNotes(name string, n *state.Network, speakers []*speake
 	}
 	family, from := familyName(six), joinWords(routers)
 	if len(loses) > 0 {
-		b.note(name, "an %s default route of %s takes over from that of %s: all that they send to the outside goes by %s then",
-			family, from, few(loses), joinWords(by))
+		until := "; where the workstation, another server or the default gateway is reached by it, it is held back (--force)"
+		if forced {
+			until = ""
+		}
+		b.note(name, "an %s default route of %s takes over from that of %s: all that they send to the outside goes by %s then%s",
+			family, from, few(loses), joinWords(by), until)
 	}
 	if len(keeps) > 0 {
 		b.note(name, "an %s default route of %s is not used on %s: their own goes before it", family, from, few(keeps))

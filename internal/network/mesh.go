@@ -291,7 +291,7 @@ func (b *builder) addMesh(m *mesh) (err error) {
 			}
 			for _, p := range other.shares {
 				m.route(h, e, p)
-				h.Claims = append(h.Claims, spec.Claim{Network: m.network, Prefix: p})
+				h.Claims = append(h.Claims, b.shareClaim(m.network, other.server, p))
 			}
 		}
 		for _, p := range e.shares {

@@ -275,7 +275,7 @@ func (p *pool) addClaims(m *poolMember, back backend) {
 		for _, q := range other.routed {
 			outside := !slices.ContainsFunc(p.n.Subnets, q.Overlaps)
 			if other != m && outside && back.routes {
-				h.Claims = append(h.Claims, spec.Claim{Network: p.name, Prefix: q})
+				h.Claims = append(h.Claims, p.shareClaim(p.name, other.server, q))
 			}
 		}
 	}

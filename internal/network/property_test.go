@@ -394,11 +394,12 @@ func (w *world) shared() (string, func(*state.Cluster) error) {
 			return err
 		}
 	}
+	force := w.rnd.IntN(4) == 0
 	return "share " + name + " " + share, func(c *state.Cluster) error {
 		if speaks {
-			return ShareBGP(c, name, []string{share})
+			return ShareBGP(c, name, []string{share}, force)
 		}
-		return AddShares(c, name, []string{share})
+		return AddShares(c, name, []string{share}, force)
 	}
 }
 

@@ -119,7 +119,7 @@ func LeaveClients(c *state.Cluster, name string, servers []string) error {
 // AddShares lets members share container subnets (SERVER:CIDR). What is shared
 // already stays as it is. In a pool network a server that is not a member yet becomes
 // one, and the subnet is its own; a member announces it beside its own.
-func AddShares(c *state.Cluster, name string, shares []string) error {
+func AddShares(c *state.Cluster, name string, shares []string, force bool) error {
 	n, err := withShares(c, name)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func AddShares(c *state.Cluster, name string, shares []string) error {
 			return hint.With(err, "network "+name, "")
 		}
 	}
-	return addShares(c, n, shares)
+	return addShares(c, n, shares, force)
 }
 
 // joinTold makes servers members that a subnet is named for.
@@ -155,7 +155,7 @@ func joinTold(c *state.Cluster, n *state.Network, shares []string) error {
 	return nil
 }
 
-func addShares(c *state.Cluster, n *state.Network, shares []string) error {
+func addShares(c *state.Cluster, n *state.Network, shares []string, force bool) error {
 	shared := make(map[string]bool, len(n.Shares))
 	for _, text := range n.Shares {
 		shared[text] = true
@@ -174,6 +174,9 @@ func addShares(c *state.Cluster, n *state.Network, shares []string) error {
 		if text = s.String(); !shared[text] {
 			shared[text] = true
 			n.Shares = append(n.Shares, text)
+		}
+		if force && !slices.Contains(n.Forced, text) {
+			n.Forced = append(n.Forced, text)
 		}
 	}
 	return Complete(c)
@@ -203,10 +206,20 @@ func delShares(c *state.Cluster, name string, n *state.Network, shares []string)
 		}
 		n.Shares = slices.Delete(n.Shares, at, at+1)
 	}
+	unforce(n)
 	return Complete(c)
 }
 
 // forgetShares ends what a server shares in n.
 func forgetShares(n *state.Network, server string) {
 	n.Shares = slices.DeleteFunc(n.Shares, func(text string) bool { return serverOf(text) == server })
+	unforce(n)
+}
+
+// unforce forgets that shares which are none any more were forced.
+func unforce(n *state.Network) {
+	n.Forced = slices.DeleteFunc(n.Forced, func(text string) bool { return !slices.Contains(n.Shares, text) })
+	if len(n.Forced) == 0 {
+		n.Forced = nil
+	}
 }

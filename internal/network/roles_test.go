@@ -20,7 +20,7 @@ func wirex(t *testing.T, n int) *state.Cluster {
 		Create(c, "wirex", WireGuard, Options{}),
 		JoinLead(c, "wirex", "s1"),
 		JoinClients(c, "wirex", []string{"s2"}),
-		AddShares(c, "wirex", []string{"s2:10.0.11.0/24"}),
+		AddShares(c, "wirex", []string{"s2:10.0.11.0/24"}, false),
 		Create(c, "vx1", VXLAN, Options{}),
 	} {
 		if err != nil {
@@ -40,18 +40,20 @@ func TestRoleRefusals(t *testing.T) {
 		"second lead":        {func(c *state.Cluster) error { return JoinLead(c, "wirex", "s3") }, "has a lead server already, s1"},
 		"lead of vxlan":      {func(c *state.Cluster) error { return JoinLead(c, "vx1", "s3") }, "no lead server"},
 		"clients of vxlan":   {func(c *state.Cluster) error { return JoinClients(c, "vx1", []string{"s3"}) }, "no clients"},
-		"shares of vxlan":    {func(c *state.Cluster) error { return AddShares(c, "vx1", []string{"s1:10.0.20.0/24"}) }, "no shared subnets"},
+		"shares of vxlan":    {func(c *state.Cluster) error { return AddShares(c, "vx1", []string{"s1:10.0.20.0/24"}, false) }, "no shared subnets"},
 		"lead as client":     {func(c *state.Cluster) error { return JoinClients(c, "wirex", []string{"s1"}) }, "is the lead server there"},
 		"lead leaves":        {func(c *state.Cluster) error { return LeaveClients(c, "wirex", []string{"s1"}) }, "only with the network"},
 		"lead deleted":       {func(c *state.Cluster) error { return DelServer(c, "s1", true) }, "only with the network"},
 		"no client":          {func(c *state.Cluster) error { return LeaveClients(c, "wirex", []string{"s3"}) }, "not a member"},
 		"unknown server":     {func(c *state.Cluster) error { return JoinClients(c, "wirex", []string{"s9"}) }, "unknown server s9"},
-		"share of nobody":    {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s9:10.0.20.0/24"}) }, "unknown server s9"},
-		"share of no member": {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s3:10.0.20.0/24"}) }, "not a member"},
+		"share of nobody":    {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s9:10.0.20.0/24"}, false) }, "unknown server s9"},
+		"share of no member": {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s3:10.0.20.0/24"}, false) }, "not a member"},
 		"no share":           {func(c *state.Cluster) error { return DelShares(c, "wirex", []string{"s2:10.0.20.0/24"}) }, "does not share"},
-		"IPv6 share":         {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:fd00::/64"}) }, "no IPv6 subnet"},
-		"everything":         {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:0.0.0.0/0"}) }, "cannot be shared"},
-		"share of a segment": {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:10.0.4.0/24"}) }, "overlaps"},
+		"IPv6 share":         {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:fd00::/64"}, false) }, "no IPv6 subnet"},
+		"everything":         {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:0.0.0.0/0"}, false) }, "cannot be shared"},
+		"half of all":        {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:128.0.0.0/1"}, false) }, "half of all addresses"},
+		"an eighth of all":   {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:160.0.0.0/3"}, false) }, "an eighth of all addresses"},
+		"share of a segment": {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:10.0.4.0/24"}, false) }, "overlaps"},
 		"client before lead": {func(c *state.Cluster) error {
 			if err := Create(c, "w2", WireGuard, Options{}); err != nil {
 				return err

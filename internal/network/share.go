@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -109,6 +110,11 @@ func checkShares(c *state.Cluster) error {
 			}
 			all = append(all, s)
 		}
+		for _, text := range n.Forced {
+			if !slices.Contains(n.Shares, text) {
+				return ofNetwork(name, locate("forced", hint.Errorf("", "leave it away, or name it in shares too", "%s is no shared subnet", text)))
+			}
+		}
 	}
 	return g.checkTwice(all)
 }
@@ -165,6 +171,20 @@ func (g *grounds) sharesMember(a, b, but string) bool {
 	return false
 }
 
+// widest is the prefix length of subnets that are shared on purpose only (--force): IPv6's
+// whole Internet is a /3.
+const widest = 3
+
+// isForced says whether s was named with --force.
+func isForced(n *state.Network, s share) bool {
+	return len(n.Forced) > 0 && slices.Contains(n.Forced, state.Share{Server: s.server, Subnet: s.subnet}.String())
+}
+
+// shareClaim is what a server that is led to a share of another one's must not have.
+func (b *builder) shareClaim(name, server string, p netip.Prefix) spec.Claim {
+	return spec.Claim{Network: name, Prefix: p, Shared: !isForced(b.c.Networks[name], share{name, server, p})}
+}
+
 // check refuses a shared subnet that does not make sense in its network.
 func (g *grounds) check(n *state.Network, s share) error {
 	c, p := g.c, s.subnet
@@ -173,6 +193,9 @@ func (g *grounds) check(n *state.Network, s share) error {
 		return hint.Errorf("", joining(n, s.network, s.server), "share %s: %s is not a member of %s", p, s.server, s.network)
 	case p.Bits() == 0, p.Addr().IsMulticast(), p.Addr().IsLoopback(), p.Addr().IsLinkLocalUnicast(), p.Addr().Is4In6():
 		return hint.Errorf("", "share a subnet that containers can have"+shareSpace.example(c, p), "%s cannot be shared", p)
+	case p.Bits() <= widest && !isForced(n, s):
+		return hint.Errorf("", "share what is behind "+s.server+" alone; or --force, where this is meant",
+			"share %s of %s: what others send to %s of all addresses would go there", p, s.server, [...]string{"all", "half", "a quarter", "an eighth"}[p.Bits()])
 	case n.Type != BGP && !slices.ContainsFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() }):
 		next := "create the network with -s for both families"
 		if isTunnel(n) {

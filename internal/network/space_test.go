@@ -165,7 +165,7 @@ func TestHostBits(t *testing.T) {
 			if err := Create(c, "n1", HostGW, Options{}); err != nil {
 				return err
 			}
-			return AddShares(c, "n1", []string{"s1:10.9.0.7/24"})
+			return AddShares(c, "n1", []string{"s1:10.9.0.7/24"}, false)
 		}, "s1:10.9.0.0/24"},
 		"--accept": {func(c *state.Cluster) error {
 			if err := CreateBGP(c, "n1", "s1", BGPOptions{}); err != nil {

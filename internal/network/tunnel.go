@@ -501,7 +501,7 @@ func (b *builder) addTunnelEnd(name string, n *state.Network, e, other *end, mtu
 	m := &mesh{device: device}
 	for _, p := range other.shares {
 		m.route(h, e, p)
-		h.Claims = append(h.Claims, spec.Claim{Network: name, Prefix: p})
+		h.Claims = append(h.Claims, b.shareClaim(name, other.server, p))
 	}
 	for _, p := range e.shares {
 		h.Keeps = append(h.Keeps, spec.Keep{Network: name, Link: device, Subnet: p})

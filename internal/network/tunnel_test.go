@@ -17,7 +17,7 @@ func tunneled(t *testing.T) *state.Cluster {
 	c := cluster(t, 3)
 	for _, err := range []error{
 		AddTunnel(c, GRE, "s1", "s2", TunnelOptions{}),
-		AddShares(c, "gre-s1-s2", []string{"s2:10.0.11.0/24"}),
+		AddShares(c, "gre-s1-s2", []string{"s2:10.0.11.0/24"}, false),
 		Create(c, "vx1", VXLAN, Options{}),
 		Join(c, "vx1", []string{"s1"}),
 	} {
@@ -72,9 +72,9 @@ func TestTunnelRefusals(t *testing.T) {
 		"third end":         {func(c *state.Cluster) error { return Join(c, "gre-s1-s2", []string{"s3"}) }, "these two ends for good"},
 		"client":            {func(c *state.Cluster) error { return JoinClients(c, "gre-s1-s2", []string{"s3"}) }, "these two ends for good"},
 		"one end less":      {func(c *state.Cluster) error { return Leave(c, "gre-s1-s2", []string{"s2"}) }, "these two ends for good"},
-		"share of a third":  {func(c *state.Cluster) error { return AddShares(c, "gre-s1-s2", []string{"s3:10.0.12.0/24"}) }, "not a member"},
-		"share of the /30":  {func(c *state.Cluster) error { return AddShares(c, "gre-s1-s2", []string{"s1:10.0.6.0/30"}) }, "overlaps"},
-		"IPv6 share":        {func(c *state.Cluster) error { return AddShares(c, "gre-s1-s2", []string{"s1:fd11::/64"}) }, "no IPv6 subnet"},
+		"share of a third":  {func(c *state.Cluster) error { return AddShares(c, "gre-s1-s2", []string{"s3:10.0.12.0/24"}, false) }, "not a member"},
+		"share of the /30":  {func(c *state.Cluster) error { return AddShares(c, "gre-s1-s2", []string{"s1:10.0.6.0/30"}, false) }, "overlaps"},
+		"IPv6 share":        {func(c *state.Cluster) error { return AddShares(c, "gre-s1-s2", []string{"s1:fd11::/64"}, false) }, "no IPv6 subnet"},
 		"no share":          {func(c *state.Cluster) error { return DelShares(c, "gre-s1-s2", []string{"s1:10.0.11.0/24"}) }, "does not share"},
 		"delete a network":  {func(c *state.Cluster) error { return DelTunnel(c, "vx1") }, "no tunnel"},
 		"delete nothing":    {func(c *state.Cluster) error { return DelTunnel(c, "gre-s1-s3") }, "unknown tunnel"},

@@ -35,6 +35,9 @@ type BGP struct {
 	// not accepted from External neighbours (a default route overlaps nothing).
 	Own       []netip.Prefix // masked
 	Neighbors []BGPNeighbor
+	// Forced are routes that may take the way to the workstation, to other servers and to
+	// the default gateway.
+	Forced []PrefixRule `json:",omitempty"`
 }
 
 // DefaultBGPRestart is how long in seconds routes stay while a daemon restarts:
@@ -116,6 +119,7 @@ func (s BGP) Head() string {
 	b.num("restart", s.Restart)
 	b.addr("cluster-id", s.ClusterID)
 	b.str("own", strings.Join(texts(s.Own), ","))
+	b.str("forced", strings.Join(texts(s.Forced), ","))
 	return b.String()
 }
 

@@ -6,12 +6,14 @@ package spec
 
 // Names of the BGP daemon's files.
 const (
-	BGPFile          = "bgp.json"   // a BGP as JSON: what the daemon does when it starts and on BGPReload
-	BGPSocket        = "bgp.sock"   // takes orders
-	BGPAPISocket     = "gobgp.sock" // GoBGP's own interface (gRPC), for gobgp -u unix://…
-	bgpSecretPrefix  = "bgp-"       // starts the name of a password's file
-	bgpSecretSuffix  = ".password"  // ends it
-	BGPRunningMarker = "bgp.ran"    // a daemon ran since the server started: the next one takes up its routes
+	BGPFile          = "bgp.json"    // a BGP as JSON: what the daemon does when it starts and on BGPReload
+	BGPSocket        = "bgp.sock"    // takes orders
+	BGPAPISocket     = "gobgp.sock"  // GoBGP's own interface (gRPC), for gobgp -u unix://…
+	bgpSecretPrefix  = "bgp-"        // starts the name of a password's file
+	bgpSecretSuffix  = ".password"   // ends it
+	WorkstationFile  = "workstation" // the address that the last session came from
+	SpecFile         = "spec.json"   // the Host that was confirmed, as JSON
+	BGPRunningMarker = "bgp.ran"     // a daemon ran since the server started: the next one takes up its routes
 )
 
 // BGPSecretFile is the name of the file with the password that is called id.

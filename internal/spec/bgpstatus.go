@@ -64,6 +64,9 @@ type BGPRoute struct {
 	// Why says why the kernel has it not, for example that no next hop can be
 	// reached.
 	Why string `json:",omitempty"`
+	// Held says that the daemon keeps the route from the kernel, which would take the way
+	// to the workstation, another server or the default gateway by it; Why says which.
+	Held bool `json:",omitempty"`
 	// Unused says why the kernel, which has it, sends nothing by it: another route to
 	// the same destination goes before it.
 	Unused string    `json:",omitempty"`

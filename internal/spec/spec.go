@@ -320,6 +320,7 @@ type Claim struct {
 	Network string
 	Prefix  netip.Prefix   // no foreign route or address overlaps it (default routes aside); invalid: unused
 	Except  []netip.Prefix `json:",omitempty"` // within Prefix: foreign routes and addresses in one of them are welcome
+	Shared  bool           `json:",omitempty"` // Prefix is what another server shares: no resolver of this one lies in it
 	UDPPort uint16         // nobody else listens on it; 0: unused
 	TCPPort uint16         `json:",omitempty"` // nobody else listens on it; 0: unused
 	Program string         `json:",omitempty"` // must be installed, e.g. "dnsmasq"
@@ -572,6 +573,7 @@ func (c Claim) String() string {
 		b.str("prefix", c.Prefix.String())
 	}
 	b.str("except", strings.Join(texts(c.Except), ","))
+	b.flag("shared", c.Shared)
 	b.num("udp", int(c.UDPPort))
 	b.num("tcp", int(c.TCPPort))
 	b.str("program", c.Program)

@@ -112,6 +112,7 @@ type External struct {
 	MaxPrefixes int        `toml:"max-prefixes,omitempty"` // per address family; more end the session; 0: no limit
 	Accept      []string   `toml:"accept,omitempty"`       // PREFIX[ ge N][ le N]: what is taken of it; none: everything but a default route
 	Announce    []string   `toml:"announce,omitempty"`     // PREFIX[ ge N][ le N]: which shared subnets it is told of; none: all
+	Force       bool       `toml:"force,omitempty"`        // what is accepted of it may take the way to the workstation, to other servers and to the default gateway
 }
 
 // Network is one network of any kind. Options that a kind does not have stay
@@ -138,6 +139,7 @@ type Network struct {
 	Lead       string         `toml:"lead,omitempty"`                // wireguard: the first member, hub and relay
 	Members    []string       `toml:"members,omitempty"`             // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
 	Shares     []string       `toml:"shares,omitempty"`              // container subnets behind members: SERVER:CIDR
+	Forced     []string       `toml:"forced,omitempty"`              // those of Shares that may hold a server's resolver or be as wide as a /3
 
 	// Tunnels only: networks of two members, the tunnel's ends.
 	Tunnel bool   `toml:"tunnel,omitempty"`        // tells an ipip tunnel from a network of that type; gre always is one

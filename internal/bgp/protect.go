@@ -1,0 +1,91 @@
+//go:build linux
+
+package bgp
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// A learned route must not cut the server off, nor what it carries for others: the way
+// to the workstation, to the ends of its tunnels and sessions, and to its default gateway
+// stays as it is without BGP, unless the operator wants it otherwise (spec.BGP.Forced).
+
+// guarded is an address whose way no learned route takes.
+type guarded struct {
+	addr netip.Addr
+	what string
+	bits int // of the route by which it is reached
+	way  way
+}
+
+// guarded are the protected addresses that there is a way to, in order.
+func (w *world) guarded(p protectedAddrs) []guarded {
+	var out []guarded
+	add := func(a netip.Addr, what string) {
+		if bits, to, ok := w.lookUp(a); ok && !w.local[a] {
+			out = append(out, guarded{a, what, bits, to})
+		}
+	}
+	if p.workstation.IsValid() {
+		add(p.workstation, "the workstation")
+	}
+	for _, six := range []bool{false, true} {
+		if to, ok := w.routes[everything(six)]; ok && to.hop.via.IsValid() {
+			add(to.hop.via, "the default gateway")
+		}
+	}
+	for _, a := range p.underlay {
+		add(a, "another server")
+	}
+	slices.SortStableFunc(out, func(a, b guarded) int { return a.addr.Compare(b.addr) })
+	return out
+}
+
+// everything is the destination of default routes.
+func everything(six bool) netip.Prefix {
+	if six {
+		return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+}
+
+// lookUp is the foreign route by which a is reached, and its prefix length.
+func (w *world) lookUp(a netip.Addr) (bits int, to way, ok bool) {
+	for bits = a.BitLen(); bits >= 0; bits-- {
+		if to, ok = w.routes[netip.PrefixFrom(a, bits).Masked()]; ok && !to.dead {
+			return bits, to, true
+		}
+	}
+	return 0, way{}, false
+}
+
+// takes says whose way a route to p by hops would take, "" if nobody's: more particular
+// than the route there is, or preferred to it, and out another way.
+func (f *fib) takes(p netip.Prefix, hops []hop) string {
+	if len(hops) == 0 {
+		return ""
+	}
+	from, _ := slices.BinarySearchFunc(f.guarded, p.Masked().Addr(), func(g guarded, a netip.Addr) int { return g.addr.Compare(a) })
+	for _, g := range f.guarded[from:] {
+		if !p.Contains(g.addr) {
+			break
+		}
+		prevails := p.Bits() > g.bits || p.Bits() == g.bits && g.way.metric > spec.BGPMetric
+		if prevails && !g.sameWay(hops) && !slices.ContainsFunc(f.allowed.forced, func(r spec.PrefixRule) bool { return r.Matches(p) }) {
+			return "held back: it would take the way to " + g.what + ", " + g.addr.String()
+		}
+	}
+	return ""
+}
+
+// sameWay says whether hops lead to g as the route there is does.
+func (g guarded) sameWay(hops []hop) bool {
+	now := g.way.hop
+	if !now.via.IsValid() {
+		now.via = g.addr
+	}
+	return len(hops) == 1 && hops[0] == now
+}

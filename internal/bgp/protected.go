@@ -1,0 +1,109 @@
+//go:build linux
+
+package bgp
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// protectedAddrs are addresses whose way no learned route takes, the default gateway aside.
+type protectedAddrs struct {
+	workstation netip.Addr   // invalid: not known
+	underlay    []netip.Addr // of other servers
+}
+
+// protected reads them from what the agent notes in dir, whenever that has changed. What
+// is not there, or damaged, says nothing.
+type protected struct {
+	dir   string
+	addrs protectedAddrs
+	seen  [len(protectedFiles)]stamp
+}
+
+// protectedFiles are where the last session came from and what was confirmed, with the
+// copy of that.
+var protectedFiles = [...]string{spec.WorkstationFile, spec.SpecFile, spec.SpecFile + ".copy"}
+
+// stamp tells one content of a file from another: each is a file of its own.
+type stamp struct {
+	size int64
+	at   time.Time
+}
+
+func (p *protected) stamps() (out [len(protectedFiles)]stamp) {
+	for i, name := range protectedFiles {
+		if info, err := os.Stat(filepath.Join(p.dir, name)); err == nil {
+			out[i] = stamp{info.Size(), info.ModTime()}
+		}
+	}
+	return out
+}
+
+// moved says whether something is noted that was not read yet.
+func (p *protected) moved() bool { return p.stamps() != p.seen }
+
+// read returns what is protected.
+func (p *protected) read() protectedAddrs {
+	now := p.stamps()
+	if now == p.seen {
+		return p.addrs
+	}
+	p.seen, p.addrs = now, protectedAddrs{}
+	if text, err := os.ReadFile(filepath.Join(p.dir, protectedFiles[0])); err == nil {
+		p.addrs.workstation, _ = netip.ParseAddr(strings.TrimSpace(string(text)))
+	}
+	for _, name := range protectedFiles[1:] {
+		var h spec.Host
+		data, err := os.ReadFile(filepath.Join(p.dir, name))
+		if err == nil && json.Unmarshal(data, &h) == nil {
+			p.addrs.underlay = underlay(&h)
+			break
+		}
+	}
+	return p.addrs
+}
+
+// underlay are the addresses of other servers that what h holds is sent to: the other
+// ends of tunnels, gateways of routes, neighbours. Ends that are known by a DNS name are
+// not among them.
+func underlay(h *spec.Host) []netip.Addr {
+	var out []netip.Addr
+	for _, l := range h.Links {
+		if l.Tunnel != nil {
+			out = append(out, l.Tunnel.Remote)
+		}
+	}
+	for _, f := range h.Floods {
+		out = append(out, f.To.Addrs()...)
+	}
+	for _, f := range h.FDB {
+		out = append(out, f.Dst)
+	}
+	for _, m := range h.Members {
+		out = append(out, m.Addr)
+	}
+	for _, r := range h.Routes {
+		out = append(out, r.Via)
+	}
+	for _, p := range h.Peers {
+		if end, err := netip.ParseAddrPort(p.Endpoint); err == nil {
+			out = append(out, end.Addr())
+		}
+	}
+	if h.BGP != nil {
+		for _, n := range h.BGP.Neighbors {
+			out = append(out, n.Addr)
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	out = slices.Compact(out)
+	return slices.DeleteFunc(out, func(a netip.Addr) bool { return !a.IsValid() || a.IsMulticast() })
+}
