@@ -23,9 +23,9 @@ func newApply(a *app) *cobra.Command {
 		Long: `Contact every server, or the members of some networks, and make it look as the cluster
 file says: what is pending is finished, what drifted is repaired, the rest is not touched.
 
-With -f the cluster becomes what FILE ('-': the standard input) says first: what is not
-in it goes, what it leaves out keeps what it was dealt or gets its default. A file that
-has this workstation, a key file or a jump host used for the first time asks.
+With -f the cluster becomes what FILE ('-': the standard input) says first: what
+is not in it is removed; values that it leaves out stay as allocated or get their default.
+A file that uses this workstation, a key file or a jump host for the first time asks.
 
   flock apply
   flock apply -f cluster.toml --dry-run`,

@@ -39,7 +39,7 @@ every other, or with --topology hub through the lead server.
 
 Pool networks, flannel's and Calico's backends: every member gets a subnet of the pool
 (-s, 10.244.0.0/16 or the next free one) for its containers, /24 or --subnet-len, and
-routes to the others'. What it was dealt stands in /run/flock/NAME/subnet.env there, for
+routes to the others'. The subnet is written to /run/flock/NAME/subnet.env there, for
 CNI plugins and Docker; with -b flock makes the containers' bridge itself, with DHCP, DNS
 and masquerade. host-gw: plain routes, on one layer 2 segment. vxlan-l3: VXLAN as flannel
 has it (VNI 1, port 8472). ipip: IPv4 in IPv4. alloc: deals out subnets, no routes. udp:
