@@ -39,6 +39,8 @@ func checkSubnet(c *state.Cluster, p netip.Prefix, s space) error {
 		return hint.Errorf("", next, "%s is link-local: its addresses have a meaning on one link only", p)
 	case a.IsMulticast(), a.IsLoopback(), p.Bits() == 0, a.IsUnspecified():
 		return hint.Errorf("", next, "%s cannot be given to hosts", p)
+	case p.Bits() <= widest:
+		return hint.Errorf("", next, "%s is too wide: what the servers send to %s would go there", p, partOfAll(p))
 	case p.Bits() > least:
 		return hint.Errorf("", next, "%s is too small for %s: /%d is the smallest", p, s.holds, least)
 	}

@@ -171,9 +171,14 @@ func (g *grounds) sharesMember(a, b, but string) bool {
 	return false
 }
 
-// widest is the prefix length of subnets that are shared on purpose only (--force): IPv6's
-// whole Internet is a /3.
+// widest is the prefix length of subnets that are shared on purpose only (--force), and no
+// network's own: IPv6's whole Internet is a /3.
 const widest = 3
+
+// partOfAll says how much of its family p is, of widest at most.
+func partOfAll(p netip.Prefix) string {
+	return [...]string{"all", "half", "a quarter", "an eighth"}[p.Bits()] + " of all addresses"
+}
 
 // isForced says whether s was named with --force.
 func isForced(n *state.Network, s share) bool {
@@ -195,7 +200,7 @@ func (g *grounds) check(n *state.Network, s share) error {
 		return hint.Errorf("", "share a subnet that containers can have"+shareSpace.example(c, p), "%s cannot be shared", p)
 	case p.Bits() <= widest && !isForced(n, s):
 		return hint.Errorf("", "share what is behind "+s.server+" alone; or --force, where this is meant",
-			"share %s of %s: what others send to %s of all addresses would go there", p, s.server, [...]string{"all", "half", "a quarter", "an eighth"}[p.Bits()])
+			"share %s of %s: what others send to %s would go there", p, s.server, partOfAll(p))
 	case n.Type != BGP && !slices.ContainsFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() }):
 		next := "create the network with -s for both families"
 		if isTunnel(n) {
