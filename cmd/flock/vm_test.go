@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/lab"
+	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/vm"
 )
 
@@ -246,7 +247,7 @@ func vmOptions(t testing.TB, suites []suite) vm.Options {
 		script += fmt.Sprintf("echo '%s%s'\n(cd %s && exec %s/%s -test.timeout=%v '%s') || failed=1\n",
 			suiteMark, s.name, s.pkg, inside, binary, vmTime, strings.Join(s.args, "' '"))
 	}
-	o := vm.Options{Dir: dir, Cd: tree, Env: []string{binEnv + "=" + inside, "FLOCK_MUST=all"}}
+	o := vm.Options{Dir: dir, Cd: tree, Env: []string{binEnv + "=" + inside, "FLOCK_MUST=all", seed.Env + "=" + os.Getenv(seed.Env)}}
 	o.Args = []string{"sh", "-c", script + "exit $failed"}
 	return o
 }

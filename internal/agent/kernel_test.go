@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -26,6 +27,7 @@ import (
 // device. The thread stays locked: it ends with the test, and the namespace with it.
 func ownNet(t testing.TB) {
 	t.Helper()
+	lab.Need(t, "ip")
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatalf("unshare network namespace (root needed): %v", err)

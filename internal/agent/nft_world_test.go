@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/lab"
 )
 
 // nftHost is a network namespace with a thread of its own, which is never given
@@ -27,6 +29,7 @@ type nftHost struct {
 
 func newNFTHost(t testing.TB) *nftHost {
 	t.Helper()
+	lab.Need(t)
 	h := &nftHost{t: t, work: make(chan func())}
 	ready := make(chan error)
 	go func() {

@@ -11,11 +11,14 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/lab"
 )
 
 // A route that was confirmed before the sweep of what is not is never out of the
 // kernel, whichever of the two is seen first.
 func TestSweepKeepsWhatIsConfirmed(t *testing.T) {
+	lab.Need(t, "ip")
 	runtime.LockOSThread() // the thread ends with the test, and its namespace
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatalf("unshare network namespace (root needed): %v", err)

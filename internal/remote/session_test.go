@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -183,6 +184,7 @@ func must[T any](v T, err error) T {
 
 // A disk that takes no agent is named, not the upload that it cut.
 func TestDiskThatTakesNoAgent(t *testing.T) {
+	lab.Need(t, "unshare")
 	for mount, want := range map[string][2]string{
 		"ro":                {"Read-only file system", "findmnt -T "},
 		"size=4k":           {"No space left on device", "df -h "},

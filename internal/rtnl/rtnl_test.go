@@ -12,6 +12,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/lab"
 )
 
 func TestInterruptedDumpsAreRepeated(t *testing.T) {
@@ -35,6 +37,7 @@ func TestInterruptedDumpsAreRepeated(t *testing.T) {
 }
 
 func TestWatchHearsWhatMoves(t *testing.T) {
+	lab.Need(t, "ip")
 	runtime.LockOSThread() // the thread ends with the test, and its namespace
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatalf("unshare network namespace (root needed): %v", err)
@@ -81,6 +84,7 @@ func TestWatchHearsWhatMoves(t *testing.T) {
 }
 
 func TestWatchTellsWhatOthersDid(t *testing.T) {
+	lab.Need(t, "ip")
 	runtime.LockOSThread() // the thread ends with the test, and its namespace
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatalf("unshare network namespace (root needed): %v", err)

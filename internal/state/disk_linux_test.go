@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/lab"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,6 +18,7 @@ import (
 // thread sees: the thread dies with the goroutine, and the mount with the thread.
 func smallDisk(t *testing.T) string {
 	t.Helper()
+	lab.Need(t)
 	runtime.LockOSThread() // never unlocked
 	dir := t.TempDir()
 	err := errors.Join(
