@@ -180,7 +180,7 @@ func configCases() []configCase {
 		{"trailing comment", "Host a # x\n Port 23 # y\n", a, true, map[string]string{"port": "23"}},
 		{"CRLF", "Host a\r\n Port 23\r\n", a, true, map[string]string{"port": "23"}},
 		{"proxy with quotes", "Host a\n ProxyCommand sh -c \"nc '%h' %p\" # %r\n User u\n", a, true, map[string]string{"proxy": "sh -c \"nc 'a' 22\" # u"}},
-		{"rare tokens", "Host a\n HostKeyAlias k\n IdentityFile /%i/%k/%u/%%\n", a, true, map[string]string{"identities": "/UID/kHOME/%"}},
+		{"rare tokens", "Host a\n HostKeyAlias k\n IdentityFile /%i/%k/as-%u/%%\n", a, true, map[string]string{"identities": "/UID/k/as-ME/%"}},
 		{"a hash of it all", "Host a\n IdentityFile /%C\n", a, true, nil},
 		{"environment", "Host a\n IdentityFile ${KEYS}/id\n CertificateFile ${KEYS}/c\n", a, true, map[string]string{"identities": "/keys/id", "certificates": "/keys/c"}},
 		{"agent by variable", "IdentityAgent $OTHER_SOCK\n", a, true, map[string]string{"agent": "/other"}},
