@@ -8,7 +8,7 @@ package spec
 const (
 	BGPFile          = "bgp.json"    // a BGP as JSON: what the daemon does when it starts and on BGPReload
 	BGPSocket        = "bgp.sock"    // takes orders
-	BGPAPISocket     = "gobgp.sock"  // GoBGP's own interface (gRPC), for gobgp -u unix://…
+	BGPAPISocket     = "gobgp.sock"  // GoBGP's own interface (gRPC), for gobgp --target unix://…
 	bgpSecretPrefix  = "bgp-"        // starts the name of a password's file
 	bgpSecretSuffix  = ".password"   // ends it
 	WorkstationFile  = "workstation" // the address that the last session came from
