@@ -15,14 +15,15 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// Bounds of asking ssh: a Match exec runs a program of the operator's, which may hang,
-// or call ssh again.
+// Bounds of asking ssh, and of a Match exec: it runs a program of the operator's, which
+// may hang, or call ssh again.
 const (
 	askWithin = 10 * time.Second
 	askAtOnce = 16
 )
 
-// askedSSH remembers what ssh said: every host is asked about once per command.
+// askedSSH remembers what ssh said, and the commands of Match exec: about every host it
+// is asked once per command of ours, and what they run runs once.
 type askedSSH struct {
 	mu      sync.Mutex // guards below
 	answers map[string]*answer
@@ -31,7 +32,8 @@ type askedSSH struct {
 
 type answer struct {
 	done    chan struct{} // closed when the rest is there
-	options options
+	options options       // of ssh -G
+	holds   bool          // of a Match exec
 	err     error
 }
 
@@ -76,24 +78,39 @@ func (s *askedSSH) about(key string) (a *answer, first bool) {
 	return a, first
 }
 
-// runSSH runs ssh in a process group of its own, which ends as a whole.
+// enter waits until one more program may run; leave makes room again.
+func (s *askedSSH) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case s.slots <- struct{}{}:
+		return func() { <-s.slots }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// grouped is a program in a process group of its own, which ends with ctx as a whole.
+func grouped(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// runSSH runs ssh -G.
 func (c *sshConfig) runSSH(ctx context.Context, args []string, odd *oddity) (options, error) {
 	program, err := exec.LookPath("ssh")
 	if err != nil {
 		return nil, hint.Errorf(odd.place(), "install OpenSSH's client", "%w: %s: %s is for OpenSSH to read, and there is no ssh program", ErrConfig, odd.place(), odd.what)
 	}
-	select {
-	case c.asked.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	leave, err := c.asked.enter(ctx)
+	if err != nil {
+		return nil, err
 	}
-	defer func() { <-c.asked.slots }()
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
+	cmd := grouped(ctx, program, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -21,7 +21,7 @@ import (
 
 // sshConfig is the operator's ssh config. What it says of a host is read here as long
 // as it is plain; otherwise OpenSSH's own program is asked (ssh -G), which alone knows
-// what it makes of Match exec, canonical names, quotes and tokens.
+// what it makes of canonical names, quotes, rare tokens and rare kinds of Match.
 type sshConfig struct {
 	path    string  // -F; empty: the user's and the system's
 	home    string  // of the user, as the system has it on record
@@ -76,8 +76,14 @@ func (c *sshConfig) options(ctx context.Context, t Target) (options, error) {
 	odd := c.odd
 	if odd == nil {
 		var out options
-		if out, odd = read(c.entries, t); odd == nil {
+		limited, cancel := context.WithTimeout(ctx, askWithin)
+		defer cancel()
+		out, odd = read(c.entries, t, func(command string) (holds, sure bool) { return c.asked.holds(limited, command) })
+		switch {
+		case odd == nil:
 			return out, nil
+		case limited.Err() != nil && ctx.Err() == nil:
+			return nil, fmt.Errorf("%w: %s: what Match exec runs does not end within %s", ErrConfig, odd.place(), askWithin)
 		}
 	}
 	return c.ask(ctx, t, odd)
@@ -122,7 +128,7 @@ func (r *route) id() string {
 
 // route asks the config about t. What t says itself wins.
 func (c *sshConfig) route(ctx context.Context, t Target) (*route, error) {
-	// Asking ssh may run commands (Match exec) that the names are put into.
+	// A Match exec runs a command that the names are put into.
 	if err := (&query{alias: t.alias()}).safe(t.alias(), t.User); err != nil {
 		return nil, hint.With(err, t.where(), "")
 	}

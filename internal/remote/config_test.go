@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,7 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/target"
@@ -163,17 +166,29 @@ func configCases() []configCase {
 		{"jump none, then a proxy", "Host a\n ProxyJump none\n ProxyCommand nc %h %p\n", a, false, map[string]string{"jump": "", "proxy": "nc a 22"}},
 		{"proxy none, then a jump", "Host a\n ProxyCommand none\n ProxyJump j\n", a, false, map[string]string{"jump": "", "proxy": ""}},
 		{"the same identity twice", "IdentityFile /one\nHost a\n IdentityFile /one\n", a, false, map[string]string{"identities": "/one"}},
+		{"a false exec", "Match host a exec false\n HostName other.example\n", a, false, map[string]string{"host": "a"}},
+		{"a true exec", "Match host a exec true\n HostName other.example\n", a, false, map[string]string{"host": "other.example"}},
+		{"a true exec of its own", "Match host a exec \"true\"\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"final behind an exec", "Match host b exec true final\n Port 23\nHost a\n HostName c\nHost c\n Port 24\n", a, false, map[string]string{"port": "24"}},
+		{"exec with tokens", "Match exec \"test %n = a\"\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"negated exec", "Match !exec false\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"exec with all of our tokens", "Host a\n HostName B%h\n User bob\nMatch exec \"test '%n %r %p %u %%' = 'a bob 22 ME %%'\"\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"exec by HostName", "Host a\n HostName b.%h\nMatch exec \"test %h = b.a\"\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"exec by the port and user told", "Port 24\nMatch exec \"test %p%r = 77bob\"\n User u\n IdentityFile /yes\n", Target{Name: "a", User: "bob", Port: 77}, false, map[string]string{"identities": "/yes"}},
+		{"exec with what a shell knows", "Match exec \"test $((1+1)) = 2 && ! false; true # '\"\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"exec between criteria", "Match originalhost a exec \"true\" user bob\n Port 23\nMatch exec false !exec true\n Port 24\n", Target{Name: "a", User: "bob"}, false, map[string]string{"port": "23"}},
+		{"exec behind what does not hold", "Match host b exec \"test %h = %h\" !final\n Port 23\n", a, false, map[string]string{"port": "22"}},
+		{"exec in the final pass", "Host a\n HostName c\nMatch final exec \"test %h = c\"\n Port 23\n", a, false, map[string]string{"port": "23"}},
+		{"exec in an include that does not count", "Host b\n Include DIR/runs\nHost a\n User u\n", a, false, map[string]string{"port": "22", "user": "u"}},
 
 		// Those that ssh is asked about.
-		{"a false exec", "Match host a exec false\n HostName other.example\n", a, true, map[string]string{"host": "a"}},
-		{"a true exec", "Match host a exec true\n HostName other.example\n", a, true, map[string]string{"host": "other.example"}},
-		{"a true exec of its own", "Match host a exec \"true\"\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"exec with a rare token", "Match exec \"test -n %l\"\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"exec with capitals", "Host a\n HostName B\nMatch exec \"test %h = B\"\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"exec of a variable", "Match exec $TRUE\n Port 23\n", a, true, map[string]string{"port": "23"}},
+		{"exec and a comment", "Match exec \"true\" # x\n Port 23\n", a, true, map[string]string{"port": "23"}},
 		{"Match with quotes", "Match host \"a\"\n Port 23\n", a, true, map[string]string{"port": "23"}},
 		{"Match with a comment", "Match host a # x\n Port 23\n", a, true, map[string]string{"port": "23"}},
-		{"final behind an exec", "Match host b exec true final\n Port 23\nHost a\n HostName c\nHost c\n Port 24\n", a, true, map[string]string{"port": "24"}},
 		{"an address by its number", "HostName 10.1\n", a, true, map[string]string{"host": "10.0.0.1"}},
-		{"exec with tokens", "Match exec \"test %n = a\"\n Port 23\n", a, true, map[string]string{"port": "23"}},
-		{"negated exec", "Match !exec false\n Port 23\n", a, true, map[string]string{"port": "23"}},
 		{"equals signs", "Host=a\n Port=23\n User = u\n", a, true, map[string]string{"port": "23", "user": "u"}},
 		{"quotes", "Host a\n IdentityFile \"~/my keys/id\"\n", a, true, map[string]string{"identities": "HOME/my keys/id"}},
 		{"quoted keyword value", "Host \"a\"\n Port \"23\"\n", a, true, map[string]string{"port": "23"}},
@@ -194,20 +209,22 @@ func (c *sshConfig) oddFor(t Target) *oddity {
 	if c.odd != nil {
 		return c.odd
 	}
-	_, odd := read(c.entries, t)
+	_, odd := read(c.entries, t, func(command string) (bool, bool) { return c.asked.holds(context.Background(), command) })
 	return odd
 }
 
 // TestConfigAsSSHReadsIt holds what flock takes from a config against OpenSSH's word.
 func TestConfigAsSSHReadsIt(t *testing.T) {
 	t.Setenv("KEYS", "/keys")
+	t.Setenv("TRUE", "true")
+	t.Setenv("SHELL", "/bin/sh")
 	t.Setenv("SSH_AUTH_SOCK", "/sock")
 	t.Setenv("OTHER_SOCK", "/other")
 	home := must(homeDir())
 	t.Setenv("HOME", home)
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"bad": "Match user root exec \"touch x\"\n Port 77\n", "hosts": "Host a\n Port 2300\nHost *\n User inc\nMatch all\n IdentitiesOnly yes\n",
+		"runs": "Match exec true\n Port 77\n", "bad": "Match user root exec \"touch x\"\n Port 77\n", "hosts": "Host a\n Port 2300\nHost *\n User inc\nMatch all\n IdentitiesOnly yes\n",
 		"inc/a.conf": "Host a\n Port 2200\n", "inc/b.conf": "Host *\n User inc\n",
 		"nest": "Include " + dir + "/inc/*.conf\n", "match": "Match host a\n Port 23\n",
 		"fedora/50-redhat.conf": "Match final all\n\tForwardX11Trusted yes\n",
@@ -262,7 +279,7 @@ func writeText(t testing.TB, path, text string) {
 func TestNoSSHToAsk(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	path := filepath.Join(t.TempDir(), "config")
-	writeText(t, path, "Host b\n Port 23\nMatch host a exec true\n HostName other\n")
+	writeText(t, path, "Host b\n Port 23\nMatch host a exec \"test %l\"\n HostName other\n")
 	c := must(readConfig(path))
 	_, err := c.route(t.Context(), Target{Name: "a"})
 	if where, next := hint.Of(err); err == nil || !strings.Contains(err.Error(), path+":3") || where != path+":3" || next == "" {
@@ -274,28 +291,61 @@ func TestNoSSHToAsk(t *testing.T) {
 	}
 }
 
-// TestSSHIsAskedOnce: of every host, however often it is dialled.
+// TestSSHIsAskedOnce: of every host, however often it is dialled; and what a plain Match
+// exec runs runs once, whoever it is about.
 func TestSSHIsAskedOnce(t *testing.T) {
-	dir := t.TempDir()
-	path, count := filepath.Join(dir, "config"), filepath.Join(dir, "count")
-	writeText(t, path, "Match exec \"echo %n >>"+count+"\"\n Port 23\n")
-	c := must(readConfig(path))
-	for range 3 {
-		for _, name := range []string{"a", "b"} {
-			if r, err := c.route(t.Context(), Target{Name: name}); err != nil || r.port != 23 {
-				t.Fatalf("%+v, %v", r, err)
+	for command, want := range map[string]string{"echo %n >>COUNT; test %l": "a\nb\n", "echo %n >>COUNT": "a\nb\n", "echo x >>COUNT": "x\n"} {
+		dir := t.TempDir()
+		path, count := filepath.Join(dir, "config"), filepath.Join(dir, "count")
+		writeText(t, path, "Match exec \""+strings.ReplaceAll(command, "COUNT", count)+"\"\n Port 23\n")
+		c := must(readConfig(path))
+		for range 3 {
+			for _, name := range []string{"a", "b"} {
+				if r, err := c.route(t.Context(), Target{Name: name}); err != nil || r.port != 23 {
+					t.Fatalf("%+v, %v", r, err)
+				}
 			}
 		}
+		if data := must(os.ReadFile(count)); string(data) != want {
+			t.Errorf("%s: asked about %q", command, data)
+		}
 	}
-	if data := must(os.ReadFile(count)); string(data) != "a\nb\n" {
-		t.Errorf("asked about %q", data)
+}
+
+// TestMatchExecThatHangs: it ends with what asked, the processes that it started too.
+func TestMatchExecThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	path, pid := filepath.Join(dir, "config"), filepath.Join(dir, "pid")
+	writeText(t, path, "Match exec \"sleep 1000 & echo $! >"+pid+"; wait\"\n Port 23\n")
+	c := must(readConfig(path))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.route(ctx, Target{Name: "a"})
+		done <- err
+	}()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	var id int
+	for ; id == 0; <-tick.C {
+		text, _ := os.ReadFile(pid)
+		id, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+	}
+	cancel()
+	if err := <-done; err == nil {
+		t.Error("it came to an end")
+	}
+	for ; syscall.Kill(id, 0) == nil; <-tick.C { // until whoever takes orphans has reaped it
+		if state, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id)); strings.Contains(string(state), ") Z ") {
+			return
+		}
 	}
 }
 
 // TestSSHThatComplains: what ssh cannot read is said in its words.
 func TestSSHThatComplains(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
-	writeText(t, path, "Match exec true\n Port many\n")
+	writeText(t, path, "Match exec \"test %l\"\n Port many\n")
 	_, err := must(readConfig(path)).route(t.Context(), Target{Name: "a"})
 	if err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("have %v", err)
@@ -308,13 +358,20 @@ func FuzzConfig(f *testing.F) {
 		f.Add(test.config, test.target.alias(), test.target.User)
 	}
 	home := must(homeDir())
+	// No command of a Match exec is run, whatever it is; this tells how it ended.
+	shell := filepath.Join(f.TempDir(), "shell")
+	if err := os.WriteFile(shell, []byte("#!/bin/sh\ncase \"$2\" in *[0-9ab]*) exit 1;; esac\n"), 0o700); err != nil { //nolint:gosec // a program
+		f.Fatal(err)
+	}
+	f.Setenv("SHELL", shell)
 	f.Fuzz(func(t *testing.T, text, name, user string) {
 		entries, odd := scanConfig("config", []byte(text), home, home)
 		if odd != nil || strings.Contains(strings.ToLower(text), "include") {
 			return
 		}
 		asked := Target{Name: name, User: user}
-		if _, odd := read(entries, asked); odd != nil || target.CheckHost(name) != nil || user != "" && target.CheckUser(user) != nil {
+		ran := &sshConfig{entries: entries}
+		if ran.oddFor(asked) != nil || target.CheckHost(name) != nil || user != "" && target.CheckUser(user) != nil {
 			return
 		}
 		path := filepath.Join(t.TempDir(), "config")

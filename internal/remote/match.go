@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -11,14 +12,16 @@ type reading struct {
 	alias string
 	host  string // what Host lines are about: the alias, in the final pass the name that it leads to
 	out   options
-	final bool // this is the pass that a Match final brings about
-	again bool // there is such a Match
+	port  uint16 // told on the command line; 0: none
+	final bool   // this is the pass that a Match final brings about
+	again bool   // there is such a Match
+	holds func(command string) (holds, sure bool)
 }
 
 // read takes what a plain config says about t; odd is what only ssh can evaluate of what
-// concerns t, nil if there is none.
-func read(entries []entry, t Target) (out options, odd *oddity) {
-	r := &reading{alias: t.alias(), host: t.alias(), out: options{}}
+// concerns t, nil if there is none. Holds runs the command of a Match exec.
+func read(entries []entry, t Target, holds func(command string) (holds, sure bool)) (out options, odd *oddity) {
+	r := &reading{alias: t.alias(), host: t.alias(), out: options{}, port: t.Port, holds: holds}
 	if t.User != "" {
 		r.out["user"] = []string{t.User}
 	}
@@ -108,10 +111,10 @@ func (r *reading) hostName() (name string, ok bool) {
 }
 
 // match says whether a Match line holds. Sure is false where only ssh can tell: what its
-// other criteria mean, of which exec is one, and all words with quotes and the like.
+// other criteria mean, and words with quotes and the like, but plain commands of exec.
 // What comes after a criterion that does not hold is not looked at.
 func (r *reading) match(value string) (holds, sure bool) {
-	words := strings.Fields(value)
+	words := matchWords(value)
 	holds = true
 	for i := 0; i < len(words); i++ {
 		word, negated := strings.CutPrefix(strings.ToLower(words[i]), "!")
@@ -135,14 +138,36 @@ func (r *reading) match(value string) (holds, sure bool) {
 			if met, ok = r.meets(word, words[i]); !ok {
 				return false, false
 			}
-		default:
-			// An Include or Match below it may want a second pass, whatever else there is.
+		case "exec":
+			// A final behind it wants a second pass, whatever else there is.
 			final := slices.ContainsFunc(words[i:], func(w string) bool { return strings.Contains(strings.ToLower(w), "final") })
-			return false, word == "exec" && !holds && !final
+			if !holds && !final {
+				return false, true
+			}
+			i++
+			var ok bool
+			if met, ok = r.exec(words[i:], holds); !ok {
+				return false, false
+			}
+		default:
+			return false, false
 		}
 		holds = holds && met != negated
 	}
 	return holds, len(words) > 0
+}
+
+// exec says whether the command that words begin with ends well. It runs only if what
+// stands before it on its line holds.
+func (r *reading) exec(words []string, holds bool) (met, ok bool) {
+	if len(words) == 0 {
+		return false, false
+	}
+	command, ok := r.command(words[0])
+	if !ok || !holds {
+		return false, ok
+	}
+	return r.holds(command)
 }
 
 // meets says whether a criterion with an argument holds.
@@ -156,12 +181,12 @@ func (r *reading) meets(criterion, list string) (met, ok bool) {
 	case "localuser":
 		return listed(list, localUser()), true
 	}
-	name := r.out.get("user")
-	if name == "" {
-		name = localUser()
-	}
+	name := r.userName()
 	return listed(list, name), !strings.ContainsAny(name, "%")
 }
+
+// userName is who logs in as far as the config was read.
+func (r *reading) userName() string { return cmp.Or(r.out.get("user"), localUser()) }
 
 // listed says whether s is in a list of patterns with commas between; one with an
 // exclamation mark takes it out.
