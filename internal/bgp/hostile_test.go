@@ -26,8 +26,8 @@ const hostileVariable = "FLOCK_TEST_BGP_HOSTILE"
 func hostileMain(words []string) {
 	last := netip.MustParseAddr(words[len(words)-2])
 	switch remote := words[len(words)-1]; words[0] {
-	case "eager":
-		eager(last, remote)
+	case "eager", "forgetful":
+		eager(last, remote, words[0] == "eager")
 	case "feeder":
 		feed(last, remote)
 	case "slow":

@@ -348,7 +348,8 @@ func (sp *speaker) lost(ctx context.Context, addr netip.Addr) error {
 	return nil
 }
 
-// tell says to a neighbour once more all that it is told.
+// tell says to a neighbour once more all that it is told. After a restart GoBGP holds it
+// back until the deferral ends, also from those that kept nothing (v4.8.0, localRestarting).
 func (sp *speaker) tell(ctx context.Context, addr netip.Addr) error {
 	r := &api.ResetPeerRequest{Address: addr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT}
 	if err := sp.gobgp.ResetPeer(ctx, r); err != nil {
