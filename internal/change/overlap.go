@@ -23,8 +23,9 @@ func stages(was, now *spec.Host) [2]*spec.Host {
 	return [2]*spec.Host{ready, turned}
 }
 
-// both combines was and now. A link that is in both has the smaller MTU: what is sent
-// fits on either path.
+// both combines was and now: a device that stays for a while keeps its peers and filters.
+// A link that is in both has the smaller MTU: what is sent fits on either path. Of services
+// now's alone run: two servers must not hand out the same leases.
 func both(now, was *spec.Host) *spec.Host {
 	h := *now
 	h.Links = merge(now.Links, was.Links, func(l spec.Link) string { return l.Name })
@@ -41,6 +42,11 @@ func both(now, was *spec.Host) *spec.Host {
 	h.Members = merge(now.Members, was.Members, func(m spec.Member) spec.Addr {
 		return spec.Addr{Link: m.Link, Prefix: netip.PrefixFrom(m.Addr, m.Addr.BitLen())}
 	})
+	h.Peers = merge(now.Peers, was.Peers, func(p spec.Peer) [2]string { return [2]string{p.Link, p.Key} })
+	h.Gateways = merge(now.Gateways, was.Gateways, func(g spec.Gateway) string { return g.Bridge })
+	h.Guards = merge(now.Guards, was.Guards, func(g spec.Guard) string { return g.Bridge })
+	h.Doors = merge(now.Doors, was.Doors, func(d spec.Door) uint16 { return d.Port })
+	h.NATs = merge(now.NATs, was.NATs, func(n spec.NAT) spec.Addr { return spec.Addr{Link: n.Network, Prefix: n.Subnet} })
 	h.Keeps = merge(now.Keeps, was.Keeps, func(k spec.Keep) spec.Addr { return spec.Addr{Link: k.Network + "/" + k.Link, Prefix: k.Subnet} })
 	h.Forwards = merge(now.Forwards, was.Forwards, spec.Forward.Name)
 	h.Sysctls = merge(now.Sysctls, was.Sysctls, func(s spec.Sysctl) string { return s.Key })
