@@ -1,0 +1,220 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// What a session does for each request about networks, in the order in which a command makes them.
+
+// anyCluster stands in where a request concerns none.
+const anyCluster = "default"
+
+func (s *session) facts(ctx context.Context, r spec.Request) (*spec.Reply, error) {
+	cluster := anyCluster
+	if r.Want != nil {
+		cluster = r.Want.Cluster
+	}
+	k, err := s.kernel(cluster)
+	if err != nil {
+		return nil, err
+	}
+	f, err := k.Facts(ctx, r.Devs)
+	if err != nil {
+		return nil, err
+	}
+	f.Agent = s.version
+	return &spec.Reply{Facts: f}, nil
+}
+
+// plan compares, by one of Kernel's ways to do it.
+func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel, context.Context, *spec.Host) (*spec.Plan, error)) (*spec.Reply, error) {
+	k, err := s.kernel(r.Want.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	last := k.services.last()
+	if s.lock != nil && last != nil && last.BGP != nil {
+		// Should this fail, an apply that writes says so.
+		_ = k.services.noteWorkstation()
+	}
+	plan, err := compare(k, ctx, r.Want)
+	if err != nil {
+		return nil, err
+	}
+	plan.Sum = last.Sum()
+	plan.Problems = append(strangers(last, r.Want), plan.Problems...)
+	if plan.Pools, err = k.services.poolUses(r.Want, time.Now()); err != nil {
+		return nil, err
+	}
+	plan.Loose, plan.Bridges = k.loose(r.Want)
+	units, err := k.services.unitSteps(r.Want)
+	if err != nil {
+		return nil, err
+	}
+	network := len(plan.Steps)
+	plan.Steps = withBoot(plan.Steps, units, last, r.Want)
+	if s.lock != nil || r.Look {
+		if network == 0 { // otherwise the network's plan has looked
+			plan.Problems = append(plan.Problems, k.services.needs(ctx, nil, plan.Steps)...)
+		}
+		plan.Problems = append(plan.Problems, k.services.missingSecrets(r.Want, r.Secrets)...)
+		if plan.Leases, err = k.services.leaving(r.Want); err != nil {
+			return nil, err
+		}
+		s.agreed = ""
+		if len(plan.Problems) == 0 && s.lock != nil {
+			s.agreed = r.Want.Sum()
+		}
+	}
+	reply, err := s.facts(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	reply.Plan = plan
+	reply.Keys, err = k.services.keysThere(r.Keys)
+	return reply, err
+}
+
+// apply makes the server what r wants and arms the undo.
+func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error) {
+	if s.armed != nil {
+		return nil, errors.New("the last change is not confirmed yet")
+	}
+	k, err := s.kernel(r.Want.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	previous, err := s.previous(ctx, k, r.Want)
+	if err != nil {
+		return nil, err
+	}
+	units, err := k.services.unitSteps(r.Want)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.begin(ctx, k, previous, r); err != nil {
+		return nil, err
+	}
+	report, failed := reconcile(ctx, k, r.Want, s.progress)
+	report.Steps = withBoot(report.Steps, units, previous, r.Want)
+	s.armed.left, s.armed.timer = report.Remains, time.NewTimer(undoAfter(r))
+	if failed != nil {
+		report.Undone = true
+		report.Error = problem(failed)
+		if err := s.goBack(ctx); err != nil {
+			report.Undone = false
+			report.Error.What += "; and then: " + err.Error()
+		}
+	}
+	// Who leaves may still speak while the others change: the confirmation after them
+	// forgets what was learned from that.
+	if failed == nil && r.Settle && len(report.Pending)+len(k.departed) == 0 && !spec.CanCutOff(report.Steps) {
+		confirmed, err := s.confirm(ctx)
+		if err != nil {
+			return nil, err
+		}
+		last := confirmed.Report
+		report.Confirmed, report.Left, report.Remains, report.Looked, report.Error = true, last.Left, last.Remains, last.Looked, last.Error
+	}
+	return &spec.Reply{Report: report}, nil
+}
+
+// begin notes the change that r asks for, and sees to the way back from it to previous.
+// Should that fail, nothing was changed yet and nothing of it stays.
+func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r spec.Request) (err error) {
+	if !k.services.begun() { // otherwise one before it left something
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, k.neverBegan(ctx, previous))
+			}
+		}()
+	}
+	if err := k.services.begin(r.Want); err != nil {
+		return err
+	}
+	maps.DeleteFunc(s.made, func(_, device string) bool {
+		return slices.ContainsFunc(r.Want.Links, func(l spec.Link) bool { return l.Name == device })
+	})
+	k.services.secrets = r.Secrets
+	k.services.untouched = r.Untouched
+	for network, leases := range r.Leases {
+		k.services.inherit(network, leases)
+	}
+	if !r.Want.Empty() {
+		// Before the first change: after a power cut the boot unit tidies up.
+		if err := errors.Join(k.services.ensureBoot(ctx), k.services.repairUnits(ctx, r.Want)); err != nil {
+			return err
+		}
+	}
+	return s.arm(k, previous, r)
+}
+
+// previous is what to go back to; nil on a server that has networks of ours and
+// forgot what it confirmed: to take everything away would be no way back. It refuses what a plan has problems with; a
+// plan of this session counts, the lock was held ever since.
+func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*spec.Host, error) {
+	last := k.services.last()
+	problems := strangers(last, want)
+	if len(problems) == 0 && (s.agreed == "" || s.agreed != want.Sum()) {
+		plan, err := k.Plan(ctx, want)
+		if err != nil {
+			return nil, err
+		}
+		problems = plan.Problems
+	}
+	if len(problems) > 0 {
+		return nil, hint.With(&problems[0], problems[0].Where, problems[0].Next)
+	}
+	if last != nil {
+		return last, nil
+	}
+	if k.services.lost[specFile] {
+		return nil, nil
+	}
+	if !k.services.begun() {
+		left, err := k.Left(ctx)
+		if err != nil || len(left) > 0 {
+			return nil, err
+		}
+	}
+	return &spec.Host{Cluster: want.Cluster, Store: want.Store, Server: want.Server}, nil
+}
+
+// confirm keeps what was applied.
+func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
+	u := s.armed
+	if u == nil {
+		return nil, hint.Errorf("", "flock apply", "there is nothing to confirm: the server went back to what it was")
+	}
+	// Who left may have spoken while the others changed already.
+	if err := u.k.forgetLearned(); err != nil {
+		return nil, err
+	}
+	// Armed until it is written down: should that fail, the change goes.
+	if err := u.k.services.settle(ctx, u.want, u.left); err != nil {
+		return nil, err
+	}
+	if !u.want.Empty() {
+		if err := u.k.services.settleKeys(u.want); err != nil {
+			return nil, err
+		}
+	}
+	u.disarm()
+	s.armed = nil
+	report := &spec.Report{}
+	if u.want.Empty() {
+		if err := u.k.lookForRest(ctx, report); err != nil {
+			report.Error = problem(err)
+		}
+	}
+	return &spec.Reply{Report: report}, nil
+}
