@@ -152,7 +152,7 @@ func (p *peer) apply(ctx context.Context, e *Engine, given spec.Request) (*spec.
 	}
 	if err := p.session.Reachable(ctx); err != nil {
 		report.Undone = true
-		return report, hint.With(fmt.Errorf("%s no longer takes new connections, it goes back by itself: %w", p.name, err), "server "+p.name, "")
+		return report, hint.With(fmt.Errorf("%s accepts no new connections, it undoes the change by itself: %w", p.name, err), "server "+p.name, "")
 	}
 	confirmed, err := p.do(ctx, e, &spec.Request{Op: spec.OpConfirm})
 	if err != nil {

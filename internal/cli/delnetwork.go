@@ -40,7 +40,7 @@ func leaving(args []string) (edit func(*state.Cluster) error, going []string, er
 	name, role, rest := args[0], args[1], args[2:]
 	switch {
 	case role == roleServer:
-		return nil, nil, refuse("flock removenetwork "+name, "delnetwork: the lead server goes only with the network")
+		return nil, nil, refuse("flock removenetwork "+name, "delnetwork: the lead server leaves only when the network is removed")
 	case len(rest) == 0 && isRole(role):
 		return nil, nil, refuse("flock delnetwork "+name+" "+role+" SERVER", "delnetwork: nothing follows %q", role)
 	case role == roleClient:

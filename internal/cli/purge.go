@@ -18,7 +18,7 @@ func newPurge(a *app) *cobra.Command {
 		Long: `Remove everything that flock ever put on a server for this cluster, whatever cluster
 file made it. The server need not be in the file, an empty one will do: it is then
 called by its address, or by its name in ~/.ssh/config, with -i and -J as addserver has
-them. What the file wishes is kept; 'flock apply' brings it back.
+them. What the file says is kept; 'flock apply' brings it back.
 
   flock purge s3
   flock purge root@10.99.0.3                 # one that the file does not have

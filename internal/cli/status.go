@@ -21,7 +21,7 @@ func newStatus(a *app) *cobra.Command {
 		Long: `Look at every server, or the members of networks, or some servers, and say in one line how
 many are as the cluster file says, then what differs on the others, one line each: '+' is
 missing, '~' differs, '-' is too much. Nothing is changed. A server is converged, drifted
-(it differs from what it confirmed), pending (what the file wishes was never applied there),
+(it differs from what it confirmed), pending (what the file says was never applied there),
 unreachable, refused or failed. A server whose DHCP runs out of addresses is drifted, too,
 and so are members of a network that do not hear each other. Exit status 4 when one drifted or
 is pending. -o wide shows all servers, and how the WireGuard peers get on: endpoint in use,

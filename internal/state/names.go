@@ -49,7 +49,7 @@ func ParseMember(s string) (Member, error) {
 			return Member{}, checkUnderlay(s, addr)
 		}
 		if addr.Is6() {
-			return Member{}, refuseMember(s, server+":["+underlay+"]", "IPv6 address %s stands without brackets", underlay)
+			return Member{}, refuseMember(s, server+":["+underlay+"]", "IPv6 address %s is written without brackets", underlay)
 		}
 		m.Addr = addr
 		return m, checkUnderlay(s, addr)

@@ -31,7 +31,7 @@ const (
 	maxPath = 4096
 )
 
-// Parse reads [USER@]ADDRESS[:PORT]. An IPv6 address stands in brackets
+// Parse reads [USER@]ADDRESS[:PORT]. An IPv6 address is written in brackets
 // where a port follows. What is not given is empty or 0.
 func Parse(s string) (user, host string, port uint16, err error) {
 	rest := s
@@ -150,7 +150,7 @@ func checkHost(s, host string, bracketed bool) error {
 	case err != nil && bracketed:
 		return hint.Errorf("", targetForm, "%q is not an IPv6 address", host)
 	case err == nil && bracketed && !addr.Is6():
-		return hint.Errorf("", targetForm, "%q stands in brackets and is not an IPv6 address", host)
+		return hint.Errorf("", targetForm, "%q is in brackets and is no IPv6 address", host)
 	case err == nil && (addr.IsUnspecified() || addr.IsMulticast()):
 		return hint.Errorf("", targetForm, "%s is not the address of a server", addr)
 	case err == nil && addr.Is6() && addr.IsLinkLocalUnicast() && addr.Zone() == "":
