@@ -59,7 +59,7 @@ const LinePlanned = "planned"
 
 // Request says what to change.
 type Request struct {
-	// Edit changes the wish; nil changes nothing. It is called on a copy.
+	// Edit changes the desired state; nil changes nothing. It is called on a copy.
 	Edit func(*state.Cluster) error
 	// Only leaves it at the servers of Contact, whomever the edit concerns: for a dry
 	// run of what is done there alone.
@@ -87,7 +87,7 @@ type Request struct {
 	// does not answer stays and is pending, but for Force.
 	Retire func() []string
 	Force  bool
-	// Secrets are passwords by the id that the wish knows them by. They go to the
+	// Secrets are passwords by their ids in the cluster file. They go to the
 	// servers whose spec names them, when these apply, and nowhere else.
 	Secrets map[string]string
 	// Accepted is called when the edit was accepted, before any server is contacted;
@@ -143,8 +143,8 @@ type Outcome struct {
 	Unheard []network.Note // BGP sessions and routes that were awaited and did not come in time
 	Leaving []string       // with DryRun: networks, servers, members and subnets that the file would have no more
 	Stayed  []Stayed       // servers that left the file and hold something of flock's still
-	Pending []string       // servers that do not hold what the file wishes, by name
-	Behind  []string       // servers that never confirmed what the file wished before the edit and before anything was looked at, by name
+	Pending []string       // servers that do not hold what the file says, by name
+	Behind  []string       // servers that never confirmed what the file said before the edit and before anything was looked at, by name
 }
 
 // Stayed is a server that left the file and was not cleaned.
@@ -199,7 +199,7 @@ func cmpErr(err, otherwise error) error {
 }
 
 // Status looks at servers and the members of networks (all servers if there are none
-// named) and takes no lock: every server's Plan holds what differs from the wish.
+// named) and takes no lock: every server's Plan holds what differs from the desired state.
 func (e *Engine) Status(ctx context.Context, networks, servers []string) (*Outcome, error) {
 	all := len(networks) > 0 || len(servers) == 0
 	r, err := e.begin(ctx, Request{DryRun: true, Only: true, All: all, Networks: networks, Contact: servers})

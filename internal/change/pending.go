@@ -7,7 +7,7 @@ import (
 )
 
 // Pending returns the servers that have not confirmed what the cluster file
-// wishes of them, sorted. A member that was never contacted is pending: nobody
+// asks of them, sorted. A member that was never contacted is pending: nobody
 // knows its place in the underlay.
 func Pending(c *state.Cluster, compiled *network.Compiled) []string {
 	return pending(c, compiled, sums{})

@@ -36,7 +36,7 @@ A file that uses this workstation, a key file or a jump host for the first time 
 			if file == "" {
 				return a.apply(cmd.Context(), args)
 			}
-			w, err := a.readWish(file)
+			w, err := a.readDesired(file)
 			if err != nil {
 				return err
 			}
@@ -59,8 +59,8 @@ func applied(out *change.Outcome) string {
 	return plural(len(out.Servers), "server") + " as the cluster file says"
 }
 
-// wish is a cluster as a file or an earlier generation has it.
-type wish struct {
+// desired is a cluster as a file or an earlier generation has it.
+type desired struct {
 	*state.Cluster
 	locate  func(error) error // says in which line an error of its is
 	foreign bool              // anybody may have written it
@@ -73,11 +73,11 @@ type consequences struct {
 	brings []string // what it uses of the workstation for the first time
 }
 
-// readWish reads a cluster file that somebody wrote.
-func (a *app) readWish(file string) (wish, error) {
+// readDesired reads a cluster file that somebody wrote.
+func (a *app) readDesired(file string) (desired, error) {
 	s, err := a.store()
 	if err != nil {
-		return wish{}, err
+		return desired{}, err
 	}
 	var data []byte
 	if file == "-" {
@@ -86,21 +86,21 @@ func (a *app) readWish(file string) (wish, error) {
 		data, err = plainfile.ReadPipe(file, plainfile.MostCluster)
 	}
 	if err != nil {
-		return wish{}, usage{hint.With(fmt.Errorf("read the cluster file: %w", err), file, "-f FILE with a cluster file, as in examples/")}
+		return desired{}, usage{hint.With(fmt.Errorf("read the cluster file: %w", err), file, "-f FILE with a cluster file, as in examples/")}
 	}
 	if saysNothing(data) {
-		return wish{}, usage{hint.Errorf(file, "-f FILE with a cluster file, as in examples/; schema = 1 alone is a cluster without servers", "the cluster file says nothing")}
+		return desired{}, usage{hint.Errorf(file, "-f FILE with a cluster file, as in examples/; schema = 1 alone is a cluster without servers", "the cluster file says nothing")}
 	}
 	c, err := s.Parse(data, file)
 	if err != nil {
-		return wish{}, usage{err}
+		return desired{}, usage{err}
 	}
 	for _, server := range c.Servers {
 		if err := findIdentity(server); err != nil {
-			return wish{}, err
+			return desired{}, err
 		}
 	}
-	return wish{c, state.Source{Name: file, Data: data}.Locate, true, &consequences{}}, nil
+	return desired{c, state.Source{Name: file, Data: data}.Locate, true, &consequences{}}, nil
 }
 
 // saysNothing is true of a file without a line of TOML: what a failed command pipes in must
@@ -115,7 +115,7 @@ func saysNothing(data []byte) bool {
 }
 
 // adopt makes the cluster what w says.
-func (a *app) adopt(ctx context.Context, w wish, networks []string) error {
+func (a *app) adopt(ctx context.Context, w desired, networks []string) error {
 	var removed []string
 	return a.alter(ctx, alter{
 		Request: change.Request{
@@ -150,7 +150,7 @@ func (a *app) adopt(ctx context.Context, w wish, networks []string) error {
 }
 
 // adopt edits c to say what w says, and notes what comes of it.
-func (w wish) adopt(c *state.Cluster) (err error) {
+func (w desired) adopt(c *state.Cluster) (err error) {
 	was := c.Clone()
 	w.came.gone, err = network.Replace(c, w.Cluster)
 	w.came.brings = nil
@@ -161,7 +161,7 @@ func (w wish) adopt(c *state.Cluster) (err error) {
 }
 
 // notes say in a plan what the file would use of the workstation.
-func (w wish) notes() []network.Note {
+func (w desired) notes() []network.Note {
 	var out []network.Note
 	for _, text := range w.came.brings {
 		out = append(out, network.Note{Network: "cluster file", Text: "it would " + text})

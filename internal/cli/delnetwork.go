@@ -16,8 +16,8 @@ func newDelNetwork(a *app) *cobra.Command {
 		Short: "take servers out of a network",
 		Long: `Take servers out of a network: every trace of it leaves them, and they leave the lists
 of the other members. The network stays, also without members. Clients of a wireguard
-network take the subnets that they share along; its lead server goes only with the
-network (flock removenetwork). 'subnet SERVER:CIDR...' ends the sharing of subnets.
+network take the subnets that they share along; its lead server cannot leave (flock
+removenetwork removes the network). 'subnet SERVER:CIDR...' ends the sharing of subnets.
 
   flock delnetwork vx1 s2
   flock delnetwork wirex client s2
@@ -40,7 +40,7 @@ func leaving(args []string) (edit func(*state.Cluster) error, going []string, er
 	name, role, rest := args[0], args[1], args[2:]
 	switch {
 	case role == roleServer:
-		return nil, nil, refuse("flock removenetwork "+name, "delnetwork: the lead server leaves only when the network is removed")
+		return nil, nil, refuse("flock removenetwork "+name, "delnetwork: the lead server cannot leave the network, which can be removed")
 	case len(rest) == 0 && isRole(role):
 		return nil, nil, refuse("flock delnetwork "+name+" "+role+" SERVER", "delnetwork: nothing follows %q", role)
 	case role == roleClient:

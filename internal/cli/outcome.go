@@ -283,7 +283,7 @@ func problems(err error) []error {
 type outcomeDoc struct {
 	Generation uint64      `json:"generation"` // of the cluster file
 	Saved      bool        `json:"saved"`
-	Pending    []string    `json:"pending"` // servers that do not hold what the file wishes
+	Pending    []string    `json:"pending"` // servers that do not hold what the file says
 	Notes      []string    `json:"notes,omitempty"`
 	Leaving    []string    `json:"leaving,omitempty"` // dry run: what the file would have no more
 	Servers    []serverDoc `json:"servers"`           // those contacted

@@ -33,7 +33,7 @@ func (a *app) plan(ctx context.Context, file string, networks []string) error {
 	notes := func() []network.Note { return nil }
 	req := change.Request{Edit: network.Complete, DryRun: true, All: true, Networks: networks, Await: &change.Await{}}
 	if file != "" {
-		w, err := a.readWish(file)
+		w, err := a.readDesired(file)
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ becomes a new generation, and can be rolled back as well.
 				return usage{err}
 			}
 			locate := func(err error) error { return s.LocateAt(generation, err) }
-			return a.adopt(cmd.Context(), wish{c, locate, false, &consequences{}}, nil)
+			return a.adopt(cmd.Context(), desired{c, locate, false, &consequences{}}, nil)
 		},
 	}
 }

@@ -23,9 +23,9 @@ many are as the cluster file says, then what differs on the others, one line eac
 missing, '~' differs, '-' is too much. Nothing is changed. A server is converged, drifted
 (it differs from what it confirmed), pending (what the file says was never applied there),
 unreachable, refused or failed. A server whose DHCP runs out of addresses is drifted, too,
-and so are members of a network that do not hear each other. Exit status 4 when one drifted or
-is pending. -o wide shows all servers, and how the WireGuard peers get on: endpoint in use,
-last handshake, traffic.
+and so are members of a network that do not reach each other. Exit status 4 when one drifted
+or is pending. -o wide shows all servers, and of WireGuard peers the endpoint in use, the last
+handshake and traffic.
 
   flock status vx1
   flock status s1 s2`,

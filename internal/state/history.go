@@ -18,7 +18,7 @@ import (
 // keptGenerations is how many generations before the present one are kept.
 const keptGenerations = 50
 
-// Generation is one saved wish.
+// Generation is one saved desired state.
 type Generation struct {
 	Number  uint64
 	Saved   time.Time // UTC

@@ -21,9 +21,9 @@ func (c *Cluster) Marshal() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// wish returns what a generation stands for, as bytes: everything but what was
+// desired returns what a generation stands for, as bytes: everything but what was
 // seen on the servers and the file's own bookkeeping.
-func (c *Cluster) wish() ([]byte, error) {
+func (c *Cluster) desired() ([]byte, error) {
 	d := Cluster{Schema: Schema, Name: c.Name, ID: c.ID, Networks: c.Networks, Servers: make(map[string]*Server, len(c.Servers))}
 	for name, s := range c.Servers {
 		w := *s

@@ -180,7 +180,7 @@ func (l *Locked) Cluster() *Cluster { return l.base.Clone() }
 
 // Save writes c to the file, whole or not at all, and sets c's Schema, Name, ID,
 // Generation, Change, Saved and Writer to what the file says then. The generation
-// goes up by one if the wish or what was dealt out differs from the file, and the
+// goes up by one if the desired state or what was allocated differs from the file, and the
 // file that was is kept in the history; what was seen on servers (Facts,
 // Confirmed) is saved under the same generation, and so is what the same lock saves
 // afterwards: one command makes one generation, in however many steps. Nothing
@@ -216,15 +216,15 @@ func (l *Locked) next(c *Cluster) (*Cluster, []byte, error) {
 	b := l.base
 	next.Schema, next.Name, next.ID = Schema, b.Name, b.ID
 	next.Generation, next.Change, next.Saved, next.Writer = b.Generation, b.Change, b.Saved, b.Writer
-	wished, err := b.wish()
+	had, err := b.desired()
 	if err != nil {
 		return nil, nil, err
 	}
-	wish, err := next.wish()
+	wants, err := next.desired()
 	if err != nil {
 		return nil, nil, err
 	}
-	same := bytes.Equal(wished, wish)
+	same := bytes.Equal(had, wants)
 	if same {
 		if nothing, err := equal(b, &next); nothing || err != nil {
 			return &next, nil, err

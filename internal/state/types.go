@@ -16,13 +16,13 @@ const Schema = 1
 // Cluster is the whole file. Numbers tagged zero:"no" are never 0 where they stand in a
 // file: leaving them away is how it says that they were not given. Wish (what the operator typed) and Allocated (what
 // flock dealt out once and keeps) stand apart in every network, so that a file
-// written by hand needs the wish alone.
+// written by hand needs the desired state alone.
 type Cluster struct {
 	Schema     int                 `toml:"schema"`
 	Writer     string              `toml:"flock,omitempty"`      // version of the program that wrote the file
 	Name       string              `toml:"cluster,omitempty"`    // see CheckName
 	ID         string              `toml:"id,omitempty"`         // random, made with the file: servers know their store by it
-	Generation uint64              `toml:"generation,omitempty"` // counts changes of the wish and of what was dealt out
+	Generation uint64              `toml:"generation,omitempty"` // counts changes of the desired state and of what was allocated
 	Change     string              `toml:"change,omitempty"`     // what made this generation: the command
 	Saved      time.Time           `toml:"saved,omitzero"`       // when it was made; UTC, whole seconds
 	Servers    map[string]*Server  `toml:"server,omitempty"`
