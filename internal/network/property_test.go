@@ -24,7 +24,11 @@ var sequences = flag.Int("sequences", 2000, "random edit sequences of TestEditsL
 func TestEditsLeaveAGoodFile(t *testing.T) {
 	random := seed.New(t)
 	taken, tried := map[string]int{}, map[string]int{}
-	for i := range *sequences {
+	tries := *sequences
+	if testing.Short() { // make unit
+		tries /= 5
+	}
+	for i := range tries {
 		w := &world{rnd: random}
 		w.c = w.servers()
 		for range 4 + w.rnd.IntN(14) {
