@@ -4,6 +4,7 @@ package bgp
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -132,27 +133,40 @@ func (d *daemonProcess) hears(local map[string]netip.Addr) {
 	d.g.t.Helper()
 	least := time.NewTimer(10 * time.Second)
 	defer least.Stop()
-	left, said := behaviours(), map[string]map[string]bool{}
-	d.g.eventually(45*time.Second, func() error {
-		about := map[netip.Addr]spec.BGPNeighborStatus{}
-		for _, n := range d.status().Neighbors {
-			about[n.Addr] = n
-		}
-		left = slices.DeleteFunc(left, func(b behaviour) bool {
-			n := about[local[b.name]]
-			if said[b.name] == nil {
-				said[b.name] = map[string]bool{}
-			}
-			said[b.name][n.State+" "+n.Why] = true
-			if b.says == standing {
-				return n.State == spec.BGPEstablished && n.Why == ""
-			}
-			return strings.Contains(n.Why, b.says)
-		})
-		if len(left) > 0 {
-			return fmt.Errorf("%d are left: %s: want %q, have %q", len(left), left[0].name, left[0].says, slices.Sorted(maps.Keys(said[left[0].name])))
-		}
-		return nil
-	})
+	want := map[netip.Addr]expected{}
+	for _, b := range behaviours() {
+		want[local[b.name]] = expected{b.name, b.says}
+	}
+	d.says(45*time.Second, want)
 	<-least.C
+}
+
+// expected is what showbgp is to say of a neighbour, among what else; standing: nothing,
+// the session is up.
+type expected struct{ name, says string }
+
+// says waits until the daemon said of everybody what is to be said.
+func (d *daemonProcess) says(within time.Duration, want map[netip.Addr]expected) {
+	d.g.t.Helper()
+	left, said := maps.Clone(want), map[netip.Addr]map[string]bool{}
+	d.g.eventually(within, func() error {
+		for _, n := range d.status().Neighbors {
+			w, waiting := left[n.Addr]
+			if !waiting {
+				continue
+			}
+			if said[n.Addr] == nil {
+				said[n.Addr] = map[string]bool{}
+			}
+			said[n.Addr][n.State+" "+n.Why] = true
+			if w.says == standing && n.State == spec.BGPEstablished && n.Why == "" || w.says != standing && strings.Contains(n.Why, w.says) {
+				delete(left, n.Addr)
+			}
+		}
+		var all []error
+		for addr, w := range left {
+			all = append(all, fmt.Errorf("%s: want %q, have %q", w.name, w.says, slices.Sorted(maps.Keys(said[addr]))))
+		}
+		return errors.Join(all...)
+	})
 }

@@ -112,7 +112,7 @@ func (h handler) Handle(_ context.Context, r slog.Record) error {
 var curiosities = []string{"failed to connect", opensOut, opensIn}
 
 // What GoBGP says when a connection stands and the neighbour's OPEN is still to be read,
-// of one that it made, and of one that it took.
+// of one that it made, and of one that it took; the latter also when the OPEN was read.
 const (
 	opensOut = "outgoing connection established"
 	opensIn  = "state changed"
@@ -142,8 +142,11 @@ func (j *journal) info(addr netip.Addr, msg string, f fields) {
 	case opensOut:
 		j.look(addr)
 	case opensIn:
-		if f["new"].String() == bgp.BGP_FSM_OPENSENT.String() {
+		switch f["new"].String() {
+		case bgp.BGP_FSM_OPENSENT.String():
 			j.look(addr)
+		case bgp.BGP_FSM_OPENCONFIRM.String():
+			j.lookForRefusal(addr)
 		}
 	case "received notification":
 		j.refuse(addr, "it ended the session: ", notification(f, false), f)
@@ -169,6 +172,27 @@ func (j *journal) look(addr netip.Addr) {
 		h := j.heard[addr]
 		h.as = as
 		j.heard[addr] = h
+	}
+}
+
+// lookForRefusal finds out whether a neighbour answers our OPEN with a NOTIFICATION, before
+// GoBGP does: that says nothing of it (v4.8.0, openconfirm).
+func (j *journal) lookForRefusal(addr netip.Addr) {
+	select {
+	case j.looks <- struct{}{}:
+		defer func() { <-j.looks }()
+	default:
+		return
+	}
+	for _, b := range unread(addr) {
+		if code, sub, ok := notified(b); ok {
+			j.mu.Lock()
+			h := j.heard[addr]
+			h.why, h.at = "it ended the session: "+explain(code, sub, "", false), time.Now()
+			h.refused = code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR
+			j.heard[addr] = h
+			j.mu.Unlock()
+		}
 	}
 }
 

@@ -78,32 +78,49 @@ func taken(fd int) (octets uint64, more bool) {
 	return info.Bytes_acked, err == nil && left > 0
 }
 
-// openWithin is how long a neighbour's OPEN is waited for to look at it.
-const openWithin = 200 * time.Millisecond
+// unreadWithin is how long a neighbour's next message is waited for to look at it.
+const unreadWithin = 200 * time.Millisecond
 
-// claimed is the AS in the OPEN that a neighbour sent over a new connection and that
-// GoBGP has not read yet; 0 if there is none in time.
-func claimed(neighbor netip.Addr) uint32 {
+// unread is what a neighbour sent over its connections, new ones, and GoBGP has not read
+// yet.
+func unread(neighbor netip.Addr) (out [][]byte) {
 	list, err := connections(neighbor)
 	if err != nil {
-		return 0
+		return nil
 	}
-	deadline := time.Now().Add(openWithin)
+	deadline := time.Now().Add(unreadWithin)
 	for _, fd := range list {
 		wait := max(0, int(time.Until(deadline).Milliseconds()))
 		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, wait); err != nil || n == 0 { //nolint:gosec // a descriptor
 			continue
 		}
 		b := make([]byte, bgp.BGP_MAX_MESSAGE_LENGTH)
-		n, _, err := unix.Recvfrom(fd, b, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if err != nil {
-			continue
+		if n, _, err := unix.Recvfrom(fd, b, unix.MSG_PEEK|unix.MSG_DONTWAIT); err == nil {
+			out = append(out, b[:n])
 		}
-		if as := openAS(b[:n]); as != 0 {
+	}
+	return out
+}
+
+// claimed is the AS in the OPEN that a neighbour sent over a new connection; 0 if there is
+// none in time.
+func claimed(neighbor netip.Addr) uint32 {
+	for _, b := range unread(neighbor) {
+		if as := openAS(b); as != 0 {
 			return as
 		}
 	}
 	return 0
+}
+
+// notified is what a NOTIFICATION at the start of b says.
+func notified(b []byte) (code, sub uint8, ok bool) {
+	h := &bgp.BGPHeader{}
+	const least = bgp.BGP_HEADER_LENGTH + 2
+	if h.DecodeFromBytes(b) != nil || h.Type != bgp.BGP_MSG_NOTIFICATION || h.Len < least || len(b) < least {
+		return 0, 0, false
+	}
+	return b[least-2], b[least-1], true
 }
 
 // openAS is the AS that an OPEN at the start of b names; 0 if there is none.
