@@ -170,3 +170,15 @@ func (d *daemonProcess) says(within time.Duration, want map[netip.Addr]expected)
 		return errors.Join(all...)
 	})
 }
+
+// neverLost says that the daemon's session with the neighbour stands, and always did.
+func (d *daemonProcess) neverLost(neighbor netip.Addr) {
+	d.g.t.Helper()
+	log, err := os.ReadFile(filepath.Join(d.dir, "log"))
+	if err != nil {
+		d.g.t.Fatal(err)
+	}
+	if n := d.neighbor(neighbor); n.State != spec.BGPEstablished || strings.Contains(string(log), fmt.Sprintf("neighbor %s: down", neighbor)) {
+		d.g.t.Errorf("the session with %s: %+v\n%s", neighbor, n, log)
+	}
+}

@@ -36,19 +36,15 @@ func TestScapy(t *testing.T) {
 	}
 	d1, d2 := g.daemon("s1", s1), g.daemon("s2", g.mesh("s2", shares))
 	d2.awaitUp()
-	start, seed := time.Now(), time.Now().UnixNano()%1e9
+	seed := time.Now().UnixNano()%1e9
 	t.Logf("seed %d", seed)
 	log := filepath.Join(g.publicDir(), "log")
 	g.start("evil", log, nil, python, "testdata/scapy_sender.py", g.v4("s1").String(), first.String(), fmt.Sprint(scapyCases), fmt.Sprint(seed))
 	g.explains(d1, log)
 	// The sound one, whose route is everywhere.
-	if n := d1.neighbor(first); n.State != spec.BGPEstablished {
-		t.Errorf("the sound neighbour: %+v", n)
-	}
+	d1.neverLost(first)
 	g.awaitRoute("s2", "172.31.0.0/24", "10.99.0.1", time.Second)
-	if n := d1.neighbor(g.v4("s2")); n.State != spec.BGPEstablished || n.Uptime < time.Since(start) {
-		t.Errorf("the session with s2: %+v", n)
-	}
+	d1.neverLost(g.v4("s2"))
 	d2.reload(g.mesh("s2", map[string][]netip.Prefix{"s1": shares["s1"], "s2": prefixes("10.0.21.0/24")}))
 	g.awaitRoute("s1", "10.0.21.0/24", "10.99.0.2", 5*time.Second)
 	g.awaitRoute("s1", "10.0.11.0/24", "", 5*time.Second)
