@@ -36,7 +36,7 @@ func TestScapy(t *testing.T) {
 	}
 	d1, d2 := g.daemon("s1", s1), g.daemon("s2", g.mesh("s2", shares))
 	d2.awaitUp()
-	seed := time.Now().UnixNano()%1e9
+	seed := time.Now().UnixNano() % 1e9
 	t.Logf("seed %d", seed)
 	log := filepath.Join(g.publicDir(), "log")
 	g.start("evil", log, nil, python, "testdata/scapy_sender.py", g.v4("s1").String(), first.String(), fmt.Sprint(scapyCases), fmt.Sprint(seed))
