@@ -380,6 +380,9 @@ func FuzzConfig(f *testing.F) {
 		if err != nil {
 			return // it is no config to ssh
 		}
+		if target.CheckHost(o.get("hostname")) != nil || target.CheckUser(o.get("user")) != nil {
+			return // refused here, as ssh refuses it when it connects
+		}
 		r, err := must(readConfig(path)).route(t.Context(), asked)
 		if err != nil {
 			t.Fatalf("ssh reads it, flock says %v:\n%q", err, text)
