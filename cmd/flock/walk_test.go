@@ -42,6 +42,7 @@ import (
 //	off HOST, on HOST                  cut a server's power; boot it again
 //	cut HOST, join HOST                pull a server's cable; plug it in again
 //	listings HOST FILE                 write what the server's kernel and disk hold, see listing_test.go
+//	built COMMIT DIR                   build flock as it was at COMMIT into DIR; needs no lab yet
 //	capture HOST IFACE FILE FILTER     write packets as lines of text, until
 //	stopcapture                        …
 //	pinger CONTAINER ADDRESS NAME      send a ping every 10 ms, until
@@ -181,7 +182,7 @@ func programs() map[string]verb {
 func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	all := programs()
 	for name, v := range map[string]verb{
-		"lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus, "bad": verbBad,
+		"built": verbBuilt, "lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus, "bad": verbBad,
 		"eventually": verbEventually, "off": verbOff, "cut": verbCut, "join": verbJoin, "listings": verbListings,
 		"capture": verbCapture, "stopcapture": verbStopCapture, "pinger": verbPinger, "stoppinger": verbStopPinger,
 	} {
@@ -191,7 +192,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	for name, v := range all {
 		cmds[name] = func(ts *testscript.TestScript, neg bool, args []string) {
 			w := ts.Value(walkKey{}).(*walk)
-			if w.lab == nil && name != "lab" {
+			if w.lab == nil && name != "lab" && name != "built" {
 				ts.Fatalf("%s: the script has no lab yet", name)
 			}
 			err := v(context.Background(), w, ts, args)
