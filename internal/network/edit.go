@@ -102,7 +102,8 @@ func DelServer(c *state.Cluster, name string, force bool) error {
 		return hint.Errorf("server "+name, leaving(c, member[0], name),
 			"delete server %s: it is a member of %s", name, strings.Join(member, ", "))
 	}
-	if handsOut := handingOut(c, name); len(handsOut) > 0 && !force {
+	// The workstation can be asked for before it is a server, and so after.
+	if handsOut := handingOut(c, name); len(handsOut) > 0 && !force && name != Local {
 		return hint.Errorf("network "+handsOut[0]+", dhcp-server", "flock delserver "+name+" --force",
 			"delete server %s: it is the DHCP server that was asked for (-n) of %s", name, strings.Join(handsOut, ", "))
 	}
