@@ -14,6 +14,7 @@ import (
 
 // The words that rules are written in: each is what `nft --debug=netlink` shows
 // for the same words of the nft language, so that `nft list ruleset` reads well.
+// They are not inlined: there are hundreds of them, and the program goes to every server (20 KB).
 // What has many values looks them up in a set (nft_set.go), whose name and content can be
 // read back and compared like the rules.
 
@@ -46,8 +47,10 @@ const (
 
 type exprs = []expr.Any
 
+//go:noinline
 func rule(parts ...exprs) exprs { return slices.Concat(parts...) }
 
+//go:noinline
 func cmp(op expr.CmpOp, data []byte) expr.Any {
 	return &expr.Cmp{Op: op, Register: reg, Data: data}
 }
@@ -59,23 +62,29 @@ func ifname(name string) []byte {
 	return b
 }
 
+//go:noinline
 func iif(op expr.CmpOp, name string) exprs {
 	return exprs{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg}, cmp(op, ifname(name))}
 }
 
+//go:noinline
 func oif(op expr.CmpOp, name string) exprs {
 	return exprs{&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg}, cmp(op, ifname(name))}
 }
 
+//go:noinline
 func field(base expr.PayloadBase, offset int, op expr.CmpOp, data []byte) exprs {
 	return exprs{load(base, offset, len(data)), cmp(op, data)}
 }
 
+//go:noinline
 func load(base expr.PayloadBase, offset, length int) expr.Any {
 	return &expr.Payload{DestRegister: reg, Base: base, Offset: uint32(offset), Len: uint32(length)}
 }
 
 // masked compares a field after masking it.
+//
+//go:noinline
 func masked(base expr.PayloadBase, offset int, op expr.CmpOp, data, mask []byte) exprs {
 	value := slices.Clone(data)
 	for i := range value {
@@ -87,11 +96,14 @@ func masked(base expr.PayloadBase, offset int, op expr.CmpOp, data, mask []byte)
 	}, cmp(op, value)}
 }
 
+//go:noinline
 func etherType(proto uint16) exprs {
 	return field(linkLayer, etherTypeAt, expr.CmpOpEq, binaryutil.BigEndian.PutUint16(proto))
 }
 
 // arp matches Ethernet ARP for IPv4: hardware 1, protocol 0x0800, lengths 6 and 4.
+//
+//go:noinline
 func arp() exprs {
 	return rule(etherType(unix.ETH_P_ARP), field(networkLayer, 0, expr.CmpOpEq, []byte{0, 1, 8, 0, 6, 4}))
 }
@@ -100,6 +112,7 @@ func arpIP(offset int, ip netip.Addr) exprs {
 	return rule(arp(), field(networkLayer, offset, expr.CmpOpEq, ip.AsSlice()))
 }
 
+//go:noinline
 func icmp6(kind byte) exprs {
 	return rule(etherType(unix.ETH_P_IPV6), l4proto(unix.IPPROTO_ICMPV6),
 		field(transportLayer, 0, expr.CmpOpEq, []byte{kind}))
@@ -109,6 +122,7 @@ func ndFor(kind byte, target netip.Addr) exprs {
 	return rule(icmp6(kind), field(transportLayer, ndTarget, expr.CmpOpEq, target.AsSlice()))
 }
 
+//go:noinline
 func l4proto(proto byte) exprs {
 	return exprs{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg}, cmp(expr.CmpOpEq, []byte{proto})}
 }
@@ -141,6 +155,8 @@ func ipField(offset4, offset6 int, op expr.CmpOp, p netip.Prefix) exprs {
 }
 
 // nfproto matches the family of p in an inet table.
+//
+//go:noinline
 func nfproto(a netip.Addr) exprs {
 	family := byte(unix.NFPROTO_IPV6)
 	if a.Is4() {
@@ -177,5 +193,8 @@ func toHost(mac net.HardwareAddr) exprs {
 		&expr.Meta{Key: expr.MetaKeyPKTTYPE, SourceRegister: true, Register: reg})
 }
 
-func drop() exprs   { return exprs{&expr.Verdict{Kind: expr.VerdictDrop}} }
+//go:noinline
+func drop() exprs { return exprs{&expr.Verdict{Kind: expr.VerdictDrop}} }
+
+//go:noinline
 func accept() exprs { return exprs{&expr.Verdict{Kind: expr.VerdictAccept}} }
