@@ -55,6 +55,7 @@ type nftRule struct {
 	exprs exprs
 }
 
+//go:noinline
 func (o *nftObject) add(chain string, rules ...exprs) {
 	for _, r := range rules {
 		o.rules = append(o.rules, nftRule{chain, r})
@@ -384,6 +385,7 @@ func allChains(family nftables.TableFamily) []*nftables.Chain {
 		{Name: postroutingChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource, Policy: &accept},
 		{Name: inputChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter, Policy: &accept},
 		{Name: forwardChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &accept},
+		{Name: isolateChain},
 		{Name: keepChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityNATSource - 1), Policy: &accept},
 	}
 }

@@ -212,8 +212,8 @@ func (n *nft) readTable(from *ruleset, t *nftables.Table, chains []*nftables.Cha
 func haveChains(those, these []*nftables.Chain) bool {
 	for _, h := range these {
 		ok := slices.ContainsFunc(those, func(w *nftables.Chain) bool {
-			return h.Name == w.Name && h.Type == w.Type && h.Hooknum != nil && h.Priority != nil && h.Policy != nil &&
-				*h.Hooknum == *w.Hooknum && *h.Priority == *w.Priority && *h.Policy == *w.Policy
+			return h.Name == w.Name && h.Type == w.Type &&
+				same(h.Hooknum, w.Hooknum) && same(h.Priority, w.Priority) && same(h.Policy, w.Policy)
 		})
 		if !ok {
 			return false
@@ -221,6 +221,9 @@ func haveChains(those, these []*nftables.Chain) bool {
 	}
 	return true
 }
+
+// same says whether both are there and equal, or neither is.
+func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // sameRules compares chain by chain: the kernel lists chains in its own order.
 func sameRules(want, have []nftRule) bool {

@@ -47,19 +47,29 @@ func (n *nft) guardObjects(g spec.Guard) ([]nftObject, error) {
 	o.add(preroutingChain, rule(masked(linkLayer, etherSrc, expr.CmpOpEq, macs, []byte(mask)), local, drop()))
 	o.addClaims(g, local)
 	o.addClosed(g, masked(linkLayer, etherDst, expr.CmpOpEq, macs, []byte(mask)), local)
-	if !g.DHCP {
-		return []nftObject{o}, nil
+	ip := nftObject{tag: portsTag(g), network: g.Network}
+	if g.Isolated != nil {
+		ip.addIsolation(g)
+		if g.Uplink != "" {
+			o.addNoServer(g, local)
+		}
 	}
-	if n.asksForBridges() {
+	switch {
+	case !g.DHCP:
+	case n.asksForBridges():
 		at := rule(local, exprs{&expr.Meta{Key: expr.MetaKeyBRIIIFNAME, Register: reg}, cmp(expr.CmpOpEq, ifname(g.Bridge))})
 		o.add(preroutingChain,
 			rule(etherType(unix.ETH_P_IP), toClient(dhcpClient), at, drop()),
 			rule(etherType(unix.ETH_P_IPV6), toClient(dhcp6Client), at, drop()),
 			rule(icmp6(routerAdvert), at, drop()),
 			rule(icmp6(icmp6Redirect), at, drop()))
+	default:
+		ip.addBridged(g, macs, mask)
+	}
+	if len(ip.rules) == 0 {
 		return []nftObject{o}, nil
 	}
-	return []nftObject{o, bridgedObject(g, macs, mask)}, nil
+	return []nftObject{o, ip}, nil
 }
 
 // addClaims drops ARP and neighbour discovery messages in the name of a server.
@@ -96,11 +106,14 @@ func (o *nftObject) addClosed(g spec.Guard, toServer, local exprs) {
 	}
 }
 
+//go:noinline
 func ofFamily(list []netip.Prefix, four bool) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return p.Addr().Is4() != four })
 }
 
 // lookup matches a field with an address of one of list, which is of one family.
+//
+//go:noinline
 func (o *nftObject) lookup(base expr.PayloadBase, offset int, list []netip.Prefix) exprs {
 	set := addressSet(list)
 	o.sets = append(o.sets, set)
@@ -108,17 +121,18 @@ func (o *nftObject) lookup(base expr.PayloadBase, offset int, list []netip.Prefi
 }
 
 // inverted is a lookup that matches what is not in the set.
+//
+//go:noinline
 func inverted(lookup exprs) exprs {
 	l := *lookup[1].(*expr.Lookup)
 	l.Invert = true
 	return exprs{lookup[0], &l}
 }
 
-// bridgedObject does without the bridge's name in the bridge family: where bridged
+// addBridged does without the bridge's name in the bridge family: where bridged
 // packets go through IP's hooks (br_netfilter), these know it. Servers behind the uplink
 // are known by their MACs, which nobody else has.
-func bridgedObject(g spec.Guard, macs, mask net.HardwareAddr) nftObject {
-	o := nftObject{tag: portsTag(g), network: g.Network}
+func (o *nftObject) addBridged(g spec.Guard, macs, mask net.HardwareAddr) {
 	at := rule(iif(expr.CmpOpEq, g.Bridge), oif(expr.CmpOpEq, g.Bridge))
 	if g.Uplink != "" {
 		at = rule(at, masked(linkLayer, etherSrc, expr.CmpOpNeq, macs, mask))
@@ -132,7 +146,6 @@ func bridgedObject(g spec.Guard, macs, mask net.HardwareAddr) nftObject {
 		rule(v6, toClient(dhcp6Client), at, drop()),
 		rule(advert(routerAdvert), at, drop()),
 		rule(advert(icmp6Redirect), at, drop()))
-	return o
 }
 
 func toClient(port uint16) exprs { return dports(unix.IPPROTO_UDP, port, port) }

@@ -17,19 +17,22 @@ import (
 
 // guarded is an overlay whose bridges are guarded.
 func guarded(t *testing.T, change ...func(*spec.Guard)) *overlay {
-	return settledOverlay(t, func(h *spec.Host) {
-		h.Guards = []spec.Guard{{
-			Network: "vx1", Bridge: "vxl0", Uplink: "vxl0-vx", ServerMACs: "6a:0b:01:02:00:00", ServerMask: "ff:ff:ff:ff:00:00", DHCP: true,
-			Servers: []netip.Prefix{
-				netip.MustParsePrefix("10.0.4.1/32"), netip.MustParsePrefix("10.0.4.240/28"),
-				netip.MustParsePrefix("fd00:4::1/128"), netip.MustParsePrefix("fd00:4::200/120"),
-			},
-			Subnets: h.Gateways[0].Subnets, Closed: []uint16{4789},
-		}}
-		for _, f := range change {
-			f(&h.Guards[0])
-		}
-	})
+	return settledOverlay(t, func(h *spec.Host) { guard(h, change...) })
+}
+
+// guard guards the bridge of an overlay's server.
+func guard(h *spec.Host, change ...func(*spec.Guard)) {
+	h.Guards = []spec.Guard{{
+		Network: "vx1", Bridge: "vxl0", Uplink: "vxl0-vx", ServerMACs: "6a:0b:01:02:00:00", ServerMask: "ff:ff:ff:ff:00:00", DHCP: true,
+		Servers: []netip.Prefix{
+			netip.MustParsePrefix("10.0.4.1/32"), netip.MustParsePrefix("10.0.4.240/28"),
+			netip.MustParsePrefix("fd00:4::1/128"), netip.MustParsePrefix("fd00:4::200/120"),
+		},
+		Subnets: h.Gateways[0].Subnets, Closed: []uint16{4789},
+	}}
+	for _, f := range change {
+		f(&h.Guards[0])
+	}
 }
 
 // A neighbour is what a container says that an address is at.

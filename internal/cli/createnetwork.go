@@ -84,6 +84,7 @@ VXLAN. --direct-routing: no encapsulation between members of one segment.
 	f.BoolVar(&o.Direct, "direct-routing", false, "plain routes between members of one segment, encapsulation between others")
 	f.BoolVar(&o.GBP, "gbp", false, "VXLAN group based policy extension")
 	f.BoolVar(&o.NoMasq, "no-masquerade", false, "containers keep their addresses towards the outside")
+	f.BoolVar(&o.Isolate, "isolate", false, "containers reach nothing of the members' own but DHCP, names and ping")
 	f.BoolVar(&o.noDHCP, "no-dhcp", false, "hand out no addresses")
 	f.StringVar(&o.DHCP, "dhcp", "", "`single|distributed`: one server hands out addresses, or each to its own containers (64 of a /24 at first, more by apply)")
 	completeFlag(cmd, "dhcp", completeWords(state.DHCPSingle, state.DHCPDistributed))

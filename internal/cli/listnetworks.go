@@ -213,6 +213,9 @@ func options(n *state.Network, mtu int) []string {
 	if n.NoMasq {
 		add("no-masquerade")
 	}
+	if n.Isolate {
+		add("isolate")
+	}
 	return out
 }
 

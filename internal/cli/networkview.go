@@ -36,6 +36,7 @@ type networkView struct {
 	Group      string   `json:"group,omitempty"` // multicast
 	GBP        bool     `json:"gbp"`
 	Masquerade bool     `json:"masquerade"`
+	Isolate    bool     `json:"isolate"` // the members' own services are closed to containers
 	// Tunnels only.
 	Tunnel bool   `json:"tunnel,omitempty"`
 	Device string `json:"device,omitempty"`
@@ -136,7 +137,7 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 			VNI: n.VNI, Port: n.Port, MTU: n.MTU, Domain: n.Domain, DHCP: n.DHCP, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
 			Topology: n.Topology, Keepalive: n.Keepalive, Lead: n.Lead, Shared: n.Shares, keyed: network.KeyDevice(c, name) != "",
 			pooled: network.Pooled(n), SubnetLen: n.SubnetLens, Direct: n.Direct,
-			GBP: n.GBP, Masquerade: !n.NoMasq && n.Type != network.WireGuard && n.Type != network.BGP && !n.Tunnel && (n.Bridge != "" || !network.Pooled(n)), Members: []memberView{}, State: stateReady, Pending: []string{},
+			GBP: n.GBP, Isolate: n.Isolate, Masquerade: !n.NoMasq && n.Type != network.WireGuard && n.Type != network.BGP && !n.Tunnel && (n.Bridge != "" || !network.Pooled(n)), Members: []memberView{}, State: stateReady, Pending: []string{},
 		}
 		v.speaks(n)
 		if n.Tunnel {

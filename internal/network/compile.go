@@ -47,7 +47,7 @@ type Compiled struct {
 // part and appears in nobody else's; one whose server lacks what it asks for is
 // a Problem. An error means that the cluster itself does not make sense.
 func Compile(c *state.Cluster) (*Compiled, error) {
-	b := &builder{c: c, out: Compiled{Hosts: make(map[string]*spec.Host, len(c.Servers)), Places: map[Seat]Place{}, Direct: map[Seat][]string{}}}
+	b := &builder{c: c, out: Compiled{Hosts: make(map[string]*spec.Host, len(c.Servers)), Places: map[Seat]Place{}, Direct: map[Seat][]string{}}, apart: map[string][]netip.Prefix{}}
 	servers := c.ServerNames()
 	for _, name := range servers {
 		b.out.Hosts[name] = &spec.Host{Cluster: c.Name, Store: c.ID, Server: name, Generation: c.Generation}
@@ -88,8 +88,9 @@ func Compile(c *state.Cluster) (*Compiled, error) {
 
 // builder gathers what the networks ask of every server.
 type builder struct {
-	c   *state.Cluster
-	out Compiled
+	c     *state.Cluster
+	out   Compiled
+	apart map[string][]netip.Prefix // by network: what isolated containers are kept from
 }
 
 func (b *builder) problem(server, network string, err error) {
@@ -106,6 +107,7 @@ func (b *builder) finish(server string) {
 		return
 	}
 	closeTunnels(h)
+	b.isolate(h)
 	var links []string
 	taken := make(map[string]string, len(h.Links))
 	for _, l := range h.Links {

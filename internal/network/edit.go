@@ -26,6 +26,7 @@ type Options struct {
 	SubnetLens []int          // --subnet-len, one per pool, or one for the family that it suits
 	Direct     bool           // --direct-routing
 	NoMasq     bool           // --no-masquerade
+	Isolate    bool           // --isolate
 	Topology   string         // --topology, state.Mesh or state.Hub; "": mesh
 	Keepalive  *int64         // --keepalive, seconds
 	DHCP       string         // state.DHCPSingle, state.DHCPDistributed, state.DHCPOff; "": single
@@ -213,7 +214,7 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 	}
 	n := &state.Network{
 		Type: kind, Interface: o.Interface, Bridge: o.Bridge, Domain: o.Domain, Group: o.Group,
-		DHCP: o.DHCP, DHCPServer: o.DHCPServer, GBP: o.GBP, Direct: o.Direct, NoMasq: o.NoMasq, Topology: o.Topology,
+		DHCP: o.DHCP, DHCPServer: o.DHCPServer, GBP: o.GBP, Direct: o.Direct, NoMasq: o.NoMasq, Isolate: o.Isolate, Topology: o.Topology,
 	}
 	for _, p := range o.Subnets {
 		if err := hostBits(p, byFlag); err != nil {

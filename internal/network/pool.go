@@ -122,8 +122,8 @@ func checkPoolOptions(n *state.Network, back backend) error {
 		}
 		return hint.Errorf(keyOf(o.flag), next, "%s networks have no %s", n.Type, o.flag)
 	}
-	if n.Bridge == "" && (n.Domain != "" || n.DHCP != "" || n.NoMasq) {
-		return hint.Errorf("", "-b with a name, for example -b cbr0", "-d, --no-dhcp and --no-masquerade are about a container bridge, and the network has none")
+	if n.Bridge == "" && (n.Domain != "" || n.DHCP != "" || n.NoMasq || n.Isolate) {
+		return hint.Errorf("", "-b with a name, for example -b cbr0", "-d, --no-dhcp, --no-masquerade and --isolate are about a container bridge, and the network has none")
 	}
 	return nil
 }

@@ -61,6 +61,7 @@ func noSegment(n *state.Network) error {
 		{"--dhcp", n.DHCP != ""},
 		{"--gbp", n.GBP},
 		{"--no-masquerade", n.NoMasq},
+		{"--isolate", n.Isolate},
 		{"mesh", n.Mesh.IsValid()},
 	} {
 		if o.set {

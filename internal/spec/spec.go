@@ -218,6 +218,15 @@ type Guard struct {
 	DHCP                   bool           `json:",omitempty"` // nobody else hands out addresses or advertises routers
 	Subnets                []netip.Prefix // masked: the network's
 	Closed                 []uint16       `json:",omitempty"` // UDP ports of this server's tunnels, sorted: let through to Subnets alone, servers excepted
+	Isolated               *Isolation     `json:",omitempty"` // nil: all else of the servers is reached as it is from elsewhere
+}
+
+// Isolation closes this server to what a bridge's containers begin, and other servers as
+// far as the way there leads through this one. Open are ping, Servers to each other, and with DHCP
+// what that takes and DNS at one of Servers.
+type Isolation struct {
+	From []netip.Prefix `json:",omitempty"` // masked, sorted: addresses of the network's servers besides those on the bridge
+	Open []uint16       `json:",omitempty"` // TCP ports whose Door says who comes in, sorted
 }
 
 // Door is a TCP port of a daemon of ours that only From may reach. What comes from a
@@ -476,6 +485,13 @@ func (g Guard) String() string {
 		b.num("closed", int(port))
 	}
 	b.str("subnets", strings.Join(texts(g.Subnets), ","))
+	if g.Isolated != nil {
+		b.flag("isolated", true)
+		b.str("from", strings.Join(texts(g.Isolated.From), ","))
+		for _, port := range g.Isolated.Open {
+			b.num("but", int(port))
+		}
+	}
 	b.str("network", g.Network)
 	return b.String()
 }

@@ -131,6 +131,7 @@ type Network struct {
 	MTU        int            `toml:"mtu,omitempty" zero:"no"` // bytes; 0: from the underlay
 	GBP        bool           `toml:"gbp,omitempty"`
 	NoMasq     bool           `toml:"no-masquerade,omitempty"`
+	Isolate    bool           `toml:"isolate,omitempty"`             // containers do not reach the members' own services
 	SubnetLens []int          `toml:"subnet-len,omitempty"`          // pools: prefix length of a member's subnet, per subnet
 	Direct     bool           `toml:"direct-routing,omitempty"`      // pools: no encapsulation between members of one segment
 	Topology   string         `toml:"topology,omitempty"`            // Mesh, Hub

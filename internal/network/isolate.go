@@ -1,0 +1,77 @@
+package network
+
+import (
+	"net/netip"
+
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// isolate closes h, and by way of it the other members, to containers of networks that
+// are isolated.
+func (b *builder) isolate(h *spec.Host) {
+	for i := range h.Guards {
+		g := &h.Guards[i]
+		n := b.c.Networks[g.Network]
+		if n == nil || !n.Isolate { // or the server's own bridge
+			continue
+		}
+		from, known := b.apart[g.Network]
+		if !known {
+			from = b.membersAddrs(n)
+			b.apart[g.Network] = from
+		}
+		g.Isolated = &spec.Isolation{From: from}
+		if h.BGP != nil {
+			g.Isolated.Open = []uint16{spec.BGPPort}
+		}
+	}
+}
+
+// membersAddrs are the addresses that n's members are known by, but for those in a segment
+// of n: what goes there comes in by the members' own bridges. The facts of a server behind NAT
+// are left out: where it stands, others may have its addresses.
+func (b *builder) membersAddrs(n *state.Network) []netip.Prefix {
+	var out []netip.Prefix
+	add := func(a netip.Addr) {
+		for _, p := range n.Subnets {
+			if !Pooled(n) && p.Contains(a) {
+				return
+			}
+		}
+		if a.IsGlobalUnicast() {
+			out = append(out, netip.PrefixFrom(a.WithZone(""), a.BitLen()))
+		}
+	}
+	for _, m := range n.Members {
+		s, h := b.c.Servers[serverOf(m)], b.out.Hosts[serverOf(m)]
+		if s == nil || h == nil {
+			continue
+		}
+		for _, a := range h.Addrs {
+			add(a.Prefix.Addr())
+		}
+		if s.NAT {
+			continue
+		}
+		add(literal(s.Address))
+		if s.Facts == nil {
+			continue
+		}
+		for _, i := range s.Facts.Interfaces {
+			for _, p := range i.Addrs {
+				add(p.Addr())
+			}
+		}
+	}
+	return aggregate(out)
+}
+
+// literal is the address that host is, invalid for a name.
+func literal(host string) netip.Addr {
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Unmap()
+}
