@@ -378,12 +378,16 @@ func (w *world) shared() (string, func(*state.Cluster) error) {
 	speaks := n != nil && n.Type == BGP
 	switch w.rnd.IntN(6) {
 	case 0:
-		// Few networks share anything: one that does is what there is to test.
+		// Few networks share anything: where none does, one is to.
+		shared := false
 		for _, other := range w.c.NetworkNames() {
 			if shares := w.c.Networks[other].Shares; len(shares) > 0 {
-				name, share = other, pick(w, shares...)
+				name, share, shared = other, pick(w, shares...), true
 				speaks = w.c.Networks[other].Type == BGP
 			}
+		}
+		if !shared {
+			break
 		}
 		return "unshare " + name + " " + share, func(c *state.Cluster) error {
 			if speaks {
