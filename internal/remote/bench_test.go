@@ -154,7 +154,7 @@ func BenchmarkConfig10(b *testing.B) {
 		{"final", "Match final all\n GSSAPIAuthentication yes\n ForwardX11Trusted yes\n", 1},
 		{"exec-of-one", "Match host s1 exec \"true\"\n Port 1\n", 1},
 		{"exec", "Match exec true\n Port 1\n", 1},
-		{"exec-of-each", "Match exec \"test %n = s1\"\n Port 1\n", 12},
+		{"exec-of-each", "Match exec \"test %n = s1\"\n Port 1\n", 4},
 		{"exec-by-ssh", "Match exec \"test %l\"\n Port 1\n", 60},
 	} {
 		b.Run(c.name, func(b *testing.B) {

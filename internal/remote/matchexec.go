@@ -12,7 +12,7 @@ import (
 	"github.com/flocknet/flock/internal/target"
 )
 
-// A Match exec that is plain is evaluated here: ssh -G takes ten times as long as a shell,
+// A Match exec that is plain is evaluated here: ssh -G takes five times as long as a shell,
 // and for each host. What it says, and what of it is not plain, is as in every Match.
 
 // defaultShell runs commands where SHELL says nothing.
