@@ -22,6 +22,7 @@ func poolHost(i int, kind string) *spec.Host {
 		Keeps:    []spec.Keep{{Network: "n1", Subnet: own, To: []netip.Prefix{pool}}},
 		Forwards: []spec.Forward{{Network: "n1", Subnet: pool}},
 		Sysctls:  []spec.Sysctl{{Key: "net/ipv4/ip_forward", Value: "1"}},
+		Guards:   []spec.Guard{poolGuard(i, own, kind)},
 	}
 	switch kind {
 	case spec.VXLAN:
@@ -34,6 +35,20 @@ func poolHost(i int, kind string) *spec.Host {
 		h.Routes = []spec.Route{{Dst: far, Via: remote, Dev: "eth0", Proto: spec.RouteProto}}
 	}
 	return h
+}
+
+// poolGuard is the guard before the containers' bridge, as if the network had IPv6 too:
+// of all pools' guards the one with the most rules.
+func poolGuard(i int, own netip.Prefix, kind string) spec.Guard {
+	six := prefix(fmt.Sprintf("fd00:1%d::/64", i+1))
+	g := spec.Guard{
+		Network: "n1", Bridge: "app0", ServerMACs: appMAC(i), ServerMask: "ff:ff:ff:ff:ff:ff", DHCP: true, Subnets: []netip.Prefix{own, six},
+		Servers: []netip.Prefix{netip.PrefixFrom(own.Addr().Next(), 32), netip.PrefixFrom(six.Addr().Next(), 128)},
+	}
+	if kind == spec.VXLAN {
+		g.Closed = []uint16{8472}
+	}
+	return g
 }
 
 func addVXLAN(h *spec.Host, i int, own, far netip.Prefix, local, remote netip.Addr) {

@@ -31,7 +31,7 @@ func newMesh(t testing.TB, n int) *mesh {
 	m := &mesh{t: t, keys: make([]string, n)}
 	for i := range n {
 		s := newMachine(t)
-		s.sh(`ip link del eth0; ip link add app0 type bridge; ip link set app0 up
+		s.sh(`ip link del eth0; ip link add app0 address ` + appMAC(i) + ` type bridge; ip link set app0 up
 			sysctl -qw net.ipv4.ip_forward=1; ip addr add 10.0.1` + fmt.Sprint(i+1) + `.1/24 dev app0`)
 		m.machines = append(m.machines, s)
 		if i == 0 {
@@ -49,6 +49,9 @@ func newMesh(t testing.TB, n int) *mesh {
 	}
 	return m
 }
+
+// appMAC is the MAC of machine i's app0.
+func appMAC(i int) string { return fmt.Sprintf("6a:0b:00:00:00:%02x", i+1) }
 
 // host is machine i's spec with the members named as peers.
 func (m *mesh) host(i int, members ...int) *spec.Host {
