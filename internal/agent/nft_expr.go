@@ -112,9 +112,12 @@ func arpIP(offset int, ip netip.Addr) exprs {
 	return rule(arp(), field(networkLayer, offset, expr.CmpOpEq, ip.AsSlice()))
 }
 
+// icmp6 asks for the protocol first, which the kernel has at hand: it tells bulk traffic
+// apart without a look at the Ethernet header (linux 6.18, nft_payload_eval copies it).
+//
 //go:noinline
 func icmp6(kind byte) exprs {
-	return rule(etherType(unix.ETH_P_IPV6), l4proto(unix.IPPROTO_ICMPV6),
+	return rule(l4proto(unix.IPPROTO_ICMPV6), etherType(unix.ETH_P_IPV6),
 		field(transportLayer, 0, expr.CmpOpEq, []byte{kind}))
 }
 

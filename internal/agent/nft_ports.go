@@ -59,8 +59,8 @@ func (n *nft) guardObjects(g spec.Guard) ([]nftObject, error) {
 	case n.asksForBridges():
 		at := rule(local, exprs{&expr.Meta{Key: expr.MetaKeyBRIIIFNAME, Register: reg}, cmp(expr.CmpOpEq, ifname(g.Bridge))})
 		o.add(preroutingChain,
-			rule(etherType(unix.ETH_P_IP), toClient(dhcpClient), at, drop()),
-			rule(etherType(unix.ETH_P_IPV6), toClient(dhcp6Client), at, drop()),
+			rule(toClient(dhcpClient), etherType(unix.ETH_P_IP), at, drop()),
+			rule(toClient(dhcp6Client), etherType(unix.ETH_P_IPV6), at, drop()),
 			rule(icmp6(routerAdvert), at, drop()),
 			rule(icmp6(icmp6Redirect), at, drop()))
 	default:
@@ -95,7 +95,7 @@ func (o *nftObject) addClosed(g spec.Guard, toServer, local exprs) {
 			if four {
 				kind, at = unix.ETH_P_IP, ip4Dst
 			}
-			match := rule(toServer, etherType(kind), dports(unix.IPPROTO_UDP, port, port))
+			match := rule(dports(unix.IPPROTO_UDP, port, port), toServer, etherType(kind))
 			if servers := ofFamily(g.Servers, four); len(servers) > 0 {
 				o.add(preroutingChain, rule(match, o.lookup(networkLayer, at, servers), local, drop()))
 			}
