@@ -3,10 +3,12 @@
 package agent
 
 import (
+	"context"
 	"encoding/binary"
 	"math"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -40,7 +42,7 @@ func toPrefix(n *net.IPNet) netip.Prefix {
 	return netip.PrefixFrom(toAddr(n.IP), bits)
 }
 
-func family(a netip.Addr) int {
+func ipFamily(a netip.Addr) int {
 	if a.Is4() {
 		return unix.AF_INET
 	}
@@ -61,7 +63,7 @@ func (k *Kernel) addrMessage(kind int, a spec.Addr) (*nl.NetlinkRequest, error) 
 	}
 	m := nl.NewNetlinkRequest(kind, flags)
 	ip := a.Prefix.Addr()
-	head := nl.NewIfAddrmsg(family(ip))
+	head := nl.NewIfAddrmsg(ipFamily(ip))
 	head.Prefixlen, head.Index = uint8(a.Prefix.Bits()), uint32(index)
 	if ip.Is6() && kind == unix.RTM_NEWADDR {
 		head.Flags = unix.IFA_F_NODAD
@@ -102,4 +104,32 @@ func broadcast(p netip.Prefix) netip.Addr {
 		b[bit/8] |= 0x80 >> (bit % 8)
 	}
 	return netip.AddrFrom4(b)
+}
+
+var addrFamily = family{
+	stage: stageMake, what: "addresses",
+	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error {
+		k.observeAddrs(want, have)
+		return nil
+	},
+	diff: func(d *difference) {
+		d.put(diffAddrs(d.want.Addrs, d.have.Addrs), clearing, coming)
+	},
+	standsOn: func(have *spec.Host, vanish map[string]bool) {
+		have.Addrs = slices.DeleteFunc(slices.Clone(have.Addrs), func(a spec.Addr) bool { return vanish[a.Link] })
+	},
+	batch: addrMessages,
+}
+
+func addrMessages(a *applier, op Op) (messages, error) {
+	addr, wanted := op.Want.(spec.Addr)
+	if !wanted {
+		return alone(a.k.addrMessage(unix.RTM_DELADDR, op.Have.(spec.Addr)))
+	}
+	m, err := a.k.addrMessage(unix.RTM_NEWADDR, addr)
+	if err != nil || op.Have == nil {
+		return alone(m, err)
+	}
+	before, err := a.k.addrMessage(unix.RTM_DELADDR, addr) // takes its place when it is added
+	return messages{before, m, nil}, err
 }

@@ -296,3 +296,27 @@ func (s *services) bgpStatus(ctx context.Context) (*spec.BGPStatus, error) {
 	}
 	return a.Status, nil
 }
+
+var bgpFamily = family{
+	stage: stageBGP, what: "services: look at the BGP daemon",
+	observe: func(ctx context.Context, k *Kernel, _, have *spec.Host) error {
+		return k.services.observeBGP(ctx, have)
+	},
+	diff: func(d *difference) { d.put(diffBGP(d.want.BGP, d.have.BGP), going, serving) },
+	all:  speak,
+}
+
+// speak brings the BGP daemon to what is wanted.
+func speak(ctx context.Context, a *applier, ops []Op) error {
+	if err := a.up(); err != nil {
+		return err
+	}
+	do := func() error { return a.k.removeBGP(ctx) }
+	if a.want.BGP != nil {
+		do = func() error { return a.k.services.setBGP(ctx, a.want.BGP) }
+	}
+	if err := do(); err != nil {
+		return fmt.Errorf("%s: %w", verb(ops[0].Step), err)
+	}
+	return nil
+}

@@ -44,7 +44,7 @@ func TestDiffOfSpeakers(t *testing.T) {
 				t.Errorf("want\n%shave\n%s", test.steps, have)
 			}
 			for _, op := range ops {
-				if stage(op) != stageBGP {
+				if families[op.family] != &bgpFamily {
 					t.Errorf("%s is not the daemon's", op.Step)
 				}
 			}

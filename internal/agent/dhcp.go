@@ -319,3 +319,24 @@ func (s *services) removeProcess(ctx context.Context, p process) error {
 	}
 	return removeAll(p.conf, p.hosts, p.servers, p.leases, p.leased, p.pidFile, p.record)
 }
+
+var dhcpFamily = family{
+	stage: stageUse, what: "services: look at dnsmasq",
+	observe: func(ctx context.Context, k *Kernel, want, have *spec.Host) error {
+		return k.services.observeDHCPs(ctx, want, have)
+	},
+	diff: func(d *difference) {
+		key := func(d spec.DHCP) string { return d.Network }
+		d.put(compare(d.want.DHCPs, d.have.DHCPs, key, func(d spec.DHCP) string { return "dhcp " + d.Network }), going, serving)
+	},
+	one: func(ctx context.Context, a *applier, op Op) error {
+		want, ok := op.Want.(spec.DHCP)
+		if !ok {
+			return a.k.services.removeDHCP(ctx, op.Have.(spec.DHCP).Network)
+		}
+		if err := a.up(); err != nil {
+			return err
+		}
+		return a.k.services.setDHCP(ctx, want)
+	},
+}

@@ -118,7 +118,7 @@ func (h *nftHost) seen(s *services, want ...spec.DHCP) []spec.DHCP {
 	h.t.Helper()
 	have := &spec.Host{}
 	var err error
-	h.do(func() { err = s.observe(context.Background(), &spec.Host{DHCPs: want}, have) })
+	h.do(func() { err = s.observeDHCPs(context.Background(), &spec.Host{DHCPs: want}, have) })
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -14,49 +14,8 @@ import (
 type Op struct {
 	Step       spec.Step
 	Want, Have any
-}
 
-// Diff returns what turns have into want, in the order in which it must happen.
-// It is pure; equal arguments give equal results whatever the order of their
-// slices. Objects that go with a link that goes are not listed; a link that is
-// made anew brings all that was on it back.
-//
-// Order: services and what stands on links goes first, then links, ports before
-// their bridges; then links come, bridges before their ports, what stands on
-// them, packet filters, routes; then neighbours and forwarding entries go, which a
-// route that turned has led to until now; global settings, services; at last settings
-// are restored.
-func Diff(want, have *spec.Host) []Op {
-	links := diffLinks(want.Links, have.Links)
-	have = withoutLinks(have, links.vanish)
-
-	addrs := diffAddrs(want.Addrs, have.Addrs)
-	neighs := compare(want.Neighs, have.Neighs, keyNeigh, func(n spec.Neigh) string { return "neigh " + n.IP.String() + " dev " + n.Link })
-	fdb := compare(want.AllFDB(), have.AllFDB(), keyFDB, objectFDB)
-	routes := compare(want.Routes, have.Routes, keyRoute, spec.Route.Object)
-	slices.SortStableFunc(routes.come, linksFirst)
-	dhcps := compare(want.DHCPs, have.DHCPs, func(d spec.DHCP) string { return d.Network }, func(d spec.DHCP) string { return "dhcp " + d.Network })
-	peers := comparePeers(want.Peers, have.Peers)
-	members := compare(want.Members, have.Members, keyMember, objectMember)
-	gateways := compare(want.Gateways, have.Gateways, func(g spec.Gateway) string { return g.Bridge }, func(g spec.Gateway) string { return "gateway " + g.Bridge })
-	guards := compare(want.Guards, have.Guards, func(g spec.Guard) string { return g.Bridge }, func(g spec.Guard) string { return "ports " + g.Bridge })
-	doors := compare(want.Doors, have.Doors, func(d spec.Door) uint16 { return d.Port }, func(d spec.Door) string { return fmt.Sprintf("door %d", d.Port) })
-	nats := compare(want.NATs, have.NATs, keyNAT, objectNAT)
-	keeps := compare(want.Keeps, have.Keeps, keyKeep, objectKeep)
-	mended(nats.gone, want)
-	forwards := compare(want.Forwards, have.Forwards, spec.Forward.Name, func(f spec.Forward) string { return "forward " + f.Name() })
-	ofLinks, global := diffSysctls(want.Sysctls, have.Sysctls)
-	envs := compare(want.Envs, have.Envs, func(e spec.SubnetEnv) string { return e.Network }, func(e spec.SubnetEnv) string { return "subnet.env " + e.Network })
-	bgp := diffBGP(want.BGP, have.BGP)
-	unmanaged := compare(want.Unmanaged, have.Unmanaged, func(spec.Unmanage) string { return "" }, func(spec.Unmanage) string { return "unmanaged" })
-
-	return slices.Concat(
-		bgp.gone, envs.gone, dhcps.gone, routes.gone, peers.gone, members.gone, addrs.gone, links.gone,
-		unmanaged.come, links.come, ofLinks.come, addrs.come, neighs.come, fdb.come, peers.come, members.come,
-		gateways.gone, guards.gone, doors.gone, nats.gone, keeps.gone, forwards.gone, gateways.come, guards.come, doors.come, nats.come, keeps.come, forwards.come,
-		routes.come, fdb.gone, neighs.gone, global.come, dhcps.come, envs.come, bgp.come,
-		global.gone, unmanaged.gone,
-	)
+	family int // whose it is, its place among families
 }
 
 // linksFirst puts routes to what is on a link before those by a next hop, which may be
@@ -79,16 +38,49 @@ func Steps(ops []Op) []spec.Step {
 	return out
 }
 
-// changes of one sort of object.
-type changes struct {
+// turn is a part of a change, in the order in which they happen.
+type turn int
+
+const (
+	going    turn = iota // services, routes and WireGuard's peers go, those first that come last
+	clearing             // what else stands on links goes, then links, ports before their bridges
+	coming               // links come, bridges before their ports, what stands on them, packet filters, routes
+	lapsing              // neighbours and forwarding entries go, which a route that turned has led to until now
+	serving              // global settings and services come
+	leaving              // settings are restored
+	turns
+)
+
+// backward says that families have their turn in the reverse of the order in which they come.
+func (t turn) backward() bool { return t != coming && t != serving }
+
+// difference is what families compare, and where each puts what it found.
+type difference struct {
+	want, have *spec.Host // have is without what goes with links
+	links      linkChanges
+
+	found [turns][]Op // by the family that compares
+}
+
+// put puts what compare found, where objects go in one turn and come in another. Inlined,
+// it would be in the program once per family.
+//
+//go:noinline
+func (d *difference) put(p pair, gone, come turn) {
+	d.found[gone] = append(d.found[gone], p.gone...)
+	d.found[come] = append(d.found[come], p.come...)
+}
+
+// pair is what goes and what comes of one sort of object.
+type pair struct {
 	gone []Op // removals
 	come []Op // additions, and changes in place
 }
 
 // compare matches want and have by key. Objects with the same key and another
 // text change in place; where have holds a key twice, all but one go.
-func compare[K comparable, T fmt.Stringer](want, have []T, key func(T) K, object func(T) string) changes {
-	var c changes
+func compare[K comparable, T fmt.Stringer](want, have []T, key func(T) K, object func(T) string) pair {
+	var c pair
 	wants, haves := texts(want), texts(have)
 	wanted, seen := make(map[K]string, len(wants)), make(map[K]item[T], len(haves))
 	for _, w := range wants {
@@ -141,15 +133,33 @@ func texts[T fmt.Stringer](list []T) []item[T] {
 	return out
 }
 
-// byText is the order of words, of equal ones the first first. It is apart from texts,
-// which the compiler makes once per type: sorting takes 7 KB of the program.
+// byText is the order of words, of equal ones the first first. Inlined, it would be in
+// the program once per type.
+//
+//go:noinline
 func byText(words []string) []int {
-	order := make([]int, len(words))
+	return numbered(len(words), func(a, b int) int { return strings.Compare(words[a], words[b]) })
+}
+
+// inSequence is list sorted by compare, of equal ones the first first.
+func inSequence[T any](list []T, compare func(a, b T) int) []T {
+	out := make([]T, 0, len(list))
+	for _, i := range numbered(len(list), func(a, b int) int { return compare(list[a], list[b]) }) {
+		out = append(out, list[i])
+	}
+	return out
+}
+
+// numbered is the order of n things, of equal ones the first first. It sorts their numbers,
+// whatever they are: the compiler makes sorting once per type, and it takes 7 KB of the
+// program.
+func numbered(n int, compare func(a, b int) int) []int {
+	order := make([]int, n)
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(a, b int) int {
-		if c := strings.Compare(words[a], words[b]); c != 0 {
+		if c := compare(a, b); c != 0 {
 			return c
 		}
 		return a - b
@@ -197,7 +207,7 @@ func keyFDB(f spec.FDB) spec.FDB {
 }
 
 // comparePeers orders peers by their whole key.
-func comparePeers(want, have []spec.Peer) changes {
+func comparePeers(want, have []spec.Peer) pair {
 	object := func(p spec.Peer) string { return "peer " + p.Link + " " + p.Key }
 	c := compare(want, have, keyPeer, object)
 	for _, list := range [][]Op{c.gone, c.come} {
@@ -277,7 +287,7 @@ func mended(ops []Op, want *spec.Host) {
 
 // diffSysctls tells settings of links, which go with them, from global ones,
 // which are restored.
-func diffSysctls(want, have []spec.Sysctl) (ofLinks, global changes) {
+func diffSysctls(want, have []spec.Sysctl) (ofLinks, global pair) {
 	key := func(s spec.Sysctl) string { return s.Key }
 	object := func(s spec.Sysctl) string { return "sysctl " + s.Key }
 	all := compare(want, have, key, object)
@@ -310,8 +320,8 @@ func diffSysctls(want, have []spec.Sysctl) (ofLinks, global changes) {
 	// A host that forwards forgets the routers it learned unless accept_ra is 2
 	// by then (linux, addrconf.c: rt6_purge_dflt_routers): first in, last out.
 	first := func(a, b Op) int { return acceptsRA(b.Step.Object) - acceptsRA(a.Step.Object) }
-	slices.SortStableFunc(global.come, first)
-	slices.SortStableFunc(global.gone, func(a, b Op) int { return first(b, a) })
+	global.come = inSequence(global.come, first)
+	global.gone = inSequence(global.gone, func(a, b Op) int { return first(b, a) })
 	return ofLinks, global
 }
 
@@ -320,18 +330,4 @@ func acceptsRA(object string) int {
 		return 1
 	}
 	return 0
-}
-
-// withoutLinks returns h less everything that stands on the links named.
-func withoutLinks(h *spec.Host, links map[string]bool) *spec.Host {
-	out := *h
-	out.FDB = slices.DeleteFunc(h.AllFDB(), func(f spec.FDB) bool { return links[f.Link] })
-	out.Floods = nil
-	out.Addrs = slices.DeleteFunc(slices.Clone(h.Addrs), func(a spec.Addr) bool { return links[a.Link] })
-	out.Peers = slices.DeleteFunc(slices.Clone(h.Peers), func(p spec.Peer) bool { return links[p.Link] })
-	out.Members = slices.DeleteFunc(slices.Clone(h.Members), func(m spec.Member) bool { return links[m.Link] })
-	out.Neighs = slices.DeleteFunc(slices.Clone(h.Neighs), func(n spec.Neigh) bool { return links[n.Link] })
-	out.Routes = slices.DeleteFunc(slices.Clone(h.Routes), func(r spec.Route) bool { return links[r.Dev] })
-	out.Sysctls = slices.DeleteFunc(slices.Clone(h.Sysctls), func(s spec.Sysctl) bool { return s.Link != "" && links[s.Link] })
-	return &out
 }

@@ -34,14 +34,14 @@ func byTurn(a, b netip.Prefix) int {
 	return byPlace(b, a)
 }
 
-func diffAddrs(want, have []spec.Addr) changes {
+func diffAddrs(want, have []spec.Addr) pair {
 	c := compare(want, have, func(a spec.Addr) spec.Addr { return spec.Addr{Link: a.Link, Prefix: a.Prefix} }, spec.Addr.String)
 	for i := range c.come {
 		if c.come[i].Have != nil {
 			c.come[i].Step.Detail = "out of order"
 		}
 	}
-	slices.SortStableFunc(c.come, func(a, b Op) int { return byTurn(a.Want.(spec.Addr).Prefix, b.Want.(spec.Addr).Prefix) })
+	c.come = inSequence(c.come, func(a, b Op) int { return byTurn(a.Want.(spec.Addr).Prefix, b.Want.(spec.Addr).Prefix) })
 	return c
 }
 

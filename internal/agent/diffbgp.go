@@ -14,23 +14,23 @@ type bgpPart struct{ name, text string }
 func (p bgpPart) String() string { return p.text }
 
 // diffBGP is the difference between two speakers. One whose AS is 0 does not run.
-func diffBGP(want, have *spec.BGP) changes {
+func diffBGP(want, have *spec.BGP) pair {
 	if want == nil && have == nil {
-		return changes{}
+		return pair{}
 	}
 	if want == nil {
 		step := spec.Step{Action: spec.Remove, Object: "bgp " + have.Network}
-		return changes{gone: []Op{{Step: step, Have: bgpPart{}}}}
+		return pair{gone: []Op{{Step: step, Have: bgpPart{}}}}
 	}
 	if have != nil && have.AS == 0 {
 		step := spec.Step{Action: spec.Change, Object: "bgp " + want.Network, Detail: "not running -> running"}
-		return changes{come: []Op{{Step: step, Want: bgpPart{}}}}
+		return pair{come: []Op{{Step: step, Want: bgpPart{}}}}
 	}
 	c := compare(bgpParts(want), bgpParts(have), func(p bgpPart) string { return p.name }, func(p bgpPart) string { return p.name })
 	for i, op := range c.gone { // parts that go are a change of what stays
 		c.gone[i] = Op{Step: op.Step, Want: bgpPart{}}
 	}
-	return changes{come: sayResets(append(c.gone, c.come...), want, have)}
+	return pair{come: sayResets(append(c.gone, c.come...), want, have)}
 }
 
 // sayResets adds to the changes what they cost beyond themselves.

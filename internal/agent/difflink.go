@@ -12,7 +12,7 @@ import (
 // linkChanges are changes of links, with the names of those that vanish, for good
 // or to be made anew.
 type linkChanges struct {
-	changes
+	pair
 	vanish map[string]bool
 }
 

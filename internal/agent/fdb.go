@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -93,4 +94,35 @@ func (k *Kernel) fdbMessage(kind int, f spec.FDB) (*nl.NetlinkRequest, error) {
 	}
 	head := netlink.Ndmsg{Family: unix.AF_BRIDGE, State: unix.NUD_PERMANENT, Flags: unix.NTF_SELF}
 	return k.entryMessage(kind, flags, f.Link, f.MAC, f.Dst.AsSlice(), head)
+}
+
+var fdbFamily = family{
+	stage: stageMake, what: "forwarding entries",
+	observe: func(_ context.Context, k *Kernel, _, have *spec.Host) error { return k.observeFDB(have) },
+	diff: func(d *difference) {
+		d.put(compare(d.want.AllFDB(), d.have.AllFDB(), keyFDB, objectFDB), lapsing, coming)
+	},
+	standsOn: func(have *spec.Host, vanish map[string]bool) {
+		have.FDB = slices.DeleteFunc(have.AllFDB(), func(f spec.FDB) bool { return vanish[f.Link] })
+		have.Floods = nil
+	},
+	batch: fdbMessages,
+	took: func(k *Kernel, op Op) {
+		if f, ok := op.Have.(spec.FDB); ok && f.MAC == spec.ZeroMAC {
+			k.departed = append(k.departed, f)
+		}
+	},
+	settle: func(k *Kernel, _ *spec.Host) error { return k.forgetLearned() },
+	glance: func(k *Kernel, _, have *spec.Host) error {
+		have.FDB = nil
+		return k.observeFDB(have)
+	},
+}
+
+func fdbMessages(a *applier, op Op) (messages, error) {
+	f, wanted := op.Want.(spec.FDB)
+	if !wanted {
+		return alone(a.k.fdbMessage(unix.RTM_DELNEIGH, op.Have.(spec.FDB)))
+	}
+	return alone(a.k.fdbMessage(unix.RTM_NEWNEIGH, f))
 }

@@ -116,28 +116,15 @@ func (k *Kernel) readRoutes() error {
 // settings it names.
 func (k *Kernel) Observe(ctx context.Context, want *spec.Host) (*spec.Host, error) {
 	have := &spec.Host{Cluster: k.cluster, Store: want.Store, Server: want.Server, Generation: want.Generation}
-	steps := []struct {
-		what string
-		do   func() error
-	}{
-		{"devices, addresses and routes", k.look},
-		{"links", func() error { k.observeLinks(have); return nil }},
-		{"WireGuard devices", func() error { return k.observeWireGuard(want, have) }},
-		{"UDP devices", func() error { return k.observeUDP(ctx, have) }},
-		{"addresses", func() error { k.observeAddrs(want, have); return nil }},
-		{"routes", func() error { k.observeRoutes(want, have); return nil }},
-		{"neighbours", func() error { return k.observeNeighs(have) }},
-		{"forwarding entries", func() error { return k.observeFDB(have) }},
-		{"settings", func() error { return k.observeSysctls(want, have) }},
-		{"packet filters", func() error { return k.nft.observe(want, have) }},
-		{"services", func() error { return k.services.observe(ctx, want, have) }},
+	if err := k.look(); err != nil {
+		return nil, fmt.Errorf("look at devices, addresses and routes: %w", err)
 	}
-	for _, s := range steps {
+	for _, f := range families {
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("look at %s: %w", s.what, err)
+			return nil, fmt.Errorf("look at %s: %w", f.what, err)
 		}
-		if err := s.do(); err != nil {
-			return nil, fmt.Errorf("look at %s: %w", s.what, err)
+		if err := f.observe(ctx, k, want, have); err != nil {
+			return nil, fmt.Errorf("look at %s: %w", f.what, err)
 		}
 	}
 	return have, nil

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"net"
 	"slices"
 
@@ -35,7 +36,7 @@ func (k *Kernel) observeNeighs(have *spec.Host) error {
 
 // neighMessage sets or removes a permanent neighbour.
 func (k *Kernel) neighMessage(kind, flags int, n spec.Neigh) (*nl.NetlinkRequest, error) {
-	head := netlink.Ndmsg{Family: uint8(family(n.IP)), State: unix.NUD_PERMANENT}
+	head := netlink.Ndmsg{Family: uint8(ipFamily(n.IP)), State: unix.NUD_PERMANENT}
 	return k.entryMessage(kind, flags, n.Link, n.MAC, n.IP.AsSlice(), head)
 }
 
@@ -55,4 +56,30 @@ func (k *Kernel) entryMessage(kind, flags int, link, mac string, dst []byte, hea
 	m.AddData(nl.NewRtAttr(netlink.NDA_DST, slices.Clone(dst)))
 	m.AddData(nl.NewRtAttr(netlink.NDA_LLADDR, hw))
 	return m, nil
+}
+
+var neighFamily = family{
+	stage: stageMake, what: "neighbours",
+	observe: func(_ context.Context, k *Kernel, _, have *spec.Host) error { return k.observeNeighs(have) },
+	diff: func(d *difference) {
+		object := func(n spec.Neigh) string { return "neigh " + n.IP.String() + " dev " + n.Link }
+		d.put(compare(d.want.Neighs, d.have.Neighs, keyNeigh, object), lapsing, coming)
+	},
+	standsOn: func(have *spec.Host, vanish map[string]bool) {
+		have.Neighs = slices.DeleteFunc(slices.Clone(have.Neighs), func(n spec.Neigh) bool { return vanish[n.Link] })
+	},
+	batch: neighMessages,
+	glance: func(k *Kernel, _, have *spec.Host) error {
+		have.Neighs = nil
+		return k.observeNeighs(have)
+	},
+}
+
+func neighMessages(a *applier, op Op) (messages, error) {
+	n, wanted := op.Want.(spec.Neigh)
+	if !wanted {
+		return alone(a.k.neighMessage(unix.RTM_DELNEIGH, 0, op.Have.(spec.Neigh)))
+	}
+	// The kernel may have resolved the address meanwhile: that entry gives way.
+	return alone(a.k.neighMessage(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n))
 }

@@ -159,7 +159,7 @@ func (n *nft) transact(want *spec.Host, objects []nftObject) error {
 		return err
 	}
 	err = n.with(func(c *nftables.Conn) error {
-		for _, family := range families {
+		for _, family := range tableFamilies {
 			found := seen[family]
 			if settled(objects, family, found) {
 				continue
@@ -250,10 +250,10 @@ func (n *nft) check(want *spec.Host) error {
 	if err != nil {
 		return err
 	}
-	if n.try(objects, families[:]...) == nil {
+	if n.try(objects, tableFamilies[:]...) == nil {
 		return nil
 	}
-	for _, family := range families {
+	for _, family := range tableFamilies {
 		if err := n.try(objects, family); err != nil {
 			return unsupported(family, err)
 		}
@@ -335,7 +335,7 @@ func (n *nft) left() ([]string, error) {
 	return names, err
 }
 
-var families = [...]nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet}
+var tableFamilies = [...]nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet}
 
 func (o *nftObject) family() nftables.TableFamily {
 	if o.bridge {
@@ -354,7 +354,7 @@ func (n *nft) table(family nftables.TableFamily) *nftables.Table {
 }
 
 func (n *nft) owns(t *nftables.Table) bool {
-	return t.Name == n.tableName() && slices.Contains(families[:], t.Family)
+	return t.Name == n.tableName() && slices.Contains(tableFamilies[:], t.Family)
 }
 
 // baseChains are the chains of a table of ours that holds objects: those that there

@@ -231,10 +231,7 @@ func sameRules(want, have []nftRule) bool {
 		return false
 	}
 	byChain := func(a, b nftRule) int { return strings.Compare(a.chain, b.chain) }
-	want, have = slices.Clone(want), slices.Clone(have)
-	slices.SortStableFunc(want, byChain)
-	slices.SortStableFunc(have, byChain)
-	return reflect.DeepEqual(want, have)
+	return reflect.DeepEqual(inSequence(want, byChain), inSequence(have, byChain))
 }
 
 // addStale reports what the tables hold for objects that are not wanted, so
@@ -244,7 +241,7 @@ func (n *nft) addStale(objects []nftObject, seen map[nftables.TableFamily]*nftTa
 	for _, o := range objects {
 		wanted[o.tag], needed[o.family()] = true, true
 	}
-	for _, family := range families {
+	for _, family := range tableFamilies {
 		t := seen[family]
 		if t == nil {
 			continue

@@ -3,6 +3,9 @@
 package agent
 
 import (
+	"context"
+	"slices"
+
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -53,7 +56,7 @@ func unreachable(r netlink.Route) bool {
 func unreachableMessage(kind, flags int, r spec.Route) *nl.NetlinkRequest {
 	m := nl.NewNetlinkRequest(kind, flags)
 	head := nl.NewRtMsg()
-	head.Family, head.Dst_len, head.Protocol, head.Type = uint8(family(r.Dst.Addr())), uint8(r.Dst.Bits()), r.Proto, unix.RTN_UNREACHABLE
+	head.Family, head.Dst_len, head.Protocol, head.Type = uint8(ipFamily(r.Dst.Addr())), uint8(r.Dst.Bits()), r.Proto, unix.RTN_UNREACHABLE
 	m.AddData(head)
 	m.AddData(nl.NewRtAttr(unix.RTA_DST, r.Dst.Addr().AsSlice()))
 	m.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(spec.UnreachableMetric)))
@@ -71,7 +74,7 @@ func (k *Kernel) routeMessage(kind, flags int, r spec.Route) (*nl.NetlinkRequest
 	}
 	m := nl.NewNetlinkRequest(kind, flags)
 	head := nl.NewRtMsg()
-	head.Family, head.Dst_len, head.Protocol = uint8(family(r.Dst.Addr())), uint8(r.Dst.Bits()), r.Proto
+	head.Family, head.Dst_len, head.Protocol = uint8(ipFamily(r.Dst.Addr())), uint8(r.Dst.Bits()), r.Proto
 	if !r.Via.IsValid() && r.Dst.Addr().Is4() {
 		head.Scope = unix.RT_SCOPE_LINK
 	}
@@ -93,4 +96,52 @@ func (k *Kernel) routeMessage(kind, flags int, r spec.Route) (*nl.NetlinkRequest
 		m.AddData(metrics)
 	}
 	return m, nil
+}
+
+var routeFamily = family{
+	stage: stageUse, what: "routes",
+	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error {
+		k.observeRoutes(want, have)
+		return nil
+	},
+	diff: func(d *difference) {
+		p := compare(d.want.Routes, d.have.Routes, keyRoute, spec.Route.Object)
+		p.come = inSequence(p.come, linksFirst)
+		d.put(p, going, coming)
+	},
+	standsOn: func(have *spec.Host, vanish map[string]bool) {
+		have.Routes = slices.DeleteFunc(slices.Clone(have.Routes), func(r spec.Route) bool { return vanish[r.Dev] })
+	},
+	batch:   routeMessages,
+	prepare: (*Kernel).noteRoutes,
+	settle:  (*Kernel).settleRoutes,
+	glance: func(k *Kernel, want, have *spec.Host) error {
+		have.Routes = nil
+		err := k.readRoutes()
+		k.observeRoutes(want, have)
+		return err
+	},
+}
+
+func routeMessages(a *applier, op Op) (messages, error) {
+	r, wanted := op.Want.(spec.Route)
+	if !wanted {
+		return alone(a.k.routeMessage(unix.RTM_DELROUTE, 0, op.Have.(spec.Route)))
+	}
+	if err := a.upNow(); err != nil {
+		return messages{}, err
+	}
+	flags := unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	if op.Have != nil {
+		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	}
+	m, err := a.k.routeMessage(unix.RTM_NEWROUTE, flags, r)
+	if err != nil || !r.Onlink {
+		return alone(m, err)
+	}
+	if a.cover == nil {
+		a.cover = a.k.covers(a.want)
+	}
+	before, after, err := a.k.shelter(a.cover, r)
+	return messages{before, m, after}, err
 }

@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,25 +58,6 @@ func serverPaths() paths {
 }
 
 func newServices(cluster string) *services { return &services{cluster: cluster, paths: serverPaths()} }
-
-// observe fills in have.DHCPs, have.Envs and have.Unmanaged with what is there. An object is
-// listed as wanted if and only if its files are, to the byte, what would be
-// written now and its processes run with them. It starts no program.
-func (s *services) observe(ctx context.Context, want, have *spec.Host) error {
-	if err := s.observeDHCPs(ctx, want, have); err != nil {
-		return fmt.Errorf("look at dnsmasq: %w", err)
-	}
-	if err := s.observeEnvs(have); err != nil {
-		return fmt.Errorf("look at subnet.env files: %w", err)
-	}
-	if err := s.observeBGP(ctx, have); err != nil {
-		return fmt.Errorf("look at the BGP daemon: %w", err)
-	}
-	if err := s.observeUnmanaged(want, have); err != nil {
-		return fmt.Errorf("look at network daemons' drop-ins: %w", err)
-	}
-	return nil
-}
 
 // left names the files and units of this cluster, without the memory of what
 // was confirmed and of the settings that were found.

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -121,4 +122,19 @@ func (s *services) setEnv(e spec.SubnetEnv) error {
 func (s *services) removeEnv(network string) error {
 	path := s.envPath(network)
 	return errors.Join(removeAll(path), removeEmpty(filepath.Dir(path)))
+}
+
+var envFamily = family{
+	what:    "services: look at subnet.env files",
+	observe: func(_ context.Context, k *Kernel, _, have *spec.Host) error { return k.services.observeEnvs(have) },
+	diff: func(d *difference) {
+		key := func(e spec.SubnetEnv) string { return e.Network }
+		d.put(compare(d.want.Envs, d.have.Envs, key, func(e spec.SubnetEnv) string { return "subnet.env " + e.Network }), going, serving)
+	},
+	one: func(_ context.Context, a *applier, op Op) error {
+		if want, ok := op.Want.(spec.SubnetEnv); ok {
+			return a.k.services.setEnv(want)
+		}
+		return a.k.services.removeEnv(op.Have.(spec.SubnetEnv).Network)
+	},
 }

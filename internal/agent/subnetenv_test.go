@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"context"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -62,7 +61,7 @@ func TestSubnetEnvIsSeenRepairedAndRemoved(t *testing.T) {
 	steps := func(want *spec.Host) []spec.Step {
 		t.Helper()
 		have := &spec.Host{}
-		if err := s.observe(context.Background(), want, have); err != nil {
+		if err := s.observeEnvs(have); err != nil {
 			t.Fatal(err)
 		}
 		return Steps(Diff(want, have))

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"maps"
@@ -106,4 +107,28 @@ func (k *Kernel) dropSysctl(key string) error {
 	}
 	delete(notes, key)
 	return k.writeSysctlNotes(notes)
+}
+
+var sysctlFamily = family{
+	what:    "settings",
+	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error { return k.observeSysctls(want, have) },
+	diff: func(d *difference) {
+		ofLinks, global := diffSysctls(d.want.Sysctls, d.have.Sysctls)
+		d.put(global, leaving, serving)
+		d.put(ofLinks, leaving, coming)
+	},
+	standsOn: func(have *spec.Host, vanish map[string]bool) {
+		have.Sysctls = slices.DeleteFunc(slices.Clone(have.Sysctls), func(s spec.Sysctl) bool { return s.Link != "" && vanish[s.Link] })
+	},
+	one: func(_ context.Context, a *applier, op Op) error {
+		if want, ok := op.Want.(spec.Sysctl); ok {
+			return a.k.setSysctl(want)
+		}
+		return a.k.dropSysctl(op.Have.(spec.Sysctl).Key)
+	},
+	settle: (*Kernel).settleSysctls,
+	shaken: func(k *Kernel, want, have *spec.Host) error {
+		have.Sysctls = nil
+		return k.observeSysctls(want, have)
+	},
 }

@@ -194,3 +194,15 @@ func (s *services) restoreUDP(ctx context.Context, d *udptun.Device, name string
 	}
 	return nil
 }
+
+var memberFamily = family{
+	stage: stageMake, what: "UDP devices",
+	observe: func(ctx context.Context, k *Kernel, _, have *spec.Host) error { return k.observeUDP(ctx, have) },
+	diff: func(d *difference) {
+		d.put(compare(d.want.Members, d.have.Members, keyMember, objectMember), clearing, coming)
+	},
+	standsOn: func(have *spec.Host, vanish map[string]bool) {
+		have.Members = slices.DeleteFunc(slices.Clone(have.Members), func(m spec.Member) bool { return vanish[m.Link] })
+	},
+	all: func(ctx context.Context, a *applier, ops []Op) error { return a.k.setMembers(ctx, a.want, ops) },
+}

@@ -142,3 +142,20 @@ func (s *services) reload(ctx context.Context, d dropIn) error {
 	}
 	return program(ctx, d.reload[0], d.reload[1:]...)
 }
+
+var unmanagedFamily = family{
+	what: "services: look at network daemons' drop-ins",
+	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error {
+		return k.services.observeUnmanaged(want, have)
+	},
+	diff: func(d *difference) {
+		all := func(spec.Unmanage) string { return "" }
+		d.put(compare(d.want.Unmanaged, d.have.Unmanaged, all, func(spec.Unmanage) string { return "unmanaged" }), leaving, coming)
+	},
+	one: func(ctx context.Context, a *applier, op Op) error {
+		if want, ok := op.Want.(spec.Unmanage); ok {
+			return a.k.services.setUnmanaged(ctx, want)
+		}
+		return a.k.services.removeUnmanaged(ctx)
+	},
+}

@@ -21,7 +21,7 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 	see := func(want *spec.Host) string {
 		t.Helper()
 		have := &spec.Host{}
-		if err := s.observe(ctx, want, have); err != nil {
+		if err := s.observeUnmanaged(want, have); err != nil {
 			t.Fatal(err)
 		}
 		return have.Text()
@@ -161,7 +161,7 @@ func BenchmarkObserveServices(b *testing.B) {
 	want := &spec.Host{DHCPs: []spec.DHCP{d}, Unmanaged: []spec.Unmanage{{Links: []string{"vxl0"}}}}
 	h.do(func() {
 		for b.Loop() {
-			if err := s.observe(context.Background(), want, &spec.Host{}); err != nil {
+			if err := s.observeUnmanaged(want, &spec.Host{}); err != nil {
 				b.Fatal(err)
 			}
 		}

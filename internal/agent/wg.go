@@ -280,3 +280,13 @@ func (k *Kernel) peerConfig(c *wgtypes.PeerConfig, want, have spec.Peer, turn in
 		c.Endpoint = net.UDPAddrFromAddrPort(list[turn%len(list)])
 	}
 }
+
+var peerFamily = family{
+	stage: stageMake, what: "WireGuard devices",
+	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error { return k.observeWireGuard(want, have) },
+	diff:    func(d *difference) { d.put(comparePeers(d.want.Peers, d.have.Peers), going, coming) },
+	standsOn: func(have *spec.Host, vanish map[string]bool) {
+		have.Peers = slices.DeleteFunc(slices.Clone(have.Peers), func(p spec.Peer) bool { return vanish[p.Link] })
+	},
+	all: func(ctx context.Context, a *applier, ops []Op) error { return a.k.setPeers(ctx, ops) },
+}

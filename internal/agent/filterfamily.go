@@ -1,0 +1,40 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// filterFamily is all that the packet filters are made of: they are written as a whole, in
+// one transaction.
+var filterFamily = family{
+	stage: stageFilters, what: "packet filters",
+	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error { return k.nft.observe(want, have) },
+	diff:    diffFilters,
+	all: func(_ context.Context, a *applier, _ []Op) error {
+		if err := a.k.nft.replace(a.want); err != nil {
+			return fmt.Errorf("write packet filters: %w", err)
+		}
+		return nil
+	},
+}
+
+func diffFilters(d *difference) {
+	want, have := d.want, d.have
+	gateways := compare(want.Gateways, have.Gateways, func(g spec.Gateway) string { return g.Bridge }, func(g spec.Gateway) string { return "gateway " + g.Bridge })
+	guards := compare(want.Guards, have.Guards, func(g spec.Guard) string { return g.Bridge }, func(g spec.Guard) string { return "ports " + g.Bridge })
+	doors := compare(want.Doors, have.Doors, func(d spec.Door) uint16 { return d.Port }, func(d spec.Door) string { return fmt.Sprintf("door %d", d.Port) })
+	nats := compare(want.NATs, have.NATs, keyNAT, objectNAT)
+	keeps := compare(want.Keeps, have.Keeps, keyKeep, objectKeep)
+	mended(nats.gone, want)
+	forwards := compare(want.Forwards, have.Forwards, spec.Forward.Name, func(f spec.Forward) string { return "forward " + f.Name() })
+	d.found[coming] = slices.Concat(
+		gateways.gone, guards.gone, doors.gone, nats.gone, keeps.gone, forwards.gone,
+		gateways.come, guards.come, doors.come, nats.come, keeps.come, forwards.come,
+	)
+}
