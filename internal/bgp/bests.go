@@ -51,13 +51,11 @@ func (b bests) note(all []told) {
 	}
 }
 
-// paths are the best paths to p; none if they are of our own.
+// paths are the best paths to p; none if they are of our own. The list is shared.
 func (b bests) paths(p netip.Prefix) []learned {
-	var out []learned
-	for _, l := range b[p] {
-		if l.from.IsValid() && l.hop.IsValid() {
-			out = append(out, l)
-		}
+	own := func(l learned) bool { return !l.from.IsValid() || !l.hop.IsValid() }
+	if list := b[p]; !slices.ContainsFunc(list, own) {
+		return list
 	}
-	return out
+	return slices.DeleteFunc(slices.Clone(b[p]), own)
 }
