@@ -36,9 +36,8 @@ func TestWhoServes(t *testing.T) {
 }
 
 // agentMost is the size that the program of most servers may have on amd64, in bytes:
-// each of them is sent it at first contact, and starts it at every command: 1.05 times what
-// it was when the bound was set.
-const agentMost = 8_438_339
+// each of them is sent it at first contact, and starts it at every command.
+const agentMost = 8_420_000
 
 // TestAgentStaysSmall: one type too many behind an interface can keep all of a library in
 // the program.
