@@ -21,7 +21,7 @@ import (
 // and whoever needs it makes it anew; a plan says so. Each note has a copy beside it, for
 // who finds nothing in the kernel: boot, and the way back from a change.
 
-const copySuffix = ".copy"
+const copySuffix = spec.CopySuffix
 
 // recall reads the note at path, or else its copy; nil where neither is sound. Text is
 // what stands at path if that is sound. Damaged says that it is not as it was written, or

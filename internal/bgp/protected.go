@@ -30,7 +30,7 @@ type protected struct {
 
 // protectedFiles are where the last session came from and what was confirmed, with the
 // copy of that.
-var protectedFiles = [...]string{spec.WorkstationFile, spec.SpecFile, spec.SpecFile + ".copy"}
+var protectedFiles = [...]string{spec.WorkstationFile, spec.SpecFile, spec.SpecFile + spec.CopySuffix}
 
 // stamp tells one content of a file from another: each is a file of its own.
 type stamp struct {

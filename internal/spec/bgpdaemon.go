@@ -13,6 +13,7 @@ const (
 	bgpSecretSuffix  = ".password"   // ends it
 	WorkstationFile  = "workstation" // the address that the last session came from
 	SpecFile         = "spec.json"   // the Host that was confirmed, as JSON
+	CopySuffix       = ".copy"       // ends the name of a note's copy
 	BGPRunningMarker = "bgp.ran"     // a daemon ran since the server started: the next one takes up its routes
 )
 
