@@ -1,0 +1,79 @@
+package spec
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// DHCP is one dnsmasq: DHCP and DNS on one bridge of ours.
+type DHCP struct {
+	Network string
+	Bridge  string
+	Listen  []netip.Addr // addresses DNS is served on, all on Bridge; those of the server alone come first
+	Domain  string       // DNS domain of the containers
+	Ranges  []Range
+	Router  netip.Addr   // default gateway handed out (IPv4); invalid: none
+	DNS     []netip.Addr // resolvers handed out
+	Floats  bool         `json:",omitempty"` // DNS are addresses that go along when another server hands out
+	MTU     int          // DHCP option 26 and router advertisements, bytes
+	Hosts   []HostName   `json:",omitempty"` // names of the servers themselves
+	Peers   []netip.Addr `json:",omitempty"` // other members' Listen that know more names of Domain
+}
+
+// Range is what dnsmasq hands out. IPv6 with a /64 uses SLAAC, otherwise DHCPv6.
+type Range struct {
+	First, Last netip.Addr
+	Subnet      netip.Prefix // masked
+}
+
+// HostName is a fixed name in the network's domain.
+type HostName struct {
+	Name string
+	Addr netip.Addr
+}
+
+// SubnetEnv is the file /run/flock/NETWORK/subnet.env: what this server was dealt
+// of a pool, in the format of flannel's, which its CNI plugin and scripts for
+// Docker read.
+type SubnetEnv struct {
+	Network    string
+	Pools      []netip.Prefix // masked; one per family at most
+	Subnets    []netip.Prefix // with the containers' gateway in the host bits: 10.244.1.1/24; one per pool
+	MTU        int            // bytes, of the containers' links
+	Masquerade bool           `json:",omitempty"` // this server masquerades what leaves the pool: a CNI plugin need not
+}
+
+func (d DHCP) String() string {
+	var b line
+	b.add("dhcp", d.Network)
+	b.str("bridge", d.Bridge)
+	b.str("listen", strings.Join(texts(d.Listen), ","))
+	b.str("domain", d.Domain)
+	for _, r := range d.Ranges {
+		b.str("range", r.String())
+	}
+	b.addr("router", d.Router)
+	b.str("dns", strings.Join(texts(d.DNS), ","))
+	b.flag("floats", d.Floats)
+	b.num("mtu", d.MTU)
+	for _, h := range d.Hosts {
+		b.str("host", h.Name+"="+h.Addr.String())
+	}
+	b.str("peers", strings.Join(texts(d.Peers), ","))
+	return b.String()
+}
+
+func (r Range) String() string {
+	return r.First.String() + "-" + r.Last.String() + "/" + strconv.Itoa(r.Subnet.Bits())
+}
+
+func (e SubnetEnv) String() string {
+	var b line
+	b.add("subnet.env", e.Network)
+	b.str("pool", strings.Join(texts(e.Pools), ","))
+	b.str("subnet", strings.Join(texts(e.Subnets), ","))
+	b.num("mtu", e.MTU)
+	b.flag("masquerade", e.Masquerade)
+	return b.String()
+}

@@ -1,0 +1,105 @@
+package spec
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Link kinds, in the kernel's words (IFLA_INFO_KIND) where it has one.
+const (
+	Bridge    = "bridge"
+	VXLAN     = "vxlan"
+	WireGuard = "wireguard"
+	GRE       = "gre"    // IP in GRE in IPv4 (RFC 2784, key: RFC 2890)
+	IP6GRE    = "ip6gre" // IP in GRE in IPv6
+	IPIP      = "ipip"   // IPv4 in IPv4 (RFC 2003)
+	UDP       = "udp"    // a TUN device; a process carries its packets in UDP, one each, as they are
+)
+
+// Link is one network device of ours.
+type Link struct {
+	Name    string // at most IfNameMax bytes
+	Network string // the network (or "subnet" for a server's own bridge) it belongs to; goes into the alias
+	Kind    string // one of the constants above
+	MAC     string // lower-case colon form; set in the create call and kept; "" for layer 3 devices, which have none
+	MTU     int    // bytes of IP packet; pinned on bridges; 0 accepts the kernel's
+	Master  string `json:",omitempty"` // the bridge it is a port of
+	Down    bool   `json:",omitempty"` // found set down; never wanted
+
+	Tunnel *Tunnel `json:",omitempty"` // VXLAN, GRE, IP6GRE, IPIP, UDP
+	Key    string  `json:",omitempty"` // WireGuard only: the device's public key, base64; the server holds the private one
+	Port   uint16  `json:",omitempty"` // WireGuard only: UDP port it listens on
+}
+
+// Tunnel holds what a tunnel device does with its packets. VXLAN has VNI, Port,
+// Local, Group, Dev, GBP, Static, TTL; GRE, IP6GRE and IPIP have Local, Remote, Dev, TTL,
+// and Key, which IPIP has not; UDP has Local and Port. None of them changes on a
+// living device, but for UDP's: the agent makes it anew.
+type Tunnel struct {
+	VNI    uint32     // 1…2^24-1
+	Port   uint16     // UDP port: VXLAN's destination; where a UDP device listens, and its members do
+	Local  netip.Addr // source address in the underlay
+	Remote netip.Addr // the other end; invalid: one-to-many, a route's onlink gateway is the other end
+	Group  netip.Addr // multicast group; invalid for unicast
+	Dev    string     `json:",omitempty"` // underlay device; needed for multicast, otherwise routing decides
+	GBP    bool       `json:",omitempty"` // group based policy extension
+	Static bool       `json:",omitempty"` // VXLAN: learns no MACs from the frames that come in (nolearning)
+	TTL    uint8      `json:",omitempty"` // of the outer header; 0: the kernel's default, for GRE and IPIP the inner packet's
+	Key    uint32     `json:",omitempty"` // GRE's, both ways; tells tunnels between the same ends apart; 0: none
+	// Extra is what was found set that flock never sets (checksums, another TOS),
+	// in the kernel's words; never wanted.
+	Extra string `json:",omitempty"`
+}
+
+// Addr is an address on one of our links.
+type Addr struct {
+	Link   string
+	Prefix netip.Prefix // host bits kept: 10.0.4.254/24
+	// Displaced: found before an address that has its place before it; never wanted.
+	// A link's addresses have one order, the widest prefix first.
+	Displaced bool `json:",omitempty"`
+}
+
+// Unmanage tells systemd-networkd and NetworkManager, where present, to leave
+// the named links alone.
+type Unmanage struct {
+	Links []string
+}
+
+func (l Link) String() string {
+	var b line
+	b.add("link", l.Name, l.Kind)
+	b.str("mac", l.MAC)
+	b.num("mtu", l.MTU)
+	b.str("master", l.Master)
+	b.str("key", l.Key)
+	b.num("port", int(l.Port))
+	if t := l.Tunnel; t != nil {
+		b.num("vni", int(t.VNI))
+		b.num("port", int(t.Port))
+		b.addr("local", t.Local)
+		b.addr("remote", t.Remote)
+		if t.Key != 0 {
+			b.str("key", strconv.FormatUint(uint64(t.Key), 10))
+		}
+		b.addr("group", t.Group)
+		b.str("dev", t.Dev)
+		b.num("ttl", int(t.TTL))
+		b.flag("gbp", t.GBP)
+		b.flag("nolearning", t.Static)
+		b.str("extra", t.Extra)
+	}
+	b.flag("down", l.Down)
+	b.str("network", l.Network)
+	return b.String()
+}
+
+func (a Addr) String() string {
+	if a.Displaced {
+		return "addr " + a.Prefix.String() + " dev " + a.Link + " displaced"
+	}
+	return "addr " + a.Prefix.String() + " dev " + a.Link
+}
+
+func (u Unmanage) String() string { return "unmanaged " + strings.Join(u.Links, ",") }
