@@ -1,0 +1,143 @@
+package change
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// scope returns the servers that this change concerns, sorted.
+func (r *run) scope() []string {
+	members := network.Memberships(r.c)
+	pending := pending(r.c, r.compiled, r.sums)
+	named := func(name string) bool {
+		return slices.ContainsFunc(members[name], func(n string) bool { return slices.Contains(r.req.Networks, n) })
+	}
+	in := func(name string) bool {
+		switch {
+		case slices.Contains(r.req.Contact, name):
+			return true
+		case r.req.All && (len(r.req.Networks) == 0 || named(name)):
+			return true
+		case r.req.Only:
+			return false
+		case r.sums.of(r.compiled.Hosts[name]) != r.before[name]:
+			return true
+		}
+		_, waits := slices.BinarySearch(pending, name)
+		return waits && named(name)
+	}
+	return slices.DeleteFunc(r.c.ServerNames(), func(name string) bool { return !in(name) })
+}
+
+// maxRounds bounds how often facts may change what others must do.
+const maxRounds = 4
+
+// plan lets every server concerned plan, until the plans are based on the servers'
+// current facts: a server's new address or MTU changes the specs of others.
+func (r *run) plan(ctx context.Context, op string) error {
+	for range maxRounds {
+		var todo []*peer
+		speaks := network.Speakers(r.c)
+		for _, name := range r.scope() {
+			p := r.peers[name]
+			if p == nil {
+				p = &peer{name: name, speaks: speaks[name] || r.spoke[name]}
+				if heard := r.listeners[name]; heard != nil {
+					p.session = heard.session
+				}
+				r.peers[name] = p
+			}
+			if want := r.compiled.Hosts[name]; p.err == nil && (p.want == nil || r.sums.of(p.want) != r.sums.of(want)) {
+				p.want = want
+				todo = append(todo, p)
+			}
+		}
+		if len(todo) == 0 {
+			return ctx.Err()
+		}
+		facts := r.ask(ctx, op, todo)
+		if r.exchanged() {
+			for _, p := range todo {
+				r.asTurned(p)
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for i, f := range facts {
+			if f != nil {
+				r.c.Servers[todo[i].name].Facts = factsOf(f)
+				r.c.Servers[todo[i].name].Facts.HostKey = todo[i].session.HostKey()
+			}
+		}
+		if op == spec.OpPlan {
+			r.deal(todo)
+		}
+		if r.req.DryRun {
+			r.assumeKeys()
+		}
+		if err := r.compile(); err != nil {
+			return err
+		}
+	}
+	return errors.New("the servers' addresses keep changing while planning")
+}
+
+// ask sends op to all of todo at once and returns each one's facts.
+func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
+	r.meet(ctx, todo)
+	results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (*spec.Facts, error) {
+		if p.err != nil {
+			return nil, p.err
+		}
+		if err := p.dial(ctx, r.e, r.c); err != nil {
+			return nil, err
+		}
+		req := &spec.Request{
+			Op: op, Look: r.looking, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want),
+		}
+		if r.req.DryRun {
+			req.Keys = slices.Sorted(maps.Values(network.KeyDevices(r.c, p.name)))
+		}
+		reply, err := p.do(ctx, r.e, req)
+		if err != nil {
+			return nil, err
+		}
+		p.plan, p.keys = reply.Plan, reply.Keys
+		r.e.event(Event{Server: p.name, Line: LinePlanned})
+		return reply.Facts, nil
+	})
+	facts := make([]*spec.Facts, len(todo))
+	for i, res := range results {
+		facts[i], todo[i].err = res.Value, res.Err
+		if res.Err != nil {
+			r.e.event(Event{Server: todo[i].name, Done: true, Err: res.Err})
+		}
+	}
+	return facts
+}
+
+// deal gives more addresses to DHCP servers whose range is nearly full.
+func (r *run) deal(asked []*peer) {
+	for _, p := range asked {
+		if p.plan == nil {
+			continue
+		}
+		for _, use := range p.plan.Pools {
+			network.Leased(r.c, p.name, use)
+		}
+	}
+}
+
+func (r *run) parallel() int {
+	if r.e.Parallel > 0 {
+		return r.e.Parallel
+	}
+	return 64
+}

@@ -1,0 +1,83 @@
+package change
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/target"
+)
+
+// mustAnswer is an error when a server that has to answer does not.
+func (r *run) mustAnswer() error {
+	for _, name := range r.req.Contact {
+		if p := r.peers[name]; p != nil && p.err != nil {
+			return p.err
+		}
+	}
+	return nil
+}
+
+// refusal is the error of the servers that said no, nil when all agree. A server
+// that could not be asked does not count: its part stays pending.
+func (r *run) refusal() error {
+	for _, p := range r.compiled.Problems {
+		if peer := r.peers[p.Server]; peer != nil && peer.err == nil {
+			peer.refused = append(peer.refused, hint.With(p.Err, "server "+p.Server, ""))
+		}
+	}
+	r.refuseDuplicates()
+	var first error
+	count := 0
+	for _, name := range sortedNames(r.peers) {
+		p := r.peers[name]
+		if p.plan != nil && !r.forced(name) {
+			for _, problem := range p.plan.Problems {
+				if !r.filed[name] {
+					problem.Next = purgeByAddress(problem.Next, name, r.c.Servers[name])
+				}
+				p.refused = append(p.refused, problemError(name, &problem))
+			}
+		}
+		if p.err == nil && len(p.refused) > 0 {
+			first, count = cmpErr(first, p.refused[0]), count+1
+		}
+	}
+	if count > 1 {
+		return fmt.Errorf("%d servers refuse, nothing was changed; the first says: %w", count, first)
+	}
+	return first
+}
+
+// forced says whether a server leaves the file whatever it answers.
+func (r *run) forced(name string) bool { return r.req.Force && slices.Contains(r.leaving(), name) }
+
+// leaving are the servers that are to leave the file.
+func (r *run) leaving() []string {
+	if r.req.Retire == nil {
+		return nil
+	}
+	return r.req.Retire()
+}
+
+// problemError turns a problem of a server into an error with its advice.
+func problemError(server string, p *spec.Problem) error {
+	where := "server " + server
+	if p.Where != "" {
+		where += ", " + p.Where
+	}
+	return hint.With(errors.New(p.What), where, advised(server, p.Next))
+}
+
+// purgeByAddress makes advice to purge a server, who knows itself by its name, work
+// before the cluster file knows that name.
+func purgeByAddress(next, name string, s *state.Server) string {
+	if s == nil || s.Address == "" {
+		return next // a name in ssh's config
+	}
+	return strings.ReplaceAll(next, "flock purge "+name, "flock purge "+hint.Shell(target.Format(s.User, s.Address, s.Port)))
+}
