@@ -10,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // What addbgp and delbgp speak of.
@@ -37,13 +38,7 @@ type addBGPOptions struct {
 	force              bool
 }
 
-func newAddBGP(a *app) *cobra.Command {
-	var o addBGPOptions
-	as := asNumber{&o.as}
-	cmd := &cobra.Command{
-		Use:   "addbgp NAME peer|network|reflector|external ...",
-		Short: "add members, subnets, reflectors or routers to a BGP network",
-		Long: `Add to a BGP network:
+const addBGPHelp = `Add to a BGP network:
 
   peer MEMBER...           members: SERVER, SERVER:INTERFACE, SERVER:IP or local
   network SERVER:CIDR...   container subnets behind members: all others get routes to them
@@ -70,7 +65,14 @@ The password (TCP MD5, RFC 2385) goes to a file of root's on the server, nowhere
   flock addbgp bnet network s1:10.0.10.0/24 s2:10.0.11.0/24
   flock addbgp bnet reflector s1 s2
   flock addbgp bnet external s1 10.99.0.254 --as 65001 --password-file tor.key \
-      --max-prefixes 1000 --accept "10.128.0.0/9 le 24" --accept 0.0.0.0/0`,
+      --max-prefixes 1000 --accept "10.128.0.0/9 le 24" --accept 0.0.0.0/0`
+
+func newAddBGP(a *app) *cobra.Command {
+	var o addBGPOptions
+	cmd := &cobra.Command{
+		Use:               "addbgp NAME peer|network|reflector|external ...",
+		Short:             "add members, subnets, reflectors or routers to a BGP network",
+		Long:              addBGPHelp,
 		Args:              atLeast(2),
 		ValidArgsFunction: a.completeBGP(false),
 		Annotations:       changing(),
@@ -90,8 +92,13 @@ The password (TCP MD5, RFC 2385) goes to a file of root's on the server, nowhere
 			return a.addBGP(cmd.Context(), args[0], edit)
 		},
 	}
-	f := cmd.Flags()
-	f.Var(&as, "as", "external: the router's autonomous system")
+	o.flags(cmd.Flags())
+	return cmd
+}
+
+// flags adds those of external; --force belongs to network too.
+func (o *addBGPOptions) flags(f *pflag.FlagSet) {
+	f.Var(&asNumber{&o.as}, "as", "external: the router's autonomous system")
 	f.StringVar(&o.passwordFile, "password-file", "", "external: `FILE` that holds the password of the session; - is the standard input, \"\" takes the password away")
 	f.Int64Var(&o.multihop, "multihop", 0, "external: the router may be `N` hops away, 2 to 255 (default: on one of the server's subnets)")
 	f.BoolVar(&o.ttlSecurity, "ttl-security", false, "external: take in only packets that came no further (RFC 5082)")
@@ -99,7 +106,6 @@ The password (TCP MD5, RFC 2385) goes to a file of root's on the server, nowhere
 	f.StringArrayVar(&o.accept, "accept", nil, "external: `PREFIX[ ge N][ le N]` to accept; repeatable")
 	f.StringArrayVar(&o.announce, "announce", nil, "external: `PREFIX[ ge N][ le N]` to announce; repeatable (default: all shared subnets)")
 	f.BoolVar(&o.force, "force", false, "external: what is accepted may take the way to anybody; network: "+forceShare)
-	return cmd
 }
 
 // forceShare is what --force does where subnets are shared.

@@ -15,11 +15,7 @@ const (
 	groupMore     = "more"
 )
 
-func newRoot(a *app) *cobra.Command {
-	root := &cobra.Command{
-		Use:   "flock",
-		Short: "networks between Linux servers, from one file, over SSH",
-		Long: `flock keeps the networks of a cluster of Linux servers in one file on your
+const rootHelp = `flock keeps the networks of a cluster of Linux servers in one file on your
 workstation and makes the servers look like it, over SSH.
 
   flock addserver s1 root@10.99.0.1
@@ -34,7 +30,13 @@ to that.
 
 Exit status: 0 done, nothing pending; 1 failed, nothing changed anywhere; 2 bad usage
 or bad value, nothing contacted; 3 some servers did not converge, 'flock apply'
-finishes it; 4 drift or pending changes found (status, plan).`,
+finishes it; 4 drift or pending changes found (status, plan).`
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:                        "flock",
+		Short:                      "networks between Linux servers, from one file, over SSH",
+		Long:                       rootHelp,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
@@ -55,6 +57,15 @@ finishes it; 4 drift or pending changes found (status, plan).`,
 	})
 	root.SetUsageTemplate(usageTemplate)
 	a.foldHelp(root)
+	root.SetHelpCommand(newHelp())
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.Flags().BoolVar(&a.flags.version, "version", false, "print the version")
+	a.addCommands(root)
+	return root
+}
+
+// addCommands adds every command, in the groups that `flock help` shows.
+func (a *app) addCommands(root *cobra.Command) {
 	root.AddGroup(
 		&cobra.Group{ID: groupServers, Title: "Servers:"},
 		&cobra.Group{ID: groupNetworks, Title: "Networks:"},
@@ -62,8 +73,6 @@ finishes it; 4 drift or pending changes found (status, plan).`,
 		&cobra.Group{ID: groupLooking, Title: "Looking and converging:"},
 		&cobra.Group{ID: groupMore, Title: "More:"},
 	)
-	root.SetHelpCommand(newHelp())
-	root.CompletionOptions.DisableDefaultCmd = true
 	in := func(group string, cmds ...*cobra.Command) {
 		for _, cmd := range cmds {
 			cmd.GroupID = group
@@ -75,9 +84,7 @@ finishes it; 4 drift or pending changes found (status, plan).`,
 	in(groupBGP, newCreateBGP(a), newAddBGP(a), newDelBGP(a), newRemoveBGP(a), newShowBGP(a))
 	in(groupLooking, newStatus(a), newPlan(a), newApply(a), newHistory(a), newRollback(a))
 	in(groupMore, newVersion(a), newCompletion(a))
-	root.Flags().BoolVar(&a.flags.version, "version", false, "print the version")
 	in(groupMore, newLab(a)...)
-	return root
 }
 
 // newHelp is cobra's help command, which takes a word that is no command for a
