@@ -58,9 +58,13 @@ var rooms = map[string]room{
 		banned: []string{"net", "os", "os/exec"},
 	},
 	"internal/remote": {
-		ours:   []string{"internal/hint", "internal/plainfile", "internal/spec", "internal/target", "internal/wire"},
+		ours:   []string{"internal/hint", "internal/plainfile", "internal/spec", "internal/sshconfig", "internal/target", "internal/wire"},
 		theirs: []string{compress, xCrypto, xSync, xSys, xTerm},
 		never:  "SSH carries what it is given: it knows no networks and no cluster file",
+	},
+	"internal/sshconfig": {
+		ours:  []string{"internal/hint", "internal/plainfile", "internal/target"},
+		never: "a config says where a name leads: going there, and the keys for it, belong to remote",
 	},
 	"internal/agent": {
 		ours:   []string{"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates"},

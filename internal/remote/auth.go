@@ -86,11 +86,11 @@ func (l *login) failure() error {
 func (l *login) signers() ([]ssh.Signer, error) {
 	held := l.agent()
 	var named, defaults, locked []ssh.Signer
-	for _, path := range l.r.identities {
+	for _, path := range l.r.Identities {
 		k := l.d.keyFile(path)
 		s, ask, err := l.identity(k, held)
 		switch {
-		case err != nil && l.r.target.Identity != "" && path == l.r.identities[0]:
+		case err != nil && l.r.target.Identity != "" && path == l.r.Identities[0]:
 			l.fail(err)
 			return nil, err
 		case err != nil:
@@ -99,13 +99,13 @@ func (l *login) signers() ([]ssh.Signer, error) {
 			}
 		case ask:
 			locked = append(locked, s)
-		case l.r.named:
+		case l.r.Named:
 			named = append(named, s)
 		default:
 			defaults = append(defaults, s)
 		}
 	}
-	if l.r.only {
+	if l.r.Only {
 		held = nil
 	}
 	all := unique(slices.Concat(named, held, defaults, locked))
@@ -114,10 +114,10 @@ func (l *login) signers() ([]ssh.Signer, error) {
 
 // agent returns the keys that the ssh agent holds.
 func (l *login) agent() []ssh.Signer {
-	if l.r.agent == "" {
+	if l.r.Agent == "" {
 		return nil
 	}
-	a := l.d.sshAgent(l.r.agent)
+	a := l.d.sshAgent(l.r.Agent)
 	if a.err != nil {
 		l.d.say(l.r.target, "%v", a.err)
 		return nil
@@ -142,7 +142,7 @@ func (l *login) identity(k *keyFile, held []ssh.Signer) (s ssh.Signer, ask bool,
 	unlock := func() (ssh.Signer, error) { return k.unlock(l.d.secret()) }
 	pub := k.pub
 	if pub == nil { // an old format that hides the public half too
-		if !l.r.named {
+		if !l.r.Named {
 			return nil, false, fmt.Errorf("%w: %s is encrypted and has no .pub beside it", ErrAuth, k.path)
 		}
 		defer l.p.pause()()
@@ -167,14 +167,14 @@ func (l *login) identity(k *keyFile, held []ssh.Signer) (s ssh.Signer, ask bool,
 // (FILE-cert.pub) and those of CertificateFile, whose key is among all.
 func (l *login) certified(all []ssh.Signer) []ssh.Signer {
 	var out []ssh.Signer
-	files := slices.Clone(l.r.certificates)
-	for _, path := range l.r.identities {
+	files := slices.Clone(l.r.Certificates)
+	for _, path := range l.r.Identities {
 		files = append(files, path+"-cert.pub")
 	}
 	for _, file := range files {
 		cert, ok := publicKey(file).(*ssh.Certificate)
 		if !ok {
-			if slices.Contains(l.r.certificates, file) {
+			if slices.Contains(l.r.Certificates, file) {
 				l.d.say(l.r.target, "%s holds no certificate", file)
 			}
 			continue
@@ -202,13 +202,13 @@ func unique(list []ssh.Signer) []ssh.Signer {
 // keyAdvice is what to do about a refused login by r.
 func (d *Dialer) keyAdvice(r *route) string {
 	key := "your public key"
-	for _, path := range r.identities {
+	for _, path := range r.Identities {
 		if _, err := os.Stat(path); err == nil {
 			key = hint.Shell(path)
 			break
 		}
 	}
-	next := "ssh-copy-id -i " + key + " " + hint.Shell(r.words()...)
+	next := "ssh-copy-id -i " + key + " " + hint.Shell(r.Words()...)
 	if r.target.behind != "" || !d.NamesKey {
 		return next + ", or name its key as IdentityFile in ssh's config"
 	}

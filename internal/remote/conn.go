@@ -13,9 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"github.com/flocknet/flock/internal/hint"
+	"golang.org/x/crypto/ssh"
 )
 
 // Bounds of Reachable: sshd's MaxStartups drops connections at random, so that one
@@ -91,8 +90,8 @@ func (c *Conn) Reachable(ctx context.Context) error {
 func (l *link) knock(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachOnce)
 	defer cancel()
-	if canTouch && l.via == nil && l.route.proxy == "" {
-		return touch(ctx, l.route.network, l.route.addr())
+	if canTouch && l.via == nil && l.route.Proxy == "" {
+		return touch(ctx, l.route.Network, l.route.Addr())
 	}
 	conn, err := l.tcp(ctx)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/sshconfig"
 )
 
 // Defaults of a Dialer.
@@ -49,7 +50,7 @@ type Dialer struct {
 	meeting sync.Mutex // held while the operator is asked
 
 	mu         sync.Mutex // guards below
-	config     *sshConfig
+	config     *sshconfig.Config
 	knownFiles map[string]knownKeys
 	keys       map[string]*keyFile
 	sshAgents  map[string]*sshAgent
@@ -80,21 +81,12 @@ func (d *Dialer) secret() func(string) ([]byte, error) {
 	}
 }
 
-// route finds out where t leads; nothing is contacted.
-func (d *Dialer) route(ctx context.Context, t Target) (*route, error) {
-	c, err := d.sshConfig()
-	if err != nil {
-		return nil, err
-	}
-	return c.route(ctx, t)
-}
-
 // sshConfig reads ssh's config, once.
-func (d *Dialer) sshConfig() (*sshConfig, error) {
+func (d *Dialer) sshConfig() (*sshconfig.Config, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.config == nil {
-		c, err := readConfig(d.SSHConfig)
+		c, err := sshconfig.Read(d.SSHConfig)
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +110,7 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{d: d, target: t, link: l, shell: &sshShell{link: l}, sudo: l.route.user != "root"}, nil
+	return &Conn{d: d, target: t, link: l, shell: &sshShell{link: l}, sudo: l.route.User != "root"}, nil
 }
 
 // checkIdentity refuses a key file that was asked for by name and holds no key.
@@ -127,8 +119,8 @@ func (d *Dialer) checkIdentity(r *route) error {
 	if t.Identity == "" {
 		return nil
 	}
-	if k := d.keyFile(r.identities[0]); k.err != nil {
-		return hint.With(fmt.Errorf("%w: %w", ErrConfig, k.err), t.where(), hint.Shell("ls", "-l", r.identities[0]))
+	if k := d.keyFile(r.Identities[0]); k.err != nil {
+		return hint.With(fmt.Errorf("%w: %w", ErrConfig, k.err), t.where(), hint.Shell("ls", "-l", r.Identities[0]))
 	}
 	return nil
 }

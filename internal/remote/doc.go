@@ -1,4 +1,4 @@
-// Package remote reaches servers: SSH with its config, keys, host keys and jump
+// Package remote reaches servers: SSH with its keys, host keys and jump
 // hosts, sudo, the upload of the agent, sessions with it, and many servers at
 // once. The workstation itself is reached the same way, through a pipe.
 //
@@ -7,7 +7,11 @@
 // questions and for secrets.
 package remote
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/flocknet/flock/internal/sshconfig"
+)
 
 // What callers tell apart. Every error of this package wraps one of these where
 // it fits, and carries where and next (package hint).
@@ -28,5 +32,5 @@ var (
 	ErrAgent = errors.New("agent failed")
 	// ErrConfig means that ssh's config, a jump or a key file cannot be used;
 	// nothing was contacted.
-	ErrConfig = errors.New("ssh configuration")
+	ErrConfig = sshconfig.Err
 )

@@ -19,11 +19,11 @@ import (
 func (d *Dialer) known(r *route) (knownKeys, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	files := strings.Join(r.known, "\x00")
+	files := strings.Join(r.Known, "\x00")
 	if k, ok := d.knownFiles[files]; ok {
 		return k, nil
 	}
-	k, err := readKnown(r.known)
+	k, err := readKnown(r.Known)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 		return err
 	}
 	if err = r.checkRevoked(key); err == nil {
-		err = known.check(r.keyName, key)
+		err = known.check(r.KeyName, key)
 	}
 	if errors.Is(err, ErrHostKeyUnknown) {
 		err = d.meet(r, p, bareKey(key), err)
@@ -51,7 +51,7 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 	switch {
 	case errors.As(err, &changed):
 		return hint.With(err, r.target.where(), "find out why; if the server was made anew: "+
-			hint.Shell("ssh-keygen", "-R", knownhosts.Normalize(r.keyName), "-f", changed.line.file))
+			hint.Shell("ssh-keygen", "-R", knownhosts.Normalize(r.KeyName), "-f", changed.line.file))
 	case errors.Is(err, ErrHostKeyChanged):
 		return hint.With(err, r.target.where(), "do not use this server before its key is replaced")
 	case errors.Is(err, ErrHostKeyUnknown):
@@ -71,15 +71,15 @@ func (d *Dialer) meet(r *route, p *patience, key ssh.PublicKey, unknown error) e
 		return err
 	}
 	// Another dial may have learned it while this one waited.
-	if err := known.check(r.keyName, key); !errors.Is(err, ErrHostKeyUnknown) {
+	if err := known.check(r.KeyName, key); !errors.Is(err, ErrHostKeyUnknown) {
 		return err
 	}
 	mark := ssh.FingerprintSHA256(key)
-	if !d.AcceptNew && r.strict != "accept-new" && r.strict != "no" && r.strict != "off" {
-		if d.Ask == nil || r.strict == "yes" {
+	if !d.AcceptNew && r.Strict != "accept-new" && r.Strict != "no" && r.Strict != "off" {
+		if d.Ask == nil || r.Strict == "yes" {
 			return unknown
 		}
-		ok, askErr := d.Ask(fmt.Sprintf("%s (%s) shows the unknown %s key %s; take it?", r.target.Name, r.addr(), key.Type(), mark))
+		ok, askErr := d.Ask(fmt.Sprintf("%s (%s) shows the unknown %s key %s; take it?", r.target.Name, r.Addr(), key.Type(), mark))
 		if askErr != nil {
 			return fmt.Errorf("%w: %w", unknown, askErr)
 		}
@@ -97,13 +97,13 @@ func (d *Dialer) meet(r *route, p *patience, key ssh.PublicKey, unknown error) e
 // learn appends key to the first known_hosts file of the user's own. One write of one line in
 // append mode: other programs that append at the same time lose nothing.
 func (d *Dialer) learn(r *route, key ssh.PublicKey) error {
-	if len(r.userKnown) == 0 {
+	if len(r.UserKnown) == 0 {
 		return nil // UserKnownHostsFile none: taken for this run
 	}
-	file := r.userKnown[0]
-	name := strings.ToLower(knownhosts.Normalize(r.keyName))
+	file := r.UserKnown[0]
+	name := strings.ToLower(knownhosts.Normalize(r.KeyName))
 	line := knownhosts.Line([]string{name}, key)
-	if r.hashing {
+	if r.Hashing {
 		line = knownhosts.HashHostname(name) + strings.TrimPrefix(line, name)
 	}
 	if err := appendLine(file, line); err != nil {

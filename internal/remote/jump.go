@@ -28,7 +28,7 @@ const maxJumps = 8
 
 // jump returns the connection to the last jump host of r, held for the caller.
 func (d *Dialer) jump(ctx context.Context, r *route, onward []string) (*sharedLink, error) {
-	name, before := hops(r.jump)
+	name, before := hops(r.Jump)
 	t, err := r.target.hop(name, before)
 	if err != nil {
 		return nil, jumpError(r.target, name, fmt.Errorf("%w: %w", ErrConfig, err))
@@ -37,12 +37,12 @@ func (d *Dialer) jump(ctx context.Context, r *route, onward []string) (*sharedLi
 	if err != nil {
 		return nil, jumpError(r.target, name, err)
 	}
-	if slices.Contains(onward, way.id()) || len(onward) > maxJumps {
+	if slices.Contains(onward, way.ID()) || len(onward) > maxJumps {
 		err := hint.Errorf("", hint.Shell("ssh", "-G", r.target.alias())+" | grep -i proxyjump", "%w: the jumps lead in a circle", ErrConfig)
 		return nil, jumpError(r.target, name, err)
 	}
 	for {
-		s, first := d.share(way.id())
+		s, first := d.share(way.ID())
 		if first {
 			s.link, s.err = d.open(ctx, t, onward)
 			close(s.ready)
@@ -120,7 +120,7 @@ func jumpError(t Target, name string, err error) error {
 
 // enter waits for a place among the logins that are under way to one sshd.
 func (d *Dialer) enter(ctx context.Context, r *route) (leave func(), err error) {
-	key := r.addr() + " " + r.jump
+	key := r.Addr() + " " + r.Jump
 	d.mu.Lock()
 	lane := d.lanes[key]
 	if lane == nil {

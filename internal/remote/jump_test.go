@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"os/user"
 	"strings"
 	"testing"
 
@@ -112,7 +112,7 @@ func TestConfigOfTarget(t *testing.T) {
 	}
 	t.Setenv("HOME", l.dir) // which is not where ssh looks
 	t.Setenv("KEYS", "/keys")
-	home := must(homeDir())
+	home := must(user.Current()).HomeDir
 	l.config(t, strings.NewReplacer("DIR", l.dir).Replace(`Include DIR/more
 Match exec "false"
   User nobody
@@ -140,30 +140,30 @@ Host *
 		return r
 	}
 	r := route(Target{Name: "web-1"})
-	if r.addr() != "web-1.example.com:2222" || r.user != "deploy" || r.jump != "first,second" || r.keyName != "alias:22" || r.network != "tcp4" {
+	if r.Addr() != "web-1.example.com:2222" || r.User != "deploy" || r.Jump != "first,second" || r.KeyName != "alias:22" || r.Network != "tcp4" {
 		t.Fatalf("%+v", r)
 	}
-	if want := home + "/.ssh/deploy@web-1.example.com /keys/id"; strings.Join(r.identities, " ") != want {
-		t.Fatalf("identities %v, want %s", r.identities, want)
+	if want := home + "/.ssh/deploy@web-1.example.com /keys/id"; strings.Join(r.Identities, " ") != want {
+		t.Fatalf("identities %v, want %s", r.Identities, want)
 	}
-	if r.known[0] != l.known || len(r.known) != 1 {
-		t.Fatalf("known %v", r.known)
+	if r.Known[0] != l.known || len(r.Known) != 1 {
+		t.Fatalf("known %v", r.Known)
 	}
 	r = route(Target{Name: "web-1", User: "me", Port: 1, Identity: "/k", Jump: "j"})
-	if r.port != 1 || r.user != "me" || r.identities[0] != "/k" || r.jump != "j" {
+	if r.Port != 1 || r.User != "me" || r.Identities[0] != "/k" || r.Jump != "j" {
 		t.Fatalf("the target does not win: %+v", r)
 	}
 	r = route(Target{Name: "s1", Host: "10.99.0.1"})
-	if r.user != "admin" || r.addr() != "10.99.0.1:22" || r.identities[0] != l.dir+"/my key" {
+	if r.User != "admin" || r.Addr() != "10.99.0.1:22" || r.Identities[0] != l.dir+"/my key" {
 		t.Fatalf("%+v", r)
 	}
-	if r = route(Target{Name: "inner"}); r.host != "10.1.1.1" {
+	if r = route(Target{Name: "inner"}); r.Host != "10.1.1.1" {
 		t.Fatalf("Include: %+v", r)
 	}
-	if r = route(Target{Name: "zed"}); r.port != 99 {
+	if r = route(Target{Name: "zed"}); r.Port != 99 {
 		t.Fatalf("Match host: %+v", r)
 	}
-	if r = route(Target{Name: "v6", Host: "fd00::1"}); r.addr() != "[fd00::1]:22" || !strings.HasSuffix(r.identities[0], "/.ssh/id_ed25519") {
+	if r = route(Target{Name: "v6", Host: "fd00::1"}); r.Addr() != "[fd00::1]:22" || !strings.HasSuffix(r.Identities[0], "/.ssh/id_ed25519") {
 		t.Fatalf("%+v", r)
 	}
 }
@@ -182,14 +182,5 @@ func TestBadWays(t *testing.T) {
 	_, err := l.Dial(t.Context(), Target{Name: "s1", Host: "127.0.0.1", Identity: l.identity})
 	if where, next := hint.Of(err); !errors.Is(err, ErrConfig) || where != l.dir+"/none" || next == "" {
 		t.Errorf("an ssh config that is not there: where %q, next %q, %v", where, next, err)
-	}
-}
-
-// TestHomeWithoutHOME: cron and some services set none, and ssh needs none.
-func TestHomeWithoutHOME(t *testing.T) {
-	t.Setenv("HOME", "")
-	c, err := readConfig(os.DevNull)
-	if err != nil || !filepath.IsAbs(c.home) {
-		t.Fatalf("home %v, %v", c, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/sshconfig"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -99,7 +100,7 @@ func TestKeysOfSecurityKeys(t *testing.T) {
 	writeText(t, path+".pub", string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 	k = &keyFile{path: path}
 	k.read()
-	in := &login{d: &Dialer{}, r: &route{named: true}}
+	in := &login{d: &Dialer{}, r: &route{Route: &sshconfig.Route{Named: true}}}
 	if s, ask, err := in.identity(k, []ssh.Signer{signer}); err != nil || ask || !sameKey(s.PublicKey(), signer.PublicKey()) {
 		t.Errorf("by the agent: %v, %v, %v", s, ask, err)
 	}

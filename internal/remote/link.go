@@ -41,8 +41,8 @@ func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, er
 		return nil, err
 	}
 	l := &link{d: d, route: r, done: make(chan struct{})}
-	if r.jump != "" {
-		if l.via, err = d.jump(ctx, r, append(onward, r.id())); err != nil {
+	if r.Jump != "" {
+		if l.via, err = d.jump(ctx, r, append(onward, r.ID())); err != nil {
 			return nil, err
 		}
 	}
@@ -79,14 +79,14 @@ func (l *link) login(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	client, err := handshake(ctx, conn, l.route.addr(), config)
+	client, err := handshake(ctx, conn, l.route.Addr(), config)
 	switch {
 	case err == nil:
 		l.client = client
-		l.d.say(l.route.target, "logged in as %s@%s in %s", l.route.user, l.route.addr(), time.Since(start).Round(time.Millisecond))
+		l.d.say(l.route.target, "logged in as %s@%s in %s", l.route.User, l.route.Addr(), time.Since(start).Round(time.Millisecond))
 		return nil
 	case hostKeyErr != nil:
-		return fmt.Errorf("log in to %s: %w", l.route.addr(), hostKeyErr)
+		return fmt.Errorf("log in to %s: %w", l.route.Addr(), hostKeyErr)
 	case auth.failure() != nil || refusedAuth(err):
 		return l.authError(cmp.Or(auth.failure(), err))
 	}
@@ -101,8 +101,8 @@ func (l *link) clientConfig(auth *login, hostKeyErr *error) (*ssh.ClientConfig, 
 	return &ssh.ClientConfig{
 		// The rest of x/crypto's list stands behind for servers that have no curve25519.
 		Config:            ssh.Config{KeyExchanges: keyExchanges()},
-		User:              l.route.user,
-		HostKeyAlgorithms: known.algorithms(l.route.keyName),
+		User:              l.route.User,
+		HostKeyAlgorithms: known.algorithms(l.route.KeyName),
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			l.shown = key
 			*hostKeyErr = l.d.checkHostKey(l.route, auth.p, key)
@@ -164,14 +164,14 @@ func (l *link) tcp(ctx context.Context) (net.Conn, error) {
 	r := l.route
 	switch {
 	case l.via != nil:
-		return l.via.link.client.DialContext(ctx, "tcp", r.addr())
-	case r.proxy != "":
-		return dialProxy(r.proxy)
+		return l.via.link.client.DialContext(ctx, "tcp", r.Addr())
+	case r.Proxy != "":
+		return dialProxy(r.Proxy)
 	}
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: defaultKeepalive, Interval: defaultKeepalive, Count: missedAnswers,
 	}}
-	conn, err := dialer.DialContext(ctx, r.network, r.addr())
+	conn, err := dialer.DialContext(ctx, r.Network, r.Addr())
 	if err != nil {
 		return nil, err
 	}
@@ -256,9 +256,9 @@ func refusedAuth(err error) bool { return strings.Contains(err.Error(), "unable 
 func (l *link) authError(err error) error {
 	r := l.route
 	if !errors.Is(err, ErrAuth) {
-		err = fmt.Errorf("%w: %s takes none of our keys as %s", ErrAuth, r.addr(), r.user)
+		err = fmt.Errorf("%w: %s takes none of our keys as %s", ErrAuth, r.Addr(), r.User)
 	}
-	return hint.With(fmt.Errorf("log in to %s: %w", r.addr(), err), r.target.where(), l.d.keyAdvice(r))
+	return hint.With(fmt.Errorf("log in to %s: %w", r.Addr(), err), r.target.where(), l.d.keyAdvice(r))
 }
 
 func (l *link) unreachable(verb string, ctx context.Context, err error) error {
@@ -269,10 +269,10 @@ func (l *link) unreachable(verb string, ctx context.Context, err error) error {
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	r := l.route
-	words := append(r.words(), "true")
-	if r.jump != "" {
-		words = append([]string{"-J", r.jump}, words...)
+	words := append(r.Words(), "true")
+	if r.Jump != "" {
+		words = append([]string{"-J", r.Jump}, words...)
 	}
 	next := hint.Shell(append([]string{"ssh"}, words...)...)
-	return hint.With(fmt.Errorf("%s %s: %w", verb, r.addr(), err), r.target.where(), next)
+	return hint.With(fmt.Errorf("%s %s: %w", verb, r.Addr(), err), r.target.where(), next)
 }

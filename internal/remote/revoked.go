@@ -16,14 +16,17 @@ import (
 // krlMagic begins a key revocation list in OpenSSH's binary form (PROTOCOL.krl).
 var krlMagic = []byte("SSHKRL\n\x00")
 
+// revokedWithin bounds a question to ssh-keygen.
+const revokedWithin = 10 * time.Second
+
 // checkRevoked refuses a host key that RevokedHostKeys names: one key a line, or a
 // revocation list, which ssh-keygen reads. A file that cannot be read refuses every key,
 // as to ssh.
 func (r *route) checkRevoked(key ssh.PublicKey) error {
-	if r.revoked == "" {
+	if r.Revoked == "" {
 		return nil
 	}
-	data, err := plainfile.Read(r.revoked, plainfile.MostKnown)
+	data, err := plainfile.Read(r.Revoked, plainfile.MostKnown)
 	if err != nil {
 		return fmt.Errorf("%w: RevokedHostKeys cannot be read: %w", ErrHostKeyChanged, err)
 	}
@@ -37,7 +40,7 @@ func (r *route) checkRevoked(key ssh.PublicKey) error {
 		}
 		cert, certified := key.(*ssh.Certificate)
 		if sameKey(listed, bareKey(key)) || certified && sameKey(listed, cert.SignatureKey) {
-			return fmt.Errorf("%w: it is revoked in %s", ErrHostKeyChanged, r.revoked)
+			return fmt.Errorf("%w: it is revoked in %s", ErrHostKeyChanged, r.Revoked)
 		}
 	}
 	return nil
@@ -56,12 +59,12 @@ func (r *route) askRevoked(key ssh.PublicKey) error {
 	if err := file.Close(); err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), revokedWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "ssh-keygen", "-Q", "-f", r.revoked, file.Name())
+	cmd := exec.CommandContext(ctx, "ssh-keygen", "-Q", "-f", r.Revoked, file.Name())
 	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: it is revoked in %s, or that cannot be read: %s", ErrHostKeyChanged, r.revoked, bytes.TrimSpace(out))
+		return fmt.Errorf("%w: it is revoked in %s, or that cannot be read: %s", ErrHostKeyChanged, r.Revoked, bytes.TrimSpace(out))
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/sshconfig"
 	"github.com/flocknet/flock/internal/wire"
 )
 
@@ -179,8 +180,8 @@ func (c *Conn) ended(verb string, proc *process, status int, err error) error {
 func (c *Conn) sudoError(said string) error {
 	user := "USER"
 	if c.link != nil {
-		user = c.link.route.user
-	} else if u := localUser(); u != "" {
+		user = c.link.route.User
+	} else if u := sshconfig.LocalUser(); u != "" {
 		user = u
 	}
 	return hint.Errorf(c.target.where(), fmt.Sprintf("as root there: echo '%s ALL=(root) NOPASSWD: ALL' >/etc/sudoers.d/flock; or log in as root", user),
@@ -203,7 +204,7 @@ func (c *Conn) there(look string) string {
 	if c.link == nil {
 		return "sudo " + look
 	}
-	return "ssh " + hint.Shell(c.link.route.words()...) + " " + look
+	return "ssh " + hint.Shell(c.link.route.Words()...) + " " + look
 }
 
 // Do sends req and returns the agent's final reply; progress, if not nil, is given

@@ -2,7 +2,6 @@ package remote
 
 import (
 	"cmp"
-	"os/user"
 	"strings"
 
 	"github.com/flocknet/flock/internal/target"
@@ -59,11 +58,4 @@ func (t Target) hop(name, before string) (Target, error) {
 	name = strings.TrimPrefix(name, "ssh://")
 	user, host, port, err := target.ParseHop(name)
 	return Target{Name: name, User: user, Host: host, Port: port, Jump: before, behind: t.wanted()}, err
-}
-
-func localUser() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return "root"
 }

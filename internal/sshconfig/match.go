@@ -1,4 +1,4 @@
-package remote
+package sshconfig
 
 import (
 	"cmp"
@@ -18,12 +18,12 @@ type reading struct {
 	holds func(command string) (holds, sure bool)
 }
 
-// read takes what a plain config says about t; odd is what only ssh can evaluate of what
-// concerns t, nil if there is none. Holds runs the command of a Match exec.
-func read(entries []entry, t Target, holds func(command string) (holds, sure bool)) (out options, odd *oddity) {
-	r := &reading{alias: t.alias(), host: t.alias(), out: options{}, port: t.Port, holds: holds}
-	if t.User != "" {
-		r.out["user"] = []string{t.User}
+// read takes what a plain config says about d; odd is what only ssh can evaluate of what
+// concerns d, nil if there is none. Holds runs the command of a Match exec.
+func read(entries []entry, d Destination, holds func(command string) (holds, sure bool)) (out options, odd *oddity) {
+	r := &reading{alias: d.Alias, host: d.Alias, out: options{}, port: d.Port, holds: holds}
+	if d.User != "" {
+		r.out["user"] = []string{d.User}
 	}
 	if odd := r.pass(entries); odd != nil || !r.again {
 		return r.out, odd
@@ -179,14 +179,14 @@ func (r *reading) meets(criterion, list string) (met, ok bool) {
 	case "originalhost":
 		return listed(strings.ToLower(list), strings.ToLower(r.alias)), true
 	case "localuser":
-		return listed(list, localUser()), true
+		return listed(list, LocalUser()), true
 	}
 	name := r.userName()
 	return listed(list, name), !strings.ContainsAny(name, "%")
 }
 
 // userName is who logs in as far as the config was read.
-func (r *reading) userName() string { return cmp.Or(r.out.get("user"), localUser()) }
+func (r *reading) userName() string { return cmp.Or(r.out.get("user"), LocalUser()) }
 
 // listed says whether s is in a list of patterns with commas between; one with an
 // exclamation mark takes it out.

@@ -1,4 +1,4 @@
-package remote
+package sshconfig
 
 import (
 	"bytes"
@@ -63,9 +63,9 @@ type scan struct {
 	entries []entry
 }
 
-// scanConfig reads the config at path, whose text is data, and what it includes; odd is
+// scanFile reads the config at path, whose text is data, and what it includes; odd is
 // the first thing in it that is not plain, nil if all is. Includes are relative to base.
-func scanConfig(path string, data []byte, home, base string) (all []entry, odd *oddity) {
+func scanFile(path string, data []byte, home, base string) (all []entry, odd *oddity) {
 	s := &scan{home: home, base: base}
 	odd = s.file(path, data)
 	return s.entries, odd

@@ -1,4 +1,4 @@
-package remote
+package sshconfig
 
 import (
 	"bytes"
@@ -37,19 +37,19 @@ type answer struct {
 	err     error
 }
 
-// ask lets ssh say what the config means for t, for which odd is not plain.
-func (c *sshConfig) ask(ctx context.Context, t Target, odd *oddity) (options, error) {
+// ask lets ssh say what the config means for d, for which odd is not plain.
+func (c *Config) ask(ctx context.Context, d Destination, odd *oddity) (options, error) {
 	args := []string{"-G", "-o", "ControlPath=" + tokenLine}
 	if c.path != "" {
 		args = append(args, "-F", c.path)
 	}
-	if t.User != "" {
-		args = append(args, "-l", t.User)
+	if d.User != "" {
+		args = append(args, "-l", d.User)
 	}
-	if t.Port != 0 {
-		args = append(args, "-p", strconv.Itoa(int(t.Port)))
+	if d.Port != 0 {
+		args = append(args, "-p", strconv.Itoa(int(d.Port)))
 	}
-	args = append(args, "--", t.alias())
+	args = append(args, "--", d.Alias)
 	a, first := c.asked.about(strings.Join(args, "\x00"))
 	if first {
 		a.options, a.err = c.runSSH(ctx, args, odd)
@@ -59,7 +59,7 @@ func (c *sshConfig) ask(ctx context.Context, t Target, odd *oddity) (options, er
 	case <-a.done:
 		return a.options, a.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: ask ssh: %w", ErrConfig, context.Cause(ctx))
+		return nil, fmt.Errorf("%w: ask ssh: %w", Err, context.Cause(ctx))
 	}
 }
 
@@ -98,10 +98,10 @@ func grouped(ctx context.Context, program string, args ...string) *exec.Cmd {
 }
 
 // runSSH runs ssh -G.
-func (c *sshConfig) runSSH(ctx context.Context, args []string, odd *oddity) (options, error) {
+func (c *Config) runSSH(ctx context.Context, args []string, odd *oddity) (options, error) {
 	program, err := exec.LookPath("ssh")
 	if err != nil {
-		return nil, hint.Errorf(odd.place(), "install OpenSSH's client", "%w: %s: %s is for OpenSSH to read, and there is no ssh program", ErrConfig, odd.place(), odd.what)
+		return nil, hint.Errorf(odd.place(), "install OpenSSH's client", "%w: %s: %s is for OpenSSH to read, and there is no ssh program", Err, odd.place(), odd.what)
 	}
 	leave, err := c.asked.enter(ctx)
 	if err != nil {
@@ -116,9 +116,9 @@ func (c *sshConfig) runSSH(ctx context.Context, args []string, odd *oddity) (opt
 	out, err := cmd.Output()
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, fmt.Errorf("%w: ssh -G gives no answer within %s: does a Match exec hang?", ErrConfig, askWithin)
+		return nil, fmt.Errorf("%w: ssh -G gives no answer within %s: does a Match exec hang?", Err, askWithin)
 	case err != nil:
-		return nil, fmt.Errorf("%w: %s", ErrConfig, complaint(stderr.String(), err))
+		return nil, fmt.Errorf("%w: %s", Err, complaint(stderr.String(), err))
 	}
 	return readAnswer(string(out)), nil
 }

@@ -1,7 +1,8 @@
-package remote
+package sshconfig
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,49 +19,49 @@ import (
 	"github.com/flocknet/flock/internal/target"
 )
 
-// sshSays is what ssh -G makes of the config at path for target.
-func sshSays(t testing.TB, path string, target Target) (options, error) {
+// sshSays is what ssh -G makes of the config at path for to.
+func sshSays(t testing.TB, path string, to Destination) (options, error) {
 	t.Helper()
 	args := []string{"-G", "-F", path}
-	if target.User != "" {
-		args = append(args, "-l", target.User)
+	if to.User != "" {
+		args = append(args, "-l", to.User)
 	}
-	if target.Port != 0 {
-		args = append(args, "-p", strconv.Itoa(int(target.Port)))
+	if to.Port != 0 {
+		args = append(args, "-p", strconv.Itoa(int(to.Port)))
 	}
-	out, err := exec.CommandContext(t.Context(), "ssh", append(args, "--", target.alias())...).Output()
+	out, err := exec.CommandContext(t.Context(), "ssh", append(args, "--", to.Alias)...).Output()
 	o := readAnswer(string(out))
 	return o, err
 }
 
 // held compares what flock took from a config with what ssh says.
-func held(r *route, o options) string {
+func held(r *Route, o options) string {
 	var out []string
 	check := func(what string, have, want any) {
 		if !reflect.DeepEqual(have, want) {
 			out = append(out, fmt.Sprintf("%s: ssh has %q, flock %q", what, want, have))
 		}
 	}
-	check("HostName", r.host, o.get("hostname"))
-	check("Port", strconv.Itoa(int(r.port)), o.get("port"))
-	check("User", r.user, o.get("user"))
-	check("AddressFamily", r.network, map[string]string{"any": "tcp", "inet": "tcp4", "inet6": "tcp6"}[o.get("addressfamily")])
-	check("IdentitiesOnly", r.only, o.get("identitiesonly") == "yes")
-	check("HashKnownHosts", r.hashing, o.get("hashknownhosts") == "yes")
-	strict := r.strict
+	check("HostName", r.Host, o.get("hostname"))
+	check("Port", strconv.Itoa(int(r.Port)), o.get("port"))
+	check("User", r.User, o.get("user"))
+	check("AddressFamily", r.Network, map[string]string{"any": "tcp", "inet": "tcp4", "inet6": "tcp6"}[o.get("addressfamily")])
+	check("IdentitiesOnly", r.Only, o.get("identitiesonly") == "yes")
+	check("HashKnownHosts", r.Hashing, o.get("hashknownhosts") == "yes")
+	strict := r.Strict
 	if strict == "" {
 		strict = "ask"
 	}
 	check("StrictHostKeyChecking", strict, o.get("stricthostkeychecking"))
 	if alias := o.get("hostkeyalias"); alias != "" {
-		check("HostKeyAlias", r.keyName, alias+":22")
+		check("HostKeyAlias", r.KeyName, alias+":22")
 	}
-	check("a ProxyCommand", r.proxy != "", o.get("proxycommand") != "" && o.get("proxycommand") != "none")
-	check("a ProxyJump", r.jump != "", o.get("proxyjump") != "" && o.get("proxyjump") != "none")
+	check("a ProxyCommand", r.Proxy != "", o.get("proxycommand") != "" && o.get("proxycommand") != "none")
+	check("a ProxyJump", r.Jump != "", o.get("proxyjump") != "" && o.get("proxyjump") != "none")
 	asked := o["identityfile"]
 	if len(asked) < 3 { // ssh's defaults are more
 		asked = slices.DeleteFunc(slices.Clone(asked), func(f string) bool { return f == "none" })
-		check("IdentityFiles", len(r.identities), len(asked))
+		check("IdentityFiles", len(r.Identities), len(asked))
 	}
 	return strings.Join(out, "\n")
 }
@@ -69,36 +70,36 @@ func held(r *route, o options) string {
 // ssh -G says.
 type configCase struct {
 	name, config string
-	target       Target
+	to           Destination
 	odd          bool              // ssh has to be asked
 	want         map[string]string // fields of the route by name
 }
 
 // field is a field of r as text; HOME and DIR stand for the home and the test's directory.
-func field(r *route, name, home, dir string) string {
+func field(r *Route, name, home, dir string) string {
 	text := map[string]string{
-		"host": r.host, "user": r.user, "port": strconv.Itoa(int(r.port)), "jump": r.jump, "proxy": r.proxy, "keyName": r.keyName,
-		"identities": strings.Join(r.identities, " "), "certificates": strings.Join(r.certificates, " "), "agent": r.agent,
-		"known": strings.Join(r.known, " "), "userKnown": strings.Join(r.userKnown, " "), "revoked": r.revoked, "strict": r.strict,
+		"host": r.Host, "user": r.User, "port": strconv.Itoa(int(r.Port)), "jump": r.Jump, "proxy": r.Proxy, "keyName": r.KeyName,
+		"identities": strings.Join(r.Identities, " "), "certificates": strings.Join(r.Certificates, " "), "agent": r.Agent,
+		"known": strings.Join(r.Known, " "), "userKnown": strings.Join(r.UserKnown, " "), "revoked": r.Revoked, "strict": r.Strict,
 	}[name]
 	return strings.NewReplacer(dir, "DIR", home, "HOME").Replace(text)
 }
 
 func configCases() []configCase {
-	a := Target{Name: "a"}
+	a := Destination{Alias: "a"}
 	return []configCase{
 		// Plain ones, which are read here.
 		{"empty", "", a, false, map[string]string{"host": "a", "port": "22"}},
 		{"comment and blank lines", "# x\n\n   # y\nHost a\n\n  Port 23\n", a, false, map[string]string{"port": "23"}},
 		{"tabs", "Host\ta\n\tPort\t23\n", a, false, map[string]string{"port": "23"}},
 		{"the first wins", "Host a\n Port 23\nHost *\n Port 24\n User u\n", a, false, map[string]string{"port": "23", "user": "u"}},
-		{"pattern", "Host web-?\n Port 23\nHost *.lan\n Port 24\n", Target{Name: "web-1"}, false, map[string]string{"port": "23"}},
+		{"pattern", "Host web-?\n Port 23\nHost *.lan\n Port 24\n", Destination{Alias: "web-1"}, false, map[string]string{"port": "23"}},
 		{"negated", "Host * !a\n Port 23\n", a, false, map[string]string{"port": "22"}},
 		{"negated for others", "Host * !b\n Port 23\n", a, false, map[string]string{"port": "23"}},
 		{"case of keywords", "HOST a\n pOrT 23\n", a, false, map[string]string{"port": "23"}},
 		{"HostName with the name", "Host a\n HostName %h.example.com\n", a, false, map[string]string{"host": "a.example.com"}},
-		{"an address", "Host 10.0.*\n User u\n", Target{Name: "s", Host: "10.0.0.1"}, false, map[string]string{"user": "u", "host": "10.0.0.1"}},
-		{"the target wins", "Host a\n User u\n Port 23\n", Target{Name: "a", User: "me", Port: 24}, false, map[string]string{"user": "me", "port": "24"}},
+		{"an address", "Host 10.0.*\n User u\n", Destination{Alias: "10.0.0.1"}, false, map[string]string{"user": "u", "host": "10.0.0.1"}},
+		{"the target wins", "Host a\n User u\n Port 23\n", Destination{Alias: "a", User: "me", Port: 24}, false, map[string]string{"user": "me", "port": "24"}},
 		{"identities add up", "Host a\n IdentityFile ~/.ssh/one\nHost *\n IdentityFile /two\n", a, false, map[string]string{"identities": "HOME/.ssh/one /two"}},
 		{"identity tokens", "Host a\n User u\n IdentityFile ~/.ssh/%r@%h-%%\n", a, false, map[string]string{"identities": "HOME/.ssh/u@a-%"}},
 		{"identity none", "Host a\n IdentityFile none\n", a, false, map[string]string{"identities": ""}},
@@ -128,8 +129,8 @@ func configCases() []configCase {
 		{"Match host of others", "Match host b\n Port 23\n", a, false, map[string]string{"port": "22"}},
 		{"Match host list", "Match host b,a,c\n Port 23\n", a, false, map[string]string{"port": "23"}},
 		{"Match host negated", "Match !host a\n Port 23\n", a, false, map[string]string{"port": "22"}},
-		{"Match user", "Match user root host a\n Port 23\n", Target{Name: "a", User: "root"}, false, map[string]string{"port": "23"}},
-		{"Match other user", "Match user root host a\n Port 23\n", Target{Name: "a", User: "bob"}, false, map[string]string{"port": "22"}},
+		{"Match user", "Match user root host a\n Port 23\n", Destination{Alias: "a", User: "root"}, false, map[string]string{"port": "23"}},
+		{"Match other user", "Match user root host a\n Port 23\n", Destination{Alias: "a", User: "bob"}, false, map[string]string{"port": "22"}},
 		{"Match localuser", "Match localuser ME\n Port 23\n", a, false, map[string]string{"port": "23"}},
 		{"Match other localuser", "Match localuser nosuch\n Port 23\n", a, false, map[string]string{"port": "22"}},
 		{"Match originalhost", "Host a\n HostName b\nMatch originalhost a\n Port 23\n", a, false, map[string]string{"port": "23", "host": "b"}},
@@ -144,12 +145,12 @@ func configCases() []configCase {
 		{"proxy before jump", "Host a\n ProxyCommand nc %h %p\n ProxyJump j\n", a, false, map[string]string{"proxy": "nc a 22", "jump": ""}},
 		{"jump before proxy", "Host a\n ProxyJump j\n ProxyCommand nc %h %p\n", a, false, map[string]string{"jump": "j", "proxy": ""}},
 		{"jump that matches itself", "Match host a,j\n ProxyJump j\n", a, false, map[string]string{"jump": "j"}},
-		{"user in an address", "Match host 10.0.0.1 user root\n Port 23\n", Target{Name: "s", Host: "10.0.0.1", User: "root"}, false, map[string]string{"port": "23"}},
-		{"IPv6", "Match host fd00::1\n Port 23\n", Target{Name: "s", Host: "fd00::1"}, false, map[string]string{"port": "23", "host": "fd00::1"}},
+		{"user in an address", "Match host 10.0.0.1 user root\n Port 23\n", Destination{Alias: "10.0.0.1", User: "root"}, false, map[string]string{"port": "23"}},
+		{"IPv6", "Match host fd00::1\n Port 23\n", Destination{Alias: "fd00::1"}, false, map[string]string{"port": "23", "host": "fd00::1"}},
 		{"Match host by HostName", "Host a\n HostName B.example\nMatch host *.EXAMPLE\n Port 23\nMatch host a\n User u\n", a, false, map[string]string{"port": "23", "host": "b.example"}},
 		{"Match host by %h", "Host a\n HostName %h.example\nMatch host a.example\n Port 23\n", a, false, map[string]string{"port": "23"}},
 		{"Match host before HostName", "Match host b\n Port 23\nHost a\n HostName b\n", a, false, map[string]string{"port": "22"}},
-		{"capitals", "Host a\n Port 23\nMatch host A\n User u\nHost A\n User v\n", Target{Name: "A"}, false, map[string]string{"user": "u"}},
+		{"capitals", "Host a\n Port 23\nMatch host A\n User u\nHost A\n User v\n", Destination{Alias: "A"}, false, map[string]string{"user": "u"}},
 		{"a list with an exception", "Match host *,!a\n Port 23\nMatch host !b,?\n User u\n", a, false, map[string]string{"port": "22", "user": "u"}},
 		{"Match user by User", "Host a\n User bob\nMatch user bob,eve host a\n Port 23\nMatch !user bob\n Port 24\n", a, false, map[string]string{"port": "23"}},
 		{"negated originalhost", "Match !originalhost b !localuser nosuch\n Port 23\n", a, false, map[string]string{"port": "23"}},
@@ -161,7 +162,7 @@ func configCases() []configCase {
 		{"include below another Host", "Host b\n Include DIR/hosts\n Port 25\nHost *\n Port 26\n", a, false, map[string]string{"port": "26"}},
 		{"include below Match", "Match host a\n Include DIR/hosts\n HashKnownHosts yes\nHost *\n Port 26\n", a, false, map[string]string{"port": "2300", "user": "inc"}},
 		{"exec of others", "Match host b exec \"touch /none/x\"\n Port 23\n", a, false, map[string]string{"port": "22"}},
-		{"exec of another user in an include", "Host *\n Include DIR/bad\n", Target{Name: "a", User: "bob"}, false, map[string]string{"port": "22"}},
+		{"exec of another user in an include", "Host *\n Include DIR/bad\n", Destination{Alias: "a", User: "bob"}, false, map[string]string{"port": "22"}},
 		{"what is nothing to flock", "Host a\n ControlPath ~/.ssh/%C\n SetEnv A=\"b c\" # x\n LocalForward=80 localhost:80\n Port 23\n", a, false, map[string]string{"port": "23"}},
 		{"jump none, then a proxy", "Host a\n ProxyJump none\n ProxyCommand nc %h %p\n", a, false, map[string]string{"jump": "", "proxy": "nc a 22"}},
 		{"proxy none, then a jump", "Host a\n ProxyCommand none\n ProxyJump j\n", a, false, map[string]string{"jump": "", "proxy": ""}},
@@ -174,9 +175,9 @@ func configCases() []configCase {
 		{"negated exec", "Match !exec false\n Port 23\n", a, false, map[string]string{"port": "23"}},
 		{"exec with all of our tokens", "Host a\n HostName B%h\n User bob\nMatch exec \"test '%n %r %p %u %%' = 'a bob 22 ME %%'\"\n Port 23\n", a, false, map[string]string{"port": "23"}},
 		{"exec by HostName", "Host a\n HostName b.%h\nMatch exec \"test %h = b.a\"\n Port 23\n", a, false, map[string]string{"port": "23"}},
-		{"exec by the port and user told", "Port 24\nMatch exec \"test %p%r = 77bob\"\n User u\n IdentityFile /yes\n", Target{Name: "a", User: "bob", Port: 77}, false, map[string]string{"identities": "/yes"}},
+		{"exec by the port and user told", "Port 24\nMatch exec \"test %p%r = 77bob\"\n User u\n IdentityFile /yes\n", Destination{Alias: "a", User: "bob", Port: 77}, false, map[string]string{"identities": "/yes"}},
 		{"exec with what a shell knows", "Match exec \"test $((1+1)) = 2 && ! false; true # '\"\n Port 23\n", a, false, map[string]string{"port": "23"}},
-		{"exec between criteria", "Match originalhost a exec \"true\" user bob\n Port 23\nMatch exec false !exec true\n Port 24\n", Target{Name: "a", User: "bob"}, false, map[string]string{"port": "23"}},
+		{"exec between criteria", "Match originalhost a exec \"true\" user bob\n Port 23\nMatch exec false !exec true\n Port 24\n", Destination{Alias: "a", User: "bob"}, false, map[string]string{"port": "23"}},
 		{"exec behind what does not hold", "Match host b exec \"test %h = %h\" !final\n Port 23\n", a, false, map[string]string{"port": "22"}},
 		{"exec in the final pass", "Host a\n HostName c\nMatch final exec \"test %h = c\"\n Port 23\n", a, false, map[string]string{"port": "23"}},
 		{"exec in an include that does not count", "Host b\n Include DIR/runs\nHost a\n User u\n", a, false, map[string]string{"port": "22", "user": "u"}},
@@ -204,12 +205,12 @@ func configCases() []configCase {
 	}
 }
 
-// oddFor is what ssh is asked about t for; nil if it is not.
-func (c *sshConfig) oddFor(t Target) *oddity {
+// oddFor is what ssh is asked about d for; nil if it is not.
+func (c *Config) oddFor(d Destination) *oddity {
 	if c.odd != nil {
 		return c.odd
 	}
-	_, odd := read(c.entries, t, func(command string) (bool, bool) { return c.asked.holds(context.Background(), command) })
+	_, odd := read(c.entries, d, func(command string) (bool, bool) { return c.asked.holds(context.Background(), command) })
 	return odd
 }
 
@@ -234,19 +235,19 @@ func TestConfigAsSSHReadsIt(t *testing.T) {
 	for _, test := range configCases() {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "config")
-			writeText(t, path, strings.NewReplacer("DIR", dir, "ME", localUser()).Replace(test.config))
-			c, err := readConfig(path)
+			writeText(t, path, strings.NewReplacer("DIR", dir, "ME", LocalUser()).Replace(test.config))
+			c, err := Read(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if odd := c.oddFor(test.target); (odd != nil) != test.odd {
+			if odd := c.oddFor(test.to); (odd != nil) != test.odd {
 				t.Errorf("ssh is asked: want %v, have %+v", test.odd, odd)
 			}
-			r, err := c.route(t.Context(), test.target)
+			r, err := c.Route(t.Context(), test.to)
 			if err != nil {
 				t.Fatal(err)
 			}
-			o, err := sshSays(t, path, test.target)
+			o, err := sshSays(t, path, test.to)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -254,7 +255,7 @@ func TestConfigAsSSHReadsIt(t *testing.T) {
 				t.Error(text)
 			}
 			for name, want := range test.want {
-				want = strings.NewReplacer("UID", strconv.Itoa(os.Getuid()), "ME", localUser()).Replace(strings.ReplaceAll(want, "HOME", "\x00"))
+				want = strings.NewReplacer("UID", strconv.Itoa(os.Getuid()), "ME", LocalUser()).Replace(strings.ReplaceAll(want, "HOME", "\x00"))
 				want = strings.ReplaceAll(want, "\x00", "HOME")
 				if have := field(r, name, home, dir); have != want {
 					t.Errorf("%s: want %q, have %q", name, want, have)
@@ -280,13 +281,13 @@ func TestNoSSHToAsk(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	path := filepath.Join(t.TempDir(), "config")
 	writeText(t, path, "Host b\n Port 23\nMatch host a exec \"test %l\"\n HostName other\n")
-	c := must(readConfig(path))
-	_, err := c.route(t.Context(), Target{Name: "a"})
+	c := must(Read(path))
+	_, err := c.Route(t.Context(), Destination{Alias: "a"})
 	if where, next := hint.Of(err); err == nil || !strings.Contains(err.Error(), path+":3") || where != path+":3" || next == "" {
 		t.Errorf("where %q, next %q: %v", where, next, err)
 	}
 	writeText(t, path, "Host b\n Port 23\n")
-	if r, err := must(readConfig(path)).route(t.Context(), Target{Name: "b"}); err != nil || r.port != 23 {
+	if r, err := must(Read(path)).Route(t.Context(), Destination{Alias: "b"}); err != nil || r.Port != 23 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -298,10 +299,10 @@ func TestSSHIsAskedOnce(t *testing.T) {
 		dir := t.TempDir()
 		path, count := filepath.Join(dir, "config"), filepath.Join(dir, "count")
 		writeText(t, path, "Match exec \""+strings.ReplaceAll(command, "COUNT", count)+"\"\n Port 23\n")
-		c := must(readConfig(path))
+		c := must(Read(path))
 		for range 3 {
 			for _, name := range []string{"a", "b"} {
-				if r, err := c.route(t.Context(), Target{Name: name}); err != nil || r.port != 23 {
+				if r, err := c.Route(t.Context(), Destination{Alias: name}); err != nil || r.Port != 23 {
 					t.Fatalf("%+v, %v", r, err)
 				}
 			}
@@ -317,11 +318,11 @@ func TestMatchExecThatHangs(t *testing.T) {
 	dir := t.TempDir()
 	path, pid := filepath.Join(dir, "config"), filepath.Join(dir, "pid")
 	writeText(t, path, "Match exec \"sleep 1000 & echo $! >"+pid+"; wait\"\n Port 23\n")
-	c := must(readConfig(path))
+	c := must(Read(path))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := c.route(ctx, Target{Name: "a"})
+		_, err := c.Route(ctx, Destination{Alias: "a"})
 		done <- err
 	}()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -346,16 +347,45 @@ func TestMatchExecThatHangs(t *testing.T) {
 func TestSSHThatComplains(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config")
 	writeText(t, path, "Match exec \"test %l\"\n Port many\n")
-	_, err := must(readConfig(path)).route(t.Context(), Target{Name: "a"})
+	_, err := must(Read(path)).Route(t.Context(), Destination{Alias: "a"})
 	if err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("have %v", err)
+	}
+}
+
+// TestRefusesAsSSH: names that a config gives are refused where ssh refuses them.
+func TestRefusesAsSSH(t *testing.T) {
+	for _, name := range []string{"h", "a b", "a$b", "a`b", "a;b", `a\b`, "a{b", "fe80::1", "a'b", "a*", "a,b"} {
+		said, _ := exec.CommandContext(t.Context(), "ssh", "-F", "none", "-G", "--", name).CombinedOutput()
+		want := strings.Contains(string(said), "invalid characters")
+		c := &Config{home: "/nowhere"}
+		_, err := c.Route(t.Context(), Destination{Alias: name})
+		if (err != nil) != want {
+			t.Errorf("%q: %v, ssh refuses it: %v", name, err, want)
+		}
+	}
+}
+
+// TestConfigThatNeverEnds: a config may be anything that has a name.
+func TestConfigThatNeverEnds(t *testing.T) {
+	if _, err := Read("/dev/zero"); !errors.Is(err, Err) {
+		t.Errorf("a device for a config: %v", err)
+	}
+}
+
+// TestHomeWithoutHOME: cron and some services set none, and ssh needs none.
+func TestHomeWithoutHOME(t *testing.T) {
+	t.Setenv("HOME", "")
+	c, err := Read(os.DevNull)
+	if err != nil || !filepath.IsAbs(c.home) {
+		t.Fatalf("home %v, %v", c, err)
 	}
 }
 
 // FuzzConfig: whatever flock reads by itself, ssh reads alike.
 func FuzzConfig(f *testing.F) {
 	for _, test := range configCases() {
-		f.Add(test.config, test.target.alias(), test.target.User)
+		f.Add(test.config, test.to.Alias, test.to.User)
 	}
 	home := must(homeDir())
 	// No command of a Match exec is run, whatever it is; this tells how it ended.
@@ -365,12 +395,12 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Setenv("SHELL", shell)
 	f.Fuzz(func(t *testing.T, text, name, user string) {
-		entries, odd := scanConfig("config", []byte(text), home, home)
+		entries, odd := scanFile("config", []byte(text), home, home)
 		if odd != nil || strings.Contains(strings.ToLower(text), "include") {
 			return
 		}
-		asked := Target{Name: name, User: user}
-		ran := &sshConfig{entries: entries}
+		asked := Destination{Alias: name, User: user}
+		ran := &Config{entries: entries}
 		if ran.oddFor(asked) != nil || target.CheckHost(name) != nil || user != "" && target.CheckUser(user) != nil {
 			return
 		}
@@ -383,7 +413,7 @@ func FuzzConfig(f *testing.F) {
 		if target.CheckHost(o.get("hostname")) != nil || target.CheckUser(o.get("user")) != nil {
 			return // refused here, as ssh refuses it when it connects
 		}
-		r, err := must(readConfig(path)).route(t.Context(), asked)
+		r, err := must(Read(path)).Route(t.Context(), asked)
 		if err != nil {
 			t.Fatalf("ssh reads it, flock says %v:\n%q", err, text)
 		}
@@ -391,4 +421,11 @@ func FuzzConfig(f *testing.F) {
 			t.Error(text)
 		}
 	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

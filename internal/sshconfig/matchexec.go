@@ -1,4 +1,4 @@
-package remote
+package sshconfig
 
 import (
 	"context"
@@ -92,7 +92,7 @@ func (r *reading) token(letter byte) (value string, ok bool) {
 		name := r.userName()
 		return name, target.CheckUser(name) == nil
 	case 'u':
-		name := localUser()
+		name := LocalUser()
 		return name, target.CheckUser(name) == nil
 	case 'p':
 		if r.port != 0 {
