@@ -66,11 +66,8 @@ func f(t testing.TB) {
 `
 
 func TestGuiltyFileIsFound(t *testing.T) {
-	fset := token.NewFileSet()
-	file, err := parser.ParseFile(fset, "internal/p/p.go", guilty, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := parsed(t, "internal/p/p.go", guilty)
+	file, fset := whole.file, whole.fset
 	var names []string
 	for _, decl := range file.Decls {
 		for _, name := range undocumented(decl) {
@@ -92,4 +89,15 @@ func TestGuiltyFileIsFound(t *testing.T) {
 			t.Errorf("forbidden calls in %s: want %d, have %d", name, want, calls)
 		}
 	}
+}
+
+// parsed is text as a file of the tree.
+func parsed(t *testing.T, name, text string) source {
+	t.Helper()
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, name, text, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source{name, file, fset}
 }
