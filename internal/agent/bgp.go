@@ -94,7 +94,7 @@ func (s *services) observeBGP(ctx context.Context, have *spec.Host) error {
 	if last := s.last(); last != nil && last.BGP != nil {
 		have.BGP.Network = last.BGP.Network
 	}
-	if a, err := s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPLook}); err == nil && a.Running != nil && exists(s.bgpFile()) {
+	if a, err := s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPLook}); err == nil && a.Running != nil && exists(s.bgpFile()) {
 		have.BGP = a.Running
 	}
 	for i, n := range have.BGP.Neighbors {
@@ -109,7 +109,7 @@ func (s *services) observeBGP(ctx context.Context, have *spec.Host) error {
 const bgpWithin = 30 * time.Second
 
 // askBGP gives the daemon an order.
-func (s *services) askBGP(ctx context.Context, order spec.BGPOrder) (*spec.BGPAnswer, error) {
+func (s *services) askBGP(ctx context.Context, order spec.BGPRequest) (*spec.BGPAnswer, error) {
 	a := &spec.BGPAnswer{}
 	if err := control.Ask(ctx, filepath.Join(s.runDir(), spec.BGPSocket), bgpWithin, order, a); err != nil {
 		return nil, fmt.Errorf("ask the BGP daemon: %w", err)
@@ -137,7 +137,7 @@ func (s *services) setBGP(ctx context.Context, b *spec.BGP) error {
 		return err
 	}
 	if s.pidOf(s.bgpDaemon()) != 0 {
-		a, err := s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPReload})
+		a, err := s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPReload})
 		if err == nil && !a.Restart {
 			return nil
 		}
@@ -148,7 +148,7 @@ func (s *services) setBGP(ctx context.Context, b *spec.BGP) error {
 	if err := s.startDaemon(ctx, s.bgpDaemon()); err != nil {
 		return err
 	}
-	_, err = s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPLook})
+	_, err = s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPLook})
 	return err
 }
 
@@ -230,7 +230,7 @@ func (s *services) upgradeBGP(ctx context.Context) error {
 func (k *Kernel) removeBGP(ctx context.Context) error {
 	s := k.services
 	// Neighbours learn that it is for good. One that does not answer is stopped.
-	_, _ = s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPEnd})
+	_, _ = s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPEnd})
 	if err := s.stopDaemon(ctx, s.bgpDaemon()); err != nil {
 		return err
 	}
@@ -290,7 +290,7 @@ func (s *services) bgpStatus(ctx context.Context) (*spec.BGPStatus, error) {
 	if err != nil || len(traces) == 0 {
 		return nil, err
 	}
-	a, err := s.askBGP(ctx, spec.BGPOrder{Op: spec.BGPLook, Status: true})
+	a, err := s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPLook, Status: true})
 	if err != nil {
 		return nil, hint.With(err, "", "flock apply; and journalctl -u "+s.unitName(s.bgpDaemon().name))
 	}

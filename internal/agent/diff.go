@@ -245,9 +245,9 @@ type keepKey struct {
 	subnet        netip.Prefix
 }
 
-func keyKeep(k spec.Keep) keepKey { return keepKey{k.Network, k.Link, k.Subnet} }
+func keyKeep(k spec.PreserveSource) keepKey { return keepKey{k.Network, k.Link, k.Subnet} }
 
-func objectKeep(k spec.Keep) string {
+func objectKeep(k spec.PreserveSource) string {
 	if k.Link == "" {
 		return "keep " + k.Subnet.String()
 	}

@@ -20,7 +20,7 @@ func fullHost() *spec.Host {
 	h.Peers = []spec.Peer{{Link: "w0", Key: "k"}}
 	h.Guards = []spec.Guard{{Bridge: "z0", Network: "n"}}
 	h.Doors = []spec.Door{{Network: "n", Port: spec.BGPPort}}
-	h.Keeps = []spec.Keep{{Network: "n", Subnet: p}}
+	h.Keeps = []spec.PreserveSource{{Network: "n", Subnet: p}}
 	h.BGP = &spec.BGP{Network: "n", AS: 64512}
 	return h
 }

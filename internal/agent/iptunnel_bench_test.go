@@ -33,7 +33,7 @@ func BenchmarkIPTunnelsBesideByHand(b *testing.B) {
 					Links:    []spec.Link{{Name: "t1", Network: "t1", Kind: kind.kind, MTU: kind.mtu, Tunnel: &spec.Tunnel{Local: addr(here), Remote: addr(there), Key: kind.key, TTL: 64}}},
 					Addrs:    []spec.Addr{{Link: "t1", Prefix: prefix(fmt.Sprintf("10.0.6.%d/30", i+1))}},
 					Routes:   []spec.Route{{Dst: prefix(behind), Dev: "t1", Proto: spec.RouteProto}},
-					Keeps:    []spec.Keep{{Network: "t1", Link: "t1", Subnet: prefix(own)}},
+					Keeps:    []spec.PreserveSource{{Network: "t1", Link: "t1", Subnet: prefix(own)}},
 					Forwards: []spec.Forward{{Network: "t1", Link: "t1"}},
 				}, "any")
 				hand.machines[i].sh(fmt.Sprintf("ip link add t1 type %s local %s remote %s ttl 64; ip addr add 10.0.6.%d/30 dev t1; ip link set t1 mtu %d up; ip route add %s dev t1",

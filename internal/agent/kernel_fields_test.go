@@ -34,7 +34,7 @@ func other() map[string]any {
 		"Guard.Isolated": &spec.Isolation{From: []netip.Prefix{prefix("10.99.0.0/31")}, Open: []uint16{179}},
 		"Door.Network":   "bg2", "Door.Port": uint16(1790), "Door.From": []netip.Addr{addr("10.99.0.3")}, "Door.Behind": []netip.Prefix{prefix("10.0.5.0/24")},
 		"NAT.Network": "vx2", "NAT.Bridge": "spare", "NAT.Subnet": prefix("10.0.5.0/24"), "NAT.Except": []netip.Prefix{prefix("10.9.0.0/16")},
-		"Keep.Network": "vx2", "Keep.Link": "spare", "Keep.Subnet": prefix("10.0.5.0/24"), "Keep.To": []netip.Prefix{prefix("10.8.0.0/16"), prefix("10.9.0.1/32")},
+		"PreserveSource.Network": "vx2", "PreserveSource.Link": "spare", "PreserveSource.Subnet": prefix("10.0.5.0/24"), "PreserveSource.To": []netip.Prefix{prefix("10.8.0.0/16"), prefix("10.9.0.1/32")},
 		"Sysctl.Key": "net/ipv4/conf/all/log_martians", "Sysctl.Value": "2",
 	}
 }
@@ -67,7 +67,7 @@ func spacious() *spec.Host {
 	h.Links = append(h.Links,
 		spec.Link{Name: "spare", Network: "vx2", Kind: spec.Bridge, MAC: "6a:0b:00:02:00:01", MTU: 1450},
 		spec.Link{Name: "spare-vx", Network: "vx2", Kind: spec.VXLAN, MAC: "6a:0a:00:02:00:01", MTU: 1450, Tunnel: &spec.Tunnel{VNI: 7, Port: 4790, Local: addr("10.99.0.1")}})
-	h.Keeps = []spec.Keep{{Network: "vx1", Link: "vxl0", Subnet: prefix("10.0.4.0/24")}}
+	h.Keeps = []spec.PreserveSource{{Network: "vx1", Link: "vxl0", Subnet: prefix("10.0.4.0/24")}}
 	h.Guards = []spec.Guard{{
 		Network: "vx1", Bridge: "vxl0", Uplink: "vxl0-vx", ServerMACs: "6a:0b:00:00:00:00", ServerMask: "ff:ff:ff:ff:00:00", DHCP: true,
 		Servers: []netip.Prefix{prefix("10.0.4.1/32"), prefix("10.0.4.240/28")}, Subnets: []netip.Prefix{prefix("10.0.4.0/24")}, Closed: []uint16{4789},

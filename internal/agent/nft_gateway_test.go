@@ -202,7 +202,7 @@ func TestExceptKeepsTheSource(t *testing.T) {
 func TestKeepKnowsDestinations(t *testing.T) {
 	o := settledOverlay(t, nil)
 	want := overlayHost(0)
-	want.Keeps = []spec.Keep{{Network: "b", Subnet: netip.MustParsePrefix("10.0.4.0/24"), To: []netip.Prefix{netip.MustParsePrefix("172.16.8.1/32"), netip.MustParsePrefix("172.16.16.0/20")}}}
+	want.Keeps = []spec.PreserveSource{{Network: "b", Subnet: netip.MustParsePrefix("10.0.4.0/24"), To: []netip.Prefix{netip.MustParsePrefix("172.16.8.1/32"), netip.MustParsePrefix("172.16.16.0/20")}}}
 	settleNFT(o.servers[0], want)
 	o.fabric.sh("for a in 172.16.8.1 172.16.8.2 172.16.31.1 172.16.32.1; do ip addr add $a/32 dev br0; done; ip route add 10.0.4.0/24 via 10.99.0.1")
 	for to, kept := range map[string]bool{"172.16.8.1": true, "172.16.8.2": false, "172.16.31.1": true, "172.16.32.1": false} {

@@ -18,7 +18,7 @@ const keepChain = "keep"
 // has does: a connection whose source is decided is not asked about again
 // (nf_nat_inet_fn goes on to the next chain only while !nf_nat_initialized; linux
 // 6.18, TestForeignMasqueradeKeepsOverlaySources).
-func keepObject(k spec.Keep) nftObject {
+func keepObject(k spec.PreserveSource) nftObject {
 	o := nftObject{tag: keepTag(k), network: k.Network}
 	family, offset, length := uint32(unix.NFPROTO_IPV6), ip6Src, 16
 	if k.Subnet.Addr().Is4() {

@@ -259,7 +259,7 @@ func (n *nft) addStale(objects []nftObject, seen map[nftables.TableFamily]*nftTa
 			case natKind:
 				have.NATs = append(have.NATs, spec.NAT{Network: s.network, Bridge: s.bridge, Subnet: s.subnet})
 			case keepKind:
-				have.Keeps = append(have.Keeps, spec.Keep{Network: s.network, Link: strings.TrimPrefix(s.bridge, anyLink), Subnet: s.subnet})
+				have.Keeps = append(have.Keeps, spec.PreserveSource{Network: s.network, Link: strings.TrimPrefix(s.bridge, anyLink), Subnet: s.subnet})
 			case portsKind:
 				have.Guards = append(have.Guards, spec.Guard{Network: s.network, Bridge: s.bridge})
 			case doorKind:
@@ -331,7 +331,7 @@ func natTag(network, bridge string, subnet netip.Prefix) string {
 // anyLink stands in a comment for no link in particular; no link is called so.
 const anyLink = "-"
 
-func keepTag(k spec.Keep) string {
+func keepTag(k spec.PreserveSource) string {
 	link := k.Link
 	if link == "" {
 		link = anyLink

@@ -52,7 +52,7 @@ func manyKeeps(n int) *spec.Host {
 			to = append(to, netip.MustParsePrefix(p))
 		}
 		for _, own := range map[bool][]string{false: {"10.0.4.0/24", "10.0.5.0/24"}, true: {"fd00:4::/64", "fd00:5::/64"}}[six] {
-			want.Keeps = append(want.Keeps, spec.Keep{Network: "n1", Subnet: netip.MustParsePrefix(own), To: to})
+			want.Keeps = append(want.Keeps, spec.PreserveSource{Network: "n1", Subnet: netip.MustParsePrefix(own), To: to})
 		}
 	}
 	return want
@@ -85,7 +85,7 @@ func TestRulesDoNotGrowWithDestinations(t *testing.T) {
 // TestDamagedSetsAreSeenAndMended, and cost no more than who looks things up in them.
 func TestDamagedSetsAreSeenAndMended(t *testing.T) {
 	h, want := newNFTHost(t), manyKeeps(5)
-	want.Keeps = append(want.Keeps, spec.Keep{Network: "n2", Subnet: netip.MustParsePrefix("10.0.9.0/24"), To: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}})
+	want.Keeps = append(want.Keeps, spec.PreserveSource{Network: "n2", Subnet: netip.MustParsePrefix("10.0.9.0/24"), To: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}})
 	settleNFT(h, want)
 	clean := h.ruleset()
 	set := regexp.MustCompile(`set (to-[0-9a-f]+) \{\s+type ipv4_addr`).FindStringSubmatch(clean)

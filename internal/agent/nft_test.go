@@ -279,7 +279,7 @@ func BenchmarkNFTCheck(b *testing.B) {
 func TestChainsComeAndGoAlone(t *testing.T) {
 	h := newNFTHost(t)
 	keeps, both := &spec.Host{Cluster: "c1"}, &spec.Host{Cluster: "c1"}
-	keeps.Keeps = []spec.Keep{{Network: "b", Link: "wg0", Subnet: netip.MustParsePrefix("10.0.4.0/24")}}
+	keeps.Keeps = []spec.PreserveSource{{Network: "b", Link: "wg0", Subnet: netip.MustParsePrefix("10.0.4.0/24")}}
 	both.Keeps = keeps.Keeps
 	both.NATs = []spec.NAT{{Network: "a", Bridge: "app0", Subnet: netip.MustParsePrefix("10.0.5.0/24")}}
 	chains := func() string { return h.sh("nft list chains | sed -n 's/^.chain \\(.*\\) {/\\1/p' | sort | xargs") }

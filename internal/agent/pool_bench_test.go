@@ -19,7 +19,7 @@ func poolHost(i int, kind string) *spec.Host {
 	pool := prefix("10.0.0.0/16")
 	h := &spec.Host{
 		Cluster: "test", Store: "store1", Server: fmt.Sprintf("s%d", i+1), Generation: 1,
-		Keeps:    []spec.Keep{{Network: "n1", Subnet: own, To: []netip.Prefix{pool}}},
+		Keeps:    []spec.PreserveSource{{Network: "n1", Subnet: own, To: []netip.Prefix{pool}}},
 		Forwards: []spec.Forward{{Network: "n1", Subnet: pool}},
 		Sysctls:  []spec.Sysctl{{Key: "net/ipv4/ip_forward", Value: "1"}},
 		Guards:   []spec.Guard{poolGuard(i, own, kind)},

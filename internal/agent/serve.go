@@ -58,7 +58,7 @@ const fileMask = 0o022
 // then, the server is pending, and the next apply brings the rest.
 func (s *session) changing(r spec.Request) bool {
 	switch r.Op {
-	case spec.OpKeys, spec.OpPurge, spec.OpSpeak:
+	case spec.OpKeys, spec.OpPurge, spec.OpHandshake:
 		return true
 	case spec.OpApply:
 		if r.Want == nil {
@@ -286,7 +286,7 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		return s.apply(ctx, r)
 	case spec.OpKeys:
 		return s.keys(r)
-	case spec.OpSpeak:
+	case spec.OpHandshake:
 		return s.speak(ctx, r)
 	case spec.OpPurge:
 		return s.purge(ctx, r.Want.Cluster)

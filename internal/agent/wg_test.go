@@ -59,7 +59,7 @@ func (m *mesh) host(i int, members ...int) *spec.Host {
 		Cluster: "test", Store: "store1", Server: fmt.Sprintf("s%d", i+1), Generation: 1,
 		Links:    []spec.Link{{Name: "wg-wirex", Network: "wirex", Kind: spec.WireGuard, MTU: 1440, Key: m.keys[i], Port: 51820}},
 		Addrs:    []spec.Addr{{Link: "wg-wirex", Prefix: prefix(fmt.Sprintf("10.0.8.%d/32", i+1))}},
-		Keeps:    []spec.Keep{{Network: "wirex", Link: "wg-wirex", Subnet: prefix(fmt.Sprintf("10.0.1%d.0/24", i+1))}},
+		Keeps:    []spec.PreserveSource{{Network: "wirex", Link: "wg-wirex", Subnet: prefix(fmt.Sprintf("10.0.1%d.0/24", i+1))}},
 		Forwards: []spec.Forward{{Network: "wirex", Link: "wg-wirex"}},
 		Claims:   []spec.Claim{{Network: "wirex", Prefix: prefix("10.0.8.0/24")}, {Network: "wirex", UDPPort: 51820}},
 	}

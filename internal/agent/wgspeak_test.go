@@ -14,7 +14,7 @@ import (
 func (m *mesh) speak(i int, want *spec.Host) []spec.Peer {
 	m.t.Helper()
 	c := m.machines[i].call()
-	silent := c.must(spec.Request{Op: spec.OpSpeak, Want: want, Peers: want.Peers}).Silent
+	silent := c.must(spec.Request{Op: spec.OpHandshake, Want: want, Peers: want.Peers}).Silent
 	c.make(want, "")
 	return silent
 }

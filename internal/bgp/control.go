@@ -13,10 +13,10 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// orderWithin bounds how long one order may take from its first byte to the answer.
-const orderWithin = 30 * time.Second
+// requestWithin bounds how long one request may take from its first byte to the answer.
+const requestWithin = 30 * time.Second
 
-// serve takes orders until ctx ends or an order ends the daemon.
+// serve answers requests until ctx ends or a request ends the daemon.
 func (d *daemon) serve(ctx context.Context) error {
 	l, err := control.Listen(filepath.Join(d.sockets, spec.BGPSocket))
 	if err != nil {
@@ -26,11 +26,11 @@ func (d *daemon) serve(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	err = control.Serve(ctx, l, orderWithin, func(ctx context.Context, order spec.BGPOrder) *spec.BGPAnswer {
-		d.orders.Lock()
-		defer d.orders.Unlock()
-		a := d.obey(ctx, order)
-		if order.Op == spec.BGPEnd && !d.isEnded() {
+	err = control.Serve(ctx, l, requestWithin, func(ctx context.Context, req spec.BGPRequest) *spec.BGPAnswer {
+		d.requests.Lock()
+		defer d.requests.Unlock()
+		a := d.answer(ctx, req)
+		if req.Op == spec.BGPEnd && !d.isEnded() {
 			close(d.ended)
 			_ = l.Close() // and serve returns when this answer is out
 		}
@@ -39,20 +39,20 @@ func (d *daemon) serve(ctx context.Context) error {
 	return errors.Join(err, done())
 }
 
-// obey takes one order; d.orders is held.
-func (d *daemon) obey(ctx context.Context, order spec.BGPOrder) *spec.BGPAnswer {
+// answer does what one request asks; the caller holds d.requests.
+func (d *daemon) answer(ctx context.Context, req spec.BGPRequest) *spec.BGPAnswer {
 	a := &spec.BGPAnswer{}
 	var err error
-	switch order.Op {
+	switch req.Op {
 	case spec.BGPReload:
 		a.Restart, err = d.reload(ctx)
 	case spec.BGPEnd:
 		err = errors.Join(d.speaker.end(ctx), d.fib.end(ctx))
 	case spec.BGPLook:
 	default:
-		err = fmt.Errorf("%q is no order of this daemon", order.Op)
+		err = fmt.Errorf("%q is no request that this daemon knows", req.Op)
 	}
-	if err == nil && order.Status {
+	if err == nil && req.Status {
 		a.Status, err = d.status(ctx)
 	}
 	if err != nil {

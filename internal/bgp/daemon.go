@@ -81,16 +81,16 @@ func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (
 
 // daemon is what Run keeps together.
 type daemon struct {
-	dir     string
-	sockets string
-	ready   func() (func() error, error)
-	journal *journal
-	fib     *fib
-	speaker *speaker
-	moves   chan move
-	ended   chan struct{} // closed by spec.BGPEnd
-	orders  sync.Mutex    // held while one is carried out
-	vigils  sync.Map      // neighbours whose session ended and that are looked after
+	dir      string
+	sockets  string
+	ready    func() (func() error, error)
+	journal  *journal
+	fib      *fib
+	speaker  *speaker
+	moves    chan move
+	ended    chan struct{} // closed by spec.BGPEnd
+	requests sync.Mutex    // held while one is answered
+	vigils   sync.Map      // neighbours whose session ended and that are looked after
 }
 
 func (d *daemon) isEnded() bool {

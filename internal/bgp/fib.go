@@ -22,8 +22,9 @@ import (
 )
 
 const (
-	// settle is how long the kernel's news are gathered before it is looked at anew.
-	settle = 20 * time.Millisecond
+	// gatherFor is how long notifications of the kernel are gathered before its tables
+	// are read again.
+	gatherFor = 20 * time.Millisecond
 	// fibRetry is when routes are tried again that the kernel did not take or whose
 	// next hops cannot be reached, if no news come before.
 	fibRetry = 5 * time.Second
@@ -31,8 +32,8 @@ const (
 	manyChanges = 1000
 )
 
-// ways are all paths to one destination, best first.
-type ways func(p netip.Prefix) []learned
+// allPaths returns all paths to one destination, best first.
+type allPaths func(p netip.Prefix) []learned
 
 // bounds are what the operator allows learned routes.
 type bounds struct {
@@ -53,7 +54,7 @@ type fib struct {
 	sweeps  chan struct{}                   // ends the time in which adopted routes stay
 	ends    chan chan error                 // takes all routes out
 	bounds  chan bounds
-	others  ways
+	others  allPaths
 
 	world     *world
 	best      bests
@@ -73,7 +74,7 @@ type fib struct {
 
 // openFIB takes up the routes of a daemon before this one: they stay until they are
 // confirmed, replaced, or swept. In dir is what the agent wrote.
-func openFIB(dir string, others ways, print func(string, ...any)) (*fib, error) {
+func openFIB(dir string, others allPaths, print func(string, ...any)) (*fib, error) {
 	f := &fib{
 		fresh: make(chan struct{}, 1), changes: make(chan []told, 16), looks: make(chan chan map[netip.Prefix]kept),
 		sweeps: make(chan struct{}, 1), ends: make(chan chan error), bounds: make(chan bounds, 1),
@@ -176,7 +177,7 @@ func (f *fib) take(c []told) map[netip.Prefix]bool {
 // differs. Changes that wait come first: a sweep must not take out a route whose
 // confirmation was told before it.
 func (f *fib) resync(ctx context.Context) error {
-	t := time.NewTimer(settle)
+	t := time.NewTimer(gatherFor)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -236,7 +237,7 @@ func (f *fib) all() map[netip.Prefix]bool {
 func (f *fib) write(dirty map[netip.Prefix]bool) error {
 	f.retry = false
 	var batch []*nl.NetlinkRequest
-	var about []aim
+	var about []wanted
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
@@ -257,7 +258,7 @@ func (f *fib) write(dirty map[netip.Prefix]bool) error {
 		if m == nil {
 			continue
 		}
-		batch, about = append(batch, m), append(about, aim{p, hops})
+		batch, about = append(batch, m), append(about, wanted{p, hops})
 		if len(batch) == rtnl.MaxBatch {
 			if err := flush(); err != nil {
 				return err
@@ -267,14 +268,14 @@ func (f *fib) write(dirty map[netip.Prefix]bool) error {
 	return flush()
 }
 
-// aim is what a message wants: the route to a destination by hops, or none.
-type aim struct {
+// wanted is what a message asks for: the route to a destination by hops, or none.
+type wanted struct {
 	to   netip.Prefix
 	hops []hop
 }
 
 // written notes what the kernel said about a message.
-func (f *fib) written(a aim, err error) {
+func (f *fib) written(a wanted, err error) {
 	switch {
 	case err == nil && len(a.hops) > 0:
 		f.have[a.to] = a.hops

@@ -15,10 +15,10 @@ import (
 
 // guarded is an address whose way no learned route takes.
 type guarded struct {
-	addr netip.Addr
-	what string
-	bits int // of the route by which it is reached
-	way  way
+	addr  netip.Addr
+	what  string
+	bits  int // of the route by which it is reached
+	route foreign
 }
 
 // guarded are the protected addresses that there is a way to, in order.
@@ -53,13 +53,13 @@ func everything(six bool) netip.Prefix {
 }
 
 // lookUp is the foreign route by which a is reached, and its prefix length.
-func (w *world) lookUp(a netip.Addr) (bits int, to way, ok bool) {
+func (w *world) lookUp(a netip.Addr) (bits int, to foreign, ok bool) {
 	for bits = a.BitLen(); bits >= 0; bits-- {
 		if to, ok = w.routes[netip.PrefixFrom(a, bits).Masked()]; ok && !to.dead {
 			return bits, to, true
 		}
 	}
-	return 0, way{}, false
+	return 0, foreign{}, false
 }
 
 // takes says whose way a route to p by hops would take, "" if nobody's: more particular
@@ -73,7 +73,7 @@ func (f *fib) takes(p netip.Prefix, hops []hop) string {
 		if !p.Contains(g.addr) {
 			break
 		}
-		prevails := p.Bits() > g.bits || p.Bits() == g.bits && g.way.metric > spec.BGPMetric
+		prevails := p.Bits() > g.bits || p.Bits() == g.bits && g.route.metric > spec.BGPMetric
 		if prevails && !g.sameWay(hops) && !slices.ContainsFunc(f.allowed.forced, func(r spec.PrefixRule) bool { return r.Matches(p) }) {
 			return "held back: it would take the way to " + g.what + ", " + g.addr.String()
 		}
@@ -83,7 +83,7 @@ func (f *fib) takes(p netip.Prefix, hops []hop) string {
 
 // sameWay says whether hops lead to g as the route there is does.
 func (g guarded) sameWay(hops []hop) bool {
-	now := g.way.hop
+	now := g.route.hop
 	if !now.via.IsValid() {
 		now.via = g.addr
 	}

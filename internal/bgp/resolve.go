@@ -24,12 +24,12 @@ func compareHops(a, b hop) int { return cmp.Or(a.via.Compare(b.via), cmp.Compare
 
 // world is what the kernel has apart from our routes: what next hops resolve by.
 type world struct {
-	devices map[int]device        // by index
-	routes  map[netip.Prefix]way  // of the main table
-	links   []netip.Prefix        // those that are on a link: this server's own networks
-	local   map[netip.Addr]bool   // this server's own addresses
-	taken   map[netip.Prefix]bool // foreign routes of our metric
-	before  map[netip.Prefix]way  // foreign routes that the kernel prefers to ours
+	devices map[int]device           // by index
+	routes  map[netip.Prefix]foreign // of the main table
+	links   []netip.Prefix           // those that are on a link: this server's own networks
+	local   map[netip.Addr]bool      // this server's own addresses
+	taken   map[netip.Prefix]bool    // foreign routes of our metric
+	before  map[netip.Prefix]foreign // foreign routes that the kernel prefers to ours
 }
 
 // device is one of this server's, as far as routes by it matter.
@@ -39,8 +39,8 @@ type device struct {
 	arp  bool // its neighbours are asked for, by ARP or ND
 }
 
-// way is a foreign route.
-type way struct {
+// foreign is a route that is not ours.
+type foreign struct {
 	hop    hop // via is invalid where the destination itself is on the link
 	dead   bool
 	metric int
@@ -50,7 +50,7 @@ type way struct {
 // newWorld sorts a dump: what is there besides our routes, and our routes.
 func newWorld(routes []netlink.Route, addrs []netlink.Addr, devices map[int]device) (*world, map[netip.Prefix][]hop) {
 	w := &world{
-		devices: devices, routes: map[netip.Prefix]way{}, local: map[netip.Addr]bool{}, taken: map[netip.Prefix]bool{}, before: map[netip.Prefix]way{},
+		devices: devices, routes: map[netip.Prefix]foreign{}, local: map[netip.Addr]bool{}, taken: map[netip.Prefix]bool{}, before: map[netip.Prefix]foreign{},
 	}
 	ours := map[netip.Prefix][]hop{}
 	for _, a := range addrs {
@@ -118,7 +118,7 @@ func (w *world) refuses(p netip.Prefix) string {
 // add notes a foreign route; of several to one destination the one that the kernel
 // prefers counts.
 func (w *world) add(dst netip.Prefix, r netlink.Route) {
-	new := way{metric: r.Priority, kind: r.Type, dead: r.Type != unix.RTN_UNICAST}
+	new := foreign{metric: r.Priority, kind: r.Type, dead: r.Type != unix.RTN_UNICAST}
 	if hops := hopsOf(r); len(hops) > 0 {
 		new.hop = hops[0]
 		new.dead = new.dead || !w.devices[new.hop.dev].up

@@ -199,7 +199,7 @@ func (d *daemonProcess) ask(op string, status bool) (*spec.BGPAnswer, error) {
 		return nil, err
 	}
 	defer c.Close()
-	if err := json.NewEncoder(c).Encode(spec.BGPOrder{Op: op, Status: status}); err != nil {
+	if err := json.NewEncoder(c).Encode(spec.BGPRequest{Op: op, Status: status}); err != nil {
 		return nil, err
 	}
 	a := &spec.BGPAnswer{}

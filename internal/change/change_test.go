@@ -161,7 +161,7 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 			keys[device] = a.s.key
 		}
 		return &spec.Reply{Keys: keys}, nil
-	case spec.OpSpeak:
+	case spec.OpHandshake:
 		return a.f.handshake(a.name, r), nil
 	case spec.OpProbe:
 		return a.f.probe(a.name, r), nil

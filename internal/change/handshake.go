@@ -88,7 +88,7 @@ func (r *run) couples() (initiators []*peer, to map[*peer][]spec.Peer) {
 func (r *run) handshake(ctx context.Context) {
 	initiators, to := r.couples()
 	results := remote.Each(ctx, initiators, r.parallel(), func(ctx context.Context, p *peer) ([]spec.Peer, error) {
-		reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpSpeak, Want: p.want, Holder: r.e.Holder, Peers: to[p]})
+		reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpHandshake, Want: p.want, Holder: r.e.Holder, Peers: to[p]})
 		if err != nil {
 			return nil, err
 		}

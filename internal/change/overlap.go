@@ -47,7 +47,9 @@ func both(now, was *spec.Host) *spec.Host {
 	h.Guards = merge(now.Guards, was.Guards, func(g spec.Guard) string { return g.Bridge })
 	h.Doors = merge(now.Doors, was.Doors, func(d spec.Door) uint16 { return d.Port })
 	h.NATs = merge(now.NATs, was.NATs, func(n spec.NAT) spec.Addr { return spec.Addr{Link: n.Network, Prefix: n.Subnet} })
-	h.Keeps = merge(now.Keeps, was.Keeps, func(k spec.Keep) spec.Addr { return spec.Addr{Link: k.Network + "/" + k.Link, Prefix: k.Subnet} })
+	h.Keeps = merge(now.Keeps, was.Keeps, func(k spec.PreserveSource) spec.Addr {
+		return spec.Addr{Link: k.Network + "/" + k.Link, Prefix: k.Subnet}
+	})
 	h.Forwards = merge(now.Forwards, was.Forwards, spec.Forward.Name)
 	h.Sysctls = merge(now.Sysctls, was.Sysctls, func(s spec.Sysctl) string { return s.Key })
 	h.Claims = merge(now.Claims, was.Claims, spec.Claim.String)

@@ -33,7 +33,7 @@ func verdict(server string, req *spec.Request, reply *spec.Reply) error {
 		return reported(server, req, reply.Report)
 	case spec.OpKeys:
 		return keysNamed(server, req, reply.Keys)
-	case spec.OpSpeak:
+	case spec.OpHandshake:
 		for _, q := range reply.Silent {
 			if !slices.ContainsFunc(req.Peers, func(p spec.Peer) bool { return p.Key == q.Key && p.Endpoint == q.Endpoint }) {
 				return unbelieved(server, req.Op, "it is about peers that it was not asked to speak to")
@@ -61,7 +61,7 @@ func strayPart(op string, reply *spec.Reply) string {
 		{"a plan", reply.Plan != nil, plans},
 		{"a report", reply.Report != nil, op == spec.OpApply || op == spec.OpConfirm || op == spec.OpPurge},
 		{"keys", len(reply.Keys) > 0, plans || op == spec.OpKeys},
-		{"silent peers", len(reply.Silent) > 0, op == spec.OpSpeak},
+		{"silent peers", len(reply.Silent) > 0, op == spec.OpHandshake},
 		{"ways", len(reply.Unheard) > 0, op == spec.OpProbe},
 		{"a BGP status", reply.BGP != nil, op == spec.OpBGP},
 	} {

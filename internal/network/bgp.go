@@ -372,7 +372,7 @@ func (b *builder) addRouting(g *group, h *spec.Host, s *speaker) {
 	}
 	for _, p := range s.shares {
 		to := slices.DeleteFunc(slices.Clone(g.reach), func(q netip.Prefix) bool { return q.Addr().Is6() != p.Addr().Is6() })
-		h.Keeps = append(h.Keeps, spec.Keep{Network: name, Subnet: p, To: to})
+		h.Keeps = append(h.Keeps, spec.PreserveSource{Network: name, Subnet: p, To: to})
 		h.Forwards = append(h.Forwards, spec.Forward{Network: name, Subnet: p})
 	}
 	for _, other := range g.all {

@@ -295,7 +295,7 @@ func (b *builder) addMesh(m *mesh) (err error) {
 			}
 		}
 		for _, p := range e.shares {
-			h.Keeps = append(h.Keeps, spec.Keep{Network: m.network, Link: m.device, Subnet: p})
+			h.Keeps = append(h.Keeps, spec.PreserveSource{Network: m.network, Link: m.device, Subnet: p})
 		}
 		h.Peers = append(h.Peers, m.peers(e)...)
 		h.Forwards = append(h.Forwards, spec.Forward{Network: m.network, Link: m.device})

@@ -195,7 +195,7 @@ func (p *pool) addForwarding(m *poolMember) {
 				to = append(to, q)
 			}
 		}
-		h.Keeps = append(h.Keeps, spec.Keep{Network: p.name, Subnet: own, To: to})
+		h.Keeps = append(h.Keeps, spec.PreserveSource{Network: p.name, Subnet: own, To: to})
 	}
 	for _, q := range p.reach {
 		h.Forwards = append(h.Forwards, spec.Forward{Network: p.name, Subnet: q})

@@ -504,7 +504,7 @@ func (b *builder) addTunnelEnd(name string, n *state.Network, e, other *end, mtu
 		h.Claims = append(h.Claims, b.shareClaim(name, other.server, p))
 	}
 	for _, p := range e.shares {
-		h.Keeps = append(h.Keeps, spec.Keep{Network: name, Link: device, Subnet: p})
+		h.Keeps = append(h.Keeps, spec.PreserveSource{Network: name, Link: device, Subnet: p})
 	}
 	h.Forwards = append(h.Forwards, spec.Forward{Network: name, Link: device})
 }

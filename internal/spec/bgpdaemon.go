@@ -1,7 +1,7 @@
 package spec
 
 // What an agent and the BGP daemon on its server say to each other: files in the
-// cluster's directory that say how it is to be, and one BGPOrder and one BGPAnswer
+// cluster's directory that say how it is to be, and one BGPRequest and one BGPAnswer
 // as JSON per connection to its socket in the cluster's directory for what runs.
 
 // Names of the BGP daemon's files.
@@ -27,8 +27,8 @@ const (
 	BGPEnd    = "end"    // tell the neighbours that this is for good, take the routes out of the kernel, end
 )
 
-// BGPOrder is what the agent asks of the daemon.
-type BGPOrder struct {
+// BGPRequest is what the agent asks of the daemon.
+type BGPRequest struct {
 	Op     string
 	Status bool `json:",omitempty"` // answer with Status too
 }

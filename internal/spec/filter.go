@@ -69,11 +69,11 @@ type NAT struct {
 	Except  []netip.Prefix `json:",omitempty"` // destinations that keep the source address
 }
 
-// Keep says that what leaves Subnet by Link, for one of To, keeps its source
+// PreserveSource says that what leaves Subnet by Link, for one of To, keeps its source
 // address, whatever masquerading rules there are, ours (NAT) and those of others
 // (LXC's, Docker's, libvirt's). Without a Link it is about every way out, without
 // To about every destination.
-type Keep struct {
+type PreserveSource struct {
 	Network string
 	Link    string         `json:",omitempty"`
 	Subnet  netip.Prefix   // masked
@@ -146,7 +146,7 @@ func (n NAT) String() string {
 	return b.String()
 }
 
-func (k Keep) String() string {
+func (k PreserveSource) String() string {
 	var b line
 	b.add("keep", k.Subnet.String())
 	b.str("dev", k.Link)

@@ -41,26 +41,26 @@ type Host struct {
 	Server     string // name of the server in that file
 	Generation uint64 // generation of the cluster file this was compiled from; not part of Sum
 
-	Links     []Link      `json:",omitempty"`
-	Addrs     []Addr      `json:",omitempty"`
-	Routes    []Route     `json:",omitempty"`
-	Neighs    []Neigh     `json:",omitempty"`
-	FDB       []FDB       `json:",omitempty"`
-	Floods    []Flood     `json:",omitempty"`
-	Members   []Member    `json:",omitempty"`
-	Peers     []Peer      `json:",omitempty"`
-	Gateways  []Gateway   `json:",omitempty"`
-	Guards    []Guard     `json:",omitempty"`
-	Doors     []Door      `json:",omitempty"`
-	NATs      []NAT       `json:",omitempty"`
-	Keeps     []Keep      `json:",omitempty"`
-	Forwards  []Forward   `json:",omitempty"`
-	Sysctls   []Sysctl    `json:",omitempty"`
-	DHCPs     []DHCP      `json:",omitempty"`
-	Envs      []SubnetEnv `json:",omitempty"`
-	Unmanaged []Unmanage  `json:",omitempty"`
-	BGP       *BGP        `json:",omitempty"`
-	Claims    []Claim     `json:",omitempty"`
+	Links     []Link           `json:",omitempty"`
+	Addrs     []Addr           `json:",omitempty"`
+	Routes    []Route          `json:",omitempty"`
+	Neighs    []Neigh          `json:",omitempty"`
+	FDB       []FDB            `json:",omitempty"`
+	Floods    []Flood          `json:",omitempty"`
+	Members   []Member         `json:",omitempty"`
+	Peers     []Peer           `json:",omitempty"`
+	Gateways  []Gateway        `json:",omitempty"`
+	Guards    []Guard          `json:",omitempty"`
+	Doors     []Door           `json:",omitempty"`
+	NATs      []NAT            `json:",omitempty"`
+	Keeps     []PreserveSource `json:",omitempty"`
+	Forwards  []Forward        `json:",omitempty"`
+	Sysctls   []Sysctl         `json:",omitempty"`
+	DHCPs     []DHCP           `json:",omitempty"`
+	Envs      []SubnetEnv      `json:",omitempty"`
+	Unmanaged []Unmanage       `json:",omitempty"`
+	BGP       *BGP             `json:",omitempty"`
+	Claims    []Claim          `json:",omitempty"`
 }
 
 // IfName derives an interface name from base and suffix: "vxl0" and "vx" give

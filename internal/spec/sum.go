@@ -98,7 +98,7 @@ func (h *Host) lines(flood func(Flood) string) []string {
 	out = append(out, sorted(h.Guards, Guard.String)...)
 	out = append(out, sorted(h.Doors, Door.String)...)
 	out = append(out, sorted(h.NATs, NAT.String)...)
-	out = append(out, sorted(h.Keeps, Keep.String)...)
+	out = append(out, sorted(h.Keeps, PreserveSource.String)...)
 	out = append(out, sorted(h.Forwards, Forward.String)...)
 	out = append(out, sorted(h.Sysctls, Sysctl.String)...)
 	out = append(out, sorted(h.DHCPs, DHCP.String)...)

@@ -15,17 +15,17 @@ import (
 
 // Operations of a Request.
 const (
-	OpFacts   = "facts"   // look, take no lock: Reply.Facts
-	OpPlan    = "plan"    // take the server's lock, compare Want with the kernel: Reply.Plan, Reply.Facts
-	OpApply   = "apply"   // make it so, with the undo armed: Reply.Report
-	OpConfirm = "confirm" // disarm the undo, keep Want as the server's last spec
-	OpStatus  = "status"  // as plan, without the lock and without claims
-	OpKeys    = "keys"    // take the lock; see that there is a key pair for each of Keys: Reply.Keys
-	OpBGP     = "bgp"     // ask the cluster's BGP daemon, take no lock: Reply.BGP
-	OpSpeak   = "speak"   // take the lock; see that Peers have shaken hands: Reply.Silent
-	OpProbe   = "probe"   // take no lock; see whether Probes are answered: Reply.Unheard
-	OpPurge   = "purge"   // remove everything of the cluster whatever store made it: Reply.Report
-	OpAlive   = "alive"   // the workstation is there; nothing is answered
+	OpFacts     = "facts"   // look, take no lock: Reply.Facts
+	OpPlan      = "plan"    // take the server's lock, compare Want with the kernel: Reply.Plan, Reply.Facts
+	OpApply     = "apply"   // make it so, with the undo armed: Reply.Report
+	OpConfirm   = "confirm" // disarm the undo, keep Want as the server's last spec
+	OpStatus    = "status"  // as plan, without the lock and without claims
+	OpKeys      = "keys"    // take the lock; see that there is a key pair for each of Keys: Reply.Keys
+	OpBGP       = "bgp"     // ask the cluster's BGP daemon, take no lock: Reply.BGP
+	OpHandshake = "speak"   // take the lock; see that Peers have shaken hands: Reply.Silent
+	OpProbe     = "probe"   // take no lock; see whether Probes are answered: Reply.Unheard
+	OpPurge     = "purge"   // remove everything of the cluster whatever store made it: Reply.Report
+	OpAlive     = "alive"   // the workstation is there; nothing is answered
 )
 
 // Request is what the workstation asks of an agent.
