@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/control"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/rtnl"
@@ -55,7 +56,7 @@ func (s *services) noteWorkstation() error {
 	if !a.IsValid() {
 		return nil
 	}
-	_, err := writeIfOther(s.workstationFile(), a.String()+"\n", 0o600)
+	_, err := sysfile.WriteIfOther(s.workstationFile(), a.String()+"\n", 0o600)
 	return err
 }
 
@@ -94,11 +95,11 @@ func (s *services) observeBGP(ctx context.Context, have *spec.Host) error {
 	if last := s.last(); last != nil && last.BGP != nil {
 		have.BGP.Network = last.BGP.Network
 	}
-	if a, err := s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPLook}); err == nil && a.Running != nil && exists(s.bgpFile()) {
+	if a, err := s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPLook}); err == nil && a.Running != nil && sysfile.Exists(s.bgpFile()) {
 		have.BGP = a.Running
 	}
 	for i, n := range have.BGP.Neighbors {
-		if n.Secret != "" && !exists(s.secretFile(n.Secret)) {
+		if n.Secret != "" && !sysfile.Exists(s.secretFile(n.Secret)) {
 			have.BGP.Neighbors[i].Secret = "" // the next start would lack it
 		}
 	}
@@ -133,7 +134,7 @@ func (s *services) setBGP(ctx context.Context, b *spec.BGP) error {
 	if err != nil {
 		return fmt.Errorf("write the BGP daemon's configuration: %w", err)
 	}
-	if _, err := writeIfOther(s.bgpFile(), string(data)+"\n", 0o600); err != nil {
+	if _, err := sysfile.WriteIfOther(s.bgpFile(), string(data)+"\n", 0o600); err != nil {
 		return err
 	}
 	if s.pidOf(s.bgpDaemon()) != 0 {
@@ -159,10 +160,10 @@ func (s *services) writeSecrets(b *spec.BGP) error {
 		switch {
 		case n.Secret == "":
 		case given:
-			if _, err := writeIfOther(s.secretFile(n.Secret), password, 0o600); err != nil {
+			if _, err := sysfile.WriteIfOther(s.secretFile(n.Secret), password, 0o600); err != nil {
 				return err
 			}
-		case !exists(s.secretFile(n.Secret)):
+		case !sysfile.Exists(s.secretFile(n.Secret)):
 			p := missingSecret(b.Network, n)
 			return hint.With(errors.New(p.What), "", p.Next)
 		}
@@ -178,7 +179,7 @@ func (s *services) missingSecrets(want *spec.Host, given map[string]string) []sp
 	}
 	var out []spec.Problem
 	for _, n := range want.BGP.Neighbors {
-		if _, comes := given[n.Secret]; n.Secret != "" && !comes && !exists(s.secretFile(n.Secret)) {
+		if _, comes := given[n.Secret]; n.Secret != "" && !comes && !sysfile.Exists(s.secretFile(n.Secret)) {
 			out = append(out, missingSecret(want.BGP.Network, n))
 		}
 	}
@@ -198,7 +199,7 @@ func (s *services) dropSecrets(h *spec.Host) error {
 	if err != nil {
 		return fmt.Errorf("list passwords: %w", err)
 	}
-	return removeAll(slices.DeleteFunc(found, func(path string) bool {
+	return sysfile.Remove(slices.DeleteFunc(found, func(path string) bool {
 		return h.BGP != nil && slices.ContainsFunc(h.BGP.Neighbors, func(n spec.BGPNeighbor) bool { return s.secretFile(n.Secret) == path })
 	})...)
 }
@@ -241,7 +242,7 @@ func (k *Kernel) removeBGP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return removeAll(traces...)
+	return sysfile.Remove(traces...)
 }
 
 // bgpRoutes are the routes of BGP daemons. A server has one daemon at most, whose

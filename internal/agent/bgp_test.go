@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -83,10 +84,10 @@ func TestPasswordsStayInTheirFiles(t *testing.T) {
 	if problems := s.missingSecrets(want, nil); len(problems) > 0 {
 		t.Fatalf("problems %v", problems)
 	}
-	if err := s.dropSecrets(want); err != nil || !exists(s.secretFile("ab12")) {
+	if err := s.dropSecrets(want); err != nil || !sysfile.Exists(s.secretFile("ab12")) {
 		t.Fatalf("a password in use is dropped, %v", err)
 	}
-	if err := s.dropSecrets(&spec.Host{BGP: speaker()}); err != nil || exists(s.secretFile("ab12")) {
+	if err := s.dropSecrets(&spec.Host{BGP: speaker()}); err != nil || sysfile.Exists(s.secretFile("ab12")) {
 		t.Fatalf("a password is left, %v", err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/templates"
 )
@@ -53,17 +54,17 @@ func Boot(ctx context.Context, progress io.Writer) error {
 	}
 	clusters, err := paths.clusters()
 	errs := []error{err, bootAll(ctx, clusters, say), paths.tidyBoot()}
-	return errors.Join(append(errs, l.release(!exists(paths.lib)))...)
+	return errors.Join(append(errs, l.release(!sysfile.Exists(paths.lib)))...)
 }
 
 // tidyBoot removes the boot unit that runs at this moment when it has nothing to
 // do any more: to stop it would be to stop ourselves.
 func (p paths) tidyBoot() error {
-	if exists(p.lib) {
+	if sysfile.Exists(p.lib) {
 		return nil
 	}
 	s := &services{paths: p}
-	return removeAll(s.bootWish(), s.unitPath(bootUnit))
+	return sysfile.Remove(s.bootWish(), s.unitPath(bootUnit))
 }
 
 // booting is a cluster that is not back yet.
@@ -260,7 +261,7 @@ func (s *services) enableBoot() error {
 	if s.bootEnabled() {
 		return nil
 	}
-	if err := removeAll(s.bootWish()); err != nil {
+	if err := sysfile.Remove(s.bootWish()); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(s.bootWish()), 0o755); err != nil {
@@ -269,7 +270,7 @@ func (s *services) enableBoot() error {
 	if err := os.Symlink(s.unitPath(bootUnit), s.bootWish()); err != nil {
 		return fmt.Errorf("link unit: %w", err)
 	}
-	return syncDir(filepath.Dir(s.bootWish()))
+	return sysfile.SyncDir(filepath.Dir(s.bootWish()))
 }
 
 // withBoot adds to steps what applying want does beside the network so that it
@@ -308,7 +309,7 @@ func (s *services) bootStep(want *spec.Host) ([]spec.Step, error) {
 	if want.Empty() || !s.hasSystemd() {
 		return nil, nil
 	}
-	have, err := readIfThere(s.unitPath(bootUnit))
+	have, err := sysfile.ReadIfThere(s.unitPath(bootUnit))
 	if err != nil {
 		return nil, err
 	}
@@ -325,7 +326,7 @@ func (s *services) bootStep(want *spec.Host) ([]spec.Step, error) {
 	switch {
 	case runs == "" || text != have:
 		detail = "somebody changed it"
-	case !exists(runs):
+	case !sysfile.Exists(runs):
 		detail = "its program is gone"
 	case !s.bootEnabled():
 		detail = "disabled -> enabled"
@@ -353,15 +354,15 @@ func (s *services) dropBoot(ctx context.Context) error {
 	if err != nil || len(clusters) > 0 {
 		return err
 	}
-	if !exists(s.unitPath(bootUnit)) && !exists(s.bootWish()) {
+	if !sysfile.Exists(s.unitPath(bootUnit)) && !sysfile.Exists(s.bootWish()) {
 		return nil
 	}
 	// systemd knows it if it read its files since, or the server was started: then
 	// multi-user.target refers to it, until the files are read again.
 	if !s.hasSystemd() || !knownUnit(ctx, bootUnit) {
-		return removeAll(s.bootWish(), s.unitPath(bootUnit))
+		return sysfile.Remove(s.bootWish(), s.unitPath(bootUnit))
 	}
-	if err := errors.Join(removeAll(s.bootWish()), s.dropFile(ctx, bootUnit)); err != nil {
+	if err := errors.Join(sysfile.Remove(s.bootWish()), s.dropFile(ctx, bootUnit)); err != nil {
 		return err
 	}
 	return program(ctx, "systemctl", "daemon-reload")

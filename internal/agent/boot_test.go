@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -37,7 +38,7 @@ func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
 		}
 	}
 	expect("no unit", "+ unit flock-boot.service")
-	if exists(s.unitPath(bootUnit)) || exists(s.bootWish()) {
+	if sysfile.Exists(s.unitPath(bootUnit)) || sysfile.Exists(s.bootWish()) {
 		t.Error("looking made the unit")
 	}
 	if steps, err := s.bootStep(&spec.Host{}); err != nil || len(steps) > 0 {
@@ -59,7 +60,7 @@ func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := writeFile(s.unitPath(bootUnit), text, 0o644, false); err != nil {
+		if err := sysfile.Write(s.unitPath(bootUnit), text, 0o644, false); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.enableBoot(); err != nil {
@@ -67,7 +68,7 @@ func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
 		}
 		expect(program, step)
 	}
-	if err := writeFile(s.unitPath(bootUnit), "[Unit]\n", 0o644, false); err != nil {
+	if err := sysfile.Write(s.unitPath(bootUnit), "[Unit]\n", 0o644, false); err != nil {
 		t.Fatal(err)
 	}
 	expect("edited", "~ unit flock-boot.service: somebody changed it")

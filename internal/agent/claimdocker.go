@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+
+	"github.com/flocknet/flock/internal/agent/sysfile"
 )
 
 const dockerConfig = "/etc/docker/daemon.json"
@@ -15,7 +17,7 @@ const dockerConfig = "/etc/docker/daemon.json"
 // dockerPools are the prefixes Docker's configuration takes networks from. A
 // server without the file has none.
 func dockerPools(path string) ([]netip.Prefix, error) {
-	data, err := slurp(path)
+	data, err := sysfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

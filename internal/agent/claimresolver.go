@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -48,7 +49,7 @@ func (k *Kernel) claimResolvers(claims []spec.Claim) []spec.Problem {
 func resolversOf(files []string) []netip.Addr {
 	var out []netip.Addr
 	for _, path := range files {
-		data, err := slurp(path)
+		data, err := sysfile.Read(path)
 		if err != nil {
 			continue
 		}

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/templates"
@@ -60,7 +61,7 @@ func (d daemon) is(args []string) bool { return len(args) > 0 && slices.Equal(ar
 
 // startDaemon starts d anew with this program.
 func (s *services) startDaemon(ctx context.Context, d daemon) error {
-	if err := makeDir(s.runDir()); err != nil {
+	if err := sysfile.MakeDir(s.runDir()); err != nil {
 		return err
 	}
 	if s.hasSystemd() {
@@ -153,7 +154,7 @@ func (s *services) stopDaemon(ctx context.Context, d daemon) error {
 	if err := s.end(ctx, d); err != nil {
 		return err
 	}
-	return removeAll(s.pidFile(d))
+	return sysfile.Remove(s.pidFile(d))
 }
 
 // lostUnits are the units of the daemons of h that name a program which is gone, with
@@ -169,11 +170,11 @@ func (s *services) lostUnits(h *spec.Host) (map[string]string, error) {
 		if unit == "" {
 			unit = s.unitName(d.name)
 		}
-		text, err := readIfThere(s.unitPath(unit))
+		text, err := sysfile.ReadIfThere(s.unitPath(unit))
 		if err != nil {
 			return nil, err
 		}
-		if text == "" || exists(unitProgram(text)) {
+		if text == "" || sysfile.Exists(unitProgram(text)) {
 			continue
 		}
 		if lost[unit], err = d.unitText(); err != nil {
@@ -201,16 +202,16 @@ func (s *services) repairUnits(ctx context.Context, want *spec.Host) error {
 // ready is for the daemon itself: it says that it is at work, to who reads the pid
 // file and to systemd (sd_notify(3)). The result takes that back.
 func (s *services) ready(d daemon) (done func() error, err error) {
-	if err := makeDir(s.runDir()); err != nil {
+	if err := sysfile.MakeDir(s.runDir()); err != nil {
 		return nil, err
 	}
-	if err := writeFile(s.pidFile(d), strconv.Itoa(os.Getpid())+"\n", 0o644, false); err != nil {
+	if err := sysfile.Write(s.pidFile(d), strconv.Itoa(os.Getpid())+"\n", 0o644, false); err != nil {
 		return nil, err
 	}
 	if err := unheard(); err != nil {
-		return nil, errors.Join(err, removeAll(s.pidFile(d)))
+		return nil, errors.Join(err, sysfile.Remove(s.pidFile(d)))
 	}
-	done = func() error { return removeAll(s.pidFile(d)) }
+	done = func() error { return sysfile.Remove(s.pidFile(d)) }
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if socket == "" {
 		return done, nil

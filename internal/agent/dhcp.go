@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -45,13 +46,13 @@ func (s *services) observeDHCPs(ctx context.Context, want, have *spec.Host) erro
 				continue
 			}
 		}
-		text, err := readIfThere(s.process(leaf, network).hosts)
+		text, err := sysfile.ReadIfThere(s.process(leaf, network).hosts)
 		if err != nil {
 			return err
 		}
 		d := spec.DHCP{}
 		// A damaged copy is one more difference from what is wanted.
-		if wire.Unmarshal([]byte(specOf(text)), &d) != nil || d.Network != network {
+		if wire.Unmarshal([]byte(sysfile.Spec(text)), &d) != nil || d.Network != network {
 			d = spec.DHCP{Network: network}
 		}
 		if at >= 0 && d.String() == want.DHCPs[at].String() {
@@ -67,7 +68,7 @@ func (s *services) observeDHCPs(ctx context.Context, want, have *spec.Host) erro
 func (s *services) dhcpNetworks() ([]string, error) {
 	found := map[string]bool{}
 	for _, dir := range []string{s.dir(), s.runDir()} {
-		names, err := namesIn(dir)
+		names, err := sysfile.Names(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("list files: %w", err)
 		}
@@ -82,7 +83,7 @@ func (s *services) dhcpNetworks() ([]string, error) {
 		return nil, err
 	}
 	for _, path := range units {
-		mark, err := markOf(path)
+		mark, err := sysfile.Mark(path)
 		if err != nil {
 			return nil, err
 		}
@@ -114,7 +115,7 @@ func (s *services) dhcpStands(d spec.DHCP) (bool, error) {
 		}
 	}
 	if len(plans) == 1 {
-		return !exists(s.process(front, d.Network).conf), nil
+		return !sysfile.Exists(s.process(front, d.Network).conf), nil
 	}
 	return s.namesStand(d), nil
 }
@@ -144,7 +145,7 @@ func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
 
 // removeDHCP removes the dnsmasq of network with all its files, leases included.
 func (s *services) removeDHCP(ctx context.Context, network string) error {
-	leases, err := readIfThere(s.process(leaf, network).leases)
+	leases, err := sysfile.ReadIfThere(s.process(leaf, network).leases)
 	if err != nil {
 		return fmt.Errorf("remove DHCP of %s: %w", network, err)
 	}
@@ -170,7 +171,7 @@ func (s *services) stands(p planned, bridge string) (bool, error) {
 		files[s.unitPath(s.unitName(p.daemon))] = p.unitText
 	}
 	for path, want := range files {
-		have, err := readIfThere(path)
+		have, err := sysfile.ReadIfThere(path)
 		if err != nil || have != want {
 			return false, err
 		}
@@ -192,12 +193,12 @@ func (s *services) start(ctx context.Context, p planned, d spec.DHCP) error {
 	if err != nil {
 		return err
 	}
-	before, err := readIfThere(p.record)
+	before, err := sysfile.ReadIfThere(p.record)
 	if err != nil {
 		return err
 	}
 	// Whatever stops us from here on, the next look sees that p does not stand.
-	if err := removeAll(p.record); err != nil {
+	if err := sysfile.Remove(p.record); err != nil {
 		return err
 	}
 	newConf, newUnit, err := s.write(ctx, p)
@@ -213,7 +214,7 @@ func (s *services) start(ctx context.Context, p planned, d spec.DHCP) error {
 	if err != nil {
 		return err
 	}
-	_, err = writeIfOther(p.record, record, 0o644)
+	_, err = sysfile.WriteIfOther(p.record, record, 0o644)
 	return err
 }
 
@@ -221,7 +222,7 @@ func (s *services) start(ctx context.Context, p planned, d spec.DHCP) error {
 func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []spec.Range) error {
 	for _, path := range []string{p.pidFile, p.leases} { // dnsmasq's own, which it would not open
 		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-			if err := removeAll(path); err != nil {
+			if err := sysfile.Remove(path); err != nil {
 				return err
 			}
 		}
@@ -250,12 +251,12 @@ func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []sp
 
 // rangesBefore is what network's leaf handed out so far, by its files.
 func (s *services) rangesBefore(network string) ([]spec.Range, error) {
-	text, err := readIfThere(s.process(leaf, network).hosts)
+	text, err := sysfile.ReadIfThere(s.process(leaf, network).hosts)
 	if err != nil {
 		return nil, err
 	}
 	d := spec.DHCP{}
-	if wire.Unmarshal([]byte(specOf(text)), &d) != nil {
+	if wire.Unmarshal([]byte(sysfile.Spec(text)), &d) != nil {
 		return nil, nil // damaged: nothing is known
 	}
 	return d.Ranges, nil
@@ -264,20 +265,20 @@ func (s *services) rangesBefore(network string) ([]spec.Range, error) {
 // write puts p's files in place and says which of those changed that a running
 // process does not read again. dnsmasq reads as nobody: they are no secrets.
 func (s *services) write(ctx context.Context, p planned) (newConf, newUnit bool, err error) {
-	if err := makeDir(filepath.Dir(p.pidFile)); err != nil {
+	if err := sysfile.MakeDir(filepath.Dir(p.pidFile)); err != nil {
 		return false, false, err
 	}
 	for path, text := range p.soft {
-		if _, err := writeIfOther(path, text, 0o644); err != nil {
+		if _, err := sysfile.WriteIfOther(path, text, 0o644); err != nil {
 			return false, false, err
 		}
 	}
 	if p.leaf {
-		if _, err := writeIfOther(p.leased, p.leasedText, 0o755); err != nil {
+		if _, err := sysfile.WriteIfOther(p.leased, p.leasedText, 0o755); err != nil {
 			return false, false, err
 		}
 	}
-	if newConf, err = writeIfOther(p.conf, p.confText, 0o644); err != nil {
+	if newConf, err = sysfile.WriteIfOther(p.conf, p.confText, 0o644); err != nil {
 		return false, false, err
 	}
 	if s.hasSystemd() {
@@ -317,7 +318,7 @@ func (s *services) removeProcess(ctx context.Context, p process) error {
 	if err := os.RemoveAll(p.names); err != nil {
 		return fmt.Errorf("remove names: %w", err)
 	}
-	return removeAll(p.conf, p.hosts, p.servers, p.leases, p.leased, p.pidFile, p.record)
+	return sysfile.Remove(p.conf, p.hosts, p.servers, p.leases, p.leased, p.pidFile, p.record)
 }
 
 var dhcpFamily = family{

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -22,26 +23,26 @@ import (
 // pinNames makes the directory of names what d's leases say.
 func (s *services) pinNames(d spec.DHCP) error {
 	p := s.process(leaf, d.Network)
-	text, err := readIfThere(p.leases)
+	text, err := sysfile.ReadIfThere(p.leases)
 	if err != nil {
 		return err
 	}
-	if err := makeDir(p.names); err != nil {
+	if err := sysfile.MakeDir(p.names); err != nil {
 		return fmt.Errorf("keep names of %s: %w", d.Network, err)
 	}
-	stale, err := namesIn(p.names)
+	stale, err := sysfile.Names(p.names)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("keep names of %s: %w", d.Network, err)
 	}
 	conf := s.leafConf(d)
 	for addr, name := range namesOf(text, d) {
-		if _, err := writeIfOther(filepath.Join(p.names, addr), conf.Pin(addr, name), 0o644); err != nil {
+		if _, err := sysfile.WriteIfOther(filepath.Join(p.names, addr), conf.Pin(addr, name), 0o644); err != nil {
 			return err
 		}
 		stale = slices.DeleteFunc(stale, func(n string) bool { return n == addr })
 	}
 	for _, n := range stale {
-		if err := removeAll(filepath.Join(p.names, n)); err != nil {
+		if err := sysfile.Remove(filepath.Join(p.names, n)); err != nil {
 			return err
 		}
 	}

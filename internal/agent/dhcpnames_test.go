@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -123,7 +124,7 @@ func TestNamesAreRebuiltFromLeases(t *testing.T) {
 	if err := s.pinNames(d); err != nil {
 		t.Fatal(err)
 	}
-	names, err := namesIn(p.names)
+	names, err := sysfile.Names(p.names)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -49,7 +50,7 @@ func findProcess(file string, is func(args []string) bool) (int, error) {
 		return 0, err
 	}
 	for _, pid := range all {
-		line, err := slurp("/proc/" + pid + "/cmdline")
+		line, err := sysfile.Read("/proc/" + pid + "/cmdline")
 		if err != nil || !is(strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")) || !sharesNetwork(pid, own) {
 			continue // or it has just ended
 		}
@@ -62,7 +63,7 @@ func findProcess(file string, is func(args []string) bool) (int, error) {
 // arguments. The file alone proves nothing: the number may be somebody else's by now.
 // An error says that there may be one.
 func pidIn(file string, is func(args []string) bool) (int, error) {
-	text, err := readIfThere(file)
+	text, err := sysfile.ReadIfThere(file)
 	if errors.Is(err, unix.EISDIR) {
 		return 0, nil // whoever starts the process finds out that it cannot write there
 	}
@@ -73,7 +74,7 @@ func pidIn(file string, is func(args []string) bool) (int, error) {
 	if err != nil || pid <= 1 {
 		return 0, nil //nolint:nilerr // an empty or damaged file names nobody
 	}
-	line, err := readIfThere(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	line, err := sysfile.ReadIfThere(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
 	if errors.Is(err, unix.ESRCH) {
 		return 0, nil // it ended while it was looked at
 	}
@@ -111,7 +112,7 @@ func (s *services) claimDHCP(ctx context.Context, ops []Op) []spec.Problem {
 			continue // which is a claim of its own
 		}
 		for _, p := range plans {
-			if have, _ := readIfThere(p.conf); err == nil && have != p.confText {
+			if have, _ := sysfile.ReadIfThere(p.conf); err == nil && have != p.confText {
 				err = p.try(ctx)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -50,7 +51,7 @@ func (s *services) namesDaemon(network string) daemon {
 func (s *services) settleNames(ctx context.Context, d spec.DHCP) error {
 	of := s.namesDaemon(d.Network)
 	if len(d.Peers) == 0 {
-		if !exists(s.pidFile(of)) && !s.unitThere(of.name) {
+		if !sysfile.Exists(s.pidFile(of)) && !s.unitThere(of.name) {
 			return nil
 		}
 		return s.stopDaemon(ctx, of)
@@ -124,12 +125,12 @@ func fromHere(from, at net.Addr) bool {
 
 // reads what the network's names are made of. It changes while the process runs.
 func (n *names) reads() (spec.DHCP, error) {
-	text, err := readIfThere(n.services.process(leaf, n.network).hosts)
+	text, err := sysfile.ReadIfThere(n.services.process(leaf, n.network).hosts)
 	if err != nil {
 		return spec.DHCP{}, err
 	}
 	d := spec.DHCP{}
-	if err := wire.Unmarshal([]byte(specOf(text)), &d); err != nil {
+	if err := wire.Unmarshal([]byte(sysfile.Spec(text)), &d); err != nil {
 		return d, fmt.Errorf("read whom to ask for names of %s: %w", n.network, err)
 	}
 	if len(d.Listen) == 0 {

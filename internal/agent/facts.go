@@ -18,6 +18,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -32,7 +33,7 @@ func (k *Kernel) Facts(ctx context.Context, devs []string) (*spec.Facts, error) 
 		return nil, fmt.Errorf("read kernel name: %w", err)
 	}
 	f.Hostname, f.Kernel = unix.ByteSliceToString(uts.Nodename[:]), unix.ByteSliceToString(uts.Release[:])
-	machine, err := slurp("/etc/machine-id")
+	machine, err := sysfile.Read("/etc/machine-id")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read machine id: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -23,7 +24,7 @@ const (
 func (s *services) last() *spec.Host {
 	path := filepath.Join(s.dir(), specFile)
 	if s.confirmed.text != "" {
-		if text, err := slurp(path); err == nil && s.confirmed.text == string(text) {
+		if text, err := sysfile.Read(path); err == nil && s.confirmed.text == string(text) {
 			return s.confirmed.host
 		}
 	}
@@ -43,7 +44,7 @@ func (s *services) keep(h *spec.Host) error {
 		return fmt.Errorf("encode spec: %w", err)
 	}
 	path := filepath.Join(s.dir(), specFile)
-	if have, err := slurp(path); err != nil || string(have) != string(data) || s.lost[specFile] {
+	if have, err := sysfile.Read(path); err != nil || string(have) != string(data) || s.lost[specFile] {
 		if err := writeNote(path, string(data)); err != nil {
 			return fmt.Errorf("keep spec: %w", err)
 		}
@@ -59,17 +60,17 @@ func (s *services) begin(h *spec.Host) error {
 		return err
 	}
 	text := fmt.Sprintf("{\"Generation\":%d,\"Sum\":%q}\n", h.Generation, h.Sum())
-	if _, err := writeIfOther(filepath.Join(s.dir(), pendingFile), text, 0o600); err != nil {
+	if _, err := sysfile.WriteIfOther(filepath.Join(s.dir(), pendingFile), text, 0o600); err != nil {
 		return fmt.Errorf("note change: %w", err)
 	}
 	return nil
 }
 
 // begun says whether a change was begun and not confirmed.
-func (s *services) begun() bool { return exists(filepath.Join(s.dir(), pendingFile)) }
+func (s *services) begun() bool { return sysfile.Exists(filepath.Join(s.dir(), pendingFile)) }
 
 // settled notes that no change is under way.
-func (s *services) settled() error { return removeAll(filepath.Join(s.dir(), pendingFile)) }
+func (s *services) settled() error { return sysfile.Remove(filepath.Join(s.dir(), pendingFile)) }
 
 // forget removes the memory of this cluster, once nothing of it is left, and with
 // the last cluster everything else that flock keeps here but the agent itself.
@@ -78,13 +79,13 @@ func (s *services) forget() error {
 	if err := errors.Join(os.RemoveAll(s.dir()), s.emptyRunDir()); err != nil {
 		return fmt.Errorf("remove directory: %w", err)
 	}
-	return removeEmpty(s.runDir(), s.paths.lib)
+	return sysfile.RemoveEmpty(s.runDir(), s.paths.lib)
 }
 
 // emptyRunDir leaves what a network of another cluster has there that is called as this
 // directory is: vx1.d, where this cluster is vx1.
 func (s *services) emptyRunDir() error {
-	names, err := namesIn(s.runDir())
+	names, err := sysfile.Names(s.runDir())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -95,23 +96,6 @@ func (s *services) emptyRunDir() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// removeEmpty removes directories that are empty.
-func removeEmpty(dirs ...string) error {
-	for _, dir := range dirs {
-		entries, err := os.ReadDir(dir)
-		if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) > 0 {
-			continue
-		}
-		if err == nil {
-			err = os.Remove(dir)
-		}
-		if err != nil {
-			return fmt.Errorf("remove directory: %w", err)
-		}
-	}
-	return nil
 }
 
 // clusters lists the clusters that have something here.

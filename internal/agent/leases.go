@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -34,7 +35,7 @@ func (s *services) leaving(want *spec.Host) (map[string]string, error) {
 		if slices.ContainsFunc(want.DHCPs, func(d spec.DHCP) bool { return d.Network == network }) {
 			continue
 		}
-		text, err := readIfThere(s.process(leaf, network).leases)
+		text, err := sysfile.ReadIfThere(s.process(leaf, network).leases)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +58,7 @@ func (s *services) poolUses(want *spec.Host, now time.Time) ([]spec.PoolUse, err
 		if err != nil {
 			return nil, err
 		}
-		text, err := readIfThere(s.process(leaf, d.Network).leases)
+		text, err := sysfile.ReadIfThere(s.process(leaf, d.Network).leases)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +99,7 @@ func (s *services) inherit(network, leases string) {
 // handed out there, nobody is asked. taken says that somebody else's became its own.
 func (s *services) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (taken bool, err error) {
 	path := s.process(leaf, d.Network).leases
-	have, err := readIfThere(path)
+	have, err := sysfile.ReadIfThere(path)
 	if err != nil {
 		return false, err
 	}
@@ -116,7 +117,7 @@ func (s *services) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (
 			return false, err
 		}
 		if !taken {
-			if have, err = readIfThere(path); err != nil { // it may have grown meanwhile
+			if have, err = sysfile.ReadIfThere(path); err != nil { // it may have grown meanwhile
 				return false, err
 			}
 		}
@@ -126,7 +127,7 @@ func (s *services) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (
 	if !taken {
 		return false, nil
 	}
-	if _, err := writeIfOther(path, have, 0o644); err != nil {
+	if _, err := sysfile.WriteIfOther(path, have, 0o644); err != nil {
 		return false, fmt.Errorf("take over leases: %w", err)
 	}
 	return true, nil

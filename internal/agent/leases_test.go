@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -85,7 +86,7 @@ func TestLeasesAreLookedForWhereverTheyLack(t *testing.T) {
 	s, d := testServices(t, server), testDHCP()
 	leases := s.process(leaf, "vx1").leases
 	has := func(addr string) bool {
-		text, err := readIfThere(leases)
+		text, err := sysfile.ReadIfThere(leases)
 		if err != nil {
 			t.Fatal(err)
 		}

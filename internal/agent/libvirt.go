@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/flocknet/flock/internal/agent/sysfile"
 )
 
 // libvirtDir holds libvirt's networks, one XML file each, running or not.
@@ -25,7 +27,7 @@ func libvirtNetworks(dir string) ([]netip.Prefix, error) {
 	}
 	var out []netip.Prefix
 	for _, file := range files {
-		data, err := slurp(file)
+		data, err := sysfile.Read(file)
 		if err != nil {
 			return nil, fmt.Errorf("read libvirt's network: %w", err)
 		}

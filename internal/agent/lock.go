@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -134,7 +135,7 @@ func (l *lock) release(last bool) error {
 	l.breath.End()
 	var err error
 	if last {
-		err = errors.Join(removeAll(l.path), removeEmpty(filepath.Dir(l.path)))
+		err = errors.Join(sysfile.Remove(l.path), sysfile.RemoveEmpty(filepath.Dir(l.path)))
 	}
 	return errors.Join(err, l.file.Close())
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/agent/sysfile"
 )
 
 // The note in a lock's file says who holds it, for which change, since when, and when the
@@ -111,7 +113,7 @@ func holds(pid int, path string) bool {
 	if unix.Stat(path, &st) != nil {
 		return false
 	}
-	locks, err := slurp("/proc/locks")
+	locks, err := sysfile.Read("/proc/locks")
 	if err != nil {
 		return false
 	}

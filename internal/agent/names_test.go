@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -42,8 +43,8 @@ func fakeSystemd(t *testing.T, s *services) (told func() []string) {
 		}
 	}
 	return func() []string {
-		text, err := readIfThere(log)
-		if err := errors.Join(err, removeAll(log)); err != nil {
+		text, err := sysfile.ReadIfThere(log)
+		if err := errors.Join(err, sysfile.Remove(log)); err != nil {
 			t.Fatal(err)
 		}
 		return slices.DeleteFunc(strings.Split(text, "\n"), func(l string) bool { return l == "" || strings.HasPrefix(l, "reset-failed") })
@@ -92,11 +93,11 @@ func TestFilesOfANetworkCalledKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range dhcp {
-		if !exists(path) {
+		if !sysfile.Exists(path) {
 			t.Errorf("%s is gone", path)
 		}
 	}
-	if exists(keys[0]) || exists(keys[1]) {
+	if sysfile.Exists(keys[0]) || sysfile.Exists(keys[1]) {
 		t.Error("keys that nothing needs are there")
 	}
 }
@@ -110,8 +111,8 @@ func TestForgetLeavesWhatOthersCallAlike(t *testing.T) {
 	if err := s.forget(); err != nil {
 		t.Fatal(err)
 	}
-	if !exists(env) || exists(s.pidFile(s.resolver())) {
-		t.Errorf("of the other cluster: %v, of this one: %v", exists(env), exists(s.pidFile(s.resolver())))
+	if !sysfile.Exists(env) || sysfile.Exists(s.pidFile(s.resolver())) {
+		t.Errorf("of the other cluster: %v, of this one: %v", sysfile.Exists(env), sysfile.Exists(s.pidFile(s.resolver())))
 	}
 }
 
@@ -156,7 +157,7 @@ func TestFormerUnitIsTakenOver(t *testing.T) {
 	if _, err := s.putUnit(ctx, mine.daemon, "# flock: a-dns/b\n"); err != nil {
 		t.Fatal(err)
 	}
-	if have := told(); !slices.Equal(have, []string{"stop " + former}) || exists(s.unitPath(former)) || !exists(s.unitPath("flock-a:dns-dns-b.service")) {
+	if have := told(); !slices.Equal(have, []string{"stop " + former}) || sysfile.Exists(s.unitPath(former)) || !sysfile.Exists(s.unitPath("flock-a:dns-dns-b.service")) {
 		t.Errorf("told %q", have)
 	}
 	if _, err := other.putUnit(ctx, its.daemon, "# flock: a/dns-b\n"); err != nil {
@@ -183,7 +184,7 @@ func TestUnitIsReadThoughTheAgentDied(t *testing.T) {
 	put := func(ctx context.Context, text string, want ...string) {
 		t.Helper()
 		_, err := s.putUnit(ctx, "bgp", text)
-		if have, _ := readIfThere(path); err != nil && ctx.Err() == nil || have != text {
+		if have, _ := sysfile.ReadIfThere(path); err != nil && ctx.Err() == nil || have != text {
 			t.Errorf("%v, have %q", err, have)
 		}
 		if have := told(); !slices.Equal(have, want) {

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -53,7 +54,7 @@ func (s *services) needs(ctx context.Context, ops []Op, steps []spec.Step) []spe
 			dirs = append(dirs, s.paths.run)
 		case spec.Unmanage:
 			for _, d := range s.networkDaemons() {
-				if d.there || exists(d.path) {
+				if d.there || sysfile.Exists(d.path) {
 					dirs, asked = append(dirs, filepath.Dir(d.path)), true
 				}
 			}
@@ -160,7 +161,7 @@ func mendFile(err error) string {
 
 // mountOf is where the file system that path is on, or would be, is mounted.
 func mountOf(path string) string {
-	data, err := slurp("/proc/self/mountinfo")
+	data, err := sysfile.Read("/proc/self/mountinfo")
 	if err != nil {
 		return "/"
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/nftables"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -48,7 +49,7 @@ var legacyTables = [...]legacyTable{
 // find returns the program where the kernel has the table, otherwise "". Whatever the
 // kernel has, where the program is missing nobody can write it.
 func (t legacyTable) find(table string) (string, error) {
-	names, err := slurp(filepath.Join(procNet, t.names))
+	names, err := sysfile.Read(filepath.Join(procNet, t.names))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("look for iptables' tables: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -49,7 +50,7 @@ func (n *filterNote) text(counter int, generation uint32, want *spec.Host) strin
 	if err != nil { // linux < 5.14
 		return ""
 	}
-	boot, err := slurp("/proc/sys/kernel/random/boot_id")
+	boot, err := sysfile.Read("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}
@@ -68,7 +69,7 @@ func (n *filterNote) says(text string) bool {
 	if text == "" {
 		return false
 	}
-	have, err := readIfThere(n.path)
+	have, err := sysfile.ReadIfThere(n.path)
 	return err == nil && have == text
 }
 
@@ -76,7 +77,7 @@ func (n *filterNote) says(text string) bool {
 // look reads the rules.
 func (n *filterNote) keep() {
 	if n.sound != "" {
-		_, _ = writeIfOther(n.path, n.sound, 0o600)
+		_, _ = sysfile.WriteIfOther(n.path, n.sound, 0o600)
 	}
 	n.sound = ""
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -187,12 +188,12 @@ func (n *nft) asksForBridges() bool {
 		if n.note.path != "" {
 			path = filepath.Join(filepath.Dir(n.note.path), bridgesFile)
 		}
-		said, _ := readIfThere(path) // not there: it is tried
+		said, _ := sysfile.ReadIfThere(path) // not there: it is tried
 		can := said == "yes"
 		if said == "" {
 			can = n.tryBridges() == nil
-			if path != "" && exists(filepath.Dir(path)) {
-				_, _ = writeIfOther(path, map[bool]string{true: "yes", false: "no"}[can], 0o600) // otherwise it is tried again
+			if path != "" && sysfile.Exists(filepath.Dir(path)) {
+				_, _ = sysfile.WriteIfOther(path, map[bool]string{true: "yes", false: "no"}[can], 0o600) // otherwise it is tried again
 			}
 		}
 		n.bridges = &can

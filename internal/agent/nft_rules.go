@@ -11,6 +11,7 @@ import (
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/hint"
 )
 
@@ -169,7 +170,7 @@ func (n *nft) generation() (uint32, error) {
 		return 0, fmt.Errorf("ask nftables for its generation: %w", err)
 	}
 	answer := make([]byte, 256)
-	size, err := again(func() (int, error) { return unix.Read(n.counter, answer) })
+	size, err := sysfile.Again(func() (int, error) { return unix.Read(n.counter, answer) })
 	if err != nil {
 		return 0, fmt.Errorf("read nftables' generation: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -28,7 +29,7 @@ const copySuffix = spec.CopySuffix
 // is gone and its copy is not.
 func recall[T any](path string, sound func(T) bool) (note *T, text string, damaged bool) {
 	for _, p := range []string{path, path + copySuffix} {
-		data, err := slurp(p)
+		data, err := sysfile.Read(p)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -48,11 +49,11 @@ func recall[T any](path string, sound func(T) bool) (note *T, text string, damag
 // writeNote replaces the note at path, whatever is there. It is on the disk when writeNote
 // returns; of the copy that is not asked.
 func writeNote(path, text string) error {
-	return errors.Join(writeFile(path, text, 0o600, true), writeFile(path+copySuffix, text, 0o600, false))
+	return errors.Join(sysfile.Write(path, text, 0o600, true), sysfile.Write(path+copySuffix, text, 0o600, false))
 }
 
 // removeNote removes the note at path and its copy.
-func removeNote(path string) error { return removeAll(path, path+copySuffix) }
+func removeNote(path string) error { return sysfile.Remove(path, path+copySuffix) }
 
 // loses remembers for the next plan that a note of this cluster was found damaged.
 func (s *services) loses(name string) {

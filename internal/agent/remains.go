@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -72,7 +73,7 @@ func noteRest(report *spec.Report, names []string) {
 func (s *services) traces() ([]string, error) {
 	var out []string
 	for _, top := range []string{s.dir(), s.runDir()} {
-		names, err := namesIn(top)
+		names, err := sysfile.Names(top)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -156,7 +157,7 @@ func (k *Kernel) writeRouteNotes(list []netip.Prefix) error {
 	}
 	data, err := json.Marshal(list)
 	if err == nil {
-		err = makeDir(k.dir)
+		err = sysfile.MakeDir(k.dir)
 	}
 	if err == nil {
 		err = writeNote(path, string(data)+"\n")

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
@@ -182,7 +183,7 @@ func (s *session) end() error {
 	}
 	errs = append(errs, s.dropKeys())
 	if s.lock != nil {
-		errs = append(errs, s.lock.release(!exists(s.paths.lib)))
+		errs = append(errs, s.lock.release(!sysfile.Exists(s.paths.lib)))
 	}
 	return errors.Join(errs...)
 }

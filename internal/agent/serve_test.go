@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
@@ -660,7 +661,7 @@ func TestLockOutlastsNobody(t *testing.T) {
 	if err := l.release(true); err != nil {
 		t.Fatal(err)
 	}
-	if exists(path) {
+	if sysfile.Exists(path) {
 		t.Error("the last one left the lock file")
 	}
 	next, err := takeLock(context.Background(), path, "bob", "", time.Second, nil)

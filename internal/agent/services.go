@@ -5,14 +5,11 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -71,7 +68,7 @@ func (s *services) left() ([]string, error) {
 		return nil, err
 	}
 	for _, path := range s.dropIns() {
-		if mark, err := markOf(path); err != nil {
+		if mark, err := sysfile.Mark(path); err != nil {
 			return nil, err
 		} else if mark == s.cluster {
 			all = append(all, path)
@@ -93,14 +90,16 @@ func (s *services) dir() string { return filepath.Join(s.paths.lib, s.cluster) }
 func (s *services) runDir() string { return filepath.Join(s.paths.run, s.cluster+".d") }
 
 // makeDirs makes this cluster's directories.
-func (s *services) makeDirs() error { return errors.Join(makeDir(s.dir()), makeDir(s.runDir())) }
+func (s *services) makeDirs() error {
+	return errors.Join(sysfile.MakeDir(s.dir()), sysfile.MakeDir(s.runDir()))
+}
 
 // processFiles lists the paths of what daemons of this cluster have here, those of the
 // BGP daemon aside. Keys of WireGuard devices, whatever those are called, are not of it.
 func (s *services) processFiles() ([]string, error) {
 	var out []string
 	for _, dir := range []string{s.dir(), s.runDir()} {
-		names, err := namesIn(dir)
+		names, err := sysfile.Names(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("list files: %w", err)
 		}
@@ -111,133 +110,4 @@ func (s *services) processFiles() ([]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// filesIn lists the paths of what is in dir, which need not be there, by how the names
-// begin and end. It does without what filepath.Glob asks besides.
-func filesIn(dir, begin, end string) ([]string, error) {
-	names, err := namesIn(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	slices.Sort(names)
-	var out []string
-	for _, name := range names {
-		if rest, ok := strings.CutPrefix(name, begin); ok && strings.HasSuffix(rest, end) {
-			out = append(out, filepath.Join(dir, name))
-		}
-	}
-	return out, nil
-}
-
-const markPrefix, specPrefix = "# flock: ", "# spec: "
-
-// markOf returns the ownership mark in a file's first line: CLUSTER/NETWORK or
-// CLUSTER; "" where there is no such file or mark.
-func markOf(path string) (string, error) {
-	text, err := readIfThere(path)
-	if err != nil {
-		return "", err
-	}
-	line, _, _ := strings.Cut(text, "\n")
-	mark, ours := strings.CutPrefix(line, markPrefix)
-	if !ours {
-		return "", nil
-	}
-	return mark, nil
-}
-
-// specOf returns what follows "# spec: " in text.
-func specOf(text string) string {
-	for line := range strings.Lines(text) {
-		if s, ok := strings.CutPrefix(line, specPrefix); ok {
-			return strings.TrimSuffix(s, "\n")
-		}
-	}
-	return ""
-}
-
-// noText is what readIfThere reads where no file is that can be read: nothing that we write
-// is like it, so that it is written anew.
-const noText = "\x00"
-
-// readIfThere returns the content of a file, "" where there is none, and noText where a
-// directory, a link to itself or a socket is in its place.
-func readIfThere(path string) (string, error) {
-	data, err := slurp(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
-	}
-	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
-		return noText, nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return string(data), nil
-}
-
-// writeIfOther writes text to path unless that is what is there, and says
-// whether it did.
-func writeIfOther(path, text string, mode os.FileMode) (bool, error) {
-	have, err := readIfThere(path)
-	if err != nil || have == text {
-		return false, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return false, fmt.Errorf("make directory: %w", err)
-	}
-	return true, writeFile(path, text, mode, false)
-}
-
-// writeFile replaces path in one step: a reader finds the old content or the new.
-// Durable adds: after a power cut too, and the new once it returns. What the next
-// boot would write again needs no waiting for the disk.
-func writeFile(path, text string, mode os.FileMode, durable bool) error {
-	temp, err := spill(filepath.Dir(path), text, mode, durable)
-	if err == nil {
-		if err = os.Rename(temp, path); errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EEXIST) { // a directory in the place of a file of ours
-			err = errors.Join(os.RemoveAll(path), os.Rename(temp, path))
-		}
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), removeAll(temp))
-	}
-	if durable {
-		return syncDir(filepath.Dir(path))
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync directory %s: %w", dir, err)
-	}
-	return nil
-}
-
-// removeAll removes files, those that are there.
-func removeAll(paths ...string) error {
-	var errs []error
-	for _, path := range paths {
-		err := os.Remove(path)
-		if errors.Is(err, unix.ENOTEMPTY) { // a directory in the place of a file of ours
-			err = os.RemoveAll(path)
-		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("remove file: %w", err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// exists says whether path is there, or may be: what cannot be looked at is not taken for
-// missing, and whoever reads or removes it next says why.
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -156,7 +157,7 @@ const tcpListens = "0A"
 // readSockets adds the inodes of the sockets that overlap at, in state or, if that is
 // "", in any; the table is proc_net(5)'s.
 func readSockets(path string, at netip.AddrPort, state string, inodes map[string]bool) error {
-	data, err := slurp(path)
+	data, err := sysfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // a kernel without IPv6
 	}
@@ -214,7 +215,7 @@ func socketHolder(inodes map[string]bool) (name string, pid int) {
 		if err != nil {
 			continue
 		}
-		comm, err := slurp(filepath.Join(process, "comm"))
+		comm, err := sysfile.Read(filepath.Join(process, "comm"))
 		if err != nil {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 	"github.com/flocknet/flock/templates"
@@ -50,7 +51,7 @@ func (s *services) ourEnvs() ([]string, error) {
 	var out []string
 	for _, path := range found {
 		network := filepath.Base(filepath.Dir(path))
-		mark, err := markOf(path)
+		mark, err := sysfile.Mark(path)
 		if err != nil {
 			return nil, err
 		}
@@ -69,12 +70,12 @@ func (s *services) observeEnvs(have *spec.Host) error {
 		return err
 	}
 	for _, network := range ours {
-		text, err := readIfThere(s.envPath(network))
+		text, err := sysfile.ReadIfThere(s.envPath(network))
 		if err != nil {
 			return err
 		}
 		e := spec.SubnetEnv{}
-		if wire.Unmarshal([]byte(specOf(text)), &e) != nil || e.Network != network || len(e.Subnets) < len(e.Pools) {
+		if wire.Unmarshal([]byte(sysfile.Spec(text)), &e) != nil || e.Network != network || len(e.Subnets) < len(e.Pools) {
 			e = spec.SubnetEnv{Network: network}
 		}
 		if full, err := s.envText(e); err != nil || full != text {
@@ -94,11 +95,11 @@ func (s *services) claimEnvs(want *spec.Host) ([]spec.Problem, error) {
 			out = append(out, spec.Problem{What: filepath.Dir(path) + " is a file", Next: "give the network another name"})
 			continue
 		}
-		mark, err := markOf(path)
+		mark, err := sysfile.Mark(path)
 		if err != nil {
 			return nil, err
 		}
-		if !exists(path) || mark == s.cluster+"/"+e.Network {
+		if !sysfile.Exists(path) || mark == s.cluster+"/"+e.Network {
 			continue
 		}
 		whose := "flock did not write it"
@@ -115,13 +116,13 @@ func (s *services) setEnv(e spec.SubnetEnv) error {
 	if err != nil {
 		return err
 	}
-	_, err = writeIfOther(s.envPath(e.Network), text, 0o644)
+	_, err = sysfile.WriteIfOther(s.envPath(e.Network), text, 0o644)
 	return err
 }
 
 func (s *services) removeEnv(network string) error {
 	path := s.envPath(network)
-	return errors.Join(removeAll(path), removeEmpty(filepath.Dir(path)))
+	return errors.Join(sysfile.Remove(path), sysfile.RemoveEmpty(filepath.Dir(path)))
 }
 
 var envFamily = family{

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -76,7 +77,7 @@ func TestSubnetEnvIsSeenRepairedAndRemoved(t *testing.T) {
 		t.Errorf("after: left %d, %v, %v", n, err, steps(want))
 	}
 	path := s.envPath("n1")
-	text, err := readIfThere(path)
+	text, err := sysfile.ReadIfThere(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestSubnetEnvIsSeenRepairedAndRemoved(t *testing.T) {
 	if list := steps(&spec.Host{}); len(list) != 1 || list[0].String() != "- subnet.env n1" {
 		t.Errorf("unwanted: %v", list)
 	}
-	if err := s.removeEnv("n1"); err != nil || exists(filepath.Dir(path)) {
+	if err := s.removeEnv("n1"); err != nil || sysfile.Exists(filepath.Dir(path)) {
 		t.Errorf("removal: %v", err)
 	}
 	// The server's lock is a file of that name.

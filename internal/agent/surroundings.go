@@ -18,6 +18,7 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -68,7 +69,7 @@ func (k *Kernel) otherWireGuards() []string {
 		if flocks(l) || l.Attrs().Flags&net.FlagUp == 0 {
 			continue
 		}
-		if l.Type() == spec.WireGuard || l.Type() == "tuntap" && exists("/var/run/wireguard/"+name+".sock") {
+		if l.Type() == spec.WireGuard || l.Type() == "tuntap" && sysfile.Exists("/var/run/wireguard/"+name+".sock") {
 			out = append(out, name)
 		}
 	}
@@ -85,7 +86,7 @@ func networkDaemons() ([]string, error) {
 	}
 	var out []string
 	for _, pid := range pids {
-		comm, err := slurp("/proc/" + pid + "/comm")
+		comm, err := sysfile.Read("/proc/" + pid + "/comm")
 		name := strings.TrimSpace(string(comm))
 		if err != nil || !slices.Contains(known, name) || slices.Contains(out, name) {
 			continue // or it has just ended
@@ -100,7 +101,7 @@ func networkDaemons() ([]string, error) {
 
 // processes lists the numbers of processes, and names this one's network namespace.
 func processes() (pids []string, own string, err error) {
-	all, err := namesIn("/proc")
+	all, err := sysfile.Names("/proc")
 	if err != nil {
 		return nil, "", fmt.Errorf("list processes: %w", err)
 	}
@@ -120,7 +121,7 @@ func sharesNetwork(pid, own string) bool {
 func settingFiles(dirs []string) ([]textFile, error) {
 	chosen := map[string]string{}
 	for _, dir := range dirs {
-		found, err := filesIn(dir, "", ".conf")
+		found, err := sysfile.List(dir, "", ".conf")
 		if err != nil {
 			return nil, fmt.Errorf("list settings: %w", err)
 		}
@@ -138,7 +139,7 @@ func settingFiles(dirs []string) ([]textFile, error) {
 		out = append(out, textFile{path: filepath.Join(filepath.Dir(dirs[0]), "sysctl.conf")})
 	}
 	for i := range out {
-		text, err := slurp(out[i].path)
+		text, err := sysfile.Read(out[i].path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("read settings: %w", err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -331,7 +332,7 @@ func writeSysctlNotes(dir string, notes map[string]sysctlNote) error {
 	}
 	data, err := json.MarshalIndent(notes, "", "\t")
 	if err == nil {
-		err = makeDir(dir)
+		err = sysfile.MakeDir(dir)
 	}
 	if err == nil {
 		err = writeNote(path, string(data)+"\n")
@@ -355,7 +356,7 @@ func readSysctl(key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	data, err := slurp(path)
+	data, err := sysfile.Read(path)
 	if err != nil {
 		return "", fmt.Errorf("read setting: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -169,5 +170,5 @@ func (k *Kernel) proven(kind string) bool {
 			return true
 		}
 	}
-	return exists("/sys/module/" + moduleOf(kind))
+	return sysfile.Exists("/sys/module/" + moduleOf(kind))
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/tun"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/control"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/udptun"
@@ -41,14 +42,14 @@ func (s *services) udpSocket(device string) string {
 // that was killed leaves its unit, or its pid file.
 func (s *services) runsUDP(device string) bool {
 	d := s.udpDaemon(device, "")
-	return exists(s.pidFile(d)) || s.unitThere(d.name)
+	return sysfile.Exists(s.pidFile(d)) || s.unitThere(d.name)
 }
 
 func (s *services) stopUDP(ctx context.Context, device string) error {
 	if err := s.stopDaemon(ctx, s.udpDaemon(device, "")); err != nil {
 		return err
 	}
-	return removeAll(s.udpSocket(device)) // it does so itself unless it was killed
+	return sysfile.Remove(s.udpSocket(device)) // it does so itself unless it was killed
 }
 
 // newUDP makes a device, still down and without members.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/hint"
 )
 
@@ -52,7 +53,7 @@ func lookProgram(name string) (string, error) {
 }
 
 // hasSystemd is sd_booted(3).
-func (s *services) hasSystemd() bool { return exists(s.paths.systemd) }
+func (s *services) hasSystemd() bool { return sysfile.Exists(s.paths.systemd) }
 
 const unitPrefix, unitSuffix = "flock-", ".service"
 
@@ -86,7 +87,7 @@ func (s *services) former(daemon string) (string, error) {
 	if name == s.unitName(daemon) {
 		return "", nil
 	}
-	mark, err := markOf(s.unitPath(name))
+	mark, err := sysfile.Mark(s.unitPath(name))
 	if cluster, _, _ := strings.Cut(mark, "/"); err != nil || cluster != s.cluster {
 		return "", err
 	}
@@ -96,7 +97,7 @@ func (s *services) former(daemon string) (string, error) {
 // unitThere says whether a daemon has a unit, by whichever name.
 func (s *services) unitThere(daemon string) bool {
 	former, err := s.former(daemon)
-	return exists(s.unitPath(s.unitName(daemon))) || err == nil && former != ""
+	return sysfile.Exists(s.unitPath(s.unitName(daemon))) || err == nil && former != ""
 }
 
 // ourUnits lists the paths of the systemd units of this cluster, those with a former name
@@ -105,13 +106,13 @@ func (s *services) ourUnits() ([]string, error) {
 	begins := []string{strings.TrimSuffix(s.unitName(""), unitSuffix), strings.TrimSuffix(s.formerName(""), unitSuffix)}
 	var ours []string
 	for _, begin := range slices.Compact(begins) {
-		found, err := filesIn(s.paths.units, begin, unitSuffix)
+		found, err := sysfile.List(s.paths.units, begin, unitSuffix)
 		if err != nil {
 			return nil, fmt.Errorf("list units: %w", err)
 		}
 		for _, path := range found {
 			// A former name may be another cluster's: the mark decides.
-			mark, err := markOf(path)
+			mark, err := sysfile.Mark(path)
 			if err != nil {
 				return nil, err
 			}
@@ -137,7 +138,7 @@ func (s *services) putUnit(ctx context.Context, daemon, text string) (bool, erro
 			return false, err
 		}
 	}
-	mark, err := markOf(s.unitPath(unit))
+	mark, err := sysfile.Mark(s.unitPath(unit))
 	if err != nil {
 		return false, err
 	}
@@ -152,7 +153,7 @@ func (s *services) loadUnit(ctx context.Context, unit, text string) (bool, error
 	path := s.unitPath(unit)
 	return s.loadFile(ctx, loaded{
 		path: path, text: text, durable: unit == bootUnit,
-		known:  exists(path), // what it does not know, systemd reads by itself
+		known:  sysfile.Exists(path), // what it does not know, systemd reads by itself
 		reload: func(ctx context.Context) error { return program(ctx, "systemctl", "daemon-reload") },
 	})
 }
@@ -175,26 +176,26 @@ func (s *services) unread(path string) string {
 // end between the two, a note tells the next one: a file that is right is no proof that it
 // was read. The result says whether anything was done.
 func (s *services) loadFile(ctx context.Context, f loaded) (bool, error) {
-	have, err := readIfThere(f.path)
+	have, err := sysfile.ReadIfThere(f.path)
 	if err != nil {
 		return false, err
 	}
 	note := s.unread(f.path)
-	told := !exists(note) && (have == f.text || !f.known)
+	told := !sysfile.Exists(note) && (have == f.text || !f.known)
 	if have == f.text && told {
 		return false, nil
 	}
 	if !told {
-		if err := errors.Join(makeDir(s.runDir()), writeFile(note, "", 0o600, false)); err != nil {
+		if err := errors.Join(sysfile.MakeDir(s.runDir()), sysfile.Write(note, "", 0o600, false)); err != nil {
 			return false, err
 		}
 	}
 	switch {
 	case f.text == "":
-		err = removeAll(f.path)
+		err = sysfile.Remove(f.path)
 	case have != f.text:
 		if err = os.MkdirAll(filepath.Dir(f.path), 0o755); err == nil {
-			err = writeFile(f.path, f.text, 0o644, f.durable)
+			err = sysfile.Write(f.path, f.text, 0o644, f.durable)
 		}
 	}
 	if err != nil || told {
@@ -203,7 +204,7 @@ func (s *services) loadFile(ctx context.Context, f loaded) (bool, error) {
 	if err := f.reload(ctx); err != nil {
 		return true, err
 	}
-	return true, removeAll(note)
+	return true, sysfile.Remove(note)
 }
 
 // restartUnit starts unit anew.
@@ -240,7 +241,7 @@ func (s *services) dropUnit(ctx context.Context, daemon string) error {
 // dropFile stops unit and removes its file. systemd forgets a unit that is stopped
 // and that nothing refers to: no listing shows it, without a reload.
 func (s *services) dropFile(ctx context.Context, unit string) error {
-	if !exists(s.unitPath(unit)) {
+	if !sysfile.Exists(s.unitPath(unit)) {
 		return nil
 	}
 	if s.hasSystemd() {
@@ -250,5 +251,5 @@ func (s *services) dropFile(ctx context.Context, unit string) error {
 		// Fails unless the unit is in state failed, which a listing would show.
 		_ = program(ctx, "systemctl", "reset-failed", unit)
 	}
-	return removeAll(s.unitPath(unit), s.unread(unit))
+	return sysfile.Remove(s.unitPath(unit), s.unread(unit))
 }

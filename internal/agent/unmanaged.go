@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 	"github.com/flocknet/flock/templates"
@@ -33,11 +34,11 @@ func (s *services) networkDaemons() []dropIn {
 	paths := s.dropIns()
 	return []dropIn{
 		{
-			path: paths[0], there: exists(s.paths.netif), unit: "systemd-networkd.service",
+			path: paths[0], there: sysfile.Exists(s.paths.netif), unit: "systemd-networkd.service",
 			text: templates.Unmanaged.Networkd, reload: []string{"networkctl", "reload"},
 		},
 		{
-			path: paths[1], there: exists(s.paths.nmRun) && exists(filepath.Dir(s.paths.nm)), unit: "NetworkManager.service",
+			path: paths[1], there: sysfile.Exists(s.paths.nmRun) && sysfile.Exists(filepath.Dir(s.paths.nm)), unit: "NetworkManager.service",
 			text: templates.Unmanaged.NetworkManager, reload: []string{"systemctl", "reload", "NetworkManager.service"},
 		},
 	}
@@ -61,7 +62,7 @@ func (s *services) observeUnmanaged(want, have *spec.Host) error {
 	}
 	stands, other := len(want.Unmanaged) > 0, ""
 	for _, d := range s.networkDaemons() {
-		text, err := readIfThere(d.path)
+		text, err := sysfile.ReadIfThere(d.path)
 		if err != nil {
 			return err
 		}
@@ -71,7 +72,7 @@ func (s *services) observeUnmanaged(want, have *spec.Host) error {
 				return err
 			}
 		}
-		unread := exists(s.unread(d.path))
+		unread := sysfile.Exists(s.unread(d.path))
 		if text != expected || unread {
 			stands = false
 		}
@@ -84,7 +85,7 @@ func (s *services) observeUnmanaged(want, have *spec.Host) error {
 		have.Unmanaged = []spec.Unmanage{wanted}
 	case other != "":
 		var u spec.Unmanage
-		if wire.Unmarshal([]byte(specOf(other)), &u) != nil || slices.Equal(u.Links, wanted.Links) {
+		if wire.Unmarshal([]byte(sysfile.Spec(other)), &u) != nil || slices.Equal(u.Links, wanted.Links) {
 			u = spec.Unmanage{} // damaged: differs from whatever is wanted
 		}
 		have.Unmanaged = []spec.Unmanage{u}
@@ -103,7 +104,7 @@ func (s *services) dropInText(d dropIn, u spec.Unmanage) (string, error) {
 // setUnmanaged tells the network daemons that run here to leave u's links alone.
 func (s *services) setUnmanaged(ctx context.Context, u spec.Unmanage) error {
 	for _, d := range s.networkDaemons() {
-		if !d.there && !exists(d.path) {
+		if !d.there && !sysfile.Exists(d.path) {
 			continue
 		}
 		text, err := s.dropInText(d, u)

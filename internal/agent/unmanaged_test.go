@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -97,7 +98,7 @@ func TestForeignUnitsAreNotOurs(t *testing.T) {
 func TestBootUnitFollowsTheAgent(t *testing.T) {
 	s := testServices(t, newNFTHost(t))
 	ctx := context.Background()
-	if err := s.ensureBoot(ctx); err != nil || exists(s.unitPath(bootUnit)) {
+	if err := s.ensureBoot(ctx); err != nil || sysfile.Exists(s.unitPath(bootUnit)) {
 		t.Errorf("without systemd: %v", err)
 	}
 	for _, dir := range []string{s.paths.systemd, s.paths.units} {
@@ -126,29 +127,6 @@ func TestBootUnitFollowsTheAgent(t *testing.T) {
 	}
 	if after, err := os.Stat(s.unitPath(bootUnit)); err != nil || !os.SameFile(before, after) {
 		t.Errorf("the unit was written again, %v", err)
-	}
-}
-
-func TestWriteFileIsWholeOrOld(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a", "b")
-	for _, text := range []string{"one", "two"} {
-		changed, err := writeIfOther(path, text, 0o600)
-		if err != nil || !changed {
-			t.Fatalf("write %q: %v, %v", text, changed, err)
-		}
-		if changed, err := writeIfOther(path, text, 0o600); err != nil || changed {
-			t.Errorf("write %q again: %v, %v", text, changed, err)
-		}
-	}
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil || len(entries) != 1 {
-		t.Errorf("directory: %v, %v", entries, err)
-	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode: %v, %v", info.Mode(), err)
-	}
-	if err := writeFile(filepath.Join(filepath.Dir(path), "no", "dir"), "", 0o600, true); err == nil {
-		t.Error("a file in no directory was written")
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -134,7 +135,7 @@ func takeBack(ctx context.Context, cluster string, log io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.release(!exists(paths.lib))) }()
+	defer func() { err = errors.Join(err, l.release(!sysfile.Exists(paths.lib))) }()
 	s := newServices(cluster)
 	if !s.begun() {
 		return nil

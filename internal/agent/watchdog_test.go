@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -53,7 +54,7 @@ func (m *machine) stuckCall(want *spec.Host) *call {
 	if err := c.conn.Send(spec.Request{Op: spec.OpApply, Want: want}); err != nil {
 		m.t.Fatal(err)
 	}
-	m.until("the change is half done", func() bool { return exists(mark) && m.sh("ip -o link show type vxlan") != "" })
+	m.until("the change is half done", func() bool { return sysfile.Exists(mark) && m.sh("ip -o link show type vxlan") != "" })
 	return c
 }
 
@@ -135,7 +136,7 @@ func TestKilledWithItsWatchdog(t *testing.T) {
 	m.stand(testHost(1450))
 	before := m.traces()
 	m.stuckCall(testHost(1400)).end(true)
-	if !exists(fmt.Sprintf("/proc/%s/root/var/lib/flock/test/%s", m.pid, pendingFile)) {
+	if !sysfile.Exists(fmt.Sprintf("/proc/%s/root/var/lib/flock/test/%s", m.pid, pendingFile)) {
 		t.Error("nothing is noted")
 	}
 	c := m.call()

@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -31,7 +32,7 @@ func (k *Kernel) newWireGuard(ctx context.Context, l spec.Link) error {
 		return fmt.Errorf("create link %s: %w", l.Name, err)
 	}
 	err := k.newKernelLink(l)
-	if errors.Is(err, unix.EOPNOTSUPP) && exists(tunPath) {
+	if errors.Is(err, unix.EOPNOTSUPP) && sysfile.Exists(tunPath) {
 		if err = k.newTUN(l); err == nil {
 			err = k.services.startDaemon(ctx, k.services.wgDaemon(l.Name, l.Network))
 		}
@@ -119,7 +120,7 @@ func (s *services) stopWireGuard(ctx context.Context, device string) error {
 		return err
 	}
 	// It removes its socket itself unless it was killed.
-	return errors.Join(removeAll(filepath.Join(uapiDir, device+".sock")), removeEmpty(uapiDir))
+	return errors.Join(sysfile.Remove(filepath.Join(uapiDir, device+".sock")), sysfile.RemoveEmpty(uapiDir))
 }
 
 // daemonDevices lists the devices of this cluster that have a unit or a process whose
@@ -129,7 +130,7 @@ func (s *services) daemonDevices(stem string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := filesIn(s.runDir(), stem, pidSuffix)
+	found, err := sysfile.List(s.runDir(), stem, pidSuffix)
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
@@ -219,7 +220,7 @@ func (k *Kernel) wgSupport(release string) (string, error) {
 			return spec.KernelDevice, nil
 		}
 	}
-	if exists("/sys/module/wireguard") {
+	if sysfile.Exists("/sys/module/wireguard") {
 		return spec.KernelDevice, nil
 	}
 	dir := filepath.Join("/lib/modules", release)
@@ -232,7 +233,7 @@ func (k *Kernel) wgSupport(release string) (string, error) {
 			return spec.KernelDevice, nil
 		}
 	}
-	if exists(tunPath) {
+	if sysfile.Exists(tunPath) {
 		return spec.UserspaceDevice, nil
 	}
 	return "", nil

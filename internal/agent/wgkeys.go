@@ -12,6 +12,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -53,11 +54,11 @@ func (s *services) publicKey(device string, rotate bool) (public, made string, e
 	if key, err = wgtypes.GeneratePrivateKey(); err != nil {
 		return "", "", fmt.Errorf("make the key of %s: %w", device, err)
 	}
-	if err := makeDir(s.dir()); err != nil {
+	if err := sysfile.MakeDir(s.dir()); err != nil {
 		return "", path, err
 	}
 	// writeFile makes the file with mode 0600 before anything is in it.
-	if err := writeFile(path, key.String()+"\n", 0o600, true); err != nil {
+	if err := sysfile.Write(path, key.String()+"\n", 0o600, true); err != nil {
 		return "", path, err
 	}
 	delete(s.lost, filepath.Base(path))
@@ -110,7 +111,7 @@ func (s *services) keysThere(devices []string) (map[string]string, error) {
 func (s *session) dropKeys() error {
 	var errs []error
 	for path := range s.made {
-		errs = append(errs, removeAll(path), removeEmpty(filepath.Dir(path), s.paths.lib))
+		errs = append(errs, sysfile.Remove(path), sysfile.RemoveEmpty(filepath.Dir(path), s.paths.lib))
 	}
 	return errors.Join(errs...)
 }
@@ -122,9 +123,9 @@ func deviceName(name string) bool {
 
 // readKey returns the zero key where there is no file, or none with a key in it.
 func readKey(path string) (key wgtypes.Key, damaged bool, err error) {
-	text, err := readIfThere(path)
+	text, err := sysfile.ReadIfThere(path)
 	if err != nil || text == "" {
-		return wgtypes.Key{}, exists(path), err
+		return wgtypes.Key{}, sysfile.Exists(path), err
 	}
 	if key, err = wgtypes.ParseKey(strings.TrimSpace(text)); err != nil {
 		return wgtypes.Key{}, true, nil //nolint:nilerr // its words may quote the file
@@ -193,7 +194,7 @@ func (s *services) settleKeys(h *spec.Host) error {
 			if err := os.Rename(files[1], files[0]); err != nil {
 				return fmt.Errorf("take up the new key of %s: %w", l.Name, err)
 			}
-			if err := syncDir(s.dir()); err != nil {
+			if err := sysfile.SyncDir(s.dir()); err != nil {
 				return err
 			}
 		} else if err := s.keepKey(l.Name); err != nil {
@@ -207,7 +208,7 @@ func (s *services) settleKeys(h *spec.Host) error {
 	var errs []error
 	for _, path := range all {
 		if !used[path] {
-			errs = append(errs, removeAll(path))
+			errs = append(errs, sysfile.Remove(path))
 		}
 	}
 	return errors.Join(errs...)
@@ -220,7 +221,7 @@ func (s *services) keepKey(device string) error {
 		return err
 	}
 	path := s.keyFiles(device)[0]
-	if err := writeFile(path, key.String()+"\n", 0o600, true); err != nil {
+	if err := sysfile.Write(path, key.String()+"\n", 0o600, true); err != nil {
 		return err
 	}
 	delete(s.lost, filepath.Base(path))
@@ -230,7 +231,7 @@ func (s *services) keepKey(device string) error {
 // allKeys lists the key files of this cluster, by their ends: a network may be called
 // x.key, and files of its DHCP after it.
 func (s *services) allKeys() ([]string, error) {
-	names, err := namesIn(s.dir())
+	names, err := sysfile.Names(s.dir())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}

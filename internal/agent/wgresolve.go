@@ -16,6 +16,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -41,7 +42,7 @@ func (s *services) resolver() daemon {
 // settleResolver runs the resolver where want has a name, and only there.
 func (s *services) settleResolver(ctx context.Context, want *spec.Host) error {
 	d := s.resolver()
-	there := exists(s.pidFile(d)) || s.unitThere(d.name)
+	there := sysfile.Exists(s.pidFile(d)) || s.unitThere(d.name)
 	if !slices.ContainsFunc(want.Peers, func(p spec.Peer) bool { return named(p.Endpoint) }) {
 		if !there {
 			return nil
@@ -107,7 +108,7 @@ func (s *services) resolveOnce(ctx context.Context, now time.Time, sent sentByte
 	errs = errors.Join(errs, l.sign("flock agent resolve", ""))
 	stale, err = s.staleNames(c, now) // what has changed meanwhile is not ours
 	errs = errors.Join(errs, err, repoint(c, stale, names, sent))
-	return errors.Join(errs, l.release(!exists(s.paths.lib)))
+	return errors.Join(errs, l.release(!sysfile.Exists(s.paths.lib)))
 }
 
 // namedPeer is a peer by name: as it is wanted, and as its device has it.

@@ -19,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"github.com/flocknet/flock/internal/agent/sysfile"
 )
 
 // wgDevices are the server's WireGuard devices: the kernel's by netlink, those in userspace
@@ -83,7 +85,7 @@ func (w *wgDevices) ConfigureDevice(name string, config wgtypes.Config) error {
 // https://www.wireguard.com/xplatform/#configuration-protocol
 func uapi(device, request string, d *wgtypes.Device) (answered bool, err error) {
 	path := filepath.Join(uapiDir, device+".sock")
-	if !exists(path) {
+	if !sysfile.Exists(path) {
 		return false, nil
 	}
 	until := time.Now().Add(uapiWithin)

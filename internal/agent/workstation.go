@@ -9,6 +9,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/flocknet/flock/internal/agent/sysfile"
 )
 
 // workstation is the address that this session's SSH connection comes from:
@@ -20,7 +22,7 @@ func workstation() netip.Addr {
 		return a
 	}
 	for pid := os.Getpid(); pid > 1; pid = parentOf(pid) {
-		data, err := slurp(fmt.Sprintf("/proc/%d/environ", pid))
+		data, err := sysfile.Read(fmt.Sprintf("/proc/%d/environ", pid))
 		if err != nil {
 			return netip.Addr{}
 		}
@@ -51,7 +53,7 @@ func connectionFrom(environ []byte) netip.Addr {
 // parentOf reads the fourth field of /proc/PID/stat, behind the name, which may
 // contain anything (proc_pid_stat(5)); 0 where there is none.
 func parentOf(pid int) int {
-	data, err := slurp(fmt.Sprintf("/proc/%d/stat", pid))
+	data, err := sysfile.Read(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}

@@ -67,9 +67,17 @@ var rooms = map[string]room{
 		never: "a config says where a name leads: going there, and the keys for it, belong to remote",
 	},
 	"internal/agent": {
-		ours:   []string{"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates"},
+		ours: []string{
+			"internal/agent/sysfile",
+			"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates",
+		},
 		theirs: []string{netlink, netlinkLow, netns, nftables, wgctrl, wireguard, xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
+	},
+	"internal/agent/sysfile": {
+		theirs: []string{xSys},
+		never:  "files are written and read whole: which there are, and what is in them, is for their owners",
+		banned: []string{"net", "os/exec"},
 	},
 	"internal/bgp": {
 		ours:   []string{"internal/control", "internal/rtnl", "internal/spec"},
