@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/control"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/rtnl"
@@ -28,10 +29,10 @@ import (
 // kernel's routes of spec.RouteProtoBGP. The agent writes what it is to do into
 // files, has it take them up, and asks it what it does. Nothing here speaks BGP.
 
-func (s *services) bgpDaemon() daemon {
-	return daemon{
-		name: "bgp", mark: s.cluster, description: "BGP of flock cluster " + s.cluster,
-		args: []string{"agent", "bgp", s.cluster},
+func (s *services) bgpDaemon() unit.Daemon {
+	return unit.Daemon{
+		Name: "bgp", Mark: s.cluster, Description: "BGP of flock cluster " + s.cluster,
+		Args: []string{"agent", "bgp", s.cluster},
 	}
 }
 
@@ -41,7 +42,7 @@ func (s *services) bgpDaemon() daemon {
 func Speaker(run func(ctx context.Context, dir, sockets string, log io.Writer, ready func() (func() error, error)) error) Command {
 	return func(ctx context.Context, cluster string, log io.Writer) error {
 		s := newServices(cluster)
-		return run(ctx, s.dir(), s.runDir(), log, func() (func() error, error) { return s.ready(s.bgpDaemon()) })
+		return run(ctx, s.dir(), s.runDir(), log, func() (func() error, error) { return s.units.Ready(s.bgpDaemon()) })
 	}
 }
 
@@ -68,7 +69,7 @@ func (s *services) secretFile(id string) string {
 func (s *services) bgpTraces() ([]string, error) {
 	var all []string
 	for _, pattern := range []string{
-		s.bgpFile(), s.workstationFile(), s.secretFile("*"), s.unitPath(s.unitName(s.bgpDaemon().name)),
+		s.bgpFile(), s.workstationFile(), s.secretFile("*"), s.units.Path(s.units.Name(s.bgpDaemon().Name)),
 		filepath.Join(s.runDir(), spec.BGPSocket), filepath.Join(s.runDir(), spec.BGPAPISocket), filepath.Join(s.runDir(), spec.BGPRunningMarker),
 	} {
 		found, err := filepath.Glob(pattern)
@@ -77,9 +78,9 @@ func (s *services) bgpTraces() ([]string, error) {
 		}
 		all = append(all, found...)
 	}
-	former, err := s.former(s.bgpDaemon().name)
+	former, err := s.units.Former(s.bgpDaemon().Name)
 	if former != "" {
-		all = append(all, s.unitPath(former))
+		all = append(all, s.units.Path(former))
 	}
 	return all, err
 }
@@ -137,7 +138,7 @@ func (s *services) setBGP(ctx context.Context, b *spec.BGP) error {
 	if _, err := sysfile.WriteIfOther(s.bgpFile(), string(data)+"\n", 0o600); err != nil {
 		return err
 	}
-	if s.pidOf(s.bgpDaemon()) != 0 {
+	if s.units.PID(s.bgpDaemon()) != 0 {
 		a, err := s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPReload})
 		if err == nil && !a.Restart {
 			return nil
@@ -146,7 +147,7 @@ func (s *services) setBGP(ctx context.Context, b *spec.BGP) error {
 			return err
 		}
 	}
-	if err := s.startDaemon(ctx, s.bgpDaemon()); err != nil {
+	if err := s.units.Start(ctx, s.bgpDaemon()); err != nil {
 		return err
 	}
 	_, err = s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPLook})
@@ -208,11 +209,11 @@ func (s *services) dropSecrets(h *spec.Host) error {
 // and, with them, traffic survive that.
 func (s *services) upgradeBGP(ctx context.Context) error {
 	d := s.bgpDaemon()
-	pid := s.pidOf(d)
+	pid := s.units.PID(d)
 	if pid == 0 {
 		return nil
 	}
-	self, err := ownProgram()
+	self, err := unit.OwnProgram()
 	if err != nil {
 		return err
 	}
@@ -221,9 +222,9 @@ func (s *services) upgradeBGP(ctx context.Context) error {
 		return nil //nolint:nilerr // it ended meanwhile, which the next look finds
 	}
 	if strings.TrimSuffix(runs, " (deleted)") == self {
-		return s.rename(ctx, d)
+		return s.units.Rename(ctx, d)
 	}
-	return s.startDaemon(ctx, d)
+	return s.units.Start(ctx, d)
 }
 
 // removeBGP ends the daemon for good and takes away what is left of it. Its routes
@@ -232,7 +233,7 @@ func (k *Kernel) removeBGP(ctx context.Context) error {
 	s := k.services
 	// Neighbours learn that it is for good. One that does not answer is stopped.
 	_, _ = s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPEnd})
-	if err := s.stopDaemon(ctx, s.bgpDaemon()); err != nil {
+	if err := s.units.Stop(ctx, s.bgpDaemon()); err != nil {
 		return err
 	}
 	if err := k.dropBGPRoutes(); err != nil {
@@ -278,7 +279,7 @@ func (k *Kernel) leftOfBGP() ([]string, error) {
 		return nil, err
 	}
 	routes, err := k.bgpRoutes()
-	traces = slices.DeleteFunc(traces, func(path string) bool { return strings.HasSuffix(path, unitSuffix) }) // named with the units
+	traces = slices.DeleteFunc(traces, func(path string) bool { return strings.HasSuffix(path, unit.Suffix) }) // named with the units
 	for _, r := range routes {
 		traces = append(traces, "BGP route "+toPrefix(r.Dst).String())
 	}
@@ -293,7 +294,7 @@ func (s *services) bgpStatus(ctx context.Context) (*spec.BGPStatus, error) {
 	}
 	a, err := s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPLook, Status: true})
 	if err != nil {
-		return nil, hint.With(err, "", "flock apply; and journalctl -u "+s.unitName(s.bgpDaemon().name))
+		return nil, hint.With(err, "", "flock apply; and journalctl -u "+s.units.Name(s.bgpDaemon().Name))
 	}
 	return a.Status, nil
 }

@@ -15,17 +15,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/templates"
 )
-
-const bootUnit = "flock-boot.service"
 
 const (
 	// bootWithin is how long Boot waits for the lock, and after that for the underlay, and
@@ -63,8 +61,8 @@ func (p paths) tidyBoot() error {
 	if sysfile.Exists(p.lib) {
 		return nil
 	}
-	s := &services{paths: p}
-	return sysfile.Remove(s.bootWish(), s.unitPath(bootUnit))
+	s := servicesAt("", p)
+	return sysfile.Remove(s.bootWish(), s.units.Path(unit.Boot))
 }
 
 // booting is a cluster that is not back yet.
@@ -223,10 +221,10 @@ func hasAddress(dev string, v6 bool) bool {
 // ensureBoot makes the boot unit run this very program. It is the same for all
 // clusters. Nothing is done without systemd.
 func (s *services) ensureBoot(ctx context.Context) error {
-	if !s.hasSystemd() {
+	if !s.units.HasSystemd() {
 		return nil
 	}
-	self, err := ownProgram()
+	self, err := unit.OwnProgram()
 	if err != nil {
 		return err
 	}
@@ -234,7 +232,7 @@ func (s *services) ensureBoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.loadUnit(ctx, bootUnit, text); err != nil {
+	if _, err := s.units.Load(ctx, unit.Boot, text); err != nil {
 		return fmt.Errorf("write boot unit: %w", err)
 	}
 	if err := s.enableBoot(); err != nil {
@@ -248,12 +246,12 @@ func bootText(program string) (string, error) {
 }
 
 func (s *services) bootWish() string {
-	return filepath.Join(s.paths.units, "multi-user.target.wants", bootUnit)
+	return filepath.Join(s.paths.units, "multi-user.target.wants", unit.Boot)
 }
 
 func (s *services) bootEnabled() bool {
 	target, err := os.Readlink(s.bootWish())
-	return err == nil && target == s.unitPath(bootUnit)
+	return err == nil && target == s.units.Path(unit.Boot)
 }
 
 // enableBoot is what `systemctl enable` does, without its reload.
@@ -267,7 +265,7 @@ func (s *services) enableBoot() error {
 	if err := os.MkdirAll(filepath.Dir(s.bootWish()), 0o755); err != nil {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	if err := os.Symlink(s.unitPath(bootUnit), s.bootWish()); err != nil {
+	if err := os.Symlink(s.units.Path(unit.Boot), s.bootWish()); err != nil {
 		return fmt.Errorf("link unit: %w", err)
 	}
 	return sysfile.SyncDir(filepath.Dir(s.bootWish()))
@@ -296,7 +294,7 @@ func (s *services) unitSteps(want *spec.Host) ([]spec.Step, error) {
 		return nil, err
 	}
 	steps = append(steps, notes...)
-	lost, err := s.lostUnits(want)
+	lost, err := s.units.Lost(s.daemonsOf(want))
 	for _, unit := range slices.Sorted(maps.Keys(lost)) {
 		steps = append(steps, spec.Step{Action: spec.Change, Object: "unit " + unit, Detail: "its program is gone"})
 	}
@@ -306,18 +304,18 @@ func (s *services) unitSteps(want *spec.Host) ([]spec.Step, error) {
 // bootStep is what applying want would do to the boot unit. One that runs another
 // version of this program stays while that version is there.
 func (s *services) bootStep(want *spec.Host) ([]spec.Step, error) {
-	if want.Empty() || !s.hasSystemd() {
+	if want.Empty() || !s.units.HasSystemd() {
 		return nil, nil
 	}
-	have, err := sysfile.ReadIfThere(s.unitPath(bootUnit))
+	have, err := sysfile.ReadIfThere(s.units.Path(unit.Boot))
 	if err != nil {
 		return nil, err
 	}
-	object := "unit " + bootUnit
+	object := "unit " + unit.Boot
 	if have == "" {
 		return []spec.Step{{Action: spec.Add, Object: object}}, nil
 	}
-	runs := unitProgram(have)
+	runs := unit.ProgramOf(have)
 	text, err := bootText(runs)
 	if err != nil {
 		return nil, err
@@ -336,36 +334,24 @@ func (s *services) bootStep(want *spec.Host) ([]spec.Step, error) {
 	return []spec.Step{{Action: spec.Change, Object: object, Detail: detail}}, nil
 }
 
-// unitProgram is what a unit starts, "" if nothing.
-func unitProgram(text string) string {
-	for line := range strings.Lines(text) {
-		if start, ok := strings.CutPrefix(line, "ExecStart="); ok {
-			if fields := strings.Fields(start); len(fields) > 0 {
-				return fields[0]
-			}
-		}
-	}
-	return ""
-}
-
 // dropBoot removes the boot unit unless some cluster is left.
 func (s *services) dropBoot(ctx context.Context) error {
 	clusters, err := s.paths.clusters()
 	if err != nil || len(clusters) > 0 {
 		return err
 	}
-	if !sysfile.Exists(s.unitPath(bootUnit)) && !sysfile.Exists(s.bootWish()) {
+	if !sysfile.Exists(s.units.Path(unit.Boot)) && !sysfile.Exists(s.bootWish()) {
 		return nil
 	}
 	// systemd knows it if it read its files since, or the server was started: then
 	// multi-user.target refers to it, until the files are read again.
-	if !s.hasSystemd() || !knownUnit(ctx, bootUnit) {
-		return sysfile.Remove(s.bootWish(), s.unitPath(bootUnit))
+	if !s.units.HasSystemd() || !knownUnit(ctx, unit.Boot) {
+		return sysfile.Remove(s.bootWish(), s.units.Path(unit.Boot))
 	}
-	if err := errors.Join(sysfile.Remove(s.bootWish()), s.dropFile(ctx, bootUnit)); err != nil {
+	if err := errors.Join(sysfile.Remove(s.bootWish()), s.units.DropFile(ctx, unit.Boot)); err != nil {
 		return err
 	}
-	return program(ctx, "systemctl", "daemon-reload")
+	return unit.Run(ctx, "systemctl", "daemon-reload")
 }
 
 // knownUnit says whether systemd has a unit in its memory. To ask for its state

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -38,7 +39,7 @@ func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
 		}
 	}
 	expect("no unit", "+ unit flock-boot.service")
-	if sysfile.Exists(s.unitPath(bootUnit)) || sysfile.Exists(s.bootWish()) {
+	if sysfile.Exists(s.units.Path(unit.Boot)) || sysfile.Exists(s.bootWish()) {
 		t.Error("looking made the unit")
 	}
 	if steps, err := s.bootStep(&spec.Host{}); err != nil || len(steps) > 0 {
@@ -60,7 +61,7 @@ func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := sysfile.Write(s.unitPath(bootUnit), text, 0o644, false); err != nil {
+		if err := sysfile.Write(s.units.Path(unit.Boot), text, 0o644, false); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.enableBoot(); err != nil {
@@ -68,7 +69,7 @@ func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
 		}
 		expect(program, step)
 	}
-	if err := sysfile.Write(s.unitPath(bootUnit), "[Unit]\n", 0o644, false); err != nil {
+	if err := sysfile.Write(s.units.Path(unit.Boot), "[Unit]\n", 0o644, false); err != nil {
 		t.Fatal(err)
 	}
 	expect("edited", "~ unit flock-boot.service: somebody changed it")

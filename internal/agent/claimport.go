@@ -32,7 +32,7 @@ func (k *Kernel) claimPorts(want *spec.Host, seen *outlook) []spec.Problem {
 		if !tried[c.UDPPort] {
 			add("choose another port (-p), or %s", nil, k.tunnelListeners(c.UDPPort, want, seen)...)
 		}
-		if !tried[c.TCPPort] && k.services.pidOf(k.services.bgpDaemon()) == 0 {
+		if !tried[c.TCPPort] && k.services.units.PID(k.services.bgpDaemon()) == 0 {
 			add("%s: two BGP daemons cannot share a server", nil, bgpListeners(c.TCPPort)...)
 		}
 		tried[c.UDPPort], tried[c.TCPPort] = true, true

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -283,7 +284,7 @@ func claimProgram(c spec.Claim) *spec.Problem {
 	if c.Program == "" {
 		return nil
 	}
-	if _, err := lookProgram(c.Program); err == nil {
+	if _, err := unit.LookPath(c.Program); err == nil {
 		return nil
 	}
 	from := c.Package

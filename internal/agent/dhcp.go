@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -78,7 +79,7 @@ func (s *services) dhcpNetworks() ([]string, error) {
 			}
 		}
 	}
-	units, err := s.ourUnits()
+	units, err := s.units.Ours()
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (s *services) dhcpNetworks() ([]string, error) {
 		}
 		_, network, _ := strings.Cut(mark, "/")
 		for _, role := range roles {
-			if s.daemonOf(path) == s.process(role, network).daemon {
+			if s.units.DaemonOf(path) == s.process(role, network).daemon {
 				found[network] = true
 			}
 		}
@@ -167,8 +168,8 @@ func (s *services) stands(p planned, bridge string) (bool, error) {
 	if p.leaf {
 		files[p.leased] = p.leasedText
 	}
-	if s.hasSystemd() {
-		files[s.unitPath(s.unitName(p.daemon))] = p.unitText
+	if s.units.HasSystemd() {
+		files[s.units.Path(s.units.Name(p.daemon))] = p.unitText
 	}
 	for path, want := range files {
 		have, err := sysfile.ReadIfThere(path)
@@ -238,8 +239,8 @@ func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []sp
 		}
 	}
 	var err error
-	if s.hasSystemd() {
-		err = restartUnit(ctx, s.unitName(p.daemon))
+	if s.units.HasSystemd() {
+		err = unit.Restart(ctx, s.units.Name(p.daemon))
 	} else {
 		err = p.restart(ctx)
 	}
@@ -281,8 +282,8 @@ func (s *services) write(ctx context.Context, p planned) (newConf, newUnit bool,
 	if newConf, err = sysfile.WriteIfOther(p.conf, p.confText, 0o644); err != nil {
 		return false, false, err
 	}
-	if s.hasSystemd() {
-		newUnit, err = s.putUnit(ctx, p.daemon, p.unitText)
+	if s.units.HasSystemd() {
+		newUnit, err = s.units.Put(ctx, p.daemon, p.unitText)
 	}
 	return newConf, newUnit, err
 }
@@ -309,7 +310,7 @@ func startedAs(record string) string {
 }
 
 func (s *services) removeProcess(ctx context.Context, p process) error {
-	if err := s.dropUnit(ctx, p.daemon); err != nil {
+	if err := s.units.Drop(ctx, p.daemon); err != nil {
 		return err
 	}
 	if err := p.stop(ctx); err != nil {

@@ -50,11 +50,11 @@ func testServices(t testing.TB, h *nftHost) *services {
 }
 
 func servicesIn(dir string) *services {
-	return &services{cluster: "test", paths: paths{
+	return servicesAt("test", paths{
 		lib: filepath.Join(dir, "lib"), run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"),
 		network: filepath.Join(dir, "network"), nm: filepath.Join(dir, "nm", "conf.d"),
 		systemd: filepath.Join(dir, "systemd"), netif: filepath.Join(dir, "netif"), nmRun: filepath.Join(dir, "nmrun"),
-	}}
+	})
 }
 
 func addrs(list ...string) []netip.Addr {
@@ -448,7 +448,7 @@ func TestDHCPDistributed(t *testing.T) {
 	if n := on1.process(front, "vx1").pid(); n != 0 {
 		t.Errorf("the front runs on: pid %d", n)
 	}
-	if n := on1.pidOf(on1.namesDaemon("vx1")); n != 0 {
+	if n := on1.units.PID(on1.namesDaemon("vx1")); n != 0 {
 		t.Errorf("who asks for it runs on: pid %d", n)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 	"github.com/flocknet/flock/templates"
@@ -60,7 +61,7 @@ func (s *services) process(r role, network string) process {
 		daemon: r.unit + "-" + network,
 		conf:   stem + confSuffix, hosts: stem + hostsSuffix, servers: stem + serversSuffix, leases: stem + leasesSuffix,
 		leased: stem + leasedSuffix, names: stem + namesSuffix,
-		pidFile: run + pidSuffix, record: run + recordSuffix, mark: s.cluster + "/" + network,
+		pidFile: run + unit.PIDSuffix, record: run + recordSuffix, mark: s.cluster + "/" + network,
 	}
 }
 
@@ -73,7 +74,6 @@ const (
 	leasesSuffix  = ".leases"
 	leasedSuffix  = ".leased"
 	namesSuffix   = ".names"
-	pidSuffix     = ".pid"
 	recordSuffix  = ".started"
 )
 
@@ -82,10 +82,10 @@ const (
 func dhcpNetworkOf(name string) string {
 	ext := filepath.Ext(name)
 	base := strings.TrimSuffix(name, ext)
-	if network, ok := strings.CutPrefix(base, namesStem); ok && ext == pidSuffix {
+	if network, ok := strings.CutPrefix(base, namesStem); ok && ext == unit.PIDSuffix {
 		return network
 	}
-	if !slices.Contains([]string{confSuffix, hostsSuffix, serversSuffix, leasesSuffix, leasedSuffix, namesSuffix, pidSuffix, recordSuffix}, ext) {
+	if !slices.Contains([]string{confSuffix, hostsSuffix, serversSuffix, leasesSuffix, leasedSuffix, namesSuffix, unit.PIDSuffix, recordSuffix}, ext) {
 		return ""
 	}
 	for _, r := range roles {
@@ -108,7 +108,7 @@ type planned struct {
 
 // plan returns the processes that d comes to, the leaf first.
 func (s *services) plan(d spec.DHCP) ([]planned, error) {
-	program, err := lookProgram("dnsmasq")
+	program, err := unit.LookPath("dnsmasq")
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -41,9 +42,9 @@ const (
 // namesStem begins the names of what the process that asks for names has.
 const namesStem = "names-"
 
-func (s *services) namesDaemon(network string) daemon {
+func (s *services) namesDaemon(network string) unit.Daemon {
 	mark := s.cluster + "/" + network
-	return daemon{name: namesStem + network, mark: mark, description: "Names of flock network " + mark, args: []string{"agent", "names", mark}}
+	return unit.Daemon{Name: namesStem + network, Mark: mark, Description: "Names of flock network " + mark, Args: []string{"agent", "names", mark}}
 }
 
 // settleNames runs the process where d's names are with several servers, and only
@@ -51,22 +52,22 @@ func (s *services) namesDaemon(network string) daemon {
 func (s *services) settleNames(ctx context.Context, d spec.DHCP) error {
 	of := s.namesDaemon(d.Network)
 	if len(d.Peers) == 0 {
-		if !sysfile.Exists(s.pidFile(of)) && !s.unitThere(of.name) {
+		if !sysfile.Exists(s.units.PIDFile(of)) && !s.units.Installed(of.Name) {
 			return nil
 		}
-		return s.stopDaemon(ctx, of)
+		return s.units.Stop(ctx, of)
 	}
 	if s.namesStand(d) {
 		return nil
 	}
-	return s.startDaemon(ctx, of)
+	return s.units.Start(ctx, of)
 }
 
 // namesStand says whether the process for d runs, or is rightly not there.
 func (s *services) namesStand(d spec.DHCP) bool {
 	of := s.namesDaemon(d.Network)
-	unit := !s.hasSystemd() || s.unitThere(of.name)
-	return len(d.Peers) == 0 || unit && s.pidOf(of) != 0
+	unit := !s.units.HasSystemd() || s.units.Installed(of.Name)
+	return len(d.Peers) == 0 || unit && s.units.PID(of) != 0
 }
 
 // names is a process that answers for one network.
@@ -100,7 +101,7 @@ func (s *services) serveNames(ctx context.Context, network string, log io.Writer
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for questions: %w", err), udp.Close())
 	}
-	done, err := n.services.ready(n.services.namesDaemon(network))
+	done, err := n.services.units.Ready(n.services.namesDaemon(network))
 	if err != nil {
 		return errors.Join(err, udp.Close(), tcp.Close())
 	}

@@ -64,10 +64,10 @@ func open(t testing.TB, cluster, dir string) *Kernel {
 		t.Fatal(err)
 	}
 	k.dir = filepath.Join(dir, cluster)
-	k.services.paths = paths{
+	k.services = servicesAt(cluster, paths{
 		lib: dir, run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"), network: filepath.Join(dir, "network"),
 		nm: filepath.Join(dir, "nm"), systemd: filepath.Join(dir, "none"), netif: filepath.Join(dir, "none"), nmRun: filepath.Join(dir, "none"),
-	}
+	})
 	t.Cleanup(func() {
 		if err := k.Close(); err != nil {
 			t.Error(err)

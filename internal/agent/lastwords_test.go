@@ -10,20 +10,6 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-func TestLastWords(t *testing.T) {
-	for text, want := range map[string]string{
-		"": "",
-		"\ndnsmasq: failed to bind: Address already in use\nfailed to bind: Address already in use\nFAILED to start up\n": "failed to bind: Address already in use",
-		"one\ntwo\n": "one; two",
-		strings.Repeat("a", 300) + "\n" + strings.Repeat("b", 300): strings.Repeat("b", 300),
-		strings.Repeat("c", 500):                                   strings.Repeat("c", wordsMost),
-	} {
-		if have := lastWords(text); have != want {
-			t.Errorf("%q: want %q, have %q", text, want, have)
-		}
-	}
-}
-
 // Without systemd the agent itself hears why a daemon does not start.
 func TestDaemonSaysWhyItDoesNotStart(t *testing.T) {
 	lab.Need(t, "ip", "nft", "unshare", "nsenter")

@@ -57,17 +57,17 @@ func TestUnitNamesNeverMeet(t *testing.T) {
 	names := []string{"a", "b", "a-dns", "dns-b", "a-b", "b-c", "a.b", "a-front", "front-b", "bgp", "resolve", "a-wg", "wg-b", "a_b", "a-dns-b"}
 	for _, cluster := range names {
 		s := newServices(cluster)
-		daemons := []string{s.bgpDaemon().name, s.resolver().name}
+		daemons := []string{s.bgpDaemon().Name, s.resolver().Name}
 		for _, n := range names {
-			daemons = append(daemons, s.process(leaf, n).daemon, s.process(front, n).daemon, s.wgDaemon(n, "").name, s.udpDaemon(n, "").name, s.namesDaemon(n).name)
+			daemons = append(daemons, s.process(leaf, n).daemon, s.process(front, n).daemon, s.wgDaemon(n, "").Name, s.udpDaemon(n, "").Name, s.namesDaemon(n).Name)
 		}
 		for _, daemon := range daemons {
-			unit, id := s.unitName(daemon), cluster+" "+daemon
+			unit, id := s.units.Name(daemon), cluster+" "+daemon
 			if other := whose[unit]; other != "" {
 				t.Errorf("%s is %q's and %q's", unit, other, id)
 			}
 			whose[unit] = id
-			if have := s.daemonOf("/etc/systemd/system/" + unit); have != daemon {
+			if have := s.units.DaemonOf("/etc/systemd/system/" + unit); have != daemon {
 				t.Errorf("%s: want %s, have %s", unit, daemon, have)
 			}
 		}
@@ -77,7 +77,7 @@ func TestUnitNamesNeverMeet(t *testing.T) {
 // TestFilesOfANetworkCalledKey: what ends in .key is a key, what begins with dnsmasq- need
 // not be dnsmasq's.
 func TestFilesOfANetworkCalledKey(t *testing.T) {
-	s := &services{cluster: "test", paths: paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()}}
+	s := servicesAt("test", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()})
 	p := s.process(leaf, "x.key")
 	dhcp := []string{p.conf, p.hosts, p.leases, p.pidFile}
 	place(t, "text", dhcp...)
@@ -104,15 +104,15 @@ func TestFilesOfANetworkCalledKey(t *testing.T) {
 
 // TestForgetLeavesWhatOthersCallAlike: networks have directories beside those of clusters.
 func TestForgetLeavesWhatOthersCallAlike(t *testing.T) {
-	s := &services{cluster: "a", paths: paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()}}
-	other := &services{cluster: "b", paths: s.paths}
+	s := servicesAt("a", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()})
+	other := servicesAt("b", s.paths)
 	env := other.envPath("a.d")
-	place(t, "# flock: b/a.d\n", env, s.pidFile(s.resolver()))
+	place(t, "# flock: b/a.d\n", env, s.units.PIDFile(s.resolver()))
 	if err := s.forget(); err != nil {
 		t.Fatal(err)
 	}
-	if !sysfile.Exists(env) || sysfile.Exists(s.pidFile(s.resolver())) {
-		t.Errorf("of the other cluster: %v, of this one: %v", sysfile.Exists(env), sysfile.Exists(s.pidFile(s.resolver())))
+	if !sysfile.Exists(env) || sysfile.Exists(s.units.PIDFile(s.resolver())) {
+		t.Errorf("of the other cluster: %v, of this one: %v", sysfile.Exists(env), sysfile.Exists(s.units.PIDFile(s.resolver())))
 	}
 }
 
@@ -134,37 +134,37 @@ func TestTrialTouchesNobodysTable(t *testing.T) {
 // TestFormerUnitIsTakenOver: a cluster's units were called so that another's could be
 // meant. The one whose it is finds, moves and removes them.
 func TestFormerUnitIsTakenOver(t *testing.T) {
-	s := &services{cluster: "a-dns", paths: paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()}}
-	other := &services{cluster: "a", paths: s.paths}
+	s := servicesAt("a-dns", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()})
+	other := servicesAt("a", s.paths)
 	told := fakeSystemd(t, s)
 	ctx := context.Background()
 	const former = "flock-a-dns-dns-b.service"
 	mine, its := s.process(leaf, "b"), other.process(leaf, "dns-b")
-	place(t, "# flock: a-dns/b\n[Service]\nExecStart=/none\n", s.unitPath(former))
+	place(t, "# flock: a-dns/b\n[Service]\nExecStart=/none\n", s.units.Path(former))
 
-	if ours, err := other.ourUnits(); err != nil || len(ours) > 0 {
+	if ours, err := other.units.Ours(); err != nil || len(ours) > 0 {
 		t.Errorf("cluster a's: %v, %v", ours, err)
 	}
-	if _, err := other.putUnit(ctx, its.daemon, "# flock: a/dns-b\n"); err == nil || !strings.Contains(err.Error(), "cluster a-dns has one") {
+	if _, err := other.units.Put(ctx, its.daemon, "# flock: a/dns-b\n"); err == nil || !strings.Contains(err.Error(), "cluster a-dns has one") {
 		t.Errorf("overwritten: %v", err)
 	}
-	if ours, err := s.ourUnits(); err != nil || len(ours) != 1 || s.daemonOf(ours[0]) != mine.daemon {
+	if ours, err := s.units.Ours(); err != nil || len(ours) != 1 || s.units.DaemonOf(ours[0]) != mine.daemon {
 		t.Errorf("cluster a-dns's: %v, %v", ours, err)
 	}
 	if networks, err := s.dhcpNetworks(); err != nil || !slices.Equal(networks, []string{"b"}) {
 		t.Errorf("networks: %v, %v", networks, err)
 	}
-	if _, err := s.putUnit(ctx, mine.daemon, "# flock: a-dns/b\n"); err != nil {
+	if _, err := s.units.Put(ctx, mine.daemon, "# flock: a-dns/b\n"); err != nil {
 		t.Fatal(err)
 	}
-	if have := told(); !slices.Equal(have, []string{"stop " + former}) || sysfile.Exists(s.unitPath(former)) || !sysfile.Exists(s.unitPath("flock-a:dns-dns-b.service")) {
+	if have := told(); !slices.Equal(have, []string{"stop " + former}) || sysfile.Exists(s.units.Path(former)) || !sysfile.Exists(s.units.Path("flock-a:dns-dns-b.service")) {
 		t.Errorf("told %q", have)
 	}
-	if _, err := other.putUnit(ctx, its.daemon, "# flock: a/dns-b\n"); err != nil {
+	if _, err := other.units.Put(ctx, its.daemon, "# flock: a/dns-b\n"); err != nil {
 		t.Errorf("the name is free now: %v", err)
 	}
-	place(t, "# flock: a-dns\n", s.unitPath(s.formerName("resolve")))
-	if err := errors.Join(s.dropUnit(ctx, mine.daemon), s.dropUnit(ctx, "resolve")); err != nil {
+	place(t, "# flock: a-dns\n", s.units.Path(s.units.FormerName("resolve")))
+	if err := errors.Join(s.units.Drop(ctx, mine.daemon), s.units.Drop(ctx, "resolve")); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := number(s.left()); err != nil || left != 0 {
@@ -178,12 +178,12 @@ func TestFormerUnitIsTakenOver(t *testing.T) {
 // TestUnitIsReadThoughTheAgentDied: between the writing of a file and the word to systemd
 // a process may end. The next one finds the file as it should be, and says the word.
 func TestUnitIsReadThoughTheAgentDied(t *testing.T) {
-	s := &services{cluster: "test", paths: paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()}}
+	s := servicesAt("test", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()})
 	told := fakeSystemd(t, s)
-	path := s.unitPath(s.unitName("bgp"))
+	path := s.units.Path(s.units.Name("bgp"))
 	put := func(ctx context.Context, text string, want ...string) {
 		t.Helper()
-		_, err := s.putUnit(ctx, "bgp", text)
+		_, err := s.units.Put(ctx, "bgp", text)
 		if have, _ := sysfile.ReadIfThere(path); err != nil && ctx.Err() == nil || have != text {
 			t.Errorf("%v, have %q", err, have)
 		}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -38,7 +39,7 @@ func (s *services) needs(ctx context.Context, ops []Op, steps []spec.Step) []spe
 		return nil
 	}
 	dirs := []string{s.dir(), s.runDir()}
-	if s.hasSystemd() {
+	if s.units.HasSystemd() {
 		dirs = append(dirs, s.paths.units)
 	}
 	asked := slices.ContainsFunc(steps, func(st spec.Step) bool {
@@ -70,7 +71,7 @@ func (s *services) needs(ctx context.Context, ops []Op, steps []spec.Step) []spe
 			out = append(out, *p)
 		}
 	}
-	if asked && s.hasSystemd() {
+	if asked && s.units.HasSystemd() {
 		if p := s.claimSystemd(ctx); p != nil {
 			out = append(out, *p)
 		}
@@ -186,7 +187,7 @@ const systemdWithin = 5 * time.Second
 // systemd's own process answers on its private socket, tell that it is alive, without
 // a program to be started.
 func (s *services) claimSystemd(ctx context.Context) *spec.Problem {
-	if _, err := lookProgram("systemctl"); err != nil {
+	if _, err := unit.LookPath("systemctl"); err != nil {
 		return &spec.Problem{What: "systemctl is not installed, and this server runs systemd", Next: "apt-get install systemd"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, systemdWithin)
@@ -203,7 +204,7 @@ func greetSystemd(ctx context.Context, socket string) error {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", socket)
 	if errors.Is(err, fs.ErrNotExist) {
-		return program(ctx, "systemctl", "show", "--property=Version")
+		return unit.Run(ctx, "systemctl", "show", "--property=Version")
 	}
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/google/nftables"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -56,7 +57,7 @@ func (t legacyTable) find(table string) (string, error) {
 	if !slices.Contains(strings.Fields(string(names)), table) {
 		return "", nil
 	}
-	program, err := lookProgram(t.program)
+	program, err := unit.LookPath(t.program)
 	if errors.Is(err, exec.ErrNotFound) {
 		return "", nil
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -130,11 +131,11 @@ func (k *Kernel) endStrays(ctx context.Context) error {
 		return len(args) >= 2 && filepath.Base(args[0]) == "dnsmasq" && strings.HasPrefix(args[1], "--conf-file="+k.services.dir()+"/")
 	}
 	for {
-		pid, err := findProcess("", ours)
+		pid, err := unit.FindProcess("", ours)
 		if err != nil || pid == 0 {
 			return err
 		}
-		if err := endProcess(ctx, "dnsmasq", pid); err != nil {
+		if err := unit.EndProcess(ctx, "dnsmasq", pid); err != nil {
 			return err
 		}
 	}

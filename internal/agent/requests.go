@@ -151,7 +151,7 @@ func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r s
 	}
 	if !r.Want.Empty() {
 		// Before the first change: after a power cut the boot unit tidies up.
-		if err := errors.Join(k.services.ensureBoot(ctx), k.services.repairUnits(ctx, r.Want)); err != nil {
+		if err := errors.Join(k.services.ensureBoot(ctx), k.services.units.Repair(ctx, k.services.daemonsOf(r.Want))); err != nil {
 			return err
 		}
 	}

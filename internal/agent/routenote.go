@@ -94,7 +94,7 @@ func (k *Kernel) unclaimedRoutes() []netip.Prefix {
 		if cluster == k.cluster {
 			continue
 		}
-		s := &services{cluster: cluster, paths: k.services.paths}
+		s := servicesAt(cluster, k.services.paths)
 		note, _, _ := recall(filepath.Join(s.dir(), routeFile), soundRoutes)
 		if note == nil {
 			note = &[]netip.Prefix{}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -19,6 +20,7 @@ import (
 type services struct {
 	cluster string
 	paths   paths
+	units   *unit.Cluster
 	// inherited are leases for networks that this server serves from now on, or
 	// again, by network: the text of dnsmasq's lease file.
 	inherited map[string]string
@@ -54,7 +56,13 @@ func serverPaths() paths {
 	}
 }
 
-func newServices(cluster string) *services { return &services{cluster: cluster, paths: serverPaths()} }
+func newServices(cluster string) *services { return servicesAt(cluster, serverPaths()) }
+
+func servicesAt(cluster string, p paths) *services {
+	s := &services{cluster: cluster, paths: p}
+	s.units = unit.New(cluster, p.units, p.systemd, s.runDir())
+	return s
+}
 
 // left names the files and units of this cluster, without the memory of what
 // was confirmed and of the settings that were found.
@@ -63,7 +71,7 @@ func (s *services) left() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	units, err := s.ourUnits()
+	units, err := s.units.Ours()
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +112,7 @@ func (s *services) processFiles() ([]string, error) {
 			return nil, fmt.Errorf("list files: %w", err)
 		}
 		for _, name := range names {
-			if dhcpNetworkOf(name) != "" || dir == s.runDir() && strings.HasSuffix(name, pidSuffix) {
+			if dhcpNetworkOf(name) != "" || dir == s.runDir() && strings.HasSuffix(name, unit.PIDSuffix) {
 				out = append(out, filepath.Join(dir, name))
 			}
 		}

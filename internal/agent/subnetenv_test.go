@@ -16,10 +16,10 @@ import (
 func envServices(t *testing.T) *services {
 	t.Helper()
 	dir := t.TempDir()
-	return &services{cluster: "test", paths: paths{
+	return servicesAt("test", paths{
 		lib: filepath.Join(dir, "lib"), run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"),
 		network: filepath.Join(dir, "network"), nm: filepath.Join(dir, "nm"),
-	}}
+	})
 }
 
 func testEnv() spec.SubnetEnv {

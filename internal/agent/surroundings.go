@@ -8,10 +8,8 @@ import (
 	"io/fs"
 	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/google/nftables"
@@ -19,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -80,7 +79,7 @@ func (k *Kernel) otherWireGuards() []string {
 // network of them, and of which one runs in this network namespace.
 func networkDaemons() ([]string, error) {
 	known := []string{"dockerd", "libvirtd", "virtnetworkd", "lxd", "incusd", "kubelet", "k3s-server", "k3s-agent", "podman"}
-	pids, own, err := processes()
+	pids, own, err := unit.Processes()
 	if err != nil {
 		return nil, err
 	}
@@ -91,29 +90,12 @@ func networkDaemons() ([]string, error) {
 		if err != nil || !slices.Contains(known, name) || slices.Contains(out, name) {
 			continue // or it has just ended
 		}
-		if sharesNetwork(pid, own) {
+		if unit.SharesNetwork(pid, own) {
 			out = append(out, name)
 		}
 	}
 	slices.Sort(out)
 	return out, nil
-}
-
-// processes lists the numbers of processes, and names this one's network namespace.
-func processes() (pids []string, own string, err error) {
-	all, err := sysfile.Names("/proc")
-	if err != nil {
-		return nil, "", fmt.Errorf("list processes: %w", err)
-	}
-	if own, err = os.Readlink(filepath.Join(filepath.Dir(procNet), "ns/net")); err != nil {
-		return nil, "", fmt.Errorf("find the network namespace: %w", err)
-	}
-	return slices.DeleteFunc(all, func(name string) bool { _, err := strconv.Atoi(name); return err != nil }), own, nil
-}
-
-func sharesNetwork(pid, own string) bool {
-	space, err := os.Readlink("/proc/" + pid + "/ns/net")
-	return err == nil && space == own
 }
 
 // settingFiles reads what systemd-sysctl and sysctl --system do: of files of one name that

@@ -231,7 +231,7 @@ func (k *Kernel) otherNotes() ([]clusterNotes, error) {
 		o := clusterNotes{filepath.Join(root, cluster), map[string]sysctlNote{}}
 		if notes, _, _ := recall(filepath.Join(o.dir, sysctlFile), soundSettings); notes != nil {
 			o.notes = *notes
-		} else if last := (&services{cluster: cluster, paths: paths{lib: root}}).last(); last != nil {
+		} else if last := servicesAt(cluster, paths{lib: root}).last(); last != nil {
 			for _, s := range globals(last) {
 				o.notes[s.Key] = sysctlNote{s.Value, s.Value}
 			}

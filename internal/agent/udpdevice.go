@@ -15,6 +15,7 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/control"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/udptun"
@@ -26,11 +27,11 @@ import (
 const udpStem = "udp-"
 
 // udpDaemon is the process behind a UDP device. The network only names it.
-func (s *services) udpDaemon(device, network string) daemon {
-	return daemon{
-		name: udpStem + device, mark: s.cluster + "/" + network,
-		description: "UDP device " + device + " of flock network " + s.cluster + "/" + network,
-		args:        []string{"agent", "udp", device},
+func (s *services) udpDaemon(device, network string) unit.Daemon {
+	return unit.Daemon{
+		Name: udpStem + device, Mark: s.cluster + "/" + network,
+		Description: "UDP device " + device + " of flock network " + s.cluster + "/" + network,
+		Args:        []string{"agent", "udp", device},
 	}
 }
 
@@ -42,11 +43,11 @@ func (s *services) udpSocket(device string) string {
 // that was killed leaves its unit, or its pid file.
 func (s *services) runsUDP(device string) bool {
 	d := s.udpDaemon(device, "")
-	return sysfile.Exists(s.pidFile(d)) || s.unitThere(d.name)
+	return sysfile.Exists(s.units.PIDFile(d)) || s.units.Installed(d.Name)
 }
 
 func (s *services) stopUDP(ctx context.Context, device string) error {
-	if err := s.stopDaemon(ctx, s.udpDaemon(device, "")); err != nil {
+	if err := s.units.Stop(ctx, s.udpDaemon(device, "")); err != nil {
 		return err
 	}
 	return sysfile.Remove(s.udpSocket(device)) // it does so itself unless it was killed
@@ -57,7 +58,7 @@ func (k *Kernel) newUDP(ctx context.Context, l spec.Link) error {
 	if err := k.newTUN(l); err != nil {
 		return err
 	}
-	if err := k.services.startDaemon(ctx, k.services.udpDaemon(l.Name, l.Network)); err != nil {
+	if err := k.services.units.Start(ctx, k.services.udpDaemon(l.Name, l.Network)); err != nil {
 		return err
 	}
 	return k.setUDP(ctx, l, nil)
@@ -71,7 +72,7 @@ func (k *Kernel) mendUDP(ctx context.Context, want, have spec.Link) error {
 	}
 	config, _, err := udptun.Get(ctx, k.services.udpSocket(want.Name))
 	if err != nil {
-		if err := k.services.startDaemon(ctx, k.services.udpDaemon(want.Name, want.Network)); err != nil {
+		if err := k.services.units.Start(ctx, k.services.udpDaemon(want.Name, want.Network)); err != nil {
 			return err
 		}
 	}
@@ -166,7 +167,7 @@ func UDP(ctx context.Context, name string, _ io.Writer) (err error) {
 	if err != nil {
 		return errors.Join(err, device.Close())
 	}
-	done, err := s.ready(s.udpDaemon(name, network))
+	done, err := s.units.Ready(s.udpDaemon(name, network))
 	if err != nil {
 		return errors.Join(err, control.Close(), device.Close())
 	}

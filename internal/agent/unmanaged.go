@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 	"github.com/flocknet/flock/templates"
@@ -72,7 +73,7 @@ func (s *services) observeUnmanaged(want, have *spec.Host) error {
 				return err
 			}
 		}
-		unread := sysfile.Exists(s.unread(d.path))
+		unread := sysfile.Exists(s.units.Unread(d.path))
 		if text != expected || unread {
 			stands = false
 		}
@@ -129,19 +130,19 @@ func (s *services) removeUnmanaged(ctx context.Context) error {
 }
 
 func (s *services) loadDropIn(ctx context.Context, d dropIn, text string) error {
-	_, err := s.loadFile(ctx, loaded{
-		path: d.path, text: text, known: true,
-		reload: func(ctx context.Context) error { return s.reload(ctx, d) },
+	_, err := s.units.LoadFile(ctx, unit.File{
+		Path: d.path, Text: text, Known: true,
+		Reload: func(ctx context.Context) error { return s.reload(ctx, d) },
 	})
 	return err
 }
 
 // reload makes a daemon read its files again if it runs.
 func (s *services) reload(ctx context.Context, d dropIn) error {
-	if !d.there || !s.hasSystemd() || program(ctx, "systemctl", "--quiet", "is-active", d.unit) != nil {
+	if !d.there || !s.units.HasSystemd() || unit.Run(ctx, "systemctl", "--quiet", "is-active", d.unit) != nil {
 		return nil
 	}
-	return program(ctx, d.reload[0], d.reload[1:]...)
+	return unit.Run(ctx, d.reload[0], d.reload[1:]...)
 }
 
 var unmanagedFamily = family{

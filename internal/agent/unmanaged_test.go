@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -89,7 +90,7 @@ func TestForeignUnitsAreNotOurs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	units, err := s.ourUnits()
+	units, err := s.units.Ours()
 	if err != nil || len(units) != 1 || !strings.HasSuffix(units[0], "vx2.service") {
 		t.Errorf("units: %v, %v", units, err)
 	}
@@ -98,7 +99,7 @@ func TestForeignUnitsAreNotOurs(t *testing.T) {
 func TestBootUnitFollowsTheAgent(t *testing.T) {
 	s := testServices(t, newNFTHost(t))
 	ctx := context.Background()
-	if err := s.ensureBoot(ctx); err != nil || sysfile.Exists(s.unitPath(bootUnit)) {
+	if err := s.ensureBoot(ctx); err != nil || sysfile.Exists(s.units.Path(unit.Boot)) {
 		t.Errorf("without systemd: %v", err)
 	}
 	for _, dir := range []string{s.paths.systemd, s.paths.units} {
@@ -113,19 +114,19 @@ func TestBootUnitFollowsTheAgent(t *testing.T) {
 	if err := s.ensureBoot(ctx); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{s.unitPath(bootUnit), s.bootWish()} {
+	for _, path := range []string{s.units.Path(unit.Boot), s.bootWish()} {
 		if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), "ExecStart="+self+" agent boot\n") {
 			t.Errorf("%s: %s, %v", path, text, err)
 		}
 	}
-	before, err := os.Stat(s.unitPath(bootUnit))
+	before, err := os.Stat(s.units.Path(unit.Boot))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.ensureBoot(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if after, err := os.Stat(s.unitPath(bootUnit)); err != nil || !os.SameFile(before, after) {
+	if after, err := os.Stat(s.units.Path(unit.Boot)); err != nil || !os.SameFile(before, after) {
 		t.Errorf("the unit was written again, %v", err)
 	}
 }

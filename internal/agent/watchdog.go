@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -43,7 +44,7 @@ type watchdog struct{ pipe *os.File }
 // time. It belongs to no terminal and keeps none of our streams open: what ends a
 // connection does not end it.
 func (s *services) startWatchdog(within time.Duration) (*watchdog, error) {
-	self, err := ownProgram()
+	self, err := unit.OwnProgram()
 	if err != nil {
 		return nil, err
 	}

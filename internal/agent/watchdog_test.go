@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -24,7 +25,7 @@ func stuck(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
 	mark := filepath.Join(bin, "mark")
-	real, err := lookProgram("dnsmasq")
+	real, err := unit.LookPath("dnsmasq")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func stuck(t *testing.T) string {
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	t.Cleanup(func() {
-		if pid, err := pidIn(mark, func(args []string) bool { return args[0] == "tail" }); err != nil {
+		if pid, err := unit.PIDIn(mark, func(args []string) bool { return args[0] == "tail" }); err != nil {
 			t.Error(err)
 		} else if pid != 0 {
 			if err := unix.Kill(pid, unix.SIGKILL); err != nil {

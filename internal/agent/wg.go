@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -117,9 +118,9 @@ func (k *Kernel) observeWireGuard(want, have *spec.Host) error {
 
 // silentPort notes the port that a device's process d holds, if it is there: the one that
 // was confirmed. It does not answer, so that nobody else can say.
-func (k *Kernel) silentPort(d daemon, device string) {
+func (k *Kernel) silentPort(d unit.Daemon, device string) {
 	last := k.services.last()
-	if last == nil || k.services.pidOf(d) == 0 {
+	if last == nil || k.services.units.PID(d) == 0 {
 		return
 	}
 	for _, l := range last.Links {

@@ -10,12 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -34,7 +34,7 @@ func (k *Kernel) newWireGuard(ctx context.Context, l spec.Link) error {
 	err := k.newKernelLink(l)
 	if errors.Is(err, unix.EOPNOTSUPP) && sysfile.Exists(tunPath) {
 		if err = k.newTUN(l); err == nil {
-			err = k.services.startDaemon(ctx, k.services.wgDaemon(l.Name, l.Network))
+			err = k.services.units.Start(ctx, k.services.wgDaemon(l.Name, l.Network))
 		}
 	}
 	if err != nil {
@@ -83,11 +83,11 @@ func (k *Kernel) setupTUN(fd int, l spec.Link) error {
 }
 
 // wgDaemon is the process behind a userspace device. The network only names it.
-func (s *services) wgDaemon(device, network string) daemon {
-	return daemon{
-		name: wgStem + device, mark: s.cluster + "/" + network,
-		description: "WireGuard device " + device + " of flock network " + s.cluster + "/" + network,
-		args:        []string{"agent", "wireguard", device},
+func (s *services) wgDaemon(device, network string) unit.Daemon {
+	return unit.Daemon{
+		Name: wgStem + device, Mark: s.cluster + "/" + network,
+		Description: "WireGuard device " + device + " of flock network " + s.cluster + "/" + network,
+		Args:        []string{"agent", "wireguard", device},
 	}
 }
 
@@ -102,7 +102,7 @@ func (k *Kernel) mendWireGuard(ctx context.Context, want, have spec.Link) error 
 			return err
 		}
 		if d == nil {
-			if err := k.services.startDaemon(ctx, k.services.wgDaemon(want.Name, want.Network)); err != nil {
+			if err := k.services.units.Start(ctx, k.services.wgDaemon(want.Name, want.Network)); err != nil {
 				return err
 			}
 			have = spec.Link{}
@@ -116,42 +116,11 @@ func (k *Kernel) mendWireGuard(ctx context.Context, want, have spec.Link) error 
 
 // stopWireGuard ends the process behind a userspace device.
 func (s *services) stopWireGuard(ctx context.Context, device string) error {
-	if err := s.stopDaemon(ctx, s.wgDaemon(device, "")); err != nil {
+	if err := s.units.Stop(ctx, s.wgDaemon(device, "")); err != nil {
 		return err
 	}
 	// It removes its socket itself unless it was killed.
 	return errors.Join(sysfile.Remove(filepath.Join(uapiDir, device+".sock")), sysfile.RemoveEmpty(uapiDir))
-}
-
-// daemonDevices lists the devices of this cluster that have a unit or a process whose
-// name begins with stem.
-func (s *services) daemonDevices(stem string) ([]string, error) {
-	units, err := s.ourUnits()
-	if err != nil {
-		return nil, err
-	}
-	found, err := sysfile.List(s.runDir(), stem, pidSuffix)
-	if err != nil {
-		return nil, fmt.Errorf("list processes: %w", err)
-	}
-	var out []string
-	for _, path := range found {
-		out = append(out, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), stem), pidSuffix))
-	}
-	for _, path := range units {
-		if device, ok := strings.CutPrefix(s.daemonOf(path), stem); ok {
-			out = append(out, device)
-		}
-	}
-	return out, nil
-}
-
-// rename starts a daemon anew whose unit has a former name.
-func (s *services) rename(ctx context.Context, d daemon) error {
-	if former, err := s.former(d.name); err != nil || former == "" {
-		return err
-	}
-	return s.startDaemon(ctx, d)
 }
 
 // settleDaemons ends the processes that want has no use for and starts the one that
@@ -163,10 +132,10 @@ func (s *services) settleDaemons(ctx context.Context, want *spec.Host) error {
 	}
 	for _, of := range []struct {
 		kind, stem string
-		daemon     func(device, network string) daemon
+		daemon     func(device, network string) unit.Daemon
 		stop       func(context.Context, string) error
 	}{{spec.WireGuard, wgStem, s.wgDaemon, s.stopWireGuard}, {spec.UDP, udpStem, s.udpDaemon, s.stopUDP}} {
-		devices, err := s.daemonDevices(of.stem)
+		devices, err := s.units.Devices(of.stem)
 		if err != nil {
 			return err
 		}
@@ -175,7 +144,7 @@ func (s *services) settleDaemons(ctx context.Context, want *spec.Host) error {
 			if l.Kind != of.kind {
 				err = of.stop(ctx, device)
 			} else {
-				err = s.rename(ctx, of.daemon(device, l.Network))
+				err = s.units.Rename(ctx, of.daemon(device, l.Network))
 			}
 			if err != nil {
 				return err
@@ -191,8 +160,8 @@ func (s *services) settleDaemons(ctx context.Context, want *spec.Host) error {
 }
 
 // daemonsOf are the daemons that h asks for.
-func (s *services) daemonsOf(h *spec.Host) []daemon {
-	out := []daemon{s.resolver(), s.bgpDaemon()}
+func (s *services) daemonsOf(h *spec.Host) []unit.Daemon {
+	out := []unit.Daemon{s.resolver(), s.bgpDaemon()}
 	for _, d := range h.DHCPs {
 		if len(d.Peers) > 0 {
 			out = append(out, s.namesDaemon(d.Network))

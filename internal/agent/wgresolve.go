@@ -17,6 +17,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -32,27 +33,27 @@ const (
 )
 
 // resolver is the process that looks after names.
-func (s *services) resolver() daemon {
-	return daemon{
-		name: "resolve", mark: s.cluster, description: "Endpoints with names of flock cluster " + s.cluster,
-		args: []string{"agent", "resolve", s.cluster},
+func (s *services) resolver() unit.Daemon {
+	return unit.Daemon{
+		Name: "resolve", Mark: s.cluster, Description: "Endpoints with names of flock cluster " + s.cluster,
+		Args: []string{"agent", "resolve", s.cluster},
 	}
 }
 
 // settleResolver runs the resolver where want has a name, and only there.
 func (s *services) settleResolver(ctx context.Context, want *spec.Host) error {
 	d := s.resolver()
-	there := sysfile.Exists(s.pidFile(d)) || s.unitThere(d.name)
+	there := sysfile.Exists(s.units.PIDFile(d)) || s.units.Installed(d.Name)
 	if !slices.ContainsFunc(want.Peers, func(p spec.Peer) bool { return named(p.Endpoint) }) {
 		if !there {
 			return nil
 		}
-		return s.stopDaemon(ctx, d)
+		return s.units.Stop(ctx, d)
 	}
-	if s.pidOf(d) != 0 {
-		return s.rename(ctx, d)
+	if s.units.PID(d) != 0 {
+		return s.units.Rename(ctx, d)
 	}
-	return s.startDaemon(ctx, d)
+	return s.units.Start(ctx, d)
 }
 
 // Resolve looks after the endpoints of cluster that are names, until it is told to
@@ -61,7 +62,7 @@ func (s *services) settleResolver(ctx context.Context, want *spec.Host) error {
 // next.
 func Resolve(ctx context.Context, cluster string, log io.Writer) error {
 	s := newServices(cluster)
-	done, err := s.ready(s.resolver())
+	done, err := s.units.Ready(s.resolver())
 	if err != nil {
 		return err
 	}

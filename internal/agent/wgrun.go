@@ -49,7 +49,7 @@ func WireGuard(ctx context.Context, name string, log io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listen on the socket of %s: %w", name, noInotify("the device", err))
 	}
-	done, err := s.ready(s.wgDaemon(name, network))
+	done, err := s.units.Ready(s.wgDaemon(name, network))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}

@@ -68,7 +68,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/sysfile",
+			"internal/agent/sysfile", "internal/agent/unit",
 			"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates",
 		},
 		theirs: []string{netlink, netlinkLow, netns, nftables, wgctrl, wireguard, xSys},
@@ -78,6 +78,11 @@ var rooms = map[string]room{
 		theirs: []string{xSys},
 		never:  "files are written and read whole: which there are, and what is in them, is for their owners",
 		banned: []string{"net", "os/exec"},
+	},
+	"internal/agent/unit": {
+		ours:   []string{"internal/agent/sysfile", "internal/hint", "templates"},
+		theirs: []string{xSys},
+		never:  "daemons are started and ended: which there are, and what for, is for whoever has them",
 	},
 	"internal/bgp": {
 		ours:   []string{"internal/control", "internal/rtnl", "internal/spec"},

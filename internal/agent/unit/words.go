@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package unit
 
 import (
 	"context"
@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/spec"
 )
 
 // A daemon that does not start says why, to a journal on its server or to nobody. Its
@@ -48,7 +47,7 @@ func lastWords(text string) string {
 func journalOf(ctx context.Context, unit string, since time.Time) string {
 	ctx, cancel := context.WithTimeout(ctx, wordsWithin)
 	defer cancel()
-	_ = program(ctx, "journalctl", "--sync") // what was said may still be under way
+	_ = Run(ctx, "journalctl", "--sync") // what was said may still be under way
 	out, err := exec.CommandContext(ctx, "journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=10",
 		"--since=@"+strconv.FormatInt(since.Unix(), 10), "_SYSTEMD_UNIT="+unit).Output()
 	if err != nil {
@@ -107,23 +106,4 @@ func unheard() error {
 		return fmt.Errorf("let go of the standard error: %w", err)
 	}
 	return nil
-}
-
-// blame adds to the error of a dnsmasq that did not start who has its ports, if that is
-// why: somebody may have been faster since the plan.
-func (s *services) blame(d spec.DHCP, err error) error {
-	if err == nil {
-		return nil
-	}
-	own := []int{0, s.process(leaf, d.Network).pid(), s.process(front, d.Network).pid()}
-	for _, l := range slices.Concat(s.dhcpListeners(d, nil)...) {
-		if !l.taken() {
-			continue
-		}
-		if name, pid := processAt(l); !slices.Contains(own, pid) {
-			return hint.Errorf("", "stop "+name+", or have it listen on addresses of its own only; then flock apply",
-				"%v; %s is in use by %s (process %d)", err, l, name, pid)
-		}
-	}
-	return err
 }

@@ -1,0 +1,29 @@
+//go:build linux
+
+package agent
+
+import (
+	"slices"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// blame adds to the error of a dnsmasq that did not start who has its ports, if that is
+// why: somebody may have been faster since the plan.
+func (s *services) blame(d spec.DHCP, err error) error {
+	if err == nil {
+		return nil
+	}
+	own := []int{0, s.process(leaf, d.Network).pid(), s.process(front, d.Network).pid()}
+	for _, l := range slices.Concat(s.dhcpListeners(d, nil)...) {
+		if !l.taken() {
+			continue
+		}
+		if name, pid := processAt(l); !slices.Contains(own, pid) {
+			return hint.Errorf("", "stop "+name+", or have it listen on addresses of its own only; then flock apply",
+				"%v; %s is in use by %s (process %d)", err, l, name, pid)
+		}
+	}
+	return err
+}

@@ -1,0 +1,71 @@
+//go:build linux
+
+package unit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Run runs a program until it ends. Its error has what the program wrote.
+func Run(ctx context.Context, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	// A daemon may keep its parent's output open.
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
+		return nil
+	}
+	if text := strings.TrimSpace(said.String()); text != "" {
+		err = fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(text), " "))
+	}
+	return fmt.Errorf("run %s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
+}
+
+// LookPath returns the absolute path of a program, exec.ErrNotFound if there is none. It
+// looks beside PATH too: on many systems that of a login by SSH has no sbin.
+func LookPath(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return filepath.Abs(path)
+	}
+	for _, dir := range sbin {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("find %s: %w", name, exec.ErrNotFound)
+}
+
+// sbin is where systemd looks beside /usr/bin.
+var sbin = []string{"/usr/sbin", "/usr/local/sbin", "/sbin"}
+
+// OwnProgram is the path of this program, even if its file was replaced while it runs
+// (proc(5)).
+func OwnProgram() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find the agent's own program: %w", err)
+	}
+	return strings.TrimSuffix(self, " (deleted)"), nil
+}
+
+// ProgramOf returns the path of the program that the text of a unit starts, "" if none.
+func ProgramOf(text string) string {
+	for line := range strings.Lines(text) {
+		if start, ok := strings.CutPrefix(line, "ExecStart="); ok {
+			if fields := strings.Fields(start); len(fields) > 0 {
+				return fields[0]
+			}
+		}
+	}
+	return ""
+}
