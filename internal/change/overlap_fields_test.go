@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/flocknet/flock/internal/fill"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -31,7 +32,7 @@ func TestStagesKeepEveryField(t *testing.T) {
 		}
 		was, now := &spec.Host{}, &spec.Host{}
 		list := reflect.MakeSlice(field.Type, 1, 1)
-		fill(list.Index(0))
+		fill.All(t, list.Index(0).Addr().Interface(), spec.NewAddrSet(netip.MustParseAddr("10.0.4.1")))
 		reflect.ValueOf(was).Elem().Field(i).Set(list)
 		for stage, h := range stages(was, now) {
 			if have := reflect.ValueOf(h).Elem().Field(i); !reflect.DeepEqual(have.Interface(), list.Interface()) {
@@ -42,41 +43,6 @@ func TestStagesKeepEveryField(t *testing.T) {
 			if have := reflect.ValueOf(h).Elem().Field(i); have.Len() != 1 {
 				t.Errorf("%s, which is in both, stage %d: %+v", field.Name, stage, have)
 			}
-		}
-	}
-}
-
-// fill puts something into v and all that it holds.
-func fill(v reflect.Value) {
-	switch v.Interface().(type) {
-	case netip.Addr:
-		v.Set(reflect.ValueOf(netip.MustParseAddr("10.0.4.1")))
-		return
-	case netip.Prefix:
-		v.Set(reflect.ValueOf(netip.MustParsePrefix("10.0.4.0/24")))
-		return
-	case *spec.AddrSet:
-		v.Set(reflect.ValueOf(spec.NewAddrSet(netip.MustParseAddr("10.0.4.1"))))
-		return
-	}
-	switch v.Kind() {
-	case reflect.String:
-		v.SetString("x")
-	case reflect.Bool:
-		v.SetBool(true)
-	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		v.SetUint(1)
-	case reflect.Int, reflect.Int64:
-		v.SetInt(1)
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-		fill(v.Index(0))
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		fill(v.Elem())
-	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i))
 		}
 	}
 }

@@ -124,6 +124,10 @@ var rooms = map[string]room{
 		never:  "advice is attached everywhere, so it depends on nothing",
 		banned: []string{"os"},
 	},
+	"internal/fill": {
+		never:  "it fills what it is given: which types have hidden fields is the test's to know",
+		banned: []string{"net", "os", "os/exec"},
+	},
 	"internal/seed": {
 		never:  "the numbers of a run are the test's: what they are used for belongs there",
 		banned: []string{"net", "os/exec"},

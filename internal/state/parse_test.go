@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/fill"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/pelletier/go-toml/v2"
 )
@@ -111,7 +112,7 @@ func TestParseRefuses(t *testing.T) {
 // Clone shares, shows here.
 func TestWholeRoundTrip(t *testing.T) {
 	want := &Cluster{}
-	fillAll(reflect.ValueOf(want).Elem())
+	fill.All(t, want)
 	want.Schema = Schema
 	for _, n := range want.Networks {
 		n.Members = []string{"s1:eth0"}
@@ -139,7 +140,7 @@ func TestWholeRoundTrip(t *testing.T) {
 
 func TestCloneSharesNothing(t *testing.T) {
 	c := &Cluster{}
-	fillAll(reflect.ValueOf(c).Elem())
+	fill.All(t, c)
 	d := c.Clone()
 	if !reflect.DeepEqual(c, d) {
 		t.Fatalf("want %+v, have %+v", c, d)
@@ -151,49 +152,6 @@ func TestCloneSharesNothing(t *testing.T) {
 			t.Errorf("%s of the copy is %s of the original", path, seen[p])
 		}
 	})
-}
-
-// fillAll sets everything in v to something that is not zero.
-func fillAll(v reflect.Value) {
-	switch v.Interface().(type) {
-	case time.Time:
-		v.Set(reflect.ValueOf(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)))
-		return
-	case netip.Addr:
-		v.Set(reflect.ValueOf(netip.MustParseAddr("fd00::1")))
-		return
-	case netip.Prefix:
-		v.Set(reflect.ValueOf(netip.MustParsePrefix("10.0.0.1/24")))
-		return
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			fillAll(v.Field(i))
-		}
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		fillAll(v.Elem())
-	case reflect.Map:
-		v.Set(reflect.MakeMap(v.Type()))
-		elem := reflect.New(v.Type().Elem()).Elem()
-		fillAll(elem)
-		v.SetMapIndex(reflect.ValueOf("a"), elem)
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
-		fillAll(v.Index(0))
-		fillAll(v.Index(1))
-	case reflect.String:
-		v.SetString("a")
-	case reflect.Bool:
-		v.SetBool(true)
-	default:
-		if v.CanUint() {
-			v.SetUint(1)
-		} else {
-			v.SetInt(1)
-		}
-	}
 }
 
 // memory calls found with everything that v points to.
@@ -228,7 +186,7 @@ func memory(v reflect.Value, path string, found func(p uintptr, path string)) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(handWritten))
 	whole := &Cluster{}
-	fillAll(reflect.ValueOf(whole).Elem())
+	fill.All(f, whole)
 	data, err := whole.Marshal()
 	if err != nil {
 		f.Fatal(err)
