@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// showSpeakers shows all servers side by side.
+func (a *app) showSpeakers(c *state.Cluster, list []change.Speaker) error {
+	lost := false
+	docs := []speakerDoc{}
+	t := &table{whole: a.wide(), head: []string{"SERVER", "NETWORK", "AS", "SESSIONS", "ROUTES", "KERNEL", "UP", "WHY"}}
+	for _, s := range list {
+		docs = append(docs, speakerDocOf(s))
+		if s.Status == nil {
+			lost = true
+			t.add(s.Server, bgpNetworkOf(c, s.Server), "", "", "", "", "", speakerTrouble(s))
+			continue
+		}
+		up, learned, installed := countBGP(s.Status)
+		t.add(s.Server, s.Status.Network, network.FormatAS(s.Status.AS), fmt.Sprintf("%d/%d", up, len(s.Status.Neighbors)),
+			fmt.Sprint(learned), fmt.Sprintf("%d/%d", installed, learned), lasted(s.Status.Uptime), strings.Join(downSessions(s.Status, nil), "; "))
+	}
+	var err error
+	if a.json() {
+		err = a.printJSON(docs)
+	} else if err = t.write(a.Out, a.tableWidth()); err == nil {
+		err = a.printSides(list)
+	}
+	if err == nil && lost {
+		err = exit(ExitPartial)
+	}
+	return err
+}
+
+func bgpNetworkOf(c *state.Cluster, server string) string {
+	for _, name := range network.Networks(c, server) {
+		if c.Networks[name].Type == network.BGP {
+			return name
+		}
+	}
+	return ""
+}
+
+func speakerTrouble(s change.Speaker) string {
+	if s.Err != nil {
+		return s.Err.Error()
+	}
+	return noDaemon(s.Server).Error()
+}
+
+// countBGP counts the established sessions, the routes that were learned and those
+// of them that the kernel uses.
+func countBGP(s *spec.BGPStatus) (up, learned, installed int) {
+	for _, n := range s.Neighbors {
+		if n.State == spec.BGPEstablished {
+			up++
+		}
+	}
+	for _, r := range s.Routes {
+		if r.Local {
+			continue
+		}
+		learned++
+		if r.Kernel && r.Unused == "" {
+			installed++
+		}
+	}
+	return up, learned, installed
+}
+
+// downSessions says which sessions are not up, but for those with servers that are
+// away.
+func downSessions(s *spec.BGPStatus, away func(server string) bool) []string {
+	var out []string
+	for _, n := range s.Neighbors {
+		if n.State == spec.BGPEstablished || n.Name != "" && away != nil && away(n.Name) {
+			continue
+		}
+		text := "session with " + n.Addr.String()
+		if n.Name != "" {
+			text = "session with " + n.Name + " (" + n.Addr.String() + ")"
+		}
+		text += " is " + n.State
+		if n.Why != "" {
+			text += ": " + n.Why
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// mostSides is how many servers stand side by side on a terminal.
+const mostSides = 8
+
+// printSides prints the next hops of every prefix, a column per server.
+func (a *app) printSides(list []change.Speaker) error {
+	list = slices.DeleteFunc(slices.Clone(list), func(s change.Speaker) bool { return s.Status == nil })
+	if a.OutTTY && len(list) > mostSides && !a.wide() {
+		return nil
+	}
+	t := &table{whole: a.wide(), head: []string{"ROUTE"}}
+	cells := map[string][]string{}
+	var routes []spec.BGPRoute
+	for i, s := range list {
+		t.head = append(t.head, s.Server)
+		for _, r := range s.Status.Routes {
+			key := r.Prefix.String()
+			if cells[key] == nil {
+				cells[key] = make([]string, len(list))
+				routes = append(routes, r)
+			}
+			cells[key][i] = sideOf(r)
+		}
+	}
+	if len(routes) == 0 {
+		return nil
+	}
+	slices.SortFunc(routes, func(a, b spec.BGPRoute) int { return a.Prefix.Compare(b.Prefix) })
+	for _, r := range routes {
+		t.add(append([]string{r.Prefix.String()}, cells[r.Prefix.String()]...)...)
+	}
+	if err := a.print(a.Out, "\n"); err != nil {
+		return err
+	}
+	return t.write(a.Out, a.tableWidth())
+}
+
+// sideOf is one server's way to a prefix: its next hops, in brackets while the
+// kernel does not have or use them.
+func sideOf(r spec.BGPRoute) string {
+	if r.Local {
+		return stateLocal
+	}
+	var hops []string
+	for _, p := range usedPaths(r) {
+		hops = append(hops, hopOf(p))
+	}
+	text := strings.Join(slices.Compact(hops), " ")
+	if !r.Kernel || r.Unused != "" {
+		text = "(" + text + ")"
+	}
+	return text
+}

@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+func speakerHead(s *spec.BGPStatus) string {
+	text := fmt.Sprintf("%s, AS %s, router id %s, up %s", s.Network, network.FormatAS(s.AS), s.RouterID, lasted(s.Uptime))
+	if s.Restarts {
+		text += ", restarting: it keeps the routes of before until they are confirmed"
+	}
+	return text
+}
+
+func (a *app) peerTable(s *spec.BGPStatus) *table {
+	t := &table{whole: a.wide(), head: []string{"PEER", "NAME", "AS", "STATE", "UPTIME", "IN", "OUT", "WHY"}}
+	for _, n := range s.Neighbors {
+		uptime := ""
+		if n.State == spec.BGPEstablished {
+			uptime = lasted(n.Uptime)
+		}
+		in := fmt.Sprint(n.Accepted)
+		if n.Received != n.Accepted {
+			in += fmt.Sprintf(" of %d", n.Received)
+		}
+		t.add(n.Addr.String(), n.Name, network.FormatAS(n.AS), n.State, uptime, in, fmt.Sprint(n.Sent), cmp.Or(n.Why, idleRules(n)))
+	}
+	return t
+}
+
+// idleRules says which rules match nothing of what n announces.
+func idleRules(n spec.BGPNeighborStatus) string {
+	if len(n.Unmatched) == 0 {
+		return ""
+	}
+	return "it announces nothing of " + strings.Join(rulesOf(n), ", ")
+}
+
+// rulesOf are those rules as --accept takes them.
+func rulesOf(n spec.BGPNeighborStatus) []string {
+	var out []string
+	for _, r := range n.Unmatched {
+		out = append(out, strings.TrimPrefix(r.String(), "permit "))
+	}
+	return out
+}
+
+// routeTable has one row per route, with -o wide one per path.
+func (a *app) routeTable(s *spec.BGPStatus) *table {
+	t := &table{whole: a.wide(), head: []string{"ROUTE", "NEXT HOP", "AS PATH", "FROM", "AGE", "KERNEL", "WHY"}}
+	for _, r := range s.Routes {
+		used := r.Paths
+		if !a.wide() {
+			used = usedPaths(r)
+		}
+		if len(used) == 0 {
+			t.add(r.Prefix.String(), localHop(r), "", "", "", kernelHas(r), whyNot(r))
+			continue
+		}
+		if a.wide() {
+			for _, p := range used {
+				t.add(r.Prefix.String(), hopOf(p), p.ASPath, fromOf(p), lasted(p.Age), pathState(r, p), whyNot(r))
+			}
+			continue
+		}
+		var hops, from []string
+		for _, p := range used {
+			hops, from = append(hops, hopOf(p)), append(from, fromOf(p))
+		}
+		t.add(r.Prefix.String(), strings.Join(slices.Compact(hops), " "), used[0].ASPath, strings.Join(slices.Compact(from), " "),
+			lasted(used[0].Age), kernelHas(r), whyNot(r))
+	}
+	return t
+}
+
+// usedPaths are those that the kernel has, or would have; of a route that it can
+// have none of, the best.
+func usedPaths(r spec.BGPRoute) []spec.BGPPath {
+	used := slices.DeleteFunc(slices.Clone(r.Paths), func(p spec.BGPPath) bool { return !p.Used })
+	if len(used) == 0 && len(r.Paths) > 0 {
+		used = r.Paths[:1]
+	}
+	return used
+}
+
+func localHop(r spec.BGPRoute) string {
+	if r.Local {
+		return stateLocal
+	}
+	return ""
+}
+
+func hopOf(p spec.BGPPath) string {
+	if !p.NextHop.IsValid() {
+		return stateLocal
+	}
+	return p.NextHop.String()
+}
+
+// fromOf is who announced a path.
+func fromOf(p spec.BGPPath) string {
+	switch {
+	case p.Name != "":
+		return p.Name
+	case p.From.IsValid():
+		return p.From.String()
+	}
+	return ""
+}
+
+// stateLocal is the next hop of what a server announces itself.
+const stateLocal = "local"
+
+// kernelHas is yes, no, not used, or nothing to say: what a server announces itself is its
+// own bridge's.
+func kernelHas(r spec.BGPRoute) string {
+	switch {
+	case r.Local:
+		return ""
+	case r.Unused != "":
+		return "not used"
+	case r.Kernel:
+		return "yes"
+	}
+	return "no"
+}
+
+// whyNot says why the kernel has a route not, or does not use it.
+func whyNot(r spec.BGPRoute) string { return cmp.Or(r.Why, r.Unused) }
+
+func pathState(r spec.BGPRoute, p spec.BGPPath) string {
+	text := kernelHas(r)
+	if !p.Used && !r.Local {
+		text = "unused"
+	}
+	if p.Stale {
+		text += " stale"
+	}
+	return text
+}
+
+// lasted is a duration as uptimes are written: 45s, 3m12s, 5h04m, 12d3h.
+func lasted(d time.Duration) string {
+	d = d.Truncate(time.Second)
+	switch s := int(d / time.Second); {
+	case s < 60:
+		return fmt.Sprintf("%ds", s)
+	case s < 3600:
+		return fmt.Sprintf("%dm%02ds", s/60, s%60)
+	case s < 24*3600:
+		return fmt.Sprintf("%dh%02dm", s/3600, s%3600/60)
+	default:
+		return fmt.Sprintf("%dd%dh", s/86400, s%86400/3600)
+	}
+}
