@@ -12,17 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loopback is the device that the speaker listens on until it knows its neighbours.
+// loopback is the device that the speaker listens on until its neighbours are
+// configured.
 //
-// Who connects before it is known, or while GoBGP still rests, is accepted and closed
-// at once (v4.8.0, passConnToPeer and idle), and one that keeps our routes through a restart drops them for that. Refused
-// as while no daemon ran, it only tries again.
+// GoBGP accepts and closes a connection from an address that it has no neighbour for,
+// and one to a neighbour that is idle (v4.8.0, passConnToPeer and idle). A neighbour
+// that keeps our routes through a restart drops them then. A connection that the kernel
+// refuses, as while no daemon runs, makes it only try again.
 const loopback = "lo"
 
-// admitWithin bounds how long neighbours may take to leave GoBGP's first state.
+// admitWithin bounds the wait until the neighbours have left GoBGP's first state.
 const admitWithin = time.Second
 
-// admit lets the neighbours in.
+// admit opens the listening sockets to the neighbours.
 func (sp *speaker) admit(ctx context.Context) error {
 	if err := sp.awake(ctx); err != nil {
 		return err
@@ -47,7 +49,7 @@ func (sp *speaker) admit(ctx context.Context) error {
 	return nil
 }
 
-// awake waits until no neighbour is idle any more: an idle one takes no connection.
+// awake waits until no neighbour is idle: GoBGP takes no connection from an idle one.
 func (sp *speaker) awake(ctx context.Context) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -67,7 +69,7 @@ func (sp *speaker) awake(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-patience.C:
-			return nil // one that connected itself and failed meanwhile
+			return nil // its own connection failed meanwhile
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -14,10 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A session that ends without a word is a restart to RFC 4724, and the neighbour's
-// routes stay for its restart time. But a server that goes down in a hurry closes
-// its connections too. Who only restarts its daemon still answers ARP and neighbour
-// solicitation, whatever its packet filter says; who is away does not.
+// RFC 4724 takes a session that ends without a NOTIFICATION for a restart, and keeps the
+// neighbour's routes for its restart time. But a server that is shut down closes its
+// connections in the same way. To tell the two apart, the daemon asks for the
+// neighbour's link address (ARP, neighbour solicitation): a server that restarts only
+// its daemon answers, whatever its packet filter says.
 
 const (
 	vigilPause = 500 * time.Millisecond
@@ -25,9 +26,9 @@ const (
 	vigilRest = 2 * time.Second
 )
 
-// watchOver begins to look after a neighbour whose session ended, unless somebody
-// does already. It ends with the session's next start, with the neighbour, or after
-// the restart time, when GoBGP itself drops what is left.
+// watchOver starts the checks of a neighbour whose session ended, unless they run
+// already. They end when the session comes up again, when the neighbour is removed or
+// does not answer, or after the restart time, when GoBGP itself drops the routes.
 func (d *daemon) watchOver(ctx context.Context, addr netip.Addr) {
 	if _, busy := d.vigils.LoadOrStore(addr, true); busy {
 		return
@@ -45,7 +46,7 @@ func (d *daemon) watchOver(ctx context.Context, addr netip.Addr) {
 	}()
 }
 
-// vigil says whether the neighbour went away before its session came back.
+// vigil says whether the neighbour stopped answering before its session came up again.
 func (d *daemon) vigil(ctx context.Context, addr netip.Addr) (gone bool) {
 	pause := time.NewTimer(vigilPause)
 	defer pause.Stop()
@@ -66,14 +67,14 @@ func (d *daemon) vigil(ctx context.Context, addr netip.Addr) (gone bool) {
 			d.journal.print("neighbor %s: %v", addr, err)
 			return false
 		case n == nil, n.State&(unix.NUD_NOARP|unix.NUD_PERMANENT) != 0:
-			return false // behind a router or a tunnel: nothing can be said
+			return false // behind a router or a tunnel: ARP cannot tell
 		case n.State == unix.NUD_FAILED:
 			return true
 		case n.State&(unix.NUD_PROBE|unix.NUD_INCOMPLETE) != 0:
 		case asked && n.State == unix.NUD_REACHABLE:
 			asked, next = false, vigilRest
 		default:
-			// What was heard before says nothing: three questions in as many seconds.
+			// The entry may be old: ask three times, one second apart.
 			n.State, asked = unix.NUD_PROBE, true
 			if err := netlink.NeighSet(n); err != nil {
 				d.journal.print("neighbor %s: ask whether it is there: %v", addr, err)

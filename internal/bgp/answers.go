@@ -12,18 +12,18 @@ import (
 	"github.com/flocknet/flock/internal/rtnl"
 )
 
-// A next hop that is not the neighbour itself may be anybody's address, and nobody's:
-// its route is put in when the kernel knows who has it (ARP, RFC 4861), which it is
-// asked to find out.
+// A next hop that is not the neighbour itself may be an address that nobody has. Its
+// route is added only when the kernel knows the link address of the next hop (ARP, RFC
+// 4861); the daemon has the kernel resolve it.
 
-// Of next hops that were asked for and did not answer yet: how soon it is looked again,
-// twice as long each time. After the last time the usual retry goes on.
+// Pauses before the neighbour tables are read again for next hops without an answer:
+// each is twice the one before. After the last one the usual retry goes on.
 const (
 	askedFirst = 10 * time.Millisecond
 	askedLast  = 2 * time.Second
 )
 
-// asking is what is known of next hops by the kernel's neighbour tables.
+// asking is what the kernel's neighbour tables say about next hops.
 type asking struct {
 	states map[hop]int // NUD_…, as of the last look; nil: not looked yet
 	asked  map[hop]bool
@@ -37,15 +37,15 @@ func newAsking() asking {
 	return a
 }
 
-// look forgets the states, which are read when they are needed.
+// look forgets the states; they are read again when they are needed.
 func (a *asking) look() { a.states = nil }
 
 // valid are the states in which the kernel knows a neighbour's address, or needs none
 // (linux, NUD_VALID).
 const valid = unix.NUD_PERMANENT | unix.NUD_NOARP | unix.NUD_REACHABLE | unix.NUD_PROBE | unix.NUD_STALE | unix.NUD_DELAY
 
-// answers says whether the kernel knows h's neighbour. If not it is asked to find it, and
-// looked at again soon.
+// answers says whether the kernel knows the link address of h. If not, the kernel is
+// asked to resolve it, and the tables are read again soon.
 func (f *fib) answers(h hop) bool {
 	a := &f.asking
 	if a.states == nil {
@@ -80,8 +80,8 @@ func (f *fib) answers(h hop) bool {
 	return false
 }
 
-// ask has the kernel look for h's neighbour (NTF_USE, linux neigh_add). Should it not,
-// the next retry asks again.
+// ask has the kernel resolve h (NTF_USE, linux neigh_add). If that fails, the next retry
+// asks again.
 func (f *fib) ask(h hop) {
 	family := netlink.FAMILY_V4
 	if h.via.Is6() {

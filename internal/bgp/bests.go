@@ -7,26 +7,26 @@ import (
 	"slices"
 )
 
-// bests are the best paths to each destination, several where they are equally good.
-// GoBGP tells only which of them came and went. A list is never changed, so that
-// destinations may share it: of ten thousand most have the same.
+// bests are the best paths to each destination; several if they are equally good. GoBGP
+// reports only which paths became best and which ceased to be. A list is never changed
+// in place: destinations share it, as most of ten thousand have the same.
 type bests map[netip.Prefix][]learned
 
-// learned is a path as far as the kernel's route depends on it.
+// learned is the part of a path that the kernel's route depends on.
 type learned struct {
-	from, hop netip.Addr // invalid: of our own
+	from, hop netip.Addr // invalid: announced by this server
 }
 
-// told is what GoBGP said about one path: that it is among the best, or no more.
+// told is one report of GoBGP: that a path is among the best, or not any more.
 type told struct {
 	to netip.Prefix
 	learned
 	gone bool
 }
 
-// note takes up what was told; each neighbour has one path to a destination at most.
+// note applies reports. Each neighbour has at most one path to a destination.
 func (b bests) note(all []told) {
-	var one []learned // of the path told last
+	var one []learned // the list with the last reported path alone
 	for _, t := range all {
 		have := b[t.to]
 		at := slices.IndexFunc(have, func(o learned) bool { return o.from == t.from })
@@ -51,7 +51,8 @@ func (b bests) note(all []told) {
 	}
 }
 
-// paths are the best paths to p; none if they are of our own. The list is shared.
+// paths are the best paths to p; none if this server announces p. The list is shared: it
+// must not be changed.
 func (b bests) paths(p netip.Prefix) []learned {
 	own := func(l learned) bool { return !l.from.IsValid() || !l.hop.IsValid() }
 	if list := b[p]; !slices.ContainsFunc(list, own) {

@@ -32,7 +32,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		a := d.answer(ctx, req)
 		if req.Op == spec.BGPEnd && !d.isEnded() {
 			close(d.ended)
-			_ = l.Close() // and serve returns when this answer is out
+			_ = l.Close() // serve returns once this answer is sent
 		}
 		return a
 	})
@@ -64,7 +64,8 @@ func (d *daemon) answer(ctx context.Context, req spec.BGPRequest) *spec.BGPAnswe
 	return a
 }
 
-// reload takes up what the agent wrote, unless that needs a new daemon.
+// reload applies what the agent wrote. If that needs a new daemon, it changes nothing
+// and says so.
 func (d *daemon) reload(ctx context.Context) (restart bool, err error) {
 	s, secrets, err := config(d.dir)
 	if err != nil {

@@ -22,18 +22,19 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// gcPercent has garbage collected at a quarter of the usual growth: a daemon that
-// mostly waits has time for it, and servers' memory is not its own.
+// gcPercent collects garbage at a quarter of the usual growth: the daemon is idle most
+// of the time, and memory belongs to the server's own work.
 const gcPercent = 25
 
-// Run is the BGP daemon. In dir is what the agent wrote: spec.BGPFile and passwords;
-// in sockets, which does not outlive a reboot, it listens; log gets a line per thing
-// that an operator wants to know. It calls ready when it takes orders, and what that
-// returned when it does not any more.
+// Run is the BGP daemon. dir holds what the agent wrote: spec.BGPFile and passwords. The
+// daemon listens in sockets, a directory that a reboot empties. log gets one line per
+// event that an operator wants to know. Run calls ready when it answers requests, and
+// the function that ready returned when it stops to.
 //
-// It ends when ctx does, without a word to the neighbours: they and the kernel keep
-// its routes for the next daemon (RFC 4724), unless the server itself goes down; or
-// by spec.BGPEnd, and then nothing of it remains. It needs root, and TCP port 179.
+// It ends with ctx, without a NOTIFICATION: neighbours and kernel keep its routes for
+// the next daemon (RFC 4724), unless the server itself shuts down. It also ends by
+// spec.BGPEnd, which removes its routes and its sessions. It needs root, and TCP port
+// 179.
 func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (func() error, error)) error {
 	debug.SetGCPercent(gcPercent)
 	defer unix.Umask(unix.Umask(0o077))
@@ -79,7 +80,7 @@ func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (
 	return errors.Join(err, <-fibDone)
 }
 
-// daemon is what Run keeps together.
+// daemon is the state of one Run.
 type daemon struct {
 	dir      string
 	sockets  string
@@ -90,7 +91,7 @@ type daemon struct {
 	moves    chan move
 	ended    chan struct{} // closed by spec.BGPEnd
 	requests sync.Mutex    // held while one is answered
-	vigils   sync.Map      // neighbours whose session ended and that are looked after
+	vigils   sync.Map      // neighbours whose session ended and that watchOver checks
 }
 
 func (d *daemon) isEnded() bool {
@@ -102,8 +103,8 @@ func (d *daemon) isEnded() bool {
 	}
 }
 
-// meet begins to talk. The neighbours are known before they are let in: who comes
-// earlier would be turned away.
+// meet configures the neighbours, then lets them connect: GoBGP would close earlier
+// connections.
 func (d *daemon) meet(ctx context.Context, s *spec.BGP, secrets map[string]string) error {
 	if err := d.apply(ctx, s, secrets); err != nil {
 		return err
@@ -111,7 +112,7 @@ func (d *daemon) meet(ctx context.Context, s *spec.BGP, secrets map[string]strin
 	return d.speaker.admit(ctx)
 }
 
-// apply takes s up.
+// apply makes the daemon do what s says.
 func (d *daemon) apply(ctx context.Context, s *spec.BGP, secrets map[string]string) error {
 	if err := d.speaker.apply(ctx, s, secrets); err != nil {
 		return err
@@ -126,23 +127,23 @@ func (d *daemon) apply(ctx context.Context, s *spec.BGP, secrets map[string]stri
 	return nil
 }
 
-// gathered is called when there is nobody left to wait for after a restart.
+// gathered is called when, after a restart, all neighbours have sent their routes.
 func (d *daemon) gathered() {
 	d.speaker.restarted()
 	d.sweep()
 }
 
-// sweep ends the time in which the routes of the daemon before this one stay.
+// sweep removes the routes of the daemon before this one that were not confirmed.
 func (d *daemon) sweep() {
 	select {
 	case d.fib.sweeps <- struct{}{}:
-	default: // one is under way
+	default: // one is waiting already
 	}
 }
 
-// follow does what has to follow from sessions' ups and downs. Routes of the daemon
-// before this one stay until all neighbours told theirs, but no longer than the
-// restart time; and so long, but no longer than the deferral, GoBGP tells nothing.
+// follow handles sessions that come up and go down. Routes of the daemon before this one
+// stay until all neighbours have sent theirs, at most for the restart time. GoBGP
+// announces nothing before that, at most for the deferral.
 func (d *daemon) follow(ctx context.Context, s *spec.BGP, restarting bool) {
 	end := time.NewTimer(time.Duration(restartTime(s)) * time.Second)
 	defer end.Stop()
@@ -180,8 +181,8 @@ func (d *daemon) follow(ctx context.Context, s *spec.BGP, restarting bool) {
 	}
 }
 
-// moved takes up one thing about a session. Told counts the families that a
-// neighbour told all routes of.
+// moved handles one event of a session. told counts the address families whose routes
+// the neighbour has sent in full.
 func (d *daemon) moved(ctx context.Context, m move, told map[netip.Addr]int) error {
 	if !m.all {
 		if d.speaker.state(m.addr, m.up) {
@@ -194,11 +195,11 @@ func (d *daemon) moved(ctx context.Context, m move, told map[netip.Addr]int) err
 		if err != nil || families == 0 || keeps {
 			return err
 		}
-		// It will not say when it told all, and has dropped our routes.
+		// Such a neighbour sends no End-of-RIB, and has dropped our routes.
 		if d.speaker.arrived(m.addr) {
 			d.gathered()
 		}
-		// What is held back is for those that keep our routes meanwhile.
+		// Only neighbours that keep our routes meanwhile have to wait.
 		return d.speaker.tell(ctx, m.addr)
 	}
 	told[m.addr]++
@@ -209,8 +210,8 @@ func (d *daemon) moved(ctx context.Context, m move, told map[netip.Addr]int) err
 	return err
 }
 
-// goingDown says whether the server is about to stop: then there will be no daemon
-// that takes the routes up. Who has no systemd cannot be asked.
+// goingDown says whether the server is shutting down: then no next daemon takes over the
+// routes. Without systemd nobody can tell; the answer is no.
 func goingDown() bool {
 	out, err := exec.Command("systemctl", "is-system-running").Output()
 	return strings.TrimSpace(string(out)) == "stopping" && err != nil
@@ -227,7 +228,7 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// touch makes an empty file at path, which is no link of somebody else's.
+// touch makes an empty file at path, and follows no link there.
 func touch(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {

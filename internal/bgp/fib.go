@@ -25,34 +25,34 @@ const (
 	// gatherFor is how long notifications of the kernel are gathered before its tables
 	// are read again.
 	gatherFor = 20 * time.Millisecond
-	// fibRetry is when routes are tried again that the kernel did not take or whose
-	// next hops cannot be reached, if no news come before.
+	// fibRetry is the pause before routes are tried again that the kernel refused, or
+	// whose next hops do not resolve, unless the kernel reports a change before.
 	fibRetry = 5 * time.Second
-	// manyChanges is how many changes leave memory behind that is worth giving back.
+	// manyChanges is after how many changes freed memory is given back to the system.
 	manyChanges = 1000
 )
 
 // allPaths returns all paths to one destination, best first.
 type allPaths func(p netip.Prefix) []learned
 
-// bounds are what the operator allows learned routes.
+// bounds is what the operator allows learned routes beyond the default.
 type bounds struct {
 	anywhere map[netip.Addr]bool // next hops that may be behind a default route
 	forced   []spec.PrefixRule   // these may take the way to what is protected
 }
 
-// fib keeps the kernel's routes of our protocol number. It belongs to one goroutine,
-// run; the others talk to it by its channels.
+// fib keeps the kernel's routes of our protocol number. Only the goroutine of run uses
+// it; others send on its channels.
 type fib struct {
 	rt     *rtnl.Conn
 	handle *netlink.Handle
 	watch  *rtnl.Watch
-	fresh  chan struct{} // something that others did
+	fresh  chan struct{} // somebody else changed the kernel's tables
 
 	changes chan []told
-	looks   chan chan map[netip.Prefix]kept // asks for what is wanted
-	sweeps  chan struct{}                   // ends the time in which adopted routes stay
-	ends    chan chan error                 // takes all routes out
+	looks   chan chan map[netip.Prefix]kept // asks for tell
+	sweeps  chan struct{}                   // adopted routes that were not confirmed go
+	ends    chan chan error                 // all routes are removed
 	bounds  chan bounds
 	others  allPaths
 
@@ -61,8 +61,8 @@ type fib struct {
 	have      map[netip.Prefix][]hop
 	adopted   map[netip.Prefix]bool // found at the start and not confirmed since
 	why       map[netip.Prefix]string
-	silent    map[netip.Prefix]string // why the kernel's route leads nowhere, which stays for want of another
-	held      map[netip.Prefix]bool   // held back: why says for what
+	silent    map[netip.Prefix]string // why the next hops of the kernel's route do not answer; it stays, as there is no better one
+	held      map[netip.Prefix]bool   // kept out of the kernel; why has the reason
 	allowed   bounds
 	guarded   []guarded
 	protected protected
@@ -72,8 +72,8 @@ type fib struct {
 	print     func(string, ...any)
 }
 
-// openFIB takes up the routes of a daemon before this one: they stay until they are
-// confirmed, replaced, or swept. In dir is what the agent wrote.
+// openFIB adopts the routes of the daemon before this one: they stay until they are
+// confirmed, replaced or swept. dir holds what the agent wrote.
 func openFIB(dir string, others allPaths, print func(string, ...any)) (*fib, error) {
 	f := &fib{
 		fresh: make(chan struct{}, 1), changes: make(chan []told, 16), looks: make(chan chan map[netip.Prefix]kept),
@@ -107,10 +107,10 @@ func openFIB(dir string, others allPaths, print func(string, ...any)) (*fib, err
 	return f, nil
 }
 
-// adopts says whether there are routes of a daemon before this one.
+// adopts says whether there are routes of the daemon before this one.
 func (f *fib) adopts() bool { return len(f.adopted) > 0 }
 
-// run works until ctx ends; the routes stay then.
+// run works until ctx ends. The routes stay in the kernel.
 func (f *fib) run(ctx context.Context) error {
 	tick := time.NewTicker(fibRetry)
 	defer tick.Stop()
@@ -145,7 +145,7 @@ func (f *fib) run(ctx context.Context) error {
 			clear(f.best)
 			clear(f.adopted)
 			answer <- errors.Join(f.look(), f.write(f.all()))
-			f.changes = nil // what is still under way is of no interest
+			f.changes = nil // later reports are ignored
 		}
 		if err != nil {
 			f.print("routes: %v", err)
@@ -154,8 +154,8 @@ func (f *fib) run(ctx context.Context) error {
 	}
 }
 
-// take notes changes, c and all that wait, and returns the destinations they are
-// about.
+// take notes c and all reports that wait, and returns the destinations that they
+// concern.
 func (f *fib) take(c []told) map[netip.Prefix]bool {
 	dirty := map[netip.Prefix]bool{}
 	for {
@@ -173,9 +173,9 @@ func (f *fib) take(c []told) map[netip.Prefix]bool {
 	}
 }
 
-// resync looks at the kernel anew, once its news have settled, and puts right what
-// differs. Changes that wait come first: a sweep must not take out a route whose
-// confirmation was told before it.
+// resync reads the kernel's tables again, gatherFor after a notification, and repairs
+// what differs. Waiting reports are applied first: a sweep must not remove a route that
+// was confirmed before it.
 func (f *fib) resync(ctx context.Context) error {
 	t := time.NewTimer(gatherFor)
 	defer t.Stop()
@@ -186,7 +186,7 @@ func (f *fib) resync(ctx context.Context) error {
 	}
 	f.take(nil)
 	select {
-	case <-f.fresh: // what it would say is seen now
+	case <-f.fresh: // its change is in the tables that are read now
 	default:
 	}
 	if err := f.look(); err != nil {
@@ -233,7 +233,7 @@ func (f *fib) all() map[netip.Prefix]bool {
 	return all
 }
 
-// write makes the kernel's routes to the destinations named what they are to be.
+// write makes the kernel's routes to these destinations what they should be.
 func (f *fib) write(dirty map[netip.Prefix]bool) error {
 	f.retry = false
 	var batch []*nl.NetlinkRequest
@@ -274,7 +274,7 @@ type wanted struct {
 	hops []hop
 }
 
-// written notes what the kernel said about a message.
+// written notes the kernel's answer to a message.
 func (f *fib) written(a wanted, err error) {
 	switch {
 	case err == nil && len(a.hops) > 0:
@@ -287,8 +287,8 @@ func (f *fib) written(a wanted, err error) {
 	}
 }
 
-// message is what brings the kernel's route to p to hops, which it is to have; nil
-// if it has.
+// message is the netlink message after which the kernel's route to p has these hops; nil
+// if it has them already.
 func (f *fib) message(p netip.Prefix, reach map[learned]reached) (m *nl.NetlinkRequest, hops []hop) {
 	delete(f.why, p)
 	delete(f.silent, p)
@@ -304,14 +304,14 @@ func (f *fib) message(p netip.Prefix, reach map[learned]reached) (m *nl.NetlinkR
 	return routeMessage(unix.RTM_NEWROUTE, p, hops), hops
 }
 
-// kept is how the kernel keeps a route that is wanted.
+// kept is what the kernel does with a route that should be there.
 type kept struct {
-	missing string // why it has it not
-	held    bool   // for what it would take the way to
-	unused  string // why it does not use it
+	missing string // why it is not in the kernel
+	held    bool   // it is kept out, as protected traffic would follow it
+	unused  string // why the kernel does not use it
 }
 
-// tell is what is wanted and what the kernel has of it.
+// tell lists the routes that should be there, and what the kernel does with them.
 func (f *fib) tell() map[netip.Prefix]kept {
 	out := make(map[netip.Prefix]kept, len(f.best))
 	for p := range f.best {

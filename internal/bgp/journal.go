@@ -20,29 +20,29 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
-// journal takes GoBGP's log: what happened to a neighbour is told there and
-// nowhere else. It keeps, per neighbour, what to say about it, and writes what an
-// operator wants to read.
+// journal reads GoBGP's log, the only place where GoBGP says what happened to a
+// neighbour. It keeps, per neighbour, what to report about it, and writes the lines that
+// an operator wants to read.
 type journal struct {
 	out io.Writer
-	// curious says that there are sessions to explain: GoBGP then says why it cannot
-	// connect, and much else.
+	// curious says that there are sessions to explain: GoBGP then logs why it cannot
+	// connect, and much more.
 	curious atomic.Bool
 	silent  chan netip.Addr // neighbours whose hold time is over
-	looks   chan struct{}   // bounds how many OPENs are waited for
+	looks   chan struct{}   // bounds how many OPENs are awaited at once
 
 	mu    sync.Mutex
 	heard map[netip.Addr]heard
 }
 
-// heard is the last thing that was heard about a neighbour's session.
+// heard is what was last learned about a neighbour's session.
 type heard struct {
 	why     string
 	at      time.Time
 	last    string // why the last established session ended
 	fault   string // what was wrong with its last message, for the notification about it
-	refused bool   // it, or we, refused an OPEN (RFC 4271, 6.2)
-	as      uint32 // that it said last; 0: unknown
+	refused bool   // one side refused the OPEN of the other (RFC 4271, 6.2)
+	as      uint32 // the one in its last OPEN; 0: unknown
 }
 
 func newJournal(out io.Writer) *journal {
@@ -51,27 +51,27 @@ func newJournal(out io.Writer) *journal {
 	return j
 }
 
-// maxLooks is how many neighbours' OPENs are looked at at once.
+// maxLooks is how many neighbours' OPENs are read at once.
 const maxLooks = 8
 
-// handler is the journal with what GoBGP says with every line of one of its loggers.
+// handler is the journal, with the fields that one of GoBGP's loggers adds to each line.
 type handler struct {
 	*journal
 	with fields
 }
 
-// fields are what a line of GoBGP's log says besides its message.
+// fields are what a line of GoBGP's log has besides its message.
 type fields map[string]slog.Value
 
-// logger is where GoBGP writes to.
+// logger is the logger that GoBGP gets.
 func (j *journal) logger() *slog.Logger { return slog.New(handler{journal: j}) }
 
-// Enabled is how much GoBGP says.
+// Enabled says which levels GoBGP is to log.
 func (h handler) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= slog.LevelInfo || h.curious.Load()
 }
 
-// WithAttrs is a handler for a part of GoBGP's, a neighbour for example.
+// WithAttrs returns a handler for one part of GoBGP, a neighbour for example.
 func (h handler) WithAttrs(list []slog.Attr) slog.Handler {
 	h.with = maps.Clone(h.with)
 	if h.with == nil {
@@ -86,10 +86,10 @@ func (h handler) WithAttrs(list []slog.Attr) slog.Handler {
 // WithGroup does nothing: GoBGP has no groups.
 func (h handler) WithGroup(string) slog.Handler { return h }
 
-// Handle takes a line.
+// Handle reads one line of the log.
 func (h handler) Handle(_ context.Context, r slog.Record) error {
 	if r.Level < slog.LevelInfo && !slices.Contains(curiosities, r.Message) {
-		return nil // most of what is said to the curious, with whole messages
+		return nil // most debug lines, which hold whole messages
 	}
 	f := maps.Clone(h.with)
 	if f == nil {
@@ -108,17 +108,18 @@ func (h handler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// curiosities are the messages for the curious that are heard.
+// curiosities are the debug messages that are read.
 var curiosities = []string{"failed to connect", opensOut, opensIn}
 
-// What GoBGP says when a connection stands and the neighbour's OPEN is still to be read,
-// of one that it made, and of one that it took; the latter also when the OPEN was read.
+// GoBGP's messages when a connection is made and the neighbour's OPEN is still to be
+// read: for a connection that GoBGP made, and for one that it accepted. The latter also
+// comes when the OPEN was read.
 const (
 	opensOut = "outgoing connection established"
 	opensIn  = "state changed"
 )
 
-// warn hears the ends of sessions.
+// warn reads warnings: the ends of sessions.
 func (j *journal) warn(addr netip.Addr, msg string, f fields) {
 	switch msg {
 	case "hold timer expired":
@@ -132,7 +133,7 @@ func (j *journal) warn(addr netip.Addr, msg string, f fields) {
 	}
 }
 
-// info hears what comes up and goes down, and of connections that do not come about.
+// info reads what comes up and goes down, and which connections fail.
 func (j *journal) info(addr netip.Addr, msg string, f fields) {
 	switch msg {
 	case "failed to connect":
@@ -157,13 +158,13 @@ func (j *journal) info(addr netip.Addr, msg string, f fields) {
 	}
 }
 
-// look finds out what AS a neighbour says, before GoBGP does: of a wrong one that tells
-// only that it is (v4.8.0, handleOpen).
+// look reads the AS in a neighbour's OPEN before GoBGP does: GoBGP logs that it is
+// wrong, but not which it is (v4.8.0, handleOpen).
 func (j *journal) look(addr netip.Addr) {
 	select {
 	case j.looks <- struct{}{}:
 		defer func() { <-j.looks }()
-	default: // each takes a thread
+	default: // each blocks a thread
 		return
 	}
 	if as := claimed(addr); as != 0 {
@@ -175,8 +176,8 @@ func (j *journal) look(addr netip.Addr) {
 	}
 }
 
-// lookForRefusal finds out whether a neighbour answers our OPEN with a NOTIFICATION, before
-// GoBGP does: that says nothing of it (v4.8.0, openconfirm).
+// lookForRefusal reads whether a neighbour answers our OPEN with a NOTIFICATION before
+// GoBGP does: GoBGP does not log it (v4.8.0, openconfirm).
 func (j *journal) lookForRefusal(addr netip.Addr) {
 	select {
 	case j.looks <- struct{}{}:
@@ -196,7 +197,7 @@ func (j *journal) lookForRefusal(addr netip.Addr) {
 	}
 }
 
-// turn hears that a session came up or went down.
+// turn notes that a session came up or went down.
 func (j *journal) turn(addr netip.Addr, msg, word string) {
 	if word == "dying" || word == "unknown" {
 		return // we removed it ourselves
@@ -207,7 +208,7 @@ func (j *journal) turn(addr netip.Addr, msg, word string) {
 	case msg == "Peer Up":
 		h.why, h.refused = "", false
 	case msg == "Peer Down" && time.Since(h.at) > time.Second:
-		// What came just before, a notification for example, says more.
+		// The line before, a notification for example, says more.
 		h.why, h.at = reason(word), time.Now()
 		fallthrough
 	case msg == "Peer Down":
@@ -230,7 +231,7 @@ func (j *journal) note(addr netip.Addr, why string) {
 	j.heard[addr] = h
 }
 
-// ended notes why we end a neighbour's session.
+// ended notes why this server ends a neighbour's session.
 func (j *journal) ended(addr netip.Addr, why string) {
 	j.note(addr, why)
 	j.mu.Lock()
@@ -240,7 +241,7 @@ func (j *journal) ended(addr netip.Addr, why string) {
 	j.heard[addr] = h
 }
 
-// blame notes what a neighbour did that ends its session, or costs it a route.
+// blame notes an error of a neighbour that ends its session or drops a route.
 func (j *journal) blame(addr netip.Addr, msg, fault string) {
 	j.note(addr, msg+": "+fault)
 	j.mu.Lock()
@@ -250,8 +251,8 @@ func (j *journal) blame(addr netip.Addr, msg, fault string) {
 	j.heard[addr] = h
 }
 
-// refuse notes a notification; one about an OPEN will come again and again. Ours says
-// what was wrong in a line before it.
+// refuse notes a NOTIFICATION about an OPEN, which will repeat. For one that this server
+// sent, the line before has the reason.
 func (j *journal) refuse(addr netip.Addr, who, what string, f fields) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -264,14 +265,14 @@ func (j *journal) refuse(addr netip.Addr, who, what string, f fields) {
 	j.heard[addr] = h
 }
 
-// about is what was heard about addr last.
+// about is what was last learned about addr.
 func (j *journal) about(addr netip.Addr) heard {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.heard[addr]
 }
 
-// forget is for a neighbour that goes.
+// forget drops what is known of a neighbour that was removed.
 func (j *journal) forget(addr netip.Addr) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -289,8 +290,8 @@ func neighborOf(f fields) (netip.Addr, bool) {
 	return addr, err == nil
 }
 
-// unreachable says why no TCP connection came about. GoBGP tells the text of the
-// error alone: "dial tcp A->B: connect: connection refused".
+// unreachable says why a TCP connection failed. GoBGP logs only the text of the error:
+// "dial tcp A->B: connect: connection refused".
 func unreachable(text string) string {
 	root := text[strings.LastIndex(text, ": ")+1:]
 	root = strings.TrimSpace(root)
@@ -313,7 +314,8 @@ const (
 	badPeerAS = "Bad Peer AS: it says another AS than the expected one"
 )
 
-// notification puts one that GoBGP logged into words; sent says that it was ours.
+// notification describes a NOTIFICATION that GoBGP logged; sent says that this server
+// sent it.
 func notification(f fields, sent bool) string {
 	said := ""
 	if v, ok := f["Communicated-Reason"]; ok {
@@ -322,7 +324,7 @@ func notification(f fields, sent bool) string {
 	return explain(number(f["Code"]), number(f["Subcode"]), said, sent)
 }
 
-// number is a field that GoBGP logged as one; 0 if it is none.
+// number is a numeric field of GoBGP's log; 0 if it is no number.
 func number(v slog.Value) uint8 {
 	if v.Kind() != slog.KindInt64 {
 		return 0
@@ -330,8 +332,8 @@ func number(v slog.Value) uint8 {
 	return uint8(v.Int64()) //nolint:gosec // a byte of the message
 }
 
-// explain is a NOTIFICATION (RFC 4271, 4.5; RFC 4486) in words; said is what came
-// along with it, and sent that it was ours.
+// explain describes a NOTIFICATION (RFC 4271, 4.5; RFC 4486); said is the text that came
+// with it, sent says that this server sent it.
 func explain(code, sub uint8, said string, sent bool) string {
 	text := bgp.NewNotificationErrorCode(code, sub).String()
 	switch {
@@ -356,7 +358,7 @@ func explain(code, sub uint8, said string, sent bool) string {
 	return text
 }
 
-// reason puts GoBGP's word for the end of a session into ours.
+// reason translates GoBGP's word for the end of a session.
 func reason(word string) string {
 	switch word {
 	case "read-failed", "write-failed", "graceful-restart":
@@ -369,8 +371,7 @@ func reason(word string) string {
 	return word
 }
 
-// restore brings back what was heard about a neighbour that was removed to be added
-// again.
+// restore keeps what is known of a neighbour that is removed and added again.
 func (j *journal) restore(addr netip.Addr, h heard) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// md5Drops is how many TCP segments this server dropped since it started because
+// md5Drops counts the TCP segments that this server dropped since it booted because
 // their MD5 signature (RFC 2385) was wrong, missing or not expected: TcpExt in
-// /proc/net/netstat. 0 where the kernel does not say.
+// /proc/net/netstat. 0 if the kernel does not count them.
 func md5Drops() uint64 {
 	data, err := os.ReadFile("/proc/net/netstat")
 	if err != nil {

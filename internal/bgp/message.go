@@ -11,8 +11,8 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// routeMessage puts a route to p in, in place of ours if there is one, or takes it
-// out. One with next hops of several ways is one route (RTA_MULTIPATH).
+// routeMessage adds a route to p, replacing ours, or removes it. Several hops make one
+// route (RTA_MULTIPATH).
 func routeMessage(kind int, p netip.Prefix, hops []hop) *nl.NetlinkRequest {
 	flags := 0
 	if kind == unix.RTM_NEWROUTE {
@@ -29,7 +29,8 @@ func routeMessage(kind int, p netip.Prefix, hops []hop) *nl.NetlinkRequest {
 	m.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(spec.BGPMetric)))
 	switch {
 	case kind == unix.RTM_DELROUTE:
-		// The key is enough. Named next hops of IPv6 would be taken out one by one.
+		// Destination, metric and protocol suffice. With hops given, IPv6 would remove
+		// them one by one.
 	case len(hops) == 1:
 		m.AddData(viaAttr(p, hops[0].via))
 		m.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(hops[0].dev)))) //nolint:gosec // an index

@@ -14,22 +14,22 @@ import (
 )
 
 const (
-	// connectRetry is how long in seconds GoBGP waits between attempts at least, and
-	// twice that at most; its own default is minutes.
+	// connectRetry is the shortest pause in seconds between GoBGP's connection attempts;
+	// the longest is twice that. GoBGP's default is minutes.
 	connectRetry = 1
-	// keepaliveMost bounds the time in seconds between keepalives, a third of the
-	// hold time by RFC 4271: a neighbour whose machine restarted answers the next one
-	// with a reset, and is taken back then.
+	// keepaliveMost bounds the seconds between keepalives, otherwise a third of the hold
+	// time (RFC 4271): a neighbour that rebooted answers the next one with a reset, and
+	// the session starts again.
 	keepaliveMost = 10
-	// passiveFor is how long after a restart external neighbours are waited for: see
+	// passiveFor is how long after a restart external neighbours may connect first: see
 	// awaits.
 	passiveFor = 8 * time.Second
-	// deferralMost is how long neighbours are waited for after a restart. They come back
-	// within ten seconds: GoBGP rests for five after a session, and connects within two.
+	// deferralMost bounds the wait for neighbours after a restart. They come back within
+	// ten seconds: GoBGP pauses for five after a session, and connects within two.
 	deferralMost = 20 * time.Second
 )
 
-// peerOf is n in GoBGP's form. Restarting says that routes of a daemon before this
+// peerOf is n as GoBGP takes it. restarting says that routes of the daemon before this
 // one are in use, here and at the neighbour's. It is pure.
 func peerOf(s *spec.BGP, n spec.BGPNeighbor, password string, restarting bool) *api.Peer {
 	p := &api.Peer{
@@ -62,14 +62,14 @@ func peerOf(s *spec.BGP, n spec.BGPNeighbor, password string, restarting bool) *
 	return p
 }
 
-// awaits says whether connections are left to n.
+// awaits says whether only n connects, and this server waits.
 //
-// GoBGP rests for five seconds after a session, or an attempt at one, and closes
-// what it accepts meanwhile. Two of them that both connect may go on missing each
-// other for half a minute; and one that keeps the routes of the other through its
-// restart drops them when a connection of its own fails so (v4.8.0,
-// handleFSMMessage: nextStateIdle). So between our own servers only the lower
-// address connects, and after a restart external neighbours may come first.
+// GoBGP pauses for five seconds after a session, or an attempt at one, and closes
+// connections that it accepts meanwhile. Two speakers that both connect may miss each
+// other for half a minute. A neighbour that keeps our routes through its restart drops
+// them when its own connection is closed this way (v4.8.0, handleFSMMessage:
+// nextStateIdle). So between flock's servers only the one with the lower address
+// connects, and after a restart external neighbours may connect first.
 func awaits(n spec.BGPNeighbor, restarting bool) bool {
 	if n.External {
 		return restarting
@@ -101,8 +101,8 @@ func restartTime(s *spec.BGP) int {
 	return s.Restart
 }
 
-// families is what a session carries: next hops are of its own family. Where there
-// are no IPv4 sessions, those over IPv6 carry IPv4 too (RFC 8950).
+// families are the address families of a session: next hops have the family of the
+// session. Where there are no IPv4 sessions, those over IPv6 carry IPv4 too (RFC 8950).
 func families(s *spec.BGP, n spec.BGPNeighbor) []bgp.Family {
 	if n.Addr.Is4() {
 		return []bgp.Family{bgp.RF_IPv4_UC}

@@ -7,14 +7,14 @@ import (
 	"slices"
 )
 
-// reached is how the next hop of a path resolves, worked out once per round.
+// reached is how the next hop of a path resolves. It is computed once per round.
 type reached struct {
-	hops   []hop // one, or none; shared by the routes by it
+	hops   []hop // one, or none; routes with the same next hop share it
 	why    string
-	silent bool // it resolves and does not answer
+	silent bool // there is a route to it, but it does not answer
 }
 
-// resolve is where to send what goes to p, nil if nowhere.
+// resolve returns the hops of the route to p; nil if there can be none.
 func (f *fib) resolve(p netip.Prefix, reach map[learned]reached) []hop {
 	paths := f.best.paths(p)
 	if len(paths) == 0 {
@@ -47,8 +47,8 @@ func (f *fib) resolve(p netip.Prefix, reach map[learned]reached) []hop {
 	return hops
 }
 
-// inReach are the ways out by the next hops of paths that answer; why says of the last
-// one of the others what is the matter.
+// inReach returns the hops of the paths whose next hops answer; why says what is wrong
+// with the last of the others.
 func (f *fib) inReach(paths []learned, reach map[learned]reached) (hops []hop, why string) {
 	for _, path := range paths {
 		switch r := f.reaches(path, reach); {
@@ -67,8 +67,8 @@ func (f *fib) inReach(paths []learned, reach map[learned]reached) (hops []hop, w
 	return slices.Compact(hops), why
 }
 
-// reaches is how path's next hop resolves. A neighbour that is its own next hop has a
-// session with us: it is there.
+// reaches resolves path's next hop. A neighbour that is its own next hop has a session
+// with this server: it answers.
 func (f *fib) reaches(path learned, reach map[learned]reached) reached {
 	if path.from != path.hop {
 		path.from = netip.Addr{}
@@ -92,8 +92,9 @@ func (f *fib) reaches(path learned, reach map[learned]reached) reached {
 	return r
 }
 
-// stays is the kernel's route to p, if it leads to next hops of paths that do not answer
-// any more: there is no better one, and whoever comes back is reached at once.
+// stays returns the kernel's route to p if all its hops are next hops of paths that do
+// not answer any more. There is no better route, and traffic flows again as soon as one
+// of them answers.
 func (f *fib) stays(p netip.Prefix, paths []learned, reach map[learned]reached) []hop {
 	have := f.have[p]
 	for _, h := range have {

@@ -9,16 +9,16 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
-// prefixOf is where path leads.
+// prefixOf is the destination of path.
 func prefixOf(path *apiutil.Path) (netip.Prefix, bool) {
 	p, ok := path.Nlri.(*bgp.IPAddrPrefix)
 	if !ok {
 		return netip.Prefix{}, false
 	}
-	return p.Prefix.Masked(), p.Prefix.IsValid() // host bits that a neighbour left on mean nothing
+	return p.Prefix.Masked(), p.Prefix.IsValid() // host bits that a neighbour left set are ignored
 }
 
-// nextHopOf is path's next hop, invalid if it has none that is an address.
+// nextHopOf is path's next hop; invalid if it has no address for one.
 func nextHopOf(path *apiutil.Path) (hop netip.Addr) {
 	for _, a := range path.Attrs {
 		switch a := a.(type) {

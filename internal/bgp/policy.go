@@ -12,8 +12,8 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// GoBGP filters by statements in one list for all neighbours; a statement names the
-// neighbours and the prefixes that it is about. Withdrawals pass every filter.
+// GoBGP filters by one list of statements for all neighbours. A statement names the
+// neighbours and the prefixes that it applies to. Withdrawals pass every filter.
 
 // Names of our policies in GoBGP.
 const (
@@ -41,7 +41,7 @@ var defaultRoutes = []spec.PrefixRule{
 	{Prefix: netip.MustParsePrefix("::/0")},
 }
 
-// filters is what GoBGP is told about s, in its own form.
+// filters is what GoBGP is given for s.
 type filters struct {
 	sets     []*api.DefinedSet
 	policies map[string][]*api.Statement // by name
@@ -60,7 +60,7 @@ func filtersOf(s *spec.BGP) *api.SetPoliciesRequest {
 }
 
 func (f *filters) imports(s *spec.BGP) {
-	// A route of our own has no neighbour, not even one of these.
+	// A route that this server announces has no neighbour.
 	f.sets = append(f.sets, &api.DefinedSet{DefinedType: api.DefinedType_DEFINED_TYPE_NEIGHBOR, Name: everybody, List: []string{"0.0.0.0/0", "::/0"}})
 	f.rules(importPolicy, "bogons", everybody, bogons, api.RouteAction_ROUTE_ACTION_REJECT)
 	f.rules(importPolicy, "local", everybody, overlapping(s.Prefixes), api.RouteAction_ROUTE_ACTION_REJECT)
@@ -106,7 +106,7 @@ func announced(s *spec.BGP, n spec.BGPNeighbor) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(s.Own), func(p netip.Prefix) bool { return !permits(n.Export, p) })
 }
 
-// permits is how a prefix list decides about p.
+// permits is the decision of a prefix list about p.
 func permits(rules []spec.PrefixRule, p netip.Prefix) bool {
 	for _, r := range rules {
 		if r.Matches(p) {
@@ -116,7 +116,8 @@ func permits(rules []spec.PrefixRule, p netip.Prefix) bool {
 	return len(rules) == 0
 }
 
-// overlapping matches what contains one of list, default routes aside, or lies in it.
+// overlapping matches prefixes that contain one of list (default routes aside) or lie
+// within one.
 func overlapping(list []netip.Prefix) []spec.PrefixRule {
 	var out []spec.PrefixRule
 	above := map[netip.Prefix]bool{}
@@ -154,9 +155,9 @@ func (f *filters) neighbors(addr netip.Addr) string {
 	return name
 }
 
-// rules adds a statement per family about the prefixes that rules match, whether
-// these permit or deny. Who is a set of neighbours, "" for all. A set of GoBGP's is
-// of one family, and an empty one matches everything.
+// rules adds one statement per address family about the prefixes that rules match,
+// whatever the rules decide. who is a set of neighbours, "" for all. A prefix set of
+// GoBGP has one family, and an empty one matches everything.
 func (f *filters) rules(policy, name, who string, rules []spec.PrefixRule, action api.RouteAction) {
 	for _, family := range []string{"4", "6"} {
 		set := &api.DefinedSet{DefinedType: api.DefinedType_DEFINED_TYPE_PREFIX, Name: name + "-" + family}

@@ -9,11 +9,12 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// A learned route must not cut the server off, nor what it carries for others: the way
-// to the workstation, to the ends of its tunnels and sessions, and to its default gateway
-// stays as it is without BGP, unless the operator wants it otherwise (spec.BGP.Forced).
+// A learned route must not cut the server off, nor break its tunnels. Traffic to the
+// workstation, to the other ends of its tunnels and sessions, and to its default gateway
+// follows the routes that exist without BGP, unless the operator allows otherwise
+// (spec.BGP.Forced).
 
-// guarded is an address whose way no learned route takes.
+// guarded is an address whose traffic no learned route may take over.
 type guarded struct {
 	addr  netip.Addr
 	what  string
@@ -21,7 +22,7 @@ type guarded struct {
 	route foreign
 }
 
-// guarded are the protected addresses that there is a way to, in order.
+// guarded lists the protected addresses that have a route, sorted.
 func (w *world) guarded(p protectedAddrs) []guarded {
 	var out []guarded
 	add := func(a netip.Addr, what string) {
@@ -62,8 +63,9 @@ func (w *world) lookUp(a netip.Addr) (bits int, to foreign, ok bool) {
 	return 0, foreign{}, false
 }
 
-// takes says whose way a route to p by hops would take, "" if nobody's: more particular
-// than the route there is, or preferred to it, and out another way.
+// takes names the protected address whose traffic a route to p by these hops would take
+// over, "" if there is none. Such a route has a longer prefix than the one there is, or
+// a better metric, and other hops.
 func (f *fib) takes(p netip.Prefix, hops []hop) string {
 	if len(hops) == 0 {
 		return ""
@@ -81,7 +83,7 @@ func (f *fib) takes(p netip.Prefix, hops []hop) string {
 	return ""
 }
 
-// sameWay says whether hops lead to g as the route there is does.
+// sameWay says whether hops lead to g as its present route does.
 func (g guarded) sameWay(hops []hop) bool {
 	now := g.route.hop
 	if !now.via.IsValid() {

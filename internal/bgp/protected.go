@@ -14,25 +14,26 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// protectedAddrs are addresses whose way no learned route takes, the default gateway aside.
+// protectedAddrs are the addresses whose traffic no learned route may take over, except
+// for the default gateway.
 type protectedAddrs struct {
 	workstation netip.Addr   // invalid: not known
 	underlay    []netip.Addr // of other servers
 }
 
-// protected reads them from what the agent notes in dir, whenever that has changed. What
-// is not there, or damaged, says nothing.
+// protected reads them from the agent's notes in dir, again whenever those changed. A
+// note that is missing or damaged protects nothing.
 type protected struct {
 	dir   string
 	addrs protectedAddrs
 	seen  [len(protectedFiles)]stamp
 }
 
-// protectedFiles are where the last session came from and what was confirmed, with the
-// copy of that.
+// protectedFiles are the address of the last session and the confirmed spec, with its
+// copy.
 var protectedFiles = [...]string{spec.WorkstationFile, spec.SpecFile, spec.SpecFile + spec.CopySuffix}
 
-// stamp tells one content of a file from another: each is a file of its own.
+// stamp tells versions of a file apart: the agent writes each as a new file.
 type stamp struct {
 	size int64
 	at   time.Time
@@ -47,10 +48,10 @@ func (p *protected) stamps() (out [len(protectedFiles)]stamp) {
 	return out
 }
 
-// moved says whether something is noted that was not read yet.
+// moved says whether a note changed since it was read.
 func (p *protected) moved() bool { return p.stamps() != p.seen }
 
-// read returns what is protected.
+// read returns the protected addresses.
 func (p *protected) read() protectedAddrs {
 	now := p.stamps()
 	if now == p.seen {
@@ -71,8 +72,8 @@ func (p *protected) read() protectedAddrs {
 	return p.addrs
 }
 
-// underlay are the addresses of other servers that what h holds is sent to: the other
-// ends of tunnels, gateways of routes, neighbours. Ends that are known by a DNS name are
+// underlay are the addresses of other servers that h's objects send packets to: the
+// other ends of tunnels, gateways of routes, neighbours. Endpoints with a DNS name are
 // not among them.
 func underlay(h *spec.Host) []netip.Addr {
 	var out []netip.Addr

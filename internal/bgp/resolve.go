@@ -14,40 +14,40 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// hop is a way out of this server, as the kernel takes it.
+// hop is a next hop as the kernel takes it.
 type hop struct {
-	via netip.Addr // what is on the link of dev
+	via netip.Addr // on the link of dev
 	dev int        // index
 }
 
 func compareHops(a, b hop) int { return cmp.Or(a.via.Compare(b.via), cmp.Compare(a.dev, b.dev)) }
 
-// world is what the kernel has apart from our routes: what next hops resolve by.
+// world is the kernel's tables without our routes: next hops are resolved by them.
 type world struct {
 	devices map[int]device           // by index
 	routes  map[netip.Prefix]foreign // of the main table
-	links   []netip.Prefix           // those that are on a link: this server's own networks
+	links   []netip.Prefix           // those without a gateway: this server's own networks
 	local   map[netip.Addr]bool      // this server's own addresses
 	taken   map[netip.Prefix]bool    // foreign routes of our metric
 	before  map[netip.Prefix]foreign // foreign routes that the kernel prefers to ours
 }
 
-// device is one of this server's, as far as routes by it matter.
+// device is what routes need to know of a device.
 type device struct {
 	name string
 	up   bool
-	arp  bool // its neighbours are asked for, by ARP or ND
+	arp  bool // it resolves neighbours by ARP or ND
 }
 
 // foreign is a route that is not ours.
 type foreign struct {
-	hop    hop // via is invalid where the destination itself is on the link
+	hop    hop // via is invalid if the destination itself is on the link
 	dead   bool
 	metric int
 	kind   int // RTN_UNICAST, RTN_BLACKHOLE …
 }
 
-// newWorld sorts a dump: what is there besides our routes, and our routes.
+// newWorld splits a dump into other routes and ours.
 func newWorld(routes []netlink.Route, addrs []netlink.Addr, devices map[int]device) (*world, map[netip.Prefix][]hop) {
 	w := &world{
 		devices: devices, routes: map[netip.Prefix]foreign{}, local: map[netip.Addr]bool{}, taken: map[netip.Prefix]bool{}, before: map[netip.Prefix]foreign{},
@@ -82,7 +82,7 @@ func newWorld(routes []netlink.Route, addrs []netlink.Addr, devices map[int]devi
 	return w, ours
 }
 
-// unused says why the kernel sends nothing by our route to p, "" if it does.
+// unused says why the kernel does not use our route to p; "" if it does.
 func (w *world) unused(p netip.Prefix) string {
 	first, ok := w.before[p]
 	if !ok {
@@ -100,9 +100,9 @@ func (w *world) unused(p netip.Prefix) string {
 	return fmt.Sprintf("%s with metric %d goes before it", text, first.metric)
 }
 
-// refuses says why no route to p is put in, whoever announces it. A part of a
-// network that this server is on would cut it off from its neighbours there; in
-// IPv6 the whole would too, the kernel's own routes have a metric of 256.
+// refuses says why no route to p is added, whoever announces it. A route to a part of a
+// network that this server is on would cut it off from its neighbours there. In IPv6 a
+// route to the whole network would, too: the kernel's own routes have metric 256.
 func (w *world) refuses(p netip.Prefix) string {
 	for _, l := range w.links {
 		if l.Bits() <= p.Bits() && l.Contains(p.Addr()) {
@@ -115,7 +115,7 @@ func (w *world) refuses(p netip.Prefix) string {
 	return ""
 }
 
-// add notes a foreign route; of several to one destination the one that the kernel
+// add notes a foreign route. Of several to one destination the one that the kernel
 // prefers counts.
 func (w *world) add(dst netip.Prefix, r netlink.Route) {
 	new := foreign{metric: r.Priority, kind: r.Type, dead: r.Type != unix.RTN_UNICAST}
@@ -134,8 +134,9 @@ func (w *world) add(dst netip.Prefix, r netlink.Route) {
 	}
 }
 
-// resolve is how to get to the next hop nh; why says why not. Default routes count
-// only if anywhere says so: whoever is behind one does not know our routes.
+// resolve returns the hop by which the next hop nh is reached; why says why there is
+// none. Default routes count only with anywhere: routers behind them do not know our
+// routes.
 func (w *world) resolve(nh netip.Addr, anywhere bool) (h hop, why string) {
 	if w.local[nh] {
 		return hop{}, "next hop " + nh.String() + " is this server itself"
@@ -163,7 +164,7 @@ func (w *world) resolve(nh netip.Addr, anywhere bool) (h hop, why string) {
 	return hop{}, "next hop " + nh.String() + " is on no network of this server"
 }
 
-// destination is r's; the kernel leaves out that of a default route.
+// destination is r's; the kernel omits that of a default route.
 func destination(r netlink.Route) (netip.Prefix, bool) {
 	if r.Dst == nil {
 		if r.Family == unix.AF_INET6 {
@@ -182,7 +183,7 @@ func destination(r netlink.Route) (netip.Prefix, bool) {
 	return netip.PrefixFrom(ip, bits), true
 }
 
-// hopsOf are r's ways out, in order.
+// hopsOf are the next hops of r, sorted.
 func hopsOf(r netlink.Route) []hop {
 	if len(r.MultiPath) == 0 {
 		if r.LinkIndex == 0 {

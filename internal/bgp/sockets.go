@@ -15,10 +15,10 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// GoBGP opens its sockets itself and hands none out; they are found among this
-// process's descriptors.
+// GoBGP opens its sockets itself and returns none; they are found among this process's
+// descriptors.
 
-// descriptors are those that are open.
+// descriptors are the open ones.
 func descriptors() ([]int, error) {
 	names, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -33,7 +33,7 @@ func descriptors() ([]int, error) {
 	return out, nil
 }
 
-// addrPort is what a kernel's address says.
+// addrPort translates a socket address.
 func addrPort(at unix.Sockaddr) (addr netip.Addr, port int) {
 	switch at := at.(type) {
 	case *unix.SockaddrInet4:
@@ -67,8 +67,8 @@ func connections(neighbor netip.Addr) ([]int, error) {
 	return out, err
 }
 
-// taken is how many octets the other side of a connection has acknowledged, and more
-// says that there are some that it has not.
+// taken is how many bytes the other side of a connection has acknowledged; more says
+// that some are not acknowledged yet.
 func taken(fd int) (octets uint64, more bool) {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
@@ -78,11 +78,10 @@ func taken(fd int) (octets uint64, more bool) {
 	return info.Bytes_acked, err == nil && left > 0
 }
 
-// unreadWithin is how long a neighbour's next message is waited for to look at it.
+// unreadWithin bounds the wait for a neighbour's next message.
 const unreadWithin = 200 * time.Millisecond
 
-// unread is what a neighbour sent over its connections, new ones, and GoBGP has not read
-// yet.
+// unread is what a neighbour sent over its new connections and GoBGP has not read yet.
 func unread(neighbor netip.Addr) (out [][]byte) {
 	list, err := connections(neighbor)
 	if err != nil {
@@ -102,8 +101,8 @@ func unread(neighbor netip.Addr) (out [][]byte) {
 	return out
 }
 
-// claimed is the AS in the OPEN that a neighbour sent over a new connection; 0 if there is
-// none in time.
+// claimed is the AS in the OPEN that a neighbour sent over a new connection; 0 if none
+// comes in time.
 func claimed(neighbor netip.Addr) uint32 {
 	for _, b := range unread(neighbor) {
 		if as := openAS(b); as != 0 {
@@ -113,7 +112,7 @@ func claimed(neighbor netip.Addr) uint32 {
 	return 0
 }
 
-// notified is what a NOTIFICATION at the start of b says.
+// notified reads the NOTIFICATION at the start of b.
 func notified(b []byte) (code, sub uint8, ok bool) {
 	h := &bgp.BGPHeader{}
 	const least = bgp.BGP_HEADER_LENGTH + 2
@@ -123,7 +122,7 @@ func notified(b []byte) (code, sub uint8, ok bool) {
 	return b[least-2], b[least-1], true
 }
 
-// openAS is the AS that an OPEN at the start of b names; 0 if there is none.
+// openAS is the AS of the OPEN at the start of b; 0 if there is none.
 func openAS(b []byte) uint32 {
 	h := &bgp.BGPHeader{}
 	if h.DecodeFromBytes(b) != nil || h.Type != bgp.BGP_MSG_OPEN || int(h.Len) > len(b) {

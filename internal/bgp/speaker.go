@@ -21,25 +21,25 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// speaker is GoBGP with what this server is to say. Its methods may be called by
-// several goroutines.
+// speaker is GoBGP, and what this server announces. Its methods may be called
+// concurrently.
 type speaker struct {
 	gobgp   *server.BgpServer
 	journal *journal
 	started time.Time
 
 	mu sync.Mutex
-	// restarting says that the routes of a daemon before this one are in use, here
-	// and at the neighbours: they are told so (RFC 4724).
+	// restarting says that routes of the daemon before this one are in use, here and at
+	// the neighbours, which are told so (RFC 4724).
 	restarting bool
 	running    *spec.BGP
 	secrets    map[string]string // password by id
 	up         map[netip.Addr]bool
-	waiting    map[netip.Addr]bool // neighbours whose routes are not all here yet since the start
+	waiting    map[netip.Addr]bool // neighbours that have not sent all routes since the start
 }
 
-// openSpeaker starts to listen, on the loopback device until admit. It has no
-// neighbours yet.
+// openSpeaker starts GoBGP without neighbours. It listens on the loopback device until
+// admit.
 func openSpeaker(ctx context.Context, s *spec.BGP, socket string, j *journal, restarting bool) (*speaker, error) {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove an old socket: %w", err)
@@ -64,7 +64,7 @@ func openSpeaker(ctx context.Context, s *spec.BGP, socket string, j *journal, re
 	return sp, sp.filters(ctx)
 }
 
-// filters makes the first ones, for all neighbours to come.
+// filters makes the first filters, before there are neighbours.
 func (sp *speaker) filters(ctx context.Context) error {
 	if err := sp.gobgp.SetPolicies(ctx, filtersOf(sp.running)); err != nil {
 		return fmt.Errorf("set filters: %w", err)
@@ -81,11 +81,11 @@ func (sp *speaker) filters(ctx context.Context) error {
 	return nil
 }
 
-// familyIndex are GoBGP's own numbers for what Global.Families holds.
+// familyIndex are GoBGP's own numbers for address families in Global.Families.
 var familyIndex = map[bgp.Family]int{bgp.RF_IPv4_UC: 0, bgp.RF_IPv6_UC: 1}
 
-// apply makes the speaker say what want says. Sessions that it does not concern go
-// on. An error leaves running as far as it got.
+// apply makes the speaker do what want says. Sessions that do not change stay up. On an
+// error, running has what was applied.
 func (sp *speaker) apply(ctx context.Context, want *spec.BGP, secrets map[string]string) error {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
@@ -103,7 +103,7 @@ func (sp *speaker) apply(ctx context.Context, want *spec.BGP, secrets map[string
 	return sp.look(ctx, &have, want)
 }
 
-// filter puts want's filters in.
+// filter sets want's filters.
 func (sp *speaker) filter(ctx context.Context, have, want *spec.BGP) error {
 	if filtersOf(have).String() == filtersOf(want).String() {
 		return nil
@@ -114,8 +114,8 @@ func (sp *speaker) filter(ctx context.Context, have, want *spec.BGP) error {
 	return nil
 }
 
-// look has the routes of neighbours that stay go through changed filters; what these
-// let out no more is withdrawn.
+// look passes the routes of neighbours that stay through changed filters; what is not
+// permitted any more is withdrawn.
 func (sp *speaker) look(ctx context.Context, have, want *spec.BGP) error {
 	if filtersOf(have).String() == filtersOf(want).String() {
 		return nil
@@ -165,8 +165,8 @@ func (sp *speaker) announce(have, want []netip.Prefix) error {
 	return nil
 }
 
-// localPath is a route of our own; whoever is told hears the address that the
-// session is from as next hop.
+// localPath is a route that this server announces; its next hop is the address that the
+// session comes from.
 func localPath(p netip.Prefix) (*apiutil.Path, error) {
 	nlri, err := bgp.NewIPAddrPrefix(p)
 	if err != nil {
@@ -215,7 +215,7 @@ func (sp *speaker) meet(ctx context.Context, have, want *spec.BGP, secrets map[s
 	return nil
 }
 
-// limit bounds, if it changed, how many prefixes n may announce; its session goes on.
+// limit sets how many prefixes n may announce, if that changed; its session stays up.
 func (sp *speaker) limit(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor, password string, changed bool) error {
 	if !changed {
 		return nil
@@ -226,8 +226,8 @@ func (sp *speaker) limit(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor, p
 	return nil
 }
 
-// newSession says whether n differs from h, what it was, in what only a new session
-// brings about, passwords aside: their ids say nothing.
+// newSession says whether the change from h to n needs a new session. Passwords are not
+// compared: their ids say nothing.
 func newSession(have, want *spec.BGP, h, n spec.BGPNeighbor) bool {
 	h.Secret = n.Secret
 	return h.Session() != n.Session() || !slices.Equal(families(have, h), families(want, n))
@@ -241,12 +241,12 @@ func (sp *speaker) greet(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor, p
 	return nil
 }
 
-// part ends n's session for good; its routes go.
+// part removes n: its session ends, its routes go.
 func (sp *speaker) part(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor) error {
 	delete(sp.up, n.Addr)
 	if sp.secrets[n.Secret] != "" {
-		// GoBGP takes the password off its listening socket when a neighbour loses it,
-		// but not when a neighbour goes (v4.8.0, DeletePeer).
+		// GoBGP removes the password from its listening socket when a neighbour loses
+		// it, but not when a neighbour is removed (v4.8.0, DeletePeer).
 		if _, err := sp.gobgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: peerOf(s, n, "", false)}); err != nil {
 			return fmt.Errorf("remove the password of neighbor %s: %w", n.Addr, err)
 		}
@@ -258,8 +258,8 @@ func (sp *speaker) part(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor) er
 	return nil
 }
 
-// expect says, before the first apply, whose routes the sweep of adopted ones has
-// to wait for.
+// expect notes, before the first apply, which neighbours' routes the sweep has to wait
+// for.
 func (sp *speaker) expect(s *spec.BGP) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
@@ -268,8 +268,8 @@ func (sp *speaker) expect(s *spec.BGP) {
 	}
 }
 
-// arrived notes that all of addr's routes are here, and says whether that holds for
-// all neighbours now.
+// arrived notes that addr has sent all its routes, and says whether all neighbours have
+// now.
 func (sp *speaker) arrived(addr netip.Addr) (all bool) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
@@ -285,7 +285,7 @@ func (sp *speaker) arrived(addr netip.Addr) (all bool) {
 	return true
 }
 
-// restarted ends the time in which the routes of a daemon before this one are in use.
+// restarted notes that the routes of the daemon before this one are not in use any more.
 func (sp *speaker) restarted() {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
@@ -298,8 +298,8 @@ func (sp *speaker) isRestarting() bool {
 	return sp.restarting
 }
 
-// state notes that a session came up or went down, and says whether it ended with
-// this.
+// state notes that a session came up or went down, and says whether it went down just
+// now.
 func (sp *speaker) state(addr netip.Addr, up bool) (ended bool) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
@@ -310,8 +310,7 @@ func (sp *speaker) state(addr netip.Addr, up bool) (ended bool) {
 	return ended
 }
 
-// seek connects to the external neighbours that have not come by themselves since our
-// restart.
+// seek connects to the external neighbours that have not connected since our restart.
 func (sp *speaker) seek(ctx context.Context) error {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
@@ -328,9 +327,9 @@ func (sp *speaker) seek(ctx context.Context) error {
 	return nil
 }
 
-// lost drops the routes of a neighbour that was silent for the hold time. GoBGP
-// takes that for a restart of the neighbour (v4.8.0, gobgp issue 2174) and would keep them
-// for its restart time; but what is silent does not forward either.
+// lost drops the routes of a neighbour that sent nothing for the hold time. GoBGP takes
+// that for a restart of the neighbour (v4.8.0, gobgp issue 2174) and would keep them for
+// its restart time; but a silent neighbour forwards nothing either.
 func (sp *speaker) lost(ctx context.Context, addr netip.Addr) error {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
@@ -348,8 +347,9 @@ func (sp *speaker) lost(ctx context.Context, addr netip.Addr) error {
 	return nil
 }
 
-// tell says to a neighbour once more all that it is told. After a restart GoBGP holds it
-// back until the deferral ends, also from those that kept nothing (v4.8.0, localRestarting).
+// tell announces all routes to a neighbour again. After a restart GoBGP holds them back
+// until the deferral ends, even for neighbours that kept nothing (v4.8.0,
+// localRestarting).
 func (sp *speaker) tell(ctx context.Context, addr netip.Addr) error {
 	r := &api.ResetPeerRequest{Address: addr.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT}
 	if err := sp.gobgp.ResetPeer(ctx, r); err != nil {
@@ -358,7 +358,7 @@ func (sp *speaker) tell(ctx context.Context, addr netip.Addr) error {
 	return nil
 }
 
-// end tells all neighbours that this is for good.
+// end closes all sessions with a NOTIFICATION, so that neighbours drop our routes.
 func (sp *speaker) end(ctx context.Context) error {
 	if err := sp.gobgp.StopBgp(ctx, &api.StopBgpRequest{}); err != nil {
 		return fmt.Errorf("end the sessions: %w", err)
@@ -366,7 +366,7 @@ func (sp *speaker) end(ctx context.Context) error {
 	return nil
 }
 
-// config reads what an agent wrote for the daemon in dir.
+// config reads what the agent wrote into dir.
 func config(dir string) (*spec.BGP, map[string]string, error) {
 	s := &spec.BGP{}
 	if err := readJSON(filepath.Join(dir, spec.BGPFile), s); err != nil {

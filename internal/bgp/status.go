@@ -18,8 +18,9 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// negotiated is what addr's session carries: how many families, and whether the
-// neighbour keeps our routes while we restart and says when it told all of its own.
+// negotiated is what both ends of addr's session agreed on: how many address families,
+// and whether the neighbour keeps our routes while we restart and marks the end of its
+// own (End-of-RIB).
 func (sp *speaker) negotiated(ctx context.Context, addr netip.Addr) (keeps bool, families int, err error) {
 	err = sp.gobgp.ListPeer(ctx, &api.ListPeerRequest{Address: addr.String()}, func(p *api.Peer) { keeps, families = common(p) })
 	if err != nil {
@@ -28,7 +29,7 @@ func (sp *speaker) negotiated(ctx context.Context, addr netip.Addr) (keeps bool,
 	return keeps, families, nil
 }
 
-// common is what both ends of p's session can do.
+// common are the capabilities that both ends of p's session have.
 func common(p *api.Peer) (keeps bool, families int) {
 	offered := map[api.Family_Afi]bool{}
 	for _, c := range p.GetState().GetRemoteCap() {
@@ -38,7 +39,7 @@ func common(p *api.Peer) (keeps bool, families int) {
 		keeps = keeps || c.GetGracefulRestart() != nil
 	}
 	for _, f := range p.GetAfiSafis() {
-		// Who does not say speaks IPv4 (RFC 4760).
+		// Without the capability it is IPv4 (RFC 4760).
 		if afi := f.GetConfig().GetFamily().GetAfi(); offered[afi] || len(offered) == 0 && afi == api.Family_AFI_IP {
 			families++
 		}
@@ -46,7 +47,7 @@ func common(p *api.Peer) (keeps bool, families int) {
 	return keeps, families
 }
 
-// status is what the daemon says about itself.
+// status is the daemon's report.
 func (d *daemon) status(ctx context.Context) (*spec.BGPStatus, error) {
 	kernel, err := d.fib.state(ctx)
 	if err != nil {
@@ -71,8 +72,8 @@ func (d *daemon) status(ctx context.Context) (*spec.BGPStatus, error) {
 	return s, nil
 }
 
-// countAccepted counts what the filters let in of every neighbour: the paths of its
-// that made it to the table of all.
+// countAccepted counts per neighbour what the filters accepted: its paths in the global
+// table.
 func countAccepted(s *spec.BGPStatus) {
 	accepted := map[netip.Addr]int{}
 	for _, r := range s.Routes {
@@ -85,7 +86,8 @@ func countAccepted(s *spec.BGPStatus) {
 	}
 }
 
-// state is what the kernel is to have, and how it has it; it looks at the kernel anew.
+// state lists the routes that the kernel should have, and what it does with them; its
+// tables are read again for that.
 func (f *fib) state(ctx context.Context) (map[netip.Prefix]kept, error) {
 	answer := make(chan map[netip.Prefix]kept, 1)
 	select {
@@ -122,7 +124,7 @@ func (sp *speaker) neighbors(ctx context.Context, s *spec.BGP, secrets map[strin
 	return out, nil
 }
 
-// unmatched are the lines of n's Import that match nothing that it announces.
+// unmatched are the rules of n's Import that match nothing that it announces.
 func (sp *speaker) unmatched(s *spec.BGP, n spec.BGPNeighbor) ([]spec.PrefixRule, error) {
 	left := slices.Clone(n.Import)
 	for _, family := range families(s, n) {
@@ -144,21 +146,21 @@ func (sp *speaker) unmatched(s *spec.BGP, n spec.BGPNeighbor) ([]spec.PrefixRule
 	return left, nil
 }
 
-// states are GoBGP's in the words of RFC 4271.
+// states translates GoBGP's session states to the names of RFC 4271.
 var states = map[api.PeerState_SessionState]string{
 	api.PeerState_SESSION_STATE_IDLE: spec.BGPIdle, api.PeerState_SESSION_STATE_CONNECT: spec.BGPConnect, api.PeerState_SESSION_STATE_ACTIVE: spec.BGPActive,
 	api.PeerState_SESSION_STATE_OPENSENT: spec.BGPOpenSent, api.PeerState_SESSION_STATE_OPENCONFIRM: spec.BGPOpenConfirm, api.PeerState_SESSION_STATE_ESTABLISHED: spec.BGPEstablished,
 }
 
-// neighborStatus is one session; p is nil for a neighbour that GoBGP does not have.
+// neighborStatus is one session; p is nil if GoBGP does not have the neighbour.
 func neighborStatus(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, password bool, drops uint64) spec.BGPNeighborStatus {
 	out := spec.BGPNeighborStatus{Addr: n.Addr, Name: n.Name, AS: n.AS, External: n.External, State: spec.BGPIdle}
 	if state, ok := states[p.GetState().GetSessionState()]; ok {
 		out.State = state
 	}
 	for _, f := range p.GetAfiSafis() {
-		// What GoBGP calls accepted is what has neither our AS in its path nor our router
-		// id for its originator: routers tell us of our own prefixes too. Its import
+		// GoBGP counts as accepted what has neither our AS in its path nor our router id
+		// as its originator: routers also announce our own prefixes to us. Its import
 		// filters come after that.
 		out.Received += int(f.GetState().GetAccepted()) //nolint:gosec // prefixes
 		out.Sent += int(f.GetState().GetAdvertised())   //nolint:gosec // prefixes

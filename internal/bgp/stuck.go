@@ -10,24 +10,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A neighbour that says that it lives and takes nothing of what it is told keeps its
-// session without end: GoBGP waits for it (v4.8.0, sendMessageloop), and keeps all that
-// it has to say meanwhile. RFC 9687 bounds that by a send hold timer.
+// A neighbour may send keepalives and read nothing. GoBGP then waits for it without end
+// (v4.8.0, sendMessageloop), and keeps in memory all that it has to send. RFC 9687
+// bounds that by a send hold timer.
 
-// tookNothing is why such a session ends.
+// tookNothing is the reason for the end of such a session.
 const tookNothing = "it took nothing of what it was told for twice the hold time"
 
-// intake is how much a neighbour had taken, and since when no more.
+// intake is how many bytes a neighbour had acknowledged, and since when that number
+// stands still.
 type intake struct {
 	octets uint64
 	since  time.Time
 }
 
-// intakes are those of the neighbours that have something to take.
+// intakes are those of the neighbours with unacknowledged data.
 type intakes map[netip.Addr]intake
 
-// look notes what neighbours took until now, and returns those that took nothing for the
-// time given.
+// look notes what the neighbours have acknowledged, and returns those that acknowledged
+// nothing for the given time.
 func (t intakes) look(now time.Time, most time.Duration) (stuck []netip.Addr, err error) {
 	all, err := descriptors()
 	if err != nil {
@@ -60,7 +61,7 @@ func (t intakes) look(now time.Time, most time.Duration) (stuck []netip.Addr, er
 	return stuck, nil
 }
 
-// urge ends the sessions of neighbours that take nothing.
+// urge ends the sessions of neighbours that read nothing.
 func (d *daemon) urge(ctx context.Context, t intakes, now time.Time, hold time.Duration) error {
 	stuck, err := t.look(now, 2*hold)
 	for _, addr := range stuck {

@@ -14,8 +14,8 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/server"
 )
 
-// watch passes best paths on to changes and sessions' news to the speaker, until ctx
-// ends. It starts before there are neighbours.
+// watch sends best paths to changes and session events to the speaker, until ctx ends.
+// It starts before there are neighbours.
 func (sp *speaker) watch(ctx context.Context, changes chan<- []told, moves chan<- move) error {
 	err := sp.gobgp.WatchEvent(ctx, server.WatchEventMessageCallbacks{
 		OnBestPath: func(paths []*apiutil.Path, _ time.Time) {
@@ -41,11 +41,11 @@ func (sp *speaker) watch(ctx context.Context, changes chan<- []told, moves chan<
 	return nil
 }
 
-// move is something about a neighbour's session.
+// move is one event of a neighbour's session.
 type move struct {
 	addr netip.Addr
 	up   bool
-	all  bool // all of its routes of one family are here (End-of-RIB)
+	all  bool // it has sent all routes of one address family (End-of-RIB)
 }
 
 func send[T any](ctx context.Context, to chan<- T, v T) {
@@ -55,8 +55,8 @@ func send[T any](ctx context.Context, to chan<- T, v T) {
 	}
 }
 
-// others are all paths to p, best first: for the case that the next hops of the best
-// cannot be reached.
+// others are all paths to p, best first: used when no next hop of the best paths
+// answers.
 func (sp *speaker) others(p netip.Prefix) []learned {
 	var out []learned
 	r := apiutil.ListPathRequest{
@@ -70,7 +70,7 @@ func (sp *speaker) others(p netip.Prefix) []learned {
 		}
 	})
 	if err != nil {
-		return nil // no longer there: its withdrawal is under way
+		return nil // gone: its withdrawal will be reported
 	}
 	return out
 }
