@@ -7,41 +7,41 @@ import (
 	"strings"
 )
 
-// BGPPort is where BGP speaks (RFC 4271).
+// BGPPort is the TCP port of BGP (RFC 4271).
 const BGPPort = 179
 
 // BGPPasswordMax is the longest TCP MD5 password in bytes (linux,
 // TCP_MD5SIG_MAXKEYLEN).
 const BGPPasswordMax = 80
 
-// BGP is a server's BGP speaker, a daemon that keeps the kernel's routes with
-// protocol RouteProtoBGP. A server has one at most. Changes are taken up by the
-// running daemon: sessions that they do not concern go on.
+// BGP is a server's BGP speaker, a daemon that manages the kernel's routes with protocol
+// RouteProtoBGP. A server has at most one. The running daemon applies changes; sessions
+// that do not change stay up.
 type BGP struct {
 	Network  string
 	AS       uint32     // own autonomous system, 1…2^32-2
 	RouterID netip.Addr // IPv4, unique in the AS
-	Hold     int        // seconds until a silent neighbour is lost, 3…65535; keepalives come three times as often
+	Hold     int        // hold time in seconds, 3…65535; keepalives are sent three times as often
 	Restart  int        // seconds that routes stay while a daemon restarts (RFC 4724), 1…4095; 0: DefaultBGPRestart
 
-	// ClusterID makes the server a route reflector for its neighbours that are
-	// Client (RFC 4456): IPv4, shared by the reflectors of a network; invalid: none.
+	// ClusterID makes the server a route reflector for those of its neighbours that are
+	// Client (RFC 4456): IPv4, the same for all reflectors of a network; invalid: none.
 	ClusterID netip.Addr
-	// Prefixes are what this server itself announces: the subnets it shares. No
-	// neighbour may announce what overlaps them.
+	// Prefixes are what this server announces: the subnets it shares. Announcements of
+	// neighbours that overlap them are refused.
 	Prefixes []netip.Prefix // masked
-	// Own are the shared subnets of all servers of the network. They, and they
-	// alone, are announced to External neighbours; what overlaps one of them is
-	// not accepted from External neighbours (a default route overlaps nothing).
+	// Own are the shared subnets of all servers of the network. Only they are announced
+	// to External neighbours, and announcements of these that overlap one of them are
+	// refused (a default route overlaps nothing).
 	Own       []netip.Prefix // masked
 	Neighbors []BGPNeighbor
-	// Forced are routes that may take the way to the workstation, to other servers and to
-	// the default gateway.
+	// Forced are learned routes that may take over the traffic to the workstation, to
+	// other servers and to the default gateway.
 	Forced []PrefixRule `json:",omitempty"`
 }
 
-// DefaultBGPRestart is how long in seconds routes stay while a daemon restarts:
-// what most other speakers use.
+// DefaultBGPRestart is how many seconds routes stay while a daemon restarts: the default
+// of most other speakers.
 const DefaultBGPRestart = 120
 
 // BGPNeighbor is one end of a BGP session of a server. Addr names it.
@@ -50,25 +50,25 @@ type BGPNeighbor struct {
 	Local netip.Addr // own end of the session; invalid: the kernel's choice
 	Name  string     // the neighbour's server name; "" for others
 	AS    uint32     // the neighbour's; the server's own makes the session internal (iBGP)
-	// External neighbours are none of the network's servers: what they may say and
-	// what they are told is bounded, see BGP.Own, Import and Export. They may well
-	// be of the same AS: a route reflector of somebody else's.
+	// External neighbours are not servers of the network: what they may announce, and
+	// what is announced to them, is limited by BGP.Own, Import and Export. They may be
+	// in the same AS: a route reflector of another operator, for example.
 	External    bool
 	Client      bool // a route reflector client of this server
-	NextHopSelf bool // routes from External neighbours are passed on to this one with ourselves as next hop
+	NextHopSelf bool // routes from External neighbours are announced to this one with ourselves as next hop
 
 	Secret      string // names the file with the TCP MD5 password (RFC 2385) on the server; "": none. Never the password
 	Multihop    int    // an eBGP neighbour may be this many hops away, 2…255; 0: it is on one of our subnets
-	TTLSecurity bool   // only packets that came no further than Multihop, or one hop, are taken in (RFC 5082)
+	TTLSecurity bool   // packets from further away than Multihop, or one hop, are dropped (RFC 5082)
 
 	MaxPrefixes int          // per address family; one more ends the session for good (RFC 4486); 0: no limit
-	Import      []PrefixRule // what is accepted of it
+	Import      []PrefixRule // which of its announcements are accepted
 	Export      []PrefixRule // what is announced to it
 }
 
-// PrefixRule is one line of a prefix list. The first line that matches decides;
-// what no line of a list matches is refused; an empty list refuses nothing but, on
-// Import from External neighbours, default routes: those want to be named.
+// PrefixRule is one line of a prefix list. The first line that matches decides; prefixes
+// that no line matches are refused. An empty list permits everything, except for default
+// routes in the Import of External neighbours: they must be listed.
 type PrefixRule struct {
 	Prefix netip.Prefix // masked
 	GE, LE int          // range of prefix lengths below Prefix; both 0: Prefix alone; one 0: its length, or the family's longest
@@ -90,7 +90,7 @@ func (r PrefixRule) Lengths() (least, most int) {
 	return least, most
 }
 
-// Matches says whether r decides about p.
+// Matches says whether r applies to p.
 func (r PrefixRule) Matches(p netip.Prefix) bool {
 	least, most := r.Lengths()
 	return r.Prefix.Contains(p.Addr()) && p.Bits() >= r.Prefix.Bits() && least <= p.Bits() && p.Bits() <= most
@@ -135,16 +135,15 @@ func (s *BGP) lines() []string {
 	return append(out, sorted(s.Neighbors, BGPNeighbor.String)...)
 }
 
-// Session is the part of n that only a new session brings about: where it differs,
-// the one there is ends. What a neighbour may say and is told, and how many prefixes,
-// changes within a session.
+// Session is the part of n that only a new session can change. Filters and the number of
+// prefixes change within a session.
 func (n BGPNeighbor) Session() string {
 	n.Name, n.Import, n.Export, n.NextHopSelf, n.MaxPrefixes = "", nil, nil, false, 0
 	return n.String()
 }
 
-// RestartsFor says whether a speaker that does what s says must be started anew to do
-// what want says. Its routes, and the traffic, outlive that (RFC 4724).
+// RestartsFor says whether the daemon must be started anew to change from s to want.
+// Routes and traffic survive that (RFC 4724).
 func (s *BGP) RestartsFor(want *BGP) bool {
 	if s.AS != want.AS || s.RouterID != want.RouterID || s.Hold != want.Hold || s.Restart != want.Restart {
 		return true

@@ -1,30 +1,30 @@
 package spec
 
-// What an agent and the BGP daemon on its server say to each other: files in the
-// cluster's directory that say how it is to be, and one BGPRequest and one BGPAnswer
-// as JSON per connection to its socket in the cluster's directory for what runs.
+// How an agent and the BGP daemon on its server talk: files in the cluster's directory
+// hold the configuration; per connection to the daemon's socket in that directory there
+// is one BGPRequest and one BGPAnswer, as JSON.
 
 // Names of the BGP daemon's files.
 const (
-	BGPFile          = "bgp.json"    // a BGP as JSON: what the daemon does when it starts and on BGPReload
-	BGPSocket        = "bgp.sock"    // takes orders
+	BGPFile          = "bgp.json"    // a BGP as JSON: read when the daemon starts and on BGPReload
+	BGPSocket        = "bgp.sock"    // takes requests
 	BGPAPISocket     = "gobgp.sock"  // GoBGP's own interface (gRPC), for gobgp --target unix://…
 	bgpSecretPrefix  = "bgp-"        // starts the name of a password's file
 	bgpSecretSuffix  = ".password"   // ends it
 	WorkstationFile  = "workstation" // the address that the last session came from
 	SpecFile         = "spec.json"   // the Host that was confirmed, as JSON
 	CopySuffix       = ".copy"       // ends the name of a note's copy
-	BGPRunningMarker = "bgp.ran"     // a daemon ran since the server started: the next one takes up its routes
+	BGPRunningMarker = "bgp.ran"     // a daemon has run since the server booted: the next one adopts its routes
 )
 
 // BGPSecretFile is the name of the file with the password that is called id.
 func BGPSecretFile(id string) string { return bgpSecretPrefix + id + bgpSecretSuffix }
 
-// Orders to the BGP daemon.
+// Operations of a BGPRequest.
 const (
-	BGPReload = "reload" // take up BGPFile and the passwords; the answer comes when that is done
-	BGPLook   = "look"   // nothing but the answer
-	BGPEnd    = "end"    // tell the neighbours that this is for good, take the routes out of the kernel, end
+	BGPReload = "reload" // apply BGPFile and the passwords, then answer
+	BGPLook   = "look"   // only answer
+	BGPEnd    = "end"    // close the sessions with a NOTIFICATION, remove the routes from the kernel, end
 )
 
 // BGPRequest is what the agent asks of the daemon.
@@ -35,10 +35,10 @@ type BGPRequest struct {
 
 // BGPAnswer is what the daemon answers.
 type BGPAnswer struct {
-	Running *BGP       `json:",omitempty"` // what it does
+	Running *BGP       `json:",omitempty"` // the configuration in use
 	Status  *BGPStatus `json:",omitempty"`
-	// Restart says, to BGPReload, that nothing was taken up: what changed needs a
-	// daemon that is started anew. Routes and sessions survive that (RFC 4724).
+	// Restart says, to BGPReload, that nothing was applied: the change needs a daemon
+	// that is started anew. Routes and sessions survive that (RFC 4724).
 	Restart bool   `json:",omitempty"`
 	Error   string `json:",omitempty"`
 }

@@ -11,7 +11,7 @@ type BGPStatus struct {
 	AS       uint32
 	RouterID netip.Addr
 	Uptime   time.Duration // since the daemon started
-	Restarts bool          `json:",omitempty"` // it takes up the routes of the one before: not all of them are confirmed yet
+	Restarts bool          `json:",omitempty"` // it adopted the routes of the daemon before it, and not all of them are confirmed yet
 
 	Neighbors []BGPNeighborStatus `json:",omitempty"` // by address
 	Routes    []BGPRoute          `json:",omitempty"` // by prefix, IPv4 first
@@ -27,8 +27,8 @@ const (
 	BGPEstablished = "Established"
 )
 
-// BGPTold is how long a session is up until its neighbour is taken to have told what
-// it has.
+// BGPTold is how long a session must be up before its neighbour counts as having
+// announced everything.
 const BGPTold = 3 * time.Second
 
 // BGPNeighborStatus is one session.
@@ -40,19 +40,19 @@ type BGPNeighborStatus struct {
 	State    string        // BGPIdle … BGPEstablished
 	Uptime   time.Duration `json:",omitempty"` // of an established session; otherwise how long it has been down, 0: it never was up
 
-	Received int `json:",omitempty"` // prefixes it announces, but for those that it heard of us
-	Accepted int `json:",omitempty"` // those of them that the filters let in
+	Received int `json:",omitempty"` // prefixes it announces, except for those that it learned from us
+	Accepted int `json:",omitempty"` // those of them that the filters permit
 	Sent     int `json:",omitempty"` // prefixes announced to it
 
 	// Unmatched are the lines of Import that match nothing of what it announces, while
 	// the session is up and has been for some seconds.
 	Unmatched []PrefixRule `json:",omitempty"`
 
-	// Refused says that one of the two refuses what the other is: another AS, more
-	// prefixes than allowed. Waiting does not help.
+	// Refused says that one side refuses the other: another AS, more prefixes than
+	// allowed. Waiting does not help.
 	Refused bool `json:",omitempty"`
-	// Why says in words why the session is down, or why the last one ended: what
-	// was heard of the neighbour, and where to look. "" when there is nothing to say.
+	// Why is the reason, in words, why the session is down, or why the last one ended,
+	// and where to look; "" if there is nothing to report.
 	Why string `json:",omitempty"`
 }
 
@@ -60,20 +60,21 @@ type BGPNeighborStatus struct {
 type BGPRoute struct {
 	Prefix netip.Prefix
 	Local  bool `json:",omitempty"` // this server announces it
-	Kernel bool // the kernel has it, by the next hops of the paths that are Used
-	// Why says why the kernel has it not, for example that no next hop can be
-	// reached.
+	Kernel bool // the kernel has it, with the next hops of the paths that are Used
+	// Why is the reason why the kernel does not have it, for example that no next hop
+	// answers.
 	Why string `json:",omitempty"`
-	// Held says that the daemon keeps the route from the kernel, which would take the way
-	// to the workstation, another server or the default gateway by it; Why says which.
+	// Held says that the daemon keeps the route out of the kernel, because traffic to
+	// the workstation, another server or the default gateway would follow it; Why says
+	// which.
 	Held bool `json:",omitempty"`
-	// Unused says why the kernel, which has it, sends nothing by it: another route to
-	// the same destination goes before it.
+	// Unused is the reason why the kernel, which has the route, does not use it: another
+	// route to the same destination goes before it.
 	Unused string    `json:",omitempty"`
 	Paths  []BGPPath `json:",omitempty"` // the best first
 }
 
-// BGPPath is one way to a destination.
+// BGPPath is one path to a destination.
 type BGPPath struct {
 	NextHop netip.Addr    // invalid for a route that this server announces
 	From    netip.Addr    // the neighbour it was learned from; invalid: ourselves

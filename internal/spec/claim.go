@@ -5,25 +5,26 @@ import (
 	"strings"
 )
 
-// Sysctl is a kernel setting. The agent remembers the value found and restores
-// it when no spec asks any more, unless somebody changed it meanwhile or relies on it.
+// Sysctl is a kernel setting. The agent notes the value that it found, and restores it
+// when no spec asks for the setting any more, unless somebody changed it since or relies
+// on it.
 type Sysctl struct {
 	Key   string // with slashes, below /proc/sys: net/ipv4/ip_forward
 	Value string
-	Link  string `json:",omitempty"` // our link that the key belongs to: it goes with the link, nothing is restored
-	Back  string `json:",omitempty"` // found only: the value of before us, to which it goes back
-	Kept  string `json:",omitempty"` // found only: who came to rely on Value meanwhile, so that it stays
+	Link  string `json:",omitempty"` // our link that the key belongs to: it vanishes with the link, nothing is restored
+	Back  string `json:",omitempty"` // found only: the value before ours, which will be restored
+	Kept  string `json:",omitempty"` // found only: who relies on Value now, so that it is not restored
 }
 
-// Claim is something that must be free on a server before anything is changed.
-// It makes nothing; it is checked while planning.
+// Claim is something that must be free, or exist, on a server before anything is
+// changed. It makes nothing; the agent checks it while planning.
 type Claim struct {
 	Network string
 	Prefix  netip.Prefix   // no foreign route or address overlaps it (default routes aside); invalid: unused
-	Except  []netip.Prefix `json:",omitempty"` // within Prefix: foreign routes and addresses in one of them are welcome
-	Shared  bool           `json:",omitempty"` // Prefix is what another server shares: no resolver of this one lies in it
-	UDPPort uint16         // nobody else listens on it; 0: unused
-	TCPPort uint16         `json:",omitempty"` // nobody else listens on it; 0: unused
+	Except  []netip.Prefix `json:",omitempty"` // within Prefix: foreign routes and addresses in these are allowed
+	Shared  bool           `json:",omitempty"` // Prefix is shared by another server: no DNS resolver of this one may lie in it
+	UDPPort uint16         // must be free; 0: unused
+	TCPPort uint16         `json:",omitempty"` // must be free; 0: unused
 	Program string         `json:",omitempty"` // must be installed, e.g. "dnsmasq"
 	Package string         `json:",omitempty"` // what to install for Program
 	Device  string         `json:",omitempty"` // must exist

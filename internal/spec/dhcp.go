@@ -10,15 +10,15 @@ import (
 type DHCP struct {
 	Network string
 	Bridge  string
-	Listen  []netip.Addr // addresses DNS is served on, all on Bridge; those of the server alone come first
+	Listen  []netip.Addr // addresses DNS is served on, all on Bridge; the server's own come first
 	Domain  string       // DNS domain of the containers
 	Ranges  []Range
 	Router  netip.Addr   // default gateway handed out (IPv4); invalid: none
 	DNS     []netip.Addr // resolvers handed out
-	Floats  bool         `json:",omitempty"` // DNS are addresses that go along when another server hands out
+	Floats  bool         `json:",omitempty"` // DNS are addresses that move to the server that runs DHCP
 	MTU     int          // DHCP option 26 and router advertisements, bytes
 	Hosts   []HostName   `json:",omitempty"` // names of the servers themselves
-	Peers   []netip.Addr `json:",omitempty"` // other members' Listen that know more names of Domain
+	Peers   []netip.Addr `json:",omitempty"` // Listen addresses of other members, which know further names of Domain
 }
 
 // Range is what dnsmasq hands out. IPv6 with a /64 uses SLAAC, otherwise DHCPv6.
@@ -33,15 +33,15 @@ type HostName struct {
 	Addr netip.Addr
 }
 
-// SubnetEnv is the file /run/flock/NETWORK/subnet.env: what this server was dealt
-// of a pool, in the format of flannel's, which its CNI plugin and scripts for
-// Docker read.
+// SubnetEnv is the file /run/flock/NETWORK/subnet.env: the part of a pool that this
+// server got, in the format of flannel's file, which flannel's CNI plugin and scripts
+// for Docker read.
 type SubnetEnv struct {
 	Network    string
 	Pools      []netip.Prefix // masked; one per family at most
 	Subnets    []netip.Prefix // with the containers' gateway in the host bits: 10.244.1.1/24; one per pool
 	MTU        int            // bytes, of the containers' links
-	Masquerade bool           `json:",omitempty"` // this server masquerades what leaves the pool: a CNI plugin need not
+	Masquerade bool           `json:",omitempty"` // this server masquerades packets that leave the pool, so that a CNI plugin need not
 }
 
 func (d DHCP) String() string {

@@ -14,7 +14,7 @@ func Difference(have, want string) string {
 	for hEnd > n && wEnd > n && h[hEnd-1] == w[wEnd-1] {
 		hEnd, wEnd = hEnd-1, wEnd-1
 	}
-	if hEnd == n || wEnd == n { // words came or went: the word before has no part in it
+	if hEnd == n || wEnd == n { // words were added or removed: the word before them is not shown
 		return orNone(h[n:hEnd]) + " -> " + orNone(w[n:wEnd])
 	}
 	return strings.Join(h[max(0, n-1):hEnd], " ") + " -> " + strings.Join(w[n:wEnd], " ")

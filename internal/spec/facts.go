@@ -26,10 +26,10 @@ var archs = []string{
 // KnownArch says whether arch is the name of an architecture of Linux, as Go has them.
 func KnownArch(arch string) bool { return slices.Contains(archs, arch) }
 
-// CheckFacts refuses facts that no server has: of an architecture that is none, with names
-// that the kernel gives nothing, with addresses and counts out of bounds. What a server
-// says of itself decides what others are told, and goes to the cluster file. It is no
-// method, which the linker would keep in the agents, who do not ask.
+// CheckFacts refuses facts that no server can have: an unknown architecture, names that
+// the kernel does not allow, addresses and counts out of bounds. Facts of one server
+// decide what others are sent, and are saved in the cluster file. It is a function
+// because the linker would keep a method in the agents, which do not call it.
 func CheckFacts(f *Facts) error {
 	switch {
 	case !KnownArch(f.Arch):
@@ -86,8 +86,8 @@ func checkPrefixes(f *Facts) error {
 
 func metric(n int) bool { return n >= 0 && int64(n) <= math.MaxUint32 }
 
-// isDevice says whether the kernel takes name for a device (dev_valid_name), and a
-// screen and a TOML file do.
+// isDevice says whether the kernel allows name for a device (dev_valid_name), and
+// whether a terminal and a TOML file can hold it.
 func isDevice(name string) bool {
 	return name != "" && len(name) <= devMax && name != "." && name != ".." && isWord(name) && !strings.ContainsAny(name, "/: ")
 }
@@ -97,7 +97,7 @@ func isWord(s string) bool {
 	return len(s) <= maxWord && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// quoted is s for an error, however long it is.
+// quoted is s for an error, shortened if it is long.
 func quoted(s string) string {
 	const most = 40
 	if len(s) > most {

@@ -6,52 +6,53 @@ import (
 	"strings"
 )
 
-// Gateway is a network's anycast gateway: an address and a MAC that are the same
-// on every member. The address itself is an Addr on Bridge; this is the part in
-// nftables (bridge family): frames to MAC from our own ports are taken in as the
-// server's own, ARP and ND answers for the address carry MAC, and nothing about
-// address or MAC crosses Uplink.
+// Gateway is a network's anycast gateway: an address and a MAC that are the same on
+// every member. The address is an Addr on Bridge; this is the part in nftables (family
+// bridge): the server itself takes frames to MAC that enter by its own ports, answers
+// ARP and neighbour solicitation for the address with MAC, and lets nothing about
+// address or MAC cross Uplink.
 type Gateway struct {
 	Network string
 	Bridge  string
 	Uplink  string // the tunnel port of Bridge
 	MAC     string
-	// RouterMACs and RouterMask match the bridges of all members. A container
-	// that sends to one of them for an outside address (it learned the router
-	// from a distant router advertisement) is taken in here too.
+	// RouterMACs and RouterMask match the bridges of all members. A container may have
+	// learned one of them from a router advertisement of another server; frames to it
+	// for outside addresses are taken by this server, too.
 	RouterMACs, RouterMask string
 	Subnets                []netip.Prefix // masked
 	Addrs                  []netip.Addr   // the gateway's addresses, one per subnet at most
 	FilterDHCP             bool           `json:",omitempty"` // DHCP and router advertisements stay on this server too
 }
 
-// Guard is what a container bridge of ours does not let in from its ports, but for
-// Uplink: words in the name of a server, and where our servers hand out addresses, those
-// of another DHCP server or router. What is plugged in may have any number of MACs otherwise.
+// Guard is what a container bridge of ours drops of frames that enter by its ports,
+// except for Uplink: those that pretend to come from a server and, where flock's servers
+// run DHCP, those of another DHCP server or router. Containers may use any number of
+// other MACs.
 type Guard struct {
 	Network string
 	Bridge  string
-	Uplink  string `json:",omitempty"` // the tunnel port, behind which are other servers; "": there are none
+	Uplink  string `json:",omitempty"` // the tunnel port to the other servers; "": there is none
 	// ServerMACs and ServerMask match the bridges of all servers.
 	ServerMACs, ServerMask string
-	Servers                []netip.Prefix // masked, sorted: addresses of servers on the bridge, of both families; nobody else answers for them
-	DHCP                   bool           `json:",omitempty"` // nobody else hands out addresses or advertises routers
+	Servers                []netip.Prefix // masked, sorted: addresses of servers on the bridge, of both families; nobody else may answer for them
+	DHCP                   bool           `json:",omitempty"` // drop DHCP answers and router advertisements of others
 	Subnets                []netip.Prefix // masked: the network's
-	Closed                 []uint16       `json:",omitempty"` // UDP ports of this server's tunnels, sorted: let through to Subnets alone, servers excepted
-	Isolated               *Isolation     `json:",omitempty"` // nil: all else of the servers is reached as it is from elsewhere
+	Closed                 []uint16       `json:",omitempty"` // UDP ports of this server's tunnels, sorted: containers may send to them only within Subnets, and not to servers
+	Isolated               *Isolation     `json:",omitempty"` // nil: containers reach the servers as any other host does
 }
 
-// Isolation closes this server to what a bridge's containers begin, and other servers as
-// far as the way there leads through this one. Open are ping, Servers to each other, and with DHCP
-// what that takes and DNS at one of Servers.
+// Isolation drops connections from a bridge's containers to this server, and to other
+// servers if they pass through this one. Allowed are ping, traffic between Servers, and
+// with DHCP the packets that DHCP needs and DNS at one of Servers.
 type Isolation struct {
 	From []netip.Prefix `json:",omitempty"` // masked, sorted: addresses of the network's servers besides those on the bridge
-	Open []uint16       `json:",omitempty"` // TCP ports whose Door says who comes in, sorted
+	Open []uint16       `json:",omitempty"` // TCP ports for which a Door decides, sorted
 }
 
-// Door is a TCP port of a daemon of ours that only From may reach. What comes from a
-// subnet Behind does not reach it on one of From through this server either: it could go
-// out in this server's name.
+// Door is a TCP port of a daemon of ours that accepts connections from the addresses
+// From only. Packets from a subnet Behind do not reach it on one of From through this
+// server either: they might be masqueraded and arrive with this server's address.
 type Door struct {
 	Network string
 	Port    uint16
@@ -59,20 +60,20 @@ type Door struct {
 	Behind  []netip.Prefix `json:",omitempty"` // masked, sorted
 }
 
-// NAT masquerades what leaves Subnet towards anything but Subnet and Except. An
-// agent that sees packet filters of ours that no object asks for, such as those before
-// VXLAN inside a mesh, stands one with an invalid Subnet for them.
+// NAT masquerades packets from Subnet to destinations outside Subnet and Except. An
+// agent that finds packet filters of ours that no object asks for (those before VXLAN
+// inside a mesh, for example) reports a NAT with an invalid Subnet in their place.
 type NAT struct {
 	Network string
 	Bridge  string
 	Subnet  netip.Prefix   // masked
-	Except  []netip.Prefix `json:",omitempty"` // destinations that keep the source address
+	Except  []netip.Prefix `json:",omitempty"` // destinations for which the source address is kept
 }
 
-// PreserveSource says that what leaves Subnet by Link, for one of To, keeps its source
-// address, whatever masquerading rules there are, ours (NAT) and those of others
-// (LXC's, Docker's, libvirt's). Without a Link it is about every way out, without
-// To about every destination.
+// PreserveSource keeps the source address of packets from Subnet that leave by Link for
+// one of To, whatever masquerading rules there are, ours (NAT) and those of others
+// (LXC's, Docker's, libvirt's). Without a Link it applies to every device, without To to
+// every destination.
 type PreserveSource struct {
 	Network string
 	Link    string         `json:",omitempty"`
@@ -80,9 +81,9 @@ type PreserveSource struct {
 	To      []netip.Prefix `json:",omitempty"` // masked, of Subnet's family
 }
 
-// Forward is a request that forwarding from and to Link, or from and to Subnet, be
-// accepted where somebody else's policy drops it (Docker's, libvirt's). Nothing is
-// done on a server without such a policy.
+// Forward asks that packets from and to Link, or from and to Subnet, are forwarded where
+// the policy of another program drops them (Docker's, libvirt's). Without such a policy
+// nothing is done.
 type Forward struct {
 	Network string
 	Link    string       `json:",omitempty"`

@@ -14,7 +14,7 @@ const (
 	GRE       = "gre"    // IP in GRE in IPv4 (RFC 2784, key: RFC 2890)
 	IP6GRE    = "ip6gre" // IP in GRE in IPv6
 	IPIP      = "ipip"   // IPv4 in IPv4 (RFC 2003)
-	UDP       = "udp"    // a TUN device; a process carries its packets in UDP, one each, as they are
+	UDP       = "udp"    // a TUN device; a process sends each of its packets in one UDP datagram, unencrypted
 )
 
 // Link is one network device of ours.
@@ -25,30 +25,30 @@ type Link struct {
 	MAC     string // lower-case colon form; set in the create call and kept; "" for layer 3 devices, which have none
 	MTU     int    // bytes of IP packet; pinned on bridges; 0 accepts the kernel's
 	Master  string `json:",omitempty"` // the bridge it is a port of
-	Down    bool   `json:",omitempty"` // found set down; never wanted
+	Down    bool   `json:",omitempty"` // found only: it is set down
 
 	Tunnel *Tunnel `json:",omitempty"` // VXLAN, GRE, IP6GRE, IPIP, UDP
 	Key    string  `json:",omitempty"` // WireGuard only: the device's public key, base64; the server holds the private one
 	Port   uint16  `json:",omitempty"` // WireGuard only: UDP port it listens on
 }
 
-// Tunnel holds what a tunnel device does with its packets. VXLAN has VNI, Port,
-// Local, Group, Dev, GBP, Static, TTL; GRE, IP6GRE and IPIP have Local, Remote, Dev, TTL,
-// and Key, which IPIP has not; UDP has Local and Port. None of them changes on a
-// living device, but for UDP's: the agent makes it anew.
+// Tunnel is what a tunnel device does with its packets. VXLAN has VNI, Port, Local,
+// Group, Dev, GBP, Static, TTL. GRE, IP6GRE and IPIP have Local, Remote, Dev, TTL; GRE
+// and IP6GRE also Key. UDP has Local and Port. None of them can be changed on an
+// existing device, except those of UDP: the agent makes the device anew.
 type Tunnel struct {
 	VNI    uint32     // 1…2^24-1
-	Port   uint16     // UDP port: VXLAN's destination; where a UDP device listens, and its members do
+	Port   uint16     // UDP port: of VXLAN the destination; a UDP device and its other members listen on it
 	Local  netip.Addr // source address in the underlay
-	Remote netip.Addr // the other end; invalid: one-to-many, a route's onlink gateway is the other end
+	Remote netip.Addr // the other end; invalid: one device for many ends, each the onlink gateway of a route
 	Group  netip.Addr // multicast group; invalid for unicast
 	Dev    string     `json:",omitempty"` // underlay device; needed for multicast, otherwise routing decides
 	GBP    bool       `json:",omitempty"` // group based policy extension
 	Static bool       `json:",omitempty"` // VXLAN: learns no MACs from the frames that come in (nolearning)
 	TTL    uint8      `json:",omitempty"` // of the outer header; 0: the kernel's default, for GRE and IPIP the inner packet's
 	Key    uint32     `json:",omitempty"` // GRE's, both ways; tells tunnels between the same ends apart; 0: none
-	// Extra is what was found set that flock never sets (checksums, another TOS),
-	// in the kernel's words; never wanted.
+	// Extra is what was found set and flock never sets (checksums, another TOS), in the
+	// kernel's words. Found only.
 	Extra string `json:",omitempty"`
 }
 
@@ -56,8 +56,8 @@ type Tunnel struct {
 type Addr struct {
 	Link   string
 	Prefix netip.Prefix // host bits kept: 10.0.4.254/24
-	// Displaced: found before an address that has its place before it; never wanted.
-	// A link's addresses have one order, the widest prefix first.
+	// Displaced is found only: the address comes before one that should precede it. A
+	// link's addresses have one order, the widest prefix first.
 	Displaced bool `json:",omitempty"`
 }
 

@@ -6,11 +6,11 @@ import "github.com/flocknet/flock/internal/hint"
 // prefixes and suffixes it still fits unit names, file names and link aliases.
 const NameMax = 32
 
-// CheckName refuses a name that is not safe as part of a file name, a systemd
-// unit name, a table's and a link alias: it starts with a letter or digit, goes on with
-// those, '-', '_' and '.', and has at most NameMax bytes. What says in the error what
-// is named: "server", "network", "cluster". Both halves ask here, so that a name that the
-// workstation takes is one that every server takes.
+// CheckName refuses a name that is not safe as part of a file name, a systemd unit name,
+// an nftables table name and a link alias: it starts with a letter or digit, continues
+// with these, '-', '_' and '.', and has at most NameMax bytes. what says in the error
+// what is named: "server", "network", "cluster". Both halves use it, so that every
+// server accepts the names that the workstation accepts.
 func CheckName(what, name string) error {
 	switch {
 	case name == "":

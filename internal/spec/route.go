@@ -7,9 +7,9 @@ import (
 
 // Route is a route of ours, in the main table, with protocol Proto.
 type Route struct {
-	// Unreachable answers packets for Dst that nothing else there is for, so that
-	// they do not leave by a default route. It has Dst and Proto alone, and the metric
-	// UnreachableMetric.
+	// Unreachable makes the kernel refuse packets for Dst that no other route matches,
+	// so that they do not leave by a default route. Such a route has only Dst, Proto,
+	// and the metric UnreachableMetric.
 	Unreachable bool `json:",omitempty"`
 
 	Dst    netip.Prefix // masked
@@ -39,17 +39,17 @@ type FDB struct {
 // ZeroMAC is the MAC of flood entries.
 const ZeroMAC = "00:00:00:00:00:00"
 
-// Flood says to whom a VXLAN device sends broadcast, multicast and frames to
-// unknown MACs. To may contain the device's own Local, which is left out: so
-// that all members of a network share one list (memory and checksum are then
-// linear in the members, not quadratic).
+// Flood lists where a VXLAN device sends broadcast, multicast and frames to unknown
+// MACs. To may contain the device's own Local, which is skipped: all members of a
+// network share one list then, and memory and checksums grow linearly with the members
+// instead of quadratically.
 type Flood struct {
 	Link string
 	To   *AddrSet
 }
 
-// Member is another member of a UDP device of ours: packets to Subnets go to Addr,
-// at the port of the device, and only Addr may send packets from Subnets.
+// Member is another member of a UDP device of ours: packets to Subnets are sent to Addr,
+// at the port of the device, and packets from Subnets are accepted from Addr only.
 type Member struct {
 	Link    string
 	Addr    netip.Addr     // in the underlay; one Member per Link and Addr
@@ -60,10 +60,10 @@ type Member struct {
 type Peer struct {
 	Link      string
 	Key       string         // public key, base64
-	Endpoint  string         // HOST:PORT, [IPv6]:PORT; HOST may be a DNS name; "": the peer speaks first
+	Endpoint  string         // HOST:PORT, [IPv6]:PORT; HOST may be a DNS name; "": the peer sends the first packet
 	Allowed   []netip.Prefix // masked, sorted, no two peers of a link overlap in full
 	Keepalive int            // seconds between packets that keep a NAT's mapping alive; 0: none
-	Preshared bool           `json:",omitempty"` // found with a preshared key; never wanted
+	Preshared bool           `json:",omitempty"` // found only: it has a preshared key
 }
 
 // Object names a route as a Step does.
@@ -129,8 +129,7 @@ func (m Member) String() string {
 	return "member " + m.Addr.String() + " dev " + m.Link + " subnets " + strings.Join(texts(m.Subnets), ",")
 }
 
-// Object names a peer as a Step does: by the start of its key, which is what people
-// know it by.
+// Object names a peer as a Step does: by the first characters of its key.
 func (p Peer) Object() string { return "peer " + p.Link + " " + ShortKey(p.Key) }
 
 func (p Peer) String() string {

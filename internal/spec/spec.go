@@ -1,10 +1,10 @@
-// Package spec is the waist of flock: what one server must look like, as plain
-// data. The workstation compiles it, the agent compares it with the kernel, and
-// neither sees more of the other than this. Every object has a one-line text
-// form (String), which is what plans, goldens and checksums are made of.
+// Package spec is what passes between the two halves of flock: what one server must look
+// like, as plain data. The workstation compiles it, the agent compares it with the
+// kernel, and neither knows more of the other. Every object has a one-line text form
+// (String); plans, goldens and checksums are made of these lines.
 //
-// It knows no network kinds, no TOML, no netlink and no SSH; it computes
-// nothing but text, order and checksums.
+// It knows no kinds of network, no TOML, no netlink and no SSH; it computes only text,
+// order and checksums.
 package spec
 
 // Numbers that mark flock's objects in a kernel.
@@ -14,11 +14,12 @@ const (
 	RouteProto = 70
 	// RouteProtoBGP marks routes learned by flock's BGP daemon.
 	RouteProtoBGP = 71
-	// BGPMetric is the metric of these routes: less than DHCP clients give theirs,
-	// more than an interface's own and what is set by hand, and nobody else's.
+	// BGPMetric is the metric of these routes: lower than that of a DHCP client's
+	// routes, higher than those of an interface's own routes and of routes set by hand,
+	// and used by no other program.
 	BGPMetric = 71
-	// UnreachableMetric is the metric of Unreachable routes: any other route to the
-	// same destination wins, at once and whoever sets it.
+	// UnreachableMetric is the metric of Unreachable routes: any other route to the same
+	// destination goes before it, whoever adds it.
 	UnreachableMetric = 2_000_000_000
 	// AliasPrefix starts the alias (IFLA_IFALIAS) of every link flock makes.
 	AliasPrefix = "flock:"
@@ -29,15 +30,15 @@ const (
 // Alias is the ownership mark of a link: flock:CLUSTER/NETWORK.
 func Alias(cluster, network string) string { return AliasPrefix + cluster + "/" + network }
 
-// Host is everything flock owns on one server for one cluster. What is not
-// listed the agent removes if flock made it, and leaves alone otherwise. The
-// zero Host (but for Cluster, Store and Server) means: nothing of ours remains.
+// Host is everything flock owns on one server for one cluster. Objects of ours that it
+// does not list are removed by the agent; objects of others are left alone. The zero
+// Host (except for Cluster, Store and Server) means that nothing of ours remains.
 //
-// Names and networks are unique per server; slices need no order: Sort gives
-// the canonical one.
+// Names and networks are unique per server. The order of the slices does not matter:
+// texts and sums are sorted.
 type Host struct {
 	Cluster    string // cluster name, part of every ownership mark
-	Store      string // identity of the cluster file that rules this server
+	Store      string // id of the cluster file that this server belongs to
 	Server     string // name of the server in that file
 	Generation uint64 // generation of the cluster file this was compiled from; not part of Sum
 
@@ -63,9 +64,9 @@ type Host struct {
 	Claims    []Claim          `json:",omitempty"`
 }
 
-// IfName derives an interface name from base and suffix: "vxl0" and "vx" give
-// "vxl0-vx". A base that would make it longer than IfNameMax is cut and gets a
-// stable mark of the whole, so that two long names never meet.
+// IfName derives an interface name from base and suffix: "vxl0" and "vx" give "vxl0-vx".
+// If that is longer than IfNameMax, base is cut and gets a few digits of its checksum,
+// so that two long names stay different.
 func IfName(base, suffix string) string {
 	name := base + "-" + suffix
 	if len(name) <= IfNameMax {

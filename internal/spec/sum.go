@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// AddrSet is a sorted set of addresses that many hosts share. It is immutable;
-// its checksum is computed once however many hosts refer to it.
+// AddrSet is a sorted set of addresses that many hosts share. It is immutable; its
+// checksum is computed once for all of them.
 type AddrSet struct {
 	addrs []netip.Addr
 	once  sync.Once
@@ -56,17 +56,17 @@ func (s *AddrSet) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Empty says whether h asks for nothing: a server with an empty Host holds no
-// trace of the cluster.
+// Empty says whether h asks for nothing: a server with an empty Host keeps nothing of
+// the cluster.
 func (h *Host) Empty() bool {
 	return h == nil || len(h.Links)+len(h.Addrs)+len(h.Routes)+len(h.Neighs)+len(h.FDB)+
 		len(h.Floods)+len(h.Members)+len(h.Peers)+len(h.Gateways)+len(h.Guards)+len(h.Doors)+len(h.NATs)+len(h.Keeps)+len(h.Forwards)+len(h.Sysctls)+
 		len(h.DHCPs)+len(h.Envs)+len(h.Unmanaged) == 0 && h.BGP == nil
 }
 
-// Sum is a checksum of what h asks for: equal sums, equal wishes. Generation is
-// left out, so that an edit elsewhere in the cluster leaves a server's sum
-// alone. An empty Host has the sum "".
+// Sum is a checksum of what h asks for: equal sums mean equal specs. Generation is left
+// out, so that a change elsewhere in the cluster does not change a server's sum. An
+// empty Host has the sum "".
 func (h *Host) Sum() string {
 	if h.Empty() {
 		return ""
@@ -108,8 +108,8 @@ func (h *Host) lines(flood func(Flood) string) []string {
 	return append(out, sorted(h.Claims, Claim.String)...)
 }
 
-// AllFDB returns h's forwarding entries with the flood lists spelled out, each
-// device's own Local left out, sorted, without duplicates.
+// AllFDB returns h's forwarding entries including one per address of the flood lists
+// (except for the device's own Local), sorted, without duplicates.
 func (h *Host) AllFDB() []FDB {
 	local := map[string]netip.Addr{}
 	for _, l := range h.Links {
@@ -131,11 +131,12 @@ func (h *Host) AllFDB() []FDB {
 	return slices.Compact(out)
 }
 
-// lineMost is what most lines about routes, neighbours and forwarding entries fit in.
+// lineMost is a length in bytes that most lines about routes, neighbours and forwarding
+// entries do not exceed.
 const lineMost = 80
 
-// written is sorted for objects of which a server may have thousands: their lines are
-// parts of one string.
+// written is sorted for objects of which a server may have thousands: their lines share
+// one string.
 func written[T any](list []T, write func(T, *line)) []string {
 	all := make(line, 0, len(list)*lineMost)
 	ends := make([]int, len(list))

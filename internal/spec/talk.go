@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// What the workstation and the agent say to each other. One Request, any number
-// of progress Replies, one final Reply; several Requests follow on one session. All the
-// while the workstation says every few seconds that it is there (OpAlive), and the agent
-// too while it works on a request (a Reply with nothing in it).
+// How the workstation and the agent talk: one Request, any number of progress Replies,
+// one final Reply; several Requests follow on one session. Every few seconds the
+// workstation sends OpAlive; while the agent works on a request, it sends an empty Reply
+// as often.
 
 // Operations of a Request.
 const (
-	OpFacts     = "facts"   // look, take no lock: Reply.Facts
+	OpFacts     = "facts"   // take no lock: Reply.Facts
 	OpPlan      = "plan"    // take the server's lock, compare Want with the kernel: Reply.Plan, Reply.Facts
-	OpApply     = "apply"   // make it so, with the undo armed: Reply.Report
-	OpConfirm   = "confirm" // disarm the undo, keep Want as the server's last spec
+	OpApply     = "apply"   // change the kernel, with the undo armed: Reply.Report
+	OpConfirm   = "confirm" // disarm the undo, store Want as the server's last spec
 	OpStatus    = "status"  // as plan, without the lock and without claims
-	OpKeys      = "keys"    // take the lock; see that there is a key pair for each of Keys: Reply.Keys
+	OpKeys      = "keys"    // take the lock; make the key pairs of Keys that are missing: Reply.Keys
 	OpBGP       = "bgp"     // ask the cluster's BGP daemon, take no lock: Reply.BGP
-	OpHandshake = "speak"   // take the lock; see that Peers have shaken hands: Reply.Silent
-	OpProbe     = "probe"   // take no lock; see whether Probes are answered: Reply.Unheard
-	OpPurge     = "purge"   // remove everything of the cluster whatever store made it: Reply.Report
-	OpAlive     = "alive"   // the workstation is there; nothing is answered
+	OpHandshake = "speak"   // take the lock; wait for a handshake with each of Peers: Reply.Silent
+	OpProbe     = "probe"   // take no lock; send Probes: Reply.Unheard
+	OpPurge     = "purge"   // remove everything of the cluster, whichever cluster file made it: Reply.Report
+	OpAlive     = "alive"   // the workstation is still there; it is not answered
 )
 
 // Request is what the workstation asks of an agent.
@@ -33,34 +33,34 @@ type Request struct {
 	Op     string
 	Want   *Host         `json:",omitempty"` // plan, apply, status
 	Look   bool          `json:",omitempty"` // plan: take no lock, a person is asked before anything is locked
-	Undo   time.Duration `json:",omitempty"` // apply: go back after this long without a confirm
-	Settle bool          `json:",omitempty"` // apply: what can cut nobody off (CanCutOff) is confirmed at once, unless somebody leaves a tunnel
+	Undo   time.Duration `json:",omitempty"` // apply: undo after this long without a confirm
+	Settle bool          `json:",omitempty"` // apply: confirm at once what cannot cut the server off (CanCutOff), unless a member leaves a tunnel
 	Holder string        `json:",omitempty"` // who asks, for others who wait on the lock: admin@laptop, flock addnetwork
-	Change string        `json:",omitempty"` // plan: the same for all servers that one command asks, and no other command's
+	Change string        `json:",omitempty"` // plan: id of the command, the same on all servers that it asks
 	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
-	Keys   []string      `json:",omitempty"` // keys: WireGuard devices; plan, status: those whose keys are asked for, none is made
+	Keys   []string      `json:",omitempty"` // keys: WireGuard devices; plan, status: those whose public keys are wanted, no pair is made
 	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
 	Peers  []Peer        `json:",omitempty"` // speak: of Want's, with an endpoint
 
 	Probes []Probe `json:",omitempty"` // probe
 
-	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that handed out so far
-	// Untouched are the networks in whose subnets no server ever handed out an
-	// address. In others a server that starts to asks the segment what is in use.
+	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that ran DHCP so far
+	// Untouched are the networks in whose subnets no server ever ran DHCP. In others, a
+	// server that starts to probes which addresses are in use.
 	Untouched []string `json:",omitempty"` // apply
 
-	// Secrets are passwords by the id that a BGPNeighbor.Secret names. The agent
-	// keeps them in files of root; one that it has already need not come again. A
-	// plan only looks at which there are: one that is neither here nor on the server
-	// is a problem.
+	// Secrets are passwords by the id in BGPNeighbor.Secret. The agent stores them in
+	// files that only root reads; those that it has already need not be sent again. A
+	// plan only checks that each is here or on the server: otherwise it reports a
+	// problem.
 	Secrets map[string]string `json:",omitempty"` // plan, apply
 }
 
-// Probe tries the way to another member of a network by a device of it. Nothing on
-// the server changes: with MAC the member is asked by ARP for its IPv4 address, which
-// its kernel answers whatever its firewall says of IP, otherwise by an ICMP echo;
-// with Key a packet is sent to it, and what counts is a WireGuard handshake that is
-// not older than three minutes.
+// Probe tests whether packets reach another member of a network through one of its
+// devices. Nothing on the server changes. With MAC the agent sends ARP requests for the
+// member's IPv4 address, which the other kernel answers whatever its firewall does with
+// IP; without it, an ICMP echo. With Key it sends a packet and waits for a WireGuard
+// handshake that is at most three minutes old.
 type Probe struct {
 	Link string
 	From netip.Addr `json:",omitzero"` // own address on Link; invalid with Key
@@ -76,18 +76,18 @@ type Reply struct {
 	Facts    *Facts  `json:",omitempty"`
 	Plan     *Plan   `json:",omitempty"`
 	Report   *Report `json:",omitempty"`
-	// Keys are public keys by device: to keys of all, to plan and status of those that
-	// have a pair. The private ones never leave the server. A pair that no apply named
-	// goes at the end of the session.
+	// Keys are public keys by device: all of them to keys; to plan and status those that
+	// exist. Private keys never leave the server. A pair that no apply used is removed
+	// at the end of the session.
 	Keys   map[string]string `json:",omitempty"`
-	Silent []Peer            `json:",omitempty"` // speak: those of Peers that never answered
+	Silent []Peer            `json:",omitempty"` // speak: those of Peers without a handshake
 	// Unheard are those of Probes that nobody answered.
 	Unheard []Probe    `json:",omitempty"`
 	BGP     *BGPStatus `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
-	Error   *Problem   `json:",omitempty"` // the request as a whole came to nothing
+	Error   *Problem   `json:",omitempty"` // the request failed as a whole
 }
 
-// Problem is an error that travels: what, where on the server, what next.
+// Problem is an error in a message: what, where on the server, what next.
 type Problem struct {
 	What  string
 	Where string `json:",omitempty"`
@@ -96,23 +96,23 @@ type Problem struct {
 
 func (p *Problem) Error() string { return p.What }
 
-// Facts is what a server is like, as far as compiling and checking needs it.
+// Facts is what compiling and checking need to know of a server.
 type Facts struct {
 	Hostname   string
-	Machine    string // machine id: two names for one server are noticed by it
+	Machine    string // machine id: it shows two names of one server
 	Arch       string // GOARCH
 	Kernel     string // release
 	Init       string // "systemd" or ""
 	Interfaces []Interface
-	Default4   string         `json:",omitempty"` // device of the IPv4 default route, what the BGP daemon learned aside
+	Default4   string         `json:",omitempty"` // device of the IPv4 default route, not counting routes that BGP learned
 	Default6   string         `json:",omitempty"`
 	Metric4    int            `json:",omitempty"` // metric of that route
 	Metric6    int            `json:",omitempty"`
 	Prefixes   []netip.Prefix `json:",omitempty"` // foreign connected and routed prefixes, default routes aside
-	Routed     []netip.Prefix `json:",omitempty"` // what a gateway leads to, in the main table; of what routing daemons learned, that within the networks of Interfaces
-	Local      []netip.Prefix `json:",omitempty"` // what is reached without a gateway by devices that are not among Interfaces: container engines' bridges; and host addresses there
-	Awaited    []netip.Prefix `json:",omitempty"` // IPv4 networks that libvirt is to make, running or not: it does not start one that the main table has a route to
-	WireGuard  string         `json:",omitempty"` // what a WireGuard device would be: KernelDevice, UserspaceDevice, "" for neither
+	Routed     []netip.Prefix `json:",omitempty"` // destinations with a gateway in the main table; of those that routing daemons learned, only the ones within the networks of Interfaces
+	Local      []netip.Prefix `json:",omitempty"` // destinations without a gateway on devices that are not among Interfaces (bridges of container engines), and host addresses there
+	Awaited    []netip.Prefix `json:",omitempty"` // IPv4 networks that libvirt defines, running or not: it does not start one that the main table has a route to
+	WireGuard  string         `json:",omitempty"` // how a WireGuard device can be made: KernelDevice, UserspaceDevice, "": not at all
 	Agent      string         // version of the agent
 }
 
@@ -127,7 +127,7 @@ type Interface struct {
 	Name   string
 	MTU    int            // bytes
 	Addrs  []netip.Prefix // global unicast, host bits kept
-	Direct []netip.Prefix `json:",omitempty"` // prefixes reached by it without a gateway, beside the networks of Addrs
+	Direct []netip.Prefix `json:",omitempty"` // prefixes on it without a gateway, besides the networks of Addrs
 }
 
 // Actions of a Step.
@@ -137,14 +137,14 @@ const (
 	Remove = "-"
 )
 
-// LosesBridge begins the Detail of a Step that removes a bridge with interfaces of
-// others on it; their names follow.
+// LosesBridge begins the Detail of a Step that removes a bridge to which interfaces of
+// others are attached; their names follow.
 const LosesBridge = "without it are its ports "
 
 // Step is one change to one object. It prints as "~ link vxl0: mtu 1400 -> 1450".
 type Step struct {
 	Action string // Add, Change, Remove
-	Object string // "link vxl0", "addr 10.0.4.1/24 dev vxl0": stable, names the object
+	Object string // names the object: "link vxl0", "addr 10.0.4.1/24 dev vxl0"; it never changes
 	Detail string `json:",omitempty"` // for Change: what, from what, to what; for Add: the attributes
 }
 
@@ -155,7 +155,7 @@ func (s Step) String() string {
 	return s.Action + " " + s.Object + ": " + s.Detail
 }
 
-// FewSteps are the first of steps in one line, and how many more there are.
+// FewSteps lists the first of steps in one line, and how many more there are.
 func FewSteps(steps []Step) string {
 	const most = 3
 	var few []string
@@ -168,22 +168,23 @@ func FewSteps(steps []Step) string {
 	return strings.Join(few, "; ")
 }
 
-// Plan is what apply would do, and what stands in its way.
+// Plan is what apply would do, and what prevents it.
 type Plan struct {
 	Steps    []Step    `json:",omitempty"`
-	Problems []Problem `json:",omitempty"` // conflicts: apply is refused while there is one
-	Sum      string    `json:",omitempty"` // Sum of the spec the server was last left with
+	Problems []Problem `json:",omitempty"` // apply is refused while there is one
+	Sum      string    `json:",omitempty"` // Sum of the spec that the server last confirmed
 
-	// Leases are those that the server gave in networks whose DHCP leaves it, by
-	// network: dnsmasq's lease files.
+	// Leases are dnsmasq's lease files, by network, of networks whose DHCP moves to
+	// another server.
 	Leases map[string]string `json:",omitempty"`
 
-	Pools []PoolUse `json:",omitempty"` // of networks whose IPv4 addresses the server hands out, as it does so far
+	Pools []PoolUse `json:",omitempty"` // of the networks in which the server runs DHCP for IPv4 now
 
 	Sessions []Session `json:",omitempty"` // status: with the peers of the WireGuard devices, by device and key
 
-	// Loose are interfaces of containers and guests that are up and lead nowhere, by
-	// name: no bridge, no address, no route. Bridges are those of ours they may have been on.
+	// Loose are interfaces of containers and guests that are up without a bridge, an
+	// address or a route, by name. Bridges are the bridges of ours that they may have
+	// been attached to.
 	Loose   []string `json:",omitempty"`
 	Bridges []string `json:",omitempty"` // empty where nothing is loose
 }
@@ -194,23 +195,23 @@ type PoolUse struct {
 	Used, Size int // addresses
 }
 
-// Full says that a container that comes now gets no address.
+// Full says that a new container gets no address.
 func (p PoolUse) Full() bool { return p.Used >= p.Size }
 
-// NearlyFull says that less than an eighth is left.
+// NearlyFull says that less than an eighth of the addresses is free.
 func (p PoolUse) NearlyFull() bool { return 8*p.Used >= 7*p.Size }
 
-// Session is how a WireGuard device and one of its peers get on.
+// Session is the state of one peer of a WireGuard device.
 type Session struct {
 	Link      string
 	Key       string    // the peer's public key, base64
-	Endpoint  string    `json:",omitempty"` // where it was last heard or sent to: ADDRESS:PORT; "": nowhere yet
+	Endpoint  string    `json:",omitempty"` // where packets last came from or were sent to: ADDRESS:PORT; "": none yet
 	Handshake time.Time `json:",omitzero"`  // of the last one, by the server's clock; zero: none yet
 	Received  int64     // bytes since the device or the peer was made
 	Sent      int64
 }
 
-// RemainsMax is how many things that are left on a server are named.
+// RemainsMax is how many of the objects that remain on a server are named.
 const RemainsMax = 50
 
 // Report is what apply did.
@@ -218,21 +219,21 @@ type Report struct {
 	Steps   []Step   `json:",omitempty"` // done, in order
 	Left    int      // objects of ours left on the server, files and units included
 	Remains []string `json:",omitempty"` // the first of them by name, RemainsMax at most
-	// Looked: the kernel and the disk were read again after all that, and Left is what was
-	// found. Of what was not looked at nobody says that nothing is left.
+	// Looked says that the kernel and the disk were read again afterwards, and that Left
+	// counts what was found. Without it, Left = 0 proves nothing.
 	Looked  bool     `json:",omitempty"`
-	Pending []Step   `json:",omitempty"` // what did not settle
-	Undone  bool     `json:",omitempty"` // the server went back to what it was
+	Pending []Step   `json:",omitempty"` // steps that were still needed after the last attempt
+	Undone  bool     `json:",omitempty"` // the server undid the change
 	Error   *Problem `json:",omitempty"`
 
-	Confirmed bool `json:",omitempty"` // apply with Settle: no confirm is waited for
+	Confirmed bool `json:",omitempty"` // apply with Settle: it is confirmed already
 }
 
-// CanCutOff says whether steps may keep new connections from a server. Entries of
-// our own tunnels cannot, and most changes are of that sort: a member that joins
-// costs the others nothing else. The proof by a fresh connection is spared then, the
-// more so as sshd holds a connection without a login against its source (OpenSSH
-// 9.8, PerSourcePenalties).
+// CanCutOff says whether steps may prevent new connections to a server. Changes to
+// entries of our own tunnels cannot, and they are the most frequent: for the other
+// members, a new member means nothing else. A fresh connection as a proof is then not
+// needed; it would also count against the workstation, since sshd penalizes connections
+// without a login (OpenSSH 9.8, PerSourcePenalties).
 func CanCutOff(steps []Step) bool {
 	return slices.ContainsFunc(steps, func(s Step) bool {
 		kind, _, _ := strings.Cut(s.Object, " ")

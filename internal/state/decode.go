@@ -10,12 +10,12 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// decode fills out, a pointer to a struct with toml tags, from a TOML document.
-// Keys are compared by case; unknown keys and what is set twice are faults.
+// decode fills out, a pointer to a struct with toml tags, from a TOML document. Keys are
+// case sensitive; unknown keys and keys set twice are errors.
 //
-// The parser is go-toml's, the binding is ours: go-toml compares each key with
-// all keys before it (v2.4.3, pull request 1100 there), which took 7.5 s for a
-// cluster of 10,000 servers, and its errors speak of Go types.
+// The parser is go-toml's, the decoder is ours: go-toml compares each key with all keys
+// before it (v2.4.3, pull request 1100 there), which took 7.5 s for a cluster of 10,000
+// servers, and its errors name Go types.
 func decode(data []byte, out any) error {
 	d := decoder{fields: map[reflect.Type]map[string]int{}}
 	d.parser.Reset(data)
@@ -58,8 +58,8 @@ type decoder struct {
 	fields map[reflect.Type]map[string]int // index of the field, by TOML key
 }
 
-// origin says how a table came to be, which decides who may add to it (TOML
-// v1.0.0, "Table" and "Inline Table").
+// origin says how a table was begun, which decides what may be added to it (TOML v1.0.0,
+// "Table" and "Inline Table").
 type origin int
 
 const (
@@ -94,7 +94,7 @@ func at(t *table, part *unstable.Node, err error) error {
 
 var errTwice = errors.New("set twice")
 
-// header finds or makes the table of a [header] or [[header]].
+// header returns the table of a [header] or [[header]], and makes it if needed.
 func (d *decoder) header(root *table, node *unstable.Node) (*table, error) {
 	t := root
 	for it := node.Key(); it.Next(); {
@@ -145,7 +145,7 @@ func (t *table) element() *table {
 	return t.last
 }
 
-// sub makes the table that part names in t, and the value it fills.
+// sub makes the table in t that part names, and the value that it fills.
 func (d *decoder) sub(t *table, part *unstable.Node, from origin) (*table, error) {
 	name := string(part.Data)
 	var v reflect.Value
@@ -183,7 +183,7 @@ func (d *decoder) sub(t *table, part *unstable.Node, from origin) (*table, error
 	return s, nil
 }
 
-// field is the field of t's struct that part names, which nothing has set yet.
+// field is the field of t's struct that part names; it was not set before.
 func (d *decoder) field(t *table, part *unstable.Node) (reflect.Value, int, error) {
 	known := d.fieldsOf(t.v.Type())
 	i, ok := known[string(part.Data)]
@@ -218,7 +218,7 @@ func names(known map[string]int) string {
 	return strings.Join(out, ", ")
 }
 
-// keyValue sets what node, a key with a value, says in t.
+// keyValue sets the key of node in t to its value.
 func (d *decoder) keyValue(t *table, node *unstable.Node) error {
 	it := node.Key()
 	for it.Next() && !it.IsLast() {
@@ -263,7 +263,7 @@ func (d *decoder) keyValue(t *table, node *unstable.Node) error {
 	return nil
 }
 
-// fill sets what an inline table holds in t.
+// fill sets the keys of an inline table in t.
 func (d *decoder) fill(t *table, node *unstable.Node) error {
 	for it := node.Children(); it.Next(); {
 		if err := d.keyValue(t, it.Node()); err != nil {
@@ -273,7 +273,7 @@ func (d *decoder) fill(t *table, node *unstable.Node) error {
 	return nil
 }
 
-// value sets v, the field that part names in t, or one element of it.
+// value sets v, the field of t that part names, or one element of it.
 func (d *decoder) value(t *table, part *unstable.Node, v reflect.Value, node *unstable.Node) error {
 	switch {
 	case v.Kind() == reflect.Slice && node.Kind == unstable.Array:

@@ -26,8 +26,8 @@ type Generation struct {
 	Current bool
 }
 
-// History lists the generations that At can give, oldest first, the present one
-// last. There is none before the first save.
+// History lists the generations that At can return, oldest first, the present one last.
+// Before the first save there is none.
 func (s *Store) History(ctx context.Context) ([]Generation, error) {
 	path, err := resolve(s.path)
 	if err != nil {
@@ -56,12 +56,13 @@ func (s *Store) History(ctx context.Context) ([]Generation, error) {
 		return nil, err
 	}
 	now.Current = true
-	// A crash between keeping a generation and replacing it leaves it in both places.
+	// After a crash between the copy into the history and the new file, a generation is
+	// in both places.
 	out = slices.DeleteFunc(out, func(g Generation) bool { return g.Number >= now.Number })
 	return append(out, now), nil
 }
 
-// At reads a generation of the past, or the present one.
+// At reads an earlier generation, or the present one.
 func (s *Store) At(generation uint64) (*Cluster, error) {
 	path, err := resolve(s.path)
 	if err != nil {
@@ -71,7 +72,7 @@ func (s *Store) At(generation uint64) (*Cluster, error) {
 	if err == nil && c.Generation == generation {
 		return c, nil
 	}
-	// The present file may be beyond reading: this is the way back.
+	// The present file may be damaged: this is how to go back.
 	old := historyFile(path, generation)
 	if _, err := os.Stat(old); errors.Is(err, fs.ErrNotExist) {
 		return nil, hint.Errorf(historyDir(path), "flock history", "generation %d is not kept", generation)
@@ -80,7 +81,7 @@ func (s *Store) At(generation uint64) (*Cluster, error) {
 	return c, err
 }
 
-// archive copies the file as it is into the history and forgets the oldest there.
+// archive copies the file into the history and removes the oldest one there.
 func (l *Locked) archive() error {
 	dir := historyDir(l.path)
 	if err := makeDir(dir, l.path); err != nil {
@@ -125,7 +126,7 @@ func keptNumbers(dir string) ([]uint64, error) {
 	return out, nil
 }
 
-// readGeneration reads what the top of a file says about its generation.
+// readGeneration reads the generation from the first lines of a file.
 func readGeneration(path string) (Generation, error) {
 	data, err := readBounded(path)
 	if err != nil {

@@ -32,13 +32,13 @@ func (h Holder) String() string {
 	return fmt.Sprintf("pid %d (%s: %s) since %s", h.PID, h.User, h.Command, h.Since.Local().Format(time.DateTime))
 }
 
-// lockPoll is how often a taken lock is tried again: flock(2) in blocking mode
-// cannot be called off by a context.
+// lockPoll is the pause between attempts to lock: a blocking flock(2) does not end with
+// a context.
 const lockPoll = 20 * time.Millisecond
 
-// lockFile takes flock(2) on FILE.lock, waiting until ctx ends. The kernel releases
-// it with the last descriptor, so that a killed program leaves no lock behind. The
-// lock's file stays: whoever removed it would let two others lock two different files.
+// lockFile takes flock(2) on FILE.lock, and waits for it until ctx ends. The kernel
+// releases it with the last descriptor, so that a killed program leaves no lock behind.
+// The lock's file stays: after its removal, two programs could lock two different files.
 func lockFile(ctx context.Context, file, command string, waiting func(Holder)) (*os.File, error) {
 	path := file + ".lock"
 	f, err := openLock(path, file)
@@ -54,9 +54,9 @@ func lockFile(ctx context.Context, file, command string, waiting func(Holder)) (
 	return f, nil
 }
 
-// openLock opens the lock of file, or makes it for the owner of file. What is not a
-// plain file of one name is refused: root would write to, or give away, what somebody
-// else put there.
+// openLock opens the lock of file, or makes it for the owner of file. It refuses
+// anything but a regular file with one name: root would write to, or give away, a file
+// that somebody else put there.
 func openLock(path, file string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
@@ -103,7 +103,7 @@ func waitLock(ctx context.Context, f *os.File, waiting func(Holder)) error {
 	}
 }
 
-// holderOf reads who signed a lock. Between taking and signing there is nobody.
+// holderOf reads who signed a lock. Right after it was taken nobody has.
 func holderOf(f *os.File) Holder {
 	var h Holder
 	if json.NewDecoder(io.NewSectionReader(f, 0, 4096)).Decode(&h) != nil {
@@ -146,7 +146,7 @@ func explainAccess(verb, path string, err error) error {
 	}
 	var at *fs.PathError
 	if errors.As(err, &at) && at.Path == path {
-		err = at.Err // the path is said already
+		err = at.Err // the message has the path already
 	}
 	return hint.With(fmt.Errorf("%s cluster file %s: %w", verb, path, err), path, next)
 }

@@ -10,29 +10,29 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// format is a schema with the ways to it from older ones.
+// format is a schema, and the steps from older ones to it.
 type format struct {
 	schema int
 	steps  map[int]step // by the schema they start from
 }
 
-// step rewrites a file of one schema, as a tree of tables, to the next. It need
-// not touch the key schema.
+// step rewrites a file of one schema, as a tree of tables, to the next. It need not
+// change the key schema.
 type step func(tree map[string]any) error
 
-// current is the format this program writes. Schema 1 is the first: a change
-// that old files cannot be read with raises Schema and adds its step here.
+// current is the format that this program writes. Schema 1 is the first. A change after
+// which old files cannot be read raises Schema and adds a step here.
 func current() format {
 	return format{schema: Schema, steps: map[int]step{}}
 }
 
-// migrate returns data in the schema of f. Data that needs no step is returned
-// as it is, so that errors found later point into the file.
+// migrate returns data in the schema of f. Data that needs no step is returned as it is,
+// so that later errors point into the file.
 func (f format) migrate(data []byte, name string) ([]byte, error) {
 	top := readTop(data)
 	schema, err := strconv.Atoi(top["schema"])
 	if err != nil || schema == f.schema {
-		return data, nil // no schema, or not a number, which strict decoding says with its line
+		return data, nil // no schema, or no number: strict decoding reports it with its line
 	}
 	key := []string{"schema"}
 	if schema > f.schema {
@@ -56,7 +56,7 @@ func (f format) refuseNewer(name string, at place, schema int, writer string) er
 		"read %s: it was written by %s in schema %d, this flock knows schemas up to %d", name, writer, schema, f.schema)
 }
 
-// climb applies the steps from schema on, one after the other.
+// climb applies the steps from schema on.
 func (f format) climb(data []byte, name string, schema int) ([]byte, error) {
 	tree := map[string]any{}
 	if err := toml.Unmarshal(data, &tree); err != nil {
@@ -66,7 +66,7 @@ func (f format) climb(data []byte, name string, schema int) ([]byte, error) {
 		step := f.steps[schema]
 		if step == nil {
 			if schema == 0 {
-				continue // schema = 0 is as good as none
+				continue // schema = 0 counts as none
 			}
 			return nil, hint.Errorf(name, "open it with the flock that wrote it", "read %s: schema %d is too old for this flock", name, schema)
 		}

@@ -16,12 +16,13 @@ var (
 	dottedQuad = regexp.MustCompile(`^[0-9.]+$`)
 )
 
-// CheckName is spec.CheckName: the cluster file holds no name that a server would refuse.
+// CheckName is spec.CheckName: names in the cluster file are names that every server
+// accepts.
 func CheckName(what, name string) error { return spec.CheckName(what, name) }
 
-// Member is a server's part in a network, and the underlay it uses there. At
-// most one of Interface and Addr is set; with neither, the interface of the
-// server's default route is meant.
+// Member is a server's membership in a network, and the underlay that it uses there. At
+// most one of Interface and Addr is set; without both, it is the interface of the
+// server's default route.
 type Member struct {
 	Server    string
 	Interface string     // at most 15 bytes
@@ -107,7 +108,7 @@ func (s Share) String() string { return s.Server + ":" + s.Subnet.String() }
 
 func shareWhere(s string) string { return "subnet " + s }
 
-// bracketed reads what follows the opening bracket of member.
+// bracketed reads a member from the opening bracket on.
 func bracketed(member, text string) (netip.Addr, error) {
 	text, closed := strings.CutSuffix(text, "]")
 	if !closed {
@@ -136,8 +137,8 @@ func checkUnderlay(member string, addr netip.Addr) error {
 	return nil
 }
 
-// checkInterface refuses what the kernel would not take as a device's name
-// (dev_valid_name in net/core/dev.c), and what no shell would pass on unharmed.
+// checkInterface refuses names that the kernel does not allow for a device
+// (dev_valid_name in net/core/dev.c), and names that a shell would change.
 func checkInterface(member, name string) error {
 	switch {
 	case name == "":

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// Newer says whether writer, a version of flock, is later than this program's. Of
-// what is no version (a build without one) nothing can be said: false.
+// Newer says whether writer, a version of flock, is later than this program's. It is
+// false if one of them is no version (a build without one).
 func (s *Store) Newer(writer string) bool {
 	return semver.IsValid(writer) && semver.IsValid(s.Version) && semver.Compare(writer, s.Version) > 0
 }
 
-// Parse is the function Parse, but an error says so when a newer flock wrote the file:
-// what this one does not know is no mistake then.
+// Parse is the function Parse; its errors say if a newer flock wrote the file: what this
+// program does not know is no mistake then.
 func (s *Store) Parse(data []byte, name string) (*Cluster, error) {
 	c, err := Parse(data, name)
 	if err == nil {
@@ -24,14 +24,14 @@ func (s *Store) Parse(data []byte, name string) (*Cluster, error) {
 	return nil, s.Outdated(readTop(data)["flock"], err)
 }
 
-// Outdated adds to err, which came of a file by writer, that writer is newer than this
-// program, if it is: the advice is to use that then. ErrMalformed stays.
+// Outdated adds to err, which came from a file of writer, that writer is newer than this
+// program, if it is, with the advice to use that version. ErrMalformed is preserved.
 func (s *Store) Outdated(writer string, err error) error {
 	if err == nil || !s.Newer(writer) || strings.Contains(err.Error(), "written by flock") {
 		return err
 	}
 	where, _ := hint.Of(err)
-	// Not wrapped: the advice of err would be taken for the better one.
+	// Not wrapped: hint.Of would take the advice of err.
 	out := hint.Errorf(where, "use flock "+writer+" or later for this file", "%v; the file was written by flock %s, this is %s", err, writer, s.Version)
 	if errors.Is(err, ErrMalformed) {
 		out = malformed{out}

@@ -9,11 +9,11 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// Parse reads a cluster from TOML, strictly: unknown keys, keys set twice, wrong
-// types and malformed names are errors that say line, column and key. Name is
-// what the file is called in them. A file without a schema is taken as one
-// written by hand for this program; one of an older schema is migrated; one of a
-// newer is refused. Whether the cluster makes sense is not looked at.
+// Parse reads a cluster from TOML, strictly: unknown keys, keys set twice, wrong types
+// and malformed names are errors with line, column and key. name is the file's name in
+// errors. A file without a schema counts as written by hand for this program; one of an
+// older schema is migrated; one of a newer schema is refused. Whether the cluster makes
+// sense is not checked.
 func Parse(data []byte, name string) (*Cluster, error) {
 	c, err := parse(data, name, current())
 	if err != nil {
@@ -41,16 +41,16 @@ func parse(data []byte, name string, f format) (*Cluster, error) {
 // place is a position in a file; the zero place is unknown.
 type place struct{ line, column int }
 
-// ErrMalformed marks a file that is not a cluster file this program can take: its
-// syntax, keys, types or schema are wrong. Nothing was read from it.
+// ErrMalformed marks a file that is no cluster file for this program: its syntax, keys,
+// types or schema are wrong. Nothing was read from it.
 var ErrMalformed = errors.New("malformed cluster file")
 
-// malformed keeps the message and advice of an error and is ErrMalformed.
+// malformed marks an error with ErrMalformed, and keeps its message and advice.
 type malformed struct{ error }
 
 func (m malformed) Unwrap() []error { return []error{m.error, ErrMalformed} }
 
-// refuse says that key, found at p of the file called name, is at fault.
+// refuse is the error about key, found at p of the file called name.
 func refuse(name string, p place, key []string, err error) error {
 	at, next := name, "correct "+name
 	if p.line > 0 {
@@ -63,7 +63,7 @@ func refuse(name string, p place, key []string, err error) error {
 	return hint.With(fmt.Errorf("read %s: %w", at, err), at, next)
 }
 
-// explain says which line of the file a fault of decode is in.
+// explain adds the line of the file to an error of decode.
 func explain(name string, data []byte, err error) error {
 	var f *fault
 	if !errors.As(err, &f) {
@@ -72,7 +72,7 @@ func explain(name string, data []byte, err error) error {
 	return refuse(name, placeOf(data, f.offset), f.key, f.err)
 }
 
-// check looks at the names in c and says which key is at fault.
+// check checks the names in c, and returns the key that is wrong.
 func check(c *Cluster) (key []string, err error) {
 	if c.Name != "" {
 		if err := CheckName("cluster", c.Name); err != nil {
@@ -94,7 +94,7 @@ func check(c *Cluster) (key []string, err error) {
 		}
 		for _, member := range c.Networks[name].Members {
 			if _, err := ParseMember(member); err != nil {
-				_, next := hint.Of(err) // where it is the file says better
+				_, next := hint.Of(err) // the place in the file is known better
 				return append(key, "members"), hint.Errorf("", next, "%q: %v", member, err)
 			}
 		}
@@ -120,7 +120,7 @@ func joinKey(key []string) string {
 	return strings.Join(parts, ".")
 }
 
-// idForm is what an id may be: servers keep it.
+// idForm is the syntax of an id; servers store it.
 var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)

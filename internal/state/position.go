@@ -6,14 +6,14 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// position finds where key is set in data: the deepest part of it that has a
-// line of its own. The zero place is returned when there is none.
+// position is where key is set in data: the longest part of it that has a line of its
+// own. It is the zero place if there is none.
 func position(data []byte, key []string) place {
 	p, _ := find(data, key)
 	return p
 }
 
-// find is position, and says how many parts of key the place is for.
+// find is position, and says how many parts of key have that place.
 func find(data []byte, key []string) (place, int) {
 	var p unstable.Parser
 	p.Reset(data)
@@ -54,7 +54,7 @@ func placeOf(data []byte, offset int) place {
 	return place{bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')}
 }
 
-// shared is how many parts a and b have in common from the start.
+// shared is how many parts a and b have in common at the start.
 func shared(a, b []string) int {
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {
@@ -63,9 +63,9 @@ func shared(a, b []string) int {
 	return n
 }
 
-// readTop reads the top of a file and stops at the first table, so that it costs
-// the same for a file of any size. Values are as written, strings without their
-// quotes. What is malformed is left to the strict decoder.
+// readTop reads a file up to the first table, so that it costs the same for a file of
+// any size. Values are as written, strings without quotes. Syntax errors are left to the
+// strict decoder.
 func readTop(data []byte) map[string]string {
 	var p unstable.Parser
 	p.Reset(data)

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writeFile puts data at path so that a crash at any moment, of the program or of
-// the machine, leaves the old file or the new one. The caller holds the lock:
-// the name of the half-written file is always the same, and what a killed program
-// left of it is swept by the next. Mode 0600; the file belongs to the owner of
-// the file like, so that sudo does not take it away from its user.
+// writeFile writes data to path so that after a crash, of the program or of the machine,
+// either the old or the new file is there. The caller holds the lock: the name of the
+// unfinished file is always the same, and the next save replaces what a killed program
+// left. Its mode is 0600; it belongs to the owner of the file like, so that a flock
+// under sudo does not take it away from its user.
 func writeFile(path string, data []byte, like string) error {
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -51,8 +51,9 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// preserveOwner gives what root writes to whom the file like belongs to or, while there
-// is none, the directory that it is to stand in: sudo takes nothing away from its user.
+// preserveOwner gives a file that root writes to the owner of the file like or, if there
+// is none, of the directory that it will be in: a flock under sudo must not take files
+// away from their user.
 func preserveOwner(f *os.File, like string) error {
 	uid, gid, err := ownerOf(like)
 	if err != nil || uid == 0 {
@@ -61,8 +62,8 @@ func preserveOwner(f *os.File, like string) error {
 	return f.Chown(uid, gid)
 }
 
-// ownerOf is whom path belongs to, or the nearest directory above it that is there.
-// Others than root own what they write in any case: 0.
+// ownerOf is the owner of path, or of the nearest directory above it that exists; 0 if
+// this program is not root, whose files are its own anyway.
 func ownerOf(path string) (uid, gid int, err error) {
 	if os.Geteuid() != 0 {
 		return 0, 0, nil
@@ -80,8 +81,8 @@ func ownerOf(path string) (uid, gid int, err error) {
 	return 0, 0, nil
 }
 
-// makeDir makes dir and what is missing above it, mode 0700, for the owner of the file
-// like or, while there is none, of the directory that is there.
+// makeDir makes dir and the directories above it that are missing, mode 0700, for the
+// owner of the file like or, if there is none, of the directory that exists.
 func makeDir(dir, like string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
@@ -107,7 +108,7 @@ func makeDir(dir, like string) error {
 	return os.Lchown(dir, uid, gid)
 }
 
-// syncDir makes a rename in dir last.
+// syncDir makes a rename in dir durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -115,13 +116,13 @@ func syncDir(dir string) error {
 	}
 	err = d.Sync()
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
-		err = nil // some network file systems cannot; the rename has happened
+		err = nil // some network file systems cannot do that; the rename is done
 	}
 	return errors.Join(err, d.Close())
 }
 
-// resolve follows symbolic links to the file that is meant, which need not exist:
-// a link is kept, and all links to one file share its lock and history.
+// resolve follows symbolic links to the file itself, which need not exist: links stay,
+// and all links to one file share its lock and history.
 func resolve(path string) (string, error) {
 	const most = 40 // as the kernel's ELOOP
 	for range most {

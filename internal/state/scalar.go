@@ -11,7 +11,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// What a value is, in the words of TOML.
+// Types of values, in the words of TOML.
 const (
 	aString   = "a string"
 	anInteger = "an integer"
@@ -21,7 +21,7 @@ const (
 	aTable    = "a table"
 )
 
-// misfit says that a key has one sort of value and should have another.
+// misfit is the error about a value of one type where another is needed.
 func misfit(have, want string) error { return fmt.Errorf("%s where %s belongs", have, want) }
 
 var (
@@ -30,7 +30,7 @@ var (
 	prefixType = reflect.TypeFor[netip.Prefix]()
 )
 
-// wordOf is what a Go type is in TOML.
+// wordOf is the TOML word for a Go type.
 func wordOf(t reflect.Type) string {
 	switch t {
 	case timeType:
@@ -71,7 +71,7 @@ func wordOfKind(k unstable.Kind) string {
 	return "a date or time without offset"
 }
 
-// setScalar sets v from a value that is neither array nor table.
+// setScalar sets v from a value that is neither an array nor a table.
 func setScalar(v reflect.Value, node *unstable.Node) error {
 	have, want := wordOfKind(node.Kind), wordOf(v.Type())
 	if have != want {
@@ -107,8 +107,8 @@ func setScalar(v reflect.Value, node *unstable.Node) error {
 	return nil
 }
 
-// setInteger sets an integer of any size and sign. The parser has seen to the
-// grammar: underscores stand between digits, and no decimal starts with a zero.
+// setInteger sets an integer of any size and sign. The parser has checked the grammar:
+// underscores stand between digits, and no decimal starts with a zero.
 func setInteger(v reflect.Value, text string) error {
 	n, err := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 0, 64)
 	if v.CanUint() {
@@ -125,7 +125,7 @@ func setInteger(v reflect.Value, text string) error {
 	return nil
 }
 
-// setTime sets a time, in UTC so that it is written one way only.
+// setTime sets a time, in UTC so that it has one written form.
 func setTime(v reflect.Value, text string) error {
 	when, err := time.Parse(time.RFC3339Nano, strings.ToUpper(strings.Replace(text, " ", "T", 1)))
 	if err != nil || when.UTC().Year() < 0 || when.UTC().Year() > 9999 {

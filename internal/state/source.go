@@ -7,16 +7,16 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// Source is a text that a cluster is read from, and what that is called in errors.
+// Source is a text with a cluster, and its name in errors.
 type Source struct {
 	Name string
 	Data []byte
 }
 
-// Locate says in which line a fault of the cluster is, for an error whose place (hint.Of)
-// is "server NAME" or "network NAME", a key of it behind a comma. Other errors stay as
-// they are, and so do those about what the text does not have. It is for clusters that
-// are as they were read: what an edit brought is not the text's fault.
+// Locate adds the line to an error about the cluster: to one whose place (hint.Of) is
+// "server NAME" or "network NAME", perhaps followed by a comma and a key. Other errors
+// stay as they are, and so do errors about what the text does not contain. The cluster
+// must be as it was read: an edit is not the text's fault.
 func (s Source) Locate(err error) error {
 	where, _ := hint.Of(err)
 	kind, rest, _ := strings.Cut(where, " ")
@@ -36,7 +36,8 @@ func (s Source) Locate(err error) error {
 	return hint.Pin(err, fmt.Sprintf("%s (%s:%d:%d)", where, s.Name, p.line, p.column))
 }
 
-// keyOf takes allocated.SERVER and allocated.SERVER.key apart: a server's name may have dots.
+// keyOf splits allocated.SERVER and allocated.SERVER.key: a server's name may contain
+// dots.
 func keyOf(text string) []string {
 	server, dealt := strings.CutPrefix(text, "allocated.")
 	if !dealt {
@@ -45,10 +46,10 @@ func keyOf(text string) []string {
 	return []string{"allocated", server}
 }
 
-// Locate is Source's, for the file as it is now.
+// Locate is Source.Locate for the present file.
 func (s *Store) Locate(err error) error { return s.locate(s.path, err) }
 
-// LocateAt is Source's, for a generation of the past.
+// LocateAt is Source.Locate for an earlier generation.
 func (s *Store) LocateAt(generation uint64, err error) error {
 	path, fault := resolve(s.path)
 	if fault != nil {
@@ -63,7 +64,7 @@ func (s *Store) locate(path string, err error) error {
 	}
 	data, fault := readBounded(path)
 	if fault != nil {
-		return err // what is wrong is said already
+		return err // err says already what is wrong
 	}
 	return Source{path, data}.Locate(err)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// Store is one cluster's file, with its lock (FILE.lock) and the generations
-// before (the directory FILE less .toml plus .history).
+// Store is one cluster's file, with its lock (FILE.lock) and its earlier generations
+// (the directory FILE.history, without .toml).
 type Store struct {
 	Version string       // of this program, written into the file
 	Waiting func(Holder) // called once when somebody else holds the lock; may be nil
@@ -24,16 +24,16 @@ type Store struct {
 	path, cluster string
 }
 
-// Open names a cluster's file; nothing is read or made yet. A file that says it
-// is another cluster's is refused later on; an empty cluster takes any.
+// Open names a cluster's file; it reads and makes nothing. A file of another cluster is
+// refused when it is read; an empty cluster accepts any.
 func Open(path, cluster string) *Store { return &Store{path: path, cluster: cluster} }
 
 // Path is where the file is, or will be.
 func (s *Store) Path() string { return s.path }
 
 // DefaultPath is where a cluster's file belongs by the XDG base directories:
-// $XDG_STATE_HOME/flock/CLUSTER.toml, ~/.local/state/flock/CLUSTER.toml without
-// the variable, and also when it is not absolute, as the specification says.
+// $XDG_STATE_HOME/flock/CLUSTER.toml, or ~/.local/state/flock/CLUSTER.toml if the
+// variable is not set or not absolute, as the specification says.
 func DefaultPath(cluster string, getenv func(string) string) (string, error) {
 	if err := CheckName("cluster", cluster); err != nil {
 		return "", err
@@ -50,8 +50,8 @@ func DefaultPath(cluster string, getenv func(string) string) (string, error) {
 	return filepath.Join(dir, "flock", cluster+".toml"), nil
 }
 
-// Load reads the cluster without a lock: a save replaces the file whole. A file
-// that is not there is a cluster without servers.
+// Load reads the cluster without the lock: a save replaces the file as a whole. A
+// missing file is a cluster without servers.
 func (s *Store) Load(ctx context.Context) (*Cluster, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read %s: %w", s.path, context.Cause(ctx))
@@ -60,8 +60,7 @@ func (s *Store) Load(ctx context.Context) (*Cluster, error) {
 	return c, err
 }
 
-// read returns the cluster at path and the bytes it was read from, nil when
-// there is no file.
+// read returns the cluster at path and the bytes of the file, nil if there is none.
 func (s *Store) read(path string) (*Cluster, []byte, error) {
 	data, err := readBounded(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -89,9 +88,9 @@ func (s *Store) read(path string) (*Cluster, []byte, error) {
 	return c, data, nil
 }
 
-// Update locks the file, lets edit change a copy of the cluster and saves it. An
-// edit that fails, or changes nothing, leaves the file untouched. What is
-// returned is the cluster as it is now in the file.
+// Update locks the file, has edit change a copy of the cluster, and saves it. If edit
+// fails, or changes nothing, the file stays as it is. It returns the cluster as the file
+// has it now.
 func (s *Store) Update(ctx context.Context, edit func(*Cluster) error) (*Cluster, error) {
 	l, err := s.Lock(ctx, "")
 	if err != nil {
@@ -108,10 +107,10 @@ func (s *Store) Update(ctx context.Context, edit func(*Cluster) error) (*Cluster
 	return c, nil
 }
 
-// Lock takes the file for a change that lasts: nobody else changes it until
-// Unlock or the end of the program. It waits for whoever has it until ctx ends,
-// and then says who that is. Holder is the command that others are told about,
-// and that the history keeps; empty: the words this program was called with.
+// Lock locks the file: nobody else changes it until Unlock or the end of the program. It
+// waits for the present holder until ctx ends; its error then names that holder. holder
+// is the command that others are shown, and that the history keeps; empty: the words of
+// this program's call.
 func (s *Store) Lock(ctx context.Context, holder string) (*Locked, error) {
 	if holder == "" {
 		holder = commandLine()
@@ -139,8 +138,8 @@ func commandLine() string {
 	return strings.Join(append([]string{"flock"}, os.Args[1:]...), " ")
 }
 
-// holderMax is how much of a command the lock and the history keep, in bytes: one
-// may name ten thousand servers.
+// holderMax is how many bytes of a command the lock and the history keep: a command may
+// name ten thousand servers.
 const holderMax = 200
 
 func shorten(command string) string {
@@ -174,17 +173,16 @@ func (l *Locked) load() error {
 	return nil
 }
 
-// Cluster returns a copy of the cluster as it is in the file. Before the first
-// save it has the ID already that the save will write.
+// Cluster returns a copy of the cluster as the file has it. Before the first save it has
+// the ID that the save will write.
 func (l *Locked) Cluster() *Cluster { return l.base.Clone() }
 
-// Save writes c to the file, whole or not at all, and sets c's Schema, Name, ID,
-// Generation, Change, Saved and Writer to what the file says then. The generation
-// goes up by one if the desired state or what was allocated differs from the file, and the
-// file that was is kept in the history; what was seen on servers (Facts,
-// Confirmed) is saved under the same generation, and so is what the same lock saves
-// afterwards: one command makes one generation, in however many steps. Nothing
-// changed: nothing is written.
+// Save writes c to the file, as a whole or not at all, and sets c's Schema, Name, ID,
+// Generation, Change, Saved and Writer to what the file has then. If the desired state
+// or an allocation differs from the file, the generation goes up by one and the previous
+// file is kept in the history. What servers reported (Facts, Confirmed) is saved without
+// a new generation, and so is everything that is saved later under the same lock: one
+// command makes one generation. If nothing changed, nothing is written.
 func (l *Locked) Save(c *Cluster) error {
 	if l.lock == nil {
 		return fmt.Errorf("save %s: it is not locked any more", l.path)
@@ -209,8 +207,8 @@ func (l *Locked) Save(c *Cluster) error {
 	return nil
 }
 
-// next is what the file becomes when c is saved, and its bytes: nil when nothing
-// differs from the file.
+// next is the file after c is saved, and its bytes: nil if nothing differs from the
+// file.
 func (l *Locked) next(c *Cluster) (*Cluster, []byte, error) {
 	next := *c
 	b := l.base
@@ -250,14 +248,14 @@ func equal(a, b *Cluster) (bool, error) {
 	return bytes.Equal(x, y), err
 }
 
-// Unlock lets others change the file. Only the first call does anything.
+// Unlock releases the lock. Only the first call does anything.
 func (l *Locked) Unlock() error {
 	if l.lock == nil {
 		return nil
 	}
 	f := l.lock
 	l.lock = nil
-	// Signed by nobody: a later holder that is asked for before it signs has no name.
+	// The next holder signs the lock after it has it: until then nobody is named.
 	if err := errors.Join(f.Truncate(0), f.Close()); err != nil {
 		return fmt.Errorf("unlock %s: %w", l.path, err)
 	}

@@ -13,18 +13,18 @@ import (
 // Schema is the version of the file format this program writes.
 const Schema = 1
 
-// Cluster is the whole file. Numbers tagged zero:"no" are never 0 where they stand in a
-// file: leaving them away is how it says that they were not given. Wish (what the operator typed) and Allocated (what
-// flock dealt out once and keeps) stand apart in every network, so that a file
-// written by hand needs the desired state alone.
+// Cluster is the whole file. A number tagged zero:"no" is never 0 in a file: without the
+// key it was not given. In every network, what the operator asked for stands apart from
+// Allocated, the numbers and addresses that flock assigned once: a file written by hand
+// needs the desired state alone.
 type Cluster struct {
 	Schema     int                 `toml:"schema"`
 	Writer     string              `toml:"flock,omitempty"`      // version of the program that wrote the file
 	Name       string              `toml:"cluster,omitempty"`    // see CheckName
-	ID         string              `toml:"id,omitempty"`         // random, made with the file: servers know their store by it
-	Generation uint64              `toml:"generation,omitempty"` // counts changes of the desired state and of what was allocated
-	Change     string              `toml:"change,omitempty"`     // what made this generation: the command
-	Saved      time.Time           `toml:"saved,omitzero"`       // when it was made; UTC, whole seconds
+	ID         string              `toml:"id,omitempty"`         // random, made with the file: a server notes which file it belongs to
+	Generation uint64              `toml:"generation,omitempty"` // counts changes of the desired state and of allocations
+	Change     string              `toml:"change,omitempty"`     // the command that made this generation
+	Saved      time.Time           `toml:"saved,omitzero"`       // when this generation was made; UTC, whole seconds
 	Servers    map[string]*Server  `toml:"server,omitempty"`
 	Networks   map[string]*Network `toml:"network,omitempty"`
 }
@@ -37,7 +37,7 @@ type Server struct {
 	Identity  string       `toml:"identity,omitempty"`       // key file
 	Jump      string       `toml:"jump,omitempty"`           // as ssh -J
 	Interface string       `toml:"interface,omitempty"`      // default underlay interface or address; empty: that of the default route
-	NAT       bool         `toml:"nat,omitempty"`            // others cannot start talking to it
+	NAT       bool         `toml:"nat,omitempty"`            // it is behind NAT: others cannot connect to it
 	Endpoint  string       `toml:"endpoint,omitempty"`       // HOST or HOST:PORT where WireGuard reaches it; empty: its underlay address
 	Subnet    netip.Prefix `toml:"subnet,omitzero"`          // setsubnet: own container subnet, gateway's host bits kept
 
@@ -45,7 +45,7 @@ type Server struct {
 	Confirmed *Confirmed `toml:"confirmed,omitempty"`
 }
 
-// Facts is what the server was like when it was last contacted.
+// Facts is what a server reported when it was last contacted.
 type Facts struct {
 	Machine    string         `toml:"machine,omitempty"`  // machine id
 	HostKey    string         `toml:"host-key,omitempty"` // fingerprint of what sshd showed: SHA256:…
@@ -57,10 +57,10 @@ type Facts struct {
 	Metric6    int            `toml:"metric6,omitempty"`
 	Interfaces []Interface    `toml:"interface,omitempty"`
 	Prefixes   []netip.Prefix `toml:"prefixes,omitempty"`  // foreign prefixes there, default routes aside
-	Routed     []netip.Prefix `toml:"routed,omitempty"`    // those of them, and of what routing daemons learned beside the interfaces' own networks, that are behind a gateway
-	Local      []netip.Prefix `toml:"local,omitempty"`     // reached without a gateway by devices that are not among Interfaces
-	Awaited    []netip.Prefix `toml:"awaited,omitempty"`   // networks that libvirt is to make there
-	WireGuard  string         `toml:"wireguard,omitempty"` // what a WireGuard device is there: kernel, userspace; empty: neither
+	Routed     []netip.Prefix `toml:"routed,omitempty"`    // those with a gateway, and routes with a gateway that routing daemons learned within the interfaces' own networks
+	Local      []netip.Prefix `toml:"local,omitempty"`     // without a gateway on devices that are not among Interfaces
+	Awaited    []netip.Prefix `toml:"awaited,omitempty"`   // networks that libvirt defines there
+	WireGuard  string         `toml:"wireguard,omitempty"` // how a WireGuard device can be made there: kernel, userspace; empty: not at all
 }
 
 // Interface is an underlay device.
@@ -68,10 +68,10 @@ type Interface struct {
 	Name   string         `toml:"name"`
 	MTU    int            `toml:"mtu"` // bytes
 	Addrs  []netip.Prefix `toml:"addresses,omitempty"`
-	Direct []netip.Prefix `toml:"direct,omitempty"` // reached without a gateway, beside the networks of Addrs
+	Direct []netip.Prefix `toml:"direct,omitempty"` // without a gateway, besides the networks of Addrs
 }
 
-// Confirmed is what a server last said it holds.
+// Confirmed is the last spec that a server confirmed.
 type Confirmed struct {
 	Generation uint64    `toml:"generation"`
 	Sum        string    `toml:"spec,omitempty"` // spec.Host.Sum; empty: nothing of ours
@@ -80,43 +80,43 @@ type Confirmed struct {
 
 // DHCP modes.
 const (
-	DHCPSingle      = "single"      // one server hands out addresses for the whole segment
-	DHCPDistributed = "distributed" // every server does, for its own containers
+	DHCPSingle      = "single"      // one server runs DHCP for the whole segment
+	DHCPDistributed = "distributed" // every server runs it, for its own containers
 	DHCPOff         = "off"
 )
 
 // WireGuard topologies.
 const (
-	Mesh = "mesh" // every member talks to every other
-	Hub  = "hub"  // all through the lead
+	Mesh = "mesh" // every member has a tunnel to every other
+	Hub  = "hub"  // every member has a tunnel to the lead
 )
 
 // Reflector is a mode of BGP networks; the other is Mesh.
-const Reflector = "reflector" // members talk to the route reflectors only (RFC 4456)
+const Reflector = "reflector" // members have sessions with the route reflectors only (RFC 4456)
 
-// Sessions is who talks BGP with whom among the members of a network.
+// Sessions says which members of a network have BGP sessions with each other.
 type Sessions struct {
 	Mode       string   `toml:"mode"` // Mesh, Reflector
 	Reflectors []string `toml:"reflectors,omitempty"`
 }
 
-// External is a BGP speaker that a member talks to and that is none of the
-// network: a top-of-rack router, another AS, a route reflector of somebody else's.
+// External is a BGP speaker outside of the network that a member has a session with: a
+// top-of-rack router, another AS, a route reflector of another operator.
 type External struct {
 	Server      string     `toml:"server"`                 // the member
 	Address     netip.Addr `toml:"address"`                // the router's
-	AS          uint32     `toml:"as"`                     // the router's; that of the network makes the session internal
+	AS          uint32     `toml:"as"`                     // the router's; the AS of the network makes the session internal
 	Password    string     `toml:"password-id,omitempty"`  // names the file on the server that holds the TCP MD5 password; random
-	Multihop    int        `toml:"multihop,omitempty"`     // hops that it may be away; 0: it is on one of the server's subnets
+	Multihop    int        `toml:"multihop,omitempty"`     // hops that it may be away; 0: it is on a subnet of the server
 	TTLSecurity bool       `toml:"ttl-security,omitempty"` // RFC 5082
-	MaxPrefixes int        `toml:"max-prefixes,omitempty"` // per address family; more end the session; 0: no limit
-	Accept      []string   `toml:"accept,omitempty"`       // PREFIX[ ge N][ le N]: what is taken of it; none: everything but a default route
-	Announce    []string   `toml:"announce,omitempty"`     // PREFIX[ ge N][ le N]: which shared subnets it is told of; none: all
-	Force       bool       `toml:"force,omitempty"`        // what is accepted of it may take the way to the workstation, to other servers and to the default gateway
+	MaxPrefixes int        `toml:"max-prefixes,omitempty"` // per address family; one more ends the session; 0: no limit
+	Accept      []string   `toml:"accept,omitempty"`       // PREFIX[ ge N][ le N]: what is accepted; none: everything but a default route
+	Announce    []string   `toml:"announce,omitempty"`     // PREFIX[ ge N][ le N]: which shared subnets are announced; none: all
+	Force       bool       `toml:"force,omitempty"`        // what is accepted may take over the traffic to the workstation, to other servers and to the default gateway
 }
 
-// Network is one network of any kind. Options that a kind does not have stay
-// zero; the kind refuses them otherwise.
+// Network is one network of any kind. Options that its kind does not have are zero; the
+// kind refuses others.
 type Network struct {
 	Type       string         `toml:"type"`
 	Subnets    []netip.Prefix `toml:"subnet,omitempty"` // masked; at most one per family
@@ -131,7 +131,7 @@ type Network struct {
 	MTU        int            `toml:"mtu,omitempty" zero:"no"` // bytes; 0: from the underlay
 	GBP        bool           `toml:"gbp,omitempty"`
 	NoMasq     bool           `toml:"no-masquerade,omitempty"`
-	Isolate    bool           `toml:"isolate,omitempty"`             // containers do not reach the members' own services
+	Isolate    bool           `toml:"isolate,omitempty"`             // containers cannot connect to the members' own services
 	SubnetLens []int          `toml:"subnet-len,omitempty"`          // pools: prefix length of a member's subnet, per subnet
 	Direct     bool           `toml:"direct-routing,omitempty"`      // pools: no encapsulation between members of one segment
 	Topology   string         `toml:"topology,omitempty"`            // Mesh, Hub
@@ -140,30 +140,30 @@ type Network struct {
 	Lead       string         `toml:"lead,omitempty"`                // wireguard: the first member, hub and relay
 	Members    []string       `toml:"members,omitempty"`             // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
 	Shares     []string       `toml:"shares,omitempty"`              // container subnets behind members: SERVER:CIDR
-	Forced     []string       `toml:"forced,omitempty"`              // those of Shares that may hold a server's resolver or be as wide as a /3
+	Forced     []string       `toml:"forced,omitempty"`              // those of Shares that may contain a server's DNS resolver, or be /3 or wider
 
 	// Tunnels only: networks of two members, the tunnel's ends.
-	Tunnel bool   `toml:"tunnel,omitempty"`        // tells an ipip tunnel from a network of that type; gre always is one
+	Tunnel bool   `toml:"tunnel,omitempty"`        // an ipip tunnel, not a network of that type; gre always is a tunnel
 	Key    uint32 `toml:"key,omitempty" zero:"no"` // GRE's; 0: none
 	TTL    uint8  `toml:"ttl,omitempty" zero:"no"` // of the outer header; 0: 64
 
 	// BGP only.
 	AS         uint32     `toml:"as,omitempty" zero:"no"`   // autonomous system of the members
 	Mode       string     `toml:"mode,omitempty"`           // Mesh, Reflector
-	Hold       int        `toml:"hold,omitempty" zero:"no"` // seconds until a silent neighbour is lost
+	Hold       int        `toml:"hold,omitempty" zero:"no"` // hold time in seconds
 	Reflectors []string   `toml:"reflectors,omitempty"`     // members that reflect
-	Before     *Sessions  `toml:"before,omitempty"`         // sessions that are kept until those of Mode and Reflectors are up
+	Before     *Sessions  `toml:"before,omitempty"`         // sessions that stay until those of Mode and Reflectors are up
 	Externals  []External `toml:"external,omitempty"`
 
 	Allocated map[string]*Allocation `toml:"allocated,omitempty"` // by server
 }
 
-// Allocation is what a member was dealt: once, and for as long as it stays.
+// Allocation is what flock assigned to a member, once, for as long as it is a member.
 type Allocation struct {
 	ID      uint16         `toml:"id"`                  // unique in the network; in the MAC addresses
 	Addrs   []netip.Addr   `toml:"addresses,omitempty"` // the server's own addresses, one per subnet
-	Pool    []netip.Prefix `toml:"pool,omitempty"`      // distributed DHCP: the blocks it hands out
-	Full    bool           `toml:"full,omitempty"`      // all addresses that it hands out were leased when it was last contacted
+	Pool    []netip.Prefix `toml:"pool,omitempty"`      // distributed DHCP: the blocks whose addresses it hands out
+	Full    bool           `toml:"full,omitempty"`      // all its DHCP addresses were leased when it was last contacted
 	Subnets []netip.Prefix `toml:"subnet,omitempty"`    // pools: its container subnets, one per subnet of the network
 	Mesh    netip.Addr     `toml:"mesh,omitzero"`       // l2: its address in the WireGuard mesh
 	Key     string         `toml:"key,omitempty"`       // public key of its WireGuard device; the server holds the private one
