@@ -492,7 +492,7 @@ func TestStatusSaysWhoRefuses(t *testing.T) {
 	}
 }
 
-// TestFileEditedByHand: the wish alone is enough, nonsense is bad input, and what
+// TestFileEditedByHand: the desired state alone is enough, nonsense is bad input, and what
 // mends it goes through.
 func TestFileEditedByHand(t *testing.T) {
 	f, e := world(t, 2)

@@ -303,7 +303,7 @@ func TestEmptyNetworkLeaves(t *testing.T) {
 	}
 }
 
-// Behind are the servers that never confirmed what the file wishes; one whose facts
+// Behind are the servers that never confirmed what the file asks for; one whose facts
 // moved since is none of them.
 func TestMovedFactsAreDrift(t *testing.T) {
 	f, e := world(t, 3)

@@ -97,8 +97,8 @@ func (d *desk) believed(op string, code int, said string) {
 	if strings.ContainsAny(said, "\x1b\a\u202e") {
 		d.t.Errorf("what a server sent reaches the screen: %q", said)
 	}
-	wish := commands[op][0] == "addnetwork"
-	if c := d.server("s1").Confirmed; wish && c != nil && c.Sum != "" {
+	joins := commands[op][0] == "addnetwork"
+	if c := d.server("s1").Confirmed; joins && c != nil && c.Sum != "" {
 		d.t.Errorf("s1 is noted as confirmed: %+v", c)
 	}
 	if c := d.server("s2").Confirmed; slices.Contains(commands[op], "vx1") && (c == nil || c.Sum == "") {

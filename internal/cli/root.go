@@ -87,8 +87,8 @@ func (a *app) addCommands(root *cobra.Command) {
 	in(groupMore, newLab(a)...)
 }
 
-// newHelp is cobra's help command, which takes a word that is no command for a
-// wish to see everything.
+// newHelp is cobra's help command, but for words that are no command: cobra's prints
+// everything, this one refuses them.
 func newHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND]",

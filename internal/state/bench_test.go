@@ -54,7 +54,7 @@ func benchmarkLoad(b *testing.B, n int) {
 func BenchmarkLoad1k(b *testing.B)  { benchmarkLoad(b, 1_000) }
 func BenchmarkLoad10k(b *testing.B) { benchmarkLoad(b, 10_000) }
 
-// benchmarkSave saves a changed wish: lock, load, edit, history and file on disk.
+// benchmarkSave saves a changed desired state: lock, load, edit, history and file on disk.
 func benchmarkSave(b *testing.B, n int) {
 	s := Open(filepath.Join(b.TempDir(), "default.toml"), "default")
 	if _, err := s.Update(b.Context(), func(c *Cluster) error { *c = *bigCluster(n); return nil }); err != nil {

@@ -7,7 +7,8 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-const head = `# The wish for one cluster of flock, and what flock dealt out and last saw.
+// head begins every file that is written. Files with another one, or none, are read alike.
+const head = `# The desired state of one cluster, with what flock allocated and what the servers last reported.
 # Edit it while no flock runs, then: flock plan. Comments are not kept.
 
 `

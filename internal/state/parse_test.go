@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-const handWritten = `# by hand: the wish alone
+const handWritten = `# by hand: the desired state alone
 cluster = "home"
 
 [server.s1]
@@ -135,6 +136,24 @@ func TestWholeRoundTrip(t *testing.T) {
 	}
 	if !bytes.HasPrefix(data, []byte(head)) {
 		t.Errorf("the file does not say what it is:\n%s", data)
+	}
+}
+
+// A file begins with any comment, such as the one that flock wrote at first. It is not
+// rewritten until something changes.
+func TestFileWithAnotherHead(t *testing.T) {
+	s := newStore(t)
+	update(t, s, addServer("s1"))
+	_, body, _ := strings.Cut(readFile(t, s.Path()), "\n")
+	old := "# The wish for one cluster of flock, and what flock dealt out and last saw.\n" + body
+	if err := os.WriteFile(s.Path(), []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := update(t, s, func(*Cluster) error { return nil }); c.Servers["s1"] == nil || readFile(t, s.Path()) != old {
+		t.Errorf("read as %+v, now\n%s", c, readFile(t, s.Path()))
+	}
+	if c := update(t, s, addServer("s2")); c.Generation != 2 || !strings.HasPrefix(readFile(t, s.Path()), head) {
+		t.Errorf("generation %d, now\n%s", c.Generation, readFile(t, s.Path()))
 	}
 }
 
