@@ -13,7 +13,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// agentAnswer is how long the ssh agent may take to list its keys.
+// agentAnswer bounds the wait until the ssh agent has listed its keys.
 const agentAnswer = 5 * time.Second
 
 // sshAgent is one ssh agent, asked once for its keys.
@@ -55,7 +55,7 @@ func agentSigners(socket string) ([]ssh.Signer, error) {
 	return signers, conn.SetDeadline(time.Time{})
 }
 
-// login collects what is offered to one server.
+// login collects the keys to offer to one server.
 type login struct {
 	d *Dialer
 	r *route
@@ -79,10 +79,10 @@ func (l *login) failure() error {
 	return l.err
 }
 
-// signers returns what to offer, in order: identities that were asked for and
-// need no passphrase, the agent's keys, ssh's default files, and last what needs
-// a passphrase. A server gives up after some six keys (sshd_config(5),
-// MaxAuthTries), so that a key asked for by name stands in front of an agent's many.
+// signers returns the keys to offer, in order: identities that were asked for and need
+// no passphrase, the agent's keys, ssh's default files, and last those that need a
+// passphrase. A server ends a login after about six keys (sshd_config(5), MaxAuthTries):
+// a key that was asked for must come before the many of an agent.
 func (l *login) signers() ([]ssh.Signer, error) {
 	held := l.agent()
 	var named, defaults, locked []ssh.Signer
@@ -133,15 +133,16 @@ func (l *login) patient(pub ssh.PublicKey, key func() (ssh.Signer, error)) ssh.S
 	return &patientSigner{pub: pub, key: key, p: l.p, onErr: l.fail}
 }
 
-// identity returns the signer for a key file. The agent's is preferred: it asks
-// nothing. Ask says that using it means asking for the passphrase.
+// identity returns the signer for a key file. If the agent has the key, its signer is
+// used: that needs no passphrase. ask says that using the key means asking for its
+// passphrase.
 func (l *login) identity(k *keyFile, held []ssh.Signer) (s ssh.Signer, ask bool, err error) {
 	if k.err != nil {
 		return nil, false, fmt.Errorf("%w: %w", ErrAuth, k.err)
 	}
 	unlock := func() (ssh.Signer, error) { return k.unlock(l.d.secret()) }
 	pub := k.pub
-	if pub == nil { // an old format that hides the public half too
+	if pub == nil { // an old format that encrypts the public half too
 		if !l.r.Named {
 			return nil, false, fmt.Errorf("%w: %s is encrypted and has no .pub beside it", ErrAuth, k.path)
 		}

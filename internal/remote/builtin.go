@@ -11,8 +11,8 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// Variant is one of the programs that an agent comes as. All take the same words;
-// what a variant has beyond the slim one, most servers never need.
+// Variant is one of the programs that the agent exists as. All take the same arguments;
+// most servers need only the slim one.
 type Variant string
 
 // The variants.
@@ -27,7 +27,7 @@ type Build struct {
 	Variant Variant
 }
 
-// name is that of b's files where a build of flock carries it: ARCH or ARCH-VARIANT.
+// name is the name of b's files among the embedded programs: ARCH or ARCH-VARIANT.
 func (b Build) name() string {
 	if b.Variant == Slim {
 		return b.Arch
@@ -35,9 +35,9 @@ func (b Build) name() string {
 	return b.Arch + "-" + string(b.Variant)
 }
 
-// BuiltinAgent opens the program that b names, as far as this executable carries it:
-// what the build packed into it; without that, itself, on Linux of the same
-// architecture, for all variants.
+// BuiltinAgent opens the program that b names: the one that the build embedded; or, if
+// this build embeds none, this executable itself, on Linux of the same architecture, for
+// all variants.
 func BuiltinAgent(b Build) (io.ReadCloser, error) {
 	p, alone, err := embeddedAgent(b)
 	switch {
@@ -53,8 +53,8 @@ func BuiltinAgent(b Build) (io.ReadCloser, error) {
 		"%w: this flock carries no agent for linux/%s", ErrAgent, b.name())
 }
 
-// packedAgent is a program that is embedded compressed. Reading it unpacks it; its
-// name and its packed form cost nothing.
+// packedAgent is an embedded, compressed program. Only Read decompresses it; its name
+// and its compressed form are there at no cost.
 type packedAgent struct {
 	id string // Go's build ID
 	gz []byte

@@ -15,8 +15,8 @@ import (
 //go:embed agents/*.gz agents/*.id
 var agents embed.FS
 
-// embeddedAgent is the agent b as it was packed into this executable, nil if it was not.
-// alone: this executable is no agent itself.
+// embeddedAgent is the agent b as it was embedded into this executable; nil if it was
+// not. alone says that this executable is no agent itself.
 func embeddedAgent(b Build) (p *packedAgent, alone bool, err error) {
 	name := "agents/" + b.name()
 	id, err := agents.ReadFile(name + ".id")

@@ -2,6 +2,6 @@
 
 package remote
 
-// embeddedAgent has nothing: this executable was built without agents to carry and goes
-// to servers itself.
+// embeddedAgent has nothing: this executable was built without embedded agents, and is
+// uploaded itself.
 func embeddedAgent(Build) (p *packedAgent, alone bool, err error) { return nil, false, nil }

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Bounds of Reachable: sshd's MaxStartups drops connections at random, so that one
-// that fails proves nothing.
+// Bounds of Reachable: sshd drops connections at random when it is busy (MaxStartups),
+// so that one that fails proves nothing.
 const (
 	reachFor   = 10 * time.Second // in all
 	reachOnce  = 3 * time.Second  // one connection
@@ -43,8 +43,8 @@ func (c *Conn) HostKey() string {
 	return ssh.FingerprintSHA256(c.link.shown)
 }
 
-// Close ends the connection, and with it its sessions. A jump host's connection
-// goes with the last server behind it.
+// Close ends the connection and its sessions. The connection to a jump host is closed
+// with the last server behind it.
 func (c *Conn) Close() error {
 	if c.link != nil {
 		c.link.close()
@@ -60,9 +60,9 @@ func (d *Dialer) dialLocal(t Target) (*Conn, error) {
 	return &Conn{d: d, target: t, shell: localShell{}, sudo: os.Getuid() != 0}, nil
 }
 
-// Reachable opens a new TCP connection to the server's sshd, by the way the login
-// took: after a change it proves that new connections still work, without the cost
-// of a second login. It tries for up to ten seconds. Local is always reachable.
+// Reachable opens a new TCP connection to the server's sshd, through the same jump hosts
+// as the login: after a change it proves that new connections still work, without the
+// cost of a second login. It tries for up to ten seconds. Local is always reachable.
 // Errors wrap ErrUnreachable.
 func (c *Conn) Reachable(ctx context.Context) error {
 	if c.link == nil {
@@ -85,8 +85,9 @@ func (c *Conn) Reachable(ctx context.Context) error {
 	}
 }
 
-// knock connects: directly by the two packets that routes and filters decide on,
-// through others until sshd's identification is there (RFC 4253, 4.2).
+// knock connects: without jump host and proxy only by the first two packets, which
+// routes and filters decide on; otherwise until sshd's identification arrives (RFC 4253,
+// 4.2).
 func (l *link) knock(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachOnce)
 	defer cancel()

@@ -20,31 +20,31 @@ const (
 	missedAnswers    = 3
 )
 
-// Dialer reaches servers. The zero value is ready; its fields do not change once
-// it is used. Its methods may be called from several goroutines, and so are Ask,
-// Secret and Verbose, of which Ask and Secret wait for each other. What is
-// learned once (config, keys, passphrases, host keys, the agent's binary) serves
-// all of its connections.
+// Dialer reaches servers. The zero value is ready; its fields do not change once it is
+// used. Its methods may be called concurrently. It calls Ask, Secret and Verbose
+// concurrently, but Ask and Secret only one at a time. What it learned once (config,
+// keys, passphrases, host keys, the agent's program) serves all its connections.
 type Dialer struct {
 	SSHConfig string        // the only ssh config to read; empty: ~/.ssh/config, then /etc/ssh/ssh_config
 	Timeout   time.Duration // for a server to answer, from TCP to login; 0: 15 s
-	Connect   time.Duration // for its first packet, from which one that is off is told; 0: Timeout
+	Connect   time.Duration // for its first packet; a server that is off sends none; 0: Timeout
 	AcceptNew bool          // host keys not seen before are written to known_hosts without asking
-	Command   string        // what was typed, as a shell takes it: advice repeats it with another flag; empty: flock status
+	Command   string        // the command line as a shell takes it: advice repeats it with another flag; empty: flock status
 	NamesKey  bool          // Command takes -i KEYFILE and has none yet
 
-	// Ask puts a question with yes or no to the operator; nil: nobody is there.
+	// Ask asks the operator a question with yes or no; nil: there is no operator.
 	Ask func(question string) (bool, error)
-	// Secret asks for a passphrase; nil: nobody is there. The bytes are wiped.
+	// Secret asks for a passphrase; nil: there is no operator. The bytes are wiped after
+	// use.
 	Secret func(prompt string) ([]byte, error)
-	// Verbose is told what goes on, line by line; nil: silent.
+	// Verbose gets a line about each event; nil: nobody wants it.
 	Verbose func(server, line string)
 	// Agents opens one of the agent's programs; nil: BuiltinAgent.
 	Agents func(Build) (io.ReadCloser, error)
 
-	paths     paths         // where things are on servers; zero: the real places
-	keepalive time.Duration // between two signs of life asked for; 0: defaultKeepalive
-	beat      time.Duration // between two signs of life of sessions; 0: wire.Beat
+	paths     paths         // directories on servers; zero: the real ones
+	keepalive time.Duration // between two keepalives of SSH; 0: defaultKeepalive
+	beat      time.Duration // between two heartbeats of a session; 0: wire.Beat
 	step      time.Duration // how long an agent may take to answer; 0: lookWithin, workWithin
 
 	meeting sync.Mutex // held while the operator is asked
@@ -69,7 +69,7 @@ func (d *Dialer) say(t Target, format string, args ...any) {
 	}
 }
 
-// secret is Secret, one question at a time; nil where nobody is there.
+// secret is Secret, one question at a time; nil without an operator.
 func (d *Dialer) secret() func(string) ([]byte, error) {
 	if d.Secret == nil {
 		return nil

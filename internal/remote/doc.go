@@ -2,9 +2,9 @@
 // hosts, sudo, the upload of the agent, sessions with it, and many servers at
 // once. The workstation itself is reached the same way, through a pipe.
 //
-// It owns the transport. It does not know networks, the cluster file, the meaning
-// of requests and the screen: the caller passes the functions that ask the user
-// questions and for secrets.
+// It owns the transport. It does not know networks, the cluster file and the meaning of
+// requests, and prints nothing: the caller passes functions that ask the user questions
+// and for passphrases.
 package remote
 
 import (
@@ -13,18 +13,19 @@ import (
 	"github.com/flocknet/flock/internal/sshconfig"
 )
 
-// What callers tell apart. Every error of this package wraps one of these where
-// it fits, and carries where and next (package hint).
+// Kinds of errors that callers distinguish. Every error of this package wraps one of
+// these where it fits, and carries where and next (package hint).
 var (
-	// ErrUnreachable means no connection, or one that went silent.
+	// ErrUnreachable means that there is no connection, or that the server stopped
+	// answering.
 	ErrUnreachable = errors.New("unreachable")
-	// ErrHostKeyUnknown means that no known_hosts file has a key of the server
-	// and nobody agreed to take the one it showed.
+	// ErrHostKeyUnknown means that no known_hosts file has a key of the server, and
+	// nobody accepted the one that it showed.
 	ErrHostKeyUnknown = errors.New("host key is not known")
 	// ErrHostKeyChanged means that the server showed another key than the known
 	// one, or a revoked one. It is never overridden.
 	ErrHostKeyChanged = errors.New("host key has changed")
-	// ErrAuth means that the server takes none of our keys.
+	// ErrAuth means that the server accepts none of our keys.
 	ErrAuth = errors.New("login refused")
 	// ErrSudo means that a login other than root may not use sudo without password.
 	ErrSudo = errors.New("sudo refused")

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Result is what became of one item of Each.
+// Result is the result for one item of Each.
 type Result[T any] struct {
 	Value T
 	Err   error
 	Took  time.Duration // from its start to its end
 }
 
-// Each calls do for every item, parallel at a time (no limit if parallel is 0 or
-// less), and returns one result per item, in order. One failure never stops
-// another. An item that was not begun when ctx ended has its cause as error.
+// Each calls do for every item, parallel at a time (without limit if parallel is 0 or
+// less), and returns one result per item, in order. A failure stops no other item. An
+// item that was not begun when ctx ended has its cause as error.
 func Each[K, T any](ctx context.Context, items []K, parallel int, do func(context.Context, K) (T, error)) []Result[T] {
 	results := make([]Result[T], len(items))
 	if parallel <= 0 || parallel > len(items) {

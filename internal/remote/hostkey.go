@@ -34,8 +34,8 @@ func (d *Dialer) known(r *route) (knownKeys, error) {
 	return k, nil
 }
 
-// checkHostKey decides whether the server at the end of r may be talked to. It
-// may ask the operator, who is given the time needed.
+// checkHostKey decides whether the server at the end of r is the right one. It may ask
+// the operator, and waits for the answer without a time limit.
 func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 	known, err := d.known(r)
 	if err != nil {
@@ -60,8 +60,8 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 	return err
 }
 
-// meet takes the key of a server not seen before, or does not: then unknown is why. One
-// question is asked at a time.
+// meet accepts the key of a server not seen before, or returns unknown, the reason why
+// not. One question is asked at a time.
 func (d *Dialer) meet(r *route, p *patience, key ssh.PublicKey, unknown error) error {
 	defer p.pause()()
 	d.meeting.Lock()
@@ -94,11 +94,11 @@ func (d *Dialer) meet(r *route, p *patience, key ssh.PublicKey, unknown error) e
 	return nil
 }
 
-// learn appends key to the first known_hosts file of the user's own. One write of one line in
-// append mode: other programs that append at the same time lose nothing.
+// learn appends key to the first of the user's own known_hosts files, by one write of
+// one line in append mode: other programs may append at the same time.
 func (d *Dialer) learn(r *route, key ssh.PublicKey) error {
 	if len(r.UserKnown) == 0 {
-		return nil // UserKnownHostsFile none: taken for this run
+		return nil // UserKnownHostsFile none: accepted for this run only
 	}
 	file := r.UserKnown[0]
 	name := strings.ToLower(knownhosts.Normalize(r.KeyName))
@@ -111,7 +111,7 @@ func (d *Dialer) learn(r *route, key ssh.PublicKey) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	clear(d.knownFiles) // read anew by whoever is next
+	clear(d.knownFiles) // the next one reads them again
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// paths are places on servers.
+// paths are directories on servers.
 type paths struct {
 	install string // holds VERSION/flock
 	units   string // systemd units; a version that one of ours names is kept
@@ -26,15 +26,15 @@ func (p paths) unitDir() string { return cmp.Or(p.units, "/etc/systemd/system") 
 
 func (p paths) agent(version string) string { return p.dir() + "/" + version + "/flock" }
 
-// slowLink is the round trip from which the agent travels compressed. Pushing
-// 19 MB to a server 0.1 ms away took 0.41 s plain and 0.55 s with gzip; what is
-// farther away rarely has the 300 Mbit/s at which the two are even.
+// slowLink is the round trip time from which the agent is sent compressed. Sending 19 MB
+// to a server 0.1 ms away took 0.41 s uncompressed and 0.55 s with gzip; servers farther
+// away rarely have the 300 Mbit/s at which both take the same time.
 const slowLink = 5 * time.Millisecond
 
 //go:embed install.sh
 var installScript string
 
-// probed is what a server without agent is asked.
+// probed is what a server without an agent answers.
 type probed struct {
 	arch string // GOARCH
 	gzip bool
@@ -45,7 +45,7 @@ const (
 	probeScript = `echo "` + probeMark + ` $(uname -s) $(uname -m) $(command -v gzip || echo -)"`
 )
 
-// probe finds out what a server needs an agent for. Profiles may write around the
+// probe asks which agent a server needs. Shell profiles may print text around the
 // answer.
 func (c *Conn) probe(ctx context.Context) (probed, error) {
 	out, err := c.run(ctx, probeScript, nil)
@@ -79,7 +79,7 @@ func goarch(machine string) string {
 	return machine // riscv64, ppc64le, s390x, loong64 agree
 }
 
-// install uploads p and puts it in place.
+// install uploads p and moves it into its place.
 func (c *Conn) install(ctx context.Context, p *program, on probed) error {
 	g, err := p.digest()
 	if err != nil {
@@ -110,8 +110,8 @@ func (c *Conn) install(ctx context.Context, p *program, on probed) error {
 	return nil
 }
 
-// run runs a POSIX shell script as root with input, and returns its output. The
-// time starts anew with every piece of input that goes out.
+// run runs a POSIX shell script as root with input, and returns its output. Its time
+// limit starts again with every piece of input that is sent.
 func (c *Conn) run(ctx context.Context, script string, input []byte) (string, error) {
 	ctx, p := newPatience(ctx, c.d.timeout())
 	defer p.end()
@@ -127,7 +127,7 @@ func (c *Conn) run(ctx context.Context, script string, input []byte) (string, er
 	status, err := proc.wait()
 	sendErr := <-sent
 	if status == 0 {
-		// A server that read all it wanted and said yes has it.
+		// The server read what it needed, and succeeded.
 		return out.String(), nil
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -136,7 +136,7 @@ func (c *Conn) run(ctx context.Context, script string, input []byte) (string, er
 	return "", c.ended("run command", proc, status, cmp.Or(err, readErr, sendErr))
 }
 
-// uploadPiece is how much goes out before the time starts anew.
+// uploadPiece is how many bytes are sent before the time limit starts again.
 const uploadPiece = 32 << 10
 
 func feed(w io.WriteCloser, input []byte, p *patience) error {

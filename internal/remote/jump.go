@@ -9,12 +9,11 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// maxStarts is how many logins to one sshd may be under way: by default it drops
-// some beyond ten (sshd_config(5), MaxStartups 10:30:100).
+// maxStarts is how many logins to one sshd may be in progress: beyond ten, sshd drops
+// some by default (sshd_config(5), MaxStartups 10:30:100).
 const maxStarts = 8
 
-// sharedLink is a connection to a jump host. All servers behind it pass through
-// the one connection.
+// sharedLink is a connection to a jump host. All servers behind it use this connection.
 type sharedLink struct {
 	id    string
 	users int           // guarded by Dialer.mu
@@ -23,7 +22,7 @@ type sharedLink struct {
 	err   error
 }
 
-// maxJumps is how many jumps in a row are taken for meant.
+// maxJumps is how many jumps in a row count as intended.
 const maxJumps = 8
 
 // jump returns the connection to the last jump host of r, held for the caller.
@@ -57,15 +56,16 @@ func (d *Dialer) jump(ctx context.Context, r *route, onward []string) (*sharedLi
 			return s, nil
 		}
 		d.release(s)
-		// Whoever was first may have been called off; that says nothing about the jump.
+		// The first caller's context may have ended; that says nothing about the jump
+		// host.
 		if first || ctx.Err() != nil || !errors.Is(s.err, context.Canceled) {
 			return nil, jumpError(r.target, name, s.err)
 		}
 	}
 }
 
-// share returns the living connection called id, or a place for one that the
-// caller fills. It counts the caller as a user.
+// share returns the live connection called id, or an empty one that the caller must
+// open. It counts the caller as a user.
 func (d *Dialer) share(id string) (s *sharedLink, first bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -118,7 +118,7 @@ func jumpError(t Target, name string, err error) error {
 	return hint.With(fmt.Errorf("jump host %s: %w", name, err), "server "+t.wanted()+", jump host "+name, "")
 }
 
-// enter waits for a place among the logins that are under way to one sshd.
+// enter waits until fewer than maxStarts logins to one sshd are in progress.
 func (d *Dialer) enter(ctx context.Context, r *route) (leave func(), err error) {
 	key := r.Addr() + " " + r.Jump
 	d.mu.Lock()

@@ -17,12 +17,12 @@ import (
 // passphraseTries is how often one passphrase is asked for, as by ssh.
 const passphraseTries = 3
 
-// keyFile is one identity file. It is read once, and its passphrase is asked for
-// once, however many servers want it.
+// keyFile is one identity file. It is read once, and its passphrase is asked for once,
+// for all servers.
 type keyFile struct {
 	path   string
 	load   sync.Once     // makes what is below, up to mu
-	pub    ssh.PublicKey // nil where it cannot be known without the passphrase
+	pub    ssh.PublicKey // nil if it is encrypted too
 	public bool          // there is no private half here
 	pem    []byte        // encrypted; nil otherwise
 	err    error         // why there is no key here
@@ -48,8 +48,8 @@ func (d *Dialer) keyFile(path string) *keyFile {
 	return k
 }
 
-// read finds out what is in the file. A public key is enough to find its other
-// half in the ssh agent.
+// read reads the file. With a public key alone, the private half is looked for in the
+// ssh agent.
 func (k *keyFile) read() {
 	data, err := plainfile.Read(k.path, plainfile.MostKey)
 	if err != nil {
@@ -76,7 +76,7 @@ func (k *keyFile) read() {
 		}
 	default:
 		if k.pub, k.public = publicKey(k.path), true; k.pub == nil {
-			// A sort that cannot be parsed here (a security key's) may be in the agent.
+			// A type that cannot be parsed here (a security key's) may be in the agent.
 			k.pub = publicKey(k.path + ".pub")
 		}
 		if k.pub == nil {
@@ -85,8 +85,8 @@ func (k *keyFile) read() {
 	}
 }
 
-// onToken says that the private half is in a security key (FIDO): the file has no more
-// than a handle, which the ssh agent alone can use.
+// onToken says that the private half is in a security key (FIDO): the file only has a
+// handle, which the ssh agent alone can use.
 func onToken(pub ssh.PublicKey) bool { return strings.HasPrefix(pub.Type(), "sk-") }
 
 func publicKey(path string) ssh.PublicKey {
@@ -104,7 +104,7 @@ func publicKey(path string) ssh.PublicKey {
 // missing says that there is no such file.
 func (k *keyFile) missing() bool { return errors.Is(k.err, fs.ErrNotExist) }
 
-// unlock returns the signer, asking for the passphrase with secret where needed.
+// unlock returns the signer, and asks for the passphrase by secret if needed.
 func (k *keyFile) unlock(secret func(string) ([]byte, error)) (ssh.Signer, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -140,13 +140,13 @@ func (k *keyFile) unlock(secret func(string) ([]byte, error)) (ssh.Signer, error
 	return nil, k.denied
 }
 
-// patientSigner signs with key; the server's time stands still meanwhile, for a
-// passphrase is typed or a hardware key wants to be touched.
+// patientSigner signs with key. The server's time limit is paused meanwhile: a
+// passphrase is typed, or a hardware key waits to be touched.
 type patientSigner struct {
 	pub   ssh.PublicKey
 	key   func() (ssh.Signer, error)
 	p     *patience
-	onErr func(error) // x/crypto wraps a signer's error beyond recognition
+	onErr func(error) // x/crypto hides a signer's error
 }
 
 func (s *patientSigner) PublicKey() ssh.PublicKey { return s.pub }

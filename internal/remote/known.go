@@ -33,10 +33,10 @@ const (
 
 func (l *knownLine) place() string { return fmt.Sprintf("%s:%d", l.file, l.line) }
 
-// knownKeys is what a set of known_hosts files says. The package knownhosts
-// would do but for two things: one line that it cannot parse fails the whole
-// file, where ssh passes over it, and it reports the authorities of a host among
-// its keys, so that a new host below an authority looks changed.
+// knownKeys is what a set of known_hosts files says. The package knownhosts has two
+// faults here: one line that it cannot parse fails the whole file, where ssh skips the
+// line; and it lists the authorities of a host among its keys, so that a new host below
+// an authority seems changed.
 type knownKeys []knownLine
 
 // readKnown reads files as far as they exist.
@@ -53,7 +53,7 @@ func readKnown(files []string) (knownKeys, error) {
 		for i, text := range bytes.Split(data, []byte("\n")) {
 			marker, hosts, key, _, _, err := ssh.ParseKnownHosts(text)
 			if err != nil {
-				continue // as ssh does: empty, a comment, or a key type of another age
+				continue // as ssh does: empty, a comment, or an unknown type of key
 			}
 			known = append(known, knownLine{file, i + 1, marker, hosts, key})
 		}
@@ -61,9 +61,9 @@ func readKnown(files []string) (knownKeys, error) {
 	return known, nil
 }
 
-// of returns the lines about addr (host:port). As in ssh, a key without port
-// counts for other ports too while there is none for that port; exact is then
-// false, and another key there means nothing.
+// of returns the lines about addr (host:port). As in ssh, a key without a port counts
+// for other ports, too, as long as there is none for that port; exact is then false, and
+// another key there proves nothing.
 func (k knownKeys) of(addr string) (lines knownKeys, exact bool) {
 	lines = k.named(knownhosts.Normalize(addr))
 	if len(lines) > 0 {
@@ -100,8 +100,8 @@ func (k knownKeys) check(addr string, key ssh.PublicKey) error {
 	if certified && lines.checkCert(addr, cert) == nil {
 		return nil
 	}
-	// A certificate that does not hold (another authority, expired) is as good as none:
-	// ssh looks at the plain key in it then.
+	// A certificate that is not valid (another authority, expired) counts as none: ssh
+	// checks the key in it then.
 	var other *knownLine
 	for i, l := range lines {
 		if l.marker != "" {
@@ -142,7 +142,7 @@ func (k knownKeys) checkCert(addr string, cert *ssh.Certificate) error {
 	return nil
 }
 
-// changedError is ErrHostKeyChanged with the line that says otherwise.
+// changedError is ErrHostKeyChanged with the line that has another key.
 type changedError struct {
 	line  knownLine
 	shown ssh.PublicKey
@@ -155,16 +155,16 @@ func (e *changedError) Error() string {
 
 func (e *changedError) Unwrap() error { return ErrHostKeyChanged }
 
-// hostKeyPreference is what a server that is not known is asked to show, as by ssh.
-// Those last in the list are asked for only where nothing else is common.
+// hostKeyPreference is the order in which an unknown server is asked for its keys, as
+// ssh does it. The last ones are used only if nothing else is common.
 var hostKeyPreference = []string{
 	ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
 	ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
 }
 
-// algorithms is the order in which addr is asked for its keys: certificates where
-// an authority is known, then the types that are known. A server known by one of
-// its keys would otherwise look changed because it shows another.
+// algorithms is the order in which addr is asked for its keys: certificates if an
+// authority is known, then the known types. Otherwise a server known by one of its keys
+// would seem changed when it shows another one.
 func (k knownKeys) algorithms(addr string) []string {
 	var first, known []string
 	lines, _ := k.of(addr)
@@ -195,8 +195,8 @@ func (k knownKeys) algorithms(addr string) []string {
 
 func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
 
-// matchHosts says whether name is one of patterns. A pattern with ! in front
-// takes the whole line out.
+// matchHosts says whether name matches patterns. If a pattern with ! in front matches,
+// the whole line does not.
 func matchHosts(patterns []string, name string) bool {
 	found := false
 	for _, p := range patterns {
@@ -231,8 +231,8 @@ func matchHash(pattern, name string) bool {
 	return hmac.Equal(mac.Sum(nil), sum)
 }
 
-// matchPattern knows * and ?. It goes back only to the last star: linear in
-// practice, and no pattern makes it exponential.
+// matchPattern knows * and ?. It backtracks only to the last star: no pattern takes
+// exponential time.
 func matchPattern(pattern, name string) bool {
 	p, n, star, mark := 0, 0, -1, 0
 	for n < len(name) {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// link is one SSH connection. The jump host it passes through is shared with
-// others and kept as long as the last of them.
+// link is one SSH connection. The connection to its jump host is shared with others, and
+// closed with the last of them.
 type link struct {
 	d      *Dialer
 	route  *route
@@ -27,11 +27,11 @@ type link struct {
 	once  sync.Once
 	done  chan struct{} // closed by close
 	mu    sync.Mutex    // guards below
-	cause error         // why it broke
+	cause error         // why this side closed it
 }
 
-// open connects and logs in. Onward is the way from here to the server that is
-// wanted, as ids of routes: nobody jumps in a circle.
+// open connects and logs in. onward are the ids of the routes from here to the server
+// that is wanted; it detects circles of jump hosts.
 func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, error) {
 	r, err := d.route(ctx, t)
 	if err != nil {
@@ -99,7 +99,7 @@ func (l *link) clientConfig(auth *login, hostKeyErr *error) (*ssh.ClientConfig, 
 		return nil, hint.With(err, l.route.target.where(), "")
 	}
 	return &ssh.ClientConfig{
-		// The rest of x/crypto's list stands behind for servers that have no curve25519.
+		// x/crypto's other exchanges follow, for servers without curve25519.
 		Config:            ssh.Config{KeyExchanges: keyExchanges()},
 		User:              l.route.User,
 		HostKeyAlgorithms: known.algorithms(l.route.KeyName),
@@ -126,7 +126,7 @@ func keyExchanges() []string {
 	return list
 }
 
-// handshake does not outlive ctx, even while a key's holder does not answer.
+// handshake ends with ctx, even while whoever holds a key does not answer.
 func handshake(ctx context.Context, conn net.Conn, addr string, config *ssh.ClientConfig) (*ssh.Client, error) {
 	type result struct {
 		client *ssh.Client
@@ -145,12 +145,12 @@ func handshake(ctx context.Context, conn net.Conn, addr string, config *ssh.Clie
 	case res := <-out:
 		return res.client, res.err
 	case <-ctx.Done():
-		// Ends the goroutine's reads; a login that still succeeds is closed with it.
+		// This ends the goroutine's reads, and closes a login that still succeeds.
 		return nil, errors.Join(context.Cause(ctx), closeQuietly(conn))
 	}
 }
 
-// closeQuietly closes conn; that it was closed already is no news.
+// closeQuietly closes conn, which may be closed already.
 func closeQuietly(conn net.Conn) error {
 	if err := conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err
@@ -158,8 +158,8 @@ func closeQuietly(conn net.Conn) error {
 	return nil
 }
 
-// tcp opens a new connection to the server's sshd, through the jump host or the
-// proxy command where it has one.
+// tcp opens a new connection to the server's sshd, through its jump host or proxy
+// command if it has one.
 func (l *link) tcp(ctx context.Context) (net.Conn, error) {
 	r := l.route
 	switch {
@@ -178,8 +178,8 @@ func (l *link) tcp(ctx context.Context) (net.Conn, error) {
 	return quick(conn), nil
 }
 
-// keepalive asks the server for a sign of life, so that a dead connection is
-// noticed while a session waits for an answer.
+// keepalive sends keepalives, so that a dead connection is noticed while a session waits
+// for an answer.
 func (l *link) keepalive() {
 	every := cmp.Or(l.d.keepalive, defaultKeepalive)
 	tick := time.NewTicker(every)
@@ -221,7 +221,7 @@ func (l *link) watch() {
 	}
 }
 
-// breakOff closes the connection and remembers why.
+// breakOff closes the connection and notes why.
 func (l *link) breakOff(cause error) {
 	l.mu.Lock()
 	if l.cause == nil {
@@ -231,7 +231,7 @@ func (l *link) breakOff(cause error) {
 	l.close()
 }
 
-// broken is why the connection was closed from our side, nil if it was not.
+// broken is why this side closed the connection; nil if it did not.
 func (l *link) broken() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -242,7 +242,7 @@ func (l *link) close() {
 	l.once.Do(func() {
 		close(l.done)
 		if l.client != nil {
-			_ = l.client.Close() // the connection is given up either way
+			_ = l.client.Close() // whether or not that worked, the connection is not used again
 		}
 		if l.via != nil {
 			l.d.release(l.via)
@@ -250,7 +250,8 @@ func (l *link) close() {
 	})
 }
 
-// refusedAuth knows a refused login by x/crypto's words: it has no type for it.
+// refusedAuth recognizes a refused login by the text of x/crypto's error, which has no
+// type.
 func refusedAuth(err error) bool { return strings.Contains(err.Error(), "unable to authenticate") }
 
 func (l *link) authError(err error) error {

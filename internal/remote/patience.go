@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// patience bounds something that is waited for: its context ends when nothing
-// happened for the time given. While a person is asked it stands still.
+// patience is a time limit: its context ends when nothing has happened for the given
+// time. It is paused while a person is asked.
 type patience struct {
 	cancel context.CancelCauseFunc
 
@@ -32,7 +32,7 @@ func newPatience(ctx context.Context, timeout time.Duration) (context.Context, *
 	return ctx, p
 }
 
-// again starts the time anew: something happened.
+// again starts the time again: something happened.
 func (p *patience) again() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,7 +41,7 @@ func (p *patience) again() {
 	}
 }
 
-// within starts the time anew, with another limit.
+// within starts the time again, with another limit.
 func (p *patience) within(timeout time.Duration) {
 	p.mu.Lock()
 	p.timeout = timeout
@@ -49,7 +49,7 @@ func (p *patience) within(timeout time.Duration) {
 	p.again()
 }
 
-// pause holds the time until resume is called.
+// pause stops the time until resume is called.
 func (p *patience) pause() (resume func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"sync"
 )
 
-// program is one of the agent's binaries, looked at once.
+// program is one of the agent's programs. It is read once.
 type program struct {
 	Build
 	version func() (string, error) // its name on servers
@@ -28,7 +28,7 @@ type digest struct {
 	sum  string // SHA-256, hex
 }
 
-// program returns the agent that b names. Whether there is one shows in version.
+// program returns the agent that b names. version reports an error if there is none.
 func (d *Dialer) program(b Build) *program {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -52,14 +52,14 @@ func (d *Dialer) program(b Build) *program {
 	return p
 }
 
-// expectProgram begins to look at the binary that t probably needs, while the
-// login waits for the network.
+// expectProgram begins to read the program that t probably needs while the login waits
+// for the network.
 func (d *Dialer) expectProgram(t Target) {
 	p := d.program(t.build())
-	go func() { _, _ = p.version() }() // whoever needs it gets the same error
+	go func() { _, _ = p.version() }() // a later caller gets the same error
 }
 
-// build is the program that t needs, of its architecture or the one to try first.
+// build is the program that t needs: of its architecture, or of the one to try first.
 func (t Target) build() Build { return Build{t.arch(), t.Variant} }
 
 // arch is the architecture of t, or the one to try first.
@@ -76,8 +76,9 @@ func (t Target) arch() string {
 // source opens one of the agent's binaries.
 type source func() (io.ReadCloser, error)
 
-// versionOf names a binary by what Go's linker noted about its content: to sum up
-// all of it costs as much as half a login. One without the note is summed up.
+// versionOf names a program by the build ID that Go's linker wrote into it: a checksum
+// of the whole file costs as much as half a login. It is used only if there is no build
+// ID.
 func versionOf(open source) (version string, err error) {
 	f, err := open()
 	if err != nil {
@@ -138,7 +139,7 @@ func readAll(open source) (data []byte, err error) {
 	return data, nil
 }
 
-// pack compresses a binary, unless it is embedded so.
+// pack compresses a program, unless it is embedded in compressed form.
 func pack(open source) (data []byte, err error) {
 	f, err := open()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// dialProxy runs a ProxyCommand of ssh's config and speaks through its standard
-// input and output (ssh_config(5)).
+// dialProxy runs a ProxyCommand of ssh's config and uses its standard input and output
+// as the connection (ssh_config(5)).
 func dialProxy(command string) (net.Conn, error) {
 	cmd := exec.Command("/bin/sh", "-c", "exec "+command)
 	in, err := cmd.StdinPipe()
@@ -23,7 +23,7 @@ func dialProxy(command string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start proxy command: %w", err)
 	}
-	cmd.Stderr = os.Stderr // as ssh does: it is where a proxy command asks and complains
+	cmd.Stderr = os.Stderr // as ssh does: a proxy command asks and reports errors there
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start proxy command: %w", err)
 	}

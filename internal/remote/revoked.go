@@ -16,7 +16,7 @@ import (
 // krlMagic begins a key revocation list in OpenSSH's binary form (PROTOCOL.krl).
 var krlMagic = []byte("SSHKRL\n\x00")
 
-// revokedWithin bounds a question to ssh-keygen.
+// revokedWithin bounds one run of ssh-keygen.
 const revokedWithin = 10 * time.Second
 
 // checkRevoked refuses a host key that RevokedHostKeys names: one key a line, or a
@@ -46,7 +46,7 @@ func (r *route) checkRevoked(key ssh.PublicKey) error {
 	return nil
 }
 
-// askRevoked lets ssh-keygen say whether a revocation list has key.
+// askRevoked asks ssh-keygen whether a revocation list contains key.
 func (r *route) askRevoked(key ssh.PublicKey) error {
 	file, err := os.CreateTemp("", "flock-host-key-")
 	if err != nil {

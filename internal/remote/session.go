@@ -18,23 +18,23 @@ import (
 	"github.com/flocknet/flock/internal/wire"
 )
 
-// Exit statuses by which a shell tells that there is no agent (POSIX, 2.8.2), and
-// the one that our own script uses below sudo, which has no such convention.
+// Exit statuses of a shell that finds no agent (POSIX, 2.8.2), and the one of our own
+// script below sudo, which has no such convention.
 const (
 	exitNotExecutable = 126
 	exitNotFound      = 127
 	exitNoAgent       = 97
 )
 
-// closing is how long a local agent may take to end before Close leaves it alone.
+// closing is how long Close waits for a local agent to end.
 const closing = 2 * time.Second
 
-// missingError means that the server has not the agent that is wanted.
+// missingError means that the server does not have the right agent.
 type missingError struct{ why string }
 
 func (e *missingError) Error() string { return e.why }
 
-// Session is an agent at work on a server. One goroutine at a time uses it.
+// Session is a running agent on a server. One goroutine at a time uses it.
 type Session struct {
 	c    *Conn
 	proc *process
@@ -42,9 +42,9 @@ type Session struct {
 	watch
 }
 
-// Agent starts the agent, one exec where it is in place. Where it is missing, or
-// of another version, it is uploaded over the same connection first; ctx bounds
-// this call alone. Errors wrap ErrAgent, ErrSudo or ErrUnreachable.
+// Agent starts the agent, by a single exec if it is installed. If it is missing, or of
+// another version, it is uploaded over the same connection first. ctx bounds this call
+// alone. Errors wrap ErrAgent, ErrSudo or ErrUnreachable.
 func (c *Conn) Agent(ctx context.Context) (*Session, error) {
 	first := c.d.program(c.target.build())
 	s, err := c.serve(ctx, first)
@@ -72,8 +72,8 @@ func (c *Conn) Agent(ctx context.Context) (*Session, error) {
 	return s, err
 }
 
-// absent says that an agent has to be found or installed first. That there is no
-// program for an architecture that was only guessed is no error yet.
+// absent says that an agent has to be found or installed first. If the architecture was
+// only guessed, a missing program for it is no error yet.
 func absent(err error) bool {
 	var missing *missingError
 	return errors.As(err, &missing)
@@ -83,7 +83,7 @@ func absent(err error) bool {
 func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
 	wanted, err := p.version()
 	if err != nil {
-		if !c.target.local() { // its architecture is guessed, or said by who was there last time
+		if !c.target.local() { // its architecture is guessed, or known from last time
 			return nil, &missingError{err.Error()}
 		}
 		return nil, hint.With(err, c.target.where(), "")
@@ -98,14 +98,14 @@ func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
 	return c.greeted(ctx, wanted, c.asRoot("sh -c "+quote(fmt.Sprintf("[ -x %s ] || exit %d; exec %s agent serve", agent, exitNoAgent, agent))))
 }
 
-// oneProcessor spares an agent the threads that Go makes before main begins (a
-// twentieth of its processor time). It is for logins whose shells are POSIX's, as all
-// are but csh and fish before 3.1; those complain and name it.
+// oneProcessor keeps Go from making threads before main begins in the agent (a twentieth
+// of its processor time). It needs a POSIX shell as the login's shell, which all are
+// except csh and fish before 3.1; their error message names it.
 const oneProcessor = "GOMAXPROCS=1"
 
 var errShell = errors.New("the login's shell takes no assignment before a command")
 
-// greeted runs the one exec of a command that finds its agent in place.
+// greeted runs the one exec of a command whose agent is installed.
 func (c *Conn) greeted(ctx context.Context, wanted, command string) (*Session, error) {
 	ctx, patience := newPatience(ctx, c.d.timeout())
 	defer patience.end()
@@ -132,7 +132,7 @@ func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err 
 	if cause := context.Cause(ctx); cause != nil {
 		return hint.With(fmt.Errorf("start agent: %w", cause), c.target.where(), "")
 	}
-	if !errors.Is(err, io.EOF) { // it talks, but not as an agent
+	if !errors.Is(err, io.EOF) { // it answers, but not as an agent
 		proc.abort(err)
 		return c.agentError("start agent", fmt.Errorf("%w; it said %q", err, lastLine(string(noise))))
 	}
@@ -150,7 +150,7 @@ func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err 
 	return c.ended("start agent", proc, status, waitErr)
 }
 
-// damaged says whether a program ended as one does whose file lacks a part.
+// damaged says whether a program ended as an incomplete file does.
 func damaged(status int, err error) bool {
 	var signal signalError
 	if errors.As(err, &signal) {
@@ -207,12 +207,12 @@ func (c *Conn) there(look string) string {
 	return "ssh " + hint.Shell(c.link.route.Words()...) + " " + look
 }
 
-// Do sends req and returns the agent's final reply; progress, if not nil, is given
-// each line on the way. That the agent refuses is not an error here, see
-// Reply.Error. When ctx ends the connection is given up: the agent, seeing its
-// input end, undoes what was not confirmed. It is given up as well when the agent is
-// silent for missedBeats, or takes longer than the operation may. After an error the
-// session is of no more use. Errors wrap ErrUnreachable, ErrAgent, or the cause of ctx.
+// Do sends req and returns the agent's final reply; progress, if not nil, gets each line
+// before it. A refusal of the agent is no error here, see Reply.Error. When ctx ends,
+// the connection is closed: the agent sees its input end, and undoes what was not
+// confirmed. The connection is also closed when the agent sends nothing for missedBeats,
+// or takes longer than the operation may. After an error the session cannot be used any
+// more. Errors wrap ErrUnreachable, ErrAgent, or the cause of ctx.
 func (s *Session) Do(ctx context.Context, req *spec.Request, progress func(line string)) (*spec.Reply, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
@@ -253,13 +253,13 @@ func (s *Session) broken(ctx context.Context, err error) error {
 	return s.c.ended("wait for the agent", s.proc, status, cmp.Or(waitErr, err))
 }
 
-// Close ends the agent by the end of its input. What was applied and not
-// confirmed it undoes by itself.
+// Close closes the agent's input, which ends it. The agent undoes what was applied and
+// not confirmed.
 func (s *Session) Close() error {
 	s.vigil.End()
 	err := s.proc.in.Close()
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed) {
-		err = nil // the other side, or the end of a context, was first
+		err = nil // the other side, or the end of a context, closed it before
 	}
 	if s.c.link == nil {
 		s.reap()
@@ -267,11 +267,11 @@ func (s *Session) Close() error {
 	return err
 }
 
-// reap waits a while for a local agent, so that none is left behind in most cases.
+// reap waits for a local agent to end, so that usually none stays behind.
 func (s *Session) reap() {
 	ended := make(chan struct{})
 	go func() {
-		_, _ = s.proc.wait() // how it ended concerns nobody any more
+		_, _ = s.proc.wait() // its status does not matter any more
 		close(ended)
 	}()
 	timer := time.NewTimer(closing)

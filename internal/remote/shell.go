@@ -28,12 +28,12 @@ type process struct {
 	out    io.Reader
 	stderr *tail
 	wait   func() (status int, err error) // once out has ended; may be called again
-	// abort frees whoever reads or writes. The command sees the end of its input;
-	// it is not killed, for an agent has things to put right first.
+	// abort unblocks readers and writers. The command sees the end of its input; it is
+	// not killed, because an agent may have to undo a change first.
 	abort func(cause error)
 }
 
-// signalError says by which signal (RFC 4254, 6.10: without SIG) a command ended.
+// signalError is the signal (RFC 4254, 6.10: without SIG) that ended a command.
 type signalError string
 
 func (e signalError) Error() string { return "ended by signal " + string(e) }
@@ -50,7 +50,7 @@ func exitSignal(exit *exec.ExitError) (string, bool) {
 	return strings.TrimPrefix(unix.SignalName(status.Signal()), "SIG"), true
 }
 
-// lost is the exit status of a command whose end nobody heard of.
+// lost is the exit status of a command whose end was not reported.
 const lost = -1
 
 type sshShell struct{ link *link }
@@ -101,7 +101,7 @@ func (s *sshShell) roundTrip() (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-// lost explains an error of a connection by how the connection ended.
+// lost adds to an error of a connection how the connection ended.
 func (l *link) lost(err error) error {
 	if cause := l.broken(); cause != nil {
 		return cause
@@ -114,7 +114,7 @@ type localShell struct{}
 
 func (localShell) start(_ context.Context, command string) (*process, error) {
 	cmd := exec.Command("/bin/sh", "-c", command)
-	// Ctrl-C on the terminal is for us; the agent hears of it by the end of its input.
+	// Ctrl-C must not reach the agent: it ends when its input does.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := &process{stderr: &tail{}}
 	cmd.Stderr = p.stderr
@@ -145,7 +145,7 @@ func (localShell) start(_ context.Context, command string) (*process, error) {
 		return 0, nil
 	})
 	p.abort = func(error) {
-		// Both ends at once free whoever waits on either; closed already is fine.
+		// Both ends at once: readers and writers wake up; they may be closed already.
 		_ = in.Close()
 		_ = out.Close()
 	}
@@ -157,9 +157,9 @@ func (localShell) roundTrip() (time.Duration, error) { return 0, nil }
 // quote makes s one word for a POSIX shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// oneLine makes a POSIX shell's script the arguments of sh -c, in single quotes that
-// every login's shell reads alike: csh's hold neither a line's end nor an exclamation
-// mark, and fish's know backslashes.
+// oneLine quotes a POSIX shell's script as the arguments of sh -c, so that every login
+// shell reads it alike: in single quotes csh allows neither a line end nor an
+// exclamation mark, and fish interprets backslashes.
 func oneLine(script string) string {
 	plain := strings.NewReplacer("\n", `\n`, "!", `\0041`, "'", `\0047`, `\`, `\0134`)
 	return quote(`eval "$(printf %b "$1")"`) + " sh " + quote(plain.Replace(script))
@@ -187,7 +187,7 @@ func (t *tail) String() string {
 	return string(t.buf)
 }
 
-// lastLine is the last line of text that says something.
+// lastLine is the last line of text that is not empty.
 func lastLine(text string) string {
 	text = strings.TrimSpace(text)
 	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])

@@ -19,8 +19,8 @@ type Target struct {
 	Port     uint16
 	Identity string  // key file
 	Jump     string  // as ssh -J: [USER@]HOST[:PORT],…; "none" for no jump
-	Arch     string  // GOARCH where it is known: spares a look at first contact
-	Variant  Variant // of the agent: what the server must be able to do
+	Arch     string  // GOARCH if it is known: saves a question at first contact
+	Variant  Variant // of the agent that the server needs
 
 	behind string // this is a jump host: the server that is wanted
 }
@@ -45,7 +45,7 @@ func (t Target) alias() string {
 
 func (t Target) local() bool { return t.Name == Local && t.Host == "" }
 
-// hops takes a jump list apart: the last hop, and the list before it.
+// hops splits a jump list into the last hop and the list before it.
 func hops(jump string) (last, before string) {
 	if i := strings.LastIndexByte(jump, ','); i >= 0 {
 		return strings.TrimSpace(jump[i+1:]), strings.TrimSpace(jump[:i])
@@ -53,7 +53,7 @@ func hops(jump string) (last, before string) {
 	return strings.TrimSpace(jump), ""
 }
 
-// hop is one jump on the way to t as a target of its own. Before is the way to it.
+// hop is one jump host before t as a target of its own; before are the jumps to it.
 func (t Target) hop(name, before string) (Target, error) {
 	name = strings.TrimPrefix(name, "ssh://")
 	user, host, port, err := target.ParseHop(name)

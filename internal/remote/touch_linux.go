@@ -11,10 +11,10 @@ import (
 
 const canTouch = true
 
-// touch begins a TCP connection and, once it is answered, resets it. The third
-// packet of the handshake is never sent, so that sshd hears nothing: it would start
-// a process for it (7 ms, a third of a login), write it to its log and, since
-// OpenSSH 9.8, hold it against us (PerSourcePenalties, noauth).
+// touch begins a TCP connection and resets it as soon as it is answered. The third
+// packet of the handshake is never sent, so that sshd does not notice: it would start a
+// process (7 ms, a third of a login), write to its log and, since OpenSSH 9.8, penalize
+// our address (PerSourcePenalties, noauth).
 func touch(ctx context.Context, network, addr string) error {
 	d := net.Dialer{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
 		var failed error

@@ -7,7 +7,7 @@ import (
 	"errors"
 )
 
-// canTouch: only Linux lets a program put off the third packet of a handshake.
+// canTouch is false: only Linux lets a program delay the third packet of a handshake.
 const canTouch = false
 
 func touch(context.Context, string, string) error { return errors.ErrUnsupported }

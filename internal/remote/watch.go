@@ -12,29 +12,30 @@ import (
 )
 
 const (
-	// missedBeats is after how many beats without a byte an agent that was asked something
-	// is given up: within 25 s. It ends when we are silent for longer.
+	// missedBeats is how many heartbeats may pass without a byte from an agent that
+	// works on a request: it is given up within 25 s. An agent that hears nothing ends
+	// after a longer time.
 	missedBeats = 4
-	// lookWithin bounds what an agent may take to look at its server, the wait for the
-	// server's lock included, workWithin what it may take to change it: a little more than it
-	// gives itself.
+	// lookWithin bounds how long an agent may take to look at its server, including the
+	// wait for the server's lock; workWithin, how long it may take to change it. Both
+	// are a little longer than the agent's own limits.
 	lookWithin = 90 * time.Second
 	workWithin = 200 * time.Second
 )
 
-// watch is the part of a session that sees to it that neither side waits for one that is
+// watch is the part of a session that makes sure that neither side waits for one that is
 // gone.
 type watch struct {
 	vigil wire.Vigil
 
 	mu      sync.Mutex // guards below
 	asked   bool       // an answer is awaited
-	sending bool       // a sign of life is under way
+	sending bool       // a heartbeat is being sent
 	why     error      // the agent was given up
 }
 
-// begin puts the session on what the agent says from now on, and shows it at every beat
-// that we are there, whatever else is waited for: a person, or another server.
+// begin watches what the agent sends from now on, and sends a heartbeat (OpAlive) at
+// every beat, whatever else is waited for: a person, or another server.
 func (s *Session) begin(out *bufio.Reader) {
 	s.wire = wire.NewConn(s.vigil.Reader(out), s.vigil.Writer(s.proc.in))
 	beat := cmp.Or(s.c.d.beat, wire.Beat)
@@ -51,9 +52,9 @@ func (s *Session) begin(out *bufio.Reader) {
 	})
 }
 
-// alive is stuck for as long as nobody takes what we send.
+// alive blocks as long as nobody reads what we send.
 func (s *Session) alive() {
-	_ = s.wire.Send(&spec.Request{Op: spec.OpAlive}) // whether anybody hears it, answers tell
+	_ = s.wire.Send(&spec.Request{Op: spec.OpAlive}) // its error is ignored: answers show whether the agent is there
 	s.mu.Lock()
 	s.sending = false
 	s.mu.Unlock()

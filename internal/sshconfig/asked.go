@@ -15,15 +15,15 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// Bounds of asking ssh, and of a Match exec: it runs a program of the operator's, which
-// may hang, or call ssh again.
+// Bounds of ssh -G and of a Match exec, which runs a program of the operator that may
+// hang, or call ssh again.
 const (
 	askWithin = 10 * time.Second
 	askAtOnce = 16
 )
 
-// askedSSH remembers what ssh said, and the commands of Match exec: about every host it
-// is asked once per command of ours, and what they run runs once.
+// askedSSH caches the answers of ssh -G and the results of Match exec: per run of flock,
+// ssh is asked once about each host, and each command runs once.
 type askedSSH struct {
 	mu      sync.Mutex // guards below
 	answers map[string]*answer
@@ -37,7 +37,7 @@ type answer struct {
 	err     error
 }
 
-// ask lets ssh say what the config means for d, for which odd is not plain.
+// ask runs ssh -G for d, because flock cannot evaluate odd itself.
 func (c *Config) ask(ctx context.Context, d Destination, odd *oddity) (options, error) {
 	args := []string{"-G", "-o", "ControlPath=" + tokenLine}
 	if c.path != "" {
@@ -88,7 +88,8 @@ func (s *askedSSH) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// grouped is a program in a process group of its own, which ends with ctx as a whole.
+// grouped is a program in a process group of its own, which is killed as a whole when
+// ctx ends.
 func grouped(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -123,7 +124,7 @@ func (c *Config) runSSH(ctx context.Context, args []string, odd *oddity) (option
 	return readAnswer(string(out)), nil
 }
 
-// complaint is what ssh complains of; err where it says nothing.
+// complaint is ssh's error message; err if it printed none.
 func complaint(stderr string, err error) string {
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	for _, line := range lines {
@@ -137,11 +138,11 @@ func complaint(stderr string, err error) string {
 	return err.Error()
 }
 
-// tokenLine is a ControlPath in which ssh expands the tokens for us: it knows what they
-// stand for, in its version.
+// tokenLine is a ControlPath with all tokens: ssh -G expands it, with the meanings that
+// its version has.
 const tokenLine = "/flock\x1fC%C\x1fi%i\x1fk%k\x1fL%L\x1fl%l\x1fd%d\x1fu%u"
 
-// readAnswer takes the lines of ssh -G apart.
+// readAnswer splits the lines of ssh -G into keywords and values.
 func readAnswer(text string) options {
 	out := options{}
 	for line := range strings.Lines(text) {
@@ -152,10 +153,10 @@ func readAnswer(text string) options {
 	return out
 }
 
-// fromSSH says that these are ssh's own words: nothing is left to its defaults.
+// fromSSH says that these options come from ssh -G, defaults included.
 func (o options) fromSSH() bool { return o["controlpath"] != nil }
 
-// tokens are those that ssh has expanded; nil when it was not asked.
+// tokens are the tokens that ssh has expanded; nil if it was not asked.
 func (o options) tokens() map[byte]string {
 	if !o.fromSSH() {
 		return nil

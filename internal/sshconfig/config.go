@@ -12,19 +12,19 @@ import (
 	"github.com/flocknet/flock/internal/plainfile"
 )
 
-// Config is the operator's ssh config. What it says of a host is read here as long
-// as it is plain; otherwise OpenSSH's own program is asked (ssh -G), which alone knows
-// what it makes of canonical names, quotes, rare tokens and rare kinds of Match.
+// Config is the operator's ssh config. Regular lines are evaluated here. For the rest
+// OpenSSH's own program is asked (ssh -G): only it knows what it makes of canonical
+// names, quotes, rare tokens and rare criteria of Match.
 type Config struct {
 	path    string  // -F; empty: the user's and the system's
-	home    string  // of the user, as the system has it on record
+	home    string  // of the user, by the system's user database
 	entries []entry // of all files
-	odd     *oddity // the first thing that is not plain, whoever it concerns; nil: all is
+	odd     *oddity // the first line that flock cannot evaluate, for any host; nil: there is none
 	asked   askedSSH
 }
 
-// homeDir is the home that ssh takes: the one on record, whatever $HOME says (sudo -E
-// keeps that of another user). Where there is no record, $HOME.
+// homeDir is the home directory that ssh uses: that of the user database, not $HOME
+// (which sudo -E keeps from another user). Without an entry there it is $HOME.
 func homeDir() (string, error) {
 	u, err := user.Current()
 	if err != nil {
@@ -33,8 +33,8 @@ func homeDir() (string, error) {
 	return u.HomeDir, nil
 }
 
-// Read reads explicit alone, or the user's and the system's file as far as
-// they exist.
+// Read reads explicit alone or, if that is empty, the user's and the system's config as
+// far as they exist. Errors wrap Err and carry advice.
 func Read(explicit string) (*Config, error) {
 	home, err := homeDir()
 	if err != nil {

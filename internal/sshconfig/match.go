@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// reading is what a plain config says about one target, as far as it was read: line by
-// line, in ssh's order, for every keyword the first that has it wins.
+// reading is the evaluation of a config for one host: line by line, in ssh's order; for
+// each keyword the first value counts.
 type reading struct {
 	alias string
-	host  string // what Host lines are about: the alias, in the final pass the name that it leads to
+	host  string // what Host lines are compared with: the alias, in the final pass the HostName
 	out   options
-	port  uint16 // told on the command line; 0: none
-	final bool   // this is the pass that a Match final brings about
+	port  uint16 // of the command line; 0: none
+	final bool   // this is the second pass, which a Match final causes
 	again bool   // there is such a Match
 	holds func(command string) (holds, sure bool)
 }
 
-// read takes what a plain config says about d; odd is what only ssh can evaluate of what
-// concerns d, nil if there is none. Holds runs the command of a Match exec.
+// read evaluates a config for d; odd is the first applicable line that only ssh can
+// evaluate, nil if there is none. holds runs the command of a Match exec.
 func read(entries []entry, d Destination, holds func(command string) (holds, sure bool)) (out options, odd *oddity) {
 	r := &reading{alias: d.Alias, host: d.Alias, out: options{}, port: d.Port, holds: holds}
 	if d.User != "" {
@@ -39,7 +39,7 @@ func read(entries []entry, d Destination, holds func(command string) (holds, sur
 
 // pass reads the config once.
 func (r *reading) pass(entries []entry) *oddity {
-	active, never := true, false // never: an Include that does not count
+	active, never := true, false // never: within an Include that does not apply
 	var outer [][2]bool
 	for _, e := range entries {
 		switch e.key {
@@ -81,7 +81,7 @@ func (r *reading) take(key, value string) {
 	}
 }
 
-// hosts says whether a Host line of these patterns is about the target.
+// hosts says whether a Host line with these patterns applies.
 func (r *reading) hosts(patterns []string) bool {
 	about := false
 	for _, p := range patterns {
@@ -96,8 +96,8 @@ func (r *reading) hosts(patterns []string) bool {
 	return about
 }
 
-// hostName is the name that the target leads to as far as the config was read; ok is
-// false where it has tokens that are not worth knowing here.
+// hostName is the HostName as far as the config was read; ok is false if it has tokens
+// that are not expanded here.
 func (r *reading) hostName() (name string, ok bool) {
 	name = r.out.get("hostname")
 	if name == "" {
@@ -110,9 +110,9 @@ func (r *reading) hostName() (name string, ok bool) {
 	return name, !strings.Contains(name, "%")
 }
 
-// match says whether a Match line holds. Sure is false where only ssh can tell: what its
-// other criteria mean, and words with quotes and the like, but plain commands of exec.
-// What comes after a criterion that does not hold is not looked at.
+// match says whether a Match line applies. sure is false if only ssh can tell: because
+// of other criteria, or of words with quotes and the like outside of simple exec
+// commands. What follows a criterion that does not hold is not evaluated.
 func (r *reading) match(value string) (holds, sure bool) {
 	words := matchWords(value)
 	holds = true
@@ -139,7 +139,7 @@ func (r *reading) match(value string) (holds, sure bool) {
 				return false, false
 			}
 		case "exec":
-			// A final behind it wants a second pass, whatever else there is.
+			// A final after it causes a second pass in any case.
 			final := slices.ContainsFunc(words[i:], func(w string) bool { return strings.Contains(strings.ToLower(w), "final") })
 			if !holds && !final {
 				return false, true
@@ -157,8 +157,8 @@ func (r *reading) match(value string) (holds, sure bool) {
 	return holds, len(words) > 0
 }
 
-// exec says whether the command that words begin with ends well. It runs only if what
-// stands before it on its line holds.
+// exec says whether the command at the start of words succeeds. It runs only if the
+// criteria before it on its line hold.
 func (r *reading) exec(words []string, holds bool) (met, ok bool) {
 	if len(words) == 0 {
 		return false, false
@@ -185,11 +185,11 @@ func (r *reading) meets(criterion, list string) (met, ok bool) {
 	return listed(list, name), !strings.ContainsAny(name, "%")
 }
 
-// userName is who logs in as far as the config was read.
+// userName is the user who logs in, as far as the config was read.
 func (r *reading) userName() string { return cmp.Or(r.out.get("user"), LocalUser()) }
 
-// listed says whether s is in a list of patterns with commas between; one with an
-// exclamation mark takes it out.
+// listed says whether s matches a comma-separated list of patterns; a pattern with an
+// exclamation mark excludes what it matches.
 func listed(list, s string) bool {
 	in := false
 	for p := range strings.SplitSeq(list, ",") {

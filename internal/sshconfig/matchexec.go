@@ -12,14 +12,14 @@ import (
 	"github.com/flocknet/flock/internal/target"
 )
 
-// A Match exec that is plain is evaluated here: ssh -G takes five times as long as a shell,
-// and for each host. What it says, and what of it is not plain, is as in every Match.
+// A simple Match exec is evaluated here: ssh -G takes five times as long as a shell, and
+// once per host. Everything else of a Match line is as without exec.
 
-// defaultShell runs commands where SHELL says nothing.
+// defaultShell runs commands if SHELL is not set.
 const defaultShell = "/bin/sh"
 
-// matchWords takes a Match line apart at blanks; what is in quotes behind exec is one
-// word, quotes included.
+// matchWords splits a Match line at blanks; text in quotes after exec is one word, with
+// its quotes.
 func matchWords(line string) []string {
 	var out []string
 	for {
@@ -41,7 +41,7 @@ func matchWords(line string) []string {
 	}
 }
 
-// command is what an argument of exec has the shell run; ok is false where only ssh can
+// command is what the shell runs for an argument of exec; ok is false if only ssh can
 // tell.
 func (r *reading) command(word string) (command string, ok bool) {
 	bare := strings.TrimPrefix(word, `"`)
@@ -56,8 +56,8 @@ func (r *reading) command(word string) (command string, ok bool) {
 	return r.expand(bare)
 }
 
-// expand puts in what the percent tokens of a Match exec stand for; ok is false where
-// only ssh knows one, or would not put it into a command.
+// expand expands the percent tokens of a Match exec; ok is false if only ssh knows one,
+// or would refuse its value in a command.
 func (r *reading) expand(text string) (string, bool) {
 	var b strings.Builder
 	for {
@@ -78,7 +78,7 @@ func (r *reading) expand(text string) (string, bool) {
 	}
 }
 
-// token is what one percent token stands for as far as the config was read.
+// token is the value of one percent token, as far as the config was read.
 func (r *reading) token(letter byte) (value string, ok bool) {
 	switch letter {
 	case '%':
@@ -108,8 +108,8 @@ func (r *reading) token(letter byte) (value string, ok bool) {
 	return "", false
 }
 
-// holds says whether a command of Match exec ends well. Sure is false where ssh would not
-// go on, which it says in better words, and when ctx ends.
+// holds says whether a command of Match exec succeeds. sure is false if ssh would fail
+// there, which its own message explains better, and when ctx ends.
 func (s *askedSSH) holds(ctx context.Context, command string) (holds, sure bool) {
 	a, first := s.about("exec\x00" + command)
 	if first {
@@ -124,7 +124,7 @@ func (s *askedSSH) holds(ctx context.Context, command string) (holds, sure bool)
 	}
 }
 
-// run has the operator's shell run a command, as ssh does.
+// run runs a command by the operator's shell, as ssh does.
 func (s *askedSSH) run(ctx context.Context, command string) (well bool, err error) {
 	shell, told := os.LookupEnv("SHELL")
 	if !told {

@@ -16,8 +16,8 @@ import (
 	"github.com/flocknet/flock/internal/target"
 )
 
-// Destination is what would be typed to ssh: a host, and what is told beside it. What is
-// empty or zero comes from the config.
+// Destination is what would be typed to ssh: a host, and options. What is empty or zero
+// comes from the config.
 type Destination struct {
 	Alias    string // host name, address, or a name that the config knows
 	User     string
@@ -26,7 +26,7 @@ type Destination struct {
 	Jump     string // as ssh -J: [USER@]HOST[:PORT],...; "none" for no jump
 }
 
-// Route is where a destination leads once ssh's config has been asked.
+// Route is where a destination leads according to ssh's config.
 type Route struct {
 	Network string // tcp, tcp4, tcp6
 	Host    string
@@ -53,7 +53,7 @@ type Route struct {
 // Addr is host and port as net.Dial takes them.
 func (r *Route) Addr() string { return net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))) }
 
-// Words are what ssh and its like are given to go the same way.
+// Words are the arguments with which ssh and its like take the same route.
 func (r *Route) Words() []string {
 	return []string{"-p", strconv.Itoa(int(r.Port)), r.User + "@" + r.Host}
 }
@@ -63,8 +63,8 @@ func (r *Route) ID() string {
 	return strings.Join([]string{r.User, r.Addr(), r.Jump, r.Proxy, strings.Join(r.Identities, ":")}, " ")
 }
 
-// Route asks the config about d. What d says itself wins. It ends with ctx; errors
-// wrap Err and carry advice.
+// Route evaluates the config for d. What d itself says goes before the config. It ends
+// with ctx; errors wrap Err and carry advice.
 func (c *Config) Route(ctx context.Context, d Destination) (*Route, error) {
 	// A Match exec runs a command that the names are put into.
 	if err := (&query{alias: d.Alias}).safe(d.Alias, d.User); err != nil {
@@ -100,8 +100,8 @@ func (c *Config) Route(ctx context.Context, d Destination) (*Route, error) {
 	return r, hint.With(q.err, "", hint.Shell("ssh", "-G", d.Alias))
 }
 
-// safe refuses names that OpenSSH does not put into commands, wherever they come from. No
-// user: none was named.
+// safe refuses names that OpenSSH does not put into commands, wherever they come from.
+// An empty user means that none was named.
 func (q *query) safe(host, user string) error {
 	if err := target.SafeHost(host); err != nil {
 		q.fail("%w", err)
@@ -114,8 +114,7 @@ func (q *query) safe(host, user string) error {
 	return q.err
 }
 
-// query turns what the config says about one alias into a route, and keeps the first
-// error.
+// query turns the options of one alias into a route, and keeps the first error.
 type query struct {
 	options options
 	alias   string
@@ -138,8 +137,8 @@ func (q *query) port() uint16 {
 	return uint16(n)
 }
 
-// hostName, in lower case, knows only %h, which is the name as typed, and %%. What ssh itself says is
-// expanded already.
+// hostName is the HostName in lower case. It has only the tokens %h (the name as typed)
+// and %%. That of ssh -G is expanded already.
 func (q *query) hostName() string {
 	name := cmp.Or(q.options.get("hostname"), q.alias)
 	if q.options.fromSSH() {
@@ -149,7 +148,7 @@ func (q *query) hostName() string {
 	return strings.ToLower(q.expand(name))
 }
 
-// fillTokens takes ssh's word for the tokens, or makes those that a plain config may use.
+// fillTokens takes the tokens from ssh -G, or makes those that a regular config may use.
 func (q *query) fillTokens(r *Route) {
 	q.tokens = q.options.tokens()
 	if q.tokens == nil {
@@ -159,8 +158,8 @@ func (q *query) fillTokens(r *Route) {
 	q.tokens['j'] = r.Jump
 }
 
-// way is a jump or a proxy command. ssh takes the one that is named first; in a plain
-// config only one of them is named.
+// way sets the jump host or the proxy command. ssh uses the one that is configured
+// first; after read only one of them is set.
 func (q *query) way(r *Route) {
 	if strings.EqualFold(r.Jump, "none") {
 		r.Jump = ""
@@ -251,7 +250,7 @@ func (q *query) path(s string) string {
 	return q.environment(q.expand(s))
 }
 
-// environment replaces ${NAME}. A variable that is not set is an error, as to ssh.
+// environment replaces ${NAME}. A variable that is not set is an error, as in ssh.
 func (q *query) environment(s string) string {
 	before, rest, found := strings.Cut(s, "${")
 	name, after, closed := strings.Cut(rest, "}")
@@ -265,7 +264,7 @@ func (q *query) environment(s string) string {
 	return before + value + q.environment(after)
 }
 
-// expand replaces percent tokens. One that is not known is an error, as to ssh.
+// expand replaces percent tokens. An unknown one is an error, as in ssh.
 func (q *query) expand(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -13,7 +13,7 @@ import (
 	"github.com/flocknet/flock/internal/plainfile"
 )
 
-// oddity is something in ssh's config that OpenSSH itself has to evaluate.
+// oddity is a line of ssh's config that only OpenSSH can evaluate.
 type oddity struct {
 	path string
 	line int
@@ -22,8 +22,8 @@ type oddity struct {
 
 func (o *oddity) place() string { return fmt.Sprintf("%s:%d", o.path, o.line) }
 
-// entry is a line of ssh's config that says something to flock. The files of a config
-// and those that they include stand between one of fileBegins and one of fileEnds.
+// entry is a line of ssh's config that flock uses. The lines of each file, included ones
+// too, are between a fileBegins and a fileEnds.
 type entry struct {
 	key, value string // key in lower case
 	path       string
@@ -35,21 +35,21 @@ const (
 	fileEnds   = "}"
 )
 
-// keyLine is a keyword and what comes after it; simpleLine has nothing but blanks
-// between. The other forms that ssh takes (an equals sign, quotes, a comment behind) are
-// its own to read.
+// keyLine is a keyword and what follows it; simpleLine has only blanks between. Other
+// forms that ssh accepts (an equals sign, quotes, a comment after the value) are left to
+// ssh.
 var (
 	keyLine    = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t=]`)
 	simpleLine = regexp.MustCompile(`^([A-Za-z0-9]+)[ \t]+([^ \t=].*)$`)
 )
 
-// numberForm is what ssh may take for an address in one of the old ways: 10.1, 0x7f.1.
+// numberForm is what ssh may take for an address in an old notation: 10.1, 0x7f.1.
 var numberForm = regexp.MustCompile(`^[0-9][0-9a-fA-FxX.]*$`)
 
-// formed are characters by which a line is more than words.
+// formed are characters that give a line a syntax beyond words.
 const formed = "\"'\\#$\r\f\v\x00"
 
-// simpleTokens are the percent tokens that mean the same wherever they may stand.
+// simpleTokens are the percent tokens that mean the same in every keyword.
 const simpleTokens = "hnprud%"
 
 // maxIncludes is how deep files may include each other, as in ssh.
@@ -63,8 +63,9 @@ type scan struct {
 	entries []entry
 }
 
-// scanFile reads the config at path, whose text is data, and what it includes; odd is
-// the first thing in it that is not plain, nil if all is. Includes are relative to base.
+// scanFile reads the config at path, whose text is data, and the files that it includes,
+// relative to base; odd is the first line that flock cannot evaluate, nil if there is
+// none.
 func scanFile(path string, data []byte, home, base string) (all []entry, odd *oddity) {
 	s := &scan{home: home, base: base}
 	odd = s.file(path, data)
@@ -86,8 +87,8 @@ func (s *scan) file(path string, data []byte) *oddity {
 	return nil
 }
 
-// line takes a line up, which is at e, and says what is not plain in it, or in a file
-// that it includes.
+// line adds a line, which is at e, and says what flock cannot evaluate in it, or in a
+// file that it includes.
 func (s *scan) line(line string, e entry) (what string, included *oddity) {
 	if line == "" || line[0] == '#' {
 		return "", nil
@@ -100,7 +101,7 @@ func (s *scan) line(line string, e entry) (what string, included *oddity) {
 	switch {
 	case e.key == "host", e.key == "match", e.key == "include", e.key == "canonicalizehostname", slices.Contains(keywords, e.key):
 	default:
-		return "", nil // nothing to flock, whatever it says
+		return "", nil // flock does not use this keyword
 	}
 	m = simpleLine.FindStringSubmatch(line)
 	if m == nil || strings.ContainsAny(line, formed) && e.key != "match" {
@@ -128,7 +129,7 @@ func (s *scan) line(line string, e entry) (what string, included *oddity) {
 	return "", nil
 }
 
-// oddToken says whether there are percent tokens in value that only ssh can expand.
+// oddToken says whether value has percent tokens that only ssh can expand.
 func oddToken(value string) bool {
 	for {
 		_, rest, found := strings.Cut(value, "%")

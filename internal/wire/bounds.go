@@ -5,18 +5,18 @@ import (
 	"fmt"
 )
 
-// ErrBounds means that a message is larger than any that means something: too deep, too
-// many elements, too long a text, or more memory than its bytes can be worth.
+// ErrBounds means that a message is larger than any sensible one: nested too deep, with
+// too many elements, too long a text, or more memory than its bytes justify.
 var ErrBounds = errors.New("out of bounds")
 
-// Bounds of one message, beside MaxFrame. Who sends it may be anybody who got hold of a
-// server; with what Receive reads it into, a message takes less than four times its bytes
-// in memory.
+// Bounds of one message, besides MaxFrame. Its sender may be an attacker who controls a
+// server. Together with the value that Receive fills, a message takes less than four
+// times its bytes in memory.
 const (
-	maxDepth    = 32       // lists and objects within each other; ours have ten
+	maxDepth    = 32       // nested lists and objects; ours have ten
 	maxElements = 2 << 20  // of all lists and tables together; 10,000 servers have some 100,000
 	maxText     = 16 << 20 // bytes of one string, as it is sent: a /16's leases are 7 MB
-	maxValue    = 256      // bytes of what is sent as text and is none: addresses, times
+	maxValue    = 256      // bytes of other values in text form: addresses, times
 	maxDigits   = 20       // of a number
 	least       = 64 << 10 // bytes that any message may take
 )
@@ -28,7 +28,7 @@ var (
 	errRoom  = fmt.Errorf("%w: hardly anything in very many elements", ErrBounds)
 )
 
-// bounds are what is left of them while a message is read.
+// bounds are what remains of these limits while a message is read.
 type bounds struct {
 	depth    int
 	elements int
@@ -41,7 +41,7 @@ func boundsFor(size int) bounds {
 	return bounds{elements: maxElements, room: least + uintptr(size)/2*5}
 }
 
-// charge takes bytes of what the message may use.
+// charge subtracts bytes from what the message may use.
 func (b *bounds) charge(bytes uintptr) error {
 	if bytes > b.room {
 		return errRoom
@@ -50,7 +50,7 @@ func (b *bounds) charge(bytes uintptr) error {
 	return nil
 }
 
-// chargeAll takes n elements of size bytes each.
+// chargeAll subtracts n elements of size bytes each.
 func (b *bounds) chargeAll(n int, size uintptr) error {
 	if n > b.elements {
 		return errCount

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// reader goes through JSON once, from its start, and counts what that makes.
+// reader reads JSON once from start to end, and counts the memory that it needs.
 type reader struct {
 	data []byte
 	at   int
@@ -94,7 +94,7 @@ func (r *reader) value(v reflect.Value) error {
 	return r.number(v)
 }
 
-// own lets a value with a form of its own read itself.
+// own has a value with a JSON or text form of its own decode itself.
 func (r *reader) own(v reflect.Value) (bool, error) {
 	if v.Type().PkgPath() == "" {
 		return false, nil // no methods: a type without a name, or Go's own
@@ -115,15 +115,14 @@ func (r *reader) own(v reflect.Value) (bool, error) {
 		case err != nil:
 			return true, err
 		case len(s) > maxValue:
-			return true, errType // and not an error with all of it
+			return true, errType // without the value, which may be long
 		}
 		return true, u.UnmarshalText(s)
 	}
 	return false, nil
 }
 
-// members calls each for every member of an object, with the reader before its
-// value.
+// members calls each for every member of an object, with the reader at its value.
 func (r *reader) members(each func(name []byte) error) error {
 	if !r.take('{') {
 		return errType
@@ -155,8 +154,8 @@ func (r *reader) members(each func(name []byte) error) error {
 	}
 }
 
-// fields reads a struct. They are looked for from where the last one was found: that
-// is how they are written.
+// fields reads a struct. Each field is searched from the one before on: they are written
+// in this order.
 func (r *reader) fields(v reflect.Value) error {
 	t, next := v.Type(), 0
 	return r.members(func(name []byte) error {
@@ -207,8 +206,9 @@ func (r *reader) list(v reflect.Value) error {
 	return errSyntax
 }
 
-// elements counts those of the list that the reader is in, so that its place is made
-// once. Of what is no JSON the number means nothing; the reader finds that out.
+// elements counts the elements of the list that the reader is in, so that its memory is
+// allocated once. If it is no JSON, the number means nothing; the reader finds that out
+// later.
 func (r *reader) elements() int {
 	if c := r.peek(); c == ']' || c == 0 {
 		return 0
@@ -247,7 +247,7 @@ func (r *reader) mapping(v reflect.Value) error {
 	}
 	key, e := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
 	return r.members(func(name []byte) error {
-		// A table has room for up to as many entries again.
+		// A map allocates up to twice its entries.
 		if err := r.chargeAll(1, 2*(t.Key().Size()+t.Elem().Size())+uintptr(len(name))); err != nil {
 			return err
 		}
@@ -273,7 +273,7 @@ func (r *reader) text() (string, error) {
 	return string(s), nil
 }
 
-// quoted reads a string where it stands, if it stands for itself.
+// quoted reads a string without copying it, if it has no escapes.
 func (r *reader) quoted() ([]byte, error) {
 	if r.peek() != '"' {
 		return nil, errType
@@ -298,8 +298,8 @@ func (r *reader) quoted() ([]byte, error) {
 	return []byte(s), err
 }
 
-// endOfString returns where the string that begins at from is over, -1 if it is not,
-// and whether what is between the quotes stands for itself.
+// endOfString returns where the string that begins at from ends, -1 if it does not, and
+// whether the text between the quotes has no escapes.
 func endOfString(data []byte, from int) (end int, plain bool) {
 	plain = true
 	for i := from + 1; i < len(data); i++ {
@@ -342,7 +342,7 @@ func (r *reader) number(v reflect.Value) error {
 	return unsupported(v.Type())
 }
 
-// skip goes past the next value, whatever it is, and returns it.
+// skip reads the next value, whatever it is, and returns its text.
 func (r *reader) skip() ([]byte, error) {
 	r.peek()
 	from, depth := r.at, 0

@@ -10,24 +10,23 @@ import (
 	"strings"
 )
 
-// Marshal and Unmarshal are encoding/json for types that are known to be plain, and
-// for programs that live for one message. encoding/json first finds out all that it
-// may ever want to know of a type and of whatever the type may hold, which takes an
-// agent longer than its whole look at the server (0.5 ms); these look at what is there.
+// Marshal and Unmarshal are encoding/json for simple types, and for programs that live
+// for one message. encoding/json first analyses a type and all types in it, which takes
+// an agent longer than its whole look at the server (0.5 ms); these look only at the
+// values that are there.
 //
-// Plain are structs without embedded ones, whose fields go by their Go names (the
-// tag may say omitempty or omitzero), pointers, slices other than []byte, maps from
-// strings, strings, numbers without fractions, booleans, and what has a JSON or
-// text form of its own. Others are an error.
+// Simple types are structs without embedded ones, whose fields have their Go names in
+// JSON (the tag may say omitempty or omitzero), pointers, slices other than []byte, maps
+// from strings, strings, integers, booleans, and types with a JSON or text form of their
+// own. Others are an error.
 
 // Marshal returns what json.Marshal does, byte for byte.
 func Marshal(v any) ([]byte, error) {
 	return appendValue(nil, reflect.ValueOf(v))
 }
 
-// Unmarshal reads what json.Unmarshal does, but for fields in other cases than
-// theirs, text that is not UTF-8, and what goes beyond the bounds of a message
-// (ErrBounds).
+// Unmarshal reads what json.Unmarshal does, except for field names in another case, text
+// that is not UTF-8, and what exceeds the bounds of a message (ErrBounds).
 func Unmarshal(data []byte, v any) error {
 	at := reflect.ValueOf(v)
 	if at.Kind() != reflect.Pointer || at.IsNil() {
@@ -108,7 +107,7 @@ func appendStruct(b []byte, v reflect.Value) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// omitted says whether a field is left out by its tag.
+// omitted says whether a field is omitted because of its tag.
 func omitted(tag string, v reflect.Value) bool {
 	switch tag {
 	case ",omitempty":

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Beat is how often each side of a session shows the other that it is there: the
-// workstation always, the agent while it works on a request.
+// Beat is the pause between heartbeats: the workstation always sends them, the agent
+// while it works on a request.
 const Beat = 5 * time.Second
 
-// Vigil counts the beats in which nothing moved on a session. It counts by a timer that
-// starts anew when it was heard, not by the clock: whoever was stopped itself for a while
-// (a closed laptop, Ctrl-Z) finds one beat missed when it goes on, and what came
-// meanwhile. A session that is over within a beat pays for one timer. The zero Vigil
-// counts nothing yet.
+// Vigil counts the beats in which nothing was read or written on a session. It uses a
+// timer that starts again with every sign of life, not the clock: a program that was
+// stopped for a while (a closed laptop, Ctrl-Z) then finds one missed beat when it
+// continues, and reads what arrived meanwhile. A session that ends within a beat costs
+// one timer. The zero Vigil counts nothing yet.
 type Vigil struct {
 	moved atomic.Bool // since the last beat
 
@@ -25,8 +25,8 @@ type Vigil struct {
 	missed int
 }
 
-// Begin calls tick at every beat from now on, on a goroutine of its own, with how many of
-// them passed since something moved. Once per Vigil.
+// Begin calls tick at every beat from now on, in its own goroutine, with the number of
+// beats since the last sign of life. It is called once per Vigil.
 func (v *Vigil) Begin(beat time.Duration, tick func(missed int)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -50,7 +50,7 @@ func (v *Vigil) count() int {
 	return v.missed
 }
 
-// End calls tick no more; one that is under way goes on.
+// End stops the calls of tick; one that runs is not interrupted.
 func (v *Vigil) End() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -60,10 +60,10 @@ func (v *Vigil) End() {
 	}
 }
 
-// Moved says that something moved.
+// Moved notes a sign of life.
 func (v *Vigil) Moved() { v.moved.Store(true) }
 
-// Reader is r; what is read by it is a sign of life.
+// Reader is r; every read from it is a sign of life.
 func (v *Vigil) Reader(r io.Reader) io.Reader { return &vigilReader{r, v} }
 
 type vigilReader struct {
@@ -79,11 +79,11 @@ func (r *vigilReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Writer is w; what is written by it is a sign of life, since somebody takes it: piece by
-// piece, a large frame takes a slow connection many beats.
+// Writer is w; every write to it is a sign of life, since the other side reads it: in
+// pieces, because a large frame takes many beats on a slow connection.
 func (v *Vigil) Writer(w io.Writer) io.Writer { return &vigilWriter{w, v} }
 
-// piece is how much may be under way, in bytes, before it counts that it is taken.
+// piece is how many bytes are written at once.
 const piece = 32 << 10
 
 type vigilWriter struct {

@@ -19,18 +19,18 @@ const (
 	// MaxFrame is the largest frame in bytes that is read or written: a spec of
 	// some ten thousand forwarding entries fits many times over.
 	MaxFrame = 64 << 20
-	// minBody is up to where a frame's bytes get their place at once.
+	// minBody is the size in bytes up to which a frame's memory is allocated at once.
 	minBody = 64 << 10
 	// maxNoise is how many bytes are searched for the magic line.
 	maxNoise = 1 << 20
 )
 
-// magic starts the agent's side of a session: NUL and 0xFF stand in no text.
+// magic starts the agent's side of a session: no text contains NUL and 0xFF.
 var magic = []byte("\x00\xff\x00flock/1 ")
 
 var (
-	// ErrNoAgent means that the stream ended, or maxNoise bytes passed, without
-	// the magic line: whatever spoke was not an agent.
+	// ErrNoAgent means that the stream ended, or that maxNoise bytes passed, without the
+	// magic line: the other side is no agent.
 	ErrNoAgent = errors.New("no agent answered")
 	// ErrFrame means that a frame's length or content is not one of ours.
 	ErrFrame = errors.New("malformed frame")
@@ -42,9 +42,9 @@ func Greet(w io.Writer, version string) error {
 	return err
 }
 
-// AwaitGreeting reads until the magic line has passed and returns the version in
-// it. What came before (banners, profiles' output) is returned as noise, cut to
-// its last 4096 bytes. ErrNoAgent is wrapped where no magic line comes.
+// AwaitGreeting reads up to the magic line and returns the version in it. What came
+// before (banners, output of shell profiles) is returned as noise, cut to its last 4096
+// bytes. Errors wrap ErrNoAgent if there is no magic line.
 func AwaitGreeting(r *bufio.Reader) (version string, noise []byte, err error) {
 	match := 0
 	for n := 0; n < maxNoise; n++ {
@@ -65,7 +65,7 @@ func AwaitGreeting(r *bufio.Reader) (version string, noise []byte, err error) {
 	return "", tail(noise), ErrNoAgent
 }
 
-// advance is one step of searching magic: how much of it is matched after c.
+// advance is one step of the search for magic: how many of its bytes match after c.
 func advance(match int, c byte) int {
 	for {
 		if magic[match] == c {
@@ -74,7 +74,7 @@ func advance(match int, c byte) int {
 		if match == 0 {
 			return 0
 		}
-		// The longest border of what was matched; magic is short.
+		// The longest start of magic that the matched bytes end with; magic is short.
 		next := match - 1
 		for next > 0 && !bytes.Equal(magic[:next], magic[match-next:match]) {
 			next--
@@ -121,9 +121,9 @@ func (c *Conn) Send(msg any) error {
 	return err
 }
 
-// Receive reads one frame into msg. io.EOF means that the stream ended between
-// frames; io.ErrUnexpectedEOF, inside one. ErrFrame is wrapped where the bytes
-// are not a frame; the stream is then of no more use.
+// Receive reads one frame into msg. io.EOF means that the stream ended between frames;
+// io.ErrUnexpectedEOF, inside one. Errors wrap ErrFrame if the bytes are no frame; the
+// stream cannot be used any more then.
 func (c *Conn) Receive(msg any) error {
 	var head [4]byte
 	if _, err := io.ReadFull(c.r, head[:]); err != nil {
@@ -146,8 +146,8 @@ func (c *Conn) Receive(msg any) error {
 	return nil
 }
 
-// readBody reads size bytes. What holds them grows as they arrive, so that a lying length
-// costs a sixtieth of it, in steps so large that what is left behind is a third of it.
+// readBody reads size bytes. Its memory grows as they arrive, so that a wrong length
+// costs a sixtieth of it; the steps are so large that at most a third is wasted.
 func readBody(r io.Reader, size int) ([]byte, error) {
 	var body []byte
 	read := 0
