@@ -3,26 +3,19 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-type createNetworkOptions struct {
-	name, kind     string
-	subnets        prefixes
-	group          addr
-	vni, port, mtu int64
-	keepalive      int64
-	noDHCP         bool
-	network.Options
-}
-
 func newCreateNetwork(a *app) *cobra.Command {
-	var o createNetworkOptions
+	var given func() network.Options
+	noDHCP := false
 	cmd := &cobra.Command{
 		Use:   "createnetwork NAME " + strings.Join(network.Created(), "|"),
 		Short: "write a new network down; its members come with addnetwork",
@@ -32,19 +25,7 @@ vxl0 (next free), domain vxapp, DHCP by the first member, masquerading on, MTU f
 members' underlay. Frames to unknown destinations go by unicast to every member, with -m
 by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
 
-l2 is vxlan inside a WireGuard mesh of its own: encrypted, over any IP network, also
-through NAT. Bridge vpl0; -p is WireGuard's port. wireguard is an encrypted layer 3
-network: subnet 10.0.8.0/24 (next free), port 51820 (next free), every member talks to
-every other, or with --topology hub through the lead server.
-
-Pool networks, flannel's and Calico's backends: every member gets a subnet of the pool
-(-s, 10.244.0.0/16 or the next free one) for its containers, /24 or --subnet-len, and
-routes to the others'. The subnet is written to /run/flock/NAME/subnet.env there, for
-CNI plugins and Docker; with -b flock makes the containers' bridge itself, with DHCP, DNS
-and masquerade. host-gw: plain routes, on one layer 2 segment. vxlan-l3: VXLAN as flannel
-has it (VNI 1, port 8472). ipip: IPv4 in IPv4. alloc: deals out subnets, no routes. udp:
-a process on each server and UDP port 8285, slow, for debugging and for kernels without
-VXLAN. --direct-routing: no encapsulation between members of one segment.
+` + strings.Join(network.CreatedHelp(), "\n\n") + `
 
   flock createnetwork vx1 vxlan
   flock createnetwork vx2 vxlan -s 10.20.4.0/24 -s fd00:20::/64 -v 77 -d lab -n s2
@@ -61,63 +42,86 @@ VXLAN. --direct-routing: no encapsulation between members of one segment.
 		},
 		Annotations: changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o.name, o.kind = args[0], args[1]
-			if err := o.parse(cmd); err != nil {
-				return err
+			o := given()
+			if noDHCP {
+				if mode := o["dhcp"]; mode != nil && mode != "" {
+					return refuse("leave one away", "--no-dhcp and --dhcp %s contradict each other", mode)
+				}
+				o["dhcp"] = state.DHCPOff
 			}
-			return a.createNetwork(cmd.Context(), &o)
+			return a.createNetwork(cmd.Context(), args[0], args[1], o)
 		},
 	}
-	f := cmd.Flags()
-	f.VarP(&o.subnets, "subnet", "s", "the containers' subnet; twice for IPv4 and IPv6")
-	f.StringVarP(&o.Interface, "interface", "i", "", "the members' underlay `IFACE` (default: of the default route)")
-	f.StringVarP(&o.Bridge, "bridge", "b", "", "name of the bridge `IFACE` on every member")
-	f.Int64VarP(&o.vni, "vni", "v", 0, "VXLAN network identifier, `N` from 1 to 16777215")
-	f.Int64VarP(&o.port, "port", "p", 0, "UDP port `N`")
-	f.StringVarP(&o.Domain, "domain", "d", "", "DNS domain `NAME` of the containers")
-	f.VarP(&o.group, "group", "m", "send frames to unknown destinations to this multicast group")
-	f.StringVarP(&o.DHCPServer, "dhcp-server", "n", "", "`SERVER` that hands out addresses (default: the first member)")
-	f.Int64Var(&o.mtu, "mtu", 0, "MTU in `BYTES` of the containers' interfaces (default: what the underlay leaves)")
-	f.StringVar(&o.Topology, "topology", "", "`mesh|hub`: who WireGuard talks to")
-	f.Int64Var(&o.keepalive, "keepalive", 0, "`SECONDS` between packets that keep WireGuard's peers in touch (default: 25, by servers behind NAT)")
-	f.IntSliceVar(&o.SubnetLens, "subnet-len", nil, "prefix length `N` of a member's subnet (default 24 and 64); once per pool")
-	f.BoolVar(&o.Direct, "direct-routing", false, "plain routes between members of one segment, encapsulation between others")
-	f.BoolVar(&o.GBP, "gbp", false, "VXLAN group based policy extension")
-	f.BoolVar(&o.NoMasq, "no-masquerade", false, "containers keep their addresses towards the outside")
-	f.BoolVar(&o.Isolate, "isolate", false, "containers reach nothing of the members' own but DHCP, names and ping")
-	f.BoolVar(&o.noDHCP, "no-dhcp", false, "hand out no addresses")
-	f.StringVar(&o.DHCP, "dhcp", "", "`single|distributed`: one server hands out addresses, or each to its own containers (64 of a /24 at first, more by apply)")
-	completeFlag(cmd, "dhcp", completeWords(state.DHCPSingle, state.DHCPDistributed))
-	completeFlag(cmd, "dhcp-server", a.completeServers(1<<30))
+	given = a.addOptions(cmd)
+	cmd.Flags().BoolVar(&noDHCP, "no-dhcp", false, "hand out no addresses")
 	return cmd
 }
 
-func (o *createNetworkOptions) parse(cmd *cobra.Command) error {
-	o.Subnets, o.Group = o.subnets, o.group.Addr
-	o.VNI, o.Port, o.MTU = number(cmd, "vni", &o.vni), number(cmd, "port", &o.port), number(cmd, "mtu", &o.mtu)
-	o.Keepalive = number(cmd, "keepalive", &o.keepalive)
-	if !o.noDHCP {
-		return nil
+// addOptions gives cmd the flags of network options. Given returns what they say, of those
+// that were given.
+func (a *app) addOptions(cmd *cobra.Command) (given func() network.Options) {
+	f := cmd.Flags()
+	values := map[string]func() any{}
+	for _, o := range network.AllOptions() {
+		if o.Help == "" {
+			continue
+		}
+		values[o.Key] = addOption(f, &o)
+		if o.Servers {
+			completeFlag(cmd, o.Key, a.completeServers(1<<30))
+		}
+		if len(o.Offer) > 0 {
+			completeFlag(cmd, o.Key, completeWords(o.Offer...))
+		}
 	}
-	if o.DHCP != "" {
-		return refuse("leave one away", "--no-dhcp and --dhcp %s contradict each other", o.DHCP)
+	return func() network.Options {
+		out := network.Options{}
+		for key, value := range values {
+			if f.Changed(key) {
+				out[key] = value()
+			}
+		}
+		return out
 	}
-	o.DHCP = state.DHCPOff
-	return nil
 }
 
-func (a *app) createNetwork(ctx context.Context, o *createNetworkOptions) error {
+// addOption adds the flag of one option, and returns what reads its value.
+func addOption(f *pflag.FlagSet, o *network.Option) func() any {
+	switch o.Zero().(type) {
+	case bool:
+		v := f.BoolP(o.Key, o.Short, false, o.Help)
+		return func() any { return *v }
+	case int64:
+		v := f.Int64P(o.Key, o.Short, 0, o.Help)
+		return func() any { return *v }
+	case []int:
+		v := f.IntSliceP(o.Key, o.Short, nil, o.Help)
+		return func() any { return *v }
+	case []netip.Prefix:
+		v := new(prefixes)
+		f.VarP(v, o.Key, o.Short, o.Help)
+		return func() any { return []netip.Prefix(*v) }
+	case netip.Addr:
+		v := new(addr)
+		f.VarP(v, o.Key, o.Short, o.Help)
+		return func() any { return v.Addr }
+	}
+	v := f.StringP(o.Key, o.Short, "", o.Help)
+	return func() any { return *v }
+}
+
+func (a *app) createNetwork(ctx context.Context, name, kind string, o network.Options) error {
 	return a.alter(ctx, alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
-			return network.Create(c, o.name, o.kind, o.Options)
+			return network.Create(c, name, kind, o)
 		}},
-		networks: []string{o.name},
+		networks: []string{name},
 		would: func(out *change.Outcome) string {
-			return o.name + " would be " + outline(out.Cluster.Networks[o.name])
+			return name + " would be " + outline(out.Cluster.Networks[name])
 		},
 		said: func(out *change.Outcome) string {
-			n := out.Cluster.Networks[o.name]
-			return fmt.Sprintf("%s created: %s\nnext: flock addnetwork %s %sSERVER…", o.name, outline(n), o.name, firstRole(n))
+			n := out.Cluster.Networks[name]
+			return fmt.Sprintf("%s created: %s\nnext: flock addnetwork %s %sSERVER…", name, outline(n), name, firstRole(n))
 		},
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/flocknet/flock/internal/network"
 )
 
 // door is one value with two ways in: the command line, and a cluster file.
@@ -97,6 +99,18 @@ func doors() []door {
 		external("--multihop", "multihop", true), external("--max-prefixes", "max-prefixes", true),
 		{name: "external as", number: true, args: func(v string) []string { return []string{"addbgp", "b1", "external", "s1", "10.99.0.254", "--as=" + v} }, file: in("[network.b1]\ntype = \"bgp\"\nmembers = [\"s1\"]\n[[network.b1.external]]\nserver = \"s1\"\naddress = \"10.99.0.254\"\nas = %s\n")},
 		{name: "external address", own: func(v string) bool { return strings.HasPrefix(v, "[") }, args: func(v string) []string { return []string{"addbgp", "--as=65001", "--", "b1", "external", "s1", v} }, file: in("[network.b1]\ntype = \"bgp\"\nmembers = [\"s1\"]\n[[network.b1.external]]\nserver = \"s1\"\naddress = %s\nas = 65001\n")},
+	}
+}
+
+// Every flag of createnetwork that has a value is among the doors.
+func TestEveryFlagIsADoor(t *testing.T) {
+	for _, o := range network.AllOptions() {
+		if _, is := o.Zero().(bool); o.Help == "" || is {
+			continue
+		}
+		if !slices.ContainsFunc(doors(), func(d door) bool { return strings.HasSuffix(d.name, " "+o.Key) }) {
+			t.Errorf("no door is the flag --%s", o.Key)
+		}
 	}
 }
 

@@ -110,8 +110,8 @@ func (a *app) memberTable(v *networkView) *table {
 		{"ADDRESS", !v.pooled, func(m memberView) string { return strings.Join(m.Addresses, " ") }},
 		{"SUBNET", v.pooled, func(m memberView) string { return strings.Join(m.Subnets, " ") }},
 		{"HANDS OUT", slices.ContainsFunc(v.Members, func(m memberView) bool { return len(m.HandsOut) > 0 }), func(m memberView) string { return strings.Join(m.HandsOut, " ") }},
-		{"SHARED", v.Type == network.WireGuard || v.Type == network.BGP || v.Tunnel || v.pooled && len(v.Shared) > 0, func(m memberView) string { return strings.Join(m.Shared, " ") }},
-		{"DIRECT", v.Direct, func(m memberView) string { return strings.Join(m.Direct, " ") }},
+		{"SHARED", v.Type == network.WireGuard || v.Type == network.BGP || v.n.Tunnel || v.pooled && len(v.Shared) > 0, func(m memberView) string { return strings.Join(m.Shared, " ") }},
+		{"DIRECT", v.n.Direct, func(m memberView) string { return strings.Join(m.Direct, " ") }},
 		{"MAC", a.wide() && v.Type == network.VXLANL3, func(m memberView) string { return m.MAC }},
 		{"KEY", a.wide() && v.keyed, func(m memberView) string { return m.Key }},
 		{"STATE", true, memberView.text},
@@ -159,62 +159,13 @@ func (a *app) printHead(v *networkView) error {
 // options are the settings of a network in the words of the command line, one
 // each; mtu 0 is unknown.
 func options(n *state.Network, mtu int) []string {
+	shown := *n
+	shown.MTU = mtu
 	var out []string
-	add := func(words ...string) { out = append(out, strings.Join(words, noBreak)) }
-	value := func(word, v string) {
-		if v != "" {
-			add(word, v)
+	for i := range network.AllOptions() {
+		for _, words := range network.AllOptions()[i].Said(&shown) {
+			out = append(out, strings.Join(words, noBreak))
 		}
-	}
-	if n.AS != 0 {
-		add("as", network.FormatAS(n.AS))
-	}
-	value("mode", n.Mode)
-	if n.Hold != network.DefaultHold {
-		value("hold", digits(n.Hold))
-	}
-	for _, r := range n.Reflectors {
-		add("reflector", r)
-	}
-	if n.Tunnel {
-		add("tunnel")
-	}
-	value("key", digits(n.Key))
-	value("ttl", digits(n.TTL))
-	value("vni", digits(n.VNI))
-	value("port", digits(n.Port))
-	value("topology", n.Topology)
-	value("lead", n.Lead)
-	value("keepalive", digits(n.Keepalive))
-	if n.Mesh.IsValid() {
-		add("mesh", n.Mesh.String())
-	}
-	for _, bits := range n.SubnetLens {
-		value("subnet-len", digits(bits))
-	}
-	value("bridge", n.Bridge)
-	value("mtu", digits(mtu))
-	value("domain", n.Domain)
-	if n.DHCP != state.DHCPSingle && n.Type != network.BGP {
-		value("dhcp", n.DHCP)
-	} else {
-		value("dhcp", cmp.Or(network.DHCPServer(n), n.DHCPServer))
-	}
-	value("interface", n.Interface)
-	if n.Group.IsValid() {
-		add("group", n.Group.String())
-	}
-	if n.GBP {
-		add("gbp")
-	}
-	if n.Direct {
-		add("direct-routing")
-	}
-	if n.NoMasq {
-		add("no-masquerade")
-	}
-	if n.Isolate {
-		add("isolate")
 	}
 	return out
 }

@@ -12,49 +12,25 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// networkView is a network as listnetworks prints it.
+// networkView is a network as listnetworks prints it. What stands in its JSON besides is in
+// n (networkdoc.go).
 type networkView struct {
-	Name       string   `json:"name"`
-	Type       string   `json:"type"`
-	Subnet     []string `json:"subnet"`
-	Gateway    []string `json:"gateway"`             // the containers' default gateway, the same on every member
-	Interface  string   `json:"interface,omitempty"` // the members' default underlay interface
-	Bridge     string   `json:"bridge,omitempty"`
-	VNI        uint32   `json:"vni,omitempty"`
-	Port       uint16   `json:"port,omitempty"`
-	MTU        int      `json:"mtu,omitempty"` // of the containers, bytes
-	Domain     string   `json:"domain,omitempty"`
-	SubnetLen  []int    `json:"subnet_len,omitempty"`     // pools: prefix length of a member's subnet, per subnet
-	Direct     bool     `json:"direct_routing,omitempty"` // pools: no encapsulation between members of one segment
-	Topology   string   `json:"topology,omitempty"`       // mesh, hub
-	Keepalive  int      `json:"keepalive,omitempty"`      // seconds; absent: 25, by members behind NAT
-	Lead       string   `json:"lead,omitempty"`
-	Mesh       string   `json:"mesh,omitempty"`   // l2: subnet of the WireGuard mesh
-	Shared     []string `json:"shared,omitempty"` // SERVER:CIDR
-	DHCP       string   `json:"dhcp,omitempty"`   // single, distributed, off
-	DHCPServer string   `json:"dhcp_server,omitempty"`
-	Group      string   `json:"group,omitempty"` // multicast
-	GBP        bool     `json:"gbp"`
-	Masquerade bool     `json:"masquerade"`
-	Isolate    bool     `json:"isolate"` // the members' own services are closed to containers
-	// Tunnels only.
-	Tunnel bool   `json:"tunnel,omitempty"`
-	Device string `json:"device,omitempty"`
-	Key    uint32 `json:"key,omitempty"` // GRE's
-	TTL    uint8  `json:"ttl,omitempty"` // of the outer packets
-	// BGP only.
-	AS         uint32         `json:"as,omitempty"`
-	Mode       string         `json:"mode,omitempty"` // mesh, reflector
-	Hold       int            `json:"hold,omitempty"` // seconds
-	Reflectors []string       `json:"reflectors,omitempty"`
-	Externals  []externalView `json:"externals,omitempty"`
-	Settling   bool           `json:"settling,omitempty"` // sessions of before are kept beside those of now
+	Name       string
+	Type       string
+	Subnet     []string
+	Gateway    []string // the containers' default gateway, the same on every member
+	MTU        int      // of the containers, bytes
+	Shared     []string // SERVER:CIDR
+	DHCPServer string
+	Masquerade bool
+	Externals  []externalView
 
-	Members []memberView `json:"members"` // in the order they joined
-	State   string       `json:"state"`   // ready, pending, empty, broken
-	Pending []string     `json:"pending"` // servers
-	Notes   []string     `json:"notes,omitempty"`
+	Members []memberView // in the order they joined
+	State   string       // ready, pending, empty, broken
+	Pending []string     // servers
+	Notes   []string
 
+	n       *state.Network
 	options []string
 	keyed   bool // members have WireGuard keys
 	pooled  bool // members have subnets of their own
@@ -133,21 +109,10 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 	for _, name := range slices.SortedFunc(maps.Keys(c.Networks), byName) {
 		n := c.Networks[name]
 		v := &networkView{
-			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, Interface: n.Interface, Bridge: n.Bridge,
-			VNI: n.VNI, Port: n.Port, MTU: n.MTU, Domain: n.Domain, DHCP: n.DHCP, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
-			Topology: n.Topology, Keepalive: n.Keepalive, Lead: n.Lead, Shared: n.Shares, keyed: network.KeyDevice(c, name) != "",
-			pooled: network.Pooled(n), SubnetLen: n.SubnetLens, Direct: n.Direct,
-			GBP: n.GBP, Isolate: n.Isolate, Masquerade: !n.NoMasq && n.Type != network.WireGuard && n.Type != network.BGP && !n.Tunnel && (n.Bridge != "" || !network.Pooled(n)), Members: []memberView{}, State: stateReady, Pending: []string{},
-		}
-		v.speaks(n)
-		if n.Tunnel {
-			v.Tunnel, v.Key, v.Device, v.TTL = true, n.Key, network.TunnelDevice(name), network.OuterTTL(n)
-		}
-		if n.Group.IsValid() {
-			v.Group = n.Group.String()
-		}
-		if n.Mesh.IsValid() {
-			v.Mesh = n.Mesh.String()
+			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, MTU: n.MTU, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
+			Shared: n.Shares, n: n, keyed: network.KeyDevice(c, name) != "", pooled: network.Pooled(n),
+			Masquerade: !n.NoMasq && n.Type != network.WireGuard && n.Type != network.BGP && !n.Tunnel && (n.Bridge != "" || !network.Pooled(n)),
+			Externals:  externals(n), Members: []memberView{}, State: stateReady, Pending: []string{},
 		}
 		for _, note := range compiled.Notes {
 			if note.Network == name {
@@ -175,15 +140,16 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 	return out
 }
 
-// speaks notes what a BGP network has.
-func (v *networkView) speaks(n *state.Network) {
-	v.AS, v.Mode, v.Hold, v.Reflectors, v.Settling = n.AS, n.Mode, n.Hold, n.Reflectors, n.Before != nil
+// externals are the routers that members of a BGP network talk to.
+func externals(n *state.Network) []externalView {
+	var out []externalView
 	for _, e := range n.Externals {
-		v.Externals = append(v.Externals, externalView{
+		out = append(out, externalView{
 			Server: e.Server, Address: e.Address.String(), AS: e.AS, Password: e.Password != "", Multihop: e.Multihop,
 			TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes, Accept: e.Accept, Announce: e.Announce, Force: e.Force,
 		})
 	}
+	return out
 }
 
 // member reads a member's part from its server's spec, and what all members

@@ -4,4 +4,6 @@ package network
 // routes are somebody else's business (a cloud's route table, a routing daemon).
 const Alloc = "alloc"
 
+func allocKind() *Kind { return poolKind(Alloc, backend{}, routeAlloc) }
+
 func routeAlloc(*pool, *poolMember) {}

@@ -48,7 +48,7 @@ func BenchmarkShares10k(b *testing.B) {
 func BenchmarkVXLANL3(b *testing.B) {
 	c := cluster(b, 1000)
 	for _, err := range []error{
-		Create(c, "n1", VXLANL3, Options{Subnets: prefixes("10.0.0.0/8")}),
+		Create(c, "n1", VXLANL3, Options{"subnet": prefixes("10.0.0.0/8")}),
 		Join(c, "n1", c.ServerNames()),
 	} {
 		if err != nil {

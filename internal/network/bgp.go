@@ -3,7 +3,6 @@ package network
 import (
 	"cmp"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -67,10 +66,19 @@ func checkAS(as uint32) error {
 	return nil
 }
 
-func completeBGP(c *state.Cluster, name string, n *state.Network) error {
-	if err := onlyBGP(n); err != nil {
-		return err
+func bgpKind() *Kind {
+	return &Kind{
+		Name: BGP, takes: []string{"interface", "shares", "as", "mode", "hold", "reflectors", "before", "external"}, bgp: true,
+		lacks: []lack{{
+			[]string{"subnet", "mtu", "port", "topology", "keepalive", "lead"},
+			"leave away: subnet, mtu, port, topology, keepalive, lead",
+			"a %s network has the subnets that its members share, and nothing else",
+		}},
+		complete: completeBGP, allocate: allocateBGP, fits: fitsBGP, compile: compileBGP,
 	}
+}
+
+func completeBGP(c *state.Cluster, name string, n *state.Network) error {
 	n.AS = cmp.Or(n.AS, defaultAS)
 	n.Hold = cmp.Or(n.Hold, DefaultHold)
 	if n.Mode == "" {
@@ -94,23 +102,6 @@ func completeBGP(c *state.Cluster, name string, n *state.Network) error {
 		return err
 	}
 	return checkExternals(name, n)
-}
-
-// onlyBGP refuses what a routed network without a device of its own has not.
-func onlyBGP(n *state.Network) error {
-	if len(n.Subnets) > 0 || n.MTU != 0 || n.Port != 0 || n.Topology != "" || n.Keepalive != 0 || n.Lead != "" {
-		return hint.Errorf("", "leave away: subnet, mtu, port, topology, keepalive, lead",
-			"a %s network has the subnets that its members share, and nothing else", BGP)
-	}
-	return errors.Join(noPool(n), noSegment(n))
-}
-
-// noBGP refuses what only BGP networks have.
-func noBGP(n *state.Network) error {
-	if n.AS != 0 || n.Mode != "" || n.Hold != 0 || n.Before != nil || len(n.Reflectors)+len(n.Externals) > 0 {
-		return hint.Errorf("", "leave away: as, mode, hold, reflectors, external", "a %s network speaks no BGP", n.Type)
-	}
-	return nil
 }
 
 // onlyBGPOf refuses members that are in another BGP network: a server has one

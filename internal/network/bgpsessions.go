@@ -168,7 +168,7 @@ func poolOverlays(name string, n *state.Network, dealt *state.Allocation) []over
 	if n.Bridge != "" {
 		out = append(out, overlay{name, n.Bridge, gateways, dealt.Subnets})
 	}
-	if device := poolDevice(name, n.Type); device != "" {
+	if device := poolDevice(name, n); device != "" {
 		out = append(out, overlay{name, device, first, dealt.Subnets})
 	}
 	return out

@@ -53,14 +53,14 @@ func TestNobodyIsStrandedOnABridge(t *testing.T) {
 	all := func(t *testing.T) *state.Cluster {
 		c := cluster(t, 3)
 		for _, err := range []error{
-			Create(c, "hb", HostGW, Options{Bridge: "hb0", Subnets: prefixes("10.150.0.0/16")}),
+			Create(c, "hb", HostGW, Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")}),
 			Join(c, "hb", []string{"s1", "s2", "s3"}),
 			Create(c, "vx1", VXLAN, Options{}),
 			Join(c, "vx1", []string{"s1:10.150.0.1", "s2:10.150.1.1"}),
 			SetSubnet(c, "s3", netip.MustParsePrefix("10.1.1.0/24")),
 			Create(c, "vx3", VXLAN, Options{}),
 			Join(c, "vx3", []string{"s3:10.1.1.1"}),
-			Create(c, "dev", VXLAN, Options{Interface: "hb0"}),
+			Create(c, "dev", VXLAN, Options{"interface": "hb0"}),
 			Join(c, "dev", []string{"s3"}),
 			Create(c, "wirex", WireGuard, Options{}),
 			JoinLead(c, "wirex", "s1"),

@@ -3,6 +3,7 @@ package network
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/state"
@@ -16,31 +17,27 @@ func ChangeType(c *state.Cluster, name, kind string) (dropped []string, err erro
 	if err != nil {
 		return nil, err
 	}
-	next, known := backends()[kind]
+	next, _ := kindOf(&state.Network{Type: kind})
 	switch {
 	case !Pooled(n):
 		return nil, hint.Errorf("network "+name, "one of "+joinWords(pooledKinds())+" can become another", "change type of %s: it is a network of the type %s", name, n.Type)
-	case !known:
+	case next.pool == nil:
 		return nil, hint.Errorf("network "+name, "one of: "+joinWords(slices.DeleteFunc(pooledKinds(), func(k string) bool { return k == n.Type })),
 			"change type of %s: %s has no members with subnets of a pool", name, strconv.Quote(kind))
 	case n.Type == kind:
 		return nil, nil
 	}
-	if n.VNI != 0 && next.vni == 0 {
-		dropped, n.VNI = append(dropped, "vni "+strconv.Itoa(int(n.VNI))), 0
-	}
-	if n.Port != 0 {
+	for i := range AllOptions() {
 		// A port belongs to its encapsulation: the new one has its own.
-		dropped, n.Port = append(dropped, "port "+strconv.Itoa(int(n.Port))), 0
-	}
-	if n.GBP && next.vni == 0 {
-		dropped, n.GBP = append(dropped, "gbp"), false
-	}
-	if n.Direct && !next.direct {
-		dropped, n.Direct = append(dropped, "direct-routing"), false
+		if o := &AllOptions()[i]; o.isSet(n) && (o.Key == "port" || !slices.Contains(next.takes, o.Key)) {
+			for _, words := range o.Said(n) {
+				dropped = append(dropped, strings.Join(words, " "))
+			}
+			o.clear(n)
+		}
 	}
 	n.Type = kind
-	if err := kinds()[kind].Complete(c, name, n); err != nil {
+	if err := fillIn(c, name, n); err != nil {
 		return nil, hint.With(err, "network "+name, "")
 	}
 	return dropped, Complete(c)

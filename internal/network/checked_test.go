@@ -17,7 +17,7 @@ func TestEditRefusesWhatNothingCouldRead(t *testing.T) {
 		next         string
 	}{
 		"DHCP server goes": {
-			func(c *state.Cluster) error { return Create(c, "n1", VXLAN, Options{DHCPServer: "s3"}) },
+			func(c *state.Cluster) error { return Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"}) },
 			func(c *state.Cluster) error { return DelServer(c, "s3", false) },
 			"DHCP server that was asked for (-n) of n1", "network n1, dhcp-server", "flock delserver s3 --force",
 		},
@@ -33,7 +33,7 @@ func TestEditRefusesWhatNothingCouldRead(t *testing.T) {
 			"behind NAT", "network vpx, server s2", "flock addnetwork vpx SERVER, with one that the others can reach",
 		},
 		"a file without the DHCP server": {
-			func(c *state.Cluster) error { return Create(c, "n1", VXLAN, Options{DHCPServer: "s3"}) },
+			func(c *state.Cluster) error { return Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"}) },
 			replacing(func(c *state.Cluster) { delete(c.Servers, "s3") }),
 			"unknown server s3", "network n1, dhcp-server", "flock addserver s3 [USER@]ADDRESS",
 		},
@@ -68,7 +68,7 @@ func TestForceTakesTheDHCPServerAlong(t *testing.T) {
 	for _, members := range [][]string{nil, {"s1"}, {"s1", "s3"}} {
 		c := cluster(t, 3)
 		if _, err := Edit(c, func(c *state.Cluster) error {
-			if err := Create(c, "n1", VXLAN, Options{DHCPServer: "s3"}); err != nil {
+			if err := Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"}); err != nil {
 				return err
 			}
 			return Join(c, "n1", members)

@@ -62,7 +62,7 @@ func Compile(c *state.Cluster) (*Compiled, error) {
 		if !ok {
 			return nil, hint.Errorf("network "+name, "one of: "+joinWords(kindNames()), "compile %s: unknown type %q", name, n.Type)
 		}
-		if err := kind.Compile(b, name, n); err != nil {
+		if err := kind.compile(b, name, n); err != nil {
 			return nil, hint.With(fmt.Errorf("compile %s: %w", name, err), "network "+name, "")
 		}
 	}

@@ -28,9 +28,6 @@ func Complete(c *state.Cluster) error {
 		if !ok {
 			return hint.Errorf("network "+name+", type", "one of: "+joinWords(kindNames()), "create network %s: unknown type %q", name, n.Type)
 		}
-		if !isTunnel(n) && (n.Key != 0 || n.TTL != 0) {
-			return hint.Errorf("network "+name, "leave away: key, ttl", "a %s network has no key and no TTL: tunnels have", n.Type)
-		}
 		if err := checkNetworkName(name); err != nil {
 			return ofNetwork(name, err)
 		}
@@ -40,7 +37,7 @@ func Complete(c *state.Cluster) error {
 		if err := checkMembers(c, n); err != nil {
 			return ofNetwork(name, err)
 		}
-		if err := kind.Complete(c, name, n); err != nil {
+		if err := fillIn(c, name, n); err != nil {
 			return ofNetwork(name, err)
 		}
 		if err := allocate(n, kind); err != nil {
@@ -57,6 +54,15 @@ func Complete(c *state.Cluster) error {
 		return err
 	}
 	return checkShares(c)
+}
+
+// fillIn refuses what n's kind does not take, and fills in its defaults.
+func fillIn(c *state.Cluster, name string, n *state.Network) error {
+	kind, _ := kindOf(n)
+	if err := kind.refuse(n); err != nil {
+		return err
+	}
+	return kind.complete(c, name, n)
 }
 
 // checkMembers refuses members that the cluster does not have, and those that are
@@ -82,13 +88,13 @@ func checkMembers(c *state.Cluster, n *state.Network) error {
 // allocate deals out to members that have nothing yet, forgets servers that are
 // members no more, and deals anew what does not fit the network (a cluster file
 // that gives it another subnet).
-func allocate(n *state.Network, kind Kind) error {
+func allocate(n *state.Network, kind *Kind) error {
 	member := make(map[string]bool, len(n.Members))
 	for _, m := range n.Members {
 		member[serverOf(m)] = true
 	}
 	for server, a := range n.Allocated {
-		if !member[server] || !kind.Fits(n, a) {
+		if !member[server] || !kind.fits(n, a) {
 			delete(n.Allocated, server)
 		}
 	}
@@ -107,7 +113,7 @@ func allocate(n *state.Network, kind Kind) error {
 	if n.Allocated == nil {
 		n.Allocated = make(map[string]*state.Allocation, len(fresh))
 	}
-	return kind.Allocate(n, fresh)
+	return kind.allocate(n, fresh)
 }
 
 // checkDealt refuses what only a hand in the file can have done: two members with

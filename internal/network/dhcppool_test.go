@@ -14,7 +14,7 @@ import (
 func distributed(t *testing.T, subnet string, servers int) (*state.Cluster, *state.Network) {
 	t.Helper()
 	c := cluster(t, servers)
-	if err := Create(c, "vx1", VXLAN, Options{DHCP: state.DHCPDistributed, Subnets: prefixes(subnet)}); err != nil {
+	if err := Create(c, "vx1", VXLAN, Options{"dhcp": state.DHCPDistributed, "subnet": prefixes(subnet)}); err != nil {
 		t.Fatal(err)
 	}
 	return c, c.Networks["vx1"]

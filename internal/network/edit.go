@@ -10,28 +10,6 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// Options are the flags of createnetwork, in the words of the command line. The
-// zero value of each means "not given"; the pointers tell 0 from absent.
-type Options struct {
-	Subnets    []netip.Prefix // -s, at most one per family
-	Interface  string         // -i, the members' default underlay interface
-	Bridge     string         // -b
-	VNI        *int64         // -v
-	Port       *int64         // -p, UDP
-	Domain     string         // -d
-	Group      netip.Addr     // -m
-	DHCPServer string         // -n
-	MTU        *int64         // --mtu, bytes
-	GBP        bool           // --gbp
-	SubnetLens []int          // --subnet-len, one per pool, or one for the family that it suits
-	Direct     bool           // --direct-routing
-	NoMasq     bool           // --no-masquerade
-	Isolate    bool           // --isolate
-	Topology   string         // --topology, state.Mesh or state.Hub; "": mesh
-	Keepalive  *int64         // --keepalive, seconds
-	DHCP       string         // state.DHCPSingle, state.DHCPDistributed, state.DHCPOff; "": single
-}
-
 // AddServer writes a new server down. The name must be free and not reserved;
 // s.Interface, if any, must be an interface name or an address.
 func AddServer(c *state.Cluster, name string, s state.Server) error {
@@ -212,31 +190,17 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 		}
 		return hint.Errorf("network "+name, next, "create network %s: unknown type %q", name, kind)
 	}
-	n := &state.Network{
-		Type: kind, Interface: o.Interface, Bridge: o.Bridge, Domain: o.Domain, Group: o.Group,
-		DHCP: o.DHCP, DHCPServer: o.DHCPServer, GBP: o.GBP, Direct: o.Direct, NoMasq: o.NoMasq, Isolate: o.Isolate, Topology: o.Topology,
-	}
-	for _, p := range o.Subnets {
-		if err := hostBits(p, byFlag); err != nil {
-			return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
-		}
-		n.Subnets = append(n.Subnets, p)
-	}
-	if err := setNumbers(name, n, o); err != nil {
-		return err
-	}
-	if err := setLengths(name, n, o.SubnetLens); err != nil {
-		return err
+	n := &state.Network{Type: kind}
+	if err := o.give(n); err != nil {
+		return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
 	}
 	if c.Networks == nil {
 		c.Networks = map[string]*state.Network{}
 	}
 	c.Networks[name] = n
 	// The new one first: what it clashes with is not to blame.
-	if k, ok := kindOf(n); ok {
-		if err := k.Complete(c, name, n); err != nil {
-			return ofNetwork(name, err)
-		}
+	if err := fillIn(c, name, n); err != nil {
+		return ofNetwork(name, err)
 	}
 	if err := checkNewcomer(c, "network "+name); err != nil {
 		return err
@@ -261,28 +225,6 @@ func freeName(c *state.Cluster, name string) error {
 func checkNetworkName(name string) error {
 	if name == subnetNetwork {
 		return hint.Errorf("", "choose another name", "the name is reserved")
-	}
-	return nil
-}
-
-func setNumbers(name string, n *state.Network, o Options) error {
-	for _, v := range []struct {
-		span
-		value *int64
-		set   func(int64)
-	}{
-		{vniSpan, o.VNI, func(v int64) { n.VNI = uint32(v) }},
-		{portSpan, o.Port, func(v int64) { n.Port = uint16(v) }},
-		{mtuSpan, o.MTU, func(v int64) { n.MTU = int(v) }},
-		{keepaliveSpan, o.Keepalive, func(v int64) { n.Keepalive = int(v) }},
-	} {
-		if v.value == nil {
-			continue
-		}
-		if err := v.check(*v.value); err != nil {
-			return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
-		}
-		v.set(*v.value)
 	}
 	return nil
 }

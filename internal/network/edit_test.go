@@ -65,33 +65,33 @@ func TestRefusals(t *testing.T) {
 		"taken network":                  {func(c *state.Cluster) error { return Create(c, "vx1", "vxlan", Options{}) }, "taken"},
 		"reserved network":               {func(c *state.Cluster) error { return Create(c, "subnet", "vxlan", Options{}) }, "reserved"},
 		"unknown kind":                   {func(c *state.Cluster) error { return Create(c, "new", "vlan", Options{}) }, "unknown type"},
-		"VNI 0":                          {create(Options{VNI: number(0)}), "VNI 0"},
-		"VNI 2^24":                       {create(Options{VNI: number(1 << 24)}), "VNI 16777216"},
-		"taken VNI":                      {create(Options{VNI: number(42)}), "taken by network vx1"},
-		"port with another group policy": {create(Options{GBP: true}), "only one of them has group policy"},
-		"port 0":                         {create(Options{Port: number(0)}), "port 0"},
-		"port 70000":                     {create(Options{Port: number(70000)}), "port 70000"},
-		"MTU 100":                        {create(Options{MTU: number(100)}), "MTU 100"},
-		"MTU for IPv6":                   {create(Options{MTU: number(1000), Subnets: prefixes("10.1.0.0/24", "fd00::/64")}), "IPv6 needs"},
-		"long bridge":                    {create(Options{Bridge: "sixteen-bytes-xx"}), "16 bytes"},
-		"odd bridge":                     {create(Options{Bridge: "a b"}), "not an interface name"},
-		"taken bridge":                   {create(Options{Bridge: "vxl0"}), "taken by network vx1"},
-		"underlay of no interface":       {create(Options{Interface: "eth0 eth1"}), `"eth0 eth1" is neither`},
-		"own bridge":                     {create(Options{Bridge: "app0"}), "setsubnet"},
-		"long interface":                 {create(Options{Interface: "sixteen-bytes-xx"}), "sixteen-bytes-xx"},
-		"a /31":                          {create(Options{Subnets: prefixes("10.1.0.0/31")}), "too small"},
-		"a /0":                           {create(Options{Subnets: prefixes("0.0.0.0/0")}), "cannot be given"},
-		"overlap":                        {create(Options{Subnets: prefixes("10.0.0.0/8")}), "overlaps"},
-		"link-local":                     {create(Options{Subnets: prefixes("fe80::/64")}), "link-local"},
-		"multicast subnet":               {create(Options{Subnets: prefixes("239.0.0.0/24")}), "cannot be given"},
-		"mapped subnet":                  {create(Options{Subnets: prefixes("::ffff:10.1.0.0/120")}), "IPv4-mapped"},
-		"two IPv4 subnets":               {create(Options{Subnets: prefixes("10.1.0.0/24", "10.2.0.0/24")}), "two IPv4"},
-		"no group":                       {create(Options{Group: netip.MustParseAddr("10.0.0.1")}), "multicast group"},
-		"protocol group":                 {create(Options{Group: netip.MustParseAddr("224.0.0.5")}), "multicast group"},
-		"bad domain":                     {create(Options{Domain: "a..b"}), "DNS domain"},
-		"bad DHCP mode":                  {create(Options{DHCP: "both"}), "unknown DHCP mode"},
-		"DHCP server, off":               {create(Options{DHCP: state.DHCPOff, DHCPServer: "s1"}), "with DHCP off"},
-		"DHCP server s9":                 {create(Options{DHCPServer: "s9"}), "unknown server s9"},
+		"VNI 0":                          {create(Options{"vni": int64(0)}), "VNI 0"},
+		"VNI 2^24":                       {create(Options{"vni": int64(1 << 24)}), "VNI 16777216"},
+		"taken VNI":                      {create(Options{"vni": int64(42)}), "taken by network vx1"},
+		"port with another group policy": {create(Options{"gbp": true}), "only one of them has group policy"},
+		"port 0":                         {create(Options{"port": int64(0)}), "port 0"},
+		"port 70000":                     {create(Options{"port": int64(70000)}), "port 70000"},
+		"MTU 100":                        {create(Options{"mtu": int64(100)}), "MTU 100"},
+		"MTU for IPv6":                   {create(Options{"mtu": int64(1000), "subnet": prefixes("10.1.0.0/24", "fd00::/64")}), "IPv6 needs"},
+		"long bridge":                    {create(Options{"bridge": "sixteen-bytes-xx"}), "16 bytes"},
+		"odd bridge":                     {create(Options{"bridge": "a b"}), "not an interface name"},
+		"taken bridge":                   {create(Options{"bridge": "vxl0"}), "taken by network vx1"},
+		"underlay of no interface":       {create(Options{"interface": "eth0 eth1"}), `"eth0 eth1" is neither`},
+		"own bridge":                     {create(Options{"bridge": "app0"}), "setsubnet"},
+		"long interface":                 {create(Options{"interface": "sixteen-bytes-xx"}), "sixteen-bytes-xx"},
+		"a /31":                          {create(Options{"subnet": prefixes("10.1.0.0/31")}), "too small"},
+		"a /0":                           {create(Options{"subnet": prefixes("0.0.0.0/0")}), "cannot be given"},
+		"overlap":                        {create(Options{"subnet": prefixes("10.0.0.0/8")}), "overlaps"},
+		"link-local":                     {create(Options{"subnet": prefixes("fe80::/64")}), "link-local"},
+		"multicast subnet":               {create(Options{"subnet": prefixes("239.0.0.0/24")}), "cannot be given"},
+		"mapped subnet":                  {create(Options{"subnet": prefixes("::ffff:10.1.0.0/120")}), "IPv4-mapped"},
+		"two IPv4 subnets":               {create(Options{"subnet": prefixes("10.1.0.0/24", "10.2.0.0/24")}), "two IPv4"},
+		"no group":                       {create(Options{"group": netip.MustParseAddr("10.0.0.1")}), "multicast group"},
+		"protocol group":                 {create(Options{"group": netip.MustParseAddr("224.0.0.5")}), "multicast group"},
+		"bad domain":                     {create(Options{"domain": "a..b"}), "DNS domain"},
+		"bad DHCP mode":                  {create(Options{"dhcp": "both"}), "unknown DHCP mode"},
+		"DHCP server, off":               {create(Options{"dhcp": state.DHCPOff, "dhcp-server": "s1"}), "with DHCP off"},
+		"DHCP server s9":                 {create(Options{"dhcp-server": "s9"}), "unknown server s9"},
 		"subnet overlap":                 {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.0.4.0/25")) }, "overlaps"},
 		"small own subnet":               {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.9.4.0/31")) }, "too small"},
 	} {
@@ -123,7 +123,7 @@ func TestNothingDealtMoves(t *testing.T) {
 	for _, mode := range []string{state.DHCPSingle, state.DHCPDistributed} {
 		rnd := seed.New(t)
 		c := cluster(t, 40)
-		o := Options{Subnets: prefixes("10.0.0.0/20", "fd00:4::/64"), DHCP: mode}
+		o := Options{"subnet": prefixes("10.0.0.0/20", "fd00:4::/64"), "dhcp": mode}
 		if err := Create(c, "vx1", "vxlan", o); err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func BenchmarkJoin(b *testing.B) {
 	for _, n := range []int{100, 1000, 10000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			c := cluster(b, n)
-			if err := Create(c, "vx1", "vxlan", Options{Subnets: prefixes("10.0.0.0/16")}); err != nil {
+			if err := Create(c, "vx1", "vxlan", Options{"subnet": prefixes("10.0.0.0/16")}); err != nil {
 				b.Fatal(err)
 			}
 			if err := Join(c, "vx1", c.ServerNames()[1:]); err != nil {
@@ -312,7 +312,7 @@ func TestNewSubnetIsToBlame(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range prefixes("10.0.0.0/8", "10.0.4.0/24", "10.0.4.128/25") {
-		err := Create(c.Clone(), "aa", "vxlan", Options{Subnets: []netip.Prefix{p}})
+		err := Create(c.Clone(), "aa", "vxlan", Options{"subnet": []netip.Prefix{p}})
 		where, next := hint.Of(err)
 		if where != "network aa" || !strings.HasSuffix(next, " 10.0.5.0/24") {
 			t.Errorf("%s: where %q, next %q, %v", p, where, next, err)
@@ -327,7 +327,7 @@ func TestNewSubnetIsToBlame(t *testing.T) {
 // TestDHCPKeepsAnAddress: servers do not take what there is to hand out.
 func TestDHCPKeepsAnAddress(t *testing.T) {
 	c := cluster(t, 4)
-	if err := Create(c, "vx1", "vxlan", Options{Subnets: prefixes("10.0.4.0/29")}); err != nil {
+	if err := Create(c, "vx1", "vxlan", Options{"subnet": prefixes("10.0.4.0/29")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := Join(c, "vx1", []string{"s1", "s2", "s3"}); err != nil {
@@ -349,7 +349,7 @@ func TestDHCPKeepsAnAddress(t *testing.T) {
 // and nobody else is there, not even one that an earlier version put there.
 func TestNameServerStays(t *testing.T) {
 	c := cluster(t, 3)
-	if err := Create(c, "vx1", "vxlan", Options{Subnets: prefixes("10.0.4.0/29", "fd00:4::/64"), DHCPServer: "s1"}); err != nil {
+	if err := Create(c, "vx1", "vxlan", Options{"subnet": prefixes("10.0.4.0/29", "fd00:4::/64"), "dhcp-server": "s1"}); err != nil {
 		t.Fatal(err)
 	}
 	c.Networks["vx1"].Allocated = map[string]*state.Allocation{
@@ -389,7 +389,7 @@ func TestTheNewNetworkIsToBlame(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"aa", "zz"} {
-		err := Create(c.Clone(), name, "vxlan", Options{VNI: number(42)})
+		err := Create(c.Clone(), name, "vxlan", Options{"vni": int64(42)})
 		where, next := hint.Of(err)
 		if where != "network "+name+", vni" || next != "-v 43" || !strings.Contains(err.Error(), "taken by network mm") {
 			t.Errorf("%s: where %q, next %q, %v", name, where, next, err)

@@ -6,6 +6,8 @@ import "net/netip"
 // to its own subnet. All stand on one layer 2 segment.
 const HostGW = "host-gw"
 
+func hostGWKind() *Kind { return poolKind(HostGW, backend{routes: true}, routeHostGW) }
+
 func routeHostGW(p *pool, m *poolMember) {
 	for _, other := range p.members {
 		if other == m {

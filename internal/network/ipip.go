@@ -16,6 +16,10 @@ import (
 
 const ipipOverhead = 20 // bytes: outer IPv4
 
+func ipipKind() *Kind {
+	return poolKind(IPIP, backend{routes: true, direct: true, v4: true, over4: ipipOverhead, wire: "IPIP", mark: "ip"}, routeIPIP, "direct-routing")
+}
+
 func routeIPIP(p *pool, m *poolMember) {
 	h := p.out.Hosts[m.server]
 	h.Links = append(h.Links, spec.Link{

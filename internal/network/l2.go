@@ -18,13 +18,19 @@ import (
 // VXLAN's.
 const L2 = "l2"
 
+func l2Kind() *Kind {
+	return &Kind{
+		Name: L2, wire: "VXLAN in WireGuard", Help: meshHelp, takes: append(segmentTakes(), "topology", "keepalive", "mesh"), segment: true,
+		lacks: []lack{{
+			[]string{"group", "lead", "shares"},
+			"leave it away",
+			"a network of the type %s has neither multicast group, lead nor shared subnets",
+		}},
+		complete: completeL2, allocate: allocateL2, fits: fitsL2, compile: compileL2,
+	}
+}
+
 func completeL2(c *state.Cluster, name string, n *state.Network) error {
-	if err := errors.Join(noBGP(n), noPool(n)); err != nil {
-		return err
-	}
-	if n.Group.IsValid() || n.Lead != "" || len(n.Shares) > 0 {
-		return hint.Errorf("", "leave it away", "a network of the type %s has neither multicast group, lead nor shared subnets", L2)
-	}
 	if !n.Mesh.IsValid() {
 		p, err := freeSubnet(c, insideSpace)
 		if err != nil {

@@ -7,8 +7,8 @@
 package network
 
 import (
-	"maps"
 	"slices"
+	"sync"
 
 	"github.com/flocknet/flock/internal/state"
 )
@@ -16,52 +16,104 @@ import (
 // Kind is what one type of network means. There is one value per kind, in the
 // table below, and one file per kind.
 type Kind struct {
-	// Complete fills in the defaults of a network that was just written down and
-	// refuses options it does not have. It changes nothing that is set.
-	Complete func(c *state.Cluster, name string, n *state.Network) error
-	// Allocate deals out what new members need, once. Everything dealt before is
+	Name string // the type
+	Help string // the part of createnetwork's help that is about it; kinds may share one
+
+	takes   []string // the keys of its options (options.go)
+	lacks   []lack   // what it says of others of them; nil: what all say
+	wire    string   // what its encapsulation is called; "": it has none
+	segment bool     // it is a layer 2 network of containers
+	tunnel  bool     // it has two members, its ends
+	bgp     bool     // its members announce what they share by BGP
+	pool    *backend // of a pool network; nil: it is none
+
+	// complete fills in the defaults of a network that was just written down and
+	// refuses values that make no sense in it. It changes nothing that is set.
+	complete func(c *state.Cluster, name string, n *state.Network) error
+	// allocate deals out what new members need, once. Everything dealt before is
 	// kept; n.Allocated is not nil.
-	Allocate func(n *state.Network, servers []string) error
-	// Fits says whether what a member was dealt belongs to the network as it is.
-	Fits func(n *state.Network, a *state.Allocation) bool
-	// Compile adds what every member must look like.
-	Compile func(b *builder, name string, n *state.Network) error
+	allocate func(n *state.Network, servers []string) error
+	// fits says whether what a member was dealt belongs to the network as it is.
+	fits func(n *state.Network, a *state.Allocation) bool
+	// compile adds what every member must look like.
+	compile func(b *builder, name string, n *state.Network) error
 }
 
-func kinds() map[string]Kind {
-	return map[string]Kind{
-		Alloc:     poolKind(routeAlloc),
-		BGP:       {Complete: completeBGP, Allocate: allocateBGP, Fits: fitsBGP, Compile: compileBGP},
-		HostGW:    poolKind(routeHostGW),
-		IPIP:      poolKind(routeIPIP),
-		L2:        {Complete: completeL2, Allocate: allocateL2, Fits: fitsL2, Compile: compileL2},
-		UDP:       poolKind(routeUDP),
-		VXLAN:     {Complete: completeVXLAN, Allocate: allocateSegment, Fits: fitsSegment, Compile: compileVXLAN},
-		VXLANL3:   poolKind(routeVXLANL3),
-		WireGuard: {Complete: completeWireGuard, Allocate: allocateWireGuard, Fits: fitsWireGuard, Compile: compileWireGuard},
+// makeKinds is the table of kinds, in the order of createnetwork's help. An ipip tunnel is
+// told from a pool network of that type by its key tunnel.
+func makeKinds() []*Kind {
+	return []*Kind{
+		vxlanKind(), l2Kind(), wireGuardKind(), bgpKind(),
+		hostGWKind(), vxlanL3Kind(), ipipKind(), allocKind(), udpKind(),
+		tunnelKind(GRE, "GRE"), tunnelKind(IPIP, "IPIP"),
 	}
+}
+
+// kindTable is made once: what kinds do looks kinds up.
+var kindTable struct {
+	once            sync.Once
+	all             []*Kind
+	created, tunnel map[string]*Kind // by name: tunnels, and all others
+}
+
+// kinds are all kinds.
+func kinds() []*Kind {
+	kindTable.once.Do(func() {
+		kindTable.all = makeKinds()
+		kindTable.created, kindTable.tunnel = map[string]*Kind{}, map[string]*Kind{}
+		for _, k := range kindTable.all {
+			if k.tunnel {
+				kindTable.tunnel[k.Name] = k
+			} else {
+				kindTable.created[k.Name] = k
+			}
+		}
+	})
+	return kindTable.all
 }
 
 // kindOf is what n's type means; ok is false for a type that is not known.
-func kindOf(n *state.Network) (kind Kind, ok bool) {
+func kindOf(n *state.Network) (kind *Kind, ok bool) {
+	kinds()
+	by := kindTable.created
 	if isTunnel(n) {
-		return Kind{Complete: completeTunnel, Allocate: allocateTunnel, Fits: fitsTunnel, Compile: compileTunnel}, slices.Contains(TunnelTypes(), n.Type)
+		by = kindTable.tunnel
 	}
-	kind, ok = kinds()[n.Type]
-	return kind, ok
+	if kind = by[n.Type]; kind == nil {
+		return &Kind{}, false
+	}
+	return kind, true
+}
+
+// namesOf are the names of the kinds that is says yes to, sorted.
+func namesOf(is func(*Kind) bool) []string {
+	var out []string
+	for _, k := range kinds() {
+		if is(k) {
+			out = append(out, k.Name)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // kindNames returns the names of all kinds, sorted.
-func kindNames() []string {
-	names := slices.AppendSeq(TunnelTypes(), maps.Keys(kinds()))
-	slices.Sort(names)
-	return slices.Compact(names)
-}
+func kindNames() []string { return namesOf(func(*Kind) bool { return true }) }
 
 // Created returns the names of the kinds that createnetwork makes, sorted: BGP
 // networks and tunnels have commands of their own.
-func Created() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(kinds())), func(kind string) bool { return kind == BGP })
+func Created() []string { return namesOf(func(k *Kind) bool { return !k.tunnel && !k.bgp }) }
+
+// CreatedHelp returns what kinds say of themselves in createnetwork's help, a paragraph
+// each, in the order of the table.
+func CreatedHelp() []string {
+	var out []string
+	for _, k := range kinds() {
+		if k.Help != "" && !slices.Contains(out, k.Help) {
+			out = append(out, k.Help)
+		}
+	}
+	return out
 }
 
 // reserved returns the words that cannot name a server: the command line uses

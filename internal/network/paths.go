@@ -100,7 +100,7 @@ func (w *ways) probe(from, to string) (spec.Probe, bool) {
 	case isTunnel(w.n):
 		return between(tunnelDevice(w.name), a.Addrs, b.Addrs, "")
 	}
-	device := poolDevice(w.name, w.n.Type)
+	device := poolDevice(w.name, w.n)
 	if device == "" || slices.Contains(w.compiled.Direct[Seat{from, w.name}], to) {
 		return spec.Probe{}, false
 	}

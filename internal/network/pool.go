@@ -27,20 +27,13 @@ type backend struct {
 	wire, mark string // what the encapsulation is called; the end of its device's name
 }
 
-func backends() map[string]backend {
-	return map[string]backend{
-		HostGW:  {routes: true},
-		VXLANL3: {routes: true, direct: true, port: flannelPort, vni: flannelVNI, over4: overhead4, over6: overhead6, wire: "VXLAN", mark: "vx"},
-		IPIP:    {routes: true, direct: true, v4: true, over4: ipipOverhead, wire: "IPIP", mark: "ip"},
-		UDP:     {routes: true, port: udpPort, over4: udpOverhead4, over6: udpOverhead6, wire: "UDP", mark: "udp"},
-		Alloc:   {},
-	}
-}
-
 // Pooled says whether n deals out subnets of a pool to its members.
-func Pooled(n *state.Network) bool {
-	_, ok := backends()[n.Type]
-	return ok && !isTunnel(n)
+func Pooled(n *state.Network) bool { return backendOf(n) != nil }
+
+// backendOf is the backend of a pool network; nil where n is none.
+func backendOf(n *state.Network) *backend {
+	kind, _ := kindOf(n)
+	return kind.pool
 }
 
 // Sharing says whether members of n share subnets with each other by AddShares.
@@ -51,18 +44,34 @@ const (
 	maxSubnetLen6 = minBits6
 )
 
+// poolHelp is what createnetwork says of all pool networks.
+const poolHelp = `Pool networks, flannel's and Calico's backends: every member gets a subnet of the pool
+(-s, 10.244.0.0/16 or the next free one) for its containers, /24 or --subnet-len, and
+routes to the others'. The subnet is written to /run/flock/NAME/subnet.env there, for
+CNI plugins and Docker; with -b flock makes the containers' bridge itself, with DHCP, DNS
+and masquerade. host-gw: plain routes, on one layer 2 segment. vxlan-l3: VXLAN as flannel
+has it (VNI 1, port 8472). ipip: IPv4 in IPv4. alloc: deals out subnets, no routes. udp:
+a process on each server and UDP port 8285, slow, for debugging and for kernels without
+VXLAN. --direct-routing: no encapsulation between members of one segment.`
+
 // poolKind is the Kind of a backend: the kinds differ in how members' routes are
-// compiled.
-func poolKind(routes func(p *pool, m *poolMember)) Kind {
-	return Kind{
-		Complete: completePool, Allocate: allocatePool, Fits: fitsPool,
-		Compile: func(b *builder, name string, n *state.Network) error { return b.compilePool(name, n, routes) },
+// compiled, and in the options that they take besides.
+func poolKind(name string, back backend, routes func(p *pool, m *poolMember), takes ...string) *Kind {
+	return &Kind{
+		Name: name, wire: back.wire, Help: poolHelp, pool: &back,
+		takes:    append([]string{"subnet", "interface", "mtu", "subnet-len", "bridge", "domain", "dhcp", "no-masquerade", "isolate", "shares"}, takes...),
+		complete: completePool, allocate: allocatePool, fits: fitsPool,
+		compile: func(b *builder, name string, n *state.Network) error { return b.compilePool(name, n, routes) },
 	}
 }
 
 func completePool(c *state.Cluster, name string, n *state.Network) error {
-	back := backends()[n.Type]
-	if err := checkPoolOptions(n, back); err != nil {
+	kind, _ := kindOf(n)
+	back := kind.pool
+	if n.DHCP != "" && n.DHCP != state.DHCPOff { // each member hands out its own subnet
+		return kind.refusal(n, optionOf("dhcp"))
+	}
+	if err := checkBridgeless(n); err != nil {
 		return err
 	}
 	others := otherNetworks(c, name)
@@ -91,37 +100,8 @@ func completePool(c *state.Cluster, name string, n *state.Network) error {
 	return checkPool(c, n, back, others)
 }
 
-// checkPoolOptions refuses what a pool network of this backend has not.
-func checkPoolOptions(n *state.Network, back backend) error {
-	if err := noBGP(n); err != nil {
-		return err
-	}
-	for _, o := range []struct {
-		flag string
-		set  bool
-		next string
-	}{
-		{"--topology", n.Topology != "", ""},
-		{"--keepalive", n.Keepalive != 0, ""},
-		{"lead", n.Lead != "", ""},
-		{"mesh", n.Mesh.IsValid(), ""},
-		{"-m", n.Group.IsValid(), ""},
-		{"-n", n.DHCPServer != "", ""},
-		{"--dhcp", n.DHCP != "" && n.DHCP != state.DHCPOff, ""},
-		{"-v", n.VNI != 0 && back.vni == 0, VXLANL3},
-		{"--gbp", n.GBP && back.vni == 0, VXLANL3},
-		{"-p", n.Port != 0 && back.port == 0, VXLANL3 + " or " + UDP},
-		{"--direct-routing", n.Direct && !back.direct, VXLANL3 + " or " + IPIP},
-	} {
-		if !o.set {
-			continue
-		}
-		next := "leave " + o.flag + " away"
-		if o.next != "" {
-			next += ", or take the type " + o.next
-		}
-		return hint.Errorf(keyOf(o.flag), next, "%s networks have no %s", n.Type, o.flag)
-	}
+// checkBridgeless refuses what is about a container bridge where there is none.
+func checkBridgeless(n *state.Network) error {
 	if n.Bridge == "" && (n.Domain != "" || n.DHCP != "" || n.NoMasq || n.Isolate) {
 		return hint.Errorf("", "-b with a name, for example -b cbr0", "-d, --no-dhcp, --no-masquerade and --isolate are about a container bridge, and the network has none")
 	}
@@ -165,7 +145,7 @@ func defaultLength(pool netip.Prefix) int {
 	return min(pool.Bits()+2, maxSubnetLen4)
 }
 
-func checkPool(c *state.Cluster, n *state.Network, back backend, others map[string]*state.Network) error {
+func checkPool(c *state.Cluster, n *state.Network, back *backend, others map[string]*state.Network) error {
 	if err := checkFamily(c, n); err != nil {
 		return err
 	}
@@ -195,9 +175,10 @@ func checkPool(c *state.Cluster, n *state.Network, back backend, others map[stri
 	return checkDealtSubnets(n)
 }
 
-// setLengths takes the lengths as they were typed: one per subnet in order; a single
+// assignLengths takes the lengths as they were typed: one per subnet in order; a single
 // one for two subnets is meant for the family that it suits better.
-func setLengths(name string, n *state.Network, lengths []int) error {
+func assignLengths(n *state.Network, value any) error {
+	lengths, _ := value.([]int)
 	switch {
 	case len(lengths) == 0 || len(lengths) == len(n.Subnets):
 		n.SubnetLens = slices.Clone(lengths)
@@ -212,33 +193,20 @@ func setLengths(name string, n *state.Network, lengths []int) error {
 			n.SubnetLens = append(n.SubnetLens, length)
 		}
 	default:
-		return hint.Errorf("network "+name, "--subnet-len once per -s, in their order", "create network %s: %d subnets and %d lengths", name, max(len(n.Subnets), 1), len(lengths))
+		return hint.Errorf("", "--subnet-len once per -s, in their order", "%d subnets and %d lengths", max(len(n.Subnets), 1), len(lengths))
 	}
 	if !Pooled(n) && len(lengths) > 0 {
-		return hint.Errorf("network "+name, "leave --subnet-len away, or take one of: "+joinWords(pooledKinds()), "create network %s: a %s network has no --subnet-len", name, n.Type)
+		return hint.Errorf("", "leave --subnet-len away, or take one of: "+joinWords(pooledKinds()), "a %s network has no --subnet-len", n.Type)
 	}
 	return nil
 }
 
-func pooledKinds() []string { return slices.Sorted(keys(backends())) }
-
-// noPool refuses what only pool networks have.
-func noPool(n *state.Network) error {
-	for _, o := range []struct {
-		flag string
-		set  bool
-	}{{"--subnet-len", len(n.SubnetLens) > 0}, {"--direct-routing", n.Direct}} {
-		if o.set {
-			return hint.Errorf(keyOf(o.flag), "leave "+o.flag+" away, or take one of: "+joinWords(pooledKinds()), "%s networks have no %s", n.Type, o.flag)
-		}
-	}
-	return nil
-}
+func pooledKinds() []string { return namesOf(func(k *Kind) bool { return k.pool != nil }) }
 
 // poolDevice names the device that a pool network's packets leave by; "" where that
 // is the underlay's.
-func poolDevice(name, kind string) string {
-	if back := backends()[kind]; back.mark != "" {
+func poolDevice(name string, n *state.Network) string {
+	if back := backendOf(n); back != nil && back.mark != "" {
 		return spec.IfName(name, back.mark)
 	}
 	return ""

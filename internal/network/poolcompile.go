@@ -50,12 +50,12 @@ func (m *poolMember) ownOf(v6 bool) netip.Prefix {
 // compilePool adds what all backends have: the file about the subnets, the bridge if
 // there is one, forwarding; and by routes what brings packets from m to the others.
 func (b *builder) compilePool(name string, n *state.Network, routes func(p *pool, m *poolMember)) error {
-	back := backends()[n.Type]
+	back := backendOf(n)
 	places, err := b.underlays(name, n)
 	if err != nil {
 		return err
 	}
-	p := &pool{builder: b, name: name, n: n, device: poolDevice(name, n.Type)}
+	p := &pool{builder: b, name: name, n: n, device: poolDevice(name, n)}
 	if err := p.gather(places, back); err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (b *builder) compilePool(name string, n *state.Network, routes func(p *pool
 }
 
 // gather finds every member's part, and leaves out those that cannot have one.
-func (p *pool) gather(places []underlay, back backend) error {
+func (p *pool) gather(places []underlay, back *backend) error {
 	shares, err := sharesOf(p.n)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (p *pool) gather(places []underlay, back backend) error {
 
 // fitting refuses a member that the others cannot reach, or whose own network is in
 // the pool.
-func (p *pool) fitting(m *poolMember, back backend) error {
+func (p *pool) fitting(m *poolMember, back *backend) error {
 	where := "server " + m.server
 	for _, pool := range p.reachOf(m) {
 		for _, i := range p.c.Servers[m.server].Facts.Interfaces {
@@ -257,7 +257,7 @@ func (p *pool) addEnv(m *poolMember) {
 // addClaims asks that nobody else uses what the network routes. On a member's own
 // subnet there may be whatever bridge its containers have; where others make the
 // routes, they may lead anywhere in the pool.
-func (p *pool) addClaims(m *poolMember, back backend) {
+func (p *pool) addClaims(m *poolMember, back *backend) {
 	h := p.out.Hosts[m.server]
 	for _, pool := range p.n.Subnets {
 		c := spec.Claim{Network: p.name, Prefix: pool}

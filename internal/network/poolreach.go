@@ -107,7 +107,7 @@ func (p *pool) noteDirect() {
 		}
 		groups = append(groups, strings.Join(group, " "))
 	}
-	wire := backends()[p.n.Type].wire
+	wire := backendOf(p.n).wire
 	text := "no two members share a segment: " + wire + " between all"
 	switch {
 	case len(groups) == 1 && len(strings.Fields(groups[0])) == len(p.members):

@@ -240,44 +240,45 @@ func (w *world) share() string {
 }
 
 func (w *world) options(kind string) Options {
-	var o Options
+	o := Options{}
 	some := func() bool { return w.rnd.IntN(6) == 0 }
 	segment, pooled := kind == VXLAN || kind == L2, slices.Contains(pooledKinds(), kind)
 	if w.rnd.IntN(3) == 0 {
-		o.Subnets = append(o.Subnets, w.subnet())
+		list := []netip.Prefix{w.subnet()}
 		if some() {
-			o.Subnets = append(o.Subnets, w.subnet())
+			list = append(list, w.subnet())
 		}
+		o["subnet"] = list
 	}
 	if (segment || pooled) && w.rnd.IntN(3) == 0 {
-		o.Bridge = pick(w, "br0", "br1", "vxl0", "app0")
+		o["bridge"] = pick(w, "br0", "br1", "vxl0", "app0")
 	}
 	if segment && w.rnd.IntN(3) == 0 {
-		o.DHCPServer = w.server()
+		o["dhcp-server"] = w.server()
 	}
 	if segment && some() {
-		o.DHCP = pick(w, state.DHCPDistributed, state.DHCPOff, state.DHCPSingle)
+		o["dhcp"] = pick(w, state.DHCPDistributed, state.DHCPOff, state.DHCPSingle)
 	}
 	if some() {
-		o.Interface = pick(w, "eth0", "eth1", "192.168.7.2", "br0")
+		o["interface"] = pick(w, "eth0", "eth1", "192.168.7.2", "br0")
 	}
 	if some() {
-		o.MTU = number(pick[int64](w, 576, 1280, 1400, 9000))
+		o["mtu"] = pick[int64](w, 576, 1280, 1400, 9000)
 	}
 	if some() {
-		o.Port = number(pick[int64](w, 4789, 51820, 8472))
+		o["port"] = pick[int64](w, 4789, 51820, 8472)
 	}
 	if (kind == VXLAN || kind == VXLANL3) && some() {
-		o.VNI, o.GBP = number(pick[int64](w, 1, 42, 43)), some()
+		o["vni"], o["gbp"] = pick[int64](w, 1, 42, 43), some()
 	}
 	if kind == VXLAN && some() {
-		o.Group = netip.MustParseAddr(pick(w, "239.0.0.42", "ff08::42"))
+		o["group"] = netip.MustParseAddr(pick(w, "239.0.0.42", "ff08::42"))
 	}
 	if (kind == L2 || kind == WireGuard) && some() {
-		o.Topology = pick(w, state.Hub, state.Mesh)
+		o["topology"] = pick(w, state.Hub, state.Mesh)
 	}
 	if pooled && some() {
-		o.Direct, o.SubnetLens = kind == VXLANL3 || kind == IPIP, []int{pick(w, 24, 26, 30, 64)}
+		o["direct-routing"], o["subnet-len"] = kind == VXLANL3 || kind == IPIP, []int{pick(w, 24, 26, 30, 64)}
 	}
 	return o
 }

@@ -13,7 +13,7 @@ func TestRenumberingIsNoted(t *testing.T) {
 	build := func() *state.Cluster {
 		c := cluster(t, 2)
 		for _, err := range []error{
-			Create(c, "hb", HostGW, Options{Bridge: "hb0", Subnets: prefixes("10.150.0.0/16")}),
+			Create(c, "hb", HostGW, Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")}),
 			Join(c, "hb", []string{"s1", "s2"}),
 			Create(c, "bare", HostGW, Options{}),
 			Join(c, "bare", []string{"s1", "s2"}),

@@ -60,13 +60,13 @@ func TestRoleRefusals(t *testing.T) {
 			}
 			return JoinClients(c, "w2", []string{"s1"})
 		}, "no lead server yet"},
-		"topology": {func(c *state.Cluster) error { return Create(c, "w2", WireGuard, Options{Topology: "ring"}) }, "unknown topology"},
+		"topology": {func(c *state.Cluster) error { return Create(c, "w2", WireGuard, Options{"topology": "ring"}) }, "unknown topology"},
 		"keepalive": {func(c *state.Cluster) error {
-			return Create(c, "w2", WireGuard, Options{Keepalive: number(70000)})
+			return Create(c, "w2", WireGuard, Options{"keepalive": int64(70000)})
 		}, "out of range"},
-		"topology of vxlan": {func(c *state.Cluster) error { return Create(c, "v2", VXLAN, Options{Topology: "hub"}) }, "no --topology"},
+		"topology of vxlan": {func(c *state.Cluster) error { return Create(c, "v2", VXLAN, Options{"topology": "hub"}) }, "no --topology"},
 		"group of l2": {func(c *state.Cluster) error {
-			return Create(c, "v2", L2, Options{Group: netip.MustParseAddr("239.0.0.1")})
+			return Create(c, "v2", L2, Options{"group": netip.MustParseAddr("239.0.0.1")})
 		}, "neither multicast group"},
 		"endpoint behind NAT": {func(c *state.Cluster) error {
 			return AddServer(c, "s9", state.Server{NAT: true, Endpoint: "vpn.example.org"})
@@ -106,7 +106,7 @@ func TestJoiningTouchesOnlyTheNewPeer(t *testing.T) {
 	for _, topology := range []string{state.Mesh, state.Hub} {
 		rnd := seed.New(t)
 		c := cluster(t, 20)
-		if err := Create(c, "wirex", WireGuard, Options{Topology: topology}); err != nil {
+		if err := Create(c, "wirex", WireGuard, Options{"topology": topology}); err != nil {
 			t.Fatal(err)
 		}
 		if err := JoinLead(c, "wirex", "s1"); err != nil {

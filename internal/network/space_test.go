@@ -16,7 +16,8 @@ func auto() map[string]func(c *state.Cluster, name string, o Options) error {
 	out := map[string]func(c *state.Cluster, name string, o Options) error{
 		GRE: func(c *state.Cluster, name string, o Options) error {
 			to := TunnelOptions{Name: name}
-			for _, p := range o.Subnets {
+			list, _ := o["subnet"].([]netip.Prefix)
+			for _, p := range list {
 				to.Addresses = append(to.Addresses, netip.PrefixFrom(p.Addr(), p.Bits()), netip.PrefixFrom(p.Addr().Next(), p.Bits()))
 			}
 			return AddTunnel(c, GRE, "s1", "s2", to)
@@ -78,7 +79,7 @@ func TestPoolsEnd(t *testing.T) {
 		if err == nil || bad != nil || p.Bits() != bits {
 			t.Fatalf("next %q: %v", next, err)
 		}
-		if err := Create(c, fmt.Sprint("m", i), HostGW, Options{Subnets: []netip.Prefix{p}}); err != nil {
+		if err := Create(c, fmt.Sprint("m", i), HostGW, Options{"subnet": []netip.Prefix{p}}); err != nil {
 			t.Fatalf("%s does not work: %v", next, err)
 		}
 	}
@@ -118,7 +119,7 @@ func TestPublicSpaceIsNoted(t *testing.T) {
 		c.Servers["s1"].Facts.Interfaces[0].Addrs = prefixes("198.51.100.1/24")
 		p := netip.MustParsePrefix(test.subnet)
 		out, err := Edit(c, func(c *state.Cluster) error {
-			if err := Create(c, "n1", VXLAN, Options{Subnets: []netip.Prefix{p}}); err != nil {
+			if err := Create(c, "n1", VXLAN, Options{"subnet": []netip.Prefix{p}}); err != nil {
 				return err
 			}
 			return Join(c, "n1", []string{"s1"})
@@ -156,11 +157,15 @@ func TestHostBits(t *testing.T) {
 		edit func(*state.Cluster) error
 		next string
 	}{
-		"-s":           {func(c *state.Cluster) error { return Create(c, "n1", VXLAN, Options{Subnets: prefixes("10.9.0.7/24")}) }, "-s 10.9.0.0/24"},
-		"-s of a pool": {func(c *state.Cluster) error { return Create(c, "n1", HostGW, Options{Subnets: prefixes("fd09::7/48")}) }, "-s fd09::/48"},
-		"a file's":     {file(state.Network{Type: VXLAN, Subnets: prefixes("10.9.0.7/24")}), "-s 10.9.0.0/24"},
-		"its mesh":     {file(state.Network{Type: L2, Mesh: netip.MustParsePrefix("10.9.0.7/24")}), "mesh = \"10.9.0.0/24\" in a file for flock apply -f"},
-		"its tunnel":   {file(state.Network{Type: GRE, Members: []string{"s1", "s2"}, Subnets: prefixes("10.9.0.1/30")}), "10.9.0.0/30"},
+		"-s": {func(c *state.Cluster) error {
+			return Create(c, "n1", VXLAN, Options{"subnet": prefixes("10.9.0.7/24")})
+		}, "-s 10.9.0.0/24"},
+		"-s of a pool": {func(c *state.Cluster) error {
+			return Create(c, "n1", HostGW, Options{"subnet": prefixes("fd09::7/48")})
+		}, "-s fd09::/48"},
+		"a file's":   {file(state.Network{Type: VXLAN, Subnets: prefixes("10.9.0.7/24")}), "-s 10.9.0.0/24"},
+		"its mesh":   {file(state.Network{Type: L2, Mesh: netip.MustParsePrefix("10.9.0.7/24")}), "mesh = \"10.9.0.0/24\" in a file for flock apply -f"},
+		"its tunnel": {file(state.Network{Type: GRE, Members: []string{"s1", "s2"}, Subnets: prefixes("10.9.0.1/30")}), "10.9.0.0/30"},
 		"a share": {func(c *state.Cluster) error {
 			if err := Create(c, "n1", HostGW, Options{}); err != nil {
 				return err
@@ -186,7 +191,7 @@ func TestHostBits(t *testing.T) {
 func TestAdviceFits(t *testing.T) {
 	create := func(kind string) func(c *state.Cluster, p netip.Prefix) error {
 		return func(c *state.Cluster, p netip.Prefix) error {
-			return Create(c, "n1", kind, Options{Subnets: []netip.Prefix{p}})
+			return Create(c, "n1", kind, Options{"subnet": []netip.Prefix{p}})
 		}
 	}
 	for name, test := range map[string]struct {
@@ -204,8 +209,8 @@ func TestAdviceFits(t *testing.T) {
 		for _, small := range test.small {
 			c := cluster(t, 2)
 			for _, err := range []error{
-				Create(c, "vx1", VXLAN, Options{Subnets: prefixes("10.0.4.0/24", "fd00:4::/64")}),
-				Create(c, "w1", WireGuard, Options{Subnets: prefixes("10.0.8.0/24", "fd00:8::/64")}),
+				Create(c, "vx1", VXLAN, Options{"subnet": prefixes("10.0.4.0/24", "fd00:4::/64")}),
+				Create(c, "w1", WireGuard, Options{"subnet": prefixes("10.0.8.0/24", "fd00:8::/64")}),
 				SetSubnet(c, "s1", netip.MustParsePrefix("10.0.5.0/24")),
 			} {
 				if err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -22,7 +21,7 @@ const (
 )
 
 // TunnelTypes are the types that a tunnel can have.
-func TunnelTypes() []string { return []string{GRE, IPIP} }
+func TunnelTypes() []string { return namesOf(func(k *Kind) bool { return k.tunnel }) }
 
 const (
 	maxTunnelKey = 1<<32 - 1 // RFC 2890: 32 bits
@@ -91,7 +90,7 @@ func addTunnel(c *state.Cluster, name, kind string, ends []string, o TunnelOptio
 		c.Networks = map[string]*state.Network{}
 	}
 	c.Networks[name] = n
-	if err := completeTunnel(c, name, n); err != nil {
+	if err := fillIn(c, name, n); err != nil {
 		return err
 	}
 	if err := checkNewcomer(c, "network "+name); err != nil {
@@ -182,14 +181,17 @@ func hostOf(p netip.Prefix, a netip.Addr) bool {
 	return a != p.Addr() && (a.Is6() || a != lastAddr(p))
 }
 
+// tunnelKind is the kind of the tunnels of a type.
+func tunnelKind(name, wire string) *Kind {
+	return &Kind{
+		Name: name, wire: wire, takes: []string{"subnet", "mtu", "shares", "tunnel", "key", "ttl"}, tunnel: true,
+		lacks:    []lack{{[]string{"port", "interface"}, "leave away: port, interface", "a tunnel has neither a port nor an interface of its own"}},
+		complete: completeTunnel, allocate: allocateTunnel, fits: fitsTunnel, compile: compileTunnel,
+	}
+}
+
 func completeTunnel(c *state.Cluster, name string, n *state.Network) error {
 	n.Tunnel = true
-	if err := errors.Join(noMesh(withoutShares(n)), noSegment(n), noBGP(n), noPool(n)); err != nil {
-		return err
-	}
-	if n.Port != 0 || n.Interface != "" {
-		return hint.Errorf("", "leave away: port, interface", "a tunnel has neither a port nor an interface of its own")
-	}
 	if len(n.Subnets) == 0 {
 		p, err := freeSubnet(c, tunnelSpace)
 		if err != nil {
@@ -203,13 +205,6 @@ func completeTunnel(c *state.Cluster, name string, n *state.Network) error {
 		}
 	}
 	return checkMTU(n)
-}
-
-// withoutShares is n for checks of kinds that share nothing.
-func withoutShares(n *state.Network) *state.Network {
-	bare := *n
-	bare.Shares = nil
-	return &bare
 }
 
 func checkTunnelEnds(c *state.Cluster, _ string, n *state.Network) error {
@@ -295,7 +290,7 @@ func devicesOf(name string, n *state.Network) []string {
 	if isTunnel(n) {
 		return append(out, tunnelDevice(name))
 	}
-	if device := poolDevice(name, n.Type); device != "" {
+	if device := poolDevice(name, n); device != "" {
 		out = append(out, device)
 	}
 	return out

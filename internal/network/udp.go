@@ -16,6 +16,10 @@ const (
 	udpOverhead6 = 48   // outer IPv6 40
 )
 
+func udpKind() *Kind {
+	return poolKind(UDP, backend{routes: true, port: udpPort, over4: udpOverhead4, over6: udpOverhead6, wire: "UDP", mark: "udp"}, routeUDP, "port")
+}
+
 func routeUDP(p *pool, m *poolMember) {
 	h := p.out.Hosts[m.server]
 	h.Links = append(h.Links, spec.Link{

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -69,12 +68,6 @@ func firstBad(values []value) error {
 	return nil
 }
 
-// keyOf is the key of a cluster file that says what a flag of the command line says.
-func keyOf(flag string) string {
-	key := map[string]string{"-b": "bridge", "-d": "domain", "-m": "group", "-n": "dhcp-server", "-p": "port", "-v": "vni"}[flag]
-	return cmp.Or(key, strings.TrimPrefix(flag, "--"))
-}
-
 // CheckLogin refuses what cannot be the way to a server: what addserver refuses.
 func CheckLogin(s *state.Server) error {
 	return firstBad([]value{
@@ -91,42 +84,6 @@ func text(s string, check func(string) error) error {
 		return nil
 	}
 	return check(s)
-}
-
-// checkValues refuses what no network may have, whatever its type.
-func checkValues(n *state.Network) error {
-	server := func(s string) error { return state.CheckName("server", s) }
-	if err := firstBad([]value{
-		{"interface", func() error { return text(n.Interface, checkUnderlay) }},
-		{"bridge", func() error { return text(n.Bridge, checkBridgeName) }},
-		{"vni", func() error { return vniSpan.given(int64(n.VNI)) }},
-		{"mtu", func() error { return mtuSpan.given(int64(n.MTU)) }},
-		{"keepalive", func() error { return keepaliveSpan.given(int64(n.Keepalive)) }},
-		{"hold", func() error { return holdSpan.given(int64(n.Hold)) }},
-		{"domain", func() error { return text(n.Domain, checkDomain) }},
-		{"group", func() error { return checkGroup(n.Group) }},
-		{"dhcp", func() error {
-			return text(n.DHCP, oneOf("--dhcp", "DHCP mode", state.DHCPSingle, state.DHCPDistributed, state.DHCPOff))
-		}},
-		{"dhcp-server", func() error { return text(n.DHCPServer, server) }},
-		{"topology", func() error { return text(n.Topology, oneOf("--topology", "topology", state.Mesh, state.Hub)) }},
-		{"lead", func() error { return text(n.Lead, server) }},
-		{"mode", func() error { return text(n.Mode, checkMode) }},
-		{"as", func() error { return givenAS(n.AS) }},
-	}); err != nil {
-		return err
-	}
-	for _, length := range n.SubnetLens {
-		if err := lengthSpan.check(int64(length)); err != nil {
-			return hint.Pin(err, "subnet-len")
-		}
-	}
-	for _, reflector := range n.Reflectors {
-		if err := server(reflector); err != nil {
-			return hint.Pin(err, "reflectors")
-		}
-	}
-	return checkDealtValues(n)
 }
 
 // checkDealtValues refuses what flock would not have dealt out.

@@ -2,7 +2,6 @@ package network
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -28,10 +27,21 @@ const (
 	multicastTTL = 64 // the kernel's 1 dies at the first router
 )
 
-func completeVXLAN(c *state.Cluster, name string, n *state.Network) error {
-	if err := errors.Join(noMesh(n), noBGP(n), noPool(n)); err != nil {
-		return err
+func vxlanKind() *Kind {
+	return &Kind{
+		Name: VXLAN, wire: "VXLAN", takes: append(segmentTakes(), "group"), segment: true,
+		complete: completeVXLAN, allocate: allocateSegment, fits: fitsSegment, compile: compileVXLAN,
 	}
+}
+
+// segmentTakes are the options of all layer 2 kinds.
+func segmentTakes() []string {
+	return []string{
+		"subnet", "interface", "bridge", "vni", "port", "mtu", "domain", "dhcp", "dhcp-server", "gbp", "no-masquerade", "isolate",
+	}
+}
+
+func completeVXLAN(c *state.Cluster, name string, n *state.Network) error {
 	if n.Port == 0 {
 		n.Port = vxlanPort
 	}
@@ -74,18 +84,10 @@ func tunnelPort(n *state.Network) uint16 {
 	return n.Port
 }
 
+// encapsulation is what n's packets travel in.
 func encapsulation(n *state.Network) string {
-	switch n.Type {
-	case WireGuard:
-		return "WireGuard"
-	case L2:
-		return "VXLAN in WireGuard"
-	case GRE:
-		return "GRE"
-	case VXLAN:
-		return "VXLAN"
-	}
-	return cmp.Or(backends()[n.Type].wire, "encapsulation")
+	kind, _ := kindOf(n)
+	return cmp.Or(kind.wire, "encapsulation")
 }
 
 // checkSegment refuses options that no layer 2 kind can take.

@@ -19,6 +19,12 @@ const (
 	flannelPort = 8472 // linux's default before IANA's (drivers/net/vxlan)
 )
 
+func vxlanL3Kind() *Kind {
+	return poolKind(VXLANL3, backend{
+		routes: true, direct: true, port: flannelPort, vni: flannelVNI, over4: overhead4, over6: overhead6, wire: "VXLAN", mark: "vx",
+	}, routeVXLANL3, "vni", "gbp", "port", "direct-routing")
+}
+
 func routeVXLANL3(p *pool, m *poolMember) {
 	h := p.out.Hosts[m.server]
 	h.Links = append(h.Links, spec.Link{

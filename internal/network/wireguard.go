@@ -2,7 +2,6 @@ package network
 
 import (
 	"cmp"
-	"errors"
 	"net/netip"
 	"slices"
 
@@ -16,13 +15,21 @@ import (
 // behind NAT meet at.
 const WireGuard = "wireguard"
 
+// meshHelp is what createnetwork says of the encrypted kinds.
+const meshHelp = `l2 is vxlan inside a WireGuard mesh of its own: encrypted, over any IP network, also
+through NAT. Bridge vpl0; -p is WireGuard's port. wireguard is an encrypted layer 3
+network: subnet 10.0.8.0/24 (next free), port 51820 (next free), every member talks to
+every other, or with --topology hub through the lead server.`
+
+func wireGuardKind() *Kind {
+	return &Kind{
+		Name: WireGuard, wire: "WireGuard", Help: meshHelp,
+		takes:    []string{"subnet", "interface", "port", "mtu", "topology", "keepalive", "lead", "shares"},
+		complete: completeWireGuard, allocate: allocateWireGuard, fits: fitsWireGuard, compile: compileWireGuard,
+	}
+}
+
 func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
-	if err := noSegment(n); err != nil {
-		return err
-	}
-	if err := errors.Join(noBGP(n), noPool(n)); err != nil {
-		return err
-	}
 	if len(n.Subnets) == 0 {
 		p, err := freeSubnet(c, meshSpace)
 		if err != nil {
@@ -45,49 +52,6 @@ func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 		return err
 	}
 	return checkMesh(c, name, n)
-}
-
-// noSegment refuses what only a segment has.
-func noSegment(n *state.Network) error {
-	for _, o := range []struct {
-		flag string
-		set  bool
-	}{
-		{"-b", n.Bridge != ""},
-		{"-v", n.VNI != 0},
-		{"-d", n.Domain != ""},
-		{"-m", n.Group.IsValid()},
-		{"-n", n.DHCPServer != ""},
-		{"--dhcp", n.DHCP != ""},
-		{"--gbp", n.GBP},
-		{"--no-masquerade", n.NoMasq},
-		{"--isolate", n.Isolate},
-		{"mesh", n.Mesh.IsValid()},
-	} {
-		if o.set {
-			return hint.Errorf(keyOf(o.flag), "leave "+o.flag+" away, or create a network of the type "+L2, "a %s network is layer 3 and has no %s", n.Type, o.flag)
-		}
-	}
-	return nil
-}
-
-// noMesh refuses what only networks with WireGuard have.
-func noMesh(n *state.Network) error {
-	for _, o := range []struct {
-		flag string
-		set  bool
-	}{
-		{"--topology", n.Topology != ""},
-		{"--keepalive", n.Keepalive != 0},
-		{"lead", n.Lead != ""},
-		{"mesh", n.Mesh.IsValid()},
-		{"shares", len(n.Shares) > 0},
-	} {
-		if o.set {
-			return hint.Errorf(keyOf(o.flag), "leave "+o.flag+" away, or create a network of the type "+WireGuard, "a %s network has no %s", n.Type, o.flag)
-		}
-	}
-	return nil
 }
 
 func hasMember(n *state.Network, server string) bool {

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/network"
+)
+
+// The JSON of a network has its options by their keys in the cluster file, with _ for -,
+// and what follows from them.
+
+// documentFirst and documentLast are the names whose place in the document is kept; other
+// options stand between them, in the order of their table.
+var (
+	documentFirst = []string{
+		"name", "type", "subnet", "gateway", "interface", "bridge", "vni", "port", "mtu", "domain", "subnet_len", "direct_routing",
+		"topology", "keepalive", "lead", "mesh", "shared", "dhcp", "dhcp_server", "group", "gbp", "masquerade", "isolate",
+		"tunnel", "device", "key", "ttl", "as", "mode", "hold", "reflectors", "externals", "settling",
+	}
+	documentLast = []string{"members", "state", "pending", "notes"}
+	// documentAlways are there also when they are empty, or false.
+	documentAlways = []string{"name", "type", "subnet", "gateway", "gbp", "masquerade", "isolate", "members", "state", "pending"}
+	// documentOtherwise are options that the document says in other words.
+	documentOtherwise = []string{"before", "external", "shares", "no_masquerade"}
+)
+
+// MarshalJSON writes the network as -o json prints it.
+func (v *networkView) MarshalJSON() ([]byte, error) {
+	values, names := v.document()
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	for i, name := range names {
+		out.WriteByte("{,"[min(i, 1)])
+		for _, part := range []any{name, values[name]} {
+			if err := e.Encode(part); err != nil {
+				return nil, fmt.Errorf("print network %s: %w", v.Name, err)
+			}
+			out.Truncate(out.Len() - 1) // the line's end
+			out.WriteByte(':')
+		}
+		out.Truncate(out.Len() - 1)
+	}
+	out.WriteByte('}')
+	return out.Bytes(), nil
+}
+
+// document is what the network's JSON says, and in which order.
+func (v *networkView) document() (values map[string]any, names []string) {
+	values = map[string]any{}
+	for _, o := range network.AllOptions() {
+		name := strings.ReplaceAll(o.Key, "-", "_")
+		if slices.Contains(documentOtherwise, name) {
+			continue
+		}
+		if names = append(names, name); !reflect.ValueOf(o.Value(v.n)).IsZero() {
+			values[name] = o.Value(v.n)
+		}
+	}
+	maps.Copy(values, map[string]any{
+		"name": v.Name, "type": v.Type, "subnet": v.Subnet, "gateway": v.Gateway, "mtu": v.MTU, "shared": v.Shared, "dhcp_server": v.DHCPServer,
+		"masquerade": v.Masquerade, "gbp": v.n.GBP, "isolate": v.n.Isolate, "externals": v.Externals, "settling": v.n.Before != nil,
+		"members": v.Members, "state": v.State, "pending": v.Pending, "notes": v.Notes,
+	})
+	delete(values, "key")
+	delete(values, "ttl")
+	if v.n.Tunnel {
+		maps.Copy(values, map[string]any{"device": network.TunnelDevice(v.Name), "key": v.n.Key, "ttl": network.OuterTTL(v.n)})
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(documentFirst, name) })
+	names = slices.Concat(documentFirst, names, documentLast)
+	return values, slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(documentAlways, name) && empty(values[name]) })
+}
+
+// empty says whether a value is what a document leaves out.
+func empty(value any) bool {
+	v := reflect.ValueOf(value)
+	return !v.IsValid() || v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
+}

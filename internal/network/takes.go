@@ -1,0 +1,76 @@
+package network
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// What is set and not taken is refused here, by what a kind says that it takes.
+
+// lack says in one sentence why networks do not have some options.
+type lack struct {
+	keys       []string
+	next, text string // "%s" in text is the type
+}
+
+// refusal is the error of a network that has one of the options.
+func (l lack) refusal(n *state.Network) error {
+	return hint.Errorf("", l.next, "%s", strings.ReplaceAll(l.text, "%s", n.Type))
+}
+
+// lacksOfOthers are for kinds that say nothing else about these options.
+func lacksOfOthers() []lack {
+	return []lack{
+		{[]string{"as", "mode", "hold", "reflectors", "before", "external"}, "leave away: as, mode, hold, reflectors, external", "a %s network speaks no BGP"},
+		{[]string{"key", "ttl"}, "leave away: key, ttl", "a %s network has no key and no TTL: tunnels have"},
+	}
+}
+
+// refuse refuses what n says and its kind does not take.
+func (k *Kind) refuse(n *state.Network) error {
+	for i := range AllOptions() {
+		if o := &AllOptions()[i]; !slices.Contains(k.takes, o.Key) && o.isSet(n) {
+			return k.refusal(n, o)
+		}
+	}
+	return nil
+}
+
+// refusal is the error of a network that has an option which its kind does not take.
+func (k *Kind) refusal(n *state.Network, o *Option) error {
+	for _, l := range slices.Concat(k.lacks, lacksOfOthers()) {
+		if slices.Contains(l.keys, o.Key) {
+			return l.refusal(n)
+		}
+	}
+	next, text := "leave "+o.Flag()+" away", "%s networks have no %s"
+	switch {
+	case k.pool != nil:
+		if others := poolsTaking(o.Key); len(others) > 0 && !slices.Contains(k.takes, o.Key) {
+			next += ", or take the type " + strings.Join(others, " or ")
+		}
+	case o.among == ofPools:
+		next += ", or take one of: " + joinWords(pooledKinds())
+	case o.among == ofMeshes:
+		next, text = next+", or create a network of the type "+WireGuard, "a %s network has no %s"
+	case o.among == ofSegments && k.segment:
+		next, text = next+", or create a network of the type "+L2, "a %s network has no %s"
+	case o.among == ofSegments:
+		next, text = next+", or create a network of the type "+L2, "a %s network is layer 3 and has no %s"
+	}
+	return hint.Errorf(o.Key, next, text, n.Type, o.Flag())
+}
+
+// poolsTaking are the pool kinds that take an option.
+func poolsTaking(key string) []string {
+	var out []string
+	for _, k := range kinds() {
+		if k.pool != nil && slices.Contains(k.takes, key) {
+			out = append(out, k.Name)
+		}
+	}
+	return out
+}
