@@ -6,10 +6,10 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// advised is what server advises to do next. A server says what it likes, and what
-// follows next: is pasted into a shell of the workstation: only a command of flock's own
-// stands there as it came. Others are for the server and say so, which no shell runs. What
-// a shell would read more than words in is quoted.
+// advised is server's advice what to do next. A server may send any text, and what
+// follows next: is pasted into a shell of the workstation: only a command of flock is
+// shown as it came. Other text is marked as meant for the server, in a form that no
+// shell runs, and quoted where a shell would read more than words.
 func advised(server, next string) string {
 	switch {
 	case next == "":
@@ -22,14 +22,14 @@ func advised(server, next string) string {
 	return "on " + server + ": " + next
 }
 
-// harmless says that a shell sees one command in text. A second one is none where our
-// own sentences go on: to "then" a shell objects, "and" is no program.
+// harmless says that a shell reads a single command in text. It may be followed by words
+// of our own sentences: to "then" a shell reports an error, and "and" is no program.
 func harmless(text string) bool {
 	const most = 300 // bytes
 	if len(text) > most || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || strings.ContainsRune("&|<>$`\\'\"!{}\x7f", r) }) {
 		return false
 	}
-	if strings.Contains(strings.ReplaceAll(text, " ", ""), "()") { // a function of that name
+	if strings.Contains(strings.ReplaceAll(text, " ", ""), "()") { // it would define a function
 		return false
 	}
 	parts := strings.Split(text, ";")

@@ -11,12 +11,12 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// A person may take an hour to answer. Nobody else should find a server locked
-// meanwhile, so what is asked about is planned without locks, and planned again with them
-// when the answer is there.
+// A person may take an hour to answer. Servers must not be locked for that time: the
+// plan that is shown is made without locks, and the servers plan again with locks after
+// the answer.
 
-// planAgain lets the servers that were looked at plan under their locks. It refuses what
-// is not what was approved.
+// planAgain has the servers plan again under their locks, and refuses plans that differ
+// from what was approved.
 func (r *run) planAgain(ctx context.Context) error {
 	r.looking = false
 	approved := map[string]string{}
@@ -56,7 +56,7 @@ func stepLines(p *spec.Plan) string {
 	return b.String()
 }
 
-// command is what was typed.
+// command is the command line.
 func (e *Engine) command() string {
 	if e.Dialer == nil || e.Dialer.Command == "" {
 		return "flock plan"
@@ -64,15 +64,15 @@ func (e *Engine) command() string {
 	return e.Dialer.Command
 }
 
-// meet logs in to those of todo that nobody has met yet before any other is locked: a
-// person may have to look at their host keys.
+// meet logs in to new servers of todo before any server is locked: a person may have to
+// check their host keys.
 func (r *run) meet(ctx context.Context, todo []*peer) {
 	strange := slices.DeleteFunc(slices.Clone(todo), func(p *peer) bool {
 		s := r.c.Servers[p.name]
 		return p.session != nil || s == nil || s.Facts != nil
 	})
 	if len(strange) == len(todo) || r.looking {
-		return // nobody else is kept
+		return // no other server is locked meanwhile
 	}
 	results := remote.Each(ctx, strange, r.parallel(), func(ctx context.Context, p *peer) (struct{}, error) {
 		return struct{}{}, p.dial(ctx, r.e, r.c)

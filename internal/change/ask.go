@@ -35,10 +35,10 @@ func (r *run) scope() []string {
 	return slices.DeleteFunc(r.c.ServerNames(), func(name string) bool { return !in(name) })
 }
 
-// maxRounds bounds how often facts may change what others must do.
+// maxRounds bounds how often new facts may change the specs of other servers.
 const maxRounds = 4
 
-// plan lets every server concerned plan, until the plans are based on the servers'
+// plan has every server concerned plan, until the plans are based on the servers'
 // current facts: a server's new address or MTU changes the specs of others.
 func (r *run) plan(ctx context.Context, op string) error {
 	for range maxRounds {
@@ -123,7 +123,7 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 	return facts
 }
 
-// deal gives more addresses to DHCP servers whose range is nearly full.
+// deal assigns more addresses to DHCP servers whose range is nearly full.
 func (r *run) deal(asked []*peer) {
 	for _, p := range asked {
 		if p.plan == nil {

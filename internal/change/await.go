@@ -15,15 +15,15 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// How long a change waits for BGP sessions: when both sides connect at once, they try
-// again after some seconds. A reflector's daemon restarts to learn its clients, and
-// announces nothing until it has all their routes again.
+// How long a change waits for BGP sessions: when both sides connect at the same time,
+// they try again after some seconds. A new reflector restarts its daemon to learn its
+// clients, and announces nothing until it has all their routes again.
 const (
 	awaitBGP       = 20 * time.Second
 	awaitConverged = time.Minute
 )
 
-// shared are the subnets of every BGP network before the edit.
+// shared are the shared subnets of every BGP network before the edit.
 func shared(c *state.Cluster) map[string][]netip.Prefix {
 	out := map[string][]netip.Prefix{}
 	for _, name := range network.BGPNetworks(c) {
@@ -36,8 +36,8 @@ func shared(c *state.Cluster) map[string][]netip.Prefix {
 	return out
 }
 
-// forgotten are the subnets that a network's members shared when the run began and
-// do not any more.
+// forgotten are the subnets that members of a network shared when the run began and
+// share no more.
 func (r *run) forgotten(name string) []netip.Prefix {
 	now := shared(r.c)[name]
 	return slices.DeleteFunc(slices.Clone(r.shared[name]), func(p netip.Prefix) bool { return slices.Contains(now, p) })
@@ -82,7 +82,7 @@ func (r *run) await(ctx context.Context) error {
 	return nil
 }
 
-// mayAwait says whether a BGP network is among those that the request is about.
+// mayAwait says whether the request concerns a BGP network.
 func (r *run) mayAwait(name string) bool {
 	named := r.req.Await.Networks
 	if len(named) == 0 {
@@ -91,8 +91,8 @@ func (r *run) mayAwait(name string) bool {
 	return len(named) == 0 || slices.Contains(named, name)
 }
 
-// awaited says whether a BGP network is one that the request names, or that something
-// was done for if it names none.
+// awaited says whether a BGP network is waited for: one that the request names or, if it
+// names none, one that something was done for.
 func (r *run) awaited(name string) bool {
 	if !r.mayAwait(name) {
 		return false
@@ -108,8 +108,8 @@ func (r *run) awaited(name string) bool {
 	})
 }
 
-// listen asks the members that answer until nothing is missing or within has passed,
-// and returns what is missing, among them and of external neighbours.
+// listen asks the members that answer until nothing is missing, or until within has
+// passed, and returns what is missing: among them, and of external neighbours.
 func (r *run) listen(ctx context.Context, name string, within time.Duration) (missing, outside []string, err error) {
 	var members []*peer
 	for _, m := range r.c.Networks[name].Members {
@@ -140,8 +140,8 @@ func (r *run) listen(ctx context.Context, name string, within time.Duration) (mi
 	return missing, outside, err
 }
 
-// listener is a server whose daemon is asked, on the session that it has. What becomes
-// of that is no part of what became of the change.
+// listener is a server whose daemon is asked, on the session that it has. Its errors do
+// not make the change fail.
 func (r *run) listener(server string) *peer {
 	p := r.listeners[server]
 	if p == nil {

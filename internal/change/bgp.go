@@ -13,19 +13,19 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// Speaker is what one server's BGP daemon says.
+// Speaker is the answer of one server's BGP daemon.
 type Speaker struct {
 	Server string
 	Status *spec.BGPStatus // nil: no daemon answers there
 	Err    error           // the server was not reached
 }
 
-// pollBGP is how often daemons are asked while something is awaited.
+// pollBGP is the pause between questions to daemons while something is awaited.
 const pollBGP = 100 * time.Millisecond
 
-// BGP asks the BGP daemons of servers, all at once, and again until until is
-// content or within has passed. The order is that of servers. It takes no lock,
-// neither of the file nor on a server.
+// BGP asks the BGP daemons of servers, all at once, and again until until returns true
+// or within has passed. The order is that of servers. It takes no lock, neither of the
+// file nor on a server.
 func (e *Engine) BGP(ctx context.Context, servers []string, until func([]Speaker) bool, within time.Duration) ([]Speaker, error) {
 	c, err := e.Store.Load(ctx)
 	if err != nil {
@@ -49,7 +49,7 @@ func (e *Engine) BGP(ctx context.Context, servers []string, until func([]Speaker
 	return r.poll(ctx, peers, until, within)
 }
 
-// poll asks the daemons of peers until until is content, or within has passed.
+// poll asks the daemons of peers until until returns true, or within has passed.
 func (r *run) poll(ctx context.Context, peers []*peer, until func([]Speaker) bool, within time.Duration) ([]Speaker, error) {
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
@@ -70,7 +70,7 @@ func (r *run) poll(ctx context.Context, peers []*peer, until func([]Speaker) boo
 	}
 }
 
-// speakers asks every one of peers that was not lost before.
+// speakers asks every one of peers whose session still works.
 func (r *run) speakers(ctx context.Context, peers []*peer) []Speaker {
 	results := remote.Each(ctx, peers, r.parallel(), func(ctx context.Context, p *peer) (*spec.BGPStatus, error) {
 		if p.err != nil {
@@ -101,8 +101,8 @@ func (p *peer) askBGP(ctx context.Context, e *Engine) (*spec.BGPStatus, error) {
 	return reply.BGP, nil
 }
 
-// askBGP notes what the daemons say of servers that were looked at. One that does
-// not answer is among what the look found missing.
+// askBGP asks the daemons of servers that were looked at. A daemon that does not answer
+// shows as a step of the server's plan.
 func (r *run) askBGP(ctx context.Context) {
 	var peers []*peer
 	for _, name := range sortedNames(r.peers) {
@@ -118,7 +118,7 @@ func (r *run) askBGP(ctx context.Context) {
 	}
 }
 
-// secrets are those of the request that want names.
+// secrets are the secrets of the request that want names.
 func (r *run) secrets(want *spec.Host) map[string]string {
 	out := map[string]string{}
 	if want.BGP == nil {
@@ -132,8 +132,8 @@ func (r *run) secrets(want *spec.Host) map[string]string {
 	return out
 }
 
-// announced names the secrets that an apply would bring, without them: a plan needs
-// to know no more.
+// announced names the secrets that an apply would send, without their values: a plan
+// needs only the names.
 func (r *run) announced(want *spec.Host) map[string]string {
 	out := r.secrets(want)
 	for id := range out {
@@ -142,9 +142,9 @@ func (r *run) announced(want *spec.Host) map[string]string {
 	return out
 }
 
-// Unheard says what is missing until the members of a BGP network that answer have
-// all their sessions with each other and all routes that come of them, and have
-// forgotten the subnets that are gone; nil: nothing. Speakers are the members'.
+// Unheard describes what is missing until the members of a BGP network that answer have
+// all their sessions with each other and all their routes, and no routes to removed
+// subnets; nil: nothing. speakers are the members' answers.
 func Unheard(c *state.Cluster, name string, gone []netip.Prefix, speakers []Speaker) []string {
 	n := c.Networks[name]
 	if n == nil {
@@ -176,7 +176,7 @@ func Unheard(c *state.Cluster, name string, gone []netip.Prefix, speakers []Spea
 	return out
 }
 
-// unheardSessions are those of s with servers that are up which are not established.
+// unheardSessions are sessions of s that are not established, with servers that answer.
 func unheardSessions(s Speaker, want *spec.BGP, up func(string) bool) []string {
 	have := map[netip.Addr]spec.BGPNeighborStatus{}
 	for _, n := range s.Status.Neighbors {
@@ -194,7 +194,7 @@ func unheardSessions(s Speaker, want *spec.BGP, up func(string) bool) []string {
 	return out
 }
 
-// sessionText is how a session that is down stands.
+// sessionText describes a session that is down.
 func sessionText(n spec.BGPNeighborStatus) string {
 	text := cmp.Or(n.State, "not there yet")
 	if n.Why != "" {
@@ -203,8 +203,8 @@ func sessionText(n spec.BGPNeighborStatus) string {
 	return text
 }
 
-// unheardRoutes are the shared subnets that s should know and does not, or no more
-// and does.
+// unheardRoutes are shared subnets to which s should have a route and has none, or the
+// other way round.
 func unheardRoutes(s Speaker, n *state.Network, gone []netip.Prefix, up func(string) bool) []string {
 	have := map[netip.Prefix]spec.BGPRoute{}
 	for _, r := range s.Status.Routes {

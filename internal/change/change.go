@@ -1,10 +1,10 @@
-// Package change owns one change of the cluster, from the edit to the last
-// server's confirmation: edit a copy of the cluster file, compile it, let every
-// server concerned plan and check, save the desired state, apply everywhere, check that
-// the servers can still be reached, record what they confirmed.
+// Package change owns one change of the cluster, from the edit to the last server's
+// confirmation: it edits a copy of the cluster file, compiles it, has every server
+// concerned plan and check, saves the desired state, applies it, checks that the servers
+// can still be reached, and records what they confirmed.
 //
-// It does not know what networks mean (see network), how bytes reach a server (see
-// remote) and what is printed (see cli).
+// It does not know what networks mean (see network) or how bytes reach a server (see
+// remote), and prints nothing (see cli).
 package change
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/flocknet/flock/internal/target"
 )
 
-// undoAfter is how long a server waits for the confirmation before it goes back
-// to what it was. A fresh connection takes a round trip or two.
+// undoAfter is how long a server waits for the confirmation before it undoes the change.
+// A fresh connection takes a round trip or two.
 const undoAfter = 30 * time.Second
 
 // ErrInput marks an edit that was refused before anything was contacted.
@@ -37,10 +37,10 @@ type Engine struct {
 	Store    *state.Store
 	Dialer   *remote.Dialer
 	Parallel int              // servers at once; 0: 64
-	Holder   string           // who changes, for whoever waits: admin@laptop, flock addnetwork
-	Progress func(Event)      // called from several goroutines; nil: silent
+	Holder   string           // shown to others that wait for a lock: admin@laptop, flock addnetwork
+	Progress func(Event)      // called concurrently; nil: not called
 	Now      func() time.Time // nil: time.Now
-	Touching func()           // called before a server is told to change something; from several goroutines; nil: nobody wants it
+	Touching func()           // called before a server is told to change something; concurrently; nil: not called
 
 	wait time.Duration                                         // for BGP sessions; 0: awaitBGP or awaitConverged
 	open func(context.Context, remote.Target) (session, error) // nil: through Dialer
@@ -51,7 +51,7 @@ type Event struct {
 	Server string
 	Line   string
 	Done   bool  // the last one of this server
-	Err    error // why it came to nothing; only with Done
+	Err    error // why it failed; only with Done
 }
 
 // LinePlanned is the line of an Event of a server that has planned.
@@ -61,49 +61,49 @@ const LinePlanned = "planned"
 type Request struct {
 	// Edit changes the desired state; nil changes nothing. It is called on a copy.
 	Edit func(*state.Cluster) error
-	// Only leaves it at the servers of Contact, whomever the edit concerns: for a dry
-	// run of what is done there alone.
+	// Only contacts no servers but those of Contact, whichever the edit concerns: for a
+	// dry run of one server.
 	Only bool
 	// DryRun plans on the live servers and changes nothing, the file included.
 	DryRun bool
-	// All contacts every server, or every member of Networks if there are any and
-	// those whose spec changes by what is found there; otherwise only those are
-	// contacted whose spec the edit changes, and members of Networks that are
-	// pending.
+	// All contacts every server or, with Networks, every member of these and those whose
+	// spec changes by what is found there. Without All, only servers are contacted whose
+	// spec the edit changes, and members of Networks that are pending.
 	All      bool
 	Networks []string
 	// Contact are servers that must answer, whether their spec changes or not:
 	// without them nothing is saved.
 	Contact []string
-	// Rotate makes members change their WireGuard keys, one after the other. The edit,
-	// which is repeated for each, sees to it that there are such members (CheckRotation).
-	// A server that does not answer, or fails, keeps its key, and those after it too.
+	// Rotate gives members new WireGuard keys, one after the other. The edit, which is
+	// repeated for each, makes sure that there are such members (CheckRotation). A
+	// server that does not answer, or fails, keeps its key, and so do those after it.
 	Rotate []Rotation
-	// Await makes the change wait for the sessions and routes of BGP networks; nil: for
-	// none.
+	// Await makes the change wait for the sessions and routes of BGP networks; nil: it
+	// does not wait.
 	Await *Await
-	// Retire names the servers that leave the file when all is off them, after the
-	// edit; nil: none. They are told to forget whatever cluster file made it. One that
-	// does not answer stays and is pending, but for Force.
+	// Retire returns, after the edit, the servers that are removed from the file once
+	// nothing is on them any more; nil: none. They remove everything of flock, whichever
+	// cluster file made it. A server that does not answer stays in the file and is
+	// pending, except with Force.
 	Retire func() []string
 	Force  bool
-	// Secrets are passwords by their ids in the cluster file. They go to the
-	// servers whose spec names them, when these apply, and nowhere else.
+	// Secrets are passwords by their ids in the cluster file. They are sent only to the
+	// servers whose spec names them, when these apply.
 	Secrets map[string]string
-	// Accepted is called when the edit was accepted, before any server is contacted;
-	// an error ends the change. Not with DryRun; nil: go on.
+	// Accepted is called when the edit is valid, before any server is contacted; an
+	// error ends the change. It is not called with DryRun; nil: not called.
 	Accepted func() error
 	// Approve is asked with the plan before anything is saved; nil means yes.
 	Approve func(*Outcome) (bool, error)
-	// Asks says, when the edit was accepted, whether Approve waits for a person. It is
-	// asked with a plan that took no lock then, and what the servers plan afterwards must
-	// be the same. nil: nobody is waited for.
+	// Asks says, when the edit is valid, whether Approve waits for a person. Approve
+	// then gets a plan that took no lock, and what the servers plan afterwards must be
+	// the same. nil: nobody is waited for.
 	Asks func() bool
 }
 
-// Await says what BGP networks a change waits for: those of Networks, or without any
-// those for whose members something was done. Of the sessions with speakers outside
-// it waits for those that something was done for, and for Outside.
+// Await says which BGP networks a change waits for: those of Networks or, without any,
+// those for whose members something was done. Of the sessions with speakers outside of
+// the network it waits for those that something was done for, and for Outside.
 type Await struct {
 	Networks []string
 	Outside  *Outside // nil: none
@@ -114,13 +114,13 @@ const (
 	Unchanged   = "unchanged"   // nothing to do
 	Planned     = "planned"     // steps are known, nothing was done
 	Done        = "done"        // steps were done and confirmed
-	Undone      = "undone"      // the server went back to what it was
+	Undone      = "undone"      // the server undid the change
 	Unreachable = "unreachable" // no session
 	Refused     = "refused"     // the server's check found a conflict
-	Failed      = "failed"      // the session broke, or the kernel did not settle
+	Failed      = "failed"      // the session broke, or the server did not converge
 )
 
-// Server is what became of one server that was contacted.
+// Server is the result for one server that was contacted.
 type Server struct {
 	Name   string
 	State  string
@@ -131,33 +131,32 @@ type Server struct {
 	BGP *spec.BGPStatus // of a server that was only looked at; nil where no daemon answers
 }
 
-// Outcome is what a change came to.
+// Outcome is the result of a change.
 type Outcome struct {
 	Cluster *state.Cluster // after the edit; with DryRun as it would be
 	Servers []Server       // contacted ones, by name
 	Saved   bool           // the cluster file was written
-	Notes   []network.Note // what the servers' specs do not show
-	Clones  []network.Note // servers that share what should be each one's own
-	Silent  []network.Note // members that do not hear each other: those that met in the change, or that were looked at
-	Deaf    []network.Path // the ways between them that were tried; WireGuard's only of those that were looked at
-	Unheard []network.Note // BGP sessions and routes that were awaited and did not come in time
-	Leaving []string       // with DryRun: networks, servers, members and subnets that the file would have no more
-	Stayed  []Stayed       // servers that left the file and hold something of flock's still
-	Pending []string       // servers that do not hold what the file says, by name
-	Behind  []string       // servers that never confirmed what the file said before the edit and before anything was looked at, by name
+	Notes   []network.Note // what the plans do not show
+	Clones  []network.Note // servers with the same machine id, host key or WireGuard key
+	Silent  []network.Note // pairs of members without contact: those that became peers, or that were looked at
+	Deaf    []network.Path // the paths between members on which probes failed; of WireGuard only where servers were looked at
+	Unheard []network.Note // BGP sessions and routes that did not come up in time
+	Leaving []string       // with DryRun: networks, servers, members and subnets that would be removed from the file
+	Stayed  []Stayed       // servers removed from the file that still have something of flock's
+	Pending []string       // servers that have not confirmed what the file says, by name
+	Behind  []string       // servers that had not confirmed what the file said before the edit, by name
 }
 
-// Stayed is a server that left the file and was not cleaned.
+// Stayed is a server that was removed from the file and could not be cleaned.
 type Stayed struct {
 	Server string
 	Err    error // why
 }
 
-// Run carries req out, in as many steps as that takes; the file is one generation
-// further then, or as it was. An error before the first call of Touching means that nothing
-// was changed anywhere, neither on a server nor in the file; the Outcome is then nil
-// or says who refused. With a nil error Outcome.Pending tells whether everything
-// converged.
+// Run carries req out, in as many steps as needed; the file is one generation further
+// then, or unchanged. An error before the first call of Touching means that nothing was
+// changed, neither on a server nor in the file; the Outcome is then nil, or says who
+// refused. With a nil error, Outcome.Pending tells whether everything converged.
 func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	r, err := e.begin(ctx, req)
 	if err != nil {
@@ -198,8 +197,8 @@ func cmpErr(err, otherwise error) error {
 	return otherwise
 }
 
-// Status looks at servers and the members of networks (all servers if there are none
-// named) and takes no lock: every server's Plan holds what differs from the desired state.
+// Status looks at servers and the members of networks (at all servers if none are named)
+// and takes no lock: every server's Plan has what differs from the desired state.
 func (e *Engine) Status(ctx context.Context, networks, servers []string) (*Outcome, error) {
 	all := len(networks) > 0 || len(servers) == 0
 	r, err := e.begin(ctx, Request{DryRun: true, Only: true, All: all, Networks: networks, Contact: servers})
@@ -210,15 +209,15 @@ func (e *Engine) Status(ctx context.Context, networks, servers []string) (*Outco
 	if err := r.plan(ctx, spec.OpStatus); err != nil {
 		return nil, err
 	}
-	_ = r.refusal() // whoever refuses is part of what was seen
+	_ = r.refusal() // refusals are shown with their servers
 	r.askBGP(ctx)
 	r.probeAll(ctx)
 	return r.outcome(), nil
 }
 
-// Purge removes everything that flock ever put on a server, whatever cluster file
-// made it. The server need not be in the file: it is [USER@]ADDRESS[:PORT] then, or
-// a name in ssh's config, and login has its identity and jump hosts.
+// Purge removes everything that flock put on a server, whichever cluster file made it.
+// The server need not be in the file: it is [USER@]ADDRESS[:PORT] then, or a name in
+// ssh's config, and login has its identity and jump hosts.
 func (e *Engine) Purge(ctx context.Context, server string, login state.Server) (*spec.Report, error) {
 	locked, err := e.Store.Lock(ctx, e.Holder)
 	if err != nil {
@@ -256,7 +255,8 @@ func (e *Engine) Purge(ctx context.Context, server string, login state.Server) (
 	return report, nil
 }
 
-// checkWay refuses a server whose way in, as the file or the command line has it, is none.
+// checkWay refuses a server whose address, user, port or jumps, in the file or on the
+// command line, are malformed.
 func checkWay(c *state.Cluster, server string) error {
 	s := c.Servers[server]
 	if s == nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// Servers that were made from one image share what should be each one's own: a
-// WireGuard key, a machine id, an SSH host key.
+// Servers that were made from one disk image share what must be unique: a WireGuard key,
+// a machine id, an SSH host key.
 
 // sameKey is a member of a network whose WireGuard key another member has too.
 type sameKey struct {
@@ -21,8 +21,8 @@ type sameKey struct {
 	with string
 }
 
-// sharedKeys finds them. Of members with one key the one keeps it whose it was in the
-// file before, by the keys in before.
+// sharedKeys finds them. Of members with one key, the one keeps it that had it in the
+// file before (keys in before).
 func (r *run) sharedKeys(before map[network.Seat]string) []sameKey {
 	var out []sameKey
 	for _, name := range r.c.NetworkNames() {
@@ -61,8 +61,8 @@ func (r *run) keysInFile() map[network.Seat]string {
 	return out
 }
 
-// part lets servers that named another member's key make one of their own. Before are
-// the keys from before they were asked.
+// part has servers that reported another member's key make a new one. before are the
+// keys before they were asked.
 func (r *run) part(ctx context.Context, before map[network.Seat]string) {
 	for _, s := range r.sharedKeys(before) {
 		p := r.peers[s.Server]
@@ -81,7 +81,7 @@ func (r *run) part(ctx context.Context, before map[network.Seat]string) {
 	}
 }
 
-// clone notes what servers share.
+// clone adds a note about what servers share.
 func (r *run) clone(of, text string) {
 	if note := (network.Note{Network: of, Text: text}); !slices.Contains(r.clones, note) {
 		r.clones = append(r.clones, note)
@@ -96,8 +96,8 @@ func (r *run) assumeParted(before map[network.Seat]string) {
 	}
 }
 
-// cloned are the servers that have one machine id or host key. They are named in
-// plans, and when one of them is new in the file.
+// cloned are the servers that share a machine id or host key. They are named in plans,
+// and when one of them is new in the file.
 func (r *run) cloned() []network.Note {
 	const machine, hostKey = "machine id", "SSH host key"
 	next := map[string]string{

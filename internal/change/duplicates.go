@@ -8,14 +8,14 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// identity distinguishes machines. Machine ids alone are not enough: a cloned disk has
-// the same one.
+// identity tells machines apart. A machine id alone does not: a cloned disk has the same
+// one.
 type identity struct {
 	machine string
 	addr    netip.Addr // of the interface of the default route; without one, of any
 }
 
-// identities of a server, as it was last seen.
+// identities of a server, from its last facts.
 func identities(f *state.Facts) []identity {
 	if f == nil || f.Machine == "" {
 		return nil
@@ -33,8 +33,8 @@ func identities(f *state.Facts) []identity {
 	return out
 }
 
-// refuseDuplicates refuses servers that are one machine under two names: each would
-// remove what the other asks for.
+// refuseDuplicates refuses two names for one machine: each server would remove what the
+// other asks for.
 func (r *run) refuseDuplicates() {
 	known := map[identity][]string{}
 	for _, name := range r.c.ServerNames() {

@@ -32,7 +32,7 @@ func (r *run) owners() map[string]owner {
 	return out
 }
 
-// met are the WireGuard peers that the change added to p.
+// met are the WireGuard peers that the change added to p's server.
 func (p *peer) met() []spec.Peer {
 	if p.err != nil || p.report == nil {
 		return nil
@@ -83,8 +83,9 @@ func (r *run) couples() (initiators []*peer, to map[*peer][]spec.Peer) {
 	return initiators, to
 }
 
-// handshake makes the WireGuard peers that this change added complete a handshake. Pairs
-// that do not are noted, which is no failure: each server has the right configuration.
+// handshake has the WireGuard peers that this change added complete a handshake. Pairs
+// that do not are noted; that is no failure, since each server has the right
+// configuration.
 func (r *run) handshake(ctx context.Context) {
 	initiators, to := r.couples()
 	results := remote.Each(ctx, initiators, r.parallel(), func(ctx context.Context, p *peer) ([]spec.Peer, error) {

@@ -14,12 +14,12 @@ import (
 // Rotation names a member of a network that is to get a new WireGuard key.
 type Rotation struct{ Network, Server string }
 
-// keys asks every server that is about to change for the public keys of its
-// WireGuard devices, in parallel, and lets the servers that a new key concerns plan
-// again. The servers make the pairs. Where a key differs from the file's, the server is
-// right: it was set up anew, or a rotation was interrupted.
+// keys asks every server that is about to change for the public keys of its WireGuard
+// devices, in parallel, and has the servers that a new key concerns plan again. The
+// servers make the key pairs. If a key differs from the file's, the server is right: it
+// was installed again, or a rotation was interrupted.
 //
-// Nothing is saved yet, and the server removes a pair that no apply names.
+// Nothing is saved yet; the server removes a pair that no apply uses.
 func (r *run) keys(ctx context.Context) error {
 	asked := map[string]bool{}
 	for range maxRounds {
@@ -49,7 +49,7 @@ func (r *run) keys(ctx context.Context) error {
 	return nil
 }
 
-// needsKeys says whether p's server has WireGuard devices and is going to change.
+// needsKeys says whether p's server has WireGuard devices and will change.
 func (r *run) needsKeys(p *peer) bool {
 	if p.err != nil || p.plan == nil || len(network.KeyDevices(r.c, p.name)) == 0 {
 		return false
@@ -57,7 +57,7 @@ func (r *run) needsKeys(p *peer) bool {
 	return len(p.plan.Steps) > 0 || p.plan.Sum != r.sums.of(p.want) || r.turns(p.name)
 }
 
-// turns says whether a server is to get a new key: in a dry run any of those that are,
+// turns says whether a server gets a new key: in a dry run, any server of the rotation;
 // otherwise the one whose turn it is.
 func (r *run) turns(server string) bool {
 	if !r.req.DryRun {
@@ -66,8 +66,8 @@ func (r *run) turns(server string) bool {
 	return slices.ContainsFunc(r.req.Rotate, func(t Rotation) bool { return t.Server == server })
 }
 
-// askKeys notes the public keys of todo in the file's copy and says whether one is
-// new there.
+// askKeys puts the public keys of todo into the copy of the file, and says whether one
+// is new there.
 func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
 	before := r.keysInFile()
 	results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (map[string]string, error) {
@@ -121,9 +121,9 @@ func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
 	return changed
 }
 
-// assumeKeys stands in for keys in a dry run, which makes none: those of servers
-// that answered are not known by their name yet, but who gets which peer is. A key
-// that a server named is the one that holds; of one that it lost, it makes another.
+// assumeKeys replaces keys in a dry run, which makes no pairs: a server that has no pair
+// yet gets a placeholder, so that plans show who becomes whose peer. A key that a server
+// reported is used; one that it has lost will be replaced.
 func (r *run) assumeKeys() {
 	before := r.keysInFile()
 	defer func() { r.assumeParted(before) }()
@@ -153,13 +153,13 @@ func (r *run) compile() error {
 	return err
 }
 
-// waves are the servers to apply on, in groups that apply one after the other.
+// waves are groups of servers that apply one after the other.
 //
 // A server with a new key comes first: until the others have that key, they use the old
-// session, which it still understands, and what it sends waits for them. The other way
-// round their first handshake would stay unanswered for five seconds (WireGuard's
-// REKEY_TIMEOUT). Servers behind NAT come last: they begin the handshakes, and the others
-// must know their keys by then.
+// session, which it still accepts, and its own packets wait for them. In the other order
+// the first handshake of the others would stay unanswered for five seconds (WireGuard's
+// REKEY_TIMEOUT). Servers behind NAT come last: they begin the handshakes, and the
+// others must know their keys by then.
 func (r *run) waves(todo []*peer) [][]*peer {
 	var turn, most, last []*peer
 	for _, p := range todo {
@@ -175,7 +175,7 @@ func (r *run) waves(todo []*peer) [][]*peer {
 	return [][]*peer{turn, most, last}
 }
 
-// CheckRotation refuses to rotate what has no key.
+// CheckRotation refuses to rotate keys where there are none.
 func CheckRotation(c *state.Cluster, t Rotation) error {
 	n := c.Networks[t.Network]
 	switch {

@@ -9,7 +9,8 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// Outside is the session of a member of a BGP network with a speaker that is none.
+// Outside is the session of a member of a BGP network with a speaker outside of the
+// network.
 type Outside struct {
 	Server string
 	Addr   netip.Addr
@@ -17,7 +18,7 @@ type Outside struct {
 
 func (o Outside) head() string { return fmt.Sprintf("%s: the session with %s is ", o.Server, o.Addr) }
 
-// Down says whether out has found the session down after waiting for it.
+// Down says whether out found the session down after waiting for it.
 func (o Outside) Down(out *Outcome) bool {
 	for _, n := range out.Unheard {
 		if strings.HasPrefix(n.Text, o.head()) {
@@ -27,8 +28,8 @@ func (o Outside) Down(out *Outcome) bool {
 	return false
 }
 
-// Held says, by neighbour, which routes server keeps from its kernel for the sake of what
-// it protects (spec.BGPRoute.Held), and how to have them.
+// Held describes, by neighbour, which routes server keeps out of its kernel because of
+// protected addresses (spec.BGPRoute.Held), and how to allow them.
 func Held(server string, status *spec.BGPStatus) []string {
 	type group struct {
 		from  netip.Addr
@@ -63,8 +64,8 @@ func Held(server string, status *spec.BGPStatus) []string {
 	return out
 }
 
-// Unmatched says in one line each which rules of a server's for its neighbour n match
-// nothing that it announces.
+// Unmatched describes, in one line each, the rules of a server for its neighbour n that
+// match nothing that n announces.
 func Unmatched(server string, n spec.BGPNeighborStatus) []string {
 	var out []string
 	for _, r := range n.Unmatched {
@@ -73,8 +74,8 @@ func Unmatched(server string, n spec.BGPNeighborStatus) []string {
 	return out
 }
 
-// outside are the sessions with speakers outside that this change is about: those that
-// steps were done for, and the one that is named.
+// outside are the sessions with speakers outside that this change concerns: those that
+// steps were done for, and the one that the request names.
 func (r *run) outside() map[Outside]bool {
 	out := map[Outside]bool{}
 	for name, p := range r.peers {
@@ -97,8 +98,8 @@ func (r *run) outside() map[Outside]bool {
 	return out
 }
 
-// unheardOutside says how the sessions of s with the speakers of asked stand: what is
-// amiss, and whether that may pass by waiting.
+// unheardOutside describes what is wrong with the sessions of s with the speakers of
+// asked, and says whether waiting may help.
 func unheardOutside(s Speaker, want *spec.BGP, asked map[Outside]bool) (missing []string, waits bool) {
 	if s.Status == nil || want == nil {
 		return nil, false

@@ -14,8 +14,8 @@ import (
 // paths: first all servers create the new devices, then all change their routes, and the
 // old devices are removed last.
 
-// stages are the specs of a server between was and now: with the new devices created,
-// and with the routes changed.
+// stages are the specs of a server on the way from was to now: with the new devices
+// created, and with the routes changed.
 func stages(was, now *spec.Host) [2]*spec.Host {
 	ready, turned := both(now, was), both(now, was)
 	ready.Routes = merge(was.Routes, now.Routes, func(r spec.Route) netip.Prefix { return r.Dst })
@@ -23,9 +23,9 @@ func stages(was, now *spec.Host) [2]*spec.Host {
 	return [2]*spec.Host{ready, turned}
 }
 
-// both combines was and now: a device that stays for a while keeps its peers and filters.
-// A link that is in both has the smaller MTU: what is sent fits on either path. Of services
-// now's alone run: two servers must not hand out the same leases.
+// both combines was and now: a device that stays for a while keeps its peers and
+// filters. A link that is in both has the smaller MTU: packets then fit on either path.
+// Services are those of now alone: two servers must not hand out the same leases.
 func both(now, was *spec.Host) *spec.Host {
 	h := *now
 	h.Links = merge(now.Links, was.Links, func(l spec.Link) string { return l.Name })
@@ -64,7 +64,7 @@ func both(now, was *spec.Host) *spec.Host {
 	return &h
 }
 
-// merge is first and what second has besides.
+// merge is first, and what second has in addition.
 func merge[T any, K comparable](first, second []T, key func(T) K) []T {
 	have := make(map[K]bool, len(first))
 	for _, v := range first {
@@ -89,8 +89,8 @@ func (r *run) exchanged() bool {
 	return false
 }
 
-// asTurned makes a plan say of routes what the stages do: they turn. The agent, which
-// compares with the end alone, counts those as lost that stand on a device which goes.
+// asTurned makes a plan show routes as the stages change them. The agent compares with
+// the last spec alone, and reports routes on a device that is removed as lost.
 func (r *run) asTurned(p *peer) {
 	was := r.was[p.name]
 	if was == nil || p.plan == nil {
@@ -105,9 +105,9 @@ func (r *run) asTurned(p *peer) {
 	}
 }
 
-// overlap takes the servers of todo through the stages before their last, all of them
-// through one before the next, and returns what was done on each. A server that fails
-// at one is left where it went back to, and stays pending.
+// overlap applies all stages but the last on the servers of todo, each stage on all of
+// them before the next, and returns what was done on each. A server that fails keeps the
+// spec that it went back to, and stays pending.
 func (r *run) overlap(ctx context.Context, todo []*peer) map[*peer][]spec.Step {
 	done := map[*peer][]spec.Step{}
 	for stage := range 2 {

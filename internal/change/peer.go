@@ -14,8 +14,8 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// peer is one server while a change is under way: its connection, the one session
-// on it and what it answered.
+// peer is one server during a change: its connection, the one session on it, and its
+// answers.
 type peer struct {
 	name    string
 	session session
@@ -28,7 +28,7 @@ type peer struct {
 	bgp     *spec.BGPStatus
 	err     error
 
-	planned, did []spec.Step // in earlier steps of the change
+	planned, did []spec.Step // in earlier steps of this change
 	done         bool        // something was reported in one of those
 }
 
@@ -77,9 +77,9 @@ func Target(c *state.Cluster, name string) remote.Target {
 	return t
 }
 
-// variant is the agent's program that a server must have to be what is wanted; nil
-// asks nothing of it. Speaks is peer's: a server may have to go back to what it was,
-// and what is wanted of one that was never looked at is not known yet.
+// variant is the agent's program that a server needs for what is wanted; nil asks
+// nothing of it. speaks is peer's: a server may have to undo a change, and the spec of a
+// server that was never looked at is not known yet.
 func variant(want *spec.Host, speaks bool) remote.Variant {
 	if speaks || want != nil && want.BGP != nil {
 		return remote.WithBGP
@@ -87,7 +87,7 @@ func variant(want *spec.Host, speaks bool) remote.Variant {
 	return remote.Slim
 }
 
-// slowAnswer is the time after which a server is named that has not accepted the login.
+// slowAnswer is after how long a server that has not accepted the login is named.
 const slowAnswer = time.Second
 
 // dial opens the connection and starts the agent, once.
@@ -112,15 +112,16 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	return nil
 }
 
-// close ends the session. All answers are in, so errors of the connection are ignored.
+// close ends the session. All answers have been read, so errors of the connection are
+// ignored.
 func (p *peer) close() {
 	if p.session != nil {
 		_ = p.session.Close()
 	}
 }
 
-// do sends one request. The reply is nil, or the error says why it does not count;
-// what was done before something failed is in both. See verdict.
+// do sends one request. Without an error the reply is complete and reports no failure,
+// see verdict. With one, the reply is nil, or has what was done before the failure.
 func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Reply, error) {
 	reply, err := p.session.Do(ctx, req, func(line string) { e.event(Event{Server: p.name, Line: line}) })
 	if err != nil {
@@ -129,8 +130,8 @@ func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Repl
 	return reply, verdict(p.name, req, reply)
 }
 
-// apply makes the server what its spec says. The server is ready to undo until it is
-// told that a fresh connection reached it. given has what it needs beside the spec.
+// apply applies the spec on the server, which can undo it until it is told that a fresh
+// connection reached it. given is what it needs besides the spec.
 func (p *peer) apply(ctx context.Context, e *Engine, given spec.Request) (*spec.Report, error) {
 	e.touching()
 	e.event(Event{Server: p.name, Line: "applying"})
@@ -161,8 +162,8 @@ func (p *peer) apply(ctx context.Context, e *Engine, given spec.Request) (*spec.
 	return report, p.remains(confirmed.Report)
 }
 
-// sawNothing looks again where a server planned something and then reports that it is
-// done without a step: somebody else did it, or the report is false.
+// sawNothing asks again if a server planned something and then reports success without a
+// step: somebody else did it, or the report is false.
 func (p *peer) sawNothing(ctx context.Context, e *Engine, report *spec.Report) error {
 	if p.plan == nil || len(p.plan.Steps) == 0 || len(report.Steps) > 0 {
 		return nil
@@ -177,7 +178,8 @@ func (p *peer) sawNothing(ctx context.Context, e *Engine, report *spec.Report) e
 	return nil
 }
 
-// remains is the error of a server that was to keep nothing, and does or did not look.
+// remains is the error about a server that should have nothing of flock's, and has, or
+// did not look.
 func (p *peer) remains(report *spec.Report) error {
 	if !p.want.Empty() {
 		return nil
@@ -185,7 +187,7 @@ func (p *peer) remains(report *spec.Report) error {
 	return nothingRemains(p.name, report)
 }
 
-// outcome is what is known so far.
+// outcome is the result so far.
 func (r *run) outcome() *Outcome {
 	out := &Outcome{
 		Cluster: r.c, Saved: r.saved, Notes: slices.Concat(r.compiled.Notes, network.Renumbered(r.was, r.compiled.Hosts)),
@@ -195,7 +197,7 @@ func (r *run) outcome() *Outcome {
 	for _, name := range sortedNames(r.peers) {
 		p := r.peers[name]
 		if p.err != nil && slices.Contains(r.retired, name) {
-			continue // why it stayed is said
+			continue // its reason is reported elsewhere
 		}
 		plan, report := p.whole()
 		out.Servers = append(out.Servers, Server{Name: name, State: p.state(), Plan: plan, Report: report, Err: p.trouble(), BGP: p.bgp})

@@ -6,9 +6,9 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// Pending returns the servers that have not confirmed what the cluster file
-// asks of them, sorted. A member that was never contacted is pending: nobody
-// knows its place in the underlay.
+// Pending returns the servers that have not confirmed what the cluster file asks of
+// them, sorted. A member that was never contacted is pending: its underlay address is
+// not known.
 func Pending(c *state.Cluster, compiled *network.Compiled) []string {
 	return pending(c, compiled, sums{})
 }
@@ -33,7 +33,7 @@ func pending(c *state.Cluster, compiled *network.Compiled, sums sums) []string {
 	return out
 }
 
-// sums are checksums of hosts that nobody changes any more, each computed once.
+// sums are checksums of hosts that do not change any more, each computed once.
 type sums map[*spec.Host]string
 
 func (s sums) of(h *spec.Host) string {
@@ -45,7 +45,7 @@ func (s sums) of(h *spec.Host) string {
 	return sum
 }
 
-// factsOf is what the cluster file keeps of an agent's facts.
+// factsOf is the part of an agent's facts that the cluster file keeps.
 func factsOf(f *spec.Facts) *state.Facts {
 	out := &state.Facts{
 		Machine: f.Machine, Arch: f.Arch, Init: f.Init, Default4: f.Default4, Default6: f.Default6, Metric4: f.Metric4, Metric6: f.Metric6,

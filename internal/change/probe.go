@@ -10,8 +10,8 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// probePaths tries paths, every server all of its own at once, and notes those that
-// nothing comes through.
+// probePaths probes paths, every server all of its own at once, and notes those without
+// an answer.
 func (r *run) probePaths(ctx context.Context, paths []network.Path) {
 	of := map[*peer][]network.Path{}
 	var askers []*peer
@@ -34,7 +34,7 @@ func (r *run) probePaths(ctx context.Context, paths []network.Path) {
 		return reply.Unheard, nil
 	})
 	unheard := map[string][]network.Path{}
-	for i, res := range results { // who does not say has no news: it answered all else
+	for i, res := range results { // an error here is no news about a path
 		for _, path := range of[askers[i]] {
 			if slices.Contains(res.Value, path.Probe) {
 				unheard[path.Network] = append(unheard[path.Network], path)
@@ -49,8 +49,8 @@ func (r *run) probePaths(ctx context.Context, paths []network.Path) {
 	}
 }
 
-// probeAll tries the ways between the members that were looked at, where their ends
-// are as they should be.
+// probeAll probes the paths between the members that were looked at, if both ends are as
+// they should be.
 func (r *run) probeAll(ctx context.Context) {
 	var paths []network.Path
 	for _, name := range r.c.NetworkNames() {
@@ -67,7 +67,7 @@ func (r *run) probeAll(ctx context.Context) {
 	r.probePaths(ctx, paths)
 }
 
-// probeNew tries the ways that the change made. Those of WireGuard are handshake's.
+// probeNew probes the paths that the change made. handshake does it for WireGuard.
 func (r *run) probeNew(ctx context.Context) {
 	var paths []network.Path
 	for _, name := range r.c.NetworkNames() {
@@ -80,7 +80,7 @@ func (r *run) probeNew(ctx context.Context) {
 				continue
 			}
 			came, goes := to.gained(path), from.gained(path)
-			if came && !goes { // few who are new ask, not all the others
+			if came && !goes { // the few new members probe, not all the others
 				path.From, path.To, path.Probe, path.Back = path.To, path.From, path.Back, path.Probe
 			}
 			if came || goes {
@@ -91,7 +91,7 @@ func (r *run) probeNew(ctx context.Context) {
 	r.probePaths(ctx, paths)
 }
 
-// made says whether some server got a device of the network in this change.
+// made says whether the change created a device of the network on some server.
 func (r *run) made(name string) bool {
 	for _, p := range r.peers {
 		if p.want == nil || p.report == nil {
@@ -108,12 +108,12 @@ func (r *run) made(name string) bool {
 
 func (p *peer) answered() bool { return p != nil && p.err == nil && p.plan != nil && p.want != nil }
 
-// gained says whether the change made, or made anew, the device of a path.
+// gained says whether the change created the device of a path, or created it again.
 func (p *peer) gained(path network.Path) bool {
 	return p.report != nil && slices.ContainsFunc(p.report.Steps, func(s spec.Step) bool { return s.Object == "link "+path.Probe.Link })
 }
 
-// touches says whether steps are about the device of a path, its ports or entries.
+// touches says whether steps concern the device of a path, its ports or entries.
 func touches(steps []spec.Step, path network.Path) bool {
 	return slices.ContainsFunc(steps, func(s spec.Step) bool { return strings.Contains(s.Object, path.Probe.Link) })
 }

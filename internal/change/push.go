@@ -43,7 +43,7 @@ func (r *run) push(ctx context.Context) {
 		done = r.overlap(ctx, todo)
 		todo = slices.DeleteFunc(todo, func(p *peer) bool { return p.err != nil })
 	}
-	var kept error // why the server that was to turn first did not
+	var kept error // why the server that should change its key first did not
 	for _, wave := range r.waves(todo) {
 		results := remote.Each(ctx, wave, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
 			if kept != nil {
@@ -65,8 +65,8 @@ func (r *run) push(ctx context.Context) {
 	}
 }
 
-// given is what p's server needs to apply beside its spec: of leases those of the
-// networks it hands out the addresses of.
+// given is what p's server needs for an apply besides its spec: secrets, and the leases
+// of the networks in which it runs DHCP.
 func (r *run) given(p *peer, leases map[string]string) spec.Request {
 	out := spec.Request{Secrets: r.secrets(p.want), Leases: map[string]string{}}
 	for _, d := range p.want.DHCPs {
@@ -80,13 +80,13 @@ func (r *run) given(p *peer, leases map[string]string) spec.Request {
 	return out
 }
 
-// handedOut says whether some server was to hand out addresses of range's subnet
-// before this change. Of a file that made no sense nobody can tell.
+// handedOut says whether some server ran DHCP in of's subnet before this change. If the
+// file made no sense before, the answer is yes, for safety.
 func (r *run) handedOut(of spec.Range) bool {
 	return r.was == nil || r.handed[of.Subnet]
 }
 
-// leavingLeases are those of networks whose DHCP moves to another server, by
+// leavingLeases are the leases of networks whose DHCP moves to another server, by
 // network.
 func leavingLeases(from []*peer) map[string]string {
 	out := map[string]string{}
@@ -106,7 +106,7 @@ func (r *run) record() error {
 		}
 		s := r.c.Servers[name]
 		if s == nil {
-			continue // it has left
+			continue // it was removed
 		}
 		sum := r.sums.of(p.want)
 		if s.Confirmed != nil && s.Confirmed.Sum == sum || s.Confirmed == nil && sum == "" {

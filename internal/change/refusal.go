@@ -12,7 +12,7 @@ import (
 	"github.com/flocknet/flock/internal/target"
 )
 
-// mustAnswer is an error when a server that has to answer does not.
+// mustAnswer is the error about a server that has to answer and does not.
 func (r *run) mustAnswer() error {
 	for _, name := range r.req.Contact {
 		if p := r.peers[name]; p != nil && p.err != nil {
@@ -22,8 +22,8 @@ func (r *run) mustAnswer() error {
 	return nil
 }
 
-// refusal is the error of the servers that said no, nil when all agree. A server
-// that could not be asked does not count: its part stays pending.
+// refusal is the error about the servers that refuse; nil if all agree. A server that
+// could not be asked does not count: its part stays pending.
 func (r *run) refusal() error {
 	for _, p := range r.compiled.Problems {
 		if peer := r.peers[p.Server]; peer != nil && peer.err == nil {
@@ -53,10 +53,10 @@ func (r *run) refusal() error {
 	return first
 }
 
-// forced says whether a server leaves the file whatever it answers.
+// forced says whether a server is removed from the file whatever it answers.
 func (r *run) forced(name string) bool { return r.req.Force && slices.Contains(r.leaving(), name) }
 
-// leaving are the servers that are to leave the file.
+// leaving are the servers that will be removed from the file.
 func (r *run) leaving() []string {
 	if r.req.Retire == nil {
 		return nil
@@ -64,7 +64,7 @@ func (r *run) leaving() []string {
 	return r.req.Retire()
 }
 
-// problemError turns a problem of a server into an error with its advice.
+// problemError is a server's problem as an error with its advice.
 func problemError(server string, p *spec.Problem) error {
 	where := "server " + server
 	if p.Where != "" {
@@ -73,8 +73,8 @@ func problemError(server string, p *spec.Problem) error {
 	return hint.With(errors.New(p.What), where, advised(server, p.Next))
 }
 
-// purgeByAddress makes advice to purge a server, who knows itself by its name, work
-// before the cluster file knows that name.
+// purgeByAddress replaces the server's name in advice to purge it by its address: the
+// cluster file does not have that name yet.
 func purgeByAddress(next, name string, s *state.Server) string {
 	if s == nil || s.Address == "" {
 		return next // a name in ssh's config

@@ -12,7 +12,7 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// run is one change under way.
+// run is the state of one change.
 type run struct {
 	e        *Engine
 	id       string // of this change, for servers that are asked twice
@@ -20,7 +20,7 @@ type run struct {
 	locked   *state.Locked // nil for a dry run
 	c        *state.Cluster
 	before   map[string]string     // sums before the edit
-	was      map[string]*spec.Host // what the servers should look like before the edit, as far as that made sense
+	was      map[string]*spec.Host // the specs before the edit; nil if that file made no sense
 	behind   []string              // servers that have not confirmed that
 	types    map[string]string     // of the networks before the edit
 	spoke    map[string]bool       // servers with BGP before the edit
@@ -29,19 +29,19 @@ type run struct {
 	sums     sums // of the hosts of compiled
 	peers    map[string]*peer
 	saved    bool
-	handed   map[netip.Prefix]bool // subnets of which some server was to hand out addresses before the edit
+	handed   map[netip.Prefix]bool // subnets in which some server ran DHCP before the edit
 	looking  bool                  // plans take no lock: a person is asked first
-	clones   []network.Note        // what servers share that were made from one image
+	clones   []network.Note        // about servers that were made from one disk image
 	silent   []network.Note        // of WireGuard pairs without a handshake
-	deaf     []network.Path        // that were tried and carry nothing
+	deaf     []network.Path        // whose probes were not answered
 
 	turn      Rotation                  // the key that is being rotated
 	shared    map[string][]netip.Prefix // by BGP networks when the run began
-	listeners map[string]*peer          // whose daemons are asked while sessions are awaited
+	listeners map[string]*peer          // servers whose daemons are asked while sessions are awaited
 	unheard   []network.Note            // BGP sessions that did not come up in time
 	stayed    []Stayed
 	retired   []string // servers that left the file
-	gone      []string // what the file has no more, in words
+	gone      []string // what was removed from the file, in words
 }
 
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.
@@ -95,7 +95,7 @@ func (r *run) edit() error {
 		return r.foresee(was)
 	})
 	if err != nil {
-		return inputError{cmpErr(r.e.Store.Locate(broken), err)} // what the edit did not mend is the trouble
+		return inputError{cmpErr(r.e.Store.Locate(broken), err)} // the edit did not repair the file: its first error is the cause
 	}
 	r.compiled, r.sums = compiled, sums{}
 	for _, name := range r.req.Networks {
@@ -106,9 +106,8 @@ func (r *run) edit() error {
 	return nil
 }
 
-// complete makes whole what somebody wrote into the file by hand, and notes what
-// every server should hold so far: of a file that makes no sense, what it
-// confirmed.
+// complete completes what somebody wrote into the file by hand, and notes what every
+// server should have so far: if the file makes no sense, what it confirmed.
 func (r *run) complete() error {
 	r.before, r.spoke, r.handed = make(map[string]string, len(r.c.Servers)), map[string]bool{}, map[netip.Prefix]bool{}
 	for name, s := range r.c.Servers {
@@ -143,7 +142,7 @@ func (r *run) complete() error {
 }
 
 // release unlocks the file. Everything is written by then, and the kernel releases the
-// lock with the process in any case.
+// lock at the end of the process in any case.
 func release(l *state.Locked) { _ = l.Unlock() }
 
 func (r *run) end() {

@@ -12,12 +12,12 @@ import (
 )
 
 // A command may be a change of several steps: keys rotate one after the other, previous
-// BGP sessions end when the current ones are up, a server's entry is removed when nothing
-// is on the server any more. All steps are one run: the file stays locked, gets one new
-// generation, and each server has one session. Every step saves the desired state before
-// it is pushed, so that apply can finish an interrupted command.
+// BGP sessions end when the current ones are up, a server's entry is removed when
+// nothing is on the server any more. All steps are one run: the file stays locked, gets
+// one new generation, and each server has one session. Every step saves the desired
+// state before it is pushed, so that apply can finish an interrupted command.
 
-// step lets the servers plan the last edit, and applies it.
+// step has the servers plan the last edit, and applies it.
 func (r *run) step(ctx context.Context) error {
 	if err := r.plan(ctx, spec.OpPlan); err != nil {
 		return err
@@ -28,7 +28,7 @@ func (r *run) step(ctx context.Context) error {
 	return r.carry(ctx)
 }
 
-// agreed is the error of a server that must answer and does not, or refuses.
+// agreed is the error about a server that must answer and does not, or that refuses.
 func (r *run) agreed() error {
 	if err := r.mustAnswer(); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (r *run) agreed() error {
 	return r.refusal()
 }
 
-// carry applies what was planned.
+// carry applies the plans.
 func (r *run) carry(ctx context.Context) error {
 	if err := r.keys(ctx); err != nil {
 		return err
@@ -48,14 +48,14 @@ func (r *run) carry(ctx context.Context) error {
 		return err
 	}
 	r.push(ctx)
-	err := r.record() // before the outcome: it settles what is pending
+	err := r.record() // before the outcome, which tells what is pending
 	r.handshake(ctx)
 	r.probeNew(ctx)
 	return err
 }
 
-// again begins the next step with an edit of its own. What was done on the servers so
-// far stays in the outcome.
+// again begins the next step with its own edit. What was done on the servers so far
+// stays in the outcome.
 func (r *run) again(edit func(*state.Cluster) error) error {
 	for _, p := range r.peers {
 		p.turnOver()
@@ -64,8 +64,8 @@ func (r *run) again(edit func(*state.Cluster) error) error {
 	return r.edit()
 }
 
-// turnOver makes p ready for another step. A server that failed in one step takes part
-// in none that follow.
+// turnOver prepares p for another step. A server that failed takes no part in later
+// steps.
 func (p *peer) turnOver() {
 	if p.err != nil {
 		return
@@ -79,7 +79,7 @@ func (p *peer) turnOver() {
 	p.want, p.plan, p.report, p.refused = nil, nil, nil, nil
 }
 
-// whole are the plan and the report of all steps.
+// whole returns the plan and the report of all steps.
 func (p *peer) whole() (*spec.Plan, *spec.Report) {
 	plan, report := p.plan, p.report
 	if len(p.planned) > 0 {
@@ -101,7 +101,7 @@ func (p *peer) whole() (*spec.Plan, *spec.Report) {
 	return plan, report
 }
 
-// follow carries out what comes after the first step.
+// follow does the steps after the first one.
 func (r *run) follow(ctx context.Context) error {
 	if err := r.rotate(ctx); err != nil {
 		return err
@@ -133,8 +133,9 @@ func (r *run) rotate(ctx context.Context) error {
 	return nil
 }
 
-// retire removes the leaving servers from the file, and the rest of flock from them. A
-// server that still has something of flock's stays in the file, unless it is forced.
+// retire removes the leaving servers from the file, and what remains of flock from the
+// servers. A server that still has something of flock's stays in the file, unless it is
+// forced.
 func (r *run) retire(ctx context.Context) error {
 	var leave []string
 	for _, name := range r.leaving() {
@@ -142,7 +143,7 @@ func (r *run) retire(ctx context.Context) error {
 		if p != nil && p.err != nil && !r.req.Force {
 			continue
 		}
-		if s := r.c.Servers[name]; s.Facts != nil || s.Confirmed != nil || p != nil { // it was ours
+		if s := r.c.Servers[name]; s.Facts != nil || s.Confirmed != nil || p != nil { // flock has been there
 			if err := r.clean(ctx, name); err != nil {
 				if !r.req.Force {
 					continue // it is told
@@ -172,7 +173,7 @@ func (r *run) retire(ctx context.Context) error {
 	return r.step(ctx)
 }
 
-// clean takes everything off a server, the agent as well.
+// clean removes everything from a server, the agent included.
 func (r *run) clean(ctx context.Context, name string) error {
 	p := r.peers[name]
 	if p == nil {
@@ -194,7 +195,8 @@ func (r *run) clean(ctx context.Context, name string) error {
 	return nil
 }
 
-// purge removes everything of want's cluster from p. What it could not is an error.
+// purge removes everything of want's cluster from p's server. Something that remains is
+// an error.
 func (p *peer) purge(ctx context.Context, e *Engine, want *spec.Host) (*spec.Report, error) {
 	e.touching()
 	reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpPurge, Want: want, Holder: e.Holder})

@@ -10,11 +10,11 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// An answer counts only when it is complete: it has the part that was asked for and no
-// other, reports no failure in either of the two places, and its values are possible. This
-// file decides that for all operations; callers get the answers that count.
+// An answer is accepted only if it is complete: it has the part that was asked for and
+// no other, reports no failure in either of the two places, and its values are possible.
+// This file decides that for all operations; callers get accepted answers.
 
-// verdict is the error of an answer that is not complete or reports a failure; nil: the
+// verdict is the error about an answer that is incomplete or reports a failure; nil: the
 // server did what was requested.
 func verdict(server string, req *spec.Request, reply *spec.Reply) error {
 	switch {
@@ -49,7 +49,8 @@ func verdict(server string, req *spec.Request, reply *spec.Reply) error {
 	return nil
 }
 
-// strayPart names a part of reply that does not belong in an answer to op; "": none.
+// strayPart names a part of reply that does not belong in an answer to op; "" if there
+// is none.
 func strayPart(op string, reply *spec.Reply) string {
 	plans := op == spec.OpPlan || op == spec.OpStatus
 	for _, part := range []struct {
@@ -72,8 +73,8 @@ func strayPart(op string, reply *spec.Reply) string {
 	return ""
 }
 
-// planned checks the answer to a plan: a plan and possible facts. A server that refuses
-// may leave its facts out.
+// planned checks the answer to a plan: a plan, and possible facts. A server that refuses
+// may omit its facts.
 func planned(server string, req *spec.Request, reply *spec.Reply) error {
 	plan := reply.Plan
 	if plan == nil {
@@ -130,8 +131,8 @@ func reported(server string, req *spec.Request, report *spec.Report) error {
 	return nil
 }
 
-// nothingRemains is the error of a server that was to keep nothing of flock's: it has to say
-// that it looked, and that nothing was there.
+// nothingRemains is the error about a server that should have nothing of flock's: it
+// must say that it looked, and that nothing was there.
 func nothingRemains(server string, report *spec.Report) error {
 	switch {
 	case report.Left > 0:
@@ -146,7 +147,7 @@ func restOf(server string, report *spec.Report) string {
 	return fmt.Sprintf("%d objects are left on %s: %s", report.Left, server, fewOf(report.Remains))
 }
 
-// errorWithRest adds what is left to an error, if the server named it.
+// errorWithRest adds what remains to an error, if the server named it.
 func errorWithRest(server string, err error, report *spec.Report) error {
 	if report.Left <= 0 {
 		return err
@@ -177,7 +178,7 @@ func isKey(s string) bool {
 // maxText is the longest text of a step or a problem, in bytes.
 const maxText = 64 << 10
 
-// badStep says what is wrong with steps, "" if nothing is.
+// badStep describes what is wrong with steps; "" if nothing is.
 func badStep(steps []spec.Step) string {
 	for _, s := range steps {
 		switch {
@@ -198,7 +199,7 @@ func complaint(server, op string, p *spec.Problem) error {
 	return problemError(server, p)
 }
 
-// unbelieved is the error of an answer that contradicts itself.
+// unbelieved is the error about an answer that contradicts itself.
 func unbelieved(server, op, why string) error {
 	return hint.Errorf("server "+server, "flock status", "%s: the answer to %s is not whole: %s", server, op, why)
 }

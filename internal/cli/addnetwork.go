@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Roles in a wireguard network, and what is behind its members. No server can be
-// called so.
+// Roles in a wireguard network, and the word for subnets behind members. No server can
+// have such a name.
 const (
 	roleServer = "server"
 	roleClient = "client"
@@ -85,7 +85,7 @@ func joining(args []string, force bool) (func(*state.Cluster) error, error) {
 
 func isRole(word string) bool { return word == roleServer || word == roleClient || word == roleSubnet }
 
-// roleForm is what follows a role.
+// roleForm is the syntax of what follows a role.
 func roleForm(role string) string {
 	switch role {
 	case roleServer:
@@ -104,7 +104,7 @@ func (a *app) addNetwork(ctx context.Context, name string, edit func(*state.Clus
 	})
 }
 
-// ready says how a network stands after a change.
+// ready describes a network after a change.
 func ready(out *change.Outcome, name string) string {
 	n := out.Cluster.Networks[name]
 	if n == nil {

@@ -61,7 +61,7 @@ func loginFlags(f *pflag.FlagSet, s *state.Server) {
 	f.StringVarP(&s.Jump, "jump", "J", "", "log in through `[USER@]HOST[:PORT]`, several with commas")
 }
 
-// checkLogin refuses a way in that is none, before anything is looked up.
+// checkLogin refuses a wrong login, jump or key file before anything is looked up.
 func checkLogin(s *state.Server) error {
 	if err := findIdentity(s); err != nil {
 		return err
@@ -72,7 +72,8 @@ func checkLogin(s *state.Server) error {
 	return nil
 }
 
-// findIdentity makes the key file's name whole: later commands are typed elsewhere.
+// findIdentity makes the key file's path absolute: later commands may run in another
+// directory.
 func findIdentity(s *state.Server) error {
 	if s.Identity == "" || strings.HasPrefix(s.Identity, "~") {
 		return nil
@@ -113,7 +114,7 @@ func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
 	return wayIn(err)
 }
 
-// wayIn makes a wrong -i or -J, or the ssh config that they meet, bad usage.
+// wayIn makes a wrong -i or -J, or an ssh config that is wrong, a usage error.
 func wayIn(err error) error {
 	if errors.Is(err, remote.ErrConfig) {
 		return usage{err}
@@ -121,7 +122,7 @@ func wayIn(err error) error {
 	return err
 }
 
-// greeting is what was found on a new server.
+// greeting describes a new server.
 func greeting(name string, s *state.Server) string {
 	if s == nil || s.Facts == nil {
 		return name + " added"

@@ -92,7 +92,7 @@ func (a *app) addTunnel(ctx context.Context, o *addTunnelOptions) error {
 	})
 }
 
-// tunnelReady says how a tunnel stands: who has which address in it.
+// tunnelReady describes a tunnel: which end has which address.
 func tunnelReady(out *change.Outcome, name string) string {
 	n := out.Cluster.Networks[name]
 	var ends []string

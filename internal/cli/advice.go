@@ -14,13 +14,13 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Advice holds what a next: line says against the commands there are and a cluster: every
-// flock command in it parses, and names servers and networks of c, or placeholders in
+// Advice checks a next: line against the commands there are and a cluster: every flock
+// command in it must parse, and name servers and networks of c, or placeholders in
 // capitals (SERVER, NAME, N). A command begins with the word flock and ends before ", ",
-// "; ", " or ", ")" or the text. A nil c has no names to look at. The error says which
-// command is wrong and how.
+// "; ", " or ", ")" or at the end. With a nil c names are not checked. The error says
+// which command is wrong and why.
 //
-// The tests hold all that walks and goldens print against it.
+// The tests check everything with it that walks and goldens print.
 func Advice(text string, c *state.Cluster) error {
 	bare := strings.HasPrefix(text, "did you mean: ") // commands that take words
 	for _, command := range commandsIn(text) {
@@ -45,7 +45,7 @@ var (
 	lowerName    = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 )
 
-// commandsIn are the flock commands that text names.
+// commandsIn are the flock commands in text.
 func commandsIn(text string) []string {
 	var out []string
 	for _, at := range commandStart.FindAllStringIndex(text, -1) {
@@ -82,7 +82,7 @@ func shellWords(line string) ([]string, error) {
 	return out, nil
 }
 
-// checkCommand lets cobra parse the words after flock, without what would be filled in.
+// checkCommand has cobra parse the words after flock, without placeholders.
 func checkCommand(words []string, c *state.Cluster) error {
 	root := newRoot(&app{getenv: func(string) string { return "" }})
 	cmd, rest, err := root.Find(words)
@@ -107,7 +107,7 @@ func checkCommand(words []string, c *state.Cluster) error {
 	return checkNames(cmd, args, c)
 }
 
-// filledIn is words without the flags whose values are placeholders.
+// filledIn is words without flags whose values are placeholders.
 func filledIn(cmd *cobra.Command, words []string) []string {
 	cmd.InheritedFlags() // merges those of the root
 	var out []string
@@ -123,15 +123,15 @@ func filledIn(cmd *cobra.Command, words []string) []string {
 	return out
 }
 
-// naming are the commands whose words are names that a cluster has, by how many of the
-// first are not.
+// naming are the commands whose words are names of a cluster, with the number of words
+// before these.
 var naming = map[string]int{
 	"delserver": 0, "setsubnet": 0, "addnetwork": 0, "delnetwork": 0, "removenetwork": 0, "listnetworks": 0, "changetype": 0,
 	"rotatekeys": 0, "addtunnel": 1, "deltunnel": 0, "createbgp": 1, "addbgp": 0, "delbgp": 0, "removebgp": 0, "showbgp": 0,
 	"status": 0, "apply": 0,
 }
 
-// checkNames refuses a word that looks like a name and is none of c.
+// checkNames refuses a word that looks like a name and is no name of c.
 func checkNames(cmd *cobra.Command, args []string, c *state.Cluster) error {
 	skip, names := naming[cmd.Name()]
 	if !names {

@@ -10,8 +10,8 @@ import (
 )
 
 // alterBGP is alter for a BGP network. It returns when the members that answer have
-// their sessions and routes, and have forgotten those to what is gone. Where the
-// sessions become others, those of before end then.
+// their sessions and routes, and no routes to removed subnets. If the sessions change,
+// the previous ones end then.
 func (a *app) alterBGP(ctx context.Context, name string, c alter) error {
 	if c.Await == nil {
 		c.Await = &change.Await{}
@@ -20,7 +20,7 @@ func (a *app) alterBGP(ctx context.Context, name string, c alter) error {
 	return a.alter(ctx, c)
 }
 
-// fewMissing is how many missing sessions and routes of a network are said one by one.
+// fewMissing is how many missing sessions and routes of a network are listed.
 const fewMissing = 4
 
 // unheard says which sessions and routes did not come up in time.

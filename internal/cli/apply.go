@@ -59,18 +59,18 @@ func applied(out *change.Outcome) string {
 	return plural(len(out.Servers), "server") + " as the cluster file says"
 }
 
-// desired is a cluster as a file or an earlier generation has it.
+// desired is a cluster from a file or an earlier generation.
 type desired struct {
 	*state.Cluster
-	locate  func(error) error // says in which line an error of its is
+	locate  func(error) error // adds the line to an error about it
 	foreign bool              // anybody may have written it
 	came    *consequences
 }
 
-// consequences are what an edit came to.
+// consequences are what an edit removes, and what it uses of the workstation.
 type consequences struct {
-	gone   []string // servers that leave
-	brings []string // what it uses of the workstation for the first time
+	gone   []string // servers that are removed
+	brings []string // what it is the first to use of the workstation
 }
 
 // readDesired reads a cluster file that somebody wrote.
@@ -103,8 +103,8 @@ func (a *app) readDesired(file string) (desired, error) {
 	return desired{c, state.Source{Name: file, Data: data}.Locate, true, &consequences{}}, nil
 }
 
-// saysNothing is true of a file without a line of TOML: what a failed command pipes in must
-// not take every network away.
+// saysNothing is true of a file without a line of TOML: the empty output of a failed
+// command, piped in, must not remove all networks.
 func saysNothing(data []byte) bool {
 	for line := range bytes.Lines(data) {
 		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
@@ -114,7 +114,7 @@ func saysNothing(data []byte) bool {
 	return true
 }
 
-// adopt makes the cluster what w says.
+// adopt makes w the desired state of the cluster.
 func (a *app) adopt(ctx context.Context, w desired, networks []string) error {
 	var removed []string
 	return a.alter(ctx, alter{
@@ -149,7 +149,7 @@ func (a *app) adopt(ctx context.Context, w desired, networks []string) error {
 	})
 }
 
-// adopt edits c to say what w says, and notes what comes of it.
+// adopt edits c to be as w, and notes the consequences.
 func (w desired) adopt(c *state.Cluster) (err error) {
 	was := c.Clone()
 	w.came.gone, err = network.Replace(c, w.Cluster)
@@ -160,7 +160,7 @@ func (w desired) adopt(c *state.Cluster) (err error) {
 	return w.locate(err)
 }
 
-// notes say in a plan what the file would use of the workstation.
+// notes lists, in a plan, what the file would use of the workstation.
 func (w desired) notes() []network.Note {
 	var out []network.Note
 	for _, text := range w.came.brings {

@@ -8,14 +8,14 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// speakerDoc is a server's BGP as -o json prints it. Times are whole seconds.
+// speakerDoc is a server's BGP in -o json. Times are whole seconds.
 type speakerDoc struct {
 	Server     string        `json:"server"`
 	Network    string        `json:"network,omitempty"`
 	AS         uint32        `json:"as,omitempty"`
 	RouterID   string        `json:"router_id,omitempty"`
 	Uptime     int64         `json:"uptime"`     // of the daemon
-	Restarting bool          `json:"restarting"` // it keeps routes of before that are not confirmed yet
+	Restarting bool          `json:"restarting"` // routes from before the restart are not all confirmed yet
 	Peers      []neighborDoc `json:"peers"`
 	Routes     []routeDoc    `json:"routes"`
 	Problem    *problemDoc   `json:"problem,omitempty"` // why nothing is known
@@ -32,7 +32,7 @@ type neighborDoc struct {
 	Accepted int    `json:"accepted"`
 	Sent     int    `json:"sent"`
 	Why      string `json:"why,omitempty"`
-	// Unmatched are rules of --accept that match nothing of what it announces.
+	// Unmatched are rules of --accept that match nothing that it announces.
 	Unmatched []string `json:"unmatched,omitempty"`
 }
 
@@ -44,7 +44,7 @@ type routeDoc struct {
 	ASPath   string    `json:"as_path"`
 	Age      int64     `json:"age"`
 	Why      string    `json:"why,omitempty"`
-	Unused   string    `json:"unused,omitempty"` // why the kernel, which has it, does not use it
+	Unused   string    `json:"unused,omitempty"` // why the kernel has the route and does not use it
 	Paths    []pathDoc `json:"paths"`            // the best first
 }
 

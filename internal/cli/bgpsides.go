@@ -55,8 +55,8 @@ func speakerTrouble(s change.Speaker) string {
 	return noDaemon(s.Server).Error()
 }
 
-// countBGP counts the established sessions, the routes that were learned and those
-// of them that the kernel uses.
+// countBGP counts the established sessions, the learned routes, and those of them that
+// the kernel uses.
 func countBGP(s *spec.BGPStatus) (up, learned, installed int) {
 	for _, n := range s.Neighbors {
 		if n.State == spec.BGPEstablished {
@@ -75,7 +75,7 @@ func countBGP(s *spec.BGPStatus) (up, learned, installed int) {
 	return up, learned, installed
 }
 
-// downSessions says which sessions are not up, but for those with servers that are
+// downSessions lists the sessions that are down, except for those with servers that are
 // away.
 func downSessions(s *spec.BGPStatus, away func(server string) bool) []string {
 	var out []string
@@ -132,8 +132,8 @@ func (a *app) printSides(list []change.Speaker) error {
 	return t.write(a.Out, a.tableWidth())
 }
 
-// sideOf is one server's way to a prefix: its next hops, in brackets while the
-// kernel does not have or use them.
+// sideOf is one server's next hops for a prefix, in brackets while the kernel does not
+// have or use them.
 func sideOf(r spec.BGPRoute) string {
 	if r.Local {
 		return stateLocal

@@ -7,7 +7,7 @@ import (
 	"github.com/flocknet/flock/internal/network"
 )
 
-// silent are the BGP sessions of a server that should be up and are not.
+// silent are the BGP sessions of a server that should be up and are down.
 func silent(out *change.Outcome, s change.Server) []string {
 	if s.BGP == nil {
 		return nil
@@ -15,14 +15,14 @@ func silent(out *change.Outcome, s change.Server) []string {
 	return downSessions(s.BGP, awayIn(out))
 }
 
-// sessionsDoc is a server's BGP in short.
+// sessionsDoc is a summary of a server's BGP.
 type sessionsDoc struct {
 	Sessions int      `json:"sessions"`
 	Up       int      `json:"up"`
-	Down     []string `json:"down,omitempty"` // in words; those with servers that are away are not counted
-	// Unmatched are, in words, rules that match nothing of what a neighbour announces.
+	Down     []string `json:"down,omitempty"` // in words; without sessions with servers that are away
+	// Unmatched are rules, in words, that match nothing that a neighbour announces.
 	Unmatched []string `json:"unmatched,omitempty"`
-	// Held are, in words, learned routes that are kept from the kernel.
+	// Held are learned routes, in words, that are kept out of the kernel.
 	Held []string `json:"held,omitempty"`
 }
 
@@ -45,8 +45,8 @@ func unmatched(s change.Server) []string {
 	return out
 }
 
-// bgpNotes are, of all servers looked at, the rules that match nothing and the routes that
-// are held back.
+// bgpNotes are the rules without a match and the routes kept out of the kernel, of all
+// servers looked at.
 func bgpNotes(list []change.Server) []network.Note {
 	var out []network.Note
 	for _, s := range list {

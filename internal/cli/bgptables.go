@@ -35,7 +35,7 @@ func (a *app) peerTable(s *spec.BGPStatus) *table {
 	return t
 }
 
-// idleRules says which rules match nothing of what n announces.
+// idleRules names the rules that match nothing that n announces.
 func idleRules(n spec.BGPNeighborStatus) string {
 	if len(n.Unmatched) == 0 {
 		return ""
@@ -80,8 +80,8 @@ func (a *app) routeTable(s *spec.BGPStatus) *table {
 	return t
 }
 
-// usedPaths are those that the kernel has, or would have; of a route that it can
-// have none of, the best.
+// usedPaths are the paths whose next hops the kernel has or should have; if it can have
+// none, the best path.
 func usedPaths(r spec.BGPRoute) []spec.BGPPath {
 	used := slices.DeleteFunc(slices.Clone(r.Paths), func(p spec.BGPPath) bool { return !p.Used })
 	if len(used) == 0 && len(r.Paths) > 0 {
@@ -104,7 +104,7 @@ func hopOf(p spec.BGPPath) string {
 	return p.NextHop.String()
 }
 
-// fromOf is who announced a path.
+// fromOf is the neighbour that announced a path.
 func fromOf(p spec.BGPPath) string {
 	switch {
 	case p.Name != "":
@@ -115,11 +115,10 @@ func fromOf(p spec.BGPPath) string {
 	return ""
 }
 
-// stateLocal is the next hop of what a server announces itself.
+// stateLocal stands for the next hop of routes that a server announces itself.
 const stateLocal = "local"
 
-// kernelHas is yes, no, not used, or nothing to say: what a server announces itself is its
-// own bridge's.
+// kernelHas is yes, no, or not used; empty for what a server announces itself.
 func kernelHas(r spec.BGPRoute) string {
 	switch {
 	case r.Local:
@@ -132,7 +131,7 @@ func kernelHas(r spec.BGPRoute) string {
 	return "no"
 }
 
-// whyNot says why the kernel has a route not, or does not use it.
+// whyNot is the reason why the kernel does not have a route, or does not use it.
 func whyNot(r spec.BGPRoute) string { return cmp.Or(r.Why, r.Unused) }
 
 func pathState(r spec.BGPRoute, p spec.BGPPath) string {
@@ -146,7 +145,7 @@ func pathState(r spec.BGPRoute, p spec.BGPPath) string {
 	return text
 }
 
-// lasted is a duration as uptimes are written: 45s, 3m12s, 5h04m, 12d3h.
+// lasted formats an uptime: 45s, 3m12s, 5h04m, 12d3h.
 func lasted(d time.Duration) string {
 	d = d.Truncate(time.Second)
 	switch s := int(d / time.Second); {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// byName orders names as people count: s2 before s10.
+// byName sorts names as people do: s2 before s10.
 func byName(a, b string) int {
 	x, y := a, b
 	for x != "" && y != "" {
@@ -23,7 +23,7 @@ func byName(a, b string) int {
 		}
 		x, y = x[n:], y[m:]
 	}
-	// Names that count alike (s1, s01) have an order, too.
+	// Equal numbers (s1, s01) are sorted as text.
 	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(a, b))
 }
 

@@ -7,14 +7,13 @@ import (
 	"github.com/flocknet/flock/internal/change"
 )
 
-// amiss is what is wrong with a server that holds all it should: BGP sessions that
-// are down, DHCP that runs out of addresses, members of its networks that it does not
-// hear.
+// amiss is what is wrong with a server that has everything it should: BGP sessions that
+// are down, DHCP that runs out of addresses, members of its networks that do not answer.
 func amiss(out *change.Outcome, s change.Server) []string {
 	return slices.Concat(silent(out, s), leasedLines(out, s), deaf(out, s.Name))
 }
 
-// deaf are the members that a server does not hear through its networks.
+// deaf are the members from which a server gets no packets through its networks.
 func deaf(out *change.Outcome, server string) []string {
 	var lines []string
 	for _, p := range out.Deaf {

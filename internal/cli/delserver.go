@@ -42,7 +42,7 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 		return err
 	}
 	var must []string
-	if s := c.Servers[name]; s != nil && !force && (s.Facts != nil || s.Confirmed != nil) { // else it never was ours
+	if s := c.Servers[name]; s != nil && !force && (s.Facts != nil || s.Confirmed != nil) { // otherwise flock was never there
 		must = []string{name}
 	}
 	question := fmt.Sprintf("delete server %s and everything of flock's on it?", name)
@@ -69,7 +69,7 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 	return err
 }
 
-// strip is the edit that removes a server while it can still be asked.
+// strip is the edit that takes a server out of everything, while it can still be asked.
 func strip(name string) func(*state.Cluster) error {
 	return func(c *state.Cluster) error { return network.Strip(c, name) }
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// engine is what carries changes out: *change.Engine, or a stand-in where the
-// command line alone is tested.
+// engine carries changes out: *change.Engine, or a stand-in where only the command line
+// is tested.
 type engine interface {
 	Run(context.Context, change.Request) (*change.Outcome, error)
 	Status(ctx context.Context, networks, servers []string) (*change.Outcome, error)
@@ -48,8 +48,8 @@ func (a *app) load(ctx context.Context) (*state.Cluster, error) {
 	return s.Load(ctx)
 }
 
-// work gives do an engine that reports progress on the screen, which is clear
-// again when do returns.
+// work calls do with an engine that shows its progress on the screen, and clears the
+// screen afterwards.
 func (a *app) work(do func(engine, *progress) (*change.Outcome, error)) (*change.Outcome, error) {
 	var out *change.Outcome
 	err := a.with(func(e engine, p *progress) (err error) {
@@ -62,7 +62,7 @@ func (a *app) work(do func(engine, *progress) (*change.Outcome, error)) (*change
 	return out, err
 }
 
-// with gives do an engine, as work does.
+// with calls do with an engine, as work does.
 func (a *app) with(do func(engine, *progress) error) error {
 	s, err := a.store()
 	if err != nil {
@@ -89,7 +89,8 @@ func connect(a *app, s *state.Store, p *progress) engine {
 	return &change.Engine{Store: s, Dialer: d, Parallel: a.flags.parallel, Holder: a.holder(), Progress: p.event, Touching: func() { a.touched.Store(true) }}
 }
 
-// holder says who changes what: to others that wait for the lock, and in the history.
+// holder is who changes what: it is shown to others that wait for the lock, and in the
+// history.
 func (a *app) holder() string {
 	who := "somebody"
 	if u, err := user.Current(); err == nil {

@@ -23,7 +23,8 @@ type globals struct {
 }
 
 // viewConnect is how long a command that only looks waits for the first packet of a
-// server: one that is off is part of what it shows. It covers one packet that is lost.
+// server, so that one that is off does not delay the others. It allows for one lost
+// packet.
 const viewConnect = 3 * time.Second
 
 // Output forms.
@@ -49,7 +50,7 @@ func (a *app) addGlobals(f *pflag.FlagSet) {
 	f.BoolVar(&g.quiet, "quiet", false, "say nothing but data and errors")
 }
 
-// cluster, statePath and sshConfig are flags that the environment stands in for.
+// cluster, statePath and sshConfig are flags with an environment variable as default.
 func (a *app) cluster() string {
 	return cmp.Or(a.flags.cluster, a.getenv("FLOCK_CLUSTER"), "default")
 }
@@ -58,7 +59,7 @@ func (a *app) statePath() string { return cmp.Or(a.flags.state, a.getenv("FLOCK_
 
 func (a *app) sshConfig() string { return cmp.Or(a.flags.sshConfig, a.getenv("FLOCK_SSH_CONFIG")) }
 
-// checkGlobals refuses values that no command, or not this one, can take.
+// checkGlobals refuses values that no command, or not this one, accepts.
 func (a *app) checkGlobals(cmd *cobra.Command) error {
 	g := &a.flags
 	if g.json {

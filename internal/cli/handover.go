@@ -14,14 +14,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// util-linux has a flock(1) that locks a file or a descriptor around a command.
-// Where ours stands before it in PATH, scripts must keep working, and no mistyped
-// word of ours may run a program:
+// util-linux has a flock(1) that locks a file or a descriptor while a command runs.
+// Where this program comes before it in PATH, scripts must still work; and a mistyped
+// command of ours must not run a program:
 //
-//   - the first word that is not a flag is one of our commands: ours;
-//   - a flag before it that only util-linux knows (-n, -x, -w 5 …): theirs;
-//   - a number (a descriptor) or a path with a slash: theirs;
-//   - any other word: ours, an error that says how to lock a file of that name.
+//   - the first word that is not a flag is one of our commands: it is for us;
+//   - a flag before it that only util-linux knows (-n, -x, -w 5 …): it is for flock(1);
+//   - a number (a descriptor) or a path with a slash: it is for flock(1);
+//   - any other word: for us, an error that says how to lock a file of that name.
 
 // theirShort and theirLong are the options of util-linux 2.41's flock that ours
 // does not have.
@@ -42,7 +42,7 @@ func foreign(root *cobra.Command, args []string) bool {
 	return theirs && !ours(root, word) || lockable(word)
 }
 
-// misspelled is the error for a word that is neither a command nor a file.
+// misspelled is the error about a word that is neither a command nor a file.
 func misspelled(root *cobra.Command, args []string) error {
 	word, _ := firstWord(root.PersistentFlags(), args)
 	if word == "" || ours(root, word) {
@@ -55,8 +55,8 @@ func misspelled(root *cobra.Command, args []string) error {
 	return refuse(next, "unknown command %q", word)
 }
 
-// firstWord finds the first word of args that is neither a flag nor a flag's value;
-// theirs: a flag before it is util-linux's alone.
+// firstWord is the first word of args that is neither a flag nor a flag's value; theirs
+// says that a flag before it belongs to util-linux alone.
 func firstWord(flags *pflag.FlagSet, args []string) (word string, theirs bool) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
@@ -69,7 +69,7 @@ func firstWord(flags *pflag.FlagSet, args []string) (word string, theirs bool) {
 		flag, inline := lookup(flags, arg)
 		switch {
 		case flag == nil && !theirFlag(arg):
-			return "", theirs // nobody's, which cobra says
+			return "", theirs // an unknown flag: cobra reports it
 		case flag == nil:
 			theirs = true
 			if takesValue(arg) {
@@ -93,7 +93,7 @@ func takesValue(arg string) bool {
 	return strings.Contains(theirValued, arg[len(arg)-1:])
 }
 
-// lookup finds the flag of ours that arg sets; inline: its value is in arg.
+// lookup is our flag that arg sets; inline says that arg contains its value.
 func lookup(flags *pflag.FlagSet, arg string) (flag *pflag.Flag, inline bool) {
 	if name, long := strings.CutPrefix(arg, "--"); long {
 		name, _, inline = strings.Cut(name, "=")
@@ -119,15 +119,15 @@ func ours(root *cobra.Command, word string) bool {
 	return slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == word || c.HasAlias(word) })
 }
 
-// lockable says whether word can only be what util-linux's flock locks: a descriptor,
-// or a path with a slash in it.
+// lockable says whether word can only be meant for util-linux's flock: a descriptor, or
+// a path with a slash.
 func lockable(word string) bool {
 	_, err := strconv.ParseUint(word, 10, 31)
 	return err == nil || strings.ContainsRune(word, '/')
 }
 
-// handedOver is set to our process id in the environment of what we exec: a
-// second flock of ours in PATH must not hand the call back for ever.
+// handedOver is an environment variable, set to our process id for the program that we
+// execute: another copy of this flock in PATH must not hand the call over again.
 const handedOver = "FLOCK_HANDED_OVER"
 
 // handOver replaces this process with util-linux's flock. It returns only with

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// foldHelp makes the help of root's commands fit the terminal.
+// foldHelp fits the help of root's commands to the width of the terminal.
 func (a *app) foldHelp(root *cobra.Command) {
 	show := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
@@ -28,12 +28,11 @@ func (a *app) foldHelp(root *cobra.Command) {
 	})
 }
 
-// hanging is what stands in front of the text of a line with two columns.
+// hanging matches what precedes the text in a line with two columns.
 var hanging = regexp.MustCompile(`^ +\S.*?\S {2,}`)
 
-// foldText breaks the lines of text that are longer than width between words. What
-// follows stays in its column; a paragraph is set anew, examples stay as they are to
-// be typed.
+// foldText breaks lines longer than width between words. The second of two columns stays
+// a column; paragraphs are filled again; examples stay as they are typed.
 func foldText(text string, width int) string {
 	var out strings.Builder
 	for _, block := range strings.SplitAfter(text, "\n\n") {
@@ -62,8 +61,8 @@ func long(lines []string, width int) bool {
 	return false
 }
 
-// joined makes one line of those that only broke for their length: of a paragraph,
-// and of the right one of two columns.
+// joined joins lines that were broken only for their length: those of a paragraph, and
+// of the right one of two columns.
 func joined(lines []string) []string {
 	var out []string
 	column := 0 // where the text before goes on

@@ -61,7 +61,7 @@ func (a *app) history(ctx context.Context) error {
 	return t.write(a.Out, a.tableWidth())
 }
 
-// noteBroken says why somebody might want to go back: the file makes no sense.
+// noteBroken explains why the present file may need a rollback: it makes no sense.
 func (a *app) noteBroken(ctx context.Context, s *state.Store) {
 	c, err := s.Load(ctx)
 	if err == nil {

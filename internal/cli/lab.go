@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newLab makes the commands of the lab: servers made of namespaces.
+// newLab makes the commands of the lab, whose servers are network namespaces.
 func newLab(a *app) []*cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab",
@@ -125,8 +125,8 @@ func newLabExec(a *app) *cobra.Command {
 		})
 }
 
-// labCommand is a command that runs another one, whose flags are its own and
-// whose exit status becomes ours.
+// labCommand is a command that runs another program: flags after it belong to that
+// program, whose exit status is returned.
 func (a *app) labCommand(use, short string, least int, start func(context.Context, *lab.Lab, []string) *exec.Cmd) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: atLeast(least), DisableFlagsInUseLine: true,

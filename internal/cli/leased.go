@@ -8,8 +8,8 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// running are what a server hands out and that runs full: the next apply deals it
-// more, or no new container gets an address.
+// running are the DHCP ranges of a server that are nearly full: more, if the next apply
+// enlarges them; full, if new containers get no address.
 func running(out *change.Outcome, s change.Server) (more, full []spec.PoolUse) {
 	if s.Plan == nil || out.Cluster == nil {
 		return nil, nil
@@ -26,7 +26,7 @@ func running(out *change.Outcome, s change.Server) (more, full []spec.PoolUse) {
 	return more, full
 }
 
-// leasedLines says what of a server's DHCP runs full.
+// leasedLines describes a server's DHCP ranges that are nearly full.
 func leasedLines(out *change.Outcome, s change.Server) []string {
 	var lines []string
 	more, full := running(out, s)

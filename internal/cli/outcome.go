@@ -116,7 +116,7 @@ func (a *app) confirmIf(p *progress, question string) error {
 	return a.confirm(p, question)
 }
 
-// failed shows who refused, when that is more than the error tells.
+// failed lists the servers that refused, if the error alone does not.
 func (a *app) failed(out *change.Outcome, err error) error {
 	if out == nil {
 		return err
@@ -151,8 +151,7 @@ func (a *app) planned(out *change.Outcome) error {
 	return incomplete(&change.Outcome{Servers: out.Servers}, nil)
 }
 
-// incomplete is the error of servers that did not get where they should; nil when
-// all did.
+// incomplete is the error about servers that did not converge; nil if all did.
 func incomplete(out *change.Outcome, networks []string) error {
 	var names []string
 	for _, s := range out.Servers {
@@ -196,14 +195,14 @@ func listed(names []string) string {
 // say prints a line for a person.
 func (a *app) say(format string, args ...any) {
 	if !a.flags.quiet {
-		_ = a.print(a.Err, format+"\n", args...) // nobody reads what cannot be written
+		_ = a.print(a.Err, format+"\n", args...) // an error has nobody to be shown to
 	}
 }
 
 // fewUnchanged is how many servers without a change are named one by one.
 const fewUnchanged = 3
 
-// summary says in one line per server what was done; with --quiet, what was not.
+// summary is one line per server about what was done; with --quiet, about what was not.
 func (a *app) summary(out *change.Outcome) {
 	longest, unchanged := 0, 0
 	for _, s := range out.Servers {
@@ -228,7 +227,7 @@ func (a *app) summary(out *change.Outcome) {
 	}
 }
 
-// brief is what became of a server, in a few words.
+// brief is the result for a server, in a few words.
 func (a *app) brief(s change.Server) ink {
 	if s.Err != nil {
 		return ink(a.paint(a.ErrTTY, red, s.State) + ": " + message(s.Err))
@@ -255,7 +254,7 @@ func counts(steps []spec.Step) string {
 	return strings.Join(out, " ")
 }
 
-// stepsOf is what was done, or else what would be.
+// stepsOf are the steps that were done, or those that are planned.
 func stepsOf(s change.Server) []spec.Step {
 	switch {
 	case s.Report != nil:
@@ -266,8 +265,8 @@ func stepsOf(s change.Server) []spec.Step {
 	return nil
 }
 
-// problems takes apart what stands in a server's way: the parts of errors.Join,
-// not those of an error that wraps several.
+// problems splits a server's error into the parts of errors.Join, but not an error that
+// wraps several.
 func problems(err error) []error {
 	if err == nil {
 		return nil
@@ -297,7 +296,7 @@ type serverDoc struct {
 	BGP       *sessionsDoc `json:"bgp,omitempty"` // of a server that was looked at and speaks BGP
 	Steps     []stepDoc    `json:"steps"`         // done or, in a dry run, planned
 	Problems  []problemDoc `json:"problems,omitempty"`
-	DHCP      []poolDoc    `json:"dhcp,omitempty"`  // networks that the server hands out IPv4 addresses of
+	DHCP      []poolDoc    `json:"dhcp,omitempty"`  // networks in which the server runs DHCP for IPv4
 	Peers     []peerDoc    `json:"peers,omitempty"` // status: sessions of the server's WireGuard devices
 	Loose     []string     `json:"loose,omitempty"` // interfaces of containers and guests on no bridge, without address or route
 }
@@ -344,7 +343,7 @@ func outcomeOf(out *change.Outcome) outcomeDoc {
 	return doc
 }
 
-// orEmpty makes an absent list an empty one: [] in JSON, never null.
+// orEmpty replaces a nil list: [] in JSON, never null.
 func orEmpty[T any](list []T) []T {
 	if list == nil {
 		return []T{}

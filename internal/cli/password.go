@@ -12,9 +12,9 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// readPassword reads the password in a file, without its line's end, and gives it
-// an id. The id is random: it tells nothing of the password, and a new one stands
-// for a new password. No file: no password, no id.
+// readPassword reads the password in a file, without its line end, and makes an id for
+// it. The id is random: it tells nothing about the password, and a new one means a new
+// password. Without a file there is no password and no id.
 func (a *app) readPassword(file string) (id, password string, err error) {
 	if file == "" {
 		return "", "", nil
@@ -45,7 +45,7 @@ func (a *app) readPassword(file string) (id, password string, err error) {
 	return hex.EncodeToString(random), password, nil
 }
 
-// maxSecret is more than any password has.
+// maxSecret is more bytes than any password has.
 const maxSecret = 4096
 
 func (a *app) readSecret(file string) ([]byte, os.FileMode, error) {

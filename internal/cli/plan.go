@@ -54,7 +54,8 @@ func (a *app) plan(ctx context.Context, file string, networks []string) error {
 	return planVerdict(out)
 }
 
-// planVerdict is 4 when there is something to do, 3 when a server could not tell.
+// planVerdict is exit status 4 if there is something to do, 3 if a server did not
+// answer.
 func planVerdict(out *change.Outcome) error {
 	for i, s := range out.Servers {
 		if s.Err == nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// lostPorts says whose interfaces lose the bridge that they are plugged into, before
-// anybody agrees to it.
+// lostPorts warns, before the question, that interfaces will lose the bridge that they
+// are attached to.
 func lostPorts(out *change.Outcome, say func(line string)) {
 	for _, s := range out.Servers {
 		lostPortsOf(s.Name, stepsOf(s), say)
@@ -25,8 +25,8 @@ func lostPortsOf(server string, steps []spec.Step, say func(line string)) {
 	}
 }
 
-// loosePorts says which interfaces of containers and guests lead nowhere, and how they
-// are plugged in again.
+// loosePorts lists interfaces of containers and guests that are attached to nothing, and
+// how to attach them again.
 func loosePorts(servers []change.Server, say func(line string)) {
 	for _, s := range servers {
 		if s.Plan == nil || len(s.Plan.Loose) == 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// progress shows what every server is at: on a terminal one line per server,
-// rewritten in place and gone at the end; otherwise one plain line per event.
+// progress shows what each server does: on a terminal one line per server, rewritten in
+// place and removed at the end; otherwise one line per event.
 type progress struct {
 	a     *app
 	live  bool
@@ -29,7 +29,8 @@ type progress struct {
 const (
 	// mostLive is how many servers are shown at once; the rest are counted.
 	mostLive = 12
-	// redraw is how often the screen changes at most while there are more.
+	// redraw is the shortest pause between two updates of the screen while there are
+	// more.
 	redraw = 50 * time.Millisecond
 )
 
@@ -38,7 +39,7 @@ func newProgress(a *app) *progress {
 	return &progress{a: a, live: a.ErrTTY && !dumb && !a.flags.verbose, quiet: a.flags.quiet, at: map[string]string{}}
 }
 
-// event takes one line of a server. It may be called from many goroutines.
+// event shows one line of a server. It may be called concurrently.
 func (p *progress) event(e change.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,7 +47,7 @@ func (p *progress) event(e change.Event) {
 		return
 	}
 	if !p.live {
-		// How it ended is part of the summary, which counts the steps too.
+		// The summary shows the result, and counts the steps.
 		if !e.Done && (p.a.flags.verbose || !isStep(e.Line) && e.Line != change.LinePlanned) {
 			_ = p.a.print(p.a.Err, "%s: %s\n", e.Server, e.Line)
 		}
@@ -86,7 +87,7 @@ func (p *progress) note(line string) {
 	p.draw()
 }
 
-// stop takes the lines off the screen.
+// stop removes the lines from the screen.
 func (p *progress) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,7 +131,8 @@ func (p *progress) draw() {
 	_ = p.a.print(p.a.Err, "%s", ink(b.String()))
 }
 
-// cut shortens one line to columns; less than one column: unknown, nothing is cut.
+// cut shortens one line to columns; with less than one column, the width is unknown and
+// nothing is cut.
 func cut(line string, columns int) string {
 	runes := []rune(line)
 	if columns < 1 || len(runes) <= columns {

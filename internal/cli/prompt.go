@@ -11,11 +11,11 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// errNo is what comes of a question that was answered with no.
+// errNo is the error after a question that was answered with no.
 var errNo = errors.New("not confirmed, nothing was changed")
 
-// mayAsk refuses what would have to be asked about where nobody can answer: a script
-// that takes something away says --yes. question "" takes nothing away.
+// mayAsk refuses a command that would have to ask where nobody can answer: a script that
+// removes something says --yes. An empty question removes nothing.
 func (a *app) mayAsk(question string) error {
 	if question == "" || a.flags.yes || a.flags.dryRun || a.InTTY {
 		return nil
@@ -26,8 +26,8 @@ func (a *app) mayAsk(question string) error {
 // shellLine is the flock command of args as it is typed in a POSIX shell.
 func shellLine(args []string) string { return hint.Shell(append([]string{"flock"}, args...)...) }
 
-// confirm asks before something is taken away, unless --yes says so; nobody to ask
-// is an error.
+// confirm asks before something is removed, unless --yes is given; without a terminal
+// that is an error.
 func (a *app) confirm(p *progress, question string) error {
 	if a.flags.yes || a.flags.dryRun {
 		return nil
@@ -42,8 +42,8 @@ func (a *app) confirm(p *progress, question string) error {
 	return err
 }
 
-// ask puts a question on the terminal; anything but y and yes is no, and so is
-// the end of the input.
+// ask asks a question on the terminal; anything but y and yes means no, and so does the
+// end of the input.
 func (a *app) ask(p *progress, question string) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,8 +64,7 @@ func (a *app) ask(p *progress, question string) (bool, error) {
 	return answer == "y" || answer == "yes", nil
 }
 
-// discard forgets what was typed before the question could be read: it answers
-// something else.
+// discard drops what was typed before the question was there: it answers something else.
 func (a *app) discard() error {
 	if a.Discard == nil {
 		return nil
@@ -76,8 +75,8 @@ func (a *app) discard() error {
 	return nil
 }
 
-// untilDone waits for read, or for an interrupt: a terminal keeps a read waiting
-// whatever happens. The read is then left behind; the program ends.
+// untilDone waits for read, or for an interrupt: a read of a terminal cannot be
+// cancelled. It stays blocked then, until the program ends.
 func untilDone[T any](done <-chan struct{}, read func() (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -97,8 +96,8 @@ func untilDone[T any](done <-chan struct{}, read func() (T, error)) (T, error) {
 	}
 }
 
-// readLine reads up to a line feed and nothing beyond it, which belongs to the
-// next question.
+// readLine reads up to a line feed and nothing after it, which belongs to the next
+// question.
 func readLine(r io.Reader) (string, error) {
 	if b, ok := r.(io.ByteReader); ok {
 		return readBytes(b)
@@ -117,12 +116,12 @@ func readBytes(r io.ByteReader) (string, error) {
 	}
 }
 
-// oneByte reads a byte at a time, so that a buffer above takes none too many.
+// oneByte reads one byte at a time, so that a buffer above it does not read ahead.
 type oneByte struct{ io.Reader }
 
 func (o oneByte) Read(b []byte) (int, error) { return o.Reader.Read(b[:min(1, len(b))]) }
 
-// secret returns how a passphrase is asked for, nil when nobody can type one.
+// secret returns the function that asks for a passphrase; nil without a terminal.
 func (a *app) secret(p *progress) func(string) ([]byte, error) {
 	if a.Secret == nil {
 		return nil

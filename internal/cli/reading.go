@@ -8,8 +8,8 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// reading is a cluster file as listings show it: complete and compiled, and of one that
-// a hand broke what can be shown.
+// reading is a cluster file for listings: completed and compiled; of a file with
+// mistakes, as much as can be shown.
 type reading struct {
 	c        *state.Cluster
 	compiled *network.Compiled
@@ -33,7 +33,7 @@ func (a *app) read(ctx context.Context) (*reading, error) {
 	return r, nil
 }
 
-// networks are the networks of the file; those that make no sense say why.
+// networks are the networks of the file; those with mistakes say what is wrong.
 func (r *reading) networks() []*networkView {
 	views := viewNetworks(r.c, r.compiled, change.Pending(r.c, r.compiled))
 	for _, f := range r.faults {
@@ -46,7 +46,7 @@ func (r *reading) networks() []*networkView {
 	return views
 }
 
-// broken says that the network makes no sense as it stands in the file.
+// broken marks a network whose entry in the file makes no sense.
 func (v *networkView) broken(err error) {
 	v.State, v.Pending = stateBroken, []string{}
 	v.Notes = append(v.Notes, err.Error())
@@ -55,8 +55,8 @@ func (v *networkView) broken(err error) {
 	}
 }
 
-// fault is the error of a file that makes no sense, nil of any other. Only the last one
-// is returned, the others are printed.
+// fault is the error about a file that makes no sense, nil for any other. If there are
+// several, the last is returned and the others are printed.
 func (r *reading) fault(a *app) error {
 	for i, f := range r.faults {
 		if i == len(r.faults)-1 {

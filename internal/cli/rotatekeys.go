@@ -44,7 +44,7 @@ func (a *app) rotateKeys(ctx context.Context, name string, servers []string) err
 		}
 	}
 	if len(servers) == 0 {
-		servers = []string{""} // for the error that names the network
+		servers = []string{""} // so that the error names the network
 	}
 	for _, server := range servers {
 		if err := change.CheckRotation(c, change.Rotation{Network: name, Server: server}); err != nil {

@@ -9,13 +9,13 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// peerDoc is how a server gets on with a peer, as status -o json prints it.
+// peerDoc is a WireGuard peer of a server, in the JSON of status.
 type peerDoc struct {
 	Device    string `json:"device"`
-	Peer      string `json:"peer,omitempty"` // the server; none for a peer that no network of the cluster knows
+	Peer      string `json:"peer,omitempty"` // the server; absent if no network of the cluster has such a peer
 	Key       string `json:"key"`
 	Endpoint  string `json:"endpoint,omitempty"`  // in use: where the last packet came from
-	Handshake string `json:"handshake,omitempty"` // RFC 3339; none: there was no handshake yet
+	Handshake string `json:"handshake,omitempty"` // RFC 3339; absent: there was no handshake yet
 	Received  int64  `json:"received"`            // bytes
 	Sent      int64  `json:"sent"`
 }
@@ -50,7 +50,7 @@ func keyOwner(c *state.Cluster, key string) string {
 	return ""
 }
 
-// printSessions shows who speaks with whom, for status -o wide.
+// printSessions lists the WireGuard peers of all servers, for status -o wide.
 func (a *app) printSessions(out *change.Outcome, now time.Time) error {
 	t := &table{head: []string{"SERVER", "DEVICE", "PEER", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT"}}
 	for _, s := range out.Servers {
@@ -72,8 +72,8 @@ func (a *app) printSessions(out *change.Outcome, now time.Time) error {
 	return t.write(a.Out, 0)
 }
 
-// ago is how long t is past. Clocks of server and workstation may differ: nothing
-// is in the future.
+// ago is how long ago t was. The clocks of server and workstation may differ: a time in
+// the future counts as now.
 func ago(t, now time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -81,7 +81,7 @@ func ago(t, now time.Time) string {
 	return max(now.Sub(t), 0).Truncate(time.Second).String() + noBreak + "ago"
 }
 
-// bytesOf is a number of bytes for a person, in units of 1024.
+// bytesOf formats a number of bytes, in units of 1024.
 func bytesOf(n int64) string {
 	const units = "KMGTPE"
 	if n < 1024 {

@@ -41,7 +41,7 @@ const (
 	drifted   = "drifted"
 )
 
-// named tells networks from servers; a name may be both.
+// named separates networks and servers; a name may be both.
 func (a *app) named(ctx context.Context, names []string) (networks, servers []string, err error) {
 	if len(names) == 0 {
 		return nil, nil, nil
@@ -97,7 +97,7 @@ func (a *app) lookAt(ctx context.Context, names []string) error {
 	return verdict(out)
 }
 
-// liveState is the state of a server that was looked at.
+// liveState is the state of a server that was looked at live.
 func liveState(out *change.Outcome, s change.Server) string {
 	_, never := slices.BinarySearch(out.Behind, s.Name)
 	_, waits := slices.BinarySearch(out.Pending, s.Name)
@@ -202,8 +202,8 @@ func (a *app) statusTable(out *change.Outcome, servers []change.Server) *table {
 	return t
 }
 
-// nextAfter is what to do about servers that are not as they should be: applying
-// does not raise a session.
+// nextAfter is the advice for servers that are not as they should be. apply does not
+// help a BGP session.
 func nextAfter(out *change.Outcome) string {
 	next := ""
 	for _, s := range out.Servers {
@@ -225,7 +225,8 @@ func nextAfter(out *change.Outcome) string {
 	return next
 }
 
-// wireguardOf is what makes the WireGuard devices of a server that has any.
+// wireguardOf says what makes a server's WireGuard devices (kernel, userspace); empty if
+// it has none.
 func wireguardOf(c *state.Cluster, server string) string {
 	if s := c.Servers[server]; s != nil && s.Facts != nil && len(network.KeyDevices(c, server)) > 0 {
 		return s.Facts.WireGuard
@@ -233,8 +234,8 @@ func wireguardOf(c *state.Cluster, server string) string {
 	return ""
 }
 
-// statusLines says what is wrong with a server, one line each; one empty line
-// when nothing is.
+// statusLines describes what is wrong with a server, one line each; one empty line if
+// nothing is.
 func (a *app) statusLines(o *change.Outcome, s change.Server) []string {
 	if s.Err != nil {
 		var out []string
@@ -244,7 +245,7 @@ func (a *app) statusLines(o *change.Outcome, s change.Server) []string {
 		return out
 	}
 	plain := *a
-	plain.OutTTY = false // the table counts columns, colours would be counted
+	plain.OutTTY = false // the table would count colours as columns
 	out := append(plain.stepLines(stepsOf(s)), amiss(o, s)...)
 	if a.OutTTY {
 		for i := range out {

@@ -17,8 +17,8 @@ const (
 	yellow = "33"
 )
 
-// paint makes text visible and colours it for a terminal, unless NO_COLOR (no-color.org)
-// is set.
+// paint makes text visible and adds a colour on a terminal, unless NO_COLOR
+// (no-color.org) is set.
 func (a *app) paint(tty bool, colour, text string) string {
 	text = visible(text)
 	if !tty || colour == "" || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb" {
@@ -121,12 +121,12 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// fewAlike is how many steps of one sort stand on their own lines.
+// fewAlike is how many steps of one kind get lines of their own.
 const fewAlike = 4
 
-// stepLines prints steps. Many of one sort (forwarding entries, neighbours,
-// routes: one per other server) become one line with a count, unless --verbose or
-// -o wide.
+// stepLines formats steps. Many steps of one kind (forwarding entries, neighbours,
+// routes: one per other server) become one line with a count, unless --verbose or -o
+// wide.
 func (a *app) stepLines(steps []spec.Step) []string {
 	alike, said := map[string]int{}, map[string]bool{}
 	for _, s := range steps {
@@ -153,7 +153,7 @@ func (a *app) stepLines(steps []spec.Step) []string {
 	return out
 }
 
-// foldHosts leaves most of the members' names out of a line about DHCP.
+// foldHosts shortens the list of members' names in a line about DHCP.
 func foldHosts(text string) string {
 	return manyHosts.ReplaceAllStringFunc(text, func(hosts string) string {
 		list := strings.SplitAfter(hosts, " host ")[1:]
@@ -163,7 +163,8 @@ func foldHosts(text string) string {
 
 var manyHosts = regexp.MustCompile(fmt.Sprintf(`( host [^ ]+){%d,}`, fewAlike+1))
 
-// foldKey is what a step is counted under; "" is never folded.
+// foldKey is the kind by which a step is counted; steps with "" always get lines of
+// their own.
 func foldKey(s spec.Step) string {
 	kind, _, _ := strings.Cut(s.Object, " ")
 	switch kind {

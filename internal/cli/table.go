@@ -30,9 +30,10 @@ func (t *table) add(cells ...string) {
 // columnGap is what stands between two columns.
 const columnGap = "  "
 
-// write prints the table. On a terminal of width columns, cells that are too long
-// are folded at blanks, the longest first, and words that still are too long are
-// cut; width 0 folds nothing, one row stays one line. Empty cells read "-", so that columns can be counted.
+// write prints the table. On a terminal of width columns, cells that are too long are
+// folded at blanks, the longest first, and words that are still too long are cut; with
+// width 0 nothing is folded: one row is one line. Empty cells read "-", so that columns
+// can be counted.
 func (t *table) write(w io.Writer, width int) error {
 	widths := make([]int, len(t.head))
 	rows := append([][]string{t.head}, t.rows...)
@@ -75,11 +76,11 @@ func (t *table) write(w io.Writer, width int) error {
 	return nil
 }
 
-// leastCut is how many columns are left of a word that is cut.
+// leastCut is the fewest columns that a cut word keeps.
 const leastCut = 8
 
-// fit narrows the widest columns until all fit in width: down to their longest
-// word first, and where that is not enough, further.
+// fit narrows the widest columns until the table fits: first down to their longest word,
+// then further.
 func (t *table) fit(rows [][]string, widths []int, width int) {
 	least := make([]int, len(widths))
 	for _, row := range rows {
@@ -103,8 +104,8 @@ func (t *table) fit(rows [][]string, widths []int, width int) {
 	narrow(widths, least, over)
 }
 
-// narrow takes over columns from the widest, none below least, and returns what
-// could not be taken.
+// narrow removes over columns from the widest ones, none of which gets below least, and
+// returns how many it could not remove.
 func narrow(widths, least []int, over int) int {
 	for ; over > 0; over-- {
 		widest := -1
@@ -121,8 +122,8 @@ func narrow(widths, least []int, over int) int {
 	return 0
 }
 
-// fold breaks every cell at blanks so that it fits its column. A no-break space
-// holds two words together and is printed as a blank.
+// fold breaks every cell at blanks so that it fits its column. A no-break space keeps
+// two words together and is printed as a blank.
 func fold(row []string, widths []int) []string {
 	out := make([]string, len(row))
 	for i, cell := range row {

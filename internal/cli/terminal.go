@@ -7,7 +7,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Terminal finds out what in, out and errors are connected to.
+// Terminal finds out whether in, out and errors are terminals.
 func Terminal(in, out, errors *os.File) Streams {
 	is := func(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 	s := Streams{In: in, Out: out, Err: errors, InTTY: is(in) && is(errors), OutTTY: is(out), ErrTTY: is(errors)}
@@ -25,7 +25,7 @@ func Terminal(in, out, errors *os.File) Streams {
 	s.Discard = func() error { return discardInput(int(in.Fd())) }
 	before, err := term.GetState(int(in.Fd()))
 	if err != nil {
-		return s // without a way back nothing is typed unseen
+		return s // echo could not be restored: no passphrases are asked for
 	}
 	s.Restore = func() error { return term.Restore(int(in.Fd()), before) }
 	s.Secret = func() ([]byte, error) {

@@ -8,8 +8,9 @@ import (
 	"github.com/flocknet/flock/internal/change"
 )
 
-// traceEnv names a file to which every change and dry run appends one line of JSON:
-// what the servers planned beside what they did. The walks hold one against the other.
+// traceEnv is the environment variable with a file to which every change and dry run
+// appends one line of JSON: what the servers planned, and what they did. The walks
+// compare the two.
 const traceEnv = "FLOCK_TRACE"
 
 type traceDoc struct {

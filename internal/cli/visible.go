@@ -11,13 +11,12 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// Servers, and files that somebody wrote, say what they like, and a terminal obeys: an
-// escape sequence moves the cursor over what stands there, a line's end begins a line of
-// theirs, a mark of direction turns words round. All that people read goes through
-// print, so that such characters are seen and do nothing. What -o json prints are JSON's
-// own escapes.
+// Servers, and files that somebody else wrote, may send anything to the terminal: an
+// escape sequence moves the cursor, a line end begins a new line, a direction mark
+// reverses words. Everything that people read is printed by print, which shows such
+// characters instead of sending them. -o json uses the escapes of JSON.
 
-// visible is s with what is no visible character written out as Go does: \n, \x1b, \u202e.
+// visible is s with its invisible characters written as Go does: \n, \x1b, \u202e.
 func visible(s string) string {
 	if !strings.ContainsFunc(s, hidden) && utf8.ValidString(s) {
 		return s
@@ -39,14 +38,14 @@ func visible(s string) string {
 	return b.String()
 }
 
-// hidden says that r cannot be seen, or changes how others are: control characters, marks
-// of direction, blanks that are none. Tables hold words together by a no-break space.
+// hidden says that r is invisible, or changes other characters: control characters,
+// direction marks, unusual blanks. Tables use no-break spaces to keep words together.
 func hidden(r rune) bool { return !strconv.IsPrint(r) && r != '\u00a0' }
 
-// ink is text that is shown already, with our own colours.
+// ink is text that was made visible already, with our own colours.
 type ink string
 
-// print writes a text of ours, in which args stand made visible.
+// print writes a format of ours; args are made visible.
 func (a *app) print(w io.Writer, format string, args ...any) error {
 	for i, arg := range args {
 		switch v := arg.(type) {
@@ -64,7 +63,7 @@ func (a *app) print(w io.Writer, format string, args ...any) error {
 	return err
 }
 
-// message is what an error says, in one line: its parts one after the other.
+// message is the text of an error in one line, its parts one after the other.
 func message(err error) string {
 	parts := problems(bare(err))
 	if len(parts) == 1 {
@@ -77,7 +76,7 @@ func message(err error) string {
 	return strings.Join(texts, "; ")
 }
 
-// bare is err without what only marks it or carries advice.
+// bare is err without marks and advice.
 func bare(err error) error {
 	for {
 		var inner error
