@@ -20,8 +20,8 @@ var errOff = errors.New("it is off")
 
 const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// launch starts m in a mount namespace of its own, so that its overlay is gone
-// when it is, and this machine's mount table never shows it.
+// launch starts m in its own mount namespace: its overlay vanishes with it, and this
+// machine's mount table never shows it.
 func (l *Lab) launch(ctx context.Context, m machine) (proc, error) {
 	dir := l.machineDir(m.name)
 	script := l.bootNone(m)
@@ -33,7 +33,7 @@ func (l *Lab) launch(ctx context.Context, m machine) (proc, error) {
 	if l.Init == Systemd {
 		script = l.bootSystemd(m)
 		argv = []string{"unshare", "--mount", "--propagation", "slave"}
-		// Else nspawn mounts /proc/sys/net read-only.
+		// Otherwise nspawn mounts /proc/sys/net read-only.
 		env = append(env, "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network")
 	}
 	if err := os.WriteFile(filepath.Join(dir, "boot.sh"), []byte(script), 0o600); err != nil {
@@ -46,8 +46,8 @@ func (l *Lab) launch(ctx context.Context, m machine) (proc, error) {
 	return l.start(m.name, env, filepath.Join(dir, "log"), argv...)
 }
 
-// shared are the directories of this machine that m sees: the laptop needs the
-// lab's own for the keys.
+// shared are the directories of this machine that m sees: the laptop needs the lab's own
+// for its keys.
 func (l *Lab) shared(m machine) []string {
 	if m.name != Laptop {
 		return nil
@@ -65,15 +65,15 @@ func (l *Lab) bootSystemd(m machine) string {
 	b.WriteString("set -e\n")
 	keep := ""
 	if !exists("/run/systemd/system") {
-		// Nobody here hands out scopes. Without a cgroup of its own each systemd
-		// would take its neighbour's services for its own, and stop them.
+		// No service manager here makes scopes. Without its own cgroup each systemd
+		// would take the services of another one for its own, and stop them.
 		keep = "--keep-unit"
 		for _, g := range l.cgroups(m) {
 			fmt.Fprintf(&b, "mkdir -p %s\necho $$ >%s/cgroup.procs\n", g, g)
 		}
 	}
 	b.WriteString(overlayMount(dir))
-	// What nspawn would leave there is not the lab's to leave behind.
+	// Files that nspawn would leave there are the lab's to remove.
 	b.WriteString("mkdir -p /run/systemd/nspawn\nmount -t tmpfs tmpfs /run/systemd/nspawn\n")
 	fmt.Fprintf(&b, "exec systemd-nspawn -D %s/root --boot --quiet --register=no %s --capability=all --timezone=off --resolv-conf=off "+
 		"--link-journal=no --network-namespace-path=%s --machine=%s --hostname=%s", dir, keep, nsFile(l.ns(m.name)), l.ns(m.name), m.name)
@@ -115,7 +115,7 @@ func (l *Lab) cgroups(m machine) []string {
 	return groups
 }
 
-// removeCgroups waits until the kernel has let go of m's groups.
+// removeCgroups removes m's groups, and waits until the kernel has.
 func (l *Lab) removeCgroups(ctx context.Context, m machine) error {
 	for _, g := range l.cgroups(m) {
 		err := poll(ctx, 10*time.Millisecond, func() (bool, error) {
@@ -124,7 +124,7 @@ func (l *Lab) removeCgroups(ctx context.Context, m machine) error {
 				if err == nil && d.IsDir() {
 					dirs = append(dirs, path)
 				}
-				return nil // a group that went away while looking
+				return nil // a group that vanished meanwhile
 			})
 			slices.Reverse(dirs) // children first
 			for _, d := range dirs {
@@ -179,8 +179,8 @@ func isInit(pid int) bool {
 	return false
 }
 
-// Off is a power cut: host's processes are killed, its interfaces and containers
-// are gone, its disk stays as it is. A machine that is off is no error.
+// Off is a power cut: it kills host's processes and removes its interfaces and
+// containers; its disk stays as it is. A machine that is off is no error.
 func (l *Lab) Off(ctx context.Context, host string) error {
 	m, err := l.mustMachine(host)
 	if err != nil {
@@ -213,7 +213,7 @@ func (l *Lab) stop(ctx context.Context, m machine) error {
 	return l.removeCgroups(ctx, m)
 }
 
-// On boots host again on the disk that Off left.
+// On boots host again, from the disk that Off left.
 func (l *Lab) On(ctx context.Context, host string) error {
 	m, err := l.mustMachine(host)
 	if err != nil {

@@ -30,10 +30,10 @@ type Container struct {
 	LeaseMS int64 `json:"lease_ms,omitempty"`
 }
 
-// Container plugs a new container into a bridge of host. Addr is "dhcp" (a
-// busybox udhcpc with the container's host name, running on to renew), "none",
-// or addresses with prefix lengths separated by commas, each subnet's first
-// address being its gateway. IPv6 autoconfiguration works in all of them.
+// Container attaches a new container to a bridge of host. addr is "dhcp" (a busybox
+// udhcpc with the container's host name, which keeps running to renew), "none", or
+// addresses with prefix lengths separated by commas, the first address of each subnet
+// being its gateway. IPv6 autoconfiguration works in all of them.
 func (l *Lab) Container(ctx context.Context, host, name, bridge, addr string) (*Container, error) {
 	m, err := l.mustMachine(host)
 	if err != nil {
@@ -109,9 +109,9 @@ func (l *Lab) bridgeMTU(ctx context.Context, m machine, bridge string) (int, err
 	return 0, hint.Errorf(m.name, "flock lab ssh "+m.name+" ip link show type bridge", "plug into %s: it is not a bridge", bridge)
 }
 
-// plug makes the namespace and its cable. As LXC and Docker do, the bridge's end
-// takes the bridge's MTU, and so does the container's; under DHCP the
-// container's starts at 1500, for the server to say otherwise.
+// plug makes the namespace and its veth pair. As with LXC and Docker, both ends get the
+// bridge's MTU; with DHCP the container's end starts at 1500, so that the server has to
+// set it.
 func (l *Lab) plug(ctx context.Context, c *Container, addr string, mtu int) error {
 	ns, host := l.ns(c.Name), l.ns(c.Host)
 	h := fnv.New32a()
@@ -148,8 +148,8 @@ func nodad(p netip.Prefix) string {
 	return ""
 }
 
-// udhcpcScript sets what the lease says and then writes the lease file, which is
-// what lease waits for. /etc/resolv.conf is the container's own there.
+// udhcpcScript sets what the lease says and then writes the lease file, which lease
+// waits for. /etc/resolv.conf is the container's own there.
 const udhcpcScript = `#!/bin/sh
 case "$1" in
 deconfig) ip -4 addr flush dev "$interface" ;;
@@ -254,8 +254,8 @@ func (l *Lab) containers() ([]Container, error) {
 	return cs, nil
 }
 
-// RemoveContainer stops a container, giving its lease back if its server still
-// answers, and removes every trace of it.
+// RemoveContainer stops a container, releases its lease if its server still answers, and
+// removes everything of it.
 func (l *Lab) RemoveContainer(ctx context.Context, name string) error {
 	if l.machine(name).name != "" || !exists(l.containerDir(name)) {
 		return hint.Errorf("lab "+l.Dir, "flock lab list", "remove container %s: there is none", name)
@@ -280,7 +280,7 @@ func (l *Lab) RemoveContainer(ctx context.Context, name string) error {
 	return nil
 }
 
-// release lets the DHCP client say goodbye, but not for long.
+// release has the DHCP client release its lease, within a short time.
 func (l *Lab) release(ctx context.Context, p proc) error {
 	if err := syscall.Kill(p.pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("stop process %d: %w", p.pid, err)

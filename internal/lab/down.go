@@ -13,9 +13,9 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// Down removes everything Up and its followers made: processes, namespaces,
-// interfaces, control groups, the tmpfs and the directory. It works on a crashed
-// lab and on one that Up did not finish.
+// Down removes everything that Up and later calls made: processes, namespaces,
+// interfaces, control groups, the tmpfs and the directory. It works on a crashed lab and
+// on one that Up did not finish.
 func (l *Lab) Down(ctx context.Context) error {
 	namespaces, err := l.namespaces()
 	if err != nil {
@@ -37,10 +37,10 @@ func (l *Lab) Down(ctx context.Context) error {
 	return l.removeDir(ctx)
 }
 
-// DownDir takes down whatever is left of a lab in dir (empty: DefaultDir), also
-// when it left no description of itself, and labs that were bound to a process that
-// is gone: it returns the directories of those. Where there are some, none in dir is
-// no error; otherwise that is one that matches fs.ErrNotExist.
+// DownDir removes whatever is left of a lab in dir (empty: DefaultDir), even if it left
+// no description of itself, and labs that were bound to a process that has ended: it
+// returns the directories of those. If there are some, no lab in dir is no error;
+// otherwise the error matches fs.ErrNotExist.
 func DownDir(ctx context.Context, dir string) (swept []string, err error) {
 	swept, err = Sweep(ctx)
 	if err != nil {
@@ -117,11 +117,11 @@ func (l *Lab) detach(ctx context.Context) error {
 	if dir, err = attachedTo(ctx); err != nil || dir != "" {
 		return errors.Join(failed, err)
 	}
-	return nil // or it went with its peer's namespace in between
+	return nil // or it vanished with its peer's namespace meanwhile
 }
 
-// attachedTo returns the directory of the lab that is attached to this machine, ""
-// where none is. Not by /sys: that may be another network namespace's.
+// attachedTo returns the directory of the lab that is attached to this machine, "" if
+// none is. It does not ask /sys, which may show another network namespace.
 func attachedTo(ctx context.Context) (dir string, err error) {
 	text, err := output(ctx, "", "ip", "-j", "link", "show")
 	if err != nil {

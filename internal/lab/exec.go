@@ -46,7 +46,8 @@ func (l *Lab) enter(name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	// nsenter forks for the pid namespace and does not hand a kill on, hence setpriv.
+	// nsenter forks for the pid namespace and does not pass a kill on to the child,
+	// hence setpriv.
 	return []string{"nsenter", "-t", fmt.Sprint(pid), "-m", "-u", "-i", "-n", "-p", "--", "setpriv", "--pdeathsig", "KILL", "--"}, nil
 }
 
@@ -60,9 +61,9 @@ func (l *Lab) SSH(ctx context.Context, host string, argv ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, argv[0], argv[1:]...)
 }
 
-// Net makes a command of this machine, with its files, in the network namespace
-// of a machine, container, "fabric" or "outside". It is for looking on, with
-// tcpdump or ip, and works while the machine is off-limits for programs.
+// Net makes a command of this machine, with its files, in the network namespace of a
+// machine, container, "fabric" or "outside": for tcpdump or ip, also while no program
+// can be started in the machine.
 func (l *Lab) Net(ctx context.Context, name string, argv ...string) *exec.Cmd {
 	argv = append([]string{"nsenter", "--net=" + nsFile(l.ns(name)), "--"}, argv...)
 	return exec.CommandContext(ctx, argv[0], argv[1:]...)

@@ -12,10 +12,10 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// The underlay: the namespace fabric holds one bridge per underlay subnet, and
-// is the servers' router to the namespace outside. Outside knows no way back to
-// anything but the first underlay, so a packet from a container is answered
-// only if somebody masqueraded it.
+// The underlay: the namespace fabric has one bridge per underlay subnet, and routes
+// between the servers and the namespace outside. Outside has a route back to the first
+// underlay only, so that a packet from a container is answered only if it was
+// masqueraded.
 
 // layFabric makes fabric, outside and, attached, this machine's interface.
 func (l *Lab) layFabric(ctx context.Context) error {
@@ -29,8 +29,8 @@ func (l *Lab) layFabric(ctx context.Context) error {
 	}
 	err = ipBatch(ctx, fabric,
 		"link set lo up",
-		// Of their own, a bridge's MAC is its ports' lowest: with a machine that
-		// goes, the others would lose their router until they ask for it anew.
+		// By default a bridge's MAC is the lowest of its ports: when a machine is
+		// removed, the others would lose their router until they resolve it again.
 		"link add br0 address 02:61:00:00:00:00 type bridge mcast_snooping 0", "link set br0 up",
 		"link add br1 address 02:61:00:00:00:01 type bridge mcast_snooping 0", "link set br1 up",
 		fmt.Sprintf("addr add %s/24 dev br0", gateway4), fmt.Sprintf("addr add %s/64 dev br0 nodad", gateway6),
@@ -67,8 +67,7 @@ func (l *Lab) layFabric(ctx context.Context) error {
 	return nil
 }
 
-// startOutsideDNS runs the resolver that every server's resolv.conf names. It
-// knows one name.
+// startOutsideDNS runs the resolver in every server's resolv.conf. It resolves one name.
 func (l *Lab) startOutsideDNS() error {
 	_, err := l.start("outside", nil, l.path("outside.log"), "nsenter", "--net="+nsFile(l.ns("outside")),
 		"dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=", "--user=root",
@@ -92,7 +91,8 @@ func (l *Lab) attach(ctx context.Context) error {
 	return ipBatch(ctx, l.ns("fabric"), fmt.Sprintf("link set %s master br0 up", m.name))
 }
 
-// wire gives m its namespace, eth0 on the first underlay and eth1 on the second.
+// wire makes m's network namespace, with eth0 on the first underlay and eth1 on the
+// second.
 func (l *Lab) wire(ctx context.Context, m machine) error {
 	ns, fabric := l.ns(m.name), l.ns("fabric")
 	err := ipBatch(ctx, "",
@@ -116,8 +116,8 @@ func (l *Lab) wire(ctx context.Context, m machine) error {
 		fmt.Sprintf("route add default via %s", gateway4), fmt.Sprintf("route add default via %s", gateway6))
 }
 
-// noDAD spares the named links of ns duplicate address detection, so that a
-// machine's link-local addresses are final from the start.
+// noDAD turns off duplicate address detection on the named links of ns, so that a
+// machine's link-local addresses can be used from the start.
 func noDAD(ns string, links ...string) error {
 	return inNS(ns, func() error {
 		for _, name := range links {
@@ -129,10 +129,10 @@ func noDAD(ns string, links ...string) error {
 	})
 }
 
-// Cut takes the carrier from host's eth0, as pulling its cable would.
+// Cut takes down the carrier of host's eth0, as an unplugged cable would.
 func (l *Lab) Cut(ctx context.Context, host string) error { return l.port(ctx, host, "down") }
 
-// Join gives host's eth0 its carrier back.
+// Join restores the carrier of host's eth0.
 func (l *Lab) Join(ctx context.Context, host string) error { return l.port(ctx, host, "up") }
 
 func (l *Lab) port(ctx context.Context, host, state string) error {
@@ -152,8 +152,9 @@ func ipBatch(ctx context.Context, ns string, lines ...string) error {
 	return run(ctx, strings.Join(lines, "\n")+"\n", argv...)
 }
 
-// deleteLinks removes those of the named links that ns has. Removing an end of a
-// veth pair returns when both are gone; removing its namespace returns before.
+// deleteLinks removes the named links that exist in ns. After the removal of one end of
+// a veth pair both are gone; after that of its namespace the other end may still exist
+// for a moment.
 func deleteLinks(ctx context.Context, ns string, names ...string) error {
 	if !exists(nsFile(ns)) {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// keys are a lab's throw-away keys. They live and die with its tmpfs.
+// keys are a lab's throw-away keys; they exist only in its tmpfs.
 type keys struct {
 	authorized string            // the laptop's public key, an authorized_keys line
 	host       map[string][]byte // machine name to its host key, OpenSSH's private form

@@ -5,9 +5,9 @@
 // network namespaces with its prefix and the processes in them, and it leaves
 // none of that behind.
 //
-// It does not know flock's networks: it is for looking at them from outside.
-// It never writes to this machine's own root, and it touches this machine's own
-// network only when asked to attach it (one interface, one free subnet).
+// It does not know flock's networks: it is for testing them from outside. It never
+// writes to this machine's own root, and changes this machine's own network only when
+// asked to attach the lab (one interface, one free subnet).
 //
 // Linux and root only.
 package lab
@@ -34,9 +34,8 @@ const (
 	None    = "none"    // sshd alone is process 1: under 2 MB a server, and hosts with another init
 )
 
-// Laptop is the name of the machine from which an unattached lab is used. It
-// has an overlay of its own like a server, so that what `local` does to its
-// workstation happens there.
+// Laptop is the machine from which an unattached lab is used. It has its own overlay
+// like a server, so that what `local` changes on its workstation stays in the lab.
 const Laptop = "laptop"
 
 // Addresses of a lab. Server number N has host part N in each subnet.
@@ -71,8 +70,8 @@ type Options struct {
 	// Share lists directories of this machine that the machine Laptop sees at
 	// the same place, writable. Not used with Attach.
 
-	// Bound makes the lab go with this process: should that end without Down, the next
-	// Up or DownDir takes it down.
+	// Bound ties the lab to this process: if the process ends without Down, the next Up
+	// or DownDir removes the lab.
 	Bound bool
 
 	Log func(string) // gets one line per step and the notes on how to use it; nil: silent
@@ -86,12 +85,11 @@ type Lab struct {
 	N      int      `json:"n"`
 	Attach bool     `json:"attach"`
 	Share  []string `json:"share,omitempty"`
-	// Owner is the process that the lab goes with; nil: it stays until Down.
+	// Owner is the process that the lab is bound to; nil: it stays until Down.
 	Owner *Owner `json:"owner,omitempty"`
 }
 
-// DefaultDir is where a lab lives if nobody says otherwise: $FLOCK_LAB, or
-// /run/flock-lab.
+// DefaultDir is the default directory of a lab: $FLOCK_LAB, or /run/flock-lab.
 func DefaultDir() string {
 	if d := os.Getenv("FLOCK_LAB"); d != "" {
 		return d
@@ -148,7 +146,7 @@ func (l *Lab) Usage() []string {
 	}
 }
 
-// newLab checks o and fills in what it leaves open.
+// newLab checks o and sets defaults.
 func newLab(o Options) (*Lab, error) {
 	l := &Lab{Dir: o.Dir, Prefix: o.Prefix, Init: o.Init, N: o.N, Attach: o.Attach, Share: o.Share}
 	if l.Dir == "" {
@@ -183,8 +181,8 @@ func newLab(o Options) (*Lab, error) {
 	return l, nil
 }
 
-// prefixOf names the namespaces of the lab in dir. It needs nothing but dir, so
-// that a crashed lab can be found again.
+// prefixOf is the prefix of the namespaces of the lab in dir. It depends on dir alone,
+// so that a crashed lab can be found again.
 func prefixOf(dir string) string {
 	if dir == "/run/flock-lab" {
 		return "flocklab"

@@ -11,16 +11,17 @@ import (
 	"strings"
 )
 
-// limit is one of the machine's, not of a namespace, that labs need more of.
+// limit is a limit of the machine, not of a namespace, that labs need raised.
 type limit struct {
 	key   string // below /proc/sys
 	want  int
 	crowd bool // only a large lab does
 }
 
-// limits: 50 servers that all talk overflow the neighbour table's default of 1024;
-// a systemd has some five inotify instances, every dnsmasq and every WireGuard device in
-// userspace one, of the 128 that root has by default (fs/notify/inotify/inotify_user.c).
+// limits: 50 servers that all send to each other overflow the neighbour table's default
+// of 1024; a systemd has about five inotify instances, every dnsmasq and every userspace
+// WireGuard device one, of the 128 that root has by default
+// (fs/notify/inotify/inotify_user.c).
 func limits() []limit {
 	const thresh = "net/ipv4/neigh/default/gc_thresh"
 	return []limit{
@@ -56,7 +57,7 @@ func (l *Lab) raiseLimits(log func(string)) error {
 
 func (l *Lab) restoreLimits() error { return machineRegister().leave(l.limitsUser()) }
 
-// limitsUser needs nothing but the directory, so that a crashed lab is found again.
+// limitsUser depends on the directory alone, so that a crashed lab is found again.
 func (l *Lab) limitsUser() string { return "lab-" + prefixOf(l.Dir) }
 
 func self() Owner { return Owner{os.Getpid(), startTime(os.Getpid())} }
@@ -81,7 +82,7 @@ func (r *register) raise(were map[string]string, crowd bool) (need, raised []str
 		}
 		if _, noted := were[limit.key]; !noted {
 			were[limit.key] = old
-			// A process that is killed now has said what is to be put back.
+			// The old value is noted first: after a kill it can still be restored.
 			if err := r.note(were); err != nil {
 				return need, raised, err
 			}
@@ -94,7 +95,7 @@ func (r *register) raise(were map[string]string, crowd bool) (need, raised []str
 	return need, raised, nil
 }
 
-// restore puts back what no user needs any more, unless somebody else has set it
+// restore restores what no user needs any more, unless somebody else has set it
 // meanwhile.
 func (r *register) restore(were map[string]string, users map[string]user) error {
 	var errs []error

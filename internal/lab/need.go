@@ -19,9 +19,9 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// Need is a way for a test to say that it cannot run here: not as root, without
-// the named programs, or not in the lane of `make unit`. It skips the test aloud, with a line on stderr
-// that can be counted; where FLOCK_MUST is set, as in CI, it fails it instead.
+// Need lets a test say that it cannot run here: not as root, without the named programs,
+// or not in the lane of `make unit`. It skips the test with a line on stderr that can be
+// counted; if FLOCK_MUST is set, as in CI, it fails it instead.
 func Need(t TB, programs ...string) {
 	t.Helper()
 	lacks := ""
@@ -42,15 +42,14 @@ func Need(t TB, programs ...string) {
 	}
 }
 
-// InVM are the tests that run under Debian's kernel too, as packages and what
-// `go test -run` takes. It is here that a test of a kind of link that this kernel
-// lacks must be named.
+// InVM are the tests that also run under Debian's kernel, as packages and patterns for
+// `go test -run`. A test of a kind of link that this kernel lacks must be listed here.
 var InVM = map[string]string{
 	"internal/agent": "WireGuard|Peers|Roam|Rotation|PrivateKey|Masquerade|EndpointWith|IPTunnel|IPIP|KernelWithout|DamagedSets|AddressesHave|OnlinkRoutes|MadeMeanwhile",
 }
 
-// NeedLink says that a test needs the kernel to have these kinds of links (`ip link
-// help`). Where it has not, the VM lane runs the test: one that InVM does not name
+// NeedLink says that a test needs a kernel with these kinds of links (`ip link help`).
+// On a kernel without them it is left to the VM lane: a test that InVM does not list
 // would run nowhere, and fails.
 func NeedLink(t TB, kinds ...string) {
 	t.Helper()
@@ -67,8 +66,8 @@ func NeedLink(t TB, kinds ...string) {
 	}
 }
 
-// HasLink asks the kernel for a link of kind in a network namespace of its own. An IP
-// tunnel without ends is there already: its module made it (gre0, tunl0).
+// HasLink tries to make a link of kind in a new network namespace. An IP tunnel without
+// ends exists there already: its module made it (gre0, tunl0).
 func HasLink(kind string) bool {
 	text, err := exec.Command("unshare", "-n", "ip", "link", "add", "try0", "type", kind).CombinedOutput()
 	return err == nil || bytes.Contains(text, []byte("File exists"))
@@ -77,7 +76,7 @@ func HasLink(kind string) bool {
 // runsInVM says whether the VM lane runs the test, of whatever package.
 func runsInVM(test string) bool {
 	if os.Getenv("FLOCK_LANE") == "vm" {
-		return false // it should, and cannot
+		return false // it should run here, and cannot
 	}
 	top, _, _ := strings.Cut(test, "/")
 	for _, pattern := range InVM {
@@ -88,8 +87,8 @@ func runsInVM(test string) bool {
 	return false
 }
 
-// Lack says that a test cannot run here for want of lacks: aloud, or where
-// FLOCK_MUST is set by failing it.
+// Lack says that a test cannot run here because lacks are missing: it skips it with a
+// line on stderr, or fails it where FLOCK_MUST is set.
 func Lack(t TB, lacks string) {
 	t.Helper()
 	switch {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inNS runs f on a thread in the named network namespace; empty means this
-// machine's own. F must not start goroutines that touch the network.
+// inNS runs f on a thread in the named network namespace; empty means this machine's
+// own. f must not start goroutines that use the network.
 func inNS(ns string, f func() error) error {
 	if ns == "" {
 		return f()
@@ -36,7 +36,7 @@ func enterAnd(ns string, f func() error) error {
 	return f()
 }
 
-// freeBind lets a socket have an address before the machine does.
+// freeBind allows a socket an address that the machine does not have yet.
 func freeBind(fd uintptr) error {
 	return unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1)
 }

@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// proc is a process and the moment it started (clock ticks since boot), so that
-// a number used again is not mistaken for it.
+// proc is a process and the moment when it started (clock ticks since boot), so that a
+// reused process id is not mistaken for it.
 type proc struct {
 	pid   int
 	start uint64
 }
 
-// start runs argv in a session of its own, its output in log, and records it by
-// name for whoever opens the lab later.
+// start runs argv in its own session, with its output in log, and records it by name for
+// later calls of Open.
 func (l *Lab) start(name string, env []string, log string, argv ...string) (proc, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -37,7 +37,7 @@ func (l *Lab) start(name string, env []string, log string, argv ...string) (proc
 		return proc{}, fmt.Errorf("start %s: %w", argv[0], err)
 	}
 	p := proc{pid: cmd.Process.Pid, start: startTime(cmd.Process.Pid)}
-	go func() { _ = cmd.Wait() }() // reaps it; what it came to is read from its log and its traces
+	go func() { _ = cmd.Wait() }() // reaps it; its result is read from its log and what it made
 	text := fmt.Sprintf("%d %d\n", p.pid, p.start)
 	if err := os.MkdirAll(l.path("pid"), 0o755); err != nil {
 		return p, fmt.Errorf("record %s: %w", name, err)
@@ -70,7 +70,7 @@ func startTime(pid int) uint64 {
 	if err != nil {
 		return 0
 	}
-	// The name in brackets may hold blanks and brackets.
+	// The name in brackets may contain blanks and brackets.
 	_, after, ok := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
 	f := strings.Fields(after)
 	if !ok || len(f) < 20 || f[0] == "Z" || f[0] == "X" {
@@ -83,9 +83,9 @@ func startTime(pid int) uint64 {
 	return start
 }
 
-// kill ends the recorded processes and everything in the given network
-// namespaces, and returns when they are gone. The namespaces' processes go
-// first: a supervisor ends by itself once its init is gone and tidies up.
+// kill kills the recorded processes and everything in the given network namespaces, and
+// returns when they are gone. The processes in namespaces are killed first: a supervisor
+// ends by itself when its init is gone, and cleans up.
 func (l *Lab) kill(ctx context.Context, records, namespaces []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()

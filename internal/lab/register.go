@@ -10,17 +10,17 @@ import (
 	"syscall"
 )
 
-// register is who needs limits of this machine raised, one file each, and what they were
-// before (notes). Whoever reads or writes it holds the lock of its directory, which is
-// there only while somebody is in it.
+// register lists who needs limits of this machine raised, one file each, and the values
+// before (notes). It is read and written under the lock of its directory, which exists
+// only while there are entries.
 type register struct{ dir, sysctls string }
 
 func machineRegister() *register { return &register{"/run/flock-limits", "/proc/sys"} }
 
 const notes = "were"
 
-// user is one who needs limits, as long as its lab is there or its process runs: a
-// crashed one is swept by the next who comes or goes.
+// user is an entry: it counts as long as its lab exists or its process runs. The next
+// caller removes that of a crashed one.
 type user struct {
 	Dir   string   `json:"dir,omitempty"` // of a lab
 	Owner Owner    `json:"owner"`         // who made it
@@ -38,8 +38,8 @@ func (r *register) join(name string, u user, crowd bool) (raised []string, err e
 		if err != nil {
 			return err
 		}
-		// First the user, then what is raised for it: who crashes between leaves nothing
-		// that nobody answers for.
+		// First the user, then the limits: after a crash in between, nothing is raised
+		// without a user.
 		if err := r.save(name, u); err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (r *register) join(name string, u user, crowd bool) (raised []string, err e
 	return raised, err
 }
 
-// leave takes the user name out; that it is not there is no error.
+// leave removes the user name; if it is not there, that is no error.
 func (r *register) leave(name string) error {
 	if !exists(r.dir) {
 		return nil
@@ -98,7 +98,7 @@ func (r *register) load() (users map[string]user, were map[string]string, err er
 			continue
 		}
 		var u user
-		if json.Unmarshal(text, &u) == nil && u.alive() { // one that is half written has crashed
+		if json.Unmarshal(text, &u) == nil && u.alive() { // an incomplete one is of a crashed process
 			users[e.Name()] = u
 		} else if err := r.remove(e.Name()); err != nil {
 			return nil, nil, err
@@ -109,7 +109,7 @@ func (r *register) load() (users map[string]user, were map[string]string, err er
 
 func (r *register) note(were map[string]string) error { return r.save(notes, were) }
 
-// save replaces a file whole: no crash leaves half of one.
+// save replaces a file as a whole: a crash leaves the old or the new one.
 func (r *register) save(name string, what any) error {
 	text, err := json.Marshal(what)
 	if err != nil {
@@ -129,7 +129,8 @@ func (r *register) remove(name string) error {
 	return nil
 }
 
-// locked does f alone in the directory, which may go while somebody waits for its lock.
+// locked runs f under the lock of the directory, which may be removed while somebody
+// waits for it.
 func (r *register) locked(f func() error) error {
 	for {
 		if err := os.Mkdir(r.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {

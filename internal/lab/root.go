@@ -13,13 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sshdPIDFile is no path that this machine's own sshd uses: seen through
-// /proc/PID/root too early, that one would pass for the server's.
+// sshdPIDFile is a path that this machine's own sshd does not use: read through
+// /proc/PID/root too early, its file would be taken for the server's.
 const sshdPIDFile = "/run/flock-lab-sshd.pid"
 
-// hidden are the directories of this machine that a server starts empty: what
-// is this machine's own (homes, host keys, logs), and what would start its
-// daemons. A unit is enabled by a link below /etc/systemd/system.
+// hidden are directories of this machine that are empty on a server: what belongs to
+// this machine (homes, host keys, logs), and what would start its daemons. A unit is
+// enabled by a link below /etc/systemd/system.
 var hidden = []string{
 	"etc/systemd/system", "etc/systemd/network", "etc/netplan", "etc/ssh", "etc/sudoers.d", "etc/cron.d",
 	"etc/rc0.d", "etc/rc1.d", "etc/rc2.d", "etc/rc3.d", "etc/rc4.d", "etc/rc5.d", "etc/rc6.d", "etc/rcS.d",
@@ -27,7 +27,7 @@ var hidden = []string{
 	"var/lib/systemd", "var/lib/misc",
 }
 
-// masked are vendor units that start without being enabled and have no use in a
+// masked are vendor units that start without being enabled and are useless in a
 // namespace.
 var masked = []string{
 	"getty.target", "console-getty.service", "systemd-networkd.service", "systemd-resolved.service",
@@ -57,15 +57,15 @@ RuntimeDirectory=sshd
 RuntimeDirectoryPreserve=yes
 `
 
-// users can log in with the lab's key beside root. Admin may use sudo without a
+// users can log in with the lab's key, besides root. admin may use sudo without a
 // password, nosudo may not.
 var users = []struct {
 	name string
 	id   int
 }{{"admin", 5501}, {"nosudo", 5502}}
 
-// writeRoot lays out the upper layer of m's root: everything in which it differs
-// from this machine. It is made once; a power cut keeps it.
+// writeRoot writes the upper layer of m's root: everything in which it differs from this
+// machine. It is written once; a power cut keeps it.
 func (l *Lab) writeRoot(m machine, k *keys) error {
 	dir := l.machineDir(m.name)
 	upper := l.Disk(m.name)
@@ -110,8 +110,8 @@ func (r *root) do(f func() error) {
 	}
 }
 
-// mkdir makes a directory and its parents as the machine has them: an upper
-// directory's mode replaces the lower one's.
+// mkdir makes a directory and its parents with the modes that they have on this machine:
+// the mode of an upper directory replaces that of the lower one.
 func (r *root) mkdir(name string) {
 	if name == "." || exists(filepath.Join(r.dir, name)) {
 		return
@@ -148,7 +148,7 @@ func (r *root) link(target, name string) {
 func (r *root) identity(m machine) {
 	var id [16]byte
 	rand.Read(id[:])
-	// Without one systemd takes this for a first boot and enables every preset.
+	// Without a machine id systemd takes this for a first boot and enables every preset.
 	r.write("etc/machine-id", hex.EncodeToString(id[:])+"\n", 0o444)
 	r.write("etc/hostname", m.name+"\n", 0o644)
 	r.write("etc/hosts", fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n", m.name), 0o644)
@@ -160,7 +160,7 @@ func (r *root) identity(m machine) {
 
 const nsswitch = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n"
 
-// accounts gives root and the lab's users the lab's key, and nobody a password.
+// accounts gives root and the lab's users the lab's key, and no passwords.
 func (r *root) accounts(k *keys) {
 	passwd, err := os.ReadFile("/etc/passwd")
 	group, groupErr := os.ReadFile("/etc/group")
@@ -168,7 +168,7 @@ func (r *root) accounts(k *keys) {
 	shadow := new(strings.Builder)
 	for line := range strings.Lines(string(passwd)) {
 		name, _, _ := strings.Cut(line, ":")
-		// Without PAM sshd takes an account with ! for locked.
+		// Without PAM sshd takes an account with ! as locked.
 		fmt.Fprintf(shadow, "%s:*:19000:0:99999:7:::\n", name)
 	}
 	p, g := string(passwd), string(group)

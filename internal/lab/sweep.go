@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Owner is a process that a lab goes with (Options.Bound).
+// Owner is a process that a lab is bound to (Options.Bound).
 type Owner struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"` // in clock ticks since boot: a number used again is another process
@@ -16,15 +16,14 @@ type Owner struct {
 
 func (o *Owner) proc() proc { return proc{pid: o.PID, start: o.Start} }
 
-// Sweep takes down the labs that were bound to processes which have ended without
-// that: a test that was killed takes nothing down. Up and DownDir do it first. It
-// returns their directories.
+// Sweep removes labs that were bound to processes which ended without Down, such as
+// tests that were killed. Up and DownDir call it first. It returns their directories.
 func Sweep(ctx context.Context) (swept []string, err error) {
 	return sweep(ctx, func(o *Owner) bool { return !o.proc().alive() })
 }
 
-// Release takes down the labs that are bound to this process, whatever it is just
-// doing with them: for one that a signal ends.
+// Release removes the labs that are bound to this process, whatever it is doing with
+// them: for a process that a signal ends.
 func Release(ctx context.Context) error {
 	_, err := sweep(ctx, func(o *Owner) bool { return o.PID == os.Getpid() })
 	return err
@@ -37,7 +36,7 @@ func sweep(ctx context.Context, goes func(*Owner) bool) (swept []string, err err
 	}
 	var errs []error
 	for _, dir := range dirs {
-		// One that is half made or half gone is somebody else's work of now.
+		// A lab that is being made or removed is another process's work.
 		if l, err := Open(dir); err == nil && l.Owner != nil && goes(l.Owner) {
 			swept = append(swept, dir)
 			errs = append(errs, l.alone(func() error { return l.Down(ctx) }))
@@ -46,7 +45,7 @@ func sweep(ctx context.Context, goes func(*Owner) bool) (swept []string, err err
 	return swept, errors.Join(errs...)
 }
 
-// alone does f unless another process does it already.
+// alone runs f unless another process does it already.
 func (l *Lab) alone(f func() error) error {
 	file, err := os.Open(l.path(metaFile))
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// bootTime is how long a machine may take until its sshd listens.
+// bootTime bounds the time until a machine's sshd listens.
 const bootTime = 300 * time.Second
 
 // Up builds a lab and returns when every sshd answers. On an error, or when ctx
@@ -54,8 +54,8 @@ func (l *Lab) build(ctx context.Context, log func(string)) error {
 	if err := os.MkdirAll(l.Dir, 0o755); err != nil {
 		return fmt.Errorf("make lab directory: %w", err)
 	}
-	// An overlay's upper directory may not lie in its lower one, hence a
-	// filesystem of its own; and a tmpfs is gone when the machine is.
+	// An overlay's upper directory must not be within its lower one, hence a filesystem
+	// of its own; and a tmpfs vanishes with the machine.
 	if err := run(ctx, "", "mount", "-t", "tmpfs", "-o", "mode=0755", l.ns("lab"), l.Dir); err != nil {
 		return err
 	}
@@ -88,8 +88,8 @@ func (l *Lab) build(ctx context.Context, log func(string)) error {
 	return each(ms, func(m machine) error { return l.boot(ctx, m) })
 }
 
-// each does f for all machines, some at a time. Of several errors it returns the
-// first machine's: what ails a lab ails all of it.
+// each runs f for all machines, some at a time. Of several errors it returns that of the
+// first machine: usually all have the same.
 func each(ms []machine, f func(machine) error) error {
 	errs := make([]error, len(ms))
 	slots := make(chan struct{}, 8*runtime.NumCPU())
@@ -112,7 +112,7 @@ func each(ms []machine, f func(machine) error) error {
 	return fmt.Errorf("%w (and %d more)", errs[0], len(errs)-1)
 }
 
-// boot wires m and starts it on the root that writeRoot laid out.
+// boot connects m to the underlay and starts it on the root that writeRoot wrote.
 func (l *Lab) boot(ctx context.Context, m machine) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()
@@ -141,7 +141,7 @@ func (l *Lab) boot(ctx context.Context, m machine) error {
 	return l.dialSSH(ctx, m)
 }
 
-// dialSSH proves that the laptop reaches m's sshd.
+// dialSSH tries whether the laptop reaches m's sshd.
 func (l *Lab) dialSSH(ctx context.Context, m machine) error {
 	return inNS(l.LaptopNS(), func() error {
 		var d net.Dialer
@@ -162,7 +162,7 @@ func (l *Lab) logTail(m machine) string {
 	return strings.Join(lines[max(0, len(lines)-3):], " / ")
 }
 
-// check refuses, before anything is made, what cannot work.
+// check refuses options and machines that cannot work, before anything is made.
 func (l *Lab) check(ctx context.Context) error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("build a lab on %s: it is made of Linux namespaces", runtime.GOOS)
@@ -214,7 +214,7 @@ func (l *Lab) checkPrograms() error {
 	return hint.Errorf("", "apt-get install "+strings.Join(missing, " "), "build a lab: missing %s", strings.Join(missing, ", "))
 }
 
-// poll asks done every interval until it is true, fails or ctx ends.
+// poll calls done at every interval until it is true, fails or ctx ends.
 func poll(ctx context.Context, interval time.Duration, done func() (bool, error)) error {
 	t := time.NewTicker(interval)
 	defer t.Stop()
@@ -230,7 +230,7 @@ func poll(ctx context.Context, interval time.Duration, done func() (bool, error)
 	}
 }
 
-// run runs a program with text on its stdin; what it says on stderr is the error.
+// run runs a program with text on its stdin; its stderr is the error.
 func run(ctx context.Context, stdin string, argv ...string) error {
 	_, err := output(ctx, stdin, argv...)
 	return err
