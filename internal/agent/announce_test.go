@@ -12,7 +12,7 @@ import (
 // learns the new one from the announcement, without asking.
 func TestAnnounceMovesAddresses(t *testing.T) {
 	server, container := newNFTHost(t), newNFTHost(t)
-	server.sh("ip link add br0 up address 02:00:00:00:00:02 type bridge; ip link add v0 master br0 type veth peer name eth0 netns " + container.path)
+	server.sh("ip link add br0 up address 02:00:00:00:00:02 type bridge; ip link add v0 master br0 type veth peer name eth0 netns " + container.Path())
 	server.sh("ip link set v0 up; ip addr add 10.1.0.192/32 dev br0; ip addr add fd01::c0/128 dev br0 nodad")
 	container.sh("ip link set eth0 up; ip addr add 10.1.0.9/24 dev eth0; ip addr add fd01::9/64 dev eth0 nodad")
 	container.sh("for a in 10.1.0.192 fd01::c0; do ip neigh add $a lladdr 02:00:00:00:00:01 nud stale dev eth0; done")

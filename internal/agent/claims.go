@@ -124,7 +124,7 @@ func (k *Kernel) obstacles(ctx context.Context, want *spec.Host, seen *outlook, 
 	}
 	return slices.Concat(
 		claims, kinds, inotify, k.claimPorts(want, seen), k.claimSettings(seen.ops), envs, k.services.claimDHCP(ctx, seen.ops),
-		k.services.needs(ctx, seen.ops, steps), k.unresolved(ctx, seen.ops), k.nft.claimFilters(want, steps),
+		k.services.needs(ctx, seen.ops, steps), k.unresolved(ctx, seen.ops), k.claimFilters(want, seen.ops),
 	), nil
 }
 

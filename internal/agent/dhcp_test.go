@@ -89,18 +89,6 @@ func dhcpServer(t *testing.T, own int) *nftHost {
 	return h
 }
 
-// awaitCarrier waits until frames sent on dev go somewhere: the kernel takes up to
-// a second to notice a carrier (linkwatch).
-func (h *nftHost) awaitCarrier(dev string) {
-	h.t.Helper()
-	poll(h.t, func() error {
-		if out := h.sh("ip link show dev " + dev); !strings.Contains(out, "state UP") {
-			return fmt.Errorf("%s is %q", dev, out)
-		}
-		return nil
-	})
-}
-
 func (h *nftHost) setDHCP(s *services, d spec.DHCP) {
 	h.t.Helper()
 	h.t.(*testing.T).Setenv(testDir, filepath.Dir(s.paths.lib)) // of the daemons that are started
@@ -254,25 +242,6 @@ func TestDHCPKeepsLeasesAndReadsNames(t *testing.T) {
 	}
 	if again := c1.lease("c1"); again["ip"] != first || again["mtu"] != "1400" {
 		t.Errorf("after a restart c1 got %s, MTU %s; before %s", again["ip"], again["mtu"], first)
-	}
-}
-
-// poll tries until it works, five seconds at most.
-func poll(t testing.TB, try func() error) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(5 * time.Second)
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal(err)
-		}
 	}
 }
 

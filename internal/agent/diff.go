@@ -240,14 +240,16 @@ func short(key string) string { return spec.ShortKey(key) }
 
 func objectFDB(f spec.FDB) string { return f.String() }
 
-type keepKey struct {
+type preservedKey struct {
 	network, link string
 	subnet        netip.Prefix
 }
 
-func keyKeep(k spec.PreserveSource) keepKey { return keepKey{k.Network, k.Link, k.Subnet} }
+func keyPreserved(k spec.PreserveSource) preservedKey {
+	return preservedKey{k.Network, k.Link, k.Subnet}
+}
 
-func objectKeep(k spec.PreserveSource) string {
+func objectPreserved(k spec.PreserveSource) string {
 	if k.Link == "" {
 		return "keep " + k.Subnet.String()
 	}

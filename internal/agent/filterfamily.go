@@ -14,14 +14,30 @@ import (
 // one transaction.
 var filterFamily = family{
 	stage: stageFilters, what: "packet filters",
-	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error { return k.nft.observe(want, have) },
+	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error { return k.filters.Observe(want, have) },
 	diff:    diffFilters,
 	all: func(_ context.Context, a *applier, _ []Op) error {
-		if err := a.k.nft.replace(a.want); err != nil {
+		if err := a.k.filters.Replace(a.want); err != nil {
 			return fmt.Errorf("write packet filters: %w", err)
 		}
 		return nil
 	},
+}
+
+// claimFilters says why the kernel would not take the rules that ops add: only a trial tells
+// what it supports. Accepts in tables of others need nothing that those do not use.
+func (k *Kernel) claimFilters(want *spec.Host, ops []Op) []spec.Problem {
+	adds := func(op Op) bool {
+		_, accept := op.Want.(spec.Forward)
+		return families[op.family] == &filterFamily && op.Step.Action == spec.Add && !accept
+	}
+	if !slices.ContainsFunc(ops, adds) {
+		return nil
+	}
+	if err := k.filters.Check(want); err != nil {
+		return []spec.Problem{*problem(err)}
+	}
+	return nil
 }
 
 func diffFilters(d *difference) {
@@ -30,7 +46,7 @@ func diffFilters(d *difference) {
 	guards := compare(want.Guards, have.Guards, func(g spec.Guard) string { return g.Bridge }, func(g spec.Guard) string { return "ports " + g.Bridge })
 	doors := compare(want.Doors, have.Doors, func(d spec.Door) uint16 { return d.Port }, func(d spec.Door) string { return fmt.Sprintf("door %d", d.Port) })
 	nats := compare(want.NATs, have.NATs, keyNAT, objectNAT)
-	keeps := compare(want.Keeps, have.Keeps, keyKeep, objectKeep)
+	keeps := compare(want.Keeps, have.Keeps, keyPreserved, objectPreserved)
 	mended(nats.gone, want)
 	forwards := compare(want.Forwards, have.Forwards, spec.Forward.Name, func(f spec.Forward) string { return "forward " + f.Name() })
 	d.found[coming] = slices.Concat(

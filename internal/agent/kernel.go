@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/nft"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -28,7 +29,7 @@ type Kernel struct {
 	dir      string // what is remembered about this cluster
 	handle   *netlink.Handle
 	rt       *rtnl.Conn
-	nft      *nft
+	filters  *nft.Filters
 	services *services
 
 	devices devices               // as of the last look
@@ -65,16 +66,19 @@ func Open(cluster string) (*Kernel, error) {
 	}
 	k := &Kernel{
 		cluster: cluster, dir: filepath.Join(stateDir, cluster), handle: h, rt: rt,
-		nft: newNFT(cluster), services: newServices(cluster),
+		services: newServices(cluster),
 	}
-	k.nft.note = newFilterNote(k.services.runDir())
+	k.filters = nft.New(nft.Server{
+		Cluster: cluster, ProcNet: procNet,
+		Notes: k.services.runDir(), Program: installedAs(),
+	})
 	return k, nil
 }
 
 // Close releases the sockets; nothing on the server changes.
 func (k *Kernel) Close() error {
 	k.handle.Close()
-	errs := []error{k.nft.close(), k.rt.Close()}
+	errs := []error{k.filters.Close(), k.rt.Close()}
 	if k.watch != nil {
 		errs = append(errs, k.watch.Close())
 	}

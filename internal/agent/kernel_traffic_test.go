@@ -116,7 +116,7 @@ func TestSegmentCarriesTraffic(t *testing.T) {
 	for _, ip := range []string{"10.0.4.12", "10.0.4.13", "10.0.4.1", "10.0.4.254", "10.0.4.253", "10.99.0.3"} {
 		c1.reaches(ip)
 	}
-	seen := f.servers[0].watch("eth0", "udp port 4789", func() { c1.reaches("10.0.4.12") })
+	seen := f.servers[0].Watch("eth0", "udp port 4789", func() { c1.reaches("10.0.4.12") })
 	if !strings.Contains(seen, "10.99.0.1.") || !strings.Contains(seen, "> 10.99.0.2.4789: VXLAN") || !strings.Contains(seen, "vni 42") {
 		t.Fatalf("on the underlay:\n%s", seen)
 	}
@@ -124,5 +124,5 @@ func TestSegmentCarriesTraffic(t *testing.T) {
 	f.reconcile(0, member(0, 2))
 	f.reconcile(1, member(1, 2))
 	c2.reaches("10.0.4.11")
-	c3.reachesNot("10.0.4.11", "10.0.4.12")
+	c3.ReachesNot("10.0.4.11", "10.0.4.12")
 }

@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/flocknet/flock/internal/agent/nft"
 )
 
 // A setting that no network of ours needs any more goes back to what it was before us,
@@ -19,7 +21,7 @@ const (
 // surroundings are what others on this server have that wants forwarding.
 type surroundings struct {
 	bridges []otherBridge
-	rules   []otherRules
+	rules   []nft.OtherRules
 	tunnels []string // WireGuard devices
 	daemons []string // programs that run and make networks as they like
 	files   map[string]bootSetting
@@ -32,12 +34,6 @@ type otherBridge struct {
 	ports     int  // that are not flock's
 	four, six bool // it has an address of the family, for containers to be routed by
 	leads     bool // a default route goes by it: it is an uplink
-}
-
-// otherRules are rules that make sense only for what is forwarded.
-type otherRules struct {
-	what      string // masquerade in ip nat
-	four, six bool
 }
 
 // bootSetting is what files of sysctl.d(5) set at boot.
@@ -83,8 +79,8 @@ func (s *surroundings) forwardsFor(six bool) string {
 		}
 	}
 	for _, r := range s.rules {
-		if of(r.four, r.six) {
-			return r.what
+		if of(r.Four, r.Six) {
+			return r.What
 		}
 	}
 	if any := slices.Concat(s.tunnels, s.daemons); len(any) > 0 {

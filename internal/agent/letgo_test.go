@@ -3,6 +3,8 @@ package agent
 import (
 	"reflect"
 	"testing"
+
+	"github.com/flocknet/flock/internal/agent/nft"
 )
 
 func TestKeptFor(t *testing.T) {
@@ -18,8 +20,8 @@ func TestKeptFor(t *testing.T) {
 		{"no ports", surroundings{bridges: []otherBridge{{name: "docker0", four: true, six: true}}}, [2]string{}},
 		{"no address", surroundings{bridges: []otherBridge{{name: "br1", ports: 3}}}, [2]string{}},
 		{"an uplink", surroundings{bridges: []otherBridge{{name: "br0", ports: 3, four: true, six: true, leads: true}}}, [2]string{}},
-		{"rules", surroundings{rules: []otherRules{{"masquerade in ip nat post", true, false}}}, [2]string{"masquerade in ip nat post", ""}},
-		{"rules of IPv6", surroundings{rules: []otherRules{{"masquerade in ip6 nat post", false, true}}}, [2]string{"", "masquerade in ip6 nat post"}},
+		{"rules", surroundings{rules: []nft.OtherRules{{What: "masquerade in ip nat post", Four: true, Six: false}}}, [2]string{"masquerade in ip nat post", ""}},
+		{"rules of IPv6", surroundings{rules: []nft.OtherRules{{What: "masquerade in ip6 nat post", Four: false, Six: true}}}, [2]string{"", "masquerade in ip6 nat post"}},
 		{"a tunnel", surroundings{tunnels: []string{"wg0"}}, [2]string{"wg0", "wg0"}},
 		{"a daemon", surroundings{daemons: []string{"dockerd", "libvirtd"}}, [2]string{"dockerd", "dockerd"}},
 		{"a file", surroundings{files: map[string]bootSetting{forwardingIPv4: {"1", "/etc/sysctl.d/r.conf"}}}, [2]string{"/etc/sysctl.d/r.conf", ""}},

@@ -116,21 +116,6 @@ func TestForgetLeavesWhatOthersCallAlike(t *testing.T) {
 	}
 }
 
-func TestTrialTouchesNobodysTable(t *testing.T) {
-	h, want := newNFTBed(t)
-	h.sh("nft add table inet flock-c1-trial; nft add table bridge flock-c1-trial")
-	h.do(func() {
-		n := newNFT("c1")
-		if err := errors.Join(n.check(want), n.close()); err != nil {
-			t.Error(err)
-		}
-	})
-	h.sh("nft list table inet flock-c1-trial; nft list table bridge flock-c1-trial")
-	if rules := h.ruleset(); strings.Contains(rules, ":trial") {
-		t.Errorf("have %s", rules)
-	}
-}
-
 // TestFormerUnitIsTakenOver: a cluster's units were called so that another's could be
 // meant. The one whose it is finds, moves and removes them.
 func TestFormerUnitIsTakenOver(t *testing.T) {

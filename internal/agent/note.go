@@ -114,7 +114,7 @@ func (k *Kernel) forgot() (bool, error) {
 			return true, nil
 		}
 	}
-	tables, err := k.nft.left()
+	tables, err := k.filters.Remains()
 	if err != nil || len(tables) > 0 {
 		return len(tables) > 0, err
 	}

@@ -36,7 +36,7 @@ func TestPortsThatLostTheirBridgeAreFound(t *testing.T) {
 	want := &spec.Host{Cluster: "t", Links: segment().Links}
 	apply(t, k, want)
 	for _, name := range []string{"c1", "c2", "c3", "c4", "c5"} {
-		sh(t, "ip link add "+name+" type veth peer name "+name+"-in netns "+inside.path+"; ip link set "+name+" up master vxl0")
+		sh(t, "ip link add "+name+" type veth peer name "+name+"-in netns "+inside.Path()+"; ip link set "+name+" up master vxl0")
 		inside.sh("ip link set " + name + "-in up")
 	}
 	// Others that are no ports: a pair inside, an address, a route, another bridge, down.

@@ -64,7 +64,7 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 		}
 	}
 	if !want.Empty() {
-		k.nft.note.keep()
+		k.filters.Note()
 		return report, nil
 	}
 	if err := k.endStrays(ctx); err != nil {
@@ -99,7 +99,7 @@ func (k *Kernel) takeOutlook(want *spec.Host) *outlook {
 	if p == nil || len(p.ops) == 0 || time.Since(p.at) > planHolds || want.BGP != nil || p.sum != want.Sum() || k.watch.Moved() {
 		return nil
 	}
-	if now, err := k.nft.generation(); err != nil || now != p.filters {
+	if now, err := k.filters.Generation(); err != nil || now != p.filters {
 		return nil
 	}
 	return p
@@ -214,7 +214,7 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	}
 	plan.Problems = append(plan.Problems, obstacles...)
 	if len(plan.Problems) == 0 {
-		seen.sum, seen.at, seen.filters = want.Sum(), time.Now(), k.nft.looked
+		seen.sum, seen.at, seen.filters = want.Sum(), time.Now(), k.filters.Looked()
 		k.outlook = seen
 	}
 	return plan, nil

@@ -31,7 +31,7 @@ func (k *Kernel) Left(ctx context.Context) ([]string, error) {
 	for _, r := range have.Routes {
 		names = append(names, r.Object())
 	}
-	for _, part := range []func() ([]string, error){k.nft.left, k.services.left, k.leftOfBGP, k.leftOfSysctls} {
+	for _, part := range []func() ([]string, error){k.filters.Remains, k.services.left, k.leftOfBGP, k.leftOfSysctls} {
 		more, err := part()
 		if err != nil {
 			return nil, fmt.Errorf("look what is left: %w", err)

@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"github.com/vishvananda/netlink"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
@@ -26,7 +24,7 @@ import (
 func (k *Kernel) lookAround() (*surroundings, error) {
 	s := &surroundings{bridges: k.otherBridges(), tunnels: k.otherWireGuards()}
 	var err error
-	if s.rules, err = k.nft.othersRules(); err != nil {
+	if s.rules, err = k.filters.Others(); err != nil {
 		return nil, err
 	}
 	if s.daemons, err = networkDaemons(); err != nil {
@@ -128,102 +126,4 @@ func settingFiles(dirs []string) ([]textFile, error) {
 		out[i].text = string(text)
 	}
 	return out, nil
-}
-
-// othersRules finds rules of others about what is forwarded: those that translate
-// addresses, and accepts of a forward hook that name a device or an address.
-func (n *nft) othersRules() ([]otherRules, error) {
-	var out []otherRules
-	err := n.steady(func(_ *nftables.Conn, rules *ruleset) error {
-		out = nil
-		chains, err := rules.allChains()
-		if err != nil {
-			return err
-		}
-		for _, ch := range chains {
-			if strings.HasPrefix(ch.Table.Name, tablePrefix) || !seesIP(ch.Table.Family) {
-				continue
-			}
-			list, err := rules.of(ch)
-			if err != nil {
-				return err
-			}
-			for _, r := range list {
-				if what := forwards(ch, r); what != "" {
-					out = append(out, otherRules{
-						what: what + " in " + ch.Table.Name + " " + ch.Name,
-						four: ch.Table.Family != nftables.TableFamilyIPv6, six: ch.Table.Family != nftables.TableFamilyIPv4,
-					})
-					break
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	legacy, err := legacyRules()
-	return append(out, legacy...), err
-}
-
-// forwards says what of a rule is about forwarded packets, "" for nothing. Accepts of
-// flock's in chains of others bear its mark.
-func forwards(ch *nftables.Chain, r *nftables.Rule) string {
-	if strings.HasPrefix(commentOf(r), spec.AliasPrefix) {
-		return ""
-	}
-	narrow, accepts := false, false
-	for _, e := range r.Exprs {
-		switch e := e.(type) {
-		case *expr.Masq:
-			return "masquerade"
-		case *expr.NAT:
-			return "address translation"
-		case *expr.Target:
-			if slices.Contains([]string{"MASQUERADE", "SNAT", "DNAT", "NETMAP"}, e.Name) {
-				return strings.ToLower(e.Name)
-			}
-		case *expr.Meta:
-			narrow = narrow || e.Key == expr.MetaKeyIIFNAME || e.Key == expr.MetaKeyOIFNAME || e.Key == expr.MetaKeyIIF || e.Key == expr.MetaKeyOIF
-		case *expr.Payload:
-			narrow = narrow || e.Base == networkLayer
-		case *expr.Verdict:
-			accepts = e.Kind == expr.VerdictAccept
-		}
-	}
-	if narrow && accepts && ch.Hooknum != nil && *ch.Hooknum == *nftables.ChainHookForward {
-		return "an accept"
-	}
-	return ""
-}
-
-// legacyRules finds masquerading in the iptables before nftables.
-func legacyRules() ([]otherRules, error) {
-	var out []otherRules
-	for _, t := range legacyTables {
-		program, err := t.find("nat")
-		if err != nil || program == "" {
-			if err != nil {
-				return nil, err
-			}
-			continue
-		}
-		list, err := runLegacy(program, "-t", "nat", "-S")
-		if err != nil {
-			return nil, err
-		}
-		for line := range strings.Lines(list) {
-			if _, target, ok := strings.Cut(line, " -j "); ok && slices.Contains([]string{"MASQUERADE", "SNAT", "DNAT", "NETMAP"}, firstWord(target)) {
-				out = append(out, otherRules{what: strings.ToLower(firstWord(target)) + " of " + t.program, four: !t.six, six: t.six})
-				break
-			}
-		}
-	}
-	return out, nil
-}
-
-func firstWord(s string) string {
-	word, _, _ := strings.Cut(strings.TrimSpace(s), " ")
-	return word
 }

@@ -26,7 +26,7 @@ func unreachables(dst ...string) *spec.Host {
 func router(t *testing.T) (client, server, gateway *nftHost) {
 	t.Helper()
 	client, server, gateway = newNFTHost(t), newNFTHost(t), newNFTHost(t)
-	server.sh("ip link add in type veth peer name eth0 netns " + client.path + "; ip link add eth0 type veth peer name eth0 netns " + gateway.path + "; ip link set in up; ip link set eth0 up")
+	server.sh("ip link add in type veth peer name eth0 netns " + client.Path() + "; ip link add eth0 type veth peer name eth0 netns " + gateway.Path() + "; ip link set in up; ip link set eth0 up")
 	client.sh("ip link set eth0 up; ip addr add 10.98.0.2/24 dev eth0; ip -6 addr add fd98::2/64 dev eth0 nodad; ip route add default via 10.98.0.1; ip -6 route add default via fd98::1")
 	server.sh(`ip addr add 10.98.0.1/24 dev in; ip -6 addr add fd98::1/64 dev in nodad; ip addr add 10.99.0.1/24 dev eth0; ip -6 addr add fd99::1/64 dev eth0 nodad
 		ip route add default via 10.99.0.254; ip -6 route add default via fd99::fe
@@ -48,7 +48,7 @@ func TestUnreachableRouteKeepsPacketsFromTheGateway(t *testing.T) {
 		out, _ := on.try("ping -n -c2 -i0.2 -W1 10.50.0.9 || true; ping -n -c2 -i0.2 -W1 fd50::9")
 		return out
 	}
-	seen := gateway.watch("eth0", "net 10.50.0.0/24 or net fd50::/64", func() { sends(client) })
+	seen := gateway.Watch("eth0", "net 10.50.0.0/24 or net fd50::/64", func() { sends(client) })
 	if !strings.Contains(seen, "10.50.0.9") || !strings.Contains(seen, "fd50::9") {
 		t.Fatalf("the capture misses what leaves without the route:\n%s", seen)
 	}
@@ -63,7 +63,7 @@ func TestUnreachableRouteKeepsPacketsFromTheGateway(t *testing.T) {
 	settle(want)
 	none := func(when string) {
 		t.Helper()
-		seen := gateway.watch("eth0", "net 10.50.0.0/24 or net fd50::/64", func() {
+		seen := gateway.Watch("eth0", "net 10.50.0.0/24 or net fd50::/64", func() {
 			if out := sends(client); strings.Count(out, "Unreachable") < 2 && !strings.Contains(out, "No route") || !strings.Contains(out, "From 10.98.0.1") || !strings.Contains(out, "From fd98::1") {
 				t.Errorf("%s, the client hears:\n%s", when, out)
 			}

@@ -68,11 +68,16 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/sysfile", "internal/agent/unit",
+			"internal/agent/nft", "internal/agent/sysfile", "internal/agent/unit",
 			"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates",
 		},
-		theirs: []string{netlink, netlinkLow, netns, nftables, wgctrl, wireguard, xSys},
+		theirs: []string{netlink, netns, wgctrl, wireguard, xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
+	},
+	"internal/agent/nft": {
+		ours:   []string{"internal/agent/sysfile", "internal/agent/unit", "internal/hint", "internal/spec", "internal/wire"},
+		theirs: []string{netlinkLow, nftables, xSys},
+		never:  "packet filters are what a spec says: what a server should have is decided elsewhere",
 	},
 	"internal/agent/sysfile": {
 		theirs: []string{xSys},
@@ -106,6 +111,11 @@ var rooms = map[string]room{
 		ours:   []string{"internal/hint"},
 		theirs: []string{netlink, netns, xCrypto, xSys},
 		never:  "the lab is hardware: it must not need what is tried on it",
+	},
+	"internal/netspace": {
+		ours:   []string{"internal/lab"},
+		theirs: []string{xSys},
+		never:  "a network namespace is where a test of the kernel runs: what is tried there is the test's",
 	},
 	"internal/vm": {
 		ours:  []string{"internal/hint"},

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"errors"
@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -16,11 +15,22 @@ import (
 	"github.com/google/nftables"
 )
 
-// nft is the nftables part of the kernel: gateways, masquerading and the guard
-// before VXLAN inside a mesh in two tables of the cluster's own, accepts in tables of others.
-// Its socket is opened when it is needed first.
-type nft struct {
-	cluster string
+// Server is the server whose packet filters are meant.
+type Server struct {
+	Cluster string // whose tables they are
+	ProcNet string // where the kernel lists its iptables tables, below /proc
+
+	// Notes is the directory of what later sessions of Program may rely on: below /run, for
+	// it holds until the next boot. Without a Program nothing is noted.
+	Notes, Program string
+}
+
+// Filters are the packet filters of one cluster on a server: gateways, masquerading and the
+// guard before VXLAN inside a mesh in two tables of the cluster's own, accepts in tables of
+// others. They belong to one goroutine, and to the network namespace of the thread that
+// used them first.
+type Filters struct {
+	server  Server
 	conn    *nftables.Conn
 	seen    *ruleset // of the last look
 	counter int      // the socket that tells the generation; 0: not open
@@ -29,7 +39,14 @@ type nft struct {
 	note    filterNote
 }
 
-func newNFT(cluster string) *nft { return &nft{cluster: cluster} }
+// New returns the packet filters of a server. Sockets are opened when they are needed
+// first: Close them.
+func New(s Server) *Filters {
+	return &Filters{server: s, note: newFilterNote(s)}
+}
+
+// Looked is the Generation from before the last Observe, Remains or Others.
+func (n *Filters) Looked() uint32 { return n.looked }
 
 // Chains of the cluster's tables.
 const (
@@ -39,31 +56,31 @@ const (
 	forwardChain     = "forward"
 )
 
-// nftObject is one object of the spec as rules. The tag is in every rule's
+// object is one object of the spec as rules. The tag is in every rule's
 // comment and says which object a rule was made for.
-type nftObject struct {
+type object struct {
 	tag     string
 	network string
 	bridge  bool   // in the table of the bridge family, otherwise inet
 	guards  string // for a guard: the device that it guards
-	rules   []nftRule
-	sets    []*nftSet // that the rules look things up in
+	rules   []chainRule
+	sets    []*lookupSet // that the rules look things up in
 }
 
-type nftRule struct {
+type chainRule struct {
 	chain string
 	exprs exprs
 }
 
 //go:noinline
-func (o *nftObject) add(chain string, rules ...exprs) {
+func (o *object) add(chain string, rules ...exprs) {
 	for _, r := range rules {
-		o.rules = append(o.rules, nftRule{chain, r})
+		o.rules = append(o.rules, chainRule{chain, r})
 	}
 }
 
 // among is a match of packets to one of list, or to none, and puts what it takes into o.
-func (o *nftObject) among(list []netip.Prefix, so bool) exprs {
+func (o *object) among(list []netip.Prefix, so bool) exprs {
 	match, set := among(list, so)
 	if set != nil {
 		o.sets = append(o.sets, set)
@@ -72,7 +89,7 @@ func (o *nftObject) among(list []netip.Prefix, so bool) exprs {
 }
 
 // objects turns a spec into rules. Its order is the order in the tables.
-func (n *nft) objects(want *spec.Host) ([]nftObject, error) {
+func (n *Filters) objects(want *spec.Host) ([]object, error) {
 	macs := map[string]net.HardwareAddr{}
 	for _, l := range want.Links {
 		if l.MAC == "" {
@@ -84,7 +101,7 @@ func (n *nft) objects(want *spec.Host) ([]nftObject, error) {
 		}
 		macs[l.Name] = mac
 	}
-	var out []nftObject
+	var out []object
 	for _, g := range want.Gateways {
 		own, ok := macs[g.Bridge]
 		if !ok {
@@ -110,15 +127,15 @@ func (n *nft) objects(want *spec.Host) ([]nftObject, error) {
 		out = append(out, natObject(t))
 	}
 	for _, t := range want.Keeps {
-		out = append(out, keepObject(t))
+		out = append(out, preserveObject(t))
 	}
 	return append(out, innerObjects(want)...), nil
 }
 
-// replace makes the cluster's tables and its accepts in other tables what want
+// Replace makes the cluster's tables and its accepts in other tables what want
 // asks for, in one transaction: packets see the old rules or the new ones. Tables
 // that nothing is wanted in are gone afterwards; one that is right is left alone.
-func (n *nft) replace(want *spec.Host) error {
+func (n *Filters) Replace(want *spec.Host) error {
 	objects, err := n.objects(want)
 	if err != nil {
 		return err
@@ -134,14 +151,14 @@ func (n *nft) replace(want *spec.Host) error {
 	if err == nil {
 		return nil
 	}
-	if why := n.check(want); why != nil {
+	if why := n.Check(want); why != nil {
 		return why
 	}
 	return fmt.Errorf("write nftables rules: %w", err)
 }
 
-func (n *nft) transact(want *spec.Host, objects []nftObject) error {
-	var seen map[nftables.TableFamily]*nftTable
+func (n *Filters) transact(want *spec.Host, objects []object) error {
+	var seen map[nftables.TableFamily]*foundTable
 	var missing, extra []acceptRule
 	n.seen = nil // whatever was seen before
 	err := n.steady(func(_ *nftables.Conn, rules *ruleset) error {
@@ -161,7 +178,7 @@ func (n *nft) transact(want *spec.Host, objects []nftObject) error {
 	err = n.with(func(c *nftables.Conn) error {
 		for _, family := range tableFamilies {
 			found := seen[family]
-			if settled(objects, family, found) {
+			if converged(objects, family, found) {
 				continue
 			}
 			if found != nil {
@@ -183,9 +200,9 @@ func (n *nft) transact(want *spec.Host, objects []nftObject) error {
 }
 
 // build adds table with the objects of its family, if there are any.
-func (n *nft) build(c *nftables.Conn, table *nftables.Table, objects []nftObject) error {
+func (n *Filters) build(c *nftables.Conn, table *nftables.Table, objects []object) error {
 	family := table.Family
-	if !slices.ContainsFunc(objects, func(o nftObject) bool { return o.family() == family }) {
+	if !slices.ContainsFunc(objects, func(o object) bool { return o.family() == family }) {
 		return nil
 	}
 	c.AddTable(table)
@@ -213,11 +230,11 @@ func (n *nft) build(c *nftables.Conn, table *nftables.Table, objects []nftObject
 }
 
 // setsOf are the sets that a table of ours needs, each once.
-func setsOf(family nftables.TableFamily, objects []nftObject) []*nftSet {
-	var out []*nftSet
+func setsOf(family nftables.TableFamily, objects []object) []*lookupSet {
+	var out []*lookupSet
 	for _, o := range objects {
 		for _, s := range o.sets {
-			if o.family() == family && !slices.ContainsFunc(out, func(h *nftSet) bool { return h.name == s.name }) {
+			if o.family() == family && !slices.ContainsFunc(out, func(h *lookupSet) bool { return h.name == s.name }) {
 				out = append(out, s)
 			}
 		}
@@ -225,27 +242,9 @@ func setsOf(family nftables.TableFamily, objects []nftObject) []*nftSet {
 	return out
 }
 
-// claimFilters says why the kernel would not take the rules that steps add.
-func (n *nft) claimFilters(want *spec.Host, steps []spec.Step) []spec.Problem {
-	if !slices.ContainsFunc(steps, func(s spec.Step) bool { return s.Action == spec.Add && filterStep(s) }) {
-		return nil
-	}
-	if err := n.check(want); err != nil {
-		return []spec.Problem{*problem(err)}
-	}
-	return nil
-}
-
-// filterStep says whether a step is about packet filters, whose support in the
-// kernel only a trial tells.
-func filterStep(s spec.Step) bool {
-	return strings.HasPrefix(s.Object, "gateway ") || strings.HasPrefix(s.Object, "ports ") || strings.HasPrefix(s.Object, "door ") ||
-		strings.HasPrefix(s.Object, "masquerade ") || strings.HasPrefix(s.Object, "keep ")
-}
-
-// check tries whether this kernel takes want's rules and says which support is
+// Check tries whether this kernel takes want's rules and says which support is
 // missing.
-func (n *nft) check(want *spec.Host) error {
+func (n *Filters) Check(want *spec.Host) error {
 	objects, err := n.objects(want)
 	if err != nil {
 		return err
@@ -265,10 +264,10 @@ func (n *nft) check(want *spec.Host) error {
 // that no packet ever meets them. The kernel takes some 10 ms to forget each
 // transaction and lets the next one wait for that (linux 6.18,
 // nf_tables_trans_destroy_work).
-func (n *nft) try(objects []nftObject, in ...nftables.TableFamily) error {
+func (n *Filters) try(objects []object, in ...nftables.TableFamily) error {
 	return n.with(func(c *nftables.Conn) error {
 		for _, family := range in {
-			if slices.ContainsFunc(objects, func(o nftObject) bool { return o.family() == family }) {
+			if slices.ContainsFunc(objects, func(o object) bool { return o.family() == family }) {
 				// No cluster's name has a colon: this is nobody's table.
 				trial := &nftables.Table{Name: n.tableName() + ":trial", Family: family}
 				if err := n.build(c, trial, objects); err != nil {
@@ -300,9 +299,9 @@ func unsupported(family nftables.TableFamily, err error) error {
 		"write the masquerading rules: the kernel lacks nftables NAT: %w", err)
 }
 
-// left names what is still there: tables of the cluster and its rules in tables
+// Remains names what is still there: tables of the cluster and its rules in tables
 // of others.
-func (n *nft) left() ([]string, error) {
+func (n *Filters) Remains() ([]string, error) {
 	var names []string
 	err := n.steady(func(_ *nftables.Conn, rules *ruleset) error {
 		names = nil
@@ -337,7 +336,7 @@ func (n *nft) left() ([]string, error) {
 
 var tableFamilies = [...]nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyINet}
 
-func (o *nftObject) family() nftables.TableFamily {
+func (o *object) family() nftables.TableFamily {
 	if o.bridge {
 		return nftables.TableFamilyBridge
 	}
@@ -347,20 +346,20 @@ func (o *nftObject) family() nftables.TableFamily {
 // tablePrefix begins the names of all clusters' tables.
 const tablePrefix = "flock-"
 
-func (n *nft) tableName() string { return tablePrefix + n.cluster }
+func (n *Filters) tableName() string { return tablePrefix + n.server.Cluster }
 
-func (n *nft) table(family nftables.TableFamily) *nftables.Table {
+func (n *Filters) table(family nftables.TableFamily) *nftables.Table {
 	return &nftables.Table{Name: n.tableName(), Family: family}
 }
 
-func (n *nft) owns(t *nftables.Table) bool {
+func (n *Filters) owns(t *nftables.Table) bool {
 	return t.Name == n.tableName() && slices.Contains(tableFamilies[:], t.Family)
 }
 
 // baseChains are the chains of a table of ours that holds objects: those that there
 // are rules for, because each packet that comes by a chain pays for it, and for an
 // empty one too.
-func baseChains(family nftables.TableFamily, objects []nftObject) []*nftables.Chain {
+func baseChains(family nftables.TableFamily, objects []object) []*nftables.Chain {
 	used := map[string]bool{}
 	for _, o := range objects {
 		for _, r := range o.rules {
@@ -386,6 +385,6 @@ func allChains(family nftables.TableFamily) []*nftables.Chain {
 		{Name: inputChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter, Policy: &accept},
 		{Name: forwardChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &accept},
 		{Name: isolateChain},
-		{Name: keepChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityNATSource - 1), Policy: &accept},
+		{Name: preserveChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityNATSource - 1), Policy: &accept},
 	}
 }

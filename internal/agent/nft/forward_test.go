@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"net/netip"
@@ -54,34 +54,34 @@ func stepsFor(action string, forwards []spec.Forward) string {
 }
 
 func passesDropPolicies(t *testing.T, by string, forwards []spec.Forward, policies map[string]string) {
-	o := settledOverlay(t, nil)
+	o := writtenOverlay(t, nil)
 	s, c, want := o.servers[0], o.containers[0], overlayHost(0)
 	want.Forwards = forwards
-	settleNFT(s, want)
+	put(s, want)
 	for name, policy := range policies {
 		t.Run(by+", "+name, func(t *testing.T) {
-			before := s.ruleset()
-			s.sh(policy)
-			dropped := s.ruleset()
-			c.reachesNot("10.99.0.254", "10.0.4.3", "fd99::254", "fd00:4::a2")
+			before := s.Ruleset()
+			s.Sh(policy)
+			dropped := s.Ruleset()
+			c.ReachesNot("10.99.0.254", "10.0.4.3", "fd99::254", "fd00:4::a2")
 			if d := differs(s, want); d != stepsFor("+", forwards) {
 				t.Errorf("a policy that drops is seen as %q", d)
 			}
-			settleNFT(s, want)
+			put(s, want)
 			for _, ip := range []string{"10.99.0.254", "10.0.4.3", "fd99::254", "fd00:4::a2"} {
-				c.reaches(ip)
+				c.Reaches(ip)
 			}
 			without := overlayHost(0)
 			without.Forwards = nil
 			if d := differs(s, without); d != stepsFor("-", forwards) {
 				t.Errorf("accepts nobody wants are seen as %q", d)
 			}
-			settleNFT(s, without)
-			if have := s.ruleset(); have != dropped {
+			put(s, without)
+			if have := s.Ruleset(); have != dropped {
 				t.Errorf("after removal:\n%s\nwant:\n%s", have, dropped)
 			}
-			s.sh("for f in ip ip6 inet; do nft delete table $f filter || true; nft delete table $f fence || true; done 2>/dev/null")
-			if have := s.ruleset(); have != before {
+			s.Sh("for f in ip ip6 inet; do nft delete table $f filter || true; nft delete table $f fence || true; done 2>/dev/null")
+			if have := s.Ruleset(); have != before {
 				t.Errorf("the test leaves\n%s\nwant:\n%s", have, before)
 			}
 		})
@@ -89,25 +89,25 @@ func passesDropPolicies(t *testing.T, by string, forwards []spec.Forward, polici
 }
 
 func TestForwardLooksAtNothingElse(t *testing.T) {
-	h := newNFTHost(t)
-	h.sh(`nft add table ip filter; nft "add chain ip filter FORWARD { type filter hook forward priority 0; policy accept; }"
+	h := newHost(t)
+	h.Sh(`nft add table ip filter; nft "add chain ip filter FORWARD { type filter hook forward priority 0; policy accept; }"
 		nft "add chain ip filter INPUT { type filter hook input priority 0; policy drop; }"
 		nft add table bridge b; nft "add chain bridge b f { type filter hook forward priority 0; policy drop; }"`)
-	before := sortedLines(h.ruleset())
-	settleNFT(h, &spec.Host{Cluster: "c1", Forwards: []spec.Forward{{Network: "vx1", Link: "vxl0"}}})
-	if have := sortedLines(h.ruleset()); have != before {
+	before := sortedLines(h.Ruleset())
+	put(h, &spec.Host{Cluster: "c1", Forwards: []spec.Forward{{Network: "vx1", Link: "vxl0"}}})
+	if have := sortedLines(h.Ruleset()); have != before {
 		t.Errorf("changed to:\n%s\nfrom:\n%s", have, before)
 	}
 }
 
 func TestForwardDamageIsSeen(t *testing.T) {
-	h := newNFTHost(t)
-	h.sh(dockerRules)
+	h := newHost(t)
+	h.Sh(dockerRules)
 	want := &spec.Host{Cluster: "c1", Forwards: []spec.Forward{{Network: "vx1", Link: "vxl0"}, {Network: "vx2", Link: "vxl1"}}}
 	other := &spec.Host{Cluster: "c2", Forwards: []spec.Forward{{Network: "vx1", Link: "vxl9"}}}
-	settleNFT(h, other)
-	settleNFT(h, want)
-	clean := sortedLines(h.ruleset())
+	put(h, other)
+	put(h, want)
+	clean := sortedLines(h.Ruleset())
 	damages := map[string]string{
 		"deleted":   `nft delete rule ip filter DOCKER-USER handle $(nft -a list chain ip filter DOCKER-USER | grep 'iifname "vxl0"' | grep -o '[0-9]*$')`,
 		"changed":   `nft replace rule ip filter DOCKER-USER handle $(nft -a list chain ip filter DOCKER-USER | grep 'iifname "vxl0"' | grep -o '[0-9]*$') iifname vxl0 counter drop comment \"flock:c1/vx1\"`,
@@ -115,16 +115,16 @@ func TestForwardDamageIsSeen(t *testing.T) {
 		"elsewhere": `nft insert rule ip filter FORWARD iifname vxl0 counter accept comment \"flock:c1/vx1\"`,
 	}
 	for name, damage := range damages {
-		h.sh(damage)
+		h.Sh(damage)
 		if d := differs(h, want); !strings.Contains(d, "+ forward vxl0 network vx1\n") || strings.Contains(d, "vxl1") {
 			t.Errorf("%s: seen as %q", name, d)
 		}
-		settleNFT(h, want)
-		if have := sortedLines(h.ruleset()); have != clean {
+		put(h, want)
+		if have := sortedLines(h.Ruleset()); have != clean {
 			t.Errorf("%s: healed to\n%s\nwant\n%s", name, have, clean)
 		}
 	}
-	settleNFT(h, &spec.Host{Cluster: "c1"})
+	put(h, &spec.Host{Cluster: "c1"})
 	if d := differs(h, other); d != "" {
 		t.Errorf("another cluster's accepts: %s", d)
 	}
@@ -139,10 +139,10 @@ func TestForwardPassesLegacyIptables(t *testing.T) {
 }
 
 func passesLegacy(t *testing.T, forwards []spec.Forward) {
-	o := settledOverlay(t, nil)
+	o := writtenOverlay(t, nil)
 	s, c, want := o.servers[0], o.containers[0], overlayHost(0)
 	want.Forwards = forwards
-	if out, err := s.try("command -v iptables-legacy ip6tables-legacy"); err != nil {
+	if out, err := s.Try("command -v iptables-legacy ip6tables-legacy"); err != nil {
 		t.Fatalf("iptables-legacy is missing (apt-get install iptables): %s", out)
 	}
 	targets := []string{"10.99.0.254", "10.0.4.3", "fd99::254", "fd00:4::a2"}
@@ -153,33 +153,33 @@ func passesLegacy(t *testing.T, forwards []spec.Forward) {
 	} {
 		for _, program := range []string{"iptables-legacy", "ip6tables-legacy"} {
 			for line := range strings.Lines(rules) {
-				s.sh(program + " -w 5 " + line)
+				s.Sh(program + " -w 5 " + line)
 			}
 		}
-		list := func() string { return s.sh("iptables-legacy -S; ip6tables-legacy -S") }
+		list := func() string { return s.Sh("iptables-legacy -S; ip6tables-legacy -S") }
 		before := list()
-		c.reachesNot(targets...)
+		c.ReachesNot(targets...)
 		// Its programs are in no PATH of a login that is not root's.
 		withPath(t, "/usr/bin:/bin", func() {
 			if d := differs(s, want); d != stepsFor("+", forwards) {
 				t.Errorf("%s: seen as %q", rules, d)
 			}
-			settleNFT(s, want)
+			put(s, want)
 		})
 		for _, ip := range targets {
-			c.reaches(ip)
+			c.Reaches(ip)
 		}
 		match := "-i vxl0"
 		if forwards[0].Subnet.IsValid() {
 			match = "-s 10.0.4.0/24"
 		}
-		s.sh("iptables-legacy -w 5 -I INPUT " + match + " -m comment --comment flock:c1/vx1 -j ACCEPT")
+		s.Sh("iptables-legacy -w 5 -I INPUT " + match + " -m comment --comment flock:c1/vx1 -j ACCEPT")
 		if d := differs(s, want); d != stepsFor("+", forwards[:1]) {
 			t.Errorf("%s: an accept in excess is seen as %q", rules, d)
 		}
 		without := overlayHost(0)
 		without.Forwards = nil
-		settleNFT(s, without)
+		put(s, without)
 		if after := list(); after != before {
 			t.Errorf("%s: after removal:\n%s\nwant:\n%s", rules, after, before)
 		}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"fmt"
@@ -23,10 +23,10 @@ func isolated(g *spec.Guard) {
 }
 
 // listens echoes what comes on TCP ports until the test ends.
-func (h *nftHost) listens(ports ...int) {
+func (h *host) listens(ports ...int) {
 	h.t.Helper()
 	for _, port := range ports {
-		h.do(func() {
+		h.Do(func() {
 			l, err := net.ListenTCP("tcp", &net.TCPAddr{Port: port})
 			if err != nil {
 				h.t.Error(err)
@@ -50,9 +50,9 @@ func (h *nftHost) listens(ports ...int) {
 }
 
 // connects says whether a TCP connection to a port is answered within half a second.
-func (h *nftHost) connects(to string, port int) (ok bool) {
+func (h *host) connects(to string, port int) (ok bool) {
 	h.t.Helper()
-	h.do(func() {
+	h.Do(func() {
 		c, err := net.DialTimeout("tcp", net.JoinHostPort(to, fmt.Sprint(port)), 500*time.Millisecond)
 		if ok = err == nil; ok {
 			ok = c.Close() == nil
@@ -62,15 +62,15 @@ func (h *nftHost) connects(to string, port int) (ok bool) {
 }
 
 // zone is eth0's number: Go remembers names of devices whatever the namespace.
-func (h *nftHost) zone() string {
+func (h *host) zone() string {
 	h.t.Helper()
-	return "%" + strings.TrimSpace(h.sh("ip -o link show dev eth0 | cut -d: -f1"))
+	return "%" + strings.TrimSpace(h.Sh("ip -o link show dev eth0 | cut -d: -f1"))
 }
 
 // linkLocal is dev's address there.
-func (h *nftHost) linkLocal(dev string) string {
+func (h *host) linkLocal(dev string) string {
 	h.t.Helper()
-	fields := strings.Fields(h.sh("ip -6 -o addr show dev " + dev + " scope link"))
+	fields := strings.Fields(h.Sh("ip -6 -o addr show dev " + dev + " scope link"))
 	addr, _, ok := strings.Cut(fields[3], "/")
 	if !ok {
 		h.t.Fatalf("%s has no link-local address: %v", dev, fields)
@@ -85,7 +85,7 @@ const sshPort = 22
 func TestIsolatedContainersReachNoServer(t *testing.T) {
 	o := guarded(t)
 	near, far, c := o.servers[0], o.servers[1], o.containers[0]
-	for _, h := range []*nftHost{near, far, o.fabric, o.containers[1]} {
+	for _, h := range []*host{near, far, o.fabric, o.containers[1]} {
 		h.listens(sshPort, dnsPort)
 	}
 	on := []string{"10.0.4.1", "10.0.4.254", "10.0.4.253", "fd00:4::1", "fd00:4::254", "fd00:4::253"}
@@ -94,26 +94,26 @@ func TestIsolatedContainersReachNoServer(t *testing.T) {
 	others := []string{"10.99.0.254", "fd99::254", "10.0.4.3", "fd00:4::a2"}
 	all := append(append(append([]string{}, on...), below...), onLink...)
 	for _, to := range append(all, others...) {
-		c.reaches(to)
+		c.Reaches(to)
 		if !c.connects(to, sshPort) {
 			t.Errorf("before, %s is closed", to)
 		}
 	}
 	var begun net.Conn
-	c.do(func() { begun, _ = net.Dial("tcp", "10.0.4.1:22") })
+	c.Do(func() { begun, _ = net.Dial("tcp", "10.0.4.1:22") })
 	if begun == nil || !echoes(begun) {
 		t.Fatal("the first connection carries nothing")
 	}
 	for i, s := range o.servers {
 		want := overlayHost(i)
 		guard(want, isolated)
-		settleNFT(s, want)
+		put(s, want)
 	}
 	if echoes(begun) {
 		t.Error("what a container began before is still open")
 	}
 	for _, to := range all {
-		c.reaches(to)
+		c.Reaches(to)
 		if c.connects(to, sshPort) {
 			t.Errorf("%s is open", to)
 		}
@@ -129,7 +129,7 @@ func TestIsolatedContainersReachNoServer(t *testing.T) {
 		}
 	}
 	for _, to := range others {
-		c.reaches(to)
+		c.Reaches(to)
 		if !c.connects(to, sshPort) {
 			t.Errorf("what is no server is closed: %s", to)
 		}
@@ -139,8 +139,8 @@ func TestIsolatedContainersReachNoServer(t *testing.T) {
 	for i, s := range o.servers { // and open again
 		want := overlayHost(i)
 		guard(want)
-		settleNFT(s, want)
-		if rules := s.sh("nft list ruleset"); strings.Contains(rules, "isolate") {
+		put(s, want)
+		if rules := s.Sh("nft list ruleset"); strings.Contains(rules, "isolate") {
 			t.Errorf("something is left:\n%s", rules)
 		}
 	}
@@ -153,7 +153,7 @@ func TestIsolatedContainersReachNoServer(t *testing.T) {
 
 func isolatedDatagrams(t *testing.T, o *overlay, on, below []string) {
 	near, far, c := o.servers[0], o.servers[1], o.containers[0]
-	at := func(to string) *nftHost {
+	at := func(to string) *host {
 		if strings.HasSuffix(to, "253") || strings.HasSuffix(to, ".2") || strings.HasSuffix(to, "::2") {
 			return far
 		}
@@ -161,13 +161,13 @@ func isolatedDatagrams(t *testing.T, o *overlay, on, below []string) {
 	}
 	for _, to := range append(on, below...) {
 		four, six := strings.HasPrefix(to, "10.0.4."), strings.HasPrefix(to, "fd00:4:")
-		for port, open := range map[int]bool{2000: false, 5353: false, dnsPort: four || six, dhcpPort: four, dhcpv6Port: six} {
+		for port, open := range map[int]bool{2000: false, 5353: false, dnsPort: four || six, dhcpServer: four, dhcp6Server: six} {
 			if heard := at(to).hears(port, func() { c.send(net.JoinHostPort(to, fmt.Sprint(port))) }); heard != open {
 				t.Errorf("UDP port %d at %s is heard: %v", port, to, heard)
 			}
 		}
 	}
-	near.do(func() { // as a DHCPv6 server does
+	near.Do(func() { // as a DHCPv6 server does
 		dev, err := net.InterfaceByName("vxl0")
 		if err == nil {
 			var group *net.UDPConn
@@ -188,9 +188,9 @@ func isolatedDatagrams(t *testing.T, o *overlay, on, below []string) {
 	// As a server nobody speaks who is none.
 	for own, to := range map[string]string{"10.0.4.253/24": "10.0.4.254", "fd00:4::253/64": "fd00:4::254"} {
 		from, _, _ := strings.Cut(own, "/")
-		c.sh("ip addr add " + own + " dev eth0 nodad 2>/dev/null || ip addr add " + own + " dev eth0")
+		c.Sh("ip addr add " + own + " dev eth0 nodad 2>/dev/null || ip addr add " + own + " dev eth0")
 		if near.hears(2000, func() {
-			c.do(func() {
+			c.Do(func() {
 				d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0))}
 				if s, err := d.Dial("udp", net.JoinHostPort(to, "2000")); err != nil {
 					t.Error(err)
@@ -201,7 +201,7 @@ func isolatedDatagrams(t *testing.T, o *overlay, on, below []string) {
 		}) {
 			t.Errorf("who passes for %s is heard", from)
 		}
-		c.sh("ip addr del " + own + " dev eth0")
+		c.Sh("ip addr del " + own + " dev eth0")
 	}
 }
 
@@ -213,14 +213,14 @@ func isolatedServers(t *testing.T, o *overlay) {
 		}
 	}
 	// One that comes in below is answered by the way that it came.
-	o.servers[1].sh("ip route add 10.0.4.2/32 via 10.99.0.1; ip route add fd00:4::a1/128 via fd99::1")
+	o.servers[1].Sh("ip route add 10.0.4.2/32 via 10.99.0.1; ip route add fd00:4::a1/128 via fd99::1")
 	o.containers[0].listens(sshPort)
 	for _, to := range []string{"10.0.4.2", "fd00:4::a1"} {
 		if !o.servers[1].connects(to, sshPort) {
 			t.Errorf("another server does not reach %s from below", to)
 		}
 	}
-	o.servers[1].sh("ip route del 10.0.4.2/32 via 10.99.0.1; ip route del fd00:4::a1/128 via fd99::1")
+	o.servers[1].Sh("ip route del 10.0.4.2/32 via 10.99.0.1; ip route del fd00:4::a1/128 via fd99::1")
 }
 
 // echoes says whether what is written comes back within half a second.
@@ -238,17 +238,17 @@ func echoes(c net.Conn) bool {
 // A bridge that no other server is on: nobody speaks there as one, DNS is the gateway's, and
 // where a door stands it decides.
 func TestIsolationOfOneServersBridge(t *testing.T) {
-	s, c, outside := newNFTHost(t), newNFTHost(t), newNFTHost(t)
-	s.sh("ip link add cbr0 address 6a:0b:05:06:00:01 type bridge forward_delay 0; ip link set cbr0 up; ip addr add 10.244.1.1/24 dev cbr0; ip addr add fd44:1::1/64 dev cbr0 nodad; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
-	c.join("eth0", s, "c", "cbr0")
-	c.sh("ip addr add 10.244.1.2/24 dev eth0; ip route add default via 10.244.1.1; ip addr add fd44:1::2/64 dev eth0 nodad; ip route add default via fd44:1::1")
-	outside.sh("ip link add br0 type bridge; ip link set br0 up; ip addr add 10.99.0.254/24 dev br0; ip route add 10.244.0.0/16 via 10.99.0.1")
-	s.join("eth0", outside, "s", "br0")
-	s.sh("ip addr add 10.99.0.1/24 dev eth0")
-	c.awaitCarrier("eth0")
+	s, c, outside := newHost(t), newHost(t), newHost(t)
+	s.Sh("ip link add cbr0 address 6a:0b:05:06:00:01 type bridge forward_delay 0; ip link set cbr0 up; ip addr add 10.244.1.1/24 dev cbr0; ip addr add fd44:1::1/64 dev cbr0 nodad; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+	c.Join("eth0", s.Space, "c", "cbr0")
+	c.Sh("ip addr add 10.244.1.2/24 dev eth0; ip route add default via 10.244.1.1; ip addr add fd44:1::2/64 dev eth0 nodad; ip route add default via fd44:1::1")
+	outside.Sh("ip link add br0 type bridge; ip link set br0 up; ip addr add 10.99.0.254/24 dev br0; ip route add 10.244.0.0/16 via 10.99.0.1")
+	s.Join("eth0", outside.Space, "s", "br0")
+	s.Sh("ip addr add 10.99.0.1/24 dev eth0")
+	c.AwaitLink("eth0")
 	s.listens(sshPort, dnsPort, spec.BGPPort)
 	outside.listens(sshPort)
-	settleNFT(s, &spec.Host{
+	put(s, &spec.Host{
 		Cluster: "c1", Store: "x", Server: "s1",
 		Links: []spec.Link{{Name: "cbr0", Network: "n1", Kind: spec.Bridge, MAC: "6a:0b:05:06:00:01"}},
 		Guards: []spec.Guard{{
@@ -260,7 +260,7 @@ func TestIsolationOfOneServersBridge(t *testing.T) {
 		Doors: []spec.Door{{Network: "bg1", Port: spec.BGPPort, From: []netip.Addr{netip.MustParseAddr("10.244.1.2")}}},
 	})
 	for to, open := range map[string]bool{"10.99.0.254": true, "10.244.1.1": false, "10.99.0.1": false, "fd44:1::1": false} {
-		c.reaches(to)
+		c.Reaches(to)
 		if c.connects(to, sshPort) != open {
 			t.Errorf("%s is open: %v", to, !open)
 		}
@@ -278,9 +278,9 @@ func TestIsolationOfOneServersBridge(t *testing.T) {
 }
 
 func TestEveryRuleOfIsolationIsMissedAndHealed(t *testing.T) {
-	h, want := newNFTHost(t), overlayHost(0)
+	h, want := newHost(t), overlayHost(0)
 	want.NATs = nil
 	guard(want, isolated, func(g *spec.Guard) { g.Isolated.Open = []uint16{spec.BGPPort} })
-	settleNFT(h, want)
+	put(h, want)
 	missedAndHealed(t, h, want, map[string]int{"bridge": 12, "inet": 15})
 }

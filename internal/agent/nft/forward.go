@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"fmt"
@@ -66,7 +66,7 @@ func (a acceptRule) exprs() exprs {
 }
 
 // wantedAccepts lists the rules that forwards need where chains stand in the way.
-func (n *nft) wantedAccepts(from *ruleset, chains []*nftables.Chain, forwards []spec.Forward) ([]acceptRule, error) {
+func (n *Filters) wantedAccepts(from *ruleset, chains []*nftables.Chain, forwards []spec.Forward) ([]acceptRule, error) {
 	if len(forwards) == 0 {
 		return nil, nil
 	}
@@ -165,8 +165,8 @@ func jumpsTo(from *ruleset, ch *nftables.Chain, name string) (bool, error) {
 
 // readAccepts finds the rules of ours in chains of others, those that were changed
 // by hand included: their comments tell.
-func (n *nft) readAccepts(from *ruleset, chains []*nftables.Chain) ([]acceptRule, error) {
-	prefix := spec.Alias(n.cluster, "")
+func (n *Filters) readAccepts(from *ruleset, chains []*nftables.Chain) ([]acceptRule, error) {
+	prefix := spec.Alias(n.server.Cluster, "")
 	var out []acceptRule
 	for _, ch := range chains {
 		if !consulted(ch) {
@@ -241,7 +241,7 @@ func (d forwardDiff) none() bool { return len(d.missing)+len(d.extra) == 0 }
 
 // acceptChanges says which accepts in other people's chains are missing for forwards and
 // which of ours are in excess.
-func (n *nft) acceptChanges(from *ruleset, chains []*nftables.Chain, forwards []spec.Forward) (missing, extra []acceptRule, err error) {
+func (n *Filters) acceptChanges(from *ruleset, chains []*nftables.Chain, forwards []spec.Forward) (missing, extra []acceptRule, err error) {
 	wanted, err := n.wantedAccepts(from, chains, forwards)
 	if err != nil {
 		return nil, nil, err
@@ -255,7 +255,7 @@ func (n *nft) acceptChanges(from *ruleset, chains []*nftables.Chain, forwards []
 }
 
 // observeForwards compares the accepts in other people's chains.
-func (n *nft) observeForwards(from *ruleset, chains []*nftables.Chain, want *spec.Host) (forwardDiff, error) {
+func (n *Filters) observeForwards(from *ruleset, chains []*nftables.Chain, want *spec.Host) (forwardDiff, error) {
 	var d forwardDiff
 	missing, extra, err := n.acceptChanges(from, chains, want.Forwards)
 	if err != nil {
@@ -273,7 +273,7 @@ func (n *nft) observeForwards(from *ruleset, chains []*nftables.Chain, want *spe
 // observeLegacy adds the accepts in the iptables before nftables to d, and reports
 // the forwards that nothing stands in the way of, and those whose accepts are there
 // though nobody wants them.
-func (n *nft) observeLegacy(d forwardDiff, want, have *spec.Host) error {
+func (n *Filters) observeLegacy(d forwardDiff, want, have *spec.Host) error {
 	missing, extra, err := n.legacyChanges(want.Forwards)
 	if err != nil {
 		return err
@@ -307,7 +307,7 @@ func (d forwardDiff) report(want, have *spec.Host) {
 // setForwards queues what makes the accepts in other people's chains right. Those
 // that are right stay where they are, so that rules an administrator put above
 // them stay above.
-func (n *nft) setForwards(c *nftables.Conn, missing, extra []acceptRule) error {
+func (n *Filters) setForwards(c *nftables.Conn, missing, extra []acceptRule) error {
 	for _, a := range extra {
 		if err := c.DelRule(&nftables.Rule{Table: a.chain.Table, Chain: a.chain, Handle: a.handle}); err != nil {
 			return fmt.Errorf("remove an accept from %s %s: %w", a.chain.Table.Name, a.chain.Name, err)
@@ -316,7 +316,7 @@ func (n *nft) setForwards(c *nftables.Conn, missing, extra []acceptRule) error {
 	for _, a := range slices.Backward(missing) {
 		c.InsertRule(&nftables.Rule{
 			Table: a.chain.Table, Chain: a.chain, Exprs: a.exprs(),
-			UserData: comment(spec.Alias(n.cluster, a.network)),
+			UserData: comment(spec.Alias(n.server.Cluster, a.network)),
 		})
 	}
 	return nil

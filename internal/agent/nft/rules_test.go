@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"os/exec"
@@ -15,14 +15,14 @@ import (
 // Several looks of one session: rules are read again when somebody changed any, and
 // only then.
 func TestRulesAreReadAgainWhenTheyChanged(t *testing.T) {
-	h, want := newNFTHost(t), overlayHost(0)
-	settleNFT(h, want)
-	n := newNFT(want.Cluster)
+	h, want := newHost(t), overlayHost(0)
+	put(h, want)
+	n := newFilters(want.Cluster)
 	look := func() *spec.Host {
 		t.Helper()
 		have := &spec.Host{}
-		h.do(func() {
-			if err := n.observe(want, have); err != nil {
+		h.Do(func() {
+			if err := n.Observe(want, have); err != nil {
 				t.Error(err)
 			}
 		})
@@ -39,32 +39,32 @@ func TestRulesAreReadAgainWhenTheyChanged(t *testing.T) {
 	if again := look(); n.seen != read || again.Text() != first.Text() {
 		t.Errorf("nothing changed: want\n%shave\n%s", first.Text(), again.Text())
 	}
-	h.sh("nft flush chain bridge flock-c1 prerouting")
+	h.Sh("nft flush chain bridge flock-c1 prerouting")
 	if have := look(); len(have.Gateways) != 0 || len(have.NATs) != 2 {
 		t.Errorf("a flushed chain is not seen: %s", have.Text())
 	}
-	h.sh("nft 'add table ip wall; add chain ip wall crossing { type filter hook forward priority 0; policy drop; }'")
+	h.Sh("nft 'add table ip wall; add chain ip wall crossing { type filter hook forward priority 0; policy drop; }'")
 	if have := look(); len(have.Forwards) != 0 {
 		t.Errorf("a new chain that drops is not seen: %s", have.Text())
 	}
-	h.do(func() {
-		if err := n.replace(want); err != nil {
+	h.Do(func() {
+		if err := n.Replace(want); err != nil {
 			t.Error(err)
 		}
 	})
 	if have := look(); have.Text() != first.Text() {
 		t.Errorf("our own change is not seen: want\n%shave\n%s", first.Text(), have.Text())
 	}
-	if err := n.close(); err != nil {
+	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
 // Somebody writes rules while ours are read: what was read is read again, and not for ever.
 func TestInterruptedLooksAreRepeated(t *testing.T) {
-	h, want := newNFTHost(t), overlayHost(0)
-	settleNFT(h, want)
-	n := newNFT(want.Cluster)
+	h, want := newHost(t), overlayHost(0)
+	put(h, want)
+	n := newFilters(want.Cluster)
 	chains := 0
 	interrupted := func(times int) error {
 		looks := 0
@@ -86,7 +86,7 @@ func TestInterruptedLooksAreRepeated(t *testing.T) {
 		}
 		return err
 	}
-	h.do(func() {
+	h.Do(func() {
 		if err := interrupted(0); err != nil {
 			t.Error(err)
 		}
@@ -97,7 +97,7 @@ func TestInterruptedLooksAreRepeated(t *testing.T) {
 		if err := interrupted(mostLooks); err == nil || !strings.Contains(err.Error(), "all the time") {
 			t.Errorf("always interrupted: %v", err)
 		}
-		if err := n.close(); err != nil {
+		if err := n.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -105,9 +105,9 @@ func TestInterruptedLooksAreRepeated(t *testing.T) {
 
 // A busy neighbour's transactions never make a sound table look damaged.
 func TestRulesAreSoundBesideOthersChanges(t *testing.T) {
-	h, want := newNFTHost(t), overlayHost(0)
-	settleNFT(h, want)
-	h.do(func() {
+	h, want := newHost(t), overlayHost(0)
+	put(h, want)
+	h.Do(func() {
 		busy := exec.Command("sh", "-c", `nft add table ip busy; i=0
 			while [ $i -lt 300 ]; do i=$((i+1)); printf 'add chain ip busy c%d\nadd rule ip busy c%d accept\n' $i $i | nft -f -; done`)
 		if err := busy.Start(); err != nil {
@@ -116,21 +116,21 @@ func TestRulesAreSoundBesideOthersChanges(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- busy.Wait() }()
-		n := newNFT(want.Cluster)
+		n := newFilters(want.Cluster)
 		for looks := 0; ; {
 			select {
 			case err := <-ended:
 				if err != nil || looks == 0 {
 					t.Errorf("%d looks, %v", looks, err)
 				}
-				if err := n.close(); err != nil {
+				if err := n.Close(); err != nil {
 					t.Error(err)
 				}
 				return
 			default:
 			}
 			have := &spec.Host{}
-			err := n.observe(want, have)
+			err := n.Observe(want, have)
 			if err != nil && strings.Contains(err.Error(), "all the time") {
 				continue // which is true, on a machine that is slow to look
 			}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"net/netip"
@@ -14,8 +14,8 @@ import (
 // br_netfilter passes bridged frames through here too; their destination is
 // inside the subnet, or their outgoing device is the bridge
 // (br_nf_post_routing gives the bridge, not the port).
-func natObject(n spec.NAT) nftObject {
-	o := nftObject{tag: natTag(n.Network, n.Bridge, n.Subnet), network: n.Network}
+func natObject(n spec.NAT) object {
+	o := object{tag: natTag(n.Network, n.Bridge, n.Subnet), network: n.Network}
 	scoped := ipv6Scoped()
 	if n.Subnet.Addr().Is4() {
 		scoped = ipv4Scoped()

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"net/netip"
@@ -16,9 +16,13 @@ import (
 // they go. It returns instead of accepting: what follows, doors are asked too.
 const isolateChain = "isolate"
 
+// Ports that containers of an isolated network may use all the same, at addresses of servers
+// on it (RFC 1035, RFC 2131, RFC 8415).
+const dnsPort, dhcpServer, dhcp6Server = 53, 67, 547
+
 // addIsolation closes the server to what containers on g's bridge begin, those of other servers
 // included, and the way to the other servers.
-func (o *nftObject) addIsolation(g spec.Guard) {
+func (o *object) addIsolation(g spec.Guard) {
 	in := iif(expr.CmpOpEq, g.Bridge)
 	jump := exprs{&expr.Verdict{Kind: expr.VerdictJump, Chain: isolateChain}}
 	o.add(inputChain, rule(in, jump))
@@ -28,9 +32,9 @@ func (o *nftObject) addIsolation(g spec.Guard) {
 		l4proto(unix.IPPROTO_ICMPV6),
 	}
 	for _, any := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		srcAt, dstAt, dhcp, group := ip6Src, ip6Dst, uint16(dhcpv6Port), allDHCPv6Servers()
+		srcAt, dstAt, dhcp, group := ip6Src, ip6Dst, uint16(dhcp6Server), allDHCPv6Servers()
 		if any.Is4() {
-			srcAt, dstAt, dhcp, group = ip4Src, ip4Dst, dhcpPort, ipv4Broadcast()
+			srcAt, dstAt, dhcp, group = ip4Src, ip4Dst, dhcpServer, ipv4Broadcast()
 		}
 		family, servers, from := nfproto(any), ofFamily(g.Servers, any.Is4()), ofFamily(g.Isolated.From, any.Is4())
 		if len(from) > 0 {
@@ -58,7 +62,7 @@ func (o *nftObject) addIsolation(g spec.Guard) {
 
 // addNoServer drops what speaks from a server's address and comes from no server: the
 // servers of an isolated network hear each other.
-func (o *nftObject) addNoServer(g spec.Guard, local exprs) {
+func (o *object) addNoServer(g spec.Guard, local exprs) {
 	if four := ofFamily(g.Servers, true); len(four) > 0 {
 		o.add(preroutingChain, rule(etherType(unix.ETH_P_IP), o.lookup(networkLayer, ip4Src, four), local, drop()))
 	}

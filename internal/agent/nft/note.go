@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"fmt"
@@ -22,21 +22,18 @@ import (
 // program, the rules are as they should be, and nobody needs to read them (a ninth
 // of the work of a session that finds nothing to do).
 type filterNote struct {
-	path    string // "": nothing is remembered
-	program string // whose idea of the rules it is
-	sound   string // what to write, after a look that found all as it should be
+	server Server // whose program has this idea of the rules
+	path   string // "": nothing is remembered
+	sound  string // what to write, after a look that found all as it should be
 }
 
 const filterFile = "filters"
 
-// newFilterNote remembers in dir, for programs that the workstation installed: the name
-// of their directory says what is in them.
-func newFilterNote(dir string) filterNote {
-	program := installedAs()
-	if program == "" {
+func newFilterNote(s Server) filterNote {
+	if s.Program == "" {
 		return filterNote{}
 	}
-	return filterNote{path: filepath.Join(dir, filterFile), program: program}
+	return filterNote{server: s, path: filepath.Join(s.Notes, filterFile)}
 }
 
 // text is what the note says about want at a generation of the kernel's; "" where
@@ -61,7 +58,7 @@ func (n *filterNote) text(counter int, generation uint32, want *spec.Host) strin
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s %d %d %s\n%s\n", strings.TrimSpace(string(boot)), cookie, generation, n.program, about)
+	return fmt.Sprintf("%s %d %d %s\n%s\n", strings.TrimSpace(string(boot)), cookie, generation, n.server.Program, about)
 }
 
 // says whether the note is there and says text.
@@ -73,13 +70,13 @@ func (n *filterNote) says(text string) bool {
 	return err == nil && have == text
 }
 
-// keep writes down what the last look found to be sound. Where that fails, the next
-// look reads the rules.
-func (n *filterNote) keep() {
-	if n.sound != "" {
-		_, _ = sysfile.WriteIfOther(n.path, n.sound, 0o600)
+// Note writes down what the last Observe found to be sound. Where that fails, the next
+// session reads the rules.
+func (n *Filters) Note() {
+	if n.note.sound != "" {
+		_, _ = sysfile.WriteIfOther(n.note.path, n.note.sound, 0o600)
 	}
-	n.sound = ""
+	n.note.sound = ""
 }
 
 // filtersAgree says whether have's packet filters are want's, those in other

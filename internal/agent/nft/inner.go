@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"net/netip"
@@ -15,7 +15,7 @@ import (
 // everything that does not come out of it. The kernel's VXLAN socket takes in
 // frames for its VNI on any address (linux 6.18, the walk l2): without this,
 // anybody in the underlay could write into an encrypted segment.
-func innerObjects(want *spec.Host) []nftObject {
+func innerObjects(want *spec.Host) []object {
 	mesh := map[string]bool{}
 	for _, l := range want.Links {
 		mesh[l.Name] = l.Kind == spec.WireGuard
@@ -26,12 +26,12 @@ func innerObjects(want *spec.Host) []nftObject {
 			inside[a.Prefix.Addr()] = a.Link
 		}
 	}
-	var out []nftObject
+	var out []object
 	for _, l := range want.Links {
 		if l.Kind != spec.VXLAN || l.Tunnel == nil || inside[l.Tunnel.Local] == "" {
 			continue
 		}
-		o := nftObject{tag: guardTag(l.Network, l.Name), network: l.Network, guards: l.Name}
+		o := object{tag: guardTag(l.Network, l.Name), network: l.Network, guards: l.Name}
 		vni := []byte{byte(l.Tunnel.VNI >> 16), byte(l.Tunnel.VNI >> 8), byte(l.Tunnel.VNI)}
 		o.add(inputChain, rule(iif(expr.CmpOpNeq, inside[l.Tunnel.Local]), dports(unix.IPPROTO_UDP, l.Tunnel.Port, l.Tunnel.Port),
 			field(transportLayer, vniAt, expr.CmpOpEq, vni), drop()))

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"github.com/google/nftables/expr"
@@ -9,17 +9,17 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// keepChain comes just before the chains that masquerade: ours, and those of
+// preserveChain comes just before the chains that masquerade: ours, and those of
 // iptables and nft users alike (srcnat, NF_IP_PRI_NAT_SRC).
-const keepChain = "keep"
+const preserveChain = "keep"
 
-// keepObject lets what leaves a subnet, by a link or for some destinations, keep its
+// preserveObject lets what leaves a subnet, by a link or for some destinations, keep its
 // source address: one rule, however many destinations there are. To accept it here would not stop a later chain; source NAT to the address that it
 // has does: a connection whose source is decided is not asked about again
 // (nf_nat_inet_fn goes on to the next chain only while !nf_nat_initialized; linux
 // 6.18, TestForeignMasqueradeKeepsOverlaySources).
-func keepObject(k spec.PreserveSource) nftObject {
-	o := nftObject{tag: keepTag(k), network: k.Network}
+func preserveObject(k spec.PreserveSource) object {
+	o := object{tag: preserveTag(k), network: k.Network}
 	family, offset, length := uint32(unix.NFPROTO_IPV6), ip6Src, 16
 	if k.Subnet.Addr().Is4() {
 		family, offset, length = unix.NFPROTO_IPV4, ip4Src, 4
@@ -35,6 +35,6 @@ func keepObject(k spec.PreserveSource) nftObject {
 	if len(k.To) > 0 {
 		match = rule(match, o.among(k.To, true))
 	}
-	o.add(keepChain, rule(match, same))
+	o.add(preserveChain, rule(match, same))
 	return o
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"bytes"
@@ -14,10 +14,10 @@ import (
 	"github.com/google/nftables/expr"
 )
 
-// nftSet is a set of addresses in a table of ours. Its name is a sum of what is to be in
+// lookupSet is a set of addresses in a table of ours. Its name is a sum of what is to be in
 // it, so that a rule that looks things up in it says all, and rules for the same addresses
 // share one. What is in it is compared all the same.
-type nftSet struct {
+type lookupSet struct {
 	name     string
 	six      bool
 	elements []nftables.SetElement // by key: where a range begins, and what comes after it
@@ -28,7 +28,7 @@ const setPrefix = "to-"
 
 // among matches packets to one of list, which is of one family and not empty, or, not so,
 // to none of them. Set is what that takes; nil for one prefix alone. The caller has matched the family.
-func among(list []netip.Prefix, so bool) (match exprs, set *nftSet) {
+func among(list []netip.Prefix, so bool) (match exprs, set *lookupSet) {
 	if len(list) == 1 {
 		op := expr.CmpOpEq
 		if !so {
@@ -44,8 +44,8 @@ func among(list []netip.Prefix, so bool) (match exprs, set *nftSet) {
 	return exprs{load(networkLayer, offset, length), &expr.Lookup{SourceRegister: reg, SetName: set.name, Invert: !so}}, set
 }
 
-func addressSet(list []netip.Prefix) *nftSet {
-	s := &nftSet{six: list[0].Addr().Is6()}
+func addressSet(list []netip.Prefix) *lookupSet {
+	s := &lookupSet{six: list[0].Addr().Is6()}
 	sum := sha256.New()
 	for _, r := range ranges(list) {
 		fmt.Fprintln(sum, r.first, r.last)
@@ -94,7 +94,7 @@ func lastOf(p netip.Prefix) netip.Addr {
 const elementsAtOnce = 1000
 
 // addSet queues a set and what is in it.
-func addSet(c *nftables.Conn, table *nftables.Table, s *nftSet) error {
+func addSet(c *nftables.Conn, table *nftables.Table, s *lookupSet) error {
 	set := &nftables.Set{Table: table, Name: s.name, Interval: true, KeyType: nftables.TypeIPAddr}
 	if s.six {
 		set.KeyType = nftables.TypeIP6Addr

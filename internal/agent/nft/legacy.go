@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"errors"
@@ -29,12 +29,6 @@ type legacyRule struct {
 	forward spec.Forward
 }
 
-// procNet shows the tables of this process's network namespace. Tests, whose
-// threads have namespaces of their own, look below /proc/thread-self: a process that
-// did is slow to reap (2 ms where fifty end at once), because the kernel then throws
-// the directories of its threads and its own out of the same cache.
-var procNet = "/proc/self/net"
-
 // legacyTable is where the kernel tells which tables of the iptables before nftables it
 // has, and the program for them.
 type legacyTable struct {
@@ -49,8 +43,8 @@ var legacyTables = [...]legacyTable{
 
 // find returns the program where the kernel has the table, otherwise "". Whatever the
 // kernel has, where the program is missing nobody can write it.
-func (t legacyTable) find(table string) (string, error) {
-	names, err := sysfile.Read(filepath.Join(procNet, t.names))
+func (t legacyTable) find(s Server, table string) (string, error) {
+	names, err := sysfile.Read(filepath.Join(s.ProcNet, t.names))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("look for iptables' tables: %w", err)
 	}
@@ -66,9 +60,9 @@ func (t legacyTable) find(table string) (string, error) {
 
 // legacyChanges says which accepts are missing for forwards and which of ours are
 // in excess.
-func (n *nft) legacyChanges(forwards []spec.Forward) (missing, extra []legacyRule, err error) {
+func (n *Filters) legacyChanges(forwards []spec.Forward) (missing, extra []legacyRule, err error) {
 	for _, table := range legacyTables {
-		program, err := table.find("filter")
+		program, err := table.find(n.server, "filter")
 		if err != nil {
 			return nil, nil, err
 		}
@@ -99,7 +93,7 @@ func without(a, b []legacyRule) []legacyRule {
 }
 
 // legacyWanted mirrors forwardTargets on the lines of iptables -S.
-func (n *nft) legacyWanted(program string, list []string, forwards []spec.Forward) []legacyRule {
+func (n *Filters) legacyWanted(program string, list []string, forwards []spec.Forward) []legacyRule {
 	var chains []string
 	user := slices.Contains(list, "-N "+dockerUser)
 	if user {
@@ -124,7 +118,7 @@ func (n *nft) legacyWanted(program string, list []string, forwards []spec.Forwar
 				sides = []string{"-s", "-d"}
 			}
 			for _, side := range sides {
-				match := fmt.Sprintf("%s %s -m comment --comment %s -j ACCEPT", side, f.Name(), spec.Alias(n.cluster, f.Network))
+				match := fmt.Sprintf("%s %s -m comment --comment %s -j ACCEPT", side, f.Name(), spec.Alias(n.server.Cluster, f.Network))
 				out = append(out, legacyRule{program, chain, match, f})
 			}
 		}
@@ -132,8 +126,8 @@ func (n *nft) legacyWanted(program string, list []string, forwards []spec.Forwar
 	return out
 }
 
-func (n *nft) legacyFound(program string, list []string) []legacyRule {
-	prefix := spec.Alias(n.cluster, "")
+func (n *Filters) legacyFound(program string, list []string) []legacyRule {
+	prefix := spec.Alias(n.server.Cluster, "")
 	var out []legacyRule
 	for _, line := range list {
 		words := strings.Fields(line)
@@ -155,7 +149,7 @@ func (n *nft) legacyFound(program string, list []string) []legacyRule {
 	return out
 }
 
-func (n *nft) setLegacy(forwards []spec.Forward) error {
+func (n *Filters) setLegacy(forwards []spec.Forward) error {
 	missing, extra, err := n.legacyChanges(forwards)
 	if err != nil {
 		return err

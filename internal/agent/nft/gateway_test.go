@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"fmt"
@@ -20,20 +20,20 @@ const (
 // overlay is two servers with one VXLAN between them over a switch that also is
 // the outside world, and a container on each.
 type overlay struct {
-	fabric     *nftHost
-	servers    [2]*nftHost
-	containers [2]*nftHost
+	fabric     *host
+	servers    [2]*host
+	containers [2]*host
 }
 
 func newOverlay(t *testing.T) *overlay {
-	o := &overlay{fabric: newNFTHost(t)}
-	o.fabric.sh(`ip link add br0 type bridge; ip link set br0 up
+	o := &overlay{fabric: newHost(t)}
+	o.fabric.Sh(`ip link add br0 type bridge; ip link set br0 up
 		ip addr add 10.99.0.254/24 dev br0; ip addr add fd99::254/64 dev br0 nodad`)
 	for i := range o.servers {
-		s, c, n := newNFTHost(t), newNFTHost(t), i+1
+		s, c, n := newHost(t), newHost(t), i+1
 		o.servers[i], o.containers[i] = s, c
-		s.join("eth0", o.fabric, fmt.Sprint("p", n), "br0")
-		s.sh(fmt.Sprintf(`ip addr add 10.99.0.%[1]d/24 dev eth0; ip addr add fd99::%[1]d/64 dev eth0 nodad
+		s.Join("eth0", o.fabric.Space, fmt.Sprint("p", n), "br0")
+		s.Sh(fmt.Sprintf(`ip addr add 10.99.0.%[1]d/24 dev eth0; ip addr add fd99::%[1]d/64 dev eth0 nodad
 			ip route add default via 10.99.0.254; ip route add default via fd99::254
 			ip link add vxl0 address 6a:0b:01:02:00:0%[1]d mtu 1450 type bridge forward_delay 0
 			ip link add vxl0-vx address 6a:0a:01:02:00:0%[1]d mtu 1450 type vxlan id 42 local 10.99.0.%[1]d dstport 4789
@@ -42,13 +42,13 @@ func newOverlay(t *testing.T) *overlay {
 			ip addr add fd00:4::25%[2]d/64 dev vxl0 nodad; ip addr add fd00:4::1/128 dev vxl0 nodad preferred_lft 0
 			bridge fdb append 00:00:00:00:00:00 dev vxl0-vx dst 10.99.0.%[3]d
 			sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.vxl0.arp_announce=2`, n, 5-n, 3-n))
-		c.join("eth0", s, fmt.Sprint("c", n), "vxl0")
-		c.sh(fmt.Sprintf(`ip addr add 10.0.4.%d/24 dev eth0; ip route add default via 10.0.4.1
+		c.Join("eth0", s.Space, fmt.Sprint("c", n), "vxl0")
+		c.Sh(fmt.Sprintf(`ip addr add 10.0.4.%d/24 dev eth0; ip route add default via 10.0.4.1
 			ip addr add fd00:4::a%d/64 dev eth0 nodad; ip route add default via fd00:4::1`, n+1, n))
 	}
 	// What waits for the underlay's neighbours is on its way before rules are set.
-	o.servers[0].reaches("10.99.0.2")
-	o.servers[1].reaches("10.99.0.1")
+	o.servers[0].Reaches("10.99.0.2")
+	o.servers[1].Reaches("10.99.0.1")
 	return o
 }
 
@@ -77,26 +77,26 @@ func overlayHost(i int) *spec.Host {
 	}
 }
 
-// settleNFT replaces and demands that nothing differs afterwards.
-func settleNFT(h *nftHost, want *spec.Host) {
+// put replaces and demands that nothing differs afterwards.
+func put(h *host, want *spec.Host) {
 	h.t.Helper()
-	h.do(func() {
-		if err := newNFT(want.Cluster).replace(want); err != nil {
+	h.Do(func() {
+		if err := newFilters(want.Cluster).Replace(want); err != nil {
 			h.t.Errorf("replace: %v", err)
 		}
 	})
 	if missing := differs(h, want); missing != "" {
-		h.t.Fatalf("after replace:\n%s\n%s", missing, h.sh("nft -a list ruleset"))
+		h.t.Fatalf("after replace:\n%s\n%s", missing, h.Sh("nft -a list ruleset"))
 	}
 }
 
 // differs is what observe sees of nftables that is not as want has it, one
 // object a line: "+" to be added, "-" to be removed.
-func differs(h *nftHost, want *spec.Host) string {
+func differs(h *host, want *spec.Host) string {
 	h.t.Helper()
 	have := &spec.Host{}
-	h.do(func() {
-		if err := newNFT(want.Cluster).observe(want, have); err != nil {
+	h.Do(func() {
+		if err := newFilters(want.Cluster).Observe(want, have); err != nil {
 			h.t.Errorf("observe: %v", err)
 		}
 	})
@@ -115,7 +115,7 @@ func differs(h *nftHost, want *spec.Host) string {
 	return out.String()
 }
 
-func settledOverlay(t *testing.T, change func(*spec.Host)) *overlay {
+func writtenOverlay(t *testing.T, change func(*spec.Host)) *overlay {
 	t.Helper()
 	o := newOverlay(t)
 	for i, s := range o.servers {
@@ -123,27 +123,27 @@ func settledOverlay(t *testing.T, change func(*spec.Host)) *overlay {
 		if change != nil {
 			change(want)
 		}
-		settleNFT(s, want)
+		put(s, want)
 	}
 	return o
 }
 
 func TestGatewayAnswersOnEveryServerWithOneMAC(t *testing.T) {
-	o := settledOverlay(t, nil)
-	seen := o.servers[0].watch("vxl0-vx", "", func() {
+	o := writtenOverlay(t, nil)
+	seen := o.servers[0].Watch("vxl0-vx", "", func() {
 		for _, c := range o.containers {
 			for _, gateway := range []string{"10.0.4.1", "fd00:4::1"} {
-				c.reaches(gateway)
-				if neigh := c.sh("ip neigh show " + gateway); !strings.Contains(neigh, commonMAC) {
+				c.Reaches(gateway)
+				if neigh := c.Sh("ip neigh show " + gateway); !strings.Contains(neigh, commonMAC) {
 					t.Errorf("container's neighbour %s: %s, want %s", gateway, neigh, commonMAC)
 				}
 			}
-			c.reaches("10.99.0.254")
-			c.reaches("fd99::254")
+			c.Reaches("10.99.0.254")
+			c.Reaches("fd99::254")
 		}
 		// A server that announces the gateway, as after a change of addresses.
-		o.servers[1].sh("busybox arping -q -U -c1 -w1 -I vxl0 -s 10.0.4.1 10.0.4.1 || true")
-		o.containers[0].sh("busybox arping -q -c1 -w1 -I eth0 10.0.4.1")
+		o.servers[1].Sh("busybox arping -q -U -c1 -w1 -I vxl0 -s 10.0.4.1 10.0.4.1 || true")
+		o.containers[0].Sh("busybox arping -q -c1 -w1 -I eth0 10.0.4.1")
 	})
 	for _, word := range []string{"10.0.4.1 ", "10.0.4.1,", "fd00:4::1 ", "fd00:4::1,", commonMAC, "10.99.0.254", "fd99::254"} {
 		if strings.Contains(seen, word) {
@@ -153,26 +153,26 @@ func TestGatewayAnswersOnEveryServerWithOneMAC(t *testing.T) {
 }
 
 func TestContainersAndServersReachEachOther(t *testing.T) {
-	o := settledOverlay(t, nil)
+	o := writtenOverlay(t, nil)
 	for i, c := range o.containers {
 		for _, ip := range []string{"10.0.4.%d", "fd00:4::a%d"} {
 			n := 2 - i
 			if strings.HasPrefix(ip, "10.") {
 				n++
 			}
-			c.reaches(fmt.Sprintf(ip, n))
+			c.Reaches(fmt.Sprintf(ip, n))
 		}
 		for _, own := range []string{"10.0.4.254", "10.0.4.253", "fd00:4::254", "fd00:4::253"} {
-			c.reaches(own)
+			c.Reaches(own)
 		}
 	}
-	o.servers[0].reaches("10.0.4.3")
-	o.servers[0].reaches("fd00:4::a2")
-	o.servers[0].reaches("10.0.4.253")
+	o.servers[0].Reaches("10.0.4.3")
+	o.servers[0].Reaches("fd00:4::a2")
+	o.servers[0].Reaches("10.0.4.253")
 }
 
 func TestContainersLeaveThroughTheirOwnServer(t *testing.T) {
-	o := settledOverlay(t, nil)
+	o := writtenOverlay(t, nil)
 	c := o.containers[0]
 	// Distant routers, as learned from a router advertisement of server 2 or set
 	// by hand; then the gateway.
@@ -181,8 +181,8 @@ func TestContainersLeaveThroughTheirOwnServer(t *testing.T) {
 		if strings.Contains(router, ":") {
 			target, from = "fd99::254", "fd99::1"
 		}
-		c.sh("ip route replace default via " + router + " dev eth0")
-		seen := o.fabric.watch("br0", "icmp or icmp6", func() { c.reaches(target) })
+		c.Sh("ip route replace default via " + router + " dev eth0")
+		seen := o.fabric.Watch("br0", "icmp or icmp6", func() { c.Reaches(target) })
 		if !strings.Contains(seen, from+" > "+target) {
 			t.Errorf("via %s: no %s > %s in:\n%s", router, from, target, seen)
 		}
@@ -190,9 +190,9 @@ func TestContainersLeaveThroughTheirOwnServer(t *testing.T) {
 }
 
 func TestExceptKeepsTheSource(t *testing.T) {
-	o := settledOverlay(t, nil)
-	o.fabric.sh("ip addr add 192.168.7.1/32 dev br0; ip route add 10.0.4.0/24 via 10.99.0.1")
-	seen := o.fabric.watch("br0", "icmp", func() { o.containers[0].reaches("192.168.7.1") })
+	o := writtenOverlay(t, nil)
+	o.fabric.Sh("ip addr add 192.168.7.1/32 dev br0; ip route add 10.0.4.0/24 via 10.99.0.1")
+	seen := o.fabric.Watch("br0", "icmp", func() { o.containers[0].Reaches("192.168.7.1") })
 	if !strings.Contains(seen, "10.0.4.2 > 192.168.7.1") {
 		t.Errorf("masqueraded towards an exception:\n%s", seen)
 	}
@@ -200,13 +200,13 @@ func TestExceptKeepsTheSource(t *testing.T) {
 
 // Of what leaves a subnet, only what goes to the destinations keeps its source.
 func TestKeepKnowsDestinations(t *testing.T) {
-	o := settledOverlay(t, nil)
+	o := writtenOverlay(t, nil)
 	want := overlayHost(0)
 	want.Keeps = []spec.PreserveSource{{Network: "b", Subnet: netip.MustParsePrefix("10.0.4.0/24"), To: []netip.Prefix{netip.MustParsePrefix("172.16.8.1/32"), netip.MustParsePrefix("172.16.16.0/20")}}}
-	settleNFT(o.servers[0], want)
-	o.fabric.sh("for a in 172.16.8.1 172.16.8.2 172.16.31.1 172.16.32.1; do ip addr add $a/32 dev br0; done; ip route add 10.0.4.0/24 via 10.99.0.1")
+	put(o.servers[0], want)
+	o.fabric.Sh("for a in 172.16.8.1 172.16.8.2 172.16.31.1 172.16.32.1; do ip addr add $a/32 dev br0; done; ip route add 10.0.4.0/24 via 10.99.0.1")
 	for to, kept := range map[string]bool{"172.16.8.1": true, "172.16.8.2": false, "172.16.31.1": true, "172.16.32.1": false} {
-		seen := o.fabric.watch("br0", "icmp", func() { o.containers[0].reaches(to) })
+		seen := o.fabric.Watch("br0", "icmp", func() { o.containers[0].Reaches(to) })
 		if strings.Contains(seen, "10.0.4.2 > "+to) != kept {
 			t.Errorf("to %s: want the source kept %v:\n%s", to, kept, seen)
 		}
@@ -215,16 +215,16 @@ func TestKeepKnowsDestinations(t *testing.T) {
 	if d := differs(o.servers[0], without); !strings.Contains(d, "- keep 10.0.4.0/24 network b\n") {
 		t.Errorf("what nobody wants is seen as %q", d)
 	}
-	settleNFT(o.servers[0], without)
+	put(o.servers[0], without)
 }
 
 func TestFilterDHCPKeepsDiscoveryHere(t *testing.T) {
 	for _, filter := range []bool{false, true} {
-		o := settledOverlay(t, func(h *spec.Host) { h.Gateways[0].FilterDHCP = filter })
+		o := writtenOverlay(t, func(h *spec.Host) { h.Gateways[0].FilterDHCP = filter })
 		for _, end := range []int{0, 1} {
-			seen := o.servers[end].watch("vxl0-vx", "udp port 67 or icmp6", func() {
-				o.containers[0].sh("busybox udhcpc -i eth0 -n -q -t1 -T1 -s /bin/true 2>/dev/null || true")
-				o.containers[0].sh("ip link set eth0 down; ip link set eth0 up") // solicits routers
+			seen := o.servers[end].Watch("vxl0-vx", "udp port 67 or icmp6", func() {
+				o.containers[0].Sh("busybox udhcpc -i eth0 -n -q -t1 -T1 -s /bin/true 2>/dev/null || true")
+				o.containers[0].Sh("ip link set eth0 down; ip link set eth0 up") // solicits routers
 			})
 			if crossed := strings.Contains(seen, "DHCP, Request"); crossed == filter {
 				t.Errorf("filter %v: DHCP crossed the tunnel: %v\n%s", filter, crossed, seen)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"maps"
@@ -15,7 +15,7 @@ import (
 	"github.com/google/nftables/expr"
 )
 
-// observe fills have.Gateways, have.Guards, have.Doors, have.NATs, have.Keeps and have.Forwards.
+// Observe fills have.Gateways, have.Guards, have.Doors, have.NATs, have.Keeps and have.Forwards.
 //
 // A wanted object is there if its rules are all present, in order and as they
 // would be written. One that is damaged in any way is missing; a foreign rule,
@@ -25,8 +25,8 @@ import (
 //
 // The guard before VXLAN inside a mesh has no object of its own in the spec: where
 // it differs, a masquerading without a subnet stands for it.
-func (n *nft) observe(want, have *spec.Host) error {
-	generation, err := n.generation()
+func (n *Filters) Observe(want, have *spec.Host) error {
+	generation, err := n.Generation()
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (n *nft) observe(want, have *spec.Host) error {
 		return err
 	}
 	var forwards forwardDiff
-	var seen map[nftables.TableFamily]*nftTable
+	var seen map[nftables.TableFamily]*foundTable
 	err = n.steady(func(_ *nftables.Conn, rules *ruleset) error {
 		chains, err := rules.allChains()
 		if err != nil {
@@ -67,7 +67,7 @@ func (n *nft) observe(want, have *spec.Host) error {
 	return n.observeLegacy(forwards, want, have)
 }
 
-func (n *nft) report(objects []nftObject, seen map[nftables.TableFamily]*nftTable, want, have *spec.Host) {
+func (n *Filters) report(objects []object, seen map[nftables.TableFamily]*foundTable, want, have *spec.Host) {
 	whole := map[string]bool{}
 	for _, o := range objects {
 		other, twice := whole[o.tag] // of the other family
@@ -75,7 +75,7 @@ func (n *nft) report(objects []nftObject, seen map[nftables.TableFamily]*nftTabl
 	}
 	for family, t := range seen {
 		for tag := range t.rules { // of an object that has none in this family
-			ofTag := func(o nftObject) bool { return o.tag == tag && o.family() == family }
+			ofTag := func(o object) bool { return o.tag == tag && o.family() == family }
 			whole[tag] = whole[tag] && slices.ContainsFunc(objects, ofTag)
 		}
 	}
@@ -100,7 +100,7 @@ func (n *nft) report(objects []nftObject, seen map[nftables.TableFamily]*nftTabl
 		}
 	}
 	for _, t := range want.Keeps {
-		if whole[keepTag(t)] {
+		if whole[preserveTag(t)] {
 			have.Keeps = append(have.Keeps, t)
 		}
 	}
@@ -112,24 +112,24 @@ func (n *nft) report(objects []nftObject, seen map[nftables.TableFamily]*nftTabl
 	}
 }
 
-// nftTable is one of the cluster's tables as found.
-type nftTable struct {
+// foundTable is one of the cluster's tables as found.
+type foundTable struct {
 	sound bool // has the flags, and no chain or rule that is not ours
 	exact bool // has the chains that are wanted, and no other
-	rules map[string][]nftRule
+	rules map[string][]chainRule
 	sets  map[string][]nftables.SetElement
 }
 
 // holds says whether t, which may be missing, has o exactly.
-func (t *nftTable) holds(o nftObject) bool {
-	return t != nil && t.sound && sameRules(o.rules, t.rules[o.tag]) && !slices.ContainsFunc(o.sets, func(s *nftSet) bool {
+func (t *foundTable) holds(o object) bool {
+	return t != nil && t.sound && sameRules(o.rules, t.rules[o.tag]) && !slices.ContainsFunc(o.sets, func(s *lookupSet) bool {
 		found, ok := t.sets[s.name]
 		return !ok || !sameElements(s.elements, found)
 	})
 }
 
 // settled says whether found is all that objects ask for in a family.
-func settled(objects []nftObject, family nftables.TableFamily, found *nftTable) bool {
+func converged(objects []object, family nftables.TableFamily, found *foundTable) bool {
 	needed, rules := false, 0
 	for _, o := range objects {
 		if o.family() != family {
@@ -150,12 +150,12 @@ func settled(objects []nftObject, family nftables.TableFamily, found *nftTable) 
 	return rules == 0 && found.exact
 }
 
-func (n *nft) readTables(rules *ruleset, chains []*nftables.Chain, objects []nftObject) (map[nftables.TableFamily]*nftTable, error) {
+func (n *Filters) readTables(rules *ruleset, chains []*nftables.Chain, objects []object) (map[nftables.TableFamily]*foundTable, error) {
 	tables, err := rules.allTables()
 	if err != nil {
 		return nil, err
 	}
-	out := map[nftables.TableFamily]*nftTable{}
+	out := map[nftables.TableFamily]*foundTable{}
 	for _, t := range tables {
 		if n.owns(t) {
 			if out[t.Family], err = n.readTable(rules, t, chains, objects); err != nil {
@@ -166,8 +166,8 @@ func (n *nft) readTables(rules *ruleset, chains []*nftables.Chain, objects []nft
 	return out, nil
 }
 
-func (n *nft) readTable(from *ruleset, t *nftables.Table, chains []*nftables.Chain, objects []nftObject) (*nftTable, error) {
-	out := &nftTable{rules: map[string][]nftRule{}}
+func (n *Filters) readTable(from *ruleset, t *nftables.Table, chains []*nftables.Chain, objects []object) (*foundTable, error) {
+	out := &foundTable{rules: map[string][]chainRule{}}
 	ours := slices.DeleteFunc(slices.Clone(chains), func(ch *nftables.Chain) bool {
 		return ch.Table.Name != t.Name || ch.Table.Family != t.Family
 	})
@@ -188,7 +188,7 @@ func (n *nft) readTable(from *ruleset, t *nftables.Table, chains []*nftables.Cha
 			if _, ok := parseTag(tag); !ok {
 				out.sound = false
 			}
-			out.rules[tag] = append(out.rules[tag], nftRule{ch.Name, r.Exprs})
+			out.rules[tag] = append(out.rules[tag], chainRule{ch.Name, r.Exprs})
 			for _, e := range r.Exprs {
 				if l, ok := e.(*expr.Lookup); ok {
 					asked[l.SetName] = true
@@ -226,17 +226,25 @@ func haveChains(those, these []*nftables.Chain) bool {
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // sameRules compares chain by chain: the kernel lists chains in its own order.
-func sameRules(want, have []nftRule) bool {
+func sameRules(want, have []chainRule) bool {
 	if len(want) != len(have) {
 		return false
 	}
-	byChain := func(a, b nftRule) int { return strings.Compare(a.chain, b.chain) }
-	return reflect.DeepEqual(inSequence(want, byChain), inSequence(have, byChain))
+	return reflect.DeepEqual(byChain(want), byChain(have))
+}
+
+// byChain are the rules of each chain, in their order there.
+func byChain(rules []chainRule) map[string][]exprs {
+	out := map[string][]exprs{}
+	for _, r := range rules {
+		out[r.chain] = append(out[r.chain], r.exprs)
+	}
+	return out
 }
 
 // addStale reports what the tables hold for objects that are not wanted, so
 // that it is seen as something to remove.
-func (n *nft) addStale(objects []nftObject, seen map[nftables.TableFamily]*nftTable, have *spec.Host) {
+func (n *Filters) addStale(objects []object, seen map[nftables.TableFamily]*foundTable, have *spec.Host) {
 	wanted, needed := map[string]bool{}, map[nftables.TableFamily]bool{}
 	for _, o := range objects {
 		wanted[o.tag], needed[o.family()] = true, true
@@ -258,7 +266,7 @@ func (n *nft) addStale(objects []nftObject, seen map[nftables.TableFamily]*nftTa
 				have.Gateways = append(have.Gateways, spec.Gateway{Network: s.network, Bridge: s.bridge})
 			case natKind:
 				have.NATs = append(have.NATs, spec.NAT{Network: s.network, Bridge: s.bridge, Subnet: s.subnet})
-			case keepKind:
+			case preserveKind:
 				have.Keeps = append(have.Keeps, spec.PreserveSource{Network: s.network, Link: strings.TrimPrefix(s.bridge, anyLink), Subnet: s.subnet})
 			case portsKind:
 				have.Guards = append(have.Guards, spec.Guard{Network: s.network, Bridge: s.bridge})
@@ -301,17 +309,17 @@ func guardAlone(network, bridge string) spec.NAT { return spec.NAT{Network: netw
 
 // Kinds of objects in a rule's comment.
 const (
-	gatewayKind = "gateway"
-	natKind     = "masquerade"
-	portsKind   = "ports"
-	doorKind    = "door"
-	guardKind   = "dns" // of guards before VXLAN, and those before DNS that former versions made
-	keepKind    = "keep"
+	gatewayKind  = "gateway"
+	natKind      = "masquerade"
+	portsKind    = "ports"
+	doorKind     = "door"
+	guardKind    = "dns" // of guards before VXLAN, and those before DNS that former versions made
+	preserveKind = "keep"
 )
 
-// nftTag is a rule's comment taken apart: kind, network, bridge (or link) and, for
+// ownerTag is a rule's comment taken apart: kind, network, bridge (or link) and, for
 // masquerading and its exceptions, the subnet.
-type nftTag struct {
+type ownerTag struct {
 	kind, network, bridge string
 	subnet                netip.Prefix
 }
@@ -331,27 +339,27 @@ func natTag(network, bridge string, subnet netip.Prefix) string {
 // anyLink stands in a comment for no link in particular; no link is called so.
 const anyLink = "-"
 
-func keepTag(k spec.PreserveSource) string {
+func preserveTag(k spec.PreserveSource) string {
 	link := k.Link
 	if link == "" {
 		link = anyLink
 	}
-	return keepKind + " " + k.Network + " " + link + " " + k.Subnet.String()
+	return preserveKind + " " + k.Network + " " + link + " " + k.Subnet.String()
 }
 
-func parseTag(text string) (nftTag, bool) {
+func parseTag(text string) (ownerTag, bool) {
 	words := strings.Split(text, " ")
 	if len(words) < 3 {
-		return nftTag{}, false
+		return ownerTag{}, false
 	}
-	t := nftTag{kind: words[0], network: words[1], bridge: words[2]}
+	t := ownerTag{kind: words[0], network: words[1], bridge: words[2]}
 	switch {
 	case len(words) == 3 && slices.Contains([]string{gatewayKind, guardKind, portsKind, doorKind}, t.kind):
 		return t, true
-	case len(words) == 4 && (t.kind == natKind || t.kind == keepKind):
+	case len(words) == 4 && (t.kind == natKind || t.kind == preserveKind):
 		subnet, err := netip.ParsePrefix(words[3])
 		t.subnet = subnet
 		return t, err == nil
 	}
-	return nftTag{}, false
+	return ownerTag{}, false
 }

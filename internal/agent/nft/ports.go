@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"fmt"
@@ -31,7 +31,7 @@ const (
 
 // guardObjects are the rules for a bridge's ports. They come after those of the gateway,
 // whose MAC is the bridge's by then.
-func (n *nft) guardObjects(g spec.Guard) ([]nftObject, error) {
+func (n *Filters) guardObjects(g spec.Guard) ([]object, error) {
 	macs, err := net.ParseMAC(g.ServerMACs)
 	if err != nil {
 		return nil, fmt.Errorf("read the bridge MACs of %s: %w", g.Network, err)
@@ -40,7 +40,7 @@ func (n *nft) guardObjects(g spec.Guard) ([]nftObject, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the mask of the bridge MACs of %s: %w", g.Network, err)
 	}
-	o := nftObject{tag: portsTag(g), bridge: true, network: g.Network}
+	o := object{tag: portsTag(g), bridge: true, network: g.Network}
 	var local exprs // in by a port that no server is behind
 	if g.Uplink != "" {
 		local = iif(expr.CmpOpNeq, g.Uplink)
@@ -48,7 +48,7 @@ func (n *nft) guardObjects(g spec.Guard) ([]nftObject, error) {
 	o.add(preroutingChain, rule(masked(linkLayer, etherSrc, expr.CmpOpEq, macs, []byte(mask)), local, drop()))
 	o.addClaims(g, local)
 	o.addClosed(g, masked(linkLayer, etherDst, expr.CmpOpEq, macs, []byte(mask)), local)
-	ip := nftObject{tag: portsTag(g), network: g.Network}
+	ip := object{tag: portsTag(g), network: g.Network}
 	if g.Isolated != nil {
 		ip.addIsolation(g)
 		if g.Uplink != "" {
@@ -68,13 +68,13 @@ func (n *nft) guardObjects(g spec.Guard) ([]nftObject, error) {
 		ip.addBridged(g, macs, mask)
 	}
 	if len(ip.rules) == 0 {
-		return []nftObject{o}, nil
+		return []object{o}, nil
 	}
-	return []nftObject{o, ip}, nil
+	return []object{o, ip}, nil
 }
 
 // addClaims drops ARP and neighbour discovery messages in the name of a server.
-func (o *nftObject) addClaims(g spec.Guard, local exprs) {
+func (o *object) addClaims(g spec.Guard, local exprs) {
 	if four := ofFamily(g.Servers, true); len(four) > 0 {
 		o.add(preroutingChain, rule(arp(), o.lookup(networkLayer, arpSenderIP, four), local, drop()))
 	}
@@ -89,7 +89,7 @@ func (o *nftObject) addClaims(g spec.Guard, local exprs) {
 // addClosed keeps what is plugged in from the ends of tunnels, here and by way of this
 // server elsewhere: who can speak to them could write into other networks. What goes
 // to other containers is theirs.
-func (o *nftObject) addClosed(g spec.Guard, toServer, local exprs) {
+func (o *object) addClosed(g spec.Guard, toServer, local exprs) {
 	for _, port := range g.Closed {
 		for _, four := range []bool{true, false} {
 			kind, at := uint16(unix.ETH_P_IPV6), ip6Dst
@@ -115,7 +115,7 @@ func ofFamily(list []netip.Prefix, four bool) []netip.Prefix {
 // lookup matches a field with an address of one of list, which is of one family.
 //
 //go:noinline
-func (o *nftObject) lookup(base expr.PayloadBase, offset int, list []netip.Prefix) exprs {
+func (o *object) lookup(base expr.PayloadBase, offset int, list []netip.Prefix) exprs {
 	set := addressSet(list)
 	o.sets = append(o.sets, set)
 	return exprs{load(base, offset, list[0].Addr().BitLen()/8), &expr.Lookup{SourceRegister: reg, SetName: set.name}}
@@ -133,7 +133,7 @@ func inverted(lookup exprs) exprs {
 // addBridged does without the bridge's name in the bridge family: where bridged
 // packets go through IP's hooks (br_netfilter), these know it. Servers behind the uplink
 // are known by their MACs, which nobody else has.
-func (o *nftObject) addBridged(g spec.Guard, macs, mask net.HardwareAddr) {
+func (o *object) addBridged(g spec.Guard, macs, mask net.HardwareAddr) {
 	at := rule(iif(expr.CmpOpEq, g.Bridge), oif(expr.CmpOpEq, g.Bridge))
 	if g.Uplink != "" {
 		at = rule(at, masked(linkLayer, etherSrc, expr.CmpOpNeq, macs, mask))
@@ -153,8 +153,8 @@ func toClient(port uint16) exprs { return dports(unix.IPPROTO_UDP, port, port) }
 
 // doorObject lets none but those of From in to a daemon's port, and lets nobody from
 // behind this server out to theirs: masquerading would turn him into this server.
-func doorObject(d spec.Door) nftObject {
-	o := nftObject{tag: doorTag(d), network: d.Network}
+func doorObject(d spec.Door) object {
+	o := object{tag: doorTag(d), network: d.Network}
 	from := make([]netip.Prefix, len(d.From))
 	for i, a := range d.From {
 		from[i] = netip.PrefixFrom(a, a.BitLen())
@@ -182,7 +182,7 @@ func doorObject(d spec.Door) nftObject {
 // asksForBridges says whether rules can ask for the bridge that a frame came in by. The
 // kernel does not tell but by taking such a rule; what it said is remembered until
 // the next boot.
-func (n *nft) asksForBridges() bool {
+func (n *Filters) asksForBridges() bool {
 	if n.bridges == nil {
 		path := ""
 		if n.note.path != "" {
@@ -204,8 +204,8 @@ func (n *nft) asksForBridges() bool {
 // bridgesFile remembers it, below /run.
 const bridgesFile = "bridge-names"
 
-func (n *nft) tryBridges() error {
-	o := nftObject{bridge: true}
+func (n *Filters) tryBridges() error {
+	o := object{bridge: true}
 	o.add(preroutingChain, exprs{&expr.Meta{Key: expr.MetaKeyBRIIIFNAME, Register: reg}, cmp(expr.CmpOpEq, ifname("none"))})
-	return n.try([]nftObject{o}, nftables.TableFamilyBridge)
+	return n.try([]object{o}, nftables.TableFamilyBridge)
 }

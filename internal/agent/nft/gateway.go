@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"fmt"
@@ -18,8 +18,8 @@ import (
 // It needs neither conntrack nor `meta ibrname` in the bridge family, which
 // kernels build without: MACs are unique per network, so they say which bridge a
 // frame belongs to.
-func gatewayObject(g spec.Gateway, own net.HardwareAddr) (nftObject, error) {
-	o := nftObject{tag: gatewayTag(g.Network, g.Bridge), bridge: true, network: g.Network}
+func gatewayObject(g spec.Gateway, own net.HardwareAddr) (object, error) {
+	o := object{tag: gatewayTag(g.Network, g.Bridge), bridge: true, network: g.Network}
 	mac, err := net.ParseMAC(g.MAC)
 	if err != nil {
 		return o, fmt.Errorf("read the gateway's MAC of %s: %w", g.Network, err)
@@ -32,7 +32,7 @@ func gatewayObject(g spec.Gateway, own net.HardwareAddr) (nftObject, error) {
 	}
 	o.add(preroutingChain, routers...)
 	o.add(postroutingChain, fenceOut(g, mac)...)
-	o.add(postroutingChain, speakAs(g, mac)...)
+	o.add(postroutingChain, answerAs(g, mac)...)
 	return o, nil
 }
 
@@ -125,9 +125,9 @@ func routerIntake(g spec.Gateway, own net.HardwareAddr) ([]exprs, error) {
 	return out, nil
 }
 
-// speakAs makes the ARP and ND messages about the gateway's addresses, which
+// answerAs makes the ARP and ND messages about the gateway's addresses, which
 // leave by local ports only, carry the common MAC.
-func speakAs(g spec.Gateway, mac net.HardwareAddr) []exprs {
+func answerAs(g spec.Gateway, mac net.HardwareAddr) []exprs {
 	var out []exprs
 	for _, a := range g.Addrs {
 		if a.Is4() {

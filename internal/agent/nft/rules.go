@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"encoding/binary"
@@ -42,7 +42,7 @@ type chainKey struct {
 
 // current is the rule set of now, with what an earlier look read of it if nothing
 // was changed since.
-func (n *nft) current(c *nftables.Conn, now uint32) *ruleset {
+func (n *Filters) current(c *nftables.Conn, now uint32) *ruleset {
 	if n.seen == nil || now == 0 || n.seen.generation != now || n.seen.c != c {
 		n.seen = &ruleset{c: c, generation: now}
 	}
@@ -56,14 +56,14 @@ const mostLooks = 20
 // dump that one interrupts may lack rules or hold one twice, and what it was told in
 // several dumps does not belong together then. The library does not tell (NLM_F_DUMP_INTR);
 // the kernel's count of transactions, by which the kernel sets that flag, does.
-func (n *nft) steady(look func(*nftables.Conn, *ruleset) error) error {
+func (n *Filters) steady(look func(*nftables.Conn, *ruleset) error) error {
 	for range mostLooks {
-		before, err := n.generation()
+		before, err := n.Generation()
 		if err != nil {
 			return err
 		}
 		failed := n.with(func(c *nftables.Conn) error { return look(c, n.current(c, before)) })
-		after, err := n.generation()
+		after, err := n.Generation()
 		if err != nil {
 			return errors.Join(failed, err)
 		}
@@ -150,10 +150,10 @@ func (r *ruleset) setsOf(t *nftables.Table) ([]foundSet, error) {
 	return found, nil
 }
 
-// generation is the count of transactions in this network namespace, 0 where the
+// Generation is the count of transactions in this network namespace, 0 where the
 // kernel does not tell. It is asked for on a socket that does nothing else:
 // NFT_MSG_GETGEN is one message there and one back.
-func (n *nft) generation() (uint32, error) {
+func (n *Filters) Generation() (uint32, error) {
 	if n.counter == 0 {
 		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 		if err != nil {

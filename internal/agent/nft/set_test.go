@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"fmt"
@@ -61,14 +61,14 @@ func manyKeeps(n int) *spec.Host {
 // TestRulesDoNotGrowWithDestinations: a rule per subnet and a set per family, however many
 // others there are.
 func TestRulesDoNotGrowWithDestinations(t *testing.T) {
-	h := newNFTHost(t)
+	h := newHost(t)
 	for _, n := range []int{2, 3000, 40} {
 		want := manyKeeps(n)
 		if d := differs(h, want); strings.Count(d, "\n") != 4 {
 			t.Fatalf("%d: seen as %q", n, d)
 		}
-		settleNFT(h, want)
-		list := h.sh("nft list table inet flock-c1")
+		put(h, want)
+		list := h.Sh("nft list table inet flock-c1")
 		if rules, sets := strings.Count(list, "comment"), strings.Count(list, "set to-"); rules != 4 || sets != 2 {
 			t.Errorf("%d destinations: %d rules, %d sets", n, rules, sets)
 		}
@@ -76,18 +76,18 @@ func TestRulesDoNotGrowWithDestinations(t *testing.T) {
 			t.Errorf("nft shows no prefixes:\n%.500s", list)
 		}
 	}
-	settleNFT(h, &spec.Host{Cluster: "c1"})
-	if have := h.ruleset(); strings.Contains(have, "flock") {
+	put(h, &spec.Host{Cluster: "c1"})
+	if have := h.Ruleset(); strings.Contains(have, "flock") {
 		t.Errorf("left: %s", have)
 	}
 }
 
 // TestDamagedSetsAreSeenAndMended, and cost no more than who looks things up in them.
 func TestDamagedSetsAreSeenAndMended(t *testing.T) {
-	h, want := newNFTHost(t), manyKeeps(5)
+	h, want := newHost(t), manyKeeps(5)
 	want.Keeps = append(want.Keeps, spec.PreserveSource{Network: "n2", Subnet: netip.MustParsePrefix("10.0.9.0/24"), To: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}})
-	settleNFT(h, want)
-	clean := h.ruleset()
+	put(h, want)
+	clean := h.Ruleset()
 	set := regexp.MustCompile(`set (to-[0-9a-f]+) \{\s+type ipv4_addr`).FindStringSubmatch(clean)
 	if set == nil {
 		t.Fatalf("no set of IPv4 addresses in\n%s", clean)
@@ -98,12 +98,12 @@ func TestDamagedSetsAreSeenAndMended(t *testing.T) {
 		"add element inet flock-c1 % { 10.64.2.128/25 }",
 		"flush set inet flock-c1 %",
 	} {
-		h.sh("nft '" + strings.ReplaceAll(damage, "%", set[1]) + "'")
+		h.Sh("nft '" + strings.ReplaceAll(damage, "%", set[1]) + "'")
 		if d := differs(h, want); strings.Count(d, "\n") != 2 || strings.Count(d, "+ keep 10.0.4.0/24")+strings.Count(d, "+ keep 10.0.5.0/24") != 2 {
 			t.Errorf("%s: seen as %q", damage, d)
 		}
-		settleNFT(h, want)
-		if have := h.ruleset(); sortedLines(have) != sortedLines(clean) {
+		put(h, want)
+		if have := h.Ruleset(); sortedLines(have) != sortedLines(clean) {
 			t.Fatalf("%s: healed to\n%s\nwant\n%s", damage, have, clean)
 		}
 	}

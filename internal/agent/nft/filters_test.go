@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"errors"
@@ -14,21 +14,21 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// newNFTBed is a namespace with the rules of server 1 of an overlay in it.
-func newNFTBed(t *testing.T) (*nftHost, *spec.Host) {
+// newBed is a namespace with the rules of server 1 of an overlay in it.
+func newBed(t *testing.T) (*host, *spec.Host) {
 	t.Helper()
-	h, want := newNFTHost(t), overlayHost(0)
+	h, want := newHost(t), overlayHost(0)
 	want.Gateways[0].FilterDHCP = true
-	settleNFT(h, want)
+	put(h, want)
 	return h, want
 }
 
 // handles lists the rules of a table of cluster c1: "chain handle".
-func (h *nftHost) handles(family string) []string {
+func (h *host) handles(family string) []string {
 	h.t.Helper()
 	var out []string
 	chain := ""
-	for line := range strings.Lines(h.sh("nft -a list table " + family + " flock-c1")) {
+	for line := range strings.Lines(h.Sh("nft -a list table " + family + " flock-c1")) {
 		words := strings.Fields(line)
 		at := slices.Index(words, "handle")
 		switch {
@@ -43,15 +43,15 @@ func (h *nftHost) handles(family string) []string {
 }
 
 func TestEveryRuleIsMissedAndHealed(t *testing.T) {
-	h, want := newNFTBed(t)
+	h, want := newBed(t)
 	missedAndHealed(t, h, want, map[string]int{"bridge": 8, "inet": 3})
 }
 
 // missedAndHealed takes each rule away, and damages it, and asks for it anew. Least is how many
 // there are.
-func missedAndHealed(t *testing.T, h *nftHost, want *spec.Host, least map[string]int) {
+func missedAndHealed(t *testing.T, h *host, want *spec.Host, least map[string]int) {
 	t.Helper()
-	clean := sortedLines(h.ruleset())
+	clean := sortedLines(h.Ruleset())
 	for family, least := range least {
 		count := len(h.handles(family))
 		if count < least {
@@ -59,12 +59,12 @@ func missedAndHealed(t *testing.T, h *nftHost, want *spec.Host, least map[string
 		}
 		for i := range count {
 			for _, damage := range []string{"delete rule %s flock-c1 %s", "replace rule %s flock-c1 %s counter"} {
-				h.sh("nft " + fmt.Sprintf(damage, family, h.handles(family)[i]))
+				h.Sh("nft " + fmt.Sprintf(damage, family, h.handles(family)[i]))
 				if differs(h, want) == "" {
 					t.Errorf("rule %d of %s: %s: not seen", i, family, damage)
 				}
-				settleNFT(h, want)
-				if have := sortedLines(h.ruleset()); have != clean {
+				put(h, want)
+				if have := sortedLines(h.Ruleset()); have != clean {
 					t.Fatalf("rule %d of %s: healed to\n%s\nwant\n%s", i, family, have, clean)
 				}
 			}
@@ -73,7 +73,7 @@ func missedAndHealed(t *testing.T, h *nftHost, want *spec.Host, least map[string
 }
 
 func TestDamageCostsOnlyItsObject(t *testing.T) {
-	h, want := newNFTBed(t)
+	h, want := newBed(t)
 	for damage, seen := range map[string]string{
 		`bridge flock-c1 prerouting`: "+ gateway",
 		`inet flock-c1 postrouting`:  "+ masquerade 10.0.4.0/24",
@@ -81,18 +81,18 @@ func TestDamageCostsOnlyItsObject(t *testing.T) {
 	} {
 		words := strings.Fields(damage)
 		first := h.handles(words[0])[slices.IndexFunc(h.handles(words[0]), func(r string) bool { return strings.HasPrefix(r, words[2]) })]
-		h.sh("nft delete rule " + words[0] + " " + words[1] + " " + first)
+		h.Sh("nft delete rule " + words[0] + " " + words[1] + " " + first)
 		d := differs(h, want)
 		if !strings.HasPrefix(d, seen) || strings.Count(d, "\n") != 1 {
 			t.Errorf("%s: seen as %q", damage, d)
 		}
-		settleNFT(h, want)
+		put(h, want)
 	}
 }
 
 func TestForeignThingsInOurTablesAreSeen(t *testing.T) {
-	h, want := newNFTBed(t)
-	clean := sortedLines(h.ruleset())
+	h, want := newBed(t)
+	clean := sortedLines(h.Ruleset())
 	for _, family := range []string{"bridge", "inet"} {
 		for _, damage := range []string{
 			`nft insert rule %s flock-c1 postrouting drop`,
@@ -105,12 +105,12 @@ func TestForeignThingsInOurTablesAreSeen(t *testing.T) {
 			`nft flush table %s flock-c1`,
 			`nft delete table %s flock-c1`,
 		} {
-			h.sh(strings.ReplaceAll(damage, "%s", family))
+			h.Sh(strings.ReplaceAll(damage, "%s", family))
 			if differs(h, want) == "" {
 				t.Errorf("%s %s: not seen", family, damage)
 			}
-			settleNFT(h, want)
-			if have := sortedLines(h.ruleset()); have != clean {
+			put(h, want)
+			if have := sortedLines(h.Ruleset()); have != clean {
 				t.Fatalf("%s %s: healed to\n%s", family, damage, have)
 			}
 		}
@@ -118,7 +118,7 @@ func TestForeignThingsInOurTablesAreSeen(t *testing.T) {
 }
 
 func TestEveryAttributeCounts(t *testing.T) {
-	h, want := newNFTBed(t)
+	h, want := newBed(t)
 	for name, change := range map[string]func(*spec.Host){
 		"bridge MAC":    func(w *spec.Host) { w.Links[0].MAC = bridgeMAC2 },
 		"gateway MAC":   func(w *spec.Host) { w.Gateways[0].MAC = "6a:0f:01:02:00:01" },
@@ -145,73 +145,88 @@ func TestEveryAttributeCounts(t *testing.T) {
 		if differs(h, changed) == "" {
 			t.Errorf("%s: not seen", name)
 		}
-		settleNFT(h, changed)
-		settleNFT(h, want)
+		put(h, changed)
+		put(h, want)
 	}
 }
 
 func TestGuardAloneIsMissedAndHealed(t *testing.T) {
-	h, want := newNFTBed(t)
+	h, want := newBed(t)
 	want.NATs, want.Gateways = nil, nil
-	settleNFT(h, want)
-	h.sh("nft flush chain inet flock-c1 input")
+	put(h, want)
+	h.Sh("nft flush chain inet flock-c1 input")
 	if differs(h, want) == "" {
 		t.Error("an open mesh is not seen")
 	}
-	settleNFT(h, want)
+	put(h, want)
 }
 
 func TestNothingRemains(t *testing.T) {
-	h := newNFTHost(t)
-	h.sh(dockerRules + "\nnft add table inet flock-c10; nft add table ip flock-c1")
-	before, empty := h.ruleset(), &spec.Host{Cluster: "c1"}
-	settleNFT(h, overlayHost(0))
+	h := newHost(t)
+	h.Sh(dockerRules + "\nnft add table inet flock-c10; nft add table ip flock-c1")
+	before, empty := h.Ruleset(), &spec.Host{Cluster: "c1"}
+	put(h, overlayHost(0))
 	if have := leftover(h); have != 6 { // two tables, four accepts
 		t.Errorf("left: %d objects, want 6", have)
 	}
-	settleNFT(h, empty)
-	if have := h.ruleset(); have != before || leftover(h) != 0 {
+	put(h, empty)
+	if have := h.Ruleset(); have != before || leftover(h) != 0 {
 		t.Errorf("left %d objects:\n%s\nwant:\n%s", leftover(h), have, before)
 	}
 	// Tables that tell nothing of what they are for.
 	for _, family := range []string{"inet", "bridge"} {
-		h.sh("nft add table " + family + " flock-c1")
+		h.Sh("nft add table " + family + " flock-c1")
 		if differs(h, empty) == "" {
 			t.Errorf("an empty table %s is not seen", family)
 		}
-		settleNFT(h, empty)
+		put(h, empty)
 	}
 }
 
-func leftover(h *nftHost) int {
+func leftover(h *host) int {
 	h.t.Helper()
-	var count int
+	var names []string
 	var err error
-	h.do(func() { count, err = number(newNFT("c1").left()) })
+	h.Do(func() { names, err = newFilters("c1").Remains() })
 	if err != nil {
 		h.t.Error(err)
 	}
-	return count
+	return len(names)
 }
 
 func TestCheckTouchesNothing(t *testing.T) {
-	h := newNFTHost(t)
-	before := h.ruleset()
-	h.do(func() {
-		if err := newNFT("c1").check(overlayHost(0)); err != nil {
+	h := newHost(t)
+	before := h.Ruleset()
+	h.Do(func() {
+		if err := newFilters("c1").Check(overlayHost(0)); err != nil {
 			t.Errorf("check: %v", err)
 		}
 	})
-	if have := h.ruleset(); have != before {
+	if have := h.Ruleset(); have != before {
 		t.Errorf("check left %s", have)
 	}
 }
 
+func TestTrialTouchesNobodysTable(t *testing.T) {
+	h, want := newBed(t)
+	h.Sh("nft add table inet flock-c1-trial; nft add table bridge flock-c1-trial")
+	h.Do(func() {
+		n := newFilters("c1")
+		if err := errors.Join(n.Check(want), n.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	h.Sh("nft list table inet flock-c1-trial; nft list table bridge flock-c1-trial")
+	if rules := h.Ruleset(); strings.Contains(rules, ":trial") {
+		t.Errorf("have %s", rules)
+	}
+}
+
 func TestManyNetworksInOneTransaction(t *testing.T) {
-	h := newNFTHost(t)
+	h := newHost(t)
 	want := manyNetworks(300)
 	start := time.Now()
-	settleNFT(h, want)
+	put(h, want)
 	t.Logf("300 networks written and read in %v", time.Since(start))
 }
 
@@ -236,11 +251,11 @@ func manyNetworks(n int) *spec.Host {
 func BenchmarkNFTObserve(b *testing.B) {
 	for _, networks := range []int{1, 50} {
 		b.Run(fmt.Sprint(networks), func(b *testing.B) {
-			h, want := newNFTHost(b), manyNetworks(networks)
-			settleNFT(h, want)
-			h.do(func() {
+			h, want := newHost(b), manyNetworks(networks)
+			put(h, want)
+			h.Do(func() {
 				for b.Loop() {
-					if err := newNFT("c1").observe(want, &spec.Host{}); err != nil {
+					if err := newFilters("c1").Observe(want, &spec.Host{}); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -251,12 +266,12 @@ func BenchmarkNFTObserve(b *testing.B) {
 
 // BenchmarkNFTReplace is what a change of one network pays.
 func BenchmarkNFTReplace(b *testing.B) {
-	h, want := newNFTHost(b), overlayHost(0)
+	h, want := newHost(b), overlayHost(0)
 	empty := &spec.Host{Cluster: want.Cluster}
-	h.do(func() {
-		n := newNFT(want.Cluster)
+	h.Do(func() {
+		n := newFilters(want.Cluster)
 		for b.Loop() {
-			if err := errors.Join(n.replace(want), n.replace(empty)); err != nil {
+			if err := errors.Join(n.Replace(want), n.Replace(empty)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -265,10 +280,10 @@ func BenchmarkNFTReplace(b *testing.B) {
 
 // BenchmarkNFTCheck is what a plan pays for knowing that the kernel takes the rules.
 func BenchmarkNFTCheck(b *testing.B) {
-	h, want := newNFTHost(b), overlayHost(0)
-	h.do(func() {
+	h, want := newHost(b), overlayHost(0)
+	h.Do(func() {
 		for b.Loop() {
-			if err := newNFT(want.Cluster).check(want); err != nil {
+			if err := newFilters(want.Cluster).Check(want); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -277,12 +292,12 @@ func BenchmarkNFTCheck(b *testing.B) {
 
 // There are chains for what has rules; another one that is needed costs nobody his.
 func TestChainsComeAndGoAlone(t *testing.T) {
-	h := newNFTHost(t)
+	h := newHost(t)
 	keeps, both := &spec.Host{Cluster: "c1"}, &spec.Host{Cluster: "c1"}
 	keeps.Keeps = []spec.PreserveSource{{Network: "b", Link: "wg0", Subnet: netip.MustParsePrefix("10.0.4.0/24")}}
 	both.Keeps = keeps.Keeps
 	both.NATs = []spec.NAT{{Network: "a", Bridge: "app0", Subnet: netip.MustParsePrefix("10.0.5.0/24")}}
-	chains := func() string { return h.sh("nft list chains | sed -n 's/^.chain \\(.*\\) {/\\1/p' | sort | xargs") }
+	chains := func() string { return h.Sh("nft list chains | sed -n 's/^.chain \\(.*\\) {/\\1/p' | sort | xargs") }
 	for _, c := range []struct {
 		want         *spec.Host
 		seen, chains string
@@ -294,7 +309,7 @@ func TestChainsComeAndGoAlone(t *testing.T) {
 		if d := differs(h, c.want); d != c.seen {
 			t.Errorf("want %q, have %q", c.seen, d)
 		}
-		settleNFT(h, c.want)
+		put(h, c.want)
 		if have := chains(); have != c.chains {
 			t.Errorf("chains: want %q, have %q", c.chains, have)
 		}

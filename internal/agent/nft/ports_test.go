@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"errors"
@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/lab"
+	"github.com/flocknet/flock/internal/netspace"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // guarded is an overlay whose bridges are guarded.
 func guarded(t *testing.T, change ...func(*spec.Guard)) *overlay {
-	return settledOverlay(t, func(h *spec.Host) { guard(h, change...) })
+	return writtenOverlay(t, func(h *spec.Host) { guard(h, change...) })
 }
 
 // guard guards the bridge of an overlay's server.
@@ -36,38 +37,38 @@ func guard(h *spec.Host, change ...func(*spec.Guard)) {
 }
 
 // A neighbour is what a container says that an address is at.
-func (h *nftHost) neighbour(ip string) string { return h.sh("ip neigh show " + ip) }
+func (h *host) neighbour(ip string) string { return h.Sh("ip neigh show " + ip) }
 
 func TestContainersCannotClaimServersAddresses(t *testing.T) {
 	o := guarded(t)
-	rogue := newNFTHost(t)
-	rogue.join("eth0", o.servers[0], "rogue", "vxl0")
-	rogue.sh("ip link set eth0 address 02:00:00:00:66:66; ip addr add 10.0.4.66/24 dev eth0; ip addr add fd00:4::66/64 dev eth0 nodad")
-	rogue.awaitCarrier("eth0")
-	rogue.reaches("10.0.4.3")
+	rogue := newHost(t)
+	rogue.Join("eth0", o.servers[0].Space, "rogue", "vxl0")
+	rogue.Sh("ip link set eth0 address 02:00:00:00:66:66; ip addr add 10.0.4.66/24 dev eth0; ip addr add fd00:4::66/64 dev eth0 nodad")
+	rogue.AwaitLink("eth0")
+	rogue.Reaches("10.0.4.3")
 	victims := o.containers
 	for _, ip := range []string{"10.0.4.1", "10.0.4.254", "10.0.4.253", "fd00:4::1", "fd00:4::254", "fd00:4::253"} {
 		for _, v := range victims {
-			v.reaches(ip)
+			v.Reaches(ip)
 		}
 		if strings.Contains(ip, ".") {
-			rogue.sh("ip addr add " + ip + "/24 dev eth0; busybox arping -q -U -c2 -w1 -I eth0 -s " + ip + " " + ip + " || true; busybox arping -q -A -c2 -w1 -I eth0 -s " + ip + " " + ip + " || true")
+			rogue.Sh("ip addr add " + ip + "/24 dev eth0; busybox arping -q -U -c2 -w1 -I eth0 -s " + ip + " " + ip + " || true; busybox arping -q -A -c2 -w1 -I eth0 -s " + ip + " " + ip + " || true")
 		} else {
-			rogue.sh("ip addr add " + ip + "/64 dev eth0 nodad; sysctl -qw net.ipv6.conf.eth0.ndisc_notify=1; ip link set eth0 down; ip link set eth0 up; ip addr add fd00:4::66/64 dev eth0 nodad 2>/dev/null || true")
+			rogue.Sh("ip addr add " + ip + "/64 dev eth0 nodad; sysctl -qw net.ipv6.conf.eth0.ndisc_notify=1; ip link set eth0 down; ip link set eth0 up; ip addr add fd00:4::66/64 dev eth0 nodad 2>/dev/null || true")
 		}
 		for _, v := range victims {
-			v.sh("ip neigh flush dev eth0")
-			v.reaches(ip)
+			v.Sh("ip neigh flush dev eth0")
+			v.Reaches(ip)
 			if at := v.neighbour(ip); strings.Contains(at, "66:66") {
 				t.Errorf("%s is taken over: %s", ip, at)
 			}
 		}
-		rogue.sh("ip addr del " + ip + " dev eth0 2>/dev/null || true; ip addr flush dev eth0 to " + ip)
+		rogue.Sh("ip addr del " + ip + " dev eth0 2>/dev/null || true; ip addr flush dev eth0 to " + ip)
 	}
 	// A frame with a server's MAC teaches no bridge a wrong way.
-	rogue.sh("ip addr replace 10.0.4.66/24 dev eth0; ip link set eth0 address " + bridgeMAC2 + "; busybox arping -q -U -c2 -w1 -I eth0 10.0.4.66 || true")
-	victims[0].reaches("10.0.4.253")
-	if fdb := o.servers[0].sh("bridge fdb show br vxl0"); strings.Contains(fdb, bridgeMAC2+" dev rogue") {
+	rogue.Sh("ip addr replace 10.0.4.66/24 dev eth0; ip link set eth0 address " + bridgeMAC2 + "; busybox arping -q -U -c2 -w1 -I eth0 10.0.4.66 || true")
+	victims[0].Reaches("10.0.4.253")
+	if fdb := o.servers[0].Sh("bridge fdb show br vxl0"); strings.Contains(fdb, bridgeMAC2+" dev rogue") {
 		t.Errorf("a server's MAC is at a container's port:\n%s", fdb)
 	}
 }
@@ -75,34 +76,34 @@ func TestContainersCannotClaimServersAddresses(t *testing.T) {
 func TestSeveralMACsAtOnePort(t *testing.T) {
 	o := guarded(t)
 	// A machine with a bridge of its own: two MACs of its guests beside its own.
-	machine := newNFTHost(t)
-	machine.join("eth0", o.servers[0], "machine", "vxl0")
-	machine.sh("ip link add br0 type bridge; ip link set eth0 master br0; ip link set br0 up; ip addr add 10.0.4.60/24 dev br0")
-	machine.awaitCarrier("br0")
+	machine := newHost(t)
+	machine.Join("eth0", o.servers[0].Space, "machine", "vxl0")
+	machine.Sh("ip link add br0 type bridge; ip link set eth0 master br0; ip link set br0 up; ip addr add 10.0.4.60/24 dev br0")
+	machine.AwaitLink("br0")
 	for i := range 2 {
-		guest := newNFTHost(t)
-		guest.join("eth0", machine, fmt.Sprintf("g%d", i), "br0")
-		guest.sh(fmt.Sprintf("ip addr add 10.0.4.%d/24 dev eth0", 61+i))
-		guest.awaitCarrier("eth0")
-		guest.reaches("10.0.4.3")
-		guest.reaches("10.0.4.1")
+		guest := newHost(t)
+		guest.Join("eth0", machine.Space, fmt.Sprintf("g%d", i), "br0")
+		guest.Sh(fmt.Sprintf("ip addr add 10.0.4.%d/24 dev eth0", 61+i))
+		guest.AwaitLink("eth0")
+		guest.Reaches("10.0.4.3")
+		guest.Reaches("10.0.4.1")
 	}
-	machine.reaches("10.0.4.3")
+	machine.Reaches("10.0.4.3")
 }
 
 // Of two DHCP servers on the segment, and two routers, the containers hear ours alone.
 func TestRogueServersAreNotHeard(t *testing.T) {
 	lab.Need(t, "dnsmasq")
 	o := guarded(t)
-	rogue := newNFTHost(t)
-	rogue.join("eth0", o.servers[0], "rogue", "vxl0")
-	rogue.sh("ip addr add 10.0.4.66/24 dev eth0; ip addr add fd66::1/64 dev eth0 nodad; sysctl -qw net.ipv6.conf.all.forwarding=1")
-	rogue.awaitCarrier("eth0")
+	rogue := newHost(t)
+	rogue.Join("eth0", o.servers[0].Space, "rogue", "vxl0")
+	rogue.Sh("ip addr add 10.0.4.66/24 dev eth0; ip addr add fd66::1/64 dev eth0 nodad; sysctl -qw net.ipv6.conf.all.forwarding=1")
+	rogue.AwaitLink("eth0")
 	rogueDNSMasq(t, rogue, "eth0", "--dhcp-range=10.0.4.100,10.0.4.110,1h", "--enable-ra", "--dhcp-range=fd66::,ra-only,64")
-	listen := func(c *nftHost) (string, string) {
-		c.sh("sysctl -qw net.ipv6.conf.eth0.accept_ra=2; ip link set eth0 down; ip link set eth0 up")
-		out, _ := c.try("busybox udhcpc -i eth0 -n -q -f -t 3 -T 1 -s /bin/true 2>&1")
-		return out, c.sh("ip -6 addr show dev eth0")
+	listen := func(c *host) (string, string) {
+		c.Sh("sysctl -qw net.ipv6.conf.eth0.accept_ra=2; ip link set eth0 down; ip link set eth0 up")
+		out, _ := c.Try("busybox udhcpc -i eth0 -n -q -f -t 3 -T 1 -s /bin/true 2>&1")
+		return out, c.Sh("ip -6 addr show dev eth0")
 	}
 	for i, c := range o.containers {
 		out, addrs := listen(c)
@@ -111,15 +112,15 @@ func TestRogueServersAreNotHeard(t *testing.T) {
 		}
 	}
 	// Ours, on the other server, is heard across the tunnel.
-	o.servers[1].sh("sysctl -qw net.ipv6.conf.all.forwarding=1")
+	o.servers[1].Sh("sysctl -qw net.ipv6.conf.all.forwarding=1")
 	rogueDNSMasq(t, o.servers[1], "vxl0", "--dhcp-range=10.0.4.120,10.0.4.130,1h", "--enable-ra", "--dhcp-range=fd00:4::,ra-only,64")
 	out, _ := listen(o.containers[0])
 	if !strings.Contains(out, "lease of 10.0.4.1") {
 		t.Errorf("our own server is not heard: %s", out)
 	}
-	poll(t, func() error {
-		o.containers[0].sh("ping -6 -n -c1 -W0.1 ff02::2%eth0 >/dev/null || true")
-		if addrs := o.containers[0].sh("ip -6 addr show dev eth0 dynamic"); !strings.Contains(addrs, "fd00:4:") {
+	netspace.Poll(t, func() error {
+		o.containers[0].Sh("ping -6 -n -c1 -W0.1 ff02::2%eth0 >/dev/null || true")
+		if addrs := o.containers[0].Sh("ip -6 addr show dev eth0 dynamic"); !strings.Contains(addrs, "fd00:4:") {
 			return fmt.Errorf("our own router is not heard: %s", addrs)
 		}
 		return nil
@@ -127,18 +128,18 @@ func TestRogueServersAreNotHeard(t *testing.T) {
 }
 
 // rogueDNSMasq runs a dnsmasq until the test ends.
-func rogueDNSMasq(t *testing.T, h *nftHost, dev string, args ...string) {
+func rogueDNSMasq(t *testing.T, h *host, dev string, args ...string) {
 	t.Helper()
 	pid := t.TempDir() + "/pid"
-	h.sh("dnsmasq --conf-file=/dev/null --port=0 --bind-dynamic --except-interface=lo --no-ping --user=root --dhcp-authoritative --dhcp-leasefile=" + t.TempDir() +
+	h.Sh("dnsmasq --conf-file=/dev/null --port=0 --bind-dynamic --except-interface=lo --no-ping --user=root --dhcp-authoritative --dhcp-leasefile=" + t.TempDir() +
 		"/leases --interface=" + dev + " --pid-file=" + pid + " " + strings.Join(args, " "))
-	t.Cleanup(func() { h.sh("kill $(cat " + pid + ")") })
+	t.Cleanup(func() { h.Sh("kill $(cat " + pid + ")") })
 }
 
 // send sends a datagram.
-func (h *nftHost) send(to string) {
+func (h *host) send(to string) {
 	h.t.Helper()
-	h.do(func() {
+	h.Do(func() {
 		c, err := net.Dial("udp", to)
 		if err == nil {
 			_, err = c.Write([]byte("anybody there?"))
@@ -151,11 +152,11 @@ func (h *nftHost) send(to string) {
 }
 
 // hears waits half a second for a datagram to port while f runs.
-func (h *nftHost) hears(port int, f func()) bool {
+func (h *host) hears(port int, f func()) bool {
 	h.t.Helper()
 	var c *net.UDPConn
 	var err error
-	h.do(func() { c, err = net.ListenUDP("udp", &net.UDPAddr{Port: port}) })
+	h.Do(func() { c, err = net.ListenUDP("udp", &net.UDPAddr{Port: port}) })
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -182,7 +183,7 @@ func TestTunnelsAreClosedToContainers(t *testing.T) {
 		case "10.0.4.3":
 			to = o.containers[1]
 		}
-		o.containers[0].reaches(ip)
+		o.containers[0].Reaches(ip)
 		if !to.hears(port+1000, func() { o.containers[0].send(fmt.Sprintf("%s:%d", ip, port+1000)) }) {
 			t.Errorf("another port at %s is closed", ip)
 		}
@@ -195,7 +196,7 @@ func TestTunnelsAreClosedToContainers(t *testing.T) {
 // A door is open for those that it is for, closed for others, and nobody behind this server
 // goes through to the same door of theirs in its name.
 func TestDoorsAreForNeighbours(t *testing.T) {
-	o := settledOverlay(t, func(h *spec.Host) {
+	o := writtenOverlay(t, func(h *spec.Host) {
 		h.Doors = []spec.Door{{
 			Network: "bg1", Port: spec.BGPPort, Behind: []netip.Prefix{netip.MustParsePrefix("10.0.4.0/24"), netip.MustParsePrefix("fd00:4::/64")},
 			From: []netip.Addr{netip.MustParseAddr("10.99.0.1"), netip.MustParseAddr("10.99.0.2"), netip.MustParseAddr("fd99::1"), netip.MustParseAddr("fd99::2")},
@@ -203,7 +204,7 @@ func TestDoorsAreForNeighbours(t *testing.T) {
 	})
 	for _, s := range o.servers {
 		for _, port := range []int{179, 22} {
-			s.do(func() {
+			s.Do(func() {
 				l, err := net.ListenTCP("tcp", &net.TCPAddr{Port: port})
 				if err != nil {
 					t.Error(err)
@@ -213,8 +214,8 @@ func TestDoorsAreForNeighbours(t *testing.T) {
 			})
 		}
 	}
-	connects := func(h *nftHost, to, port string) (ok bool) {
-		h.do(func() {
+	connects := func(h *host, to, port string) (ok bool) {
+		h.Do(func() {
 			c, err := net.DialTimeout("tcp", net.JoinHostPort(to, port), time.Second)
 			if ok = err == nil; ok {
 				ok = c.Close() == nil

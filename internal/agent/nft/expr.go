@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"net"
@@ -15,7 +15,7 @@ import (
 // The words that rules are written in: each is what `nft --debug=netlink` shows
 // for the same words of the nft language, so that `nft list ruleset` reads well.
 // They are not inlined: there are hundreds of them, and the program goes to every server (20 KB).
-// What has many values looks them up in a set (nft_set.go), whose name and content can be
+// What has many values looks them up in a set (set.go), whose name and content can be
 // read back and compared like the rules.
 
 // reg is NFT_REG_1, the 16-byte register that everything goes through.

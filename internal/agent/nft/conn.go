@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package nft
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ const bufferSize = 32 << 20
 // with runs do with the one socket to nftables. It stays open: to close it is to
 // wait until the kernel has forgotten what was deleted (linux 6.18,
 // nft_rcv_nl_event). After an error it may hold answers that nobody read.
-func (n *nft) with(do func(*nftables.Conn) error) error {
+func (n *Filters) with(do func(*nftables.Conn) error) error {
 	if n.conn == nil {
 		c, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(s *netlink.Conn) error {
 			return errors.Join(s.SetReadBuffer(bufferSize), s.SetWriteBuffer(bufferSize))
@@ -31,12 +31,13 @@ func (n *nft) with(do func(*nftables.Conn) error) error {
 		n.conn = c
 	}
 	if err := do(n.conn); err != nil {
-		return errors.Join(err, n.close())
+		return errors.Join(err, n.Close())
 	}
 	return nil
 }
 
-func (n *nft) close() error {
+// Close closes the sockets; no rule changes.
+func (n *Filters) Close() error {
 	var err error
 	if n.counter != 0 {
 		err = unix.Close(n.counter)
@@ -48,13 +49,13 @@ func (n *nft) close() error {
 	return err
 }
 
-// nftComment is the type of a comment in a rule's user data
+// commentType is the type of a comment in a rule's user data
 // (NFTNL_UDATA_RULE_COMMENT, as nft and iptables-nft write and show it).
-const nftComment = 0
+const commentType = 0
 
 // comment holds 253 bytes; a cluster's and a network's name have 63 at most each.
 func comment(text string) []byte {
-	return append(append([]byte{nftComment, byte(len(text) + 1)}, text...), 0)
+	return append(append([]byte{commentType, byte(len(text) + 1)}, text...), 0)
 }
 
 // commentOf reads a rule's comment; user data of others may be anything.
@@ -64,7 +65,7 @@ func commentOf(r *nftables.Rule) string {
 		if data = data[2:]; size > len(data) {
 			return ""
 		}
-		if kind == nftComment {
+		if kind == commentType {
 			return strings.TrimSuffix(string(data[:size]), "\x00")
 		}
 		data = data[size:]
