@@ -27,9 +27,15 @@ type listed struct {
 
 func (l listed) room() string { return strings.TrimPrefix(l.ImportPath, module+"/") }
 
+// lists are the answers of list so far: each costs half a second.
+var lists = map[string][]listed{}
+
 // list returns every package of the tree as goos sees it, built with tags.
 func list(t *testing.T, goos, tags string) []listed {
 	t.Helper()
+	if all := lists[goos+" "+tags]; all != nil {
+		return all
+	}
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-tags="+tags, "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
 	cmd.Dir = top(t)
 	cmd.Env = append(os.Environ(), "GOOS="+goos)
@@ -41,6 +47,7 @@ func list(t *testing.T, goos, tags string) []listed {
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
 		var l listed
 		if err := d.Decode(&l); errors.Is(err, io.EOF) {
+			lists[goos+" "+tags] = all
 			return all
 		} else if err != nil {
 			t.Fatal(err)
@@ -103,7 +110,7 @@ func TestDependenciesHaveReasons(t *testing.T) {
 	reasons := dependencyTable(t)
 	used := map[string]bool{}
 	modules := required(t)
-	for _, l := range append(list(t, "linux", ""), list(t, "darwin", "")...) {
+	for _, l := range slices.Concat(list(t, "linux", ""), list(t, "darwin", "")) {
 		for _, path := range slices.Concat(l.Imports, l.TestImports, l.XTestImports) {
 			if isStandard(path) || within(path, module) {
 				continue
@@ -265,8 +272,15 @@ func (s source) imports(paths ...string) bool {
 	})
 }
 
+// parsedSources are those of sources, once they were read.
+var parsedSources []source
+
+// sources are all Go files of the tree. They are shared: nobody changes them.
 func sources(t *testing.T) []source {
 	t.Helper()
+	if parsedSources != nil {
+		return parsedSources
+	}
 	root, fset := top(t), token.NewFileSet()
 	var out []source
 	for _, dir := range []string{"cmd", "internal", "templates", "examples"} {
@@ -293,6 +307,7 @@ func sources(t *testing.T) []source {
 			t.Fatal(err)
 		}
 	}
+	parsedSources = out
 	return out
 }
 
