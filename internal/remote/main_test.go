@@ -49,7 +49,7 @@ const (
 	opTrickle = "trickle" // answer one byte at a time, for ever
 	opEndless = "endless" // tell of progress for ever
 	opDeaf    = "deaf"    // read nothing any more
-	opSlow    = "slow"    // work for twenty beats and show it, then answer
+	opSlow    = "slow"    // work for twice missedBeats and show it, then answer
 	opPID     = "pid"     // answer by which number the process goes
 	opHeard   = "heard"   // answer how many signs of life came so far
 )
@@ -102,7 +102,7 @@ func serveAsAgent(args []string) int {
 			every(testBeat, func() error { return c.Send(spec.Reply{}) })
 			return 0
 		case opSlow:
-			left := 20
+			left := 2 * missedBeats
 			every(testBeat, func() error {
 				if left--; left == 0 {
 					return io.EOF

@@ -14,11 +14,12 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// watched are sessions whose beats are fast: by SSH, and with this machine.
-func watched(t *testing.T) map[string]func(t *testing.T) *Session {
+// watched are sessions whose beats are fast, and whose agents may take step for an answer:
+// by SSH, and with this machine.
+func watched(t *testing.T) map[string]func(t *testing.T, step time.Duration) *Session {
 	t.Helper()
-	open := func(t *testing.T, l *laptop, target Target) *Session {
-		l.beat, l.step = testBeat, 40*testBeat
+	open := func(t *testing.T, l *laptop, target Target, step time.Duration) *Session {
+		l.beat, l.step = testBeat, step
 		c, err := l.Dial(t.Context(), target)
 		if err != nil {
 			t.Fatal(err)
@@ -31,33 +32,45 @@ func watched(t *testing.T) map[string]func(t *testing.T) *Session {
 		t.Cleanup(func() { _ = errors.Join(s.Close(), c.Close()) }) // given up by then
 		return s
 	}
-	return map[string]func(t *testing.T) *Session{
-		"ssh": func(t *testing.T) *Session {
+	return map[string]func(t *testing.T, step time.Duration) *Session{
+		"ssh": func(t *testing.T, step time.Duration) *Session {
 			server := (&sshServer{}).start(t)
-			return open(t, newLaptop(t, server), server.target())
+			return open(t, newLaptop(t, server), server.target(), step)
 		},
-		"local": func(t *testing.T) *Session { return open(t, newLaptop(t), Target{Name: Local}) },
+		"local": func(t *testing.T, step time.Duration) *Session {
+			return open(t, newLaptop(t), Target{Name: Local}, step)
+		},
 	}
 }
+
+// Steps: one that no test reaches, and one that takes longer than missedBeats.
+const (
+	ample = 100 * testBeat
+	brief = 2 * missedBeats * testBeat
+)
 
 // TestAgentIsGivenUp: one that was stopped, trickles, goes on for ever or takes nothing is
 // waited for no longer than its step may take.
 func TestAgentIsGivenUp(t *testing.T) {
 	large := &spec.Host{Cluster: strings.Repeat("x", 8<<20)}
 	for how, open := range watched(t) {
-		for op, why := range map[string]string{
-			opStop: "no sign of life for", opHang: "no sign of life for", opTrickle: "trickle: no answer within", opEndless: "endless: no answer within",
-			opDeaf: "deaf: no answer within",
+		for op, c := range map[string]struct {
+			step time.Duration
+			why  string
+		}{
+			opStop: {ample, "no sign of life for"}, opHang: {ample, "no sign of life for"},
+			// These show that they are there: only their step can end.
+			opTrickle: {brief, "trickle: no answer within"}, opEndless: {brief, "endless: no answer within"}, opDeaf: {brief, "deaf: no answer within"},
 		} {
 			t.Run(how+" "+op, func(t *testing.T) {
 				t.Parallel()
-				s := open(t)
+				s := open(t, c.step)
 				if op == opStop {
 					stopped(t, s)
 				}
 				_, err := s.Do(t.Context(), request(op), nil)
-				if !errors.Is(err, ErrAgent) || !strings.Contains(err.Error(), why) {
-					t.Errorf("want %q, have %v", why, err)
+				if !errors.Is(err, ErrAgent) || !strings.Contains(err.Error(), c.why) {
+					t.Errorf("want %q, have %v", c.why, err)
 				}
 				if where, next := hint.Of(err); where == "" || !strings.Contains(next, "pgrep -af agent.serve") {
 					t.Errorf("where %q, next %q", where, next)
@@ -66,7 +79,7 @@ func TestAgentIsGivenUp(t *testing.T) {
 		}
 		t.Run(how+" takes nothing", func(t *testing.T) {
 			t.Parallel()
-			s := open(t)
+			s := open(t, ample)
 			stopped(t, s)
 			if err := s.wire.Send(request(opStop)); err != nil {
 				t.Fatal(err)
@@ -101,7 +114,7 @@ func TestSlowAgentIsWaitedFor(t *testing.T) {
 	for how, open := range watched(t) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			if _, err := open(t).Do(t.Context(), request(opSlow), nil); err != nil {
+			if _, err := open(t, ample).Do(t.Context(), request(opSlow), nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -113,8 +126,8 @@ func TestWorkstationShowsThatItIsThere(t *testing.T) {
 	for how, open := range watched(t) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			s := open(t)
-			tick, late := time.NewTicker(8*testBeat), time.After(20*time.Second)
+			s := open(t, ample)
+			tick, late := time.NewTicker(3*testBeat), time.After(20*time.Second)
 			defer tick.Stop()
 			for before := -1; ; {
 				select {
