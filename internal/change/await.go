@@ -71,7 +71,7 @@ func (r *run) await(ctx context.Context) error {
 				break
 			}
 			within = awaitConverged // a daemon that is no longer a reflector restarts
-			if err := r.again(func(c *state.Cluster) error { return network.Settle(c, name) }); err != nil {
+			if err := r.again(func(c *state.Cluster) error { return network.FinishSessions(c, name) }); err != nil {
 				return err
 			}
 			if err := r.step(ctx); err != nil {

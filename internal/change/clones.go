@@ -17,19 +17,19 @@ import (
 
 // sameKey is a member of a network whose WireGuard key another member has too.
 type sameKey struct {
-	network.Seat
+	network.Membership
 	with string
 }
 
 // sharedKeys finds them. Of members with one key, the one keeps it that had it in the
 // file before (keys in before).
-func (r *run) sharedKeys(before map[network.Seat]string) []sameKey {
+func (r *run) sharedKeys(before map[network.Membership]string) []sameKey {
 	var out []sameKey
 	for _, name := range r.c.NetworkNames() {
 		n, owner := r.c.Networks[name], map[string]string{}
 		servers := slices.Sorted(maps.Keys(n.Allocated))
 		isNew := func(server string) int {
-			if before[network.Seat{Server: server, Network: name}] == n.Allocated[server].Key {
+			if before[network.Membership{Server: server, Network: name}] == n.Allocated[server].Key {
 				return 0
 			}
 			return 1
@@ -41,7 +41,7 @@ func (r *run) sharedKeys(before map[network.Seat]string) []sameKey {
 			case owner[key] == "":
 				owner[key] = server
 			default:
-				out = append(out, sameKey{network.Seat{Server: server, Network: name}, owner[key]})
+				out = append(out, sameKey{network.Membership{Server: server, Network: name}, owner[key]})
 			}
 		}
 	}
@@ -49,12 +49,12 @@ func (r *run) sharedKeys(before map[network.Seat]string) []sameKey {
 }
 
 // keysInFile are the public keys of all members so far.
-func (r *run) keysInFile() map[network.Seat]string {
-	out := map[network.Seat]string{}
+func (r *run) keysInFile() map[network.Membership]string {
+	out := map[network.Membership]string{}
 	for name, n := range r.c.Networks {
 		for server, a := range n.Allocated {
 			if a.Key != "" {
-				out[network.Seat{Server: server, Network: name}] = a.Key
+				out[network.Membership{Server: server, Network: name}] = a.Key
 			}
 		}
 	}
@@ -63,7 +63,7 @@ func (r *run) keysInFile() map[network.Seat]string {
 
 // part has servers that reported another member's key make a new one. before are the
 // keys before they were asked.
-func (r *run) part(ctx context.Context, before map[network.Seat]string) {
+func (r *run) part(ctx context.Context, before map[network.Membership]string) {
 	for _, s := range r.sharedKeys(before) {
 		p := r.peers[s.Server]
 		if p == nil || p.err != nil || p.session == nil || p.plan == nil {
@@ -89,7 +89,7 @@ func (r *run) clone(of, text string) {
 }
 
 // assumeParted is part for a dry run.
-func (r *run) assumeParted(before map[network.Seat]string) {
+func (r *run) assumeParted(before map[network.Membership]string) {
 	for _, s := range r.sharedKeys(before) {
 		r.c.Networks[s.Network].Allocated[s.Server].Key = spec.PlannedKey(s.Server)
 		r.clone(s.Network, fmt.Sprintf("%s has a copy of the WireGuard key of %s (a cloned image?), and makes one of its own on apply", s.Server, s.with))

@@ -215,7 +215,7 @@ func (r *run) foresee(was *state.Cluster) error {
 	}
 	for _, name := range network.BGPNetworks(r.c) {
 		if r.c.Networks[name].Before != nil && r.mayAwait(name) {
-			if err := network.Settle(r.c, name); err != nil {
+			if err := network.FinishSessions(r.c, name); err != nil {
 				return err
 			}
 		}

@@ -111,7 +111,7 @@ func newDelTunnel(a *app) *cobra.Command {
   flock deltunnel gre-s1-s2`,
 		Args: exactly(1),
 		ValidArgsFunction: a.complete(1, func(c *state.Cluster, _ []string, _ string) []string {
-			return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return !network.IsTunnel(c, name) })
+			return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return !network.KindOf(c.Networks[name]).Tunnel })
 		}),
 		Annotations: changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -41,7 +41,7 @@ func (a *app) showSpeakers(c *state.Cluster, list []change.Speaker) error {
 
 func bgpNetworkOf(c *state.Cluster, server string) string {
 	for _, name := range network.Networks(c, server) {
-		if c.Networks[name].Type == network.BGP {
+		if network.KindOf(c.Networks[name]).BGP {
 			return name
 		}
 	}

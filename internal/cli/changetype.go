@@ -27,7 +27,7 @@ what it has besides gets its default.
 				return network.PoolTypes()
 			}
 			for _, name := range c.NetworkNames() {
-				if network.Pooled(c.Networks[name]) {
+				if network.KindOf(c.Networks[name]).Pooled() {
 					offer = append(offer, name)
 				}
 			}

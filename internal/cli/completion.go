@@ -110,19 +110,6 @@ func (a *app) completeKeyed() completer {
 	})
 }
 
-// roles are the words that may follow the name of a network with roles.
-func roles(n *state.Network, leave bool) []string {
-	switch {
-	case n.Tunnel:
-		return []string{roleSubnet}
-	case leave:
-		return []string{roleClient, roleSubnet}
-	case n.Lead == "":
-		return []string{roleServer}
-	}
-	return []string{roleClient, roleSubnet}
-}
-
 // completeMembership offers a network, then servers that are in it or are not.
 func (a *app) completeMembership(in bool) completer {
 	return a.complete(1<<30, func(c *state.Cluster, args []string, word string) []string {
@@ -132,13 +119,15 @@ func (a *app) completeMembership(in bool) completer {
 		if len(args) == 0 {
 			return c.NetworkNames()
 		}
-		if n := c.Networks[args[0]]; n != nil && network.Sharing(n) {
+		if n := c.Networks[args[0]]; n != nil && network.KindOf(n).Shares() {
+			kind := network.KindOf(n)
+			words := kind.Words(n, in)
 			switch {
-			case len(args) == 1 && !network.Pooled(n):
-				return roles(n, in)
+			case len(args) == 1 && len(words) > 0:
+				return words
 			case len(args) == 1:
 				// Members have no roles: servers follow, below.
-			case args[1] == roleSubnet && network.Pooled(n) && !in:
+			case args[1] == roleSubnet && kind.JoinsByShare() && !in:
 				return c.ServerNames()
 			case args[1] == roleSubnet && in:
 				return slices.Clone(n.Shares)
@@ -185,7 +174,7 @@ func (a *app) completeBGP(leave bool) completer {
 			return network.BGPNetworks(c)
 		}
 		n := c.Networks[args[0]]
-		if n == nil || n.Type != network.BGP {
+		if n == nil || !network.KindOf(n).BGP {
 			return nil
 		}
 		if len(args) == 1 {

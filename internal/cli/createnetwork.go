@@ -128,8 +128,8 @@ func (a *app) createNetwork(ctx context.Context, name, kind string, o network.Op
 
 // firstRole is what stands before the first member that joins.
 func firstRole(n *state.Network) string {
-	if n.Type == network.WireGuard {
-		return roleServer + " "
+	if words := network.KindOf(n).Words(n, false); len(words) > 0 {
+		return words[0] + " "
 	}
 	return ""
 }

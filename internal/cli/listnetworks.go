@@ -107,13 +107,13 @@ func (a *app) memberTable(v *networkView) *table {
 		{"MEMBER", true, func(m memberView) string { return m.Member }},
 		{"INTERFACE", true, func(m memberView) string { return m.Interface }},
 		{"UNDERLAY", true, func(m memberView) string { return m.Underlay }},
-		{"ADDRESS", !v.pooled, func(m memberView) string { return strings.Join(m.Addresses, " ") }},
-		{"SUBNET", v.pooled, func(m memberView) string { return strings.Join(m.Subnets, " ") }},
+		{"ADDRESS", v.kind.Shown("ADDRESS"), func(m memberView) string { return strings.Join(m.Addresses, " ") }},
+		{"SUBNET", v.kind.Shown("SUBNET"), func(m memberView) string { return strings.Join(m.Subnets, " ") }},
 		{"HANDS OUT", slices.ContainsFunc(v.Members, func(m memberView) bool { return len(m.HandsOut) > 0 }), func(m memberView) string { return strings.Join(m.HandsOut, " ") }},
-		{"SHARED", v.Type == network.WireGuard || v.Type == network.BGP || v.n.Tunnel || v.pooled && len(v.Shared) > 0, func(m memberView) string { return strings.Join(m.Shared, " ") }},
+		{"SHARED", v.kind.Shown("SHARED") || v.kind.Pooled() && len(v.Shared) > 0, func(m memberView) string { return strings.Join(m.Shared, " ") }},
 		{"DIRECT", v.n.Direct, func(m memberView) string { return strings.Join(m.Direct, " ") }},
-		{"MAC", a.wide() && v.Type == network.VXLANL3, func(m memberView) string { return m.MAC }},
-		{"KEY", a.wide() && v.keyed, func(m memberView) string { return m.Key }},
+		{"MAC", a.wide() && v.kind.Shown("MAC"), func(m memberView) string { return m.MAC }},
+		{"KEY", a.wide() && v.kind.Shown("KEY"), func(m memberView) string { return m.Key }},
 		{"STATE", true, memberView.text},
 	}
 	columns = slices.DeleteFunc(columns, func(c memberColumn) bool { return !c.show })

@@ -32,8 +32,7 @@ type networkView struct {
 
 	n       *state.Network
 	options []string
-	keyed   bool // members have WireGuard keys
-	pooled  bool // members have subnets of their own
+	kind    *network.Kind
 }
 
 // externalView is a router that a member of a BGP network talks to.
@@ -110,8 +109,8 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 		n := c.Networks[name]
 		v := &networkView{
 			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, MTU: n.MTU, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
-			Shared: n.Shares, n: n, keyed: network.KeyDevice(c, name) != "", pooled: network.Pooled(n),
-			Masquerade: !n.NoMasq && n.Type != network.WireGuard && n.Type != network.BGP && !n.Tunnel && (n.Bridge != "" || !network.Pooled(n)),
+			Shared: n.Shares, n: n, kind: network.KindOf(n),
+			Masquerade: network.KindOf(n).Masquerades(n),
 			Externals:  externals(n), Members: []memberView{}, State: stateReady, Pending: []string{},
 		}
 		for _, note := range compiled.Notes {
@@ -168,16 +167,16 @@ func (v *networkView) member(n *state.Network, text string, compiled *network.Co
 			m.Shared = append(m.Shared, share.Subnet.String())
 		}
 	}
-	if p, known := compiled.Places[network.Seat{Server: m.Server, Network: v.Name}]; known {
+	if p, known := compiled.Places[network.Membership{Server: m.Server, Network: v.Name}]; known {
 		m.Interface, m.Underlay = p.Interface, p.Addr.String()
 	}
-	m.Direct = compiled.Direct[network.Seat{Server: m.Server, Network: v.Name}]
+	m.Direct = compiled.Direct[network.Membership{Server: m.Server, Network: v.Name}]
 	for _, l := range h.Links {
-		below := n.Type == network.L2 && l.Kind == spec.WireGuard
+		below := n.Bridge != "" && l.Kind == spec.WireGuard
 		if l.Network == v.Name && !below && v.MTU == 0 {
 			v.MTU = l.MTU
 		}
-		if l.Network == v.Name && n.Type == network.VXLANL3 && l.Kind == spec.VXLAN {
+		if l.Network == v.Name && v.kind.Shown("MAC") && l.Kind == spec.VXLAN {
 			m.MAC = l.MAC
 		}
 	}

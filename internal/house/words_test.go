@@ -26,10 +26,6 @@ var stillUsed = map[string][]string{
 		"settleKeys", "settleNames", "settleResolver", "settleRoutes", "settleSysctls", "settled", "speak", "speakPoll", "stableOrder",
 		"surveyCarrier",
 	},
-	"internal/network": {
-		"Seat", "Settle", "carried", "carrier", "carries", "carriesJoined", "checkTwins", "keepDealt", "keepSessions", "keepSpeaking",
-		"plain", "stillCarried", "twins", "ways",
-	},
 }
 
 // mayStill says whether a file of dir may use the name.

@@ -25,7 +25,7 @@ func (b *builder) guardShares() error {
 	guarded := map[string][]netip.Prefix{}
 	for _, name := range b.c.NetworkNames() {
 		n := b.c.Networks[name]
-		if n.Type == Alloc {
+		if back := backendOf(n); back != nil && !back.routes {
 			continue
 		}
 		shares, err := sharesOf(n)
@@ -35,11 +35,11 @@ func (b *builder) guardShares() error {
 		var gone absence
 		for _, m := range n.Members {
 			server := serverOf(m)
-			if _, placed := b.out.Places[Seat{server, name}]; !placed {
+			if _, placed := b.out.Places[Membership{server, name}]; !placed {
 				continue
 			}
 			list := shares[server]
-			if a := n.Allocated[server]; a != nil && Pooled(n) {
+			if a := n.Allocated[server]; a != nil && backendOf(n) != nil {
 				list = slices.Concat(a.Subnets, list) // what was told first is among both
 				slices.SortFunc(list, netip.Prefix.Compare)
 				list = slices.Compact(list)

@@ -198,7 +198,7 @@ func TestSessionsOfBeforeAreKeptUntilSettled(t *testing.T) {
 		if have := sessions(); have != step.during {
 			t.Errorf("%s: want %d ends of sessions on the way, have %d", step.name, step.during, have)
 		}
-		if err := Settle(c, "bnet"); err != nil {
+		if err := FinishSessions(c, "bnet"); err != nil {
 			t.Fatal(step.name, err)
 		}
 		checkSessionsPair(t, c)
@@ -249,13 +249,13 @@ func TestLastReflectorsStay(t *testing.T) {
 		}
 	}
 	must(AddReflectors(c, "bnet", []string{"s1", "s2"}))
-	must(Settle(c, "bnet"))
+	must(FinishSessions(c, "bnet"))
 	refused("flock delbgp bnet reflector s1 s2, ", "s2", "s1")
 	must(LeaveBGP(c, "bnet", []string{"s2"}))
 	refused("flock delbgp bnet reflector s1, ", "s1")
 	must(DelReflectors(c, "bnet", []string{"s1"}))
 	refused("flock apply bnet", "s1")
-	must(Settle(c, "bnet"))
+	must(FinishSessions(c, "bnet"))
 	must(LeaveBGP(c, "bnet", []string{"s1"}))
 	must(Complete(c))
 	checkSessionsPair(t, c)
@@ -344,7 +344,7 @@ func TestReplaceKeepsSpeaking(t *testing.T) {
 		t.Errorf("want a reflector beside the mesh, and the password, have %+v", have)
 	}
 	checkSessionsPair(t, c)
-	if err := Settle(c, "bnet"); err != nil {
+	if err := FinishSessions(c, "bnet"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Replace(c, c.Clone()); err != nil || c.Networks["bnet"].Before != nil {

@@ -53,7 +53,7 @@ func bgpOf(c *state.Cluster, name string) (*state.Network, error) {
 		return nil, hint.Errorf("network "+name, "flock createbgp "+name+" SERVER", "unknown network %s", name)
 	case n == nil:
 		return nil, hint.Errorf("network "+name, "flock listnetworks, or flock createbgp "+name+" SERVER", "unknown network %s", name)
-	case n.Type != BGP:
+	case !meaning(n).BGP:
 		return nil, hint.Errorf("network "+name, "flock addnetwork "+name+" SERVER, flock delnetwork "+name+" SERVER, or flock removenetwork "+name, "%s is a %s network and speaks no BGP", name, n.Type)
 	}
 	return n, nil
@@ -76,7 +76,7 @@ func JoinBGP(c *state.Cluster, name string, members []string) error {
 }
 
 // AddReflectors makes members reflect routes. A full mesh goes when the sessions
-// with them are up (Settle).
+// with them are up (FinishSessions).
 func AddReflectors(c *state.Cluster, name string, servers []string) error {
 	n, err := bgpOf(c, name)
 	if err != nil {
@@ -92,7 +92,7 @@ func AddReflectors(c *state.Cluster, name string, servers []string) error {
 		}
 	}
 	n.Mode = state.Reflector
-	keepSessions(n, now)
+	holdSessions(n, now)
 	return Complete(c)
 }
 
@@ -112,13 +112,13 @@ func DelReflectors(c *state.Cluster, name string, servers []string) error {
 		n.Reflectors = slices.Delete(n.Reflectors, at, at+1)
 	}
 	withoutReflectors(n)
-	keepSessions(n, now)
+	holdSessions(n, now)
 	return Complete(c)
 }
 
-// keepSessions keeps the sessions of was beside those of now, if they are others
+// holdSessions keeps the sessions of was beside those of now, if they are others
 // and there is somebody to have them with.
-func keepSessions(n *state.Network, was state.Sessions) {
+func holdSessions(n *state.Network, was state.Sessions) {
 	if was.Mode == n.Mode && slices.Equal(was.Reflectors, n.Reflectors) || len(n.Members) < 2 {
 		return
 	}
@@ -134,7 +134,7 @@ func withoutReflectors(n *state.Network) {
 
 // BGPNetworks returns the names of the BGP networks, sorted.
 func BGPNetworks(c *state.Cluster) []string {
-	return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return c.Networks[name].Type != BGP })
+	return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return !meaning(c.Networks[name]).BGP })
 }
 
 // Speakers are the servers that are members of a BGP network.
@@ -148,8 +148,8 @@ func Speakers(c *state.Cluster) map[string]bool {
 	return out
 }
 
-// Settle ends the sessions of before.
-func Settle(c *state.Cluster, name string) error {
+// FinishSessions ends the sessions of before.
+func FinishSessions(c *state.Cluster, name string) error {
 	n, err := bgpOf(c, name)
 	if err != nil {
 		return err

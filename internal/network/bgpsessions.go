@@ -88,101 +88,15 @@ func (g *group) neighbors(n *state.Network, s *speaker) []spec.BGPNeighbor {
 	return out
 }
 
-// An overlay is one of our own networks that gives a server an address, as far as
-// it carries BGP sessions.
-type overlay struct {
-	network, dev string
-	addrs        []netip.Addr
-	within       []netip.Prefix
-}
-
-func (o *overlay) otherThan(a netip.Addr) netip.Addr {
-	for _, other := range o.addrs {
-		if other.Is6() != a.Is6() {
-			return other
-		}
-	}
-	return netip.Addr{}
-}
-
-// overlayOf finds what of ours gives address a to a server: a network, or its own
-// bridge, which is called subnetNetwork; nil if nothing does.
-func overlayOf(c *state.Cluster, server string, a netip.Addr) *overlay {
-	s := c.Servers[server]
-	if s == nil || !a.IsValid() {
-		return nil
-	}
-	if s.Subnet.IsValid() && s.Subnet.Addr() == a {
-		return &overlay{subnetNetwork, subnetBridge, []netip.Addr{a}, []netip.Prefix{s.Subnet.Masked()}}
-	}
-	for _, name := range c.NetworkNames() {
-		n := c.Networks[name]
-		if n.Allocated[server] == nil {
-			continue
-		}
-		for _, o := range overlaysOf(name, n, server) {
-			if slices.Contains(o.addrs, a) {
-				return &o
-			}
-		}
-	}
-	return nil
-}
-
-// overlaysOf are the devices with addresses that a network gives a member.
-func overlaysOf(name string, n *state.Network, server string) []overlay {
-	dealt := n.Allocated[server]
-	if Pooled(n) {
-		return poolOverlays(name, n, dealt)
-	}
-	switch {
-	case n.Type == WireGuard:
-		return []overlay{{name, meshDevice(name), dealt.Addrs, n.Subnets}}
-	case isTunnel(n):
-		return []overlay{{name, tunnelDevice(name), dealt.Addrs, n.Subnets}}
-	case n.Bridge == "":
-		return nil
-	}
-	out := []overlay{{name, n.Bridge, dealt.Addrs, n.Subnets}, {name, n.Bridge, gateways(n), n.Subnets}}
-	if DHCPServer(n) == server {
-		names := make([]netip.Addr, len(n.Subnets))
-		for i, p := range n.Subnets {
-			names[i] = nameServerOf(p)
-		}
-		out = append(out, overlay{name, n.Bridge, names, n.Subnets})
-	}
-	if dealt.Mesh.IsValid() {
-		out = append(out, overlay{name, meshDevice(name), []netip.Addr{dealt.Mesh}, []netip.Prefix{n.Mesh}})
-	}
-	return out
-}
-
-// poolOverlays are the bridge of a pool network, with the gateways of the member's
-// subnets, and the device between members, with their first addresses.
-func poolOverlays(name string, n *state.Network, dealt *state.Allocation) []overlay {
-	var gateways, first []netip.Addr
-	for _, own := range dealt.Subnets {
-		gateways, first = append(gateways, gatewayOf(own)), append(first, own.Addr())
-	}
-	var out []overlay
-	if n.Bridge != "" {
-		out = append(out, overlay{name, n.Bridge, gateways, dealt.Subnets})
-	}
-	if device := poolDevice(name, n); device != "" {
-		out = append(out, overlay{name, device, first, dealt.Subnets})
-	}
-	return out
-}
-
 // routedBy is what a WireGuard network carries for BGP networks: routes learned over
 // it lead through it, and WireGuard wants to know by peer what may come and go. By
 // server and the other end.
 type routedBy map[[2]string][]netip.Prefix
 
-// carries finds what the network called mesh carries. An address goes to one peer
+// routedOver finds what the network called mesh carries. An address goes to one peer
 // only: what a member shares to itself, what is behind it by way of other members
 // to the first that is there.
-func (b *builder) carries(mesh string) (routedBy, error) {
+func (b *builder) routedOver(mesh string) (routedBy, error) {
 	out, taken := routedBy{}, map[string]map[netip.Prefix]bool{}
 	add := func(at, to string, list []netip.Prefix) {
 		if taken[at] == nil {
@@ -201,7 +115,7 @@ func (b *builder) carries(mesh string) (routedBy, error) {
 	}
 	for _, name := range b.c.NetworkNames() {
 		n := b.c.Networks[name]
-		if n.Type != BGP {
+		if !meaning(n).BGP {
 			continue
 		}
 		shares, err := sharesOf(n)
@@ -223,12 +137,12 @@ func (b *builder) carries(mesh string) (routedBy, error) {
 			}
 		}
 	}
-	b.carriesJoined(mesh, in, add)
+	b.routedByJoined(mesh, in, add)
 	return out, nil
 }
 
-// carriesJoined adds what sessions between two BGP networks bring.
-func (b *builder) carriesJoined(mesh string, in func(string, netip.Addr) bool, add func(at, to string, list []netip.Prefix)) {
+// routedByJoined adds what sessions between two BGP networks bring.
+func (b *builder) routedByJoined(mesh string, in func(string, netip.Addr) bool, add func(at, to string, list []netip.Prefix)) {
 	for _, name := range b.c.NetworkNames() {
 		n := b.c.Networks[name]
 		for _, e := range n.Externals {
@@ -237,7 +151,7 @@ func (b *builder) carriesJoined(mesh string, in func(string, netip.Addr) bool, a
 					continue
 				}
 				for _, other := range Networks(b.c, to) {
-					if other != name && b.c.Networks[other].Type == BGP {
+					if other != name && meaning(b.c.Networks[other]).BGP {
 						add(e.Server, to, sharedSubnets(b.c.Networks[other]))
 					}
 				}

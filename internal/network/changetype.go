@@ -17,9 +17,9 @@ func ChangeType(c *state.Cluster, name, kind string) (dropped []string, err erro
 	if err != nil {
 		return nil, err
 	}
-	next, _ := kindOf(&state.Network{Type: kind})
+	next := meaning(&state.Network{Type: kind})
 	switch {
-	case !Pooled(n):
+	case meaning(n).pool == nil:
 		return nil, hint.Errorf("network "+name, "one of "+joinWords(pooledKinds())+" can become another", "change type of %s: it is a network of the type %s", name, n.Type)
 	case next.pool == nil:
 		return nil, hint.Errorf("network "+name, "one of: "+joinWords(slices.DeleteFunc(pooledKinds(), func(k string) bool { return k == n.Type })),

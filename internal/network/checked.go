@@ -15,11 +15,11 @@ import (
 // Every change of a cluster file goes through here: the functions that edit need not
 // look beyond what they change.
 func Edit(c *state.Cluster, edit func(*state.Cluster) error) (*Compiled, error) {
-	before := carried(c)
+	before := stackedIn(c)
 	if err := edit(c); err != nil {
 		return nil, err
 	}
-	if err := stillCarried(c, before); err != nil {
+	if err := stillStacked(c, before); err != nil {
 		return nil, err
 	}
 	if err := Complete(c); err != nil {

@@ -17,11 +17,11 @@ type Problem struct {
 	Err             error // carries its own advice
 }
 
-// Seat is a server's membership of a network, Place where it stands in the
+// Membership is a server's membership of a network, Place where it stands in the
 // network below.
 type (
-	Seat  struct{ Server, Network string }
-	Place struct {
+	Membership struct{ Server, Network string }
+	Place      struct {
 		Interface string
 		Addr      netip.Addr
 	}
@@ -35,11 +35,11 @@ type Note struct {
 
 // Compiled is what a whole cluster comes to.
 type Compiled struct {
-	Hosts    map[string]*spec.Host // one per server of the cluster, empty ones too
-	Problems []Problem             // in order of server and network; such a server's part is left out
-	Notes    []Note                // in order of network
-	Places   map[Seat]Place        // of members that have one
-	Direct   map[Seat][]string     // with direct routing: the members that one reaches without encapsulation
+	Hosts    map[string]*spec.Host   // one per server of the cluster, empty ones too
+	Problems []Problem               // in order of server and network; such a server's part is left out
+	Notes    []Note                  // in order of network
+	Places   map[Membership]Place    // of members that have one
+	Direct   map[Membership][]string // with direct routing: the members that one reaches without encapsulation
 }
 
 // Compile turns the cluster into one spec per server. It is pure: the same
@@ -47,12 +47,12 @@ type Compiled struct {
 // part and appears in nobody else's; one whose server lacks what it asks for is
 // a Problem. An error means that the cluster itself does not make sense.
 func Compile(c *state.Cluster) (*Compiled, error) {
-	b := &builder{c: c, out: Compiled{Hosts: make(map[string]*spec.Host, len(c.Servers)), Places: map[Seat]Place{}, Direct: map[Seat][]string{}}, apart: map[string][]netip.Prefix{}}
+	b := &builder{c: c, out: Compiled{Hosts: make(map[string]*spec.Host, len(c.Servers)), Places: map[Membership]Place{}, Direct: map[Membership][]string{}}, apart: map[string][]netip.Prefix{}}
 	servers := c.ServerNames()
 	for _, name := range servers {
 		b.out.Hosts[name] = &spec.Host{Cluster: c.Name, Store: c.ID, Server: name, Generation: c.Generation}
 	}
-	names, err := carriersFirst(c)
+	names, err := stackedLast(c)
 	if err != nil {
 		return nil, err
 	}

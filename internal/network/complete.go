@@ -50,7 +50,7 @@ func Complete(c *state.Cluster) error {
 	if err := checkPorts(c); err != nil {
 		return err
 	}
-	if _, err := carriersFirst(c); err != nil {
+	if _, err := stackedLast(c); err != nil {
 		return err
 	}
 	return checkShares(c)

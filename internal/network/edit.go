@@ -122,7 +122,7 @@ func Strip(c *state.Cluster, name string) error {
 // leaveAll takes a server out of its networks.
 func leaveAll(c *state.Cluster, name string) error {
 	for _, network := range Networks(c, name) {
-		if isTunnel(c.Networks[network]) { // with one end it is none
+		if meaning(c.Networks[network]).Tunnel { // with one end it is none
 			delete(c.Networks, network)
 			continue
 		}
@@ -131,21 +131,6 @@ func leaveAll(c *state.Cluster, name string) error {
 		}
 	}
 	return nil
-}
-
-// leaving is the command that takes server out of network.
-func leaving(c *state.Cluster, network, server string) string {
-	switch n := c.Networks[network]; {
-	case n.Type == BGP:
-		return "flock delbgp " + network + " server " + server
-	case isTunnel(n):
-		return "flock deltunnel " + network
-	case n.Type != WireGuard:
-		return "flock delnetwork " + network + " " + server
-	case n.Lead == server:
-		return "flock removenetwork " + network
-	}
-	return "flock delnetwork " + network + " client " + server
 }
 
 // Networks returns the names of the networks that server is a member of, sorted.
@@ -177,11 +162,12 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 	if err := freeName(c, name); err != nil {
 		return err
 	}
-	if kind == BGP {
-		return hint.Errorf("network "+name, "flock createbgp "+name+" SERVER", "create network %s: a %s network begins with its first member", name, BGP)
-	}
-	if kind == GRE {
-		return hint.Errorf("network "+name, "flock addtunnel "+GRE+" SERVER1 SERVER2", "create network %s: %s is a type of tunnels", name, GRE)
+	if k := meaning(&state.Network{Type: kind}); k.command != "" {
+		text := "create network %s: a %s network begins with its first member"
+		if k.Tunnel {
+			text = "create network %s: %s is a type of tunnels"
+		}
+		return hint.Errorf("network "+name, filled(k.command, name, "SERVER"), text, name, kind)
 	}
 	if !slices.Contains(Created(), kind) {
 		next := "one of: " + joinWords(Created())
@@ -241,7 +227,7 @@ func Join(c *state.Cluster, name string, members []string) error {
 		return err
 	}
 	if len(members) > 0 {
-		if err := plain(n, "addnetwork", name, meantFirst(c, members)); err != nil {
+		if err := needsRole(n, "addnetwork", name, meantFirst(c, members)); err != nil {
 			return err
 		}
 	}
@@ -305,7 +291,7 @@ func Leave(c *state.Cluster, name string, servers []string) error {
 		return err
 	}
 	if len(servers) > 0 {
-		if err := plain(n, "delnetwork", name, meantFirst(c, servers)); err != nil {
+		if err := needsRole(n, "delnetwork", name, meantFirst(c, servers)); err != nil {
 			return err
 		}
 	}

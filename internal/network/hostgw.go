@@ -6,7 +6,7 @@ import "net/netip"
 // to its own subnet. All stand on one layer 2 segment.
 const HostGW = "host-gw"
 
-func hostGWKind() *Kind { return poolKind(HostGW, backend{routes: true}, routeHostGW) }
+func hostGWKind() *Kind { return poolKind(HostGW, backend{routes: true, adjacent: true}, routeHostGW) }
 
 func routeHostGW(p *pool, m *poolMember) {
 	for _, other := range p.members {
@@ -14,7 +14,7 @@ func routeHostGW(p *pool, m *poolMember) {
 			continue
 		}
 		for _, q := range other.routed {
-			p.plain(m, other, q)
+			p.unencapsulated(m, other, q)
 		}
 	}
 }

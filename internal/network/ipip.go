@@ -14,10 +14,15 @@ import (
 // route's gateway is the other end. It is not tunl0, which is the kernel's for what
 // nobody else takes.
 
-const ipipOverhead = 20 // bytes: outer IPv4
+const (
+	ipipOverhead = 20              // bytes: outer IPv4
+	protocol4    = "IP protocol 4" // what a firewall must let pass
+)
 
 func ipipKind() *Kind {
-	return poolKind(IPIP, backend{routes: true, direct: true, v4: true, over4: ipipOverhead, wire: "IPIP", mark: "ip"}, routeIPIP, "direct-routing")
+	kind := poolKind(IPIP, backend{routes: true, direct: true, v4: true, over4: ipipOverhead, wire: "IPIP", mark: "ip", apart: onlyIPIP}, routeIPIP, "direct-routing")
+	kind.passes = protocol4
+	return kind
 }
 
 func routeIPIP(p *pool, m *poolMember) {
@@ -50,7 +55,7 @@ func onlyIPv4(c *state.Cluster, n *state.Network) error {
 func onlyIPIP(n *state.Network, others map[string]*state.Network) error {
 	for _, other := range slices.Sorted(keys(others)) {
 		o := others[other]
-		if o.Type != IPIP || !Pooled(o) {
+		if meaning(o) != meaning(n) {
 			continue
 		}
 		for _, m := range n.Members {

@@ -35,7 +35,7 @@ func (b *builder) membersAddrs(n *state.Network) []netip.Prefix {
 	var out []netip.Prefix
 	add := func(a netip.Addr) {
 		for _, p := range n.Subnets {
-			if !Pooled(n) && p.Contains(a) {
+			if backendOf(n) == nil && p.Contains(a) {
 				return
 			}
 		}

@@ -40,7 +40,7 @@ type mesh struct {
 	keepalive int // seconds, on every member; 0: on those behind NAT
 	lead      *end
 	ends      []*end
-	carried   routedBy // for BGP
+	routed    routedBy // for BGP
 }
 
 // end is a member's place in a mesh.
@@ -65,13 +65,13 @@ func meshDevice(network string) string {
 	return prefix + network[:spec.IfNameMax-len(prefix)-len(mark)] + mark
 }
 
-// encrypted says whether members of n talk through WireGuard.
-func encrypted(n *state.Network) bool { return n.Type == WireGuard || n.Type == L2 }
+// encryptedDevice is meshDevice as kinds have it.
+func encryptedDevice(name string, _ *state.Network) string { return meshDevice(name) }
 
 // KeyDevice is the WireGuard device that members of a network have; "" in a
 // network without one.
 func KeyDevice(c *state.Cluster, network string) string {
-	if n := c.Networks[network]; n != nil && encrypted(n) {
+	if n := c.Networks[network]; n != nil && meaning(n).encrypted {
 		return meshDevice(network)
 	}
 	return ""
@@ -81,7 +81,7 @@ func KeyDevice(c *state.Cluster, network string) string {
 func KeyDevices(c *state.Cluster, server string) map[string]string {
 	out := map[string]string{}
 	for name, n := range c.Networks {
-		if encrypted(n) && n.Allocated[server] != nil {
+		if meaning(n).encrypted && n.Allocated[server] != nil {
 			out[name] = meshDevice(name)
 		}
 	}
@@ -126,7 +126,7 @@ func checkMesh(c *state.Cluster, name string, n *state.Network) error {
 			other = nat[1]
 		}
 		next := "give the network a lead that the others can reach"
-		if n.Type == L2 {
+		if !meaning(n).Roles {
 			next = "flock addnetwork " + name + " SERVER, with one that the others can reach"
 		}
 		return hint.Errorf("server "+lead, next,
@@ -245,7 +245,7 @@ func (m *mesh) peers(e *end) []spec.Peer {
 			}
 		}
 		allowed[via] = append(allowed[via], other.shares...)
-		allowed[via] = append(allowed[via], m.carried[[2]string{e.server, other.server}]...)
+		allowed[via] = append(allowed[via], m.routed[[2]string{e.server, other.server}]...)
 	}
 	var out []spec.Peer
 	for _, via := range m.ends {
@@ -265,7 +265,7 @@ func (m *mesh) peers(e *end) []spec.Peer {
 
 // addMesh adds the device, what is reached through it and by whom.
 func (b *builder) addMesh(m *mesh) (err error) {
-	if m.carried, err = b.carries(m.network); err != nil {
+	if m.routed, err = b.routedOver(m.network); err != nil {
 		return err
 	}
 	for _, e := range m.ends {
@@ -345,10 +345,10 @@ func checkPorts(c *state.Cluster) error {
 		n := c.Networks[name]
 		var mine []listener
 		var ports []uint16
-		if encrypted(n) {
+		if meaning(n).encrypted {
 			mine, ports = append(mine, listener{name, false}), append(ports, n.Port)
 		}
-		if n.VNI != 0 || n.Type == UDP {
+		if n.VNI != 0 || meaning(n).pool != nil && n.Port != 0 {
 			mine, ports = append(mine, listener{name, n.VNI != 0}), append(ports, tunnelPort(n))
 		}
 		for _, m := range n.Members {

@@ -10,22 +10,41 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
 // Kind is what one type of network means. There is one value per kind, in the
 // table below, and one file per kind.
 type Kind struct {
-	Name string // the type
-	Help string // the part of createnetwork's help that is about it; kinds may share one
+	Name   string // the type
+	Help   string // the part of createnetwork's help that is about it; kinds may share one
+	Tunnel bool   // it has two members, its ends
+	BGP    bool   // its members announce what they share by BGP
+	Roles  bool   // its members have roles: a lead server and clients
 
-	takes   []string // the keys of its options (options.go)
-	lacks   []lack   // what it says of others of them; nil: what all say
-	wire    string   // what its encapsulation is called; "": it has none
-	segment bool     // it is a layer 2 network of containers
-	tunnel  bool     // it has two members, its ends
-	bgp     bool     // its members announce what they share by BGP
-	pool    *backend // of a pool network; nil: it is none
+	takes     []string // the keys of its options (options.go)
+	lacks     []lack   // what it says of others of them; nil: what all say
+	command   string   // the command that makes it, where createnetwork does not
+	commands  commands // what it is changed by, for advice
+	columns   []string // what listings show of its members besides; nil: their addresses
+	segment   bool     // it is a layer 2 network of containers
+	encrypted bool     // its members talk through WireGuard
+	pool      *backend // of a pool network; nil: it is none
+	space     *space   // of its subnets
+	wire      string   // what its encapsulation is called; "": it has none
+	passes    string   // what must pass below; "": UDP, by its port
+
+	// withoutRole refuses a member that is named without a role; nil: nobody has one.
+	withoutRole func(n *state.Network, verb, name, server string) error
+	// noRole refuses a role; nil: as networks of members do.
+	noRole func(n *state.Network, name string) error
+	// device names the device that it makes on every member besides a bridge; nil: none.
+	device func(name string, n *state.Network) string
+	// overlays are the devices with addresses that it gives a member; nil: none.
+	overlays func(name string, n *state.Network, server string) []overlay
+	// probe is how a member tries the path to another; nil: there is none to try.
+	probe func(p *pairs, from, to string) (spec.Probe, bool)
 
 	// complete fills in the defaults of a network that was just written down and
 	// refuses values that make no sense in it. It changes nothing that is set.
@@ -45,7 +64,7 @@ func makeKinds() []*Kind {
 	return []*Kind{
 		vxlanKind(), l2Kind(), wireGuardKind(), bgpKind(),
 		hostGWKind(), vxlanL3Kind(), ipipKind(), allocKind(), udpKind(),
-		tunnelKind(GRE, "GRE"), tunnelKind(IPIP, "IPIP"),
+		greKind(), ipipTunnelKind(),
 	}
 }
 
@@ -62,7 +81,7 @@ func kinds() []*Kind {
 		kindTable.all = makeKinds()
 		kindTable.created, kindTable.tunnel = map[string]*Kind{}, map[string]*Kind{}
 		for _, k := range kindTable.all {
-			if k.tunnel {
+			if k.Tunnel {
 				kindTable.tunnel[k.Name] = k
 			} else {
 				kindTable.created[k.Name] = k
@@ -72,17 +91,29 @@ func kinds() []*Kind {
 	return kindTable.all
 }
 
-// kindOf is what n's type means; ok is false for a type that is not known.
+// kindOf is what n's type means; ok is false for a type that is not known, which then
+// means as little as can be.
 func kindOf(n *state.Network) (kind *Kind, ok bool) {
 	kinds()
-	by := kindTable.created
-	if isTunnel(n) {
-		by = kindTable.tunnel
+	if kind = kindTable.created[n.Type]; kind == nil || n.Tunnel {
+		kind = kindTable.tunnel[n.Type]
 	}
-	if kind = by[n.Type]; kind == nil {
-		return &Kind{}, false
+	switch {
+	case kind != nil:
+		return kind, true
+	case n.Tunnel:
+		return &Kind{Tunnel: true, commands: tunnelCommands, space: &tunnelSpace}, false
 	}
-	return kind, true
+	return &Kind{segment: true, commands: memberCommands, space: &segmentSpace}, false
+}
+
+// KindOf is what n's type means. Of a type that is not known Name is empty.
+func KindOf(n *state.Network) *Kind { return meaning(n) }
+
+// meaning is kindOf for whoever does not mind a type that is not known.
+func meaning(n *state.Network) *Kind {
+	kind, _ := kindOf(n)
+	return kind
 }
 
 // namesOf are the names of the kinds that is says yes to, sorted.
@@ -102,7 +133,7 @@ func kindNames() []string { return namesOf(func(*Kind) bool { return true }) }
 
 // Created returns the names of the kinds that createnetwork makes, sorted: BGP
 // networks and tunnels have commands of their own.
-func Created() []string { return namesOf(func(k *Kind) bool { return !k.tunnel && !k.bgp }) }
+func Created() []string { return namesOf(func(k *Kind) bool { return k.command == "" }) }
 
 // CreatedHelp returns what kinds say of themselves in createnetwork's help, a paragraph
 // each, in the order of the table.

@@ -34,14 +34,14 @@ func Paths(c *state.Cluster, compiled *Compiled, name string) []Path {
 	n := c.Networks[name]
 	var servers []string
 	for _, m := range n.Members {
-		if _, placed := compiled.Places[Seat{serverOf(m), name}]; placed {
+		if _, placed := compiled.Places[Membership{serverOf(m), name}]; placed {
 			servers = append(servers, serverOf(m))
 		}
 	}
-	if encrypted(n) {
+	if meaning(n).encrypted {
 		return keyedPaths(n, name, servers, compiled)
 	}
-	w := &ways{n: n, name: name, compiled: compiled}
+	w := &pairs{n: n, name: name, compiled: compiled}
 	var out []Path
 	for i, from := range servers {
 		for _, to := range following(servers, i) {
@@ -69,46 +69,51 @@ func following(servers []string, i int) []string {
 	return out
 }
 
-// ways tells how members of a network without keys reach each other.
-type ways struct {
+// pairs tells how members of a network without keys reach each other.
+type pairs struct {
 	n        *state.Network
 	name     string
 	compiled *Compiled
 }
 
 // over names what must pass in the network below.
-func (w *ways) over() string {
-	switch w.n.Type {
-	case GRE:
-		return "IP protocol 47"
-	case IPIP:
-		return "IP protocol 4"
+func (w *pairs) over() string {
+	if passes := meaning(w.n).passes; passes != "" {
+		return passes
 	}
 	return fmt.Sprintf("UDP %d", tunnelPort(w.n))
 }
 
 // probe is how from tries the way to to; false where there is none by a device of
 // the network's own.
-func (w *ways) probe(from, to string) (spec.Probe, bool) {
+func (w *pairs) probe(from, to string) (spec.Probe, bool) {
 	a, b := w.n.Allocated[from], w.n.Allocated[to]
 	if a == nil || b == nil {
 		return spec.Probe{}, false
 	}
-	switch {
-	case w.n.Type == VXLAN:
-		return between(w.n.Bridge, a.Addrs, b.Addrs, w.mac(to, w.n.Bridge))
-	case isTunnel(w.n):
-		return between(tunnelDevice(w.name), a.Addrs, b.Addrs, "")
-	}
-	device := poolDevice(w.name, w.n)
-	if device == "" || slices.Contains(w.compiled.Direct[Seat{from, w.name}], to) {
+	probe := meaning(w.n).probe
+	if probe == nil {
 		return spec.Probe{}, false
 	}
-	return between(device, firsts(a.Subnets), firsts(b.Subnets), w.mac(to, device))
+	return probe(w, from, to)
+}
+
+// probeSegment tries a member's own address on the bridge.
+func probeSegment(w *pairs, from, to string) (spec.Probe, bool) {
+	return between(w.n.Bridge, w.n.Allocated[from].Addrs, w.n.Allocated[to].Addrs, w.mac(to, w.n.Bridge))
+}
+
+// probePool tries the first addresses of members' subnets, where packets are encapsulated.
+func probePool(w *pairs, from, to string) (spec.Probe, bool) {
+	device := poolDevice(w.name, w.n)
+	if device == "" || slices.Contains(w.compiled.Direct[Membership{from, w.name}], to) {
+		return spec.Probe{}, false
+	}
+	return between(device, firsts(w.n.Allocated[from].Subnets), firsts(w.n.Allocated[to].Subnets), w.mac(to, device))
 }
 
 // mac is the address of a device of to's, if it has one.
-func (w *ways) mac(to, device string) string {
+func (w *pairs) mac(to, device string) string {
 	for _, l := range w.compiled.Hosts[to].Links {
 		if l.Name == device {
 			return l.MAC

@@ -25,19 +25,15 @@ type backend struct {
 	over4      int    // bytes of encapsulation in an IPv4 underlay
 	over6      int    // in IPv6
 	wire, mark string // what the encapsulation is called; the end of its device's name
+	adjacent   bool   // every member must be on one segment with every other
+	// apart refuses members that networks of the kind cannot share; nil: they can.
+	apart func(n *state.Network, others map[string]*state.Network) error
 }
-
-// Pooled says whether n deals out subnets of a pool to its members.
-func Pooled(n *state.Network) bool { return backendOf(n) != nil }
 
 // backendOf is the backend of a pool network; nil where n is none.
 func backendOf(n *state.Network) *backend {
-	kind, _ := kindOf(n)
-	return kind.pool
+	return meaning(n).pool
 }
-
-// Sharing says whether members of n share subnets with each other by AddShares.
-func Sharing(n *state.Network) bool { return n.Type == WireGuard || isTunnel(n) || Pooled(n) }
 
 const (
 	maxSubnetLen4 = 30 // a gateway and one container
@@ -58,7 +54,8 @@ VXLAN. --direct-routing: no encapsulation between members of one segment.`
 // compiled, and in the options that they take besides.
 func poolKind(name string, back backend, routes func(p *pool, m *poolMember), takes ...string) *Kind {
 	return &Kind{
-		Name: name, wire: back.wire, Help: poolHelp, pool: &back,
+		Name: name, wire: back.wire, Help: poolHelp, pool: &back, space: &poolSpace, commands: memberCommands,
+		columns: []string{"SUBNET"}, device: poolDevice, overlays: poolOverlays, probe: probePool,
 		takes:    append([]string{"subnet", "interface", "mtu", "subnet-len", "bridge", "domain", "dhcp", "no-masquerade", "isolate", "shares"}, takes...),
 		complete: completePool, allocate: allocatePool, fits: fitsPool,
 		compile: func(b *builder, name string, n *state.Network) error { return b.compilePool(name, n, routes) },
@@ -66,7 +63,7 @@ func poolKind(name string, back backend, routes func(p *pool, m *poolMember), ta
 }
 
 func completePool(c *state.Cluster, name string, n *state.Network) error {
-	kind, _ := kindOf(n)
+	kind := meaning(n)
 	back := kind.pool
 	if n.DHCP != "" && n.DHCP != state.DHCPOff { // each member hands out its own subnet
 		return kind.refusal(n, optionOf("dhcp"))
@@ -167,8 +164,8 @@ func checkPool(c *state.Cluster, n *state.Network, back *backend, others map[str
 			return err
 		}
 	}
-	if n.Type == IPIP {
-		if err := onlyIPIP(n, others); err != nil {
+	if back.apart != nil {
+		if err := back.apart(n, others); err != nil {
 			return err
 		}
 	}
@@ -195,7 +192,7 @@ func assignLengths(n *state.Network, value any) error {
 	default:
 		return hint.Errorf("", "--subnet-len once per -s, in their order", "%d subnets and %d lengths", max(len(n.Subnets), 1), len(lengths))
 	}
-	if !Pooled(n) && len(lengths) > 0 {
+	if backendOf(n) == nil && len(lengths) > 0 {
 		return hint.Errorf("", "leave --subnet-len away, or take one of: "+joinWords(pooledKinds()), "a %s network has no --subnet-len", n.Type)
 	}
 	return nil

@@ -82,7 +82,7 @@ func (b *builder) compilePool(name string, n *state.Network, routes func(p *pool
 		p.addClaims(m, back)
 		routes(p, m)
 		if n.Direct {
-			b.out.Direct[Seat{m.server, name}] = m.direct
+			b.out.Direct[Membership{m.server, name}] = m.direct
 		}
 	}
 	if n.Direct && len(p.members) > 1 {
@@ -144,7 +144,7 @@ func (p *pool) fitting(m *poolMember, back *backend) error {
 	if back.v4 && m.addr.Is6() {
 		return hint.Errorf(where, "flock createnetwork "+p.name+" "+VXLANL3, "%s stands at %s: %s needs IPv4 below", m.server, m.addr, back.wire)
 	}
-	if p.n.Type == HostGW {
+	if back.adjacent {
 		return p.nextToAll(m)
 	}
 	return nil

@@ -60,8 +60,8 @@ func (p *pool) nextToAll(m *poolMember) error {
 	return nil
 }
 
-// plain adds a route without encapsulation to what is behind other.
-func (p *pool) plain(m, other *poolMember, q netip.Prefix) {
+// unencapsulated adds a route without encapsulation to what is behind other.
+func (p *pool) unencapsulated(m, other *poolMember, q netip.Prefix) {
 	h := p.out.Hosts[m.server]
 	h.Routes = append(h.Routes, spec.Route{Dst: q, Via: other.addrOf(q.Addr().Is6()), Dev: m.dev, Proto: spec.RouteProto})
 }
@@ -78,7 +78,7 @@ func (p *pool) each(m *poolMember, do func(other *poolMember, q netip.Prefix)) (
 		rest := false
 		for _, q := range other.routed {
 			if p.n.Direct && p.adjacent(m, other, q.Addr().Is6()) {
-				p.plain(m, other, q)
+				p.unencapsulated(m, other, q)
 				continue
 			}
 			rest = true

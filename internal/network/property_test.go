@@ -153,7 +153,7 @@ func readAll(c *state.Cluster, out *Compiled) {
 	for name, n := range c.Networks {
 		DHCPServer(n)
 		KeyDevice(c, name)
-		IsTunnel(c, name)
+		KindOf(c.Networks[name])
 		OuterTTL(n)
 		for _, a := range n.Members {
 			for _, b := range n.Members {
@@ -330,7 +330,7 @@ func (w *world) leave() (string, func(*state.Cluster) error) {
 			if n := c.Networks[name]; n != nil && n.Type == BGP {
 				return RemoveBGP(c, name)
 			}
-			if IsTunnel(c, name) {
+			if n := c.Networks[name]; n != nil && KindOf(n).Tunnel {
 				return DelTunnel(c, name)
 			}
 			return Remove(c, name)
@@ -425,7 +425,7 @@ func (w *world) bgp() (string, func(*state.Cluster) error) {
 	case 1:
 		return "reflector-none " + name + " " + server, func(c *state.Cluster) error { return DelReflectors(c, name, []string{server}) }
 	case 2:
-		return "settle " + name, func(c *state.Cluster) error { return Settle(c, name) }
+		return "settle " + name, func(c *state.Cluster) error { return FinishSessions(c, name) }
 	case 3:
 		if n != nil && len(n.Externals) > 0 {
 			e := pick(w, n.Externals...)

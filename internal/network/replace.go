@@ -23,7 +23,7 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 	}
 	w, before := wish.Clone(), c.Clone().Networks
 	for name, n := range w.Networks {
-		keepDealt(n, c.Networks[name])
+		holdDealt(n, c.Networks[name])
 	}
 	c.Networks = w.Networks
 	if c.Servers == nil {
@@ -65,7 +65,7 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 	if err := completeWithout(c, gone); err != nil {
 		return nil, err
 	}
-	return gone, keepSpeaking(c, before)
+	return gone, holdAllSessions(c, before)
 }
 
 // completeWithout refuses a cluster that makes no sense without servers: one that
@@ -106,17 +106,17 @@ func checkOneName(c *state.Cluster, names []string) error {
 	return nil
 }
 
-// keepSpeaking keeps the sessions that BGP networks had before beside those that
+// holdAllSessions keeps the sessions that BGP networks had before beside those that
 // they are to have, as far as their members are the same.
-func keepSpeaking(c *state.Cluster, before map[string]*state.Network) error {
+func holdAllSessions(c *state.Cluster, before map[string]*state.Network) error {
 	for _, name := range c.NetworkNames() {
 		n, old := c.Networks[name], before[name]
-		if n.Type != BGP || old == nil || old.Type != BGP || n.Before != nil {
+		if !meaning(n).BGP || old == nil || !meaning(old).BGP || n.Before != nil {
 			continue
 		}
 		was := state.Sessions{Mode: old.Mode, Reflectors: slices.DeleteFunc(slices.Clone(old.Reflectors), func(s string) bool { return !hasMember(n, s) })}
 		if was.Mode == state.Mesh || len(was.Reflectors) > 0 {
-			keepSessions(n, was)
+			holdSessions(n, was)
 		}
 	}
 	return Complete(c)
@@ -124,25 +124,25 @@ func keepSpeaking(c *state.Cluster, before map[string]*state.Network) error {
 
 func isMember(c *state.Cluster, server string) bool { return len(Networks(c, server)) > 0 }
 
-// keepDealt takes what was dealt out to old into n, as far as n says nothing else.
-func keepDealt(n, old *state.Network) {
-	both := old != nil && Pooled(old) && Pooled(n)
-	if old == nil || old.Type != n.Type && !both || isTunnel(old) != isTunnel(n) {
+// holdDealt takes what was dealt out to old into n, as far as n says nothing else.
+func holdDealt(n, old *state.Network) {
+	both := old != nil && meaning(old).pool != nil && meaning(n).pool != nil
+	if old == nil || !both && meaning(old) != meaning(n) {
 		return
 	}
 	if len(n.Subnets) == 0 {
 		n.Subnets = slices.Clone(old.Subnets)
 	}
-	if n.VNI == 0 && old.Type == n.Type {
+	if n.VNI == 0 && meaning(old) == meaning(n) {
 		n.VNI = old.VNI
 	}
 	if len(n.SubnetLens) == 0 && slices.Equal(n.Subnets, old.Subnets) {
 		n.SubnetLens = slices.Clone(old.SubnetLens)
 	}
-	if n.Bridge == "" && !Pooled(n) { // of a pool network it is a wish
+	if n.Bridge == "" && !both { // of a pool network it is a wish
 		n.Bridge = old.Bridge
 	}
-	if encrypted(n) && n.Port == 0 {
+	if meaning(n).encrypted && n.Port == 0 {
 		n.Port = old.Port
 	}
 	if !n.Mesh.IsValid() {

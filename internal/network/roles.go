@@ -14,28 +14,21 @@ import (
 // withRoles finds a network whose members have roles.
 func withRoles(c *state.Cluster, name, role string) (*state.Network, error) {
 	n, err := networkOf(c, name)
-	if err != nil || n.Type == WireGuard {
-		return n, err
+	if err != nil {
+		return nil, err
 	}
-	if n.Type == BGP {
-		return nil, hint.Errorf("network "+name, "flock addbgp "+name+" network SERVER:CIDR, or flock delbgp "+name+" network SERVER:CIDR", "%s is a %s network", name, BGP)
-	}
-	if isTunnel(n) {
-		return nil, twoEnds(n, name)
+	switch kind := meaning(n); {
+	case kind.Roles:
+		return n, nil
+	case kind.noRole != nil:
+		return nil, kind.noRole(n, name)
 	}
 	return nil, hint.Errorf("network "+name, "flock addnetwork "+name+" SERVER...", "%s is a %s network: it has members, no %s", name, n.Type, role)
 }
 
-// twoEnds refuses to give a tunnel another end, or to take one away.
-func twoEnds(n *state.Network, name string) error {
-	a, b := serverOf(n.Members[0]), serverOf(n.Members[1])
-	return hint.Errorf("tunnel "+name, "flock addnetwork "+name+" subnet SERVER:CIDR, flock deltunnel "+name+", or another tunnel: flock addtunnel "+n.Type+" SERVER1 SERVER2",
-		"%s is a tunnel between %s and %s: it has these two ends for good", name, a, b)
-}
-
 // withShares finds a network whose members share subnets.
 func withShares(c *state.Cluster, name string) (*state.Network, error) {
-	if n := c.Networks[name]; n != nil && (isTunnel(n) || Pooled(n)) {
+	if n := c.Networks[name]; n != nil && meaning(n).Shares() {
 		return n, nil
 	}
 	return withRoles(c, name, "shared subnets")
@@ -52,23 +45,12 @@ func meantFirst(c *state.Cluster, words []string) string {
 	return "SERVER"
 }
 
-// plain refuses to treat members of a network with roles as members without.
-func plain(n *state.Network, verb, name, server string) error {
-	switch {
-	case n.Type == WireGuard:
-	case isTunnel(n):
-		return twoEnds(n, name)
-	case n.Type == BGP:
-		next := map[string]string{"addnetwork": "flock addbgp " + name + " peer " + server, "delnetwork": "flock delbgp " + name + " server " + server}[verb]
-		return hint.Errorf("network "+name, next, "%s is a %s network", name, BGP)
-	default:
-		return nil
+// needsRole refuses to treat members of a network with roles as members without.
+func needsRole(n *state.Network, verb, name, server string) error {
+	if refuse := meaning(n).withoutRole; refuse != nil {
+		return refuse(n, verb, name, server)
 	}
-	next := "flock " + verb + " " + name + " client " + server
-	if verb == "addnetwork" && n.Lead == "" {
-		next = "flock " + verb + " " + name + " server " + server + ", then flock addnetwork " + name + " client SERVER"
-	}
-	return hint.Errorf("network "+name, next, "%s is a %s network: say what is meant, server, client or subnet", name, n.Type)
+	return nil
 }
 
 // JoinLead makes member the lead of a network that has none. The lead joins with
@@ -106,7 +88,7 @@ func JoinClients(c *state.Cluster, name string, members []string) error {
 
 // LeaveClients takes clients out of a network, with what they share.
 func LeaveClients(c *state.Cluster, name string, servers []string) error {
-	if n := c.Networks[name]; n != nil && n.Type != WireGuard && len(servers) > 0 {
+	if n := c.Networks[name]; n != nil && !meaning(n).Roles && len(servers) > 0 {
 		return hint.Errorf("network "+name, leaving(c, name, servers[0]), "%s is a %s network: it has members, no clients", name, n.Type)
 	}
 	n, err := withRoles(c, name, "clients")
@@ -124,7 +106,7 @@ func AddShares(c *state.Cluster, name string, shares []string, force bool) error
 	if err != nil {
 		return err
 	}
-	if Pooled(n) {
+	if meaning(n).JoinsByShare() {
 		if err := joinTold(c, n, shares); err != nil {
 			return hint.With(err, "network "+name, "")
 		}
@@ -168,7 +150,7 @@ func addShares(c *state.Cluster, n *state.Network, shares []string, force bool) 
 		if c.Servers[s.Server] == nil {
 			return unknownServer(s.Server)
 		}
-		if Pooled(n) && n.Allocated[s.Server] != nil && slices.Contains(n.Allocated[s.Server].Subnets, s.Subnet) {
+		if meaning(n).pool != nil && n.Allocated[s.Server] != nil && slices.Contains(n.Allocated[s.Server].Subnets, s.Subnet) {
 			continue // dealt to it
 		}
 		if text = s.String(); !shared[text] {
@@ -197,7 +179,7 @@ func delShares(c *state.Cluster, name string, n *state.Network, shares []string)
 		if err != nil {
 			return err
 		}
-		if Pooled(n) && dealtTo(n, share{name, s.Server, s.Subnet}) {
+		if meaning(n).pool != nil && dealtTo(n, share{name, s.Server, s.Subnet}) {
 			return hint.Errorf("network "+name, "flock delnetwork "+name+" "+s.Server, "%s is the subnet of %s in %s: it goes with the member", s.Subnet, s.Server, name)
 		}
 		at := slices.Index(n.Shares, s.String())

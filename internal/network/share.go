@@ -143,11 +143,7 @@ func sharedTwice(c *state.Cluster, s, other share) error {
 	if s.server != other.server || s.subnet != other.subnet {
 		return hint.Errorf("network "+s.network, "share subnets that are apart", "%s overlaps %s: %s", s.subnet, other.subnet, other)
 	}
-	unshare := "flock delnetwork " + other.network + " subnet "
-	if c.Networks[other.network].Type == BGP {
-		unshare = "flock delbgp " + other.network + " network "
-	}
-	return hint.Errorf("network "+s.network, unshare+s.server+":"+s.subnet.String(),
+	return hint.Errorf("network "+s.network, unsharing(c.Networks[other.network], other.network, s.server, s.subnet),
 		"%s, and in network %s, whose members would have two ways to it", other, s.network)
 }
 
@@ -201,14 +197,14 @@ func (g *grounds) check(n *state.Network, s share) error {
 	case p.Bits() <= widest && !isForced(n, s):
 		return hint.Errorf("", "share what is behind "+s.server+" alone; or --force, where this is meant",
 			"share %s of %s: what others send to %s would go there", p, s.server, partOfAll(p))
-	case n.Type != BGP && !slices.ContainsFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() }):
+	case !meaning(n).BGP && !slices.ContainsFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() }):
 		next := "create the network with -s for both families"
-		if isTunnel(n) {
+		if meaning(n).Tunnel {
 			next = "make a " + GRE + " tunnel with --addresses for both families"
 		}
 		return hint.Errorf("", next, "%s: the network has no %s subnet", p, familyName(p.Addr().Is6()))
 	}
-	if Pooled(n) {
+	if backendOf(n) != nil {
 		if err := g.checkTold(n, s); err != nil {
 			return err
 		}
@@ -225,28 +221,6 @@ func (g *grounds) check(n *state.Network, s share) error {
 	return nil
 }
 
-// joining is the command that makes server a member of n.
-func joining(n *state.Network, network, server string) string {
-	switch {
-	case n.Type == BGP:
-		return "flock addbgp " + network + " peer " + server
-	case isTunnel(n):
-		return "flock listnetworks " + network
-	}
-	if Pooled(n) {
-		return "flock addnetwork " + network + " " + server
-	}
-	return "flock addnetwork " + network + " client " + server
-}
-
-// unsharing is the command that ends the sharing of p.
-func unsharing(n *state.Network, network, server string, p netip.Prefix) string {
-	if n.Type == BGP {
-		return "flock delbgp " + network + " network " + server + ":" + p.String()
-	}
-	return "flock delnetwork " + network + " subnet " + server + ":" + p.String()
-}
-
 // mayShare says whether s may lie in what u occupies: the server's own container
 // subnet, or a segment it is on that no other member is on.
 func (g *grounds) mayShare(s share, u use) bool {
@@ -254,10 +228,12 @@ func (g *grounds) mayShare(s share, u use) bool {
 		return u.server == s.server
 	}
 	segment := g.c.Networks[u.network]
-	if Pooled(segment) && (u.network == s.network || segment.Type == Alloc) {
+	kind := meaning(segment)
+	if kind.pool != nil && (u.network == s.network || !kind.pool.routes) {
 		return u.network == s.network || dealtTo(segment, s)
 	}
-	return u.network != s.network && !u.mesh && !isTunnel(segment) && segment.Type != WireGuard && segment.Type != BGP && g.members[u.network][s.server] && !g.sharesMember(s.network, u.network, s.server)
+	onBridges := kind.segment || kind.pool != nil
+	return u.network != s.network && !u.mesh && onBridges && g.members[u.network][s.server] && !g.sharesMember(s.network, u.network, s.server)
 }
 
 // shareProblems finds shared subnets that hold what the packets travel through.

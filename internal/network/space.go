@@ -42,17 +42,7 @@ var (
 )
 
 // spaceOf is the space of a network's subnets.
-func spaceOf(n *state.Network) space {
-	switch {
-	case isTunnel(n):
-		return tunnelSpace
-	case Pooled(n):
-		return poolSpace
-	case n.Type == WireGuard:
-		return meshSpace
-	}
-	return segmentSpace
-}
+func spaceOf(n *state.Network) space { return *meaning(n).space }
 
 // private is the address space that nobody has on the Internet, in the order in which
 // it is dealt from: RFC 1918, and RFC 6598 last.

@@ -21,7 +21,7 @@ const (
 )
 
 // TunnelTypes are the types that a tunnel can have.
-func TunnelTypes() []string { return namesOf(func(k *Kind) bool { return k.tunnel }) }
+func TunnelTypes() []string { return namesOf(func(k *Kind) bool { return k.Tunnel }) }
 
 const (
 	maxTunnelKey = 1<<32 - 1 // RFC 2890: 32 bits
@@ -34,139 +34,6 @@ const (
 	ip4Over   = 20 // outer headers
 	ip6Over   = 40
 )
-
-// TunnelOptions are what addtunnel takes, in the words of the command line. The zero
-// value of each means "not given".
-type TunnelOptions struct {
-	Name      string         // --name; "": TYPE-SERVER1-SERVER2
-	Local     netip.Addr     // -l, address of the first server in the underlay
-	Remote    netip.Addr     // -r, of the second
-	Addresses []netip.Prefix // --addresses, the first server's and the second's; two more for another family
-	Key       *int64         // --key, GRE only
-	TTL       *int64         // --ttl
-}
-
-// TunnelName is what a tunnel is called that was given no name. First and second are
-// members.
-func TunnelName(kind, first, second string) string {
-	return kind + "-" + serverOf(first) + "-" + serverOf(second)
-}
-
-// AddTunnel writes a tunnel of a type down between two members (SERVER,
-// SERVER:INTERFACE, SERVER:IP).
-func AddTunnel(c *state.Cluster, kind, first, second string, o TunnelOptions) error {
-	name := cmp.Or(o.Name, TunnelName(kind, first, second))
-	if err := addTunnel(c, name, kind, []string{first, second}, o); err != nil {
-		return hint.With(fmt.Errorf("add tunnel %s: %w", name, err), "tunnel "+name, "")
-	}
-	return nil
-}
-
-func addTunnel(c *state.Cluster, name, kind string, ends []string, o TunnelOptions) error {
-	if !slices.Contains(TunnelTypes(), kind) {
-		return hint.Errorf("", "one of: "+joinWords(TunnelTypes()), "unknown type %q", kind)
-	}
-	if c.Networks[name] != nil {
-		return hint.Errorf("", "--name with another name, or flock deltunnel "+name, "the name is taken")
-	}
-	if err := freeName(c, name); err != nil {
-		return err
-	}
-	n := &state.Network{Type: kind, Tunnel: true}
-	for i, where := range []netip.Addr{o.Local, o.Remote} {
-		member, err := endMember(c, ends[i], where)
-		if err != nil {
-			return err
-		}
-		n.Members = append(n.Members, member)
-	}
-	if err := setTunnelNumbers(n, o); err != nil {
-		return err
-	}
-	if err := setTunnelAddresses(c, n, o.Addresses); err != nil {
-		return err
-	}
-	if c.Networks == nil {
-		c.Networks = map[string]*state.Network{}
-	}
-	c.Networks[name] = n
-	if err := fillIn(c, name, n); err != nil {
-		return err
-	}
-	if err := checkNewcomer(c, "network "+name); err != nil {
-		return err
-	}
-	return Complete(c)
-}
-
-// endMember is an end as a member, where is its address if that was given apart.
-func endMember(c *state.Cluster, text string, where netip.Addr) (string, error) {
-	m, err := state.ParseMember(text)
-	if err != nil {
-		return "", err
-	}
-	if err := knowServer(c, m.Server); err != nil {
-		return "", err
-	}
-	if !where.IsValid() {
-		return m.String(), nil
-	}
-	if m.Interface != "" || m.Addr.IsValid() {
-		return "", hint.Errorf("server "+m.Server, "leave one of them away", "%s and %s both say where the tunnel ends", text, where)
-	}
-	m, err = state.ParseMember(memberText(m.Server, where.String()))
-	return m.String(), err
-}
-
-func setTunnelNumbers(n *state.Network, o TunnelOptions) error {
-	for _, v := range []struct {
-		span
-		value *int64
-		set   func(int64)
-	}{
-		{keySpan, o.Key, func(v int64) { n.Key = uint32(v) }},
-		{ttlSpan, o.TTL, func(v int64) { n.TTL = uint8(v) }},
-	} {
-		if v.value == nil {
-			continue
-		}
-		if err := v.check(*v.value); err != nil {
-			return err
-		}
-		v.set(*v.value)
-	}
-	return nil
-}
-
-// setTunnelAddresses gives the ends the addresses that were asked for.
-func setTunnelAddresses(c *state.Cluster, n *state.Network, list []netip.Prefix) error {
-	if len(list) == 0 {
-		return nil
-	}
-	next := "--addresses A/30,B/30: the first server's address and the second's" + tunnelSpace.exampleEnds(c, list[0])
-	if len(list) != 2 && len(list) != 4 {
-		return hint.Errorf("", next, "a tunnel takes two addresses, or four for IPv4 and IPv6, not %d", len(list))
-	}
-	n.Allocated = map[string]*state.Allocation{}
-	ends := []*state.Allocation{{ID: 1}, {ID: 2}}
-	for i := 0; i < len(list); i += 2 {
-		a, b := list[i], list[i+1]
-		if a.Masked() != b.Masked() || a.Addr() == b.Addr() {
-			return hint.Errorf("", next, "%s and %s are not two addresses of one subnet", a, b)
-		}
-		for j, p := range []netip.Prefix{a, b} {
-			if !hostOf(p.Masked(), p.Addr()) {
-				return hint.Errorf("", next, "%s is not an address that an end can have in %s", p.Addr(), p.Masked())
-			}
-			ends[j].Addrs = append(ends[j].Addrs, p.Addr())
-		}
-		n.Subnets = append(n.Subnets, a.Masked())
-	}
-	for i, m := range n.Members {
-		n.Allocated[serverOf(m)] = ends[i]
-	}
-	return nil
-}
 
 // hostOf says whether an end of a tunnel may have address a of p: in IPv4 not the
 // subnet's first nor its last, but for a /31 (RFC 3021); in IPv6 not the routers'
@@ -181,13 +48,38 @@ func hostOf(p netip.Prefix, a netip.Addr) bool {
 	return a != p.Addr() && (a.Is6() || a != lastAddr(p))
 }
 
+// tunnelCommands are those of tunnels, which have the same two ends for good.
+var tunnelCommands = commands{leave: "flock deltunnel NAME", remove: "flock deltunnel NAME", unshare: "flock delnetwork NAME subnet SHARE"}
+
+func greKind() *Kind        { return tunnelKind(GRE, "GRE", "IP protocol 47") }
+func ipipTunnelKind() *Kind { return tunnelKind(IPIP, "IPIP", protocol4) }
+
 // tunnelKind is the kind of the tunnels of a type.
-func tunnelKind(name, wire string) *Kind {
+func tunnelKind(name, wire, passes string) *Kind {
 	return &Kind{
-		Name: name, wire: wire, takes: []string{"subnet", "mtu", "shares", "tunnel", "key", "ttl"}, tunnel: true,
-		lacks:    []lack{{[]string{"port", "interface"}, "leave away: port, interface", "a tunnel has neither a port nor an interface of its own"}},
+		Name: name, wire: wire, passes: passes, takes: []string{"subnet", "mtu", "shares", "tunnel", "key", "ttl"}, Tunnel: true,
+		lacks:   []lack{{[]string{"port", "interface"}, "leave away: port, interface", "a tunnel has neither a port nor an interface of its own"}},
+		command: "flock addtunnel " + name + " SERVER1 SERVER2", columns: []string{"ADDRESS", "SHARED"}, space: &tunnelSpace, commands: tunnelCommands,
+		withoutRole: func(n *state.Network, _, name, _ string) error { return twoEnds(n, name) }, noRole: twoEnds,
+		device: func(name string, _ *state.Network) string { return tunnelDevice(name) },
+		overlays: func(name string, n *state.Network, server string) []overlay {
+			return []overlay{{name, tunnelDevice(name), n.Allocated[server].Addrs, n.Subnets}}
+		},
+		probe: func(p *pairs, from, to string) (spec.Probe, bool) {
+			return between(tunnelDevice(p.name), p.n.Allocated[from].Addrs, p.n.Allocated[to].Addrs, "")
+		},
 		complete: completeTunnel, allocate: allocateTunnel, fits: fitsTunnel, compile: compileTunnel,
 	}
+}
+
+// twoEnds refuses to give a tunnel another end, or to take one away.
+func twoEnds(n *state.Network, name string) error {
+	if len(n.Members) != 2 {
+		return ofNetwork(name, checkTunnelEnds(nil, name, n))
+	}
+	a, b := serverOf(n.Members[0]), serverOf(n.Members[1])
+	return hint.Errorf("tunnel "+name, "flock addnetwork "+name+" subnet SERVER:CIDR, flock deltunnel "+name+", or another tunnel: flock addtunnel "+n.Type+" SERVER1 SERVER2",
+		"%s is a tunnel between %s and %s: it has these two ends for good", name, a, b)
 }
 
 func completeTunnel(c *state.Cluster, name string, n *state.Network) error {
@@ -199,7 +91,7 @@ func completeTunnel(c *state.Cluster, name string, n *state.Network) error {
 		}
 		n.Subnets = []netip.Prefix{p}
 	}
-	for _, check := range []func(*state.Cluster, string, *state.Network) error{checkTunnelEnds, checkTunnelSubnets, checkTunnelDevice, checkTwins} {
+	for _, check := range []func(*state.Cluster, string, *state.Network) error{checkTunnelEnds, checkTunnelSubnets, checkTunnelDevice, checkDuplicates} {
 		if err := check(c, name, n); err != nil {
 			return err
 		}
@@ -278,26 +170,6 @@ func TunnelDevice(name string) string { return tunnelDevice(name) }
 // OuterTTL is the TTL, or hop limit, of the packets that carry n's.
 func OuterTTL(n *state.Network) uint8 { return cmp.Or(n.TTL, tunnelTTL) }
 
-// devicesOf are the devices that a network makes on its members.
-func devicesOf(name string, n *state.Network) []string {
-	var out []string
-	if n.Bridge != "" {
-		out = append(out, n.Bridge, spec.IfName(n.Bridge, "vx"))
-	}
-	if encrypted(n) {
-		out = append(out, meshDevice(name))
-	}
-	if isTunnel(n) {
-		return append(out, tunnelDevice(name))
-	}
-	if device := poolDevice(name, n); device != "" {
-		out = append(out, device)
-	}
-	return out
-}
-
-func isTunnel(n *state.Network) bool { return n.Tunnel || n.Type == GRE }
-
 // tunnelDevice names the device of a tunnel: as the tunnel or, where that is longer
 // than an interface name may be, its head and a stable mark of the whole.
 func tunnelDevice(name string) string {
@@ -309,15 +181,15 @@ func tunnelDevice(name string) string {
 	return name[:spec.IfNameMax-len(mark)-1] + "-" + mark
 }
 
-// checkTwins refuses tunnels between the same ends that the kernel could not tell
-// apart, as far as the file says where they end. The rest is twinProblems'.
-func checkTwins(c *state.Cluster, name string, n *state.Network) error {
+// checkDuplicates refuses tunnels between the same ends that the kernel could not tell
+// apart, as far as the file says where they end. The rest is duplicateOf'.
+func checkDuplicates(c *state.Cluster, name string, n *state.Network) error {
 	mine, err := endWishes(c, n)
 	if err != nil {
 		return err
 	}
 	for other, o := range otherNetworks(c, name) {
-		if !isTunnel(o) || o.Type != n.Type || o.Key != n.Key || len(o.Members) != 2 {
+		if meaning(o) != meaning(n) || o.Key != n.Key || len(o.Members) != 2 {
 			continue
 		}
 		theirs, err := endWishes(c, o)
@@ -325,7 +197,7 @@ func checkTwins(c *state.Cluster, name string, n *state.Network) error {
 			return err
 		}
 		if mine == theirs || mine == [2]state.Member{theirs[1], theirs[0]} {
-			return twin(n, other)
+			return duplicate(n, other)
 		}
 	}
 	return nil
@@ -340,7 +212,7 @@ func endWishes(c *state.Cluster, n *state.Network) (out [2]state.Member, err err
 	return out, nil
 }
 
-func twin(n *state.Network, other string) error {
+func duplicate(n *state.Network, other string) error {
 	if n.Type == IPIP {
 		return hint.Errorf("", "-l and -r with other addresses of the servers, or a "+GRE+" tunnel with a --key",
 			"the tunnel %s has the same ends: the kernel cannot tell two %s tunnels between them apart", other, IPIP)
@@ -404,8 +276,8 @@ func compileTunnel(b *builder, name string, n *state.Network) error {
 			"%s and %s reach each other by IPv6 alone, and an %s tunnel is IPv4 in IPv4", places[0].server, places[1].server, IPIP))
 		return nil
 	}
-	if other := b.twins(name, n, places); other != "" {
-		b.problem(places[0].server, name, hint.With(twin(n, other), "tunnel "+name, ""))
+	if other := b.duplicateOf(name, n, places); other != "" {
+		b.problem(places[0].server, name, hint.With(duplicate(n, other), "tunnel "+name, ""))
 		return nil
 	}
 	ends, err := b.tunnelEnds(n, places)
@@ -438,8 +310,8 @@ func tunnelOver(n *state.Network, v6 bool) int {
 	return over
 }
 
-// twins finds a network that n cannot be told apart from where it ends.
-func (b *builder) twins(name string, n *state.Network, places []underlay) string {
+// duplicateOf finds a network that n cannot be told apart from where it ends.
+func (b *builder) duplicateOf(name string, n *state.Network, places []underlay) string {
 	for _, other := range b.c.NetworkNames() {
 		o := b.c.Networks[other]
 		if other == name || o.Type != n.Type || o.Key != n.Key {
@@ -447,7 +319,7 @@ func (b *builder) twins(name string, n *state.Network, places []underlay) string
 		}
 		same := 0
 		for _, u := range places {
-			if p, ok := b.out.Places[Seat{u.server, other}]; ok && p.Addr == u.addr {
+			if p, ok := b.out.Places[Membership{u.server, other}]; ok && p.Addr == u.addr {
 				same++
 			}
 		}
@@ -521,22 +393,4 @@ func forwarding(p netip.Prefix) spec.Sysctl {
 		key = "net/ipv6/conf/all/forwarding"
 	}
 	return spec.Sysctl{Key: key, Value: "1"}
-}
-
-// DelTunnel takes a tunnel out.
-func DelTunnel(c *state.Cluster, name string) error {
-	n := c.Networks[name]
-	switch {
-	case n == nil:
-		return hint.Errorf("tunnel "+name, "flock listnetworks", "unknown tunnel %s", name)
-	case !isTunnel(n):
-		return hint.Errorf("network "+name, "flock removenetwork "+name, "%s is a %s network, no tunnel", name, n.Type)
-	}
-	return Remove(c, name)
-}
-
-// IsTunnel says whether the network called name is a tunnel.
-func IsTunnel(c *state.Cluster, name string) bool {
-	n := c.Networks[name]
-	return n != nil && isTunnel(n)
 }

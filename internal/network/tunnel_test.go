@@ -143,7 +143,7 @@ func TestDeadEndTakesItsTunnels(t *testing.T) {
 	if err := DelServer(c, "s2", true); err != nil {
 		t.Fatal(err)
 	}
-	if IsTunnel(c, "gre-s1-s2") {
+	if c.Networks["gre-s1-s2"] != nil {
 		t.Fatal("the tunnel is still there")
 	}
 	if text := compiled(t, c)["s1"].Text(); strings.Contains(text, "gre") {
@@ -170,5 +170,20 @@ func TestTunnelSurvivesItsFile(t *testing.T) {
 	}
 	if after := compiled(t, c)["s1"].Text(); after != before {
 		t.Fatalf("want\n%s\nhave\n%s", before, after)
+	}
+}
+
+// A tunnel that a hand left with one end is refused in words, whatever is done with it.
+func TestTunnelOfOneEnd(t *testing.T) {
+	for name, edit := range map[string]func(*state.Cluster) error{
+		"join":  func(c *state.Cluster) error { return Join(c, "g", []string{"s3"}) },
+		"leave": func(c *state.Cluster) error { return Leave(c, "g", []string{"s1"}) },
+		"lead":  func(c *state.Cluster) error { return JoinLead(c, "g", "s2") },
+	} {
+		c := cluster(t, 3)
+		c.Networks = map[string]*state.Network{"g": {Type: GRE, Members: []string{"s1"}}}
+		if err := edit(c); err == nil || !strings.Contains(err.Error(), "two ends, this one has 1") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

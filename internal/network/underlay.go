@@ -87,7 +87,7 @@ func (b *builder) underlays(name string, n *state.Network) ([]underlay, error) {
 			continue
 		}
 		// Behind routers of their own, two servers may have one address.
-		elsewhere := encrypted(n) && (b.c.Servers[m.Server].NAT || b.c.Servers[m.Server].Endpoint != "")
+		elsewhere := meaning(n).encrypted && (b.c.Servers[m.Server].NAT || b.c.Servers[m.Server].Endpoint != "")
 		if other := taken[u.addr]; other != "" && !elsewhere {
 			b.problem(m.Server, name, hint.Errorf("server "+m.Server, "name another address of it: "+m.Server+":ADDRESS",
 				"%s has the same underlay address %s as %s", m.Server, u.addr, other))
@@ -96,7 +96,7 @@ func (b *builder) underlays(name string, n *state.Network) ([]underlay, error) {
 		if !elsewhere {
 			taken[u.addr] = m.Server
 		}
-		b.out.Places[Seat{m.Server, name}] = Place{u.dev, u.addr}
+		b.out.Places[Membership{m.Server, name}] = Place{u.dev, u.addr}
 		out = append(out, u)
 	}
 	return out, nil
@@ -215,21 +215,21 @@ func (b *builder) placeIn(o *overlay, name string, n *state.Network, m state.Mem
 			return underlay{server: m.Server, dev: o.dev, addr: m.Addr, mtu: l.MTU}, nil
 		}
 	}
-	if n.Type == BGP { // it asks for no MTU
+	if meaning(n).BGP { // it asks for no MTU
 		return underlay{server: m.Server, dev: o.dev, addr: m.Addr}, nil
 	}
 	return underlay{}, hint.Errorf("server "+m.Server, "flock listnetworks "+o.network,
 		"%s stands in network %s on %s, and that is not there", name, o.network, m.Server)
 }
 
-// carriersFirst orders the networks: those whose addresses are the underlay of others
+// stackedLast orders the networks: those whose addresses are the underlay of others
 // come before these, others by name.
-func carriersFirst(c *state.Cluster) ([]string, error) {
+func stackedLast(c *state.Cluster) ([]string, error) {
 	left := c.NetworkNames()
 	below := make(map[string][]string, len(left))
 	for _, name := range left {
 		for _, text := range c.Networks[name].Members {
-			if in := carrier(c, name, text); in != "" {
+			if in := placeNetwork(c, name, text); in != "" {
 				if in != subnetNetwork {
 					below[name] = append(below[name], in)
 				}
@@ -253,24 +253,6 @@ func carriersFirst(c *state.Cluster) ([]string, error) {
 		left = waiting
 	}
 	return out, nil
-}
-
-// joinCommand is what the member of server follows; "" for a tunnel, whose ends are
-// flags.
-func joinCommand(name string, n *state.Network, server string) string {
-	switch {
-	case n.Type == BGP && len(n.Members) == 1:
-		return "flock createbgp " + name
-	case n.Type == BGP:
-		return "flock addbgp " + name + " peer"
-	case isTunnel(n):
-		return ""
-	case n.Type != WireGuard:
-		return "flock addnetwork " + name
-	case n.Lead == server:
-		return "flock addnetwork " + name + " server"
-	}
-	return "flock addnetwork " + name + " client"
 }
 
 // place finds m's device and address in the facts of its server s, which are

@@ -29,7 +29,8 @@ const (
 
 func vxlanKind() *Kind {
 	return &Kind{
-		Name: VXLAN, wire: "VXLAN", takes: append(segmentTakes(), "group"), segment: true,
+		Name: VXLAN, wire: "VXLAN", takes: append(segmentTakes(), "group"), segment: true, space: &segmentSpace,
+		commands: memberCommands, overlays: segmentOverlays, probe: probeSegment,
 		complete: completeVXLAN, allocate: allocateSegment, fits: fitsSegment, compile: compileVXLAN,
 	}
 }
@@ -78,7 +79,7 @@ func completeSegment(c *state.Cluster, name string, n *state.Network, bridge str
 
 // tunnelPort is the UDP port of a network's VXLAN.
 func tunnelPort(n *state.Network) uint16 {
-	if n.Type == L2 {
+	if kind := meaning(n); kind.segment && kind.encrypted {
 		return vxlanPort
 	}
 	return n.Port
@@ -86,8 +87,7 @@ func tunnelPort(n *state.Network) uint16 {
 
 // encapsulation is what n's packets travel in.
 func encapsulation(n *state.Network) string {
-	kind, _ := kindOf(n)
-	return cmp.Or(kind.wire, "encapsulation")
+	return cmp.Or(meaning(n).wire, "encapsulation")
 }
 
 // checkSegment refuses options that no layer 2 kind can take.

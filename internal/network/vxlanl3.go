@@ -20,9 +20,11 @@ const (
 )
 
 func vxlanL3Kind() *Kind {
-	return poolKind(VXLANL3, backend{
+	kind := poolKind(VXLANL3, backend{
 		routes: true, direct: true, port: flannelPort, vni: flannelVNI, over4: overhead4, over6: overhead6, wire: "VXLAN", mark: "vx",
 	}, routeVXLANL3, "vni", "gbp", "port", "direct-routing")
+	kind.columns = append(kind.columns, "MAC")
+	return kind
 }
 
 func routeVXLANL3(p *pool, m *poolMember) {

@@ -24,9 +24,31 @@ every other, or with --topology hub through the lead server.`
 func wireGuardKind() *Kind {
 	return &Kind{
 		Name: WireGuard, wire: "WireGuard", Help: meshHelp,
-		takes:    []string{"subnet", "interface", "port", "mtu", "topology", "keepalive", "lead", "shares"},
+		takes: []string{"subnet", "interface", "port", "mtu", "topology", "keepalive", "lead", "shares"},
+		Roles: true, encrypted: true, columns: []string{"ADDRESS", "SHARED", "KEY"}, space: &meshSpace, commands: roleCommands(),
+		withoutRole: nameRole, device: encryptedDevice,
+		overlays: func(name string, n *state.Network, server string) []overlay {
+			return []overlay{{name, meshDevice(name), n.Allocated[server].Addrs, n.Subnets}}
+		},
 		complete: completeWireGuard, allocate: allocateWireGuard, fits: fitsWireGuard, compile: compileWireGuard,
 	}
+}
+
+// roleCommands are those of a network whose members have roles.
+func roleCommands() commands {
+	of := memberCommands
+	of.join, of.leave = "flock addnetwork NAME client SERVER", "flock delnetwork NAME client SERVER"
+	of.joinLead, of.leaveLead = "flock addnetwork NAME server SERVER", of.remove
+	return of
+}
+
+// nameRole asks for the role of a member.
+func nameRole(n *state.Network, verb, name, server string) error {
+	next := "flock " + verb + " " + name + " client " + server
+	if verb == "addnetwork" && n.Lead == "" {
+		next = "flock " + verb + " " + name + " server " + server + ", then flock addnetwork " + name + " client SERVER"
+	}
+	return hint.Errorf("network "+name, next, "%s is a %s network: say what is meant, server, client or subnet", name, n.Type)
 }
 
 func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {

@@ -17,14 +17,14 @@ type standing struct {
 	in              string // the other network; subnetNetwork: the server's own bridge
 }
 
-// carried lists what stands in other networks, by network and in the order of the
+// stackedIn lists what stands in other networks, by network and in the order of the
 // file.
-func carried(c *state.Cluster) []standing {
+func stackedIn(c *state.Cluster) []standing {
 	var out []standing
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]
 		for _, text := range n.Members {
-			if in := carrier(c, name, text); in != "" {
+			if in := placeNetwork(c, name, text); in != "" {
 				out = append(out, standing{network: name, member: text, in: in})
 			}
 		}
@@ -37,8 +37,8 @@ func carried(c *state.Cluster) []standing {
 	return out
 }
 
-// carrier is the network in which a member of name stands; "": none.
-func carrier(c *state.Cluster, name, member string) string {
+// placeNetwork is the network in which a member of name stands; "": none.
+func placeNetwork(c *state.Cluster, name, member string) string {
 	n := c.Networks[name]
 	m, err := wish(c, n, member)
 	if err != nil {
@@ -78,11 +78,11 @@ func routerIn(c *state.Cluster, name, server string, router netip.Addr) string {
 	for _, other := range c.NetworkNames() {
 		n := c.Networks[other]
 		dealt := n.Allocated[server]
-		if other == name || dealt == nil || Pooled(n) && n.Bridge == "" {
+		if other == name || dealt == nil || backendOf(n) != nil && n.Bridge == "" {
 			continue
 		}
 		within := slices.Concat(dealt.Subnets, []netip.Prefix{n.Mesh})
-		if !Pooled(n) {
+		if backendOf(n) == nil {
 			within = append(within, n.Subnets...)
 		}
 		if slices.ContainsFunc(within, func(p netip.Prefix) bool { return p.Contains(router) }) {
@@ -92,9 +92,9 @@ func routerIn(c *state.Cluster, name, server string, router netip.Addr) string {
 	return ""
 }
 
-// stillCarried refuses a cluster in which what stood in something before is left
+// stillStacked refuses a cluster in which what stood in something before is left
 // without it: nothing of it could be compiled any more.
-func stillCarried(c *state.Cluster, before []standing) error {
+func stillStacked(c *state.Cluster, before []standing) error {
 	for _, s := range before {
 		if !s.fell(c) {
 			continue
@@ -126,16 +126,5 @@ func (s standing) fell(c *state.Cluster) bool {
 	if s.router.IsValid() {
 		return externalAt(n, s.member, s.router) >= 0 && routerIn(c, s.network, s.member, s.router) == ""
 	}
-	return slices.Contains(n.Members, s.member) && carrier(c, s.network, s.member) == ""
-}
-
-// removal is the command that removes n.
-func removal(n *state.Network, name string) string {
-	switch {
-	case n.Type == BGP:
-		return "flock removebgp " + name
-	case isTunnel(n):
-		return "flock deltunnel " + name
-	}
-	return "flock removenetwork " + name
+	return slices.Contains(n.Members, s.member) && placeNetwork(c, s.network, s.member) == ""
 }

@@ -33,14 +33,14 @@ func TestNobodyIsStranded(t *testing.T) {
 		if err := Complete(c); err != nil {
 			t.Fatal(err)
 		}
-		before := carried(c)
+		before := stackedIn(c)
 		if len(before) != 2 || before[1] != (standing{network: "bnet", member: "s2:10.0.8.2", in: "wirex"}) {
 			t.Fatalf("carried: %v", before)
 		}
 		if err := test.edit(c); err != nil {
 			t.Fatal(name, err)
 		}
-		err := stillCarried(c, before)
+		err := stillStacked(c, before)
 		if _, next := hint.Of(err); (err != nil) != (test.next != "") || next != test.next || err != nil && !strings.Contains(err.Error(), "bnet stands in wirex") {
 			t.Errorf("%s: want next %q, have %q: %v", name, test.next, next, err)
 		}
