@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/flocknet/flock/internal/cli"
+	"github.com/flocknet/flock/internal/screen"
 )
 
 func main() { os.Exit(run()) }
@@ -24,7 +25,7 @@ func run() int {
 	// The first signal ends the work in good order, a second one the process.
 	context.AfterFunc(ctx, stop)
 	spareGC()
-	return cli.Main(ctx, os.Args[1:], cli.Terminal(os.Stdin, os.Stdout, os.Stderr), os.Getenv)
+	return cli.Main(ctx, os.Args[1:], screen.Terminal(os.Stdin, os.Stdout, os.Stderr), os.Getenv)
 }
 
 // spareGC puts the first collection of garbage off to 64 MB: most commands end

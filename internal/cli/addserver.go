@@ -10,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/target"
 	"github.com/spf13/cobra"
@@ -127,12 +128,12 @@ func greeting(name string, s *state.Server) string {
 	if s == nil || s.Facts == nil {
 		return name + " added"
 	}
-	words := []string{"linux/" + visible(s.Facts.Arch)}
+	words := []string{"linux/" + screen.Visible(s.Facts.Arch)}
 	if s.Facts.Init != "" {
-		words = append(words, visible(s.Facts.Init))
+		words = append(words, screen.Visible(s.Facts.Init))
 	}
 	if dev, addr, mtu, ok := network.Underlay(name, s); ok {
-		words = append(words, fmt.Sprintf("underlay %s %s mtu %d", visible(dev), addr, mtu))
+		words = append(words, fmt.Sprintf("underlay %s %s mtu %d", screen.Visible(dev), addr, mtu))
 	}
 	return name + " added: " + strings.Join(words, ", ")
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/screen"
 )
 
 // big is a cluster file of n servers that are all in one network.
@@ -42,7 +43,7 @@ func BenchmarkListNetworks(b *testing.B) {
 // BenchmarkLiveProgress is what 1,000 servers' events cost on a terminal.
 func BenchmarkLiveProgress(b *testing.B) {
 	w := newBench(b, "")
-	a := &app{Streams: Streams{Err: &w.err, ErrTTY: true}, getenv: func(string) string { return "" }}
+	a := &app{Streams: screen.Streams{Err: &w.err, ErrTTY: true}, getenv: func(string) string { return "" }}
 	for b.Loop() {
 		w.err.Reset()
 		p := newProgress(a)

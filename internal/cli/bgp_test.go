@@ -11,6 +11,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -257,7 +258,7 @@ func TestListingSaysWhatRoutersMay(t *testing.T) {
 		t.Errorf("want %q and every shared subnet once in\n%s", want, have)
 	}
 	b.run("listnetworks")
-	if have := strings.ReplaceAll(b.out.String(), noBreak, " "); !strings.Contains(have, "external s1 10.99.0.254 as 65001 subnet s1:10.0.10.0/24") {
+	if have := strings.ReplaceAll(b.out.String(), screen.NoBreak, " "); !strings.Contains(have, "external s1 10.99.0.254 as 65001 subnet s1:10.0.10.0/24") {
 		t.Errorf("all networks:\n%s", have)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -15,22 +16,22 @@ import (
 func (a *app) showSpeakers(c *state.Cluster, list []change.Speaker) error {
 	lost := false
 	docs := []speakerDoc{}
-	t := &table{whole: a.wide(), head: []string{"SERVER", "NETWORK", "AS", "SESSIONS", "ROUTES", "KERNEL", "UP", "WHY"}}
+	t := &screen.Table{Whole: a.wide(), Head: []string{"SERVER", "NETWORK", "AS", "SESSIONS", "ROUTES", "KERNEL", "UP", "WHY"}}
 	for _, s := range list {
 		docs = append(docs, speakerDocOf(s))
 		if s.Status == nil {
 			lost = true
-			t.add(s.Server, bgpNetworkOf(c, s.Server), "", "", "", "", "", speakerTrouble(s))
+			t.Add(s.Server, bgpNetworkOf(c, s.Server), "", "", "", "", "", speakerTrouble(s))
 			continue
 		}
 		up, learned, installed := countBGP(s.Status)
-		t.add(s.Server, s.Status.Network, network.FormatAS(s.Status.AS), fmt.Sprintf("%d/%d", up, len(s.Status.Neighbors)),
+		t.Add(s.Server, s.Status.Network, network.FormatAS(s.Status.AS), fmt.Sprintf("%d/%d", up, len(s.Status.Neighbors)),
 			fmt.Sprint(learned), fmt.Sprintf("%d/%d", installed, learned), lasted(s.Status.Uptime), strings.Join(downSessions(s.Status, nil), "; "))
 	}
 	var err error
 	if a.json() {
 		err = a.printJSON(docs)
-	} else if err = t.write(a.Out, a.tableWidth()); err == nil {
+	} else if err = t.Write(a.Out, a.tableWidth()); err == nil {
 		err = a.printSides(list)
 	}
 	if err == nil && lost {
@@ -105,11 +106,11 @@ func (a *app) printSides(list []change.Speaker) error {
 	if a.OutTTY && len(list) > mostSides && !a.wide() {
 		return nil
 	}
-	t := &table{whole: a.wide(), head: []string{"ROUTE"}}
+	t := &screen.Table{Whole: a.wide(), Head: []string{"ROUTE"}}
 	cells := map[string][]string{}
 	var routes []spec.BGPRoute
 	for i, s := range list {
-		t.head = append(t.head, s.Server)
+		t.Head = append(t.Head, s.Server)
 		for _, r := range s.Status.Routes {
 			key := r.Prefix.String()
 			if cells[key] == nil {
@@ -124,12 +125,12 @@ func (a *app) printSides(list []change.Speaker) error {
 	}
 	slices.SortFunc(routes, func(a, b spec.BGPRoute) int { return a.Prefix.Compare(b.Prefix) })
 	for _, r := range routes {
-		t.add(append([]string{r.Prefix.String()}, cells[r.Prefix.String()]...)...)
+		t.Add(append([]string{r.Prefix.String()}, cells[r.Prefix.String()]...)...)
 	}
 	if err := a.print(a.Out, "\n"); err != nil {
 		return err
 	}
-	return t.write(a.Out, a.tableWidth())
+	return t.Write(a.Out, a.tableWidth())
 }
 
 // sideOf is one server's next hops for a prefix, in brackets while the kernel does not

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -19,8 +20,8 @@ func speakerHead(s *spec.BGPStatus) string {
 	return text
 }
 
-func (a *app) peerTable(s *spec.BGPStatus) *table {
-	t := &table{whole: a.wide(), head: []string{"PEER", "NAME", "AS", "STATE", "UPTIME", "IN", "OUT", "WHY"}}
+func (a *app) peerTable(s *spec.BGPStatus) *screen.Table {
+	t := &screen.Table{Whole: a.wide(), Head: []string{"PEER", "NAME", "AS", "STATE", "UPTIME", "IN", "OUT", "WHY"}}
 	for _, n := range s.Neighbors {
 		uptime := ""
 		if n.State == spec.BGPEstablished {
@@ -30,7 +31,7 @@ func (a *app) peerTable(s *spec.BGPStatus) *table {
 		if n.Received != n.Accepted {
 			in += fmt.Sprintf(" of %d", n.Received)
 		}
-		t.add(n.Addr.String(), n.Name, network.FormatAS(n.AS), n.State, uptime, in, fmt.Sprint(n.Sent), cmp.Or(n.Why, idleRules(n)))
+		t.Add(n.Addr.String(), n.Name, network.FormatAS(n.AS), n.State, uptime, in, fmt.Sprint(n.Sent), cmp.Or(n.Why, idleRules(n)))
 	}
 	return t
 }
@@ -53,20 +54,20 @@ func rulesOf(n spec.BGPNeighborStatus) []string {
 }
 
 // routeTable has one row per route, with -o wide one per path.
-func (a *app) routeTable(s *spec.BGPStatus) *table {
-	t := &table{whole: a.wide(), head: []string{"ROUTE", "NEXT HOP", "AS PATH", "FROM", "AGE", "KERNEL", "WHY"}}
+func (a *app) routeTable(s *spec.BGPStatus) *screen.Table {
+	t := &screen.Table{Whole: a.wide(), Head: []string{"ROUTE", "NEXT HOP", "AS PATH", "FROM", "AGE", "KERNEL", "WHY"}}
 	for _, r := range s.Routes {
 		used := r.Paths
 		if !a.wide() {
 			used = usedPaths(r)
 		}
 		if len(used) == 0 {
-			t.add(r.Prefix.String(), localHop(r), "", "", "", kernelHas(r), whyNot(r))
+			t.Add(r.Prefix.String(), localHop(r), "", "", "", kernelHas(r), whyNot(r))
 			continue
 		}
 		if a.wide() {
 			for _, p := range used {
-				t.add(r.Prefix.String(), hopOf(p), p.ASPath, fromOf(p), lasted(p.Age), pathState(r, p), whyNot(r))
+				t.Add(r.Prefix.String(), hopOf(p), p.ASPath, fromOf(p), lasted(p.Age), pathState(r, p), whyNot(r))
 			}
 			continue
 		}
@@ -74,7 +75,7 @@ func (a *app) routeTable(s *spec.BGPStatus) *table {
 		for _, p := range used {
 			hops, from = append(hops, hopOf(p)), append(from, fromOf(p))
 		}
-		t.add(r.Prefix.String(), strings.Join(slices.Compact(hops), " "), used[0].ASPath, strings.Join(slices.Compact(from), " "),
+		t.Add(r.Prefix.String(), strings.Join(slices.Compact(hops), " "), used[0].ASPath, strings.Join(slices.Compact(from), " "),
 			lasted(used[0].Age), kernelHas(r), whyNot(r))
 	}
 	return t

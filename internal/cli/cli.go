@@ -16,6 +16,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -38,6 +39,9 @@ type usage struct{ error }
 
 func (u usage) Unwrap() []error { return []error{u.error, ErrUsage} }
 
+// Marked is what the error says.
+func (u usage) Marked() error { return u.error }
+
 // refuse makes a usage error with advice. Advice is looked up through errors.As,
 // which takes the first branch of usage's tree.
 func refuse(next, format string, args ...any) error {
@@ -55,10 +59,13 @@ type partial struct{ error }
 
 func (p partial) Unwrap() error { return p.error }
 
+// Marked is what the error says.
+func (p partial) Marked() error { return p.error }
+
 // Main runs one command and returns the exit status. Args are the words after
 // the program's name. It returns early when ctx ends. A call that is meant for
 // util-linux's flock(1) replaces the process and does not return.
-func Main(ctx context.Context, args []string, s Streams, getenv func(string) string) int {
+func Main(ctx context.Context, args []string, s screen.Streams, getenv func(string) string) int {
 	a := &app{Streams: s, getenv: getenv, args: args, connect: connect}
 	return a.main(ctx)
 }
@@ -110,7 +117,7 @@ func (a *app) status(ctx context.Context, err error) int {
 // app is what every command shares: the streams, the environment and the global
 // flags.
 type app struct {
-	Streams
+	screen.Streams
 	getenv   func(string) string
 	args     []string
 	flags    globals
@@ -120,31 +127,13 @@ type app struct {
 	namesKey bool            // the command takes -i and was given none
 }
 
-// Streams are where a command reads and writes, and what is known about them.
-type Streams struct {
-	In       io.Reader
-	Out, Err io.Writer
-	InTTY    bool // somebody can answer on In
-	OutTTY   bool
-	ErrTTY   bool
-	// Width returns the terminal's columns; 0: unknown. May be nil.
-	Width func() int
-	// Discard forgets what was typed and not read yet; nil: nothing is kept that could
-	// be forgotten.
-	Discard func() error
-	// Secret reads a line without echo; nil: nobody can type one.
-	Secret func() ([]byte, error)
-	// Restore undoes what a Secret that was interrupted did to the terminal; nil
-	// with a nil Secret.
-	Restore func() error
+// print writes a format of ours to w; args are made visible.
+func (a *app) print(w io.Writer, format string, args ...any) error {
+	return screen.Print(w, format, args...)
 }
 
-func (s Streams) width() int {
-	if s.Width == nil {
-		return 0
-	}
-	return s.Width()
-}
+// report prints an error with its advice.
+func (a *app) report(err error) { screen.Error(a.Err, err) }
 
 // exactly and atLeast are cobra's, as usage errors that show how it is done.
 func exactly(n int) cobra.PositionalArgs { return between(n, n) }

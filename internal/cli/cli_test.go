@@ -20,6 +20,7 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -27,7 +28,7 @@ import (
 // TestMain lets the test binary stand for flock itself.
 func TestMain(m *testing.M) {
 	if os.Getenv("FLOCK_TEST_CLI") != "" {
-		os.Exit(Main(context.Background(), os.Args[1:], Terminal(os.Stdin, os.Stdout, os.Stderr), os.Getenv))
+		os.Exit(Main(context.Background(), os.Args[1:], screen.Terminal(os.Stdin, os.Stdout, os.Stderr), os.Getenv))
 	}
 	if behaviour := os.Getenv(hostileEnv); behaviour != "" {
 		os.Exit(beHostile(behaviour, os.Args[1:]))
@@ -174,7 +175,7 @@ func (b *bench) call(args ...string) int {
 	b.out.Reset()
 	b.err.Reset()
 	a := &app{
-		Streams: Streams{In: strings.NewReader(b.answers), Out: cmp.Or[io.Writer](b.to, &b.out), Err: &b.err, InTTY: b.answers != ""},
+		Streams: screen.Streams{In: strings.NewReader(b.answers), Out: cmp.Or[io.Writer](b.to, &b.out), Err: &b.err, InTTY: b.answers != ""},
 		args:    args,
 		getenv: func(name string) string {
 			if name == "FLOCK_STATE" {
@@ -612,22 +613,11 @@ func TestInterruptIsOneWord(t *testing.T) {
 	b := newBench(t, three)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	a := &app{Streams: Streams{Out: &b.out, Err: &b.err}, args: []string{"listservers"}, getenv: func(name string) string {
+	a := &app{Streams: screen.Streams{Out: &b.out, Err: &b.err}, args: []string{"listservers"}, getenv: func(name string) string {
 		return map[string]string{"FLOCK_STATE": filepath.Join(b.dir, "c.toml")}[name]
 	}}
 	if code := a.main(ctx); code != ExitFailed || b.err.String() != "flock: interrupted\n" {
 		t.Errorf("exit status %d: %q", code, b.err.String())
-	}
-}
-
-func TestInterruptEndsAQuestion(t *testing.T) {
-	done := make(chan struct{})
-	close(done)
-	wait := make(chan struct{})
-	defer close(wait)
-	_, err := untilDone(done, func() (string, error) { <-wait; return "", nil })
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("want the interrupt, have %v", err)
 	}
 }
 
@@ -649,7 +639,7 @@ func TestHelpRefusesWhatIsNoCommand(t *testing.T) {
 // TestQuietSaysWhatFailed: an error is not chatter.
 func TestQuietSaysWhatFailed(t *testing.T) {
 	var out, errs strings.Builder
-	a := &app{Streams: Streams{Out: &out, Err: &errs}, getenv: func(string) string { return "" }}
+	a := &app{Streams: screen.Streams{Out: &out, Err: &errs}, getenv: func(string) string { return "" }}
 	a.flags.quiet = true
 	a.summary(&change.Outcome{Servers: []change.Server{
 		{Name: "s1", State: change.Done},
@@ -672,7 +662,7 @@ func TestListingNamesTheServerThatHandsOut(t *testing.T) {
 	n := &state.Network{DHCP: state.DHCPSingle, DHCPServer: "s2"}
 	for members, want := range map[string]string{"": "s2", "s1": "s1", "s1 s2": "s2", "s3:eth1 s1": "s3"} {
 		n.Members = strings.Fields(members)
-		if have := options(n, 0); !slices.Contains(have, "dhcp"+noBreak+want) {
+		if have := options(n, 0); !slices.Contains(have, "dhcp"+screen.NoBreak+want) {
 			t.Errorf("members %q: want dhcp %s, have %q", members, want, have)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -138,5 +139,5 @@ func firstRole(n *state.Network) string {
 func outline(n *state.Network) string {
 	subnets := prefixes(n.Subnets)
 	words := append(strings.Fields(n.Type+" "+subnets.String()), options(n, 0)...)
-	return strings.ReplaceAll(strings.Join(words, " "), noBreak, " ")
+	return strings.ReplaceAll(strings.Join(words, " "), screen.NoBreak, " ")
 }

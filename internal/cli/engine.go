@@ -10,6 +10,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -57,7 +58,7 @@ func (a *app) work(do func(engine, *progress) (*change.Outcome, error)) (*change
 		return err
 	})
 	if out != nil {
-		slices.SortFunc(out.Servers, func(x, y change.Server) int { return byName(x.Name, y.Name) })
+		slices.SortFunc(out.Servers, func(x, y change.Server) int { return screen.ByName(x.Name, y.Name) })
 	}
 	return out, err
 }
@@ -69,8 +70,8 @@ func (a *app) with(do func(engine, *progress) error) error {
 		return err
 	}
 	p := newProgress(a)
-	defer p.stop()
-	s.Waiting = func(h state.Holder) { p.note("waiting for " + h.String()) }
+	defer p.Stop()
+	s.Waiting = func(h state.Holder) { p.Note("waiting for " + h.String()) }
 	return do(a.connect(a, s, p), p)
 }
 
@@ -84,7 +85,7 @@ func connect(a *app, s *state.Store, p *progress) engine {
 		d.Ask = func(question string) (bool, error) { return a.ask(p, question) }
 	}
 	if a.flags.verbose {
-		d.Verbose = func(server, line string) { p.note(server + ": " + line) }
+		d.Verbose = func(server, line string) { p.Note(server + ": " + line) }
 	}
 	return &change.Engine{Store: s, Dialer: d, Parallel: a.flags.parallel, Holder: a.holder(), Progress: p.event, Touching: func() { a.touched.Store(true) }}
 }

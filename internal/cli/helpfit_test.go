@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/flocknet/flock/internal/screen"
 )
 
 // Help fits a terminal, and says the same.
@@ -20,7 +22,7 @@ func TestHelpFits(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, width := range []int{80, 60} {
-			have := foldText(string(text), width)
+			have := screen.FoldText(string(text), width)
 			if want, have := strings.Join(strings.Fields(string(text)), " "), strings.Join(strings.Fields(have), " "); want != have {
 				t.Errorf("%s, %d columns: other words:\n%s", file, width, have)
 			}
@@ -31,16 +33,8 @@ func TestHelpFits(t *testing.T) {
 				}
 			}
 		}
-		if have := foldText(string(text), 200); have != string(text) {
+		if have := screen.FoldText(string(text), 200); have != string(text) {
 			t.Errorf("%s is changed where it fits:\n%s", file, have)
 		}
-	}
-}
-
-func TestFoldText(t *testing.T) {
-	const text = "One two three\nfour five.\n\n  flock six seven eight nine\n\nFlags:\n  -t, --ten N   eleven twelve thirteen\n"
-	const want = "One two\nthree four\nfive.\n\n  flock six seven eight nine\n\nFlags:\n  -t, --ten N   eleven\n      twelve\n      thirteen\n"
-	if have := foldText(text, 12); have != want {
-		t.Errorf("want\n%s\nhave\n%s", want, have)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -50,15 +51,15 @@ func (a *app) history(ctx context.Context) error {
 		a.say("nothing was saved yet")
 		return nil
 	}
-	t := &table{head: []string{"GENERATION", "SAVED", "CHANGE"}}
+	t := &screen.Table{Head: []string{"GENERATION", "SAVED", "CHANGE"}}
 	for _, v := range views {
 		number := strconv.FormatUint(v.Generation, 10)
 		if v.Current {
 			number += " *"
 		}
-		t.add(number, v.Saved, v.Change)
+		t.Add(number, v.Saved, v.Change)
 	}
-	return t.write(a.Out, a.tableWidth())
+	return t.Write(a.Out, a.tableWidth())
 }
 
 // noteBroken explains why the present file may need a rollback: it makes no sense.

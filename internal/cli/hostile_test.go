@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -45,7 +46,7 @@ func (d *desk) run(args ...string) (code int, said string) {
 	d.t.Helper()
 	env := map[string]string{"FLOCK_STATE": d.file, "FLOCK_SSH_CONFIG": d.config, "HOME": filepath.Dir(d.file), "PATH": os.Getenv("PATH")}
 	var out strings.Builder
-	streams := Streams{In: strings.NewReader(""), Out: &out, Err: &out}
+	streams := screen.Streams{In: strings.NewReader(""), Out: &out, Err: &out}
 	begun := time.Now()
 	code = Main(context.Background(), append(args, "-y"), streams, func(name string) string { return env[name] })
 	if took := time.Since(begun); took > patient {

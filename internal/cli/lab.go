@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/lab"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/spf13/cobra"
 )
 
@@ -98,15 +99,15 @@ func newLabList(a *app) *cobra.Command {
 			if a.json() {
 				return a.printJSON(orEmpty(list))
 			}
-			t := &table{head: []string{"NAME", "ADDRESS", "ADDRESS6", "POWER", "CONTAINERS"}}
+			t := &screen.Table{Head: []string{"NAME", "ADDRESS", "ADDRESS6", "POWER", "CONTAINERS"}}
 			for _, m := range list {
 				power := "off"
 				if m.Up {
 					power = "on"
 				}
-				t.add(m.Name, m.Address, m.Address6, power, strings.Join(m.Containers, " "))
+				t.Add(m.Name, m.Address, m.Address6, power, strings.Join(m.Containers, " "))
 			}
-			return t.write(a.Out, a.tableWidth())
+			return t.Write(a.Out, a.tableWidth())
 		},
 	}
 }

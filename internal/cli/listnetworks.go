@@ -8,6 +8,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -47,9 +48,9 @@ func (a *app) listNetworks(ctx context.Context) error {
 		a.say("no networks yet; next: flock createnetwork NAME %s", strings.Join(network.Created(), "|"))
 		return r.fault(a)
 	}
-	t := &table{whole: a.wide(), head: []string{"NAME", "TYPE", "SUBNET", "OPTIONS", "MEMBERS", "STATE"}}
+	t := &screen.Table{Whole: a.wide(), Head: []string{"NAME", "TYPE", "SUBNET", "OPTIONS", "MEMBERS", "STATE"}}
 	if a.wide() {
-		t.head = []string{"NAME", "TYPE", "SUBNET", "GATEWAY", "OPTIONS", "MEMBERS", "STATE"}
+		t.Head = []string{"NAME", "TYPE", "SUBNET", "GATEWAY", "OPTIONS", "MEMBERS", "STATE"}
 	}
 	most := 0
 	if a.OutTTY && !a.wide() {
@@ -60,9 +61,9 @@ func (a *app) listNetworks(ctx context.Context) error {
 		if a.wide() {
 			row = append(row, strings.Join(v.Gateway, " "))
 		}
-		t.add(append(row, strings.Join(append(slices.Clone(v.options), v.besides()...), " "), v.members(most), v.stateText(most))...)
+		t.Add(append(row, strings.Join(append(slices.Clone(v.options), v.besides()...), " "), v.members(most), v.stateText(most))...)
 	}
-	return cmp.Or(t.write(a.Out, a.tableWidth()), r.fault(a))
+	return cmp.Or(t.Write(a.Out, a.tableWidth()), r.fault(a))
 }
 
 // mostMembers is how many members a terminal shows of a network; -o wide and
@@ -87,7 +88,7 @@ func (a *app) listNetwork(ctx context.Context, name string) error {
 		return err
 	}
 	if len(v.Members) > 0 {
-		if err := a.memberTable(v).write(a.Out, a.tableWidth()); err != nil {
+		if err := a.memberTable(v).Write(a.Out, a.tableWidth()); err != nil {
 			return err
 		}
 	}
@@ -102,7 +103,7 @@ type memberColumn struct {
 }
 
 // memberTable has the columns that the network's kind needs.
-func (a *app) memberTable(v *networkView) *table {
+func (a *app) memberTable(v *networkView) *screen.Table {
 	columns := []memberColumn{
 		{"MEMBER", true, func(m memberView) string { return m.Member }},
 		{"INTERFACE", true, func(m memberView) string { return m.Interface }},
@@ -117,16 +118,16 @@ func (a *app) memberTable(v *networkView) *table {
 		{"STATE", true, memberView.text},
 	}
 	columns = slices.DeleteFunc(columns, func(c memberColumn) bool { return !c.show })
-	t := &table{whole: a.wide()}
+	t := &screen.Table{Whole: a.wide()}
 	for _, c := range columns {
-		t.head = append(t.head, c.head)
+		t.Head = append(t.Head, c.head)
 	}
 	for _, m := range v.Members {
 		var row []string
 		for _, c := range columns {
 			row = append(row, c.cell(m))
 		}
-		t.add(row...)
+		t.Add(row...)
 	}
 	return t
 }
@@ -147,7 +148,7 @@ func (a *app) printHead(v *networkView) error {
 		head = append(append(head, "gateway"), v.Gateway...)
 	}
 	err := a.print(a.Out, "%s: %s, %s\n%s\n", v.Name, strings.Join(head, " "), v.stateText(mostMembers),
-		strings.ReplaceAll(strings.Join(v.options, ", "), noBreak, " "))
+		strings.ReplaceAll(strings.Join(v.options, ", "), screen.NoBreak, " "))
 	for _, e := range v.Externals {
 		if err == nil {
 			err = a.print(a.Out, "%s\n", strings.Join(append([]string{strings.Join(e.words(), " ")}, e.rules()...), ", "))
@@ -164,7 +165,7 @@ func options(n *state.Network, mtu int) []string {
 	var out []string
 	for i := range network.AllOptions() {
 		for _, words := range network.AllOptions()[i].Said(&shown) {
-			out = append(out, strings.Join(words, noBreak))
+			out = append(out, strings.Join(words, screen.NoBreak))
 		}
 	}
 	return out
@@ -174,10 +175,10 @@ func options(n *state.Network, mtu int) []string {
 func (v *networkView) besides() []string {
 	var out []string
 	for _, e := range v.Externals {
-		out = append(out, strings.Join(e.words(), noBreak))
+		out = append(out, strings.Join(e.words(), screen.NoBreak))
 	}
 	for _, share := range v.Shared {
-		out = append(out, "subnet"+noBreak+share)
+		out = append(out, "subnet"+screen.NoBreak+share)
 	}
 	return out
 }

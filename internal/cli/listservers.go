@@ -11,6 +11,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/target"
 	"github.com/spf13/cobra"
@@ -75,7 +76,7 @@ func (a *app) listServers(ctx context.Context) error {
 		a.say("no servers yet; next: flock addserver NAME [USER@]ADDRESS")
 		return r.fault(a)
 	}
-	return cmp.Or(a.serverTable(views).write(a.Out, a.tableWidth()), r.fault(a))
+	return cmp.Or(a.serverTable(views).Write(a.Out, a.tableWidth()), r.fault(a))
 }
 
 // tableWidth is what a table may take: a pipe gets whole lines.
@@ -83,13 +84,13 @@ func (a *app) tableWidth() int {
 	if !a.OutTTY {
 		return 0
 	}
-	return a.width()
+	return a.Columns()
 }
 
 func serverViews(c *state.Cluster, pending []string) []serverView {
 	members := network.Memberships(c)
 	out := []serverView{}
-	for _, name := range slices.SortedFunc(maps.Keys(c.Servers), byName) {
+	for _, name := range slices.SortedFunc(maps.Keys(c.Servers), screen.ByName) {
 		s := c.Servers[name]
 		v := serverView{
 			Name: name, Address: s.Address, User: s.User, Port: s.Port, Identity: s.Identity, Jump: s.Jump,
@@ -120,17 +121,17 @@ func serverViews(c *state.Cluster, pending []string) []serverView {
 	return out
 }
 
-func (a *app) serverTable(views []serverView) *table {
-	t := &table{whole: a.wide(), head: []string{"NAME", "ADDRESS", "INTERFACE", "UNDERLAY", "MTU", "NETWORKS", "STATE"}}
+func (a *app) serverTable(views []serverView) *screen.Table {
+	t := &screen.Table{Whole: a.wide(), Head: []string{"NAME", "ADDRESS", "INTERFACE", "UNDERLAY", "MTU", "NETWORKS", "STATE"}}
 	if a.wide() {
-		t.head = append(t.head, "SUBNET", "ARCH", "INIT", "WIREGUARD", "ENDPOINT", "JUMP", "GENERATION", "CONFIRMED")
+		t.Head = append(t.Head, "SUBNET", "ARCH", "INIT", "WIREGUARD", "ENDPOINT", "JUMP", "GENERATION", "CONFIRMED")
 	}
 	for _, v := range views {
 		row := []string{v.Name, v.target(), v.Interface, v.Underlay, digits(v.MTU), strings.Join(v.Networks, " "), v.State}
 		if a.wide() {
 			row = append(row, v.Subnet, v.Arch, v.Init, v.WireGuard, v.endpoint(), v.Jump, digits(v.Generation), v.Confirmed)
 		}
-		t.add(row...)
+		t.Add(row...)
 	}
 	return t
 }

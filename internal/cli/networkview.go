@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -105,7 +106,7 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 		problem[[2]string{p.Server, p.Network}] = p.Err.Error()
 	}
 	out := []*networkView{}
-	for _, name := range slices.SortedFunc(maps.Keys(c.Networks), byName) {
+	for _, name := range slices.SortedFunc(maps.Keys(c.Networks), screen.ByName) {
 		n := c.Networks[name]
 		v := &networkView{
 			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, MTU: n.MTU, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),

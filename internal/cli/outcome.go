@@ -11,6 +11,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -45,7 +46,7 @@ func (a *app) alter(ctx context.Context, c alter) error {
 			c.Asks = func() bool { return !a.flags.yes && c.question() != "" }
 			c.Approve = func(out *change.Outcome) (bool, error) {
 				q := c.question()
-				lostPorts(out, p.note)
+				lostPorts(out, p.Note)
 				return true, a.confirmIf(p, q)
 			}
 		}
@@ -134,7 +135,7 @@ func (a *app) failed(out *change.Outcome, err error) error {
 	for _, s := range out.Servers {
 		if s.State == change.Refused {
 			refused.Servers = append(refused.Servers, s)
-			count += len(problems(s.Err))
+			count += len(screen.Parts(s.Err))
 		}
 	}
 	if count > 1 {
@@ -168,7 +169,7 @@ func incomplete(out *change.Outcome, networks []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	slices.SortFunc(names, byName)
+	slices.SortFunc(names, screen.ByName)
 	verb := "is"
 	if len(names) > 1 {
 		verb = "are"
@@ -216,7 +217,7 @@ func (a *app) summary(out *change.Outcome) {
 			continue
 		}
 		_ = a.print(a.Err, "%-*s  %s\n", longest, s.Name, a.brief(s))
-		for _, err := range problems(s.Err) {
+		for _, err := range screen.Parts(s.Err) {
 			if _, next := hint.Of(err); next != "" && s.State != change.Refused {
 				_ = a.print(a.Err, "%*s  next: %s\n", longest, "", next)
 			}
@@ -228,15 +229,15 @@ func (a *app) summary(out *change.Outcome) {
 }
 
 // brief is the result for a server, in a few words.
-func (a *app) brief(s change.Server) ink {
+func (a *app) brief(s change.Server) screen.Ink {
 	if s.Err != nil {
-		return ink(a.paint(a.ErrTTY, red, s.State) + ": " + message(s.Err))
+		return screen.Ink(a.paint(a.ErrTTY, red, s.State) + ": " + screen.Message(s.Err))
 	}
 	steps := stepsOf(s)
 	if len(steps) == 0 {
-		return ink(visible(s.State))
+		return screen.Ink(screen.Visible(s.State))
 	}
-	return ink(counts(steps))
+	return screen.Ink(counts(steps))
 }
 
 // counts is "+6 ~1 -2".
@@ -263,19 +264,6 @@ func stepsOf(s change.Server) []spec.Step {
 		return s.Plan.Steps
 	}
 	return nil
-}
-
-// problems splits a server's error into the parts of errors.Join, but not an error that
-// wraps several.
-func problems(err error) []error {
-	if err == nil {
-		return nil
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok || errors.Join(joined.Unwrap()...).Error() != err.Error() {
-		return []error{err}
-	}
-	return joined.Unwrap()
 }
 
 // outcomeDoc is an outcome as -o json prints it.
@@ -330,7 +318,7 @@ func outcomeOf(out *change.Outcome) outcomeDoc {
 		for _, step := range stepsOf(s) {
 			d.Steps = append(d.Steps, stepDoc(step))
 		}
-		for _, err := range problems(s.Err) {
+		for _, err := range screen.Parts(s.Err) {
 			where, next := hint.Of(err)
 			d.Problems = append(d.Problems, problemDoc{err.Error(), where, next})
 		}

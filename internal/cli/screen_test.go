@@ -6,44 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 )
-
-func TestTableFitsTheTerminal(t *testing.T) {
-	tab := table{head: []string{"NAME", "OPTIONS", "STATE"}}
-	tab.add("vx1", "vni"+noBreak+"42 port"+noBreak+"4789 bridge"+noBreak+"vxl0", "ready")
-	tab.add("a-name-without-any-blank", "", "pending s1 s2 s3 s4")
-	for _, test := range []struct {
-		width int
-		whole bool
-		most  int
-	}{{0, false, 80}, {80, false, 80}, {60, false, 60}, {40, false, 40}, {40, true, 46}} {
-		var b bytes.Buffer
-		tab.whole = test.whole
-		if err := tab.write(&b, test.width); err != nil {
-			t.Fatal(err)
-		}
-		text := b.String()
-		for line := range strings.Lines(text) {
-			line = strings.TrimSuffix(line, "\n")
-			if n := utf8.RuneCountInString(line); n > test.most || strings.HasSuffix(line, " ") {
-				t.Errorf("width %d: line of %d: %q", test.width, n, line)
-			}
-		}
-		if test.width == 0 && strings.Count(text, "\n") != 3 {
-			t.Errorf("one row is not one line:\n%s", text)
-		}
-		if whole := strings.Contains(text, "a-name-without-any-blank"); whole != (test.width != 40 || test.whole) {
-			t.Errorf("width %d, whole %v:\n%s", test.width, test.whole, text)
-		}
-		if !strings.Contains(text, "vni 42") || strings.Contains(text, noBreak) {
-			t.Errorf("words that belong together are apart:\n%s", text)
-		}
-	}
-}
 
 func TestManyStepsAlikeAreOneLine(t *testing.T) {
 	steps := []spec.Step{{Action: "+", Object: "link vxl0", Detail: "bridge"}}
@@ -73,10 +40,10 @@ func TestProgress(t *testing.T) {
 	events := func(p *progress) {
 		p.event(change.Event{Server: "s1", Line: "connecting"})
 		p.event(change.Event{Server: "s2", Line: "connecting"})
-		p.note("waiting for somebody")
+		p.Note("waiting for somebody")
 		p.event(change.Event{Server: "s1", Done: true})
 		p.event(change.Event{Server: "s2", Done: true, Err: errors.New("lost")})
-		p.stop()
+		p.Stop()
 		p.event(change.Event{Server: "s3", Line: "too late"})
 	}
 	for _, test := range []struct {
@@ -94,24 +61,11 @@ func TestProgress(t *testing.T) {
 			"\x1b[2A\x1b[J"},
 	} {
 		var b bytes.Buffer
-		a := &app{Streams: Streams{Err: &b, ErrTTY: test.tty}, getenv: func(string) string { return "" }}
+		a := &app{Streams: screen.Streams{Err: &b, ErrTTY: test.tty}, getenv: func(string) string { return "" }}
 		a.flags.quiet = test.quiet
 		events(newProgress(a))
 		if b.String() != test.want {
 			t.Errorf("%s: want\n%q\nhave\n%q", test.name, test.want, b.String())
-		}
-	}
-}
-
-func TestProblemsOfOneServer(t *testing.T) {
-	two := errors.Join(errors.New("a"), errors.New("b"))
-	wrapped := fmt.Errorf("dial: %w: %w", errors.New("unreachable"), errors.New("refused"))
-	for _, test := range []struct {
-		err  error
-		want int
-	}{{nil, 0}, {errors.New("a"), 1}, {two, 2}, {wrapped, 1}} {
-		if have := len(problems(test.err)); have != test.want {
-			t.Errorf("%v: want %d, have %d", test.err, test.want, have)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -52,7 +53,7 @@ func keyOwner(c *state.Cluster, key string) string {
 
 // printSessions lists the WireGuard peers of all servers, for status -o wide.
 func (a *app) printSessions(out *change.Outcome, now time.Time) error {
-	t := &table{head: []string{"SERVER", "DEVICE", "PEER", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT"}}
+	t := &screen.Table{Head: []string{"SERVER", "DEVICE", "PEER", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT"}}
 	for _, s := range out.Servers {
 		if s.Plan == nil {
 			continue
@@ -62,14 +63,14 @@ func (a *app) printSessions(out *change.Outcome, now time.Time) error {
 			if peer == "" {
 				peer = spec.ShortKey(p.Key)
 			}
-			t.add(s.Name, p.Link, peer, p.Endpoint, ago(p.Handshake, now), bytesOf(p.Received), bytesOf(p.Sent))
+			t.Add(s.Name, p.Link, peer, p.Endpoint, ago(p.Handshake, now), bytesOf(p.Received), bytesOf(p.Sent))
 		}
 	}
-	if len(t.rows) == 0 {
+	if len(t.Rows) == 0 {
 		return nil
 	}
 	_ = a.print(a.Out, "\n")
-	return t.write(a.Out, 0)
+	return t.Write(a.Out, 0)
 }
 
 // ago is how long ago t was. The clocks of server and workstation may differ: a time in
@@ -78,18 +79,18 @@ func ago(t, now time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return max(now.Sub(t), 0).Truncate(time.Second).String() + noBreak + "ago"
+	return max(now.Sub(t), 0).Truncate(time.Second).String() + screen.NoBreak + "ago"
 }
 
 // bytesOf formats a number of bytes, in units of 1024.
 func bytesOf(n int64) string {
 	const units = "KMGTPE"
 	if n < 1024 {
-		return fmt.Sprintf("%d%sB", n, noBreak)
+		return fmt.Sprintf("%d%sB", n, screen.NoBreak)
 	}
 	v, unit := float64(n)/1024, 0
 	for v >= 1024 {
 		v, unit = v/1024, unit+1
 	}
-	return fmt.Sprintf("%.1f%s%ciB", v, noBreak, units[unit])
+	return fmt.Sprintf("%.1f%s%ciB", v, screen.NoBreak, units[unit])
 }

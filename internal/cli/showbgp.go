@@ -8,6 +8,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -87,7 +88,7 @@ func amissAmong(c *state.Cluster, list []change.Speaker) []network.Note {
 // speakersOf are the servers to look at: the one named, or all that speak BGP.
 func speakersOf(c *state.Cluster, args []string) ([]string, error) {
 	if len(args) == 0 {
-		return slices.SortedFunc(maps.Keys(network.Speakers(c)), byName), nil
+		return slices.SortedFunc(maps.Keys(network.Speakers(c)), screen.ByName), nil
 	}
 	switch name := args[0]; {
 	case c.Servers[name] == nil:
@@ -114,7 +115,7 @@ func (a *app) showSpeaker(s change.Speaker) error {
 	if err := a.print(a.Out, "%s: %s\n\n", s.Server, speakerHead(s.Status)); err != nil {
 		return err
 	}
-	if err := a.peerTable(s.Status).write(a.Out, a.tableWidth()); err != nil {
+	if err := a.peerTable(s.Status).Write(a.Out, a.tableWidth()); err != nil {
 		return err
 	}
 	if len(s.Status.Routes) == 0 {
@@ -123,5 +124,5 @@ func (a *app) showSpeaker(s change.Speaker) error {
 	if err := a.print(a.Out, "\n"); err != nil {
 		return err
 	}
-	return a.routeTable(s.Status).write(a.Out, a.tableWidth())
+	return a.routeTable(s.Status).Write(a.Out, a.tableWidth())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -142,7 +143,7 @@ func (a *app) printStatus(out *change.Outcome) error {
 		shown.Servers = slices.DeleteFunc(slices.Clone(out.Servers), func(s change.Server) bool { return s.State == converged })
 	}
 	if len(shown.Servers) > 0 {
-		if err := a.statusTable(out, shown.Servers).write(a.Out, 0); err != nil {
+		if err := a.statusTable(out, shown.Servers).Write(a.Out, 0); err != nil {
 			return err
 		}
 	}
@@ -150,7 +151,7 @@ func (a *app) printStatus(out *change.Outcome) error {
 		a.say("next: %s", next)
 	}
 	for _, s := range out.Servers {
-		for _, err := range problems(s.Err) {
+		for _, err := range screen.Parts(s.Err) {
 			if _, next := hint.Of(err); next != "" {
 				a.say("%s next: %s", s.Name, next)
 			}
@@ -176,17 +177,17 @@ func tally(out *change.Outcome) string {
 
 // statusTable has one line per thing that is wrong, and one for a server where
 // nothing is.
-func (a *app) statusTable(out *change.Outcome, servers []change.Server) *table {
-	t := &table{head: []string{"SERVER", "STATE"}}
+func (a *app) statusTable(out *change.Outcome, servers []change.Server) *screen.Table {
+	t := &screen.Table{Head: []string{"SERVER", "STATE"}}
 	keyed := slices.ContainsFunc(servers, func(s change.Server) bool { return wireguardOf(out.Cluster, s.Name) != "" })
 	speaks := slices.ContainsFunc(servers, func(s change.Server) bool { return s.BGP != nil })
 	if keyed {
-		t.head = append(t.head, "WIREGUARD")
+		t.Head = append(t.Head, "WIREGUARD")
 	}
 	if speaks {
-		t.head = append(t.head, "BGP")
+		t.Head = append(t.Head, "BGP")
 	}
-	t.head = append(t.head, "WHAT")
+	t.Head = append(t.Head, "WHAT")
 	for _, s := range servers {
 		for _, line := range a.statusLines(out, s) {
 			row := []string{s.Name, s.State}
@@ -196,7 +197,7 @@ func (a *app) statusTable(out *change.Outcome, servers []change.Server) *table {
 			if speaks {
 				row = append(row, sessionsOf(out, s).text())
 			}
-			t.add(append(row, strings.ReplaceAll(line, " ", noBreak))...)
+			t.Add(append(row, strings.ReplaceAll(line, " ", screen.NoBreak))...)
 		}
 	}
 	return t
@@ -239,8 +240,8 @@ func wireguardOf(c *state.Cluster, server string) string {
 func (a *app) statusLines(o *change.Outcome, s change.Server) []string {
 	if s.Err != nil {
 		var out []string
-		for _, err := range problems(s.Err) {
-			out = append(out, message(err))
+		for _, err := range screen.Parts(s.Err) {
+			out = append(out, screen.Message(err))
 		}
 		return out
 	}
@@ -249,7 +250,7 @@ func (a *app) statusLines(o *change.Outcome, s change.Server) []string {
 	out := append(plain.stepLines(stepsOf(s)), amiss(o, s)...)
 	if a.OutTTY {
 		for i := range out {
-			out[i] = cut(out[i], max(a.width()-len(s.Name)-len(s.State)-8, 40))
+			out[i] = screen.Cut(out[i], max(a.Columns()-len(s.Name)-len(s.State)-8, 40))
 		}
 	}
 	if len(out) == 0 {

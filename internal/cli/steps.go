@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -20,7 +21,7 @@ const (
 // paint makes text visible and adds a colour on a terminal, unless NO_COLOR
 // (no-color.org) is set.
 func (a *app) paint(tty bool, colour, text string) string {
-	text = visible(text)
+	text = screen.Visible(text)
 	if !tty || colour == "" || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb" {
 		return text
 	}
@@ -46,7 +47,7 @@ func (a *app) printPlan(out *change.Outcome) error {
 	if len(out.Leaving) > 0 {
 		b.WriteString("cluster file\n")
 		for _, what := range out.Leaving {
-			b.WriteString("  " + a.paint(a.OutTTY, red, spec.Remove) + " " + visible(what) + "\n")
+			b.WriteString("  " + a.paint(a.OutTTY, red, spec.Remove) + " " + screen.Visible(what) + "\n")
 		}
 	}
 	var all []spec.Step
@@ -56,15 +57,15 @@ func (a *app) printPlan(out *change.Outcome) error {
 		all = append(all, steps...)
 		switch {
 		case s.Err != nil:
-			fmt.Fprintf(&b, "server %s %s\n", visible(s.Name), a.paint(a.OutTTY, red, s.State))
-			for _, err := range problems(s.Err) {
-				fmt.Fprintf(&b, "  ! %s\n", message(err))
+			fmt.Fprintf(&b, "server %s %s\n", screen.Visible(s.Name), a.paint(a.OutTTY, red, s.State))
+			for _, err := range screen.Parts(s.Err) {
+				fmt.Fprintf(&b, "  ! %s\n", screen.Message(err))
 			}
 		case len(steps) == 0:
 			still++
 			continue
 		default:
-			fmt.Fprintf(&b, "server %s\n", visible(s.Name))
+			fmt.Fprintf(&b, "server %s\n", screen.Visible(s.Name))
 		}
 		for _, line := range a.stepLines(steps) {
 			b.WriteString("  " + line + "\n")
@@ -74,10 +75,10 @@ func (a *app) printPlan(out *change.Outcome) error {
 		b.WriteString("\n")
 	}
 	for _, n := range slices.Concat(out.Notes, out.Clones) {
-		fmt.Fprintf(&b, "note: %s: %s\n", visible(n.Network), visible(n.Text))
+		fmt.Fprintf(&b, "note: %s: %s\n", screen.Visible(n.Network), screen.Visible(n.Text))
 	}
-	b.WriteString(visible(planTotal(out, all, still)) + "\n")
-	return a.print(a.Out, "%s", ink(b.String()))
+	b.WriteString(screen.Visible(planTotal(out, all, still)) + "\n")
+	return a.print(a.Out, "%s", screen.Ink(b.String()))
 }
 
 func planTotal(out *change.Outcome, all []spec.Step, still int) string {
@@ -141,12 +142,12 @@ func (a *app) stepLines(steps []spec.Step) []string {
 			if !a.wide() && !a.flags.verbose {
 				text = foldHosts(text)
 			}
-			out = append(out, action+visible(text))
+			out = append(out, action+screen.Visible(text))
 			continue
 		}
 		if !said[key] {
 			kind, first, _ := strings.Cut(s.Object, " ")
-			out = append(out, fmt.Sprintf("%s %s: %d of them, the first %s", action, kind, alike[key], visible(first)))
+			out = append(out, fmt.Sprintf("%s %s: %d of them, the first %s", action, kind, alike[key], screen.Visible(first)))
 			said[key] = true
 		}
 	}

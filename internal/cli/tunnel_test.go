@@ -3,6 +3,8 @@ package cli
 import (
 	"strings"
 	"testing"
+
+	"github.com/flocknet/flock/internal/screen"
 )
 
 // Tunnels are checked before anybody is contacted, and every refusal says how it is
@@ -100,7 +102,7 @@ func TestListingOfATunnel(t *testing.T) {
 	} {
 		b.run(strings.Split(args, " ")...)
 		for _, want := range wants {
-			if have := strings.ReplaceAll(b.out.String(), noBreak, " "); !strings.Contains(have, want) {
+			if have := strings.ReplaceAll(b.out.String(), screen.NoBreak, " "); !strings.Contains(have, want) {
 				t.Errorf("%s: want %q in\n%s", args, want, have)
 			}
 		}

@@ -10,36 +10,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
-
-func TestVisible(t *testing.T) {
-	for text, want := range map[string]string{
-		"plain ünï 漢字 …": "plain ünï 漢字 …", "a\u00a0b": "a\u00a0b", `C:\n`: `C:\n`,
-		"\x1b[2J": `\x1b[2J`, "a\nb\r\tc": `a\nb\r\tc`, "a\x00\x7f": `a\x00\x7f`, "\u009b31m": `\u009b31m`, "\x9b31m": `\x9b31m`,
-		"\u202etxt.exe": `\u202etxt.exe`, "\u2066\u2069\u200e\u061c": `\u2066\u2069\u200e\u061c`, "a\u200bb\ufeff": `a\u200bb\ufeff`, "\u2028": `\u2028`, "\U000e0041": `\U000e0041`, "\ufffd": "\ufffd",
-	} {
-		if have := visible(text); have != want {
-			t.Errorf("%q: %s, want %s", text, have, want)
-		}
-	}
-}
-
-func FuzzVisible(f *testing.F) {
-	f.Add("\x1b[2J\u202e\xff")
-	f.Fuzz(func(t *testing.T, text string) {
-		have := visible(text)
-		if !utf8.ValidString(have) || strings.ContainsFunc(have, hidden) || visible(have) != have {
-			t.Errorf("%q: %q", text, have)
-		}
-	})
-}
 
 // nasty is what a server may say.
 const nasty = "bad\x1b[2J\nflock: all is well\r\u202eevil\u2066\x9b\x07\u009b1m"
@@ -76,13 +54,13 @@ func TestServersTextIsMadeVisible(t *testing.T) {
 		"progress": func(a *app) error {
 			p := newProgress(a)
 			p.event(change.Event{Server: nasty, Line: nasty})
-			p.note(nasty)
+			p.Note(nasty)
 			return nil
 		},
 	} {
 		for _, tty := range []bool{false, true} {
 			b := newBench(t, "")
-			a := &app{Streams: Streams{In: strings.NewReader("n\n"), Out: &b.out, Err: &b.err, OutTTY: tty, ErrTTY: tty}, getenv: func(string) string { return "" }}
+			a := &app{Streams: screen.Streams{In: strings.NewReader("n\n"), Out: &b.out, Err: &b.err, OutTTY: tty, ErrTTY: tty}, getenv: func(string) string { return "" }}
 			if err := print(a); err != nil && !errors.As(err, new(exit)) {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -93,7 +71,7 @@ func TestServersTextIsMadeVisible(t *testing.T) {
 			for _, ours := range []string{"\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m", "\x1b[1A\x1b[J", "\n", "\u00a0"} {
 				text = strings.ReplaceAll(text, ours, " ")
 			}
-			if strings.ContainsFunc(text, hidden) {
+			if screen.Visible(text) != text {
 				t.Errorf("%s, terminal %v: raw characters in %q", name, tty, text)
 			}
 			for line := range strings.Lines(b.out.String() + b.err.String()) {
@@ -113,7 +91,7 @@ func TestOneWayToTheScreen(t *testing.T) {
 	}
 	set := token.NewFileSet()
 	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") || file == "visible.go" {
+		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
 		parsed, err := parser.ParseFile(set, file, nil, 0)

@@ -1,4 +1,4 @@
-package cli
+package screen
 
 import (
 	"errors"
@@ -13,11 +13,11 @@ import (
 
 // Servers, and files that somebody else wrote, may send anything to the terminal: an
 // escape sequence moves the cursor, a line end begins a new line, a direction mark
-// reverses words. Everything that people read is printed by print, which shows such
+// reverses words. Everything that people read is printed by Print, which shows such
 // characters instead of sending them. -o json uses the escapes of JSON.
 
-// visible is s with its invisible characters written as Go does: \n, \x1b, \u202e.
-func visible(s string) string {
+// Visible is s with its invisible characters written as Go does: \n, \x1b, \u202e.
+func Visible(s string) string {
 	if !strings.ContainsFunc(s, hidden) && utf8.ValidString(s) {
 		return s
 	}
@@ -42,38 +42,45 @@ func visible(s string) string {
 // direction marks, unusual blanks. Tables use no-break spaces to keep words together.
 func hidden(r rune) bool { return !strconv.IsPrint(r) && r != '\u00a0' }
 
-// ink is text that was made visible already, with our own colours.
-type ink string
+// Ink is text that was made visible already, with our own colours.
+type Ink string
 
-// print writes a format of ours; args are made visible.
-func (a *app) print(w io.Writer, format string, args ...any) error {
+// Print writes a format of ours to w; args are made visible.
+func Print(w io.Writer, format string, args ...any) error {
 	for i, arg := range args {
 		switch v := arg.(type) {
-		case ink:
+		case Ink:
 			args[i] = string(v)
 		case string:
-			args[i] = visible(v)
+			args[i] = Visible(v)
 		case error:
-			args[i] = message(v)
+			args[i] = Message(v)
 		case fmt.Stringer:
-			args[i] = visible(v.String())
+			args[i] = Visible(v.String())
 		}
 	}
 	_, err := fmt.Fprintf(w, format, args...)
 	return err
 }
 
-// message is the text of an error in one line, its parts one after the other.
-func message(err error) string {
-	parts := problems(bare(err))
+// Message is the text of an error in one line, its parts one after the other.
+func Message(err error) string {
+	parts := Parts(bare(err))
 	if len(parts) == 1 {
-		return visible(parts[0].Error())
+		return Visible(parts[0].Error())
 	}
 	texts := make([]string, len(parts))
 	for i, part := range parts {
-		texts[i] = message(part)
+		texts[i] = Message(part)
 	}
 	return strings.Join(texts, "; ")
+}
+
+// Marked is an error that only marks another, for whoever tells errors apart: what it says
+// is what that one says.
+type Marked interface {
+	error
+	Marked() error // the other error
 }
 
 // bare is err without marks and advice.
@@ -83,10 +90,8 @@ func bare(err error) error {
 		switch v := err.(type) { //nolint:errorlint // one layer at a time
 		case *hint.Error:
 			inner = v.Err
-		case usage:
-			inner = v.error
-		case partial:
-			inner = v.error
+		case Marked:
+			inner = v.Marked()
 		}
 		if inner == nil {
 			return err
@@ -95,8 +100,21 @@ func bare(err error) error {
 	}
 }
 
-// report prints an error with its advice.
-func (a *app) report(err error) {
+// Parts splits an error into the parts of errors.Join, but not an error that wraps
+// several. A nil error has none.
+func Parts(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || errors.Join(joined.Unwrap()...).Error() != err.Error() {
+		return []error{err}
+	}
+	return joined.Unwrap()
+}
+
+// Error prints an error to w with its advice.
+func Error(w io.Writer, err error) {
 	where, next := hint.Of(err)
-	_ = a.print(a.Err, "%s", ink(hint.Text("flock", hint.With(errors.New(message(err)), visible(where), visible(next)))))
+	_ = Print(w, "%s", Ink(hint.Text("flock", hint.With(errors.New(Message(err)), Visible(where), Visible(next)))))
 }

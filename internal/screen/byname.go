@@ -1,12 +1,12 @@
-package cli
+package screen
 
 import (
 	"cmp"
 	"strings"
 )
 
-// byName sorts names as people do: s2 before s10.
-func byName(a, b string) int {
+// ByName sorts names as people do: s2 before s10.
+func ByName(a, b string) int {
 	x, y := a, b
 	for x != "" && y != "" {
 		n, m := digitsIn(x), digitsIn(y)

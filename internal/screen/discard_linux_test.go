@@ -1,4 +1,4 @@
-package cli
+package screen
 
 import (
 	"bufio"
@@ -37,9 +37,8 @@ func openPTY(t *testing.T) (typist, terminal *os.File) {
 // on the screen are no answers to it.
 func TestTypedAheadAnswersNothing(t *testing.T) {
 	typist, terminal := openPTY(t)
-	a := &app{Streams: Terminal(terminal, terminal, terminal), getenv: func(string) string { return "" }}
-	p := newProgress(a)
-	defer p.stop()
+	l := NewLines(Terminal(terminal, terminal, terminal), true, false)
+	defer l.Stop()
 	// The terminal echoes what is typed: when the echo is there, the lines wait.
 	read := bufio.NewReader(typist)
 	if _, err := typist.WriteString("y\ny\n"); err != nil {
@@ -52,7 +51,7 @@ func TestTypedAheadAnswersNothing(t *testing.T) {
 	}
 	answered := make(chan bool, 1)
 	go func() {
-		yes, err := a.ask(p, "remove vx1?")
+		yes, err := l.Ask(nil, "remove vx1?")
 		if err != nil {
 			t.Error(err)
 		}

@@ -1,4 +1,4 @@
-package cli
+package screen
 
 import (
 	"bytes"
@@ -12,31 +12,32 @@ import (
 	"github.com/olekukonko/tablewriter/tw"
 )
 
-// table is rows below headings, in aligned columns without lines.
-type table struct {
-	head  []string
-	rows  [][]string
-	whole bool // nothing is cut, however narrow the terminal
+// Table is rows below headings, in aligned columns without lines.
+type Table struct {
+	Head  []string
+	Rows  [][]string // see Add
+	Whole bool       // nothing is cut, however narrow the terminal
 }
 
-func (t *table) add(cells ...string) {
+// Add appends a row, whose cells are made visible.
+func (t *Table) Add(cells ...string) {
 	row := make([]string, len(cells))
 	for i, cell := range cells {
-		row[i] = visible(cell)
+		row[i] = Visible(cell)
 	}
-	t.rows = append(t.rows, row)
+	t.Rows = append(t.Rows, row)
 }
 
 // columnGap is what stands between two columns.
 const columnGap = "  "
 
-// write prints the table. On a terminal of width columns, cells that are too long are
+// Write prints the table. On a terminal of width columns, cells that are too long are
 // folded at blanks, the longest first, and words that are still too long are cut; with
 // width 0 nothing is folded: one row is one line. Empty cells read "-", so that columns
 // can be counted.
-func (t *table) write(w io.Writer, width int) error {
-	widths := make([]int, len(t.head))
-	rows := append([][]string{t.head}, t.rows...)
+func (t *Table) Write(w io.Writer, width int) error {
+	widths := make([]int, len(t.Head))
+	rows := append([][]string{t.Head}, t.Rows...)
 	for _, row := range rows {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
@@ -59,8 +60,8 @@ func (t *table) write(w io.Writer, width int) error {
 		tablewriter.WithRenderer(renderer.NewBlueprint(none)),
 		tablewriter.WithConfig(tablewriter.Config{Header: cell, Row: cell}),
 		tablewriter.WithTrimSpace(tw.Off))
-	out.Header(fold(t.head, widths))
-	for _, row := range t.rows {
+	out.Header(fold(t.Head, widths))
+	for _, row := range t.Rows {
 		if err := out.Append(fold(row, widths)); err != nil {
 			return fmt.Errorf("lay out a table: %w", err)
 		}
@@ -81,7 +82,7 @@ const leastCut = 8
 
 // fit narrows the widest columns until the table fits: first down to their longest word,
 // then further.
-func (t *table) fit(rows [][]string, widths []int, width int) {
+func (t *Table) fit(rows [][]string, widths []int, width int) {
 	least := make([]int, len(widths))
 	for _, row := range rows {
 		for i, cell := range row {
@@ -95,7 +96,7 @@ func (t *table) fit(rows [][]string, widths []int, width int) {
 		over += w
 	}
 	over = narrow(widths, least, over)
-	if over <= 0 || t.whole {
+	if over <= 0 || t.Whole {
 		return
 	}
 	for i := range least {
@@ -127,13 +128,13 @@ func narrow(widths, least []int, over int) int {
 func fold(row []string, widths []int) []string {
 	out := make([]string, len(row))
 	for i, cell := range row {
-		out[i] = strings.ReplaceAll(foldCell(cell, widths[i]), noBreak, " ")
+		out[i] = strings.ReplaceAll(foldCell(cell, widths[i]), NoBreak, " ")
 	}
 	return out
 }
 
-// noBreak is U+00A0.
-const noBreak = "\u00a0"
+// NoBreak is U+00A0.
+const NoBreak = "\u00a0"
 
 func foldCell(cell string, width int) string {
 	if cell == "" {
@@ -145,7 +146,7 @@ func foldCell(cell string, width int) string {
 	var b strings.Builder
 	column := 0
 	for word := range strings.SplitSeq(cell, " ") {
-		word = cut(word, width)
+		word = Cut(word, width)
 		n := utf8.RuneCountInString(word)
 		switch {
 		case column == 0:

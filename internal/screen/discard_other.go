@@ -1,6 +1,6 @@
 //go:build !linux
 
-package cli
+package screen
 
 import "golang.org/x/sys/unix"
 
