@@ -43,23 +43,24 @@ const addBGPHelp = `Add to a BGP network:
   peer MEMBER...           members: SERVER, SERVER:INTERFACE, SERVER:IP or local
   network SERVER:CIDR...   container subnets behind members: all others get routes to them
   reflector SERVER...      members as route reflectors: the others have sessions with them
-                           only; a full mesh goes when those are up, no route is lost
-  external SERVER PEERIP   a router, or another AS, that a member talks to; --as says of
-                           which AS (the network's own: a route reflector of its kind).
-                           It is told of the shared subnets only, and nothing that overlaps
-                           them is accepted. Named again, only what is given changes.
+                           only; a full mesh ends when those are up, no route is lost
+  external SERVER PEERIP   a router, or a speaker of another AS, that a member has a
+                           session with; --as is its AS (the network's own for a route
+                           reflector). Only shared subnets are announced to it, and routes
+                           that overlap them are refused. For a router that the member has
+                           already, only the given options change.
 
-The command waits for the router's session, 20 s at most: what does not come up is said,
-and why, with exit status 0.
+The command waits up to 20 s for the router's session. If it does not come up, the reason
+is shown; the exit status is 0.
 
-No learned route takes the way to the workstation, to other servers or to the default
-gateway, unless --force says that what is accepted of this router may: showbgp tells what
-is held back.
+No learned route takes over the traffic to the workstation, to other servers or to the
+default gateway, unless --force allows it for this router: showbgp lists the routes that
+are kept out of the kernel.
 
---accept and --announce, as often as there are lines, are prefix lists: "PREFIX", or with
-"ge LENGTH", "le LENGTH" its parts of that length. Without --accept everything is accepted
-but a default route. Containers keep their source address towards what --accept names.
-The password (TCP MD5, RFC 2385) goes to a file of root's on the server, nowhere else.
+--accept and --announce, once per line, are prefix lists: "PREFIX", or with "ge LENGTH",
+"le LENGTH" its parts of that length. Without --accept everything is accepted except for
+default routes. Containers keep their source address towards the prefixes of --accept.
+The password (TCP MD5, RFC 2385) is stored in a file of root's on the server, nowhere else.
 
   flock addbgp bnet peer s2 s3
   flock addbgp bnet network s1:10.0.10.0/24 s2:10.0.11.0/24
@@ -99,17 +100,17 @@ func newAddBGP(a *app) *cobra.Command {
 // flags adds those of external; --force belongs to network too.
 func (o *addBGPOptions) flags(f *pflag.FlagSet) {
 	f.Var(&asNumber{&o.as}, "as", "external: the router's autonomous system")
-	f.StringVar(&o.passwordFile, "password-file", "", "external: `FILE` that holds the password of the session; - is the standard input, \"\" takes the password away")
+	f.StringVar(&o.passwordFile, "password-file", "", "external: `FILE` that holds the password of the session; - is the standard input, \"\" removes the password")
 	f.Int64Var(&o.multihop, "multihop", 0, "external: the router may be `N` hops away, 2 to 255 (default: on one of the server's subnets)")
-	f.BoolVar(&o.ttlSecurity, "ttl-security", false, "external: take in only packets that came no further (RFC 5082)")
+	f.BoolVar(&o.ttlSecurity, "ttl-security", false, "external: drop packets from farther away (RFC 5082)")
 	f.Int64Var(&o.prefixes, "max-prefixes", 0, "external: end the session when there are more than `N` prefixes of a family (default: no limit)")
 	f.StringArrayVar(&o.accept, "accept", nil, "external: `PREFIX[ ge N][ le N]` to accept; repeatable")
 	f.StringArrayVar(&o.announce, "announce", nil, "external: `PREFIX[ ge N][ le N]` to announce; repeatable (default: all shared subnets)")
-	f.BoolVar(&o.force, "force", false, "external: what is accepted may take the way to anybody; network: "+forceShare)
+	f.BoolVar(&o.force, "force", false, "external: accepted routes may take over any traffic; network: "+forceShare)
 }
 
 // forceShare is what --force does where subnets are shared.
-const forceShare = "also one that holds a server's resolver, or is a /3 or wider"
+const forceShare = "also a subnet that contains a server's DNS resolver, or is /3 or wider"
 
 var externalFlags = []string{"as", "password-file", "multihop", "ttl-security", "max-prefixes", "accept", "announce", "force"}
 

@@ -32,11 +32,11 @@ subnets behind members with all others, and those behind the ends of a tunnel wi
 other.
 
 Every member of a pool network (host-gw, vxlan-l3 …) gets the next free subnet of the
-pool, or with 'subnet SERVER:CIDR...' joins with the one it is told. What is told to
-a member is announced beside its own subnet.
+pool, or joins with the one in 'subnet SERVER:CIDR...'. For a server that is a member
+already, that subnet is announced besides its own.
 
-All servers concerned check the plan first; one that refuses keeps all untouched. A
-server that cannot be reached is kept in the file as pending: 'flock apply' finishes it.
+All servers concerned check the plan first; if one refuses, none is changed. A server that
+cannot be reached stays pending in the file: 'flock apply' finishes it.
 
   flock addnetwork vx1 s1 s2
   flock addnetwork vx1 s3:eth1 --dry-run

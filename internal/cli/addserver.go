@@ -51,7 +51,7 @@ otherwise, unless --accept-new; a changed key is always refused.
 	f := cmd.Flags()
 	loginFlags(f, &o.server)
 	f.StringVar(&o.server.Interface, "interface", "", "the underlay `IFACE|IP` of its networks (default: of the default route)")
-	f.BoolVar(&o.server.NAT, "nat", false, "it is behind NAT: others cannot start talking to it")
+	f.BoolVar(&o.server.NAT, "nat", false, "it is behind NAT: others cannot connect to it")
 	f.StringVar(&o.server.Endpoint, "endpoint", "", "where WireGuard reaches it, `HOST[:PORT]`, if not at its underlay address")
 	return cmd
 }

@@ -16,12 +16,12 @@ func newDelBGP(a *app) *cobra.Command {
 		Short: "take members, subnets, reflectors or routers out of a BGP network",
 		Long: `Take out of a BGP network:
 
-  server SERVER...         members, with what they share and the routers they talk to; the
-                           last reflectors are to end that first
-  network SERVER:CIDR...   shared subnets: the routes to them go everywhere
-  reflector SERVER...      reflectors, which stay members; without any the network is a
-                           full mesh again, and no route is lost on the way
-  external SERVER PEERIP   a router that a member talks to
+  server SERVER...         members, with their shared subnets and routers; remove the last
+                           reflectors as reflectors first
+  network SERVER:CIDR...   shared subnets: the routes to them are removed everywhere
+  reflector SERVER...      reflectors, which stay members; without any, the network
+                           is a full mesh again, and no route is lost meanwhile
+  external SERVER PEERIP   a router that a member has a session with
 
   flock delbgp bnet network s3:10.0.12.0/24
   flock delbgp bnet server s3`,

@@ -19,9 +19,9 @@ func newDelServer(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delserver NAME",
 		Short: "take a server out of the cluster",
-		Long: `Take a server out of the cluster and everything of flock's off it. A server that is
-a member of a network, or was asked for as its DHCP server, is refused, unless --force,
-which takes it out of its networks first and does not mind when it does not answer.
+		Long: `Remove a server from the cluster, and everything of flock from the server. A server that is
+a member of a network, or was chosen as its DHCP server, is refused without --force, which
+removes it from its networks first, and accepts that it does not answer.
 
   flock delserver s3
   flock delserver s3 --force                 # member or dead: away with it`,

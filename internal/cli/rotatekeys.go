@@ -16,10 +16,10 @@ func newRotateKeys(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotatekeys NAME [SERVER...]",
 		Short: "give members of a network new WireGuard keys",
-		Long: `Give the members of a wireguard or l2 network new keys, or only some of them, server by
-server. A server makes its new pair itself, takes it up, and the others name it by that at
-once; sessions of the others go on. A server that does not answer keeps its key, and the
-work ends there.
+		Long: `Give members of a wireguard or l2 network new keys, one server after the other. Each server
+makes its new key pair itself and uses it, and the others are given its new public key at
+once; their sessions with each other continue. If a server does not answer, it keeps its
+key, and so do those after it.
 
   flock rotatekeys wirex
   flock rotatekeys wirex s2`,

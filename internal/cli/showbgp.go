@@ -17,11 +17,12 @@ func newShowBGP(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "showbgp [SERVER]",
 		Short: "look at the sessions and routes of BGP, live",
-		Long: `Show the BGP sessions of a server and its routes: IN and OUT are the prefixes that were
-accepted of a peer and announced to it, WHY says what is in the way; KERNEL whether the
-kernel has the route and uses it: another one to the same destination may go before it.
--o wide shows every path, not only those in use. Without SERVER all servers that speak BGP
-stand side by side, with the next hops that each has for a prefix.
+		Long: `Show the BGP sessions of a server and its routes. IN and OUT are the numbers of prefixes
+accepted from a peer and announced to it, WHY is the reason why a session is down or a
+route is not used; KERNEL says whether the kernel has the route and uses it: another one to
+the same destination may go before it. -o wide shows every path, not only those in use.
+Without SERVER, all servers with BGP are shown side by side, with their next hops for each
+prefix.
 
 Exit status 3 when a server cannot be reached.
 
