@@ -42,6 +42,7 @@ type heard struct {
 	last    string // why the last established session ended
 	fault   string // what was wrong with its last message, for the notification about it
 	refused bool   // one side refused the OPEN of the other (RFC 4271, 6.2)
+	noOpen  bool   // its first message was a NOTIFICATION, and GoBGP is still to say that this is no OPEN
 	as      uint32 // the one in its last OPEN; 0: unknown
 }
 
@@ -158,43 +159,56 @@ func (j *journal) info(addr netip.Addr, msg string, f fields) {
 	}
 }
 
-// look reads the AS in a neighbour's OPEN before GoBGP does: GoBGP logs that it is
-// wrong, but not which it is (v4.8.0, handleOpen).
+// look reads a neighbour's first message before GoBGP does. Of an OPEN with a wrong AS
+// GoBGP logs that it is wrong, but not which it is; a NOTIFICATION in place of an OPEN,
+// by which some refuse ours (FRR, when its own OPEN still waits to be written), is to
+// GoBGP an unexpected message like any other (v4.8.0, handleOpen).
 func (j *journal) look(addr netip.Addr) {
-	select {
-	case j.looks <- struct{}{}:
-		defer func() { <-j.looks }()
-	default: // each blocks a thread
-		return
-	}
-	if as := claimed(addr); as != 0 {
+	for _, b := range j.peek(addr) {
+		refuses := j.readRefusal(addr, b)
 		j.mu.Lock()
-		defer j.mu.Unlock()
 		h := j.heard[addr]
-		h.as = as
+		h.noOpen = refuses
+		if as := openAS(b); as != 0 {
+			h.as = as
+		}
 		j.heard[addr] = h
+		j.mu.Unlock()
 	}
 }
 
 // lookForRefusal reads whether a neighbour answers our OPEN with a NOTIFICATION before
 // GoBGP does: GoBGP does not log it (v4.8.0, openconfirm).
 func (j *journal) lookForRefusal(addr netip.Addr) {
+	for _, b := range j.peek(addr) {
+		j.readRefusal(addr, b)
+	}
+}
+
+// peek is what GoBGP is to read next from a neighbour's connections.
+func (j *journal) peek(addr netip.Addr) [][]byte {
 	select {
 	case j.looks <- struct{}{}:
 		defer func() { <-j.looks }()
-	default:
-		return
+	default: // each blocks a thread
+		return nil
 	}
-	for _, b := range unread(addr) {
-		if code, sub, ok := notified(b); ok {
-			j.mu.Lock()
-			h := j.heard[addr]
-			h.why, h.at = "it ended the session: "+explain(code, sub, "", false), time.Now()
-			h.refused = code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR
-			j.heard[addr] = h
-			j.mu.Unlock()
-		}
+	return unread(addr)
+}
+
+// readRefusal notes the NOTIFICATION at the start of b, and says whether there is one.
+func (j *journal) readRefusal(addr netip.Addr, b []byte) bool {
+	code, sub, ok := notified(b)
+	if !ok {
+		return false
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	h := j.heard[addr]
+	h.why, h.at = "it ended the session: "+explain(code, sub, "", false), time.Now()
+	h.refused = code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR
+	j.heard[addr] = h
+	return true
 }
 
 // turn notes that a session came up or went down.
@@ -257,6 +271,11 @@ func (j *journal) refuse(addr netip.Addr, who, what string, f fields) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	h := j.heard[addr]
+	if h.noOpen && what == unexpected {
+		h.noOpen = false
+		j.heard[addr] = h
+		return
+	}
 	if h.fault != "" && time.Since(h.at) < time.Second {
 		what += " (" + h.fault + ")"
 	}
@@ -313,6 +332,9 @@ const (
 	noAnswer  = "no answer on TCP port 179"
 	badPeerAS = "Bad Peer AS: it says another AS than the expected one"
 )
+
+// unexpected describes what GoBGP sends a neighbour whose first message is no OPEN.
+var unexpected = explain(bgp.BGP_ERROR_FSM_ERROR, bgp.BGP_ERROR_SUB_RECEIVE_UNEXPECTED_MESSAGE_IN_OPENSENT_STATE, "", true)
 
 // notification describes a NOTIFICATION that GoBGP logged; sent says that this server
 // sent it.

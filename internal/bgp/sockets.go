@@ -101,17 +101,6 @@ func unread(neighbor netip.Addr) (out [][]byte) {
 	return out
 }
 
-// claimed is the AS in the OPEN that a neighbour sent over a new connection; 0 if none
-// comes in time.
-func claimed(neighbor netip.Addr) uint32 {
-	for _, b := range unread(neighbor) {
-		if as := openAS(b); as != 0 {
-			return as
-		}
-	}
-	return 0
-}
-
 // notified reads the NOTIFICATION at the start of b.
 func notified(b []byte) (code, sub uint8, ok bool) {
 	h := &bgp.BGPHeader{}
