@@ -74,9 +74,9 @@ type Request struct {
 	// Contact are servers that must answer, whether their spec changes or not:
 	// without them nothing is saved.
 	Contact []string
-	// Rotate gives members new WireGuard keys, one after the other. The edit, which is
-	// repeated for each, makes sure that there are such members (CheckRotation). A
-	// server that does not answer, or fails, keeps its key, and so do those after it.
+	// Rotate gives members new WireGuard keys, one after the other, with the edit repeated
+	// for each. What is no member of a network with keys is refused before (CheckRotation).
+	// A server that does not answer, or fails, keeps its key, and so do those after it.
 	Rotate []Rotation
 	// Await makes the change wait for the sessions and routes of BGP networks; nil: it
 	// does not wait.

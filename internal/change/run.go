@@ -86,6 +86,11 @@ func (r *run) edit() error {
 	}
 	broken := r.complete()
 	compiled, err := network.Edit(r.c, func(c *state.Cluster) error {
+		for _, t := range r.req.Rotate {
+			if err := CheckRotation(c, t); err != nil {
+				return err
+			}
+		}
 		if r.req.Edit == nil {
 			return nil
 		}

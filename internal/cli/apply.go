@@ -49,7 +49,7 @@ A file that uses this workstation, a key file or a jump host for the first time 
 
 func (a *app) apply(ctx context.Context, networks []string) error {
 	return a.alter(ctx, alter{
-		Request:  change.Request{Edit: network.Complete, All: true, Networks: networks, Await: &change.Await{}},
+		Request:  change.Request{All: true, Networks: networks, Await: &change.Await{}},
 		networks: networks,
 		said:     applied,
 	})

@@ -62,15 +62,25 @@ func (a *app) alter(ctx context.Context, c alter) error {
 		out.Notes = slices.DeleteFunc(out.Notes, func(n network.Note) bool { return !slices.Contains(c.networks, n.Network) })
 	}
 	if c.DryRun {
-		if c.notes != nil {
-			out.Notes = append(c.notes(), out.Notes...)
-		}
-		err := a.planned(out)
-		if err == nil && c.would != nil {
-			a.say("%s", c.would(out))
-		}
-		return err
+		return a.foreseen(out, c)
 	}
+	return a.concluded(out, c)
+}
+
+// foreseen prints what a dry run found.
+func (a *app) foreseen(out *change.Outcome, c alter) error {
+	if c.notes != nil {
+		out.Notes = append(c.notes(), out.Notes...)
+	}
+	err := a.planned(out)
+	if err == nil && c.would != nil {
+		a.say("%s", c.would(out))
+	}
+	return err
+}
+
+// concluded prints what a change came to.
+func (a *app) concluded(out *change.Outcome, c alter) error {
 	if a.json() {
 		if err := a.printJSON(outcomeOf(out)); err != nil {
 			return err

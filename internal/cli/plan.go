@@ -31,7 +31,7 @@ file were FILE. Exit status 4 when there is something to do, 0 when there is not
 
 func (a *app) plan(ctx context.Context, file string, networks []string) error {
 	notes := func() []network.Note { return nil }
-	req := change.Request{Edit: network.Complete, DryRun: true, All: true, Networks: networks, Await: &change.Await{}}
+	req := change.Request{DryRun: true, All: true, Networks: networks, Await: &change.Await{}}
 	if file != "" {
 		w, err := a.readDesired(file)
 		if err != nil {

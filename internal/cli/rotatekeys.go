@@ -2,13 +2,10 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
-	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
 
@@ -46,26 +43,16 @@ func (a *app) rotateKeys(ctx context.Context, name string, servers []string) err
 	if len(servers) == 0 {
 		servers = []string{""} // so that the error names the network
 	}
-	for _, server := range servers {
-		if err := change.CheckRotation(c, change.Rotation{Network: name, Server: server}); err != nil {
-			return usage{err}
-		}
-	}
 	var turns []change.Rotation
 	for _, server := range servers {
-		turns = append(turns, change.Rotation{Network: name, Server: server})
+		turn := change.Rotation{Network: name, Server: server}
+		if err := change.CheckRotation(c, turn); err != nil {
+			return usage{err}
+		}
+		turns = append(turns, turn)
 	}
 	return a.alter(ctx, alter{
-		Request: change.Request{
-			Edit: func(c *state.Cluster) error {
-				errs := []error{network.Complete(c)}
-				for _, t := range turns {
-					errs = append(errs, change.CheckRotation(c, t))
-				}
-				return errors.Join(errs...)
-			},
-			Rotate: turns, Contact: servers[:1],
-		},
+		Request:  change.Request{Rotate: turns, Contact: servers[:1]},
 		networks: []string{name},
 		said:     func(*change.Outcome) string { return fmt.Sprintf("%s: new keys of %s", name, listed(servers)) },
 	})

@@ -23,7 +23,6 @@ const (
 // The list only shrinks: who splits one takes it out.
 var stillOver = []string{
 	"internal/agent", "internal/cli", "internal/network",
-	"internal/cli/outcome.go alter",
 }
 
 // over lists what of a file of this many lines is too long: its functions, and itself.
