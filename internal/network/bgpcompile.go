@@ -112,7 +112,7 @@ func (b *builder) speakers(name string, n *state.Network, places []underlay) ([]
 			s.other = at.otherThan(u.addr)
 		} else {
 			s.within = b.connected(u.server, u.dev)
-			if o, err := place("", b.c.Servers[u.server], state.Member{Server: u.server, Interface: u.dev}, !u.addr.Is6()); err == nil {
+			if o, err := place(nil, b.c.Servers[u.server], state.Member{Server: u.server, Interface: u.dev}, !u.addr.Is6()); err == nil {
 				s.other = o.addr
 			}
 			if b.c.Servers[u.server].NAT {

@@ -138,8 +138,8 @@ func (b *builder) family(n *state.Network, members []state.Member) (v6 bool, err
 	all4, all6 := true, len(members) > 0
 	for _, m := range members {
 		s := b.c.Servers[m.Server]
-		_, err4 := place("", s, m, false)
-		_, err6 := place("", s, m, true)
+		_, err4 := place(nil, s, m, false)
+		_, err6 := place(nil, s, m, true)
 		all4, all6 = all4 && err4 == nil, all6 && err6 == nil
 	}
 	return !all4 && all6, nil
@@ -187,9 +187,9 @@ func Underlay(name string, s *state.Server) (dev string, addr netip.Addr, mtu in
 			return "", netip.Addr{}, 0, false
 		}
 	}
-	u, err := place("", s, m, m.Addr.Is6())
+	u, err := place(nil, s, m, m.Addr.Is6())
 	if err != nil && !m.Addr.IsValid() {
-		u, err = place("", s, m, true)
+		u, err = place(nil, s, m, true)
 	}
 	return u.dev, u.addr, u.mtu, err == nil
 }
@@ -202,7 +202,7 @@ func (b *builder) place(name string, n *state.Network, m state.Member, v6 bool) 
 			return b.placeIn(o, name, n, m)
 		}
 	}
-	return place(joinCommand(name, n, m.Server), b.c.Servers[m.Server], m, v6)
+	return place(func() string { return joinCommand(name, n, m.Server) }, b.c.Servers[m.Server], m, v6)
 }
 
 // placeIn is where m stands in one of our own networks.
@@ -256,8 +256,8 @@ func stackedLast(c *state.Cluster) ([]string, error) {
 }
 
 // place finds m's device and address in the facts of its server s, which are
-// known. Command is joinCommand's, for advice.
-func place(command string, s *state.Server, m state.Member, v6 bool) (underlay, error) {
+// known. Command is joinCommand's, for advice; nil: nobody reads the error.
+func place(command func() string, s *state.Server, m state.Member, v6 bool) (underlay, error) {
 	f, dev := s.Facts, m.Interface
 	if dev == "" && !m.Addr.IsValid() {
 		if dev = defaultDevice(s, v6); dev == "" {
@@ -301,7 +301,11 @@ func wireMTU(s *state.Server, i state.Interface, v6 bool) int {
 
 // misplaced is the error of a member whose place in the underlay is not there,
 // with the places that are.
-func misplaced(command string, f *state.Facts, m state.Member, v6 bool, format string, args ...any) error {
+func misplaced(joined func() string, f *state.Facts, m state.Member, v6 bool, format string, args ...any) error {
+	command := ""
+	if joined != nil {
+		command = joined()
+	}
 	var have []string
 	for _, i := range f.Interfaces {
 		at := slices.IndexFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() == v6 })
