@@ -50,7 +50,7 @@ var rooms = map[string]room{
 		banned: []string{"net", "os/exec"},
 	},
 	"internal/network": {
-		ours:   []string{"internal/hint", "internal/spec", "internal/state", "internal/target"},
+		ours:   []string{"internal/hint", "internal/prefix", "internal/spec", "internal/state", "internal/target"},
 		never:  "compiling is pure, the same cluster gives the same bytes: no file, clock, random source, kernel or server",
 		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "os/exec", "time"},
 	},
@@ -135,6 +135,10 @@ var rooms = map[string]room{
 	"internal/plainfile": {
 		never:  "what is in a file is for whoever wants it",
 		banned: []string{"net", "os/exec"},
+	},
+	"internal/prefix": {
+		never:  "arithmetic needs addresses alone: what a prefix may be used for is the network's to know",
+		banned: []string{"net", "os", "os/exec"},
 	},
 	"internal/hint": {
 		never:  "advice is attached everywhere, so it depends on nothing",

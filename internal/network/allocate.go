@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -35,7 +36,7 @@ func newDealer(n *state.Network) *dealer {
 		if n.DHCP == state.DHCPSingle {
 			d.addrs[nameServerOf(p)] = true
 		}
-		first := topAddr(p)
+		first := prefix.Top(p)
 		if slaac(p) {
 			first = gatewayOf(p).Next() // nothing is handed out below: small numbers are easier to read
 		}

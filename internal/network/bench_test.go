@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -16,7 +17,7 @@ func sharing(tb testing.TB, n int) *state.Cluster {
 	subnet := netip.MustParsePrefix("10.0.0.0/24")
 	for _, name := range names {
 		shares = append(shares, name+":"+subnet.String())
-		subnet = netip.PrefixFrom(lastAddr(subnet).Next(), 24)
+		subnet = netip.PrefixFrom(prefix.Last(subnet).Next(), 24)
 	}
 	for _, err := range []error{
 		CreateBGP(c, "bnet", names[0], BGPOptions{Mode: state.Reflector}),

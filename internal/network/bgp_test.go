@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -59,7 +60,7 @@ func TestAggregateCoversTheSame(t *testing.T) {
 			list = append(list, netip.MustParsePrefix(word))
 		}
 		before := slices.Clone(list)
-		for _, p := range aggregate(list) {
+		for _, p := range prefix.Aggregate(list) {
 			out = append(out, p.String())
 		}
 		for _, p := range list {

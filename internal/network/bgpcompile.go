@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -247,7 +248,7 @@ func (b *builder) reach(name string) []netip.Prefix {
 			}
 		}
 	}
-	return aggregate(out)
+	return prefix.Aggregate(out)
 }
 
 // joined are the BGP networks that a network has a way to: its own, and those

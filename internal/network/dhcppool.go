@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -40,7 +41,7 @@ func (d *dealer) freeBlocks(subnet netip.Prefix) []netip.Prefix {
 	taken := map[netip.Prefix]bool{}
 	bits := poolBits(subnet)
 	block := func(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, bits).Masked() }
-	taken[block(lastAddr(subnet))] = true
+	taken[block(prefix.Last(subnet))] = true
 	for _, p := range d.pools {
 		taken[p] = true
 	}
@@ -48,7 +49,7 @@ func (d *dealer) freeBlocks(subnet netip.Prefix) []netip.Prefix {
 		taken[block(a)] = true
 	}
 	var out []netip.Prefix
-	for b := block(subnet.Addr()); subnet.Contains(b.Addr()); b = netip.PrefixFrom(lastAddr(b).Next(), bits) {
+	for b := block(subnet.Addr()); subnet.Contains(b.Addr()); b = netip.PrefixFrom(prefix.Last(b).Next(), bits) {
 		if !taken[b] {
 			out = append(out, b)
 		}
@@ -77,10 +78,10 @@ func poolRanges(subnet netip.Prefix, pool []netip.Prefix) []spec.Range {
 	var out []spec.Range
 	for _, p := range pool {
 		if last := len(out) - 1; last >= 0 && out[last].Last.Next() == p.Addr() {
-			out[last].Last = lastAddr(p)
+			out[last].Last = prefix.Last(p)
 			continue
 		}
-		out = append(out, spec.Range{First: p.Addr(), Last: lastAddr(p), Subnet: subnet})
+		out = append(out, spec.Range{First: p.Addr(), Last: prefix.Last(p), Subnet: subnet})
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -56,7 +57,7 @@ func checkServer(c *state.Cluster, name string, s *state.Server) error {
 	if err := checkSubnet(c, p, ownSpace); err != nil {
 		return hint.Pin(err, "subnet")
 	}
-	if gw == p.Addr() || gw.Is4() && gw == lastAddr(p) {
+	if gw == p.Addr() || gw.Is4() && gw == prefix.Last(p) {
 		return hint.Errorf("", "flock setsubnet "+name+" "+p.String(), "%s is not an address that the bridge can have in %s", gw, p)
 	}
 	return nil

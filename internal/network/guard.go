@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -32,7 +33,7 @@ func (b *builder) overlayGuard(name string, n *state.Network, uplink string) spe
 func serversOf(n *state.Network, subnet int) []netip.Prefix {
 	p := n.Subnets[subnet]
 	bits, widest := serversBits(n, p)
-	top := topAddr(p)
+	top := prefix.Top(p)
 	if slaac(p) {
 		top = gatewayOf(p)
 	}
@@ -50,7 +51,7 @@ func serversOf(n *state.Network, subnet int) []netip.Prefix {
 			out = append(out, netip.PrefixFrom(a, a.BitLen()))
 		}
 	}
-	return aggregate(out)
+	return prefix.Aggregate(out)
 }
 
 // serversBits is the prefix length of the block in p that is kept for servers, and that of
@@ -115,6 +116,6 @@ func closeBGP(h *spec.Host) {
 	for _, g := range h.Guards {
 		behind = append(behind, g.Subnets...)
 	}
-	d.Behind = aggregate(behind)
+	d.Behind = prefix.Aggregate(behind)
 	h.Doors = append(h.Doors, d)
 }

@@ -1,7 +1,5 @@
 package network
 
-import "net/netip"
-
 // HostGW is the kind of a pool network of plain routes: each member is the gateway
 // to its own subnet. All stand on one layer 2 segment.
 const HostGW = "host-gw"
@@ -18,6 +16,3 @@ func routeHostGW(p *pool, m *poolMember) {
 		}
 	}
 }
-
-// hostPrefix is a alone.
-func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

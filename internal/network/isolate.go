@@ -3,6 +3,7 @@ package network
 import (
 	"net/netip"
 
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -64,7 +65,7 @@ func (b *builder) membersAddrs(n *state.Network) []netip.Prefix {
 			}
 		}
 	}
-	return aggregate(out)
+	return prefix.Aggregate(out)
 }
 
 // literal is the address that host is, invalid for a name.

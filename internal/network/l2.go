@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -66,7 +67,7 @@ func allocateL2(n *state.Network, servers []string) error {
 		taken[a.Mesh] = true
 	}
 	for _, server := range servers {
-		a, ok := lowest(n.Mesh, taken)
+		a, ok := prefix.Lowest(n.Mesh, taken)
 		if !ok {
 			return hint.Errorf("", "create the network with a wider mesh", "%s has no address left for %s", n.Mesh, server)
 		}

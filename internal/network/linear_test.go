@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -28,7 +29,7 @@ func TestSharesAreLinear(t *testing.T) {
 // TestOverlappingIsWhatOverlaps, whatever is asked for among prefixes that are apart.
 func TestOverlappingIsWhatOverlaps(t *testing.T) {
 	rnd := seed.New(t)
-	prefix := func() netip.Prefix {
+	random := func() netip.Prefix {
 		if rnd.IntN(4) == 0 {
 			return netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, byte(rnd.IntN(4)), byte(rnd.IntN(256))}), 8+rnd.IntN(20)).Masked()
 		}
@@ -36,11 +37,11 @@ func TestOverlappingIsWhatOverlaps(t *testing.T) {
 	}
 	for range 500 {
 		var list []dealt
-		for _, p := range aggregate([]netip.Prefix{prefix(), prefix(), prefix(), prefix(), prefix(), prefix()}) {
+		for _, p := range prefix.Aggregate([]netip.Prefix{random(), random(), random(), random(), random(), random()}) {
 			list = append(list, dealt{subnet: p})
 		}
 		for range 20 {
-			p := prefix()
+			p := random()
 			want := ""
 			for _, d := range list {
 				if d.subnet.Overlaps(p) {

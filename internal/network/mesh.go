@@ -148,16 +148,6 @@ func fitsMesh(subnets []netip.Prefix, addrs []netip.Addr) bool {
 	return true
 }
 
-// lowest deals the first free address of p, from the bottom up, and marks it.
-func lowest(p netip.Prefix, taken map[netip.Addr]bool) (netip.Addr, bool) {
-	a := p.Addr().Next()
-	for taken[a] {
-		a = a.Next()
-	}
-	taken[a] = true
-	return a, p.Contains(a) && (a.Is6() || a != lastAddr(p))
-}
-
 // ends finds everybody's place in the mesh of n. Own are a member's addresses in
 // it.
 func (b *builder) ends(n *state.Network, places []underlay, own func(*state.Allocation) []netip.Addr) ([]*end, error) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -217,7 +218,7 @@ func subnetsDealt(n *state.Network) []dealt {
 			all = append(all, dealt{p, server})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b dealt) int { return byPrefix(a.subnet, b.subnet) })
+	slices.SortStableFunc(all, func(a, b dealt) int { return prefix.Compare(a.subnet, b.subnet) })
 	return all
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -115,7 +116,7 @@ func (p *pool) gather(places []underlay, back *backend) error {
 		p.reach = append(p.reach, m.routed...)
 		p.routed += len(m.routed)
 	}
-	p.reach = aggregate(p.reach)
+	p.reach = prefix.Aggregate(p.reach)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -20,9 +21,9 @@ func allocatePool(n *state.Network, servers []string) error {
 	if err != nil {
 		return err
 	}
-	free := make([]*cutter, len(n.Subnets))
+	free := make([]*prefix.Cutter, len(n.Subnets))
 	for i, p := range n.Subnets {
-		free[i] = newCutter(dealtSubnets(n), p, n.SubnetLens[i])
+		free[i] = prefix.NewCutter(dealtSubnets(n), p, n.SubnetLens[i])
 	}
 	id := uint16(1)
 	for _, server := range servers {
@@ -33,7 +34,7 @@ func allocatePool(n *state.Network, servers []string) error {
 		for i, p := range n.Subnets {
 			subnet, ok := told[server][p.Addr().Is6()]
 			if !ok {
-				subnet, ok = free[i].next()
+				subnet, ok = free[i].Next()
 			}
 			if !ok || ids[id] {
 				return full(p, n.SubnetLens[i], server)
@@ -69,21 +70,6 @@ func toldSubnets(n *state.Network) (map[string]map[bool]netip.Prefix, error) {
 	return out, nil
 }
 
-// cutter cuts a pool into subnets, from the bottom up, around what is taken.
-type cutter struct {
-	pool  netip.Prefix
-	bits  int
-	at    netip.Addr
-	taken []netip.Prefix // sorted; those before at are gone
-}
-
-func newCutter(taken []netip.Prefix, pool netip.Prefix, bits int) *cutter {
-	c := &cutter{pool: pool, bits: bits, at: pool.Addr(), taken: slices.Clone(taken)}
-	c.taken = slices.DeleteFunc(c.taken, func(p netip.Prefix) bool { return !p.Overlaps(pool) })
-	slices.SortFunc(c.taken, byPrefix)
-	return c
-}
-
 // dealtSubnets are those that members of a pool network have or were named for.
 func dealtSubnets(n *state.Network) []netip.Prefix {
 	var out []netip.Prefix
@@ -96,24 +82,6 @@ func dealtSubnets(n *state.Network) []netip.Prefix {
 		}
 	}
 	return out
-}
-
-// next is the next free subnet; false when the pool is used up.
-func (c *cutter) next() (netip.Prefix, bool) {
-	for c.at.IsValid() && c.pool.Contains(c.at) {
-		subnet := netip.PrefixFrom(c.at, c.bits)
-		for len(c.taken) > 0 && lastAddr(c.taken[0]).Less(c.at) {
-			c.taken = c.taken[1:]
-		}
-		if len(c.taken) > 0 && c.taken[0].Overlaps(subnet) {
-			wider := netip.PrefixFrom(c.taken[0].Addr(), min(c.taken[0].Bits(), c.bits)).Masked()
-			c.at = lastAddr(wider).Next()
-			continue
-		}
-		c.at = lastAddr(subnet).Next()
-		return subnet, true
-	}
-	return netip.Prefix{}, false
 }
 
 // fitsPool says whether what a member was dealt lies in the pools, or was named for a

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -71,17 +72,7 @@ func gatewayOf(p netip.Prefix) netip.Addr { return p.Masked().Addr().Next() }
 // address: containers keep what their lease told them for hours, so it goes along
 // when DHCP moves. It is the first of the quarter at the top that is not handed out.
 func nameServerOf(p netip.Prefix) netip.Addr {
-	return netip.PrefixFrom(lastAddr(p), p.Bits()+2).Masked().Addr()
-}
-
-// topAddr is the highest address that a host may have: below the broadcast
-// address of IPv4.
-func topAddr(p netip.Prefix) netip.Addr {
-	a := lastAddr(p)
-	if a.Is4() {
-		return a.Prev()
-	}
-	return a
+	return netip.PrefixFrom(prefix.Last(p), p.Bits()+2).Masked().Addr()
 }
 
 // segment is what the building block needs to know about one bridge of a server.
@@ -191,8 +182,8 @@ func wholeRange(subnet netip.Prefix, gw netip.Addr) spec.Range {
 	if slaac(subnet) {
 		return dhcpRange(subnet, netip.Addr{})
 	}
-	if middle := netip.PrefixFrom(lastAddr(subnet), subnet.Bits()+1).Masked().Addr(); gw.Compare(middle) >= 0 {
+	if middle := netip.PrefixFrom(prefix.Last(subnet), subnet.Bits()+1).Masked().Addr(); gw.Compare(middle) >= 0 {
 		return spec.Range{First: subnet.Addr().Next(), Last: gw.Prev(), Subnet: subnet}
 	}
-	return spec.Range{First: gw.Next(), Last: topAddr(subnet), Subnet: subnet}
+	return spec.Range{First: gw.Next(), Last: prefix.Top(subnet), Subnet: subnet}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -85,7 +86,7 @@ func newGrounds(c *state.Cluster) *grounds {
 
 // overlapping are those of list, in order of address and apart, that overlap p.
 func overlapping[T interface{ prefixed() netip.Prefix }](list []T, p netip.Prefix) []T {
-	from, _ := slices.BinarySearchFunc(list, p.Masked().Addr(), func(v T, a netip.Addr) int { return lastAddr(v.prefixed()).Compare(a) })
+	from, _ := slices.BinarySearchFunc(list, p.Masked().Addr(), func(v T, a netip.Addr) int { return prefix.Last(v.prefixed()).Compare(a) })
 	to := from
 	for to < len(list) && list[to].prefixed().Overlaps(p) {
 		to++
@@ -122,7 +123,7 @@ func checkShares(c *state.Cluster) error {
 // checkTwice refuses shares that overlap each other. Prefixes nest or are apart: in
 // order, whoever overlaps one stands around it.
 func (g *grounds) checkTwice(all []share) error {
-	slices.SortStableFunc(all, func(a, b share) int { return byPrefix(a.subnet, b.subnet) })
+	slices.SortStableFunc(all, func(a, b share) int { return prefix.Compare(a.subnet, b.subnet) })
 	var around []share
 	for _, s := range all {
 		for len(around) > 0 && !around[len(around)-1].subnet.Overlaps(s.subnet) {

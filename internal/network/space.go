@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -44,39 +45,21 @@ var (
 // spaceOf is the space of a network's subnets.
 func spaceOf(n *state.Network) space { return *meaning(n).space }
 
-// private is the address space that nobody has on the Internet, in the order in which
-// it is dealt from: RFC 1918, and RFC 6598 last.
-func private() []netip.Prefix {
-	return []netip.Prefix{
-		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"),
-		netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("100.64.0.0/10"),
-	}
-}
-
-// uniqueLocal is IPv6's (RFC 4193).
-var uniqueLocal = netip.MustParsePrefix("fd00::/8")
-
-// isPrivate says whether all addresses of p are private.
-func isPrivate(p netip.Prefix) bool {
-	in := func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) }
-	return slices.ContainsFunc(private(), in) || in(netip.MustParsePrefix("fc00::/7"))
-}
-
 // freeSubnet is the first prefix of s that nothing in the cluster uses and no server was
 // seen to have a route for. It is private, or an error with a smaller one that is free.
 func freeSubnet(c *state.Cluster, s space) (netip.Prefix, error) {
 	taken := occupied(c, uses(c))
-	if p, ok := freeBeside(taken, s.v4); ok {
+	if p, ok := prefix.FreeBeside(taken, s.v4); ok {
 		return p, nil
 	}
 	next := "take out a network that is needed no more"
 	for bits := s.v4.Bits() + 1; bits <= max(minBits4, s.v4.Bits()+1); bits++ {
-		if p, ok := freeBeside(taken, netip.PrefixFrom(s.v4.Addr(), bits)); ok {
+		if p, ok := prefix.FreeBeside(taken, netip.PrefixFrom(s.v4.Addr(), bits)); ok {
 			next = s.say(p)
 			break
 		}
 	}
-	return netip.Prefix{}, hint.Errorf("", next, "no /%d is free in %s", s.v4.Bits(), joinWords(texts(private())))
+	return netip.Prefix{}, hint.Errorf("", next, "no /%d is free in %s", s.v4.Bits(), joinWords(texts(prefix.Private())))
 }
 
 // example is a prefix of s that is free, of the family of the one that is refused; ""
@@ -90,7 +73,7 @@ func (s space) example(c *state.Cluster, refused netip.Prefix) string {
 	if at := slices.IndexFunc(others, func(u use) bool { return u.prefix == refused }); at >= 0 {
 		others = slices.Delete(others, at, at+1)
 	}
-	if p, ok := freeBeside(occupied(c, others), like); ok {
+	if p, ok := prefix.FreeBeside(occupied(c, others), like); ok {
 		return ", for example " + p.String()
 	}
 	return ""
@@ -121,32 +104,8 @@ func occupied(c *state.Cluster, uses []use) []netip.Prefix {
 			}
 		}
 	}
-	slices.SortFunc(out, byPrefix)
+	slices.SortFunc(out, prefix.Compare)
 	return slices.Compact(out)
-}
-
-// freeBeside is the first prefix as long as p that is private and apart from all that
-// is taken: from p on, then in the other ranges, then before p.
-func freeBeside(taken []netip.Prefix, p netip.Prefix) (netip.Prefix, bool) {
-	ranges := private()
-	if p.Addr().Is6() {
-		ranges = []netip.Prefix{uniqueLocal}
-	}
-	home := slices.IndexFunc(ranges, func(r netip.Prefix) bool { return r.Contains(p.Addr()) })
-	order := slices.Concat(ranges[home:], ranges[:home], ranges[home:home+1])
-	for i, r := range order {
-		if r.Bits() > p.Bits() {
-			continue
-		}
-		cut := newCutter(taken, r, p.Bits())
-		if i == 0 {
-			cut.at = p.Masked().Addr()
-		}
-		if q, ok := cut.next(); ok {
-			return q, true
-		}
-	}
-	return netip.Prefix{}, false
 }
 
 func texts(list []netip.Prefix) []string {
@@ -160,7 +119,7 @@ func texts(list []netip.Prefix) []string {
 // notePublic notes subnets of the cluster that others have on the Internet.
 func (b *builder) notePublic() {
 	for _, u := range uses(b.c) {
-		if isPrivate(u.prefix) {
+		if prefix.IsPrivate(u.prefix) {
 			continue
 		}
 		of := u.network

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -42,7 +43,7 @@ func TestSubnetsStayPrivate(t *testing.T) {
 			continue
 		}
 		for _, p := range append(slices.Clone(c.Networks["n1"].Subnets), c.Networks["n1"].Mesh) {
-			if p.IsValid() && (!isPrivate(p) || !netip.MustParsePrefix("172.16.0.0/12").Contains(p.Addr())) {
+			if p.IsValid() && (!prefix.IsPrivate(p) || !netip.MustParsePrefix("172.16.0.0/12").Contains(p.Addr())) {
 				t.Errorf("%s is dealt %s", kind, p)
 			}
 		}
@@ -59,7 +60,7 @@ func TestPoolsEnd(t *testing.T) {
 	for i := 0; ; i++ {
 		err := Create(c, fmt.Sprint("n", i), HostGW, Options{})
 		if err == nil {
-			if last = c.Networks[fmt.Sprint("n", i)].Subnets[0]; !isPrivate(last) {
+			if last = c.Networks[fmt.Sprint("n", i)].Subnets[0]; !prefix.IsPrivate(last) {
 				t.Fatalf("the pool %d is %s", i, last)
 			}
 			continue
@@ -71,7 +72,7 @@ func TestPoolsEnd(t *testing.T) {
 		break
 	}
 	delete(c.Networks, "n32")
-	c.Servers["s1"].Facts.Prefixes = append(c.Servers["s1"].Facts.Prefixes, netip.PrefixFrom(topAddr(last), 24).Masked())
+	c.Servers["s1"].Facts.Prefixes = append(c.Servers["s1"].Facts.Prefixes, netip.PrefixFrom(prefix.Top(last), 24).Masked())
 	for i, bits := range []int{17, 18, 19} { // a half, a quarter, an eighth is left
 		err := Create(c.Clone(), fmt.Sprint("m", i), HostGW, Options{})
 		_, next := hint.Of(err)
@@ -89,7 +90,7 @@ func TestPoolsEnd(t *testing.T) {
 func TestNothingIsFree(t *testing.T) {
 	for kind, create := range auto() {
 		c := cluster(t, 2)
-		c.Servers["s1"].Facts.Prefixes = private()
+		c.Servers["s1"].Facts.Prefixes = prefix.Private()
 		err := create(c, "n1", Options{})
 		where, next := hint.Of(err)
 		if err == nil || !strings.Contains(err.Error(), "is free in") || !strings.Contains(where, "n1") || next == "" {

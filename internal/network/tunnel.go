@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -34,19 +35,6 @@ const (
 	ip4Over   = 20 // outer headers
 	ip6Over   = 40
 )
-
-// hostOf says whether an end of a tunnel may have address a of p: in IPv4 not the
-// subnet's first nor its last, but for a /31 (RFC 3021); in IPv6 not the routers'
-// anycast address, but for a /127 (RFC 6164).
-func hostOf(p netip.Prefix, a netip.Addr) bool {
-	switch {
-	case !p.Contains(a):
-		return false
-	case p.Bits() >= a.BitLen()-1:
-		return true
-	}
-	return a != p.Addr() && (a.Is6() || a != lastAddr(p))
-}
 
 // tunnelCommands are those of tunnels, which have the same two ends for good.
 var tunnelCommands = commands{leave: "flock deltunnel NAME", remove: "flock deltunnel NAME", unshare: "flock delnetwork NAME subnet SHARE"}
@@ -241,7 +229,7 @@ func allocateTunnel(n *state.Network, servers []string) error {
 		a := &state.Allocation{ID: uint16(i + 1)}
 		for _, p := range n.Subnets {
 			addr := p.Addr()
-			for taken[addr] || !hostOf(p, addr) {
+			for taken[addr] || !prefix.HostOf(p, addr) {
 				if addr = addr.Next(); !p.Contains(addr) {
 					return hint.Errorf("", "give the tunnel a wider subnet", "%s has no address left for %s", p, server)
 				}
@@ -259,7 +247,7 @@ func fitsTunnel(n *state.Network, a *state.Allocation) bool {
 		return false
 	}
 	for i, p := range n.Subnets {
-		if !hostOf(p, a.Addrs[i]) {
+		if !prefix.HostOf(p, a.Addrs[i]) {
 			return false
 		}
 	}

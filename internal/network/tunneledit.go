@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -130,7 +131,7 @@ func setTunnelAddresses(c *state.Cluster, n *state.Network, list []netip.Prefix)
 			return hint.Errorf("", next, "%s and %s are not two addresses of one subnet", a, b)
 		}
 		for j, p := range []netip.Prefix{a, b} {
-			if !hostOf(p.Masked(), p.Addr()) {
+			if !prefix.HostOf(p.Masked(), p.Addr()) {
 				return hint.Errorf("", next, "%s is not an address that an end can have in %s", p.Addr(), p.Masked())
 			}
 			ends[j].Addrs = append(ends[j].Addrs, p.Addr())

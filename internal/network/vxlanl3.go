@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -55,7 +56,7 @@ func (p *pool) addDeviceAddrs(m *poolMember) {
 	v6 := false
 	for _, own := range m.subnets {
 		v6 = v6 || own.Addr().Is6()
-		h.Addrs = append(h.Addrs, spec.Addr{Link: p.device, Prefix: hostPrefix(own.Addr())})
+		h.Addrs = append(h.Addrs, spec.Addr{Link: p.device, Prefix: prefix.Alone(own.Addr())})
 	}
 	conf := "net/ipv6/conf/" + p.device + "/"
 	if !v6 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -101,7 +102,7 @@ func allocateWireGuard(n *state.Network, servers []string) error {
 		ids[id] = true
 		a := &state.Allocation{ID: id}
 		for _, p := range n.Subnets {
-			addr, ok := lowest(p, taken)
+			addr, ok := prefix.Lowest(p, taken)
 			if !ok || len(ids) > 65534 {
 				return hint.Errorf("", "create the network with a wider subnet", "%s has no address left for %s", p, server)
 			}
