@@ -74,8 +74,8 @@ func taken(fd int) (octets uint64, more bool) {
 	if err != nil {
 		return 0, false
 	}
-	left, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-	return info.Bytes_acked, err == nil && left > 0
+	unsent, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	return info.Bytes_acked, err == nil && unsent > 0
 }
 
 // unreadWithin bounds the wait for a neighbour's next message.

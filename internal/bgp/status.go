@@ -126,16 +126,16 @@ func (sp *speaker) neighbors(ctx context.Context, s *spec.BGP, secrets map[strin
 
 // unmatched are the rules of n's Import that match nothing that it announces.
 func (sp *speaker) unmatched(s *spec.BGP, n spec.BGPNeighbor) ([]spec.PrefixRule, error) {
-	left := slices.Clone(n.Import)
+	unmatched := slices.Clone(n.Import)
 	for _, family := range families(s, n) {
-		if len(left) == 0 {
+		if len(unmatched) == 0 {
 			break
 		}
 		r := apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_ADJ_IN, Name: n.Addr.String(), Family: family}
 		err := sp.gobgp.ListPath(r, func(_ bgp.NLRI, paths []*apiutil.Path) {
 			for _, path := range paths {
 				if p, ok := prefixOf(path); ok {
-					left = slices.DeleteFunc(left, func(rule spec.PrefixRule) bool { return rule.Matches(p) })
+					unmatched = slices.DeleteFunc(unmatched, func(rule spec.PrefixRule) bool { return rule.Matches(p) })
 				}
 			}
 		})
@@ -143,7 +143,7 @@ func (sp *speaker) unmatched(s *spec.BGP, n spec.BGPNeighbor) ([]spec.PrefixRule
 			return nil, fmt.Errorf("list what neighbor %s announces: %w", n.Addr, err)
 		}
 	}
-	return left, nil
+	return unmatched, nil
 }
 
 // states translates GoBGP's session states to the names of RFC 4271.

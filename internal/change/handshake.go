@@ -61,10 +61,10 @@ func (r *run) couples() (initiators []*peer, to map[*peer][]spec.Peer) {
 		}
 	}
 	to = map[*peer][]spec.Peer{}
-	order := slices.SortedFunc(slices.Values(sortedNames(r.peers)), func(a, b string) int {
+	names := slices.SortedFunc(slices.Values(sortedNames(r.peers)), func(a, b string) int {
 		return cmp.Or(met[r.peers[b]]-met[r.peers[a]], strings.Compare(a, b))
 	})
-	for _, name := range order {
+	for _, name := range names {
 		p := r.peers[name]
 		if p.err != nil || p.want == nil {
 			continue

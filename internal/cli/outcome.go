@@ -86,8 +86,8 @@ func (a *app) concluded(out *change.Outcome, c alter) error {
 			return err
 		}
 	}
-	left := incomplete(out, c.networks)
-	if !c.terse || left != nil {
+	unfinished := incomplete(out, c.networks)
+	if !c.terse || unfinished != nil {
 		a.summary(out)
 	}
 	a.notes(out.Clones)
@@ -97,8 +97,8 @@ func (a *app) concluded(out *change.Outcome, c alter) error {
 	for _, s := range out.Stayed {
 		a.say("%s: %s; what is on it stays", s.Server, s.Err)
 	}
-	if left != nil {
-		return left
+	if unfinished != nil {
+		return unfinished
 	}
 	if len(c.networks) > 0 {
 		a.notes(out.Notes)

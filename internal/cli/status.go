@@ -245,9 +245,9 @@ func (a *app) statusLines(o *change.Outcome, s change.Server) []string {
 		}
 		return out
 	}
-	plain := *a
-	plain.OutTTY = false // the table would count colours as columns
-	out := append(plain.stepLines(stepsOf(s)), amiss(o, s)...)
+	uncoloured := *a
+	uncoloured.OutTTY = false // the table would count colours as columns
+	out := append(uncoloured.stepLines(stepsOf(s)), amiss(o, s)...)
 	if a.OutTTY {
 		for i := range out {
 			out[i] = screen.Cut(out[i], max(a.Columns()-len(s.Name)-len(s.State)-8, 40))

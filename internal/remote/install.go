@@ -93,7 +93,7 @@ func (c *Conn) install(ctx context.Context, p *program, on probed) error {
 	if err != nil {
 		return hint.With(fmt.Errorf("install agent: %w", err), c.target.where(), "")
 	}
-	data, unpack := p.plain, "cat"
+	data, unpack := p.unpacked, "cat"
 	if on.gzip && rtt > slowLink {
 		data, unpack = p.packed, "gzip -dc"
 	}

@@ -89,10 +89,10 @@ func (k knownKeys) named(name string) knownKeys {
 // check is nil where key is known for addr, and wraps ErrHostKeyChanged or
 // ErrHostKeyUnknown otherwise.
 func (k knownKeys) check(addr string, key ssh.PublicKey) error {
-	plain := bareKey(key)
+	bare := bareKey(key)
 	cert, certified := key.(*ssh.Certificate)
 	for _, l := range k {
-		if l.marker == markRevoked && (sameKey(l.key, plain) || certified && sameKey(l.key, cert.SignatureKey)) {
+		if l.marker == markRevoked && (sameKey(l.key, bare) || certified && sameKey(l.key, cert.SignatureKey)) {
 			return fmt.Errorf("%w: it is revoked in %s", ErrHostKeyChanged, l.place())
 		}
 	}
@@ -107,17 +107,17 @@ func (k knownKeys) check(addr string, key ssh.PublicKey) error {
 		if l.marker != "" {
 			continue
 		}
-		if sameKey(l.key, plain) {
+		if sameKey(l.key, bare) {
 			return nil
 		}
-		if other == nil || l.key.Type() == plain.Type() {
+		if other == nil || l.key.Type() == bare.Type() {
 			other = &lines[i]
 		}
 	}
 	if other != nil && exact {
-		return &changedError{line: *other, shown: plain}
+		return &changedError{line: *other, shown: bare}
 	}
-	err := fmt.Errorf("%w: %s %s", ErrHostKeyUnknown, plain.Type(), ssh.FingerprintSHA256(plain))
+	err := fmt.Errorf("%w: %s %s", ErrHostKeyUnknown, bare.Type(), ssh.FingerprintSHA256(bare))
 	if certified {
 		err = fmt.Errorf("%w, and its certificate does not hold: %w", err, lines.checkCert(addr, cert))
 	}

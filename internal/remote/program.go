@@ -16,10 +16,10 @@ import (
 // program is one of the agent's programs. It is read once.
 type program struct {
 	Build
-	version func() (string, error) // its name on servers
-	digest  func() (digest, error)
-	plain   func() ([]byte, error)
-	packed  func() ([]byte, error) // gzip
+	version  func() (string, error) // its name on servers
+	digest   func() (digest, error)
+	unpacked func() ([]byte, error)
+	packed   func() ([]byte, error) // gzip
 }
 
 // digest identifies a binary.
@@ -42,8 +42,8 @@ func (d *Dialer) program(b Build) *program {
 	source := func() (io.ReadCloser, error) { return open(b) }
 	p := &program{Build: b}
 	p.version = sync.OnceValues(func() (string, error) { return versionOf(source) })
-	p.digest = sync.OnceValues(func() (digest, error) { return digestOf(p.plain) })
-	p.plain = sync.OnceValues(func() ([]byte, error) { return readAll(source) })
+	p.digest = sync.OnceValues(func() (digest, error) { return digestOf(p.unpacked) })
+	p.unpacked = sync.OnceValues(func() ([]byte, error) { return readAll(source) })
 	p.packed = sync.OnceValues(func() ([]byte, error) { return pack(source) })
 	if d.programs == nil {
 		d.programs = map[Build]*program{}
@@ -118,8 +118,8 @@ func buildID(r io.ReaderAt) []byte {
 	return note
 }
 
-func digestOf(plain func() ([]byte, error)) (digest, error) {
-	data, err := plain()
+func digestOf(unpacked func() ([]byte, error)) (digest, error) {
+	data, err := unpacked()
 	if err != nil {
 		return digest{}, err
 	}

@@ -161,8 +161,8 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 // shell reads it alike: in single quotes csh allows neither a line end nor an
 // exclamation mark, and fish interprets backslashes.
 func oneLine(script string) string {
-	plain := strings.NewReplacer("\n", `\n`, "!", `\0041`, "'", `\0047`, `\`, `\0134`)
-	return quote(`eval "$(printf %b "$1")"`) + " sh " + quote(plain.Replace(script))
+	escapes := strings.NewReplacer("\n", `\n`, "!", `\0041`, "'", `\0047`, `\`, `\0134`)
+	return quote(`eval "$(printf %b "$1")"`) + " sh " + quote(escapes.Replace(script))
 }
 
 // tail keeps the last bytes of what a command wrote, for messages.

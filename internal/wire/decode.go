@@ -279,7 +279,7 @@ func (r *reader) quoted() ([]byte, error) {
 		return nil, errType
 	}
 	from := r.at
-	end, plain := endOfString(r.data, from)
+	end, verbatim := endOfString(r.data, from)
 	if end < 0 {
 		return nil, errSyntax
 	}
@@ -287,7 +287,7 @@ func (r *reader) quoted() ([]byte, error) {
 	if end-from > maxText {
 		return nil, errText
 	}
-	if plain {
+	if verbatim {
 		return r.data[from+1 : end-1], nil
 	}
 	if !utf8.Valid(r.data[from:end]) {
@@ -300,17 +300,17 @@ func (r *reader) quoted() ([]byte, error) {
 
 // endOfString returns where the string that begins at from ends, -1 if it does not, and
 // whether the text between the quotes has no escapes.
-func endOfString(data []byte, from int) (end int, plain bool) {
-	plain = true
+func endOfString(data []byte, from int) (end int, verbatim bool) {
+	verbatim = true
 	for i := from + 1; i < len(data); i++ {
 		switch c := data[i]; {
 		case c == '"':
-			return i + 1, plain
+			return i + 1, verbatim
 		case c == '\\':
 			i++
-			plain = false
+			verbatim = false
 		case c < ' ' || c > '~':
-			plain = false
+			verbatim = false
 		}
 	}
 	return -1, false

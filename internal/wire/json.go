@@ -81,7 +81,7 @@ func appendValue(b []byte, v reflect.Value) ([]byte, error) {
 	return nil, unsupported(v.Type())
 }
 
-func unsupported(t reflect.Type) error { return fmt.Errorf("a %s is not plain", t) }
+func unsupported(t reflect.Type) error { return fmt.Errorf("a %s has no place in a message", t) }
 
 func appendStruct(b []byte, v reflect.Value) ([]byte, error) {
 	b = append(b, '{')
