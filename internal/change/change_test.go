@@ -297,7 +297,7 @@ func TestAllPlanBeforeOneApplies(t *testing.T) {
 	}
 }
 
-// What does not settle is named, each with how it differs.
+// What does not converge is named, each with how it differs.
 func TestWhatDoesNotSettleIsNamed(t *testing.T) {
 	f, e := world(t, 1)
 	carry(t, e, Request{Edit: create})
@@ -313,7 +313,7 @@ func TestWhatDoesNotSettleIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "~ link vxl0: mtu 1400 -> 1450; + addr 10.0.4.1/32 dev vxl0; + route a; and 2 more"
-	if s := out.Servers[0]; s.Err == nil || !strings.Contains(s.Err.Error(), "s1 does not settle: ") || !strings.HasSuffix(s.Err.Error(), want) {
+	if s := out.Servers[0]; s.Err == nil || !strings.Contains(s.Err.Error(), "s1 does not converge: ") || !strings.HasSuffix(s.Err.Error(), want) {
 		t.Errorf("want %q, have %v", want, s.Err)
 	}
 }

@@ -111,7 +111,7 @@ func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
 			a := r.c.Networks[name].Allocated[p.name]
 			switch key := res.Value[device]; {
 			case key == "":
-				p.err = hint.Errorf("server "+p.name, "flock apply", "%s named no key for %s", p.name, device)
+				p.err = hint.Errorf("server "+p.name, "flock apply", "%s reported no key for %s", p.name, device)
 			case a != nil && a.Key != key:
 				a.Key, changed = key, true
 			}

@@ -47,7 +47,7 @@ func (r *run) push(ctx context.Context) {
 	for _, wave := range r.waves(todo) {
 		results := remote.Each(ctx, wave, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
 			if kept != nil {
-				return nil, hint.Errorf("server "+p.name, "flock apply", "%s stays as it is: %s did not change", p.name, r.turn.Server)
+				return nil, hint.Errorf("server "+p.name, "flock apply", "%s was not changed: %s did not change its key", p.name, r.turn.Server)
 			}
 			return p.apply(ctx, r.e, r.given(p, leases))
 		})

@@ -36,13 +36,13 @@ func verdict(server string, req *spec.Request, reply *spec.Reply) error {
 	case spec.OpHandshake:
 		for _, q := range reply.Silent {
 			if !slices.ContainsFunc(req.Peers, func(p spec.Peer) bool { return p.Key == q.Key && p.Endpoint == q.Endpoint }) {
-				return unbelieved(server, req.Op, "it is about peers that it was not asked to speak to")
+				return unbelieved(server, req.Op, "it names peers that it was not asked about")
 			}
 		}
 	case spec.OpProbe:
 		for _, q := range reply.Unheard {
 			if !slices.Contains(req.Probes, q) {
-				return unbelieved(server, req.Op, "it is about ways that it was not asked to try")
+				return unbelieved(server, req.Op, "it names paths that it was not asked to probe")
 			}
 		}
 	}
@@ -63,7 +63,7 @@ func strayPart(op string, reply *spec.Reply) string {
 		{"a report", reply.Report != nil, op == spec.OpApply || op == spec.OpConfirm || op == spec.OpPurge},
 		{"keys", len(reply.Keys) > 0, plans || op == spec.OpKeys},
 		{"silent peers", len(reply.Silent) > 0, op == spec.OpHandshake},
-		{"ways", len(reply.Unheard) > 0, op == spec.OpProbe},
+		{"paths", len(reply.Unheard) > 0, op == spec.OpProbe},
 		{"a BGP status", reply.BGP != nil, op == spec.OpBGP},
 	} {
 		if part.stands && !part.of {
@@ -116,7 +116,7 @@ func reported(server string, req *spec.Request, report *spec.Report) error {
 		return unbelieved(server, req.Op, badStep(report.Steps))
 	case len(report.Pending) > 0:
 		return hint.Errorf("server "+server, "flock status",
-			"%s does not settle: this differs again and again, somebody else or the kernel changes it back: %s", server, spec.FewSteps(report.Pending))
+			"%s does not converge: this differs again and again, somebody else or the kernel changes it back: %s", server, spec.FewSteps(report.Pending))
 	case report.Undone:
 		return unbelieved(server, req.Op, "it says that the server went back to what it was, and not why")
 	case report.Left < 0 || len(report.Remains) != min(report.Left, spec.RemainsMax):
@@ -160,7 +160,7 @@ func errorWithRest(server string, err error, report *spec.Report) error {
 func keysNamed(server string, req *spec.Request, keys map[string]string) error {
 	for _, device := range req.Keys {
 		if !isKey(keys[device]) {
-			return hint.Errorf("server "+server, "flock apply", "%s named no key for %s", server, device)
+			return hint.Errorf("server "+server, "flock apply", "%s reported no key for %s", server, device)
 		}
 	}
 	if len(keys) != len(req.Keys) {
@@ -201,5 +201,5 @@ func complaint(server, op string, p *spec.Problem) error {
 
 // unbelieved is the error about an answer that contradicts itself.
 func unbelieved(server, op, why string) error {
-	return hint.Errorf("server "+server, "flock status", "%s: the answer to %s is not whole: %s", server, op, why)
+	return hint.Errorf("server "+server, "flock status", "%s: the answer to %s is incomplete: %s", server, op, why)
 }

@@ -57,7 +57,7 @@ func TestProgress(t *testing.T) {
 		{"terminal", true, false, "s1  connecting\n" +
 			"\x1b[1A\x1b[Js1  connecting\ns2  connecting\n" +
 			"\x1b[2A\x1b[Jwaiting for somebody\ns1  connecting\ns2  connecting\n" +
-			"\x1b[2A\x1b[Js2  connecting\n1 of 2 servers are through\n" +
+			"\x1b[2A\x1b[Js2  connecting\n1 of 2 servers are done\n" +
 			"\x1b[2A\x1b[J"},
 	} {
 		var b bytes.Buffer

@@ -256,7 +256,7 @@ func (a *app) statusLines(o *change.Outcome, s change.Server) []string {
 	if len(out) == 0 {
 		out = []string{""}
 		if s.State == drifted {
-			out[0] = "what it confirmed is no more what the file says of it; nothing has to change"
+			out[0] = "it has not confirmed what the file says now; nothing on it has to change"
 		}
 	}
 	return out

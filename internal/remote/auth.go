@@ -159,7 +159,7 @@ func (l *login) identity(k *keyFile, held []ssh.Signer) (s ssh.Signer, ask bool,
 		}
 	}
 	if k.public {
-		return nil, false, fmt.Errorf("%w: %s has only the public half, and the ssh agent has not the other", ErrAuth, k.path)
+		return nil, false, fmt.Errorf("%w: %s has only the public half, and the ssh agent does not have the other", ErrAuth, k.path)
 	}
 	return l.patient(pub, unlock), k.locked.Load(), nil
 }

@@ -116,10 +116,10 @@ func readIdentification(conn net.Conn) error {
 			return nil
 		}
 		if errors.Is(err, io.EOF) {
-			return errors.New("the connection was closed before sshd introduced itself")
+			return errors.New("the connection was closed before sshd sent its identification")
 		}
 		if err != nil {
-			return fmt.Errorf("wait for sshd to introduce itself: %w", err)
+			return fmt.Errorf("wait for sshd's identification: %w", err)
 		}
 	}
 }

@@ -114,7 +114,7 @@ func (l *Lines) draw() {
 	}
 	l.drawn = len(shown)
 	if more := len(names) - len(shown); more > 0 || l.finish > 0 {
-		fmt.Fprintf(&b, "%d of %d servers are through\n", l.finish, l.finish+len(names))
+		fmt.Fprintf(&b, "%d of %d servers are done\n", l.finish, l.finish+len(names))
 		l.drawn++
 	}
 	_ = Print(l.s.Err, "%s", Ink(b.String()))
