@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -66,30 +67,40 @@ func TestDecisionsAreListed(t *testing.T) {
 	}
 }
 
-// TestLinksOfPagesLead: a page links to files that are there.
+// TestLinksOfPagesLead: a page links to files that are there, and names source files that are.
 func TestLinksOfPagesLead(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	file := regexp.MustCompile("`([a-z0-9_/]+\\.(?:go|sh|txtar))`")
+	var pages, files []string
 	err := filepath.WalkDir(top(t), func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case d.IsDir() && (d.Name() == ".git" || ignored(d.Name())):
 			return fs.SkipDir
-		case filepath.Ext(path) != ".md":
-			return nil
+		case filepath.Ext(path) == ".md":
+			pages = append(pages, path)
 		}
+		files = append(files, filepath.ToSlash(path))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range pages {
 		page, err := os.ReadFile(path)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
 		for _, m := range link.FindAllSubmatch(page, -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(path), string(m[1]))); err != nil {
 				t.Errorf("%s: %v", path, err)
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
+		for _, m := range file.FindAllSubmatch(page, -1) {
+			if !slices.ContainsFunc(files, func(f string) bool { return strings.HasSuffix(f, "/"+string(m[1])) }) {
+				t.Errorf("%s names %s, which is not there", path, m[1])
+			}
+		}
 	}
 }
