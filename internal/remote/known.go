@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/plainfile"
+	"github.com/flocknet/flock/internal/sshconfig"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -205,7 +206,7 @@ func matchHosts(patterns []string, name string) bool {
 			continue
 		}
 		p, not := strings.CutPrefix(p, "!")
-		if matchPattern(strings.ToLower(p), name) {
+		if sshconfig.Matches(strings.ToLower(p), name) {
 			if not {
 				return false
 			}
@@ -229,26 +230,4 @@ func matchHash(pattern, name string) bool {
 	mac := hmac.New(sha1.New, salt)
 	mac.Write([]byte(name))
 	return hmac.Equal(mac.Sum(nil), sum)
-}
-
-// matchPattern knows * and ?. It backtracks only to the last star: no pattern takes
-// exponential time.
-func matchPattern(pattern, name string) bool {
-	p, n, star, mark := 0, 0, -1, 0
-	for n < len(name) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, n
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == name[n]):
-			p++
-			n++
-		case star >= 0:
-			mark++
-			p, n = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -86,7 +86,7 @@ func (r *reading) hosts(patterns []string) bool {
 	about := false
 	for _, p := range patterns {
 		p, negated := strings.CutPrefix(p, "!")
-		if wild(p, r.host) {
+		if Matches(p, r.host) {
 			if negated {
 				return false
 			}
@@ -194,7 +194,7 @@ func listed(list, s string) bool {
 	in := false
 	for p := range strings.SplitSeq(list, ",") {
 		p, negated := strings.CutPrefix(p, "!")
-		if wild(p, s) {
+		if Matches(p, s) {
 			if negated {
 				return false
 			}
@@ -204,8 +204,9 @@ func listed(list, s string) bool {
 	return in
 }
 
-// wild says whether s matches a pattern in which * is any text and ? one character.
-func wild(pattern, s string) bool {
+// Matches says whether s matches a pattern of ssh's, in which * is any text and ? one
+// character. It backtracks only to the last star: no pattern takes exponential time.
+func Matches(pattern, s string) bool {
 	star, from := -1, 0
 	p := 0
 	for i := 0; i < len(s); {

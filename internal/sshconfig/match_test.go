@@ -1,8 +1,8 @@
-package remote
+package sshconfig
 
 import "testing"
 
-func FuzzMatchPattern(f *testing.F) {
+func FuzzMatches(f *testing.F) {
 	f.Add("*.example.com", "a.example.com")
 	f.Add("[10.0.0.?]:2*", "[10.0.0.1]:2222")
 	f.Add("a*b*c", "aXbXbc")
@@ -10,7 +10,7 @@ func FuzzMatchPattern(f *testing.F) {
 		if len(pattern) > 12 || len(name) > 12 {
 			return
 		}
-		if have, want := matchPattern(pattern, name), slowMatch(pattern, name); have != want {
+		if have, want := Matches(pattern, name), slowMatch(pattern, name); have != want {
 			t.Fatalf("%q matches %q: %v, want %v", pattern, name, have, want)
 		}
 	})
