@@ -1,7 +1,7 @@
 package network
 
-// Alloc is the kind of a pool network that deals out subnets and nothing else: the
-// routes are somebody else's business (a cloud's route table, a routing daemon).
+// Alloc is the kind of a pool network that only allocates subnets. Something else makes
+// the routes: a cloud's route table, a routing daemon.
 const Alloc = "alloc"
 
 func allocKind() *Kind { return poolKind(Alloc, backend{}, routeAlloc) }

@@ -11,8 +11,7 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// Settling is the note about a network that has the sessions of before beside those
-// of now.
+// Settling is the note about a network whose old sessions are kept beside the new ones.
 const Settling = "sessions of before are kept until those of now have heard everything: flock apply ends them"
 
 // BGP is the kind of a routed network without encapsulation: members announce the

@@ -251,8 +251,8 @@ func (b *builder) reach(name string) []netip.Prefix {
 	return prefix.Aggregate(out)
 }
 
-// joined are the BGP networks that a network has a way to: its own, and those
-// whose members its own members talk to as externals, and so on.
+// joined are the BGP networks that a network exchanges routes with: itself, those whose
+// members are externals of its members, and so on.
 func joined(c *state.Cluster, name string) []string {
 	out := []string{name}
 	for i := 0; i < len(out); i++ {
@@ -286,8 +286,8 @@ func memberAt(c *state.Cluster, name string, a netip.Addr) string {
 	return ""
 }
 
-// own is what nobody outside may announce: what the network shares, and the
-// segments that the server stands on itself.
+// own is what no router outside may announce: the network's shared subnets, and the
+// subnets of the server's own interfaces.
 func (b *builder) own(n *state.Network, server string) []netip.Prefix {
 	out := append(sharedSubnets(n), b.connected(server, "")...)
 	if p := b.c.Servers[server].Subnet; p.IsValid() {

@@ -88,14 +88,13 @@ func (g *group) neighbors(n *state.Network, s *speaker) []spec.BGPNeighbor {
 	return out
 }
 
-// routedBy is what a WireGuard network carries for BGP networks: routes learned over
-// it lead through it, and WireGuard wants to know by peer what may come and go. By
-// server and the other end.
+// routedBy lists the prefixes that BGP networks route over a WireGuard network, by server
+// and the other end. WireGuard needs them as allowed addresses of the peer.
 type routedBy map[[2]string][]netip.Prefix
 
-// routedOver finds what the network called mesh carries. An address goes to one peer
-// only: what a member shares to itself, what is behind it by way of other members
-// to the first that is there.
+// routedOver finds what BGP networks route over the network called mesh. WireGuard gives
+// an address to one peer only: what a member shares goes to that member, and what is
+// behind several members goes to the first of them.
 func (b *builder) routedOver(mesh string) (routedBy, error) {
 	out, taken := routedBy{}, map[string]map[netip.Prefix]bool{}
 	add := func(at, to string, list []netip.Prefix) {

@@ -30,13 +30,13 @@ func Bringing(was, now *state.Cluster) []string {
 	return out
 }
 
-// way is what servers are reached by.
+// way is how servers are reached.
 type way struct {
 	by string
 	to []string // servers, sorted
 }
 
-// brought are the ways to the servers of now that no server of was has.
+// brought are jump hosts and key files of servers in now that no server in was uses.
 func brought(was, now *state.Cluster, by func(*state.Server) string) []*way {
 	known, ways := map[string]bool{"": true}, map[string]*way{}
 	for _, s := range was.Servers {

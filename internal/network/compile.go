@@ -17,8 +17,8 @@ type Problem struct {
 	Err             error // carries its own advice
 }
 
-// Membership is a server's membership of a network, Place where it stands in the
-// network below.
+// Membership is a server's membership of a network. Place is the interface and address
+// that it uses in the underlay.
 type (
 	Membership struct{ Server, Network string }
 	Place      struct {

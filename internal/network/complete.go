@@ -85,9 +85,9 @@ func checkMembers(c *state.Cluster, n *state.Network) error {
 	return nil
 }
 
-// allocate deals out to members that have nothing yet, forgets servers that are
-// members no more, and deals anew what does not fit the network (a cluster file
-// that gives it another subnet).
+// allocate allocates to members that have nothing yet, forgets servers that are
+// no longer members, and allocates again what does not fit the network (after a cluster
+// file gave it another subnet).
 func allocate(n *state.Network, kind *Kind) error {
 	member := make(map[string]bool, len(n.Members))
 	for _, m := range n.Members {
@@ -116,8 +116,8 @@ func allocate(n *state.Network, kind *Kind) error {
 	return kind.allocate(n, fresh)
 }
 
-// checkDealt refuses what only a hand in the file can have done: two members with
-// one number, hence one MAC address, or with one address.
+// checkDealt refuses two members with one number (hence one MAC address) or one address.
+// Only an edit of the file by hand makes that.
 func checkDealt(n *state.Network) error {
 	ids, addrs := map[uint16]string{}, map[netip.Addr]string{}
 	twice := func(server, other, what string) error {

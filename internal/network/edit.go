@@ -216,9 +216,8 @@ func checkNetworkName(name string) error {
 	return nil
 }
 
-// Join makes members (SERVER, SERVER:INTERFACE, SERVER:IP) part of a network. A
-// member that is in it already, in the same way, is left as it is; in another
-// way, its underlay moves and what was dealt to it stays.
+// Join makes members (SERVER, SERVER:INTERFACE, SERVER:IP) part of a network. A server
+// that is a member already keeps its addresses; its underlay becomes what is named now.
 func Join(c *state.Cluster, name string, members []string) error {
 	if len(c.Networks) == 0 {
 		return hint.Errorf("network "+name, "flock createnetwork "+name+" vxlan", "unknown network %s", name)

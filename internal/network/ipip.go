@@ -36,7 +36,7 @@ func routeIPIP(p *pool, m *poolMember) {
 	})
 }
 
-// onlyIPv4 refuses what a tunnel of IPv4 in IPv4 cannot carry.
+// onlyIPv4 refuses IPv6 inside or below an IPv4-in-IPv4 network.
 func onlyIPv4(c *state.Cluster, n *state.Network) error {
 	for _, s := range n.Subnets {
 		if s.Addr().Is6() {

@@ -8,8 +8,8 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// isolate closes h, and by way of it the other members, to containers of networks that
-// are isolated.
+// isolate stops containers of isolated networks from reaching h, and through h the other
+// members.
 func (b *builder) isolate(h *spec.Host) {
 	for i := range h.Guards {
 		g := &h.Guards[i]
@@ -31,7 +31,7 @@ func (b *builder) isolate(h *spec.Host) {
 
 // membersAddrs are the addresses that n's members are known by, but for those in a segment
 // of n: what goes there comes in by the members' own bridges. The facts of a server behind NAT
-// are left out: where it stands, others may have its addresses.
+// are left out: other hosts behind other NATs may have the same addresses.
 func (b *builder) membersAddrs(n *state.Network) []netip.Prefix {
 	var out []netip.Prefix
 	add := func(a netip.Addr) {

@@ -35,7 +35,7 @@ func Leaving(was, now *state.Cluster, gone []string) []string {
 	return out
 }
 
-// leavingOf are the members of was, and what stands behind them, that n lacks.
+// leavingOf are the members, shared subnets and routers of was that n lacks.
 func leavingOf(name string, was, n *state.Network, gone []string) []string {
 	var out []string
 	stays := func(server string) bool { return hasMember(n, server) }

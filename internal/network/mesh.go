@@ -15,12 +15,12 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// A mesh is a WireGuard network among members: one device on each, its keys, its
-// peers and the routes through it. It is a network by itself (wireguard.go) and
-// what carries an encrypted segment (l2.go).
+// A mesh is a WireGuard network among members: one device on each, its keys, its peers
+// and the routes through it. It is a network by itself (wireguard.go), or the underlay
+// of an encrypted segment (l2.go).
 //
-// A device's name, address and routes follow from the cluster file; its key is
-// made on the server. A member whose key nobody knows yet is nobody's peer.
+// A device's name, address and routes follow from the cluster file; its key is made on
+// the server. A member whose key is not known yet is no peer of any other.
 
 const (
 	wireguardPort    = 51820

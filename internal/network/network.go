@@ -110,7 +110,7 @@ func kindOf(n *state.Network) (kind *Kind, ok bool) {
 // KindOf is what n's type means. Of a type that is not known Name is empty.
 func KindOf(n *state.Network) *Kind { return meaning(n) }
 
-// meaning is kindOf for whoever does not mind a type that is not known.
+// meaning is kindOf where a type that is not known does no harm.
 func meaning(n *state.Network) *Kind {
 	kind, _ := kindOf(n)
 	return kind

@@ -8,8 +8,8 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// An overlay is one of our own networks that gives a server an address, as far as
-// it carries BGP sessions.
+// An overlay is a device of one of our own networks with addresses on a server: members of
+// other networks, and BGP sessions, may use these.
 type overlay struct {
 	network, dev string
 	addrs        []netip.Addr

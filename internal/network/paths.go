@@ -10,16 +10,15 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// A device that holds all it should says nothing of the way below it: a firewall
-// there swallows packets without a word. Whether a pair of members hears each other,
-// one of them has to try.
+// A device that is configured right says nothing about the underlay: a firewall there
+// may drop packets silently. Only a packet shows whether two members reach each other.
 
-// pathsMost is with how many of the members that follow it in the order they joined
-// a member's paths are told: with up to twice as many there are all pairs, and in
-// larger networks nobody tries a thousand.
+// pathsMost is how many other members a member's paths lead to: those that joined after
+// it, in a ring. Networks of up to twice as many members have all pairs; larger ones are
+// sampled.
 const pathsMost = 16
 
-// Path is a way between two members of a network, and how to try it.
+// Path is a pair of members of a network, and how to test it.
 type Path struct {
 	Network  string
 	From, To string     // servers
@@ -28,8 +27,8 @@ type Path struct {
 	Back     spec.Probe // for To's, the same way; zero: only From can begin
 }
 
-// Paths are the ways between members of the network called name by devices of its
-// own, each pair once. A network without such devices has none.
+// Paths are the pairs of members of the network called name that its own devices connect,
+// each once. A network without such devices has none.
 func Paths(c *state.Cluster, compiled *Compiled, name string) []Path {
 	n := c.Networks[name]
 	var servers []string
@@ -69,7 +68,7 @@ func following(servers []string, i int) []string {
 	return out
 }
 
-// pairs tells how members of a network without keys reach each other.
+// pairs finds how members of a network without keys reach each other.
 type pairs struct {
 	n        *state.Network
 	name     string
@@ -84,8 +83,8 @@ func (w *pairs) over() string {
 	return fmt.Sprintf("UDP %d", tunnelPort(w.n))
 }
 
-// probe is how from tries the way to to; false where there is none by a device of
-// the network's own.
+// probe is how from tests its path to to; false where no device of the network's own is
+// in it.
 func (w *pairs) probe(from, to string) (spec.Probe, bool) {
 	a, b := w.n.Allocated[from], w.n.Allocated[to]
 	if a == nil || b == nil {
@@ -180,7 +179,7 @@ func keyedPaths(n *state.Network, name string, servers []string, compiled *Compi
 	return out
 }
 
-// Unheard says in one line which of paths carry nothing.
+// Unheard says in one line which of paths had no answer.
 func Unheard(paths []Path) string {
 	var pairs []string
 	keyed := false

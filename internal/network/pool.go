@@ -11,10 +11,10 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// A pool network cuts its subnet into one container subnet per member and brings
-// packets from each to all others. How it does that is its backend's business:
-// there is one kind per backend, and changetype exchanges it. The containers are
-// somebody else's (a CNI plugin, Docker), unless the network has a bridge.
+// A pool network cuts its subnet into one container subnet per member and routes packets
+// between them. How is up to its backend: there is one kind per backend, and changetype
+// replaces it. A CNI plugin or Docker attaches the containers, unless the network has a
+// bridge.
 
 // backend is what the kinds of pool networks differ in.
 type backend struct {
@@ -222,8 +222,8 @@ func subnetsDealt(n *state.Network) []dealt {
 	return all
 }
 
-// checkDealtSubnets refuses what only a hand in the file can have done: two members
-// with one subnet.
+// checkDealtSubnets refuses two members with one subnet. Only an edit of the file by hand
+// makes that.
 func checkDealtSubnets(n *state.Network) error {
 	all := subnetsDealt(n)
 	for i := 1; i < len(all); i++ {

@@ -48,7 +48,7 @@ func Renumbered(was, now map[string]*spec.Host) []Note {
 	return out
 }
 
-// subnetsOn are the subnets that a server stands in by a device.
+// subnetsOn are the subnets of a server's device.
 func subnetsOn(h *spec.Host, device string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, a := range h.Addrs {

@@ -34,8 +34,8 @@ func withShares(c *state.Cluster, name string) (*state.Network, error) {
 	return withRoles(c, name, "shared subnets")
 }
 
-// meantFirst is the first of words that names a server of the cluster: what stands before
-// it was meant for something else. Without any, a placeholder for advice.
+// meantFirst is the first of words that names a server of the cluster: those before it
+// were meant for something else. Without any, a placeholder for advice.
 func meantFirst(c *state.Cluster, words []string) string {
 	for _, word := range words {
 		if name := serverOf(word); c.Servers[name] != nil || name == Local {

@@ -9,9 +9,9 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// A segment is a layer 2 network of containers on bridges: the addresses in it,
-// its gateway, DHCP, DNS and masquerade. What carries its frames between servers
-// is the kind's business; a segment on one server alone is setsubnet's.
+// A segment is a layer 2 network of containers on bridges: the addresses in it, its
+// gateway, DHCP, DNS and masquerade. The kind decides how frames travel between servers.
+// A server's own bridge (setsubnet) is a segment on one server.
 //
 // Of every subnet the first address is the gateway's, the same on all servers.
 // The servers' own addresses are dealt from the top down (allocate.go), DHCP hands
@@ -69,8 +69,7 @@ func checkSubnets(c *state.Cluster, n *state.Network) error {
 func gatewayOf(p netip.Prefix) netip.Addr { return p.Masked().Addr().Next() }
 
 // nameServerOf is where single DHCP's server answers for names, on top of its own
-// address: containers keep what their lease told them for hours, so it goes along
-// when DHCP moves. It is the first of the quarter at the top that is not handed out.
+// address: containers use the address in their lease for hours, so it moves with DHCP. It is the first of the quarter at the top that is not handed out.
 func nameServerOf(p netip.Prefix) netip.Addr {
 	return netip.PrefixFrom(prefix.Last(p), p.Bits()+2).Masked().Addr()
 }

@@ -121,7 +121,7 @@ func checkShares(c *state.Cluster) error {
 }
 
 // checkTwice refuses shares that overlap each other. Prefixes nest or are apart: in
-// order, whoever overlaps one stands around it.
+// order, a prefix that overlaps another contains it.
 func (g *grounds) checkTwice(all []share) error {
 	slices.SortStableFunc(all, func(a, b share) int { return prefix.Compare(a.subnet, b.subnet) })
 	var around []share
@@ -252,7 +252,7 @@ func (b *builder) shareProblems(name string, ends []*end) {
 	}
 }
 
-// underlayPrefix is the network that e stands in below.
+// underlayPrefix is the subnet of e's underlay address.
 func (b *builder) underlayPrefix(e *end) netip.Prefix {
 	for _, i := range b.c.Servers[e.server].Facts.Interfaces {
 		for _, a := range i.Addrs {

@@ -17,8 +17,8 @@ type standing struct {
 	in              string // the other network; subnetNetwork: the server's own bridge
 }
 
-// stackedIn lists what stands in other networks, by network and in the order of the
-// file.
+// stackedIn lists what needs other networks of ours as its underlay, by network and in
+// the order of the file.
 func stackedIn(c *state.Cluster) []standing {
 	var out []standing
 	for _, name := range c.NetworkNames() {
@@ -37,7 +37,7 @@ func stackedIn(c *state.Cluster) []standing {
 	return out
 }
 
-// placeNetwork is the network in which a member of name stands; "": none.
+// placeNetwork is the network of ours that a member of name uses as its underlay; "": none.
 func placeNetwork(c *state.Cluster, name, member string) string {
 	n := c.Networks[name]
 	m, err := wish(c, n, member)
@@ -92,8 +92,8 @@ func routerIn(c *state.Cluster, name, server string, router netip.Addr) string {
 	return ""
 }
 
-// stillStacked refuses a cluster in which what stood in something before is left
-// without it: nothing of it could be compiled any more.
+// stillStacked refuses a cluster in which a network lost the network that was its
+// underlay: it could not be compiled any more.
 func stillStacked(c *state.Cluster, before []standing) error {
 	for _, s := range before {
 		if !s.fell(c) {
@@ -117,7 +117,7 @@ func stillStacked(c *state.Cluster, before []standing) error {
 	return nil
 }
 
-// fell says whether s is in c without what it stood in.
+// fell says whether s is still in c, and its underlay is not.
 func (s standing) fell(c *state.Cluster) bool {
 	n := c.Networks[s.network]
 	if n == nil {

@@ -60,7 +60,7 @@ func tunnelKind(name, wire, passes string) *Kind {
 	}
 }
 
-// twoEnds refuses to give a tunnel another end, or to take one away.
+// twoEnds refuses to add an end to a tunnel, or to remove one.
 func twoEnds(n *state.Network, name string) error {
 	if len(n.Members) != 2 {
 		return ofNetwork(name, checkTunnelEnds(nil, name, n))
@@ -364,8 +364,8 @@ func (b *builder) addTunnelEnd(name string, n *state.Network, e, other *end, mtu
 	h.Forwards = append(h.Forwards, spec.Forward{Network: name, Link: device})
 }
 
-// tunnelIPv6 keeps a tunnel's device from speaking IPv6 by itself where it carries
-// none, and where it does from taking the other end for a router.
+// tunnelIPv6 switches IPv6 off on the device of a tunnel that has no IPv6 subnet, and
+// router advertisements on any other.
 func tunnelIPv6(n *state.Network, device string) []spec.Sysctl {
 	key := "net/ipv6/conf/" + device + "/"
 	if !slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() }) {

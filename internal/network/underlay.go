@@ -10,7 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// underlay is where a member stands in the network below.
+// underlay is the device and address that a member uses in the network below.
 type underlay struct {
 	server string
 	dev    string
@@ -115,8 +115,8 @@ func namedFamilies(c *state.Cluster, n *state.Network) (four, six bool, err erro
 	return four, six, nil
 }
 
-// checkFamily refuses members that name underlay addresses of both families: one
-// family carries a network.
+// checkFamily refuses members that name underlay addresses of both families: a network
+// uses one.
 func checkFamily(c *state.Cluster, n *state.Network) error {
 	four, six, err := namedFamilies(c, n)
 	if err != nil {
@@ -174,8 +174,8 @@ func defaultDevice(s *state.Server, v6 bool) string {
 	return ""
 }
 
-// Underlay is where a server stands in the network below when no network says
-// otherwise: device, address and MTU in bytes. Ok is false where that is not known.
+// Underlay is what a server uses in the network below when no network says otherwise:
+// device, address and MTU in bytes. Ok is false where that is not known.
 func Underlay(name string, s *state.Server) (dev string, addr netip.Addr, mtu int, ok bool) {
 	if s.Facts == nil {
 		return "", netip.Addr{}, 0, false
@@ -194,8 +194,8 @@ func Underlay(name string, s *state.Server) (dev string, addr netip.Addr, mtu in
 	return u.dev, u.addr, u.mtu, err == nil
 }
 
-// place is where m stands: on its server or in one of our own networks, which need
-// not be up yet, but is compiled.
+// place is m's underlay: a device of its server, or of one of our own networks, which
+// need not be up yet, but is compiled.
 func (b *builder) place(name string, n *state.Network, m state.Member, v6 bool) (underlay, error) {
 	if m.Addr.IsValid() {
 		if o := overlayOf(b.c, m.Server, m.Addr); o != nil && o.network != name {
@@ -205,7 +205,7 @@ func (b *builder) place(name string, n *state.Network, m state.Member, v6 bool) 
 	return place(func() string { return joinCommand(name, n, m.Server) }, b.c.Servers[m.Server], m, v6)
 }
 
-// placeIn is where m stands in one of our own networks.
+// placeIn is m's underlay in one of our own networks.
 func (b *builder) placeIn(o *overlay, name string, n *state.Network, m state.Member) (underlay, error) {
 	if o.network == subnetNetwork { // compiled last, and its MTU is the kernel's
 		return underlay{server: m.Server, dev: o.dev, addr: m.Addr, mtu: bridgeMTU}, nil

@@ -68,7 +68,7 @@ func firstBad(values []value) error {
 	return nil
 }
 
-// CheckLogin refuses what cannot be the way to a server: what addserver refuses.
+// CheckLogin refuses an address, user, jump host or key file that addserver refuses.
 func CheckLogin(s *state.Server) error {
 	return firstBad([]value{
 		{"address", func() error { return text(s.Address, target.CheckHost) }},

@@ -139,7 +139,8 @@ func checkVXLAN(n *state.Network, others map[string]*state.Network) error {
 	return nil
 }
 
-// checkBridge refuses a bridge that somebody has. Names like it begin with prefix.
+// checkBridge refuses a bridge that another network or the servers have. Advice names one
+// that begins with prefix.
 func checkBridge(n *state.Network, others map[string]*state.Network, prefix string) error {
 	for _, other := range slices.Sorted(keys(others)) {
 		if others[other].Bridge == n.Bridge {
