@@ -135,8 +135,7 @@ func ownerOf(l netlink.Link) string { return strings.TrimPrefix(l.Attrs().Alias,
 // last look.
 func (k *Kernel) checkClaims(ctx context.Context, want *spec.Host) ([]spec.Problem, error) {
 	var out []spec.Problem
-	claims := slices.Clone(want.Claims)
-	slices.SortFunc(claims, func(a, b spec.Claim) int { return strings.Compare(a.String(), b.String()) })
+	claims := orderedBy(want.Claims, spec.Claim.String)
 	claims = slices.CompactFunc(claims, func(a, b spec.Claim) bool { return a.String() == b.String() })
 	var foreign []occupant
 	if slices.ContainsFunc(claims, func(c spec.Claim) bool { return c.Prefix.IsValid() }) {
@@ -292,4 +291,17 @@ func claimProgram(c spec.Claim) *spec.Problem {
 		from = c.Program
 	}
 	return &spec.Problem{What: c.Program + " is not installed", Next: "apt-get install " + from}
+}
+
+// orderedBy is list in the order of its texts.
+func orderedBy[T any](list []T, text func(T) string) []T {
+	var texts []string
+	for _, v := range list {
+		texts = append(texts, text(v))
+	}
+	out := slices.Clone(list)
+	for i, at := range numbered(len(list), func(a, b int) int { return strings.Compare(texts[a], texts[b]) }) {
+		out[i] = list[at]
+	}
+	return out
 }

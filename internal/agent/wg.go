@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -112,7 +111,7 @@ func (k *Kernel) observeWireGuard(want, have *spec.Host) error {
 			k.wg.sessions = append(k.wg.sessions, sessionOf(l.Name, p))
 		}
 	}
-	slices.SortFunc(k.wg.sessions, func(a, b spec.Session) int { return strings.Compare(a.Link+" "+a.Key, b.Link+" "+b.Key) })
+	k.wg.sessions = orderedBy(k.wg.sessions, func(s spec.Session) string { return s.Link + " " + s.Key })
 	return nil
 }
 
