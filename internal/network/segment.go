@@ -119,6 +119,10 @@ func (b *builder) addSegment(h *spec.Host, s segment) {
 		// Of the two addresses in the subnet, ARP requests carry the server's own:
 		// the gateway's belongs to every server.
 		spec.Sysctl{Key: "net/ipv4/conf/" + s.bridge + "/arp_announce", Value: "2", Link: s.bridge},
+		// What goes to one server by a frame for everybody gets past the guard's rules for
+		// servers' MACs, and is nothing that an IP host takes (RFC 1122, 3.3.6).
+		spec.Sysctl{Key: "net/ipv4/conf/" + s.bridge + "/drop_unicast_in_l2_multicast", Value: "1", Link: s.bridge},
+		spec.Sysctl{Key: "net/ipv6/conf/" + s.bridge + "/drop_unicast_in_l2_multicast", Value: "1", Link: s.bridge},
 		spec.Sysctl{Key: "net/ipv6/conf/" + s.bridge + "/accept_ra", Value: "0", Link: s.bridge})
 	h.Forwards = append(h.Forwards, spec.Forward{Network: s.network, Link: s.bridge})
 	h.Guards = append(h.Guards, s.guarded())

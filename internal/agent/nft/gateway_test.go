@@ -41,7 +41,8 @@ func newOverlay(t *testing.T) *overlay {
 			ip addr add 10.0.4.25%[2]d/24 dev vxl0; ip addr add 10.0.4.1/32 dev vxl0
 			ip addr add fd00:4::25%[2]d/64 dev vxl0 nodad; ip addr add fd00:4::1/128 dev vxl0 nodad preferred_lft 0
 			bridge fdb append 00:00:00:00:00:00 dev vxl0-vx dst 10.99.0.%[3]d
-			sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.vxl0.arp_announce=2`, n, 5-n, 3-n))
+			sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.vxl0.arp_announce=2
+			sysctl -qw net.ipv4.conf.vxl0.drop_unicast_in_l2_multicast=1 net.ipv6.conf.vxl0.drop_unicast_in_l2_multicast=1`, n, 5-n, 3-n))
 		c.Join("eth0", s.Space, fmt.Sprint("c", n), "vxl0")
 		c.Sh(fmt.Sprintf(`ip addr add 10.0.4.%d/24 dev eth0; ip route add default via 10.0.4.1
 			ip addr add fd00:4::a%d/64 dev eth0 nodad; ip route add default via fd00:4::1`, n+1, n))
