@@ -137,7 +137,8 @@ func (s *services) dhcpListeners(d spec.DHCP, have any) [][]listener {
 	}
 	if len(d.Peers) > 0 && len(d.Listen) > 0 && held == nil {
 		at := netip.AddrPortFrom(d.Listen[0], namesPort)
-		names = append(names, listener{at: at}, listener{at: at, stream: true, share: []int{unix.SO_REUSEADDR}})
+		names = append(names, listener{at: at}, listener{at: at, stream: true, share: []int{unix.SO_REUSEADDR}},
+			listener{at: netip.AddrPortFrom(d.Listen[0], spec.ClaimsPort)})
 	}
 	both := []int{unix.SO_REUSEADDR, unix.SO_REUSEPORT}
 	for _, r := range d.Ranges {

@@ -53,19 +53,26 @@ func (s *services) pinNames(d spec.DHCP) error {
 // nobody gets. Of two leases with one name the first has it.
 func namesOf(text string, d spec.DHCP) map[string]string {
 	out, taken := map[string]string{}, map[string]bool{}
-	for _, name := range reservedNames() {
-		taken[name] = true
+	for _, c := range leasesOf(text, d, nil) {
+		if !taken[c.name] {
+			taken[c.name] = true
+			out[c.addr] = c.name
+		}
 	}
+	return out
+}
+
+// leasesOf are the leases of IPv4 in the text of a lease file whose names are not
+// somebody else's from the first. What has none has that by which its MAC is known.
+func leasesOf(text string, d spec.DHCP, known map[string]string) (out []*claim) {
+	reserved := reservedNames()
 	for _, h := range d.Hosts {
-		taken[strings.ToLower(h.Name)] = true
+		reserved = append(reserved, strings.ToLower(h.Name))
 	}
 	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if !isLease(f) || strings.Contains(f[2], ":") || !isHostName(f[3]) || taken[strings.ToLower(f[3])] {
-			continue
+		if c := readClaim(line, known); c != nil && !slices.Contains(reserved, c.name) {
+			out = append(out, c)
 		}
-		taken[strings.ToLower(f[3])] = true
-		out[f[2]] = f[3]
 	}
 	return out
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -57,7 +58,7 @@ func (s *services) settleNames(ctx context.Context, d spec.DHCP) error {
 		}
 		return s.units.Stop(ctx, of)
 	}
-	if s.namesStand(d) {
+	if s.namesStand(d) && s.runsThis(of) {
 		return nil
 	}
 	return s.units.Start(ctx, of)
@@ -70,6 +71,13 @@ func (s *services) namesStand(d spec.DHCP) bool {
 	return len(d.Peers) == 0 || unit && s.units.PID(of) != 0
 }
 
+// runsThis says whether d's process runs this program, and not one of before.
+func (s *services) runsThis(d unit.Daemon) bool {
+	its, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.units.PID(d)))
+	self, err2 := unit.OwnProgram()
+	return err == nil && err2 == nil && its == self
+}
+
 // names is a process that answers for one network.
 type names struct {
 	services *services
@@ -77,6 +85,12 @@ type names struct {
 
 	mu     sync.Mutex
 	silent map[netip.Addr]bool // leaves that did not answer when they were last asked
+
+	claims  claims
+	servers net.PacketConn // where other servers are heard; nil: nowhere yet
+	bridge  int            // the index of the one it is bound to
+	looked  string         // what the files were like when they were last read
+	again   []*claim       // are told once more
 }
 
 // Names answers the front of the network mark (CLUSTER/NETWORK) until it is told to
@@ -87,7 +101,7 @@ func Names(ctx context.Context, mark string, log io.Writer) error {
 }
 
 func (s *services) serveNames(ctx context.Context, network string, log io.Writer) error {
-	n := &names{services: s, network: network, silent: map[netip.Addr]bool{}}
+	n := &names{services: s, network: network, silent: map[netip.Addr]bool{}, claims: claims{others: map[string]*claim{}}}
 	d, err := n.reads()
 	if err != nil {
 		return err
@@ -105,6 +119,7 @@ func (s *services) serveNames(ctx context.Context, network string, log io.Writer
 	if err != nil {
 		return errors.Join(err, udp.Close(), tcp.Close())
 	}
+	go n.agree(ctx, log)
 	failed := make(chan error, 2)
 	go func() { failed <- n.hear(udp, log) }()
 	go func() { failed <- n.accept(tcp, log) }()

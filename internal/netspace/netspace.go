@@ -204,9 +204,15 @@ func (h *Space) Ruleset() string {
 // Poll tries until it works, five seconds at most.
 func Poll(t TB, try func() error) {
 	t.Helper()
+	PollFor(t, 5*time.Second, try)
+}
+
+// PollFor tries until it works, or fails t with the last error when patience is over.
+func PollFor(t TB, patience time.Duration, try func() error) {
+	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(patience)
 	for {
 		err := try()
 		if err == nil {

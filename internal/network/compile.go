@@ -106,7 +106,7 @@ func (b *builder) finish(server string) {
 	if len(h.Links) == 0 {
 		return
 	}
-	closeTunnels(h)
+	closePorts(h)
 	b.isolate(h)
 	var links []string
 	taken := make(map[string]string, len(h.Links))

@@ -86,13 +86,17 @@ func (s segment) guarded() spec.Guard {
 	return g
 }
 
-// closeTunnels tells h's guards which ports are tunnels' ends.
-func closeTunnels(h *spec.Host) {
+// closePorts tells h's guards which ports are tunnels' ends, or where the servers of a
+// network agree whose names are.
+func closePorts(h *spec.Host) {
 	var ports []uint16
 	for _, l := range h.Links {
 		if l.Tunnel != nil && l.Tunnel.Port != 0 {
 			ports = append(ports, l.Tunnel.Port)
 		}
+	}
+	if slices.ContainsFunc(h.DHCPs, func(d spec.DHCP) bool { return len(d.Peers) > 0 }) {
+		ports = append(ports, spec.ClaimsPort)
 	}
 	slices.Sort(ports)
 	ports = slices.Compact(ports)

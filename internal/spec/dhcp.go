@@ -21,6 +21,10 @@ type DHCP struct {
 	Peers   []netip.Addr `json:",omitempty"` // Listen addresses of other members, which know further names of Domain
 }
 
+// ClaimsPort is the UDP port, beside those of DNS, where the servers of a network with
+// Peers agree which container has a name.
+const ClaimsPort = 5357
+
 // Range is what dnsmasq hands out. IPv6 with a /64 uses SLAAC, otherwise DHCPv6.
 type Range struct {
 	First, Last netip.Addr

@@ -38,7 +38,7 @@ type Guard struct {
 	Servers                []netip.Prefix // masked, sorted: addresses of servers on the bridge, of both families; nobody else may answer for them
 	DHCP                   bool           `json:",omitempty"` // drop DHCP answers and router advertisements of others
 	Subnets                []netip.Prefix // masked: the network's
-	Closed                 []uint16       `json:",omitempty"` // UDP ports of this server's tunnels, sorted: containers may send to them only within Subnets, and not to servers
+	Closed                 []uint16       `json:",omitempty"` // UDP ports of this server's tunnels and of its names, sorted: containers may send to them only within Subnets, and not to servers
 	Isolated               *Isolation     `json:",omitempty"` // nil: containers reach the servers as any other host does
 }
 

@@ -1,0 +1,283 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+const (
+	// agreeLook is how often the leases are looked at. What is new is told then, and once
+	// more at the next look: packets get lost.
+	agreeLook = 250 * time.Millisecond
+	// agreeLooks is how many looks there are until other servers are told claims that are
+	// not new: one that was away hears of them so. They are agreeMost, whichever.
+	agreeLooks = 20
+	agreeMost  = 64
+)
+
+// agree keeps this server's names in agreement with the other servers'.
+func (n *names) agree(ctx context.Context, log io.Writer) {
+	tick := time.NewTicker(agreeLook)
+	defer tick.Stop()
+	for i := 0; ctx.Err() == nil; i++ {
+		n.mu.Lock()
+		err := n.look(i%agreeLooks == 0, log)
+		n.mu.Unlock()
+		if err != nil {
+			fmt.Fprintln(log, "agree whose a name is:", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// look reads the leases where they changed and tells the other servers what is new;
+// some of what is not, if all are to be looked at.
+func (n *names) look(all bool, log io.Writer) error {
+	p := n.services.process(leaf, n.network)
+	looks := looksOf(p.leases) + looksOf(p.names)
+	if !all && looks == n.looked && !n.claims.changed && len(n.again) == 0 {
+		return nil
+	}
+	d, err := n.reads()
+	if err != nil {
+		return err
+	}
+	if err := n.listenToServers(d, log); err != nil {
+		return err
+	}
+	now := time.Now().UnixMilli()
+	news, err := n.settle(d, p, now)
+	if err != nil {
+		return err
+	}
+	n.looked = looks
+	tell := append(n.again, news...)
+	n.again = news
+	if all {
+		for key, c := range n.claims.own { // in any order
+			if key == c.name && len(tell) < agreeMost {
+				tell = append(tell, c)
+			}
+		}
+		for name := range n.claims.others { // who has it, has it still?
+			tell = append(tell, nobodys(name))
+		}
+	}
+	for _, m := range claimTexts(asks+p.mark, tell, now) {
+		for _, peer := range d.Peers {
+			n.tell(m, netip.AddrPortFrom(peer, spec.ClaimsPort))
+		}
+	}
+	return nil
+}
+
+// looksOf changes when a file or a directory does.
+func looksOf(path string) string {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintln(info.ModTime().UnixNano(), info.Size())
+}
+
+// settle makes the directory of names say what was agreed upon.
+func (n *names) settle(d spec.DHCP, p process, now int64) ([]*claim, error) {
+	pins, err := readPins(p.names)
+	if err != nil {
+		return nil, err
+	}
+	leases, err := sysfile.ReadIfThere(p.leases) // after the pins: a lease is older than its own
+	if err != nil {
+		return nil, err
+	}
+	news, want := n.claims.settle(d, leases, pins, now)
+	conf := n.services.leafConf(d)
+	for addr, have := range pins {
+		o := n.claims.own[have.name]
+		given := n.claims.others[have.name] != nil || o != nil && o.addr != addr
+		if want[addr].name != have.name && (given || !handsOut(d, addr)) {
+			err = errors.Join(err, sysfile.Remove(filepath.Join(p.names, addr)))
+		}
+	}
+	for addr, w := range want {
+		path := filepath.Join(p.names, addr)
+		if pins[addr].name != w.name {
+			_, err2 := sysfile.WriteIfOther(path, conf.Pin(addr, w.name), 0o644)
+			err = errors.Join(err, err2)
+		}
+		if w.since != 0 && w.since != pins[addr].since {
+			at := unix.NsecToTimeval(w.since * int64(time.Millisecond))
+			err = errors.Join(err, unix.Utimes(path, []unix.Timeval{at, at}))
+		}
+	}
+	return news, err
+}
+
+// handsOut says whether d's server gives addr to containers.
+func handsOut(d spec.DHCP, addr string) bool {
+	a, err := netip.ParseAddr(addr)
+	return err != nil || slices.ContainsFunc(d.Ranges, func(r spec.Range) bool { return inRange(a, r) })
+}
+
+// readPins reads a directory of names.
+func readPins(dir string) (map[string]pin, error) {
+	files, err := sysfile.Names(dir)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]pin{}
+	for _, file := range files {
+		path := filepath.Join(dir, file)
+		text, _ := sysfile.ReadIfThere(path) // or it is gone
+		info, err := os.Lstat(path)
+		if f := strings.Fields(text); err == nil && len(f) == 3 && file[0] != '.' {
+			out[file] = pin{strings.ToLower(f[2]), info.ModTime().UnixMilli()}
+		}
+	}
+	return out, nil
+}
+
+// listenToServers opens the socket on d's bridge, and anew when the bridge is another one.
+func (n *names) listenToServers(d spec.DHCP, log io.Writer) error {
+	dev, err := net.InterfaceByName(d.Bridge)
+	if err != nil || dev.Index == n.bridge {
+		return err
+	}
+	n.stopListening()
+	n.claims.me = d.Listen[0]
+	if n.servers, err = listenOn(d.Bridge, netip.AddrPortFrom(n.claims.me, spec.ClaimsPort)); err == nil {
+		n.bridge = dev.Index
+		go n.hearServers(n.servers, log)
+	}
+	return err
+}
+
+func (n *names) stopListening() {
+	if n.servers != nil {
+		_ = n.servers.Close() // nothing is lost
+	}
+	n.bridge = 0
+}
+
+// listenOn opens a socket for datagrams that hears what comes by way of a device alone.
+func listenOn(device string, at netip.AddrPort) (net.PacketConn, error) {
+	bind := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		return errors.Join(c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), device) }), err)
+	}}
+	return bind.ListenPacket(context.Background(), "udp", at.String())
+}
+
+// tell sends a message. One that is lost is sent again.
+func (n *names) tell(m string, to netip.AddrPort) {
+	_, _ = n.servers.WriteTo([]byte(m), net.UDPAddrFromAddrPort(to))
+}
+
+// hearServers hears other servers at a socket that is bound to the bridge: members
+// alone. To its port containers cannot speak (network, closePorts).
+func (n *names) hearServers(c net.PacketConn, log io.Writer) {
+	for m := make([]byte, 1500); ; {
+		size, source, err := c.ReadFrom(m)
+		if err != nil {
+			return // it was closed
+		}
+		from, err := netip.ParseAddrPort(source.String())
+		d, err2 := n.reads()
+		if err != nil || err2 != nil || from.Port() != spec.ClaimsPort || !slices.Contains(d.Peers, from.Addr().Unmap()) {
+			continue
+		}
+		n.mu.Lock()
+		err = n.reply(d, string(m[:size]), from, log)
+		n.mu.Unlock()
+		if err != nil {
+			fmt.Fprintln(log, "agree whose a name is:", err)
+		}
+	}
+}
+
+// reply takes up what another server says, and tells it what it has to know.
+func (n *names) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writer) error {
+	mark := n.services.cluster + "/" + n.network
+	head, text, _ := strings.Cut(m, "\n")
+	asked := head == asks+mark
+	if !asked && head != says+mark {
+		return nil
+	}
+	var answers []*claim
+	var failed error
+	now := time.Now().UnixMilli()
+	for line := range strings.Lines(text) {
+		c := readClaim(line, nil)
+		if c == nil {
+			continue
+		}
+		c.server, c.until = from.Addr().Unmap(), now+c.until
+		if c.since != 0 {
+			c.since = now - c.since
+		}
+		answer, moved := n.claims.take(c, asked, now)
+		if asked && answer != nil {
+			answers = append(answers, answer)
+		}
+		if moved != nil {
+			failed = errors.Join(failed, release(d, moved))
+		}
+	}
+	for _, m := range claimTexts(says+mark, answers, now) {
+		n.tell(m, from)
+	}
+	if n.claims.changed {
+		failed = errors.Join(failed, n.look(false, log))
+	}
+	return failed
+}
+
+// release ends a lease of this server's dnsmasq, as if its container had said so (RFC 2131,
+// 4.4.6). It knows itself by one of d's addresses.
+func release(d spec.DHCP, c *claim) error {
+	addr, err := netip.ParseAddr(c.addr)
+	if err != nil {
+		return err
+	}
+	mac, err := net.ParseMAC(c.mac)
+	if err != nil {
+		return err
+	}
+	s, err := listenOn(d.Bridge, netip.AddrPortFrom(netip.IPv4Unspecified(), 0))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }() // all is sent
+	const ciaddr, chaddr, options = 12, 28, 236
+	m := [options + 14]byte{0: 1, 1: 1, 2: 6, options: 99, 130, 83, 99, 53, 1, 7, 54, 4} // a request, Ethernet; magic, DHCPRELEASE, server
+	copy(m[ciaddr:], addr.AsSlice())
+	copy(m[chaddr:], mac)
+	for _, server := range append([]netip.Addr{d.Router}, d.Listen...) {
+		if server.Is4() {
+			copy(m[options+9:], server.AsSlice())
+			m[options+13] = 255
+			_, err2 := s.WriteTo(m[:], net.UDPAddrFromAddrPort(netip.AddrPortFrom(server, dhcpPort)))
+			err = errors.Join(err, err2)
+		}
+	}
+	return err
+}

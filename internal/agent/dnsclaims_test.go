@@ -1,0 +1,282 @@
+//go:build linux
+
+package agent
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/seed"
+)
+
+// claimant is one server's claims, leases and pins without files and sockets.
+type claimant struct {
+	claims
+	i      int
+	clock  int64             // ms by which its clock is wrong
+	leases map[string]string // lines by MAC
+	pins   map[string]pin
+}
+
+func newClaimants(n int, clocks ...int64) []*claimant {
+	var out []*claimant
+	for i := range n {
+		c := &claimant{i: i, leases: map[string]string{}, pins: map[string]pin{}}
+		c.claims = claims{me: cellDHCP(i, n).Listen[0], others: map[string]*claim{}}
+		if i < len(clocks) {
+			c.clock = clocks[i]
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// lease is what dnsmasq does for a container with a MAC that wants a name.
+func (c *claimant) lease(now int64, mac, name string) {
+	addr := fmt.Sprintf("10.0.4.%d", 16*(c.i+1)+int(mac[len(mac)-1]-'0'))
+	c.leases[mac] = fmt.Sprintf("%d %s %s %s *\n", (now+c.clock+leaseTime)/1000, mac, addr, name)
+}
+
+// look is a look at the leases, and what is told then.
+func (c *claimant) look(now int64, n int) []*claim {
+	now += c.clock
+	text := strings.Join(slices.Sorted(maps.Values(c.leases)), "")
+	news, want := c.settle(cellDHCP(c.i, n), text, c.pins, now)
+	for addr, w := range want { // a file's age is when it was written, or what it was set to
+		if w.since == 0 {
+			w.since = now
+		}
+		want[addr] = w
+	}
+	c.pins = want
+	return news
+}
+
+// message is what one server tells another.
+type message struct {
+	from, to int
+	at       int64
+	text     string
+}
+
+// hear is what c does when it hears m; release is dnsmasq's doing.
+func (c *claimant) hear(m message, all []*claimant, now int64) []message {
+	head, text, _ := strings.Cut(m.text, "\n")
+	var answers []*claim
+	for line := range strings.Lines(text) {
+		their := readClaim(line, nil)
+		their.server, their.until = all[m.from].me, now+c.clock+their.until
+		if their.since != 0 {
+			their.since = now + c.clock - their.since
+		}
+		answer, moved := c.take(their, head == "asks x", now+c.clock)
+		if answer != nil && head == "asks x" {
+			answers = append(answers, answer)
+		}
+		if moved != nil {
+			delete(c.leases, moved.mac)
+			delete(c.pins, moved.addr)
+		}
+	}
+	var out []message
+	for _, text := range claimTexts("says x", answers, now+c.clock) {
+		out = append(out, message{c.i, m.from, now, text})
+	}
+	return out
+}
+
+// haggle lets servers look every 250 ms for a while, with packets that take up to 80 ms,
+// get lost, and do not get to or from those that are away.
+func haggle(r *rand.Rand, all []*claimant, from, until int64, lost float64, away ...int) {
+	var sent []message
+	post := func(list []message) {
+		for _, m := range list {
+			if r.Float64() >= lost && !slices.Contains(away, m.from) && !slices.Contains(away, m.to) {
+				m.at += r.Int64N(80)
+				sent = append(sent, m)
+			}
+		}
+	}
+	tell := func(c *claimant, claims []*claim, now int64) {
+		for _, text := range claimTexts("asks x", claims, now+c.clock) {
+			for to := range all {
+				if to != c.i {
+					post([]message{{c.i, to, now, text}})
+				}
+			}
+		}
+	}
+	for now := from; now < until; now += 5 {
+		due := slices.DeleteFunc(slices.Clone(sent), func(m message) bool { return m.at > now })
+		sent = slices.DeleteFunc(sent, func(m message) bool { return m.at <= now })
+		for _, m := range due {
+			c := all[m.to]
+			post(c.hear(m, all, now))
+			if c.changed {
+				tell(c, c.look(now, len(all)), now)
+			}
+		}
+		for _, c := range all {
+			turn := now + int64(c.i)*65
+			if turn/5%50 == 0 {
+				tell(c, c.look(now, len(all)), now)
+			}
+			if turn/5%1000 == 0 {
+				var list []*claim
+				for key, o := range c.own {
+					if key == o.name {
+						list = append(list, o)
+					}
+				}
+				for name := range c.others {
+					list = append(list, nobodys(name))
+				}
+				tell(c, list, now)
+			}
+		}
+	}
+}
+
+// holders are the addresses that servers' dnsmasqs have for a name.
+func holders(all []*claimant, name string) []string {
+	have := map[string]bool{}
+	for _, c := range all {
+		for addr, p := range c.pins {
+			if p.name == name {
+				have[addr] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(have))
+}
+
+func macOf(n int) string { return fmt.Sprintf("02:00:00:00:00:%02x", n) }
+
+// Whatever the order of claims, with packets that get lost and clocks that are days apart:
+// one container has the name, everywhere, and if one was clearly first, that one.
+func TestOneContainerHasAName(t *testing.T) {
+	r := seed.New(t)
+	for round := range 200 {
+		n := 2 + r.IntN(4)
+		all := newClaimants(n, r.Int64N(1e9), -r.Int64N(1e9), r.Int64N(1e5), 0)
+		var first, second int64 = 1 << 60, 1 << 60
+		winner, now := 0, int64(1_700_000_000_000)
+		for i, c := range all {
+			at := r.Int64N(4000)
+			haggle(r, all, now, now+at, 0.3)
+			now += at
+			c.lease(now, macOf(i), "web")
+			if now < first {
+				first, winner = now, i
+			} else {
+				second = min(second, now)
+			}
+		}
+		haggle(r, all, now, now+60_000, 0.3)
+		now += 60_000
+		haggle(r, all, now, now+20_000, 0)
+		have := holders(all, "web")
+		if len(have) != 1 || second-first > 1000 && !strings.HasPrefix(have[0], fmt.Sprintf("10.0.4.%d", 16*(winner+1))) {
+			t.Fatalf("round %d: the name is at %v, want server %d's, which was %d ms first", round, have, winner, second-first)
+		}
+	}
+}
+
+// A container that moves has its name where it is, as old as it was before, though others
+// want it and a server with an older claim of another container's comes back.
+func TestANameMoves(t *testing.T) {
+	r := seed.New(t)
+	for round := range 100 {
+		all := newClaimants(4, 1e7, -1e7)
+		now := int64(1_700_000_000_000)
+		step := func(ms int64, away ...int) {
+			haggle(r, all, now, now+ms, 0.2, away...)
+			now += ms
+		}
+		all[0].lease(now, macOf(1), "web")
+		step(3000)
+		all[3].lease(now, macOf(3), "web") // in the dark
+		step(3000, 3)
+		at := 0
+		for range 3 {
+			all[r.IntN(3)].lease(now, macOf(2), "web") // wants it too
+			step(1000+r.Int64N(3000), 3)
+			at = (at + 1 + r.IntN(2)) % 3
+			all[at].lease(now, macOf(1), "web")
+			step(1000+r.Int64N(9000), 3)
+		}
+		step(20_000)
+		haggle(r, all, now, now+10_000, 0)
+		now += 10_000
+		want := strings.Fields(all[at].leases[macOf(1)])
+		if have := holders(all, "web"); len(want) == 0 || len(have) != 1 || have[0] != want[2] {
+			t.Fatalf("round %d: the name is at %v, want %v", round, have, want)
+		}
+		delete(all[at].leases, macOf(1))
+		for addr, p := range all[at].pins {
+			if p.name == "web" {
+				delete(all[at].pins, addr)
+			}
+		}
+		step(20_000)
+		haggle(r, all, now, now+10_000, 0)
+		if have := holders(all, "web"); len(have) != 1 || have[0] == want[2] {
+			t.Fatalf("round %d: free, and the name is at %v", round, have)
+		}
+	}
+}
+
+// Of two that have a name for as long the one with the lower address keeps it.
+func TestEqualClaims(t *testing.T) {
+	all := newClaimants(2)
+	for _, c := range all {
+		c.lease(1000, macOf(c.i), "web")
+		c.look(2000, 2)
+	}
+	for i, c := range all { // server 1 has 10.0.4.253, server 0 .254
+		their := *all[1-i].own["web"]
+		their.server = all[1-i].me
+		answer, _ := c.take(&their, true, 2000)
+		if objects := answer != nil; objects != (i == 1) {
+			t.Errorf("server %d objects: %v", i, objects)
+		}
+	}
+}
+
+// Nothing is taken for a claim that is none, and what is written is read.
+func FuzzClaims(f *testing.F) {
+	f.Add("43200000 02:00:00:00:66:66 10.0.4.66 web 99999999")
+	f.Add("99999999999999999999999 02:00:00:00:66:66 10.0.4.66 web 99999999999999999999")
+	f.Add("0 00:00:00:00:00:00 0.0.0.0 w 0")
+	f.Add("1 02:00:00:00:66:66:77:88 fd00::1 web -7")
+	f.Fuzz(func(t *testing.T, line string) {
+		c := readClaim(line, nil)
+		if c == nil {
+			return
+		}
+		if !isHostName(c.name) || strings.ContainsAny(c.addr+c.mac+c.name, "\n /") || c.until < 0 || c.since < 0 {
+			t.Fatalf("%q is %+v", line, c)
+		}
+		const now = int64(1_700_000_000_000)
+		c.until += now
+		if c.since != 0 {
+			c.since = now - c.since
+		}
+		for _, text := range claimTexts("asks x", []*claim{c, c}, now) {
+			if len(text) > mostClaims+200 {
+				t.Errorf("a message of %d bytes", len(text))
+			}
+			_, lines, _ := strings.Cut(text, "\n")
+			for line := range strings.Lines(lines) {
+				again := readClaim(line, nil)
+				if again == nil || again.name != c.name || again.addr != c.addr || again.mac != c.mac || again.until != c.until-now {
+					t.Errorf("%q is read as %+v, was %+v", line, again, c)
+				}
+			}
+		}
+	})
+}
