@@ -42,7 +42,7 @@ func held(r *Route, o options) string {
 			out = append(out, fmt.Sprintf("%s: ssh has %q, flock %q", what, want, have))
 		}
 	}
-	check("HostName", r.Host, o.get("hostname"))
+	check("HostName", r.Host, strings.ToLower(o.get("hostname"))) // ssh leaves addresses as they are typed
 	check("Port", strconv.Itoa(int(r.Port)), o.get("port"))
 	check("User", r.User, o.get("user"))
 	check("AddressFamily", r.Network, map[string]string{"any": "tcp", "inet": "tcp4", "inet6": "tcp6"}[o.get("addressfamily")])
@@ -99,6 +99,20 @@ func configCases() []configCase {
 		{"case of keywords", "HOST a\n pOrT 23\n", a, false, map[string]string{"port": "23"}},
 		{"HostName with the name", "Host a\n HostName %h.example.com\n", a, false, map[string]string{"host": "a.example.com"}},
 		{"an address", "Host 10.0.*\n User u\n", Destination{Alias: "10.0.0.1"}, false, map[string]string{"user": "u", "host": "10.0.0.1"}},
+		{"an IPv6 address in another way", "HostName A00::0\n", a, false, map[string]string{"host": "a00::"}},
+		{"an IPv6 address as the name", "", Destination{Alias: "1:0:0:2:0:0:0:3"}, false, map[string]string{"host": "1:0:0:2::3"}},
+		{"an IPv6 address in upper case", "HostName ABCD::1\n", a, false, map[string]string{"host": "abcd::1"}},
+		{"leading zeros", "HostName 0010::0001\n", a, false, map[string]string{"host": "10::1"}},
+		{"IPv4 in IPv6", "HostName ::ffff:0a00:0001\n", a, false, map[string]string{"host": "::ffff:10.0.0.1"}},
+		{"compatible with IPv4", "HostName ::1:2\n", a, false, map[string]string{"host": "::0.1.0.2"}},
+		{"hardly compatible", "HostName 0::2\n", a, false, map[string]string{"host": "::2"}},
+		{"translated", "HostName 64:ff9b::10.0.0.1\n", a, false, map[string]string{"host": "64:ff9b::a00:1"}},
+		{"a zone", "HostName fe80:0::1%%lo\n", a, false, map[string]string{"host": "fe80::1%lo"}},
+		{"a zone by its number", "", Destination{Alias: "fe80:0::1%1"}, false, map[string]string{"host": "fe80::1%lo"}},
+		{"a zone that is none", "HostName fe80:0::1%%nope\n", a, false, map[string]string{"host": "fe80:0::1%nope"}},
+		{"a zone where none is", "HostName 2001:db8:0::1%%lo\n", a, false, map[string]string{"host": "2001:db8:0::1%lo"}},
+		{"an IPv6 address for IPv4", "HostName A00::0\nAddressFamily inet\n", a, false, map[string]string{"host": "a00::0"}},
+		{"an IPv6 address, matched in the end", "HostName A00::0\nMatch final host a00::\n User y\n", a, false, map[string]string{"host": "a00::", "user": "y"}},
 		{"the target wins", "Host a\n User u\n Port 23\n", Destination{Alias: "a", User: "me", Port: 24}, false, map[string]string{"user": "me", "port": "24"}},
 		{"identities add up", "Host a\n IdentityFile ~/.ssh/one\nHost *\n IdentityFile /two\n", a, false, map[string]string{"identities": "HOME/.ssh/one /two"}},
 		{"identity tokens", "Host a\n User u\n IdentityFile ~/.ssh/%r@%h-%%\n", a, false, map[string]string{"identities": "HOME/.ssh/u@a-%"}},

@@ -32,6 +32,7 @@ func read(entries []entry, d Destination, holds func(command string) (holds, sur
 	if !ok {
 		return nil, &oddity{entries[0].path, 1, "a HostName with percent signs beside Match final"}
 	}
+	name = asAddress(name, r.out.get("addressfamily"))
 	r.final, r.host = true, name
 	r.out["hostname"] = []string{name}
 	return r.out, r.pass(entries)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -145,7 +146,38 @@ func (q *query) hostName() string {
 		return name
 	}
 	q.tokens = map[byte]string{'h': q.alias, '%': "%"}
-	return strings.ToLower(q.expand(name))
+	if q.options.get("hostname") != "" { // fe80::1%eth0 as the name has no tokens
+		name = q.expand(name)
+	}
+	return asAddress(strings.ToLower(name), q.options.get("addressfamily"))
+}
+
+// asAddress is an IPv6 address as ssh has it from the C library: a00::0 is a00::, ::1:2 is
+// ::0.1.0.2, fe80::1%2 is fe80::1%eth0. Everything else stays as it is, for family inet
+// addresses too.
+func asAddress(name, family string) string {
+	a, err := netip.ParseAddr(name)
+	if err != nil || !a.Is6() || family == "inet" {
+		return name
+	}
+	zone := a.Zone()
+	if zone != "" {
+		if !a.IsLinkLocalUnicast() && !a.IsLinkLocalMulticast() {
+			return name
+		}
+		if n, err := strconv.Atoi(zone); err != nil {
+			if _, err := net.InterfaceByName(zone); err != nil {
+				return name
+			}
+		} else if dev, err := net.InterfaceByIndex(n); err == nil {
+			zone = dev.Name
+		}
+	}
+	b := a.As16()
+	if [12]byte(b[:12]) == [12]byte{} && b[12]|b[13] != 0 {
+		return "::" + netip.AddrFrom4([4]byte(b[12:])).String()
+	}
+	return a.WithZone(zone).String()
 }
 
 // fillTokens takes the tokens from ssh -G, or makes those that a regular config may use.
