@@ -32,7 +32,7 @@ type applier struct {
 }
 
 func newApplier(k *Kernel, want *spec.Host, done func(spec.Step)) *applier {
-	return &applier{k: k, want: want, done: done, families: families[:], held: make([][]Op, len(families))}
+	return &applier{k: k, want: want, done: done, families: families, held: make([][]Op, len(families))}
 }
 
 func (a *applier) apply(ctx context.Context, ops []Op) error {

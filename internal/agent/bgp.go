@@ -272,8 +272,8 @@ func (k *Kernel) dropBGPRoutes() error {
 	return nil
 }
 
-// leftOfBGP names what a BGP speaker of this cluster has here.
-func (k *Kernel) leftOfBGP() ([]string, error) {
+// bgpRemains names what a BGP speaker of this cluster has here.
+func (k *Kernel) bgpRemains() ([]string, error) {
 	traces, err := k.services.bgpTraces()
 	if err != nil || len(traces) == 0 {
 		return nil, err
@@ -306,6 +306,12 @@ var bgpFamily = family{
 	},
 	diff: func(d *difference) { d.put(diffBGP(d.want.BGP, d.have.BGP), going, serving) },
 	all:  speak,
+	tried: tried{
+		files: func(*services, Op) ([]string, bool) { return nil, true },
+		// What the daemon needs besides its spec may have come only now.
+		moved: func(_ *Kernel, want *spec.Host) bool { return want.BGP != nil },
+	},
+	remains: (*Kernel).bgpRemains,
 }
 
 // speak brings the BGP daemon to what is wanted.

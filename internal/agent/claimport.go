@@ -12,7 +12,7 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// claimPorts says which of the ports that want's claims and its DHCP need somebody
+// claimPorts says which of the ports that want's claims and seen's ops need somebody
 // else has. What stands already holds its ports itself.
 func (k *Kernel) claimPorts(want *spec.Host, seen *outlook) []spec.Problem {
 	var out []spec.Problem
@@ -38,22 +38,20 @@ func (k *Kernel) claimPorts(want *spec.Host, seen *outlook) []spec.Problem {
 		tried[c.UDPPort], tried[c.TCPPort] = true, true
 	}
 	for _, op := range seen.ops {
-		d, ok := op.Want.(spec.DHCP)
-		if !ok {
-			continue
-		}
-		// Those that lost their files run on.
-		own := func(pid int) bool {
-			return slices.ContainsFunc([]role{leaf, front}, func(r role) bool {
-				have, err := k.services.process(r, d.Network).find()
-				return err == nil && have == pid
-			})
-		}
-		for _, list := range k.services.dhcpListeners(d, op.Have) {
-			add("%s, or have it listen on addresses of its own only", own, list...)
+		if listens := families[op.family].listens; listens != nil {
+			for _, l := range listens(k, op) {
+				add(l.advice, l.own, l.at...)
+			}
 		}
 	}
 	return out
+}
+
+// sockets are those of one daemon that stand or fall together.
+type sockets struct {
+	at     []listener
+	own    func(pid int) bool // the process is ours, and gives way; nil: none is
+	advice string             // what to do about another one, with %s for how to end it
 }
 
 // tunnelListeners are the sockets that a link of want on a UDP port will have; none
@@ -107,6 +105,25 @@ func bgpListeners(port uint16) []listener {
 	var out []listener
 	for _, at := range everywhere(port) {
 		out = append(out, listener{at: at, stream: true, share: []int{unix.SO_REUSEADDR}})
+	}
+	return out
+}
+
+// dhcpSockets are those that op has dnsmasq open. Those of ours that lost their files run on.
+func (k *Kernel) dhcpSockets(op Op) []sockets {
+	d, ok := op.Want.(spec.DHCP)
+	if !ok {
+		return nil
+	}
+	own := func(pid int) bool {
+		return slices.ContainsFunc([]role{leaf, front}, func(r role) bool {
+			have, err := k.services.process(r, d.Network).find()
+			return err == nil && have == pid
+		})
+	}
+	var out []sockets
+	for _, list := range k.services.dhcpListeners(d, op.Have) {
+		out = append(out, sockets{list, own, "%s, or have it listen on addresses of its own only"})
 	}
 	return out
 }

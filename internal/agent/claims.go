@@ -114,18 +114,27 @@ func (k *Kernel) obstacles(ctx context.Context, want *spec.Host, seen *outlook, 
 	if err != nil {
 		return nil, err
 	}
-	envs, err := k.services.claimEnvs(want)
-	if err != nil {
-		return nil, err
-	}
 	inotify, err := k.claimInotify(seen.ops)
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(
-		claims, kinds, inotify, k.claimPorts(want, seen), k.claimSettings(seen.ops), envs, k.services.claimDHCP(ctx, seen.ops),
-		k.services.needs(ctx, seen.ops, steps), k.unresolved(ctx, seen.ops), k.claimFilters(want, seen.ops),
-	), nil
+	var ofFamilies, asked []spec.Problem
+	for i, f := range families {
+		if f.claim != nil {
+			list, err := f.claim(ctx, k, want, opsOf(seen.ops, i))
+			if err != nil {
+				return nil, err
+			}
+			ofFamilies = append(ofFamilies, list...)
+		}
+	}
+	needs := k.services.needs(ctx, seen.ops, steps)
+	for i, f := range families {
+		if f.ask != nil {
+			asked = append(asked, f.ask(ctx, k, want, opsOf(seen.ops, i))...)
+		}
+	}
+	return slices.Concat(claims, kinds, inotify, k.claimPorts(want, seen), ofFamilies, needs, asked), nil
 }
 
 // ownerOf is CLUSTER/NETWORK of a device that some cluster made.

@@ -341,4 +341,19 @@ var dhcpFamily = family{
 		}
 		return a.k.services.setDHCP(ctx, want)
 	},
+	tried: tried{
+		files: func(*services, Op) ([]string, bool) { return nil, true },
+		watcher: func(_ *Kernel, op Op) (string, error) {
+			if op.Want == nil {
+				return "", nil
+			}
+			return "dnsmasq", nil
+		},
+		listens: (*Kernel).dhcpSockets,
+		claim: func(ctx context.Context, k *Kernel, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+			return k.services.claimDHCP(ctx, ops), nil
+		},
+	},
+	strays:  func(ctx context.Context, k *Kernel) error { return k.endStrays(ctx) },
+	remains: func(k *Kernel) ([]string, error) { return k.services.daemonRemains() },
 }

@@ -52,8 +52,7 @@ func diffLinks(want, have []spec.Link) linkChanges {
 }
 
 func mastersFirst(list []spec.Link) []spec.Link {
-	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b spec.Link) int {
+	return inSequence(list, func(a, b spec.Link) int {
 		if (a.Master == "") != (b.Master == "") {
 			if a.Master == "" {
 				return -1
@@ -62,7 +61,6 @@ func mastersFirst(list []spec.Link) []spec.Link {
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	return list
 }
 
 // linkDifference says what differs, as "mtu 1400 -> 1450", and whether the kernel

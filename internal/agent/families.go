@@ -34,10 +34,23 @@ type family struct {
 	// all carries out ops, which were held back for that, when their stage ends.
 	all func(ctx context.Context, a *applier, ops []Op) error
 
+	// implied returns want with what follows from it on this server.
+	implied func(k *Kernel, want *spec.Host) (*spec.Host, error)
+	// explain adds to the step of an op what it costs others.
+	explain func(k *Kernel, op *Op)
+	// status adds to a status how these objects get on.
+	status func(k *Kernel, plan *spec.Plan)
+
+	tried // while planning
+
 	// prepare remembers, before the first op, what the ops of want must not lose.
 	prepare func(k *Kernel, want *spec.Host) error
 	// settle ends a Reconcile that found nothing more to do.
-	settle func(k *Kernel, want *spec.Host) error
+	settle func(ctx context.Context, k *Kernel, want *spec.Host) error
+	// strays ends what nobody knows any more, when nothing is to be left.
+	strays func(ctx context.Context, k *Kernel) error
+	// remains names what is there of the cluster's objects, after Kernel.look.
+	remains func(k *Kernel) ([]string, error)
 
 	// glance looks again at these objects alone, after ops on them; nil where such an op
 	// can change more than it names.
@@ -46,8 +59,28 @@ type family struct {
 	shaken func(k *Kernel, want, have *spec.Host) error
 }
 
+// tried is what a plan tries of ops: a server that cannot take a change says so before any
+// other has taken it.
+type tried struct {
+	// files are the directories in which an op writes. Systemd says that it asks systemd.
+	files func(s *services, op Op) (dirs []string, systemd bool)
+	// watcher is a process that op starts and that takes an inotify instance, "" for none.
+	watcher func(k *Kernel, op Op) (string, error)
+	// listens are the sockets that op opens.
+	listens func(k *Kernel, op Op) []sockets
+	// claim says what stands in the way of want, of which ops are these objects' part.
+	claim func(ctx context.Context, k *Kernel, want *spec.Host, ops []Op) ([]spec.Problem, error)
+	// ask is claim where somebody else has to answer: the kernel a trial, a resolver.
+	ask func(ctx context.Context, k *Kernel, want *spec.Host, ops []Op) []spec.Problem
+
+	// planned hears that a plan was made, whose look Reconcile may do without.
+	planned func(k *Kernel)
+	// moved says that this look may be stale, though Kernel.watch saw nothing.
+	moved func(k *Kernel, want *spec.Host) bool
+}
+
 // families are all sorts of objects, in the order in which they come.
-var families = [...]*family{
+var families = []*family{
 	&unmanagedFamily, &linkFamily, &sysctlFamily, &addrFamily, &neighFamily, &fdbFamily, &peerFamily, &memberFamily,
 	&filterFamily, &routeFamily, &dhcpFamily, &envFamily, &bgpFamily,
 }
@@ -78,7 +111,7 @@ func Diff(want, have *spec.Host) []Op {
 		}
 		d.have = &less
 	}
-	var all [len(families)][turns][]Op
+	all := make([][turns][]Op, len(families))
 	for i, f := range families {
 		d.found = [turns][]Op{}
 		f.diff(d)
@@ -96,6 +129,17 @@ func Diff(want, have *spec.Host) []Op {
 				i = len(all) - 1 - i
 			}
 			out = append(out, all[i][turn]...)
+		}
+	}
+	return out
+}
+
+// opsOf are the ops of one family.
+func opsOf(ops []Op, family int) []Op {
+	var out []Op
+	for _, op := range ops {
+		if op.family == family {
+			out = append(out, op)
 		}
 	}
 	return out

@@ -112,7 +112,7 @@ var fdbFamily = family{
 			k.departed = append(k.departed, f)
 		}
 	},
-	settle: func(k *Kernel, _ *spec.Host) error { return k.forgetLearned() },
+	settle: func(_ context.Context, k *Kernel, _ *spec.Host) error { return k.forgetLearned() },
 	glance: func(k *Kernel, _, have *spec.Host) error {
 		have.FDB = nil
 		return k.observeFDB(have)

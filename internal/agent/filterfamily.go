@@ -22,6 +22,20 @@ var filterFamily = family{
 		}
 		return nil
 	},
+	tried: tried{
+		ask: func(_ context.Context, k *Kernel, want *spec.Host, ops []Op) []spec.Problem {
+			return k.claimFilters(want, ops)
+		},
+		planned: func(k *Kernel) { k.filters.Hold() },
+		moved:   func(k *Kernel, _ *spec.Host) bool { return k.filters.Moved() },
+	},
+	settle: func(_ context.Context, k *Kernel, want *spec.Host) error {
+		if !want.Empty() {
+			k.filters.Note()
+		}
+		return nil
+	},
+	remains: func(k *Kernel) ([]string, error) { return k.filters.Remains() },
 }
 
 // claimFilters says why the kernel would not take the rules that ops add: only a trial tells
@@ -29,7 +43,7 @@ var filterFamily = family{
 func (k *Kernel) claimFilters(want *spec.Host, ops []Op) []spec.Problem {
 	adds := func(op Op) bool {
 		_, accept := op.Want.(spec.Forward)
-		return families[op.family] == &filterFamily && op.Step.Action == spec.Add && !accept
+		return op.Step.Action == spec.Add && !accept
 	}
 	if !slices.ContainsFunc(ops, adds) {
 		return nil

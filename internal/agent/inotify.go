@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -33,21 +34,15 @@ func noInotify(who string, err error) error {
 func (k *Kernel) claimInotify(ops []Op) ([]spec.Problem, error) {
 	who := ""
 	for _, op := range ops {
-		switch v := op.Want.(type) {
-		case spec.DHCP:
-			who = "dnsmasq"
-		case spec.Link:
-			if v.Kind != spec.WireGuard || op.Have != nil {
-				continue
-			}
-			here, err := k.wgHere()
-			if err != nil {
-				return nil, err
-			}
-			if here == spec.UserspaceDevice {
-				who = "a WireGuard device in userspace"
-			}
+		watcher := families[op.family].watcher
+		if watcher == nil {
+			continue
 		}
+		name, err := watcher(k, op)
+		if err != nil {
+			return nil, err
+		}
+		who = cmp.Or(name, who)
 	}
 	if who == "" {
 		return nil, nil

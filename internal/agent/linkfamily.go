@@ -14,8 +14,43 @@ var linkFamily = family{
 		k.observeLinks(have)
 		return nil
 	},
-	diff: func(d *difference) { d.put(d.links.pair, clearing, coming) },
-	one:  applyLink,
+	diff:    func(d *difference) { d.put(d.links.pair, clearing, coming) },
+	one:     applyLink,
+	explain: (*Kernel).namePorts,
+	tried: tried{
+		files: func(_ *services, op Op) ([]string, bool) {
+			l, wanted := op.Want.(spec.Link)
+			if !wanted {
+				l = op.Have.(spec.Link)
+			}
+			return nil, l.Kind == spec.UDP
+		},
+		watcher: (*Kernel).linkWatcher,
+	},
+	settle: func(ctx context.Context, k *Kernel, want *spec.Host) error {
+		return k.services.settleDaemons(ctx, want)
+	},
+	remains: func(k *Kernel) ([]string, error) {
+		have := &spec.Host{}
+		k.observeLinks(have)
+		var names []string
+		for _, l := range have.Links {
+			names = append(names, "link "+l.Name)
+		}
+		return names, nil
+	},
+}
+
+// linkWatcher is the process that makes a new WireGuard device where the kernel has none.
+func (k *Kernel) linkWatcher(op Op) (string, error) {
+	if l, ok := op.Want.(spec.Link); !ok || l.Kind != spec.WireGuard || op.Have != nil {
+		return "", nil
+	}
+	here, err := k.wgHere()
+	if err != nil || here != spec.UserspaceDevice {
+		return "", err
+	}
+	return "a WireGuard device in userspace", nil
 }
 
 // applyLink makes, changes or deletes a link. One that is made stays down until what

@@ -46,23 +46,9 @@ func (s *services) needs(ctx context.Context, ops []Op, steps []spec.Step) []spe
 		return st.Action == spec.Change && strings.HasPrefix(st.Object, "unit ")
 	})
 	for _, op := range ops {
-		object := op.Want
-		if object == nil {
-			object = op.Have
-		}
-		switch v := object.(type) {
-		case spec.SubnetEnv:
-			dirs = append(dirs, s.paths.run)
-		case spec.Unmanage:
-			for _, d := range s.networkDaemons() {
-				if d.there || sysfile.Exists(d.path) {
-					dirs, asked = append(dirs, filepath.Dir(d.path)), true
-				}
-			}
-		case spec.DHCP, bgpPart:
-			asked = true
-		case spec.Link:
-			asked = asked || v.Kind == spec.UDP
+		if files := families[op.family].files; files != nil {
+			more, systemd := files(s, op)
+			dirs, asked = append(dirs, more...), asked || systemd
 		}
 	}
 	var out []spec.Problem

@@ -12,17 +12,15 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// namePorts adds to the steps that take a bridge away whose interfaces are plugged in
+// namePorts adds to the step that takes a bridge away whose interfaces are plugged in
 // there: the kernel lets go of them without a word, and whoever made them is not told.
-func (k *Kernel) namePorts(ops []Op) {
-	for i, op := range ops {
-		l, bridge := op.Have.(spec.Link)
-		if !bridge || l.Kind != spec.Bridge || op.Want != nil {
-			continue
-		}
-		if ports := k.pluggedInto(l.Name); len(ports) > 0 {
-			ops[i].Step.Detail = spec.LosesBridge + strings.Join(ports, ", ")
-		}
+func (k *Kernel) namePorts(op *Op) {
+	l, found := op.Have.(spec.Link)
+	if !found || l.Kind != spec.Bridge || op.Want != nil {
+		return
+	}
+	if ports := k.pluggedInto(l.Name); len(ports) > 0 {
+		op.Step.Detail = spec.LosesBridge + strings.Join(ports, ", ")
 	}
 }
 

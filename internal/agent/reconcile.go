@@ -36,7 +36,7 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 			}
 		}
 		if len(seen.ops) == 0 {
-			if err := errors.Join(k.settle(seen.effective), k.services.settleDaemons(ctx, seen.effective)); err != nil {
+			if err := k.settle(ctx, seen.effective); err != nil {
 				return report, err
 			}
 			break
@@ -64,11 +64,15 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 		}
 	}
 	if !want.Empty() {
-		k.filters.Note()
 		return report, nil
 	}
-	if err := k.endStrays(ctx); err != nil {
-		return report, err
+	for _, f := range families {
+		if f.strays == nil {
+			continue
+		}
+		if err := f.strays(ctx, k); err != nil {
+			return report, err
+		}
 	}
 	left, err := k.Left(ctx)
 	noteRest(report, left)
@@ -81,9 +85,8 @@ type outlook struct {
 	effective *spec.Host // what is wanted, with what follows from it here
 	have      *spec.Host // what is there
 
-	sum     string    // by Plan: of what was wanted
-	at      time.Time // by Plan
-	filters uint32    // by Plan: nftables' generation
+	sum string    // by Plan: of what was wanted
+	at  time.Time // by Plan
 }
 
 // planHolds is how long a plan spares Reconcile its first look, if the kernel says
@@ -91,16 +94,17 @@ type outlook struct {
 const planHolds = 2 * time.Second
 
 // takeOutlook returns what a plan for want found to do a moment ago, once; nil where
-// there is none. What a server's daemons need
-// besides its spec may have come only now, so that a BGP speaker's is none.
+// there is none.
 func (k *Kernel) takeOutlook(want *spec.Host) *outlook {
 	p := k.outlook
 	k.outlook = nil
-	if p == nil || len(p.ops) == 0 || time.Since(p.at) > planHolds || want.BGP != nil || p.sum != want.Sum() || k.watch.Moved() {
+	if p == nil || len(p.ops) == 0 || time.Since(p.at) > planHolds || p.sum != want.Sum() || k.watch.Moved() {
 		return nil
 	}
-	if now, err := k.filters.Generation(); err != nil || now != p.filters {
-		return nil
+	for _, f := range families {
+		if f.moved != nil && f.moved(k, want) {
+			return nil
+		}
 	}
 	return p
 }
@@ -123,7 +127,7 @@ func (k *Kernel) startWatch() error {
 // are what every member of a network gets when one more joins.
 func (k *Kernel) glance(o *outlook) *outlook {
 	have := *o.have
-	var again [len(families)]bool
+	again := make([]bool, len(families))
 	for _, op := range o.ops {
 		if families[op.family].glance == nil {
 			return nil
@@ -159,11 +163,11 @@ func (k *Kernel) prepare(want *spec.Host) error {
 }
 
 // settle does what is left when want is there.
-func (k *Kernel) settle(want *spec.Host) error {
+func (k *Kernel) settle(ctx context.Context, want *spec.Host) error {
 	var errs []error
 	for _, f := range families {
 		if f.settle != nil {
-			errs = append(errs, f.settle(k, want))
+			errs = append(errs, f.settle(ctx, k, want))
 		}
 	}
 	return errors.Join(errs...)
@@ -184,16 +188,26 @@ func (k *Kernel) differences(ctx context.Context, want *spec.Host) (*outlook, er
 }
 
 func (k *Kernel) lookAt(ctx context.Context, want *spec.Host) (*outlook, error) {
-	effective, err := k.wanted(want)
-	if err != nil {
-		return nil, err
+	effective := want
+	for _, f := range families {
+		if f.implied == nil {
+			continue
+		}
+		var err error
+		if effective, err = f.implied(k, effective); err != nil {
+			return nil, err
+		}
 	}
 	have, err := k.Observe(ctx, effective)
 	if err != nil {
 		return nil, err
 	}
 	ops := Diff(effective, have)
-	k.namePorts(ops)
+	for i := range ops {
+		if explain := families[ops[i].family].explain; explain != nil {
+			explain(k, &ops[i])
+		}
+	}
 	return &outlook{ops: ops, effective: effective, have: have}, nil
 }
 
@@ -214,20 +228,29 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	}
 	plan.Problems = append(plan.Problems, obstacles...)
 	if len(plan.Problems) == 0 {
-		seen.sum, seen.at, seen.filters = want.Sum(), time.Now(), k.filters.Looked()
+		seen.sum, seen.at = want.Sum(), time.Now()
 		k.outlook = seen
+		for _, f := range families {
+			if f.planned != nil {
+				f.planned(k)
+			}
+		}
 	}
 	return plan, nil
 }
 
 // Status is Plan without the claims: what differs, and foreign devices under our
-// names. It adds how WireGuard's peers get on.
+// names. It adds how objects get on.
 func (k *Kernel) Status(ctx context.Context, want *spec.Host) (*spec.Plan, error) {
 	plan, _, err := k.compare(ctx, want)
 	if err != nil {
 		return nil, err
 	}
-	plan.Sessions = k.wg.sessions
+	for _, f := range families {
+		if f.status != nil {
+			f.status(k, plan)
+		}
+	}
 	return plan, nil
 }
 

@@ -18,21 +18,15 @@ import (
 // Left names the objects of this cluster that are on the server, services and their files
 // included. The memory of what was confirmed is none of them, nor are keys.
 func (k *Kernel) Left(ctx context.Context) ([]string, error) {
-	have := &spec.Host{Cluster: k.cluster}
 	if err := k.look(); err != nil {
 		return nil, fmt.Errorf("look what is left: %w", err)
 	}
-	k.observeLinks(have)
-	k.observeRoutes(&spec.Host{Cluster: k.cluster}, have)
 	var names []string
-	for _, l := range have.Links {
-		names = append(names, "link "+l.Name)
-	}
-	for _, r := range have.Routes {
-		names = append(names, r.Object())
-	}
-	for _, part := range []func() ([]string, error){k.filters.Remains, k.services.left, k.leftOfBGP, k.leftOfSysctls} {
-		more, err := part()
+	for _, f := range families {
+		if f.remains == nil {
+			continue
+		}
+		more, err := f.remains(k)
 		if err != nil {
 			return nil, fmt.Errorf("look what is left: %w", err)
 		}
@@ -41,7 +35,7 @@ func (k *Kernel) Left(ctx context.Context) ([]string, error) {
 	return names, ctx.Err()
 }
 
-func (k *Kernel) leftOfSysctls() ([]string, error) {
+func (k *Kernel) sysctlRemains() ([]string, error) {
 	notes, err := k.readSysctlNotes()
 	var names []string
 	for key := range notes {

@@ -114,7 +114,16 @@ var routeFamily = family{
 	},
 	batch:   routeMessages,
 	prepare: (*Kernel).noteRoutes,
-	settle:  (*Kernel).settleRoutes,
+	settle:  func(_ context.Context, k *Kernel, want *spec.Host) error { return k.settleRoutes(want) },
+	remains: func(k *Kernel) ([]string, error) {
+		have := &spec.Host{}
+		k.observeRoutes(&spec.Host{Cluster: k.cluster}, have)
+		var names []string
+		for _, r := range have.Routes {
+			names = append(names, r.Object())
+		}
+		return names, nil
+	},
 	glance: func(k *Kernel, want, have *spec.Host) error {
 		have.Routes = nil
 		err := k.readRoutes()

@@ -67,29 +67,50 @@ func servicesAt(cluster string, p paths) *services {
 // left names the files and units of this cluster, without the memory of what
 // was confirmed and of the settings that were found.
 func (s *services) left() ([]string, error) {
-	all, err := s.processFiles()
+	var all []string
+	for _, part := range []func() ([]string, error){s.daemonRemains, s.dropInRemains, s.envRemains} {
+		names, err := part()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, names...)
+	}
+	return all, nil
+}
+
+// daemonRemains names files and units of daemons, whatever they do.
+func (s *services) daemonRemains() ([]string, error) {
+	files, err := s.processFiles()
 	if err != nil {
 		return nil, err
 	}
 	units, err := s.units.Ours()
-	if err != nil {
-		return nil, err
-	}
+	return append(files, units...), err
+}
+
+// dropInRemains names the drop-ins of network daemons.
+func (s *services) dropInRemains() ([]string, error) {
+	var out []string
 	for _, path := range s.dropIns() {
-		if mark, err := sysfile.Mark(path); err != nil {
+		mark, err := sysfile.Mark(path)
+		if err != nil {
 			return nil, err
-		} else if mark == s.cluster {
-			all = append(all, path)
+		}
+		if mark == s.cluster {
+			out = append(out, path)
 		}
 	}
-	envs, err := s.ourEnvs()
-	if err != nil {
-		return nil, err
+	return out, nil
+}
+
+// envRemains names subnet.env files.
+func (s *services) envRemains() ([]string, error) {
+	networks, err := s.ourEnvs()
+	var out []string
+	for _, network := range networks {
+		out = append(out, filepath.Join(s.paths.run, network, subnetEnv))
 	}
-	for _, network := range envs {
-		all = append(all, filepath.Join(s.paths.run, network, subnetEnv))
-	}
-	return append(all, units...), nil
+	return out, err
 }
 
 func (s *services) dir() string { return filepath.Join(s.paths.lib, s.cluster) }

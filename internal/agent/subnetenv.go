@@ -138,4 +138,11 @@ var envFamily = family{
 		}
 		return a.k.services.removeEnv(op.Have.(spec.SubnetEnv).Network)
 	},
+	tried: tried{
+		files: func(s *services, _ Op) ([]string, bool) { return []string{s.paths.run}, false },
+		claim: func(_ context.Context, k *Kernel, want *spec.Host, _ []Op) ([]spec.Problem, error) {
+			return k.services.claimEnvs(want)
+		},
+	},
+	remains: func(k *Kernel) ([]string, error) { return k.services.envRemains() },
 }

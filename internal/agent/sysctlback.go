@@ -126,7 +126,12 @@ var sysctlFamily = family{
 		}
 		return a.k.dropSysctl(op.Have.(spec.Sysctl).Key)
 	},
-	settle: (*Kernel).settleSysctls,
+	implied: (*Kernel).wanted,
+	tried: tried{claim: func(_ context.Context, k *Kernel, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+		return k.claimSettings(ops), nil
+	}},
+	settle:  func(_ context.Context, k *Kernel, want *spec.Host) error { return k.settleSysctls(want) },
+	remains: (*Kernel).sysctlRemains,
 	shaken: func(k *Kernel, want, have *spec.Host) error {
 		have.Sysctls = nil
 		return k.observeSysctls(want, have)

@@ -160,4 +160,13 @@ var unmanagedFamily = family{
 		}
 		return a.k.services.removeUnmanaged(ctx)
 	},
+	tried: tried{files: func(s *services, _ Op) (dirs []string, systemd bool) {
+		for _, d := range s.networkDaemons() {
+			if d.there || sysfile.Exists(d.path) {
+				dirs, systemd = append(dirs, filepath.Dir(d.path)), true
+			}
+		}
+		return dirs, systemd
+	}},
+	remains: func(k *Kernel) ([]string, error) { return k.services.dropInRemains() },
 }

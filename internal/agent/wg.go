@@ -288,5 +288,9 @@ var peerFamily = family{
 	standsOn: func(have *spec.Host, vanish map[string]bool) {
 		have.Peers = slices.DeleteFunc(slices.Clone(have.Peers), func(p spec.Peer) bool { return vanish[p.Link] })
 	},
-	all: func(ctx context.Context, a *applier, ops []Op) error { return a.k.setPeers(ctx, ops) },
+	all:    func(ctx context.Context, a *applier, ops []Op) error { return a.k.setPeers(ctx, ops) },
+	status: func(k *Kernel, plan *spec.Plan) { plan.Sessions = k.wg.sessions },
+	tried: tried{ask: func(ctx context.Context, k *Kernel, _ *spec.Host, ops []Op) []spec.Problem {
+		return k.unresolved(ctx, ops)
+	}},
 }

@@ -35,6 +35,7 @@ type Filters struct {
 	seen    *ruleset // of the last look
 	counter int      // the socket that tells the generation; 0: not open
 	looked  uint32   // generation of before the last look
+	held    uint32   // generation that Hold was told of
 	bridges *bool    // rules can ask for a frame's bridge; nil: not known yet
 	note    filterNote
 }
@@ -45,8 +46,14 @@ func New(s Server) *Filters {
 	return &Filters{server: s, note: newFilterNote(s)}
 }
 
-// Looked is the Generation from before the last Observe, Remains or Others.
-func (n *Filters) Looked() uint32 { return n.looked }
+// Hold remembers what the last Observe saw, for Moved.
+func (n *Filters) Hold() { n.held = n.looked }
+
+// Moved says whether anybody has changed a rule since the Observe before Hold, or may have.
+func (n *Filters) Moved() bool {
+	now, err := n.generation()
+	return err != nil || now != n.held
+}
 
 // Chains of the cluster's tables.
 const (

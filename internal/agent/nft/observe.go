@@ -26,7 +26,7 @@ import (
 // The guard before VXLAN inside a mesh has no object of its own in the spec: where
 // it differs, a masquerading without a subnet stands for it.
 func (n *Filters) Observe(want, have *spec.Host) error {
-	generation, err := n.Generation()
+	generation, err := n.generation()
 	if err != nil {
 		return err
 	}

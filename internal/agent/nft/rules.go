@@ -58,12 +58,12 @@ const mostLooks = 20
 // the kernel's count of transactions, by which the kernel sets that flag, does.
 func (n *Filters) steady(look func(*nftables.Conn, *ruleset) error) error {
 	for range mostLooks {
-		before, err := n.Generation()
+		before, err := n.generation()
 		if err != nil {
 			return err
 		}
 		failed := n.with(func(c *nftables.Conn) error { return look(c, n.current(c, before)) })
-		after, err := n.Generation()
+		after, err := n.generation()
 		if err != nil {
 			return errors.Join(failed, err)
 		}
@@ -150,10 +150,10 @@ func (r *ruleset) setsOf(t *nftables.Table) ([]foundSet, error) {
 	return found, nil
 }
 
-// Generation is the count of transactions in this network namespace, 0 where the
+// generation is the count of transactions in this network namespace, 0 where the
 // kernel does not tell. It is asked for on a socket that does nothing else:
 // NFT_MSG_GETGEN is one message there and one back.
-func (n *Filters) Generation() (uint32, error) {
+func (n *Filters) generation() (uint32, error) {
 	if n.counter == 0 {
 		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 		if err != nil {

@@ -3,7 +3,6 @@
 package nft
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -112,9 +111,12 @@ func addSet(c *nftables.Conn, table *nftables.Table, s *lookupSet) error {
 
 // sameElements says whether found, in whatever order, is what is wanted.
 func sameElements(want, found []nftables.SetElement) bool {
-	found = slices.Clone(found)
-	slices.SortFunc(found, func(a, b nftables.SetElement) int { return bytes.Compare(a.Key, b.Key) })
-	return slices.EqualFunc(want, found, func(a, b nftables.SetElement) bool {
-		return bytes.Equal(a.Key, b.Key) && a.IntervalEnd == b.IntervalEnd
+	ends := make(map[string]bool, len(found)) // by key: of a range's end, not its beginning
+	for _, e := range found {
+		ends[string(e.Key)] = e.IntervalEnd
+	}
+	return len(want) == len(found) && !slices.ContainsFunc(want, func(e nftables.SetElement) bool {
+		end, there := ends[string(e.Key)]
+		return !there || end != e.IntervalEnd
 	})
 }

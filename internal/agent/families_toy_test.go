@@ -1,0 +1,262 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// lamps is a toy: a family that no other file knows. A lamp is an address of the loopback
+// device, 192.0.2.N for network "N". A claim without anything to claim stands for a type of
+// its own in spec.
+type lamps struct {
+	stuck bool     // they do not go out
+	moved bool     // a plan's look at them is stale
+	heard []string // what else the family was told
+	looks int
+}
+
+func lampAddr(c spec.Claim) spec.Addr {
+	return spec.Addr{Link: "lo", Prefix: prefix("192.0.2." + c.Network + "/32")}
+}
+
+func lampOf(op Op) (spec.Claim, bool) {
+	if c, lit := op.Want.(spec.Claim); lit {
+		return c, true
+	}
+	return op.Have.(spec.Claim), false
+}
+
+// family is lamps as a line of the table, whose ops are carried out in one of three ways.
+func (l *lamps) family(way string) *family {
+	f := &family{
+		stage: stageUse, what: "lamps",
+		observe: func(_ context.Context, k *Kernel, _, have *spec.Host) error {
+			l.looks++
+			have.Claims = l.lit(k)
+			return nil
+		},
+		diff: func(d *difference) {
+			key := func(c spec.Claim) string { return c.Network }
+			d.put(compare(d.want.Claims, d.have.Claims, key, func(c spec.Claim) string { return "lamp " + c.Network }), going, coming)
+		},
+		took:    func(_ *Kernel, op Op) { l.heard = append(l.heard, "took "+op.Step.Object) },
+		explain: func(_ *Kernel, op *Op) { op.Step.Detail = "explained" },
+		tried: tried{
+			claim: func(_ context.Context, _ *Kernel, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+				if len(ops) > 2 {
+					return []spec.Problem{{What: "too many lamps"}}, nil
+				}
+				return nil, nil
+			},
+			files: func(s *services, _ Op) ([]string, bool) { return []string{filepath.Join(s.paths.lib, "lamps")}, false },
+			moved: func(*Kernel, *spec.Host) bool { return l.moved },
+		},
+		status:  func(_ *Kernel, plan *spec.Plan) { plan.Loose = append(plan.Loose, "lamps") },
+		prepare: func(*Kernel, *spec.Host) error { l.heard = append(l.heard, "prepare"); return nil },
+		settle: func(context.Context, *Kernel, *spec.Host) error {
+			l.heard = append(l.heard, "settle")
+			return nil
+		},
+		strays: func(context.Context, *Kernel) error { l.heard = append(l.heard, "strays"); return nil },
+		remains: func(k *Kernel) (names []string, err error) {
+			for _, c := range l.lit(k) {
+				names = append(names, "lamp "+c.Network)
+			}
+			return names, nil
+		},
+	}
+	switch way {
+	case "one":
+		f.one = func(_ context.Context, a *applier, op Op) error { return l.set(a, op) }
+	case "all":
+		f.all = func(_ context.Context, a *applier, ops []Op) error {
+			var errs []error
+			for _, op := range ops {
+				errs = append(errs, l.set(a, op))
+			}
+			return errors.Join(errs...)
+		}
+	case "batch":
+		f.batch = func(a *applier, op Op) (messages, error) {
+			c, lit := lampOf(op)
+			switch {
+			case lit:
+				return alone(a.k.addrMessage(unix.RTM_NEWADDR, lampAddr(c)))
+			case l.stuck:
+				return messages{}, nil
+			}
+			return alone(a.k.addrMessage(unix.RTM_DELADDR, lampAddr(c)))
+		}
+	}
+	return f
+}
+
+// lit are the lamps as of the last look.
+func (l *lamps) lit(k *Kernel) []spec.Claim {
+	var out []spec.Claim
+	for _, a := range k.addrs {
+		if n, ok := strings.CutPrefix(toPrefix(a.IPNet).Addr().String(), "192.0.2."); ok {
+			out = append(out, spec.Claim{Network: n})
+		}
+	}
+	return inSequence(out, func(a, b spec.Claim) int { return strings.Compare(a.Network, b.Network) })
+}
+
+func (l *lamps) set(a *applier, op Op) error {
+	c, lit := lampOf(op)
+	kind := unix.RTM_DELADDR
+	if lit {
+		kind = unix.RTM_NEWADDR
+	} else if l.stuck {
+		return nil
+	}
+	m, err := a.k.addrMessage(kind, lampAddr(c))
+	if err != nil {
+		return err
+	}
+	answers, err := a.k.rt.Send(m)
+	return errors.Join(append(answers, err)...)
+}
+
+// TestToyFamilyIsCarried: what a family needs is its line in the table. Plan, apply, status,
+// undo and what is left of a cluster carry it without knowing it.
+func TestToyFamilyIsCarried(t *testing.T) {
+	for _, way := range []string{"one", "all", "batch"} {
+		t.Run(way, func(t *testing.T) {
+			ownNet(t)
+			l := &lamps{}
+			before := families
+			families = append(slices.Clip(families), l.family(way)) // the one line
+			t.Cleanup(func() { families = before })
+			carryLamps(t, l, way)
+		})
+	}
+}
+
+func withLamps(names ...string) *spec.Host {
+	h := &spec.Host{Cluster: "t", Store: "s", Server: "s1", Links: []spec.Link{{Name: "br7", Network: "n", Kind: spec.Bridge, MAC: "6a:0b:00:00:00:07", MTU: 1400}}}
+	for _, n := range names {
+		h.Claims = append(h.Claims, spec.Claim{Network: n})
+	}
+	return h
+}
+
+func carryLamps(t *testing.T, l *lamps, way string) {
+	ctx, dir := t.Context(), t.TempDir()
+	k := open(t, "t", dir)
+	if err := k.services.makeDirs(); err != nil {
+		t.Fatal(err)
+	}
+	apply := func(want *spec.Host, steps ...string) *spec.Report {
+		t.Helper()
+		l.heard = nil
+		report, err := Reconcile(ctx, k, want, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var have []string
+		for _, s := range report.Steps {
+			have = append(have, s.Action+" "+s.Object)
+		}
+		if !slices.Equal(have, steps) {
+			t.Errorf("want %q, have %q", steps, have)
+		}
+		return report
+	}
+
+	// A plan names it, with what it says, and what is in its way.
+	plan, err := k.Plan(ctx, withLamps("1", "2", "3"))
+	if err != nil || len(plan.Problems) != 1 || plan.Problems[0].What != "too many lamps" {
+		t.Errorf("want a problem, have %v, %v", plan, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "lamps"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plan, err = k.Plan(ctx, withLamps("1"))
+	if err != nil || len(plan.Problems) != 1 || !strings.HasSuffix(plan.Problems[0].What, "lamps is no directory") {
+		t.Errorf("want a file in the way, have %v, %v", plan, err)
+	}
+	if err := os.Remove(filepath.Join(dir, "lamps")); err != nil {
+		t.Fatal(err)
+	}
+	want := withLamps("1", "2")
+	if plan, err = k.Plan(ctx, want); err != nil || len(plan.Problems) != 0 || len(plan.Steps) != 3 || plan.Steps[2].String() != "+ lamp 2: explained" {
+		t.Errorf("have %v, %v", plan, err)
+	}
+
+	// It is applied after the link, from the plan's look, and is there: prepared, done, settled.
+	l.looks = 0
+	apply(want, "+ link br7", "+ lamp 1", "+ lamp 2")
+	expected := []string{"prepare", "settle"}
+	if way == "batch" {
+		expected = []string{"prepare", "took lamp 1", "took lamp 2", "settle"}
+	}
+	if !slices.Equal(l.heard, expected) || l.looks != 1 { // no glance at links: one look after them
+		t.Errorf("want %q, have %q; %d looks", expected, l.heard, l.looks)
+	}
+	if have := sh(t, "ip -o addr show dev lo | grep -c '192.0.2.[12]/32'"); have != "2\n" {
+		t.Errorf("lamps: %s", have)
+	}
+
+	// A plan's look that its family takes for stale is none.
+	l.moved = true
+	if _, err := k.Plan(ctx, withLamps("1", "2", "4")); err != nil {
+		t.Fatal(err)
+	}
+	l.looks = 0
+	apply(withLamps("1", "2", "4"), "+ lamp 4")
+	if l.looks != 2 {
+		t.Errorf("a stale look was used: %d looks", l.looks)
+	}
+	l.moved = false
+	apply(want, "- lamp 4")
+
+	// Somebody switches one off: status says so, and the next apply mends it.
+	sh(t, "ip addr del 192.0.2.1/32 dev lo")
+	status, err := k.Status(ctx, want)
+	if err != nil || fmt.Sprint(status.Steps) != "[+ lamp 1: explained]" || !slices.Equal(status.Loose, []string{"lamps"}) {
+		t.Errorf("have %v, %v", status, err)
+	}
+	apply(want, "+ lamp 1")
+	apply(want)
+	names, err := k.Left(ctx)
+	if err != nil || !slices.Equal(names, []string{"link br7", "lamp 1", "lamp 2"}) {
+		t.Errorf("what is there: %q, %v", names, err)
+	}
+
+	// Undo, to another lamp and to nothing; one that does not go is named.
+	if err := k.backTo(ctx, withLamps("2", "5"), nil); err != nil {
+		t.Error(err)
+	}
+	if names, err = k.Left(ctx); err != nil || !slices.Equal(names, []string{"link br7", "lamp 2", "lamp 5"}) {
+		t.Errorf("after undo: %q, %v", names, err)
+	}
+	empty := &spec.Host{Cluster: "t"}
+	l.stuck = true
+	if report, err := Reconcile(ctx, k, empty, nil); err != nil || report.Left != 2 || !slices.Equal(report.Remains, []string{"lamp 2", "lamp 5"}) {
+		t.Errorf("stuck: %+v, %v", report, err)
+	}
+	l.stuck = false
+	report := apply(empty, "- lamp 2", "- lamp 5")
+	if report.Left != 0 || !slices.Contains(l.heard, "strays") {
+		t.Errorf("purged: %+v, heard %q", report, l.heard)
+	}
+	if err := k.backTo(ctx, empty, nil); err != nil {
+		t.Error(err)
+	}
+	if err := k.lookForRest(ctx, report); err != nil || report.Left != 0 || !report.Looked {
+		t.Errorf("left: %+v, %v", report, err)
+	}
+}
