@@ -53,7 +53,8 @@ func fenceIn(g spec.Gateway, mac net.HardwareAddr) []exprs {
 	return append(out, fenceDHCP(g, in)...)
 }
 
-// fenceOut keeps every word about the gateway, and its MAC, out of the tunnel.
+// fenceOut drops frames of the gateway's MAC, ARP and neighbour discovery about it before they
+// enter the tunnel.
 func fenceOut(g spec.Gateway, mac net.HardwareAddr) []exprs {
 	out := oif(expr.CmpOpEq, g.Uplink)
 	rules := []exprs{
@@ -92,7 +93,7 @@ func fenceDHCP(g spec.Gateway, at exprs) []exprs {
 	}
 }
 
-// routerIntake takes in what a local container sends to the outside by way of
+// routerIntake makes this server route what a local container sends outside through
 // another member's bridge, one rule per family the network has.
 func routerIntake(g spec.Gateway, own net.HardwareAddr) ([]exprs, error) {
 	if g.RouterMACs == "" {

@@ -11,17 +11,17 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// isolateChain says what containers that are kept from servers may send to one. Others'
-// packets pay for the jump there alone, and those through the server for the look at where
-// they go. It returns instead of accepting: what follows, doors are asked too.
+// isolateChain has what containers of an isolated network may send to a server. Packets of
+// others cost the test for the jump alone, and those through the server a lookup of their
+// destination. It returns instead of accepting, so that the rules of doors apply too.
 const isolateChain = "isolate"
 
 // Ports that containers of an isolated network may use all the same, at addresses of servers
 // on it (RFC 1035, RFC 2131, RFC 8415).
 const dnsPort, dhcpServer, dhcp6Server = 53, 67, 547
 
-// addIsolation closes the server to what containers on g's bridge begin, those of other servers
-// included, and the way to the other servers.
+// addIsolation drops connections that containers on g's bridge, those of other servers included,
+// open to this server or through it to the others.
 func (o *object) addIsolation(g spec.Guard) {
 	in := iif(expr.CmpOpEq, g.Bridge)
 	jump := exprs{&expr.Verdict{Kind: expr.VerdictJump, Chain: isolateChain}}
@@ -40,7 +40,7 @@ func (o *object) addIsolation(g spec.Guard) {
 		if len(from) > 0 {
 			o.add(forwardChain, rule(in, family, o.lookup(networkLayer, dstAt, from), jump))
 		}
-		if len(servers) > 0 && g.Uplink != "" { // nobody at a container's port speaks as one of them
+		if len(servers) > 0 && g.Uplink != "" { // containers cannot use their addresses (addNoServer)
 			pass = append(pass, rule(family, o.lookup(networkLayer, srcAt, servers)))
 		}
 		if len(servers) > 0 && g.DHCP {
@@ -60,8 +60,8 @@ func (o *object) addIsolation(g spec.Guard) {
 	o.add(isolateChain, rule(in, drop()))
 }
 
-// addNoServer drops what speaks from a server's address and comes from no server: the
-// servers of an isolated network hear each other.
+// addNoServer drops packets with a server's source address that containers send: the servers
+// of an isolated network may reach each other.
 func (o *object) addNoServer(g spec.Guard, local exprs) {
 	if four := ofFamily(g.Servers, true); len(four) > 0 {
 		o.add(preroutingChain, rule(etherType(unix.ETH_P_IP), o.lookup(networkLayer, ip4Src, four), local, drop()))

@@ -17,13 +17,13 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// What comes in from a container bridge's ports is looked at before the bridge forwards
-// or learns anything. The rules begin with what tells their packets from bulk traffic.
+// Frames from a container bridge's ports are filtered before the bridge forwards them or
+// learns from them. The rules begin with what tells their packets from bulk traffic.
 // Which bridge a frame came in by is asked last, and where the kernel can say it alone
 // (CONFIG_NFT_BRIDGE_META); addresses and MACs of ours say it as well.
 
-// Where DHCP clients listen, whom none but servers speak to, from whatever port (RFC 2131,
-// RFC 8415), and a router's other word (RFC 4861).
+// Ports of DHCP clients, to which only servers send, from whatever port (RFC 2131, RFC 8415),
+// and the type of redirects, which only routers send (RFC 4861).
 const (
 	dhcpClient, dhcp6Client = 68, 546
 	icmp6Redirect           = 137
@@ -86,9 +86,9 @@ func (o *object) addClaims(g spec.Guard, local exprs) {
 	}
 }
 
-// addClosed keeps what is plugged in from the ends of tunnels, here and by way of this
-// server elsewhere: who can speak to them could write into other networks. What goes
-// to other containers is theirs.
+// addClosed drops what containers send to the ports of tunnels, of this server and through it
+// of others: with that they could write into other networks. What containers send each other
+// passes.
 func (o *object) addClosed(g spec.Guard, toServer, local exprs) {
 	for _, port := range g.Closed {
 		for _, four := range []bool{true, false} {
@@ -151,8 +151,9 @@ func (o *object) addBridged(g spec.Guard, macs, mask net.HardwareAddr) {
 
 func toClient(port uint16) exprs { return dports(unix.IPPROTO_UDP, port, port) }
 
-// doorObject lets none but those of From in to a daemon's port, and lets nobody from
-// behind this server out to theirs: masquerading would turn him into this server.
+// doorObject drops connections to a daemon's port from all addresses but those of From, and
+// those from behind this server to the same port of theirs: masqueraded, they would come from
+// this server.
 func doorObject(d spec.Door) object {
 	o := object{tag: doorTag(d), network: d.Network}
 	from := make([]netip.Prefix, len(d.From))

@@ -13,8 +13,8 @@ import (
 // iptables and nft users alike (srcnat, NF_IP_PRI_NAT_SRC).
 const preserveChain = "keep"
 
-// preserveObject lets what leaves a subnet, by a link or for some destinations, keep its
-// source address: one rule, however many destinations there are. To accept it here would not stop a later chain; source NAT to the address that it
+// preserveObject leaves the source address of packets from a subnet, by a link or to some
+// destinations, as it is: one rule, however many destinations there are. To accept it here would not stop a later chain; source NAT to the address that it
 // has does: a connection whose source is decided is not asked about again
 // (nf_nat_inet_fn goes on to the next chain only while !nf_nat_initialized; linux
 // 6.18, TestForeignMasqueradeKeepsOverlaySources).
