@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -321,15 +322,8 @@ func diffSysctls(want, have []spec.Sysctl) (ofLinks, global pair) {
 	}
 	// A host that forwards forgets the routers it learned unless accept_ra is 2
 	// by then (linux, addrconf.c: rt6_purge_dflt_routers): first in, last out.
-	first := func(a, b Op) int { return acceptsRA(b.Step.Object) - acceptsRA(a.Step.Object) }
+	first := func(a, b Op) int { return sysctl.AcceptsRA(b.Step.Object) - sysctl.AcceptsRA(a.Step.Object) }
 	global.come = inSequence(global.come, first)
 	global.gone = inSequence(global.gone, func(a, b Op) int { return first(b, a) })
 	return ofLinks, global
-}
-
-func acceptsRA(object string) int {
-	if strings.HasSuffix(object, "/accept_ra") {
-		return 1
-	}
-	return 0
 }

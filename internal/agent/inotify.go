@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -22,7 +23,7 @@ func noInotify(who string, err error) error {
 	if !errors.Is(err, unix.EMFILE) {
 		return err
 	}
-	limit, rerr := readSysctl(inotifyLimit)
+	limit, rerr := sysctl.Read(inotifyLimit)
 	if rerr != nil {
 		limit = "unknown"
 	}

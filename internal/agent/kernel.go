@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/nft"
+	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -44,7 +45,7 @@ type Kernel struct {
 	settled   bool                  // this process wrote what is to be remembered of settings
 	settings  map[string]sysctlNote // made anew at the first look, as they were lost; nil otherwise
 
-	around *surroundings // of the last look, nil unless a setting is to go back
+	around *sysctl.Others // of the last look, nil unless a setting is to go back
 
 	wg       wireguard
 	departed []spec.FDB // flood entries removed since Open

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
@@ -401,12 +402,12 @@ func TestGatewayIsNoSource(t *testing.T) {
 }
 
 func TestServerWithoutIPv6NeedsNoneOfItsSettings(t *testing.T) {
-	list := append(segment().Sysctls, spec.Sysctl{Key: forwardingIPv6, Value: "1"})
+	list := append(segment().Sysctls, spec.Sysctl{Key: sysctl.ForwardingIPv6, Value: "1"})
 	var have []string
 	for _, s := range withoutIPv6(list) {
 		have = append(have, s.Key)
 	}
-	if want := "net/ipv4/ip_forward net/ipv4/conf/vxl0/arp_announce " + forwardingIPv6; strings.Join(have, " ") != want {
+	if want := "net/ipv4/ip_forward net/ipv4/conf/vxl0/arp_announce " + sysctl.ForwardingIPv6; strings.Join(have, " ") != want {
 		t.Fatalf("want %s, have %s", want, have)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
@@ -222,7 +223,7 @@ func (k *Kernel) claimSettings(ops []Op) []spec.Problem {
 		if s.Link != "" && k.devices.byName[s.Link] == nil { // what a new link will have, "default" has
 			key = strings.Replace(key, "/conf/"+s.Link+"/", "/conf/default/", 1)
 		}
-		path, err := sysctlPath(key)
+		path, err := sysctl.Path(key)
 		if err == nil {
 			err = unix.Access(path, unix.W_OK)
 		}

@@ -10,12 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // forwarding is a spec that wants both families forwarded.
 func forwarding() *spec.Host {
-	return &spec.Host{Cluster: "t", Sysctls: []spec.Sysctl{{Key: forwardingIPv4, Value: "1"}, {Key: forwardingIPv6, Value: "1"}}}
+	return &spec.Host{Cluster: "t", Sysctls: []spec.Sysctl{{Key: sysctl.ForwardingIPv4, Value: "1"}, {Key: sysctl.ForwardingIPv6, Value: "1"}}}
 }
 
 // TestForwardingStaysForOthers: what came to rely on forwarding while flock had it on goes
@@ -58,7 +59,7 @@ func letGo(t *testing.T, k *Kernel, four, six string) {
 	if six != "" {
 		ra = "IPv6 forwarding"
 	}
-	converge(t, k, &spec.Host{Cluster: "t"}, line(forwardingIPv4, "1", "0", four)+line(forwardingIPv6, "1", "0", six)+
+	converge(t, k, &spec.Host{Cluster: "t"}, line(sysctl.ForwardingIPv4, "1", "0", four)+line(sysctl.ForwardingIPv6, "1", "0", six)+
 		line("net/ipv6/conf/eth0/accept_ra", "2", "1", ra)+line("net/ipv6/conf/wire/accept_ra", "2", "1", ra))
 	have := strings.Fields(sh(t, "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv6/conf/eth0/accept_ra"))
 	value := func(kept, on, off string) string {

@@ -15,12 +15,12 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 const (
-	procSys      = "/proc/sys"
 	sysctlFile   = "sysctl.json"
 	ipv6Settings = "net/ipv6/"
 )
@@ -34,13 +34,13 @@ type sysctlNote struct{ Found, Set string }
 // IPv6 ignores router advertisements unless accept_ra is 2 (linux
 // ip-sysctl.rst), and would lose its own default route.
 func (k *Kernel) wanted(want *spec.Host) (*spec.Host, error) {
-	if _, err := os.Stat(filepath.Join(procSys, ipv6Settings)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat("/proc/sys/" + ipv6Settings); errors.Is(err, fs.ErrNotExist) {
 		out := *want
 		out.Sysctls = withoutIPv6(want.Sysctls)
 		return &out, nil
 	}
 	want = withoutNarrow(want)
-	if !slices.ContainsFunc(want.Sysctls, func(s spec.Sysctl) bool { return s.Key == forwardingIPv6 }) {
+	if !slices.ContainsFunc(want.Sysctls, func(s spec.Sysctl) bool { return s.Key == sysctl.ForwardingIPv6 }) {
 		return want, nil
 	}
 	notes, err := k.readSysctlNotes()
@@ -50,7 +50,7 @@ func (k *Kernel) wanted(want *spec.Host) (*spec.Host, error) {
 	if err := k.readDevices(); err != nil {
 		return nil, err
 	}
-	forwards, err := readSysctl(forwardingIPv6)
+	forwards, err := sysctl.Read(sysctl.ForwardingIPv6)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (k *Kernel) takesAdvertisements(l netlink.Link, key string) (bool, error) {
 	if l.Attrs().Name == "lo" || flocks(l) || l.Attrs().MasterIndex != 0 {
 		return false, nil
 	}
-	if value, err := readSysctl(key); err != nil || value != "1" {
+	if value, err := sysctl.Read(key); err != nil || value != "1" {
 		return false, nil // a device without IPv6 has no such setting
 	}
 	return k.uplink(l)
@@ -120,7 +120,7 @@ func (k *Kernel) observeSysctls(want, have *spec.Host) error {
 	wanted := make(map[string]bool, len(want.Sysctls))
 	for _, s := range want.Sysctls {
 		wanted[s.Key] = true
-		value, err := readSysctl(s.Key)
+		value, err := sysctl.Read(s.Key)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -139,7 +139,7 @@ func (k *Kernel) setSysctl(s spec.Sysctl) error {
 			return err
 		}
 	}
-	return writeSysctl(s.Key, s.Value)
+	return sysctl.Write(s.Key, s.Value)
 }
 
 // noteSysctls remembers the values found of settings that are not noted yet.
@@ -155,7 +155,7 @@ func (k *Kernel) noteSysctls(list []spec.Sysctl) error {
 			continue
 		}
 		if !noted {
-			found, err := readSysctl(s.Key)
+			found, err := sysctl.Read(s.Key)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
@@ -282,15 +282,15 @@ func (k *Kernel) readSysctlNotes() (map[string]sysctlNote, error) {
 // or else those that networks of ours need, were before us what the next boot would make
 // them, without us.
 func (k *Kernel) settingsAnew(last *spec.Host) (map[string]sysctlNote, error) {
-	files, err := settingFiles(k.services.paths.sysctls)
+	files, err := sysctl.BootSettings(k.services.paths.sysctls)
 	if err != nil {
 		return nil, err
 	}
-	boot := &surroundings{files: bootSettings(files)}
+	boot := &sysctl.Others{Files: files}
 	if err := k.readDevices(); err != nil {
 		return nil, err
 	}
-	ours := []spec.Sysctl{{Key: forwardingIPv4, Value: "1"}, {Key: forwardingIPv6, Value: "1"}}
+	ours := []spec.Sysctl{{Key: sysctl.ForwardingIPv4, Value: "1"}, {Key: sysctl.ForwardingIPv6, Value: "1"}}
 	if last != nil {
 		ours = globals(last)
 	}
@@ -302,13 +302,13 @@ func (k *Kernel) settingsAnew(last *spec.Host) (map[string]sysctlNote, error) {
 	out := map[string]sysctlNote{}
 	for _, s := range ours {
 		found := "0"
-		if acceptsRA(s.Key) > 0 {
+		if sysctl.AcceptsRA(s.Key) > 0 {
 			found = "1"
 		}
-		if set, ok := boot.atBoot(s.Key); ok {
-			found = set.value
+		if set, ok := boot.AtBoot(s.Key); ok {
+			found = set.Value
 		}
-		value, err := readSysctl(s.Key)
+		value, err := sysctl.Read(s.Key)
 		if err == nil && value == s.Value && value != found {
 			out[s.Key] = sysctlNote{found, value}
 		}
@@ -339,37 +339,6 @@ func writeSysctlNotes(dir string, notes map[string]sysctlNote) error {
 	}
 	if err != nil {
 		return fmt.Errorf("remember settings: %w", err)
-	}
-	return nil
-}
-
-func sysctlPath(key string) (string, error) {
-	if !filepath.IsLocal(key) {
-		return "", fmt.Errorf("setting %q is not below %s", key, procSys)
-	}
-	return filepath.Join(procSys, key), nil
-}
-
-// readSysctl returns a setting; several numbers stand apart by one space.
-func readSysctl(key string) (string, error) {
-	path, err := sysctlPath(key)
-	if err != nil {
-		return "", err
-	}
-	data, err := sysfile.Read(path)
-	if err != nil {
-		return "", fmt.Errorf("read setting: %w", err)
-	}
-	return strings.Join(strings.Fields(string(data)), " "), nil
-}
-
-func writeSysctl(key, value string) error {
-	path, err := sysctlPath(key)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
-		return fmt.Errorf("write setting: %w", err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -48,28 +49,28 @@ func (k *Kernel) letGo(key string, notes map[string]sysctlNote) (own bool, kept 
 			return false, "", err
 		}
 	}
-	if acceptsRA(key) > 0 {
-		if k.around.routes6, err = k.routes6(notes); err != nil {
+	if sysctl.AcceptsRA(key) > 0 {
+		if k.around.Routes6, err = k.routes6(notes); err != nil {
 			return false, "", err
 		}
 	}
-	return true, k.around.keptFor(key, n.Set), nil
+	return true, k.around.KeptFor(key, n.Set), nil
 }
 
 // routes6 says whether the server will go on to forward IPv6.
 func (k *Kernel) routes6(notes map[string]sysctlNote) (bool, error) {
-	value, err := readSysctl(forwardingIPv6)
+	value, err := sysctl.Read(sysctl.ForwardingIPv6)
 	if err != nil || value != "1" {
 		return false, err
 	}
-	own, kept, err := k.letGo(forwardingIPv6, notes)
-	return !own || kept != "" || notes[forwardingIPv6].Found == "1", err
+	own, kept, err := k.letGo(sysctl.ForwardingIPv6, notes)
+	return !own || kept != "" || notes[sysctl.ForwardingIPv6].Found == "1", err
 }
 
 // restores says whether letting go of a setting means to decide about it: not when
 // somebody changed it meanwhile, nor while another cluster needs it.
 func (k *Kernel) restores(key string, n sysctlNote) (bool, error) {
-	value, err := readSysctl(key)
+	value, err := sysctl.Read(key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -100,7 +101,7 @@ func (k *Kernel) dropSysctl(key string) error {
 	case !own:
 		err = k.bequeath(key, n)
 	case kept == "":
-		err = writeSysctl(key, n.Found)
+		err = sysctl.Write(key, n.Found)
 	}
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/nft", "internal/agent/sysfile", "internal/agent/unit",
+			"internal/agent/nft", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit",
 			"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates",
 		},
 		theirs: []string{netlink, netns, wgctrl, wireguard, xSys},
@@ -84,6 +84,11 @@ var rooms = map[string]room{
 		ours:   []string{"internal/agent/sysfile", "internal/agent/unit", "internal/hint", "internal/spec", "internal/wire"},
 		theirs: []string{netlinkLow, nftables, xSys},
 		never:  "packet filters are what a spec says: what a server should have is decided elsewhere",
+	},
+	"internal/agent/sysctl": {
+		ours:   []string{"internal/agent/nft", "internal/agent/sysfile", "internal/agent/unit"},
+		never:  "settings are read and written: which a server should have, and what comes back, is decided elsewhere",
+		banned: []string{"net", "os/exec"},
 	},
 	"internal/agent/sysfile": {
 		theirs: []string{xSys},
