@@ -65,19 +65,22 @@ func (s *services) secretFile(id string) string {
 	return filepath.Join(s.dir(), spec.BGPSecretFile(id))
 }
 
+// secretFiles are the paths of the files with passwords.
+func (s *services) secretFiles() ([]string, error) {
+	begin, end, _ := strings.Cut(spec.BGPSecretFile("*"), "*")
+	return sysfile.List(s.dir(), begin, end)
+}
+
 // bgpTraces are the files that a BGP speaker of this cluster has here.
 func (s *services) bgpTraces() ([]string, error) {
-	var all []string
-	for _, pattern := range []string{
-		s.bgpFile(), s.workstationFile(), s.secretFile("*"), s.units.Path(s.units.Name(s.bgpDaemon().Name)),
-		filepath.Join(s.runDir(), spec.BGPSocket), filepath.Join(s.runDir(), spec.BGPAPISocket), filepath.Join(s.runDir(), spec.BGPRunningMarker),
-	} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			return nil, fmt.Errorf("list files: %w", err)
-		}
-		all = append(all, found...)
+	secrets, err := s.secretFiles()
+	if err != nil {
+		return nil, fmt.Errorf("list files: %w", err)
 	}
+	all := slices.DeleteFunc(slices.Concat([]string{s.bgpFile(), s.workstationFile()}, secrets, []string{
+		s.units.Path(s.units.Name(s.bgpDaemon().Name)),
+		filepath.Join(s.runDir(), spec.BGPSocket), filepath.Join(s.runDir(), spec.BGPAPISocket), filepath.Join(s.runDir(), spec.BGPRunningMarker),
+	}), func(path string) bool { _, err := os.Lstat(path); return err != nil })
 	former, err := s.units.Former(s.bgpDaemon().Name)
 	if former != "" {
 		all = append(all, s.units.Path(former))
@@ -196,7 +199,7 @@ func missingSecret(network string, n spec.BGPNeighbor) spec.Problem {
 
 // dropSecrets removes the passwords that h does not name.
 func (s *services) dropSecrets(h *spec.Host) error {
-	found, err := filepath.Glob(s.secretFile("*"))
+	found, err := s.secretFiles()
 	if err != nil {
 		return fmt.Errorf("list passwords: %w", err)
 	}
@@ -305,7 +308,7 @@ var bgpFamily = family{
 		return k.services.observeBGP(ctx, have)
 	},
 	diff: func(d *difference) { d.put(diffBGP(d.want.BGP, d.have.BGP), going, serving) },
-	all:  speak,
+	all:  applyBGP,
 	tried: tried{
 		files: func(*services, Op) ([]string, bool) { return nil, true },
 		// What the daemon needs besides its spec may have come only now.
@@ -314,8 +317,8 @@ var bgpFamily = family{
 	remains: (*Kernel).bgpRemains,
 }
 
-// speak brings the BGP daemon to what is wanted.
-func speak(ctx context.Context, a *applier, ops []Op) error {
+// applyBGP brings the BGP daemon to what is wanted.
+func applyBGP(ctx context.Context, a *applier, ops []Op) error {
 	if err := a.up(); err != nil {
 		return err
 	}

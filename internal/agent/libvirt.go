@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +20,7 @@ const libvirtDir = "/etc/libvirt/qemu/networks"
 // none whose subnet the main table has a route to, whatever the route's metric and
 // type (bridge_driver_linux.c, networkCheckRouteCollision).
 func libvirtNetworks(dir string) ([]netip.Prefix, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.xml"))
+	files, err := sysfile.List(dir, "", ".xml")
 	if err != nil {
 		return nil, fmt.Errorf("list libvirt's networks: %w", err)
 	}

@@ -122,7 +122,7 @@ func (k *Kernel) listens(dev netlink.Link, port uint16) string {
 			return "VXLAN"
 		}
 	case *netlink.Wireguard:
-		if d, err := k.wgDevice(v.Name); err == nil && d != nil && d.ListenPort == int(port) {
+		if d, err := k.wg.Device(v.Name); err == nil && d != nil && d.ListenPort == int(port) {
 			return "WireGuard"
 		}
 	}
@@ -203,29 +203,32 @@ func socketAddr(text string) (netip.AddrPort, bool) {
 // socketHolder finds a process that has one of the sockets open. Processes come
 // and go while it looks: what cannot be read is not there any more.
 func socketHolder(inodes map[string]bool) (name string, pid int) {
-	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	all, err := sysfile.Names("/proc")
 	if err != nil {
 		return "", 0
 	}
-	for _, link := range links {
-		target, err := os.Readlink(link)
-		if err != nil {
+	slices.Sort(all)
+	for _, number := range all {
+		pid, err := strconv.Atoi(number)
+		if err != nil || !holdsSocket(number, inodes) {
 			continue
 		}
-		inode, ok := strings.CutPrefix(target, "socket:[")
-		if !ok || !inodes[strings.TrimSuffix(inode, "]")] {
-			continue
-		}
-		process := filepath.Dir(filepath.Dir(link))
-		pid, err := strconv.Atoi(filepath.Base(process))
-		if err != nil {
-			continue
-		}
-		comm, err := sysfile.Read(filepath.Join(process, "comm"))
+		comm, err := sysfile.Read("/proc/" + number + "/comm")
 		if err != nil {
 			continue
 		}
 		return strings.TrimSpace(string(comm)), pid
 	}
 	return "", 0
+}
+
+// holdsSocket says whether a process has one of the sockets open.
+func holdsSocket(pid string, inodes map[string]bool) bool {
+	dir := "/proc/" + pid + "/fd/"
+	open, err := sysfile.Names(dir)
+	return err == nil && slices.ContainsFunc(open, func(fd string) bool {
+		target, err := os.Readlink(dir + fd)
+		inode, ok := strings.CutPrefix(target, "socket:[")
+		return err == nil && ok && inodes[strings.TrimSuffix(inode, "]")]
+	})
 }

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
@@ -44,13 +46,17 @@ func (s *services) envText(e spec.SubnetEnv) (string, error) {
 
 // ourEnvs lists the networks of this cluster that have a file.
 func (s *services) ourEnvs() ([]string, error) {
-	found, err := filepath.Glob(filepath.Join(s.paths.run, "*", subnetEnv))
-	if err != nil {
+	networks, err := sysfile.Names(s.paths.run)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list files: %w", err)
 	}
 	var out []string
-	for _, path := range found {
-		network := filepath.Base(filepath.Dir(path))
+	slices.Sort(networks)
+	for _, network := range networks {
+		path := filepath.Join(s.paths.run, network, subnetEnv)
+		if _, err := os.Lstat(path); err != nil {
+			continue
+		}
 		mark, err := sysfile.Mark(path)
 		if err != nil {
 			return nil, err
