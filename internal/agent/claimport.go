@@ -58,7 +58,7 @@ type sockets struct {
 // where one of ours stands there already. Without a link it is any socket.
 func (k *Kernel) tunnelListeners(port uint16, want *spec.Host, seen *outlook) []listener {
 	holds := func(l spec.Link) bool { return portOf(l) == port && (!l.Down || l.Kind != spec.VXLAN) }
-	if k.wg.hung[port] || slices.ContainsFunc(seen.have.Links, holds) {
+	if k.hung[port] || slices.ContainsFunc(seen.have.Links, holds) {
 		return nil
 	}
 	at := everywhere(port)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/nft"
 	"github.com/flocknet/flock/internal/agent/sysctl"
+	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -47,8 +48,9 @@ type Kernel struct {
 
 	around *sysctl.Others // of the last look, nil unless a setting is to go back
 
-	wg       wireguard
-	departed []spec.FDB // flood entries removed since Open
+	wg       *wg.Server
+	hung     map[uint16]bool // ports that processes of our devices hold which did not answer at the last look
+	departed []spec.FDB      // flood entries removed since Open
 }
 
 // Open returns the server as seen by cluster. Close it.
@@ -73,6 +75,7 @@ func Open(cluster string) (*Kernel, error) {
 		Cluster: cluster, ProcNet: procNet,
 		Notes: k.services.runDir(), Program: installedAs(),
 	})
+	k.wg = wg.NewServer(k.userspace)
 	return k, nil
 }
 
@@ -83,7 +86,7 @@ func (k *Kernel) Close() error {
 	if k.watch != nil {
 		errs = append(errs, k.watch.Close())
 	}
-	errs = append(errs, k.wg.devices.Close())
+	errs = append(errs, k.wg.Close())
 	return errors.Join(errs...)
 }
 

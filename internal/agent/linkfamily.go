@@ -28,7 +28,7 @@ var linkFamily = family{
 		watcher: (*Kernel).linkWatcher,
 	},
 	settle: func(ctx context.Context, k *Kernel, want *spec.Host) error {
-		return k.services.settleDaemons(ctx, want)
+		return k.services.finishDaemons(ctx, want)
 	},
 	remains: func(k *Kernel) ([]string, error) {
 		have := &spec.Host{}

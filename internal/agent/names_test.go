@@ -81,15 +81,15 @@ func TestFilesOfANetworkCalledKey(t *testing.T) {
 	p := s.process(leaf, "x.key")
 	dhcp := []string{p.conf, p.hosts, p.leases, p.pidFile}
 	place(t, "text", dhcp...)
-	keys := s.keyFiles("dnsmasq-vx1-wg") // a bridge may be called dnsmasq-vx1
+	keys := s.keys.Files("dnsmasq-vx1-wg") // a bridge may be called dnsmasq-vx1
 	place(t, "", keys...)
 	if left, err := number(s.left()); err != nil || left != len(dhcp) {
 		t.Errorf("want %d left, have %d, %v", len(dhcp), left, err)
 	}
-	if have, err := s.allKeys(); err != nil || len(have) != len(keys) {
+	if have, err := s.keys.All(); err != nil || len(have) != len(keys) {
 		t.Errorf("keys: %v, %v", have, err)
 	}
-	if err := s.settleKeys(&spec.Host{Cluster: "test"}); err != nil {
+	if err := s.keys.Finish(&spec.Host{Cluster: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range dhcp {

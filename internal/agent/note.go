@@ -58,9 +58,6 @@ func removeNote(path string) error { return sysfile.Remove(path, path+copySuffix
 
 // loses remembers for the next plan that a note of this cluster was found damaged.
 func (s *services) loses(name string) {
-	if s.lost == nil {
-		s.lost = map[string]bool{}
-	}
 	s.lost[name] = true
 }
 
@@ -70,7 +67,7 @@ func (s *services) noteSteps(want *spec.Host) ([]spec.Step, error) {
 		if l.Kind != spec.WireGuard {
 			continue
 		}
-		if _, _, err := s.inUse(l.Name); err != nil {
+		if _, _, err := s.keys.InUse(l.Name); err != nil {
 			return nil, err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -316,13 +317,13 @@ func (l *handshakes) close() {}
 
 // handshakesOf are the sessions of a WireGuard device; none where there is no device.
 func (k *Kernel) handshakesOf(link string) ([]spec.Session, error) {
-	d, err := k.wgDevice(link)
+	d, err := k.wg.Device(link)
 	if err != nil || d == nil {
 		return nil, err
 	}
 	var out []spec.Session
 	for _, peer := range d.Peers {
-		out = append(out, sessionOf(link, peer))
+		out = append(out, wg.SessionOf(link, peer))
 	}
 	return out, nil
 }

@@ -80,7 +80,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		return nil, err
 	}
 	reply.Plan = plan
-	reply.Keys, err = k.services.keysThere(r.Keys)
+	reply.Keys, err = k.services.keys.Existing(r.Keys)
 	return reply, err
 }
 
@@ -204,7 +204,7 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 		return nil, err
 	}
 	if !u.want.Empty() {
-		if err := u.k.services.settleKeys(u.want); err != nil {
+		if err := u.k.services.keys.Finish(u.want); err != nil {
 			return nil, err
 		}
 	}

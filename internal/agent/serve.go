@@ -288,7 +288,7 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 	case spec.OpKeys:
 		return s.keys(r)
 	case spec.OpHandshake:
-		return s.speak(ctx, r)
+		return s.handshake(ctx, r)
 	case spec.OpPurge:
 		return s.purge(ctx, r.Want.Cluster)
 	}

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
@@ -49,7 +50,7 @@ func TestAgentProcess(t *testing.T) {
 	case "resolve again":
 		err = resolveAgain()
 	case "resolve later":
-		err = newServices("test").resolveOnce(context.Background(), time.Now().Add(time.Hour), sentBytes{})
+		err = newServices("test").newResolver().Look(context.Background(), time.Now().Add(time.Hour))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -64,7 +65,7 @@ func TestMain(m *testing.M) {
 		beFiltered()
 	}
 	if os.Getenv(hasty) != "" {
-		uapiWithin = time.Second
+		wg.AnswerWithin = time.Second
 	}
 	if text := os.Getenv(hurried); text != "" {
 		var err error

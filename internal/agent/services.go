@@ -11,6 +11,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
+	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -27,7 +28,8 @@ type services struct {
 	secrets   map[string]string // passwords that came with the request, by id
 	untouched []string          // networks in which no server ever handed out, by the request
 	lost      map[string]bool   // notes that were found damaged, by name
-	confirmed struct {          // what last read last
+	keys      *wg.Keys
+	confirmed struct { // what last read last
 		text string
 		host *spec.Host
 	}
@@ -59,8 +61,9 @@ func serverPaths() paths {
 func newServices(cluster string) *services { return servicesAt(cluster, serverPaths()) }
 
 func servicesAt(cluster string, p paths) *services {
-	s := &services{cluster: cluster, paths: p}
+	s := &services{cluster: cluster, paths: p, lost: map[string]bool{}}
 	s.units = unit.New(cluster, p.units, p.systemd, s.runDir())
+	s.keys = wg.NewKeys(s.dir(), s.lost)
 	return s
 }
 

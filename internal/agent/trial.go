@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -137,15 +138,15 @@ func (k *Kernel) claimKinds(ctx context.Context, want *spec.Host) ([]spec.Proble
 // claimTUN says why no TUN device can be made, for a UDP network or else in the place
 // of a kernel's WireGuard. To open it makes none; the kernel loads the module for it.
 func claimTUN(udp bool) []spec.Problem {
-	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(wg.TUNPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	switch {
 	case err == nil:
 		_ = unix.Close(fd) // nothing was done with it
 		return nil
 	case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.ENXIO):
 		return []spec.Problem{{
-			What: fmt.Sprintf("%s cannot be opened: %v", tunPath, err),
-			Next: "ls -l " + tunPath + ": a container needs it to be passed on from its host",
+			What: fmt.Sprintf("%s cannot be opened: %v", wg.TUNPath, err),
+			Next: "ls -l " + wg.TUNPath + ": a container needs it to be passed on from its host",
 		}}
 	case udp:
 		return []spec.Problem{lacksKind(spec.UDP)}

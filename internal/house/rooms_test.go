@@ -74,10 +74,10 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/nft", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit",
+			"internal/agent/nft", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit", "internal/agent/wg",
 			"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates",
 		},
-		theirs: []string{netlink, netns, wgctrl, wireguard, xSys},
+		theirs: []string{netlink, netns, wireguard, xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
 	},
 	"internal/agent/nft": {
@@ -99,6 +99,11 @@ var rooms = map[string]room{
 		ours:   []string{"internal/agent/sysfile", "internal/hint", "templates"},
 		theirs: []string{xSys},
 		never:  "daemons are started and ended: which there are, and what for, is for whoever has them",
+	},
+	"internal/agent/wg": {
+		ours:   []string{"internal/agent/sysfile", "internal/hint", "internal/spec"},
+		theirs: []string{wgctrl, wireguard, xSys},
+		never:  "WireGuard devices are read and set: which a server has, and what else it has, is for the agent",
 	},
 	"internal/bgp": {
 		ours:   []string{"internal/control", "internal/rtnl", "internal/spec"},

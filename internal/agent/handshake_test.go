@@ -21,7 +21,7 @@ func (m *mesh) speak(i int, want *spec.Host) []spec.Peer {
 
 // Without help, a device whose first words came too early says nothing for five
 // seconds; speak gives up after one.
-func TestSpeakAfterWordsThatNobodyHeard(t *testing.T) {
+func TestHandshakeAfterWordsThatNobodyHeard(t *testing.T) {
 	m := newMesh(t, 2)
 	c1, c2 := m.key(0), m.key(1)
 	c1.make(m.host(0, 0, 1), "any")
@@ -36,7 +36,7 @@ func TestSpeakAfterWordsThatNobodyHeard(t *testing.T) {
 	m.machines[0].sh("ping -qc1 -W1 10.0.8.2")
 }
 
-func TestSpeakNamesWhoIsSilent(t *testing.T) {
+func TestHandshakeNamesWhoIsSilent(t *testing.T) {
 	m := newMesh(t, 3)
 	m.up(0, 1, 2)
 	m.machines[2].sh("ip link set eth0 down")
@@ -56,7 +56,7 @@ func TestSpeakNamesWhoIsSilent(t *testing.T) {
 	m.ping(0, 2)
 }
 
-func TestSpeakLeavesSessionsAlone(t *testing.T) {
+func TestHandshakeLeavesSessionsAlone(t *testing.T) {
 	m := newMesh(t, 2)
 	m.up(0, 1)
 	m.ping(0, 1)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package wg
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 )
 
 // Endpoints that are names: a server may have no DNS for a while, a name may have
-// addresses of both families, and of those some lead nowhere.
+// addresses of both families, and some of those may lead nowhere.
 
 const (
 	// resolveWithin bounds the wait for answers about all names together.
@@ -38,8 +38,8 @@ type answer struct {
 	at    time.Time
 }
 
-// askNames asks for endpoints, HOST:PORT, all side by side and within one deadline.
-func askNames(ctx context.Context, endpoints []string) map[string]answer {
+// ask resolves endpoints, HOST:PORT, side by side and within one deadline.
+func ask(ctx context.Context, endpoints []string) map[string]answer {
 	ctx, cancel := context.WithTimeout(ctx, resolveWithin)
 	defer cancel()
 	var mu sync.Mutex
@@ -50,7 +50,7 @@ func askNames(ctx context.Context, endpoints []string) map[string]answer {
 	for _, endpoint := range slices.Compact(endpoints) {
 		group.Go(func() {
 			slots <- struct{}{}
-			addrs, err := askName(ctx, endpoint)
+			addrs, err := resolve(ctx, endpoint)
 			<-slots
 			mu.Lock()
 			defer mu.Unlock()
@@ -61,10 +61,10 @@ func askNames(ctx context.Context, endpoints []string) map[string]answer {
 	return out
 }
 
-// askName returns the addresses of HOST:PORT, at least one, in the resolver's order
+// resolve returns the addresses of HOST:PORT, at least one, in the resolver's order
 // and without those of a family that this server has no route for, if there are
 // others.
-func askName(ctx context.Context, endpoint string) ([]netip.AddrPort, error) {
+func resolve(ctx context.Context, endpoint string) ([]netip.AddrPort, error) {
 	if a, err := netip.ParseAddrPort(endpoint); err == nil {
 		return []netip.AddrPort{a}, nil
 	}
@@ -107,8 +107,9 @@ func hasRoute(to netip.AddrPort) bool {
 	return true
 }
 
-// named says whether an endpoint is a name, not an address.
-func named(endpoint string) bool {
+// IsName says whether an endpoint is a name, not an address. It may be empty, and is none
+// then.
+func IsName(endpoint string) bool {
 	if endpoint == "" {
 		return false
 	}
@@ -116,79 +117,50 @@ func named(endpoint string) bool {
 	return err != nil
 }
 
-// learnNames asks for those of endpoints that are names and of which no answer is
-// known that still holds.
-func (k *Kernel) learnNames(ctx context.Context, endpoints []string) {
+// Learn resolves those of endpoints that are names and have no answer yet that still holds.
+func (s *Server) Learn(ctx context.Context, endpoints []string) {
 	unknown := slices.DeleteFunc(slices.Clone(endpoints), func(e string) bool {
-		known, there := k.wg.names[e]
-		return !named(e) || there && time.Since(known.at) < answersHold
+		known, there := s.names[e]
+		return !IsName(e) || there && time.Since(known.at) < answersHold
 	})
 	if len(unknown) == 0 {
 		return
 	}
-	if k.wg.names == nil {
-		k.wg.names = map[string]answer{}
+	if s.names == nil {
+		s.names = map[string]answer{}
 	}
-	for e, a := range askNames(ctx, unknown) {
-		k.wg.names[e] = a
+	for e, a := range ask(ctx, unknown) {
+		s.names[e] = a
 	}
 }
 
-// addrsOf are the addresses of an endpoint, none where its name is not known now: it
-// is asked for again later (Resolve).
-func (k *Kernel) addrsOf(endpoint string) []netip.AddrPort {
+// addrsOf are the addresses of an endpoint, none where its name is not known now: a
+// Resolver asks for it again later.
+func (s *Server) addrsOf(endpoint string) []netip.AddrPort {
 	if a, err := netip.ParseAddrPort(endpoint); err == nil {
 		return []netip.AddrPort{a}
 	}
-	return k.wg.names[endpoint].addrs
+	return s.names[endpoint].addrs
 }
 
-// learnNew asks for the names that want brings, before the server's lock is taken:
-// nobody has to wait for a resolver that does not answer.
-func (s *session) learnNew(ctx context.Context, want *spec.Host) error {
-	if !slices.ContainsFunc(want.Peers, func(p spec.Peer) bool { return named(p.Endpoint) }) {
-		return nil
-	}
-	k, err := s.kernel(want.Cluster)
-	if err != nil {
-		return err
-	}
-	last := k.services.last()
-	known := map[string]bool{}
-	if last != nil {
-		for _, p := range last.Peers {
-			known[p.Endpoint] = true
-		}
-	}
-	var fresh []string
-	for _, p := range want.Peers {
-		if !known[p.Endpoint] {
-			fresh = append(fresh, p.Endpoint)
-		}
-	}
-	k.learnNames(ctx, fresh)
-	return nil
-}
-
-// pointing are the endpoints that ops set.
-func pointing(ops []Op) []string {
+// endpointsOf are the endpoints that changes set.
+func endpointsOf(changes []Change) []string {
 	var out []string
-	for _, op := range ops {
-		p, ok := op.Want.(spec.Peer)
-		if h, found := op.Have.(spec.Peer); ok && (!found || h.Endpoint != p.Endpoint) {
-			out = append(out, p.Endpoint)
+	for _, c := range changes {
+		if c.Want != nil && (c.Have == nil || c.Have.Endpoint != c.Want.Endpoint) {
+			out = append(out, c.Want.Endpoint)
 		}
 	}
 	return out
 }
 
-// unresolved says which of the names that steps need are unknown here.
-func (k *Kernel) unresolved(ctx context.Context, ops []Op) []spec.Problem {
-	list := pointing(ops)
-	k.learnNames(ctx, list)
+// Unresolved says which of the names that changes set have no address here.
+func (s *Server) Unresolved(ctx context.Context, changes []Change) []spec.Problem {
+	list := endpointsOf(changes)
+	s.Learn(ctx, list)
 	var out []spec.Problem
 	for _, endpoint := range list {
-		if err := k.wg.names[endpoint].err; named(endpoint) && err != nil {
+		if err := s.names[endpoint].err; IsName(endpoint) && err != nil {
 			out = append(out, spec.Problem{What: err.Error(), Next: "give an address instead, or mend the DNS of this server"})
 		}
 	}

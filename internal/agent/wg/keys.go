@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package wg
 
 import (
 	"errors"
@@ -17,32 +17,42 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// A WireGuard device's private key is made here and never leaves: it goes from a
-// file that only root reads to the kernel, or to the device's own process through
-// its socket. No error and no text of ours contains one.
+// A WireGuard device's private key is made here and never leaves the server: it goes from
+// a file that only root reads to the kernel, or to the device's own process through its
+// socket. No error and no text of ours contains one.
 
 const (
 	keySuffix = ".key"     // the pair in use
 	newSuffix = ".key.new" // the pair that an apply is to take up
 )
 
-// keyFiles are the paths of device's keys, the one in use first.
-func (s *services) keyFiles(device string) []string {
-	return []string{filepath.Join(s.dir(), device+keySuffix), filepath.Join(s.dir(), device+newSuffix)}
+// Keys are the key pairs of one cluster's devices on this server.
+type Keys struct {
+	dir     string
+	damaged map[string]bool
 }
 
-// publicKey sees to it that device has a key pair, with rotate a new one beside
-// the one in use, and returns its public half. A new pair that was never taken up
-// is as good as another. Made is the file that was written, also where that failed half way,
-// "" for none.
-func (s *services) publicKey(device string, rotate bool) (public, made string, err error) {
+// NewKeys returns the keys whose files are in dir. The names of those that are found damaged
+// are put in damaged, and taken out when they are written anew.
+func NewKeys(dir string, damaged map[string]bool) *Keys { return &Keys{dir, damaged} }
+
+// Files are the paths of the key files of device, that of the key in use first.
+func (k *Keys) Files(device string) []string {
+	return []string{filepath.Join(k.dir, device+keySuffix), filepath.Join(k.dir, device+newSuffix)}
+}
+
+// Public makes a key pair for device unless it has one, with rotate a new pair beside the
+// one in use, and returns its public half. A new pair that was never used is not made
+// again. Made is the path of the file that was written, also if that failed half way, ""
+// for none.
+func (k *Keys) Public(device string, rotate bool) (public, made string, err error) {
 	if !deviceName(device) {
 		return "", "", fmt.Errorf("make a key: %q is not a device's name", device)
 	}
-	path := s.keyFiles(device)[0]
-	key, _, err := s.inUse(device)
+	path := k.Files(device)[0]
+	key, _, err := k.InUse(device)
 	if err == nil && rotate && key != (wgtypes.Key{}) {
-		path = s.keyFiles(device)[1]
+		path = k.Files(device)[1]
 		key, _, err = readKey(path)
 	}
 	if err != nil {
@@ -54,45 +64,26 @@ func (s *services) publicKey(device string, rotate bool) (public, made string, e
 	if key, err = wgtypes.GeneratePrivateKey(); err != nil {
 		return "", "", fmt.Errorf("make the key of %s: %w", device, err)
 	}
-	if err := sysfile.MakeDir(s.dir()); err != nil {
+	if err := sysfile.MakeDir(k.dir); err != nil {
 		return "", path, err
 	}
-	// writeFile makes the file with mode 0600 before anything is in it.
+	// Write makes the file with mode 0600 before anything is in it.
 	if err := sysfile.Write(path, key.String()+"\n", 0o600, true); err != nil {
 		return "", path, err
 	}
-	delete(s.lost, filepath.Base(path))
+	delete(k.damaged, filepath.Base(path))
 	return key.PublicKey().String(), path, nil
 }
 
-// keys answers with public keys, of pairs that are made where there are none.
-func (s *session) keys(r spec.Request) (*spec.Reply, error) {
-	k, err := s.kernel(r.Want.Cluster)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]string{}
-	for _, device := range r.Keys {
-		public, made, err := k.services.publicKey(device, r.Rotate)
-		if made != "" {
-			s.made[made] = device
-		}
-		if err != nil {
-			return nil, err
-		}
-		out[device] = public
-	}
-	return &spec.Reply{Keys: out}, nil
-}
-
-// keysThere are the public keys of those of devices that have a pair; none is made.
-func (s *services) keysThere(devices []string) (map[string]string, error) {
+// Existing returns the public keys of those of devices that have a pair, by device. It
+// makes none.
+func (k *Keys) Existing(devices []string) (map[string]string, error) {
 	var out map[string]string
 	for _, device := range devices {
 		if !deviceName(device) {
 			continue
 		}
-		key, _, err := s.inUse(device)
+		key, _, err := k.InUse(device)
 		if err != nil {
 			return nil, err
 		}
@@ -104,16 +95,6 @@ func (s *services) keysThere(devices []string) (map[string]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// dropKeys removes the pairs of this session that came to nothing, so that a plan
-// leaves no trace.
-func (s *session) dropKeys() error {
-	var errs []error
-	for path := range s.made {
-		errs = append(errs, sysfile.Remove(path), sysfile.RemoveEmpty(filepath.Dir(path), s.paths.lib))
-	}
-	return errors.Join(errs...)
 }
 
 // deviceName says whether name can be a network device's (linux dev_valid_name).
@@ -133,16 +114,16 @@ func readKey(path string) (key wgtypes.Key, damaged bool, err error) {
 	return key, false, nil
 }
 
-// inUse is the key of device that its file says, or else, where that is lost, that the
-// device itself has.
-func (s *services) inUse(device string) (key wgtypes.Key, kept bool, err error) {
-	path := s.keyFiles(device)[0]
+// InUse is the key that device has: by its file or, where that is lost, by the device
+// itself. It is zero where neither has one. Stored says that it is in the file.
+func (k *Keys) InUse(device string) (key wgtypes.Key, stored bool, err error) {
+	path := k.Files(device)[0]
 	key, damaged, err := readKey(path)
 	if err != nil || key != (wgtypes.Key{}) {
 		return key, err == nil, err
 	}
 	if _, err := net.InterfaceByName(device); err == nil {
-		var devices wgDevices
+		var devices Devices
 		if d, err := devices.Device(device); err == nil {
 			key = d.PrivateKey
 		}
@@ -153,18 +134,19 @@ func (s *services) inUse(device string) (key wgtypes.Key, kept bool, err error) 
 		}
 	}
 	if damaged {
-		s.loses(filepath.Base(path))
+		k.damaged[filepath.Base(path)] = true
 	}
 	return key, false, nil
 }
 
-// privateKey is the one whose public half is public.
-func (s *services) privateKey(device, public string) (wgtypes.Key, error) {
-	now, _, err := s.inUse(device)
+// Private returns the private key of device whose public half is public. A hint says what to
+// do where it is not on this server.
+func (k *Keys) Private(device, public string) (wgtypes.Key, error) {
+	now, _, err := k.InUse(device)
 	if err != nil {
 		return wgtypes.Key{}, err
 	}
-	next, _, err := readKey(s.keyFiles(device)[1])
+	next, _, err := readKey(k.Files(device)[1])
 	if err != nil {
 		return wgtypes.Key{}, err
 	}
@@ -173,18 +155,18 @@ func (s *services) privateKey(device, public string) (wgtypes.Key, error) {
 			return key, nil
 		}
 	}
-	return wgtypes.Key{}, hint.Errorf("", "flock apply makes a new pair", "the private key of %s to %s is not on this server", device, short(public))
+	return wgtypes.Key{}, hint.Errorf("", "flock apply makes a new pair", "the private key of %s to %s is not on this server", device, spec.ShortKey(public))
 }
 
-// settleKeys brings the key files in line with a confirmed spec: a new pair that it
-// names is the one in use, and what it does not name is gone.
-func (s *services) settleKeys(h *spec.Host) error {
+// Finish brings the key files in line with a confirmed spec: a new pair that it names
+// becomes the one in use, and keys of devices that it does not name are removed.
+func (k *Keys) Finish(h *spec.Host) error {
 	used := map[string]bool{}
 	for _, l := range h.Links {
 		if l.Kind != spec.WireGuard {
 			continue
 		}
-		files := s.keyFiles(l.Name)
+		files := k.Files(l.Name)
 		used[files[0]] = true
 		next, _, err := readKey(files[1])
 		if err != nil {
@@ -194,14 +176,14 @@ func (s *services) settleKeys(h *spec.Host) error {
 			if err := os.Rename(files[1], files[0]); err != nil {
 				return fmt.Errorf("take up the new key of %s: %w", l.Name, err)
 			}
-			if err := sysfile.SyncDir(s.dir()); err != nil {
+			if err := sysfile.SyncDir(k.dir); err != nil {
 				return err
 			}
-		} else if err := s.keepKey(l.Name); err != nil {
+		} else if err := k.store(l.Name); err != nil {
 			return err
 		}
 	}
-	all, err := s.allKeys()
+	all, err := k.All()
 	if err != nil {
 		return err
 	}
@@ -214,31 +196,31 @@ func (s *services) settleKeys(h *spec.Host) error {
 	return errors.Join(errs...)
 }
 
-// keepKey puts the key that device has into its file, if that was lost.
-func (s *services) keepKey(device string) error {
-	key, kept, err := s.inUse(device)
-	if err != nil || kept || key == (wgtypes.Key{}) {
+// store writes the key that device has into its file if that was lost.
+func (k *Keys) store(device string) error {
+	key, stored, err := k.InUse(device)
+	if err != nil || stored || key == (wgtypes.Key{}) {
 		return err
 	}
-	path := s.keyFiles(device)[0]
+	path := k.Files(device)[0]
 	if err := sysfile.Write(path, key.String()+"\n", 0o600, true); err != nil {
 		return err
 	}
-	delete(s.lost, filepath.Base(path))
+	delete(k.damaged, filepath.Base(path))
 	return nil
 }
 
-// allKeys lists the key files of this cluster, by their ends: a network may be called
-// x.key, and files of its DHCP after it.
-func (s *services) allKeys() ([]string, error) {
-	names, err := sysfile.Names(s.dir())
+// All lists the paths of the key files, by the ends of their names: a network may be called
+// x.key, and its DHCP's files are named after it.
+func (k *Keys) All() ([]string, error) {
+	names, err := sysfile.Names(k.dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}
 	var out []string
 	for _, name := range names {
 		if strings.HasSuffix(name, keySuffix) || strings.HasSuffix(name, newSuffix) {
-			out = append(out, filepath.Join(s.dir(), name))
+			out = append(out, filepath.Join(k.dir, name))
 		}
 	}
 	return out, nil

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package wg
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
@@ -22,34 +21,42 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// WireGuard is the process behind the TUN device name, which an agent made: it
-// encrypts and decrypts until it is told to end or the device is gone. wg(8) and
-// agents talk to it on its socket. A process that was started anew takes the last
-// confirmed spec up by itself.
-func WireGuard(ctx context.Context, name string, log io.Writer) error {
-	link, cluster, network, err := markedDevice(name)
-	if err != nil {
-		return err
-	}
-	s := newServices(cluster)
-	dev, socket, err := openUserspace(name, link.Attrs().MTU, log)
+// Process is what runs behind a TUN device that an agent made: it encrypts and decrypts.
+// wg(8) and agents talk to it on its socket.
+type Process struct {
+	Device string // the TUN device
+	MTU    int
+	Up     bool
+	// Config returns what the process begins with, as the protocol of its socket has it;
+	// an error is logged only, since an agent can still set the device up.
+	Config func(context.Context) (string, error)
+	// Ready says that the process works; done takes that back.
+	Ready func() (done func() error, err error)
+	// Explain says of an error from listening on the socket what it means.
+	Explain func(error) error
+	Log     io.Writer
+}
+
+// Run runs until ctx ends or the device is gone, which are no errors.
+func (p Process) Run(ctx context.Context) error {
+	dev, socket, err := openUserspace(p.Device, p.MTU, p.Log)
 	if err != nil {
 		return err
 	}
 	defer dev.Close()
-	if err := s.restore(ctx, dev, name); err != nil {
-		fmt.Fprintln(log, err) // an agent can still set it up
+	if err := p.restore(ctx, dev); err != nil {
+		fmt.Fprintln(p.Log, err)
 	}
-	if link.Attrs().Flags&net.FlagUp != 0 {
+	if p.Up {
 		if err := dev.Up(); err != nil {
-			return errors.Join(fmt.Errorf("set device %s up: %w", name, err), socket.Close())
+			return errors.Join(fmt.Errorf("set device %s up: %w", p.Device, err), socket.Close())
 		}
 	}
-	listener, err := ipc.UAPIListen(name, socket)
+	listener, err := ipc.UAPIListen(p.Device, socket)
 	if err != nil {
-		return fmt.Errorf("listen on the socket of %s: %w", name, noInotify("the device", err))
+		return fmt.Errorf("listen on the socket of %s: %w", p.Device, p.Explain(err))
 	}
-	done, err := s.units.Ready(s.wgDaemon(name, network))
+	done, err := p.Ready()
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -57,20 +64,19 @@ func WireGuard(ctx context.Context, name string, log io.Writer) error {
 	return errors.Join(err, listener.Close(), done())
 }
 
-// markedDevice finds a device of ours, and whose it is, by its mark.
-func markedDevice(name string) (link netlink.Link, cluster, network string, err error) {
-	if link, err = netlink.LinkByName(name); err != nil {
-		return nil, "", "", fmt.Errorf("find device %s: %w", name, err)
+// restore sets dev up as Config says.
+func (p Process) restore(ctx context.Context, dev *device.Device) error {
+	config, err := p.Config(ctx)
+	if err != nil || config == "" {
+		return err
 	}
-	mark, ours := strings.CutPrefix(link.Attrs().Alias, spec.AliasPrefix)
-	cluster, network, _ = strings.Cut(mark, "/")
-	if !ours || cluster == "" {
-		return nil, "", "", fmt.Errorf("run device %s: it does not carry flock's mark", name)
+	if err := dev.IpcSet(config); err != nil {
+		return fmt.Errorf("restore device %s: %w", p.Device, err)
 	}
-	return link, cluster, network, nil
+	return nil
 }
 
-// openUserspace takes hold of the TUN device and of the path of its socket.
+// openUserspace opens the TUN device and the path of its socket.
 func openUserspace(name string, mtu int, log io.Writer) (*device.Device, *os.File, error) {
 	link, err := tun.CreateTUN(name, mtu)
 	if err != nil {
@@ -110,31 +116,20 @@ func converse(ctx context.Context, dev *device.Device, listener net.Listener) er
 	}
 }
 
-// restore gives dev what the last confirmed spec says about it, if it does.
-func (s *services) restore(ctx context.Context, dev *device.Device, name string) error {
-	last := s.last()
-	if last == nil {
-		return nil
-	}
-	for _, l := range last.Links {
-		if l.Name != name || l.Kind != spec.WireGuard {
-			continue
-		}
-		config, err := s.uapiConfig(ctx, l, last.Peers)
-		if err != nil {
-			return err
-		}
-		if err := dev.IpcSet(config); err != nil {
-			return fmt.Errorf("restore device %s: %w", name, err)
+// Config is the whole of device name in host, as
+// https://www.wireguard.com/xplatform/#configuration-protocol has it, with its private key;
+// "" where host has no such device.
+func Config(ctx context.Context, keys *Keys, host *spec.Host, name string) (string, error) {
+	for _, l := range host.Links {
+		if l.Name == name && l.Kind == spec.WireGuard {
+			return config(ctx, keys, l, host.Peers)
 		}
 	}
-	return nil
+	return "", nil
 }
 
-// uapiConfig is a whole device in the words of
-// https://www.wireguard.com/xplatform/#configuration-protocol.
-func (s *services) uapiConfig(ctx context.Context, l spec.Link, peers []spec.Peer) (string, error) {
-	private, err := s.privateKey(l.Name, l.Key)
+func config(ctx context.Context, keys *Keys, l spec.Link, peers []spec.Peer) (string, error) {
+	private, err := keys.Private(l.Name, l.Key)
 	if err != nil {
 		return "", err
 	}
@@ -145,7 +140,7 @@ func (s *services) uapiConfig(ctx context.Context, l spec.Link, peers []spec.Pee
 			endpoints = append(endpoints, p.Endpoint)
 		}
 	}
-	names := askNames(ctx, endpoints)
+	names := ask(ctx, endpoints)
 	fmt.Fprintf(&b, "private_key=%x\nlisten_port=%d\nreplace_peers=true\n", private[:], l.Port)
 	for _, p := range peers {
 		if p.Link != l.Name {
@@ -156,7 +151,7 @@ func (s *services) uapiConfig(ctx context.Context, l spec.Link, peers []spec.Pee
 			return "", fmt.Errorf("read the key of a peer of %s: %w", l.Name, err)
 		}
 		fmt.Fprintf(&b, "public_key=%s\nreplace_allowed_ips=true\n", hex.EncodeToString(key))
-		if list := names[p.Endpoint].addrs; len(list) > 0 { // what is not known now is asked for again later (Resolve)
+		if list := names[p.Endpoint].addrs; len(list) > 0 { // a Resolver asks again later for what is not known now
 			fmt.Fprintf(&b, "endpoint=%s\n", list[0])
 		}
 		if p.Keepalive > 0 {

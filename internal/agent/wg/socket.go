@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package wg
 
 import (
 	"bufio"
@@ -23,25 +23,28 @@ import (
 	"github.com/flocknet/flock/internal/agent/sysfile"
 )
 
-// wgDevices are the server's WireGuard devices: the kernel's by netlink, those in userspace
+// SocketDir is where wg(8) looks for the sockets of userspace devices.
+const SocketDir = "/var/run/wireguard"
+
+// Devices are the server's WireGuard devices: the kernel's by netlink, those in userspace
 // by their sockets. wgctrl knows both, but it waits for ever for a process that hangs, and
-// whoever waits holds the server's lock.
-type wgDevices struct {
+// whoever waits holds the server's lock. The zero value is ready for use.
+type Devices struct {
 	kernel *wgctrl.Client // nil until one is asked for: that makes the kernel load its module
 }
 
-// uapiWithin bounds an exchange with the process behind a userspace device.
-var uapiWithin = 10 * time.Second // less in tests
+// AnswerWithin bounds an exchange with the process behind a userspace device.
+var AnswerWithin = 10 * time.Second // less in tests
 
-// Close closes what was opened.
-func (w *wgDevices) Close() error {
+// Close closes the sockets that were opened.
+func (w *Devices) Close() error {
 	if w.kernel == nil {
 		return nil
 	}
 	return w.kernel.Close()
 }
 
-func (w *wgDevices) client() (*wgctrl.Client, error) {
+func (w *Devices) client() (*wgctrl.Client, error) {
 	if w.kernel == nil {
 		c, err := wgctrl.New()
 		if err != nil {
@@ -52,9 +55,8 @@ func (w *wgDevices) client() (*wgctrl.Client, error) {
 	return w.kernel, nil
 }
 
-// Device reads a device. A process that does not answer in time is an error that silent
-// knows.
-func (w *wgDevices) Device(name string) (*wgtypes.Device, error) {
+// Device reads a device. If its process does not answer in time, Silent knows the error.
+func (w *Devices) Device(name string) (*wgtypes.Device, error) {
 	d := &wgtypes.Device{Name: name, Type: wgtypes.Userspace}
 	answered, err := uapi(name, "get=1\n\n", d)
 	if answered || err != nil {
@@ -67,8 +69,8 @@ func (w *wgDevices) Device(name string) (*wgtypes.Device, error) {
 	return c.Device(name)
 }
 
-// ConfigureDevice changes what config names.
-func (w *wgDevices) ConfigureDevice(name string, config wgtypes.Config) error {
+// ConfigureDevice changes what config names, and nothing else of the device.
+func (w *Devices) ConfigureDevice(name string, config wgtypes.Config) error {
 	answered, err := uapi(name, "set=1\n"+uapiText(config)+"\n", &wgtypes.Device{})
 	if answered || err != nil {
 		return err
@@ -80,15 +82,15 @@ func (w *wgDevices) ConfigureDevice(name string, config wgtypes.Config) error {
 	return c.ConfigureDevice(name, config)
 }
 
-// uapi puts a request to the process behind device and reads its answer into d. It says
-// that nobody answered, without an error, where no process listens.
+// uapi sends a request to the process behind device and reads its answer into d. Where no
+// process listens, answered is false and there is no error.
 // https://www.wireguard.com/xplatform/#configuration-protocol
 func uapi(device, request string, d *wgtypes.Device) (answered bool, err error) {
-	path := filepath.Join(uapiDir, device+".sock")
+	path := filepath.Join(SocketDir, device+".sock")
 	if !sysfile.Exists(path) {
 		return false, nil
 	}
-	until := time.Now().Add(uapiWithin)
+	until := time.Now().Add(AnswerWithin)
 	c, err := (&net.Dialer{Deadline: until}).Dial("unix", path)
 	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
 		return false, nil
@@ -135,8 +137,8 @@ func readUAPI(r io.Reader, d *wgtypes.Device) error {
 	return io.ErrUnexpectedEOF
 }
 
-// uapiField takes up one line about the device, or about the last of its peers. What we
-// never look at is passed over.
+// uapiField reads one line about the device, or about the last of its peers. It ignores
+// fields that we never look at.
 func uapiField(d *wgtypes.Device, key, value string) (err error) {
 	var n int64
 	switch key {
@@ -196,7 +198,7 @@ func hexKey(text string) (wgtypes.Key, error) {
 	return wgtypes.Key(data), nil
 }
 
-// uapiText is what config changes, in the words of the protocol.
+// uapiText is what config changes, as the protocol has it.
 func uapiText(config wgtypes.Config) string {
 	var b strings.Builder
 	if config.PrivateKey != nil {
@@ -230,4 +232,20 @@ func uapiText(config wgtypes.Config) string {
 		}
 	}
 	return b.String()
+}
+
+// Silent says whether err means that nobody listens at the socket of a userspace device, or
+// that nobody answers there.
+func Silent(err error) bool {
+	for _, is := range []error{os.ErrNotExist, os.ErrDeadlineExceeded, unix.ECONNREFUSED, unix.ECONNRESET, unix.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
+// RemoveSocket removes what the process behind a userspace device left if it was killed.
+func RemoveSocket(device string) error {
+	return errors.Join(sysfile.Remove(filepath.Join(SocketDir, device+".sock")), sysfile.RemoveEmpty(SocketDir))
 }
