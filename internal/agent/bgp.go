@@ -314,6 +314,10 @@ var bgpFamily = family{
 		// What the daemon needs besides its spec may have come only now.
 		moved: func(_ *Kernel, want *spec.Host) bool { return want.BGP != nil },
 	},
+	// All daemons, here because it can take seconds: what others remember is written first.
+	settle: func(ctx context.Context, k *Kernel, want *spec.Host) error {
+		return k.services.finishDaemons(ctx, want)
+	},
 	remains: (*Kernel).bgpRemains,
 }
 

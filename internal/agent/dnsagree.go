@@ -187,8 +187,11 @@ func listenOn(device string, at netip.AddrPort) (net.PacketConn, error) {
 	return bind.ListenPacket(context.Background(), "udp", at.String())
 }
 
-// tell sends a message. One that is lost is sent again.
+// tell sends a message. One that is lost, or comes while there is no socket, is sent again.
 func (n *names) tell(m string, to netip.AddrPort) {
+	if n.servers == nil {
+		return
+	}
 	_, _ = n.servers.WriteTo([]byte(m), net.UDPAddrFromAddrPort(to))
 }
 

@@ -27,9 +27,6 @@ var linkFamily = family{
 		},
 		watcher: (*Kernel).linkWatcher,
 	},
-	settle: func(ctx context.Context, k *Kernel, want *spec.Host) error {
-		return k.services.finishDaemons(ctx, want)
-	},
 	remains: func(k *Kernel) ([]string, error) {
 		have := &spec.Host{}
 		k.observeLinks(have)

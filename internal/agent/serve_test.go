@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/spec"
@@ -74,7 +75,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	if os.Getenv(agentRole) == "" {
-		procNet = "/proc/thread-self/net" // a test's thread is in a namespace of its own, an agent's is not
+		procNet, unit.OwnNetwork = "/proc/thread-self/net", "/proc/thread-self/ns/net" // a test's thread is in a namespace of its own, an agent's is not
 	}
 	if len(os.Args) < 4 || os.Args[1] != "agent" {
 		os.Exit(borrowed(m))

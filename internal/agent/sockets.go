@@ -130,9 +130,7 @@ func (k *Kernel) listens(dev netlink.Link, port uint16) string {
 }
 
 // procNet shows the tables of this process's network namespace. Tests, whose
-// threads have namespaces of their own, look below /proc/thread-self: a process that
-// did is slow to reap (2 ms where fifty end at once), because the kernel then throws
-// the directories of its threads and its own out of the same cache.
+// threads have namespaces of their own, look below /proc/thread-self (unit.OwnNetwork).
 var procNet = "/proc/self/net"
 
 // processAt is a process with a socket in l's way, 0 if there is none to be seen.
