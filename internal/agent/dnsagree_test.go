@@ -255,7 +255,8 @@ func TestNamesAreAgreedUponByServersAlone(t *testing.T) {
 	c.servers[0].sh("sysctl -qw net.ipv4.conf.vxl0.drop_unicast_in_l2_multicast=1")
 	const claim = "43200000 02:00:00:00:66:66 10.0.4.66 web 99999999\n"
 	mac := c.servers[0].mac("vxl0")
-	for _, to := range []string{mac, "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01"} {
+	port := c.servers[0].mac("asker") // a bridge takes in what is for the port that it comes in by
+	for _, to := range []string{mac, port, "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01"} {
 		for _, word := range []string{asks, says} {
 			c.askers[0].forge("eth0", to, "10.0.4.253", word+"test/vx1\n"+claim)
 			c.askers[0].forge("eth0", to, "10.0.4.66", word+"test/vx1\n"+claim)

@@ -49,6 +49,9 @@ func (n *Filters) guardObjects(g spec.Guard) ([]object, error) {
 	o.addClaims(g, local)
 	o.addClosed(g, masked(linkLayer, etherDst, expr.CmpOpEq, macs, []byte(mask)), local)
 	ip := object{tag: portsTag(g), network: g.Network}
+	if len(g.Closed) > 0 {
+		ip.addClosedToStack(g, macs, mask)
+	}
 	if g.Isolated != nil {
 		ip.addIsolation(g)
 		if g.Uplink != "" {
@@ -86,9 +89,8 @@ func (o *object) addClaims(g spec.Guard, local exprs) {
 	}
 }
 
-// addClosed drops what containers send to the ports of tunnels, of this server and through it
-// of others: with that they could write into other networks. What containers send each other
-// passes.
+// addClosed drops what containers send to the ports of tunnels and of the names' processes of
+// servers, at the port that it comes in by. addClosedToStack drops the rest of it.
 func (o *object) addClosed(g spec.Guard, toServer, local exprs) {
 	for _, port := range g.Closed {
 		for _, four := range []bool{true, false} {
@@ -96,13 +98,39 @@ func (o *object) addClosed(g spec.Guard, toServer, local exprs) {
 			if four {
 				kind, at = unix.ETH_P_IP, ip4Dst
 			}
-			match := rule(dports(unix.IPPROTO_UDP, port, port), toServer, etherType(kind))
 			if servers := ofFamily(g.Servers, four); len(servers) > 0 {
-				o.add(preroutingChain, rule(match, o.lookup(networkLayer, at, servers), local, drop()))
+				o.add(preroutingChain, rule(dports(unix.IPPROTO_UDP, port, port), toServer, etherType(kind), o.lookup(networkLayer, at, servers), local, drop()))
 			}
-			if subnets := ofFamily(g.Subnets, four); len(subnets) > 0 {
-				o.add(preroutingChain, rule(match, inverted(o.lookup(networkLayer, at, subnets)), local, drop()))
-			}
+		}
+	}
+}
+
+// closedChain has what servers forward to closed ports.
+const closedChain = "closed"
+
+// addClosedToStack drops what this server's own stack gets from containers, at whatever MAC,
+// for closed ports of this server and, through it, of others: with that they could write into
+// other networks. A bridge takes frames in that are for it, and those for the MAC of the port
+// that they come in by (br_handle_frame: PACKET_HOST), a container's or the uplink; so the
+// sender's MAC counts, which for a container is none of the servers' (guardObjects). What
+// containers send each other passes.
+func (o *object) addClosedToStack(g spec.Guard, macs, mask net.HardwareAddr) {
+	in := iif(expr.CmpOpEq, g.Bridge)
+	for _, port := range g.Closed {
+		closed := rule(dports(unix.IPPROTO_UDP, port, port), in, masked(linkLayer, etherSrc, expr.CmpOpNeq, macs, mask))
+		o.add(inputChain, rule(closed, drop()))
+		o.add(forwardChain, rule(closed, exprs{&expr.Verdict{Kind: expr.VerdictJump, Chain: closedChain}}))
+	}
+	for _, any := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		family, at := nfproto(any), ip6Dst
+		if any.Is4() {
+			at = ip4Dst
+		}
+		if servers := ofFamily(g.Servers, any.Is4()); len(servers) > 0 {
+			o.add(closedChain, rule(in, family, o.lookup(networkLayer, at, servers), drop()))
+		}
+		if subnets := ofFamily(g.Subnets, any.Is4()); len(subnets) > 0 {
+			o.add(closedChain, rule(in, family, inverted(o.lookup(networkLayer, at, subnets)), oif(expr.CmpOpNeq, g.Bridge), drop()))
 		}
 	}
 }

@@ -191,6 +191,29 @@ func TestTunnelsAreClosedToContainers(t *testing.T) {
 			t.Errorf("at %s it is heard: %v", ip, heard)
 		}
 	}
+	// A bridge takes in what is for the MAC of the port that it comes in by: a container's
+	// on its own server, the uplink on another one.
+	mac := func(h *host, dev string) string {
+		return strings.TrimSpace(h.Sh("ip -br link show dev " + dev + " | tr -s ' ' | cut -d' ' -f3"))
+	}
+	port1, uplink2 := mac(o.servers[0], "c1"), mac(o.servers[1], "vxl0-vx")
+	for _, at := range []struct {
+		mac, ip string
+		to      *host
+	}{
+		{port1, "10.0.4.1", o.servers[0]},
+		{port1, "10.0.4.254", o.servers[0]},
+		{port1, "10.99.0.1", o.servers[0]},
+		{port1, "10.99.0.2", o.servers[1]},
+		{port1, "10.0.4.253", o.servers[1]},
+		{uplink2, "10.0.4.253", o.servers[1]},
+		{uplink2, "10.99.0.2", o.servers[1]},
+	} {
+		o.containers[0].Sh("ip route replace " + at.ip + " dev eth0; ip neigh replace " + at.ip + " lladdr " + at.mac + " nud permanent dev eth0")
+		if at.to.hears(port, func() { o.containers[0].send(fmt.Sprintf("%s:%d", at.ip, port)) }) {
+			t.Errorf("at %s, %s, it is heard", at.mac, at.ip)
+		}
+	}
 }
 
 // A door is open for those that it is for, closed for others, and nobody behind this server
