@@ -91,11 +91,13 @@ func (r *run) edit() error {
 				return err
 			}
 		}
-		if r.req.Edit == nil {
-			return nil
+		if r.req.Edit != nil {
+			if err := r.req.Edit(c); err != nil {
+				return err
+			}
 		}
-		if err := r.req.Edit(c); err != nil || !r.req.DryRun {
-			return err
+		if !r.req.DryRun {
+			return nil
 		}
 		return r.foresee(was)
 	})

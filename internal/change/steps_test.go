@@ -164,6 +164,9 @@ func TestReflectorsTakeOverWhenTheyAreHeard(t *testing.T) {
 	if load(t, e).Networks["bnet"].Before == nil || len(out.Unheard) == 0 {
 		t.Errorf("nothing is heard: want the sessions of before, have %v", out.Unheard)
 	}
+	if out := carry(t, e, Request{DryRun: true, All: true, Await: &Await{}}); out.Cluster.Networks["bnet"].Before != nil {
+		t.Error("a plan does not foresee that the sessions of before end")
+	}
 	f.mute = false
 	oneGeneration(t, e, func() {
 		if out := carry(t, e, reflect); load(t, e).Networks["bnet"].Before != nil || len(out.Unheard)+len(out.Pending) > 0 {

@@ -201,5 +201,5 @@ func complaint(server, op string, p *spec.Problem) error {
 
 // unbelieved is the error about an answer that contradicts itself.
 func unbelieved(server, op, why string) error {
-	return hint.Errorf("server "+server, "flock status", "%s: the answer to %s is incomplete: %s", server, op, why)
+	return hint.Errorf("server "+server, "flock status", "%s: the answer to %s is not valid: %s", server, op, why)
 }

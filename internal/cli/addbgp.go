@@ -102,7 +102,7 @@ func (o *addBGPOptions) flags(f *pflag.FlagSet) {
 	f.Var(&asNumber{&o.as}, "as", "external: the router's autonomous system")
 	f.StringVar(&o.passwordFile, "password-file", "", "external: `FILE` that holds the password of the session; - is the standard input, \"\" removes the password")
 	f.Int64Var(&o.multihop, "multihop", 0, "external: the router may be `N` hops away, 2 to 255 (default: on one of the server's subnets)")
-	f.BoolVar(&o.ttlSecurity, "ttl-security", false, "external: drop packets from farther away (RFC 5082)")
+	f.BoolVar(&o.ttlSecurity, "ttl-security", false, "external: drop packets from farther away than --multihop allows (RFC 5082)")
 	f.Int64Var(&o.prefixes, "max-prefixes", 0, "external: end the session when there are more than `N` prefixes of a family (default: no limit)")
 	f.StringArrayVar(&o.accept, "accept", nil, "external: `PREFIX[ ge N][ le N]` to accept; repeatable")
 	f.StringArrayVar(&o.announce, "announce", nil, "external: `PREFIX[ ge N][ le N]` to announce; repeatable (default: all shared subnets)")

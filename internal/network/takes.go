@@ -53,15 +53,26 @@ func (k *Kind) refusal(n *state.Network, o *Option) error {
 			next += ", or take the type " + strings.Join(others, " or ")
 		}
 	case o.among == ofPools:
-		next += ", or take one of: " + joinWords(pooledKinds())
+		next += ", or take one of: " + joinWords(slices.Sorted(slices.Values(poolsTaking(o.Key))))
 	case o.among == ofMeshes:
 		next, text = next+", or create a network of the type "+WireGuard, "a %s network has no %s"
 	case o.among == ofSegments && k.segment:
-		next, text = next+", or create a network of the type "+L2, "a %s network has no %s"
+		next, text = next+segmentTaking(o.Key), "a %s network has no %s"
 	case o.among == ofSegments:
-		next, text = next+", or create a network of the type "+L2, "a %s network is layer 3 and has no %s"
+		next, text = next+segmentTaking(o.Key), "a %s network is layer 3 and has no %s"
 	}
 	return hint.Errorf(o.Key, next, text, n.Type, o.Flag())
+}
+
+// segmentTaking is advice to take l2, or vxlan for an option that l2 has not.
+func segmentTaking(key string) string {
+	kind := VXLAN
+	for _, k := range kinds() {
+		if k.Name == L2 && slices.Contains(k.takes, key) {
+			kind = L2
+		}
+	}
+	return ", or create a network of the type " + kind
 }
 
 // poolsTaking are the pool kinds that take an option.
