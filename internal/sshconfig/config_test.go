@@ -109,6 +109,7 @@ func configCases() []configCase {
 		{"translated", "HostName 64:ff9b::10.0.0.1\n", a, false, map[string]string{"host": "64:ff9b::a00:1"}},
 		{"a zone", "HostName fe80:0::1%%lo\n", a, false, map[string]string{"host": "fe80::1%lo"}},
 		{"a zone by its number", "", Destination{Alias: "fe80:0::1%1"}, false, map[string]string{"host": "fe80::1%lo"}},
+		{"a zone in the final pass", "Match final host fe80::1%lo\n User y\n", Destination{Alias: "fe80:0::1%lo"}, false, map[string]string{"host": "fe80::1%lo", "user": "y"}},
 		{"a zone that is none", "HostName fe80:0::1%%nope\n", a, false, map[string]string{"host": "fe80:0::1%nope"}},
 		{"a zone where none is", "HostName 2001:db8:0::1%%lo\n", a, false, map[string]string{"host": "2001:db8:0::1%lo"}},
 		{"an IPv6 address for IPv4", "HostName A00::0\nAddressFamily inet\n", a, false, map[string]string{"host": "a00::0"}},

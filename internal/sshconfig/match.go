@@ -34,7 +34,7 @@ func read(entries []entry, d Destination, holds func(command string) (holds, sur
 	}
 	name = asAddress(name, r.out.get("addressfamily"))
 	r.final, r.host = true, name
-	r.out["hostname"] = []string{name}
+	r.out["hostname"] = []string{strings.ReplaceAll(name, "%", "%%")} // fe80::1%eth0 has no tokens
 	return r.out, r.pass(entries)
 }
 
@@ -100,12 +100,12 @@ func (r *reading) hosts(patterns []string) bool {
 // hostName is the HostName as far as the config was read; ok is false if it has tokens
 // that are not expanded here.
 func (r *reading) hostName() (name string, ok bool) {
+	if r.final {
+		return r.host, true
+	}
 	name = r.out.get("hostname")
 	if name == "" {
 		return r.alias, true
-	}
-	if r.final {
-		return name, true
 	}
 	name = strings.ReplaceAll(name, "%h", r.alias)
 	return name, !strings.Contains(name, "%")
