@@ -23,8 +23,6 @@ const (
 	// IANA; next to 5353 and 5355, which belong to mDNS and LLMNR.
 	leafPort = 5354
 	leaseFor = "12h"
-	// leaseTime is leaseFor in ms.
-	leaseTime = 12 * 60 * 60 * 1000
 	// maxLeases bounds what dnsmasq keeps in memory and in one file; its own
 	// default of 1000 is less than a /22 holds.
 	minLeases, maxLeases = 1000, 1 << 16

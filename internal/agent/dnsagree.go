@@ -23,11 +23,11 @@ import (
 )
 
 const (
-	// agreeLook is how often the leases are looked at. What is new is told then, and once
-	// more at the next look: packets get lost.
+	// agreeLook is how often the leases are looked at. The other servers are told then what is
+	// new, and once more at the next look, because packets get lost.
 	agreeLook = 250 * time.Millisecond
-	// agreeLooks is how many looks there are until other servers are told claims that are
-	// not new: one that was away hears of them so. They are agreeMost, whichever.
+	// agreeLooks is how many looks there are until the other servers are told claims that are
+	// not new, for a server that was away. At most agreeMost are told, in any order.
 	agreeLooks = 20
 	agreeMost  = 64
 )
@@ -38,16 +38,25 @@ func (n *names) agree(ctx context.Context, log io.Writer) {
 	defer tick.Stop()
 	for i := 0; ctx.Err() == nil; i++ {
 		n.mu.Lock()
-		err := n.look(i%agreeLooks == 0, log)
+		n.complain(n.look(i%agreeLooks == 0, log), log)
 		n.mu.Unlock()
-		if err != nil {
-			fmt.Fprintln(log, "agree whose a name is:", err)
-		}
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
 	}
+}
+
+// complain writes what a look failed with, once for as long as it stays the same.
+func (n *names) complain(err error, log io.Writer) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != n.failed {
+		fmt.Fprintln(log, "agree whose a name is:", text)
+	}
+	n.failed = text
 }
 
 // look reads the leases where they changed and tells the other servers what is new;
@@ -79,7 +88,7 @@ func (n *names) look(all bool, log io.Writer) error {
 				tell = append(tell, c)
 			}
 		}
-		for name := range n.claims.others { // who has it, has it still?
+		for name := range n.claims.others { // its server answers if it is still there
 			tell = append(tell, nobodys(name))
 		}
 	}
@@ -100,7 +109,7 @@ func looksOf(path string) string {
 	return fmt.Sprintln(info.ModTime().UnixNano(), info.Size())
 }
 
-// settle makes the directory of names say what was agreed upon.
+// settle makes the directory of names what the claims say.
 func (n *names) settle(d spec.DHCP, p process, now int64) ([]*claim, error) {
 	pins, err := readPins(p.names)
 	if err != nil {
@@ -195,8 +204,8 @@ func (n *names) tell(m string, to netip.AddrPort) {
 	_, _ = n.servers.WriteTo([]byte(m), net.UDPAddrFromAddrPort(to))
 }
 
-// hearServers hears other servers at a socket that is bound to the bridge: members
-// alone. To its port containers cannot speak (network, closePorts).
+// hearServers hears other servers at a socket that is bound to the bridge. Only members
+// reach it: containers cannot send to its port (network, closePorts).
 func (n *names) hearServers(c net.PacketConn, log io.Writer) {
 	for m := make([]byte, 1500); ; {
 		size, source, err := c.ReadFrom(m)
@@ -217,7 +226,7 @@ func (n *names) hearServers(c net.PacketConn, log io.Writer) {
 	}
 }
 
-// reply takes up what another server says, and tells it what it has to know.
+// reply compares what another server says with what is known here, and answers.
 func (n *names) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writer) error {
 	mark := n.services.cluster + "/" + n.network
 	head, text, _ := strings.Cut(m, "\n")
@@ -233,10 +242,7 @@ func (n *names) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writer)
 		if c == nil {
 			continue
 		}
-		c.server, c.until = from.Addr().Unmap(), now+c.until
-		if c.since != 0 {
-			c.since = now - c.since
-		}
+		c.cameFrom(from.Addr().Unmap(), now)
 		answer, moved := n.claims.take(c, asked, now)
 		if asked && answer != nil {
 			answers = append(answers, answer)

@@ -13,40 +13,43 @@ import (
 )
 
 // With distributed DHCP a name belongs to the container, that is the MAC, which had it
-// first on any server. The names' processes of a network tell each other which leases of
-// theirs have a name, or want one; who had it longer says so, and the other one obeys.
-// Ages travel, not times: servers' clocks differ. Nobody is waited for: a name that no
-// server objects to is had.
+// first on any server. The names' processes of a network tell each other which of their
+// leases have a name, or want one. A server whose lease had the name longer answers, and the
+// server that asked gives the name up. Messages contain ages, not times, because servers'
+// clocks differ. No server waits for another: a lease has a name until a server objects.
 
 // claim is a lease's claim to a name. Times are ms since 1970 by this server's clock.
 type claim struct {
 	name, mac, addr string // in lower case
 	since           int64  // 0: the name is wanted, not had
 	until           int64  // when the lease ends
+	taken           int64  // when its server saw that the lease was new or renewed
+	found           bool   // the lease was there when its server began to look: it was taken before taken
 	server          netip.Addr
-	wanted          int64 // of another server's: when a lease of this one last wanted the name
-	news            bool  // its age is another than the others were told
+	wanted          int64 // of another server's claim: when a lease of this server last wanted the name
+	news            bool  // the other servers do not know yet since when it has the name
 }
 
-// nobodys says that nobody has name, or wants it.
+// nobodys says that no lease has name, or wants it.
 func nobodys(name string) *claim { return &claim{name: name, mac: anyMAC, addr: "0.0.0.0"} }
 
 // replaces says whether the container that c and o are of took c's lease after o's: it
-// moved. Leases are all as long.
-func (c *claim) replaces(o *claim) bool { return c.until > o.until+leastMove }
+// moved. When a lease ends does not tell: clients ask for shorter ones. In doubt it is false.
+func (c *claim) replaces(o *claim) bool { return !c.found && c.taken > o.taken+leastMove }
 
 const (
 	asks, says = "asks ", "says " // how a message begins, before the network's mark
-	mostClaims = 1100             // bytes of a message from where no claim is added; one has 130 at most
+	mostClaims = 1100             // bytes of a message from where no claim is added; one has 145 at most
 	longest    = 1 << 40          // ms
-	leastMove  = 100              // ms from one lease to the next; packets take less
+	leastMove  = 350              // ms from one lease to the next; a look and a packet take less
+	firstLooks = 1000             // ms in which all leases are found that were there before
 	leastAge   = 1000             // ms by which ages differ that are not the same
 	anyMAC     = "00:00:00:00:00:00"
 )
 
 // claimTexts are claims as messages, each of which fits into a packet: lines of how
-// long the lease lasts (ms), MAC, address, name, and for how long it had the name (ms, 0: it
-// has not).
+// long the lease lasts (ms), MAC, address, name, for how long it had the name (ms, 0: it
+// has not), and how long ago it was taken (ms, negative: at least so long).
 func claimTexts(head string, claims []*claim, now int64) (out []string) {
 	for _, c := range claims {
 		last := len(out) - 1
@@ -54,55 +57,80 @@ func claimTexts(head string, claims []*claim, now int64) (out []string) {
 			out = append(out, head+"\n")
 			last++
 		}
-		age := int64(0)
+		age, taken := int64(0), max(now-c.taken, 1)
 		if c.since != 0 {
 			age = max(now-c.since, 1)
 		}
-		out[last] += fmt.Sprintln(max(c.until-now, 0), c.mac, c.addr, c.name, age)
+		if c.found {
+			taken = -taken
+		}
+		out[last] += fmt.Sprintln(max(c.until-now, 0), c.mac, c.addr, c.name, age, taken)
 	}
 	return out
 }
 
-// readClaim reads a lease of IPv4 with a name, or what another server says of one: until
-// and since are the numbers in it. A lease without a name has that by which its MAC is
-// known. It is nil for what is neither.
+// readClaim reads a lease of IPv4 with a name, or what another server says of one: until,
+// since and taken are the numbers in it. A lease without a name has that by which its MAC
+// is known. It is nil for what is neither.
 func readClaim(line string, known map[string]string) *claim {
 	f := strings.Fields(line)
+	taken := int64(0)
+	if len(f) == 6 {
+		taken, _ = strconv.ParseInt(f[5], 10, 64) // of more bits: the longest
+		f = f[:5]
+	}
 	if len(f) == 5 && f[3] == "*" {
 		f[3] = known[strings.ToLower(f[1])]
 	}
 	if !isLease(f) || strings.Contains(f[2], ":") || !isHostName(f[3]) {
 		return nil
 	}
-	c := &claim{name: strings.ToLower(f[3]), mac: strings.ToLower(f[1]), addr: f[2]}
+	c := &claim{name: strings.ToLower(f[3]), mac: strings.ToLower(f[1]), addr: f[2], taken: min(max(taken, -longest), longest)}
 	c.until, _ = strconv.ParseInt(f[0], 10, 64) // of more bits: the longest
 	c.since, _ = strconv.ParseInt(f[4], 10, 64) // of a lease there is none
 	c.until, c.since = min(c.until, longest), max(min(c.since, longest), 0)
 	return c
 }
 
+// cameFrom makes the ages of c, which a server has just told, times of this server.
+func (c *claim) cameFrom(server netip.Addr, now int64) {
+	c.server, c.until = server, now+c.until
+	if c.since != 0 {
+		c.since = now - c.since
+	}
+	c.found = c.taken <= 0
+	c.taken = now - max(c.taken, -c.taken)
+}
+
 // claims are what is known of the names of one network.
 type claims struct {
 	me      netip.Addr
 	own     map[string]*claim // of this server's leases, by name and by MAC
-	others  map[string]*claim // had by others, which leases of this server want or wanted, by name
-	changed bool              // since the files were last made to say so
+	seen    map[string]*claim // leases of this server that last longer or are in its file, by address
+	begun   int64             // when the leases were first read
+	others  map[string]*claim // names that leases of other servers have and leases of this server want or wanted
+	changed bool              // own or others, since the directory of names was written
 }
 
-// take compares what another server says with what is known. Answer is what it is told
-// in turn; moved is a lease of a container that is at its place now.
+// take compares what another server says with what is known. Answer is what that server
+// has to know; moved is a lease of this server whose container is at that server now.
+// Where it is in doubt which of a container's leases is the later one, they are treated
+// as leases of two containers: none is ended, and the one that had the name longer has it.
 func (n *claims) take(c *claim, asked bool, now int64) (answer, moved *claim) {
-	if o := n.own[c.mac]; o != nil {
+	if o := n.own[c.mac]; o != nil && c.mac != anyMAC {
 		same := o.name == c.name
 		switch {
-		case !c.replaces(o):
+		case o.replaces(c):
 			if same && c.since != 0 && (o.since == 0 || c.since < o.since) {
 				o.since, o.news, n.changed = c.since, true, true
 			}
-		case !same || o.since == 0 || c.since != 0 && c.since < o.since+leastAge:
-			moved = o
-		} // otherwise it has to know first for how long the name was had here
-		return o, moved
+			return o, nil
+		case c.replaces(o):
+			if !same || o.since == 0 || c.since != 0 && c.since < o.since+leastAge {
+				moved = o
+			} // otherwise that server has to know first since when the lease here had the name
+			return o, moved
+		}
 	}
 	o, other := n.own[c.name], n.others[c.name]
 	if o == nil {
@@ -112,7 +140,7 @@ func (n *claims) take(c *claim, asked bool, now int64) (answer, moved *claim) {
 	switch {
 	case c.since == 0: // it does not have the name, or not any more
 		if its && c.mac != anyMAC && c.server.Less(n.me) {
-			other.since = now // it will: of two that want it the lower address has it
+			other.since = now // it will have it: of two that want it the lower address gets it
 		} else if its {
 			delete(n.others, c.name)
 			n.changed = true
@@ -136,9 +164,9 @@ type pin struct {
 	since int64 // of other servers': 0
 }
 
-// wantedFor is how long (ms) the name of another server's container is kept from those of
-// this one after the last of them wanted it: who asks for it again and again does not
-// have it in between.
+// wantedFor is how long (ms) this server keeps the name of another server's container from
+// its own containers after one of them last wanted it. A container that asks for the name
+// again and again does not have it in between.
 const wantedFor = 10 * 60 * 1000
 
 // settle makes n what the text of a lease file and the pins say, which is what d's
@@ -149,12 +177,12 @@ func (n *claims) settle(d spec.DHCP, leases string, pins map[string]pin, now int
 	want = map[string]pin{}
 	for name, c := range n.others {
 		o := n.own[name]
-		if o != nil && o.mac == c.mac { // it moved here
+		if o != nil && o.mac == c.mac && o.replaces(c) { // it moved here
 			if o.since == 0 || c.since < o.since {
 				o.since = c.since
 			}
 		} else if o != nil && o.since != 0 && o.since < c.since-leastAge {
-			// it moved here, and had the name before that one
+			// it moved here, and had the name before c
 		} else if now < c.until && slices.Contains(d.Peers, c.server) && (o != nil || now < c.wanted+wantedFor) {
 			want[c.addr] = pin{name: name}
 			if o != nil {
@@ -191,27 +219,33 @@ func (n *claims) settle(d spec.DHCP, leases string, pins map[string]pin, now int
 	return news, want
 }
 
-// readOwn reads the claims of leases. Of several that want a name the one has it that had it
-// first, by its pin, or that another server knows by this name. dnsmasq writes the file anew in
-// place, so a lease with a pin that is not in it is still there.
+// readOwn reads the claims of leases. Of several leases that want a name, that one has it
+// which had it first, by its pin, or which another server knows by this name. dnsmasq writes
+// the file anew in place: a lease with a pin that is missing in it is still there.
 func (n *claims) readOwn(d spec.DHCP, leases string, pins map[string]pin, now int64) {
-	before := n.own
+	before, seen := n.own, map[string]*claim{}
 	n.own = map[string]*claim{}
+	if n.begun == 0 {
+		n.begun = now
+	}
 	known := map[string]string{} // dnsmasq gives no name of which it believes that another lease here has it
 	for name, c := range n.others {
 		known[c.mac] = name
 	}
 	for _, c := range leasesOf(leases, d, known) {
-		b := before[c.mac]
-		if b != nil && b.until/1000 == c.until {
-			c.until = b.until
-		} else { // new: dnsmasq writes seconds
-			c.until = min(max(now+leaseTime, c.until*1000), c.until*1000+999)
+		if c.mac == anyMAC { // it would be nobody's
+			continue
 		}
+		c.until *= 1000 // dnsmasq writes seconds
+		c.taken, c.found = now, now < n.begun+firstLooks
+		if b := n.seen[c.addr]; b != nil && b.mac == c.mac && b.until == c.until {
+			c.taken, c.found = b.taken, b.found
+		}
+		seen[c.addr] = c
 		if p := pins[c.addr]; p.name != "" {
 			c.name, c.since = p.name, min(p.since, now) // the clock may have been set
 		}
-		if b != nil && b.name == c.name && b.addr == c.addr && b.since != 0 && (c.since == 0 || c.since > b.since) {
+		if b := before[c.mac]; b != nil && b.name == c.name && b.addr == c.addr && b.since != 0 && (c.since == 0 || c.since > b.since) {
 			c.since = b.since // since before it moved here
 		}
 		have, other := n.own[c.name], n.others[c.name]
@@ -220,9 +254,25 @@ func (n *claims) readOwn(d spec.DHCP, leases string, pins map[string]pin, now in
 		}
 		n.own[c.mac] = c
 	}
-	for key, c := range before {
+	n.keep(before, seen, pins, now)
+}
+
+// keep keeps what the file that was read just now does not have: of the leases before it
+// those with a pin, and of all that were seen when they were taken.
+func (n *claims) keep(before, seen map[string]*claim, pins map[string]pin, now int64) {
+	var kept []*claim
+	for _, c := range before {
 		if pins[c.addr].name == c.name && n.own[c.name] == nil && n.own[c.mac] == nil && now < c.until {
-			n.own[key] = c
+			kept = append(kept, c)
 		}
 	}
+	for _, c := range kept {
+		n.own[c.name], n.own[c.mac] = c, c
+	}
+	for addr, c := range n.seen {
+		if seen[addr] == nil && now < c.until {
+			seen[addr] = c
+		}
+	}
+	n.seen = seen
 }

@@ -3,9 +3,11 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -36,9 +38,12 @@ func newClaimants(n int, clocks ...int64) []*claimant {
 }
 
 // lease is what dnsmasq does for a container with a MAC that wants a name.
-func (c *claimant) lease(now int64, mac, name string) {
+func (c *claimant) lease(now int64, mac, name string) { c.leaseFor(now, mac, name, 12*60*60*1000) }
+
+// leaseFor is that for a client which asks for a time (ms).
+func (c *claimant) leaseFor(now int64, mac, name string, ms int64) {
 	addr := fmt.Sprintf("10.0.4.%d", 16*(c.i+1)+int(mac[len(mac)-1]-'0'))
-	c.leases[mac] = fmt.Sprintf("%d %s %s %s *\n", (now+c.clock+leaseTime)/1000, mac, addr, name)
+	c.leases[mac] = fmt.Sprintf("%d %s %s %s *\n", (now+c.clock+ms)/1000, mac, addr, name)
 }
 
 // look is a look at the leases, and what is told then.
@@ -69,10 +74,7 @@ func (c *claimant) hear(m message, all []*claimant, now int64) []message {
 	var answers []*claim
 	for line := range strings.Lines(text) {
 		their := readClaim(line, nil)
-		their.server, their.until = all[m.from].me, now+c.clock+their.until
-		if their.since != 0 {
-			their.since = now + c.clock - their.since
-		}
+		their.cameFrom(all[m.from].me, now+c.clock)
 		answer, moved := c.take(their, head == "asks x", now+c.clock)
 		if answer != nil && head == "asks x" {
 			answers = append(answers, answer)
@@ -230,6 +232,121 @@ func TestANameMoves(t *testing.T) {
 	}
 }
 
+// restart is what a new process knows.
+func (c *claimant) restart() { c.claims = claims{me: c.me, others: map[string]*claim{}} }
+
+// The later lease of a container stays, however long it is and whatever the clocks say, and
+// whether or not the processes began in between.
+func TestTheLaterLeaseStays(t *testing.T) {
+	const hour = 60 * 60 * 1000
+	r := seed.New(t)
+	for round := range 60 {
+		all := newClaimants(3, r.Int64N(2e9), -r.Int64N(2e9))
+		now := int64(1_700_000_000_000)
+		step := func(ms int64, away ...int) {
+			haggle(r, all, now, now+ms, 0, away...)
+			now += ms
+		}
+		step(2000)
+		all[0].lease(now, macOf(1), "web")
+		step(3000)
+		if round%2 == 0 {
+			all[0].restart()
+			step(3000)
+		}
+		all[1].leaseFor(now, macOf(1), "web", hour)
+		step(8000, round%3) // one of them may not hear of it
+		step(12_000)
+		live := strings.Fields(all[1].leases[macOf(1)])
+		if have := holders(all, "web"); len(live) == 0 || all[0].leases[macOf(1)] != "" || len(have) != 1 || have[0] != live[2] {
+			t.Fatalf("round %d: the lease for an hour is %v, the name is at %v", round, live, have)
+		}
+	}
+}
+
+// Where nobody saw which of a container's leases is the later one, both stay, and one has the name.
+func TestLeasesInDoubtStay(t *testing.T) {
+	r := seed.New(t)
+	for round := range 40 {
+		all := newClaimants(3, r.Int64N(2e9), -r.Int64N(2e9))
+		now := int64(1_700_000_000_000)
+		step := func(ms int64, away ...int) {
+			haggle(r, all, now, now+ms, 0, away...)
+			now += ms
+		}
+		all[0].lease(now, macOf(1), "web")
+		step(3000+r.Int64N(3000), 0)
+		all[1].leaseFor(now, macOf(1), "web", r.Int64N(1e8)+1e6)
+		step(3000, 0)
+		all[0].restart()
+		all[1].restart()
+		step(20_000)
+		have := holders(all, "web")
+		if all[0].leases[macOf(1)] == "" || all[1].leases[macOf(1)] == "" || len(have) != 1 || have[0] != strings.Fields(all[0].leases[macOf(1)])[2] {
+			t.Fatalf("round %d: the leases are %v and %v, the name is at %v", round, all[0].leases, all[1].leases, have)
+		}
+		all[1].lease(now, macOf(1), "web") // it renews the lease that it uses
+		step(12_000)
+		if have := holders(all, "web"); all[0].leases[macOf(1)] != "" || len(have) != 1 || have[0] != strings.Fields(all[1].leases[macOf(1)])[2] {
+			t.Fatalf("round %d: renewed, and the leases are %v and %v, the name is at %v", round, all[0].leases, all[1].leases, have)
+		}
+	}
+}
+
+// A lease without a MAC is nobody's word.
+func TestALeaseOfNoMAC(t *testing.T) {
+	all := newClaimants(2)
+	all[0].leases["0"] = "1700043200 00:00:00:00:00:00 10.0.4.20 web *\n"
+	all[0].look(1_700_000_000_000, 2)
+	if all[0].own["web"] != nil || all[0].own[anyMAC] != nil {
+		t.Errorf("have %v", all[0].own)
+	}
+	their := nobodys("web")
+	their.server = all[1].me
+	if answer, moved := all[0].take(their, true, 1_700_000_000_000); moved != nil || answer.mac != anyMAC {
+		t.Errorf("answers %+v, ends %+v", answer, moved)
+	}
+}
+
+// While dnsmasq writes its leases anew, those that are not in the file yet are there, by
+// name and by MAC, and are no later ones when they are back.
+func TestLeasesStayWhileTheyAreWritten(t *testing.T) {
+	for range 20 {
+		c := newClaimants(1)[0]
+		now := int64(1_700_000_000_000)
+		c.look(now, 1)
+		c.lease(now, macOf(1), "web")
+		c.lease(now, macOf(2), "web") // has no pin
+		c.look(now+5000, 1)
+		text := c.leases
+		c.leases = nil
+		c.look(now+9000, 1)
+		if o := c.own["web"]; o == nil || c.own[o.mac] != o {
+			t.Fatalf("have %v", c.own)
+		}
+		c.leases = text
+		c.look(now+9250, 1)
+		for i := 1; i <= 2; i++ {
+			if o := c.own[macOf(i)]; o == nil || o.taken != now+5000 {
+				t.Fatalf("lease %d: %+v", i, o)
+			}
+		}
+	}
+}
+
+// What does not change is written once.
+func TestComplaints(t *testing.T) {
+	var n names
+	var log strings.Builder
+	for _, err := range []error{nil, errors.New("a"), errors.New("a"), errors.New("b"), nil, errors.New("b")} {
+		n.complain(err, &log)
+	}
+	const line = "agree whose a name is: "
+	if want := line + "a\n" + line + "b\n" + line + "b\n"; log.String() != want {
+		t.Errorf("have %q", log.String())
+	}
+}
+
 // Of two that have a name for as long the one with the lower address keeps it.
 func TestEqualClaims(t *testing.T) {
 	all := newClaimants(2)
@@ -251,6 +368,8 @@ func TestEqualClaims(t *testing.T) {
 func FuzzClaims(f *testing.F) {
 	f.Add("43200000 02:00:00:00:66:66 10.0.4.66 web 99999999")
 	f.Add("99999999999999999999999 02:00:00:00:66:66 10.0.4.66 web 99999999999999999999")
+	f.Add("43200000 02:00:00:00:66:66 10.0.4.66 web 99999999 -7")
+	f.Add("43200000 02:00:00:00:66:66 10.0.4.66 web 99999999 99999999999999999999")
 	f.Add("0 00:00:00:00:00:00 0.0.0.0 w 0")
 	f.Add("1 02:00:00:00:66:66:77:88 fd00::1 web -7")
 	f.Fuzz(func(t *testing.T, line string) {
@@ -262,10 +381,7 @@ func FuzzClaims(f *testing.F) {
 			t.Fatalf("%q is %+v", line, c)
 		}
 		const now = int64(1_700_000_000_000)
-		c.until += now
-		if c.since != 0 {
-			c.since = now - c.since
-		}
+		c.cameFrom(netip.Addr{}, now)
 		for _, text := range claimTexts("asks x", []*claim{c, c}, now) {
 			if len(text) > mostClaims+200 {
 				t.Errorf("a message of %d bytes", len(text))
@@ -273,7 +389,8 @@ func FuzzClaims(f *testing.F) {
 			_, lines, _ := strings.Cut(text, "\n")
 			for line := range strings.Lines(lines) {
 				again := readClaim(line, nil)
-				if again == nil || again.name != c.name || again.addr != c.addr || again.mac != c.mac || again.until != c.until-now {
+				if again == nil || again.name != c.name || again.addr != c.addr || again.mac != c.mac || again.until != c.until-now ||
+					(again.taken < 0) != c.found || max(again.taken, -again.taken) != max(now-c.taken, 1) {
 					t.Errorf("%q is read as %+v, was %+v", line, again, c)
 				}
 			}

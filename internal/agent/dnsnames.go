@@ -91,6 +91,7 @@ type names struct {
 	bridge  int            // the index of the one it is bound to
 	looked  string         // what the files were like when they were last read
 	again   []*claim       // are told once more
+	failed  string         // what the last look failed with
 }
 
 // Names answers the front of the network mark (CLUSTER/NETWORK) until it is told to
