@@ -119,7 +119,11 @@ func (n *names) settle(d spec.DHCP, p process, now int64) ([]*claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	news, want := n.claims.settle(d, leases, pins, now)
+	written := now
+	if info, err := os.Lstat(p.leases); err == nil { // before the text is read it may be that of an older one
+		written = info.ModTime().UnixMilli()
+	}
+	news, want := n.claims.settle(d, leases, written, pins, now)
 	conf := n.services.leafConf(d)
 	for addr, have := range pins {
 		o := n.claims.own[have.name]

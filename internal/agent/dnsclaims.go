@@ -23,7 +23,7 @@ type claim struct {
 	name, mac, addr string // in lower case
 	since           int64  // 0: the name is wanted, not had
 	until           int64  // when the lease ends
-	taken           int64  // when its server saw that the lease was new or renewed
+	taken           int64  // when the file was written in which its server saw that the lease was new or renewed
 	found           bool   // the lease was there when its server began to look: it was taken before taken
 	server          netip.Addr
 	wanted          int64 // of another server's claim: when a lease of this server last wanted the name
@@ -41,8 +41,8 @@ const (
 	asks, says = "asks ", "says " // how a message begins, before the network's mark
 	mostClaims = 1100             // bytes of a message from where no claim is added; one has 145 at most
 	longest    = 1 << 40          // ms
-	leastMove  = 350              // ms from one lease to the next; a look and a packet take less
-	firstLooks = 1000             // ms in which all leases are found that were there before
+	leastMove  = 100              // ms from one lease to the next; packets take less
+	firstLooks = 400              // ms in which all leases are found that were there before
 	leastAge   = 1000             // ms by which ages differ that are not the same
 	anyMAC     = "00:00:00:00:00:00"
 )
@@ -169,11 +169,12 @@ type pin struct {
 // again and again does not have it in between.
 const wantedFor = 10 * 60 * 1000
 
-// settle makes n what the text of a lease file and the pins say, which is what d's
-// dnsmasq does. It returns the claims that changed, and what the pins are to be.
-func (n *claims) settle(d spec.DHCP, leases string, pins map[string]pin, now int64) (news []*claim, want map[string]pin) {
+// settle makes n what the text of a lease file, which was written last at written, and the
+// pins say: that is what d's dnsmasq does. It returns the claims that changed, and what the
+// pins are to be.
+func (n *claims) settle(d spec.DHCP, leases string, written int64, pins map[string]pin, now int64) (news []*claim, want map[string]pin) {
 	before := n.own
-	n.readOwn(d, leases, pins, now)
+	n.readOwn(d, leases, written, pins, now)
 	want = map[string]pin{}
 	for name, c := range n.others {
 		o := n.own[name]
@@ -222,7 +223,7 @@ func (n *claims) settle(d spec.DHCP, leases string, pins map[string]pin, now int
 // readOwn reads the claims of leases. Of several leases that want a name, that one has it
 // which had it first, by its pin, or which another server knows by this name. dnsmasq writes
 // the file anew in place: a lease with a pin that is missing in it is still there.
-func (n *claims) readOwn(d spec.DHCP, leases string, pins map[string]pin, now int64) {
+func (n *claims) readOwn(d spec.DHCP, leases string, written int64, pins map[string]pin, now int64) {
 	before, seen := n.own, map[string]*claim{}
 	n.own = map[string]*claim{}
 	if n.begun == 0 {
@@ -237,7 +238,7 @@ func (n *claims) readOwn(d spec.DHCP, leases string, pins map[string]pin, now in
 			continue
 		}
 		c.until *= 1000 // dnsmasq writes seconds
-		c.taken, c.found = now, now < n.begun+firstLooks
+		c.taken, c.found = min(written, now), now < n.begun+firstLooks
 		if b := n.seen[c.addr]; b != nil && b.mac == c.mac && b.until == c.until {
 			c.taken, c.found = b.taken, b.found
 		}

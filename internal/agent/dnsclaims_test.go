@@ -50,7 +50,7 @@ func (c *claimant) leaseFor(now int64, mac, name string, ms int64) {
 func (c *claimant) look(now int64, n int) []*claim {
 	now += c.clock
 	text := strings.Join(slices.Sorted(maps.Values(c.leases)), "")
-	news, want := c.settle(cellDHCP(c.i, n), text, c.pins, now)
+	news, want := c.settle(cellDHCP(c.i, n), text, now, c.pins, now)
 	for addr, w := range want { // a file's age is when it was written, or what it was set to
 		if w.since == 0 {
 			w.since = now
