@@ -64,12 +64,13 @@ func (k *Kind) refusal(n *state.Network, o *Option) error {
 	return hint.Errorf(o.Key, next, text, n.Type, o.Flag())
 }
 
-// segmentTaking is advice to take l2, or vxlan for an option that l2 has not.
+// segmentTaking is advice to take a kind of segment that takes an option: l2 if it does, the
+// last in the table.
 func segmentTaking(key string) string {
-	kind := VXLAN
+	kind := ""
 	for _, k := range kinds() {
-		if k.Name == L2 && slices.Contains(k.takes, key) {
-			kind = L2
+		if k.segment && slices.Contains(k.takes, key) {
+			kind = k.Name
 		}
 	}
 	return ", or create a network of the type " + kind
