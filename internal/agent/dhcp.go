@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -316,10 +317,22 @@ func (s *services) removeProcess(ctx context.Context, p process) error {
 	if err := p.stop(ctx); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(p.names); err != nil {
+	if err := removeNames(p.names); err != nil {
 		return fmt.Errorf("remove names: %w", err)
 	}
 	return sysfile.Remove(p.conf, p.hosts, p.servers, p.leases, p.leased, p.pidFile, p.record)
+}
+
+// removeNames removes a directory of names. A script of the dnsmasq that ended may still run,
+// and write one more.
+func removeNames(dir string) error {
+	for tries := 50; ; tries-- {
+		err := os.RemoveAll(dir)
+		if !errors.Is(err, unix.ENOTEMPTY) || tries == 0 {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 var dhcpFamily = family{

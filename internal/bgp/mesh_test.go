@@ -61,7 +61,7 @@ func TestMeshFillsTheKernels(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.awaitKernel("s3", 0)
-		g.awaitKernel("s1", time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0")
+		g.awaitKernel("s1", 10*time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0")
 		if err := d3.cmd.Wait(); err != nil {
 			t.Fatal(err)
 		}
