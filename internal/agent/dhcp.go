@@ -317,7 +317,7 @@ func (s *services) removeProcess(ctx context.Context, p process) error {
 	if err := p.stop(ctx); err != nil {
 		return err
 	}
-	if err := removeNames(p.names); err != nil {
+	if err := removeNames(ctx, p.names); err != nil {
 		return fmt.Errorf("remove names: %w", err)
 	}
 	return sysfile.Remove(p.conf, p.hosts, p.servers, p.leases, p.leased, p.pidFile, p.record)
@@ -325,13 +325,19 @@ func (s *services) removeProcess(ctx context.Context, p process) error {
 
 // removeNames removes a directory of names. A script of the dnsmasq that ended may still run,
 // and write one more.
-func removeNames(dir string) error {
+func removeNames(ctx context.Context, dir string) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for tries := 50; ; tries-- {
 		err := os.RemoveAll(dir)
 		if !errors.Is(err, unix.ENOTEMPTY) || tries == 0 {
 			return err
 		}
-		time.Sleep(10 * time.Millisecond)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
 	}
 }
 
