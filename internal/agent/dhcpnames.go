@@ -70,7 +70,7 @@ func leasesOf(text string, d spec.DHCP, known map[string]string) (out []*claim) 
 		reserved = append(reserved, strings.ToLower(h.Name))
 	}
 	for line := range strings.Lines(text) {
-		if c := readClaim(line, known); c != nil && !slices.Contains(reserved, c.name) {
+		if c := readLease(strings.Fields(line), known); c != nil && !slices.Contains(reserved, c.name) {
 			out = append(out, c)
 		}
 	}

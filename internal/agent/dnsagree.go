@@ -242,7 +242,7 @@ func (n *names) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writer)
 	var failed error
 	now := time.Now().UnixMilli()
 	for line := range strings.Lines(text) {
-		c := readClaim(line, nil)
+		c := readClaim(line)
 		if c == nil {
 			continue
 		}

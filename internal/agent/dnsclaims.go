@@ -69,26 +69,42 @@ func claimTexts(head string, claims []*claim, now int64) (out []string) {
 	return out
 }
 
-// readClaim reads a lease of IPv4 with a name, or what another server says of one: until,
-// since and taken are the numbers in it. A lease without a name has that by which its MAC
-// is known. It is nil for what is neither.
-func readClaim(line string, known map[string]string) *claim {
+// readClaim reads what another server says of a claim: until, since and taken are the
+// numbers in it. It is nil for what is none.
+func readClaim(line string) *claim {
 	f := strings.Fields(line)
 	taken := int64(0)
 	if len(f) == 6 {
 		taken, _ = strconv.ParseInt(f[5], 10, 64) // of more bits: the longest
 		f = f[:5]
 	}
-	if len(f) == 5 && f[3] == "*" {
-		f[3] = known[strings.ToLower(f[1])]
-	}
-	if !isLease(f) || strings.Contains(f[2], ":") || !isHostName(f[3]) {
+	c := readLease(f, nil)
+	if c == nil {
 		return nil
 	}
-	c := &claim{name: strings.ToLower(f[3]), mac: strings.ToLower(f[1]), addr: f[2], taken: min(max(taken, -longest), longest)}
+	c.taken = min(max(taken, -longest), longest)
+	c.since, _ = strconv.ParseInt(f[4], 10, 64) // of more bits: the longest
+	c.since = max(min(c.since, longest), 0)
+	return c
+}
+
+// readLease reads the words of a lease of IPv4 with a name; until is the number in it. A
+// lease without a name has that by which its MAC is known. It is nil for what is neither.
+// The last word, the client's id, says nothing, not even where it looks like a number.
+func readLease(f []string, known map[string]string) *claim {
+	if !isLease(f) || strings.Contains(f[2], ":") {
+		return nil
+	}
+	name, mac := f[3], strings.ToLower(f[1])
+	if name == "*" {
+		name = known[mac]
+	}
+	if !isHostName(name) {
+		return nil
+	}
+	c := &claim{name: strings.ToLower(name), mac: mac, addr: f[2]}
 	c.until, _ = strconv.ParseInt(f[0], 10, 64) // of more bits: the longest
-	c.since, _ = strconv.ParseInt(f[4], 10, 64) // of a lease there is none
-	c.until, c.since = min(c.until, longest), max(min(c.since, longest), 0)
+	c.until = min(c.until, longest)
 	return c
 }
 

@@ -73,7 +73,7 @@ func (c *claimant) hear(m message, all []*claimant, now int64) []message {
 	head, text, _ := strings.Cut(m.text, "\n")
 	var answers []*claim
 	for line := range strings.Lines(text) {
-		their := readClaim(line, nil)
+		their := readClaim(line)
 		their.cameFrom(all[m.from].me, now+c.clock)
 		answer, moved := c.take(their, head == "asks x", now+c.clock)
 		if answer != nil && head == "asks x" {
@@ -308,6 +308,20 @@ func TestALeaseOfNoMAC(t *testing.T) {
 	}
 }
 
+// A client's id of one byte looks like a time, and is none: nobody gets another's name by it.
+func TestAClientIDIsNoAge(t *testing.T) {
+	all := newClaimants(2)
+	now := int64(1_700_000_000_000)
+	r := seed.New(t)
+	all[0].lease(now, macOf(1), "web")
+	haggle(r, all, now, now+5000, 0)
+	all[1].leases[macOf(2)] = fmt.Sprintf("%d %s 10.0.4.34 web 05\n", now/1000+43200, macOf(2))
+	haggle(r, all, now+5000, now+15_000, 0)
+	if have := holders(all, "web"); !slices.Equal(have, []string{"10.0.4.17"}) {
+		t.Errorf("the name is at %v", have)
+	}
+}
+
 // While dnsmasq writes its leases anew, those that are not in the file yet are there, by
 // name and by MAC, and are no later ones when they are back.
 func TestLeasesStayWhileTheyAreWritten(t *testing.T) {
@@ -373,7 +387,7 @@ func FuzzClaims(f *testing.F) {
 	f.Add("0 00:00:00:00:00:00 0.0.0.0 w 0")
 	f.Add("1 02:00:00:00:66:66:77:88 fd00::1 web -7")
 	f.Fuzz(func(t *testing.T, line string) {
-		c := readClaim(line, nil)
+		c := readClaim(line)
 		if c == nil {
 			return
 		}
@@ -388,7 +402,7 @@ func FuzzClaims(f *testing.F) {
 			}
 			_, lines, _ := strings.Cut(text, "\n")
 			for line := range strings.Lines(lines) {
-				again := readClaim(line, nil)
+				again := readClaim(line)
 				if again == nil || again.name != c.name || again.addr != c.addr || again.mac != c.mac || again.until != c.until-now ||
 					(again.taken < 0) != c.found || max(again.taken, -again.taken) != max(now-c.taken, 1) {
 					t.Errorf("%q is read as %+v, was %+v", line, again, c)
