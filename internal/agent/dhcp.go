@@ -139,7 +139,7 @@ func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
 			return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
 		}
 	}
-	if err := s.settleNames(ctx, d); err != nil {
+	if err := s.runNames(ctx, d); err != nil {
 		return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
 	}
 	return nil
@@ -152,7 +152,7 @@ func (s *services) removeDHCP(ctx context.Context, network string) error {
 		return fmt.Errorf("remove DHCP of %s: %w", network, err)
 	}
 	s.inherit(network, leases) // the change may be undone
-	errs := []error{s.settleNames(ctx, spec.DHCP{Network: network})}
+	errs := []error{s.runNames(ctx, spec.DHCP{Network: network})}
 	for _, role := range []role{front, leaf} {
 		errs = append(errs, s.removeProcess(ctx, s.process(role, network)))
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
@@ -187,17 +188,11 @@ func hostNames(d spec.DHCP) []templates.Host {
 	return out
 }
 
-// reservedNames are host names that programs look for unasked, or that stand for a
-// server: no container gets one of them by asking for it.
-func reservedNames() []string {
-	return []string{"wpad", "isatap", "gateway", "_gateway", "router", "localhost"}
-}
-
 func (s *services) leafConf(d spec.DHCP) templates.DHCP {
 	p := s.process(leaf, d.Network)
 	t := templates.DHCP{
 		Mark: p.mark, Bridge: d.Bridge, Domain: d.Domain,
-		PIDFile: p.pidFile, LeaseFile: p.leases, HostsFile: p.hosts, NamesDir: p.names, Script: p.leased, Reserved: reservedNames(),
+		PIDFile: p.pidFile, LeaseFile: p.leases, HostsFile: p.hosts, NamesDir: p.names, Script: p.leased, Reserved: names.Reserved(),
 		Port: dnsPort, Leaf: len(d.Peers) > 0, MaxLeases: leaseCount(d.Ranges), MTU: d.MTU,
 	}
 	if t.Leaf {

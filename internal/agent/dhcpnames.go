@@ -8,8 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
+	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -35,7 +35,7 @@ func (s *services) pinNames(d spec.DHCP) error {
 		return fmt.Errorf("keep names of %s: %w", d.Network, err)
 	}
 	conf := s.leafConf(d)
-	for addr, name := range namesOf(text, d) {
+	for addr, name := range names.ByAddress(text, d) {
 		if _, err := sysfile.WriteIfOther(filepath.Join(p.names, addr), conf.Pin(addr, name), 0o644); err != nil {
 			return err
 		}
@@ -47,39 +47,4 @@ func (s *services) pinNames(d spec.DHCP) error {
 		}
 	}
 	return nil
-}
-
-// namesOf are the names in the text of a lease file by IPv4 address, those left out that
-// nobody gets. Of two leases with one name the first has it.
-func namesOf(text string, d spec.DHCP) map[string]string {
-	out, taken := map[string]string{}, map[string]bool{}
-	for _, c := range leasesOf(text, d, nil) {
-		if !taken[c.name] {
-			taken[c.name] = true
-			out[c.addr] = c.name
-		}
-	}
-	return out
-}
-
-// leasesOf are the leases of IPv4 in the text of a lease file whose names are not
-// somebody else's from the first. What has none has that by which its MAC is known.
-func leasesOf(text string, d spec.DHCP, known map[string]string) (out []*claim) {
-	reserved := reservedNames()
-	for _, h := range d.Hosts {
-		reserved = append(reserved, strings.ToLower(h.Name))
-	}
-	for line := range strings.Lines(text) {
-		if c := readLease(strings.Fields(line), known); c != nil && !slices.Contains(reserved, c.name) {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-// isHostName says whether dnsmasq takes text for the name of a host (legal_hostname);
-// in place of none stands a star.
-func isHostName(text string) bool {
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
-	return text != "" && len(text) <= 63 && text[0] != '-' && strings.Trim(text, letters) == ""
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -75,7 +76,7 @@ func TestReservedNamesAreNeverGiven(t *testing.T) {
 	s := testServices(t, server)
 	server.setDHCP(s, testDHCP())
 	c := container(t, server, "c1p")
-	for _, name := range append(reservedNames(), "WPAD", "wpad.vxapp", "Gateway.vxapp") {
+	for _, name := range append(names.Reserved(), "WPAD", "wpad.vxapp", "Gateway.vxapp") {
 		c.lease(name)
 		base, _, _ := strings.Cut(name, ".")
 		c.awaitName(base+".vxapp", "")

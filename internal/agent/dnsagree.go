@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -33,7 +34,7 @@ const (
 )
 
 // agree keeps this server's names in agreement with the other servers'.
-func (n *names) agree(ctx context.Context, log io.Writer) {
+func (n *answerer) agree(ctx context.Context, log io.Writer) {
 	tick := time.NewTicker(agreeLook)
 	defer tick.Stop()
 	for i := 0; ctx.Err() == nil; i++ {
@@ -48,7 +49,7 @@ func (n *names) agree(ctx context.Context, log io.Writer) {
 }
 
 // complain writes what a look failed with, once for as long as it stays the same.
-func (n *names) complain(err error, log io.Writer) {
+func (n *answerer) complain(err error, log io.Writer) {
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -61,10 +62,10 @@ func (n *names) complain(err error, log io.Writer) {
 
 // look reads the leases where they changed and tells the other servers what is new;
 // some of what is not, if all are to be looked at.
-func (n *names) look(all bool, log io.Writer) error {
+func (n *answerer) look(all bool, log io.Writer) error {
 	p := n.services.process(leaf, n.network)
 	looks := looksOf(p.leases) + looksOf(p.names)
-	if !all && looks == n.looked && !n.claims.changed && len(n.again) == 0 {
+	if !all && looks == n.looked && !n.claims.Changed() && len(n.again) == 0 {
 		return nil
 	}
 	d, err := n.reads()
@@ -75,7 +76,7 @@ func (n *names) look(all bool, log io.Writer) error {
 		return err
 	}
 	now := time.Now().UnixMilli()
-	news, err := n.settle(d, p, now)
+	news, err := n.writePins(d, p, now)
 	if err != nil {
 		return err
 	}
@@ -83,16 +84,9 @@ func (n *names) look(all bool, log io.Writer) error {
 	tell := append(n.again, news...)
 	n.again = news
 	if all {
-		for key, c := range n.claims.own { // in any order
-			if key == c.name && len(tell) < agreeMost {
-				tell = append(tell, c)
-			}
-		}
-		for name := range n.claims.others { // its server answers if it is still there
-			tell = append(tell, nobodys(name))
-		}
+		tell = n.claims.Repeat(tell, agreeMost)
 	}
-	for _, m := range claimTexts(asks+p.mark, tell, now) {
+	for _, m := range names.Texts(names.Asks+p.mark, tell, now) {
 		for _, peer := range d.Peers {
 			n.tell(m, netip.AddrPortFrom(peer, spec.ClaimsPort))
 		}
@@ -109,8 +103,8 @@ func looksOf(path string) string {
 	return fmt.Sprintln(info.ModTime().UnixNano(), info.Size())
 }
 
-// settle makes the directory of names what the claims say.
-func (n *names) settle(d spec.DHCP, p process, now int64) ([]*claim, error) {
+// writePins makes the directory of names what the claims say.
+func (n *answerer) writePins(d spec.DHCP, p process, now int64) ([]*names.Claim, error) {
 	pins, err := readPins(p.names)
 	if err != nil {
 		return nil, err
@@ -123,69 +117,61 @@ func (n *names) settle(d spec.DHCP, p process, now int64) ([]*claim, error) {
 	if info, err := os.Lstat(p.leases); err == nil { // before the text is read it may be that of an older one
 		written = info.ModTime().UnixMilli()
 	}
-	news, want := n.claims.settle(d, leases, written, pins, now)
+	news, want := n.claims.Update(d, leases, written, pins, now)
 	conf := n.services.leafConf(d)
 	for addr, have := range pins {
-		o := n.claims.own[have.name]
-		given := n.claims.others[have.name] != nil || o != nil && o.addr != addr
-		if want[addr].name != have.name && (given || !handsOut(d, addr)) {
+		if want[addr].Name != have.Name && (n.claims.Given(have.Name, addr) || !names.HandsOut(d, addr)) {
 			err = errors.Join(err, sysfile.Remove(filepath.Join(p.names, addr)))
 		}
 	}
 	for addr, w := range want {
 		path := filepath.Join(p.names, addr)
-		if pins[addr].name != w.name {
-			_, err2 := sysfile.WriteIfOther(path, conf.Pin(addr, w.name), 0o644)
+		if pins[addr].Name != w.Name {
+			_, err2 := sysfile.WriteIfOther(path, conf.Pin(addr, w.Name), 0o644)
 			err = errors.Join(err, err2)
 		}
-		if w.since != 0 && w.since != pins[addr].since {
-			at := unix.NsecToTimeval(w.since * int64(time.Millisecond))
+		if w.Since != 0 && w.Since != pins[addr].Since {
+			at := unix.NsecToTimeval(w.Since * int64(time.Millisecond))
 			err = errors.Join(err, unix.Utimes(path, []unix.Timeval{at, at}))
 		}
 	}
 	return news, err
 }
 
-// handsOut says whether d's server gives addr to containers.
-func handsOut(d spec.DHCP, addr string) bool {
-	a, err := netip.ParseAddr(addr)
-	return err != nil || slices.ContainsFunc(d.Ranges, func(r spec.Range) bool { return inRange(a, r) })
-}
-
 // readPins reads a directory of names.
-func readPins(dir string) (map[string]pin, error) {
+func readPins(dir string) (map[string]names.Pin, error) {
 	files, err := sysfile.Names(dir)
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]pin{}
+	out := map[string]names.Pin{}
 	for _, file := range files {
 		path := filepath.Join(dir, file)
 		text, _ := sysfile.ReadIfThere(path) // or it is gone
 		info, err := os.Lstat(path)
 		if f := strings.Fields(text); err == nil && len(f) == 3 && file[0] != '.' {
-			out[file] = pin{strings.ToLower(f[2]), info.ModTime().UnixMilli()}
+			out[file] = names.Pin{Name: strings.ToLower(f[2]), Since: info.ModTime().UnixMilli()}
 		}
 	}
 	return out, nil
 }
 
 // listenToServers opens the socket on d's bridge, and anew when the bridge is another one.
-func (n *names) listenToServers(d spec.DHCP, log io.Writer) error {
+func (n *answerer) listenToServers(d spec.DHCP, log io.Writer) error {
 	dev, err := net.InterfaceByName(d.Bridge)
 	if err != nil || dev.Index == n.bridge {
 		return err
 	}
 	n.stopListening()
-	n.claims.me = d.Listen[0]
-	if n.servers, err = listenOn(d.Bridge, netip.AddrPortFrom(n.claims.me, spec.ClaimsPort)); err == nil {
+	n.claims.Me = d.Listen[0]
+	if n.servers, err = listenOn(d.Bridge, netip.AddrPortFrom(n.claims.Me, spec.ClaimsPort)); err == nil {
 		n.bridge = dev.Index
 		go n.hearServers(n.servers, log)
 	}
 	return err
 }
 
-func (n *names) stopListening() {
+func (n *answerer) stopListening() {
 	if n.servers != nil {
 		_ = n.servers.Close() // nothing is lost
 	}
@@ -201,7 +187,7 @@ func listenOn(device string, at netip.AddrPort) (net.PacketConn, error) {
 }
 
 // tell sends a message. One that is lost, or comes while there is no socket, is sent again.
-func (n *names) tell(m string, to netip.AddrPort) {
+func (n *answerer) tell(m string, to netip.AddrPort) {
 	if n.servers == nil {
 		return
 	}
@@ -210,7 +196,7 @@ func (n *names) tell(m string, to netip.AddrPort) {
 
 // hearServers hears other servers at a socket that is bound to the bridge. Only members
 // reach it: containers cannot send to its port (network, closePorts).
-func (n *names) hearServers(c net.PacketConn, log io.Writer) {
+func (n *answerer) hearServers(c net.PacketConn, log io.Writer) {
 	for m := make([]byte, 1500); ; {
 		size, source, err := c.ReadFrom(m)
 		if err != nil {
@@ -231,23 +217,23 @@ func (n *names) hearServers(c net.PacketConn, log io.Writer) {
 }
 
 // reply compares what another server says with what is known here, and answers.
-func (n *names) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writer) error {
+func (n *answerer) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writer) error {
 	mark := n.services.cluster + "/" + n.network
 	head, text, _ := strings.Cut(m, "\n")
-	asked := head == asks+mark
-	if !asked && head != says+mark {
+	asked := head == names.Asks+mark
+	if !asked && head != names.Says+mark {
 		return nil
 	}
-	var answers []*claim
+	var answers []*names.Claim
 	var failed error
 	now := time.Now().UnixMilli()
 	for line := range strings.Lines(text) {
-		c := readClaim(line)
+		c := names.ReadClaim(line)
 		if c == nil {
 			continue
 		}
-		c.cameFrom(from.Addr().Unmap(), now)
-		answer, moved := n.claims.take(c, asked, now)
+		c.CameFrom(from.Addr().Unmap(), now)
+		answer, moved := n.claims.Take(c, asked, now)
 		if asked && answer != nil {
 			answers = append(answers, answer)
 		}
@@ -255,10 +241,10 @@ func (n *names) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writer)
 			failed = errors.Join(failed, release(d, moved))
 		}
 	}
-	for _, m := range claimTexts(says+mark, answers, now) {
+	for _, m := range names.Texts(names.Says+mark, answers, now) {
 		n.tell(m, from)
 	}
-	if n.claims.changed {
+	if n.claims.Changed() {
 		failed = errors.Join(failed, n.look(false, log))
 	}
 	return failed
@@ -266,12 +252,12 @@ func (n *names) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writer)
 
 // release ends a lease of this server's dnsmasq, as if its container had said so (RFC 2131,
 // 4.4.6). It knows itself by one of d's addresses.
-func release(d spec.DHCP, c *claim) error {
-	addr, err := netip.ParseAddr(c.addr)
+func release(d spec.DHCP, c *names.Claim) error {
+	addr, err := netip.ParseAddr(c.Addr)
 	if err != nil {
 		return err
 	}
-	mac, err := net.ParseMAC(c.mac)
+	mac, err := net.ParseMAC(c.MAC)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/nft"
 	"github.com/flocknet/flock/internal/netspace"
 	"github.com/flocknet/flock/internal/spec"
@@ -257,15 +258,15 @@ func TestNamesAreAgreedUponByServersAlone(t *testing.T) {
 	mac := c.servers[0].mac("vxl0")
 	port := c.servers[0].mac("asker") // a bridge takes in what is for the port that it comes in by
 	for _, to := range []string{mac, port, "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01"} {
-		for _, word := range []string{asks, says} {
+		for _, word := range []string{names.Asks, names.Says} {
 			c.askers[0].forge("eth0", to, "10.0.4.253", word+"test/vx1\n"+claim)
 			c.askers[0].forge("eth0", to, "10.0.4.66", word+"test/vx1\n"+claim)
 			c.unmoved(first, word+"by a container to "+to)
 		}
 	}
-	c.servers[1].forge("vxl0", mac, "10.0.4.77", asks+"test/vx1\n"+claim)
+	c.servers[1].forge("vxl0", mac, "10.0.4.77", names.Asks+"test/vx1\n"+claim)
 	c.unmoved(first, "by no member")
-	c.servers[1].forge("vxl0", mac, "10.0.4.253", asks+"test/vx1\n"+claim)
+	c.servers[1].forge("vxl0", mac, "10.0.4.253", names.Asks+"test/vx1\n"+claim)
 	c.await("web", "10.0.4.66", 0)
 }
 
@@ -278,7 +279,7 @@ func (c *cell) unmoved(addr, why string) {
 		if s, err = net.ListenPacket("udp", fmt.Sprintf("10.0.4.253:%d", spec.ClaimsPort)); err != nil {
 			return
 		}
-		_, err = s.WriteTo([]byte(asks+"test/vx1\n0 "+anyMAC+" 0.0.0.0 other 0\n"), net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.dhcp[0].Listen[0], spec.ClaimsPort)))
+		_, err = s.WriteTo([]byte(names.Asks+"test/vx1\n0 00:00:00:00:00:00 0.0.0.0 other 0\n"), net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.dhcp[0].Listen[0], spec.ClaimsPort)))
 		m := make([]byte, 1500)
 		for n := 0; err == nil && !strings.Contains(string(m[:n]), " other 0"); {
 			err = s.SetReadDeadline(time.Now().Add(5 * time.Second))
@@ -289,8 +290,21 @@ func (c *cell) unmoved(addr, why string) {
 		err = errors.Join(err, s.Close())
 	})
 	pins, err2 := readPins(c.on[0].process(leaf, "vx1").names)
-	if err := errors.Join(err, err2); err != nil || len(pins) != 1 || pins[addr].name != "web" {
+	if err := errors.Join(err, err2); err != nil || len(pins) != 1 || pins[addr].Name != "web" {
 		c.t.Errorf("%s: have %v, %v", why, pins, err)
+	}
+}
+
+// What does not change is written once.
+func TestComplaints(t *testing.T) {
+	var n answerer
+	var log strings.Builder
+	for _, err := range []error{nil, errors.New("a"), errors.New("a"), errors.New("b"), nil, errors.New("b")} {
+		n.complain(err, &log)
+	}
+	const line = "agree whose a name is: "
+	if want := line + "a\n" + line + "b\n" + line + "b\n"; log.String() != want {
+		t.Errorf("have %q", log.String())
 	}
 }
 

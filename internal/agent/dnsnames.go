@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
@@ -39,18 +41,18 @@ const (
 	namesLate             = 3 * time.Second        // until a leaf's answer is no sign of life any more
 )
 
-// namesDaemon is the process that asks all leaves of network.
 // namesStem begins the names of what the process that asks for names has.
 const namesStem = "names-"
 
+// namesDaemon is the process that asks all leaves of network.
 func (s *services) namesDaemon(network string) unit.Daemon {
 	mark := s.cluster + "/" + network
 	return unit.Daemon{Name: namesStem + network, Mark: mark, Description: "Names of flock network " + mark, Args: []string{"agent", "names", mark}}
 }
 
-// settleNames runs the process where d's names are with several servers, and only
+// runNames runs the process where d's names are with several servers, and only
 // there. It reads itself whom to ask.
-func (s *services) settleNames(ctx context.Context, d spec.DHCP) error {
+func (s *services) runNames(ctx context.Context, d spec.DHCP) error {
 	of := s.namesDaemon(d.Network)
 	if len(d.Peers) == 0 {
 		if !sysfile.Exists(s.units.PIDFile(of)) && !s.units.Installed(of.Name) {
@@ -78,19 +80,19 @@ func (s *services) runsThis(d unit.Daemon) bool {
 	return err == nil && err2 == nil && its == self
 }
 
-// names is a process that answers for one network.
-type names struct {
+// answerer is a process that answers for one network.
+type answerer struct {
 	services *services
 	network  string
 
 	mu     sync.Mutex
 	silent map[netip.Addr]bool // leaves that did not answer when they were last asked
 
-	claims  claims
+	claims  *names.Claims
 	servers net.PacketConn // where other servers are heard; nil: nowhere yet
 	bridge  int            // the index of the one it is bound to
 	looked  string         // what the files were like when they were last read
-	again   []*claim       // are told once more
+	again   []*names.Claim // are told once more
 	failed  string         // what the last look failed with
 }
 
@@ -102,7 +104,7 @@ func Names(ctx context.Context, mark string, log io.Writer) error {
 }
 
 func (s *services) serveNames(ctx context.Context, network string, log io.Writer) error {
-	n := &names{services: s, network: network, silent: map[netip.Addr]bool{}, claims: claims{others: map[string]*claim{}}}
+	n := &answerer{services: s, network: network, silent: map[netip.Addr]bool{}, claims: names.NewClaims()}
 	d, err := n.reads()
 	if err != nil {
 		return err
@@ -141,7 +143,7 @@ func fromHere(from, at net.Addr) bool {
 }
 
 // reads what the network's names are made of. It changes while the process runs.
-func (n *names) reads() (spec.DHCP, error) {
+func (n *answerer) reads() (spec.DHCP, error) {
 	text, err := sysfile.ReadIfThere(n.services.process(leaf, n.network).hosts)
 	if err != nil {
 		return spec.DHCP{}, err
@@ -157,7 +159,7 @@ func (n *names) reads() (spec.DHCP, error) {
 }
 
 // hear answers datagrams.
-func (n *names) hear(c net.PacketConn, log io.Writer) error {
+func (n *answerer) hear(c net.PacketConn, log io.Writer) error {
 	for {
 		m := make([]byte, 4096)
 		size, from, err := c.ReadFrom(m)
@@ -176,7 +178,7 @@ func (n *names) hear(c net.PacketConn, log io.Writer) error {
 }
 
 // accept answers questions over TCP, one per connection.
-func (n *names) accept(l net.Listener, log io.Writer) error {
+func (n *answerer) accept(l net.Listener, log io.Writer) error {
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -203,66 +205,73 @@ func (n *names) accept(l net.Listener, log io.Writer) error {
 }
 
 // answer is what the leaves say to a question, nil for what is none.
-func (n *names) answer(m []byte, log io.Writer) []byte {
-	q, ok := readQuestion(m)
+func (n *answerer) answer(m []byte, log io.Writer) []byte {
+	q, ok := names.ReadQuestion(m)
 	if !ok {
 		return nil
 	}
 	d, err := n.reads()
 	if err != nil {
 		fmt.Fprintln(log, err)
-		return q.negative(rcodeServFail)
+		return q.Negative(names.ServFail)
 	}
 	// What servers' names are the front knows. It asks for what they are not.
-	is := func(h spec.HostName) bool { return q.asks(h.Name+"."+d.Domain) || q.asks(h.Name) }
+	is := func(h spec.HostName) bool { return q.Asks(h.Name+"."+d.Domain) || q.Asks(h.Name) }
 	if slices.ContainsFunc(d.Hosts, is) {
-		return q.negative(rcodeNoError)
+		return q.Negative(names.NoError)
 	}
 	a, err := n.ask(q, append([]netip.Addr{d.Listen[0]}, d.Peers...))
 	if err != nil {
 		fmt.Fprintln(log, err)
-		return q.negative(rcodeServFail)
+		return q.Negative(names.ServFail)
 	}
 	return a
 }
 
 // ask asks leaves at once and returns the first answer that is one. The socket is read
 // a while longer: a leaf that is late is not silent.
-func (n *names) ask(q question, leaves []netip.Addr) ([]byte, error) {
+func (n *answerer) ask(q names.Question, leaves []netip.Addr) ([]byte, error) {
 	c, err := net.ListenUDP("udp", nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask for a name: %w", err)
 	}
-	p := newNameQuery(q, leaves)
-	heard := make(chan reply, 4*len(leaves)) // two types, twice
+	p := names.NewQuery(q, leaves, uint16(rand.Uint32())) //nolint:gosec // any bits will do
+	heard := make(chan names.Message, 4*len(leaves))      // two types, twice
 	go n.listen(c, heard)
-	p.send(c)
+	send(c, p)
 	awaited := n.speaking(leaves)
 	repeat, short, long := time.NewTimer(namesAgain), time.NewTimer(silentWait), time.NewTimer(namesWait)
 	defer func() { repeat.Stop(); short.Stop(); long.Stop() }()
 	patient := true // with those that were silent
 	for {
-		if answer := p.verdict(); answer != nil {
+		if answer := p.Verdict(); answer != nil {
 			return answer, nil
 		}
-		if !patient && !slices.ContainsFunc(awaited, p.open) {
-			return n.giveUp(p), nil
+		if !patient && !slices.ContainsFunc(awaited, p.Open) {
+			return n.giveUp(p, leaves), nil
 		}
 		select {
 		case r := <-heard:
-			p.take(r)
+			p.Take(r)
 		case <-repeat.C:
-			p.send(c)
+			send(c, p)
 		case <-short.C:
 			patient = false
 		case <-long.C:
-			return n.giveUp(p), nil
+			return n.giveUp(p, leaves), nil
 		}
 	}
 }
 
+// send asks the leaves that are still to be heard. What does not go out stays unanswered.
+func send(c *net.UDPConn, p *names.Query) {
+	for _, m := range p.Unheard() {
+		_, _ = c.WriteToUDPAddrPort(m.Text, netip.AddrPortFrom(m.Leaf, leafPort))
+	}
+}
+
 // listen hands on what leaves say until they are late, and closes c.
-func (n *names) listen(c *net.UDPConn, heard chan<- reply) {
+func (n *answerer) listen(c *net.UDPConn, heard chan<- names.Message) {
 	defer func() { _ = c.Close() }() // only read from
 	if c.SetReadDeadline(time.Now().Add(namesLate)) != nil {
 		return
@@ -279,13 +288,13 @@ func (n *names) listen(c *net.UDPConn, heard chan<- reply) {
 		a := from.Addr().Unmap()
 		n.note(a, false)
 		select {
-		case heard <- reply{a, m[:size]}:
+		case heard <- names.Message{Leaf: a, Text: m[:size]}:
 		default: // nobody listens any more
 		}
 	}
 }
 
-func (n *names) note(a netip.Addr, silent bool) {
+func (n *answerer) note(a netip.Addr, silent bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if silent {
@@ -296,18 +305,18 @@ func (n *names) note(a netip.Addr, silent bool) {
 }
 
 // speaking are those of leaves that answered when they were last asked.
-func (n *names) speaking(leaves []netip.Addr) []netip.Addr {
+func (n *answerer) speaking(leaves []netip.Addr) []netip.Addr {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(leaves), func(a netip.Addr) bool { return n.silent[a] })
 }
 
 // giveUp notes who is silent and returns the answer without them.
-func (n *names) giveUp(p *nameQuery) []byte {
-	for _, a := range p.leaves {
-		if p.open(a) {
+func (n *answerer) giveUp(p *names.Query, leaves []netip.Addr) []byte {
+	for _, a := range leaves {
+		if p.Open(a) {
 			n.note(a, true)
 		}
 	}
-	return p.late()
+	return p.Late()
 }

@@ -5,15 +5,14 @@ package agent
 import (
 	"context"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -68,7 +67,7 @@ func (s *services) poolUses(want *spec.Host, now time.Time) ([]spec.PoolUse, err
 			first, last := r.First.As4(), r.Last.As4()
 			use.Size += int(binary.BigEndian.Uint32(last[:])-binary.BigEndian.Uint32(first[:])) + 1
 		}
-		for line := range strings.Lines(leasesIn(text, ranges)) {
+		for line := range strings.Lines(names.LeasesIn(text, ranges)) {
 			expiry, _, _ := strings.Cut(line, " ")
 			if until, err := strconv.ParseInt(expiry, 10, 64); err == nil && (until == 0 || until > now.Unix()) {
 				use.Used++
@@ -105,8 +104,8 @@ func (s *services) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (
 	}
 	own := slices.IndexFunc(d.Listen, netip.Addr.Is4)
 	unknown := newIn(d.Ranges, before)
-	if leasesIn(have, d.Ranges) == "" {
-		have, unknown = leasesIn(s.inherited[d.Network], d.Ranges), nil
+	if names.LeasesIn(have, d.Ranges) == "" {
+		have, unknown = names.LeasesIn(s.inherited[d.Network], d.Ranges), nil
 		if taken = have != ""; !taken {
 			unknown = d.Ranges
 		}
@@ -165,62 +164,4 @@ func beside(r, b spec.Range) []spec.Range {
 		out = append(out, spec.Range{First: b.Last.Next(), Last: r.Last, Subnet: r.Subnet})
 	}
 	return out
-}
-
-// leasesIn keeps the lines of a dnsmasq lease file that are leases in one of the
-// ranges: expiry (s since 1970), MAC or IPv6's IAID, address, name, client id; and the
-// server's own id (duid), which IPv6 clients renew with. What another server sent is
-// not copied unread.
-func leasesIn(text string, ranges []spec.Range) string {
-	var b strings.Builder
-	duid, leases6 := "", false
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) == 2 && f[0] == "duid" && isID(f[1]) {
-			duid = strings.Join(f, " ") + "\n"
-		}
-		if !isLease(f) {
-			continue
-		}
-		addr, err := netip.ParseAddr(f[2])
-		if err != nil || !slices.ContainsFunc(ranges, func(r spec.Range) bool { return inRange(addr, r) }) {
-			continue
-		}
-		if addr.Is6() && !leases6 {
-			leases6 = true
-			b.WriteString(duid)
-		}
-		b.WriteString(strings.Join(f, " ") + "\n")
-	}
-	return b.String()
-}
-
-// isLease says whether the words of a line are a lease as dnsmasq 2.90 writes it
-// (lease.c): in place of IPv4's MAC stands IPv6's IAID, with a T if the address is a
-// temporary one.
-func isLease(f []string) bool {
-	if len(f) != 5 {
-		return false
-	}
-	_, expiryErr := strconv.ParseUint(f[0], 10, 64)
-	addr, addrErr := netip.ParseAddr(f[2])
-	if expiryErr != nil || addrErr != nil {
-		return false
-	}
-	if addr.Is4() {
-		_, err := net.ParseMAC(f[1])
-		return err == nil
-	}
-	_, err := strconv.ParseUint(strings.TrimPrefix(f[1], "T"), 10, 32)
-	return err == nil && isID(f[4])
-}
-
-// isID says whether text is bytes as dnsmasq writes them: 00:01:a2.
-func isID(text string) bool {
-	_, err := hex.DecodeString(strings.ReplaceAll(text, ":", ""))
-	return err == nil && text != ""
-}
-
-func inRange(a netip.Addr, r spec.Range) bool {
-	return r.First.Compare(a) <= 0 && a.Compare(r.Last) <= 0
 }

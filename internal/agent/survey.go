@@ -26,7 +26,7 @@ import (
 const (
 	surveyMost    = 4096                    // addresses; more would be a storm
 	surveyWait    = 300 * time.Millisecond  // for the last answers
-	surveyCarrier = 1500 * time.Millisecond // for the bridge to run
+	surveyRunning = 1500 * time.Millisecond // for the bridge to run
 	surveyHold    = 12 * time.Hour          // what was found is theirs for the time of a lease
 )
 
@@ -73,7 +73,7 @@ func survey(ctx context.Context, bridge string, own netip.Addr, ranges []spec.Ra
 // somewhere: the kernel takes up to a second to notice a carrier (linkwatch). A bridge
 // without ports never runs, and has nobody to ask.
 func awaitRunning(ctx context.Context, name string) error {
-	patience := time.NewTimer(surveyCarrier)
+	patience := time.NewTimer(surveyRunning)
 	defer patience.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

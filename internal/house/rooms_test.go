@@ -74,11 +74,17 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/nft", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit", "internal/agent/wg",
+			"internal/agent/names", "internal/agent/nft", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit",
+			"internal/agent/wg",
 			"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates",
 		},
 		theirs: []string{netlink, netns, wireguard, xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
+	},
+	"internal/agent/names": {
+		ours:   []string{"internal/spec"},
+		never:  "whose a name is follows from leases and messages: who reads and sends them is the daemon's to know",
+		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "os", "os/exec", "time"},
 	},
 	"internal/agent/nft": {
 		ours:   []string{"internal/agent/sysfile", "internal/agent/unit", "internal/hint", "internal/spec", "internal/wire"},

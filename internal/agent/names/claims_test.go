@@ -1,9 +1,6 @@
-//go:build linux
-
-package agent
+package names
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -13,28 +10,41 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/seed"
+	"github.com/flocknet/flock/internal/spec"
 )
 
 // claimant is one server's claims, leases and pins without files and sockets.
 type claimant struct {
-	claims
+	Claims
 	i      int
 	clock  int64             // ms by which its clock is wrong
 	leases map[string]string // lines by MAC
-	pins   map[string]pin
+	pins   map[string]Pin
 }
 
 func newClaimants(n int, clocks ...int64) []*claimant {
 	var out []*claimant
 	for i := range n {
-		c := &claimant{i: i, leases: map[string]string{}, pins: map[string]pin{}}
-		c.claims = claims{me: cellDHCP(i, n).Listen[0], others: map[string]*claim{}}
+		c := &claimant{i: i, leases: map[string]string{}, pins: map[string]Pin{}}
+		c.Claims = Claims{Me: cellDHCP(i, n).Listen[0], others: map[string]*Claim{}}
 		if i < len(clocks) {
 			c.clock = clocks[i]
 		}
 		out = append(out, c)
 	}
 	return out
+}
+
+// cellDHCP is what server i of n hands out. The first one has the highest address.
+func cellDHCP(i, n int) spec.DHCP {
+	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 4, byte(i)}) }
+	d := spec.DHCP{Listen: []netip.Addr{at(254 - i)}, Ranges: []spec.Range{{First: at(16 * (i + 1)), Last: at(16*(i+1) + 9)}}}
+	for j := range n {
+		if j != i {
+			d.Peers = append(d.Peers, at(254-j))
+		}
+	}
+	return d
 }
 
 // lease is what dnsmasq does for a container with a MAC that wants a name.
@@ -47,13 +57,13 @@ func (c *claimant) leaseFor(now int64, mac, name string, ms int64) {
 }
 
 // look is a look at the leases, and what is told then.
-func (c *claimant) look(now int64, n int) []*claim {
+func (c *claimant) look(now int64, n int) []*Claim {
 	now += c.clock
 	text := strings.Join(slices.Sorted(maps.Values(c.leases)), "")
-	news, want := c.settle(cellDHCP(c.i, n), text, now, c.pins, now)
+	news, want := c.Update(cellDHCP(c.i, n), text, now, c.pins, now)
 	for addr, w := range want { // a file's age is when it was written, or what it was set to
-		if w.since == 0 {
-			w.since = now
+		if w.Since == 0 {
+			w.Since = now
 		}
 		want[addr] = w
 	}
@@ -71,21 +81,21 @@ type message struct {
 // hear is what c does when it hears m; release is dnsmasq's doing.
 func (c *claimant) hear(m message, all []*claimant, now int64) []message {
 	head, text, _ := strings.Cut(m.text, "\n")
-	var answers []*claim
+	var answers []*Claim
 	for line := range strings.Lines(text) {
-		their := readClaim(line)
-		their.cameFrom(all[m.from].me, now+c.clock)
-		answer, moved := c.take(their, head == "asks x", now+c.clock)
+		their := ReadClaim(line)
+		their.CameFrom(all[m.from].Me, now+c.clock)
+		answer, moved := c.Take(their, head == "asks x", now+c.clock)
 		if answer != nil && head == "asks x" {
 			answers = append(answers, answer)
 		}
 		if moved != nil {
-			delete(c.leases, moved.mac)
-			delete(c.pins, moved.addr)
+			delete(c.leases, moved.MAC)
+			delete(c.pins, moved.Addr)
 		}
 	}
 	var out []message
-	for _, text := range claimTexts("says x", answers, now+c.clock) {
+	for _, text := range Texts("says x", answers, now+c.clock) {
 		out = append(out, message{c.i, m.from, now, text})
 	}
 	return out
@@ -103,8 +113,8 @@ func haggle(r *rand.Rand, all []*claimant, from, until int64, lost float64, away
 			}
 		}
 	}
-	tell := func(c *claimant, claims []*claim, now int64) {
-		for _, text := range claimTexts("asks x", claims, now+c.clock) {
+	tell := func(c *claimant, claims []*Claim, now int64) {
+		for _, text := range Texts("asks x", claims, now+c.clock) {
 			for to := range all {
 				if to != c.i {
 					post([]message{{c.i, to, now, text}})
@@ -128,16 +138,7 @@ func haggle(r *rand.Rand, all []*claimant, from, until int64, lost float64, away
 				tell(c, c.look(now, len(all)), now)
 			}
 			if turn/5%1000 == 0 {
-				var list []*claim
-				for key, o := range c.own {
-					if key == o.name {
-						list = append(list, o)
-					}
-				}
-				for name := range c.others {
-					list = append(list, nobodys(name))
-				}
-				tell(c, list, now)
+				tell(c, c.Repeat(nil, len(c.own)), now)
 			}
 		}
 	}
@@ -148,7 +149,7 @@ func holders(all []*claimant, name string) []string {
 	have := map[string]bool{}
 	for _, c := range all {
 		for addr, p := range c.pins {
-			if p.name == name {
+			if p.Name == name {
 				have[addr] = true
 			}
 		}
@@ -220,7 +221,7 @@ func TestANameMoves(t *testing.T) {
 		}
 		delete(all[at].leases, macOf(1))
 		for addr, p := range all[at].pins {
-			if p.name == "web" {
+			if p.Name == "web" {
 				delete(all[at].pins, addr)
 			}
 		}
@@ -233,7 +234,7 @@ func TestANameMoves(t *testing.T) {
 }
 
 // restart is what a new process knows.
-func (c *claimant) restart() { c.claims = claims{me: c.me, others: map[string]*claim{}} }
+func (c *claimant) restart() { c.Claims = Claims{Me: c.Me, others: map[string]*Claim{}} }
 
 // The later lease of a container stays, however long it is and whatever the clocks say, and
 // whether or not the processes began in between.
@@ -301,9 +302,9 @@ func TestALeaseOfNoMAC(t *testing.T) {
 	if all[0].own["web"] != nil || all[0].own[anyMAC] != nil {
 		t.Errorf("have %v", all[0].own)
 	}
-	their := nobodys("web")
-	their.server = all[1].me
-	if answer, moved := all[0].take(their, true, 1_700_000_000_000); moved != nil || answer.mac != anyMAC {
+	their := Nobodys("web")
+	their.server = all[1].Me
+	if answer, moved := all[0].Take(their, true, 1_700_000_000_000); moved != nil || answer.MAC != anyMAC {
 		t.Errorf("answers %+v, ends %+v", answer, moved)
 	}
 }
@@ -335,7 +336,7 @@ func TestLeasesStayWhileTheyAreWritten(t *testing.T) {
 		text := c.leases
 		c.leases = nil
 		c.look(now+9000, 1)
-		if o := c.own["web"]; o == nil || c.own[o.mac] != o {
+		if o := c.own["web"]; o == nil || c.own[o.MAC] != o {
 			t.Fatalf("have %v", c.own)
 		}
 		c.leases = text
@@ -348,19 +349,6 @@ func TestLeasesStayWhileTheyAreWritten(t *testing.T) {
 	}
 }
 
-// What does not change is written once.
-func TestComplaints(t *testing.T) {
-	var n names
-	var log strings.Builder
-	for _, err := range []error{nil, errors.New("a"), errors.New("a"), errors.New("b"), nil, errors.New("b")} {
-		n.complain(err, &log)
-	}
-	const line = "agree whose a name is: "
-	if want := line + "a\n" + line + "b\n" + line + "b\n"; log.String() != want {
-		t.Errorf("have %q", log.String())
-	}
-}
-
 // Of two that have a name for as long the one with the lower address keeps it.
 func TestEqualClaims(t *testing.T) {
 	all := newClaimants(2)
@@ -370,8 +358,8 @@ func TestEqualClaims(t *testing.T) {
 	}
 	for i, c := range all { // server 1 has 10.0.4.253, server 0 .254
 		their := *all[1-i].own["web"]
-		their.server = all[1-i].me
-		answer, _ := c.take(&their, true, 2000)
+		their.server = all[1-i].Me
+		answer, _ := c.Take(&their, true, 2000)
 		if objects := answer != nil; objects != (i == 1) {
 			t.Errorf("server %d objects: %v", i, objects)
 		}
@@ -387,23 +375,23 @@ func FuzzClaims(f *testing.F) {
 	f.Add("0 00:00:00:00:00:00 0.0.0.0 w 0")
 	f.Add("1 02:00:00:00:66:66:77:88 fd00::1 web -7")
 	f.Fuzz(func(t *testing.T, line string) {
-		c := readClaim(line)
+		c := ReadClaim(line)
 		if c == nil {
 			return
 		}
-		if !isHostName(c.name) || strings.ContainsAny(c.addr+c.mac+c.name, "\n /") || c.until < 0 || c.since < 0 {
+		if !isHostName(c.name) || strings.ContainsAny(c.Addr+c.MAC+c.name, "\n /") || c.until < 0 || c.since < 0 {
 			t.Fatalf("%q is %+v", line, c)
 		}
 		const now = int64(1_700_000_000_000)
-		c.cameFrom(netip.Addr{}, now)
-		for _, text := range claimTexts("asks x", []*claim{c, c}, now) {
+		c.CameFrom(netip.Addr{}, now)
+		for _, text := range Texts("asks x", []*Claim{c, c}, now) {
 			if len(text) > mostClaims+200 {
 				t.Errorf("a message of %d bytes", len(text))
 			}
 			_, lines, _ := strings.Cut(text, "\n")
 			for line := range strings.Lines(lines) {
-				again := readClaim(line)
-				if again == nil || again.name != c.name || again.addr != c.addr || again.mac != c.mac || again.until != c.until-now ||
+				again := ReadClaim(line)
+				if again == nil || again.name != c.name || again.Addr != c.Addr || again.MAC != c.MAC || again.until != c.until-now ||
 					(again.taken < 0) != c.found || max(again.taken, -again.taken) != max(now-c.taken, 1) {
 					t.Errorf("%q is read as %+v, was %+v", line, again, c)
 				}

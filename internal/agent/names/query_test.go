@@ -1,6 +1,4 @@
-//go:build linux
-
-package agent
+package names
 
 import (
 	"bytes"
@@ -15,19 +13,19 @@ func ask1(qtype byte) []byte {
 
 func TestQuestionsAreReadWithCare(t *testing.T) {
 	whole := ask1(typeA)
-	q, ok := readQuestion(append(bytes.Clone(whole), 0, 0, 41)) // what follows, such as EDNS
-	if !ok || q.qtype != typeA || q.end != len(whole) || !q.asks("C1") || q.asks("c1.vxapp") {
+	q, ok := ReadQuestion(append(bytes.Clone(whole), 0, 0, 41)) // what follows, such as EDNS
+	if !ok || q.qtype != typeA || q.end != len(whole) || !q.Asks("C1") || q.Asks("c1.vxapp") {
 		t.Errorf("%v, %+v", ok, q)
 	}
 	for i := range whole {
-		if _, ok := readQuestion(whole[:i]); ok {
+		if _, ok := ReadQuestion(whole[:i]); ok {
 			t.Errorf("%d bytes are taken for a question", i)
 		}
 	}
 	for at, b := range map[int]byte{2: 0x81, 5: 2, 12: 0xc0, 13: 0} {
 		m := bytes.Clone(whole)
 		m[at] = b
-		if q, ok := readQuestion(m); ok && (at != 13 || q.asks("c1")) {
+		if q, ok := ReadQuestion(m); ok && (at != 13 || q.Asks("c1")) {
 			t.Errorf("byte %d as %d: is taken for a question", at, b)
 		}
 	}
@@ -50,16 +48,16 @@ func TestVerdictOfLeaves(t *testing.T) {
 	}{
 		"nobody yet":               {nil, -1, rcodeNXDomain},
 		"known at once":            {[]says{{one, false, yes}}, yes, -1},
-		"another family":           {[]says{{one, true, yes}, {one, false, refused}}, rcodeNoError, -1},
-		"another family, not this": {[]says{{one, true, yes}}, -1, rcodeNoError},
-		"without such a record":    {[]says{{one, false, nodata}}, rcodeNoError, -1},
+		"another family":           {[]says{{one, true, yes}, {one, false, refused}}, NoError, -1},
+		"another family, not this": {[]says{{one, true, yes}}, -1, NoError},
+		"without such a record":    {[]says{{one, false, nodata}}, NoError, -1},
 		"one knows nothing":        {[]says{{one, false, refused}, {one, true, refused}}, -1, rcodeNXDomain},
 		"nobody knows":             {[]says{{one, false, refused}, {one, true, refused}, {two, false, refused}, {two, true, refused}}, rcodeNXDomain, -1},
 		"a stranger knows":         {[]says{{stranger, false, yes}}, -1, rcodeNXDomain},
 		"asked back":               {[]says{{one, false, refused}, {one, false, refused}}, -1, rcodeNXDomain},
 	} {
-		q, _ := readQuestion(ask1(typeAAAA))
-		p := newNameQuery(q, []netip.Addr{one, two})
+		q, _ := ReadQuestion(ask1(typeAAAA))
+		p := NewQuery(q, []netip.Addr{one, two}, 0xffff)
 		for _, s := range test.heard {
 			qtype, id := uint16(typeAAAA), p.id
 			if s.other {
@@ -68,15 +66,15 @@ func TestVerdictOfLeaves(t *testing.T) {
 			m := q.like(id, qtype)
 			m[2] |= 0x80
 			if m[3] = s.what; s.what == yes {
-				m[3], m[7] = rcodeNoError, 1
+				m[3], m[7] = NoError, 1
 			}
-			p.take(reply{s.from, m})
+			p.Take(Message{s.from, m})
 		}
-		if have := codeOf(p.verdict()); have != test.now {
+		if have := codeOf(p.Verdict()); have != test.now {
 			t.Errorf("%s: the verdict is %d, want %d", name, have, test.now)
 		}
-		if test.late >= 0 && codeOf(p.late()) != test.late {
-			t.Errorf("%s: in the end %d, want %d", name, codeOf(p.late()), test.late)
+		if test.late >= 0 && codeOf(p.Late()) != test.late {
+			t.Errorf("%s: in the end %d, want %d", name, codeOf(p.Late()), test.late)
 		}
 	}
 }
