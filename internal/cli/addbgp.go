@@ -123,7 +123,7 @@ func (a *app) knows(ctx context.Context) func(string) bool {
 // meant are words where a role was to stand first: all of them, or those behind one
 // that is no server and so was meant for the role.
 func meant(words []string, known func(string) bool) string {
-	if len(words) > 1 && !known(serverOf(words[0])) {
+	if len(words) > 1 && !known(network.ServerOf(words[0])) {
 		words = words[1:]
 	}
 	return strings.Join(words, " ")

@@ -6,6 +6,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -113,9 +114,9 @@ func ready(out *change.Outcome, name string) string {
 	if len(n.Members) == 0 {
 		return name + ": no members"
 	}
-	text := name + ": " + plural(len(n.Members), "member")
+	text := name + ": " + view.Plural(len(n.Members), "member")
 	if len(n.Shares) > 0 {
-		text += ", " + plural(len(n.Shares), "shared subnet")
+		text += ", " + view.Plural(len(n.Shares), "shared subnet")
 	}
 	return text + ", ready"
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -97,7 +98,7 @@ func tunnelReady(out *change.Outcome, name string) string {
 	n := out.Cluster.Networks[name]
 	var ends []string
 	for _, m := range n.Members {
-		ends = append(ends, serverOf(m)+" "+strings.Join(texts(n.Allocated[serverOf(m)].Addrs), " "))
+		ends = append(ends, network.ServerOf(m)+" "+strings.Join(view.Texts(n.Allocated[network.ServerOf(m)].Addrs), " "))
 	}
 	return fmt.Sprintf("%s: %s, ready", name, strings.Join(ends, ", "))
 }

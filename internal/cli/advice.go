@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/handover"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -84,7 +86,7 @@ func shellWords(line string) ([]string, error) {
 
 // checkCommand has cobra parse the words after flock, without placeholders.
 func checkCommand(words []string, c *state.Cluster) error {
-	root := newRoot(&app{getenv: func(string) string { return "" }})
+	root := newRoot(&app{Page: view.Page{Getenv: func(string) string { return "" }}})
 	cmd, rest, err := root.Find(words)
 	if err != nil {
 		return err
@@ -113,7 +115,7 @@ func filledIn(cmd *cobra.Command, words []string) []string {
 	var out []string
 	for i := 0; i < len(words); i++ {
 		if strings.HasPrefix(words[i], "-") && i+1 < len(words) && placeholder.MatchString(words[i+1]) {
-			if flag, inline := lookup(cmd.Flags(), words[i]); flag != nil && !inline && flag.Value.Type() != "bool" {
+			if flag, inline := handover.Lookup(cmd.Flags(), words[i]); flag != nil && !inline && flag.Value.Type() != "bool" {
 				i++
 				continue
 			}

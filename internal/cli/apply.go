@@ -12,6 +12,7 @@ import (
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/plainfile"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -56,7 +57,7 @@ func (a *app) apply(ctx context.Context, networks []string) error {
 }
 
 func applied(out *change.Outcome) string {
-	return plural(len(out.Servers), "server") + " as the cluster file says"
+	return view.Plural(len(out.Servers), "server") + " as the cluster file says"
 }
 
 // desired is a cluster from a file or an earlier generation.
@@ -133,7 +134,7 @@ func (a *app) adopt(ctx context.Context, w desired, networks []string) error {
 		question: func() string {
 			asked := slices.Clone(w.came.brings)
 			if len(removed) > 0 {
-				asked = append(asked, "remove "+listed(removed))
+				asked = append(asked, "remove "+view.Listed(removed))
 			}
 			if len(asked) == 0 {
 				return ""
@@ -144,7 +145,7 @@ func (a *app) adopt(ctx context.Context, w desired, networks []string) error {
 			if len(w.came.gone) == 0 {
 				return applied(out)
 			}
-			return applied(out) + "\n" + listed(w.came.gone) + " deleted"
+			return applied(out) + "\n" + view.Listed(w.came.gone) + " deleted"
 		},
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/screen"
+	"github.com/flocknet/flock/internal/view"
 )
 
 // big is a cluster file of n servers that are all in one network.
@@ -27,7 +28,7 @@ func big(n int) string {
 // file on the disk to the last line on the screen.
 func BenchmarkListNetworks(b *testing.B) {
 	for _, n := range []int{100, 1000, 10000} {
-		for _, form := range []string{formTable, formJSON} {
+		for _, form := range []string{view.FormTable, view.FormJSON} {
 			b.Run(fmt.Sprintf("%d/%s", n, form), func(b *testing.B) {
 				w := newBench(b, big(n))
 				for b.Loop() {
@@ -43,7 +44,7 @@ func BenchmarkListNetworks(b *testing.B) {
 // BenchmarkLiveProgress is what 1,000 servers' events cost on a terminal.
 func BenchmarkLiveProgress(b *testing.B) {
 	w := newBench(b, "")
-	a := &app{Streams: screen.Streams{Err: &w.err, ErrTTY: true}, getenv: func(string) string { return "" }}
+	a := &app{Page: view.Page{Streams: screen.Streams{Err: &w.err, ErrTTY: true}, Getenv: func(string) string { return "" }}}
 	for b.Loop() {
 		w.err.Reset()
 		p := newProgress(a)

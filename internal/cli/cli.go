@@ -10,14 +10,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync/atomic"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/handover"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -66,24 +67,33 @@ func (p partial) Marked() error { return p.error }
 // the program's name. It returns early when ctx ends. A call that is meant for
 // util-linux's flock(1) replaces the process and does not return.
 func Main(ctx context.Context, args []string, s screen.Streams, getenv func(string) string) int {
-	a := &app{Streams: s, getenv: getenv, args: args, connect: connect}
+	a := &app{Page: view.Page{Streams: s, Getenv: getenv}, args: args, connect: connect}
 	return a.main(ctx)
 }
 
 func (a *app) main(ctx context.Context) int {
 	a.done, a.touched = ctx.Done(), new(atomic.Bool)
 	root := newRoot(a)
-	if foreign(root, a.args) {
-		return a.status(ctx, handOver(a.args, a.getenv))
+	if handover.Theirs(root, a.args) {
+		return a.status(ctx, a.handOver())
 	}
-	if err := misspelled(root, a.args); err != nil {
-		return a.status(ctx, err)
+	if err := handover.Misspelled(root, a.args); err != nil {
+		return a.status(ctx, usage{err})
 	}
 	root.SetArgs(a.args)
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	return a.status(ctx, root.ExecuteContext(ctx))
+}
+
+// handOver passes the call on to util-linux's flock. It returns only with an error.
+func (a *app) handOver() error {
+	path, err := handover.Find(a.args, a.Getenv)
+	if err != nil {
+		return usage{err}
+	}
+	return handover.Exec(path, a.args)
 }
 
 // status prints err, once, and says how to exit.
@@ -102,7 +112,7 @@ func (a *app) status(ctx context.Context, err error) int {
 	if _, next := hint.Of(err); changed && next == "" {
 		err = hint.With(err, "", "flock apply")
 	}
-	a.report(err)
+	a.Report(err)
 	if changed || errors.As(err, &rest) {
 		return ExitPartial
 	}
@@ -114,11 +124,10 @@ func (a *app) status(ctx context.Context, err error) int {
 	return ExitFailed
 }
 
-// app is what every command shares: the streams, the environment and the global
+// app is what every command shares: where it prints, the environment and the global
 // flags.
 type app struct {
-	screen.Streams
-	getenv   func(string) string
+	view.Page
 	args     []string
 	flags    globals
 	connect  func(*app, *state.Store, *progress) engine
@@ -126,14 +135,6 @@ type app struct {
 	touched  *atomic.Bool    // a server was told to change something
 	namesKey bool            // the command takes -i and was given none
 }
-
-// print writes a format of ours to w; args are made visible.
-func (a *app) print(w io.Writer, format string, args ...any) error {
-	return screen.Print(w, format, args...)
-}
-
-// report prints an error with its advice.
-func (a *app) report(err error) { screen.Error(a.Err, err) }
 
 // exactly and atLeast are cobra's, as usage errors that show how it is done.
 func exactly(n int) cobra.PositionalArgs { return between(n, n) }

@@ -23,6 +23,7 @@ import (
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 )
 
 // TestMain lets the test binary stand for flock itself.
@@ -175,14 +176,16 @@ func (b *bench) call(args ...string) int {
 	b.out.Reset()
 	b.err.Reset()
 	a := &app{
-		Streams: screen.Streams{In: strings.NewReader(b.answers), Out: cmp.Or[io.Writer](b.to, &b.out), Err: &b.err, InTTY: b.answers != ""},
-		args:    args,
-		getenv: func(name string) string {
-			if name == "FLOCK_STATE" {
-				return filepath.Join(b.dir, "c.toml")
-			}
-			return b.env[name]
+		Page: view.Page{
+			Streams: screen.Streams{In: strings.NewReader(b.answers), Out: cmp.Or[io.Writer](b.to, &b.out), Err: &b.err, InTTY: b.answers != ""},
+			Getenv: func(name string) string {
+				if name == "FLOCK_STATE" {
+					return filepath.Join(b.dir, "c.toml")
+				}
+				return b.env[name]
+			},
 		},
+		args: args,
 		connect: func(a *app, s *state.Store, _ *progress) engine {
 			b.engine.store, b.engine.touching = s, func() { a.touched.Store(true) }
 			return &b.engine
@@ -613,9 +616,10 @@ func TestInterruptIsOneWord(t *testing.T) {
 	b := newBench(t, three)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	a := &app{Streams: screen.Streams{Out: &b.out, Err: &b.err}, args: []string{"listservers"}, getenv: func(name string) string {
+	getenv := func(name string) string {
 		return map[string]string{"FLOCK_STATE": filepath.Join(b.dir, "c.toml")}[name]
-	}}
+	}
+	a := &app{Page: view.Page{Streams: screen.Streams{Out: &b.out, Err: &b.err}, Getenv: getenv}, args: []string{"listservers"}}
 	if code := a.main(ctx); code != ExitFailed || b.err.String() != "flock: interrupted\n" {
 		t.Errorf("exit status %d: %q", code, b.err.String())
 	}
@@ -639,9 +643,9 @@ func TestHelpRefusesWhatIsNoCommand(t *testing.T) {
 // TestQuietSaysWhatFailed: an error is not chatter.
 func TestQuietSaysWhatFailed(t *testing.T) {
 	var out, errs strings.Builder
-	a := &app{Streams: screen.Streams{Out: &out, Err: &errs}, getenv: func(string) string { return "" }}
-	a.flags.quiet = true
-	a.summary(&change.Outcome{Servers: []change.Server{
+	a := &app{Page: view.Page{Streams: screen.Streams{Out: &out, Err: &errs}, Getenv: func(string) string { return "" }}}
+	a.Quiet = true
+	a.Summary(&change.Outcome{Servers: []change.Server{
 		{Name: "s1", State: change.Done},
 		{Name: "s2", State: change.Failed, Err: hint.Errorf("", "df", "no space left on device")},
 	}})
@@ -662,7 +666,7 @@ func TestListingNamesTheServerThatHandsOut(t *testing.T) {
 	n := &state.Network{DHCP: state.DHCPSingle, DHCPServer: "s2"}
 	for members, want := range map[string]string{"": "s2", "s1": "s1", "s1 s2": "s2", "s3:eth1 s1": "s3"} {
 		n.Members = strings.Fields(members)
-		if have := options(n, 0); !slices.Contains(have, "dhcp"+screen.NoBreak+want) {
+		if have := view.Options(n, 0); !slices.Contains(have, "dhcp"+screen.NoBreak+want) {
 			t.Errorf("members %q: want dhcp %s, have %q", members, want, have)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -138,6 +139,6 @@ func firstRole(n *state.Network) string {
 // outline is a network in one line.
 func outline(n *state.Network) string {
 	subnets := prefixes(n.Subnets)
-	words := append(strings.Fields(n.Type+" "+subnets.String()), options(n, 0)...)
+	words := append(strings.Fields(n.Type+" "+subnets.String()), view.Options(n, 0)...)
 	return strings.ReplaceAll(strings.Join(words, " "), screen.NoBreak, " ")
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -54,7 +55,7 @@ func leaving(args []string) (edit func(*state.Cluster) error, going []string, er
 func (a *app) delNetwork(ctx context.Context, name string, going []string, edit func(*state.Cluster) error) error {
 	return a.alter(ctx, alter{
 		Request:  change.Request{Edit: edit},
-		question: func() string { return fmt.Sprintf("remove %s from %s?", listed(going), name) },
+		question: func() string { return fmt.Sprintf("remove %s from %s?", view.Listed(going), name) },
 		networks: []string{name},
 		said:     func(out *change.Outcome) string { return ready(out, name) },
 	})

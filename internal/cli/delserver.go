@@ -11,6 +11,7 @@ import (
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -47,7 +48,7 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 	}
 	question := fmt.Sprintf("delete server %s and everything of flock's on it?", name)
 	if in := network.Networks(c, name); len(in) > 0 {
-		question = fmt.Sprintf("delete server %s, a member of %s, and everything of flock's on it?", name, listed(in))
+		question = fmt.Sprintf("delete server %s, a member of %s, and everything of flock's on it?", name, view.Listed(in))
 	}
 	err = a.alter(ctx, alter{
 		Request: change.Request{
@@ -74,9 +75,9 @@ func strip(name string) func(*state.Cluster) error {
 	return func(c *state.Cluster) error { return network.Strip(c, name) }
 }
 
-func isMember(c *state.Cluster, network, server string) bool {
-	if c == nil || c.Networks[network] == nil {
+func isMember(c *state.Cluster, name, server string) bool {
+	if c == nil || c.Networks[name] == nil {
 		return false
 	}
-	return slices.ContainsFunc(c.Networks[network].Members, func(m string) bool { return serverOf(m) == server })
+	return slices.ContainsFunc(c.Networks[name].Members, func(m string) bool { return network.ServerOf(m) == server })
 }

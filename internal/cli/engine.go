@@ -29,7 +29,7 @@ func (a *app) store() (*state.Store, error) {
 	path := a.statePath()
 	if path == "" {
 		var err error
-		if path, err = state.DefaultPath(a.cluster(), a.getenv); err != nil {
+		if path, err = state.DefaultPath(a.cluster(), a.Getenv); err != nil {
 			return nil, usage{err}
 		}
 	} else if err := state.CheckName("cluster", a.cluster()); err != nil {
@@ -84,7 +84,7 @@ func connect(a *app, s *state.Store, p *progress) engine {
 	if a.InTTY {
 		d.Ask = func(question string) (bool, error) { return a.ask(p, question) }
 	}
-	if a.flags.verbose {
+	if a.Verbose {
 		d.Verbose = func(server, line string) { p.Note(server + ": " + line) }
 	}
 	return &change.Engine{Store: s, Dialer: d, Parallel: a.flags.parallel, Holder: a.holder(), Progress: p.event, Touching: func() { a.touched.Store(true) }}

@@ -10,16 +10,18 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/flocknet/flock/internal/view"
 )
 
 // globals are the flags that every command takes.
 type globals struct {
-	cluster, state, output, sshConfig string
-	json, verbose, quiet, acceptNew   bool
-	dryRun, yes, version              bool
-	parallel                          int
-	timeout                           time.Duration
-	connect                           time.Duration // for a server's first packet
+	cluster, state, sshConfig string
+	json, acceptNew           bool
+	dryRun, yes, version      bool
+	parallel                  int
+	timeout                   time.Duration
+	connect                   time.Duration // for a server's first packet
 }
 
 // viewConnect is how long a command that only looks waits for the first packet of a
@@ -27,18 +29,11 @@ type globals struct {
 // packet.
 const viewConnect = 3 * time.Second
 
-// Output forms.
-const (
-	formTable = "table"
-	formJSON  = "json"
-	formWide  = "wide"
-)
-
 func (a *app) addGlobals(f *pflag.FlagSet) {
 	g := &a.flags
 	f.StringVar(&g.cluster, "cluster", "", "the cluster, `NAME` (env FLOCK_CLUSTER; default \"default\")")
 	f.StringVar(&g.state, "state", "", "the cluster `FILE` (env FLOCK_STATE; default $XDG_STATE_HOME/flock/CLUSTER.toml)")
-	f.StringVarP(&g.output, "output", "o", formTable, "print `table|json|wide`")
+	f.StringVarP(&a.Output, "output", "o", view.FormTable, "print `table|json|wide`")
 	f.BoolVar(&g.json, "json", false, "short for -o json")
 	f.BoolVar(&g.dryRun, "dry-run", false, "print the plan from the live servers, change nothing")
 	f.BoolVarP(&g.yes, "yes", "y", false, "do not ask; scripts need it to take something away")
@@ -46,24 +41,24 @@ func (a *app) addGlobals(f *pflag.FlagSet) {
 	f.DurationVar(&g.timeout, "timeout", 15*time.Second, "give a server this `DURATION` to let us in; without it views wait 3s for its first packet")
 	f.StringVar(&g.sshConfig, "ssh-config", "", "read this `FILE` instead of ~/.ssh/config (env FLOCK_SSH_CONFIG)")
 	f.BoolVar(&g.acceptNew, "accept-new", false, "trust servers whose host key is not known yet")
-	f.BoolVar(&g.verbose, "verbose", false, "say more: SSH steps, every forwarding entry")
-	f.BoolVar(&g.quiet, "quiet", false, "say nothing but data and errors")
+	f.BoolVar(&a.Verbose, "verbose", false, "say more: SSH steps, every forwarding entry")
+	f.BoolVar(&a.Quiet, "quiet", false, "say nothing but data and errors")
 }
 
 // cluster, statePath and sshConfig are flags with an environment variable as default.
 func (a *app) cluster() string {
-	return cmp.Or(a.flags.cluster, a.getenv("FLOCK_CLUSTER"), "default")
+	return cmp.Or(a.flags.cluster, a.Getenv("FLOCK_CLUSTER"), "default")
 }
 
-func (a *app) statePath() string { return cmp.Or(a.flags.state, a.getenv("FLOCK_STATE")) }
+func (a *app) statePath() string { return cmp.Or(a.flags.state, a.Getenv("FLOCK_STATE")) }
 
-func (a *app) sshConfig() string { return cmp.Or(a.flags.sshConfig, a.getenv("FLOCK_SSH_CONFIG")) }
+func (a *app) sshConfig() string { return cmp.Or(a.flags.sshConfig, a.Getenv("FLOCK_SSH_CONFIG")) }
 
 // checkGlobals refuses values that no command, or not this one, accepts.
 func (a *app) checkGlobals(cmd *cobra.Command) error {
 	g := &a.flags
 	if g.json {
-		g.output = formJSON
+		a.Output = view.FormJSON
 	}
 	if cmd.Annotations[changes] == "" && !cmd.Flags().Changed("timeout") {
 		g.connect = viewConnect
@@ -72,22 +67,19 @@ func (a *app) checkGlobals(cmd *cobra.Command) error {
 		a.namesKey = true
 	}
 	switch {
-	case !slices.Contains([]string{formTable, formJSON, formWide}, g.output):
-		return refuse("-o table, -o json or -o wide", "unknown output form %q", g.output)
+	case !slices.Contains([]string{view.FormTable, view.FormJSON, view.FormWide}, a.Output):
+		return refuse("-o table, -o json or -o wide", "unknown output form %q", a.Output)
 	case g.parallel < 1:
 		return refuse("--parallel 64", "--parallel %d: at least one server at a time", g.parallel)
 	case g.timeout <= 0:
 		return refuse("--timeout 15s", "--timeout %s is no time at all", g.timeout)
 	case g.dryRun && cmd.Annotations[changes] == "":
 		return refuse("leave --dry-run away", "%s does not know --dry-run", cmd.CommandPath()[len("flock "):])
-	case g.verbose && g.quiet:
+	case a.Verbose && a.Quiet:
 		return refuse("leave one away", "--verbose and --quiet contradict each other")
 	}
 	return nil
 }
-
-func (a *app) json() bool { return a.flags.output == formJSON }
-func (a *app) wide() bool { return a.flags.output == formWide }
 
 // changes marks a command that --dry-run is for.
 const changes = "changes"

@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/flocknet/flock/internal/handover"
+	"github.com/flocknet/flock/internal/view"
 )
 
 func TestWhoseCallItIs(t *testing.T) {
@@ -64,12 +67,12 @@ func TestWhoseCallItIs(t *testing.T) {
 		"addnetwrk vx1 s1":                   mistake,
 	} {
 		args := strings.Fields(call)
-		root := newRoot(&app{getenv: func(string) string { return "" }})
+		root := newRoot(&app{Page: view.Page{Getenv: func(string) string { return "" }}})
 		have := oursCall
 		switch {
-		case foreign(root, args):
+		case handover.Theirs(root, args):
 			have = theirs
-		case misspelled(root, args) != nil:
+		case handover.Misspelled(root, args) != nil:
 			have = mistake
 		}
 		if have != want {
@@ -116,8 +119,8 @@ func TestScriptsOfUtilLinuxKeepWorking(t *testing.T) {
 }
 
 func TestNobodyToHandOverTo(t *testing.T) {
-	err := handOver([]string{"-n", "/tmp/lock", "cmd"}, func(name string) string {
-		if name == handedOver {
+	_, err := handover.Find([]string{"-n", "/tmp/lock", "cmd"}, func(name string) string {
+		if name == "FLOCK_HANDED_OVER" {
 			return strconv.Itoa(os.Getpid())
 		}
 		return ""

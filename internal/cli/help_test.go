@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flocknet/flock/internal/view"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -35,7 +37,7 @@ func TestHelp(t *testing.T) {
 			walk(sub, append(path[:len(path):len(path)], sub.Name()))
 		}
 	}
-	walk(newRoot(&app{getenv: func(string) string { return "" }}), nil)
+	walk(newRoot(&app{Page: view.Page{Getenv: func(string) string { return "" }}}), nil)
 	kept, err := os.ReadDir(filepath.Join("testdata", "help"))
 	if err != nil {
 		t.Fatal(err)

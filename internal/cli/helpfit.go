@@ -12,7 +12,7 @@ import (
 func (a *app) foldHelp(root *cobra.Command) {
 	show := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
-		width := a.tableWidth()
+		width := a.TableWidth()
 		if width == 0 {
 			show(cmd, args)
 			return

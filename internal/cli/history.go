@@ -2,13 +2,11 @@ package cli
 
 import (
 	"context"
-	"strconv"
-	"time"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
-	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -26,13 +24,6 @@ command that made each.
 	}
 }
 
-type generationView struct {
-	Generation uint64 `json:"generation"`
-	Saved      string `json:"saved,omitempty"`  // RFC 3339
-	Change     string `json:"change,omitempty"` // the command
-	Current    bool   `json:"current"`
-}
-
 func (a *app) history(ctx context.Context) error {
 	s, err := a.store()
 	if err != nil {
@@ -42,24 +33,16 @@ func (a *app) history(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	views := generationViews(list)
+	views := view.Generations(list)
 	a.noteBroken(ctx, s)
-	if a.json() {
-		return a.printJSON(views)
+	if a.JSON() {
+		return a.PrintJSON(views)
 	}
 	if len(views) == 0 {
-		a.say("nothing was saved yet")
+		a.Say("nothing was saved yet")
 		return nil
 	}
-	t := &screen.Table{Head: []string{"GENERATION", "SAVED", "CHANGE"}}
-	for _, v := range views {
-		number := strconv.FormatUint(v.Generation, 10)
-		if v.Current {
-			number += " *"
-		}
-		t.Add(number, v.Saved, v.Change)
-	}
-	return t.Write(a.Out, a.tableWidth())
+	return view.GenerationTable(views).Write(a.Out, a.TableWidth())
 }
 
 // noteBroken explains why the present file may need a rollback: it makes no sense.
@@ -72,17 +55,5 @@ func (a *app) noteBroken(ctx context.Context, s *state.Store) {
 		return
 	}
 	where, _ := hint.Of(s.Locate(err))
-	a.say("note: the cluster file is broken: %s (%s)", err, where)
-}
-
-func generationViews(list []state.Generation) []generationView {
-	out := []generationView{}
-	for _, g := range list {
-		v := generationView{Generation: g.Number, Change: g.Change, Current: g.Current}
-		if !g.Saved.IsZero() {
-			v.Saved = g.Saved.Format(time.RFC3339)
-		}
-		out = append(out, v)
-	}
-	return out
+	a.Say("note: the cluster file is broken: %s (%s)", err, where)
 }

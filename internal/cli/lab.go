@@ -12,6 +12,7 @@ import (
 
 	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/screen"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -42,7 +43,7 @@ It lives in $FLOCK_LAB, or /run/flock-lab.
 }
 
 func newLabUp(a *app) *cobra.Command {
-	o := lab.Options{Attach: true, Log: func(line string) { a.say("%s", line) }}
+	o := lab.Options{Attach: true, Log: func(line string) { a.Say("%s", line) }}
 	cmd := &cobra.Command{
 		Use:   "up [N]",
 		Short: "boot N servers, three if not said",
@@ -75,7 +76,7 @@ func newLabDown(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			swept, err := lab.DownDir(cmd.Context(), lab.DefaultDir())
 			for _, dir := range swept {
-				a.say("took down the lab in %s too, whose process is gone", dir)
+				a.Say("took down the lab in %s too, whose process is gone", dir)
 			}
 			return err
 		},
@@ -96,8 +97,8 @@ func newLabList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.json() {
-				return a.printJSON(orEmpty(list))
+			if a.JSON() {
+				return a.PrintJSON(view.OrEmpty(list))
 			}
 			t := &screen.Table{Head: []string{"NAME", "ADDRESS", "ADDRESS6", "POWER", "CONTAINERS"}}
 			for _, m := range list {
@@ -107,7 +108,7 @@ func newLabList(a *app) *cobra.Command {
 				}
 				t.Add(m.Name, m.Address, m.Address6, power, strings.Join(m.Containers, " "))
 			}
-			return t.Write(a.Out, a.tableWidth())
+			return t.Write(a.Out, a.TableWidth())
 		},
 	}
 }
@@ -171,14 +172,14 @@ func newLabContainer(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.json() {
-				return a.printJSON(c)
+			if a.JSON() {
+				return a.PrintJSON(c)
 			}
-			line := fmt.Sprintf("%s on %s: %s", c.Name, c.Host, strings.Join(texts(c.Addresses), " "))
+			line := fmt.Sprintf("%s on %s: %s", c.Name, c.Host, strings.Join(view.Texts(c.Addresses), " "))
 			if c.LeaseMS > 0 {
 				line += fmt.Sprintf(" (lease after %d ms)", c.LeaseMS)
 			}
-			return a.print(a.Out, "%s\n", line)
+			return a.Print(a.Out, "%s\n", line)
 		},
 	}
 }
@@ -194,7 +195,7 @@ func newLabSwitch(a *app, name, short string, do func(*lab.Lab, context.Context,
 			if err := do(l, cmd.Context(), args[0]); err != nil {
 				return err
 			}
-			a.say("%s: %s", args[0], name)
+			a.Say("%s: %s", args[0], name)
 			return nil
 		},
 	}

@@ -36,7 +36,7 @@ func (a *app) readPassword(file string) (id, password string, err error) {
 		return fail(fmt.Sprintf("choose one of %d bytes at most", spec.BGPPasswordMax), "the password has %d bytes, TCP MD5 takes %d", len(password), spec.BGPPasswordMax)
 	}
 	if mode&0o044 != 0 {
-		a.say("note: others can read %s: %s", file, hint.Shell("chmod", "600", file))
+		a.Say("note: others can read %s: %s", file, hint.Shell("chmod", "600", file))
 	}
 	random := make([]byte, 8)
 	if _, err := rand.Read(random); err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -48,7 +49,7 @@ func (a *app) plan(ctx context.Context, file string, networks []string) error {
 		return a.failed(out, err)
 	}
 	out.Notes = append(notes(), out.Notes...)
-	if err := a.printPlan(out); err != nil {
+	if err := a.PrintPlan(out); err != nil {
 		return err
 	}
 	return planVerdict(out)
@@ -59,7 +60,7 @@ func (a *app) plan(ctx context.Context, file string, networks []string) error {
 func planVerdict(out *change.Outcome) error {
 	for i, s := range out.Servers {
 		if s.Err == nil {
-			out.Servers[i].State = liveState(out, s)
+			out.Servers[i].State = view.LiveState(out, s)
 		}
 	}
 	if err := verdict(out); err != nil || len(out.Leaving) == 0 {

@@ -16,8 +16,8 @@ type progress struct {
 }
 
 func newProgress(a *app) *progress {
-	live := a.ErrTTY && a.getenv("TERM") != "dumb" && !a.flags.verbose
-	return &progress{screen.NewLines(a.Streams, live, a.flags.quiet), a.flags.verbose}
+	live := a.ErrTTY && a.Getenv("TERM") != "dumb" && !a.Verbose
+	return &progress{screen.NewLines(a.Streams, live, a.Quiet), a.Verbose}
 }
 
 // event shows one line of a server. The summary shows the result, and counts the steps.

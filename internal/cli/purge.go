@@ -7,6 +7,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -63,26 +64,26 @@ func (a *app) purge(ctx context.Context, server string, login state.Server) erro
 	if report == nil {
 		return wayIn(err)
 	}
-	if a.json() {
-		steps := []stepDoc{}
+	if a.JSON() {
+		steps := []view.StepDoc{}
 		for _, s := range report.Steps {
-			steps = append(steps, stepDoc(s))
+			steps = append(steps, view.StepDoc(s))
 		}
-		if err := a.printJSON(purgeDoc{server, steps, report.Left, report.Remains}); err != nil {
+		if err := a.PrintJSON(purgeDoc{server, steps, report.Left, report.Remains}); err != nil {
 			return err
 		}
 	}
-	lostPortsOf(server, report.Steps, func(line string) { a.say("%s", line) })
+	view.LostPortsOf(server, report.Steps, func(line string) { a.Say("%s", line) })
 	if err != nil {
 		return wayIn(err)
 	}
-	a.say("%s: %s removed, 0 left", server, plural(len(report.Steps), "object"))
+	a.Say("%s: %s removed, 0 left", server, view.Plural(len(report.Steps), "object"))
 	return nil
 }
 
 type purgeDoc struct {
-	Server  string    `json:"server"`
-	Steps   []stepDoc `json:"steps"`
-	Left    int       `json:"left"`              // objects of flock's still there
-	Remains []string  `json:"remains,omitempty"` // the first of them
+	Server  string         `json:"server"`
+	Steps   []view.StepDoc `json:"steps"`
+	Left    int            `json:"left"`              // objects of flock's still there
+	Remains []string       `json:"remains,omitempty"` // the first of them
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 )
 
 // reading is a cluster file for listings: completed and compiled; of a file with
@@ -34,25 +35,16 @@ func (a *app) read(ctx context.Context) (*reading, error) {
 }
 
 // networks are the networks of the file; those with mistakes say what is wrong.
-func (r *reading) networks() []*networkView {
-	views := viewNetworks(r.c, r.compiled, change.Pending(r.c, r.compiled))
+func (r *reading) networks() []*view.Network {
+	views := view.Networks(r.c, r.compiled, change.Pending(r.c, r.compiled))
 	for _, f := range r.faults {
 		for _, v := range views {
 			if v.Name == f.Network {
-				v.broken(f.Err)
+				v.Broken(f.Err)
 			}
 		}
 	}
 	return views
-}
-
-// broken marks a network whose entry in the file makes no sense.
-func (v *networkView) broken(err error) {
-	v.State, v.Pending = stateBroken, []string{}
-	v.Notes = append(v.Notes, err.Error())
-	for i := range v.Members {
-		v.Members[i].State = stateBroken
-	}
 }
 
 // fault is the error about a file that makes no sense, nil for any other. If there are
@@ -62,7 +54,7 @@ func (r *reading) fault(a *app) error {
 		if i == len(r.faults)-1 {
 			return usage{f.Err}
 		}
-		a.report(f.Err)
+		a.Report(f.Err)
 	}
 	return nil
 }

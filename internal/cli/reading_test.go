@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/flocknet/flock/internal/view"
 )
 
 // TestABrokenFileIsStillRead: listings show what a hand left whole, say what it broke
@@ -36,13 +38,13 @@ func TestABrokenFileIsStillRead(t *testing.T) {
 				}
 			}
 			b.run("listnetworks", "-o", "json")
-			var views []networkView
+			var views []view.Network
 			if err := json.Unmarshal(b.out.Bytes(), &views); err != nil {
 				t.Fatal(err)
 			}
-			bad := slices.IndexFunc(views, func(v networkView) bool { return v.Name == "bad" })
-			vx1 := slices.IndexFunc(views, func(v networkView) bool { return v.Name == "vx1" })
-			if bad < 0 || vx1 < 0 || name != "a subnet in use" && (views[bad].State != stateBroken || len(views[bad].Notes) == 0 || views[vx1].State == stateBroken) {
+			bad := slices.IndexFunc(views, func(v view.Network) bool { return v.Name == "bad" })
+			vx1 := slices.IndexFunc(views, func(v view.Network) bool { return v.Name == "vx1" })
+			if bad < 0 || vx1 < 0 || name != "a subnet in use" && (views[bad].State != view.StateBroken || len(views[bad].Notes) == 0 || views[vx1].State == view.StateBroken) {
 				t.Errorf("networks: %s", b.out.String())
 			}
 			if code := b.run("history"); code != ExitDone || !strings.Contains(b.err.String(), "note: the cluster file is broken") {

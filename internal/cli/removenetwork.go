@@ -7,6 +7,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -33,7 +34,7 @@ func (a *app) remove(ctx context.Context, name string, edit func(*state.Cluster,
 			members = nil
 			if n := c.Networks[name]; n != nil {
 				for _, m := range n.Members {
-					members = append(members, serverOf(m))
+					members = append(members, network.ServerOf(m))
 				}
 			}
 			return edit(c, name)
@@ -42,7 +43,7 @@ func (a *app) remove(ctx context.Context, name string, edit func(*state.Cluster,
 			if len(members) == 0 {
 				return fmt.Sprintf("remove %s, which has no members?", name)
 			}
-			return fmt.Sprintf("remove %s from %s?", name, listed(members))
+			return fmt.Sprintf("remove %s from %s?", name, view.Listed(members))
 		},
 		said: func(out *change.Outcome) string { return ready(out, name) },
 	})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/view"
 )
 
 const keyed = three + `
@@ -140,7 +141,7 @@ func TestRotationIsOneChange(t *testing.T) {
 	if code := b.run("rotatekeys", "wirex", "-o", "json"); code != ExitDone {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
-	var doc outcomeDoc
+	var doc view.OutcomeDoc
 	if err := json.Unmarshal(b.out.Bytes(), &doc); err != nil || b.engine.contacts != 1 {
 		t.Fatalf("%d changes, %v:\n%s", b.engine.contacts, err, b.out.String())
 	}

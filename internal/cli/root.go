@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flocknet/flock/internal/view"
 )
 
 // Groups of commands in `flock help`.
@@ -50,7 +52,7 @@ func newRoot(a *app) *cobra.Command {
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkGlobals(cmd) },
 	}
 	a.addGlobals(root.PersistentFlags())
-	completeFlag(root, "output", completeWords(formTable, formJSON, formWide))
+	completeFlag(root, "output", completeWords(view.FormTable, view.FormJSON, view.FormWide))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		what, _, _ := strings.Cut(err.Error(), ": strconv.") // Go's own words help nobody
 		return refuse(cmd.CommandPath()+" --help", "%s", what)

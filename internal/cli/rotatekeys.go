@@ -6,6 +6,8 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -34,7 +36,7 @@ func (a *app) rotateKeys(ctx context.Context, name string, servers []string) err
 	}
 	if len(servers) == 0 && c.Networks[name] != nil {
 		for _, m := range c.Networks[name].Members {
-			servers = append(servers, serverOf(m))
+			servers = append(servers, network.ServerOf(m))
 		}
 		if len(servers) == 0 {
 			return usage{hint.Errorf("network "+name, "flock listnetworks "+name, "%s has no members", name)}
@@ -54,6 +56,6 @@ func (a *app) rotateKeys(ctx context.Context, name string, servers []string) err
 	return a.alter(ctx, alter{
 		Request:  change.Request{Rotate: turns, Contact: servers[:1]},
 		networks: []string{name},
-		said:     func(*change.Outcome) string { return fmt.Sprintf("%s: new keys of %s", name, listed(servers)) },
+		said:     func(*change.Outcome) string { return fmt.Sprintf("%s: new keys of %s", name, view.Listed(servers)) },
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -51,10 +52,10 @@ func (a *app) showBGP(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(servers) == 0 {
-		if a.json() {
-			return a.printJSON([]speakerDoc{})
+		if a.JSON() {
+			return a.PrintJSON([]view.SpeakerDoc{})
 		}
-		a.say("no server speaks BGP; next: flock createbgp NAME SERVER")
+		a.Say("no server speaks BGP; next: flock createbgp NAME SERVER")
 		return nil
 	}
 	var list []change.Speaker
@@ -68,9 +69,12 @@ func (a *app) showBGP(ctx context.Context, args []string) error {
 	if len(args) == 1 {
 		err = a.showSpeaker(list[0])
 	} else {
-		err = a.showSpeakers(c, list)
+		err = a.PrintSpeakers(c, list)
+		if lost := func(s change.Speaker) bool { return s.Status == nil }; err == nil && slices.ContainsFunc(list, lost) {
+			err = exit(ExitPartial)
+		}
 	}
-	a.notes(amissAmong(c, list))
+	a.Notes(amissAmong(c, list))
 	return err
 }
 
@@ -100,30 +104,12 @@ func speakersOf(c *state.Cluster, args []string) ([]string, error) {
 	return args, nil
 }
 
-func noDaemon(server string) error {
-	return hint.Errorf("server "+server, "flock apply", "no BGP daemon answers on %s", server)
-}
-
 func (a *app) showSpeaker(s change.Speaker) error {
 	switch {
 	case s.Err != nil:
 		return partial{s.Err}
 	case s.Status == nil:
-		return partial{noDaemon(s.Server)}
-	case a.json():
-		return a.printJSON(speakerDocOf(s))
+		return partial{view.NoDaemon(s.Server)}
 	}
-	if err := a.print(a.Out, "%s: %s\n\n", s.Server, speakerHead(s.Status)); err != nil {
-		return err
-	}
-	if err := a.peerTable(s.Status).Write(a.Out, a.tableWidth()); err != nil {
-		return err
-	}
-	if len(s.Status.Routes) == 0 {
-		return a.print(a.Out, "\nno routes\n")
-	}
-	if err := a.print(a.Out, "\n"); err != nil {
-		return err
-	}
-	return a.routeTable(s.Status).Write(a.Out, a.tableWidth())
+	return a.PrintSpeaker(s)
 }

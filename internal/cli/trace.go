@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/view"
 )
 
 // traceEnv is the environment variable with a file to which every change and dry run
@@ -21,14 +22,14 @@ type traceDoc struct {
 }
 
 type traceServer struct {
-	Name   string    `json:"name"`
-	State  string    `json:"state"`
-	Plan   []stepDoc `json:"plan"`
-	Report []stepDoc `json:"report"` // null: nothing was applied
+	Name   string         `json:"name"`
+	State  string         `json:"state"`
+	Plan   []view.StepDoc `json:"plan"`
+	Report []view.StepDoc `json:"report"` // null: nothing was applied
 }
 
 func (a *app) trace(out *change.Outcome, dryRun bool) error {
-	path := a.getenv(traceEnv)
+	path := a.Getenv(traceEnv)
 	if path == "" || out == nil {
 		return nil
 	}
@@ -44,13 +45,13 @@ func (a *app) trace(out *change.Outcome, dryRun bool) error {
 		t := traceServer{Name: s.Name, State: s.State}
 		if s.Plan != nil {
 			for _, step := range s.Plan.Steps {
-				t.Plan = append(t.Plan, stepDoc(step))
+				t.Plan = append(t.Plan, view.StepDoc(step))
 			}
 		}
 		if s.Report != nil {
-			t.Report = []stepDoc{}
+			t.Report = []view.StepDoc{}
 			for _, step := range s.Report.Steps {
-				t.Report = append(t.Report, stepDoc(step))
+				t.Report = append(t.Report, view.StepDoc(step))
 			}
 		}
 		doc.Servers = append(doc.Servers, t)

@@ -21,10 +21,10 @@ func newVersion(a *app) *cobra.Command {
 
 func (a *app) printVersion() error {
 	v := versionView{version(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
-	if a.json() {
-		return a.printJSON(v)
+	if a.JSON() {
+		return a.PrintJSON(v)
 	}
-	return a.print(a.Out, "flock %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
+	return a.Print(a.Out, "flock %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
 }
 
 type versionView struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 )
 
 // nasty is what a server may say.
@@ -42,13 +43,13 @@ func TestServersTextIsMadeVisible(t *testing.T) {
 		Clones: []network.Note{{Network: "n", Text: nasty}},
 	}
 	for name, print := range map[string]func(*app) error{
-		"an error":   func(a *app) error { a.report(usage{wrong}); return nil },
-		"errors":     func(a *app) error { a.report(errors.Join(wrong, wrong)); return nil },
-		"a plan":     func(a *app) error { return a.printPlan(out) },
-		"a summary":  func(a *app) error { a.summary(out); return nil },
-		"a status":   func(a *app) error { return a.printStatus(out) },
-		"notes":      func(a *app) error { a.notes(out.Notes); a.unheard(out.Notes); return a.printNotes([]string{nasty}) },
-		"a greeting": func(a *app) error { a.say("%s", greeting("s1", c.Servers["s1"])); return nil },
+		"an error":   func(a *app) error { a.Report(usage{wrong}); return nil },
+		"errors":     func(a *app) error { a.Report(errors.Join(wrong, wrong)); return nil },
+		"a plan":     func(a *app) error { return a.PrintPlan(out) },
+		"a summary":  func(a *app) error { a.Summary(out); return nil },
+		"a status":   func(a *app) error { return a.PrintStatus(out) },
+		"notes":      func(a *app) error { a.Notes(out.Notes); a.Unheard(out.Notes); return a.PrintNotes([]string{nasty}) },
+		"a greeting": func(a *app) error { a.Say("%s", greeting("s1", c.Servers["s1"])); return nil },
 		"a speaker":  func(a *app) error { return a.showSpeaker(change.Speaker{Server: "s1", Status: status}) },
 		"a question": func(a *app) error { _, err := a.ask(newProgress(a), nasty+"?"); return err },
 		"progress": func(a *app) error {
@@ -60,7 +61,7 @@ func TestServersTextIsMadeVisible(t *testing.T) {
 	} {
 		for _, tty := range []bool{false, true} {
 			b := newBench(t, "")
-			a := &app{Streams: screen.Streams{In: strings.NewReader("n\n"), Out: &b.out, Err: &b.err, OutTTY: tty, ErrTTY: tty}, getenv: func(string) string { return "" }}
+			a := &app{Page: view.Page{Streams: screen.Streams{In: strings.NewReader("n\n"), Out: &b.out, Err: &b.err, OutTTY: tty, ErrTTY: tty}, Getenv: func(string) string { return "" }}}
 			if err := print(a); err != nil && !errors.As(err, new(exit)) {
 				t.Fatalf("%s: %v", name, err)
 			}

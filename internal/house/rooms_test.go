@@ -26,11 +26,22 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/change", "internal/hint", "internal/lab", "internal/network", "internal/plainfile", "internal/remote",
-			"internal/screen", "internal/spec", "internal/state", "internal/target",
+			"internal/change", "internal/handover", "internal/hint", "internal/lab", "internal/network", "internal/plainfile",
+			"internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
 		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
+	},
+	"internal/view": {
+		ours:   []string{"internal/change", "internal/hint", "internal/network", "internal/screen", "internal/spec", "internal/state", "internal/target"},
+		never:  "a view shows the values that it is given: what a command asks, changes and exits with is the command line's",
+		banned: []string{"net", "os", "os/exec"},
+	},
+	"internal/handover": {
+		ours:   []string{"internal/hint"},
+		theirs: []string{cobra, pflag},
+		never:  "whose call it is depends on its words alone: what ours do is for the command line",
+		banned: []string{"net", "os/exec"},
 	},
 	"internal/screen": {
 		ours:   []string{"internal/hint"},

@@ -1,4 +1,17 @@
-package cli
+// Package handover owns calls of flock that are meant for util-linux's program of that
+// name: how they are told from ours, and how they are passed on.
+//
+// util-linux has a flock(1) that locks a file or a descriptor while a command runs.
+// Where this program comes before it in PATH, scripts must still work; and a mistyped
+// command of ours must not run a program:
+//
+//   - the first word that is not a flag is one of our commands: it is for us;
+//   - a flag before it that only util-linux knows (-n, -x, -w 5 …): it is for flock(1);
+//   - a number (a descriptor) or a path with a slash: it is for flock(1);
+//   - any other word: for us, an error that says how to lock a file of that name.
+//
+// It does not know what our commands do: it asks the tree of commands for their names.
+package handover
 
 import (
 	"fmt"
@@ -14,15 +27,6 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// util-linux has a flock(1) that locks a file or a descriptor while a command runs.
-// Where this program comes before it in PATH, scripts must still work; and a mistyped
-// command of ours must not run a program:
-//
-//   - the first word that is not a flag is one of our commands: it is for us;
-//   - a flag before it that only util-linux knows (-n, -x, -w 5 …): it is for flock(1);
-//   - a number (a descriptor) or a path with a slash: it is for flock(1);
-//   - any other word: for us, an error that says how to lock a file of that name.
-
 // theirShort and theirLong are the options of util-linux 2.41's flock that ours
 // does not have.
 const theirShort = "sexnuwEcFvV"
@@ -36,14 +40,15 @@ func theirLong(name string) bool {
 // theirValued are the short options of theirs that take a value.
 const theirValued = "wEc"
 
-// foreign says whether args are meant for util-linux's flock(1).
-func foreign(root *cobra.Command, args []string) bool {
+// Theirs says whether args are meant for util-linux's flock(1).
+func Theirs(root *cobra.Command, args []string) bool {
 	word, theirs := firstWord(root.PersistentFlags(), args)
 	return theirs && !ours(root, word) || lockable(word)
 }
 
-// misspelled is the error about a word that is neither a command nor a file.
-func misspelled(root *cobra.Command, args []string) error {
+// Misspelled is the error about a word that is neither a command nor a file; nil if there is
+// none.
+func Misspelled(root *cobra.Command, args []string) error {
 	word, _ := firstWord(root.PersistentFlags(), args)
 	if word == "" || ours(root, word) {
 		return nil
@@ -52,7 +57,7 @@ func misspelled(root *cobra.Command, args []string) error {
 	if near := root.SuggestionsFor(word); len(near) > 0 {
 		next = "did you mean: flock " + strings.Join(near, " or flock ")
 	}
-	return refuse(next, "unknown command %q", word)
+	return hint.Errorf("", next, "unknown command %q", word)
 }
 
 // firstWord is the first word of args that is neither a flag nor a flag's value; theirs
@@ -66,7 +71,7 @@ func firstWord(flags *pflag.FlagSet, args []string) (word string, theirs bool) {
 		if !strings.HasPrefix(arg, "-") || arg == "-" {
 			return arg, theirs
 		}
-		flag, inline := lookup(flags, arg)
+		flag, inline := Lookup(flags, arg)
 		switch {
 		case flag == nil && !theirFlag(arg):
 			return "", theirs // an unknown flag: cobra reports it
@@ -93,8 +98,8 @@ func takesValue(arg string) bool {
 	return strings.Contains(theirValued, arg[len(arg)-1:])
 }
 
-// lookup is our flag that arg sets; inline says that arg contains its value.
-func lookup(flags *pflag.FlagSet, arg string) (flag *pflag.Flag, inline bool) {
+// Lookup is our flag that arg sets; inline says that arg contains its value.
+func Lookup(flags *pflag.FlagSet, arg string) (flag *pflag.Flag, inline bool) {
 	if name, long := strings.CutPrefix(arg, "--"); long {
 		name, _, inline = strings.Cut(name, "=")
 		return flags.Lookup(name), inline
@@ -130,24 +135,26 @@ func lockable(word string) bool {
 // execute: another copy of this flock in PATH must not hand the call over again.
 const handedOver = "FLOCK_HANDED_OVER"
 
-// handOver replaces this process with util-linux's flock. It returns only with
-// an error.
-func handOver(args []string, getenv func(string) string) error {
-	self := strconv.Itoa(os.Getpid())
-	path := ""
-	if getenv(handedOver) != self {
-		path = foreignFlock(getenv("PATH"))
+// Find finds util-linux's flock for a call with args. The error says that there is none.
+func Find(args []string, getenv func(string) string) (path string, err error) {
+	if getenv(handedOver) != strconv.Itoa(os.Getpid()) {
+		path = theirFlock(getenv("PATH"))
 	}
 	if path == "" {
-		return refuse("flock help", "%q is none of flock's commands, and util-linux's flock(1) is not installed", strings.Join(args, " "))
+		return "", hint.Errorf("", "flock help", "%q is none of flock's commands, and util-linux's flock(1) is not installed", strings.Join(args, " "))
 	}
-	env := append(os.Environ(), handedOver+"="+self)
+	return path, nil
+}
+
+// Exec replaces this process with the program at path. It returns only with an error.
+func Exec(path string, args []string) error {
+	env := append(os.Environ(), handedOver+"="+strconv.Itoa(os.Getpid()))
 	err := syscall.Exec(path, append([]string{"flock"}, args...), env)
 	return hint.With(fmt.Errorf("hand over to %s: %w", path, err), "", "")
 }
 
-// foreignFlock finds a program called flock that is not this one.
-func foreignFlock(path string) string {
+// theirFlock finds a program called flock that is not this one.
+func theirFlock(path string) string {
 	me, err := os.Executable()
 	if err != nil {
 		return ""

@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"fmt"
@@ -20,9 +20,9 @@ const (
 
 // paint makes text visible and adds a colour on a terminal, unless NO_COLOR
 // (no-color.org) is set.
-func (a *app) paint(tty bool, colour, text string) string {
+func (a *Page) paint(tty bool, colour, text string) string {
 	text = screen.Visible(text)
-	if !tty || colour == "" || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb" {
+	if !tty || colour == "" || a.Getenv("NO_COLOR") != "" || a.Getenv("TERM") == "dumb" {
 		return text
 	}
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
@@ -38,10 +38,10 @@ func actionColour(action string) string {
 	return yellow
 }
 
-// printPlan prints what would be done: a heading per server, a line per step.
-func (a *app) printPlan(out *change.Outcome) error {
-	if a.json() {
-		return a.printJSON(outcomeOf(out))
+// PrintPlan prints what would be done: a heading per server, a line per step.
+func (a *Page) PrintPlan(out *change.Outcome) error {
+	if a.JSON() {
+		return a.PrintJSON(OutcomeOf(out))
 	}
 	var b strings.Builder
 	if len(out.Leaving) > 0 {
@@ -78,7 +78,7 @@ func (a *app) printPlan(out *change.Outcome) error {
 		fmt.Fprintf(&b, "note: %s: %s\n", screen.Visible(n.Network), screen.Visible(n.Text))
 	}
 	b.WriteString(screen.Visible(planTotal(out, all, still)) + "\n")
-	return a.print(a.Out, "%s", screen.Ink(b.String()))
+	return a.Print(a.Out, "%s", screen.Ink(b.String()))
 }
 
 func planTotal(out *change.Outcome, all []spec.Step, still int) string {
@@ -87,7 +87,7 @@ func planTotal(out *change.Outcome, all []spec.Step, still int) string {
 	case n == 0:
 		return "no server has to change"
 	case len(all) == 0 && still == n:
-		return fmt.Sprintf("nothing to do on %s", plural(n, "server"))
+		return fmt.Sprintf("nothing to do on %s", Plural(n, "server"))
 	}
 	words := []string{}
 	if len(all) > 0 {
@@ -103,9 +103,9 @@ func planTotal(out *change.Outcome, all []spec.Step, still int) string {
 		}
 	}
 	if len(unknown) > 0 {
-		words = append(words, "not known of "+listed(unknown))
+		words = append(words, "not known of "+Listed(unknown))
 	}
-	return fmt.Sprintf("%s: %s", plural(n, "server"), orNothing(strings.Join(words, ", ")))
+	return fmt.Sprintf("%s: %s", Plural(n, "server"), orNothing(strings.Join(words, ", ")))
 }
 
 func orNothing(s string) string {
@@ -115,7 +115,8 @@ func orNothing(s string) string {
 	return s
 }
 
-func plural(n int, what string) string {
+// Plural is n and what, with an s unless n is 1.
+func Plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
@@ -128,7 +129,7 @@ const fewAlike = 4
 // stepLines formats steps. Many steps of one kind (forwarding entries, neighbours,
 // routes: one per other server) become one line with a count, unless --verbose or -o
 // wide.
-func (a *app) stepLines(steps []spec.Step) []string {
+func (a *Page) stepLines(steps []spec.Step) []string {
 	alike, said := map[string]int{}, map[string]bool{}
 	for _, s := range steps {
 		alike[foldKey(s)]++
@@ -137,9 +138,9 @@ func (a *app) stepLines(steps []spec.Step) []string {
 	for _, s := range steps {
 		key := foldKey(s)
 		action := a.paint(a.OutTTY, actionColour(s.Action), s.Action)
-		if key == "" || alike[key] <= fewAlike || a.wide() || a.flags.verbose {
+		if key == "" || alike[key] <= fewAlike || a.Wide() || a.Verbose {
 			text := strings.TrimPrefix(s.String(), s.Action)
-			if !a.wide() && !a.flags.verbose {
+			if !a.Wide() && !a.Verbose {
 				text = foldHosts(text)
 			}
 			out = append(out, action+screen.Visible(text))

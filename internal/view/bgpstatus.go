@@ -1,7 +1,9 @@
-package cli
+package view
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
@@ -45,9 +47,9 @@ func unmatched(s change.Server) []string {
 	return out
 }
 
-// bgpNotes are the rules without a match and the routes kept out of the kernel, of all
+// BGPNotes are the rules without a match and the routes kept out of the kernel, of all
 // servers looked at.
-func bgpNotes(list []change.Server) []network.Note {
+func BGPNotes(list []change.Server) []network.Note {
 	var out []network.Note
 	for _, s := range list {
 		texts := unmatched(s)
@@ -66,4 +68,31 @@ func (d *sessionsDoc) text() string {
 		return ""
 	}
 	return fmt.Sprintf("%d/%d", d.Up, d.Sessions)
+}
+
+// fewMissing is how many missing sessions and routes of a network are listed.
+const fewMissing = 4
+
+// Unheard says which sessions and routes did not come up in time.
+func (a *Page) Unheard(list []network.Note) {
+	count := map[string]int{}
+	for _, n := range list {
+		if count[n.Network]++; count[n.Network] <= fewMissing {
+			a.Say("note: %s: %s", n.Network, n.Text)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		if more := count[name] - fewMissing; more > 0 {
+			a.Say("note: %s: and %d more, flock showbgp", name, more)
+		}
+	}
+}
+
+// awayIn says which servers a change found unreachable.
+func awayIn(out *change.Outcome) func(server string) bool {
+	away := map[string]bool{}
+	for _, s := range out.Servers {
+		away[s.Name] = s.State == change.Unreachable
+	}
+	return func(server string) bool { return away[server] }
 }

@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"fmt"
@@ -12,15 +12,13 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// showSpeakers shows all servers side by side.
-func (a *app) showSpeakers(c *state.Cluster, list []change.Speaker) error {
-	lost := false
-	docs := []speakerDoc{}
-	t := &screen.Table{Whole: a.wide(), Head: []string{"SERVER", "NETWORK", "AS", "SESSIONS", "ROUTES", "KERNEL", "UP", "WHY"}}
+// PrintSpeakers shows all servers side by side.
+func (a *Page) PrintSpeakers(c *state.Cluster, list []change.Speaker) error {
+	docs := []SpeakerDoc{}
+	t := &screen.Table{Whole: a.Wide(), Head: []string{"SERVER", "NETWORK", "AS", "SESSIONS", "ROUTES", "KERNEL", "UP", "WHY"}}
 	for _, s := range list {
 		docs = append(docs, speakerDocOf(s))
 		if s.Status == nil {
-			lost = true
 			t.Add(s.Server, bgpNetworkOf(c, s.Server), "", "", "", "", "", speakerTrouble(s))
 			continue
 		}
@@ -28,16 +26,13 @@ func (a *app) showSpeakers(c *state.Cluster, list []change.Speaker) error {
 		t.Add(s.Server, s.Status.Network, network.FormatAS(s.Status.AS), fmt.Sprintf("%d/%d", up, len(s.Status.Neighbors)),
 			fmt.Sprint(learned), fmt.Sprintf("%d/%d", installed, learned), lasted(s.Status.Uptime), strings.Join(downSessions(s.Status, nil), "; "))
 	}
-	var err error
-	if a.json() {
-		err = a.printJSON(docs)
-	} else if err = t.Write(a.Out, a.tableWidth()); err == nil {
-		err = a.printSides(list)
+	if a.JSON() {
+		return a.PrintJSON(docs)
 	}
-	if err == nil && lost {
-		err = exit(ExitPartial)
+	if err := t.Write(a.Out, a.TableWidth()); err != nil {
+		return err
 	}
-	return err
+	return a.printSides(list)
 }
 
 func bgpNetworkOf(c *state.Cluster, server string) string {
@@ -53,7 +48,7 @@ func speakerTrouble(s change.Speaker) string {
 	if s.Err != nil {
 		return s.Err.Error()
 	}
-	return noDaemon(s.Server).Error()
+	return NoDaemon(s.Server).Error()
 }
 
 // countBGP counts the established sessions, the learned routes, and those of them that
@@ -101,12 +96,12 @@ func downSessions(s *spec.BGPStatus, away func(server string) bool) []string {
 const mostSides = 8
 
 // printSides prints the next hops of every prefix, a column per server.
-func (a *app) printSides(list []change.Speaker) error {
+func (a *Page) printSides(list []change.Speaker) error {
 	list = slices.DeleteFunc(slices.Clone(list), func(s change.Speaker) bool { return s.Status == nil })
-	if a.OutTTY && len(list) > mostSides && !a.wide() {
+	if a.OutTTY && len(list) > mostSides && !a.Wide() {
 		return nil
 	}
-	t := &screen.Table{Whole: a.wide(), Head: []string{"ROUTE"}}
+	t := &screen.Table{Whole: a.Wide(), Head: []string{"ROUTE"}}
 	cells := map[string][]string{}
 	var routes []spec.BGPRoute
 	for i, s := range list {
@@ -127,10 +122,10 @@ func (a *app) printSides(list []change.Speaker) error {
 	for _, r := range routes {
 		t.Add(append([]string{r.Prefix.String()}, cells[r.Prefix.String()]...)...)
 	}
-	if err := a.print(a.Out, "\n"); err != nil {
+	if err := a.Print(a.Out, "\n"); err != nil {
 		return err
 	}
-	return t.Write(a.Out, a.tableWidth())
+	return t.Write(a.Out, a.TableWidth())
 }
 
 // sideOf is one server's next hops for a prefix, in brackets while the kernel does not

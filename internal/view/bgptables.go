@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
@@ -20,8 +22,8 @@ func speakerHead(s *spec.BGPStatus) string {
 	return text
 }
 
-func (a *app) peerTable(s *spec.BGPStatus) *screen.Table {
-	t := &screen.Table{Whole: a.wide(), Head: []string{"PEER", "NAME", "AS", "STATE", "UPTIME", "IN", "OUT", "WHY"}}
+func (a *Page) peerTable(s *spec.BGPStatus) *screen.Table {
+	t := &screen.Table{Whole: a.Wide(), Head: []string{"PEER", "NAME", "AS", "STATE", "UPTIME", "IN", "OUT", "WHY"}}
 	for _, n := range s.Neighbors {
 		uptime := ""
 		if n.State == spec.BGPEstablished {
@@ -54,18 +56,18 @@ func rulesOf(n spec.BGPNeighborStatus) []string {
 }
 
 // routeTable has one row per route, with -o wide one per path.
-func (a *app) routeTable(s *spec.BGPStatus) *screen.Table {
-	t := &screen.Table{Whole: a.wide(), Head: []string{"ROUTE", "NEXT HOP", "AS PATH", "FROM", "AGE", "KERNEL", "WHY"}}
+func (a *Page) routeTable(s *spec.BGPStatus) *screen.Table {
+	t := &screen.Table{Whole: a.Wide(), Head: []string{"ROUTE", "NEXT HOP", "AS PATH", "FROM", "AGE", "KERNEL", "WHY"}}
 	for _, r := range s.Routes {
 		used := r.Paths
-		if !a.wide() {
+		if !a.Wide() {
 			used = usedPaths(r)
 		}
 		if len(used) == 0 {
 			t.Add(r.Prefix.String(), localHop(r), "", "", "", kernelHas(r), whyNot(r))
 			continue
 		}
-		if a.wide() {
+		if a.Wide() {
 			for _, p := range used {
 				t.Add(r.Prefix.String(), hopOf(p), p.ASPath, fromOf(p), lasted(p.Age), pathState(r, p), whyNot(r))
 			}
@@ -159,4 +161,29 @@ func lasted(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%dd%dh", s/86400, s%86400/3600)
 	}
+}
+
+// NoDaemon is the error about a server that should run a BGP daemon and has none that answers.
+func NoDaemon(server string) error {
+	return hint.Errorf("server "+server, "flock apply", "no BGP daemon answers on %s", server)
+}
+
+// PrintSpeaker prints the sessions and routes of a server whose daemon answered.
+func (a *Page) PrintSpeaker(s change.Speaker) error {
+	if a.JSON() {
+		return a.PrintJSON(speakerDocOf(s))
+	}
+	if err := a.Print(a.Out, "%s: %s\n\n", s.Server, speakerHead(s.Status)); err != nil {
+		return err
+	}
+	if err := a.peerTable(s.Status).Write(a.Out, a.TableWidth()); err != nil {
+		return err
+	}
+	if len(s.Status.Routes) == 0 {
+		return a.Print(a.Out, "\nno routes\n")
+	}
+	if err := a.Print(a.Out, "\n"); err != nil {
+		return err
+	}
+	return a.routeTable(s.Status).Write(a.Out, a.TableWidth())
 }

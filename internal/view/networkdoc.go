@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ var (
 )
 
 // MarshalJSON writes the network as -o json prints it.
-func (v *networkView) MarshalJSON() ([]byte, error) {
+func (v *Network) MarshalJSON() ([]byte, error) {
 	values, names := v.document()
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
@@ -52,7 +52,7 @@ func (v *networkView) MarshalJSON() ([]byte, error) {
 }
 
 // document is what the network's JSON says, and in which order.
-func (v *networkView) document() (values map[string]any, names []string) {
+func (v *Network) document() (values map[string]any, names []string) {
 	values = map[string]any{}
 	for _, o := range network.AllOptions() {
 		name := strings.ReplaceAll(o.Key, "-", "_")

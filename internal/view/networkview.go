@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"cmp"
@@ -13,9 +13,9 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// networkView is a network as listnetworks prints it. What stands in its JSON besides is in
+// Network is a network as listnetworks prints it. What stands in its JSON besides is in
 // n (networkdoc.go).
-type networkView struct {
+type Network struct {
 	Name       string
 	Type       string
 	Subnet     []string
@@ -75,7 +75,7 @@ func (m memberView) text() string {
 }
 
 // members are as they were added; at most most of them, 0: all.
-func (v *networkView) members(most int) string {
+func (v *Network) members(most int) string {
 	var out []string
 	for _, m := range v.Members {
 		if most > 0 && len(out) == most {
@@ -87,8 +87,8 @@ func (v *networkView) members(most int) string {
 	return strings.Join(out, " ")
 }
 
-func (v *networkView) stateText(most int) string {
-	if v.State != statePending {
+func (v *Network) stateText(most int) string {
+	if v.State != StatePending {
 		return v.State
 	}
 	names := v.Pending
@@ -98,18 +98,18 @@ func (v *networkView) stateText(most int) string {
 	return v.State + " " + strings.Join(names, " ")
 }
 
-// viewNetworks gathers what the file and the compiled specs say about every
+// Networks gathers what the file and the compiled specs say about every
 // network, by name.
-func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string) []*networkView {
+func Networks(c *state.Cluster, compiled *network.Compiled, pending []string) []*Network {
 	problem := map[[2]string]string{}
 	for _, p := range compiled.Problems {
 		problem[[2]string{p.Server, p.Network}] = p.Err.Error()
 	}
-	out := []*networkView{}
+	out := []*Network{}
 	for _, name := range slices.SortedFunc(maps.Keys(c.Networks), screen.ByName) {
 		n := c.Networks[name]
-		v := &networkView{
-			Name: name, Type: n.Type, Subnet: texts(n.Subnets), Gateway: []string{}, MTU: n.MTU, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
+		v := &Network{
+			Name: name, Type: n.Type, Subnet: Texts(n.Subnets), Gateway: []string{}, MTU: n.MTU, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
 			Shared: n.Shares, n: n, kind: network.KindOf(n),
 			Masquerade: network.KindOf(n).Masquerades(n),
 			Externals:  externals(n), Members: []memberView{}, State: stateReady, Pending: []string{},
@@ -123,7 +123,7 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 			m := v.member(n, text, compiled)
 			m.Problem = problem[[2]string{m.Server, name}]
 			if _, found := slices.BinarySearch(pending, m.Server); found {
-				m.State = statePending
+				m.State = StatePending
 				v.Pending = append(v.Pending, m.Server)
 			}
 			v.Members = append(v.Members, m)
@@ -132,9 +132,9 @@ func viewNetworks(c *state.Cluster, compiled *network.Compiled, pending []string
 		case len(v.Members) == 0:
 			v.State = stateEmpty
 		case len(v.Pending) > 0:
-			v.State = statePending
+			v.State = StatePending
 		}
-		v.options = options(n, v.MTU)
+		v.options = Options(n, v.MTU)
 		out = append(out, v)
 	}
 	return out
@@ -154,11 +154,11 @@ func externals(n *state.Network) []externalView {
 
 // member reads a member's part from its server's spec, and what all members
 // share from the first that has any.
-func (v *networkView) member(n *state.Network, text string, compiled *network.Compiled) memberView {
-	h := compiled.Hosts[serverOf(text)]
-	m := memberView{Server: serverOf(text), Member: text, Addresses: []string{}, State: stateReady}
+func (v *Network) member(n *state.Network, text string, compiled *network.Compiled) memberView {
+	h := compiled.Hosts[network.ServerOf(text)]
+	m := memberView{Server: network.ServerOf(text), Member: text, Addresses: []string{}, State: stateReady}
 	if a := n.Allocated[m.Server]; a != nil {
-		m.Addresses, m.Key, m.Subnets = texts(a.Addrs), a.Key, texts(a.Subnets)
+		m.Addresses, m.Key, m.Subnets = Texts(a.Addrs), a.Key, Texts(a.Subnets)
 		if a.Mesh.IsValid() {
 			m.Mesh = a.Mesh.String()
 		}
@@ -195,16 +195,26 @@ func (v *networkView) member(n *state.Network, text string, compiled *network.Co
 	}
 	for _, g := range h.Gateways {
 		if g.Network == v.Name && len(v.Gateway) == 0 {
-			v.Gateway = texts(g.Addrs)
+			v.Gateway = Texts(g.Addrs)
 		}
 	}
 	return m
 }
 
-func texts[T fmt.Stringer](list []T) []string {
+// Texts are the values as text; never nil.
+func Texts[T fmt.Stringer](list []T) []string {
 	out := make([]string, len(list))
 	for i, v := range list {
 		out[i] = v.String()
 	}
 	return out
+}
+
+// Broken marks a network whose entry in the file makes no sense.
+func (v *Network) Broken(err error) {
+	v.State, v.Pending = StateBroken, []string{}
+	v.Notes = append(v.Notes, err.Error())
+	for i := range v.Members {
+		v.Members[i].State = StateBroken
+	}
 }

@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"time"
@@ -8,8 +8,8 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// speakerDoc is a server's BGP in -o json. Times are whole seconds.
-type speakerDoc struct {
+// SpeakerDoc is a server's BGP in -o json. Times are whole seconds.
+type SpeakerDoc struct {
 	Server     string        `json:"server"`
 	Network    string        `json:"network,omitempty"`
 	AS         uint32        `json:"as,omitempty"`
@@ -58,12 +58,12 @@ type pathDoc struct {
 	Stale   bool   `json:"stale"` // its peer restarts
 }
 
-func speakerDocOf(s change.Speaker) speakerDoc {
-	doc := speakerDoc{Server: s.Server, Peers: []neighborDoc{}, Routes: []routeDoc{}}
+func speakerDocOf(s change.Speaker) SpeakerDoc {
+	doc := SpeakerDoc{Server: s.Server, Peers: []neighborDoc{}, Routes: []routeDoc{}}
 	if s.Status == nil {
 		err := s.Err
 		if err == nil {
-			err = noDaemon(s.Server)
+			err = NoDaemon(s.Server)
 		}
 		where, next := hint.Of(err)
 		doc.Problem = &problemDoc{err.Error(), where, next}

@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"fmt"
@@ -51,8 +51,8 @@ func keyOwner(c *state.Cluster, key string) string {
 	return ""
 }
 
-// printSessions lists the WireGuard peers of all servers, for status -o wide.
-func (a *app) printSessions(out *change.Outcome, now time.Time) error {
+// PrintSessions lists the WireGuard peers of all servers, for status -o wide.
+func (a *Page) PrintSessions(out *change.Outcome, now time.Time) error {
 	t := &screen.Table{Head: []string{"SERVER", "DEVICE", "PEER", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT"}}
 	for _, s := range out.Servers {
 		if s.Plan == nil {
@@ -69,7 +69,7 @@ func (a *app) printSessions(out *change.Outcome, now time.Time) error {
 	if len(t.Rows) == 0 {
 		return nil
 	}
-	_ = a.print(a.Out, "\n")
+	_ = a.Print(a.Out, "\n")
 	return t.Write(a.Out, 0)
 }
 

@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"fmt"
@@ -8,15 +8,16 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// lostPorts warns, before the question, that interfaces will lose the bridge that they
+// LostPorts warns, before the question, that interfaces will lose the bridge that they
 // are attached to.
-func lostPorts(out *change.Outcome, say func(line string)) {
+func LostPorts(out *change.Outcome, say func(line string)) {
 	for _, s := range out.Servers {
-		lostPortsOf(s.Name, stepsOf(s), say)
+		LostPortsOf(s.Name, stepsOf(s), say)
 	}
 }
 
-func lostPortsOf(server string, steps []spec.Step, say func(line string)) {
+// LostPortsOf is LostPorts for the steps of one server.
+func LostPortsOf(server string, steps []spec.Step, say func(line string)) {
 	for _, step := range steps {
 		if ports, lost := strings.CutPrefix(step.Detail, spec.LosesBridge); lost {
 			say(fmt.Sprintf("note: %s: the bridge %s goes, its ports %s are without one then; ip link set PORT master BRIDGE plugs one in again",
@@ -25,9 +26,9 @@ func lostPortsOf(server string, steps []spec.Step, say func(line string)) {
 	}
 }
 
-// loosePorts lists interfaces of containers and guests that are attached to nothing, and
+// LoosePorts lists interfaces of containers and guests that are attached to nothing, and
 // how to attach them again.
-func loosePorts(servers []change.Server, say func(line string)) {
+func LoosePorts(servers []change.Server, say func(line string)) {
 	for _, s := range servers {
 		if s.Plan == nil || len(s.Plan.Loose) == 0 {
 			continue
@@ -44,6 +45,6 @@ func loosePorts(servers []change.Server, say func(line string)) {
 			verb = "are"
 		}
 		say(fmt.Sprintf("note: %s: %s %s up and on no bridge, without address or route; a container's is plugged in by ip link set %s master %s",
-			s.Name, listed(s.Plan.Loose), verb, port, bridge))
+			s.Name, Listed(s.Plan.Loose), verb, port, bridge))
 	}
 }

@@ -1,0 +1,168 @@
+package view
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// NetworkTable has one row per network.
+func (a *Page) NetworkTable(views []*Network) *screen.Table {
+	t := &screen.Table{Whole: a.Wide(), Head: []string{"NAME", "TYPE", "SUBNET", "OPTIONS", "MEMBERS", "STATE"}}
+	if a.Wide() {
+		t.Head = []string{"NAME", "TYPE", "SUBNET", "GATEWAY", "OPTIONS", "MEMBERS", "STATE"}
+	}
+	most := 0
+	if a.OutTTY && !a.Wide() {
+		most = mostMembers
+	}
+	for _, v := range views {
+		row := []string{v.Name, v.Type, strings.Join(v.Subnet, " ")}
+		if a.Wide() {
+			row = append(row, strings.Join(v.Gateway, " "))
+		}
+		t.Add(append(row, strings.Join(append(slices.Clone(v.options), v.besides()...), " "), v.members(most), v.stateText(most))...)
+	}
+	return t
+}
+
+// mostMembers is how many members a terminal shows of a network; -o wide and
+// pipes get all.
+const mostMembers = 24
+
+// PrintNetwork prints a network with its members.
+func (a *Page) PrintNetwork(v *Network) error {
+	if err := a.printHead(v); err != nil {
+		return err
+	}
+	if len(v.Members) > 0 {
+		if err := a.memberTable(v).Write(a.Out, a.TableWidth()); err != nil {
+			return err
+		}
+	}
+	return a.PrintNotes(v.Notes)
+}
+
+// memberColumn is a column of a network's members.
+type memberColumn struct {
+	head string
+	show bool
+	cell func(memberView) string
+}
+
+// memberTable has the columns that the network's kind needs.
+func (a *Page) memberTable(v *Network) *screen.Table {
+	columns := []memberColumn{
+		{"MEMBER", true, func(m memberView) string { return m.Member }},
+		{"INTERFACE", true, func(m memberView) string { return m.Interface }},
+		{"UNDERLAY", true, func(m memberView) string { return m.Underlay }},
+		{"ADDRESS", v.kind.Shown("ADDRESS"), func(m memberView) string { return strings.Join(m.Addresses, " ") }},
+		{"SUBNET", v.kind.Shown("SUBNET"), func(m memberView) string { return strings.Join(m.Subnets, " ") }},
+		{"HANDS OUT", slices.ContainsFunc(v.Members, func(m memberView) bool { return len(m.HandsOut) > 0 }), func(m memberView) string { return strings.Join(m.HandsOut, " ") }},
+		{"SHARED", v.kind.Shown("SHARED") || v.kind.Pooled() && len(v.Shared) > 0, func(m memberView) string { return strings.Join(m.Shared, " ") }},
+		{"DIRECT", v.n.Direct, func(m memberView) string { return strings.Join(m.Direct, " ") }},
+		{"MAC", a.Wide() && v.kind.Shown("MAC"), func(m memberView) string { return m.MAC }},
+		{"KEY", a.Wide() && v.kind.Shown("KEY"), func(m memberView) string { return m.Key }},
+		{"STATE", true, memberView.text},
+	}
+	columns = slices.DeleteFunc(columns, func(c memberColumn) bool { return !c.show })
+	t := &screen.Table{Whole: a.Wide()}
+	for _, c := range columns {
+		t.Head = append(t.Head, c.head)
+	}
+	for _, m := range v.Members {
+		var row []string
+		for _, c := range columns {
+			row = append(row, c.cell(m))
+		}
+		t.Add(row...)
+	}
+	return t
+}
+
+// PrintNotes prints what is to be known about a network, a line each.
+func (a *Page) PrintNotes(notes []string) error {
+	for _, n := range notes {
+		if err := a.Print(a.Out, "note: %s\n", n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printHead prints what all members of a network share.
+func (a *Page) printHead(v *Network) error {
+	head := append([]string{v.Type}, v.Subnet...)
+	if len(v.Gateway) > 0 {
+		head = append(append(head, "gateway"), v.Gateway...)
+	}
+	err := a.Print(a.Out, "%s: %s, %s\n%s\n", v.Name, strings.Join(head, " "), v.stateText(mostMembers),
+		strings.ReplaceAll(strings.Join(v.options, ", "), screen.NoBreak, " "))
+	for _, e := range v.Externals {
+		if err == nil {
+			err = a.Print(a.Out, "%s\n", strings.Join(append([]string{strings.Join(e.words(), " ")}, e.rules()...), ", "))
+		}
+	}
+	return err
+}
+
+// Options are the settings of a network in the words of the command line, one
+// each; mtu 0 is unknown.
+func Options(n *state.Network, mtu int) []string {
+	shown := *n
+	shown.MTU = mtu
+	var out []string
+	for i := range network.AllOptions() {
+		for _, words := range network.AllOptions()[i].Said(&shown) {
+			out = append(out, strings.Join(words, screen.NoBreak))
+		}
+	}
+	return out
+}
+
+// besides are the routers and shared subnets of a network, as options.
+func (v *Network) besides() []string {
+	var out []string
+	for _, e := range v.Externals {
+		out = append(out, strings.Join(e.words(), screen.NoBreak))
+	}
+	for _, share := range v.Shared {
+		out = append(out, "subnet"+screen.NoBreak+share)
+	}
+	return out
+}
+
+// words name the router, as addbgp does.
+func (e externalView) words() []string {
+	return []string{"external", e.Server, e.Address, "as", network.FormatAS(e.AS)}
+}
+
+// rules are what else addbgp was told of the router.
+func (e externalView) rules() []string {
+	var out []string
+	if e.Password {
+		out = append(out, "with a password")
+	}
+	if e.Multihop > 0 {
+		out = append(out, "multihop "+digits(e.Multihop))
+	}
+	if e.TTLSecurity {
+		out = append(out, "ttl-security")
+	}
+	if e.MaxPrefixes > 0 {
+		out = append(out, "max-prefixes "+digits(e.MaxPrefixes))
+	}
+	for _, rule := range e.Accept {
+		out = append(out, "accept "+rule)
+	}
+	for _, rule := range e.Announce {
+		out = append(out, "announce "+rule)
+	}
+	if e.Force {
+		out = append(out, "force")
+	}
+	return out
+}

@@ -1,0 +1,73 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
+)
+
+// Page is where a command prints, and in which form.
+type Page struct {
+	screen.Streams
+	Getenv  func(string) string
+	Output  string // formTable, formJSON, formWide
+	Verbose bool   // more: every step
+	Quiet   bool   // nothing but data and errors
+}
+
+// Output forms.
+const (
+	FormTable = "table"
+	FormJSON  = "json"
+	FormWide  = "wide"
+)
+
+// JSON says whether data is printed as one JSON document.
+func (a *Page) JSON() bool { return a.Output == FormJSON }
+
+// Wide says whether everything is shown, and nothing is cut.
+func (a *Page) Wide() bool { return a.Output == FormWide }
+
+// Print writes a format of ours to w; args are made visible.
+func (a *Page) Print(w io.Writer, format string, args ...any) error {
+	return screen.Print(w, format, args...)
+}
+
+// Report prints an error with its advice.
+func (a *Page) Report(err error) { screen.Error(a.Err, err) }
+
+// Say prints a line for a person.
+func (a *Page) Say(format string, args ...any) {
+	if !a.Quiet {
+		_ = a.Print(a.Err, format+"\n", args...) // an error has nobody to be shown to
+	}
+}
+
+// Notes prints what a person should know and no server's plan shows.
+func (a *Page) Notes(list []network.Note) {
+	for _, n := range list {
+		a.Say("note: %s: %s", n.Network, n.Text)
+	}
+}
+
+// PrintJSON prints the one document of a command.
+func (a *Page) PrintJSON(doc any) error {
+	e := json.NewEncoder(a.Out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(doc); err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
+	return nil
+}
+
+// TableWidth is what a table may take: a pipe gets whole lines.
+func (a *Page) TableWidth() int {
+	if !a.OutTTY {
+		return 0
+	}
+	return a.Columns()
+}

@@ -1,0 +1,122 @@
+package view
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/target"
+)
+
+// Server is a server as listservers prints it.
+type Server struct {
+	Name       string   `json:"name"`
+	Address    string   `json:"address,omitempty"` // absent: from ssh's config
+	User       string   `json:"user,omitempty"`
+	Port       uint16   `json:"port,omitempty"`
+	Identity   string   `json:"identity,omitempty"`
+	Jump       string   `json:"jump,omitempty"`
+	Interface  string   `json:"interface,omitempty"` // underlay
+	Underlay   string   `json:"underlay,omitempty"`
+	MTU        int      `json:"mtu,omitempty"` // of the underlay, bytes
+	NAT        bool     `json:"nat"`
+	Subnet     string   `json:"subnet,omitempty"` // own container bridge
+	Networks   []string `json:"networks"`
+	Arch       string   `json:"arch,omitempty"`
+	Init       string   `json:"init,omitempty"`
+	Endpoint   string   `json:"endpoint,omitempty"`   // where WireGuard reaches it, if not at its underlay address
+	WireGuard  string   `json:"wireguard,omitempty"`  // what makes its devices: kernel, userspace
+	Generation uint64   `json:"generation,omitempty"` // last confirmed
+	Confirmed  string   `json:"confirmed,omitempty"`  // when, RFC 3339
+	State      string   `json:"state"`                // ready, pending, new
+}
+
+// States in listings.
+const (
+	stateReady   = "ready"
+	StatePending = "pending"
+	stateNew     = "new"
+	stateEmpty   = "empty"
+	StateBroken  = "broken"
+)
+
+// Servers are the servers as listservers prints them, by name. Pending are those that do
+// not hold what the file says, sorted.
+func Servers(c *state.Cluster, pending []string) []Server {
+	members := network.Memberships(c)
+	out := []Server{}
+	for _, name := range slices.SortedFunc(maps.Keys(c.Servers), screen.ByName) {
+		s := c.Servers[name]
+		v := Server{
+			Name: name, Address: s.Address, User: s.User, Port: s.Port, Identity: s.Identity, Jump: s.Jump,
+			NAT: s.NAT, Endpoint: s.Endpoint, Networks: OrEmpty(members[name]), State: stateReady,
+		}
+		if dev, addr, mtu, ok := network.Underlay(name, s); ok {
+			v.Interface, v.Underlay, v.MTU = dev, addr.String(), mtu
+		}
+		if v.Interface == "" {
+			v.Interface = s.Interface
+		}
+		if s.Subnet.IsValid() {
+			v.Subnet = s.Subnet.String()
+		}
+		if s.Facts != nil {
+			v.Arch, v.Init, v.WireGuard = s.Facts.Arch, s.Facts.Init, s.Facts.WireGuard
+		} else {
+			v.State = stateNew
+		}
+		if s.Confirmed != nil {
+			v.Generation, v.Confirmed = s.Confirmed.Generation, s.Confirmed.Time.Format(time.RFC3339)
+		}
+		if _, found := slices.BinarySearch(pending, name); found {
+			v.State = StatePending
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// ServerTable has one row per server.
+func (a *Page) ServerTable(views []Server) *screen.Table {
+	t := &screen.Table{Whole: a.Wide(), Head: []string{"NAME", "ADDRESS", "INTERFACE", "UNDERLAY", "MTU", "NETWORKS", "STATE"}}
+	if a.Wide() {
+		t.Head = append(t.Head, "SUBNET", "ARCH", "INIT", "WIREGUARD", "ENDPOINT", "JUMP", "GENERATION", "CONFIRMED")
+	}
+	for _, v := range views {
+		row := []string{v.Name, v.target(), v.Interface, v.Underlay, digits(v.MTU), strings.Join(v.Networks, " "), v.State}
+		if a.Wide() {
+			row = append(row, v.Subnet, v.Arch, v.Init, v.WireGuard, v.endpoint(), v.Jump, digits(v.Generation), v.Confirmed)
+		}
+		t.Add(row...)
+	}
+	return t
+}
+
+// target is the login as addserver takes it.
+func (v *Server) target() string {
+	if v.Address == "" {
+		return ""
+	}
+	return target.Format(v.User, v.Address, v.Port)
+}
+
+// endpoint is where other servers find it by WireGuard.
+func (v *Server) endpoint() string {
+	if v.NAT {
+		return "nat"
+	}
+	return v.Endpoint
+}
+
+// digits is a number for a table; 0 is unknown.
+func digits[N int | uint8 | uint16 | uint32 | uint64](n N) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}
