@@ -20,9 +20,9 @@ func sharing(tb testing.TB, n int) *state.Cluster {
 		subnet = netip.PrefixFrom(prefix.Last(subnet).Next(), 24)
 	}
 	for _, err := range []error{
-		CreateBGP(c, "bnet", names[0], BGPOptions{Mode: state.Reflector}),
-		JoinBGP(c, "bnet", names[1:]),
-		ShareBGP(c, "bnet", shares, false),
+		done(c, CreateBGP(c, "bnet", names[0], BGPOptions{Mode: state.Reflector})),
+		done(c, JoinBGP(c, "bnet", names[1:])),
+		done(c, ShareBGP(c, "bnet", shares, false)),
 	} {
 		if err != nil {
 			tb.Fatal(err)
@@ -49,8 +49,8 @@ func BenchmarkShares10k(b *testing.B) {
 func BenchmarkVXLANL3(b *testing.B) {
 	c := cluster(b, 1000)
 	for _, err := range []error{
-		Create(c, "n1", VXLANL3, Options{"subnet": prefixes("10.0.0.0/8")}),
-		Join(c, "n1", c.ServerNames()),
+		done(c, Create(c, "n1", VXLANL3, Options{"subnet": prefixes("10.0.0.0/8")})),
+		done(c, Join(c, "n1", c.ServerNames())),
 	} {
 		if err != nil {
 			b.Fatal(err)

@@ -105,15 +105,15 @@ func bgpCluster(t *testing.T, n int) *state.Cluster {
 		names = append(names, name)
 		shares = append(shares, fmt.Sprintf("%s:10.%d.%d.0/24", name, 100+i>>8, i&255))
 	}
-	if err := CreateBGP(c, "bnet", names[0], BGPOptions{}); err != nil {
+	if err := done(c, CreateBGP(c, "bnet", names[0], BGPOptions{})); err != nil {
 		t.Fatal(err)
 	}
 	if n > 1 {
-		if err := JoinBGP(c, "bnet", names[1:]); err != nil {
+		if err := done(c, JoinBGP(c, "bnet", names[1:])); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := ShareBGP(c, "bnet", shares, false); err != nil {
+	if err := done(c, ShareBGP(c, "bnet", shares, false)); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -184,10 +184,10 @@ func TestSessionsOfBeforeAreKeptUntilSettled(t *testing.T) {
 		do            func() error
 		during, after int
 	}{
-		{"two reflectors", func() error { return AddReflectors(c, "bnet", []string{"s2", "s5"}) }, 30, 18},
-		{"a third", func() error { return AddReflectors(c, "bnet", []string{"s1"}) }, 24, 24},
-		{"one less", func() error { return DelReflectors(c, "bnet", []string{"s2"}) }, 24, 18},
-		{"none", func() error { return DelReflectors(c, "bnet", []string{"s1", "s5"}) }, 30, 30},
+		{"two reflectors", func() error { return done(c, AddReflectors(c, "bnet", []string{"s2", "s5"})) }, 30, 18},
+		{"a third", func() error { return done(c, AddReflectors(c, "bnet", []string{"s1"})) }, 24, 24},
+		{"one less", func() error { return done(c, DelReflectors(c, "bnet", []string{"s2"})) }, 24, 18},
+		{"none", func() error { return done(c, DelReflectors(c, "bnet", []string{"s1", "s5"})) }, 30, 30},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatal(step.name, err)
@@ -199,7 +199,7 @@ func TestSessionsOfBeforeAreKeptUntilSettled(t *testing.T) {
 		if have := sessions(); have != step.during {
 			t.Errorf("%s: want %d ends of sessions on the way, have %d", step.name, step.during, have)
 		}
-		if err := FinishSessions(c, "bnet"); err != nil {
+		if err := done(c, FinishSessions(c, "bnet")); err != nil {
 			t.Fatal(step.name, err)
 		}
 		checkSessionsPair(t, c)
@@ -211,7 +211,7 @@ func TestSessionsOfBeforeAreKeptUntilSettled(t *testing.T) {
 
 func TestReflectorsThatLeave(t *testing.T) {
 	c := bgpCluster(t, 4)
-	if err := AddReflectors(c, "bnet", []string{"s1", "s2"}); err != nil {
+	if err := done(c, AddReflectors(c, "bnet", []string{"s1", "s2"})); err != nil {
 		t.Fatal(err)
 	}
 	n := c.Networks["bnet"]
@@ -249,14 +249,14 @@ func TestLastReflectorsStay(t *testing.T) {
 			t.Errorf("%v leave: %v, next %q", servers, err, next)
 		}
 	}
-	must(AddReflectors(c, "bnet", []string{"s1", "s2"}))
-	must(FinishSessions(c, "bnet"))
+	must(done(c, AddReflectors(c, "bnet", []string{"s1", "s2"})))
+	must(done(c, FinishSessions(c, "bnet")))
 	refused("flock delbgp bnet reflector s1 s2, ", "s2", "s1")
 	must(LeaveBGP(c, "bnet", []string{"s2"}))
 	refused("flock delbgp bnet reflector s1, ", "s1")
-	must(DelReflectors(c, "bnet", []string{"s1"}))
+	must(done(c, DelReflectors(c, "bnet", []string{"s1"})))
 	refused("flock apply bnet", "s1")
-	must(FinishSessions(c, "bnet"))
+	must(done(c, FinishSessions(c, "bnet")))
 	must(LeaveBGP(c, "bnet", []string{"s1"}))
 	must(Complete(c))
 	checkSessionsPair(t, c)
@@ -265,10 +265,10 @@ func TestLastReflectorsStay(t *testing.T) {
 func TestReflectorModeElectsTwo(t *testing.T) {
 	c := bgpCluster(t, 4)
 	delete(c.Networks, "bnet")
-	if err := CreateBGP(c, "r", "s2", BGPOptions{Mode: state.Reflector}); err != nil {
+	if err := done(c, CreateBGP(c, "r", "s2", BGPOptions{Mode: state.Reflector})); err != nil {
 		t.Fatal(err)
 	}
-	if err := JoinBGP(c, "r", []string{"s1", "s3", "s4"}); err != nil {
+	if err := done(c, JoinBGP(c, "r", []string{"s1", "s3", "s4"})); err != nil {
 		t.Fatal(err)
 	}
 	if have := c.Networks["r"].Reflectors; !slices.Equal(have, []string{"s2", "s1"}) {
@@ -281,10 +281,10 @@ func TestExternalKeepsWhatIsNotGiven(t *testing.T) {
 	c := bgpCluster(t, 2)
 	router := netip.MustParseAddr("10.99.200.1")
 	as, id, most, rules := uint32(65001), "abc", int64(10), []string{"10.0.0.0/8 le 24"}
-	if err := AddExternal(c, "bnet", "s1", router, ExternalOptions{AS: &as, Password: &id, Accept: &rules}); err != nil {
+	if err := done(c, AddExternal(c, "bnet", "s1", router, ExternalOptions{AS: &as, Password: &id, Accept: &rules})); err != nil {
 		t.Fatal(err)
 	}
-	if err := AddExternal(c, "bnet", "s1", router, ExternalOptions{MaxPrefixes: &most}); err != nil {
+	if err := done(c, AddExternal(c, "bnet", "s1", router, ExternalOptions{MaxPrefixes: &most})); err != nil {
 		t.Fatal(err)
 	}
 	neighbors := compileOK(t, c).Hosts["s1"].BGP.Neighbors
@@ -292,10 +292,10 @@ func TestExternalKeepsWhatIsNotGiven(t *testing.T) {
 	if have.AS != as || have.Secret != id || have.MaxPrefixes != 10 || len(have.Import) != 1 || !have.External {
 		t.Errorf("want everything that was said, have %v", have)
 	}
-	if err := AddExternal(c, "bnet", "s2", router, ExternalOptions{MaxPrefixes: &most}); err == nil || !strings.Contains(err.Error(), "which AS") {
+	if err := done(c, AddExternal(c, "bnet", "s2", router, ExternalOptions{MaxPrefixes: &most})); err == nil || !strings.Contains(err.Error(), "which AS") {
 		t.Errorf("an external without AS: %v", err)
 	}
-	if err := DelExternal(c, "bnet", "s1", router); err != nil || len(c.Networks["bnet"].Externals) > 0 {
+	if err := done(c, DelExternal(c, "bnet", "s1", router)); err != nil || len(c.Networks["bnet"].Externals) > 0 {
 		t.Errorf("delete it: %v", err)
 	}
 }
@@ -314,7 +314,7 @@ func TestBGPAdvice(t *testing.T) {
 func TestAddressesOfRouters(t *testing.T) {
 	c := bgpCluster(t, 2)
 	as := uint32(65001)
-	if err := AddExternal(c, "bnet", "s1", netip.MustParseAddr("10.99.0.2"), ExternalOptions{AS: &as}); err != nil {
+	if err := done(c, AddExternal(c, "bnet", "s1", netip.MustParseAddr("10.99.0.2"), ExternalOptions{AS: &as})); err != nil {
 		t.Fatal(err)
 	}
 	out, err := Compile(c)
@@ -332,7 +332,7 @@ func TestReplaceKeepsSpeaking(t *testing.T) {
 	c := bgpCluster(t, 3)
 	as, id := uint32(65001), "abc"
 	router := netip.MustParseAddr("10.99.200.1")
-	if err := AddExternal(c, "bnet", "s1", router, ExternalOptions{AS: &as, Password: &id}); err != nil {
+	if err := done(c, AddExternal(c, "bnet", "s1", router, ExternalOptions{AS: &as, Password: &id})); err != nil {
 		t.Fatal(err)
 	}
 	wish := c.Clone()
@@ -345,7 +345,7 @@ func TestReplaceKeepsSpeaking(t *testing.T) {
 		t.Errorf("want a reflector beside the mesh, and the password, have %+v", have)
 	}
 	checkSessionsPair(t, c)
-	if err := FinishSessions(c, "bnet"); err != nil {
+	if err := done(c, FinishSessions(c, "bnet")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Replace(c, c.Clone()); err != nil || c.Networks["bnet"].Before != nil {

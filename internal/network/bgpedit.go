@@ -93,7 +93,7 @@ func AddReflectors(c *state.Cluster, name string, servers []string) error {
 	}
 	n.Mode = state.Reflector
 	holdSessions(n, now)
-	return Complete(c)
+	return nil
 }
 
 // DelReflectors lets members reflect no more; without any the network is a full
@@ -113,7 +113,7 @@ func DelReflectors(c *state.Cluster, name string, servers []string) error {
 	}
 	withoutReflectors(n)
 	holdSessions(n, now)
-	return Complete(c)
+	return nil
 }
 
 // holdSessions keeps the sessions of was beside those of now, if they are others
@@ -155,7 +155,7 @@ func FinishSessions(c *state.Cluster, name string) error {
 		return err
 	}
 	n.Before = nil
-	return Complete(c)
+	return nil
 }
 
 func isMemberOf(c *state.Cluster, name string, n *state.Network, server string) error {
@@ -290,7 +290,7 @@ func AddExternal(c *state.Cluster, name, server string, address netip.Addr, o Ex
 		}
 		*v.to = int(*v.from)
 	}
-	return Complete(c)
+	return nil
 }
 
 func give[T any](to, from *T) {
@@ -317,7 +317,7 @@ func DelExternal(c *state.Cluster, name, server string, address netip.Addr) erro
 	if len(n.Externals) == 0 {
 		n.Externals = nil
 	}
-	return Complete(c)
+	return nil
 }
 
 // RemoveBGP takes a BGP network out, with all its members.

@@ -40,7 +40,7 @@ func ChangeType(c *state.Cluster, name, kind string) (dropped []string, err erro
 	if err := fillIn(c, name, n); err != nil {
 		return nil, hint.With(err, "network "+name, "")
 	}
-	return dropped, Complete(c)
+	return dropped, nil
 }
 
 // PoolTypes are the types that changetype knows, sorted.

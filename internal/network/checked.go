@@ -12,8 +12,8 @@ import (
 // one in which a network is left without what it stands in. After an error c is half
 // edited, and not to be saved.
 //
-// Every change of a cluster file goes through here: the functions that edit need not
-// look beyond what they change.
+// Every change of a cluster file goes through here: the functions that edit complete and
+// compile nothing, and need not look beyond what they change.
 func Edit(c *state.Cluster, edit func(*state.Cluster) error) (*Compiled, error) {
 	before := stackedIn(c)
 	if err := edit(c); err != nil {

@@ -17,28 +17,28 @@ func TestEditRefusesWhatNothingCouldRead(t *testing.T) {
 		next         string
 	}{
 		"DHCP server goes": {
-			func(c *state.Cluster) error { return Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"}) },
+			func(c *state.Cluster) error { return done(c, Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"})) },
 			func(c *state.Cluster) error { return DelServer(c, "s3", false) },
 			"DHCP server that was asked for (-n) of n1", "network n1, dhcp-server", "flock delserver s3 --force",
 		},
 		"only NAT is left": {
 			func(c *state.Cluster) error {
 				c.Servers["s2"].NAT, c.Servers["s3"].NAT = true, true
-				if err := Create(c, "vpx", L2, Options{}); err != nil {
+				if err := done(c, Create(c, "vpx", L2, Options{})); err != nil {
 					return err
 				}
-				return Join(c, "vpx", []string{"s1", "s2", "s3"})
+				return done(c, Join(c, "vpx", []string{"s1", "s2", "s3"}))
 			},
 			func(c *state.Cluster) error { return Leave(c, "vpx", []string{"s1"}) },
 			"behind NAT", "network vpx, server s2", "flock addnetwork vpx SERVER, with one that the others can reach",
 		},
 		"a file without the DHCP server": {
-			func(c *state.Cluster) error { return Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"}) },
+			func(c *state.Cluster) error { return done(c, Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"})) },
 			replacing(func(c *state.Cluster) { delete(c.Servers, "s3") }),
 			"unknown server s3", "network n1, dhcp-server", "flock addserver s3 [USER@]ADDRESS",
 		},
 		"a file with an unknown member": {
-			func(c *state.Cluster) error { return Create(c, "n1", VXLAN, Options{}) },
+			func(c *state.Cluster) error { return done(c, Create(c, "n1", VXLAN, Options{})) },
 			func(c *state.Cluster) error { c.Networks["n1"].Members = []string{"s9"}; return nil },
 			"unknown server s9", "network n1, members", "flock addserver s9 [USER@]ADDRESS",
 		},
@@ -68,10 +68,10 @@ func TestForceTakesTheDHCPServerAlong(t *testing.T) {
 	for _, members := range [][]string{nil, {"s1"}, {"s1", "s3"}} {
 		c := cluster(t, 3)
 		if _, err := Edit(c, func(c *state.Cluster) error {
-			if err := Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"}); err != nil {
+			if err := done(c, Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"})); err != nil {
 				return err
 			}
-			return Join(c, "n1", members)
+			return done(c, Join(c, "n1", members))
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ import (
 func distributed(t *testing.T, subnet string, servers int) (*state.Cluster, *state.Network) {
 	t.Helper()
 	c := cluster(t, servers)
-	if err := Create(c, "vx1", VXLAN, Options{"dhcp": state.DHCPDistributed, "subnet": prefixes(subnet)}); err != nil {
+	if err := done(c, Create(c, "vx1", VXLAN, Options{"dhcp": state.DHCPDistributed, "subnet": prefixes(subnet)})); err != nil {
 		t.Fatal(err)
 	}
 	return c, c.Networks["vx1"]
@@ -43,7 +43,7 @@ func TestDistributedDHCPDealsEnough(t *testing.T) {
 			for _, i := range join {
 				members = append(members, fmt.Sprint("s", i))
 			}
-			if err := Join(c, "vx1", members); err != nil {
+			if err := done(c, Join(c, "vx1", members)); err != nil {
 				t.Fatalf("%s: %v", test.subnet, err)
 			}
 			n = c.Networks["vx1"]
@@ -84,7 +84,7 @@ func checkPools(t *testing.T, n *state.Network) {
 // Who runs full is dealt more until nothing is left; then the file says so.
 func TestDistributedDHCPGrows(t *testing.T) {
 	c, _ := distributed(t, "10.0.4.0/24", 3)
-	if err := Join(c, "vx1", []string{"s1", "s2", "s3"}); err != nil {
+	if err := done(c, Join(c, "vx1", []string{"s1", "s2", "s3"})); err != nil {
 		t.Fatal(err)
 	}
 	n := c.Networks["vx1"]

@@ -90,8 +90,8 @@ func DelServer(c *state.Cluster, name string, force bool) error {
 	if err := leaveAll(c, name); err != nil {
 		return err
 	}
-	for _, network := range handingOut(c, name) {
-		c.Networks[network].DHCPServer = ""
+	for _, of := range handingOut(c, name) {
+		c.Networks[of].DHCPServer = ""
 	}
 	delete(c.Servers, name)
 	return nil
@@ -114,20 +114,20 @@ func Strip(c *state.Cluster, name string) error {
 	if err := leaveAll(c, name); err != nil {
 		return err
 	}
-	for _, network := range handingOut(c, name) {
-		c.Networks[network].DHCPServer = ""
+	for _, of := range handingOut(c, name) {
+		c.Networks[of].DHCPServer = ""
 	}
 	return SetSubnet(c, name, netip.Prefix{})
 }
 
 // leaveAll takes a server out of its networks.
 func leaveAll(c *state.Cluster, name string) error {
-	for _, network := range Networks(c, name) {
-		if meaning(c.Networks[network]).Tunnel { // with one end it is none
-			delete(c.Networks, network)
+	for _, of := range Networks(c, name) {
+		if meaning(c.Networks[of]).Tunnel { // with one end it is none
+			delete(c.Networks, of)
 			continue
 		}
-		if err := leave(network, c.Networks[network], []string{name}); err != nil {
+		if err := leave(of, c.Networks[of], []string{name}); err != nil {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func serverOf(member string) string {
 	return name
 }
 
-// Create writes a new network of a kind down and fills in its defaults.
+// Create writes a new network of a kind down.
 func Create(c *state.Cluster, name, kind string, o Options) error {
 	if err := freeName(c, name); err != nil {
 		return err
@@ -189,10 +189,7 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 	if err := fillIn(c, name, n); err != nil {
 		return ofNetwork(name, err)
 	}
-	if err := checkNewcomer(c, "network "+name); err != nil {
-		return err
-	}
-	return Complete(c)
+	return checkNewcomer(c, "network "+name)
 }
 
 // freeName refuses names that a new network cannot have.
@@ -254,7 +251,7 @@ func join(c *state.Cluster, name string, n *state.Network, members []string) err
 		at[m.Server] = len(n.Members)
 		n.Members = append(n.Members, m.String())
 	}
-	return Complete(c)
+	return nil
 }
 
 // knowServer refuses a server that the cluster does not have. The workstation
@@ -344,8 +341,5 @@ func SetSubnet(c *state.Cluster, server string, subnet netip.Prefix) error {
 		return err
 	}
 	c.Servers[server].Subnet = bridgeAddr(subnet)
-	if err := checkNewcomer(c, subnetOf(server)); err != nil {
-		return err
-	}
-	return Complete(c)
+	return checkNewcomer(c, subnetOf(server))
 }

@@ -33,6 +33,14 @@ func cluster(tb testing.TB, n int) *state.Cluster {
 	return c
 }
 
+// done completes c after an edit, as Edit does; err is the edit's.
+func done(c *state.Cluster, err error) error {
+	if err != nil {
+		return err
+	}
+	return Complete(c)
+}
+
 func number(n int64) *int64 { return &n }
 
 func prefixes(list ...string) []netip.Prefix {
@@ -47,7 +55,7 @@ func prefixes(list ...string) []netip.Prefix {
 // leaves nothing behind that would be saved.
 func TestRefusals(t *testing.T) {
 	create := func(o Options) func(*state.Cluster) error {
-		return func(c *state.Cluster) error { return Create(c, "new", "vxlan", o) }
+		return func(c *state.Cluster) error { return done(c, Create(c, "new", "vxlan", o)) }
 	}
 	for name, c := range map[string]struct {
 		edit func(*state.Cluster) error
@@ -57,14 +65,14 @@ func TestRefusals(t *testing.T) {
 		"reserved server":                {func(c *state.Cluster) error { return AddServer(c, "client", state.Server{}) }, "reserved"},
 		"local by SSH":                   {func(c *state.Cluster) error { return AddServer(c, Local, state.Server{Address: "10.99.0.9"}) }, "reserved for this workstation"},
 		"bad server name":                {func(c *state.Cluster) error { return AddServer(c, "a/b", state.Server{}) }, "a/b"},
-		"unknown server":                 {func(c *state.Cluster) error { return Join(c, "vx1", []string{"s9"}) }, "unknown server s9"},
-		"unknown network":                {func(c *state.Cluster) error { return Join(c, "vx9", []string{"s1"}) }, "unknown network vx9"},
+		"unknown server":                 {func(c *state.Cluster) error { return done(c, Join(c, "vx1", []string{"s9"})) }, "unknown server s9"},
+		"unknown network":                {func(c *state.Cluster) error { return done(c, Join(c, "vx9", []string{"s1"})) }, "unknown network vx9"},
 		"not a member":                   {func(c *state.Cluster) error { return Leave(c, "vx1", []string{"s3"}) }, "not a member"},
 		"member of vx1":                  {func(c *state.Cluster) error { return DelServer(c, "s1", false) }, "member of vx1"},
 		"remove unknown":                 {func(c *state.Cluster) error { return Remove(c, "vx9") }, "unknown network"},
-		"taken network":                  {func(c *state.Cluster) error { return Create(c, "vx1", "vxlan", Options{}) }, "taken"},
-		"reserved network":               {func(c *state.Cluster) error { return Create(c, "subnet", "vxlan", Options{}) }, "reserved"},
-		"unknown kind":                   {func(c *state.Cluster) error { return Create(c, "new", "vlan", Options{}) }, "unknown type"},
+		"taken network":                  {func(c *state.Cluster) error { return done(c, Create(c, "vx1", "vxlan", Options{})) }, "taken"},
+		"reserved network":               {func(c *state.Cluster) error { return done(c, Create(c, "subnet", "vxlan", Options{})) }, "reserved"},
+		"unknown kind":                   {func(c *state.Cluster) error { return done(c, Create(c, "new", "vlan", Options{})) }, "unknown type"},
 		"VNI 0":                          {create(Options{"vni": int64(0)}), "VNI 0"},
 		"VNI 2^24":                       {create(Options{"vni": int64(1 << 24)}), "VNI 16777216"},
 		"taken VNI":                      {create(Options{"vni": int64(42)}), "taken by network vx1"},
@@ -92,15 +100,15 @@ func TestRefusals(t *testing.T) {
 		"bad DHCP mode":                  {create(Options{"dhcp": "both"}), "unknown DHCP mode"},
 		"DHCP server, off":               {create(Options{"dhcp": state.DHCPOff, "dhcp-server": "s1"}), "with DHCP off"},
 		"DHCP server s9":                 {create(Options{"dhcp-server": "s9"}), "unknown server s9"},
-		"subnet overlap":                 {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.0.4.0/25")) }, "overlaps"},
-		"small own subnet":               {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.9.4.0/31")) }, "too small"},
+		"subnet overlap":                 {func(c *state.Cluster) error { return done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.0.4.0/25"))) }, "overlaps"},
+		"small own subnet":               {func(c *state.Cluster) error { return done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.9.4.0/31"))) }, "too small"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cl := cluster(t, 3)
-			if err := Create(cl, "vx1", "vxlan", Options{}); err != nil {
+			if err := done(cl, Create(cl, "vx1", "vxlan", Options{})); err != nil {
 				t.Fatal(err)
 			}
-			if err := Join(cl, "vx1", []string{"s1", "s2"}); err != nil {
+			if err := done(cl, Join(cl, "vx1", []string{"s1", "s2"})); err != nil {
 				t.Fatal(err)
 			}
 			err := c.edit(cl)
@@ -124,7 +132,7 @@ func TestNothingDealtMoves(t *testing.T) {
 		rnd := seed.New(t)
 		c := cluster(t, 40)
 		o := Options{"subnet": prefixes("10.0.0.0/20", "fd00:4::/64"), "dhcp": mode}
-		if err := Create(c, "vx1", "vxlan", o); err != nil {
+		if err := done(c, Create(c, "vx1", "vxlan", o)); err != nil {
 			t.Fatal(err)
 		}
 		n := c.Networks["vx1"]
@@ -132,7 +140,7 @@ func TestNothingDealtMoves(t *testing.T) {
 			server := c.ServerNames()[rnd.IntN(40)]
 			before := c.Clone().Networks["vx1"].Allocated
 			if n.Allocated[server] == nil {
-				if err := Join(c, "vx1", []string{server}); err != nil {
+				if err := done(c, Join(c, "vx1", []string{server})); err != nil {
 					t.Fatal(err)
 				}
 			} else if err := Leave(c, "vx1", []string{server}); err != nil {
@@ -159,10 +167,10 @@ func TestNothingDealtMoves(t *testing.T) {
 // from the order in which it was put there.
 func TestOrderOfServersDoesNotMatter(t *testing.T) {
 	a := cluster(t, 5)
-	if err := Create(a, "vx1", "vxlan", Options{}); err != nil {
+	if err := done(a, Create(a, "vx1", "vxlan", Options{})); err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(a, "vx1", []string{"s3", "s1", "s5"}); err != nil {
+	if err := done(a, Join(a, "vx1", []string{"s3", "s1", "s5"})); err != nil {
 		t.Fatal(err)
 	}
 	b := a.Clone()
@@ -181,10 +189,10 @@ func TestOrderOfServersDoesNotMatter(t *testing.T) {
 // TestRemovedServerIsMentionedNowhere in anybody's spec.
 func TestRemovedServerIsMentionedNowhere(t *testing.T) {
 	c := cluster(t, 3)
-	if err := Create(c, "vx1", "vxlan", Options{}); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", Options{})); err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(c, "vx1", []string{"s1", "s2", "s3"}); err != nil {
+	if err := done(c, Join(c, "vx1", []string{"s1", "s2", "s3"})); err != nil {
 		t.Fatal(err)
 	}
 	if err := DelServer(c, "s2", true); err != nil {
@@ -202,14 +210,14 @@ func TestRemovedServerIsMentionedNowhere(t *testing.T) {
 // TestJoinAgainMovesOnlyTheUnderlay.
 func TestJoinAgainMovesOnlyTheUnderlay(t *testing.T) {
 	c := cluster(t, 2)
-	if err := Create(c, "vx1", "vxlan", Options{}); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", Options{})); err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(c, "vx1", []string{"s1", "s2"}); err != nil {
+	if err := done(c, Join(c, "vx1", []string{"s1", "s2"})); err != nil {
 		t.Fatal(err)
 	}
 	old := *c.Networks["vx1"].Allocated["s1"]
-	if err := Join(c, "vx1", []string{"s1:172.16.0.1"}); err != nil {
+	if err := done(c, Join(c, "vx1", []string{"s1:172.16.0.1"})); err != nil {
 		t.Fatal(err)
 	}
 	n := c.Networks["vx1"]
@@ -247,15 +255,15 @@ func BenchmarkJoin(b *testing.B) {
 	for _, n := range []int{100, 1000, 10000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			c := cluster(b, n)
-			if err := Create(c, "vx1", "vxlan", Options{"subnet": prefixes("10.0.0.0/16")}); err != nil {
+			if err := done(c, Create(c, "vx1", "vxlan", Options{"subnet": prefixes("10.0.0.0/16")})); err != nil {
 				b.Fatal(err)
 			}
-			if err := Join(c, "vx1", c.ServerNames()[1:]); err != nil {
+			if err := done(c, Join(c, "vx1", c.ServerNames()[1:])); err != nil {
 				b.Fatal(err)
 			}
 			b.ResetTimer()
 			for b.Loop() {
-				if err := Join(c, "vx1", []string{"s1"}); err != nil {
+				if err := done(c, Join(c, "vx1", []string{"s1"})); err != nil {
 					b.Fatal(err)
 				}
 				for _, h := range compiled(b, c) {
@@ -272,10 +280,10 @@ func BenchmarkJoin(b *testing.B) {
 // TestDealtTwice: a file in which two members have one number or address is refused.
 func TestDealtTwice(t *testing.T) {
 	c := cluster(t, 2)
-	if err := Create(c, "vx1", "vxlan", Options{}); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", Options{})); err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(c, "vx1", []string{"s1", "s2"}); err != nil {
+	if err := done(c, Join(c, "vx1", []string{"s1", "s2"})); err != nil {
 		t.Fatal(err)
 	}
 	same := c.Clone()
@@ -293,10 +301,10 @@ func TestDealtTwice(t *testing.T) {
 // TestLeaveTwiceInOneBreath: a name that is repeated is one wish.
 func TestLeaveTwiceInOneBreath(t *testing.T) {
 	c := cluster(t, 2)
-	if err := Create(c, "vx1", "vxlan", Options{}); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", Options{})); err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(c, "vx1", []string{"s1", "s2", "s1"}); err != nil {
+	if err := done(c, Join(c, "vx1", []string{"s1", "s2", "s1"})); err != nil {
 		t.Fatal(err)
 	}
 	if err := Leave(c, "vx1", []string{"s1", "s1"}); err != nil || len(c.Networks["vx1"].Members) != 1 {
@@ -308,7 +316,7 @@ func TestLeaveTwiceInOneBreath(t *testing.T) {
 // private.
 func TestNewSubnetIsToBlame(t *testing.T) {
 	c := cluster(t, 2)
-	if err := Create(c, "mm", "vxlan", Options{}); err != nil {
+	if err := done(c, Create(c, "mm", "vxlan", Options{})); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range prefixes("10.0.0.0/8", "10.0.4.0/24", "10.0.4.128/25") {
@@ -327,10 +335,10 @@ func TestNewSubnetIsToBlame(t *testing.T) {
 // TestDHCPKeepsAnAddress: servers do not take what there is to hand out.
 func TestDHCPKeepsAnAddress(t *testing.T) {
 	c := cluster(t, 4)
-	if err := Create(c, "vx1", "vxlan", Options{"subnet": prefixes("10.0.4.0/29")}); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", Options{"subnet": prefixes("10.0.4.0/29")})); err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(c, "vx1", []string{"s1", "s2", "s3"}); err != nil {
+	if err := done(c, Join(c, "vx1", []string{"s1", "s2", "s3"})); err != nil {
 		t.Fatal(err)
 	}
 	out, err := Compile(c)
@@ -340,7 +348,7 @@ func TestDHCPKeepsAnAddress(t *testing.T) {
 	if r := out.Hosts["s1"].DHCPs[0].Ranges[0].String(); r != "10.0.4.2-10.0.4.2/29" {
 		t.Errorf("range %s", r)
 	}
-	if err := Join(c, "vx1", []string{"s4"}); err == nil {
+	if err := done(c, Join(c, "vx1", []string{"s4"})); err == nil {
 		t.Error("the fourth server took the last address")
 	}
 }
@@ -349,13 +357,13 @@ func TestDHCPKeepsAnAddress(t *testing.T) {
 // and nobody else is there, not even one that an earlier version put there.
 func TestNameServerStays(t *testing.T) {
 	c := cluster(t, 3)
-	if err := Create(c, "vx1", "vxlan", Options{"subnet": prefixes("10.0.4.0/29", "fd00:4::/64"), "dhcp-server": "s1"}); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", Options{"subnet": prefixes("10.0.4.0/29", "fd00:4::/64"), "dhcp-server": "s1"})); err != nil {
 		t.Fatal(err)
 	}
 	c.Networks["vx1"].Allocated = map[string]*state.Allocation{
 		"s1": {ID: 1, Addrs: []netip.Addr{netip.MustParseAddr("10.0.4.6"), netip.MustParseAddr("fd00:4::2")}},
 	}
-	if err := Join(c, "vx1", []string{"s1", "s2", "s3"}); err != nil {
+	if err := done(c, Join(c, "vx1", []string{"s1", "s2", "s3"})); err != nil {
 		t.Fatal(err)
 	}
 	for _, server := range []string{"s1", "s2", "s3"} {
@@ -385,7 +393,7 @@ func TestNameServerStays(t *testing.T) {
 // is being made.
 func TestTheNewNetworkIsToBlame(t *testing.T) {
 	c := cluster(t, 1)
-	if err := Create(c, "mm", "vxlan", Options{}); err != nil {
+	if err := done(c, Create(c, "mm", "vxlan", Options{})); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"aa", "zz"} {

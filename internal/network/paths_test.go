@@ -23,7 +23,7 @@ func pathsOf(t *testing.T, n int, make func(*state.Cluster) error) []Path {
 	for i := range n {
 		members = append(members, fmt.Sprintf("s%d", i+1))
 	}
-	if err := Join(c, "n", members); err != nil {
+	if err := done(c, Join(c, "n", members)); err != nil {
 		t.Fatal(err)
 	}
 	return Paths(c, compileOK(t, c), "n")
@@ -36,7 +36,7 @@ func TestPathsAreEveryPairOnce(t *testing.T) {
 		for _, n := range []int{1, 2, 3, 4, 7, 33, 60} {
 			t.Run(fmt.Sprint(kind, n), func(t *testing.T) {
 				pairs, each := map[string]int{}, map[string]int{}
-				for _, p := range pathsOf(t, n, func(c *state.Cluster) error { return Create(c, "n", kind, Options{}) }) {
+				for _, p := range pathsOf(t, n, func(c *state.Cluster) error { return done(c, Create(c, "n", kind, Options{})) }) {
 					if p.From == p.To || p.Probe.To != p.Back.From || p.Probe.From != p.Back.To || !p.Probe.To.IsValid() {
 						t.Errorf("path %+v", p)
 					}
@@ -79,7 +79,7 @@ func TestPathsByKind(t *testing.T) {
 		Alloc:   "",
 	} {
 		have := ""
-		for _, p := range pathsOf(t, 2, func(c *state.Cluster) error { return Create(c, "n", kind, Options{}) }) {
+		for _, p := range pathsOf(t, 2, func(c *state.Cluster) error { return done(c, Create(c, "n", kind, Options{})) }) {
 			have += fmt.Sprintf("%s: %s %s to %s", p.Over, p.Probe.Link, p.Probe.From, p.Probe.To)
 			if p.Probe.MAC != "" {
 				have += " by MAC"

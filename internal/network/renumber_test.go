@@ -13,13 +13,13 @@ func TestRenumberingIsNoted(t *testing.T) {
 	build := func() *state.Cluster {
 		c := cluster(t, 2)
 		for _, err := range []error{
-			Create(c, "hb", HostGW, Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")}),
-			Join(c, "hb", []string{"s1", "s2"}),
-			Create(c, "bare", HostGW, Options{}),
-			Join(c, "bare", []string{"s1", "s2"}),
-			Create(c, "vx1", VXLAN, Options{}),
-			Join(c, "vx1", []string{"s1", "s2"}),
-			SetSubnet(c, "s1", netip.MustParsePrefix("10.1.1.0/24")),
+			done(c, Create(c, "hb", HostGW, Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")})),
+			done(c, Join(c, "hb", []string{"s1", "s2"})),
+			done(c, Create(c, "bare", HostGW, Options{})),
+			done(c, Join(c, "bare", []string{"s1", "s2"})),
+			done(c, Create(c, "vx1", VXLAN, Options{})),
+			done(c, Join(c, "vx1", []string{"s1", "s2"})),
+			done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.1.1.0/24"))),
 		} {
 			if err != nil {
 				t.Fatal(err)
@@ -43,9 +43,9 @@ func TestRenumberingIsNoted(t *testing.T) {
 		"a segment": {replacing(func(c *state.Cluster) {
 			c.Networks["vx1"].Subnets, c.Networks["vx1"].Allocated = prefixes("10.9.0.0/24"), nil
 		}), "vx1: vxl0 on s1, s2 becomes 10.9.0.0/24, it was 10.0.4.0/24"},
-		"app0":             {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.1.2.0/24")) }, "the container subnet of s1: app0 on s1 becomes 10.1.2.0/24"},
-		"app0's address":   {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.MustParsePrefix("10.1.1.9/24")) }, ""},
-		"app0 goes":        {func(c *state.Cluster) error { return SetSubnet(c, "s1", netip.Prefix{}) }, ""},
+		"app0":             {func(c *state.Cluster) error { return done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.1.2.0/24"))) }, "the container subnet of s1: app0 on s1 becomes 10.1.2.0/24"},
+		"app0's address":   {func(c *state.Cluster) error { return done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.1.1.9/24"))) }, ""},
+		"app0 goes":        {func(c *state.Cluster) error { return done(c, SetSubnet(c, "s1", netip.Prefix{})) }, ""},
 		"a member leaves":  {func(c *state.Cluster) error { return Leave(c, "vx1", []string{"s1"}) }, ""},
 		"nothing":          {unchanged, ""},
 		"a bridge by type": {func(c *state.Cluster) error { _, err := ChangeType(c, "hb", VXLANL3); return err }, ""},

@@ -65,7 +65,8 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 	if err := completeWithout(c, gone); err != nil {
 		return nil, err
 	}
-	return gone, holdAllSessions(c, before)
+	holdAllSessions(c, before)
+	return gone, nil
 }
 
 // completeWithout refuses a cluster that makes no sense without servers: one that
@@ -108,7 +109,7 @@ func checkOneName(c *state.Cluster, names []string) error {
 
 // holdAllSessions keeps the sessions that BGP networks had before beside those that
 // they are to have, as far as their members are the same.
-func holdAllSessions(c *state.Cluster, before map[string]*state.Network) error {
+func holdAllSessions(c *state.Cluster, before map[string]*state.Network) {
 	for _, name := range c.NetworkNames() {
 		n, old := c.Networks[name], before[name]
 		if !meaning(n).BGP || old == nil || !meaning(old).BGP || n.Before != nil {
@@ -119,7 +120,6 @@ func holdAllSessions(c *state.Cluster, before map[string]*state.Network) error {
 			holdSessions(n, was)
 		}
 	}
-	return Complete(c)
 }
 
 func isMember(c *state.Cluster, server string) bool { return len(Networks(c, server)) > 0 }

@@ -14,10 +14,10 @@ func replaced(t *testing.T) *state.Cluster {
 		"s1": {Address: "10.99.0.1", Facts: &state.Facts{Machine: "m1"}, Confirmed: &state.Confirmed{Sum: "x"}},
 		"s2": {Address: "10.99.0.2", Subnet: netip.MustParsePrefix("10.1.1.1/24")},
 	}}
-	if err := Create(c, "vx1", VXLAN, Options{}); err != nil {
+	if err := done(c, Create(c, "vx1", VXLAN, Options{})); err != nil {
 		t.Fatal(err)
 	}
-	if err := Join(c, "vx1", []string{"s2", "s1"}); err != nil {
+	if err := done(c, Join(c, "vx1", []string{"s2", "s1"})); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -65,7 +66,11 @@ func JoinLead(c *state.Cluster, name, member string) error {
 		return hint.Errorf("network "+name, "flock addnetwork "+name+" client "+server,
 			"add %s to %s: it has a lead server already, %s", server, name, n.Lead)
 	}
-	return join(c, name, n, []string{member})
+	if err := join(c, name, n, []string{member}); err != nil {
+		return err
+	}
+	n.Lead = cmp.Or(n.Lead, serverOf(n.Members[0]))
+	return nil
 }
 
 // JoinClients makes members part of a network that has a lead, as Join does.
@@ -161,7 +166,7 @@ func addShares(c *state.Cluster, n *state.Network, shares []string, force bool) 
 			n.Forced = append(n.Forced, text)
 		}
 	}
-	return Complete(c)
+	return nil
 }
 
 // DelShares ends the sharing of container subnets (SERVER:CIDR).
@@ -189,7 +194,7 @@ func delShares(c *state.Cluster, name string, n *state.Network, shares []string)
 		n.Shares = slices.Delete(n.Shares, at, at+1)
 	}
 	unforce(n)
-	return Complete(c)
+	return nil
 }
 
 // forgetShares ends what a server shares in n.

@@ -17,11 +17,11 @@ func wirex(t *testing.T, n int) *state.Cluster {
 	t.Helper()
 	c := cluster(t, n)
 	for _, err := range []error{
-		Create(c, "wirex", WireGuard, Options{}),
-		JoinLead(c, "wirex", "s1"),
-		JoinClients(c, "wirex", []string{"s2"}),
-		AddShares(c, "wirex", []string{"s2:10.0.11.0/24"}, false),
-		Create(c, "vx1", VXLAN, Options{}),
+		done(c, Create(c, "wirex", WireGuard, Options{})),
+		done(c, JoinLead(c, "wirex", "s1")),
+		done(c, JoinClients(c, "wirex", []string{"s2"})),
+		done(c, AddShares(c, "wirex", []string{"s2:10.0.11.0/24"}, false)),
+		done(c, Create(c, "vx1", VXLAN, Options{})),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -35,38 +35,42 @@ func TestRoleRefusals(t *testing.T) {
 		edit func(*state.Cluster) error
 		want string
 	}{
-		"plain join":         {func(c *state.Cluster) error { return Join(c, "wirex", []string{"s3"}) }, "server, client or subnet"},
-		"plain leave":        {func(c *state.Cluster) error { return Leave(c, "wirex", []string{"s2"}) }, "server, client or subnet"},
-		"second lead":        {func(c *state.Cluster) error { return JoinLead(c, "wirex", "s3") }, "has a lead server already, s1"},
-		"lead of vxlan":      {func(c *state.Cluster) error { return JoinLead(c, "vx1", "s3") }, "no lead server"},
-		"clients of vxlan":   {func(c *state.Cluster) error { return JoinClients(c, "vx1", []string{"s3"}) }, "no clients"},
-		"shares of vxlan":    {func(c *state.Cluster) error { return AddShares(c, "vx1", []string{"s1:10.0.20.0/24"}, false) }, "no shared subnets"},
-		"lead as client":     {func(c *state.Cluster) error { return JoinClients(c, "wirex", []string{"s1"}) }, "is the lead server there"},
-		"lead leaves":        {func(c *state.Cluster) error { return LeaveClients(c, "wirex", []string{"s1"}) }, "only with the network"},
-		"lead deleted":       {func(c *state.Cluster) error { return DelServer(c, "s1", true) }, "only with the network"},
-		"no client":          {func(c *state.Cluster) error { return LeaveClients(c, "wirex", []string{"s3"}) }, "not a member"},
-		"unknown server":     {func(c *state.Cluster) error { return JoinClients(c, "wirex", []string{"s9"}) }, "unknown server s9"},
-		"share of nobody":    {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s9:10.0.20.0/24"}, false) }, "unknown server s9"},
-		"share of no member": {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s3:10.0.20.0/24"}, false) }, "not a member"},
-		"no share":           {func(c *state.Cluster) error { return DelShares(c, "wirex", []string{"s2:10.0.20.0/24"}) }, "does not share"},
-		"IPv6 share":         {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:fd00::/64"}, false) }, "no IPv6 subnet"},
-		"everything":         {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:0.0.0.0/0"}, false) }, "cannot be shared"},
-		"half of all":        {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:128.0.0.0/1"}, false) }, "half of all addresses"},
-		"an eighth of all":   {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:160.0.0.0/3"}, false) }, "an eighth of all addresses"},
-		"share of a segment": {func(c *state.Cluster) error { return AddShares(c, "wirex", []string{"s2:10.0.4.0/24"}, false) }, "overlaps"},
+		"plain join":       {func(c *state.Cluster) error { return done(c, Join(c, "wirex", []string{"s3"})) }, "server, client or subnet"},
+		"plain leave":      {func(c *state.Cluster) error { return Leave(c, "wirex", []string{"s2"}) }, "server, client or subnet"},
+		"second lead":      {func(c *state.Cluster) error { return done(c, JoinLead(c, "wirex", "s3")) }, "has a lead server already, s1"},
+		"lead of vxlan":    {func(c *state.Cluster) error { return done(c, JoinLead(c, "vx1", "s3")) }, "no lead server"},
+		"clients of vxlan": {func(c *state.Cluster) error { return done(c, JoinClients(c, "vx1", []string{"s3"})) }, "no clients"},
+		"shares of vxlan":  {func(c *state.Cluster) error { return done(c, AddShares(c, "vx1", []string{"s1:10.0.20.0/24"}, false)) }, "no shared subnets"},
+		"lead as client":   {func(c *state.Cluster) error { return done(c, JoinClients(c, "wirex", []string{"s1"})) }, "is the lead server there"},
+		"lead leaves":      {func(c *state.Cluster) error { return LeaveClients(c, "wirex", []string{"s1"}) }, "only with the network"},
+		"lead deleted":     {func(c *state.Cluster) error { return DelServer(c, "s1", true) }, "only with the network"},
+		"no client":        {func(c *state.Cluster) error { return LeaveClients(c, "wirex", []string{"s3"}) }, "not a member"},
+		"unknown server":   {func(c *state.Cluster) error { return done(c, JoinClients(c, "wirex", []string{"s9"})) }, "unknown server s9"},
+		"share of nobody": {func(c *state.Cluster) error {
+			return done(c, AddShares(c, "wirex", []string{"s9:10.0.20.0/24"}, false))
+		}, "unknown server s9"},
+		"share of no member": {func(c *state.Cluster) error {
+			return done(c, AddShares(c, "wirex", []string{"s3:10.0.20.0/24"}, false))
+		}, "not a member"},
+		"no share":           {func(c *state.Cluster) error { return done(c, DelShares(c, "wirex", []string{"s2:10.0.20.0/24"})) }, "does not share"},
+		"IPv6 share":         {func(c *state.Cluster) error { return done(c, AddShares(c, "wirex", []string{"s2:fd00::/64"}, false)) }, "no IPv6 subnet"},
+		"everything":         {func(c *state.Cluster) error { return done(c, AddShares(c, "wirex", []string{"s2:0.0.0.0/0"}, false)) }, "cannot be shared"},
+		"half of all":        {func(c *state.Cluster) error { return done(c, AddShares(c, "wirex", []string{"s2:128.0.0.0/1"}, false)) }, "half of all addresses"},
+		"an eighth of all":   {func(c *state.Cluster) error { return done(c, AddShares(c, "wirex", []string{"s2:160.0.0.0/3"}, false)) }, "an eighth of all addresses"},
+		"share of a segment": {func(c *state.Cluster) error { return done(c, AddShares(c, "wirex", []string{"s2:10.0.4.0/24"}, false)) }, "overlaps"},
 		"client before lead": {func(c *state.Cluster) error {
-			if err := Create(c, "w2", WireGuard, Options{}); err != nil {
+			if err := done(c, Create(c, "w2", WireGuard, Options{})); err != nil {
 				return err
 			}
-			return JoinClients(c, "w2", []string{"s1"})
+			return done(c, JoinClients(c, "w2", []string{"s1"}))
 		}, "no lead server yet"},
-		"topology": {func(c *state.Cluster) error { return Create(c, "w2", WireGuard, Options{"topology": "ring"}) }, "unknown topology"},
+		"topology": {func(c *state.Cluster) error { return done(c, Create(c, "w2", WireGuard, Options{"topology": "ring"})) }, "unknown topology"},
 		"keepalive": {func(c *state.Cluster) error {
-			return Create(c, "w2", WireGuard, Options{"keepalive": int64(70000)})
+			return done(c, Create(c, "w2", WireGuard, Options{"keepalive": int64(70000)}))
 		}, "out of range"},
-		"topology of vxlan": {func(c *state.Cluster) error { return Create(c, "v2", VXLAN, Options{"topology": "hub"}) }, "no --topology"},
+		"topology of vxlan": {func(c *state.Cluster) error { return done(c, Create(c, "v2", VXLAN, Options{"topology": "hub"})) }, "no --topology"},
 		"group of l2": {func(c *state.Cluster) error {
-			return Create(c, "v2", L2, Options{"group": netip.MustParseAddr("239.0.0.1")})
+			return done(c, Create(c, "v2", L2, Options{"group": netip.MustParseAddr("239.0.0.1")}))
 		}, "neither multicast group"},
 		"endpoint behind NAT": {func(c *state.Cluster) error {
 			return AddServer(c, "s9", state.Server{NAT: true, Endpoint: "vpn.example.org"})
@@ -106,10 +110,10 @@ func TestJoiningTouchesOnlyTheNewPeer(t *testing.T) {
 	for _, topology := range []string{state.Mesh, state.Hub} {
 		rnd := seed.New(t)
 		c := cluster(t, 20)
-		if err := Create(c, "wirex", WireGuard, Options{"topology": topology}); err != nil {
+		if err := done(c, Create(c, "wirex", WireGuard, Options{"topology": topology})); err != nil {
 			t.Fatal(err)
 		}
-		if err := JoinLead(c, "wirex", "s1"); err != nil {
+		if err := done(c, JoinLead(c, "wirex", "s1")); err != nil {
 			t.Fatal(err)
 		}
 		n := c.Networks["wirex"]
@@ -123,7 +127,7 @@ func TestJoiningTouchesOnlyTheNewPeer(t *testing.T) {
 			if !hasMember(n, server) {
 				edit = JoinClients
 			}
-			if err := edit(c, "wirex", []string{server}); err != nil {
+			if err := done(c, edit(c, "wirex", []string{server})); err != nil {
 				t.Fatal(err)
 			}
 			if a := n.Allocated[server]; a != nil {

@@ -21,11 +21,11 @@ func auto() map[string]func(c *state.Cluster, name string, o Options) error {
 			for _, p := range list {
 				to.Addresses = append(to.Addresses, netip.PrefixFrom(p.Addr(), p.Bits()), netip.PrefixFrom(p.Addr().Next(), p.Bits()))
 			}
-			return AddTunnel(c, GRE, "s1", "s2", to)
+			return done(c, AddTunnel(c, GRE, "s1", "s2", to))
 		},
 	}
 	for _, kind := range []string{VXLAN, WireGuard, L2, HostGW} {
-		out[kind] = func(c *state.Cluster, name string, o Options) error { return Create(c, name, kind, o) }
+		out[kind] = func(c *state.Cluster, name string, o Options) error { return done(c, Create(c, name, kind, o)) }
 	}
 	return out
 }
@@ -58,7 +58,7 @@ func TestPoolsEnd(t *testing.T) {
 	c.Servers["s1"].Facts.Prefixes = prefixes("10.0.0.0/9", "10.128.0.0/10", "10.192.0.0/11", "10.224.0.0/12", "100.64.0.0/10")
 	last := netip.Prefix{}
 	for i := 0; ; i++ {
-		err := Create(c, fmt.Sprint("n", i), HostGW, Options{})
+		err := done(c, Create(c, fmt.Sprint("n", i), HostGW, Options{}))
 		if err == nil {
 			if last = c.Networks[fmt.Sprint("n", i)].Subnets[0]; !prefix.IsPrivate(last) {
 				t.Fatalf("the pool %d is %s", i, last)
@@ -80,7 +80,7 @@ func TestPoolsEnd(t *testing.T) {
 		if err == nil || bad != nil || p.Bits() != bits {
 			t.Fatalf("next %q: %v", next, err)
 		}
-		if err := Create(c, fmt.Sprint("m", i), HostGW, Options{"subnet": []netip.Prefix{p}}); err != nil {
+		if err := done(c, Create(c, fmt.Sprint("m", i), HostGW, Options{"subnet": []netip.Prefix{p}})); err != nil {
 			t.Fatalf("%s does not work: %v", next, err)
 		}
 	}
@@ -120,10 +120,10 @@ func TestPublicSpaceIsNoted(t *testing.T) {
 		c.Servers["s1"].Facts.Interfaces[0].Addrs = prefixes("198.51.100.1/24")
 		p := netip.MustParsePrefix(test.subnet)
 		out, err := Edit(c, func(c *state.Cluster) error {
-			if err := Create(c, "n1", VXLAN, Options{"subnet": []netip.Prefix{p}}); err != nil {
+			if err := done(c, Create(c, "n1", VXLAN, Options{"subnet": []netip.Prefix{p}})); err != nil {
 				return err
 			}
-			return Join(c, "n1", []string{"s1"})
+			return done(c, Join(c, "n1", []string{"s1"}))
 		})
 		if err != nil {
 			t.Fatal(test.subnet, err)
@@ -138,7 +138,7 @@ func TestPublicSpaceIsNoted(t *testing.T) {
 			if err := Remove(c, "n1"); err != nil {
 				return err
 			}
-			return SetSubnet(c, "s1", p)
+			return done(c, SetSubnet(c, "s1", p))
 		})
 		if err != nil || noted(out, OwnSubnet("s1")) != test.noted {
 			t.Errorf("setsubnet s1 %s: %v, %v", test.subnet, out, err)
@@ -159,25 +159,25 @@ func TestHostBits(t *testing.T) {
 		next string
 	}{
 		"-s": {func(c *state.Cluster) error {
-			return Create(c, "n1", VXLAN, Options{"subnet": prefixes("10.9.0.7/24")})
+			return done(c, Create(c, "n1", VXLAN, Options{"subnet": prefixes("10.9.0.7/24")}))
 		}, "-s 10.9.0.0/24"},
 		"-s of a pool": {func(c *state.Cluster) error {
-			return Create(c, "n1", HostGW, Options{"subnet": prefixes("fd09::7/48")})
+			return done(c, Create(c, "n1", HostGW, Options{"subnet": prefixes("fd09::7/48")}))
 		}, "-s fd09::/48"},
 		"a file's":   {file(state.Network{Type: VXLAN, Subnets: prefixes("10.9.0.7/24")}), "-s 10.9.0.0/24"},
 		"its mesh":   {file(state.Network{Type: L2, Mesh: netip.MustParsePrefix("10.9.0.7/24")}), "mesh = \"10.9.0.0/24\" in a file for flock apply -f"},
 		"its tunnel": {file(state.Network{Type: GRE, Members: []string{"s1", "s2"}, Subnets: prefixes("10.9.0.1/30")}), "10.9.0.0/30"},
 		"a share": {func(c *state.Cluster) error {
-			if err := Create(c, "n1", HostGW, Options{}); err != nil {
+			if err := done(c, Create(c, "n1", HostGW, Options{})); err != nil {
 				return err
 			}
-			return AddShares(c, "n1", []string{"s1:10.9.0.7/24"}, false)
+			return done(c, AddShares(c, "n1", []string{"s1:10.9.0.7/24"}, false))
 		}, "s1:10.9.0.0/24"},
 		"--accept": {func(c *state.Cluster) error {
-			if err := CreateBGP(c, "n1", "s1", BGPOptions{}); err != nil {
+			if err := done(c, CreateBGP(c, "n1", "s1", BGPOptions{})); err != nil {
 				return err
 			}
-			return AddExternal(c, "n1", "s1", router, ExternalOptions{AS: &as, Accept: &[]string{"10.9.0.7/16 le 24"}})
+			return done(c, AddExternal(c, "n1", "s1", router, ExternalOptions{AS: &as, Accept: &[]string{"10.9.0.7/16 le 24"}}))
 		}, "\"10.9.0.0/16 le 24\""},
 	} {
 		_, err := Edit(cluster(t, 2), test.edit)
@@ -192,7 +192,7 @@ func TestHostBits(t *testing.T) {
 func TestAdviceFits(t *testing.T) {
 	create := func(kind string) func(c *state.Cluster, p netip.Prefix) error {
 		return func(c *state.Cluster, p netip.Prefix) error {
-			return Create(c, "n1", kind, Options{"subnet": []netip.Prefix{p}})
+			return done(c, Create(c, "n1", kind, Options{"subnet": []netip.Prefix{p}}))
 		}
 	}
 	for name, test := range map[string]struct {
@@ -203,16 +203,16 @@ func TestAdviceFits(t *testing.T) {
 		"vxlan":     {create(VXLAN), []string{"10.0.4.0/30", "fd00::/124", "224.0.0.0/24", "ff02::/64"}, "a gateway, servers and containers"},
 		"wireguard": {create(WireGuard), []string{"10.0.4.0/30", "fd00::/124", "127.0.0.0/24"}, "the servers of an encrypted network"},
 		"host-gw":   {create(HostGW), []string{"10.0.4.0/30", "fd00::/124", "0.0.0.0/0"}, "subnets of members"},
-		"setsubnet": {func(c *state.Cluster, p netip.Prefix) error { return SetSubnet(c, "s2", p) }, []string{"10.0.40.0/30", "fd00::/124"}, "a gateway and containers"},
+		"setsubnet": {func(c *state.Cluster, p netip.Prefix) error { return done(c, SetSubnet(c, "s2", p)) }, []string{"10.0.40.0/30", "fd00::/124"}, "a gateway and containers"},
 		"taken":     {create(VXLAN), []string{"10.0.4.0/24", "10.0.0.0/8", "fd00:4::/64"}, ""},
 		"taken too": {create(WireGuard), []string{"10.0.4.0/24", "fd00:4::/64"}, ""},
 	} {
 		for _, small := range test.small {
 			c := cluster(t, 2)
 			for _, err := range []error{
-				Create(c, "vx1", VXLAN, Options{"subnet": prefixes("10.0.4.0/24", "fd00:4::/64")}),
-				Create(c, "w1", WireGuard, Options{"subnet": prefixes("10.0.8.0/24", "fd00:8::/64")}),
-				SetSubnet(c, "s1", netip.MustParsePrefix("10.0.5.0/24")),
+				done(c, Create(c, "vx1", VXLAN, Options{"subnet": prefixes("10.0.4.0/24", "fd00:4::/64")})),
+				done(c, Create(c, "w1", WireGuard, Options{"subnet": prefixes("10.0.8.0/24", "fd00:8::/64")})),
+				done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.0.5.0/24"))),
 			} {
 				if err != nil {
 					t.Fatal(err)

@@ -16,10 +16,10 @@ func tunneled(t *testing.T) *state.Cluster {
 	t.Helper()
 	c := cluster(t, 3)
 	for _, err := range []error{
-		AddTunnel(c, GRE, "s1", "s2", TunnelOptions{}),
-		AddShares(c, "gre-s1-s2", []string{"s2:10.0.11.0/24"}, false),
-		Create(c, "vx1", VXLAN, Options{}),
-		Join(c, "vx1", []string{"s1"}),
+		done(c, AddTunnel(c, GRE, "s1", "s2", TunnelOptions{})),
+		done(c, AddShares(c, "gre-s1-s2", []string{"s2:10.0.11.0/24"}, false)),
+		done(c, Create(c, "vx1", VXLAN, Options{})),
+		done(c, Join(c, "vx1", []string{"s1"})),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -30,7 +30,7 @@ func tunneled(t *testing.T) *state.Cluster {
 
 func TestTunnelRefusals(t *testing.T) {
 	add := func(kind, a, b string, o TunnelOptions) func(*state.Cluster) error {
-		return func(c *state.Cluster) error { return AddTunnel(c, kind, a, b, o) }
+		return func(c *state.Cluster) error { return done(c, AddTunnel(c, kind, a, b, o)) }
 	}
 	addr := netip.MustParseAddr
 	for name, edit := range map[string]struct {
@@ -68,14 +68,20 @@ func TestTunnelRefusals(t *testing.T) {
 		"end said twice":    {add(GRE, "s1:eth0", "s3", TunnelOptions{Local: addr("10.99.0.1")}), "both say where the tunnel ends"},
 		"loopback":          {add(GRE, "s1", "s3", TunnelOptions{Local: addr("127.0.0.1")}), "not the address of a server"},
 		"overlap":           {add(GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.4.1/30", "10.0.4.2/30")}), "10.0.4.0/30 (network gre-s1-s3) overlaps 10.0.4.0/24 (network vx1)"},
-		"by createnetwork":  {func(c *state.Cluster) error { return Create(c, "g", GRE, Options{}) }, "type of tunnels"},
-		"third end":         {func(c *state.Cluster) error { return Join(c, "gre-s1-s2", []string{"s3"}) }, "these two ends for good"},
-		"client":            {func(c *state.Cluster) error { return JoinClients(c, "gre-s1-s2", []string{"s3"}) }, "these two ends for good"},
+		"by createnetwork":  {func(c *state.Cluster) error { return done(c, Create(c, "g", GRE, Options{})) }, "type of tunnels"},
+		"third end":         {func(c *state.Cluster) error { return done(c, Join(c, "gre-s1-s2", []string{"s3"})) }, "these two ends for good"},
+		"client":            {func(c *state.Cluster) error { return done(c, JoinClients(c, "gre-s1-s2", []string{"s3"})) }, "these two ends for good"},
 		"one end less":      {func(c *state.Cluster) error { return Leave(c, "gre-s1-s2", []string{"s2"}) }, "these two ends for good"},
-		"share of a third":  {func(c *state.Cluster) error { return AddShares(c, "gre-s1-s2", []string{"s3:10.0.12.0/24"}, false) }, "not a member"},
-		"share of the /30":  {func(c *state.Cluster) error { return AddShares(c, "gre-s1-s2", []string{"s1:10.0.6.0/30"}, false) }, "overlaps"},
-		"IPv6 share":        {func(c *state.Cluster) error { return AddShares(c, "gre-s1-s2", []string{"s1:fd11::/64"}, false) }, "no IPv6 subnet"},
-		"no share":          {func(c *state.Cluster) error { return DelShares(c, "gre-s1-s2", []string{"s1:10.0.11.0/24"}) }, "does not share"},
+		"share of a third": {func(c *state.Cluster) error {
+			return done(c, AddShares(c, "gre-s1-s2", []string{"s3:10.0.12.0/24"}, false))
+		}, "not a member"},
+		"share of the /30": {func(c *state.Cluster) error {
+			return done(c, AddShares(c, "gre-s1-s2", []string{"s1:10.0.6.0/30"}, false))
+		}, "overlaps"},
+		"IPv6 share": {func(c *state.Cluster) error {
+			return done(c, AddShares(c, "gre-s1-s2", []string{"s1:fd11::/64"}, false))
+		}, "no IPv6 subnet"},
+		"no share":          {func(c *state.Cluster) error { return done(c, DelShares(c, "gre-s1-s2", []string{"s1:10.0.11.0/24"})) }, "does not share"},
 		"delete a network":  {func(c *state.Cluster) error { return DelTunnel(c, "vx1") }, "no tunnel"},
 		"delete nothing":    {func(c *state.Cluster) error { return DelTunnel(c, "gre-s1-s3") }, "unknown tunnel"},
 		"delete the server": {func(c *state.Cluster) error { return DelServer(c, "s2", false) }, "it is a member of gre-s1-s2"},
@@ -96,9 +102,9 @@ func TestTunnelAddressesAreDealtInOrder(t *testing.T) {
 	c := tunneled(t)
 	given := TunnelOptions{Name: "mine", Key: number(5), Addresses: prefixes("10.0.6.10/29", "10.0.6.9/29", "fd06::/127", "fd06::1/127")}
 	for _, err := range []error{
-		AddTunnel(c, GRE, "s2", "s1", given),
-		AddTunnel(c, IPIP, "s1", "s2", TunnelOptions{}),
-		AddTunnel(c, GRE, "s3", "s1", TunnelOptions{}),
+		done(c, AddTunnel(c, GRE, "s2", "s1", given)),
+		done(c, AddTunnel(c, IPIP, "s1", "s2", TunnelOptions{})),
+		done(c, AddTunnel(c, GRE, "s3", "s1", TunnelOptions{})),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -127,7 +133,7 @@ func TestTunnelAddressesAreDealtInOrder(t *testing.T) {
 func TestTunnelSubnetsGoOn(t *testing.T) {
 	c := cluster(t, 2)
 	for i := range 65 {
-		if err := AddTunnel(c, GRE, "s1", "s2", TunnelOptions{Name: fmt.Sprint("g", i+1), Key: number(int64(i + 1))}); err != nil {
+		if err := done(c, AddTunnel(c, GRE, "s1", "s2", TunnelOptions{Name: fmt.Sprint("g", i+1), Key: number(int64(i + 1))})); err != nil {
 			t.Fatalf("with %d tunnels: %v", i, err)
 		}
 	}
@@ -155,7 +161,7 @@ func TestDeadEndTakesItsTunnels(t *testing.T) {
 // addtunnel says, and what was dealt stays.
 func TestTunnelSurvivesItsFile(t *testing.T) {
 	c := tunneled(t)
-	if err := AddTunnel(c, IPIP, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.6/30", "10.0.6.5/30")}); err != nil {
+	if err := done(c, AddTunnel(c, IPIP, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.6/30", "10.0.6.5/30")})); err != nil {
 		t.Fatal(err)
 	}
 	before := compiled(t, c)["s1"].Text()
@@ -176,9 +182,9 @@ func TestTunnelSurvivesItsFile(t *testing.T) {
 // A tunnel that a hand left with one end is refused in words, whatever is done with it.
 func TestTunnelOfOneEnd(t *testing.T) {
 	for name, edit := range map[string]func(*state.Cluster) error{
-		"join":  func(c *state.Cluster) error { return Join(c, "g", []string{"s3"}) },
+		"join":  func(c *state.Cluster) error { return done(c, Join(c, "g", []string{"s3"})) },
 		"leave": func(c *state.Cluster) error { return Leave(c, "g", []string{"s1"}) },
-		"lead":  func(c *state.Cluster) error { return JoinLead(c, "g", "s2") },
+		"lead":  func(c *state.Cluster) error { return done(c, JoinLead(c, "g", "s2")) },
 	} {
 		c := cluster(t, 3)
 		c.Networks = map[string]*state.Network{"g": {Type: GRE, Members: []string{"s1"}}}

@@ -69,10 +69,7 @@ func addTunnel(c *state.Cluster, name, kind string, ends []string, o TunnelOptio
 	if err := fillIn(c, name, n); err != nil {
 		return err
 	}
-	if err := checkNewcomer(c, "network "+name); err != nil {
-		return err
-	}
-	return Complete(c)
+	return checkNewcomer(c, "network "+name)
 }
 
 // endMember is an end as a member, where is its address if that was given apart.
