@@ -70,7 +70,7 @@ demo: deps build ## three servers, one network, containers that find each other;
 test: deps kernel build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 85m -parallel 3 $(if $(V),-v,) ./...
 
-UNIT := $(addprefix ./internal/,agent/... change cli control fill hint house network plainfile remote rtnl screen seed spec sshconfig state target udptun view wire) ./templates
+UNIT := $(addprefix ./internal/,agent/... change cli control edit fill hint house network plainfile remote rtnl screen seed spec sshconfig state target udptun view wire) ./templates
 unit: ## every test that needs no root and no lab, about half a minute on an idle machine
 	@FLOCK_LANE=unit FLOCK_MUST= go test -short $(if $(V),-v,) $(UNIT)
 
@@ -80,7 +80,7 @@ bench: deps kernel build ## no-op, create, join as ratios to a bare login; the a
 	@$(ASROOT) $(BENCH) -bench '1000|NothingToDo' -benchtime 10x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench Beside -benchtime 21x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench TenThousand -benchtime 1x ./internal/bgp | grep -E '^(Benchmark|---|FAIL| )'
-	@$(ASROOT) $(BENCH) -bench 'Join|ListNetworks|10k|VXLANL3' -benchtime 3x ./internal/network ./internal/cli ./internal/state | grep -E '^(Benchmark|---|FAIL| )'
+	@$(ASROOT) $(BENCH) -bench 'Join|ListNetworks|10k|VXLANL3' -benchtime 3x ./internal/edit ./internal/cli ./internal/state | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench Config10 -benchtime 20x ./internal/sshconfig | grep -E '^(Benchmark|---|FAIL| )'
 
 golden: ## rewrite the golden files

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -120,7 +120,7 @@ func TestStrangersAreMetBeforeOthersAreLocked(t *testing.T) {
 		return open(ctx, to)
 	}
 	edit := func(c *state.Cluster) error {
-		return errors.Join(network.AddServer(c, "s3", state.Server{Address: "s3"}), create(c), join("s1", "s2", "s3")(c))
+		return errors.Join(edit.AddServer(c, "s3", state.Server{Address: "s3"}), create(c), join("s1", "s2", "s3")(c))
 	}
 	out := carry(t, e, Request{Edit: edit, All: true})
 	if got, want := states(out), "s1 done, s2 done, s3 done"; got != want {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
@@ -71,7 +72,7 @@ func (r *run) await(ctx context.Context) error {
 				break
 			}
 			within = awaitConverged // a daemon that is no longer a reflector restarts
-			if err := r.again(func(c *state.Cluster) error { return network.FinishSessions(c, name) }); err != nil {
+			if err := r.again(func(c *state.Cluster) error { return edit.FinishSessions(c, name) }); err != nil {
 				return err
 			}
 			if err := r.step(ctx); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -19,15 +20,15 @@ import (
 func speaks(t *testing.T, e *Engine, n int) {
 	t.Helper()
 	carry(t, e, Request{Edit: func(c *state.Cluster) error {
-		if err := network.CreateBGP(c, "bnet", "s1", network.BGPOptions{}); err != nil {
+		if err := edit.CreateBGP(c, "bnet", "s1", edit.BGPOptions{}); err != nil {
 			return err
 		}
 		for i := range n {
 			name := fmt.Sprintf("s%d", i+1)
-			if err := network.JoinBGP(c, "bnet", []string{name}); err != nil {
+			if err := edit.JoinBGP(c, "bnet", []string{name}); err != nil {
 				return err
 			}
-			if err := network.ShareBGP(c, "bnet", []string{fmt.Sprintf("%s:10.1.%d.0/24", name, i+1)}, false); err != nil {
+			if err := edit.ShareBGP(c, "bnet", []string{fmt.Sprintf("%s:10.1.%d.0/24", name, i+1)}, false); err != nil {
 				return err
 			}
 		}
@@ -44,7 +45,7 @@ func TestSpeakersGetTheirAgentAtFirst(t *testing.T) {
 		for _, s := range c.Servers {
 			s.Facts = nil
 		}
-		return network.CreateBGP(c, "bnet", "s1", network.BGPOptions{})
+		return edit.CreateBGP(c, "bnet", "s1", edit.BGPOptions{})
 	}})
 	slices.Sort(f.agents)
 	if want := []string{"s1 bgp", "s2 "}; !slices.Equal(f.agents, want) {
@@ -58,7 +59,7 @@ func TestSecretsGoWhereTheyAreNamed(t *testing.T) {
 	speaks(t, e, 3)
 	id, as := "abc", uint32(65001)
 	add := func(c *state.Cluster) error {
-		return network.AddExternal(c, "bnet", "s2", netip.MustParseAddr("192.0.2.254"), network.ExternalOptions{AS: &as, Password: &id})
+		return edit.AddExternal(c, "bnet", "s2", netip.MustParseAddr("192.0.2.254"), edit.ExternalOptions{AS: &as, Password: &id})
 	}
 	carry(t, e, Request{Edit: add, Secrets: map[string]string{id: "horse"}, DryRun: true})
 	if len(f.secrets) > 0 {
@@ -175,13 +176,13 @@ func TestStatusAsksTheDaemons(t *testing.T) {
 // TestCarrierStays: what a network stands in is not taken away below it.
 func TestCarrierStays(t *testing.T) {
 	f, e := world(t, 2)
-	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Create(c, "wirex", network.WireGuard, network.Options{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "wirex", network.WireGuard, network.Options{}) }})
 	carry(t, e, Request{Edit: func(c *state.Cluster) error {
-		return errors.Join(network.JoinLead(c, "wirex", "s1"), network.JoinClients(c, "wirex", []string{"s2"}))
+		return errors.Join(edit.JoinLead(c, "wirex", "s1"), edit.JoinClients(c, "wirex", []string{"s2"}))
 	}})
-	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.CreateBGP(c, "bnet", "s2:10.0.8.2", network.BGPOptions{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.CreateBGP(c, "bnet", "s2:10.0.8.2", edit.BGPOptions{}) }})
 	dialed := f.dialed
-	_, err := e.Run(t.Context(), Request{Edit: func(c *state.Cluster) error { return network.Remove(c, "wirex") }})
+	_, err := e.Run(t.Context(), Request{Edit: func(c *state.Cluster) error { return edit.Remove(c, "wirex") }})
 	if !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "bnet stands in wirex") || f.dialed != dialed {
 		t.Errorf("%d connections, %v", f.dialed-dialed, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
@@ -225,7 +226,7 @@ func world(t *testing.T, n int) (*fleet, *Engine) {
 	for i := range n {
 		name := fmt.Sprintf("s%d", i+1)
 		f.servers[name] = &server{mtu: 1500, step: "link vxl0"}
-		add := func(c *state.Cluster) error { return network.AddServer(c, name, state.Server{Address: name}) }
+		add := func(c *state.Cluster) error { return edit.AddServer(c, name, state.Server{Address: name}) }
 		out := carry(t, e, Request{Edit: add, Contact: []string{name}})
 		if len(out.Pending) != 0 {
 			t.Fatalf("pending after addserver: %v", out.Pending)
@@ -244,10 +245,10 @@ func carry(t *testing.T, e *Engine, r Request) *Outcome {
 	return out
 }
 
-func create(c *state.Cluster) error { return network.Create(c, "vx1", "vxlan", network.Options{}) }
+func create(c *state.Cluster) error { return edit.Create(c, "vx1", "vxlan", network.Options{}) }
 
 func join(servers ...string) func(*state.Cluster) error {
-	return func(c *state.Cluster) error { return network.Join(c, "vx1", servers) }
+	return func(c *state.Cluster) error { return edit.Join(c, "vx1", servers) }
 }
 
 func load(t *testing.T, e *Engine) *state.Cluster {
@@ -374,7 +375,7 @@ func TestTheSameCommandFinishesPendingMembers(t *testing.T) {
 func TestMustAnswer(t *testing.T) {
 	f, e := world(t, 1)
 	f.servers["s2"] = &server{away: true}
-	add := func(c *state.Cluster) error { return network.AddServer(c, "s2", state.Server{Address: "s2"}) }
+	add := func(c *state.Cluster) error { return edit.AddServer(c, "s2", state.Server{Address: "s2"}) }
 	if _, err := e.Run(t.Context(), Request{Edit: add, Contact: []string{"s2"}}); !errors.Is(err, remote.ErrUnreachable) {
 		t.Fatalf("error %v", err)
 	}
@@ -468,7 +469,7 @@ func TestOneNetworkAloneConcernsOthers(t *testing.T) {
 	carry(t, e, Request{Edit: create})
 	carry(t, e, Request{Edit: join("s1", "s2")})
 	carry(t, e, Request{Edit: func(c *state.Cluster) error {
-		return errors.Join(network.Create(c, "vx2", "vxlan", network.Options{}), network.Join(c, "vx2", []string{"s2", "s3"}))
+		return errors.Join(edit.Create(c, "vx2", "vxlan", network.Options{}), edit.Join(c, "vx2", []string{"s2", "s3"}))
 	}})
 	f.servers["s2"].mtu = 1400
 	if out, err := e.Status(t.Context(), []string{"vx1"}, nil); err != nil || states(out) != "s1 planned, s2 planned" {
@@ -525,7 +526,7 @@ func TestFileEditedByHand(t *testing.T) {
 	if len(f.log) > 0 {
 		t.Errorf("contacted: %v", f.log)
 	}
-	out = carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Remove(c, "vx1") }})
+	out = carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Remove(c, "vx1") }})
 	if got, want := states(out), "s1 done, s2 done"; got != want || len(out.Pending) > 0 {
 		t.Fatalf("%s, pending %v", got, out.Pending)
 	}
@@ -546,7 +547,7 @@ func TestOneMachineHasOneName(t *testing.T) {
 	f, e := world(t, 2)
 	add := func(name string) Request {
 		return Request{Contact: []string{name}, Edit: func(c *state.Cluster) error {
-			return network.AddServer(c, name, state.Server{Address: name})
+			return edit.AddServer(c, name, state.Server{Address: name})
 		}}
 	}
 	for _, s := range f.servers {
@@ -576,7 +577,7 @@ func TestClonesAreNamed(t *testing.T) {
 		t.Errorf("of servers of their own: %v", out.Clones)
 	}
 	add := Request{Contact: []string{"s4"}, Edit: func(c *state.Cluster) error {
-		return network.AddServer(c, "s4", state.Server{Address: "192.0.2.4"})
+		return edit.AddServer(c, "s4", state.Server{Address: "192.0.2.4"})
 	}}
 	carry(t, e, Request{All: true, Contact: []string{"s1", "s2", "s3"}})
 	f.servers["s4"] = &server{mtu: 1500, machine: "machine of s1", hostKey: "key of s2"}
@@ -604,7 +605,7 @@ func TestLeasesFollowDHCP(t *testing.T) {
 		t.Errorf("of a new network s1 is told that %q are untouched", have)
 	}
 	f.servers["s1"].leases = "leases of s1"
-	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Leave(c, "vx1", []string{"s1"}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Leave(c, "vx1", []string{"s1"}) }})
 	for name, want := range map[string]string{"s1": "", "s2": "leases of s1", "s3": ""} {
 		if have := f.servers[name].given["vx1"]; want != have {
 			t.Errorf("leases given to %s: want %q, have %q", name, want, have)

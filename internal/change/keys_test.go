@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -12,14 +13,14 @@ import (
 
 // lead and clients make a wireguard network.
 func lead(c *state.Cluster) error {
-	if err := network.Create(c, "wirex", network.WireGuard, network.Options{}); err != nil {
+	if err := edit.Create(c, "wirex", network.WireGuard, network.Options{}); err != nil {
 		return err
 	}
-	return network.JoinLead(c, "wirex", "s1")
+	return edit.JoinLead(c, "wirex", "s1")
 }
 
 func clients(servers ...string) func(*state.Cluster) error {
-	return func(c *state.Cluster) error { return network.JoinClients(c, "wirex", servers) }
+	return func(c *state.Cluster) error { return edit.JoinClients(c, "wirex", servers) }
 }
 
 func keysOf(c *state.Cluster) map[string]string {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -15,8 +16,8 @@ import (
 // old way away: between any two applies every pair has a way in both directions.
 func TestAnotherTypeOverlaps(t *testing.T) {
 	f, e := world(t, 3)
-	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Create(c, "n1", network.VXLANL3, network.Options{}) }})
-	carry(t, e, Request{Edit: func(c *state.Cluster) error { return network.Join(c, "n1", []string{"s1", "s2", "s3"}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "n1", network.VXLANL3, network.Options{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1", "s2", "s3"}) }})
 	for _, to := range []string{network.HostGW, network.VXLANL3, network.UDP, network.IPIP} {
 		f.asked = nil
 		c := load(t, e)
@@ -27,7 +28,7 @@ func TestAnotherTypeOverlaps(t *testing.T) {
 		}
 		holds := before.Hosts
 		out := carry(t, e, Request{Edit: func(c *state.Cluster) error {
-			_, err := network.ChangeType(c, "n1", to)
+			_, err := edit.ChangeType(c, "n1", to)
 			return err
 		}})
 		if got := states(out); got != "s1 done, s2 done, s3 done" || len(out.Pending) > 0 {

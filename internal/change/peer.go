@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -190,7 +190,7 @@ func (p *peer) remains(report *spec.Report) error {
 // outcome is the result so far.
 func (r *run) outcome() *Outcome {
 	out := &Outcome{
-		Cluster: r.c, Saved: r.saved, Notes: slices.Concat(r.compiled.Notes, network.Renumbered(r.was, r.compiled.Hosts)),
+		Cluster: r.c, Saved: r.saved, Notes: slices.Concat(r.compiled.Notes, edit.Renumbered(r.was, r.compiled.Hosts)),
 		Clones: append(slices.Clone(r.clones), r.cloned()...), Silent: r.silent, Deaf: r.deaf, Unheard: r.unheard, Leaving: r.gone, Stayed: r.stayed,
 		Pending: pending(r.c, r.compiled, r.sums), Behind: r.behind,
 	}

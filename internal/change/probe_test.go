@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -33,9 +34,9 @@ func (f *fleet) takeTried() string {
 // that somebody looks; a change that makes no way tries none.
 func TestDeadWaysAreSaidEachTime(t *testing.T) {
 	f, e := world(t, 3)
-	make := func(c *state.Cluster) error { return network.Create(c, "vx1", network.VXLAN, network.Options{}) }
+	make := func(c *state.Cluster) error { return edit.Create(c, "vx1", network.VXLAN, network.Options{}) }
 	join := func(members ...string) Request {
-		return Request{Edit: func(c *state.Cluster) error { return network.Join(c, "vx1", members) }, Networks: []string{"vx1"}}
+		return Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "vx1", members) }, Networks: []string{"vx1"}}
 	}
 	carry(t, e, Request{Edit: make})
 	if out := carry(t, e, join("s1", "s2")); len(out.Silent) > 0 || f.takeTried() != "s1 10.0.4.253" {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
@@ -85,7 +86,7 @@ func (r *run) edit() error {
 		r.filed[name] = true
 	}
 	broken := r.complete()
-	compiled, err := network.Edit(r.c, func(c *state.Cluster) error {
+	compiled, err := edit.Do(r.c, func(c *state.Cluster) error {
 		for _, t := range r.req.Rotate {
 			if err := CheckRotation(c, t); err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -162,7 +163,7 @@ func (r *run) retire(ctx context.Context) error {
 	err := r.again(func(c *state.Cluster) error {
 		var errs []error
 		for _, name := range leave {
-			errs = append(errs, network.DelServer(c, name, false))
+			errs = append(errs, edit.DelServer(c, name, false))
 		}
 		return errors.Join(errs...)
 	})
@@ -209,13 +210,13 @@ func (p *peer) purge(ctx context.Context, e *Engine, want *spec.Host) (*spec.Rep
 // foresee makes a dry run show the result of all steps, and what is removed from the
 // file.
 func (r *run) foresee(was *state.Cluster) error {
-	r.gone = network.Leaving(was, r.c, r.leaving())
+	r.gone = edit.Leaving(was, r.c, r.leaving())
 	if r.req.Await == nil {
 		return nil
 	}
 	for _, name := range network.BGPNetworks(r.c) {
 		if r.c.Networks[name].Before != nil && r.mayAwait(name) {
-			if err := network.FinishSessions(r.c, name); err != nil {
+			if err := edit.FinishSessions(r.c, name); err != nil {
 				return err
 			}
 		}

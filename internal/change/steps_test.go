@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
@@ -151,7 +152,7 @@ func TestReflectorsTakeOverWhenTheyAreHeard(t *testing.T) {
 	speaks(t, e, 3)
 	e.wait = 10 * time.Millisecond
 	reflect := Request{
-		Edit:  func(c *state.Cluster) error { return network.AddReflectors(c, "bnet", []string{"s1"}) },
+		Edit:  func(c *state.Cluster) error { return edit.AddReflectors(c, "bnet", []string{"s1"}) },
 		Await: &Await{Networks: []string{"bnet"}},
 	}
 	dry := reflect
@@ -176,7 +177,7 @@ func TestReflectorsTakeOverWhenTheyAreHeard(t *testing.T) {
 	f.dialed = 0
 	oneGeneration(t, e, func() {
 		back := reflect
-		back.Edit = func(c *state.Cluster) error { return network.DelReflectors(c, "bnet", []string{"s1"}) }
+		back.Edit = func(c *state.Cluster) error { return edit.DelReflectors(c, "bnet", []string{"s1"}) }
 		if out := carry(t, e, back); load(t, e).Networks["bnet"].Before != nil || len(out.Pending) > 0 {
 			t.Errorf("and back: pending %v", out.Pending)
 		}
@@ -191,9 +192,9 @@ func TestOnlyWhatGoesIsForgotten(t *testing.T) {
 	_, e := world(t, 3)
 	speaks(t, e, 3)
 	for want, edit := range map[string]func(*state.Cluster) error{
-		"[10.1.2.0/24]": func(c *state.Cluster) error { return network.UnshareBGP(c, "bnet", []string{"s2:10.1.2.0/24"}) },
-		"[10.1.3.0/24]": func(c *state.Cluster) error { return network.LeaveBGP(c, "bnet", []string{"s3"}) },
-		"[]":            func(c *state.Cluster) error { return network.AddReflectors(c, "bnet", []string{"s1"}) },
+		"[10.1.2.0/24]": func(c *state.Cluster) error { return edit.UnshareBGP(c, "bnet", []string{"s2:10.1.2.0/24"}) },
+		"[10.1.3.0/24]": func(c *state.Cluster) error { return edit.LeaveBGP(c, "bnet", []string{"s3"}) },
+		"[]":            func(c *state.Cluster) error { return edit.AddReflectors(c, "bnet", []string{"s1"}) },
 	} {
 		r, err := e.begin(t.Context(), Request{Edit: edit, DryRun: true})
 		if err != nil {
@@ -223,7 +224,7 @@ func TestInterruptWhileSessionsAreAwaited(t *testing.T) {
 			cancel()
 		}
 	}
-	join := func(c *state.Cluster) error { return network.JoinBGP(c, "bnet", []string{"s2"}) }
+	join := func(c *state.Cluster) error { return edit.JoinBGP(c, "bnet", []string{"s2"}) }
 	out, err := e.Run(ctx, Request{Edit: join, Await: &Await{Networks: []string{"bnet"}}})
 	if !errors.Is(err, context.Canceled) || !touched || out == nil || !out.Saved {
 		t.Errorf("want an interrupt after the change, have %+v, %v", out, err)
@@ -232,7 +233,7 @@ func TestInterruptWhileSessionsAreAwaited(t *testing.T) {
 
 func leaves(name string) Request {
 	return Request{
-		Edit:   func(c *state.Cluster) error { return network.Strip(c, name) },
+		Edit:   func(c *state.Cluster) error { return edit.Strip(c, name) },
 		Retire: func() []string { return []string{name} },
 	}
 }
@@ -300,7 +301,7 @@ func TestForcedLeavingOfOneThatRefuses(t *testing.T) {
 func TestEmptyNetworkLeaves(t *testing.T) {
 	_, e := world(t, 1)
 	carry(t, e, Request{Edit: create})
-	out := carry(t, e, Request{DryRun: true, Edit: func(c *state.Cluster) error { return network.Remove(c, "vx1") }})
+	out := carry(t, e, Request{DryRun: true, Edit: func(c *state.Cluster) error { return edit.Remove(c, "vx1") }})
 	if !slices.Equal(out.Leaving, []string{"network vx1"}) || len(out.Servers) > 0 {
 		t.Errorf("leaving: %v", out.Leaving)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
@@ -86,11 +87,11 @@ func newAddBGP(a *app) *cobra.Command {
 					return refuse("flock addbgp "+args[0]+" external SERVER PEERIP --as ASN", "addbgp: --%s belongs to external", name)
 				}
 			}
-			edit, err := addingBGP(args, o.force, a.knows(cmd.Context()))
+			wanted, err := addingBGP(args, o.force, a.knows(cmd.Context()))
 			if err != nil {
 				return err
 			}
-			return a.addBGP(cmd.Context(), args[0], edit)
+			return a.addBGP(cmd.Context(), args[0], wanted)
 		},
 	}
 	o.flags(cmd.Flags())
@@ -132,24 +133,24 @@ func meant(words []string, known func(string) bool) string {
 // addingBGP is the edit that the words of addbgp ask for.
 func addingBGP(args []string, force bool, known func(string) bool) (func(*state.Cluster) error, error) {
 	name, what, rest := args[0], args[1], args[2:]
-	edit := map[string]func(*state.Cluster, string, []string) error{
-		bgpPeer: network.JoinBGP, bgpReflector: network.AddReflectors,
+	wanted := map[string]func(*state.Cluster, string, []string) error{
+		bgpPeer: edit.JoinBGP, bgpReflector: edit.AddReflectors,
 		bgpNetwork: func(c *state.Cluster, name string, shares []string) error {
-			return network.ShareBGP(c, name, shares, force)
+			return edit.ShareBGP(c, name, shares, force)
 		},
 	}[what]
 	switch {
-	case edit == nil:
+	case wanted == nil:
 		return nil, refuse("flock addbgp "+name+" peer "+meant(args[1:], known), "addbgp: say what is added: peer, network, reflector or external, not %q", what)
 	case len(rest) == 0:
 		return nil, refuse("flock addbgp "+name+" "+what+" "+bgpForm(what), "addbgp: nothing follows %q", what)
 	}
-	return func(c *state.Cluster) error { return edit(c, name, rest) }, nil
+	return func(c *state.Cluster) error { return wanted(c, name, rest) }, nil
 }
 
-func (a *app) addBGP(ctx context.Context, name string, edit func(*state.Cluster) error) error {
+func (a *app) addBGP(ctx context.Context, name string, wanted func(*state.Cluster) error) error {
 	return a.alterBGP(ctx, name, alter{
-		Request: change.Request{Edit: edit},
+		Request: change.Request{Edit: wanted},
 		said:    func(out *change.Outcome) string { return ready(out, name) },
 	})
 }
@@ -166,7 +167,7 @@ func (a *app) addExternal(cmd *cobra.Command, name string, args []string, o *add
 	session := change.Outside{Server: server, Addr: address}
 	return a.alterBGP(cmd.Context(), name, alter{
 		Request: change.Request{
-			Edit:    func(c *state.Cluster) error { return network.AddExternal(c, name, server, address, options) },
+			Edit:    func(c *state.Cluster) error { return edit.AddExternal(c, name, server, address, options) },
 			Secrets: secrets, Await: &change.Await{Outside: &session},
 		},
 		said: func(out *change.Outcome) string {
@@ -194,7 +195,7 @@ func externalNamed(verb, name string, args []string) (server string, address net
 
 // external turns the flags that were given into what the network takes, and the
 // password by the id that it goes by from now on.
-func (o *addBGPOptions) external(a *app, cmd *cobra.Command) (out network.ExternalOptions, secrets map[string]string, err error) {
+func (o *addBGPOptions) external(a *app, cmd *cobra.Command) (out edit.ExternalOptions, secrets map[string]string, err error) {
 	given := cmd.Flags().Changed
 	if given("as") {
 		out.AS = &o.as

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/flocknet/flock/internal/change"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
@@ -50,11 +50,11 @@ cannot be reached stays pending in the file: 'flock apply' finishes it.
 		ValidArgsFunction: a.completeMembership(false),
 		Annotations:       changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			edit, err := joining(args, force)
+			wanted, err := joining(args, force)
 			if err != nil {
 				return err
 			}
-			return a.addNetwork(cmd.Context(), args[0], edit)
+			return a.addNetwork(cmd.Context(), args[0], wanted)
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "subnet: "+forceShare)
@@ -75,13 +75,13 @@ func joining(args []string, force bool) (func(*state.Cluster) error, error) {
 		if len(rest) > 1 {
 			return nil, refuse("flock addnetwork "+name+" server "+rest[0], "addnetwork: %q is one word too many, a network has one lead server", rest[1])
 		}
-		return func(c *state.Cluster) error { return network.JoinLead(c, name, rest[0]) }, nil
+		return func(c *state.Cluster) error { return edit.JoinLead(c, name, rest[0]) }, nil
 	case roleClient:
-		return func(c *state.Cluster) error { return network.JoinClients(c, name, rest) }, nil
+		return func(c *state.Cluster) error { return edit.JoinClients(c, name, rest) }, nil
 	case roleSubnet:
-		return func(c *state.Cluster) error { return network.AddShares(c, name, rest, force) }, nil
+		return func(c *state.Cluster) error { return edit.AddShares(c, name, rest, force) }, nil
 	}
-	return func(c *state.Cluster) error { return network.Join(c, name, args[1:]) }, nil
+	return func(c *state.Cluster) error { return edit.Join(c, name, args[1:]) }, nil
 }
 
 func isRole(word string) bool { return word == roleServer || word == roleClient || word == roleSubnet }
@@ -97,9 +97,9 @@ func roleForm(role string) string {
 	return "SERVER:CIDR..."
 }
 
-func (a *app) addNetwork(ctx context.Context, name string, edit func(*state.Cluster) error) error {
+func (a *app) addNetwork(ctx context.Context, name string, wanted func(*state.Cluster) error) error {
 	return a.alter(ctx, alter{
-		Request:  change.Request{Edit: edit},
+		Request:  change.Request{Edit: wanted},
 		networks: []string{name},
 		said:     func(out *change.Outcome) string { return ready(out, name) },
 	})

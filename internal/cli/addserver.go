@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/screen"
@@ -106,7 +107,7 @@ func (o *addServerOptions) parse(args []string) error {
 func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
 	err := a.alter(ctx, alter{
 		Request: change.Request{
-			Edit:    func(c *state.Cluster) error { return network.AddServer(c, o.name, o.server) },
+			Edit:    func(c *state.Cluster) error { return edit.AddServer(c, o.name, o.server) },
 			Contact: []string{o.name},
 		},
 		terse: true,

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
@@ -19,7 +20,7 @@ type addTunnelOptions struct {
 	local, remote       addr
 	addresses           []string
 	key, ttl            int64
-	network.TunnelOptions
+	edit.TunnelOptions
 }
 
 func newAddTunnel(a *app) *cobra.Command {
@@ -82,11 +83,11 @@ func (o *addTunnelOptions) parse(cmd *cobra.Command) error {
 func (a *app) addTunnel(ctx context.Context, o *addTunnelOptions) error {
 	name := o.Name
 	if name == "" {
-		name = network.TunnelName(o.kind, o.first, o.second)
+		name = edit.TunnelName(o.kind, o.first, o.second)
 	}
 	return a.alter(ctx, alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
-			return network.AddTunnel(c, o.kind, o.first, o.second, o.TunnelOptions)
+			return edit.AddTunnel(c, o.kind, o.first, o.second, o.TunnelOptions)
 		}},
 		networks: []string{name},
 		said:     func(out *change.Outcome) string { return tunnelReady(out, name) },
@@ -116,7 +117,7 @@ func newDelTunnel(a *app) *cobra.Command {
 		}),
 		Annotations: changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.remove(cmd.Context(), args[0], network.DelTunnel)
+			return a.remove(cmd.Context(), args[0], edit.DelTunnel)
 		},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/plainfile"
@@ -123,7 +124,7 @@ func (a *app) adopt(ctx context.Context, w desired, networks []string) error {
 			Edit: func(c *state.Cluster) error {
 				was := c.Clone()
 				err := w.adopt(c)
-				removed = network.Leaving(was, c, w.came.gone)
+				removed = edit.Leaving(was, c, w.came.gone)
 				return err
 			},
 			All: true, Networks: networks, Await: &change.Await{},
@@ -153,10 +154,10 @@ func (a *app) adopt(ctx context.Context, w desired, networks []string) error {
 // adopt edits c to be as w, and notes the consequences.
 func (w desired) adopt(c *state.Cluster) (err error) {
 	was := c.Clone()
-	w.came.gone, err = network.Replace(c, w.Cluster)
+	w.came.gone, err = edit.Replace(c, w.Cluster)
 	w.came.brings = nil
 	if w.foreign && err == nil {
-		w.came.brings = network.Bringing(was, c)
+		w.came.brings = edit.Bringing(was, c)
 	}
 	return w.locate(err)
 }

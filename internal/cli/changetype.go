@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
@@ -46,7 +47,7 @@ what it has besides gets its default.
 			return a.alter(cmd.Context(), alter{
 				Request: change.Request{Edit: func(c *state.Cluster) error {
 					var err error
-					dropped, err = network.ChangeType(c, name, kind)
+					dropped, err = edit.ChangeType(c, name, kind)
 					return err
 				}},
 				networks: []string{name},

@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
@@ -60,16 +60,16 @@ type scripted struct {
 
 func (s *scripted) Run(ctx context.Context, req change.Request) (*change.Outcome, error) {
 	s.request = req
-	edit := req.Edit
-	if edit == nil {
-		edit = func(*state.Cluster) error { return nil }
+	wanted := req.Edit
+	if wanted == nil {
+		wanted = func(*state.Cluster) error { return nil }
 	}
 	c, err := s.store.Load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c = c.Clone()
-	if _, err := network.Edit(c, edit); err != nil {
+	if _, err := edit.Do(c, wanted); err != nil {
 		return nil, errors.Join(err, change.ErrInput)
 	}
 	if req.Accepted != nil && !req.DryRun {
@@ -94,7 +94,7 @@ func (s *scripted) Run(ctx context.Context, req change.Request) (*change.Outcome
 	if req.Retire != nil {
 		for _, name := range req.Retire() {
 			s.retired = append(s.retired, name)
-			if err := network.DelServer(c, name, false); err != nil {
+			if err := edit.DelServer(c, name, false); err != nil {
 				return out, err
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
@@ -13,7 +14,7 @@ import (
 type createBGPOptions struct {
 	name, member string
 	hold         int64
-	network.BGPOptions
+	edit.BGPOptions
 }
 
 func newCreateBGP(a *app) *cobra.Command {
@@ -52,7 +53,7 @@ The address of a member that a wireguard or another network of flock's gave it
 func (a *app) createBGP(ctx context.Context, o *createBGPOptions) error {
 	return a.alterBGP(ctx, o.name, alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
-			return network.CreateBGP(c, o.name, o.member, o.BGPOptions)
+			return edit.CreateBGP(c, o.name, o.member, o.BGPOptions)
 		}},
 		said: func(out *change.Outcome) string {
 			return fmt.Sprintf("%s created: %s\nnext: flock addbgp %s peer SERVER…, flock addbgp %s network SERVER:CIDR…",

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
@@ -115,7 +116,7 @@ func addOption(f *pflag.FlagSet, o *network.Option) func() any {
 func (a *app) createNetwork(ctx context.Context, name, kind string, o network.Options) error {
 	return a.alter(ctx, alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
-			return network.Create(c, name, kind, o)
+			return edit.Create(c, name, kind, o)
 		}},
 		networks: []string{name},
 		would: func(out *change.Outcome) string {

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -29,13 +29,13 @@ func newDelBGP(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeBGP(true),
 		Annotations:       changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			edit, err := deletingBGP(args, a.knows(cmd.Context()))
+			wanted, err := deletingBGP(args, a.knows(cmd.Context()))
 			if err != nil {
 				return err
 			}
 			name := args[0]
 			return a.alterBGP(cmd.Context(), name, alter{
-				Request:  change.Request{Edit: edit},
+				Request:  change.Request{Edit: wanted},
 				question: func() string { return fmt.Sprintf("remove %s from %s?", strings.Join(args[1:], " "), name) },
 				said:     func(out *change.Outcome) string { return ready(out, name) },
 			})
@@ -48,16 +48,16 @@ func deletingBGP(args []string, known func(string) bool) (func(*state.Cluster) e
 	name, what, rest := args[0], args[1], args[2:]
 	if what == bgpExternal {
 		server, address, err := externalNamed("delbgp", name, rest)
-		return func(c *state.Cluster) error { return network.DelExternal(c, name, server, address) }, err
+		return func(c *state.Cluster) error { return edit.DelExternal(c, name, server, address) }, err
 	}
-	edit := map[string]func(*state.Cluster, string, []string) error{
-		bgpServer: network.LeaveBGP, bgpPeer: network.LeaveBGP, bgpNetwork: network.UnshareBGP, bgpReflector: network.DelReflectors,
+	wanted := map[string]func(*state.Cluster, string, []string) error{
+		bgpServer: edit.LeaveBGP, bgpPeer: edit.LeaveBGP, bgpNetwork: edit.UnshareBGP, bgpReflector: edit.DelReflectors,
 	}[what]
 	switch {
-	case edit == nil:
+	case wanted == nil:
 		return nil, refuse("flock delbgp "+name+" server "+meant(args[1:], known), "delbgp: say what is taken out: server, network, reflector or external, not %q", what)
 	case len(rest) == 0:
 		return nil, refuse("flock delbgp "+name+" "+what+" "+bgpForm(what), "delbgp: nothing follows %q", what)
 	}
-	return func(c *state.Cluster) error { return edit(c, name, rest) }, nil
+	return func(c *state.Cluster) error { return wanted(c, name, rest) }, nil
 }

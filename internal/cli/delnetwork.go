@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
@@ -27,17 +27,17 @@ removenetwork removes the network). 'subnet SERVER:CIDR...' ends the sharing of 
 		ValidArgsFunction: a.completeMembership(true),
 		Annotations:       changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			edit, going, err := leaving(args)
+			wanted, going, err := leaving(args)
 			if err != nil {
 				return err
 			}
-			return a.delNetwork(cmd.Context(), args[0], going, edit)
+			return a.delNetwork(cmd.Context(), args[0], going, wanted)
 		},
 	}
 }
 
 // leaving is the edit that the words of delnetwork ask for, and what goes.
-func leaving(args []string) (edit func(*state.Cluster) error, going []string, err error) {
+func leaving(args []string) (wanted func(*state.Cluster) error, going []string, err error) {
 	name, role, rest := args[0], args[1], args[2:]
 	switch {
 	case role == roleServer:
@@ -45,16 +45,16 @@ func leaving(args []string) (edit func(*state.Cluster) error, going []string, er
 	case len(rest) == 0 && isRole(role):
 		return nil, nil, refuse("flock delnetwork "+name+" "+role+" SERVER", "delnetwork: nothing follows %q", role)
 	case role == roleClient:
-		return func(c *state.Cluster) error { return network.LeaveClients(c, name, rest) }, rest, nil
+		return func(c *state.Cluster) error { return edit.LeaveClients(c, name, rest) }, rest, nil
 	case role == roleSubnet:
-		return func(c *state.Cluster) error { return network.DelShares(c, name, rest) }, rest, nil
+		return func(c *state.Cluster) error { return edit.DelShares(c, name, rest) }, rest, nil
 	}
-	return func(c *state.Cluster) error { return network.Leave(c, name, args[1:]) }, args[1:], nil
+	return func(c *state.Cluster) error { return edit.Leave(c, name, args[1:]) }, args[1:], nil
 }
 
-func (a *app) delNetwork(ctx context.Context, name string, going []string, edit func(*state.Cluster) error) error {
+func (a *app) delNetwork(ctx context.Context, name string, going []string, wanted func(*state.Cluster) error) error {
 	return a.alter(ctx, alter{
-		Request:  change.Request{Edit: edit},
+		Request:  change.Request{Edit: wanted},
 		question: func() string { return fmt.Sprintf("remove %s from %s?", view.Listed(going), name) },
 		networks: []string{name},
 		said:     func(out *change.Outcome) string { return ready(out, name) },

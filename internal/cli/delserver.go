@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
@@ -53,10 +54,10 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 	err = a.alter(ctx, alter{
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error {
-				if err := network.DelServer(c.Clone(), name, force); err != nil {
+				if err := edit.DelServer(c.Clone(), name, force); err != nil {
 					return err
 				}
-				return network.Strip(c, name)
+				return edit.Strip(c, name)
 			},
 			Contact: must, Retire: func() []string { return []string{name} }, Force: force,
 		},
@@ -72,7 +73,7 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 
 // strip is the edit that takes a server out of everything, while it can still be asked.
 func strip(name string) func(*state.Cluster) error {
-	return func(c *state.Cluster) error { return network.Strip(c, name) }
+	return func(c *state.Cluster) error { return edit.Strip(c, name) }
 }
 
 func isMember(c *state.Cluster, name, server string) bool {

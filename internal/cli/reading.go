@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
@@ -14,7 +15,7 @@ import (
 type reading struct {
 	c        *state.Cluster
 	compiled *network.Compiled
-	faults   []network.Fault
+	faults   []edit.Fault
 }
 
 func (a *app) read(ctx context.Context) (*reading, error) {
@@ -27,7 +28,7 @@ func (a *app) read(ctx context.Context) (*reading, error) {
 		return nil, err
 	}
 	r := &reading{}
-	r.c, r.compiled, r.faults = network.Salvage(c)
+	r.c, r.compiled, r.faults = edit.Salvage(c)
 	for i := range r.faults {
 		r.faults[i].Err = s.Locate(r.faults[i].Err)
 	}

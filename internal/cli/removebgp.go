@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/spf13/cobra"
 )
 
@@ -17,7 +17,7 @@ then as they were before it, and the network from the cluster file.
 		ValidArgsFunction: a.completeBGP(true),
 		Annotations:       changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.remove(cmd.Context(), args[0], network.RemoveBGP)
+			return a.remove(cmd.Context(), args[0], edit.RemoveBGP)
 		},
 	}
 }

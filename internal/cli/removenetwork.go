@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
@@ -22,12 +23,12 @@ and from the cluster file.
 		Args:              exactly(1),
 		ValidArgsFunction: a.completeNetworks(1),
 		Annotations:       changing(),
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.remove(cmd.Context(), args[0], network.Remove) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.remove(cmd.Context(), args[0], edit.Remove) },
 	}
 }
 
-// remove takes a network out by edit.
-func (a *app) remove(ctx context.Context, name string, edit func(*state.Cluster, string) error) error {
+// remove takes a network out as wanted says.
+func (a *app) remove(ctx context.Context, name string, wanted func(*state.Cluster, string) error) error {
 	var members []string
 	return a.alter(ctx, alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
@@ -37,7 +38,7 @@ func (a *app) remove(ctx context.Context, name string, edit func(*state.Cluster,
 					members = append(members, network.ServerOf(m))
 				}
 			}
-			return edit(c, name)
+			return wanted(c, name)
 		}},
 		question: func() string {
 			if len(members) == 0 {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
@@ -62,7 +63,7 @@ func (o *setSubnetOptions) parse(args []string) error {
 func (a *app) setSubnet(ctx context.Context, o *setSubnetOptions) error {
 	return a.alter(ctx, alter{
 		Request: change.Request{
-			Edit: func(c *state.Cluster) error { return network.SetSubnet(c, o.server, o.subnet) },
+			Edit: func(c *state.Cluster) error { return edit.SetSubnet(c, o.server, o.subnet) },
 		},
 		networks: []string{network.OwnSubnet(o.server)}, // for its notes
 		said: func(out *change.Outcome) string {

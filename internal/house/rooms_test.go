@@ -26,8 +26,8 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/change", "internal/handover", "internal/hint", "internal/lab", "internal/network", "internal/plainfile",
-			"internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
+			"internal/change", "internal/edit", "internal/handover", "internal/hint", "internal/lab", "internal/network",
+			"internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
 		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
@@ -50,7 +50,9 @@ var rooms = map[string]room{
 		banned: []string{"net", "os/exec"},
 	},
 	"internal/change": {
-		ours:   []string{"internal/hint", "internal/network", "internal/remote", "internal/spec", "internal/state", "internal/target"},
+		ours: []string{
+			"internal/edit", "internal/hint", "internal/network", "internal/remote", "internal/spec", "internal/state", "internal/target",
+		},
 		theirs: []string{xSync},
 		never:  "a change talks to agents by remote and spec alone, and prints nothing",
 	},
@@ -63,6 +65,11 @@ var rooms = map[string]room{
 	"internal/network": {
 		ours:   []string{"internal/hint", "internal/prefix", "internal/spec", "internal/state", "internal/target"},
 		never:  "compiling is pure, the same cluster gives the same bytes: no file, clock, random source, kernel or server",
+		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "os/exec", "time"},
+	},
+	"internal/edit": {
+		ours:   []string{"internal/hint", "internal/network", "internal/prefix", "internal/spec", "internal/state"},
+		never:  "an edit changes a cluster in memory: when it is made, and what servers say to it, is for change",
 		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "os/exec", "time"},
 	},
 	"internal/spec": {

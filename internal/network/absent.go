@@ -34,7 +34,7 @@ func (b *builder) guardShares() error {
 		}
 		var gone absence
 		for _, m := range n.Members {
-			server := serverOf(m)
+			server := ServerOf(m)
 			if _, placed := b.out.Places[Membership{server, name}]; !placed {
 				continue
 			}

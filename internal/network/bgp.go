@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -64,7 +66,7 @@ func checkAS(as uint32) error {
 func bgpKind() *Kind {
 	return &Kind{
 		Name: BGP, takes: []string{"interface", "shares", "as", "mode", "hold", "reflectors", "before", "external"}, BGP: true,
-		command: "flock createbgp NAME SERVER", columns: []string{"ADDRESS", "SHARED"}, space: &segmentSpace, withoutRole: nameBGPRole, noRole: noBGPRole,
+		Command: "flock createbgp NAME SERVER", columns: []string{"ADDRESS", "SHARED"}, space: &segmentSpace, WithoutRole: nameBGPRole, NoRole: noBGPRole,
 		commands: commands{
 			join: "flock addbgp NAME peer SERVER", joinFirst: "flock createbgp NAME SERVER", leave: "flock delbgp NAME server SERVER",
 			remove: "flock removebgp NAME", unshare: "flock delbgp NAME network SHARE",
@@ -98,8 +100,8 @@ func completeBGP(c *state.Cluster, name string, n *state.Network) error {
 		}
 	}
 	if n.Mode == state.Reflector && len(n.Reflectors) == 0 {
-		for _, m := range n.Members[:min(len(n.Members), fewReflectors)] {
-			n.Reflectors = append(n.Reflectors, serverOf(m))
+		for _, m := range n.Members[:min(len(n.Members), FewReflectors)] {
+			n.Reflectors = append(n.Reflectors, ServerOf(m))
 		}
 	}
 	if err := checkSessions(n); err != nil {
@@ -117,20 +119,21 @@ func completeBGP(c *state.Cluster, name string, n *state.Network) error {
 // onlyBGPOf refuses members that are in another BGP network: a server has one
 // speaker, of one autonomous system.
 func onlyBGPOf(c *state.Cluster, name string, n *state.Network) error {
-	return notInOthers(c, name, n.Members)
+	return NotInOthers(c, name, n.Members)
 }
 
-func notInOthers(c *state.Cluster, name string, members []string) error {
+// NotInOthers refuses members, as written, that are in another BGP network than name.
+func NotInOthers(c *state.Cluster, name string, members []string) error {
 	in := map[string]string{} // by server
 	for _, other := range BGPNetworks(c) {
 		for _, m := range c.Networks[other].Members {
-			if other != name && in[serverOf(m)] == "" {
-				in[serverOf(m)] = other
+			if other != name && in[ServerOf(m)] == "" {
+				in[ServerOf(m)] = other
 			}
 		}
 	}
 	for _, m := range members {
-		server := serverOf(m)
+		server := ServerOf(m)
 		if other := in[server]; other != "" {
 			return hint.Errorf("server "+server, "flock delbgp "+other+" server "+server,
 				"%s belongs to the BGP network %s: a server belongs to one at a time", server, other)
@@ -165,4 +168,25 @@ func allocateBGP(n *state.Network, servers []string) error {
 
 func fitsBGP(_ *state.Network, a *state.Allocation) bool {
 	return a.ID != 0 && len(a.Addrs) == 0 && len(a.Pool) == 0 && !a.Mesh.IsValid()
+}
+
+// BGPNetworks returns the names of the BGP networks, sorted.
+func BGPNetworks(c *state.Cluster) []string {
+	return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return !KindOf(c.Networks[name]).BGP })
+}
+
+// Speakers are the servers that are members of a BGP network.
+func Speakers(c *state.Cluster) map[string]bool {
+	out := map[string]bool{}
+	for _, name := range BGPNetworks(c) {
+		for _, m := range c.Networks[name].Members {
+			out[ServerOf(m)] = true
+		}
+	}
+	return out
+}
+
+// ExternalAt is the position of the external of a member among n's; below 0: there is none.
+func ExternalAt(n *state.Network, server string, address netip.Addr) int {
+	return slices.IndexFunc(n.Externals, func(e state.External) bool { return e.Server == server && e.Address == address })
 }

@@ -54,7 +54,7 @@ func compileBGP(b *builder, name string, n *state.Network) error {
 	if len(n.Members) > meshMost && n.Mode == state.Mesh {
 		b.note(name, "%d members in a full mesh are %d sessions: flock addbgp %s reflector SERVER1 SERVER2", len(n.Members), len(n.Members)*(len(n.Members)-1)/2, name)
 	}
-	if n.Mode == state.Reflector && len(n.Reflectors) < fewReflectors && len(n.Members) > 2 {
+	if n.Mode == state.Reflector && len(n.Reflectors) < FewReflectors && len(n.Members) > 2 {
 		b.note(name, "all routes hang on one reflector, %s: flock addbgp %s reflector SERVER", n.Reflectors[0], name)
 	}
 	if n.Before != nil {
@@ -271,7 +271,7 @@ func joined(c *state.Cluster, name string) []string {
 // overlay; "" for none.
 func memberAt(c *state.Cluster, name string, a netip.Addr) string {
 	for _, m := range c.Networks[name].Members {
-		server := serverOf(m)
+		server := ServerOf(m)
 		if overlayOf(c, server, a) != nil {
 			return server
 		}

@@ -80,7 +80,7 @@ func checkExternals(name string, n *state.Network) error {
 }
 
 func checkExternal(name string, n *state.Network, e state.External) error {
-	if !hasMember(n, e.Server) {
+	if !HasMember(n, e.Server) {
 		return hint.Errorf("server "+e.Server, "flock addbgp "+name+" peer "+e.Server, "%s is not a member of %s", e.Server, name)
 	}
 	a := e.Address
@@ -135,7 +135,7 @@ func (b *builder) external(name string, n *state.Network, s *speaker, e state.Ex
 	}
 	if !near && e.Multihop == 0 && e.AS != n.AS {
 		return out, hint.Errorf("server "+s.server, "flock addbgp "+name+" external "+s.server+" "+e.Address.String()+" --as "+FormatAS(e.AS)+" --multihop 2",
-			"%s is on none of %s's subnets (%s)", e.Address, s.server, joinWords(b.subnetsOf(s.server)))
+			"%s is on none of %s's subnets (%s)", e.Address, s.server, JoinWords(b.subnetsOf(s.server)))
 	}
 	return out, nil
 }

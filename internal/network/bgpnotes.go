@@ -72,14 +72,14 @@ func (b *builder) defaultNotes(name string, n *state.Network, speakers []*speake
 			keeps = append(keeps, text)
 		}
 	}
-	family, from := familyName(six), joinWords(routers)
+	family, from := familyName(six), JoinWords(routers)
 	if len(loses) > 0 {
 		until := "; where the workstation, another server or the default gateway is reached by it, it is held back (--force)"
 		if forced {
 			until = ""
 		}
 		b.note(name, "an %s default route of %s takes over from that of %s: all that they send to the outside goes by %s then%s",
-			family, from, few(loses), joinWords(by), until)
+			family, from, few(loses), JoinWords(by), until)
 	}
 	if len(keeps) > 0 {
 		b.note(name, "an %s default route of %s is not used on %s: their own goes before it", family, from, few(keeps))

@@ -15,7 +15,7 @@ import (
 
 const (
 	meshMost      = 100 // members up to which a full mesh is reasonable
-	fewReflectors = 2   // reflectors that a network should have at least
+	FewReflectors = 2   // reflectors that a network should have at least
 )
 
 func checkSessions(n *state.Network) error {
@@ -32,7 +32,7 @@ func checkSessions(n *state.Network) error {
 		}
 	}
 	for _, r := range n.Reflectors {
-		if !hasMember(n, r) {
+		if !HasMember(n, r) {
 			return hint.Errorf("reflectors", "reflect by one of the members", "the reflector %s is not a member", r)
 		}
 	}
@@ -183,7 +183,7 @@ func Told(n *state.Network, to, from string, up func(server string) bool) int {
 	}
 	count := 0
 	for _, text := range n.Shares {
-		origin := serverOf(text)
+		origin := ServerOf(text)
 		reflected := up(origin) && origin != to && talk(now, from, origin) && (clientOf(now, from, to) || clientOf(now, from, origin))
 		// Reflectors, also those that are about to be none, have paths of their own, and
 		// pass on none of two that they had from each other.

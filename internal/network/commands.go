@@ -22,8 +22,8 @@ var memberCommands = commands{
 	remove: "flock removenetwork NAME", unshare: "flock delnetwork NAME subnet SHARE",
 }
 
-// filled is a command with the names in it.
-func filled(command, name, server string) string {
+// Filled is a command with the names in it.
+func Filled(command, name, server string) string {
 	return strings.NewReplacer("NAME", name, "SERVER", server).Replace(command)
 }
 
@@ -38,7 +38,7 @@ func joinCommand(name string, n *state.Network, server string) string {
 	case of.joinLead != "" && n.Lead == server:
 		command = of.joinLead
 	}
-	return filled(strings.TrimSuffix(command, " SERVER"), name, "")
+	return Filled(strings.TrimSuffix(command, " SERVER"), name, "")
 }
 
 // joining is the command that makes server a member of n.
@@ -47,28 +47,28 @@ func joining(n *state.Network, name, server string) string {
 	if command == "" {
 		command = "flock listnetworks NAME"
 	}
-	return filled(command, name, server)
+	return Filled(command, name, server)
 }
 
-// leaving is the command that takes server out of network.
-func leaving(c *state.Cluster, network, server string) string {
+// LeaveCommand is the command that takes server out of network.
+func LeaveCommand(c *state.Cluster, network, server string) string {
 	n := c.Networks[network]
 	of := meaning(n).commands
 	if of.leaveLead != "" && n.Lead == server {
-		return filled(of.leaveLead, network, server)
+		return Filled(of.leaveLead, network, server)
 	}
-	return filled(of.leave, network, server)
+	return Filled(of.leave, network, server)
 }
 
-// removal is the command that removes n.
-func removal(n *state.Network, name string) string {
-	return filled(meaning(n).commands.remove, name, "")
+// RemoveCommand is the command that removes n.
+func RemoveCommand(n *state.Network, name string) string {
+	return Filled(meaning(n).commands.remove, name, "")
 }
 
 // unsharing is the command that ends the sharing of p.
 func unsharing(n *state.Network, name, server string, p netip.Prefix) string {
 	command := strings.Replace(meaning(n).commands.unshare, "SHARE", "SERVER:"+p.String(), 1)
-	return filled(command, name, server)
+	return Filled(command, name, server)
 }
 
 // Shown says whether a listing of members has a column that only some kinds have: ADDRESS,

@@ -60,7 +60,7 @@ func Compile(c *state.Cluster) (*Compiled, error) {
 		n := c.Networks[name]
 		kind, ok := kindOf(n)
 		if !ok {
-			return nil, hint.Errorf("network "+name, "one of: "+joinWords(kindNames()), "compile %s: unknown type %q", name, n.Type)
+			return nil, hint.Errorf("network "+name, "one of: "+JoinWords(kindNames()), "compile %s: unknown type %q", name, n.Type)
 		}
 		if err := kind.compile(b, name, n); err != nil {
 			return nil, hint.With(fmt.Errorf("compile %s: %w", name, err), "network "+name, "")

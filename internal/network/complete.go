@@ -17,34 +17,34 @@ import (
 func Complete(c *state.Cluster) error {
 	for _, name := range c.ServerNames() {
 		s := c.Servers[name]
-		s.Subnet = bridgeAddr(s.Subnet) // as setsubnet takes it
-		if err := checkServer(c, name, s); err != nil {
-			return locate("server "+name, err)
+		s.Subnet = BridgeAddr(s.Subnet) // as setsubnet takes it
+		if err := CheckServer(c, name, s); err != nil {
+			return Locate("server "+name, err)
 		}
 	}
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]
 		kind, ok := kindOf(n)
 		if !ok {
-			return hint.Errorf("network "+name+", type", "one of: "+joinWords(kindNames()), "create network %s: unknown type %q", name, n.Type)
+			return hint.Errorf("network "+name+", type", "one of: "+JoinWords(kindNames()), "create network %s: unknown type %q", name, n.Type)
 		}
-		if err := checkNetworkName(name); err != nil {
-			return ofNetwork(name, err)
+		if err := CheckNetworkName(name); err != nil {
+			return OfNetwork(name, err)
 		}
 		if err := checkValues(n); err != nil {
-			return ofNetwork(name, err)
+			return OfNetwork(name, err)
 		}
 		if err := checkMembers(c, n); err != nil {
-			return ofNetwork(name, err)
+			return OfNetwork(name, err)
 		}
-		if err := fillIn(c, name, n); err != nil {
-			return ofNetwork(name, err)
+		if err := FillIn(c, name, n); err != nil {
+			return OfNetwork(name, err)
 		}
 		if err := allocate(n, kind); err != nil {
-			return ofNetwork(name, err)
+			return OfNetwork(name, err)
 		}
 	}
-	if err := checkOverlaps(c); err != nil {
+	if err := CheckOverlaps(c); err != nil {
 		return err
 	}
 	if err := checkPorts(c); err != nil {
@@ -56,8 +56,8 @@ func Complete(c *state.Cluster) error {
 	return checkShares(c)
 }
 
-// fillIn refuses what n's kind does not take, and fills in its defaults.
-func fillIn(c *state.Cluster, name string, n *state.Network) error {
+// FillIn refuses what n's kind does not take, and fills in its defaults.
+func FillIn(c *state.Cluster, name string, n *state.Network) error {
 	kind, _ := kindOf(n)
 	if err := kind.refuse(n); err != nil {
 		return err
@@ -78,7 +78,7 @@ func checkMembers(c *state.Cluster, n *state.Network) error {
 			return hint.Errorf("members", "leave one of them away", "%s is a member twice", m.Server)
 		}
 		if c.Servers[m.Server] == nil {
-			return hint.Pin(unknownServer(m.Server), "members")
+			return hint.Pin(UnknownServer(m.Server), "members")
 		}
 		member[m.Server] = true
 	}
@@ -91,7 +91,7 @@ func checkMembers(c *state.Cluster, n *state.Network) error {
 func allocate(n *state.Network, kind *Kind) error {
 	member := make(map[string]bool, len(n.Members))
 	for _, m := range n.Members {
-		member[serverOf(m)] = true
+		member[ServerOf(m)] = true
 	}
 	for server, a := range n.Allocated {
 		if !member[server] || !kind.fits(n, a) {
@@ -103,7 +103,7 @@ func allocate(n *state.Network, kind *Kind) error {
 	}
 	var fresh []string
 	for _, m := range n.Members {
-		if server := serverOf(m); n.Allocated[server] == nil {
+		if server := ServerOf(m); n.Allocated[server] == nil {
 			fresh = append(fresh, server)
 		}
 	}
@@ -170,9 +170,9 @@ func uses(c *state.Cluster) []use {
 	return out
 }
 
-// checkOverlaps refuses prefixes of the cluster that overlap each other. Prefixes
+// CheckOverlaps refuses prefixes of the cluster that overlap each other. Prefixes
 // nest or are apart, so that in order of first address neighbours tell all.
-func checkOverlaps(c *state.Cluster) error {
+func CheckOverlaps(c *state.Cluster) error {
 	list := uses(c)
 	slices.SortStableFunc(list, byAddr)
 	for i := 1; i < len(list); i++ {
@@ -183,9 +183,9 @@ func checkOverlaps(c *state.Cluster) error {
 	return nil
 }
 
-// checkNewcomer is checkOverlaps for what one edit brings: the newcomer is to
+// CheckNewcomer is checkOverlaps for what one edit brings: the newcomer is to
 // blame, whatever its address.
-func checkNewcomer(c *state.Cluster, by string) error {
+func CheckNewcomer(c *state.Cluster, by string) error {
 	list := uses(c)
 	for _, u := range list {
 		for _, other := range list {

@@ -15,10 +15,10 @@ func DHCPServer(n *state.Network) string {
 	if n.DHCP != state.DHCPSingle || len(n.Members) == 0 {
 		return ""
 	}
-	if slices.ContainsFunc(n.Members, func(m string) bool { return serverOf(m) == n.DHCPServer }) {
+	if slices.ContainsFunc(n.Members, func(m string) bool { return ServerOf(m) == n.DHCPServer }) {
 		return n.DHCPServer
 	}
-	return serverOf(n.Members[0])
+	return ServerOf(n.Members[0])
 }
 
 // segmentDHCP adds DHCP and DNS where the network wants them.
@@ -92,7 +92,7 @@ func distributedDHCP(d *spec.DHCP, n *state.Network, server string, places []und
 func memberNames(n *state.Network) []spec.HostName {
 	var out []spec.HostName
 	for _, m := range n.Members {
-		server := serverOf(m)
+		server := ServerOf(m)
 		for _, addr := range n.Allocated[server].Addrs {
 			out = append(out, spec.HostName{Name: server, Addr: addr})
 		}

@@ -59,9 +59,9 @@ func onlyIPIP(n *state.Network, others map[string]*state.Network) error {
 			continue
 		}
 		for _, m := range n.Members {
-			if hasMember(o, serverOf(m)) {
-				return hint.Errorf("server "+serverOf(m), "take the type "+VXLANL3+", of which a server can have many",
-					"%s belongs to the %s network %s: a server belongs to one at a time", serverOf(m), IPIP, other)
+			if HasMember(o, ServerOf(m)) {
+				return hint.Errorf("server "+ServerOf(m), "take the type "+VXLANL3+", of which a server can have many",
+					"%s belongs to the %s network %s: a server belongs to one at a time", ServerOf(m), IPIP, other)
 			}
 		}
 	}

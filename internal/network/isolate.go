@@ -45,7 +45,7 @@ func (b *builder) membersAddrs(n *state.Network) []netip.Prefix {
 		}
 	}
 	for _, m := range n.Members {
-		s, h := b.c.Servers[serverOf(m)], b.out.Hosts[serverOf(m)]
+		s, h := b.c.Servers[ServerOf(m)], b.out.Hosts[ServerOf(m)]
 		if s == nil || h == nil {
 			continue
 		}

@@ -21,7 +21,7 @@ const L2 = "l2"
 
 func l2Kind() *Kind {
 	return &Kind{
-		Name: L2, wire: "VXLAN in WireGuard", Help: meshHelp, takes: append(segmentTakes(), "topology", "keepalive", "mesh"), segment: true, encrypted: true,
+		Name: L2, wire: "VXLAN in WireGuard", Help: meshHelp, takes: append(segmentTakes(), "topology", "keepalive", "mesh"), segment: true, Encrypted: true,
 		columns: []string{"ADDRESS", "KEY"}, space: &segmentSpace, commands: memberCommands, device: encryptedDevice, overlays: segmentOverlays,
 		lacks: []lack{{
 			[]string{"group", "lead", "shares"},

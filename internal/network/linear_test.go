@@ -10,22 +10,6 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// TestSharesAreLinear: four times the shares take some four times the memory to check,
-// not sixteen times.
-func TestSharesAreLinear(t *testing.T) {
-	allocs := func(n int) float64 {
-		c := sharing(t, n)
-		return testing.AllocsPerRun(1, func() {
-			if err := Complete(c); err != nil {
-				t.Fatal(err)
-			}
-		})
-	}
-	if few, many := allocs(200), allocs(800); many > 6*few {
-		t.Errorf("200 shares take %.0f allocations, 800 take %.0f", few, many)
-	}
-}
-
 // TestOverlappingIsWhatOverlaps, whatever is asked for among prefixes that are apart.
 func TestOverlappingIsWhatOverlaps(t *testing.T) {
 	rnd := seed.New(t)

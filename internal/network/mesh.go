@@ -3,7 +3,6 @@ package network
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -71,7 +70,7 @@ func encryptedDevice(name string, _ *state.Network) string { return meshDevice(n
 // KeyDevice is the WireGuard device that members of a network have; "" in a
 // network without one.
 func KeyDevice(c *state.Cluster, network string) string {
-	if n := c.Networks[network]; n != nil && meaning(n).encrypted {
+	if n := c.Networks[network]; n != nil && meaning(n).Encrypted {
 		return meshDevice(network)
 	}
 	return ""
@@ -81,7 +80,7 @@ func KeyDevice(c *state.Cluster, network string) string {
 func KeyDevices(c *state.Cluster, server string) map[string]string {
 	out := map[string]string{}
 	for name, n := range c.Networks {
-		if meaning(n).encrypted && n.Allocated[server] != nil {
+		if meaning(n).Encrypted && n.Allocated[server] != nil {
 			out[name] = meshDevice(name)
 		}
 	}
@@ -95,11 +94,11 @@ func meshLead(c *state.Cluster, n *state.Network) string {
 		return n.Lead
 	}
 	for _, m := range n.Members {
-		if s := c.Servers[serverOf(m)]; s != nil && !s.NAT {
-			return serverOf(m)
+		if s := c.Servers[ServerOf(m)]; s != nil && !s.NAT {
+			return ServerOf(m)
 		}
 	}
-	return serverOf(n.Members[0])
+	return ServerOf(n.Members[0])
 }
 
 // behindNAT are the members of n that others cannot start talking to, in the
@@ -107,8 +106,8 @@ func meshLead(c *state.Cluster, n *state.Network) string {
 func behindNAT(c *state.Cluster, n *state.Network) []string {
 	var out []string
 	for _, m := range n.Members {
-		if s := c.Servers[serverOf(m)]; s != nil && s.NAT {
-			out = append(out, serverOf(m))
+		if s := c.Servers[ServerOf(m)]; s != nil && s.NAT {
+			out = append(out, ServerOf(m))
 		}
 	}
 	return out
@@ -335,7 +334,7 @@ func checkPorts(c *state.Cluster) error {
 		n := c.Networks[name]
 		var mine []listener
 		var ports []uint16
-		if meaning(n).encrypted {
+		if meaning(n).Encrypted {
 			mine, ports = append(mine, listener{name, false}), append(ports, n.Port)
 		}
 		if n.VNI != 0 || meaning(n).pool != nil && n.Port != 0 {
@@ -343,7 +342,7 @@ func checkPorts(c *state.Cluster) error {
 		}
 		for _, m := range n.Members {
 			for i, l := range mine {
-				at := place{serverOf(m), ports[i]}
+				at := place{ServerOf(m), ports[i]}
 				if other, taken := on[at]; taken && (!other.vxlan || !l.vxlan) {
 					return hint.Errorf("server "+at.server, "create one of them with -p and another port, for example "+strconv.Itoa(int(freePort(c, name))),
 						"the networks %s and %s both want UDP port %d of %s", other.network, name, at.port, at.server)
@@ -367,5 +366,3 @@ func freePort(c *state.Cluster, name string) uint16 {
 	}
 	return port
 }
-
-var errNoLead = errors.New("the network has no lead server yet")

@@ -25,20 +25,20 @@ type Kind struct {
 
 	takes     []string // the keys of its options (options.go)
 	lacks     []lack   // what it says of others of them; nil: what all say
-	command   string   // the command that makes it, where createnetwork does not
+	Command   string   // the command that makes it, where createnetwork does not
 	commands  commands // what it is changed by, for advice
 	columns   []string // what listings show of its members besides; nil: their addresses
 	segment   bool     // it is a layer 2 network of containers
-	encrypted bool     // its members talk through WireGuard
+	Encrypted bool     // its members talk through WireGuard
 	pool      *backend // of a pool network; nil: it is none
 	space     *space   // of its subnets
 	wire      string   // what its encapsulation is called; "": it has none
 	passes    string   // what must pass below; "": UDP, by its port
 
-	// withoutRole refuses a member that is named without a role; nil: nobody has one.
-	withoutRole func(n *state.Network, verb, name, server string) error
-	// noRole refuses a role; nil: as networks of members do.
-	noRole func(n *state.Network, name string) error
+	// WithoutRole refuses a member that is named without a role; nil: nobody has one.
+	WithoutRole func(n *state.Network, verb, name, server string) error
+	// NoRole refuses a role; nil: as networks of members do.
+	NoRole func(n *state.Network, name string) error
 	// device names the device that it makes on every member besides a bridge; nil: none.
 	device func(name string, n *state.Network) string
 	// overlays are the devices with addresses that it gives a member; nil: none.
@@ -133,7 +133,7 @@ func kindNames() []string { return namesOf(func(*Kind) bool { return true }) }
 
 // Created returns the names of the kinds that createnetwork makes, sorted: BGP
 // networks and tunnels have commands of their own.
-func Created() []string { return namesOf(func(k *Kind) bool { return k.command == "" }) }
+func Created() []string { return namesOf(func(k *Kind) bool { return k.Command == "" }) }
 
 // CreatedHelp returns what kinds say of themselves in createnetwork's help, a paragraph
 // each, in the order of the table.

@@ -78,8 +78,8 @@ func (o *Option) Flag() string {
 	return "--" + o.Key
 }
 
-// isSet says whether n has a value of it.
-func (o *Option) isSet(n *state.Network) bool {
+// IsSet says whether n has a value of it.
+func (o *Option) IsSet(n *state.Network) bool {
 	v := reflect.ValueOf(o.field(n)).Elem()
 	if v.Kind() == reflect.Slice {
 		return v.Len() > 0
@@ -87,8 +87,8 @@ func (o *Option) isSet(n *state.Network) bool {
 	return !v.IsZero()
 }
 
-// clear takes n's value of it away.
-func (o *Option) clear(n *state.Network) { reflect.ValueOf(o.field(n)).Elem().SetZero() }
+// Clear takes n's value of it away.
+func (o *Option) Clear(n *state.Network) { reflect.ValueOf(o.field(n)).Elem().SetZero() }
 
 // Zero is the flag's value that says nothing: a string, bool, int64, netip.Addr,
 // []netip.Prefix or []int.
@@ -128,7 +128,7 @@ func (o *Option) values(n *state.Network) []string {
 	if o.said != nil {
 		return o.said(n)
 	}
-	if !o.isSet(n) {
+	if !o.IsSet(n) {
 		return nil
 	}
 	switch v := o.Value(n).(type) {
@@ -187,8 +187,8 @@ func (o *Option) checked(n *state.Network) error {
 	return nil
 }
 
-// give assigns what the flags say to a new network.
-func (given Options) give(n *state.Network) error {
+// Give assigns what the flags say to a new network.
+func (given Options) Give(n *state.Network) error {
 	used := 0
 	for i := range AllOptions() {
 		o := &AllOptions()[i]

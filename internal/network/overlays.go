@@ -33,7 +33,7 @@ func overlayOf(c *state.Cluster, server string, a netip.Addr) *overlay {
 		return nil
 	}
 	if s.Subnet.IsValid() && s.Subnet.Addr() == a {
-		return &overlay{subnetNetwork, subnetBridge, []netip.Addr{a}, []netip.Prefix{s.Subnet.Masked()}}
+		return &overlay{SubnetNetwork, subnetBridge, []netip.Addr{a}, []netip.Prefix{s.Subnet.Masked()}}
 	}
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]

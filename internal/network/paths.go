@@ -33,11 +33,11 @@ func Paths(c *state.Cluster, compiled *Compiled, name string) []Path {
 	n := c.Networks[name]
 	var servers []string
 	for _, m := range n.Members {
-		if _, placed := compiled.Places[Membership{serverOf(m), name}]; placed {
-			servers = append(servers, serverOf(m))
+		if _, placed := compiled.Places[Membership{ServerOf(m), name}]; placed {
+			servers = append(servers, ServerOf(m))
 		}
 	}
-	if meaning(n).encrypted {
+	if meaning(n).Encrypted {
 		return keyedPaths(n, name, servers, compiled)
 	}
 	w := &pairs{n: n, name: name, compiled: compiled}

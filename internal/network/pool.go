@@ -194,10 +194,13 @@ func assignLengths(n *state.Network, value any) error {
 		return hint.Errorf("", "--subnet-len once per -s, in their order", "%d subnets and %d lengths", max(len(n.Subnets), 1), len(lengths))
 	}
 	if backendOf(n) == nil && len(lengths) > 0 {
-		return hint.Errorf("", "leave --subnet-len away, or take one of: "+joinWords(pooledKinds()), "a %s network has no --subnet-len", n.Type)
+		return hint.Errorf("", "leave --subnet-len away, or take one of: "+JoinWords(pooledKinds()), "a %s network has no --subnet-len", n.Type)
 	}
 	return nil
 }
+
+// PoolTypes are the types that changetype knows, sorted.
+func PoolTypes() []string { return pooledKinds() }
 
 func pooledKinds() []string { return namesOf(func(k *Kind) bool { return k.pool != nil }) }
 

@@ -152,7 +152,7 @@ func claimDNSMasq(network string) spec.Claim {
 
 // Of a server's own bridge (setsubnet).
 const (
-	subnetNetwork = "subnet" // stands where a network's name would
+	SubnetNetwork = "subnet" // stands where a network's name would
 	subnetBridge  = "app0"
 	subnetDomain  = "app"
 	bridgeMTU     = 1500 // bytes, of a bridge that is told none (linux, br_device.c: ether_setup)
@@ -166,18 +166,18 @@ func (b *builder) serverSubnet(server string) {
 	}
 	h, p, gw := b.out.Hosts[server], with.Masked(), with.Addr()
 	b.addSegment(h, segment{
-		network: subnetNetwork, bridge: subnetBridge, mac: mac(roleBridge, b.c.Name, subnetNetwork+"/"+server, 0),
+		network: SubnetNetwork, bridge: subnetBridge, mac: mac(roleBridge, b.c.Name, SubnetNetwork+"/"+server, 0),
 		subnets: []netip.Prefix{p}, gateways: []netip.Addr{gw}, masq: true, guard: spec.Guard{DHCP: true},
 	})
 	d := spec.DHCP{
-		Network: subnetNetwork, Bridge: subnetBridge, Domain: subnetDomain, Listen: []netip.Addr{gw}, DNS: []netip.Addr{gw},
+		Network: SubnetNetwork, Bridge: subnetBridge, Domain: subnetDomain, Listen: []netip.Addr{gw}, DNS: []netip.Addr{gw},
 		Ranges: []spec.Range{wholeRange(p, gw)}, Hosts: []spec.HostName{{Name: server, Addr: gw}},
 	}
 	if gw.Is4() {
 		d.Router = gw
 	}
 	h.DHCPs = append(h.DHCPs, d)
-	h.Claims = append(h.Claims, claimDNSMasq(subnetNetwork))
+	h.Claims = append(h.Claims, claimDNSMasq(SubnetNetwork))
 }
 
 // wholeRange is everything of subnet on the longer side of the gateway.

@@ -70,7 +70,7 @@ func newGrounds(c *state.Cluster) *grounds {
 	for name, n := range c.Networks {
 		g.members[name] = make(map[string]bool, len(n.Members))
 		for _, m := range n.Members {
-			server := serverOf(m)
+			server := ServerOf(m)
 			g.members[name][server] = true
 			if a, err := netip.ParseAddr(c.Servers[server].Address); err == nil && len(n.Shares) > 0 {
 				g.reached[name] = append(g.reached[name], reached{a.Unmap(), server})
@@ -107,13 +107,13 @@ func checkShares(c *state.Cluster) error {
 			}
 			s := share{name, parsed.Server, parsed.Subnet}
 			if err := g.check(n, s); err != nil {
-				return ofNetwork(name, locate("shares", err))
+				return OfNetwork(name, Locate("shares", err))
 			}
 			all = append(all, s)
 		}
 		for _, text := range n.Forced {
 			if !slices.Contains(n.Shares, text) {
-				return ofNetwork(name, locate("forced", hint.Errorf("", "leave it away, or name it in shares too", "%s is no shared subnet", text)))
+				return OfNetwork(name, Locate("forced", hint.Errorf("", "leave it away, or name it in shares too", "%s is no shared subnet", text)))
 			}
 		}
 	}
@@ -262,6 +262,11 @@ func (b *builder) underlayPrefix(e *end) netip.Prefix {
 		}
 	}
 	return netip.Prefix{}
+}
+
+// Dealt says whether s is in what its server was dealt in a pool network.
+func Dealt(n *state.Network, s state.Share) bool {
+	return dealtTo(n, share{server: s.Server, subnet: s.Subnet})
 }
 
 // dealtTo says whether s is what its server was dealt in a pool network that makes no

@@ -59,7 +59,7 @@ func freeSubnet(c *state.Cluster, s space) (netip.Prefix, error) {
 			break
 		}
 	}
-	return netip.Prefix{}, hint.Errorf("", next, "no /%d is free in %s", s.v4.Bits(), joinWords(texts(prefix.Private())))
+	return netip.Prefix{}, hint.Errorf("", next, "no /%d is free in %s", s.v4.Bits(), JoinWords(texts(prefix.Private())))
 }
 
 // example is a prefix of s that is free, of the family of the one that is refused; ""
@@ -141,6 +141,12 @@ func hostBits(p netip.Prefix, say func(netip.Prefix) string) error {
 		return nil
 	}
 	return hint.Errorf("", say(p.Masked()), "%s has bits set behind its prefix", p)
+}
+
+// TunnelExample is advice that follows a text: addresses of a free subnet for the two ends of
+// a tunnel, of the family of the one that is refused; "" where there are none.
+func TunnelExample(c *state.Cluster, refused netip.Prefix) string {
+	return tunnelSpace.exampleEnds(c, refused)
 }
 
 // exampleEnds is example for the two ends of a tunnel, in the flag's words.

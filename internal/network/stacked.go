@@ -1,44 +1,13 @@
 package network
 
 import (
-	"net/netip"
 	"slices"
 
-	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/state"
 )
 
-// standing is a part of a network that needs another one to be there: a member named
-// by an address or a device that the other gives its server, or a router that is
-// reached in the other.
-type standing struct {
-	network, member string // as written; of a router the member that talks to it
-	router          netip.Addr
-	in              string // the other network; subnetNetwork: the server's own bridge
-}
-
-// stackedIn lists what needs other networks of ours as its underlay, by network and in
-// the order of the file.
-func stackedIn(c *state.Cluster) []standing {
-	var out []standing
-	for _, name := range c.NetworkNames() {
-		n := c.Networks[name]
-		for _, text := range n.Members {
-			if in := placeNetwork(c, name, text); in != "" {
-				out = append(out, standing{network: name, member: text, in: in})
-			}
-		}
-		for _, e := range n.Externals {
-			if in := routerIn(c, name, e.Server, e.Address); in != "" {
-				out = append(out, standing{name, e.Server, e.Address, in})
-			}
-		}
-	}
-	return out
-}
-
-// placeNetwork is the network of ours that a member of name uses as its underlay; "": none.
-func placeNetwork(c *state.Cluster, name, member string) string {
+// PlaceNetwork is the network of ours that a member of name uses as its underlay; "": none.
+func PlaceNetwork(c *state.Cluster, name, member string) string {
 	n := c.Networks[name]
 	m, err := wish(c, n, member)
 	if err != nil {
@@ -56,7 +25,7 @@ func placeNetwork(c *state.Cluster, name, member string) string {
 // deviceOwner is the network other than name that makes a device on server; "": none.
 func deviceOwner(c *state.Cluster, name, server, device string) string {
 	if device == subnetBridge && c.Servers[server].Subnet.IsValid() {
-		return subnetNetwork
+		return SubnetNetwork
 	}
 	for _, other := range c.NetworkNames() {
 		if o := c.Networks[other]; other != name && o.Allocated[server] != nil && slices.Contains(devicesOf(other, o), device) {
@@ -64,67 +33,4 @@ func deviceOwner(c *state.Cluster, name, server, device string) string {
 		}
 	}
 	return ""
-}
-
-// routerIn is the network whose subnet a router of server's is on; "": none of ours.
-func routerIn(c *state.Cluster, name, server string, router netip.Addr) string {
-	s := c.Servers[server]
-	if s == nil {
-		return ""
-	}
-	if s.Subnet.IsValid() && s.Subnet.Masked().Contains(router) {
-		return subnetNetwork
-	}
-	for _, other := range c.NetworkNames() {
-		n := c.Networks[other]
-		dealt := n.Allocated[server]
-		if other == name || dealt == nil || backendOf(n) != nil && n.Bridge == "" {
-			continue
-		}
-		within := slices.Concat(dealt.Subnets, []netip.Prefix{n.Mesh})
-		if backendOf(n) == nil {
-			within = append(within, n.Subnets...)
-		}
-		if slices.ContainsFunc(within, func(p netip.Prefix) bool { return p.Contains(router) }) {
-			return other
-		}
-	}
-	return ""
-}
-
-// stillStacked refuses a cluster in which a network lost the network that was its
-// underlay: it could not be compiled any more.
-func stillStacked(c *state.Cluster, before []standing) error {
-	for _, s := range before {
-		if !s.fell(c) {
-			continue
-		}
-		n, server := c.Networks[s.network], serverOf(s.member)
-		where, place := "network "+s.in, s.in
-		if s.in == subnetNetwork {
-			where, place = "server "+server+", subnet", subnetOf(server)
-		}
-		if s.router.IsValid() {
-			return hint.Errorf(where, "flock delbgp "+s.network+" external "+server+" "+s.router.String(),
-				"%s stands in %s: the router %s of %s is reached there", s.network, place, s.router, server)
-		}
-		next := leaving(c, s.network, server)
-		if s.in != subnetNetwork && c.Networks[s.in] == nil {
-			next = removal(n, s.network)
-		}
-		return hint.Errorf(where, next, "%s stands in %s: its member %s has its place there", s.network, place, s.member)
-	}
-	return nil
-}
-
-// fell says whether s is still in c, and its underlay is not.
-func (s standing) fell(c *state.Cluster) bool {
-	n := c.Networks[s.network]
-	if n == nil {
-		return false
-	}
-	if s.router.IsValid() {
-		return externalAt(n, s.member, s.router) >= 0 && routerIn(c, s.network, s.member, s.router) == ""
-	}
-	return slices.Contains(n.Members, s.member) && placeNetwork(c, s.network, s.member) == ""
 }

@@ -29,10 +29,13 @@ func lacksOfOthers() []lack {
 	}
 }
 
+// Takes says whether networks of the kind have the option of a key.
+func (k *Kind) Takes(key string) bool { return slices.Contains(k.takes, key) }
+
 // refuse refuses what n says and its kind does not take.
 func (k *Kind) refuse(n *state.Network) error {
 	for i := range AllOptions() {
-		if o := &AllOptions()[i]; !slices.Contains(k.takes, o.Key) && o.isSet(n) {
+		if o := &AllOptions()[i]; !slices.Contains(k.takes, o.Key) && o.IsSet(n) {
 			return k.refusal(n, o)
 		}
 	}
@@ -53,7 +56,7 @@ func (k *Kind) refusal(n *state.Network, o *Option) error {
 			next += ", or take the type " + strings.Join(others, " or ")
 		}
 	case o.among == ofPools:
-		next += ", or take one of: " + joinWords(slices.Sorted(slices.Values(poolsTaking(o.Key))))
+		next += ", or take one of: " + JoinWords(slices.Sorted(slices.Values(poolsTaking(o.Key))))
 	case o.among == ofMeshes:
 		next, text = next+", or create a network of the type "+WireGuard, "a %s network has no %s"
 	case o.among == ofSegments && k.segment:

@@ -47,8 +47,8 @@ func tunnelKind(name, wire, passes string) *Kind {
 	return &Kind{
 		Name: name, wire: wire, passes: passes, takes: []string{"subnet", "mtu", "shares", "tunnel", "key", "ttl"}, Tunnel: true,
 		lacks:   []lack{{[]string{"port", "interface"}, "leave away: port, interface", "a tunnel has neither a port nor an interface of its own"}},
-		command: "flock addtunnel " + name + " SERVER1 SERVER2", columns: []string{"ADDRESS", "SHARED"}, space: &tunnelSpace, commands: tunnelCommands,
-		withoutRole: func(n *state.Network, _, name, _ string) error { return twoEnds(n, name) }, noRole: twoEnds,
+		Command: "flock addtunnel " + name + " SERVER1 SERVER2", columns: []string{"ADDRESS", "SHARED"}, space: &tunnelSpace, commands: tunnelCommands,
+		WithoutRole: func(n *state.Network, _, name, _ string) error { return twoEnds(n, name) }, NoRole: twoEnds,
 		device: func(name string, _ *state.Network) string { return tunnelDevice(name) },
 		overlays: func(name string, n *state.Network, server string) []overlay {
 			return []overlay{{name, tunnelDevice(name), n.Allocated[server].Addrs, n.Subnets}}
@@ -63,9 +63,9 @@ func tunnelKind(name, wire, passes string) *Kind {
 // twoEnds refuses to add an end to a tunnel, or to remove one.
 func twoEnds(n *state.Network, name string) error {
 	if len(n.Members) != 2 {
-		return ofNetwork(name, checkTunnelEnds(nil, name, n))
+		return OfNetwork(name, checkTunnelEnds(nil, name, n))
 	}
-	a, b := serverOf(n.Members[0]), serverOf(n.Members[1])
+	a, b := ServerOf(n.Members[0]), ServerOf(n.Members[1])
 	return hint.Errorf("tunnel "+name, "flock addnetwork "+name+" subnet SERVER:CIDR, flock deltunnel "+name+", or another tunnel: flock addtunnel "+n.Type+" SERVER1 SERVER2",
 		"%s is a tunnel between %s and %s: it has these two ends for good", name, a, b)
 }
@@ -91,7 +91,7 @@ func checkTunnelEnds(c *state.Cluster, _ string, n *state.Network) error {
 	if len(n.Members) != 2 {
 		return hint.Errorf("", "give it two members", "a tunnel has two ends, this one has %d", len(n.Members))
 	}
-	a, b := serverOf(n.Members[0]), serverOf(n.Members[1])
+	a, b := ServerOf(n.Members[0]), ServerOf(n.Members[1])
 	if a == b {
 		return hint.Errorf("server "+a, "name two servers", "a tunnel from %s to itself leads nowhere", a)
 	}
@@ -144,8 +144,8 @@ func checkTunnelDevice(c *state.Cluster, name string, n *state.Network) error {
 			continue
 		}
 		for _, m := range n.Members {
-			if hasMember(o, serverOf(m)) {
-				return hint.Errorf("", "--name with another name", "the device %s is network %s's on %s", device, other, serverOf(m))
+			if HasMember(o, ServerOf(m)) {
+				return hint.Errorf("", "--name with another name", "the device %s is network %s's on %s", device, other, ServerOf(m))
 			}
 		}
 	}
@@ -222,7 +222,7 @@ func allocateTunnel(n *state.Network, servers []string) error {
 		}
 	}
 	for i, m := range n.Members {
-		server := serverOf(m)
+		server := ServerOf(m)
 		if !slices.Contains(servers, server) {
 			continue
 		}

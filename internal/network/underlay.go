@@ -26,11 +26,11 @@ func wish(c *state.Cluster, n *state.Network, text string) (state.Member, error)
 		return m, err
 	}
 	if c.Servers[m.Server] == nil {
-		return m, unknownServer(m.Server)
+		return m, UnknownServer(m.Server)
 	}
 	for _, where := range []string{c.Servers[m.Server].Interface, n.Interface} {
 		if where != "" {
-			return state.ParseMember(memberText(m.Server, where))
+			return state.ParseMember(MemberText(m.Server, where))
 		}
 	}
 	return m, nil
@@ -43,7 +43,7 @@ func Devices(c *state.Cluster, server string) []string {
 	for _, name := range Networks(c, server) {
 		n := c.Networks[name]
 		for _, text := range n.Members {
-			if serverOf(text) != server {
+			if ServerOf(text) != server {
 				continue
 			}
 			m, err := wish(c, n, text)
@@ -87,7 +87,7 @@ func (b *builder) underlays(name string, n *state.Network) ([]underlay, error) {
 			continue
 		}
 		// Behind routers of their own, two servers may have one address.
-		elsewhere := meaning(n).encrypted && (b.c.Servers[m.Server].NAT || b.c.Servers[m.Server].Endpoint != "")
+		elsewhere := meaning(n).Encrypted && (b.c.Servers[m.Server].NAT || b.c.Servers[m.Server].Endpoint != "")
 		if other := taken[u.addr]; other != "" && !elsewhere {
 			b.problem(m.Server, name, hint.Errorf("server "+m.Server, "name another address of it: "+m.Server+":ADDRESS",
 				"%s has the same underlay address %s as %s", m.Server, u.addr, other))
@@ -183,7 +183,7 @@ func Underlay(name string, s *state.Server) (dev string, addr netip.Addr, mtu in
 	m := state.Member{Server: name}
 	if s.Interface != "" {
 		var err error
-		if m, err = state.ParseMember(memberText(name, s.Interface)); err != nil {
+		if m, err = state.ParseMember(MemberText(name, s.Interface)); err != nil {
 			return "", netip.Addr{}, 0, false
 		}
 	}
@@ -207,7 +207,7 @@ func (b *builder) place(name string, n *state.Network, m state.Member, v6 bool) 
 
 // placeIn is m's underlay in one of our own networks.
 func (b *builder) placeIn(o *overlay, name string, n *state.Network, m state.Member) (underlay, error) {
-	if o.network == subnetNetwork { // compiled last, and its MTU is the kernel's
+	if o.network == SubnetNetwork { // compiled last, and its MTU is the kernel's
 		return underlay{server: m.Server, dev: o.dev, addr: m.Addr, mtu: bridgeMTU}, nil
 	}
 	for _, l := range b.out.Hosts[m.Server].Links {
@@ -229,8 +229,8 @@ func stackedLast(c *state.Cluster) ([]string, error) {
 	below := make(map[string][]string, len(left))
 	for _, name := range left {
 		for _, text := range c.Networks[name].Members {
-			if in := placeNetwork(c, name, text); in != "" {
-				if in != subnetNetwork {
+			if in := PlaceNetwork(c, name, text); in != "" {
+				if in != SubnetNetwork {
 					below[name] = append(below[name], in)
 				}
 			}
@@ -334,7 +334,8 @@ func familyName(v6 bool) string {
 	return "IPv4"
 }
 
-func joinWords(words []string) string {
+// JoinWords are words with commas between them; "none" without any.
+func JoinWords(words []string) string {
 	if len(words) == 0 {
 		return "none"
 	}

@@ -118,7 +118,7 @@ func oneOf(flag, what string, words ...string) func(string) error {
 		if slices.Contains(words, s) {
 			return nil
 		}
-		return hint.Errorf("", flag+" with one of: "+joinWords(words), "unknown %s %q", what, s)
+		return hint.Errorf("", flag+" with one of: "+JoinWords(words), "unknown %s %q", what, s)
 	}
 }
 
@@ -141,7 +141,7 @@ func checkUnderlay(where string) error {
 
 func checkUnderlayOf(server string) func(string) error {
 	return func(where string) error {
-		_, err := state.ParseMember(memberText(server, where))
+		_, err := state.ParseMember(MemberText(server, where))
 		return err
 	}
 }
@@ -200,3 +200,12 @@ func checkEndpoint(endpoint string) error {
 	}
 	return nil
 }
+
+// CheckHold refuses a hold time, in seconds, that no BGP session can have.
+func CheckHold(seconds int64) error { return holdSpan.check(seconds) }
+
+// CheckTunnelKey refuses a number that no tunnel can have for its key.
+func CheckTunnelKey(key int64) error { return keySpan.check(key) }
+
+// CheckTTL refuses a number that no packet can have for its TTL.
+func CheckTTL(ttl int64) error { return ttlSpan.check(ttl) }

@@ -79,7 +79,7 @@ func completeSegment(c *state.Cluster, name string, n *state.Network, bridge str
 
 // tunnelPort is the UDP port of a network's VXLAN.
 func tunnelPort(n *state.Network) uint16 {
-	if kind := meaning(n); kind.segment && kind.encrypted {
+	if kind := meaning(n); kind.segment && kind.Encrypted {
 		return vxlanPort
 	}
 	return n.Port
@@ -103,7 +103,7 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 			return hint.Errorf("dhcp-server", "leave -n away, or use --dhcp single", "DHCP server %s with DHCP %s", n.DHCPServer, n.DHCP)
 		}
 		if c.Servers[n.DHCPServer] == nil && n.DHCPServer != Local {
-			return hint.Pin(unknownServer(n.DHCPServer), "dhcp-server")
+			return hint.Pin(UnknownServer(n.DHCPServer), "dhcp-server")
 		}
 	}
 	if err := checkMTU(n); err != nil {

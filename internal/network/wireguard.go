@@ -26,8 +26,8 @@ func wireGuardKind() *Kind {
 	return &Kind{
 		Name: WireGuard, wire: "WireGuard", Help: meshHelp,
 		takes: []string{"subnet", "interface", "port", "mtu", "topology", "keepalive", "lead", "shares"},
-		Roles: true, encrypted: true, columns: []string{"ADDRESS", "SHARED", "KEY"}, space: &meshSpace, commands: roleCommands(),
-		withoutRole: nameRole, device: encryptedDevice,
+		Roles: true, Encrypted: true, columns: []string{"ADDRESS", "SHARED", "KEY"}, space: &meshSpace, commands: roleCommands(),
+		WithoutRole: nameRole, device: encryptedDevice,
 		overlays: func(name string, n *state.Network, server string) []overlay {
 			return []overlay{{name, meshDevice(name), n.Allocated[server].Addrs, n.Subnets}}
 		},
@@ -63,9 +63,9 @@ func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 	n.Port = cmp.Or(n.Port, freePort(c, name))
 	n.Topology = cmp.Or(n.Topology, state.Mesh)
 	if n.Lead == "" && len(n.Members) > 0 {
-		n.Lead = serverOf(n.Members[0])
+		n.Lead = ServerOf(n.Members[0])
 	}
-	if n.Lead != "" && !hasMember(n, n.Lead) {
+	if n.Lead != "" && !HasMember(n, n.Lead) {
 		return hint.Errorf("lead", "lead with one of the members", "the lead %s is not a member", n.Lead)
 	}
 	if err := checkSubnets(c, n); err != nil {
@@ -75,10 +75,6 @@ func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 		return err
 	}
 	return checkMesh(c, name, n)
-}
-
-func hasMember(n *state.Network, server string) bool {
-	return slices.ContainsFunc(n.Members, func(m string) bool { return serverOf(m) == server })
 }
 
 // allocateWireGuard deals new members an id and an address in every subnet, from

@@ -1,4 +1,4 @@
-package network
+package edit
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -30,7 +31,7 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 		c.Servers = map[string]*state.Server{}
 	}
 	for _, name := range c.ServerNames() {
-		if w.Servers[name] == nil && (name != Local || !isMember(w, Local)) {
+		if w.Servers[name] == nil && (name != network.Local || !isMember(w, network.Local)) {
 			c.Servers[name].Subnet = netip.Prefix{}
 			gone = append(gone, name)
 		}
@@ -52,14 +53,14 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 				return nil, err
 			}
 			if slices.Contains(gone, m.Server) {
-				return nil, ofNetwork(name, hint.Pin(unknownServer(m.Server), "members"))
+				return nil, network.OfNetwork(name, hint.Pin(network.UnknownServer(m.Server), "members"))
 			}
 			if err := knowServer(c, m.Server); err != nil {
-				return nil, ofNetwork(name, hint.Pin(err, "members"))
+				return nil, network.OfNetwork(name, hint.Pin(err, "members"))
 			}
 		}
 	}
-	if err := Complete(c); err != nil {
+	if err := network.Complete(c); err != nil {
 		return nil, err
 	}
 	if err := completeWithout(c, gone); err != nil {
@@ -79,7 +80,7 @@ func completeWithout(c *state.Cluster, gone []string) error {
 	for _, name := range gone {
 		delete(without.Servers, name)
 	}
-	return Complete(without)
+	return network.Complete(without)
 }
 
 // checkOneName refuses servers among names that are reached like another one: one
@@ -112,28 +113,28 @@ func checkOneName(c *state.Cluster, names []string) error {
 func holdAllSessions(c *state.Cluster, before map[string]*state.Network) {
 	for _, name := range c.NetworkNames() {
 		n, old := c.Networks[name], before[name]
-		if !meaning(n).BGP || old == nil || !meaning(old).BGP || n.Before != nil {
+		if !network.KindOf(n).BGP || old == nil || !network.KindOf(old).BGP || n.Before != nil {
 			continue
 		}
-		was := state.Sessions{Mode: old.Mode, Reflectors: slices.DeleteFunc(slices.Clone(old.Reflectors), func(s string) bool { return !hasMember(n, s) })}
+		was := state.Sessions{Mode: old.Mode, Reflectors: slices.DeleteFunc(slices.Clone(old.Reflectors), func(s string) bool { return !network.HasMember(n, s) })}
 		if was.Mode == state.Mesh || len(was.Reflectors) > 0 {
 			holdSessions(n, was)
 		}
 	}
 }
 
-func isMember(c *state.Cluster, server string) bool { return len(Networks(c, server)) > 0 }
+func isMember(c *state.Cluster, server string) bool { return len(network.Networks(c, server)) > 0 }
 
 // holdDealt takes what was dealt out to old into n, as far as n says nothing else.
 func holdDealt(n, old *state.Network) {
-	both := old != nil && meaning(old).pool != nil && meaning(n).pool != nil
-	if old == nil || !both && meaning(old) != meaning(n) {
+	both := old != nil && network.KindOf(old).Pooled() && network.KindOf(n).Pooled()
+	if old == nil || !both && network.KindOf(old) != network.KindOf(n) {
 		return
 	}
 	if len(n.Subnets) == 0 {
 		n.Subnets = slices.Clone(old.Subnets)
 	}
-	if n.VNI == 0 && meaning(old) == meaning(n) {
+	if n.VNI == 0 && network.KindOf(old) == network.KindOf(n) {
 		n.VNI = old.VNI
 	}
 	if len(n.SubnetLens) == 0 && slices.Equal(n.Subnets, old.Subnets) {
@@ -142,18 +143,18 @@ func holdDealt(n, old *state.Network) {
 	if n.Bridge == "" && !both { // of a pool network it is a wish
 		n.Bridge = old.Bridge
 	}
-	if meaning(n).encrypted && n.Port == 0 {
+	if network.KindOf(n).Encrypted && n.Port == 0 {
 		n.Port = old.Port
 	}
 	if !n.Mesh.IsValid() {
 		n.Mesh = old.Mesh
 	}
-	if n.Lead == "" && hasMember(n, old.Lead) {
+	if n.Lead == "" && network.HasMember(n, old.Lead) {
 		n.Lead = old.Lead
 	}
 	for i := range n.Externals {
 		e := &n.Externals[i]
-		if at := externalAt(old, e.Server, e.Address); at >= 0 && e.Password == "" {
+		if at := network.ExternalAt(old, e.Server, e.Address); at >= 0 && e.Password == "" {
 			e.Password = old.Externals[at].Password
 		}
 	}

@@ -1,4 +1,4 @@
-package network
+package edit
 
 import (
 	"net/netip"
@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
 // unreachableOf are the subnets that a server answers for when they are not there.
-func unreachableOf(c *Compiled, server string) string {
+func unreachableOf(c *network.Compiled, server string) string {
 	var out []string
 	for _, r := range c.Hosts[server].Routes {
 		if r.Unreachable {
@@ -20,7 +21,7 @@ func unreachableOf(c *Compiled, server string) string {
 	return strings.Join(out, " ")
 }
 
-func notesOf(c *Compiled) string {
+func notesOf(c *network.Compiled) string {
 	var out []string
 	for _, n := range c.Notes {
 		if n.Amiss {
@@ -94,7 +95,7 @@ func TestAbsentSharesAreSaidOnce(t *testing.T) {
 	}
 	n := c.Networks["bnet"]
 	c.Networks["gw"] = &state.Network{
-		Type: HostGW, Subnets: prefixes("10.100.0.0/16"), SubnetLens: []int{24}, Members: []string{"s1"},
+		Type: network.HostGW, Subnets: prefixes("10.100.0.0/16"), SubnetLens: []int{24}, Members: []string{"s1"},
 		Allocated: map[string]*state.Allocation{"s1": {ID: 1, Subnets: prefixes("10.100.1.0/24")}},
 	}
 	n.Shares = slices.DeleteFunc(n.Shares, func(s string) bool { return !strings.HasPrefix(s, "s1:") })

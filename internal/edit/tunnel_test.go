@@ -1,4 +1,4 @@
-package network
+package edit
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -16,9 +17,9 @@ func tunneled(t *testing.T) *state.Cluster {
 	t.Helper()
 	c := cluster(t, 3)
 	for _, err := range []error{
-		done(c, AddTunnel(c, GRE, "s1", "s2", TunnelOptions{})),
+		done(c, AddTunnel(c, network.GRE, "s1", "s2", TunnelOptions{})),
 		done(c, AddShares(c, "gre-s1-s2", []string{"s2:10.0.11.0/24"}, false)),
-		done(c, Create(c, "vx1", VXLAN, Options{})),
+		done(c, Create(c, "vx1", network.VXLAN, network.Options{})),
 		done(c, Join(c, "vx1", []string{"s1"})),
 	} {
 		if err != nil {
@@ -38,37 +39,37 @@ func TestTunnelRefusals(t *testing.T) {
 		want string
 	}{
 		"type":              {add("vxlan", "s1", "s3", TunnelOptions{}), `unknown type "vxlan"`},
-		"to itself":         {add(GRE, "s3", "s3", TunnelOptions{}), "to itself"},
-		"unknown server":    {add(GRE, "s1", "s9", TunnelOptions{}), "unknown server s9"},
-		"name taken":        {add(GRE, "s1", "s3", TunnelOptions{Name: "vx1"}), "name is taken"},
-		"default name":      {add(GRE, "s1", "s2", TunnelOptions{Key: number(1)}), "name is taken"},
-		"name":              {add(GRE, "s1", "s3", TunnelOptions{Name: "a/b"}), "not a name"},
-		"reserved name":     {add(GRE, "s1", "s3", TunnelOptions{Name: "subnet"}), "reserved"},
-		"module's device":   {add(GRE, "s1", "s3", TunnelOptions{Name: "gre0"}), "servers have anyway"},
-		"network's bridge":  {add(GRE, "s1", "s3", TunnelOptions{Name: "vxl0"}), "device vxl0 is network vx1's on s1"},
-		"same ends":         {add(GRE, "s1", "s2", TunnelOptions{Name: "g2"}), "same ends and the same key"},
-		"same ends back":    {add(GRE, "s2", "s1", TunnelOptions{}), "same ends and the same key"},
-		"key 0":             {add(GRE, "s1", "s3", TunnelOptions{Key: number(0)}), "key 0 is out of range"},
-		"key too large":     {add(GRE, "s1", "s3", TunnelOptions{Key: number(1 << 32)}), "key 4294967296 is out of range"},
-		"key of ipip":       {add(IPIP, "s1", "s3", TunnelOptions{Key: number(7)}), "has no key"},
-		"TTL 0":             {add(GRE, "s1", "s3", TunnelOptions{TTL: number(0)}), "TTL 0 is out of range"},
-		"TTL too large":     {add(GRE, "s1", "s3", TunnelOptions{TTL: number(256)}), "TTL 256 is out of range"},
-		"one address":       {add(GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.1/30")}), "two addresses, or four"},
-		"two subnets":       {add(GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.1/30", "10.0.6.5/30")}), "not two addresses of one subnet"},
-		"two lengths":       {add(GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.1/30", "10.0.6.2/29")}), "not two addresses of one subnet"},
-		"one address twice": {add(GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.1/30", "10.0.6.1/30")}), "not two addresses of one subnet"},
-		"no subnet at all":  {add(GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.1/32", "10.0.6.2/32")}), "not two addresses of one subnet"},
-		"broadcast":         {add(GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.9.6.3/30", "10.9.6.2/30")}), "10.9.6.3 is not an address that an end can have"},
-		"the subnet's own":  {add(GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.9.6.1/30", "10.9.6.0/30")}), "10.9.6.0 is not an address that an end can have"},
-		"multicast":         {add(GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("239.0.0.1/30", "239.0.0.2/30")}), "cannot be given"},
-		"two of a family":   {add(GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.9.6.1/30", "10.9.6.2/30", "10.9.7.1/30", "10.9.7.2/30")}), "two IPv4 subnets"},
-		"IPv6 in ipip":      {add(IPIP, "s1", "s3", TunnelOptions{Addresses: prefixes("fd06::1/126", "fd06::2/126")}), "carries no IPv6"},
-		"ipip over IPv6":    {add(IPIP, "s1", "s3", TunnelOptions{Local: addr("fd99::1"), Remote: addr("fd99::3")}), "no IPv6 ends"},
-		"families":          {add(GRE, "s1", "s3", TunnelOptions{Local: addr("fd99::1"), Remote: addr("10.99.0.3")}), "IPv4 and IPv6 underlay addresses"},
-		"end said twice":    {add(GRE, "s1:eth0", "s3", TunnelOptions{Local: addr("10.99.0.1")}), "both say where the tunnel ends"},
-		"loopback":          {add(GRE, "s1", "s3", TunnelOptions{Local: addr("127.0.0.1")}), "not the address of a server"},
-		"overlap":           {add(GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.4.1/30", "10.0.4.2/30")}), "10.0.4.0/30 (network gre-s1-s3) overlaps 10.0.4.0/24 (network vx1)"},
-		"by createnetwork":  {func(c *state.Cluster) error { return done(c, Create(c, "g", GRE, Options{})) }, "type of tunnels"},
+		"to itself":         {add(network.GRE, "s3", "s3", TunnelOptions{}), "to itself"},
+		"unknown server":    {add(network.GRE, "s1", "s9", TunnelOptions{}), "unknown server s9"},
+		"name taken":        {add(network.GRE, "s1", "s3", TunnelOptions{Name: "vx1"}), "name is taken"},
+		"default name":      {add(network.GRE, "s1", "s2", TunnelOptions{Key: number(1)}), "name is taken"},
+		"name":              {add(network.GRE, "s1", "s3", TunnelOptions{Name: "a/b"}), "not a name"},
+		"reserved name":     {add(network.GRE, "s1", "s3", TunnelOptions{Name: "subnet"}), "reserved"},
+		"module's device":   {add(network.GRE, "s1", "s3", TunnelOptions{Name: "gre0"}), "servers have anyway"},
+		"network's bridge":  {add(network.GRE, "s1", "s3", TunnelOptions{Name: "vxl0"}), "device vxl0 is network vx1's on s1"},
+		"same ends":         {add(network.GRE, "s1", "s2", TunnelOptions{Name: "g2"}), "same ends and the same key"},
+		"same ends back":    {add(network.GRE, "s2", "s1", TunnelOptions{}), "same ends and the same key"},
+		"key 0":             {add(network.GRE, "s1", "s3", TunnelOptions{Key: number(0)}), "key 0 is out of range"},
+		"key too large":     {add(network.GRE, "s1", "s3", TunnelOptions{Key: number(1 << 32)}), "key 4294967296 is out of range"},
+		"key of ipip":       {add(network.IPIP, "s1", "s3", TunnelOptions{Key: number(7)}), "has no key"},
+		"TTL 0":             {add(network.GRE, "s1", "s3", TunnelOptions{TTL: number(0)}), "TTL 0 is out of range"},
+		"TTL too large":     {add(network.GRE, "s1", "s3", TunnelOptions{TTL: number(256)}), "TTL 256 is out of range"},
+		"one address":       {add(network.GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.1/30")}), "two addresses, or four"},
+		"two subnets":       {add(network.GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.1/30", "10.0.6.5/30")}), "not two addresses of one subnet"},
+		"two lengths":       {add(network.GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.1/30", "10.0.6.2/29")}), "not two addresses of one subnet"},
+		"one address twice": {add(network.GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.1/30", "10.0.6.1/30")}), "not two addresses of one subnet"},
+		"no subnet at all":  {add(network.GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.1/32", "10.0.6.2/32")}), "not two addresses of one subnet"},
+		"broadcast":         {add(network.GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.9.6.3/30", "10.9.6.2/30")}), "10.9.6.3 is not an address that an end can have"},
+		"the subnet's own":  {add(network.GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.9.6.1/30", "10.9.6.0/30")}), "10.9.6.0 is not an address that an end can have"},
+		"multicast":         {add(network.GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("239.0.0.1/30", "239.0.0.2/30")}), "cannot be given"},
+		"two of a family":   {add(network.GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.9.6.1/30", "10.9.6.2/30", "10.9.7.1/30", "10.9.7.2/30")}), "two IPv4 subnets"},
+		"IPv6 in ipip":      {add(network.IPIP, "s1", "s3", TunnelOptions{Addresses: prefixes("fd06::1/126", "fd06::2/126")}), "carries no IPv6"},
+		"ipip over IPv6":    {add(network.IPIP, "s1", "s3", TunnelOptions{Local: addr("fd99::1"), Remote: addr("fd99::3")}), "no IPv6 ends"},
+		"families":          {add(network.GRE, "s1", "s3", TunnelOptions{Local: addr("fd99::1"), Remote: addr("10.99.0.3")}), "IPv4 and IPv6 underlay addresses"},
+		"end said twice":    {add(network.GRE, "s1:eth0", "s3", TunnelOptions{Local: addr("10.99.0.1")}), "both say where the tunnel ends"},
+		"loopback":          {add(network.GRE, "s1", "s3", TunnelOptions{Local: addr("127.0.0.1")}), "not the address of a server"},
+		"overlap":           {add(network.GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.4.1/30", "10.0.4.2/30")}), "10.0.4.0/30 (network gre-s1-s3) overlaps 10.0.4.0/24 (network vx1)"},
+		"by createnetwork":  {func(c *state.Cluster) error { return done(c, Create(c, "g", network.GRE, network.Options{})) }, "type of tunnels"},
 		"third end":         {func(c *state.Cluster) error { return done(c, Join(c, "gre-s1-s2", []string{"s3"})) }, "these two ends for good"},
 		"client":            {func(c *state.Cluster) error { return done(c, JoinClients(c, "gre-s1-s2", []string{"s3"})) }, "these two ends for good"},
 		"one end less":      {func(c *state.Cluster) error { return Leave(c, "gre-s1-s2", []string{"s2"}) }, "these two ends for good"},
@@ -102,9 +103,9 @@ func TestTunnelAddressesAreDealtInOrder(t *testing.T) {
 	c := tunneled(t)
 	given := TunnelOptions{Name: "mine", Key: number(5), Addresses: prefixes("10.0.6.10/29", "10.0.6.9/29", "fd06::/127", "fd06::1/127")}
 	for _, err := range []error{
-		done(c, AddTunnel(c, GRE, "s2", "s1", given)),
-		done(c, AddTunnel(c, IPIP, "s1", "s2", TunnelOptions{})),
-		done(c, AddTunnel(c, GRE, "s3", "s1", TunnelOptions{})),
+		done(c, AddTunnel(c, network.GRE, "s2", "s1", given)),
+		done(c, AddTunnel(c, network.IPIP, "s1", "s2", TunnelOptions{})),
+		done(c, AddTunnel(c, network.GRE, "s3", "s1", TunnelOptions{})),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -117,8 +118,8 @@ func TestTunnelAddressesAreDealtInOrder(t *testing.T) {
 		n := c.Networks[name]
 		var have []string
 		for _, m := range n.Members {
-			text := serverOf(m)
-			for _, a := range n.Allocated[serverOf(m)].Addrs {
+			text := network.ServerOf(m)
+			for _, a := range n.Allocated[network.ServerOf(m)].Addrs {
 				text += " " + a.String()
 			}
 			have = append(have, text)
@@ -133,7 +134,7 @@ func TestTunnelAddressesAreDealtInOrder(t *testing.T) {
 func TestTunnelSubnetsGoOn(t *testing.T) {
 	c := cluster(t, 2)
 	for i := range 65 {
-		if err := done(c, AddTunnel(c, GRE, "s1", "s2", TunnelOptions{Name: fmt.Sprint("g", i+1), Key: number(int64(i + 1))})); err != nil {
+		if err := done(c, AddTunnel(c, network.GRE, "s1", "s2", TunnelOptions{Name: fmt.Sprint("g", i+1), Key: number(int64(i + 1))})); err != nil {
 			t.Fatalf("with %d tunnels: %v", i, err)
 		}
 	}
@@ -161,7 +162,7 @@ func TestDeadEndTakesItsTunnels(t *testing.T) {
 // addtunnel says, and what was dealt stays.
 func TestTunnelSurvivesItsFile(t *testing.T) {
 	c := tunneled(t)
-	if err := done(c, AddTunnel(c, IPIP, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.6/30", "10.0.6.5/30")})); err != nil {
+	if err := done(c, AddTunnel(c, network.IPIP, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.6.6/30", "10.0.6.5/30")})); err != nil {
 		t.Fatal(err)
 	}
 	before := compiled(t, c)["s1"].Text()
@@ -187,7 +188,7 @@ func TestTunnelOfOneEnd(t *testing.T) {
 		"lead":  func(c *state.Cluster) error { return done(c, JoinLead(c, "g", "s2")) },
 	} {
 		c := cluster(t, 3)
-		c.Networks = map[string]*state.Network{"g": {Type: GRE, Members: []string{"s1"}}}
+		c.Networks = map[string]*state.Network{"g": {Type: network.GRE, Members: []string{"s1"}}}
 		if err := edit(c); err == nil || !strings.Contains(err.Error(), "two ends, this one has 1") {
 			t.Errorf("%s: %v", name, err)
 		}

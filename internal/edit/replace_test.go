@@ -1,10 +1,11 @@
-package network
+package edit
 
 import (
 	"net/netip"
 	"slices"
 	"testing"
 
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -14,7 +15,7 @@ func replaced(t *testing.T) *state.Cluster {
 		"s1": {Address: "10.99.0.1", Facts: &state.Facts{Machine: "m1"}, Confirmed: &state.Confirmed{Sum: "x"}},
 		"s2": {Address: "10.99.0.2", Subnet: netip.MustParsePrefix("10.1.1.1/24")},
 	}}
-	if err := done(c, Create(c, "vx1", VXLAN, Options{})); err != nil {
+	if err := done(c, Create(c, "vx1", network.VXLAN, network.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	if err := done(c, Join(c, "vx1", []string{"s2", "s1"})); err != nil {
@@ -28,7 +29,7 @@ func TestReplaceKeepsWhatWasDealt(t *testing.T) {
 	before := c.Clone()
 	gone, err := Replace(c, &state.Cluster{
 		Servers:  map[string]*state.Server{"s1": {Address: "10.99.0.7"}},
-		Networks: map[string]*state.Network{"vx1": {Type: VXLAN, Members: []string{"s1", Local}}},
+		Networks: map[string]*state.Network{"vx1": {Type: network.VXLAN, Members: []string{"s1", network.Local}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +48,7 @@ func TestReplaceKeepsWhatWasDealt(t *testing.T) {
 	if have.Allocated["s1"].Addrs[0] != want.Allocated["s1"].Addrs[0] || have.Allocated["s1"].ID != want.Allocated["s1"].ID {
 		t.Errorf("s1 was dealt anew: want %+v, have %+v", want.Allocated["s1"], have.Allocated["s1"])
 	}
-	if c.Servers[Local] == nil || have.Allocated[Local] == nil {
+	if c.Servers[network.Local] == nil || have.Allocated[network.Local] == nil {
 		t.Error("the workstation is no member")
 	}
 }
@@ -56,7 +57,7 @@ func TestReplaceDealsAnewInAnotherSubnet(t *testing.T) {
 	c := replaced(t)
 	other := netip.MustParsePrefix("10.77.0.0/24")
 	wish := c.Clone()
-	wish.Networks["vx1"] = &state.Network{Type: VXLAN, Subnets: []netip.Prefix{other}, Members: []string{"s1"}}
+	wish.Networks["vx1"] = &state.Network{Type: network.VXLAN, Subnets: []netip.Prefix{other}, Members: []string{"s1"}}
 	if _, err := Replace(c, wish); err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +69,8 @@ func TestReplaceDealsAnewInAnotherSubnet(t *testing.T) {
 func TestReplaceRefusesWhatDoesNotFit(t *testing.T) {
 	for what, wish := range map[string]*state.Cluster{
 		"another cluster": {Name: "lab"},
-		"unknown member":  {Networks: map[string]*state.Network{"vx1": {Type: VXLAN, Members: []string{"s9"}}}},
-		"server gone":     {Networks: map[string]*state.Network{"vx1": {Type: VXLAN, Members: []string{"s1"}}}},
+		"unknown member":  {Networks: map[string]*state.Network{"vx1": {Type: network.VXLAN, Members: []string{"s9"}}}},
+		"server gone":     {Networks: map[string]*state.Network{"vx1": {Type: network.VXLAN, Members: []string{"s1"}}}},
 		"unknown type":    {Networks: map[string]*state.Network{"vx1": {Type: "vxlam"}}},
 		"another name":    {Servers: map[string]*state.Server{"web1": {Address: "10.99.0.2", Port: 22}}},
 		"two names":       {Servers: map[string]*state.Server{"s7": {Address: "10.99.0.7"}, "s8": {Address: "10.99.0.7"}}},

@@ -1,9 +1,10 @@
-package network
+package edit
 
 import (
 	"net/netip"
 	"testing"
 
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -37,7 +38,7 @@ func BenchmarkShares10k(b *testing.B) {
 	c := sharing(b, 10000)
 	b.ResetTimer()
 	for b.Loop() {
-		if err := Complete(c); err != nil {
+		if err := network.Complete(c); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -49,7 +50,7 @@ func BenchmarkShares10k(b *testing.B) {
 func BenchmarkVXLANL3(b *testing.B) {
 	c := cluster(b, 1000)
 	for _, err := range []error{
-		done(c, Create(c, "n1", VXLANL3, Options{"subnet": prefixes("10.0.0.0/8")})),
+		done(c, Create(c, "n1", network.VXLANL3, network.Options{"subnet": prefixes("10.0.0.0/8")})),
 		done(c, Join(c, "n1", c.ServerNames())),
 	} {
 		if err != nil {

@@ -1,4 +1,4 @@
-package network
+package edit
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/prefix"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -17,7 +17,7 @@ func AddServer(c *state.Cluster, name string, s state.Server) error {
 	if c.Servers[name] != nil {
 		return hint.Errorf("server "+name, "flock delserver "+name, "add server %s: the name is taken", name)
 	}
-	if err := checkServer(c, name, &s); err != nil {
+	if err := network.CheckServer(c, name, &s); err != nil {
 		return hint.With(fmt.Errorf("add server %s: %w", name, err), "server "+name, "")
 	}
 	if c.Servers == nil {
@@ -27,63 +27,19 @@ func AddServer(c *state.Cluster, name string, s state.Server) error {
 	return nil
 }
 
-// checkServer refuses a server that does not make sense by itself.
-func checkServer(c *state.Cluster, name string, s *state.Server) error {
-	if err := state.CheckName("server", name); err != nil {
-		return err
-	}
-	if name != Local && slices.Contains(reserved(), name) {
-		return hint.Errorf("", "choose another name", "the name is reserved")
-	}
-	if name == Local && (s.Address != "" || s.User != "" || s.Port != 0 || s.Identity != "" || s.Jump != "") {
-		return hint.Errorf("", "choose another name for a server that is reached by SSH", "the name is reserved for this workstation")
-	}
-	if err := CheckLogin(s); err != nil {
-		return err
-	}
-	if err := firstBad([]value{
-		{"interface", func() error { return text(s.Interface, checkUnderlayOf(name)) }},
-		{"endpoint", func() error { return text(s.Endpoint, checkEndpoint) }},
-	}); err != nil {
-		return err
-	}
-	if s.Endpoint != "" && s.NAT {
-		return hint.Errorf("", "leave one of them away", "--endpoint says that others can start talking to the server, --nat that they cannot")
-	}
-	if !s.Subnet.IsValid() {
-		return nil
-	}
-	p, gw := s.Subnet.Masked(), s.Subnet.Addr()
-	if err := checkSubnet(c, p, ownSpace); err != nil {
-		return hint.Pin(err, "subnet")
-	}
-	if gw == p.Addr() || gw.Is4() && gw == prefix.Last(p) {
-		return hint.Errorf("", "flock setsubnet "+name+" "+p.String(), "%s is not an address that the bridge can have in %s", gw, p)
-	}
-	return nil
-}
-
-// memberText writes a member as the command line does, IPv6 in brackets.
-func memberText(server, where string) string {
-	if a, err := netip.ParseAddr(where); err == nil && a.Is6() {
-		return server + ":[" + where + "]"
-	}
-	return server + ":" + where
-}
-
 // DelServer takes a server out. One that is a member of a network, or its DHCP
 // server, is refused unless force, which takes it out of those first.
 func DelServer(c *state.Cluster, name string, force bool) error {
 	if c.Servers[name] == nil {
 		return hint.Errorf("server "+name, "flock listservers", "unknown server %s", name)
 	}
-	member := Networks(c, name)
+	member := network.Networks(c, name)
 	if len(member) > 0 && !force {
-		return hint.Errorf("server "+name, leaving(c, member[0], name),
+		return hint.Errorf("server "+name, network.LeaveCommand(c, member[0], name),
 			"delete server %s: it is a member of %s", name, strings.Join(member, ", "))
 	}
 	// The workstation can be asked for before it is a server, and so after.
-	if handsOut := handingOut(c, name); len(handsOut) > 0 && !force && name != Local {
+	if handsOut := handingOut(c, name); len(handsOut) > 0 && !force && name != network.Local {
 		return hint.Errorf("network "+handsOut[0]+", dhcp-server", "flock delserver "+name+" --force",
 			"delete server %s: it is the DHCP server that was asked for (-n) of %s", name, strings.Join(handsOut, ", "))
 	}
@@ -122,8 +78,8 @@ func Strip(c *state.Cluster, name string) error {
 
 // leaveAll takes a server out of its networks.
 func leaveAll(c *state.Cluster, name string) error {
-	for _, of := range Networks(c, name) {
-		if meaning(c.Networks[of]).Tunnel { // with one end it is none
+	for _, of := range network.Networks(c, name) {
+		if network.KindOf(c.Networks[of]).Tunnel { // with one end it is none
 			delete(c.Networks, of)
 			continue
 		}
@@ -134,51 +90,27 @@ func leaveAll(c *state.Cluster, name string) error {
 	return nil
 }
 
-// Networks returns the names of the networks that server is a member of, sorted.
-func Networks(c *state.Cluster, server string) []string { return Memberships(c)[server] }
-
-// Memberships returns, by server, the names of the networks it is a member of,
-// sorted. Servers in none are left out.
-func Memberships(c *state.Cluster) map[string][]string {
-	out := map[string][]string{}
-	for _, name := range c.NetworkNames() {
-		for _, m := range c.Networks[name].Members {
-			out[serverOf(m)] = append(out[serverOf(m)], name)
-		}
-	}
-	return out
-}
-
-// ServerOf is the server's name in a member or share as written.
-func ServerOf(member string) string { return serverOf(member) }
-
-// serverOf is the server's name in a member as written.
-func serverOf(member string) string {
-	name, _, _ := strings.Cut(member, ":")
-	return name
-}
-
 // Create writes a new network of a kind down.
-func Create(c *state.Cluster, name, kind string, o Options) error {
+func Create(c *state.Cluster, name, kind string, o network.Options) error {
 	if err := freeName(c, name); err != nil {
 		return err
 	}
-	if k := meaning(&state.Network{Type: kind}); k.command != "" {
+	if k := network.KindOf(&state.Network{Type: kind}); k.Command != "" {
 		text := "create network %s: a %s network begins with its first member"
 		if k.Tunnel {
 			text = "create network %s: %s is a type of tunnels"
 		}
-		return hint.Errorf("network "+name, filled(k.command, name, "SERVER"), text, name, kind)
+		return hint.Errorf("network "+name, network.Filled(k.Command, name, "SERVER"), text, name, kind)
 	}
-	if !slices.Contains(Created(), kind) {
-		next := "one of: " + joinWords(Created())
-		if slices.Contains(Created(), name) { // the other way round
+	if !slices.Contains(network.Created(), kind) {
+		next := "one of: " + network.JoinWords(network.Created())
+		if slices.Contains(network.Created(), name) { // the other way round
 			next = "flock createnetwork " + kind + " " + name
 		}
 		return hint.Errorf("network "+name, next, "create network %s: unknown type %q", name, kind)
 	}
 	n := &state.Network{Type: kind}
-	if err := o.give(n); err != nil {
+	if err := o.Give(n); err != nil {
 		return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
 	}
 	if c.Networks == nil {
@@ -186,10 +118,10 @@ func Create(c *state.Cluster, name, kind string, o Options) error {
 	}
 	c.Networks[name] = n
 	// The new one first: what it clashes with is not to blame.
-	if err := fillIn(c, name, n); err != nil {
-		return ofNetwork(name, err)
+	if err := network.FillIn(c, name, n); err != nil {
+		return network.OfNetwork(name, err)
 	}
-	return checkNewcomer(c, "network "+name)
+	return network.CheckNewcomer(c, "network "+name)
 }
 
 // freeName refuses names that a new network cannot have.
@@ -200,15 +132,8 @@ func freeName(c *state.Cluster, name string) error {
 	if c.Networks[name] != nil {
 		return hint.Errorf("network "+name, "flock listnetworks "+name, "create network %s: the name is taken", name)
 	}
-	if err := checkNetworkName(name); err != nil {
+	if err := network.CheckNetworkName(name); err != nil {
 		return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
-	}
-	return nil
-}
-
-func checkNetworkName(name string) error {
-	if name == subnetNetwork {
-		return hint.Errorf("", "choose another name", "the name is reserved")
 	}
 	return nil
 }
@@ -234,7 +159,7 @@ func Join(c *state.Cluster, name string, members []string) error {
 func join(c *state.Cluster, name string, n *state.Network, members []string) error {
 	at := make(map[string]int, len(n.Members))
 	for i, m := range n.Members {
-		at[serverOf(m)] = i
+		at[network.ServerOf(m)] = i
 	}
 	for _, text := range members {
 		m, err := state.ParseMember(text)
@@ -260,15 +185,10 @@ func knowServer(c *state.Cluster, name string) error {
 	if c.Servers[name] != nil {
 		return nil
 	}
-	if name == Local {
-		return AddServer(c, Local, state.Server{})
+	if name == network.Local {
+		return AddServer(c, network.Local, state.Server{})
 	}
-	return unknownServer(name)
-}
-
-func unknownServer(name string) error {
-	return hint.Errorf("server "+name, "flock addserver "+name+" [USER@]ADDRESS",
-		"unknown server %s", name)
+	return network.UnknownServer(name)
 }
 
 func networkOf(c *state.Cluster, name string) (*state.Network, error) {
@@ -300,7 +220,7 @@ func leave(name string, n *state.Network, servers []string) error {
 		if slices.Contains(servers[:i], server) {
 			continue
 		}
-		at := slices.IndexFunc(n.Members, func(m string) bool { return serverOf(m) == server })
+		at := slices.IndexFunc(n.Members, func(m string) bool { return network.ServerOf(m) == server })
 		if at < 0 {
 			return hint.Errorf("network "+name, "flock listnetworks "+name, "remove %s from %s: it is not a member", server, name)
 		}
@@ -324,15 +244,6 @@ func Remove(c *state.Cluster, name string) error {
 	return nil
 }
 
-// bridgeAddr is the address that a server's own bridge has: the first one of subnet
-// unless that names another.
-func bridgeAddr(subnet netip.Prefix) netip.Prefix {
-	if subnet.IsValid() && subnet == subnet.Masked() {
-		return netip.PrefixFrom(subnet.Addr().Next(), subnet.Bits())
-	}
-	return subnet
-}
-
 // SetSubnet gives a server its own container bridge. The bridge has the first
 // address of the prefix unless host bits name another; an invalid prefix takes the
 // bridge away.
@@ -340,6 +251,6 @@ func SetSubnet(c *state.Cluster, server string, subnet netip.Prefix) error {
 	if err := knowServer(c, server); err != nil {
 		return err
 	}
-	c.Servers[server].Subnet = bridgeAddr(subnet)
-	return checkNewcomer(c, subnetOf(server))
+	c.Servers[server].Subnet = network.BridgeAddr(subnet)
+	return network.CheckNewcomer(c, network.OwnSubnet(server))
 }

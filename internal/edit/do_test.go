@@ -1,10 +1,11 @@
-package network
+package edit
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -17,14 +18,16 @@ func TestEditRefusesWhatNothingCouldRead(t *testing.T) {
 		next         string
 	}{
 		"DHCP server goes": {
-			func(c *state.Cluster) error { return done(c, Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"})) },
+			func(c *state.Cluster) error {
+				return done(c, Create(c, "n1", network.VXLAN, network.Options{"dhcp-server": "s3"}))
+			},
 			func(c *state.Cluster) error { return DelServer(c, "s3", false) },
 			"DHCP server that was asked for (-n) of n1", "network n1, dhcp-server", "flock delserver s3 --force",
 		},
 		"only NAT is left": {
 			func(c *state.Cluster) error {
 				c.Servers["s2"].NAT, c.Servers["s3"].NAT = true, true
-				if err := done(c, Create(c, "vpx", L2, Options{})); err != nil {
+				if err := done(c, Create(c, "vpx", network.L2, network.Options{})); err != nil {
 					return err
 				}
 				return done(c, Join(c, "vpx", []string{"s1", "s2", "s3"}))
@@ -33,12 +36,14 @@ func TestEditRefusesWhatNothingCouldRead(t *testing.T) {
 			"behind NAT", "network vpx, server s2", "flock addnetwork vpx SERVER, with one that the others can reach",
 		},
 		"a file without the DHCP server": {
-			func(c *state.Cluster) error { return done(c, Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"})) },
+			func(c *state.Cluster) error {
+				return done(c, Create(c, "n1", network.VXLAN, network.Options{"dhcp-server": "s3"}))
+			},
 			replacing(func(c *state.Cluster) { delete(c.Servers, "s3") }),
 			"unknown server s3", "network n1, dhcp-server", "flock addserver s3 [USER@]ADDRESS",
 		},
 		"a file with an unknown member": {
-			func(c *state.Cluster) error { return done(c, Create(c, "n1", VXLAN, Options{})) },
+			func(c *state.Cluster) error { return done(c, Create(c, "n1", network.VXLAN, network.Options{})) },
 			func(c *state.Cluster) error { c.Networks["n1"].Members = []string{"s9"}; return nil },
 			"unknown server s9", "network n1, members", "flock addserver s9 [USER@]ADDRESS",
 		},
@@ -50,10 +55,10 @@ func TestEditRefusesWhatNothingCouldRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := cluster(t, 3)
-			if _, err := Edit(c, test.before); err != nil {
+			if _, err := Do(c, test.before); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Edit(c, test.edit)
+			_, err := Do(c, test.edit)
 			where, next := hint.Of(err)
 			if err == nil || !strings.Contains(err.Error(), test.what) || where != test.where || next != test.next {
 				t.Errorf("want %q, where %q, next %q; have %v, where %q, next %q", test.what, test.where, test.next, err, where, next)
@@ -67,15 +72,15 @@ func TestEditRefusesWhatNothingCouldRead(t *testing.T) {
 func TestForceTakesTheDHCPServerAlong(t *testing.T) {
 	for _, members := range [][]string{nil, {"s1"}, {"s1", "s3"}} {
 		c := cluster(t, 3)
-		if _, err := Edit(c, func(c *state.Cluster) error {
-			if err := done(c, Create(c, "n1", VXLAN, Options{"dhcp-server": "s3"})); err != nil {
+		if _, err := Do(c, func(c *state.Cluster) error {
+			if err := done(c, Create(c, "n1", network.VXLAN, network.Options{"dhcp-server": "s3"})); err != nil {
 				return err
 			}
 			return done(c, Join(c, "n1", members))
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Edit(c, func(c *state.Cluster) error { return DelServer(c, "s3", true) }); err != nil || c.Networks["n1"].DHCPServer != "" {
+		if _, err := Do(c, func(c *state.Cluster) error { return DelServer(c, "s3", true) }); err != nil || c.Networks["n1"].DHCPServer != "" {
 			t.Errorf("with members %v: DHCP server %q, %v", members, c.Networks["n1"].DHCPServer, err)
 		}
 	}

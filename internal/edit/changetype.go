@@ -1,4 +1,4 @@
-package network
+package edit
 
 import (
 	"slices"
@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -17,31 +18,28 @@ func ChangeType(c *state.Cluster, name, kind string) (dropped []string, err erro
 	if err != nil {
 		return nil, err
 	}
-	next := meaning(&state.Network{Type: kind})
+	next := network.KindOf(&state.Network{Type: kind})
 	switch {
-	case meaning(n).pool == nil:
-		return nil, hint.Errorf("network "+name, "one of "+joinWords(pooledKinds())+" can become another", "change type of %s: it is a network of the type %s", name, n.Type)
-	case next.pool == nil:
-		return nil, hint.Errorf("network "+name, "one of: "+joinWords(slices.DeleteFunc(pooledKinds(), func(k string) bool { return k == n.Type })),
+	case !network.KindOf(n).Pooled():
+		return nil, hint.Errorf("network "+name, "one of "+network.JoinWords(network.PoolTypes())+" can become another", "change type of %s: it is a network of the type %s", name, n.Type)
+	case !next.Pooled():
+		return nil, hint.Errorf("network "+name, "one of: "+network.JoinWords(slices.DeleteFunc(network.PoolTypes(), func(k string) bool { return k == n.Type })),
 			"change type of %s: %s has no members with subnets of a pool", name, strconv.Quote(kind))
 	case n.Type == kind:
 		return nil, nil
 	}
-	for i := range AllOptions() {
+	for i := range network.AllOptions() {
 		// A port belongs to its encapsulation: the new one has its own.
-		if o := &AllOptions()[i]; o.isSet(n) && (o.Key == "port" || !slices.Contains(next.takes, o.Key)) {
+		if o := &network.AllOptions()[i]; o.IsSet(n) && (o.Key == "port" || !next.Takes(o.Key)) {
 			for _, words := range o.Said(n) {
 				dropped = append(dropped, strings.Join(words, " "))
 			}
-			o.clear(n)
+			o.Clear(n)
 		}
 	}
 	n.Type = kind
-	if err := fillIn(c, name, n); err != nil {
+	if err := network.FillIn(c, name, n); err != nil {
 		return nil, hint.With(err, "network "+name, "")
 	}
 	return dropped, nil
 }
-
-// PoolTypes are the types that changetype knows, sorted.
-func PoolTypes() []string { return pooledKinds() }

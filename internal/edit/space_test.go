@@ -1,4 +1,4 @@
-package network
+package edit
 
 import (
 	"fmt"
@@ -8,24 +8,25 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
 
 // auto are all networks whose subnets are dealt by themselves.
-func auto() map[string]func(c *state.Cluster, name string, o Options) error {
-	out := map[string]func(c *state.Cluster, name string, o Options) error{
-		GRE: func(c *state.Cluster, name string, o Options) error {
+func auto() map[string]func(c *state.Cluster, name string, o network.Options) error {
+	out := map[string]func(c *state.Cluster, name string, o network.Options) error{
+		network.GRE: func(c *state.Cluster, name string, o network.Options) error {
 			to := TunnelOptions{Name: name}
 			list, _ := o["subnet"].([]netip.Prefix)
 			for _, p := range list {
 				to.Addresses = append(to.Addresses, netip.PrefixFrom(p.Addr(), p.Bits()), netip.PrefixFrom(p.Addr().Next(), p.Bits()))
 			}
-			return done(c, AddTunnel(c, GRE, "s1", "s2", to))
+			return done(c, AddTunnel(c, network.GRE, "s1", "s2", to))
 		},
 	}
-	for _, kind := range []string{VXLAN, WireGuard, L2, HostGW} {
-		out[kind] = func(c *state.Cluster, name string, o Options) error { return done(c, Create(c, name, kind, o)) }
+	for _, kind := range []string{network.VXLAN, network.WireGuard, network.L2, network.HostGW} {
+		out[kind] = func(c *state.Cluster, name string, o network.Options) error { return done(c, Create(c, name, kind, o)) }
 	}
 	return out
 }
@@ -38,7 +39,7 @@ func TestSubnetsStayPrivate(t *testing.T) {
 		c.Servers["s1"].Facts.Interfaces[0].Addrs = prefixes("192.168.0.1/24")
 		c.Servers["s2"].Facts.Interfaces[0].Addrs = prefixes("192.168.0.2/24")
 		c.Servers["s1"].Facts.Prefixes = prefixes("10.0.0.0/8")
-		if err := create(c, "n1", Options{}); err != nil {
+		if err := create(c, "n1", network.Options{}); err != nil {
 			t.Errorf("%s: %v", kind, err)
 			continue
 		}
@@ -58,7 +59,7 @@ func TestPoolsEnd(t *testing.T) {
 	c.Servers["s1"].Facts.Prefixes = prefixes("10.0.0.0/9", "10.128.0.0/10", "10.192.0.0/11", "10.224.0.0/12", "100.64.0.0/10")
 	last := netip.Prefix{}
 	for i := 0; ; i++ {
-		err := done(c, Create(c, fmt.Sprint("n", i), HostGW, Options{}))
+		err := done(c, Create(c, fmt.Sprint("n", i), network.HostGW, network.Options{}))
 		if err == nil {
 			if last = c.Networks[fmt.Sprint("n", i)].Subnets[0]; !prefix.IsPrivate(last) {
 				t.Fatalf("the pool %d is %s", i, last)
@@ -74,13 +75,13 @@ func TestPoolsEnd(t *testing.T) {
 	delete(c.Networks, "n32")
 	c.Servers["s1"].Facts.Prefixes = append(c.Servers["s1"].Facts.Prefixes, netip.PrefixFrom(prefix.Top(last), 24).Masked())
 	for i, bits := range []int{17, 18, 19} { // a half, a quarter, an eighth is left
-		err := Create(c.Clone(), fmt.Sprint("m", i), HostGW, Options{})
+		err := Create(c.Clone(), fmt.Sprint("m", i), network.HostGW, network.Options{})
 		_, next := hint.Of(err)
 		p, bad := netip.ParsePrefix(strings.TrimPrefix(next, "-s "))
 		if err == nil || bad != nil || p.Bits() != bits {
 			t.Fatalf("next %q: %v", next, err)
 		}
-		if err := done(c, Create(c, fmt.Sprint("m", i), HostGW, Options{"subnet": []netip.Prefix{p}})); err != nil {
+		if err := done(c, Create(c, fmt.Sprint("m", i), network.HostGW, network.Options{"subnet": []netip.Prefix{p}})); err != nil {
 			t.Fatalf("%s does not work: %v", next, err)
 		}
 	}
@@ -91,7 +92,7 @@ func TestNothingIsFree(t *testing.T) {
 	for kind, create := range auto() {
 		c := cluster(t, 2)
 		c.Servers["s1"].Facts.Prefixes = prefix.Private()
-		err := create(c, "n1", Options{})
+		err := create(c, "n1", network.Options{})
 		where, next := hint.Of(err)
 		if err == nil || !strings.Contains(err.Error(), "is free in") || !strings.Contains(where, "n1") || next == "" {
 			t.Errorf("%s: where %q, next %q, %v", kind, where, next, err)
@@ -119,8 +120,8 @@ func TestPublicSpaceIsNoted(t *testing.T) {
 		c := cluster(t, 1)
 		c.Servers["s1"].Facts.Interfaces[0].Addrs = prefixes("198.51.100.1/24")
 		p := netip.MustParsePrefix(test.subnet)
-		out, err := Edit(c, func(c *state.Cluster) error {
-			if err := done(c, Create(c, "n1", VXLAN, Options{"subnet": []netip.Prefix{p}})); err != nil {
+		out, err := Do(c, func(c *state.Cluster) error {
+			if err := done(c, Create(c, "n1", network.VXLAN, network.Options{"subnet": []netip.Prefix{p}})); err != nil {
 				return err
 			}
 			return done(c, Join(c, "n1", []string{"s1"}))
@@ -128,19 +129,19 @@ func TestPublicSpaceIsNoted(t *testing.T) {
 		if err != nil {
 			t.Fatal(test.subnet, err)
 		}
-		noted := func(out *Compiled, of string) bool {
-			return slices.ContainsFunc(out.Notes, func(n Note) bool { return n.Network == of && strings.Contains(n.Text, "public address space") })
+		noted := func(out *network.Compiled, of string) bool {
+			return slices.ContainsFunc(out.Notes, func(n network.Note) bool { return n.Network == of && strings.Contains(n.Text, "public address space") })
 		}
 		if noted(out, "n1") != test.noted {
 			t.Errorf("%s: notes %v", test.subnet, out.Notes)
 		}
-		out, err = Edit(c, func(c *state.Cluster) error {
+		out, err = Do(c, func(c *state.Cluster) error {
 			if err := Remove(c, "n1"); err != nil {
 				return err
 			}
 			return done(c, SetSubnet(c, "s1", p))
 		})
-		if err != nil || noted(out, OwnSubnet("s1")) != test.noted {
+		if err != nil || noted(out, network.OwnSubnet("s1")) != test.noted {
 			t.Errorf("setsubnet s1 %s: %v, %v", test.subnet, out, err)
 		}
 	}
@@ -159,16 +160,16 @@ func TestHostBits(t *testing.T) {
 		next string
 	}{
 		"-s": {func(c *state.Cluster) error {
-			return done(c, Create(c, "n1", VXLAN, Options{"subnet": prefixes("10.9.0.7/24")}))
+			return done(c, Create(c, "n1", network.VXLAN, network.Options{"subnet": prefixes("10.9.0.7/24")}))
 		}, "-s 10.9.0.0/24"},
 		"-s of a pool": {func(c *state.Cluster) error {
-			return done(c, Create(c, "n1", HostGW, Options{"subnet": prefixes("fd09::7/48")}))
+			return done(c, Create(c, "n1", network.HostGW, network.Options{"subnet": prefixes("fd09::7/48")}))
 		}, "-s fd09::/48"},
-		"a file's":   {file(state.Network{Type: VXLAN, Subnets: prefixes("10.9.0.7/24")}), "-s 10.9.0.0/24"},
-		"its mesh":   {file(state.Network{Type: L2, Mesh: netip.MustParsePrefix("10.9.0.7/24")}), "mesh = \"10.9.0.0/24\" in a file for flock apply -f"},
-		"its tunnel": {file(state.Network{Type: GRE, Members: []string{"s1", "s2"}, Subnets: prefixes("10.9.0.1/30")}), "10.9.0.0/30"},
+		"a file's":   {file(state.Network{Type: network.VXLAN, Subnets: prefixes("10.9.0.7/24")}), "-s 10.9.0.0/24"},
+		"its mesh":   {file(state.Network{Type: network.L2, Mesh: netip.MustParsePrefix("10.9.0.7/24")}), "mesh = \"10.9.0.0/24\" in a file for flock apply -f"},
+		"its tunnel": {file(state.Network{Type: network.GRE, Members: []string{"s1", "s2"}, Subnets: prefixes("10.9.0.1/30")}), "10.9.0.0/30"},
 		"a share": {func(c *state.Cluster) error {
-			if err := done(c, Create(c, "n1", HostGW, Options{})); err != nil {
+			if err := done(c, Create(c, "n1", network.HostGW, network.Options{})); err != nil {
 				return err
 			}
 			return done(c, AddShares(c, "n1", []string{"s1:10.9.0.7/24"}, false))
@@ -180,7 +181,7 @@ func TestHostBits(t *testing.T) {
 			return done(c, AddExternal(c, "n1", "s1", router, ExternalOptions{AS: &as, Accept: &[]string{"10.9.0.7/16 le 24"}}))
 		}, "\"10.9.0.0/16 le 24\""},
 	} {
-		_, err := Edit(cluster(t, 2), test.edit)
+		_, err := Do(cluster(t, 2), test.edit)
 		if _, next := hint.Of(err); err == nil || !strings.Contains(err.Error(), "bits set behind its prefix") || next != test.next {
 			t.Errorf("%s: next %q, want %q: %v", name, next, test.next, err)
 		}
@@ -192,7 +193,7 @@ func TestHostBits(t *testing.T) {
 func TestAdviceFits(t *testing.T) {
 	create := func(kind string) func(c *state.Cluster, p netip.Prefix) error {
 		return func(c *state.Cluster, p netip.Prefix) error {
-			return done(c, Create(c, "n1", kind, Options{"subnet": []netip.Prefix{p}}))
+			return done(c, Create(c, "n1", kind, network.Options{"subnet": []netip.Prefix{p}}))
 		}
 	}
 	for name, test := range map[string]struct {
@@ -200,18 +201,18 @@ func TestAdviceFits(t *testing.T) {
 		small  []string
 		words  string
 	}{
-		"vxlan":     {create(VXLAN), []string{"10.0.4.0/30", "fd00::/124", "224.0.0.0/24", "ff02::/64"}, "a gateway, servers and containers"},
-		"wireguard": {create(WireGuard), []string{"10.0.4.0/30", "fd00::/124", "127.0.0.0/24"}, "the servers of an encrypted network"},
-		"host-gw":   {create(HostGW), []string{"10.0.4.0/30", "fd00::/124", "0.0.0.0/0"}, "subnets of members"},
+		"vxlan":     {create(network.VXLAN), []string{"10.0.4.0/30", "fd00::/124", "224.0.0.0/24", "ff02::/64"}, "a gateway, servers and containers"},
+		"wireguard": {create(network.WireGuard), []string{"10.0.4.0/30", "fd00::/124", "127.0.0.0/24"}, "the servers of an encrypted network"},
+		"host-gw":   {create(network.HostGW), []string{"10.0.4.0/30", "fd00::/124", "0.0.0.0/0"}, "subnets of members"},
 		"setsubnet": {func(c *state.Cluster, p netip.Prefix) error { return done(c, SetSubnet(c, "s2", p)) }, []string{"10.0.40.0/30", "fd00::/124"}, "a gateway and containers"},
-		"taken":     {create(VXLAN), []string{"10.0.4.0/24", "10.0.0.0/8", "fd00:4::/64"}, ""},
-		"taken too": {create(WireGuard), []string{"10.0.4.0/24", "fd00:4::/64"}, ""},
+		"taken":     {create(network.VXLAN), []string{"10.0.4.0/24", "10.0.0.0/8", "fd00:4::/64"}, ""},
+		"taken too": {create(network.WireGuard), []string{"10.0.4.0/24", "fd00:4::/64"}, ""},
 	} {
 		for _, small := range test.small {
 			c := cluster(t, 2)
 			for _, err := range []error{
-				done(c, Create(c, "vx1", VXLAN, Options{"subnet": prefixes("10.0.4.0/24", "fd00:4::/64")})),
-				done(c, Create(c, "w1", WireGuard, Options{"subnet": prefixes("10.0.8.0/24", "fd00:8::/64")})),
+				done(c, Create(c, "vx1", network.VXLAN, network.Options{"subnet": prefixes("10.0.4.0/24", "fd00:4::/64")})),
+				done(c, Create(c, "w1", network.WireGuard, network.Options{"subnet": prefixes("10.0.8.0/24", "fd00:8::/64")})),
 				done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.0.5.0/24"))),
 			} {
 				if err != nil {

@@ -1,4 +1,4 @@
-package network
+package edit
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -23,9 +24,9 @@ func CreateBGP(c *state.Cluster, name, anchor string, o BGPOptions) error {
 	if err := freeName(c, name); err != nil {
 		return err
 	}
-	n := &state.Network{Type: BGP, AS: o.AS, Mode: o.Mode}
+	n := &state.Network{Type: network.BGP, AS: o.AS, Mode: o.Mode}
 	if o.Hold != nil {
-		if err := holdSpan.check(*o.Hold); err != nil {
+		if err := network.CheckHold(*o.Hold); err != nil {
 			return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
 		}
 		n.Hold = int(*o.Hold)
@@ -39,7 +40,7 @@ func CreateBGP(c *state.Cluster, name, anchor string, o BGPOptions) error {
 
 // joinBGP is join: who is in another network is the newcomer's mistake here.
 func joinBGP(c *state.Cluster, name string, n *state.Network, members []string) error {
-	if err := notInOthers(c, name, members); err != nil {
+	if err := network.NotInOthers(c, name, members); err != nil {
 		return hint.With(err, "network "+name, "")
 	}
 	return join(c, name, n, members)
@@ -53,7 +54,7 @@ func bgpOf(c *state.Cluster, name string) (*state.Network, error) {
 		return nil, hint.Errorf("network "+name, "flock createbgp "+name+" SERVER", "unknown network %s", name)
 	case n == nil:
 		return nil, hint.Errorf("network "+name, "flock listnetworks, or flock createbgp "+name+" SERVER", "unknown network %s", name)
-	case !meaning(n).BGP:
+	case !network.KindOf(n).BGP:
 		return nil, hint.Errorf("network "+name, "flock addnetwork "+name+" SERVER, flock delnetwork "+name+" SERVER, or flock removenetwork "+name, "%s is a %s network and speaks no BGP", name, n.Type)
 	}
 	return n, nil
@@ -67,8 +68,8 @@ func JoinBGP(c *state.Cluster, name string, members []string) error {
 		return err
 	}
 	for _, text := range members {
-		server := serverOf(text)
-		if n.Mode == state.Reflector && len(n.Reflectors) < fewReflectors && !slices.Contains(n.Reflectors, server) && !hasMember(n, server) {
+		server := network.ServerOf(text)
+		if n.Mode == state.Reflector && len(n.Reflectors) < network.FewReflectors && !slices.Contains(n.Reflectors, server) && !network.HasMember(n, server) {
 			n.Reflectors = append(n.Reflectors, server)
 		}
 	}
@@ -132,22 +133,6 @@ func withoutReflectors(n *state.Network) {
 	}
 }
 
-// BGPNetworks returns the names of the BGP networks, sorted.
-func BGPNetworks(c *state.Cluster) []string {
-	return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return !meaning(c.Networks[name]).BGP })
-}
-
-// Speakers are the servers that are members of a BGP network.
-func Speakers(c *state.Cluster) map[string]bool {
-	out := map[string]bool{}
-	for _, name := range BGPNetworks(c) {
-		for _, m := range c.Networks[name].Members {
-			out[serverOf(m)] = true
-		}
-	}
-	return out
-}
-
 // FinishSessions ends the sessions of before.
 func FinishSessions(c *state.Cluster, name string) error {
 	n, err := bgpOf(c, name)
@@ -159,10 +144,10 @@ func FinishSessions(c *state.Cluster, name string) error {
 }
 
 func isMemberOf(c *state.Cluster, name string, n *state.Network, server string) error {
-	if c.Servers[server] == nil && server != Local {
-		return hint.With(unknownServer(server), "network "+name, "")
+	if c.Servers[server] == nil && server != network.Local {
+		return hint.With(network.UnknownServer(server), "network "+name, "")
 	}
-	if !hasMember(n, server) {
+	if !network.HasMember(n, server) {
 		return hint.Errorf("network "+name, "flock addbgp "+name+" peer "+server, "%s is not a member of %s", server, name)
 	}
 	return nil
@@ -186,7 +171,7 @@ func LeaveBGP(c *state.Cluster, name string, servers []string) error {
 func lastReflectors(name string, n *state.Network, servers []string) error {
 	stay := 0
 	for _, m := range n.Members {
-		if !slices.Contains(servers, serverOf(m)) {
+		if !slices.Contains(servers, network.ServerOf(m)) {
 			stay++
 		}
 	}
@@ -196,10 +181,10 @@ func lastReflectors(name string, n *state.Network, servers []string) error {
 	switch {
 	case stay < 2:
 	case n.Before != nil && goes(*n.Before):
-		return hint.Errorf("network "+name, "flock apply "+name, "%s: the others may still have their routes by %s alone, %s", name, joinWords(n.Before.Reflectors), Settling)
+		return hint.Errorf("network "+name, "flock apply "+name, "%s: the others may still have their routes by %s alone, %s", name, network.JoinWords(n.Before.Reflectors), network.Settling)
 	case n.Before == nil && goes(state.Sessions{Mode: n.Mode, Reflectors: n.Reflectors}):
 		return hint.Errorf("network "+name, "flock delbgp "+name+" reflector "+strings.Join(n.Reflectors, " ")+", which keeps all routes, or flock addbgp "+name+" reflector SERVER",
-			"%s reflects for %s alone: without it the others have no sessions", joinWords(n.Reflectors), name)
+			"%s reflects for %s alone: without it the others have no sessions", network.JoinWords(n.Reflectors), name)
 	}
 	return nil
 }
@@ -236,7 +221,7 @@ func UnshareBGP(c *state.Cluster, name string, shares []string) error {
 	if err != nil {
 		return err
 	}
-	return delShares(c, name, n, shares)
+	return delShares(name, n, shares)
 }
 
 // ExternalOptions are the flags of addbgp external; nil: not given, and what is
@@ -262,7 +247,7 @@ func AddExternal(c *state.Cluster, name, server string, address netip.Addr, o Ex
 	if err := isMemberOf(c, name, n, server); err != nil {
 		return err
 	}
-	at := externalAt(n, server, address)
+	at := network.ExternalAt(n, server, address)
 	if at < 0 {
 		if o.AS == nil {
 			return hint.Errorf("network "+name, "flock addbgp "+name+" external "+server+" "+address.String()+" --as ASN", "of which AS is %s", address)
@@ -299,17 +284,13 @@ func give[T any](to, from *T) {
 	}
 }
 
-func externalAt(n *state.Network, server string, address netip.Addr) int {
-	return slices.IndexFunc(n.Externals, func(e state.External) bool { return e.Server == server && e.Address == address })
-}
-
 // DelExternal ends a member's session with a speaker outside.
 func DelExternal(c *state.Cluster, name, server string, address netip.Addr) error {
 	n, err := bgpOf(c, name)
 	if err != nil {
 		return err
 	}
-	at := externalAt(n, server, address)
+	at := network.ExternalAt(n, server, address)
 	if at < 0 {
 		return hint.Errorf("network "+name, "flock listnetworks "+name, "%s has no external %s in %s", server, address, name)
 	}

@@ -1,10 +1,11 @@
-package network
+package edit
 
 import (
 	"net/netip"
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -20,18 +21,18 @@ type Fault struct {
 // others and all servers as they were written; the compiled one is of the rest. Without
 // faults it is c complete, and what Compile says. Faults are in order of servers, then
 // networks. C is not changed.
-func Salvage(c *state.Cluster) (*state.Cluster, *Compiled, []Fault) {
+func Salvage(c *state.Cluster) (*state.Cluster, *network.Compiled, []Fault) {
 	whole := c.Clone()
-	if compiled, err := Edit(whole, unchanged); err == nil {
+	if compiled, err := Do(whole, unchanged); err == nil {
 		return whole, compiled, nil
 	}
 	s := &salvage{c: c.Clone()}
 	s.c.Networks = map[string]*state.Network{}
 	s.servers()
 	s.networks(c, c.NetworkNames())
-	compiled, err := Compile(s.c)
+	compiled, err := network.Compile(s.c)
 	if err != nil { // cannot be: what was taken in compiled
-		compiled = &Compiled{Hosts: map[string]*spec.Host{}}
+		compiled = &network.Compiled{Hosts: map[string]*spec.Host{}}
 	}
 	shown := c.Clone()
 	for name, n := range s.c.Networks {
@@ -41,11 +42,11 @@ func Salvage(c *state.Cluster) (*state.Cluster, *Compiled, []Fault) {
 }
 
 // withAll gives compiled an empty host for every server that c names and that has none.
-func withAll(c *state.Cluster, compiled *Compiled) *Compiled {
+func withAll(c *state.Cluster, compiled *network.Compiled) *network.Compiled {
 	names := c.ServerNames()
 	for _, n := range c.Networks {
 		for _, m := range n.Members {
-			names = append(names, serverOf(m))
+			names = append(names, network.ServerOf(m))
 		}
 	}
 	for _, name := range names {
@@ -69,22 +70,22 @@ func (s *salvage) servers() {
 	subnets := map[string]netip.Prefix{}
 	for _, name := range s.c.ServerNames() {
 		server := s.c.Servers[name]
-		subnets[name], server.Subnet = bridgeAddr(server.Subnet), netip.Prefix{}
-		if err := checkServer(s.c, name, server); err != nil {
+		subnets[name], server.Subnet = network.BridgeAddr(server.Subnet), netip.Prefix{}
+		if err := network.CheckServer(s.c, name, server); err != nil {
 			server.Interface, server.Endpoint, server.NAT = "", "", false
-			s.faults = append(s.faults, Fault{Server: name, Err: locate("server "+name, err)})
+			s.faults = append(s.faults, Fault{Server: name, Err: network.Locate("server "+name, err)})
 		}
 	}
 	for _, name := range s.c.ServerNames() {
 		server := s.c.Servers[name]
-		if checkServer(s.c, name, server) != nil { // its name, already said
+		if network.CheckServer(s.c, name, server) != nil { // its name, already said
 			delete(s.c.Servers, name)
 			continue
 		}
 		server.Subnet = subnets[name]
-		err := checkServer(s.c, name, server)
+		err := network.CheckServer(s.c, name, server)
 		if err == nil {
-			err = checkOverlaps(s.c)
+			err = network.CheckOverlaps(s.c)
 		}
 		if err != nil {
 			server.Subnet = netip.Prefix{}
@@ -100,12 +101,12 @@ func (s *salvage) networks(from *state.Cluster, names []string) {
 	for _, name := range names {
 		trial.Networks[name] = from.Clone().Networks[name]
 	}
-	_, err := Edit(trial, unchanged)
+	_, err := Do(trial, unchanged)
 	switch {
 	case err == nil:
 		s.c = trial
 	case len(names) == 1:
-		s.faults = append(s.faults, Fault{Network: names[0], Err: locate("network "+names[0], err)})
+		s.faults = append(s.faults, Fault{Network: names[0], Err: network.Locate("network "+names[0], err)})
 	default:
 		half := len(names) / 2
 		s.networks(from, slices.Clone(names[:half]))

@@ -1,12 +1,14 @@
-package network
+package edit
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -26,10 +28,10 @@ func FuzzCluster(f *testing.F) {
 			return
 		}
 		checkSalvage(t, c)
-		if Complete(c) != nil {
+		if network.Complete(c) != nil {
 			return
 		}
-		out, err := Compile(c)
+		out, err := network.Compile(c)
 		if err != nil {
 			t.Fatalf("complete, but does not compile: %v", err)
 		}
@@ -37,10 +39,10 @@ func FuzzCluster(f *testing.F) {
 		for name, h := range out.Hosts {
 			before[name] = h.Text()
 		}
-		if err := Complete(c); err != nil {
+		if err := network.Complete(c); err != nil {
 			t.Fatalf("complete, but not a second time: %v", err)
 		}
-		again, err := Compile(c)
+		again, err := network.Compile(c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +62,7 @@ func checkSalvage(t *testing.T, c *state.Cluster) {
 	if len(shown.Networks) != len(c.Networks) || len(shown.Servers) != len(c.Servers) {
 		t.Fatalf("%d of %d networks, %d of %d servers", len(shown.Networks), len(c.Networks), len(shown.Servers), len(c.Servers))
 	}
-	if whole := Complete(c.Clone()) == nil; whole != (len(faults) == 0) {
+	if whole := network.Complete(c.Clone()) == nil; whole != (len(faults) == 0) {
 		t.Fatalf("whole: %v, faults: %v", whole, faults)
 	}
 	for _, f := range faults {
@@ -69,4 +71,14 @@ func checkSalvage(t *testing.T, c *state.Cluster) {
 		}
 	}
 	readAll(shown, out)
+}
+
+// goldens are the files of network's testdata.
+func goldens(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob("../network/testdata/*/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no goldens: %v", err)
+	}
+	return files
 }

@@ -1,11 +1,13 @@
-package network
+package edit
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -18,18 +20,18 @@ func withRoles(c *state.Cluster, name, role string) (*state.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch kind := meaning(n); {
+	switch kind := network.KindOf(n); {
 	case kind.Roles:
 		return n, nil
-	case kind.noRole != nil:
-		return nil, kind.noRole(n, name)
+	case kind.NoRole != nil:
+		return nil, kind.NoRole(n, name)
 	}
 	return nil, hint.Errorf("network "+name, "flock addnetwork "+name+" SERVER...", "%s is a %s network: it has members, no %s", name, n.Type, role)
 }
 
 // withShares finds a network whose members share subnets.
 func withShares(c *state.Cluster, name string) (*state.Network, error) {
-	if n := c.Networks[name]; n != nil && meaning(n).Shares() {
+	if n := c.Networks[name]; n != nil && network.KindOf(n).Shares() {
 		return n, nil
 	}
 	return withRoles(c, name, "shared subnets")
@@ -39,7 +41,7 @@ func withShares(c *state.Cluster, name string) (*state.Network, error) {
 // were meant for something else. Without any, a placeholder for advice.
 func meantFirst(c *state.Cluster, words []string) string {
 	for _, word := range words {
-		if name := serverOf(word); c.Servers[name] != nil || name == Local {
+		if name := network.ServerOf(word); c.Servers[name] != nil || name == network.Local {
 			return word
 		}
 	}
@@ -48,7 +50,7 @@ func meantFirst(c *state.Cluster, words []string) string {
 
 // needsRole refuses to treat members of a network with roles as members without.
 func needsRole(n *state.Network, verb, name, server string) error {
-	if refuse := meaning(n).withoutRole; refuse != nil {
+	if refuse := network.KindOf(n).WithoutRole; refuse != nil {
 		return refuse(n, verb, name, server)
 	}
 	return nil
@@ -61,7 +63,7 @@ func JoinLead(c *state.Cluster, name, member string) error {
 	if err != nil {
 		return err
 	}
-	server := serverOf(member)
+	server := network.ServerOf(member)
 	if n.Lead != "" && n.Lead != server {
 		return hint.Errorf("network "+name, "flock addnetwork "+name+" client "+server,
 			"add %s to %s: it has a lead server already, %s", server, name, n.Lead)
@@ -69,7 +71,7 @@ func JoinLead(c *state.Cluster, name, member string) error {
 	if err := join(c, name, n, []string{member}); err != nil {
 		return err
 	}
-	n.Lead = cmp.Or(n.Lead, serverOf(n.Members[0]))
+	n.Lead = cmp.Or(n.Lead, network.ServerOf(n.Members[0]))
 	return nil
 }
 
@@ -80,11 +82,11 @@ func JoinClients(c *state.Cluster, name string, members []string) error {
 		return err
 	}
 	if n.Lead == "" {
-		return hint.With(fmt.Errorf("add %s to %s: %w", serverOf(members[0]), name, errNoLead), "network "+name,
+		return hint.With(fmt.Errorf("add %s to %s: %w", network.ServerOf(members[0]), name, errNoLead), "network "+name,
 			"flock addnetwork "+name+" server SERVER")
 	}
 	for _, m := range members {
-		if serverOf(m) == n.Lead {
+		if network.ServerOf(m) == n.Lead {
 			return hint.Errorf("network "+name, "flock addnetwork "+name+" server "+m, "add %s to %s: it is the lead server there", n.Lead, name)
 		}
 	}
@@ -93,8 +95,8 @@ func JoinClients(c *state.Cluster, name string, members []string) error {
 
 // LeaveClients takes clients out of a network, with what they share.
 func LeaveClients(c *state.Cluster, name string, servers []string) error {
-	if n := c.Networks[name]; n != nil && !meaning(n).Roles && len(servers) > 0 {
-		return hint.Errorf("network "+name, leaving(c, name, servers[0]), "%s is a %s network: it has members, no clients", name, n.Type)
+	if n := c.Networks[name]; n != nil && !network.KindOf(n).Roles && len(servers) > 0 {
+		return hint.Errorf("network "+name, network.LeaveCommand(c, name, servers[0]), "%s is a %s network: it has members, no clients", name, n.Type)
 	}
 	n, err := withRoles(c, name, "clients")
 	if err != nil {
@@ -111,7 +113,7 @@ func AddShares(c *state.Cluster, name string, shares []string, force bool) error
 	if err != nil {
 		return err
 	}
-	if meaning(n).JoinsByShare() {
+	if network.KindOf(n).JoinsByShare() {
 		if err := joinTold(c, n, shares); err != nil {
 			return hint.With(err, "network "+name, "")
 		}
@@ -123,7 +125,7 @@ func AddShares(c *state.Cluster, name string, shares []string, force bool) error
 func joinTold(c *state.Cluster, n *state.Network, shares []string) error {
 	member := make(map[string]bool, len(n.Members))
 	for _, m := range n.Members {
-		member[serverOf(m)] = true
+		member[network.ServerOf(m)] = true
 	}
 	for _, text := range shares {
 		s, err := state.ParseShare(text)
@@ -153,9 +155,9 @@ func addShares(c *state.Cluster, n *state.Network, shares []string, force bool) 
 			return err
 		}
 		if c.Servers[s.Server] == nil {
-			return unknownServer(s.Server)
+			return network.UnknownServer(s.Server)
 		}
-		if meaning(n).pool != nil && n.Allocated[s.Server] != nil && slices.Contains(n.Allocated[s.Server].Subnets, s.Subnet) {
+		if network.KindOf(n).Pooled() && n.Allocated[s.Server] != nil && slices.Contains(n.Allocated[s.Server].Subnets, s.Subnet) {
 			continue // dealt to it
 		}
 		if text = s.String(); !shared[text] {
@@ -175,16 +177,16 @@ func DelShares(c *state.Cluster, name string, shares []string) error {
 	if err != nil {
 		return err
 	}
-	return delShares(c, name, n, shares)
+	return delShares(name, n, shares)
 }
 
-func delShares(c *state.Cluster, name string, n *state.Network, shares []string) error {
+func delShares(name string, n *state.Network, shares []string) error {
 	for _, text := range shares {
 		s, err := state.ParseShare(text)
 		if err != nil {
 			return err
 		}
-		if meaning(n).pool != nil && dealtTo(n, share{name, s.Server, s.Subnet}) {
+		if network.KindOf(n).Pooled() && network.Dealt(n, s) {
 			return hint.Errorf("network "+name, "flock delnetwork "+name+" "+s.Server, "%s is the subnet of %s in %s: it goes with the member", s.Subnet, s.Server, name)
 		}
 		at := slices.Index(n.Shares, s.String())
@@ -199,7 +201,7 @@ func delShares(c *state.Cluster, name string, n *state.Network, shares []string)
 
 // forgetShares ends what a server shares in n.
 func forgetShares(n *state.Network, server string) {
-	n.Shares = slices.DeleteFunc(n.Shares, func(text string) bool { return serverOf(text) == server })
+	n.Shares = slices.DeleteFunc(n.Shares, func(text string) bool { return network.ServerOf(text) == server })
 	unforce(n)
 }
 
@@ -210,3 +212,5 @@ func unforce(n *state.Network) {
 		n.Forced = nil
 	}
 }
+
+var errNoLead = errors.New("the network has no lead server yet")

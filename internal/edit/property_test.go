@@ -1,4 +1,4 @@
-package network
+package edit
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -89,7 +90,7 @@ func (w *world) facts(i int) *state.Facts {
 // try carries an edit out as a command does, and looks at what it leaves.
 func (w *world) try(edit func(*state.Cluster) error) error {
 	c := w.c.Clone()
-	_, err := Edit(c, edit)
+	_, err := Do(c, edit)
 	w.done = err == nil
 	if err != nil {
 		w.log = append(w.log, "  "+err.Error())
@@ -118,11 +119,11 @@ func reread(c *state.Cluster) (*state.Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("what was saved is not read: %w", err)
 	}
-	was, err := Compile(c)
+	was, err := network.Compile(c)
 	if err != nil {
 		return nil, fmt.Errorf("does not compile: %w", err)
 	}
-	now, err := Edit(loaded, func(*state.Cluster) error { return nil })
+	now, err := Do(loaded, func(*state.Cluster) error { return nil })
 	if err != nil {
 		return nil, fmt.Errorf("the next command refuses the file: %w", err)
 	}
@@ -139,25 +140,25 @@ func reread(c *state.Cluster) (*state.Cluster, error) {
 }
 
 // readAll calls what listings, plans and status read a cluster by.
-func readAll(c *state.Cluster, out *Compiled) {
-	Memberships(c)
-	Speakers(c)
-	BGPNetworks(c)
+func readAll(c *state.Cluster, out *network.Compiled) {
+	network.Memberships(c)
+	network.Speakers(c)
+	network.BGPNetworks(c)
 	for name, s := range c.Servers {
-		Underlay(name, s)
-		Devices(c, name)
-		KeyDevices(c, name)
-		Networks(c, name)
+		network.Underlay(name, s)
+		network.Devices(c, name)
+		network.KeyDevices(c, name)
+		network.Networks(c, name)
 		out.Hosts[name].Sum()
 	}
 	for name, n := range c.Networks {
-		DHCPServer(n)
-		KeyDevice(c, name)
-		KindOf(c.Networks[name])
-		OuterTTL(n)
+		network.DHCPServer(n)
+		network.KeyDevice(c, name)
+		network.KindOf(c.Networks[name])
+		network.OuterTTL(n)
 		for _, a := range n.Members {
 			for _, b := range n.Members {
-				Told(n, ServerOf(a), ServerOf(b), func(string) bool { return true })
+				network.Told(n, network.ServerOf(a), network.ServerOf(b), func(string) bool { return true })
 			}
 		}
 	}
@@ -167,7 +168,7 @@ func pick[T any](w *world, list ...T) T { return list[w.rnd.IntN(len(list))] }
 
 func (w *world) server() string {
 	if w.rnd.IntN(30) == 0 || len(w.c.Servers) == 0 {
-		return pick(w, Local, "s9")
+		return pick(w, network.Local, "s9")
 	}
 	return pick(w, w.c.ServerNames()...)
 }
@@ -201,21 +202,15 @@ func (w *world) member() string {
 	}
 	places := []string{"eth0", "eth1", "192.168.7.1"}
 	if s.Subnet.IsValid() {
-		places = append(places, s.Subnet.Addr().String(), subnetBridge)
+		places = append(places, s.Subnet.Addr().String(), "app0")
 	}
-	for name, n := range w.c.Networks {
-		if n.Allocated[server] == nil {
-			continue
-		}
-		for _, o := range overlaysOf(name, n, server) {
-			places = append(places, o.dev)
-			for _, a := range o.addrs {
-				places = append(places, a.String())
-			}
+	if out, err := network.Compile(w.c); err == nil && out.Hosts[server] != nil {
+		for _, a := range out.Hosts[server].Addrs {
+			places = append(places, a.Link, a.Prefix.Addr().String())
 		}
 	}
 	slices.Sort(places)
-	return memberText(server, pick(w, places...))
+	return network.MemberText(server, pick(w, places...))
 }
 
 func (w *world) members() []string {
@@ -239,10 +234,10 @@ func (w *world) share() string {
 	return server + ":" + w.subnet().String()
 }
 
-func (w *world) options(kind string) Options {
-	o := Options{}
+func (w *world) options(kind string) network.Options {
+	o := network.Options{}
 	some := func() bool { return w.rnd.IntN(6) == 0 }
-	segment, pooled := kind == VXLAN || kind == L2, slices.Contains(pooledKinds(), kind)
+	segment, pooled := kind == network.VXLAN || kind == network.L2, slices.Contains(network.PoolTypes(), kind)
 	if w.rnd.IntN(3) == 0 {
 		list := []netip.Prefix{w.subnet()}
 		if some() {
@@ -268,17 +263,17 @@ func (w *world) options(kind string) Options {
 	if some() {
 		o["port"] = pick[int64](w, 4789, 51820, 8472)
 	}
-	if (kind == VXLAN || kind == VXLANL3) && some() {
+	if (kind == network.VXLAN || kind == network.VXLANL3) && some() {
 		o["vni"], o["gbp"] = pick[int64](w, 1, 42, 43), some()
 	}
-	if kind == VXLAN && some() {
+	if kind == network.VXLAN && some() {
 		o["group"] = netip.MustParseAddr(pick(w, "239.0.0.42", "ff08::42"))
 	}
-	if (kind == L2 || kind == WireGuard) && some() {
+	if (kind == network.L2 || kind == network.WireGuard) && some() {
 		o["topology"] = pick(w, state.Hub, state.Mesh)
 	}
 	if pooled && some() {
-		o["direct-routing"], o["subnet-len"] = kind == VXLANL3 || kind == IPIP, []int{pick(w, 24, 26, 30, 64)}
+		o["direct-routing"], o["subnet-len"] = kind == network.VXLANL3 || kind == network.IPIP, []int{pick(w, 24, 26, 30, 64)}
 	}
 	return o
 }
@@ -296,14 +291,14 @@ func (w *world) create() (string, func(*state.Cluster) error) {
 		m, o := w.member(), BGPOptions{Mode: pick(w, "", state.Mesh, state.Reflector)}
 		return fmt.Sprint("createbgp ", name, " ", m, o), func(c *state.Cluster) error { return CreateBGP(c, name, m, o) }
 	case 1:
-		kind, a, b := pick(w, TunnelTypes()...), w.member(), w.member()
+		kind, a, b := pick(w, network.TunnelTypes()...), w.member(), w.member()
 		o := TunnelOptions{Name: pick(w, "", name)}
 		if w.rnd.IntN(3) == 0 {
 			o.Key = number(w.rnd.Int64N(3))
 		}
 		return fmt.Sprint("addtunnel ", kind, " ", a, " ", b, o), func(c *state.Cluster) error { return AddTunnel(c, kind, a, b, o) }
 	}
-	kind := pick(w, Created()...)
+	kind := pick(w, network.Created()...)
 	o := w.options(kind)
 	return fmt.Sprintf("createnetwork %s %s %+v", name, kind, o), func(c *state.Cluster) error { return Create(c, name, kind, o) }
 }
@@ -312,11 +307,11 @@ func (w *world) join() (string, func(*state.Cluster) error) {
 	name, members := w.network(), w.members()
 	n := w.c.Networks[name]
 	switch {
-	case n != nil && n.Type == WireGuard && n.Lead == "":
+	case n != nil && n.Type == network.WireGuard && n.Lead == "":
 		return fmt.Sprint("lead ", name, members), func(c *state.Cluster) error { return JoinLead(c, name, members[0]) }
-	case n != nil && n.Type == WireGuard:
+	case n != nil && n.Type == network.WireGuard:
 		return fmt.Sprint("client ", name, members), func(c *state.Cluster) error { return JoinClients(c, name, members) }
-	case n != nil && n.Type == BGP:
+	case n != nil && n.Type == network.BGP:
 		return fmt.Sprint("peer ", name, members), func(c *state.Cluster) error { return JoinBGP(c, name, members) }
 	}
 	return fmt.Sprint("addnetwork ", name, members), func(c *state.Cluster) error { return Join(c, name, members) }
@@ -327,21 +322,21 @@ func (w *world) leave() (string, func(*state.Cluster) error) {
 	n := w.c.Networks[name]
 	if n == nil || len(n.Members) == 0 || w.rnd.IntN(2) == 0 {
 		return "remove " + name, func(c *state.Cluster) error {
-			if n := c.Networks[name]; n != nil && n.Type == BGP {
+			if n := c.Networks[name]; n != nil && n.Type == network.BGP {
 				return RemoveBGP(c, name)
 			}
-			if n := c.Networks[name]; n != nil && KindOf(n).Tunnel {
+			if n := c.Networks[name]; n != nil && network.KindOf(n).Tunnel {
 				return DelTunnel(c, name)
 			}
 			return Remove(c, name)
 		}
 	}
-	server := serverOf(pick(w, n.Members...))
+	server := network.ServerOf(pick(w, n.Members...))
 	return "leave " + name + " " + server, func(c *state.Cluster) error {
 		switch n.Type {
-		case WireGuard:
+		case network.WireGuard:
 			return LeaveClients(c, name, []string{server})
-		case BGP:
+		case network.BGP:
 			return LeaveBGP(c, name, []string{server})
 		}
 		return Leave(c, name, []string{server})
@@ -362,7 +357,7 @@ func (w *world) onServers() (string, func(*state.Cluster) error) {
 	case 3:
 		return "strip " + server, func(c *state.Cluster) error {
 			if c.Servers[server] == nil {
-				return unknownServer(server)
+				return network.UnknownServer(server)
 			}
 			return Strip(c, server)
 		}
@@ -374,9 +369,9 @@ func (w *world) onServers() (string, func(*state.Cluster) error) {
 }
 
 func (w *world) shared() (string, func(*state.Cluster) error) {
-	name, share := w.network(WireGuard, HostGW, VXLANL3, GRE, IPIP, BGP), w.share()
+	name, share := w.network(network.WireGuard, network.HostGW, network.VXLANL3, network.GRE, network.IPIP, network.BGP), w.share()
 	n := w.c.Networks[name]
-	speaks := n != nil && n.Type == BGP
+	speaks := n != nil && n.Type == network.BGP
 	switch w.rnd.IntN(6) {
 	case 0:
 		// Few networks share anything: where none does, one is to.
@@ -384,7 +379,7 @@ func (w *world) shared() (string, func(*state.Cluster) error) {
 		for _, other := range w.c.NetworkNames() {
 			if shares := w.c.Networks[other].Shares; len(shares) > 0 {
 				name, share, shared = other, pick(w, shares...), true
-				speaks = w.c.Networks[other].Type == BGP
+				speaks = w.c.Networks[other].Type == network.BGP
 			}
 		}
 		if !shared {
@@ -397,7 +392,7 @@ func (w *world) shared() (string, func(*state.Cluster) error) {
 			return DelShares(c, name, []string{share})
 		}
 	case 1:
-		kind := pick(w, PoolTypes()...)
+		kind := pick(w, network.PoolTypes()...)
 		return "changetype " + name + " " + kind, func(c *state.Cluster) error {
 			_, err := ChangeType(c, name, kind)
 			return err
@@ -413,10 +408,10 @@ func (w *world) shared() (string, func(*state.Cluster) error) {
 }
 
 func (w *world) bgp() (string, func(*state.Cluster) error) {
-	name, server := w.network(BGP), w.server()
+	name, server := w.network(network.BGP), w.server()
 	n := w.c.Networks[name]
 	if n != nil && len(n.Members) > 0 {
-		server = serverOf(pick(w, n.Members...))
+		server = network.ServerOf(pick(w, n.Members...))
 	}
 	router := netip.MustParseAddr(pick(w, "192.168.7.254", "192.168.7.1", "10.0.8.1", "10.0.8.2", "10.0.4.254", "10.0.10.9"))
 	switch w.rnd.IntN(6) {
@@ -465,7 +460,7 @@ func (w *world) replace() (string, func(*state.Cluster) error) {
 		if err != nil {
 			return err
 		}
-		if _, err := Edit(c.Clone(), func(c *state.Cluster) error {
+		if _, err := Do(c.Clone(), func(c *state.Cluster) error {
 			for _, server := range gone {
 				if err := DelServer(c, server, false); err != nil {
 					return err

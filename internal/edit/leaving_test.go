@@ -1,10 +1,11 @@
-package network
+package edit
 
 import (
 	"net/netip"
 	"slices"
 	"testing"
 
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -17,8 +18,8 @@ func TestLeavingNamesEachThingOnce(t *testing.T) {
 			"s1": {Subnet: netip.MustParsePrefix("10.1.0.1/24")}, "s2": {}, "s3": {Subnet: netip.MustParsePrefix("10.3.0.1/24")},
 		},
 		Networks: map[string]*state.Network{
-			"gone": {Type: VXLAN, Members: []string{"s1", "s2"}},
-			"b":    {Type: BGP, Members: []string{"s1", "s2", "s3"}, Shares: []string{"s1:10.1.0.0/24", "s3:10.3.0.0/24"}, Externals: []state.External{router}},
+			"gone": {Type: network.VXLAN, Members: []string{"s1", "s2"}},
+			"b":    {Type: network.BGP, Members: []string{"s1", "s2", "s3"}, Shares: []string{"s1:10.1.0.0/24", "s3:10.3.0.0/24"}, Externals: []state.External{router}},
 		},
 	}
 	now := was.Clone()

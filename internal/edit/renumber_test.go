@@ -1,10 +1,11 @@
-package network
+package edit
 
 import (
 	"net/netip"
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -13,11 +14,11 @@ func TestRenumberingIsNoted(t *testing.T) {
 	build := func() *state.Cluster {
 		c := cluster(t, 2)
 		for _, err := range []error{
-			done(c, Create(c, "hb", HostGW, Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")})),
+			done(c, Create(c, "hb", network.HostGW, network.Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")})),
 			done(c, Join(c, "hb", []string{"s1", "s2"})),
-			done(c, Create(c, "bare", HostGW, Options{})),
+			done(c, Create(c, "bare", network.HostGW, network.Options{})),
 			done(c, Join(c, "bare", []string{"s1", "s2"})),
-			done(c, Create(c, "vx1", VXLAN, Options{})),
+			done(c, Create(c, "vx1", network.VXLAN, network.Options{})),
 			done(c, Join(c, "vx1", []string{"s1", "s2"})),
 			done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.1.1.0/24"))),
 		} {
@@ -48,7 +49,7 @@ func TestRenumberingIsNoted(t *testing.T) {
 		"app0 goes":        {func(c *state.Cluster) error { return done(c, SetSubnet(c, "s1", netip.Prefix{})) }, ""},
 		"a member leaves":  {func(c *state.Cluster) error { return Leave(c, "vx1", []string{"s1"}) }, ""},
 		"nothing":          {unchanged, ""},
-		"a bridge by type": {func(c *state.Cluster) error { _, err := ChangeType(c, "hb", VXLANL3); return err }, ""},
+		"a bridge by type": {func(c *state.Cluster) error { _, err := ChangeType(c, "hb", network.VXLANL3); return err }, ""},
 		"a second subnet": {replacing(func(c *state.Cluster) {
 			c.Networks["vx1"].Subnets, c.Networks["vx1"].Allocated = prefixes("10.0.4.0/24", "fd00:4::/64"), nil
 		}), ""},
@@ -59,7 +60,7 @@ func TestRenumberingIsNoted(t *testing.T) {
 	} {
 		c := build()
 		was := compiled(t, c)
-		now, err := Edit(c, test.edit)
+		now, err := Do(c, test.edit)
 		if err != nil {
 			t.Fatal(name, err)
 		}

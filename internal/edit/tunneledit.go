@@ -1,4 +1,4 @@
-package network
+package edit
 
 import (
 	"cmp"
@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -25,7 +26,7 @@ type TunnelOptions struct {
 // TunnelName is what a tunnel is called that was given no name. First and second are
 // members.
 func TunnelName(kind, first, second string) string {
-	return kind + "-" + serverOf(first) + "-" + serverOf(second)
+	return kind + "-" + network.ServerOf(first) + "-" + network.ServerOf(second)
 }
 
 // AddTunnel writes a tunnel of a type down between two members (SERVER,
@@ -39,8 +40,8 @@ func AddTunnel(c *state.Cluster, kind, first, second string, o TunnelOptions) er
 }
 
 func addTunnel(c *state.Cluster, name, kind string, ends []string, o TunnelOptions) error {
-	if !slices.Contains(TunnelTypes(), kind) {
-		return hint.Errorf("", "one of: "+joinWords(TunnelTypes()), "unknown type %q", kind)
+	if !slices.Contains(network.TunnelTypes(), kind) {
+		return hint.Errorf("", "one of: "+network.JoinWords(network.TunnelTypes()), "unknown type %q", kind)
 	}
 	if c.Networks[name] != nil {
 		return hint.Errorf("", "--name with another name, or flock deltunnel "+name, "the name is taken")
@@ -66,10 +67,10 @@ func addTunnel(c *state.Cluster, name, kind string, ends []string, o TunnelOptio
 		c.Networks = map[string]*state.Network{}
 	}
 	c.Networks[name] = n
-	if err := fillIn(c, name, n); err != nil {
+	if err := network.FillIn(c, name, n); err != nil {
 		return err
 	}
-	return checkNewcomer(c, "network "+name)
+	return network.CheckNewcomer(c, "network "+name)
 }
 
 // endMember is an end as a member, where is its address if that was given apart.
@@ -87,18 +88,18 @@ func endMember(c *state.Cluster, text string, where netip.Addr) (string, error) 
 	if m.Interface != "" || m.Addr.IsValid() {
 		return "", hint.Errorf("server "+m.Server, "leave one of them away", "%s and %s both say where the tunnel ends", text, where)
 	}
-	m, err = state.ParseMember(memberText(m.Server, where.String()))
+	m, err = state.ParseMember(network.MemberText(m.Server, where.String()))
 	return m.String(), err
 }
 
 func setTunnelNumbers(n *state.Network, o TunnelOptions) error {
 	for _, v := range []struct {
-		span
+		check func(int64) error
 		value *int64
 		set   func(int64)
 	}{
-		{keySpan, o.Key, func(v int64) { n.Key = uint32(v) }},
-		{ttlSpan, o.TTL, func(v int64) { n.TTL = uint8(v) }},
+		{network.CheckTunnelKey, o.Key, func(v int64) { n.Key = uint32(v) }},
+		{network.CheckTTL, o.TTL, func(v int64) { n.TTL = uint8(v) }},
 	} {
 		if v.value == nil {
 			continue
@@ -116,7 +117,7 @@ func setTunnelAddresses(c *state.Cluster, n *state.Network, list []netip.Prefix)
 	if len(list) == 0 {
 		return nil
 	}
-	next := "--addresses A/30,B/30: the first server's address and the second's" + tunnelSpace.exampleEnds(c, list[0])
+	next := "--addresses A/30,B/30: the first server's address and the second's" + network.TunnelExample(c, list[0])
 	if len(list) != 2 && len(list) != 4 {
 		return hint.Errorf("", next, "a tunnel takes two addresses, or four for IPv4 and IPv6, not %d", len(list))
 	}
@@ -136,7 +137,7 @@ func setTunnelAddresses(c *state.Cluster, n *state.Network, list []netip.Prefix)
 		n.Subnets = append(n.Subnets, a.Masked())
 	}
 	for i, m := range n.Members {
-		n.Allocated[serverOf(m)] = ends[i]
+		n.Allocated[network.ServerOf(m)] = ends[i]
 	}
 	return nil
 }
@@ -147,7 +148,7 @@ func DelTunnel(c *state.Cluster, name string) error {
 	switch {
 	case n == nil:
 		return hint.Errorf("tunnel "+name, "flock listnetworks", "unknown tunnel %s", name)
-	case !meaning(n).Tunnel:
+	case !network.KindOf(n).Tunnel:
 		return hint.Errorf("network "+name, "flock removenetwork "+name, "%s is a %s network, no tunnel", name, n.Type)
 	}
 	return Remove(c, name)

@@ -1,4 +1,4 @@
-package network
+package edit
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -14,7 +15,7 @@ import (
 func distributed(t *testing.T, subnet string, servers int) (*state.Cluster, *state.Network) {
 	t.Helper()
 	c := cluster(t, servers)
-	if err := done(c, Create(c, "vx1", VXLAN, Options{"dhcp": state.DHCPDistributed, "subnet": prefixes(subnet)})); err != nil {
+	if err := done(c, Create(c, "vx1", network.VXLAN, network.Options{"dhcp": state.DHCPDistributed, "subnet": prefixes(subnet)})); err != nil {
 		t.Fatal(err)
 	}
 	return c, c.Networks["vx1"]
@@ -54,7 +55,7 @@ func TestDistributedDHCPDealsEnough(t *testing.T) {
 			}
 		}
 		for _, server := range []string{"s1", "s2", "s3"} {
-			if have := poolSize(n.Allocated[server].Pool); have < test.least {
+			if have := addressesIn(n.Allocated[server].Pool); have < test.least {
 				t.Errorf("%s: %s hands out %d addresses, want %d", test.subnet, server, have, test.least)
 			}
 		}
@@ -73,7 +74,7 @@ func checkPools(t *testing.T, n *state.Network) {
 			}
 			owner[p] = server
 			for other, b := range n.Allocated {
-				if p.Contains(b.Addrs[0]) || p.Contains(gatewayOf(n.Subnets[0])) {
+				if p.Contains(b.Addrs[0]) || p.Contains(n.Subnets[0].Addr().Next()) {
 					t.Errorf("%s of %s has the address of %s or of the gateway", p, server, other)
 				}
 			}
@@ -90,24 +91,24 @@ func TestDistributedDHCPGrows(t *testing.T) {
 	n := c.Networks["vx1"]
 	a := n.Allocated["s1"]
 	for _, use := range []spec.PoolUse{{Network: "vx1", Used: 50, Size: 64}, {Network: "vx1", Used: 16, Size: 16}, {Network: "gone", Used: 64, Size: 64}} {
-		if Leased(c, "s1", use) || poolSize(a.Pool) != 64 {
+		if network.Leased(c, "s1", use) || addressesIn(a.Pool) != 64 {
 			t.Errorf("%v: was dealt more", use)
 		}
 	}
-	if !Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 57, Size: 64}) || poolSize(a.Pool) != 80 {
+	if !network.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 57, Size: 64}) || addressesIn(a.Pool) != 80 {
 		t.Errorf("57 of 64: has %v", a.Pool)
 	}
-	if Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 64, Size: 64}) || a.Full {
+	if network.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 64, Size: 64}) || a.Full {
 		t.Error("what is not applied yet is dealt once more, or is called full")
 	}
-	if !Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 80, Size: 80}) || MoreToDeal(n) {
+	if !network.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 80, Size: 80}) || network.MoreToDeal(n) {
 		t.Errorf("80 of 80: has %v", a.Pool)
 	}
 	checkPools(t, n)
-	if Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 96, Size: 96}) || !a.Full {
+	if network.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 96, Size: 96}) || !a.Full {
 		t.Errorf("nothing is left: %v, full: %v", a.Pool, a.Full)
 	}
-	out, err := Compile(c)
+	out, err := network.Compile(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,11 +123,20 @@ func TestDistributedDHCPGrows(t *testing.T) {
 	if strings.Join(have, " ") != want {
 		t.Errorf("s1 hands out %q, want %q", have, want)
 	}
-	Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 95, Size: 96})
+	network.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 95, Size: 96})
 	if a.Full {
 		t.Error("full for ever")
 	}
-	if err := Complete(c); err != nil || poolSize(n.Allocated["s1"].Pool) != 96 {
+	if err := network.Complete(c); err != nil || addressesIn(n.Allocated["s1"].Pool) != 96 {
 		t.Errorf("after completion: %v, %v", n.Allocated["s1"].Pool, err)
 	}
+}
+
+// addressesIn is how many addresses the blocks of a pool have together.
+func addressesIn(pool []netip.Prefix) int {
+	size := 0
+	for _, p := range pool {
+		size += 1 << (32 - p.Bits())
+	}
+	return size
 }

@@ -1,9 +1,10 @@
-package network
+package edit
 
 import (
 	"fmt"
 	"slices"
 
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -38,9 +39,9 @@ func Leaving(was, now *state.Cluster, gone []string) []string {
 // leavingOf are the members, shared subnets and routers of was that n lacks.
 func leavingOf(name string, was, n *state.Network, gone []string) []string {
 	var out []string
-	stays := func(server string) bool { return hasMember(n, server) }
+	stays := func(server string) bool { return network.HasMember(n, server) }
 	for _, m := range was.Members {
-		if server := ServerOf(m); !stays(server) && !slices.Contains(gone, server) {
+		if server := network.ServerOf(m); !stays(server) && !slices.Contains(gone, server) {
 			out = append(out, server+" from "+name)
 		}
 	}
@@ -51,7 +52,7 @@ func leavingOf(name string, was, n *state.Network, gone []string) []string {
 		}
 	}
 	for _, e := range was.Externals {
-		if stays(e.Server) && externalAt(n, e.Server, e.Address) < 0 {
+		if stays(e.Server) && network.ExternalAt(n, e.Server, e.Address) < 0 {
 			out = append(out, fmt.Sprintf("router %s of %s from %s", e.Address, e.Server, name))
 		}
 	}

@@ -1,9 +1,10 @@
-package network
+package edit
 
 import (
 	"fmt"
 	"strings"
 
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -12,9 +13,9 @@ import (
 // workstation itself as a server, key files, and hosts to go through.
 func Bringing(was, now *state.Cluster) []string {
 	var out []string
-	if now.Servers[Local] != nil && was.Servers[Local] == nil {
+	if now.Servers[network.Local] != nil && was.Servers[network.Local] == nil {
 		text := "make this workstation a server of the cluster"
-		if in := Networks(now, Local); len(in) > 0 {
+		if in := network.Networks(now, network.Local); len(in) > 0 {
 			text = "make this workstation a member of " + strings.Join(in, ", ")
 		}
 		out = append(out, text)

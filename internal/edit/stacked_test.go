@@ -1,4 +1,4 @@
-package network
+package edit
 
 import (
 	"net/netip"
@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
 // TestNobodyIsStranded: what others stand in goes after them.
 func TestNobodyIsStranded(t *testing.T) {
-	bnet := &state.Network{Type: BGP, Members: []string{"s1:10.0.8.1", "s2:10.0.8.2"}}
-	wirex := &state.Network{Type: WireGuard, Members: []string{"s1", "s2", "s3"}}
+	bnet := &state.Network{Type: network.BGP, Members: []string{"s1:10.0.8.1", "s2:10.0.8.2"}}
+	wirex := &state.Network{Type: network.WireGuard, Members: []string{"s1", "s2", "s3"}}
 	for name, test := range map[string]struct {
 		edit func(*state.Cluster) error
 		next string // "": it may
@@ -30,7 +31,7 @@ func TestNobodyIsStranded(t *testing.T) {
 	} {
 		c := &state.Cluster{Name: "default", Servers: map[string]*state.Server{"s1": {}, "s2": {}, "s3": {}}, Networks: map[string]*state.Network{"wirex": wirex, "bnet": bnet}}
 		c = c.Clone()
-		if err := Complete(c); err != nil {
+		if err := network.Complete(c); err != nil {
 			t.Fatal(err)
 		}
 		before := stackedIn(c)
@@ -53,16 +54,16 @@ func TestNobodyIsStrandedOnABridge(t *testing.T) {
 	all := func(t *testing.T) *state.Cluster {
 		c := cluster(t, 3)
 		for _, err := range []error{
-			done(c, Create(c, "hb", HostGW, Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")})),
+			done(c, Create(c, "hb", network.HostGW, network.Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")})),
 			done(c, Join(c, "hb", []string{"s1", "s2", "s3"})),
-			done(c, Create(c, "vx1", VXLAN, Options{})),
+			done(c, Create(c, "vx1", network.VXLAN, network.Options{})),
 			done(c, Join(c, "vx1", []string{"s1:10.150.0.1", "s2:10.150.1.1"})),
 			done(c, SetSubnet(c, "s3", netip.MustParsePrefix("10.1.1.0/24"))),
-			done(c, Create(c, "vx3", VXLAN, Options{})),
+			done(c, Create(c, "vx3", network.VXLAN, network.Options{})),
 			done(c, Join(c, "vx3", []string{"s3:10.1.1.1"})),
-			done(c, Create(c, "dev", VXLAN, Options{"interface": "hb0"})),
+			done(c, Create(c, "dev", network.VXLAN, network.Options{"interface": "hb0"})),
 			done(c, Join(c, "dev", []string{"s3"})),
-			done(c, Create(c, "wirex", WireGuard, Options{})),
+			done(c, Create(c, "wirex", network.WireGuard, network.Options{})),
 			done(c, JoinLead(c, "wirex", "s1")),
 			done(c, JoinClients(c, "wirex", []string{"s3"})),
 			done(c, CreateBGP(c, "east", "s1", BGPOptions{})),
@@ -91,12 +92,12 @@ func TestNobodyIsStrandedOnABridge(t *testing.T) {
 		"a file without":  {replacing(func(c *state.Cluster) { delete(c.Networks, "hb") }), "dev stands in hb", "network hb", "flock removenetwork dev"},
 		"without app0":    {replacing(func(c *state.Cluster) { c.Servers["s3"].Subnet = netip.Prefix{} }), "vx3 stands in the container subnet of s3", "server s3, subnet", "flock delnetwork vx3 s3"},
 		"another member":  {func(c *state.Cluster) error { return Remove(c, "vx1") }, "", "", ""},
-		"another backend": {func(c *state.Cluster) error { _, err := ChangeType(c, "hb", VXLANL3); return err }, "", "", ""},
+		"another backend": {func(c *state.Cluster) error { _, err := ChangeType(c, "hb", network.VXLANL3); return err }, "", "", ""},
 		"force":           {func(c *state.Cluster) error { return DelServer(c, "s3", true) }, "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := all(t)
-			_, err := Edit(c, test.edit)
+			_, err := Do(c, test.edit)
 			where, next := hint.Of(err)
 			if (err == nil) != (test.what == "") || err != nil && !strings.Contains(err.Error(), test.what) || where != test.where || next != test.next {
 				t.Errorf("want %q, where %q, next %q; have %v, where %q, next %q", test.what, test.where, test.next, err, where, next)
@@ -107,7 +108,7 @@ func TestNobodyIsStrandedOnABridge(t *testing.T) {
 	if err := Remove(c, "dev"); err != nil { // on a device that no server was seen to have yet
 		t.Fatal(err)
 	}
-	out, err := Compile(c)
+	out, err := network.Compile(c)
 	if err != nil || len(out.Problems) > 0 {
 		t.Fatal(out.Problems, err)
 	}
