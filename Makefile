@@ -70,7 +70,7 @@ demo: deps build ## three servers, one network, containers that find each other;
 test: deps kernel build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 85m -parallel 3 $(if $(V),-v,) ./...
 
-UNIT := $(addprefix ./internal/,agent/... change cli control edit fill hint house network plainfile remote rtnl screen seed spec sshconfig state target udptun view wire) ./templates
+UNIT := $(addprefix ./internal/,agent/... change cli control edit fill hint house network option peering plainfile remote rtnl screen seed segment spec sshconfig state target udptun view wire) ./templates
 unit: ## every test that needs no root and no lab, about half a minute on an idle machine
 	@FLOCK_LANE=unit FLOCK_MUST= go test -short $(if $(V),-v,) $(UNIT)
 

@@ -6,14 +6,16 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // scope returns the servers that this change concerns, sorted.
 func (r *run) scope() []string {
-	members := network.Memberships(r.c)
+	members := ground.Memberships(r.c)
 	pending := pending(r.c, r.compiled, r.sums)
 	named := func(name string) bool {
 		return slices.ContainsFunc(members[name], func(n string) bool { return slices.Contains(r.req.Networks, n) })
@@ -130,7 +132,7 @@ func (r *run) deal(asked []*peer) {
 			continue
 		}
 		for _, use := range p.plan.Pools {
-			network.Leased(r.c, p.name, use)
+			segment.Leased(r.c, p.name, use)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
@@ -67,7 +68,7 @@ func (r *run) await(ctx context.Context) error {
 			}
 			if len(missing) > 0 || !settling {
 				for _, text := range slices.Concat(missing, outside) {
-					r.unheard = append(r.unheard, network.Note{Network: name, Text: text})
+					r.unheard = append(r.unheard, ground.Note{Network: name, Text: text})
 				}
 				break
 			}
@@ -100,7 +101,7 @@ func (r *run) awaited(name string) bool {
 	}
 	n := r.c.Networks[name]
 	return len(r.req.Await.Networks) > 0 || n.Before != nil || slices.ContainsFunc(n.Members, func(m string) bool {
-		p := r.peers[network.ServerOf(m)]
+		p := r.peers[ground.ServerOf(m)]
 		if p == nil {
 			return false
 		}
@@ -114,7 +115,7 @@ func (r *run) awaited(name string) bool {
 func (r *run) listen(ctx context.Context, name string, within time.Duration) (missing, outside []string, err error) {
 	var members []*peer
 	for _, m := range r.c.Networks[name].Members {
-		server := network.ServerOf(m)
+		server := ground.ServerOf(m)
 		if p := r.peers[server]; p == nil || p.state() != Unreachable {
 			members = append(members, r.listener(server))
 		}

@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/peering"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -230,8 +232,8 @@ func unheardRoutes(s Speaker, n *state.Network, gone []netip.Prefix, up func(str
 		received[n.Name] += n.Received
 	}
 	for _, m := range n.Members {
-		from := network.ServerOf(m)
-		if from != s.Server && up(from) && received[from] < network.Told(n, s.Server, from, up) {
+		from := ground.ServerOf(m)
+		if from != s.Server && up(from) && received[from] < peering.Told(n, s.Server, from, up) {
 			out = append(out, fmt.Sprintf("%s has not heard all of %s", s.Server, from))
 		}
 	}

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -176,7 +178,7 @@ func TestStatusAsksTheDaemons(t *testing.T) {
 // TestCarrierStays: what a network stands in is not taken away below it.
 func TestCarrierStays(t *testing.T) {
 	f, e := world(t, 2)
-	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "wirex", network.WireGuard, network.Options{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "wirex", network.WireGuard, option.Options{}) }})
 	carry(t, e, Request{Edit: func(c *state.Cluster) error {
 		return errors.Join(edit.JoinLead(c, "wirex", "s1"), edit.JoinClients(c, "wirex", []string{"s2"}))
 	}})
@@ -214,7 +216,7 @@ func TestSessionsOutsideAreAwaited(t *testing.T) {
 		}
 		out := &Outcome{}
 		for _, text := range missing {
-			out.Unheard = append(out.Unheard, network.Note{Network: "bnet", Text: text})
+			out.Unheard = append(out.Unheard, ground.Note{Network: "bnet", Text: text})
 		}
 		o := Outside{"s1", router}
 		if have := o.Down(out); have != strings.Contains(test.missing, "the session") {

@@ -12,8 +12,10 @@ import (
 	"errors"
 	"time"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -136,11 +138,11 @@ type Outcome struct {
 	Cluster *state.Cluster // after the edit; with DryRun as it would be
 	Servers []Server       // contacted ones, by name
 	Saved   bool           // the cluster file was written
-	Notes   []network.Note // what the plans do not show
-	Clones  []network.Note // servers with the same machine id, host key or WireGuard key
-	Silent  []network.Note // pairs of members without contact: those that became peers, or that were looked at
+	Notes   []ground.Note  // what the plans do not show
+	Clones  []ground.Note  // servers with the same machine id, host key or WireGuard key
+	Silent  []ground.Note  // pairs of members without contact: those that became peers, or that were looked at
 	Deaf    []network.Path // the paths between members on which probes failed; of WireGuard only where servers were looked at
-	Unheard []network.Note // BGP sessions and routes that did not come up in time
+	Unheard []ground.Note  // BGP sessions and routes that did not come up in time
 	Leaving []string       // with DryRun: networks, servers, members and subnets that would be removed from the file
 	Stayed  []Stayed       // servers removed from the file that still have something of flock's
 	Pending []string       // servers that have not confirmed what the file says, by name
@@ -262,7 +264,7 @@ func checkWay(c *state.Cluster, server string) error {
 	if s == nil {
 		return nil
 	}
-	if err := network.CheckLogin(s); err != nil {
+	if err := option.CheckLogin(s); err != nil {
 		where, _ := hint.Of(err)
 		return hint.Pin(err, "server "+server+", "+where)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -245,7 +246,7 @@ func carry(t *testing.T, e *Engine, r Request) *Outcome {
 	return out
 }
 
-func create(c *state.Cluster) error { return edit.Create(c, "vx1", "vxlan", network.Options{}) }
+func create(c *state.Cluster) error { return edit.Create(c, "vx1", "vxlan", option.Options{}) }
 
 func join(servers ...string) func(*state.Cluster) error {
 	return func(c *state.Cluster) error { return edit.Join(c, "vx1", servers) }
@@ -469,7 +470,7 @@ func TestOneNetworkAloneConcernsOthers(t *testing.T) {
 	carry(t, e, Request{Edit: create})
 	carry(t, e, Request{Edit: join("s1", "s2")})
 	carry(t, e, Request{Edit: func(c *state.Cluster) error {
-		return errors.Join(edit.Create(c, "vx2", "vxlan", network.Options{}), edit.Join(c, "vx2", []string{"s2", "s3"}))
+		return errors.Join(edit.Create(c, "vx2", "vxlan", option.Options{}), edit.Join(c, "vx2", []string{"s2", "s3"}))
 	}})
 	f.servers["s2"].mtu = 1400
 	if out, err := e.Status(t.Context(), []string{"vx1"}, nil); err != nil || states(out) != "s1 planned, s2 planned" {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -17,19 +18,19 @@ import (
 
 // sameKey is a member of a network whose WireGuard key another member has too.
 type sameKey struct {
-	network.Membership
+	ground.Membership
 	with string
 }
 
 // sharedKeys finds them. Of members with one key, the one keeps it that had it in the
 // file before (keys in before).
-func (r *run) sharedKeys(before map[network.Membership]string) []sameKey {
+func (r *run) sharedKeys(before map[ground.Membership]string) []sameKey {
 	var out []sameKey
 	for _, name := range r.c.NetworkNames() {
 		n, owner := r.c.Networks[name], map[string]string{}
 		servers := slices.Sorted(maps.Keys(n.Allocated))
 		isNew := func(server string) int {
-			if before[network.Membership{Server: server, Network: name}] == n.Allocated[server].Key {
+			if before[ground.Membership{Server: server, Network: name}] == n.Allocated[server].Key {
 				return 0
 			}
 			return 1
@@ -41,7 +42,7 @@ func (r *run) sharedKeys(before map[network.Membership]string) []sameKey {
 			case owner[key] == "":
 				owner[key] = server
 			default:
-				out = append(out, sameKey{network.Membership{Server: server, Network: name}, owner[key]})
+				out = append(out, sameKey{ground.Membership{Server: server, Network: name}, owner[key]})
 			}
 		}
 	}
@@ -49,12 +50,12 @@ func (r *run) sharedKeys(before map[network.Membership]string) []sameKey {
 }
 
 // keysInFile are the public keys of all members so far.
-func (r *run) keysInFile() map[network.Membership]string {
-	out := map[network.Membership]string{}
+func (r *run) keysInFile() map[ground.Membership]string {
+	out := map[ground.Membership]string{}
 	for name, n := range r.c.Networks {
 		for server, a := range n.Allocated {
 			if a.Key != "" {
-				out[network.Membership{Server: server, Network: name}] = a.Key
+				out[ground.Membership{Server: server, Network: name}] = a.Key
 			}
 		}
 	}
@@ -63,7 +64,7 @@ func (r *run) keysInFile() map[network.Membership]string {
 
 // part has servers that reported another member's key make a new one. before are the
 // keys before they were asked.
-func (r *run) part(ctx context.Context, before map[network.Membership]string) {
+func (r *run) part(ctx context.Context, before map[ground.Membership]string) {
 	for _, s := range r.sharedKeys(before) {
 		p := r.peers[s.Server]
 		if p == nil || p.err != nil || p.session == nil || p.plan == nil {
@@ -83,13 +84,13 @@ func (r *run) part(ctx context.Context, before map[network.Membership]string) {
 
 // clone adds a note about what servers share.
 func (r *run) clone(of, text string) {
-	if note := (network.Note{Network: of, Text: text}); !slices.Contains(r.clones, note) {
+	if note := (ground.Note{Network: of, Text: text}); !slices.Contains(r.clones, note) {
 		r.clones = append(r.clones, note)
 	}
 }
 
 // assumeParted is part for a dry run.
-func (r *run) assumeParted(before map[network.Membership]string) {
+func (r *run) assumeParted(before map[ground.Membership]string) {
 	for _, s := range r.sharedKeys(before) {
 		r.c.Networks[s.Network].Allocated[s.Server].Key = spec.PlannedKey(s.Server)
 		r.clone(s.Network, fmt.Sprintf("%s has a copy of the WireGuard key of %s (a cloned image?), and makes one of its own on apply", s.Server, s.with))
@@ -98,7 +99,7 @@ func (r *run) assumeParted(before map[network.Membership]string) {
 
 // cloned are the servers that share a machine id or host key. They are named in plans,
 // and when one of them is new in the file.
-func (r *run) cloned() []network.Note {
+func (r *run) cloned() []ground.Note {
 	const machine, hostKey = "machine id", "SSH host key"
 	next := map[string]string{
 		machine: "MAC addresses and DHCP ids are made from it; on all but one: rm -f /etc/machine-id /var/lib/dbus/machine-id, " +
@@ -114,14 +115,14 @@ func (r *run) cloned() []network.Note {
 			have[mark{hostKey, f.HostKey}] = append(have[mark{hostKey, f.HostKey}], name)
 		}
 	}
-	var out []network.Note
+	var out []ground.Note
 	for m, names := range have {
 		concerned := func(name string) bool { return r.peers[name] != nil && (r.req.DryRun || !r.filed[name]) }
 		if m.value != "" && len(names) > 1 && slices.ContainsFunc(names, concerned) {
-			out = append(out, network.Note{Network: strings.Join(names, ", "), Text: "they have the same " + m.what + " (a cloned image?): " + next[m.what]})
+			out = append(out, ground.Note{Network: strings.Join(names, ", "), Text: "they have the same " + m.what + " (a cloned image?): " + next[m.what]})
 		}
 	}
-	slices.SortFunc(out, func(a, b network.Note) int {
+	slices.SortFunc(out, func(a, b ground.Note) int {
 		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Text, b.Text))
 	})
 	return out

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -108,7 +108,7 @@ func (r *run) handshake(ctx context.Context) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(silent)) {
-		note := network.Note{Network: name, Text: "no handshake yet: " + fewOf(silent[name]) + "; does every firewall on the way let WireGuard pass?"}
+		note := ground.Note{Network: name, Text: "no handshake yet: " + fewOf(silent[name]) + "; does every firewall on the way let WireGuard pass?"}
 		if !slices.Contains(r.silent, note) {
 			r.silent = append(r.silent, note)
 		}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -65,7 +65,7 @@ func TestSilentPeersAreNoted(t *testing.T) {
 		t.Errorf("pending: %v", out.Pending)
 	}
 	want := "no handshake yet: s1 with s3 (UDP 192.0.2.3:51820), s2 with s3 (UDP 192.0.2.3:51820); does every firewall on the way let WireGuard pass?"
-	if len(out.Silent) != 1 || out.Silent[0] != (network.Note{Network: "wirex", Text: want}) {
+	if len(out.Silent) != 1 || out.Silent[0] != (ground.Note{Network: "wirex", Text: want}) {
 		t.Errorf("want %q, have %v", want, out.Silent)
 	}
 	f.deaf = "s"

@@ -7,13 +7,14 @@ import (
 
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
 // lead and clients make a wireguard network.
 func lead(c *state.Cluster) error {
-	if err := edit.Create(c, "wirex", network.WireGuard, network.Options{}); err != nil {
+	if err := edit.Create(c, "wirex", network.WireGuard, option.Options{}); err != nil {
 		return err
 	}
 	return edit.JoinLead(c, "wirex", "s1")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -16,7 +17,7 @@ import (
 // old way away: between any two applies every pair has a way in both directions.
 func TestAnotherTypeOverlaps(t *testing.T) {
 	f, e := world(t, 3)
-	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "n1", network.VXLANL3, network.Options{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "n1", network.VXLANL3, option.Options{}) }})
 	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1", "s2", "s3"}) }})
 	for _, to := range []string{network.HostGW, network.VXLANL3, network.UDP, network.IPIP} {
 		f.asked = nil

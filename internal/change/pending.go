@@ -1,7 +1,7 @@
 package change
 
 import (
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -9,12 +9,12 @@ import (
 // Pending returns the servers that have not confirmed what the cluster file asks of
 // them, sorted. A member that was never contacted is pending: its underlay address is
 // not known.
-func Pending(c *state.Cluster, compiled *network.Compiled) []string {
+func Pending(c *state.Cluster, compiled *ground.Compiled) []string {
 	return pending(c, compiled, sums{})
 }
 
-func pending(c *state.Cluster, compiled *network.Compiled, sums sums) []string {
-	members := network.Memberships(c)
+func pending(c *state.Cluster, compiled *ground.Compiled, sums sums) []string {
+	members := ground.Memberships(c)
 	problem := map[string]bool{}
 	for _, p := range compiled.Problems {
 		problem[p.Server] = true

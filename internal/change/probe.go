@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
@@ -44,7 +45,7 @@ func (r *run) probePaths(ctx context.Context, paths []network.Path) {
 	for _, name := range r.c.NetworkNames() {
 		if list := unheard[name]; len(list) > 0 {
 			r.deaf = append(r.deaf, list...)
-			r.silent = append(r.silent, network.Note{Network: name, Text: network.Unheard(list), Amiss: true})
+			r.silent = append(r.silent, ground.Note{Network: name, Text: network.Unheard(list), Amiss: true})
 		}
 	}
 }

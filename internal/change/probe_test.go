@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -34,7 +36,7 @@ func (f *fleet) takeTried() string {
 // that somebody looks; a change that makes no way tries none.
 func TestDeadWaysAreSaidEachTime(t *testing.T) {
 	f, e := world(t, 3)
-	make := func(c *state.Cluster) error { return edit.Create(c, "vx1", network.VXLAN, network.Options{}) }
+	make := func(c *state.Cluster) error { return edit.Create(c, "vx1", network.VXLAN, option.Options{}) }
 	join := func(members ...string) Request {
 		return Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "vx1", members) }, Networks: []string{"vx1"}}
 	}
@@ -59,7 +61,7 @@ func TestDeadWaysAreSaidEachTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := network.Note{Network: "vx1", Text: "no answer: s2 with s3 (UDP 4789); does every firewall on the way let it pass?", Amiss: true}
+		want := ground.Note{Network: "vx1", Text: "no answer: s2 with s3 (UDP 4789); does every firewall on the way let it pass?", Amiss: true}
 		if len(out.Silent) != 1 || out.Silent[0] != want {
 			t.Errorf("want %v, have %v", want, out.Silent)
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
@@ -26,20 +27,20 @@ type run struct {
 	types    map[string]string     // of the networks before the edit
 	spoke    map[string]bool       // servers with BGP before the edit
 	filed    map[string]bool       // servers that the file has
-	compiled *network.Compiled
+	compiled *ground.Compiled
 	sums     sums // of the hosts of compiled
 	peers    map[string]*peer
 	saved    bool
 	handed   map[netip.Prefix]bool // subnets in which some server ran DHCP before the edit
 	looking  bool                  // plans take no lock: a person is asked first
-	clones   []network.Note        // about servers that were made from one disk image
-	silent   []network.Note        // of WireGuard pairs without a handshake
+	clones   []ground.Note         // about servers that were made from one disk image
+	silent   []ground.Note         // of WireGuard pairs without a handshake
 	deaf     []network.Path        // whose probes were not answered
 
 	turn      Rotation                  // the key that is being rotated
 	shared    map[string][]netip.Prefix // by BGP networks when the run began
 	listeners map[string]*peer          // servers whose daemons are asked while sessions are awaited
-	unheard   []network.Note            // BGP sessions that did not come up in time
+	unheard   []ground.Note             // BGP sessions that did not come up in time
 	stayed    []Stayed
 	retired   []string // servers that left the file
 	gone      []string // what was removed from the file, in words
@@ -129,7 +130,7 @@ func (r *run) complete() error {
 	}
 	err := network.Complete(r.c)
 	if err == nil {
-		var before *network.Compiled
+		var before *ground.Compiled
 		if before, err = network.Compile(r.c); err == nil {
 			r.was, r.behind = before.Hosts, Pending(r.c, before)
 			for name, h := range before.Hosts {

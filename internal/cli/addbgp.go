@@ -8,7 +8,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/edit"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -124,7 +124,7 @@ func (a *app) knows(ctx context.Context) func(string) bool {
 // meant are words where a role was to stand first: all of them, or those behind one
 // that is no server and so was meant for the role.
 func meant(words []string, known func(string) bool) string {
-	if len(words) > 1 && !known(network.ServerOf(words[0])) {
+	if len(words) > 1 && !known(ground.ServerOf(words[0])) {
 		words = words[1:]
 	}
 	return strings.Join(words, " ")

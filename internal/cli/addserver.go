@@ -9,7 +9,8 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/edit"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
@@ -68,7 +69,7 @@ func checkLogin(s *state.Server) error {
 	if err := findIdentity(s); err != nil {
 		return err
 	}
-	if err := network.CheckLogin(s); err != nil {
+	if err := option.CheckLogin(s); err != nil {
 		return usage{err}
 	}
 	return nil
@@ -133,7 +134,7 @@ func greeting(name string, s *state.Server) string {
 	if s.Facts.Init != "" {
 		words = append(words, screen.Visible(s.Facts.Init))
 	}
-	if dev, addr, mtu, ok := network.Underlay(name, s); ok {
+	if dev, addr, mtu, ok := ground.DefaultUnderlay(name, s); ok {
 		words = append(words, fmt.Sprintf("underlay %s %s mtu %d", screen.Visible(dev), addr, mtu))
 	}
 	return name + " added: " + strings.Join(words, ", ")

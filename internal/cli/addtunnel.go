@@ -9,6 +9,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
@@ -99,7 +100,7 @@ func tunnelReady(out *change.Outcome, name string) string {
 	n := out.Cluster.Networks[name]
 	var ends []string
 	for _, m := range n.Members {
-		ends = append(ends, network.ServerOf(m)+" "+strings.Join(view.Texts(n.Allocated[network.ServerOf(m)].Addrs), " "))
+		ends = append(ends, ground.ServerOf(m)+" "+strings.Join(view.Texts(n.Allocated[ground.ServerOf(m)].Addrs), " "))
 	}
 	return fmt.Sprintf("%s: %s, ready", name, strings.Join(ends, ", "))
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/plainfile"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
@@ -163,10 +163,10 @@ func (w desired) adopt(c *state.Cluster) (err error) {
 }
 
 // notes lists, in a plan, what the file would use of the workstation.
-func (w desired) notes() []network.Note {
-	var out []network.Note
+func (w desired) notes() []ground.Note {
+	var out []ground.Note
 	for _, text := range w.came.brings {
-		out = append(out, network.Note{Network: "cluster file", Text: "it would " + text})
+		out = append(out, ground.Note{Network: "cluster file", Text: "it would " + text})
 	}
 	return out
 }

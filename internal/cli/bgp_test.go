@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/change"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -273,7 +273,7 @@ func TestDelServerDryRun(t *testing.T) {
 		if code := b.run("purge", "s1", "--dry-run"); code != ExitDone { // the lead of keyed
 			t.Errorf("purge: exit status %d: %s", code, b.err.String())
 		}
-		if c := b.cluster(); c.Servers["s2"] == nil || len(network.Networks(c, "s2")) == 0 {
+		if c := b.cluster(); c.Servers["s2"] == nil || len(ground.Networks(c, "s2")) == 0 {
 			t.Errorf("a dry run changed the file: %+v", c.Servers["s2"])
 		}
 	}

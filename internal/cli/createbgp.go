@@ -6,7 +6,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/edit"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -67,7 +67,7 @@ type asNumber struct{ to *uint32 }
 
 // Set reads a number, plain or in asdot notation.
 func (v *asNumber) Set(text string) error {
-	as, err := network.ParseAS(text)
+	as, err := option.ParseAS(text)
 	if err == nil {
 		*v.to = as
 	}
@@ -78,7 +78,7 @@ func (v *asNumber) String() string {
 	if v.to == nil || *v.to == 0 {
 		return ""
 	}
-	return network.FormatAS(*v.to)
+	return option.FormatAS(*v.to)
 }
 
 // Type names the value in help.

@@ -9,6 +9,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
@@ -17,7 +18,7 @@ import (
 )
 
 func newCreateNetwork(a *app) *cobra.Command {
-	var given func() network.Options
+	var given func() option.Options
 	noDHCP := false
 	cmd := &cobra.Command{
 		Use:   "createnetwork NAME " + strings.Join(network.Created(), "|"),
@@ -62,10 +63,10 @@ by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
 
 // addOptions gives cmd the flags of network options. Given returns what they say, of those
 // that were given.
-func (a *app) addOptions(cmd *cobra.Command) (given func() network.Options) {
+func (a *app) addOptions(cmd *cobra.Command) (given func() option.Options) {
 	f := cmd.Flags()
 	values := map[string]func() any{}
-	for _, o := range network.AllOptions() {
+	for _, o := range option.All() {
 		if o.Help == "" {
 			continue
 		}
@@ -77,8 +78,8 @@ func (a *app) addOptions(cmd *cobra.Command) (given func() network.Options) {
 			completeFlag(cmd, o.Key, completeWords(o.Offer...))
 		}
 	}
-	return func() network.Options {
-		out := network.Options{}
+	return func() option.Options {
+		out := option.Options{}
 		for key, value := range values {
 			if f.Changed(key) {
 				out[key] = value()
@@ -89,7 +90,7 @@ func (a *app) addOptions(cmd *cobra.Command) (given func() network.Options) {
 }
 
 // addOption adds the flag of one option, and returns what reads its value.
-func addOption(f *pflag.FlagSet, o *network.Option) func() any {
+func addOption(f *pflag.FlagSet, o *option.Option) func() any {
 	switch o.Zero().(type) {
 	case bool:
 		v := f.BoolP(o.Key, o.Short, false, o.Help)
@@ -113,7 +114,7 @@ func addOption(f *pflag.FlagSet, o *network.Option) func() any {
 	return func() any { return *v }
 }
 
-func (a *app) createNetwork(ctx context.Context, name, kind string, o network.Options) error {
+func (a *app) createNetwork(ctx context.Context, name, kind string, o option.Options) error {
 	return a.alter(ctx, alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			return edit.Create(c, name, kind, o)

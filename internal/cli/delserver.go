@@ -8,8 +8,8 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
@@ -48,7 +48,7 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 		must = []string{name}
 	}
 	question := fmt.Sprintf("delete server %s and everything of flock's on it?", name)
-	if in := network.Networks(c, name); len(in) > 0 {
+	if in := ground.Networks(c, name); len(in) > 0 {
 		question = fmt.Sprintf("delete server %s, a member of %s, and everything of flock's on it?", name, view.Listed(in))
 	}
 	err = a.alter(ctx, alter{
@@ -80,5 +80,5 @@ func isMember(c *state.Cluster, name, server string) bool {
 	if c == nil || c.Networks[name] == nil {
 		return false
 	}
-	return slices.ContainsFunc(c.Networks[name].Members, func(m string) bool { return network.ServerOf(m) == server })
+	return slices.ContainsFunc(c.Networks[name].Members, func(m string) bool { return ground.ServerOf(m) == server })
 }

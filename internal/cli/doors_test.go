@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 )
 
 // door is one value with two ways in: the command line, and a cluster file.
@@ -104,7 +104,7 @@ func doors() []door {
 
 // Every flag of createnetwork that has a value is among the doors.
 func TestEveryFlagIsADoor(t *testing.T) {
-	for _, o := range network.AllOptions() {
+	for _, o := range option.All() {
 		if _, is := o.Zero().(bool); o.Help == "" || is {
 			continue
 		}

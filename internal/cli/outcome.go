@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/view"
 )
@@ -20,7 +20,7 @@ type alter struct {
 	// is called when the edit was accepted, and may be called again.
 	question func() string
 	// notes are what a plan says of the change as a whole; nil: nothing.
-	notes func() []network.Note
+	notes func() []ground.Note
 	// networks are those whose pending members keep the exit status from being 0,
 	// beside the servers that were contacted.
 	networks []string
@@ -57,7 +57,7 @@ func (a *app) alter(ctx context.Context, c alter) error {
 		return a.failed(out, err)
 	}
 	if len(c.networks) > 0 {
-		out.Notes = slices.DeleteFunc(out.Notes, func(n network.Note) bool { return !slices.Contains(c.networks, n.Network) })
+		out.Notes = slices.DeleteFunc(out.Notes, func(n ground.Note) bool { return !slices.Contains(c.networks, n.Network) })
 	}
 	if c.DryRun {
 		return a.foreseen(out, c)

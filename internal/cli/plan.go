@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/flocknet/flock/internal/change"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
@@ -31,7 +31,7 @@ file were FILE. Exit status 4 when there is something to do, 0 when there is not
 }
 
 func (a *app) plan(ctx context.Context, file string, networks []string) error {
-	notes := func() []network.Note { return nil }
+	notes := func() []ground.Note { return nil }
 	req := change.Request{DryRun: true, All: true, Networks: networks, Await: &change.Await{}}
 	if file != "" {
 		w, err := a.readDesired(file)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/edit"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
 )
@@ -14,7 +14,7 @@ import (
 // mistakes, as much as can be shown.
 type reading struct {
 	c        *state.Cluster
-	compiled *network.Compiled
+	compiled *ground.Compiled
 	faults   []edit.Fault
 }
 

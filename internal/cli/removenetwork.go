@@ -6,7 +6,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/edit"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
@@ -35,7 +35,7 @@ func (a *app) remove(ctx context.Context, name string, wanted func(*state.Cluste
 			members = nil
 			if n := c.Networks[name]; n != nil {
 				for _, m := range n.Members {
-					members = append(members, network.ServerOf(m))
+					members = append(members, ground.ServerOf(m))
 				}
 			}
 			return wanted(c, name)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
@@ -36,7 +36,7 @@ func (a *app) rotateKeys(ctx context.Context, name string, servers []string) err
 	}
 	if len(servers) == 0 && c.Networks[name] != nil {
 		for _, m := range c.Networks[name].Members {
-			servers = append(servers, network.ServerOf(m))
+			servers = append(servers, ground.ServerOf(m))
 		}
 		if len(servers) == 0 {
 			return usage{hint.Errorf("network "+name, "flock listnetworks "+name, "%s has no members", name)}

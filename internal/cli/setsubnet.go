@@ -6,6 +6,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
@@ -65,7 +66,7 @@ func (a *app) setSubnet(ctx context.Context, o *setSubnetOptions) error {
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error { return edit.SetSubnet(c, o.server, o.subnet) },
 		},
-		networks: []string{network.OwnSubnet(o.server)}, // for its notes
+		networks: []string{ground.OwnSubnet(o.server)}, // for its notes
 		said: func(out *change.Outcome) string {
 			if !o.subnet.IsValid() {
 				return o.server + ": no container subnet"

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
@@ -79,7 +80,7 @@ func (a *app) showBGP(ctx context.Context, args []string) error {
 }
 
 // amissAmong is what of the networks of speakers is not as it was meant.
-func amissAmong(c *state.Cluster, list []change.Speaker) []network.Note {
+func amissAmong(c *state.Cluster, list []change.Speaker) []ground.Note {
 	compiled, err := network.Compile(c)
 	if err != nil {
 		return nil
@@ -87,7 +88,7 @@ func amissAmong(c *state.Cluster, list []change.Speaker) []network.Note {
 	spoken := func(name string) bool {
 		return slices.ContainsFunc(list, func(s change.Speaker) bool { return s.Status != nil && s.Status.Network == name })
 	}
-	return slices.DeleteFunc(compiled.Notes, func(n network.Note) bool { return !n.Amiss || !spoken(n.Network) })
+	return slices.DeleteFunc(compiled.Notes, func(n ground.Note) bool { return !n.Amiss || !spoken(n.Network) })
 }
 
 // speakersOf are the servers to look at: the one named, or all that speak BGP.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/change"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
@@ -78,7 +78,7 @@ func (a *app) lookAt(ctx context.Context, names []string) error {
 		err = a.PrintSessions(out, time.Now())
 	}
 	if !a.JSON() {
-		a.Notes(slices.DeleteFunc(slices.Concat(out.Notes, out.Silent), func(n network.Note) bool { return !n.Amiss }))
+		a.Notes(slices.DeleteFunc(slices.Concat(out.Notes, out.Silent), func(n ground.Note) bool { return !n.Amiss }))
 		a.Notes(view.BGPNotes(out.Servers))
 		view.LoosePorts(out.Servers, func(line string) { a.Say("%s", line) })
 	}

@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -39,8 +39,8 @@ func TestServersTextIsMadeVisible(t *testing.T) {
 		{Name: "s2", State: change.Done, Plan: &spec.Plan{Steps: steps}, Report: &spec.Report{Steps: steps}, BGP: status},
 	}
 	out := &change.Outcome{
-		Cluster: c, Servers: servers, Leaving: []string{nasty}, Notes: []network.Note{{Network: "n", Text: nasty}},
-		Clones: []network.Note{{Network: "n", Text: nasty}},
+		Cluster: c, Servers: servers, Leaving: []string{nasty}, Notes: []ground.Note{{Network: "n", Text: nasty}},
+		Clones: []ground.Note{{Network: "n", Text: nasty}},
 	}
 	for name, print := range map[string]func(*app) error{
 		"an error":   func(a *app) error { a.Report(usage{wrong}); return nil },

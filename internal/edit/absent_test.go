@@ -6,12 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
 
 // unreachableOf are the subnets that a server answers for when they are not there.
-func unreachableOf(c *network.Compiled, server string) string {
+func unreachableOf(c *ground.Compiled, server string) string {
 	var out []string
 	for _, r := range c.Hosts[server].Routes {
 		if r.Unreachable {
@@ -21,7 +22,7 @@ func unreachableOf(c *network.Compiled, server string) string {
 	return strings.Join(out, " ")
 }
 
-func notesOf(c *network.Compiled) string {
+func notesOf(c *ground.Compiled) string {
 	var out []string
 	for _, n := range c.Notes {
 		if n.Amiss {

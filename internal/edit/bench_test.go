@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -50,7 +51,7 @@ func BenchmarkShares10k(b *testing.B) {
 func BenchmarkVXLANL3(b *testing.B) {
 	c := cluster(b, 1000)
 	for _, err := range []error{
-		done(c, Create(c, "n1", network.VXLANL3, network.Options{"subnet": prefixes("10.0.0.0/8")})),
+		done(c, Create(c, "n1", network.VXLANL3, option.Options{"subnet": prefixes("10.0.0.0/8")})),
 		done(c, Join(c, "n1", c.ServerNames())),
 	} {
 		if err != nil {

@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -20,7 +22,7 @@ func TestParseAS(t *testing.T) {
 		"": 0, "0": 0, "0.0": 0, "23456": 0, "65535": 0, "4294967295": 0, "4294967296": 0, "65536.1": 0, "1.65536": 0,
 		"-1": 0, "AS65001": 0, "1.2.3": 0, "1.": 0, ".1": 0, "0.23456": 0, " 1": 0,
 	} {
-		have, err := network.ParseAS(text)
+		have, err := option.ParseAS(text)
 		if (err == nil) != (want != 0) || err == nil && have != want {
 			t.Errorf("AS %q: want %d, have %d, %v", text, want, have, err)
 		}
@@ -89,7 +91,7 @@ func bgpCluster(t *testing.T, n int) *state.Cluster {
 	return c
 }
 
-func compileOK(t *testing.T, c *state.Cluster) *network.Compiled {
+func compileOK(t *testing.T, c *state.Cluster) *ground.Compiled {
 	t.Helper()
 	out, err := network.Compile(c)
 	if err != nil || len(out.Problems) > 0 {
@@ -197,7 +199,7 @@ func TestReflectorsThatLeave(t *testing.T) {
 	if n.Mode != state.Mesh || len(n.Reflectors) != 0 || len(n.Shares) != 2 {
 		t.Errorf("want a mesh of two, have mode %s, reflectors %v, shares %v", n.Mode, n.Reflectors, n.Shares)
 	}
-	if err := DelServer(c, "s3", true); err != nil || network.HasMember(n, "s3") {
+	if err := DelServer(c, "s3", true); err != nil || ground.HasMember(n, "s3") {
 		t.Errorf("a server that is deleted by force leaves: %v, %v", err, n.Members)
 	}
 }
@@ -215,7 +217,7 @@ func TestLastReflectorsStay(t *testing.T) {
 		t.Helper()
 		err := LeaveBGP(c, "bnet", servers)
 		_, next := hint.Of(err)
-		if err == nil || !strings.Contains(next, want) || !network.HasMember(c.Networks["bnet"], servers[0]) {
+		if err == nil || !strings.Contains(next, want) || !ground.HasMember(c.Networks["bnet"], servers[0]) {
 			t.Errorf("%v leave: %v, next %q", servers, err, next)
 		}
 	}

@@ -6,8 +6,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/peering"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -26,7 +29,7 @@ func CreateBGP(c *state.Cluster, name, anchor string, o BGPOptions) error {
 	}
 	n := &state.Network{Type: network.BGP, AS: o.AS, Mode: o.Mode}
 	if o.Hold != nil {
-		if err := network.CheckHold(*o.Hold); err != nil {
+		if err := option.CheckHold(*o.Hold); err != nil {
 			return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
 		}
 		n.Hold = int(*o.Hold)
@@ -68,8 +71,8 @@ func JoinBGP(c *state.Cluster, name string, members []string) error {
 		return err
 	}
 	for _, text := range members {
-		server := network.ServerOf(text)
-		if n.Mode == state.Reflector && len(n.Reflectors) < network.FewReflectors && !slices.Contains(n.Reflectors, server) && !network.HasMember(n, server) {
+		server := ground.ServerOf(text)
+		if n.Mode == state.Reflector && len(n.Reflectors) < peering.FewReflectors && !slices.Contains(n.Reflectors, server) && !ground.HasMember(n, server) {
 			n.Reflectors = append(n.Reflectors, server)
 		}
 	}
@@ -145,9 +148,9 @@ func FinishSessions(c *state.Cluster, name string) error {
 
 func isMemberOf(c *state.Cluster, name string, n *state.Network, server string) error {
 	if c.Servers[server] == nil && server != network.Local {
-		return hint.With(network.UnknownServer(server), "network "+name, "")
+		return hint.With(ground.UnknownServer(server), "network "+name, "")
 	}
-	if !network.HasMember(n, server) {
+	if !ground.HasMember(n, server) {
 		return hint.Errorf("network "+name, "flock addbgp "+name+" peer "+server, "%s is not a member of %s", server, name)
 	}
 	return nil
@@ -171,7 +174,7 @@ func LeaveBGP(c *state.Cluster, name string, servers []string) error {
 func lastReflectors(name string, n *state.Network, servers []string) error {
 	stay := 0
 	for _, m := range n.Members {
-		if !slices.Contains(servers, network.ServerOf(m)) {
+		if !slices.Contains(servers, ground.ServerOf(m)) {
 			stay++
 		}
 	}
@@ -181,10 +184,10 @@ func lastReflectors(name string, n *state.Network, servers []string) error {
 	switch {
 	case stay < 2:
 	case n.Before != nil && goes(*n.Before):
-		return hint.Errorf("network "+name, "flock apply "+name, "%s: the others may still have their routes by %s alone, %s", name, network.JoinWords(n.Before.Reflectors), network.Settling)
+		return hint.Errorf("network "+name, "flock apply "+name, "%s: the others may still have their routes by %s alone, %s", name, ground.JoinWords(n.Before.Reflectors), network.Settling)
 	case n.Before == nil && goes(state.Sessions{Mode: n.Mode, Reflectors: n.Reflectors}):
 		return hint.Errorf("network "+name, "flock delbgp "+name+" reflector "+strings.Join(n.Reflectors, " ")+", which keeps all routes, or flock addbgp "+name+" reflector SERVER",
-			"%s reflects for %s alone: without it the others have no sessions", network.JoinWords(n.Reflectors), name)
+			"%s reflects for %s alone: without it the others have no sessions", ground.JoinWords(n.Reflectors), name)
 	}
 	return nil
 }

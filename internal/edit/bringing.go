@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -15,7 +16,7 @@ func Bringing(was, now *state.Cluster) []string {
 	var out []string
 	if now.Servers[network.Local] != nil && was.Servers[network.Local] == nil {
 		text := "make this workstation a server of the cluster"
-		if in := network.Networks(now, network.Local); len(in) > 0 {
+		if in := ground.Networks(now, network.Local); len(in) > 0 {
 			text = "make this workstation a member of " + strings.Join(in, ", ")
 		}
 		out = append(out, text)

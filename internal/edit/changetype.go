@@ -5,8 +5,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -21,16 +23,16 @@ func ChangeType(c *state.Cluster, name, kind string) (dropped []string, err erro
 	next := network.KindOf(&state.Network{Type: kind})
 	switch {
 	case !network.KindOf(n).Pooled():
-		return nil, hint.Errorf("network "+name, "one of "+network.JoinWords(network.PoolTypes())+" can become another", "change type of %s: it is a network of the type %s", name, n.Type)
+		return nil, hint.Errorf("network "+name, "one of "+ground.JoinWords(network.PoolTypes())+" can become another", "change type of %s: it is a network of the type %s", name, n.Type)
 	case !next.Pooled():
-		return nil, hint.Errorf("network "+name, "one of: "+network.JoinWords(slices.DeleteFunc(network.PoolTypes(), func(k string) bool { return k == n.Type })),
+		return nil, hint.Errorf("network "+name, "one of: "+ground.JoinWords(slices.DeleteFunc(network.PoolTypes(), func(k string) bool { return k == n.Type })),
 			"change type of %s: %s has no members with subnets of a pool", name, strconv.Quote(kind))
 	case n.Type == kind:
 		return nil, nil
 	}
-	for i := range network.AllOptions() {
+	for i := range option.All() {
 		// A port belongs to its encapsulation: the new one has its own.
-		if o := &network.AllOptions()[i]; o.IsSet(n) && (o.Key == "port" || !next.Takes(o.Key)) {
+		if o := &option.All()[i]; o.IsSet(n) && (o.Key == "port" || !next.Takes(o.Key)) {
 			for _, words := range o.Said(n) {
 				dropped = append(dropped, strings.Join(words, " "))
 			}

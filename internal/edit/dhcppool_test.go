@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -15,7 +17,7 @@ import (
 func distributed(t *testing.T, subnet string, servers int) (*state.Cluster, *state.Network) {
 	t.Helper()
 	c := cluster(t, servers)
-	if err := done(c, Create(c, "vx1", network.VXLAN, network.Options{"dhcp": state.DHCPDistributed, "subnet": prefixes(subnet)})); err != nil {
+	if err := done(c, Create(c, "vx1", network.VXLAN, option.Options{"dhcp": state.DHCPDistributed, "subnet": prefixes(subnet)})); err != nil {
 		t.Fatal(err)
 	}
 	return c, c.Networks["vx1"]
@@ -91,21 +93,21 @@ func TestDistributedDHCPGrows(t *testing.T) {
 	n := c.Networks["vx1"]
 	a := n.Allocated["s1"]
 	for _, use := range []spec.PoolUse{{Network: "vx1", Used: 50, Size: 64}, {Network: "vx1", Used: 16, Size: 16}, {Network: "gone", Used: 64, Size: 64}} {
-		if network.Leased(c, "s1", use) || addressesIn(a.Pool) != 64 {
+		if segment.Leased(c, "s1", use) || addressesIn(a.Pool) != 64 {
 			t.Errorf("%v: was dealt more", use)
 		}
 	}
-	if !network.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 57, Size: 64}) || addressesIn(a.Pool) != 80 {
+	if !segment.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 57, Size: 64}) || addressesIn(a.Pool) != 80 {
 		t.Errorf("57 of 64: has %v", a.Pool)
 	}
-	if network.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 64, Size: 64}) || a.Full {
+	if segment.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 64, Size: 64}) || a.Full {
 		t.Error("what is not applied yet is dealt once more, or is called full")
 	}
-	if !network.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 80, Size: 80}) || network.MoreToDeal(n) {
+	if !segment.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 80, Size: 80}) || segment.MoreToDeal(n) {
 		t.Errorf("80 of 80: has %v", a.Pool)
 	}
 	checkPools(t, n)
-	if network.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 96, Size: 96}) || !a.Full {
+	if segment.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 96, Size: 96}) || !a.Full {
 		t.Errorf("nothing is left: %v, full: %v", a.Pool, a.Full)
 	}
 	out, err := network.Compile(c)
@@ -123,7 +125,7 @@ func TestDistributedDHCPGrows(t *testing.T) {
 	if strings.Join(have, " ") != want {
 		t.Errorf("s1 hands out %q, want %q", have, want)
 	}
-	network.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 95, Size: 96})
+	segment.Leased(c, "s1", spec.PoolUse{Network: "vx1", Used: 95, Size: 96})
 	if a.Full {
 		t.Error("full for ever")
 	}

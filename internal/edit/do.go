@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -12,7 +13,7 @@ import (
 //
 // Every change of a cluster file goes through here: the functions that edit complete and
 // compile nothing, and need not look beyond what they change.
-func Do(c *state.Cluster, edit func(*state.Cluster) error) (*network.Compiled, error) {
+func Do(c *state.Cluster, edit func(*state.Cluster) error) (*ground.Compiled, error) {
 	before := stackedIn(c)
 	if err := edit(c); err != nil {
 		return nil, err

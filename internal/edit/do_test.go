@@ -6,6 +6,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -19,7 +20,7 @@ func TestEditRefusesWhatNothingCouldRead(t *testing.T) {
 	}{
 		"DHCP server goes": {
 			func(c *state.Cluster) error {
-				return done(c, Create(c, "n1", network.VXLAN, network.Options{"dhcp-server": "s3"}))
+				return done(c, Create(c, "n1", network.VXLAN, option.Options{"dhcp-server": "s3"}))
 			},
 			func(c *state.Cluster) error { return DelServer(c, "s3", false) },
 			"DHCP server that was asked for (-n) of n1", "network n1, dhcp-server", "flock delserver s3 --force",
@@ -27,7 +28,7 @@ func TestEditRefusesWhatNothingCouldRead(t *testing.T) {
 		"only NAT is left": {
 			func(c *state.Cluster) error {
 				c.Servers["s2"].NAT, c.Servers["s3"].NAT = true, true
-				if err := done(c, Create(c, "vpx", network.L2, network.Options{})); err != nil {
+				if err := done(c, Create(c, "vpx", network.L2, option.Options{})); err != nil {
 					return err
 				}
 				return done(c, Join(c, "vpx", []string{"s1", "s2", "s3"}))
@@ -37,13 +38,13 @@ func TestEditRefusesWhatNothingCouldRead(t *testing.T) {
 		},
 		"a file without the DHCP server": {
 			func(c *state.Cluster) error {
-				return done(c, Create(c, "n1", network.VXLAN, network.Options{"dhcp-server": "s3"}))
+				return done(c, Create(c, "n1", network.VXLAN, option.Options{"dhcp-server": "s3"}))
 			},
 			replacing(func(c *state.Cluster) { delete(c.Servers, "s3") }),
 			"unknown server s3", "network n1, dhcp-server", "flock addserver s3 [USER@]ADDRESS",
 		},
 		"a file with an unknown member": {
-			func(c *state.Cluster) error { return done(c, Create(c, "n1", network.VXLAN, network.Options{})) },
+			func(c *state.Cluster) error { return done(c, Create(c, "n1", network.VXLAN, option.Options{})) },
 			func(c *state.Cluster) error { c.Networks["n1"].Members = []string{"s9"}; return nil },
 			"unknown server s9", "network n1, members", "flock addserver s9 [USER@]ADDRESS",
 		},
@@ -73,7 +74,7 @@ func TestForceTakesTheDHCPServerAlong(t *testing.T) {
 	for _, members := range [][]string{nil, {"s1"}, {"s1", "s3"}} {
 		c := cluster(t, 3)
 		if _, err := Do(c, func(c *state.Cluster) error {
-			if err := done(c, Create(c, "n1", network.VXLAN, network.Options{"dhcp-server": "s3"})); err != nil {
+			if err := done(c, Create(c, "n1", network.VXLAN, option.Options{"dhcp-server": "s3"})); err != nil {
 				return err
 			}
 			return done(c, Join(c, "n1", members))

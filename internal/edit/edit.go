@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -33,7 +35,7 @@ func DelServer(c *state.Cluster, name string, force bool) error {
 	if c.Servers[name] == nil {
 		return hint.Errorf("server "+name, "flock listservers", "unknown server %s", name)
 	}
-	member := network.Networks(c, name)
+	member := ground.Networks(c, name)
 	if len(member) > 0 && !force {
 		return hint.Errorf("server "+name, network.LeaveCommand(c, member[0], name),
 			"delete server %s: it is a member of %s", name, strings.Join(member, ", "))
@@ -78,7 +80,7 @@ func Strip(c *state.Cluster, name string) error {
 
 // leaveAll takes a server out of its networks.
 func leaveAll(c *state.Cluster, name string) error {
-	for _, of := range network.Networks(c, name) {
+	for _, of := range ground.Networks(c, name) {
 		if network.KindOf(c.Networks[of]).Tunnel { // with one end it is none
 			delete(c.Networks, of)
 			continue
@@ -91,7 +93,7 @@ func leaveAll(c *state.Cluster, name string) error {
 }
 
 // Create writes a new network of a kind down.
-func Create(c *state.Cluster, name, kind string, o network.Options) error {
+func Create(c *state.Cluster, name, kind string, o option.Options) error {
 	if err := freeName(c, name); err != nil {
 		return err
 	}
@@ -103,14 +105,14 @@ func Create(c *state.Cluster, name, kind string, o network.Options) error {
 		return hint.Errorf("network "+name, network.Filled(k.Command, name, "SERVER"), text, name, kind)
 	}
 	if !slices.Contains(network.Created(), kind) {
-		next := "one of: " + network.JoinWords(network.Created())
+		next := "one of: " + ground.JoinWords(network.Created())
 		if slices.Contains(network.Created(), name) { // the other way round
 			next = "flock createnetwork " + kind + " " + name
 		}
 		return hint.Errorf("network "+name, next, "create network %s: unknown type %q", name, kind)
 	}
 	n := &state.Network{Type: kind}
-	if err := o.Give(n); err != nil {
+	if err := network.Give(n, o); err != nil {
 		return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
 	}
 	if c.Networks == nil {
@@ -119,7 +121,7 @@ func Create(c *state.Cluster, name, kind string, o network.Options) error {
 	c.Networks[name] = n
 	// The new one first: what it clashes with is not to blame.
 	if err := network.FillIn(c, name, n); err != nil {
-		return network.OfNetwork(name, err)
+		return ground.OfNetwork(name, err)
 	}
 	return network.CheckNewcomer(c, "network "+name)
 }
@@ -159,7 +161,7 @@ func Join(c *state.Cluster, name string, members []string) error {
 func join(c *state.Cluster, name string, n *state.Network, members []string) error {
 	at := make(map[string]int, len(n.Members))
 	for i, m := range n.Members {
-		at[network.ServerOf(m)] = i
+		at[ground.ServerOf(m)] = i
 	}
 	for _, text := range members {
 		m, err := state.ParseMember(text)
@@ -188,7 +190,7 @@ func knowServer(c *state.Cluster, name string) error {
 	if name == network.Local {
 		return AddServer(c, network.Local, state.Server{})
 	}
-	return network.UnknownServer(name)
+	return ground.UnknownServer(name)
 }
 
 func networkOf(c *state.Cluster, name string) (*state.Network, error) {
@@ -220,7 +222,7 @@ func leave(name string, n *state.Network, servers []string) error {
 		if slices.Contains(servers[:i], server) {
 			continue
 		}
-		at := slices.IndexFunc(n.Members, func(m string) bool { return network.ServerOf(m) == server })
+		at := slices.IndexFunc(n.Members, func(m string) bool { return ground.ServerOf(m) == server })
 		if at < 0 {
 			return hint.Errorf("network "+name, "flock listnetworks "+name, "remove %s from %s: it is not a member", server, name)
 		}
@@ -252,5 +254,5 @@ func SetSubnet(c *state.Cluster, server string, subnet netip.Prefix) error {
 		return err
 	}
 	c.Servers[server].Subnet = network.BridgeAddr(subnet)
-	return network.CheckNewcomer(c, network.OwnSubnet(server))
+	return network.CheckNewcomer(c, ground.OwnSubnet(server))
 }

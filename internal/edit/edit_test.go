@@ -11,6 +11,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -55,7 +56,7 @@ func prefixes(list ...string) []netip.Prefix {
 // TestRefusals: every bad edit is an error that says what, where and next, and
 // leaves nothing behind that would be saved.
 func TestRefusals(t *testing.T) {
-	create := func(o network.Options) func(*state.Cluster) error {
+	create := func(o option.Options) func(*state.Cluster) error {
 		return func(c *state.Cluster) error { return done(c, Create(c, "new", "vxlan", o)) }
 	}
 	for name, c := range map[string]struct {
@@ -71,42 +72,42 @@ func TestRefusals(t *testing.T) {
 		"not a member":                   {func(c *state.Cluster) error { return Leave(c, "vx1", []string{"s3"}) }, "not a member"},
 		"member of vx1":                  {func(c *state.Cluster) error { return DelServer(c, "s1", false) }, "member of vx1"},
 		"remove unknown":                 {func(c *state.Cluster) error { return Remove(c, "vx9") }, "unknown network"},
-		"taken network":                  {func(c *state.Cluster) error { return done(c, Create(c, "vx1", "vxlan", network.Options{})) }, "taken"},
-		"reserved network":               {func(c *state.Cluster) error { return done(c, Create(c, "subnet", "vxlan", network.Options{})) }, "reserved"},
-		"unknown kind":                   {func(c *state.Cluster) error { return done(c, Create(c, "new", "vlan", network.Options{})) }, "unknown type"},
-		"VNI 0":                          {create(network.Options{"vni": int64(0)}), "VNI 0"},
-		"VNI 2^24":                       {create(network.Options{"vni": int64(1 << 24)}), "VNI 16777216"},
-		"taken VNI":                      {create(network.Options{"vni": int64(42)}), "taken by network vx1"},
-		"port with another group policy": {create(network.Options{"gbp": true}), "only one of them has group policy"},
-		"port 0":                         {create(network.Options{"port": int64(0)}), "port 0"},
-		"port 70000":                     {create(network.Options{"port": int64(70000)}), "port 70000"},
-		"MTU 100":                        {create(network.Options{"mtu": int64(100)}), "MTU 100"},
-		"MTU for IPv6":                   {create(network.Options{"mtu": int64(1000), "subnet": prefixes("10.1.0.0/24", "fd00::/64")}), "IPv6 needs"},
-		"long bridge":                    {create(network.Options{"bridge": "sixteen-bytes-xx"}), "16 bytes"},
-		"odd bridge":                     {create(network.Options{"bridge": "a b"}), "not an interface name"},
-		"taken bridge":                   {create(network.Options{"bridge": "vxl0"}), "taken by network vx1"},
-		"underlay of no interface":       {create(network.Options{"interface": "eth0 eth1"}), `"eth0 eth1" is neither`},
-		"own bridge":                     {create(network.Options{"bridge": "app0"}), "setsubnet"},
-		"long interface":                 {create(network.Options{"interface": "sixteen-bytes-xx"}), "sixteen-bytes-xx"},
-		"a /31":                          {create(network.Options{"subnet": prefixes("10.1.0.0/31")}), "too small"},
-		"a /0":                           {create(network.Options{"subnet": prefixes("0.0.0.0/0")}), "cannot be given"},
-		"overlap":                        {create(network.Options{"subnet": prefixes("10.0.0.0/8")}), "overlaps"},
-		"link-local":                     {create(network.Options{"subnet": prefixes("fe80::/64")}), "link-local"},
-		"multicast subnet":               {create(network.Options{"subnet": prefixes("239.0.0.0/24")}), "cannot be given"},
-		"mapped subnet":                  {create(network.Options{"subnet": prefixes("::ffff:10.1.0.0/120")}), "IPv4-mapped"},
-		"two IPv4 subnets":               {create(network.Options{"subnet": prefixes("10.1.0.0/24", "10.2.0.0/24")}), "two IPv4"},
-		"no group":                       {create(network.Options{"group": netip.MustParseAddr("10.0.0.1")}), "multicast group"},
-		"protocol group":                 {create(network.Options{"group": netip.MustParseAddr("224.0.0.5")}), "multicast group"},
-		"bad domain":                     {create(network.Options{"domain": "a..b"}), "DNS domain"},
-		"bad DHCP mode":                  {create(network.Options{"dhcp": "both"}), "unknown DHCP mode"},
-		"DHCP server, off":               {create(network.Options{"dhcp": state.DHCPOff, "dhcp-server": "s1"}), "with DHCP off"},
-		"DHCP server s9":                 {create(network.Options{"dhcp-server": "s9"}), "unknown server s9"},
+		"taken network":                  {func(c *state.Cluster) error { return done(c, Create(c, "vx1", "vxlan", option.Options{})) }, "taken"},
+		"reserved network":               {func(c *state.Cluster) error { return done(c, Create(c, "subnet", "vxlan", option.Options{})) }, "reserved"},
+		"unknown kind":                   {func(c *state.Cluster) error { return done(c, Create(c, "new", "vlan", option.Options{})) }, "unknown type"},
+		"VNI 0":                          {create(option.Options{"vni": int64(0)}), "VNI 0"},
+		"VNI 2^24":                       {create(option.Options{"vni": int64(1 << 24)}), "VNI 16777216"},
+		"taken VNI":                      {create(option.Options{"vni": int64(42)}), "taken by network vx1"},
+		"port with another group policy": {create(option.Options{"gbp": true}), "only one of them has group policy"},
+		"port 0":                         {create(option.Options{"port": int64(0)}), "port 0"},
+		"port 70000":                     {create(option.Options{"port": int64(70000)}), "port 70000"},
+		"MTU 100":                        {create(option.Options{"mtu": int64(100)}), "MTU 100"},
+		"MTU for IPv6":                   {create(option.Options{"mtu": int64(1000), "subnet": prefixes("10.1.0.0/24", "fd00::/64")}), "IPv6 needs"},
+		"long bridge":                    {create(option.Options{"bridge": "sixteen-bytes-xx"}), "16 bytes"},
+		"odd bridge":                     {create(option.Options{"bridge": "a b"}), "not an interface name"},
+		"taken bridge":                   {create(option.Options{"bridge": "vxl0"}), "taken by network vx1"},
+		"underlay of no interface":       {create(option.Options{"interface": "eth0 eth1"}), `"eth0 eth1" is neither`},
+		"own bridge":                     {create(option.Options{"bridge": "app0"}), "setsubnet"},
+		"long interface":                 {create(option.Options{"interface": "sixteen-bytes-xx"}), "sixteen-bytes-xx"},
+		"a /31":                          {create(option.Options{"subnet": prefixes("10.1.0.0/31")}), "too small"},
+		"a /0":                           {create(option.Options{"subnet": prefixes("0.0.0.0/0")}), "cannot be given"},
+		"overlap":                        {create(option.Options{"subnet": prefixes("10.0.0.0/8")}), "overlaps"},
+		"link-local":                     {create(option.Options{"subnet": prefixes("fe80::/64")}), "link-local"},
+		"multicast subnet":               {create(option.Options{"subnet": prefixes("239.0.0.0/24")}), "cannot be given"},
+		"mapped subnet":                  {create(option.Options{"subnet": prefixes("::ffff:10.1.0.0/120")}), "IPv4-mapped"},
+		"two IPv4 subnets":               {create(option.Options{"subnet": prefixes("10.1.0.0/24", "10.2.0.0/24")}), "two IPv4"},
+		"no group":                       {create(option.Options{"group": netip.MustParseAddr("10.0.0.1")}), "multicast group"},
+		"protocol group":                 {create(option.Options{"group": netip.MustParseAddr("224.0.0.5")}), "multicast group"},
+		"bad domain":                     {create(option.Options{"domain": "a..b"}), "DNS domain"},
+		"bad DHCP mode":                  {create(option.Options{"dhcp": "both"}), "unknown DHCP mode"},
+		"DHCP server, off":               {create(option.Options{"dhcp": state.DHCPOff, "dhcp-server": "s1"}), "with DHCP off"},
+		"DHCP server s9":                 {create(option.Options{"dhcp-server": "s9"}), "unknown server s9"},
 		"subnet overlap":                 {func(c *state.Cluster) error { return done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.0.4.0/25"))) }, "overlaps"},
 		"small own subnet":               {func(c *state.Cluster) error { return done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.9.4.0/31"))) }, "too small"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cl := cluster(t, 3)
-			if err := done(cl, Create(cl, "vx1", "vxlan", network.Options{})); err != nil {
+			if err := done(cl, Create(cl, "vx1", "vxlan", option.Options{})); err != nil {
 				t.Fatal(err)
 			}
 			if err := done(cl, Join(cl, "vx1", []string{"s1", "s2"})); err != nil {
@@ -132,7 +133,7 @@ func TestNothingDealtMoves(t *testing.T) {
 	for _, mode := range []string{state.DHCPSingle, state.DHCPDistributed} {
 		rnd := seed.New(t)
 		c := cluster(t, 40)
-		o := network.Options{"subnet": prefixes("10.0.0.0/20", "fd00:4::/64"), "dhcp": mode}
+		o := option.Options{"subnet": prefixes("10.0.0.0/20", "fd00:4::/64"), "dhcp": mode}
 		if err := done(c, Create(c, "vx1", "vxlan", o)); err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +169,7 @@ func TestNothingDealtMoves(t *testing.T) {
 // from the order in which it was put there.
 func TestOrderOfServersDoesNotMatter(t *testing.T) {
 	a := cluster(t, 5)
-	if err := done(a, Create(a, "vx1", "vxlan", network.Options{})); err != nil {
+	if err := done(a, Create(a, "vx1", "vxlan", option.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	if err := done(a, Join(a, "vx1", []string{"s3", "s1", "s5"})); err != nil {
@@ -190,7 +191,7 @@ func TestOrderOfServersDoesNotMatter(t *testing.T) {
 // TestRemovedServerIsMentionedNowhere in anybody's spec.
 func TestRemovedServerIsMentionedNowhere(t *testing.T) {
 	c := cluster(t, 3)
-	if err := done(c, Create(c, "vx1", "vxlan", network.Options{})); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", option.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	if err := done(c, Join(c, "vx1", []string{"s1", "s2", "s3"})); err != nil {
@@ -211,7 +212,7 @@ func TestRemovedServerIsMentionedNowhere(t *testing.T) {
 // TestJoinAgainMovesOnlyTheUnderlay.
 func TestJoinAgainMovesOnlyTheUnderlay(t *testing.T) {
 	c := cluster(t, 2)
-	if err := done(c, Create(c, "vx1", "vxlan", network.Options{})); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", option.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	if err := done(c, Join(c, "vx1", []string{"s1", "s2"})); err != nil {
@@ -233,7 +234,7 @@ func TestJoinAgainMovesOnlyTheUnderlay(t *testing.T) {
 func TestFreeSubnetAvoidsWhatServersRoute(t *testing.T) {
 	c := cluster(t, 1)
 	c.Servers["s1"].Facts.Prefixes = prefixes("10.0.5.0/24", "10.0.4.128/25", "10.0.6.0/23", "10.0.0.0/30")
-	if err := done(c, Create(c, "vx1", network.VXLAN, network.Options{})); err != nil || c.Networks["vx1"].Subnets[0].String() != "10.0.8.0/24" {
+	if err := done(c, Create(c, "vx1", network.VXLAN, option.Options{})); err != nil || c.Networks["vx1"].Subnets[0].String() != "10.0.8.0/24" {
 		t.Fatalf("%v: free subnet %v", err, c.Networks["vx1"].Subnets)
 	}
 }
@@ -256,7 +257,7 @@ func BenchmarkJoin(b *testing.B) {
 	for _, n := range []int{100, 1000, 10000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			c := cluster(b, n)
-			if err := done(c, Create(c, "vx1", "vxlan", network.Options{"subnet": prefixes("10.0.0.0/16")})); err != nil {
+			if err := done(c, Create(c, "vx1", "vxlan", option.Options{"subnet": prefixes("10.0.0.0/16")})); err != nil {
 				b.Fatal(err)
 			}
 			if err := done(c, Join(c, "vx1", c.ServerNames()[1:])); err != nil {
@@ -281,7 +282,7 @@ func BenchmarkJoin(b *testing.B) {
 // TestDealtTwice: a file in which two members have one number or address is refused.
 func TestDealtTwice(t *testing.T) {
 	c := cluster(t, 2)
-	if err := done(c, Create(c, "vx1", "vxlan", network.Options{})); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", option.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	if err := done(c, Join(c, "vx1", []string{"s1", "s2"})); err != nil {
@@ -302,7 +303,7 @@ func TestDealtTwice(t *testing.T) {
 // TestLeaveTwiceInOneBreath: a name that is repeated is one wish.
 func TestLeaveTwiceInOneBreath(t *testing.T) {
 	c := cluster(t, 2)
-	if err := done(c, Create(c, "vx1", "vxlan", network.Options{})); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", option.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	if err := done(c, Join(c, "vx1", []string{"s1", "s2", "s1"})); err != nil {
@@ -317,11 +318,11 @@ func TestLeaveTwiceInOneBreath(t *testing.T) {
 // private.
 func TestNewSubnetIsToBlame(t *testing.T) {
 	c := cluster(t, 2)
-	if err := done(c, Create(c, "mm", "vxlan", network.Options{})); err != nil {
+	if err := done(c, Create(c, "mm", "vxlan", option.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range prefixes("10.0.0.0/8", "10.0.4.0/24", "10.0.4.128/25") {
-		err := Create(c.Clone(), "aa", "vxlan", network.Options{"subnet": []netip.Prefix{p}})
+		err := Create(c.Clone(), "aa", "vxlan", option.Options{"subnet": []netip.Prefix{p}})
 		where, next := hint.Of(err)
 		if where != "network aa" || !strings.HasSuffix(next, " 10.0.5.0/24") {
 			t.Errorf("%s: where %q, next %q, %v", p, where, next, err)
@@ -336,7 +337,7 @@ func TestNewSubnetIsToBlame(t *testing.T) {
 // TestDHCPKeepsAnAddress: servers do not take what there is to hand out.
 func TestDHCPKeepsAnAddress(t *testing.T) {
 	c := cluster(t, 4)
-	if err := done(c, Create(c, "vx1", "vxlan", network.Options{"subnet": prefixes("10.0.4.0/29")})); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", option.Options{"subnet": prefixes("10.0.4.0/29")})); err != nil {
 		t.Fatal(err)
 	}
 	if err := done(c, Join(c, "vx1", []string{"s1", "s2", "s3"})); err != nil {
@@ -358,7 +359,7 @@ func TestDHCPKeepsAnAddress(t *testing.T) {
 // and nobody else is there, not even one that an earlier version put there.
 func TestNameServerStays(t *testing.T) {
 	c := cluster(t, 3)
-	if err := done(c, Create(c, "vx1", "vxlan", network.Options{"subnet": prefixes("10.0.4.0/29", "fd00:4::/64"), "dhcp-server": "s1"})); err != nil {
+	if err := done(c, Create(c, "vx1", "vxlan", option.Options{"subnet": prefixes("10.0.4.0/29", "fd00:4::/64"), "dhcp-server": "s1"})); err != nil {
 		t.Fatal(err)
 	}
 	c.Networks["vx1"].Allocated = map[string]*state.Allocation{
@@ -394,11 +395,11 @@ func TestNameServerStays(t *testing.T) {
 // is being made.
 func TestTheNewNetworkIsToBlame(t *testing.T) {
 	c := cluster(t, 1)
-	if err := done(c, Create(c, "mm", "vxlan", network.Options{})); err != nil {
+	if err := done(c, Create(c, "mm", "vxlan", option.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"aa", "zz"} {
-		err := Create(c.Clone(), name, "vxlan", network.Options{"vni": int64(42)})
+		err := Create(c.Clone(), name, "vxlan", option.Options{"vni": int64(42)})
 		where, next := hint.Of(err)
 		if where != "network "+name+", vni" || next != "-v 43" || !strings.Contains(err.Error(), "taken by network mm") {
 			t.Errorf("%s: where %q, next %q, %v", name, where, next, err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -39,9 +40,9 @@ func Leaving(was, now *state.Cluster, gone []string) []string {
 // leavingOf are the members, shared subnets and routers of was that n lacks.
 func leavingOf(name string, was, n *state.Network, gone []string) []string {
 	var out []string
-	stays := func(server string) bool { return network.HasMember(n, server) }
+	stays := func(server string) bool { return ground.HasMember(n, server) }
 	for _, m := range was.Members {
-		if server := network.ServerOf(m); !stays(server) && !slices.Contains(gone, server) {
+		if server := ground.ServerOf(m); !stays(server) && !slices.Contains(gone, server) {
 			out = append(out, server+" from "+name)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -37,7 +38,7 @@ func TestPathsAreEveryPairOnce(t *testing.T) {
 		for _, n := range []int{1, 2, 3, 4, 7, 33, 60} {
 			t.Run(fmt.Sprint(kind, n), func(t *testing.T) {
 				pairs, each := map[string]int{}, map[string]int{}
-				for _, p := range pathsOf(t, n, func(c *state.Cluster) error { return done(c, Create(c, "n", kind, network.Options{})) }) {
+				for _, p := range pathsOf(t, n, func(c *state.Cluster) error { return done(c, Create(c, "n", kind, option.Options{})) }) {
 					if p.From == p.To || p.Probe.To != p.Back.From || p.Probe.From != p.Back.To || !p.Probe.To.IsValid() {
 						t.Errorf("path %+v", p)
 					}
@@ -80,7 +81,7 @@ func TestPathsByKind(t *testing.T) {
 		network.Alloc:   "",
 	} {
 		have := ""
-		for _, p := range pathsOf(t, 2, func(c *state.Cluster) error { return done(c, Create(c, "n", kind, network.Options{})) }) {
+		for _, p := range pathsOf(t, 2, func(c *state.Cluster) error { return done(c, Create(c, "n", kind, option.Options{})) }) {
 			have += fmt.Sprintf("%s: %s %s to %s", p.Over, p.Probe.Link, p.Probe.From, p.Probe.To)
 			if p.Probe.MAC != "" {
 				have += " by MAC"

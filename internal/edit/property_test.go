@@ -11,8 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/peering"
 	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -140,25 +143,25 @@ func reread(c *state.Cluster) (*state.Cluster, error) {
 }
 
 // readAll calls what listings, plans and status read a cluster by.
-func readAll(c *state.Cluster, out *network.Compiled) {
-	network.Memberships(c)
+func readAll(c *state.Cluster, out *ground.Compiled) {
+	ground.Memberships(c)
 	network.Speakers(c)
 	network.BGPNetworks(c)
 	for name, s := range c.Servers {
-		network.Underlay(name, s)
+		ground.DefaultUnderlay(name, s)
 		network.Devices(c, name)
 		network.KeyDevices(c, name)
-		network.Networks(c, name)
+		ground.Networks(c, name)
 		out.Hosts[name].Sum()
 	}
 	for name, n := range c.Networks {
-		network.DHCPServer(n)
+		ground.DHCPServer(n)
 		network.KeyDevice(c, name)
 		network.KindOf(c.Networks[name])
 		network.OuterTTL(n)
 		for _, a := range n.Members {
 			for _, b := range n.Members {
-				network.Told(n, network.ServerOf(a), network.ServerOf(b), func(string) bool { return true })
+				peering.Told(n, ground.ServerOf(a), ground.ServerOf(b), func(string) bool { return true })
 			}
 		}
 	}
@@ -210,7 +213,7 @@ func (w *world) member() string {
 		}
 	}
 	slices.Sort(places)
-	return network.MemberText(server, pick(w, places...))
+	return ground.MemberText(server, pick(w, places...))
 }
 
 func (w *world) members() []string {
@@ -234,8 +237,8 @@ func (w *world) share() string {
 	return server + ":" + w.subnet().String()
 }
 
-func (w *world) options(kind string) network.Options {
-	o := network.Options{}
+func (w *world) options(kind string) option.Options {
+	o := option.Options{}
 	some := func() bool { return w.rnd.IntN(6) == 0 }
 	segment, pooled := kind == network.VXLAN || kind == network.L2, slices.Contains(network.PoolTypes(), kind)
 	if w.rnd.IntN(3) == 0 {
@@ -331,7 +334,7 @@ func (w *world) leave() (string, func(*state.Cluster) error) {
 			return Remove(c, name)
 		}
 	}
-	server := network.ServerOf(pick(w, n.Members...))
+	server := ground.ServerOf(pick(w, n.Members...))
 	return "leave " + name + " " + server, func(c *state.Cluster) error {
 		switch n.Type {
 		case network.WireGuard:
@@ -357,7 +360,7 @@ func (w *world) onServers() (string, func(*state.Cluster) error) {
 	case 3:
 		return "strip " + server, func(c *state.Cluster) error {
 			if c.Servers[server] == nil {
-				return network.UnknownServer(server)
+				return ground.UnknownServer(server)
 			}
 			return Strip(c, server)
 		}
@@ -411,7 +414,7 @@ func (w *world) bgp() (string, func(*state.Cluster) error) {
 	name, server := w.network(network.BGP), w.server()
 	n := w.c.Networks[name]
 	if n != nil && len(n.Members) > 0 {
-		server = network.ServerOf(pick(w, n.Members...))
+		server = ground.ServerOf(pick(w, n.Members...))
 	}
 	router := netip.MustParseAddr(pick(w, "192.168.7.254", "192.168.7.1", "10.0.8.1", "10.0.8.2", "10.0.4.254", "10.0.10.9"))
 	switch w.rnd.IntN(6) {

@@ -7,14 +7,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // Renumbered notes, by network, bridges that stay and whose subnet becomes another one:
 // what is plugged in there keeps its address. Was and now are servers' specs by name
 // before and after a change; a nil was has no notes.
-func Renumbered(was, now map[string]*spec.Host) []network.Note {
+func Renumbered(was, now map[string]*spec.Host) []ground.Note {
 	type move struct{ network, bridge, from, to string }
 	servers := map[move][]string{}
 	for _, server := range slices.Sorted(maps.Keys(now)) {
@@ -33,20 +34,20 @@ func Renumbered(was, now map[string]*spec.Host) []network.Note {
 					continue
 				}
 				of := l.Network
-				if of == network.SubnetNetwork {
-					of = network.OwnSubnet(server)
+				if of == segment.SubnetNetwork {
+					of = ground.OwnSubnet(server)
 				}
 				m := move{of, l.Name, p.String(), new[to].String()}
 				servers[m] = append(servers[m], server)
 			}
 		}
 	}
-	var out []network.Note
+	var out []ground.Note
 	for m, on := range servers {
-		out = append(out, network.Note{Network: m.network, Text: fmt.Sprintf("%s on %s becomes %s, it was %s: containers there keep their old addresses, which lead nowhere, until they ask for new ones (renew the lease, or restart)",
+		out = append(out, ground.Note{Network: m.network, Text: fmt.Sprintf("%s on %s becomes %s, it was %s: containers there keep their old addresses, which lead nowhere, until they ask for new ones (renew the lease, or restart)",
 			m.bridge, strings.Join(on, ", "), m.to, m.from)})
 	}
-	slices.SortFunc(out, func(a, b network.Note) int { return strings.Compare(a.Network+" "+a.Text, b.Network+" "+b.Text) })
+	slices.SortFunc(out, func(a, b ground.Note) int { return strings.Compare(a.Network+" "+a.Text, b.Network+" "+b.Text) })
 	return out
 }
 

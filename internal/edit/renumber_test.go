@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -14,11 +15,11 @@ func TestRenumberingIsNoted(t *testing.T) {
 	build := func() *state.Cluster {
 		c := cluster(t, 2)
 		for _, err := range []error{
-			done(c, Create(c, "hb", network.HostGW, network.Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")})),
+			done(c, Create(c, "hb", network.HostGW, option.Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")})),
 			done(c, Join(c, "hb", []string{"s1", "s2"})),
-			done(c, Create(c, "bare", network.HostGW, network.Options{})),
+			done(c, Create(c, "bare", network.HostGW, option.Options{})),
 			done(c, Join(c, "bare", []string{"s1", "s2"})),
-			done(c, Create(c, "vx1", network.VXLAN, network.Options{})),
+			done(c, Create(c, "vx1", network.VXLAN, option.Options{})),
 			done(c, Join(c, "vx1", []string{"s1", "s2"})),
 			done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.1.1.0/24"))),
 		} {

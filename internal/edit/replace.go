@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
@@ -53,10 +54,10 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 				return nil, err
 			}
 			if slices.Contains(gone, m.Server) {
-				return nil, network.OfNetwork(name, hint.Pin(network.UnknownServer(m.Server), "members"))
+				return nil, ground.OfNetwork(name, hint.Pin(ground.UnknownServer(m.Server), "members"))
 			}
 			if err := knowServer(c, m.Server); err != nil {
-				return nil, network.OfNetwork(name, hint.Pin(err, "members"))
+				return nil, ground.OfNetwork(name, hint.Pin(err, "members"))
 			}
 		}
 	}
@@ -116,14 +117,14 @@ func holdAllSessions(c *state.Cluster, before map[string]*state.Network) {
 		if !network.KindOf(n).BGP || old == nil || !network.KindOf(old).BGP || n.Before != nil {
 			continue
 		}
-		was := state.Sessions{Mode: old.Mode, Reflectors: slices.DeleteFunc(slices.Clone(old.Reflectors), func(s string) bool { return !network.HasMember(n, s) })}
+		was := state.Sessions{Mode: old.Mode, Reflectors: slices.DeleteFunc(slices.Clone(old.Reflectors), func(s string) bool { return !ground.HasMember(n, s) })}
 		if was.Mode == state.Mesh || len(was.Reflectors) > 0 {
 			holdSessions(n, was)
 		}
 	}
 }
 
-func isMember(c *state.Cluster, server string) bool { return len(network.Networks(c, server)) > 0 }
+func isMember(c *state.Cluster, server string) bool { return len(ground.Networks(c, server)) > 0 }
 
 // holdDealt takes what was dealt out to old into n, as far as n says nothing else.
 func holdDealt(n, old *state.Network) {
@@ -149,7 +150,7 @@ func holdDealt(n, old *state.Network) {
 	if !n.Mesh.IsValid() {
 		n.Mesh = old.Mesh
 	}
-	if n.Lead == "" && network.HasMember(n, old.Lead) {
+	if n.Lead == "" && ground.HasMember(n, old.Lead) {
 		n.Lead = old.Lead
 	}
 	for i := range n.Externals {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -15,7 +16,7 @@ func replaced(t *testing.T) *state.Cluster {
 		"s1": {Address: "10.99.0.1", Facts: &state.Facts{Machine: "m1"}, Confirmed: &state.Confirmed{Sum: "x"}},
 		"s2": {Address: "10.99.0.2", Subnet: netip.MustParsePrefix("10.1.1.1/24")},
 	}}
-	if err := done(c, Create(c, "vx1", network.VXLAN, network.Options{})); err != nil {
+	if err := done(c, Create(c, "vx1", network.VXLAN, option.Options{})); err != nil {
 		t.Fatal(err)
 	}
 	if err := done(c, Join(c, "vx1", []string{"s2", "s1"})); err != nil {

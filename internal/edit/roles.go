@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
@@ -41,7 +42,7 @@ func withShares(c *state.Cluster, name string) (*state.Network, error) {
 // were meant for something else. Without any, a placeholder for advice.
 func meantFirst(c *state.Cluster, words []string) string {
 	for _, word := range words {
-		if name := network.ServerOf(word); c.Servers[name] != nil || name == network.Local {
+		if name := ground.ServerOf(word); c.Servers[name] != nil || name == network.Local {
 			return word
 		}
 	}
@@ -63,7 +64,7 @@ func JoinLead(c *state.Cluster, name, member string) error {
 	if err != nil {
 		return err
 	}
-	server := network.ServerOf(member)
+	server := ground.ServerOf(member)
 	if n.Lead != "" && n.Lead != server {
 		return hint.Errorf("network "+name, "flock addnetwork "+name+" client "+server,
 			"add %s to %s: it has a lead server already, %s", server, name, n.Lead)
@@ -71,7 +72,7 @@ func JoinLead(c *state.Cluster, name, member string) error {
 	if err := join(c, name, n, []string{member}); err != nil {
 		return err
 	}
-	n.Lead = cmp.Or(n.Lead, network.ServerOf(n.Members[0]))
+	n.Lead = cmp.Or(n.Lead, ground.ServerOf(n.Members[0]))
 	return nil
 }
 
@@ -82,11 +83,11 @@ func JoinClients(c *state.Cluster, name string, members []string) error {
 		return err
 	}
 	if n.Lead == "" {
-		return hint.With(fmt.Errorf("add %s to %s: %w", network.ServerOf(members[0]), name, errNoLead), "network "+name,
+		return hint.With(fmt.Errorf("add %s to %s: %w", ground.ServerOf(members[0]), name, errNoLead), "network "+name,
 			"flock addnetwork "+name+" server SERVER")
 	}
 	for _, m := range members {
-		if network.ServerOf(m) == n.Lead {
+		if ground.ServerOf(m) == n.Lead {
 			return hint.Errorf("network "+name, "flock addnetwork "+name+" server "+m, "add %s to %s: it is the lead server there", n.Lead, name)
 		}
 	}
@@ -125,7 +126,7 @@ func AddShares(c *state.Cluster, name string, shares []string, force bool) error
 func joinTold(c *state.Cluster, n *state.Network, shares []string) error {
 	member := make(map[string]bool, len(n.Members))
 	for _, m := range n.Members {
-		member[network.ServerOf(m)] = true
+		member[ground.ServerOf(m)] = true
 	}
 	for _, text := range shares {
 		s, err := state.ParseShare(text)
@@ -155,7 +156,7 @@ func addShares(c *state.Cluster, n *state.Network, shares []string, force bool) 
 			return err
 		}
 		if c.Servers[s.Server] == nil {
-			return network.UnknownServer(s.Server)
+			return ground.UnknownServer(s.Server)
 		}
 		if network.KindOf(n).Pooled() && n.Allocated[s.Server] != nil && slices.Contains(n.Allocated[s.Server].Subnets, s.Subnet) {
 			continue // dealt to it
@@ -201,7 +202,7 @@ func delShares(name string, n *state.Network, shares []string) error {
 
 // forgetShares ends what a server shares in n.
 func forgetShares(n *state.Network, server string) {
-	n.Shares = slices.DeleteFunc(n.Shares, func(text string) bool { return network.ServerOf(text) == server })
+	n.Shares = slices.DeleteFunc(n.Shares, func(text string) bool { return ground.ServerOf(text) == server })
 	unforce(n)
 }
 

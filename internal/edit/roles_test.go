@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -18,11 +20,11 @@ func wirex(t *testing.T, n int) *state.Cluster {
 	t.Helper()
 	c := cluster(t, n)
 	for _, err := range []error{
-		done(c, Create(c, "wirex", network.WireGuard, network.Options{})),
+		done(c, Create(c, "wirex", network.WireGuard, option.Options{})),
 		done(c, JoinLead(c, "wirex", "s1")),
 		done(c, JoinClients(c, "wirex", []string{"s2"})),
 		done(c, AddShares(c, "wirex", []string{"s2:10.0.11.0/24"}, false)),
-		done(c, Create(c, "vx1", network.VXLAN, network.Options{})),
+		done(c, Create(c, "vx1", network.VXLAN, option.Options{})),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -60,22 +62,22 @@ func TestRoleRefusals(t *testing.T) {
 		"an eighth of all":   {func(c *state.Cluster) error { return done(c, AddShares(c, "wirex", []string{"s2:160.0.0.0/3"}, false)) }, "an eighth of all addresses"},
 		"share of a segment": {func(c *state.Cluster) error { return done(c, AddShares(c, "wirex", []string{"s2:10.0.4.0/24"}, false)) }, "overlaps"},
 		"client before lead": {func(c *state.Cluster) error {
-			if err := done(c, Create(c, "w2", network.WireGuard, network.Options{})); err != nil {
+			if err := done(c, Create(c, "w2", network.WireGuard, option.Options{})); err != nil {
 				return err
 			}
 			return done(c, JoinClients(c, "w2", []string{"s1"}))
 		}, "no lead server yet"},
 		"topology": {func(c *state.Cluster) error {
-			return done(c, Create(c, "w2", network.WireGuard, network.Options{"topology": "ring"}))
+			return done(c, Create(c, "w2", network.WireGuard, option.Options{"topology": "ring"}))
 		}, "unknown topology"},
 		"keepalive": {func(c *state.Cluster) error {
-			return done(c, Create(c, "w2", network.WireGuard, network.Options{"keepalive": int64(70000)}))
+			return done(c, Create(c, "w2", network.WireGuard, option.Options{"keepalive": int64(70000)}))
 		}, "out of range"},
 		"topology of vxlan": {func(c *state.Cluster) error {
-			return done(c, Create(c, "v2", network.VXLAN, network.Options{"topology": "hub"}))
+			return done(c, Create(c, "v2", network.VXLAN, option.Options{"topology": "hub"}))
 		}, "no --topology"},
 		"group of l2": {func(c *state.Cluster) error {
-			return done(c, Create(c, "v2", network.L2, network.Options{"group": netip.MustParseAddr("239.0.0.1")}))
+			return done(c, Create(c, "v2", network.L2, option.Options{"group": netip.MustParseAddr("239.0.0.1")}))
 		}, "neither multicast group"},
 		"endpoint behind NAT": {func(c *state.Cluster) error {
 			return AddServer(c, "s9", state.Server{NAT: true, Endpoint: "vpn.example.org"})
@@ -115,7 +117,7 @@ func TestJoiningTouchesOnlyTheNewPeer(t *testing.T) {
 	for _, topology := range []string{state.Mesh, state.Hub} {
 		rnd := seed.New(t)
 		c := cluster(t, 20)
-		if err := done(c, Create(c, "wirex", network.WireGuard, network.Options{"topology": topology})); err != nil {
+		if err := done(c, Create(c, "wirex", network.WireGuard, option.Options{"topology": topology})); err != nil {
 			t.Fatal(err)
 		}
 		if err := done(c, JoinLead(c, "wirex", "s1")); err != nil {
@@ -129,7 +131,7 @@ func TestJoiningTouchesOnlyTheNewPeer(t *testing.T) {
 			before := compiled(t, c)
 			server := fmt.Sprintf("s%d", 2+rnd.IntN(19))
 			edit := LeaveClients
-			if !network.HasMember(n, server) {
+			if !ground.HasMember(n, server) {
 				edit = JoinClients
 			}
 			if err := done(c, edit(c, "wirex", []string{server})); err != nil {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
@@ -21,7 +22,7 @@ type Fault struct {
 // others and all servers as they were written; the compiled one is of the rest. Without
 // faults it is c complete, and what Compile says. Faults are in order of servers, then
 // networks. C is not changed.
-func Salvage(c *state.Cluster) (*state.Cluster, *network.Compiled, []Fault) {
+func Salvage(c *state.Cluster) (*state.Cluster, *ground.Compiled, []Fault) {
 	whole := c.Clone()
 	if compiled, err := Do(whole, unchanged); err == nil {
 		return whole, compiled, nil
@@ -32,7 +33,7 @@ func Salvage(c *state.Cluster) (*state.Cluster, *network.Compiled, []Fault) {
 	s.networks(c, c.NetworkNames())
 	compiled, err := network.Compile(s.c)
 	if err != nil { // cannot be: what was taken in compiled
-		compiled = &network.Compiled{Hosts: map[string]*spec.Host{}}
+		compiled = &ground.Compiled{Hosts: map[string]*spec.Host{}}
 	}
 	shown := c.Clone()
 	for name, n := range s.c.Networks {
@@ -42,11 +43,11 @@ func Salvage(c *state.Cluster) (*state.Cluster, *network.Compiled, []Fault) {
 }
 
 // withAll gives compiled an empty host for every server that c names and that has none.
-func withAll(c *state.Cluster, compiled *network.Compiled) *network.Compiled {
+func withAll(c *state.Cluster, compiled *ground.Compiled) *ground.Compiled {
 	names := c.ServerNames()
 	for _, n := range c.Networks {
 		for _, m := range n.Members {
-			names = append(names, network.ServerOf(m))
+			names = append(names, ground.ServerOf(m))
 		}
 	}
 	for _, name := range names {
@@ -73,7 +74,7 @@ func (s *salvage) servers() {
 		subnets[name], server.Subnet = network.BridgeAddr(server.Subnet), netip.Prefix{}
 		if err := network.CheckServer(s.c, name, server); err != nil {
 			server.Interface, server.Endpoint, server.NAT = "", "", false
-			s.faults = append(s.faults, Fault{Server: name, Err: network.Locate("server "+name, err)})
+			s.faults = append(s.faults, Fault{Server: name, Err: ground.Locate("server "+name, err)})
 		}
 	}
 	for _, name := range s.c.ServerNames() {
@@ -106,7 +107,7 @@ func (s *salvage) networks(from *state.Cluster, names []string) {
 	case err == nil:
 		s.c = trial
 	case len(names) == 1:
-		s.faults = append(s.faults, Fault{Network: names[0], Err: network.Locate("network "+names[0], err)})
+		s.faults = append(s.faults, Fault{Network: names[0], Err: ground.Locate("network "+names[0], err)})
 	default:
 		half := len(names) / 2
 		s.networks(from, slices.Clone(names[:half]))

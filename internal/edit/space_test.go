@@ -7,16 +7,18 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
 
 // auto are all networks whose subnets are dealt by themselves.
-func auto() map[string]func(c *state.Cluster, name string, o network.Options) error {
-	out := map[string]func(c *state.Cluster, name string, o network.Options) error{
-		network.GRE: func(c *state.Cluster, name string, o network.Options) error {
+func auto() map[string]func(c *state.Cluster, name string, o option.Options) error {
+	out := map[string]func(c *state.Cluster, name string, o option.Options) error{
+		network.GRE: func(c *state.Cluster, name string, o option.Options) error {
 			to := TunnelOptions{Name: name}
 			list, _ := o["subnet"].([]netip.Prefix)
 			for _, p := range list {
@@ -26,7 +28,7 @@ func auto() map[string]func(c *state.Cluster, name string, o network.Options) er
 		},
 	}
 	for _, kind := range []string{network.VXLAN, network.WireGuard, network.L2, network.HostGW} {
-		out[kind] = func(c *state.Cluster, name string, o network.Options) error { return done(c, Create(c, name, kind, o)) }
+		out[kind] = func(c *state.Cluster, name string, o option.Options) error { return done(c, Create(c, name, kind, o)) }
 	}
 	return out
 }
@@ -39,7 +41,7 @@ func TestSubnetsStayPrivate(t *testing.T) {
 		c.Servers["s1"].Facts.Interfaces[0].Addrs = prefixes("192.168.0.1/24")
 		c.Servers["s2"].Facts.Interfaces[0].Addrs = prefixes("192.168.0.2/24")
 		c.Servers["s1"].Facts.Prefixes = prefixes("10.0.0.0/8")
-		if err := create(c, "n1", network.Options{}); err != nil {
+		if err := create(c, "n1", option.Options{}); err != nil {
 			t.Errorf("%s: %v", kind, err)
 			continue
 		}
@@ -59,7 +61,7 @@ func TestPoolsEnd(t *testing.T) {
 	c.Servers["s1"].Facts.Prefixes = prefixes("10.0.0.0/9", "10.128.0.0/10", "10.192.0.0/11", "10.224.0.0/12", "100.64.0.0/10")
 	last := netip.Prefix{}
 	for i := 0; ; i++ {
-		err := done(c, Create(c, fmt.Sprint("n", i), network.HostGW, network.Options{}))
+		err := done(c, Create(c, fmt.Sprint("n", i), network.HostGW, option.Options{}))
 		if err == nil {
 			if last = c.Networks[fmt.Sprint("n", i)].Subnets[0]; !prefix.IsPrivate(last) {
 				t.Fatalf("the pool %d is %s", i, last)
@@ -75,13 +77,13 @@ func TestPoolsEnd(t *testing.T) {
 	delete(c.Networks, "n32")
 	c.Servers["s1"].Facts.Prefixes = append(c.Servers["s1"].Facts.Prefixes, netip.PrefixFrom(prefix.Top(last), 24).Masked())
 	for i, bits := range []int{17, 18, 19} { // a half, a quarter, an eighth is left
-		err := Create(c.Clone(), fmt.Sprint("m", i), network.HostGW, network.Options{})
+		err := Create(c.Clone(), fmt.Sprint("m", i), network.HostGW, option.Options{})
 		_, next := hint.Of(err)
 		p, bad := netip.ParsePrefix(strings.TrimPrefix(next, "-s "))
 		if err == nil || bad != nil || p.Bits() != bits {
 			t.Fatalf("next %q: %v", next, err)
 		}
-		if err := done(c, Create(c, fmt.Sprint("m", i), network.HostGW, network.Options{"subnet": []netip.Prefix{p}})); err != nil {
+		if err := done(c, Create(c, fmt.Sprint("m", i), network.HostGW, option.Options{"subnet": []netip.Prefix{p}})); err != nil {
 			t.Fatalf("%s does not work: %v", next, err)
 		}
 	}
@@ -92,7 +94,7 @@ func TestNothingIsFree(t *testing.T) {
 	for kind, create := range auto() {
 		c := cluster(t, 2)
 		c.Servers["s1"].Facts.Prefixes = prefix.Private()
-		err := create(c, "n1", network.Options{})
+		err := create(c, "n1", option.Options{})
 		where, next := hint.Of(err)
 		if err == nil || !strings.Contains(err.Error(), "is free in") || !strings.Contains(where, "n1") || next == "" {
 			t.Errorf("%s: where %q, next %q, %v", kind, where, next, err)
@@ -121,7 +123,7 @@ func TestPublicSpaceIsNoted(t *testing.T) {
 		c.Servers["s1"].Facts.Interfaces[0].Addrs = prefixes("198.51.100.1/24")
 		p := netip.MustParsePrefix(test.subnet)
 		out, err := Do(c, func(c *state.Cluster) error {
-			if err := done(c, Create(c, "n1", network.VXLAN, network.Options{"subnet": []netip.Prefix{p}})); err != nil {
+			if err := done(c, Create(c, "n1", network.VXLAN, option.Options{"subnet": []netip.Prefix{p}})); err != nil {
 				return err
 			}
 			return done(c, Join(c, "n1", []string{"s1"}))
@@ -129,8 +131,8 @@ func TestPublicSpaceIsNoted(t *testing.T) {
 		if err != nil {
 			t.Fatal(test.subnet, err)
 		}
-		noted := func(out *network.Compiled, of string) bool {
-			return slices.ContainsFunc(out.Notes, func(n network.Note) bool { return n.Network == of && strings.Contains(n.Text, "public address space") })
+		noted := func(out *ground.Compiled, of string) bool {
+			return slices.ContainsFunc(out.Notes, func(n ground.Note) bool { return n.Network == of && strings.Contains(n.Text, "public address space") })
 		}
 		if noted(out, "n1") != test.noted {
 			t.Errorf("%s: notes %v", test.subnet, out.Notes)
@@ -141,7 +143,7 @@ func TestPublicSpaceIsNoted(t *testing.T) {
 			}
 			return done(c, SetSubnet(c, "s1", p))
 		})
-		if err != nil || noted(out, network.OwnSubnet("s1")) != test.noted {
+		if err != nil || noted(out, ground.OwnSubnet("s1")) != test.noted {
 			t.Errorf("setsubnet s1 %s: %v, %v", test.subnet, out, err)
 		}
 	}
@@ -160,16 +162,16 @@ func TestHostBits(t *testing.T) {
 		next string
 	}{
 		"-s": {func(c *state.Cluster) error {
-			return done(c, Create(c, "n1", network.VXLAN, network.Options{"subnet": prefixes("10.9.0.7/24")}))
+			return done(c, Create(c, "n1", network.VXLAN, option.Options{"subnet": prefixes("10.9.0.7/24")}))
 		}, "-s 10.9.0.0/24"},
 		"-s of a pool": {func(c *state.Cluster) error {
-			return done(c, Create(c, "n1", network.HostGW, network.Options{"subnet": prefixes("fd09::7/48")}))
+			return done(c, Create(c, "n1", network.HostGW, option.Options{"subnet": prefixes("fd09::7/48")}))
 		}, "-s fd09::/48"},
 		"a file's":   {file(state.Network{Type: network.VXLAN, Subnets: prefixes("10.9.0.7/24")}), "-s 10.9.0.0/24"},
 		"its mesh":   {file(state.Network{Type: network.L2, Mesh: netip.MustParsePrefix("10.9.0.7/24")}), "mesh = \"10.9.0.0/24\" in a file for flock apply -f"},
 		"its tunnel": {file(state.Network{Type: network.GRE, Members: []string{"s1", "s2"}, Subnets: prefixes("10.9.0.1/30")}), "10.9.0.0/30"},
 		"a share": {func(c *state.Cluster) error {
-			if err := done(c, Create(c, "n1", network.HostGW, network.Options{})); err != nil {
+			if err := done(c, Create(c, "n1", network.HostGW, option.Options{})); err != nil {
 				return err
 			}
 			return done(c, AddShares(c, "n1", []string{"s1:10.9.0.7/24"}, false))
@@ -193,7 +195,7 @@ func TestHostBits(t *testing.T) {
 func TestAdviceFits(t *testing.T) {
 	create := func(kind string) func(c *state.Cluster, p netip.Prefix) error {
 		return func(c *state.Cluster, p netip.Prefix) error {
-			return done(c, Create(c, "n1", kind, network.Options{"subnet": []netip.Prefix{p}}))
+			return done(c, Create(c, "n1", kind, option.Options{"subnet": []netip.Prefix{p}}))
 		}
 	}
 	for name, test := range map[string]struct {
@@ -211,8 +213,8 @@ func TestAdviceFits(t *testing.T) {
 		for _, small := range test.small {
 			c := cluster(t, 2)
 			for _, err := range []error{
-				done(c, Create(c, "vx1", network.VXLAN, network.Options{"subnet": prefixes("10.0.4.0/24", "fd00:4::/64")})),
-				done(c, Create(c, "w1", network.WireGuard, network.Options{"subnet": prefixes("10.0.8.0/24", "fd00:8::/64")})),
+				done(c, Create(c, "vx1", network.VXLAN, option.Options{"subnet": prefixes("10.0.4.0/24", "fd00:4::/64")})),
+				done(c, Create(c, "w1", network.WireGuard, option.Options{"subnet": prefixes("10.0.8.0/24", "fd00:8::/64")})),
 				done(c, SetSubnet(c, "s1", netip.MustParsePrefix("10.0.5.0/24"))),
 			} {
 				if err != nil {

@@ -4,8 +4,10 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -45,7 +47,7 @@ func routerIn(c *state.Cluster, name, server string, router netip.Addr) string {
 		return ""
 	}
 	if s.Subnet.IsValid() && s.Subnet.Masked().Contains(router) {
-		return network.SubnetNetwork
+		return segment.SubnetNetwork
 	}
 	for _, other := range c.NetworkNames() {
 		n := c.Networks[other]
@@ -71,17 +73,17 @@ func stillStacked(c *state.Cluster, before []standing) error {
 		if !s.fell(c) {
 			continue
 		}
-		n, server := c.Networks[s.network], network.ServerOf(s.member)
+		n, server := c.Networks[s.network], ground.ServerOf(s.member)
 		where, place := "network "+s.in, s.in
-		if s.in == network.SubnetNetwork {
-			where, place = "server "+server+", subnet", network.OwnSubnet(server)
+		if s.in == segment.SubnetNetwork {
+			where, place = "server "+server+", subnet", ground.OwnSubnet(server)
 		}
 		if s.router.IsValid() {
 			return hint.Errorf(where, "flock delbgp "+s.network+" external "+server+" "+s.router.String(),
 				"%s stands in %s: the router %s of %s is reached there", s.network, place, s.router, server)
 		}
 		next := network.LeaveCommand(c, s.network, server)
-		if s.in != network.SubnetNetwork && c.Networks[s.in] == nil {
+		if s.in != segment.SubnetNetwork && c.Networks[s.in] == nil {
 			next = network.RemoveCommand(n, s.network)
 		}
 		return hint.Errorf(where, next, "%s stands in %s: its member %s has its place there", s.network, place, s.member)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -54,16 +55,16 @@ func TestNobodyIsStrandedOnABridge(t *testing.T) {
 	all := func(t *testing.T) *state.Cluster {
 		c := cluster(t, 3)
 		for _, err := range []error{
-			done(c, Create(c, "hb", network.HostGW, network.Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")})),
+			done(c, Create(c, "hb", network.HostGW, option.Options{"bridge": "hb0", "subnet": prefixes("10.150.0.0/16")})),
 			done(c, Join(c, "hb", []string{"s1", "s2", "s3"})),
-			done(c, Create(c, "vx1", network.VXLAN, network.Options{})),
+			done(c, Create(c, "vx1", network.VXLAN, option.Options{})),
 			done(c, Join(c, "vx1", []string{"s1:10.150.0.1", "s2:10.150.1.1"})),
 			done(c, SetSubnet(c, "s3", netip.MustParsePrefix("10.1.1.0/24"))),
-			done(c, Create(c, "vx3", network.VXLAN, network.Options{})),
+			done(c, Create(c, "vx3", network.VXLAN, option.Options{})),
 			done(c, Join(c, "vx3", []string{"s3:10.1.1.1"})),
-			done(c, Create(c, "dev", network.VXLAN, network.Options{"interface": "hb0"})),
+			done(c, Create(c, "dev", network.VXLAN, option.Options{"interface": "hb0"})),
 			done(c, Join(c, "dev", []string{"s3"})),
-			done(c, Create(c, "wirex", network.WireGuard, network.Options{})),
+			done(c, Create(c, "wirex", network.WireGuard, option.Options{})),
 			done(c, JoinLead(c, "wirex", "s1")),
 			done(c, JoinClients(c, "wirex", []string{"s3"})),
 			done(c, CreateBGP(c, "east", "s1", BGPOptions{})),

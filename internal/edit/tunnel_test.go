@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -19,7 +21,7 @@ func tunneled(t *testing.T) *state.Cluster {
 	for _, err := range []error{
 		done(c, AddTunnel(c, network.GRE, "s1", "s2", TunnelOptions{})),
 		done(c, AddShares(c, "gre-s1-s2", []string{"s2:10.0.11.0/24"}, false)),
-		done(c, Create(c, "vx1", network.VXLAN, network.Options{})),
+		done(c, Create(c, "vx1", network.VXLAN, option.Options{})),
 		done(c, Join(c, "vx1", []string{"s1"})),
 	} {
 		if err != nil {
@@ -69,7 +71,7 @@ func TestTunnelRefusals(t *testing.T) {
 		"end said twice":    {add(network.GRE, "s1:eth0", "s3", TunnelOptions{Local: addr("10.99.0.1")}), "both say where the tunnel ends"},
 		"loopback":          {add(network.GRE, "s1", "s3", TunnelOptions{Local: addr("127.0.0.1")}), "not the address of a server"},
 		"overlap":           {add(network.GRE, "s1", "s3", TunnelOptions{Addresses: prefixes("10.0.4.1/30", "10.0.4.2/30")}), "10.0.4.0/30 (network gre-s1-s3) overlaps 10.0.4.0/24 (network vx1)"},
-		"by createnetwork":  {func(c *state.Cluster) error { return done(c, Create(c, "g", network.GRE, network.Options{})) }, "type of tunnels"},
+		"by createnetwork":  {func(c *state.Cluster) error { return done(c, Create(c, "g", network.GRE, option.Options{})) }, "type of tunnels"},
 		"third end":         {func(c *state.Cluster) error { return done(c, Join(c, "gre-s1-s2", []string{"s3"})) }, "these two ends for good"},
 		"client":            {func(c *state.Cluster) error { return done(c, JoinClients(c, "gre-s1-s2", []string{"s3"})) }, "these two ends for good"},
 		"one end less":      {func(c *state.Cluster) error { return Leave(c, "gre-s1-s2", []string{"s2"}) }, "these two ends for good"},
@@ -118,8 +120,8 @@ func TestTunnelAddressesAreDealtInOrder(t *testing.T) {
 		n := c.Networks[name]
 		var have []string
 		for _, m := range n.Members {
-			text := network.ServerOf(m)
-			for _, a := range n.Allocated[network.ServerOf(m)].Addrs {
+			text := ground.ServerOf(m)
+			for _, a := range n.Allocated[ground.ServerOf(m)].Addrs {
 				text += " " + a.String()
 			}
 			have = append(have, text)

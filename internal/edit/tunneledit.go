@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -26,7 +28,7 @@ type TunnelOptions struct {
 // TunnelName is what a tunnel is called that was given no name. First and second are
 // members.
 func TunnelName(kind, first, second string) string {
-	return kind + "-" + network.ServerOf(first) + "-" + network.ServerOf(second)
+	return kind + "-" + ground.ServerOf(first) + "-" + ground.ServerOf(second)
 }
 
 // AddTunnel writes a tunnel of a type down between two members (SERVER,
@@ -41,7 +43,7 @@ func AddTunnel(c *state.Cluster, kind, first, second string, o TunnelOptions) er
 
 func addTunnel(c *state.Cluster, name, kind string, ends []string, o TunnelOptions) error {
 	if !slices.Contains(network.TunnelTypes(), kind) {
-		return hint.Errorf("", "one of: "+network.JoinWords(network.TunnelTypes()), "unknown type %q", kind)
+		return hint.Errorf("", "one of: "+ground.JoinWords(network.TunnelTypes()), "unknown type %q", kind)
 	}
 	if c.Networks[name] != nil {
 		return hint.Errorf("", "--name with another name, or flock deltunnel "+name, "the name is taken")
@@ -88,7 +90,7 @@ func endMember(c *state.Cluster, text string, where netip.Addr) (string, error) 
 	if m.Interface != "" || m.Addr.IsValid() {
 		return "", hint.Errorf("server "+m.Server, "leave one of them away", "%s and %s both say where the tunnel ends", text, where)
 	}
-	m, err = state.ParseMember(network.MemberText(m.Server, where.String()))
+	m, err = state.ParseMember(ground.MemberText(m.Server, where.String()))
 	return m.String(), err
 }
 
@@ -98,8 +100,8 @@ func setTunnelNumbers(n *state.Network, o TunnelOptions) error {
 		value *int64
 		set   func(int64)
 	}{
-		{network.CheckTunnelKey, o.Key, func(v int64) { n.Key = uint32(v) }},
-		{network.CheckTTL, o.TTL, func(v int64) { n.TTL = uint8(v) }},
+		{option.CheckTunnelKey, o.Key, func(v int64) { n.Key = uint32(v) }},
+		{option.CheckTTL, o.TTL, func(v int64) { n.TTL = uint8(v) }},
 	} {
 		if v.value == nil {
 			continue
@@ -137,7 +139,7 @@ func setTunnelAddresses(c *state.Cluster, n *state.Network, list []netip.Prefix)
 		n.Subnets = append(n.Subnets, a.Masked())
 	}
 	for i, m := range n.Members {
-		n.Allocated[network.ServerOf(m)] = ends[i]
+		n.Allocated[ground.ServerOf(m)] = ends[i]
 	}
 	return nil
 }

@@ -26,14 +26,17 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/change", "internal/edit", "internal/handover", "internal/hint", "internal/lab", "internal/network",
-			"internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
+			"internal/change", "internal/edit", "internal/ground", "internal/handover", "internal/hint", "internal/lab",
+			"internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
 		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
 	},
 	"internal/view": {
-		ours:   []string{"internal/change", "internal/hint", "internal/network", "internal/screen", "internal/spec", "internal/state", "internal/target"},
+		ours: []string{
+			"internal/change", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/screen",
+			"internal/segment", "internal/spec", "internal/state", "internal/target",
+		},
 		never:  "a view shows the values that it is given: what a command asks, changes and exits with is the command line's",
 		banned: []string{"net", "os", "os/exec"},
 	},
@@ -51,7 +54,8 @@ var rooms = map[string]room{
 	},
 	"internal/change": {
 		ours: []string{
-			"internal/edit", "internal/hint", "internal/network", "internal/remote", "internal/spec", "internal/state", "internal/target",
+			"internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/peering",
+			"internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target",
 		},
 		theirs: []string{xSync},
 		never:  "a change talks to agents by remote and spec alone, and prints nothing",
@@ -63,14 +67,45 @@ var rooms = map[string]room{
 		banned: []string{"net", "os/exec"},
 	},
 	"internal/network": {
-		ours:   []string{"internal/hint", "internal/prefix", "internal/spec", "internal/state", "internal/target"},
+		ours: []string{
+			"internal/ground", "internal/hint", "internal/option", "internal/peering", "internal/pool", "internal/prefix",
+			"internal/segment", "internal/spec", "internal/state",
+		},
 		never:  "compiling is pure, the same cluster gives the same bytes: no file, clock, random source, kernel or server",
-		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "os/exec", "time"},
+		banned: impure,
+	},
+	"internal/ground": {
+		ours:   []string{"internal/hint", "internal/prefix", "internal/spec", "internal/state"},
+		never:  "what all kinds stand on asks none of them",
+		banned: impure,
+	},
+	"internal/option": {
+		ours:   []string{"internal/ground", "internal/hint", "internal/spec", "internal/state", "internal/target"},
+		never:  "a value is looked at by itself: what it means beside others is for the kind",
+		banned: impure,
+	},
+	"internal/segment": {
+		ours:   []string{"internal/ground", "internal/hint", "internal/prefix", "internal/spec", "internal/state"},
+		never:  "a bridge is a bridge: how frames travel between servers is for the kind",
+		banned: impure,
+	},
+	"internal/pool": {
+		ours:   []string{"internal/ground", "internal/hint", "internal/prefix", "internal/segment", "internal/spec", "internal/state"},
+		never:  "what backends have in common knows none of them",
+		banned: impure,
+	},
+	"internal/peering": {
+		ours:   []string{"internal/ground", "internal/hint", "internal/option", "internal/spec", "internal/state"},
+		never:  "sessions follow from who is a member: what a network means, and the daemon, are elsewhere",
+		banned: impure,
 	},
 	"internal/edit": {
-		ours:   []string{"internal/hint", "internal/network", "internal/prefix", "internal/spec", "internal/state"},
+		ours: []string{
+			"internal/ground", "internal/hint", "internal/network", "internal/option", "internal/peering", "internal/prefix",
+			"internal/segment", "internal/spec", "internal/state",
+		},
 		never:  "an edit changes a cluster in memory: when it is made, and what servers say to it, is for change",
-		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "os/exec", "time"},
+		banned: impure,
 	},
 	"internal/spec": {
 		ours:   []string{"internal/hint"},
@@ -189,6 +224,9 @@ var rooms = map[string]room{
 	"internal/house": {never: "rules have no code"},
 	"templates":      {never: "text for other programs' files is filled in without knowing where it goes", banned: []string{"os", "os/exec"}},
 }
+
+// impure are the packages that would make a file's specs depend on something else.
+var impure = []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "os/exec", "time"}
 
 // Modules of others. docs/dependencies.md says what each is for.
 const (

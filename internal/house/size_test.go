@@ -22,7 +22,7 @@ const (
 // stillOver is what is longer than that today: functions as FILE NAME, files, packages.
 // The list only shrinks: who splits one takes it out.
 var stillOver = []string{
-	"internal/agent", "internal/network",
+	"internal/agent",
 }
 
 // over lists what of a file of this many lines is too long: its functions, and itself.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -23,19 +23,19 @@ import (
 // and notes what is not there.
 func (b *builder) guardShares() error {
 	guarded := map[string][]netip.Prefix{}
-	for _, name := range b.c.NetworkNames() {
-		n := b.c.Networks[name]
-		if back := backendOf(n); back != nil && !back.routes {
+	for _, name := range b.Cluster.NetworkNames() {
+		n := b.Cluster.Networks[name]
+		if back := backendOf(n); back != nil && !back.Routes {
 			continue
 		}
-		shares, err := sharesOf(n)
+		shares, err := ground.SharesOf(n)
 		if err != nil {
 			return err
 		}
 		var gone absence
 		for _, m := range n.Members {
-			server := ServerOf(m)
-			if _, placed := b.out.Places[Membership{server, name}]; !placed {
+			server := ground.ServerOf(m)
+			if _, placed := b.Out.Places[ground.Membership{Server: server, Network: name}]; !placed {
 				continue
 			}
 			list := shares[server]
@@ -47,13 +47,13 @@ func (b *builder) guardShares() error {
 			for _, p := range list {
 				if b.guard(server, p, &gone) && !slices.Contains(guarded[server], p) {
 					guarded[server] = append(guarded[server], p)
-					h := b.out.Hosts[server]
+					h := b.Out.Hosts[server]
 					h.Routes = append(h.Routes, spec.Route{Unreachable: true, Dst: p, Proto: spec.RouteProto})
 				}
 			}
 		}
 		for _, text := range gone.texts() {
-			b.out.Notes = append(b.out.Notes, Note{name, text, true})
+			b.Out.Notes = append(b.Out.Notes, ground.Note{Network: name, Text: text, Amiss: true})
 		}
 	}
 	return nil
@@ -61,10 +61,10 @@ func (b *builder) guardShares() error {
 
 // guard says whether a server needs the route for p, and notes p if it is not there.
 func (b *builder) guard(server string, p netip.Prefix, gone *absence) bool {
-	f := b.c.Servers[server].Facts
+	f := b.Cluster.Servers[server].Facts
 	here := direct(f)
 	partOf := func(q netip.Prefix) bool { return q.Bits() < p.Bits() && q.Contains(p.Addr()) }
-	if onOwnBridge(b.out.Hosts[server], p) || slices.ContainsFunc(here, partOf) {
+	if onOwnBridge(b.Out.Hosts[server], p) || slices.ContainsFunc(here, partOf) {
 		return false
 	}
 	part := func(q netip.Prefix) bool { return q.Bits() >= p.Bits() && p.Contains(q.Addr()) }
@@ -89,10 +89,10 @@ type absence struct {
 func (a *absence) texts() []string {
 	var out []string
 	if len(a.dropped) > 0 {
-		out = append(out, few(a.dropped)+": traffic to "+itOrThem(a.dropped)+" is dropped there")
+		out = append(out, ground.Few(a.dropped)+": traffic to "+itOrThem(a.dropped)+" is dropped there")
 	}
 	if len(a.awaited) > 0 {
-		out = append(out, few(a.awaited)+", where libvirt has a network of it that is not started: until then traffic to "+itOrThem(a.awaited)+" leaves by the default route")
+		out = append(out, ground.Few(a.awaited)+", where libvirt has a network of it that is not started: until then traffic to "+itOrThem(a.awaited)+" leaves by the default route")
 	}
 	return out
 }
@@ -102,15 +102,6 @@ func itOrThem(list []string) string {
 		return "it"
 	}
 	return "them"
-}
-
-// few joins texts for one line.
-func few(list []string) string {
-	const most = 4
-	if len(list) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
-	}
-	return strings.Join(list, ", ")
 }
 
 // direct is what a server reaches without a gateway and flock did not make.

@@ -3,13 +3,13 @@ package network
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/peering"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -21,52 +21,10 @@ const Settling = "sessions of before are kept until those of now have heard ever
 // told to, to routers by eBGP.
 const BGP = "bgp"
 
-const (
-	defaultAS = 64512 // the first private one (RFC 6996)
-	transAS   = 23456 // stands for numbers of four bytes (RFC 6793)
-	last16AS  = 65535 // RFC 7300
-	minHold   = 3     // RFC 4271, 4.2: three, or none at all
-	maxHold   = 65535
-)
-
-// DefaultHold is how long in seconds a neighbour may be silent where nobody says
-// otherwise (RFC 4271, section 10).
-const DefaultHold = 90
-
-// ParseAS reads the number of an autonomous system, plain or in asdot notation
-// (RFC 5396), and refuses those that no speaker may have.
-func ParseAS(text string) (uint32, error) {
-	const next = "a number from 1 to 4294967294, for example a private one, 64512 to 65534 or 4200000000 to 4294967294"
-	high, low, dotted := strings.Cut(text, ".")
-	if !dotted {
-		high, low = "0", text
-	}
-	bits := 16
-	if !dotted {
-		bits = 32
-	}
-	h, err1 := strconv.ParseUint(high, 10, 16)
-	l, err2 := strconv.ParseUint(low, 10, bits)
-	if err1 != nil || err2 != nil {
-		return 0, hint.Errorf("", next, "%q is not the number of an autonomous system", text)
-	}
-	as := uint32(h<<16 | l)
-	return as, checkAS(as)
-}
-
-func checkAS(as uint32) error {
-	switch as {
-	case 0, transAS, last16AS, math.MaxUint32:
-		return hint.Errorf("", "a number from 1 to 4294967294, for example a private one, 64512 to 65534 or 4200000000 to 4294967294",
-			"AS %d is reserved", as)
-	}
-	return nil
-}
-
 func bgpKind() *Kind {
 	return &Kind{
 		Name: BGP, takes: []string{"interface", "shares", "as", "mode", "hold", "reflectors", "before", "external"}, BGP: true,
-		Command: "flock createbgp NAME SERVER", columns: []string{"ADDRESS", "SHARED"}, space: &segmentSpace, WithoutRole: nameBGPRole, NoRole: noBGPRole,
+		Command: "flock createbgp NAME SERVER", columns: []string{"ADDRESS", "SHARED"}, space: &ground.SegmentSpace, WithoutRole: nameBGPRole, NoRole: noBGPRole,
 		commands: commands{
 			join: "flock addbgp NAME peer SERVER", joinFirst: "flock createbgp NAME SERVER", leave: "flock delbgp NAME server SERVER",
 			remove: "flock removebgp NAME", unshare: "flock delbgp NAME network SHARE",
@@ -91,8 +49,8 @@ func noBGPRole(_ *state.Network, name string) error {
 }
 
 func completeBGP(c *state.Cluster, name string, n *state.Network) error {
-	n.AS = cmp.Or(n.AS, defaultAS)
-	n.Hold = cmp.Or(n.Hold, DefaultHold)
+	n.AS = cmp.Or(n.AS, option.DefaultAS)
+	n.Hold = cmp.Or(n.Hold, option.DefaultHold)
 	if n.Mode == "" {
 		n.Mode = state.Mesh
 		if len(n.Reflectors) > 0 {
@@ -100,20 +58,20 @@ func completeBGP(c *state.Cluster, name string, n *state.Network) error {
 		}
 	}
 	if n.Mode == state.Reflector && len(n.Reflectors) == 0 {
-		for _, m := range n.Members[:min(len(n.Members), FewReflectors)] {
-			n.Reflectors = append(n.Reflectors, ServerOf(m))
+		for _, m := range n.Members[:min(len(n.Members), peering.FewReflectors)] {
+			n.Reflectors = append(n.Reflectors, ground.ServerOf(m))
 		}
 	}
-	if err := checkSessions(n); err != nil {
+	if err := peering.CheckSessions(n); err != nil {
 		return err
 	}
-	if err := checkFamily(c, n); err != nil {
+	if err := ground.CheckFamily(c, n); err != nil {
 		return err
 	}
 	if err := onlyBGPOf(c, name, n); err != nil {
 		return err
 	}
-	return checkExternals(name, n)
+	return peering.CheckExternals(name, n)
 }
 
 // onlyBGPOf refuses members that are in another BGP network: a server has one
@@ -127,13 +85,13 @@ func NotInOthers(c *state.Cluster, name string, members []string) error {
 	in := map[string]string{} // by server
 	for _, other := range BGPNetworks(c) {
 		for _, m := range c.Networks[other].Members {
-			if other != name && in[ServerOf(m)] == "" {
-				in[ServerOf(m)] = other
+			if other != name && in[ground.ServerOf(m)] == "" {
+				in[ground.ServerOf(m)] = other
 			}
 		}
 	}
 	for _, m := range members {
-		server := ServerOf(m)
+		server := ground.ServerOf(m)
 		if other := in[server]; other != "" {
 			return hint.Errorf("server "+server, "flock delbgp "+other+" server "+server,
 				"%s belongs to the BGP network %s: a server belongs to one at a time", server, other)
@@ -141,9 +99,6 @@ func NotInOthers(c *state.Cluster, name string, members []string) error {
 	}
 	return nil
 }
-
-// FormatAS writes an AS number as people do.
-func FormatAS(as uint32) string { return strconv.FormatUint(uint64(as), 10) }
 
 // allocateBGP deals new members an id, which makes the router id of those without
 // IPv4.
@@ -180,7 +135,7 @@ func Speakers(c *state.Cluster) map[string]bool {
 	out := map[string]bool{}
 	for _, name := range BGPNetworks(c) {
 		for _, m := range c.Networks[name].Members {
-			out[ServerOf(m)] = true
+			out[ground.ServerOf(m)] = true
 		}
 	}
 	return out

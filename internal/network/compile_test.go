@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -96,7 +97,7 @@ func compileText(t *testing.T, data []byte) []txtar.File {
 }
 
 // checkProperties holds for every cluster that compiles.
-func checkProperties(t *testing.T, c *state.Cluster, out *Compiled) {
+func checkProperties(t *testing.T, c *state.Cluster, out *ground.Compiled) {
 	t.Helper()
 	again, err := Compile(c)
 	if err != nil {
@@ -140,7 +141,7 @@ func checkProperties(t *testing.T, c *state.Cluster, out *Compiled) {
 
 // checkPeers holds for every mesh: whoever has a peer is its peer, no address has
 // two ways, and packets arrive in one hop or, by the lead, in two.
-func checkPeers(t *testing.T, out *Compiled) {
+func checkPeers(t *testing.T, out *ground.Compiled) {
 	t.Helper()
 	type device struct{ server, link string }
 	byKey := map[string]device{}

@@ -1,13 +1,14 @@
 package network
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -19,29 +20,29 @@ func Complete(c *state.Cluster) error {
 		s := c.Servers[name]
 		s.Subnet = BridgeAddr(s.Subnet) // as setsubnet takes it
 		if err := CheckServer(c, name, s); err != nil {
-			return Locate("server "+name, err)
+			return ground.Locate("server "+name, err)
 		}
 	}
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]
 		kind, ok := kindOf(n)
 		if !ok {
-			return hint.Errorf("network "+name+", type", "one of: "+JoinWords(kindNames()), "create network %s: unknown type %q", name, n.Type)
+			return hint.Errorf("network "+name+", type", "one of: "+ground.JoinWords(kindNames()), "create network %s: unknown type %q", name, n.Type)
 		}
 		if err := CheckNetworkName(name); err != nil {
-			return OfNetwork(name, err)
+			return ground.OfNetwork(name, err)
 		}
-		if err := checkValues(n); err != nil {
-			return OfNetwork(name, err)
+		if err := option.CheckValues(n); err != nil {
+			return ground.OfNetwork(name, err)
 		}
 		if err := checkMembers(c, n); err != nil {
-			return OfNetwork(name, err)
+			return ground.OfNetwork(name, err)
 		}
 		if err := FillIn(c, name, n); err != nil {
-			return OfNetwork(name, err)
+			return ground.OfNetwork(name, err)
 		}
 		if err := allocate(n, kind); err != nil {
-			return OfNetwork(name, err)
+			return ground.OfNetwork(name, err)
 		}
 	}
 	if err := CheckOverlaps(c); err != nil {
@@ -78,7 +79,7 @@ func checkMembers(c *state.Cluster, n *state.Network) error {
 			return hint.Errorf("members", "leave one of them away", "%s is a member twice", m.Server)
 		}
 		if c.Servers[m.Server] == nil {
-			return hint.Pin(UnknownServer(m.Server), "members")
+			return hint.Pin(ground.UnknownServer(m.Server), "members")
 		}
 		member[m.Server] = true
 	}
@@ -91,7 +92,7 @@ func checkMembers(c *state.Cluster, n *state.Network) error {
 func allocate(n *state.Network, kind *Kind) error {
 	member := make(map[string]bool, len(n.Members))
 	for _, m := range n.Members {
-		member[ServerOf(m)] = true
+		member[ground.ServerOf(m)] = true
 	}
 	for server, a := range n.Allocated {
 		if !member[server] || !kind.fits(n, a) {
@@ -103,7 +104,7 @@ func allocate(n *state.Network, kind *Kind) error {
 	}
 	var fresh []string
 	for _, m := range n.Members {
-		if server := ServerOf(m); n.Allocated[server] == nil {
+		if server := ground.ServerOf(m); n.Allocated[server] == nil {
 			fresh = append(fresh, server)
 		}
 	}
@@ -140,43 +141,13 @@ func checkDealt(n *state.Network) error {
 	return nil
 }
 
-// use is a prefix that something in the cluster occupies.
-type use struct {
-	prefix          netip.Prefix
-	by              string
-	network, server string // whose it is
-	mesh            bool   // the subnet of a mesh below a segment
-}
-
-// subnetOf names a server's container subnet.
-func subnetOf(server string) string { return "the container subnet of " + server }
-
-func uses(c *state.Cluster) []use {
-	var out []use
-	for _, name := range c.NetworkNames() {
-		n := c.Networks[name]
-		for _, p := range n.Subnets {
-			out = append(out, use{prefix: p, by: "network " + name, network: name})
-		}
-		if n.Mesh.IsValid() {
-			out = append(out, use{prefix: n.Mesh, by: "the mesh of network " + name, network: name, mesh: true})
-		}
-	}
-	for _, name := range c.ServerNames() {
-		if p := c.Servers[name].Subnet; p.IsValid() {
-			out = append(out, use{prefix: p.Masked(), by: subnetOf(name), server: name})
-		}
-	}
-	return out
-}
-
 // CheckOverlaps refuses prefixes of the cluster that overlap each other. Prefixes
 // nest or are apart, so that in order of first address neighbours tell all.
 func CheckOverlaps(c *state.Cluster) error {
-	list := uses(c)
-	slices.SortStableFunc(list, byAddr)
+	list := ground.Uses(c)
+	slices.SortStableFunc(list, ground.ByAddr)
 	for i := 1; i < len(list); i++ {
-		if a, b := list[i-1], list[i]; a.prefix.Overlaps(b.prefix) {
+		if a, b := list[i-1], list[i]; a.Prefix.Overlaps(b.Prefix) {
 			return overlap(c, b, a)
 		}
 	}
@@ -186,10 +157,10 @@ func CheckOverlaps(c *state.Cluster) error {
 // CheckNewcomer is checkOverlaps for what one edit brings: the newcomer is to
 // blame, whatever its address.
 func CheckNewcomer(c *state.Cluster, by string) error {
-	list := uses(c)
+	list := ground.Uses(c)
 	for _, u := range list {
 		for _, other := range list {
-			if u.by == by && other.by != by && u.prefix.Overlaps(other.prefix) {
+			if u.By == by && other.By != by && u.Prefix.Overlaps(other.Prefix) {
 				return overlap(c, u, other)
 			}
 		}
@@ -197,18 +168,14 @@ func CheckNewcomer(c *state.Cluster, by string) error {
 	return nil
 }
 
-func overlap(c *state.Cluster, u, other use) error {
-	s := ownSpace
-	if n := c.Networks[u.network]; n != nil {
+func overlap(c *state.Cluster, u, other ground.Use) error {
+	s := ground.OwnSpace
+	if n := c.Networks[u.Network]; n != nil {
 		s = spaceOf(n)
 	}
-	if u.mesh {
-		s = insideSpace
+	if u.Mesh {
+		s = ground.InsideSpace
 	}
-	return hint.Errorf(u.by, "choose another subnet"+s.example(c, u.prefix),
-		"%s (%s) overlaps %s (%s)", u.prefix, u.by, other.prefix, other.by)
-}
-
-func byAddr(a, b use) int {
-	return cmp.Or(a.prefix.Addr().Compare(b.prefix.Addr()), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()))
+	return hint.Errorf(u.By, "choose another subnet"+s.Example(c, u.Prefix),
+		"%s (%s) overlaps %s (%s)", u.Prefix, u.By, other.Prefix, other.By)
 }

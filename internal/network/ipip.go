@@ -1,10 +1,13 @@
 package network
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/pool"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -20,19 +23,19 @@ const (
 )
 
 func ipipKind() *Kind {
-	kind := poolKind(IPIP, backend{routes: true, direct: true, v4: true, over4: ipipOverhead, wire: "IPIP", mark: "ip", apart: onlyIPIP}, routeIPIP, "direct-routing")
+	kind := poolKind(IPIP, pool.Backend{Routes: true, Direct: true, V4: true, Over4: ipipOverhead, Wire: "IPIP", Mark: "ip", Apart: onlyIPIP}, routeIPIP, "direct-routing")
 	kind.passes = protocol4
 	return kind
 }
 
-func routeIPIP(p *pool, m *poolMember) {
-	h := p.out.Hosts[m.server]
+func routeIPIP(p *pool.Pool, m *pool.Member) {
+	h := p.Out.Hosts[m.Server]
 	h.Links = append(h.Links, spec.Link{
-		Name: p.device, Network: p.name, Kind: spec.IPIP, MTU: p.mtu, Tunnel: &spec.Tunnel{Local: m.addr, TTL: tunnelTTL},
+		Name: p.Device, Network: p.Name, Kind: spec.IPIP, MTU: p.MTU, Tunnel: &spec.Tunnel{Local: m.Addr, TTL: tunnelTTL},
 	})
-	p.addDeviceAddrs(m)
-	p.each(m, func(other *poolMember, q netip.Prefix) {
-		h.Routes = append(h.Routes, spec.Route{Dst: q, Via: other.addr, Dev: p.device, Onlink: true, Proto: spec.RouteProto})
+	p.AddDeviceAddrs(m)
+	p.Each(m, func(other *pool.Member, q netip.Prefix) {
+		h.Routes = append(h.Routes, spec.Route{Dst: q, Via: other.Addr, Dev: p.Device, Onlink: true, Proto: spec.RouteProto})
 	})
 }
 
@@ -43,7 +46,7 @@ func onlyIPv4(c *state.Cluster, n *state.Network) error {
 			return hint.Errorf("", "leave "+s.String()+" away, or take the type "+VXLANL3, "%s networks carry IPv4 only", n.Type)
 		}
 	}
-	_, six, err := namedFamilies(c, n)
+	_, six, err := ground.NamedFamilies(c, n)
 	if err == nil && six {
 		err = hint.Errorf("", "name IPv4 addresses, or take the type "+VXLANL3, "%s networks need IPv4 below", n.Type)
 	}
@@ -53,15 +56,15 @@ func onlyIPv4(c *state.Cluster, n *state.Network) error {
 // onlyIPIP refuses a second one-to-many device on a server: the kernel could not tell
 // their packets apart (linux, ip_tunnel_lookup).
 func onlyIPIP(n *state.Network, others map[string]*state.Network) error {
-	for _, other := range slices.Sorted(keys(others)) {
+	for _, other := range slices.Sorted(maps.Keys(others)) {
 		o := others[other]
 		if meaning(o) != meaning(n) {
 			continue
 		}
 		for _, m := range n.Members {
-			if HasMember(o, ServerOf(m)) {
-				return hint.Errorf("server "+ServerOf(m), "take the type "+VXLANL3+", of which a server can have many",
-					"%s belongs to the %s network %s: a server belongs to one at a time", ServerOf(m), IPIP, other)
+			if ground.HasMember(o, ground.ServerOf(m)) {
+				return hint.Errorf("server "+ground.ServerOf(m), "take the type "+VXLANL3+", of which a server can have many",
+					"%s belongs to the %s network %s: a server belongs to one at a time", ground.ServerOf(m), IPIP, other)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package network
 import (
 	"net/netip"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -13,7 +14,7 @@ import (
 func (b *builder) isolate(h *spec.Host) {
 	for i := range h.Guards {
 		g := &h.Guards[i]
-		n := b.c.Networks[g.Network]
+		n := b.Cluster.Networks[g.Network]
 		if n == nil || !n.Isolate { // or the server's own bridge
 			continue
 		}
@@ -45,7 +46,7 @@ func (b *builder) membersAddrs(n *state.Network) []netip.Prefix {
 		}
 	}
 	for _, m := range n.Members {
-		s, h := b.c.Servers[ServerOf(m)], b.out.Hosts[ServerOf(m)]
+		s, h := b.Cluster.Servers[ground.ServerOf(m)], b.Out.Hosts[ground.ServerOf(m)]
 		if s == nil || h == nil {
 			continue
 		}

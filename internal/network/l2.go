@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/netip"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/prefix"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -22,7 +24,7 @@ const L2 = "l2"
 func l2Kind() *Kind {
 	return &Kind{
 		Name: L2, wire: "VXLAN in WireGuard", Help: meshHelp, takes: append(segmentTakes(), "topology", "keepalive", "mesh"), segment: true, Encrypted: true,
-		columns: []string{"ADDRESS", "KEY"}, space: &segmentSpace, commands: memberCommands, device: encryptedDevice, overlays: segmentOverlays,
+		columns: []string{"ADDRESS", "KEY"}, space: &ground.SegmentSpace, commands: memberCommands, device: encryptedDevice, overlays: segmentOverlays,
 		lacks: []lack{{
 			[]string{"group", "lead", "shares"},
 			"leave it away",
@@ -34,16 +36,16 @@ func l2Kind() *Kind {
 
 func completeL2(c *state.Cluster, name string, n *state.Network) error {
 	if !n.Mesh.IsValid() {
-		p, err := freeSubnet(c, insideSpace)
+		p, err := ground.FreeSubnet(c, ground.InsideSpace)
 		if err != nil {
 			return hint.Pin(err, "mesh")
 		}
 		n.Mesh = p
 	}
 	if n.Mesh.Addr().Is6() {
-		return hint.Errorf("mesh", "choose an IPv4 subnet"+insideSpace.example(c, defaultMesh), "%s cannot be the subnet of a WireGuard mesh", n.Mesh)
+		return hint.Errorf("mesh", "choose an IPv4 subnet"+ground.InsideSpace.Example(c, ground.DefaultMesh), "%s cannot be the subnet of a WireGuard mesh", n.Mesh)
 	}
-	if err := errors.Join(checkSubnet(c, n.Mesh, insideSpace), hostBits(n.Mesh, insideSpace.say)); err != nil {
+	if err := errors.Join(ground.CheckSubnet(c, n.Mesh, ground.InsideSpace), ground.HostBits(n.Mesh, ground.InsideSpace.Say)); err != nil {
 		return hint.Pin(err, "mesh")
 	}
 	n.Port = cmp.Or(n.Port, freePort(c, name))
@@ -59,7 +61,7 @@ func completeL2(c *state.Cluster, name string, n *state.Network) error {
 
 // allocateL2 deals what a segment needs, and an address in the mesh.
 func allocateL2(n *state.Network, servers []string) error {
-	if err := allocateSegment(n, servers); err != nil {
+	if err := segment.Allocate(n, servers); err != nil {
 		return err
 	}
 	taken := map[netip.Addr]bool{}
@@ -77,7 +79,7 @@ func allocateL2(n *state.Network, servers []string) error {
 }
 
 func fitsL2(n *state.Network, a *state.Allocation) bool {
-	return fitsSegment(n, a) && fitsMesh([]netip.Prefix{n.Mesh}, []netip.Addr{a.Mesh})
+	return segment.Fits(n, a) && fitsMesh([]netip.Prefix{n.Mesh}, []netip.Addr{a.Mesh})
 }
 
 // compileL2 makes the mesh, then the segment on it. The mesh leaves room for IPv6
@@ -95,22 +97,22 @@ func compileL2(b *builder, name string, n *state.Network) error {
 	if !ok {
 		return nil
 	}
-	least, _ := smallestMTU(places)
+	least, _ := ground.SmallestMTU(places)
 	m := &mesh{
 		network: name, device: meshDevice(name), subnets: []netip.Prefix{n.Mesh}, port: n.Port, mtu: least - wireguardOver6,
 		hub: n.Topology == state.Hub, keepalive: n.Keepalive, ends: ends,
 	}
-	m.findLead(meshLead(b.c, n))
+	m.findLead(meshLead(b.Cluster, n))
 	if err := b.addMesh(m); err != nil {
 		return err
 	}
-	var inside, known []underlay
+	var inside, known []ground.Underlay
 	for _, e := range ends {
-		u := underlay{server: e.server, dev: m.device, addr: e.own[0], mtu: m.mtu}
+		u := ground.Underlay{Server: e.Server, Dev: m.device, Addr: e.own[0], MTU: m.mtu}
 		inside = append(inside, u)
 		if e.key != "" {
 			known = append(known, u)
 		}
 	}
-	return b.addOverlay(name, n, inside, addrSet(known), mtu)
+	return b.addOverlay(name, n, inside, ground.AddrSet(known), mtu)
 }

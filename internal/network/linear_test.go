@@ -33,7 +33,7 @@ func TestOverlappingIsWhatOverlaps(t *testing.T) {
 				}
 			}
 			have := ""
-			for _, d := range overlapping(list, p) {
+			for _, d := range overlapping(list, dealt.prefixed, p) {
 				have += fmt.Sprint(d.subnet, " ")
 			}
 			if have != want {

@@ -3,10 +3,12 @@ package network
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/prefix"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -21,13 +23,10 @@ func CheckServer(c *state.Cluster, name string, s *state.Server) error {
 	if name == Local && (s.Address != "" || s.User != "" || s.Port != 0 || s.Identity != "" || s.Jump != "") {
 		return hint.Errorf("", "choose another name for a server that is reached by SSH", "the name is reserved for this workstation")
 	}
-	if err := CheckLogin(s); err != nil {
+	if err := option.CheckLogin(s); err != nil {
 		return err
 	}
-	if err := firstBad([]value{
-		{"interface", func() error { return text(s.Interface, checkUnderlayOf(name)) }},
-		{"endpoint", func() error { return text(s.Endpoint, checkEndpoint) }},
-	}); err != nil {
+	if err := option.CheckReach(name, s); err != nil {
 		return err
 	}
 	if s.Endpoint != "" && s.NAT {
@@ -37,7 +36,7 @@ func CheckServer(c *state.Cluster, name string, s *state.Server) error {
 		return nil
 	}
 	p, gw := s.Subnet.Masked(), s.Subnet.Addr()
-	if err := checkSubnet(c, p, ownSpace); err != nil {
+	if err := ground.CheckSubnet(c, p, ground.OwnSpace); err != nil {
 		return hint.Pin(err, "subnet")
 	}
 	if gw == p.Addr() || gw.Is4() && gw == prefix.Last(p) {
@@ -46,47 +45,12 @@ func CheckServer(c *state.Cluster, name string, s *state.Server) error {
 	return nil
 }
 
-// MemberText writes a member as the command line does, IPv6 in brackets.
-func MemberText(server, where string) string {
-	if a, err := netip.ParseAddr(where); err == nil && a.Is6() {
-		return server + ":[" + where + "]"
-	}
-	return server + ":" + where
-}
-
-// Networks returns the names of the networks that server is a member of, sorted.
-func Networks(c *state.Cluster, server string) []string { return Memberships(c)[server] }
-
-// Memberships returns, by server, the names of the networks it is a member of,
-// sorted. Servers in none are left out.
-func Memberships(c *state.Cluster) map[string][]string {
-	out := map[string][]string{}
-	for _, name := range c.NetworkNames() {
-		for _, m := range c.Networks[name].Members {
-			out[ServerOf(m)] = append(out[ServerOf(m)], name)
-		}
-	}
-	return out
-}
-
-// ServerOf is the server's name in a member or share as written.
-func ServerOf(member string) string {
-	name, _, _ := strings.Cut(member, ":")
-	return name
-}
-
 // CheckNetworkName refuses a name that means something else where networks are named.
 func CheckNetworkName(name string) error {
-	if name == SubnetNetwork {
+	if name == segment.SubnetNetwork {
 		return hint.Errorf("", "choose another name", "the name is reserved")
 	}
 	return nil
-}
-
-// UnknownServer is the error about a server that the cluster does not have.
-func UnknownServer(name string) error {
-	return hint.Errorf("server "+name, "flock addserver "+name+" [USER@]ADDRESS",
-		"unknown server %s", name)
 }
 
 // BridgeAddr is the address that a server's own bridge has: the first one of subnet
@@ -96,9 +60,4 @@ func BridgeAddr(subnet netip.Prefix) netip.Prefix {
 		return netip.PrefixFrom(subnet.Addr().Next(), subnet.Bits())
 	}
 	return subnet
-}
-
-// HasMember says whether server is a member of n.
-func HasMember(n *state.Network, server string) bool {
-	return slices.ContainsFunc(n.Members, func(m string) bool { return ServerOf(m) == server })
 }

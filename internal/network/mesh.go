@@ -9,24 +9,17 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
-// A mesh is a WireGuard network among members: one device on each, its keys, its peers
-// and the routes through it. It is a network by itself (wireguard.go), or the underlay
-// of an encrypted segment (l2.go).
-//
-// A device's name, address and routes follow from the cluster file; its key is made on
-// the server. A member whose key is not known yet is no peer of any other.
-
 const (
-	wireguardPort    = 51820
 	wireguardOver4   = 60 // outer IPv4 20, UDP 8, WireGuard header and tag 32
 	wireguardOver6   = 80 // outer IPv6 40
 	defaultKeepalive = 25 // seconds: NATs forget UDP after 30 (RFC 4787 asks for 120)
-	maxKeepalive     = 65535
 )
 
 type mesh struct {
@@ -44,7 +37,7 @@ type mesh struct {
 
 // end is a member's place in a mesh.
 type end struct {
-	underlay
+	ground.Underlay
 	own      []netip.Addr   // one per subnet
 	shares   []netip.Prefix // container subnets behind it
 	key      string         // public; "" while it is not known
@@ -94,11 +87,11 @@ func meshLead(c *state.Cluster, n *state.Network) string {
 		return n.Lead
 	}
 	for _, m := range n.Members {
-		if s := c.Servers[ServerOf(m)]; s != nil && !s.NAT {
-			return ServerOf(m)
+		if s := c.Servers[ground.ServerOf(m)]; s != nil && !s.NAT {
+			return ground.ServerOf(m)
 		}
 	}
-	return ServerOf(n.Members[0])
+	return ground.ServerOf(n.Members[0])
 }
 
 // behindNAT are the members of n that others cannot start talking to, in the
@@ -106,8 +99,8 @@ func meshLead(c *state.Cluster, n *state.Network) string {
 func behindNAT(c *state.Cluster, n *state.Network) []string {
 	var out []string
 	for _, m := range n.Members {
-		if s := c.Servers[ServerOf(m)]; s != nil && s.NAT {
-			out = append(out, ServerOf(m))
+		if s := c.Servers[ground.ServerOf(m)]; s != nil && s.NAT {
+			out = append(out, ground.ServerOf(m))
 		}
 	}
 	return out
@@ -115,7 +108,7 @@ func behindNAT(c *state.Cluster, n *state.Network) []string {
 
 // checkMesh refuses what no mesh can be.
 func checkMesh(c *state.Cluster, name string, n *state.Network) error {
-	if err := checkFamily(c, n); err != nil {
+	if err := ground.CheckFamily(c, n); err != nil {
 		return err
 	}
 	nat, lead := behindNAT(c, n), meshLead(c, n)
@@ -149,60 +142,35 @@ func fitsMesh(subnets []netip.Prefix, addrs []netip.Addr) bool {
 
 // ends finds everybody's place in the mesh of n. Own are a member's addresses in
 // it.
-func (b *builder) ends(n *state.Network, places []underlay, own func(*state.Allocation) []netip.Addr) ([]*end, error) {
-	shares, err := sharesOf(n)
+func (b *builder) ends(n *state.Network, places []ground.Underlay, own func(*state.Allocation) []netip.Addr) ([]*end, error) {
+	shares, err := ground.SharesOf(n)
 	if err != nil {
 		return nil, err
 	}
 	var out []*end
 	for _, u := range places {
-		a, s := n.Allocated[u.server], b.c.Servers[u.server]
+		a, s := n.Allocated[u.Server], b.Cluster.Servers[u.Server]
 		if a == nil {
-			return nil, fmt.Errorf("%s has no addresses: the cluster is not complete", u.server)
+			return nil, fmt.Errorf("%s has no addresses: the cluster is not complete", u.Server)
 		}
-		e := &end{underlay: u, own: own(a), shares: shares[u.server], key: a.Key, nat: s.NAT}
+		e := &end{Underlay: u, own: own(a), shares: shares[u.Server], key: a.Key, nat: s.NAT}
 		switch {
 		case s.NAT:
 		case s.Endpoint != "":
-			e.endpoint = withPort(s.Endpoint, n.Port)
+			e.endpoint = option.WithPort(s.Endpoint, n.Port)
 		default:
-			e.endpoint = netip.AddrPortFrom(u.addr, n.Port).String()
+			e.endpoint = netip.AddrPortFrom(u.Addr, n.Port).String()
 		}
 		out = append(out, e)
 	}
 	return out, nil
 }
 
-// withPort is endpoint with port, unless it names one.
-func withPort(endpoint string, port uint16) string {
-	host, named := splitEndpoint(endpoint)
-	if named == "" {
-		named = strconv.Itoa(int(port))
-	}
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return host + ":" + named
-}
-
-// splitEndpoint takes HOST, HOST:PORT, IPv6, [IPv6] or [IPv6]:PORT apart.
-func splitEndpoint(endpoint string) (host, port string) {
-	if inner, ok := strings.CutPrefix(endpoint, "["); ok {
-		host, port, _ = strings.Cut(inner, "]")
-		return host, strings.TrimPrefix(port, ":")
-	}
-	if strings.Count(endpoint, ":") == 1 {
-		host, port, _ = strings.Cut(endpoint, ":")
-		return host, port
-	}
-	return endpoint, ""
-}
-
 // wide says whether packets of the mesh may travel over IPv6.
 func wide(ends []*end) bool {
 	return slices.ContainsFunc(ends, func(e *end) bool {
 		host, err := netip.ParseAddrPort(e.endpoint)
-		return e.addr.Is6() || e.endpoint != "" && (err != nil || host.Addr().Is6())
+		return e.Addr.Is6() || e.endpoint != "" && (err != nil || host.Addr().Is6())
 	})
 }
 
@@ -234,7 +202,7 @@ func (m *mesh) peers(e *end) []spec.Peer {
 			}
 		}
 		allowed[via] = append(allowed[via], other.shares...)
-		allowed[via] = append(allowed[via], m.routed[[2]string{e.server, other.server}]...)
+		allowed[via] = append(allowed[via], m.routed[[2]string{e.Server, other.Server}]...)
 	}
 	var out []spec.Peer
 	for _, via := range m.ends {
@@ -258,7 +226,7 @@ func (b *builder) addMesh(m *mesh) (err error) {
 		return err
 	}
 	for _, e := range m.ends {
-		h := b.out.Hosts[e.server]
+		h := b.Out.Hosts[e.Server]
 		h.Links = append(h.Links, spec.Link{
 			Name: m.device, Network: m.network, Kind: spec.WireGuard, MTU: m.mtu, Key: e.key, Port: m.port,
 		})
@@ -280,7 +248,7 @@ func (b *builder) addMesh(m *mesh) (err error) {
 			}
 			for _, p := range other.shares {
 				m.route(h, e, p)
-				h.Claims = append(h.Claims, b.shareClaim(m.network, other.server, p))
+				h.Claims = append(h.Claims, b.ShareClaim(m.network, other.Server, p))
 			}
 		}
 		for _, p := range e.shares {
@@ -290,7 +258,7 @@ func (b *builder) addMesh(m *mesh) (err error) {
 		h.Forwards = append(h.Forwards, spec.Forward{Network: m.network, Link: m.device})
 		h.Claims = append(h.Claims, spec.Claim{Network: m.network, UDPPort: m.port})
 	}
-	b.relayed(m)
+	relayed(b.Builder, m)
 	return nil
 }
 
@@ -306,15 +274,15 @@ func (m *mesh) route(h *spec.Host, e *end, p netip.Prefix) {
 }
 
 // relayed notes who reaches whom only through the lead.
-func (b *builder) relayed(m *mesh) {
+func relayed(b *ground.Builder, m *mesh) {
 	var nat []string
 	for _, e := range m.ends {
 		if e.nat {
-			nat = append(nat, e.server)
+			nat = append(nat, e.Server)
 		}
 	}
 	if len(nat) > 1 && m.lead != nil && !m.hub {
-		b.note(m.network, "%s are behind NAT and reach each other through %s", strings.Join(nat, ", "), m.lead.server)
+		b.Note(m.network, "%s are behind NAT and reach each other through %s", strings.Join(nat, ", "), m.lead.Server)
 	}
 }
 
@@ -342,7 +310,7 @@ func checkPorts(c *state.Cluster) error {
 		}
 		for _, m := range n.Members {
 			for i, l := range mine {
-				at := place{ServerOf(m), ports[i]}
+				at := place{ground.ServerOf(m), ports[i]}
 				if other, taken := on[at]; taken && (!other.vxlan || !l.vxlan) {
 					return hint.Errorf("server "+at.server, "create one of them with -p and another port, for example "+strconv.Itoa(int(freePort(c, name))),
 						"the networks %s and %s both want UDP port %d of %s", other.network, name, at.port, at.server)
@@ -357,10 +325,10 @@ func checkPorts(c *state.Cluster) error {
 // freePort is the first port from WireGuard's on that no other network has.
 func freePort(c *state.Cluster, name string) uint16 {
 	taken := map[uint16]bool{}
-	for _, n := range otherNetworks(c, name) {
+	for _, n := range ground.OtherNetworks(c, name) {
 		taken[n.Port] = true
 	}
-	port := uint16(wireguardPort)
+	port := uint16(option.WireGuardPort)
 	for taken[port] {
 		port++
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/pool"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -23,17 +25,17 @@ type Kind struct {
 	BGP    bool   // its members announce what they share by BGP
 	Roles  bool   // its members have roles: a lead server and clients
 
-	takes     []string // the keys of its options (options.go)
-	lacks     []lack   // what it says of others of them; nil: what all say
-	Command   string   // the command that makes it, where createnetwork does not
-	commands  commands // what it is changed by, for advice
-	columns   []string // what listings show of its members besides; nil: their addresses
-	segment   bool     // it is a layer 2 network of containers
-	Encrypted bool     // its members talk through WireGuard
-	pool      *backend // of a pool network; nil: it is none
-	space     *space   // of its subnets
-	wire      string   // what its encapsulation is called; "": it has none
-	passes    string   // what must pass below; "": UDP, by its port
+	takes     []string      // the keys of its options (option)
+	lacks     []lack        // what it says of others of them; nil: what all say
+	Command   string        // the command that makes it, where createnetwork does not
+	commands  commands      // what it is changed by, for advice
+	columns   []string      // what listings show of its members besides; nil: their addresses
+	segment   bool          // it is a layer 2 network of containers
+	Encrypted bool          // its members talk through WireGuard
+	pool      *pool.Backend // of a pool network; nil: it is none
+	space     *ground.Space // of its subnets
+	wire      string        // what its encapsulation is called; "": it has none
+	passes    string        // what must pass below; "": UDP, by its port
 
 	// WithoutRole refuses a member that is named without a role; nil: nobody has one.
 	WithoutRole func(n *state.Network, verb, name, server string) error
@@ -42,7 +44,7 @@ type Kind struct {
 	// device names the device that it makes on every member besides a bridge; nil: none.
 	device func(name string, n *state.Network) string
 	// overlays are the devices with addresses that it gives a member; nil: none.
-	overlays func(name string, n *state.Network, server string) []overlay
+	overlays func(name string, n *state.Network, server string) []ground.Overlay
 	// probe is how a member tries the path to another; nil: there is none to try.
 	probe func(p *pairs, from, to string) (spec.Probe, bool)
 
@@ -102,9 +104,9 @@ func kindOf(n *state.Network) (kind *Kind, ok bool) {
 	case kind != nil:
 		return kind, true
 	case n.Tunnel:
-		return &Kind{Tunnel: true, commands: tunnelCommands, space: &tunnelSpace}, false
+		return &Kind{Tunnel: true, commands: tunnelCommands, space: &ground.TunnelSpace}, false
 	}
-	return &Kind{segment: true, commands: memberCommands, space: &segmentSpace}, false
+	return &Kind{segment: true, commands: memberCommands, space: &ground.SegmentSpace}, false
 }
 
 // KindOf is what n's type means. Of a type that is not known Name is empty.

@@ -4,36 +4,21 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
-// An overlay is a device of one of our own networks with addresses on a server: members of
-// other networks, and BGP sessions, may use these.
-type overlay struct {
-	network, dev string
-	addrs        []netip.Addr
-	within       []netip.Prefix
-}
-
-func (o *overlay) otherThan(a netip.Addr) netip.Addr {
-	for _, other := range o.addrs {
-		if other.Is6() != a.Is6() {
-			return other
-		}
-	}
-	return netip.Addr{}
-}
-
 // overlayOf finds what of ours gives address a to a server: a network, or its own
 // bridge, which is called subnetNetwork; nil if nothing does.
-func overlayOf(c *state.Cluster, server string, a netip.Addr) *overlay {
+func overlayOf(c *state.Cluster, server string, a netip.Addr) *ground.Overlay {
 	s := c.Servers[server]
 	if s == nil || !a.IsValid() {
 		return nil
 	}
 	if s.Subnet.IsValid() && s.Subnet.Addr() == a {
-		return &overlay{SubnetNetwork, subnetBridge, []netip.Addr{a}, []netip.Prefix{s.Subnet.Masked()}}
+		return &ground.Overlay{Network: segment.SubnetNetwork, Dev: segment.SubnetBridge, Addrs: []netip.Addr{a}, Within: []netip.Prefix{s.Subnet.Masked()}}
 	}
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]
@@ -41,7 +26,7 @@ func overlayOf(c *state.Cluster, server string, a netip.Addr) *overlay {
 			continue
 		}
 		for _, o := range overlaysOf(name, n, server) {
-			if slices.Contains(o.addrs, a) {
+			if slices.Contains(o.Addrs, a) {
 				return &o
 			}
 		}
@@ -50,7 +35,7 @@ func overlayOf(c *state.Cluster, server string, a netip.Addr) *overlay {
 }
 
 // overlaysOf are the devices with addresses that a network gives a member.
-func overlaysOf(name string, n *state.Network, server string) []overlay {
+func overlaysOf(name string, n *state.Network, server string) []ground.Overlay {
 	if of := meaning(n).overlays; of != nil {
 		return of(name, n, server)
 	}
@@ -59,39 +44,41 @@ func overlaysOf(name string, n *state.Network, server string) []overlay {
 
 // segmentOverlays are the bridge of a layer 2 network, with the addresses that it has on a
 // server, and the device of the mesh below it.
-func segmentOverlays(name string, n *state.Network, server string) []overlay {
+func segmentOverlays(name string, n *state.Network, server string) []ground.Overlay {
 	if n.Bridge == "" { // not completed yet
 		return nil
 	}
 	dealt := n.Allocated[server]
-	out := []overlay{{name, n.Bridge, dealt.Addrs, n.Subnets}, {name, n.Bridge, gateways(n), n.Subnets}}
-	if DHCPServer(n) == server {
+	out := []ground.Overlay{
+		{Network: name, Dev: n.Bridge, Addrs: dealt.Addrs, Within: n.Subnets}, {Network: name, Dev: n.Bridge, Addrs: segment.Gateways(n), Within: n.Subnets},
+	}
+	if ground.DHCPServer(n) == server {
 		names := make([]netip.Addr, len(n.Subnets))
 		for i, p := range n.Subnets {
-			names[i] = nameServerOf(p)
+			names[i] = segment.NameServerOf(p)
 		}
-		out = append(out, overlay{name, n.Bridge, names, n.Subnets})
+		out = append(out, ground.Overlay{Network: name, Dev: n.Bridge, Addrs: names, Within: n.Subnets})
 	}
 	if dealt.Mesh.IsValid() {
-		out = append(out, overlay{name, meshDevice(name), []netip.Addr{dealt.Mesh}, []netip.Prefix{n.Mesh}})
+		out = append(out, ground.Overlay{Network: name, Dev: meshDevice(name), Addrs: []netip.Addr{dealt.Mesh}, Within: []netip.Prefix{n.Mesh}})
 	}
 	return out
 }
 
 // poolOverlays are the bridge of a pool network, with the gateways of the member's
 // subnets, and the device between members, with their first addresses.
-func poolOverlays(name string, n *state.Network, server string) []overlay {
+func poolOverlays(name string, n *state.Network, server string) []ground.Overlay {
 	dealt := n.Allocated[server]
 	var gateways, first []netip.Addr
 	for _, own := range dealt.Subnets {
-		gateways, first = append(gateways, gatewayOf(own)), append(first, own.Addr())
+		gateways, first = append(gateways, segment.GatewayOf(own)), append(first, own.Addr())
 	}
-	var out []overlay
+	var out []ground.Overlay
 	if n.Bridge != "" {
-		out = append(out, overlay{name, n.Bridge, gateways, dealt.Subnets})
+		out = append(out, ground.Overlay{Network: name, Dev: n.Bridge, Addrs: gateways, Within: dealt.Subnets})
 	}
 	if device := poolDevice(name, n); device != "" {
-		out = append(out, overlay{name, device, first, dealt.Subnets})
+		out = append(out, ground.Overlay{Network: name, Dev: device, Addrs: first, Within: dealt.Subnets})
 	}
 	return out
 }

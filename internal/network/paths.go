@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -29,12 +30,12 @@ type Path struct {
 
 // Paths are the pairs of members of the network called name that its own devices connect,
 // each once. A network without such devices has none.
-func Paths(c *state.Cluster, compiled *Compiled, name string) []Path {
+func Paths(c *state.Cluster, compiled *ground.Compiled, name string) []Path {
 	n := c.Networks[name]
 	var servers []string
 	for _, m := range n.Members {
-		if _, placed := compiled.Places[Membership{ServerOf(m), name}]; placed {
-			servers = append(servers, ServerOf(m))
+		if _, placed := compiled.Places[ground.Membership{Server: ground.ServerOf(m), Network: name}]; placed {
+			servers = append(servers, ground.ServerOf(m))
 		}
 	}
 	if meaning(n).Encrypted {
@@ -72,7 +73,7 @@ func following(servers []string, i int) []string {
 type pairs struct {
 	n        *state.Network
 	name     string
-	compiled *Compiled
+	compiled *ground.Compiled
 }
 
 // over names what must pass in the network below.
@@ -105,7 +106,7 @@ func probeSegment(w *pairs, from, to string) (spec.Probe, bool) {
 // probePool tries the first addresses of members' subnets, where packets are encapsulated.
 func probePool(w *pairs, from, to string) (spec.Probe, bool) {
 	device := poolDevice(w.name, w.n)
-	if device == "" || slices.Contains(w.compiled.Direct[Membership{from, w.name}], to) {
+	if device == "" || slices.Contains(w.compiled.Direct[ground.Membership{Server: from, Network: w.name}], to) {
 		return spec.Probe{}, false
 	}
 	return between(device, firsts(w.n.Allocated[from].Subnets), firsts(w.n.Allocated[to].Subnets), w.mac(to, device))
@@ -144,7 +145,7 @@ func between(link string, from, to []netip.Addr, mac string) (spec.Probe, bool) 
 
 // keyedPaths are those of a mesh: a pair that WireGuard makes peers, from an end that
 // knows where the other is.
-func keyedPaths(n *state.Network, name string, servers []string, compiled *Compiled) []Path {
+func keyedPaths(n *state.Network, name string, servers []string, compiled *ground.Compiled) []Path {
 	owner := map[string]string{}
 	for server, a := range n.Allocated {
 		if a.Key != "" {
@@ -189,7 +190,7 @@ func Unheard(paths []Path) string {
 	}
 	slices.SortFunc(pairs, strings.Compare)
 	if keyed {
-		return "no handshake: " + few(pairs) + "; does every firewall on the way let WireGuard pass?"
+		return "no handshake: " + ground.Few(pairs) + "; does every firewall on the way let WireGuard pass?"
 	}
-	return "no answer: " + few(pairs) + "; does every firewall on the way let it pass?"
+	return "no answer: " + ground.Few(pairs) + "; does every firewall on the way let it pass?"
 }

@@ -5,30 +5,12 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/prefix"
-	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
-
-// Shares are container subnets behind members: the others get routes to them. They
-// exist on the server that shares them, on whatever bridge.
-
-// sharesOf returns what each member shares, in order.
-func sharesOf(n *state.Network) (map[string][]netip.Prefix, error) {
-	out := map[string][]netip.Prefix{}
-	for _, text := range n.Shares {
-		s, err := state.ParseShare(text)
-		if err != nil {
-			return nil, err
-		}
-		out[s.Server] = append(out[s.Server], s.Subnet)
-	}
-	for _, list := range out {
-		slices.SortFunc(list, netip.Prefix.Compare)
-	}
-	return out, nil
-}
 
 // share is one shared subnet of the cluster.
 type share struct {
@@ -43,7 +25,7 @@ func (s share) String() string {
 // grounds are what shares are checked against, put in order once for all of them.
 type grounds struct {
 	c       *state.Cluster
-	uses    []use                      // in order of address; they are apart (checkOverlaps)
+	uses    []ground.Use               // in order of address; they are apart (checkOverlaps)
 	members map[string]map[string]bool // of a network: servers
 	reached map[string][]reached       // of a network: where its members are, in order of address
 	dealt   map[string][]dealt         // of a pool network: what was dealt, in order of address; apart
@@ -62,15 +44,14 @@ type dealt struct {
 }
 
 func (d dealt) prefixed() netip.Prefix { return d.subnet }
-func (u use) prefixed() netip.Prefix   { return u.prefix }
 
 func newGrounds(c *state.Cluster) *grounds {
-	g := &grounds{c: c, uses: uses(c), members: map[string]map[string]bool{}, reached: map[string][]reached{}, dealt: map[string][]dealt{}}
-	slices.SortStableFunc(g.uses, byAddr)
+	g := &grounds{c: c, uses: ground.Uses(c), members: map[string]map[string]bool{}, reached: map[string][]reached{}, dealt: map[string][]dealt{}}
+	slices.SortStableFunc(g.uses, ground.ByAddr)
 	for name, n := range c.Networks {
 		g.members[name] = make(map[string]bool, len(n.Members))
 		for _, m := range n.Members {
-			server := ServerOf(m)
+			server := ground.ServerOf(m)
 			g.members[name][server] = true
 			if a, err := netip.ParseAddr(c.Servers[server].Address); err == nil && len(n.Shares) > 0 {
 				g.reached[name] = append(g.reached[name], reached{a.Unmap(), server})
@@ -84,11 +65,12 @@ func newGrounds(c *state.Cluster) *grounds {
 	return g
 }
 
-// overlapping are those of list, in order of address and apart, that overlap p.
-func overlapping[T interface{ prefixed() netip.Prefix }](list []T, p netip.Prefix) []T {
-	from, _ := slices.BinarySearchFunc(list, p.Masked().Addr(), func(v T, a netip.Addr) int { return prefix.Last(v.prefixed()).Compare(a) })
+// overlapping are those of list, whose prefixes are in order of address and apart, that
+// overlap p.
+func overlapping[T any](list []T, prefixOf func(T) netip.Prefix, p netip.Prefix) []T {
+	from, _ := slices.BinarySearchFunc(list, p.Masked().Addr(), func(v T, a netip.Addr) int { return prefix.Last(prefixOf(v)).Compare(a) })
 	to := from
-	for to < len(list) && list[to].prefixed().Overlaps(p) {
+	for to < len(list) && prefixOf(list[to]).Overlaps(p) {
 		to++
 	}
 	return list[from:to]
@@ -107,13 +89,13 @@ func checkShares(c *state.Cluster) error {
 			}
 			s := share{name, parsed.Server, parsed.Subnet}
 			if err := g.check(n, s); err != nil {
-				return OfNetwork(name, Locate("shares", err))
+				return ground.OfNetwork(name, ground.Locate("shares", err))
 			}
 			all = append(all, s)
 		}
 		for _, text := range n.Forced {
 			if !slices.Contains(n.Shares, text) {
-				return OfNetwork(name, Locate("forced", hint.Errorf("", "leave it away, or name it in shares too", "%s is no shared subnet", text)))
+				return ground.OfNetwork(name, ground.Locate("forced", hint.Errorf("", "leave it away, or name it in shares too", "%s is no shared subnet", text)))
 			}
 		}
 	}
@@ -168,25 +150,6 @@ func (g *grounds) sharesMember(a, b, but string) bool {
 	return false
 }
 
-// widest is the prefix length of subnets that are shared on purpose only (--force), and no
-// network's own: IPv6's whole Internet is a /3.
-const widest = 3
-
-// partOfAll says how much of its family p is, of widest at most.
-func partOfAll(p netip.Prefix) string {
-	return [...]string{"all", "half", "a quarter", "an eighth"}[p.Bits()] + " of all addresses"
-}
-
-// isForced says whether s was named with --force.
-func isForced(n *state.Network, s share) bool {
-	return len(n.Forced) > 0 && slices.Contains(n.Forced, state.Share{Server: s.server, Subnet: s.subnet}.String())
-}
-
-// shareClaim is what a server that is led to a share of another one's must not have.
-func (b *builder) shareClaim(name, server string, p netip.Prefix) spec.Claim {
-	return spec.Claim{Network: name, Prefix: p, Shared: !isForced(b.c.Networks[name], share{name, server, p})}
-}
-
 // check refuses a shared subnet that does not make sense in its network.
 func (g *grounds) check(n *state.Network, s share) error {
 	c, p := g.c, s.subnet
@@ -194,25 +157,25 @@ func (g *grounds) check(n *state.Network, s share) error {
 	case !g.members[s.network][s.server]:
 		return hint.Errorf("", joining(n, s.network, s.server), "share %s: %s is not a member of %s", p, s.server, s.network)
 	case p.Bits() == 0, p.Addr().IsMulticast(), p.Addr().IsLoopback(), p.Addr().IsLinkLocalUnicast(), p.Addr().Is4In6():
-		return hint.Errorf("", "share a subnet that containers can have"+shareSpace.example(c, p), "%s cannot be shared", p)
-	case p.Bits() <= widest && !isForced(n, s):
+		return hint.Errorf("", "share a subnet that containers can have"+ground.ShareSpace.Example(c, p), "%s cannot be shared", p)
+	case p.Bits() <= ground.Widest && !ground.IsForced(n, state.Share{Server: s.server, Subnet: s.subnet}):
 		return hint.Errorf("", "share what is behind "+s.server+" alone; or --force, where this is meant",
-			"share %s of %s: what others send to %s would go there", p, s.server, partOfAll(p))
+			"share %s of %s: what others send to %s would go there", p, s.server, ground.PartOfAll(p))
 	case !meaning(n).BGP && !slices.ContainsFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() }):
 		next := "create the network with -s for both families"
 		if meaning(n).Tunnel {
 			next = "make a " + GRE + " tunnel with --addresses for both families"
 		}
-		return hint.Errorf("", next, "%s: the network has no %s subnet", p, familyName(p.Addr().Is6()))
+		return hint.Errorf("", next, "%s: the network has no %s subnet", p, ground.FamilyName(p.Addr().Is6()))
 	}
 	if backendOf(n) != nil {
 		if err := g.checkTold(n, s); err != nil {
 			return err
 		}
 	}
-	for _, u := range overlapping(g.uses, p) {
+	for _, u := range overlapping(g.uses, func(u ground.Use) netip.Prefix { return u.Prefix }, p) {
 		if !g.mayShare(s, u) {
-			return hint.Errorf("", "share another subnet", "share %s of %s: it overlaps %s (%s)", p, s.server, u.prefix, u.by)
+			return hint.Errorf("", "share another subnet", "share %s of %s: it overlaps %s (%s)", p, s.server, u.Prefix, u.By)
 		}
 	}
 	at, _ := slices.BinarySearchFunc(g.reached[s.network], p.Addr(), func(r reached, a netip.Addr) int { return r.addr.Compare(a) })
@@ -224,17 +187,17 @@ func (g *grounds) check(n *state.Network, s share) error {
 
 // mayShare says whether s may lie in what u occupies: the server's own container
 // subnet, or a segment it is on that no other member is on.
-func (g *grounds) mayShare(s share, u use) bool {
-	if u.network == "" {
-		return u.server == s.server
+func (g *grounds) mayShare(s share, u ground.Use) bool {
+	if u.Network == "" {
+		return u.Server == s.server
 	}
-	segment := g.c.Networks[u.network]
+	segment := g.c.Networks[u.Network]
 	kind := meaning(segment)
-	if kind.pool != nil && (u.network == s.network || !kind.pool.routes) {
-		return u.network == s.network || dealtTo(segment, s)
+	if kind.pool != nil && (u.Network == s.network || !kind.pool.Routes) {
+		return u.Network == s.network || dealtTo(segment, s)
 	}
 	onBridges := kind.segment || kind.pool != nil
-	return u.network != s.network && !u.mesh && onBridges && g.members[u.network][s.server] && !g.sharesMember(s.network, u.network, s.server)
+	return u.Network != s.network && !u.Mesh && onBridges && g.members[u.Network][s.server] && !g.sharesMember(s.network, u.Network, s.server)
 }
 
 // shareProblems finds shared subnets that hold what the packets travel through.
@@ -243,8 +206,8 @@ func (b *builder) shareProblems(name string, ends []*end) {
 		for _, p := range e.shares {
 			for _, other := range ends {
 				if below := b.underlayPrefix(other); below.IsValid() && below.Overlaps(p) {
-					b.problem(e.server, name, hint.Errorf("server "+e.server, unsharing(b.c.Networks[name], name, e.server, p),
-						"%s cannot share %s: %s's underlay %s is in it", e.server, p, other.server, below))
+					b.Problem(e.Server, name, hint.Errorf("server "+e.Server, unsharing(b.Cluster.Networks[name], name, e.Server, p),
+						"%s cannot share %s: %s's underlay %s is in it", e.Server, p, other.Server, below))
 					break
 				}
 			}
@@ -254,9 +217,9 @@ func (b *builder) shareProblems(name string, ends []*end) {
 
 // underlayPrefix is the subnet of e's underlay address.
 func (b *builder) underlayPrefix(e *end) netip.Prefix {
-	for _, i := range b.c.Servers[e.server].Facts.Interfaces {
+	for _, i := range b.Cluster.Servers[e.Server].Facts.Interfaces {
 		for _, a := range i.Addrs {
-			if a.Addr() == e.addr {
+			if a.Addr() == e.Addr {
 				return a.Masked()
 			}
 		}
@@ -279,17 +242,17 @@ func dealtTo(n *state.Network, s share) bool {
 // checkTold refuses a subnet that a member of a pool network was named for and that
 // others have, or that holds no containers.
 func (g *grounds) checkTold(n *state.Network, s share) error {
-	longest := maxSubnetLen4
+	longest := option.MaxSubnetLen4
 	if s.subnet.Addr().Is6() {
-		longest = maxSubnetLen6
+		longest = option.MaxSubnetLen6
 	}
 	if s.subnet.Bits() > longest {
 		return hint.Errorf("", fmt.Sprintf("a prefix of length %d at most", longest), "%s is too small for a gateway and containers", s.subnet)
 	}
 	if own := g.c.Servers[s.server].Subnet; n.Bridge != "" && own.IsValid() && own.Overlaps(s.subnet) {
-		return hint.Errorf("", "name another subnet", "%s overlaps %s, %s: it cannot be on %s too", s.subnet, own.Masked(), subnetOf(s.server), n.Bridge)
+		return hint.Errorf("", "name another subnet", "%s overlaps %s, %s: it cannot be on %s too", s.subnet, own.Masked(), ground.OwnSubnet(s.server), n.Bridge)
 	}
-	for _, d := range overlapping(g.dealt[s.network], s.subnet) {
+	for _, d := range overlapping(g.dealt[s.network], dealt.prefixed, s.subnet) {
 		if d.server != s.server || d.subnet != s.subnet {
 			return hint.Errorf("", "name another subnet", "%s of %s overlaps %s, which %s was dealt", s.subnet, s.server, d.subnet, d.server)
 		}

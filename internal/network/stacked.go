@@ -3,29 +3,31 @@ package network
 import (
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
 )
 
 // PlaceNetwork is the network of ours that a member of name uses as its underlay; "": none.
 func PlaceNetwork(c *state.Cluster, name, member string) string {
 	n := c.Networks[name]
-	m, err := wish(c, n, member)
+	m, err := ground.Wish(c, n, member)
 	if err != nil {
 		return ""
 	}
 	if m.Interface != "" {
 		return deviceOwner(c, name, m.Server, m.Interface)
 	}
-	if o := overlayOf(c, m.Server, m.Addr); o != nil && o.network != name {
-		return o.network
+	if o := overlayOf(c, m.Server, m.Addr); o != nil && o.Network != name {
+		return o.Network
 	}
 	return ""
 }
 
 // deviceOwner is the network other than name that makes a device on server; "": none.
 func deviceOwner(c *state.Cluster, name, server, device string) string {
-	if device == subnetBridge && c.Servers[server].Subnet.IsValid() {
-		return SubnetNetwork
+	if device == segment.SubnetBridge && c.Servers[server].Subnet.IsValid() {
+		return segment.SubnetNetwork
 	}
 	for _, other := range c.NetworkNames() {
 		if o := c.Networks[other]; other != name && o.Allocated[server] != nil && slices.Contains(devicesOf(other, o), device) {

@@ -4,7 +4,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -34,8 +36,8 @@ func (k *Kind) Takes(key string) bool { return slices.Contains(k.takes, key) }
 
 // refuse refuses what n says and its kind does not take.
 func (k *Kind) refuse(n *state.Network) error {
-	for i := range AllOptions() {
-		if o := &AllOptions()[i]; !slices.Contains(k.takes, o.Key) && o.IsSet(n) {
+	for i := range option.All() {
+		if o := &option.All()[i]; !slices.Contains(k.takes, o.Key) && o.IsSet(n) {
 			return k.refusal(n, o)
 		}
 	}
@@ -43,7 +45,7 @@ func (k *Kind) refuse(n *state.Network) error {
 }
 
 // refusal is the error of a network that has an option which its kind does not take.
-func (k *Kind) refusal(n *state.Network, o *Option) error {
+func (k *Kind) refusal(n *state.Network, o *option.Option) error {
 	for _, l := range slices.Concat(k.lacks, lacksOfOthers()) {
 		if slices.Contains(l.keys, o.Key) {
 			return l.refusal(n)
@@ -55,13 +57,13 @@ func (k *Kind) refusal(n *state.Network, o *Option) error {
 		if others := poolsTaking(o.Key); len(others) > 0 && !slices.Contains(k.takes, o.Key) {
 			next += ", or take the type " + strings.Join(others, " or ")
 		}
-	case o.among == ofPools:
-		next += ", or take one of: " + JoinWords(slices.Sorted(slices.Values(poolsTaking(o.Key))))
-	case o.among == ofMeshes:
+	case o.Among == option.OfPools:
+		next += ", or take one of: " + ground.JoinWords(slices.Sorted(slices.Values(poolsTaking(o.Key))))
+	case o.Among == option.OfMeshes:
 		next, text = next+", or create a network of the type "+WireGuard, "a %s network has no %s"
-	case o.among == ofSegments && k.segment:
+	case o.Among == option.OfSegments && k.segment:
 		next, text = next+segmentTaking(o.Key), "a %s network has no %s"
-	case o.among == ofSegments:
+	case o.Among == option.OfSegments:
 		next, text = next+segmentTaking(o.Key), "a %s network is layer 3 and has no %s"
 	}
 	return hint.Errorf(o.Key, next, text, n.Type, o.Flag())

@@ -8,8 +8,11 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/prefix"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -25,7 +28,6 @@ const (
 func TunnelTypes() []string { return namesOf(func(k *Kind) bool { return k.Tunnel }) }
 
 const (
-	maxTunnelKey = 1<<32 - 1 // RFC 2890: 32 bits
 	// tunnelTTL is the outer header's. The inner packet's own (the kernel's default)
 	// would let BGP's and others' packets with a TTL of 1 die at the first router of
 	// the underlay.
@@ -47,11 +49,11 @@ func tunnelKind(name, wire, passes string) *Kind {
 	return &Kind{
 		Name: name, wire: wire, passes: passes, takes: []string{"subnet", "mtu", "shares", "tunnel", "key", "ttl"}, Tunnel: true,
 		lacks:   []lack{{[]string{"port", "interface"}, "leave away: port, interface", "a tunnel has neither a port nor an interface of its own"}},
-		Command: "flock addtunnel " + name + " SERVER1 SERVER2", columns: []string{"ADDRESS", "SHARED"}, space: &tunnelSpace, commands: tunnelCommands,
+		Command: "flock addtunnel " + name + " SERVER1 SERVER2", columns: []string{"ADDRESS", "SHARED"}, space: &ground.TunnelSpace, commands: tunnelCommands,
 		WithoutRole: func(n *state.Network, _, name, _ string) error { return twoEnds(n, name) }, NoRole: twoEnds,
 		device: func(name string, _ *state.Network) string { return tunnelDevice(name) },
-		overlays: func(name string, n *state.Network, server string) []overlay {
-			return []overlay{{name, tunnelDevice(name), n.Allocated[server].Addrs, n.Subnets}}
+		overlays: func(name string, n *state.Network, server string) []ground.Overlay {
+			return []ground.Overlay{{Network: name, Dev: tunnelDevice(name), Addrs: n.Allocated[server].Addrs, Within: n.Subnets}}
 		},
 		probe: func(p *pairs, from, to string) (spec.Probe, bool) {
 			return between(tunnelDevice(p.name), p.n.Allocated[from].Addrs, p.n.Allocated[to].Addrs, "")
@@ -63,9 +65,9 @@ func tunnelKind(name, wire, passes string) *Kind {
 // twoEnds refuses to add an end to a tunnel, or to remove one.
 func twoEnds(n *state.Network, name string) error {
 	if len(n.Members) != 2 {
-		return OfNetwork(name, checkTunnelEnds(nil, name, n))
+		return ground.OfNetwork(name, checkTunnelEnds(nil, name, n))
 	}
-	a, b := ServerOf(n.Members[0]), ServerOf(n.Members[1])
+	a, b := ground.ServerOf(n.Members[0]), ground.ServerOf(n.Members[1])
 	return hint.Errorf("tunnel "+name, "flock addnetwork "+name+" subnet SERVER:CIDR, flock deltunnel "+name+", or another tunnel: flock addtunnel "+n.Type+" SERVER1 SERVER2",
 		"%s is a tunnel between %s and %s: it has these two ends for good", name, a, b)
 }
@@ -73,7 +75,7 @@ func twoEnds(n *state.Network, name string) error {
 func completeTunnel(c *state.Cluster, name string, n *state.Network) error {
 	n.Tunnel = true
 	if len(n.Subnets) == 0 {
-		p, err := freeSubnet(c, tunnelSpace)
+		p, err := ground.FreeSubnet(c, ground.TunnelSpace)
 		if err != nil {
 			return err
 		}
@@ -91,37 +93,37 @@ func checkTunnelEnds(c *state.Cluster, _ string, n *state.Network) error {
 	if len(n.Members) != 2 {
 		return hint.Errorf("", "give it two members", "a tunnel has two ends, this one has %d", len(n.Members))
 	}
-	a, b := ServerOf(n.Members[0]), ServerOf(n.Members[1])
+	a, b := ground.ServerOf(n.Members[0]), ground.ServerOf(n.Members[1])
 	if a == b {
 		return hint.Errorf("server "+a, "name two servers", "a tunnel from %s to itself leads nowhere", a)
 	}
 	if n.Type == IPIP && n.Key != 0 {
 		return hint.Errorf("", "flock addtunnel gre "+a+" "+b, "an %s tunnel has no key: GRE has", IPIP)
 	}
-	_, six, err := namedFamilies(c, n)
+	_, six, err := ground.NamedFamilies(c, n)
 	if err != nil {
 		return err
 	}
 	if six && n.Type == IPIP {
 		return hint.Errorf("", "flock addtunnel gre "+a+" "+b, "an %s tunnel has no IPv6 ends: it is IPv4 in IPv4", IPIP)
 	}
-	return checkFamily(c, n)
+	return ground.CheckFamily(c, n)
 }
 
 func checkTunnelSubnets(c *state.Cluster, _ string, n *state.Network) error {
 	families := map[bool]bool{}
 	for _, p := range n.Subnets {
 		a := p.Addr()
-		if err := hostBits(p, netip.Prefix.String); err != nil {
+		if err := ground.HostBits(p, netip.Prefix.String); err != nil {
 			return hint.Pin(err, "subnet")
 		}
-		switch next := "two addresses of a private subnet" + tunnelSpace.exampleEnds(c, p); {
+		switch next := "two addresses of a private subnet" + ground.TunnelSpace.ExampleEnds(c, p); {
 		case a.Is4In6() || a.IsMulticast() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || p.Bits() == 0:
 			return hint.Errorf("subnet", next, "%s cannot be given to the ends of a tunnel", p)
 		case p.Bits() == a.BitLen():
 			return hint.Errorf("subnet", next, "%s has no room for two ends", p)
 		case families[a.Is6()]:
-			return hint.Errorf("", "one subnet for IPv4 and one for IPv6", "two %s subnets", familyName(a.Is6()))
+			return hint.Errorf("", "one subnet for IPv4 and one for IPv6", "two %s subnets", ground.FamilyName(a.Is6()))
 		case a.Is6() && n.Type == IPIP:
 			return hint.Errorf("", "a "+GRE+" tunnel carries both families", "an %s tunnel carries no IPv6", IPIP)
 		}
@@ -136,16 +138,16 @@ var moduleDevices = []string{"gre0", "gretap0", "erspan0", "ip6gre0", "ip6gretap
 
 func checkTunnelDevice(c *state.Cluster, name string, n *state.Network) error {
 	device := tunnelDevice(name)
-	if slices.Contains(moduleDevices, device) || checkIfName("", device) != nil || device == subnetBridge {
+	if slices.Contains(moduleDevices, device) || option.CheckIfName("", device) != nil || device == segment.SubnetBridge {
 		return hint.Errorf("", "--name with another name", "%s is the name of a device that servers have anyway", device)
 	}
-	for other, o := range otherNetworks(c, name) {
+	for other, o := range ground.OtherNetworks(c, name) {
 		if !slices.Contains(devicesOf(other, o), device) {
 			continue
 		}
 		for _, m := range n.Members {
-			if HasMember(o, ServerOf(m)) {
-				return hint.Errorf("", "--name with another name", "the device %s is network %s's on %s", device, other, ServerOf(m))
+			if ground.HasMember(o, ground.ServerOf(m)) {
+				return hint.Errorf("", "--name with another name", "the device %s is network %s's on %s", device, other, ground.ServerOf(m))
 			}
 		}
 	}
@@ -176,7 +178,7 @@ func checkDuplicates(c *state.Cluster, name string, n *state.Network) error {
 	if err != nil {
 		return err
 	}
-	for other, o := range otherNetworks(c, name) {
+	for other, o := range ground.OtherNetworks(c, name) {
 		if meaning(o) != meaning(n) || o.Key != n.Key || len(o.Members) != 2 {
 			continue
 		}
@@ -193,7 +195,7 @@ func checkDuplicates(c *state.Cluster, name string, n *state.Network) error {
 
 func endWishes(c *state.Cluster, n *state.Network) (out [2]state.Member, err error) {
 	for i := range out {
-		if out[i], err = wish(c, n, n.Members[i]); err != nil {
+		if out[i], err = ground.Wish(c, n, n.Members[i]); err != nil {
 			return out, err
 		}
 	}
@@ -222,7 +224,7 @@ func allocateTunnel(n *state.Network, servers []string) error {
 		}
 	}
 	for i, m := range n.Members {
-		server := ServerOf(m)
+		server := ground.ServerOf(m)
 		if !slices.Contains(servers, server) {
 			continue
 		}
@@ -259,13 +261,13 @@ func compileTunnel(b *builder, name string, n *state.Network) error {
 	if err != nil || len(places) != 2 {
 		return err // a tunnel with one end leads nowhere
 	}
-	if places[0].addr.Is6() && n.Type == IPIP {
-		b.problem(places[0].server, name, hint.Errorf("server "+places[0].server, "flock addtunnel "+GRE+" "+places[0].server+" "+places[1].server,
-			"%s and %s reach each other by IPv6 alone, and an %s tunnel is IPv4 in IPv4", places[0].server, places[1].server, IPIP))
+	if places[0].Addr.Is6() && n.Type == IPIP {
+		b.Problem(places[0].Server, name, hint.Errorf("server "+places[0].Server, "flock addtunnel "+GRE+" "+places[0].Server+" "+places[1].Server,
+			"%s and %s reach each other by IPv6 alone, and an %s tunnel is IPv4 in IPv4", places[0].Server, places[1].Server, IPIP))
 		return nil
 	}
 	if other := b.duplicateOf(name, n, places); other != "" {
-		b.problem(places[0].server, name, hint.With(duplicate(n, other), "tunnel "+name, ""))
+		b.Problem(places[0].Server, name, hint.With(duplicate(n, other), "tunnel "+name, ""))
 		return nil
 	}
 	ends, err := b.tunnelEnds(n, places)
@@ -273,7 +275,7 @@ func compileTunnel(b *builder, name string, n *state.Network) error {
 		return err
 	}
 	b.shareProblems(name, ends)
-	mtu, ok := b.tunnelMTU(name, n, places, tunnelOver(n, places[0].addr.Is6()))
+	mtu, ok := b.tunnelMTU(name, n, places, tunnelOver(n, places[0].Addr.Is6()))
 	if !ok {
 		return nil
 	}
@@ -299,15 +301,15 @@ func tunnelOver(n *state.Network, v6 bool) int {
 }
 
 // duplicateOf finds a network that n cannot be told apart from where it ends.
-func (b *builder) duplicateOf(name string, n *state.Network, places []underlay) string {
-	for _, other := range b.c.NetworkNames() {
-		o := b.c.Networks[other]
+func (b *builder) duplicateOf(name string, n *state.Network, places []ground.Underlay) string {
+	for _, other := range b.Cluster.NetworkNames() {
+		o := b.Cluster.Networks[other]
 		if other == name || o.Type != n.Type || o.Key != n.Key {
 			continue
 		}
 		same := 0
 		for _, u := range places {
-			if p, ok := b.out.Places[Membership{u.server, other}]; ok && p.Addr == u.addr {
+			if p, ok := b.Out.Places[ground.Membership{Server: u.Server, Network: other}]; ok && p.Addr == u.Addr {
 				same++
 			}
 		}
@@ -319,18 +321,18 @@ func (b *builder) duplicateOf(name string, n *state.Network, places []underlay) 
 }
 
 // tunnelEnds are the members of n with what is theirs.
-func (b *builder) tunnelEnds(n *state.Network, places []underlay) ([]*end, error) {
-	shares, err := sharesOf(n)
+func (b *builder) tunnelEnds(n *state.Network, places []ground.Underlay) ([]*end, error) {
+	shares, err := ground.SharesOf(n)
 	if err != nil {
 		return nil, err
 	}
 	var out []*end
 	for _, u := range places {
-		a := n.Allocated[u.server]
+		a := n.Allocated[u.Server]
 		if a == nil {
-			return nil, fmt.Errorf("%s has no addresses: the cluster is not complete", u.server)
+			return nil, fmt.Errorf("%s has no addresses: the cluster is not complete", u.Server)
 		}
-		out = append(out, &end{underlay: u, own: a.Addrs, shares: shares[u.server]})
+		out = append(out, &end{Underlay: u, own: a.Addrs, shares: shares[u.Server]})
 	}
 	return out, nil
 }
@@ -338,14 +340,14 @@ func (b *builder) tunnelEnds(n *state.Network, places []underlay) ([]*end, error
 // addTunnelEnd adds one end's device, its addresses, and routes to what is behind
 // the other.
 func (b *builder) addTunnelEnd(name string, n *state.Network, e, other *end, mtu int) {
-	h, device := b.out.Hosts[e.server], tunnelDevice(name)
+	h, device := b.Out.Hosts[e.Server], tunnelDevice(name)
 	kind := map[string]string{GRE: spec.GRE, IPIP: spec.IPIP}[n.Type]
-	if e.addr.Is6() {
+	if e.Addr.Is6() {
 		kind = spec.IP6GRE
 	}
 	h.Links = append(h.Links, spec.Link{
 		Name: device, Network: name, Kind: kind, MTU: mtu,
-		Tunnel: &spec.Tunnel{Local: e.addr, Remote: other.addr, Key: n.Key, TTL: OuterTTL(n)},
+		Tunnel: &spec.Tunnel{Local: e.Addr, Remote: other.Addr, Key: n.Key, TTL: OuterTTL(n)},
 	})
 	for i, p := range n.Subnets {
 		h.Addrs = append(h.Addrs, spec.Addr{Link: device, Prefix: netip.PrefixFrom(e.own[i], p.Bits())})
@@ -356,7 +358,7 @@ func (b *builder) addTunnelEnd(name string, n *state.Network, e, other *end, mtu
 	m := &mesh{device: device}
 	for _, p := range other.shares {
 		m.route(h, e, p)
-		h.Claims = append(h.Claims, b.shareClaim(name, other.server, p))
+		h.Claims = append(h.Claims, b.ShareClaim(name, other.Server, p))
 	}
 	for _, p := range e.shares {
 		h.Keeps = append(h.Keeps, spec.PreserveSource{Network: name, Link: device, Subnet: p})

@@ -3,6 +3,7 @@ package network
 import (
 	"net/netip"
 
+	"github.com/flocknet/flock/internal/pool"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -17,19 +18,19 @@ const (
 )
 
 func udpKind() *Kind {
-	return poolKind(UDP, backend{routes: true, port: udpPort, over4: udpOverhead4, over6: udpOverhead6, wire: "UDP", mark: "udp"}, routeUDP, "port")
+	return poolKind(UDP, pool.Backend{Routes: true, Port: udpPort, Over4: udpOverhead4, Over6: udpOverhead6, Wire: "UDP", Mark: "udp"}, routeUDP, "port")
 }
 
-func routeUDP(p *pool, m *poolMember) {
-	h := p.out.Hosts[m.server]
+func routeUDP(p *pool.Pool, m *pool.Member) {
+	h := p.Out.Hosts[m.Server]
 	h.Links = append(h.Links, spec.Link{
-		Name: p.device, Network: p.name, Kind: spec.UDP, MTU: p.mtu, Tunnel: &spec.Tunnel{Port: p.n.Port, Local: m.addr},
+		Name: p.Device, Network: p.Name, Kind: spec.UDP, MTU: p.MTU, Tunnel: &spec.Tunnel{Port: p.N.Port, Local: m.Addr},
 	})
-	p.addDeviceAddrs(m)
-	packed := p.each(m, func(_ *poolMember, q netip.Prefix) {
-		h.Routes = append(h.Routes, spec.Route{Dst: q, Dev: p.device, Proto: spec.RouteProto})
+	p.AddDeviceAddrs(m)
+	packed := p.Each(m, func(_ *pool.Member, q netip.Prefix) {
+		h.Routes = append(h.Routes, spec.Route{Dst: q, Dev: p.Device, Proto: spec.RouteProto})
 	})
 	for _, other := range packed {
-		h.Members = append(h.Members, spec.Member{Link: p.device, Addr: other.addr, Subnets: other.routed})
+		h.Members = append(h.Members, spec.Member{Link: p.Device, Addr: other.Addr, Subnets: other.Routed})
 	}
 }

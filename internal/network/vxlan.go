@@ -3,11 +3,15 @@ package network
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -18,20 +22,18 @@ import (
 const VXLAN = "vxlan"
 
 const (
-	maxVNI       = 1<<24 - 1 // RFC 7348: 24 bits
 	defaultVNI   = 42
 	vxlanPort    = 4789 // IANA
-	vxlanDomain  = "vxapp"
-	overhead4    = 50 // outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14
-	overhead6    = 70 // outer IPv6 40
-	multicastTTL = 64 // the kernel's 1 dies at the first router
+	overhead4    = 50   // outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14
+	overhead6    = 70   // outer IPv6 40
+	multicastTTL = 64   // the kernel's 1 dies at the first router
 )
 
 func vxlanKind() *Kind {
 	return &Kind{
-		Name: VXLAN, wire: "VXLAN", takes: append(segmentTakes(), "group"), segment: true, space: &segmentSpace,
+		Name: VXLAN, wire: "VXLAN", takes: append(segmentTakes(), "group"), segment: true, space: &ground.SegmentSpace,
 		commands: memberCommands, overlays: segmentOverlays, probe: probeSegment,
-		complete: completeVXLAN, allocate: allocateSegment, fits: fitsSegment, compile: compileVXLAN,
+		complete: completeVXLAN, allocate: segment.Allocate, fits: segment.Fits, compile: compileVXLAN,
 	}
 }
 
@@ -55,24 +57,24 @@ func completeVXLAN(c *state.Cluster, name string, n *state.Network) error {
 // completeSegment fills in what all segments on tunnels have.
 func completeSegment(c *state.Cluster, name string, n *state.Network, bridge string) error {
 	if len(n.Subnets) == 0 {
-		p, err := freeSubnet(c, segmentSpace)
+		p, err := ground.FreeSubnet(c, ground.SegmentSpace)
 		if err != nil {
 			return err
 		}
 		n.Subnets = []netip.Prefix{p}
 	}
 	if n.Domain == "" {
-		n.Domain = vxlanDomain
+		n.Domain = option.DefaultDomain
 	}
 	if n.DHCP == "" {
 		n.DHCP = state.DHCPSingle
 	}
-	others := otherNetworks(c, name)
+	others := ground.OtherNetworks(c, name)
 	if n.VNI == 0 {
 		n.VNI = freeVNI(others)
 	}
 	if n.Bridge == "" {
-		n.Bridge = freeBridge(others, bridge)
+		n.Bridge = ground.FreeBridge(others, bridge)
 	}
 	return nil
 }
@@ -95,7 +97,7 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 	if err := checkSubnets(c, n); err != nil {
 		return err
 	}
-	if err := checkFamily(c, n); err != nil {
+	if err := ground.CheckFamily(c, n); err != nil {
 		return err
 	}
 	if n.DHCPServer != "" {
@@ -103,13 +105,13 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 			return hint.Errorf("dhcp-server", "leave -n away, or use --dhcp single", "DHCP server %s with DHCP %s", n.DHCPServer, n.DHCP)
 		}
 		if c.Servers[n.DHCPServer] == nil && n.DHCPServer != Local {
-			return hint.Pin(UnknownServer(n.DHCPServer), "dhcp-server")
+			return hint.Pin(ground.UnknownServer(n.DHCPServer), "dhcp-server")
 		}
 	}
 	if err := checkMTU(n); err != nil {
 		return err
 	}
-	others := otherNetworks(c, name)
+	others := ground.OtherNetworks(c, name)
 	if err := checkBridge(n, others, "vxl"); err != nil {
 		return err
 	}
@@ -117,14 +119,14 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 }
 
 func checkMTU(n *state.Network) error {
-	if n.MTU != 0 && n.MTU < minMTU6 && slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
-		return hint.Errorf("mtu", "--mtu 1280 or more", "MTU %d is less than the %d that IPv6 needs", n.MTU, minMTU6)
+	if n.MTU != 0 && n.MTU < ground.MinMTU6 && slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		return hint.Errorf("mtu", "--mtu 1280 or more", "MTU %d is less than the %d that IPv6 needs", n.MTU, ground.MinMTU6)
 	}
 	return nil
 }
 
 func checkVXLAN(n *state.Network, others map[string]*state.Network) error {
-	for _, other := range slices.Sorted(keys(others)) {
+	for _, other := range slices.Sorted(maps.Keys(others)) {
 		o := others[other]
 		if o.VNI == n.VNI && tunnelPort(o) == tunnelPort(n) && o.VNI != 0 {
 			return hint.Errorf("vni", "-v "+strconv.Itoa(int(freeVNI(others))), "VNI %d on port %d is taken by network %s", n.VNI, tunnelPort(n), other)
@@ -142,13 +144,13 @@ func checkVXLAN(n *state.Network, others map[string]*state.Network) error {
 // checkBridge refuses a bridge that another network or the servers have. Advice names one
 // that begins with prefix.
 func checkBridge(n *state.Network, others map[string]*state.Network, prefix string) error {
-	for _, other := range slices.Sorted(keys(others)) {
+	for _, other := range slices.Sorted(maps.Keys(others)) {
 		if others[other].Bridge == n.Bridge {
-			return hint.Errorf("bridge", "-b "+freeBridge(others, prefix), "bridge %s is taken by network %s", n.Bridge, other)
+			return hint.Errorf("bridge", "-b "+ground.FreeBridge(others, prefix), "bridge %s is taken by network %s", n.Bridge, other)
 		}
 	}
-	if n.Bridge == subnetBridge {
-		return hint.Errorf("bridge", "-b "+freeBridge(others, prefix), "bridge %s is the servers' own (setsubnet)", n.Bridge)
+	if n.Bridge == segment.SubnetBridge {
+		return hint.Errorf("bridge", "-b "+ground.FreeBridge(others, prefix), "bridge %s is the servers' own (setsubnet)", n.Bridge)
 	}
 	return nil
 }
@@ -167,98 +169,74 @@ func freeTunnelPort(others map[string]*state.Network, gbp bool) int {
 	return int(port)
 }
 
-// groupOK says whether g can carry a network: link-local IPv4 groups
-// (224.0.0.0/24) belong to protocols, and an IPv6 group needs a scope beyond the
-// interface (RFC 4291).
-func groupOK(g netip.Addr) bool {
-	return g.IsMulticast() && !g.IsInterfaceLocalMulticast() && g.Zone() == "" && !g.Is4In6() &&
-		!netip.MustParsePrefix("224.0.0.0/24").Contains(g)
-}
-
 func compileVXLAN(b *builder, name string, n *state.Network) error {
 	places, err := b.underlays(name, n)
 	if err != nil {
 		return err
 	}
 	over := overhead4
-	if len(places) > 0 && places[0].addr.Is6() {
+	if len(places) > 0 && places[0].Addr.Is6() {
 		over = overhead6
 	}
 	mtu, ok := b.tunnelMTU(name, n, places, over)
 	if !ok {
 		return nil
 	}
-	return b.addOverlay(name, n, places, addrSet(places), mtu)
+	return b.addOverlay(name, n, places, ground.AddrSet(places), mtu)
 }
 
 // addOverlay adds a segment whose tunnels end at places; flood is who gets frames
 // to unknown destinations, unless a multicast group does.
-func (b *builder) addOverlay(name string, n *state.Network, places []underlay, flood *spec.AddrSet, mtu int) error {
+func (b *builder) addOverlay(name string, n *state.Network, places []ground.Underlay, flood *spec.AddrSet, mtu int) error {
 	tunnel := spec.IfName(n.Bridge, "vx")
-	guard := b.overlayGuard(name, n, tunnel)
+	guard := segment.MembersGuard(b.Builder, name, n, tunnel)
 	for _, u := range places {
-		h, a := b.out.Hosts[u.server], n.Allocated[u.server]
+		h, a := b.Out.Hosts[u.Server], n.Allocated[u.Server]
 		if a == nil {
-			return fmt.Errorf("%s has no addresses: the cluster is not complete", u.server)
+			return fmt.Errorf("%s has no addresses: the cluster is not complete", u.Server)
 		}
-		b.addSegment(h, segment{
-			network: name, bridge: n.Bridge, mac: mac(roleBridge, b.c.Name, name, a.ID), mtu: mtu,
-			subnets: n.Subnets, gateways: gateways(n), own: a.Addrs, masq: !n.NoMasq, guard: guard,
+		segment.Add(b.Builder, h, segment.Segment{
+			Network: name, Bridge: n.Bridge, MAC: ground.MAC(ground.RoleBridge, b.Cluster.Name, name, a.ID), MTU: mtu,
+			Subnets: n.Subnets, Gateways: segment.Gateways(n), Own: a.Addrs, Masq: !n.NoMasq, Guard: guard,
 		})
-		t := &spec.Tunnel{VNI: n.VNI, Port: tunnelPort(n), Local: u.addr, GBP: n.GBP}
+		t := &spec.Tunnel{VNI: n.VNI, Port: tunnelPort(n), Local: u.Addr, GBP: n.GBP}
 		if n.Group.IsValid() {
-			t.Group, t.Dev, t.TTL = n.Group, u.dev, multicastTTL
+			t.Group, t.Dev, t.TTL = n.Group, u.Dev, multicastTTL
 		} else {
 			h.Floods = append(h.Floods, spec.Flood{Link: tunnel, To: flood})
 		}
 		h.Links = append(h.Links, spec.Link{
-			Name: tunnel, Network: name, Kind: spec.VXLAN, MAC: mac(roleTunnel, b.c.Name, name, a.ID),
+			Name: tunnel, Network: name, Kind: spec.VXLAN, MAC: ground.MAC(ground.RoleTunnel, b.Cluster.Name, name, a.ID),
 			MTU: mtu, Master: n.Bridge, Tunnel: t,
 		})
 		// The tunnel's end speaks no IPv6 of its own into the segment.
 		h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: "net/ipv6/conf/" + tunnel + "/disable_ipv6", Value: "1", Link: tunnel})
 		h.Claims = append(h.Claims, spec.Claim{Network: name, UDPPort: tunnelPort(n)})
-		h.Gateways = append(h.Gateways, b.anycast(name, n, tunnel))
+		h.Gateways = append(h.Gateways, segment.Anycast(b.Builder, name, n, tunnel))
 	}
-	b.segmentDHCP(name, n, places, mtu)
+	segment.AddDHCP(b.Builder, name, n, places, mtu)
 	return nil
-}
-
-func gateways(n *state.Network) []netip.Addr {
-	out := make([]netip.Addr, len(n.Subnets))
-	for i, p := range n.Subnets {
-		out[i] = gatewayOf(p)
-	}
-	return out
-}
-
-func (b *builder) anycast(name string, n *state.Network, uplink string) spec.Gateway {
-	return spec.Gateway{
-		Network: name, Bridge: n.Bridge, Uplink: uplink, MAC: mac(roleAny, b.c.Name, name, 0),
-		RouterMACs: mac(roleBridge, b.c.Name, name, 0), RouterMask: routerMask,
-		Subnets: n.Subnets, Addrs: gateways(n), FilterDHCP: n.DHCP == state.DHCPDistributed,
-	}
 }
 
 // tunnelMTU is what over, the bytes that tunnels take, leaves of the smallest
 // underlay MTU. An MTU that was asked for and does not fit is the problem of the
 // members it does not fit.
-func (b *builder) tunnelMTU(name string, n *state.Network, places []underlay, over int) (int, bool) {
+func (b *builder) tunnelMTU(name string, n *state.Network, places []ground.Underlay, over int) (int, bool) {
 	if len(places) == 0 {
 		return 0, false
 	}
-	least, server := smallestMTU(places)
-	fits, needs := least-over, minMTU
+	least, server := ground.SmallestMTU(places)
+	fits, needs := least-over, ground.MinMTU
 	if slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
-		needs = minMTU6
+		needs = ground.MinMTU6
 	}
 	switch {
 	case n.MTU > fits:
-		b.problem(server, name, hint.Errorf("server "+server, "make the network anew with --mtu "+strconv.Itoa(fits)+", or raise the MTU of "+server+"'s underlay interface",
+		b.Problem(server, name, hint.Errorf("server "+server, "make the network anew with --mtu "+strconv.Itoa(fits)+", or raise the MTU of "+server+"'s underlay interface",
 			"MTU %d does not fit: %s's underlay carries %d, %s takes %d of it", n.MTU, server, least, encapsulation(n), over))
 		return 0, false
 	case fits < needs:
-		b.problem(server, name, hint.Errorf("server "+server, "raise the MTU of "+server+"'s underlay interface",
+		b.Problem(server, name, hint.Errorf("server "+server, "raise the MTU of "+server+"'s underlay interface",
 			"%s's underlay MTU %d leaves %d, the network needs %d", server, least, fits, needs))
 		return 0, false
 	case n.MTU != 0:
@@ -266,3 +244,6 @@ func (b *builder) tunnelMTU(name string, n *state.Network, places []underlay, ov
 	}
 	return fits, true
 }
+
+// freeVNI is the first VNI from the default on that no other network has.
+func freeVNI(others map[string]*state.Network) uint32 { return ground.FreeVNIFrom(others, defaultVNI) }

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/flocknet/flock/internal/prefix"
+	"github.com/flocknet/flock/internal/pool"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -21,50 +21,30 @@ const (
 )
 
 func vxlanL3Kind() *Kind {
-	kind := poolKind(VXLANL3, backend{
-		routes: true, direct: true, port: flannelPort, vni: flannelVNI, over4: overhead4, over6: overhead6, wire: "VXLAN", mark: "vx",
+	kind := poolKind(VXLANL3, pool.Backend{
+		Routes: true, Direct: true, Port: flannelPort, VNI: flannelVNI, Over4: overhead4, Over6: overhead6, Wire: "VXLAN", Mark: "vx",
 	}, routeVXLANL3, "vni", "gbp", "port", "direct-routing")
 	kind.columns = append(kind.columns, "MAC")
 	return kind
 }
 
-func routeVXLANL3(p *pool, m *poolMember) {
-	h := p.out.Hosts[m.server]
+func routeVXLANL3(p *pool.Pool, m *pool.Member) {
+	h := p.Out.Hosts[m.Server]
 	h.Links = append(h.Links, spec.Link{
-		Name: p.device, Network: p.name, Kind: spec.VXLAN, MAC: m.mac, MTU: p.mtu,
-		Tunnel: &spec.Tunnel{VNI: p.n.VNI, Port: p.n.Port, Local: m.addr, GBP: p.n.GBP, Static: true},
+		Name: p.Device, Network: p.Name, Kind: spec.VXLAN, MAC: m.MAC, MTU: p.MTU,
+		Tunnel: &spec.Tunnel{VNI: p.N.VNI, Port: p.N.Port, Local: m.Addr, GBP: p.N.GBP, Static: true},
 	})
-	p.addDeviceAddrs(m)
-	h.Routes = slices.Grow(h.Routes, p.routed) // thousands, in large networks
-	packed := p.each(m, func(other *poolMember, q netip.Prefix) {
-		h.Routes = append(h.Routes, spec.Route{Dst: q, Via: other.ownOf(q.Addr().Is6()).Addr(), Dev: p.device, Onlink: true, Proto: spec.RouteProto})
+	p.AddDeviceAddrs(m)
+	h.Routes = slices.Grow(h.Routes, p.Routed) // thousands, in large networks
+	packed := p.Each(m, func(other *pool.Member, q netip.Prefix) {
+		h.Routes = append(h.Routes, spec.Route{Dst: q, Via: other.OwnOf(q.Addr().Is6()).Addr(), Dev: p.Device, Onlink: true, Proto: spec.RouteProto})
 	})
-	h.Neighs = slices.Grow(h.Neighs, len(packed)*len(m.subnets))
+	h.Neighs = slices.Grow(h.Neighs, len(packed)*len(m.Subnets))
 	h.FDB = slices.Grow(h.FDB, len(packed))
 	for _, other := range packed {
-		for _, own := range other.subnets {
-			h.Neighs = append(h.Neighs, spec.Neigh{Link: p.device, IP: own.Addr(), MAC: other.mac})
+		for _, own := range other.Subnets {
+			h.Neighs = append(h.Neighs, spec.Neigh{Link: p.Device, IP: own.Addr(), MAC: other.MAC})
 		}
-		h.FDB = append(h.FDB, spec.FDB{Link: p.device, MAC: other.mac, Dst: other.addr})
-	}
-}
-
-// addDeviceAddrs gives m's device the first address of its subnets, alone: what the
-// server itself sends to the others' containers comes from there.
-func (p *pool) addDeviceAddrs(m *poolMember) {
-	h := p.out.Hosts[m.server]
-	v6 := false
-	for _, own := range m.subnets {
-		v6 = v6 || own.Addr().Is6()
-		h.Addrs = append(h.Addrs, spec.Addr{Link: p.device, Prefix: prefix.Alone(own.Addr())})
-	}
-	conf := "net/ipv6/conf/" + p.device + "/"
-	if !v6 {
-		// The device speaks no IPv6 of its own: no solicitations, no listener reports.
-		h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: conf + "disable_ipv6", Value: "1", Link: p.device})
-		return
-	}
-	for key, value := range map[string]string{"disable_ipv6": "0", "accept_dad": "0", "accept_ra": "0"} {
-		h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: conf + key, Value: value, Link: p.device})
+		h.FDB = append(h.FDB, spec.FDB{Link: p.Device, MAC: other.MAC, Dst: other.Addr})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
@@ -26,10 +27,10 @@ func wireGuardKind() *Kind {
 	return &Kind{
 		Name: WireGuard, wire: "WireGuard", Help: meshHelp,
 		takes: []string{"subnet", "interface", "port", "mtu", "topology", "keepalive", "lead", "shares"},
-		Roles: true, Encrypted: true, columns: []string{"ADDRESS", "SHARED", "KEY"}, space: &meshSpace, commands: roleCommands(),
+		Roles: true, Encrypted: true, columns: []string{"ADDRESS", "SHARED", "KEY"}, space: &ground.MeshSpace, commands: roleCommands(),
 		WithoutRole: nameRole, device: encryptedDevice,
-		overlays: func(name string, n *state.Network, server string) []overlay {
-			return []overlay{{name, meshDevice(name), n.Allocated[server].Addrs, n.Subnets}}
+		overlays: func(name string, n *state.Network, server string) []ground.Overlay {
+			return []ground.Overlay{{Network: name, Dev: meshDevice(name), Addrs: n.Allocated[server].Addrs, Within: n.Subnets}}
 		},
 		complete: completeWireGuard, allocate: allocateWireGuard, fits: fitsWireGuard, compile: compileWireGuard,
 	}
@@ -54,7 +55,7 @@ func nameRole(n *state.Network, verb, name, server string) error {
 
 func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 	if len(n.Subnets) == 0 {
-		p, err := freeSubnet(c, meshSpace)
+		p, err := ground.FreeSubnet(c, ground.MeshSpace)
 		if err != nil {
 			return err
 		}
@@ -63,9 +64,9 @@ func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 	n.Port = cmp.Or(n.Port, freePort(c, name))
 	n.Topology = cmp.Or(n.Topology, state.Mesh)
 	if n.Lead == "" && len(n.Members) > 0 {
-		n.Lead = ServerOf(n.Members[0])
+		n.Lead = ground.ServerOf(n.Members[0])
 	}
-	if n.Lead != "" && !HasMember(n, n.Lead) {
+	if n.Lead != "" && !ground.HasMember(n, n.Lead) {
 		return hint.Errorf("lead", "lead with one of the members", "the lead %s is not a member", n.Lead)
 	}
 	if err := checkSubnets(c, n); err != nil {
@@ -135,12 +136,12 @@ func compileWireGuard(b *builder, name string, n *state.Network) error {
 		network: name, device: meshDevice(name), subnets: n.Subnets, port: n.Port, mtu: mtu,
 		hub: n.Topology == state.Hub, keepalive: n.Keepalive, ends: ends,
 	}
-	m.findLead(meshLead(b.c, n))
+	m.findLead(meshLead(b.Cluster, n))
 	return b.addMesh(m)
 }
 
 func (m *mesh) findLead(server string) {
-	if at := slices.IndexFunc(m.ends, func(e *end) bool { return e.server == server }); at >= 0 {
+	if at := slices.IndexFunc(m.ends, func(e *end) bool { return e.Server == server }); at >= 0 {
 		m.lead = m.ends[at]
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -23,7 +25,7 @@ func (a *Page) PrintSpeakers(c *state.Cluster, list []change.Speaker) error {
 			continue
 		}
 		up, learned, installed := countBGP(s.Status)
-		t.Add(s.Server, s.Status.Network, network.FormatAS(s.Status.AS), fmt.Sprintf("%d/%d", up, len(s.Status.Neighbors)),
+		t.Add(s.Server, s.Status.Network, option.FormatAS(s.Status.AS), fmt.Sprintf("%d/%d", up, len(s.Status.Neighbors)),
 			fmt.Sprint(learned), fmt.Sprintf("%d/%d", installed, learned), lasted(s.Status.Uptime), strings.Join(downSessions(s.Status, nil), "; "))
 	}
 	if a.JSON() {
@@ -36,7 +38,7 @@ func (a *Page) PrintSpeakers(c *state.Cluster, list []change.Speaker) error {
 }
 
 func bgpNetworkOf(c *state.Cluster, server string) string {
-	for _, name := range network.Networks(c, server) {
+	for _, name := range ground.Networks(c, server) {
 		if network.KindOf(c.Networks[name]).BGP {
 			return name
 		}

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/change"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 )
 
 // silent are the BGP sessions of a server that should be up and are down.
@@ -49,15 +49,15 @@ func unmatched(s change.Server) []string {
 
 // BGPNotes are the rules without a match and the routes kept out of the kernel, of all
 // servers looked at.
-func BGPNotes(list []change.Server) []network.Note {
-	var out []network.Note
+func BGPNotes(list []change.Server) []ground.Note {
+	var out []ground.Note
 	for _, s := range list {
 		texts := unmatched(s)
 		if s.BGP != nil {
 			texts = append(texts, change.Held(s.Name, s.BGP)...)
 		}
 		for _, text := range texts {
-			out = append(out, network.Note{Network: s.BGP.Network, Text: text})
+			out = append(out, ground.Note{Network: s.BGP.Network, Text: text})
 		}
 	}
 	return out
@@ -74,7 +74,7 @@ func (d *sessionsDoc) text() string {
 const fewMissing = 4
 
 // Unheard says which sessions and routes did not come up in time.
-func (a *Page) Unheard(list []network.Note) {
+func (a *Page) Unheard(list []ground.Note) {
 	count := map[string]int{}
 	for _, n := range list {
 		if count[n.Network]++; count[n.Network] <= fewMissing {

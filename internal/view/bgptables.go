@@ -9,13 +9,13 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 func speakerHead(s *spec.BGPStatus) string {
-	text := fmt.Sprintf("%s, AS %s, router id %s, up %s", s.Network, network.FormatAS(s.AS), s.RouterID, lasted(s.Uptime))
+	text := fmt.Sprintf("%s, AS %s, router id %s, up %s", s.Network, option.FormatAS(s.AS), s.RouterID, lasted(s.Uptime))
 	if s.Restarts {
 		text += ", restarting: it keeps the routes of before until they are confirmed"
 	}
@@ -33,7 +33,7 @@ func (a *Page) peerTable(s *spec.BGPStatus) *screen.Table {
 		if n.Received != n.Accepted {
 			in += fmt.Sprintf(" of %d", n.Received)
 		}
-		t.Add(n.Addr.String(), n.Name, network.FormatAS(n.AS), n.State, uptime, in, fmt.Sprint(n.Sent), cmp.Or(n.Why, idleRules(n)))
+		t.Add(n.Addr.String(), n.Name, option.FormatAS(n.AS), n.State, uptime, in, fmt.Sprint(n.Sent), cmp.Or(n.Why, idleRules(n)))
 	}
 	return t
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -17,7 +17,7 @@ func running(out *change.Outcome, s change.Server) (more, full []spec.PoolUse) {
 	for _, use := range s.Plan.Pools {
 		n := out.Cluster.Networks[use.Network]
 		switch {
-		case n != nil && use.NearlyFull() && network.MoreToDeal(n):
+		case n != nil && use.NearlyFull() && segment.MoreToDeal(n):
 			more = append(more, use)
 		case use.Full():
 			full = append(full, use)

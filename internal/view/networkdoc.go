@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 )
 
 // The JSON of a network has its options by their keys in the cluster file, with _ for -,
@@ -54,7 +55,7 @@ func (v *Network) MarshalJSON() ([]byte, error) {
 // document is what the network's JSON says, and in which order.
 func (v *Network) document() (values map[string]any, names []string) {
 	values = map[string]any{}
-	for _, o := range network.AllOptions() {
+	for _, o := range option.All() {
 		name := strings.ReplaceAll(o.Key, "-", "_")
 		if slices.Contains(documentOtherwise, name) {
 			continue

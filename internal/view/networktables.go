@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -115,8 +115,8 @@ func Options(n *state.Network, mtu int) []string {
 	shown := *n
 	shown.MTU = mtu
 	var out []string
-	for i := range network.AllOptions() {
-		for _, words := range network.AllOptions()[i].Said(&shown) {
+	for i := range option.All() {
+		for _, words := range option.All()[i].Said(&shown) {
 			out = append(out, strings.Join(words, screen.NoBreak))
 		}
 	}
@@ -137,7 +137,7 @@ func (v *Network) besides() []string {
 
 // words name the router, as addbgp does.
 func (e externalView) words() []string {
-	return []string{"external", e.Server, e.Address, "as", network.FormatAS(e.AS)}
+	return []string{"external", e.Server, e.Address, "as", option.FormatAS(e.AS)}
 }
 
 // rules are what else addbgp was told of the router.

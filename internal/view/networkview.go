@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
@@ -100,7 +101,7 @@ func (v *Network) stateText(most int) string {
 
 // Networks gathers what the file and the compiled specs say about every
 // network, by name.
-func Networks(c *state.Cluster, compiled *network.Compiled, pending []string) []*Network {
+func Networks(c *state.Cluster, compiled *ground.Compiled, pending []string) []*Network {
 	problem := map[[2]string]string{}
 	for _, p := range compiled.Problems {
 		problem[[2]string{p.Server, p.Network}] = p.Err.Error()
@@ -109,7 +110,7 @@ func Networks(c *state.Cluster, compiled *network.Compiled, pending []string) []
 	for _, name := range slices.SortedFunc(maps.Keys(c.Networks), screen.ByName) {
 		n := c.Networks[name]
 		v := &Network{
-			Name: name, Type: n.Type, Subnet: Texts(n.Subnets), Gateway: []string{}, MTU: n.MTU, DHCPServer: cmp.Or(network.DHCPServer(n), n.DHCPServer),
+			Name: name, Type: n.Type, Subnet: Texts(n.Subnets), Gateway: []string{}, MTU: n.MTU, DHCPServer: cmp.Or(ground.DHCPServer(n), n.DHCPServer),
 			Shared: n.Shares, n: n, kind: network.KindOf(n),
 			Masquerade: network.KindOf(n).Masquerades(n),
 			Externals:  externals(n), Members: []memberView{}, State: stateReady, Pending: []string{},
@@ -154,9 +155,9 @@ func externals(n *state.Network) []externalView {
 
 // member reads a member's part from its server's spec, and what all members
 // share from the first that has any.
-func (v *Network) member(n *state.Network, text string, compiled *network.Compiled) memberView {
-	h := compiled.Hosts[network.ServerOf(text)]
-	m := memberView{Server: network.ServerOf(text), Member: text, Addresses: []string{}, State: stateReady}
+func (v *Network) member(n *state.Network, text string, compiled *ground.Compiled) memberView {
+	h := compiled.Hosts[ground.ServerOf(text)]
+	m := memberView{Server: ground.ServerOf(text), Member: text, Addresses: []string{}, State: stateReady}
 	if a := n.Allocated[m.Server]; a != nil {
 		m.Addresses, m.Key, m.Subnets = Texts(a.Addrs), a.Key, Texts(a.Subnets)
 		if a.Mesh.IsValid() {
@@ -168,10 +169,10 @@ func (v *Network) member(n *state.Network, text string, compiled *network.Compil
 			m.Shared = append(m.Shared, share.Subnet.String())
 		}
 	}
-	if p, known := compiled.Places[network.Membership{Server: m.Server, Network: v.Name}]; known {
+	if p, known := compiled.Places[ground.Membership{Server: m.Server, Network: v.Name}]; known {
 		m.Interface, m.Underlay = p.Interface, p.Addr.String()
 	}
-	m.Direct = compiled.Direct[network.Membership{Server: m.Server, Network: v.Name}]
+	m.Direct = compiled.Direct[ground.Membership{Server: m.Server, Network: v.Name}]
 	for _, l := range h.Links {
 		below := n.Bridge != "" && l.Kind == spec.WireGuard
 		if l.Network == v.Name && !below && v.MTU == 0 {

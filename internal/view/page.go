@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/screen"
 )
 
@@ -47,7 +47,7 @@ func (a *Page) Say(format string, args ...any) {
 }
 
 // Notes prints what a person should know and no server's plan shows.
-func (a *Page) Notes(list []network.Note) {
+func (a *Page) Notes(list []ground.Note) {
 	for _, n := range list {
 		a.Say("note: %s: %s", n.Network, n.Text)
 	}

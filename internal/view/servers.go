@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/target"
@@ -48,7 +48,7 @@ const (
 // Servers are the servers as listservers prints them, by name. Pending are those that do
 // not hold what the file says, sorted.
 func Servers(c *state.Cluster, pending []string) []Server {
-	members := network.Memberships(c)
+	members := ground.Memberships(c)
 	out := []Server{}
 	for _, name := range slices.SortedFunc(maps.Keys(c.Servers), screen.ByName) {
 		s := c.Servers[name]
@@ -56,7 +56,7 @@ func Servers(c *state.Cluster, pending []string) []Server {
 			Name: name, Address: s.Address, User: s.User, Port: s.Port, Identity: s.Identity, Jump: s.Jump,
 			NAT: s.NAT, Endpoint: s.Endpoint, Networks: OrEmpty(members[name]), State: stateReady,
 		}
-		if dev, addr, mtu, ok := network.Underlay(name, s); ok {
+		if dev, addr, mtu, ok := ground.DefaultUnderlay(name, s); ok {
 			v.Interface, v.Underlay, v.MTU = dev, addr.String(), mtu
 		}
 		if v.Interface == "" {

@@ -1,52 +1,40 @@
-package network
+package segment
 
 import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
-// DHCPServer is the member that hands out the addresses of a network with single
-// DHCP: the one asked for while it is a member, otherwise the first member; "" in
-// a network without members or with another DHCP mode.
-func DHCPServer(n *state.Network) string {
-	if n.DHCP != state.DHCPSingle || len(n.Members) == 0 {
-		return ""
-	}
-	if slices.ContainsFunc(n.Members, func(m string) bool { return ServerOf(m) == n.DHCPServer }) {
-		return n.DHCPServer
-	}
-	return ServerOf(n.Members[0])
-}
-
-// segmentDHCP adds DHCP and DNS where the network wants them.
-func (b *builder) segmentDHCP(name string, n *state.Network, places []underlay, mtu int) {
+// AddDHCP adds DHCP and DNS where the network wants them.
+func AddDHCP(b *ground.Builder, name string, n *state.Network, places []ground.Underlay, mtu int) {
 	if n.DHCP == state.DHCPOff {
 		return
 	}
-	only := DHCPServer(n)
-	b.noteFull(name, n, only)
+	only := ground.DHCPServer(n)
+	NoteFull(b, name, n, only)
 	for _, u := range places {
-		if only != "" && u.server != only {
+		if only != "" && u.Server != only {
 			continue
 		}
-		h := b.out.Hosts[u.server]
+		h := b.Out.Hosts[u.Server]
 		d := spec.DHCP{Network: name, Bridge: n.Bridge, Domain: n.Domain, MTU: mtu, Hosts: memberNames(n)}
 		if only != "" {
-			singleDHCP(&d, n, u.server)
+			singleDHCP(&d, n, u.Server)
 			for _, a := range d.DNS {
 				h.Addrs = append(h.Addrs, spec.Addr{Link: n.Bridge, Prefix: netip.PrefixFrom(a, a.BitLen())})
 			}
 		} else {
-			distributedDHCP(&d, n, u.server, places)
+			distributedDHCP(&d, n, u.Server, places)
 		}
 		if at := slices.IndexFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is4() }); at >= 0 {
-			d.Router = gatewayOf(n.Subnets[at])
+			d.Router = GatewayOf(n.Subnets[at])
 		}
 		h.DHCPs = append(h.DHCPs, d)
-		h.Claims = append(h.Claims, claimDNSMasq(name))
+		h.Claims = append(h.Claims, ClaimDNSMasq(name))
 	}
 }
 
@@ -54,7 +42,7 @@ func (b *builder) segmentDHCP(name string, n *state.Network, places []underlay, 
 func singleDHCP(d *spec.DHCP, n *state.Network, server string) {
 	d.Floats = true
 	for _, p := range n.Subnets {
-		d.DNS = append(d.DNS, nameServerOf(p))
+		d.DNS = append(d.DNS, NameServerOf(p))
 	}
 	d.Listen = append(slices.Clone(n.Allocated[server].Addrs), d.DNS...)
 	for i, p := range n.Subnets {
@@ -70,10 +58,10 @@ func singleDHCP(d *spec.DHCP, n *state.Network, server string) {
 
 // distributedDHCP: every server hands out its own pool and answers on the
 // gateway's address; names of the others' containers it asks the others for.
-func distributedDHCP(d *spec.DHCP, n *state.Network, server string, places []underlay) {
+func distributedDHCP(d *spec.DHCP, n *state.Network, server string, places []ground.Underlay) {
 	a := n.Allocated[server]
-	d.Listen = append(slices.Clone(a.Addrs), gateways(n)...)
-	d.DNS = gateways(n)
+	d.Listen = append(slices.Clone(a.Addrs), Gateways(n)...)
+	d.DNS = Gateways(n)
 	for _, p := range n.Subnets {
 		if p.Addr().Is6() {
 			d.Ranges = append(d.Ranges, dhcpRange(p, netip.Addr{}))
@@ -82,8 +70,8 @@ func distributedDHCP(d *spec.DHCP, n *state.Network, server string, places []und
 		d.Ranges = append(d.Ranges, poolRanges(p, a.Pool)...)
 	}
 	for _, u := range places {
-		if u.server != server {
-			d.Peers = append(d.Peers, n.Allocated[u.server].Addrs[0])
+		if u.Server != server {
+			d.Peers = append(d.Peers, n.Allocated[u.Server].Addrs[0])
 		}
 	}
 }
@@ -92,7 +80,7 @@ func distributedDHCP(d *spec.DHCP, n *state.Network, server string, places []und
 func memberNames(n *state.Network) []spec.HostName {
 	var out []spec.HostName
 	for _, m := range n.Members {
-		server := ServerOf(m)
+		server := ground.ServerOf(m)
 		for _, addr := range n.Allocated[server].Addrs {
 			out = append(out, spec.HostName{Name: server, Addr: addr})
 		}

@@ -1,10 +1,11 @@
-package network
+package peering
 
 import (
 	"fmt"
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -12,24 +13,25 @@ import (
 // What the specs do not show about speakers outside: whose default route they take
 // over, and which of their rules are about nothing.
 
-func (b *builder) externalNotes(name string, n *state.Network, speakers []*speaker) {
+// ExternalNotes notes what the specs do not show about speakers outside.
+func ExternalNotes(b *ground.Builder, name string, n *state.Network, speakers []*Speaker) {
 	for _, six := range []bool{false, true} {
-		b.defaultNotes(name, n, speakers, six)
+		defaultNotes(b, name, n, speakers, six)
 	}
-	shares := sharedSubnets(n)
+	shares := SharedSubnets(n)
 	for _, e := range n.Externals {
 		for _, text := range e.Announce {
-			r, err := parseRule(text)
+			r, err := ParseRule(text)
 			if err == nil && !slices.ContainsFunc(shares, r.Matches) {
 				text := fmt.Sprintf("%s tells %s nothing by --announce %q: no shared subnet matches", e.Server, e.Address, text)
-				b.out.Notes = append(b.out.Notes, Note{Network: name, Text: text, Amiss: true})
+				b.Out.Notes = append(b.Out.Notes, ground.Note{Network: name, Text: text, Amiss: true})
 			}
 		}
 	}
 }
 
-// sharedSubnets are what all members share.
-func sharedSubnets(n *state.Network) (out []netip.Prefix) {
+// SharedSubnets are what all members share.
+func SharedSubnets(n *state.Network) (out []netip.Prefix) {
 	for _, text := range n.Shares {
 		if s, err := state.ParseShare(text); err == nil {
 			out = append(out, s.Subnet)
@@ -40,7 +42,7 @@ func sharedSubnets(n *state.Network) (out []netip.Prefix) {
 
 // defaultNotes say what becomes of the members' default routes where one is accepted
 // of a router: the kernel takes the one with the lowest metric.
-func (b *builder) defaultNotes(name string, n *state.Network, speakers []*speaker, six bool) {
+func defaultNotes(b *ground.Builder, name string, n *state.Network, speakers []*Speaker, six bool) {
 	var by []string // servers with such a router
 	var routers []string
 	forced := false
@@ -58,12 +60,12 @@ func (b *builder) defaultNotes(name string, n *state.Network, speakers []*speake
 	}
 	var loses, keeps []string
 	for _, s := range speakers {
-		f := b.c.Servers[s.server].Facts
+		f := b.Cluster.Servers[s.Server].Facts
 		dev, metric := f.Default4, f.Metric4
 		if six {
 			dev, metric = f.Default6, f.Metric6
 		}
-		text := fmt.Sprintf("%s (dev %s, metric %d)", s.server, dev, metric)
+		text := fmt.Sprintf("%s (dev %s, metric %d)", s.Server, dev, metric)
 		switch {
 		case dev == "":
 		case metric > spec.BGPMetric:
@@ -72,17 +74,17 @@ func (b *builder) defaultNotes(name string, n *state.Network, speakers []*speake
 			keeps = append(keeps, text)
 		}
 	}
-	family, from := familyName(six), JoinWords(routers)
+	family, from := ground.FamilyName(six), ground.JoinWords(routers)
 	if len(loses) > 0 {
 		until := "; where the workstation, another server or the default gateway is reached by it, it is held back (--force)"
 		if forced {
 			until = ""
 		}
-		b.note(name, "an %s default route of %s takes over from that of %s: all that they send to the outside goes by %s then%s",
-			family, from, few(loses), JoinWords(by), until)
+		b.Note(name, "an %s default route of %s takes over from that of %s: all that they send to the outside goes by %s then%s",
+			family, from, ground.Few(loses), ground.JoinWords(by), until)
 	}
 	if len(keeps) > 0 {
-		b.note(name, "an %s default route of %s is not used on %s: their own goes before it", family, from, few(keeps))
+		b.Note(name, "an %s default route of %s is not used on %s: their own goes before it", family, from, ground.Few(keeps))
 	}
 }
 
@@ -93,7 +95,7 @@ func acceptsDefault(e state.External, six bool) bool {
 		all = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 	}
 	return slices.ContainsFunc(e.Accept, func(text string) bool {
-		r, err := parseRule(text)
+		r, err := ParseRule(text)
 		return err == nil && r.Matches(all)
 	})
 }

@@ -1,4 +1,4 @@
-package network
+package ground
 
 import (
 	"crypto/sha256"
@@ -11,18 +11,19 @@ import (
 // the servers and nothing ever changes them.
 const (
 	macOUI     = 0x6a // bit 0 clear: unicast; bit 1 set: locally administered (IEEE 802)
-	roleTunnel = 0x0a
-	roleBridge = 0x0b
-	roleAny    = 0x0f // the anycast gateway: id 0
+	RoleTunnel = 0x0a // the end of a tunnel on a member
+	RoleBridge = 0x0b // a member's bridge
+	RoleAny    = 0x0f // the anycast gateway: id 0
 )
 
-func mac(role byte, cluster, network string, id uint16) string {
+// MAC is the address that a device with a role has on the member of an id.
+func MAC(role byte, cluster, network string, id uint16) string {
 	h := sha256.Sum256([]byte(cluster + "/" + network))
 	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", macOUI, role, h[0], h[1], id>>8, id&0xff)
 }
 
-// routerMask leaves the id out: it matches the bridges of all members.
-const routerMask = "ff:ff:ff:ff:00:00"
+// RouterMask leaves the id out: it matches the bridges of all members.
+const RouterMask = "ff:ff:ff:ff:00:00"
 
-// wholeMask is for one bridge alone.
-const wholeMask = "ff:ff:ff:ff:ff:ff"
+// WholeMask is for one bridge alone.
+const WholeMask = "ff:ff:ff:ff:ff:ff"

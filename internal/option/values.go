@@ -1,12 +1,15 @@
-package network
+package option
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -26,7 +29,7 @@ type span struct {
 var (
 	vniSpan       = span{"VNI", "-v", 1, maxVNI}
 	portSpan      = span{"port", "-p", 1, 65535}
-	mtuSpan       = span{"MTU", "--mtu", minMTU, 65535}
+	mtuSpan       = span{"MTU", "--mtu", ground.MinMTU, 65535}
 	keepaliveSpan = span{"keepalive", "--keepalive", 1, maxKeepalive}
 	holdSpan      = span{"hold time", "--hold", minHold, maxHold}
 	keySpan       = span{"key", "--key", 1, maxTunnelKey}
@@ -78,6 +81,14 @@ func CheckLogin(s *state.Server) error {
 	})
 }
 
+// CheckReach refuses an underlay, or an endpoint, that the server of a name cannot have.
+func CheckReach(name string, s *state.Server) error {
+	return firstBad([]value{
+		{"interface", func() error { return text(s.Interface, checkUnderlayOf(name)) }},
+		{"endpoint", func() error { return text(s.Endpoint, checkEndpoint) }},
+	})
+}
+
 // text checks a text that was given.
 func text(s string, check func(string) error) error {
 	if s == "" {
@@ -88,7 +99,7 @@ func text(s string, check func(string) error) error {
 
 // checkDealtValues refuses what flock would not have dealt out.
 func checkDealtValues(n *state.Network) error {
-	for _, name := range slices.Sorted(keys(n.Allocated)) {
+	for _, name := range slices.Sorted(maps.Keys(n.Allocated)) {
 		where := "allocated." + name
 		if err := state.CheckName("server", name); err != nil {
 			return hint.Pin(err, where)
@@ -118,17 +129,18 @@ func oneOf(flag, what string, words ...string) func(string) error {
 		if slices.Contains(words, s) {
 			return nil
 		}
-		return hint.Errorf("", flag+" with one of: "+JoinWords(words), "unknown %s %q", what, s)
+		return hint.Errorf("", flag+" with one of: "+ground.JoinWords(words), "unknown %s %q", what, s)
 	}
 }
 
-func checkMode(mode string) error { return oneOf("--mode", "mode", state.Mesh, state.Reflector)(mode) }
+// CheckMode refuses what is no mode of BGP networks.
+func CheckMode(mode string) error { return oneOf("--mode", "mode", state.Mesh, state.Reflector)(mode) }
 
 func givenAS(as uint32) error {
 	if as == 0 {
 		return nil
 	}
-	return checkAS(as)
+	return CheckAS(as)
 }
 
 // checkUnderlay refuses what no server can have for its part in a network.
@@ -141,7 +153,7 @@ func checkUnderlay(where string) error {
 
 func checkUnderlayOf(server string) func(string) error {
 	return func(where string) error {
-		_, err := state.ParseMember(MemberText(server, where))
+		_, err := state.ParseMember(ground.MemberText(server, where))
 		return err
 	}
 }
@@ -153,13 +165,13 @@ func checkGroup(g netip.Addr) error {
 	return nil
 }
 
-func checkBridgeName(name string) error { return checkIfName("bridge", name) }
+func checkBridgeName(name string) error { return CheckIfName("bridge", name) }
 
-// checkIfName refuses what the kernel would not take as a device's name
+// CheckIfName refuses what the kernel would not take as a device's name
 // (dev_valid_name in net/core/dev.c), what would not survive a shell, and names that
 // settings of the kernel have a meaning of their own for (sysctl_dev_name_is_allowed in
 // net/ipv4/devinet.c).
-func checkIfName(what, name string) error {
+func CheckIfName(what, name string) error {
 	switch {
 	case len(name) > spec.IfNameMax:
 		return hint.Errorf("", "a name of at most 15 bytes", "%s name %q has %d bytes, the kernel takes %d", what, name, len(name), spec.IfNameMax)
@@ -177,7 +189,7 @@ func checkDomain(domain string) error {
 		ok = ok && len(part) <= 63 && label.MatchString(part)
 	}
 	if !ok {
-		return hint.Errorf("", "-d with a name such as "+vxlanDomain, "%q is not a DNS domain", domain)
+		return hint.Errorf("", "-d with a name such as "+DefaultDomain, "%q is not a DNS domain", domain)
 	}
 	return nil
 }
@@ -185,7 +197,7 @@ func checkDomain(domain string) error {
 // checkEndpoint refuses what others could not reach a server by.
 func checkEndpoint(endpoint string) error {
 	const next = "--endpoint HOST, HOST:PORT or [IPv6]:PORT"
-	host, port := splitEndpoint(withPort(endpoint, wireguardPort))
+	host, port := splitEndpoint(WithPort(endpoint, WireGuardPort))
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return hint.Errorf("", next, "%q is not an endpoint", endpoint)
 	}
@@ -209,3 +221,22 @@ func CheckTunnelKey(key int64) error { return keySpan.check(key) }
 
 // CheckTTL refuses a number that no packet can have for its TTL.
 func CheckTTL(ttl int64) error { return ttlSpan.check(ttl) }
+
+// groupOK says whether g can carry a network: link-local IPv4 groups
+// (224.0.0.0/24) belong to protocols, and an IPv6 group needs a scope beyond the
+// interface (RFC 4291).
+func groupOK(g netip.Addr) bool {
+	return g.IsMulticast() && !g.IsInterfaceLocalMulticast() && g.Zone() == "" && !g.Is4In6() &&
+		!netip.MustParsePrefix("224.0.0.0/24").Contains(g)
+}
+
+// CheckHops refuses a number of hops that no session can go; 0 says that none was given.
+func CheckHops(hops int) error { return hopsSpan.given(int64(hops)) }
+
+// CheckMaxPrefixes refuses a limit of prefixes that no session can have; 0: none was given.
+func CheckMaxPrefixes(most int) error { return prefixesSpan.given(int64(most)) }
+
+var (
+	ifName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+	label  = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`) // RFC 1123, of up to 63 bytes
+)

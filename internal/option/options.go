@@ -1,4 +1,4 @@
-package network
+package option
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -24,7 +25,7 @@ type Option struct {
 	Servers bool     // a shell completes names of servers
 
 	field  func(*state.Network) any                // the pointer to where a network has it
-	among  owners                                  // whose it is, for the refusal
+	Among  owners                                  // whose it is, for the refusal
 	span   *span                                   // of a number: what it may be
 	check  func(*state.Network) error              // of another value, where one could be wrong; nil: none is
 	assign func(n *state.Network, value any) error // nil: the flag's value is the field's
@@ -34,11 +35,12 @@ type Option struct {
 // owners are the sort of networks that an option is for.
 type owners int
 
+// Whose an option is, as far as advice needs it.
 const (
 	ofAll owners = iota
-	ofSegments
-	ofMeshes
-	ofPools
+	OfSegments
+	OfMeshes
+	OfPools
 	ofBGP
 	ofTunnels
 )
@@ -53,16 +55,16 @@ var optionTable struct {
 	all  []Option
 }
 
-// AllOptions returns the settings that networks can have, in the order in which listings
+// All returns the settings that networks can have, in the order in which listings
 // show them.
-func AllOptions() []Option {
+func All() []Option {
 	optionTable.once.Do(func() { optionTable.all = makeOptions() })
 	return optionTable.all
 }
 
-// optionOf is the option of a key that is in the table.
-func optionOf(key string) *Option {
-	all := AllOptions()
+// Of is the option of a key that is in the table.
+func Of(key string) *Option {
+	all := All()
 	return &all[slices.IndexFunc(all, func(o Option) bool { return o.Key == key })]
 }
 
@@ -158,7 +160,7 @@ func saidHold(n *state.Network) []string {
 func saidDHCP(n *state.Network) []string {
 	value := n.DHCP
 	if n.DHCP == state.DHCPSingle || n.DHCP == "" {
-		value = cmp.Or(DHCPServer(n), n.DHCPServer)
+		value = cmp.Or(ground.DHCPServer(n), n.DHCPServer)
 	}
 	if value == "" {
 		return nil
@@ -166,10 +168,10 @@ func saidDHCP(n *state.Network) []string {
 	return []string{value}
 }
 
-// checkValues refuses values that no network may have, whatever its type.
-func checkValues(n *state.Network) error {
-	for i := range AllOptions() {
-		o := &AllOptions()[i]
+// CheckValues refuses values that no network may have, whatever its type.
+func CheckValues(n *state.Network) error {
+	for i := range All() {
+		o := &All()[i]
 		if err := o.checked(n); err != nil {
 			return hint.Pin(err, o.Key)
 		}
@@ -190,8 +192,8 @@ func (o *Option) checked(n *state.Network) error {
 // Give assigns what the flags say to a new network.
 func (given Options) Give(n *state.Network) error {
 	used := 0
-	for i := range AllOptions() {
-		o := &AllOptions()[i]
+	for i := range All() {
+		o := &All()[i]
 		value, is := given[o.Key]
 		if !is || o.Help == "" {
 			continue
@@ -229,7 +231,7 @@ func (o *Option) give(n *state.Network, value any) error {
 func assignSubnets(n *state.Network, value any) error {
 	list, _ := value.([]netip.Prefix)
 	for _, p := range list {
-		if err := hostBits(p, byFlag); err != nil {
+		if err := ground.HostBits(p, ground.ByFlag); err != nil {
 			return err
 		}
 	}

@@ -1,10 +1,11 @@
-package network
+package segment
 
 import (
 	"maps"
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -123,12 +124,12 @@ func poolSize(pool []netip.Prefix) int {
 	return size
 }
 
-// noteFull says which members have nothing left to hand out. Only is the one that
+// NoteFull says which members have nothing left to hand out. Only is the one that
 // hands out, "" if all do.
-func (b *builder) noteFull(name string, n *state.Network, only string) {
+func NoteFull(b *ground.Builder, name string, n *state.Network, only string) {
 	for _, server := range slices.Sorted(maps.Keys(n.Allocated)) {
 		if n.Allocated[server].Full && (only == "" || server == only) {
-			b.out.Notes = append(b.out.Notes, Note{Network: name, Text: "all addresses that " + server +
+			b.Out.Notes = append(b.Out.Notes, ground.Note{Network: name, Text: "all addresses that " + server +
 				" hands out are leased, new containers get none: make a network with a wider subnet, or take away what is not needed"})
 		}
 	}

@@ -1,4 +1,4 @@
-package network
+package option
 
 import (
 	"slices"
@@ -19,15 +19,15 @@ func sessionOptions() []Option {
 			Key: "subnet", Short: "s", Help: "the containers' subnet; twice for IPv4 and IPv6",
 			field: func(n *state.Network) any { return &n.Subnets }, assign: assignSubnets, said: unsaid,
 		},
-		{Key: "as", among: ofBGP, field: func(n *state.Network) any { return &n.AS }, check: func(n *state.Network) error { return givenAS(n.AS) }},
-		{Key: "mode", among: ofBGP, field: func(n *state.Network) any { return &n.Mode }, check: func(n *state.Network) error { return text(n.Mode, checkMode) }},
-		{Key: "hold", among: ofBGP, field: func(n *state.Network) any { return &n.Hold }, span: &holdSpan, said: saidHold},
-		{Key: "reflectors", among: ofBGP, field: func(n *state.Network) any { return &n.Reflectors }, check: checkReflectors},
-		{Key: "before", among: ofBGP, field: func(n *state.Network) any { return &n.Before }, said: unsaid},
-		{Key: "external", among: ofBGP, field: func(n *state.Network) any { return &n.Externals }, said: unsaid},
+		{Key: "as", Among: ofBGP, field: func(n *state.Network) any { return &n.AS }, check: func(n *state.Network) error { return givenAS(n.AS) }},
+		{Key: "mode", Among: ofBGP, field: func(n *state.Network) any { return &n.Mode }, check: func(n *state.Network) error { return text(n.Mode, CheckMode) }},
+		{Key: "hold", Among: ofBGP, field: func(n *state.Network) any { return &n.Hold }, span: &holdSpan, said: saidHold},
+		{Key: "reflectors", Among: ofBGP, field: func(n *state.Network) any { return &n.Reflectors }, check: checkReflectors},
+		{Key: "before", Among: ofBGP, field: func(n *state.Network) any { return &n.Before }, said: unsaid},
+		{Key: "external", Among: ofBGP, field: func(n *state.Network) any { return &n.Externals }, said: unsaid},
 		{Key: "tunnel", field: func(n *state.Network) any { return &n.Tunnel }},
-		{Key: "key", among: ofTunnels, field: func(n *state.Network) any { return &n.Key }, span: &keySpan},
-		{Key: "ttl", among: ofTunnels, field: func(n *state.Network) any { return &n.TTL }, span: &ttlSpan},
+		{Key: "key", Among: ofTunnels, field: func(n *state.Network) any { return &n.Key }, span: &keySpan},
+		{Key: "ttl", Among: ofTunnels, field: func(n *state.Network) any { return &n.TTL }, span: &ttlSpan},
 	}
 }
 
@@ -36,7 +36,7 @@ func deviceOptions() []Option {
 	return []Option{
 		{
 			Key: "vni", Short: "v", Help: "VXLAN network identifier, `N` from 1 to 16777215",
-			among: ofSegments, field: func(n *state.Network) any { return &n.VNI }, span: &vniSpan,
+			Among: OfSegments, field: func(n *state.Network) any { return &n.VNI }, span: &vniSpan,
 		},
 		{
 			Key: "port", Short: "p", Help: "UDP port `N`",
@@ -44,23 +44,23 @@ func deviceOptions() []Option {
 		},
 		{
 			Key: "topology", Help: "`mesh|hub`: who WireGuard talks to",
-			among: ofMeshes, field: func(n *state.Network) any { return &n.Topology }, check: func(n *state.Network) error {
+			Among: OfMeshes, field: func(n *state.Network) any { return &n.Topology }, check: func(n *state.Network) error {
 				return text(n.Topology, oneOf("--topology", "topology", state.Mesh, state.Hub))
 			},
 		},
-		{Key: "lead", among: ofMeshes, field: func(n *state.Network) any { return &n.Lead }, check: func(n *state.Network) error { return text(n.Lead, checkServerName) }},
+		{Key: "lead", Among: OfMeshes, field: func(n *state.Network) any { return &n.Lead }, check: func(n *state.Network) error { return text(n.Lead, checkServerName) }},
 		{
 			Key: "keepalive", Help: "`SECONDS` between packets that keep WireGuard's peers in touch (default: 25, by servers behind NAT)",
-			among: ofMeshes, field: func(n *state.Network) any { return &n.Keepalive }, span: &keepaliveSpan,
+			Among: OfMeshes, field: func(n *state.Network) any { return &n.Keepalive }, span: &keepaliveSpan,
 		},
-		{Key: "mesh", among: ofSegments, field: func(n *state.Network) any { return &n.Mesh }},
+		{Key: "mesh", Among: OfSegments, field: func(n *state.Network) any { return &n.Mesh }},
 		{
 			Key: "subnet-len", Help: "prefix length `N` of a member's subnet (default 24 and 64); once per pool",
-			among: ofPools, field: func(n *state.Network) any { return &n.SubnetLens }, check: checkLengths, assign: assignLengths,
+			Among: OfPools, field: func(n *state.Network) any { return &n.SubnetLens }, check: checkLengths, assign: assignLengths,
 		},
 		{
 			Key: "bridge", Short: "b", Help: "name of the bridge `IFACE` on every member",
-			among: ofSegments, field: func(n *state.Network) any { return &n.Bridge }, check: func(n *state.Network) error { return text(n.Bridge, checkBridgeName) },
+			Among: OfSegments, field: func(n *state.Network) any { return &n.Bridge }, check: func(n *state.Network) error { return text(n.Bridge, checkBridgeName) },
 		},
 		{
 			Key: "mtu", Help: "MTU in `BYTES` of the containers' interfaces (default: what the underlay leaves)",
@@ -74,15 +74,15 @@ func containerOptions() []Option {
 	return []Option{
 		{
 			Key: "domain", Short: "d", Help: "DNS domain `NAME` of the containers",
-			among: ofSegments, field: func(n *state.Network) any { return &n.Domain }, check: func(n *state.Network) error { return text(n.Domain, checkDomain) },
+			Among: OfSegments, field: func(n *state.Network) any { return &n.Domain }, check: func(n *state.Network) error { return text(n.Domain, checkDomain) },
 		},
 		{
 			Key: "dhcp", Help: "`single|distributed`: one server hands out addresses, or each to its own containers (64 of a /24 at first, more by apply)",
-			Offer: []string{state.DHCPSingle, state.DHCPDistributed}, among: ofSegments, field: func(n *state.Network) any { return &n.DHCP }, check: checkDHCPMode, said: saidDHCP,
+			Offer: []string{state.DHCPSingle, state.DHCPDistributed}, Among: OfSegments, field: func(n *state.Network) any { return &n.DHCP }, check: checkDHCPMode, said: saidDHCP,
 		},
 		{
 			Key: "dhcp-server", Short: "n", Help: "`SERVER` that hands out addresses (default: the first member)", Servers: true,
-			among: ofSegments, field: func(n *state.Network) any { return &n.DHCPServer }, check: func(n *state.Network) error { return text(n.DHCPServer, checkServerName) }, said: unsaid,
+			Among: OfSegments, field: func(n *state.Network) any { return &n.DHCPServer }, check: func(n *state.Network) error { return text(n.DHCPServer, checkServerName) }, said: unsaid,
 		},
 		{
 			Key: "interface", Short: "i", Help: "the members' underlay `IFACE` (default: of the default route)",
@@ -90,24 +90,24 @@ func containerOptions() []Option {
 		},
 		{
 			Key: "group", Short: "m", Help: "send frames to unknown destinations to this multicast group",
-			among: ofSegments, field: func(n *state.Network) any { return &n.Group }, check: func(n *state.Network) error { return checkGroup(n.Group) },
+			Among: OfSegments, field: func(n *state.Network) any { return &n.Group }, check: func(n *state.Network) error { return checkGroup(n.Group) },
 		},
 		{
 			Key: "gbp", Help: "VXLAN group based policy extension",
-			among: ofSegments, field: func(n *state.Network) any { return &n.GBP },
+			Among: OfSegments, field: func(n *state.Network) any { return &n.GBP },
 		},
 		{
 			Key: "direct-routing", Help: "plain routes between members of one segment, encapsulation between others",
-			among: ofPools, field: func(n *state.Network) any { return &n.Direct },
+			Among: OfPools, field: func(n *state.Network) any { return &n.Direct },
 		},
 		{
 			Key: "no-masquerade", Help: "containers keep their addresses towards the outside",
-			among: ofSegments, field: func(n *state.Network) any { return &n.NoMasq },
+			Among: OfSegments, field: func(n *state.Network) any { return &n.NoMasq },
 		},
 		{
 			Key: "isolate", Help: "containers reach nothing of the members' own but DHCP, names and ping",
-			among: ofSegments, field: func(n *state.Network) any { return &n.Isolate },
+			Among: OfSegments, field: func(n *state.Network) any { return &n.Isolate },
 		},
-		{Key: "shares", among: ofMeshes, field: func(n *state.Network) any { return &n.Shares }, said: unsaid},
+		{Key: "shares", Among: OfMeshes, field: func(n *state.Network) any { return &n.Shares }, said: unsaid},
 	}
 }

@@ -1,4 +1,4 @@
-package network
+package pool
 
 import (
 	"net/netip"
@@ -10,9 +10,9 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// allocatePool deals new members an id and a subnet of every pool: the one that was
+// Allocate deals new members an id and a subnet of every pool: the one that was
 // named for it (SERVER:CIDR), otherwise the first that is free.
-func allocatePool(n *state.Network, servers []string) error {
+func Allocate(n *state.Network, servers []string) error {
 	ids := map[uint16]bool{}
 	for _, a := range n.Allocated {
 		ids[a.ID] = true
@@ -84,9 +84,9 @@ func dealtSubnets(n *state.Network) []netip.Prefix {
 	return out
 }
 
-// fitsPool says whether what a member was dealt lies in the pools, or was named for a
+// Fits says whether what a member was dealt lies in the pools, or was named for a
 // member. Another --subnet-len holds for new members only.
-func fitsPool(n *state.Network, a *state.Allocation) bool {
+func Fits(n *state.Network, a *state.Allocation) bool {
 	if a.ID == 0 || len(a.Subnets) != len(n.Subnets) || len(a.Addrs) > 0 || len(a.Pool) > 0 || a.Mesh.IsValid() {
 		return false
 	}

@@ -1,25 +1,21 @@
-package network
+package peering
 
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
-// External speakers: routers, other autonomous systems, route reflectors of
-// somebody else's.
-
-const maxHops = 255
-
-// parseRule reads a line of a prefix list, PREFIX[ ge N][ le N], as routers write
+// ParseRule reads a line of a prefix list, PREFIX[ ge N][ le N], as routers write
 // it: without ge and le the prefix alone, with them its parts of that length.
-func parseRule(text string) (spec.PrefixRule, error) {
+func ParseRule(text string) (spec.PrefixRule, error) {
 	const next = "PREFIX, PREFIX le LENGTH, PREFIX ge LENGTH or both, for example \"10.0.0.0/8 ge 16 le 24\""
 	bad := func(format string, args ...any) (spec.PrefixRule, error) {
 		return spec.PrefixRule{}, hint.Errorf("", next, format, args...)
@@ -34,7 +30,7 @@ func parseRule(text string) (spec.PrefixRule, error) {
 		return bad("%q is not a prefix", words[0])
 	case p != p.Masked():
 		masked := strings.Join(append([]string{p.Masked().String()}, words[1:]...), " ")
-		return spec.PrefixRule{}, hostBits(p, func(netip.Prefix) string { return strconv.Quote(masked) })
+		return spec.PrefixRule{}, ground.HostBits(p, func(netip.Prefix) string { return strconv.Quote(masked) })
 	}
 	r := spec.PrefixRule{Prefix: p}
 	for rest := words[1:]; len(rest) > 0; rest = rest[2:] {
@@ -44,7 +40,7 @@ func parseRule(text string) (spec.PrefixRule, error) {
 		}
 		n, err := strconv.Atoi(rest[1])
 		if err != nil || n < 0 || n > p.Addr().BitLen() {
-			return bad("%q: %s is not a prefix length of %s", text, rest[1], familyName(p.Addr().Is6()))
+			return bad("%q: %s is not a prefix length of %s", text, rest[1], ground.FamilyName(p.Addr().Is6()))
 		}
 		*set = n
 	}
@@ -56,15 +52,15 @@ func parseRule(text string) (spec.PrefixRule, error) {
 
 func checkRules(flag string, rules []string) error {
 	for _, text := range rules {
-		if _, err := parseRule(text); err != nil {
+		if _, err := ParseRule(text); err != nil {
 			return fmt.Errorf("%s: %w", flag, err)
 		}
 	}
 	return nil
 }
 
-// checkExternals refuses what no session can be.
-func checkExternals(name string, n *state.Network) error {
+// CheckExternals refuses what no session can be.
+func CheckExternals(name string, n *state.Network) error {
 	seen := map[string]bool{}
 	for _, e := range n.Externals {
 		where := "external " + e.Server + " " + e.Address.String()
@@ -80,25 +76,25 @@ func checkExternals(name string, n *state.Network) error {
 }
 
 func checkExternal(name string, n *state.Network, e state.External) error {
-	if !HasMember(n, e.Server) {
+	if !ground.HasMember(n, e.Server) {
 		return hint.Errorf("server "+e.Server, "flock addbgp "+name+" peer "+e.Server, "%s is not a member of %s", e.Server, name)
 	}
 	a := e.Address
 	if !a.IsValid() || a.Is4In6() || a.Zone() != "" || !a.IsGlobalUnicast() || a.IsLinkLocalUnicast() {
 		return hint.Errorf("", "flock addbgp "+name+" external "+e.Server+" PEERIP --as ASN, with the router's address", "%s is not an address that a router is reached by", a)
 	}
-	if err := checkAS(e.AS); err != nil {
+	if err := option.CheckAS(e.AS); err != nil {
 		return err
 	}
 	switch {
-	case hopsSpan.given(int64(e.Multihop)) != nil:
-		return hopsSpan.given(int64(e.Multihop))
+	case option.CheckHops(e.Multihop) != nil:
+		return option.CheckHops(e.Multihop)
 	case e.Multihop != 0 && e.AS == n.AS:
 		return hint.Errorf("", "leave --multihop away", "AS %d is the network's own: such a session may go any number of hops", e.AS)
 	case e.TTLSecurity && e.AS == n.AS:
 		return hint.Errorf("", "leave --ttl-security away", "AS %d is the network's own: TTL security is for sessions with another", e.AS)
-	case prefixesSpan.given(int64(e.MaxPrefixes)) != nil:
-		return prefixesSpan.given(int64(e.MaxPrefixes))
+	case option.CheckMaxPrefixes(e.MaxPrefixes) != nil:
+		return option.CheckMaxPrefixes(e.MaxPrefixes)
 	case e.Password != "" && state.CheckName("password id", e.Password) != nil:
 		return hint.Errorf("", "flock addbgp "+name+" external "+e.Server+" "+a.String()+" --password-file FILE", "%q is not the id of a password", e.Password)
 	}
@@ -109,74 +105,35 @@ func checkExternal(name string, n *state.Network, e state.External) error {
 }
 
 // external is the session of s with e.
-func (b *builder) external(name string, n *state.Network, s *speaker, e state.External) (spec.BGPNeighbor, error) {
+func external(b *ground.Builder, g *Group, n *state.Network, s *Speaker, e state.External) (spec.BGPNeighbor, error) {
 	out := spec.BGPNeighbor{
-		Addr: e.Address, AS: e.AS, External: true, Client: e.AS == n.AS && reflects(n, s.server),
+		Addr: e.Address, AS: e.AS, External: true, Client: e.AS == n.AS && reflects(n, s.Server),
 		Secret: e.Password, Multihop: e.Multihop, TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes,
 	}
 	for _, text := range e.Accept {
-		r, err := parseRule(text)
+		r, err := ParseRule(text)
 		if err != nil {
 			return out, err
 		}
 		out.Import = append(out.Import, r)
 	}
 	for _, text := range e.Announce {
-		r, err := parseRule(text)
+		r, err := ParseRule(text)
 		if err != nil {
 			return out, err
 		}
 		out.Export = append(out.Export, r)
 	}
-	local, near := b.localFor(s.server, e.Address)
+	local, near := b.LocalFor(s.Server, e.Address)
 	out.Local = local
-	if other := memberAt(b.c, name, e.Address); other != "" {
-		return out, hint.Errorf("server "+s.server, "flock delbgp "+name+" external "+s.server+" "+e.Address.String(), "%s is %s, a member of %s: they talk already", e.Address, other, name)
+	if other := g.At(e.Address); other != "" {
+		return out, hint.Errorf("server "+s.Server, "flock delbgp "+g.Network+" external "+s.Server+" "+e.Address.String(), "%s is %s, a member of %s: they talk already", e.Address, other, g.Network)
 	}
 	if !near && e.Multihop == 0 && e.AS != n.AS {
-		return out, hint.Errorf("server "+s.server, "flock addbgp "+name+" external "+s.server+" "+e.Address.String()+" --as "+FormatAS(e.AS)+" --multihop 2",
-			"%s is on none of %s's subnets (%s)", e.Address, s.server, JoinWords(b.subnetsOf(s.server)))
+		return out, hint.Errorf("server "+s.Server, "flock addbgp "+g.Network+" external "+s.Server+" "+e.Address.String()+" --as "+option.FormatAS(e.AS)+" --multihop 2",
+			"%s is on none of %s's subnets (%s)", e.Address, s.Server, ground.JoinWords(b.SubnetsOf(s.Server)))
 	}
 	return out, nil
-}
-
-// localFor is a server's own address on the subnet that a is on. Near is false
-// where there is none: the kernel chooses then.
-func (b *builder) localFor(server string, a netip.Addr) (local netip.Addr, near bool) {
-	for _, i := range b.c.Servers[server].Facts.Interfaces {
-		for _, p := range i.Addrs {
-			if p.Masked().Contains(a) && !local.IsValid() {
-				local = p.Addr()
-			}
-		}
-	}
-	if local.IsValid() {
-		return local, true
-	}
-	for _, name := range Networks(b.c, server) {
-		n, dealt := b.c.Networks[name], b.c.Networks[name].Allocated[server]
-		if dealt == nil {
-			continue
-		}
-		for i, p := range n.Subnets {
-			if p.Contains(a) && i < len(dealt.Addrs) {
-				return dealt.Addrs[i], true
-			}
-		}
-		if n.Mesh.IsValid() && n.Mesh.Contains(a) {
-			return dealt.Mesh, true
-		}
-	}
-	return netip.Addr{}, false
-}
-
-func (b *builder) subnetsOf(server string) []string {
-	var out []string
-	for _, p := range b.connected(server, "") {
-		out = append(out, p.String())
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 // forcedRules are the routes that may take the way to what is protected, on all members:
@@ -188,7 +145,7 @@ func forcedRules(n *state.Network) []spec.PrefixRule {
 			continue
 		}
 		for _, text := range e.Accept {
-			if r, err := parseRule(text); err == nil {
+			if r, err := ParseRule(text); err == nil {
 				out = append(out, r)
 			}
 		}

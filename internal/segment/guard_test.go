@@ -1,4 +1,4 @@
-package network
+package segment
 
 import (
 	"fmt"

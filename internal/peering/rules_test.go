@@ -1,4 +1,4 @@
-package network
+package peering
 
 import (
 	"strings"
@@ -12,7 +12,7 @@ func TestParseRule(t *testing.T) {
 		"": "", "10.0.0.0": "", "10.0.0.1/8": "", "10.0.0.0/8 le": "", "10.0.0.0/8 le 33": "", "10.0.0.0/8 le 4": "", "10.0.0.0/8 ge 24 le 16": "",
 		"10.0.0.0/8 le 24 le 25": "", "10.0.0.0/8 eq 24": "", "10.0.0.0/8 ge x": "", "::ffff:10.0.0.0/104": "", "10.0.0.0/8 ge -1": "",
 	} {
-		have, err := parseRule(text)
+		have, err := ParseRule(text)
 		if (err == nil) != (want != "") || err == nil && have.String() != want {
 			t.Errorf("%q: want %q, have %q, %v", text, want, have, err)
 		}
@@ -25,11 +25,11 @@ func FuzzParseRule(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		r, err := parseRule(text)
+		r, err := ParseRule(text)
 		if err != nil {
 			return
 		}
-		again, err := parseRule(strings.TrimPrefix(r.String(), "permit "))
+		again, err := ParseRule(strings.TrimPrefix(r.String(), "permit "))
 		if err != nil || again != r {
 			t.Fatalf("%q: %v, again %v, %v", text, r, again, err)
 		}

@@ -1,4 +1,4 @@
-package network
+package segment
 
 import (
 	"errors"
@@ -32,22 +32,22 @@ func newDealer(n *state.Network) *dealer {
 		d.pools = append(d.pools, a.Pool...)
 	}
 	for _, p := range n.Subnets {
-		d.addrs[gatewayOf(p)] = true
+		d.addrs[GatewayOf(p)] = true
 		if n.DHCP == state.DHCPSingle {
-			d.addrs[nameServerOf(p)] = true
+			d.addrs[NameServerOf(p)] = true
 		}
 		first := prefix.Top(p)
 		if slaac(p) {
-			first = gatewayOf(p).Next() // nothing is handed out below: small numbers are easier to read
+			first = GatewayOf(p).Next() // nothing is handed out below: small numbers are easier to read
 		}
 		d.own = append(d.own, first)
 	}
 	return d
 }
 
-// allocateSegment deals new members their id, an own address in every subnet and,
+// Allocate deals new members their id, an own address in every subnet and,
 // with distributed DHCP, the pool they hand out.
-func allocateSegment(n *state.Network, servers []string) error {
+func Allocate(n *state.Network, servers []string) error {
 	d := newDealer(n)
 	for i, server := range servers {
 		a, err := d.deal(server, len(servers)-i)
@@ -87,12 +87,13 @@ func (d *dealer) deal(server string, newcomers int) (*state.Allocation, error) {
 	return a, nil
 }
 
-func fitsSegment(n *state.Network, a *state.Allocation) bool {
+// Fits says whether what a member was dealt belongs to the network as it is.
+func Fits(n *state.Network, a *state.Allocation) bool {
 	if a.ID == 0 || len(a.Addrs) != len(n.Subnets) {
 		return false
 	}
 	for i, p := range n.Subnets {
-		if !p.Contains(a.Addrs[i]) || a.Addrs[i] == gatewayOf(p) || n.DHCP == state.DHCPSingle && a.Addrs[i] == nameServerOf(p) {
+		if !p.Contains(a.Addrs[i]) || a.Addrs[i] == GatewayOf(p) || n.DHCP == state.DHCPSingle && a.Addrs[i] == NameServerOf(p) {
 			return false
 		}
 	}
@@ -110,7 +111,7 @@ func (d *dealer) address(i int, p netip.Prefix) (netip.Addr, bool) {
 	}
 	addr := d.own[i]
 	d.addrs[addr] = true
-	if d.n.DHCP == state.DHCPSingle && addr == gatewayOf(p).Next() && !slaac(p) {
+	if d.n.DHCP == state.DHCPSingle && addr == GatewayOf(p).Next() && !slaac(p) {
 		return addr, false // the last one that DHCP has
 	}
 	return addr, p.Contains(addr) && addr != p.Addr()

@@ -1,0 +1,62 @@
+package option
+
+import (
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Every key that a file can have in a network is in the table of options, and every option
+// is a key; what is dealt out and who is a member are none.
+func TestEveryKeyIsAnOption(t *testing.T) {
+	none := []string{"type", "members", "forced", "allocated"}
+	keys := map[string]bool{}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[state.Network]()) {
+		key, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
+		keys[key] = true
+		if slices.Contains(none, key) {
+			continue
+		}
+		at := slices.IndexFunc(All(), func(o Option) bool { return o.Key == key })
+		if at < 0 {
+			t.Errorf("%s of a network's file is not in the table of options", key)
+			continue
+		}
+		n := &state.Network{}
+		v := reflect.ValueOf(n).Elem().FieldByIndex(field.Index)
+		if reflect.ValueOf(All()[at].field(n)).Pointer() != v.Addr().Pointer() {
+			t.Errorf("the option %s is another key's", key)
+		}
+	}
+	for _, o := range All() {
+		if !keys[o.Key] {
+			t.Errorf("the option %s is no key of a file", o.Key)
+		}
+	}
+}
+
+// The README names every flag of createnetwork.
+func TestEveryFlagIsInTheReadme(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range All() {
+		if o.Help != "" && !strings.Contains(string(text), "`"+o.Flag()) && !strings.Contains(string(text), "["+o.Flag()) {
+			t.Errorf("README.md says nothing of %s", o.Flag())
+		}
+	}
+}
+
+// A number has bounds.
+func TestNumbersHaveBounds(t *testing.T) {
+	for _, o := range All() {
+		if _, number := o.Zero().(int64); number && o.span == nil && o.check == nil {
+			t.Errorf("%s is a number without bounds", o.Key)
+		}
+	}
+}
