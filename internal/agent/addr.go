@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
-	"net"
 	"net/netip"
 	"slices"
 
@@ -19,7 +18,7 @@ import (
 
 // observeAddrs takes every address on our links for ours, but what the kernel
 // makes itself: link-local ones and those of router advertisements.
-func (k *Kernel) observeAddrs(want, have *spec.Host) {
+func observeAddrs(k *Host, want, have *spec.Host) {
 	var found []foundAddr
 	for _, a := range k.addrs {
 		prefix := toPrefix(a.IPNet)
@@ -34,25 +33,10 @@ func (k *Kernel) observeAddrs(want, have *spec.Host) {
 	have.Addrs = displace(want.Addrs, found)
 }
 
-func toPrefix(n *net.IPNet) netip.Prefix {
-	if n == nil {
-		return netip.Prefix{}
-	}
-	bits, _ := n.Mask.Size()
-	return netip.PrefixFrom(toAddr(n.IP), bits)
-}
-
-func ipFamily(a netip.Addr) int {
-	if a.Is4() {
-		return unix.AF_INET
-	}
-	return unix.AF_INET6
-}
-
 // addrMessage adds or removes an address (kind RTM_NEWADDR, RTM_DELADDR). An IPv6
 // address is used at once, without duplicate address detection: the gateway's is
 // on every server on purpose, and the others are dealt out.
-func (k *Kernel) addrMessage(kind int, a spec.Addr) (*nl.NetlinkRequest, error) {
+func addrMessage(k *Host, kind int, a spec.Addr) (*nl.NetlinkRequest, error) {
 	index, err := k.index(a.Link)
 	if err != nil {
 		return nil, err
@@ -69,7 +53,7 @@ func (k *Kernel) addrMessage(kind int, a spec.Addr) (*nl.NetlinkRequest, error) 
 		head.Flags = unix.IFA_F_NODAD
 	}
 	m.AddData(head)
-	if k.shared(a) && kind == unix.RTM_NEWADDR {
+	if anycast(k, a) && kind == unix.RTM_NEWADDR {
 		m.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, neverSource()))
 	}
 	m.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip.AsSlice()))
@@ -93,7 +77,7 @@ func neverSource() []byte {
 // in full (RFC 6724, rule 8): without more, the server would talk to containers
 // elsewhere as their own gateway, and never get an answer. A deprecated address
 // is taken last (rule 3; linux 6.18, TestGatewayIsNoSource).
-func (k *Kernel) shared(a spec.Addr) bool {
+func anycast(k *Host, a spec.Addr) bool {
 	_, bridge := k.devices.byName[a.Link].(*netlink.Bridge)
 	return bridge && a.Prefix.Addr().Is6() && a.Prefix.IsSingleIP()
 }
@@ -108,8 +92,8 @@ func broadcast(p netip.Prefix) netip.Addr {
 
 var addrFamily = family{
 	stage: stageMake, what: "addresses",
-	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error {
-		k.observeAddrs(want, have)
+	observe: func(_ context.Context, k *Host, want, have *spec.Host) error {
+		observeAddrs(k, want, have)
 		return nil
 	},
 	diff: func(d *difference) {
@@ -124,12 +108,12 @@ var addrFamily = family{
 func addrMessages(a *applier, op Op) (messages, error) {
 	addr, wanted := op.Want.(spec.Addr)
 	if !wanted {
-		return alone(a.k.addrMessage(unix.RTM_DELADDR, op.Have.(spec.Addr)))
+		return alone(addrMessage(a.k, unix.RTM_DELADDR, op.Have.(spec.Addr)))
 	}
-	m, err := a.k.addrMessage(unix.RTM_NEWADDR, addr)
+	m, err := addrMessage(a.k, unix.RTM_NEWADDR, addr)
 	if err != nil || op.Have == nil {
 		return alone(m, err)
 	}
-	before, err := a.k.addrMessage(unix.RTM_DELADDR, addr) // takes its place when it is added
+	before, err := addrMessage(a.k, unix.RTM_DELADDR, addr) // takes its place when it is added
 	return messages{before, m, nil}, err
 }

@@ -19,7 +19,7 @@ import (
 // objects are gathered and sent together; new links stay down until what stands on
 // them is there, so that no frame passes a half-made network.
 type applier struct {
-	k    *Kernel
+	k    *Host
 	want *spec.Host
 	done func(spec.Step)
 
@@ -31,7 +31,7 @@ type applier struct {
 	raise    []string // links that are still down
 }
 
-func newApplier(k *Kernel, want *spec.Host, done func(spec.Step)) *applier {
+func newApplier(k *Host, want *spec.Host, done func(spec.Step)) *applier {
 	return &applier{k: k, want: want, done: done, families: families, held: make([][]Op, len(families))}
 }
 
@@ -166,10 +166,6 @@ func (a *applier) send() error {
 	}
 	a.batch, a.batched = a.batch[:0], a.batched[:0]
 	return failed
-}
-
-func gone(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV)
 }
 
 func verb(s spec.Step) string {

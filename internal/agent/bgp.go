@@ -29,7 +29,7 @@ import (
 // kernel's routes of spec.RouteProtoBGP. The agent writes what it is to do into
 // files, has it take them up, and asks it what it does. Nothing here speaks BGP.
 
-func (s *services) bgpDaemon() unit.Daemon {
+func bgpDaemon(s *Files) unit.Daemon {
 	return unit.Daemon{
 		Name: "bgp", Mark: s.cluster, Description: "BGP of flock cluster " + s.cluster,
 		Args: []string{"agent", "bgp", s.cluster},
@@ -41,47 +41,47 @@ func (s *services) bgpDaemon() unit.Daemon {
 // it takes orders.
 func Speaker(run func(ctx context.Context, dir, sockets string, log io.Writer, ready func() (func() error, error)) error) Command {
 	return func(ctx context.Context, cluster string, log io.Writer) error {
-		s := newServices(cluster)
-		return run(ctx, s.dir(), s.runDir(), log, func() (func() error, error) { return s.units.Ready(s.bgpDaemon()) })
+		s := newFiles(cluster)
+		return run(ctx, s.dir(), s.runDir(), log, func() (func() error, error) { return s.units.Ready(bgpDaemon(s)) })
 	}
 }
 
-func (s *services) bgpFile() string { return filepath.Join(s.dir(), spec.BGPFile) }
+func bgpFile(s *Files) string { return filepath.Join(s.dir(), spec.BGPFile) }
 
-func (s *services) workstationFile() string { return filepath.Join(s.dir(), spec.WorkstationFile) }
+func workstationFile(s *Files) string { return filepath.Join(s.dir(), spec.WorkstationFile) }
 
 // noteWorkstation notes where this session comes from: no learned route takes the way to
 // there. Without a session, at boot and by an undo, that is where the last one came from.
-func (s *services) noteWorkstation() error {
+func noteWorkstation(s *Files) error {
 	a := workstation()
 	if !a.IsValid() {
 		return nil
 	}
-	_, err := sysfile.WriteIfOther(s.workstationFile(), a.String()+"\n", 0o600)
+	_, err := sysfile.WriteIfOther(workstationFile(s), a.String()+"\n", 0o600)
 	return err
 }
 
-func (s *services) secretFile(id string) string {
+func secretFile(s *Files, id string) string {
 	return filepath.Join(s.dir(), spec.BGPSecretFile(id))
 }
 
 // secretFiles are the paths of the files with passwords.
-func (s *services) secretFiles() ([]string, error) {
+func secretFiles(s *Files) ([]string, error) {
 	begin, end, _ := strings.Cut(spec.BGPSecretFile("*"), "*")
 	return sysfile.List(s.dir(), begin, end)
 }
 
 // bgpTraces are the files that a BGP speaker of this cluster has here.
-func (s *services) bgpTraces() ([]string, error) {
-	secrets, err := s.secretFiles()
+func bgpTraces(s *Files) ([]string, error) {
+	secrets, err := secretFiles(s)
 	if err != nil {
 		return nil, fmt.Errorf("list files: %w", err)
 	}
-	all := slices.DeleteFunc(slices.Concat([]string{s.bgpFile(), s.workstationFile()}, secrets, []string{
-		s.units.Path(s.units.Name(s.bgpDaemon().Name)),
+	all := slices.DeleteFunc(slices.Concat([]string{bgpFile(s), workstationFile(s)}, secrets, []string{
+		s.units.Path(s.units.Name(bgpDaemon(s).Name)),
 		filepath.Join(s.runDir(), spec.BGPSocket), filepath.Join(s.runDir(), spec.BGPAPISocket), filepath.Join(s.runDir(), spec.BGPRunningMarker),
 	}), func(path string) bool { _, err := os.Lstat(path); return err != nil })
-	former, err := s.units.Former(s.bgpDaemon().Name)
+	former, err := s.units.Former(bgpDaemon(s).Name)
 	if former != "" {
 		all = append(all, s.units.Path(former))
 	}
@@ -90,8 +90,8 @@ func (s *services) bgpTraces() ([]string, error) {
 
 // observeBGP fills in have.BGP with what the daemon says it does. One that does not
 // answer does nothing: its AS is 0.
-func (s *services) observeBGP(ctx context.Context, have *spec.Host) error {
-	traces, err := s.bgpTraces()
+func observeBGP(ctx context.Context, s *Files, have *spec.Host) error {
+	traces, err := bgpTraces(s)
 	if err != nil || len(traces) == 0 {
 		return err
 	}
@@ -99,11 +99,11 @@ func (s *services) observeBGP(ctx context.Context, have *spec.Host) error {
 	if last := s.last(); last != nil && last.BGP != nil {
 		have.BGP.Network = last.BGP.Network
 	}
-	if a, err := s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPLook}); err == nil && a.Running != nil && sysfile.Exists(s.bgpFile()) {
+	if a, err := askBGP(ctx, s, spec.BGPRequest{Op: spec.BGPLook}); err == nil && a.Running != nil && sysfile.Exists(bgpFile(s)) {
 		have.BGP = a.Running
 	}
 	for i, n := range have.BGP.Neighbors {
-		if n.Secret != "" && !sysfile.Exists(s.secretFile(n.Secret)) {
+		if n.Secret != "" && !sysfile.Exists(secretFile(s, n.Secret)) {
 			have.BGP.Neighbors[i].Secret = "" // the next start would lack it
 		}
 	}
@@ -114,7 +114,7 @@ func (s *services) observeBGP(ctx context.Context, have *spec.Host) error {
 const bgpWithin = 30 * time.Second
 
 // askBGP gives the daemon an order.
-func (s *services) askBGP(ctx context.Context, order spec.BGPRequest) (*spec.BGPAnswer, error) {
+func askBGP(ctx context.Context, s *Files, order spec.BGPRequest) (*spec.BGPAnswer, error) {
 	a := &spec.BGPAnswer{}
 	if err := control.Ask(ctx, filepath.Join(s.runDir(), spec.BGPSocket), bgpWithin, order, a); err != nil {
 		return nil, fmt.Errorf("ask the BGP daemon: %w", err)
@@ -127,22 +127,22 @@ func (s *services) askBGP(ctx context.Context, order spec.BGPRequest) (*spec.BGP
 
 // setBGP has the daemon do what b says: it takes changes up while it runs, and is
 // started anew only where that does not do.
-func (s *services) setBGP(ctx context.Context, b *spec.BGP) error {
-	if err := s.writeSecrets(b); err != nil {
+func setBGP(ctx context.Context, s *Files, b *spec.BGP) error {
+	if err := writeSecrets(s, b); err != nil {
 		return err
 	}
-	if err := s.noteWorkstation(); err != nil {
+	if err := noteWorkstation(s); err != nil {
 		return err
 	}
 	data, err := json.Marshal(b)
 	if err != nil {
 		return fmt.Errorf("write the BGP daemon's configuration: %w", err)
 	}
-	if _, err := sysfile.WriteIfOther(s.bgpFile(), string(data)+"\n", 0o600); err != nil {
+	if _, err := sysfile.WriteIfOther(bgpFile(s), string(data)+"\n", 0o600); err != nil {
 		return err
 	}
-	if s.units.PID(s.bgpDaemon()) != 0 {
-		a, err := s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPReload})
+	if s.units.PID(bgpDaemon(s)) != 0 {
+		a, err := askBGP(ctx, s, spec.BGPRequest{Op: spec.BGPReload})
 		if err == nil && !a.Restart {
 			return nil
 		}
@@ -150,24 +150,24 @@ func (s *services) setBGP(ctx context.Context, b *spec.BGP) error {
 			return err
 		}
 	}
-	if err := s.units.Start(ctx, s.bgpDaemon()); err != nil {
+	if err := s.units.Start(ctx, bgpDaemon(s)); err != nil {
 		return err
 	}
-	_, err = s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPLook})
+	_, err = askBGP(ctx, s, spec.BGPRequest{Op: spec.BGPLook})
 	return err
 }
 
 // writeSecrets puts the passwords that came with the request into files of root.
-func (s *services) writeSecrets(b *spec.BGP) error {
+func writeSecrets(s *Files, b *spec.BGP) error {
 	for _, n := range b.Neighbors {
 		password, given := s.secrets[n.Secret]
 		switch {
 		case n.Secret == "":
 		case given:
-			if _, err := sysfile.WriteIfOther(s.secretFile(n.Secret), password, 0o600); err != nil {
+			if _, err := sysfile.WriteIfOther(secretFile(s, n.Secret), password, 0o600); err != nil {
 				return err
 			}
-		case !sysfile.Exists(s.secretFile(n.Secret)):
+		case !sysfile.Exists(secretFile(s, n.Secret)):
 			p := missingSecret(b.Network, n)
 			return hint.With(errors.New(p.What), "", p.Next)
 		}
@@ -177,13 +177,13 @@ func (s *services) writeSecrets(b *spec.BGP) error {
 
 // missingSecrets are the passwords that want names and that neither the server has
 // nor the request brings.
-func (s *services) missingSecrets(want *spec.Host, given map[string]string) []spec.Problem {
+func missingSecrets(s *Files, want *spec.Host, given map[string]string) []spec.Problem {
 	if want.BGP == nil {
 		return nil
 	}
 	var out []spec.Problem
 	for _, n := range want.BGP.Neighbors {
-		if _, comes := given[n.Secret]; n.Secret != "" && !comes && !sysfile.Exists(s.secretFile(n.Secret)) {
+		if _, comes := given[n.Secret]; n.Secret != "" && !comes && !sysfile.Exists(secretFile(s, n.Secret)) {
 			out = append(out, missingSecret(want.BGP.Network, n))
 		}
 	}
@@ -198,20 +198,20 @@ func missingSecret(network string, n spec.BGPNeighbor) spec.Problem {
 }
 
 // dropSecrets removes the passwords that h does not name.
-func (s *services) dropSecrets(h *spec.Host) error {
-	found, err := s.secretFiles()
+func dropSecrets(s *Files, h *spec.Host) error {
+	found, err := secretFiles(s)
 	if err != nil {
 		return fmt.Errorf("list passwords: %w", err)
 	}
 	return sysfile.Remove(slices.DeleteFunc(found, func(path string) bool {
-		return h.BGP != nil && slices.ContainsFunc(h.BGP.Neighbors, func(n spec.BGPNeighbor) bool { return s.secretFile(n.Secret) == path })
+		return h.BGP != nil && slices.ContainsFunc(h.BGP.Neighbors, func(n spec.BGPNeighbor) bool { return secretFile(s, n.Secret) == path })
 	})...)
 }
 
 // upgradeBGP has the daemon run this program, if it runs another version: routes
 // and, with them, traffic survive that.
-func (s *services) upgradeBGP(ctx context.Context) error {
-	d := s.bgpDaemon()
+func upgradeBGP(ctx context.Context, s *Files) error {
+	d := bgpDaemon(s)
 	pid := s.units.PID(d)
 	if pid == 0 {
 		return nil
@@ -232,17 +232,17 @@ func (s *services) upgradeBGP(ctx context.Context) error {
 
 // removeBGP ends the daemon for good and takes away what is left of it. Its routes
 // go with it; should it not be able to, they go after it.
-func (k *Kernel) removeBGP(ctx context.Context) error {
-	s := k.services
+func removeBGP(ctx context.Context, k *Host) error {
+	s := k.Files
 	// Neighbours learn that it is for good. One that does not answer is stopped.
-	_, _ = s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPEnd})
-	if err := s.units.Stop(ctx, s.bgpDaemon()); err != nil {
+	_, _ = askBGP(ctx, s, spec.BGPRequest{Op: spec.BGPEnd})
+	if err := s.units.Stop(ctx, bgpDaemon(s)); err != nil {
 		return err
 	}
-	if err := k.dropBGPRoutes(); err != nil {
+	if err := dropBGPRoutes(k); err != nil {
 		return err
 	}
-	traces, err := s.bgpTraces()
+	traces, err := bgpTraces(s)
 	if err != nil {
 		return err
 	}
@@ -251,7 +251,7 @@ func (k *Kernel) removeBGP(ctx context.Context) error {
 
 // bgpRoutes are the routes of BGP daemons. A server has one daemon at most, whose
 // files say which cluster's it is.
-func (k *Kernel) bgpRoutes() ([]netlink.Route, error) {
+func bgpRoutes(k *Host) ([]netlink.Route, error) {
 	ours := &netlink.Route{Table: unix.RT_TABLE_MAIN, Protocol: spec.RouteProtoBGP}
 	list, err := rtnl.Dump(func() ([]netlink.Route, error) {
 		return k.handle.RouteListFiltered(netlink.FAMILY_ALL, ours, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
@@ -262,8 +262,8 @@ func (k *Kernel) bgpRoutes() ([]netlink.Route, error) {
 	return slices.DeleteFunc(list, func(r netlink.Route) bool { return r.Priority != spec.BGPMetric }), nil
 }
 
-func (k *Kernel) dropBGPRoutes() error {
-	list, err := k.bgpRoutes()
+func dropBGPRoutes(k *Host) error {
+	list, err := bgpRoutes(k)
 	if err != nil {
 		return err
 	}
@@ -276,12 +276,12 @@ func (k *Kernel) dropBGPRoutes() error {
 }
 
 // bgpRemains names what a BGP speaker of this cluster has here.
-func (k *Kernel) bgpRemains() ([]string, error) {
-	traces, err := k.services.bgpTraces()
+func bgpRemains(k *Host) ([]string, error) {
+	traces, err := bgpTraces(k.Files)
 	if err != nil || len(traces) == 0 {
 		return nil, err
 	}
-	routes, err := k.bgpRoutes()
+	routes, err := bgpRoutes(k)
 	traces = slices.DeleteFunc(traces, func(path string) bool { return strings.HasSuffix(path, unit.Suffix) }) // named with the units
 	for _, r := range routes {
 		traces = append(traces, "BGP route "+toPrefix(r.Dst).String())
@@ -290,35 +290,35 @@ func (k *Kernel) bgpRemains() ([]string, error) {
 }
 
 // bgpStatus asks the cluster's daemon; nil where it has none.
-func (s *services) bgpStatus(ctx context.Context) (*spec.BGPStatus, error) {
-	traces, err := s.bgpTraces()
+func bgpStatus(ctx context.Context, s *Files) (*spec.BGPStatus, error) {
+	traces, err := bgpTraces(s)
 	if err != nil || len(traces) == 0 {
 		return nil, err
 	}
-	a, err := s.askBGP(ctx, spec.BGPRequest{Op: spec.BGPLook, Status: true})
+	a, err := askBGP(ctx, s, spec.BGPRequest{Op: spec.BGPLook, Status: true})
 	if err != nil {
-		return nil, hint.With(err, "", "flock apply; and journalctl -u "+s.units.Name(s.bgpDaemon().Name))
+		return nil, hint.With(err, "", "flock apply; and journalctl -u "+s.units.Name(bgpDaemon(s).Name))
 	}
 	return a.Status, nil
 }
 
 var bgpFamily = family{
 	stage: stageBGP, what: "services: look at the BGP daemon",
-	observe: func(ctx context.Context, k *Kernel, _, have *spec.Host) error {
-		return k.services.observeBGP(ctx, have)
+	observe: func(ctx context.Context, k *Host, _, have *spec.Host) error {
+		return observeBGP(ctx, k.Files, have)
 	},
 	diff: func(d *difference) { d.put(diffBGP(d.want.BGP, d.have.BGP), going, serving) },
 	all:  applyBGP,
 	tried: tried{
-		files: func(*services, Op) ([]string, bool) { return nil, true },
+		files: func(*Files, Op) ([]string, bool) { return nil, true },
 		// What the daemon needs besides its spec may have come only now.
-		moved: func(_ *Kernel, want *spec.Host) bool { return want.BGP != nil },
+		moved: func(_ *Host, want *spec.Host) bool { return want.BGP != nil },
 	},
 	// All daemons, here because it can take seconds: what others remember is written first.
-	settle: func(ctx context.Context, k *Kernel, want *spec.Host) error {
-		return k.services.finishDaemons(ctx, want)
+	finish: func(ctx context.Context, k *Host, want *spec.Host) error {
+		return finishDaemons(ctx, k.Files, want)
 	},
-	remains: (*Kernel).bgpRemains,
+	remains: bgpRemains,
 }
 
 // applyBGP brings the BGP daemon to what is wanted.
@@ -326,9 +326,9 @@ func applyBGP(ctx context.Context, a *applier, ops []Op) error {
 	if err := a.up(); err != nil {
 		return err
 	}
-	do := func() error { return a.k.removeBGP(ctx) }
+	do := func() error { return removeBGP(ctx, a.k) }
 	if a.want.BGP != nil {
-		do = func() error { return a.k.services.setBGP(ctx, a.want.BGP) }
+		do = func() error { return setBGP(ctx, a.k.Files, a.want.BGP) }
 	}
 	if err := do(); err != nil {
 		return fmt.Errorf("%s: %w", verb(ops[0].Step), err)

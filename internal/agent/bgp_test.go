@@ -56,38 +56,38 @@ func TestDiffOfSpeakers(t *testing.T) {
 // TestPasswordsStayInTheirFiles: one that is on the server need not come again, one
 // that is nowhere is asked for, and none outlives its neighbour.
 func TestPasswordsStayInTheirFiles(t *testing.T) {
-	s := newServices("default")
+	s := newFiles("default")
 	s.paths.lib = t.TempDir()
 	want := &spec.Host{BGP: speaker(spec.BGPNeighbor{Addr: addr("10.99.0.9"), AS: 65001, External: true, Secret: "ab12"})}
-	problems := s.missingSecrets(want, nil)
+	problems := missingSecrets(s, want, nil)
 	if len(problems) != 1 || !strings.Contains(problems[0].Next, "addbgp bnet external SERVER 10.99.0.9 --as 65001 --password-file") {
 		t.Fatalf("problems %v", problems)
 	}
-	if err := s.writeSecrets(want.BGP); err == nil {
+	if err := writeSecrets(s, want.BGP); err == nil {
 		t.Fatal("a speaker without its password is written")
 	}
 	s.secrets = map[string]string{"ab12": "geheim"}
-	if problems := s.missingSecrets(want, s.secrets); len(problems) > 0 {
+	if problems := missingSecrets(s, want, s.secrets); len(problems) > 0 {
 		t.Fatalf("problems %v", problems)
 	}
-	if err := s.writeSecrets(want.BGP); err != nil {
+	if err := writeSecrets(s, want.BGP); err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(s.secretFile("ab12"))
+	info, err := os.Stat(secretFile(s, "ab12"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("%v, %v", info.Mode(), err)
 	}
 	s.secrets = nil
-	if err := s.writeSecrets(want.BGP); err != nil {
+	if err := writeSecrets(s, want.BGP); err != nil {
 		t.Fatal(err)
 	}
-	if problems := s.missingSecrets(want, nil); len(problems) > 0 {
+	if problems := missingSecrets(s, want, nil); len(problems) > 0 {
 		t.Fatalf("problems %v", problems)
 	}
-	if err := s.dropSecrets(want); err != nil || !sysfile.Exists(s.secretFile("ab12")) {
+	if err := dropSecrets(s, want); err != nil || !sysfile.Exists(secretFile(s, "ab12")) {
 		t.Fatalf("a password in use is dropped, %v", err)
 	}
-	if err := s.dropSecrets(&spec.Host{BGP: speaker()}); err != nil || sysfile.Exists(s.secretFile("ab12")) {
+	if err := dropSecrets(s, &spec.Host{BGP: speaker()}); err != nil || sysfile.Exists(secretFile(s, "ab12")) {
 		t.Fatalf("a password is left, %v", err)
 	}
 }

@@ -61,8 +61,8 @@ func (p paths) tidyBoot() error {
 	if sysfile.Exists(p.lib) {
 		return nil
 	}
-	s := servicesAt("", p)
-	return sysfile.Remove(s.bootWish(), s.units.Path(unit.Boot))
+	s := filesAt("", p)
+	return sysfile.Remove(bootWish(s), s.units.Path(unit.Boot))
 }
 
 // booting is a cluster that is not back yet.
@@ -114,7 +114,7 @@ func (b *booting) attempt(ctx context.Context, goOn bool, parts int, say func(st
 	if time.Now().Before(b.again) {
 		return false
 	}
-	s := newServices(b.cluster)
+	s := newFiles(b.cluster)
 	want := s.last()
 	if want == nil { // the first change was cut short, and what it left goes; or somebody lost it
 		want = &spec.Host{Cluster: b.cluster}
@@ -132,13 +132,13 @@ func (b *booting) attempt(ctx context.Context, goOn bool, parts int, say func(st
 	end, _ := ctx.Deadline()
 	ctx, cancel := context.WithTimeout(ctx, max(time.Until(end)/time.Duration(parts), 0))
 	defer cancel()
-	b.err = s.boot(ctx, want, say)
+	b.err = boot(ctx, s, want, say)
 	b.again = time.Now().Add(4 * bootPause)
 	return b.err == nil
 }
 
 // boot makes the server what want says.
-func (s *services) boot(ctx context.Context, want *spec.Host, say func(string)) error {
+func boot(ctx context.Context, s *Files, want *spec.Host, say func(string)) error {
 	if err := s.makeDirs(); err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (s *services) boot(ctx context.Context, want *spec.Host, say func(string)) 
 	if want.Empty() {
 		return s.forget()
 	}
-	return s.settled()
+	return s.endChange()
 }
 
 func missingUnderlay(want *spec.Host) string {
@@ -220,7 +220,7 @@ func hasAddress(dev string, v6 bool) bool {
 
 // ensureBoot makes the boot unit run this very program. It is the same for all
 // clusters. Nothing is done without systemd.
-func (s *services) ensureBoot(ctx context.Context) error {
+func ensureBoot(ctx context.Context, s *Files) error {
 	if !s.units.HasSystemd() {
 		return nil
 	}
@@ -235,7 +235,7 @@ func (s *services) ensureBoot(ctx context.Context) error {
 	if _, err := s.units.Load(ctx, unit.Boot, text); err != nil {
 		return fmt.Errorf("write boot unit: %w", err)
 	}
-	if err := s.enableBoot(); err != nil {
+	if err := enableBoot(s); err != nil {
 		return fmt.Errorf("enable boot unit: %w", err)
 	}
 	return nil
@@ -245,30 +245,30 @@ func bootText(program string) (string, error) {
 	return templates.BootUnit{Program: program, Timeout: int(bootLimit.Seconds())}.Text()
 }
 
-func (s *services) bootWish() string {
+func bootWish(s *Files) string {
 	return filepath.Join(s.paths.units, "multi-user.target.wants", unit.Boot)
 }
 
-func (s *services) bootEnabled() bool {
-	target, err := os.Readlink(s.bootWish())
+func bootEnabled(s *Files) bool {
+	target, err := os.Readlink(bootWish(s))
 	return err == nil && target == s.units.Path(unit.Boot)
 }
 
 // enableBoot is what `systemctl enable` does, without its reload.
-func (s *services) enableBoot() error {
-	if s.bootEnabled() {
+func enableBoot(s *Files) error {
+	if bootEnabled(s) {
 		return nil
 	}
-	if err := sysfile.Remove(s.bootWish()); err != nil {
+	if err := sysfile.Remove(bootWish(s)); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(s.bootWish()), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(bootWish(s)), 0o755); err != nil {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	if err := os.Symlink(s.units.Path(unit.Boot), s.bootWish()); err != nil {
+	if err := os.Symlink(s.units.Path(unit.Boot), bootWish(s)); err != nil {
 		return fmt.Errorf("link unit: %w", err)
 	}
-	return sysfile.SyncDir(filepath.Dir(s.bootWish()))
+	return sysfile.SyncDir(filepath.Dir(bootWish(s)))
 }
 
 // withBoot adds to steps what applying want does beside the network so that it
@@ -284,17 +284,17 @@ func withBoot(steps, unit []spec.Step, last, want *spec.Host) []spec.Step {
 
 // unitSteps is what applying want would do to units beside the network: to the boot
 // unit, and to those of daemons whose program is gone.
-func (s *services) unitSteps(want *spec.Host) ([]spec.Step, error) {
-	steps, err := s.bootStep(want)
+func unitSteps(s *Files, want *spec.Host) ([]spec.Step, error) {
+	steps, err := bootStep(s, want)
 	if err != nil {
 		return nil, err
 	}
-	notes, err := s.noteSteps(want)
+	notes, err := noteSteps(s, want)
 	if err != nil {
 		return nil, err
 	}
 	steps = append(steps, notes...)
-	lost, err := s.units.Lost(s.daemonsOf(want))
+	lost, err := s.units.Lost(daemonsOf(s, want))
 	for _, unit := range slices.Sorted(maps.Keys(lost)) {
 		steps = append(steps, spec.Step{Action: spec.Change, Object: "unit " + unit, Detail: "its program is gone"})
 	}
@@ -303,7 +303,7 @@ func (s *services) unitSteps(want *spec.Host) ([]spec.Step, error) {
 
 // bootStep is what applying want would do to the boot unit. One that runs another
 // version of this program stays while that version is there.
-func (s *services) bootStep(want *spec.Host) ([]spec.Step, error) {
+func bootStep(s *Files, want *spec.Host) ([]spec.Step, error) {
 	if want.Empty() || !s.units.HasSystemd() {
 		return nil, nil
 	}
@@ -326,7 +326,7 @@ func (s *services) bootStep(want *spec.Host) ([]spec.Step, error) {
 		detail = "somebody changed it"
 	case !sysfile.Exists(runs):
 		detail = "its program is gone"
-	case !s.bootEnabled():
+	case !bootEnabled(s):
 		detail = "disabled -> enabled"
 	default:
 		return nil, nil
@@ -335,20 +335,20 @@ func (s *services) bootStep(want *spec.Host) ([]spec.Step, error) {
 }
 
 // dropBoot removes the boot unit unless some cluster is left.
-func (s *services) dropBoot(ctx context.Context) error {
+func dropBoot(ctx context.Context, s *Files) error {
 	clusters, err := s.paths.clusters()
 	if err != nil || len(clusters) > 0 {
 		return err
 	}
-	if !sysfile.Exists(s.units.Path(unit.Boot)) && !sysfile.Exists(s.bootWish()) {
+	if !sysfile.Exists(s.units.Path(unit.Boot)) && !sysfile.Exists(bootWish(s)) {
 		return nil
 	}
 	// systemd knows it if it read its files since, or the server was started: then
 	// multi-user.target refers to it, until the files are read again.
 	if !s.units.HasSystemd() || !knownUnit(ctx, unit.Boot) {
-		return sysfile.Remove(s.bootWish(), s.units.Path(unit.Boot))
+		return sysfile.Remove(bootWish(s), s.units.Path(unit.Boot))
 	}
-	if err := errors.Join(sysfile.Remove(s.bootWish()), s.units.DropFile(ctx, unit.Boot)); err != nil {
+	if err := errors.Join(sysfile.Remove(bootWish(s)), s.units.DropFile(ctx, unit.Boot)); err != nil {
 		return err
 	}
 	return unit.Run(ctx, "systemctl", "daemon-reload")

@@ -18,12 +18,12 @@ import (
 )
 
 func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
-	s := testServices(t, newNFTHost(t))
+	s := testServices(t, newNFTHost(t)).Files
 	ctx := context.Background()
 	want := &spec.Host{Links: []spec.Link{{Name: "vxl0"}}}
 	expect := func(what, step string) {
 		t.Helper()
-		steps, err := s.bootStep(want)
+		steps, err := bootStep(s, want)
 		have := ""
 		for _, step := range steps {
 			have += step.String()
@@ -39,17 +39,17 @@ func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
 		}
 	}
 	expect("no unit", "+ unit flock-boot.service")
-	if sysfile.Exists(s.units.Path(unit.Boot)) || sysfile.Exists(s.bootWish()) {
+	if sysfile.Exists(s.units.Path(unit.Boot)) || sysfile.Exists(bootWish(s)) {
 		t.Error("looking made the unit")
 	}
-	if steps, err := s.bootStep(&spec.Host{}); err != nil || len(steps) > 0 {
+	if steps, err := bootStep(s, &spec.Host{}); err != nil || len(steps) > 0 {
 		t.Errorf("no networks: %v, %v", steps, err)
 	}
-	if err := s.ensureBoot(ctx); err != nil {
+	if err := ensureBoot(ctx, s); err != nil {
 		t.Fatal(err)
 	}
 	expect("whole", "")
-	if err := os.Remove(s.bootWish()); err != nil {
+	if err := os.Remove(bootWish(s)); err != nil {
 		t.Fatal(err)
 	}
 	expect("disabled", "~ unit flock-boot.service: disabled -> enabled")
@@ -64,7 +64,7 @@ func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
 		if err := sysfile.Write(s.units.Path(unit.Boot), text, 0o644, false); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.enableBoot(); err != nil {
+		if err := enableBoot(s); err != nil {
 			t.Fatal(err)
 		}
 		expect(program, step)

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -19,12 +18,12 @@ import (
 // it is the router that comes late, and the daemon or the kernel prefers ours.
 
 // claimLearned are the claims of want that overlap what our BGP daemon learned.
-func (k *Kernel) claimLearned(ctx context.Context, want *spec.Host, claims []spec.Claim, foreign []occupant) []spec.Problem {
+func claimLearned(ctx context.Context, k *Host, want *spec.Host, claims []spec.Claim, foreign []occupant) []spec.Problem {
 	routes := slices.DeleteFunc(slices.Clone(k.routes), func(r netlink.Route) bool { return !byBGP(r) || toPrefix(r.Dst).Bits() <= 0 })
 	if len(routes) == 0 {
 		return nil
 	}
-	last := k.services.last()
+	last := k.last()
 	type place struct {
 		network string
 		prefix  netip.Prefix
@@ -44,7 +43,7 @@ func (k *Kernel) claimLearned(ctx context.Context, want *spec.Host, claims []spe
 			continue
 		}
 		if !asked {
-			learned, asked = k.announced(ctx, want, routes), true
+			learned, asked = announced(ctx, k, want, routes), true
 		}
 		if p := claimPrefix(c, learned); p != nil {
 			p.Next = adviseSubnet(c.Prefix, slices.Concat(foreign, learned))
@@ -56,9 +55,9 @@ func (k *Kernel) claimLearned(ctx context.Context, want *spec.Host, claims []spe
 
 // announced are those of routes, our BGP daemon's, that do not lead to what other
 // members share, with who announced them as far as the daemon says.
-func (k *Kernel) announced(ctx context.Context, want *spec.Host, routes []netlink.Route) []occupant {
+func announced(ctx context.Context, k *Host, want *spec.Host, routes []netlink.Route) []occupant {
 	paths := map[netip.Prefix]spec.BGPPath{}
-	if s, err := k.services.bgpStatus(ctx); err == nil && s != nil {
+	if s, err := bgpStatus(ctx, k.Files); err == nil && s != nil {
 		for _, r := range s.Routes {
 			if len(r.Paths) > 0 {
 				paths[r.Prefix] = r.Paths[0]
@@ -73,7 +72,7 @@ func (k *Kernel) announced(ctx context.Context, want *spec.Host, routes []netlin
 		if shared && path.ASPath == "" {
 			continue
 		}
-		what := "BGP route " + k.routeText(r)
+		what := "BGP route " + routeText(k, r)
 		if known {
 			what += ", which " + announcer(path) + " announced"
 		}
@@ -95,7 +94,7 @@ func announcer(p spec.BGPPath) string {
 }
 
 // routeText is a route as ip writes it, by its first way out.
-func (k *Kernel) routeText(r netlink.Route) string {
+func routeText(k *Host, r netlink.Route) string {
 	text, via, dev := toPrefix(r.Dst).String(), toAddr(r.Gw), r.LinkIndex
 	if len(r.MultiPath) > 0 {
 		via, dev = toAddr(r.MultiPath[0].Gw), r.MultiPath[0].LinkIndex
@@ -107,13 +106,4 @@ func (k *Kernel) routeText(r netlink.Route) string {
 		text += " dev " + name
 	}
 	return text
-}
-
-// routingDaemon is the name that iproute2 has for a protocol that a routing daemon
-// speaks, "" for others (linux rtnetlink.h).
-func routingDaemon(protocol netlink.RouteProtocol) string {
-	return map[netlink.RouteProtocol]string{
-		unix.RTPROT_ZEBRA: "zebra", unix.RTPROT_BIRD: "bird", unix.RTPROT_BABEL: "babel", unix.RTPROT_BGP: "bgp",
-		unix.RTPROT_ISIS: "isis", unix.RTPROT_OSPF: "ospf", unix.RTPROT_RIP: "rip", unix.RTPROT_EIGRP: "eigrp",
-	}[protocol]
 }

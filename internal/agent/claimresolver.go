@@ -16,9 +16,9 @@ var resolverFiles = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.co
 
 // claimResolvers are the shares of other servers that come new and would take the way to a
 // resolver of this one. A resolver that comes later is whose change it is.
-func (k *Kernel) claimResolvers(claims []spec.Claim) []spec.Problem {
+func claimResolvers(k *Host, claims []spec.Claim) []spec.Problem {
 	before := map[netip.Prefix]bool{}
-	if last := k.services.last(); last != nil {
+	if last := k.last(); last != nil {
 		for _, c := range last.Claims {
 			before[c.Prefix] = true
 		}

@@ -18,7 +18,7 @@ import (
 
 // conflicts are the foreign devices that stand where a link of want would: one of
 // the same name, or one that receives the same VXLAN.
-func (k *Kernel) conflicts(want *spec.Host) []spec.Problem {
+func conflicts(k *Host, want *spec.Host) []spec.Problem {
 	var out []spec.Problem
 	for _, w := range mastersFirst(want.Links) {
 		l := k.devices.byName[w.Name]
@@ -31,9 +31,9 @@ func (k *Kernel) conflicts(want *spec.Host) []spec.Problem {
 		}
 		switch {
 		case w.Kind == spec.VXLAN && w.Tunnel != nil:
-			out = append(out, k.tunnelConflicts(want, w)...)
+			out = append(out, tunnelConflicts(k, want, w)...)
 		case ipTunnel(w.Kind) && w.Tunnel != nil:
-			out = append(out, k.ipTunnelConflicts(w)...)
+			out = append(out, ipTunnelConflicts(k, w)...)
 		}
 	}
 	return out
@@ -54,7 +54,7 @@ func otherName(kind string) string {
 // in the same frames, and one on the same port that receives in another way, for
 // which the kernel would need a second socket on the port (linux 6.18: vxlan.h,
 // VXLAN_F_RCV_FLAGS; TestGroupPolicyIsPerPort, TestForeignVXLANOnThePort).
-func (k *Kernel) tunnelConflicts(want *spec.Host, w spec.Link) []spec.Problem {
+func tunnelConflicts(k *Host, want *spec.Host, w spec.Link) []spec.Problem {
 	var out []spec.Problem
 	head := fmt.Sprintf("link %s of network %s: ", w.Name, w.Network)
 	add := func(next, format string, args ...any) {
@@ -103,52 +103,18 @@ func whose(l netlink.Link) string {
 	return fmt.Sprintf("there is one already (%s), flock did not make it", l.Type())
 }
 
-// obstacles are what stands in the way of want beside devices under our names: claims
-// that do not hold, and all else that an apply of what was seen would need and miss.
-func (k *Kernel) obstacles(ctx context.Context, want *spec.Host, seen *outlook, steps []spec.Step) ([]spec.Problem, error) {
-	claims, err := k.checkClaims(ctx, want)
-	if err != nil {
-		return nil, err
-	}
-	kinds, err := k.claimKinds(ctx, want)
-	if err != nil {
-		return nil, err
-	}
-	inotify, err := k.claimInotify(seen.ops)
-	if err != nil {
-		return nil, err
-	}
-	var ofFamilies, asked []spec.Problem
-	for i, f := range families {
-		if f.claim != nil {
-			list, err := f.claim(ctx, k, want, opsOf(seen.ops, i))
-			if err != nil {
-				return nil, err
-			}
-			ofFamilies = append(ofFamilies, list...)
-		}
-	}
-	needs := k.services.needs(ctx, seen.ops, steps)
-	for i, f := range families {
-		if f.ask != nil {
-			asked = append(asked, f.ask(ctx, k, want, opsOf(seen.ops, i))...)
-		}
-	}
-	return slices.Concat(claims, kinds, inotify, k.claimPorts(want, seen), ofFamilies, needs, asked), nil
-}
-
 // ownerOf is CLUSTER/NETWORK of a device that some cluster made.
 func ownerOf(l netlink.Link) string { return strings.TrimPrefix(l.Attrs().Alias, spec.AliasPrefix) }
 
 // checkClaims says which claims of want do not hold. It uses the devices as of the
 // last look.
-func (k *Kernel) checkClaims(ctx context.Context, want *spec.Host) ([]spec.Problem, error) {
+func checkClaims(ctx context.Context, k *Host, want *spec.Host) ([]spec.Problem, error) {
 	var out []spec.Problem
 	claims := orderedBy(want.Claims, spec.Claim.String)
 	claims = slices.CompactFunc(claims, func(a, b spec.Claim) bool { return a.String() == b.String() })
 	var foreign []occupant
 	if slices.ContainsFunc(claims, func(c spec.Claim) bool { return c.Prefix.IsValid() }) {
-		list, err := k.occupants()
+		list, err := occupants(k)
 		if err != nil {
 			return nil, err
 		}
@@ -165,14 +131,14 @@ func (k *Kernel) checkClaims(ctx context.Context, want *spec.Host) ([]spec.Probl
 			out = append(out, spec.Problem{What: "there is no network device " + c.Device, Next: "ip link show"})
 		}
 	}
-	out = append(out, k.claimUnreachable(want)...)
-	out = append(out, k.claimResolvers(claims)...)
-	return slices.Compact(append(out, k.claimLearned(ctx, want, claims, foreign)...)), nil
+	out = append(out, claimUnreachable(k, want)...)
+	out = append(out, claimResolvers(k, claims)...)
+	return slices.Compact(append(out, claimLearned(ctx, k, want, claims, foreign)...)), nil
 }
 
 // claimUnreachable refuses an unreachable route that would take from the server its
 // way to the workstation, which is the default route.
-func (k *Kernel) claimUnreachable(want *spec.Host) []spec.Problem {
+func claimUnreachable(k *Host, want *spec.Host) []spec.Problem {
 	if !slices.ContainsFunc(want.Routes, func(r spec.Route) bool { return r.Unreachable }) {
 		return nil
 	}
@@ -203,7 +169,7 @@ type occupant struct {
 }
 
 // occupants are the foreign prefixes of this server, addresses first.
-func (k *Kernel) occupants() ([]occupant, error) {
+func occupants(k *Host) ([]occupant, error) {
 	var out []occupant
 	add := func(kind string, p netip.Prefix, dev string) {
 		if p.IsValid() && p.Bits() > 0 && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsMulticast() {
@@ -215,9 +181,9 @@ func (k *Kernel) occupants() ([]occupant, error) {
 			add("address", toPrefix(a.IPNet), k.devices.name(a.LinkIndex))
 		}
 	}
-	for _, r := range k.foreignRoutes() {
+	for _, r := range foreignRoutes(k) {
 		if by := routingDaemon(r.Protocol); by != "" {
-			out = append(out, occupant{toPrefix(r.Dst), fmt.Sprintf("route %s, which a routing daemon (proto %s) learned", k.routeText(r), by)})
+			out = append(out, occupant{toPrefix(r.Dst), fmt.Sprintf("route %s, which a routing daemon (proto %s) learned", routeText(k, r), by)})
 			continue
 		}
 		add("route", toPrefix(r.Dst), k.devices.name(r.LinkIndex))

@@ -67,20 +67,20 @@ func TestLearnedRoutesConcernWhoComesNew(t *testing.T) {
 	}
 	kept := spec.Claim{Network: "vx1", Prefix: prefix("10.0.4.0/24")}
 	want := &spec.Host{Cluster: "t", Claims: []spec.Claim{kept, {Network: "vx2", Prefix: prefix("10.0.11.0/24")}}}
-	have, err := k.checkClaims(t.Context(), want)
+	have, err := checkClaims(t.Context(), k.Host, want)
 	if err != nil || len(have) != 2 {
 		t.Fatalf("new: %v, %v", have, err)
 	}
-	if err := os.MkdirAll(k.services.dir(), 0o700); err != nil {
+	if err := os.MkdirAll(k.dir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.services.keep(&spec.Host{Cluster: "t", BGP: &spec.BGP{Network: "bnet"}, Claims: []spec.Claim{kept}}); err != nil {
+	if err := k.store(&spec.Host{Cluster: "t", BGP: &spec.BGP{Network: "bnet"}, Claims: []spec.Claim{kept}}); err != nil {
 		t.Fatal(err)
 	}
 	want.Claims[0].Except = []netip.Prefix{prefix("10.0.4.128/25")}
 	want.Claims[1].Network = "bnet"
 	want.BGP = &spec.BGP{Network: "bnet"}
-	if have, err := k.checkClaims(t.Context(), want); err != nil || len(have) != 0 {
+	if have, err := checkClaims(t.Context(), k.Host, want); err != nil || len(have) != 0 {
 		t.Fatalf("known, and a member's own: %v, %v", have, err)
 	}
 }
@@ -243,7 +243,7 @@ func TestFacts(t *testing.T) {
 	sh(t, "ip -6 route add default via fd99::7 proto 71 metric 71") // learned by our daemon: no network stands by it
 	k := open(t, "t", t.TempDir())
 	apply(t, k, segment())
-	f, err := k.Facts(t.Context(), []string{"odd", "172.17.0.1", "not-there"})
+	f, err := Facts(t.Context(), k.Host, []string{"odd", "172.17.0.1", "not-there"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -343,8 +343,8 @@ func removeNames(ctx context.Context, dir string) error {
 
 var dhcpFamily = family{
 	stage: stageUse, what: "services: look at dnsmasq",
-	observe: func(ctx context.Context, k *Kernel, want, have *spec.Host) error {
-		return k.services.observeDHCPs(ctx, want, have)
+	observe: func(ctx context.Context, k *Host, want, have *spec.Host) error {
+		return servicesOf(k.Files).observeDHCPs(ctx, want, have)
 	},
 	diff: func(d *difference) {
 		key := func(d spec.DHCP) string { return d.Network }
@@ -353,26 +353,27 @@ var dhcpFamily = family{
 	one: func(ctx context.Context, a *applier, op Op) error {
 		want, ok := op.Want.(spec.DHCP)
 		if !ok {
-			return a.k.services.removeDHCP(ctx, op.Have.(spec.DHCP).Network)
+			return servicesOf(a.k.Files).removeDHCP(ctx, op.Have.(spec.DHCP).Network)
 		}
 		if err := a.up(); err != nil {
 			return err
 		}
-		return a.k.services.setDHCP(ctx, want)
+		return servicesOf(a.k.Files).setDHCP(ctx, want)
 	},
 	tried: tried{
-		files: func(*services, Op) ([]string, bool) { return nil, true },
-		watcher: func(_ *Kernel, op Op) (string, error) {
+		files: func(*Files, Op) ([]string, bool) { return nil, true },
+		watcher: func(_ *Host, op Op) (string, error) {
 			if op.Want == nil {
 				return "", nil
 			}
 			return "dnsmasq", nil
 		},
-		listens: (*Kernel).dhcpSockets,
-		claim: func(ctx context.Context, k *Kernel, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
-			return k.services.claimDHCP(ctx, ops), nil
+		listens: dhcpSockets,
+		claim: func(ctx context.Context, k *Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+			return servicesOf(k.Files).claimDHCP(ctx, ops), nil
 		},
 	},
-	strays:  func(ctx context.Context, k *Kernel) error { return k.endStrays(ctx) },
-	remains: func(k *Kernel) ([]string, error) { return k.services.daemonRemains() },
+	strays:  func(ctx context.Context, k *Host) error { return endStrays(ctx, k) },
+	marked:  true,
+	remains: func(k *Host) ([]string, error) { return servicesOf(k.Files).daemonRemains() },
 }

@@ -50,11 +50,11 @@ func testServices(t testing.TB, h *nftHost) *services {
 }
 
 func servicesIn(dir string) *services {
-	return servicesAt("test", paths{
+	return servicesOf(filesAt("test", paths{
 		lib: filepath.Join(dir, "lib"), run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"),
 		network: filepath.Join(dir, "network"), nm: filepath.Join(dir, "nm", "conf.d"),
 		systemd: filepath.Join(dir, "systemd"), netif: filepath.Join(dir, "netif"), nmRun: filepath.Join(dir, "nmrun"),
-	})
+	}))
 }
 
 func addrs(list ...string) []netip.Addr {
@@ -269,7 +269,7 @@ func TestDHCPDrift(t *testing.T) {
 		server.setDHCP(s, d)
 	}
 	container(t, server, "c1p").lease("c1")
-	if n, err := number(s.left()); err != nil || n == 0 {
+	if n, err := number(filesLeft(s.Files)); err != nil || n == 0 {
 		t.Errorf("left = %d, %v", n, err)
 	}
 	var err error
@@ -277,7 +277,7 @@ func TestDHCPDrift(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := number(s.left()); err != nil || n != 0 {
+	if n, err := number(filesLeft(s.Files)); err != nil || n != 0 {
 		t.Errorf("after removal: left = %d, %v", n, err)
 	}
 	if have := server.seen(s); len(have) != 0 {

@@ -100,7 +100,7 @@ type answerer struct {
 // end: it asks all leaves and says what one of them knows.
 func Names(ctx context.Context, mark string, log io.Writer) error {
 	cluster, network, _ := strings.Cut(mark, "/")
-	return newServices(cluster).serveNames(ctx, network, log)
+	return servicesOf(newFiles(cluster)).serveNames(ctx, network, log)
 }
 
 func (s *services) serveNames(ctx context.Context, network string, log io.Writer) error {

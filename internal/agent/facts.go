@@ -26,7 +26,7 @@ import (
 // caller knows by name: they are listed whatever they are called, when they are
 // there. Facts.Agent is left to the caller. They are those of a plan where that came
 // just before.
-func (k *Kernel) Facts(ctx context.Context, devs []string) (*spec.Facts, error) {
+func Facts(ctx context.Context, k *Host, devs []string) (*spec.Facts, error) {
 	f := &spec.Facts{Arch: runtime.GOARCH}
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
@@ -46,24 +46,24 @@ func (k *Kernel) Facts(ctx context.Context, devs []string) (*spec.Facts, error) 
 			return nil, err
 		}
 	}
-	if f.WireGuard, err = k.wgSupport(f.Kernel); err != nil {
+	if f.WireGuard, err = wgSupport(k, f.Kernel); err != nil {
 		return nil, err
 	}
 	k.fresh = false
-	k.interfaces(f, devs)
-	k.reach(f)
+	interfaces(k, f, devs)
+	reach(k, f)
 	if f.Awaited, err = libvirtNetworks(libvirtDir); err != nil {
 		return nil, err
 	}
-	f.Default4, f.Metric4 = k.defaultDevice(netlink.FAMILY_V4)
-	f.Default6, f.Metric6 = k.defaultDevice(netlink.FAMILY_V6)
-	f.Prefixes = k.foreignPrefixes()
+	f.Default4, f.Metric4 = defaultDevice(k, netlink.FAMILY_V4)
+	f.Default6, f.Metric6 = defaultDevice(k, netlink.FAMILY_V6)
+	f.Prefixes = foreignPrefixes(k)
 	return f, ctx.Err()
 }
 
 // interfaces lists what can be underlay: up, with global addresses, nobody's
 // container network.
-func (k *Kernel) interfaces(f *spec.Facts, devs []string) {
+func interfaces(k *Host, f *spec.Facts, devs []string) {
 	addrs := map[int][]netip.Prefix{}
 	named := map[string]bool{}
 	for _, a := range k.addrs {
@@ -90,7 +90,7 @@ func (k *Kernel) interfaces(f *spec.Facts, devs []string) {
 // defaultDevice is the device of the default route with the lowest metric, and that;
 // "" when there is none. One that our BGP daemon learned does not count: what networks
 // stand on must not move with what a router says.
-func (k *Kernel) defaultDevice(family int) (dev string, metric int) {
+func defaultDevice(k *Host, family int) (dev string, metric int) {
 	var best *netlink.Route
 	for i, r := range k.routes {
 		isDefault := r.Family == family && r.Table == unix.RT_TABLE_MAIN && r.Type == unix.RTN_UNICAST && toPrefix(r.Dst).Bits() == 0 && !byBGP(r)
@@ -107,25 +107,13 @@ func (k *Kernel) defaultDevice(family int) (dev string, metric int) {
 	return k.devices.name(best.LinkIndex), best.Priority
 }
 
-// foreignRoutes are the routes of all tables that are not this cluster's, default
-// routes and the kernel's own entries aside.
-func (k *Kernel) foreignRoutes() []netlink.Route {
-	return slices.DeleteFunc(slices.Clone(k.routes), func(r netlink.Route) bool {
-		p := toPrefix(r.Dst)
-		a := p.Addr()
-		plain := r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && k.noted[p]
-		return k.ours(r.LinkIndex) || plain || byBGP(r) || r.Table == unix.RT_TABLE_LOCAL || p.Bits() <= 0 ||
-			a.IsMulticast() || a.IsLinkLocalUnicast() || a.IsLoopback()
-	})
-}
-
 // reach says what in the main table needs a gateway, and what does not beside the
 // networks of the interfaces themselves. Of what routing daemons learned only that
 // counts which lies within those: it may be the whole Internet. Single containers'
 // routes on devices of their own say nothing that lasts.
-func (k *Kernel) reach(f *spec.Facts) {
+func reach(k *Host, f *spec.Facts) {
 	best := map[netip.Prefix]netlink.Route{}
-	for _, r := range k.foreignRoutes() {
+	for _, r := range foreignRoutes(k) {
 		p := toPrefix(r.Dst)
 		if r.Table != unix.RT_TABLE_MAIN || learned(r.Protocol) && !connected(f, p) {
 			continue
@@ -165,27 +153,3 @@ func connected(f *spec.Facts, p netip.Prefix) bool {
 		return slices.ContainsFunc(i.Addrs, func(a netip.Prefix) bool { return a.Bits() <= p.Bits() && a.Contains(p.Addr()) })
 	})
 }
-
-// byBGP says whether a route is our BGP daemon's. Its routes come and go by what
-// others say: they are in the way of whoever comes new alone (claimLearned).
-func byBGP(r netlink.Route) bool {
-	return r.Protocol == spec.RouteProtoBGP && r.Priority == spec.BGPMetric
-}
-
-// foreignPrefixes are the connected and routed prefixes of all links that are
-// nobody's of flock. What routing daemons learned is left out: that may be the
-// whole Internet, and claims look at it here.
-func (k *Kernel) foreignPrefixes() []netip.Prefix {
-	var out []netip.Prefix
-	for _, r := range k.foreignRoutes() {
-		static := r.Protocol == spec.RouteProto && r.Table == unix.RT_TABLE_MAIN // another cluster's
-		if !flocks(k.devices.byIndex[r.LinkIndex]) && !learned(r.Protocol) && !static {
-			out = append(out, toPrefix(r.Dst))
-		}
-	}
-	slices.SortFunc(out, netip.Prefix.Compare)
-	return slices.Compact(out)
-}
-
-// learned says whether a routing daemon speaks protocol.
-func learned(protocol netlink.RouteProtocol) bool { return routingDaemon(protocol) != "" }

@@ -42,7 +42,7 @@ func lampOf(op Op) (spec.Claim, bool) {
 func (l *lamps) family(way string) *family {
 	f := &family{
 		stage: stageUse, what: "lamps",
-		observe: func(_ context.Context, k *Kernel, _, have *spec.Host) error {
+		observe: func(_ context.Context, k *Host, _, have *spec.Host) error {
 			l.looks++
 			have.Claims = l.lit(k)
 			return nil
@@ -51,26 +51,26 @@ func (l *lamps) family(way string) *family {
 			key := func(c spec.Claim) string { return c.Network }
 			d.put(compare(d.want.Claims, d.have.Claims, key, func(c spec.Claim) string { return "lamp " + c.Network }), going, coming)
 		},
-		took:    func(_ *Kernel, op Op) { l.heard = append(l.heard, "took "+op.Step.Object) },
-		explain: func(_ *Kernel, op *Op) { op.Step.Detail = "explained" },
+		took:    func(_ *Host, op Op) { l.heard = append(l.heard, "took "+op.Step.Object) },
+		explain: func(_ *Host, op *Op) { op.Step.Detail = "explained" },
 		tried: tried{
-			claim: func(_ context.Context, _ *Kernel, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+			claim: func(_ context.Context, _ *Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
 				if len(ops) > 2 {
 					return []spec.Problem{{What: "too many lamps"}}, nil
 				}
 				return nil, nil
 			},
-			files: func(s *services, _ Op) ([]string, bool) { return []string{filepath.Join(s.paths.lib, "lamps")}, false },
-			moved: func(*Kernel, *spec.Host) bool { return l.moved },
+			files: func(s *Files, _ Op) ([]string, bool) { return []string{filepath.Join(s.paths.lib, "lamps")}, false },
+			moved: func(*Host, *spec.Host) bool { return l.moved },
 		},
-		status:  func(_ *Kernel, plan *spec.Plan) { plan.Loose = append(plan.Loose, "lamps") },
-		prepare: func(*Kernel, *spec.Host) error { l.heard = append(l.heard, "prepare"); return nil },
-		settle: func(context.Context, *Kernel, *spec.Host) error {
+		status:  func(_ *Host, plan *spec.Plan) { plan.Loose = append(plan.Loose, "lamps") },
+		prepare: func(*Host, *spec.Host) error { l.heard = append(l.heard, "prepare"); return nil },
+		finish: func(context.Context, *Host, *spec.Host) error {
 			l.heard = append(l.heard, "settle")
 			return nil
 		},
-		strays: func(context.Context, *Kernel) error { l.heard = append(l.heard, "strays"); return nil },
-		remains: func(k *Kernel) (names []string, err error) {
+		strays: func(context.Context, *Host) error { l.heard = append(l.heard, "strays"); return nil },
+		remains: func(k *Host) (names []string, err error) {
 			for _, c := range l.lit(k) {
 				names = append(names, "lamp "+c.Network)
 			}
@@ -93,18 +93,18 @@ func (l *lamps) family(way string) *family {
 			c, lit := lampOf(op)
 			switch {
 			case lit:
-				return alone(a.k.addrMessage(unix.RTM_NEWADDR, lampAddr(c)))
+				return alone(addrMessage(a.k, unix.RTM_NEWADDR, lampAddr(c)))
 			case l.stuck:
 				return messages{}, nil
 			}
-			return alone(a.k.addrMessage(unix.RTM_DELADDR, lampAddr(c)))
+			return alone(addrMessage(a.k, unix.RTM_DELADDR, lampAddr(c)))
 		}
 	}
 	return f
 }
 
 // lit are the lamps as of the last look.
-func (l *lamps) lit(k *Kernel) []spec.Claim {
+func (l *lamps) lit(k *Host) []spec.Claim {
 	var out []spec.Claim
 	for _, a := range k.addrs {
 		if n, ok := strings.CutPrefix(toPrefix(a.IPNet).Addr().String(), "192.0.2."); ok {
@@ -122,7 +122,7 @@ func (l *lamps) set(a *applier, op Op) error {
 	} else if l.stuck {
 		return nil
 	}
-	m, err := a.k.addrMessage(kind, lampAddr(c))
+	m, err := addrMessage(a.k, kind, lampAddr(c))
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func withLamps(names ...string) *spec.Host {
 func carryLamps(t *testing.T, l *lamps, way string) {
 	ctx, dir := t.Context(), t.TempDir()
 	k := open(t, "t", dir)
-	if err := k.services.makeDirs(); err != nil {
+	if err := k.makeDirs(); err != nil {
 		t.Fatal(err)
 	}
 	apply := func(want *spec.Host, steps ...string) *spec.Report {

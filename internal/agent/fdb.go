@@ -18,7 +18,7 @@ import (
 
 // observeFDB takes the permanent and static entries of our VXLAN devices. Not
 // ours: what they learn, and the flood entry that a multicast group makes.
-func (k *Kernel) observeFDB(have *spec.Host) error {
+func observeFDB(k *Host, have *spec.Host) error {
 	group := map[string]spec.FDB{}
 	for _, l := range have.Links {
 		if l.Tunnel != nil {
@@ -48,7 +48,7 @@ func (k *Kernel) observeFDB(have *spec.Host) error {
 // forgetLearned deletes what our VXLAN devices learned about the destinations that
 // were taken off their flood lists: a server that left would otherwise be sent
 // frames until the entries age (300 s).
-func (k *Kernel) forgetLearned() error {
+func forgetLearned(k *Host) error {
 	if len(k.departed) == 0 {
 		return nil
 	}
@@ -63,7 +63,7 @@ func (k *Kernel) forgetLearned() error {
 			continue
 		}
 		f.MAC = n.HardwareAddr.String()
-		m, err := k.fdbMessage(unix.RTM_DELNEIGH, f)
+		m, err := fdbMessage(k, unix.RTM_DELNEIGH, f)
 		if err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func (k *Kernel) forgetLearned() error {
 
 // fdbMessage adds or removes a permanent forwarding entry of a VXLAN device. Flood
 // entries are appended to their list; another MAC has one destination.
-func (k *Kernel) fdbMessage(kind int, f spec.FDB) (*nl.NetlinkRequest, error) {
+func fdbMessage(k *Host, kind int, f spec.FDB) (*nl.NetlinkRequest, error) {
 	flags := 0
 	switch {
 	case kind == unix.RTM_DELNEIGH:
@@ -93,12 +93,12 @@ func (k *Kernel) fdbMessage(kind int, f spec.FDB) (*nl.NetlinkRequest, error) {
 		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 	}
 	head := netlink.Ndmsg{Family: unix.AF_BRIDGE, State: unix.NUD_PERMANENT, Flags: unix.NTF_SELF}
-	return k.entryMessage(kind, flags, f.Link, f.MAC, f.Dst.AsSlice(), head)
+	return entryMessage(k, kind, flags, f.Link, f.MAC, f.Dst.AsSlice(), head)
 }
 
 var fdbFamily = family{
 	stage: stageMake, what: "forwarding entries",
-	observe: func(_ context.Context, k *Kernel, _, have *spec.Host) error { return k.observeFDB(have) },
+	observe: func(_ context.Context, k *Host, _, have *spec.Host) error { return observeFDB(k, have) },
 	diff: func(d *difference) {
 		d.put(compare(d.want.AllFDB(), d.have.AllFDB(), keyFDB, objectFDB), lapsing, coming)
 	},
@@ -107,22 +107,22 @@ var fdbFamily = family{
 		have.Floods = nil
 	},
 	batch: fdbMessages,
-	took: func(k *Kernel, op Op) {
+	took: func(k *Host, op Op) {
 		if f, ok := op.Have.(spec.FDB); ok && f.MAC == spec.ZeroMAC {
 			k.departed = append(k.departed, f)
 		}
 	},
-	settle: func(_ context.Context, k *Kernel, _ *spec.Host) error { return k.forgetLearned() },
-	glance: func(k *Kernel, _, have *spec.Host) error {
+	finish: func(_ context.Context, k *Host, _ *spec.Host) error { return forgetLearned(k) },
+	glance: func(k *Host, _, have *spec.Host) error {
 		have.FDB = nil
-		return k.observeFDB(have)
+		return observeFDB(k, have)
 	},
 }
 
 func fdbMessages(a *applier, op Op) (messages, error) {
 	f, wanted := op.Want.(spec.FDB)
 	if !wanted {
-		return alone(a.k.fdbMessage(unix.RTM_DELNEIGH, op.Have.(spec.FDB)))
+		return alone(fdbMessage(a.k, unix.RTM_DELNEIGH, op.Have.(spec.FDB)))
 	}
-	return alone(a.k.fdbMessage(unix.RTM_NEWNEIGH, f))
+	return alone(fdbMessage(a.k, unix.RTM_NEWNEIGH, f))
 }

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -34,9 +35,9 @@ func TestDNSMasqReachesItsFiles(t *testing.T) {
 // be what makes a cluster's directory.
 func TestNotesDoNotNarrowTheDirectory(t *testing.T) {
 	for what, note := range map[string]func(dir string) error{
-		"settings": func(dir string) error { return writeSysctlNotes(dir, map[string]sysctlNote{"a": {"0", "1"}}) },
+		"settings": func(dir string) error { return writeSysctlNotes(dir, map[string]settingNote{"a": {"0", "1"}}) },
 		"routes": func(dir string) error {
-			return (&Kernel{dir: dir, services: &services{}}).writeRouteNotes(plainRoutes(plain("10.0.0.0/8")))
+			return (&Host{Files: filesAt(filepath.Base(dir), paths{lib: filepath.Dir(dir)})}).writeRouteNotes(plainRoutes(plain("10.0.0.0/8")))
 		},
 	} {
 		dir := t.TempDir() + "/test"

@@ -14,7 +14,7 @@ import (
 // one transaction.
 var filterFamily = family{
 	stage: stageFilters, what: "packet filters",
-	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error { return k.filters.Observe(want, have) },
+	observe: func(_ context.Context, k *Host, want, have *spec.Host) error { return k.filters.Observe(want, have) },
 	diff:    diffFilters,
 	all: func(_ context.Context, a *applier, _ []Op) error {
 		if err := a.k.filters.Replace(a.want); err != nil {
@@ -23,24 +23,25 @@ var filterFamily = family{
 		return nil
 	},
 	tried: tried{
-		ask: func(_ context.Context, k *Kernel, want *spec.Host, ops []Op) []spec.Problem {
-			return k.claimFilters(want, ops)
+		ask: func(_ context.Context, k *Host, want *spec.Host, ops []Op) []spec.Problem {
+			return claimFilters(k, want, ops)
 		},
-		planned: func(k *Kernel) { k.filters.Hold() },
-		moved:   func(k *Kernel, _ *spec.Host) bool { return k.filters.Moved() },
+		planned: func(k *Host) { k.filters.Hold() },
+		moved:   func(k *Host, _ *spec.Host) bool { return k.filters.Moved() },
 	},
-	settle: func(_ context.Context, k *Kernel, want *spec.Host) error {
+	finish: func(_ context.Context, k *Host, want *spec.Host) error {
 		if !want.Empty() {
 			k.filters.Note()
 		}
 		return nil
 	},
-	remains: func(k *Kernel) ([]string, error) { return k.filters.Remains() },
+	marked:  true,
+	remains: func(k *Host) ([]string, error) { return k.filters.Remains() },
 }
 
 // claimFilters says why the kernel would not take the rules that ops add: only a trial tells
 // what it supports. Accepts in tables of others need nothing that those do not use.
-func (k *Kernel) claimFilters(want *spec.Host, ops []Op) []spec.Problem {
+func claimFilters(k *Host, want *spec.Host, ops []Op) []spec.Problem {
 	adds := func(op Op) bool {
 		_, accept := op.Want.(spec.Forward)
 		return op.Step.Action == spec.Add && !accept

@@ -32,7 +32,7 @@ func noInotify(who string, err error) error {
 }
 
 // claimInotify says that a process which ops start would lack an inotify instance.
-func (k *Kernel) claimInotify(ops []Op) ([]spec.Problem, error) {
+func claimInotify(k *Host, ops []Op) ([]spec.Problem, error) {
 	who := ""
 	for _, op := range ops {
 		watcher := families[op.family].watcher

@@ -47,12 +47,12 @@ func ipTunnel(kind string) bool {
 const ignoreEncapLimit = 1
 
 // ipTunnelData adds what an IP tunnel is made with.
-func (k *Kernel) ipTunnelData(l spec.Link, data *nl.RtAttr) error {
+func ipTunnelData(k *Host, l spec.Link, data *nl.RtAttr) error {
 	t := l.Tunnel
 	if t == nil {
 		return fmt.Errorf("a link of the kind %s without its tunnel", l.Kind)
 	}
-	dev, err := k.tunnelDevice(t)
+	dev, err := tunnelDevice(k, t)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func addOutside(data *nl.RtAttr, t *spec.Tunnel, as outside, dev int) {
 }
 
 // tunnelDevice is the index of the underlay device that t names, 0 if none.
-func (k *Kernel) tunnelDevice(t *spec.Tunnel) (int, error) {
+func tunnelDevice(k *Host, t *spec.Tunnel) (int, error) {
 	if t.Dev == "" {
 		return 0, nil
 	}
@@ -107,7 +107,7 @@ func (k *Kernel) tunnelDevice(t *spec.Tunnel) (int, error) {
 }
 
 // observeTunnel is what the tunnel device l is set to, nil for other devices.
-func (k *Kernel) observeTunnel(l netlink.Link) *spec.Tunnel {
+func observeTunnel(k *Host, l netlink.Link) *spec.Tunnel {
 	switch v := l.(type) {
 	case *netlink.Vxlan:
 		return &spec.Tunnel{
@@ -180,14 +180,14 @@ func outerExtra(tos uint8, pathMTU bool, encap uint16, external bool) []string {
 
 // ipTunnelConflicts are the foreign tunnels that w cannot live beside: those
 // between the same ends, for the kernel cannot tell them apart.
-func (k *Kernel) ipTunnelConflicts(w spec.Link) []spec.Problem {
+func ipTunnelConflicts(k *Host, w spec.Link) []spec.Problem {
 	var out []spec.Problem
 	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
 		l := k.devices.byName[name]
 		if _, ours := k.network(l); ours || l.Type() != w.Kind {
 			continue
 		}
-		h := k.observeTunnel(l)
+		h := observeTunnel(k, l)
 		if h == nil || h.Local != w.Tunnel.Local || h.Remote != w.Tunnel.Remote || h.Key != w.Tunnel.Key || h.Dev != w.Tunnel.Dev {
 			continue
 		}

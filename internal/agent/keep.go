@@ -21,7 +21,7 @@ const (
 
 // last returns the spec that was last confirmed, nil if there is none, or none that is
 // sound. Nobody changes it: all who ask while the file stays the same get the same one.
-func (s *services) last() *spec.Host {
+func (s *Files) last() *spec.Host {
 	path := filepath.Join(s.dir(), specFile)
 	if s.confirmed.text != "" {
 		if text, err := sysfile.Read(path); err == nil && s.confirmed.text == string(text) {
@@ -36,9 +36,9 @@ func (s *services) last() *spec.Host {
 	return h
 }
 
-// keep makes h what this server goes back to, at boot or when a change fails. It
-// is on the disk when keep returns.
-func (s *services) keep(h *spec.Host) error {
+// store makes h what this server goes back to, at boot or when a change fails. It
+// is on the disk when store returns.
+func (s *Files) store(h *spec.Host) error {
 	data, err := wire.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("encode spec: %w", err)
@@ -50,12 +50,12 @@ func (s *services) keep(h *spec.Host) error {
 		}
 		delete(s.lost, specFile)
 	}
-	return s.settled()
+	return s.endChange()
 }
 
 // begin notes that a change is under way, so that what it leaves behind is found
 // whatever happens to this process.
-func (s *services) begin(h *spec.Host) error {
+func (s *Files) begin(h *spec.Host) error {
 	if err := s.makeDirs(); err != nil {
 		return err
 	}
@@ -67,14 +67,14 @@ func (s *services) begin(h *spec.Host) error {
 }
 
 // begun says whether a change was begun and not confirmed.
-func (s *services) begun() bool { return sysfile.Exists(filepath.Join(s.dir(), pendingFile)) }
+func (s *Files) begun() bool { return sysfile.Exists(filepath.Join(s.dir(), pendingFile)) }
 
-// settled notes that no change is under way.
-func (s *services) settled() error { return sysfile.Remove(filepath.Join(s.dir(), pendingFile)) }
+// endChange notes that no change is under way.
+func (s *Files) endChange() error { return sysfile.Remove(filepath.Join(s.dir(), pendingFile)) }
 
 // forget removes the memory of this cluster, once nothing of it is left, and with
 // the last cluster everything else that flock keeps here but the agent itself.
-func (s *services) forget() error {
+func (s *Files) forget() error {
 	// Half-written files too, should a process have been killed at that.
 	if err := errors.Join(os.RemoveAll(s.dir()), s.emptyRunDir()); err != nil {
 		return fmt.Errorf("remove directory: %w", err)
@@ -84,7 +84,7 @@ func (s *services) forget() error {
 
 // emptyRunDir leaves what a network of another cluster has there that is called as this
 // directory is: vx1.d, where this cluster is vx1.
-func (s *services) emptyRunDir() error {
+func (s *Files) emptyRunDir() error {
 	names, err := sysfile.Names(s.runDir())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -114,24 +114,4 @@ func (p paths) clusters() ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-// strangers says why the cluster file that asks for want must not rule this
-// server, nil if it may.
-func strangers(last, want *spec.Host) []spec.Problem {
-	switch {
-	case last == nil:
-		return nil
-	case last.Store != "" && want.Store != "" && last.Store != want.Store:
-		return []spec.Problem{{
-			What: fmt.Sprintf("this server belongs to another cluster file that is named %s too (%s there)", want.Cluster, last.Server),
-			Next: fmt.Sprintf("--cluster OTHERNAME for a cluster of your own, or flock purge %s, to take the server over", want.Server),
-		}}
-	case last.Generation > want.Generation:
-		return []spec.Problem{{
-			What: fmt.Sprintf("this server holds generation %d of the cluster file, newer than %d", last.Generation, want.Generation),
-			Next: fmt.Sprintf("use the newest cluster file, or flock purge %s, to start over from this one", want.Server),
-		}}
-	}
-	return nil
 }

@@ -30,7 +30,7 @@ func programmed(b *testing.B, base, want *spec.Host) {
 		b.StopTimer()
 		bring(b, k, base)
 		b.StartTimer()
-		a := newApplier(k, want, func(spec.Step) {})
+		a := newApplier(k.Host, want, func(spec.Step) {})
 		if err := a.apply(context.Background(), Diff(want, base)); err != nil {
 			b.Fatal(err)
 		}

@@ -64,8 +64,7 @@ func open(t testing.TB, cluster, dir string) *Kernel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.dir = filepath.Join(dir, cluster)
-	k.services = servicesAt(cluster, paths{
+	k.Files = filesAt(cluster, paths{
 		lib: dir, run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"), network: filepath.Join(dir, "network"),
 		nm: filepath.Join(dir, "nm"), systemd: filepath.Join(dir, "none"), netif: filepath.Join(dir, "none"), nmRun: filepath.Join(dir, "none"),
 	})
@@ -75,6 +74,20 @@ func open(t testing.TB, cluster, dir string) *Kernel {
 		}
 	})
 	return k
+}
+
+// filesLeft names the files and units of a cluster, without the memory of what
+// was confirmed and of the settings that were found.
+func filesLeft(s *Files) ([]string, error) {
+	var all []string
+	for _, part := range []func(*Files) ([]string, error){func(s *Files) ([]string, error) { return servicesOf(s).daemonRemains() }, dropInRemains, envRemains} {
+		names, err := part(s)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, names...)
+	}
+	return all, nil
 }
 
 // listings are everything the kernel half can change, as its own tools print it.
@@ -458,7 +471,7 @@ func TestHalfMadeLinkIsOursAndFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := segment().Links[1]
-	if err := k.newLink(t.Context(), l); err != nil {
+	if err := newLink(t.Context(), k.Host, l); err != nil {
 		t.Fatal(err)
 	}
 	converge(t, k, &spec.Host{Cluster: "t", Links: []spec.Link{l}}, "~ link vxl0: state down -> up")
@@ -474,12 +487,12 @@ func TestRefusalsNameTheirMessage(t *testing.T) {
 	}
 	l := segment().Links[0]
 	l.Master = ""
-	err := k.newLink(t.Context(), l)
+	err := newLink(t.Context(), k.Host, l)
 	if want := "A VXLAN device with the specified VNI already exists"; err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, unix.EEXIST) {
 		t.Fatalf("want %q, have %v", want, err)
 	}
-	bad, errBad := k.addrMessage(unix.RTM_DELADDR, spec.Addr{Link: "eth0", Prefix: prefix("10.1.1.1/24")})
-	good, errGood := k.addrMessage(unix.RTM_NEWADDR, spec.Addr{Link: "eth0", Prefix: prefix("10.2.2.2/24")})
+	bad, errBad := addrMessage(k.Host, unix.RTM_DELADDR, spec.Addr{Link: "eth0", Prefix: prefix("10.1.1.1/24")})
+	good, errGood := addrMessage(k.Host, unix.RTM_NEWADDR, spec.Addr{Link: "eth0", Prefix: prefix("10.2.2.2/24")})
 	if err := errors.Join(errBad, errGood); err != nil {
 		t.Fatal(err)
 	}

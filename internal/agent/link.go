@@ -10,64 +10,15 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"strings"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// devices are all network devices of the server.
-type devices struct {
-	byName  map[string]netlink.Link
-	byIndex map[int]netlink.Link
-}
-
-func (d devices) name(index int) string {
-	if l := d.byIndex[index]; l != nil {
-		return l.Attrs().Name
-	}
-	return ""
-}
-
-func (k *Kernel) readDevices() error {
-	list, err := rtnl.Dump(k.handle.LinkList)
-	if err != nil {
-		return fmt.Errorf("list links: %w", err)
-	}
-	k.devices = devices{byName: make(map[string]netlink.Link, len(list)), byIndex: make(map[int]netlink.Link, len(list))}
-	for _, l := range list {
-		k.devices.byName[l.Attrs().Name] = l
-		k.devices.byIndex[l.Attrs().Index] = l
-	}
-	return nil
-}
-
-// network returns the network whose link l is; ours is false for everything that
-// does not carry this cluster's mark.
-func (k *Kernel) network(l netlink.Link) (network string, ours bool) {
-	if l == nil {
-		return "", false
-	}
-	return strings.CutPrefix(l.Attrs().Alias, spec.Alias(k.cluster, ""))
-}
-
-// flocks says whether l is any cluster's.
-func flocks(l netlink.Link) bool {
-	return l != nil && strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix)
-}
-
-// ours says whether the device with this index is one of this cluster's.
-func (k *Kernel) ours(index int) bool {
-	_, ours := k.network(k.devices.byIndex[index])
-	return ours
-}
-
-func (k *Kernel) observeLinks(have *spec.Host) {
+func observeLinks(k *Host, have *spec.Host) {
 	for _, l := range k.devices.byName {
 		network, ours := k.network(l)
 		if !ours {
@@ -75,8 +26,8 @@ func (k *Kernel) observeLinks(have *spec.Host) {
 		}
 		a := l.Attrs()
 		link := spec.Link{
-			Name: a.Name, Network: network, Kind: k.kindOf(l), MTU: a.MTU,
-			Master: k.devices.name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0, Tunnel: k.observeTunnel(l),
+			Name: a.Name, Network: network, Kind: kindOf(k, l), MTU: a.MTU,
+			Master: k.devices.name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0, Tunnel: observeTunnel(k, l),
 		}
 		if a.EncapType == "ether" { // an IP tunnel has its local address in the place of the MAC
 			link.MAC = a.HardwareAddr.String()
@@ -85,25 +36,16 @@ func (k *Kernel) observeLinks(have *spec.Host) {
 	}
 }
 
-func toAddr(ip net.IP) netip.Addr {
-	a, _ := netip.AddrFromSlice(ip)
-	return a.Unmap()
-}
-
 // newLink makes a link, still down.
-func (k *Kernel) newLink(ctx context.Context, l spec.Link) error {
+func newLink(ctx context.Context, k *Host, l spec.Link) error {
 	switch l.Kind {
 	case spec.WireGuard:
-		return k.newWireGuard(ctx, l)
+		return newWireGuard(ctx, k, l)
 	case spec.UDP:
-		return k.newUDP(ctx, l)
+		return newUDP(ctx, k, l)
 	}
-	return k.newKernelLink(l)
+	return newKernelLink(k, l)
 }
-
-// freshGroup is in the number of the device group that a link of ours is in from its
-// creation until it is first set up. Administrators' groups have small numbers.
-const freshGroup = 1 << 31
 
 // newKernelLink makes a link that the kernel has a kind for. Its name, MAC, MTU and kind are set in the
 // create call; the mark of ownership cannot be (linux 6.18 ignores IFLA_IFALIAS
@@ -111,15 +53,15 @@ const freshGroup = 1 << 31
 // nothing can end this process in between. The messages after the first are for all
 // links of a group that only the create call puts one in. By name, or by an index
 // chosen beforehand, they would mark a foreign link where somebody was faster.
-func (k *Kernel) newKernelLink(l spec.Link) error {
-	create, err := k.createMessage(l)
+func newKernelLink(k *Host, l spec.Link) error {
+	create, err := createMessage(k, l)
 	if err != nil {
 		return fmt.Errorf("create link %s: %w", l.Name, err)
 	}
 	messages := []*nl.NetlinkRequest{create, aliasMessage(0, spec.Alias(k.cluster, l.Network))}
 	messages = append(messages, mtuMessages(0, l)...)
 	if l.Master != "" {
-		m, err := k.masterMessage(0, l.Master)
+		m, err := masterMessage(k, 0, l.Master)
 		if err != nil {
 			return fmt.Errorf("create link %s: %w", l.Name, err)
 		}
@@ -135,9 +77,7 @@ func (k *Kernel) newKernelLink(l spec.Link) error {
 	return k.readDevices()
 }
 
-func groupAttr(group uint32) *nl.RtAttr { return nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(group)) }
-
-func (k *Kernel) createMessage(l spec.Link) (*nl.NetlinkRequest, error) {
+func createMessage(k *Host, l spec.Link) (*nl.NetlinkRequest, error) {
 	create := linkMessage(unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0, 0)
 	create.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(l.Name)))
 	if l.MAC != "" {
@@ -152,7 +92,7 @@ func (k *Kernel) createMessage(l spec.Link) (*nl.NetlinkRequest, error) {
 	}
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, []byte(l.Kind))
-	if err := k.kindData(l, info.AddRtAttr(nl.IFLA_INFO_DATA, nil)); err != nil {
+	if err := kindData(k, l, info.AddRtAttr(nl.IFLA_INFO_DATA, nil)); err != nil {
 		return nil, err
 	}
 	create.AddData(info)
@@ -173,7 +113,7 @@ func createError(l spec.Link, err error) error {
 }
 
 // kindData adds what is particular to a kind.
-func (k *Kernel) kindData(l spec.Link, data *nl.RtAttr) error {
+func kindData(k *Host, l spec.Link, data *nl.RtAttr) error {
 	switch l.Kind {
 	case spec.Bridge:
 		data.AddRtAttr(nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(0))
@@ -183,16 +123,16 @@ func (k *Kernel) kindData(l spec.Link, data *nl.RtAttr) error {
 		if l.Tunnel == nil {
 			return errors.New("a VXLAN link without its tunnel")
 		}
-		return k.vxlanData(l.Tunnel, data)
+		return vxlanData(k, l.Tunnel, data)
 	case spec.GRE, spec.IP6GRE, spec.IPIP:
-		return k.ipTunnelData(l, data)
+		return ipTunnelData(k, l, data)
 	case spec.WireGuard:
 		return nil // all of it is wgctrl's
 	}
 	return fmt.Errorf("unknown kind of link %q", l.Kind)
 }
 
-func (k *Kernel) vxlanData(t *spec.Tunnel, data *nl.RtAttr) error {
+func vxlanData(k *Host, t *spec.Tunnel, data *nl.RtAttr) error {
 	data.AddRtAttr(nl.IFLA_VXLAN_ID, nl.Uint32Attr(t.VNI))
 	data.AddRtAttr(nl.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, t.Port))
 	learning := uint8(1)
@@ -202,7 +142,7 @@ func (k *Kernel) vxlanData(t *spec.Tunnel, data *nl.RtAttr) error {
 	data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, nl.Uint8Attr(learning))
 	addAddr(data, nl.IFLA_VXLAN_LOCAL, nl.IFLA_VXLAN_LOCAL6, t.Local)
 	addAddr(data, nl.IFLA_VXLAN_GROUP, nl.IFLA_VXLAN_GROUP6, t.Group)
-	dev, err := k.tunnelDevice(t)
+	dev, err := tunnelDevice(k, t)
 	if err != nil {
 		return err
 	}
@@ -225,24 +165,6 @@ func addAddr(data *nl.RtAttr, four, six int, a netip.Addr) {
 	case a.Is6():
 		data.AddRtAttr(six, a.AsSlice())
 	}
-}
-
-// linkMessage starts a message about the link with index; 0: attributes say which.
-func linkMessage(flags, index int, linkFlags, change uint32) *nl.NetlinkRequest {
-	m := nl.NewNetlinkRequest(unix.RTM_NEWLINK, flags)
-	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	info.Index, info.Flags, info.Change = int32(index), linkFlags, change
-	m.AddData(info)
-	return m
-}
-
-// upMessage sets l up; a new link leaves its group of one.
-func upMessage(l netlink.Link) *nl.NetlinkRequest {
-	m := linkMessage(0, l.Attrs().Index, unix.IFF_UP, unix.IFF_UP)
-	if l.Attrs().Group&freshGroup != 0 {
-		m.AddData(groupAttr(0))
-	}
-	return m
 }
 
 func aliasMessage(index int, alias string) *nl.NetlinkRequest {
@@ -272,7 +194,7 @@ func mtuMessages(index int, l spec.Link) []*nl.NetlinkRequest {
 }
 
 // masterMessage makes the link a port of master; an empty master takes it out.
-func (k *Kernel) masterMessage(index int, master string) (*nl.NetlinkRequest, error) {
+func masterMessage(k *Host, index int, master string) (*nl.NetlinkRequest, error) {
 	var to uint32
 	if master != "" {
 		dev := k.devices.byName[master]
@@ -287,12 +209,12 @@ func (k *Kernel) masterMessage(index int, master string) (*nl.NetlinkRequest, er
 }
 
 // changeLink brings a living link to want; what cannot change there is made anew.
-func (k *Kernel) changeLink(ctx context.Context, want, have spec.Link) (anew bool, err error) {
+func changeLink(ctx context.Context, k *Host, want, have spec.Link) (anew bool, err error) {
 	if _, anew := linkDifference(want, have); anew {
-		if err := k.deleteLink(ctx, have); err != nil {
+		if err := deleteLink(ctx, k, have); err != nil {
 			return true, err
 		}
-		return true, k.newLink(ctx, want)
+		return true, newLink(ctx, k, want)
 	}
 	index, err := k.index(want.Name)
 	if err != nil {
@@ -312,7 +234,7 @@ func (k *Kernel) changeLink(ctx context.Context, want, have spec.Link) (anew boo
 		messages = append(messages, m)
 	}
 	if want.Master != have.Master {
-		m, err := k.masterMessage(index, want.Master)
+		m, err := masterMessage(k, index, want.Master)
 		if err != nil {
 			return false, fmt.Errorf("change link %s: %w", want.Name, err)
 		}
@@ -331,15 +253,15 @@ func (k *Kernel) changeLink(ctx context.Context, want, have spec.Link) (anew boo
 	}
 	switch want.Kind {
 	case spec.WireGuard:
-		return false, k.mendWireGuard(ctx, want, have)
+		return false, mendWireGuard(ctx, k, want, have)
 	case spec.UDP:
-		return false, k.mendUDP(ctx, want, have)
+		return false, mendUDP(ctx, k, want, have)
 	}
 	return false, nil
 }
 
 // deleteLink removes a link of ours. Its mark is read again just before.
-func (k *Kernel) deleteLink(ctx context.Context, l spec.Link) error {
+func deleteLink(ctx context.Context, k *Host, l spec.Link) error {
 	if err := k.readDevices(); err != nil {
 		return err
 	}
@@ -351,7 +273,7 @@ func (k *Kernel) deleteLink(ctx context.Context, l spec.Link) error {
 		return fmt.Errorf("remove link %s: it does not carry the mark of cluster %s", l.Name, k.cluster)
 	}
 	if k.userspace(l.Name) {
-		if err := errors.Join(k.services.stopWireGuard(ctx, l.Name), k.services.stopUDP(ctx, l.Name)); err != nil {
+		if err := errors.Join(stopWireGuard(ctx, k.Files, l.Name), stopUDP(ctx, k.Files, l.Name)); err != nil {
 			return fmt.Errorf("remove link %s: %w", l.Name, err)
 		}
 	}
@@ -363,37 +285,4 @@ func (k *Kernel) deleteLink(ctx context.Context, l spec.Link) error {
 		return fmt.Errorf("remove link %s: %w", l.Name, err)
 	}
 	return k.readDevices()
-}
-
-// raise sets new links up, when all that stands on them is in place.
-func (k *Kernel) raise(names []string) error {
-	for _, name := range names {
-		index, err := k.index(name)
-		if err != nil {
-			return fmt.Errorf("set link %s up: %w", name, err)
-		}
-		if err := k.rt.Do(upMessage(k.devices.byIndex[index])); err != nil {
-			return upError(name, err)
-		}
-	}
-	return nil
-}
-
-func upError(name string, err error) error {
-	err = fmt.Errorf("set link %s up: %w", name, err)
-	switch {
-	case errors.Is(err, unix.ENOBUFS):
-		// One socket joins no more groups than this (linux 6.18: 20).
-		return hint.With(err, "", "sysctl -w net.ipv4.igmp_max_memberships=100")
-	case errors.Is(err, unix.EADDRINUSE):
-		return hint.With(err, "", "ss -ulnp")
-	}
-	return err
-}
-
-func (k *Kernel) index(name string) (int, error) {
-	if l := k.devices.byName[name]; l != nil {
-		return l.Attrs().Index, nil
-	}
-	return 0, fmt.Errorf("there is no link %s", name)
 }

@@ -10,26 +10,27 @@ import (
 
 var linkFamily = family{
 	stage: stageMake, what: "links",
-	observe: func(_ context.Context, k *Kernel, _, have *spec.Host) error {
-		k.observeLinks(have)
+	observe: func(_ context.Context, k *Host, _, have *spec.Host) error {
+		observeLinks(k, have)
 		return nil
 	},
 	diff:    func(d *difference) { d.put(d.links.pair, clearing, coming) },
 	one:     applyLink,
-	explain: (*Kernel).namePorts,
+	explain: namePorts,
 	tried: tried{
-		files: func(_ *services, op Op) ([]string, bool) {
+		files: func(_ *Files, op Op) ([]string, bool) {
 			l, wanted := op.Want.(spec.Link)
 			if !wanted {
 				l = op.Have.(spec.Link)
 			}
 			return nil, l.Kind == spec.UDP
 		},
-		watcher: (*Kernel).linkWatcher,
+		watcher: linkWatcher,
 	},
-	remains: func(k *Kernel) ([]string, error) {
+	marked: true,
+	remains: func(k *Host) ([]string, error) {
 		have := &spec.Host{}
-		k.observeLinks(have)
+		observeLinks(k, have)
 		var names []string
 		for _, l := range have.Links {
 			names = append(names, "link "+l.Name)
@@ -39,11 +40,11 @@ var linkFamily = family{
 }
 
 // linkWatcher is the process that makes a new WireGuard device where the kernel has none.
-func (k *Kernel) linkWatcher(op Op) (string, error) {
+func linkWatcher(k *Host, op Op) (string, error) {
 	if l, ok := op.Want.(spec.Link); !ok || l.Kind != spec.WireGuard || op.Have != nil {
 		return "", nil
 	}
-	here, err := k.wgHere()
+	here, err := wgHere(k)
 	if err != nil || here != spec.UserspaceDevice {
 		return "", err
 	}
@@ -59,14 +60,14 @@ func applyLink(ctx context.Context, a *applier, op Op) error {
 	want, wanted := op.Want.(spec.Link)
 	have, found := op.Have.(spec.Link)
 	if !wanted {
-		return a.k.deleteLink(ctx, have)
+		return deleteLink(ctx, a.k, have)
 	}
 	anew := !found
 	var err error
 	if found {
-		anew, err = a.k.changeLink(ctx, want, have)
+		anew, err = changeLink(ctx, a.k, want, have)
 	} else {
-		err = a.k.newLink(ctx, want)
+		err = newLink(ctx, a.k, want)
 	}
 	if err == nil && anew {
 		a.raise = append(a.raise, want.Name)

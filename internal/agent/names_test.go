@@ -56,10 +56,10 @@ func TestUnitNamesNeverMeet(t *testing.T) {
 	whose := map[string]string{}
 	names := []string{"a", "b", "a-dns", "dns-b", "a-b", "b-c", "a.b", "a-front", "front-b", "bgp", "resolve", "a-wg", "wg-b", "a_b", "a-dns-b"}
 	for _, cluster := range names {
-		s := newServices(cluster)
-		daemons := []string{s.bgpDaemon().Name, s.resolver().Name}
+		s := servicesOf(newFiles(cluster))
+		daemons := []string{bgpDaemon(s.Files).Name, resolver(s.Files).Name}
 		for _, n := range names {
-			daemons = append(daemons, s.process(leaf, n).daemon, s.process(front, n).daemon, s.wgDaemon(n, "").Name, s.udpDaemon(n, "").Name, s.namesDaemon(n).Name)
+			daemons = append(daemons, s.process(leaf, n).daemon, s.process(front, n).daemon, wgDaemon(s.Files, n, "").Name, udpDaemon(s.Files, n, "").Name, s.namesDaemon(n).Name)
 		}
 		for _, daemon := range daemons {
 			unit, id := s.units.Name(daemon), cluster+" "+daemon
@@ -77,13 +77,13 @@ func TestUnitNamesNeverMeet(t *testing.T) {
 // TestFilesOfANetworkCalledKey: what ends in .key is a key, what begins with dnsmasq- need
 // not be dnsmasq's.
 func TestFilesOfANetworkCalledKey(t *testing.T) {
-	s := servicesAt("test", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()})
+	s := servicesOf(filesAt("test", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()}))
 	p := s.process(leaf, "x.key")
 	dhcp := []string{p.conf, p.hosts, p.leases, p.pidFile}
 	place(t, "text", dhcp...)
 	keys := s.keys.Files("dnsmasq-vx1-wg") // a bridge may be called dnsmasq-vx1
 	place(t, "", keys...)
-	if left, err := number(s.left()); err != nil || left != len(dhcp) {
+	if left, err := number(filesLeft(s.Files)); err != nil || left != len(dhcp) {
 		t.Errorf("want %d left, have %d, %v", len(dhcp), left, err)
 	}
 	if have, err := s.keys.All(); err != nil || len(have) != len(keys) {
@@ -104,23 +104,23 @@ func TestFilesOfANetworkCalledKey(t *testing.T) {
 
 // TestForgetLeavesWhatOthersCallAlike: networks have directories beside those of clusters.
 func TestForgetLeavesWhatOthersCallAlike(t *testing.T) {
-	s := servicesAt("a", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()})
-	other := servicesAt("b", s.paths)
-	env := other.envPath("a.d")
-	place(t, "# flock: b/a.d\n", env, s.units.PIDFile(s.resolver()))
+	s := servicesOf(filesAt("a", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()}))
+	other := servicesOf(filesAt("b", s.paths))
+	env := envPath(other.Files, "a.d")
+	place(t, "# flock: b/a.d\n", env, s.units.PIDFile(resolver(s.Files)))
 	if err := s.forget(); err != nil {
 		t.Fatal(err)
 	}
-	if !sysfile.Exists(env) || sysfile.Exists(s.units.PIDFile(s.resolver())) {
-		t.Errorf("of the other cluster: %v, of this one: %v", sysfile.Exists(env), sysfile.Exists(s.units.PIDFile(s.resolver())))
+	if !sysfile.Exists(env) || sysfile.Exists(s.units.PIDFile(resolver(s.Files))) {
+		t.Errorf("of the other cluster: %v, of this one: %v", sysfile.Exists(env), sysfile.Exists(s.units.PIDFile(resolver(s.Files))))
 	}
 }
 
 // TestFormerUnitIsTakenOver: a cluster's units were called so that another's could be
 // meant. The one whose it is finds, moves and removes them.
 func TestFormerUnitIsTakenOver(t *testing.T) {
-	s := servicesAt("a-dns", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()})
-	other := servicesAt("a", s.paths)
+	s := servicesOf(filesAt("a-dns", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()}))
+	other := servicesOf(filesAt("a", s.paths))
 	told := fakeSystemd(t, s)
 	ctx := context.Background()
 	const former = "flock-a-dns-dns-b.service"
@@ -152,10 +152,10 @@ func TestFormerUnitIsTakenOver(t *testing.T) {
 	if err := errors.Join(s.units.Drop(ctx, mine.daemon), s.units.Drop(ctx, "resolve")); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := number(s.left()); err != nil || left != 0 {
+	if left, err := number(filesLeft(s.Files)); err != nil || left != 0 {
 		t.Errorf("%d left, %v", left, err)
 	}
-	if left, err := number(other.left()); err != nil || left != 1 {
+	if left, err := number(filesLeft(other.Files)); err != nil || left != 1 {
 		t.Errorf("cluster a: %d left, %v", left, err)
 	}
 }
@@ -163,7 +163,7 @@ func TestFormerUnitIsTakenOver(t *testing.T) {
 // TestUnitIsReadThoughTheAgentDied: between the writing of a file and the word to systemd
 // a process may end. The next one finds the file as it should be, and says the word.
 func TestUnitIsReadThoughTheAgentDied(t *testing.T) {
-	s := servicesAt("test", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()})
+	s := servicesOf(filesAt("test", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()}))
 	told := fakeSystemd(t, s)
 	path := s.units.Path(s.units.Name("bgp"))
 	put := func(ctx context.Context, text string, want ...string) {

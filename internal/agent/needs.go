@@ -35,7 +35,7 @@ const (
 
 // needs says what stands in the way of steps, which ops are a part of, beside the
 // network: directories that take no files, and systemd.
-func (s *services) needs(ctx context.Context, ops []Op, steps []spec.Step) []spec.Problem {
+func lacks(ctx context.Context, s *Files, ops []Op, steps []spec.Step) []spec.Problem {
 	if len(steps) == 0 {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (s *services) needs(ctx context.Context, ops []Op, steps []spec.Step) []spe
 		}
 	}
 	if asked && s.units.HasSystemd() {
-		if p := s.claimSystemd(ctx); p != nil {
+		if p := claimSystemd(ctx, s); p != nil {
 			out = append(out, *p)
 		}
 	}
@@ -173,7 +173,7 @@ const systemdWithin = 5 * time.Second
 // claimSystemd says why units cannot be started. The first words of D-Bus, which
 // systemd's own process answers on its private socket, tell that it is alive, without
 // a program to be started.
-func (s *services) claimSystemd(ctx context.Context) *spec.Problem {
+func claimSystemd(ctx context.Context, s *Files) *spec.Problem {
 	if _, err := unit.LookPath("systemctl"); err != nil {
 		return &spec.Problem{What: "systemctl is not installed, and this server runs systemd", Next: "apt-get install systemd"}
 	}
@@ -212,7 +212,7 @@ func greetSystemd(ctx context.Context, socket string) error {
 }
 
 // claimSettings says which of the settings that ops write cannot be written.
-func (k *Kernel) claimSettings(ops []Op) []spec.Problem {
+func claimSettings(k *Host, ops []Op) []spec.Problem {
 	var out []spec.Problem
 	for _, op := range ops {
 		s, ok := op.Want.(spec.Sysctl)

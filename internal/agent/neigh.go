@@ -17,7 +17,7 @@ import (
 
 // observeNeighs takes the permanent neighbours on our links; what the kernel
 // resolved itself is none of our business.
-func (k *Kernel) observeNeighs(have *spec.Host) error {
+func observeNeighs(k *Host, have *spec.Host) error {
 	if len(have.Links) == 0 {
 		return nil
 	}
@@ -35,13 +35,13 @@ func (k *Kernel) observeNeighs(have *spec.Host) error {
 }
 
 // neighMessage sets or removes a permanent neighbour.
-func (k *Kernel) neighMessage(kind, flags int, n spec.Neigh) (*nl.NetlinkRequest, error) {
+func neighMessage(k *Host, kind, flags int, n spec.Neigh) (*nl.NetlinkRequest, error) {
 	head := netlink.Ndmsg{Family: uint8(ipFamily(n.IP)), State: unix.NUD_PERMANENT}
-	return k.entryMessage(kind, flags, n.Link, n.MAC, n.IP.AsSlice(), head)
+	return entryMessage(k, kind, flags, n.Link, n.MAC, n.IP.AsSlice(), head)
 }
 
 // entryMessage is what neighbours and forwarding entries have in common.
-func (k *Kernel) entryMessage(kind, flags int, link, mac string, dst []byte, head netlink.Ndmsg) (*nl.NetlinkRequest, error) {
+func entryMessage(k *Host, kind, flags int, link, mac string, dst []byte, head netlink.Ndmsg) (*nl.NetlinkRequest, error) {
 	index, err := k.index(link)
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (k *Kernel) entryMessage(kind, flags int, link, mac string, dst []byte, hea
 
 var neighFamily = family{
 	stage: stageMake, what: "neighbours",
-	observe: func(_ context.Context, k *Kernel, _, have *spec.Host) error { return k.observeNeighs(have) },
+	observe: func(_ context.Context, k *Host, _, have *spec.Host) error { return observeNeighs(k, have) },
 	diff: func(d *difference) {
 		object := func(n spec.Neigh) string { return "neigh " + n.IP.String() + " dev " + n.Link }
 		d.put(compare(d.want.Neighs, d.have.Neighs, keyNeigh, object), lapsing, coming)
@@ -69,17 +69,17 @@ var neighFamily = family{
 		have.Neighs = slices.DeleteFunc(slices.Clone(have.Neighs), func(n spec.Neigh) bool { return vanish[n.Link] })
 	},
 	batch: neighMessages,
-	glance: func(k *Kernel, _, have *spec.Host) error {
+	glance: func(k *Host, _, have *spec.Host) error {
 		have.Neighs = nil
-		return k.observeNeighs(have)
+		return observeNeighs(k, have)
 	},
 }
 
 func neighMessages(a *applier, op Op) (messages, error) {
 	n, wanted := op.Want.(spec.Neigh)
 	if !wanted {
-		return alone(a.k.neighMessage(unix.RTM_DELNEIGH, 0, op.Have.(spec.Neigh)))
+		return alone(neighMessage(a.k, unix.RTM_DELNEIGH, 0, op.Have.(spec.Neigh)))
 	}
 	// The kernel may have resolved the address meanwhile: that entry gives way.
-	return alone(a.k.neighMessage(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n))
+	return alone(neighMessage(a.k, unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n))
 }

@@ -19,7 +19,7 @@ type cover struct {
 }
 
 // covers gathers the main table's routes and those that are wanted.
-func (k *Kernel) covers(want *spec.Host) *cover {
+func covers(k *Host, want *spec.Host) *cover {
 	c := &cover{devs: map[netip.Prefix]string{}}
 	for _, r := range k.routes {
 		if r.Table == unix.RT_TABLE_MAIN {
@@ -66,15 +66,15 @@ func (c *cover) elsewhere(a netip.Addr, dev string) bool {
 // gets a route of its own meanwhile, which tells nothing but the truth. All three go in
 // one system call; what is left of them if it ends in the middle is on a link of ours,
 // where the next look finds it.
-func (k *Kernel) shelter(c *cover, r spec.Route) (before, after *nl.NetlinkRequest, err error) {
+func shelter(k *Host, c *cover, r spec.Route) (before, after *nl.NetlinkRequest, err error) {
 	if !r.Onlink || !r.Via.Is6() || !c.elsewhere(r.Via, r.Dev) {
 		return nil, nil, nil
 	}
 	host := spec.Route{Dst: hostRoute(r.Via), Dev: r.Dev, Proto: r.Proto}
-	if before, err = k.routeMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, host); err != nil {
+	if before, err = routeMessage(k, unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, host); err != nil {
 		return nil, nil, err
 	}
-	if after, err = k.routeMessage(unix.RTM_DELROUTE, 0, host); err != nil {
+	if after, err = routeMessage(k, unix.RTM_DELROUTE, 0, host); err != nil {
 		return nil, nil, err
 	}
 	// A metric of its own tells it from a route to the same address that is to stay.

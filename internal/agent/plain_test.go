@@ -15,7 +15,7 @@ import (
 
 // TestMessagesArePlain sends every field that a message can have.
 func TestMessagesArePlain(t *testing.T) {
-	for _, message := range []any{&spec.Request{}, &spec.Reply{}, &map[string]sysctlNote{}} {
+	for _, message := range []any{&spec.Request{}, &spec.Reply{}, &map[string]settingNote{}} {
 		fill.All(t, message, "a <b> \"c\" é\n", spec.NewAddrSet(netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::2")))
 		want, err := json.Marshal(message)
 		if err != nil {

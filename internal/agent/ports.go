@@ -14,18 +14,18 @@ import (
 
 // namePorts adds to the step that takes a bridge away whose interfaces are plugged in
 // there: the kernel lets go of them without a word, and whoever made them is not told.
-func (k *Kernel) namePorts(op *Op) {
+func namePorts(k *Host, op *Op) {
 	l, found := op.Have.(spec.Link)
 	if !found || l.Kind != spec.Bridge || op.Want != nil {
 		return
 	}
-	if ports := k.pluggedInto(l.Name); len(ports) > 0 {
+	if ports := pluggedInto(k, l.Name); len(ports) > 0 {
 		op.Step.Detail = spec.LosesBridge + strings.Join(ports, ", ")
 	}
 }
 
 // pluggedInto are the interfaces of others on a bridge of ours, sorted.
-func (k *Kernel) pluggedInto(bridge string) []string {
+func pluggedInto(k *Host, bridge string) []string {
 	b := k.devices.byName[bridge]
 	if b == nil {
 		return nil
@@ -45,7 +45,7 @@ func (k *Kernel) pluggedInto(bridge string) []string {
 // after a restart): an end of a container or a guest that is up, and on no bridge,
 // without an address and without a route. Nobody has to remember the port for that.
 // Nothing is looked for where want has no bridge.
-func (k *Kernel) loose(want *spec.Host) (ports, bridges []string) {
+func loose(k *Host, want *spec.Host) (ports, bridges []string) {
 	for _, l := range want.Links {
 		if l.Kind == spec.Bridge {
 			bridges = append(bridges, l.Name)
@@ -54,7 +54,7 @@ func (k *Kernel) loose(want *spec.Host) (ports, bridges []string) {
 	if len(bridges) == 0 {
 		return nil, nil
 	}
-	used := k.addressed()
+	used := addressed(k)
 	for index, l := range k.devices.byIndex {
 		a := l.Attrs()
 		if a.MasterIndex == 0 && a.RawFlags&unix.IFF_LOWER_UP != 0 && !used[index] && leadsInside(l) && !flocks(l) {
@@ -82,7 +82,7 @@ func leadsInside(l netlink.Link) bool {
 
 // addressed are the devices, by index, that have an address or lead somewhere by a
 // route, link-local ones aside, which the kernel gives to all.
-func (k *Kernel) addressed() map[int]bool {
+func addressed(k *Host) map[int]bool {
 	out := map[int]bool{}
 	for _, a := range k.addrs {
 		if !a.IP.IsLinkLocalUnicast() {

@@ -48,7 +48,7 @@ func TestPortsThatLostTheirBridgeAreFound(t *testing.T) {
 	look := func() string {
 		t.Helper()
 		converge(t, k, want, "")
-		ports, bridges := k.loose(want)
+		ports, bridges := loose(k.Host, want)
 		return strings.Join(ports, " ") + " of " + strings.Join(bridges, " ")
 	}
 	if have := look(); have != " of " {
@@ -58,7 +58,7 @@ func TestPortsThatLostTheirBridgeAreFound(t *testing.T) {
 	if have := look(); have != "c1 of vxl0" {
 		t.Errorf("want c1 of vxl0, have %s", have)
 	}
-	if ports, _ := k.loose(&spec.Host{Cluster: "t"}); ports != nil {
+	if ports, _ := loose(k.Host, &spec.Host{Cluster: "t"}); ports != nil {
 		t.Errorf("without a bridge: %v", ports)
 	}
 	// The bridge goes and comes again: the port is found, once more.

@@ -36,7 +36,7 @@ func (s *session) probe(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err != nil {
 		return nil, err
 	}
-	unheard, err := k.probe(ctx, r.Probes, time.Now())
+	unheard, err := probe(ctx, k.Host, r.Probes, time.Now())
 	return &spec.Reply{Unheard: unheard}, err
 }
 
@@ -48,7 +48,7 @@ type prober interface {
 }
 
 // probe returns those of probes that are not answered.
-func (k *Kernel) probe(ctx context.Context, probes []spec.Probe, now time.Time) ([]spec.Probe, error) {
+func probe(ctx context.Context, k *Host, probes []spec.Probe, now time.Time) ([]spec.Probe, error) {
 	if err := k.readDevices(); err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (k *Kernel) probe(ctx context.Context, probes []spec.Probe, now time.Time) 
 	for _, p := range probes {
 		sort := p.Link + " " + probeSort(p)
 		if probers[sort] == nil {
-			l, err := k.listen(p, now)
+			l, err := listen(k, p, now)
 			if err != nil {
 				return nil, fmt.Errorf("listen on %s: %w", p.Link, err)
 			}
@@ -135,13 +135,13 @@ func probeSort(p spec.Probe) string {
 
 // listen opens what hears answers to p, and to others like it. Where the link is not
 // there, nothing is heard.
-func (k *Kernel) listen(p spec.Probe, now time.Time) (prober, error) {
+func listen(k *Host, p spec.Probe, now time.Time) (prober, error) {
 	if k.devices.byName[p.Link] == nil {
 		return deafProber{}, nil
 	}
 	switch probeSort(p) {
 	case "handshake":
-		return &handshakes{peers: func() ([]spec.Session, error) { return k.handshakesOf(p.Link) }, link: p.Link, now: now}, nil
+		return &handshakes{peers: func() ([]spec.Session, error) { return handshakesOf(k, p.Link) }, link: p.Link, now: now}, nil
 	case "arp":
 		dev, err := net.InterfaceByName(p.Link)
 		if err != nil {
@@ -316,7 +316,7 @@ func (l *handshakes) heard(p spec.Probe) (bool, error) {
 func (l *handshakes) close() {}
 
 // handshakesOf are the sessions of a WireGuard device; none where there is no device.
-func (k *Kernel) handshakesOf(link string) ([]spec.Session, error) {
+func handshakesOf(k *Host, link string) ([]spec.Session, error) {
 	d, err := k.wg.Device(link)
 	if err != nil || d == nil {
 		return nil, err

@@ -16,7 +16,7 @@ func (f *fleet) unheardOf(i int, probes ...spec.Probe) string {
 	f.t.Helper()
 	var out []string
 	f.servers[i].do(func() {
-		list, err := f.kernels[i].probe(context.Background(), probes, time.Now())
+		list, err := probe(context.Background(), f.kernels[i].Host, probes, time.Now())
 		if err != nil {
 			f.t.Error(err)
 		}

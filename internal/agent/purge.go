@@ -41,7 +41,7 @@ func (s *session) removeAll(ctx context.Context, k *Kernel, nothing *spec.Host) 
 	if err != nil || len(report.Pending)+report.Left > 0 {
 		return report, err
 	}
-	if err := k.services.settle(ctx, nothing, report.Remains); err != nil {
+	if err := conclude(ctx, k.Files, nothing, report.Remains); err != nil {
 		return report, err
 	}
 	switch _, err := os.Stat(s.paths.lib); {

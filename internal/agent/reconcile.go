@@ -36,7 +36,7 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 			}
 		}
 		if len(seen.ops) == 0 {
-			if err := k.settle(ctx, seen.effective); err != nil {
+			if err := k.finish(ctx, seen.effective); err != nil {
 				return report, err
 			}
 			break
@@ -48,7 +48,7 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 		if err := k.prepare(seen.effective); err != nil {
 			return report, err
 		}
-		a := newApplier(k, seen.effective, func(s spec.Step) {
+		a := newApplier(k.Host, seen.effective, func(s spec.Step) {
 			report.Steps = append(report.Steps, s)
 			progress(s.String())
 		})
@@ -70,7 +70,7 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 		if f.strays == nil {
 			continue
 		}
-		if err := f.strays(ctx, k); err != nil {
+		if err := f.strays(ctx, k.Host); err != nil {
 			return report, err
 		}
 	}
@@ -102,7 +102,7 @@ func (k *Kernel) takeOutlook(want *spec.Host) *outlook {
 		return nil
 	}
 	for _, f := range families {
-		if f.moved != nil && f.moved(k, want) {
+		if f.moved != nil && f.moved(k.Host, want) {
 			return nil
 		}
 	}
@@ -139,7 +139,7 @@ func (k *Kernel) glance(o *outlook) *outlook {
 		if again[i] {
 			look = f.glance
 		}
-		if look != nil && look(k, o.effective, &have) != nil {
+		if look != nil && look(k.Host, o.effective, &have) != nil {
 			return nil
 		}
 	}
@@ -155,19 +155,19 @@ func (k *Kernel) prepare(want *spec.Host) error {
 		if f.prepare == nil {
 			continue
 		}
-		if err := f.prepare(k, want); err != nil {
+		if err := f.prepare(k.Host, want); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// settle does what is left when want is there.
-func (k *Kernel) settle(ctx context.Context, want *spec.Host) error {
+// finish does what is left to do when want is there.
+func (k *Kernel) finish(ctx context.Context, want *spec.Host) error {
 	var errs []error
 	for _, f := range families {
-		if f.settle != nil {
-			errs = append(errs, f.settle(ctx, k, want))
+		if f.finish != nil {
+			errs = append(errs, f.finish(ctx, k.Host, want))
 		}
 	}
 	return errors.Join(errs...)
@@ -180,7 +180,7 @@ func (k *Kernel) differences(ctx context.Context, want *spec.Host) (*outlook, er
 	if err != nil {
 		return nil, err
 	}
-	if list := k.conflicts(want); len(list) > 0 {
+	if list := conflicts(k.Host, want); len(list) > 0 {
 		p := list[0]
 		return nil, hint.With(errors.New(p.What), p.Where, p.Next)
 	}
@@ -194,7 +194,7 @@ func (k *Kernel) lookAt(ctx context.Context, want *spec.Host) (*outlook, error) 
 			continue
 		}
 		var err error
-		if effective, err = f.implied(k, effective); err != nil {
+		if effective, err = f.implied(k.Host, effective); err != nil {
 			return nil, err
 		}
 	}
@@ -205,7 +205,7 @@ func (k *Kernel) lookAt(ctx context.Context, want *spec.Host) (*outlook, error) 
 	ops := Diff(effective, have)
 	for i := range ops {
 		if explain := families[ops[i].family].explain; explain != nil {
-			explain(k, &ops[i])
+			explain(k.Host, &ops[i])
 		}
 	}
 	return &outlook{ops: ops, effective: effective, have: have}, nil
@@ -232,7 +232,7 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 		k.outlook = seen
 		for _, f := range families {
 			if f.planned != nil {
-				f.planned(k)
+				f.planned(k.Host)
 			}
 		}
 	}
@@ -248,7 +248,7 @@ func (k *Kernel) Status(ctx context.Context, want *spec.Host) (*spec.Plan, error
 	}
 	for _, f := range families {
 		if f.status != nil {
-			f.status(k, plan)
+			f.status(k.Host, plan)
 		}
 	}
 	return plan, nil
@@ -259,5 +259,5 @@ func (k *Kernel) compare(ctx context.Context, want *spec.Host) (*spec.Plan, *out
 	if err != nil {
 		return nil, nil, err
 	}
-	return &spec.Plan{Steps: Steps(seen.ops), Problems: k.conflicts(want)}, seen, nil
+	return &spec.Plan{Steps: Steps(seen.ops), Problems: conflicts(k.Host, want)}, seen, nil
 }

@@ -6,12 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -26,7 +23,7 @@ func (k *Kernel) Left(ctx context.Context) ([]string, error) {
 		if f.remains == nil {
 			continue
 		}
-		more, err := f.remains(k)
+		more, err := f.remains(k.Host)
 		if err != nil {
 			return nil, fmt.Errorf("look what is left: %w", err)
 		}
@@ -35,21 +32,11 @@ func (k *Kernel) Left(ctx context.Context) ([]string, error) {
 	return names, ctx.Err()
 }
 
-func (k *Kernel) sysctlRemains() ([]string, error) {
-	notes, err := k.readSysctlNotes()
-	var names []string
-	for key := range notes {
-		names = append(names, "sysctl "+key)
-	}
-	slices.Sort(names)
-	return names, err
-}
-
 // lookForRest looks at the kernel and the disk again when everything was to go, the memory
 // of it included, and says in report what is there. What cannot be read is there.
 func (k *Kernel) lookForRest(ctx context.Context, report *spec.Report) error {
 	names, err := k.Left(ctx)
-	files, filesErr := k.services.traces()
+	files, filesErr := k.traces()
 	names = append(names, files...)
 	slices.Sort(names)
 	noteRest(report, slices.Compact(names))
@@ -60,31 +47,6 @@ func (k *Kernel) lookForRest(ctx context.Context, report *spec.Report) error {
 // noteRest puts what is left into a report.
 func noteRest(report *spec.Report, names []string) {
 	report.Left, report.Remains = len(names), names[:min(len(names), spec.RemainsMax)]
-}
-
-// traces are the paths of everything in the directories of this cluster, and of those
-// themselves. The directory of a network of another cluster may be called as ours is.
-func (s *services) traces() ([]string, error) {
-	var out []string
-	for _, top := range []string{s.dir(), s.runDir()} {
-		names, err := sysfile.Names(top)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return out, fmt.Errorf("look what is left: %w", err)
-		}
-		shared := top == s.runDir() && slices.Contains(names, subnetEnv)
-		if len(names) == 0 {
-			out = append(out, top)
-		}
-		for _, name := range names {
-			if !shared || name != subnetEnv {
-				out = append(out, filepath.Join(top, name))
-			}
-		}
-	}
-	return out, nil
 }
 
 // fewLeft is what is left in one line.

@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -27,7 +28,7 @@ func (s *session) facts(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err != nil {
 		return nil, err
 	}
-	f, err := k.Facts(ctx, r.Devs)
+	f, err := Facts(ctx, k.Host, r.Devs)
 	if err != nil {
 		return nil, err
 	}
@@ -41,10 +42,10 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	if err != nil {
 		return nil, err
 	}
-	last := k.services.last()
+	last := k.last()
 	if s.lock != nil && last != nil && last.BGP != nil {
 		// Should this fail, an apply that writes says so.
-		_ = k.services.noteWorkstation()
+		_ = noteWorkstation(k.Files)
 	}
 	plan, err := compare(k, ctx, r.Want)
 	if err != nil {
@@ -52,11 +53,11 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	}
 	plan.Sum = last.Sum()
 	plan.Problems = append(strangers(last, r.Want), plan.Problems...)
-	if plan.Pools, err = k.services.poolUses(r.Want, time.Now()); err != nil {
+	if plan.Pools, err = servicesOf(k.Files).poolUses(r.Want, time.Now()); err != nil {
 		return nil, err
 	}
-	plan.Loose, plan.Bridges = k.loose(r.Want)
-	units, err := k.services.unitSteps(r.Want)
+	plan.Loose, plan.Bridges = loose(k.Host, r.Want)
+	units, err := unitSteps(k.Files, r.Want)
 	if err != nil {
 		return nil, err
 	}
@@ -64,10 +65,10 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	plan.Steps = withBoot(plan.Steps, units, last, r.Want)
 	if s.lock != nil || r.Look {
 		if network == 0 { // otherwise the network's plan has looked
-			plan.Problems = append(plan.Problems, k.services.needs(ctx, nil, plan.Steps)...)
+			plan.Problems = append(plan.Problems, lacks(ctx, k.Files, nil, plan.Steps)...)
 		}
-		plan.Problems = append(plan.Problems, k.services.missingSecrets(r.Want, r.Secrets)...)
-		if plan.Leases, err = k.services.leaving(r.Want); err != nil {
+		plan.Problems = append(plan.Problems, missingSecrets(k.Files, r.Want, r.Secrets)...)
+		if plan.Leases, err = servicesOf(k.Files).leaving(r.Want); err != nil {
 			return nil, err
 		}
 		s.agreed = ""
@@ -80,7 +81,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		return nil, err
 	}
 	reply.Plan = plan
-	reply.Keys, err = k.services.keys.Existing(r.Keys)
+	reply.Keys, err = k.keys.Existing(r.Keys)
 	return reply, err
 }
 
@@ -97,7 +98,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err != nil {
 		return nil, err
 	}
-	units, err := k.services.unitSteps(r.Want)
+	units, err := unitSteps(k.Files, r.Want)
 	if err != nil {
 		return nil, err
 	}
@@ -131,27 +132,27 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 // begin notes the change that r asks for, and sees to the way back from it to previous.
 // Should that fail, nothing was changed yet and nothing of it stays.
 func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r spec.Request) (err error) {
-	if !k.services.begun() { // otherwise one before it left something
+	if !k.begun() { // otherwise one before it left something
 		defer func() {
 			if err != nil {
 				err = errors.Join(err, k.neverBegan(ctx, previous))
 			}
 		}()
 	}
-	if err := k.services.begin(r.Want); err != nil {
+	if err := k.begin(r.Want); err != nil {
 		return err
 	}
 	maps.DeleteFunc(s.made, func(_, device string) bool {
 		return slices.ContainsFunc(r.Want.Links, func(l spec.Link) bool { return l.Name == device })
 	})
-	k.services.secrets = r.Secrets
-	k.services.untouched = r.Untouched
+	k.secrets = r.Secrets
+	k.untouched = r.Untouched
 	for network, leases := range r.Leases {
-		k.services.inherit(network, leases)
+		servicesOf(k.Files).inherit(network, leases)
 	}
 	if !r.Want.Empty() {
 		// Before the first change: after a power cut the boot unit tidies up.
-		if err := errors.Join(k.services.ensureBoot(ctx), k.services.units.Repair(ctx, k.services.daemonsOf(r.Want))); err != nil {
+		if err := errors.Join(ensureBoot(ctx, k.Files), k.units.Repair(ctx, daemonsOf(k.Files, r.Want))); err != nil {
 			return err
 		}
 	}
@@ -162,7 +163,7 @@ func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r s
 // forgot what it confirmed: to take everything away would be no way back. It refuses what a plan has problems with; a
 // plan of this session counts, the lock was held ever since.
 func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*spec.Host, error) {
-	last := k.services.last()
+	last := k.last()
 	problems := strangers(last, want)
 	if len(problems) == 0 && (s.agreed == "" || s.agreed != want.Sum()) {
 		plan, err := k.Plan(ctx, want)
@@ -177,10 +178,10 @@ func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*sp
 	if last != nil {
 		return last, nil
 	}
-	if k.services.lost[specFile] {
+	if k.lost[specFile] {
 		return nil, nil
 	}
-	if !k.services.begun() {
+	if !k.begun() {
 		left, err := k.Left(ctx)
 		if err != nil || len(left) > 0 {
 			return nil, err
@@ -196,15 +197,15 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 		return nil, hint.Errorf("", "flock apply", "there is nothing to confirm: the server went back to what it was")
 	}
 	// Who left may have spoken while the others changed already.
-	if err := u.k.forgetLearned(); err != nil {
+	if err := forgetLearned(u.k.Host); err != nil {
 		return nil, err
 	}
 	// Armed until it is written down: should that fail, the change goes.
-	if err := u.k.services.settle(ctx, u.want, u.left); err != nil {
+	if err := conclude(ctx, u.k.Files, u.want, u.left); err != nil {
 		return nil, err
 	}
 	if !u.want.Empty() {
-		if err := u.k.services.keys.Finish(u.want); err != nil {
+		if err := u.k.keys.Finish(u.want); err != nil {
 			return nil, err
 		}
 	}
@@ -217,4 +218,24 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 		}
 	}
 	return &spec.Reply{Report: report}, nil
+}
+
+// strangers says why the cluster file that asks for want must not rule this
+// server, nil if it may.
+func strangers(last, want *spec.Host) []spec.Problem {
+	switch {
+	case last == nil:
+		return nil
+	case last.Store != "" && want.Store != "" && last.Store != want.Store:
+		return []spec.Problem{{
+			What: fmt.Sprintf("this server belongs to another cluster file that is named %s too (%s there)", want.Cluster, last.Server),
+			Next: fmt.Sprintf("--cluster OTHERNAME for a cluster of your own, or flock purge %s, to take the server over", want.Server),
+		}}
+	case last.Generation > want.Generation:
+		return []spec.Problem{{
+			What: fmt.Sprintf("this server holds generation %d of the cluster file, newer than %d", last.Generation, want.Generation),
+			Next: fmt.Sprintf("use the newest cluster file, or flock purge %s, to start over from this one", want.Server),
+		}}
+	}
+	return nil
 }

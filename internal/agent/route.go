@@ -6,7 +6,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -16,7 +15,7 @@ import (
 // observeRoutes takes the routes of our protocol numbers in the main table that
 // are on our links, or on nobody's of flock and go where want goes or where the
 // cluster remembers to have led one. Two clusters on one server share the numbers.
-func (k *Kernel) observeRoutes(want, have *spec.Host) {
+func observeRoutes(k *Host, want, have *spec.Host) {
 	wanted := make(map[routeKey]bool, len(want.Routes))
 	for _, r := range want.Routes {
 		wanted[keyRoute(r)] = true
@@ -45,12 +44,6 @@ func (k *Kernel) observeRoutes(want, have *spec.Host) {
 	}
 }
 
-// unreachable says whether a route is one of flock's that answers for what is not
-// there.
-func unreachable(r netlink.Route) bool {
-	return r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && r.Type == unix.RTN_UNREACHABLE && r.Priority == spec.UnreachableMetric
-}
-
 // unreachableMessage adds or removes a route that answers for what is not there.
 // Its metric is part of its key: no other route to Dst is touched.
 func unreachableMessage(kind, flags int, r spec.Route) *nl.NetlinkRequest {
@@ -64,7 +57,7 @@ func unreachableMessage(kind, flags int, r spec.Route) *nl.NetlinkRequest {
 }
 
 // routeMessage adds (flags: exclusively, or in place of ours) or removes a route.
-func (k *Kernel) routeMessage(kind, flags int, r spec.Route) (*nl.NetlinkRequest, error) {
+func routeMessage(k *Host, kind, flags int, r spec.Route) (*nl.NetlinkRequest, error) {
 	if r.Unreachable {
 		return unreachableMessage(kind, flags, r), nil
 	}
@@ -100,8 +93,8 @@ func (k *Kernel) routeMessage(kind, flags int, r spec.Route) (*nl.NetlinkRequest
 
 var routeFamily = family{
 	stage: stageUse, what: "routes",
-	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error {
-		k.observeRoutes(want, have)
+	observe: func(_ context.Context, k *Host, want, have *spec.Host) error {
+		observeRoutes(k, want, have)
 		return nil
 	},
 	diff: func(d *difference) {
@@ -113,21 +106,21 @@ var routeFamily = family{
 		have.Routes = slices.DeleteFunc(slices.Clone(have.Routes), func(r spec.Route) bool { return vanish[r.Dev] })
 	},
 	batch:   routeMessages,
-	prepare: (*Kernel).noteRoutes,
-	settle:  func(_ context.Context, k *Kernel, want *spec.Host) error { return k.settleRoutes(want) },
-	remains: func(k *Kernel) ([]string, error) {
+	prepare: (*Host).noteRoutes,
+	finish:  func(_ context.Context, k *Host, want *spec.Host) error { return k.settleRoutes(want) },
+	remains: func(k *Host) ([]string, error) {
 		have := &spec.Host{}
-		k.observeRoutes(&spec.Host{Cluster: k.cluster}, have)
+		observeRoutes(k, &spec.Host{Cluster: k.cluster}, have)
 		var names []string
 		for _, r := range have.Routes {
 			names = append(names, r.Object())
 		}
 		return names, nil
 	},
-	glance: func(k *Kernel, want, have *spec.Host) error {
+	glance: func(k *Host, want, have *spec.Host) error {
 		have.Routes = nil
 		err := k.readRoutes()
-		k.observeRoutes(want, have)
+		observeRoutes(k, want, have)
 		return err
 	},
 }
@@ -135,7 +128,7 @@ var routeFamily = family{
 func routeMessages(a *applier, op Op) (messages, error) {
 	r, wanted := op.Want.(spec.Route)
 	if !wanted {
-		return alone(a.k.routeMessage(unix.RTM_DELROUTE, 0, op.Have.(spec.Route)))
+		return alone(routeMessage(a.k, unix.RTM_DELROUTE, 0, op.Have.(spec.Route)))
 	}
 	if err := a.upNow(); err != nil {
 		return messages{}, err
@@ -144,13 +137,13 @@ func routeMessages(a *applier, op Op) (messages, error) {
 	if op.Have != nil {
 		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 	}
-	m, err := a.k.routeMessage(unix.RTM_NEWROUTE, flags, r)
+	m, err := routeMessage(a.k, unix.RTM_NEWROUTE, flags, r)
 	if err != nil || !r.Onlink {
 		return alone(m, err)
 	}
 	if a.cover == nil {
-		a.cover = a.k.covers(a.want)
+		a.cover = covers(a.k, a.want)
 	}
-	before, after, err := a.k.shelter(a.cover, r)
+	before, after, err := shelter(a.k, a.cover, r)
 	return messages{before, m, after}, err
 }

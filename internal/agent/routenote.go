@@ -38,7 +38,7 @@ func plainRoutes(want *spec.Host) []netip.Prefix {
 }
 
 // readNoted reads what was remembered when some route may be meant by it.
-func (k *Kernel) readNoted() error {
+func (k *Host) readNoted() error {
 	k.noted = nil
 	if !slices.ContainsFunc(k.routes, k.maybeNoted) {
 		return nil
@@ -52,7 +52,7 @@ func (k *Kernel) readNoted() error {
 }
 
 // maybeNoted says whether a route may be one that some cluster remembers.
-func (k *Kernel) maybeNoted(r netlink.Route) bool {
+func (k *Host) maybeNoted(r netlink.Route) bool {
 	return r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && !flocks(k.devices.byIndex[r.LinkIndex])
 }
 
@@ -61,23 +61,23 @@ func soundRoutes(list []netip.Prefix) bool { return len(list) > 0 }
 // readRouteNotes returns what is remembered, and whether that stands on the disk as it was
 // written. What was lost is what was confirmed, or else, since nobody can tell any more
 // which cluster's it is, every route of our number that no other cluster claims.
-func (k *Kernel) readRouteNotes() (list []netip.Prefix, sound bool, err error) {
-	note, _, damaged := recall(filepath.Join(k.dir, routeFile), soundRoutes)
+func (k *Host) readRouteNotes() (list []netip.Prefix, sound bool, err error) {
+	note, _, damaged := recall(filepath.Join(k.dir(), routeFile), soundRoutes)
 	if damaged {
-		k.services.loses(routeFile)
+		k.loses(routeFile)
 	}
 	if note != nil {
 		return *note, !damaged, nil
 	}
-	last := k.services.last()
+	last := k.last()
 	if last != nil {
 		list = plainRoutes(last)
 	}
 	if len(list) > 0 && !damaged {
-		k.services.loses(routeFile)
+		k.loses(routeFile)
 	}
 	forgotten, err := k.hasForgotten()
-	if err != nil || !forgotten && (!damaged || last != nil && !k.services.begun()) {
+	if err != nil || !forgotten && (!damaged || last != nil && !k.begun()) {
 		return list, len(list) == 0 && !damaged, err
 	}
 	list = append(k.unclaimedRoutes(), list...)
@@ -87,14 +87,14 @@ func (k *Kernel) readRouteNotes() (list []netip.Prefix, sound bool, err error) {
 
 // unclaimedRoutes are where routes lead that may be this cluster's and are not known to
 // be another's.
-func (k *Kernel) unclaimedRoutes() []netip.Prefix {
+func (k *Host) unclaimedRoutes() []netip.Prefix {
 	others := map[netip.Prefix]bool{}
-	clusters, _ := k.services.paths.clusters() // whom nobody can list claims nothing
+	clusters, _ := k.paths.clusters() // whom nobody can list claims nothing
 	for _, cluster := range clusters {
 		if cluster == k.cluster {
 			continue
 		}
-		s := servicesAt(cluster, k.services.paths)
+		s := filesAt(cluster, k.paths)
 		note, _, _ := recall(filepath.Join(s.dir(), routeFile), soundRoutes)
 		if note == nil {
 			note = &[]netip.Prefix{}
@@ -118,7 +118,7 @@ func (k *Kernel) unclaimedRoutes() []netip.Prefix {
 
 // noteRoutes remembers the routes of want before they are made, beside those that
 // are remembered already: what is left of them is found whatever happens.
-func (k *Kernel) noteRoutes(want *spec.Host) error {
+func (k *Host) noteRoutes(want *spec.Host) error {
 	plain := plainRoutes(want)
 	if len(plain) == 0 {
 		return nil
@@ -138,7 +138,7 @@ func (k *Kernel) noteRoutes(want *spec.Host) error {
 
 // settleRoutes brings what is remembered in line with want when nothing is left to
 // do.
-func (k *Kernel) settleRoutes(want *spec.Host) error {
+func (k *Host) settleRoutes(want *spec.Host) error {
 	noted, sound, err := k.readRouteNotes()
 	if err != nil {
 		return err
@@ -150,14 +150,14 @@ func (k *Kernel) settleRoutes(want *spec.Host) error {
 	return k.writeRouteNotes(list)
 }
 
-func (k *Kernel) writeRouteNotes(list []netip.Prefix) error {
-	path := filepath.Join(k.dir, routeFile)
+func (k *Host) writeRouteNotes(list []netip.Prefix) error {
+	path := filepath.Join(k.dir(), routeFile)
 	if len(list) == 0 {
 		return removeNote(path)
 	}
 	data, err := json.Marshal(list)
 	if err == nil {
-		err = sysfile.MakeDir(k.dir)
+		err = sysfile.MakeDir(k.dir())
 	}
 	if err == nil {
 		err = writeNote(path, string(data)+"\n")
@@ -165,6 +165,12 @@ func (k *Kernel) writeRouteNotes(list []netip.Prefix) error {
 	if err != nil {
 		return fmt.Errorf("remember routes: %w", err)
 	}
-	delete(k.services.lost, routeFile)
+	delete(k.lost, routeFile)
 	return nil
+}
+
+// unreachable says whether a route is one of flock's that answers for what is not
+// there.
+func unreachable(r netlink.Route) bool {
+	return r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && r.Type == unix.RTN_UNREACHABLE && r.Priority == spec.UnreachableMetric
 }

@@ -88,7 +88,7 @@ func TestFactsTellWhatNeedsAGateway(t *testing.T) {
 		ip route add unreachable 10.94.0.0/24; ip route add default via 10.99.0.254`)
 	k := open(t, "t", t.TempDir())
 	apply(t, k, plain("10.50.1.0/24"))
-	f, err := k.Facts(t.Context(), nil)
+	f, err := Facts(t.Context(), k.Host, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

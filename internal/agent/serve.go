@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,7 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
-	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -226,19 +224,6 @@ func (s *session) progress(line string) {
 	}
 }
 
-func problem(err error) *spec.Problem {
-	where, next := hint.Of(err)
-	what, trace, cut := strings.Cut(err.Error(), "\n")
-	if cut && next == "" {
-		fmt.Fprintln(os.Stderr, trace)
-		next = "see what the agent wrote to its standard error"
-	}
-	if next == "" {
-		next = mendFile(err)
-	}
-	return &spec.Problem{What: what, Where: where, Next: next}
-}
-
 func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *spec.Reply, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -258,7 +243,7 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		return nil, err
 	}
 	if r.Op == spec.OpBGP {
-		status, err := newServices(r.Want.Cluster).bgpStatus(ctx)
+		status, err := bgpStatus(ctx, newFiles(r.Want.Cluster))
 		return &spec.Reply{BGP: status}, err
 	}
 	if r.Op == spec.OpProbe {

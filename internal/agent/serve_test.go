@@ -51,7 +51,7 @@ func TestAgentProcess(t *testing.T) {
 	case "resolve again":
 		err = resolveAgain()
 	case "resolve later":
-		err = newServices("test").newResolver().Look(context.Background(), time.Now().Add(time.Hour))
+		err = newResolver(newFiles("test")).Look(context.Background(), time.Now().Add(time.Hour))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -95,13 +95,13 @@ func (h holder) problem(l listener, advice string) spec.Problem {
 
 // holderOf finds out who holds the port in l's way: a process, or a device of the
 // kernel's, whose sockets stand in the same tables but are nobody's.
-func (k *Kernel) holderOf(l listener) holder {
+func holderOf(k *Host, l listener) holder {
 	if name, pid := processAt(l); pid != 0 {
 		return holder{fmt.Sprintf("%s (process %d)", name, pid), "stop " + name, pid}
 	}
 	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
 		dev := k.devices.byName[name]
-		word := k.listens(dev, l.at.Port())
+		word := listens(k, dev, l.at.Port())
 		switch {
 		case word == "" || l.stream:
 		case flocks(dev):
@@ -115,7 +115,7 @@ func (k *Kernel) holderOf(l listener) holder {
 
 // listens says of what kind a device is that has the kernel listen on a UDP port, ""
 // if it does not.
-func (k *Kernel) listens(dev netlink.Link, port uint16) string {
+func listens(k *Host, dev netlink.Link, port uint16) string {
 	switch v := dev.(type) {
 	case *netlink.Vxlan:
 		if v.Port == int(port) {
@@ -128,10 +128,6 @@ func (k *Kernel) listens(dev netlink.Link, port uint16) string {
 	}
 	return ""
 }
-
-// procNet shows the tables of this process's network namespace. Tests, whose
-// threads have namespaces of their own, look below /proc/thread-self (unit.OwnNetwork).
-var procNet = "/proc/self/net"
 
 // processAt is a process with a socket in l's way, 0 if there is none to be seen.
 func processAt(l listener) (name string, pid int) {

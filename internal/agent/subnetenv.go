@@ -24,11 +24,11 @@ import (
 
 const subnetEnv = "subnet.env"
 
-func (s *services) envPath(network string) string {
+func envPath(s *Files, network string) string {
 	return filepath.Join(s.paths.run, network, subnetEnv)
 }
 
-func (s *services) envText(e spec.SubnetEnv) (string, error) {
+func envText(s *Files, e spec.SubnetEnv) (string, error) {
 	data, err := wire.Marshal(e)
 	if err != nil {
 		return "", fmt.Errorf("encode %s: %w", subnetEnv, err)
@@ -45,7 +45,7 @@ func (s *services) envText(e spec.SubnetEnv) (string, error) {
 }
 
 // ourEnvs lists the networks of this cluster that have a file.
-func (s *services) ourEnvs() ([]string, error) {
+func ourEnvs(s *Files) ([]string, error) {
 	networks, err := sysfile.Names(s.paths.run)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list files: %w", err)
@@ -70,13 +70,13 @@ func (s *services) ourEnvs() ([]string, error) {
 
 // observeEnvs fills in have.Envs. A file that was changed by hand counts as one
 // that says nothing.
-func (s *services) observeEnvs(have *spec.Host) error {
-	ours, err := s.ourEnvs()
+func observeEnvs(s *Files, have *spec.Host) error {
+	ours, err := ourEnvs(s)
 	if err != nil {
 		return err
 	}
 	for _, network := range ours {
-		text, err := sysfile.ReadIfThere(s.envPath(network))
+		text, err := sysfile.ReadIfThere(envPath(s, network))
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (s *services) observeEnvs(have *spec.Host) error {
 		if wire.Unmarshal([]byte(sysfile.Spec(text)), &e) != nil || e.Network != network || len(e.Subnets) < len(e.Pools) {
 			e = spec.SubnetEnv{Network: network}
 		}
-		if full, err := s.envText(e); err != nil || full != text {
+		if full, err := envText(s, e); err != nil || full != text {
 			e = spec.SubnetEnv{Network: network}
 		}
 		have.Envs = append(have.Envs, e)
@@ -93,10 +93,10 @@ func (s *services) observeEnvs(have *spec.Host) error {
 }
 
 // claimEnvs says where a file stands that is not this cluster's.
-func (s *services) claimEnvs(want *spec.Host) ([]spec.Problem, error) {
+func claimEnvs(s *Files, want *spec.Host) ([]spec.Problem, error) {
 	var out []spec.Problem
 	for _, e := range want.Envs {
-		path := s.envPath(e.Network)
+		path := envPath(s, e.Network)
 		if info, err := os.Lstat(filepath.Dir(path)); err == nil && !info.IsDir() { // a network called lock
 			out = append(out, spec.Problem{What: filepath.Dir(path) + " is a file", Next: "give the network another name"})
 			continue
@@ -117,38 +117,49 @@ func (s *services) claimEnvs(want *spec.Host) ([]spec.Problem, error) {
 	return out, nil
 }
 
-func (s *services) setEnv(e spec.SubnetEnv) error {
-	text, err := s.envText(e)
+func setEnv(s *Files, e spec.SubnetEnv) error {
+	text, err := envText(s, e)
 	if err != nil {
 		return err
 	}
-	_, err = sysfile.WriteIfOther(s.envPath(e.Network), text, 0o644)
+	_, err = sysfile.WriteIfOther(envPath(s, e.Network), text, 0o644)
 	return err
 }
 
-func (s *services) removeEnv(network string) error {
-	path := s.envPath(network)
+func removeEnv(s *Files, network string) error {
+	path := envPath(s, network)
 	return errors.Join(sysfile.Remove(path), sysfile.RemoveEmpty(filepath.Dir(path)))
 }
 
 var envFamily = family{
 	what:    "services: look at subnet.env files",
-	observe: func(_ context.Context, k *Kernel, _, have *spec.Host) error { return k.services.observeEnvs(have) },
+	observe: func(_ context.Context, k *Host, _, have *spec.Host) error { return observeEnvs(k.Files, have) },
 	diff: func(d *difference) {
 		key := func(e spec.SubnetEnv) string { return e.Network }
 		d.put(compare(d.want.Envs, d.have.Envs, key, func(e spec.SubnetEnv) string { return "subnet.env " + e.Network }), going, serving)
 	},
 	one: func(_ context.Context, a *applier, op Op) error {
 		if want, ok := op.Want.(spec.SubnetEnv); ok {
-			return a.k.services.setEnv(want)
+			return setEnv(a.k.Files, want)
 		}
-		return a.k.services.removeEnv(op.Have.(spec.SubnetEnv).Network)
+		return removeEnv(a.k.Files, op.Have.(spec.SubnetEnv).Network)
 	},
 	tried: tried{
-		files: func(s *services, _ Op) ([]string, bool) { return []string{s.paths.run}, false },
-		claim: func(_ context.Context, k *Kernel, want *spec.Host, _ []Op) ([]spec.Problem, error) {
-			return k.services.claimEnvs(want)
+		files: func(s *Files, _ Op) ([]string, bool) { return []string{s.paths.run}, false },
+		claim: func(_ context.Context, k *Host, want *spec.Host, _ []Op) ([]spec.Problem, error) {
+			return claimEnvs(k.Files, want)
 		},
 	},
-	remains: func(k *Kernel) ([]string, error) { return k.services.envRemains() },
+	marked:  true,
+	remains: func(k *Host) ([]string, error) { return envRemains(k.Files) },
+}
+
+// envRemains names subnet.env files.
+func envRemains(s *Files) ([]string, error) {
+	networks, err := ourEnvs(s)
+	var out []string
+	for _, network := range networks {
+		out = append(out, filepath.Join(s.paths.run, network, subnetEnv))
+	}
+	return out, err
 }

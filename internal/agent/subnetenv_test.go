@@ -13,10 +13,10 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-func envServices(t *testing.T) *services {
+func envServices(t *testing.T) *Files {
 	t.Helper()
 	dir := t.TempDir()
-	return servicesAt("test", paths{
+	return filesAt("test", paths{
 		lib: filepath.Join(dir, "lib"), run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"),
 		network: filepath.Join(dir, "network"), nm: filepath.Join(dir, "nm"),
 	})
@@ -32,7 +32,7 @@ func testEnv() spec.SubnetEnv {
 
 func TestSubnetEnvIsFlannels(t *testing.T) {
 	s := envServices(t)
-	if err := s.setEnv(testEnv()); err != nil {
+	if err := setEnv(s, testEnv()); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(filepath.Join(s.paths.run, "n1", "subnet.env"))
@@ -62,7 +62,7 @@ func TestSubnetEnvIsSeenRepairedAndRemoved(t *testing.T) {
 	steps := func(want *spec.Host) []spec.Step {
 		t.Helper()
 		have := &spec.Host{}
-		if err := s.observeEnvs(have); err != nil {
+		if err := observeEnvs(s, have); err != nil {
 			t.Fatal(err)
 		}
 		return Steps(Diff(want, have))
@@ -70,13 +70,13 @@ func TestSubnetEnvIsSeenRepairedAndRemoved(t *testing.T) {
 	if list := steps(want); len(list) != 1 || list[0].Action != spec.Add {
 		t.Errorf("before: %v", list)
 	}
-	if err := s.setEnv(testEnv()); err != nil {
+	if err := setEnv(s, testEnv()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := number(s.left()); err != nil || n != 1 || len(steps(want)) != 0 {
+	if n, err := number(filesLeft(s)); err != nil || n != 1 || len(steps(want)) != 0 {
 		t.Errorf("after: left %d, %v, %v", n, err, steps(want))
 	}
-	path := s.envPath("n1")
+	path := envPath(s, "n1")
 	text, err := sysfile.ReadIfThere(path)
 	if err != nil {
 		t.Fatal(err)
@@ -96,26 +96,26 @@ func TestSubnetEnvIsSeenRepairedAndRemoved(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "test/n1", "other/n1")), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := s.claimEnvs(want); err != nil || len(list) != 1 || !strings.Contains(list[0].What, "cluster other") || len(steps(&spec.Host{})) != 0 {
+	if list, err := claimEnvs(s, want); err != nil || len(list) != 1 || !strings.Contains(list[0].What, "cluster other") || len(steps(&spec.Host{})) != 0 {
 		t.Errorf("another cluster's: %v, %v", list, err)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := s.claimEnvs(want); err != nil || len(list) != 0 {
+	if list, err := claimEnvs(s, want); err != nil || len(list) != 0 {
 		t.Errorf("ours: %v, %v", list, err)
 	}
 	if list := steps(&spec.Host{}); len(list) != 1 || list[0].String() != "- subnet.env n1" {
 		t.Errorf("unwanted: %v", list)
 	}
-	if err := s.removeEnv("n1"); err != nil || sysfile.Exists(filepath.Dir(path)) {
+	if err := removeEnv(s, "n1"); err != nil || sysfile.Exists(filepath.Dir(path)) {
 		t.Errorf("removal: %v", err)
 	}
 	// The server's lock is a file of that name.
 	if err := os.WriteFile(filepath.Join(s.paths.run, "lock"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := s.claimEnvs(&spec.Host{Envs: []spec.SubnetEnv{{Network: "lock"}}}); err != nil || len(list) != 1 {
+	if list, err := claimEnvs(s, &spec.Host{Envs: []spec.SubnetEnv{{Network: "lock"}}}); err != nil || len(list) != 1 {
 		t.Errorf("a file in the way: %v, %v", list, err)
 	}
 }

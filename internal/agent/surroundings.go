@@ -16,8 +16,8 @@ import (
 
 // lookAround finds out what others have here that wants forwarding. It is asked only when
 // a setting of the server is about to go back.
-func (k *Kernel) lookAround() (*sysctl.Others, error) {
-	s := &sysctl.Others{Bridges: k.otherBridges(), Tunnels: k.otherWireGuards()}
+func lookAround(k *Host) (*sysctl.Others, error) {
+	s := &sysctl.Others{Bridges: otherBridges(k), Tunnels: otherWireGuards(k)}
 	var err error
 	if s.Rules, err = k.filters.Others(); err != nil {
 		return nil, err
@@ -25,13 +25,13 @@ func (k *Kernel) lookAround() (*sysctl.Others, error) {
 	if s.Daemons, err = sysctl.NetworkDaemons(); err != nil {
 		return nil, err
 	}
-	if s.Files, err = sysctl.BootSettings(k.services.paths.sysctls); err != nil {
+	if s.Files, err = sysctl.BootSettings(k.paths.sysctls); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (k *Kernel) otherBridges() []sysctl.Bridge {
+func otherBridges(k *Host) []sysctl.Bridge {
 	var out []sysctl.Bridge
 	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
 		l, ok := k.devices.byName[name].(*netlink.Bridge)
@@ -52,7 +52,7 @@ func (k *Kernel) otherBridges() []sysctl.Bridge {
 
 // otherWireGuards are devices that are up, of the kernel or of a process (whose socket
 // tells, wg(8)).
-func (k *Kernel) otherWireGuards() []string {
+func otherWireGuards(k *Host) []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
 		l := k.devices.byName[name]

@@ -41,13 +41,13 @@ func TestForwardingStaysForOthers(t *testing.T) {
 			k := open(t, "t", t.TempDir())
 			apply(t, k, forwarding())
 			sh(t, c.do)
-			letGo(t, k, c.four, c.six)
+			letsGo(t, k, c.four, c.six)
 		})
 	}
 }
 
 // letGo expects the plan of no networks to say for whom forwarding stays, and that so it is.
-func letGo(t *testing.T, k *Kernel, four, six string) {
+func letsGo(t *testing.T, k *Kernel, four, six string) {
 	t.Helper()
 	line := func(key, on, off, kept string) string {
 		if kept != "" {
@@ -80,7 +80,7 @@ func TestForwardingStaysWhereFilesSetIt(t *testing.T) {
 	ownNet(t)
 	k := open(t, "t", t.TempDir())
 	etc, lib := filepath.Join(t.TempDir(), "sysctl.d"), t.TempDir()
-	k.services.paths.sysctls = []string{etc, lib}
+	k.paths.sysctls = []string{etc, lib}
 	write := func(path, text string) {
 		t.Helper()
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -93,11 +93,11 @@ func TestForwardingStaysWhereFilesSetIt(t *testing.T) {
 	write(filepath.Join(lib, "50-router.conf"), "net.ipv4.ip_forward=1\nnet.ipv6.conf.all.forwarding=1\n")
 	write(filepath.Join(etc, "50-router.conf"), "net.ipv4.ip_forward=1\n") // hides the other
 	apply(t, k, forwarding())
-	letGo(t, k, filepath.Join(etc, "50-router.conf"), "")
+	letsGo(t, k, filepath.Join(etc, "50-router.conf"), "")
 	sh(t, "sysctl -qw net.ipv4.ip_forward=0")
 	write(filepath.Join(filepath.Dir(etc), "sysctl.conf"), "net.ipv4.ip_forward=0\n") // comes last
 	apply(t, k, forwarding())
-	letGo(t, k, "", "")
+	letsGo(t, k, "", "")
 }
 
 // A daemon counts in the network namespace that it is in.
@@ -121,7 +121,7 @@ func TestForwardingStaysForDaemons(t *testing.T) {
 	apply(t, k, forwarding())
 	stop := run(dir+"/dockerd", "1000")
 	defer stop()
-	letGo(t, k, "dockerd", "dockerd")
+	letsGo(t, k, "dockerd", "dockerd")
 	stop()
 	apply(t, k, forwarding())
 	sh(t, "sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 net.ipv6.conf.eth0.accept_ra=1 net.ipv6.conf.wire.accept_ra=1")
@@ -129,5 +129,5 @@ func TestForwardingStaysForDaemons(t *testing.T) {
 	apply(t, k, forwarding())
 	elsewhere := run("unshare", "--net", dir+"/dockerd", "1000")
 	defer elsewhere()
-	letGo(t, k, "", "")
+	letsGo(t, k, "", "")
 }

@@ -25,15 +25,10 @@ const (
 	ipv6Settings = "net/ipv6/"
 )
 
-// sysctlNote remembers a global setting: what was found, what we made of it. A
-// note is made for a setting that was right already too, so that another cluster
-// that lets go of it knows that somebody still needs it.
-type sysctlNote struct{ Found, Set string }
-
-// wanted is want with what follows from it on this server: a host that forwards
+// impliedSettings is want with what follows from it on this server: a host that forwards
 // IPv6 ignores router advertisements unless accept_ra is 2 (linux
 // ip-sysctl.rst), and would lose its own default route.
-func (k *Kernel) wanted(want *spec.Host) (*spec.Host, error) {
+func impliedSettings(k *Host, want *spec.Host) (*spec.Host, error) {
 	if _, err := os.Stat("/proc/sys/" + ipv6Settings); errors.Is(err, fs.ErrNotExist) {
 		out := *want
 		out.Sysctls = withoutIPv6(want.Sysctls)
@@ -43,7 +38,7 @@ func (k *Kernel) wanted(want *spec.Host) (*spec.Host, error) {
 	if !slices.ContainsFunc(want.Sysctls, func(s spec.Sysctl) bool { return s.Key == sysctl.ForwardingIPv6 }) {
 		return want, nil
 	}
-	notes, err := k.readSysctlNotes()
+	notes, err := readSysctlNotes(k)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +56,7 @@ func (k *Kernel) wanted(want *spec.Host) (*spec.Host, error) {
 		_, noted := notes[key]
 		takes := noted
 		if !noted && forwards != "1" {
-			if takes, err = k.takesAdvertisements(k.devices.byName[name], key); err != nil {
+			if takes, err = takesAdvertisements(k, k.devices.byName[name], key); err != nil {
 				return nil, err
 			}
 		}
@@ -104,7 +99,7 @@ func withoutNarrow(want *spec.Host) *spec.Host {
 }
 
 // takesAdvertisements says whether the device may have learned a router.
-func (k *Kernel) takesAdvertisements(l netlink.Link, key string) (bool, error) {
+func takesAdvertisements(k *Host, l netlink.Link, key string) (bool, error) {
 	if l.Attrs().Name == "lo" || flocks(l) || l.Attrs().MasterIndex != 0 {
 		return false, nil
 	}
@@ -116,7 +111,7 @@ func (k *Kernel) takesAdvertisements(l netlink.Link, key string) (bool, error) {
 
 // observeSysctls reads the settings that want names and those that are to be
 // restored. One that does not exist is left out.
-func (k *Kernel) observeSysctls(want, have *spec.Host) error {
+func observeSysctls(k *Host, want, have *spec.Host) error {
 	wanted := make(map[string]bool, len(want.Sysctls))
 	for _, s := range want.Sysctls {
 		wanted[s.Key] = true
@@ -129,13 +124,13 @@ func (k *Kernel) observeSysctls(want, have *spec.Host) error {
 		}
 		have.Sysctls = append(have.Sysctls, spec.Sysctl{Key: s.Key, Value: value, Link: s.Link})
 	}
-	return k.observeLetGo(wanted, have)
+	return observeLetGo(k, wanted, have)
 }
 
 // setSysctl writes a setting. What it was is on disk before.
-func (k *Kernel) setSysctl(s spec.Sysctl) error {
+func setSysctl(k *Host, s spec.Sysctl) error {
 	if s.Link == "" {
-		if err := k.noteSysctls([]spec.Sysctl{s}); err != nil {
+		if err := noteSysctls(k, []spec.Sysctl{s}); err != nil {
 			return err
 		}
 	}
@@ -143,8 +138,8 @@ func (k *Kernel) setSysctl(s spec.Sysctl) error {
 }
 
 // noteSysctls remembers the values found of settings that are not noted yet.
-func (k *Kernel) noteSysctls(list []spec.Sysctl) error {
-	notes, err := k.readSysctlNotes()
+func noteSysctls(k *Host, list []spec.Sysctl) error {
+	notes, err := readSysctlNotes(k)
 	if err != nil {
 		return err
 	}
@@ -167,16 +162,16 @@ func (k *Kernel) noteSysctls(list []spec.Sysctl) error {
 		n.Set = s.Value
 		notes[s.Key], changed = n, true
 	}
-	if !changed && !k.services.lost[sysctlFile] {
+	if !changed && !k.lost[sysctlFile] {
 		return nil
 	}
-	return k.writeSysctlNotes(notes)
+	return storeSysctlNotes(k, notes)
 }
 
 // bequeath hands what was found before flock to another cluster that uses the
 // setting, which took our value for the server's own.
-func (k *Kernel) bequeath(key string, n sysctlNote) error {
-	others, err := k.otherNotes()
+func bequeath(k *Host, key string, n settingNote) error {
+	others, err := otherNotes(k)
 	if err != nil {
 		return err
 	}
@@ -191,11 +186,11 @@ func (k *Kernel) bequeath(key string, n sysctlNote) error {
 }
 
 // settleSysctls brings the notes in line with want when nothing is left to write.
-func (k *Kernel) settleSysctls(want *spec.Host) error {
-	if err := k.noteSysctls(want.Sysctls); err != nil {
+func settleSysctls(k *Host, want *spec.Host) error {
+	if err := noteSysctls(k, want.Sysctls); err != nil {
 		return err
 	}
-	notes, err := k.readSysctlNotes()
+	notes, err := readSysctlNotes(k)
 	if err != nil {
 		return err
 	}
@@ -203,7 +198,7 @@ func (k *Kernel) settleSysctls(want *spec.Host) error {
 		delete(notes, s.Key)
 	}
 	for _, key := range slices.Sorted(maps.Keys(notes)) {
-		if err := k.dropSysctl(key); err != nil {
+		if err := dropSysctl(k, key); err != nil {
 			return err
 		}
 	}
@@ -212,28 +207,28 @@ func (k *Kernel) settleSysctls(want *spec.Host) error {
 
 type clusterNotes struct {
 	dir   string
-	notes map[string]sysctlNote
+	notes map[string]settingNote
 }
 
 // otherNotes reads the notes of the other clusters on this server. Of one whose notes are
 // lost the settings count that its spec names.
-func (k *Kernel) otherNotes() ([]clusterNotes, error) {
-	root := filepath.Dir(k.dir)
+func otherNotes(k *Host) ([]clusterNotes, error) {
+	root := filepath.Dir(k.dir())
 	clusters, err := (paths{lib: root}).clusters()
 	if err != nil {
 		return nil, err
 	}
 	var out []clusterNotes
 	for _, cluster := range clusters {
-		if cluster == filepath.Base(k.dir) {
+		if cluster == filepath.Base(k.dir()) {
 			continue
 		}
-		o := clusterNotes{filepath.Join(root, cluster), map[string]sysctlNote{}}
+		o := clusterNotes{filepath.Join(root, cluster), map[string]settingNote{}}
 		if notes, _, _ := recall(filepath.Join(o.dir, sysctlFile), soundSettings); notes != nil {
 			o.notes = *notes
-		} else if last := servicesAt(cluster, paths{lib: root}).last(); last != nil {
+		} else if last := filesAt(cluster, paths{lib: root}).last(); last != nil {
 			for _, s := range globals(last) {
-				o.notes[s.Key] = sysctlNote{s.Value, s.Value}
+				o.notes[s.Key] = settingNote{s.Value, s.Value}
 			}
 		}
 		out = append(out, o)
@@ -246,7 +241,7 @@ func globals(h *spec.Host) []spec.Sysctl {
 	return slices.DeleteFunc(slices.Clone(h.Sysctls), func(s spec.Sysctl) bool { return s.Link != "" })
 }
 
-func soundSettings(notes map[string]sysctlNote) bool {
+func soundSettings(notes map[string]settingNote) bool {
 	for key, n := range notes {
 		if !filepath.IsLocal(key) || n.Found == "" || n.Set == "" {
 			return false
@@ -256,33 +251,33 @@ func soundSettings(notes map[string]sysctlNote) bool {
 }
 
 // readSysctlNotes returns what is remembered, made anew if it was lost.
-func (k *Kernel) readSysctlNotes() (map[string]sysctlNote, error) {
-	if k.settings != nil {
-		return maps.Clone(k.settings), nil
+func readSysctlNotes(k *Host) (map[string]settingNote, error) {
+	if k.settings.notes != nil {
+		return maps.Clone(k.settings.notes), nil
 	}
-	notes, _, damaged := recall(filepath.Join(k.dir, sysctlFile), soundSettings)
+	notes, _, damaged := recall(filepath.Join(k.dir(), sysctlFile), soundSettings)
 	if damaged {
-		k.services.loses(sysctlFile)
+		k.loses(sysctlFile)
 	}
 	if notes != nil {
 		return *notes, nil
 	}
-	last := k.services.last()
+	last := k.last()
 	forgotten, err := k.hasForgotten()
-	missing := last != nil && len(globals(last)) > 0 && !k.settled
-	if err != nil || !damaged && !missing && (!forgotten || k.settled) {
-		return map[string]sysctlNote{}, err
+	missing := last != nil && len(globals(last)) > 0 && !k.settings.stored
+	if err != nil || !damaged && !missing && (!forgotten || k.settings.stored) {
+		return map[string]settingNote{}, err
 	}
-	k.services.loses(sysctlFile)
-	k.settings, err = k.settingsAnew(last)
-	return maps.Clone(k.settings), err
+	k.loses(sysctlFile)
+	k.settings.notes, err = settingsAnew(k, last)
+	return maps.Clone(k.settings.notes), err
 }
 
 // settingsAnew is what can be told of settings whose notes are lost: those that last names,
 // or else those that networks of ours need, were before us what the next boot would make
 // them, without us.
-func (k *Kernel) settingsAnew(last *spec.Host) (map[string]sysctlNote, error) {
-	files, err := sysctl.BootSettings(k.services.paths.sysctls)
+func settingsAnew(k *Host, last *spec.Host) (map[string]settingNote, error) {
+	files, err := sysctl.BootSettings(k.paths.sysctls)
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +294,7 @@ func (k *Kernel) settingsAnew(last *spec.Host) (map[string]sysctlNote, error) {
 			ours = append(ours, spec.Sysctl{Key: "net/ipv6/conf/" + name + "/accept_ra", Value: "2"})
 		}
 	}
-	out := map[string]sysctlNote{}
+	out := map[string]settingNote{}
 	for _, s := range ours {
 		found := "0"
 		if sysctl.AcceptsRA(s.Key) > 0 {
@@ -310,22 +305,22 @@ func (k *Kernel) settingsAnew(last *spec.Host) (map[string]sysctlNote, error) {
 		}
 		value, err := sysctl.Read(s.Key)
 		if err == nil && value == s.Value && value != found {
-			out[s.Key] = sysctlNote{found, value}
+			out[s.Key] = settingNote{found, value}
 		}
 	}
 	return out, nil
 }
 
-func (k *Kernel) writeSysctlNotes(notes map[string]sysctlNote) error {
-	if err := writeSysctlNotes(k.dir, notes); err != nil {
+func storeSysctlNotes(k *Host, notes map[string]settingNote) error {
+	if err := writeSysctlNotes(k.dir(), notes); err != nil {
 		return err
 	}
-	k.settings, k.settled = nil, true
-	delete(k.services.lost, sysctlFile)
+	k.settings.notes, k.settings.stored = nil, true
+	delete(k.lost, sysctlFile)
 	return nil
 }
 
-func writeSysctlNotes(dir string, notes map[string]sysctlNote) error {
+func writeSysctlNotes(dir string, notes map[string]settingNote) error {
 	path := filepath.Join(dir, sysctlFile)
 	if len(notes) == 0 {
 		return removeNote(path)
@@ -341,4 +336,14 @@ func writeSysctlNotes(dir string, notes map[string]sysctlNote) error {
 		return fmt.Errorf("remember settings: %w", err)
 	}
 	return nil
+}
+
+func sysctlRemains(k *Host) ([]string, error) {
+	notes, err := readSysctlNotes(k)
+	var names []string
+	for key := range notes {
+		names = append(names, "sysctl "+key)
+	}
+	slices.Sort(names)
+	return names, err
 }

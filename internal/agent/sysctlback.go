@@ -15,18 +15,18 @@ import (
 
 // observeLetGo adds the settings that nobody wants any more to have: what they go back
 // to, or for whom they stay.
-func (k *Kernel) observeLetGo(wanted map[string]bool, have *spec.Host) error {
-	notes, err := k.readSysctlNotes()
+func observeLetGo(k *Host, wanted map[string]bool, have *spec.Host) error {
+	notes, err := readSysctlNotes(k)
 	if err != nil {
 		return err
 	}
-	k.around = nil
+	k.settings.around = nil
 	for _, key := range slices.Sorted(maps.Keys(notes)) {
 		if wanted[key] {
 			continue
 		}
 		n := notes[key]
-		own, kept, err := k.letGo(key, notes)
+		own, kept, err := letGo(k, key, notes)
 		if err != nil {
 			return err
 		}
@@ -39,37 +39,37 @@ func (k *Kernel) observeLetGo(wanted map[string]bool, have *spec.Host) error {
 
 // letGo says whether what a setting is goes by our note of it, and if so, for whom it
 // stays like that, "" to set it back.
-func (k *Kernel) letGo(key string, notes map[string]sysctlNote) (own bool, kept string, err error) {
+func letGo(k *Host, key string, notes map[string]settingNote) (own bool, kept string, err error) {
 	n := notes[key]
-	if own, err = k.restores(key, n); err != nil || !own {
+	if own, err = restores(k, key, n); err != nil || !own {
 		return false, "", err
 	}
-	if k.around == nil {
-		if k.around, err = k.lookAround(); err != nil {
+	if k.settings.around == nil {
+		if k.settings.around, err = lookAround(k); err != nil {
 			return false, "", err
 		}
 	}
 	if sysctl.AcceptsRA(key) > 0 {
-		if k.around.Routes6, err = k.routes6(notes); err != nil {
+		if k.settings.around.Routes6, err = routes6(k, notes); err != nil {
 			return false, "", err
 		}
 	}
-	return true, k.around.KeptFor(key, n.Set), nil
+	return true, k.settings.around.KeptFor(key, n.Set), nil
 }
 
 // routes6 says whether the server will go on to forward IPv6.
-func (k *Kernel) routes6(notes map[string]sysctlNote) (bool, error) {
+func routes6(k *Host, notes map[string]settingNote) (bool, error) {
 	value, err := sysctl.Read(sysctl.ForwardingIPv6)
 	if err != nil || value != "1" {
 		return false, err
 	}
-	own, kept, err := k.letGo(sysctl.ForwardingIPv6, notes)
+	own, kept, err := letGo(k, sysctl.ForwardingIPv6, notes)
 	return !own || kept != "" || notes[sysctl.ForwardingIPv6].Found == "1", err
 }
 
 // restores says whether letting go of a setting means to decide about it: not when
 // somebody changed it meanwhile, nor while another cluster needs it.
-func (k *Kernel) restores(key string, n sysctlNote) (bool, error) {
+func restores(k *Host, key string, n settingNote) (bool, error) {
 	value, err := sysctl.Read(key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -77,7 +77,7 @@ func (k *Kernel) restores(key string, n sysctlNote) (bool, error) {
 	if err != nil || value != n.Set || n.Found == n.Set {
 		return false, err
 	}
-	others, err := k.otherNotes()
+	others, err := otherNotes(k)
 	if err != nil {
 		return false, err
 	}
@@ -86,8 +86,8 @@ func (k *Kernel) restores(key string, n sysctlNote) (bool, error) {
 
 // dropSysctl lets go of a setting: what was found comes back, unless somebody changed it,
 // came to rely on it, or another cluster needs it, which then inherits what was found.
-func (k *Kernel) dropSysctl(key string) error {
-	notes, err := k.readSysctlNotes()
+func dropSysctl(k *Host, key string) error {
+	notes, err := readSysctlNotes(k)
 	if err != nil {
 		return err
 	}
@@ -95,11 +95,11 @@ func (k *Kernel) dropSysctl(key string) error {
 	if !ok {
 		return nil
 	}
-	own, kept, err := k.letGo(key, notes)
+	own, kept, err := letGo(k, key, notes)
 	switch {
 	case err != nil:
 	case !own:
-		err = k.bequeath(key, n)
+		err = bequeath(k, key, n)
 	case kept == "":
 		err = sysctl.Write(key, n.Found)
 	}
@@ -107,12 +107,12 @@ func (k *Kernel) dropSysctl(key string) error {
 		return err
 	}
 	delete(notes, key)
-	return k.writeSysctlNotes(notes)
+	return storeSysctlNotes(k, notes)
 }
 
 var sysctlFamily = family{
 	what:    "settings",
-	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error { return k.observeSysctls(want, have) },
+	observe: func(_ context.Context, k *Host, want, have *spec.Host) error { return observeSysctls(k, want, have) },
 	diff: func(d *difference) {
 		ofLinks, global := diffSysctls(d.want.Sysctls, d.have.Sysctls)
 		d.put(global, leaving, serving)
@@ -123,18 +123,18 @@ var sysctlFamily = family{
 	},
 	one: func(_ context.Context, a *applier, op Op) error {
 		if want, ok := op.Want.(spec.Sysctl); ok {
-			return a.k.setSysctl(want)
+			return setSysctl(a.k, want)
 		}
-		return a.k.dropSysctl(op.Have.(spec.Sysctl).Key)
+		return dropSysctl(a.k, op.Have.(spec.Sysctl).Key)
 	},
-	implied: (*Kernel).wanted,
-	tried: tried{claim: func(_ context.Context, k *Kernel, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
-		return k.claimSettings(ops), nil
+	implied: impliedSettings,
+	tried: tried{claim: func(_ context.Context, k *Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+		return claimSettings(k, ops), nil
 	}},
-	settle:  func(_ context.Context, k *Kernel, want *spec.Host) error { return k.settleSysctls(want) },
-	remains: (*Kernel).sysctlRemains,
-	shaken: func(k *Kernel, want, have *spec.Host) error {
+	finish:  func(_ context.Context, k *Host, want *spec.Host) error { return settleSysctls(k, want) },
+	remains: sysctlRemains,
+	shaken: func(k *Host, want, have *spec.Host) error {
 		have.Sysctls = nil
-		return k.observeSysctls(want, have)
+		return observeSysctls(k, want, have)
 	},
 }

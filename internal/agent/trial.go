@@ -61,9 +61,9 @@ func try(kinds string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	k := &Kernel{rt: rt}
+	k := &Host{rt: rt}
 	for i, kind := range strings.Split(kinds, ",") {
-		m, err := k.createMessage(spec.Link{Name: fmt.Sprintf("try%d", i), Kind: kind, Tunnel: triedTunnel(kind)})
+		m, err := createMessage(k, spec.Link{Name: fmt.Sprintf("try%d", i), Kind: kind, Tunnel: triedTunnel(kind)})
 		if err == nil {
 			err = rt.Do(m)
 		}
@@ -89,10 +89,10 @@ func triedTunnel(kind string) *spec.Tunnel {
 
 // claimKinds says which kinds of want's links the kernel cannot make. Links that are
 // there prove theirs.
-func (k *Kernel) claimKinds(ctx context.Context, want *spec.Host) ([]spec.Problem, error) {
+func claimKinds(ctx context.Context, k *Host, want *spec.Host) ([]spec.Problem, error) {
 	needed := map[string]bool{}
 	for _, l := range want.Links {
-		if dev := k.devices.byName[l.Name]; dev == nil || k.kindOf(dev) != l.Kind {
+		if dev := k.devices.byName[l.Name]; dev == nil || kindOf(k, dev) != l.Kind {
 			needed[l.Kind] = true
 		}
 	}
@@ -101,13 +101,13 @@ func (k *Kernel) claimKinds(ctx context.Context, want *spec.Host) ([]spec.Proble
 	}
 	var kinds []string
 	for _, kind := range []string{spec.VXLAN, spec.GRE, spec.IP6GRE, spec.IPIP} {
-		if needed[kind] && !k.proven(kind) {
+		if needed[kind] && !proven(k, kind) {
 			kinds = append(kinds, kind)
 		}
 	}
 	tun := needed[spec.UDP]
-	if needed[spec.WireGuard] && !k.proven(spec.WireGuard) {
-		support, err := k.wgHere()
+	if needed[spec.WireGuard] && !proven(k, spec.WireGuard) {
+		support, err := wgHere(k)
 		if err != nil {
 			return nil, err
 		}
@@ -165,7 +165,7 @@ func lacksKind(kind string) spec.Problem {
 }
 
 // proven says whether a device of kind or its module is there.
-func (k *Kernel) proven(kind string) bool {
+func proven(k *Host, kind string) bool {
 	for _, l := range k.devices.byName {
 		if l.Type() == kind {
 			return true

@@ -27,7 +27,7 @@ import (
 const udpStem = "udp-"
 
 // udpDaemon is the process behind a UDP device. The network only names it.
-func (s *services) udpDaemon(device, network string) unit.Daemon {
+func udpDaemon(s *Files, device, network string) unit.Daemon {
 	return unit.Daemon{
 		Name: udpStem + device, Mark: s.cluster + "/" + network,
 		Description: "UDP device " + device + " of flock network " + s.cluster + "/" + network,
@@ -35,54 +35,54 @@ func (s *services) udpDaemon(device, network string) unit.Daemon {
 	}
 }
 
-func (s *services) udpSocket(device string) string {
+func udpSocket(s *Files, device string) string {
 	return filepath.Join(s.runDir(), udpStem+device+".sock")
 }
 
 // runsUDP says whether the process behind a TUN device of ours is a UDP device's: one
 // that was killed leaves its unit, or its pid file.
-func (s *services) runsUDP(device string) bool {
-	d := s.udpDaemon(device, "")
+func runsUDP(s *Files, device string) bool {
+	d := udpDaemon(s, device, "")
 	return sysfile.Exists(s.units.PIDFile(d)) || s.units.Installed(d.Name)
 }
 
-func (s *services) stopUDP(ctx context.Context, device string) error {
-	if err := s.units.Stop(ctx, s.udpDaemon(device, "")); err != nil {
+func stopUDP(ctx context.Context, s *Files, device string) error {
+	if err := s.units.Stop(ctx, udpDaemon(s, device, "")); err != nil {
 		return err
 	}
-	return sysfile.Remove(s.udpSocket(device)) // it does so itself unless it was killed
+	return sysfile.Remove(udpSocket(s, device)) // it does so itself unless it was killed
 }
 
 // newUDP makes a device, still down and without members.
-func (k *Kernel) newUDP(ctx context.Context, l spec.Link) error {
-	if err := k.newTUN(l); err != nil {
+func newUDP(ctx context.Context, k *Host, l spec.Link) error {
+	if err := newTUN(k, l); err != nil {
 		return err
 	}
-	if err := k.services.units.Start(ctx, k.services.udpDaemon(l.Name, l.Network)); err != nil {
+	if err := k.units.Start(ctx, udpDaemon(k.Files, l.Name, l.Network)); err != nil {
 		return err
 	}
-	return k.setUDP(ctx, l, nil)
+	return setUDP(ctx, k, l, nil)
 }
 
 // mendUDP brings a living device to want, its members aside. One whose process does
 // not answer gets a new one.
-func (k *Kernel) mendUDP(ctx context.Context, want, have spec.Link) error {
+func mendUDP(ctx context.Context, k *Host, want, have spec.Link) error {
 	if have.Tunnel != nil && *have.Tunnel == *want.Tunnel {
 		return nil
 	}
-	config, _, err := udptun.Get(ctx, k.services.udpSocket(want.Name))
+	config, _, err := udptun.Get(ctx, udpSocket(k.Files, want.Name))
 	if err != nil {
-		if err := k.services.units.Start(ctx, k.services.udpDaemon(want.Name, want.Network)); err != nil {
+		if err := k.units.Start(ctx, udpDaemon(k.Files, want.Name, want.Network)); err != nil {
 			return err
 		}
 	}
-	return k.setUDP(ctx, want, config.Members)
+	return setUDP(ctx, k, want, config.Members)
 }
 
-func (k *Kernel) setUDP(ctx context.Context, l spec.Link, members []udptun.Member) error {
+func setUDP(ctx context.Context, k *Host, l spec.Link, members []udptun.Member) error {
 	config := udptun.Config{Local: l.Tunnel.Local, Port: l.Tunnel.Port, Members: members}
 	config.Members = slices.DeleteFunc(slices.Clone(members), func(m udptun.Member) bool { return m.Addr.Is6() != config.Local.Is6() })
-	if err := udptun.Set(ctx, k.services.udpSocket(l.Name), config); err != nil {
+	if err := udptun.Set(ctx, udpSocket(k.Files, l.Name), config); err != nil {
 		return fmt.Errorf("set up link %s: %w", l.Name, err)
 	}
 	return nil
@@ -90,7 +90,7 @@ func (k *Kernel) setUDP(ctx context.Context, l spec.Link, members []udptun.Membe
 
 // setMembers gives the devices that ops are about the members that want has, all of
 // a device's in one exchange. Packets of those that stay are not touched.
-func (k *Kernel) setMembers(ctx context.Context, want *spec.Host, ops []Op) error {
+func setMembers(ctx context.Context, k *Host, want *spec.Host, ops []Op) error {
 	done := map[string]bool{}
 	for _, op := range ops {
 		m, ok := op.Want.(spec.Member)
@@ -102,7 +102,7 @@ func (k *Kernel) setMembers(ctx context.Context, want *spec.Host, ops []Op) erro
 			continue // a device that goes takes its members along
 		}
 		done[m.Link] = true
-		if err := k.setUDP(ctx, want.Links[at], membersOf(want, m.Link)); err != nil {
+		if err := setUDP(ctx, k, want.Links[at], membersOf(want, m.Link)); err != nil {
 			return err
 		}
 	}
@@ -122,19 +122,19 @@ func membersOf(h *spec.Host, link string) []udptun.Member {
 // observeUDP completes have.Links and fills have.Members with what the processes
 // say. One that does not answer leaves its device without address and port, which
 // differs from all that is wanted.
-func (k *Kernel) observeUDP(ctx context.Context, have *spec.Host) error {
+func observeUDP(ctx context.Context, k *Host, have *spec.Host) error {
 	for i := range have.Links {
 		l := &have.Links[i]
 		if l.Kind != spec.UDP {
 			continue
 		}
 		l.Tunnel = &spec.Tunnel{}
-		config, _, err := udptun.Get(ctx, k.services.udpSocket(l.Name))
+		config, _, err := udptun.Get(ctx, udpSocket(k.Files, l.Name))
 		if err != nil {
 			if ctx.Err() != nil {
 				return err
 			}
-			k.silentPort(k.services.udpDaemon(l.Name, ""), l.Name)
+			silentPort(k, udpDaemon(k.Files, l.Name, ""), l.Name)
 			continue
 		}
 		l.Tunnel.Local, l.Tunnel.Port = config.Local, config.Port
@@ -154,20 +154,20 @@ func UDP(ctx context.Context, name string, _ io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	s := newServices(cluster)
+	s := newFiles(cluster)
 	device, err := tun.CreateTUN(name, link.Attrs().MTU)
 	if err != nil {
 		return fmt.Errorf("open device %s: %w", name, err)
 	}
 	d := udptun.New(device)
-	if err := s.restoreUDP(ctx, d, name); err != nil {
+	if err := restoreUDP(ctx, s, d, name); err != nil {
 		return errors.Join(err, device.Close())
 	}
-	control, err := control.Listen(s.udpSocket(name))
+	control, err := control.Listen(udpSocket(s, name))
 	if err != nil {
 		return errors.Join(err, device.Close())
 	}
-	done, err := s.units.Ready(s.udpDaemon(name, network))
+	done, err := s.units.Ready(udpDaemon(s, name, network))
 	if err != nil {
 		return errors.Join(err, control.Close(), device.Close())
 	}
@@ -184,7 +184,7 @@ func carry(ctx context.Context, d *udptun.Device, control net.Listener) error {
 }
 
 // restoreUDP gives d what the last confirmed spec says about it, if it does.
-func (s *services) restoreUDP(ctx context.Context, d *udptun.Device, name string) error {
+func restoreUDP(ctx context.Context, s *Files, d *udptun.Device, name string) error {
 	last := s.last()
 	if last == nil {
 		return nil
@@ -199,12 +199,12 @@ func (s *services) restoreUDP(ctx context.Context, d *udptun.Device, name string
 
 var memberFamily = family{
 	stage: stageMake, what: "UDP devices",
-	observe: func(ctx context.Context, k *Kernel, _, have *spec.Host) error { return k.observeUDP(ctx, have) },
+	observe: func(ctx context.Context, k *Host, _, have *spec.Host) error { return observeUDP(ctx, k, have) },
 	diff: func(d *difference) {
 		d.put(compare(d.want.Members, d.have.Members, keyMember, objectMember), clearing, coming)
 	},
 	standsOn: func(have *spec.Host, vanish map[string]bool) {
 		have.Members = slices.DeleteFunc(slices.Clone(have.Members), func(m spec.Member) bool { return vanish[m.Link] })
 	},
-	all: func(ctx context.Context, a *applier, ops []Op) error { return a.k.setMembers(ctx, a.want, ops) },
+	all: func(ctx context.Context, a *applier, ops []Op) error { return setMembers(ctx, a.k, a.want, ops) },
 }

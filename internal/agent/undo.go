@@ -46,7 +46,7 @@ func (s *session) arm(k *Kernel, previous *spec.Host, r spec.Request) error {
 	u := &undo{k: k, want: r.Want, previous: previous}
 	if previous != nil && s.changing(r) {
 		var err error
-		if u.watchdog, err = k.services.startWatchdog(requestWithin + undoAfter(r) + undoWithin); err != nil {
+		if u.watchdog, err = startWatchdog(k.Files, requestWithin+undoAfter(r)+undoWithin); err != nil {
 			return err
 		}
 	}
@@ -80,7 +80,7 @@ func (s *session) goBack(ctx context.Context) error {
 	s.armed = nil
 	defer u.disarm()
 	if u.previous == nil {
-		return errors.Join(errors.New("what was confirmed before is not known here, so nothing was taken back"), u.k.services.settled())
+		return errors.Join(errors.New("what was confirmed before is not known here, so nothing was taken back"), u.k.endChange())
 	}
 	return u.k.backTo(ctx, u.previous, s.progress)
 }
@@ -88,13 +88,13 @@ func (s *session) goBack(ctx context.Context) error {
 // neverBegan takes back the notes of a change that has changed nothing.
 func (k *Kernel) neverBegan(ctx context.Context, previous *spec.Host) error {
 	if previous == nil || !previous.Empty() {
-		return k.services.settled()
+		return k.endChange()
 	}
 	left, err := k.Left(ctx)
 	if err != nil {
 		return err
 	}
-	return k.services.settle(ctx, previous, left)
+	return conclude(ctx, k.Files, previous, left)
 }
 
 // backTo makes the server what h says, which was confirmed before; an empty one leaves no
@@ -109,13 +109,13 @@ func (k *Kernel) backTo(ctx context.Context, h *spec.Host, progress func(string)
 	if err != nil {
 		return fmt.Errorf("go back to what was confirmed: %w", err)
 	}
-	return k.services.settle(ctx, h, report.Remains)
+	return conclude(ctx, k.Files, h, report.Remains)
 }
 
 // settle notes that h stands and is confirmed. An empty h leaves no trace.
-func (s *services) settle(ctx context.Context, h *spec.Host, left []string) error {
+func conclude(ctx context.Context, s *Files, h *spec.Host, left []string) error {
 	if !h.Empty() {
-		return errors.Join(s.keep(h), s.ensureBoot(ctx), s.dropSecrets(h))
+		return errors.Join(s.store(h), ensureBoot(ctx, s), dropSecrets(s, h))
 	}
 	if len(left) > 0 {
 		return fmt.Errorf("objects of cluster %s are left: %s", h.Cluster, fewLeft(left))
@@ -123,7 +123,7 @@ func (s *services) settle(ctx context.Context, h *spec.Host, left []string) erro
 	if err := s.forget(); err != nil {
 		return err
 	}
-	return s.dropBoot(ctx)
+	return dropBoot(ctx, s)
 }
 
 // reconcile is Reconcile with a panic turned into an error: the way back must be

@@ -31,8 +31,8 @@ type dropIn struct {
 	reload []string // makes the daemon read it
 }
 
-func (s *services) networkDaemons() []dropIn {
-	paths := s.dropIns()
+func networkDaemons(s *Files) []dropIn {
+	paths := dropIns(s)
 	return []dropIn{
 		{
 			path: paths[0], there: sysfile.Exists(s.paths.netif), unit: "systemd-networkd.service",
@@ -47,7 +47,7 @@ func (s *services) networkDaemons() []dropIn {
 
 // dropIns are the paths of the drop-ins, there or not. Networkd takes the first
 // file that matches: ours sorts before what distributions and netplan write.
-func (s *services) dropIns() []string {
+func dropIns(s *Files) []string {
 	return []string{
 		filepath.Join(s.paths.network, "00-flock-"+s.cluster+".network"),
 		filepath.Join(s.paths.nm, "flock-"+s.cluster+".conf"),
@@ -56,20 +56,20 @@ func (s *services) dropIns() []string {
 
 // observeUnmanaged fills in have.Unmanaged. Where no network daemon runs, what is
 // wanted is there already.
-func (s *services) observeUnmanaged(want, have *spec.Host) error {
+func observeUnmanaged(s *Files, want, have *spec.Host) error {
 	var wanted spec.Unmanage
 	if len(want.Unmanaged) > 0 {
 		wanted = want.Unmanaged[0]
 	}
 	stands, other := len(want.Unmanaged) > 0, ""
-	for _, d := range s.networkDaemons() {
+	for _, d := range networkDaemons(s) {
 		text, err := sysfile.ReadIfThere(d.path)
 		if err != nil {
 			return err
 		}
 		expected := text
 		if len(want.Unmanaged) > 0 && (d.there || text != "") {
-			if expected, err = s.dropInText(d, wanted); err != nil {
+			if expected, err = dropInText(s, d, wanted); err != nil {
 				return err
 			}
 		}
@@ -94,7 +94,7 @@ func (s *services) observeUnmanaged(want, have *spec.Host) error {
 	return nil
 }
 
-func (s *services) dropInText(d dropIn, u spec.Unmanage) (string, error) {
+func dropInText(s *Files, d dropIn, u spec.Unmanage) (string, error) {
 	data, err := wire.Marshal(u)
 	if err != nil {
 		return "", fmt.Errorf("encode links: %w", err)
@@ -103,16 +103,16 @@ func (s *services) dropInText(d dropIn, u spec.Unmanage) (string, error) {
 }
 
 // setUnmanaged tells the network daemons that run here to leave u's links alone.
-func (s *services) setUnmanaged(ctx context.Context, u spec.Unmanage) error {
-	for _, d := range s.networkDaemons() {
+func setUnmanaged(ctx context.Context, s *Files, u spec.Unmanage) error {
+	for _, d := range networkDaemons(s) {
 		if !d.there && !sysfile.Exists(d.path) {
 			continue
 		}
-		text, err := s.dropInText(d, u)
+		text, err := dropInText(s, d, u)
 		if err != nil {
 			return err
 		}
-		if err := s.loadDropIn(ctx, d, text); err != nil {
+		if err := loadDropIn(ctx, s, d, text); err != nil {
 			return fmt.Errorf("set unmanaged links: %w", err)
 		}
 	}
@@ -120,25 +120,25 @@ func (s *services) setUnmanaged(ctx context.Context, u spec.Unmanage) error {
 }
 
 // removeUnmanaged removes the drop-ins.
-func (s *services) removeUnmanaged(ctx context.Context) error {
-	for _, d := range s.networkDaemons() {
-		if err := s.loadDropIn(ctx, d, ""); err != nil {
+func removeUnmanaged(ctx context.Context, s *Files) error {
+	for _, d := range networkDaemons(s) {
+		if err := loadDropIn(ctx, s, d, ""); err != nil {
 			return fmt.Errorf("remove drop-in: %w", err)
 		}
 	}
 	return nil
 }
 
-func (s *services) loadDropIn(ctx context.Context, d dropIn, text string) error {
+func loadDropIn(ctx context.Context, s *Files, d dropIn, text string) error {
 	_, err := s.units.LoadFile(ctx, unit.File{
 		Path: d.path, Text: text, Known: true,
-		Reload: func(ctx context.Context) error { return s.reload(ctx, d) },
+		Reload: func(ctx context.Context) error { return reload(ctx, s, d) },
 	})
 	return err
 }
 
 // reload makes a daemon read its files again if it runs.
-func (s *services) reload(ctx context.Context, d dropIn) error {
+func reload(ctx context.Context, s *Files, d dropIn) error {
 	if !d.there || !s.units.HasSystemd() || unit.Run(ctx, "systemctl", "--quiet", "is-active", d.unit) != nil {
 		return nil
 	}
@@ -147,8 +147,8 @@ func (s *services) reload(ctx context.Context, d dropIn) error {
 
 var unmanagedFamily = family{
 	what: "services: look at network daemons' drop-ins",
-	observe: func(_ context.Context, k *Kernel, want, have *spec.Host) error {
-		return k.services.observeUnmanaged(want, have)
+	observe: func(_ context.Context, k *Host, want, have *spec.Host) error {
+		return observeUnmanaged(k.Files, want, have)
 	},
 	diff: func(d *difference) {
 		all := func(spec.Unmanage) string { return "" }
@@ -156,17 +156,33 @@ var unmanagedFamily = family{
 	},
 	one: func(ctx context.Context, a *applier, op Op) error {
 		if want, ok := op.Want.(spec.Unmanage); ok {
-			return a.k.services.setUnmanaged(ctx, want)
+			return setUnmanaged(ctx, a.k.Files, want)
 		}
-		return a.k.services.removeUnmanaged(ctx)
+		return removeUnmanaged(ctx, a.k.Files)
 	},
-	tried: tried{files: func(s *services, _ Op) (dirs []string, systemd bool) {
-		for _, d := range s.networkDaemons() {
+	tried: tried{files: func(s *Files, _ Op) (dirs []string, systemd bool) {
+		for _, d := range networkDaemons(s) {
 			if d.there || sysfile.Exists(d.path) {
 				dirs, systemd = append(dirs, filepath.Dir(d.path)), true
 			}
 		}
 		return dirs, systemd
 	}},
-	remains: func(k *Kernel) ([]string, error) { return k.services.dropInRemains() },
+	marked:  true,
+	remains: func(k *Host) ([]string, error) { return dropInRemains(k.Files) },
+}
+
+// dropInRemains names the drop-ins of network daemons.
+func dropInRemains(s *Files) ([]string, error) {
+	var out []string
+	for _, path := range dropIns(s) {
+		mark, err := sysfile.Mark(path)
+		if err != nil {
+			return nil, err
+		}
+		if mark == s.cluster {
+			out = append(out, path)
+		}
+	}
+	return out, nil
 }

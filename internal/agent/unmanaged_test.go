@@ -16,22 +16,22 @@ import (
 
 func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 	h := newNFTHost(t)
-	s := testServices(t, h)
+	s := testServices(t, h).Files
 	ctx := context.Background()
 	u := spec.Unmanage{Links: []string{"vxl0", "vxl0-vx"}}
 	want := &spec.Host{Unmanaged: []spec.Unmanage{u}}
 	see := func(want *spec.Host) string {
 		t.Helper()
 		have := &spec.Host{}
-		if err := s.observeUnmanaged(want, have); err != nil {
+		if err := observeUnmanaged(s, want, have); err != nil {
 			t.Fatal(err)
 		}
 		return have.Text()
 	}
-	if err := s.setUnmanaged(ctx, u); err != nil {
+	if err := setUnmanaged(ctx, s, u); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := number(s.left()); err != nil || n != 0 || see(want) != want.Text() {
+	if n, err := number(filesLeft(s)); err != nil || n != 0 || see(want) != want.Text() {
 		t.Errorf("without network daemons: left %d, %v, have %q", n, err, see(want))
 	}
 
@@ -43,10 +43,10 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 	if have := see(want); have != "" {
 		t.Errorf("with network daemons: have %q", have)
 	}
-	if err := s.setUnmanaged(ctx, u); err != nil {
+	if err := setUnmanaged(ctx, s, u); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := number(s.left()); err != nil || n != 2 || see(want) != want.Text() {
+	if n, err := number(filesLeft(s)); err != nil || n != 2 || see(want) != want.Text() {
 		t.Errorf("after set: left %d, %v, have %q", n, err, see(want))
 	}
 	if have := see(&spec.Host{}); have != want.Text() {
@@ -55,21 +55,21 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 	if other := (&spec.Host{Unmanaged: []spec.Unmanage{{Links: []string{"vxl1"}}}}); see(other) != want.Text() {
 		t.Errorf("when something else is wanted: have %q", see(other))
 	}
-	for _, path := range s.dropIns() {
+	for _, path := range dropIns(s) {
 		if err := os.WriteFile(path, []byte("# flock: test\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if see(want) == want.Text() {
 			t.Errorf("nothing is seen of the damage to %s", filepath.Base(path))
 		}
-		if err := s.setUnmanaged(ctx, u); err != nil {
+		if err := setUnmanaged(ctx, s, u); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.removeUnmanaged(ctx); err != nil {
+	if err := removeUnmanaged(ctx, s); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := number(s.left()); err != nil || n != 0 {
+	if n, err := number(filesLeft(s)); err != nil || n != 0 {
 		t.Errorf("after removal: left %d, %v", n, err)
 	}
 }
@@ -77,7 +77,7 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 // A unit whose name looks like ours and that has no mark, or another cluster's, is
 // not ours.
 func TestForeignUnitsAreNotOurs(t *testing.T) {
-	s := testServices(t, newNFTHost(t))
+	s := testServices(t, newNFTHost(t)).Files
 	if err := os.MkdirAll(s.paths.units, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -97,9 +97,9 @@ func TestForeignUnitsAreNotOurs(t *testing.T) {
 }
 
 func TestBootUnitFollowsTheAgent(t *testing.T) {
-	s := testServices(t, newNFTHost(t))
+	s := testServices(t, newNFTHost(t)).Files
 	ctx := context.Background()
-	if err := s.ensureBoot(ctx); err != nil || sysfile.Exists(s.units.Path(unit.Boot)) {
+	if err := ensureBoot(ctx, s); err != nil || sysfile.Exists(s.units.Path(unit.Boot)) {
 		t.Errorf("without systemd: %v", err)
 	}
 	for _, dir := range []string{s.paths.systemd, s.paths.units} {
@@ -111,10 +111,10 @@ func TestBootUnitFollowsTheAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.ensureBoot(ctx); err != nil {
+	if err := ensureBoot(ctx, s); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{s.units.Path(unit.Boot), s.bootWish()} {
+	for _, path := range []string{s.units.Path(unit.Boot), bootWish(s)} {
 		if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), "ExecStart="+self+" agent boot\n") {
 			t.Errorf("%s: %s, %v", path, text, err)
 		}
@@ -123,7 +123,7 @@ func TestBootUnitFollowsTheAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.ensureBoot(ctx); err != nil {
+	if err := ensureBoot(ctx, s); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := os.Stat(s.units.Path(unit.Boot)); err != nil || !os.SameFile(before, after) {
@@ -133,14 +133,14 @@ func TestBootUnitFollowsTheAgent(t *testing.T) {
 
 func BenchmarkObserveServices(b *testing.B) {
 	h := newNFTHost(b)
-	s := testServices(b, h)
+	s := testServices(b, h).Files
 	d := testDHCP()
 	h.sh("ip link add vxl0 type bridge; ip addr add 10.0.4.254/24 dev vxl0; ip link set vxl0 up")
-	h.setDHCP(s, d)
+	h.setDHCP(servicesOf(s), d)
 	want := &spec.Host{DHCPs: []spec.DHCP{d}, Unmanaged: []spec.Unmanage{{Links: []string{"vxl0"}}}}
 	h.do(func() {
 		for b.Loop() {
-			if err := s.observeUnmanaged(want, &spec.Host{}); err != nil {
+			if err := observeUnmanaged(s, want, &spec.Host{}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -126,7 +126,7 @@ func TestUnreachableRoutesAreTheirOwnObjects(t *testing.T) {
 	if err != nil || len(p.Problems) > 0 {
 		t.Fatalf("our own route is in the way: %v %v", err, p.Problems)
 	}
-	f, err := open(t, "t", dir).Facts(t.Context(), nil)
+	f, err := Facts(t.Context(), open(t, "t", dir).Host, nil)
 	if err != nil || slices.Contains(f.Prefixes, prefix("10.50.2.0/24")) || slices.Contains(f.Routed, prefix("10.50.2.0/24")) {
 		t.Fatalf("our own route is a fact of the server: %v %+v", err, f)
 	}
@@ -172,7 +172,7 @@ func TestFactsTellWhatIsThere(t *testing.T) {
 		ip addr add 10.60.0.1/32 dev lo; ip route add 10.61.0.0/24 via 10.99.0.2; ip route add 10.62.0.0/24 dev docker0
 		ip link add veth9 type veth peer name veth8; ip link set veth9 up; ip route add 10.63.0.5/32 dev veth9`)
 	k := open(t, "t", t.TempDir())
-	f, err := k.Facts(t.Context(), nil)
+	f, err := Facts(t.Context(), k.Host, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

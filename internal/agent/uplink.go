@@ -25,7 +25,7 @@ func underlayName(name string) bool {
 // its name is. Of what has none, for the moment or because its router is away, a bridge
 // is one if something else than containers and guests is plugged in, and the rest if it
 // has not the name of what container engines make.
-func (k *Kernel) uplink(l netlink.Link) (bool, error) {
+func (k *Host) uplink(l netlink.Link) (bool, error) {
 	_, bridge := l.(*netlink.Bridge)
 	if !bridge && underlayName(l.Attrs().Name) {
 		return true, nil
@@ -42,7 +42,7 @@ func (k *Kernel) uplink(l netlink.Link) (bool, error) {
 }
 
 // portsOf lists the ports of a bridge.
-func (k *Kernel) portsOf(bridge int) []netlink.Link {
+func (k *Host) portsOf(bridge int) []netlink.Link {
 	var out []netlink.Link
 	for _, l := range k.devices.byIndex {
 		if l.Attrs().MasterIndex == bridge {
@@ -63,7 +63,7 @@ func reachesOut(l netlink.Link) bool {
 
 // leads says whether a default route goes by the device with this index, in whatever
 // table, as of the last look at routes.
-func (k *Kernel) leads(index int) bool {
+func (k *Host) leads(index int) bool {
 	return slices.ContainsFunc(k.routes, func(r netlink.Route) bool {
 		if r.Type != unix.RTN_UNICAST || toPrefix(r.Dst).Bits() > 0 {
 			return false

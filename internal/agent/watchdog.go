@@ -43,7 +43,7 @@ type watchdog struct{ pipe *os.File }
 // startWatchdog starts one for a change that is to be confirmed or taken back within that
 // time. It belongs to no terminal and keeps none of our streams open: what ends a
 // connection does not end it.
-func (s *services) startWatchdog(within time.Duration) (*watchdog, error) {
+func startWatchdog(s *Files, within time.Duration) (*watchdog, error) {
 	self, err := unit.OwnProgram()
 	if err != nil {
 		return nil, err
@@ -137,13 +137,13 @@ func takeBack(ctx context.Context, cluster string, log io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.release(!sysfile.Exists(paths.lib))) }()
-	s := newServices(cluster)
+	s := newFiles(cluster)
 	if !s.begun() {
 		return nil
 	}
 	last := s.last()
 	if last == nil && s.lost[specFile] {
-		return errors.Join(s.forgot(), s.settled())
+		return errors.Join(s.forgot(), s.endChange())
 	}
 	if last == nil { // the first change
 		last = &spec.Host{Cluster: cluster}

@@ -23,7 +23,7 @@ import (
 const wgStem = "wg-"
 
 // wgDaemon is the process behind a userspace device. The network only names it.
-func (s *services) wgDaemon(device, network string) unit.Daemon {
+func wgDaemon(s *Files, device, network string) unit.Daemon {
 	return unit.Daemon{
 		Name: wgStem + device, Mark: s.cluster + "/" + network,
 		Description: "WireGuard device " + device + " of flock network " + s.cluster + "/" + network,
@@ -39,7 +39,7 @@ func WireGuard(ctx context.Context, name string, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s := newServices(cluster)
+	s := newFiles(cluster)
 	return wg.Process{
 		Device: name, MTU: link.Attrs().MTU, Up: link.Attrs().Flags&net.FlagUp != 0, Log: log,
 		Config: func(ctx context.Context) (string, error) {
@@ -49,7 +49,7 @@ func WireGuard(ctx context.Context, name string, log io.Writer) error {
 			}
 			return wg.Config(ctx, s.keys, last, name)
 		},
-		Ready:   func() (func() error, error) { return s.units.Ready(s.wgDaemon(name, network)) },
+		Ready:   func() (func() error, error) { return s.units.Ready(wgDaemon(s, name, network)) },
 		Explain: func(err error) error { return noInotify("the device", err) },
 	}.Run(ctx)
 }
@@ -68,15 +68,15 @@ func markedDevice(name string) (link netlink.Link, cluster, network string, err 
 }
 
 // stopWireGuard ends the process behind a userspace device.
-func (s *services) stopWireGuard(ctx context.Context, device string) error {
-	if err := s.units.Stop(ctx, s.wgDaemon(device, "")); err != nil {
+func stopWireGuard(ctx context.Context, s *Files, device string) error {
+	if err := s.units.Stop(ctx, wgDaemon(s, device, "")); err != nil {
 		return err
 	}
 	return wg.RemoveSocket(device)
 }
 
 // resolver is the process that looks after endpoints with names.
-func (s *services) resolver() unit.Daemon {
+func resolver(s *Files) unit.Daemon {
 	return unit.Daemon{
 		Name: "resolve", Mark: s.cluster, Description: "Endpoints with names of flock cluster " + s.cluster,
 		Args: []string{"agent", "resolve", s.cluster},
@@ -84,8 +84,8 @@ func (s *services) resolver() unit.Daemon {
 }
 
 // finishResolver runs the resolver where want has a name, and only there.
-func (s *services) finishResolver(ctx context.Context, want *spec.Host) error {
-	d := s.resolver()
+func finishResolver(ctx context.Context, s *Files, want *spec.Host) error {
+	d := resolver(s)
 	there := sysfile.Exists(s.units.PIDFile(d)) || s.units.Installed(d.Name)
 	if !slices.ContainsFunc(want.Peers, func(p spec.Peer) bool { return wg.IsName(p.Endpoint) }) {
 		if !there {
@@ -101,14 +101,14 @@ func (s *services) finishResolver(ctx context.Context, want *spec.Host) error {
 
 // Resolve looks after the endpoints of cluster that are names, until it is told to end.
 func Resolve(ctx context.Context, cluster string, log io.Writer) error {
-	s := newServices(cluster)
-	done, err := s.units.Ready(s.resolver())
+	s := newFiles(cluster)
+	done, err := s.units.Ready(resolver(s))
 	if err != nil {
 		return err
 	}
 	tick := time.NewTicker(wg.ResolveEvery)
 	defer tick.Stop()
-	for r := s.newResolver(); ; {
+	for r := newResolver(s); ; {
 		if err := r.Look(ctx, time.Now()); err != nil {
 			fmt.Fprintln(log, err)
 		}
@@ -122,7 +122,7 @@ func Resolve(ctx context.Context, cluster string, log io.Writer) error {
 
 // newResolver returns what the resolver runs. It leaves the server alone while it is being
 // changed.
-func (s *services) newResolver() *wg.Resolver {
+func newResolver(s *Files) *wg.Resolver {
 	return wg.NewResolver(s.last, func() (func() error, error) {
 		l, _, err := tryLock(filepath.Join(s.paths.run, lockFile))
 		if err != nil || l == nil {

@@ -18,38 +18,38 @@ import (
 
 // newWireGuard makes a device, still down, with its key and port: the kernel's
 // where it has WireGuard, otherwise a TUN device with a process behind it.
-func (k *Kernel) newWireGuard(ctx context.Context, l spec.Link) error {
-	if _, err := k.services.keys.Private(l.Name, l.Key); err != nil {
+func newWireGuard(ctx context.Context, k *Host, l spec.Link) error {
+	if _, err := k.keys.Private(l.Name, l.Key); err != nil {
 		return fmt.Errorf("create link %s: %w", l.Name, err)
 	}
-	err := k.newKernelLink(l)
+	err := newKernelLink(k, l)
 	if errors.Is(err, unix.EOPNOTSUPP) && sysfile.Exists(wg.TUNPath) {
-		if err = k.newTUN(l); err == nil {
-			err = k.services.units.Start(ctx, k.services.wgDaemon(l.Name, l.Network))
+		if err = newTUN(k, l); err == nil {
+			err = k.units.Start(ctx, wgDaemon(k.Files, l.Name, l.Network))
 		}
 	}
 	if err != nil {
 		return err
 	}
-	return k.wg.SetDevice(k.services.keys, l, spec.Link{})
+	return k.wg.SetDevice(k.keys, l, spec.Link{})
 }
 
 // newTUN makes a TUN device that outlives its process: addresses and routes stay
 // where the process is started anew. It lasts from the moment on that it carries
 // our mark; until then it goes with this process.
-func (k *Kernel) newTUN(l spec.Link) error {
+func newTUN(k *Host, l spec.Link) error {
 	f, err := os.OpenFile(wg.TUNPath, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("create link %s: %w", l.Name, err)
 	}
-	err = k.setupTUN(int(f.Fd()), l)
+	err = setupTUN(k, int(f.Fd()), l)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("create link %s: %w", l.Name, err)
 	}
 	return k.readDevices()
 }
 
-func (k *Kernel) setupTUN(fd int, l spec.Link) error {
+func setupTUN(k *Host, fd int, l spec.Link) error {
 	ifr, err := unix.NewIfreq(l.Name)
 	if err != nil {
 		return err
@@ -75,14 +75,14 @@ func (k *Kernel) setupTUN(fd int, l spec.Link) error {
 
 // mendWireGuard brings a living device to want. A userspace device whose process
 // does not answer gets a new one.
-func (k *Kernel) mendWireGuard(ctx context.Context, want, have spec.Link) error {
+func mendWireGuard(ctx context.Context, k *Host, want, have spec.Link) error {
 	if k.userspace(want.Name) && have.Key == "" {
 		d, err := k.wg.Device(want.Name)
 		if err != nil {
 			return err
 		}
 		if d == nil {
-			if err := k.services.units.Start(ctx, k.services.wgDaemon(want.Name, want.Network)); err != nil {
+			if err := k.units.Start(ctx, wgDaemon(k.Files, want.Name, want.Network)); err != nil {
 				return err
 			}
 			have = spec.Link{}
@@ -91,14 +91,14 @@ func (k *Kernel) mendWireGuard(ctx context.Context, want, have spec.Link) error 
 	if want.Key == have.Key && want.Port == have.Port {
 		return nil
 	}
-	return k.wg.SetDevice(k.services.keys, want, have)
+	return k.wg.SetDevice(k.keys, want, have)
 }
 
 // wgSupport is what a WireGuard device would be here, as wg.Support says. Where the cluster
 // has one, it is what that is.
-func (k *Kernel) wgSupport(release string) (string, error) {
+func wgSupport(k *Host, release string) (string, error) {
 	for _, l := range k.devices.byName {
-		if _, ours := k.network(l); ours && k.kindOf(l) == spec.WireGuard {
+		if _, ours := k.network(l); ours && kindOf(k, l) == spec.WireGuard {
 			if k.userspace(l.Attrs().Name) {
 				return spec.UserspaceDevice, nil
 			}
@@ -109,10 +109,10 @@ func (k *Kernel) wgSupport(release string) (string, error) {
 }
 
 // wgHere is wgSupport on the running kernel.
-func (k *Kernel) wgHere() (string, error) {
+func wgHere(k *Host) (string, error) {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
 		return "", fmt.Errorf("read kernel name: %w", err)
 	}
-	return k.wgSupport(unix.ByteSliceToString(uts.Release[:]))
+	return wgSupport(k, unix.ByteSliceToString(uts.Release[:]))
 }

@@ -43,7 +43,7 @@ func TestSpeakTakesTheNextAddress(t *testing.T) {
 // resolveAgain is an agent's role: to look twice after endpoints, when something was
 // sent to the only peer in between.
 func resolveAgain() error {
-	r, later := newServices("test").newResolver(), time.Now().Add(time.Hour)
+	r, later := newResolver(newFiles("test")), time.Now().Add(time.Hour)
 	if err := r.Look(context.Background(), later); err != nil {
 		return err
 	}

@@ -1,0 +1,82 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+
+	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/wg"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// handshake has this server begin handshakes with the peers of the request.
+func (s *session) handshake(ctx context.Context, r spec.Request) (*spec.Reply, error) {
+	k, err := s.kernel(r.Want.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	k.wg.Confirmed(func() []spec.Peer { return confirmedPeers(k.Host) })
+	silent, err := k.wg.Handshake(ctx, r.Peers)
+	return &spec.Reply{Silent: silent}, err
+}
+
+// keys answers with public keys, of pairs that are made where there are none.
+func (s *session) keys(r spec.Request) (*spec.Reply, error) {
+	k, err := s.kernel(r.Want.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, device := range r.Keys {
+		public, made, err := k.keys.Public(device, r.Rotate)
+		if made != "" {
+			s.made[made] = device
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[device] = public
+	}
+	return &spec.Reply{Keys: out}, nil
+}
+
+// dropKeys removes the pairs that this session made and that were not used, so that a plan
+// leaves no trace.
+func (s *session) dropKeys() error {
+	var errs []error
+	for path := range s.made {
+		errs = append(errs, sysfile.Remove(path), sysfile.RemoveEmpty(filepath.Dir(path), s.paths.lib))
+	}
+	return errors.Join(errs...)
+}
+
+// learnNew resolves the names that want brings before the server's lock is taken: nobody
+// waits for a resolver that does not answer.
+func (s *session) learnNew(ctx context.Context, want *spec.Host) error {
+	if !slices.ContainsFunc(want.Peers, func(p spec.Peer) bool { return wg.IsName(p.Endpoint) }) {
+		return nil
+	}
+	k, err := s.kernel(want.Cluster)
+	if err != nil {
+		return err
+	}
+	last := k.last()
+	known := map[string]bool{}
+	if last != nil {
+		for _, p := range last.Peers {
+			known[p.Endpoint] = true
+		}
+	}
+	var fresh []string
+	for _, p := range want.Peers {
+		if !known[p.Endpoint] {
+			fresh = append(fresh, p.Endpoint)
+		}
+	}
+	k.wg.Learn(ctx, fresh)
+	return nil
+}
