@@ -13,20 +13,21 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // observeAddrs takes every address on our links for ours, but what the kernel
 // makes itself: link-local ones and those of router advertisements.
-func observeAddrs(k *Host, want, have *spec.Host) {
+func observeAddrs(k *host.Host, want, have *spec.Host) {
 	var found []foundAddr
-	for _, a := range k.addrs {
-		prefix := toPrefix(a.IPNet)
-		if !k.ours(a.LinkIndex) || prefix.Addr().IsLinkLocalUnicast() || a.Flags&unix.IFA_F_PERMANENT == 0 {
+	for _, a := range k.Addrs {
+		prefix := host.ToPrefix(a.IPNet)
+		if !k.Ours(a.LinkIndex) || prefix.Addr().IsLinkLocalUnicast() || a.Flags&unix.IFA_F_PERMANENT == 0 {
 			continue
 		}
 		found = append(found, foundAddr{
-			Addr:      spec.Addr{Link: k.devices.name(a.LinkIndex), Prefix: prefix},
+			Addr:      spec.Addr{Link: k.Devices.Name(a.LinkIndex), Prefix: prefix},
 			secondary: prefix.Addr().Is4() && a.Flags&unix.IFA_F_SECONDARY != 0,
 		})
 	}
@@ -36,8 +37,8 @@ func observeAddrs(k *Host, want, have *spec.Host) {
 // addrMessage adds or removes an address (kind RTM_NEWADDR, RTM_DELADDR). An IPv6
 // address is used at once, without duplicate address detection: the gateway's is
 // on every server on purpose, and the others are dealt out.
-func addrMessage(k *Host, kind int, a spec.Addr) (*nl.NetlinkRequest, error) {
-	index, err := k.index(a.Link)
+func addrMessage(k *host.Host, kind int, a spec.Addr) (*nl.NetlinkRequest, error) {
+	index, err := k.Index(a.Link)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ func addrMessage(k *Host, kind int, a spec.Addr) (*nl.NetlinkRequest, error) {
 	}
 	m := nl.NewNetlinkRequest(kind, flags)
 	ip := a.Prefix.Addr()
-	head := nl.NewIfAddrmsg(ipFamily(ip))
+	head := nl.NewIfAddrmsg(host.IPFamily(ip))
 	head.Prefixlen, head.Index = uint8(a.Prefix.Bits()), uint32(index)
 	if ip.Is6() && kind == unix.RTM_NEWADDR {
 		head.Flags = unix.IFA_F_NODAD
@@ -77,8 +78,8 @@ func neverSource() []byte {
 // in full (RFC 6724, rule 8): without more, the server would talk to containers
 // elsewhere as their own gateway, and never get an answer. A deprecated address
 // is taken last (rule 3; linux 6.18, TestGatewayIsNoSource).
-func anycast(k *Host, a spec.Addr) bool {
-	_, bridge := k.devices.byName[a.Link].(*netlink.Bridge)
+func anycast(k *host.Host, a spec.Addr) bool {
+	_, bridge := k.Devices.ByName[a.Link].(*netlink.Bridge)
 	return bridge && a.Prefix.Addr().Is6() && a.Prefix.IsSingleIP()
 }
 
@@ -92,7 +93,7 @@ func broadcast(p netip.Prefix) netip.Addr {
 
 var addrFamily = family{
 	stage: stageMake, what: "addresses",
-	observe: func(_ context.Context, k *Host, want, have *spec.Host) error {
+	observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
 		observeAddrs(k, want, have)
 		return nil
 	},

@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
@@ -19,7 +20,7 @@ import (
 // objects are gathered and sent together; new links stay down until what stands on
 // them is there, so that no frame passes a half-made network.
 type applier struct {
-	k    *Host
+	k    *host.Host
 	want *spec.Host
 	done func(spec.Step)
 
@@ -31,12 +32,12 @@ type applier struct {
 	raise    []string // links that are still down
 }
 
-func newApplier(k *Host, want *spec.Host, done func(spec.Step)) *applier {
+func newApplier(k *host.Host, want *spec.Host, done func(spec.Step)) *applier {
 	return &applier{k: k, want: want, done: done, families: families, held: make([][]Op, len(families))}
 }
 
 func (a *applier) apply(ctx context.Context, ops []Op) error {
-	a.k.fresh = false
+	a.k.Fresh = false
 	for i, op := range ops {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -139,7 +140,7 @@ func (a *applier) send() error {
 	if len(a.batch) == 0 {
 		return nil
 	}
-	answers, err := a.k.rt.Send(a.batch...)
+	answers, err := a.k.RT.Send(a.batch...)
 	if err != nil {
 		return err
 	}
@@ -154,7 +155,7 @@ func (a *applier) send() error {
 			if took := a.families[op.family].took; took != nil {
 				took(a.k, op)
 			}
-		case s.Action == spec.Remove && gone(err):
+		case s.Action == spec.Remove && host.Gone(err):
 			// It went by itself: a secondary address with its primary, a route with
 			// its device.
 		case failed != nil:
@@ -180,7 +181,7 @@ func verb(s spec.Step) string {
 
 // up sets the links up that were made.
 func (a *applier) up() error {
-	err := a.k.raise(a.raise)
+	err := a.k.Raise(a.raise)
 	a.raise = nil
 	return err
 }

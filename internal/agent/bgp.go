@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/control"
@@ -29,10 +30,10 @@ import (
 // kernel's routes of spec.RouteProtoBGP. The agent writes what it is to do into
 // files, has it take them up, and asks it what it does. Nothing here speaks BGP.
 
-func bgpDaemon(s *Files) unit.Daemon {
+func bgpDaemon(s *host.Files) unit.Daemon {
 	return unit.Daemon{
-		Name: "bgp", Mark: s.cluster, Description: "BGP of flock cluster " + s.cluster,
-		Args: []string{"agent", "bgp", s.cluster},
+		Name: "bgp", Mark: s.Cluster, Description: "BGP of flock cluster " + s.Cluster,
+		Args: []string{"agent", "bgp", s.Cluster},
 	}
 }
 
@@ -41,19 +42,19 @@ func bgpDaemon(s *Files) unit.Daemon {
 // it takes orders.
 func Speaker(run func(ctx context.Context, dir, sockets string, log io.Writer, ready func() (func() error, error)) error) Command {
 	return func(ctx context.Context, cluster string, log io.Writer) error {
-		s := newFiles(cluster)
-		return run(ctx, s.dir(), s.runDir(), log, func() (func() error, error) { return s.units.Ready(bgpDaemon(s)) })
+		s := host.NewFiles(cluster)
+		return run(ctx, s.Dir(), s.RunDir(), log, func() (func() error, error) { return s.Units.Ready(bgpDaemon(s)) })
 	}
 }
 
-func bgpFile(s *Files) string { return filepath.Join(s.dir(), spec.BGPFile) }
+func bgpFile(s *host.Files) string { return filepath.Join(s.Dir(), spec.BGPFile) }
 
-func workstationFile(s *Files) string { return filepath.Join(s.dir(), spec.WorkstationFile) }
+func workstationFile(s *host.Files) string { return filepath.Join(s.Dir(), spec.WorkstationFile) }
 
 // noteWorkstation notes where this session comes from: no learned route takes the way to
 // there. Without a session, at boot and by an undo, that is where the last one came from.
-func noteWorkstation(s *Files) error {
-	a := workstation()
+func noteWorkstation(s *host.Files) error {
+	a := host.Workstation()
 	if !a.IsValid() {
 		return nil
 	}
@@ -61,42 +62,42 @@ func noteWorkstation(s *Files) error {
 	return err
 }
 
-func secretFile(s *Files, id string) string {
-	return filepath.Join(s.dir(), spec.BGPSecretFile(id))
+func secretFile(s *host.Files, id string) string {
+	return filepath.Join(s.Dir(), spec.BGPSecretFile(id))
 }
 
 // secretFiles are the paths of the files with passwords.
-func secretFiles(s *Files) ([]string, error) {
+func secretFiles(s *host.Files) ([]string, error) {
 	begin, end, _ := strings.Cut(spec.BGPSecretFile("*"), "*")
-	return sysfile.List(s.dir(), begin, end)
+	return sysfile.List(s.Dir(), begin, end)
 }
 
 // bgpTraces are the files that a BGP speaker of this cluster has here.
-func bgpTraces(s *Files) ([]string, error) {
+func bgpTraces(s *host.Files) ([]string, error) {
 	secrets, err := secretFiles(s)
 	if err != nil {
 		return nil, fmt.Errorf("list files: %w", err)
 	}
 	all := slices.DeleteFunc(slices.Concat([]string{bgpFile(s), workstationFile(s)}, secrets, []string{
-		s.units.Path(s.units.Name(bgpDaemon(s).Name)),
-		filepath.Join(s.runDir(), spec.BGPSocket), filepath.Join(s.runDir(), spec.BGPAPISocket), filepath.Join(s.runDir(), spec.BGPRunningMarker),
+		s.Units.Path(s.Units.Name(bgpDaemon(s).Name)),
+		filepath.Join(s.RunDir(), spec.BGPSocket), filepath.Join(s.RunDir(), spec.BGPAPISocket), filepath.Join(s.RunDir(), spec.BGPRunningMarker),
 	}), func(path string) bool { _, err := os.Lstat(path); return err != nil })
-	former, err := s.units.Former(bgpDaemon(s).Name)
+	former, err := s.Units.Former(bgpDaemon(s).Name)
 	if former != "" {
-		all = append(all, s.units.Path(former))
+		all = append(all, s.Units.Path(former))
 	}
 	return all, err
 }
 
 // observeBGP fills in have.BGP with what the daemon says it does. One that does not
 // answer does nothing: its AS is 0.
-func observeBGP(ctx context.Context, s *Files, have *spec.Host) error {
+func observeBGP(ctx context.Context, s *host.Files, have *spec.Host) error {
 	traces, err := bgpTraces(s)
 	if err != nil || len(traces) == 0 {
 		return err
 	}
 	have.BGP = &spec.BGP{}
-	if last := s.last(); last != nil && last.BGP != nil {
+	if last := s.Last(); last != nil && last.BGP != nil {
 		have.BGP.Network = last.BGP.Network
 	}
 	if a, err := askBGP(ctx, s, spec.BGPRequest{Op: spec.BGPLook}); err == nil && a.Running != nil && sysfile.Exists(bgpFile(s)) {
@@ -114,9 +115,9 @@ func observeBGP(ctx context.Context, s *Files, have *spec.Host) error {
 const bgpWithin = 30 * time.Second
 
 // askBGP gives the daemon an order.
-func askBGP(ctx context.Context, s *Files, order spec.BGPRequest) (*spec.BGPAnswer, error) {
+func askBGP(ctx context.Context, s *host.Files, order spec.BGPRequest) (*spec.BGPAnswer, error) {
 	a := &spec.BGPAnswer{}
-	if err := control.Ask(ctx, filepath.Join(s.runDir(), spec.BGPSocket), bgpWithin, order, a); err != nil {
+	if err := control.Ask(ctx, filepath.Join(s.RunDir(), spec.BGPSocket), bgpWithin, order, a); err != nil {
 		return nil, fmt.Errorf("ask the BGP daemon: %w", err)
 	}
 	if a.Error != "" {
@@ -127,7 +128,7 @@ func askBGP(ctx context.Context, s *Files, order spec.BGPRequest) (*spec.BGPAnsw
 
 // setBGP has the daemon do what b says: it takes changes up while it runs, and is
 // started anew only where that does not do.
-func setBGP(ctx context.Context, s *Files, b *spec.BGP) error {
+func setBGP(ctx context.Context, s *host.Files, b *spec.BGP) error {
 	if err := writeSecrets(s, b); err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func setBGP(ctx context.Context, s *Files, b *spec.BGP) error {
 	if _, err := sysfile.WriteIfOther(bgpFile(s), string(data)+"\n", 0o600); err != nil {
 		return err
 	}
-	if s.units.PID(bgpDaemon(s)) != 0 {
+	if s.Units.PID(bgpDaemon(s)) != 0 {
 		a, err := askBGP(ctx, s, spec.BGPRequest{Op: spec.BGPReload})
 		if err == nil && !a.Restart {
 			return nil
@@ -150,7 +151,7 @@ func setBGP(ctx context.Context, s *Files, b *spec.BGP) error {
 			return err
 		}
 	}
-	if err := s.units.Start(ctx, bgpDaemon(s)); err != nil {
+	if err := s.Units.Start(ctx, bgpDaemon(s)); err != nil {
 		return err
 	}
 	_, err = askBGP(ctx, s, spec.BGPRequest{Op: spec.BGPLook})
@@ -158,9 +159,9 @@ func setBGP(ctx context.Context, s *Files, b *spec.BGP) error {
 }
 
 // writeSecrets puts the passwords that came with the request into files of root.
-func writeSecrets(s *Files, b *spec.BGP) error {
+func writeSecrets(s *host.Files, b *spec.BGP) error {
 	for _, n := range b.Neighbors {
-		password, given := s.secrets[n.Secret]
+		password, given := s.Secrets[n.Secret]
 		switch {
 		case n.Secret == "":
 		case given:
@@ -177,7 +178,7 @@ func writeSecrets(s *Files, b *spec.BGP) error {
 
 // missingSecrets are the passwords that want names and that neither the server has
 // nor the request brings.
-func missingSecrets(s *Files, want *spec.Host, given map[string]string) []spec.Problem {
+func missingSecrets(s *host.Files, want *spec.Host, given map[string]string) []spec.Problem {
 	if want.BGP == nil {
 		return nil
 	}
@@ -198,7 +199,7 @@ func missingSecret(network string, n spec.BGPNeighbor) spec.Problem {
 }
 
 // dropSecrets removes the passwords that h does not name.
-func dropSecrets(s *Files, h *spec.Host) error {
+func dropSecrets(s *host.Files, h *spec.Host) error {
 	found, err := secretFiles(s)
 	if err != nil {
 		return fmt.Errorf("list passwords: %w", err)
@@ -210,9 +211,9 @@ func dropSecrets(s *Files, h *spec.Host) error {
 
 // upgradeBGP has the daemon run this program, if it runs another version: routes
 // and, with them, traffic survive that.
-func upgradeBGP(ctx context.Context, s *Files) error {
+func upgradeBGP(ctx context.Context, s *host.Files) error {
 	d := bgpDaemon(s)
-	pid := s.units.PID(d)
+	pid := s.Units.PID(d)
 	if pid == 0 {
 		return nil
 	}
@@ -225,18 +226,18 @@ func upgradeBGP(ctx context.Context, s *Files) error {
 		return nil //nolint:nilerr // it ended meanwhile, which the next look finds
 	}
 	if strings.TrimSuffix(runs, " (deleted)") == self {
-		return s.units.Rename(ctx, d)
+		return s.Units.Rename(ctx, d)
 	}
-	return s.units.Start(ctx, d)
+	return s.Units.Start(ctx, d)
 }
 
 // removeBGP ends the daemon for good and takes away what is left of it. Its routes
 // go with it; should it not be able to, they go after it.
-func removeBGP(ctx context.Context, k *Host) error {
+func removeBGP(ctx context.Context, k *host.Host) error {
 	s := k.Files
 	// Neighbours learn that it is for good. One that does not answer is stopped.
 	_, _ = askBGP(ctx, s, spec.BGPRequest{Op: spec.BGPEnd})
-	if err := s.units.Stop(ctx, bgpDaemon(s)); err != nil {
+	if err := s.Units.Stop(ctx, bgpDaemon(s)); err != nil {
 		return err
 	}
 	if err := dropBGPRoutes(k); err != nil {
@@ -251,10 +252,10 @@ func removeBGP(ctx context.Context, k *Host) error {
 
 // bgpRoutes are the routes of BGP daemons. A server has one daemon at most, whose
 // files say which cluster's it is.
-func bgpRoutes(k *Host) ([]netlink.Route, error) {
+func bgpRoutes(k *host.Host) ([]netlink.Route, error) {
 	ours := &netlink.Route{Table: unix.RT_TABLE_MAIN, Protocol: spec.RouteProtoBGP}
 	list, err := rtnl.Dump(func() ([]netlink.Route, error) {
-		return k.handle.RouteListFiltered(netlink.FAMILY_ALL, ours, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+		return k.Handle.RouteListFiltered(netlink.FAMILY_ALL, ours, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list BGP routes: %w", err)
@@ -262,13 +263,13 @@ func bgpRoutes(k *Host) ([]netlink.Route, error) {
 	return slices.DeleteFunc(list, func(r netlink.Route) bool { return r.Priority != spec.BGPMetric }), nil
 }
 
-func dropBGPRoutes(k *Host) error {
+func dropBGPRoutes(k *host.Host) error {
 	list, err := bgpRoutes(k)
 	if err != nil {
 		return err
 	}
 	for _, r := range list {
-		if err := k.handle.RouteDel(&r); err != nil && !gone(err) {
+		if err := k.Handle.RouteDel(&r); err != nil && !host.Gone(err) {
 			return fmt.Errorf("remove the BGP route to %s: %w", r.Dst, err)
 		}
 	}
@@ -276,7 +277,7 @@ func dropBGPRoutes(k *Host) error {
 }
 
 // bgpRemains names what a BGP speaker of this cluster has here.
-func bgpRemains(k *Host) ([]string, error) {
+func bgpRemains(k *host.Host) ([]string, error) {
 	traces, err := bgpTraces(k.Files)
 	if err != nil || len(traces) == 0 {
 		return nil, err
@@ -284,38 +285,38 @@ func bgpRemains(k *Host) ([]string, error) {
 	routes, err := bgpRoutes(k)
 	traces = slices.DeleteFunc(traces, func(path string) bool { return strings.HasSuffix(path, unit.Suffix) }) // named with the units
 	for _, r := range routes {
-		traces = append(traces, "BGP route "+toPrefix(r.Dst).String())
+		traces = append(traces, "BGP route "+host.ToPrefix(r.Dst).String())
 	}
 	return traces, err
 }
 
 // bgpStatus asks the cluster's daemon; nil where it has none.
-func bgpStatus(ctx context.Context, s *Files) (*spec.BGPStatus, error) {
+func bgpStatus(ctx context.Context, s *host.Files) (*spec.BGPStatus, error) {
 	traces, err := bgpTraces(s)
 	if err != nil || len(traces) == 0 {
 		return nil, err
 	}
 	a, err := askBGP(ctx, s, spec.BGPRequest{Op: spec.BGPLook, Status: true})
 	if err != nil {
-		return nil, hint.With(err, "", "flock apply; and journalctl -u "+s.units.Name(bgpDaemon(s).Name))
+		return nil, hint.With(err, "", "flock apply; and journalctl -u "+s.Units.Name(bgpDaemon(s).Name))
 	}
 	return a.Status, nil
 }
 
 var bgpFamily = family{
 	stage: stageBGP, what: "services: look at the BGP daemon",
-	observe: func(ctx context.Context, k *Host, _, have *spec.Host) error {
+	observe: func(ctx context.Context, k *host.Host, _, have *spec.Host) error {
 		return observeBGP(ctx, k.Files, have)
 	},
 	diff: func(d *difference) { d.put(diffBGP(d.want.BGP, d.have.BGP), going, serving) },
 	all:  applyBGP,
 	tried: tried{
-		files: func(*Files, Op) ([]string, bool) { return nil, true },
+		files: func(*host.Files, Op) ([]string, bool) { return nil, true },
 		// What the daemon needs besides its spec may have come only now.
-		moved: func(_ *Host, want *spec.Host) bool { return want.BGP != nil },
+		moved: func(_ *host.Host, want *spec.Host) bool { return want.BGP != nil },
 	},
 	// All daemons, here because it can take seconds: what others remember is written first.
-	finish: func(ctx context.Context, k *Host, want *spec.Host) error {
+	finish: func(ctx context.Context, k *host.Host, want *spec.Host) error {
 		return finishDaemons(ctx, k.Files, want)
 	},
 	remains: bgpRemains,

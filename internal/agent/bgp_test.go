@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -56,8 +57,8 @@ func TestDiffOfSpeakers(t *testing.T) {
 // TestPasswordsStayInTheirFiles: one that is on the server need not come again, one
 // that is nowhere is asked for, and none outlives its neighbour.
 func TestPasswordsStayInTheirFiles(t *testing.T) {
-	s := newFiles("default")
-	s.paths.lib = t.TempDir()
+	s := host.NewFiles("default")
+	s.Paths.Lib = t.TempDir()
 	want := &spec.Host{BGP: speaker(spec.BGPNeighbor{Addr: addr("10.99.0.9"), AS: 65001, External: true, Secret: "ab12"})}
 	problems := missingSecrets(s, want, nil)
 	if len(problems) != 1 || !strings.Contains(problems[0].Next, "addbgp bnet external SERVER 10.99.0.9 --as 65001 --password-file") {
@@ -66,8 +67,8 @@ func TestPasswordsStayInTheirFiles(t *testing.T) {
 	if err := writeSecrets(s, want.BGP); err == nil {
 		t.Fatal("a speaker without its password is written")
 	}
-	s.secrets = map[string]string{"ab12": "geheim"}
-	if problems := missingSecrets(s, want, s.secrets); len(problems) > 0 {
+	s.Secrets = map[string]string{"ab12": "geheim"}
+	if problems := missingSecrets(s, want, s.Secrets); len(problems) > 0 {
 		t.Fatalf("problems %v", problems)
 	}
 	if err := writeSecrets(s, want.BGP); err != nil {
@@ -77,7 +78,7 @@ func TestPasswordsStayInTheirFiles(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("%v, %v", info.Mode(), err)
 	}
-	s.secrets = nil
+	s.Secrets = nil
 	if err := writeSecrets(s, want.BGP); err != nil {
 		t.Fatal(err)
 	}

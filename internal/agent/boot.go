@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
@@ -44,25 +45,25 @@ func Boot(ctx context.Context, progress io.Writer) error {
 	say := func(line string) { fmt.Fprintln(progress, line) }
 	ctx, cancel := context.WithTimeout(ctx, bootLimit-bootSpare)
 	defer cancel()
-	paths := serverPaths()
-	l, err := takeLock(ctx, filepath.Join(paths.run, lockFile), "flock agent boot", "", bootWithin,
+	paths := host.ServerPaths()
+	l, err := host.TakeLock(ctx, paths.LockPath(), "flock agent boot", "", bootWithin,
 		func(holder string) { say("waiting for " + holder) })
 	if err != nil {
 		return err
 	}
-	clusters, err := paths.clusters()
-	errs := []error{err, bootAll(ctx, clusters, say), paths.tidyBoot()}
-	return errors.Join(append(errs, l.release(!sysfile.Exists(paths.lib)))...)
+	clusters, err := paths.Clusters()
+	errs := []error{err, bootAll(ctx, clusters, say), tidyBoot(paths)}
+	return errors.Join(append(errs, l.Release(!sysfile.Exists(paths.Lib)))...)
 }
 
 // tidyBoot removes the boot unit that runs at this moment when it has nothing to
 // do any more: to stop it would be to stop ourselves.
-func (p paths) tidyBoot() error {
-	if sysfile.Exists(p.lib) {
+func tidyBoot(p host.Paths) error {
+	if sysfile.Exists(p.Lib) {
 		return nil
 	}
-	s := filesAt("", p)
-	return sysfile.Remove(bootWish(s), s.units.Path(unit.Boot))
+	s := host.FilesAt("", p)
+	return sysfile.Remove(bootWish(s), s.Units.Path(unit.Boot))
 }
 
 // booting is a cluster that is not back yet.
@@ -88,7 +89,7 @@ func bootAll(ctx context.Context, clusters []string, say func(string)) error {
 	defer tick.Stop()
 	for last, goOn := false, false; ; {
 		left = slices.DeleteFunc(left, func(b *booting) bool { return b.attempt(ctx, goOn, len(left), say) })
-		if last || !slices.ContainsFunc(left, func(b *booting) bool { return !errors.Is(b.err, errForgot) }) {
+		if last || !slices.ContainsFunc(left, func(b *booting) bool { return !errors.Is(b.err, host.ErrForgot) }) {
 			break
 		}
 		select {
@@ -114,8 +115,8 @@ func (b *booting) attempt(ctx context.Context, goOn bool, parts int, say func(st
 	if time.Now().Before(b.again) {
 		return false
 	}
-	s := newFiles(b.cluster)
-	want := s.last()
+	s := host.NewFiles(b.cluster)
+	want := s.Last()
 	if want == nil { // the first change was cut short, and what it left goes; or somebody lost it
 		want = &spec.Host{Cluster: b.cluster}
 	}
@@ -138,18 +139,18 @@ func (b *booting) attempt(ctx context.Context, goOn bool, parts int, say func(st
 }
 
 // boot makes the server what want says.
-func boot(ctx context.Context, s *Files, want *spec.Host, say func(string)) error {
-	if err := s.makeDirs(); err != nil {
+func boot(ctx context.Context, s *host.Files, want *spec.Host, say func(string)) error {
+	if err := s.MakeDirs(); err != nil {
 		return err
 	}
-	k, err := Open(s.cluster)
+	k, err := Open(s.Cluster)
 	if err != nil {
 		return err
 	}
 	lost := false
 	if want.Empty() {
-		if lost, err = k.hasForgotten(); lost {
-			err = errors.Join(err, s.forgot())
+		if lost, err = k.HasForgotten(); lost {
+			err = errors.Join(err, s.ErrorForgot())
 		}
 	}
 	if err != nil {
@@ -163,9 +164,9 @@ func boot(ctx context.Context, s *Files, want *spec.Host, say func(string)) erro
 		return err
 	}
 	if want.Empty() {
-		return s.forget()
+		return s.Forget()
 	}
-	return s.endChange()
+	return s.EndChange()
 }
 
 func missingUnderlay(want *spec.Host) string {
@@ -220,8 +221,8 @@ func hasAddress(dev string, v6 bool) bool {
 
 // ensureBoot makes the boot unit run this very program. It is the same for all
 // clusters. Nothing is done without systemd.
-func ensureBoot(ctx context.Context, s *Files) error {
-	if !s.units.HasSystemd() {
+func ensureBoot(ctx context.Context, s *host.Files) error {
+	if !s.Units.HasSystemd() {
 		return nil
 	}
 	self, err := unit.OwnProgram()
@@ -232,7 +233,7 @@ func ensureBoot(ctx context.Context, s *Files) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.units.Load(ctx, unit.Boot, text); err != nil {
+	if _, err := s.Units.Load(ctx, unit.Boot, text); err != nil {
 		return fmt.Errorf("write boot unit: %w", err)
 	}
 	if err := enableBoot(s); err != nil {
@@ -245,17 +246,17 @@ func bootText(program string) (string, error) {
 	return templates.BootUnit{Program: program, Timeout: int(bootLimit.Seconds())}.Text()
 }
 
-func bootWish(s *Files) string {
-	return filepath.Join(s.paths.units, "multi-user.target.wants", unit.Boot)
+func bootWish(s *host.Files) string {
+	return filepath.Join(s.Paths.Units, "multi-user.target.wants", unit.Boot)
 }
 
-func bootEnabled(s *Files) bool {
+func bootEnabled(s *host.Files) bool {
 	target, err := os.Readlink(bootWish(s))
-	return err == nil && target == s.units.Path(unit.Boot)
+	return err == nil && target == s.Units.Path(unit.Boot)
 }
 
 // enableBoot is what `systemctl enable` does, without its reload.
-func enableBoot(s *Files) error {
+func enableBoot(s *host.Files) error {
 	if bootEnabled(s) {
 		return nil
 	}
@@ -265,7 +266,7 @@ func enableBoot(s *Files) error {
 	if err := os.MkdirAll(filepath.Dir(bootWish(s)), 0o755); err != nil {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	if err := os.Symlink(s.units.Path(unit.Boot), bootWish(s)); err != nil {
+	if err := os.Symlink(s.Units.Path(unit.Boot), bootWish(s)); err != nil {
 		return fmt.Errorf("link unit: %w", err)
 	}
 	return sysfile.SyncDir(filepath.Dir(bootWish(s)))
@@ -284,7 +285,7 @@ func withBoot(steps, unit []spec.Step, last, want *spec.Host) []spec.Step {
 
 // unitSteps is what applying want would do to units beside the network: to the boot
 // unit, and to those of daemons whose program is gone.
-func unitSteps(s *Files, want *spec.Host) ([]spec.Step, error) {
+func unitSteps(s *host.Files, want *spec.Host) ([]spec.Step, error) {
 	steps, err := bootStep(s, want)
 	if err != nil {
 		return nil, err
@@ -294,7 +295,7 @@ func unitSteps(s *Files, want *spec.Host) ([]spec.Step, error) {
 		return nil, err
 	}
 	steps = append(steps, notes...)
-	lost, err := s.units.Lost(daemonsOf(s, want))
+	lost, err := s.Units.Lost(daemonsOf(s, want))
 	for _, unit := range slices.Sorted(maps.Keys(lost)) {
 		steps = append(steps, spec.Step{Action: spec.Change, Object: "unit " + unit, Detail: "its program is gone"})
 	}
@@ -303,11 +304,11 @@ func unitSteps(s *Files, want *spec.Host) ([]spec.Step, error) {
 
 // bootStep is what applying want would do to the boot unit. One that runs another
 // version of this program stays while that version is there.
-func bootStep(s *Files, want *spec.Host) ([]spec.Step, error) {
-	if want.Empty() || !s.units.HasSystemd() {
+func bootStep(s *host.Files, want *spec.Host) ([]spec.Step, error) {
+	if want.Empty() || !s.Units.HasSystemd() {
 		return nil, nil
 	}
-	have, err := sysfile.ReadIfThere(s.units.Path(unit.Boot))
+	have, err := sysfile.ReadIfThere(s.Units.Path(unit.Boot))
 	if err != nil {
 		return nil, err
 	}
@@ -335,20 +336,20 @@ func bootStep(s *Files, want *spec.Host) ([]spec.Step, error) {
 }
 
 // dropBoot removes the boot unit unless some cluster is left.
-func dropBoot(ctx context.Context, s *Files) error {
-	clusters, err := s.paths.clusters()
+func dropBoot(ctx context.Context, s *host.Files) error {
+	clusters, err := s.Paths.Clusters()
 	if err != nil || len(clusters) > 0 {
 		return err
 	}
-	if !sysfile.Exists(s.units.Path(unit.Boot)) && !sysfile.Exists(bootWish(s)) {
+	if !sysfile.Exists(s.Units.Path(unit.Boot)) && !sysfile.Exists(bootWish(s)) {
 		return nil
 	}
 	// systemd knows it if it read its files since, or the server was started: then
 	// multi-user.target refers to it, until the files are read again.
-	if !s.units.HasSystemd() || !knownUnit(ctx, unit.Boot) {
-		return sysfile.Remove(bootWish(s), s.units.Path(unit.Boot))
+	if !s.Units.HasSystemd() || !knownUnit(ctx, unit.Boot) {
+		return sysfile.Remove(bootWish(s), s.Units.Path(unit.Boot))
 	}
-	if err := errors.Join(sysfile.Remove(bootWish(s)), s.units.DropFile(ctx, unit.Boot)); err != nil {
+	if err := errors.Join(sysfile.Remove(bootWish(s)), s.Units.DropFile(ctx, unit.Boot)); err != nil {
 		return err
 	}
 	return unit.Run(ctx, "systemctl", "daemon-reload")

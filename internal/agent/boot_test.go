@@ -33,13 +33,13 @@ func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
 		}
 	}
 	expect("without systemd", "")
-	for _, dir := range []string{s.paths.systemd, s.paths.units} {
+	for _, dir := range []string{s.Paths.Systemd, s.Paths.Units} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	expect("no unit", "+ unit flock-boot.service")
-	if sysfile.Exists(s.units.Path(unit.Boot)) || sysfile.Exists(bootWish(s)) {
+	if sysfile.Exists(s.Units.Path(unit.Boot)) || sysfile.Exists(bootWish(s)) {
 		t.Error("looking made the unit")
 	}
 	if steps, err := bootStep(s, &spec.Host{}); err != nil || len(steps) > 0 {
@@ -61,7 +61,7 @@ func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := sysfile.Write(s.units.Path(unit.Boot), text, 0o644, false); err != nil {
+		if err := sysfile.Write(s.Units.Path(unit.Boot), text, 0o644, false); err != nil {
 			t.Fatal(err)
 		}
 		if err := enableBoot(s); err != nil {
@@ -69,7 +69,7 @@ func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
 		}
 		expect(program, step)
 	}
-	if err := sysfile.Write(s.units.Path(unit.Boot), "[Unit]\n", 0o644, false); err != nil {
+	if err := sysfile.Write(s.Units.Path(unit.Boot), "[Unit]\n", 0o644, false); err != nil {
 		t.Fatal(err)
 	}
 	expect("edited", "~ unit flock-boot.service: somebody changed it")

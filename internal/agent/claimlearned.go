@@ -10,6 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -18,12 +19,12 @@ import (
 // it is the router that comes late, and the daemon or the kernel prefers ours.
 
 // claimLearned are the claims of want that overlap what our BGP daemon learned.
-func claimLearned(ctx context.Context, k *Host, want *spec.Host, claims []spec.Claim, foreign []occupant) []spec.Problem {
-	routes := slices.DeleteFunc(slices.Clone(k.routes), func(r netlink.Route) bool { return !byBGP(r) || toPrefix(r.Dst).Bits() <= 0 })
+func claimLearned(ctx context.Context, k *host.Host, want *spec.Host, claims []spec.Claim, foreign []occupant) []spec.Problem {
+	routes := slices.DeleteFunc(slices.Clone(k.Routes), func(r netlink.Route) bool { return !byBGP(r) || host.ToPrefix(r.Dst).Bits() <= 0 })
 	if len(routes) == 0 {
 		return nil
 	}
-	last := k.last()
+	last := k.Last()
 	type place struct {
 		network string
 		prefix  netip.Prefix
@@ -38,7 +39,7 @@ func claimLearned(ctx context.Context, k *Host, want *spec.Host, claims []spec.C
 	asked := false
 	var out []spec.Problem
 	for _, c := range claims {
-		overlaps := func(r netlink.Route) bool { return c.Prefix.IsValid() && toPrefix(r.Dst).Overlaps(c.Prefix) }
+		overlaps := func(r netlink.Route) bool { return c.Prefix.IsValid() && host.ToPrefix(r.Dst).Overlaps(c.Prefix) }
 		if known[place{c.Network, c.Prefix}] || !slices.ContainsFunc(routes, overlaps) {
 			continue
 		}
@@ -55,7 +56,7 @@ func claimLearned(ctx context.Context, k *Host, want *spec.Host, claims []spec.C
 
 // announced are those of routes, our BGP daemon's, that do not lead to what other
 // members share, with who announced them as far as the daemon says.
-func announced(ctx context.Context, k *Host, want *spec.Host, routes []netlink.Route) []occupant {
+func announced(ctx context.Context, k *host.Host, want *spec.Host, routes []netlink.Route) []occupant {
 	paths := map[netip.Prefix]spec.BGPPath{}
 	if s, err := bgpStatus(ctx, k.Files); err == nil && s != nil {
 		for _, r := range s.Routes {
@@ -66,7 +67,7 @@ func announced(ctx context.Context, k *Host, want *spec.Host, routes []netlink.R
 	}
 	var out []occupant
 	for _, r := range routes {
-		dst := toPrefix(r.Dst)
+		dst := host.ToPrefix(r.Dst)
 		path, known := paths[dst]
 		shared := want.BGP != nil && slices.ContainsFunc(want.Claims, func(c spec.Claim) bool { return c.Network == want.BGP.Network && c.Prefix == dst })
 		if shared && path.ASPath == "" {
@@ -94,15 +95,15 @@ func announcer(p spec.BGPPath) string {
 }
 
 // routeText is a route as ip writes it, by its first way out.
-func routeText(k *Host, r netlink.Route) string {
-	text, via, dev := toPrefix(r.Dst).String(), toAddr(r.Gw), r.LinkIndex
+func routeText(k *host.Host, r netlink.Route) string {
+	text, via, dev := host.ToPrefix(r.Dst).String(), host.ToAddr(r.Gw), r.LinkIndex
 	if len(r.MultiPath) > 0 {
-		via, dev = toAddr(r.MultiPath[0].Gw), r.MultiPath[0].LinkIndex
+		via, dev = host.ToAddr(r.MultiPath[0].Gw), r.MultiPath[0].LinkIndex
 	}
 	if via.IsValid() {
 		text += " via " + via.String()
 	}
-	if name := k.devices.name(dev); name != "" {
+	if name := k.Devices.Name(dev); name != "" {
 		text += " dev " + name
 	}
 	return text

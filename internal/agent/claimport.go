@@ -9,12 +9,13 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // claimPorts says which of the ports that want's claims and ops need somebody
 // else has. What stands already holds its ports itself.
-func claimPorts(k *Host, want, have *spec.Host, ops []Op) []spec.Problem {
+func claimPorts(k *host.Host, want, have *spec.Host, ops []Op) []spec.Problem {
 	var out []spec.Problem
 	add := func(advice string, own func(pid int) bool, list ...listener) {
 		for _, l := range list {
@@ -32,7 +33,7 @@ func claimPorts(k *Host, want, have *spec.Host, ops []Op) []spec.Problem {
 		if !tried[c.UDPPort] {
 			add("choose another port (-p), or %s", nil, tunnelListeners(k, c.UDPPort, want, have)...)
 		}
-		if !tried[c.TCPPort] && k.units.PID(bgpDaemon(k.Files)) == 0 {
+		if !tried[c.TCPPort] && k.Units.PID(bgpDaemon(k.Files)) == 0 {
 			add("%s: two BGP daemons cannot share a server", nil, bgpListeners(c.TCPPort)...)
 		}
 		tried[c.UDPPort], tried[c.TCPPort] = true, true
@@ -56,9 +57,9 @@ type sockets struct {
 
 // tunnelListeners are the sockets that a link of want on a UDP port will have; none
 // where one of ours stands there already. Without a link it is any socket.
-func tunnelListeners(k *Host, port uint16, want, have *spec.Host) []listener {
+func tunnelListeners(k *host.Host, port uint16, want, have *spec.Host) []listener {
 	holds := func(l spec.Link) bool { return portOf(l) == port && (!l.Down || l.Kind != spec.VXLAN) }
-	if k.hung[port] || slices.ContainsFunc(have.Links, holds) {
+	if k.Hung[port] || slices.ContainsFunc(have.Links, holds) {
 		return nil
 	}
 	at := everywhere(port)
@@ -90,10 +91,10 @@ func portOf(l spec.Link) uint16 {
 
 // sharesVXLAN says whether there is a VXLAN device on a port, of the family: VXLAN
 // devices share the kernel's socket. Whether they can live together is tunnelConflicts'.
-func sharesVXLAN(k *Host, port uint16, six bool) bool {
-	for _, l := range k.devices.byName {
+func sharesVXLAN(k *host.Host, port uint16, six bool) bool {
+	for _, l := range k.Devices.ByName {
 		v, ok := l.(*netlink.Vxlan)
-		if ok && v.Port == int(port) && (v.FlowBased || six == (toAddr(v.SrcAddr).Is6() || toAddr(v.Group).Is6())) {
+		if ok && v.Port == int(port) && (v.FlowBased || six == (host.ToAddr(v.SrcAddr).Is6() || host.ToAddr(v.Group).Is6())) {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -16,9 +17,9 @@ var resolverFiles = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.co
 
 // claimResolvers are the shares of other servers that come new and would take the way to a
 // resolver of this one. A resolver that comes later is whose change it is.
-func claimResolvers(k *Host, claims []spec.Claim) []spec.Problem {
+func claimResolvers(k *host.Host, claims []spec.Claim) []spec.Problem {
 	before := map[netip.Prefix]bool{}
-	if last := k.last(); last != nil {
+	if last := k.Last(); last != nil {
 		for _, c := range last.Claims {
 			before[c.Prefix] = true
 		}

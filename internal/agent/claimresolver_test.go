@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/flocknet/flock/internal/agent/host"
 )
 
 func TestResolversOf(t *testing.T) {
@@ -25,8 +27,8 @@ func TestResolversOf(t *testing.T) {
 // TestWorkstationIsNoted: it is that of the last session, which an undo or a boot does
 // not forget, and a purge takes the note away.
 func TestWorkstationIsNoted(t *testing.T) {
-	s := newFiles("default")
-	s.paths.lib = t.TempDir()
+	s := host.NewFiles("default")
+	s.Paths.Lib = t.TempDir()
 	for _, c := range []struct{ connection, want string }{
 		{"192.0.2.7 50000 10.99.0.1 22", "192.0.2.7\n"}, {"192.0.2.8 50001 10.99.0.1 22", "192.0.2.8\n"}, {"fd00::7 50001 fd00::1 22", "fd00::7\n"},
 	} {

@@ -12,17 +12,18 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // conflicts are the foreign devices that stand where a link of want would: one of
 // the same name, or one that receives the same VXLAN.
-func conflicts(k *Host, want *spec.Host) []spec.Problem {
+func conflicts(k *host.Host, want *spec.Host) []spec.Problem {
 	var out []spec.Problem
 	for _, w := range mastersFirst(want.Links) {
-		l := k.devices.byName[w.Name]
-		if _, ours := k.network(l); l != nil && !ours {
+		l := k.Devices.ByName[w.Name]
+		if _, ours := k.Network(l); l != nil && !ours {
 			out = append(out, spec.Problem{
 				What: fmt.Sprintf("link %s of network %s: %s", w.Name, w.Network, whose(l)),
 				Next: orRemove(otherName(w.Kind), l),
@@ -54,17 +55,17 @@ func otherName(kind string) string {
 // in the same frames, and one on the same port that receives in another way, for
 // which the kernel would need a second socket on the port (linux 6.18: vxlan.h,
 // VXLAN_F_RCV_FLAGS; TestGroupPolicyIsPerPort, TestForeignVXLANOnThePort).
-func tunnelConflicts(k *Host, want *spec.Host, w spec.Link) []spec.Problem {
+func tunnelConflicts(k *host.Host, want *spec.Host, w spec.Link) []spec.Problem {
 	var out []spec.Problem
 	head := fmt.Sprintf("link %s of network %s: ", w.Name, w.Network)
 	add := func(next, format string, args ...any) {
 		out = append(out, spec.Problem{What: head + fmt.Sprintf(format, args...), Next: next})
 	}
 	const otherPort, policy = "choose another port (-p)", "UDP port %d is shared with the link %s, and only one of them has group policy (GBP)"
-	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
-		l := k.devices.byName[name]
+	for _, name := range slices.Sorted(maps.Keys(k.Devices.ByName)) {
+		l := k.Devices.ByName[name]
 		v, ok := l.(*netlink.Vxlan)
-		if _, ours := k.network(l); !ok || ours || v.Port != int(w.Tunnel.Port) {
+		if _, ours := k.Network(l); !ok || ours || v.Port != int(w.Tunnel.Port) {
 			continue
 		}
 		switch {
@@ -97,7 +98,7 @@ func orRemove(advice string, l netlink.Link) string {
 }
 
 func whose(l netlink.Link) string {
-	if flocks(l) {
+	if host.Flocks(l) {
 		return "there is one already, it belongs to " + ownerOf(l)
 	}
 	return fmt.Sprintf("there is one already (%s), flock did not make it", l.Type())
@@ -108,7 +109,7 @@ func ownerOf(l netlink.Link) string { return strings.TrimPrefix(l.Attrs().Alias,
 
 // checkClaims says which claims of want do not hold. It uses the devices as of the
 // last look.
-func checkClaims(ctx context.Context, k *Host, want *spec.Host) ([]spec.Problem, error) {
+func checkClaims(ctx context.Context, k *host.Host, want *spec.Host) ([]spec.Problem, error) {
 	var out []spec.Problem
 	claims := orderedBy(want.Claims, spec.Claim.String)
 	claims = slices.CompactFunc(claims, func(a, b spec.Claim) bool { return a.String() == b.String() })
@@ -127,7 +128,7 @@ func checkClaims(ctx context.Context, k *Host, want *spec.Host) ([]spec.Problem,
 		if p := claimProgram(c); p != nil {
 			out = append(out, *p)
 		}
-		if c.Device != "" && k.devices.byName[c.Device] == nil {
+		if c.Device != "" && k.Devices.ByName[c.Device] == nil {
 			out = append(out, spec.Problem{What: "there is no network device " + c.Device, Next: "ip link show"})
 		}
 	}
@@ -138,21 +139,21 @@ func checkClaims(ctx context.Context, k *Host, want *spec.Host) ([]spec.Problem,
 
 // claimUnreachable refuses an unreachable route that would take from the server its
 // way to the workstation, which is the default route.
-func claimUnreachable(k *Host, want *spec.Host) []spec.Problem {
+func claimUnreachable(k *host.Host, want *spec.Host) []spec.Problem {
 	if !slices.ContainsFunc(want.Routes, func(r spec.Route) bool { return r.Unreachable }) {
 		return nil
 	}
-	workstation := workstation()
+	workstation := host.Workstation()
 	if !workstation.IsValid() || workstation.IsLoopback() {
 		return nil
 	}
 	var out []spec.Problem
 	for _, r := range want.Routes {
 		otherWay := func(o netlink.Route) bool {
-			p := toPrefix(o.Dst)
-			return p.Bits() >= r.Dst.Bits() && p.Contains(workstation) && !unreachable(o)
+			p := host.ToPrefix(o.Dst)
+			return p.Bits() >= r.Dst.Bits() && p.Contains(workstation) && !host.Unreachable(o)
 		}
-		if r.Unreachable && r.Dst.Contains(workstation) && !slices.ContainsFunc(k.routes, otherWay) {
+		if r.Unreachable && r.Dst.Contains(workstation) && !slices.ContainsFunc(k.Routes, otherWay) {
 			out = append(out, spec.Problem{
 				What: fmt.Sprintf("%s is not here and contains the workstation's address %s, which is reached by the default route", r.Dst, workstation),
 				Next: "share another subnet",
@@ -169,24 +170,24 @@ type occupant struct {
 }
 
 // occupants are the foreign prefixes of this server, addresses first.
-func occupants(k *Host) ([]occupant, error) {
+func occupants(k *host.Host) ([]occupant, error) {
 	var out []occupant
 	add := func(kind string, p netip.Prefix, dev string) {
 		if p.IsValid() && p.Bits() > 0 && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsMulticast() {
 			out = append(out, occupant{p.Masked(), strings.TrimSuffix(fmt.Sprintf("%s %s dev %s", kind, p, dev), " dev ")})
 		}
 	}
-	for _, a := range k.addrs {
-		if !k.ours(a.LinkIndex) {
-			add("address", toPrefix(a.IPNet), k.devices.name(a.LinkIndex))
+	for _, a := range k.Addrs {
+		if !k.Ours(a.LinkIndex) {
+			add("address", host.ToPrefix(a.IPNet), k.Devices.Name(a.LinkIndex))
 		}
 	}
 	for _, r := range foreignRoutes(k) {
 		if by := routingDaemon(r.Protocol); by != "" {
-			out = append(out, occupant{toPrefix(r.Dst), fmt.Sprintf("route %s, which a routing daemon (proto %s) learned", routeText(k, r), by)})
+			out = append(out, occupant{host.ToPrefix(r.Dst), fmt.Sprintf("route %s, which a routing daemon (proto %s) learned", routeText(k, r), by)})
 			continue
 		}
-		add("route", toPrefix(r.Dst), k.devices.name(r.LinkIndex))
+		add("route", host.ToPrefix(r.Dst), k.Devices.Name(r.LinkIndex))
 	}
 	pools, err := dockerPools(dockerConfig)
 	if err != nil {
@@ -195,7 +196,7 @@ func occupants(k *Host) ([]occupant, error) {
 	for _, p := range pools {
 		add("Docker address pool", p, "")
 	}
-	return append(out, workstationOccupant(workstation())...), nil
+	return append(out, workstationOccupant(host.Workstation())...), nil
 }
 
 // workstationOccupant keeps the way back to the workstation.

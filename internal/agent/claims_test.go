@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -62,7 +63,7 @@ func TestLearnedRoutesConcernWhoComesNew(t *testing.T) {
 	ownNet(t)
 	sh(t, "ip route add 10.0.4.0/25 via 10.99.0.9 proto 71 metric 71; ip route add 10.0.11.0/24 via 10.99.0.2 proto 71 metric 71")
 	k := open(t, "t", t.TempDir())
-	if err := k.look(); err != nil {
+	if err := k.Look(); err != nil {
 		t.Fatal(err)
 	}
 	kept := spec.Claim{Network: "vx1", Prefix: prefix("10.0.4.0/24")}
@@ -71,10 +72,10 @@ func TestLearnedRoutesConcernWhoComesNew(t *testing.T) {
 	if err != nil || len(have) != 2 {
 		t.Fatalf("new: %v, %v", have, err)
 	}
-	if err := os.MkdirAll(k.dir(), 0o700); err != nil {
+	if err := os.MkdirAll(k.Dir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.store(&spec.Host{Cluster: "t", BGP: &spec.BGP{Network: "bnet"}, Claims: []spec.Claim{kept}}); err != nil {
+	if err := k.Store(&spec.Host{Cluster: "t", BGP: &spec.BGP{Network: "bnet"}, Claims: []spec.Claim{kept}}); err != nil {
 		t.Fatal(err)
 	}
 	want.Claims[0].Except = []netip.Prefix{prefix("10.0.4.128/25")}
@@ -132,7 +133,7 @@ func TestPortOfVXLANIsSharedAmongVXLAN(t *testing.T) {
 	ownNet(t)
 	sh(t, "ip link add far type vxlan id 9 dstport 4789 local 10.99.0.1; ip link set far up")
 	inodes := map[string]bool{}
-	if err := readSockets(filepath.Join(procNet, "udp"), everywhere(4789)[0], "", inodes); err != nil || len(inodes) != 1 || inodes["0"] {
+	if err := readSockets(filepath.Join(host.ProcNet, "udp"), everywhere(4789)[0], "", inodes); err != nil || len(inodes) != 1 || inodes["0"] {
 		t.Fatalf("inodes of the kernel's socket: %v, %v", inodes, err)
 	}
 	if holder, pid := socketHolder(inodes); pid != 0 {

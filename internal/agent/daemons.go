@@ -5,23 +5,24 @@ package agent
 import (
 	"context"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // finishDaemons ends the processes that want does not need, and starts the resolver if want
 // has endpoints with names.
-func finishDaemons(ctx context.Context, s *Files, want *spec.Host) error {
+func finishDaemons(ctx context.Context, s *host.Files, want *spec.Host) error {
 	used := map[string]spec.Link{}
 	for _, l := range want.Links {
 		used[l.Name] = l
 	}
 	for _, of := range []struct {
 		kind, stem string
-		daemon     func(s *Files, device, network string) unit.Daemon
-		stop       func(ctx context.Context, s *Files, device string) error
+		daemon     func(s *host.Files, device, network string) unit.Daemon
+		stop       func(ctx context.Context, s *host.Files, device string) error
 	}{{spec.WireGuard, wgStem, wgDaemon, stopWireGuard}, {spec.UDP, udpStem, udpDaemon, stopUDP}} {
-		devices, err := s.units.Devices(of.stem)
+		devices, err := s.Units.Devices(of.stem)
 		if err != nil {
 			return err
 		}
@@ -30,7 +31,7 @@ func finishDaemons(ctx context.Context, s *Files, want *spec.Host) error {
 			if l.Kind != of.kind {
 				err = of.stop(ctx, s, device)
 			} else {
-				err = s.units.Rename(ctx, of.daemon(s, device, l.Network))
+				err = s.Units.Rename(ctx, of.daemon(s, device, l.Network))
 			}
 			if err != nil {
 				return err
@@ -46,7 +47,7 @@ func finishDaemons(ctx context.Context, s *Files, want *spec.Host) error {
 }
 
 // daemonsOf are the daemons that h asks for.
-func daemonsOf(s *Files, h *spec.Host) []unit.Daemon {
+func daemonsOf(s *host.Files, h *spec.Host) []unit.Daemon {
 	out := []unit.Daemon{resolver(s), bgpDaemon(s)}
 	for _, d := range h.DHCPs {
 		if len(d.Peers) > 0 {

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
@@ -69,7 +70,7 @@ func (s *services) observeDHCPs(ctx context.Context, want, have *spec.Host) erro
 // a dnsmasq here, whichever: a removal that failed may have left any of them.
 func (s *services) dhcpNetworks() ([]string, error) {
 	found := map[string]bool{}
-	for _, dir := range []string{s.dir(), s.runDir()} {
+	for _, dir := range []string{s.Dir(), s.RunDir()} {
 		names, err := sysfile.Names(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("list files: %w", err)
@@ -80,7 +81,7 @@ func (s *services) dhcpNetworks() ([]string, error) {
 			}
 		}
 	}
-	units, err := s.units.Ours()
+	units, err := s.Units.Ours()
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func (s *services) dhcpNetworks() ([]string, error) {
 		}
 		_, network, _ := strings.Cut(mark, "/")
 		for _, role := range roles {
-			if s.units.DaemonOf(path) == s.process(role, network).daemon {
+			if s.Units.DaemonOf(path) == s.process(role, network).daemon {
 				found[network] = true
 			}
 		}
@@ -169,8 +170,8 @@ func (s *services) stands(p planned, bridge string) (bool, error) {
 	if p.leaf {
 		files[p.leased] = p.leasedText
 	}
-	if s.units.HasSystemd() {
-		files[s.units.Path(s.units.Name(p.daemon))] = p.unitText
+	if s.Units.HasSystemd() {
+		files[s.Units.Path(s.Units.Name(p.daemon))] = p.unitText
 	}
 	for path, want := range files {
 		have, err := sysfile.ReadIfThere(path)
@@ -240,8 +241,8 @@ func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []sp
 		}
 	}
 	var err error
-	if s.units.HasSystemd() {
-		err = unit.Restart(ctx, s.units.Name(p.daemon))
+	if s.Units.HasSystemd() {
+		err = unit.Restart(ctx, s.Units.Name(p.daemon))
 	} else {
 		err = p.restart(ctx)
 	}
@@ -283,8 +284,8 @@ func (s *services) write(ctx context.Context, p planned) (newConf, newUnit bool,
 	if newConf, err = sysfile.WriteIfOther(p.conf, p.confText, 0o644); err != nil {
 		return false, false, err
 	}
-	if s.units.HasSystemd() {
-		newUnit, err = s.units.Put(ctx, p.daemon, p.unitText)
+	if s.Units.HasSystemd() {
+		newUnit, err = s.Units.Put(ctx, p.daemon, p.unitText)
 	}
 	return newConf, newUnit, err
 }
@@ -311,7 +312,7 @@ func startedAs(record string) string {
 }
 
 func (s *services) removeProcess(ctx context.Context, p process) error {
-	if err := s.units.Drop(ctx, p.daemon); err != nil {
+	if err := s.Units.Drop(ctx, p.daemon); err != nil {
 		return err
 	}
 	if err := p.stop(ctx); err != nil {
@@ -343,7 +344,7 @@ func removeNames(ctx context.Context, dir string) error {
 
 var dhcpFamily = family{
 	stage: stageUse, what: "services: look at dnsmasq",
-	observe: func(ctx context.Context, k *Host, want, have *spec.Host) error {
+	observe: func(ctx context.Context, k *host.Host, want, have *spec.Host) error {
 		return servicesOf(k.Files).observeDHCPs(ctx, want, have)
 	},
 	diff: func(d *difference) {
@@ -361,19 +362,19 @@ var dhcpFamily = family{
 		return servicesOf(a.k.Files).setDHCP(ctx, want)
 	},
 	tried: tried{
-		files: func(*Files, Op) ([]string, bool) { return nil, true },
-		watcher: func(_ *Host, op Op) (string, error) {
+		files: func(*host.Files, Op) ([]string, bool) { return nil, true },
+		watcher: func(_ *host.Host, op Op) (string, error) {
 			if op.Want == nil {
 				return "", nil
 			}
 			return "dnsmasq", nil
 		},
 		listens: dhcpSockets,
-		claim: func(ctx context.Context, k *Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+		claim: func(ctx context.Context, k *host.Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
 			return servicesOf(k.Files).claimDHCP(ctx, ops), nil
 		},
 	},
-	strays:  func(ctx context.Context, k *Host) error { return endStrays(ctx, k) },
+	strays:  func(ctx context.Context, k *host.Host) error { return endStrays(ctx, k) },
 	marked:  true,
-	remains: func(k *Host) ([]string, error) { return servicesOf(k.Files).daemonRemains() },
+	remains: func(k *host.Host) ([]string, error) { return servicesOf(k.Files).daemonRemains() },
 }

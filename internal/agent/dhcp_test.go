@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -50,10 +51,10 @@ func testServices(t testing.TB, h *nftHost) *services {
 }
 
 func servicesIn(dir string) *services {
-	return servicesOf(filesAt("test", paths{
-		lib: filepath.Join(dir, "lib"), run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"),
-		network: filepath.Join(dir, "network"), nm: filepath.Join(dir, "nm", "conf.d"),
-		systemd: filepath.Join(dir, "systemd"), netif: filepath.Join(dir, "netif"), nmRun: filepath.Join(dir, "nmrun"),
+	return servicesOf(host.FilesAt("test", host.Paths{
+		Lib: filepath.Join(dir, "lib"), Run: filepath.Join(dir, "run"), Units: filepath.Join(dir, "units"),
+		Network: filepath.Join(dir, "network"), NM: filepath.Join(dir, "nm", "conf.d"),
+		Systemd: filepath.Join(dir, "systemd"), Netif: filepath.Join(dir, "netif"), NMRun: filepath.Join(dir, "nmrun"),
 	}))
 }
 
@@ -91,7 +92,7 @@ func dhcpServer(t *testing.T, own int) *nftHost {
 
 func (h *nftHost) setDHCP(s *services, d spec.DHCP) {
 	h.t.Helper()
-	h.t.(*testing.T).Setenv(testDir, filepath.Dir(s.paths.lib)) // of the daemons that are started
+	h.t.(*testing.T).Setenv(testDir, filepath.Dir(s.Paths.Lib)) // of the daemons that are started
 	var err error
 	h.do(func() { err = s.setDHCP(context.Background(), d) })
 	if err != nil {
@@ -417,7 +418,7 @@ func TestDHCPDistributed(t *testing.T) {
 	if n := on1.process(front, "vx1").pid(); n != 0 {
 		t.Errorf("the front runs on: pid %d", n)
 	}
-	if n := on1.units.PID(on1.namesDaemon("vx1")); n != 0 {
+	if n := on1.Units.PID(on1.namesDaemon("vx1")); n != 0 {
 		t.Errorf("who asks for it runs on: pid %d", n)
 	}
 }

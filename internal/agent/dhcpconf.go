@@ -56,13 +56,13 @@ type process struct {
 }
 
 func (s *services) process(r role, network string) process {
-	stem := filepath.Join(s.dir(), r.stem+"-"+network)
-	run := filepath.Join(s.runDir(), r.stem+"-"+network)
+	stem := filepath.Join(s.Dir(), r.stem+"-"+network)
+	run := filepath.Join(s.RunDir(), r.stem+"-"+network)
 	return process{
 		daemon: r.unit + "-" + network,
 		conf:   stem + confSuffix, hosts: stem + hostsSuffix, servers: stem + serversSuffix, leases: stem + leasesSuffix,
 		leased: stem + leasedSuffix, names: stem + namesSuffix,
-		pidFile: run + unit.PIDSuffix, record: run + recordSuffix, mark: s.cluster + "/" + network,
+		pidFile: run + unit.PIDSuffix, record: run + recordSuffix, mark: s.Cluster + "/" + network,
 	}
 }
 

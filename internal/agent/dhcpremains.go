@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 )
@@ -20,7 +21,7 @@ func (s *services) daemonRemains() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	units, err := s.units.Ours()
+	units, err := s.Units.Ours()
 	return append(files, units...), err
 }
 
@@ -28,13 +29,13 @@ func (s *services) daemonRemains() ([]string, error) {
 // BGP daemon aside. Keys of WireGuard devices, whatever those are called, are not of it.
 func (s *services) processFiles() ([]string, error) {
 	var out []string
-	for _, dir := range []string{s.dir(), s.runDir()} {
+	for _, dir := range []string{s.Dir(), s.RunDir()} {
 		names, err := sysfile.Names(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("list files: %w", err)
 		}
 		for _, name := range names {
-			if dhcpNetworkOf(name) != "" || dir == s.runDir() && strings.HasSuffix(name, unit.PIDSuffix) {
+			if dhcpNetworkOf(name) != "" || dir == s.RunDir() && strings.HasSuffix(name, unit.PIDSuffix) {
 				out = append(out, filepath.Join(dir, name))
 			}
 		}
@@ -43,12 +44,12 @@ func (s *services) processFiles() ([]string, error) {
 }
 
 // endStrays ends every dnsmasq of the cluster where nothing tells any more which there are.
-func endStrays(ctx context.Context, k *Host) error {
-	if forgotten, err := k.hasForgotten(); err != nil || !forgotten {
+func endStrays(ctx context.Context, k *host.Host) error {
+	if forgotten, err := k.HasForgotten(); err != nil || !forgotten {
 		return err
 	}
 	ours := func(args []string) bool {
-		return len(args) >= 2 && filepath.Base(args[0]) == "dnsmasq" && strings.HasPrefix(args[1], "--conf-file="+k.dir()+"/")
+		return len(args) >= 2 && filepath.Base(args[0]) == "dnsmasq" && strings.HasPrefix(args[1], "--conf-file="+k.Dir()+"/")
 	}
 	for {
 		pid, err := unit.FindProcess("", ours)

@@ -2,7 +2,9 @@
 
 package agent
 
-// services are the name servers of a cluster: dnsmasq, and what answers for names.
-type services struct{ *Files }
+import "github.com/flocknet/flock/internal/agent/host"
 
-func servicesOf(s *Files) *services { return &services{s} }
+// services are the name servers of a cluster: dnsmasq, and what answers for names.
+type services struct{ *host.Files }
+
+func servicesOf(s *host.Files) *services { return &services{s} }

@@ -8,11 +8,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // dhcpSockets are those that op has dnsmasq open. Those of ours that lost their files run on.
-func dhcpSockets(k *Host, op Op) []sockets {
+func dhcpSockets(k *host.Host, op Op) []sockets {
 	d, ok := op.Want.(spec.DHCP)
 	if !ok {
 		return nil

@@ -218,7 +218,7 @@ func (n *answerer) hearServers(c net.PacketConn, log io.Writer) {
 
 // reply compares what another server says with what is known here, and answers.
 func (n *answerer) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writer) error {
-	mark := n.services.cluster + "/" + n.network
+	mark := n.services.Cluster + "/" + n.network
 	head, text, _ := strings.Cut(m, "\n")
 	asked := head == names.Asks+mark
 	if !asked && head != names.Says+mark {

@@ -209,8 +209,8 @@ func TestNamesOfServersThatWereAway(t *testing.T) {
 	c2.lease("web")
 	c.servers[0].do(func() {
 		s := c.on[0]
-		err := errors.Join(s.units.Stop(context.Background(), s.namesDaemon("vx1")), s.process(front, "vx1").stop(context.Background()),
-			s.process(leaf, "vx1").stop(context.Background()), os.RemoveAll(s.paths.run))
+		err := errors.Join(s.Units.Stop(context.Background(), s.namesDaemon("vx1")), s.process(front, "vx1").stop(context.Background()),
+			s.process(leaf, "vx1").stop(context.Background()), os.RemoveAll(s.Paths.Run))
 		if err != nil {
 			t.Error(err)
 		}
@@ -248,7 +248,7 @@ func TestNamesAreAgreedUponByServersAlone(t *testing.T) {
 	var err error // the other servers say nothing, which would deny what is forged
 	c.servers[0].do(func() { err = nft.New(nft.Server{Cluster: "test", ProcNet: "/proc/thread-self/net"}).Replace(want) })
 	for i := 1; i < 3; i++ {
-		c.servers[i].do(func() { err = errors.Join(err, c.on[i].units.Stop(context.Background(), c.on[i].namesDaemon("vx1"))) })
+		c.servers[i].do(func() { err = errors.Join(err, c.on[i].Units.Stop(context.Background(), c.on[i].namesDaemon("vx1"))) })
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
@@ -46,7 +47,7 @@ const namesStem = "names-"
 
 // namesDaemon is the process that asks all leaves of network.
 func (s *services) namesDaemon(network string) unit.Daemon {
-	mark := s.cluster + "/" + network
+	mark := s.Cluster + "/" + network
 	return unit.Daemon{Name: namesStem + network, Mark: mark, Description: "Names of flock network " + mark, Args: []string{"agent", "names", mark}}
 }
 
@@ -55,27 +56,27 @@ func (s *services) namesDaemon(network string) unit.Daemon {
 func (s *services) runNames(ctx context.Context, d spec.DHCP) error {
 	of := s.namesDaemon(d.Network)
 	if len(d.Peers) == 0 {
-		if !sysfile.Exists(s.units.PIDFile(of)) && !s.units.Installed(of.Name) {
+		if !sysfile.Exists(s.Units.PIDFile(of)) && !s.Units.Installed(of.Name) {
 			return nil
 		}
-		return s.units.Stop(ctx, of)
+		return s.Units.Stop(ctx, of)
 	}
 	if s.namesStand(d) && s.runsThis(of) {
 		return nil
 	}
-	return s.units.Start(ctx, of)
+	return s.Units.Start(ctx, of)
 }
 
 // namesStand says whether the process for d runs, or is rightly not there.
 func (s *services) namesStand(d spec.DHCP) bool {
 	of := s.namesDaemon(d.Network)
-	unit := !s.units.HasSystemd() || s.units.Installed(of.Name)
-	return len(d.Peers) == 0 || unit && s.units.PID(of) != 0
+	unit := !s.Units.HasSystemd() || s.Units.Installed(of.Name)
+	return len(d.Peers) == 0 || unit && s.Units.PID(of) != 0
 }
 
 // runsThis says whether d's process runs this program, and not one of before.
 func (s *services) runsThis(d unit.Daemon) bool {
-	its, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.units.PID(d)))
+	its, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.Units.PID(d)))
 	self, err2 := unit.OwnProgram()
 	return err == nil && err2 == nil && its == self
 }
@@ -100,7 +101,7 @@ type answerer struct {
 // end: it asks all leaves and says what one of them knows.
 func Names(ctx context.Context, mark string, log io.Writer) error {
 	cluster, network, _ := strings.Cut(mark, "/")
-	return servicesOf(newFiles(cluster)).serveNames(ctx, network, log)
+	return servicesOf(host.NewFiles(cluster)).serveNames(ctx, network, log)
 }
 
 func (s *services) serveNames(ctx context.Context, network string, log io.Writer) error {
@@ -118,7 +119,7 @@ func (s *services) serveNames(ctx context.Context, network string, log io.Writer
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for questions: %w", err), udp.Close())
 	}
-	done, err := n.services.units.Ready(n.services.namesDaemon(network))
+	done, err := n.services.Units.Ready(n.services.namesDaemon(network))
 	if err != nil {
 		return errors.Join(err, udp.Close(), tcp.Close())
 	}

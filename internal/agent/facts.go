@@ -18,6 +18,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -26,7 +27,7 @@ import (
 // caller knows by name: they are listed whatever they are called, when they are
 // there. Facts.Agent is left to the caller. They are those of a plan where that came
 // just before.
-func Facts(ctx context.Context, k *Host, devs []string) (*spec.Facts, error) {
+func Facts(ctx context.Context, k *host.Host, devs []string) (*spec.Facts, error) {
 	f := &spec.Facts{Arch: runtime.GOARCH}
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
@@ -41,15 +42,15 @@ func Facts(ctx context.Context, k *Host, devs []string) (*spec.Facts, error) {
 	if _, err := os.Stat("/run/systemd/system"); err == nil { // sd_booted(3)
 		f.Init = "systemd"
 	}
-	if !k.fresh {
-		if err := k.look(); err != nil {
+	if !k.Fresh {
+		if err := k.Look(); err != nil {
 			return nil, err
 		}
 	}
 	if f.WireGuard, err = wgSupport(k, f.Kernel); err != nil {
 		return nil, err
 	}
-	k.fresh = false
+	k.Fresh = false
 	interfaces(k, f, devs)
 	reach(k, f)
 	if f.Awaited, err = libvirtNetworks(libvirtDir); err != nil {
@@ -63,25 +64,25 @@ func Facts(ctx context.Context, k *Host, devs []string) (*spec.Facts, error) {
 
 // interfaces lists what can be underlay: up, with global addresses, nobody's
 // container network.
-func interfaces(k *Host, f *spec.Facts, devs []string) {
+func interfaces(k *host.Host, f *spec.Facts, devs []string) {
 	addrs := map[int][]netip.Prefix{}
 	named := map[string]bool{}
-	for _, a := range k.addrs {
-		p := toPrefix(a.IPNet)
+	for _, a := range k.Addrs {
+		p := host.ToPrefix(a.IPNet)
 		if !p.Addr().IsGlobalUnicast() || a.Flags&(unix.IFA_F_TEMPORARY|unix.IFA_F_DEPRECATED) != 0 {
 			continue // an address that goes away carries no network
 		}
 		addrs[a.LinkIndex] = append(addrs[a.LinkIndex], p)
 		if slices.Contains(devs, p.Addr().String()) {
-			named[k.devices.name(a.LinkIndex)] = true
+			named[k.Devices.Name(a.LinkIndex)] = true
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
-		l := k.devices.byName[name]
+	for _, name := range slices.Sorted(maps.Keys(k.Devices.ByName)) {
+		l := k.Devices.ByName[name]
 		a := l.Attrs()
 		asked := named[name] || slices.Contains(devs, name)
 		up := a.Flags&net.FlagUp != 0 && len(addrs[a.Index]) > 0
-		if asked || up && !flocks(l) && (underlayName(name) || k.leads(a.Index)) {
+		if asked || up && !host.Flocks(l) && (host.UnderlayName(name) || k.Leads(a.Index)) {
 			f.Interfaces = append(f.Interfaces, spec.Interface{Name: name, MTU: a.MTU, Addrs: addrs[a.Index]})
 		}
 	}
@@ -90,31 +91,31 @@ func interfaces(k *Host, f *spec.Facts, devs []string) {
 // defaultDevice is the device of the default route with the lowest metric, and that;
 // "" when there is none. One that our BGP daemon learned does not count: what networks
 // stand on must not move with what a router says.
-func defaultDevice(k *Host, family int) (dev string, metric int) {
+func defaultDevice(k *host.Host, family int) (dev string, metric int) {
 	var best *netlink.Route
-	for i, r := range k.routes {
-		isDefault := r.Family == family && r.Table == unix.RT_TABLE_MAIN && r.Type == unix.RTN_UNICAST && toPrefix(r.Dst).Bits() == 0 && !byBGP(r)
+	for i, r := range k.Routes {
+		isDefault := r.Family == family && r.Table == unix.RT_TABLE_MAIN && r.Type == unix.RTN_UNICAST && host.ToPrefix(r.Dst).Bits() == 0 && !byBGP(r)
 		if isDefault && (best == nil || r.Priority < best.Priority) {
-			best = &k.routes[i]
+			best = &k.Routes[i]
 		}
 	}
 	switch {
 	case best == nil:
 		return "", 0
 	case len(best.MultiPath) > 0:
-		return k.devices.name(best.MultiPath[0].LinkIndex), best.Priority
+		return k.Devices.Name(best.MultiPath[0].LinkIndex), best.Priority
 	}
-	return k.devices.name(best.LinkIndex), best.Priority
+	return k.Devices.Name(best.LinkIndex), best.Priority
 }
 
 // reach says what in the main table needs a gateway, and what does not beside the
 // networks of the interfaces themselves. Of what routing daemons learned only that
 // counts which lies within those: it may be the whole Internet. Single containers'
 // routes on devices of their own say nothing that lasts.
-func reach(k *Host, f *spec.Facts) {
+func reach(k *host.Host, f *spec.Facts) {
 	best := map[netip.Prefix]netlink.Route{}
 	for _, r := range foreignRoutes(k) {
-		p := toPrefix(r.Dst)
+		p := host.ToPrefix(r.Dst)
 		if r.Table != unix.RT_TABLE_MAIN || learned(r.Protocol) && !connected(f, p) {
 			continue
 		}
@@ -128,7 +129,7 @@ func reach(k *Host, f *spec.Facts) {
 			f.Routed = append(f.Routed, p)
 			continue
 		}
-		i := slices.IndexFunc(f.Interfaces, func(i spec.Interface) bool { return i.Name == k.devices.name(r.LinkIndex) })
+		i := slices.IndexFunc(f.Interfaces, func(i spec.Interface) bool { return i.Name == k.Devices.Name(r.LinkIndex) })
 		switch {
 		case i < 0 && p.Bits() < p.Addr().BitLen():
 			f.Local = append(f.Local, p)
@@ -136,10 +137,10 @@ func reach(k *Host, f *spec.Facts) {
 			f.Interfaces[i].Direct = append(f.Interfaces[i].Direct, p)
 		}
 	}
-	for _, a := range k.addrs { // a host's address has no route but in the local table
-		p := toPrefix(a.IPNet)
-		there := func(i spec.Interface) bool { return i.Name == k.devices.name(a.LinkIndex) }
-		if p.IsSingleIP() && p.Addr().IsGlobalUnicast() && !k.ours(a.LinkIndex) && !slices.ContainsFunc(f.Interfaces, there) {
+	for _, a := range k.Addrs { // a host's address has no route but in the local table
+		p := host.ToPrefix(a.IPNet)
+		there := func(i spec.Interface) bool { return i.Name == k.Devices.Name(a.LinkIndex) }
+		if p.IsSingleIP() && p.Addr().IsGlobalUnicast() && !k.Ours(a.LinkIndex) && !slices.ContainsFunc(f.Interfaces, there) {
 			f.Local = append(f.Local, p)
 		}
 	}

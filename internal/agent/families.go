@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -19,7 +20,7 @@ type family struct {
 
 	// observe adds to have what is there. Links, and all that Kernel.look reads, are
 	// there before those behind them in the table.
-	observe func(ctx context.Context, k *Host, want, have *spec.Host) error
+	observe func(ctx context.Context, k *host.Host, want, have *spec.Host) error
 	// diff puts into d what differs. It is pure.
 	diff func(d *difference)
 	// standsOn takes out of have what stands on links that vanish: it goes with them.
@@ -30,56 +31,56 @@ type family struct {
 	// batch is an op as messages to the kernel, which are sent with others.
 	batch func(a *applier, op Op) (messages, error)
 	// took hears of an op whose messages the kernel took.
-	took func(k *Host, op Op)
+	took func(k *host.Host, op Op)
 	// all carries out ops, which were held back for that, when their stage ends.
 	all func(ctx context.Context, a *applier, ops []Op) error
 
 	// implied returns want with what follows from it on this server.
-	implied func(k *Host, want *spec.Host) (*spec.Host, error)
+	implied func(k *host.Host, want *spec.Host) (*spec.Host, error)
 	// explain adds to the step of an op what it costs others.
-	explain func(k *Host, op *Op)
+	explain func(k *host.Host, op *Op)
 	// status adds to a status how these objects get on.
-	status func(k *Host, plan *spec.Plan)
+	status func(k *host.Host, plan *spec.Plan)
 
 	tried // while planning
 
 	// prepare remembers, before the first op, what the ops of want must not lose.
-	prepare func(k *Host, want *spec.Host) error
+	prepare func(k *host.Host, want *spec.Host) error
 	// finish ends a Reconcile that found nothing more to do.
-	finish func(ctx context.Context, k *Host, want *spec.Host) error
+	finish func(ctx context.Context, k *host.Host, want *spec.Host) error
 	// strays ends what nobody knows any more, when nothing is to be left.
-	strays func(ctx context.Context, k *Host) error
+	strays func(ctx context.Context, k *host.Host) error
 	// remains names what is there of the cluster's objects, after a look.
-	remains func(k *Host) ([]string, error)
+	remains func(k *host.Host) ([]string, error)
 
 	// marked says that each of remains bears the cluster's mark, which needs no memory.
 	marked bool
 
 	// glance looks again at these objects alone, after ops on them; nil where such an op
 	// can change more than it names.
-	glance func(k *Host, want, have *spec.Host) error
+	glance func(k *host.Host, want, have *spec.Host) error
 	// shaken is glance where ops on whatever objects may have moved them.
-	shaken func(k *Host, want, have *spec.Host) error
+	shaken func(k *host.Host, want, have *spec.Host) error
 }
 
 // tried is what a plan tries of ops: a server that cannot take a change says so before any
 // other has taken it.
 type tried struct {
 	// files are the directories in which an op writes. Systemd says that it asks systemd.
-	files func(s *Files, op Op) (dirs []string, systemd bool)
+	files func(s *host.Files, op Op) (dirs []string, systemd bool)
 	// watcher is a process that op starts and that takes an inotify instance, "" for none.
-	watcher func(k *Host, op Op) (string, error)
+	watcher func(k *host.Host, op Op) (string, error)
 	// listens are the sockets that op opens.
-	listens func(k *Host, op Op) []sockets
+	listens func(k *host.Host, op Op) []sockets
 	// claim says what stands in the way of want, of which ops are these objects' part.
-	claim func(ctx context.Context, k *Host, want *spec.Host, ops []Op) ([]spec.Problem, error)
+	claim func(ctx context.Context, k *host.Host, want *spec.Host, ops []Op) ([]spec.Problem, error)
 	// ask is claim where somebody else has to answer: the kernel a trial, a resolver.
-	ask func(ctx context.Context, k *Host, want *spec.Host, ops []Op) []spec.Problem
+	ask func(ctx context.Context, k *host.Host, want *spec.Host, ops []Op) []spec.Problem
 
 	// planned hears that a plan was made, whose look Reconcile may do without.
-	planned func(k *Host)
+	planned func(k *host.Host)
 	// moved says that this look may be stale, though Kernel.watch saw nothing.
-	moved func(k *Host, want *spec.Host) bool
+	moved func(k *host.Host, want *spec.Host) bool
 }
 
 // families are all sorts of objects, in the order in which they come.

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -42,7 +43,7 @@ func lampOf(op Op) (spec.Claim, bool) {
 func (l *lamps) family(way string) *family {
 	f := &family{
 		stage: stageUse, what: "lamps",
-		observe: func(_ context.Context, k *Host, _, have *spec.Host) error {
+		observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error {
 			l.looks++
 			have.Claims = l.lit(k)
 			return nil
@@ -51,26 +52,28 @@ func (l *lamps) family(way string) *family {
 			key := func(c spec.Claim) string { return c.Network }
 			d.put(compare(d.want.Claims, d.have.Claims, key, func(c spec.Claim) string { return "lamp " + c.Network }), going, coming)
 		},
-		took:    func(_ *Host, op Op) { l.heard = append(l.heard, "took "+op.Step.Object) },
-		explain: func(_ *Host, op *Op) { op.Step.Detail = "explained" },
+		took:    func(_ *host.Host, op Op) { l.heard = append(l.heard, "took "+op.Step.Object) },
+		explain: func(_ *host.Host, op *Op) { op.Step.Detail = "explained" },
 		tried: tried{
-			claim: func(_ context.Context, _ *Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+			claim: func(_ context.Context, _ *host.Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
 				if len(ops) > 2 {
 					return []spec.Problem{{What: "too many lamps"}}, nil
 				}
 				return nil, nil
 			},
-			files: func(s *Files, _ Op) ([]string, bool) { return []string{filepath.Join(s.paths.lib, "lamps")}, false },
-			moved: func(*Host, *spec.Host) bool { return l.moved },
+			files: func(s *host.Files, _ Op) ([]string, bool) {
+				return []string{filepath.Join(s.Paths.Lib, "lamps")}, false
+			},
+			moved: func(*host.Host, *spec.Host) bool { return l.moved },
 		},
-		status:  func(_ *Host, plan *spec.Plan) { plan.Loose = append(plan.Loose, "lamps") },
-		prepare: func(*Host, *spec.Host) error { l.heard = append(l.heard, "prepare"); return nil },
-		finish: func(context.Context, *Host, *spec.Host) error {
+		status:  func(_ *host.Host, plan *spec.Plan) { plan.Loose = append(plan.Loose, "lamps") },
+		prepare: func(*host.Host, *spec.Host) error { l.heard = append(l.heard, "prepare"); return nil },
+		finish: func(context.Context, *host.Host, *spec.Host) error {
 			l.heard = append(l.heard, "settle")
 			return nil
 		},
-		strays: func(context.Context, *Host) error { l.heard = append(l.heard, "strays"); return nil },
-		remains: func(k *Host) (names []string, err error) {
+		strays: func(context.Context, *host.Host) error { l.heard = append(l.heard, "strays"); return nil },
+		remains: func(k *host.Host) (names []string, err error) {
 			for _, c := range l.lit(k) {
 				names = append(names, "lamp "+c.Network)
 			}
@@ -104,10 +107,10 @@ func (l *lamps) family(way string) *family {
 }
 
 // lit are the lamps as of the last look.
-func (l *lamps) lit(k *Host) []spec.Claim {
+func (l *lamps) lit(k *host.Host) []spec.Claim {
 	var out []spec.Claim
-	for _, a := range k.addrs {
-		if n, ok := strings.CutPrefix(toPrefix(a.IPNet).Addr().String(), "192.0.2."); ok {
+	for _, a := range k.Addrs {
+		if n, ok := strings.CutPrefix(host.ToPrefix(a.IPNet).Addr().String(), "192.0.2."); ok {
 			out = append(out, spec.Claim{Network: n})
 		}
 	}
@@ -126,7 +129,7 @@ func (l *lamps) set(a *applier, op Op) error {
 	if err != nil {
 		return err
 	}
-	answers, err := a.k.rt.Send(m)
+	answers, err := a.k.RT.Send(m)
 	return errors.Join(append(answers, err)...)
 }
 
@@ -156,7 +159,7 @@ func withLamps(names ...string) *spec.Host {
 func carryLamps(t *testing.T, l *lamps, way string) {
 	ctx, dir := t.Context(), t.TempDir()
 	k := open(t, "t", dir)
-	if err := k.makeDirs(); err != nil {
+	if err := k.MakeDirs(); err != nil {
 		t.Fatal(err)
 	}
 	apply := func(want *spec.Host, steps ...string) *spec.Report {
@@ -231,7 +234,7 @@ func carryLamps(t *testing.T, l *lamps, way string) {
 	}
 	apply(want, "+ lamp 1")
 	apply(want)
-	names, err := k.Left(ctx)
+	names, err := k.Remains(ctx)
 	if err != nil || !slices.Equal(names, []string{"link br7", "lamp 1", "lamp 2"}) {
 		t.Errorf("what is there: %q, %v", names, err)
 	}
@@ -240,7 +243,7 @@ func carryLamps(t *testing.T, l *lamps, way string) {
 	if err := k.backTo(ctx, withLamps("2", "5"), nil); err != nil {
 		t.Error(err)
 	}
-	if names, err = k.Left(ctx); err != nil || !slices.Equal(names, []string{"link br7", "lamp 2", "lamp 5"}) {
+	if names, err = k.Remains(ctx); err != nil || !slices.Equal(names, []string{"link br7", "lamp 2", "lamp 5"}) {
 		t.Errorf("after undo: %q, %v", names, err)
 	}
 	empty := &spec.Host{Cluster: "t"}

@@ -12,13 +12,14 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // observeFDB takes the permanent and static entries of our VXLAN devices. Not
 // ours: what they learn, and the flood entry that a multicast group makes.
-func observeFDB(k *Host, have *spec.Host) error {
+func observeFDB(k *host.Host, have *spec.Host) error {
 	group := map[string]spec.FDB{}
 	for _, l := range have.Links {
 		if l.Tunnel != nil {
@@ -28,17 +29,17 @@ func observeFDB(k *Host, have *spec.Host) error {
 	if len(group) == 0 {
 		return nil
 	}
-	list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, unix.AF_BRIDGE) })
+	list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.Handle.NeighList(0, unix.AF_BRIDGE) })
 	if err != nil {
 		return err
 	}
 	for _, n := range list {
-		name := k.devices.name(n.LinkIndex)
+		name := k.Devices.Name(n.LinkIndex)
 		made, tunnel := group[name]
 		if !tunnel || n.Flags&unix.NTF_SELF == 0 || n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) == 0 || n.IP == nil {
 			continue
 		}
-		if f := (spec.FDB{Link: name, MAC: n.HardwareAddr.String(), Dst: toAddr(n.IP)}); f != made {
+		if f := (spec.FDB{Link: name, MAC: n.HardwareAddr.String(), Dst: host.ToAddr(n.IP)}); f != made {
 			have.FDB = append(have.FDB, f)
 		}
 	}
@@ -48,18 +49,18 @@ func observeFDB(k *Host, have *spec.Host) error {
 // forgetLearned deletes what our VXLAN devices learned about the destinations that
 // were taken off their flood lists: a server that left would otherwise be sent
 // frames until the entries age (300 s).
-func forgetLearned(k *Host) error {
-	if len(k.departed) == 0 {
+func forgetLearned(k *host.Host) error {
+	if len(k.Departed) == 0 {
 		return nil
 	}
-	list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, unix.AF_BRIDGE) })
+	list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.Handle.NeighList(0, unix.AF_BRIDGE) })
 	if err != nil {
 		return fmt.Errorf("look at learned entries: %w", err)
 	}
 	var batch []*nl.NetlinkRequest
 	for _, n := range list {
-		f := spec.FDB{Link: k.devices.name(n.LinkIndex), MAC: spec.ZeroMAC, Dst: toAddr(n.IP)}
-		if n.Flags&unix.NTF_SELF == 0 || n.State&unix.NUD_PERMANENT != 0 || !slices.Contains(k.departed, f) {
+		f := spec.FDB{Link: k.Devices.Name(n.LinkIndex), MAC: spec.ZeroMAC, Dst: host.ToAddr(n.IP)}
+		if n.Flags&unix.NTF_SELF == 0 || n.State&unix.NUD_PERMANENT != 0 || !slices.Contains(k.Departed, f) {
 			continue
 		}
 		f.MAC = n.HardwareAddr.String()
@@ -72,9 +73,9 @@ func forgetLearned(k *Host) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	answers, err := k.rt.Send(batch...)
+	answers, err := k.RT.Send(batch...)
 	for _, answer := range answers {
-		if answer != nil && !gone(answer) { // aged meanwhile
+		if answer != nil && !host.Gone(answer) { // aged meanwhile
 			err = errors.Join(err, fmt.Errorf("forget learned entry: %w", answer))
 		}
 	}
@@ -83,7 +84,7 @@ func forgetLearned(k *Host) error {
 
 // fdbMessage adds or removes a permanent forwarding entry of a VXLAN device. Flood
 // entries are appended to their list; another MAC has one destination.
-func fdbMessage(k *Host, kind int, f spec.FDB) (*nl.NetlinkRequest, error) {
+func fdbMessage(k *host.Host, kind int, f spec.FDB) (*nl.NetlinkRequest, error) {
 	flags := 0
 	switch {
 	case kind == unix.RTM_DELNEIGH:
@@ -98,7 +99,7 @@ func fdbMessage(k *Host, kind int, f spec.FDB) (*nl.NetlinkRequest, error) {
 
 var fdbFamily = family{
 	stage: stageMake, what: "forwarding entries",
-	observe: func(_ context.Context, k *Host, _, have *spec.Host) error { return observeFDB(k, have) },
+	observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error { return observeFDB(k, have) },
 	diff: func(d *difference) {
 		d.put(compare(d.want.AllFDB(), d.have.AllFDB(), keyFDB, objectFDB), lapsing, coming)
 	},
@@ -107,13 +108,13 @@ var fdbFamily = family{
 		have.Floods = nil
 	},
 	batch: fdbMessages,
-	took: func(k *Host, op Op) {
+	took: func(k *host.Host, op Op) {
 		if f, ok := op.Have.(spec.FDB); ok && f.MAC == spec.ZeroMAC {
-			k.departed = append(k.departed, f)
+			k.Departed = append(k.Departed, f)
 		}
 	},
-	finish: func(_ context.Context, k *Host, _ *spec.Host) error { return forgetLearned(k) },
-	glance: func(k *Host, _, have *spec.Host) error {
+	finish: func(_ context.Context, k *host.Host, _ *spec.Host) error { return forgetLearned(k) },
+	glance: func(k *host.Host, _, have *spec.Host) error {
 		have.FDB = nil
 		return observeFDB(k, have)
 	},

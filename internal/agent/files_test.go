@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -35,9 +36,11 @@ func TestDNSMasqReachesItsFiles(t *testing.T) {
 // be what makes a cluster's directory.
 func TestNotesDoNotNarrowTheDirectory(t *testing.T) {
 	for what, note := range map[string]func(dir string) error{
-		"settings": func(dir string) error { return writeSysctlNotes(dir, map[string]settingNote{"a": {"0", "1"}}) },
+		"settings": func(dir string) error {
+			return writeSysctlNotes(dir, map[string]host.SettingNote{"a": {Found: "0", Set: "1"}})
+		},
 		"routes": func(dir string) error {
-			return (&Host{Files: filesAt(filepath.Base(dir), paths{lib: filepath.Dir(dir)})}).writeRouteNotes(plainRoutes(plain("10.0.0.0/8")))
+			return (&host.Host{Files: host.FilesAt(filepath.Base(dir), host.Paths{Lib: filepath.Dir(dir)})}).WriteRouteNotes(host.UnmarkedRoutes(plain("10.0.0.0/8")))
 		},
 	} {
 		dir := t.TempDir() + "/test"

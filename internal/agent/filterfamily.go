@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -14,34 +15,36 @@ import (
 // one transaction.
 var filterFamily = family{
 	stage: stageFilters, what: "packet filters",
-	observe: func(_ context.Context, k *Host, want, have *spec.Host) error { return k.filters.Observe(want, have) },
-	diff:    diffFilters,
+	observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
+		return k.Filters.Observe(want, have)
+	},
+	diff: diffFilters,
 	all: func(_ context.Context, a *applier, _ []Op) error {
-		if err := a.k.filters.Replace(a.want); err != nil {
+		if err := a.k.Filters.Replace(a.want); err != nil {
 			return fmt.Errorf("write packet filters: %w", err)
 		}
 		return nil
 	},
 	tried: tried{
-		ask: func(_ context.Context, k *Host, want *spec.Host, ops []Op) []spec.Problem {
+		ask: func(_ context.Context, k *host.Host, want *spec.Host, ops []Op) []spec.Problem {
 			return claimFilters(k, want, ops)
 		},
-		planned: func(k *Host) { k.filters.Hold() },
-		moved:   func(k *Host, _ *spec.Host) bool { return k.filters.Moved() },
+		planned: func(k *host.Host) { k.Filters.Hold() },
+		moved:   func(k *host.Host, _ *spec.Host) bool { return k.Filters.Moved() },
 	},
-	finish: func(_ context.Context, k *Host, want *spec.Host) error {
+	finish: func(_ context.Context, k *host.Host, want *spec.Host) error {
 		if !want.Empty() {
-			k.filters.Note()
+			k.Filters.Note()
 		}
 		return nil
 	},
 	marked:  true,
-	remains: func(k *Host) ([]string, error) { return k.filters.Remains() },
+	remains: func(k *host.Host) ([]string, error) { return k.Filters.Remains() },
 }
 
 // claimFilters says why the kernel would not take the rules that ops add: only a trial tells
 // what it supports. Accepts in tables of others need nothing that those do not use.
-func claimFilters(k *Host, want *spec.Host, ops []Op) []spec.Problem {
+func claimFilters(k *host.Host, want *spec.Host, ops []Op) []spec.Problem {
 	adds := func(op Op) bool {
 		_, accept := op.Want.(spec.Forward)
 		return op.Step.Action == spec.Add && !accept
@@ -49,7 +52,7 @@ func claimFilters(k *Host, want *spec.Host, ops []Op) []spec.Problem {
 	if !slices.ContainsFunc(ops, adds) {
 		return nil
 	}
-	if err := k.filters.Check(want); err != nil {
+	if err := k.Filters.Check(want); err != nil {
 		return []spec.Problem{*problem(err)}
 	}
 	return nil

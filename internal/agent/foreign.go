@@ -9,17 +9,18 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // foreignRoutes are the routes of all tables that are not this cluster's, default
 // routes and the kernel's own entries aside.
-func foreignRoutes(k *Host) []netlink.Route {
-	return slices.DeleteFunc(slices.Clone(k.routes), func(r netlink.Route) bool {
-		p := toPrefix(r.Dst)
+func foreignRoutes(k *host.Host) []netlink.Route {
+	return slices.DeleteFunc(slices.Clone(k.Routes), func(r netlink.Route) bool {
+		p := host.ToPrefix(r.Dst)
 		a := p.Addr()
-		plain := r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && k.noted[p]
-		return k.ours(r.LinkIndex) || plain || byBGP(r) || r.Table == unix.RT_TABLE_LOCAL || p.Bits() <= 0 ||
+		plain := r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && k.Noted[p]
+		return k.Ours(r.LinkIndex) || plain || byBGP(r) || r.Table == unix.RT_TABLE_LOCAL || p.Bits() <= 0 ||
 			a.IsMulticast() || a.IsLinkLocalUnicast() || a.IsLoopback()
 	})
 }
@@ -33,12 +34,12 @@ func byBGP(r netlink.Route) bool {
 // foreignPrefixes are the connected and routed prefixes of all links that are
 // nobody's of flock. What routing daemons learned is left out: that may be the
 // whole Internet, and claims look at it here.
-func foreignPrefixes(k *Host) []netip.Prefix {
+func foreignPrefixes(k *host.Host) []netip.Prefix {
 	var out []netip.Prefix
 	for _, r := range foreignRoutes(k) {
 		static := r.Protocol == spec.RouteProto && r.Table == unix.RT_TABLE_MAIN // another cluster's
-		if !flocks(k.devices.byIndex[r.LinkIndex]) && !learned(r.Protocol) && !static {
-			out = append(out, toPrefix(r.Dst))
+		if !host.Flocks(k.Devices.ByIndex[r.LinkIndex]) && !learned(r.Protocol) && !static {
+			out = append(out, host.ToPrefix(r.Dst))
 		}
 	}
 	slices.SortFunc(out, netip.Prefix.Compare)

@@ -69,8 +69,8 @@ func leave(t *testing.T, k *Kernel) {
 	}
 	report, err := Reconcile(t.Context(), k, segment(), nil)
 	// k.fresh is set by looks at everything alone.
-	if err != nil || len(report.Steps) != 3 || k.fresh {
-		t.Errorf("leave: %v, %v, a look at everything: %v", err, report.Steps, k.fresh)
+	if err != nil || len(report.Steps) != 3 || k.Fresh {
+		t.Errorf("leave: %v, %v, a look at everything: %v", err, report.Steps, k.Fresh)
 	}
 	if left := plan(t, k, segment()); left != "" {
 		t.Errorf("left to do:\n%s", left)
@@ -86,7 +86,7 @@ func TestNoGlanceAtWhatLeansOnOthers(t *testing.T) {
 	if _, err := k.Plan(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Reconcile(t.Context(), k, want, nil); err != nil || !k.fresh {
-		t.Errorf("an address was removed: %v, a look at everything: %v", err, k.fresh)
+	if _, err := Reconcile(t.Context(), k, want, nil); err != nil || !k.Fresh {
+		t.Errorf("an address was removed: %v, a look at everything: %v", err, k.Fresh)
 	}
 }

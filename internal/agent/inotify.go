@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
@@ -32,7 +33,7 @@ func noInotify(who string, err error) error {
 }
 
 // claimInotify says that a process which ops start would lack an inotify instance.
-func claimInotify(k *Host, ops []Op) ([]spec.Problem, error) {
+func claimInotify(k *host.Host, ops []Op) ([]spec.Problem, error) {
 	who := ""
 	for _, op := range ops {
 		watcher := families[op.family].watcher

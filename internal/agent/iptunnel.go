@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -47,7 +48,7 @@ func ipTunnel(kind string) bool {
 const ignoreEncapLimit = 1
 
 // ipTunnelData adds what an IP tunnel is made with.
-func ipTunnelData(k *Host, l spec.Link, data *nl.RtAttr) error {
+func ipTunnelData(k *host.Host, l spec.Link, data *nl.RtAttr) error {
 	t := l.Tunnel
 	if t == nil {
 		return fmt.Errorf("a link of the kind %s without its tunnel", l.Kind)
@@ -95,11 +96,11 @@ func addOutside(data *nl.RtAttr, t *spec.Tunnel, as outside, dev int) {
 }
 
 // tunnelDevice is the index of the underlay device that t names, 0 if none.
-func tunnelDevice(k *Host, t *spec.Tunnel) (int, error) {
+func tunnelDevice(k *host.Host, t *spec.Tunnel) (int, error) {
 	if t.Dev == "" {
 		return 0, nil
 	}
-	dev := k.devices.byName[t.Dev]
+	dev := k.Devices.ByName[t.Dev]
 	if dev == nil {
 		return 0, hint.Errorf("", "ip link show", "there is no underlay device %s", t.Dev)
 	}
@@ -107,28 +108,28 @@ func tunnelDevice(k *Host, t *spec.Tunnel) (int, error) {
 }
 
 // observeTunnel is what the tunnel device l is set to, nil for other devices.
-func observeTunnel(k *Host, l netlink.Link) *spec.Tunnel {
+func observeTunnel(k *host.Host, l netlink.Link) *spec.Tunnel {
 	switch v := l.(type) {
 	case *netlink.Vxlan:
 		return &spec.Tunnel{
-			VNI: uint32(v.VxlanId), Port: uint16(v.Port), Local: toAddr(v.SrcAddr), Group: toAddr(v.Group),
-			Dev: k.devices.name(v.VtepDevIndex), GBP: v.GBP, Static: !v.Learning, TTL: uint8(v.TTL),
+			VNI: uint32(v.VxlanId), Port: uint16(v.Port), Local: host.ToAddr(v.SrcAddr), Group: host.ToAddr(v.Group),
+			Dev: k.Devices.Name(v.VtepDevIndex), GBP: v.GBP, Static: !v.Learning, TTL: uint8(v.TTL),
 		}
 	case *netlink.Gretun:
-		t := &spec.Tunnel{Local: outer(v.Local), Remote: outer(v.Remote), Dev: k.devices.name(v.ParentIndex), TTL: v.Ttl, Extra: greExtra(v)}
+		t := &spec.Tunnel{Local: outer(v.Local), Remote: outer(v.Remote), Dev: k.Devices.Name(v.ParentIndex), TTL: v.Ttl, Extra: greExtra(v)}
 		if v.IKey == v.OKey {
 			t.Key = v.IKey
 		}
 		return t
 	case *netlink.Iptun:
-		return &spec.Tunnel{Local: outer(v.Local), Remote: outer(v.Remote), Dev: k.devices.name(v.ParentIndex), TTL: v.Ttl, Extra: ipipExtra(v)}
+		return &spec.Tunnel{Local: outer(v.Local), Remote: outer(v.Remote), Dev: k.Devices.Name(v.ParentIndex), TTL: v.Ttl, Extra: ipipExtra(v)}
 	}
 	return nil
 }
 
 // outer is an end of a tunnel; any address will do is none.
 func outer(ip net.IP) netip.Addr {
-	if a := toAddr(ip); a.IsValid() && !a.IsUnspecified() {
+	if a := host.ToAddr(ip); a.IsValid() && !a.IsUnspecified() {
 		return a
 	}
 	return netip.Addr{}
@@ -180,11 +181,11 @@ func outerExtra(tos uint8, pathMTU bool, encap uint16, external bool) []string {
 
 // ipTunnelConflicts are the foreign tunnels that w cannot live beside: those
 // between the same ends, for the kernel cannot tell them apart.
-func ipTunnelConflicts(k *Host, w spec.Link) []spec.Problem {
+func ipTunnelConflicts(k *host.Host, w spec.Link) []spec.Problem {
 	var out []spec.Problem
-	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
-		l := k.devices.byName[name]
-		if _, ours := k.network(l); ours || l.Type() != w.Kind {
+	for _, name := range slices.Sorted(maps.Keys(k.Devices.ByName)) {
+		l := k.Devices.ByName[name]
+		if _, ours := k.Network(l); ours || l.Type() != w.Kind {
 			continue
 		}
 		h := observeTunnel(k, l)

@@ -110,7 +110,7 @@ func TestOverheadsOfIPTunnels(t *testing.T) {
 			c.tunnel.Key = c.key
 			k := open(t, "t", t.TempDir())
 			apply(t, k, &spec.Host{Cluster: "t", Links: []spec.Link{{Name: "x", Network: "n", Kind: c.kind, Tunnel: &c.tunnel}}})
-			if have := k.devices.byName["x"].Attrs().MTU; have != 1500-c.over {
+			if have := k.Devices.ByName["x"].Attrs().MTU; have != 1500-c.over {
 				t.Fatalf("MTU %d, want %d", have, 1500-c.over)
 			}
 		})

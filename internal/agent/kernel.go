@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -14,19 +15,19 @@ import (
 // Kernel is this server as one cluster sees it, with what a Plan found there. It belongs
 // to one goroutine, and to the network namespace of the thread that opened it.
 type Kernel struct {
-	*Host
+	*host.Host
 	outlook *outlook    // by the last Plan, nil: it had problems, or was carried out
 	watch   *rtnl.Watch // since the first Plan
 }
 
 // Open returns the server as seen by cluster. Close it.
 func Open(cluster string) (*Kernel, error) {
-	h, err := openHost(cluster, installedAs())
+	h, err := host.Open(cluster, installedAs())
 	if err != nil {
 		return nil, err
 	}
 	k := &Kernel{Host: h}
-	h.marked = k.marked
+	h.Marked = k.marked
 	return k, nil
 }
 
@@ -43,8 +44,8 @@ func (k *Kernel) Close() error {
 // says what is wanted. Want tells which foreign things to look at besides: the
 // settings it names.
 func (k *Kernel) Observe(ctx context.Context, want *spec.Host) (*spec.Host, error) {
-	have := &spec.Host{Cluster: k.cluster, Store: want.Store, Server: want.Server, Generation: want.Generation}
-	if err := k.look(); err != nil {
+	have := &spec.Host{Cluster: k.Cluster, Store: want.Store, Server: want.Server, Generation: want.Generation}
+	if err := k.Look(); err != nil {
 		return nil, fmt.Errorf("look at devices, addresses and routes: %w", err)
 	}
 	for _, f := range families {

@@ -110,7 +110,7 @@ func TestForeignDeviceUnderOurNameIsAConflict(t *testing.T) {
 func TestLinkMadeMeanwhileIsNotTakenOver(t *testing.T) {
 	ownNet(t)
 	k := open(t, "t", t.TempDir())
-	if err := k.readDevices(); err != nil {
+	if err := k.ReadDevices(); err != nil {
 		t.Fatal(err)
 	}
 	sh(t, "ip link add vxl0 type bridge")
@@ -129,7 +129,7 @@ func TestLinkMadeMeanwhileIsNotTakenOver(t *testing.T) {
 func TestLinksMadeMeanwhileAreNotMarked(t *testing.T) {
 	ownNet(t)
 	k := open(t, "t", t.TempDir())
-	if err := k.readDevices(); err != nil {
+	if err := k.ReadDevices(); err != nil {
 		t.Fatal(err)
 	}
 	sh(t, `top=$(ip -o link | tail -n1 | cut -d: -f1)
@@ -148,7 +148,7 @@ func TestLinksMadeMeanwhileAreNotMarked(t *testing.T) {
 	if after := sh(t, far); after != before {
 		t.Errorf("want\n%s\nhave\n%s", before, after)
 	}
-	if err := k.raise([]string{"vxl0", "vxl0-vx"}); err != nil {
+	if err := k.Raise([]string{"vxl0", "vxl0-vx"}); err != nil {
 		t.Error(err)
 	}
 	const ours = `ip -j link | jq -r '.[] | select(.ifname | startswith("vxl0")) | [.ifname, .group, .ifalias, .mtu, .master] | join(" ")'`
@@ -163,7 +163,7 @@ func TestRefusedLinkTouchesNothing(t *testing.T) {
 	ownNet(t)
 	sh(t, "ip link add far group 7 mtu 1444 type bridge; ip link add away type vxlan id 42 dstport 4789 local 10.99.0.1")
 	k := open(t, "t", t.TempDir())
-	if err := k.readDevices(); err != nil {
+	if err := k.ReadDevices(); err != nil {
 		t.Fatal(err)
 	}
 	if err := newLink(t.Context(), k.Host, segment().Links[1]); err != nil {
@@ -227,7 +227,7 @@ func TestSettingThatSomebodyChangedIsNotRestored(t *testing.T) {
 	if have := sh(t, "cat /proc/sys/net/ipv4/conf/all/log_martians /proc/sys/net/ipv4/ip_forward"); have != "2\n0\n" {
 		t.Fatalf("settings: %q", have)
 	}
-	if left, err := number(k.Left(t.Context())); err != nil || left != 0 {
+	if left, err := number(k.Remains(t.Context())); err != nil || left != 0 {
 		t.Fatalf("left = %d, %v", left, err)
 	}
 }

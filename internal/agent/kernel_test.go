@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/seed"
@@ -64,9 +65,9 @@ func open(t testing.TB, cluster, dir string) *Kernel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.Files = filesAt(cluster, paths{
-		lib: dir, run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"), network: filepath.Join(dir, "network"),
-		nm: filepath.Join(dir, "nm"), systemd: filepath.Join(dir, "none"), netif: filepath.Join(dir, "none"), nmRun: filepath.Join(dir, "none"),
+	k.Files = host.FilesAt(cluster, host.Paths{
+		Lib: dir, Run: filepath.Join(dir, "run"), Units: filepath.Join(dir, "units"), Network: filepath.Join(dir, "network"),
+		NM: filepath.Join(dir, "nm"), Systemd: filepath.Join(dir, "none"), Netif: filepath.Join(dir, "none"), NMRun: filepath.Join(dir, "none"),
 	})
 	t.Cleanup(func() {
 		if err := k.Close(); err != nil {
@@ -78,9 +79,9 @@ func open(t testing.TB, cluster, dir string) *Kernel {
 
 // filesLeft names the files and units of a cluster, without the memory of what
 // was confirmed and of the settings that were found.
-func filesLeft(s *Files) ([]string, error) {
+func filesLeft(s *host.Files) ([]string, error) {
 	var all []string
-	for _, part := range []func(*Files) ([]string, error){func(s *Files) ([]string, error) { return servicesOf(s).daemonRemains() }, dropInRemains, envRemains} {
+	for _, part := range []func(*host.Files) ([]string, error){func(s *host.Files) ([]string, error) { return servicesOf(s).daemonRemains() }, dropInRemains, envRemains} {
 		names, err := part(s)
 		if err != nil {
 			return nil, err
@@ -284,7 +285,7 @@ func TestSegmentComesStaysAndGoes(t *testing.T) {
 	}
 
 	nothing := &spec.Host{Cluster: "t"}
-	if left, err := number(k.Left(t.Context())); err != nil || left < 4 {
+	if left, err := number(k.Remains(t.Context())); err != nil || left < 4 {
 		t.Fatalf("left = %d, %v before removal", left, err)
 	}
 	converge(t, k, nothing, `
@@ -294,7 +295,7 @@ func TestSegmentComesStaysAndGoes(t *testing.T) {
 		- masquerade 10.0.4.0/24
 		- sysctl net/ipv4/ip_forward: 1 -> 0
 	`)
-	if left, err := number(k.Left(t.Context())); err != nil || left != 0 {
+	if left, err := number(k.Remains(t.Context())); err != nil || left != 0 {
 		t.Fatalf("left = %d, %v", left, err)
 	}
 	if after := listings(t); after != before {
@@ -467,7 +468,7 @@ func TestNewTunnelLeavesPortsAlone(t *testing.T) {
 func TestHalfMadeLinkIsOursAndFinished(t *testing.T) {
 	ownNet(t)
 	k := open(t, "t", t.TempDir())
-	if err := k.readDevices(); err != nil {
+	if err := k.ReadDevices(); err != nil {
 		t.Fatal(err)
 	}
 	l := segment().Links[1]
@@ -482,7 +483,7 @@ func TestRefusalsNameTheirMessage(t *testing.T) {
 	ownNet(t)
 	sh(t, "ip link add far type vxlan id 42 dstport 4789 local 10.99.0.1")
 	k := open(t, "t", t.TempDir())
-	if err := k.readDevices(); err != nil {
+	if err := k.ReadDevices(); err != nil {
 		t.Fatal(err)
 	}
 	l := segment().Links[0]
@@ -496,7 +497,7 @@ func TestRefusalsNameTheirMessage(t *testing.T) {
 	if err := errors.Join(errBad, errGood); err != nil {
 		t.Fatal(err)
 	}
-	answers, err := k.rt.Send(bad, good)
+	answers, err := k.RT.Send(bad, good)
 	if err != nil || answers[0] == nil || answers[1] != nil {
 		t.Fatalf("answers %v, %v", answers, err)
 	}

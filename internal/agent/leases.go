@@ -85,10 +85,10 @@ func (s *services) inherit(network, leases string) {
 	if leases == "" {
 		return
 	}
-	if s.inherited == nil {
-		s.inherited = map[string]string{}
+	if s.Inherited == nil {
+		s.Inherited = map[string]string{}
 	}
-	s.inherited[network] = leases
+	s.Inherited[network] = leases
 }
 
 // hand gives d's leaf, which is about to be started, the leases that it lacks. Those
@@ -105,12 +105,12 @@ func (s *services) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (
 	own := slices.IndexFunc(d.Listen, netip.Addr.Is4)
 	unknown := newIn(d.Ranges, before)
 	if names.LeasesIn(have, d.Ranges) == "" {
-		have, unknown = names.LeasesIn(s.inherited[d.Network], d.Ranges), nil
+		have, unknown = names.LeasesIn(s.Inherited[d.Network], d.Ranges), nil
 		if taken = have != ""; !taken {
 			unknown = d.Ranges
 		}
 	}
-	if own >= 0 && !slices.Contains(s.untouched, d.Network) && slices.ContainsFunc(unknown, isRange4) {
+	if own >= 0 && !slices.Contains(s.Untouched, d.Network) && slices.ContainsFunc(unknown, isRange4) {
 		found, err := survey(ctx, d.Bridge, d.Listen[own], unknown)
 		if err != nil {
 			return false, err

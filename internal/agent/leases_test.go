@@ -95,12 +95,12 @@ func TestLeasesAreLookedForWhereverTheyLack(t *testing.T) {
 	c1 := container(t, server, "c1p")
 	c1.sh("ip addr add 10.0.4.5/24 dev eth0; ip addr add 10.0.4.100/24 dev eth0")
 	d.Ranges[0].Last = netip.MustParseAddr("10.0.4.63")
-	s.untouched = []string{"vx1"}
+	s.Untouched = []string{"vx1"}
 	server.setDHCP(s, d)
 	if has("10.0.4.5") {
 		t.Error("a new network asks around")
 	}
-	s.untouched = nil
+	s.Untouched = nil
 	for name, damage := range map[string]string{
 		"emptied and stopped": "kill -9 $(cat " + s.process(leaf, "vx1").pidFile + "); : >" + leases,
 		"lost with its files": "kill -9 $(cat " + s.process(leaf, "vx1").pidFile + "); rm -f " + leases + " " + s.process(leaf, "vx1").hosts,

@@ -14,20 +14,21 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
 
-func observeLinks(k *Host, have *spec.Host) {
-	for _, l := range k.devices.byName {
-		network, ours := k.network(l)
+func observeLinks(k *host.Host, have *spec.Host) {
+	for _, l := range k.Devices.ByName {
+		network, ours := k.Network(l)
 		if !ours {
 			continue
 		}
 		a := l.Attrs()
 		link := spec.Link{
 			Name: a.Name, Network: network, Kind: kindOf(k, l), MTU: a.MTU,
-			Master: k.devices.name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0, Tunnel: observeTunnel(k, l),
+			Master: k.Devices.Name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0, Tunnel: observeTunnel(k, l),
 		}
 		if a.EncapType == "ether" { // an IP tunnel has its local address in the place of the MAC
 			link.MAC = a.HardwareAddr.String()
@@ -37,7 +38,7 @@ func observeLinks(k *Host, have *spec.Host) {
 }
 
 // newLink makes a link, still down.
-func newLink(ctx context.Context, k *Host, l spec.Link) error {
+func newLink(ctx context.Context, k *host.Host, l spec.Link) error {
 	switch l.Kind {
 	case spec.WireGuard:
 		return newWireGuard(ctx, k, l)
@@ -53,12 +54,12 @@ func newLink(ctx context.Context, k *Host, l spec.Link) error {
 // nothing can end this process in between. The messages after the first are for all
 // links of a group that only the create call puts one in. By name, or by an index
 // chosen beforehand, they would mark a foreign link where somebody was faster.
-func newKernelLink(k *Host, l spec.Link) error {
+func newKernelLink(k *host.Host, l spec.Link) error {
 	create, err := createMessage(k, l)
 	if err != nil {
 		return fmt.Errorf("create link %s: %w", l.Name, err)
 	}
-	messages := []*nl.NetlinkRequest{create, aliasMessage(0, spec.Alias(k.cluster, l.Network))}
+	messages := []*nl.NetlinkRequest{create, aliasMessage(0, spec.Alias(k.Cluster, l.Network))}
 	messages = append(messages, mtuMessages(0, l)...)
 	if l.Master != "" {
 		m, err := masterMessage(k, 0, l.Master)
@@ -67,18 +68,18 @@ func newKernelLink(k *Host, l spec.Link) error {
 		}
 		messages = append(messages, m)
 	}
-	group := freshGroup | rand.Uint32()
+	group := host.FreshGroup | rand.Uint32()
 	for _, m := range messages {
-		m.AddData(groupAttr(group))
+		m.AddData(host.GroupAttr(group))
 	}
-	if err := k.rt.Do(messages...); err != nil {
+	if err := k.RT.Do(messages...); err != nil {
 		return createError(l, err)
 	}
-	return k.readDevices()
+	return k.ReadDevices()
 }
 
-func createMessage(k *Host, l spec.Link) (*nl.NetlinkRequest, error) {
-	create := linkMessage(unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0, 0)
+func createMessage(k *host.Host, l spec.Link) (*nl.NetlinkRequest, error) {
+	create := host.LinkMessage(unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0, 0)
 	create.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(l.Name)))
 	if l.MAC != "" {
 		mac, err := net.ParseMAC(l.MAC)
@@ -113,7 +114,7 @@ func createError(l spec.Link, err error) error {
 }
 
 // kindData adds what is particular to a kind.
-func kindData(k *Host, l spec.Link, data *nl.RtAttr) error {
+func kindData(k *host.Host, l spec.Link, data *nl.RtAttr) error {
 	switch l.Kind {
 	case spec.Bridge:
 		data.AddRtAttr(nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(0))
@@ -132,7 +133,7 @@ func kindData(k *Host, l spec.Link, data *nl.RtAttr) error {
 	return fmt.Errorf("unknown kind of link %q", l.Kind)
 }
 
-func vxlanData(k *Host, t *spec.Tunnel, data *nl.RtAttr) error {
+func vxlanData(k *host.Host, t *spec.Tunnel, data *nl.RtAttr) error {
 	data.AddRtAttr(nl.IFLA_VXLAN_ID, nl.Uint32Attr(t.VNI))
 	data.AddRtAttr(nl.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, t.Port))
 	learning := uint8(1)
@@ -168,7 +169,7 @@ func addAddr(data *nl.RtAttr, four, six int, a netip.Addr) {
 }
 
 func aliasMessage(index int, alias string) *nl.NetlinkRequest {
-	m := linkMessage(0, index, 0, 0)
+	m := host.LinkMessage(0, index, 0, 0)
 	m.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
 	return m
 }
@@ -186,7 +187,7 @@ func mtuMessages(index int, l spec.Link) []*nl.NetlinkRequest {
 	}
 	var out []*nl.NetlinkRequest
 	for _, mtu := range values {
-		m := linkMessage(0, index, 0, 0)
+		m := host.LinkMessage(0, index, 0, 0)
 		m.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu))))
 		out = append(out, m)
 	}
@@ -194,42 +195,42 @@ func mtuMessages(index int, l spec.Link) []*nl.NetlinkRequest {
 }
 
 // masterMessage makes the link a port of master; an empty master takes it out.
-func masterMessage(k *Host, index int, master string) (*nl.NetlinkRequest, error) {
+func masterMessage(k *host.Host, index int, master string) (*nl.NetlinkRequest, error) {
 	var to uint32
 	if master != "" {
-		dev := k.devices.byName[master]
+		dev := k.Devices.ByName[master]
 		if dev == nil {
 			return nil, fmt.Errorf("there is no bridge %s", master)
 		}
 		to = uint32(dev.Attrs().Index)
 	}
-	m := linkMessage(0, index, 0, 0)
+	m := host.LinkMessage(0, index, 0, 0)
 	m.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(to)))
 	return m, nil
 }
 
 // changeLink brings a living link to want; what cannot change there is made anew.
-func changeLink(ctx context.Context, k *Host, want, have spec.Link) (anew bool, err error) {
+func changeLink(ctx context.Context, k *host.Host, want, have spec.Link) (anew bool, err error) {
 	if _, anew := linkDifference(want, have); anew {
 		if err := deleteLink(ctx, k, have); err != nil {
 			return true, err
 		}
 		return true, newLink(ctx, k, want)
 	}
-	index, err := k.index(want.Name)
+	index, err := k.Index(want.Name)
 	if err != nil {
 		return false, fmt.Errorf("change link %s: %w", want.Name, err)
 	}
 	var messages []*nl.NetlinkRequest
 	if want.Network != have.Network {
-		messages = append(messages, aliasMessage(index, spec.Alias(k.cluster, want.Network)))
+		messages = append(messages, aliasMessage(index, spec.Alias(k.Cluster, want.Network)))
 	}
 	if want.MAC != have.MAC {
 		mac, err := net.ParseMAC(want.MAC)
 		if err != nil {
 			return false, fmt.Errorf("change link %s: %w", want.Name, err)
 		}
-		m := linkMessage(0, index, 0, 0)
+		m := host.LinkMessage(0, index, 0, 0)
 		m.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
 		messages = append(messages, m)
 	}
@@ -244,10 +245,10 @@ func changeLink(ctx context.Context, k *Host, want, have spec.Link) (anew bool, 
 		messages = append(messages, mtuMessages(index, want)...)
 	}
 	if have.Down {
-		messages = append(messages, upMessage(k.devices.byIndex[index]))
+		messages = append(messages, host.UpMessage(k.Devices.ByIndex[index]))
 	}
 	if len(messages) > 0 {
-		if err := k.rt.Do(messages...); err != nil {
+		if err := k.RT.Do(messages...); err != nil {
 			return false, fmt.Errorf("change link %s: %w", want.Name, err)
 		}
 	}
@@ -261,18 +262,18 @@ func changeLink(ctx context.Context, k *Host, want, have spec.Link) (anew bool, 
 }
 
 // deleteLink removes a link of ours. Its mark is read again just before.
-func deleteLink(ctx context.Context, k *Host, l spec.Link) error {
-	if err := k.readDevices(); err != nil {
+func deleteLink(ctx context.Context, k *host.Host, l spec.Link) error {
+	if err := k.ReadDevices(); err != nil {
 		return err
 	}
-	dev := k.devices.byName[l.Name]
+	dev := k.Devices.ByName[l.Name]
 	if dev == nil {
 		return nil // it went with the device below it
 	}
-	if _, ours := k.network(dev); !ours {
-		return fmt.Errorf("remove link %s: it does not carry the mark of cluster %s", l.Name, k.cluster)
+	if _, ours := k.Network(dev); !ours {
+		return fmt.Errorf("remove link %s: it does not carry the mark of cluster %s", l.Name, k.Cluster)
 	}
-	if k.userspace(l.Name) {
+	if k.Userspace(l.Name) {
 		if err := errors.Join(stopWireGuard(ctx, k.Files, l.Name), stopUDP(ctx, k.Files, l.Name)); err != nil {
 			return fmt.Errorf("remove link %s: %w", l.Name, err)
 		}
@@ -281,8 +282,8 @@ func deleteLink(ctx context.Context, k *Host, l spec.Link) error {
 	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	info.Index = int32(dev.Attrs().Index)
 	m.AddData(info)
-	if err := k.rt.Do(m); err != nil && !errors.Is(err, unix.ENODEV) {
+	if err := k.RT.Do(m); err != nil && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("remove link %s: %w", l.Name, err)
 	}
-	return k.readDevices()
+	return k.ReadDevices()
 }

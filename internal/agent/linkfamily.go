@@ -5,12 +5,13 @@ package agent
 import (
 	"context"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 var linkFamily = family{
 	stage: stageMake, what: "links",
-	observe: func(_ context.Context, k *Host, _, have *spec.Host) error {
+	observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error {
 		observeLinks(k, have)
 		return nil
 	},
@@ -18,7 +19,7 @@ var linkFamily = family{
 	one:     applyLink,
 	explain: namePorts,
 	tried: tried{
-		files: func(_ *Files, op Op) ([]string, bool) {
+		files: func(_ *host.Files, op Op) ([]string, bool) {
 			l, wanted := op.Want.(spec.Link)
 			if !wanted {
 				l = op.Have.(spec.Link)
@@ -28,7 +29,7 @@ var linkFamily = family{
 		watcher: linkWatcher,
 	},
 	marked: true,
-	remains: func(k *Host) ([]string, error) {
+	remains: func(k *host.Host) ([]string, error) {
 		have := &spec.Host{}
 		observeLinks(k, have)
 		var names []string
@@ -40,7 +41,7 @@ var linkFamily = family{
 }
 
 // linkWatcher is the process that makes a new WireGuard device where the kernel has none.
-func linkWatcher(k *Host, op Op) (string, error) {
+func linkWatcher(k *host.Host, op Op) (string, error) {
 	if l, ok := op.Want.(spec.Link); !ok || l.Kind != spec.WireGuard || op.Have != nil {
 		return "", nil
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -37,7 +38,7 @@ func fakeSystemd(t *testing.T, s *services) (told func() []string) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	for _, dir := range []string{s.paths.systemd, s.paths.units} {
+	for _, dir := range []string{s.Paths.Systemd, s.Paths.Units} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -56,18 +57,18 @@ func TestUnitNamesNeverMeet(t *testing.T) {
 	whose := map[string]string{}
 	names := []string{"a", "b", "a-dns", "dns-b", "a-b", "b-c", "a.b", "a-front", "front-b", "bgp", "resolve", "a-wg", "wg-b", "a_b", "a-dns-b"}
 	for _, cluster := range names {
-		s := servicesOf(newFiles(cluster))
+		s := servicesOf(host.NewFiles(cluster))
 		daemons := []string{bgpDaemon(s.Files).Name, resolver(s.Files).Name}
 		for _, n := range names {
 			daemons = append(daemons, s.process(leaf, n).daemon, s.process(front, n).daemon, wgDaemon(s.Files, n, "").Name, udpDaemon(s.Files, n, "").Name, s.namesDaemon(n).Name)
 		}
 		for _, daemon := range daemons {
-			unit, id := s.units.Name(daemon), cluster+" "+daemon
+			unit, id := s.Units.Name(daemon), cluster+" "+daemon
 			if other := whose[unit]; other != "" {
 				t.Errorf("%s is %q's and %q's", unit, other, id)
 			}
 			whose[unit] = id
-			if have := s.units.DaemonOf("/etc/systemd/system/" + unit); have != daemon {
+			if have := s.Units.DaemonOf("/etc/systemd/system/" + unit); have != daemon {
 				t.Errorf("%s: want %s, have %s", unit, daemon, have)
 			}
 		}
@@ -77,19 +78,19 @@ func TestUnitNamesNeverMeet(t *testing.T) {
 // TestFilesOfANetworkCalledKey: what ends in .key is a key, what begins with dnsmasq- need
 // not be dnsmasq's.
 func TestFilesOfANetworkCalledKey(t *testing.T) {
-	s := servicesOf(filesAt("test", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()}))
+	s := servicesOf(host.FilesAt("test", host.Paths{Lib: t.TempDir(), Run: t.TempDir(), Units: t.TempDir()}))
 	p := s.process(leaf, "x.key")
 	dhcp := []string{p.conf, p.hosts, p.leases, p.pidFile}
 	place(t, "text", dhcp...)
-	keys := s.keys.Files("dnsmasq-vx1-wg") // a bridge may be called dnsmasq-vx1
+	keys := s.Keys.Files("dnsmasq-vx1-wg") // a bridge may be called dnsmasq-vx1
 	place(t, "", keys...)
 	if left, err := number(filesLeft(s.Files)); err != nil || left != len(dhcp) {
 		t.Errorf("want %d left, have %d, %v", len(dhcp), left, err)
 	}
-	if have, err := s.keys.All(); err != nil || len(have) != len(keys) {
+	if have, err := s.Keys.All(); err != nil || len(have) != len(keys) {
 		t.Errorf("keys: %v, %v", have, err)
 	}
-	if err := s.keys.Finish(&spec.Host{Cluster: "test"}); err != nil {
+	if err := s.Keys.Finish(&spec.Host{Cluster: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range dhcp {
@@ -104,52 +105,52 @@ func TestFilesOfANetworkCalledKey(t *testing.T) {
 
 // TestForgetLeavesWhatOthersCallAlike: networks have directories beside those of clusters.
 func TestForgetLeavesWhatOthersCallAlike(t *testing.T) {
-	s := servicesOf(filesAt("a", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir()}))
-	other := servicesOf(filesAt("b", s.paths))
+	s := servicesOf(host.FilesAt("a", host.Paths{Lib: t.TempDir(), Run: t.TempDir(), Units: t.TempDir()}))
+	other := servicesOf(host.FilesAt("b", s.Paths))
 	env := envPath(other.Files, "a.d")
-	place(t, "# flock: b/a.d\n", env, s.units.PIDFile(resolver(s.Files)))
-	if err := s.forget(); err != nil {
+	place(t, "# flock: b/a.d\n", env, s.Units.PIDFile(resolver(s.Files)))
+	if err := s.Forget(); err != nil {
 		t.Fatal(err)
 	}
-	if !sysfile.Exists(env) || sysfile.Exists(s.units.PIDFile(resolver(s.Files))) {
-		t.Errorf("of the other cluster: %v, of this one: %v", sysfile.Exists(env), sysfile.Exists(s.units.PIDFile(resolver(s.Files))))
+	if !sysfile.Exists(env) || sysfile.Exists(s.Units.PIDFile(resolver(s.Files))) {
+		t.Errorf("of the other cluster: %v, of this one: %v", sysfile.Exists(env), sysfile.Exists(s.Units.PIDFile(resolver(s.Files))))
 	}
 }
 
 // TestFormerUnitIsTakenOver: a cluster's units were called so that another's could be
 // meant. The one whose it is finds, moves and removes them.
 func TestFormerUnitIsTakenOver(t *testing.T) {
-	s := servicesOf(filesAt("a-dns", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()}))
-	other := servicesOf(filesAt("a", s.paths))
+	s := servicesOf(host.FilesAt("a-dns", host.Paths{Lib: t.TempDir(), Run: t.TempDir(), Units: t.TempDir(), Systemd: t.TempDir()}))
+	other := servicesOf(host.FilesAt("a", s.Paths))
 	told := fakeSystemd(t, s)
 	ctx := context.Background()
 	const former = "flock-a-dns-dns-b.service"
 	mine, its := s.process(leaf, "b"), other.process(leaf, "dns-b")
-	place(t, "# flock: a-dns/b\n[Service]\nExecStart=/none\n", s.units.Path(former))
+	place(t, "# flock: a-dns/b\n[Service]\nExecStart=/none\n", s.Units.Path(former))
 
-	if ours, err := other.units.Ours(); err != nil || len(ours) > 0 {
+	if ours, err := other.Units.Ours(); err != nil || len(ours) > 0 {
 		t.Errorf("cluster a's: %v, %v", ours, err)
 	}
-	if _, err := other.units.Put(ctx, its.daemon, "# flock: a/dns-b\n"); err == nil || !strings.Contains(err.Error(), "cluster a-dns has one") {
+	if _, err := other.Units.Put(ctx, its.daemon, "# flock: a/dns-b\n"); err == nil || !strings.Contains(err.Error(), "cluster a-dns has one") {
 		t.Errorf("overwritten: %v", err)
 	}
-	if ours, err := s.units.Ours(); err != nil || len(ours) != 1 || s.units.DaemonOf(ours[0]) != mine.daemon {
+	if ours, err := s.Units.Ours(); err != nil || len(ours) != 1 || s.Units.DaemonOf(ours[0]) != mine.daemon {
 		t.Errorf("cluster a-dns's: %v, %v", ours, err)
 	}
 	if networks, err := s.dhcpNetworks(); err != nil || !slices.Equal(networks, []string{"b"}) {
 		t.Errorf("networks: %v, %v", networks, err)
 	}
-	if _, err := s.units.Put(ctx, mine.daemon, "# flock: a-dns/b\n"); err != nil {
+	if _, err := s.Units.Put(ctx, mine.daemon, "# flock: a-dns/b\n"); err != nil {
 		t.Fatal(err)
 	}
-	if have := told(); !slices.Equal(have, []string{"stop " + former}) || sysfile.Exists(s.units.Path(former)) || !sysfile.Exists(s.units.Path("flock-a:dns-dns-b.service")) {
+	if have := told(); !slices.Equal(have, []string{"stop " + former}) || sysfile.Exists(s.Units.Path(former)) || !sysfile.Exists(s.Units.Path("flock-a:dns-dns-b.service")) {
 		t.Errorf("told %q", have)
 	}
-	if _, err := other.units.Put(ctx, its.daemon, "# flock: a/dns-b\n"); err != nil {
+	if _, err := other.Units.Put(ctx, its.daemon, "# flock: a/dns-b\n"); err != nil {
 		t.Errorf("the name is free now: %v", err)
 	}
-	place(t, "# flock: a-dns\n", s.units.Path(s.units.FormerName("resolve")))
-	if err := errors.Join(s.units.Drop(ctx, mine.daemon), s.units.Drop(ctx, "resolve")); err != nil {
+	place(t, "# flock: a-dns\n", s.Units.Path(s.Units.FormerName("resolve")))
+	if err := errors.Join(s.Units.Drop(ctx, mine.daemon), s.Units.Drop(ctx, "resolve")); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := number(filesLeft(s.Files)); err != nil || left != 0 {
@@ -163,12 +164,12 @@ func TestFormerUnitIsTakenOver(t *testing.T) {
 // TestUnitIsReadThoughTheAgentDied: between the writing of a file and the word to systemd
 // a process may end. The next one finds the file as it should be, and says the word.
 func TestUnitIsReadThoughTheAgentDied(t *testing.T) {
-	s := servicesOf(filesAt("test", paths{lib: t.TempDir(), run: t.TempDir(), units: t.TempDir(), systemd: t.TempDir()}))
+	s := servicesOf(host.FilesAt("test", host.Paths{Lib: t.TempDir(), Run: t.TempDir(), Units: t.TempDir(), Systemd: t.TempDir()}))
 	told := fakeSystemd(t, s)
-	path := s.units.Path(s.units.Name("bgp"))
+	path := s.Units.Path(s.Units.Name("bgp"))
 	put := func(ctx context.Context, text string, want ...string) {
 		t.Helper()
-		_, err := s.units.Put(ctx, "bgp", text)
+		_, err := s.Units.Put(ctx, "bgp", text)
 		if have, _ := sysfile.ReadIfThere(path); err != nil && ctx.Err() == nil || have != text {
 			t.Errorf("%v, have %q", err, have)
 		}
@@ -186,7 +187,7 @@ func TestUnitIsReadThoughTheAgentDied(t *testing.T) {
 	put(t.Context(), "# flock: test\n3")
 	put(dead, "# flock: test\n4")
 	put(t.Context(), "# flock: test\n3", "daemon-reload")
-	if files, err := os.ReadDir(s.runDir()); err != nil || len(files) > 0 {
+	if files, err := os.ReadDir(s.RunDir()); err != nil || len(files) > 0 {
 		t.Errorf("notes stay: %v, %v", files, err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
@@ -35,13 +36,13 @@ const (
 
 // needs says what stands in the way of steps, which ops are a part of, beside the
 // network: directories that take no files, and systemd.
-func lacks(ctx context.Context, s *Files, ops []Op, steps []spec.Step) []spec.Problem {
+func lacks(ctx context.Context, s *host.Files, ops []Op, steps []spec.Step) []spec.Problem {
 	if len(steps) == 0 {
 		return nil
 	}
-	dirs := []string{s.dir(), s.runDir()}
-	if s.units.HasSystemd() {
-		dirs = append(dirs, s.paths.units)
+	dirs := []string{s.Dir(), s.RunDir()}
+	if s.Units.HasSystemd() {
+		dirs = append(dirs, s.Paths.Units)
 	}
 	asked := slices.ContainsFunc(steps, func(st spec.Step) bool {
 		return st.Action == spec.Change && strings.HasPrefix(st.Object, "unit ")
@@ -58,7 +59,7 @@ func lacks(ctx context.Context, s *Files, ops []Op, steps []spec.Step) []spec.Pr
 			out = append(out, *p)
 		}
 	}
-	if asked && s.units.HasSystemd() {
+	if asked && s.Units.HasSystemd() {
 		if p := claimSystemd(ctx, s); p != nil {
 			out = append(out, *p)
 		}
@@ -173,13 +174,13 @@ const systemdWithin = 5 * time.Second
 // claimSystemd says why units cannot be started. The first words of D-Bus, which
 // systemd's own process answers on its private socket, tell that it is alive, without
 // a program to be started.
-func claimSystemd(ctx context.Context, s *Files) *spec.Problem {
+func claimSystemd(ctx context.Context, s *host.Files) *spec.Problem {
 	if _, err := unit.LookPath("systemctl"); err != nil {
 		return &spec.Problem{What: "systemctl is not installed, and this server runs systemd", Next: "apt-get install systemd"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, systemdWithin)
 	defer cancel()
-	if err := greetSystemd(ctx, filepath.Join(filepath.Dir(s.paths.systemd), "private")); err != nil {
+	if err := greetSystemd(ctx, filepath.Join(filepath.Dir(s.Paths.Systemd), "private")); err != nil {
 		return &spec.Problem{What: fmt.Sprintf("systemd does not answer: %v", bareErrno(err)), Next: "systemctl is-system-running"}
 	}
 	return nil
@@ -212,7 +213,7 @@ func greetSystemd(ctx context.Context, socket string) error {
 }
 
 // claimSettings says which of the settings that ops write cannot be written.
-func claimSettings(k *Host, ops []Op) []spec.Problem {
+func claimSettings(k *host.Host, ops []Op) []spec.Problem {
 	var out []spec.Problem
 	for _, op := range ops {
 		s, ok := op.Want.(spec.Sysctl)
@@ -220,7 +221,7 @@ func claimSettings(k *Host, ops []Op) []spec.Problem {
 			continue
 		}
 		key := s.Key
-		if s.Link != "" && k.devices.byName[s.Link] == nil { // what a new link will have, "default" has
+		if s.Link != "" && k.Devices.ByName[s.Link] == nil { // what a new link will have, "default" has
 			key = strings.Replace(key, "/conf/"+s.Link+"/", "/conf/default/", 1)
 		}
 		path, err := sysctl.Path(key)

@@ -11,38 +11,39 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // observeNeighs takes the permanent neighbours on our links; what the kernel
 // resolved itself is none of our business.
-func observeNeighs(k *Host, have *spec.Host) error {
+func observeNeighs(k *host.Host, have *spec.Host) error {
 	if len(have.Links) == 0 {
 		return nil
 	}
-	list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.handle.NeighList(0, unix.AF_UNSPEC) })
+	list, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.Handle.NeighList(0, unix.AF_UNSPEC) })
 	if err != nil {
 		return err
 	}
 	for _, n := range list {
 		ip := n.Family == unix.AF_INET || n.Family == unix.AF_INET6
-		if ip && k.ours(n.LinkIndex) && n.State == unix.NUD_PERMANENT && n.Flags&unix.NTF_PROXY == 0 {
-			have.Neighs = append(have.Neighs, spec.Neigh{Link: k.devices.name(n.LinkIndex), IP: toAddr(n.IP), MAC: n.HardwareAddr.String()})
+		if ip && k.Ours(n.LinkIndex) && n.State == unix.NUD_PERMANENT && n.Flags&unix.NTF_PROXY == 0 {
+			have.Neighs = append(have.Neighs, spec.Neigh{Link: k.Devices.Name(n.LinkIndex), IP: host.ToAddr(n.IP), MAC: n.HardwareAddr.String()})
 		}
 	}
 	return nil
 }
 
 // neighMessage sets or removes a permanent neighbour.
-func neighMessage(k *Host, kind, flags int, n spec.Neigh) (*nl.NetlinkRequest, error) {
-	head := netlink.Ndmsg{Family: uint8(ipFamily(n.IP)), State: unix.NUD_PERMANENT}
+func neighMessage(k *host.Host, kind, flags int, n spec.Neigh) (*nl.NetlinkRequest, error) {
+	head := netlink.Ndmsg{Family: uint8(host.IPFamily(n.IP)), State: unix.NUD_PERMANENT}
 	return entryMessage(k, kind, flags, n.Link, n.MAC, n.IP.AsSlice(), head)
 }
 
 // entryMessage is what neighbours and forwarding entries have in common.
-func entryMessage(k *Host, kind, flags int, link, mac string, dst []byte, head netlink.Ndmsg) (*nl.NetlinkRequest, error) {
-	index, err := k.index(link)
+func entryMessage(k *host.Host, kind, flags int, link, mac string, dst []byte, head netlink.Ndmsg) (*nl.NetlinkRequest, error) {
+	index, err := k.Index(link)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +61,7 @@ func entryMessage(k *Host, kind, flags int, link, mac string, dst []byte, head n
 
 var neighFamily = family{
 	stage: stageMake, what: "neighbours",
-	observe: func(_ context.Context, k *Host, _, have *spec.Host) error { return observeNeighs(k, have) },
+	observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error { return observeNeighs(k, have) },
 	diff: func(d *difference) {
 		object := func(n spec.Neigh) string { return "neigh " + n.IP.String() + " dev " + n.Link }
 		d.put(compare(d.want.Neighs, d.have.Neighs, keyNeigh, object), lapsing, coming)
@@ -69,7 +70,7 @@ var neighFamily = family{
 		have.Neighs = slices.DeleteFunc(slices.Clone(have.Neighs), func(n spec.Neigh) bool { return vanish[n.Link] })
 	},
 	batch: neighMessages,
-	glance: func(k *Host, _, have *spec.Host) error {
+	glance: func(k *host.Host, _, have *spec.Host) error {
 		have.Neighs = nil
 		return observeNeighs(k, have)
 	},

@@ -9,6 +9,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -69,7 +70,7 @@ func TestDamagedNotesAreMadeAnew(t *testing.T) {
 	sample := newMachine(t)
 	noted(t, sample)
 	files := sample.notesOf()
-	for _, must := range []string{specFile, sysctlFile, routeFile, "wg-x.key", "dnsmasq-vx1.conf"} {
+	for _, must := range []string{spec.SpecFile, sysctlFile, host.RouteFile, "wg-x.key", "dnsmasq-vx1.conf"} {
 		if !strings.Contains(strings.Join(files, " "), "/"+must) {
 			t.Fatalf("%s is not among %q", must, files)
 		}
@@ -133,7 +134,7 @@ func TestNothingIsLeftWithoutAnyNote(t *testing.T) {
 func TestBootWithDamagedNotes(t *testing.T) {
 	const down = `kill $(cat /run/flock/test.d/*.pid); ip link del vxl0-vx; ip link del vxl0; ip link del wg-x || :; ip route flush proto 70
 		nft flush ruleset; echo 0 >/proc/sys/net/ipv4/ip_forward; rm -r /run/flock`
-	for _, note := range []string{specFile, sysctlFile, routeFile} {
+	for _, note := range []string{spec.SpecFile, sysctlFile, host.RouteFile} {
 		m := newMachine(t)
 		want := noted(t, m)
 		stands := m.standing()
@@ -144,13 +145,13 @@ func TestBootWithDamagedNotes(t *testing.T) {
 		}
 		m.sh(down + "; for f in /var/lib/flock/test/" + note + "*; do echo x >$f; done")
 		out, err := m.agent("boot").CombinedOutput()
-		if note != specFile {
+		if note != spec.SpecFile {
 			if have := m.standing(); err != nil || have != stands {
 				t.Fatalf("%s: %v: %s: %s", note, err, out, gocmp.Diff(stands, have))
 			}
 			continue
 		}
-		if err == nil || !strings.Contains(string(out), specFile+" is damaged or lost") {
+		if err == nil || !strings.Contains(string(out), spec.SpecFile+" is damaged or lost") {
 			t.Errorf("boot without %s: %v: %s", note, err, out)
 		}
 		m.sh("ls /var/lib/flock/test/wg-x.key /var/lib/flock/test/dnsmasq-vx1.leases")

@@ -8,6 +8,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -19,11 +20,11 @@ type cover struct {
 }
 
 // covers gathers the main table's routes and those that are wanted.
-func covers(k *Host, want *spec.Host) *cover {
+func covers(k *host.Host, want *spec.Host) *cover {
 	c := &cover{devs: map[netip.Prefix]string{}}
-	for _, r := range k.routes {
+	for _, r := range k.Routes {
 		if r.Table == unix.RT_TABLE_MAIN {
-			c.add(toPrefix(r.Dst), k.devices.name(r.LinkIndex))
+			c.add(host.ToPrefix(r.Dst), k.Devices.Name(r.LinkIndex))
 		}
 	}
 	for _, r := range want.Routes {
@@ -66,7 +67,7 @@ func (c *cover) elsewhere(a netip.Addr, dev string) bool {
 // gets a route of its own meanwhile, which tells nothing but the truth. All three go in
 // one system call; what is left of them if it ends in the middle is on a link of ours,
 // where the next look finds it.
-func shelter(k *Host, c *cover, r spec.Route) (before, after *nl.NetlinkRequest, err error) {
+func shelter(k *host.Host, c *cover, r spec.Route) (before, after *nl.NetlinkRequest, err error) {
 	if !r.Onlink || !r.Via.Is6() || !c.elsewhere(r.Via, r.Dev) {
 		return nil, nil, nil
 	}

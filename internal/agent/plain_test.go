@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/fill"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
@@ -15,7 +16,7 @@ import (
 
 // TestMessagesArePlain sends every field that a message can have.
 func TestMessagesArePlain(t *testing.T) {
-	for _, message := range []any{&spec.Request{}, &spec.Reply{}, &map[string]settingNote{}} {
+	for _, message := range []any{&spec.Request{}, &spec.Reply{}, &map[string]host.SettingNote{}} {
 		fill.All(t, message, "a <b> \"c\" é\n", spec.NewAddrSet(netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::2")))
 		want, err := json.Marshal(message)
 		if err != nil {

@@ -9,12 +9,13 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // namePorts adds to the step that takes a bridge away whose interfaces are plugged in
 // there: the kernel lets go of them without a word, and whoever made them is not told.
-func namePorts(k *Host, op *Op) {
+func namePorts(k *host.Host, op *Op) {
 	l, found := op.Have.(spec.Link)
 	if !found || l.Kind != spec.Bridge || op.Want != nil {
 		return
@@ -25,14 +26,14 @@ func namePorts(k *Host, op *Op) {
 }
 
 // pluggedInto are the interfaces of others on a bridge of ours, sorted.
-func pluggedInto(k *Host, bridge string) []string {
-	b := k.devices.byName[bridge]
+func pluggedInto(k *host.Host, bridge string) []string {
+	b := k.Devices.ByName[bridge]
 	if b == nil {
 		return nil
 	}
 	var out []string
-	for _, l := range k.portsOf(b.Attrs().Index) {
-		if !flocks(l) {
+	for _, l := range k.PortsOf(b.Attrs().Index) {
+		if !host.Flocks(l) {
 			out = append(out, l.Attrs().Name)
 		}
 	}
@@ -45,7 +46,7 @@ func pluggedInto(k *Host, bridge string) []string {
 // after a restart): an end of a container or a guest that is up, and on no bridge,
 // without an address and without a route. Nobody has to remember the port for that.
 // Nothing is looked for where want has no bridge.
-func loose(k *Host, want *spec.Host) (ports, bridges []string) {
+func loose(k *host.Host, want *spec.Host) (ports, bridges []string) {
 	for _, l := range want.Links {
 		if l.Kind == spec.Bridge {
 			bridges = append(bridges, l.Name)
@@ -55,9 +56,9 @@ func loose(k *Host, want *spec.Host) (ports, bridges []string) {
 		return nil, nil
 	}
 	used := addressed(k)
-	for index, l := range k.devices.byIndex {
+	for index, l := range k.Devices.ByIndex {
 		a := l.Attrs()
-		if a.MasterIndex == 0 && a.RawFlags&unix.IFF_LOWER_UP != 0 && !used[index] && leadsInside(l) && !flocks(l) {
+		if a.MasterIndex == 0 && a.RawFlags&unix.IFF_LOWER_UP != 0 && !used[index] && leadsInside(l) && !host.Flocks(l) {
 			ports = append(ports, a.Name)
 		}
 	}
@@ -82,14 +83,14 @@ func leadsInside(l netlink.Link) bool {
 
 // addressed are the devices, by index, that have an address or lead somewhere by a
 // route, link-local ones aside, which the kernel gives to all.
-func addressed(k *Host) map[int]bool {
+func addressed(k *host.Host) map[int]bool {
 	out := map[int]bool{}
-	for _, a := range k.addrs {
+	for _, a := range k.Addrs {
 		if !a.IP.IsLinkLocalUnicast() {
 			out[a.LinkIndex] = true
 		}
 	}
-	for _, r := range k.routes {
+	for _, r := range k.Routes {
 		if r.Table == unix.RT_TABLE_LOCAL || r.Dst != nil && (r.Dst.IP.IsLinkLocalUnicast() || r.Dst.IP.IsMulticast()) {
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -48,8 +49,8 @@ type prober interface {
 }
 
 // probe returns those of probes that are not answered.
-func probe(ctx context.Context, k *Host, probes []spec.Probe, now time.Time) ([]spec.Probe, error) {
-	if err := k.readDevices(); err != nil {
+func probe(ctx context.Context, k *host.Host, probes []spec.Probe, now time.Time) ([]spec.Probe, error) {
+	if err := k.ReadDevices(); err != nil {
 		return nil, err
 	}
 	probers := map[string]prober{}
@@ -135,8 +136,8 @@ func probeSort(p spec.Probe) string {
 
 // listen opens what hears answers to p, and to others like it. Where the link is not
 // there, nothing is heard.
-func listen(k *Host, p spec.Probe, now time.Time) (prober, error) {
-	if k.devices.byName[p.Link] == nil {
+func listen(k *host.Host, p spec.Probe, now time.Time) (prober, error) {
+	if k.Devices.ByName[p.Link] == nil {
 		return deafProber{}, nil
 	}
 	switch probeSort(p) {
@@ -316,8 +317,8 @@ func (l *handshakes) heard(p spec.Probe) (bool, error) {
 func (l *handshakes) close() {}
 
 // handshakesOf are the sessions of a WireGuard device; none where there is no device.
-func handshakesOf(k *Host, link string) ([]spec.Session, error) {
-	d, err := k.wg.Device(link)
+func handshakesOf(k *host.Host, link string) ([]spec.Session, error) {
+	d, err := k.WG.Device(link)
 	if err != nil || d == nil {
 		return nil, err
 	}

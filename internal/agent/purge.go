@@ -44,7 +44,7 @@ func (s *session) removeAll(ctx context.Context, k *Kernel, nothing *spec.Host) 
 	if err := conclude(ctx, k.Files, nothing, report.Remains); err != nil {
 		return report, err
 	}
-	switch _, err := os.Stat(s.paths.lib); {
+	switch _, err := os.Stat(s.paths.Lib); {
 	case err == nil: // other clusters need the agents
 		return report, nil
 	case !errors.Is(err, os.ErrNotExist):

@@ -74,7 +74,7 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 			return report, err
 		}
 	}
-	left, err := k.Left(ctx)
+	left, err := k.Remains(ctx)
 	noteRest(report, left)
 	return report, err
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// Left names the objects of this cluster that are on the server, services and their files
+// Remains names the objects of this cluster that are on the server, services and their files
 // included. The memory of what was confirmed is none of them, nor are keys.
-func (k *Kernel) Left(ctx context.Context) ([]string, error) {
-	if err := k.look(); err != nil {
+func (k *Kernel) Remains(ctx context.Context) ([]string, error) {
+	if err := k.Look(); err != nil {
 		return nil, fmt.Errorf("look what is left: %w", err)
 	}
 	var names []string
@@ -35,8 +35,8 @@ func (k *Kernel) Left(ctx context.Context) ([]string, error) {
 // lookForRest looks at the kernel and the disk again when everything was to go, the memory
 // of it included, and says in report what is there. What cannot be read is there.
 func (k *Kernel) lookForRest(ctx context.Context, report *spec.Report) error {
-	names, err := k.Left(ctx)
-	files, filesErr := k.traces()
+	names, err := k.Remains(ctx)
+	files, filesErr := k.Traces()
 	names = append(names, files...)
 	slices.Sort(names)
 	noteRest(report, slices.Compact(names))
@@ -49,8 +49,8 @@ func noteRest(report *spec.Report, names []string) {
 	report.Left, report.Remains = len(names), names[:min(len(names), spec.RemainsMax)]
 }
 
-// fewLeft is what is left in one line.
-func fewLeft(names []string) string {
+// fewRemains is what is left in one line.
+func fewRemains(names []string) string {
 	const most = 5
 	if more := len(names) - most; more > 0 {
 		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", more)

@@ -42,7 +42,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	if err != nil {
 		return nil, err
 	}
-	last := k.last()
+	last := k.Last()
 	if s.lock != nil && last != nil && last.BGP != nil {
 		// Should this fail, an apply that writes says so.
 		_ = noteWorkstation(k.Files)
@@ -81,7 +81,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		return nil, err
 	}
 	reply.Plan = plan
-	reply.Keys, err = k.keys.Existing(r.Keys)
+	reply.Keys, err = k.Keys.Existing(r.Keys)
 	return reply, err
 }
 
@@ -118,7 +118,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	}
 	// Who leaves may still speak while the others change: the confirmation after them
 	// forgets what was learned from that.
-	if failed == nil && r.Settle && len(report.Pending)+len(k.departed) == 0 && !spec.CanCutOff(report.Steps) {
+	if failed == nil && r.Settle && len(report.Pending)+len(k.Departed) == 0 && !spec.CanCutOff(report.Steps) {
 		confirmed, err := s.confirm(ctx)
 		if err != nil {
 			return nil, err
@@ -132,27 +132,27 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 // begin notes the change that r asks for, and sees to the way back from it to previous.
 // Should that fail, nothing was changed yet and nothing of it stays.
 func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r spec.Request) (err error) {
-	if !k.begun() { // otherwise one before it left something
+	if !k.Begun() { // otherwise one before it left something
 		defer func() {
 			if err != nil {
 				err = errors.Join(err, k.neverBegan(ctx, previous))
 			}
 		}()
 	}
-	if err := k.begin(r.Want); err != nil {
+	if err := k.BeginChange(r.Want); err != nil {
 		return err
 	}
 	maps.DeleteFunc(s.made, func(_, device string) bool {
 		return slices.ContainsFunc(r.Want.Links, func(l spec.Link) bool { return l.Name == device })
 	})
-	k.secrets = r.Secrets
-	k.untouched = r.Untouched
+	k.Secrets = r.Secrets
+	k.Untouched = r.Untouched
 	for network, leases := range r.Leases {
 		servicesOf(k.Files).inherit(network, leases)
 	}
 	if !r.Want.Empty() {
 		// Before the first change: after a power cut the boot unit tidies up.
-		if err := errors.Join(ensureBoot(ctx, k.Files), k.units.Repair(ctx, daemonsOf(k.Files, r.Want))); err != nil {
+		if err := errors.Join(ensureBoot(ctx, k.Files), k.Units.Repair(ctx, daemonsOf(k.Files, r.Want))); err != nil {
 			return err
 		}
 	}
@@ -163,7 +163,7 @@ func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r s
 // forgot what it confirmed: to take everything away would be no way back. It refuses what a plan has problems with; a
 // plan of this session counts, the lock was held ever since.
 func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*spec.Host, error) {
-	last := k.last()
+	last := k.Last()
 	problems := strangers(last, want)
 	if len(problems) == 0 && (s.agreed == "" || s.agreed != want.Sum()) {
 		plan, err := k.Plan(ctx, want)
@@ -178,11 +178,11 @@ func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*sp
 	if last != nil {
 		return last, nil
 	}
-	if k.lost[specFile] {
+	if k.Lost[spec.SpecFile] {
 		return nil, nil
 	}
-	if !k.begun() {
-		left, err := k.Left(ctx)
+	if !k.Begun() {
+		left, err := k.Remains(ctx)
 		if err != nil || len(left) > 0 {
 			return nil, err
 		}
@@ -205,7 +205,7 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 		return nil, err
 	}
 	if !u.want.Empty() {
-		if err := u.k.keys.Finish(u.want); err != nil {
+		if err := u.k.Keys.Finish(u.want); err != nil {
 			return nil, err
 		}
 	}

@@ -9,20 +9,21 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // observeRoutes takes the routes of our protocol numbers in the main table that
 // are on our links, or on nobody's of flock and go where want goes or where the
 // cluster remembers to have led one. Two clusters on one server share the numbers.
-func observeRoutes(k *Host, want, have *spec.Host) {
+func observeRoutes(k *host.Host, want, have *spec.Host) {
 	wanted := make(map[routeKey]bool, len(want.Routes))
 	for _, r := range want.Routes {
 		wanted[keyRoute(r)] = true
 	}
-	for _, r := range k.routes {
-		if unreachable(r) {
-			if dst := toPrefix(r.Dst); wanted[routeKey{dst, true}] || k.noted[dst] {
+	for _, r := range k.Routes {
+		if host.Unreachable(r) {
+			if dst := host.ToPrefix(r.Dst); wanted[routeKey{dst, true}] || k.Noted[dst] {
 				have.Routes = append(have.Routes, spec.Route{Unreachable: true, Dst: dst, Proto: spec.RouteProto})
 			}
 			continue
@@ -33,12 +34,12 @@ func observeRoutes(k *Host, want, have *spec.Host) {
 		if r.Protocol == spec.RouteProtoBGP && r.Priority == spec.BGPMetric {
 			continue // the BGP daemon's: removeBGP
 		}
-		dst := toPrefix(r.Dst)
-		if !k.ours(r.LinkIndex) && (!wanted[routeKey{dst, false}] && !k.noted[dst] || flocks(k.devices.byIndex[r.LinkIndex])) {
+		dst := host.ToPrefix(r.Dst)
+		if !k.Ours(r.LinkIndex) && (!wanted[routeKey{dst, false}] && !k.Noted[dst] || host.Flocks(k.Devices.ByIndex[r.LinkIndex])) {
 			continue
 		}
 		have.Routes = append(have.Routes, spec.Route{
-			Dst: dst, Via: toAddr(r.Gw), Dev: k.devices.name(r.LinkIndex), Src: toAddr(r.Src),
+			Dst: dst, Via: host.ToAddr(r.Gw), Dev: k.Devices.Name(r.LinkIndex), Src: host.ToAddr(r.Src),
 			Onlink: r.Flags&unix.RTNH_F_ONLINK != 0, MTU: r.MTU, Proto: uint8(r.Protocol),
 		})
 	}
@@ -49,7 +50,7 @@ func observeRoutes(k *Host, want, have *spec.Host) {
 func unreachableMessage(kind, flags int, r spec.Route) *nl.NetlinkRequest {
 	m := nl.NewNetlinkRequest(kind, flags)
 	head := nl.NewRtMsg()
-	head.Family, head.Dst_len, head.Protocol, head.Type = uint8(ipFamily(r.Dst.Addr())), uint8(r.Dst.Bits()), r.Proto, unix.RTN_UNREACHABLE
+	head.Family, head.Dst_len, head.Protocol, head.Type = uint8(host.IPFamily(r.Dst.Addr())), uint8(r.Dst.Bits()), r.Proto, unix.RTN_UNREACHABLE
 	m.AddData(head)
 	m.AddData(nl.NewRtAttr(unix.RTA_DST, r.Dst.Addr().AsSlice()))
 	m.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(spec.UnreachableMetric)))
@@ -57,17 +58,17 @@ func unreachableMessage(kind, flags int, r spec.Route) *nl.NetlinkRequest {
 }
 
 // routeMessage adds (flags: exclusively, or in place of ours) or removes a route.
-func routeMessage(k *Host, kind, flags int, r spec.Route) (*nl.NetlinkRequest, error) {
+func routeMessage(k *host.Host, kind, flags int, r spec.Route) (*nl.NetlinkRequest, error) {
 	if r.Unreachable {
 		return unreachableMessage(kind, flags, r), nil
 	}
-	index, err := k.index(r.Dev)
+	index, err := k.Index(r.Dev)
 	if err != nil {
 		return nil, err
 	}
 	m := nl.NewNetlinkRequest(kind, flags)
 	head := nl.NewRtMsg()
-	head.Family, head.Dst_len, head.Protocol = uint8(ipFamily(r.Dst.Addr())), uint8(r.Dst.Bits()), r.Proto
+	head.Family, head.Dst_len, head.Protocol = uint8(host.IPFamily(r.Dst.Addr())), uint8(r.Dst.Bits()), r.Proto
 	if !r.Via.IsValid() && r.Dst.Addr().Is4() {
 		head.Scope = unix.RT_SCOPE_LINK
 	}
@@ -93,7 +94,7 @@ func routeMessage(k *Host, kind, flags int, r spec.Route) (*nl.NetlinkRequest, e
 
 var routeFamily = family{
 	stage: stageUse, what: "routes",
-	observe: func(_ context.Context, k *Host, want, have *spec.Host) error {
+	observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
 		observeRoutes(k, want, have)
 		return nil
 	},
@@ -106,20 +107,20 @@ var routeFamily = family{
 		have.Routes = slices.DeleteFunc(slices.Clone(have.Routes), func(r spec.Route) bool { return vanish[r.Dev] })
 	},
 	batch:   routeMessages,
-	prepare: (*Host).noteRoutes,
-	finish:  func(_ context.Context, k *Host, want *spec.Host) error { return k.settleRoutes(want) },
-	remains: func(k *Host) ([]string, error) {
+	prepare: (*host.Host).NoteRoutes,
+	finish:  func(_ context.Context, k *host.Host, want *spec.Host) error { return k.FinishRoutes(want) },
+	remains: func(k *host.Host) ([]string, error) {
 		have := &spec.Host{}
-		observeRoutes(k, &spec.Host{Cluster: k.cluster}, have)
+		observeRoutes(k, &spec.Host{Cluster: k.Cluster}, have)
 		var names []string
 		for _, r := range have.Routes {
 			names = append(names, r.Object())
 		}
 		return names, nil
 	},
-	glance: func(k *Host, want, have *spec.Host) error {
+	glance: func(k *host.Host, want, have *spec.Host) error {
 		have.Routes = nil
-		err := k.readRoutes()
+		err := k.ReadRoutes()
 		observeRoutes(k, want, have)
 		return err
 	},

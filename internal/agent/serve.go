@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
@@ -28,7 +28,7 @@ import (
 // The error is what could not be undone, or bytes that are no request.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, version string) error {
 	defer unix.Umask(unix.Umask(fileMask))
-	s := &session{version: version, paths: serverPaths(), kernels: map[string]*Kernel{}, made: map[string]string{}}
+	s := &session{version: version, paths: host.ServerPaths(), kernels: map[string]*Kernel{}, made: map[string]string{}}
 	if f, ok := out.(*os.File); ok {
 		out = pipe{int(f.Fd()), &s.gone}
 	}
@@ -42,9 +42,6 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, version string) err
 // missedBeats is after how many beats without a byte from the workstation a session ends:
 // within 30 s. A session that nobody is behind must not keep the server's lock.
 const missedBeats = 5
-
-// beat is wire.Beat, but for tests.
-var beat = wire.Beat
 
 var errSilent = errors.New("the workstation shows no sign of life")
 
@@ -91,9 +88,9 @@ func (s *session) guard(ctx context.Context) context.Context {
 type session struct {
 	conn    *wire.Conn
 	version string
-	paths   paths
+	paths   host.Paths
 	kernels map[string]*Kernel // by cluster, open
-	lock    *lock              // held from the first plan to the end
+	lock    *host.Lock         // held from the first plan to the end
 	agreed  string             // sum of the last spec that was planned without a problem
 	armed   *undo
 	made    map[string]string // key files of this session that no apply has named, with their devices
@@ -120,7 +117,7 @@ func (s *session) run(ctx context.Context) error {
 	present, leave := context.WithCancel(ctx)
 	defer leave()
 	requests, ended, silent := make(chan spec.Request), make(chan error, 1), make(chan struct{})
-	s.silence.Begin(beat, func(missed int) {
+	s.silence.Begin(host.Beat, func(missed int) {
 		if missed >= missedBeats && !s.gone.Swap(true) {
 			close(silent)
 			leave()
@@ -181,7 +178,7 @@ func (s *session) end() error {
 	}
 	errs = append(errs, s.dropKeys())
 	if s.lock != nil {
-		errs = append(errs, s.lock.release(!sysfile.Exists(s.paths.lib)))
+		errs = append(errs, s.lock.Release(!sysfile.Exists(s.paths.Lib)))
 	}
 	return errors.Join(errs...)
 }
@@ -191,7 +188,7 @@ func (s *session) end() error {
 func (s *session) answer(ctx, present context.Context, r spec.Request) {
 	s.told = time.Now()
 	var working wire.Vigil
-	working.Begin(beat, func(int) { s.send(&spec.Reply{}) })
+	working.Begin(host.Beat, func(int) { s.send(&spec.Reply{}) })
 	defer working.End()
 	if r.Op != spec.OpPurge && r.Op != spec.OpConfirm {
 		ctx = present
@@ -243,7 +240,7 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		return nil, err
 	}
 	if r.Op == spec.OpBGP {
-		status, err := bgpStatus(ctx, newFiles(r.Want.Cluster))
+		status, err := bgpStatus(ctx, host.NewFiles(r.Want.Cluster))
 		return &spec.Reply{BGP: status}, err
 	}
 	if r.Op == spec.OpProbe {
@@ -260,7 +257,7 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 	if r.Op == spec.OpPlan && r.Look {
 		return s.plan(ctx, r, (*Kernel).Plan)
 	}
-	if err := s.take(present, r.Holder, r.Change); errors.Is(err, errTwin) && r.Op == spec.OpPlan {
+	if err := s.take(present, r.Holder, r.Change); errors.Is(err, host.ErrTwin) && r.Op == spec.OpPlan {
 		return &spec.Reply{Plan: &spec.Plan{Problems: []spec.Problem{*problem(err)}}}, nil
 	} else if err != nil {
 		return nil, err
@@ -289,7 +286,7 @@ func (s *session) take(ctx context.Context, holder, change string) error {
 		holder = "somebody"
 	}
 	waiting := func(other string) { s.send(&spec.Reply{Progress: "waiting for " + other}) }
-	l, err := takeLock(ctx, filepath.Join(s.paths.run, lockFile), holder, change, lockWithin, waiting)
+	l, err := host.TakeLock(ctx, s.paths.LockPath(), holder, change, host.LockWithin, waiting)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/agent/wg"
@@ -51,7 +52,7 @@ func TestAgentProcess(t *testing.T) {
 	case "resolve again":
 		err = resolveAgain()
 	case "resolve later":
-		err = newResolver(newFiles("test")).Look(context.Background(), time.Now().Add(time.Hour))
+		err = newResolver(host.NewFiles("test")).Look(context.Background(), time.Now().Add(time.Hour))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -70,12 +71,12 @@ func TestMain(m *testing.M) {
 	}
 	if text := os.Getenv(hurried); text != "" {
 		var err error
-		if beat, err = time.ParseDuration(text); err != nil {
+		if host.Beat, err = time.ParseDuration(text); err != nil {
 			panic(err)
 		}
 	}
 	if os.Getenv(agentRole) == "" {
-		procNet, unit.OwnNetwork = "/proc/thread-self/net", "/proc/thread-self/ns/net" // a test's thread is in a namespace of its own, an agent's is not
+		host.ProcNet, unit.OwnNetwork = "/proc/thread-self/net", "/proc/thread-self/ns/net" // a test's thread is in a namespace of its own, an agent's is not
 	}
 	if len(os.Args) < 4 || os.Args[1] != "agent" {
 		os.Exit(borrowed(m))
@@ -383,7 +384,7 @@ func TestServeFromNothingToNothing(t *testing.T) {
 	if modes := m.sh("cd /var/lib/flock; stat -c %a . test test/dnsmasq-vx1.hosts"); modes != "755\n755\n644\n" {
 		t.Errorf("modes: %s", modes)
 	}
-	if mode := m.sh("stat -c %a /var/lib/flock/test/spec.json; ls -a /var/lib/flock/test /run/flock"); !strings.HasPrefix(mode, "600") || strings.Contains(mode, pendingFile) {
+	if mode := m.sh("stat -c %a /var/lib/flock/test/spec.json; ls -a /var/lib/flock/test /run/flock"); !strings.HasPrefix(mode, "600") || strings.Contains(mode, host.PendingFile) {
 		t.Errorf("files: %s", mode)
 	}
 
@@ -439,7 +440,7 @@ func TestSettle(t *testing.T) {
 	c = m.call()
 	c.must(spec.Request{Op: spec.OpApply, Want: more, Settle: true})
 	c.hangUp()
-	if fdb := m.sh("bridge fdb show dev vxl0-vx; ls /var/lib/flock/test; cat /var/lib/flock/test/spec.json"); strings.Count(fdb, "10.99.0.3") != 2 || strings.Contains(fdb, pendingFile) {
+	if fdb := m.sh("bridge fdb show dev vxl0-vx; ls /var/lib/flock/test; cat /var/lib/flock/test/spec.json"); strings.Count(fdb, "10.99.0.3") != 2 || strings.Contains(fdb, host.PendingFile) {
 		t.Errorf("what stands and what is kept:\n%s", fdb)
 	}
 }
@@ -506,7 +507,7 @@ func TestUndoWhenTheSessionEnds(t *testing.T) {
 			}
 			c.hangUp()
 			m.mtu(1450)
-			if conf := m.sh("cat /var/lib/flock/test/dnsmasq-vx1.conf; ls /var/lib/flock/test"); !strings.Contains(conf, "mtu,1450") || strings.Contains(conf, pendingFile) {
+			if conf := m.sh("cat /var/lib/flock/test/dnsmasq-vx1.conf; ls /var/lib/flock/test"); !strings.Contains(conf, "mtu,1450") || strings.Contains(conf, host.PendingFile) {
 				t.Errorf("files: %s", conf)
 			}
 		})
@@ -565,7 +566,7 @@ func TestBootAfterKill(t *testing.T) {
 	c.must(spec.Request{Op: spec.OpConfirm})
 	c.must(spec.Request{Op: spec.OpApply, Want: testHost(1400)})
 	c.kill(m)
-	m.sh("ls /var/lib/flock/test/" + pendingFile + "; ip link del vxl0; ip link del vxl0-vx; nft flush ruleset")
+	m.sh("ls /var/lib/flock/test/" + host.PendingFile + "; ip link del vxl0; ip link del vxl0-vx; nft flush ruleset")
 	m.boot()
 	m.mtu(1450)
 	c = m.call()
@@ -651,26 +652,26 @@ func TestOneCommandAsksTwice(t *testing.T) {
 
 func TestLockOutlastsNobody(t *testing.T) {
 	path := t.TempDir() + "/run/lock"
-	l, err := takeLock(context.Background(), path, "ann", "", time.Second, nil)
+	l, err := host.TakeLock(context.Background(), path, "ann", "", time.Second, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var waited []string
-	_, err = takeLock(context.Background(), path, "bob", "", 60*time.Millisecond, func(s string) { waited = append(waited, s) })
+	_, err = host.TakeLock(context.Background(), path, "bob", "", 60*time.Millisecond, func(s string) { waited = append(waited, s) })
 	if err == nil || !strings.Contains(err.Error(), "ann (pid ") || len(waited) != 1 {
 		t.Errorf("want a refusal that names ann, have %v; waited for %q", err, waited)
 	}
-	if err := l.release(true); err != nil {
+	if err := l.Release(true); err != nil {
 		t.Fatal(err)
 	}
 	if sysfile.Exists(path) {
 		t.Error("the last one left the lock file")
 	}
-	next, err := takeLock(context.Background(), path, "bob", "", time.Second, nil)
+	next, err := host.TakeLock(context.Background(), path, "bob", "", time.Second, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := next.release(true); err != nil {
+	if err := next.Release(true); err != nil {
 		t.Fatal(err)
 	}
 }

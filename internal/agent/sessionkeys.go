@@ -19,8 +19,8 @@ func (s *session) handshake(ctx context.Context, r spec.Request) (*spec.Reply, e
 	if err != nil {
 		return nil, err
 	}
-	k.wg.Confirmed(func() []spec.Peer { return confirmedPeers(k.Host) })
-	silent, err := k.wg.Handshake(ctx, r.Peers)
+	k.WG.Confirmed(func() []spec.Peer { return confirmedPeers(k.Host) })
+	silent, err := k.WG.Handshake(ctx, r.Peers)
 	return &spec.Reply{Silent: silent}, err
 }
 
@@ -32,7 +32,7 @@ func (s *session) keys(r spec.Request) (*spec.Reply, error) {
 	}
 	out := map[string]string{}
 	for _, device := range r.Keys {
-		public, made, err := k.keys.Public(device, r.Rotate)
+		public, made, err := k.Keys.Public(device, r.Rotate)
 		if made != "" {
 			s.made[made] = device
 		}
@@ -49,7 +49,7 @@ func (s *session) keys(r spec.Request) (*spec.Reply, error) {
 func (s *session) dropKeys() error {
 	var errs []error
 	for path := range s.made {
-		errs = append(errs, sysfile.Remove(path), sysfile.RemoveEmpty(filepath.Dir(path), s.paths.lib))
+		errs = append(errs, sysfile.Remove(path), sysfile.RemoveEmpty(filepath.Dir(path), s.paths.Lib))
 	}
 	return errors.Join(errs...)
 }
@@ -64,7 +64,7 @@ func (s *session) learnNew(ctx context.Context, want *spec.Host) error {
 	if err != nil {
 		return err
 	}
-	last := k.last()
+	last := k.Last()
 	known := map[string]bool{}
 	if last != nil {
 		for _, p := range last.Peers {
@@ -77,6 +77,6 @@ func (s *session) learnNew(ctx context.Context, want *spec.Host) error {
 			fresh = append(fresh, p.Endpoint)
 		}
 	}
-	k.wg.Learn(ctx, fresh)
+	k.WG.Learn(ctx, fresh)
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -134,7 +135,7 @@ func TestBusyAgentBreathes(t *testing.T) {
 		t.Fatal(err)
 	}
 	signs := 0
-	for time.Since(asked) < 3*breathlessBeats*100*time.Millisecond {
+	for time.Since(asked) < 3*host.BreathlessBeats*100*time.Millisecond {
 		var reply spec.Reply
 		if err := second.conn.Receive(&reply); err != nil || reply.Done {
 			t.Fatalf("while the first one is there: %+v, %v", reply, err)
@@ -145,7 +146,7 @@ func TestBusyAgentBreathes(t *testing.T) {
 			t.Errorf("told %q", reply.Progress)
 		}
 	}
-	if signs < breathlessBeats {
+	if signs < host.BreathlessBeats {
 		t.Errorf("%d signs of life from an agent that waits", signs)
 	}
 	first.hangUp()
@@ -164,7 +165,7 @@ func TestOnlyTheHolderIsEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "lock")
-	l, err := takeLock(t.Context(), path, "ann", "", time.Second, nil)
+	l, err := host.TakeLock(t.Context(), path, "ann", "", time.Second, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,12 +183,12 @@ func TestOnlyTheHolderIsEnded(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := takeLock(context.Background(), path, "bob", "", 60*time.Millisecond, func(string) {})
+		_, err := host.TakeLock(context.Background(), path, "bob", "", 60*time.Millisecond, func(string) {})
 		if err == nil {
 			t.Errorf("%q: taken", text)
 		}
 	}
-	if err := errors.Join(in.Close(), bystander.Wait(), l.release(true)); err != nil {
+	if err := errors.Join(in.Close(), bystander.Wait(), l.Release(true)); err != nil {
 		t.Errorf("the bystander: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -95,16 +96,16 @@ func (h holder) problem(l listener, advice string) spec.Problem {
 
 // holderOf finds out who holds the port in l's way: a process, or a device of the
 // kernel's, whose sockets stand in the same tables but are nobody's.
-func holderOf(k *Host, l listener) holder {
+func holderOf(k *host.Host, l listener) holder {
 	if name, pid := processAt(l); pid != 0 {
 		return holder{fmt.Sprintf("%s (process %d)", name, pid), "stop " + name, pid}
 	}
-	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
-		dev := k.devices.byName[name]
+	for _, name := range slices.Sorted(maps.Keys(k.Devices.ByName)) {
+		dev := k.Devices.ByName[name]
 		word := listens(k, dev, l.at.Port())
 		switch {
 		case word == "" || l.stream:
-		case flocks(dev):
+		case host.Flocks(dev):
 			return holder{fmt.Sprintf("the %s device %s", word, name), "have its cluster, " + ownerOf(dev) + ", use another", 0}
 		default:
 			return holder{fmt.Sprintf("the %s device %s", word, name), "remove it: ip link delete " + name, 0}
@@ -115,14 +116,14 @@ func holderOf(k *Host, l listener) holder {
 
 // listens says of what kind a device is that has the kernel listen on a UDP port, ""
 // if it does not.
-func listens(k *Host, dev netlink.Link, port uint16) string {
+func listens(k *host.Host, dev netlink.Link, port uint16) string {
 	switch v := dev.(type) {
 	case *netlink.Vxlan:
 		if v.Port == int(port) {
 			return "VXLAN"
 		}
 	case *netlink.Wireguard:
-		if d, err := k.wg.Device(v.Name); err == nil && d != nil && d.ListenPort == int(port) {
+		if d, err := k.WG.Device(v.Name); err == nil && d != nil && d.ListenPort == int(port) {
 			return "WireGuard"
 		}
 	}
@@ -140,7 +141,7 @@ func processAt(l listener) (name string, pid int) {
 	}
 	for _, table := range tables {
 		inodes := map[string]bool{}
-		if err := readSockets(filepath.Join(procNet, table), l.at, state, inodes); err != nil || len(inodes) == 0 {
+		if err := readSockets(filepath.Join(host.ProcNet, table), l.at, state, inodes); err != nil || len(inodes) == 0 {
 			continue
 		}
 		if name, pid := socketHolder(inodes); pid != 0 {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
@@ -22,18 +23,16 @@ import (
 // what reads it (flannel's CNI plugin, scripts) is configured with the path. It goes
 // with a reboot and comes back with the last spec.
 
-const subnetEnv = "subnet.env"
-
-func envPath(s *Files, network string) string {
-	return filepath.Join(s.paths.run, network, subnetEnv)
+func envPath(s *host.Files, network string) string {
+	return filepath.Join(s.Paths.Run, network, host.SubnetEnv)
 }
 
-func envText(s *Files, e spec.SubnetEnv) (string, error) {
+func envText(s *host.Files, e spec.SubnetEnv) (string, error) {
 	data, err := wire.Marshal(e)
 	if err != nil {
-		return "", fmt.Errorf("encode %s: %w", subnetEnv, err)
+		return "", fmt.Errorf("encode %s: %w", host.SubnetEnv, err)
 	}
-	out := templates.SubnetEnv{Mark: s.cluster + "/" + e.Network, Spec: string(data), MTU: e.MTU, Masquerade: e.Masquerade}
+	out := templates.SubnetEnv{Mark: s.Cluster + "/" + e.Network, Spec: string(data), MTU: e.MTU, Masquerade: e.Masquerade}
 	for i, pool := range e.Pools {
 		if pool.Addr().Is4() {
 			out.Network4, out.Subnet4 = pool.String(), e.Subnets[i].String()
@@ -45,15 +44,15 @@ func envText(s *Files, e spec.SubnetEnv) (string, error) {
 }
 
 // ourEnvs lists the networks of this cluster that have a file.
-func ourEnvs(s *Files) ([]string, error) {
-	networks, err := sysfile.Names(s.paths.run)
+func ourEnvs(s *host.Files) ([]string, error) {
+	networks, err := sysfile.Names(s.Paths.Run)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list files: %w", err)
 	}
 	var out []string
 	slices.Sort(networks)
 	for _, network := range networks {
-		path := filepath.Join(s.paths.run, network, subnetEnv)
+		path := filepath.Join(s.Paths.Run, network, host.SubnetEnv)
 		if _, err := os.Lstat(path); err != nil {
 			continue
 		}
@@ -61,7 +60,7 @@ func ourEnvs(s *Files) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if mark == s.cluster+"/"+network {
+		if mark == s.Cluster+"/"+network {
 			out = append(out, network)
 		}
 	}
@@ -70,7 +69,7 @@ func ourEnvs(s *Files) ([]string, error) {
 
 // observeEnvs fills in have.Envs. A file that was changed by hand counts as one
 // that says nothing.
-func observeEnvs(s *Files, have *spec.Host) error {
+func observeEnvs(s *host.Files, have *spec.Host) error {
 	ours, err := ourEnvs(s)
 	if err != nil {
 		return err
@@ -93,7 +92,7 @@ func observeEnvs(s *Files, have *spec.Host) error {
 }
 
 // claimEnvs says where a file stands that is not this cluster's.
-func claimEnvs(s *Files, want *spec.Host) ([]spec.Problem, error) {
+func claimEnvs(s *host.Files, want *spec.Host) ([]spec.Problem, error) {
 	var out []spec.Problem
 	for _, e := range want.Envs {
 		path := envPath(s, e.Network)
@@ -105,7 +104,7 @@ func claimEnvs(s *Files, want *spec.Host) ([]spec.Problem, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !sysfile.Exists(path) || mark == s.cluster+"/"+e.Network {
+		if !sysfile.Exists(path) || mark == s.Cluster+"/"+e.Network {
 			continue
 		}
 		whose := "flock did not write it"
@@ -117,7 +116,7 @@ func claimEnvs(s *Files, want *spec.Host) ([]spec.Problem, error) {
 	return out, nil
 }
 
-func setEnv(s *Files, e spec.SubnetEnv) error {
+func setEnv(s *host.Files, e spec.SubnetEnv) error {
 	text, err := envText(s, e)
 	if err != nil {
 		return err
@@ -126,14 +125,14 @@ func setEnv(s *Files, e spec.SubnetEnv) error {
 	return err
 }
 
-func removeEnv(s *Files, network string) error {
+func removeEnv(s *host.Files, network string) error {
 	path := envPath(s, network)
 	return errors.Join(sysfile.Remove(path), sysfile.RemoveEmpty(filepath.Dir(path)))
 }
 
 var envFamily = family{
 	what:    "services: look at subnet.env files",
-	observe: func(_ context.Context, k *Host, _, have *spec.Host) error { return observeEnvs(k.Files, have) },
+	observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error { return observeEnvs(k.Files, have) },
 	diff: func(d *difference) {
 		key := func(e spec.SubnetEnv) string { return e.Network }
 		d.put(compare(d.want.Envs, d.have.Envs, key, func(e spec.SubnetEnv) string { return "subnet.env " + e.Network }), going, serving)
@@ -145,21 +144,21 @@ var envFamily = family{
 		return removeEnv(a.k.Files, op.Have.(spec.SubnetEnv).Network)
 	},
 	tried: tried{
-		files: func(s *Files, _ Op) ([]string, bool) { return []string{s.paths.run}, false },
-		claim: func(_ context.Context, k *Host, want *spec.Host, _ []Op) ([]spec.Problem, error) {
+		files: func(s *host.Files, _ Op) ([]string, bool) { return []string{s.Paths.Run}, false },
+		claim: func(_ context.Context, k *host.Host, want *spec.Host, _ []Op) ([]spec.Problem, error) {
 			return claimEnvs(k.Files, want)
 		},
 	},
 	marked:  true,
-	remains: func(k *Host) ([]string, error) { return envRemains(k.Files) },
+	remains: func(k *host.Host) ([]string, error) { return envRemains(k.Files) },
 }
 
 // envRemains names subnet.env files.
-func envRemains(s *Files) ([]string, error) {
+func envRemains(s *host.Files) ([]string, error) {
 	networks, err := ourEnvs(s)
 	var out []string
 	for _, network := range networks {
-		out = append(out, filepath.Join(s.paths.run, network, subnetEnv))
+		out = append(out, filepath.Join(s.Paths.Run, network, host.SubnetEnv))
 	}
 	return out, err
 }

@@ -9,16 +9,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
 
-func envServices(t *testing.T) *Files {
+func envServices(t *testing.T) *host.Files {
 	t.Helper()
 	dir := t.TempDir()
-	return filesAt("test", paths{
-		lib: filepath.Join(dir, "lib"), run: filepath.Join(dir, "run"), units: filepath.Join(dir, "units"),
-		network: filepath.Join(dir, "network"), nm: filepath.Join(dir, "nm"),
+	return host.FilesAt("test", host.Paths{
+		Lib: filepath.Join(dir, "lib"), Run: filepath.Join(dir, "run"), Units: filepath.Join(dir, "units"),
+		Network: filepath.Join(dir, "network"), NM: filepath.Join(dir, "nm"),
 	})
 }
 
@@ -35,7 +36,7 @@ func TestSubnetEnvIsFlannels(t *testing.T) {
 	if err := setEnv(s, testEnv()); err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(filepath.Join(s.paths.run, "n1", "subnet.env"))
+	data, err := os.ReadFile(filepath.Join(s.Paths.Run, "n1", "subnet.env"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +113,7 @@ func TestSubnetEnvIsSeenRepairedAndRemoved(t *testing.T) {
 		t.Errorf("removal: %v", err)
 	}
 	// The server's lock is a file of that name.
-	if err := os.WriteFile(filepath.Join(s.paths.run, "lock"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Paths.Run, "lock"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if list, err := claimEnvs(s, &spec.Host{Envs: []spec.SubnetEnv{{Network: "lock"}}}); err != nil || len(list) != 1 {

@@ -71,7 +71,7 @@ func letsGo(t *testing.T, k *Kernel, four, six string) {
 	if want := []string{value(four, "1", "0"), value(six, "1", "0"), value(six, "2", "1")}; strings.Join(have, " ") != strings.Join(want, " ") {
 		t.Errorf("settings: want %s, have %s", want, have)
 	}
-	if left, err := number(k.Left(t.Context())); err != nil || left != 0 {
+	if left, err := number(k.Remains(t.Context())); err != nil || left != 0 {
 		t.Errorf("left = %d, %v", left, err)
 	}
 }
@@ -80,7 +80,7 @@ func TestForwardingStaysWhereFilesSetIt(t *testing.T) {
 	ownNet(t)
 	k := open(t, "t", t.TempDir())
 	etc, lib := filepath.Join(t.TempDir(), "sysctl.d"), t.TempDir()
-	k.paths.sysctls = []string{etc, lib}
+	k.Paths.Sysctls = []string{etc, lib}
 	write := func(path, text string) {
 		t.Helper()
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
@@ -28,7 +29,7 @@ const (
 // impliedSettings is want with what follows from it on this server: a host that forwards
 // IPv6 ignores router advertisements unless accept_ra is 2 (linux
 // ip-sysctl.rst), and would lose its own default route.
-func impliedSettings(k *Host, want *spec.Host) (*spec.Host, error) {
+func impliedSettings(k *host.Host, want *spec.Host) (*spec.Host, error) {
 	if _, err := os.Stat("/proc/sys/" + ipv6Settings); errors.Is(err, fs.ErrNotExist) {
 		out := *want
 		out.Sysctls = withoutIPv6(want.Sysctls)
@@ -42,7 +43,7 @@ func impliedSettings(k *Host, want *spec.Host) (*spec.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := k.readDevices(); err != nil {
+	if err := k.ReadDevices(); err != nil {
 		return nil, err
 	}
 	forwards, err := sysctl.Read(sysctl.ForwardingIPv6)
@@ -51,12 +52,12 @@ func impliedSettings(k *Host, want *spec.Host) (*spec.Host, error) {
 	}
 	out := *want
 	out.Sysctls = slices.Clone(want.Sysctls)
-	for _, name := range slices.Sorted(maps.Keys(k.devices.byName)) {
+	for _, name := range slices.Sorted(maps.Keys(k.Devices.ByName)) {
 		key := "net/ipv6/conf/" + name + "/accept_ra"
 		_, noted := notes[key]
 		takes := noted
 		if !noted && forwards != "1" {
-			if takes, err = takesAdvertisements(k, k.devices.byName[name], key); err != nil {
+			if takes, err = takesAdvertisements(k, k.Devices.ByName[name], key); err != nil {
 				return nil, err
 			}
 		}
@@ -99,19 +100,19 @@ func withoutNarrow(want *spec.Host) *spec.Host {
 }
 
 // takesAdvertisements says whether the device may have learned a router.
-func takesAdvertisements(k *Host, l netlink.Link, key string) (bool, error) {
-	if l.Attrs().Name == "lo" || flocks(l) || l.Attrs().MasterIndex != 0 {
+func takesAdvertisements(k *host.Host, l netlink.Link, key string) (bool, error) {
+	if l.Attrs().Name == "lo" || host.Flocks(l) || l.Attrs().MasterIndex != 0 {
 		return false, nil
 	}
 	if value, err := sysctl.Read(key); err != nil || value != "1" {
 		return false, nil // a device without IPv6 has no such setting
 	}
-	return k.uplink(l)
+	return k.Uplink(l)
 }
 
 // observeSysctls reads the settings that want names and those that are to be
 // restored. One that does not exist is left out.
-func observeSysctls(k *Host, want, have *spec.Host) error {
+func observeSysctls(k *host.Host, want, have *spec.Host) error {
 	wanted := make(map[string]bool, len(want.Sysctls))
 	for _, s := range want.Sysctls {
 		wanted[s.Key] = true
@@ -128,7 +129,7 @@ func observeSysctls(k *Host, want, have *spec.Host) error {
 }
 
 // setSysctl writes a setting. What it was is on disk before.
-func setSysctl(k *Host, s spec.Sysctl) error {
+func setSysctl(k *host.Host, s spec.Sysctl) error {
 	if s.Link == "" {
 		if err := noteSysctls(k, []spec.Sysctl{s}); err != nil {
 			return err
@@ -138,7 +139,7 @@ func setSysctl(k *Host, s spec.Sysctl) error {
 }
 
 // noteSysctls remembers the values found of settings that are not noted yet.
-func noteSysctls(k *Host, list []spec.Sysctl) error {
+func noteSysctls(k *host.Host, list []spec.Sysctl) error {
 	notes, err := readSysctlNotes(k)
 	if err != nil {
 		return err
@@ -162,15 +163,15 @@ func noteSysctls(k *Host, list []spec.Sysctl) error {
 		n.Set = s.Value
 		notes[s.Key], changed = n, true
 	}
-	if !changed && !k.lost[sysctlFile] {
+	if !changed && !k.Lost[sysctlFile] {
 		return nil
 	}
 	return storeSysctlNotes(k, notes)
 }
 
-// bequeath hands what was found before flock to another cluster that uses the
+// handOver hands what was found before flock to another cluster that uses the
 // setting, which took our value for the server's own.
-func bequeath(k *Host, key string, n settingNote) error {
+func handOver(k *host.Host, key string, n host.SettingNote) error {
 	others, err := otherNotes(k)
 	if err != nil {
 		return err
@@ -185,8 +186,8 @@ func bequeath(k *Host, key string, n settingNote) error {
 	return nil
 }
 
-// settleSysctls brings the notes in line with want when nothing is left to write.
-func settleSysctls(k *Host, want *spec.Host) error {
+// finishSysctls brings the notes in line with want when nothing is left to write.
+func finishSysctls(k *host.Host, want *spec.Host) error {
 	if err := noteSysctls(k, want.Sysctls); err != nil {
 		return err
 	}
@@ -207,28 +208,28 @@ func settleSysctls(k *Host, want *spec.Host) error {
 
 type clusterNotes struct {
 	dir   string
-	notes map[string]settingNote
+	notes map[string]host.SettingNote
 }
 
 // otherNotes reads the notes of the other clusters on this server. Of one whose notes are
 // lost the settings count that its spec names.
-func otherNotes(k *Host) ([]clusterNotes, error) {
-	root := filepath.Dir(k.dir())
-	clusters, err := (paths{lib: root}).clusters()
+func otherNotes(k *host.Host) ([]clusterNotes, error) {
+	root := filepath.Dir(k.Dir())
+	clusters, err := (host.Paths{Lib: root}).Clusters()
 	if err != nil {
 		return nil, err
 	}
 	var out []clusterNotes
 	for _, cluster := range clusters {
-		if cluster == filepath.Base(k.dir()) {
+		if cluster == filepath.Base(k.Dir()) {
 			continue
 		}
-		o := clusterNotes{filepath.Join(root, cluster), map[string]settingNote{}}
-		if notes, _, _ := recall(filepath.Join(o.dir, sysctlFile), soundSettings); notes != nil {
+		o := clusterNotes{filepath.Join(root, cluster), map[string]host.SettingNote{}}
+		if notes, _, _ := host.Recall(filepath.Join(o.dir, sysctlFile), soundSettings); notes != nil {
 			o.notes = *notes
-		} else if last := filesAt(cluster, paths{lib: root}).last(); last != nil {
+		} else if last := host.FilesAt(cluster, host.Paths{Lib: root}).Last(); last != nil {
 			for _, s := range globals(last) {
-				o.notes[s.Key] = settingNote{s.Value, s.Value}
+				o.notes[s.Key] = host.SettingNote{Found: s.Value, Set: s.Value}
 			}
 		}
 		out = append(out, o)
@@ -241,7 +242,7 @@ func globals(h *spec.Host) []spec.Sysctl {
 	return slices.DeleteFunc(slices.Clone(h.Sysctls), func(s spec.Sysctl) bool { return s.Link != "" })
 }
 
-func soundSettings(notes map[string]settingNote) bool {
+func soundSettings(notes map[string]host.SettingNote) bool {
 	for key, n := range notes {
 		if !filepath.IsLocal(key) || n.Found == "" || n.Set == "" {
 			return false
@@ -251,50 +252,50 @@ func soundSettings(notes map[string]settingNote) bool {
 }
 
 // readSysctlNotes returns what is remembered, made anew if it was lost.
-func readSysctlNotes(k *Host) (map[string]settingNote, error) {
-	if k.settings.notes != nil {
-		return maps.Clone(k.settings.notes), nil
+func readSysctlNotes(k *host.Host) (map[string]host.SettingNote, error) {
+	if k.Settings.Notes != nil {
+		return maps.Clone(k.Settings.Notes), nil
 	}
-	notes, _, damaged := recall(filepath.Join(k.dir(), sysctlFile), soundSettings)
+	notes, _, damaged := host.Recall(filepath.Join(k.Dir(), sysctlFile), soundSettings)
 	if damaged {
-		k.loses(sysctlFile)
+		k.Loses(sysctlFile)
 	}
 	if notes != nil {
 		return *notes, nil
 	}
-	last := k.last()
-	forgotten, err := k.hasForgotten()
-	missing := last != nil && len(globals(last)) > 0 && !k.settings.stored
-	if err != nil || !damaged && !missing && (!forgotten || k.settings.stored) {
-		return map[string]settingNote{}, err
+	last := k.Last()
+	forgotten, err := k.HasForgotten()
+	missing := last != nil && len(globals(last)) > 0 && !k.Settings.Stored
+	if err != nil || !damaged && !missing && (!forgotten || k.Settings.Stored) {
+		return map[string]host.SettingNote{}, err
 	}
-	k.loses(sysctlFile)
-	k.settings.notes, err = settingsAnew(k, last)
-	return maps.Clone(k.settings.notes), err
+	k.Loses(sysctlFile)
+	k.Settings.Notes, err = settingsAnew(k, last)
+	return maps.Clone(k.Settings.Notes), err
 }
 
 // settingsAnew is what can be told of settings whose notes are lost: those that last names,
 // or else those that networks of ours need, were before us what the next boot would make
 // them, without us.
-func settingsAnew(k *Host, last *spec.Host) (map[string]settingNote, error) {
-	files, err := sysctl.BootSettings(k.paths.sysctls)
+func settingsAnew(k *host.Host, last *spec.Host) (map[string]host.SettingNote, error) {
+	files, err := sysctl.BootSettings(k.Paths.Sysctls)
 	if err != nil {
 		return nil, err
 	}
 	boot := &sysctl.Others{Files: files}
-	if err := k.readDevices(); err != nil {
+	if err := k.ReadDevices(); err != nil {
 		return nil, err
 	}
 	ours := []spec.Sysctl{{Key: sysctl.ForwardingIPv4, Value: "1"}, {Key: sysctl.ForwardingIPv6, Value: "1"}}
 	if last != nil {
 		ours = globals(last)
 	}
-	for name, l := range k.devices.byName {
-		if uplink, err := k.uplink(l); err == nil && uplink && !flocks(l) && l.Attrs().MasterIndex == 0 {
+	for name, l := range k.Devices.ByName {
+		if uplink, err := k.Uplink(l); err == nil && uplink && !host.Flocks(l) && l.Attrs().MasterIndex == 0 {
 			ours = append(ours, spec.Sysctl{Key: "net/ipv6/conf/" + name + "/accept_ra", Value: "2"})
 		}
 	}
-	out := map[string]settingNote{}
+	out := map[string]host.SettingNote{}
 	for _, s := range ours {
 		found := "0"
 		if sysctl.AcceptsRA(s.Key) > 0 {
@@ -305,32 +306,32 @@ func settingsAnew(k *Host, last *spec.Host) (map[string]settingNote, error) {
 		}
 		value, err := sysctl.Read(s.Key)
 		if err == nil && value == s.Value && value != found {
-			out[s.Key] = settingNote{found, value}
+			out[s.Key] = host.SettingNote{Found: found, Set: value}
 		}
 	}
 	return out, nil
 }
 
-func storeSysctlNotes(k *Host, notes map[string]settingNote) error {
-	if err := writeSysctlNotes(k.dir(), notes); err != nil {
+func storeSysctlNotes(k *host.Host, notes map[string]host.SettingNote) error {
+	if err := writeSysctlNotes(k.Dir(), notes); err != nil {
 		return err
 	}
-	k.settings.notes, k.settings.stored = nil, true
-	delete(k.lost, sysctlFile)
+	k.Settings.Notes, k.Settings.Stored = nil, true
+	delete(k.Lost, sysctlFile)
 	return nil
 }
 
-func writeSysctlNotes(dir string, notes map[string]settingNote) error {
+func writeSysctlNotes(dir string, notes map[string]host.SettingNote) error {
 	path := filepath.Join(dir, sysctlFile)
 	if len(notes) == 0 {
-		return removeNote(path)
+		return host.RemoveNote(path)
 	}
 	data, err := json.MarshalIndent(notes, "", "\t")
 	if err == nil {
 		err = sysfile.MakeDir(dir)
 	}
 	if err == nil {
-		err = writeNote(path, string(data)+"\n")
+		err = host.WriteNote(path, string(data)+"\n")
 	}
 	if err != nil {
 		return fmt.Errorf("remember settings: %w", err)
@@ -338,7 +339,7 @@ func writeSysctlNotes(dir string, notes map[string]settingNote) error {
 	return nil
 }
 
-func sysctlRemains(k *Host) ([]string, error) {
+func sysctlRemains(k *host.Host) ([]string, error) {
 	notes, err := readSysctlNotes(k)
 	var names []string
 	for key := range notes {

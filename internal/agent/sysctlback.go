@@ -9,18 +9,19 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // observeLetGo adds the settings that nobody wants any more to have: what they go back
 // to, or for whom they stay.
-func observeLetGo(k *Host, wanted map[string]bool, have *spec.Host) error {
+func observeLetGo(k *host.Host, wanted map[string]bool, have *spec.Host) error {
 	notes, err := readSysctlNotes(k)
 	if err != nil {
 		return err
 	}
-	k.settings.around = nil
+	k.Settings.Around = nil
 	for _, key := range slices.Sorted(maps.Keys(notes)) {
 		if wanted[key] {
 			continue
@@ -39,26 +40,26 @@ func observeLetGo(k *Host, wanted map[string]bool, have *spec.Host) error {
 
 // letGo says whether what a setting is goes by our note of it, and if so, for whom it
 // stays like that, "" to set it back.
-func letGo(k *Host, key string, notes map[string]settingNote) (own bool, kept string, err error) {
+func letGo(k *host.Host, key string, notes map[string]host.SettingNote) (own bool, kept string, err error) {
 	n := notes[key]
 	if own, err = restores(k, key, n); err != nil || !own {
 		return false, "", err
 	}
-	if k.settings.around == nil {
-		if k.settings.around, err = lookAround(k); err != nil {
+	if k.Settings.Around == nil {
+		if k.Settings.Around, err = lookAround(k); err != nil {
 			return false, "", err
 		}
 	}
 	if sysctl.AcceptsRA(key) > 0 {
-		if k.settings.around.Routes6, err = routes6(k, notes); err != nil {
+		if k.Settings.Around.Routes6, err = routes6(k, notes); err != nil {
 			return false, "", err
 		}
 	}
-	return true, k.settings.around.KeptFor(key, n.Set), nil
+	return true, k.Settings.Around.KeptFor(key, n.Set), nil
 }
 
 // routes6 says whether the server will go on to forward IPv6.
-func routes6(k *Host, notes map[string]settingNote) (bool, error) {
+func routes6(k *host.Host, notes map[string]host.SettingNote) (bool, error) {
 	value, err := sysctl.Read(sysctl.ForwardingIPv6)
 	if err != nil || value != "1" {
 		return false, err
@@ -69,7 +70,7 @@ func routes6(k *Host, notes map[string]settingNote) (bool, error) {
 
 // restores says whether letting go of a setting means to decide about it: not when
 // somebody changed it meanwhile, nor while another cluster needs it.
-func restores(k *Host, key string, n settingNote) (bool, error) {
+func restores(k *host.Host, key string, n host.SettingNote) (bool, error) {
 	value, err := sysctl.Read(key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -86,7 +87,7 @@ func restores(k *Host, key string, n settingNote) (bool, error) {
 
 // dropSysctl lets go of a setting: what was found comes back, unless somebody changed it,
 // came to rely on it, or another cluster needs it, which then inherits what was found.
-func dropSysctl(k *Host, key string) error {
+func dropSysctl(k *host.Host, key string) error {
 	notes, err := readSysctlNotes(k)
 	if err != nil {
 		return err
@@ -99,7 +100,7 @@ func dropSysctl(k *Host, key string) error {
 	switch {
 	case err != nil:
 	case !own:
-		err = bequeath(k, key, n)
+		err = handOver(k, key, n)
 	case kept == "":
 		err = sysctl.Write(key, n.Found)
 	}
@@ -111,8 +112,10 @@ func dropSysctl(k *Host, key string) error {
 }
 
 var sysctlFamily = family{
-	what:    "settings",
-	observe: func(_ context.Context, k *Host, want, have *spec.Host) error { return observeSysctls(k, want, have) },
+	what: "settings",
+	observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
+		return observeSysctls(k, want, have)
+	},
 	diff: func(d *difference) {
 		ofLinks, global := diffSysctls(d.want.Sysctls, d.have.Sysctls)
 		d.put(global, leaving, serving)
@@ -128,12 +131,12 @@ var sysctlFamily = family{
 		return dropSysctl(a.k, op.Have.(spec.Sysctl).Key)
 	},
 	implied: impliedSettings,
-	tried: tried{claim: func(_ context.Context, k *Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+	tried: tried{claim: func(_ context.Context, k *host.Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
 		return claimSettings(k, ops), nil
 	}},
-	finish:  func(_ context.Context, k *Host, want *spec.Host) error { return settleSysctls(k, want) },
+	finish:  func(_ context.Context, k *host.Host, want *spec.Host) error { return finishSysctls(k, want) },
 	remains: sysctlRemains,
-	shaken: func(k *Host, want, have *spec.Host) error {
+	shaken: func(k *host.Host, want, have *spec.Host) error {
 		have.Sysctls = nil
 		return observeSysctls(k, want, have)
 	},

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/rtnl"
@@ -61,7 +62,7 @@ func try(kinds string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	k := &Host{rt: rt}
+	k := &host.Host{RT: rt}
 	for i, kind := range strings.Split(kinds, ",") {
 		m, err := createMessage(k, spec.Link{Name: fmt.Sprintf("try%d", i), Kind: kind, Tunnel: triedTunnel(kind)})
 		if err == nil {
@@ -89,10 +90,10 @@ func triedTunnel(kind string) *spec.Tunnel {
 
 // claimKinds says which kinds of want's links the kernel cannot make. Links that are
 // there prove theirs.
-func claimKinds(ctx context.Context, k *Host, want *spec.Host) ([]spec.Problem, error) {
+func claimKinds(ctx context.Context, k *host.Host, want *spec.Host) ([]spec.Problem, error) {
 	needed := map[string]bool{}
 	for _, l := range want.Links {
-		if dev := k.devices.byName[l.Name]; dev == nil || kindOf(k, dev) != l.Kind {
+		if dev := k.Devices.ByName[l.Name]; dev == nil || kindOf(k, dev) != l.Kind {
 			needed[l.Kind] = true
 		}
 	}
@@ -165,8 +166,8 @@ func lacksKind(kind string) spec.Problem {
 }
 
 // proven says whether a device of kind or its module is there.
-func proven(k *Host, kind string) bool {
-	for _, l := range k.devices.byName {
+func proven(k *host.Host, kind string) bool {
+	for _, l := range k.Devices.ByName {
 		if l.Type() == kind {
 			return true
 		}

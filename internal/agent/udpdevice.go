@@ -14,6 +14,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/tun"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/control"
@@ -27,38 +28,38 @@ import (
 const udpStem = "udp-"
 
 // udpDaemon is the process behind a UDP device. The network only names it.
-func udpDaemon(s *Files, device, network string) unit.Daemon {
+func udpDaemon(s *host.Files, device, network string) unit.Daemon {
 	return unit.Daemon{
-		Name: udpStem + device, Mark: s.cluster + "/" + network,
-		Description: "UDP device " + device + " of flock network " + s.cluster + "/" + network,
+		Name: udpStem + device, Mark: s.Cluster + "/" + network,
+		Description: "UDP device " + device + " of flock network " + s.Cluster + "/" + network,
 		Args:        []string{"agent", "udp", device},
 	}
 }
 
-func udpSocket(s *Files, device string) string {
-	return filepath.Join(s.runDir(), udpStem+device+".sock")
+func udpSocket(s *host.Files, device string) string {
+	return filepath.Join(s.RunDir(), udpStem+device+".sock")
 }
 
 // runsUDP says whether the process behind a TUN device of ours is a UDP device's: one
 // that was killed leaves its unit, or its pid file.
-func runsUDP(s *Files, device string) bool {
+func runsUDP(s *host.Files, device string) bool {
 	d := udpDaemon(s, device, "")
-	return sysfile.Exists(s.units.PIDFile(d)) || s.units.Installed(d.Name)
+	return sysfile.Exists(s.Units.PIDFile(d)) || s.Units.Installed(d.Name)
 }
 
-func stopUDP(ctx context.Context, s *Files, device string) error {
-	if err := s.units.Stop(ctx, udpDaemon(s, device, "")); err != nil {
+func stopUDP(ctx context.Context, s *host.Files, device string) error {
+	if err := s.Units.Stop(ctx, udpDaemon(s, device, "")); err != nil {
 		return err
 	}
 	return sysfile.Remove(udpSocket(s, device)) // it does so itself unless it was killed
 }
 
 // newUDP makes a device, still down and without members.
-func newUDP(ctx context.Context, k *Host, l spec.Link) error {
+func newUDP(ctx context.Context, k *host.Host, l spec.Link) error {
 	if err := newTUN(k, l); err != nil {
 		return err
 	}
-	if err := k.units.Start(ctx, udpDaemon(k.Files, l.Name, l.Network)); err != nil {
+	if err := k.Units.Start(ctx, udpDaemon(k.Files, l.Name, l.Network)); err != nil {
 		return err
 	}
 	return setUDP(ctx, k, l, nil)
@@ -66,20 +67,20 @@ func newUDP(ctx context.Context, k *Host, l spec.Link) error {
 
 // mendUDP brings a living device to want, its members aside. One whose process does
 // not answer gets a new one.
-func mendUDP(ctx context.Context, k *Host, want, have spec.Link) error {
+func mendUDP(ctx context.Context, k *host.Host, want, have spec.Link) error {
 	if have.Tunnel != nil && *have.Tunnel == *want.Tunnel {
 		return nil
 	}
 	config, _, err := udptun.Get(ctx, udpSocket(k.Files, want.Name))
 	if err != nil {
-		if err := k.units.Start(ctx, udpDaemon(k.Files, want.Name, want.Network)); err != nil {
+		if err := k.Units.Start(ctx, udpDaemon(k.Files, want.Name, want.Network)); err != nil {
 			return err
 		}
 	}
 	return setUDP(ctx, k, want, config.Members)
 }
 
-func setUDP(ctx context.Context, k *Host, l spec.Link, members []udptun.Member) error {
+func setUDP(ctx context.Context, k *host.Host, l spec.Link, members []udptun.Member) error {
 	config := udptun.Config{Local: l.Tunnel.Local, Port: l.Tunnel.Port, Members: members}
 	config.Members = slices.DeleteFunc(slices.Clone(members), func(m udptun.Member) bool { return m.Addr.Is6() != config.Local.Is6() })
 	if err := udptun.Set(ctx, udpSocket(k.Files, l.Name), config); err != nil {
@@ -90,7 +91,7 @@ func setUDP(ctx context.Context, k *Host, l spec.Link, members []udptun.Member) 
 
 // setMembers gives the devices that ops are about the members that want has, all of
 // a device's in one exchange. Packets of those that stay are not touched.
-func setMembers(ctx context.Context, k *Host, want *spec.Host, ops []Op) error {
+func setMembers(ctx context.Context, k *host.Host, want *spec.Host, ops []Op) error {
 	done := map[string]bool{}
 	for _, op := range ops {
 		m, ok := op.Want.(spec.Member)
@@ -122,7 +123,7 @@ func membersOf(h *spec.Host, link string) []udptun.Member {
 // observeUDP completes have.Links and fills have.Members with what the processes
 // say. One that does not answer leaves its device without address and port, which
 // differs from all that is wanted.
-func observeUDP(ctx context.Context, k *Host, have *spec.Host) error {
+func observeUDP(ctx context.Context, k *host.Host, have *spec.Host) error {
 	for i := range have.Links {
 		l := &have.Links[i]
 		if l.Kind != spec.UDP {
@@ -154,7 +155,7 @@ func UDP(ctx context.Context, name string, _ io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	s := newFiles(cluster)
+	s := host.NewFiles(cluster)
 	device, err := tun.CreateTUN(name, link.Attrs().MTU)
 	if err != nil {
 		return fmt.Errorf("open device %s: %w", name, err)
@@ -167,7 +168,7 @@ func UDP(ctx context.Context, name string, _ io.Writer) (err error) {
 	if err != nil {
 		return errors.Join(err, device.Close())
 	}
-	done, err := s.units.Ready(udpDaemon(s, name, network))
+	done, err := s.Units.Ready(udpDaemon(s, name, network))
 	if err != nil {
 		return errors.Join(err, control.Close(), device.Close())
 	}
@@ -184,8 +185,8 @@ func carry(ctx context.Context, d *udptun.Device, control net.Listener) error {
 }
 
 // restoreUDP gives d what the last confirmed spec says about it, if it does.
-func restoreUDP(ctx context.Context, s *Files, d *udptun.Device, name string) error {
-	last := s.last()
+func restoreUDP(ctx context.Context, s *host.Files, d *udptun.Device, name string) error {
+	last := s.Last()
 	if last == nil {
 		return nil
 	}
@@ -199,7 +200,7 @@ func restoreUDP(ctx context.Context, s *Files, d *udptun.Device, name string) er
 
 var memberFamily = family{
 	stage: stageMake, what: "UDP devices",
-	observe: func(ctx context.Context, k *Host, _, have *spec.Host) error { return observeUDP(ctx, k, have) },
+	observe: func(ctx context.Context, k *host.Host, _, have *spec.Host) error { return observeUDP(ctx, k, have) },
 	diff: func(d *difference) {
 		d.put(compare(d.want.Members, d.have.Members, keyMember, objectMember), clearing, coming)
 	},

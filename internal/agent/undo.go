@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -80,7 +81,7 @@ func (s *session) goBack(ctx context.Context) error {
 	s.armed = nil
 	defer u.disarm()
 	if u.previous == nil {
-		return errors.Join(errors.New("what was confirmed before is not known here, so nothing was taken back"), u.k.endChange())
+		return errors.Join(errors.New("what was confirmed before is not known here, so nothing was taken back"), u.k.EndChange())
 	}
 	return u.k.backTo(ctx, u.previous, s.progress)
 }
@@ -88,9 +89,9 @@ func (s *session) goBack(ctx context.Context) error {
 // neverBegan takes back the notes of a change that has changed nothing.
 func (k *Kernel) neverBegan(ctx context.Context, previous *spec.Host) error {
 	if previous == nil || !previous.Empty() {
-		return k.endChange()
+		return k.EndChange()
 	}
-	left, err := k.Left(ctx)
+	left, err := k.Remains(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,14 +114,14 @@ func (k *Kernel) backTo(ctx context.Context, h *spec.Host, progress func(string)
 }
 
 // settle notes that h stands and is confirmed. An empty h leaves no trace.
-func conclude(ctx context.Context, s *Files, h *spec.Host, left []string) error {
+func conclude(ctx context.Context, s *host.Files, h *spec.Host, left []string) error {
 	if !h.Empty() {
-		return errors.Join(s.store(h), ensureBoot(ctx, s), dropSecrets(s, h))
+		return errors.Join(s.Store(h), ensureBoot(ctx, s), dropSecrets(s, h))
 	}
 	if len(left) > 0 {
-		return fmt.Errorf("objects of cluster %s are left: %s", h.Cluster, fewLeft(left))
+		return fmt.Errorf("objects of cluster %s are left: %s", h.Cluster, fewRemains(left))
 	}
-	if err := s.forget(); err != nil {
+	if err := s.Forget(); err != nil {
 		return err
 	}
 	return dropBoot(ctx, s)

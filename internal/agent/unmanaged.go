@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
@@ -31,15 +32,15 @@ type dropIn struct {
 	reload []string // makes the daemon read it
 }
 
-func networkDaemons(s *Files) []dropIn {
+func networkDaemons(s *host.Files) []dropIn {
 	paths := dropIns(s)
 	return []dropIn{
 		{
-			path: paths[0], there: sysfile.Exists(s.paths.netif), unit: "systemd-networkd.service",
+			path: paths[0], there: sysfile.Exists(s.Paths.Netif), unit: "systemd-networkd.service",
 			text: templates.Unmanaged.Networkd, reload: []string{"networkctl", "reload"},
 		},
 		{
-			path: paths[1], there: sysfile.Exists(s.paths.nmRun) && sysfile.Exists(filepath.Dir(s.paths.nm)), unit: "NetworkManager.service",
+			path: paths[1], there: sysfile.Exists(s.Paths.NMRun) && sysfile.Exists(filepath.Dir(s.Paths.NM)), unit: "NetworkManager.service",
 			text: templates.Unmanaged.NetworkManager, reload: []string{"systemctl", "reload", "NetworkManager.service"},
 		},
 	}
@@ -47,16 +48,16 @@ func networkDaemons(s *Files) []dropIn {
 
 // dropIns are the paths of the drop-ins, there or not. Networkd takes the first
 // file that matches: ours sorts before what distributions and netplan write.
-func dropIns(s *Files) []string {
+func dropIns(s *host.Files) []string {
 	return []string{
-		filepath.Join(s.paths.network, "00-flock-"+s.cluster+".network"),
-		filepath.Join(s.paths.nm, "flock-"+s.cluster+".conf"),
+		filepath.Join(s.Paths.Network, "00-flock-"+s.Cluster+".network"),
+		filepath.Join(s.Paths.NM, "flock-"+s.Cluster+".conf"),
 	}
 }
 
 // observeUnmanaged fills in have.Unmanaged. Where no network daemon runs, what is
 // wanted is there already.
-func observeUnmanaged(s *Files, want, have *spec.Host) error {
+func observeUnmanaged(s *host.Files, want, have *spec.Host) error {
 	var wanted spec.Unmanage
 	if len(want.Unmanaged) > 0 {
 		wanted = want.Unmanaged[0]
@@ -73,7 +74,7 @@ func observeUnmanaged(s *Files, want, have *spec.Host) error {
 				return err
 			}
 		}
-		unread := sysfile.Exists(s.units.Unread(d.path))
+		unread := sysfile.Exists(s.Units.Unread(d.path))
 		if text != expected || unread {
 			stands = false
 		}
@@ -94,16 +95,16 @@ func observeUnmanaged(s *Files, want, have *spec.Host) error {
 	return nil
 }
 
-func dropInText(s *Files, d dropIn, u spec.Unmanage) (string, error) {
+func dropInText(s *host.Files, d dropIn, u spec.Unmanage) (string, error) {
 	data, err := wire.Marshal(u)
 	if err != nil {
 		return "", fmt.Errorf("encode links: %w", err)
 	}
-	return d.text(templates.Unmanaged{Mark: s.cluster, Spec: string(data), Links: u.Links})
+	return d.text(templates.Unmanaged{Mark: s.Cluster, Spec: string(data), Links: u.Links})
 }
 
 // setUnmanaged tells the network daemons that run here to leave u's links alone.
-func setUnmanaged(ctx context.Context, s *Files, u spec.Unmanage) error {
+func setUnmanaged(ctx context.Context, s *host.Files, u spec.Unmanage) error {
 	for _, d := range networkDaemons(s) {
 		if !d.there && !sysfile.Exists(d.path) {
 			continue
@@ -120,7 +121,7 @@ func setUnmanaged(ctx context.Context, s *Files, u spec.Unmanage) error {
 }
 
 // removeUnmanaged removes the drop-ins.
-func removeUnmanaged(ctx context.Context, s *Files) error {
+func removeUnmanaged(ctx context.Context, s *host.Files) error {
 	for _, d := range networkDaemons(s) {
 		if err := loadDropIn(ctx, s, d, ""); err != nil {
 			return fmt.Errorf("remove drop-in: %w", err)
@@ -129,8 +130,8 @@ func removeUnmanaged(ctx context.Context, s *Files) error {
 	return nil
 }
 
-func loadDropIn(ctx context.Context, s *Files, d dropIn, text string) error {
-	_, err := s.units.LoadFile(ctx, unit.File{
+func loadDropIn(ctx context.Context, s *host.Files, d dropIn, text string) error {
+	_, err := s.Units.LoadFile(ctx, unit.File{
 		Path: d.path, Text: text, Known: true,
 		Reload: func(ctx context.Context) error { return reload(ctx, s, d) },
 	})
@@ -138,8 +139,8 @@ func loadDropIn(ctx context.Context, s *Files, d dropIn, text string) error {
 }
 
 // reload makes a daemon read its files again if it runs.
-func reload(ctx context.Context, s *Files, d dropIn) error {
-	if !d.there || !s.units.HasSystemd() || unit.Run(ctx, "systemctl", "--quiet", "is-active", d.unit) != nil {
+func reload(ctx context.Context, s *host.Files, d dropIn) error {
+	if !d.there || !s.Units.HasSystemd() || unit.Run(ctx, "systemctl", "--quiet", "is-active", d.unit) != nil {
 		return nil
 	}
 	return unit.Run(ctx, d.reload[0], d.reload[1:]...)
@@ -147,7 +148,7 @@ func reload(ctx context.Context, s *Files, d dropIn) error {
 
 var unmanagedFamily = family{
 	what: "services: look at network daemons' drop-ins",
-	observe: func(_ context.Context, k *Host, want, have *spec.Host) error {
+	observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
 		return observeUnmanaged(k.Files, want, have)
 	},
 	diff: func(d *difference) {
@@ -160,7 +161,7 @@ var unmanagedFamily = family{
 		}
 		return removeUnmanaged(ctx, a.k.Files)
 	},
-	tried: tried{files: func(s *Files, _ Op) (dirs []string, systemd bool) {
+	tried: tried{files: func(s *host.Files, _ Op) (dirs []string, systemd bool) {
 		for _, d := range networkDaemons(s) {
 			if d.there || sysfile.Exists(d.path) {
 				dirs, systemd = append(dirs, filepath.Dir(d.path)), true
@@ -169,18 +170,18 @@ var unmanagedFamily = family{
 		return dirs, systemd
 	}},
 	marked:  true,
-	remains: func(k *Host) ([]string, error) { return dropInRemains(k.Files) },
+	remains: func(k *host.Host) ([]string, error) { return dropInRemains(k.Files) },
 }
 
 // dropInRemains names the drop-ins of network daemons.
-func dropInRemains(s *Files) ([]string, error) {
+func dropInRemains(s *host.Files) ([]string, error) {
 	var out []string
 	for _, path := range dropIns(s) {
 		mark, err := sysfile.Mark(path)
 		if err != nil {
 			return nil, err
 		}
-		if mark == s.cluster {
+		if mark == s.Cluster {
 			out = append(out, path)
 		}
 	}

@@ -35,7 +35,7 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 		t.Errorf("without network daemons: left %d, %v, have %q", n, err, see(want))
 	}
 
-	for _, dir := range []string{s.paths.netif, s.paths.nmRun, s.paths.nm} {
+	for _, dir := range []string{s.Paths.Netif, s.Paths.NMRun, s.Paths.NM} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +78,7 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 // not ours.
 func TestForeignUnitsAreNotOurs(t *testing.T) {
 	s := testServices(t, newNFTHost(t)).Files
-	if err := os.MkdirAll(s.paths.units, 0o755); err != nil {
+	if err := os.MkdirAll(s.Paths.Units, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
@@ -86,11 +86,11 @@ func TestForeignUnitsAreNotOurs(t *testing.T) {
 		"flock-test-b-dns-vx1.service": "# flock: test-b/vx1\n[Unit]\n",
 		"flock-test-dns-vx2.service":   "# flock: test/vx2\n[Unit]\n",
 	} {
-		if err := os.WriteFile(filepath.Join(s.paths.units, name), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(s.Paths.Units, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	units, err := s.units.Ours()
+	units, err := s.Units.Ours()
 	if err != nil || len(units) != 1 || !strings.HasSuffix(units[0], "vx2.service") {
 		t.Errorf("units: %v, %v", units, err)
 	}
@@ -99,10 +99,10 @@ func TestForeignUnitsAreNotOurs(t *testing.T) {
 func TestBootUnitFollowsTheAgent(t *testing.T) {
 	s := testServices(t, newNFTHost(t)).Files
 	ctx := context.Background()
-	if err := ensureBoot(ctx, s); err != nil || sysfile.Exists(s.units.Path(unit.Boot)) {
+	if err := ensureBoot(ctx, s); err != nil || sysfile.Exists(s.Units.Path(unit.Boot)) {
 		t.Errorf("without systemd: %v", err)
 	}
-	for _, dir := range []string{s.paths.systemd, s.paths.units} {
+	for _, dir := range []string{s.Paths.Systemd, s.Paths.Units} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -114,19 +114,19 @@ func TestBootUnitFollowsTheAgent(t *testing.T) {
 	if err := ensureBoot(ctx, s); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{s.units.Path(unit.Boot), bootWish(s)} {
+	for _, path := range []string{s.Units.Path(unit.Boot), bootWish(s)} {
 		if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), "ExecStart="+self+" agent boot\n") {
 			t.Errorf("%s: %s, %v", path, text, err)
 		}
 	}
-	before, err := os.Stat(s.units.Path(unit.Boot))
+	before, err := os.Stat(s.Units.Path(unit.Boot))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := ensureBoot(ctx, s); err != nil {
 		t.Fatal(err)
 	}
-	if after, err := os.Stat(s.units.Path(unit.Boot)); err != nil || !os.SameFile(before, after) {
+	if after, err := os.Stat(s.Units.Path(unit.Boot)); err != nil || !os.SameFile(before, after) {
 		t.Errorf("the unit was written again, %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -216,13 +217,13 @@ func TestUnreachableCoversWhatItSays(t *testing.T) {
 	sh(t, `ip route add blackhole 10.80.0.0/24 proto 70 metric 2000000000; ip route add unreachable 10.81.0.0/24 proto 70
 		ip route add unreachable 10.82.0.0/24 metric 2000000000; ip route add unreachable 10.83.0.0/24 proto 70 metric 2000000000`)
 	k := open(t, "t", t.TempDir())
-	if err := k.look(); err != nil {
+	if err := k.Look(); err != nil {
 		t.Fatal(err)
 	}
 	var ours []string
-	for _, r := range k.routes {
-		if unreachable(r) {
-			ours = append(ours, toPrefix(r.Dst).String())
+	for _, r := range k.Routes {
+		if host.Unreachable(r) {
+			ours = append(ours, host.ToPrefix(r.Dst).String())
 		}
 	}
 	if !slices.Equal(ours, []string{"10.83.0.0/24"}) {

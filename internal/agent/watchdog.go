@@ -9,12 +9,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
@@ -43,7 +42,7 @@ type watchdog struct{ pipe *os.File }
 // startWatchdog starts one for a change that is to be confirmed or taken back within that
 // time. It belongs to no terminal and keeps none of our streams open: what ends a
 // connection does not end it.
-func startWatchdog(s *Files, within time.Duration) (*watchdog, error) {
+func startWatchdog(s *host.Files, within time.Duration) (*watchdog, error) {
 	self, err := unit.OwnProgram()
 	if err != nil {
 		return nil, err
@@ -53,7 +52,7 @@ func startWatchdog(s *Files, within time.Duration) (*watchdog, error) {
 		return nil, fmt.Errorf("start the watchdog: %w", err)
 	}
 	defer func() { _ = in.Close() }() // the process has it
-	cmd := exec.Command(self, "agent", "undo", s.cluster)
+	cmd := exec.Command(self, "agent", "undo", s.Cluster)
 	cmd.Dir, cmd.Stdin = "/", in
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -92,7 +91,7 @@ func Undo(ctx context.Context, cluster string, in io.Reader, log io.Writer) erro
 	}()
 	late := time.NewTimer(time.Duration(seconds) * time.Second)
 	defer late.Stop()
-	breath := time.NewTicker(beat)
+	breath := time.NewTicker(host.Beat)
 	defer breath.Stop()
 	for {
 		select {
@@ -102,7 +101,7 @@ func Undo(ctx context.Context, cluster string, in io.Reader, log io.Writer) erro
 			}
 			return takeBack(ctx, cluster, log)
 		case <-breath.C:
-			if !breathless(agent) {
+			if !host.Breathless(agent) {
 				continue
 			}
 		case <-late.C:
@@ -117,33 +116,22 @@ func Undo(ctx context.Context, cluster string, in io.Reader, log io.Writer) erro
 	}
 }
 
-// breathless says whether the process holds the server's lock and does not breathe: it
-// was stopped.
-func breathless(agent int) bool {
-	text, err := os.ReadFile(filepath.Join(serverPaths().run, lockFile))
-	if err != nil {
-		return false // who holds it then has an end of its own
-	}
-	n := readNote(strings.TrimSpace(string(text)))
-	return n.pid == agent && n.breathless()
-}
-
 // takeBack makes the server what was confirmed last, if a change was begun and nobody who
 // could end it is there any more.
 func takeBack(ctx context.Context, cluster string, log io.Writer) (err error) {
-	paths := serverPaths()
-	l, err := takeLock(ctx, filepath.Join(paths.run, lockFile), "flock agent undo", "", watchdogLock, func(string) {})
+	paths := host.ServerPaths()
+	l, err := host.TakeLock(ctx, paths.LockPath(), "flock agent undo", "", watchdogLock, func(string) {})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.release(!sysfile.Exists(paths.lib))) }()
-	s := newFiles(cluster)
-	if !s.begun() {
+	defer func() { err = errors.Join(err, l.Release(!sysfile.Exists(paths.Lib))) }()
+	s := host.NewFiles(cluster)
+	if !s.Begun() {
 		return nil
 	}
-	last := s.last()
-	if last == nil && s.lost[specFile] {
-		return errors.Join(s.forgot(), s.endChange())
+	last := s.Last()
+	if last == nil && s.Lost[spec.SpecFile] {
+		return errors.Join(s.ErrorForgot(), s.EndChange())
 	}
 	if last == nil { // the first change
 		last = &spec.Host{Cluster: cluster}

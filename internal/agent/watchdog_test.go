@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
@@ -137,7 +138,7 @@ func TestKilledWithItsWatchdog(t *testing.T) {
 	m.stand(testHost(1450))
 	before := m.traces()
 	m.stuckCall(testHost(1400)).end(true)
-	if !sysfile.Exists(fmt.Sprintf("/proc/%s/root/var/lib/flock/test/%s", m.pid, pendingFile)) {
+	if !sysfile.Exists(fmt.Sprintf("/proc/%s/root/var/lib/flock/test/%s", m.pid, host.PendingFile)) {
 		t.Error("nothing is noted")
 	}
 	c := m.call()
@@ -163,7 +164,7 @@ func TestHangingAgentIsEnded(t *testing.T) {
 	m := newMachine(t)
 	m.stand(testHost(1450))
 	before := m.traces()
-	m.sh("ip link set vxl0 mtu 1400; echo {} >/var/lib/flock/test/" + pendingFile)
+	m.sh("ip link set vxl0 mtu 1400; echo {} >/var/lib/flock/test/" + host.PendingFile)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

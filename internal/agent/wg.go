@@ -8,6 +8,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/spec"
@@ -15,7 +16,7 @@ import (
 
 // kindOf is the kind of a link of ours as spec has it. Of TUN devices the process behind it
 // tells.
-func kindOf(k *Host, l netlink.Link) string {
+func kindOf(k *host.Host, l netlink.Link) string {
 	if _, tun := l.(*netlink.Tuntap); !tun {
 		return l.Type()
 	}
@@ -26,16 +27,16 @@ func kindOf(k *Host, l netlink.Link) string {
 }
 
 // observeWireGuard completes have.Links and fills have.Peers.
-func observeWireGuard(k *Host, want, have *spec.Host) error {
-	k.hung = map[uint16]bool{}
-	k.wg.Confirmed(func() []spec.Peer { return confirmedPeers(k) })
-	return k.wg.Observe(want, have, func(device string) { silentPort(k, wgDaemon(k.Files, device, ""), device) })
+func observeWireGuard(k *host.Host, want, have *spec.Host) error {
+	k.Hung = map[uint16]bool{}
+	k.WG.Confirmed(func() []spec.Peer { return confirmedPeers(k) })
+	return k.WG.Observe(want, have, func(device string) { silentPort(k, wgDaemon(k.Files, device, ""), device) })
 }
 
 // confirmedPeers are those of the last confirmed spec, none where a change was cut short.
-func confirmedPeers(k *Host) []spec.Peer {
-	last := k.last()
-	if last == nil || k.begun() {
+func confirmedPeers(k *host.Host) []spec.Peer {
+	last := k.Last()
+	if last == nil || k.Begun() {
 		return nil
 	}
 	return last.Peers
@@ -43,14 +44,14 @@ func confirmedPeers(k *Host) []spec.Peer {
 
 // silentPort notes the confirmed port of a device as held if its process d runs: the process
 // does not answer, and nobody else can say.
-func silentPort(k *Host, d unit.Daemon, device string) {
-	last := k.last()
-	if last == nil || k.units.PID(d) == 0 {
+func silentPort(k *host.Host, d unit.Daemon, device string) {
+	last := k.Last()
+	if last == nil || k.Units.PID(d) == 0 {
 		return
 	}
 	for _, l := range last.Links {
 		if l.Name == device {
-			k.hung[portOf(l)] = true
+			k.Hung[portOf(l)] = true
 		}
 	}
 }
@@ -76,14 +77,16 @@ func peerOf(v any) *spec.Peer {
 
 var peerFamily = family{
 	stage: stageMake, what: "WireGuard devices",
-	observe: func(_ context.Context, k *Host, want, have *spec.Host) error { return observeWireGuard(k, want, have) },
-	diff:    func(d *difference) { d.put(comparePeers(d.want.Peers, d.have.Peers), going, coming) },
+	observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
+		return observeWireGuard(k, want, have)
+	},
+	diff: func(d *difference) { d.put(comparePeers(d.want.Peers, d.have.Peers), going, coming) },
 	standsOn: func(have *spec.Host, vanish map[string]bool) {
 		have.Peers = slices.DeleteFunc(slices.Clone(have.Peers), func(p spec.Peer) bool { return vanish[p.Link] })
 	},
-	all:    func(ctx context.Context, a *applier, ops []Op) error { return a.k.wg.SetPeers(ctx, changesOf(ops)) },
-	status: func(k *Host, plan *spec.Plan) { plan.Sessions = k.wg.Sessions() },
-	tried: tried{ask: func(ctx context.Context, k *Host, _ *spec.Host, ops []Op) []spec.Problem {
-		return k.wg.Unresolved(ctx, changesOf(ops))
+	all:    func(ctx context.Context, a *applier, ops []Op) error { return a.k.WG.SetPeers(ctx, changesOf(ops)) },
+	status: func(k *host.Host, plan *spec.Plan) { plan.Sessions = k.WG.Sessions() },
+	tried: tried{ask: func(ctx context.Context, k *host.Host, _ *spec.Host, ops []Op) []spec.Problem {
+		return k.WG.Unresolved(ctx, changesOf(ops))
 	}},
 }

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/agent/wg"
@@ -23,10 +23,10 @@ import (
 const wgStem = "wg-"
 
 // wgDaemon is the process behind a userspace device. The network only names it.
-func wgDaemon(s *Files, device, network string) unit.Daemon {
+func wgDaemon(s *host.Files, device, network string) unit.Daemon {
 	return unit.Daemon{
-		Name: wgStem + device, Mark: s.cluster + "/" + network,
-		Description: "WireGuard device " + device + " of flock network " + s.cluster + "/" + network,
+		Name: wgStem + device, Mark: s.Cluster + "/" + network,
+		Description: "WireGuard device " + device + " of flock network " + s.Cluster + "/" + network,
 		Args:        []string{"agent", "wireguard", device},
 	}
 }
@@ -39,17 +39,17 @@ func WireGuard(ctx context.Context, name string, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s := newFiles(cluster)
+	s := host.NewFiles(cluster)
 	return wg.Process{
 		Device: name, MTU: link.Attrs().MTU, Up: link.Attrs().Flags&net.FlagUp != 0, Log: log,
 		Config: func(ctx context.Context) (string, error) {
-			last := s.last()
+			last := s.Last()
 			if last == nil {
 				return "", nil
 			}
-			return wg.Config(ctx, s.keys, last, name)
+			return wg.Config(ctx, s.Keys, last, name)
 		},
-		Ready:   func() (func() error, error) { return s.units.Ready(wgDaemon(s, name, network)) },
+		Ready:   func() (func() error, error) { return s.Units.Ready(wgDaemon(s, name, network)) },
 		Explain: func(err error) error { return noInotify("the device", err) },
 	}.Run(ctx)
 }
@@ -68,41 +68,41 @@ func markedDevice(name string) (link netlink.Link, cluster, network string, err 
 }
 
 // stopWireGuard ends the process behind a userspace device.
-func stopWireGuard(ctx context.Context, s *Files, device string) error {
-	if err := s.units.Stop(ctx, wgDaemon(s, device, "")); err != nil {
+func stopWireGuard(ctx context.Context, s *host.Files, device string) error {
+	if err := s.Units.Stop(ctx, wgDaemon(s, device, "")); err != nil {
 		return err
 	}
 	return wg.RemoveSocket(device)
 }
 
 // resolver is the process that looks after endpoints with names.
-func resolver(s *Files) unit.Daemon {
+func resolver(s *host.Files) unit.Daemon {
 	return unit.Daemon{
-		Name: "resolve", Mark: s.cluster, Description: "Endpoints with names of flock cluster " + s.cluster,
-		Args: []string{"agent", "resolve", s.cluster},
+		Name: "resolve", Mark: s.Cluster, Description: "Endpoints with names of flock cluster " + s.Cluster,
+		Args: []string{"agent", "resolve", s.Cluster},
 	}
 }
 
 // finishResolver runs the resolver where want has a name, and only there.
-func finishResolver(ctx context.Context, s *Files, want *spec.Host) error {
+func finishResolver(ctx context.Context, s *host.Files, want *spec.Host) error {
 	d := resolver(s)
-	there := sysfile.Exists(s.units.PIDFile(d)) || s.units.Installed(d.Name)
+	there := sysfile.Exists(s.Units.PIDFile(d)) || s.Units.Installed(d.Name)
 	if !slices.ContainsFunc(want.Peers, func(p spec.Peer) bool { return wg.IsName(p.Endpoint) }) {
 		if !there {
 			return nil
 		}
-		return s.units.Stop(ctx, d)
+		return s.Units.Stop(ctx, d)
 	}
-	if s.units.PID(d) != 0 {
-		return s.units.Rename(ctx, d)
+	if s.Units.PID(d) != 0 {
+		return s.Units.Rename(ctx, d)
 	}
-	return s.units.Start(ctx, d)
+	return s.Units.Start(ctx, d)
 }
 
 // Resolve looks after the endpoints of cluster that are names, until it is told to end.
 func Resolve(ctx context.Context, cluster string, log io.Writer) error {
-	s := newFiles(cluster)
-	done, err := s.units.Ready(resolver(s))
+	s := host.NewFiles(cluster)
+	done, err := s.Units.Ready(resolver(s))
 	if err != nil {
 		return err
 	}
@@ -122,12 +122,12 @@ func Resolve(ctx context.Context, cluster string, log io.Writer) error {
 
 // newResolver returns what the resolver runs. It leaves the server alone while it is being
 // changed.
-func newResolver(s *Files) *wg.Resolver {
-	return wg.NewResolver(s.last, func() (func() error, error) {
-		l, _, err := tryLock(filepath.Join(s.paths.run, lockFile))
+func newResolver(s *host.Files) *wg.Resolver {
+	return wg.NewResolver(s.Last, func() (func() error, error) {
+		l, _, err := host.TryLock(s.Paths.LockPath())
 		if err != nil || l == nil {
 			return nil, err
 		}
-		return func() error { return l.release(!sysfile.Exists(s.paths.lib)) }, l.sign("flock agent resolve", "")
+		return func() error { return l.Release(!sysfile.Exists(s.Paths.Lib)) }, l.Sign("flock agent resolve", "")
 	})
 }

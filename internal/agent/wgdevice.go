@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/spec"
@@ -18,26 +19,26 @@ import (
 
 // newWireGuard makes a device, still down, with its key and port: the kernel's
 // where it has WireGuard, otherwise a TUN device with a process behind it.
-func newWireGuard(ctx context.Context, k *Host, l spec.Link) error {
-	if _, err := k.keys.Private(l.Name, l.Key); err != nil {
+func newWireGuard(ctx context.Context, k *host.Host, l spec.Link) error {
+	if _, err := k.Keys.Private(l.Name, l.Key); err != nil {
 		return fmt.Errorf("create link %s: %w", l.Name, err)
 	}
 	err := newKernelLink(k, l)
 	if errors.Is(err, unix.EOPNOTSUPP) && sysfile.Exists(wg.TUNPath) {
 		if err = newTUN(k, l); err == nil {
-			err = k.units.Start(ctx, wgDaemon(k.Files, l.Name, l.Network))
+			err = k.Units.Start(ctx, wgDaemon(k.Files, l.Name, l.Network))
 		}
 	}
 	if err != nil {
 		return err
 	}
-	return k.wg.SetDevice(k.keys, l, spec.Link{})
+	return k.WG.SetDevice(k.Keys, l, spec.Link{})
 }
 
 // newTUN makes a TUN device that outlives its process: addresses and routes stay
 // where the process is started anew. It lasts from the moment on that it carries
 // our mark; until then it goes with this process.
-func newTUN(k *Host, l spec.Link) error {
+func newTUN(k *host.Host, l spec.Link) error {
 	f, err := os.OpenFile(wg.TUNPath, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("create link %s: %w", l.Name, err)
@@ -46,10 +47,10 @@ func newTUN(k *Host, l spec.Link) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("create link %s: %w", l.Name, err)
 	}
-	return k.readDevices()
+	return k.ReadDevices()
 }
 
-func setupTUN(k *Host, fd int, l spec.Link) error {
+func setupTUN(k *host.Host, fd int, l spec.Link) error {
 	ifr, err := unix.NewIfreq(l.Name)
 	if err != nil {
 		return err
@@ -59,15 +60,15 @@ func setupTUN(k *Host, fd int, l spec.Link) error {
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		return err
 	}
-	if err := k.readDevices(); err != nil {
+	if err := k.ReadDevices(); err != nil {
 		return err
 	}
-	index, err := k.index(l.Name)
+	index, err := k.Index(l.Name)
 	if err != nil {
 		return err
 	}
-	messages := append([]*nl.NetlinkRequest{aliasMessage(index, spec.Alias(k.cluster, l.Network))}, mtuMessages(index, l)...)
-	if err := k.rt.Do(messages...); err != nil {
+	messages := append([]*nl.NetlinkRequest{aliasMessage(index, spec.Alias(k.Cluster, l.Network))}, mtuMessages(index, l)...)
+	if err := k.RT.Do(messages...); err != nil {
 		return err
 	}
 	return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)
@@ -75,14 +76,14 @@ func setupTUN(k *Host, fd int, l spec.Link) error {
 
 // mendWireGuard brings a living device to want. A userspace device whose process
 // does not answer gets a new one.
-func mendWireGuard(ctx context.Context, k *Host, want, have spec.Link) error {
-	if k.userspace(want.Name) && have.Key == "" {
-		d, err := k.wg.Device(want.Name)
+func mendWireGuard(ctx context.Context, k *host.Host, want, have spec.Link) error {
+	if k.Userspace(want.Name) && have.Key == "" {
+		d, err := k.WG.Device(want.Name)
 		if err != nil {
 			return err
 		}
 		if d == nil {
-			if err := k.units.Start(ctx, wgDaemon(k.Files, want.Name, want.Network)); err != nil {
+			if err := k.Units.Start(ctx, wgDaemon(k.Files, want.Name, want.Network)); err != nil {
 				return err
 			}
 			have = spec.Link{}
@@ -91,15 +92,15 @@ func mendWireGuard(ctx context.Context, k *Host, want, have spec.Link) error {
 	if want.Key == have.Key && want.Port == have.Port {
 		return nil
 	}
-	return k.wg.SetDevice(k.keys, want, have)
+	return k.WG.SetDevice(k.Keys, want, have)
 }
 
 // wgSupport is what a WireGuard device would be here, as wg.Support says. Where the cluster
 // has one, it is what that is.
-func wgSupport(k *Host, release string) (string, error) {
-	for _, l := range k.devices.byName {
-		if _, ours := k.network(l); ours && kindOf(k, l) == spec.WireGuard {
-			if k.userspace(l.Attrs().Name) {
+func wgSupport(k *host.Host, release string) (string, error) {
+	for _, l := range k.Devices.ByName {
+		if _, ours := k.Network(l); ours && kindOf(k, l) == spec.WireGuard {
+			if k.Userspace(l.Attrs().Name) {
 				return spec.UserspaceDevice, nil
 			}
 			return spec.KernelDevice, nil
@@ -109,7 +110,7 @@ func wgSupport(k *Host, release string) (string, error) {
 }
 
 // wgHere is wgSupport on the running kernel.
-func wgHere(k *Host) (string, error) {
+func wgHere(k *host.Host) (string, error) {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
 		return "", fmt.Errorf("read kernel name: %w", err)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl"
+
+	"github.com/flocknet/flock/internal/agent/host"
 )
 
 // hosts makes machine i know names.
@@ -43,7 +45,7 @@ func TestSpeakTakesTheNextAddress(t *testing.T) {
 // resolveAgain is an agent's role: to look twice after endpoints, when something was
 // sent to the only peer in between.
 func resolveAgain() error {
-	r, later := newResolver(newFiles("test")), time.Now().Add(time.Hour)
+	r, later := newResolver(host.NewFiles("test")), time.Now().Add(time.Hour)
 	if err := r.Look(context.Background(), later); err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/names", "internal/agent/nft", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit",
+			"internal/agent/host", "internal/agent/names", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit",
 			"internal/agent/wg",
 			"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates",
 		},
@@ -138,6 +138,14 @@ var rooms = map[string]room{
 		ours:   []string{"internal/spec"},
 		never:  "whose a name is follows from leases and messages: who reads and sends them is the daemon's to know",
 		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "os", "os/exec", "time"},
+	},
+	"internal/agent/host": {
+		ours: []string{
+			"internal/agent/nft", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit", "internal/agent/wg",
+			"internal/hint", "internal/rtnl", "internal/spec", "internal/wire",
+		},
+		theirs: []string{netlink, xSys},
+		never:  "a server is seen and remembered: what should be there, and what differs, is for families",
 	},
 	"internal/agent/nft": {
 		ours:   []string{"internal/agent/sysfile", "internal/agent/unit", "internal/hint", "internal/spec", "internal/wire"},

@@ -4,7 +4,6 @@ import (
 	"go/ast"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -18,23 +17,14 @@ var banned = map[string]string{
 	"ways": "nextHops, paths", "bequeath": "handOver", "order": "request (what is asked), sort (how it is sorted)",
 }
 
-// stillUsed are the names with banned words that are not renamed yet, by the directory
-// that they are in or below. The list only shrinks: who renames one takes it out.
-var stillUsed = map[string][]string{
-	"internal/agent": {
-		"Left", "bequeath", "fewLeft", "keep", "left", "plainRoutes", "settle",
-		"settleRoutes", "settleSysctls", "settled", "stableOrder",
-	},
-}
-
-// mayStill says whether a file of dir may use the name.
-func mayStill(dir, name string) bool {
-	for below, names := range stillUsed {
-		if within(dir, below) && slices.Contains(names, name) {
-			return true
+// bannedIn is the first banned word of a name, "" if it has none.
+func bannedIn(name string) string {
+	for _, word := range words(name) {
+		if banned[word] != "" {
+			return word
 		}
 	}
-	return false
+	return ""
 }
 
 var (
@@ -81,35 +71,20 @@ func TestOneWordOneMeaning(t *testing.T) {
 			continue
 		}
 		for _, name := range named(s) {
-			for _, word := range words(name) {
-				if instead := banned[word]; instead != "" && !mayStill(s.dir(), name) {
-					t.Errorf("%s: %s has the word %q, which means several things here: say %s", s.name, name, word, instead)
-				}
-			}
-		}
-	}
-	for dir, names := range stillUsed {
-		for _, name := range names {
-			if !slices.ContainsFunc(words(name), func(w string) bool { return banned[w] != "" }) {
-				t.Errorf("%s may use %s, which nobody forbids", dir, name)
+			if word := bannedIn(name); word != "" {
+				t.Errorf("%s: %s has the word %q, which means several things here: say %s", s.name, name, word, banned[word])
 			}
 		}
 	}
 }
 
-// A new name with a banned word is found, beside those that are left and below them.
-func TestNewNameIsFound(t *testing.T) {
-	for name, want := range map[string]bool{"settleRoutes": true, "settleEverything": false} {
-		for _, dir := range []string{"internal/agent", "internal/agent/unit"} {
-			if have := mayStill(dir, name); have != want {
-				t.Errorf("%s in %s: want %v, have %v", name, dir, want, have)
-			}
+// A name with a banned word is found, whatever case it is written in.
+func TestBannedNameIsFound(t *testing.T) {
+	for name, want := range map[string]string{
+		"settleEverything": "settle", "BGPOrder": "order", "nextHops": "", "order": "order", "border": "", "isSettled": "settled",
+	} {
+		if have := bannedIn(name); have != want {
+			t.Errorf("%s: want %q, have %q", name, want, have)
 		}
-	}
-	if !slices.Contains(words("BGPOrder"), "order") {
-		t.Error("BGPOrder is no order")
-	}
-	if mayStill("internal/agentry", "settle") {
-		t.Error("internal/agentry is not below internal/agent")
 	}
 }

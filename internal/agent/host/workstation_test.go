@@ -1,14 +1,11 @@
 //go:build linux
 
-package agent
+package host
 
 import (
-	"net/netip"
 	"os"
 	"os/exec"
 	"testing"
-
-	"github.com/flocknet/flock/internal/spec"
 )
 
 func TestConnectionFrom(t *testing.T) {
@@ -30,7 +27,7 @@ func TestConnectionFrom(t *testing.T) {
 // has the connection in its environment and hides it from its child, as sudo does.
 func TestWorkstationIsFoundThroughParents(t *testing.T) {
 	if os.Getenv("FLOCK_TEST_PARENTS") != "" {
-		if have := workstation().String(); have != "192.0.2.7" {
+		if have := Workstation().String(); have != "192.0.2.7" {
 			t.Fatalf("want 192.0.2.7, have %s", have)
 		}
 		return
@@ -39,18 +36,5 @@ func TestWorkstationIsFoundThroughParents(t *testing.T) {
 	cmd.Env = append(os.Environ(), "SSH_CONNECTION=192.0.2.7 50000 10.99.0.1 22")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
-	}
-}
-
-func TestClaimSparesTheWorkstation(t *testing.T) {
-	foreign := workstationOccupant(netip.MustParseAddr("10.1.2.3"))
-	if p := claimPrefix(spec.Claim{Prefix: netip.MustParsePrefix("10.0.0.0/8")}, foreign); p == nil || p.Next == "" {
-		t.Fatalf("a prefix with the workstation in it passes: %v", p)
-	}
-	if p := claimPrefix(spec.Claim{Prefix: netip.MustParsePrefix("10.2.0.0/16")}, foreign); p != nil {
-		t.Fatalf("want no problem, have %v", p)
-	}
-	if none := workstationOccupant(netip.Addr{}); len(none) > 0 {
-		t.Fatalf("want none, have %v", none)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package host
 
 import (
 	"fmt"
@@ -19,11 +19,11 @@ import (
 // milliseconds of a clock that nobody sets. Older agents wrote the first two: whether one
 // of them breathes is not known, and it is left alone.
 
-// breathlessBeats is after how many beats without a breath a holder is ended.
-const breathlessBeats = 5
+// BreathlessBeats is after how many beats without a breath a holder is ended.
+const BreathlessBeats = 5
 
-// note is what a lock's file says.
-type note struct {
+// lockNote is what a lock's file says.
+type lockNote struct {
 	text           string
 	holder, change string
 	pid            int       // 0: not known
@@ -54,8 +54,8 @@ func uptime() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-func readNote(text string) note {
-	n := note{text: text}
+func readLockNote(text string) lockNote {
+	n := lockNote{text: text}
 	var rest string
 	n.holder, rest, _ = strings.Cut(text, "\n")
 	n.change, rest, _ = strings.Cut(rest, "\n")
@@ -73,7 +73,7 @@ func readNote(text string) note {
 }
 
 // String says who holds the lock, since when, and whether the holder breathes.
-func (n note) String() string {
+func (n lockNote) String() string {
 	switch {
 	case n.holder == "":
 		return "another flock"
@@ -85,15 +85,15 @@ func (n note) String() string {
 	return fmt.Sprintf("%s since %s, which was alive %s ago", n.holder, n.since.Format(time.DateTime+" MST"), n.silent())
 }
 
-func (n note) silent() time.Duration { return max(0, uptime()-n.breath).Truncate(time.Second) }
+func (n lockNote) silent() time.Duration { return max(0, uptime()-n.breath).Truncate(time.Second) }
 
-func (n note) breathless() bool { return n.pid != 0 && uptime()-n.breath > breathlessBeats*beat }
+func (n lockNote) breathless() bool { return n.pid != 0 && uptime()-n.breath > BreathlessBeats*Beat }
 
 // dispossess ends the process that holds the lock at path and does not breathe, stopped or
 // not: when it could go on it is no more. Its watchdog, or the next change, takes back
 // what it had begun. The process is held before it is looked at, so that no other that got
 // its number is ended; it must be the one that the kernel says has the lock.
-func (n note) dispossess(path string) bool {
+func (n lockNote) dispossess(path string) bool {
 	fd, err := unix.PidfdOpen(n.pid, 0)
 	if err != nil {
 		return false // it is gone, or the kernel is older than 5.3
@@ -125,4 +125,15 @@ func holds(pid int, path string) bool {
 		}
 	}
 	return false
+}
+
+// Breathless says whether the process holds the server's lock and does not breathe: it
+// was stopped.
+func Breathless(agent int) bool {
+	text, err := os.ReadFile(ServerPaths().LockPath())
+	if err != nil {
+		return false // who holds it then has an end of its own
+	}
+	n := readLockNote(strings.TrimSpace(string(text)))
+	return n.pid == agent && n.breathless()
 }

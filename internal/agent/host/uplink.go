@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package host
 
 import (
 	"slices"
@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// underlayName says whether a device of this name can be a server's way to others:
+// UnderlayName says whether a device of this name can be a server's way to others:
 // not loopback, nor what container engines and libvirt make.
-func underlayName(name string) bool {
+func UnderlayName(name string) bool {
 	for _, prefix := range []string{"docker", "br-", "veth", "virbr", "vnet", "lxc", "lxdbr", "incusbr", "cni", "flannel", "cali", "podman"} {
 		if strings.HasPrefix(name, prefix) {
 			return false
@@ -21,30 +21,30 @@ func underlayName(name string) bool {
 	return name != "lo"
 }
 
-// uplink says whether a device is a way out of the server. A default route tells, whatever
+// Uplink says whether a device is a way out of the server. A default route tells, whatever
 // its name is. Of what has none, for the moment or because its router is away, a bridge
 // is one if something else than containers and guests is plugged in, and the rest if it
 // has not the name of what container engines make.
-func (k *Host) uplink(l netlink.Link) (bool, error) {
+func (k *Host) Uplink(l netlink.Link) (bool, error) {
 	_, bridge := l.(*netlink.Bridge)
-	if !bridge && underlayName(l.Attrs().Name) {
+	if !bridge && UnderlayName(l.Attrs().Name) {
 		return true, nil
 	}
-	if bridge && slices.ContainsFunc(k.portsOf(l.Attrs().Index), reachesOut) {
+	if bridge && slices.ContainsFunc(k.PortsOf(l.Attrs().Index), reachesOut) {
 		return true, nil
 	}
-	if k.routes == nil {
-		if err := k.readRoutes(); err != nil {
+	if k.Routes == nil {
+		if err := k.ReadRoutes(); err != nil {
 			return false, err
 		}
 	}
-	return k.leads(l.Attrs().Index), nil
+	return k.Leads(l.Attrs().Index), nil
 }
 
-// portsOf lists the ports of a bridge.
-func (k *Host) portsOf(bridge int) []netlink.Link {
+// PortsOf lists the ports of a bridge.
+func (k *Host) PortsOf(bridge int) []netlink.Link {
 	var out []netlink.Link
-	for _, l := range k.devices.byIndex {
+	for _, l := range k.Devices.ByIndex {
 		if l.Attrs().MasterIndex == bridge {
 			out = append(out, l)
 		}
@@ -58,14 +58,14 @@ func reachesOut(l netlink.Link) bool {
 	case *netlink.Veth, *netlink.Tuntap, *netlink.Vxlan, *netlink.Dummy:
 		return false
 	}
-	return !flocks(l)
+	return !Flocks(l)
 }
 
-// leads says whether a default route goes by the device with this index, in whatever
+// Leads says whether a default route goes by the device with this index, in whatever
 // table, as of the last look at routes.
-func (k *Host) leads(index int) bool {
-	return slices.ContainsFunc(k.routes, func(r netlink.Route) bool {
-		if r.Type != unix.RTN_UNICAST || toPrefix(r.Dst).Bits() > 0 {
+func (k *Host) Leads(index int) bool {
+	return slices.ContainsFunc(k.Routes, func(r netlink.Route) bool {
+		if r.Type != unix.RTN_UNICAST || ToPrefix(r.Dst).Bits() > 0 {
 			return false
 		}
 		return r.LinkIndex == index || slices.ContainsFunc(r.MultiPath, func(n *netlink.NexthopInfo) bool { return n.LinkIndex == index })

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package host
 
 import (
 	"errors"
@@ -12,11 +12,11 @@ import (
 	"github.com/flocknet/flock/internal/agent/sysfile"
 )
 
-// traces are the paths of everything in the directories of this cluster, and of those
+// Traces are the paths of everything in the directories of this cluster, and of those
 // themselves. The directory of a network of another cluster may be called as ours is.
-func (s *Files) traces() ([]string, error) {
+func (s *Files) Traces() ([]string, error) {
 	var out []string
-	for _, top := range []string{s.dir(), s.runDir()} {
+	for _, top := range []string{s.Dir(), s.RunDir()} {
 		names, err := sysfile.Names(top)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
@@ -24,12 +24,12 @@ func (s *Files) traces() ([]string, error) {
 		if err != nil {
 			return out, fmt.Errorf("look what is left: %w", err)
 		}
-		shared := top == s.runDir() && slices.Contains(names, subnetEnv)
+		shared := top == s.RunDir() && slices.Contains(names, SubnetEnv)
 		if len(names) == 0 {
 			out = append(out, top)
 		}
 		for _, name := range names {
-			if !shared || name != subnetEnv {
+			if !shared || name != SubnetEnv {
 				out = append(out, filepath.Join(top, name))
 			}
 		}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package host
 
 import (
 	"errors"
@@ -20,10 +20,10 @@ import (
 
 const copySuffix = spec.CopySuffix
 
-// recall reads the note at path, or else its copy; nil where neither is sound. Text is
+// Recall reads the note at path, or else its copy; nil where neither is sound. Text is
 // what stands at path if that is sound. Damaged says that it is not as it was written, or
 // is gone and its copy is not.
-func recall[T any](path string, sound func(T) bool) (note *T, text string, damaged bool) {
+func Recall[T any](path string, sound func(T) bool) (note *T, text string, damaged bool) {
 	for _, p := range []string{path, path + copySuffix} {
 		data, err := sysfile.Read(p)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -42,24 +42,24 @@ func recall[T any](path string, sound func(T) bool) (note *T, text string, damag
 	return nil, "", damaged
 }
 
-// writeNote replaces the note at path, whatever is there. It is on the disk when writeNote
+// WriteNote replaces the note at path, whatever is there. It is on the disk when writeNote
 // returns; of the copy that is not asked.
-func writeNote(path, text string) error {
+func WriteNote(path, text string) error {
 	return errors.Join(sysfile.Write(path, text, 0o600, true), sysfile.Write(path+copySuffix, text, 0o600, false))
 }
 
-// removeNote removes the note at path and its copy.
-func removeNote(path string) error { return sysfile.Remove(path, path+copySuffix) }
+// RemoveNote removes the note at path and its copy.
+func RemoveNote(path string) error { return sysfile.Remove(path, path+copySuffix) }
 
-// loses remembers for the next plan that a note of this cluster was found damaged.
-func (s *Files) loses(name string) {
-	s.lost[name] = true
+// Loses remembers for the next plan that a note of this cluster was found damaged.
+func (s *Files) Loses(name string) {
+	s.Lost[name] = true
 }
 
-// hasForgotten says whether this server has networks of the cluster and did not know any
+// HasForgotten says whether this server has networks of the cluster and did not know any
 // more, at this process's first look, what was confirmed: nobody may take that for a first
 // change that was cut short.
-func (k *Host) hasForgotten() (bool, error) {
+func (k *Host) HasForgotten() (bool, error) {
 	if k.remembers != nil {
 		return !*k.remembers, nil
 	}
@@ -71,25 +71,27 @@ func (k *Host) hasForgotten() (bool, error) {
 	return forgot, err
 }
 
+// forgets is hasForgotten, asked anew.
 func (k *Host) forgets() (bool, error) {
-	last := k.last()
+	last := k.Last()
 	switch {
 	case last != nil:
 		return false, nil
-	case k.lost[specFile]:
+	case k.Lost[spec.SpecFile]:
 		return true, nil
-	case k.begun(), k.marked == nil:
+	case k.Begun(), k.Marked == nil:
 		return false, nil
 	}
-	if err := k.readDevices(); err != nil {
+	if err := k.ReadDevices(); err != nil {
 		return false, err
 	}
-	return k.marked()
+	return k.Marked()
 }
 
-// errForgot is why nothing is put back or taken back. To try again is of no use.
-var errForgot = errors.New("what was confirmed is not known any more")
+// ErrForgot is why nothing is put back or taken back. To try again is of no use.
+var ErrForgot = errors.New("what was confirmed is not known any more")
 
-func (s *Files) forgot() error {
-	return fmt.Errorf("%w: %s is damaged or lost", errForgot, filepath.Join(s.dir(), specFile))
+// ErrorForgot is the error that says so, with the file.
+func (s *Files) ErrorForgot() error {
+	return fmt.Errorf("%w: %s is damaged or lost", ErrForgot, filepath.Join(s.Dir(), spec.SpecFile))
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package host
 
 import (
 	"errors"
@@ -13,8 +13,8 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// linkMessage starts a message about the link with index; 0: attributes say which.
-func linkMessage(flags, index int, linkFlags, change uint32) *nl.NetlinkRequest {
+// LinkMessage starts a message about the link with index; 0: attributes say which.
+func LinkMessage(flags, index int, linkFlags, change uint32) *nl.NetlinkRequest {
 	m := nl.NewNetlinkRequest(unix.RTM_NEWLINK, flags)
 	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	info.Index, info.Flags, info.Change = int32(index), linkFlags, change
@@ -22,29 +22,30 @@ func linkMessage(flags, index int, linkFlags, change uint32) *nl.NetlinkRequest 
 	return m
 }
 
-// upMessage sets l up; a new link leaves its group of one.
-func upMessage(l netlink.Link) *nl.NetlinkRequest {
-	m := linkMessage(0, l.Attrs().Index, unix.IFF_UP, unix.IFF_UP)
-	if l.Attrs().Group&freshGroup != 0 {
-		m.AddData(groupAttr(0))
+// UpMessage sets l up; a new link leaves its group of one.
+func UpMessage(l netlink.Link) *nl.NetlinkRequest {
+	m := LinkMessage(0, l.Attrs().Index, unix.IFF_UP, unix.IFF_UP)
+	if l.Attrs().Group&FreshGroup != 0 {
+		m.AddData(GroupAttr(0))
 	}
 	return m
 }
 
-func groupAttr(group uint32) *nl.RtAttr { return nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(group)) }
+// GroupAttr puts a link into a device group.
+func GroupAttr(group uint32) *nl.RtAttr { return nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(group)) }
 
-// freshGroup is in the number of the device group that a link of ours is in from its
+// FreshGroup is in the number of the device group that a link of ours is in from its
 // creation until it is first set up. Administrators' groups have small numbers.
-const freshGroup = 1 << 31
+const FreshGroup = 1 << 31
 
-// raise sets new links up, when all that stands on them is in place.
-func (k *Host) raise(names []string) error {
+// Raise sets new links up, when all that stands on them is in place.
+func (k *Host) Raise(names []string) error {
 	for _, name := range names {
-		index, err := k.index(name)
+		index, err := k.Index(name)
 		if err != nil {
 			return fmt.Errorf("set link %s up: %w", name, err)
 		}
-		if err := k.rt.Do(upMessage(k.devices.byIndex[index])); err != nil {
+		if err := k.RT.Do(UpMessage(k.Devices.ByIndex[index])); err != nil {
 			return upError(name, err)
 		}
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package host
 
 import (
 	"context"
@@ -22,43 +22,46 @@ const (
 	// runDir is for what does not outlive a reboot.
 	runDir   = "/run/flock"
 	lockFile = "lock"
-	// lockWithin is how long a session waits for another one's end: longer than it takes
+	// LockWithin is how long a session waits for another one's end: longer than it takes
 	// to see that one does not breathe.
-	lockWithin = 40 * time.Second
+	LockWithin = 40 * time.Second
 )
 
-// lock is the server's: one change at a time, whatever the cluster. The kernel
+// Beat is wire.Beat, but for tests.
+var Beat = wire.Beat
+
+// Lock is the server's: one change at a time, whatever the cluster. The kernel
 // releases it with the process that holds it, which notes at every beat that it breathes.
-type lock struct {
+type Lock struct {
 	file   *os.File
 	path   string
 	breath wire.Vigil
 }
 
-// errTwin is the refusal of a lock that the same command took on this very server.
-var errTwin = errors.New("this machine is in the cluster file under two names: this very command has begun to change it under the other one")
+// ErrTwin is the refusal of a lock that the same command took on this very server.
+var ErrTwin = errors.New("this machine is in the cluster file under two names: this very command has begun to change it under the other one")
 
-// takeLock waits until nobody else holds the lock at path, and ends a holder that does not
+// TakeLock waits until nobody else holds the lock at path, and ends a holder that does not
 // breathe. Holder is told to who waits meanwhile; waiting is called once per holder that
 // is in the way, and once more when that one is ended. To wait for the change that this
 // one belongs to, if not "", would be to wait for ourselves.
-func takeLock(ctx context.Context, path, holder, change string, within time.Duration, waiting func(string)) (*lock, error) {
+func TakeLock(ctx context.Context, path, holder, change string, within time.Duration, waiting func(string)) (*Lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	told, ended := "", ""
 	for {
-		l, text, err := tryLock(path)
+		l, text, err := TryLock(path)
 		if err != nil {
 			return nil, fmt.Errorf("take the server's lock: %w", err)
 		}
 		if l != nil {
-			return l, l.sign(holder, change)
+			return l, l.Sign(holder, change)
 		}
-		other := readNote(text)
+		other := readLockNote(text)
 		if change != "" && other.change == change {
-			return nil, hint.With(errTwin, "", "keep one of the two: flock delserver SERVER, or take it out of the file that you apply")
+			return nil, hint.With(ErrTwin, "", "keep one of the two: flock delserver SERVER, or take it out of the file that you apply")
 		}
 		if other.holder != "" && other.holder != told {
 			told = other.holder
@@ -76,9 +79,9 @@ func takeLock(ctx context.Context, path, holder, change string, within time.Dura
 	}
 }
 
-// tryLock returns the lock, or what its holder wrote down. The last holder removes the
+// TryLock returns the lock, or what its holder wrote down. The last holder removes the
 // file: a lock on a file that is no longer at path is worth nothing.
-func tryLock(path string) (*lock, string, error) {
+func TryLock(path string) (*Lock, string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, "", fmt.Errorf("make directory: %w", err)
 	}
@@ -110,28 +113,28 @@ func tryLock(path string) (*lock, string, error) {
 	if there, err := os.Lstat(path); err != nil || !os.SameFile(mine, there) {
 		return nil, "", f.Close()
 	}
-	return &lock{file: f, path: path}, "", nil
+	return &Lock{file: f, path: path}, "", nil
 }
 
-// sign writes down who holds the lock, and for which change, and goes on to write down
+// Sign writes down who holds the lock, and for which change, and goes on to write down
 // that the holder breathes.
-func (l *lock) sign(holder, change string) error {
+func (l *Lock) Sign(holder, change string) error {
 	text, at := noteOf(holder, change)
 	err := l.file.Truncate(0)
 	if err == nil {
 		_, err = l.file.WriteAt(text, 0)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("sign lock: %w", err), l.release(true))
+		return errors.Join(fmt.Errorf("sign lock: %w", err), l.Release(true))
 	}
-	l.breath.Begin(beat, func(int) {
+	l.breath.Begin(Beat, func(int) {
 		_, _ = l.file.WriteAt(breathNow(), at) // who cannot write it down is taken for dead, and waited for no longer
 	})
 	return nil
 }
 
-// release lets the next one in. With last nothing of ours stays in the directory.
-func (l *lock) release(last bool) error {
+// Release lets the next one in. With last nothing of ours stays in the directory.
+func (l *Lock) Release(last bool) error {
 	l.breath.End()
 	var err error
 	if last {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package host
 
 import (
 	"encoding/json"
@@ -16,13 +16,13 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// routeFile remembers where routes of ours lead that are not on links of ours: the
+// RouteFile remembers where routes of ours lead that are not on links of ours: the
 // underlay's devices bear no mark, unreachable routes have no device, and two
 // clusters share the protocol number.
-const routeFile = "routes.json"
+const RouteFile = "routes.json"
 
-// plainRoutes are where want's routes on links of others lead, sorted.
-func plainRoutes(want *spec.Host) []netip.Prefix {
+// UnmarkedRoutes are where want's routes on links of others lead, sorted.
+func UnmarkedRoutes(want *spec.Host) []netip.Prefix {
 	links := make(map[string]bool, len(want.Links))
 	for _, l := range want.Links {
 		links[l.Name] = true
@@ -39,21 +39,21 @@ func plainRoutes(want *spec.Host) []netip.Prefix {
 
 // readNoted reads what was remembered when some route may be meant by it.
 func (k *Host) readNoted() error {
-	k.noted = nil
-	if !slices.ContainsFunc(k.routes, k.maybeNoted) {
+	k.Noted = nil
+	if !slices.ContainsFunc(k.Routes, k.maybeNoted) {
 		return nil
 	}
 	list, _, err := k.readRouteNotes()
-	k.noted = make(map[netip.Prefix]bool, len(list))
+	k.Noted = make(map[netip.Prefix]bool, len(list))
 	for _, p := range list {
-		k.noted[p] = true
+		k.Noted[p] = true
 	}
 	return err
 }
 
 // maybeNoted says whether a route may be one that some cluster remembers.
 func (k *Host) maybeNoted(r netlink.Route) bool {
-	return r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && !flocks(k.devices.byIndex[r.LinkIndex])
+	return r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && !Flocks(k.Devices.ByIndex[r.LinkIndex])
 }
 
 func soundRoutes(list []netip.Prefix) bool { return len(list) > 0 }
@@ -62,22 +62,22 @@ func soundRoutes(list []netip.Prefix) bool { return len(list) > 0 }
 // written. What was lost is what was confirmed, or else, since nobody can tell any more
 // which cluster's it is, every route of our number that no other cluster claims.
 func (k *Host) readRouteNotes() (list []netip.Prefix, sound bool, err error) {
-	note, _, damaged := recall(filepath.Join(k.dir(), routeFile), soundRoutes)
+	note, _, damaged := Recall(filepath.Join(k.Dir(), RouteFile), soundRoutes)
 	if damaged {
-		k.loses(routeFile)
+		k.Loses(RouteFile)
 	}
 	if note != nil {
 		return *note, !damaged, nil
 	}
-	last := k.last()
+	last := k.Last()
 	if last != nil {
-		list = plainRoutes(last)
+		list = UnmarkedRoutes(last)
 	}
 	if len(list) > 0 && !damaged {
-		k.loses(routeFile)
+		k.Loses(RouteFile)
 	}
-	forgotten, err := k.hasForgotten()
-	if err != nil || !forgotten && (!damaged || last != nil && !k.begun()) {
+	forgotten, err := k.HasForgotten()
+	if err != nil || !forgotten && (!damaged || last != nil && !k.Begun()) {
 		return list, len(list) == 0 && !damaged, err
 	}
 	list = append(k.unclaimedRoutes(), list...)
@@ -89,26 +89,26 @@ func (k *Host) readRouteNotes() (list []netip.Prefix, sound bool, err error) {
 // be another's.
 func (k *Host) unclaimedRoutes() []netip.Prefix {
 	others := map[netip.Prefix]bool{}
-	clusters, _ := k.paths.clusters() // whom nobody can list claims nothing
+	clusters, _ := k.Paths.Clusters() // whom nobody can list claims nothing
 	for _, cluster := range clusters {
-		if cluster == k.cluster {
+		if cluster == k.Cluster {
 			continue
 		}
-		s := filesAt(cluster, k.paths)
-		note, _, _ := recall(filepath.Join(s.dir(), routeFile), soundRoutes)
+		s := FilesAt(cluster, k.Paths)
+		note, _, _ := Recall(filepath.Join(s.Dir(), RouteFile), soundRoutes)
 		if note == nil {
 			note = &[]netip.Prefix{}
 		}
-		if last := s.last(); last != nil {
-			*note = append(*note, plainRoutes(last)...)
+		if last := s.Last(); last != nil {
+			*note = append(*note, UnmarkedRoutes(last)...)
 		}
 		for _, p := range *note {
 			others[p] = true
 		}
 	}
 	var out []netip.Prefix
-	for _, r := range k.routes {
-		if p := toPrefix(r.Dst); k.maybeNoted(r) && !others[p] {
+	for _, r := range k.Routes {
+		if p := ToPrefix(r.Dst); k.maybeNoted(r) && !others[p] {
 			out = append(out, p)
 		}
 	}
@@ -116,10 +116,10 @@ func (k *Host) unclaimedRoutes() []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// noteRoutes remembers the routes of want before they are made, beside those that
+// NoteRoutes remembers the routes of want before they are made, beside those that
 // are remembered already: what is left of them is found whatever happens.
-func (k *Host) noteRoutes(want *spec.Host) error {
-	plain := plainRoutes(want)
+func (k *Host) NoteRoutes(want *spec.Host) error {
+	plain := UnmarkedRoutes(want)
 	if len(plain) == 0 {
 		return nil
 	}
@@ -133,44 +133,45 @@ func (k *Host) noteRoutes(want *spec.Host) error {
 	if sound && slices.Equal(noted, all) {
 		return nil
 	}
-	return k.writeRouteNotes(all)
+	return k.WriteRouteNotes(all)
 }
 
-// settleRoutes brings what is remembered in line with want when nothing is left to
+// FinishRoutes brings what is remembered in line with want when nothing is left to
 // do.
-func (k *Host) settleRoutes(want *spec.Host) error {
+func (k *Host) FinishRoutes(want *spec.Host) error {
 	noted, sound, err := k.readRouteNotes()
 	if err != nil {
 		return err
 	}
-	list := plainRoutes(want)
+	list := UnmarkedRoutes(want)
 	if sound && slices.Equal(noted, list) {
 		return nil
 	}
-	return k.writeRouteNotes(list)
+	return k.WriteRouteNotes(list)
 }
 
-func (k *Host) writeRouteNotes(list []netip.Prefix) error {
-	path := filepath.Join(k.dir(), routeFile)
+// WriteRouteNotes remembers list in the place of what was remembered.
+func (k *Host) WriteRouteNotes(list []netip.Prefix) error {
+	path := filepath.Join(k.Dir(), RouteFile)
 	if len(list) == 0 {
-		return removeNote(path)
+		return RemoveNote(path)
 	}
 	data, err := json.Marshal(list)
 	if err == nil {
-		err = sysfile.MakeDir(k.dir())
+		err = sysfile.MakeDir(k.Dir())
 	}
 	if err == nil {
-		err = writeNote(path, string(data)+"\n")
+		err = WriteNote(path, string(data)+"\n")
 	}
 	if err != nil {
 		return fmt.Errorf("remember routes: %w", err)
 	}
-	delete(k.lost, routeFile)
+	delete(k.Lost, RouteFile)
 	return nil
 }
 
-// unreachable says whether a route is one of flock's that answers for what is not
+// Unreachable says whether a route is one of flock's that answers for what is not
 // there.
-func unreachable(r netlink.Route) bool {
+func Unreachable(r netlink.Route) bool {
 	return r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && r.Type == unix.RTN_UNREACHABLE && r.Priority == spec.UnreachableMetric
 }

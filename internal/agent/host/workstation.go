@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package host
 
 import (
 	"bytes"
@@ -13,11 +13,11 @@ import (
 	"github.com/flocknet/flock/internal/agent/sysfile"
 )
 
-// workstation is the address that this session's SSH connection comes from:
+// Workstation is the address that this session's SSH connection comes from:
 // whatever we route elsewhere, not that. It stands in the environment that sshd
 // gave the session (SSH_CONNECTION, ssh(1)), which sudo keeps from us but not from
 // our parents. Without a session it is not valid.
-func workstation() netip.Addr {
+func Workstation() netip.Addr {
 	if a := connectionFrom([]byte(sshConnection + os.Getenv("SSH_CONNECTION"))); a.IsValid() {
 		return a
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package host
 
 import (
 	"errors"
@@ -24,8 +24,8 @@ func TestNothingIsFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"link", "dangling", "pipe"} {
-		if l, err := takeLock(t.Context(), at(name), "us", "", time.Second, func(string) {}); err == nil {
-			t.Errorf("%s is a lock: %v", name, l.release(false))
+		if l, err := TakeLock(t.Context(), at(name), "us", "", time.Second, func(string) {}); err == nil {
+			t.Errorf("%s is a lock: %v", name, l.Release(false))
 		}
 	}
 	if text, err := os.ReadFile(at("victim")); err != nil || string(text) != "precious" {

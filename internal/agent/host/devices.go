@@ -1,0 +1,101 @@
+//go:build linux
+
+package host
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/rtnl"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// devices are all network devices of the server.
+type devices struct {
+	ByName  map[string]netlink.Link
+	ByIndex map[int]netlink.Link
+}
+
+// Name is that of the device with this index, "" if there is none.
+func (d devices) Name(index int) string {
+	if l := d.ByIndex[index]; l != nil {
+		return l.Attrs().Name
+	}
+	return ""
+}
+
+// ReadDevices reads all devices again.
+func (k *Host) ReadDevices() error {
+	list, err := rtnl.Dump(k.Handle.LinkList)
+	if err != nil {
+		return fmt.Errorf("list links: %w", err)
+	}
+	k.Devices = devices{ByName: make(map[string]netlink.Link, len(list)), ByIndex: make(map[int]netlink.Link, len(list))}
+	for _, l := range list {
+		k.Devices.ByName[l.Attrs().Name] = l
+		k.Devices.ByIndex[l.Attrs().Index] = l
+	}
+	return nil
+}
+
+// Network returns the network whose link l is; ours is false for everything that
+// does not carry this cluster's mark.
+func (k *Host) Network(l netlink.Link) (network string, ours bool) {
+	if l == nil {
+		return "", false
+	}
+	return strings.CutPrefix(l.Attrs().Alias, spec.Alias(k.Cluster, ""))
+}
+
+// Flocks says whether l is any cluster's.
+func Flocks(l netlink.Link) bool {
+	return l != nil && strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix)
+}
+
+// Ours says whether the device with this index is one of this cluster's.
+func (k *Host) Ours(index int) bool {
+	_, ours := k.Network(k.Devices.ByIndex[index])
+	return ours
+}
+
+// Index is that of the device with this name.
+func (k *Host) Index(name string) (int, error) {
+	if l := k.Devices.ByName[name]; l != nil {
+		return l.Attrs().Index, nil
+	}
+	return 0, fmt.Errorf("there is no link %s", name)
+}
+
+// ToAddr is ip as netip has it, not valid where ip is none.
+func ToAddr(ip net.IP) netip.Addr {
+	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap()
+}
+
+// ToPrefix is n as netip has it, not valid where n is nil.
+func ToPrefix(n *net.IPNet) netip.Prefix {
+	if n == nil {
+		return netip.Prefix{}
+	}
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(ToAddr(n.IP), bits)
+}
+
+// IPFamily is the socket family of a.
+func IPFamily(a netip.Addr) int {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+// Userspace says whether the device is a TUN device.
+func (k *Host) Userspace(name string) bool {
+	_, tun := k.Devices.ByName[name].(*netlink.Tuntap)
+	return tun
+}
