@@ -37,7 +37,7 @@ func (a *app) addGlobals(f *pflag.FlagSet) {
 	f.BoolVar(&g.json, "json", false, "short for -o json")
 	f.BoolVar(&g.dryRun, "dry-run", false, "print the plan from the live servers, change nothing")
 	f.BoolVarP(&g.yes, "yes", "y", false, "do not ask; scripts need it to take something away")
-	f.IntVar(&g.parallel, "parallel", 64, "talk to `N` servers at once")
+	f.IntVar(&g.parallel, "parallel", 64, "contact `N` servers at once")
 	f.DurationVar(&g.timeout, "timeout", 15*time.Second, "give a server this `DURATION` to let us in; without it views wait 3s for its first packet")
 	f.StringVar(&g.sshConfig, "ssh-config", "", "read this `FILE` instead of ~/.ssh/config (env FLOCK_SSH_CONFIG)")
 	f.BoolVar(&g.acceptNew, "accept-new", false, "trust servers whose host key is not known yet")

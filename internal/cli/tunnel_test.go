@@ -13,7 +13,7 @@ func TestTunnelsOnTheCommandLine(t *testing.T) {
 	for args, want := range map[string]string{
 		"addtunnel gre s1":                                                "addtunnel",
 		"addtunnel vxlan s1 s2":                                           "one of: gre, ipip",
-		"addtunnel gre s1 s1":                                             "a tunnel from s1 to itself leads nowhere",
+		"addtunnel gre s1 s1":                                             "a tunnel from s1 to itself connects nothing",
 		"addtunnel gre s1 s9":                                             "unknown server s9",
 		"addtunnel gre s1 s2 --key x":                                     "--key",
 		"addtunnel gre s1 s2 --key 0":                                     "--key with a number from 1 to 4294967295",

@@ -44,7 +44,7 @@ func Renumbered(was, now map[string]*spec.Host) []ground.Note {
 	}
 	var out []ground.Note
 	for m, on := range servers {
-		out = append(out, ground.Note{Network: m.network, Text: fmt.Sprintf("%s on %s becomes %s, it was %s: containers there keep their old addresses, which lead nowhere, until they ask for new ones (renew the lease, or restart)",
+		out = append(out, ground.Note{Network: m.network, Text: fmt.Sprintf("%s on %s becomes %s, it was %s: containers there keep their old addresses, which no longer work, until they ask for new ones (renew the lease, or restart)",
 			m.bridge, strings.Join(on, ", "), m.to, m.from)})
 	}
 	slices.SortFunc(out, func(a, b ground.Note) int { return strings.Compare(a.Network+" "+a.Text, b.Network+" "+b.Text) })

@@ -14,7 +14,7 @@ import (
 )
 
 // Settling is the note about a network whose old sessions are kept beside the new ones.
-const Settling = "sessions of before are kept until those of now have heard everything: flock apply ends them"
+const Settling = "the previous sessions are kept until the new ones have received all routes: flock apply ends them"
 
 // BGP is the kind of a routed network without encapsulation: members announce the
 // container subnets that they share to each other by iBGP and, where they are

@@ -26,7 +26,7 @@ func compileBGP(b *builder, name string, n *state.Network) error {
 		b.Note(name, "%d members in a full mesh are %d sessions: flock addbgp %s reflector SERVER1 SERVER2", len(n.Members), len(n.Members)*(len(n.Members)-1)/2, name)
 	}
 	if n.Mode == state.Reflector && len(n.Reflectors) < peering.FewReflectors && len(n.Members) > 2 {
-		b.Note(name, "all routes hang on one reflector, %s: flock addbgp %s reflector SERVER", n.Reflectors[0], name)
+		b.Note(name, "all routes depend on one reflector, %s: flock addbgp %s reflector SERVER", n.Reflectors[0], name)
 	}
 	if n.Before != nil {
 		b.Note(name, Settling)

@@ -30,7 +30,7 @@ func CheckServer(c *state.Cluster, name string, s *state.Server) error {
 		return err
 	}
 	if s.Endpoint != "" && s.NAT {
-		return hint.Errorf("", "leave one of them away", "--endpoint says that others can start talking to the server, --nat that they cannot")
+		return hint.Errorf("", "leave one of them away", "--endpoint says that other servers can connect to the server, --nat that they cannot")
 	}
 	if !s.Subnet.IsValid() {
 		return nil

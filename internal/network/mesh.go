@@ -94,7 +94,7 @@ func meshLead(c *state.Cluster, n *state.Network) string {
 	return ground.ServerOf(n.Members[0])
 }
 
-// behindNAT are the members of n that others cannot start talking to, in the
+// behindNAT are the members of n that others cannot begin a session with, in the
 // order they joined.
 func behindNAT(c *state.Cluster, n *state.Network) []string {
 	var out []string
@@ -122,7 +122,7 @@ func checkMesh(c *state.Cluster, name string, n *state.Network) error {
 			next = "flock addnetwork " + name + " SERVER, with one that the others can reach"
 		}
 		return hint.Errorf("server "+lead, next,
-			"%s and %s are both behind NAT, and so is the lead: nobody can bring them together", lead, other)
+			"%s and %s are both behind NAT, and so is the lead: no member can relay between them", lead, other)
 	}
 	return nil
 }

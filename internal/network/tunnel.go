@@ -95,7 +95,7 @@ func checkTunnelEnds(c *state.Cluster, _ string, n *state.Network) error {
 	}
 	a, b := ground.ServerOf(n.Members[0]), ground.ServerOf(n.Members[1])
 	if a == b {
-		return hint.Errorf("server "+a, "name two servers", "a tunnel from %s to itself leads nowhere", a)
+		return hint.Errorf("server "+a, "name two servers", "a tunnel from %s to itself connects nothing", a)
 	}
 	if n.Type == IPIP && n.Key != 0 {
 		return hint.Errorf("", "flock addtunnel gre "+a+" "+b, "an %s tunnel has no key: GRE has", IPIP)

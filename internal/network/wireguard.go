@@ -14,14 +14,14 @@ import (
 // WireGuard is the kind of an encrypted layer 3 network: a device per member, an
 // address for each, and routes to the container subnets that members share. The
 // lead is the member everybody can reach: the hub of a hub, and what servers
-// behind NAT meet at.
+// behind NAT reach each other through.
 const WireGuard = "wireguard"
 
 // meshHelp is what createnetwork says of the encrypted kinds.
 const meshHelp = `l2 is vxlan inside a WireGuard mesh of its own: encrypted, over any IP network, also
 through NAT. Bridge vpl0; -p is WireGuard's port. wireguard is an encrypted layer 3
-network: subnet 10.0.8.0/24 (next free), port 51820 (next free), every member talks to
-every other, or with --topology hub through the lead server.`
+network: subnet 10.0.8.0/24 (next free), port 51820 (next free), every member is a peer
+of every other, or with --topology hub through the lead server.`
 
 func wireGuardKind() *Kind {
 	return &Kind{
