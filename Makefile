@@ -70,9 +70,10 @@ demo: deps build ## three servers, one network, containers that find each other;
 test: deps kernel build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 85m -parallel 3 $(if $(V),-v,) ./...
 
-UNIT := $(addprefix ./internal/,agent/... change cli control edit fill hint house network option peering plainfile remote rtnl screen seed segment spec sshconfig state target udptun view wire) ./templates
+# The two that wait most come first. More tests than processors at once: they wait, too.
+UNIT := $(addprefix ./internal/,remote cli agent/... change control edit fill hint house network option peering plainfile rtnl screen seed segment spec sshconfig state target udptun view wire) ./templates
 unit: ## every test that needs no root and no lab, about half a minute on an idle machine
-	@FLOCK_LANE=unit FLOCK_MUST= go test -short $(if $(V),-v,) $(UNIT)
+	@FLOCK_LANE=unit FLOCK_MUST= go test -short -parallel 4 $(if $(V),-v,) $(UNIT)
 
 BENCH  := go test -run '^$$' -count=1 -timeout 60m
 bench: deps kernel build ## no-op, create, join as ratios to a bare login; the agent beside ip -batch, networks beside the same by hand, the BGP daemon beside BIRD; 10,000 servers and shares
