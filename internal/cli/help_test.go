@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/flocknet/flock/internal/view"
 )
@@ -63,5 +64,35 @@ func compare(t *testing.T, path string, have []byte) {
 	}
 	if string(want) != string(have) {
 		t.Errorf("%s (-update rewrites it)\nwant:\n%s\nhave:\n%s", path, want, have)
+	}
+}
+
+// TestWordsAreOffered: a flag that takes one of some words offers these, and no files.
+func TestWordsAreOffered(t *testing.T) {
+	asked := 0
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			value, _ := pflag.UnquoteUsage(f)
+			if !strings.Contains(value, "|") || strings.ToLower(value) != value {
+				return // a value that a person chooses
+			}
+			asked++
+			offer, ok := cmd.GetFlagCompletionFunc(f.Name)
+			if !ok {
+				t.Errorf("%s --%s offers files: want %s", cmd.CommandPath(), f.Name, value)
+				return
+			}
+			if words, directive := offer(cmd, nil, ""); strings.Join(words, "|") != value || directive&cobra.ShellCompDirectiveNoFileComp == 0 {
+				t.Errorf("%s --%s offers %v (%d): want %s", cmd.CommandPath(), f.Name, words, directive, value)
+			}
+		})
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot(&app{Page: view.Page{Getenv: func(string) string { return "" }}}))
+	if asked < 5 {
+		t.Errorf("%d flags take words", asked)
 	}
 }

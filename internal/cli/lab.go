@@ -65,6 +65,7 @@ func newLabUp(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&o.Init, "init", lab.Systemd, "what starts the servers: `systemd|none`")
+	completeFlag(cmd, "init", completeWords(lab.Systemd, lab.None))
 	return cmd
 }
 

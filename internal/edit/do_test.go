@@ -1,6 +1,8 @@
 package edit
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -83,6 +85,31 @@ func TestForceTakesTheDHCPServerAlong(t *testing.T) {
 		}
 		if _, err := Do(c, func(c *state.Cluster) error { return DelServer(c, "s3", true) }); err != nil || c.Networks["n1"].DHCPServer != "" {
 			t.Errorf("with members %v: DHCP server %q, %v", members, c.Networks["n1"].DHCPServer, err)
+		}
+	}
+}
+
+// TestOnlyDoCompletes: edits leave that to Do, so that it is done once. Replace is the
+// exception: what it holds of the sessions before depends on what is filled in.
+func TestOnlyDoCompletes(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	calls := map[string]int{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(file, "_test.go") {
+			calls[file] = strings.Count(string(text), "network.Complete(") + strings.Count(string(text), "network.Compile(")
+		}
+	}
+	may := map[string]int{"do.go": 2, "replace.go": 2, "salvage.go": calls["salvage.go"]} // salvage edits nothing
+	for file, n := range calls {
+		if n != may[file] {
+			t.Errorf("%s completes or compiles %d times: want %d", file, n, may[file])
 		}
 	}
 }

@@ -27,7 +27,7 @@ func Complete(c *state.Cluster) error {
 		n := c.Networks[name]
 		kind, ok := kindOf(n)
 		if !ok {
-			return hint.Errorf("network "+name+", type", "one of: "+ground.JoinWords(kindNames()), "create network %s: unknown type %q", name, n.Type)
+			return unknownKind(name, n)
 		}
 		if err := CheckNetworkName(name); err != nil {
 			return ground.OfNetwork(name, err)
@@ -55,6 +55,16 @@ func Complete(c *state.Cluster) error {
 		return err
 	}
 	return checkShares(c)
+}
+
+// unknownKind is the error about a network whose type nobody knows, or that is a tunnel and
+// has a type that tunnels do not have.
+func unknownKind(name string, n *state.Network) error {
+	if n.Tunnel && slices.Contains(kindNames(), n.Type) {
+		return hint.Errorf("network "+name+", tunnel", "leave tunnel away, or type = one of: "+ground.JoinWords(TunnelTypes()),
+			"create network %s: tunnel = true is for tunnels, and %s is not a type of tunnels", name, n.Type)
+	}
+	return hint.Errorf("network "+name+", type", "one of: "+ground.JoinWords(kindNames()), "create network %s: unknown type %q", name, n.Type)
 }
 
 // FillIn refuses what n's kind does not take, and fills in its defaults.

@@ -43,7 +43,7 @@ func deviceOptions() []Option {
 			field: func(n *state.Network) any { return &n.Port }, span: &portSpan,
 		},
 		{
-			Key: "topology", Help: "`mesh|hub`: who is a WireGuard peer of whom",
+			Key: "topology", Help: "`mesh|hub`: who is a WireGuard peer of whom", Offer: []string{state.Mesh, state.Hub},
 			Among: OfMeshes, field: func(n *state.Network) any { return &n.Topology }, check: func(n *state.Network) error {
 				return text(n.Topology, oneOf("--topology", "topology", state.Mesh, state.Hub))
 			},
