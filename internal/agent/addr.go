@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -91,30 +92,30 @@ func broadcast(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-var addrFamily = family{
-	stage: stageMake, what: "addresses",
-	observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
+var addrFamily = family.Family{
+	Stage: family.StageMake, What: "addresses",
+	Observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
 		observeAddrs(k, want, have)
 		return nil
 	},
-	diff: func(d *difference) {
-		d.put(diffAddrs(d.want.Addrs, d.have.Addrs), clearing, coming)
+	Diff: func(d *family.Difference) {
+		d.Put(diffAddrs(d.Want.Addrs, d.Have.Addrs), family.Clearing, family.Coming)
 	},
-	standsOn: func(have *spec.Host, vanish map[string]bool) {
+	StandsOn: func(have *spec.Host, vanish map[string]bool) {
 		have.Addrs = slices.DeleteFunc(slices.Clone(have.Addrs), func(a spec.Addr) bool { return vanish[a.Link] })
 	},
-	batch: addrMessages,
+	Batch: addrMessages,
 }
 
-func addrMessages(a *applier, op Op) (messages, error) {
+func addrMessages(a *family.Applier, op family.Op) (family.Messages, error) {
 	addr, wanted := op.Want.(spec.Addr)
 	if !wanted {
-		return alone(addrMessage(a.k, unix.RTM_DELADDR, op.Have.(spec.Addr)))
+		return family.Alone(addrMessage(a.Host, unix.RTM_DELADDR, op.Have.(spec.Addr)))
 	}
-	m, err := addrMessage(a.k, unix.RTM_NEWADDR, addr)
+	m, err := addrMessage(a.Host, unix.RTM_NEWADDR, addr)
 	if err != nil || op.Have == nil {
-		return alone(m, err)
+		return family.Alone(m, err)
 	}
-	before, err := addrMessage(a.k, unix.RTM_DELADDR, addr) // takes its place when it is added
-	return messages{before, m, nil}, err
+	before, err := addrMessage(a.Host, unix.RTM_DELADDR, addr) // takes its place when it is added
+	return family.Messages{before, m, nil}, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
@@ -303,36 +304,36 @@ func bgpStatus(ctx context.Context, s *host.Files) (*spec.BGPStatus, error) {
 	return a.Status, nil
 }
 
-var bgpFamily = family{
-	stage: stageBGP, what: "services: look at the BGP daemon",
-	observe: func(ctx context.Context, k *host.Host, _, have *spec.Host) error {
+var bgpFamily = family.Family{
+	Stage: family.StageBGP, What: "services: look at the BGP daemon",
+	Observe: func(ctx context.Context, k *host.Host, _, have *spec.Host) error {
 		return observeBGP(ctx, k.Files, have)
 	},
-	diff: func(d *difference) { d.put(diffBGP(d.want.BGP, d.have.BGP), going, serving) },
-	all:  applyBGP,
-	tried: tried{
-		files: func(*host.Files, Op) ([]string, bool) { return nil, true },
+	Diff: func(d *family.Difference) { d.Put(diffBGP(d.Want.BGP, d.Have.BGP), family.Going, family.Serving) },
+	All:  applyBGP,
+	Tried: family.Tried{
+		Files: func(*host.Files, family.Op) ([]string, bool) { return nil, true },
 		// What the daemon needs besides its spec may have come only now.
-		moved: func(_ *host.Host, want *spec.Host) bool { return want.BGP != nil },
+		Moved: func(_ *host.Host, want *spec.Host) bool { return want.BGP != nil },
 	},
 	// All daemons, here because it can take seconds: what others remember is written first.
-	finish: func(ctx context.Context, k *host.Host, want *spec.Host) error {
+	Finish: func(ctx context.Context, k *host.Host, want *spec.Host) error {
 		return finishDaemons(ctx, k.Files, want)
 	},
-	remains: bgpRemains,
+	Remains: bgpRemains,
 }
 
 // applyBGP brings the BGP daemon to what is wanted.
-func applyBGP(ctx context.Context, a *applier, ops []Op) error {
-	if err := a.up(); err != nil {
+func applyBGP(ctx context.Context, a *family.Applier, ops []family.Op) error {
+	if err := a.Up(); err != nil {
 		return err
 	}
-	do := func() error { return removeBGP(ctx, a.k) }
-	if a.want.BGP != nil {
-		do = func() error { return setBGP(ctx, a.k.Files, a.want.BGP) }
+	do := func() error { return removeBGP(ctx, a.Host) }
+	if a.Want.BGP != nil {
+		do = func() error { return setBGP(ctx, a.Host.Files, a.Want.BGP) }
 	}
 	if err := do(); err != nil {
-		return fmt.Errorf("%s: %w", verb(ops[0].Step), err)
+		return fmt.Errorf("%s: %w", family.Verb(ops[0].Step), err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
@@ -42,11 +43,11 @@ func TestDiffOfSpeakers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ops := Diff(&spec.Host{BGP: test.want}, &spec.Host{BGP: test.have})
-			if have := stepText(Steps(ops)); have != test.steps {
+			if have := stepText(family.Steps(ops)); have != test.steps {
 				t.Errorf("want\n%shave\n%s", test.steps, have)
 			}
 			for _, op := range ops {
-				if families[op.family] != &bgpFamily {
+				if families[op.Family] != &bgpFamily {
 					t.Errorf("%s is not the daemon's", op.Step)
 				}
 			}

@@ -17,7 +17,7 @@ func (s *services) blame(d spec.DHCP, err error) error {
 	}
 	own := []int{0, s.process(leaf, d.Network).pid(), s.process(front, d.Network).pid()}
 	for _, l := range slices.Concat(s.dhcpListeners(d, nil)...) {
-		if !l.taken() {
+		if !l.Taken() {
 			continue
 		}
 		if name, pid := processAt(l); !slices.Contains(own, pid) {

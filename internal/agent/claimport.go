@@ -9,17 +9,18 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // claimPorts says which of the ports that want's claims and ops need somebody
 // else has. What stands already holds its ports itself.
-func claimPorts(k *host.Host, want, have *spec.Host, ops []Op) []spec.Problem {
+func claimPorts(k *host.Host, want, have *spec.Host, ops []family.Op) []spec.Problem {
 	var out []spec.Problem
-	add := func(advice string, own func(pid int) bool, list ...listener) {
+	add := func(advice string, own func(pid int) bool, list ...host.Listener) {
 		for _, l := range list {
-			if !l.taken() {
+			if !l.Taken() {
 				continue
 			}
 			if h := holderOf(k, l); h.pid == 0 || own == nil || !own(h.pid) {
@@ -39,30 +40,23 @@ func claimPorts(k *host.Host, want, have *spec.Host, ops []Op) []spec.Problem {
 		tried[c.UDPPort], tried[c.TCPPort] = true, true
 	}
 	for _, op := range ops {
-		if listens := families[op.family].listens; listens != nil {
+		if listens := families[op.Family].Listens; listens != nil {
 			for _, l := range listens(k, op) {
-				add(l.advice, l.own, l.at...)
+				add(l.Advice, l.Own, l.At...)
 			}
 		}
 	}
 	return out
 }
 
-// sockets are those of one daemon that stand or fall together.
-type sockets struct {
-	at     []listener
-	own    func(pid int) bool // the process is ours, and gives way; nil: none is
-	advice string             // what to do about another one, with %s for how to end it
-}
-
 // tunnelListeners are the sockets that a link of want on a UDP port will have; none
 // where one of ours stands there already. Without a link it is any socket.
-func tunnelListeners(k *host.Host, port uint16, want, have *spec.Host) []listener {
+func tunnelListeners(k *host.Host, port uint16, want, have *spec.Host) []host.Listener {
 	holds := func(l spec.Link) bool { return portOf(l) == port && (!l.Down || l.Kind != spec.VXLAN) }
 	if k.Hung[port] || slices.ContainsFunc(have.Links, holds) {
 		return nil
 	}
-	at := everywhere(port)
+	at := host.Everywhere(port)
 	i := slices.IndexFunc(want.Links, func(l spec.Link) bool { return portOf(l) == port })
 	if i >= 0 && want.Links[i].Kind == spec.UDP {
 		at = []netip.AddrPort{netip.AddrPortFrom(want.Links[i].Tunnel.Local, port)}
@@ -74,9 +68,9 @@ func tunnelListeners(k *host.Host, port uint16, want, have *spec.Host) []listene
 		}
 		at = slices.DeleteFunc(at, func(a netip.AddrPort) bool { return a.Addr().Is6() != six })
 	}
-	var out []listener
+	var out []host.Listener
 	for _, a := range at {
-		out = append(out, listener{at: a})
+		out = append(out, host.Listener{At: a})
 	}
 	return out
 }
@@ -102,10 +96,10 @@ func sharesVXLAN(k *host.Host, port uint16, six bool) bool {
 }
 
 // bgpListeners are the sockets of a BGP daemon.
-func bgpListeners(port uint16) []listener {
-	var out []listener
-	for _, at := range everywhere(port) {
-		out = append(out, listener{at: at, stream: true, share: []int{unix.SO_REUSEADDR}})
+func bgpListeners(port uint16) []host.Listener {
+	var out []host.Listener
+	for _, at := range host.Everywhere(port) {
+		out = append(out, host.Listener{At: at, Stream: true, Share: []int{unix.SO_REUSEADDR}})
 	}
 	return out
 }

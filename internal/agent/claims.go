@@ -12,6 +12,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
@@ -276,7 +277,7 @@ func orderedBy[T any](list []T, text func(T) string) []T {
 		texts = append(texts, text(v))
 	}
 	out := slices.Clone(list)
-	for i, at := range numbered(len(list), func(a, b int) int { return strings.Compare(texts[a], texts[b]) }) {
+	for i, at := range family.Numbered(len(list), func(a, b int) int { return strings.Compare(texts[a], texts[b]) }) {
 		out[i] = list[at]
 	}
 	return out

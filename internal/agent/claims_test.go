@@ -133,7 +133,7 @@ func TestPortOfVXLANIsSharedAmongVXLAN(t *testing.T) {
 	ownNet(t)
 	sh(t, "ip link add far type vxlan id 9 dstport 4789 local 10.99.0.1; ip link set far up")
 	inodes := map[string]bool{}
-	if err := readSockets(filepath.Join(host.ProcNet, "udp"), everywhere(4789)[0], "", inodes); err != nil || len(inodes) != 1 || inodes["0"] {
+	if err := readSockets(filepath.Join(host.ProcNet, "udp"), host.Everywhere(4789)[0], "", inodes); err != nil || len(inodes) != 1 || inodes["0"] {
 		t.Fatalf("inodes of the kernel's socket: %v, %v", inodes, err)
 	}
 	if holder, pid := socketHolder(inodes); pid != 0 {

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
@@ -342,39 +343,39 @@ func removeNames(ctx context.Context, dir string) error {
 	}
 }
 
-var dhcpFamily = family{
-	stage: stageUse, what: "services: look at dnsmasq",
-	observe: func(ctx context.Context, k *host.Host, want, have *spec.Host) error {
+var dhcpFamily = family.Family{
+	Stage: family.StageUse, What: "services: look at dnsmasq",
+	Observe: func(ctx context.Context, k *host.Host, want, have *spec.Host) error {
 		return servicesOf(k.Files).observeDHCPs(ctx, want, have)
 	},
-	diff: func(d *difference) {
+	Diff: func(d *family.Difference) {
 		key := func(d spec.DHCP) string { return d.Network }
-		d.put(compare(d.want.DHCPs, d.have.DHCPs, key, func(d spec.DHCP) string { return "dhcp " + d.Network }), going, serving)
+		d.Put(family.Compare(d.Want.DHCPs, d.Have.DHCPs, key, func(d spec.DHCP) string { return "dhcp " + d.Network }), family.Going, family.Serving)
 	},
-	one: func(ctx context.Context, a *applier, op Op) error {
+	One: func(ctx context.Context, a *family.Applier, op family.Op) error {
 		want, ok := op.Want.(spec.DHCP)
 		if !ok {
-			return servicesOf(a.k.Files).removeDHCP(ctx, op.Have.(spec.DHCP).Network)
+			return servicesOf(a.Host.Files).removeDHCP(ctx, op.Have.(spec.DHCP).Network)
 		}
-		if err := a.up(); err != nil {
+		if err := a.Up(); err != nil {
 			return err
 		}
-		return servicesOf(a.k.Files).setDHCP(ctx, want)
+		return servicesOf(a.Host.Files).setDHCP(ctx, want)
 	},
-	tried: tried{
-		files: func(*host.Files, Op) ([]string, bool) { return nil, true },
-		watcher: func(_ *host.Host, op Op) (string, error) {
+	Tried: family.Tried{
+		Files: func(*host.Files, family.Op) ([]string, bool) { return nil, true },
+		Watcher: func(_ *host.Host, op family.Op) (string, error) {
 			if op.Want == nil {
 				return "", nil
 			}
 			return "dnsmasq", nil
 		},
-		listens: dhcpSockets,
-		claim: func(ctx context.Context, k *host.Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+		Listens: dhcpSockets,
+		Claim: func(ctx context.Context, k *host.Host, _ *spec.Host, ops []family.Op) ([]spec.Problem, error) {
 			return servicesOf(k.Files).claimDHCP(ctx, ops), nil
 		},
 	},
-	strays:  func(ctx context.Context, k *host.Host) error { return endStrays(ctx, k) },
-	marked:  true,
-	remains: func(k *host.Host) ([]string, error) { return servicesOf(k.Files).daemonRemains() },
+	Strays:  func(ctx context.Context, k *host.Host) error { return endStrays(ctx, k) },
+	Marked:  true,
+	Remains: func(k *host.Host) ([]string, error) { return servicesOf(k.Files).daemonRemains() },
 }

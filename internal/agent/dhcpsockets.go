@@ -8,12 +8,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // dhcpSockets are those that op has dnsmasq open. Those of ours that lost their files run on.
-func dhcpSockets(k *host.Host, op Op) []sockets {
+func dhcpSockets(k *host.Host, op family.Op) []host.Sockets {
 	d, ok := op.Want.(spec.DHCP)
 	if !ok {
 		return nil
@@ -24,9 +25,9 @@ func dhcpSockets(k *host.Host, op Op) []sockets {
 			return err == nil && have == pid
 		})
 	}
-	var out []sockets
+	var out []host.Sockets
 	for _, list := range servicesOf(k.Files).dhcpListeners(d, op.Have) {
-		out = append(out, sockets{list, own, "%s, or have it listen on addresses of its own only"})
+		out = append(out, host.Sockets{At: list, Own: own, Advice: "%s, or have it listen on addresses of its own only"})
 	}
 	return out
 }
@@ -34,12 +35,12 @@ func dhcpSockets(k *host.Host, op Op) []sockets {
 // dhcpListeners are the sockets that the dnsmasq of d will open beside those that the
 // running ones of have hold, by what stands or falls together: DNS, DHCP, DHCPv6.
 // dnsmasq sets the same options (2.90: network.c, make_sock; dhcp.c, make_fd; dhcp6.c).
-func (s *services) dhcpListeners(d spec.DHCP, have any) [][]listener {
+func (s *services) dhcpListeners(d spec.DHCP, have any) [][]host.Listener {
 	var held []netip.Addr
 	if h, ok := have.(spec.DHCP); ok && s.process(leaf, d.Network).pid() != 0 {
 		held = h.Listen
 	}
-	var names, four, six []listener
+	var names, four, six []host.Listener
 	for _, a := range d.Listen {
 		if slices.Contains(held, a) {
 			continue
@@ -51,24 +52,24 @@ func (s *services) dhcpListeners(d spec.DHCP, have any) [][]listener {
 		for _, port := range ports {
 			at := netip.AddrPortFrom(a, port)
 			for _, stream := range []bool{false, true} {
-				names = append(names, listener{at: at, stream: stream, share: []int{unix.SO_REUSEADDR}})
+				names = append(names, host.Listener{At: at, Stream: stream, Share: []int{unix.SO_REUSEADDR}})
 			}
 		}
 	}
 	if len(d.Peers) > 0 && len(d.Listen) > 0 && held == nil {
 		at := netip.AddrPortFrom(d.Listen[0], namesPort)
-		names = append(names, listener{at: at}, listener{at: at, stream: true, share: []int{unix.SO_REUSEADDR}},
-			listener{at: netip.AddrPortFrom(d.Listen[0], spec.ClaimsPort)})
+		names = append(names, host.Listener{At: at}, host.Listener{At: at, Stream: true, Share: []int{unix.SO_REUSEADDR}},
+			host.Listener{At: netip.AddrPortFrom(d.Listen[0], spec.ClaimsPort)})
 	}
 	both := []int{unix.SO_REUSEADDR, unix.SO_REUSEPORT}
 	for _, r := range d.Ranges {
 		if r.Subnet.Addr().Is4() {
-			four = []listener{{at: everywhere(dhcpPort)[0], share: both}}
+			four = []host.Listener{{At: host.Everywhere(dhcpPort)[0], Share: both}}
 		} else {
-			six = []listener{{at: everywhere(dhcpv6Port)[1], share: both}}
+			six = []host.Listener{{At: host.Everywhere(dhcpv6Port)[1], Share: both}}
 		}
 	}
-	return [][]listener{names, four, six}
+	return [][]host.Listener{names, four, six}
 }
 
 // Ports of DHCP servers (RFC 2131, RFC 8415).

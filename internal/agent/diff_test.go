@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -49,9 +50,9 @@ func diffHost() *spec.Host {
 	}
 }
 
-func objects(ops []Op) []string {
+func objects(ops []family.Op) []string {
 	var out []string
-	for _, s := range Steps(ops) {
+	for _, s := range family.Steps(ops) {
 		out = append(out, s.Action+" "+s.Object)
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -34,14 +35,14 @@ func byTurn(a, b netip.Prefix) int {
 	return byPlace(b, a)
 }
 
-func diffAddrs(want, have []spec.Addr) pair {
-	c := compare(want, have, func(a spec.Addr) spec.Addr { return spec.Addr{Link: a.Link, Prefix: a.Prefix} }, spec.Addr.String)
-	for i := range c.come {
-		if c.come[i].Have != nil {
-			c.come[i].Step.Detail = "out of order"
+func diffAddrs(want, have []spec.Addr) family.Pair {
+	c := family.Compare(want, have, func(a spec.Addr) spec.Addr { return spec.Addr{Link: a.Link, Prefix: a.Prefix} }, spec.Addr.String)
+	for i := range c.Come {
+		if c.Come[i].Have != nil {
+			c.Come[i].Step.Detail = "out of order"
 		}
 	}
-	c.come = inSequence(c.come, func(a, b Op) int { return byTurn(a.Want.(spec.Addr).Prefix, b.Want.(spec.Addr).Prefix) })
+	c.Come = family.InSequence(c.Come, func(a, b family.Op) int { return byTurn(a.Want.(spec.Addr).Prefix, b.Want.(spec.Addr).Prefix) })
 	return c
 }
 

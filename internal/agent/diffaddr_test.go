@@ -103,7 +103,7 @@ func TestDisplace(t *testing.T) {
 		for _, a := range marked {
 			now = append(now, a.Prefix.String())
 		}
-		for _, op := range diffAddrs(want, marked).come {
+		for _, op := range diffAddrs(want, marked).Come {
 			p := op.Want.(spec.Addr).Prefix
 			now = slices.DeleteFunc(now, func(s string) bool { return s == p.String() })
 			// A new IPv4 address comes last, a new IPv6 address first.

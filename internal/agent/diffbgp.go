@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -14,27 +15,27 @@ type bgpPart struct{ name, text string }
 func (p bgpPart) String() string { return p.text }
 
 // diffBGP is the difference between two speakers. One whose AS is 0 does not run.
-func diffBGP(want, have *spec.BGP) pair {
+func diffBGP(want, have *spec.BGP) family.Pair {
 	if want == nil && have == nil {
-		return pair{}
+		return family.Pair{}
 	}
 	if want == nil {
 		step := spec.Step{Action: spec.Remove, Object: "bgp " + have.Network}
-		return pair{gone: []Op{{Step: step, Have: bgpPart{}}}}
+		return family.Pair{Gone: []family.Op{{Step: step, Have: bgpPart{}}}}
 	}
 	if have != nil && have.AS == 0 {
 		step := spec.Step{Action: spec.Change, Object: "bgp " + want.Network, Detail: "not running -> running"}
-		return pair{come: []Op{{Step: step, Want: bgpPart{}}}}
+		return family.Pair{Come: []family.Op{{Step: step, Want: bgpPart{}}}}
 	}
-	c := compare(bgpParts(want), bgpParts(have), func(p bgpPart) string { return p.name }, func(p bgpPart) string { return p.name })
-	for i, op := range c.gone { // parts that go are a change of what stays
-		c.gone[i] = Op{Step: op.Step, Want: bgpPart{}}
+	c := family.Compare(bgpParts(want), bgpParts(have), func(p bgpPart) string { return p.name }, func(p bgpPart) string { return p.name })
+	for i, op := range c.Gone { // parts that go are a change of what stays
+		c.Gone[i] = family.Op{Step: op.Step, Want: bgpPart{}}
 	}
-	return pair{come: sayResets(append(c.gone, c.come...), want, have)}
+	return family.Pair{Come: sayResets(append(c.Gone, c.Come...), want, have)}
 }
 
 // sayResets adds to the changes what they cost beyond themselves.
-func sayResets(ops []Op, want, have *spec.BGP) []Op {
+func sayResets(ops []family.Op, want, have *spec.BGP) []family.Op {
 	if have == nil {
 		return ops
 	}

@@ -6,13 +6,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // linkChanges are changes of links, with the names of those that vanish, for good
 // or to be made anew.
 type linkChanges struct {
-	pair
+	family.Pair
 	vanish map[string]bool
 }
 
@@ -27,8 +28,8 @@ func diffLinks(want, have []spec.Link) linkChanges {
 		wanted[w.Name] = true
 		h, ok := seen[w.Name]
 		if !ok {
-			step := spec.Step{Action: spec.Add, Object: "link " + w.Name, Detail: attributes(w.String(), "link "+w.Name)}
-			c.come = append(c.come, Op{Step: step, Want: w})
+			step := spec.Step{Action: spec.Add, Object: "link " + w.Name, Detail: family.Attributes(w.String(), "link "+w.Name)}
+			c.Come = append(c.Come, family.Op{Step: step, Want: w})
 			continue
 		}
 		details, anew := linkDifference(w, h)
@@ -40,19 +41,19 @@ func diffLinks(want, have []spec.Link) linkChanges {
 			detail += " (made anew)"
 			c.vanish[w.Name] = true
 		}
-		c.come = append(c.come, Op{Step: spec.Step{Action: spec.Change, Object: "link " + w.Name, Detail: detail}, Want: w, Have: h})
+		c.Come = append(c.Come, family.Op{Step: spec.Step{Action: spec.Change, Object: "link " + w.Name, Detail: detail}, Want: w, Have: h})
 	}
 	for _, h := range slices.Backward(mastersFirst(have)) {
 		if !wanted[h.Name] {
 			c.vanish[h.Name] = true
-			c.gone = append(c.gone, Op{Step: spec.Step{Action: spec.Remove, Object: "link " + h.Name}, Have: h})
+			c.Gone = append(c.Gone, family.Op{Step: spec.Step{Action: spec.Remove, Object: "link " + h.Name}, Have: h})
 		}
 	}
 	return c
 }
 
 func mastersFirst(list []spec.Link) []spec.Link {
-	return inSequence(list, func(a, b spec.Link) int {
+	return family.InSequence(list, func(a, b spec.Link) int {
 		if (a.Master == "") != (b.Master == "") {
 			if a.Master == "" {
 				return -1
@@ -127,4 +128,11 @@ func addrText(a netip.Addr) string {
 		return ""
 	}
 	return a.String()
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
@@ -48,7 +49,7 @@ func (p process) signal(sig unix.Signal) error {
 
 // claimDHCP tries the configurations that ops would have dnsmasq run with: an old one,
 // or one that was built without something, says here what it does not know.
-func (s *services) claimDHCP(ctx context.Context, ops []Op) []spec.Problem {
+func (s *services) claimDHCP(ctx context.Context, ops []family.Op) []spec.Problem {
 	var out []spec.Problem
 	for _, op := range ops {
 		d, ok := op.Want.(spec.DHCP)

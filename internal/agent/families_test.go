@@ -57,18 +57,18 @@ func TestEveryFieldIsAFamilys(t *testing.T) {
 func TestFamiliesAreWhole(t *testing.T) {
 	for i, f := range families {
 		ways := 0
-		for _, there := range []bool{f.one != nil, f.batch != nil, f.all != nil} {
+		for _, there := range []bool{f.One != nil, f.Batch != nil, f.All != nil} {
 			if there {
 				ways++
 			}
 		}
-		if f.what == "" || f.observe == nil || f.diff == nil || ways != 1 {
-			t.Errorf("family %d (%s) is not whole", i, f.what)
+		if f.What == "" || f.Observe == nil || f.Diff == nil || ways != 1 {
+			t.Errorf("family %d (%s) is not whole", i, f.What)
 		}
 	}
 	seen := map[int]bool{}
 	for _, op := range Diff(fullHost(), &spec.Host{}) {
-		seen[op.family] = true
+		seen[op.Family] = true
 	}
 	if len(seen) != len(families) {
 		t.Errorf("of %d families, %d have ops", len(families), len(seen))

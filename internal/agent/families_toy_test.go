@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -32,7 +33,7 @@ func lampAddr(c spec.Claim) spec.Addr {
 	return spec.Addr{Link: "lo", Prefix: prefix("192.0.2." + c.Network + "/32")}
 }
 
-func lampOf(op Op) (spec.Claim, bool) {
+func lampOf(op family.Op) (spec.Claim, bool) {
 	if c, lit := op.Want.(spec.Claim); lit {
 		return c, true
 	}
@@ -40,40 +41,40 @@ func lampOf(op Op) (spec.Claim, bool) {
 }
 
 // family is lamps as a line of the table, whose ops are carried out in one of three ways.
-func (l *lamps) family(way string) *family {
-	f := &family{
-		stage: stageUse, what: "lamps",
-		observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error {
+func (l *lamps) family(way string) *family.Family {
+	f := &family.Family{
+		Stage: family.StageUse, What: "lamps",
+		Observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error {
 			l.looks++
 			have.Claims = l.lit(k)
 			return nil
 		},
-		diff: func(d *difference) {
+		Diff: func(d *family.Difference) {
 			key := func(c spec.Claim) string { return c.Network }
-			d.put(compare(d.want.Claims, d.have.Claims, key, func(c spec.Claim) string { return "lamp " + c.Network }), going, coming)
+			d.Put(family.Compare(d.Want.Claims, d.Have.Claims, key, func(c spec.Claim) string { return "lamp " + c.Network }), family.Going, family.Coming)
 		},
-		took:    func(_ *host.Host, op Op) { l.heard = append(l.heard, "took "+op.Step.Object) },
-		explain: func(_ *host.Host, op *Op) { op.Step.Detail = "explained" },
-		tried: tried{
-			claim: func(_ context.Context, _ *host.Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+		Took:    func(_ *host.Host, op family.Op) { l.heard = append(l.heard, "took "+op.Step.Object) },
+		Explain: func(_ *host.Host, op *family.Op) { op.Step.Detail = "explained" },
+		Tried: family.Tried{
+			Claim: func(_ context.Context, _ *host.Host, _ *spec.Host, ops []family.Op) ([]spec.Problem, error) {
 				if len(ops) > 2 {
 					return []spec.Problem{{What: "too many lamps"}}, nil
 				}
 				return nil, nil
 			},
-			files: func(s *host.Files, _ Op) ([]string, bool) {
+			Files: func(s *host.Files, _ family.Op) ([]string, bool) {
 				return []string{filepath.Join(s.Paths.Lib, "lamps")}, false
 			},
-			moved: func(*host.Host, *spec.Host) bool { return l.moved },
+			Moved: func(*host.Host, *spec.Host) bool { return l.moved },
 		},
-		status:  func(_ *host.Host, plan *spec.Plan) { plan.Loose = append(plan.Loose, "lamps") },
-		prepare: func(*host.Host, *spec.Host) error { l.heard = append(l.heard, "prepare"); return nil },
-		finish: func(context.Context, *host.Host, *spec.Host) error {
+		Status:  func(_ *host.Host, plan *spec.Plan) { plan.Loose = append(plan.Loose, "lamps") },
+		Prepare: func(*host.Host, *spec.Host) error { l.heard = append(l.heard, "prepare"); return nil },
+		Finish: func(context.Context, *host.Host, *spec.Host) error {
 			l.heard = append(l.heard, "settle")
 			return nil
 		},
-		strays: func(context.Context, *host.Host) error { l.heard = append(l.heard, "strays"); return nil },
-		remains: func(k *host.Host) (names []string, err error) {
+		Strays: func(context.Context, *host.Host) error { l.heard = append(l.heard, "strays"); return nil },
+		Remains: func(k *host.Host) (names []string, err error) {
 			for _, c := range l.lit(k) {
 				names = append(names, "lamp "+c.Network)
 			}
@@ -82,9 +83,9 @@ func (l *lamps) family(way string) *family {
 	}
 	switch way {
 	case "one":
-		f.one = func(_ context.Context, a *applier, op Op) error { return l.set(a, op) }
+		f.One = func(_ context.Context, a *family.Applier, op family.Op) error { return l.set(a, op) }
 	case "all":
-		f.all = func(_ context.Context, a *applier, ops []Op) error {
+		f.All = func(_ context.Context, a *family.Applier, ops []family.Op) error {
 			var errs []error
 			for _, op := range ops {
 				errs = append(errs, l.set(a, op))
@@ -92,15 +93,15 @@ func (l *lamps) family(way string) *family {
 			return errors.Join(errs...)
 		}
 	case "batch":
-		f.batch = func(a *applier, op Op) (messages, error) {
+		f.Batch = func(a *family.Applier, op family.Op) (family.Messages, error) {
 			c, lit := lampOf(op)
 			switch {
 			case lit:
-				return alone(addrMessage(a.k, unix.RTM_NEWADDR, lampAddr(c)))
+				return family.Alone(addrMessage(a.Host, unix.RTM_NEWADDR, lampAddr(c)))
 			case l.stuck:
-				return messages{}, nil
+				return family.Messages{}, nil
 			}
-			return alone(addrMessage(a.k, unix.RTM_DELADDR, lampAddr(c)))
+			return family.Alone(addrMessage(a.Host, unix.RTM_DELADDR, lampAddr(c)))
 		}
 	}
 	return f
@@ -114,10 +115,10 @@ func (l *lamps) lit(k *host.Host) []spec.Claim {
 			out = append(out, spec.Claim{Network: n})
 		}
 	}
-	return inSequence(out, func(a, b spec.Claim) int { return strings.Compare(a.Network, b.Network) })
+	return family.InSequence(out, func(a, b spec.Claim) int { return strings.Compare(a.Network, b.Network) })
 }
 
-func (l *lamps) set(a *applier, op Op) error {
+func (l *lamps) set(a *family.Applier, op family.Op) error {
 	c, lit := lampOf(op)
 	kind := unix.RTM_DELADDR
 	if lit {
@@ -125,11 +126,11 @@ func (l *lamps) set(a *applier, op Op) error {
 	} else if l.stuck {
 		return nil
 	}
-	m, err := addrMessage(a.k, kind, lampAddr(c))
+	m, err := addrMessage(a.Host, kind, lampAddr(c))
 	if err != nil {
 		return err
 	}
-	answers, err := a.k.RT.Send(m)
+	answers, err := a.Host.RT.Send(m)
 	return errors.Join(append(answers, err)...)
 }
 

@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
@@ -97,33 +99,44 @@ func fdbMessage(k *host.Host, kind int, f spec.FDB) (*nl.NetlinkRequest, error) 
 	return entryMessage(k, kind, flags, f.Link, f.MAC, f.Dst.AsSlice(), head)
 }
 
-var fdbFamily = family{
-	stage: stageMake, what: "forwarding entries",
-	observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error { return observeFDB(k, have) },
-	diff: func(d *difference) {
-		d.put(compare(d.want.AllFDB(), d.have.AllFDB(), keyFDB, objectFDB), lapsing, coming)
+var fdbFamily = family.Family{
+	Stage: family.StageMake, What: "forwarding entries",
+	Observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error { return observeFDB(k, have) },
+	Diff: func(d *family.Difference) {
+		d.Put(family.Compare(d.Want.AllFDB(), d.Have.AllFDB(), keyFDB, objectFDB), family.Lapsing, family.Coming)
 	},
-	standsOn: func(have *spec.Host, vanish map[string]bool) {
+	StandsOn: func(have *spec.Host, vanish map[string]bool) {
 		have.FDB = slices.DeleteFunc(have.AllFDB(), func(f spec.FDB) bool { return vanish[f.Link] })
 		have.Floods = nil
 	},
-	batch: fdbMessages,
-	took: func(k *host.Host, op Op) {
+	Batch: fdbMessages,
+	Took: func(k *host.Host, op family.Op) {
 		if f, ok := op.Have.(spec.FDB); ok && f.MAC == spec.ZeroMAC {
 			k.Departed = append(k.Departed, f)
 		}
 	},
-	finish: func(_ context.Context, k *host.Host, _ *spec.Host) error { return forgetLearned(k) },
-	glance: func(k *host.Host, _, have *spec.Host) error {
+	Finish: func(_ context.Context, k *host.Host, _ *spec.Host) error { return forgetLearned(k) },
+	Glance: func(k *host.Host, _, have *spec.Host) error {
 		have.FDB = nil
 		return observeFDB(k, have)
 	},
 }
 
-func fdbMessages(a *applier, op Op) (messages, error) {
+func fdbMessages(a *family.Applier, op family.Op) (family.Messages, error) {
 	f, wanted := op.Want.(spec.FDB)
 	if !wanted {
-		return alone(fdbMessage(a.k, unix.RTM_DELNEIGH, op.Have.(spec.FDB)))
+		return family.Alone(fdbMessage(a.Host, unix.RTM_DELNEIGH, op.Have.(spec.FDB)))
 	}
-	return alone(fdbMessage(a.k, unix.RTM_NEWNEIGH, f))
+	return family.Alone(fdbMessage(a.Host, unix.RTM_NEWNEIGH, f))
 }
+
+// keyFDB leaves the destination out for a MAC that lives in one place; flood
+// entries are a list.
+func keyFDB(f spec.FDB) spec.FDB {
+	if f.MAC != spec.ZeroMAC {
+		f.Dst = netip.Addr{}
+	}
+	return f
+}
+
+func objectFDB(f spec.FDB) string { return f.String() }

@@ -5,38 +5,19 @@ package agent
 import (
 	"cmp"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
-	"github.com/flocknet/flock/internal/agent/sysctl"
-	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// inotifyLimit is how many inotify instances one user may have, on all of the machine. Root
-// has 128 by default, and hosts of many containers run out of them.
-const inotifyLimit = "fs/inotify/max_user_instances"
-
-// noInotify says in words that no instance is free, if that is what err is; others pass.
-func noInotify(who string, err error) error {
-	if !errors.Is(err, unix.EMFILE) {
-		return err
-	}
-	limit, rerr := sysctl.Read(inotifyLimit)
-	if rerr != nil {
-		limit = "unknown"
-	}
-	return hint.With(fmt.Errorf("%s needs an inotify instance, and root has none left (fs.inotify.max_user_instances is %s): %w", who, limit, err),
-		"", "sysctl -w fs.inotify.max_user_instances=1024")
-}
-
 // claimInotify says that a process which ops start would lack an inotify instance.
-func claimInotify(k *host.Host, ops []Op) ([]spec.Problem, error) {
+func claimInotify(k *host.Host, ops []family.Op) ([]spec.Problem, error) {
 	who := ""
 	for _, op := range ops {
-		watcher := families[op.family].watcher
+		watcher := families[op.Family].Watcher
 		if watcher == nil {
 			continue
 		}
@@ -53,8 +34,8 @@ func claimInotify(k *host.Host, ops []Op) ([]spec.Problem, error) {
 	if err == nil {
 		return nil, unix.Close(fd)
 	}
-	if err = noInotify(who, err); !errors.Is(err, unix.EMFILE) {
+	if err = host.NoInotify(who, err); !errors.Is(err, unix.EMFILE) {
 		return nil, nil //nolint:nilerr // whoever starts says what is wrong
 	}
-	return []spec.Problem{*problem(err)}, nil
+	return []spec.Problem{*host.Problem(err)}, nil
 }

@@ -50,10 +50,10 @@ func (k *Kernel) Observe(ctx context.Context, want *spec.Host) (*spec.Host, erro
 	}
 	for _, f := range families {
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("look at %s: %w", f.what, err)
+			return nil, fmt.Errorf("look at %s: %w", f.What, err)
 		}
-		if err := f.observe(ctx, k.Host, want, have); err != nil {
-			return nil, fmt.Errorf("look at %s: %w", f.what, err)
+		if err := f.Observe(ctx, k.Host, want, have); err != nil {
+			return nil, fmt.Errorf("look at %s: %w", f.What, err)
 		}
 	}
 	return have, nil
@@ -63,10 +63,10 @@ func (k *Kernel) Observe(ctx context.Context, want *spec.Host) (*spec.Host, erro
 // memory to be known.
 func (k *Kernel) marked() (bool, error) {
 	for _, f := range families {
-		if !f.marked {
+		if !f.Marked {
 			continue
 		}
-		if names, err := f.remains(k.Host); err != nil || len(names) > 0 {
+		if names, err := f.Remains(k.Host); err != nil || len(names) > 0 {
 			return len(names) > 0, err
 		}
 	}

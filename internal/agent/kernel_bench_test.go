@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -30,8 +31,8 @@ func programmed(b *testing.B, base, want *spec.Host) {
 		b.StopTimer()
 		bring(b, k, base)
 		b.StartTimer()
-		a := newApplier(k.Host, want, func(spec.Step) {})
-		if err := a.apply(context.Background(), Diff(want, base)); err != nil {
+		a := family.NewApplier(k.Host, families, want, func(spec.Step) {})
+		if err := a.Apply(context.Background(), Diff(want, base)); err != nil {
 			b.Fatal(err)
 		}
 	}

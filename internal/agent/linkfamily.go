@@ -5,31 +5,36 @@ package agent
 import (
 	"context"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
-var linkFamily = family{
-	stage: stageMake, what: "links",
-	observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error {
+var linkFamily = family.Family{
+	Stage: family.StageMake, What: "links",
+	Observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error {
 		observeLinks(k, have)
 		return nil
 	},
-	diff:    func(d *difference) { d.put(d.links.pair, clearing, coming) },
-	one:     applyLink,
-	explain: namePorts,
-	tried: tried{
-		files: func(_ *host.Files, op Op) ([]string, bool) {
+	Diff: func(d *family.Difference) {
+		c := diffLinks(d.Want.Links, d.Have.Links)
+		d.Vanish = c.vanish
+		d.Put(c.Pair, family.Clearing, family.Coming)
+	},
+	One:     applyLink,
+	Explain: namePorts,
+	Tried: family.Tried{
+		Files: func(_ *host.Files, op family.Op) ([]string, bool) {
 			l, wanted := op.Want.(spec.Link)
 			if !wanted {
 				l = op.Have.(spec.Link)
 			}
 			return nil, l.Kind == spec.UDP
 		},
-		watcher: linkWatcher,
+		Watcher: linkWatcher,
 	},
-	marked: true,
-	remains: func(k *host.Host) ([]string, error) {
+	Marked: true,
+	Remains: func(k *host.Host) ([]string, error) {
 		have := &spec.Host{}
 		observeLinks(k, have)
 		var names []string
@@ -41,7 +46,7 @@ var linkFamily = family{
 }
 
 // linkWatcher is the process that makes a new WireGuard device where the kernel has none.
-func linkWatcher(k *host.Host, op Op) (string, error) {
+func linkWatcher(k *host.Host, op family.Op) (string, error) {
 	if l, ok := op.Want.(spec.Link); !ok || l.Kind != spec.WireGuard || op.Have != nil {
 		return "", nil
 	}
@@ -54,24 +59,24 @@ func linkWatcher(k *host.Host, op Op) (string, error) {
 
 // applyLink makes, changes or deletes a link. One that is made stays down until what
 // stands on it is there.
-func applyLink(ctx context.Context, a *applier, op Op) error {
-	if err := a.flush(ctx); err != nil { // what stood on it went first
+func applyLink(ctx context.Context, a *family.Applier, op family.Op) error {
+	if err := a.Flush(ctx); err != nil { // what stood on it went first
 		return err
 	}
 	want, wanted := op.Want.(spec.Link)
 	have, found := op.Have.(spec.Link)
 	if !wanted {
-		return deleteLink(ctx, a.k, have)
+		return deleteLink(ctx, a.Host, have)
 	}
 	anew := !found
 	var err error
 	if found {
-		anew, err = changeLink(ctx, a.k, want, have)
+		anew, err = changeLink(ctx, a.Host, want, have)
 	} else {
-		err = newLink(ctx, a.k, want)
+		err = newLink(ctx, a.Host, want)
 	}
 	if err == nil && anew {
-		a.raise = append(a.raise, want.Name)
+		a.Down = append(a.Down, want.Name)
 	}
 	return err
 }

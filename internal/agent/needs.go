@@ -17,9 +17,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysctl"
-	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -36,7 +36,7 @@ const (
 
 // needs says what stands in the way of steps, which ops are a part of, beside the
 // network: directories that take no files, and systemd.
-func lacks(ctx context.Context, s *host.Files, ops []Op, steps []spec.Step) []spec.Problem {
+func lacks(ctx context.Context, s *host.Files, ops []family.Op, steps []spec.Step) []spec.Problem {
 	if len(steps) == 0 {
 		return nil
 	}
@@ -48,7 +48,7 @@ func lacks(ctx context.Context, s *host.Files, ops []Op, steps []spec.Step) []sp
 		return st.Action == spec.Change && strings.HasPrefix(st.Object, "unit ")
 	})
 	for _, op := range ops {
-		if files := families[op.family].files; files != nil {
+		if files := families[op.Family].Files; files != nil {
 			more, systemd := files(s, op)
 			dirs, asked = append(dirs, more...), asked || systemd
 		}
@@ -85,7 +85,7 @@ func claimDir(dir string) *spec.Problem {
 		err = unix.Access(dir, unix.W_OK|unix.X_OK)
 	}
 	if err != nil {
-		return &spec.Problem{What: fmt.Sprintf("no files can be made in %s: %v", dir, bareErrno(err)), Next: mendDir(dir, err)}
+		return &spec.Problem{What: fmt.Sprintf("no files can be made in %s: %v", dir, host.BareErrno(err)), Next: host.MendDir(dir, err)}
 	}
 	var on unix.Statfs_t
 	if err := unix.Statfs(dir, &on); err != nil {
@@ -94,78 +94,16 @@ func claimDir(dir string) *spec.Problem {
 	if free := on.Bfree * uint64(on.Bsize); free < leastRoom && on.Blocks > 0 {
 		return &spec.Problem{
 			What: fmt.Sprintf("no room in %s: %d KiB are free, an apply takes up to %d", dir, free>>10, leastRoom>>10),
-			Next: mendDir(dir, unix.ENOSPC),
+			Next: host.MendDir(dir, unix.ENOSPC),
 		}
 	}
 	if on.Files > 0 && on.Ffree < leastInodes {
 		return &spec.Problem{
 			What: fmt.Sprintf("no room in %s: %d more files can be made, an apply takes up to %d", dir, on.Ffree, leastInodes),
-			Next: mendDir(dir, unix.ENOSPC),
+			Next: host.MendDir(dir, unix.ENOSPC),
 		}
 	}
 	return nil
-}
-
-// bareErrno is the kernel's reason within err, without the paths that a message names
-// already.
-func bareErrno(err error) error {
-	var errno unix.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return err
-}
-
-// mendDir is the advice for a directory, or file, that cannot be written: it names the
-// mount where that is what keeps it.
-func mendDir(path string, err error) string {
-	switch {
-	case errors.Is(err, unix.EROFS):
-		return "mount -o remount,rw " + mountOf(path)
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		at := mountOf(path)
-		return fmt.Sprintf("df -h %s, and df -i %s", at, at)
-	}
-	return "ls -ld " + path + "; lsattr -d " + path
-}
-
-// mendFile is the advice for an error about a file that could not be written because
-// of the disk it is on, "" for others.
-func mendFile(err error) string {
-	path := ""
-	var p *fs.PathError
-	var l *os.LinkError
-	switch {
-	case errors.As(err, &p):
-		path = p.Path
-	case errors.As(err, &l):
-		path = l.New
-	}
-	full := errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
-	if path == "" || !full {
-		return ""
-	}
-	return mendDir(path, err)
-}
-
-// mountOf is where the file system that path is on, or would be, is mounted.
-func mountOf(path string) string {
-	data, err := sysfile.Read("/proc/self/mountinfo")
-	if err != nil {
-		return "/"
-	}
-	best := "/"
-	for line := range strings.Lines(string(data)) {
-		fields := strings.Fields(line) // proc(5): the fifth is the mount point
-		if len(fields) < 5 {
-			continue
-		}
-		at := strings.ReplaceAll(fields[4], `\040`, " ")
-		if (path == at || strings.HasPrefix(path, strings.TrimSuffix(at, "/")+"/")) && len(at) >= len(best) {
-			best = at
-		}
-	}
-	return best
 }
 
 // systemdWithin bounds how long systemd may take to greet.
@@ -181,7 +119,7 @@ func claimSystemd(ctx context.Context, s *host.Files) *spec.Problem {
 	ctx, cancel := context.WithTimeout(ctx, systemdWithin)
 	defer cancel()
 	if err := greetSystemd(ctx, filepath.Join(filepath.Dir(s.Paths.Systemd), "private")); err != nil {
-		return &spec.Problem{What: fmt.Sprintf("systemd does not answer: %v", bareErrno(err)), Next: "systemctl is-system-running"}
+		return &spec.Problem{What: fmt.Sprintf("systemd does not answer: %v", host.BareErrno(err)), Next: "systemctl is-system-running"}
 	}
 	return nil
 }
@@ -213,7 +151,7 @@ func greetSystemd(ctx context.Context, socket string) error {
 }
 
 // claimSettings says which of the settings that ops write cannot be written.
-func claimSettings(k *host.Host, ops []Op) []spec.Problem {
+func claimSettings(k *host.Host, ops []family.Op) []spec.Problem {
 	var out []spec.Problem
 	for _, op := range ops {
 		s, ok := op.Want.(spec.Sysctl)
@@ -234,7 +172,7 @@ func claimSettings(k *host.Host, ops []Op) []spec.Problem {
 			out = append(out, spec.Problem{What: "this kernel has no setting " + dotted(s.Key), Next: "sysctl " + dotted(s.Key)})
 		default:
 			return append(out, spec.Problem{ // the others would say the same
-				What: fmt.Sprintf("the setting %s cannot be written: %v", dotted(s.Key), bareErrno(err)), Next: mendDir(path, err),
+				What: fmt.Sprintf("the setting %s cannot be written: %v", dotted(s.Key), host.BareErrno(err)), Next: host.MendDir(path, err),
 			})
 		}
 	}

@@ -5,12 +5,14 @@ package agent
 import (
 	"context"
 	"net"
+	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
@@ -59,28 +61,35 @@ func entryMessage(k *host.Host, kind, flags int, link, mac string, dst []byte, h
 	return m, nil
 }
 
-var neighFamily = family{
-	stage: stageMake, what: "neighbours",
-	observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error { return observeNeighs(k, have) },
-	diff: func(d *difference) {
+var neighFamily = family.Family{
+	Stage: family.StageMake, What: "neighbours",
+	Observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error { return observeNeighs(k, have) },
+	Diff: func(d *family.Difference) {
 		object := func(n spec.Neigh) string { return "neigh " + n.IP.String() + " dev " + n.Link }
-		d.put(compare(d.want.Neighs, d.have.Neighs, keyNeigh, object), lapsing, coming)
+		d.Put(family.Compare(d.Want.Neighs, d.Have.Neighs, keyNeigh, object), family.Lapsing, family.Coming)
 	},
-	standsOn: func(have *spec.Host, vanish map[string]bool) {
+	StandsOn: func(have *spec.Host, vanish map[string]bool) {
 		have.Neighs = slices.DeleteFunc(slices.Clone(have.Neighs), func(n spec.Neigh) bool { return vanish[n.Link] })
 	},
-	batch: neighMessages,
-	glance: func(k *host.Host, _, have *spec.Host) error {
+	Batch: neighMessages,
+	Glance: func(k *host.Host, _, have *spec.Host) error {
 		have.Neighs = nil
 		return observeNeighs(k, have)
 	},
 }
 
-func neighMessages(a *applier, op Op) (messages, error) {
+func neighMessages(a *family.Applier, op family.Op) (family.Messages, error) {
 	n, wanted := op.Want.(spec.Neigh)
 	if !wanted {
-		return alone(neighMessage(a.k, unix.RTM_DELNEIGH, 0, op.Have.(spec.Neigh)))
+		return family.Alone(neighMessage(a.Host, unix.RTM_DELNEIGH, 0, op.Have.(spec.Neigh)))
 	}
 	// The kernel may have resolved the address meanwhile: that entry gives way.
-	return alone(neighMessage(a.k, unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n))
+	return family.Alone(neighMessage(a.Host, unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n))
 }
+
+type neighKey struct {
+	link string
+	ip   netip.Addr
+}
+
+func keyNeigh(n spec.Neigh) neighKey { return neighKey{n.Link, n.IP} }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -26,8 +27,8 @@ func (k *Kernel) obstacles(ctx context.Context, want *spec.Host, seen *outlook, 
 	}
 	var ofFamilies, asked []spec.Problem
 	for i, f := range families {
-		if f.claim != nil {
-			list, err := f.claim(ctx, k.Host, want, opsOf(seen.ops, i))
+		if f.Claim != nil {
+			list, err := f.Claim(ctx, k.Host, want, family.OpsOf(seen.ops, i))
 			if err != nil {
 				return nil, err
 			}
@@ -36,8 +37,8 @@ func (k *Kernel) obstacles(ctx context.Context, want *spec.Host, seen *outlook, 
 	}
 	needs := lacks(ctx, k.Files, seen.ops, steps)
 	for i, f := range families {
-		if f.ask != nil {
-			asked = append(asked, f.ask(ctx, k.Host, want, opsOf(seen.ops, i))...)
+		if f.Ask != nil {
+			asked = append(asked, f.Ask(ctx, k.Host, want, family.OpsOf(seen.ops, i))...)
 		}
 	}
 	return slices.Concat(claims, kinds, inotify, claimPorts(k.Host, want, seen.have, seen.ops), ofFamilies, needs, asked), nil

@@ -9,13 +9,14 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // namePorts adds to the step that takes a bridge away whose interfaces are plugged in
 // there: the kernel lets go of them without a word, and whoever made them is not told.
-func namePorts(k *host.Host, op *Op) {
+func namePorts(k *host.Host, op *family.Op) {
 	l, found := op.Have.(spec.Link)
 	if !found || l.Kind != spec.Bridge || op.Want != nil {
 		return

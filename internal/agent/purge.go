@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -30,7 +31,7 @@ func (s *session) purge(ctx context.Context, cluster string) (*spec.Reply, error
 		err = rest
 	}
 	if err != nil {
-		report.Error = problem(err)
+		report.Error = host.Problem(err)
 	}
 	return &spec.Reply{Report: report}, nil
 }

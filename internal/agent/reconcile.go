@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
@@ -42,17 +43,17 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 			break
 		}
 		if round == maxRounds {
-			report.Pending = Steps(seen.ops)
+			report.Pending = family.Steps(seen.ops)
 			break
 		}
 		if err := k.prepare(seen.effective); err != nil {
 			return report, err
 		}
-		a := newApplier(k.Host, seen.effective, func(s spec.Step) {
+		a := family.NewApplier(k.Host, families, seen.effective, func(s spec.Step) {
 			report.Steps = append(report.Steps, s)
 			progress(s.String())
 		})
-		err := a.apply(ctx, seen.ops)
+		err := a.Apply(ctx, seen.ops)
 		if err != nil && (!planned || ctx.Err() != nil) {
 			return report, err
 		}
@@ -67,10 +68,10 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 		return report, nil
 	}
 	for _, f := range families {
-		if f.strays == nil {
+		if f.Strays == nil {
 			continue
 		}
-		if err := f.strays(ctx, k.Host); err != nil {
+		if err := f.Strays(ctx, k.Host); err != nil {
 			return report, err
 		}
 	}
@@ -81,9 +82,9 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 
 // outlook is what a look at the server found.
 type outlook struct {
-	ops       []Op       // what has to be done
-	effective *spec.Host // what is wanted, with what follows from it here
-	have      *spec.Host // what is there
+	ops       []family.Op // what has to be done
+	effective *spec.Host  // what is wanted, with what follows from it here
+	have      *spec.Host  // what is there
 
 	sum string    // by Plan: of what was wanted
 	at  time.Time // by Plan
@@ -102,7 +103,7 @@ func (k *Kernel) takeOutlook(want *spec.Host) *outlook {
 		return nil
 	}
 	for _, f := range families {
-		if f.moved != nil && f.moved(k.Host, want) {
+		if f.Moved != nil && f.Moved(k.Host, want) {
 			return nil
 		}
 	}
@@ -129,15 +130,15 @@ func (k *Kernel) glance(o *outlook) *outlook {
 	have := *o.have
 	again := make([]bool, len(families))
 	for _, op := range o.ops {
-		if families[op.family].glance == nil {
+		if families[op.Family].Glance == nil {
 			return nil
 		}
-		again[op.family] = true
+		again[op.Family] = true
 	}
 	for i, f := range families {
-		look := f.shaken
+		look := f.Shaken
 		if again[i] {
-			look = f.glance
+			look = f.Glance
 		}
 		if look != nil && look(k.Host, o.effective, &have) != nil {
 			return nil
@@ -152,10 +153,10 @@ func (k *Kernel) glance(o *outlook) *outlook {
 // prepare remembers what the ops that lead to want must not lose.
 func (k *Kernel) prepare(want *spec.Host) error {
 	for _, f := range families {
-		if f.prepare == nil {
+		if f.Prepare == nil {
 			continue
 		}
-		if err := f.prepare(k.Host, want); err != nil {
+		if err := f.Prepare(k.Host, want); err != nil {
 			return err
 		}
 	}
@@ -166,8 +167,8 @@ func (k *Kernel) prepare(want *spec.Host) error {
 func (k *Kernel) finish(ctx context.Context, want *spec.Host) error {
 	var errs []error
 	for _, f := range families {
-		if f.finish != nil {
-			errs = append(errs, f.finish(ctx, k.Host, want))
+		if f.Finish != nil {
+			errs = append(errs, f.Finish(ctx, k.Host, want))
 		}
 	}
 	return errors.Join(errs...)
@@ -190,11 +191,11 @@ func (k *Kernel) differences(ctx context.Context, want *spec.Host) (*outlook, er
 func (k *Kernel) lookAt(ctx context.Context, want *spec.Host) (*outlook, error) {
 	effective := want
 	for _, f := range families {
-		if f.implied == nil {
+		if f.Implied == nil {
 			continue
 		}
 		var err error
-		if effective, err = f.implied(k.Host, effective); err != nil {
+		if effective, err = f.Implied(k.Host, effective); err != nil {
 			return nil, err
 		}
 	}
@@ -204,7 +205,7 @@ func (k *Kernel) lookAt(ctx context.Context, want *spec.Host) (*outlook, error) 
 	}
 	ops := Diff(effective, have)
 	for i := range ops {
-		if explain := families[ops[i].family].explain; explain != nil {
+		if explain := families[ops[i].Family].Explain; explain != nil {
 			explain(k.Host, &ops[i])
 		}
 	}
@@ -231,8 +232,8 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 		seen.sum, seen.at = want.Sum(), time.Now()
 		k.outlook = seen
 		for _, f := range families {
-			if f.planned != nil {
-				f.planned(k.Host)
+			if f.Planned != nil {
+				f.Planned(k.Host)
 			}
 		}
 	}
@@ -247,8 +248,8 @@ func (k *Kernel) Status(ctx context.Context, want *spec.Host) (*spec.Plan, error
 		return nil, err
 	}
 	for _, f := range families {
-		if f.status != nil {
-			f.status(k.Host, plan)
+		if f.Status != nil {
+			f.Status(k.Host, plan)
 		}
 	}
 	return plan, nil
@@ -259,5 +260,5 @@ func (k *Kernel) compare(ctx context.Context, want *spec.Host) (*spec.Plan, *out
 	if err != nil {
 		return nil, nil, err
 	}
-	return &spec.Plan{Steps: Steps(seen.ops), Problems: conflicts(k.Host, want)}, seen, nil
+	return &spec.Plan{Steps: family.Steps(seen.ops), Problems: conflicts(k.Host, want)}, seen, nil
 }

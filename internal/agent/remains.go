@@ -20,10 +20,10 @@ func (k *Kernel) Remains(ctx context.Context) ([]string, error) {
 	}
 	var names []string
 	for _, f := range families {
-		if f.remains == nil {
+		if f.Remains == nil {
 			continue
 		}
-		more, err := f.remains(k.Host)
+		more, err := f.Remains(k.Host)
 		if err != nil {
 			return nil, fmt.Errorf("look what is left: %w", err)
 		}

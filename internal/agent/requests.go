@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -110,7 +111,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	s.armed.left, s.armed.timer = report.Remains, time.NewTimer(undoAfter(r))
 	if failed != nil {
 		report.Undone = true
-		report.Error = problem(failed)
+		report.Error = host.Problem(failed)
 		if err := s.goBack(ctx); err != nil {
 			report.Undone = false
 			report.Error.What += "; and then: " + err.Error()
@@ -214,7 +215,7 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 	report := &spec.Report{}
 	if u.want.Empty() {
 		if err := u.k.lookForRest(ctx, report); err != nil {
-			report.Error = problem(err)
+			report.Error = host.Problem(err)
 		}
 	}
 	return &spec.Reply{Report: report}, nil

@@ -4,11 +4,13 @@ package agent
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -92,24 +94,24 @@ func routeMessage(k *host.Host, kind, flags int, r spec.Route) (*nl.NetlinkReque
 	return m, nil
 }
 
-var routeFamily = family{
-	stage: stageUse, what: "routes",
-	observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
+var routeFamily = family.Family{
+	Stage: family.StageUse, What: "routes",
+	Observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
 		observeRoutes(k, want, have)
 		return nil
 	},
-	diff: func(d *difference) {
-		p := compare(d.want.Routes, d.have.Routes, keyRoute, spec.Route.Object)
-		p.come = inSequence(p.come, linksFirst)
-		d.put(p, going, coming)
+	Diff: func(d *family.Difference) {
+		p := family.Compare(d.Want.Routes, d.Have.Routes, keyRoute, spec.Route.Object)
+		p.Come = family.InSequence(p.Come, linksFirst)
+		d.Put(p, family.Going, family.Coming)
 	},
-	standsOn: func(have *spec.Host, vanish map[string]bool) {
+	StandsOn: func(have *spec.Host, vanish map[string]bool) {
 		have.Routes = slices.DeleteFunc(slices.Clone(have.Routes), func(r spec.Route) bool { return vanish[r.Dev] })
 	},
-	batch:   routeMessages,
-	prepare: (*host.Host).NoteRoutes,
-	finish:  func(_ context.Context, k *host.Host, want *spec.Host) error { return k.FinishRoutes(want) },
-	remains: func(k *host.Host) ([]string, error) {
+	Batch:   routeMessages,
+	Prepare: (*host.Host).NoteRoutes,
+	Finish:  func(_ context.Context, k *host.Host, want *spec.Host) error { return k.FinishRoutes(want) },
+	Remains: func(k *host.Host) ([]string, error) {
 		have := &spec.Host{}
 		observeRoutes(k, &spec.Host{Cluster: k.Cluster}, have)
 		var names []string
@@ -118,7 +120,7 @@ var routeFamily = family{
 		}
 		return names, nil
 	},
-	glance: func(k *host.Host, want, have *spec.Host) error {
+	Glance: func(k *host.Host, want, have *spec.Host) error {
 		have.Routes = nil
 		err := k.ReadRoutes()
 		observeRoutes(k, want, have)
@@ -126,25 +128,43 @@ var routeFamily = family{
 	},
 }
 
-func routeMessages(a *applier, op Op) (messages, error) {
+func routeMessages(a *family.Applier, op family.Op) (family.Messages, error) {
 	r, wanted := op.Want.(spec.Route)
 	if !wanted {
-		return alone(routeMessage(a.k, unix.RTM_DELROUTE, 0, op.Have.(spec.Route)))
+		return family.Alone(routeMessage(a.Host, unix.RTM_DELROUTE, 0, op.Have.(spec.Route)))
 	}
-	if err := a.upNow(); err != nil {
-		return messages{}, err
+	if err := a.UpNow(); err != nil {
+		return family.Messages{}, err
 	}
 	flags := unix.NLM_F_CREATE | unix.NLM_F_EXCL
 	if op.Have != nil {
 		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 	}
-	m, err := routeMessage(a.k, unix.RTM_NEWROUTE, flags, r)
+	m, err := routeMessage(a.Host, unix.RTM_NEWROUTE, flags, r)
 	if err != nil || !r.Onlink {
-		return alone(m, err)
+		return family.Alone(m, err)
 	}
-	if a.cover == nil {
-		a.cover = covers(a.k, a.want)
+	if a.Cover == nil {
+		a.Cover = host.Covers(a.Host, a.Want)
 	}
-	before, after, err := shelter(a.k, a.cover, r)
-	return messages{before, m, after}, err
+	before, after, err := shelter(a.Host, a.Cover, r)
+	return family.Messages{before, m, after}, err
 }
+
+// linksFirst puts routes to what is on a link before those by a next hop, which may be
+// reached by one of them.
+func linksFirst(a, b family.Op) int { return byNextHop(a) - byNextHop(b) }
+
+func byNextHop(op family.Op) int {
+	if r, ok := op.Want.(spec.Route); ok && r.Via.IsValid() {
+		return 1
+	}
+	return 0
+}
+
+type routeKey struct {
+	dst         netip.Prefix
+	unreachable bool
+}
+
+func keyRoute(r spec.Route) routeKey { return routeKey{r.Dst, r.Unreachable} }

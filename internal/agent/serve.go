@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
@@ -61,7 +62,7 @@ func (s *session) changing(r spec.Request) bool {
 			return false // and refused
 		}
 		k := s.kernels[r.Want.Cluster]
-		return !r.Settle || k == nil || k.outlook == nil || k.outlook.sum != r.Want.Sum() || spec.CanCutOff(Steps(k.outlook.ops))
+		return !r.Settle || k == nil || k.outlook == nil || k.outlook.sum != r.Want.Sum() || spec.CanCutOff(family.Steps(k.outlook.ops))
 	}
 	return false
 }
@@ -201,7 +202,7 @@ func (s *session) answer(ctx, present context.Context, r spec.Request) {
 	}
 	working.End()
 	if err != nil {
-		reply = &spec.Reply{Error: problem(err)}
+		reply = &spec.Reply{Error: host.Problem(err)}
 	}
 	reply.Done = true
 	s.send(reply)
@@ -258,7 +259,7 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		return s.plan(ctx, r, (*Kernel).Plan)
 	}
 	if err := s.take(present, r.Holder, r.Change); errors.Is(err, host.ErrTwin) && r.Op == spec.OpPlan {
-		return &spec.Reply{Plan: &spec.Plan{Problems: []spec.Problem{*problem(err)}}}, nil
+		return &spec.Reply{Plan: &spec.Plan{Problems: []spec.Problem{*host.Problem(err)}}}, nil
 	} else if err != nil {
 		return nil, err
 	}

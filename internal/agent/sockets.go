@@ -16,7 +16,6 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
@@ -27,60 +26,6 @@ import (
 // will be, and closed at once: it knows who shares what with whom. Who holds the port
 // is looked for only then; that reads what every process has open.
 
-// listener is a socket that a daemon, or a device, of ours is about to open.
-type listener struct {
-	at     netip.AddrPort // the address may be one that is not there yet
-	stream bool           // TCP
-	share  []int          // options of SOL_SOCKET by which daemons let others beside them
-}
-
-func (l listener) String() string {
-	text := "UDP port "
-	if l.stream {
-		text = "TCP port "
-	}
-	text += strconv.Itoa(int(l.at.Port()))
-	if a := l.at.Addr(); !a.IsUnspecified() {
-		text += " of " + a.String()
-	}
-	return text
-}
-
-// taken says whether somebody holds the port in l's way. What this kernel has no
-// sockets for is not taken.
-func (l listener) taken() bool {
-	family, sort := unix.AF_INET, unix.SOCK_DGRAM
-	var to unix.Sockaddr
-	if l.at.Addr().Is6() {
-		family, to = unix.AF_INET6, &unix.SockaddrInet6{Port: int(l.at.Port()), Addr: l.at.Addr().As16()}
-	} else {
-		to = &unix.SockaddrInet4{Port: int(l.at.Port()), Addr: l.at.Addr().As4()}
-	}
-	if l.stream {
-		sort = unix.SOCK_STREAM
-	}
-	fd, err := unix.Socket(family, sort|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = unix.Close(fd) }() // nothing was written
-	if family == unix.AF_INET6 {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
-	}
-	for _, option := range l.share {
-		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1))
-	}
-	err = errors.Join(err, unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1), unix.Bind(fd, to))
-	return errors.Is(err, unix.EADDRINUSE)
-}
-
-// everywhere are the addresses of a socket that takes in what comes for any address.
-func everywhere(port uint16) []netip.AddrPort {
-	return []netip.AddrPort{
-		netip.AddrPortFrom(netip.IPv4Unspecified(), port), netip.AddrPortFrom(netip.IPv6Unspecified(), port),
-	}
-}
-
 // holder is who has a port.
 type holder struct {
 	name string // in a sentence: named (process 77), the WireGuard device wg0
@@ -90,21 +35,21 @@ type holder struct {
 
 // problem says that l's port is not free. In advice %s stands for what to do about who
 // has it.
-func (h holder) problem(l listener, advice string) spec.Problem {
+func (h holder) problem(l host.Listener, advice string) spec.Problem {
 	return spec.Problem{What: fmt.Sprintf("%s is in use by %s", l, h.name), Next: fmt.Sprintf(advice, h.stop)}
 }
 
 // holderOf finds out who holds the port in l's way: a process, or a device of the
 // kernel's, whose sockets stand in the same tables but are nobody's.
-func holderOf(k *host.Host, l listener) holder {
+func holderOf(k *host.Host, l host.Listener) holder {
 	if name, pid := processAt(l); pid != 0 {
 		return holder{fmt.Sprintf("%s (process %d)", name, pid), "stop " + name, pid}
 	}
 	for _, name := range slices.Sorted(maps.Keys(k.Devices.ByName)) {
 		dev := k.Devices.ByName[name]
-		word := listens(k, dev, l.at.Port())
+		word := listens(k, dev, l.At.Port())
 		switch {
-		case word == "" || l.stream:
+		case word == "" || l.Stream:
 		case host.Flocks(dev):
 			return holder{fmt.Sprintf("the %s device %s", word, name), "have its cluster, " + ownerOf(dev) + ", use another", 0}
 		default:
@@ -131,17 +76,17 @@ func listens(k *host.Host, dev netlink.Link, port uint16) string {
 }
 
 // processAt is a process with a socket in l's way, 0 if there is none to be seen.
-func processAt(l listener) (name string, pid int) {
+func processAt(l host.Listener) (name string, pid int) {
 	tables, state := []string{"udp", "udp6"}, ""
-	if l.stream {
+	if l.Stream {
 		tables, state = []string{"tcp", "tcp6"}, tcpListens
 	}
-	if l.at.Addr().Is6() {
+	if l.At.Addr().Is6() {
 		slices.Reverse(tables)
 	}
 	for _, table := range tables {
 		inodes := map[string]bool{}
-		if err := readSockets(filepath.Join(host.ProcNet, table), l.at, state, inodes); err != nil || len(inodes) == 0 {
+		if err := readSockets(filepath.Join(host.ProcNet, table), l.At, state, inodes); err != nil || len(inodes) == 0 {
 			continue
 		}
 		if name, pid := socketHolder(inodes); pid != 0 {

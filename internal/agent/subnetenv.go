@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
@@ -130,27 +131,27 @@ func removeEnv(s *host.Files, network string) error {
 	return errors.Join(sysfile.Remove(path), sysfile.RemoveEmpty(filepath.Dir(path)))
 }
 
-var envFamily = family{
-	what:    "services: look at subnet.env files",
-	observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error { return observeEnvs(k.Files, have) },
-	diff: func(d *difference) {
+var envFamily = family.Family{
+	What:    "services: look at subnet.env files",
+	Observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error { return observeEnvs(k.Files, have) },
+	Diff: func(d *family.Difference) {
 		key := func(e spec.SubnetEnv) string { return e.Network }
-		d.put(compare(d.want.Envs, d.have.Envs, key, func(e spec.SubnetEnv) string { return "subnet.env " + e.Network }), going, serving)
+		d.Put(family.Compare(d.Want.Envs, d.Have.Envs, key, func(e spec.SubnetEnv) string { return "subnet.env " + e.Network }), family.Going, family.Serving)
 	},
-	one: func(_ context.Context, a *applier, op Op) error {
+	One: func(_ context.Context, a *family.Applier, op family.Op) error {
 		if want, ok := op.Want.(spec.SubnetEnv); ok {
-			return setEnv(a.k.Files, want)
+			return setEnv(a.Host.Files, want)
 		}
-		return removeEnv(a.k.Files, op.Have.(spec.SubnetEnv).Network)
+		return removeEnv(a.Host.Files, op.Have.(spec.SubnetEnv).Network)
 	},
-	tried: tried{
-		files: func(s *host.Files, _ Op) ([]string, bool) { return []string{s.Paths.Run}, false },
-		claim: func(_ context.Context, k *host.Host, want *spec.Host, _ []Op) ([]spec.Problem, error) {
+	Tried: family.Tried{
+		Files: func(s *host.Files, _ family.Op) ([]string, bool) { return []string{s.Paths.Run}, false },
+		Claim: func(_ context.Context, k *host.Host, want *spec.Host, _ []family.Op) ([]spec.Problem, error) {
 			return claimEnvs(k.Files, want)
 		},
 	},
-	marked:  true,
-	remains: func(k *host.Host) ([]string, error) { return envRemains(k.Files) },
+	Marked:  true,
+	Remains: func(k *host.Host) ([]string, error) { return envRemains(k.Files) },
 }
 
 // envRemains names subnet.env files.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
@@ -66,7 +67,7 @@ func TestSubnetEnvIsSeenRepairedAndRemoved(t *testing.T) {
 		if err := observeEnvs(s, have); err != nil {
 			t.Fatal(err)
 		}
-		return Steps(Diff(want, have))
+		return family.Steps(Diff(want, have))
 	}
 	if list := steps(want); len(list) != 1 || list[0].Action != spec.Add {
 		t.Errorf("before: %v", list)

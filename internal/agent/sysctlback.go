@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/spec"
@@ -111,32 +112,32 @@ func dropSysctl(k *host.Host, key string) error {
 	return storeSysctlNotes(k, notes)
 }
 
-var sysctlFamily = family{
-	what: "settings",
-	observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
+var sysctlFamily = family.Family{
+	What: "settings",
+	Observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
 		return observeSysctls(k, want, have)
 	},
-	diff: func(d *difference) {
-		ofLinks, global := diffSysctls(d.want.Sysctls, d.have.Sysctls)
-		d.put(global, leaving, serving)
-		d.put(ofLinks, leaving, coming)
+	Diff: func(d *family.Difference) {
+		ofLinks, global := diffSysctls(d.Want.Sysctls, d.Have.Sysctls)
+		d.Put(global, family.Leaving, family.Serving)
+		d.Put(ofLinks, family.Leaving, family.Coming)
 	},
-	standsOn: func(have *spec.Host, vanish map[string]bool) {
+	StandsOn: func(have *spec.Host, vanish map[string]bool) {
 		have.Sysctls = slices.DeleteFunc(slices.Clone(have.Sysctls), func(s spec.Sysctl) bool { return s.Link != "" && vanish[s.Link] })
 	},
-	one: func(_ context.Context, a *applier, op Op) error {
+	One: func(_ context.Context, a *family.Applier, op family.Op) error {
 		if want, ok := op.Want.(spec.Sysctl); ok {
-			return setSysctl(a.k, want)
+			return setSysctl(a.Host, want)
 		}
-		return dropSysctl(a.k, op.Have.(spec.Sysctl).Key)
+		return dropSysctl(a.Host, op.Have.(spec.Sysctl).Key)
 	},
-	implied: impliedSettings,
-	tried: tried{claim: func(_ context.Context, k *host.Host, _ *spec.Host, ops []Op) ([]spec.Problem, error) {
+	Implied: impliedSettings,
+	Tried: family.Tried{Claim: func(_ context.Context, k *host.Host, _ *spec.Host, ops []family.Op) ([]spec.Problem, error) {
 		return claimSettings(k, ops), nil
 	}},
-	finish:  func(_ context.Context, k *host.Host, want *spec.Host) error { return finishSysctls(k, want) },
-	remains: sysctlRemains,
-	shaken: func(k *host.Host, want, have *spec.Host) error {
+	Finish:  func(_ context.Context, k *host.Host, want *spec.Host) error { return finishSysctls(k, want) },
+	Remains: sysctlRemains,
+	Shaken: func(k *host.Host, want, have *spec.Host) error {
 		have.Sysctls = nil
 		return observeSysctls(k, want, have)
 	},

@@ -14,6 +14,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/tun"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
@@ -91,7 +92,7 @@ func setUDP(ctx context.Context, k *host.Host, l spec.Link, members []udptun.Mem
 
 // setMembers gives the devices that ops are about the members that want has, all of
 // a device's in one exchange. Packets of those that stay are not touched.
-func setMembers(ctx context.Context, k *host.Host, want *spec.Host, ops []Op) error {
+func setMembers(ctx context.Context, k *host.Host, want *spec.Host, ops []family.Op) error {
 	done := map[string]bool{}
 	for _, op := range ops {
 		m, ok := op.Want.(spec.Member)
@@ -198,14 +199,25 @@ func restoreUDP(ctx context.Context, s *host.Files, d *udptun.Device, name strin
 	return nil
 }
 
-var memberFamily = family{
-	stage: stageMake, what: "UDP devices",
-	observe: func(ctx context.Context, k *host.Host, _, have *spec.Host) error { return observeUDP(ctx, k, have) },
-	diff: func(d *difference) {
-		d.put(compare(d.want.Members, d.have.Members, keyMember, objectMember), clearing, coming)
+var memberFamily = family.Family{
+	Stage: family.StageMake, What: "UDP devices",
+	Observe: func(ctx context.Context, k *host.Host, _, have *spec.Host) error { return observeUDP(ctx, k, have) },
+	Diff: func(d *family.Difference) {
+		d.Put(family.Compare(d.Want.Members, d.Have.Members, keyMember, objectMember), family.Clearing, family.Coming)
 	},
-	standsOn: func(have *spec.Host, vanish map[string]bool) {
+	StandsOn: func(have *spec.Host, vanish map[string]bool) {
 		have.Members = slices.DeleteFunc(slices.Clone(have.Members), func(m spec.Member) bool { return vanish[m.Link] })
 	},
-	all: func(ctx context.Context, a *applier, ops []Op) error { return setMembers(ctx, a.k, a.want, ops) },
+	All: func(ctx context.Context, a *family.Applier, ops []family.Op) error {
+		return setMembers(ctx, a.Host, a.Want, ops)
+	},
 }
+
+type memberKey struct {
+	link string
+	addr netip.Addr
+}
+
+func keyMember(m spec.Member) memberKey { return memberKey{m.Link, m.Addr} }
+
+func objectMember(m spec.Member) string { return "member " + m.Addr.String() + " dev " + m.Link }

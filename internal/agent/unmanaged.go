@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
@@ -146,22 +147,22 @@ func reload(ctx context.Context, s *host.Files, d dropIn) error {
 	return unit.Run(ctx, d.reload[0], d.reload[1:]...)
 }
 
-var unmanagedFamily = family{
-	what: "services: look at network daemons' drop-ins",
-	observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
+var unmanagedFamily = family.Family{
+	What: "services: look at network daemons' drop-ins",
+	Observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
 		return observeUnmanaged(k.Files, want, have)
 	},
-	diff: func(d *difference) {
+	Diff: func(d *family.Difference) {
 		all := func(spec.Unmanage) string { return "" }
-		d.put(compare(d.want.Unmanaged, d.have.Unmanaged, all, func(spec.Unmanage) string { return "unmanaged" }), leaving, coming)
+		d.Put(family.Compare(d.Want.Unmanaged, d.Have.Unmanaged, all, func(spec.Unmanage) string { return "unmanaged" }), family.Leaving, family.Coming)
 	},
-	one: func(ctx context.Context, a *applier, op Op) error {
+	One: func(ctx context.Context, a *family.Applier, op family.Op) error {
 		if want, ok := op.Want.(spec.Unmanage); ok {
-			return setUnmanaged(ctx, a.k.Files, want)
+			return setUnmanaged(ctx, a.Host.Files, want)
 		}
-		return removeUnmanaged(ctx, a.k.Files)
+		return removeUnmanaged(ctx, a.Host.Files)
 	},
-	tried: tried{files: func(s *host.Files, _ Op) (dirs []string, systemd bool) {
+	Tried: family.Tried{Files: func(s *host.Files, _ family.Op) (dirs []string, systemd bool) {
 		for _, d := range networkDaemons(s) {
 			if d.there || sysfile.Exists(d.path) {
 				dirs, systemd = append(dirs, filepath.Dir(d.path)), true
@@ -169,8 +170,8 @@ var unmanagedFamily = family{
 		}
 		return dirs, systemd
 	}},
-	marked:  true,
-	remains: func(k *host.Host) ([]string, error) { return dropInRemains(k.Files) },
+	Marked:  true,
+	Remains: func(k *host.Host) ([]string, error) { return dropInRemains(k.Files) },
 }
 
 // dropInRemains names the drop-ins of network daemons.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/agent/wg"
@@ -57,7 +58,7 @@ func silentPort(k *host.Host, d unit.Daemon, device string) {
 }
 
 // changesOf are what ops do to peers.
-func changesOf(ops []Op) []wg.Change {
+func changesOf(ops []family.Op) []wg.Change {
 	var out []wg.Change
 	for _, op := range ops {
 		if c := (wg.Change{Want: peerOf(op.Want), Have: peerOf(op.Have)}); c != (wg.Change{}) {
@@ -75,18 +76,22 @@ func peerOf(v any) *spec.Peer {
 	return nil
 }
 
-var peerFamily = family{
-	stage: stageMake, what: "WireGuard devices",
-	observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
+var peerFamily = family.Family{
+	Stage: family.StageMake, What: "WireGuard devices",
+	Observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
 		return observeWireGuard(k, want, have)
 	},
-	diff: func(d *difference) { d.put(comparePeers(d.want.Peers, d.have.Peers), going, coming) },
-	standsOn: func(have *spec.Host, vanish map[string]bool) {
+	Diff: func(d *family.Difference) {
+		d.Put(comparePeers(d.Want.Peers, d.Have.Peers), family.Going, family.Coming)
+	},
+	StandsOn: func(have *spec.Host, vanish map[string]bool) {
 		have.Peers = slices.DeleteFunc(slices.Clone(have.Peers), func(p spec.Peer) bool { return vanish[p.Link] })
 	},
-	all:    func(ctx context.Context, a *applier, ops []Op) error { return a.k.WG.SetPeers(ctx, changesOf(ops)) },
-	status: func(k *host.Host, plan *spec.Plan) { plan.Sessions = k.WG.Sessions() },
-	tried: tried{ask: func(ctx context.Context, k *host.Host, _ *spec.Host, ops []Op) []spec.Problem {
+	All: func(ctx context.Context, a *family.Applier, ops []family.Op) error {
+		return a.Host.WG.SetPeers(ctx, changesOf(ops))
+	},
+	Status: func(k *host.Host, plan *spec.Plan) { plan.Sessions = k.WG.Sessions() },
+	Tried: family.Tried{Ask: func(ctx context.Context, k *host.Host, _ *spec.Host, ops []family.Op) []spec.Problem {
 		return k.WG.Unresolved(ctx, changesOf(ops))
 	}},
 }

@@ -50,7 +50,7 @@ func WireGuard(ctx context.Context, name string, log io.Writer) error {
 			return wg.Config(ctx, s.Keys, last, name)
 		},
 		Ready:   func() (func() error, error) { return s.Units.Ready(wgDaemon(s, name, network)) },
-		Explain: func(err error) error { return noInotify("the device", err) },
+		Explain: func(err error) error { return host.NoInotify("the device", err) },
 	}.Run(ctx)
 }
 

@@ -127,7 +127,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/host", "internal/agent/names", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit",
+			"internal/agent/family", "internal/agent/host", "internal/agent/names", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit",
 			"internal/agent/wg",
 			"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates",
 		},
@@ -138,6 +138,12 @@ var rooms = map[string]room{
 		ours:   []string{"internal/spec"},
 		never:  "whose a name is follows from leases and messages: who reads and sends them is the daemon's to know",
 		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "os", "os/exec", "time"},
+	},
+	"internal/agent/family": {
+		ours:   []string{"internal/agent/host", "internal/hint", "internal/rtnl", "internal/spec"},
+		theirs: []string{netlink, xSys},
+		never:  "what all sorts of objects have in common knows none of them: a sort is a line of the table",
+		banned: []string{"os", "os/exec", "time"},
 	},
 	"internal/agent/host": {
 		ours: []string{
