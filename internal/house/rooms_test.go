@@ -68,8 +68,8 @@ var rooms = map[string]room{
 	},
 	"internal/network": {
 		ours: []string{
-			"internal/ground", "internal/hint", "internal/option", "internal/peering", "internal/pool", "internal/prefix",
-			"internal/segment", "internal/spec", "internal/state",
+			"internal/ground", "internal/hint", "internal/mesh", "internal/option", "internal/peering", "internal/pool",
+			"internal/prefix", "internal/segment", "internal/spec", "internal/state",
 		},
 		never:  "compiling is pure, the same cluster gives the same bytes: no file, clock, random source, kernel or server",
 		banned: impure,
@@ -87,6 +87,11 @@ var rooms = map[string]room{
 	"internal/segment": {
 		ours:   []string{"internal/ground", "internal/hint", "internal/prefix", "internal/spec", "internal/state"},
 		never:  "a bridge is a bridge: how frames travel between servers is for the kind",
+		banned: impure,
+	},
+	"internal/mesh": {
+		ours:   []string{"internal/ground", "internal/option", "internal/spec", "internal/state"},
+		never:  "a mesh is between those that it is told of: which networks have one is for the kinds",
 		banned: impure,
 	},
 	"internal/pool": {

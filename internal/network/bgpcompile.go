@@ -6,6 +6,7 @@ import (
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/mesh"
 	"github.com/flocknet/flock/internal/peering"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
@@ -52,7 +53,7 @@ func (b *builder) speakers(name string, n *state.Network, places []ground.Underl
 		return nil, err
 	}
 	var out []*peering.Speaker
-	var ends []*end
+	var ends []*mesh.End
 	for _, u := range places {
 		s := &peering.Speaker{Underlay: u, Shares: shares[u.Server]}
 		if at := overlayOf(b.Cluster, u.Server, u.Addr); at != nil {
@@ -70,7 +71,7 @@ func (b *builder) speakers(name string, n *state.Network, places []ground.Underl
 			}
 		}
 		out = append(out, s)
-		ends = append(ends, &end{Underlay: u, shares: s.Shares})
+		ends = append(ends, &mesh.End{Underlay: u, Shares: s.Shares})
 	}
 	b.shareProblems(name, ends)
 	return out, nil

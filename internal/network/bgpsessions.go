@@ -4,19 +4,16 @@ import (
 	"net/netip"
 
 	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/mesh"
 	"github.com/flocknet/flock/internal/peering"
 	"github.com/flocknet/flock/internal/state"
 )
 
-// routedBy lists the prefixes that BGP networks route over a WireGuard network, by server
-// and the other end. WireGuard needs them as allowed addresses of the peer.
-type routedBy map[[2]string][]netip.Prefix
-
 // routedOver finds what BGP networks route over the network called mesh. WireGuard gives
 // an address to one peer only: what a member shares goes to that member, and what is
 // behind several members goes to the first of them.
-func (b *builder) routedOver(mesh string) (routedBy, error) {
-	out, taken := routedBy{}, map[string]map[netip.Prefix]bool{}
+func (b *builder) routedOver(of string) (mesh.RoutedBy, error) {
+	out, taken := mesh.RoutedBy{}, map[string]map[netip.Prefix]bool{}
 	add := func(at, to string, list []netip.Prefix) {
 		if taken[at] == nil {
 			taken[at] = map[netip.Prefix]bool{}
@@ -30,7 +27,7 @@ func (b *builder) routedOver(mesh string) (routedBy, error) {
 	}
 	in := func(server string, a netip.Addr) bool {
 		o := overlayOf(b.Cluster, server, a)
-		return o != nil && o.Network == mesh
+		return o != nil && o.Network == of
 	}
 	for _, name := range b.Cluster.NetworkNames() {
 		n := b.Cluster.Networks[name]
@@ -56,17 +53,17 @@ func (b *builder) routedOver(mesh string) (routedBy, error) {
 			}
 		}
 	}
-	b.routedByJoined(mesh, in, add)
+	b.routedByJoined(of, in, add)
 	return out, nil
 }
 
 // routedByJoined adds what sessions between two BGP networks bring.
-func (b *builder) routedByJoined(mesh string, in func(string, netip.Addr) bool, add func(at, to string, list []netip.Prefix)) {
+func (b *builder) routedByJoined(of string, in func(string, netip.Addr) bool, add func(at, to string, list []netip.Prefix)) {
 	for _, name := range b.Cluster.NetworkNames() {
 		n := b.Cluster.Networks[name]
 		for _, e := range n.Externals {
 			for _, to := range b.Cluster.ServerNames() {
-				if to == e.Server || !in(to, e.Address) || b.Cluster.Networks[mesh].Allocated[e.Server] == nil {
+				if to == e.Server || !in(to, e.Address) || b.Cluster.Networks[of].Allocated[e.Server] == nil {
 					continue
 				}
 				for _, other := range ground.Networks(b.Cluster, to) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/mesh"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
@@ -48,7 +49,7 @@ func completeL2(c *state.Cluster, name string, n *state.Network) error {
 	if err := errors.Join(ground.CheckSubnet(c, n.Mesh, ground.InsideSpace), ground.HostBits(n.Mesh, ground.InsideSpace.Say)); err != nil {
 		return hint.Pin(err, "mesh")
 	}
-	n.Port = cmp.Or(n.Port, freePort(c, name))
+	n.Port = cmp.Or(n.Port, mesh.FreePort(c, name))
 	n.Topology = cmp.Or(n.Topology, state.Mesh)
 	if err := completeSegment(c, name, n, "vpl"); err != nil {
 		return err
@@ -79,7 +80,7 @@ func allocateL2(n *state.Network, servers []string) error {
 }
 
 func fitsL2(n *state.Network, a *state.Allocation) bool {
-	return segment.Fits(n, a) && fitsMesh([]netip.Prefix{n.Mesh}, []netip.Addr{a.Mesh})
+	return segment.Fits(n, a) && mesh.Fits([]netip.Prefix{n.Mesh}, []netip.Addr{a.Mesh})
 }
 
 // compileL2 makes the mesh, then the segment on it. The mesh leaves room for IPv6
@@ -89,28 +90,28 @@ func compileL2(b *builder, name string, n *state.Network) error {
 	if err != nil {
 		return err
 	}
-	ends, err := b.ends(n, places, func(a *state.Allocation) []netip.Addr { return []netip.Addr{a.Mesh} })
+	ends, err := mesh.Ends(b.Builder, n, places, func(a *state.Allocation) []netip.Addr { return []netip.Addr{a.Mesh} })
 	if err != nil {
 		return err
 	}
-	mtu, ok := b.tunnelMTU(name, n, places, wireguardOver6+overhead4)
+	mtu, ok := b.tunnelMTU(name, n, places, mesh.Over6+overhead4)
 	if !ok {
 		return nil
 	}
 	least, _ := ground.SmallestMTU(places)
-	m := &mesh{
-		network: name, device: meshDevice(name), subnets: []netip.Prefix{n.Mesh}, port: n.Port, mtu: least - wireguardOver6,
-		hub: n.Topology == state.Hub, keepalive: n.Keepalive, ends: ends,
+	m := &mesh.Mesh{
+		Network: name, Device: mesh.Device(name), Subnets: []netip.Prefix{n.Mesh}, Port: n.Port, MTU: least - mesh.Over6,
+		Hub: n.Topology == state.Hub, Keepalive: n.Keepalive, Ends: ends,
 	}
-	m.findLead(meshLead(b.Cluster, n))
+	m.FindLead(mesh.Lead(b.Cluster, n))
 	if err := b.addMesh(m); err != nil {
 		return err
 	}
 	var inside, known []ground.Underlay
 	for _, e := range ends {
-		u := ground.Underlay{Server: e.Server, Dev: m.device, Addr: e.own[0], MTU: m.mtu}
+		u := ground.Underlay{Server: e.Server, Dev: m.Device, Addr: e.Own[0], MTU: m.MTU}
 		inside = append(inside, u)
-		if e.key != "" {
+		if e.Key != "" {
 			known = append(known, u)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/mesh"
 	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -60,7 +61,7 @@ func segmentOverlays(name string, n *state.Network, server string) []ground.Over
 		out = append(out, ground.Overlay{Network: name, Dev: n.Bridge, Addrs: names, Within: n.Subnets})
 	}
 	if dealt.Mesh.IsValid() {
-		out = append(out, ground.Overlay{Network: name, Dev: meshDevice(name), Addrs: []netip.Addr{dealt.Mesh}, Within: []netip.Prefix{n.Mesh}})
+		out = append(out, ground.Overlay{Network: name, Dev: mesh.Device(name), Addrs: []netip.Addr{dealt.Mesh}, Within: []netip.Prefix{n.Mesh}})
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/mesh"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -167,7 +168,7 @@ func keyedPaths(n *state.Network, name string, servers []string, compiled *groun
 		for _, p := range compiled.Hosts[from].Peers {
 			to := owner[p.Key]
 			pair := [2]string{min(from, to), max(from, to)}
-			if p.Link != meshDevice(name) || p.Endpoint == "" || to == "" || seen[pair] || !near(from, to) {
+			if p.Link != mesh.Device(name) || p.Endpoint == "" || to == "" || seen[pair] || !near(from, to) {
 				continue
 			}
 			seen[pair] = true

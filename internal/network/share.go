@@ -7,6 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/mesh"
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
@@ -201,9 +202,9 @@ func (g *grounds) mayShare(s share, u ground.Use) bool {
 }
 
 // shareProblems finds shared subnets that hold what the packets travel through.
-func (b *builder) shareProblems(name string, ends []*end) {
+func (b *builder) shareProblems(name string, ends []*mesh.End) {
 	for _, e := range ends {
-		for _, p := range e.shares {
+		for _, p := range e.Shares {
 			for _, other := range ends {
 				if below := b.underlayPrefix(other); below.IsValid() && below.Overlaps(p) {
 					b.Problem(e.Server, name, hint.Errorf("server "+e.Server, unsharing(b.Cluster.Networks[name], name, e.Server, p),
@@ -216,7 +217,7 @@ func (b *builder) shareProblems(name string, ends []*end) {
 }
 
 // underlayPrefix is the subnet of e's underlay address.
-func (b *builder) underlayPrefix(e *end) netip.Prefix {
+func (b *builder) underlayPrefix(e *mesh.End) netip.Prefix {
 	for _, i := range b.Cluster.Servers[e.Server].Facts.Interfaces {
 		for _, a := range i.Addrs {
 			if a.Addr() == e.Addr {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/mesh"
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/segment"
@@ -321,25 +322,25 @@ func (b *builder) duplicateOf(name string, n *state.Network, places []ground.Und
 }
 
 // tunnelEnds are the members of n with what is theirs.
-func (b *builder) tunnelEnds(n *state.Network, places []ground.Underlay) ([]*end, error) {
+func (b *builder) tunnelEnds(n *state.Network, places []ground.Underlay) ([]*mesh.End, error) {
 	shares, err := ground.SharesOf(n)
 	if err != nil {
 		return nil, err
 	}
-	var out []*end
+	var out []*mesh.End
 	for _, u := range places {
 		a := n.Allocated[u.Server]
 		if a == nil {
 			return nil, fmt.Errorf("%s has no addresses: the cluster is not complete", u.Server)
 		}
-		out = append(out, &end{Underlay: u, own: a.Addrs, shares: shares[u.Server]})
+		out = append(out, &mesh.End{Underlay: u, Own: a.Addrs, Shares: shares[u.Server]})
 	}
 	return out, nil
 }
 
 // addTunnelEnd adds one end's device, its addresses, and routes to what is behind
 // the other.
-func (b *builder) addTunnelEnd(name string, n *state.Network, e, other *end, mtu int) {
+func (b *builder) addTunnelEnd(name string, n *state.Network, e, other *mesh.End, mtu int) {
 	h, device := b.Out.Hosts[e.Server], tunnelDevice(name)
 	kind := map[string]string{GRE: spec.GRE, IPIP: spec.IPIP}[n.Type]
 	if e.Addr.Is6() {
@@ -350,17 +351,17 @@ func (b *builder) addTunnelEnd(name string, n *state.Network, e, other *end, mtu
 		Tunnel: &spec.Tunnel{Local: e.Addr, Remote: other.Addr, Key: n.Key, TTL: OuterTTL(n)},
 	})
 	for i, p := range n.Subnets {
-		h.Addrs = append(h.Addrs, spec.Addr{Link: device, Prefix: netip.PrefixFrom(e.own[i], p.Bits())})
+		h.Addrs = append(h.Addrs, spec.Addr{Link: device, Prefix: netip.PrefixFrom(e.Own[i], p.Bits())})
 		h.Claims = append(h.Claims, spec.Claim{Network: name, Prefix: p})
 		h.Sysctls = append(h.Sysctls, forwarding(p))
 	}
 	h.Sysctls = append(h.Sysctls, tunnelIPv6(n, device)...)
-	m := &mesh{device: device}
-	for _, p := range other.shares {
-		m.route(h, e, p)
+	m := &mesh.Mesh{Device: device}
+	for _, p := range other.Shares {
+		m.Route(h, e, p)
 		h.Claims = append(h.Claims, b.ShareClaim(name, other.Server, p))
 	}
-	for _, p := range e.shares {
+	for _, p := range e.Shares {
 		h.Keeps = append(h.Keeps, spec.PreserveSource{Network: name, Link: device, Subnet: p})
 	}
 	h.Forwards = append(h.Forwards, spec.Forward{Network: name, Link: device})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/mesh"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -30,7 +31,7 @@ func wireGuardKind() *Kind {
 		Roles: true, Encrypted: true, columns: []string{"ADDRESS", "SHARED", "KEY"}, space: &ground.MeshSpace, commands: roleCommands(),
 		WithoutRole: nameRole, device: encryptedDevice,
 		overlays: func(name string, n *state.Network, server string) []ground.Overlay {
-			return []ground.Overlay{{Network: name, Dev: meshDevice(name), Addrs: n.Allocated[server].Addrs, Within: n.Subnets}}
+			return []ground.Overlay{{Network: name, Dev: mesh.Device(name), Addrs: n.Allocated[server].Addrs, Within: n.Subnets}}
 		},
 		complete: completeWireGuard, allocate: allocateWireGuard, fits: fitsWireGuard, compile: compileWireGuard,
 	}
@@ -61,7 +62,7 @@ func completeWireGuard(c *state.Cluster, name string, n *state.Network) error {
 		}
 		n.Subnets = []netip.Prefix{p}
 	}
-	n.Port = cmp.Or(n.Port, freePort(c, name))
+	n.Port = cmp.Or(n.Port, mesh.FreePort(c, name))
 	n.Topology = cmp.Or(n.Topology, state.Mesh)
 	if n.Lead == "" && len(n.Members) > 0 {
 		n.Lead = ground.ServerOf(n.Members[0])
@@ -111,7 +112,7 @@ func allocateWireGuard(n *state.Network, servers []string) error {
 }
 
 func fitsWireGuard(n *state.Network, a *state.Allocation) bool {
-	return a.ID != 0 && len(a.Pool) == 0 && !a.Mesh.IsValid() && fitsMesh(n.Subnets, a.Addrs)
+	return a.ID != 0 && len(a.Pool) == 0 && !a.Mesh.IsValid() && mesh.Fits(n.Subnets, a.Addrs)
 }
 
 func compileWireGuard(b *builder, name string, n *state.Network) error {
@@ -119,29 +120,23 @@ func compileWireGuard(b *builder, name string, n *state.Network) error {
 	if err != nil {
 		return err
 	}
-	ends, err := b.ends(n, places, func(a *state.Allocation) []netip.Addr { return a.Addrs })
+	ends, err := mesh.Ends(b.Builder, n, places, func(a *state.Allocation) []netip.Addr { return a.Addrs })
 	if err != nil {
 		return err
 	}
 	b.shareProblems(name, ends)
-	over := wireguardOver4
-	if wide(ends) {
-		over = wireguardOver6
+	over := mesh.Over4
+	if mesh.Wide(ends) {
+		over = mesh.Over6
 	}
 	mtu, ok := b.tunnelMTU(name, n, places, over)
 	if !ok {
 		return nil
 	}
-	m := &mesh{
-		network: name, device: meshDevice(name), subnets: n.Subnets, port: n.Port, mtu: mtu,
-		hub: n.Topology == state.Hub, keepalive: n.Keepalive, ends: ends,
+	m := &mesh.Mesh{
+		Network: name, Device: mesh.Device(name), Subnets: n.Subnets, Port: n.Port, MTU: mtu,
+		Hub: n.Topology == state.Hub, Keepalive: n.Keepalive, Ends: ends,
 	}
-	m.findLead(meshLead(b.Cluster, n))
+	m.FindLead(mesh.Lead(b.Cluster, n))
 	return b.addMesh(m)
-}
-
-func (m *mesh) findLead(server string) {
-	if at := slices.IndexFunc(m.ends, func(e *end) bool { return e.Server == server }); at >= 0 {
-		m.lead = m.ends[at]
-	}
 }
