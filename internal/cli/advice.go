@@ -1,152 +1,21 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
-	"net/netip"
-	"regexp"
 	"slices"
-	"strings"
 
-	"github.com/flocknet/flock/internal/handover"
+	"github.com/flocknet/flock/internal/advice"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
-// Advice checks a next: line against the commands there are and a cluster: every flock
-// command in it must parse, and name servers and networks of c, or placeholders in
-// capitals (SERVER, NAME, N). A command begins with the word flock and ends before ", ",
-// "; ", " or ", ")" or at the end. With a nil c names are not checked. The error says
-// which command is wrong and why.
-//
-// The tests check everything with it that walks and goldens print.
+// Advice checks a next: line against the commands there are and a cluster; with a nil c
+// names are not checked (see advice).
 func Advice(text string, c *state.Cluster) error {
-	bare := strings.HasPrefix(text, "did you mean: ") // commands that take words
-	for _, command := range commandsIn(text) {
-		words, err := shellWords(command)
-		if err == nil && bare && len(words) == 2 {
-			words = append(words, "--help")
-		}
-		if err == nil {
-			err = checkCommand(words[1:], c)
-		}
-		if err != nil {
-			return fmt.Errorf("%q in %q: %w", command, text, err)
-		}
+	tree := func() *cobra.Command {
+		return newRoot(&app{Page: view.Page{Getenv: func(string) string { return "" }}})
 	}
-	return nil
-}
-
-var (
-	commandStart = regexp.MustCompile(`(^|[^\w/.-])flock `)
-	commandEnd   = regexp.MustCompile(`, |; | or |\)|: |$`)
-	placeholder  = regexp.MustCompile(`^[\[(]?[^a-z]*[A-Z][^a-z]*$`)
-	lowerName    = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
-)
-
-// commandsIn are the flock commands in text.
-func commandsIn(text string) []string {
-	var out []string
-	for _, at := range commandStart.FindAllStringIndex(text, -1) {
-		rest := text[at[1]-len("flock "):]
-		out = append(out, strings.TrimRight(rest[:commandEnd.FindStringIndex(rest)[0]], "…. "))
-	}
-	return out
-}
-
-// shellWords splits a line as a POSIX shell does: at blanks that are not in quotes.
-func shellWords(line string) ([]string, error) {
-	var out []string
-	var word strings.Builder
-	quote, begun := rune(0), false
-	for _, r := range line + " " {
-		switch {
-		case r == quote:
-			quote = 0
-		case quote != 0:
-			word.WriteRune(r)
-		case r == '\'' || r == '"':
-			quote, begun = r, true
-		case r != ' ':
-			word.WriteRune(r)
-			begun = true
-		case begun:
-			out, begun = append(out, word.String()), false
-			word.Reset()
-		}
-	}
-	if quote != 0 {
-		return nil, fmt.Errorf("a quote (%c) is not closed", quote)
-	}
-	return out, nil
-}
-
-// checkCommand has cobra parse the words after flock, without placeholders.
-func checkCommand(words []string, c *state.Cluster) error {
-	root := newRoot(&app{Page: view.Page{Getenv: func(string) string { return "" }}})
-	cmd, rest, err := root.Find(words)
-	if err != nil {
-		return err
-	}
-	switch err := cmd.ParseFlags(filledIn(cmd, rest)); {
-	case errors.Is(err, pflag.ErrHelp) || cmd.Name() == "help":
-		return nil
-	case err != nil:
-		return err
-	case cmd == root:
-		return fmt.Errorf("unknown command %q", strings.Join(words, " "))
-	}
-	args := cmd.Flags().Args()
-	if err := cmd.ValidateArgs(args); err != nil {
-		return err
-	}
-	if c == nil {
-		return nil
-	}
-	return checkNames(cmd, args, c)
-}
-
-// filledIn is words without flags whose values are placeholders.
-func filledIn(cmd *cobra.Command, words []string) []string {
-	cmd.InheritedFlags() // merges those of the root
-	var out []string
-	for i := 0; i < len(words); i++ {
-		if strings.HasPrefix(words[i], "-") && i+1 < len(words) && placeholder.MatchString(words[i+1]) {
-			if flag, inline := handover.Lookup(cmd.Flags(), words[i]); flag != nil && !inline && flag.Value.Type() != "bool" {
-				i++
-				continue
-			}
-		}
-		out = append(out, words[i])
-	}
-	return out
-}
-
-// naming are the commands whose words are names of a cluster, with the number of words
-// before these.
-var naming = map[string]int{
-	"delserver": 0, "setsubnet": 0, "addnetwork": 0, "delnetwork": 0, "removenetwork": 0, "listnetworks": 0, "changetype": 0,
-	"rotatekeys": 0, "addtunnel": 1, "deltunnel": 0, "createbgp": 1, "addbgp": 0, "delbgp": 0, "removebgp": 0, "showbgp": 0,
-	"status": 0, "apply": 0,
-}
-
-// checkNames refuses a word that looks like a name and is no name of c.
-func checkNames(cmd *cobra.Command, args []string, c *state.Cluster) error {
-	skip, names := naming[cmd.Name()]
-	if !names {
-		return nil
-	}
-	roles := []string{roleServer, roleClient, roleSubnet, bgpPeer, bgpNetwork, bgpReflector, bgpExternal, "local"}
-	for _, arg := range args[min(skip, len(args)):] {
-		name, _, _ := strings.Cut(arg, ":")
-		_, err := netip.ParseAddr(name)
-		known := c.Servers[name] != nil || c.Networks[name] != nil || slices.Contains(roles, name) || slices.Contains(network.PoolTypes(), name)
-		if err != nil && lowerName.MatchString(name) && !known {
-			return fmt.Errorf("the cluster has no server and no network %s", name)
-		}
-	}
-	return nil
+	roles := []string{roleServer, roleClient, roleSubnet, bgpPeer, bgpNetwork, bgpReflector, bgpExternal, network.Local}
+	return advice.Check(tree, slices.Concat(roles, network.PoolTypes()), text, c)
 }

@@ -26,8 +26,8 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/change", "internal/edit", "internal/ground", "internal/handover", "internal/hint", "internal/lab",
-			"internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
+			"internal/advice", "internal/change", "internal/edit", "internal/ground", "internal/handover", "internal/hint",
+			"internal/lab", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
 		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
@@ -38,6 +38,12 @@ var rooms = map[string]room{
 			"internal/segment", "internal/spec", "internal/state", "internal/target",
 		},
 		never:  "a view shows the values that it is given: what a command asks, changes and exits with is the command line's",
+		banned: []string{"net", "os", "os/exec"},
+	},
+	"internal/advice": {
+		ours:   []string{"internal/handover", "internal/state"},
+		theirs: []string{cobra, pflag},
+		never:  "advice is read, and never followed",
 		banned: []string{"net", "os", "os/exec"},
 	},
 	"internal/handover": {
