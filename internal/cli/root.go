@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 
+	"github.com/flocknet/flock/internal/labcmd"
 	"github.com/spf13/cobra"
 
 	"github.com/flocknet/flock/internal/view"
@@ -86,7 +87,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	in(groupBGP, newCreateBGP(a), newAddBGP(a), newDelBGP(a), newRemoveBGP(a), newShowBGP(a))
 	in(groupLooking, newStatus(a), newPlan(a), newApply(a), newHistory(a), newRollback(a))
 	in(groupMore, newVersion(a), newCompletion(a))
-	in(groupMore, newLab(a)...)
+	in(groupMore, a.newLab())
 }
 
 // newHelp is cobra's help command, but for words that are no command: cobra's prints
@@ -151,3 +152,12 @@ Global flags: flock help{{else}}
 Global flags:
 {{.PersistentFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
 `
+
+// newLab makes the commands of the lab.
+func (a *app) newLab() *cobra.Command {
+	return labcmd.New(labcmd.Line{
+		Page: &a.Page, Args: between, None: noCommand, Refuse: refuse,
+		Exit:  func(status int) error { return exit(status) },
+		Words: func(cmd *cobra.Command, flag string, w ...string) { completeFlag(cmd, flag, completeWords(w...)) },
+	})
+}

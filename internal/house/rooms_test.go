@@ -27,7 +27,7 @@ var rooms = map[string]room{
 	"internal/cli": {
 		ours: []string{
 			"internal/advice", "internal/change", "internal/edit", "internal/ground", "internal/handover", "internal/hint",
-			"internal/lab", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
+			"internal/labcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
 		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
@@ -39,6 +39,11 @@ var rooms = map[string]room{
 		},
 		never:  "a view shows the values that it is given: what a command asks, changes and exits with is the command line's",
 		banned: []string{"net", "os", "os/exec"},
+	},
+	"internal/labcmd": {
+		ours:   []string{"internal/lab", "internal/screen", "internal/view"},
+		theirs: []string{cobra},
+		never:  "the lab's commands know no cluster: they boot machines to try one on",
 	},
 	"internal/advice": {
 		ours:   []string{"internal/handover", "internal/state"},

@@ -1,4 +1,8 @@
-package cli
+// Package labcmd owns the commands of the lab: flock lab up, list, exec and the others.
+//
+// They stand beside the commands that change clusters, and share nothing with them but how
+// they print and are refused, which they are given. The machines are the lab's.
+package labcmd
 
 import (
 	"context"
@@ -16,8 +20,18 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newLab makes the commands of the lab, whose servers are network namespaces.
-func newLab(a *app) []*cobra.Command {
+// Line is what the command line gives to the commands of the lab.
+type Line struct {
+	*view.Page
+	Args   func(least, most int) cobra.PositionalArgs         // refuses another number of words
+	None   cobra.PositionalArgs                               // refuses words where a command is missing
+	Refuse func(next, format string, args ...any) error       // an error of the call, with advice
+	Exit   func(status int) error                             // ends with a status, and says nothing
+	Words  func(cmd *cobra.Command, flag string, w ...string) // what a flag offers a shell
+}
+
+// New makes the commands of the lab, whose servers are network namespaces.
+func New(a Line) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab",
 		Short: "servers to try things on, made of namespaces of this machine",
@@ -31,49 +45,49 @@ It lives in $FLOCK_LAB, or /run/flock-lab.
   flock lab container s1 c1 vxl0 dhcp
   flock lab exec c1 ping -c 1 c2.vxapp
   flock lab down`,
-		Args: noCommand,
+		Args: a.None,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLabUp(a), newLabDown(a), newLabList(a), newLabSSH(a), newLabExec(a), newLabContainer(a),
-		newLabSwitch(a, "off", "pull a server's power plug", (*lab.Lab).Off),
-		newLabSwitch(a, "on", "boot a server again", (*lab.Lab).On),
-		newLabSwitch(a, "cut", "pull a server's network cable", (*lab.Lab).Cut),
-		newLabSwitch(a, "join", "put a server's network cable back", (*lab.Lab).Join))
-	return []*cobra.Command{cmd}
+	cmd.AddCommand(newUp(a), newDown(a), newList(a), newSSH(a), newExec(a), newContainer(a),
+		newSwitch(a, "off", "pull a server's power plug", (*lab.Lab).Off),
+		newSwitch(a, "on", "boot a server again", (*lab.Lab).On),
+		newSwitch(a, "cut", "pull a server's network cable", (*lab.Lab).Cut),
+		newSwitch(a, "join", "put a server's network cable back", (*lab.Lab).Join))
+	return cmd
 }
 
-func newLabUp(a *app) *cobra.Command {
+func newUp(a Line) *cobra.Command {
 	o := lab.Options{Attach: true, Log: func(line string) { a.Say("%s", line) }}
 	cmd := &cobra.Command{
 		Use:   "up [N]",
 		Short: "boot N servers, three if not said",
-		Args:  between(0, 1),
+		Args:  a.Args(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.N = 3
 			if len(args) == 1 {
 				n, err := strconv.Atoi(args[0])
 				if err != nil || n < 1 {
-					return refuse("flock lab up 3", "%q is not a number of servers", args[0])
+					return a.Refuse("flock lab up 3", "%q is not a number of servers", args[0])
 				}
 				o.N = n
 			}
 			if inits := []string{lab.Systemd, lab.None}; !slices.Contains(inits, o.Init) {
-				return refuse("--init "+strings.Join(inits, " or --init "), "unknown init %q", o.Init)
+				return a.Refuse("--init "+strings.Join(inits, " or --init "), "unknown init %q", o.Init)
 			}
 			_, err := lab.Up(cmd.Context(), o)
 			return err
 		},
 	}
 	cmd.Flags().StringVar(&o.Init, "init", lab.Systemd, "what starts the servers: `systemd|none`")
-	completeFlag(cmd, "init", completeWords(lab.Systemd, lab.None))
+	a.Words(cmd, "init", lab.Systemd, lab.None)
 	return cmd
 }
 
-func newLabDown(a *app) *cobra.Command {
+func newDown(a Line) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
 		Short: "take the lab away, a crashed one too",
-		Args:  exactly(0),
+		Args:  a.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			swept, err := lab.DownDir(cmd.Context(), lab.DefaultDir())
 			for _, dir := range swept {
@@ -84,11 +98,11 @@ func newLabDown(a *app) *cobra.Command {
 	}
 }
 
-func newLabList(a *app) *cobra.Command {
+func newList(a Line) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "list the servers of the lab and their containers",
-		Args:  exactly(0),
+		Args:  a.Args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			l, err := lab.Open("")
 			if err != nil {
@@ -114,25 +128,25 @@ func newLabList(a *app) *cobra.Command {
 	}
 }
 
-func newLabSSH(a *app) *cobra.Command {
-	return a.labCommand("ssh HOST [COMMAND...]", "log in to a server with OpenSSH's client", 1,
+func newSSH(a Line) *cobra.Command {
+	return a.command("ssh HOST [COMMAND...]", "log in to a server with OpenSSH's client", 1,
 		func(ctx context.Context, l *lab.Lab, args []string) *exec.Cmd {
 			return l.SSH(ctx, args[0], args[1:]...)
 		})
 }
 
-func newLabExec(a *app) *cobra.Command {
-	return a.labCommand("exec HOST|CONTAINER COMMAND...", "run a command inside a server or container, without SSH", 2,
+func newExec(a Line) *cobra.Command {
+	return a.command("exec HOST|CONTAINER COMMAND...", "run a command inside a server or container, without SSH", 2,
 		func(ctx context.Context, l *lab.Lab, args []string) *exec.Cmd {
 			return l.Command(ctx, args[0], args[1:]...)
 		})
 }
 
-// labCommand is a command that runs another program: flags after it belong to that
+// command is a command that runs another program: flags after it belong to that
 // program, whose exit status is returned.
-func (a *app) labCommand(use, short string, least int, start func(context.Context, *lab.Lab, []string) *exec.Cmd) *cobra.Command {
+func (a Line) command(use, short string, least int, start func(context.Context, *lab.Lab, []string) *exec.Cmd) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: atLeast(least), DisableFlagsInUseLine: true,
+		Use: use, Short: short, Args: a.Args(least, 1<<30), DisableFlagsInUseLine: true,
 		ValidArgsFunction: completeMachines(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := lab.Open("")
@@ -145,7 +159,7 @@ func (a *app) labCommand(use, short string, least int, start func(context.Contex
 			err = run.Run()
 			var failed *exec.ExitError
 			if errors.As(err, &failed) && failed.ExitCode() > 0 {
-				return exit(failed.ExitCode())
+				return a.Exit(failed.ExitCode())
 			}
 			return err
 		},
@@ -154,11 +168,11 @@ func (a *app) labCommand(use, short string, least int, start func(context.Contex
 	return cmd
 }
 
-func newLabContainer(a *app) *cobra.Command {
+func newContainer(a Line) *cobra.Command {
 	return &cobra.Command{
 		Use:               "container HOST NAME BRIDGE [IP/LEN|dhcp|none]",
 		Short:             "plug a container into a server's bridge, by DHCP if not said",
-		Args:              between(3, 4),
+		Args:              a.Args(3, 4),
 		ValidArgsFunction: completeMachines(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := lab.Open("")
@@ -185,9 +199,9 @@ func newLabContainer(a *app) *cobra.Command {
 	}
 }
 
-func newLabSwitch(a *app, name, short string, do func(*lab.Lab, context.Context, string) error) *cobra.Command {
+func newSwitch(a Line, name, short string, do func(*lab.Lab, context.Context, string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: name + " HOST", Short: short, Args: exactly(1), ValidArgsFunction: completeMachines(false),
+		Use: name + " HOST", Short: short, Args: a.Args(1, 1), ValidArgsFunction: completeMachines(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := lab.Open("")
 			if err != nil {
@@ -203,7 +217,7 @@ func newLabSwitch(a *app, name, short string, do func(*lab.Lab, context.Context,
 }
 
 // completeMachines offers the lab's servers for the first word, with or without its containers.
-func completeMachines(containers bool) completer {
+func completeMachines(containers bool) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveDefault
