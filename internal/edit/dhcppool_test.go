@@ -9,6 +9,7 @@ import (
 
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -141,4 +142,82 @@ func addressesIn(pool []netip.Prefix) int {
 		size += 1 << (32 - p.Bits())
 	}
 	return size
+}
+
+// Of an IPv6 subnet that is no /64, no address is handed out by two members, and no server's;
+// what a member hands out stays when others come and go. Who would have no part of its own
+// cannot join.
+func TestDistributedDHCPPartsIPv6(t *testing.T) {
+	for _, test := range []struct {
+		subnet  string
+		members int // as many as can join
+		bits    int // of what each hands out
+	}{
+		{"fd00::/120", 11, 124},
+		{"fd00::/118", 40, 124},
+		{"fd00::/112", 40, 120},
+		{"fd00:0:0:1::/80", 40, 88},
+		{"fd00:0:8000::/50", 40, 58},
+	} {
+		c := cluster(t, 40)
+		if err := done(c, Create(c, "vx1", network.VXLAN, option.Options{"dhcp": state.DHCPDistributed, "subnet": prefixes(test.subnet)})); err != nil {
+			t.Fatalf("%s: %v", test.subnet, err)
+		}
+		joined := 0
+		for i := range 40 {
+			if err := done(c, Join(c, "vx1", []string{fmt.Sprint("s", i+1)})); err != nil {
+				if !strings.Contains(err.Error(), "no part left") && !strings.Contains(err.Error(), "no address left") {
+					t.Errorf("%s: %v", test.subnet, err)
+				}
+				delete(c.Networks["vx1"].Allocated, fmt.Sprint("s", i+1))
+				c.Networks["vx1"].Members = c.Networks["vx1"].Members[:i]
+				break
+			}
+			joined++
+		}
+		if joined != test.members {
+			t.Errorf("%s: %d members could join, want %d", test.subnet, joined, test.members)
+		}
+		before := checkParts(t, c, test.bits)
+		if joined < 2 {
+			continue
+		}
+		if err := done(c, Leave(c, "vx1", []string{"s1"})); err != nil {
+			t.Fatal(err)
+		}
+		after := checkParts(t, c, test.bits)
+		for server, r := range after {
+			if r != before[server] {
+				t.Errorf("%s: %s hands out %v after s1 left, %v before", test.subnet, server, r, before[server])
+			}
+		}
+	}
+}
+
+// checkParts returns what each member hands out of the first subnet, each bits long.
+func checkParts(t *testing.T, c *state.Cluster, bits int) map[string]spec.Range {
+	t.Helper()
+	compiled, err := network.Compile(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, out := c.Networks["vx1"], map[string]spec.Range{}
+	for server, a := range n.Allocated {
+		r := compiled.Hosts[server].DHCPs[0].Ranges[0]
+		for _, own := range append(segment.Gateways(n), a.Addrs[0]) {
+			if r.First.Compare(own) <= 0 && own.Compare(r.Last) <= 0 {
+				t.Errorf("%s hands out %v with %s", server, r, own)
+			}
+		}
+		if part := netip.PrefixFrom(r.First, bits); !n.Subnets[0].Contains(r.First) || part.Masked() != part || prefix.Last(part) != r.Last {
+			t.Errorf("%s hands out %v of %s, want a /%d", server, r, n.Subnets[0], bits)
+		}
+		for other, o := range out {
+			if r.First.Compare(o.Last) <= 0 && o.First.Compare(r.Last) <= 0 {
+				t.Errorf("%s hands out %v and %s %v", server, r, other, o)
+			}
+		}
+		out[server] = r
+	}
+	return out
 }

@@ -97,16 +97,23 @@ func checkMembers(c *state.Cluster, n *state.Network) error {
 }
 
 // allocate allocates to members that have nothing yet, forgets servers that are
-// no longer members, and allocates again what does not fit the network (after a cluster
-// file gave it another subnet).
+// no longer members, and allocates again what does not fit the network (after it was given
+// another subnet).
 func allocate(n *state.Network, kind *Kind) error {
 	member := make(map[string]bool, len(n.Members))
 	for _, m := range n.Members {
 		member[ground.ServerOf(m)] = true
 	}
+	again := map[string]bool{}
 	for server, a := range n.Allocated {
-		if !member[server] || !kind.fits(n, a) {
+		switch {
+		case !member[server]:
 			delete(n.Allocated, server)
+		case kind.fits(n, a):
+		case kind.Tunnel || kind.BGP:
+			delete(n.Allocated, server)
+		default:
+			n.Allocated[server], again[server] = fitting(n, a), true
 		}
 	}
 	if err := checkDealt(n); err != nil {
@@ -114,7 +121,7 @@ func allocate(n *state.Network, kind *Kind) error {
 	}
 	var fresh []string
 	for _, m := range n.Members {
-		if server := ground.ServerOf(m); n.Allocated[server] == nil {
+		if server := ground.ServerOf(m); n.Allocated[server] == nil || again[server] {
 			fresh = append(fresh, server)
 		}
 	}
@@ -142,7 +149,7 @@ func checkDealt(n *state.Network) error {
 		}
 		ids[a.ID] = server
 		for _, addr := range a.Addrs {
-			if other, taken := addrs[addr]; taken {
+			if other, taken := addrs[addr]; taken && addr.IsValid() {
 				return twice(server, other, "address "+addr.String())
 			}
 			addrs[addr] = server

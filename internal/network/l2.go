@@ -70,6 +70,9 @@ func allocateL2(n *state.Network, servers []string) error {
 		taken[a.Mesh] = true
 	}
 	for _, server := range servers {
+		if n.Allocated[server].Mesh.IsValid() {
+			continue
+		}
 		a, ok := prefix.Lowest(n.Mesh, taken)
 		if !ok {
 			return hint.Errorf("", "create the network with a wider mesh", "%s has no address left for %s", n.Mesh, server)

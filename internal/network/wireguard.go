@@ -94,13 +94,19 @@ func allocateWireGuard(n *state.Network, servers []string) error {
 	}
 	id := uint16(1)
 	for _, server := range servers {
-		for ids[id] {
-			id++
+		was := ground.Former(n, server)
+		a := &state.Allocation{ID: was.ID, Key: was.Key}
+		if a.ID == 0 {
+			for ids[id] {
+				id++
+			}
+			ids[id], a.ID = true, id
 		}
-		ids[id] = true
-		a := &state.Allocation{ID: id}
-		for _, p := range n.Subnets {
-			addr, ok := prefix.Lowest(p, taken)
+		for i, p := range n.Subnets {
+			addr, ok := was.Addrs[i], true
+			if !addr.IsValid() {
+				addr, ok = prefix.Lowest(p, taken)
+			}
 			if !ok || len(ids) > 65534 {
 				return hint.Errorf("", "create the network with a wider subnet", "%s has no address left for %s", p, server)
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
@@ -27,21 +28,28 @@ func Allocate(n *state.Network, servers []string) error {
 	}
 	id := uint16(1)
 	for _, server := range servers {
-		for ids[id] && id < 65535 {
-			id++
+		was := ground.Former(n, server)
+		a := &state.Allocation{ID: was.ID}
+		if a.ID == 0 {
+			for ids[id] && id < 65535 {
+				id++
+			}
+			a.ID = id
 		}
-		a := &state.Allocation{ID: id}
 		for i, p := range n.Subnets {
 			subnet, ok := told[server][p.Addr().Is6()]
 			if !ok {
+				subnet, ok = was.Subnets[i], was.Subnets[i].IsValid()
+			}
+			if !ok {
 				subnet, ok = free[i].Next()
 			}
-			if !ok || ids[id] {
+			if !ok || was.ID == 0 && ids[a.ID] {
 				return full(p, n.SubnetLens[i], server)
 			}
 			a.Subnets = append(a.Subnets, subnet)
 		}
-		ids[id] = true
+		ids[a.ID] = true
 		n.Allocated[server] = a
 	}
 	return nil
@@ -74,7 +82,11 @@ func toldSubnets(n *state.Network) (map[string]map[bool]netip.Prefix, error) {
 func dealtSubnets(n *state.Network) []netip.Prefix {
 	var out []netip.Prefix
 	for _, a := range n.Allocated {
-		out = append(out, a.Subnets...)
+		for _, p := range a.Subnets {
+			if p.IsValid() {
+				out = append(out, p)
+			}
+		}
 	}
 	for _, text := range n.Shares {
 		if s, err := state.ParseShare(text); err == nil {
@@ -91,13 +103,17 @@ func Fits(n *state.Network, a *state.Allocation) bool {
 		return false
 	}
 	for i, p := range n.Subnets {
-		own := a.Subnets[i]
-		told := ":" + own.String()
-		named := func(share string) bool { return strings.HasSuffix(share, told) }
-		within := p.Bits() <= own.Bits() && p.Contains(own.Addr())
-		if own.Addr().Is6() != p.Addr().Is6() || own != own.Masked() || !within && !slices.ContainsFunc(n.Shares, named) {
+		if !FitsPart(n, p, a.Subnets[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+// FitsPart says whether a member may have own as its part of pool p of n.
+func FitsPart(n *state.Network, p, own netip.Prefix) bool {
+	told := ":" + own.String()
+	named := func(share string) bool { return strings.HasSuffix(share, told) }
+	within := p.Bits() <= own.Bits() && p.Contains(own.Addr())
+	return own.Addr().Is6() == p.Addr().Is6() && own == own.Masked() && (within || slices.ContainsFunc(n.Shares, named))
 }

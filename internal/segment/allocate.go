@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
@@ -61,24 +62,32 @@ func Allocate(n *state.Network, servers []string) error {
 
 // deal deals to server; newcomers are it and those after it.
 func (d *dealer) deal(server string, newcomers int) (*state.Allocation, error) {
-	for ; d.ids[d.id]; d.id++ {
-		if d.id == 65535 {
-			return nil, errors.New("the network has all the 65535 members it can have")
+	was := ground.Former(d.n, server)
+	a := &state.Allocation{ID: was.ID, Key: was.Key, Mesh: was.Mesh, Pool: was.Pool}
+	if a.ID == 0 {
+		for ; d.ids[d.id]; d.id++ {
+			if d.id == 65535 {
+				return nil, errors.New("the network has all the 65535 members it can have")
+			}
 		}
+		d.ids[d.id], a.ID = true, d.id
 	}
-	d.ids[d.id] = true
-	a := &state.Allocation{ID: d.id}
 	for i, p := range d.n.Subnets {
-		addr, ok := d.address(i, p)
+		addr, ok := was.Addrs[i], true
+		if !addr.IsValid() {
+			addr, ok = d.address(i, p)
+		}
 		if !ok {
 			return nil, hint.Errorf("", "create the network with a wider subnet", "%s has no address left for %s", p, server)
 		}
 		a.Addrs = append(a.Addrs, addr)
-		if d.n.DHCP == state.DHCPDistributed && p.Addr().Is4() {
+		if d.n.DHCP == state.DHCPDistributed && p.Addr().Is6() && !hasPart(p, addr) {
+			return nil, noPartRemains(p, server, partBits(p))
+		}
+		if d.n.DHCP == state.DHCPDistributed && p.Addr().Is4() && len(a.Pool) == 0 {
 			free := d.freeBlocks(p)
 			if len(free) == 0 {
-				return nil, hint.Errorf("", "create the network with a wider subnet, or with --dhcp single",
-					"%s has no part left that %s could hand out: distributed DHCP deals out /%d parts", p, server, poolBits(p))
+				return nil, noPartRemains(p, server, poolBits(p))
 			}
 			a.Pool = append(a.Pool, free[:firstDeal(p, len(free), newcomers)]...)
 			d.pools = append(d.pools, a.Pool...)
@@ -87,17 +96,27 @@ func (d *dealer) deal(server string, newcomers int) (*state.Allocation, error) {
 	return a, nil
 }
 
+func noPartRemains(p netip.Prefix, server string, bits int) error {
+	return hint.Errorf("", "create the network with a wider subnet, or with --dhcp single",
+		"%s has no part left that %s could hand out: distributed DHCP deals out /%d parts", p, server, bits)
+}
+
 // Fits says whether what a member was dealt belongs to the network as it is.
 func Fits(n *state.Network, a *state.Allocation) bool {
 	if a.ID == 0 || len(a.Addrs) != len(n.Subnets) {
 		return false
 	}
 	for i, p := range n.Subnets {
-		if !p.Contains(a.Addrs[i]) || a.Addrs[i] == GatewayOf(p) || n.DHCP == state.DHCPSingle && a.Addrs[i] == NameServerOf(p) {
+		if !FitsOwn(n, p, a.Addrs[i]) {
 			return false
 		}
 	}
-	return fitsBlocks(n, a.Pool)
+	return FitsBlocks(n, a.Pool)
+}
+
+// FitsOwn says whether a member may have an address of its own in p, a subnet of n.
+func FitsOwn(n *state.Network, p netip.Prefix, a netip.Addr) bool {
+	return p.Contains(a) && a != GatewayOf(p) && (n.DHCP != state.DHCPSingle || a != NameServerOf(p))
 }
 
 // address deals an own address of the i-th subnet.

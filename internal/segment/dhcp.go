@@ -62,9 +62,9 @@ func distributedDHCP(d *spec.DHCP, n *state.Network, server string, places []gro
 	a := n.Allocated[server]
 	d.Listen = append(slices.Clone(a.Addrs), Gateways(n)...)
 	d.DNS = Gateways(n)
-	for _, p := range n.Subnets {
+	for i, p := range n.Subnets {
 		if p.Addr().Is6() {
-			d.Ranges = append(d.Ranges, dhcpRange(p, netip.Addr{}))
+			d.Ranges = append(d.Ranges, partRange(p, a.Addrs[i]))
 			continue
 		}
 		d.Ranges = append(d.Ranges, poolRanges(p, a.Pool)...)

@@ -58,8 +58,8 @@ func (d *dealer) freeBlocks(subnet netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// fitsBlocks says whether pool is what a member of n may hand out.
-func fitsBlocks(n *state.Network, pool []netip.Prefix) bool {
+// FitsBlocks says whether pool is what a member of n may hand out.
+func FitsBlocks(n *state.Network, pool []netip.Prefix) bool {
 	at := slices.IndexFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is4() })
 	if n.DHCP != state.DHCPDistributed || at < 0 {
 		return len(pool) == 0

@@ -52,8 +52,8 @@ func checkGuards(t *testing.T, name string, n *state.Network) {
 				distributedDHCP(d, n, server, nil)
 			}
 			for _, r := range d.Ranges {
-				if r.Subnet != p || p.Addr().Is6() && n.DHCP == state.DHCPDistributed || slaac(p) {
-					continue // distributed, IPv6 is not dealt in blocks
+				if r.Subnet != p || slaac(p) {
+					continue
 				}
 				for _, q := range guarded {
 					if q.Contains(r.First) || q.Contains(r.Last) || r.First.Less(q.Addr()) && q.Addr().Less(r.Last) {
