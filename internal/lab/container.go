@@ -28,6 +28,8 @@ type Container struct {
 	// LeaseMS is the milliseconds from starting the DHCP client until the
 	// address was set; 0 without DHCP.
 	LeaseMS int64 `json:"lease_ms,omitempty"`
+	// Discovers is how often the client asked for an address until it had one.
+	Discovers int `json:"-"`
 }
 
 // Container attaches a new container to a bridge of host. addr is "dhcp" (a busybox
@@ -214,6 +216,11 @@ func (l *Lab) lease(ctx context.Context, c *Container) error {
 			"flock status; where addresses come by router advertisement, IPv6 alone: flock lab container "+c.Host+" "+c.Name+" "+c.Bridge+" none")
 	}
 	c.LeaseMS = max(1, time.Since(begin).Milliseconds())
+	said, err := os.ReadFile(log)
+	if err != nil {
+		return fmt.Errorf("read what the DHCP client of %s said: %w", c.Name, err)
+	}
+	c.Discovers = strings.Count(string(said), " discover")
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read the lease of %s: %w", c.Name, err)

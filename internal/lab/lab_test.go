@@ -207,7 +207,10 @@ func testContainers(t *testing.T, l *Lab) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("c1 has %v after %d ms", c1.Addresses, c1.LeaseMS)
+	t.Logf("c1 has %v after %d ms, asked for %d times", c1.Addresses, c1.LeaseMS, c1.Discovers)
+	if c1.Discovers == 0 {
+		t.Error("c1 has a lease that it did not ask for")
+	}
 	if want, have := netip.MustParsePrefix("10.0.9.0/24"), c1.Addresses[0].Masked(); want != have {
 		t.Errorf("c1's subnet: want %s, have %s", want, have)
 	}
