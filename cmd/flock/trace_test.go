@@ -49,7 +49,7 @@ func tracePath(work string) string { return filepath.Join(work, "trace.jsonl") }
 
 // changing are the commands that a dry run is made of first.
 var changing = []string{
-	"addserver", "delserver", "setsubnet", "createnetwork", "addnetwork", "delnetwork", "removenetwork", "changetype", "rotatekeys",
+	"addserver", "delserver", "setsubnet", "createnetwork", "addnetwork", "delnetwork", "removenetwork", "setnetwork", "changetype", "rotatekeys",
 	"addtunnel", "deltunnel", "createbgp", "addbgp", "delbgp", "removebgp", "apply", "rollback",
 }
 

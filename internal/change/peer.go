@@ -190,7 +190,7 @@ func (p *peer) remains(report *spec.Report) error {
 // outcome is the result so far.
 func (r *run) outcome() *Outcome {
 	out := &Outcome{
-		Cluster: r.c, Saved: r.saved, Notes: slices.Concat(r.compiled.Notes, edit.Renumbered(r.was, r.compiled.Hosts)),
+		Cluster: r.c, Saved: r.saved, Notes: slices.Concat(r.compiled.Notes, edit.Renumbered(r.was, r.compiled.Hosts), edit.Narrowed(r.was, r.compiled.Hosts)),
 		Clones: append(slices.Clone(r.clones), r.cloned()...), Silent: r.silent, Deaf: r.deaf, Unheard: r.unheard, Leaving: r.gone, Stayed: r.stayed,
 		Pending: pending(r.c, r.compiled, r.sums), Behind: r.behind,
 	}

@@ -18,8 +18,7 @@ import (
 )
 
 func newCreateNetwork(a *app) *cobra.Command {
-	var given func() option.Options
-	noDHCP := false
+	var given func() (option.Options, error)
 	cmd := &cobra.Command{
 		Use:   "createnetwork NAME " + strings.Join(network.Created(), "|"),
 		Short: "write a new network down; its members come with addnetwork",
@@ -46,25 +45,22 @@ by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
 		},
 		Annotations: changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o := given()
-			if noDHCP {
-				if mode := o["dhcp"]; mode != nil && mode != "" {
-					return refuse("leave one away", "--no-dhcp and --dhcp %s contradict each other", mode)
-				}
-				o["dhcp"] = state.DHCPOff
+			o, err := given()
+			if err != nil {
+				return err
 			}
 			return a.createNetwork(cmd.Context(), args[0], args[1], o)
 		},
 	}
 	given = a.addOptions(cmd)
-	cmd.Flags().BoolVar(&noDHCP, "no-dhcp", false, "hand out no addresses")
 	return cmd
 }
 
 // addOptions gives cmd the flags of network options. Given returns what they say, of those
 // that were given.
-func (a *app) addOptions(cmd *cobra.Command) (given func() option.Options) {
+func (a *app) addOptions(cmd *cobra.Command) (given func() (option.Options, error)) {
 	f := cmd.Flags()
+	noDHCP := f.Bool("no-dhcp", false, "hand out no addresses")
 	values := map[string]func() any{}
 	for _, o := range option.All() {
 		if o.Help == "" {
@@ -78,14 +74,21 @@ func (a *app) addOptions(cmd *cobra.Command) (given func() option.Options) {
 			completeFlag(cmd, o.Key, completeWords(o.Offer...))
 		}
 	}
-	return func() option.Options {
+	return func() (option.Options, error) {
 		out := option.Options{}
 		for key, value := range values {
 			if f.Changed(key) {
 				out[key] = value()
 			}
 		}
-		return out
+		if !*noDHCP {
+			return out, nil
+		}
+		if mode := out["dhcp"]; mode != nil && mode != "" {
+			return nil, refuse("leave one away", "--no-dhcp and --dhcp %s contradict each other", mode)
+		}
+		out["dhcp"] = state.DHCPOff
+		return out, nil
 	}
 }
 
@@ -141,6 +144,6 @@ func firstRole(n *state.Network) string {
 // outline is a network in one line.
 func outline(n *state.Network) string {
 	subnets := prefixes(n.Subnets)
-	words := append(strings.Fields(n.Type+" "+subnets.String()), view.Options(n, 0)...)
+	words := append(strings.Fields(n.Type+" "+subnets.String()), view.Options(n, n.MTU)...)
 	return strings.ReplaceAll(strings.Join(words, " "), screen.NoBreak, " ")
 }

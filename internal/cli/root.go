@@ -83,7 +83,7 @@ func (a *app) addCommands(root *cobra.Command) {
 		}
 	}
 	in(groupServers, newAddServer(a), newDelServer(a), newListServers(a), newSetSubnet(a), newPurge(a))
-	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newChangeType(a), newRotateKeys(a), newAddTunnel(a), newDelTunnel(a))
+	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newSetNetwork(a), newChangeType(a), newRotateKeys(a), newAddTunnel(a), newDelTunnel(a))
 	in(groupBGP, newCreateBGP(a), newAddBGP(a), newDelBGP(a), newRemoveBGP(a), newShowBGP(a))
 	in(groupLooking, newStatus(a), newPlan(a), newApply(a), newHistory(a), newRollback(a))
 	in(groupMore, newVersion(a), newCompletion(a))

@@ -283,7 +283,7 @@ func (w *world) options(kind string) option.Options {
 
 // edit is a random edit, and what it is.
 func (w *world) edit() (string, func(*state.Cluster) error) {
-	edits := []func() (string, func(*state.Cluster) error){w.create, w.create, w.create, w.join, w.join, w.join, w.leave, w.onServers, w.shared, w.bgp, w.bgp, w.replace}
+	edits := []func() (string, func(*state.Cluster) error){w.create, w.create, w.create, w.join, w.join, w.join, w.leave, w.onServers, w.shared, w.bgp, w.bgp, w.replace, w.set}
 	return pick(w, edits...)()
 }
 
@@ -369,6 +369,23 @@ func (w *world) onServers() (string, func(*state.Cluster) error) {
 	}
 	p := w.subnet()
 	return fmt.Sprint("setsubnet ", server, " ", p), func(c *state.Cluster) error { return SetSubnet(c, server, p) }
+}
+
+// set is setnetwork with options of the network's kind, hardly ever of another.
+func (w *world) set() (string, func(*state.Cluster) error) {
+	name, kind := w.network(network.Created()...), network.VXLAN
+	var unset []string
+	if n := w.c.Networks[name]; n != nil && w.rnd.IntN(10) > 0 {
+		kind = n.Type
+		if keys := network.KindOf(n).Options(); len(keys) > 0 && w.rnd.IntN(3) == 0 {
+			unset = append(unset, pick(w, keys...))
+		}
+	}
+	o := w.options(kind)
+	return fmt.Sprintf("setnetwork %s %+v %v", name, o, unset), func(c *state.Cluster) error {
+		_, err := Set(c, name, o, unset)
+		return err
+	}
 }
 
 func (w *world) shared() (string, func(*state.Cluster) error) {

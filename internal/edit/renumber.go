@@ -61,3 +61,33 @@ func subnetsOn(h *spec.Host, device string) []netip.Prefix {
 	}
 	return out
 }
+
+// Narrowed notes, by network, bridges that stay and whose MTU becomes less: containers keep
+// what they have, by their lease, and larger frames are dropped at the bridge's ports. Was
+// and now are as Renumbered has them.
+func Narrowed(was, now map[string]*spec.Host) []ground.Note {
+	type step struct {
+		network  string
+		from, to int // bytes
+	}
+	servers := map[step][]string{}
+	for _, server := range slices.Sorted(maps.Keys(now)) {
+		if was[server] == nil {
+			continue
+		}
+		for _, l := range now[server].Links {
+			at := slices.IndexFunc(was[server].Links, func(o spec.Link) bool { return o.Kind == spec.Bridge && o.Name == l.Name })
+			if l.Kind == spec.Bridge && at >= 0 && l.MTU < was[server].Links[at].MTU {
+				s := step{l.Network, was[server].Links[at].MTU, l.MTU}
+				servers[s] = append(servers[s], server)
+			}
+		}
+	}
+	var out []ground.Note
+	for s, on := range servers {
+		out = append(out, ground.Note{Network: s.network, Text: fmt.Sprintf("the MTU on %s becomes %d, it was %d: containers keep theirs until they renew the lease or restart, and what they send above %d bytes is lost",
+			strings.Join(on, ", "), s.to, s.from, s.to)})
+	}
+	slices.SortFunc(out, func(a, b ground.Note) int { return strings.Compare(a.Network+" "+a.Text, b.Network+" "+b.Text) })
+	return out
+}

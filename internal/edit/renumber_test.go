@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -73,6 +74,44 @@ func TestRenumberingIsNoted(t *testing.T) {
 			t.Errorf("%s: want %q, have %q", name, test.want, text)
 		}
 		if notes := Renumbered(nil, now.Hosts); notes != nil {
+			t.Errorf("%s: without a before: %v", name, notes)
+		}
+	}
+}
+
+// A bridge whose MTU becomes less is noted, one whose MTU becomes more, comes or goes is not.
+func TestNarrowed(t *testing.T) {
+	for name, test := range map[string]struct {
+		from, to int64
+		want     string
+	}{
+		"less":  {1400, 1300, "vx1: the MTU on s1, s2 becomes 1300, it was 1400"},
+		"more":  {1300, 1400, ""},
+		"equal": {1400, 1400, ""},
+	} {
+		c := cluster(t, 3)
+		if err := done(c, Create(c, "vx1", network.VXLAN, option.Options{"mtu": test.from})); err != nil {
+			t.Fatal(err)
+		}
+		if err := done(c, Join(c, "vx1", []string{"s1", "s2"})); err != nil {
+			t.Fatal(err)
+		}
+		was := compiled(t, c)
+		now, err := Do(c, func(c *state.Cluster) error {
+			_, err := Set(c, "vx1", option.Options{"mtu": test.to}, nil)
+			return errors.Join(err, Join(c, "vx1", []string{"s3"}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var have []string
+		for _, n := range Narrowed(was, now.Hosts) {
+			have = append(have, n.Network+": "+n.Text)
+		}
+		if text := strings.Join(have, "\n"); (text == "") != (test.want == "") || !strings.HasPrefix(text, test.want) {
+			t.Errorf("%s: want %q, have %q", name, test.want, text)
+		}
+		if notes := Narrowed(nil, now.Hosts); notes != nil {
 			t.Errorf("%s: without a before: %v", name, notes)
 		}
 	}

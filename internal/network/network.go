@@ -135,7 +135,10 @@ func kindNames() []string { return namesOf(func(*Kind) bool { return true }) }
 
 // Created returns the names of the kinds that createnetwork makes, sorted: BGP
 // networks and tunnels have commands of their own.
-func Created() []string { return namesOf(func(k *Kind) bool { return k.Command == "" }) }
+func Created() []string { return namesOf((*Kind).Created) }
+
+// Created says whether createnetwork makes networks of the kind.
+func (k *Kind) Created() bool { return k.Command == "" }
 
 // CreatedHelp returns what kinds say of themselves in createnetwork's help, a paragraph
 // each, in the order of the table.
