@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/mesh"
 	"github.com/flocknet/flock/internal/pool"
 	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
@@ -29,7 +30,7 @@ func fitting(n *state.Network, a *state.Allocation) *state.Allocation {
 		}
 		out.Addrs, out.Subnets = append(out.Addrs, addr), append(out.Subnets, subnet)
 	}
-	if n.Mesh.IsValid() && fitsMesh([]netip.Prefix{n.Mesh}, []netip.Addr{a.Mesh}) {
+	if n.Mesh.IsValid() && mesh.Fits([]netip.Prefix{n.Mesh}, []netip.Addr{a.Mesh}) {
 		out.Mesh = a.Mesh
 	}
 	if !segment.FitsBlocks(n, out.Pool) {
