@@ -8,6 +8,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/agent/probe"
 )
 
 // announce tells the segment behind bridge that addrs, which are its own, are here now:
@@ -33,12 +35,12 @@ func announce(bridge string, addrs []netip.Addr) error {
 
 // announceARP asks for the own address (RFC 5227, 3).
 func announceARP(dev *net.Interface, own netip.Addr) error {
-	fd, err := openARP(dev)
+	fd, err := probe.OpenARP(dev)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd) //nolint:errcheck // nothing is lost
-	return ask(fd, dev, own, own)
+	return probe.Ask(fd, dev, own, own)
 }
 
 // announceND sends an unsolicited neighbour advertisement (RFC 4861, 7.2.6) that

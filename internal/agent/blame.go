@@ -5,6 +5,7 @@ package agent
 import (
 	"slices"
 
+	"github.com/flocknet/flock/internal/agent/claim"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -20,7 +21,7 @@ func (s *services) blame(d spec.DHCP, err error) error {
 		if !l.Taken() {
 			continue
 		}
-		if name, pid := processAt(l); !slices.Contains(own, pid) {
+		if name, pid := claim.ProcessAt(l); !slices.Contains(own, pid) {
 			return hint.Errorf("", "stop "+name+", or have it listen on addresses of its own only; then flock apply",
 				"%v; %s is in use by %s (process %d)", err, l, name, pid)
 		}

@@ -169,6 +169,8 @@ func boot(ctx context.Context, s *host.Files, want *spec.Host, say func(string))
 	return s.EndChange()
 }
 
+// missingUnderlay names what is no object of ours, is not there yet, and carries what want
+// asks for; "" if all of it is there. What comes last is asked first.
 func missingUnderlay(want *spec.Host) string {
 	there := map[netip.Addr]bool{}
 	addrs, err := net.InterfaceAddrs()
@@ -180,43 +182,15 @@ func missingUnderlay(want *spec.Host) string {
 			there[p.Addr()] = true
 		}
 	}
-	for _, r := range want.Routes {
-		ours := slices.ContainsFunc(want.Links, func(l spec.Link) bool { return l.Name == r.Dev })
-		if r.Via.IsValid() && !ours && !hasAddress(r.Dev, r.Via.Is6()) {
-			return "an address of device " + r.Dev
-		}
-	}
-	for _, a := range want.Addrs {
-		there[a.Prefix.Addr()] = true // a tunnel in another of ours: we bring it along
-	}
-	for _, l := range want.Links {
-		if l.Tunnel == nil {
+	for _, f := range slices.Backward(families) {
+		if f.Underlay == nil {
 			continue
 		}
-		if l.Tunnel.Local.IsValid() && !there[l.Tunnel.Local] {
-			return "address " + l.Tunnel.Local.String()
-		}
-		if l.Tunnel.Dev == "" {
-			continue
-		}
-		if _, err := net.InterfaceByName(l.Tunnel.Dev); err != nil {
-			return "device " + l.Tunnel.Dev
+		if missing := f.Underlay(want, there); missing != "" {
+			return missing
 		}
 	}
 	return ""
-}
-
-// hasAddress says whether a device has an address that routes can go by.
-func hasAddress(dev string, v6 bool) bool {
-	i, err := net.InterfaceByName(dev)
-	if err != nil {
-		return false
-	}
-	addrs, err := i.Addrs()
-	return err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
-		p, err := netip.ParsePrefix(a.String())
-		return err == nil && p.Addr().Is6() == v6 && !p.Addr().IsLinkLocalUnicast()
-	})
 }
 
 // ensureBoot makes the boot unit run this very program. It is the same for all

@@ -7,12 +7,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
-	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/claim"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -68,7 +67,7 @@ func TestLearnedRoutesConcernWhoComesNew(t *testing.T) {
 	}
 	kept := spec.Claim{Network: "vx1", Prefix: prefix("10.0.4.0/24")}
 	want := &spec.Host{Cluster: "t", Claims: []spec.Claim{kept, {Network: "vx2", Prefix: prefix("10.0.11.0/24")}}}
-	have, err := checkClaims(t.Context(), k.Host, want)
+	have, err := claim.Check(t.Context(), k.Host, want)
 	if err != nil || len(have) != 2 {
 		t.Fatalf("new: %v, %v", have, err)
 	}
@@ -81,29 +80,8 @@ func TestLearnedRoutesConcernWhoComesNew(t *testing.T) {
 	want.Claims[0].Except = []netip.Prefix{prefix("10.0.4.128/25")}
 	want.Claims[1].Network = "bnet"
 	want.BGP = &spec.BGP{Network: "bnet"}
-	if have, err := checkClaims(t.Context(), k.Host, want); err != nil || len(have) != 0 {
+	if have, err := claim.Check(t.Context(), k.Host, want); err != nil || len(have) != 0 {
 		t.Fatalf("known, and a member's own: %v, %v", have, err)
-	}
-}
-
-func TestDockerPools(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "daemon.json")
-	if pools, err := dockerPools(path); err != nil || pools != nil {
-		t.Fatalf("without the file: %v, %v", pools, err)
-	}
-	write := func(text string) {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(`{"bip": "172.26.0.1/16", "fixed-cidr": "172.26.128.0/17", "log-driver": "x", "default-address-pools": [{"base": "10.0.0.0/16", "size": 24}]}`)
-	want := []netip.Prefix{prefix("172.26.0.0/16"), prefix("172.26.128.0/17"), prefix("10.0.0.0/16")}
-	if have, err := dockerPools(path); err != nil || !reflect.DeepEqual(want, have) {
-		t.Fatalf("want %v, have %v, %v", want, have, err)
-	}
-	write("{")
-	if _, err := dockerPools(path); err == nil || !strings.Contains(err.Error(), path) {
-		t.Fatalf("a file Docker cannot read either: %v", err)
 	}
 }
 
@@ -128,17 +106,9 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// A socket of the kernel's has an inode, too, and no process has it open.
 func TestPortOfVXLANIsSharedAmongVXLAN(t *testing.T) {
 	ownNet(t)
 	sh(t, "ip link add far type vxlan id 9 dstport 4789 local 10.99.0.1; ip link set far up")
-	inodes := map[string]bool{}
-	if err := readSockets(filepath.Join(host.ProcNet, "udp"), host.Everywhere(4789)[0], "", inodes); err != nil || len(inodes) != 1 || inodes["0"] {
-		t.Fatalf("inodes of the kernel's socket: %v, %v", inodes, err)
-	}
-	if holder, pid := socketHolder(inodes); pid != 0 {
-		t.Fatalf("%s (%d) holds the kernel's socket", holder, pid)
-	}
 	k := open(t, "t", t.TempDir())
 	for kind, want := range map[string]string{spec.VXLAN: "", spec.UDP: "UDP port 4789 of 10.99.0.1 is in use by the VXLAN device far"} {
 		l := spec.Link{Name: "n1", Network: "n1", Kind: kind, Tunnel: &spec.Tunnel{VNI: 7, Port: 4789, Local: addr("10.99.0.1")}}
@@ -222,10 +192,10 @@ func TestProgramAndDeviceClaims(t *testing.T) {
 func TestKindIsTriedElsewhere(t *testing.T) {
 	ownNet(t)
 	before := listings(t)
-	if lacking, err := tryKinds(t.Context(), []string{spec.VXLAN}); err != nil || len(lacking) > 0 {
+	if lacking, err := claim.TryKinds(t.Context(), []string{spec.VXLAN}); err != nil || len(lacking) > 0 {
 		t.Fatalf("lacking %v, %v", lacking, err)
 	}
-	if lacking, err := tryKinds(t.Context(), []string{"nonsense"}); err == nil {
+	if lacking, err := claim.TryKinds(t.Context(), []string{"nonsense"}); err == nil {
 		t.Errorf("a trial that fails is no answer: %v", lacking)
 	}
 	if after := listings(t); !bytes.Equal([]byte(after), []byte(before)) {
@@ -244,7 +214,7 @@ func TestFacts(t *testing.T) {
 	sh(t, "ip -6 route add default via fd99::7 proto 71 metric 71") // learned by our daemon: no network stands by it
 	k := open(t, "t", t.TempDir())
 	apply(t, k, segment())
-	f, err := Facts(t.Context(), k.Host, []string{"odd", "172.17.0.1", "not-there"})
+	f, err := claim.Facts(t.Context(), k.Host, []string{"odd", "172.17.0.1", "not-there"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,25 +238,6 @@ func TestFacts(t *testing.T) {
 	for p, want := range map[string]bool{"10.99.0.0/24": true, "172.17.0.0/16": true, "10.7.0.0/16": true, "10.6.0.0/24": true, "10.5.0.0/24": false, "fd99::/64": true, "10.0.4.0/24": false, "10.50.0.0/24": false, "0.0.0.0/0": false, "::/0": false} {
 		if prefixes[prefix(p)] != want {
 			t.Errorf("%s among the foreign prefixes: want %v, have %v", p, want, f.Prefixes)
-		}
-	}
-}
-
-func TestFreePrefixIsPrivateAndFree(t *testing.T) {
-	like := netip.MustParsePrefix("10.0.4.0/24")
-	var foreign []occupant
-	for _, c := range []struct{ taken, free string }{
-		{"", "10.20.4.0/24"},
-		{"10.20.0.0/16", "10.30.4.0/24"},
-		{"10.0.0.0/8", "172.18.4.0/24"},
-		{"172.16.0.0/12", "192.168.4.0/24"},
-		{"192.168.0.0/16", "invalid Prefix"},
-	} {
-		if c.taken != "" {
-			foreign = append(foreign, occupant{prefix: netip.MustParsePrefix(c.taken)})
-		}
-		if have := freePrefix(like, foreign).String(); have != c.free {
-			t.Errorf("beside %v: want %s, have %s", foreign, c.free, have)
 		}
 	}
 }

@@ -3,14 +3,18 @@
 package agent
 
 import (
+	"github.com/flocknet/flock/internal/agent/bgpctl"
+	"github.com/flocknet/flock/internal/agent/dropin"
 	"github.com/flocknet/flock/internal/agent/family"
+	"github.com/flocknet/flock/internal/agent/link"
+	"github.com/flocknet/flock/internal/agent/settings"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // families are all sorts of objects, in the order in which they come.
 var families = []*family.Family{
-	&unmanagedFamily, &linkFamily, &sysctlFamily, &addrFamily, &neighFamily, &fdbFamily, &peerFamily, &memberFamily,
-	&filterFamily, &routeFamily, &dhcpFamily, &envFamily, &bgpFamily,
+	&dropin.UnmanagedFamily, &link.Family, &settings.Family, &link.AddrFamily, &link.NeighFamily, &link.FDBFamily, &link.PeerFamily, &link.MemberFamily,
+	&filterFamily, &link.RouteFamily, &dhcpFamily, &dropin.EnvFamily, &bgpctl.Family,
 }
 
 // Diff returns what turns have into want, in the order in which it must happen: see there.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -97,11 +98,11 @@ func (l *lamps) family(way string) *family.Family {
 			c, lit := lampOf(op)
 			switch {
 			case lit:
-				return family.Alone(addrMessage(a.Host, unix.RTM_NEWADDR, lampAddr(c)))
+				return family.Alone(link.AddrMessage(a.Host, unix.RTM_NEWADDR, lampAddr(c)))
 			case l.stuck:
 				return family.Messages{}, nil
 			}
-			return family.Alone(addrMessage(a.Host, unix.RTM_DELADDR, lampAddr(c)))
+			return family.Alone(link.AddrMessage(a.Host, unix.RTM_DELADDR, lampAddr(c)))
 		}
 	}
 	return f
@@ -126,7 +127,7 @@ func (l *lamps) set(a *family.Applier, op family.Op) error {
 	} else if l.stuck {
 		return nil
 	}
-	m, err := addrMessage(a.Host, kind, lampAddr(c))
+	m, err := link.AddrMessage(a.Host, kind, lampAddr(c))
 	if err != nil {
 		return err
 	}

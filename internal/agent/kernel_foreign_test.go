@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -115,7 +116,7 @@ func TestLinkMadeMeanwhileIsNotTakenOver(t *testing.T) {
 	}
 	sh(t, "ip link add vxl0 type bridge")
 	before := sh(t, "ip -d -j link")
-	err := newLink(t.Context(), k.Host, segment().Links[1])
+	err := link.NewLink(t.Context(), k.Host, segment().Links[1])
 	if err == nil || !strings.Contains(err.Error(), "create link vxl0: file exists") {
 		t.Fatalf("error: %v", err)
 	}
@@ -136,13 +137,13 @@ func TestLinksMadeMeanwhileAreNotMarked(t *testing.T) {
 		for i in $(seq 300); do echo "link add far$i index $((top + i)) mtu 1444 type bridge"; done | ip -batch -`)
 	const far = `ip -d -j link | jq -c '.[] | select(.ifname | startswith("far"))'`
 	before := sh(t, far)
-	if err := newLink(t.Context(), k.Host, segment().Links[1]); err != nil {
+	if err := link.NewLink(t.Context(), k.Host, segment().Links[1]); err != nil {
 		t.Error(err)
 	}
 	if after := sh(t, far); after != before {
 		t.Errorf("want\n%s\nhave\n%s", before, after)
 	}
-	if err := newLink(t.Context(), k.Host, segment().Links[0]); err != nil { // its port
+	if err := link.NewLink(t.Context(), k.Host, segment().Links[0]); err != nil { // its port
 		t.Error(err)
 	}
 	if after := sh(t, far); after != before {
@@ -166,11 +167,11 @@ func TestRefusedLinkTouchesNothing(t *testing.T) {
 	if err := k.ReadDevices(); err != nil {
 		t.Fatal(err)
 	}
-	if err := newLink(t.Context(), k.Host, segment().Links[1]); err != nil {
+	if err := link.NewLink(t.Context(), k.Host, segment().Links[1]); err != nil {
 		t.Fatal(err)
 	}
 	before := sh(t, "ip -d -j link")
-	if err := newLink(t.Context(), k.Host, segment().Links[0]); !errors.Is(err, unix.EEXIST) {
+	if err := link.NewLink(t.Context(), k.Host, segment().Links[0]); !errors.Is(err, unix.EEXIST) {
 		t.Errorf("a second device of a VNI: %v", err)
 	}
 	if after := sh(t, "ip -d -j link"); after != before {

@@ -18,8 +18,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/dropin"
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
-	"github.com/flocknet/flock/internal/agent/sysctl"
+	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
@@ -81,8 +83,8 @@ func open(t testing.TB, cluster, dir string) *Kernel {
 // was confirmed and of the settings that were found.
 func filesLeft(s *host.Files) ([]string, error) {
 	var all []string
-	for _, part := range []func(*host.Files) ([]string, error){func(s *host.Files) ([]string, error) { return servicesOf(s).daemonRemains() }, dropInRemains, envRemains} {
-		names, err := part(s)
+	for _, f := range []*family.Family{&dhcpFamily, &dropin.UnmanagedFamily, &dropin.EnvFamily} {
+		names, err := f.Remains(&host.Host{Files: s})
 		if err != nil {
 			return nil, err
 		}
@@ -415,17 +417,6 @@ func TestGatewayIsNoSource(t *testing.T) {
 	}
 }
 
-func TestServerWithoutIPv6NeedsNoneOfItsSettings(t *testing.T) {
-	list := append(segment().Sysctls, spec.Sysctl{Key: sysctl.ForwardingIPv6, Value: "1"})
-	var have []string
-	for _, s := range withoutIPv6(list) {
-		have = append(have, s.Key)
-	}
-	if want := "net/ipv4/ip_forward net/ipv4/conf/vxl0/arp_announce " + sysctl.ForwardingIPv6; strings.Join(have, " ") != want {
-		t.Fatalf("want %s, have %s", want, have)
-	}
-}
-
 // The kernel takes IPv6 with its settings off a link that is too narrow for it, and
 // gives them back, as they are by default, when it is wide enough.
 func TestNarrowLinksHaveNoIPv6Settings(t *testing.T) {
@@ -472,7 +463,7 @@ func TestHalfMadeLinkIsOursAndFinished(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := segment().Links[1]
-	if err := newLink(t.Context(), k.Host, l); err != nil {
+	if err := link.NewLink(t.Context(), k.Host, l); err != nil {
 		t.Fatal(err)
 	}
 	converge(t, k, &spec.Host{Cluster: "t", Links: []spec.Link{l}}, "~ link vxl0: state down -> up")
@@ -488,12 +479,12 @@ func TestRefusalsNameTheirMessage(t *testing.T) {
 	}
 	l := segment().Links[0]
 	l.Master = ""
-	err := newLink(t.Context(), k.Host, l)
+	err := link.NewLink(t.Context(), k.Host, l)
 	if want := "A VXLAN device with the specified VNI already exists"; err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, unix.EEXIST) {
 		t.Fatalf("want %q, have %v", want, err)
 	}
-	bad, errBad := addrMessage(k.Host, unix.RTM_DELADDR, spec.Addr{Link: "eth0", Prefix: prefix("10.1.1.1/24")})
-	good, errGood := addrMessage(k.Host, unix.RTM_NEWADDR, spec.Addr{Link: "eth0", Prefix: prefix("10.2.2.2/24")})
+	bad, errBad := link.AddrMessage(k.Host, unix.RTM_DELADDR, spec.Addr{Link: "eth0", Prefix: prefix("10.1.1.1/24")})
+	good, errGood := link.AddrMessage(k.Host, unix.RTM_NEWADDR, spec.Addr{Link: "eth0", Prefix: prefix("10.2.2.2/24")})
 	if err := errors.Join(errBad, errGood); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/agent/names"
+	"github.com/flocknet/flock/internal/agent/probe"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -111,7 +112,7 @@ func (s *services) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (
 		}
 	}
 	if own >= 0 && !slices.Contains(s.Untouched, d.Network) && slices.ContainsFunc(unknown, isRange4) {
-		found, err := survey(ctx, d.Bridge, d.Listen[own], unknown)
+		found, err := probe.Survey(ctx, d.Bridge, d.Listen[own], unknown)
 		if err != nil {
 			return false, err
 		}

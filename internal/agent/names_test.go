@@ -11,7 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -58,9 +60,9 @@ func TestUnitNamesNeverMeet(t *testing.T) {
 	names := []string{"a", "b", "a-dns", "dns-b", "a-b", "b-c", "a.b", "a-front", "front-b", "bgp", "resolve", "a-wg", "wg-b", "a_b", "a-dns-b"}
 	for _, cluster := range names {
 		s := servicesOf(host.NewFiles(cluster))
-		daemons := []string{bgpDaemon(s.Files).Name, resolver(s.Files).Name}
+		daemons := []string{bgpctl.Daemon(s.Files).Name, link.Resolver(s.Files).Name}
 		for _, n := range names {
-			daemons = append(daemons, s.process(leaf, n).daemon, s.process(front, n).daemon, wgDaemon(s.Files, n, "").Name, udpDaemon(s.Files, n, "").Name, s.namesDaemon(n).Name)
+			daemons = append(daemons, s.process(leaf, n).daemon, s.process(front, n).daemon, link.WGDaemon(s.Files, n, "").Name, link.UDPDaemon(s.Files, n, "").Name, s.namesDaemon(n).Name)
 		}
 		for _, daemon := range daemons {
 			unit, id := s.Units.Name(daemon), cluster+" "+daemon
@@ -107,13 +109,13 @@ func TestFilesOfANetworkCalledKey(t *testing.T) {
 func TestForgetLeavesWhatOthersCallAlike(t *testing.T) {
 	s := servicesOf(host.FilesAt("a", host.Paths{Lib: t.TempDir(), Run: t.TempDir(), Units: t.TempDir()}))
 	other := servicesOf(host.FilesAt("b", s.Paths))
-	env := envPath(other.Files, "a.d")
-	place(t, "# flock: b/a.d\n", env, s.Units.PIDFile(resolver(s.Files)))
+	env := filepath.Join(other.Paths.Run, "a.d", "subnet.env")
+	place(t, "# flock: b/a.d\n", env, s.Units.PIDFile(link.Resolver(s.Files)))
 	if err := s.Forget(); err != nil {
 		t.Fatal(err)
 	}
-	if !sysfile.Exists(env) || sysfile.Exists(s.Units.PIDFile(resolver(s.Files))) {
-		t.Errorf("of the other cluster: %v, of this one: %v", sysfile.Exists(env), sysfile.Exists(s.Units.PIDFile(resolver(s.Files))))
+	if !sysfile.Exists(env) || sysfile.Exists(s.Units.PIDFile(link.Resolver(s.Files))) {
+		t.Errorf("of the other cluster: %v, of this one: %v", sysfile.Exists(env), sysfile.Exists(s.Units.PIDFile(link.Resolver(s.Files))))
 	}
 }
 

@@ -70,7 +70,7 @@ func TestDamagedNotesAreMadeAnew(t *testing.T) {
 	sample := newMachine(t)
 	noted(t, sample)
 	files := sample.notesOf()
-	for _, must := range []string{spec.SpecFile, sysctlFile, host.RouteFile, "wg-x.key", "dnsmasq-vx1.conf"} {
+	for _, must := range []string{spec.SpecFile, "sysctl.json", host.RouteFile, "wg-x.key", "dnsmasq-vx1.conf"} {
 		if !strings.Contains(strings.Join(files, " "), "/"+must) {
 			t.Fatalf("%s is not among %q", must, files)
 		}
@@ -134,7 +134,7 @@ func TestNothingIsLeftWithoutAnyNote(t *testing.T) {
 func TestBootWithDamagedNotes(t *testing.T) {
 	const down = `kill $(cat /run/flock/test.d/*.pid); ip link del vxl0-vx; ip link del vxl0; ip link del wg-x || :; ip route flush proto 70
 		nft flush ruleset; echo 0 >/proc/sys/net/ipv4/ip_forward; rm -r /run/flock`
-	for _, note := range []string{spec.SpecFile, sysctlFile, host.RouteFile} {
+	for _, note := range []string{spec.SpecFile, "sysctl.json", host.RouteFile} {
 		m := newMachine(t)
 		want := noted(t, m)
 		stands := m.standing()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -48,7 +49,7 @@ func TestPortsThatLostTheirBridgeAreFound(t *testing.T) {
 	look := func() string {
 		t.Helper()
 		converge(t, k, want, "")
-		ports, bridges := loose(k.Host, want)
+		ports, bridges := link.Loose(k.Host, want)
 		return strings.Join(ports, " ") + " of " + strings.Join(bridges, " ")
 	}
 	if have := look(); have != " of " {
@@ -58,7 +59,7 @@ func TestPortsThatLostTheirBridgeAreFound(t *testing.T) {
 	if have := look(); have != "c1 of vxl0" {
 		t.Errorf("want c1 of vxl0, have %s", have)
 	}
-	if ports, _ := loose(k.Host, &spec.Host{Cluster: "t"}); ports != nil {
+	if ports, _ := link.Loose(k.Host, &spec.Host{Cluster: "t"}); ports != nil {
 		t.Errorf("without a bridge: %v", ports)
 	}
 	// The bridge goes and comes again: the port is found, once more.

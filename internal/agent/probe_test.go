@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/probe"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -16,7 +17,7 @@ func (f *fleet) unheardOf(i int, probes ...spec.Probe) string {
 	f.t.Helper()
 	var out []string
 	f.servers[i].do(func() {
-		list, err := probe(context.Background(), f.kernels[i].Host, probes, time.Now())
+		list, err := probe.Probe(context.Background(), f.kernels[i].Host, probes, time.Now())
 		if err != nil {
 			f.t.Error(err)
 		}

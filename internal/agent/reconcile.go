@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/claim"
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/rtnl"
@@ -171,7 +172,8 @@ func (k *Kernel) finish(ctx context.Context, want *spec.Host) error {
 			errs = append(errs, f.Finish(ctx, k.Host, want))
 		}
 	}
-	return errors.Join(errs...)
+	// The daemons last, because they can take seconds: what others remember is written.
+	return errors.Join(append(errs, finishDaemons(ctx, k.Files, want))...)
 }
 
 // differences looks at the server and returns what separates it from want. A foreign
@@ -181,7 +183,7 @@ func (k *Kernel) differences(ctx context.Context, want *spec.Host) (*outlook, er
 	if err != nil {
 		return nil, err
 	}
-	if list := conflicts(k.Host, want); len(list) > 0 {
+	if list := claim.Conflicts(k.Host, want); len(list) > 0 {
 		p := list[0]
 		return nil, hint.With(errors.New(p.What), p.Where, p.Next)
 	}
@@ -223,7 +225,7 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	obstacles, err := k.obstacles(ctx, want, seen, plan.Steps)
+	obstacles, err := claim.Obstacles(ctx, k.Host, families, want, seen.have, seen.ops, plan.Steps)
 	if err != nil {
 		return nil, err
 	}
@@ -260,5 +262,5 @@ func (k *Kernel) compare(ctx context.Context, want *spec.Host) (*spec.Plan, *out
 	if err != nil {
 		return nil, nil, err
 	}
-	return &spec.Plan{Steps: family.Steps(seen.ops), Problems: conflicts(k.Host, want)}, seen, nil
+	return &spec.Plan{Steps: family.Steps(seen.ops), Problems: claim.Conflicts(k.Host, want)}, seen, nil
 }

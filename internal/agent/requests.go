@@ -10,7 +10,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/bgpctl"
+	"github.com/flocknet/flock/internal/agent/claim"
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -29,7 +32,7 @@ func (s *session) facts(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err != nil {
 		return nil, err
 	}
-	f, err := Facts(ctx, k.Host, r.Devs)
+	f, err := claim.Facts(ctx, k.Host, r.Devs)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +49,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	last := k.Last()
 	if s.lock != nil && last != nil && last.BGP != nil {
 		// Should this fail, an apply that writes says so.
-		_ = noteWorkstation(k.Files)
+		_ = bgpctl.NoteWorkstation(k.Files)
 	}
 	plan, err := compare(k, ctx, r.Want)
 	if err != nil {
@@ -57,7 +60,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	if plan.Pools, err = servicesOf(k.Files).poolUses(r.Want, time.Now()); err != nil {
 		return nil, err
 	}
-	plan.Loose, plan.Bridges = loose(k.Host, r.Want)
+	plan.Loose, plan.Bridges = link.Loose(k.Host, r.Want)
 	units, err := unitSteps(k.Files, r.Want)
 	if err != nil {
 		return nil, err
@@ -66,9 +69,9 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	plan.Steps = withBoot(plan.Steps, units, last, r.Want)
 	if s.lock != nil || r.Look {
 		if network == 0 { // otherwise the network's plan has looked
-			plan.Problems = append(plan.Problems, lacks(ctx, k.Files, nil, plan.Steps)...)
+			plan.Problems = append(plan.Problems, claim.Lacks(ctx, k.Files, families, nil, plan.Steps)...)
 		}
-		plan.Problems = append(plan.Problems, missingSecrets(k.Files, r.Want, r.Secrets)...)
+		plan.Problems = append(plan.Problems, bgpctl.MissingSecrets(k.Files, r.Want, r.Secrets)...)
 		if plan.Leases, err = servicesOf(k.Files).leaving(r.Want); err != nil {
 			return nil, err
 		}
@@ -198,7 +201,7 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 		return nil, hint.Errorf("", "flock apply", "there is nothing to confirm: the server went back to what it was")
 	}
 	// Who left may have spoken while the others changed already.
-	if err := forgetLearned(u.k.Host); err != nil {
+	if err := link.ForgetLearned(u.k.Host); err != nil {
 		return nil, err
 	}
 	// Armed until it is written down: should that fail, the change goes.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/claim"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -88,7 +89,7 @@ func TestFactsTellWhatNeedsAGateway(t *testing.T) {
 		ip route add unreachable 10.94.0.0/24; ip route add default via 10.99.0.254`)
 	k := open(t, "t", t.TempDir())
 	apply(t, k, plain("10.50.1.0/24"))
-	f, err := Facts(t.Context(), k.Host, nil)
+	f, err := claim.Facts(t.Context(), k.Host, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

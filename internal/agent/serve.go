@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
@@ -241,7 +242,7 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		return nil, err
 	}
 	if r.Op == spec.OpBGP {
-		status, err := bgpStatus(ctx, host.NewFiles(r.Want.Cluster))
+		status, err := bgpctl.Status(ctx, host.NewFiles(r.Want.Cluster))
 		return &spec.Reply{BGP: status}, err
 	}
 	if r.Op == spec.OpProbe {

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/agent/wg"
@@ -52,7 +53,7 @@ func TestAgentProcess(t *testing.T) {
 	case "resolve again":
 		err = resolveAgain()
 	case "resolve later":
-		err = newResolver(host.NewFiles("test")).Look(context.Background(), time.Now().Add(time.Hour))
+		err = link.NewResolver(host.NewFiles("test")).Look(context.Background(), time.Now().Add(time.Hour))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

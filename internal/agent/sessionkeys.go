@@ -7,7 +7,10 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"time"
 
+	"github.com/flocknet/flock/internal/agent/link"
+	"github.com/flocknet/flock/internal/agent/probe"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/spec"
@@ -19,7 +22,7 @@ func (s *session) handshake(ctx context.Context, r spec.Request) (*spec.Reply, e
 	if err != nil {
 		return nil, err
 	}
-	k.WG.Confirmed(func() []spec.Peer { return confirmedPeers(k.Host) })
+	k.WG.Confirmed(func() []spec.Peer { return link.ConfirmedPeers(k.Host) })
 	silent, err := k.WG.Handshake(ctx, r.Peers)
 	return &spec.Reply{Silent: silent}, err
 }
@@ -79,4 +82,13 @@ func (s *session) learnNew(ctx context.Context, want *spec.Host) error {
 	}
 	k.WG.Learn(ctx, fresh)
 	return nil
+}
+
+func (s *session) probe(ctx context.Context, r spec.Request) (*spec.Reply, error) {
+	k, err := s.kernel(r.Want.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	unheard, err := probe.Probe(ctx, k.Host, r.Probes, time.Now())
+	return &spec.Reply{Unheard: unheard}, err
 }

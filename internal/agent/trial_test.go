@@ -51,8 +51,8 @@ func TestTrialLeavesTheAgentWhereItIs(t *testing.T) {
 		Cluster: "test", Store: "store1", Server: "s1",
 		Links: []spec.Link{
 			// This kernel or Debian's lacks one of these, or has yet to be tried for it.
-			{Name: "g1", Network: "g", Kind: spec.GRE, MTU: 1400, Tunnel: triedTunnel(spec.GRE)},
-			{Name: "g2", Network: "g", Kind: spec.IP6GRE, MTU: 1400, Tunnel: triedTunnel(spec.IP6GRE)},
+			{Name: "g1", Network: "g", Kind: spec.GRE, MTU: 1400, Tunnel: &spec.Tunnel{Local: addr("192.0.2.1"), Remote: addr("192.0.2.2")}},
+			{Name: "g2", Network: "g", Kind: spec.IP6GRE, MTU: 1400, Tunnel: &spec.Tunnel{Local: addr("2001:db8::1"), Remote: addr("2001:db8::2")}},
 		},
 		Claims: []spec.Claim{{Network: "g", UDPPort: 4790}},
 	}

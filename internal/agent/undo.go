@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -116,7 +117,7 @@ func (k *Kernel) backTo(ctx context.Context, h *spec.Host, progress func(string)
 // settle notes that h stands and is confirmed. An empty h leaves no trace.
 func conclude(ctx context.Context, s *host.Files, h *spec.Host, left []string) error {
 	if !h.Empty() {
-		return errors.Join(s.Store(h), ensureBoot(ctx, s), dropSecrets(s, h))
+		return errors.Join(s.Store(h), ensureBoot(ctx, s), bgpctl.DropSecrets(s, h))
 	}
 	if len(left) > 0 {
 		return fmt.Errorf("objects of cluster %s are left: %s", h.Cluster, fewRemains(left))

@@ -9,70 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/dropin"
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
-
-func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
-	h := newNFTHost(t)
-	s := testServices(t, h).Files
-	ctx := context.Background()
-	u := spec.Unmanage{Links: []string{"vxl0", "vxl0-vx"}}
-	want := &spec.Host{Unmanaged: []spec.Unmanage{u}}
-	see := func(want *spec.Host) string {
-		t.Helper()
-		have := &spec.Host{}
-		if err := observeUnmanaged(s, want, have); err != nil {
-			t.Fatal(err)
-		}
-		return have.Text()
-	}
-	if err := setUnmanaged(ctx, s, u); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := number(filesLeft(s)); err != nil || n != 0 || see(want) != want.Text() {
-		t.Errorf("without network daemons: left %d, %v, have %q", n, err, see(want))
-	}
-
-	for _, dir := range []string{s.Paths.Netif, s.Paths.NMRun, s.Paths.NM} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if have := see(want); have != "" {
-		t.Errorf("with network daemons: have %q", have)
-	}
-	if err := setUnmanaged(ctx, s, u); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := number(filesLeft(s)); err != nil || n != 2 || see(want) != want.Text() {
-		t.Errorf("after set: left %d, %v, have %q", n, err, see(want))
-	}
-	if have := see(&spec.Host{}); have != want.Text() {
-		t.Errorf("when nothing is wanted: have %q", have)
-	}
-	if other := (&spec.Host{Unmanaged: []spec.Unmanage{{Links: []string{"vxl1"}}}}); see(other) != want.Text() {
-		t.Errorf("when something else is wanted: have %q", see(other))
-	}
-	for _, path := range dropIns(s) {
-		if err := os.WriteFile(path, []byte("# flock: test\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if see(want) == want.Text() {
-			t.Errorf("nothing is seen of the damage to %s", filepath.Base(path))
-		}
-		if err := setUnmanaged(ctx, s, u); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := removeUnmanaged(ctx, s); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := number(filesLeft(s)); err != nil || n != 0 {
-		t.Errorf("after removal: left %d, %v", n, err)
-	}
-}
 
 // A unit whose name looks like ours and that has no mark, or another cluster's, is
 // not ours.
@@ -138,9 +80,10 @@ func BenchmarkObserveServices(b *testing.B) {
 	h.sh("ip link add vxl0 type bridge; ip addr add 10.0.4.254/24 dev vxl0; ip link set vxl0 up")
 	h.setDHCP(servicesOf(s), d)
 	want := &spec.Host{DHCPs: []spec.DHCP{d}, Unmanaged: []spec.Unmanage{{Links: []string{"vxl0"}}}}
+	k := &host.Host{Files: s}
 	h.do(func() {
 		for b.Loop() {
-			if err := observeUnmanaged(s, want, &spec.Host{}); err != nil {
+			if err := dropin.UnmanagedFamily.Observe(b.Context(), k, want, &spec.Host{}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -5,12 +5,11 @@ package agent
 import (
 	"context"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/claim"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -127,7 +126,7 @@ func TestUnreachableRoutesAreTheirOwnObjects(t *testing.T) {
 	if err != nil || len(p.Problems) > 0 {
 		t.Fatalf("our own route is in the way: %v %v", err, p.Problems)
 	}
-	f, err := Facts(t.Context(), open(t, "t", dir).Host, nil)
+	f, err := claim.Facts(t.Context(), open(t, "t", dir).Host, nil)
 	if err != nil || slices.Contains(f.Prefixes, prefix("10.50.2.0/24")) || slices.Contains(f.Routed, prefix("10.50.2.0/24")) {
 		t.Fatalf("our own route is a fact of the server: %v %+v", err, f)
 	}
@@ -173,41 +172,13 @@ func TestFactsTellWhatIsThere(t *testing.T) {
 		ip addr add 10.60.0.1/32 dev lo; ip route add 10.61.0.0/24 via 10.99.0.2; ip route add 10.62.0.0/24 dev docker0
 		ip link add veth9 type veth peer name veth8; ip link set veth9 up; ip route add 10.63.0.5/32 dev veth9`)
 	k := open(t, "t", t.TempDir())
-	f, err := Facts(t.Context(), k.Host, nil)
+	f, err := claim.Facts(t.Context(), k.Host, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []netip.Prefix{prefix("10.60.0.1/32"), prefix("10.62.0.0/24"), prefix("172.17.0.0/16")}
 	if !slices.Equal(f.Local, want) {
 		t.Errorf("want %v, have %v", want, f.Local)
-	}
-}
-
-func TestLibvirtNetworks(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"default.xml": `<network>
-  <name>default</name>
-  <forward mode='nat'/>
-  <bridge name='virbr0' stp='on' delay='0'/>
-  <ip address='192.168.122.1' netmask='255.255.255.0'>
-    <dhcp><range start='192.168.122.2' end='192.168.122.254'/></dhcp>
-  </ip>
-  <ip family='ipv6' address='fd44::1' prefix='64'/>
-</network>`,
-		"two.xml":  `<network><ip family="ipv4" address="10.70.1.9" prefix="23"/><ip address='none' prefix='24'/><ip address='10.1.1.1'/></network>`,
-		"note.txt": `<ip address='10.71.0.1' prefix='24'/>`,
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := libvirtNetworks(dir)
-	if want := []netip.Prefix{prefix("10.70.0.0/23"), prefix("192.168.122.0/24")}; err != nil || !slices.Equal(have, want) {
-		t.Errorf("want %v, have %v, %v", want, have, err)
-	}
-	if have, err := libvirtNetworks(filepath.Join(dir, "none")); err != nil || have != nil {
-		t.Errorf("without libvirt: %v, %v", have, err)
 	}
 }
 

@@ -149,7 +149,7 @@ func (m *mesh) settled(i, j int) string {
 func TestWireGuardFromNothingToNothing(t *testing.T) {
 	m := newMesh(t, 2)
 	c1, c2 := m.key(0), m.key(1)
-	p := short(m.keys[1])
+	p := spec.ShortKey(m.keys[1])
 	c1.make(m.host(0, 0, 1), `
 		+ link wg-wirex: wireguard mtu 1440 key `+m.keys[0]+` port 51820 network wirex
 		+ addr 10.0.8.1/32 dev wg-wirex
@@ -229,7 +229,7 @@ func TestPeersComeAndGoAlone(t *testing.T) {
 	c3 := m.key(2)
 	c3.make(m.host(2, 0, 1, 2), "any")
 	m.machines[0].call().make(m.host(0, 0, 1, 2), `
-		+ peer wg-wirex `+short(m.keys[2])+`: endpoint 10.99.0.3:51820 allowed 10.0.8.3/32,10.0.13.0/24
+		+ peer wg-wirex `+spec.ShortKey(m.keys[2])+`: endpoint 10.99.0.3:51820 allowed 10.0.8.3/32,10.0.13.0/24
 		+ route 10.0.13.0/24: dev wg-wirex proto 70
 		+ route 10.0.8.3/32: dev wg-wirex proto 70
 	`)
@@ -239,7 +239,7 @@ func TestPeersComeAndGoAlone(t *testing.T) {
 	m.machines[0].call().make(m.host(0, 0, 1), `
 		- route 10.0.13.0/24
 		- route 10.0.8.3/32
-		- peer wg-wirex `+short(m.keys[2])+`
+		- peer wg-wirex `+spec.ShortKey(m.keys[2])+`
 	`)
 	lossless()
 	if now := m.handshake(0, 1); now != since {
@@ -269,18 +269,18 @@ func (m *mesh) background(i int, args string) func() {
 func TestWireGuardDriftIsNamedAndRepaired(t *testing.T) {
 	m := newMesh(t, 2)
 	m.up(0, 1)
-	s, p := m.machines[0], short(m.keys[1])
+	s, p := m.machines[0], spec.ShortKey(m.keys[1])
 	stranger := strings.TrimSpace(s.sh("wg genkey | wg pubkey"))
 	for _, c := range []struct{ name, drift, steps string }{
 		{"peer gone", "wg set wg-wirex peer KEY remove", "+ peer wg-wirex " + p + ": endpoint 10.99.0.2:51820 allowed 10.0.8.2/32,10.0.12.0/24"},
-		{"peer too many", "wg set wg-wirex peer " + stranger + " allowed-ips 10.77.0.0/24", "- peer wg-wirex " + short(stranger)},
+		{"peer too many", "wg set wg-wirex peer " + stranger + " allowed-ips 10.77.0.0/24", "- peer wg-wirex " + spec.ShortKey(stranger)},
 		{"allowed too many", "wg set wg-wirex peer KEY allowed-ips 10.0.8.2/32,10.0.12.0/24,10.9.0.0/16", "~ peer wg-wirex " + p + ": allowed 10.0.8.2/32,10.0.12.0/24,10.9.0.0/16 -> 10.0.8.2/32,10.0.12.0/24"},
 		{"allowed too few", "wg set wg-wirex peer KEY allowed-ips 10.0.8.2/32", "~ peer wg-wirex " + p + ": allowed 10.0.8.2/32 -> 10.0.8.2/32,10.0.12.0/24"},
 		{"keepalive", "wg set wg-wirex peer KEY persistent-keepalive 7", "~ peer wg-wirex " + p + ": keepalive 7 -> none"},
 		{"preshared key", "wg genpsk >/run/psk; wg set wg-wirex peer KEY preshared-key /run/psk; rm /run/psk", "~ peer wg-wirex " + p + ": preshared -> none"},
 		{"port", "wg set wg-wirex listen-port 51999", "~ link wg-wirex: port 51999 -> 51820"},
-		{"key", "wg genkey >/run/key; wg set wg-wirex private-key /run/key; wg pubkey </run/key >/run/pub; rm /run/key", "~ link wg-wirex: key PUB -> " + short(m.keys[0])},
-		{"no key", "wg set wg-wirex private-key /dev/null", "~ link wg-wirex: key none -> " + short(m.keys[0])},
+		{"key", "wg genkey >/run/key; wg set wg-wirex private-key /run/key; wg pubkey </run/key >/run/pub; rm /run/key", "~ link wg-wirex: key PUB -> " + spec.ShortKey(m.keys[0])},
+		{"no key", "wg set wg-wirex private-key /dev/null", "~ link wg-wirex: key none -> " + spec.ShortKey(m.keys[0])},
 		{"mtu", "ip link set wg-wirex mtu 1300", "~ link wg-wirex: mtu 1300 -> 1440"},
 		{"down", "ip link set wg-wirex down", "~ link wg-wirex: state down -> up\n+ route 10.0.12.0/24: dev wg-wirex proto 70\n+ route 10.0.8.2/32: dev wg-wirex proto 70"},
 		{"keep", "nft delete chain inet flock-test keep", "+ keep 10.0.11.0/24 dev wg-wirex: network wirex"},
@@ -290,7 +290,7 @@ func TestWireGuardDriftIsNamedAndRepaired(t *testing.T) {
 			s.sh(strings.ReplaceAll(c.drift, "KEY", m.keys[1]))
 			steps := c.steps
 			if strings.Contains(steps, "PUB") {
-				steps = strings.ReplaceAll(steps, "PUB", short(strings.TrimSpace(s.sh("cat /run/pub; rm /run/pub"))))
+				steps = strings.ReplaceAll(steps, "PUB", spec.ShortKey(strings.TrimSpace(s.sh("cat /run/pub; rm /run/pub"))))
 			}
 			s.call().make(m.host(0, 0, 1), steps)
 			m.ping(0, 1) // the other end would go on with a session that the kernel drops with the link
@@ -363,7 +363,7 @@ func TestRoamedEndpointStays(t *testing.T) {
 	want := m.host(0, 0, 1)
 	m.machines[0].call().make(want, "")
 	want.Peers[0].Keepalive = 25
-	m.machines[0].call().make(want, "~ peer wg-wirex "+short(m.keys[1])+": none -> keepalive 25")
+	m.machines[0].call().make(want, "~ peer wg-wirex "+spec.ShortKey(m.keys[1])+": none -> keepalive 25")
 	endpoint("10.99.0.2:52000")
 	want.Peers[0].Endpoint = "10.99.0.2:52001"
 	c := m.machines[0].call()
@@ -372,7 +372,7 @@ func TestRoamedEndpointStays(t *testing.T) {
 	endpoint("10.99.0.2:52001")
 	c.hangUp() // not confirmed: it goes back to what was wanted before
 	endpoint("10.99.0.2:51820")
-	m.machines[0].call().make(want, "~ peer wg-wirex "+short(m.keys[1])+": endpoint 10.99.0.2:51820 -> 10.99.0.2:52001")
+	m.machines[0].call().make(want, "~ peer wg-wirex "+spec.ShortKey(m.keys[1])+": endpoint 10.99.0.2:51820 -> 10.99.0.2:52001")
 	want.Peers[0].Endpoint = ""
 	m.machines[0].call().make(want, "~ boot: something else comes back after a reboot")
 	endpoint("10.99.0.2:52001")
@@ -403,7 +403,7 @@ func TestRotation(t *testing.T) {
 	if again := c.must(ask).Keys["wg-wirex"]; again != m.keys[0] {
 		t.Fatalf("an apply has named %s, and now it is %s", m.keys[0], again)
 	}
-	c.make(m.host(0, 0, 1), "~ link wg-wirex: key "+short(old)+" -> "+short(m.keys[0]))
+	c.make(m.host(0, 0, 1), "~ link wg-wirex: key "+spec.ShortKey(old)+" -> "+spec.ShortKey(m.keys[0]))
 	m.machines[1].call().make(m.host(1, 0, 1), "any")
 	m.ping(0, 1)
 	if have := m.machines[0].sh("cd /var/lib/flock/test; ls *.key*; wg pubkey <wg-wirex.key"); have != "wg-wirex.key\n"+m.keys[0]+"\n" {

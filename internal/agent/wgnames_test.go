@@ -13,6 +13,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl"
 
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/link"
 )
 
 // hosts makes machine i know names.
@@ -45,7 +46,7 @@ func TestSpeakTakesTheNextAddress(t *testing.T) {
 // resolveAgain is an agent's role: to look twice after endpoints, when something was
 // sent to the only peer in between.
 func resolveAgain() error {
-	r, later := newResolver(host.NewFiles("test")), time.Now().Add(time.Hour)
+	r, later := link.NewResolver(host.NewFiles("test")), time.Now().Add(time.Hour)
 	if err := r.Look(context.Background(), later); err != nil {
 		return err
 	}

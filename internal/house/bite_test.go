@@ -20,7 +20,7 @@ func TestRulesBite(t *testing.T) {
 		{"internal/network", "net", false},
 		{"internal/network", "time", false},
 		{"internal/agent", module + "/internal/state", false},
-		{"internal/agent", netlink + "/nl", true},
+		{"internal/agent/link", netlink + "/nl", true},
 		{"internal/state", netlink, false},
 		{"internal/state", toml + "/unstable", true},
 		{"internal/spec", toml, false},

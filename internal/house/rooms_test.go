@@ -143,17 +143,41 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/family", "internal/agent/host", "internal/agent/names", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit",
-			"internal/agent/wg",
-			"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun", "internal/wire", "templates",
+			"internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dropin", "internal/agent/family", "internal/agent/host",
+			"internal/agent/link", "internal/agent/names", "internal/agent/probe", "internal/agent/settings", "internal/agent/sysfile",
+			"internal/agent/unit", "internal/agent/wg", "internal/hint", "internal/rtnl", "internal/spec", "internal/wire", "templates",
 		},
-		theirs: []string{netlink, netns, wireguard, xSys},
+		theirs: []string{xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
 	},
 	"internal/agent/names": {
 		ours:   []string{"internal/spec"},
 		never:  "whose a name is follows from leases and messages: who reads and sends them is the daemon's to know",
 		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "os", "os/exec", "time"},
+	},
+	"internal/agent/bgpctl": {
+		ours: []string{
+			"internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit", "internal/control",
+			"internal/hint", "internal/rtnl", "internal/spec",
+		},
+		theirs: []string{netlink, xSys},
+		never:  "the daemon is told what to do, and asked: BGP is spoken in its own process",
+	},
+	"internal/agent/claim": {
+		ours: []string{
+			"internal/agent/bgpctl", "internal/agent/family", "internal/agent/host", "internal/agent/link", "internal/agent/sysfile",
+			"internal/agent/unit", "internal/agent/wg", "internal/spec",
+		},
+		theirs: []string{netlink, xSys},
+		never:  "what is in the way is named before anything is changed: nothing is changed here",
+	},
+	"internal/agent/dropin": {
+		ours: []string{
+			"internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit", "internal/spec",
+			"internal/wire", "templates",
+		},
+		never:  "files for other programs are text: the kernel is not asked, and those programs are not ours",
+		banned: []string{"net", "os/exec"},
 	},
 	"internal/agent/family": {
 		ours:   []string{"internal/agent/host", "internal/hint", "internal/rtnl", "internal/spec"},
@@ -169,10 +193,31 @@ var rooms = map[string]room{
 		theirs: []string{netlink, xSys},
 		never:  "a server is seen and remembered: what should be there, and what differs, is for families",
 	},
+	"internal/agent/link": {
+		ours: []string{
+			"internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit", "internal/agent/wg",
+			"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun",
+		},
+		theirs: []string{netlink, wireguard, xSys},
+		never:  "links and what stands on them are the kernel's: rules, settings and files are for their own families",
+		banned: []string{"os/exec"},
+	},
 	"internal/agent/nft": {
 		ours:   []string{"internal/agent/sysfile", "internal/agent/unit", "internal/hint", "internal/spec", "internal/wire"},
 		theirs: []string{netlinkLow, nftables, xSys},
 		never:  "packet filters are what a spec says: what a server should have is decided elsewhere",
+	},
+	"internal/agent/probe": {
+		ours:   []string{"internal/agent/host", "internal/agent/wg", "internal/spec"},
+		theirs: []string{xSys},
+		never:  "who answers is told, and nothing is concluded from it or changed by it",
+		banned: []string{"os/exec"},
+	},
+	"internal/agent/settings": {
+		ours:   []string{"internal/agent/family", "internal/agent/host", "internal/agent/sysctl", "internal/agent/sysfile", "internal/spec"},
+		theirs: []string{netlink, xSys},
+		never:  "what goes back is decided by what was found: how a setting is read is the room's of sysctl",
+		banned: []string{"os/exec"},
 	},
 	"internal/agent/sysctl": {
 		ours:   []string{"internal/agent/nft", "internal/agent/sysfile", "internal/agent/unit"},

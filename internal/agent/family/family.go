@@ -4,6 +4,7 @@ package family
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
@@ -37,6 +38,9 @@ type Family struct {
 
 	// Implied returns want with what follows from it on this server.
 	Implied func(k *host.Host, want *spec.Host) (*spec.Host, error)
+	// Underlay names what want's objects stand on that is no object of ours and is not
+	// there yet, "" if all of it is; there are the addresses of the server.
+	Underlay func(want *spec.Host, there map[netip.Addr]bool) string
 	// Explain adds to the step of an op what it costs others.
 	Explain func(k *host.Host, op *Op)
 	// Status adds to a status how these objects get on.

@@ -133,7 +133,7 @@ func (k *Host) NoteRoutes(want *spec.Host) error {
 	if sound && slices.Equal(noted, all) {
 		return nil
 	}
-	return k.WriteRouteNotes(all)
+	return k.writeRouteNotes(all)
 }
 
 // FinishRoutes brings what is remembered in line with want when nothing is left to
@@ -147,11 +147,11 @@ func (k *Host) FinishRoutes(want *spec.Host) error {
 	if sound && slices.Equal(noted, list) {
 		return nil
 	}
-	return k.WriteRouteNotes(list)
+	return k.writeRouteNotes(list)
 }
 
-// WriteRouteNotes remembers list in the place of what was remembered.
-func (k *Host) WriteRouteNotes(list []netip.Prefix) error {
+// writeRouteNotes remembers list in the place of what was remembered.
+func (k *Host) writeRouteNotes(list []netip.Prefix) error {
 	path := filepath.Join(k.Dir(), RouteFile)
 	if len(list) == 0 {
 		return RemoveNote(path)

@@ -1,0 +1,285 @@
+//go:build linux
+
+package claim
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/flocknet/flock/internal/agent/family"
+	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/link"
+	"github.com/flocknet/flock/internal/agent/unit"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Conflicts are the foreign devices that stand where a link of want would: one of
+// the same name, or one that receives the same VXLAN.
+func Conflicts(k *host.Host, want *spec.Host) []spec.Problem {
+	var out []spec.Problem
+	for _, w := range link.MastersFirst(want.Links) {
+		l := k.Devices.ByName[w.Name]
+		if _, ours := k.Network(l); l != nil && !ours {
+			out = append(out, spec.Problem{
+				What: fmt.Sprintf("link %s of network %s: %s", w.Name, w.Network, whose(l)),
+				Next: orRemove(otherName(w.Kind), l),
+			})
+			continue
+		}
+		switch {
+		case w.Kind == spec.VXLAN && w.Tunnel != nil:
+			out = append(out, tunnelConflicts(k, want, w)...)
+		case link.IPTunnel(w.Kind) && w.Tunnel != nil:
+			out = append(out, ipTunnelConflicts(k, w)...)
+		}
+	}
+	return out
+}
+
+// otherName is the advice for a device whose name is taken.
+func otherName(kind string) string {
+	switch {
+	case link.IPTunnel(kind):
+		return "choose another name (--name)"
+	case kind == spec.WireGuard, kind == spec.UDP:
+		return "choose another name for the network"
+	}
+	return "choose another bridge (-b)"
+}
+
+// tunnelConflicts are the VXLAN devices that w cannot live beside: one that takes
+// in the same frames, and one on the same port that receives in another way, for
+// which the kernel would need a second socket on the port (linux 6.18: vxlan.h,
+// VXLAN_F_RCV_FLAGS; TestGroupPolicyIsPerPort, TestForeignVXLANOnThePort).
+func tunnelConflicts(k *host.Host, want *spec.Host, w spec.Link) []spec.Problem {
+	var out []spec.Problem
+	head := fmt.Sprintf("link %s of network %s: ", w.Name, w.Network)
+	add := func(next, format string, args ...any) {
+		out = append(out, spec.Problem{What: head + fmt.Sprintf(format, args...), Next: next})
+	}
+	const otherPort, policy = "choose another port (-p)", "UDP port %d is shared with the link %s, and only one of them has group policy (GBP)"
+	for _, name := range slices.Sorted(maps.Keys(k.Devices.ByName)) {
+		l := k.Devices.ByName[name]
+		v, ok := l.(*netlink.Vxlan)
+		if _, ours := k.Network(l); !ok || ours || v.Port != int(w.Tunnel.Port) {
+			continue
+		}
+		switch {
+		case v.FlowBased:
+			add(orRemove(otherPort, l), "UDP port %d belongs to the link %s, which takes in all networks (external)", v.Port, name)
+		case v.GBP != w.Tunnel.GBP:
+			add(otherPort, policy, v.Port, name)
+		case v.UDP6ZeroCSumRx && w.Tunnel.Local.Is6():
+			add(orRemove(otherPort, l), "UDP port %d is shared with the link %s, which takes packets without a checksum (udp6zerocsumrx)", v.Port, name)
+		case uint32(v.VxlanId) == w.Tunnel.VNI:
+			add(orRemove("choose another VNI (-v)", l), "VNI %d on UDP port %d is taken by the link %s", v.VxlanId, v.Port, name)
+		}
+	}
+	for _, o := range link.MastersFirst(want.Links) {
+		if o.Kind == spec.VXLAN && o.Tunnel != nil && o.Tunnel.Port == w.Tunnel.Port && o.Tunnel.GBP && !w.Tunnel.GBP {
+			add(otherPort, policy, w.Tunnel.Port, o.Name)
+		}
+	}
+	return out
+}
+
+// orRemove adds to advice that a device may be removed, unless it is another
+// cluster's or one that a server may live by.
+func orRemove(advice string, l netlink.Link) string {
+	made := l.Type() == spec.Bridge || l.Type() == spec.VXLAN || link.IPTunnel(l.Type()) && !link.Fallback(l)
+	if !made || strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix) {
+		return advice
+	}
+	return advice + ", or remove it: ip link delete " + l.Attrs().Name
+}
+
+func whose(l netlink.Link) string {
+	if host.Flocks(l) {
+		return "there is one already, it belongs to " + ownerOf(l)
+	}
+	return fmt.Sprintf("there is one already (%s), flock did not make it", l.Type())
+}
+
+// ownerOf is CLUSTER/NETWORK of a device that some cluster made.
+func ownerOf(l netlink.Link) string { return strings.TrimPrefix(l.Attrs().Alias, spec.AliasPrefix) }
+
+// Check says which claims of want do not hold. It uses the devices as of the
+// last look.
+func Check(ctx context.Context, k *host.Host, want *spec.Host) ([]spec.Problem, error) {
+	var out []spec.Problem
+	claims := orderedBy(want.Claims, spec.Claim.String)
+	claims = slices.CompactFunc(claims, func(a, b spec.Claim) bool { return a.String() == b.String() })
+	var foreign []occupant
+	if slices.ContainsFunc(claims, func(c spec.Claim) bool { return c.Prefix.IsValid() }) {
+		list, err := occupants(k)
+		if err != nil {
+			return nil, err
+		}
+		foreign = list
+	}
+	for _, c := range claims {
+		if p := claimPrefix(c, foreign); p != nil {
+			out = append(out, *p)
+		}
+		if p := claimProgram(c); p != nil {
+			out = append(out, *p)
+		}
+		if c.Device != "" && k.Devices.ByName[c.Device] == nil {
+			out = append(out, spec.Problem{What: "there is no network device " + c.Device, Next: "ip link show"})
+		}
+	}
+	out = append(out, claimUnreachable(k, want)...)
+	out = append(out, claimResolvers(k, claims)...)
+	return slices.Compact(append(out, claimLearned(ctx, k, want, claims, foreign)...)), nil
+}
+
+// claimUnreachable refuses an unreachable route that would take from the server its
+// way to the workstation, which is the default route.
+func claimUnreachable(k *host.Host, want *spec.Host) []spec.Problem {
+	if !slices.ContainsFunc(want.Routes, func(r spec.Route) bool { return r.Unreachable }) {
+		return nil
+	}
+	workstation := host.Workstation()
+	if !workstation.IsValid() || workstation.IsLoopback() {
+		return nil
+	}
+	var out []spec.Problem
+	for _, r := range want.Routes {
+		otherWay := func(o netlink.Route) bool {
+			p := host.ToPrefix(o.Dst)
+			return p.Bits() >= r.Dst.Bits() && p.Contains(workstation) && !host.Unreachable(o)
+		}
+		if r.Unreachable && r.Dst.Contains(workstation) && !slices.ContainsFunc(k.Routes, otherWay) {
+			out = append(out, spec.Problem{
+				What: fmt.Sprintf("%s is not here and contains the workstation's address %s, which is reached by the default route", r.Dst, workstation),
+				Next: "share another subnet",
+			})
+		}
+	}
+	return out
+}
+
+// occupant is a prefix that somebody else uses, and where.
+type occupant struct {
+	prefix netip.Prefix
+	what   string
+}
+
+// occupants are the foreign prefixes of this server, addresses first.
+func occupants(k *host.Host) ([]occupant, error) {
+	var out []occupant
+	add := func(kind string, p netip.Prefix, dev string) {
+		if p.IsValid() && p.Bits() > 0 && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsMulticast() {
+			out = append(out, occupant{p.Masked(), strings.TrimSuffix(fmt.Sprintf("%s %s dev %s", kind, p, dev), " dev ")})
+		}
+	}
+	for _, a := range k.Addrs {
+		if !k.Ours(a.LinkIndex) {
+			add("address", host.ToPrefix(a.IPNet), k.Devices.Name(a.LinkIndex))
+		}
+	}
+	for _, r := range foreignRoutes(k) {
+		if by := routingDaemon(r.Protocol); by != "" {
+			out = append(out, occupant{host.ToPrefix(r.Dst), fmt.Sprintf("route %s, which a routing daemon (proto %s) learned", routeText(k, r), by)})
+			continue
+		}
+		add("route", host.ToPrefix(r.Dst), k.Devices.Name(r.LinkIndex))
+	}
+	pools, err := dockerPools(dockerConfig)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pools {
+		add("Docker address pool", p, "")
+	}
+	return append(out, workstationOccupant(host.Workstation())...), nil
+}
+
+// workstationOccupant keeps the way back to the workstation.
+func workstationOccupant(a netip.Addr) []occupant {
+	if !a.IsValid() || a.IsLoopback() {
+		return nil
+	}
+	return []occupant{{netip.PrefixFrom(a, a.BitLen()), "workstation's address " + a.String()}}
+}
+
+func claimPrefix(c spec.Claim, foreign []occupant) *spec.Problem {
+	if !c.Prefix.IsValid() {
+		return nil
+	}
+	i := slices.IndexFunc(foreign, func(o occupant) bool { return o.prefix.Overlaps(c.Prefix) && !within(o.prefix, c.Except) })
+	if i < 0 {
+		return nil
+	}
+	return &spec.Problem{What: fmt.Sprintf("%s overlaps the %s", c.Prefix, foreign[i].what), Next: adviseSubnet(c.Prefix, foreign)}
+}
+
+// adviseSubnet is the advice for a subnet that is taken.
+func adviseSubnet(taken netip.Prefix, foreign []occupant) string {
+	if free := freePrefix(taken, foreign); free.IsValid() {
+		return "choose another subnet, for example " + free.String()
+	}
+	return "choose another subnet"
+}
+
+// within says whether one of list contains all of p.
+func within(p netip.Prefix, list []netip.Prefix) bool {
+	return slices.ContainsFunc(list, func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) })
+}
+
+// freePrefix looks for a prefix as long as like that nobody here uses.
+func freePrefix(like netip.Prefix, foreign []occupant) netip.Prefix {
+	if like.Addr().Is6() || like.Bits() < 16 {
+		return netip.Prefix{}
+	}
+	var try []netip.Addr // RFC 1918
+	for second := byte(20); second < 250; second += 10 {
+		try = append(try, netip.AddrFrom4([4]byte{10, second, 4, 0}))
+	}
+	for second := byte(18); second < 32; second++ { // Docker begins with 172.17
+		try = append(try, netip.AddrFrom4([4]byte{172, second, 4, 0}))
+	}
+	for third := byte(4); third < 250 && like.Bits() >= 24; third += 10 {
+		try = append(try, netip.AddrFrom4([4]byte{192, 168, third, 0}))
+	}
+	for _, a := range try {
+		p := netip.PrefixFrom(a, like.Bits()).Masked()
+		if !slices.ContainsFunc(foreign, func(o occupant) bool { return o.prefix.Overlaps(p) }) {
+			return p
+		}
+	}
+	return netip.Prefix{}
+}
+
+func claimProgram(c spec.Claim) *spec.Problem {
+	if c.Program == "" {
+		return nil
+	}
+	if _, err := unit.LookPath(c.Program); err == nil {
+		return nil
+	}
+	from := c.Package
+	if from == "" {
+		from = c.Program
+	}
+	return &spec.Problem{What: c.Program + " is not installed", Next: "apt-get install " + from}
+}
+
+// orderedBy is list in the order of its texts.
+func orderedBy[T any](list []T, text func(T) string) []T {
+	var texts []string
+	for _, v := range list {
+		texts = append(texts, text(v))
+	}
+	out := slices.Clone(list)
+	for i, at := range family.Numbered(len(list), func(a, b int) int { return strings.Compare(texts[a], texts[b]) }) {
+		out[i] = list[at]
+	}
+	return out
+}

@@ -1,0 +1,140 @@
+package link
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/flocknet/flock/internal/agent/family"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// linkChanges are changes of links, with the names of those that vanish, for good
+// or to be made anew.
+type linkChanges struct {
+	family.Pair
+	vanish map[string]bool
+}
+
+func diffLinks(want, have []spec.Link) linkChanges {
+	c := linkChanges{vanish: map[string]bool{}}
+	seen := map[string]spec.Link{}
+	for _, h := range have {
+		seen[h.Name] = h
+	}
+	wanted := map[string]bool{}
+	for _, w := range MastersFirst(want) {
+		wanted[w.Name] = true
+		h, ok := seen[w.Name]
+		if !ok {
+			step := spec.Step{Action: spec.Add, Object: "link " + w.Name, Detail: family.Attributes(w.String(), "link "+w.Name)}
+			c.Come = append(c.Come, family.Op{Step: step, Want: w})
+			continue
+		}
+		details, anew := linkDifference(w, h)
+		if len(details) == 0 {
+			continue
+		}
+		detail := strings.Join(details, ", ")
+		if anew {
+			detail += " (made anew)"
+			c.vanish[w.Name] = true
+		}
+		c.Come = append(c.Come, family.Op{Step: spec.Step{Action: spec.Change, Object: "link " + w.Name, Detail: detail}, Want: w, Have: h})
+	}
+	for _, h := range slices.Backward(MastersFirst(have)) {
+		if !wanted[h.Name] {
+			c.vanish[h.Name] = true
+			c.Gone = append(c.Gone, family.Op{Step: spec.Step{Action: spec.Remove, Object: "link " + h.Name}, Have: h})
+		}
+	}
+	return c
+}
+
+// MastersFirst sorts links by name, bridges before their ports.
+func MastersFirst(list []spec.Link) []spec.Link {
+	return family.InSequence(list, func(a, b spec.Link) int {
+		if (a.Master == "") != (b.Master == "") {
+			if a.Master == "" {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+}
+
+// linkDifference says what differs, as "mtu 1400 -> 1450", and whether the kernel
+// can change it on a living link.
+func linkDifference(want, have spec.Link) (details []string, anew bool) {
+	note := func(key, h, w string, fixed bool) {
+		if h != w {
+			details = append(details, key+" "+orNone(h)+" -> "+orNone(w))
+			anew = anew || fixed
+		}
+	}
+	note("kind", have.Kind, want.Kind, true)
+	note("mac", have.MAC, want.MAC, false)
+	if want.MTU != 0 { // silent: the kernel's value is fine
+		note("mtu", strconv.Itoa(have.MTU), strconv.Itoa(want.MTU), false)
+	}
+	note("master", have.Master, want.Master, false)
+	note("network", have.Network, want.Network, false)
+	note("state", state(have), state(want), false)
+	if want.Kind == spec.WireGuard {
+		note("key", short(have.Key), short(want.Key), false)
+		note("port", Decimal(uint32(have.Port)), Decimal(uint32(want.Port)), false)
+	}
+	if want.Tunnel == nil {
+		return details, anew
+	}
+	w, h := *want.Tunnel, spec.Tunnel{}
+	if have.Tunnel != nil {
+		h = *have.Tunnel
+	}
+	fixed := want.Kind != spec.UDP // whose process changes them
+	note("vni", Decimal(h.VNI), Decimal(w.VNI), true)
+	note("port", Decimal(uint32(h.Port)), Decimal(uint32(w.Port)), fixed)
+	note("local", addrText(h.Local), addrText(w.Local), fixed)
+	note("remote", addrText(h.Remote), addrText(w.Remote), true)
+	note("key", Decimal(h.Key), Decimal(w.Key), true)
+	note("group", addrText(h.Group), addrText(w.Group), true)
+	note("dev", h.Dev, w.Dev, true)
+	note("gbp", onOff(h.GBP), onOff(w.GBP), true)
+	note("learning", onOff(!h.Static), onOff(!w.Static), true)
+	note("ttl", Decimal(uint32(h.TTL)), Decimal(uint32(w.TTL)), true)
+	note("extra", h.Extra, w.Extra, true)
+	return details, anew
+}
+
+func state(l spec.Link) string {
+	if l.Down {
+		return "down"
+	}
+	return "up"
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+// Decimal is n as text.
+func Decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

@@ -1,0 +1,84 @@
+//go:build linux
+
+package link
+
+import (
+	"context"
+
+	"github.com/flocknet/flock/internal/agent/family"
+	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Family is the links themselves.
+var Family = family.Family{
+	Stage: family.StageMake, What: "links",
+	Observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error {
+		observeLinks(k, have)
+		return nil
+	},
+	Diff: func(d *family.Difference) {
+		c := diffLinks(d.Want.Links, d.Have.Links)
+		d.Vanish = c.vanish
+		d.Put(c.Pair, family.Clearing, family.Coming)
+	},
+	One:      applyLink,
+	Underlay: linkUnderlay,
+	Explain:  namePorts,
+	Tried: family.Tried{
+		Files: func(_ *host.Files, op family.Op) ([]string, bool) {
+			l, wanted := op.Want.(spec.Link)
+			if !wanted {
+				l = op.Have.(spec.Link)
+			}
+			return nil, l.Kind == spec.UDP
+		},
+		Watcher: linkWatcher,
+	},
+	Marked: true,
+	Remains: func(k *host.Host) ([]string, error) {
+		have := &spec.Host{}
+		observeLinks(k, have)
+		var names []string
+		for _, l := range have.Links {
+			names = append(names, "link "+l.Name)
+		}
+		return names, nil
+	},
+}
+
+// linkWatcher is the process that makes a new WireGuard device where the kernel has none.
+func linkWatcher(k *host.Host, op family.Op) (string, error) {
+	if l, ok := op.Want.(spec.Link); !ok || l.Kind != spec.WireGuard || op.Have != nil {
+		return "", nil
+	}
+	here, err := WGHere(k)
+	if err != nil || here != spec.UserspaceDevice {
+		return "", err
+	}
+	return "a WireGuard device in userspace", nil
+}
+
+// applyLink makes, changes or deletes a link. One that is made stays down until what
+// stands on it is there.
+func applyLink(ctx context.Context, a *family.Applier, op family.Op) error {
+	if err := a.Flush(ctx); err != nil { // what stood on it went first
+		return err
+	}
+	want, wanted := op.Want.(spec.Link)
+	have, found := op.Have.(spec.Link)
+	if !wanted {
+		return deleteLink(ctx, a.Host, have)
+	}
+	anew := !found
+	var err error
+	if found {
+		anew, err = changeLink(ctx, a.Host, want, have)
+	} else {
+		err = NewLink(ctx, a.Host, want)
+	}
+	if err == nil && anew {
+		a.Down = append(a.Down, want.Name)
+	}
+	return err
+}

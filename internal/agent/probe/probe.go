@@ -1,0 +1,327 @@
+//go:build linux
+
+package probe
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/wg"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// A probe is one packet to another member through a device of ours, again until it
+// is answered. It takes no lock and changes nothing.
+
+const (
+	probeWithin = 1200 * time.Millisecond // for all answers; a device that was made just now takes a second to run (linkwatch)
+	probePoll   = 5 * time.Millisecond
+	probeAgain  = 20 * time.Millisecond // the first wait, then twice as long each time
+	// handshakeDead is when a WireGuard session is over: nothing of it is taken in any
+	// more (REJECT_AFTER_TIME of the WireGuard paper, §6.1), the next packet begins anew.
+	handshakeDead = 180 * time.Second
+	discardPort   = 9 // RFC 863: nobody answers
+)
+
+// prober is how one sort of probe is sent by a link, and how answers are heard.
+type prober interface {
+	ask(p spec.Probe) error
+	heard(p spec.Probe) (bool, error)
+	close()
+}
+
+// Probe returns those of probes that are not answered.
+func Probe(ctx context.Context, k *host.Host, probes []spec.Probe, now time.Time) ([]spec.Probe, error) {
+	if err := k.ReadDevices(); err != nil {
+		return nil, err
+	}
+	probers := map[string]prober{}
+	defer func() {
+		for _, l := range probers {
+			l.close()
+		}
+	}()
+	for _, p := range probes {
+		sort := p.Link + " " + probeSort(p)
+		if probers[sort] == nil {
+			l, err := listen(k, p, now)
+			if err != nil {
+				return nil, fmt.Errorf("listen on %s: %w", p.Link, err)
+			}
+			probers[sort] = l
+		}
+	}
+	of := func(p spec.Probe) prober { return probers[p.Link+" "+probeSort(p)] }
+	left, err := unanswered(probes, of)
+	if err != nil {
+		return nil, err
+	}
+	return awaitAnswers(ctx, left, of)
+}
+
+// awaitAnswers asks, and asks again, until all are answered or time is over.
+func awaitAnswers(ctx context.Context, left []spec.Probe, of func(spec.Probe) prober) ([]spec.Probe, error) {
+	over := time.NewTimer(probeWithin)
+	defer over.Stop()
+	tick := time.NewTicker(probePoll)
+	defer tick.Stop()
+	again := time.NewTimer(0)
+	defer again.Stop()
+	wait := probeAgain
+	for len(left) > 0 {
+		select {
+		case <-again.C:
+			for _, p := range left {
+				// A device that is down sends nothing, and hears nothing.
+				_ = of(p).ask(p)
+			}
+			again.Reset(wait)
+			wait *= 2
+		case <-tick.C:
+			var err error
+			if left, err = unanswered(left, of); err != nil {
+				return nil, err
+			}
+		case <-over.C:
+			return left, nil
+		case <-ctx.Done():
+			return left, ctx.Err()
+		}
+	}
+	return nil, nil
+}
+
+func unanswered(probes []spec.Probe, of func(spec.Probe) prober) ([]spec.Probe, error) {
+	var out []spec.Probe
+	for _, p := range probes {
+		heard, err := of(p).heard(p)
+		if err != nil {
+			return nil, err
+		}
+		if !heard {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// probeSort names the sort of prober that a probe needs on its link.
+func probeSort(p spec.Probe) string {
+	switch {
+	case p.Key != "":
+		return "handshake"
+	case p.MAC != "" && p.To.Is4():
+		return "arp"
+	}
+	return "echo from " + p.From.String()
+}
+
+// listen opens what hears answers to p, and to others like it. Where the link is not
+// there, nothing is heard.
+func listen(k *host.Host, p spec.Probe, now time.Time) (prober, error) {
+	if k.Devices.ByName[p.Link] == nil {
+		return deafProber{}, nil
+	}
+	switch probeSort(p) {
+	case "handshake":
+		return &handshakes{peers: func() ([]spec.Session, error) { return handshakesOf(k, p.Link) }, link: p.Link, now: now}, nil
+	case "arp":
+		dev, err := net.InterfaceByName(p.Link)
+		if err != nil {
+			return nil, err
+		}
+		fd, err := OpenARP(dev)
+		return &arpProber{fd: fd, dev: dev, found: map[netip.Addr]net.HardwareAddr{}}, err
+	}
+	fd, err := openEcho(p)
+	return &echoProber{fd: fd, found: map[netip.Addr]bool{}}, err
+}
+
+// deafProber is that of a device that is not there.
+type deafProber struct{}
+
+func (deafProber) ask(spec.Probe) error           { return nil }
+func (deafProber) heard(spec.Probe) (bool, error) { return false, nil }
+func (deafProber) close()                         {}
+
+// arpProber asks the one that is meant, and not the whole segment (RFC 826).
+type arpProber struct {
+	fd    int
+	dev   *net.Interface
+	found map[netip.Addr]net.HardwareAddr
+}
+
+func (l *arpProber) ask(p spec.Probe) error {
+	mac, err := net.ParseMAC(p.MAC)
+	if err != nil {
+		return err
+	}
+	to := packetAddr(l.dev.Index)
+	copy(to.Addr[:], mac)
+	return unix.Sendto(l.fd, arpRequest(l.dev, p.From, p.To), 0, to)
+}
+
+func (l *arpProber) heard(p spec.Probe) (bool, error) {
+	hear(l.fd, l.found)
+	return l.found[p.To] != nil, nil
+}
+
+// close does not wait for the kernel, which takes 30 ms (packet_release).
+func (l *arpProber) close() { go unix.Close(l.fd) } //nolint:errcheck // nothing is lost
+
+// echoProber sends ICMP echo requests (RFC 792, RFC 4443).
+type echoProber struct {
+	fd    int
+	found map[netip.Addr]bool
+}
+
+// openEcho opens a raw socket that sends from p's address by p's link.
+func openEcho(p spec.Probe) (int, error) {
+	family, at := sockaddr(p.From, 0)
+	proto := unix.IPPROTO_ICMP
+	if p.From.Is6() {
+		proto = unix.IPPROTO_ICMPV6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, proto)
+	if err != nil {
+		return -1, err
+	}
+	if err = unix.BindToDevice(fd, p.Link); err == nil {
+		err = unix.Bind(fd, at)
+	}
+	if err != nil {
+		unix.Close(fd) //nolint:errcheck // nothing is lost
+		return -1, err
+	}
+	return fd, nil
+}
+
+// sockaddr is an address and port for sockets of its family.
+func sockaddr(a netip.Addr, port int) (family int, at unix.Sockaddr) {
+	if a.Is6() {
+		return unix.AF_INET6, &unix.SockaddrInet6{Port: port, Addr: a.As16()}
+	}
+	return unix.AF_INET, &unix.SockaddrInet4{Port: port, Addr: a.As4()}
+}
+
+// Types of ICMP messages.
+const (
+	echoRequest4, echoReply4 = 8, 0
+	echoRequest6, echoReply6 = 128, 129
+)
+
+// ask sends a request that bears the process's number. The kernel sums up ICMPv6.
+func (l *echoProber) ask(p spec.Probe) error {
+	m := []byte{echoRequest4, 0, 0, 0, 0, 0, 0, 1}
+	binary.BigEndian.PutUint16(m[4:], uint16(os.Getpid())) //nolint:gosec // the lower half will do
+	_, to := sockaddr(p.To, 0)
+	if p.To.Is6() {
+		m[0] = echoRequest6
+		return unix.Sendto(l.fd, m, unix.MSG_DONTWAIT, to)
+	}
+	sum := uint32(0)
+	for i := 0; i < len(m); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(m[i:]))
+	}
+	binary.BigEndian.PutUint16(m[2:], ^uint16(sum+sum>>16)) //nolint:gosec // ones' complement (RFC 1071)
+	return unix.Sendto(l.fd, m, unix.MSG_DONTWAIT, to)
+}
+
+func (l *echoProber) heard(p spec.Probe) (bool, error) {
+	m := make([]byte, 128)
+	for {
+		n, from, err := unix.Recvfrom(l.fd, m, unix.MSG_DONTWAIT)
+		if err != nil {
+			return l.found[p.To], nil
+		}
+		reply := m[:n]
+		switch from := from.(type) {
+		case *unix.SockaddrInet4:
+			if n > 0 && int(m[0]&15)*4 <= n {
+				reply = m[int(m[0]&15)*4 : n] // behind the IPv4 header
+			}
+			l.note(reply, echoReply4, netip.AddrFrom4(from.Addr))
+		case *unix.SockaddrInet6:
+			l.note(reply, echoReply6, netip.AddrFrom16(from.Addr))
+		}
+	}
+}
+
+// note takes an answer in that is meant for us.
+func (l *echoProber) note(m []byte, reply byte, from netip.Addr) {
+	if len(m) >= 8 && m[0] == reply && binary.BigEndian.Uint16(m[4:]) == uint16(os.Getpid()) { //nolint:gosec // as ask has it
+		l.found[from] = true
+	}
+}
+
+func (l *echoProber) close() { unix.Close(l.fd) } //nolint:errcheck // nothing is lost
+
+// handshakes sends what makes a WireGuard device begin one, where the last is over.
+// It has no Kernel in it: behind an interface that would keep every method of netlink's
+// in the program (text/template calls methods by name), a megabyte.
+type handshakes struct {
+	peers func() ([]spec.Session, error)
+	link  string
+	now   time.Time
+	fresh map[string]bool
+	read  time.Time
+}
+
+func (l *handshakes) ask(p spec.Probe) error {
+	family, to := sockaddr(p.To, discardPort)
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing is lost
+	if err := unix.BindToDevice(fd, l.link); err != nil {
+		return err
+	}
+	return unix.Sendto(fd, []byte{0}, unix.MSG_DONTWAIT, to)
+}
+
+// heard looks at the device, once for all who ask within a moment.
+func (l *handshakes) heard(p spec.Probe) (bool, error) {
+	if time.Since(l.read) < probePoll {
+		return l.fresh[p.Key], nil
+	}
+	sessions, err := l.peers()
+	if err != nil {
+		return false, err
+	}
+	l.fresh, l.read = map[string]bool{}, time.Now()
+	for _, s := range sessions {
+		l.fresh[s.Key] = !s.Handshake.IsZero() && l.now.Sub(s.Handshake) < handshakeDead
+	}
+	return l.fresh[p.Key], nil
+}
+
+func (l *handshakes) close() {}
+
+// handshakesOf are the sessions of a WireGuard device; none where there is no device.
+func handshakesOf(k *host.Host, link string) ([]spec.Session, error) {
+	d, err := k.WG.Device(link)
+	if err != nil || d == nil {
+		return nil, err
+	}
+	var out []spec.Session
+	for _, peer := range d.Peers {
+		out = append(out, wg.SessionOf(link, peer))
+	}
+	return out, nil
+}
+
+// arpRequest asks who has a, in the name of own.
+func arpRequest(dev *net.Interface, own, a netip.Addr) []byte {
+	m := []byte{0, 1, 8, 0, 6, 4, 0, 1} // Ethernet, IPv4, request
+	return slices.Concat(m, dev.HardwareAddr, own.AsSlice(), []byte{0, 0, 0, 0, 0, 0}, a.AsSlice())
+}

@@ -1,0 +1,157 @@
+//go:build linux
+
+package probe
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// A network whose DHCP server is gone for good has lost its leases with it. The
+// containers are still there: whoever hands out next asks the segment for them
+// first (ARP, RFC 826).
+
+const (
+	surveyMost    = 4096                    // addresses; more would be a storm
+	surveyWait    = 300 * time.Millisecond  // for the last answers
+	surveyRunning = 1500 * time.Millisecond // for the bridge to run
+	surveyHold    = 12 * time.Hour          // what was found is theirs for the time of a lease
+)
+
+// Survey asks for every IPv4 address of the ranges on the bridge, in the name of
+// own, and returns those in use as leases without a name.
+func Survey(ctx context.Context, bridge string, own netip.Addr, ranges []spec.Range) (string, error) {
+	dev, err := net.InterfaceByName(bridge)
+	if err != nil {
+		return "", fmt.Errorf("look for containers on %s: %w", bridge, err)
+	}
+	if err := awaitRunning(ctx, bridge); err != nil {
+		return "", fmt.Errorf("look for containers on %s: %w", bridge, err)
+	}
+	fd, err := OpenARP(dev)
+	if err != nil {
+		return "", fmt.Errorf("look for containers on %s: %w", bridge, err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing is lost
+	found := map[netip.Addr]net.HardwareAddr{}
+	asked := 0
+	for _, r := range ranges {
+		for a := r.First; a.Is4() && a.Compare(r.Last) <= 0 && asked < surveyMost; a = a.Next() {
+			asked++
+			if err := Ask(fd, dev, own, a); err != nil {
+				return "", fmt.Errorf("look for %s on %s: %w", a, bridge, err)
+			}
+			if asked%64 == 0 {
+				hear(fd, found)
+			}
+		}
+	}
+	if err := hearOut(ctx, fd, found); err != nil {
+		return "", err
+	}
+	until := strconv.FormatInt(time.Now().Add(surveyHold).Unix(), 10)
+	var b strings.Builder
+	for a, mac := range found {
+		fmt.Fprintf(&b, "%s %s %s * *\n", until, mac, a)
+	}
+	return b.String(), nil
+}
+
+// awaitRunning waits until frames sent on a device that was made just now go
+// somewhere: the kernel takes up to a second to notice a carrier (linkwatch). A bridge
+// without ports never runs, and has nobody to ask.
+func awaitRunning(ctx context.Context, name string) error {
+	patience := time.NewTimer(surveyRunning)
+	defer patience.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		dev, err := net.InterfaceByName(name)
+		if err != nil || dev.Flags&net.FlagRunning != 0 {
+			return err
+		}
+		ports, err := os.ReadDir("/sys/class/net/" + name + "/brif")
+		if err == nil && len(ports) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-patience.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// OpenARP opens a socket for ARP on dev.
+func OpenARP(dev *net.Interface) (int, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(bigEndian(unix.ETH_P_ARP)))
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Bind(fd, packetAddr(dev.Index)); err != nil {
+		return -1, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
+}
+
+func bigEndian(v uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v))
+}
+
+func packetAddr(index int) *unix.SockaddrLinklayer {
+	to := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: index, Halen: 6}
+	copy(to.Addr[:], []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	return to
+}
+
+// Ask sends a request for a; it waits while the socket is full.
+func Ask(fd int, dev *net.Interface, own, a netip.Addr) error {
+	return unix.Sendto(fd, arpRequest(dev, own, a), 0, packetAddr(dev.Index))
+}
+
+// hear notes the answers that have arrived.
+func hear(fd int, found map[netip.Addr]net.HardwareAddr) {
+	m := make([]byte, 64)
+	for {
+		n, _, err := unix.Recvfrom(fd, m, unix.MSG_DONTWAIT)
+		if err != nil {
+			return
+		}
+		if n < 28 || m[6] != 0 || m[7] != 2 || m[4] != 6 || m[5] != 4 {
+			continue
+		}
+		a, _ := netip.AddrFromSlice(m[14:18])
+		found[a] = append(net.HardwareAddr(nil), m[8:14]...)
+	}
+}
+
+func hearOut(ctx context.Context, fd int, found map[netip.Addr]net.HardwareAddr) error {
+	enough := time.NewTimer(surveyWait)
+	defer enough.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		hear(fd, found)
+		select {
+		case <-tick.C:
+		case <-enough.C:
+			return nil
+		case <-ctx.Done():
+			return errors.Join(errors.New("look for containers"), ctx.Err())
+		}
+	}
+}
