@@ -2,6 +2,7 @@ package house
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"go/ast"
 	"maps"
@@ -18,6 +19,10 @@ const (
 	mostFile    = 400
 	mostPackage = 4000
 )
+
+// mostOf are packages that must be shorter than others: what sees everything is read by
+// whoever changes anything.
+var mostOf = map[string]int{"internal/agent": 2500}
 
 // stillOver is what is longer than that today: functions as FILE NAME, files, packages.
 // The list only shrinks: who splits one takes it out.
@@ -57,13 +62,13 @@ func TestSizes(t *testing.T) {
 		}
 	}
 	for name, lines := range packages {
-		if lines > mostPackage {
+		if lines > cmp.Or(mostOf[name], mostPackage) {
 			have[name] = true
 		}
 	}
 	for _, what := range slices.Sorted(maps.Keys(have)) {
 		if !slices.Contains(stillOver, what) {
-			t.Errorf("%s is too long: at most %d lines for a function, %d for a file, %d for a package: split it by idea", what, mostFunc, mostFile, mostPackage)
+			t.Errorf("%s is too long: at most %d lines for a function, %d for a file, %d for a package: split it by idea", what, mostFunc, mostFile, cmp.Or(mostOf[what], mostPackage))
 		}
 	}
 	for _, what := range stillOver {

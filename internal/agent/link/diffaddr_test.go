@@ -63,3 +63,16 @@ func listed(sorted []string) []foundAddr {
 	}
 	return out
 }
+
+func TestOwnAddressesAreAddedFirst(t *testing.T) {
+	want := []spec.Addr{
+		{Link: "vxl0", Prefix: netip.MustParsePrefix("10.0.4.1/32")}, {Link: "vxl0", Prefix: netip.MustParsePrefix("10.0.4.254/24")},
+	}
+	var have []string
+	for _, op := range diffAddrs(want, nil).Come {
+		have = append(have, op.Step.Object)
+	}
+	if want := []string{"addr 10.0.4.254/24 dev vxl0", "addr 10.0.4.1/32 dev vxl0"}; !slices.Equal(have, want) {
+		t.Errorf("want %q, have %q", want, have)
+	}
+}
