@@ -21,6 +21,11 @@ PACKAGES := openssh-server systemd-container dnsmasq-base iproute2 iputils-ping 
 test bench: PACKAGES += qemu-system-x86 cpio
 export FLOCK_VM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-vm
 
+# What runs beside flock on people's servers. It is installed into a root of its own, here,
+# which only the labs that ask for it boot.
+NEIGHBOURS := dbus docker.io firewalld ufw lxc
+export FLOCK_ROOT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-root
+
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
@@ -64,10 +69,13 @@ deps: ## install the packages that the lab, the demo and the tests need
 kernel: deps ## fetch Debian's kernel for the VM lane, once
 	@internal/vm/fetch.sh "$(FLOCK_VM)" || { echo "the VM lane cannot run" >&2; test -z "$$FLOCK_MUST"; }
 
+root: deps ## prepare the root of lab servers with other people's software, once
+	@$(SUDO) internal/lab/root.sh "$(FLOCK_ROOT)" $(NEIGHBOURS) || { echo "the walks beside other software cannot run" >&2; test -z "$$FLOCK_MUST"; }
+
 demo: deps build ## three servers, one network, containers that find each other; tears down
 	$(ASROOT) examples/demo/run.sh
 
-test: deps kernel build ## every test there is
+test: deps kernel root build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 85m -parallel 3 $(if $(V),-v,) ./...
 
 # The two that wait most come first. More tests than processors at once: they wait, too.
@@ -111,4 +119,4 @@ release: ## dist/: flock for several workstations, agents for linux/amd64 and li
 clean: ## remove what was built
 	rm -rf bin dist $(PACKED)
 
-.PHONY: help agents build install deps kernel demo test unit bench golden fuzz lint release clean
+.PHONY: help agents build install deps kernel root demo test unit bench golden fuzz lint release clean

@@ -239,8 +239,15 @@ func verbLab(ctx context.Context, w *walk, ts *testscript.TestScript, args []str
 	if len(args) == 3 && args[1] == "--init" {
 		o.Init, args = args[2], args[:1]
 	}
+	if len(args) == 2 && args[1] == "--root" { // the one that make root prepares
+		root, err := lab.DefaultRoot()
+		if err != nil {
+			return err
+		}
+		o.Root, args = root, args[:1]
+	}
 	if len(args) != 1 || w.lab != nil {
-		return usage("lab N [--init systemd|none], once")
+		return usage("lab N [--init systemd|none | --root], once")
 	}
 	n, err := strconv.Atoi(args[0])
 	if err != nil {

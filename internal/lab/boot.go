@@ -55,8 +55,8 @@ func (l *Lab) shared(m machine) []string {
 	return append(slices.Clone(l.Share), l.Dir)
 }
 
-func overlayMount(dir string) string {
-	return fmt.Sprintf("mount -t overlay -o lowerdir=/,upperdir=%s/upper,workdir=%s/work overlay %s/root\n", dir, dir, dir)
+func (l *Lab) overlayMount(dir string) string {
+	return fmt.Sprintf("mount -t overlay -o lowerdir=%s,upperdir=%s/upper,workdir=%s/work overlay %s/root\n", l.lower(), dir, dir, dir)
 }
 
 func (l *Lab) bootSystemd(m machine) string {
@@ -72,11 +72,12 @@ func (l *Lab) bootSystemd(m machine) string {
 			fmt.Fprintf(&b, "mkdir -p %s\necho $$ >%s/cgroup.procs\n", g, g)
 		}
 	}
-	b.WriteString(overlayMount(dir))
+	b.WriteString(l.overlayMount(dir))
 	// Files that nspawn would leave there are the lab's to remove.
 	b.WriteString("mkdir -p /run/systemd/nspawn\nmount -t tmpfs tmpfs /run/systemd/nspawn\n")
 	fmt.Fprintf(&b, "exec systemd-nspawn -D %s/root --boot --quiet --register=no %s --capability=all --timezone=off --resolv-conf=off "+
 		"--link-journal=no --network-namespace-path=%s --machine=%s --hostname=%s", dir, keep, nsFile(l.ns(m.name)), l.ns(m.name), m.name)
+	b.WriteString(l.nspawnMore())
 	for _, path := range l.shared(m) {
 		fmt.Fprintf(&b, " --bind=%s", path)
 	}
@@ -88,7 +89,7 @@ func (l *Lab) bootNone(m machine) string {
 	dir := l.machineDir(m.name)
 	var b strings.Builder
 	b.WriteString("set -e\n")
-	b.WriteString(overlayMount(dir))
+	b.WriteString(l.overlayMount(dir))
 	fmt.Fprintf(&b, "cd %s/root\n", dir)
 	b.WriteString("mount -t proc proc proc\nmount -t sysfs sysfs sys\nmount --rbind /dev dev\n" +
 		"mount -t tmpfs -o mode=0755 tmpfs run\nmount -t tmpfs -o mode=1777 tmpfs tmp\nmkdir -p run/sshd run/lock\n")

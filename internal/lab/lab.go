@@ -64,6 +64,7 @@ type Options struct {
 	N      int    // servers s1 … sN, 1 to 240
 	Init   string // Systemd (the default) or None
 	Dir    string // where it lives; empty: DefaultDir. Made by Up, a tmpfs is mounted on it
+	Root   string // directory that `make root` prepared: servers boot from its layer above this machine's root; empty: from this machine's root
 	Prefix string // of its namespaces' names, at most 10 bytes; empty: derived from Dir
 	Attach bool   // give this machine's own network an interface in the lab, in place of the machine Laptop
 	Share  []string
@@ -83,6 +84,7 @@ type Lab struct {
 	Prefix string   `json:"prefix"`
 	Init   string   `json:"init"`
 	N      int      `json:"n"`
+	Root   string   `json:"root,omitempty"`
 	Attach bool     `json:"attach"`
 	Share  []string `json:"share,omitempty"`
 	// Owner is the process that the lab is bound to; nil: it stays until Down.
@@ -148,7 +150,7 @@ func (l *Lab) Usage() []string {
 
 // newLab checks o and sets defaults.
 func newLab(o Options) (*Lab, error) {
-	l := &Lab{Dir: o.Dir, Prefix: o.Prefix, Init: o.Init, N: o.N, Attach: o.Attach, Share: o.Share}
+	l := &Lab{Dir: o.Dir, Prefix: o.Prefix, Init: o.Init, N: o.N, Root: o.Root, Attach: o.Attach, Share: o.Share}
 	if l.Dir == "" {
 		l.Dir = DefaultDir()
 	}

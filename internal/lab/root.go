@@ -81,7 +81,7 @@ func (l *Lab) writeRoot(m machine, k *keys) error {
 	r.chmod("tmp", 0o777|fs.ModeSticky)
 	r.chmod("root", 0o700)
 	r.identity(m)
-	r.accounts(k)
+	r.accounts(k, l.lowerFile)
 	r.write("etc/ssh/sshd_config", sshdConfig, 0o644)
 	r.write("etc/ssh/ssh_host_ed25519_key", string(k.host[m.name]), 0o600)
 	r.write("etc/ssh/ssh_host_ed25519_key.pub", k.hostPub[m.name], 0o644)
@@ -161,9 +161,9 @@ func (r *root) identity(m machine) {
 const nsswitch = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n"
 
 // accounts gives root and the lab's users the lab's key, and no passwords.
-func (r *root) accounts(k *keys) {
-	passwd, err := os.ReadFile("/etc/passwd")
-	group, groupErr := os.ReadFile("/etc/group")
+func (r *root) accounts(k *keys, lower func(string) string) {
+	passwd, err := os.ReadFile(lower("/etc/passwd"))
+	group, groupErr := os.ReadFile(lower("/etc/group"))
 	r.do(func() error { return errors.Join(err, groupErr) })
 	shadow := new(strings.Builder)
 	for line := range strings.Lines(string(passwd)) {

@@ -59,6 +59,9 @@ func (l *Lab) build(ctx context.Context, log func(string)) error {
 	if err := run(ctx, "", "mount", "-t", "tmpfs", "-o", "mode=0755", l.ns("lab"), l.Dir); err != nil {
 		return err
 	}
+	if err := l.copyLayer(ctx); err != nil {
+		return err
+	}
 	if err := l.raiseLimits(log); err != nil {
 		return err
 	}
@@ -171,6 +174,9 @@ func (l *Lab) check(ctx context.Context) error {
 		return hint.Errorf("", "sudo flock lab up", "build a lab as user %d: namespaces and overlays need root", os.Geteuid())
 	}
 	if err := l.checkPrograms(); err != nil {
+		return err
+	}
+	if err := l.checkLayer(); err != nil {
 		return err
 	}
 	if exists(l.path(metaFile)) {

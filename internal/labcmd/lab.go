@@ -79,6 +79,7 @@ func newUp(a Line) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&o.Init, "init", lab.Systemd, "what starts the servers: `systemd|none`")
+	cmd.Flags().StringVar(&o.Root, "root", "", "boot the servers from the root with other people's software in `DIR`, which make root prepares")
 	a.Words(cmd, "init", lab.Systemd, lab.None)
 	return cmd
 }
