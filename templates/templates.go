@@ -122,6 +122,16 @@ type BootUnit struct {
 // Text is the file.
 func (u BootUnit) Text() (string, error) { return render("flock-boot.service.tmpl", u) }
 
+// RulesUnit is the template of systemd units that put the rules back when another program
+// has started, was restarted or has read its configuration again: the instance's.
+type RulesUnit struct {
+	Program string // absolute path of the agent
+	Timeout int    // seconds
+}
+
+// Text is the file.
+func (u RulesUnit) Text() (string, error) { return render("flock-rules.service.tmpl", u) }
+
 // Unmanaged tells a network daemon to leave Links alone.
 type Unmanaged struct {
 	Mark  string // CLUSTER

@@ -29,15 +29,16 @@ func TestGolden(t *testing.T) {
 	}
 	unmanaged := Unmanaged{Mark: "default", Spec: `{"Links":["vxl0","vxl0-vx"]}`, Links: []string{"vxl0", "vxl0-vx"}}
 	for name, text := range map[string]func() (string, error){
-		"dnsmasq.conf":       dhcp.Text,
-		"dnsmasq-both.conf":  both.Text,
-		"leaf.conf":          leaf.Text,
-		"dnsmasq.leased":     dhcp.Leased,
-		"front.conf":         front.Text,
-		"front.servers":      front.Servers,
-		"dnsmasq.hosts":      Hosts{Spec: `{"Network":"vx1"}`, Domain: "vxapp", Names: []Host{{"s1", "10.0.4.254"}}}.Text,
-		"dnsmasq.service":    DNSMasqUnit{"default/vx1", "/usr/sbin/dnsmasq", "/var/lib/flock/default/dnsmasq-vx1.conf", dhcp.PIDFile}.Text,
-		"flock-boot.service": BootUnit{"/usr/local/lib/flock/0123abcd/flock", 240}.Text,
+		"dnsmasq.conf":        dhcp.Text,
+		"dnsmasq-both.conf":   both.Text,
+		"leaf.conf":           leaf.Text,
+		"dnsmasq.leased":      dhcp.Leased,
+		"front.conf":          front.Text,
+		"front.servers":       front.Servers,
+		"dnsmasq.hosts":       Hosts{Spec: `{"Network":"vx1"}`, Domain: "vxapp", Names: []Host{{"s1", "10.0.4.254"}}}.Text,
+		"dnsmasq.service":     DNSMasqUnit{"default/vx1", "/usr/sbin/dnsmasq", "/var/lib/flock/default/dnsmasq-vx1.conf", dhcp.PIDFile}.Text,
+		"flock-rules.service": RulesUnit{"/usr/local/lib/flock/0123abcd/flock", 240}.Text,
+		"flock-boot.service":  BootUnit{"/usr/local/lib/flock/0123abcd/flock", 240}.Text,
 		"flock-daemon.service": DaemonUnit{
 			"default/wirex", "WireGuard device wg-wirex of flock network default/wirex",
 			"/usr/local/lib/flock/0123abcd/flock",

@@ -63,7 +63,7 @@ func tidyBoot(p host.Paths) error {
 		return nil
 	}
 	s := host.FilesAt("", p)
-	return sysfile.Remove(bootWish(s), s.Units.Path(unit.Boot))
+	return errors.Join(sysfile.Remove(bootWish(s), s.Units.Path(unit.Boot)), removeRules(s))
 }
 
 // booting is a cluster that is not back yet.
@@ -213,7 +213,7 @@ func ensureBoot(ctx context.Context, s *host.Files) error {
 	if err := enableBoot(s); err != nil {
 		return fmt.Errorf("enable boot unit: %w", err)
 	}
-	return nil
+	return ensureRules(ctx, s, self)
 }
 
 func bootText(program string) (string, error) {
@@ -264,6 +264,11 @@ func unitSteps(s *host.Files, want *spec.Host) ([]spec.Step, error) {
 	if err != nil {
 		return nil, err
 	}
+	rules, err := rulesStep(s, want)
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, rules...)
 	notes, err := noteSteps(s, want)
 	if err != nil {
 		return nil, err
@@ -276,22 +281,27 @@ func unitSteps(s *host.Files, want *spec.Host) ([]spec.Step, error) {
 	return steps, err
 }
 
-// bootStep is what applying want would do to the boot unit. One that runs another
-// version of this program stays while that version is there.
+// bootStep is what applying want would do to the boot unit.
 func bootStep(s *host.Files, want *spec.Host) ([]spec.Step, error) {
+	return ownUnitStep(s, want, unit.Boot, bootText, bootEnabled)
+}
+
+// ownUnitStep is what applying want would do to a unit that all clusters share. One that
+// runs another version of this program stays while that version is there.
+func ownUnitStep(s *host.Files, want *spec.Host, name string, textFor func(program string) (string, error), enabled func(*host.Files) bool) ([]spec.Step, error) {
 	if want.Empty() || !s.Units.HasSystemd() {
 		return nil, nil
 	}
-	have, err := sysfile.ReadIfThere(s.Units.Path(unit.Boot))
+	have, err := sysfile.ReadIfThere(s.Units.Path(name))
 	if err != nil {
 		return nil, err
 	}
-	object := "unit " + unit.Boot
+	object := "unit " + name
 	if have == "" {
 		return []spec.Step{{Action: spec.Add, Object: object}}, nil
 	}
 	runs := unit.ProgramOf(have)
-	text, err := bootText(runs)
+	text, err := textFor(runs)
 	if err != nil {
 		return nil, err
 	}
@@ -301,7 +311,7 @@ func bootStep(s *host.Files, want *spec.Host) ([]spec.Step, error) {
 		detail = "somebody changed it"
 	case !sysfile.Exists(runs):
 		detail = "its program is gone"
-	case !bootEnabled(s):
+	case !enabled(s):
 		detail = "disabled -> enabled"
 	default:
 		return nil, nil
@@ -313,6 +323,9 @@ func bootStep(s *host.Files, want *spec.Host) ([]spec.Step, error) {
 func dropBoot(ctx context.Context, s *host.Files) error {
 	clusters, err := s.Paths.Clusters()
 	if err != nil || len(clusters) > 0 {
+		return err
+	}
+	if err := dropRules(ctx, s); err != nil {
 		return err
 	}
 	if !sysfile.Exists(s.Units.Path(unit.Boot)) && !sysfile.Exists(bootWish(s)) {

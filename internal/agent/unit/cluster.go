@@ -2,8 +2,19 @@
 
 package unit
 
+import "strings"
+
 // Boot is the unit that puts all clusters back after a reboot.
 const Boot = "flock-boot.service"
+
+// Rules is the template of units that put the rules back after another program took them
+// away.
+const Rules = "flock-rules@.service"
+
+// RulesAfter is the unit that does so for the unit that is called after.
+func RulesAfter(after string) string {
+	return strings.Replace(Rules, "@", "@"+strings.TrimSuffix(after, Suffix), 1)
+}
 
 // PIDSuffix is what the names of pid files end with.
 const PIDSuffix = ".pid"
