@@ -27,6 +27,7 @@ type DHCP struct {
 	NamesDir  string   // names of containers, one file each, read when one changes
 	Script    string   // that dnsmasq tells of leases
 	Reserved  []string // host names that no lease gets
+	Known     string   // file of clients whose names or addresses are decided, read again on SIGHUP; "": there are none
 	Port      uint16   // DNS port
 	Leaf      bool     // only names of its own; anything else is refused: a DNS front asks several
 	Ranges    []string
@@ -64,6 +65,14 @@ func (f Front) Text() (string, error) { return render("front.conf.tmpl", f) }
 
 // Servers is the file that says whom to ask.
 func (f Front) Servers() (string, error) { return render("front.servers.tmpl", f) }
+
+// Known is the file of clients whose names or addresses are decided.
+type Known struct {
+	Clients []string // MAC[,ADDRESS][,NAME]
+}
+
+// Text is the file.
+func (k Known) Text() (string, error) { return render("dnsmasq.known.tmpl", k) }
 
 // Hosts is the file with fixed names of Domain.
 type Hosts struct {
@@ -108,6 +117,7 @@ type DaemonUnit struct {
 	Description string
 	Program     string // absolute path of the agent
 	Args        []string
+	Enters      bool // network namespaces of containers, which takes CAP_SYS_ADMIN
 }
 
 // Text is the file.

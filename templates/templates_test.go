@@ -43,6 +43,7 @@ func TestGolden(t *testing.T) {
 			"default/wirex", "WireGuard device wg-wirex of flock network default/wirex",
 			"/usr/local/lib/flock/0123abcd/flock",
 			[]string{"agent", "wireguard", "wg-wirex"},
+			false,
 		}.Text,
 		"subnet.env": SubnetEnv{
 			Mark: "default/n1", Spec: `{"Network":"n1"}`, Network4: "10.244.0.0/16", Subnet4: "10.244.1.1/24",

@@ -4,7 +4,9 @@ package agent
 
 import (
 	"context"
+	"errors"
 
+	"github.com/flocknet/flock/internal/agent/attach"
 	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
@@ -13,7 +15,7 @@ import (
 )
 
 // finishDaemons ends the processes that want does not need, and starts the resolver if want
-// has endpoints with names.
+// has endpoints with names, and the one that attaches containers.
 func finishDaemons(ctx context.Context, s *host.Files, want *spec.Host) error {
 	if err := link.FinishDevices(ctx, s, want); err != nil {
 		return err
@@ -23,7 +25,7 @@ func finishDaemons(ctx context.Context, s *host.Files, want *spec.Host) error {
 			return err
 		}
 	}
-	return link.FinishResolver(ctx, s, want)
+	return errors.Join(link.FinishResolver(ctx, s, want), attach.Finish(ctx, s, want))
 }
 
 // daemonsOf are the daemons that h asks for.
@@ -33,6 +35,9 @@ func daemonsOf(s *host.Files, h *spec.Host) []unit.Daemon {
 		if len(d.Peers) > 0 {
 			out = append(out, servicesOf(s).namesDaemon(d.Network))
 		}
+	}
+	if len(h.Attached) > 0 {
+		out = append(out, attach.Daemon(s))
 	}
 	return append(out, link.DeviceDaemons(s, h)...)
 }

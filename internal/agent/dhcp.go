@@ -322,7 +322,7 @@ func (s *services) removeProcess(ctx context.Context, p process) error {
 	if err := removeNames(ctx, p.names); err != nil {
 		return fmt.Errorf("remove names: %w", err)
 	}
-	return sysfile.Remove(p.conf, p.hosts, p.servers, p.leases, p.leased, p.pidFile, p.record)
+	return sysfile.Remove(p.conf, p.hosts, p.known, p.servers, p.leases, p.leased, p.pidFile, p.record)
 }
 
 // removeNames removes a directory of names. A script of the dnsmasq that ended may still run,

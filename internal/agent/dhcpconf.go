@@ -46,6 +46,7 @@ type process struct {
 	daemon  string // names its unit
 	conf    string
 	hosts   string // read again on SIGHUP
+	known   string // of a leaf: read again on SIGHUP
 	servers string // of a front: read again on SIGHUP
 	leases  string // of a leaf: dnsmasq's own
 	leased  string // of a leaf: the script that it tells of leases
@@ -61,7 +62,7 @@ func (s *services) process(r role, network string) process {
 	return process{
 		daemon: r.unit + "-" + network,
 		conf:   stem + confSuffix, hosts: stem + hostsSuffix, servers: stem + serversSuffix, leases: stem + leasesSuffix,
-		leased: stem + leasedSuffix, names: stem + namesSuffix,
+		known: stem + knownSuffix, leased: stem + leasedSuffix, names: stem + namesSuffix,
 		pidFile: run + unit.PIDSuffix, record: run + recordSuffix, mark: s.Cluster + "/" + network,
 	}
 }
@@ -71,6 +72,7 @@ func (s *services) process(r role, network string) process {
 const (
 	confSuffix    = ".conf"
 	hostsSuffix   = ".hosts"
+	knownSuffix   = ".known"
 	serversSuffix = ".servers"
 	leasesSuffix  = ".leases"
 	leasedSuffix  = ".leased"
@@ -86,7 +88,7 @@ func dhcpNetworkOf(name string) string {
 	if network, ok := strings.CutPrefix(base, namesStem); ok && ext == unit.PIDSuffix {
 		return network
 	}
-	if !slices.Contains([]string{confSuffix, hostsSuffix, serversSuffix, leasesSuffix, leasedSuffix, namesSuffix, unit.PIDSuffix, recordSuffix}, ext) {
+	if !slices.Contains([]string{confSuffix, hostsSuffix, knownSuffix, serversSuffix, leasesSuffix, leasedSuffix, namesSuffix, unit.PIDSuffix, recordSuffix}, ext) {
 		return ""
 	}
 	for _, r := range roles {
@@ -151,6 +153,9 @@ func (s *services) planLeaf(d spec.DHCP) (planned, error) {
 	h := templates.Hosts{Spec: string(data), Domain: d.Domain, Names: hostNames(d)}
 	hosts, err := h.Text()
 	p.soft = map[string]string{p.hosts: hosts}
+	if err == nil && len(d.Known) > 0 {
+		p.soft[p.known], err = templates.Known{Clients: knownClients(d)}.Text()
+	}
 	return p, err
 }
 
@@ -188,6 +193,26 @@ func hostNames(d spec.DHCP) []templates.Host {
 	return out
 }
 
+// knownClients are d's in dnsmasq's words.
+func knownClients(d spec.DHCP) []string {
+	var out []string
+	for _, k := range d.Known {
+		words := []string{k.MAC}
+		for _, a := range k.Addrs {
+			text := a.String()
+			if a.Is6() {
+				text = "[" + text + "]"
+			}
+			words = append(words, text)
+		}
+		if k.Name != "" {
+			words = append(words, k.Name)
+		}
+		out = append(out, strings.Join(words, ","))
+	}
+	return out
+}
+
 func (s *services) leafConf(d spec.DHCP) templates.DHCP {
 	p := s.process(leaf, d.Network)
 	t := templates.DHCP{
@@ -197,6 +222,9 @@ func (s *services) leafConf(d spec.DHCP) templates.DHCP {
 	}
 	if t.Leaf {
 		t.Port = leafPort
+	}
+	if len(d.Known) > 0 {
+		t.Known = p.known
 	}
 	if d.Router.IsValid() {
 		t.Router = d.Router.String()

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"github.com/flocknet/flock/internal/agent/attach"
 	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/dropin"
 	"github.com/flocknet/flock/internal/agent/family"
@@ -14,7 +15,7 @@ import (
 // families are all sorts of objects, in the order in which they come.
 var families = []*family.Family{
 	&dropin.UnmanagedFamily, &link.Family, &settings.Family, &link.AddrFamily, &link.NeighFamily, &link.FDBFamily, &link.PeerFamily, &link.MemberFamily,
-	&filterFamily, &link.RouteFamily, &dhcpFamily, &dropin.EnvFamily, &bgpctl.Family,
+	&filterFamily, &link.RouteFamily, &attach.Family, &dhcpFamily, &dropin.EnvFamily, &bgpctl.Family,
 }
 
 // Diff returns what turns have into want, in the order in which it must happen: see there.

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/attach"
 	"github.com/flocknet/flock/internal/hint"
 )
 
@@ -45,8 +46,8 @@ func Program(more map[string]Command) int {
 
 // Main runs the command that args name, the words after
 // "agent", and returns the exit status. serve answers one workstation on in and
-// out, boot re-applies the last specs, wireguard DEVICE, udp DEVICE, resolve CLUSTER and names
-// CLUSTER/NETWORK run on,
+// out, boot re-applies the last specs, wireguard DEVICE, udp DEVICE, resolve CLUSTER, attach CLUSTER
+// and names CLUSTER/NETWORK run on,
 // try KINDS is the agent's own trial of kinds of devices.
 // More are commands of one argument that only some builds of the program have, by
 // name. What goes wrong is written to log. SIGINT and SIGTERM end the work in good
@@ -89,6 +90,8 @@ func run(args []string, in io.Reader, out, log io.Writer, more map[string]Comman
 		return try(args[1], out)
 	case args[0] == "resolve":
 		return Resolve(ctx, args[1], log)
+	case args[0] == "attach":
+		return attach.Run(ctx, args[1], log)
 	case args[0] == "names":
 		return Names(ctx, args[1], log)
 	case more[args[0]] != nil:
@@ -100,7 +103,7 @@ func run(args []string, in io.Reader, out, log io.Writer, more map[string]Comman
 var errUsage = errors.New("unknown agent command")
 
 func unknown(args []string, more map[string]Command) error {
-	all := append([]string{"serve", "boot", "undo CLUSTER", "wireguard DEVICE", "udp DEVICE", "resolve CLUSTER", "names CLUSTER/NETWORK"}, slices.Sorted(maps.Keys(more))...)
+	all := append([]string{"serve", "boot", "undo CLUSTER", "wireguard DEVICE", "udp DEVICE", "resolve CLUSTER", "attach CLUSTER", "names CLUSTER/NETWORK"}, slices.Sorted(maps.Keys(more))...)
 	return hint.With(fmt.Errorf("%w %q", errUsage, strings.Join(args, " ")), "", "flock agent "+strings.Join(all, " | "))
 }
 

@@ -61,6 +61,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		return nil, err
 	}
 	plan.Loose, plan.Bridges = link.Loose(k.Host, r.Want)
+	plan.Awaited = k.Awaited
 	units, err := unitSteps(k.Files, r.Want)
 	if err != nil {
 		return nil, err

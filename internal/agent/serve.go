@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/attach"
 	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
@@ -245,6 +246,9 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		status, err := bgpctl.Status(ctx, host.NewFiles(r.Want.Cluster))
 		return &spec.Reply{BGP: status}, err
 	}
+	if r.Op == spec.OpNets {
+		return s.containers(r)
+	}
 	if r.Op == spec.OpProbe {
 		return s.probe(ctx, r)
 	}
@@ -306,4 +310,13 @@ func (s *session) kernel(cluster string) (*Kernel, error) {
 	}
 	s.kernels[cluster] = k
 	return k, nil
+}
+
+func (s *session) containers(r spec.Request) (*spec.Reply, error) {
+	k, err := s.kernel(r.Want.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	found, err := attach.List(k.Host)
+	return &spec.Reply{Containers: found}, err
 }

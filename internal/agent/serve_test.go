@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/attach"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/agent/sysfile"
@@ -83,7 +84,7 @@ func TestMain(m *testing.M) {
 		os.Exit(borrowed(m))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
-	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": WireGuard, "udp": UDP, "resolve": Resolve, "names": testNames, "try": tryOut, "undo": undoStdin}[os.Args[2]]
+	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": WireGuard, "udp": UDP, "resolve": Resolve, "names": testNames, "attach": testAttach, "try": tryOut, "undo": undoStdin}[os.Args[2]]
 	err := run(ctx, os.Args[3], os.Stderr)
 	stop()
 	if err != nil {
@@ -116,6 +117,11 @@ const testDir = "FLOCK_TEST_DIR"
 func testNames(ctx context.Context, mark string, log io.Writer) error {
 	_, network, _ := strings.Cut(mark, "/")
 	return servicesIn(os.Getenv(testDir)).serveNames(ctx, network, log)
+}
+
+func testAttach(ctx context.Context, cluster string, log io.Writer) error {
+	dir := os.Getenv(testDir)
+	return attach.Serve(ctx, host.FilesAt(cluster, host.Paths{Lib: dir, Run: filepath.Join(dir, "run"), Systemd: filepath.Join(dir, "none")}), log)
 }
 
 func tryOut(_ context.Context, kinds string, _ io.Writer) error { return try(kinds, os.Stdout) }

@@ -92,6 +92,10 @@ type Request struct {
 	// Secrets are passwords by their ids in the cluster file. They are sent only to the
 	// servers whose spec names them, when these apply.
 	Secrets map[string]string
+	// Containers is a server whose containers Found is told of before the edit; "": none.
+	// An error of Found ends the change.
+	Containers string
+	Found      func([]spec.Container) error
 	// Accepted is called when the edit is valid, before any server is contacted; an
 	// error ends the change. It is not called with DryRun; nil: not called.
 	Accepted func() error

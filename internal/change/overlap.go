@@ -53,6 +53,7 @@ func both(now, was *spec.Host) *spec.Host {
 	h.Forwards = merge(now.Forwards, was.Forwards, spec.Forward.Name)
 	h.Sysctls = merge(now.Sysctls, was.Sysctls, func(s spec.Sysctl) string { return s.Key })
 	h.Claims = merge(now.Claims, was.Claims, spec.Claim.String)
+	h.Attached = merge(now.Attached, was.Attached, spec.Attachment.Object)
 	if len(now.Unmanaged)+len(was.Unmanaged) > 0 {
 		var links []string
 		for _, u := range slices.Concat(now.Unmanaged, was.Unmanaged) {

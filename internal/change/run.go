@@ -66,7 +66,10 @@ func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
 	if len(req.Rotate) > 0 {
 		r.turn = req.Rotate[0]
 	}
-	err := r.edit()
+	err := r.askContainers(ctx)
+	if err == nil {
+		err = r.edit()
+	}
 	if err == nil && req.Accepted != nil && !req.DryRun {
 		err = req.Accepted()
 	}

@@ -64,6 +64,9 @@ func doors() []door {
 			file: in("[network.b1]\ntype = \"bgp\"\nmembers = [\"s1\"]\n[[network.b1.external]]\nserver = \"s1\"\naddress = \"10.99.0.254\"\nas = 65001\n" + key + " = %s\n"),
 		}
 	}
+	attached := func(name string, args func(string) []string, keys string, own func(string) bool) door {
+		return door{name: name, args: args, own: own, file: in("[network.vx0]\ntype = \"vxlan\"\nmembers = [\"s3\"]\n[server.s3]\naddress = \"10.99.0.3\"\nattached = [{" + keys + "}]\n")}
+	}
 	return []door{
 		{name: "server address", not: []string{""}, args: func(v string) []string {
 			if strings.Contains(v, ":") {
@@ -81,6 +84,11 @@ func doors() []door {
 		{name: "member", args: func(v string) []string { return []string{"addnetwork", "--", "vx0", v} }, file: in("[network.vx0]\ntype = \"vxlan\"\nmembers = [%s]\n")},
 		{name: "share", args: func(v string) []string { return []string{"addnetwork", "--", "wg0", "subnet", v} }, file: in("[network.wg0]\ntype = \"wireguard\"\nmembers = [\"s1\", \"s2\"]\nshares = [%s]\n")},
 		{name: "share, forced", args: func(v string) []string { return []string{"addnetwork", "--force", "--", "wg0", "subnet", v} }, file: in("[network.wg0]\ntype = \"wireguard\"\nmembers = [\"s1\", \"s2\"]\nshares = [%[1]s]\nforced = [%[1]s]\n")},
+		attached("container interface", func(v string) []string { return []string{"addnet", "--", "s3:netns/c1", v + ":vxl0"} }, `container = "netns/c1", interface = %s, bridge = "vxl0"`, func(v string) bool { return v == "" || strings.Contains(v, ":") }),
+		attached("container bridge", func(v string) []string { return []string{"setnet", "--", "s3:netns/c1", "eth1:" + v} }, `container = "netns/c1", interface = "eth1", bridge = %s`, func(v string) bool { return v == "" }),
+		attached("container address", func(v string) []string {
+			return []string{"addnet", "--ip=" + v, "--", "s3:netns/c1", "eth1:vxl0"}
+		}, `container = "netns/c1", interface = "eth1", bridge = "vxl0", addresses = [%s]`, nil),
 		network("vxlan", "--subnet", "subnet", false).list(), network("wireguard", "--subnet", "subnet", false).list(), network("host-gw", "--subnet", "subnet", false).list(),
 		network("vxlan", "--interface", "interface", false), network("wireguard", "--interface", "interface", false), network("host-gw", "--interface", "interface", false),
 		network("vxlan", "--bridge", "bridge", false), network("l2", "--bridge", "bridge", false), network("host-gw", "--bridge", "bridge", false),
@@ -140,6 +148,8 @@ func (d door) standing() string {
 	switch {
 	case strings.HasPrefix(d.name, "external"):
 		return stands + "[network.b1]\ntype = \"bgp\"\nmembers = [\"s1\"]\n"
+	case strings.HasPrefix(d.name, "container"):
+		return stands + "[server.s3]\naddress = \"10.99.0.3\"\n[network.vx0]\ntype = \"vxlan\"\nmembers = [\"s3\"]\n"
 	case d.name == "member":
 		return stands + "[network.vx0]\ntype = \"vxlan\"\n"
 	case strings.HasPrefix(d.name, "share"):

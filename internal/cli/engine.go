@@ -21,6 +21,7 @@ type engine interface {
 	Run(context.Context, change.Request) (*change.Outcome, error)
 	Status(ctx context.Context, networks, servers []string) (*change.Outcome, error)
 	Purge(ctx context.Context, server string, login state.Server) (*spec.Report, error)
+	Containers(ctx context.Context, server string) ([]spec.Container, error)
 	BGP(ctx context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error)
 }
 

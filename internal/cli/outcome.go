@@ -92,6 +92,7 @@ func (a *app) concluded(out *change.Outcome, c alter) error {
 	a.Notes(out.Silent)
 	a.Unheard(out.Unheard)
 	view.LoosePorts(out.Servers, func(line string) { a.Say("%s", line) })
+	view.AwaitedContainers(out.Servers, func(line string) { a.Say("%s", line) })
 	for _, s := range out.Stayed {
 		a.Say("%s: %s; what is on it stays", s.Server, s.Err)
 	}

@@ -14,6 +14,7 @@ const (
 	groupServers  = "servers"
 	groupNetworks = "networks"
 	groupBGP      = "bgp"
+	groupNets     = "containers"
 	groupLooking  = "looking"
 	groupMore     = "more"
 )
@@ -73,6 +74,7 @@ func (a *app) addCommands(root *cobra.Command) {
 		&cobra.Group{ID: groupServers, Title: "Servers:"},
 		&cobra.Group{ID: groupNetworks, Title: "Networks:"},
 		&cobra.Group{ID: groupBGP, Title: "BGP:"},
+		&cobra.Group{ID: groupNets, Title: "Containers:"},
 		&cobra.Group{ID: groupLooking, Title: "Looking and converging:"},
 		&cobra.Group{ID: groupMore, Title: "More:"},
 	)
@@ -85,6 +87,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	in(groupServers, newAddServer(a), newDelServer(a), newListServers(a), newSetSubnet(a), newPurge(a))
 	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newSetNetwork(a), newChangeType(a), newRotateKeys(a), newAddTunnel(a), newDelTunnel(a))
 	in(groupBGP, newCreateBGP(a), newAddBGP(a), newDelBGP(a), newRemoveBGP(a), newShowBGP(a))
+	in(groupNets, newListNet(a), newAddNet(a), newSetNet(a), newDelNet(a))
 	in(groupLooking, newStatus(a), newPlan(a), newApply(a), newHistory(a), newRollback(a))
 	in(groupMore, newVersion(a), newCompletion(a))
 	in(groupMore, a.newLab())

@@ -81,6 +81,7 @@ func (a *app) lookAt(ctx context.Context, names []string) error {
 		a.Notes(slices.DeleteFunc(slices.Concat(out.Notes, out.Silent), func(n ground.Note) bool { return !n.Amiss }))
 		a.Notes(view.BGPNotes(out.Servers))
 		view.LoosePorts(out.Servers, func(line string) { a.Say("%s", line) })
+		view.AwaitedContainers(out.Servers, func(line string) { a.Say("%s", line) })
 	}
 	if err != nil {
 		return err

@@ -75,6 +75,7 @@ func Strip(c *state.Cluster, name string) error {
 	for _, of := range handingOut(c, name) {
 		c.Networks[of].DHCPServer = ""
 	}
+	c.Servers[name].Attached = nil
 	return SetSubnet(c, name, netip.Prefix{})
 }
 
@@ -89,6 +90,7 @@ func leaveAll(c *state.Cluster, name string) error {
 			return err
 		}
 	}
+	detachLost(c)
 	return nil
 }
 
@@ -214,7 +216,11 @@ func Leave(c *state.Cluster, name string, servers []string) error {
 			return err
 		}
 	}
-	return leave(name, n, servers)
+	if err := leave(name, n, servers); err != nil {
+		return err
+	}
+	detachLost(c)
+	return nil
 }
 
 func leave(name string, n *state.Network, servers []string) error {
@@ -243,6 +249,7 @@ func Remove(c *state.Cluster, name string) error {
 		return err
 	}
 	delete(c.Networks, name)
+	detachLost(c)
 	return nil
 }
 
@@ -254,5 +261,6 @@ func SetSubnet(c *state.Cluster, server string, subnet netip.Prefix) error {
 		return err
 	}
 	c.Servers[server].Subnet = network.BridgeAddr(subnet)
+	detachLost(c)
 	return network.CheckNewcomer(c, ground.OwnSubnet(server))
 }

@@ -283,7 +283,7 @@ func (w *world) options(kind string) option.Options {
 
 // edit is a random edit, and what it is.
 func (w *world) edit() (string, func(*state.Cluster) error) {
-	edits := []func() (string, func(*state.Cluster) error){w.create, w.create, w.create, w.join, w.join, w.join, w.leave, w.onServers, w.shared, w.bgp, w.bgp, w.replace, w.set}
+	edits := []func() (string, func(*state.Cluster) error){w.create, w.create, w.create, w.join, w.join, w.join, w.leave, w.onServers, w.shared, w.bgp, w.bgp, w.replace, w.set, w.attach, w.attach}
 	return pick(w, edits...)()
 }
 
@@ -452,6 +452,27 @@ func (w *world) bgp() (string, func(*state.Cluster) error) {
 	return fmt.Sprint("external ", name, " ", server, " ", router), func(c *state.Cluster) error {
 		return AddExternal(c, name, server, router, ExternalOptions{AS: &as, Accept: &accept})
 	}
+}
+
+// attach gives a container an interface, changes it, or takes it away.
+func (w *world) attach() (string, func(*state.Cluster) error) {
+	server, container, iface := w.server(), pick(w, "netns/c1", "netns/c2", "netns/-"), pick(w, "eth0", "eth1", "lo")
+	s := w.c.Servers[server]
+	if s != nil && len(s.Attached) > 0 && w.rnd.IntN(3) == 0 {
+		a := pick(w, s.Attached...)
+		return "delnet " + server + " " + a.Container + " " + a.Interface, func(c *state.Cluster) error {
+			return Detach(c, server, a.Container, a.Interface)
+		}
+	}
+	a := state.Attachment{Container: container, Interface: iface}
+	if bridges := network.Bridges(w.c, server); len(bridges) > 0 {
+		a.Bridge = pick(w, append(bridges, "", "br9")...)
+	}
+	if w.rnd.IntN(3) == 0 {
+		a.Addrs = []netip.Addr{netip.MustParseAddr(pick(w, "10.0.4.200", "10.0.4.2", "10.0.10.7", "10.244.0.9", "fd00:4::aaaa", "10.0.4.1"))}
+	}
+	change := w.rnd.IntN(2) == 0
+	return fmt.Sprint("addnet ", server, " ", a, " ", change), func(c *state.Cluster) error { return Attach(c, server, a, change) }
 }
 
 // replace goes back to an earlier file, or to one that a hand changed: a network or a

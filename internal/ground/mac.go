@@ -13,6 +13,7 @@ const (
 	macOUI     = 0x6a // bit 0 clear: unicast; bit 1 set: locally administered (IEEE 802)
 	RoleTunnel = 0x0a // the end of a tunnel on a member
 	RoleBridge = 0x0b // a member's bridge
+	roleInside = 0x0c // an interface of a container: four bytes of whose it is, in the place of network and id
 	RoleAny    = 0x0f // the anycast gateway: id 0
 )
 
@@ -27,3 +28,10 @@ const RouterMask = "ff:ff:ff:ff:00:00"
 
 // WholeMask is for one bridge alone.
 const WholeMask = "ff:ff:ff:ff:ff:ff"
+
+// ContainerMAC is the address of an interface that a container on a server has, and eight
+// digits of it that name its other end.
+func ContainerMAC(cluster, server, container, iface string) (digits, address string) {
+	h := sha256.Sum256([]byte(cluster + "/" + server + "/" + container + "/" + iface))
+	return fmt.Sprintf("%x", h[:4]), fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", macOUI, roleInside, h[0], h[1], h[2], h[3])
+}

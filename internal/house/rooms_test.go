@@ -143,12 +143,21 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dropin", "internal/agent/family", "internal/agent/host",
+			"internal/agent/attach", "internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dropin", "internal/agent/family", "internal/agent/host",
 			"internal/agent/link", "internal/agent/names", "internal/agent/probe", "internal/agent/settings", "internal/agent/sysfile",
 			"internal/agent/unit", "internal/agent/wg", "internal/hint", "internal/rtnl", "internal/spec", "internal/wire", "templates",
 		},
 		theirs: []string{xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
+	},
+	"internal/agent/attach": {
+		ours: []string{
+			"internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit",
+			"internal/rtnl", "internal/spec",
+		},
+		theirs: []string{netlink, xSys},
+		never:  "a container is found and set up by its kind and name: what its interfaces are for, and when it starts, others know",
+		banned: []string{"net/http", "os/exec"},
 	},
 	"internal/agent/names": {
 		ours:   []string{"internal/spec"},

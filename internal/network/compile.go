@@ -40,7 +40,9 @@ func Compile(c *state.Cluster) (*ground.Compiled, error) {
 	b.NotePublic()
 	for _, name := range servers {
 		segment.AddOwn(b.Builder, name)
+		b.attachments(name)
 	}
+	b.nameAttached()
 	if err := b.guardShares(); err != nil {
 		return nil, err
 	}
@@ -69,7 +71,7 @@ func (b *builder) finish(server string) {
 	closeBGP(h)
 	slices.SortFunc(h.Sysctls, func(a, b spec.Sysctl) int { return strings.Compare(a.Key, b.Key) })
 	h.Sysctls = slices.Compact(h.Sysctls)
-	if len(h.Links) == 0 {
+	if len(h.Links)+len(h.Attached) == 0 {
 		return
 	}
 	segment.ClosePorts(h)
@@ -83,6 +85,9 @@ func (b *builder) finish(server string) {
 		}
 		taken[l.Name] = l.Network
 		links = append(links, l.Name)
+	}
+	if len(h.Attached) > 0 {
+		links = append(links, spec.AttachPrefix+"*") // one pattern: daemons need not hear of each
 	}
 	slices.Sort(links)
 	h.Unmanaged = []spec.Unmanage{{Links: links}}

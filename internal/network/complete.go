@@ -54,6 +54,9 @@ func Complete(c *state.Cluster) error {
 	if _, err := stackedLast(c); err != nil {
 		return err
 	}
+	if err := checkAttached(c); err != nil {
+		return err
+	}
 	return checkShares(c)
 }
 

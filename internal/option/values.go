@@ -240,3 +240,8 @@ var (
 	ifName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 	label  = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`) // RFC 1123, of up to 63 bytes
 )
+
+// IsInterfaceName says whether a device can be called name.
+func IsInterfaceName(name string) bool {
+	return len(name) <= spec.IfNameMax && ifName.MatchString(name)
+}

@@ -13,12 +13,26 @@ type DHCP struct {
 	Listen  []netip.Addr // addresses DNS is served on, all on Bridge; the server's own come first
 	Domain  string       // DNS domain of the containers
 	Ranges  []Range
-	Router  netip.Addr   // default gateway handed out (IPv4); invalid: none
-	DNS     []netip.Addr // resolvers handed out
-	Floats  bool         `json:",omitempty"` // DNS are addresses that move to the server that runs DHCP
-	MTU     int          // DHCP option 26 and router advertisements, bytes
-	Hosts   []HostName   `json:",omitempty"` // names of the servers themselves
-	Peers   []netip.Addr `json:",omitempty"` // Listen addresses of other members, which know further names of Domain
+	Router  netip.Addr    // default gateway handed out (IPv4); invalid: none
+	DNS     []netip.Addr  // resolvers handed out
+	Floats  bool          `json:",omitempty"` // DNS are addresses that move to the server that runs DHCP
+	MTU     int           // DHCP option 26 and router advertisements, bytes
+	Hosts   []HostName    `json:",omitempty"` // names of the servers themselves
+	Known   []KnownClient `json:",omitempty"`
+	Peers   []netip.Addr  `json:",omitempty"` // Listen addresses of other members, which know further names of Domain
+}
+
+// KnownClient is a DHCP client whose name, or whose addresses, are decided here.
+type KnownClient struct {
+	MAC   string
+	Name  string       `json:",omitempty"` // in Domain, whatever the client says; "": what the client says
+	Addrs []netip.Addr `json:",omitempty"` // nobody else gets them
+}
+
+// ReservedNames are host names, in lower case, that programs look for unasked, or that
+// stand for a server: no container has one of them.
+func ReservedNames() []string {
+	return []string{"wpad", "isatap", "gateway", "_gateway", "router", "localhost"}
 }
 
 // ClaimsPort is the UDP port, beside those of DNS, where the servers of a network with
@@ -63,6 +77,9 @@ func (d DHCP) String() string {
 	b.num("mtu", d.MTU)
 	for _, h := range d.Hosts {
 		b.str("host", h.Name+"="+h.Addr.String())
+	}
+	for _, k := range d.Known {
+		b.str("known", strings.TrimSuffix(k.MAC+"="+k.Name+","+strings.Join(texts(k.Addrs), ","), ","))
 	}
 	b.str("peers", strings.Join(texts(d.Peers), ","))
 	return b.String()

@@ -60,6 +60,7 @@ type Host struct {
 	DHCPs     []DHCP           `json:",omitempty"`
 	Envs      []SubnetEnv      `json:",omitempty"`
 	Unmanaged []Unmanage       `json:",omitempty"`
+	Attached  []Attachment     `json:",omitempty"`
 	BGP       *BGP             `json:",omitempty"`
 	Claims    []Claim          `json:",omitempty"`
 }

@@ -23,6 +23,7 @@ const (
 	OpKeys      = "keys"    // take the lock; make the key pairs of Keys that are missing: Reply.Keys
 	OpBGP       = "bgp"     // ask the cluster's BGP daemon, take no lock: Reply.BGP
 	OpHandshake = "speak"   // take the lock; wait for a handshake with each of Peers: Reply.Silent
+	OpNets      = "nets"    // take no lock: Reply.Containers
 	OpProbe     = "probe"   // take no lock; send Probes: Reply.Unheard
 	OpPurge     = "purge"   // remove everything of the cluster, whichever cluster file made it: Reply.Report
 	OpAlive     = "alive"   // the workstation is still there; it is not answered
@@ -84,7 +85,10 @@ type Reply struct {
 	// Unheard are those of Probes that nobody answered.
 	Unheard []Probe    `json:",omitempty"`
 	BGP     *BGPStatus `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
-	Error   *Problem   `json:",omitempty"` // the request failed as a whole
+	// Containers are all that were found, and last one without a name whose interfaces
+	// are those plugged into our bridges that lead to none of them.
+	Containers []Container `json:",omitempty"`
+	Error      *Problem    `json:",omitempty"` // the request failed as a whole
 }
 
 // Problem is an error in a message: what, where on the server, what next.
@@ -187,6 +191,9 @@ type Plan struct {
 	// been attached to.
 	Loose   []string `json:",omitempty"`
 	Bridges []string `json:",omitempty"` // empty where nothing is loose
+
+	// Awaited are containers of Want that are not there: they are attached when they come.
+	Awaited []string `json:",omitempty"`
 }
 
 // PoolUse is how many of the IPv4 addresses that a server hands out are leased.
@@ -231,12 +238,12 @@ type Report struct {
 
 // CanCutOff says whether steps may prevent new connections to a server. Changes to
 // entries of our own tunnels cannot, and they are the most frequent: for the other
-// members, a new member means nothing else. A fresh connection as a proof is then not
+// members, a new member means nothing else. Nor can interfaces in containers. A fresh connection as a proof is then not
 // needed; it would also count against the workstation, since sshd penalizes connections
 // without a login (OpenSSH 9.8, PerSourcePenalties).
 func CanCutOff(steps []Step) bool {
 	return slices.ContainsFunc(steps, func(s Step) bool {
 		kind, _, _ := strings.Cut(s.Object, " ")
-		return !slices.Contains([]string{"fdb", "neigh", "peer", "dhcp"}, kind)
+		return !slices.Contains([]string{"fdb", "neigh", "peer", "dhcp", "attach"}, kind)
 	})
 }

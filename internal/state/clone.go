@@ -15,6 +15,10 @@ func (c *Cluster) Clone() *Cluster {
 
 func (s *Server) clone() *Server {
 	d := *s
+	d.Attached = slices.Clone(s.Attached)
+	for i := range d.Attached {
+		d.Attached[i].Addrs = slices.Clone(d.Attached[i].Addrs)
+	}
 	if s.Facts != nil {
 		d.Facts = s.Facts.clone()
 	}

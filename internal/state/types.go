@@ -41,8 +41,18 @@ type Server struct {
 	Endpoint  string       `toml:"endpoint,omitempty"`       // HOST or HOST:PORT where WireGuard reaches it; empty: its underlay address
 	Subnet    netip.Prefix `toml:"subnet,omitzero"`          // setsubnet: own container subnet, gateway's host bits kept
 
+	Attached []Attachment `toml:"attached,omitempty"`
+
 	Facts     *Facts     `toml:"facts,omitempty"`
 	Confirmed *Confirmed `toml:"confirmed,omitempty"`
+}
+
+// Attachment is an interface that flock gives to a container on a server.
+type Attachment struct {
+	Container string       `toml:"container"`           // KIND/NAME, see spec.CheckContainer
+	Interface string       `toml:"interface"`           // its name in the container
+	Bridge    string       `toml:"bridge,omitempty"`    // a network's, or the server's own; empty: it is plugged into nothing
+	Addrs     []netip.Addr `toml:"addresses,omitempty"` // fixed, one per subnet at most; none: the container asks by DHCP
 }
 
 // Facts is what a server reported when it was last contacted.

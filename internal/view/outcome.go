@@ -104,9 +104,10 @@ type serverDoc struct {
 	BGP       *sessionsDoc `json:"bgp,omitempty"` // of a server that was looked at and speaks BGP
 	Steps     []StepDoc    `json:"steps"`         // done or, in a dry run, planned
 	Problems  []problemDoc `json:"problems,omitempty"`
-	DHCP      []poolDoc    `json:"dhcp,omitempty"`  // networks in which the server runs DHCP for IPv4
-	Peers     []peerDoc    `json:"peers,omitempty"` // status: sessions of the server's WireGuard devices
-	Loose     []string     `json:"loose,omitempty"` // interfaces of containers and guests on no bridge, without address or route
+	DHCP      []poolDoc    `json:"dhcp,omitempty"`    // networks in which the server runs DHCP for IPv4
+	Peers     []peerDoc    `json:"peers,omitempty"`   // status: sessions of the server's WireGuard devices
+	Loose     []string     `json:"loose,omitempty"`   // interfaces of containers and guests on no bridge, without address or route
+	Awaited   []string     `json:"awaited,omitempty"` // containers that are not there, and are attached when they come
 }
 
 // StepDoc is a step as -o json prints it.
@@ -146,7 +147,7 @@ func OutcomeOf(out *change.Outcome) OutcomeDoc {
 		}
 		d.DHCP, d.Peers = poolsOf(s), peersOf(out.Cluster, s)
 		if s.Plan != nil {
-			d.Loose = s.Plan.Loose
+			d.Loose, d.Awaited = s.Plan.Loose, s.Plan.Awaited
 		}
 		doc.Servers = append(doc.Servers, d)
 	}

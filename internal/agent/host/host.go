@@ -43,6 +43,7 @@ type Host struct {
 
 	Settings settings
 	Hung     map[uint16]bool // ports that processes of our devices hold which did not answer at the last look
+	Awaited  []string        // containers of the last look's want that are not there
 	Departed []spec.FDB      // flood entries removed since Open
 }
 

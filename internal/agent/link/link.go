@@ -22,7 +22,7 @@ import (
 func observeLinks(k *host.Host, have *spec.Host) {
 	for _, l := range k.Devices.ByName {
 		network, ours := k.Network(l)
-		if !ours {
+		if !ours || l.Type() == "veth" { // which is a container's
 			continue
 		}
 		a := l.Attrs()

@@ -14,7 +14,7 @@ import (
 // Reserved are host names that programs look for unasked, or that stand for a
 // server: no container gets one of them by asking for it.
 func Reserved() []string {
-	return []string{"wpad", "isatap", "gateway", "_gateway", "router", "localhost"}
+	return spec.ReservedNames()
 }
 
 // ByAddress are the names in the text of a lease file by IPv4 address, those left out that

@@ -31,6 +31,7 @@ type Daemon struct {
 	Mark        string // CLUSTER/NETWORK or CLUSTER
 	Description string
 	Args        []string // of the agent's program
+	Enters      bool     // it goes into network namespaces
 }
 
 // PIDFile is the path of d's pid file.
@@ -134,7 +135,7 @@ func (d Daemon) unitText() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return templates.DaemonUnit{Mark: d.Mark, Description: d.Description, Program: self, Args: d.Args}.Text()
+	return templates.DaemonUnit{Mark: d.Mark, Description: d.Description, Program: self, Args: d.Args, Enters: d.Enters}.Text()
 }
 
 // Stop ends d and removes its unit and its pid file.

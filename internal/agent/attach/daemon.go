@@ -1,0 +1,169 @@
+//go:build linux
+
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/agent/family"
+	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// A container that comes after its server was changed, or comes again, is attached by a
+// process that the kernel wakes when one appears. It polls nothing.
+
+// Daemon is that process.
+func Daemon(s *host.Files) unit.Daemon {
+	return unit.Daemon{
+		Name: "attach", Mark: s.Cluster, Description: "Interfaces of containers of flock cluster " + s.Cluster,
+		Args: []string{"agent", "attach", s.Cluster}, Enters: true,
+	}
+}
+
+// Finish runs the process where want has interfaces of containers, and only there.
+func Finish(ctx context.Context, s *host.Files, want *spec.Host) error {
+	d := Daemon(s)
+	switch there := sysfile.Exists(s.Units.PIDFile(d)) || s.Units.Installed(d.Name); {
+	case len(want.Attached) == 0 && there:
+		return s.Units.Stop(ctx, d)
+	case len(want.Attached) == 0, s.Units.PID(d) != 0 && runsThis(s, d):
+		return nil
+	}
+	return s.Units.Start(ctx, d)
+}
+
+// runsThis says whether d's process runs this program, and not one of before.
+func runsThis(s *host.Files, d unit.Daemon) bool {
+	its, err := os.Readlink("/proc/" + strconv.Itoa(s.Units.PID(d)) + "/exe")
+	self, err2 := unit.OwnProgram()
+	return err == nil && err2 == nil && its == self
+}
+
+// attachAgain is how long the process waits before it looks again for a container that is
+// half there, at first; attachTries is how often it does, each time after twice as long.
+const (
+	attachAgain = 10 * time.Millisecond
+	attachTries = 9
+)
+
+// Run attaches the containers of cluster that come, until it is told to end.
+func Run(ctx context.Context, cluster string, log io.Writer) error {
+	return Serve(ctx, host.NewFiles(cluster), log)
+}
+
+// Serve is Run with the files of a cluster, wherever they are.
+func Serve(ctx context.Context, s *host.Files, log io.Writer) error {
+	watch, err := watchNamespaces()
+	if err != nil {
+		return host.NoInotify("the process that attaches containers", err)
+	}
+	defer func() { _ = watch.Close() }() // only read
+	came := make(chan struct{}, 1)
+	go tellEvents(watch, came)
+	done, err := s.Units.Ready(Daemon(s))
+	if err != nil {
+		return err
+	}
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for tries := 0; ; {
+		select {
+		case <-came:
+			tries = 0
+		case <-again.C:
+			tries++
+		case <-ctx.Done():
+			return done()
+		}
+		all, err := attachComers(ctx, s)
+		if err != nil && ctx.Err() == nil && (all || tries == attachTries) { // a container may go while it is looked at
+			fmt.Fprintln(log, err)
+		}
+		if !all && tries < attachTries {
+			again.Reset(attachAgain << tries)
+		}
+	}
+}
+
+// watchNamespaces hears of every named network namespace that is made. The directory is
+// made as ip-netns(8) makes it.
+func watchNamespaces() (*os.File, error) {
+	if err := os.MkdirAll(Namespaces, 0o755); err != nil {
+		return nil, err
+	}
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := unix.InotifyAddWatch(fd, Namespaces, unix.IN_CREATE|unix.IN_MOVED_TO); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), "inotify"), nil
+}
+
+// tellEvents says on came that something happened, until watch is closed.
+func tellEvents(watch *os.File, came chan<- struct{}) {
+	events := make([]byte, 4096)
+	for {
+		if _, err := watch.Read(events); err != nil {
+			return
+		}
+		select {
+		case came <- struct{}{}:
+		default: // one look is to come
+		}
+	}
+}
+
+// attachComers attaches what the last confirmed spec has for containers that are there and
+// lack it. A change that is under way comes first. It says whether nothing is left to do:
+// no container is about to come.
+func attachComers(ctx context.Context, s *host.Files) (bool, error) {
+	lock, err := host.TakeLock(ctx, s.Paths.LockPath(), "flock agent attach", "", host.LockWithin, func(string) {})
+	if err != nil {
+		return false, err
+	}
+	all, err := attachAll(s)
+	return all, errors.Join(err, lock.Release(!sysfile.Exists(s.Paths.Lib)))
+}
+
+func attachAll(s *host.Files) (all bool, err error) {
+	last := s.Last()
+	if last == nil || len(last.Attached) == 0 {
+		return true, nil
+	}
+	k, err := host.Open(s.Cluster, "")
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, k.Close()) }()
+	if err := k.Look(); err != nil {
+		return false, err
+	}
+	want, have := &spec.Host{Attached: last.Attached}, &spec.Host{}
+	if err := observeAttached(k, want, have); err != nil {
+		return false, err
+	}
+	d := &family.Difference{Want: want, Have: have}
+	diffAttached(d)
+	for _, op := range d.Found[family.Coming] {
+		err = errors.Join(err, applyAttached(k, op))
+	}
+	all = err == nil
+	for _, name := range k.Awaited { // ip-netns(8) makes the file before the namespace is there
+		all = all && !sysfile.Exists(filepath.Join(Namespaces, filepath.Base(name)))
+	}
+	return all, err
+}

@@ -1,0 +1,249 @@
+//go:build linux
+
+package attach
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/rtnl"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Namespaces is where iproute2 keeps named network namespaces.
+const Namespaces = "/run/netns"
+
+// Space is the network namespace of a container. Close it.
+type Space struct {
+	FD     int // of the namespace
+	rt     *rtnl.Conn
+	handle *netlink.Handle
+}
+
+// Open opens the network namespace of a container, KIND/NAME. The error is
+// fs.ErrNotExist where there is none, or none yet.
+func Open(container string) (*Space, error) {
+	kind, name, _ := strings.Cut(container, "/")
+	if kind != spec.NetNS || name != filepath.Base(name) {
+		return nil, fmt.Errorf("find %s: unknown kind of container", container)
+	}
+	fd, err := unix.Open(filepath.Join(Namespaces, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", container, err)
+	}
+	s := &Space{FD: fd}
+	var what unix.Statfs_t
+	// ip-netns(8) makes the file first, and then mounts the namespace on it.
+	if err := unix.Fstatfs(fd, &what); err != nil || what.Type != unix.NSFS_MAGIC {
+		return nil, errors.Join(fmt.Errorf("find %s: %w", container, fs.ErrNotExist), s.Close())
+	}
+	err = s.inside(func() (err error) {
+		if s.rt, err = rtnl.Open(); err == nil {
+			s.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("enter %s: %w", container, err), s.Close())
+	}
+	return s, nil
+}
+
+// inside runs do in the namespace. A thread that does not come back from there ends with
+// its goroutine.
+func (s *Space) inside(do func() error) error {
+	runtime.LockOSThread()
+	home, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	if err = unix.Setns(s.FD, unix.CLONE_NEWNET); err == nil {
+		err = do()
+		if back := unix.Setns(home, unix.CLONE_NEWNET); back != nil {
+			return errors.Join(err, back, unix.Close(home))
+		}
+	}
+	runtime.UnlockOSThread()
+	return errors.Join(err, unix.Close(home))
+}
+
+// Close ends it. Nothing in the namespace changes.
+func (s *Space) Close() error {
+	err := unix.Close(s.FD)
+	if s.rt != nil {
+		err = errors.Join(err, s.rt.Close())
+	}
+	if s.handle != nil {
+		s.handle.Close()
+	}
+	return err
+}
+
+// Names are the containers that are there, KIND/NAME, in order.
+func Names() ([]string, error) {
+	list, err := os.ReadDir(Namespaces)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list network namespaces: %w", err)
+	}
+	var out []string
+	for _, e := range list {
+		out = append(out, spec.NetNS+"/"+e.Name())
+	}
+	return out, nil
+}
+
+// Inside is what there is in a namespace.
+type Inside struct {
+	Links []netlink.Link
+	Addrs []netlink.Addr
+	// Default4 and Default6 say that there is a default route.
+	Default4, Default6 bool
+}
+
+// Look reads what is in the namespace.
+func (s *Space) Look() (*Inside, error) {
+	in := &Inside{}
+	var err error
+	if in.Links, err = rtnl.Dump(s.handle.LinkList); err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	if in.Addrs, err = rtnl.Dump(func() ([]netlink.Addr, error) { return s.handle.AddrList(nil, netlink.FAMILY_ALL) }); err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	routes, err := rtnl.Dump(func() ([]netlink.Route, error) {
+		return s.handle.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	for _, r := range routes {
+		if r.Dst == nil || r.Dst.IP.IsUnspecified() && len(r.Dst.Mask) > 0 && r.Dst.Mask[0] == 0 {
+			in.Default4 = in.Default4 || r.Family == unix.AF_INET
+			in.Default6 = in.Default6 || r.Family == unix.AF_INET6
+		}
+	}
+	return in, nil
+}
+
+// Link is the interface of a name; nil if there is none.
+func (in *Inside) Link(name string) netlink.Link {
+	for _, l := range in.Links {
+		if l.Attrs().Name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// Prefixes are the addresses of an interface, link-local ones aside.
+func (in *Inside) Prefixes(index int) []netip.Prefix {
+	var out []netip.Prefix
+	for _, a := range in.Addrs {
+		ip, _ := netip.AddrFromSlice(a.IP)
+		bits, _ := a.Mask.Size()
+		if a.LinkIndex == index && !ip.IsLinkLocalUnicast() {
+			out = append(out, netip.PrefixFrom(ip.Unmap(), bits))
+		}
+	}
+	return out
+}
+
+// Routed are those of gateways that a container needs no default route by: it has one of
+// that family.
+func (in *Inside) Routed(gateways []netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, gw := range gateways {
+		if gw.Is4() && in.Default4 || gw.Is6() && in.Default6 {
+			out = append(out, gw)
+		}
+	}
+	return out
+}
+
+// Set gives the interface of a its MTU and addresses, sets it up and adds default routes
+// where there are none. What else is there stays.
+func (s *Space) Set(a spec.Attachment) error {
+	in, err := s.Look()
+	if err != nil {
+		return err
+	}
+	l := in.Link(a.Interface)
+	if l == nil {
+		return fmt.Errorf("set up %s in %s: it is gone", a.Interface, a.Container)
+	}
+	up := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
+	info := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	info.Index, info.Flags, info.Change = int32(l.Attrs().Index), unix.IFF_UP, unix.IFF_UP //nolint:gosec // the kernel's own number
+	up.AddData(info)
+	if a.MTU != 0 {
+		up.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(a.MTU)))) //nolint:gosec // at most 65535
+	}
+	messages := []*nl.NetlinkRequest{up}
+	has := in.Prefixes(l.Attrs().Index)
+	for _, p := range a.Addrs {
+		if !contains(has, p) {
+			messages = append(messages, address(l.Attrs().Index, p))
+		}
+	}
+	routed := in.Routed(a.Gateways)
+	for _, gw := range a.Gateways {
+		if !contains(routed, gw) {
+			messages = append(messages, defaultRoute(l.Attrs().Index, gw))
+		}
+	}
+	if err := s.rt.Do(messages...); err != nil {
+		return fmt.Errorf("set up %s in %s: %w", a.Interface, a.Container, err)
+	}
+	return nil
+}
+
+func contains[T comparable](list []T, v T) bool {
+	for _, w := range list {
+		if v == w {
+			return true
+		}
+	}
+	return false
+}
+
+func ipFamily(a netip.Addr) int {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+// address adds p. An IPv6 address is used at once: nobody else was given it.
+func address(index int, p netip.Prefix) *nl.NetlinkRequest {
+	m := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
+	head := nl.NewIfAddrmsg(ipFamily(p.Addr()))
+	head.Prefixlen, head.Index = uint8(p.Bits()), uint32(index) //nolint:gosec // at most 128; the kernel's own number
+	if p.Addr().Is6() {
+		head.Flags = unix.IFA_F_NODAD
+	}
+	m.AddData(head)
+	m.AddData(nl.NewRtAttr(unix.IFA_LOCAL, p.Addr().AsSlice()))
+	m.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, p.Addr().AsSlice()))
+	return m
+}
+
+func defaultRoute(index int, gw netip.Addr) *nl.NetlinkRequest {
+	m := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	head := nl.NewRtMsg()
+	head.Family, head.Protocol = uint8(ipFamily(gw)), spec.RouteProto //nolint:gosec // AF_INET or AF_INET6
+	m.AddData(head)
+	m.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, gw.AsSlice()))
+	m.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index)))) //nolint:gosec // the kernel's own number
+	return m
+}

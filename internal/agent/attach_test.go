@@ -1,0 +1,58 @@
+//go:build linux
+
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// TestAttachmentsAreSeenAndMended: whatever of an interface differs in its container or on
+// the server is seen and mended; it goes without a trace, and what is not there waits.
+func TestAttachmentsAreSeenAndMended(t *testing.T) {
+	name := fmt.Sprintf("flt%d", os.Getpid())
+	ownNet(t)
+	sh(t, "ip netns add "+name)
+	t.Cleanup(func() { sh(t, "ip netns del "+name+" 2>/dev/null || true") })
+	at := spec.Attachment{
+		Container: "netns/" + name, Interface: "eth1", Host: "flk-0a0b0c0d", Network: "vx1", Bridge: "vxl0", MAC: "6a:0c:0a:0b:0c:0d", MTU: 1450,
+		Addrs: []netip.Prefix{prefix("10.0.4.200/24"), prefix("fd04::aaaa/64")}, Gateways: []netip.Addr{addr("10.0.4.1"), addr("fd04::1")},
+	}
+	want := segment()
+	want.Attached = []spec.Attachment{at}
+	dir := t.TempDir()
+	t.Setenv(testDir, dir)
+	k := open(t, "t", dir)
+	apply(t, k, want)
+	for _, drift := range []string{
+		"ip link set flk-0a0b0c0d nomaster", "ip link set flk-0a0b0c0d down", "ip link set flk-0a0b0c0d mtu 1400", "ip link del flk-0a0b0c0d",
+		"ip -n $N link set eth1 down", "ip -n $N link set eth1 mtu 1400", "ip -n $N link set eth1 address 02:00:00:00:00:01", "ip -n $N link set eth1 name eth7",
+		"ip -n $N addr del 10.0.4.200/24 dev eth1", "ip -n $N route del default", "ip -n $N -6 route del default",
+		"ip link set flk-0a0b0c0d alias 'flock:t/vx1/netns/$N/eth1 10.0.4.9/24'", "ip netns del $N; ip netns add $N",
+	} {
+		sh(t, strings.ReplaceAll(drift, "$N", name))
+		if plan(t, k, want) == "" {
+			t.Errorf("not seen: %s", drift)
+		}
+		apply(t, k, want)
+		if left := plan(t, k, want); left != "" {
+			t.Errorf("after %s there is left to do:\n%s", drift, left)
+		}
+	}
+	sh(t, "ip netns del "+name)
+	poll(t, func() error { // the kernel takes the pair away a moment later
+		if left := plan(t, k, want); left != "" || len(k.Awaited) != 1 {
+			return fmt.Errorf("a container that is gone is awaited: %v, left to do:\n%s", k.Awaited, left)
+		}
+		return nil
+	})
+	sh(t, "ip netns add "+name)
+	apply(t, k, want)
+	apply(t, k, segment())
+	sh(t, "! ip link show flk-0a0b0c0d && ! ip -n "+name+" link show eth1")
+}

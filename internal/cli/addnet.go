@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+func newAddNet(a *app) *cobra.Command {
+	var o netOptions
+	cmd := &cobra.Command{
+		Use:   "addnet [SERVER:]CONTAINER [IFACE[:BRIDGE]]",
+		Short: "give a container an interface on a network's bridge",
+		Long: `Give a container one more interface: IFACE, without it the next that is free (eth1, eth2),
+on BRIDGE, without it the only one that flock has on the server. Where there are several,
+it is on none until setnet says which. A container is a named network namespace (ip netns),
+NAME or netns/NAME; with its kind it need not be there yet. Without SERVER it is on this
+workstation.
+
+The interface comes again whenever the container does, and after a reboot. Its MAC stays the
+same. With --ip it has that address, and a default route by the bridge's gateway unless the
+container has one. DNS answers for the container's name.
+
+  flock addnet s1:c1 eth1:vxl0
+  flock addnet s1:c1 eth1:vxl0 --ip 10.0.4.200`,
+		Args: between(1, 2),
+		ValidArgsFunction: a.completeNet(func(c *state.Cluster, server, _ string) []string {
+			var out []string
+			for _, bridge := range network.Bridges(c, server) {
+				out = append(out, "eth1:"+bridge)
+			}
+			return out
+		}),
+		Annotations: changing(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.parseAdd(args); err != nil {
+				return err
+			}
+			c, err := a.load(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if o.bridge == "" && slices.Contains(network.Bridges(c, o.server), o.iface) {
+				return refuse("flock addnet "+args[0]+" :"+o.iface, "%s is a bridge, not the name of an interface", o.iface)
+			}
+			return a.attach(cmd.Context(), &o)
+		},
+	}
+	addAddresses(cmd, &o)
+	return cmd
+}
+
+// parseAdd reads the words of addnet.
+func (o *netOptions) parseAdd(args []string) error {
+	if err := o.parseTarget(args[0]); err != nil {
+		return err
+	}
+	if len(args) > 1 {
+		var both bool
+		o.iface, o.bridge, both = strings.Cut(args[1], ":")
+		if args[1] == "" || both && o.bridge == "" {
+			return refuse("flock addnet "+args[0]+" eth1:BRIDGE", "%q names no interface on a bridge", args[1])
+		}
+	}
+	return o.parseAddrs()
+}

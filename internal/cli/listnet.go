@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
+	"github.com/spf13/cobra"
+)
+
+func newListNet(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "listnet [SERVER[:CONTAINER]]",
+		Short: "list a server's containers and their interfaces, live",
+		Long: `List the containers of a server, without one of this workstation, and their interfaces: the
+bridge that one is plugged into, MAC, addresses, and BY whom: flock (of this cluster, or which
+cluster), or - for whoever else. AWAITED is one that comes with its container. Interfaces on
+bridges of the cluster whose container is not known are listed by their ends on the server,
+with the MAC that was last heard there.
+
+  flock listnet s1
+  flock listnet s1:c1 -o json`,
+		Args: between(0, 1),
+		ValidArgsFunction: a.complete(1, func(c *state.Cluster, _ []string, _ string) []string {
+			return c.ServerNames()
+		}),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.listNet(cmd.Context(), args) },
+	}
+}
+
+func (a *app) listNet(ctx context.Context, args []string) error {
+	o := netOptions{server: network.Local}
+	if len(args) > 0 {
+		o.server = args[0]
+		if strings.Contains(args[0], ":") {
+			if err := o.parseTarget(args[0]); err != nil {
+				return err
+			}
+		}
+	}
+	c, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	if c.Servers[o.server] == nil && o.server != network.Local {
+		return usage{hint.Errorf("server "+o.server, "flock listservers", "unknown server %s", o.server)}
+	}
+	var found []spec.Container
+	err = a.with(func(e engine, _ *progress) (err error) {
+		found, err = e.Containers(ctx, o.server)
+		return err
+	})
+	if err != nil {
+		return partial{err}
+	}
+	views := view.Nets(c, o.server, found)
+	if o.container != "" {
+		views = slices.DeleteFunc(views, func(v view.Net) bool {
+			_, name, _ := strings.Cut(v.Container, "/")
+			return v.Container != o.container && name != o.container
+		})
+		if len(views) == 0 {
+			return hint.Errorf("server "+o.server, "flock listnet "+o.server, "there is no container %s on %s", o.container, o.server)
+		}
+	}
+	if a.JSON() {
+		return a.PrintJSON(views)
+	}
+	if len(views) == 0 {
+		a.Say("no containers on %s", o.server)
+		return nil
+	}
+	return view.NetTable(views, a.cluster(), a.Wide()).Write(a.Out, a.TableWidth())
+}

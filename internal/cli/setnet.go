@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/spf13/cobra"
+)
+
+func newSetNet(a *app) *cobra.Command {
+	o := netOptions{change: true}
+	cmd := &cobra.Command{
+		Use:   "setnet [SERVER:]CONTAINER [IFACE:]BRIDGE",
+		Short: "put a container's interface on another bridge, or at another address",
+		Long: `Put an interface that flock gave to a container, without IFACE eth0, on BRIDGE, with the
+addresses of --ip or, without any, those that its DHCP client gets. One that the container
+does not have is made, as addnet makes it. On its way to another bridge the interface stays
+up; another fixed address makes it anew.
+
+  flock setnet s1:c1 vxl0
+  flock setnet s1:c1 eth1:vxl0 --ip 10.0.4.200 --ip fd00:4::200`,
+		Args: exactly(2),
+		ValidArgsFunction: a.completeNet(func(c *state.Cluster, server, container string) []string {
+			var out []string
+			for _, bridge := range network.Bridges(c, server) {
+				for _, iface := range interfacesOf(c, server, container) {
+					out = append(out, iface+":"+bridge)
+				}
+				out = append(out, bridge)
+			}
+			return out
+		}),
+		Annotations: changing(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.parseSet(args); err != nil {
+				return err
+			}
+			return a.attach(cmd.Context(), &o)
+		},
+	}
+	addAddresses(cmd, &o)
+	return cmd
+}
+
+// parseSet reads the words of setnet.
+func (o *netOptions) parseSet(args []string) error {
+	if err := o.parseTarget(args[0]); err != nil {
+		return err
+	}
+	o.iface, o.bridge = "eth0", args[1]
+	if iface, bridge, both := strings.Cut(args[1], ":"); both {
+		o.iface, o.bridge = iface, bridge
+	}
+	if o.iface == "" || o.bridge == "" {
+		return refuse("flock setnet "+args[0]+" eth1:BRIDGE", "%q names no bridge for an interface", args[1])
+	}
+	return o.parseAddrs()
+}
+
+// interfacesOf are the interfaces that the file has of a container, NAME or KIND/NAME.
+func interfacesOf(c *state.Cluster, server, container string) []string {
+	o := netOptions{container: container}
+	s := c.Servers[server]
+	var out []string
+	for _, name := range o.recorded(s) {
+		for _, at := range s.Attached {
+			if at.Container == name {
+				out = append(out, at.Interface)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,72 @@
+package edit
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Attach gives a container on a server an interface. One that it has already stays as it
+// is, unless change: then it becomes what a says. An empty server is this workstation.
+func Attach(c *state.Cluster, server string, a state.Attachment, change bool) error {
+	if err := knowServer(c, server); err != nil {
+		return err
+	}
+	s := c.Servers[server]
+	switch at := network.AttachedAt(s, a.Container, a.Interface); {
+	case at < 0:
+		s.Attached = append(s.Attached, a)
+	case change:
+		s.Attached[at] = a
+	case s.Attached[at].Bridge != a.Bridge || !slices.Equal(s.Attached[at].Addrs, a.Addrs):
+		return hint.Errorf("server "+server, "flock setnet "+server+":"+a.Container+" "+a.Interface+":"+cmp.Or(a.Bridge, "BRIDGE")+flags(a.Addrs),
+			"%s has an interface %s already, %s", a.Container, a.Interface, Plugged(s.Attached[at]))
+	}
+	return nil
+}
+
+// Detach takes an interface away from a container. One that it does not have is no error.
+func Detach(c *state.Cluster, server, container, iface string) error {
+	s := c.Servers[server]
+	if s == nil {
+		return ground.UnknownServer(server)
+	}
+	if at := network.AttachedAt(s, container, iface); at >= 0 {
+		s.Attached = slices.Delete(s.Attached, at, at+1)
+	}
+	return nil
+}
+
+func flags(addrs []netip.Addr) string {
+	out := ""
+	for _, a := range addrs {
+		out += " --ip " + a.String()
+	}
+	return out
+}
+
+// detachLost takes away the interfaces whose bridge an edit took from their server.
+func detachLost(c *state.Cluster) {
+	for name, s := range c.Servers {
+		s.Attached = slices.DeleteFunc(s.Attached, func(a state.Attachment) bool {
+			return a.Bridge != "" && !network.HasBridge(c, name, a.Bridge)
+		})
+	}
+}
+
+// Plugged says what an interface is plugged into.
+func Plugged(a state.Attachment) string {
+	text := "on " + a.Bridge
+	if a.Bridge == "" {
+		text = "on no bridge"
+	}
+	for _, addr := range a.Addrs {
+		text += ", " + addr.String()
+	}
+	return text
+}

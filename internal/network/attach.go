@@ -1,0 +1,260 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/prefix"
+	"github.com/flocknet/flock/internal/segment"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// Interfaces that containers get. What is written down says which bridge and address;
+// MAC and port follow from cluster, server, container and interface, so that a container
+// keeps its lease whatever happens to it.
+
+// AttachedAt is the place of an interface among those that containers of s got; -1: it is
+// none of them.
+func AttachedAt(s *state.Server, container, iface string) int {
+	return slices.IndexFunc(s.Attached, func(a state.Attachment) bool { return a.Container == container && a.Interface == iface })
+}
+
+// HasBridge says whether a server has a bridge of ours under that name.
+func HasBridge(c *state.Cluster, server, bridge string) bool {
+	return socketOf(c, server, bridge) != nil
+}
+
+// OfBridge is the network whose bridge a server has under that name; "" if it is none of
+// ours, OwnSubnet for the server's own.
+func OfBridge(c *state.Cluster, server, bridge string) string {
+	at := socketOf(c, server, bridge)
+	switch {
+	case at == nil:
+		return ""
+	case at.network == segment.SubnetNetwork:
+		return ground.OwnSubnet(server)
+	}
+	return at.network
+}
+
+// checkAttached refuses interfaces of containers that make no sense: their names, their
+// bridges, their addresses.
+func checkAttached(c *state.Cluster) error {
+	taken := map[netip.Addr]string{}
+	for _, server := range c.ServerNames() {
+		s := c.Servers[server]
+		for i, a := range s.Attached {
+			who := server + ":" + a.Container
+			if err := checkAttachment(c, server, a); err != nil {
+				return ground.Locate("server "+server+", attached", err)
+			}
+			if AttachedAt(s, a.Container, a.Interface) != i {
+				return hint.Errorf("server "+server+", attached", "leave one of them away", "%s has two interfaces %s", who, a.Interface)
+			}
+			for _, addr := range a.Addrs {
+				if other, twice := taken[addr]; twice {
+					return hint.Errorf("server "+server+", attached", "choose another address"+socketOf(c, server, a.Bridge).example(c, addr),
+						"%s cannot have %s: it is taken by %s", who, addr, other)
+				}
+				taken[addr] = who
+			}
+		}
+	}
+	return nil
+}
+
+// checkAttachment refuses one that makes no sense by itself.
+func checkAttachment(c *state.Cluster, server string, a state.Attachment) error {
+	if err := spec.CheckContainer(a.Container); err != nil {
+		return err
+	}
+	if !option.IsInterfaceName(a.Interface) || a.Interface == "lo" {
+		return hint.Errorf("", "a name like eth1", "%q is not a name for a container's interface", a.Interface)
+	}
+	if a.Bridge == "" {
+		if len(a.Addrs) > 0 {
+			return hint.Errorf("", "name a bridge, IFACE:BRIDGE", "%s %s: an address without a bridge leads nowhere", a.Container, a.Interface)
+		}
+		return nil
+	}
+	at := socketOf(c, server, a.Bridge)
+	if at == nil {
+		return noBridge(c, server, a.Bridge)
+	}
+	families := map[bool]bool{}
+	for _, addr := range a.Addrs {
+		if err := at.check(c, addr); err != nil {
+			return err
+		}
+		if families[addr.Is6()] {
+			return hint.Errorf("", "give one address of each family", "%s %s: two %s addresses", a.Container, a.Interface, ground.FamilyName(addr.Is6()))
+		}
+		families[addr.Is6()] = true
+	}
+	return nil
+}
+
+// noBridge says what a server has instead.
+func noBridge(c *state.Cluster, server, bridge string) error {
+	next := "flock listnetworks, or flock setsubnet " + server + " 10.1.1.0/24"
+	bridges := Bridges(c, server)
+	if len(bridges) > 0 {
+		next = "one of: " + ground.JoinWords(bridges)
+	}
+	if n := c.Networks[bridge]; n != nil && slices.Contains(bridges, n.Bridge) {
+		return hint.Errorf("", "its bridge is "+n.Bridge, "%s is a network, not a bridge", bridge)
+	}
+	return hint.Errorf("", next, "%q is no bridge of a network on %s", bridge, server)
+}
+
+// Bridges are the bridges of ours that containers on a server can be attached to, those of
+// networks by the networks' names, then the server's own.
+func Bridges(c *state.Cluster, server string) []string {
+	var out []string
+	for _, name := range c.NetworkNames() {
+		if n := c.Networks[name]; n.Bridge != "" && ground.HasMember(n, server) {
+			out = append(out, n.Bridge)
+		}
+	}
+	if s := c.Servers[server]; s != nil && s.Subnet.IsValid() {
+		out = append(out, segment.SubnetBridge)
+	}
+	return out
+}
+
+// A socket is a bridge on a server, for what is plugged in there.
+type socket struct {
+	network  string
+	subnets  []netip.Prefix
+	gateways []netip.Addr   // per subnet
+	servers  []netip.Prefix // addresses that no container answers for
+	handed   []spec.Range   // by DHCP; a fixed address is none of them
+	reserves bool           // DHCP has all there is: a fixed address is taken out of it
+}
+
+// socketOf finds a bridge on a server; nil if there is none of that name.
+func socketOf(c *state.Cluster, server, bridge string) *socket {
+	if s := c.Servers[server]; s != nil && s.Subnet.IsValid() && bridge == segment.SubnetBridge {
+		return &socket{network: segment.SubnetNetwork, subnets: []netip.Prefix{s.Subnet.Masked()}, gateways: []netip.Addr{s.Subnet.Addr()}, reserves: true}
+	}
+	for _, name := range c.NetworkNames() {
+		n := c.Networks[name]
+		a := n.Allocated[server]
+		switch {
+		case n.Bridge != bridge || bridge == "" || a == nil:
+		case meaning(n).segment:
+			return segmentSocket(name, n)
+		default:
+			at := &socket{network: name, subnets: a.Subnets, reserves: n.DHCP != state.DHCPOff}
+			for _, p := range a.Subnets {
+				at.gateways = append(at.gateways, segment.GatewayOf(p))
+			}
+			return at
+		}
+	}
+	return nil
+}
+
+func segmentSocket(name string, n *state.Network) *socket {
+	at := &socket{network: name, subnets: n.Subnets, gateways: segment.Gateways(n)}
+	at.servers, at.handed = segment.Kept(n)
+	return at
+}
+
+// check refuses what cannot be a container's fixed address.
+func (s *socket) check(c *state.Cluster, a netip.Addr) error {
+	at := slices.IndexFunc(s.subnets, func(p netip.Prefix) bool { return p.Contains(a) })
+	refuse := func(format string, args ...any) error {
+		return hint.Errorf("", "choose another address"+s.example(c, a), "%s: "+format, append([]any{a}, args...)...)
+	}
+	switch {
+	case !a.IsValid():
+		return hint.Errorf("", "an address of "+inWords(s.subnets), "no address")
+	case at < 0:
+		return refuse("it is outside of %s", inWords(s.subnets))
+	case a == s.subnets[at].Addr() || a.Is4() && a == prefix.Last(s.subnets[at]):
+		return refuse("no host can have it in %s", s.subnets[at])
+	case a == s.gateways[at]:
+		return refuse("it is the gateway's")
+	case slices.ContainsFunc(s.servers, func(p netip.Prefix) bool { return p.Contains(a) }):
+		return refuse("it is kept for servers")
+	case !s.fixed(a):
+		return refuse("DHCP hands it out")
+	}
+	return nil
+}
+
+// fixed says whether DHCP leaves a alone.
+func (s *socket) fixed(a netip.Addr) bool {
+	return !slices.ContainsFunc(s.handed, func(r spec.Range) bool { return a.Compare(r.First) >= 0 && a.Compare(r.Last) <= 0 })
+}
+
+// exampleTries bounds how many addresses are looked at for an example.
+const exampleTries = 1024
+
+// example is an address that can be had instead of a, as a part of advice; "" where none is
+// found soon.
+func (s *socket) example(c *state.Cluster, a netip.Addr) string {
+	taken := map[netip.Addr]bool{}
+	for _, server := range c.Servers {
+		for _, other := range server.Attached {
+			for _, addr := range other.Addrs {
+				taken[addr] = true
+			}
+		}
+	}
+	for i, p := range s.subnets {
+		if p.Addr().Is6() != a.Is6() {
+			continue
+		}
+		try := p.Addr().Next()
+		for _, r := range s.handed {
+			if r.First == try.Next() { // single DHCP begins behind the gateway
+				try = r.Last
+			}
+		}
+		for range exampleTries {
+			bad := taken[try] || try == s.gateways[i] || !s.fixed(try) || slices.ContainsFunc(s.servers, func(p netip.Prefix) bool { return p.Contains(try) })
+			if !bad && p.Contains(try) && (try.Is6() || try != prefix.Last(p)) {
+				return ", for example " + try.String()
+			}
+			try = try.Next()
+		}
+	}
+	return ""
+}
+
+// attachments adds what containers on server get.
+func (b *builder) attachments(server string) {
+	h := b.Out.Hosts[server]
+	for _, a := range b.Cluster.Servers[server].Attached {
+		port, mac := ground.ContainerMAC(b.Cluster.Name, server, a.Container, a.Interface)
+		out := spec.Attachment{Container: a.Container, Interface: a.Interface, Host: spec.AttachPrefix + port, MAC: mac}
+		if a.Bridge != "" {
+			at := socketOf(b.Cluster, server, a.Bridge)
+			link := slices.IndexFunc(h.Links, func(l spec.Link) bool { return l.Name == a.Bridge && l.Kind == spec.Bridge })
+			if at == nil || link < 0 {
+				continue // the server takes no part in the network yet
+			}
+			out.Network, out.Bridge, out.MTU = at.network, a.Bridge, h.Links[link].MTU
+			for _, addr := range a.Addrs {
+				i := slices.IndexFunc(at.subnets, func(p netip.Prefix) bool { return p.Contains(addr) })
+				out.Addrs = append(out.Addrs, netip.PrefixFrom(addr, at.subnets[i].Bits()))
+				out.Gateways = append(out.Gateways, at.gateways[i])
+			}
+		}
+		h.Attached = append(h.Attached, out)
+	}
+}
+
+func inWords(list []netip.Prefix) string {
+	var out []string
+	for _, p := range list {
+		out = append(out, p.String())
+	}
+	return ground.JoinWords(out)
+}

@@ -1,0 +1,90 @@
+package spec
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// NetNS is the kind of container that is a named network namespace, as ip-netns(8) makes
+// and lists them.
+const NetNS = "netns"
+
+// ContainerKinds are the kinds that containers can have.
+func ContainerKinds() []string { return []string{NetNS} }
+
+// containerNameMax is the longest name of a container, in bytes. With all that goes with
+// it, it fits a link's alias (IFALIASZ, 256).
+const containerNameMax = 64
+
+// AttachPrefix begins the name of every interface on a server whose other end is in a
+// container.
+const AttachPrefix = "flk-"
+
+// Attachment is an interface of a container: one end of a pair (veth) whose other end is
+// on the server, as a port of a bridge of ours.
+type Attachment struct {
+	Container string // KIND/NAME
+	Interface string // its name in the container, at most IfNameMax bytes
+	Host      string // the name of the other end, on the server
+	Network   string `json:",omitempty"` // whose the bridge is; "": no bridge's port
+	Bridge    string `json:",omitempty"` // "": no bridge's port
+	MAC       string // of the end in the container
+	MTU       int    `json:",omitempty"` // bytes, of both ends; 0: the kernel's
+	// Addrs are the container's own, as long as it is attached. Without any, its DHCP client asks.
+	Addrs []netip.Prefix `json:",omitempty"`
+	// Gateways are the next hops of default routes, one per family of Addrs, for a
+	// container that has none of that family.
+	Gateways []netip.Addr `json:",omitempty"`
+	Down     bool         `json:",omitempty"` // found only: one of the ends is set down
+}
+
+// Object names the attachment in a Step.
+func (a Attachment) Object() string { return "attach " + a.Container + " " + a.Interface }
+
+func (a Attachment) String() string {
+	var b line
+	b.add(a.Object())
+	b.str("port", a.Host)
+	b.str("bridge", a.Bridge)
+	b.str("mac", a.MAC)
+	b.num("mtu", a.MTU)
+	b.str("addr", strings.Join(texts(a.Addrs), ","))
+	b.str("via", strings.Join(texts(a.Gateways), ","))
+	b.str("network", a.Network)
+	b.flag("down", a.Down)
+	return b.String()
+}
+
+// Container is what was found on a server.
+type Container struct {
+	Name       string // KIND/NAME; "": not known whose the interfaces are
+	Interfaces []ContainerInterface
+}
+
+// ContainerInterface is an interface of a container, loopback aside.
+type ContainerInterface struct {
+	Name   string         `json:",omitempty"` // in the container; "": the container is not known
+	Port   string         `json:",omitempty"` // its other end on the server; "": there is none
+	Bridge string         `json:",omitempty"` // that Port is plugged into
+	MAC    string         `json:",omitempty"` // in the container; of a port, what was last heard there
+	Addrs  []netip.Prefix `json:",omitempty"` // link-local ones aside; of a port, what is leased to MAC
+	Owner  string         `json:",omitempty"` // the cluster that attached it; "": not flock
+}
+
+// CheckContainer refuses what is no KIND/NAME, or not safe as part of a file name and of
+// an alias.
+func CheckContainer(text string) error {
+	kind, name, both := strings.Cut(text, "/")
+	switch {
+	case !both || !slices.Contains(ContainerKinds(), kind):
+		return hint.Errorf("", "write "+strings.Join(ContainerKinds(), "/NAME or ")+"/NAME", "container %q: its kind is none that flock knows", text)
+	case len(name) > containerNameMax:
+		return hint.Errorf("", "choose a shorter name", "container %q: a name has %d bytes at most", text, containerNameMax)
+	case !isName(name):
+		return hint.Errorf("", "use letters, digits, '-', '_' and '.', and start with a letter or digit", "container %q: %q is not a name", text, name)
+	}
+	return nil
+}
