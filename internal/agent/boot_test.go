@@ -18,7 +18,7 @@ import (
 )
 
 func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
-	s := testServices(t, newNFTHost(t)).Files
+	s := testFiles(t, newNFTHost(t))
 	ctx := context.Background()
 	want := &spec.Host{Links: []spec.Link{{Name: "vxl0"}}}
 	expect := func(what, step string) {

@@ -33,7 +33,7 @@ func daemonsOf(s *host.Files, h *spec.Host) []unit.Daemon {
 	out := []unit.Daemon{link.Resolver(s), bgpctl.Daemon(s)}
 	for _, d := range h.DHCPs {
 		if len(d.Peers) > 0 {
-			out = append(out, servicesOf(s).namesDaemon(d.Network))
+			out = append(out, s.DHCP.NamesDaemon(d.Network))
 		}
 	}
 	if len(h.Attached) > 0 {

@@ -18,8 +18,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/flocknet/flock/internal/agent/dropin"
-	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/lab"
@@ -77,20 +75,6 @@ func open(t testing.TB, cluster, dir string) *Kernel {
 		}
 	})
 	return k
-}
-
-// filesLeft names the files and units of a cluster, without the memory of what
-// was confirmed and of the settings that were found.
-func filesLeft(s *host.Files) ([]string, error) {
-	var all []string
-	for _, f := range []*family.Family{&dhcpFamily, &dropin.UnmanagedFamily, &dropin.EnvFamily} {
-		names, err := f.Remains(&host.Host{Files: s})
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, names...)
-	}
-	return all, nil
 }
 
 // listings are everything the kernel half can change, as its own tools print it.

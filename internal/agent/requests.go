@@ -57,7 +57,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	}
 	plan.Sum = last.Sum()
 	plan.Problems = append(strangers(last, r.Want), plan.Problems...)
-	if plan.Pools, err = servicesOf(k.Files).poolUses(r.Want, time.Now()); err != nil {
+	if plan.Pools, err = k.DHCP.PoolUses(r.Want, time.Now()); err != nil {
 		return nil, err
 	}
 	plan.Loose, plan.Bridges = link.Loose(k.Host, r.Want)
@@ -73,7 +73,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 			plan.Problems = append(plan.Problems, claim.Lacks(ctx, k.Files, families, nil, plan.Steps)...)
 		}
 		plan.Problems = append(plan.Problems, bgpctl.MissingSecrets(k.Files, r.Want, r.Secrets)...)
-		if plan.Leases, err = servicesOf(k.Files).leaving(r.Want); err != nil {
+		if plan.Leases, err = k.DHCP.Leaving(r.Want); err != nil {
 			return nil, err
 		}
 		s.agreed = ""
@@ -151,9 +151,9 @@ func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r s
 		return slices.ContainsFunc(r.Want.Links, func(l spec.Link) bool { return l.Name == device })
 	})
 	k.Secrets = r.Secrets
-	k.Untouched = r.Untouched
+	k.DHCP.Untouched = r.Untouched
 	for network, leases := range r.Leases {
-		servicesOf(k.Files).inherit(network, leases)
+		k.DHCP.Inherit(network, leases)
 	}
 	if !r.Want.Empty() {
 		// Before the first change: after a power cut the boot unit tidies up.

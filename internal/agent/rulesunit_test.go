@@ -17,7 +17,7 @@ import (
 // A server with the boot unit of an earlier agent gets the rules unit with the next apply,
 // and the plan says so; links of others beside ours stay when ours go.
 func TestRulesUnitIsPlannedMadeAndRemoved(t *testing.T) {
-	s := testServices(t, newNFTHost(t)).Files
+	s := testFiles(t, newNFTHost(t))
 	ctx := context.Background()
 	want := &spec.Host{Links: []spec.Link{{Name: "vxl0"}}}
 	expect := func(what, step string) {

@@ -24,6 +24,7 @@ import (
 	"github.com/flocknet/flock/internal/agent/attach"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
+	"github.com/flocknet/flock/internal/agent/socket"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/agent/wg"
@@ -78,7 +79,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	if os.Getenv(agentRole) == "" {
-		host.ProcNet, unit.OwnNetwork = "/proc/thread-self/net", "/proc/thread-self/ns/net" // a test's thread is in a namespace of its own, an agent's is not
+		socket.ProcNet, unit.OwnNetwork = "/proc/thread-self/net", "/proc/thread-self/ns/net" // a test's thread is in a namespace of its own, an agent's is not
 	}
 	if len(os.Args) < 4 || os.Args[1] != "agent" {
 		os.Exit(borrowed(m))
@@ -116,7 +117,7 @@ const testDir = "FLOCK_TEST_DIR"
 
 func testNames(ctx context.Context, mark string, log io.Writer) error {
 	_, network, _ := strings.Cut(mark, "/")
-	return servicesIn(os.Getenv(testDir)).serveNames(ctx, network, log)
+	return filesIn(os.Getenv(testDir)).DHCP.Answer(ctx, network, log)
 }
 
 func testAttach(ctx context.Context, cluster string, log io.Writer) error {

@@ -19,7 +19,7 @@ import (
 // A unit whose name looks like ours and that has no mark, or another cluster's, is
 // not ours.
 func TestForeignUnitsAreNotOurs(t *testing.T) {
-	s := testServices(t, newNFTHost(t)).Files
+	s := testFiles(t, newNFTHost(t))
 	if err := os.MkdirAll(s.Paths.Units, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestForeignUnitsAreNotOurs(t *testing.T) {
 }
 
 func TestBootUnitFollowsTheAgent(t *testing.T) {
-	s := testServices(t, newNFTHost(t)).Files
+	s := testFiles(t, newNFTHost(t))
 	ctx := context.Background()
 	if err := ensureBoot(ctx, s); err != nil || sysfile.Exists(s.Units.Path(unit.Boot)) {
 		t.Errorf("without systemd: %v", err)
@@ -75,10 +75,14 @@ func TestBootUnitFollowsTheAgent(t *testing.T) {
 
 func BenchmarkObserveServices(b *testing.B) {
 	h := newNFTHost(b)
-	s := testServices(b, h).Files
+	s := testFiles(b, h)
 	d := testDHCP()
 	h.sh("ip link add vxl0 type bridge; ip addr add 10.0.4.254/24 dev vxl0; ip link set vxl0 up")
-	h.setDHCP(servicesOf(s), d)
+	h.do(func() {
+		if err := s.DHCP.Set(b.Context(), d); err != nil {
+			b.Fatal(err)
+		}
+	})
 	want := &spec.Host{DHCPs: []spec.DHCP{d}, Unmanaged: []spec.Unmanage{{Links: []string{"vxl0"}}}}
 	k := &host.Host{Files: s}
 	h.do(func() {

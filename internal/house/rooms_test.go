@@ -144,7 +144,7 @@ var rooms = map[string]room{
 	"internal/agent": {
 		ours: []string{
 			"internal/agent/attach", "internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dropin", "internal/agent/family", "internal/agent/host",
-			"internal/agent/link", "internal/agent/names", "internal/agent/probe", "internal/agent/settings", "internal/agent/sysfile",
+			"internal/agent/link", "internal/agent/probe", "internal/agent/settings", "internal/agent/sysfile",
 			"internal/agent/unit", "internal/agent/wg", "internal/hint", "internal/rtnl", "internal/spec", "internal/wire", "templates",
 		},
 		theirs: []string{xSys},
@@ -158,6 +158,19 @@ var rooms = map[string]room{
 		theirs: []string{netlink, xSys},
 		never:  "a container is found and set up by its kind and name: what its interfaces are for, and when it starts, others know",
 		banned: []string{"net/http", "os/exec"},
+	},
+	"internal/agent/arp": {
+		ours:   []string{"internal/spec"},
+		theirs: []string{xSys},
+		never:  "a segment is asked and told: what the addresses are for is the caller's to know",
+	},
+	"internal/agent/dhcp": {
+		ours: []string{
+			"internal/agent/arp", "internal/agent/names", "internal/agent/socket", "internal/agent/sysfile", "internal/agent/unit",
+			"internal/hint", "internal/spec", "internal/wire", "templates",
+		},
+		theirs: []string{xSys},
+		never:  "a network's containers are served as a spec says: devices, addresses and filters are there or are not",
 	},
 	"internal/agent/names": {
 		ours:   []string{"internal/spec"},
@@ -174,8 +187,8 @@ var rooms = map[string]room{
 	},
 	"internal/agent/claim": {
 		ours: []string{
-			"internal/agent/bgpctl", "internal/agent/family", "internal/agent/host", "internal/agent/link", "internal/agent/sysfile",
-			"internal/agent/unit", "internal/agent/wg", "internal/spec",
+			"internal/agent/bgpctl", "internal/agent/family", "internal/agent/host", "internal/agent/link", "internal/agent/socket",
+			"internal/agent/sysfile", "internal/agent/unit", "internal/agent/wg", "internal/spec",
 		},
 		theirs: []string{netlink, xSys},
 		never:  "what is in the way is named before anything is changed: nothing is changed here",
@@ -196,7 +209,8 @@ var rooms = map[string]room{
 	},
 	"internal/agent/host": {
 		ours: []string{
-			"internal/agent/nft", "internal/agent/sysctl", "internal/agent/sysfile", "internal/agent/unit", "internal/agent/wg",
+			"internal/agent/dhcp", "internal/agent/nft", "internal/agent/socket", "internal/agent/sysctl", "internal/agent/sysfile",
+			"internal/agent/unit", "internal/agent/wg",
 			"internal/hint", "internal/rtnl", "internal/spec", "internal/wire",
 		},
 		theirs: []string{netlink, xSys},
@@ -217,7 +231,9 @@ var rooms = map[string]room{
 		never:  "packet filters are what a spec says: what a server should have is decided elsewhere",
 	},
 	"internal/agent/probe": {
-		ours:   []string{"internal/agent/host", "internal/agent/wg", "internal/spec"},
+		ours: []string{
+			"internal/agent/arp", "internal/agent/host", "internal/agent/wg", "internal/spec",
+		},
 		theirs: []string{xSys},
 		never:  "who answers is told, and nothing is concluded from it or changed by it",
 		banned: []string{"os/exec"},
@@ -227,6 +243,12 @@ var rooms = map[string]room{
 		theirs: []string{netlink, xSys},
 		never:  "what goes back is decided by what was found: how a setting is read is the room's of sysctl",
 		banned: []string{"os/exec"},
+	},
+	"internal/agent/socket": {
+		ours:   []string{"internal/agent/sysfile"},
+		theirs: []string{xSys},
+		never:  "a port is free or somebody's: who needs it, and what to do then, is for the claim",
+		banned: []string{"net", "os/exec"},
 	},
 	"internal/agent/sysctl": {
 		ours:   []string{"internal/agent/nft", "internal/agent/sysfile", "internal/agent/unit"},

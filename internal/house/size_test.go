@@ -27,7 +27,7 @@ var mostOf = map[string]int{"internal/agent": 2500}
 // stillOver is what is longer than that today: functions as FILE NAME, files, packages.
 // The list only shrinks: who splits one takes it out.
 var stillOver = []string{
-	"internal/agent", "internal/cli",
+	"internal/cli",
 }
 
 // over lists what of a file of this many lines is too long: its functions, and itself.

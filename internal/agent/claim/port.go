@@ -13,6 +13,7 @@ import (
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
+	"github.com/flocknet/flock/internal/agent/socket"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -20,7 +21,7 @@ import (
 // else has. What stands already holds its ports itself.
 func claimPorts(k *host.Host, table []*family.Family, want, have *spec.Host, ops []family.Op) []spec.Problem {
 	var out []spec.Problem
-	add := func(advice string, own func(pid int) bool, list ...host.Listener) {
+	add := func(advice string, own func(pid int) bool, list ...socket.Listener) {
 		for _, l := range list {
 			if !l.Taken() {
 				continue
@@ -53,12 +54,12 @@ func claimPorts(k *host.Host, table []*family.Family, want, have *spec.Host, ops
 
 // tunnelListeners are the sockets that a link of want on a UDP port will have; none
 // where one of ours stands there already. Without a link it is any socket.
-func tunnelListeners(k *host.Host, port uint16, want, have *spec.Host) []host.Listener {
+func tunnelListeners(k *host.Host, port uint16, want, have *spec.Host) []socket.Listener {
 	holds := func(l spec.Link) bool { return link.PortOf(l) == port && (!l.Down || l.Kind != spec.VXLAN) }
 	if k.Hung[port] || slices.ContainsFunc(have.Links, holds) {
 		return nil
 	}
-	at := host.Everywhere(port)
+	at := socket.Everywhere(port)
 	i := slices.IndexFunc(want.Links, func(l spec.Link) bool { return link.PortOf(l) == port })
 	if i >= 0 && want.Links[i].Kind == spec.UDP {
 		at = []netip.AddrPort{netip.AddrPortFrom(want.Links[i].Tunnel.Local, port)}
@@ -70,9 +71,9 @@ func tunnelListeners(k *host.Host, port uint16, want, have *spec.Host) []host.Li
 		}
 		at = slices.DeleteFunc(at, func(a netip.AddrPort) bool { return a.Addr().Is6() != six })
 	}
-	var out []host.Listener
+	var out []socket.Listener
 	for _, a := range at {
-		out = append(out, host.Listener{At: a})
+		out = append(out, socket.Listener{At: a})
 	}
 	return out
 }
@@ -90,10 +91,10 @@ func sharesVXLAN(k *host.Host, port uint16, six bool) bool {
 }
 
 // bgpListeners are the sockets of a BGP daemon.
-func bgpListeners(port uint16) []host.Listener {
-	var out []host.Listener
-	for _, at := range host.Everywhere(port) {
-		out = append(out, host.Listener{At: at, Stream: true, Share: []int{unix.SO_REUSEADDR}})
+func bgpListeners(port uint16) []socket.Listener {
+	var out []socket.Listener
+	for _, at := range socket.Everywhere(port) {
+		out = append(out, socket.Listener{At: at, Stream: true, Share: []int{unix.SO_REUSEADDR}})
 	}
 	return out
 }

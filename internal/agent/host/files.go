@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 
+	"github.com/flocknet/flock/internal/agent/dhcp"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/agent/wg"
@@ -15,16 +16,13 @@ import (
 // Files is one cluster's part of a server that is in files and processes. Files of ours
 // say in their first line whose they are; whole files are compared, byte by byte.
 type Files struct {
-	Cluster string
-	Paths   Paths
-	Units   *unit.Cluster
-	Keys    *wg.Keys
-	Lost    map[string]bool // notes that were found damaged, by name
-	// Inherited are leases for networks that this server serves from now on, or
-	// again, by network: the text of dnsmasq's lease file.
-	Inherited map[string]string
+	Cluster   string
+	Paths     Paths
+	Units     *unit.Cluster
+	Keys      *wg.Keys
+	DHCP      *dhcp.Server
+	Lost      map[string]bool   // notes that were found damaged, by name
 	Secrets   map[string]string // passwords that came with the request, by id
-	Untouched []string          // networks in which no server ever handed out, by the request
 	confirmed struct {          // what Last read last
 		text string
 		host *spec.Host
@@ -66,6 +64,7 @@ func FilesAt(cluster string, p Paths) *Files {
 	s := &Files{Cluster: cluster, Paths: p, Lost: map[string]bool{}}
 	s.Units = unit.New(cluster, p.Units, p.Systemd, s.RunDir())
 	s.Keys = wg.NewKeys(s.Dir(), s.Lost)
+	s.DHCP = dhcp.New(cluster, s.Dir(), s.RunDir(), s.Units)
 	return s
 }
 

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/nft"
+	"github.com/flocknet/flock/internal/agent/socket"
 	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/rtnl"
@@ -75,7 +76,7 @@ func Open(cluster, program string) (*Host, error) {
 		return nil, err
 	}
 	k := &Host{Files: NewFiles(cluster), Handle: h, RT: rt}
-	k.Filters = nft.New(nft.Server{Cluster: cluster, ProcNet: ProcNet, Notes: k.RunDir(), Program: program})
+	k.Filters = nft.New(nft.Server{Cluster: cluster, ProcNet: socket.ProcNet, Notes: k.RunDir(), Program: program})
 	k.WG = wg.NewServer(k.Userspace)
 	return k, nil
 }

@@ -9,11 +9,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/arp"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/wg"
 	"github.com/flocknet/flock/internal/spec"
@@ -139,7 +139,7 @@ func listen(k *host.Host, p spec.Probe, now time.Time) (prober, error) {
 		if err != nil {
 			return nil, err
 		}
-		fd, err := OpenARP(dev)
+		fd, err := arp.Open(dev)
 		return &arpProber{fd: fd, dev: dev, found: map[netip.Addr]net.HardwareAddr{}}, err
 	}
 	fd, err := openEcho(p)
@@ -165,13 +165,13 @@ func (l *arpProber) ask(p spec.Probe) error {
 	if err != nil {
 		return err
 	}
-	to := packetAddr(l.dev.Index)
+	to := arp.Broadcast(l.dev.Index)
 	copy(to.Addr[:], mac)
-	return unix.Sendto(l.fd, arpRequest(l.dev, p.From, p.To), 0, to)
+	return unix.Sendto(l.fd, arp.Request(l.dev, p.From, p.To), 0, to)
 }
 
 func (l *arpProber) heard(p spec.Probe) (bool, error) {
-	hear(l.fd, l.found)
+	arp.Hear(l.fd, l.found)
 	return l.found[p.To] != nil, nil
 }
 
@@ -318,10 +318,4 @@ func handshakesOf(k *host.Host, link string) ([]spec.Session, error) {
 		out = append(out, wg.SessionOf(link, peer))
 	}
 	return out, nil
-}
-
-// arpRequest asks who has a, in the name of own.
-func arpRequest(dev *net.Interface, own, a netip.Addr) []byte {
-	m := []byte{0, 1, 8, 0, 6, 4, 0, 1} // Ethernet, IPv4, request
-	return slices.Concat(m, dev.HardwareAddr, own.AsSlice(), []byte{0, 0, 0, 0, 0, 0}, a.AsSlice())
 }

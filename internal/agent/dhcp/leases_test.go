@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package dhcp
 
 import (
 	"fmt"
@@ -15,24 +15,24 @@ import (
 // The server that hands out from now on knows what the one before it gave.
 func TestLeasesMoveWithDHCP(t *testing.T) {
 	server := dhcpServer(t, 254)
-	before, after := testServices(t, server), testServices(t, server)
+	before, after := testServer(t, server), testServer(t, server)
 	d := testDHCP()
-	server.setDHCP(before, d)
+	server.Set(before, d)
 	c1, c2 := container(t, server, "c1p"), container(t, server, "c2p")
 	first := c1.lease("c1")["ip"]
-	if leases, err := before.leaving(&spec.Host{DHCPs: []spec.DHCP{d}}); err != nil || len(leases) != 0 {
+	if leases, err := before.Leaving(&spec.Host{DHCPs: []spec.DHCP{d}}); err != nil || len(leases) != 0 {
 		t.Fatalf("leases of a network that stays: %v, %v", leases, err)
 	}
-	leases, err := before.leaving(&spec.Host{})
+	leases, err := before.Leaving(&spec.Host{})
 	if err != nil || leases["vx1"] == "" {
 		t.Fatalf("leases: %v, %v", leases, err)
 	}
-	server.do(func() { err = before.removeDHCP(t.Context(), "vx1") })
+	server.do(func() { err = before.Remove(t.Context(), "vx1") })
 	if err != nil {
 		t.Fatal(err)
 	}
-	after.inherit("vx1", leases["vx1"])
-	server.setDHCP(after, d)
+	after.Inherit("vx1", leases["vx1"])
+	server.Set(after, d)
 	if second := c2.lease("c2")["ip"]; second == first {
 		t.Errorf("%s was given out twice", second)
 	}
@@ -47,16 +47,16 @@ func TestLeasesMoveWithDHCP(t *testing.T) {
 // An undo brings a dnsmasq back with its leases.
 func TestLeasesComeBack(t *testing.T) {
 	server := dhcpServer(t, 254)
-	s, d := testServices(t, server), testDHCP()
-	server.setDHCP(s, d)
+	s, d := testServer(t, server), testDHCP()
+	server.Set(s, d)
 	c1, c2 := container(t, server, "c1p"), container(t, server, "c2p")
 	first := c1.lease("c1")["ip"]
 	var err error
-	server.do(func() { err = s.removeDHCP(t.Context(), "vx1") })
+	server.do(func() { err = s.Remove(t.Context(), "vx1") })
 	if err != nil {
 		t.Fatal(err)
 	}
-	server.setDHCP(s, d)
+	server.Set(s, d)
 	if second := c2.lease("c2")["ip"]; second == first {
 		t.Errorf("%s was given out twice", second)
 	}
@@ -66,10 +66,10 @@ func TestLeasesComeBack(t *testing.T) {
 // asked for.
 func TestLeasesOfTheDeadAreFound(t *testing.T) {
 	server := dhcpServer(t, 254)
-	s, d := testServices(t, server), testDHCP()
+	s, d := testServer(t, server), testDHCP()
 	c1, c2 := container(t, server, "c1p"), container(t, server, "c2p")
 	c1.sh("ip addr add 10.0.4.2/24 dev eth0")
-	server.setDHCP(s, d)
+	server.Set(s, d)
 	if second := c2.lease("c2")["ip"]; second == "10.0.4.2" {
 		t.Errorf("%s was given out, and is in use", second)
 	}
@@ -83,7 +83,7 @@ func TestLeasesOfTheDeadAreFound(t *testing.T) {
 // is new asks nobody. What a server is dealt later may be in use, too.
 func TestLeasesAreLookedForWhereverTheyLack(t *testing.T) {
 	server := dhcpServer(t, 254)
-	s, d := testServices(t, server), testDHCP()
+	s, d := testServer(t, server), testDHCP()
 	leases := s.process(leaf, "vx1").leases
 	has := func(addr string) bool {
 		text, err := sysfile.ReadIfThere(leases)
@@ -96,7 +96,7 @@ func TestLeasesAreLookedForWhereverTheyLack(t *testing.T) {
 	c1.sh("ip addr add 10.0.4.5/24 dev eth0; ip addr add 10.0.4.100/24 dev eth0")
 	d.Ranges[0].Last = netip.MustParseAddr("10.0.4.63")
 	s.Untouched = []string{"vx1"}
-	server.setDHCP(s, d)
+	server.Set(s, d)
 	if has("10.0.4.5") {
 		t.Error("a new network asks around")
 	}
@@ -112,14 +112,14 @@ func TestLeasesAreLookedForWhereverTheyLack(t *testing.T) {
 			}
 			return nil
 		})
-		server.setDHCP(s, d)
+		server.Set(s, d)
 		if !has("10.0.4.5") || has("10.0.4.100") {
 			t.Errorf("%s: 10.0.4.5 is known: %v, 10.0.4.100: %v", name, has("10.0.4.5"), has("10.0.4.100"))
 		}
 	}
 	first := container(t, server, "c2p").lease("c2")["ip"]
 	d.Ranges[0].Last = netip.MustParseAddr("10.0.4.127")
-	server.setDHCP(s, d)
+	server.Set(s, d)
 	for _, addr := range []string{"10.0.4.5", "10.0.4.100", first} {
 		if !has(addr) {
 			t.Errorf("after more was dealt, %s is not known", addr)
@@ -129,32 +129,32 @@ func TestLeasesAreLookedForWhereverTheyLack(t *testing.T) {
 
 // Leases of IPv6 move, and with them the id that clients renew at.
 func TestLeasesMoveWithDHCPv6(t *testing.T) {
-	server := newNFTHost(t)
+	server := newHost(t)
 	server.sh(`ip link add vxl0 mtu 1450 type bridge; ip addr add fd00:4::fe/112 dev vxl0 nodad
 		ip link set vxl0 up; ip link add port type veth peer name wire; ip link set wire up; ip link set port master vxl0 up`)
 	server.awaitCarrier("vxl0")
-	before, after := testServices(t, server), testServices(t, server)
+	before, after := testServer(t, server), testServer(t, server)
 	d := testDHCP()
 	d.Listen, d.DNS, d.Router = addrs("fd00:4::fe"), addrs("fd00:4::fe"), netip.Addr{}
 	d.Ranges = []spec.Range{{First: netip.MustParseAddr("fd00:4::10"), Last: netip.MustParseAddr("fd00:4::20"), Subnet: netip.MustParsePrefix("fd00:4::/112")}}
-	server.setDHCP(before, d)
+	server.Set(before, d)
 	c := container(t, server, "c1p")
 	c.awaitLinkLocal("eth0")
 	first, id := c.rapid(1)
 	var leases map[string]string
 	var err error
 	poll(t, func() error { // dnsmasq answers first and writes then
-		if leases, err = before.leaving(&spec.Host{}); err == nil && !strings.Contains(leases["vx1"], first) {
+		if leases, err = before.Leaving(&spec.Host{}); err == nil && !strings.Contains(leases["vx1"], first) {
 			err = fmt.Errorf("leases: %v", leases)
 		}
 		return err
 	})
-	server.do(func() { err = before.removeDHCP(t.Context(), "vx1") })
+	server.do(func() { err = before.Remove(t.Context(), "vx1") })
 	if err != nil {
 		t.Fatal(err)
 	}
-	after.inherit("vx1", leases["vx1"])
-	server.setDHCP(after, d)
+	after.Inherit("vx1", leases["vx1"])
+	server.Set(after, d)
 	if second, _ := c.rapid(2); second == first {
 		t.Errorf("%s was given out twice", second)
 	}

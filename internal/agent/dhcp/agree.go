@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package dhcp
 
 import (
 	"context"
@@ -63,7 +63,7 @@ func (n *answerer) complain(err error, log io.Writer) {
 // look reads the leases where they changed and tells the other servers what is new;
 // some of what is not, if all are to be looked at.
 func (n *answerer) look(all bool, log io.Writer) error {
-	p := n.services.process(leaf, n.network)
+	p := n.server.process(leaf, n.network)
 	looks := looksOf(p.leases) + looksOf(p.names)
 	if !all && looks == n.looked && !n.claims.Changed() && len(n.again) == 0 {
 		return nil
@@ -118,7 +118,7 @@ func (n *answerer) writePins(d spec.DHCP, p process, now int64) ([]*names.Claim,
 		written = info.ModTime().UnixMilli()
 	}
 	news, want := n.claims.Update(d, leases, written, pins, now)
-	conf := n.services.leafConf(d)
+	conf := n.server.leafConf(d)
 	for addr, have := range pins {
 		if want[addr].Name != have.Name && (n.claims.Given(have.Name, addr) || !names.HandsOut(d, addr)) {
 			err = errors.Join(err, sysfile.Remove(filepath.Join(p.names, addr)))
@@ -218,7 +218,7 @@ func (n *answerer) hearServers(c net.PacketConn, log io.Writer) {
 
 // reply compares what another server says with what is known here, and answers.
 func (n *answerer) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writer) error {
-	mark := n.services.Cluster + "/" + n.network
+	mark := n.server.cluster + "/" + n.network
 	head, text, _ := strings.Cut(m, "\n")
 	asked := head == names.Asks+mark
 	if !asked && head != names.Says+mark {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package dhcp
 
 import (
 	"context"
@@ -17,8 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/flocknet/flock/internal/agent/family"
-	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/arp"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
@@ -27,11 +26,12 @@ import (
 
 // One network's DHCP is one dnsmasq, or two where other servers know more names
 // of the domain: a leaf, with the leases, and a front, whose questions a process of
-// ours takes to all leaves (dnsnames.go). They are not enabled: the boot unit starts them when their bridge is there.
+// ours takes to all leaves (answer.go). They are not enabled: the boot unit starts them when their bridge is there.
 
-// observeDHCPs fills in have.DHCPs.
-func (s *services) observeDHCPs(ctx context.Context, want, have *spec.Host) error {
-	networks, err := s.dhcpNetworks()
+// Observe fills in have.DHCPs: what stands, and of what does not stand as want has it the
+// copy in its file.
+func (s *Server) Observe(ctx context.Context, want, have *spec.Host) error {
+	networks, err := s.networks()
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (s *services) observeDHCPs(ctx context.Context, want, have *spec.Host) erro
 		}
 		at := slices.IndexFunc(want.DHCPs, func(d spec.DHCP) bool { return d.Network == network })
 		if at >= 0 {
-			ok, err := s.dhcpStands(want.DHCPs[at])
+			ok, err := s.allStand(want.DHCPs[at])
 			if err != nil {
 				return err
 			}
@@ -67,22 +67,22 @@ func (s *services) observeDHCPs(ctx context.Context, want, have *spec.Host) erro
 	return nil
 }
 
-// dhcpNetworks lists the networks of this cluster that have a file or a unit of
+// networks lists the networks of this cluster that have a file or a unit of
 // a dnsmasq here, whichever: a removal that failed may have left any of them.
-func (s *services) dhcpNetworks() ([]string, error) {
+func (s *Server) networks() ([]string, error) {
 	found := map[string]bool{}
-	for _, dir := range []string{s.Dir(), s.RunDir()} {
+	for _, dir := range []string{s.dir, s.run} {
 		names, err := sysfile.Names(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("list files: %w", err)
 		}
 		for _, name := range names {
-			if network := dhcpNetworkOf(name); network != "" {
+			if network := networkOf(name); network != "" {
 				found[network] = true
 			}
 		}
 	}
-	units, err := s.Units.Ours()
+	units, err := s.units.Ours()
 	if err != nil {
 		return nil, err
 	}
@@ -92,10 +92,8 @@ func (s *services) dhcpNetworks() ([]string, error) {
 			return nil, err
 		}
 		_, network, _ := strings.Cut(mark, "/")
-		for _, role := range roles {
-			if s.Units.DaemonOf(path) == s.process(role, network).daemon {
-				found[network] = true
-			}
+		if slices.Contains(s.Daemons(network), s.units.DaemonOf(path)) {
+			found[network] = true
 		}
 	}
 	var networks []string
@@ -106,9 +104,9 @@ func (s *services) dhcpNetworks() ([]string, error) {
 	return networks, nil
 }
 
-// dhcpStands says whether d's files are what would be written now and its
+// allStand says whether d's files are what would be written now and its
 // processes run with them.
-func (s *services) dhcpStands(d spec.DHCP) (bool, error) {
+func (s *Server) allStand(d spec.DHCP) (bool, error) {
 	plans, err := s.plan(d)
 	if err != nil {
 		return false, err
@@ -124,9 +122,9 @@ func (s *services) dhcpStands(d spec.DHCP) (bool, error) {
 	return s.namesStand(d), nil
 }
 
-// setDHCP makes d stand. Only what differs is written and only what has to is
+// Set makes d stand on its bridge, which must be there. Only what differs is written and only what has to is
 // started anew: new names are taken up by a running dnsmasq.
-func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
+func (s *Server) Set(ctx context.Context, d spec.DHCP) error {
 	plans, err := s.plan(d)
 	if err != nil {
 		return err
@@ -147,13 +145,13 @@ func (s *services) setDHCP(ctx context.Context, d spec.DHCP) error {
 	return nil
 }
 
-// removeDHCP removes the dnsmasq of network with all its files, leases included.
-func (s *services) removeDHCP(ctx context.Context, network string) error {
+// Remove removes the dnsmasq of network with all its files, leases included.
+func (s *Server) Remove(ctx context.Context, network string) error {
 	leases, err := sysfile.ReadIfThere(s.process(leaf, network).leases)
 	if err != nil {
 		return fmt.Errorf("remove DHCP of %s: %w", network, err)
 	}
-	s.inherit(network, leases) // the change may be undone
+	s.Inherit(network, leases) // the change may be undone
 	errs := []error{s.runNames(ctx, spec.DHCP{Network: network})}
 	for _, role := range []role{front, leaf} {
 		errs = append(errs, s.removeProcess(ctx, s.process(role, network)))
@@ -165,14 +163,14 @@ func (s *services) removeDHCP(ctx context.Context, network string) error {
 }
 
 // stands compares files, and what the process was started with.
-func (s *services) stands(p planned, bridge string) (bool, error) {
+func (s *Server) stands(p planned, bridge string) (bool, error) {
 	files := maps.Clone(p.soft)
 	files[p.conf], files[p.record] = p.confText, p.recordText(bridge)
 	if p.leaf {
 		files[p.leased] = p.leasedText
 	}
-	if s.Units.HasSystemd() {
-		files[s.Units.Path(s.Units.Name(p.daemon))] = p.unitText
+	if s.units.HasSystemd() {
+		files[s.units.Path(s.units.Name(p.daemon))] = p.unitText
 	}
 	for path, want := range files {
 		have, err := sysfile.ReadIfThere(path)
@@ -185,7 +183,7 @@ func (s *services) stands(p planned, bridge string) (bool, error) {
 
 // start brings p's process to its files: not at all where it stands, by a signal
 // where that is enough, otherwise by starting it anew.
-func (s *services) start(ctx context.Context, p planned, d spec.DHCP) error {
+func (s *Server) start(ctx context.Context, p planned, d spec.DHCP) error {
 	bridge := d.Bridge
 	if ok, err := s.stands(p, bridge); err != nil || ok {
 		return err
@@ -223,7 +221,7 @@ func (s *services) start(ctx context.Context, p planned, d spec.DHCP) error {
 }
 
 // anew starts p's process anew. A leaf has its leases by then.
-func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []spec.Range) error {
+func (s *Server) anew(ctx context.Context, p planned, d spec.DHCP, before []spec.Range) error {
 	for _, path := range []string{p.pidFile, p.leases} { // dnsmasq's own, which it would not open
 		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 			if err := sysfile.Remove(path); err != nil {
@@ -242,19 +240,19 @@ func (s *services) anew(ctx context.Context, p planned, d spec.DHCP, before []sp
 		}
 	}
 	var err error
-	if s.Units.HasSystemd() {
-		err = unit.Restart(ctx, s.Units.Name(p.daemon))
+	if s.units.HasSystemd() {
+		err = unit.Restart(ctx, s.units.Name(p.daemon))
 	} else {
 		err = p.restart(ctx)
 	}
 	if err == nil && taken && d.Floats {
-		_ = announce(d.Bridge, d.DNS) // who does not hear it finds out within a minute
+		_ = arp.Announce(d.Bridge, d.DNS) // who does not hear it finds out within a minute
 	}
 	return err
 }
 
 // rangesBefore is what network's leaf handed out so far, by its files.
-func (s *services) rangesBefore(network string) ([]spec.Range, error) {
+func (s *Server) rangesBefore(network string) ([]spec.Range, error) {
 	text, err := sysfile.ReadIfThere(s.process(leaf, network).hosts)
 	if err != nil {
 		return nil, err
@@ -268,7 +266,7 @@ func (s *services) rangesBefore(network string) ([]spec.Range, error) {
 
 // write puts p's files in place and says which of those changed that a running
 // process does not read again. dnsmasq reads as nobody: they are no secrets.
-func (s *services) write(ctx context.Context, p planned) (newConf, newUnit bool, err error) {
+func (s *Server) write(ctx context.Context, p planned) (newConf, newUnit bool, err error) {
 	if err := sysfile.MakeDir(filepath.Dir(p.pidFile)); err != nil {
 		return false, false, err
 	}
@@ -285,8 +283,8 @@ func (s *services) write(ctx context.Context, p planned) (newConf, newUnit bool,
 	if newConf, err = sysfile.WriteIfOther(p.conf, p.confText, 0o644); err != nil {
 		return false, false, err
 	}
-	if s.Units.HasSystemd() {
-		newUnit, err = s.Units.Put(ctx, p.daemon, p.unitText)
+	if s.units.HasSystemd() {
+		newUnit, err = s.units.Put(ctx, p.daemon, p.unitText)
 	}
 	return newConf, newUnit, err
 }
@@ -312,8 +310,8 @@ func startedAs(record string) string {
 	return first
 }
 
-func (s *services) removeProcess(ctx context.Context, p process) error {
-	if err := s.Units.Drop(ctx, p.daemon); err != nil {
+func (s *Server) removeProcess(ctx context.Context, p process) error {
+	if err := s.units.Drop(ctx, p.daemon); err != nil {
 		return err
 	}
 	if err := p.stop(ctx); err != nil {
@@ -341,41 +339,4 @@ func removeNames(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-}
-
-var dhcpFamily = family.Family{
-	Stage: family.StageUse, What: "services: look at dnsmasq",
-	Observe: func(ctx context.Context, k *host.Host, want, have *spec.Host) error {
-		return servicesOf(k.Files).observeDHCPs(ctx, want, have)
-	},
-	Diff: func(d *family.Difference) {
-		key := func(d spec.DHCP) string { return d.Network }
-		d.Put(family.Compare(d.Want.DHCPs, d.Have.DHCPs, key, func(d spec.DHCP) string { return "dhcp " + d.Network }), family.Going, family.Serving)
-	},
-	One: func(ctx context.Context, a *family.Applier, op family.Op) error {
-		want, ok := op.Want.(spec.DHCP)
-		if !ok {
-			return servicesOf(a.Host.Files).removeDHCP(ctx, op.Have.(spec.DHCP).Network)
-		}
-		if err := a.Up(); err != nil {
-			return err
-		}
-		return servicesOf(a.Host.Files).setDHCP(ctx, want)
-	},
-	Tried: family.Tried{
-		Files: func(*host.Files, family.Op) ([]string, bool) { return nil, true },
-		Watcher: func(_ *host.Host, op family.Op) (string, error) {
-			if op.Want == nil {
-				return "", nil
-			}
-			return "dnsmasq", nil
-		},
-		Listens: dhcpSockets,
-		Claim: func(ctx context.Context, k *host.Host, _ *spec.Host, ops []family.Op) ([]spec.Problem, error) {
-			return servicesOf(k.Files).claimDHCP(ctx, ops), nil
-		},
-	},
-	Strays:  func(ctx context.Context, k *host.Host) error { return endStrays(ctx, k) },
-	Marked:  true,
-	Remains: func(k *host.Host) ([]string, error) { return servicesOf(k.Files).daemonRemains() },
 }

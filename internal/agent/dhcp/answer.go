@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package dhcp
 
 import (
 	"context"
@@ -13,11 +13,9 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
@@ -45,46 +43,46 @@ const (
 // namesStem begins the names of what the process that asks for names has.
 const namesStem = "names-"
 
-// namesDaemon is the process that asks all leaves of network.
-func (s *services) namesDaemon(network string) unit.Daemon {
-	mark := s.Cluster + "/" + network
+// NamesDaemon is the process that asks all leaves of network.
+func (s *Server) NamesDaemon(network string) unit.Daemon {
+	mark := s.cluster + "/" + network
 	return unit.Daemon{Name: namesStem + network, Mark: mark, Description: "Names of flock network " + mark, Args: []string{"agent", "names", mark}}
 }
 
 // runNames runs the process where d's names are with several servers, and only
 // there. It reads itself whom to ask.
-func (s *services) runNames(ctx context.Context, d spec.DHCP) error {
-	of := s.namesDaemon(d.Network)
+func (s *Server) runNames(ctx context.Context, d spec.DHCP) error {
+	of := s.NamesDaemon(d.Network)
 	if len(d.Peers) == 0 {
-		if !sysfile.Exists(s.Units.PIDFile(of)) && !s.Units.Installed(of.Name) {
+		if !sysfile.Exists(s.units.PIDFile(of)) && !s.units.Installed(of.Name) {
 			return nil
 		}
-		return s.Units.Stop(ctx, of)
+		return s.units.Stop(ctx, of)
 	}
 	if s.namesStand(d) && s.runsThis(of) {
 		return nil
 	}
-	return s.Units.Start(ctx, of)
+	return s.units.Start(ctx, of)
 }
 
 // namesStand says whether the process for d runs, or is rightly not there.
-func (s *services) namesStand(d spec.DHCP) bool {
-	of := s.namesDaemon(d.Network)
-	unit := !s.Units.HasSystemd() || s.Units.Installed(of.Name)
-	return len(d.Peers) == 0 || unit && s.Units.PID(of) != 0
+func (s *Server) namesStand(d spec.DHCP) bool {
+	of := s.NamesDaemon(d.Network)
+	unit := !s.units.HasSystemd() || s.units.Installed(of.Name)
+	return len(d.Peers) == 0 || unit && s.units.PID(of) != 0
 }
 
 // runsThis says whether d's process runs this program, and not one of before.
-func (s *services) runsThis(d unit.Daemon) bool {
-	its, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.Units.PID(d)))
+func (s *Server) runsThis(d unit.Daemon) bool {
+	its, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.units.PID(d)))
 	self, err2 := unit.OwnProgram()
 	return err == nil && err2 == nil && its == self
 }
 
 // answerer is a process that answers for one network.
 type answerer struct {
-	services *services
-	network  string
+	server  *Server
+	network string
 
 	mu     sync.Mutex
 	silent map[netip.Addr]bool // leaves that did not answer when they were last asked
@@ -97,15 +95,10 @@ type answerer struct {
 	failed  string         // what the last look failed with
 }
 
-// Names answers the front of the network mark (CLUSTER/NETWORK) until it is told to
-// end: it asks all leaves and says what one of them knows.
-func Names(ctx context.Context, mark string, log io.Writer) error {
-	cluster, network, _ := strings.Cut(mark, "/")
-	return servicesOf(host.NewFiles(cluster)).serveNames(ctx, network, log)
-}
-
-func (s *services) serveNames(ctx context.Context, network string, log io.Writer) error {
-	n := &answerer{services: s, network: network, silent: map[netip.Addr]bool{}, claims: names.NewClaims()}
+// Answer answers the front of network until ctx ends: it asks all leaves and says what one
+// of them knows. What goes wrong meanwhile is written to log.
+func (s *Server) Answer(ctx context.Context, network string, log io.Writer) error {
+	n := &answerer{server: s, network: network, silent: map[netip.Addr]bool{}, claims: names.NewClaims()}
 	d, err := n.reads()
 	if err != nil {
 		return err
@@ -119,7 +112,7 @@ func (s *services) serveNames(ctx context.Context, network string, log io.Writer
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for questions: %w", err), udp.Close())
 	}
-	done, err := n.services.Units.Ready(n.services.namesDaemon(network))
+	done, err := n.server.units.Ready(n.server.NamesDaemon(network))
 	if err != nil {
 		return errors.Join(err, udp.Close(), tcp.Close())
 	}
@@ -145,7 +138,7 @@ func fromHere(from, at net.Addr) bool {
 
 // reads what the network's names are made of. It changes while the process runs.
 func (n *answerer) reads() (spec.DHCP, error) {
-	text, err := sysfile.ReadIfThere(n.services.process(leaf, n.network).hosts)
+	text, err := sysfile.ReadIfThere(n.server.process(leaf, n.network).hosts)
 	if err != nil {
 		return spec.DHCP{}, err
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package arp
 
 import (
 	"fmt"
@@ -8,15 +8,13 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/flocknet/flock/internal/agent/probe"
 )
 
-// announce tells the segment behind bridge that addrs, which are its own, are here now:
+// Announce tells the segment behind bridge that addrs, which are its own, are here now:
 // who knows them by another server's MAC address learns this one at once, and not when
 // that server has not answered for a minute. Closing the socket takes the kernel some
 // 30 ms (packet_release waits for all processors), so it is for who takes over.
-func announce(bridge string, addrs []netip.Addr) error {
+func Announce(bridge string, addrs []netip.Addr) error {
 	dev, err := net.InterfaceByName(bridge)
 	if err != nil {
 		return fmt.Errorf("announce addresses on %s: %w", bridge, err)
@@ -35,12 +33,12 @@ func announce(bridge string, addrs []netip.Addr) error {
 
 // announceARP asks for the own address (RFC 5227, 3).
 func announceARP(dev *net.Interface, own netip.Addr) error {
-	fd, err := probe.OpenARP(dev)
+	fd, err := Open(dev)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd) //nolint:errcheck // nothing is lost
-	return probe.Ask(fd, dev, own, own)
+	return ask(fd, dev, own, own)
 }
 
 // announceND sends an unsolicited neighbour advertisement (RFC 4861, 7.2.6) that

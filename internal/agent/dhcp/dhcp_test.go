@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package dhcp
 
 import (
 	"bytes"
@@ -16,26 +16,26 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// testServices keeps its files in a directory that nobody, as whom dnsmasq runs,
+// testServer keeps its files in a directory that nobody, as whom dnsmasq runs,
 // can enter, and ends what it started.
-func testServices(t testing.TB, h *nftHost) *services {
+func testServer(t testing.TB, h *host) *Server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "flock-dhcp-") //nolint:usetesting // nobody cannot enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := servicesIn(dir)
+	s := serverIn(dir)
 	t.Cleanup(func() {
-		networks, err := s.dhcpNetworks()
+		networks, err := s.networks()
 		if err != nil {
 			t.Error(err)
 		}
 		for _, n := range networks {
-			h.do(func() { err = s.removeDHCP(context.Background(), n) })
+			h.do(func() { err = s.Remove(context.Background(), n) })
 			if err != nil {
 				t.Error(err)
 			}
@@ -50,12 +50,9 @@ func testServices(t testing.TB, h *nftHost) *services {
 	return s
 }
 
-func servicesIn(dir string) *services {
-	return servicesOf(host.FilesAt("test", host.Paths{
-		Lib: filepath.Join(dir, "lib"), Run: filepath.Join(dir, "run"), Units: filepath.Join(dir, "units"),
-		Network: filepath.Join(dir, "network"), NM: filepath.Join(dir, "nm", "conf.d"),
-		Systemd: filepath.Join(dir, "systemd"), Netif: filepath.Join(dir, "netif"), NMRun: filepath.Join(dir, "nmrun"),
-	}))
+func serverIn(dir string) *Server {
+	run := filepath.Join(dir, "run", "test.d")
+	return New("test", filepath.Join(dir, "lib", "test"), run, unit.New("test", filepath.Join(dir, "units"), filepath.Join(dir, "systemd"), run))
 }
 
 func addrs(list ...string) []netip.Addr {
@@ -80,8 +77,8 @@ func testDHCP() spec.DHCP {
 
 // dhcpServer is a server with the bridge of testDHCP, own the last byte of its own
 // address.
-func dhcpServer(t *testing.T, own int) *nftHost {
-	h := newNFTHost(t)
+func dhcpServer(t *testing.T, own int) *host {
+	h := newHost(t)
 	h.sh(fmt.Sprintf(`ip link add vxl0 address 6a:0b:00:00:00:%02x mtu 1450 type bridge
 		ip addr add 10.0.4.%d/24 dev vxl0; ip addr add 10.0.4.1/32 dev vxl0
 		ip addr add fd00:4::%x/64 dev vxl0 nodad; ip link set vxl0 up
@@ -90,11 +87,11 @@ func dhcpServer(t *testing.T, own int) *nftHost {
 	return h
 }
 
-func (h *nftHost) setDHCP(s *services, d spec.DHCP) {
+func (h *host) Set(s *Server, d spec.DHCP) {
 	h.t.Helper()
-	h.t.(*testing.T).Setenv(testDir, filepath.Dir(s.Paths.Lib)) // of the daemons that are started
+	h.t.(*testing.T).Setenv(testDir, filepath.Dir(filepath.Dir(s.dir))) // of the daemons that are started
 	var err error
-	h.do(func() { err = s.setDHCP(context.Background(), d) })
+	h.do(func() { err = s.Set(context.Background(), d) })
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -103,11 +100,11 @@ func (h *nftHost) setDHCP(s *services, d spec.DHCP) {
 	}
 }
 
-func (h *nftHost) seen(s *services, want ...spec.DHCP) []spec.DHCP {
+func (h *host) seen(s *Server, want ...spec.DHCP) []spec.DHCP {
 	h.t.Helper()
 	have := &spec.Host{}
 	var err error
-	h.do(func() { err = s.observeDHCPs(context.Background(), &spec.Host{DHCPs: want}, have) })
+	h.do(func() { err = s.Observe(context.Background(), &spec.Host{DHCPs: want}, have) })
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -115,7 +112,7 @@ func (h *nftHost) seen(s *services, want ...spec.DHCP) []spec.DHCP {
 }
 
 // lease asks for an address as container and returns what the client was told.
-func (h *nftHost) lease(container string) map[string]string {
+func (h *host) lease(container string) map[string]string {
 	h.t.Helper()
 	out := h.sh(`script=$(mktemp); trap 'rm -f $script' EXIT
 		printf '#!/bin/sh\n[ "$1" = bound ] && env\ntrue\n' >$script; chmod +x $script
@@ -134,14 +131,14 @@ func (h *nftHost) lease(container string) map[string]string {
 }
 
 // lookup returns what server says of name within a second.
-func (h *nftHost) lookup(name, server string) string {
+func (h *host) lookup(name, server string) string {
 	out, _ := h.try("timeout 1 busybox nslookup -type=a " + name + " " + server + " 2>&1")
 	_, answer, _ := strings.Cut(out, "\n\n")
 	return strings.Join(strings.Fields(answer), " ")
 }
 
-func container(t *testing.T, on *nftHost, port string) *nftHost {
-	c := newNFTHost(t)
+func container(t *testing.T, on *host, port string) *host {
+	c := newHost(t)
 	c.join("eth0", on, port, "vxl0")
 	c.awaitCarrier("eth0")
 	return c
@@ -149,8 +146,8 @@ func container(t *testing.T, on *nftHost, port string) *nftHost {
 
 func TestDHCPServesABridge(t *testing.T) {
 	server := dhcpServer(t, 254)
-	s := testServices(t, server)
-	server.setDHCP(s, testDHCP())
+	s := testServer(t, server)
+	server.Set(s, testDHCP())
 	c1 := container(t, server, "c1p")
 
 	begin := time.Now()
@@ -174,7 +171,7 @@ func TestDHCPServesABridge(t *testing.T) {
 }
 
 // router checks that a router advertisement gives an address in prefix and the MTU.
-func (h *nftHost) router(prefix string) {
+func (h *host) router(prefix string) {
 	h.t.Helper()
 	h.sh("sysctl -qw net.ipv6.conf.eth0.accept_ra=2; ip link set eth0 down; ip link set eth0 up")
 	deadline := time.Now().Add(5 * time.Second)
@@ -193,8 +190,8 @@ func (h *nftHost) router(prefix string) {
 // Containers made from one image have one client id; leases go by MAC.
 func TestDHCPLeasesGoByMAC(t *testing.T) {
 	server := dhcpServer(t, 254)
-	s := testServices(t, server)
-	server.setDHCP(s, testDHCP())
+	s := testServer(t, server)
+	server.Set(s, testDHCP())
 	c1, c2 := container(t, server, "c1p"), container(t, server, "c2p")
 	const clone = "one -x 0x3d:ff00112233" // option 61
 	first := c1.lease(clone)["ip"]
@@ -208,9 +205,9 @@ func TestDHCPLeasesGoByMAC(t *testing.T) {
 
 func TestDHCPKeepsLeasesAndReadsNames(t *testing.T) {
 	server := dhcpServer(t, 254)
-	s := testServices(t, server)
+	s := testServer(t, server)
 	d := testDHCP()
-	server.setDHCP(s, d)
+	server.Set(s, d)
 	c1, c2 := container(t, server, "c1p"), container(t, server, "c2p")
 	first := c1.lease("c1")["ip"]
 	pid := s.process(leaf, "vx1").pid()
@@ -219,7 +216,7 @@ func TestDHCPKeepsLeasesAndReadsNames(t *testing.T) {
 	if have := server.seen(s, d); len(have) != 1 || len(have[0].Hosts) != 1 {
 		t.Errorf("before the new name: have %v", have)
 	}
-	server.setDHCP(s, d)
+	server.Set(s, d)
 	if now := s.process(leaf, "vx1").pid(); now != pid {
 		t.Errorf("a new name restarted dnsmasq: pid %d, then %d", pid, now)
 	}
@@ -231,7 +228,7 @@ func TestDHCPKeepsLeasesAndReadsNames(t *testing.T) {
 	})
 
 	d.MTU = 1400
-	server.setDHCP(s, d)
+	server.Set(s, d)
 	if now := s.process(leaf, "vx1").pid(); now == pid {
 		t.Error("another MTU left dnsmasq as it was")
 	}
@@ -249,9 +246,9 @@ func TestDHCPKeepsLeasesAndReadsNames(t *testing.T) {
 // Whatever is touched, dnsmasq's part is seen as different and comes back.
 func TestDHCPDrift(t *testing.T) {
 	server := dhcpServer(t, 254)
-	s := testServices(t, server)
+	s := testServer(t, server)
 	d := testDHCP()
-	server.setDHCP(s, d)
+	server.Set(s, d)
 	p := s.process(leaf, "vx1")
 	for name, damage := range map[string]string{
 		"conf":   "echo port=54 >>" + p.conf,
@@ -267,19 +264,19 @@ func TestDHCPDrift(t *testing.T) {
 			}
 			return nil
 		})
-		server.setDHCP(s, d)
+		server.Set(s, d)
 	}
 	container(t, server, "c1p").lease("c1")
-	if n, err := number(filesLeft(s.Files)); err != nil || n == 0 {
-		t.Errorf("left = %d, %v", n, err)
+	if files, err := s.Remains(); err != nil || len(files) == 0 {
+		t.Errorf("%q stay, %v", files, err)
 	}
 	var err error
-	server.do(func() { err = s.removeDHCP(context.Background(), "vx1") })
+	server.do(func() { err = s.Remove(context.Background(), "vx1") })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := number(filesLeft(s.Files)); err != nil || n != 0 {
-		t.Errorf("after removal: left = %d, %v", n, err)
+	if files, err := s.Remains(); err != nil || len(files) != 0 {
+		t.Errorf("after removal: %q, %v", files, err)
 	}
 	if have := server.seen(s); len(have) != 0 {
 		t.Errorf("after removal: have %v", have)
@@ -290,9 +287,9 @@ func TestDHCPDrift(t *testing.T) {
 // the addresses are on this host; containers and the host itself do.
 func TestDHCPIsNoOpenResolver(t *testing.T) {
 	server := dhcpServer(t, 254)
-	s := testServices(t, server)
-	server.setDHCP(s, testDHCP())
-	outside := newNFTHost(t)
+	s := testServer(t, server)
+	server.Set(s, testDHCP())
+	outside := newHost(t)
 	server.sh(`ip link add under type bridge; ip addr add 192.0.2.1/24 dev under; ip addr add 2001:db8::1/64 dev under nodad; ip link set under up
 		ip addr add fd00:4::1/128 dev vxl0 nodad`)
 	outside.join("eth0", server, "outp", "under")
@@ -320,7 +317,7 @@ func TestDHCPIsNoOpenResolver(t *testing.T) {
 }
 
 // answered says whether server tells the address of s1.vxapp within half a second.
-func (h *nftHost) answered(network, server string) bool {
+func (h *host) answered(network, server string) bool {
 	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (c net.Conn, err error) {
 		h.do(func() { c, err = (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(server, "53")) })
 		return c, err
@@ -339,7 +336,7 @@ func TestDHCPDistributed(t *testing.T) {
 	s1.sh("ip link set tunnel master vxl0")
 	s2.sh("ip link set tunnel2 down; ip link set tunnel2 name tunnel up")
 	// The gateway's address is on both: nothing of it crosses.
-	for _, h := range []*nftHost{s1, s2} {
+	for _, h := range []*host{s1, s2} {
 		h.sh(`nft -f - <<-END
 			table bridge t {
 				chain in {
@@ -357,15 +354,15 @@ func TestDHCPDistributed(t *testing.T) {
 		d.Ranges = []spec.Range{{First: a, Last: a.Next().Next(), Subnet: netip.MustParsePrefix("10.0.4.0/24")}}
 		return d
 	}
-	on1, on2 := testServices(t, s1), testServices(t, s2)
-	s1.setDHCP(on1, d("10.0.4.254", "10.0.4.253", "10.0.4.16"))
-	s2.setDHCP(on2, d("10.0.4.253", "10.0.4.254", "10.0.4.32"))
+	on1, on2 := testServer(t, s1), testServer(t, s2)
+	s1.Set(on1, d("10.0.4.254", "10.0.4.253", "10.0.4.16"))
+	s2.Set(on2, d("10.0.4.253", "10.0.4.254", "10.0.4.32"))
 	c1, c2 := container(t, s1, "c1p"), container(t, s2, "c2p")
 	ip1, ip2 := c1.lease("c1")["ip"], c2.lease("c2")["ip"]
 	if ip1 != "10.0.4.16" || ip2 != "10.0.4.32" {
 		t.Fatalf("leases %s and %s", ip1, ip2)
 	}
-	for _, c := range []*nftHost{c1, c2} {
+	for _, c := range []*host{c1, c2} {
 		for name, want := range map[string]string{"c1.vxapp": ip1, "c2.vxapp": ip2, "c1": ip1, "c2": ip2, "s1.vxapp": "10.0.4.254"} {
 			if have := c.lookup(name, "10.0.4.1"); !strings.Contains(have, want) {
 				t.Errorf("%s: want %s, have %q", name, want, have)
@@ -408,17 +405,17 @@ func TestDHCPDistributed(t *testing.T) {
 	pid := on1.process(front, "vx1").pid()
 	more := d("10.0.4.254", "10.0.4.253", "10.0.4.16")
 	more.Peers = addrs("10.0.4.252", "10.0.4.253")
-	s1.setDHCP(on1, more)
+	s1.Set(on1, more)
 	if now := on1.process(front, "vx1").pid(); now != pid {
 		t.Errorf("a new peer restarted the front: pid %d, then %d", pid, now)
 	}
 	single := more
 	single.Peers = nil
-	s1.setDHCP(on1, single)
+	s1.Set(on1, single)
 	if n := on1.process(front, "vx1").pid(); n != 0 {
 		t.Errorf("the front runs on: pid %d", n)
 	}
-	if n := on1.Units.PID(on1.namesDaemon("vx1")); n != 0 {
+	if n := on1.units.PID(on1.NamesDaemon("vx1")); n != 0 {
 		t.Errorf("who asks for it runs on: pid %d", n)
 	}
 }
@@ -437,15 +434,15 @@ func TestDHCPSurvivesJSON(t *testing.T) {
 
 // Subnets of every shape make a dnsmasq that starts and a lease of the right family.
 func TestDHCPv6Only(t *testing.T) {
-	server := newNFTHost(t)
+	server := newHost(t)
 	server.sh(`ip link add vxl0 mtu 1450 type bridge; ip addr add fd00:4::fe/112 dev vxl0 nodad; ip addr add fd00:4::1/128 dev vxl0 nodad
 		ip link set vxl0 up; ip link add port type veth peer name wire; ip link set wire up; ip link set port master vxl0 up`)
 	server.awaitCarrier("vxl0")
-	s := testServices(t, server)
+	s := testServer(t, server)
 	d := testDHCP()
 	d.Listen, d.DNS, d.Router = addrs("fd00:4::fe"), addrs("fd00:4::fe"), netip.Addr{}
 	d.Ranges = []spec.Range{{First: netip.MustParseAddr("fd00:4::10"), Last: netip.MustParseAddr("fd00:4::20"), Subnet: netip.MustParsePrefix("fd00:4::/112")}}
-	server.setDHCP(s, d)
+	server.Set(s, d)
 	c := container(t, server, "c1p")
 	c.awaitLinkLocal("eth0")
 	offer := c.solicit()
@@ -459,7 +456,7 @@ func TestDHCPv6Only(t *testing.T) {
 }
 
 // solicit asks for an IPv6 address and returns the server's Advertise (RFC 8415).
-func (h *nftHost) solicit() []byte {
+func (h *host) solicit() []byte {
 	h.t.Helper()
 	offer := h.askDHCPv6(9)
 	if len(offer) < 4 || offer[0] != 2 {
@@ -470,7 +467,7 @@ func (h *nftHost) solicit() []byte {
 
 // rapid has a lease by two messages (RFC 8415, 18.3.1) and returns the address and
 // the server's id.
-func (h *nftHost) rapid(client byte) (addr, server string) {
+func (h *host) rapid(client byte) (addr, server string) {
 	h.t.Helper()
 	reply := h.askDHCPv6(client, 0, 14, 0, 0)
 	if len(reply) < 4 || reply[0] != 7 {
@@ -490,7 +487,7 @@ func (h *nftHost) rapid(client byte) (addr, server string) {
 }
 
 // askDHCPv6 solicits as a client, with more options, and returns the answer.
-func (h *nftHost) askDHCPv6(client byte, options ...byte) []byte {
+func (h *host) askDHCPv6(client byte, options ...byte) []byte {
 	h.t.Helper()
 	message := append([]byte{
 		1, 0x12, 0x34, 0x56, // Solicit, transaction
@@ -523,7 +520,7 @@ func (h *nftHost) askDHCPv6(client byte, options ...byte) []byte {
 	return offer
 }
 
-func (h *nftHost) awaitLinkLocal(dev string) {
+func (h *host) awaitLinkLocal(dev string) {
 	h.t.Helper()
 	poll(h.t, func() error {
 		if out := h.sh("ip -6 addr show dev " + dev + " scope link"); !strings.Contains(out, "fe80") || strings.Contains(out, "tentative") {

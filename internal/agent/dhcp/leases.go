@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package dhcp
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/arp"
 	"github.com/flocknet/flock/internal/agent/names"
-	"github.com/flocknet/flock/internal/agent/probe"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -23,10 +23,10 @@ import (
 // know which addresses and names are in use. It hands out in sequence and without
 // a ping: the first one it gave would be somebody's.
 
-// leaving returns the lease files of the networks that want no longer serves
+// Leaving returns the lease files of the networks that want no longer serves
 // here, by network.
-func (s *services) leaving(want *spec.Host) (map[string]string, error) {
-	networks, err := s.dhcpNetworks()
+func (s *Server) Leaving(want *spec.Host) (map[string]string, error) {
+	networks, err := s.networks()
 	if err != nil {
 		return nil, err
 	}
@@ -50,8 +50,8 @@ func (s *services) leaving(want *spec.Host) (map[string]string, error) {
 	return out, nil
 }
 
-// poolUses counts the leases in what the server's dnsmasqs hand out at this moment.
-func (s *services) poolUses(want *spec.Host, now time.Time) ([]spec.PoolUse, error) {
+// PoolUses counts the leases in what the server's dnsmasqs hand out at this moment.
+func (s *Server) PoolUses(want *spec.Host, now time.Time) ([]spec.PoolUse, error) {
 	var out []spec.PoolUse
 	for _, d := range want.DHCPs {
 		ranges, err := s.rangesBefore(d.Network)
@@ -81,15 +81,15 @@ func (s *services) poolUses(want *spec.Host, now time.Time) ([]spec.PoolUse, err
 	return out, nil
 }
 
-// inherit remembers leases until a dnsmasq of their network is started.
-func (s *services) inherit(network, leases string) {
+// Inherit remembers leases until a dnsmasq of their network is started.
+func (s *Server) Inherit(network, leases string) {
 	if leases == "" {
 		return
 	}
-	if s.Inherited == nil {
-		s.Inherited = map[string]string{}
+	if s.inherited == nil {
+		s.inherited = map[string]string{}
 	}
-	s.Inherited[network] = leases
+	s.inherited[network] = leases
 }
 
 // hand gives d's leaf, which is about to be started, the leases that it lacks. Those
@@ -97,7 +97,7 @@ func (s *services) inherit(network, leases string) {
 // it asks the segment: an empty file says nothing about the containers that are
 // there, whatever emptied it. Only where the workstation knows that no server ever
 // handed out there, nobody is asked. taken says that somebody else's became its own.
-func (s *services) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (taken bool, err error) {
+func (s *Server) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (taken bool, err error) {
 	path := s.process(leaf, d.Network).leases
 	have, err := sysfile.ReadIfThere(path)
 	if err != nil {
@@ -106,13 +106,13 @@ func (s *services) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (
 	own := slices.IndexFunc(d.Listen, netip.Addr.Is4)
 	unknown := newIn(d.Ranges, before)
 	if names.LeasesIn(have, d.Ranges) == "" {
-		have, unknown = names.LeasesIn(s.Inherited[d.Network], d.Ranges), nil
+		have, unknown = names.LeasesIn(s.inherited[d.Network], d.Ranges), nil
 		if taken = have != ""; !taken {
 			unknown = d.Ranges
 		}
 	}
 	if own >= 0 && !slices.Contains(s.Untouched, d.Network) && slices.ContainsFunc(unknown, isRange4) {
-		found, err := probe.Survey(ctx, d.Bridge, d.Listen[own], unknown)
+		found, err := arp.Survey(ctx, d.Bridge, d.Listen[own], unknown)
 		if err != nil {
 			return false, err
 		}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package dhcp
 
 import (
 	"context"
@@ -25,10 +25,10 @@ import (
 // a container on each that asks for names.
 type cell struct {
 	t       *testing.T
-	servers [3]*nftHost
-	on      [3]*services
+	servers [3]*host
+	on      [3]*Server
 	dhcp    [3]spec.DHCP
-	askers  [3]*nftHost
+	askers  [3]*host
 }
 
 // cellDHCP is what server i of n hands out. The first one has the highest address.
@@ -48,7 +48,7 @@ func cellDHCP(i, n int) spec.DHCP {
 
 func newCell(t *testing.T) *cell {
 	c := &cell{t: t}
-	hub := newNFTHost(t)
+	hub := newHost(t)
 	hub.sh("ip link add hub type bridge forward_delay 0; ip link set hub up")
 	for i := range c.servers {
 		s := dhcpServer(t, 254-i)
@@ -64,7 +64,7 @@ func newCell(t *testing.T) *cell {
 					}
 				}
 				END`)
-		c.servers[i], c.on[i], c.dhcp[i] = s, testServices(t, s), cellDHCP(i, len(c.servers))
+		c.servers[i], c.on[i], c.dhcp[i] = s, testServer(t, s), cellDHCP(i, len(c.servers))
 		c.start(i)
 		c.askers[i] = container(t, s, "asker")
 		c.askers[i].sh(fmt.Sprintf("ip addr add 10.0.4.%d/24 dev eth0", 200+i))
@@ -72,7 +72,7 @@ func newCell(t *testing.T) *cell {
 	return c
 }
 
-func (c *cell) start(i int) { c.servers[i].setDHCP(c.on[i], c.dhcp[i]) }
+func (c *cell) start(i int) { c.servers[i].Set(c.on[i], c.dhcp[i]) }
 
 // cut takes a server off the segment, or puts it there again.
 func (c *cell) cut(i int, state string) { c.servers[i].sh("ip link set tunnel " + state) }
@@ -109,7 +109,7 @@ func (c *cell) leaf(i int, name, addr string) {
 }
 
 // release ends a container's lease.
-func (h *nftHost) release() {
+func (h *host) release() {
 	h.sh(`log=$(mktemp); trap 'rm -f $log' EXIT
 		busybox udhcpc -i eth0 -f -R -s /bin/true >$log 2>&1 & client=$!
 		until grep -q obtained $log; do :; done
@@ -117,7 +117,7 @@ func (h *nftHost) release() {
 }
 
 // move plugs a container into another server, with the MAC that it has.
-func (h *nftHost) move(to *nftHost, port string) {
+func (h *host) move(to *host, port string) {
 	mac := h.mac("eth0")
 	h.sh("ip link del eth0")
 	h.join("eth0", to, port, "vxl0")
@@ -125,7 +125,7 @@ func (h *nftHost) move(to *nftHost, port string) {
 	h.awaitCarrier("eth0")
 }
 
-func (h *nftHost) mac(dev string) string {
+func (h *host) mac(dev string) string {
 	return strings.Fields(h.sh("ip -br link show dev " + dev))[2]
 }
 
@@ -209,8 +209,8 @@ func TestNamesOfServersThatWereAway(t *testing.T) {
 	c2.lease("web")
 	c.servers[0].do(func() {
 		s := c.on[0]
-		err := errors.Join(s.Units.Stop(context.Background(), s.namesDaemon("vx1")), s.process(front, "vx1").stop(context.Background()),
-			s.process(leaf, "vx1").stop(context.Background()), os.RemoveAll(s.Paths.Run))
+		err := errors.Join(s.units.Stop(context.Background(), s.NamesDaemon("vx1")), s.process(front, "vx1").stop(context.Background()),
+			s.process(leaf, "vx1").stop(context.Background()), os.RemoveAll(s.run))
 		if err != nil {
 			t.Error(err)
 		}
@@ -248,7 +248,7 @@ func TestNamesAreAgreedUponByServersAlone(t *testing.T) {
 	var err error // the other servers say nothing, which would deny what is forged
 	c.servers[0].do(func() { err = nft.New(nft.Server{Cluster: "test", ProcNet: "/proc/thread-self/net"}).Replace(want) })
 	for i := 1; i < 3; i++ {
-		c.servers[i].do(func() { err = errors.Join(err, c.on[i].Units.Stop(context.Background(), c.on[i].namesDaemon("vx1"))) })
+		c.servers[i].do(func() { err = errors.Join(err, c.on[i].units.Stop(context.Background(), c.on[i].NamesDaemon("vx1"))) })
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -309,7 +309,7 @@ func TestComplaints(t *testing.T) {
 }
 
 // forge sends a datagram to where server 0 agrees with others, by a frame of its own making.
-func (h *nftHost) forge(dev, mac, from, text string) {
+func (h *host) forge(dev, mac, from, text string) {
 	h.t.Helper()
 	h.do(func() {
 		ifi, err := net.InterfaceByName(dev)

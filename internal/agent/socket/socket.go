@@ -1,13 +1,12 @@
 //go:build linux
 
-package claim
+package socket
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,68 +14,76 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
-	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
-	"github.com/flocknet/flock/internal/spec"
 )
+
+// ProcNet shows the tables of this process's network namespace. Tests, whose
+// threads have namespaces of their own, look below /proc/thread-self (unit.OwnNetwork).
+var ProcNet = "/proc/self/net"
 
 // Whether a port is free the kernel tells by a socket that is bound as the real one
 // will be, and closed at once: it knows who shares what with whom. Who holds the port
 // is looked for only then; that reads what every process has open.
 
-// holder is who has a port.
-type holder struct {
-	name string // in a sentence: named (process 77), the WireGuard device wg0
-	stop string // what to do about it
-	pid  int    // 0: no process
+// Listener is a socket that a daemon, or a device, of ours is about to open.
+type Listener struct {
+	At     netip.AddrPort // the address may be one that is not there yet
+	Stream bool           // TCP
+	Share  []int          // options of SOL_SOCKET by which daemons let others beside them
 }
 
-// problem says that l's port is not free. In advice %s stands for what to do about who
-// has it.
-func (h holder) problem(l host.Listener, advice string) spec.Problem {
-	return spec.Problem{What: fmt.Sprintf("%s is in use by %s", l, h.name), Next: fmt.Sprintf(advice, h.stop)}
-}
-
-// holderOf finds out who holds the port in l's way: a process, or a device of the
-// kernel's, whose sockets stand in the same tables but are nobody's.
-func holderOf(k *host.Host, l host.Listener) holder {
-	if name, pid := ProcessAt(l); pid != 0 {
-		return holder{fmt.Sprintf("%s (process %d)", name, pid), "stop " + name, pid}
+func (l Listener) String() string {
+	text := "UDP port "
+	if l.Stream {
+		text = "TCP port "
 	}
-	for _, name := range slices.Sorted(maps.Keys(k.Devices.ByName)) {
-		dev := k.Devices.ByName[name]
-		word := listens(k, dev, l.At.Port())
-		switch {
-		case word == "" || l.Stream:
-		case host.Flocks(dev):
-			return holder{fmt.Sprintf("the %s device %s", word, name), "have its cluster, " + ownerOf(dev) + ", use another", 0}
-		default:
-			return holder{fmt.Sprintf("the %s device %s", word, name), "remove it: ip link delete " + name, 0}
-		}
+	text += strconv.Itoa(int(l.At.Port()))
+	if a := l.At.Addr(); !a.IsUnspecified() {
+		text += " of " + a.String()
 	}
-	return holder{"the kernel, or by a process that is not shown here", "find out who has it: ss -lntup", 0}
+	return text
 }
 
-// listens says of what kind a device is that has the kernel listen on a UDP port, ""
-// if it does not.
-func listens(k *host.Host, dev netlink.Link, port uint16) string {
-	switch v := dev.(type) {
-	case *netlink.Vxlan:
-		if v.Port == int(port) {
-			return "VXLAN"
-		}
-	case *netlink.Wireguard:
-		if d, err := k.WG.Device(v.Name); err == nil && d != nil && d.ListenPort == int(port) {
-			return "WireGuard"
-		}
+// Taken says whether somebody holds the port in l's way. What this kernel has no
+// sockets for is not taken.
+func (l Listener) Taken() bool {
+	family, sort := unix.AF_INET, unix.SOCK_DGRAM
+	var to unix.Sockaddr
+	if l.At.Addr().Is6() {
+		family, to = unix.AF_INET6, &unix.SockaddrInet6{Port: int(l.At.Port()), Addr: l.At.Addr().As16()}
+	} else {
+		to = &unix.SockaddrInet4{Port: int(l.At.Port()), Addr: l.At.Addr().As4()}
 	}
-	return ""
+	if l.Stream {
+		sort = unix.SOCK_STREAM
+	}
+	fd, err := unix.Socket(family, sort|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(fd) }() // nothing was written
+	if family == unix.AF_INET6 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
+	}
+	for _, option := range l.Share {
+		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1))
+	}
+	err = errors.Join(err, unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1), unix.Bind(fd, to))
+	return errors.Is(err, unix.EADDRINUSE)
 }
 
-// ProcessAt is a process with a socket in l's way, 0 if there is none to be seen.
-func ProcessAt(l host.Listener) (name string, pid int) {
+// Everywhere are the addresses of a socket that takes in what comes for any address.
+func Everywhere(port uint16) []netip.AddrPort {
+	return []netip.AddrPort{
+		netip.AddrPortFrom(netip.IPv4Unspecified(), port), netip.AddrPortFrom(netip.IPv6Unspecified(), port),
+	}
+}
+
+// Process is a process with a socket in l's way, 0 if there is none to be seen. It reads
+// what every process has open.
+func (l Listener) Process() (name string, pid int) {
 	tables, state := []string{"udp", "udp6"}, ""
 	if l.Stream {
 		tables, state = []string{"tcp", "tcp6"}, tcpListens
@@ -86,7 +93,7 @@ func ProcessAt(l host.Listener) (name string, pid int) {
 	}
 	for _, table := range tables {
 		inodes := map[string]bool{}
-		if err := readSockets(filepath.Join(host.ProcNet, table), l.At, state, inodes); err != nil || len(inodes) == 0 {
+		if err := readSockets(filepath.Join(ProcNet, table), l.At, state, inodes); err != nil || len(inodes) == 0 {
 			continue
 		}
 		if name, pid := socketHolder(inodes); pid != 0 {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package dhcp
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ import (
 // so; and by the agent before it starts a dnsmasq, from the leases.
 
 // pinNames makes the directory of names what d's leases say.
-func (s *services) pinNames(d spec.DHCP) error {
+func (s *Server) pinNames(d spec.DHCP) error {
 	p := s.process(leaf, d.Network)
 	text, err := sysfile.ReadIfThere(p.leases)
 	if err != nil {

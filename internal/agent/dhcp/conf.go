@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package dhcp
 
 import (
 	"fmt"
@@ -56,15 +56,24 @@ type process struct {
 	mark    string
 }
 
-func (s *services) process(r role, network string) process {
-	stem := filepath.Join(s.Dir(), r.stem+"-"+network)
-	run := filepath.Join(s.RunDir(), r.stem+"-"+network)
+func (s *Server) process(r role, network string) process {
+	stem := filepath.Join(s.dir, r.stem+"-"+network)
+	run := filepath.Join(s.run, r.stem+"-"+network)
 	return process{
 		daemon: r.unit + "-" + network,
 		conf:   stem + confSuffix, hosts: stem + hostsSuffix, servers: stem + serversSuffix, leases: stem + leasesSuffix,
 		known: stem + knownSuffix, leased: stem + leasedSuffix, names: stem + namesSuffix,
-		pidFile: run + unit.PIDSuffix, record: run + recordSuffix, mark: s.Cluster + "/" + network,
+		pidFile: run + unit.PIDSuffix, record: run + recordSuffix, mark: s.cluster + "/" + network,
 	}
+}
+
+// Daemons are the names of the units that the dnsmasqs of network have, if they have any.
+func (s *Server) Daemons(network string) []string {
+	var out []string
+	for _, r := range roles {
+		out = append(out, s.process(r, network).daemon)
+	}
+	return out
 }
 
 // What a dnsmasq's files end with. A network may be called x.key or x.conf: what a file
@@ -80,9 +89,9 @@ const (
 	recordSuffix  = ".started"
 )
 
-// dhcpNetworkOf is the network whose dnsmasq, or whose names' process, has a file called
+// networkOf is the network whose dnsmasq, or whose names' process, has a file called
 // name; "" of other files.
-func dhcpNetworkOf(name string) string {
+func networkOf(name string) string {
 	ext := filepath.Ext(name)
 	base := strings.TrimSuffix(name, ext)
 	if network, ok := strings.CutPrefix(base, namesStem); ok && ext == unit.PIDSuffix {
@@ -110,7 +119,7 @@ type planned struct {
 }
 
 // plan returns the processes that d comes to, the leaf first.
-func (s *services) plan(d spec.DHCP) ([]planned, error) {
+func (s *Server) plan(d spec.DHCP) ([]planned, error) {
 	program, err := unit.LookPath("dnsmasq")
 	if err != nil {
 		return nil, err
@@ -137,7 +146,7 @@ func (s *services) plan(d spec.DHCP) ([]planned, error) {
 	return plans, nil
 }
 
-func (s *services) planLeaf(d spec.DHCP) (planned, error) {
+func (s *Server) planLeaf(d spec.DHCP) (planned, error) {
 	data, err := wire.Marshal(d)
 	if err != nil {
 		return planned{}, fmt.Errorf("encode DHCP: %w", err)
@@ -159,7 +168,7 @@ func (s *services) planLeaf(d spec.DHCP) (planned, error) {
 	return p, err
 }
 
-func (s *services) planFront(d spec.DHCP) (planned, error) {
+func (s *Server) planFront(d spec.DHCP) (planned, error) {
 	p := planned{process: s.process(front, d.Network)}
 	t := templates.Front{
 		Mark: p.mark, Bridge: d.Bridge, PIDFile: p.pidFile, HostsFile: p.hosts, ServersFile: p.servers, Domain: d.Domain,
@@ -213,7 +222,7 @@ func knownClients(d spec.DHCP) []string {
 	return out
 }
 
-func (s *services) leafConf(d spec.DHCP) templates.DHCP {
+func (s *Server) leafConf(d spec.DHCP) templates.DHCP {
 	p := s.process(leaf, d.Network)
 	t := templates.DHCP{
 		Mark: p.mark, Bridge: d.Bridge, Domain: d.Domain,

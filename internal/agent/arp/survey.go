@@ -1,10 +1,9 @@
 //go:build linux
 
-package probe
+package arp
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -40,7 +39,7 @@ func Survey(ctx context.Context, bridge string, own netip.Addr, ranges []spec.Ra
 	if err := awaitRunning(ctx, bridge); err != nil {
 		return "", fmt.Errorf("look for containers on %s: %w", bridge, err)
 	}
-	fd, err := OpenARP(dev)
+	fd, err := Open(dev)
 	if err != nil {
 		return "", fmt.Errorf("look for containers on %s: %w", bridge, err)
 	}
@@ -50,11 +49,11 @@ func Survey(ctx context.Context, bridge string, own netip.Addr, ranges []spec.Ra
 	for _, r := range ranges {
 		for a := r.First; a.Is4() && a.Compare(r.Last) <= 0 && asked < surveyMost; a = a.Next() {
 			asked++
-			if err := Ask(fd, dev, own, a); err != nil {
+			if err := ask(fd, dev, own, a); err != nil {
 				return "", fmt.Errorf("look for %s on %s: %w", a, bridge, err)
 			}
 			if asked%64 == 0 {
-				hear(fd, found)
+				Hear(fd, found)
 			}
 		}
 	}
@@ -96,56 +95,13 @@ func awaitRunning(ctx context.Context, name string) error {
 	}
 }
 
-// OpenARP opens a socket for ARP on dev.
-func OpenARP(dev *net.Interface) (int, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(bigEndian(unix.ETH_P_ARP)))
-	if err != nil {
-		return -1, err
-	}
-	if err := unix.Bind(fd, packetAddr(dev.Index)); err != nil {
-		return -1, errors.Join(err, unix.Close(fd))
-	}
-	return fd, nil
-}
-
-func bigEndian(v uint16) uint16 {
-	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v))
-}
-
-func packetAddr(index int) *unix.SockaddrLinklayer {
-	to := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: index, Halen: 6}
-	copy(to.Addr[:], []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-	return to
-}
-
-// Ask sends a request for a; it waits while the socket is full.
-func Ask(fd int, dev *net.Interface, own, a netip.Addr) error {
-	return unix.Sendto(fd, arpRequest(dev, own, a), 0, packetAddr(dev.Index))
-}
-
-// hear notes the answers that have arrived.
-func hear(fd int, found map[netip.Addr]net.HardwareAddr) {
-	m := make([]byte, 64)
-	for {
-		n, _, err := unix.Recvfrom(fd, m, unix.MSG_DONTWAIT)
-		if err != nil {
-			return
-		}
-		if n < 28 || m[6] != 0 || m[7] != 2 || m[4] != 6 || m[5] != 4 {
-			continue
-		}
-		a, _ := netip.AddrFromSlice(m[14:18])
-		found[a] = append(net.HardwareAddr(nil), m[8:14]...)
-	}
-}
-
 func hearOut(ctx context.Context, fd int, found map[netip.Addr]net.HardwareAddr) error {
 	enough := time.NewTimer(surveyWait)
 	defer enough.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		hear(fd, found)
+		Hear(fd, found)
 		select {
 		case <-tick.C:
 		case <-enough.C:

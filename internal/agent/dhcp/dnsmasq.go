@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package dhcp
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
@@ -47,32 +46,26 @@ func (p process) signal(sig unix.Signal) error {
 	return nil
 }
 
-// claimDHCP tries the configurations that ops would have dnsmasq run with: an old one,
-// or one that was built without something, says here what it does not know.
-func (s *services) claimDHCP(ctx context.Context, ops []family.Op) []spec.Problem {
-	var out []spec.Problem
-	for _, op := range ops {
-		d, ok := op.Want.(spec.DHCP)
-		if !ok {
-			continue
-		}
-		plans, err := s.plan(d)
-		if errors.Is(err, exec.ErrNotFound) {
-			continue // which is a claim of its own
-		}
-		for _, p := range plans {
-			if have, _ := sysfile.ReadIfThere(p.conf); err == nil && have != p.confText {
-				err = p.try(ctx)
-			}
-		}
-		if err != nil {
-			out = append(out, spec.Problem{
-				What: fmt.Sprintf("DHCP of %s: dnsmasq refuses its configuration: %v", d.Network, err),
-				Next: "dnsmasq --version: flock needs 2.80 or newer, with DHCP",
-			})
+// Try tries the configurations that d would have dnsmasq run with: an old one,
+// or one that was built without something, says here what it does not know. It is nil where
+// there is no dnsmasq, which is a claim of its own.
+func (s *Server) Try(ctx context.Context, d spec.DHCP) *spec.Problem {
+	plans, err := s.plan(d)
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil
+	}
+	for _, p := range plans {
+		if have, _ := sysfile.ReadIfThere(p.conf); err == nil && have != p.confText {
+			err = p.try(ctx)
 		}
 	}
-	return out
+	if err == nil {
+		return nil
+	}
+	return &spec.Problem{
+		What: fmt.Sprintf("DHCP of %s: dnsmasq refuses its configuration: %v", d.Network, err),
+		Next: "dnsmasq --version: flock needs 2.80 or newer, with DHCP",
+	}
 }
 
 // tryDNSMasqWithin bounds that: it reads one file.

@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package dhcp
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 )
 
 // awaitName polls until name is at addr, "" for nowhere.
-func (h *nftHost) awaitName(name, addr string) {
+func (h *host) awaitName(name, addr string) {
 	h.t.Helper()
 	if addr == "" {
 		addr = "NXDOMAIN"
@@ -34,9 +34,9 @@ func (h *nftHost) awaitName(name, addr string) {
 // name, also when dnsmasq is started anew, and when it goes to another server.
 func TestNamesBelongToWhoHadThemFirst(t *testing.T) {
 	server := dhcpServer(t, 254)
-	s := testServices(t, server)
+	s := testServer(t, server)
 	d := testDHCP()
-	server.setDHCP(s, d)
+	server.Set(s, d)
 	c1, c2 := container(t, server, "c1p"), container(t, server, "c2p")
 	first := c1.lease("web")["ip"]
 	c1.awaitName("web.vxapp", first)
@@ -48,7 +48,7 @@ func TestNamesBelongToWhoHadThemFirst(t *testing.T) {
 
 	again := d
 	again.MTU = 1400 // another configuration: dnsmasq is started anew
-	server.setDHCP(s, again)
+	server.Set(s, again)
 	c2.lease("web")
 	c1.awaitName("web.vxapp", first)
 
@@ -73,8 +73,8 @@ func TestNamesBelongToWhoHadThemFirst(t *testing.T) {
 
 func TestReservedNamesAreNeverGiven(t *testing.T) {
 	server := dhcpServer(t, 254)
-	s := testServices(t, server)
-	server.setDHCP(s, testDHCP())
+	s := testServer(t, server)
+	server.Set(s, testDHCP())
 	c := container(t, server, "c1p")
 	for _, name := range append(names.Reserved(), "WPAD", "wpad.vxapp", "Gateway.vxapp") {
 		c.lease(name)
@@ -94,13 +94,13 @@ func TestReservedNamesAreNeverGiven(t *testing.T) {
 	// A server that joins has its name, whoever was called so before.
 	d := testDHCP()
 	d.Hosts = append(d.Hosts, spec.HostName{Name: "wpad2", Addr: addrs("10.0.4.253")[0]})
-	server.setDHCP(s, d)
+	server.Set(s, d)
 	c.awaitName("wpad2.vxapp", "10.0.4.253")
 }
 
 // What is written down goes with the network, and what is damaged is written anew.
 func TestNamesAreRebuiltFromLeases(t *testing.T) {
-	s := servicesIn(t.TempDir())
+	s := serverIn(t.TempDir())
 	d := testDHCP()
 	p := s.process(leaf, d.Network)
 	leases := `1700000000 02:00:00:00:00:01 10.0.4.2 web *
@@ -143,7 +143,7 @@ func TestNamesAreRebuiltFromLeases(t *testing.T) {
 	if err := s.removeProcess(context.Background(), p); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := s.processFiles(); err != nil || len(left) > 0 {
+	if left, err := s.files(); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 }

@@ -1,0 +1,67 @@
+//go:build linux
+
+package dhcp
+
+import (
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/agent/socket"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Listeners are the sockets that the dnsmasq of d will open beside those that the
+// running ones of have hold, if there is one, by what stands or falls together: DNS, DHCP, DHCPv6.
+// dnsmasq sets the same options (2.90: network.c, make_sock; dhcp.c, make_fd; dhcp6.c).
+func (s *Server) Listeners(d spec.DHCP, have *spec.DHCP) [][]socket.Listener {
+	var held []netip.Addr
+	if have != nil && s.process(leaf, d.Network).pid() != 0 {
+		held = have.Listen
+	}
+	var names, four, six []socket.Listener
+	for _, a := range d.Listen {
+		if slices.Contains(held, a) {
+			continue
+		}
+		ports := []uint16{dnsPort}
+		if len(d.Peers) > 0 {
+			ports = append(ports, leafPort)
+		}
+		for _, port := range ports {
+			at := netip.AddrPortFrom(a, port)
+			for _, stream := range []bool{false, true} {
+				names = append(names, socket.Listener{At: at, Stream: stream, Share: []int{unix.SO_REUSEADDR}})
+			}
+		}
+	}
+	if len(d.Peers) > 0 && len(d.Listen) > 0 && held == nil {
+		at := netip.AddrPortFrom(d.Listen[0], namesPort)
+		names = append(names, socket.Listener{At: at}, socket.Listener{At: at, Stream: true, Share: []int{unix.SO_REUSEADDR}},
+			socket.Listener{At: netip.AddrPortFrom(d.Listen[0], spec.ClaimsPort)})
+	}
+	both := []int{unix.SO_REUSEADDR, unix.SO_REUSEPORT}
+	for _, r := range d.Ranges {
+		if r.Subnet.Addr().Is4() {
+			four = []socket.Listener{{At: socket.Everywhere(dhcpPort)[0], Share: both}}
+		} else {
+			six = []socket.Listener{{At: socket.Everywhere(dhcpv6Port)[1], Share: both}}
+		}
+	}
+	return [][]socket.Listener{names, four, six}
+}
+
+// Owns says whether a process is a dnsmasq of network, also where its pid file is lost.
+func (s *Server) Owns(network string, pid int) bool {
+	return slices.ContainsFunc(roles, func(r role) bool {
+		have, err := s.process(r, network).find()
+		return err == nil && have == pid
+	})
+}
+
+// Ports of DHCP servers (RFC 2131, RFC 8415).
+const (
+	dhcpPort   = 67
+	dhcpv6Port = 547
+)

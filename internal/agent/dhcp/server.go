@@ -1,0 +1,27 @@
+//go:build linux
+
+package dhcp
+
+import "github.com/flocknet/flock/internal/agent/unit"
+
+// Server is what serves the containers of one cluster's networks on this server. It belongs
+// to one goroutine.
+type Server struct {
+	// Untouched are the networks in which no server ever handed out, by the request: nobody
+	// is asked there who has an address already.
+	Untouched []string
+
+	cluster string
+	dir     string // the cluster's directory of what outlives a reboot
+	run     string // that of what does not
+	units   *unit.Cluster
+	// inherited are leases for networks that this server serves from now on, or
+	// again, by network: the text of dnsmasq's lease file.
+	inherited map[string]string
+}
+
+// New returns what serves the cluster called cluster. What outlives a reboot is in the
+// directory dir, pid files and the like are in run. Nothing is read.
+func New(cluster, dir, run string, units *unit.Cluster) *Server {
+	return &Server{cluster: cluster, dir: dir, run: run, units: units}
+}
