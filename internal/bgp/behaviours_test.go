@@ -137,6 +137,7 @@ func strangers() []behaviour {
 		{"a refresh that is cut", after(frame(5, 0, 1)), "Not all RouteRefresh bytes"},
 		{"a NOTIFICATION that is cut", after(frame(3, 6)), "Not all Notification bytes"},
 		{"a NOTIFICATION of a kind that there is not", after(frame(3, 99, 99)), "it ended the session: code 99"},
+		{"a NOTIFICATION that calls our OPEN unexpected", after(frame(3, 5, 1)), "it ended the session: code 5(fsm) subcode 1"},
 		{"routes of a family that there is not", after(update([]byte{0x90, 14, 0, 5, 0x77, 0x77, 9, 0, 0}, nil)), "nexthop length is zero"},
 		{"routes of EVPN", after(update(slices.Concat(joined(known(true)[:2]), []byte{0x80, 14, 9, 0, 25, 70, 4, 10, 99, 0, 9, 0}), nil)), "l2vpn-evpn not available for this session"},
 		{"routes of FlowSpec", after(update(slices.Concat(joined(known(true)[:2]), []byte{0x80, 14, 5, 0, 1, 133, 0, 0}), nil)), "ipv4-flowspec not available for this session"},

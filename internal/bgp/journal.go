@@ -153,7 +153,7 @@ func (j *journal) info(addr netip.Addr, msg string, f fields) {
 	case "received notification":
 		j.refuse(addr, "it ended the session: ", notification(f, false), f)
 	case "sent notification":
-		j.refuse(addr, "we ended the session: ", notification(f, true), f)
+		j.refuse(addr, weEnded, notification(f, true), f)
 	case "Administrative shutdown(Prefix limit reached)", "Peer Up", "Peer Down":
 		j.turn(addr, msg, f["Reason"].String())
 	}
@@ -280,6 +280,9 @@ const (
 	noAnswer  = "no answer on TCP port 179"
 	badPeerAS = "Bad Peer AS: it says another AS than the expected one"
 )
+
+// weEnded begins why a session is down that this server ended.
+const weEnded = "we ended the session: "
 
 // unexpected describes what GoBGP sends a neighbour whose first message is no OPEN.
 var unexpected = explain(bgp.BGP_ERROR_FSM_ERROR, bgp.BGP_ERROR_SUB_RECEIVE_UNEXPECTED_MESSAGE_IN_OPENSENT_STATE, "", true)

@@ -195,7 +195,7 @@ func whyDown(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, password boo
 	case p.GetState().GetAdminState() == api.PeerState_ADMIN_STATE_PFX_CT:
 		return fmt.Sprintf("it announced more than %d prefixes, so the session ended and stays down: "+
 			"raise the limit, or remove the neighbor and add it again", n.MaxPrefixes)
-	case (why == "" || strings.HasSuffix(why, unexpected)) && p.GetState().GetMessages().GetReceived().GetNotification() > 0:
+	case (why == "" || strings.HasSuffix(why, weEnded+unexpected)) && p.GetState().GetMessages().GetReceived().GetNotification() > 0:
 		// Its NOTIFICATION came later than look waits.
 		why = fmt.Sprintf("it refuses the session: most often it expects another AS than %d, the one of this server; its log says", s.AS)
 	case why == "":
