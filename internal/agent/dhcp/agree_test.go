@@ -239,6 +239,12 @@ func TestNamesAreAgreedUponByServersAlone(t *testing.T) {
 	container := container(t, c.servers[0], "c1p")
 	first := container.lease("web")["ip"]
 	c.await("web", first)
+	poll(t, func() error { // dnsmasq answers for a name before its script has written it down
+		if pins, err := readPins(c.on[0].process(leaf, "vx1").names); err != nil || pins[first].Name != "web" {
+			return fmt.Errorf("web is not written down: have %v, %v", pins, err)
+		}
+		return nil
+	})
 	prefix := netip.MustParsePrefix
 	want := &spec.Host{Cluster: "test", Guards: []spec.Guard{{
 		Network: "vx1", Bridge: "vxl0", Uplink: "tunnel", ServerMACs: "6a:0b:00:00:00:00", ServerMask: "ff:ff:ff:ff:00:00",
