@@ -21,8 +21,10 @@ type AddrSet struct {
 
 // NewAddrSet returns the set of addrs; duplicates count once.
 func NewAddrSet(addrs ...netip.Addr) *AddrSet {
-	list := slices.Clone(addrs)
-	slices.SortFunc(list, netip.Addr.Compare)
+	list := make([]netip.Addr, 0, len(addrs))
+	for _, i := range numbered(len(addrs), func(a, b int) int { return addrs[a].Compare(addrs[b]) }) {
+		list = append(list, addrs[i])
+	}
 	return &AddrSet{addrs: slices.Compact(list)}
 }
 
@@ -126,11 +128,7 @@ func (h *Host) AllFDB() []FDB {
 			}
 		}
 	}
-	order := make([]int, len(out)) // numbers, which others sort too: each type takes 13 KB of the agent
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int {
+	order := numbered(len(out), func(a, b int) int {
 		return cmp.Or(cmp.Compare(out[a].Link, out[b].Link), cmp.Compare(out[a].MAC, out[b].MAC), out[a].Dst.Compare(out[b].Dst))
 	})
 	all := make([]FDB, 0, len(out))
@@ -138,6 +136,28 @@ func (h *Host) AllFDB() []FDB {
 		all = append(all, out[i])
 	}
 	return slices.Compact(all)
+}
+
+// numbered is the order of n things. It sorts their numbers, which others sort too: each
+// type takes 9 KB of the agent.
+func numbered(n int, compare func(a, b int) int) []int {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, compare)
+	return order
+}
+
+// SortPrefixes sorts list by their order, as netip.Prefix.Compare has it.
+func SortPrefixes(list []netip.Prefix) { SortPrefixesBy(list, netip.Prefix.Compare) }
+
+// SortPrefixesBy sorts list by compare.
+func SortPrefixesBy(list []netip.Prefix, compare func(a, b netip.Prefix) int) {
+	was := slices.Clone(list)
+	for at, i := range numbered(len(was), func(a, b int) int { return compare(was[a], was[b]) }) {
+		list[at] = was[i]
+	}
 }
 
 // lineMost is a length in bytes that most lines about routes, neighbours and forwarding

@@ -153,34 +153,8 @@ func completeAttached(a *spec.Attachment, w spec.Attachment, l netlink.Link, in 
 	a.Gateways = in.Routed(w.Gateways)
 }
 
-// diffAttached compares by texts, without the machinery for small objects, which would
-// take 13 KB of the program.
 func diffAttached(d *family.Difference) {
-	wanted, haves := map[string]bool{}, map[string]spec.Attachment{}
-	for _, h := range d.Have.Attached {
-		haves[h.Object()] = h
-	}
-	for _, i := range family.Numbered(len(d.Want.Attached), func(a, b int) int {
-		return strings.Compare(d.Want.Attached[a].Object(), d.Want.Attached[b].Object())
-	}) {
-		w := d.Want.Attached[i]
-		object, text := w.Object(), w.String()
-		wanted[object] = true
-		h, there := haves[object]
-		switch {
-		case !there:
-			step := spec.Step{Action: spec.Add, Object: object, Detail: family.Attributes(text, object)}
-			d.Found[family.Coming] = append(d.Found[family.Coming], family.Op{Step: step, Want: w})
-		case h.String() != text:
-			step := spec.Step{Action: spec.Change, Object: object, Detail: spec.Difference(h.String(), text)}
-			d.Found[family.Coming] = append(d.Found[family.Coming], family.Op{Step: step, Want: w, Have: h})
-		}
-	}
-	for _, h := range d.Have.Attached {
-		if !wanted[h.Object()] {
-			d.Found[family.Clearing] = append(d.Found[family.Clearing], family.Op{Step: spec.Step{Action: spec.Remove, Object: h.Object()}, Have: h})
-		}
-	}
+	d.Put(family.Compare(d.Want.Attached, d.Have.Attached, spec.Attachment.Object, spec.Attachment.Object), family.Clearing, family.Coming)
 }
 
 // applyAttached attaches, changes or detaches. An interface that has other addresses than

@@ -7,15 +7,16 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -92,15 +93,15 @@ func (s *Space) Close() error {
 
 // Names are the containers that are there, KIND/NAME, in order.
 func Names() ([]string, error) {
-	list, err := os.ReadDir(Namespaces)
+	list, err := sysfile.Names(Namespaces)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list network namespaces: %w", err)
 	}
-	var out []string
-	for _, e := range list {
-		out = append(out, spec.NetNS+"/"+e.Name())
+	slices.Sort(list)
+	for i, name := range list {
+		list[i] = spec.NetNS + "/" + name
 	}
-	return out, nil
+	return list, nil
 }
 
 // Inside is what there is in a namespace.
@@ -192,13 +193,13 @@ func (s *Space) Set(a spec.Attachment) error {
 	messages := []*nl.NetlinkRequest{up}
 	has := in.Prefixes(l.Attrs().Index)
 	for _, p := range a.Addrs {
-		if !contains(has, p) {
+		if !slices.Contains(has, p) {
 			messages = append(messages, address(l.Attrs().Index, p))
 		}
 	}
 	routed := in.Routed(a.Gateways)
 	for _, gw := range a.Gateways {
-		if !contains(routed, gw) {
+		if !slices.Contains(routed, gw) {
 			messages = append(messages, defaultRoute(l.Attrs().Index, gw))
 		}
 	}
@@ -206,15 +207,6 @@ func (s *Space) Set(a spec.Attachment) error {
 		return fmt.Errorf("set up %s in %s: %w", a.Interface, a.Container, err)
 	}
 	return nil
-}
-
-func contains[T comparable](list []T, v T) bool {
-	for _, w := range list {
-		if v == w {
-			return true
-		}
-	}
-	return false
 }
 
 func ipFamily(a netip.Addr) int {

@@ -124,7 +124,9 @@ func reach(k *host.Host, f *spec.Facts) {
 			best[p] = r
 		}
 	}
-	for _, p := range slices.SortedFunc(maps.Keys(best), netip.Prefix.Compare) {
+	known := slices.Collect(maps.Keys(best))
+	spec.SortPrefixes(known)
+	for _, p := range known {
 		r := best[p]
 		if r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0 || r.Type != unix.RTN_UNICAST {
 			f.Routed = append(f.Routed, p)
@@ -145,7 +147,7 @@ func reach(k *host.Host, f *spec.Facts) {
 			f.Local = append(f.Local, p)
 		}
 	}
-	slices.SortFunc(f.Local, netip.Prefix.Compare)
+	spec.SortPrefixes(f.Local)
 	f.Local = slices.Compact(f.Local)
 }
 

@@ -42,7 +42,7 @@ func foreignPrefixes(k *host.Host) []netip.Prefix {
 			out = append(out, host.ToPrefix(r.Dst))
 		}
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
+	spec.SortPrefixes(out)
 	return slices.Compact(out)
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/spec"
 )
 
 // libvirtDir holds libvirt's networks, one XML file each, running or not.
@@ -29,7 +30,7 @@ func libvirtNetworks(dir string) ([]netip.Prefix, error) {
 		}
 		out = append(out, libvirtSubnets(string(data))...)
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
+	spec.SortPrefixes(out)
 	return slices.Compact(out), nil
 }
 

@@ -68,65 +68,67 @@ type Pair struct {
 // Compare matches want and have by key. Objects with the same key and another
 // text change in place; where have holds a key twice, all but one go.
 func Compare[K comparable, T fmt.Stringer](want, have []T, key func(T) K, object func(T) string) Pair {
+	return compare(sideOf(want, key, object), sideOf(have, key, object))
+}
+
+// side is a list of objects, whatever their type is: the compiler makes what takes the
+// type once per type, and comparing takes 4 KB of the program.
+type side struct {
+	texts  []string // what order and equality go by
+	keys   []any
+	value  func(i int) any
+	object func(i int) string // its name in steps
+}
+
+func sideOf[K comparable, T fmt.Stringer](list []T, key func(T) K, object func(T) string) side {
+	s := side{
+		texts: make([]string, len(list)), keys: make([]any, len(list)),
+		value: func(i int) any { return list[i] }, object: func(i int) string { return object(list[i]) },
+	}
+	for i, v := range list {
+		s.texts[i], s.keys[i] = v.String(), key(v)
+	}
+	return s
+}
+
+// unequal are the numbers of s's objects in order of text, of those with one text the first.
+func (s *side) unequal() []int {
+	order := Numbered(len(s.texts), func(a, b int) int { return strings.Compare(s.texts[a], s.texts[b]) })
+	return slices.CompactFunc(order, func(a, b int) bool { return s.texts[a] == s.texts[b] })
+}
+
+func compare(want, have side) Pair {
 	var c Pair
-	wants, haves := texts(want), texts(have)
-	wanted, seen := make(map[K]string, len(wants)), make(map[K]item[T], len(haves))
+	wants, haves := want.unequal(), have.unequal()
+	wanted, seen := make(map[any]string, len(wants)), make(map[any]int, len(haves))
 	for _, w := range wants {
-		wanted[key(w.v)] = w.text
+		wanted[want.keys[w]] = want.texts[w]
 	}
 	for _, h := range haves {
-		k := key(h.v)
-		if _, twice := seen[k]; !twice || h.text == wanted[k] {
+		k := have.keys[h]
+		if _, twice := seen[k]; !twice || have.texts[h] == wanted[k] {
 			seen[k] = h
 		}
 	}
 	for _, h := range haves {
-		k := key(h.v)
-		if _, ok := wanted[k]; !ok || seen[k].text != h.text {
-			c.Gone = append(c.Gone, Op{Step: spec.Step{Action: spec.Remove, Object: object(h.v)}, Have: h.v})
+		k := have.keys[h]
+		if _, ok := wanted[k]; !ok || have.texts[seen[k]] != have.texts[h] {
+			c.Gone = append(c.Gone, Op{Step: spec.Step{Action: spec.Remove, Object: have.object(h)}, Have: have.value(h)})
 		}
 	}
 	for _, w := range wants {
-		h, ok := seen[key(w.v)]
-		switch {
+		h, ok := seen[want.keys[w]]
+		switch text := want.texts[w]; {
 		case !ok:
-			name := object(w.v)
-			step := spec.Step{Action: spec.Add, Object: name, Detail: Attributes(w.text, name)}
-			c.Come = append(c.Come, Op{Step: step, Want: w.v})
-		case h.text != w.text:
-			step := spec.Step{Action: spec.Change, Object: object(w.v), Detail: spec.Difference(h.text, w.text)}
-			c.Come = append(c.Come, Op{Step: step, Want: w.v, Have: h.v})
+			name := want.object(w)
+			step := spec.Step{Action: spec.Add, Object: name, Detail: Attributes(text, name)}
+			c.Come = append(c.Come, Op{Step: step, Want: want.value(w)})
+		case have.texts[h] != text:
+			step := spec.Step{Action: spec.Change, Object: want.object(w), Detail: spec.Difference(have.texts[h], text)}
+			c.Come = append(c.Come, Op{Step: step, Want: want.value(w), Have: have.value(h)})
 		}
 	}
 	return c
-}
-
-// item is an object with its text, which is what order and equality go by.
-type item[T any] struct {
-	v    T
-	text string
-}
-
-func texts[T fmt.Stringer](list []T) []item[T] {
-	words := make([]string, len(list))
-	for i, v := range list {
-		words[i] = v.String()
-	}
-	out := make([]item[T], 0, len(list))
-	for _, i := range byText(words) {
-		if n := len(out); n == 0 || out[n-1].text != words[i] {
-			out = append(out, item[T]{list[i], words[i]})
-		}
-	}
-	return out
-}
-
-// byText is the order of words, of equal ones the first first. Inlined, it would be in
-// the program once per type.
-//
-//go:noinline
-func byText(words []string) []int {
-	return Numbered(len(words), func(a, b int) int { return strings.Compare(words[a], words[b]) })
 }
 
 // InSequence is list sorted by compare, of equal ones the first first.

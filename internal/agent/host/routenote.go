@@ -33,7 +33,7 @@ func UnmarkedRoutes(want *spec.Host) []netip.Prefix {
 			out = append(out, r.Dst)
 		}
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
+	spec.SortPrefixes(out)
 	return slices.Compact(out)
 }
 
@@ -81,7 +81,7 @@ func (k *Host) readRouteNotes() (list []netip.Prefix, sound bool, err error) {
 		return list, len(list) == 0 && !damaged, err
 	}
 	list = append(k.unclaimedRoutes(), list...)
-	slices.SortFunc(list, netip.Prefix.Compare)
+	spec.SortPrefixes(list)
 	return slices.Compact(list), false, nil
 }
 
@@ -112,7 +112,7 @@ func (k *Host) unclaimedRoutes() []netip.Prefix {
 			out = append(out, p)
 		}
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
+	spec.SortPrefixes(out)
 	return slices.Compact(out)
 }
 
@@ -128,7 +128,7 @@ func (k *Host) NoteRoutes(want *spec.Host) error {
 		return err
 	}
 	all := slices.Concat(noted, plain)
-	slices.SortFunc(all, netip.Prefix.Compare)
+	spec.SortPrefixes(all)
 	all = slices.Compact(all)
 	if sound && slices.Equal(noted, all) {
 		return nil

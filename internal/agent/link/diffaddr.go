@@ -67,7 +67,7 @@ func displace(want []spec.Addr, found []foundAddr) []spec.Addr {
 		turns[of(a)], wanted[a] = append(turns[of(a)], a.Prefix), true
 	}
 	for _, list := range turns {
-		slices.SortFunc(list, byTurn)
+		spec.SortPrefixesBy(list, byTurn)
 	}
 	out := make([]spec.Addr, len(found))
 	place := func(i int) {

@@ -141,7 +141,8 @@ func observeUDP(ctx context.Context, k *host.Host, have *spec.Host) error {
 		}
 		l.Tunnel.Local, l.Tunnel.Port = config.Local, config.Port
 		for _, m := range config.Members {
-			subnets := slices.SortedFunc(slices.Values(m.Subnets), netip.Prefix.Compare)
+			subnets := slices.Clone(m.Subnets)
+			spec.SortPrefixes(subnets)
 			have.Members = append(have.Members, spec.Member{Link: l.Name, Addr: m.Addr, Subnets: subnets})
 		}
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+
+	"github.com/flocknet/flock/internal/spec"
 )
 
 // lookupSet is a set of addresses in a table of ours. Its name is a sum of what is to be in
@@ -63,7 +65,7 @@ type addrRange struct{ first, last netip.Addr }
 // refuses what overlaps (nft_rbtree_insert).
 func ranges(list []netip.Prefix) []addrRange {
 	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b netip.Prefix) int { return a.Masked().Addr().Compare(b.Masked().Addr()) })
+	spec.SortPrefixesBy(list, func(a, b netip.Prefix) int { return a.Masked().Addr().Compare(b.Masked().Addr()) })
 	var out []addrRange
 	for _, p := range list {
 		r := addrRange{p.Masked().Addr(), lastOf(p)}

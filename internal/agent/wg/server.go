@@ -157,7 +157,7 @@ func toAllowed(list []net.IPNet) []netip.Prefix {
 		a, _ := netip.AddrFromSlice(n.IP)
 		out = append(out, netip.PrefixFrom(a.Unmap(), bits))
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
+	spec.SortPrefixes(out)
 	return out
 }
 
