@@ -43,8 +43,8 @@ container has one. DNS answers for the container's name.
 			if err != nil {
 				return err
 			}
-			if o.bridge == "" && slices.Contains(network.Bridges(c, o.server), o.iface) {
-				return refuse("flock addnet "+args[0]+" :"+o.iface, "%s is a bridge, not the name of an interface", o.iface)
+			if o.Bridge == "" && slices.Contains(network.Bridges(c, o.Server), o.Interface) {
+				return refuse("flock addnet "+args[0]+" :"+o.Interface, "%s is a bridge, not the name of an interface", o.Interface)
 			}
 			return a.attach(cmd.Context(), &o)
 		},
@@ -60,8 +60,8 @@ func (o *netOptions) parseAdd(args []string) error {
 	}
 	if len(args) > 1 {
 		var both bool
-		o.iface, o.bridge, both = strings.Cut(args[1], ":")
-		if args[1] == "" || both && o.bridge == "" {
+		o.Interface, o.Bridge, both = strings.Cut(args[1], ":")
+		if args[1] == "" || both && o.Bridge == "" {
 			return refuse("flock addnet "+args[0]+" eth1:BRIDGE", "%q names no interface on a bridge", args[1])
 		}
 	}

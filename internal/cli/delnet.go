@@ -27,7 +27,7 @@ of the container are not touched.
 			if err := o.parseTarget(args[0]); err != nil {
 				return err
 			}
-			o.iface = args[1]
+			o.Interface = args[1]
 			return a.delNet(cmd.Context(), &o)
 		},
 	}
@@ -38,19 +38,19 @@ func (a *app) delNet(ctx context.Context, o *netOptions) error {
 	if err != nil {
 		return err
 	}
-	s := c.Servers[o.server]
+	s := c.Servers[o.Server]
 	if s == nil {
-		return usage{hint.Errorf("server "+o.server, "flock listservers", "unknown server %s", o.server)}
+		return usage{hint.Errorf("server "+o.Server, "flock listservers", "unknown server %s", o.Server)}
 	}
-	if err := o.choose(o.recorded(s)); err != nil {
+	if err := o.Choose(o.Recorded(s)); err != nil {
 		return usage{err}
 	}
-	if network.AttachedAt(s, o.container, o.iface) < 0 {
-		a.Say("nothing to do: flock gave %s on %s no interface %s", o.container, o.server, o.iface)
+	if network.AttachedAt(s, o.Container, o.Interface) < 0 {
+		a.Say("nothing to do: flock gave %s on %s no interface %s", o.Container, o.Server, o.Interface)
 		return nil
 	}
 	return a.alter(ctx, alter{
-		Request: change.Request{Edit: func(c *state.Cluster) error { return edit.Detach(c, o.server, o.container, o.iface) }},
-		said:    func(*change.Outcome) string { return o.server + ":" + o.container + ": no " + o.iface },
+		Request: change.Request{Edit: func(c *state.Cluster) error { return edit.Detach(c, o.Server, o.Container, o.Interface) }},
+		said:    func(*change.Outcome) string { return o.Server + ":" + o.Container + ": no " + o.Interface },
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
@@ -34,9 +35,9 @@ with the MAC that was last heard there.
 }
 
 func (a *app) listNet(ctx context.Context, args []string) error {
-	o := netOptions{server: network.Local}
+	o := netOptions{Plug: edit.Plug{Server: network.Local}}
 	if len(args) > 0 {
-		o.server = args[0]
+		o.Server = args[0]
 		if strings.Contains(args[0], ":") {
 			if err := o.parseTarget(args[0]); err != nil {
 				return err
@@ -47,32 +48,32 @@ func (a *app) listNet(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if c.Servers[o.server] == nil && o.server != network.Local {
-		return usage{hint.Errorf("server "+o.server, "flock listservers", "unknown server %s", o.server)}
+	if c.Servers[o.Server] == nil && o.Server != network.Local {
+		return usage{hint.Errorf("server "+o.Server, "flock listservers", "unknown server %s", o.Server)}
 	}
 	var found []spec.Container
 	err = a.with(func(e engine, _ *progress) (err error) {
-		found, err = e.Containers(ctx, o.server)
+		found, err = e.Containers(ctx, o.Server)
 		return err
 	})
 	if err != nil {
 		return partial{err}
 	}
-	views := view.Nets(c, o.server, found)
-	if o.container != "" {
+	views := view.Nets(c, o.Server, found)
+	if o.Container != "" {
 		views = slices.DeleteFunc(views, func(v view.Net) bool {
 			_, name, _ := strings.Cut(v.Container, "/")
-			return v.Container != o.container && name != o.container
+			return v.Container != o.Container && name != o.Container
 		})
 		if len(views) == 0 {
-			return hint.Errorf("server "+o.server, "flock listnet "+o.server, "there is no container %s on %s", o.container, o.server)
+			return hint.Errorf("server "+o.Server, "flock listnet "+o.Server, "there is no container %s on %s", o.Container, o.Server)
 		}
 	}
 	if a.JSON() {
 		return a.PrintJSON(views)
 	}
 	if len(views) == 0 {
-		a.Say("no containers on %s", o.server)
+		a.Say("no containers on %s", o.Server)
 		return nil
 	}
 	return view.NetTable(views, a.cluster(), a.Wide()).Write(a.Out, a.TableWidth())

@@ -3,13 +3,14 @@ package cli
 import (
 	"strings"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
 
 func newSetNet(a *app) *cobra.Command {
-	o := netOptions{change: true}
+	o := netOptions{Plug: edit.Plug{Replace: true}}
 	cmd := &cobra.Command{
 		Use:   "setnet [SERVER:]CONTAINER [IFACE:]BRIDGE",
 		Short: "put a container's interface on another bridge, or at another address",
@@ -48,11 +49,11 @@ func (o *netOptions) parseSet(args []string) error {
 	if err := o.parseTarget(args[0]); err != nil {
 		return err
 	}
-	o.iface, o.bridge = "eth0", args[1]
+	o.Interface, o.Bridge = "eth0", args[1]
 	if iface, bridge, both := strings.Cut(args[1], ":"); both {
-		o.iface, o.bridge = iface, bridge
+		o.Interface, o.Bridge = iface, bridge
 	}
-	if o.iface == "" || o.bridge == "" {
+	if o.Interface == "" || o.Bridge == "" {
 		return refuse("flock setnet "+args[0]+" eth1:BRIDGE", "%q names no bridge for an interface", args[1])
 	}
 	return o.parseAddrs()
@@ -60,10 +61,10 @@ func (o *netOptions) parseSet(args []string) error {
 
 // interfacesOf are the interfaces that the file has of a container, NAME or KIND/NAME.
 func interfacesOf(c *state.Cluster, server, container string) []string {
-	o := netOptions{container: container}
+	o := edit.Plug{Container: container}
 	s := c.Servers[server]
 	var out []string
-	for _, name := range o.recorded(s) {
+	for _, name := range o.Recorded(s) {
 		for _, at := range s.Attached {
 			if at.Container == name {
 				out = append(out, at.Interface)

@@ -12,7 +12,7 @@ import (
 )
 
 // Attach gives a container on a server an interface. One that it has already stays as it
-// is, unless change: then it becomes what a says. An empty server is this workstation.
+// is, unless change: then it becomes what a says. The workstation needs no addserver.
 func Attach(c *state.Cluster, server string, a state.Attachment, change bool) error {
 	if err := knowServer(c, server); err != nil {
 		return err
@@ -56,6 +56,23 @@ func detachLost(c *state.Cluster) {
 		s.Attached = slices.DeleteFunc(s.Attached, func(a state.Attachment) bool {
 			return a.Bridge != "" && !network.HasBridge(c, name, a.Bridge)
 		})
+	}
+}
+
+// rebridge plugs what containers had on a bridge of a network into the one that it has now.
+func rebridge(c *state.Cluster, name, was string) {
+	n := c.Networks[name]
+	if was == "" || n.Bridge == "" {
+		detachLost(c)
+		return
+	}
+	for _, m := range n.Members {
+		s := c.Servers[ground.ServerOf(m)]
+		for i := range s.Attached {
+			if s.Attached[i].Bridge == was {
+				s.Attached[i].Bridge = n.Bridge
+			}
+		}
 	}
 }
 

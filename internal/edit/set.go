@@ -27,6 +27,7 @@ func Set(c *state.Cluster, name string, given option.Options, unset []string) (g
 	if err := network.FillIn(c, name, n); err != nil {
 		return nil, ground.OfNetwork(name, err)
 	}
+	rebridge(c, name, was.Bridge)
 	return goneBy(&was, n), network.CheckNewcomer(c, "network "+name)
 }
 

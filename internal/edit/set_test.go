@@ -233,3 +233,26 @@ func TestSetRefuses(t *testing.T) {
 		t.Errorf("no network: %v", err)
 	}
 }
+
+// Containers' interfaces go along to another bridge of their network, and go with it where
+// the network has none any more.
+func TestSetTakesContainersAlong(t *testing.T) {
+	c := made(t, network.HostGW, nil)
+	at := state.Attachment{Container: "netns/c1", Interface: "eth1", Bridge: "first0"}
+	if err := done(c, Attach(c, "s2", at, false)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := setDone(c, "n1", option.Options{"bridge": "other0"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	at.Bridge = "other0"
+	if have := c.Servers["s2"].Attached; len(have) != 1 || !reflect.DeepEqual(have[0], at) {
+		t.Errorf("on another bridge: have %v, want %v", have, at)
+	}
+	if _, err := setDone(c, "n1", nil, []string{"bridge"}); err != nil {
+		t.Fatal(err)
+	}
+	if have := c.Servers["s2"].Attached; len(have) != 0 {
+		t.Errorf("without a bridge: have %v", have)
+	}
+}

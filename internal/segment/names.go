@@ -19,8 +19,9 @@ var label = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
 // isLabel says whether name can be one label of a DNS name (RFC 1035, 2.3.4).
 func isLabel(name string) bool { return len(name) <= 63 && label.MatchString(name) }
 
-// Name writes list, the interfaces of containers on d's segment, into d, and returns what it cannot do. The first of several with one
-// name has it.
+// Name writes list, the interfaces of containers on d's segment, into d, and returns what it
+// cannot do. The first of several with one name has it. Reserves says that their fixed
+// addresses are to be taken out of what d hands out.
 func Name(d *spec.DHCP, list []Attached, reserves bool) (notes []string) {
 	owner := map[string]string{}
 	for _, h := range d.Hosts {

@@ -70,7 +70,7 @@ type ContainerInterface struct {
 	Port   string         `json:",omitempty"` // its other end on the server; "": there is none
 	Bridge string         `json:",omitempty"` // that Port is plugged into
 	MAC    string         `json:",omitempty"` // in the container; of a port, what was last heard there
-	Addrs  []netip.Prefix `json:",omitempty"` // link-local ones aside; of a port, what is leased to MAC
+	Addrs  []netip.Prefix `json:",omitempty"` // link-local ones aside; of a port, none
 	Owner  string         `json:",omitempty"` // the cluster that attached it; "": not flock
 }
 
