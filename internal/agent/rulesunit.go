@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/agent/host"
@@ -116,7 +117,9 @@ func removeRules(s *host.Files) error {
 
 // dropRules removes the rules unit and what runs of it.
 func dropRules(ctx context.Context, s *host.Files) error {
-	if !s.Units.HasSystemd() || !sysfile.Exists(s.Units.Path(unit.Rules)) {
+	there := func(path string) bool { _, err := os.Lstat(path); return err == nil } // links to a file that is gone, too
+	wished := slices.ContainsFunc(flushers, func(f string) bool { return there(rulesWish(s, f)) })
+	if !s.Units.HasSystemd() || !wished && !there(s.Units.Path(unit.Rules)) {
 		return removeRules(s)
 	}
 	known, _ := inMemory(ctx, append([]string{unit.RulesAfter("*")}, flushers...))

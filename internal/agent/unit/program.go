@@ -58,12 +58,13 @@ func OwnProgram() (string, error) {
 	return strings.TrimSuffix(self, " (deleted)"), nil
 }
 
-// ProgramOf returns the path of the program that the text of a unit starts, "" if none.
+// ProgramOf returns the path of the program that the text of a unit starts, "" if none. A
+// minus before it has systemd ignore how it ends (systemd.service(5)).
 func ProgramOf(text string) string {
 	for line := range strings.Lines(text) {
 		if start, ok := strings.CutPrefix(line, "ExecStart="); ok {
 			if fields := strings.Fields(start); len(fields) > 0 {
-				return fields[0]
+				return strings.TrimPrefix(fields[0], "-")
 			}
 		}
 	}
