@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
@@ -73,7 +71,7 @@ func ensureRules(ctx context.Context, s *host.Files, program string) error {
 			return err
 		}
 	}
-	known, running := inMemory(ctx, flushers)
+	known, running := unit.InMemory(ctx, flushers)
 	if !known {
 		return nil
 	}
@@ -85,23 +83,6 @@ func ensureRules(ctx context.Context, s *host.Files, program string) error {
 		start = append(start, unit.RulesAfter(f))
 	}
 	return unit.Run(ctx, "systemctl", start...)
-}
-
-// inMemory says whether systemd has read any of units, and which of them are active.
-func inMemory(ctx context.Context, units []string) (known bool, active []string) {
-	out, err := exec.CommandContext(ctx, "systemctl", append([]string{"list-units", "--all", "--no-legend", "--plain"}, units...)...).Output()
-	if err != nil { // a systemd that does not answer reads its files when it does
-		return false, nil
-	}
-	for line := range strings.Lines(string(out)) {
-		if f := strings.Fields(line); len(f) > 2 && f[1] == "loaded" {
-			known = true
-			if f[2] == "active" {
-				active = append(active, f[0])
-			}
-		}
-	}
-	return known, active
 }
 
 // removeRules removes the rules unit and its links. It does not stop an instance: one may
@@ -122,7 +103,7 @@ func dropRules(ctx context.Context, s *host.Files) error {
 	if !s.Units.HasSystemd() || !wished && !there(s.Units.Path(unit.Rules)) {
 		return removeRules(s)
 	}
-	known, _ := inMemory(ctx, append([]string{unit.RulesAfter("*")}, flushers...))
+	known, _ := unit.InMemory(ctx, append([]string{unit.RulesAfter("*")}, flushers...))
 	if !known {
 		return removeRules(s)
 	}

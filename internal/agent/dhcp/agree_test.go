@@ -240,10 +240,11 @@ func TestNamesAreAgreedUponByServersAlone(t *testing.T) {
 	first := container.lease("web")["ip"]
 	c.await("web", first)
 	poll(t, func() error { // dnsmasq answers for a name before its script has written it down
-		if pins, err := readPins(c.on[0].process(leaf, "vx1").names); err != nil || pins[first].Name != "web" {
-			return fmt.Errorf("web is not written down: have %v, %v", pins, err)
+		pins, err := readPins(c.on[0].process(leaf, "vx1").names)
+		if err == nil && pins[first].Name != "web" {
+			err = fmt.Errorf("web is not written down: have %v", pins)
 		}
-		return nil
+		return err
 	})
 	prefix := netip.MustParsePrefix
 	want := &spec.Host{Cluster: "test", Guards: []spec.Guard{{
