@@ -6,14 +6,9 @@
 package templates
 
 import (
-	"embed"
-	"fmt"
+	"strconv"
 	"strings"
-	"text/template"
 )
-
-//go:embed *.tmpl
-var files embed.FS
 
 // DHCP is the configuration of a dnsmasq that hands out addresses and answers
 // for the names of those it handed them to.
@@ -40,10 +35,39 @@ type DHCP struct {
 }
 
 // Text is the file.
-func (d DHCP) Text() (string, error) { return render("dnsmasq.conf.tmpl", d) }
+func (d DHCP) Text() (string, error) {
+	more, router := "and what the server's resolvers know", ""
+	if d.Leaf {
+		more = "nothing else"
+	}
+	if d.Router != "" {
+		router = "," + d.Router
+	}
+	reserved := make([]string, 0, 2*len(d.Reserved))
+	for _, name := range d.Reserved {
+		reserved = append(reserved, name, name+".*")
+	}
+	return render("dnsmasq.conf.tmpl", fields{
+		"Mark": {d.Mark}, "PIDFile": {d.PIDFile}, "Bridge": {d.Bridge}, "Port": {strconv.Itoa(int(d.Port))},
+		"More": {more}, "Leaf": when(d.Leaf), "Full": when(!d.Leaf), "Domain": {d.Domain}, "HostsFile": {d.HostsFile},
+		"NamesDir": {d.NamesDir}, "Script": {d.Script}, "Reserved": reserved, "Known": unless(d.Known, ""),
+		"LeaseFile": {d.LeaseFile}, "MaxLeases": {strconv.Itoa(d.MaxLeases)}, "Ranges": d.Ranges, "Router": {router},
+		"DNS4": unless(strings.Join(d.DNS4, ","), ""), "DNS6": unless(strings.Join(d.DNS6, ","), ""),
+		"MTU": unless(strconv.Itoa(d.MTU), "0"), "RA": when(d.RA),
+	})
+}
 
 // Leased is the script that dnsmasq tells of leases, which keeps NamesDir.
-func (d DHCP) Leased() (string, error) { return render("dnsmasq.leased.tmpl", d) }
+func (d DHCP) Leased() (string, error) {
+	reserved := ""
+	for _, name := range d.Reserved {
+		reserved += " | " + name
+	}
+	return render("dnsmasq.leased.tmpl", fields{
+		"Mark": {d.Mark}, "NamesDir": {d.NamesDir}, "HostsFile": {d.HostsFile}, "Domain": {d.Domain}, "Reserved": {reserved},
+		"Known": unless(d.Known, ""), "IfKnown": when(d.Known != ""),
+	})
+}
 
 // Pin is the file that gives the container at addr its name.
 func (d DHCP) Pin(addr, name string) string {
@@ -61,10 +85,16 @@ type Front struct {
 }
 
 // Text is the file.
-func (f Front) Text() (string, error) { return render("front.conf.tmpl", f) }
+func (f Front) Text() (string, error) {
+	return render("front.conf.tmpl", fields{
+		"Mark": {f.Mark}, "PIDFile": {f.PIDFile}, "Bridge": {f.Bridge}, "HostsFile": {f.HostsFile}, "ServersFile": {f.ServersFile},
+	})
+}
 
 // Servers is the file that says whom to ask.
-func (f Front) Servers() (string, error) { return render("front.servers.tmpl", f) }
+func (f Front) Servers() (string, error) {
+	return render("front.servers.tmpl", fields{"Domain": {f.Domain}, "Names": {f.Names}, "Subnets": f.Subnets})
+}
 
 // Known is the file of clients whose names or addresses are decided.
 type Known struct {
@@ -72,7 +102,9 @@ type Known struct {
 }
 
 // Text is the file.
-func (k Known) Text() (string, error) { return render("dnsmasq.known.tmpl", k) }
+func (k Known) Text() (string, error) {
+	return render("dnsmasq.known.tmpl", fields{"Clients": k.Clients})
+}
 
 // Hosts is the file with fixed names of Domain.
 type Hosts struct {
@@ -85,7 +117,13 @@ type Hosts struct {
 type Host struct{ Name, Addr string }
 
 // Text is the file.
-func (h Hosts) Text() (string, error) { return render("dnsmasq.hosts.tmpl", h) }
+func (h Hosts) Text() (string, error) {
+	names := make([]string, len(h.Names))
+	for i, n := range h.Names {
+		names[i] = n.Addr + " " + n.Name + "." + h.Domain + " " + n.Name
+	}
+	return render("dnsmasq.hosts.tmpl", fields{"Spec": unless(h.Spec, ""), "Names": names})
+}
 
 // SubnetEnv is flannel's subnet.env.
 type SubnetEnv struct {
@@ -98,7 +136,13 @@ type SubnetEnv struct {
 }
 
 // Text is the file.
-func (e SubnetEnv) Text() (string, error) { return render("subnet.env.tmpl", e) }
+func (e SubnetEnv) Text() (string, error) {
+	return render("subnet.env.tmpl", fields{
+		"Mark": {e.Mark}, "Spec": {e.Spec}, "MTU": {strconv.Itoa(e.MTU)}, "Masquerade": {strconv.FormatBool(e.Masquerade)},
+		"Network4": unless(e.Network4, ""), "Subnet4": unless(e.Subnet4, ""),
+		"Network6": unless(e.Network6, ""), "Subnet6": unless(e.Subnet6, ""),
+	})
+}
 
 // DNSMasqUnit is the systemd unit of one dnsmasq.
 type DNSMasqUnit struct {
@@ -109,7 +153,9 @@ type DNSMasqUnit struct {
 }
 
 // Text is the file.
-func (u DNSMasqUnit) Text() (string, error) { return render("dnsmasq.service.tmpl", u) }
+func (u DNSMasqUnit) Text() (string, error) {
+	return render("dnsmasq.service.tmpl", fields{"Mark": {u.Mark}, "Program": {u.Program}, "Conf": {u.Conf}, "PIDFile": {u.PIDFile}})
+}
 
 // DaemonUnit is the systemd unit of a process of the agent's own program.
 type DaemonUnit struct {
@@ -121,7 +167,16 @@ type DaemonUnit struct {
 }
 
 // Text is the file.
-func (u DaemonUnit) Text() (string, error) { return render("flock-daemon.service.tmpl", u) }
+func (u DaemonUnit) Text() (string, error) {
+	capability, namespaces := "", "yes"
+	if u.Enters {
+		capability, namespaces = " CAP_SYS_ADMIN", "net"
+	}
+	return render("flock-daemon.service.tmpl", fields{
+		"Mark": {u.Mark}, "Description": {u.Description}, "Program": {u.Program}, "Args": {strings.Join(u.Args, " ")},
+		"Capability": {capability}, "Namespaces": {namespaces},
+	})
+}
 
 // BootUnit is the systemd unit that puts the last specs back after a start.
 type BootUnit struct {
@@ -130,7 +185,9 @@ type BootUnit struct {
 }
 
 // Text is the file.
-func (u BootUnit) Text() (string, error) { return render("flock-boot.service.tmpl", u) }
+func (u BootUnit) Text() (string, error) {
+	return render("flock-boot.service.tmpl", timed(u.Program, u.Timeout))
+}
 
 // RulesUnit is the template of systemd units that put the rules back when another program
 // has started, was restarted or has read its configuration again: the instance's.
@@ -140,7 +197,9 @@ type RulesUnit struct {
 }
 
 // Text is the file.
-func (u RulesUnit) Text() (string, error) { return render("flock-rules.service.tmpl", u) }
+func (u RulesUnit) Text() (string, error) {
+	return render("flock-rules.service.tmpl", timed(u.Program, u.Timeout))
+}
 
 // Unmanaged tells a network daemon to leave Links alone.
 type Unmanaged struct {
@@ -150,19 +209,22 @@ type Unmanaged struct {
 }
 
 // Networkd is the .network file for systemd-networkd.
-func (u Unmanaged) Networkd() (string, error) { return render("unmanaged.network.tmpl", u) }
+func (u Unmanaged) Networkd() (string, error) {
+	return render("unmanaged.network.tmpl", fields{"Mark": {u.Mark}, "Spec": {u.Spec}, "Links": {strings.Join(u.Links, " ")}})
+}
 
 // NetworkManager is the conf.d file for NetworkManager.
-func (u Unmanaged) NetworkManager() (string, error) { return render("unmanaged.conf.tmpl", u) }
+func (u Unmanaged) NetworkManager() (string, error) {
+	links := ""
+	for i, l := range u.Links {
+		if i > 0 {
+			links += ";"
+		}
+		links += "interface-name:" + l
+	}
+	return render("unmanaged.conf.tmpl", fields{"Mark": {u.Mark}, "Spec": {u.Spec}, "Links": {links}})
+}
 
-func render(name string, data any) (string, error) {
-	t, err := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{"join": strings.Join}).ParseFS(files, name)
-	if err != nil {
-		return "", fmt.Errorf("parse template %s: %w", name, err)
-	}
-	var b strings.Builder
-	if err := t.Execute(&b, data); err != nil {
-		return "", fmt.Errorf("fill template %s: %w", name, err)
-	}
-	return b.String(), nil
+func timed(program string, seconds int) fields {
+	return fields{"Program": {program}, "Timeout": {strconv.Itoa(seconds)}}
 }

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -22,6 +23,8 @@ func TestGolden(t *testing.T) {
 	both.DNS6, both.RA = []string{"[fd00:4::2]"}, true
 	leaf := dhcp
 	leaf.Leaf, leaf.Port, leaf.Router, leaf.MTU, leaf.DNS4 = true, 5354, "", 0, nil
+	attached := dhcp
+	attached.Known = "/var/lib/flock/default/dnsmasq-vx1.known"
 	front := Front{
 		Mark: "default/vx1", Bridge: "vxl0", Domain: "vxapp", PIDFile: "/run/flock/default.d/front-vx1.pid",
 		HostsFile: "/var/lib/flock/default/front-vx1.hosts", ServersFile: "/var/lib/flock/default/front-vx1.servers",
@@ -33,6 +36,8 @@ func TestGolden(t *testing.T) {
 		"dnsmasq-both.conf":   both.Text,
 		"leaf.conf":           leaf.Text,
 		"dnsmasq.leased":      dhcp.Leased,
+		"known.leased":        attached.Leased,
+		"dnsmasq.known":       Known{[]string{"02:00:00:00:00:01,10.0.4.7,c1", "02:00:00:00:00:02,c2"}}.Text,
 		"front.conf":          front.Text,
 		"front.servers":       front.Servers,
 		"dnsmasq.hosts":       Hosts{Spec: `{"Network":"vx1"}`, Domain: "vxapp", Names: []Host{{"s1", "10.0.4.254"}}}.Text,
@@ -45,6 +50,10 @@ func TestGolden(t *testing.T) {
 			[]string{"agent", "wireguard", "wg-wirex"},
 			false,
 		}.Text,
+		"enters.service": DaemonUnit{
+			"default", "Interfaces of containers", "/usr/local/lib/flock/0123abcd/flock", []string{"agent", "attach"}, true,
+		}.Text,
+		"subnet4.env": SubnetEnv{Mark: "default/n1", Network4: "10.244.0.0/16", Subnet4: "10.244.1.1/24", MTU: 1500}.Text,
 		"subnet.env": SubnetEnv{
 			Mark: "default/n1", Spec: `{"Network":"n1"}`, Network4: "10.244.0.0/16", Subnet4: "10.244.1.1/24",
 			Network6: "fd00:244::/48", Subnet6: "fd00:244:0:1::1/64", MTU: 1450, Masquerade: true,
@@ -69,6 +78,23 @@ func TestGolden(t *testing.T) {
 		}
 		if have != string(want) {
 			t.Errorf("%s: want\n%s\nhave\n%s", name, want, have)
+		}
+	}
+}
+
+func TestFill(t *testing.T) {
+	f := fields{"none": nil, "one": {"{{none}}"}, "two": {"a", "b"}}
+	for line, want := range map[string]string{
+		"plain":              "plain",
+		"x {{one}} y":        "x {{none}} y",
+		"x {{none}} {{one}}": "",
+		"{{two}}-{{two}} ":   "a-a a-b b-a b-b ",
+		"{{three}}":          "error",
+		"{{one":              "error",
+	} {
+		have, err := fill(line, f)
+		if text := strings.Join(have, ""); err != nil != (want == "error") || err == nil && text != want {
+			t.Errorf("%q: want %q, have %q, %v", line, want, text, err)
 		}
 	}
 }

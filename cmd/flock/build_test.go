@@ -37,7 +37,7 @@ func TestWhoServes(t *testing.T) {
 
 // agentMost is the size that the program of most servers may have on amd64, in bytes:
 // each of them is sent it at first contact, and starts it at every command.
-const agentMost = 8_420_000
+const agentMost = 7_500_000
 
 // TestAgentStaysSmall: one type too many behind an interface can keep all of a library in
 // the program.

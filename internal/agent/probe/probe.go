@@ -266,8 +266,6 @@ func (l *echoProber) note(m []byte, reply byte, from netip.Addr) {
 func (l *echoProber) close() { unix.Close(l.fd) } //nolint:errcheck // nothing is lost
 
 // handshakes sends what makes a WireGuard device begin one, where the last is over.
-// It has no Host in it: behind an interface that would keep every method of netlink's
-// in the program (text/template calls methods by name), a megabyte.
 type handshakes struct {
 	peers func() ([]spec.Session, error)
 	link  string
