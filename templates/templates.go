@@ -163,14 +163,14 @@ type DaemonUnit struct {
 	Description string
 	Program     string // absolute path of the agent
 	Args        []string
-	Enters      bool // network namespaces of containers, which takes CAP_SYS_ADMIN
+	Enters      bool // network namespaces of containers, which takes CAP_SYS_ADMIN, and CAP_SYS_PTRACE to find them
 }
 
 // Text is the file.
 func (u DaemonUnit) Text() (string, error) {
 	capability, namespaces := "", "yes"
 	if u.Enters {
-		capability, namespaces = " CAP_SYS_ADMIN", "net"
+		capability, namespaces = " CAP_SYS_ADMIN CAP_SYS_PTRACE", "net"
 	}
 	return render("flock-daemon.service.tmpl", fields{
 		"Mark": {u.Mark}, "Description": {u.Description}, "Program": {u.Program}, "Args": {strings.Join(u.Args, " ")},

@@ -56,3 +56,50 @@ func TestAttachmentsAreSeenAndMended(t *testing.T) {
 	apply(t, k, segment())
 	sh(t, "! ip link show flk-0a0b0c0d && ! ip -n "+name+" link show eth1")
 }
+
+// TestInterfacesOfOthersAreMovedAndGivenBack: an interface that a container has from somebody
+// else goes to the bridge with its pair, is held there, and is afterwards what it was.
+func TestInterfacesOfOthersAreMovedAndGivenBack(t *testing.T) {
+	name := fmt.Sprintf("flm%d", os.Getpid())
+	ownNet(t)
+	sh(t, strings.ReplaceAll(`ip netns add $N && ip link add br9 type bridge && ip link set br9 up && ip addr add 10.0.3.1/24 dev br9
+		ip link add hers address 02:00:00:00:00:09 type veth peer name p9 && ip link set hers netns $N name eth0 && ip link set p9 master br9 up
+		ip -n $N link set eth0 up && ip -n $N addr add 10.0.3.7/24 dev eth0 && ip -n $N route add default via 10.0.3.1`, "$N", name))
+	t.Cleanup(func() { sh(t, "ip netns del "+name+" 2>/dev/null || true") })
+	at := spec.Attachment{
+		Container: "netns/" + name, Interface: "eth0", Host: "flk-0a0b0c0d", Network: "vx1", Bridge: "vxl0", MAC: "6a:0c:0a:0b:0c:0d", MTU: 1450, Moved: true,
+		Addrs: []netip.Prefix{prefix("10.0.4.200/24")}, Gateways: []netip.Addr{addr("10.0.4.1")},
+	}
+	want := segment()
+	want.Attached = []spec.Attachment{at}
+	dir := t.TempDir()
+	t.Setenv(testDir, dir)
+	k := open(t, "t", dir)
+	look := "ip -br -d addr show dev eth0; ip route | sed s,.proto.[a-z0-9]*,,; cat /sys/class/net/eth0/address"
+	look = "ip netns exec " + name + " sh -c '" + look + "'; ip -br link show master br9"
+	before := sh(t, look)
+	apply(t, k, want)
+	for _, drift := range []string{
+		"true", "ip link set p9 master br9", "ip link set p9 mtu 1400", "ip -n $N link set eth0 address 02:00:00:00:00:01", "ip -n $N addr del 10.0.4.200/24 dev eth0",
+	} {
+		sh(t, strings.ReplaceAll(drift, "$N", name))
+		if drift != "true" && plan(t, k, want) == "" {
+			t.Errorf("not seen: %s", drift)
+		}
+		apply(t, k, want)
+		if left := plan(t, k, want); left != "" {
+			t.Errorf("after %s there is left to do:\n%s", drift, left)
+		}
+		sh(t, strings.ReplaceAll("ip -br link show master vxl0 | grep p9 && ip -n $N addr show eth0 | grep 10.0.4.200 && ! ip -n $N addr show eth0 | grep 10.0.3.7 && ! ip link show flk-0a0b0c0d", "$N", name))
+	}
+	other := at
+	other.Addrs = []netip.Prefix{prefix("10.0.4.201/24")}
+	want.Attached = []spec.Attachment{other}
+	apply(t, k, want)
+	sh(t, strings.ReplaceAll("ip -n $N addr show eth0 | grep 10.0.4.201 && ! ip -n $N addr show eth0 | grep 10.0.4.200", "$N", name))
+	apply(t, k, segment())
+	if after := sh(t, look); after != before {
+		t.Errorf("it was\n%s\nand is\n%s", before, after)
+	}
+	sh(t, "! ip link show p9 | grep flock:")
+}

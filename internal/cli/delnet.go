@@ -16,8 +16,9 @@ func newDelNet(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "delnet [SERVER:]CONTAINER IFACE",
 		Short: "take an interface away from a container",
-		Long: `Take an interface away that flock gave to a container, now and for good. Other interfaces
-of the container are not touched.
+		Long: `Take an interface away that flock gave to a container, now and for good. One that setnet
+moved goes back to the bridge that it was on. Other interfaces of the container are not
+touched.
 
   flock delnet s1:c1 eth1`,
 		Args:              exactly(2),

@@ -20,7 +20,8 @@ func newListNet(a *app) *cobra.Command {
 		Short: "list a server's containers and their interfaces, live",
 		Long: `List the containers of a server, without one of this workstation, and their interfaces: the
 bridge that one is plugged into, MAC, addresses, and BY whom: flock (of this cluster, or which
-cluster), or - for whoever else. AWAITED is one that comes with its container. Interfaces on
+cluster), or - for whoever else. AWAITED is one that comes with its container; a container
+that is STOPPED has none. Interfaces on
 bridges of the cluster whose container is not known are listed by their ends on the server,
 with the MAC that was last heard there.
 

@@ -14,10 +14,15 @@ func newSetNet(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "setnet [SERVER:]CONTAINER [IFACE:]BRIDGE",
 		Short: "put a container's interface on another bridge, or at another address",
-		Long: `Put an interface that flock gave to a container, without IFACE eth0, on BRIDGE, with the
-addresses of --ip or, without any, those that its DHCP client gets. One that the container
-does not have is made, as addnet makes it. On its way to another bridge the interface stays
-up; another fixed address makes it anew.
+		Long: `Put an interface of a container, without IFACE eth0, on BRIDGE, with the addresses of --ip
+or, without any, those that its DHCP client gets. One that the container does not have is
+made, as addnet makes it. One that flock made stays up on its way to another bridge; another
+fixed address makes it anew.
+
+One that the container has from somebody else (LXC's eth0 on lxcbr0, say) is moved with
+its pair. It loses the addresses that it had there, and has a MAC of flock's; udhcpc, and
+clients that watch the cable, ask for an address at once. In the configuration of an LXC
+container the move stands behind its own lines, which count again after delnet.
 
   flock setnet s1:c1 vxl0
   flock setnet s1:c1 eth1:vxl0 --ip 10.0.4.200 --ip fd00:4::200`,

@@ -12,7 +12,8 @@ import (
 )
 
 // Attach gives a container on a server an interface. One that it has already stays as it
-// is, unless change: then it becomes what a says. The workstation needs no addserver.
+// is, unless change: then it becomes what a says, and one that the container has from
+// somebody else is moved. The workstation needs no addserver.
 func Attach(c *state.Cluster, server string, a state.Attachment, change bool) error {
 	if err := knowServer(c, server); err != nil {
 		return err
@@ -20,8 +21,10 @@ func Attach(c *state.Cluster, server string, a state.Attachment, change bool) er
 	s := c.Servers[server]
 	switch at := network.AttachedAt(s, a.Container, a.Interface); {
 	case at < 0:
+		a.Moved = change
 		s.Attached = append(s.Attached, a)
 	case change:
+		a.Moved = s.Attached[at].Moved
 		s.Attached[at] = a
 	case s.Attached[at].Bridge != a.Bridge || !slices.Equal(s.Attached[at].Addrs, a.Addrs):
 		return hint.Errorf("server "+server, "flock setnet "+server+":"+a.Container+" "+a.Interface+":"+cmp.Or(a.Bridge, "BRIDGE")+flags(a.Addrs),

@@ -133,13 +133,12 @@ type socket struct {
 	gateways []netip.Addr   // per subnet
 	servers  []netip.Prefix // addresses that no container answers for
 	handed   []spec.Range   // by DHCP; a fixed address is none of them
-	reserves bool           // DHCP has all there is: a fixed address is taken out of it
 }
 
 // socketOf finds a bridge on a server; nil if there is none of that name.
 func socketOf(c *state.Cluster, server, bridge string) *socket {
 	if s := c.Servers[server]; s != nil && s.Subnet.IsValid() && bridge == segment.SubnetBridge {
-		return &socket{network: segment.SubnetNetwork, subnets: []netip.Prefix{s.Subnet.Masked()}, gateways: []netip.Addr{s.Subnet.Addr()}, reserves: true}
+		return &socket{network: segment.SubnetNetwork, subnets: []netip.Prefix{s.Subnet.Masked()}, gateways: []netip.Addr{s.Subnet.Addr()}}
 	}
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]
@@ -149,7 +148,7 @@ func socketOf(c *state.Cluster, server, bridge string) *socket {
 		case meaning(n).segment:
 			return segmentSocket(name, n)
 		default:
-			at := &socket{network: name, subnets: a.Subnets, reserves: n.DHCP != state.DHCPOff}
+			at := &socket{network: name, subnets: a.Subnets}
 			for _, p := range a.Subnets {
 				at.gateways = append(at.gateways, segment.GatewayOf(p))
 			}
@@ -233,7 +232,7 @@ func (b *builder) attachments(server string) {
 	h := b.Out.Hosts[server]
 	for _, a := range b.Cluster.Servers[server].Attached {
 		port, mac := ground.ContainerMAC(b.Cluster.Name, server, a.Container, a.Interface)
-		out := spec.Attachment{Container: a.Container, Interface: a.Interface, Host: spec.AttachPrefix + port, MAC: mac}
+		out := spec.Attachment{Container: a.Container, Interface: a.Interface, Host: spec.AttachPrefix + port, MAC: mac, Moved: a.Moved}
 		if a.Bridge != "" {
 			at := socketOf(b.Cluster, server, a.Bridge)
 			link := slices.IndexFunc(h.Links, func(l spec.Link) bool { return l.Name == a.Bridge && l.Kind == spec.Bridge })

@@ -5,7 +5,6 @@ import (
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/segment"
-	"github.com/flocknet/flock/internal/spec"
 )
 
 // A container that flock attached is in its network's DNS by its own name, whatever its
@@ -36,7 +35,7 @@ func (b *builder) nameAttached() {
 			if of == segment.SubnetNetwork {
 				of = ground.OwnSubnet(server)
 			}
-			for _, text := range segment.Name(d, list, b.reserves(server, d)) {
+			for _, text := range segment.Name(d, list) {
 				if !noted[of+text] {
 					b.Note(of, "%s", text)
 				}
@@ -44,10 +43,4 @@ func (b *builder) nameAttached() {
 			}
 		}
 	}
-}
-
-// reserves says whether fixed addresses are out of what d hands out.
-func (b *builder) reserves(server string, d *spec.DHCP) bool {
-	at := socketOf(b.Cluster, server, d.Bridge)
-	return at != nil && at.reserves
 }

@@ -20,9 +20,9 @@ var label = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
 func isLabel(name string) bool { return len(name) <= 63 && label.MatchString(name) }
 
 // Name writes list, the interfaces of containers on d's segment, into d, and returns what it
-// cannot do. The first of several with one name has it. Reserves says that their fixed
-// addresses are to be taken out of what d hands out.
-func Name(d *spec.DHCP, list []Attached, reserves bool) (notes []string) {
+// cannot do. The first of several with one name has it. A fixed address is nobody else's,
+// and a client in the container that asks is given it.
+func Name(d *spec.DHCP, list []Attached) (notes []string) {
 	owner := map[string]string{}
 	for _, h := range d.Hosts {
 		owner[strings.ToLower(h.Name)] = "server " + h.Name
@@ -45,7 +45,7 @@ func Name(d *spec.DHCP, list []Attached, reserves bool) (notes []string) {
 			if name != "" {
 				hosts = append(hosts, spec.HostName{Name: name, Addr: p.Addr()})
 			}
-			if reserves && Reservable(p.Masked()) {
+			if Reservable(p.Masked()) {
 				known.Addrs = append(known.Addrs, p.Addr())
 			}
 		}

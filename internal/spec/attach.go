@@ -12,8 +12,11 @@ import (
 // and lists them.
 const NetNS = "netns"
 
+// LXC is the kind of container that lxc-start(1) runs.
+const LXC = "lxc"
+
 // ContainerKinds are the kinds that containers can have.
-func ContainerKinds() []string { return []string{NetNS} }
+func ContainerKinds() []string { return []string{NetNS, LXC} }
 
 // containerNameMax is the longest name of a container, in bytes. With all that goes with
 // it, it fits a link's alias (IFALIASZ, 256).
@@ -38,7 +41,11 @@ type Attachment struct {
 	// Gateways are the next hops of default routes, one per family of Addrs, for a
 	// container that has none of that family.
 	Gateways []netip.Addr `json:",omitempty"`
-	Down     bool         `json:",omitempty"` // found only: one of the ends is set down
+	// Moved says that an interface of that name which the container has from somebody else
+	// is moved to Bridge; where it has none, one is made.
+	Moved  bool `json:",omitempty"`
+	Down   bool `json:",omitempty"` // found only: one of the ends is set down
+	Unkept bool `json:",omitempty"` // found only: the container's configuration has something else for its next start
 }
 
 // Object names the attachment in a Step.
@@ -54,13 +61,16 @@ func (a Attachment) String() string {
 	b.str("addr", strings.Join(texts(a.Addrs), ","))
 	b.str("via", strings.Join(texts(a.Gateways), ","))
 	b.str("network", a.Network)
+	b.flag("moved", a.Moved)
 	b.flag("down", a.Down)
+	b.flag("unkept", a.Unkept)
 	return b.String()
 }
 
 // Container is what was found on a server.
 type Container struct {
 	Name       string // KIND/NAME; "": not known whose the interfaces are
+	Stopped    bool   `json:",omitempty"` // it exists and does not run
 	Interfaces []ContainerInterface
 }
 

@@ -53,6 +53,7 @@ type Attachment struct {
 	Interface string       `toml:"interface"`           // its name in the container
 	Bridge    string       `toml:"bridge,omitempty"`    // a network's, or the server's own; empty: it is plugged into nothing
 	Addrs     []netip.Addr `toml:"addresses,omitempty"` // fixed, one per subnet at most; none: the container asks by DHCP
+	Moved     bool         `toml:"moved,omitempty"`     // the container's own interface of that name, if it has one, is moved to Bridge
 }
 
 // Facts is what a server reported when it was last contacted.

@@ -21,7 +21,7 @@ type Net struct {
 	MAC       string   `json:"mac,omitempty"`
 	Addresses []string `json:"addresses"`
 	Owner     string   `json:"owner,omitempty"` // the cluster of flock that attached it
-	State     string   `json:"state"`           // attached, awaited, foreign, none
+	State     string   `json:"state"`           // attached, awaited, foreign, none, stopped
 }
 
 // States of interfaces.
@@ -30,6 +30,7 @@ const (
 	netAwaited  = "awaited"  // the file has it, the server not yet
 	netForeign  = "foreign"
 	netNone     = "none" // the container has no interface
+	netStopped  = "stopped"
 )
 
 // Nets are the interfaces that were found, and those of the file that were not.
@@ -49,7 +50,11 @@ func Nets(c *state.Cluster, server string, found []spec.Container) []Net {
 			out = append(out, v)
 		}
 		if len(f.Interfaces) == 0 {
-			out = append(out, Net{Container: f.Name, Addresses: []string{}, State: netNone})
+			v := Net{Container: f.Name, Addresses: []string{}, State: netNone}
+			if f.Stopped {
+				v.State = netStopped
+			}
+			out = append(out, v)
 		}
 	}
 	if s := c.Servers[server]; s != nil {
@@ -85,6 +90,8 @@ func NetTable(views []Net, cluster string, whole bool) *screen.Table {
 		switch {
 		case v.State == netNone:
 			by = ""
+		case v.State == netStopped:
+			by = netStopped
 		case v.State == netAwaited:
 			by = "flock, " + netAwaited
 		case v.Owner == cluster:

@@ -53,14 +53,7 @@ func LoosePorts(servers []change.Server, say func(line string)) {
 func AwaitedContainers(servers []change.Server, say func(line string)) {
 	for _, s := range servers {
 		if s.Plan != nil && len(s.Plan.Awaited) > 0 {
-			say(fmt.Sprintf("note: %s: %s not there; attached when they come", s.Name, isOrAre(s.Plan.Awaited)))
+			say(fmt.Sprintf("note: %s: no container %s; it is attached when it comes", s.Name, Listed(s.Plan.Awaited)))
 		}
 	}
-}
-
-func isOrAre(names []string) string {
-	if len(names) == 1 {
-		return names[0] + " is"
-	}
-	return Listed(names) + " are"
 }

@@ -4,12 +4,13 @@ package attach
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -70,8 +71,14 @@ func Serve(ctx context.Context, s *host.Files, log io.Writer) error {
 		return host.NoInotify("the process that attaches containers", err)
 	}
 	defer func() { _ = watch.Close() }() // only read
+	links, err := watchLinks()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = links.Close() }()
 	came := make(chan struct{}, 1)
-	go tellEvents(watch, came)
+	go tellEvents(watch, came, func([]byte) bool { return true })
+	go tellEvents(links, came, linkCame)
 	done, err := s.Units.Ready(Daemon(s))
 	if err != nil {
 		return err
@@ -113,12 +120,44 @@ func watchNamespaces() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "inotify"), nil
 }
 
-// tellEvents says on came that something happened, until watch is closed.
-func tellEvents(watch *os.File, came chan<- struct{}) {
-	events := make([]byte, 4096)
+// watchLinks hears of devices that come and go: a container that starts gets one of them.
+func watchLinks() (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink: %w", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK}); err != nil {
+		return nil, errors.Join(fmt.Errorf("bind netlink: %w", err), unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), "netlink"), nil
+}
+
+// linkCame says whether news are of a device that is new on the server, or that left it:
+// into a container.
+func linkCame(news []byte) bool {
+	list, err := syscall.ParseNetlinkMessage(news)
+	for _, m := range list {
+		if len(m.Data) < unix.SizeofIfInfomsg || m.Data[0] != unix.AF_UNSPEC { // which is about a port of a bridge
+			continue
+		}
+		change := binary.NativeEndian.Uint32(m.Data[12:]) // struct ifinfomsg: what is new of its flags, all of them for a new device
+		if m.Header.Type == unix.RTM_DELLINK || change == ^uint32(0) {
+			return true
+		}
+	}
+	return err != nil
+}
+
+// tellEvents says on came that something happened that counts, until watch is closed.
+func tellEvents(watch *os.File, came chan<- struct{}, counts func(news []byte) bool) {
+	events := make([]byte, 1<<15)
 	for {
-		if _, err := watch.Read(events); err != nil {
+		n, err := watch.Read(events)
+		if err != nil && !errors.Is(err, unix.ENOBUFS) { // more news than it could hold
 			return
+		}
+		if err == nil && !counts(events[:n]) {
+			continue
 		}
 		select {
 		case came <- struct{}{}:
@@ -162,8 +201,10 @@ func attachAll(s *host.Files) (all bool, err error) {
 		err = errors.Join(err, applyAttached(k, op))
 	}
 	all = err == nil
-	for _, name := range k.Awaited { // ip-netns(8) makes the file before the namespace is there
-		all = all && !sysfile.Exists(filepath.Join(Namespaces, filepath.Base(name)))
+	for _, w := range last.Attached {
+		if s, name, err := sortOf(w.Container); err == nil && s.comes(name) {
+			all = false
+		}
 	}
 	return all, err
 }

@@ -7,11 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"net"
-	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -21,41 +17,6 @@ import (
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
 )
-
-// Interfaces in containers. What a pair is for stands in the alias of its end on the
-// server: flock:CLUSTER/NETWORK/KIND/NAME/INTERFACE ADDRESSES. Nothing has to be
-// remembered, and a container that goes takes its pair along.
-
-const veth = "veth"
-
-// attachedAs reads what stands in the alias of l.
-func attachedAs(k *host.Host, l netlink.Link) (a spec.Attachment, addrs string, ok bool) {
-	text, ours := k.Network(l)
-	if !ours || l.Type() != veth {
-		return a, "", false
-	}
-	text, addrs, _ = strings.Cut(text, " ")
-	words := strings.Split(text, "/")
-	if len(words) != 4 {
-		words = []string{words[0], "", "", ""}
-	}
-	return spec.Attachment{
-		Network: words[0], Container: words[1] + "/" + words[2], Interface: words[3],
-		Host: l.Attrs().Name, Bridge: k.Devices.Name(l.Attrs().MasterIndex),
-	}, addrs, true
-}
-
-func attachedAlias(cluster string, a spec.Attachment) string {
-	return spec.Alias(cluster, a.Network+"/"+a.Container+"/"+a.Interface+" "+prefixTexts(a.Addrs))
-}
-
-func prefixTexts(list []netip.Prefix) string {
-	var out []string
-	for _, p := range list {
-		out = append(out, p.String())
-	}
-	return strings.Join(out, ",")
-}
 
 // attachedLinks are the ends on the server of what is attached, in order of name.
 func attachedLinks(k *host.Host) []netlink.Link {
@@ -73,40 +34,6 @@ func attachedLinks(k *host.Host) []netlink.Link {
 	return out
 }
 
-// observeAttached fills in have.Attached, and Host.Awaited. What is wanted for a
-// container that is not there stands, as far as it can.
-func observeAttached(k *host.Host, want, have *spec.Host) error {
-	k.Awaited = nil
-	links := attachedLinks(k)
-	there := map[string]*Inside{}
-	wants := map[string]spec.Attachment{}
-	for _, w := range want.Attached {
-		wants[w.Object()] = w
-		if there[w.Container] == nil && !slices.Contains(k.Awaited, w.Container) {
-			in, err := lookInto(w.Container)
-			if err != nil {
-				return err
-			}
-			if there[w.Container] = in; in == nil {
-				k.Awaited = append(k.Awaited, w.Container)
-			}
-		}
-	}
-	found := map[string]bool{}
-	for _, l := range links {
-		a, addrs, _ := attachedAs(k, l)
-		completeAttached(&a, wants[a.Object()], l, there[a.Container], addrs)
-		have.Attached = append(have.Attached, a)
-		found[a.Object()] = true
-	}
-	for _, w := range want.Attached {
-		if there[w.Container] == nil && !found[w.Object()] {
-			have.Attached = append(have.Attached, w)
-		}
-	}
-	return nil
-}
-
 // lookInto is what is in a container; nil if it is not there.
 func lookInto(container string) (*Inside, error) {
 	s, err := Open(container)
@@ -120,84 +47,108 @@ func lookInto(container string) (*Inside, error) {
 	return in, errors.Join(err, s.Close())
 }
 
-// completeAttached adds what is in the container, if the other end of l is there under its
-// name. Of addresses and routes that counts what w wants, of the MTUs the one that differs.
-func completeAttached(a *spec.Attachment, w spec.Attachment, l netlink.Link, in *Inside, given string) {
-	var end netlink.Link
-	if in != nil {
-		end = in.Link(a.Interface)
-	}
-	if end == nil || end.Attrs().ParentIndex != l.Attrs().Index || end.Attrs().Index != l.Attrs().ParentIndex {
-		return
-	}
-	a.MAC = end.Attrs().HardwareAddr.String()
-	a.Down = (l.Attrs().Flags&end.Attrs().Flags)&net.FlagUp == 0
-	if w.MTU != 0 {
-		if a.MTU = l.Attrs().MTU; a.MTU == w.MTU {
-			a.MTU = end.Attrs().MTU
-		}
-	}
-	has := in.Prefixes(end.Attrs().Index)
-	for _, p := range w.Addrs {
-		if slices.Contains(has, p) {
-			a.Addrs = append(a.Addrs, p)
-		}
-	}
-	if given != prefixTexts(w.Addrs) { // and what was given before is still there
-		for text := range strings.SplitSeq(given, ",") {
-			if p, err := netip.ParsePrefix(text); err == nil && !slices.Contains(a.Addrs, p) {
-				a.Addrs = append(a.Addrs, p)
-			}
-		}
-	}
-	a.Gateways = in.Routed(w.Gateways)
-}
-
 func diffAttached(d *family.Difference) {
 	d.Put(family.Compare(d.Want.Attached, d.Have.Attached, spec.Attachment.Object, spec.Attachment.Object), family.Clearing, family.Coming)
 }
 
-// applyAttached attaches, changes or detaches. An interface that has other addresses than
-// it is to have is made anew: nobody but the container knows who uses the old ones.
+// applyAttached attaches, changes or detaches, and has it kept where the container does that.
 func applyAttached(k *host.Host, op family.Op) error {
 	want, wanted := op.Want.(spec.Attachment)
 	have, found := op.Have.(spec.Attachment)
-	if found {
-		l := k.Devices.ByName[have.Host]
-		if l == nil {
-			return nil
-		}
-		_, given, ours := attachedAs(k, l)
-		if !ours {
-			return fmt.Errorf("detach %s: %s does not carry the mark of cluster %s", have.Container, have.Host, k.Cluster)
-		}
-		same := wanted && have.MAC == want.MAC && have.Host == want.Host && given == prefixTexts(want.Addrs)
-		if !same {
-			if err := detach(k, l); err != nil {
-				return err
-			}
-			found = false
-		}
-	}
 	if !wanted {
-		return nil
+		return release(k, have)
+	}
+	if keeper := keeperOf(want.Container); keeper != nil {
+		if err := keeper.hold(k.Cluster, want); err != nil {
+			return fmt.Errorf("keep %s in the configuration of %s: %w", want.Interface, want.Container, err)
+		}
 	}
 	s, err := Open(want.Container)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it left a moment ago
+		return nil // it left a moment ago, or is yet to start
 	}
 	if err != nil {
 		return err
 	}
-	if found {
-		err = replug(k, want)
-	} else {
+	if !found && !want.Moved && keeperOf(want.Container) == nil {
 		err = plug(k, want, s.FD)
+	} else {
+		err = attachTo(k, s, want, have)
 	}
 	if err == nil {
 		err = s.Set(want)
 	}
 	return errors.Join(err, s.Close())
+}
+
+// attachTo makes the interface of a container what want says, whatever is there of it. One
+// of flock's making that is to have other addresses is made anew: nobody but the container
+// knows who uses the old ones.
+func attachTo(k *host.Host, s *Space, want, have spec.Attachment) error {
+	in, err := s.Look()
+	if err != nil {
+		return err
+	}
+	port, m := portOf(k, in, want)
+	end := in.Link(want.Interface)
+	switch {
+	case port == nil && end != nil:
+		return errors.New(foreignInterface(want))
+	case port == nil:
+		return plug(k, want, s.FD)
+	case !isOwn(port) && end == nil:
+		return fmt.Errorf("attach %s: its %s has another name now", want.Container, want.Interface)
+	case !isOwn(port):
+		return move(k, s, in, movement{want: want, have: have, port: port, end: end, was: m.was})
+	case end == nil || !isPair(end, port) || end.Attrs().HardwareAddr.String() != want.MAC || port.Attrs().Name != want.Host || m.given != joined(want.Addrs):
+		if err := detach(k, port); err != nil {
+			return err
+		}
+		return plug(k, want, s.FD)
+	}
+	return replug(k, want, port.Attrs().Index)
+}
+
+// portOf is the end on the server of a container's interface: the one with its mark, or
+// the one that it leads to and that flock may have.
+func portOf(k *host.Host, in *Inside, a spec.Attachment) (netlink.Link, mark) {
+	for _, l := range attachedLinks(k) {
+		if is, m, _ := attachedAs(k, l); is.Object() == a.Object() {
+			return l, m
+		}
+	}
+	if a.Moved || keeperOf(a.Container) != nil {
+		return portIn(k, in, a.Interface), mark{}
+	}
+	return nil, mark{}
+}
+
+// release detaches, or gives back what the container had before.
+func release(k *host.Host, have spec.Attachment) (err error) {
+	s, err := Open(have.Container)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	err = nil
+	var in *Inside
+	if s != nil {
+		defer func() { err = errors.Join(err, s.Close()) }()
+		if in, err = s.Look(); err != nil {
+			return err
+		}
+	}
+	port, m := portOf(k, in, have)
+	switch {
+	case port == nil:
+	case isOwn(port) || m.was == nil && !have.Moved:
+		err = detach(k, port)
+	default:
+		err = giveBack(k, s, in, have, port, m)
+	}
+	if keeper := keeperOf(have.Container); err == nil && keeper != nil {
+		err = keeper.drop(k.Cluster, have)
+	}
+	return err
 }
 
 func detach(k *host.Host, l netlink.Link) error {
@@ -211,113 +162,44 @@ func detach(k *host.Host, l netlink.Link) error {
 	return nil
 }
 
-// plug makes the pair, with one end in the namespace, marks the other and plugs it in: as
-// newKernelLink does, in one system call.
-func plug(k *host.Host, a spec.Attachment, namespace int) error {
-	mac, err := net.ParseMAC(a.MAC)
-	if err != nil {
-		return err
-	}
-	create := host.LinkMessage(unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0, 0)
-	create.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(a.Host)))
-	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-	info.AddRtAttr(nl.IFLA_INFO_KIND, []byte(veth))
-	peer := info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)
-	nl.NewIfInfomsgChild(peer, unix.AF_UNSPEC)
-	peer.AddRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(a.Interface))
-	peer.AddRtAttr(unix.IFLA_ADDRESS, mac)
-	peer.AddRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(namespace)))
-	if a.MTU != 0 {
-		create.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(a.MTU))))
-		peer.AddRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(a.MTU)))
-	}
-	create.AddData(info)
-	messages := []*nl.NetlinkRequest{create, changed(0, aliasAttr(k, a))}
-	if a.Bridge != "" {
-		m, err := masterAttr(k, a.Bridge)
-		if err != nil {
-			return err
-		}
-		messages = append(messages, changed(0, m))
-	}
-	messages = append(messages, host.LinkMessage(0, 0, unix.IFF_UP, unix.IFF_UP))
-	group := host.FreshGroup | rand.Uint32()
-	for _, m := range messages {
-		m.AddData(host.GroupAttr(group))
-	}
-	if err := k.RT.Do(messages...); err != nil {
-		return fmt.Errorf("make %s in %s: %w", a.Interface, a.Container, err)
-	}
-	leave := host.LinkMessage(0, 0, 0, 0)
-	leave.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(a.Host)))
-	leave.AddData(host.GroupAttr(0))
-	return k.RT.Do(leave)
-}
-
-// changed is a message that gives a link, by its index or by what else the message says, attr.
-func changed(index int, attr *nl.RtAttr) *nl.NetlinkRequest {
-	m := host.LinkMessage(0, index, 0, 0)
-	m.AddData(attr)
-	return m
-}
-
-func aliasAttr(k *host.Host, a spec.Attachment) *nl.RtAttr {
-	return nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(attachedAlias(k.Cluster, a)))
-}
-
-// masterAttr makes a link a port of bridge, "" of none.
-func masterAttr(k *host.Host, bridge string) (*nl.RtAttr, error) {
-	index := 0
-	if bridge != "" {
-		var err error
-		if index, err = k.Index(bridge); err != nil {
-			return nil, err
-		}
-	}
-	return nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(index))), nil //nolint:gosec // the kernel's own number
-}
-
-// replug brings the end on the server to a.
-func replug(k *host.Host, a spec.Attachment) error {
-	index, err := k.Index(a.Host)
-	if err != nil {
-		return err
-	}
-	plug, err := masterAttr(k, a.Bridge)
-	if err != nil {
-		return err
-	}
-	messages := []*nl.NetlinkRequest{changed(index, aliasAttr(k, a)), changed(index, plug)}
-	if a.MTU != 0 {
-		messages = append(messages, changed(index, nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(a.MTU))))) //nolint:gosec // at most 65535
-	}
-	messages = append(messages, host.LinkMessage(0, index, unix.IFF_UP, unix.IFF_UP))
-	if err := k.RT.Do(messages...); err != nil {
-		return fmt.Errorf("plug %s of %s in: %w", a.Interface, a.Container, err)
-	}
-	return nil
-}
-
-// claimAttached refuses an interface that a container has from somebody else.
-func claimAttached(ops []family.Op) ([]spec.Problem, error) {
+// claimAttached refuses an interface that a container has from somebody else, and cannot
+// be moved.
+func claimAttached(k *host.Host, ops []family.Op) ([]spec.Problem, error) {
 	var out []spec.Problem
 	for _, op := range ops {
 		w, wanted := op.Want.(spec.Attachment)
 		if !wanted || op.Have != nil {
 			continue
 		}
-		in, err := lookInto(w.Container)
+		what, err := clash(k, w)
 		if err != nil {
 			return nil, err
 		}
-		if in != nil && in.Link(w.Interface) != nil {
-			out = append(out, spec.Problem{
-				What: w.Container + " has an interface " + w.Interface + " already, flock did not make it",
-				Next: "choose another name for the interface; ip link, in the container, lists those that it has",
-			})
+		if what != "" {
+			out = append(out, spec.Problem{What: what, Next: "choose another name for the interface; ip link, in the container, lists those that it has"})
 		}
 	}
 	return out, nil
+}
+
+// clash says what is in the way of a new interface; "" if nothing.
+func clash(k *host.Host, w spec.Attachment) (string, error) {
+	in, err := lookInto(w.Container)
+	if err != nil {
+		return "", err
+	}
+	if in != nil && in.Link(w.Interface) != nil {
+		switch {
+		case !w.Moved:
+			return foreignInterface(w), nil
+		case portIn(k, in, w.Interface) == nil:
+			return w.Container + "'s " + w.Interface + " is no end of a veth on the server, and cannot be moved to another bridge", nil
+		}
+	}
+	if keeper := keeperOf(w.Container); keeper != nil {
+		return keeper.clash(w)
+	}
+	return "", nil
 }
 
 // Family are the interfaces of containers.
@@ -349,8 +231,8 @@ var Family = family.Family{
 			}
 			return "the process that attaches containers", nil
 		},
-		Claim: func(_ context.Context, _ *host.Host, _ *spec.Host, ops []family.Op) ([]spec.Problem, error) {
-			return claimAttached(ops)
+		Claim: func(_ context.Context, k *host.Host, _ *spec.Host, ops []family.Op) ([]spec.Problem, error) {
+			return claimAttached(k, ops)
 		},
 	},
 	Marked: true,
@@ -360,6 +242,11 @@ var Family = family.Family{
 			a, _, _ := attachedAs(k, l)
 			out = append(out, a.Object())
 		}
-		return out, nil
+		kept, err := keptObjects(k.Cluster)
+		for object := range kept {
+			out = append(out, object)
+		}
+		slices.Sort(out)
+		return slices.Compact(out), err
 	},
 }

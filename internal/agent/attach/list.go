@@ -23,6 +23,10 @@ func List(k *host.Host) ([]spec.Container, error) {
 	if err != nil {
 		return nil, err
 	}
+	kept, err := keptObjects(k.Cluster)
+	if err != nil {
+		return nil, err
+	}
 	var out []spec.Container
 	known := map[int]bool{}
 	for _, name := range names {
@@ -30,9 +34,11 @@ func List(k *host.Host) ([]spec.Container, error) {
 		if err != nil {
 			return nil, err
 		}
+		c := spec.Container{Name: name, Stopped: in == nil}
 		if in != nil {
-			out = append(out, spec.Container{Name: name, Interfaces: interfacesOf(k, in, known)})
+			c.Interfaces = interfacesOf(k, name, in, known, kept)
 		}
+		out = append(out, c)
 	}
 	plugged, err := pluggedByHand(k, known)
 	if err != nil {
@@ -44,8 +50,26 @@ func List(k *host.Host) ([]spec.Container, error) {
 	return out, nil
 }
 
+// keptObjects are the interfaces that containers keep for cluster.
+func keptObjects(cluster string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for _, s := range sorts {
+		if s.keeper == nil {
+			continue
+		}
+		list, err := s.kept(cluster)
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range list {
+			out[one.a.Object()] = true
+		}
+	}
+	return out, nil
+}
+
 // interfacesOf lists what a container has, and notes the indexes of other ends here.
-func interfacesOf(k *host.Host, in *Inside, known map[int]bool) []spec.ContainerInterface {
+func interfacesOf(k *host.Host, name string, in *Inside, known map[int]bool, kept map[string]bool) []spec.ContainerInterface {
 	var out []spec.ContainerInterface
 	for _, l := range in.Links {
 		a := l.Attrs()
@@ -53,12 +77,14 @@ func interfacesOf(k *host.Host, in *Inside, known map[int]bool) []spec.Container
 			continue
 		}
 		i := spec.ContainerInterface{Name: a.Name, MAC: a.HardwareAddr.String(), Addrs: in.Prefixes(a.Index)}
-		port := k.Devices.ByIndex[a.ParentIndex]
-		if port != nil && l.Type() == veth && port.Type() == veth && port.Attrs().ParentIndex == a.Index {
+		if port := portIn(k, in, a.Name); port != nil {
 			known[port.Attrs().Index] = true
 			i.Port, i.Bridge = port.Attrs().Name, k.Devices.Name(port.Attrs().MasterIndex)
-			if host.Flocks(port) {
+			switch {
+			case host.Flocks(port):
 				i.Owner, _, _ = strings.Cut(strings.TrimPrefix(port.Attrs().Alias, spec.AliasPrefix), "/")
+			case kept[(spec.Attachment{Container: name, Interface: a.Name}).Object()]:
+				i.Owner = k.Cluster
 			}
 		}
 		out = append(out, i)

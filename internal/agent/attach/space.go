@@ -5,49 +5,38 @@ package attach
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// Namespaces is where iproute2 keeps named network namespaces.
-const Namespaces = "/run/netns"
-
 // Space is the network namespace of a container. Close it.
 type Space struct {
-	FD     int // of the namespace
-	rt     *rtnl.Conn
-	handle *netlink.Handle
+	FD        int // of the namespace
+	container string
+	rt        *rtnl.Conn
+	handle    *netlink.Handle
 }
 
 // Open opens the network namespace of a container, KIND/NAME. The error is
-// fs.ErrNotExist where there is none, or none yet.
+// fs.ErrNotExist where it does not run, or not yet.
 func Open(container string) (*Space, error) {
-	kind, name, _ := strings.Cut(container, "/")
-	if kind != spec.NetNS || name != filepath.Base(name) {
-		return nil, fmt.Errorf("find %s: unknown kind of container", container)
+	sort, name, err := sortOf(container)
+	if err != nil {
+		return nil, err
 	}
-	fd, err := unix.Open(filepath.Join(Namespaces, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := sort.open(name)
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", container, err)
 	}
-	s := &Space{FD: fd}
-	var what unix.Statfs_t
-	// ip-netns(8) makes the file first, and then mounts the namespace on it.
-	if err := unix.Fstatfs(fd, &what); err != nil || what.Type != unix.NSFS_MAGIC {
-		return nil, errors.Join(fmt.Errorf("find %s: %w", container, fs.ErrNotExist), s.Close())
-	}
+	s := &Space{FD: fd, container: container}
 	err = s.inside(func() (err error) {
 		if s.rt, err = rtnl.Open(); err == nil {
 			s.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -91,25 +80,13 @@ func (s *Space) Close() error {
 	return err
 }
 
-// Names are the containers that are there, KIND/NAME, in order.
-func Names() ([]string, error) {
-	list, err := sysfile.Names(Namespaces)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list network namespaces: %w", err)
-	}
-	slices.Sort(list)
-	for i, name := range list {
-		list[i] = spec.NetNS + "/" + name
-	}
-	return list, nil
-}
-
 // Inside is what there is in a namespace.
 type Inside struct {
 	Links []netlink.Link
 	Addrs []netlink.Addr
-	// Default4 and Default6 say that there is a default route.
+	// Default4 and Default6 say that there is a default route, or need be none of ours.
 	Default4, Default6 bool
+	defaults           []netlink.Route
 }
 
 // Look reads what is in the namespace.
@@ -130,6 +107,7 @@ func (s *Space) Look() (*Inside, error) {
 	}
 	for _, r := range routes {
 		if r.Dst == nil || r.Dst.IP.IsUnspecified() && len(r.Dst.Mask) > 0 && r.Dst.Mask[0] == 0 {
+			in.defaults = append(in.defaults, r)
 			in.Default4 = in.Default4 || r.Family == unix.AF_INET
 			in.Default6 = in.Default6 || r.Family == unix.AF_INET6
 		}
@@ -160,11 +138,25 @@ func (in *Inside) Prefixes(index int) []netip.Prefix {
 	return out
 }
 
-// Routed are those of gateways that a container needs no default route by: it has one of
-// that family.
-func (in *Inside) Routed(gateways []netip.Addr) []netip.Addr {
+// gateways are the next hops of the default routes by an interface.
+func (in *Inside) gateways(index int) []netip.Addr {
 	var out []netip.Addr
-	for _, gw := range gateways {
+	for _, r := range in.defaults {
+		if gw, ok := netip.AddrFromSlice(r.Gw); ok && r.LinkIndex == index {
+			out = append(out, gw.Unmap())
+		}
+	}
+	return out
+}
+
+// Routed are those gateways of an interface that its container needs no default route by: it
+// has one of that family, or another interface from which it is to get one.
+func (in *Inside) Routed(a spec.Attachment) []netip.Addr {
+	if keeper := keeperOf(a.Container); keeper != nil && keeper.elsewhere(a.Container, a.Interface) {
+		return a.Gateways
+	}
+	var out []netip.Addr
+	for _, gw := range a.Gateways {
 		if gw.Is4() && in.Default4 || gw.Is6() && in.Default6 {
 			out = append(out, gw)
 		}
@@ -197,7 +189,7 @@ func (s *Space) Set(a spec.Attachment) error {
 			messages = append(messages, address(l.Attrs().Index, p))
 		}
 	}
-	routed := in.Routed(a.Gateways)
+	routed := in.Routed(a)
 	for _, gw := range a.Gateways {
 		if !slices.Contains(routed, gw) {
 			messages = append(messages, defaultRoute(l.Attrs().Index, gw))

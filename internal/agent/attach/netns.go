@@ -1,0 +1,39 @@
+//go:build linux
+
+package attach
+
+import (
+	"io/fs"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Namespaces is where iproute2 keeps named network namespaces.
+const Namespaces = "/run/netns"
+
+var netns = sort{
+	kind: spec.NetNS, names: func() ([]string, error) { return sysfile.Names(Namespaces) },
+	there: netnsThere, open: netnsSpace,
+	comes: func(name string) bool { return netnsThere(name) && !isSpace(filepath.Join(Namespaces, name)) },
+}
+
+func netnsThere(name string) bool { return sysfile.Exists(filepath.Join(Namespaces, name)) }
+
+// netnsSpace opens the namespace of that name: ip-netns(8) makes a file first, and then
+// mounts the namespace on it.
+func netnsSpace(name string) (int, error) {
+	path := filepath.Join(Namespaces, name)
+	if netnsThere(name) && !isSpace(path) {
+		return -1, fs.ErrNotExist
+	}
+	return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+}
+
+func isSpace(path string) bool {
+	var what unix.Statfs_t
+	return unix.Statfs(path, &what) == nil && what.Type == unix.NSFS_MAGIC
+}
