@@ -142,7 +142,7 @@ func newMachine(t testing.TB) *machine {
 	t.Helper()
 	lab.Need(t, "ip", "unshare")
 	cmd := exec.Command("unshare", "-m", "-n", "sh", "-ec", `
-		for d in /run /var/lib /usr/local/lib; do mount -t tmpfs none $d; done
+		for d in /run /var/lib /usr/local/lib /etc/systemd/system; do mount -t tmpfs none $d; done
 		sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 		ip link set lo up
 		ip link add eth0 type veth peer name wire
