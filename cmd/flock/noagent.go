@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/flocknet/flock/internal/cli"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/hint"
 )
 
@@ -14,5 +14,5 @@ import (
 func asAgent([]string) int {
 	fmt.Fprint(os.Stderr, hint.Text("flock", hint.Errorf("", "on a server: /usr/local/lib/flock/*/flock agent …",
 		"this program carries the agent for servers and is none itself")))
-	return cli.ExitUsage
+	return command.ExitUsage
 }

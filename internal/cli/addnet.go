@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ container has one. DNS answers for the container's name.
 
   flock addnet s1:c1 eth1:vxl0
   flock addnet s1:c1 eth1:vxl0 --ip 10.0.4.200`,
-		Args: between(1, 2),
+		Args: command.Between(1, 2),
 		ValidArgsFunction: a.completeNet(func(c *state.Cluster, server, _ string) []string {
 			var out []string
 			for _, bridge := range network.Bridges(c, server) {
@@ -35,17 +36,17 @@ container has one. DNS answers for the container's name.
 			}
 			return out
 		}),
-		Annotations: changing(),
+		Annotations: command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.parseAdd(args); err != nil {
 				return err
 			}
-			c, err := a.load(cmd.Context())
+			c, err := a.Load(cmd.Context())
 			if err != nil {
 				return err
 			}
 			if o.Bridge == "" && slices.Contains(network.Bridges(c, o.Server), o.Interface) {
-				return refuse("flock addnet "+args[0]+" :"+o.Interface, "%s is a bridge, not the name of an interface", o.Interface)
+				return command.Refuse("flock addnet "+args[0]+" :"+o.Interface, "%s is a bridge, not the name of an interface", o.Interface)
 			}
 			return a.attach(cmd.Context(), &o)
 		},
@@ -63,7 +64,7 @@ func (o *netOptions) parseAdd(args []string) error {
 		var both bool
 		o.Interface, o.Bridge, both = strings.Cut(args[1], ":")
 		if args[1] == "" || both && o.Bridge == "" {
-			return refuse("flock addnet "+args[0]+" eth1:BRIDGE", "%q names no interface on a bridge", args[1])
+			return command.Refuse("flock addnet "+args[0]+" eth1:BRIDGE", "%q names no interface on a bridge", args[1])
 		}
 	}
 	return o.parseAddrs()

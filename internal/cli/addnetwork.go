@@ -4,9 +4,9 @@ import (
 	"context"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/state"
-	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
@@ -46,9 +46,9 @@ cannot be reached stays pending in the file: 'flock apply' finishes it.
   flock addnetwork wirex subnet s1:10.0.10.0/24 s2:10.0.11.0/24
   flock addnetwork gre-s1-s2 subnet s1:10.0.10.0/24 s2:10.0.11.0/24
   flock addnetwork n1 subnet s4:10.244.7.0/24`,
-		Args:              atLeast(2),
+		Args:              command.AtLeast(2),
 		ValidArgsFunction: a.completeMembership(false),
-		Annotations:       changing(),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted, err := joining(args, force)
 			if err != nil {
@@ -57,7 +57,7 @@ cannot be reached stays pending in the file: 'flock apply' finishes it.
 			return a.addNetwork(cmd.Context(), args[0], wanted)
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "subnet: "+forceShare)
+	cmd.Flags().BoolVar(&force, "force", false, "subnet: "+command.ForceShare)
 	return cmd
 }
 
@@ -65,15 +65,15 @@ cannot be reached stays pending in the file: 'flock apply' finishes it.
 func joining(args []string, force bool) (func(*state.Cluster) error, error) {
 	name, role, rest := args[0], args[1], args[2:]
 	if len(rest) == 0 && isRole(role) {
-		return nil, refuse("flock addnetwork "+name+" "+role+" "+roleForm(role), "addnetwork: nothing follows %q", role)
+		return nil, command.Refuse("flock addnetwork "+name+" "+role+" "+roleForm(role), "addnetwork: nothing follows %q", role)
 	}
 	if force && role != roleSubnet {
-		return nil, refuse("flock addnetwork "+name+" subnet SERVER:CIDR --force", "addnetwork: --force belongs to subnet")
+		return nil, command.Refuse("flock addnetwork "+name+" subnet SERVER:CIDR --force", "addnetwork: --force belongs to subnet")
 	}
 	switch role {
 	case roleServer:
 		if len(rest) > 1 {
-			return nil, refuse("flock addnetwork "+name+" server "+rest[0], "addnetwork: %q is one word too many, a network has one lead server", rest[1])
+			return nil, command.Refuse("flock addnetwork "+name+" server "+rest[0], "addnetwork: %q is one word too many, a network has one lead server", rest[1])
 		}
 		return func(c *state.Cluster) error { return edit.JoinLead(c, name, rest[0]) }, nil
 	case roleClient:
@@ -98,25 +98,9 @@ func roleForm(role string) string {
 }
 
 func (a *app) addNetwork(ctx context.Context, name string, wanted func(*state.Cluster) error) error {
-	return a.alter(ctx, alter{
-		Request:  change.Request{Edit: wanted},
-		networks: []string{name},
-		said:     func(out *change.Outcome) string { return ready(out, name) },
+	return a.Alter(ctx, command.Alter{
+		Request: change.Request{Edit: wanted},
+		About:   []string{name},
+		Said:    func(out *change.Outcome) string { return command.Ready(out, name) },
 	})
-}
-
-// ready describes a network after a change.
-func ready(out *change.Outcome, name string) string {
-	n := out.Cluster.Networks[name]
-	if n == nil {
-		return name + " removed"
-	}
-	if len(n.Members) == 0 {
-		return name + ": no members"
-	}
-	text := name + ": " + view.Plural(len(n.Members), "member")
-	if len(n.Shares) > 0 {
-		text += ", " + view.Plural(len(n.Shares), "shared subnet")
-	}
-	return text + ", ready"
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/option"
@@ -41,8 +42,8 @@ otherwise, unless --accept-new; a changed key is always refused.
   flock addserver s1 root@10.99.0.1
   flock addserver web1                       # from ~/.ssh/config
   flock addserver s3 admin@[fd00::3]:2222 -i ~/.ssh/lab -J root@bastion --interface eth1`,
-		Args:        between(1, 2),
-		Annotations: changing(),
+		Args:        command.Between(1, 2),
+		Annotations: command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.parse(args); err != nil {
 				return err
@@ -70,7 +71,7 @@ func checkLogin(s *state.Server) error {
 		return err
 	}
 	if err := option.CheckLogin(s); err != nil {
-		return usage{err}
+		return command.Usage(err)
 	}
 	return nil
 }
@@ -99,20 +100,20 @@ func (o *addServerOptions) parse(args []string) error {
 	}
 	user, host, port, err := target.Parse(args[1])
 	if err != nil {
-		return usage{err}
+		return command.Usage(err)
 	}
 	o.server.User, o.server.Address, o.server.Port = user, host, port
 	return nil
 }
 
 func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
-	err := a.alter(ctx, alter{
+	err := a.Alter(ctx, command.Alter{
 		Request: change.Request{
 			Edit:    func(c *state.Cluster) error { return edit.AddServer(c, o.name, o.server) },
 			Contact: []string{o.name},
 		},
-		terse: true,
-		said:  func(out *change.Outcome) string { return greeting(o.name, out.Cluster.Servers[o.name]) },
+		Terse: true,
+		Said:  func(out *change.Outcome) string { return greeting(o.name, out.Cluster.Servers[o.name]) },
 	})
 	return wayIn(err)
 }
@@ -120,7 +121,7 @@ func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
 // wayIn makes a wrong -i or -J, or an ssh config that is wrong, a usage error.
 func wayIn(err error) error {
 	if errors.Is(err, remote.ErrConfig) {
-		return usage{err}
+		return command.Usage(err)
 	}
 	return err
 }

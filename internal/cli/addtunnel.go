@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
@@ -18,7 +19,7 @@ import (
 
 type addTunnelOptions struct {
 	kind, first, second string
-	local, remote       addr
+	local, remote       command.Addr
 	addresses           []string
 	key, ttl            int64
 	edit.TunnelOptions
@@ -42,14 +43,14 @@ The underlay must let IP protocol 47 (gre) or 4 (ipip) pass: many clouds do not.
   flock addtunnel gre s1 s2 --name backup --key 7 -l 10.1.0.1 -r 10.1.0.2
   flock addtunnel ipip s1 s3 --addresses 192.168.7.1/30,192.168.7.2/30
   flock addtunnel gre s1 s2 -l fd99::1 -r fd99::2`,
-		Args: exactly(3),
-		ValidArgsFunction: a.complete(3, func(c *state.Cluster, args []string, _ string) []string {
+		Args: command.Exactly(3),
+		ValidArgsFunction: a.Complete(3, func(c *state.Cluster, args []string, _ string) []string {
 			if len(args) == 0 {
 				return network.TunnelTypes()
 			}
 			return c.ServerNames()
 		}),
-		Annotations: changing(),
+		Annotations: command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.kind, o.first, o.second = args[0], args[1], args[2]
 			if err := o.parse(cmd); err != nil {
@@ -70,11 +71,11 @@ The underlay must let IP protocol 47 (gre) or 4 (ipip) pass: many clouds do not.
 
 func (o *addTunnelOptions) parse(cmd *cobra.Command) error {
 	o.Local, o.Remote = o.local.Addr, o.remote.Addr
-	o.Key, o.TTL = number(cmd, "key", &o.key), number(cmd, "ttl", &o.ttl)
+	o.Key, o.TTL = command.Number(cmd, "key", &o.key), command.Number(cmd, "ttl", &o.ttl)
 	for _, text := range o.addresses {
 		p, err := netip.ParsePrefix(strings.TrimSpace(text))
 		if err != nil {
-			return refuse("--addresses A/30,B/30, for example 10.0.6.1/30,10.0.6.2/30", "%q is not an address with its prefix length", text)
+			return command.Refuse("--addresses A/30,B/30, for example 10.0.6.1/30,10.0.6.2/30", "%q is not an address with its prefix length", text)
 		}
 		o.Addresses = append(o.Addresses, p)
 	}
@@ -86,12 +87,12 @@ func (a *app) addTunnel(ctx context.Context, o *addTunnelOptions) error {
 	if name == "" {
 		name = edit.TunnelName(o.kind, o.first, o.second)
 	}
-	return a.alter(ctx, alter{
+	return a.Alter(ctx, command.Alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			return edit.AddTunnel(c, o.kind, o.first, o.second, o.TunnelOptions)
 		}},
-		networks: []string{name},
-		said:     func(out *change.Outcome) string { return tunnelReady(out, name) },
+		About: []string{name},
+		Said:  func(out *change.Outcome) string { return tunnelReady(out, name) },
 	})
 }
 
@@ -112,13 +113,13 @@ func newDelTunnel(a *app) *cobra.Command {
 		Long: `Remove a tunnel from both servers, with the routes through it, and from the cluster file.
 
   flock deltunnel gre-s1-s2`,
-		Args: exactly(1),
-		ValidArgsFunction: a.complete(1, func(c *state.Cluster, _ []string, _ string) []string {
+		Args: command.Exactly(1),
+		ValidArgsFunction: a.Complete(1, func(c *state.Cluster, _ []string, _ string) []string {
 			return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return !network.KindOf(c.Networks[name]).Tunnel })
 		}),
-		Annotations: changing(),
+		Annotations: command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.remove(cmd.Context(), args[0], edit.DelTunnel)
+			return a.Remove(cmd.Context(), args[0], edit.DelTunnel)
 		},
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/advice"
+	"github.com/flocknet/flock/internal/bgpcmd"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
@@ -14,8 +16,8 @@ import (
 // names are not checked (see advice).
 func Advice(text string, c *state.Cluster) error {
 	tree := func() *cobra.Command {
-		return newRoot(&app{Page: view.Page{Getenv: func(string) string { return "" }}})
+		return newRoot(&app{&command.App{Page: view.Page{Getenv: func(string) string { return "" }}}})
 	}
-	roles := []string{roleServer, roleClient, roleSubnet, bgpPeer, bgpNetwork, bgpReflector, bgpExternal, network.Local}
+	roles := append(bgpcmd.Words(), roleServer, roleClient, roleSubnet, network.Local)
 	return advice.Check(tree, slices.Concat(roles, network.PoolTypes()), text, c)
 }

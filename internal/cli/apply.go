@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
@@ -31,9 +32,9 @@ A file that uses this workstation, a key file or a jump host for the first time 
 
   flock apply
   flock apply -f cluster.toml --dry-run`,
-		Args:              between(0, 1<<30),
-		ValidArgsFunction: a.completeNetworks(1 << 30),
-		Annotations:       changing(),
+		Args:              command.Between(0, 1<<30),
+		ValidArgsFunction: a.CompleteNetworks(1 << 30),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if file == "" {
 				return a.apply(cmd.Context(), args)
@@ -50,10 +51,10 @@ A file that uses this workstation, a key file or a jump host for the first time 
 }
 
 func (a *app) apply(ctx context.Context, networks []string) error {
-	return a.alter(ctx, alter{
-		Request:  change.Request{All: true, Networks: networks, Await: &change.Await{}},
-		networks: networks,
-		said:     applied,
+	return a.Alter(ctx, command.Alter{
+		Request: change.Request{All: true, Networks: networks, Await: &change.Await{}},
+		About:   networks,
+		Said:    applied,
 	})
 }
 
@@ -77,7 +78,7 @@ type consequences struct {
 
 // readDesired reads a cluster file that somebody wrote.
 func (a *app) readDesired(file string) (desired, error) {
-	s, err := a.store()
+	s, err := a.Store()
 	if err != nil {
 		return desired{}, err
 	}
@@ -88,14 +89,14 @@ func (a *app) readDesired(file string) (desired, error) {
 		data, err = plainfile.ReadPipe(file, plainfile.MostCluster)
 	}
 	if err != nil {
-		return desired{}, usage{hint.With(fmt.Errorf("read the cluster file: %w", err), file, "-f FILE with a cluster file, as in examples/")}
+		return desired{}, command.Usage(hint.With(fmt.Errorf("read the cluster file: %w", err), file, "-f FILE with a cluster file, as in examples/"))
 	}
 	if saysNothing(data) {
-		return desired{}, usage{hint.Errorf(file, "-f FILE with a cluster file, as in examples/; schema = 1 alone is a cluster without servers", "the cluster file says nothing")}
+		return desired{}, command.Usage(hint.Errorf(file, "-f FILE with a cluster file, as in examples/; schema = 1 alone is a cluster without servers", "the cluster file says nothing"))
 	}
 	c, err := s.Parse(data, file)
 	if err != nil {
-		return desired{}, usage{err}
+		return desired{}, command.Usage(err)
 	}
 	for _, server := range c.Servers {
 		if err := findIdentity(server); err != nil {
@@ -119,7 +120,7 @@ func saysNothing(data []byte) bool {
 // adopt makes w the desired state of the cluster.
 func (a *app) adopt(ctx context.Context, w desired, networks []string) error {
 	var removed []string
-	return a.alter(ctx, alter{
+	return a.Alter(ctx, command.Alter{
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error {
 				was := c.Clone()
@@ -130,9 +131,9 @@ func (a *app) adopt(ctx context.Context, w desired, networks []string) error {
 			All: true, Networks: networks, Await: &change.Await{},
 			Retire: func() []string { return w.came.gone },
 		},
-		networks: networks,
-		notes:    w.notes,
-		question: func() string {
+		About: networks,
+		Notes: w.notes,
+		Question: func() string {
 			asked := slices.Clone(w.came.brings)
 			if len(removed) > 0 {
 				asked = append(asked, "remove "+view.Listed(removed))
@@ -142,7 +143,7 @@ func (a *app) adopt(ctx context.Context, w desired, networks []string) error {
 			}
 			return strings.Join(asked, ", ") + "?"
 		},
-		said: func(out *change.Outcome) string {
+		Said: func(out *change.Outcome) string {
 			if len(w.came.gone) == 0 {
 				return applied(out)
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
@@ -28,14 +29,14 @@ func (o *netOptions) parseTarget(text string) error {
 	}
 	o.Server, o.Container = server, container
 	if o.Server == "" || o.Container == "" {
-		return refuse("SERVER:CONTAINER, for example s1:c1", "%q names no container", text)
+		return command.Refuse("SERVER:CONTAINER, for example s1:c1", "%q names no container", text)
 	}
 	full := o.Container
 	if !strings.Contains(full, "/") {
 		full = spec.NetNS + "/" + full
 	}
 	if err := spec.CheckContainer(full); err != nil {
-		return usage{err}
+		return command.Usage(err)
 	}
 	return nil
 }
@@ -44,10 +45,10 @@ func (o *netOptions) parseAddrs() error {
 	for _, text := range o.addresses {
 		a, err := netip.ParseAddr(text)
 		if p, perr := netip.ParsePrefix(text); err != nil && perr == nil {
-			return refuse("--ip "+p.Addr().String(), "--ip %s: the prefix length is the bridge's", text)
+			return command.Refuse("--ip "+p.Addr().String(), "--ip %s: the prefix length is the bridge's", text)
 		}
 		if err != nil || a.Zone() != "" || a.Is4In6() {
-			return refuse("--ip with an IPv4 or IPv6 address", "--ip: %q is not an address", text)
+			return command.Refuse("--ip with an IPv4 or IPv6 address", "--ip: %q is not an address", text)
 		}
 		o.Addrs = append(o.Addrs, a)
 	}
@@ -56,27 +57,27 @@ func (o *netOptions) parseAddrs() error {
 
 // attach carries addnet and setnet out.
 func (a *app) attach(ctx context.Context, o *netOptions) error {
-	c, err := a.load(ctx)
+	c, err := a.Load(ctx)
 	if err != nil {
 		return err
 	}
 	s := c.Servers[o.Server]
 	if err := o.Choose(o.Recorded(s)); err != nil {
-		return usage{err}
+		return command.Usage(err)
 	}
 	if bridges := network.Bridges(c, o.Server); o.Bridge == "" && len(bridges) == 1 {
 		o.Bridge = bridges[0]
 	}
 	if err := o.Check(c); err != nil {
-		return usage{err}
+		return command.Usage(err)
 	}
 	req := change.Request{Edit: func(c *state.Cluster) error { return edit.Attach(c, o.Server, o.Record(), o.Replace) }}
 	if o.Interface == "" || !strings.Contains(o.Container, "/") {
 		req.Containers, req.Found = o.Server, func(list []spec.Container) error { return o.Found(s, list) }
 	}
-	return a.alter(ctx, alter{
+	return a.Alter(ctx, command.Alter{
 		Request: req,
-		said: func(out *change.Outcome) string {
+		Said: func(out *change.Outcome) string {
 			text := attachedText(o.Server, o.Record())
 			if o.Bridge == "" {
 				text += "; next: flock setnet " + o.Server + ":" + o.Container + " " + o.Interface + ":BRIDGE"
@@ -87,8 +88,8 @@ func (a *app) attach(ctx context.Context, o *netOptions) error {
 }
 
 // completeNet offers servers with the containers that the file knows, then what follows.
-func (a *app) completeNet(follows func(c *state.Cluster, server, container string) []string) completer {
-	return a.complete(2, func(c *state.Cluster, args []string, word string) []string {
+func (a *app) completeNet(follows func(c *state.Cluster, server, container string) []string) command.Completer {
+	return a.Complete(2, func(c *state.Cluster, args []string, word string) []string {
 		if len(args) == 1 {
 			var o netOptions
 			if o.parseTarget(args[0]) != nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/view"
 )
@@ -32,7 +33,7 @@ func BenchmarkListNetworks(b *testing.B) {
 			b.Run(fmt.Sprintf("%d/%s", n, form), func(b *testing.B) {
 				w := newBench(b, big(n))
 				for b.Loop() {
-					if code := w.run("listnetworks", "-o", form); code != ExitDone {
+					if code := w.run("listnetworks", "-o", form); code != command.ExitDone {
 						b.Fatalf("exit status %d: %s", code, w.err.String())
 					}
 				}
@@ -44,15 +45,15 @@ func BenchmarkListNetworks(b *testing.B) {
 // BenchmarkLiveProgress is what 1,000 servers' events cost on a terminal.
 func BenchmarkLiveProgress(b *testing.B) {
 	w := newBench(b, "")
-	a := &app{Page: view.Page{Streams: screen.Streams{Err: &w.err, ErrTTY: true}, Getenv: func(string) string { return "" }}}
+	a := &app{&command.App{Page: view.Page{Streams: screen.Streams{Err: &w.err, ErrTTY: true}, Getenv: func(string) string { return "" }}}}
 	for b.Loop() {
 		w.err.Reset()
-		p := newProgress(a)
+		p := command.NewProgress(a.App)
 		for i := range 1000 {
-			p.event(change.Event{Server: fmt.Sprintf("s%d", i), Line: "connecting"})
+			p.Show(change.Event{Server: fmt.Sprintf("s%d", i), Line: "connecting"})
 		}
 		for i := range 1000 {
-			p.event(change.Event{Server: fmt.Sprintf("s%d", i), Done: true})
+			p.Show(change.Event{Server: fmt.Sprintf("s%d", i), Done: true})
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
@@ -92,7 +93,7 @@ func TestBadBGPContactsNobody(t *testing.T) {
 		{"showbgp s9", "unknown server"},
 	} {
 		b := newBench(t, bgpThree)
-		if code := b.run(strings.Fields(test.args)...); code != ExitUsage {
+		if code := b.run(strings.Fields(test.args)...); code != command.ExitUsage {
 			t.Errorf("flock %s: want status 2, have %d\n%s", test.args, code, b.err.String())
 		}
 		said := b.err.String()
@@ -109,7 +110,7 @@ func TestPasswordIsNeverInTheFile(t *testing.T) {
 	b := newBench(t, bgpThree)
 	secret := b.write("tor.key", "correct horse\n")
 	args := []string{"addbgp", "bnet", "external", "s1", "10.99.0.254", "--password-file", secret}
-	if code := b.run(args...); code != ExitDone {
+	if code := b.run(args...); code != command.ExitDone {
 		t.Fatalf("status %d: %s", code, b.err.String())
 	}
 	first := b.cluster().Networks["bnet"].Externals[0]
@@ -120,27 +121,27 @@ func TestPasswordIsNeverInTheFile(t *testing.T) {
 	if err != nil || strings.Contains(string(text)+b.err.String()+b.out.String(), "horse") {
 		t.Errorf("the password shows: %v", err)
 	}
-	if code := b.run(args...); code != ExitDone || b.cluster().Networks["bnet"].Externals[0].Password == first.Password {
+	if code := b.run(args...); code != command.ExitDone || b.cluster().Networks["bnet"].Externals[0].Password == first.Password {
 		t.Errorf("a password that is given again has the same id; status %d", code)
 	}
 	// Without the flag it stays; an empty one takes it away.
-	if code := b.run("addbgp", "bnet", "external", "s1", "10.99.0.254", "--multihop", "3"); code != ExitDone || b.cluster().Networks["bnet"].Externals[0].Password == "" || len(b.engine.request.Secrets) > 0 {
+	if code := b.run("addbgp", "bnet", "external", "s1", "10.99.0.254", "--multihop", "3"); code != command.ExitDone || b.cluster().Networks["bnet"].Externals[0].Password == "" || len(b.engine.request.Secrets) > 0 {
 		t.Errorf("another option: status %d, %v", code, b.cluster().Networks["bnet"].Externals[0])
 	}
-	if code := b.run("addbgp", "bnet", "external", "s1", "10.99.0.254", "--password-file", ""); code != ExitDone || b.cluster().Networks["bnet"].Externals[0].Password != "" {
+	if code := b.run("addbgp", "bnet", "external", "s1", "10.99.0.254", "--password-file", ""); code != command.ExitDone || b.cluster().Networks["bnet"].Externals[0].Password != "" {
 		t.Errorf("no password: status %d, %v", code, b.cluster().Networks["bnet"].Externals[0])
 	}
 	for text, want := range map[string]string{
 		"": "no password", "\n": "no password", "a\nb\n": "more than one line", "a\x00b": "control", strings.Repeat("x", 81): "81 bytes",
 	} {
-		if code := b.run(append(args[:6:6], b.write("bad.key", text))...); code != ExitUsage || !strings.Contains(b.err.String(), want) {
+		if code := b.run(append(args[:6:6], b.write("bad.key", text))...); code != command.ExitUsage || !strings.Contains(b.err.String(), want) {
 			t.Errorf("password %q: want %q, have status %d, %s", text, want, code, b.err.String())
 		}
 	}
 	if err := os.Chmod(secret, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if code := b.run(args...); code != ExitDone || !strings.Contains(b.err.String(), "others can read") {
+	if code := b.run(args...); code != command.ExitDone || !strings.Contains(b.err.String(), "others can read") {
 		t.Errorf("a file for all to read: status %d, %s", code, b.err.String())
 	}
 }
@@ -185,7 +186,7 @@ func TestShowBGP(t *testing.T) {
 		code int
 		want string
 	}{
-		{"showbgp s1", ExitDone, `s1: bnet, AS 64512, router id 10.99.0.1, up 3h04m
+		{"showbgp s1", command.ExitDone, `s1: bnet, AS 64512, router id 10.99.0.1, up 3h04m
 
 PEER         NAME  AS     STATE        UPTIME  IN      OUT  WHY
 10.99.0.2    s2    64512  Established  1m02s   1       1    -
@@ -198,7 +199,7 @@ ROUTE          NEXT HOP   AS PATH      FROM         AGE    KERNEL    WHY
 10.12.0.0/16   10.99.0.2  -            s2           1s     not used  the route dev eth9 with metric 0 goes before it
 10.128.0.0/16  10.97.0.1  65001 65002  10.99.0.254  1d1h   no        10.97.0.1 cannot be reached
 `},
-		{"showbgp", ExitPartial, `SERVER  NETWORK  AS     SESSIONS  ROUTES  KERNEL  UP     WHY
+		{"showbgp", command.ExitPartial, `SERVER  NETWORK  AS     SESSIONS  ROUTES  KERNEL  UP     WHY
 s1      bnet     64512  2/3       3       1/3     3h04m  session with 10.99.0.254 is Active: Bad Peer AS: it says 65009
 s2      bnet     -      -         -       -       -      no BGP daemon answers on s2
 
@@ -208,15 +209,15 @@ ROUTE          s1
 10.12.0.0/16   (10.99.0.2)
 10.128.0.0/16  (10.97.0.1)
 `},
-		{"showbgp s1 -o wide", ExitDone, "10.0.11.0/24   10.99.0.254  65001        10.99.0.254  1s     unused stale  -\n"},
-		{"showbgp s2", ExitPartial, ""},
+		{"showbgp s1 -o wide", command.ExitDone, "10.0.11.0/24   10.99.0.254  65001        10.99.0.254  1s     unused stale  -\n"},
+		{"showbgp s2", command.ExitPartial, ""},
 	} {
 		if code := b.run(strings.Fields(test.args)...); code != test.code || !strings.Contains(b.out.String(), test.want) {
 			t.Errorf("flock %s: status %d\n%s%s\nwant\n%s", test.args, code, b.out.String(), b.err.String(), test.want)
 		}
 	}
 	var docs []map[string]any
-	if code := b.run("showbgp", "--json"); code != ExitPartial {
+	if code := b.run("showbgp", "--json"); code != command.ExitPartial {
 		t.Errorf("JSON: status %d", code)
 	}
 	if err := json.Unmarshal(b.out.Bytes(), &docs); err != nil || len(docs) != 2 || docs[1]["problem"] == nil {
@@ -239,11 +240,11 @@ func TestStatusKnowsSilentSessions(t *testing.T) {
 	status.Neighbors[0].State, status.Neighbors[0].Why = spec.BGPConnect, "no answer"
 	status.Neighbors = status.Neighbors[:1]
 	b.engine.servers = []change.Server{{Name: "s1", State: change.Unchanged, BGP: status}, {Name: "s2", State: change.Unchanged}}
-	if code := b.run("status"); code != ExitDrift || !strings.Contains(b.out.String(), "session with s2 (10.99.0.2) is Connect: no answer") || !strings.Contains(b.err.String(), "next: flock showbgp s1") {
+	if code := b.run("status"); code != command.ExitDrift || !strings.Contains(b.out.String(), "session with s2 (10.99.0.2) is Connect: no answer") || !strings.Contains(b.err.String(), "next: flock showbgp s1") {
 		t.Errorf("s2 is there: status %d\n%s%s", code, b.out.String(), b.err.String())
 	}
 	b.engine.servers[1] = change.Server{Name: "s2", State: change.Unreachable, Err: os.ErrDeadlineExceeded}
-	if code := b.run("status", "-o", "wide"); code != ExitPartial || strings.Contains(b.out.String(), "session with") || !strings.Contains(b.out.String(), "0/1") {
+	if code := b.run("status", "-o", "wide"); code != command.ExitPartial || strings.Contains(b.out.String(), "session with") || !strings.Contains(b.out.String(), "0/1") {
 		t.Errorf("s2 is away: status %d\n%s%s", code, b.out.String(), b.err.String())
 	}
 }
@@ -267,10 +268,10 @@ func TestListingSaysWhatRoutersMay(t *testing.T) {
 func TestDelServerDryRun(t *testing.T) {
 	for _, file := range []string{bgpThree, keyed, tunneledToml} {
 		b := newBench(t, file)
-		if code := b.run("delserver", "s2", "--force", "--dry-run"); code != ExitDone {
+		if code := b.run("delserver", "s2", "--force", "--dry-run"); code != command.ExitDone {
 			t.Errorf("exit status %d: %s", code, b.err.String())
 		}
-		if code := b.run("purge", "s1", "--dry-run"); code != ExitDone { // the lead of keyed
+		if code := b.run("purge", "s1", "--dry-run"); code != command.ExitDone { // the lead of keyed
 			t.Errorf("purge: exit status %d: %s", code, b.err.String())
 		}
 		if c := b.cluster(); c.Servers["s2"] == nil || len(ground.Networks(c, "s2")) == 0 {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
@@ -21,8 +22,8 @@ what it has besides gets its default.
 
   flock changetype n1 host-gw
   flock changetype n1 vxlan-l3 --dry-run`,
-		Args: exactly(2),
-		ValidArgsFunction: a.complete(2, func(c *state.Cluster, args []string, _ string) []string {
+		Args: command.Exactly(2),
+		ValidArgsFunction: a.Complete(2, func(c *state.Cluster, args []string, _ string) []string {
 			var offer []string
 			if len(args) == 1 {
 				return network.PoolTypes()
@@ -34,7 +35,7 @@ what it has besides gets its default.
 			}
 			return offer
 		}),
-		Annotations: changing(),
+		Annotations: command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, kind := args[0], args[1]
 			var dropped []string
@@ -44,18 +45,18 @@ what it has besides gets its default.
 				}
 				return "; gone with the old type: " + strings.Join(dropped, ", ")
 			}
-			return a.alter(cmd.Context(), alter{
+			return a.Alter(cmd.Context(), command.Alter{
 				Request: change.Request{Edit: func(c *state.Cluster) error {
 					var err error
 					dropped, err = edit.ChangeType(c, name, kind)
 					return err
 				}},
-				networks: []string{name},
-				would: func(out *change.Outcome) string {
-					return name + " would be " + outline(out.Cluster.Networks[name]) + gone()
+				About: []string{name},
+				Would: func(out *change.Outcome) string {
+					return name + " would be " + command.Outline(out.Cluster.Networks[name]) + gone()
 				},
-				said: func(out *change.Outcome) string {
-					return ready(out, name) + ": " + outline(out.Cluster.Networks[name]) + gone()
+				Said: func(out *change.Outcome) string {
+					return command.Ready(out, name) + ": " + command.Outline(out.Cluster.Networks[name]) + gone()
 				},
 			})
 		},

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/remote"
@@ -182,7 +183,7 @@ func (b *bench) run(args ...string) int {
 func (b *bench) call(args ...string) int {
 	b.out.Reset()
 	b.err.Reset()
-	a := &app{
+	a := &app{&command.App{
 		Page: view.Page{
 			Streams: screen.Streams{In: strings.NewReader(b.answers), Out: cmp.Or[io.Writer](b.to, &b.out), Err: &b.err, InTTY: b.answers != ""},
 			Getenv: func(name string) string {
@@ -192,12 +193,12 @@ func (b *bench) call(args ...string) int {
 				return b.env[name]
 			},
 		},
-		args: args,
-		connect: func(a *app, s *state.Store, _ *progress) engine {
-			b.engine.store, b.engine.touching = s, func() { a.touched.Store(true) }
+		Args: args,
+		Connect: func(a *command.App, s *state.Store, _ *command.Progress) command.Engine {
+			b.engine.store, b.engine.touching = s, a.Touched
 			return &b.engine
 		},
-	}
+	}}
 	return a.main(b.t.Context())
 }
 
@@ -298,8 +299,8 @@ func TestBadInputContactsNobody(t *testing.T) {
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			b := newBench(t, three)
-			if code := b.run(strings.Fields(test.args)...); code != ExitUsage {
-				t.Errorf("exit status: want %d, have %d", ExitUsage, code)
+			if code := b.run(strings.Fields(test.args)...); code != command.ExitUsage {
+				t.Errorf("exit status: want %d, have %d", command.ExitUsage, code)
 			}
 			first, _, _ := strings.Cut(b.err.String(), "\n")
 			if !strings.HasPrefix(first, "flock: ") || !strings.Contains(first, test.want) {
@@ -318,8 +319,8 @@ func TestBadInputContactsNobody(t *testing.T) {
 func TestMalformedFileNamesLineAndKey(t *testing.T) {
 	b := newBench(t, "schema = 1\n[server.s1]\naddres = \"x\"\n")
 	for _, args := range []string{"listservers", "addnetwork vx1 s1"} {
-		if code := b.run(strings.Fields(args)...); code != ExitUsage {
-			t.Errorf("%s: want exit status %d, have %d", args, ExitUsage, code)
+		if code := b.run(strings.Fields(args)...); code != command.ExitUsage {
+			t.Errorf("%s: want exit status %d, have %d", args, command.ExitUsage, code)
 		}
 		for _, want := range []string{"c.toml:3:", "addres"} {
 			if !strings.Contains(b.err.String(), want) {
@@ -350,29 +351,29 @@ func TestStatusFollowsTheOutcome(t *testing.T) {
 		out     string
 		stderr  string
 	}{
-		{"done", "addnetwork vx1 s3", []change.Server{done, still}, nil, nil, ExitDone, "", "s1  +1\ns2  unchanged\nvx1: 3 members, ready\n"},
-		{"one away", "addnetwork vx1 s3", []change.Server{done, away}, []string{"s3"}, nil, ExitPartial, "", "s3  unreachable: dial s3"},
-		{"pending from before", "addnetwork vx1 s3", nil, []string{"s3"}, nil, ExitPartial, "", "s3 is pending"},
-		{"pending elsewhere", "addnetwork vx1 s2", nil, []string{"s3"}, nil, ExitDone, "", "ready"},
-		{"refused", "addnetwork vx1 s3", []change.Server{still}, nil, errors.New("no"), ExitFailed, "", "flock: no\n"},
+		{"done", "addnetwork vx1 s3", []change.Server{done, still}, nil, nil, command.ExitDone, "", "s1  +1\ns2  unchanged\nvx1: 3 members, ready\n"},
+		{"one away", "addnetwork vx1 s3", []change.Server{done, away}, []string{"s3"}, nil, command.ExitPartial, "", "s3  unreachable: dial s3"},
+		{"pending from before", "addnetwork vx1 s3", nil, []string{"s3"}, nil, command.ExitPartial, "", "s3 is pending"},
+		{"pending elsewhere", "addnetwork vx1 s2", nil, []string{"s3"}, nil, command.ExitDone, "", "ready"},
+		{"refused", "addnetwork vx1 s3", []change.Server{still}, nil, errors.New("no"), command.ExitFailed, "", "flock: no\n"},
 		{
 			"two refuse", "addnetwork vx1 s3",
 			[]change.Server{planned, no("s2"), no("s3")},
-			nil, errors.New("2 refuse"), ExitFailed, "",
+			nil, errors.New("2 refuse"), command.ExitFailed, "",
 			"s2  refused: a route\ns3  refused: a route\nflock: 2 refuse\n",
 		},
-		{"dry run", "addnetwork vx1 s3 --dry-run", []change.Server{planned, still}, []string{"s1"}, nil, ExitDone, "server s1\n  + link vxl0\n\n2 servers: +1, 1 unchanged\n", ""},
-		{"plan finds", "plan", []change.Server{planned}, []string{"s1"}, nil, ExitDrift, "+ link vxl0", ""},
-		{"plan finds nothing", "plan", []change.Server{still}, nil, nil, ExitDone, "nothing to do on 1 server\n", ""},
-		{"plan is blind", "plan", []change.Server{still, away}, nil, nil, ExitPartial, "! dial s3: connection refused\n\n2 servers: 1 unchanged, not known of s3\n", ""},
-		{"status drift", "status", []change.Server{planned, still}, nil, nil, ExitDrift, "2 servers: 1 converged, 1 drifted\nSERVER  STATE    WHAT\ns1      drifted  + link vxl0\n", "next: flock apply"},
-		{"status moved", "status", []change.Server{planned, still}, []string{"s1"}, nil, ExitDrift, "s1      drifted  + link vxl0\n", "next: flock apply"},
-		{"status wide", "status -o wide", []change.Server{planned, still}, nil, nil, ExitDrift, "2 servers: 1 converged, 1 drifted\nSERVER  STATE      WHAT\ns1      drifted    + link vxl0\ns2      converged  -\n", "next: flock apply"},
-		{"status pending", "status", []change.Server{planned, never}, []string{"s1", "s9"}, nil, ExitDrift, "2 servers: 1 drifted, 1 pending\n", ""},
-		{"status fine", "status", []change.Server{still}, nil, nil, ExitDone, "1 server: 1 converged\n", ""},
-		{"status away", "status", []change.Server{still, away}, nil, nil, ExitPartial, "2 servers: 1 converged, 1 unreachable\nSERVER  STATE        WHAT\ns3      unreachable  dial s3: connection refused\n", "s3 next: flock apply"},
-		{"apply", "apply", []change.Server{still}, nil, nil, ExitDone, "", "1 server as the cluster file says"},
-		{"purge", "purge s1 --yes", nil, nil, nil, ExitDone, "", "1 object removed, 0 left"},
+		{"dry run", "addnetwork vx1 s3 --dry-run", []change.Server{planned, still}, []string{"s1"}, nil, command.ExitDone, "server s1\n  + link vxl0\n\n2 servers: +1, 1 unchanged\n", ""},
+		{"plan finds", "plan", []change.Server{planned}, []string{"s1"}, nil, command.ExitDrift, "+ link vxl0", ""},
+		{"plan finds nothing", "plan", []change.Server{still}, nil, nil, command.ExitDone, "nothing to do on 1 server\n", ""},
+		{"plan is blind", "plan", []change.Server{still, away}, nil, nil, command.ExitPartial, "! dial s3: connection refused\n\n2 servers: 1 unchanged, not known of s3\n", ""},
+		{"status drift", "status", []change.Server{planned, still}, nil, nil, command.ExitDrift, "2 servers: 1 converged, 1 drifted\nSERVER  STATE    WHAT\ns1      drifted  + link vxl0\n", "next: flock apply"},
+		{"status moved", "status", []change.Server{planned, still}, []string{"s1"}, nil, command.ExitDrift, "s1      drifted  + link vxl0\n", "next: flock apply"},
+		{"status wide", "status -o wide", []change.Server{planned, still}, nil, nil, command.ExitDrift, "2 servers: 1 converged, 1 drifted\nSERVER  STATE      WHAT\ns1      drifted    + link vxl0\ns2      converged  -\n", "next: flock apply"},
+		{"status pending", "status", []change.Server{planned, never}, []string{"s1", "s9"}, nil, command.ExitDrift, "2 servers: 1 drifted, 1 pending\n", ""},
+		{"status fine", "status", []change.Server{still}, nil, nil, command.ExitDone, "1 server: 1 converged\n", ""},
+		{"status away", "status", []change.Server{still, away}, nil, nil, command.ExitPartial, "2 servers: 1 converged, 1 unreachable\nSERVER  STATE        WHAT\ns3      unreachable  dial s3: connection refused\n", "s3 next: flock apply"},
+		{"apply", "apply", []change.Server{still}, nil, nil, command.ExitDone, "", "1 server as the cluster file says"},
+		{"purge", "purge s1 --yes", nil, nil, nil, command.ExitDone, "", "1 object removed, 0 left"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t, three)
@@ -388,7 +389,7 @@ func TestStatusFollowsTheOutcome(t *testing.T) {
 				t.Errorf("stderr: want %q, have:\n%s", test.stderr, b.err.String())
 			}
 			b.run(append(strings.Fields(test.args), "--quiet", "--json")...)
-			if test.want == ExitDone && b.err.Len() > 0 {
+			if test.want == command.ExitDone && b.err.Len() > 0 {
 				t.Errorf("--quiet says %q", b.err.String())
 			}
 			if !strings.HasPrefix(b.out.String(), "{\n") || strings.Contains(b.out.String(), "null") {
@@ -400,7 +401,7 @@ func TestStatusFollowsTheOutcome(t *testing.T) {
 
 func TestAddServerWritesTheTarget(t *testing.T) {
 	b := newBench(t, three)
-	if code := b.run("addserver", "s4", "admin@[fd00::4]:2222", "-i", "key", "-J", "root@jump", "--interface", "eth1", "--nat"); code != ExitDone {
+	if code := b.run("addserver", "s4", "admin@[fd00::4]:2222", "-i", "key", "-J", "root@jump", "--interface", "eth1", "--nat"); code != command.ExitDone {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	s := b.cluster().Servers["s4"]
@@ -419,7 +420,7 @@ func TestAddServerWritesTheTarget(t *testing.T) {
 
 func TestCreateNetworkSaysItsDefaults(t *testing.T) {
 	b := newBench(t, "")
-	if code := b.run("createnetwork", "vx1", "vxlan", "-s", "10.7.0.0/16", "-s", "fd07::/64"); code != ExitDone {
+	if code := b.run("createnetwork", "vx1", "vxlan", "-s", "10.7.0.0/16", "-s", "fd07::/64"); code != command.ExitDone {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	want := "vx1 created: vxlan 10.7.0.0/16,fd07::/64 vni 42 port 4789 bridge vxl0 domain vxapp\n"
@@ -438,7 +439,7 @@ func TestDryRunSavesNothing(t *testing.T) {
 		"addserver s4 10.0.0.4", "delserver s3", "delserver s1 --force", "createnetwork vx2 vxlan", "addnetwork vx1 s3",
 		"delnetwork vx1 s1", "removenetwork vx1", "setsubnet s1 10.1.1.0/24", "apply", "purge s1",
 	} {
-		if code := b.run(append(strings.Fields(args), "--dry-run")...); code != ExitDone {
+		if code := b.run(append(strings.Fields(args), "--dry-run")...); code != command.ExitDone {
 			t.Errorf("%s: exit status %d: %s", args, code, b.err.String())
 		}
 		if !b.engine.request.DryRun || b.engine.purged != "" {
@@ -456,13 +457,13 @@ func TestRemovalIsConfirmedOnATerminal(t *testing.T) {
 		want          int
 		gone          bool
 	}{
-		{"n\n", "removenetwork vx1", ExitFailed, false},
-		{"\n", "removenetwork vx1", ExitFailed, false},
-		{"y\n", "removenetwork vx1", ExitDone, true},
-		{"n\n", "removenetwork vx1 --yes", ExitDone, true},
-		{"", "removenetwork vx1", ExitUsage, false},
-		{"", "removenetwork vx1 --yes", ExitDone, true},
-		{"n\n", "purge s1", ExitFailed, false},
+		{"n\n", "removenetwork vx1", command.ExitFailed, false},
+		{"\n", "removenetwork vx1", command.ExitFailed, false},
+		{"y\n", "removenetwork vx1", command.ExitDone, true},
+		{"n\n", "removenetwork vx1 --yes", command.ExitDone, true},
+		{"", "removenetwork vx1", command.ExitUsage, false},
+		{"", "removenetwork vx1 --yes", command.ExitDone, true},
+		{"n\n", "purge s1", command.ExitFailed, false},
 	} {
 		b := newBench(t, three)
 		b.answers = test.answers
@@ -497,7 +498,7 @@ func TestWordsTheOtherWayRound(t *testing.T) {
 		"createbgp b2 s1":                  "flock delbgp bnet server s1",
 	} {
 		b := newBench(t, bgpThree)
-		if code := b.run(strings.Fields(args)...); code != ExitUsage || !strings.Contains(b.err.String(), "\nnext:  "+want) && !strings.Contains(b.err.String(), want+"\n") {
+		if code := b.run(strings.Fields(args)...); code != command.ExitUsage || !strings.Contains(b.err.String(), "\nnext:  "+want) && !strings.Contains(b.err.String(), want+"\n") {
 			t.Errorf("flock %s: status %d, want next %q, have\n%s", args, code, want, b.err.String())
 		}
 	}
@@ -506,26 +507,26 @@ func TestWordsTheOtherWayRound(t *testing.T) {
 // TestPurgeLogsInAsTold: a server that the file lacks is reached by -i and -J.
 func TestPurgeLogsInAsTold(t *testing.T) {
 	b := newBench(t, "")
-	if code := b.run("purge", "admin@10.99.0.9", "-i", "/keys/k", "-J", "root@bastion", "-y"); code != ExitDone {
+	if code := b.run("purge", "admin@10.99.0.9", "-i", "/keys/k", "-J", "root@bastion", "-y"); code != command.ExitDone {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	if want := (state.Server{Identity: "/keys/k", Jump: "root@bastion"}); b.engine.purged != "admin@10.99.0.9" || !reflect.DeepEqual(b.engine.login, want) {
 		t.Errorf("purged %s by %+v", b.engine.purged, b.engine.login)
 	}
 	b.engine.err = fmt.Errorf("%w: no such key", remote.ErrConfig)
-	if code := b.run("purge", "10.99.0.9", "-i", "/keys/k", "-y"); code != ExitUsage {
+	if code := b.run("purge", "10.99.0.9", "-i", "/keys/k", "-y"); code != command.ExitUsage {
 		t.Errorf("a key that is not there: exit status %d", code)
 	}
 }
 
 func TestDelServerLeavesNothingBehind(t *testing.T) {
 	b := newBench(t, three)
-	if code := b.run("delserver", "s1", "--force", "--yes"); code != ExitDone {
+	if code := b.run("delserver", "s1", "--force", "--yes"); code != command.ExitDone {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	c := b.cluster()
-	if !slices.Equal(b.engine.retired, []string{"s1"}) || !b.engine.request.Force || len(b.engine.request.Contact) > 0 || c.Servers["s1"] != nil || isMember(c, "vx1", "s1") {
-		t.Errorf("retired %q, server %v, member %v", b.engine.retired, c.Servers["s1"], isMember(c, "vx1", "s1"))
+	if !slices.Equal(b.engine.retired, []string{"s1"}) || !b.engine.request.Force || len(b.engine.request.Contact) > 0 || c.Servers["s1"] != nil || command.IsMember(c, "vx1", "s1") {
+		t.Errorf("retired %q, server %v, member %v", b.engine.retired, c.Servers["s1"], command.IsMember(c, "vx1", "s1"))
 	}
 }
 
@@ -534,18 +535,18 @@ func TestDelServerLeavesNothingBehind(t *testing.T) {
 func TestDelServerMustBeReached(t *testing.T) {
 	b := newBench(t, three)
 	b.engine.err = fmt.Errorf("dial: %w", remote.ErrUnreachable)
-	if code := b.run("delserver", "s3", "--yes"); code != ExitFailed || !strings.Contains(b.err.String(), "next:  if it is gone for good: flock delserver s3 --force") {
+	if code := b.run("delserver", "s3", "--yes"); code != command.ExitFailed || !strings.Contains(b.err.String(), "next:  if it is gone for good: flock delserver s3 --force") {
 		t.Errorf("exit status %d: %s", code, b.err.String())
 	}
 	b.engine.err = nil
-	if code := b.run("delserver", "s3", "--yes"); code != ExitDone || len(b.engine.request.Contact) > 0 {
+	if code := b.run("delserver", "s3", "--yes"); code != command.ExitDone || len(b.engine.request.Contact) > 0 {
 		t.Errorf("never reached: exit status %d, must answer: %v", code, b.engine.request.Contact)
 	}
 }
 
 func TestApplyFileReplacesTheCluster(t *testing.T) {
 	b := newBench(t, three)
-	if code := b.run("apply"); code != ExitDone { // deals out vx1's options and addresses
+	if code := b.run("apply"); code != command.ExitDone { // deals out vx1's options and addresses
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	dealt := b.cluster().Networks["vx1"].Allocated["s2"].Addrs[0]
@@ -558,7 +559,7 @@ address = "10.99.0.9"
 type = "vxlan"
 members = ["s9", "s2"]
 `)
-	if code := b.run("apply", "-f", file, "-o", "json", "-y"); code != ExitDone {
+	if code := b.run("apply", "-f", file, "-o", "json", "-y"); code != command.ExitDone {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	if !json.Valid(b.out.Bytes()) {
@@ -577,10 +578,10 @@ members = ["s9", "s2"]
 	if c.Servers["s2"].Facts == nil {
 		t.Error("what was seen on s2 is forgotten")
 	}
-	if code := b.run("history", "--json"); code != ExitDone || !strings.Contains(b.out.String(), `"current": true`) {
+	if code := b.run("history", "--json"); code != command.ExitDone || !strings.Contains(b.out.String(), `"current": true`) {
 		t.Errorf("history: exit status %d:\n%s", code, b.out.String())
 	}
-	if code := b.run("rollback", "1", "--yes"); code != ExitDone {
+	if code := b.run("rollback", "1", "--yes"); code != command.ExitDone {
 		t.Fatalf("rollback: exit status %d: %s", code, b.err.String())
 	}
 	if names := b.cluster().ServerNames(); !slices.Equal(names, []string{"s1", "s2", "s3"}) {
@@ -626,8 +627,8 @@ func TestInterruptIsOneWord(t *testing.T) {
 	getenv := func(name string) string {
 		return map[string]string{"FLOCK_STATE": filepath.Join(b.dir, "c.toml")}[name]
 	}
-	a := &app{Page: view.Page{Streams: screen.Streams{Out: &b.out, Err: &b.err}, Getenv: getenv}, args: []string{"listservers"}}
-	if code := a.main(ctx); code != ExitFailed || b.err.String() != "flock: interrupted\n" {
+	a := &app{&command.App{Page: view.Page{Streams: screen.Streams{Out: &b.out, Err: &b.err}, Getenv: getenv}, Args: []string{"listservers"}}}
+	if code := a.main(ctx); code != command.ExitFailed || b.err.String() != "flock: interrupted\n" {
 		t.Errorf("exit status %d: %q", code, b.err.String())
 	}
 }
@@ -635,14 +636,14 @@ func TestInterruptIsOneWord(t *testing.T) {
 func TestHelpRefusesWhatIsNoCommand(t *testing.T) {
 	b := newBench(t, "")
 	for _, args := range []string{"help nonsense", "help lab nonsense", "help status nonsense"} {
-		if code := b.run(strings.Split(args, " ")...); code != ExitUsage || !strings.Contains(b.err.String(), `unknown command "nonsense"`) {
+		if code := b.run(strings.Split(args, " ")...); code != command.ExitUsage || !strings.Contains(b.err.String(), `unknown command "nonsense"`) {
 			t.Errorf("%s: exit status %d: %s", args, code, b.err.String())
 		}
 	}
-	if code := b.run("help", "lab", "up"); code != ExitDone || !strings.Contains(b.out.String(), "flock lab up") {
+	if code := b.run("help", "lab", "up"); code != command.ExitDone || !strings.Contains(b.out.String(), "flock lab up") {
 		t.Errorf("help lab up: exit status %d: %s", code, b.out.String())
 	}
-	if code := b.run("--version"); code != ExitDone || !strings.HasPrefix(b.out.String(), "flock ") || strings.Contains(b.out.String(), "\n\n") {
+	if code := b.run("--version"); code != command.ExitDone || !strings.HasPrefix(b.out.String(), "flock ") || strings.Contains(b.out.String(), "\n\n") {
 		t.Errorf("--version: exit status %d: %s", code, b.out.String())
 	}
 }
@@ -650,7 +651,7 @@ func TestHelpRefusesWhatIsNoCommand(t *testing.T) {
 // TestQuietSaysWhatFailed: an error is not chatter.
 func TestQuietSaysWhatFailed(t *testing.T) {
 	var out, errs strings.Builder
-	a := &app{Page: view.Page{Streams: screen.Streams{Out: &out, Err: &errs}, Getenv: func(string) string { return "" }}}
+	a := &app{&command.App{Page: view.Page{Streams: screen.Streams{Out: &out, Err: &errs}, Getenv: func(string) string { return "" }}}}
 	a.Quiet = true
 	a.Summary(&change.Outcome{Servers: []change.Server{
 		{Name: "s1", State: change.Done},
@@ -663,7 +664,7 @@ func TestQuietSaysWhatFailed(t *testing.T) {
 
 func TestDryRunOfCreateNetworkSaysWhatItWouldBe(t *testing.T) {
 	b := newBench(t, three)
-	if code := b.run("createnetwork", "vx2", "vxlan", "--dry-run"); code != ExitDone || !strings.Contains(b.err.String(), "vx2 would be vxlan 10.0.5.0/24 vni ") {
+	if code := b.run("createnetwork", "vx2", "vxlan", "--dry-run"); code != command.ExitDone || !strings.Contains(b.err.String(), "vx2 would be vxlan 10.0.5.0/24 vni ") {
 		t.Errorf("exit status %d: %s", code, b.err.String())
 	}
 }
@@ -681,9 +682,9 @@ func TestListingNamesTheServerThatHandsOut(t *testing.T) {
 
 func TestListingsCount(t *testing.T) {
 	b := newBench(t, "schema = 1\n[server.s10]\n[server.s2]\n[network.n10]\ntype = 'vxlan'\n[network.n9]\ntype = 'vxlan'\n")
-	for command, want := range map[string]string{"listservers": "(?s)s2.*s10", "listnetworks": "(?s)n9.*n10"} {
-		if code := b.run(command); code != ExitDone || !regexp.MustCompile(want).MatchString(b.out.String()) {
-			t.Errorf("%s: exit status %d: %s%s", command, code, b.out.String(), b.err.String())
+	for line, want := range map[string]string{"listservers": "(?s)s2.*s10", "listnetworks": "(?s)n9.*n10"} {
+		if code := b.run(line); code != command.ExitDone || !regexp.MustCompile(want).MatchString(b.out.String()) {
+			t.Errorf("%s: exit status %d: %s%s", line, code, b.out.String(), b.err.String())
 		}
 	}
 }

@@ -7,12 +7,11 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/option"
-	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
-	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -36,14 +35,14 @@ by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
   flock createnetwork vpx l2
   flock createnetwork n1 vxlan-l3 -s 10.50.0.0/16 -s fd50::/48 --direct-routing
   flock createnetwork n2 host-gw -b cbr0`,
-		Args: exactly(2),
+		Args: command.Exactly(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {
 				return network.Created(), cobra.ShellCompDirectiveNoFileComp
 			}
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
-		Annotations: changing(),
+		Annotations: command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := given()
 			if err != nil {
@@ -68,10 +67,10 @@ func (a *app) addOptions(cmd *cobra.Command) (given func() (option.Options, erro
 		}
 		values[o.Key] = addOption(f, &o)
 		if o.Servers {
-			completeFlag(cmd, o.Key, a.completeServers(1<<30))
+			command.CompleteFlag(cmd, o.Key, a.CompleteServers(1<<30))
 		}
 		if len(o.Offer) > 0 {
-			completeFlag(cmd, o.Key, completeWords(o.Offer...))
+			command.CompleteFlag(cmd, o.Key, command.CompleteWords(o.Offer...))
 		}
 	}
 	return func() (option.Options, error) {
@@ -85,7 +84,7 @@ func (a *app) addOptions(cmd *cobra.Command) (given func() (option.Options, erro
 			return out, nil
 		}
 		if mode := out["dhcp"]; mode != nil && mode != "" {
-			return nil, refuse("leave one away", "--no-dhcp and --dhcp %s contradict each other", mode)
+			return nil, command.Refuse("leave one away", "--no-dhcp and --dhcp %s contradict each other", mode)
 		}
 		out["dhcp"] = state.DHCPOff
 		return out, nil
@@ -105,11 +104,11 @@ func addOption(f *pflag.FlagSet, o *option.Option) func() any {
 		v := f.IntSliceP(o.Key, o.Short, nil, o.Help)
 		return func() any { return *v }
 	case []netip.Prefix:
-		v := new(prefixes)
+		v := new(command.Prefixes)
 		f.VarP(v, o.Key, o.Short, o.Help)
 		return func() any { return []netip.Prefix(*v) }
 	case netip.Addr:
-		v := new(addr)
+		v := new(command.Addr)
 		f.VarP(v, o.Key, o.Short, o.Help)
 		return func() any { return v.Addr }
 	}
@@ -118,17 +117,17 @@ func addOption(f *pflag.FlagSet, o *option.Option) func() any {
 }
 
 func (a *app) createNetwork(ctx context.Context, name, kind string, o option.Options) error {
-	return a.alter(ctx, alter{
+	return a.Alter(ctx, command.Alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			return edit.Create(c, name, kind, o)
 		}},
-		networks: []string{name},
-		would: func(out *change.Outcome) string {
-			return name + " would be " + outline(out.Cluster.Networks[name])
+		About: []string{name},
+		Would: func(out *change.Outcome) string {
+			return name + " would be " + command.Outline(out.Cluster.Networks[name])
 		},
-		said: func(out *change.Outcome) string {
+		Said: func(out *change.Outcome) string {
 			n := out.Cluster.Networks[name]
-			return fmt.Sprintf("%s created: %s\nnext: flock addnetwork %s %sSERVER…", name, outline(n), name, firstRole(n))
+			return fmt.Sprintf("%s created: %s\nnext: flock addnetwork %s %sSERVER…", name, command.Outline(n), name, firstRole(n))
 		},
 	})
 }
@@ -139,11 +138,4 @@ func firstRole(n *state.Network) string {
 		return words[0] + " "
 	}
 	return ""
-}
-
-// outline is a network in one line.
-func outline(n *state.Network) string {
-	subnets := prefixes(n.Subnets)
-	words := append(strings.Fields(n.Type+" "+subnets.String()), view.Options(n, n.MTU)...)
-	return strings.ReplaceAll(strings.Join(words, " "), screen.NoBreak, " ")
 }

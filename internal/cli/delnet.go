@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
@@ -21,9 +22,9 @@ moved goes back to the bridge that it was on. Other interfaces of the container 
 touched.
 
   flock delnet s1:c1 eth1`,
-		Args:              exactly(2),
+		Args:              command.Exactly(2),
 		ValidArgsFunction: a.completeNet(interfacesOf),
-		Annotations:       changing(),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.parseTarget(args[0]); err != nil {
 				return err
@@ -35,23 +36,23 @@ touched.
 }
 
 func (a *app) delNet(ctx context.Context, o *netOptions) error {
-	c, err := a.load(ctx)
+	c, err := a.Load(ctx)
 	if err != nil {
 		return err
 	}
 	s := c.Servers[o.Server]
 	if s == nil {
-		return usage{hint.Errorf("server "+o.Server, "flock listservers", "unknown server %s", o.Server)}
+		return command.Usage(hint.Errorf("server "+o.Server, "flock listservers", "unknown server %s", o.Server))
 	}
 	if err := o.Choose(o.Recorded(s)); err != nil {
-		return usage{err}
+		return command.Usage(err)
 	}
 	if network.AttachedAt(s, o.Container, o.Interface) < 0 {
 		a.Say("nothing to do: flock gave %s on %s no interface %s", o.Container, o.Server, o.Interface)
 		return nil
 	}
-	return a.alter(ctx, alter{
+	return a.Alter(ctx, command.Alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error { return edit.Detach(c, o.Server, o.Container, o.Interface) }},
-		said:    func(*change.Outcome) string { return o.Server + ":" + o.Container + ": no " + o.Interface },
+		Said:    func(*change.Outcome) string { return o.Server + ":" + o.Container + ": no " + o.Interface },
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
@@ -23,9 +24,9 @@ removenetwork removes the network). 'subnet SERVER:CIDR...' ends the sharing of 
   flock delnetwork vx1 s2
   flock delnetwork wirex client s2
   flock delnetwork wirex subnet s3:10.0.12.0/24`,
-		Args:              atLeast(2),
+		Args:              command.AtLeast(2),
 		ValidArgsFunction: a.completeMembership(true),
-		Annotations:       changing(),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted, going, err := leaving(args)
 			if err != nil {
@@ -41,9 +42,9 @@ func leaving(args []string) (wanted func(*state.Cluster) error, going []string, 
 	name, role, rest := args[0], args[1], args[2:]
 	switch {
 	case role == roleServer:
-		return nil, nil, refuse("flock removenetwork "+name, "delnetwork: the lead server cannot leave the network, which can be removed")
+		return nil, nil, command.Refuse("flock removenetwork "+name, "delnetwork: the lead server cannot leave the network, which can be removed")
 	case len(rest) == 0 && isRole(role):
-		return nil, nil, refuse("flock delnetwork "+name+" "+role+" SERVER", "delnetwork: nothing follows %q", role)
+		return nil, nil, command.Refuse("flock delnetwork "+name+" "+role+" SERVER", "delnetwork: nothing follows %q", role)
 	case role == roleClient:
 		return func(c *state.Cluster) error { return edit.LeaveClients(c, name, rest) }, rest, nil
 	case role == roleSubnet:
@@ -53,10 +54,10 @@ func leaving(args []string) (wanted func(*state.Cluster) error, going []string, 
 }
 
 func (a *app) delNetwork(ctx context.Context, name string, going []string, wanted func(*state.Cluster) error) error {
-	return a.alter(ctx, alter{
+	return a.Alter(ctx, command.Alter{
 		Request:  change.Request{Edit: wanted},
-		question: func() string { return fmt.Sprintf("remove %s from %s?", view.Listed(going), name) },
-		networks: []string{name},
-		said:     func(out *change.Outcome) string { return ready(out, name) },
+		Question: func() string { return fmt.Sprintf("remove %s from %s?", view.Listed(going), name) },
+		About:    []string{name},
+		Said:     func(out *change.Outcome) string { return command.Ready(out, name) },
 	})
 }

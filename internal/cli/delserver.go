@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
@@ -27,9 +27,9 @@ removes it from its networks first, and accepts that it does not answer.
 
   flock delserver s3
   flock delserver s3 --force                 # member or dead: away with it`,
-		Args:              exactly(1),
-		ValidArgsFunction: a.completeServers(1),
-		Annotations:       changing(),
+		Args:              command.Exactly(1),
+		ValidArgsFunction: a.CompleteServers(1),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.delServer(cmd.Context(), args[0], force)
 		},
@@ -39,7 +39,7 @@ removes it from its networks first, and accepts that it does not answer.
 }
 
 func (a *app) delServer(ctx context.Context, name string, force bool) error {
-	c, err := a.load(ctx)
+	c, err := a.Load(ctx)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 	if in := ground.Networks(c, name); len(in) > 0 {
 		question = fmt.Sprintf("delete server %s, a member of %s, and everything of flock's on it?", name, view.Listed(in))
 	}
-	err = a.alter(ctx, alter{
+	err = a.Alter(ctx, command.Alter{
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error {
 				if err := edit.DelServer(c.Clone(), name, force); err != nil {
@@ -61,8 +61,8 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 			},
 			Contact: must, Retire: func() []string { return []string{name} }, Force: force,
 		},
-		question: func() string { return question },
-		said:     func(*change.Outcome) string { return name + " deleted" },
+		Question: func() string { return question },
+		Said:     func(*change.Outcome) string { return name + " deleted" },
 	})
 	if !force && errors.Is(err, remote.ErrUnreachable) {
 		// Without its own advice, which is about logging in.
@@ -74,11 +74,4 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 // strip is the edit that takes a server out of everything, while it can still be asked.
 func strip(name string) func(*state.Cluster) error {
 	return func(c *state.Cluster) error { return edit.Strip(c, name) }
-}
-
-func isMember(c *state.Cluster, name, server string) bool {
-	if c == nil || c.Networks[name] == nil {
-		return false
-	}
-	return slices.ContainsFunc(c.Networks[name].Members, func(m string) bool { return ground.ServerOf(m) == server })
 }

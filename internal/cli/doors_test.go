@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/option"
 )
 
@@ -178,13 +179,13 @@ func (d door) agree(t *testing.T, flags, file *bench, value string) {
 	if byFlag != byFile {
 		t.Errorf("%s %q: flock %q exits %d\n%s\nthe file exits %d\n%s", d.name, value, d.args(value), byFlag, flags.err.String(), byFile, file.err.String())
 	}
-	if byFile != ExitDone && byFile != ExitUsage {
+	if byFile != command.ExitDone && byFile != command.ExitUsage {
 		t.Errorf("%s %q: the file exits %d\n%s", d.name, value, byFile, file.err.String())
 	}
-	if byFile == ExitUsage && !strings.Contains(file.err.String(), "wish.toml:") {
+	if byFile == command.ExitUsage && !strings.Contains(file.err.String(), "wish.toml:") {
 		t.Errorf("%s %q: no line of the file is named\n%s", d.name, value, file.err.String())
 	}
-	if flags.engine.contacts > 0 && byFlag == ExitUsage || file.engine.contacts > 0 && byFile == ExitUsage {
+	if flags.engine.contacts > 0 && byFlag == command.ExitUsage || file.engine.contacts > 0 && byFile == command.ExitUsage {
 		t.Errorf("%s %q: servers were contacted before the value was refused", d.name, value)
 	}
 }

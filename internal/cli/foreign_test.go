@@ -3,6 +3,8 @@ package cli
 import (
 	"strings"
 	"testing"
+
+	"github.com/flocknet/flock/internal/command"
 )
 
 // TestAStrangersFileIsAsked: what a file would use of whoever applies it, and the own one
@@ -22,7 +24,7 @@ func TestAStrangersFileIsAsked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, three)
 			path := b.write("wish.toml", test.file)
-			if code := b.call("plan", "-f", path); code != ExitDone && code != ExitDrift {
+			if code := b.call("plan", "-f", path); code != command.ExitDone && code != command.ExitDrift {
 				t.Fatalf("plan: exit %d\n%s", code, b.err.String())
 			}
 			for _, want := range test.want {
@@ -33,25 +35,25 @@ func TestAStrangersFileIsAsked(t *testing.T) {
 			b.engine.contacts = 0
 			code := b.call("apply", "-f", path)
 			if len(test.want) == 0 {
-				if code != ExitDone {
+				if code != command.ExitDone {
 					t.Errorf("exit %d\n%s", code, b.err.String())
 				}
 				return
 			}
 			for _, want := range test.want {
-				if code != ExitUsage || b.engine.contacts > 0 || !strings.Contains(b.err.String(), want) || !strings.Contains(b.err.String(), "--yes") {
+				if code != command.ExitUsage || b.engine.contacts > 0 || !strings.Contains(b.err.String(), want) || !strings.Contains(b.err.String(), "--yes") {
 					t.Errorf("exit %d, %d contacts\n%s", code, b.engine.contacts, b.err.String())
 				}
 			}
 			b.answers = "n\n"
-			if code := b.call("apply", "-f", path); code != ExitFailed || !strings.Contains(b.err.String(), "[y/N]") {
+			if code := b.call("apply", "-f", path); code != command.ExitFailed || !strings.Contains(b.err.String(), "[y/N]") {
 				t.Errorf("no: exit %d\n%s", code, b.err.String())
 			}
 			b.answers = ""
-			if code := b.call("apply", "--yes", "-f", path); code != ExitDone {
+			if code := b.call("apply", "--yes", "-f", path); code != command.ExitDone {
 				t.Fatalf("yes: exit %d\n%s", code, b.err.String())
 			}
-			if code := b.call("apply", "-f", path); code != ExitDone {
+			if code := b.call("apply", "-f", path); code != command.ExitDone {
 				t.Errorf("once more: exit %d\n%s", code, b.err.String())
 			}
 		})
@@ -64,7 +66,7 @@ func TestAFileThatSaysNothing(t *testing.T) {
 	for _, text := range []string{"", "\n \n", "# all of it\n#[server.s1]\n"} {
 		path := b.write("wish.toml", text)
 		for _, args := range [][]string{{"apply", "-f", path, "--yes"}, {"plan", "-f", path}} {
-			if code := b.call(args...); code != ExitUsage || !strings.Contains(b.err.String(), "says nothing") {
+			if code := b.call(args...); code != command.ExitUsage || !strings.Contains(b.err.String(), "says nothing") {
 				t.Errorf("%q of %q: exit %d, %s", args, text, code, b.err.String())
 			}
 		}
@@ -72,7 +74,7 @@ func TestAFileThatSaysNothing(t *testing.T) {
 	if b.engine.contacts != 0 {
 		t.Errorf("%d contacts", b.engine.contacts)
 	}
-	if code := b.call("apply", "-f", b.write("wish.toml", "schema = 1\n"), "--yes"); code != ExitDone {
+	if code := b.call("apply", "-f", b.write("wish.toml", "schema = 1\n"), "--yes"); code != command.ExitDone {
 		t.Errorf("a cluster without servers: exit %d, %s", code, b.err.String())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/handover"
 	"github.com/flocknet/flock/internal/view"
 )
@@ -67,7 +68,7 @@ func TestWhoseCallItIs(t *testing.T) {
 		"addnetwrk vx1 s1":                   mistake,
 	} {
 		args := strings.Fields(call)
-		root := newRoot(&app{Page: view.Page{Getenv: func(string) string { return "" }}})
+		root := newRoot(&app{&command.App{Page: view.Page{Getenv: func(string) string { return "" }}}})
 		have := oursCall
 		switch {
 		case handover.Theirs(root, args):
@@ -113,7 +114,7 @@ func TestScriptsOfUtilLinuxKeepWorking(t *testing.T) {
 	if out, code := flock(t, dir, lock, "-c", "exit 5"); code != 5 {
 		t.Errorf("want exit status 5, have %d: %s", code, out)
 	}
-	if out, code := flock(t, dir, "lstnetworks"); code != ExitUsage || !strings.Contains(out, "flock listnetworks") {
+	if out, code := flock(t, dir, "lstnetworks"); code != command.ExitUsage || !strings.Contains(out, "flock listnetworks") {
 		t.Errorf("want a suggestion, have exit status %d: %s", code, out)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -25,7 +26,7 @@ func TestHelp(t *testing.T) {
 		if cmd.Hidden {
 			return
 		}
-		if code := b.run(append(path, "--help")...); code != ExitDone {
+		if code := b.run(append(path, "--help")...); code != command.ExitDone {
 			t.Errorf("%v: exit status %d: %s", path, code, b.err.String())
 		}
 		name := strings.Join(append([]string{"flock"}, path...), "-") + ".txt"
@@ -38,7 +39,7 @@ func TestHelp(t *testing.T) {
 			walk(sub, append(path[:len(path):len(path)], sub.Name()))
 		}
 	}
-	walk(newRoot(&app{Page: view.Page{Getenv: func(string) string { return "" }}}), nil)
+	walk(newRoot(&app{&command.App{Page: view.Page{Getenv: func(string) string { return "" }}}}), nil)
 	kept, err := os.ReadDir(filepath.Join("testdata", "help"))
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +92,7 @@ func TestWordsAreOffered(t *testing.T) {
 			walk(sub)
 		}
 	}
-	walk(newRoot(&app{Page: view.Page{Getenv: func(string) string { return "" }}}))
+	walk(newRoot(&app{&command.App{Page: view.Page{Getenv: func(string) string { return "" }}}}))
 	if asked < 5 {
 		t.Errorf("%d flags take words", asked)
 	}

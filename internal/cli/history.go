@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
@@ -19,13 +20,13 @@ command that made each.
 
   flock history
   flock rollback 7`,
-		Args: exactly(0),
+		Args: command.Exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.history(cmd.Context()) },
 	}
 }
 
 func (a *app) history(ctx context.Context) error {
-	s, err := a.store()
+	s, err := a.Store()
 	if err != nil {
 		return err
 	}

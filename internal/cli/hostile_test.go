@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/seed"
 	"github.com/flocknet/flock/internal/spec"
@@ -57,7 +58,7 @@ func (d *desk) run(args ...string) (code int, said string) {
 
 func (d *desk) must(args ...string) {
 	d.t.Helper()
-	if code, said := d.run(args...); code != ExitDone {
+	if code, said := d.run(args...); code != command.ExitDone {
 		d.t.Fatalf("%v: exit %d\n%s", args, code, said)
 	}
 }
@@ -85,9 +86,9 @@ var commands = map[string][]string{
 // believed checks what flock made of a lie of s1.
 func (d *desk) believed(op string, code int, said string) {
 	d.t.Helper()
-	wants := []int{ExitPartial}
+	wants := []int{command.ExitPartial}
 	if op == spec.OpStatus || op == "greet" || op == spec.OpKeys {
-		wants = []int{ExitFailed, ExitPartial, ExitDrift}
+		wants = []int{command.ExitFailed, command.ExitPartial, command.ExitDrift}
 	}
 	if !slices.Contains(wants, code) {
 		d.t.Errorf("exit %d, want one of %v\n%s", code, wants, said)
@@ -184,7 +185,7 @@ func (d *desk) leaves(behaviour string) {
 	d.must("apply")
 	d.must("delnetwork", "vx1", "s1")
 	d.s1.behave(behaviour)
-	if code, said := d.run("delserver", "s1"); code != ExitPartial || d.server("s1") == nil || !strings.Contains(said, "s1") {
+	if code, said := d.run("delserver", "s1"); code != command.ExitPartial || d.server("s1") == nil || !strings.Contains(said, "s1") {
 		d.t.Errorf("delserver: exit %d, in the file: %v\n%s", code, d.server("s1") != nil, said)
 	}
 }

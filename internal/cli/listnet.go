@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
@@ -27,8 +28,8 @@ with the MAC that was last heard there.
 
   flock listnet s1
   flock listnet s1:c1 -o json`,
-		Args: between(0, 1),
-		ValidArgsFunction: a.complete(1, func(c *state.Cluster, _ []string, _ string) []string {
+		Args: command.Between(0, 1),
+		ValidArgsFunction: a.Complete(1, func(c *state.Cluster, _ []string, _ string) []string {
 			return c.ServerNames()
 		}),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.listNet(cmd.Context(), args) },
@@ -45,20 +46,20 @@ func (a *app) listNet(ctx context.Context, args []string) error {
 			}
 		}
 	}
-	c, err := a.load(ctx)
+	c, err := a.Load(ctx)
 	if err != nil {
 		return err
 	}
 	if c.Servers[o.Server] == nil && o.Server != network.Local {
-		return usage{hint.Errorf("server "+o.Server, "flock listservers", "unknown server %s", o.Server)}
+		return command.Usage(hint.Errorf("server "+o.Server, "flock listservers", "unknown server %s", o.Server))
 	}
 	var found []spec.Container
-	err = a.with(func(e engine, _ *progress) (err error) {
+	err = a.With(func(e command.Engine, _ *command.Progress) (err error) {
 		found, err = e.Containers(ctx, o.Server)
 		return err
 	})
 	if err != nil {
-		return partial{err}
+		return command.Partial(err)
 	}
 	views := view.Nets(c, o.Server, found)
 	if o.Container != "" {
@@ -77,5 +78,5 @@ func (a *app) listNet(ctx context.Context, args []string) error {
 		a.Say("no containers on %s", o.Server)
 		return nil
 	}
-	return view.NetTable(views, a.cluster(), a.Wide()).Write(a.Out, a.TableWidth())
+	return view.NetTable(views, a.Cluster(), a.Wide()).Write(a.Out, a.TableWidth())
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/view"
@@ -23,8 +24,8 @@ sense: it is said why, and the exit status is 2). With -o json a list, with NAME
 
   flock listnetworks
   flock listnetworks vx1 -o json`,
-		Args:              between(0, 1),
-		ValidArgsFunction: a.completeNetworks(1),
+		Args:              command.Between(0, 1),
+		ValidArgsFunction: a.CompleteNetworks(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				return a.listNetwork(cmd.Context(), args[0])
@@ -35,34 +36,34 @@ sense: it is said why, and the exit status is 2). With -o json a list, with NAME
 }
 
 func (a *app) listNetworks(ctx context.Context) error {
-	r, err := a.read(ctx)
+	r, err := a.Read(ctx)
 	if err != nil {
 		return err
 	}
-	views := r.networks()
+	views := r.Networks()
 	if a.JSON() {
-		return cmp.Or(a.PrintJSON(views), r.fault(a))
+		return cmp.Or(a.PrintJSON(views), r.Fault(a.App))
 	}
 	if len(views) == 0 {
 		a.Say("no networks yet; next: flock createnetwork NAME %s", strings.Join(network.Created(), "|"))
-		return r.fault(a)
+		return r.Fault(a.App)
 	}
-	return cmp.Or(a.NetworkTable(views).Write(a.Out, a.TableWidth()), r.fault(a))
+	return cmp.Or(a.NetworkTable(views).Write(a.Out, a.TableWidth()), r.Fault(a.App))
 }
 
 func (a *app) listNetwork(ctx context.Context, name string) error {
-	r, err := a.read(ctx)
+	r, err := a.Read(ctx)
 	if err != nil {
 		return err
 	}
-	views := r.networks()
+	views := r.Networks()
 	at := slices.IndexFunc(views, func(v *view.Network) bool { return v.Name == name })
 	if at < 0 {
-		return usage{hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)}
+		return command.Usage(hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name))
 	}
 	v := views[at]
 	if a.JSON() {
-		return cmp.Or(a.PrintJSON(v), r.fault(a))
+		return cmp.Or(a.PrintJSON(v), r.Fault(a.App))
 	}
-	return cmp.Or(a.PrintNetwork(v), r.fault(a))
+	return cmp.Or(a.PrintNetwork(v), r.Fault(a.App))
 }

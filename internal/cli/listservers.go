@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
@@ -18,23 +19,23 @@ are what networks use on a server by default. STATE is ready, pending (flock app
 it) or new (never contacted).
 
   flock listservers -o wide`,
-		Args: exactly(0),
+		Args: command.Exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.listServers(cmd.Context()) },
 	}
 }
 
 func (a *app) listServers(ctx context.Context) error {
-	r, err := a.read(ctx)
+	r, err := a.Read(ctx)
 	if err != nil {
 		return err
 	}
-	views := view.Servers(r.c, change.Pending(r.c, r.compiled))
+	views := view.Servers(r.Cluster, change.Pending(r.Cluster, r.Compiled))
 	if a.JSON() {
-		return cmp.Or(a.PrintJSON(views), r.fault(a))
+		return cmp.Or(a.PrintJSON(views), r.Fault(a.App))
 	}
 	if len(views) == 0 {
 		a.Say("no servers yet; next: flock addserver NAME [USER@]ADDRESS")
-		return r.fault(a)
+		return r.Fault(a.App)
 	}
-	return cmp.Or(a.ServerTable(views).Write(a.Out, a.TableWidth()), r.fault(a))
+	return cmp.Or(a.ServerTable(views).Write(a.Out, a.TableWidth()), r.Fault(a.App))
 }

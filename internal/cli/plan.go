@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
@@ -20,8 +21,8 @@ file were FILE. Exit status 4 when there is something to do, 0 when there is not
 
   flock plan
   flock plan -f cluster.toml`,
-		Args:              between(0, 1<<30),
-		ValidArgsFunction: a.completeNetworks(1 << 30),
+		Args:              command.Between(0, 1<<30),
+		ValidArgsFunction: a.CompleteNetworks(1 << 30),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.plan(cmd.Context(), file, args)
 		},
@@ -41,12 +42,12 @@ func (a *app) plan(ctx context.Context, file string, networks []string) error {
 		req.Edit, notes = w.adopt, w.notes
 		req.Retire = func() []string { return w.came.gone }
 	}
-	out, err := a.work(func(e engine, _ *progress) (*change.Outcome, error) { return e.Run(ctx, req) })
-	if traced := a.trace(out, true); traced != nil {
+	out, err := a.Work(func(e command.Engine, _ *command.Progress) (*change.Outcome, error) { return e.Run(ctx, req) })
+	if traced := a.Trace(out, true); traced != nil {
 		return traced
 	}
 	if err != nil {
-		return a.failed(out, err)
+		return a.Failed(out, err)
 	}
 	out.Notes = append(notes(), out.Notes...)
 	if err := a.PrintPlan(out); err != nil {
@@ -66,5 +67,5 @@ func planVerdict(out *change.Outcome) error {
 	if err := verdict(out); err != nil || len(out.Leaving) == 0 {
 		return err
 	}
-	return exit(ExitDrift)
+	return command.Exit(command.ExitDrift)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -21,7 +22,7 @@ func TestLoosePortsAreSaid(t *testing.T) {
 		for _, args := range []string{"status", "addnetwork vx1 s3"} {
 			b := newBench(t, three)
 			b.engine.servers = []change.Server{{Name: "s1", State: change.Unchanged, Plan: plan}}
-			if code := b.run(strings.Fields(args)...); code != ExitDone || !strings.Contains(b.err.String(), want) {
+			if code := b.run(strings.Fields(args)...); code != command.ExitDone || !strings.Contains(b.err.String(), want) {
 				t.Errorf("%s: exit status %d, want %q, have\n%s", args, code, want, b.err.String())
 			}
 		}

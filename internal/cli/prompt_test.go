@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/flocknet/flock/internal/command"
 )
 
 // takes is bgpThree with everything that commands can take away.
@@ -56,21 +58,21 @@ func TestNobodyToAsk(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if code := b.run(words...); code != ExitUsage || b.engine.contacts > 0 || b.out.Len() > 0 {
+			if code := b.run(words...); code != command.ExitUsage || b.engine.contacts > 0 || b.out.Len() > 0 {
 				t.Errorf("exit status %d, %d contacts, stdout %q", code, b.engine.contacts, b.out.String())
 			}
 			after, err := os.ReadFile(filepath.Join(b.dir, "c.toml"))
 			if err != nil || !bytes.Equal(before, after) {
 				t.Errorf("the cluster file changed (%v)", err)
 			}
-			want := "next:  " + shellLine(append(words, "--yes")) + "\n"
+			want := "next:  " + command.ShellLine(append(words, "--yes")) + "\n"
 			if !strings.Contains(b.err.String(), "there is no terminal to ask on\n") || !strings.HasSuffix(b.err.String(), want) {
 				t.Errorf("want %q, have\n%s", want, b.err.String())
 			}
-			if code := b.run(append(words, "--dry-run")...); code == ExitUsage && words[0] != "purge" {
+			if code := b.run(append(words, "--dry-run")...); code == command.ExitUsage && words[0] != "purge" {
 				t.Errorf("a dry run asks nothing, have\n%s", b.err.String())
 			}
-			if code := b.run(append(words, "--yes")...); code != ExitDone {
+			if code := b.run(append(words, "--yes")...); code != command.ExitDone {
 				t.Errorf("with --yes: exit status %d\n%s", code, b.err.String())
 			}
 		})
@@ -81,11 +83,11 @@ func TestNobodyToAsk(t *testing.T) {
 func TestNothingTakenAwayIsNotAsked(t *testing.T) {
 	b := newBench(t, three)
 	file := b.write("more.toml", three+"[server.s4]\naddress = \"10.99.0.4\"\n")
-	if code := b.run("apply", "-f", file); code != ExitDone {
+	if code := b.run("apply", "-f", file); code != command.ExitDone {
 		t.Errorf("exit status %d\n%s", code, b.err.String())
 	}
 	fewer := b.write("fewer.toml", strings.Replace(three, `"s1", "s2:eth1"`, `"s1"`, 1))
-	if code := b.run("apply", "-f", fewer); code != ExitUsage || !strings.Contains(b.err.String(), "s2 from vx1") {
+	if code := b.run("apply", "-f", fewer); code != command.ExitUsage || !strings.Contains(b.err.String(), "s2 from vx1") {
 		t.Errorf("a member leaves: exit status %d\n%s", code, b.err.String())
 	}
 }
@@ -93,7 +95,7 @@ func TestNothingTakenAwayIsNotAsked(t *testing.T) {
 // TestBadInputBeforeTheQuestion: what cannot be is said first.
 func TestBadInputBeforeTheQuestion(t *testing.T) {
 	b := newBench(t, three)
-	if code := b.run("delnetwork", "vx1", "s3"); code != ExitUsage || !strings.Contains(b.err.String(), "not a member") {
+	if code := b.run("delnetwork", "vx1", "s3"); code != command.ExitUsage || !strings.Contains(b.err.String(), "not a member") {
 		t.Errorf("exit status %d\n%s", code, b.err.String())
 	}
 }
@@ -105,7 +107,7 @@ func TestShellLine(t *testing.T) {
 		`flock '' 'it'\''s' '$x'`:    {"", "it's", "$x"},
 		"flock purge 's1:[fd00::1]'": {"purge", "s1:[fd00::1]"},
 	} {
-		if have := shellLine(args); have != want {
+		if have := command.ShellLine(args); have != want {
 			t.Errorf("want %s, have %s", want, have)
 		}
 	}

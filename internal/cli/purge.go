@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
@@ -24,9 +25,9 @@ them. What the file says is kept; 'flock apply' brings it back.
   flock purge s3
   flock purge root@10.99.0.3                 # one that the file does not have
   flock purge admin@[fd00::3]:2222 -i ~/.ssh/lab -J root@bastion`,
-		Args:              exactly(1),
-		ValidArgsFunction: a.completeServers(1),
-		Annotations:       changing(),
+		Args:              command.Exactly(1),
+		ValidArgsFunction: a.CompleteServers(1),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkLogin(&login); err != nil {
 				return err
@@ -39,23 +40,23 @@ them. What the file says is kept; 'flock apply' brings it back.
 }
 
 func (a *app) purge(ctx context.Context, server string, login state.Server) error {
-	c, err := a.load(ctx)
+	c, err := a.Load(ctx)
 	if err != nil {
 		return err
 	}
 	filed := c.Servers[server] != nil
 	if filed && (login.Identity != "" || login.Jump != "") {
-		return refuse("flock purge "+server, "purge %s: the cluster file says how to log in to it: -i and -J are for servers that it lacks", server)
+		return command.Refuse("flock purge "+server, "purge %s: the cluster file says how to log in to it: -i and -J are for servers that it lacks", server)
 	}
-	if a.flags.dryRun {
+	if a.DryRun() {
 		if !filed {
-			return refuse("flock addserver "+server, "purge %s: only a server of the cluster file can be planned for", server)
+			return command.Refuse("flock addserver "+server, "purge %s: only a server of the cluster file can be planned for", server)
 		}
-		return a.alter(ctx, alter{Request: change.Request{Edit: strip(server), Contact: []string{server}, Only: true}})
+		return a.Alter(ctx, command.Alter{Request: change.Request{Edit: strip(server), Contact: []string{server}, Only: true}})
 	}
 	var report *spec.Report
-	_, err = a.work(func(e engine, p *progress) (*change.Outcome, error) {
-		err := a.confirm(p, fmt.Sprintf("remove everything of flock's from %s?", server))
+	_, err = a.Work(func(e command.Engine, p *command.Progress) (*change.Outcome, error) {
+		err := a.Confirm(p, fmt.Sprintf("remove everything of flock's from %s?", server))
 		if err == nil {
 			report, err = e.Purge(ctx, server, login)
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/view"
 )
 
@@ -27,7 +28,7 @@ func TestABrokenFileIsStillRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, three+test.hand)
 			for _, args := range [][]string{{"listnetworks"}, {"listservers"}, {"listnetworks", "bad"}, {"listnetworks", "vx1"}} {
-				if code := b.run(args...); code != ExitUsage {
+				if code := b.run(args...); code != command.ExitUsage {
 					t.Errorf("%v: exit %d", args, code)
 				}
 				if args[0] == "listservers" && !strings.Contains(b.out.String(), "s3") || !strings.Contains(b.out.String(), args[len(args)-1][:2]) && len(args) > 1 {
@@ -47,10 +48,10 @@ func TestABrokenFileIsStillRead(t *testing.T) {
 			if bad < 0 || vx1 < 0 || name != "a subnet in use" && (views[bad].State != view.StateBroken || len(views[bad].Notes) == 0 || views[vx1].State == view.StateBroken) {
 				t.Errorf("networks: %s", b.out.String())
 			}
-			if code := b.run("history"); code != ExitDone || !strings.Contains(b.err.String(), "note: the cluster file is broken") {
+			if code := b.run("history"); code != command.ExitDone || !strings.Contains(b.err.String(), "note: the cluster file is broken") {
 				t.Errorf("history: exit %d, %s", code, b.err.String())
 			}
-			if code := b.run("addnetwork", "vx1", "s3"); code != ExitUsage || b.engine.contacts != 0 {
+			if code := b.run("addnetwork", "vx1", "s3"); code != command.ExitUsage || b.engine.contacts != 0 {
 				t.Errorf("a change: exit %d, %d contacts", code, b.engine.contacts)
 			}
 		})

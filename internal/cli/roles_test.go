@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/view"
 )
@@ -60,7 +61,7 @@ func TestRolesOnTheCommandLine(t *testing.T) {
 		"addserver s9 root@192.0.2.9 --nat --endpoint vpn.example.org": "leave one of them away",
 	} {
 		b := newBench(t, keyed)
-		if code := b.run(strings.Fields(args)...); code != ExitUsage || b.engine.contacts > 0 {
+		if code := b.run(strings.Fields(args)...); code != command.ExitUsage || b.engine.contacts > 0 {
 			t.Errorf("%s: exit status %d, %d contacts", args, code, b.engine.contacts)
 		}
 		if !strings.Contains(b.err.String(), want) || !strings.Contains(b.err.String(), "next:") {
@@ -75,7 +76,7 @@ func TestRolesChangeTheFile(t *testing.T) {
 		"addnetwork wirex client s3", "addnetwork wirex subnet s3:10.0.12.0/24", "delnetwork wirex subnet s2:10.0.11.0/24 -y",
 		"delnetwork wirex client s2 -y", "createnetwork vpx l2 --keepalive 15", "addserver s4 root@192.0.2.4 --endpoint vpn.example.org:4000",
 	} {
-		if code := b.run(strings.Fields(args)...); code != ExitDone {
+		if code := b.run(strings.Fields(args)...); code != command.ExitDone {
 			t.Fatalf("%s: exit status %d: %s", args, code, b.err.String())
 		}
 	}
@@ -138,7 +139,7 @@ func TestCompletionOffersRoles(t *testing.T) {
 func TestRotationIsOneChange(t *testing.T) {
 	b := newBench(t, keyed)
 	b.engine.servers = []change.Server{{Name: "s1", State: change.Done, Report: &spec.Report{}}, {Name: "s2", State: change.Unchanged}}
-	if code := b.run("rotatekeys", "wirex", "-o", "json"); code != ExitDone {
+	if code := b.run("rotatekeys", "wirex", "-o", "json"); code != command.ExitDone {
 		t.Fatalf("exit status %d: %s", code, b.err.String())
 	}
 	var doc view.OutcomeDoc
@@ -148,7 +149,7 @@ func TestRotationIsOneChange(t *testing.T) {
 	if want := []change.Rotation{{Network: "wirex", Server: "s1"}, {Network: "wirex", Server: "s2"}}; !slices.Equal(b.engine.request.Rotate, want) {
 		t.Errorf("want %v, have %v", want, b.engine.request.Rotate)
 	}
-	if code := b.run("rotatekeys", "vx9", "-o", "json"); code != ExitUsage || b.out.Len() > 0 {
+	if code := b.run("rotatekeys", "vx9", "-o", "json"); code != command.ExitUsage || b.out.Len() > 0 {
 		t.Errorf("bad usage: exit status %d, %q", code, b.out.String())
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"strconv"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/spf13/cobra"
 )
 
@@ -15,21 +16,21 @@ becomes a new generation, and can be rolled back as well.
 
   flock history
   flock rollback 7 --dry-run`,
-		Args:              exactly(1),
+		Args:              command.Exactly(1),
 		ValidArgsFunction: a.completeGenerations,
-		Annotations:       changing(),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			generation, err := strconv.ParseUint(args[0], 10, 64)
 			if err != nil {
-				return refuse("flock history", "%q is not a generation", args[0])
+				return command.Refuse("flock history", "%q is not a generation", args[0])
 			}
-			s, err := a.store()
+			s, err := a.Store()
 			if err != nil {
 				return err
 			}
 			c, err := s.At(generation)
 			if err != nil {
-				return usage{err}
+				return command.Usage(err)
 			}
 			locate := func(err error) error { return s.LocateAt(generation, err) }
 			return a.adopt(cmd.Context(), desired{c, locate, false, &consequences{}}, nil)

@@ -3,6 +3,8 @@ package cli
 import (
 	"strings"
 
+	"github.com/flocknet/flock/internal/bgpcmd"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/labcmd"
 	"github.com/spf13/cobra"
 
@@ -37,6 +39,7 @@ or bad value, nothing contacted; 3 some servers did not converge, 'flock apply'
 finishes it; 4 drift or pending changes found (status, plan).`
 
 func newRoot(a *app) *cobra.Command {
+	asked := false // for the version
 	root := &cobra.Command{
 		Use:                        "flock",
 		Short:                      "networks between Linux servers, from one file, over SSH",
@@ -46,24 +49,24 @@ func newRoot(a *app) *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 		Args:                       noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if a.flags.version {
+			if asked {
 				return a.printVersion()
 			}
 			return cmd.Help()
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkGlobals(cmd) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.CheckGlobals(cmd) },
 	}
-	a.addGlobals(root.PersistentFlags())
-	completeFlag(root, "output", completeWords(view.FormTable, view.FormJSON, view.FormWide))
+	a.AddGlobals(root.PersistentFlags())
+	command.CompleteFlag(root, "output", command.CompleteWords(view.FormTable, view.FormJSON, view.FormWide))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		what, _, _ := strings.Cut(err.Error(), ": strconv.") // Go's own words help nobody
-		return refuse(cmd.CommandPath()+" --help", "%s", what)
+		return command.Refuse(cmd.CommandPath()+" --help", "%s", what)
 	})
 	root.SetUsageTemplate(usageTemplate)
 	a.foldHelp(root)
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.Flags().BoolVar(&a.flags.version, "version", false, "print the version")
+	root.Flags().BoolVar(&asked, "version", false, "print the version")
 	a.addCommands(root)
 	return root
 }
@@ -86,7 +89,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	}
 	in(groupServers, newAddServer(a), newDelServer(a), newListServers(a), newSetSubnet(a), newPurge(a))
 	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newSetNetwork(a), newChangeType(a), newRotateKeys(a), newAddTunnel(a), newDelTunnel(a))
-	in(groupBGP, newCreateBGP(a), newAddBGP(a), newDelBGP(a), newRemoveBGP(a), newShowBGP(a))
+	in(groupBGP, bgpcmd.Commands(a.App)...)
 	in(groupNets, newListNet(a), newAddNet(a), newSetNet(a), newDelNet(a))
 	in(groupLooking, newStatus(a), newPlan(a), newApply(a), newHistory(a), newRollback(a))
 	in(groupMore, newVersion(a), newCompletion(a))
@@ -133,7 +136,7 @@ func noCommand(cmd *cobra.Command, args []string) error {
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		next = "did you mean: " + cmd.CommandPath() + " " + strings.Join(near, " or "+cmd.CommandPath()+" ")
 	}
-	return refuse(next, "unknown command %q", args[0])
+	return command.Refuse(next, "unknown command %q", args[0])
 }
 
 // usageTemplate is cobra's, with the global flags only under `flock help`.
@@ -159,8 +162,10 @@ Global flags:
 // newLab makes the commands of the lab.
 func (a *app) newLab() *cobra.Command {
 	return labcmd.New(labcmd.Line{
-		Page: &a.Page, Args: between, None: noCommand, Refuse: refuse,
-		Exit:  func(status int) error { return exit(status) },
-		Words: func(cmd *cobra.Command, flag string, w ...string) { completeFlag(cmd, flag, completeWords(w...)) },
+		Page: &a.Page, Args: command.Between, None: noCommand, Refuse: command.Refuse,
+		Exit: func(status int) error { return command.Exit(status) },
+		Words: func(cmd *cobra.Command, flag string, w ...string) {
+			command.CompleteFlag(cmd, flag, command.CompleteWords(w...))
+		},
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/view"
@@ -22,15 +23,15 @@ key, and so do those after it.
 
   flock rotatekeys wirex
   flock rotatekeys wirex s2`,
-		Args:              atLeast(1),
+		Args:              command.AtLeast(1),
 		ValidArgsFunction: a.completeKeyed(),
-		Annotations:       changing(),
+		Annotations:       command.Changing(),
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.rotateKeys(cmd.Context(), args[0], args[1:]) },
 	}
 }
 
 func (a *app) rotateKeys(ctx context.Context, name string, servers []string) error {
-	c, err := a.load(ctx)
+	c, err := a.Load(ctx)
 	if err != nil {
 		return err
 	}
@@ -39,7 +40,7 @@ func (a *app) rotateKeys(ctx context.Context, name string, servers []string) err
 			servers = append(servers, ground.ServerOf(m))
 		}
 		if len(servers) == 0 {
-			return usage{hint.Errorf("network "+name, "flock listnetworks "+name, "%s has no members", name)}
+			return command.Usage(hint.Errorf("network "+name, "flock listnetworks "+name, "%s has no members", name))
 		}
 	}
 	if len(servers) == 0 {
@@ -49,13 +50,13 @@ func (a *app) rotateKeys(ctx context.Context, name string, servers []string) err
 	for _, server := range servers {
 		turn := change.Rotation{Network: name, Server: server}
 		if err := change.CheckRotation(c, turn); err != nil {
-			return usage{err}
+			return command.Usage(err)
 		}
 		turns = append(turns, turn)
 	}
-	return a.alter(ctx, alter{
-		Request:  change.Request{Rotate: turns, Contact: servers[:1]},
-		networks: []string{name},
-		said:     func(*change.Outcome) string { return fmt.Sprintf("%s: new keys of %s", name, view.Listed(servers)) },
+	return a.Alter(ctx, command.Alter{
+		Request: change.Request{Rotate: turns, Contact: servers[:1]},
+		About:   []string{name},
+		Said:    func(*change.Outcome) string { return fmt.Sprintf("%s: new keys of %s", name, view.Listed(servers)) },
 	})
 }

@@ -6,19 +6,20 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/view"
 )
 
 func TestProgress(t *testing.T) {
-	events := func(p *progress) {
-		p.event(change.Event{Server: "s1", Line: "connecting"})
-		p.event(change.Event{Server: "s2", Line: "connecting"})
+	events := func(p *command.Progress) {
+		p.Show(change.Event{Server: "s1", Line: "connecting"})
+		p.Show(change.Event{Server: "s2", Line: "connecting"})
 		p.Note("waiting for somebody")
-		p.event(change.Event{Server: "s1", Done: true})
-		p.event(change.Event{Server: "s2", Done: true, Err: errors.New("lost")})
+		p.Show(change.Event{Server: "s1", Done: true})
+		p.Show(change.Event{Server: "s2", Done: true, Err: errors.New("lost")})
 		p.Stop()
-		p.event(change.Event{Server: "s3", Line: "too late"})
+		p.Show(change.Event{Server: "s3", Line: "too late"})
 	}
 	for _, test := range []struct {
 		name  string
@@ -35,9 +36,9 @@ func TestProgress(t *testing.T) {
 			"\x1b[2A\x1b[J"},
 	} {
 		var b bytes.Buffer
-		a := &app{Page: view.Page{Streams: screen.Streams{Err: &b, ErrTTY: test.tty}, Getenv: func(string) string { return "" }}}
+		a := &app{&command.App{Page: view.Page{Streams: screen.Streams{Err: &b, ErrTTY: test.tty}, Getenv: func(string) string { return "" }}}}
 		a.Quiet = test.quiet
-		events(newProgress(a))
+		events(command.NewProgress(a.App))
 		if b.String() != test.want {
 			t.Errorf("%s: want\n%q\nhave\n%q", test.name, test.want, b.String())
 		}

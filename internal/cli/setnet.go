@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
@@ -26,7 +27,7 @@ container the move stands behind its own lines, which count again after delnet.
 
   flock setnet s1:c1 vxl0
   flock setnet s1:c1 eth1:vxl0 --ip 10.0.4.200 --ip fd00:4::200`,
-		Args: exactly(2),
+		Args: command.Exactly(2),
 		ValidArgsFunction: a.completeNet(func(c *state.Cluster, server, container string) []string {
 			var out []string
 			for _, bridge := range network.Bridges(c, server) {
@@ -37,7 +38,7 @@ container the move stands behind its own lines, which count again after delnet.
 			}
 			return out
 		}),
-		Annotations: changing(),
+		Annotations: command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.parseSet(args); err != nil {
 				return err
@@ -59,7 +60,7 @@ func (o *netOptions) parseSet(args []string) error {
 		o.Interface, o.Bridge = iface, bridge
 	}
 	if o.Interface == "" || o.Bridge == "" {
-		return refuse("flock setnet "+args[0]+" eth1:BRIDGE", "%q names no bridge for an interface", args[1])
+		return command.Refuse("flock setnet "+args[0]+" eth1:BRIDGE", "%q names no bridge for an interface", args[1])
 	}
 	return o.parseAddrs()
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/option"
@@ -35,11 +36,11 @@ plugged into the old bridge loses it. -s with all subnets, old and new, adds one
   flock setnetwork vx1 -n s2 --no-masquerade=false
   flock setnetwork vx1 -s 10.0.4.0/24 -s fd00:4::/64 --dry-run
   flock setnetwork wirex --unset keepalive`,
-		Args: exactly(1),
-		ValidArgsFunction: a.complete(1, func(c *state.Cluster, _ []string, _ string) []string {
+		Args: command.Exactly(1),
+		ValidArgsFunction: a.Complete(1, func(c *state.Cluster, _ []string, _ string) []string {
 			return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return !network.KindOf(c.Networks[name]).Created() })
 		}),
-		Annotations: changing(),
+		Annotations: command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o, err := given()
 			if err != nil {
@@ -50,13 +51,13 @@ plugged into the old bridge loses it. -s with all subnets, old and new, adds one
 	}
 	given = a.addOptions(cmd)
 	cmd.Flags().StringSliceVar(&unset, "unset", nil, "give `OPTION` the value that it has by itself (mtu, keepalive, group …); repeatable")
-	completeFlag(cmd, "unset", a.completeSettable)
+	command.CompleteFlag(cmd, "unset", a.completeSettable)
 	return cmd
 }
 
 // completeSettable offers the options of the network that was named.
 func (a *app) completeSettable(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
-	return a.complete(1<<30, func(c *state.Cluster, args []string, _ string) []string {
+	return a.Complete(1<<30, func(c *state.Cluster, args []string, _ string) []string {
 		if len(args) == 0 || c.Networks[args[0]] == nil {
 			return nil
 		}
@@ -66,22 +67,24 @@ func (a *app) completeSettable(cmd *cobra.Command, args []string, text string) (
 
 func (a *app) setNetwork(ctx context.Context, name string, o option.Options, unset []string) error {
 	var gone []string
-	return a.alter(ctx, alter{
+	return a.Alter(ctx, command.Alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			var err error
 			gone, err = edit.Set(c, name, o, unset)
 			return err
 		}},
-		question: func() string {
+		Question: func() string {
 			if len(gone) == 0 {
 				return ""
 			}
 			return fmt.Sprintf("take %s from %s?", strings.Join(gone, " and "), name)
 		},
-		networks: []string{name},
-		would:    func(out *change.Outcome) string { return name + " would be " + outline(out.Cluster.Networks[name]) },
-		said: func(out *change.Outcome) string {
-			return ready(out, name) + ": " + outline(out.Cluster.Networks[name])
+		About: []string{name},
+		Would: func(out *change.Outcome) string {
+			return name + " would be " + command.Outline(out.Cluster.Networks[name])
+		},
+		Said: func(out *change.Outcome) string {
+			return command.Ready(out, name) + ": " + command.Outline(out.Cluster.Networks[name])
 		},
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
@@ -27,9 +28,9 @@ the one that CIDR names), DHCP, DNS in the domain app, and masquerading. 'none' 
 it away. Without SERVER it is this workstation.
 
   flock setsubnet s1 10.1.1.0/24`,
-		Args:              between(1, 2),
-		ValidArgsFunction: a.completeServers(1),
-		Annotations:       changing(),
+		Args:              command.Between(1, 2),
+		ValidArgsFunction: a.CompleteServers(1),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.parse(args); err != nil {
 				return err
@@ -54,20 +55,20 @@ func (o *setSubnetOptions) parse(args []string) error {
 	}
 	switch first, err := netip.ParsePrefix(args[0]); {
 	case err == nil: // the other way round
-		return refuse("flock setsubnet "+text+" "+first.String(), "%q is not a subnet", text)
+		return command.Refuse("flock setsubnet "+text+" "+first.String(), "%q is not a subnet", text)
 	case len(args) == 1 && state.CheckName("server", text) == nil:
-		return refuse("flock setsubnet "+text+" 10.1.1.0/24", "%q is not a subnet", text)
+		return command.Refuse("flock setsubnet "+text+" 10.1.1.0/24", "%q is not a subnet", text)
 	}
-	return refuse("flock setsubnet "+o.server+" 10.1.1.0/24", "%q is not a subnet", text)
+	return command.Refuse("flock setsubnet "+o.server+" 10.1.1.0/24", "%q is not a subnet", text)
 }
 
 func (a *app) setSubnet(ctx context.Context, o *setSubnetOptions) error {
-	return a.alter(ctx, alter{
+	return a.Alter(ctx, command.Alter{
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error { return edit.SetSubnet(c, o.server, o.subnet) },
 		},
-		networks: []string{ground.OwnSubnet(o.server)}, // for its notes
-		said: func(out *change.Outcome) string {
+		About: []string{ground.OwnSubnet(o.server)}, // for its notes
+		Said: func(out *change.Outcome) string {
 			if !o.subnet.IsValid() {
 				return o.server + ": no container subnet"
 			}

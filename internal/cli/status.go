@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ handshake and traffic.
 
   flock status vx1
   flock status s1 s2`,
-		Args:              between(0, 1<<30),
+		Args:              command.Between(0, 1<<30),
 		ValidArgsFunction: a.completeLooking(),
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.lookAt(cmd.Context(), args) },
 	}
@@ -37,7 +38,7 @@ func (a *app) named(ctx context.Context, names []string) (networks, servers []st
 	if len(names) == 0 {
 		return nil, nil, nil
 	}
-	c, err := a.load(ctx)
+	c, err := a.Load(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,7 +52,7 @@ func (a *app) named(ctx context.Context, names []string) (networks, servers []st
 			servers = append(servers, name)
 		}
 		if !net && !server {
-			return nil, nil, refuse("flock listnetworks, flock listservers", "%s is neither a network nor a server", name)
+			return nil, nil, command.Refuse("flock listnetworks, flock listservers", "%s is neither a network nor a server", name)
 		}
 	}
 	return networks, servers, nil
@@ -62,7 +63,9 @@ func (a *app) lookAt(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	out, err := a.work(func(e engine, _ *progress) (*change.Outcome, error) { return e.Status(ctx, networks, servers) })
+	out, err := a.Work(func(e command.Engine, _ *command.Progress) (*change.Outcome, error) {
+		return e.Status(ctx, networks, servers)
+	})
 	if err != nil {
 		return err
 	}
@@ -95,10 +98,10 @@ func verdict(out *change.Outcome) error {
 	for _, s := range out.Servers {
 		switch s.State {
 		case view.Drifted, view.StatePending, change.Planned, change.Refused:
-			return exit(ExitDrift)
+			return command.Exit(command.ExitDrift)
 		case view.Converged, change.Unchanged:
 		default:
-			code = exit(ExitPartial)
+			code = command.Exit(command.ExitPartial)
 		}
 	}
 	return code

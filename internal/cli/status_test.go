@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/flocknet/flock/internal/command"
 )
 
 // status takes networks and servers by their names, and nothing else.
@@ -15,7 +17,7 @@ func TestStatusOfServers(t *testing.T) {
 		"status s1":        {nil, {"s1"}},
 		"status vx1 s3 s1": {{"vx1"}, {"s3", "s1"}},
 	} {
-		if code := b.run(strings.Fields(args)...); code != ExitDone {
+		if code := b.run(strings.Fields(args)...); code != command.ExitDone {
 			t.Errorf("%s: exit status %d: %s", args, code, b.err.String())
 		}
 		if r := b.engine.request; !slices.Equal(r.Networks, want[0]) || !slices.Equal(r.Contact, want[1]) {
@@ -23,7 +25,7 @@ func TestStatusOfServers(t *testing.T) {
 		}
 	}
 	contacts := b.engine.contacts
-	if code := b.run("status", "s1", "nix"); code != ExitUsage || b.engine.contacts != contacts || !strings.Contains(b.err.String(), "nix is neither a network nor a server") {
+	if code := b.run("status", "s1", "nix"); code != command.ExitUsage || b.engine.contacts != contacts || !strings.Contains(b.err.String(), "nix is neither a network nor a server") {
 		t.Errorf("exit status %d: %s", code, b.err.String())
 	}
 	b.run("__completeNoDesc", "status", "")

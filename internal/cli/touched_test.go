@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 )
 
 // Whatever goes wrong once a server was told to change something is a status of 3:
@@ -19,11 +20,11 @@ func TestErrorAfterAChange(t *testing.T) {
 		touched bool
 		want    int
 	}{
-		{errors.New("no room on the disk"), false, ExitFailed},
-		{errors.New("no room on the disk"), true, ExitPartial},
-		{fmt.Errorf("wait: %w", context.Canceled), true, ExitPartial},
-		{fmt.Errorf("edit: %w", change.ErrInput), false, ExitUsage},
-		{fmt.Errorf("edit: %w", change.ErrInput), true, ExitPartial},
+		{errors.New("no room on the disk"), false, command.ExitFailed},
+		{errors.New("no room on the disk"), true, command.ExitPartial},
+		{fmt.Errorf("wait: %w", context.Canceled), true, command.ExitPartial},
+		{fmt.Errorf("edit: %w", change.ErrInput), false, command.ExitUsage},
+		{fmt.Errorf("edit: %w", change.ErrInput), true, command.ExitPartial},
 	} {
 		b := newBench(t, three)
 		b.engine.err, b.engine.touches = test.err, test.touched
@@ -41,8 +42,8 @@ func TestOutputThatBreaksAfterAChange(t *testing.T) {
 	b := newBench(t, three)
 	b.engine.touches = true
 	b.to = failing{}
-	if code := b.run("addnetwork", "vx1", "s3", "-o", "json"); code != ExitPartial {
-		t.Errorf("want status %d, have %d: %s", ExitPartial, code, b.err.String())
+	if code := b.run("addnetwork", "vx1", "s3", "-o", "json"); code != command.ExitPartial {
+		t.Errorf("want status %d, have %d: %s", command.ExitPartial, code, b.err.String())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/screen"
 )
 
@@ -39,7 +40,7 @@ func TestTunnelsOnTheCommandLine(t *testing.T) {
 		"addtunnel gre s2 s1 --addresses 10.0.6.5/30,10.0.6.6/30,fd::1/8": "two addresses, or four",
 	} {
 		b := newBench(t, tunneledToml)
-		if code := b.run(strings.Fields(args)...); code != ExitUsage || b.engine.contacts > 0 {
+		if code := b.run(strings.Fields(args)...); code != command.ExitUsage || b.engine.contacts > 0 {
 			t.Errorf("%s: exit status %d, %d contacts", args, code, b.engine.contacts)
 		}
 		if !strings.Contains(b.err.String(), want) || !strings.Contains(b.err.String(), "next:") {
@@ -69,7 +70,7 @@ func TestTunnelsChangeTheFile(t *testing.T) {
 		"addtunnel ipip s1 s2", "addtunnel gre s2 s3 --name second --key 4294967295 --ttl 9 --addresses 192.168.7.2/30,192.168.7.1/30,fd07::1/127,fd07::/127",
 		"addnetwork second subnet s2:10.0.11.0/24", "delnetwork gre-s2-s3 subnet s3:10.0.12.0/24 -y", "deltunnel gre-s2-s3 -y",
 	} {
-		if code := b.run(strings.Fields(args)...); code != ExitDone {
+		if code := b.run(strings.Fields(args)...); code != command.ExitDone {
 			t.Fatalf("%s: exit status %d: %s", args, code, b.err.String())
 		}
 	}

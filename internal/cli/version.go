@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/spf13/cobra"
 )
 
@@ -14,7 +15,7 @@ func newVersion(a *app) *cobra.Command {
 		Long: `Print the version of this program.
 
   flock version -o json`,
-		Args: exactly(0),
+		Args: command.Exactly(0),
 		RunE: func(*cobra.Command, []string) error { return a.printVersion() },
 	}
 }

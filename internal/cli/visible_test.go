@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/screen"
@@ -43,26 +44,26 @@ func TestServersTextIsMadeVisible(t *testing.T) {
 		Clones: []ground.Note{{Network: "n", Text: nasty}},
 	}
 	for name, print := range map[string]func(*app) error{
-		"an error":   func(a *app) error { a.Report(usage{wrong}); return nil },
+		"an error":   func(a *app) error { a.Report(command.Usage(wrong)); return nil },
 		"errors":     func(a *app) error { a.Report(errors.Join(wrong, wrong)); return nil },
 		"a plan":     func(a *app) error { return a.PrintPlan(out) },
 		"a summary":  func(a *app) error { a.Summary(out); return nil },
 		"a status":   func(a *app) error { return a.PrintStatus(out) },
 		"notes":      func(a *app) error { a.Notes(out.Notes); a.Unheard(out.Notes); return a.PrintNotes([]string{nasty}) },
 		"a greeting": func(a *app) error { a.Say("%s", greeting("s1", c.Servers["s1"])); return nil },
-		"a speaker":  func(a *app) error { return a.showSpeaker(change.Speaker{Server: "s1", Status: status}) },
-		"a question": func(a *app) error { _, err := a.ask(newProgress(a), nasty+"?"); return err },
+		"a speaker":  func(a *app) error { return a.PrintSpeaker(change.Speaker{Server: "s1", Status: status}) },
+		"a question": func(a *app) error { _, err := a.Ask(command.NewProgress(a.App), nasty+"?"); return err },
 		"progress": func(a *app) error {
-			p := newProgress(a)
-			p.event(change.Event{Server: nasty, Line: nasty})
+			p := command.NewProgress(a.App)
+			p.Show(change.Event{Server: nasty, Line: nasty})
 			p.Note(nasty)
 			return nil
 		},
 	} {
 		for _, tty := range []bool{false, true} {
 			b := newBench(t, "")
-			a := &app{Page: view.Page{Streams: screen.Streams{In: strings.NewReader("n\n"), Out: &b.out, Err: &b.err, OutTTY: tty, ErrTTY: tty}, Getenv: func(string) string { return "" }}}
-			if err := print(a); err != nil && !errors.As(err, new(exit)) {
+			a := &app{&command.App{Page: view.Page{Streams: screen.Streams{In: strings.NewReader("n\n"), Out: &b.out, Err: &b.err, OutTTY: tty, ErrTTY: tty}, Getenv: func(string) string { return "" }}}}
+			if err := print(a); err != nil && !errors.As(err, new(command.Exit)) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			text := b.out.String() + b.err.String()

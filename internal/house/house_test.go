@@ -222,7 +222,9 @@ func roomTable(t *testing.T) map[string][]string {
 			ours = append(ours, name)
 		}
 		slices.Sort(ours)
-		out[strings.Trim(cells[1], " `")] = ours
+		for _, room := range strings.Split(cells[1], ",") {
+			out[strings.Trim(room, " `")] = ours
+		}
 	}
 	return out
 }

@@ -13,7 +13,7 @@ type room struct {
 // may see any room.
 var rooms = map[string]room{
 	"cmd/flock": {
-		ours:  []string{"internal/agent", "internal/bgp", "internal/cli", "internal/hint", "internal/screen"},
+		ours:  []string{"internal/agent", "internal/bgp", "internal/cli", "internal/command", "internal/hint", "internal/screen"},
 		never: "main holds streams, signals and the exit status; what a test cannot call is not tested",
 	},
 	"cmd/flock/agent": {
@@ -26,11 +26,27 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/advice", "internal/change", "internal/edit", "internal/ground", "internal/handover", "internal/hint",
+			"internal/advice", "internal/bgpcmd", "internal/change", "internal/command", "internal/edit", "internal/ground", "internal/handover", "internal/hint",
 			"internal/labcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
 		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
+	},
+	"internal/bgpcmd": {
+		ours: []string{
+			"internal/change", "internal/command", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option",
+			"internal/plainfile", "internal/screen", "internal/spec", "internal/state", "internal/view",
+		},
+		theirs: []string{cobra, pflag},
+		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
+	},
+	"internal/command": {
+		ours: []string{
+			"internal/change", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/remote",
+			"internal/screen", "internal/spec", "internal/state", "internal/view",
+		},
+		theirs: []string{cobra, pflag},
+		never:  "what commands share knows none of them",
 	},
 	"internal/view": {
 		ours: []string{

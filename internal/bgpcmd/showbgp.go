@@ -1,4 +1,4 @@
-package cli
+package bgpcmd
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
@@ -30,21 +31,21 @@ Exit status 3 when a server cannot be reached.
 
   flock showbgp s1
   flock showbgp -o json`,
-		Args:              between(0, 1),
+		Args:              command.Between(0, 1),
 		ValidArgsFunction: a.completeSpeakers(),
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.showBGP(cmd.Context(), args) },
 	}
 }
 
 // completeSpeakers offers the members of BGP networks.
-func (a *app) completeSpeakers() completer {
-	return a.complete(1, func(c *state.Cluster, _ []string, _ string) []string {
+func (a *app) completeSpeakers() command.Completer {
+	return a.Complete(1, func(c *state.Cluster, _ []string, _ string) []string {
 		return slices.Sorted(maps.Keys(network.Speakers(c)))
 	})
 }
 
 func (a *app) showBGP(ctx context.Context, args []string) error {
-	c, err := a.load(ctx)
+	c, err := a.Load(ctx)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func (a *app) showBGP(ctx context.Context, args []string) error {
 		return nil
 	}
 	var list []change.Speaker
-	err = a.with(func(e engine, _ *progress) (err error) {
+	err = a.With(func(e command.Engine, _ *command.Progress) (err error) {
 		list, err = e.BGP(ctx, servers, nil, 0)
 		return err
 	})
@@ -72,7 +73,7 @@ func (a *app) showBGP(ctx context.Context, args []string) error {
 	} else {
 		err = a.PrintSpeakers(c, list)
 		if lost := func(s change.Speaker) bool { return s.Status == nil }; err == nil && slices.ContainsFunc(list, lost) {
-			err = exit(ExitPartial)
+			err = command.Exit(command.ExitPartial)
 		}
 	}
 	a.Notes(amissAmong(c, list))
@@ -98,9 +99,9 @@ func speakersOf(c *state.Cluster, args []string) ([]string, error) {
 	}
 	switch name := args[0]; {
 	case c.Servers[name] == nil:
-		return nil, usage{hint.Errorf("server "+name, "flock listservers", "unknown server %s", name)}
+		return nil, command.Usage(hint.Errorf("server "+name, "flock listservers", "unknown server %s", name))
 	case !network.Speakers(c)[name]:
-		return nil, usage{hint.Errorf("server "+name, "flock addbgp NAME peer "+name, "%s speaks no BGP: it is a member of no BGP network", name)}
+		return nil, command.Usage(hint.Errorf("server "+name, "flock addbgp NAME peer "+name, "%s speaks no BGP: it is a member of no BGP network", name))
 	}
 	return args, nil
 }
@@ -108,9 +109,9 @@ func speakersOf(c *state.Cluster, args []string) ([]string, error) {
 func (a *app) showSpeaker(s change.Speaker) error {
 	switch {
 	case s.Err != nil:
-		return partial{s.Err}
+		return command.Partial(s.Err)
 	case s.Status == nil:
-		return partial{view.NoDaemon(s.Server)}
+		return command.Partial(view.NoDaemon(s.Server))
 	}
 	return a.PrintSpeaker(s)
 }

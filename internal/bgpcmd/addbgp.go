@@ -1,4 +1,4 @@
-package cli
+package bgpcmd
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/state"
@@ -22,6 +23,9 @@ const (
 	bgpReflector = "reflector"
 	bgpExternal  = "external"
 )
+
+// Words are the words that say what is added or taken out.
+func Words() []string { return []string{bgpPeer, bgpNetwork, bgpReflector, bgpExternal} }
 
 // bgpForm is what follows each word.
 func bgpForm(word string) string {
@@ -75,16 +79,16 @@ func newAddBGP(a *app) *cobra.Command {
 		Use:               "addbgp NAME peer|network|reflector|external ...",
 		Short:             "add members, subnets, reflectors or routers to a BGP network",
 		Long:              addBGPHelp,
-		Args:              atLeast(2),
+		Args:              command.AtLeast(2),
 		ValidArgsFunction: a.completeBGP(false),
-		Annotations:       changing(),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[1] == bgpExternal {
 				return a.addExternal(cmd, args[0], args[2:], &o)
 			}
 			for _, name := range externalFlags {
 				if cmd.Flags().Changed(name) && (name != "force" || args[1] != bgpNetwork) {
-					return refuse("flock addbgp "+args[0]+" external SERVER PEERIP --as ASN", "addbgp: --%s belongs to external", name)
+					return command.Refuse("flock addbgp "+args[0]+" external SERVER PEERIP --as ASN", "addbgp: --%s belongs to external", name)
 				}
 			}
 			wanted, err := addingBGP(args, o.force, a.knows(cmd.Context()))
@@ -107,17 +111,14 @@ func (o *addBGPOptions) flags(f *pflag.FlagSet) {
 	f.Int64Var(&o.prefixes, "max-prefixes", 0, "external: end the session when there are more than `N` prefixes of a family (default: no limit)")
 	f.StringArrayVar(&o.accept, "accept", nil, "external: `PREFIX[ ge N][ le N]` to accept; repeatable")
 	f.StringArrayVar(&o.announce, "announce", nil, "external: `PREFIX[ ge N][ le N]` to announce; repeatable (default: all shared subnets)")
-	f.BoolVar(&o.force, "force", false, "external: accepted routes may take over any traffic; network: "+forceShare)
+	f.BoolVar(&o.force, "force", false, "external: accepted routes may take over any traffic; network: "+command.ForceShare)
 }
-
-// forceShare is what --force does where subnets are shared.
-const forceShare = "also a subnet that contains a server's DNS resolver, or is /3 or wider"
 
 var externalFlags = []string{"as", "password-file", "multihop", "ttl-security", "max-prefixes", "accept", "announce", "force"}
 
 // knows says of names whether the cluster file has such a server.
 func (a *app) knows(ctx context.Context) func(string) bool {
-	c, err := a.load(ctx)
+	c, err := a.Load(ctx)
 	return func(name string) bool { return err == nil && c.Servers[name] != nil }
 }
 
@@ -141,17 +142,17 @@ func addingBGP(args []string, force bool, known func(string) bool) (func(*state.
 	}[what]
 	switch {
 	case wanted == nil:
-		return nil, refuse("flock addbgp "+name+" peer "+meant(args[1:], known), "addbgp: say what is added: peer, network, reflector or external, not %q", what)
+		return nil, command.Refuse("flock addbgp "+name+" peer "+meant(args[1:], known), "addbgp: say what is added: peer, network, reflector or external, not %q", what)
 	case len(rest) == 0:
-		return nil, refuse("flock addbgp "+name+" "+what+" "+bgpForm(what), "addbgp: nothing follows %q", what)
+		return nil, command.Refuse("flock addbgp "+name+" "+what+" "+bgpForm(what), "addbgp: nothing follows %q", what)
 	}
 	return func(c *state.Cluster) error { return wanted(c, name, rest) }, nil
 }
 
 func (a *app) addBGP(ctx context.Context, name string, wanted func(*state.Cluster) error) error {
-	return a.alterBGP(ctx, name, alter{
+	return a.alterBGP(ctx, name, command.Alter{
 		Request: change.Request{Edit: wanted},
-		said:    func(out *change.Outcome) string { return ready(out, name) },
+		Said:    func(out *change.Outcome) string { return command.Ready(out, name) },
 	})
 }
 
@@ -165,12 +166,12 @@ func (a *app) addExternal(cmd *cobra.Command, name string, args []string, o *add
 		return err
 	}
 	session := change.Outside{Server: server, Addr: address}
-	return a.alterBGP(cmd.Context(), name, alter{
+	return a.alterBGP(cmd.Context(), name, command.Alter{
 		Request: change.Request{
 			Edit:    func(c *state.Cluster) error { return edit.AddExternal(c, name, server, address, options) },
 			Secrets: secrets, Await: &change.Await{Outside: &session},
 		},
-		said: func(out *change.Outcome) string {
+		Said: func(out *change.Outcome) string {
 			talks := " talks to "
 			if session.Down(out) {
 				talks = " is set up and does not talk yet to "
@@ -184,11 +185,11 @@ func (a *app) addExternal(cmd *cobra.Command, name string, args []string, o *add
 func externalNamed(verb, name string, args []string) (server string, address netip.Addr, err error) {
 	next := "flock " + verb + " " + name + " external SERVER PEERIP"
 	if len(args) != 2 {
-		return "", netip.Addr{}, refuse(next, "%s: external takes a server and the router's address", verb)
+		return "", netip.Addr{}, command.Refuse(next, "%s: external takes a server and the router's address", verb)
 	}
 	address, err = netip.ParseAddr(strings.Trim(args[1], "[]"))
 	if err != nil {
-		return "", netip.Addr{}, refuse(strings.Replace(next, "SERVER", args[0], 1), "%q is not an IP address", args[1])
+		return "", netip.Addr{}, command.Refuse(strings.Replace(next, "SERVER", args[0], 1), "%q is not an IP address", args[1])
 	}
 	return args[0], address, nil
 }
@@ -206,7 +207,7 @@ func (o *addBGPOptions) external(a *app, cmd *cobra.Command) (out edit.ExternalO
 	if given("force") {
 		out.Force = &o.force
 	}
-	out.Multihop, out.MaxPrefixes = number(cmd, "multihop", &o.multihop), number(cmd, "max-prefixes", &o.prefixes)
+	out.Multihop, out.MaxPrefixes = command.Number(cmd, "multihop", &o.multihop), command.Number(cmd, "max-prefixes", &o.prefixes)
 	for _, list := range []struct {
 		flag string
 		from []string

@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"slices"
@@ -9,19 +9,20 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// progress shows what each server does.
-type progress struct {
+// Progress shows what each server does.
+type Progress struct {
 	*screen.Lines
 	verbose bool
 }
 
-func newProgress(a *app) *progress {
+// NewProgress begins with an empty screen.
+func NewProgress(a *App) *Progress {
 	live := a.ErrTTY && a.Getenv("TERM") != "dumb" && !a.Verbose
-	return &progress{screen.NewLines(a.Streams, live, a.Quiet), a.Verbose}
+	return &Progress{screen.NewLines(a.Streams, live, a.Quiet), a.Verbose}
 }
 
-// event shows one line of a server. The summary shows the result, and counts the steps.
-func (p *progress) event(e change.Event) {
+// Show shows one line of a server. The summary shows the result, and counts the steps.
+func (p *Progress) Show(e change.Event) {
 	p.Event(e.Server, e.Line, e.Done, !p.verbose && (isStep(e.Line) || e.Line == change.LinePlanned))
 }
 

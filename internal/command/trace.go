@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"encoding/json"
@@ -28,12 +28,13 @@ type traceServer struct {
 	Report []view.StepDoc `json:"report"` // null: nothing was applied
 }
 
-func (a *app) trace(out *change.Outcome, dryRun bool) error {
+// Trace adds what came of a change to the file that FLOCK_TRACE names.
+func (a *App) Trace(out *change.Outcome, dryRun bool) error {
 	path := a.Getenv(traceEnv)
 	if path == "" || out == nil {
 		return nil
 	}
-	doc := traceDoc{Args: a.args, DryRun: dryRun, Keys: map[string]string{}}
+	doc := traceDoc{Args: a.Args, DryRun: dryRun, Keys: map[string]string{}}
 	for _, n := range out.Cluster.Networks {
 		for server, at := range n.Allocated {
 			if at.Key != "" {

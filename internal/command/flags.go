@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"cmp"
@@ -18,7 +18,7 @@ import (
 type globals struct {
 	cluster, state, sshConfig string
 	json, acceptNew           bool
-	dryRun, yes, version      bool
+	dryRun, yes               bool
 	parallel                  int
 	timeout                   time.Duration
 	connect                   time.Duration // for a server's first packet
@@ -29,7 +29,8 @@ type globals struct {
 // packet.
 const viewConnect = 3 * time.Second
 
-func (a *app) addGlobals(f *pflag.FlagSet) {
+// AddGlobals adds the flags that every command takes.
+func (a *App) AddGlobals(f *pflag.FlagSet) {
 	g := &a.flags
 	f.StringVar(&g.cluster, "cluster", "", "the cluster, `NAME` (env FLOCK_CLUSTER; default \"default\")")
 	f.StringVar(&g.state, "state", "", "the cluster `FILE` (env FLOCK_STATE; default $XDG_STATE_HOME/flock/CLUSTER.toml)")
@@ -45,17 +46,18 @@ func (a *app) addGlobals(f *pflag.FlagSet) {
 	f.BoolVar(&a.Quiet, "quiet", false, "say nothing but data and errors")
 }
 
-// cluster, statePath and sshConfig are flags with an environment variable as default.
-func (a *app) cluster() string {
+// Cluster is the name of the cluster: a flag with an environment variable as default, as are
+// statePath and sshConfig.
+func (a *App) Cluster() string {
 	return cmp.Or(a.flags.cluster, a.Getenv("FLOCK_CLUSTER"), "default")
 }
 
-func (a *app) statePath() string { return cmp.Or(a.flags.state, a.Getenv("FLOCK_STATE")) }
+func (a *App) statePath() string { return cmp.Or(a.flags.state, a.Getenv("FLOCK_STATE")) }
 
-func (a *app) sshConfig() string { return cmp.Or(a.flags.sshConfig, a.Getenv("FLOCK_SSH_CONFIG")) }
+func (a *App) sshConfig() string { return cmp.Or(a.flags.sshConfig, a.Getenv("FLOCK_SSH_CONFIG")) }
 
-// checkGlobals refuses values that no command, or not this one, accepts.
-func (a *app) checkGlobals(cmd *cobra.Command) error {
+// CheckGlobals refuses values that no command, or not this one, accepts.
+func (a *App) CheckGlobals(cmd *cobra.Command) error {
 	g := &a.flags
 	if g.json {
 		a.Output = view.FormJSON
@@ -68,15 +70,15 @@ func (a *app) checkGlobals(cmd *cobra.Command) error {
 	}
 	switch {
 	case !slices.Contains([]string{view.FormTable, view.FormJSON, view.FormWide}, a.Output):
-		return refuse("-o table, -o json or -o wide", "unknown output form %q", a.Output)
+		return Refuse("-o table, -o json or -o wide", "unknown output form %q", a.Output)
 	case g.parallel < 1:
-		return refuse("--parallel 64", "--parallel %d: at least one server at a time", g.parallel)
+		return Refuse("--parallel 64", "--parallel %d: at least one server at a time", g.parallel)
 	case g.timeout <= 0:
-		return refuse("--timeout 15s", "--timeout %s is no time at all", g.timeout)
+		return Refuse("--timeout 15s", "--timeout %s is no time at all", g.timeout)
 	case g.dryRun && cmd.Annotations[changes] == "":
-		return refuse("leave --dry-run away", "%s does not know --dry-run", cmd.CommandPath()[len("flock "):])
+		return Refuse("leave --dry-run away", "%s does not know --dry-run", cmd.CommandPath()[len("flock "):])
 	case a.Verbose && a.Quiet:
-		return refuse("leave one away", "--verbose and --quiet contradict each other")
+		return Refuse("leave one away", "--verbose and --quiet contradict each other")
 	}
 	return nil
 }
@@ -84,12 +86,14 @@ func (a *app) checkGlobals(cmd *cobra.Command) error {
 // changes marks a command that --dry-run is for.
 const changes = "changes"
 
-func changing() map[string]string { return map[string]string{changes: "yes"} }
+// Changing are the annotations of a command that changes something: --dry-run is for it.
+func Changing() map[string]string { return map[string]string{changes: "yes"} }
 
-// prefixes is the value of a flag that takes a subnet, and may be given twice.
-type prefixes []netip.Prefix
+// Prefixes is the value of a flag that takes a subnet, and may be given twice.
+type Prefixes []netip.Prefix
 
-func (p *prefixes) Set(s string) error {
+// Set adds a subnet.
+func (p *Prefixes) Set(s string) error {
 	prefix, err := netip.ParsePrefix(s)
 	if err != nil {
 		return fmt.Errorf("%q is not a subnet such as 10.0.4.0/24", s)
@@ -98,7 +102,7 @@ func (p *prefixes) Set(s string) error {
 	return nil
 }
 
-func (p *prefixes) String() string {
+func (p *Prefixes) String() string {
 	var out []string
 	for _, prefix := range *p {
 		out = append(out, prefix.String())
@@ -107,13 +111,13 @@ func (p *prefixes) String() string {
 }
 
 // Type names the value in help.
-func (*prefixes) Type() string { return "SUBNET" }
+func (*Prefixes) Type() string { return "SUBNET" }
 
-// addr is the value of a flag that takes an IP address.
-type addr struct{ netip.Addr }
+// Addr is the value of a flag that takes an IP address.
+type Addr struct{ netip.Addr }
 
 // Set reads an IPv4 or IPv6 address.
-func (a *addr) Set(s string) error {
+func (a *Addr) Set(s string) error {
 	parsed, err := netip.ParseAddr(s)
 	if err != nil {
 		return fmt.Errorf("%q is not an IP address", s)
@@ -122,7 +126,7 @@ func (a *addr) Set(s string) error {
 	return nil
 }
 
-func (a *addr) String() string {
+func (a *Addr) String() string {
 	if !a.IsValid() {
 		return ""
 	}
@@ -130,12 +134,15 @@ func (a *addr) String() string {
 }
 
 // Type names the value in help.
-func (*addr) Type() string { return "GROUP" }
+func (*Addr) Type() string { return "GROUP" }
 
-// number returns the value of an integer flag, nil when it was not given.
-func number(cmd *cobra.Command, name string, value *int64) *int64 {
+// Number returns the value of an integer flag, nil when it was not given.
+func Number(cmd *cobra.Command, name string, value *int64) *int64 {
 	if !cmd.Flags().Changed(name) {
 		return nil
 	}
 	return value
 }
+
+// ForceShare is what --force does where subnets are shared.
+const ForceShare = "also a subnet that contains a server's DNS resolver, or is /3 or wider"

@@ -1,10 +1,11 @@
-package cli
+package bgpcmd
 
 import (
 	"context"
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
@@ -33,12 +34,12 @@ The address of a member that a wireguard or another network of flock's gave it
 
   flock createbgp bnet s1
   flock createbgp bnet s1 --as 65010 --mode reflector --hold 30`,
-		Args:              exactly(2),
+		Args:              command.Exactly(2),
 		ValidArgsFunction: a.completeAnchor(),
-		Annotations:       changing(),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.name, o.member = args[0], args[1]
-			o.Hold = number(cmd, "hold", &o.hold)
+			o.Hold = command.Number(cmd, "hold", &o.hold)
 			return a.createBGP(cmd.Context(), &o)
 		},
 	}
@@ -46,18 +47,18 @@ The address of a member that a wireguard or another network of flock's gave it
 	f.Var(&as, "as", "the members' autonomous system (default 64512)")
 	f.StringVar(&o.Mode, "mode", "", "`mesh|reflector`: who has sessions, all with all or with the reflectors (default mesh)")
 	f.Int64Var(&o.hold, "hold", 0, "`SECONDS` until a silent neighbour is lost (default 90)")
-	completeFlag(cmd, "mode", completeWords(state.Mesh, state.Reflector))
+	command.CompleteFlag(cmd, "mode", command.CompleteWords(state.Mesh, state.Reflector))
 	return cmd
 }
 
 func (a *app) createBGP(ctx context.Context, o *createBGPOptions) error {
-	return a.alterBGP(ctx, o.name, alter{
+	return a.alterBGP(ctx, o.name, command.Alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			return edit.CreateBGP(c, o.name, o.member, o.BGPOptions)
 		}},
-		said: func(out *change.Outcome) string {
+		Said: func(out *change.Outcome) string {
 			return fmt.Sprintf("%s created: %s\nnext: flock addbgp %s peer SERVER…, flock addbgp %s network SERVER:CIDR…",
-				o.name, outline(out.Cluster.Networks[o.name]), o.name, o.name)
+				o.name, command.Outline(out.Cluster.Networks[o.name]), o.name, o.name)
 		},
 	})
 }

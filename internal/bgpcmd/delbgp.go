@@ -1,10 +1,11 @@
-package cli
+package bgpcmd
 
 import (
 	"fmt"
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
@@ -25,19 +26,19 @@ func newDelBGP(a *app) *cobra.Command {
 
   flock delbgp bnet network s3:10.0.12.0/24
   flock delbgp bnet server s3`,
-		Args:              atLeast(2),
+		Args:              command.AtLeast(2),
 		ValidArgsFunction: a.completeBGP(true),
-		Annotations:       changing(),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted, err := deletingBGP(args, a.knows(cmd.Context()))
 			if err != nil {
 				return err
 			}
 			name := args[0]
-			return a.alterBGP(cmd.Context(), name, alter{
+			return a.alterBGP(cmd.Context(), name, command.Alter{
 				Request:  change.Request{Edit: wanted},
-				question: func() string { return fmt.Sprintf("remove %s from %s?", strings.Join(args[1:], " "), name) },
-				said:     func(out *change.Outcome) string { return ready(out, name) },
+				Question: func() string { return fmt.Sprintf("remove %s from %s?", strings.Join(args[1:], " "), name) },
+				Said:     func(out *change.Outcome) string { return command.Ready(out, name) },
 			})
 		},
 	}
@@ -55,9 +56,9 @@ func deletingBGP(args []string, known func(string) bool) (func(*state.Cluster) e
 	}[what]
 	switch {
 	case wanted == nil:
-		return nil, refuse("flock delbgp "+name+" server "+meant(args[1:], known), "delbgp: say what is taken out: server, network, reflector or external, not %q", what)
+		return nil, command.Refuse("flock delbgp "+name+" server "+meant(args[1:], known), "delbgp: say what is taken out: server, network, reflector or external, not %q", what)
 	case len(rest) == 0:
-		return nil, refuse("flock delbgp "+name+" "+what+" "+bgpForm(what), "delbgp: nothing follows %q", what)
+		return nil, command.Refuse("flock delbgp "+name+" "+what+" "+bgpForm(what), "delbgp: nothing follows %q", what)
 	}
 	return func(c *state.Cluster) error { return wanted(c, name, rest) }, nil
 }

@@ -1,4 +1,4 @@
-package cli
+package bgpcmd
 
 import (
 	"crypto/rand"
@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/plainfile"
 	"github.com/flocknet/flock/internal/spec"
@@ -20,11 +21,11 @@ func (a *app) readPassword(file string) (id, password string, err error) {
 		return "", "", nil
 	}
 	fail := func(next, format string, args ...any) (string, string, error) {
-		return "", "", usage{hint.Errorf("file "+file, next, format, args...)}
+		return "", "", command.Usage(hint.Errorf("file "+file, next, format, args...))
 	}
 	data, mode, err := a.readSecret(file)
 	if err != nil {
-		return "", "", usage{hint.With(fmt.Errorf("read the password: %w", err), "file "+file, "--password-file FILE with the password in one line")}
+		return "", "", command.Usage(hint.With(fmt.Errorf("read the password: %w", err), "file "+file, "--password-file FILE with the password in one line"))
 	}
 	password = strings.TrimRight(string(data), "\r\n")
 	switch {

@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"context"
@@ -13,51 +13,51 @@ import (
 	"github.com/flocknet/flock/internal/view"
 )
 
-// alter is a change as a command asks for it.
-type alter struct {
+// Alter is a change as a command asks for it.
+type Alter struct {
 	change.Request
-	// question is asked before something is taken away; "": nothing is asked. It
+	// Question is asked before something is taken away; "": nothing is asked. It
 	// is called when the edit was accepted, and may be called again.
-	question func() string
-	// notes are what a plan says of the change as a whole; nil: nothing.
-	notes func() []ground.Note
-	// networks are those whose pending members keep the exit status from being 0,
+	Question func() string
+	// Notes are what a plan says of the change as a whole; nil: nothing.
+	Notes func() []ground.Note
+	// About are the networks whose pending members keep the exit status from being 0,
 	// beside the servers that were contacted.
-	networks []string
-	// said is the last line when all went well; nil: none.
-	said func(*change.Outcome) string
-	// would is the last line of a dry run whose plan does not tell it all; nil: none.
-	would func(*change.Outcome) string
-	// terse: servers that are as they were are not worth a line.
-	terse bool
+	About []string
+	// Said is the last line when all went well; nil: none.
+	Said func(*change.Outcome) string
+	// Would is the last line of a dry run whose plan does not tell it all; nil: none.
+	Would func(*change.Outcome) string
+	// Terse: servers that are as they were are not worth a line.
+	Terse bool
 }
 
-// alter carries a change out and prints what came of it.
-func (a *app) alter(ctx context.Context, c alter) error {
+// Alter carries a change out and prints what came of it.
+func (a *App) Alter(ctx context.Context, c Alter) error {
 	c.DryRun = a.flags.dryRun
 	if !c.All {
-		c.Networks = c.networks
+		c.Networks = c.About
 	}
-	out, err := a.work(func(e engine, p *progress) (*change.Outcome, error) {
-		if c.question != nil {
-			c.Accepted = func() error { return a.mayAsk(c.question()) }
-			c.Asks = func() bool { return !a.flags.yes && c.question() != "" }
+	out, err := a.Work(func(e Engine, p *Progress) (*change.Outcome, error) {
+		if c.Question != nil {
+			c.Accepted = func() error { return a.MayAsk(c.Question()) }
+			c.Asks = func() bool { return !a.flags.yes && c.Question() != "" }
 			c.Approve = func(out *change.Outcome) (bool, error) {
-				q := c.question()
+				q := c.Question()
 				view.LostPorts(out, p.Note)
 				return true, a.confirmIf(p, q)
 			}
 		}
 		return e.Run(ctx, c.Request)
 	})
-	if traced := a.trace(out, c.DryRun); traced != nil {
+	if traced := a.Trace(out, c.DryRun); traced != nil {
 		return traced
 	}
 	if err != nil {
-		return a.failed(out, err)
+		return a.Failed(out, err)
 	}
-	if len(c.networks) > 0 {
-		out.Notes = slices.DeleteFunc(out.Notes, func(n ground.Note) bool { return !slices.Contains(c.networks, n.Network) })
+	if len(c.About) > 0 {
+		out.Notes = slices.DeleteFunc(out.Notes, func(n ground.Note) bool { return !slices.Contains(c.About, n.Network) })
 	}
 	if c.DryRun {
 		return a.foreseen(out, c)
@@ -66,26 +66,26 @@ func (a *app) alter(ctx context.Context, c alter) error {
 }
 
 // foreseen prints what a dry run found.
-func (a *app) foreseen(out *change.Outcome, c alter) error {
-	if c.notes != nil {
-		out.Notes = append(c.notes(), out.Notes...)
+func (a *App) foreseen(out *change.Outcome, c Alter) error {
+	if c.Notes != nil {
+		out.Notes = append(c.Notes(), out.Notes...)
 	}
-	err := a.planned(out)
-	if err == nil && c.would != nil {
-		a.Say("%s", c.would(out))
+	err := a.Planned(out)
+	if err == nil && c.Would != nil {
+		a.Say("%s", c.Would(out))
 	}
 	return err
 }
 
 // concluded prints what a change came to.
-func (a *app) concluded(out *change.Outcome, c alter) error {
+func (a *App) concluded(out *change.Outcome, c Alter) error {
 	if a.JSON() {
 		if err := a.PrintJSON(view.OutcomeOf(out)); err != nil {
 			return err
 		}
 	}
-	unfinished := incomplete(out, c.networks)
-	if !c.terse || unfinished != nil {
+	unfinished := incomplete(out, c.About)
+	if !c.Terse || unfinished != nil {
 		a.Summary(out)
 	}
 	a.Notes(out.Clones)
@@ -99,11 +99,11 @@ func (a *app) concluded(out *change.Outcome, c alter) error {
 	if unfinished != nil {
 		return unfinished
 	}
-	if len(c.networks) > 0 {
+	if len(c.About) > 0 {
 		a.Notes(out.Notes)
 	}
-	if c.said != nil {
-		if text := c.said(out); text != "" {
+	if c.Said != nil {
+		if text := c.Said(out); text != "" {
 			for line := range strings.SplitSeq(text, "\n") {
 				a.Say("%s", line)
 			}
@@ -112,15 +112,15 @@ func (a *app) concluded(out *change.Outcome, c alter) error {
 	return nil
 }
 
-func (a *app) confirmIf(p *progress, question string) error {
+func (a *App) confirmIf(p *Progress, question string) error {
 	if question == "" {
 		return nil
 	}
-	return a.confirm(p, question)
+	return a.Confirm(p, question)
 }
 
-// failed lists the servers that refused, if the error alone does not.
-func (a *app) failed(out *change.Outcome, err error) error {
+// Failed lists the servers that refused, if the error alone does not.
+func (a *App) Failed(out *change.Outcome, err error) error {
 	if out == nil {
 		return err
 	}
@@ -146,8 +146,8 @@ func (a *app) failed(out *change.Outcome, err error) error {
 	return err
 }
 
-// planned prints the plan of a dry run.
-func (a *app) planned(out *change.Outcome) error {
+// Planned prints the plan of a dry run.
+func (a *App) Planned(out *change.Outcome) error {
 	if err := a.PrintPlan(out); err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func incomplete(out *change.Outcome, networks []string) error {
 		}
 	}
 	for _, name := range out.Pending {
-		member := func(network string) bool { return isMember(out.Cluster, network, name) }
+		member := func(network string) bool { return IsMember(out.Cluster, network, name) }
 		if slices.ContainsFunc(networks, member) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -176,7 +176,7 @@ func incomplete(out *change.Outcome, networks []string) error {
 	if len(names) > 1 {
 		verb = "are"
 	}
-	return partial{hint.Errorf(servers(names), "flock apply", "%s %s pending", view.Listed(names), verb)}
+	return Partial(hint.Errorf(servers(names), "flock apply", "%s %s pending", view.Listed(names), verb))
 }
 
 func servers(names []string) string {

@@ -1,6 +1,7 @@
-package cli
+package bgpcmd
 
 import (
+	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/spf13/cobra"
 )
@@ -13,11 +14,11 @@ func newRemoveBGP(a *app) *cobra.Command {
 then as they were before it, and the network from the cluster file.
 
   flock removebgp bnet`,
-		Args:              exactly(1),
+		Args:              command.Exactly(1),
 		ValidArgsFunction: a.completeBGP(true),
-		Annotations:       changing(),
+		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.remove(cmd.Context(), args[0], edit.RemoveBGP)
+			return a.Remove(cmd.Context(), args[0], edit.RemoveBGP)
 		},
 	}
 }

@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// engine carries changes out: *change.Engine, or a stand-in where only the command line
+// Engine carries changes out: *change.Engine, or a stand-in where only the command line
 // is tested.
-type engine interface {
+type Engine interface {
 	Run(context.Context, change.Request) (*change.Outcome, error)
 	Status(ctx context.Context, networks, servers []string) (*change.Outcome, error)
 	Purge(ctx context.Context, server string, login state.Server) (*spec.Report, error)
@@ -25,36 +25,36 @@ type engine interface {
 	BGP(ctx context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error)
 }
 
-// store is the cluster file that flags and environment name.
-func (a *app) store() (*state.Store, error) {
+// Store is the cluster file that flags and environment name.
+func (a *App) Store() (*state.Store, error) {
 	path := a.statePath()
 	if path == "" {
 		var err error
-		if path, err = state.DefaultPath(a.cluster(), a.Getenv); err != nil {
-			return nil, usage{err}
+		if path, err = state.DefaultPath(a.Cluster(), a.Getenv); err != nil {
+			return nil, Usage(err)
 		}
-	} else if err := state.CheckName("cluster", a.cluster()); err != nil {
-		return nil, usage{err}
+	} else if err := state.CheckName("cluster", a.Cluster()); err != nil {
+		return nil, Usage(err)
 	}
-	s := state.Open(path, a.cluster())
-	s.Version = version()
+	s := state.Open(path, a.Cluster())
+	s.Version = a.Version
 	return s, nil
 }
 
-// load reads the cluster file without its lock.
-func (a *app) load(ctx context.Context) (*state.Cluster, error) {
-	s, err := a.store()
+// Load reads the cluster file without its lock.
+func (a *App) Load(ctx context.Context) (*state.Cluster, error) {
+	s, err := a.Store()
 	if err != nil {
 		return nil, err
 	}
 	return s.Load(ctx)
 }
 
-// work calls do with an engine that shows its progress on the screen, and clears the
+// Work calls do with an engine that shows its progress on the screen, and clears the
 // screen afterwards.
-func (a *app) work(do func(engine, *progress) (*change.Outcome, error)) (*change.Outcome, error) {
+func (a *App) Work(do func(Engine, *Progress) (*change.Outcome, error)) (*change.Outcome, error) {
 	var out *change.Outcome
-	err := a.with(func(e engine, p *progress) (err error) {
+	err := a.With(func(e Engine, p *Progress) (err error) {
 		out, err = do(e, p)
 		return err
 	})
@@ -64,36 +64,40 @@ func (a *app) work(do func(engine, *progress) (*change.Outcome, error)) (*change
 	return out, err
 }
 
-// with calls do with an engine, as work does.
-func (a *app) with(do func(engine, *progress) error) error {
-	s, err := a.store()
+// With calls do with an engine, as work does.
+func (a *App) With(do func(Engine, *Progress) error) error {
+	s, err := a.Store()
 	if err != nil {
 		return err
 	}
-	p := newProgress(a)
+	p := NewProgress(a)
 	defer p.Stop()
 	s.Waiting = func(h state.Holder) { p.Note("waiting for " + h.String()) }
-	return do(a.connect(a, s, p), p)
+	engine := a.Connect
+	if engine == nil {
+		engine = connect
+	}
+	return do(engine(a, s, p), p)
 }
 
 // connect makes the engine that reaches real servers.
-func connect(a *app, s *state.Store, p *progress) engine {
+func connect(a *App, s *state.Store, p *Progress) Engine {
 	d := &remote.Dialer{
 		SSHConfig: a.sshConfig(), Timeout: a.flags.timeout, Connect: a.flags.connect, AcceptNew: a.flags.acceptNew,
-		Secret: a.secret(p), Command: shellLine(a.args), NamesKey: a.namesKey,
+		Secret: a.secret(p), Command: ShellLine(a.Args), NamesKey: a.namesKey,
 	}
 	if a.InTTY {
-		d.Ask = func(question string) (bool, error) { return a.ask(p, question) }
+		d.Ask = func(question string) (bool, error) { return a.Ask(p, question) }
 	}
 	if a.Verbose {
 		d.Verbose = func(server, line string) { p.Note(server + ": " + line) }
 	}
-	return &change.Engine{Store: s, Dialer: d, Parallel: a.flags.parallel, Holder: a.holder(), Progress: p.event, Touching: func() { a.touched.Store(true) }}
+	return &change.Engine{Store: s, Dialer: d, Parallel: a.flags.parallel, Holder: a.holder(), Progress: p.Show, Touching: a.Touched}
 }
 
 // holder is who changes what: it is shown to others that wait for the lock, and in the
 // history.
-func (a *app) holder() string {
+func (a *App) holder() string {
 	who := "somebody"
 	if u, err := user.Current(); err == nil {
 		who = u.Username
@@ -102,7 +106,7 @@ func (a *app) holder() string {
 		who += "@" + host
 	}
 	const most = 200 // bytes: it is shown on one line
-	what := strings.ToValidUTF8(strings.Join(a.args, " "), "?")
+	what := strings.ToValidUTF8(strings.Join(a.Args, " "), "?")
 	if len(what) > most {
 		what = strings.ToValidUTF8(what[:most], "") + "…"
 	}
