@@ -178,6 +178,17 @@ func (u DaemonUnit) Text() (string, error) {
 	})
 }
 
+// EarlyUnit is the systemd unit that makes links before containers and guests start.
+type EarlyUnit struct {
+	Program string // absolute path of the agent
+	Timeout int    // seconds
+}
+
+// Text is the file.
+func (u EarlyUnit) Text() (string, error) {
+	return render("flock-early.service.tmpl", timed(u.Program, u.Timeout))
+}
+
 // BootUnit is the systemd unit that puts the last specs back after a start.
 type BootUnit struct {
 	Program string // absolute path of the agent

@@ -42,7 +42,8 @@ func TestGolden(t *testing.T) {
 		"front.servers":       front.Servers,
 		"dnsmasq.hosts":       Hosts{Spec: `{"Network":"vx1"}`, Domain: "vxapp", Names: []Host{{"s1", "10.0.4.254"}}}.Text,
 		"dnsmasq.service":     DNSMasqUnit{"default/vx1", "/usr/sbin/dnsmasq", "/var/lib/flock/default/dnsmasq-vx1.conf", dhcp.PIDFile}.Text,
-		"flock-rules.service": RulesUnit{"/usr/local/lib/flock/0123abcd/flock", 240}.Text,
+		"flock-rules.service": RulesUnit{"/usr/local/lib/flock/0123abcd/flock", 90}.Text,
+		"flock-early.service": EarlyUnit{"/usr/local/lib/flock/0123abcd/flock", 30}.Text,
 		"flock-boot.service":  BootUnit{"/usr/local/lib/flock/0123abcd/flock", 240}.Text,
 		"flock-daemon.service": DaemonUnit{
 			"default/wirex", "WireGuard device wg-wirex of flock network default/wirex",

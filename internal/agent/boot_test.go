@@ -3,77 +3,15 @@
 package agent
 
 import (
-	"context"
-	"fmt"
 	"net/netip"
-	"os"
-	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/flocknet/flock/internal/agent/sysfile"
-	"github.com/flocknet/flock/internal/agent/unit"
+	"github.com/flocknet/flock/internal/agent/startup"
 	"github.com/flocknet/flock/internal/spec"
 )
-
-func TestPlanNamesTheBootUnitAndChangesNothing(t *testing.T) {
-	s := testFiles(t, newNFTHost(t))
-	ctx := context.Background()
-	want := &spec.Host{Links: []spec.Link{{Name: "vxl0"}}}
-	expect := func(what, step string) {
-		t.Helper()
-		steps, err := bootStep(s, want)
-		have := ""
-		for _, step := range steps {
-			have += step.String()
-		}
-		if err != nil || have != step {
-			t.Errorf("%s: want %q, have %q, %v", what, step, have, err)
-		}
-	}
-	expect("without systemd", "")
-	for _, dir := range []string{s.Paths.Systemd, s.Paths.Units} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	expect("no unit", "+ unit flock-boot.service")
-	if sysfile.Exists(s.Units.Path(unit.Boot)) || sysfile.Exists(bootWish(s)) {
-		t.Error("looking made the unit")
-	}
-	if steps, err := bootStep(s, &spec.Host{}); err != nil || len(steps) > 0 {
-		t.Errorf("no networks: %v, %v", steps, err)
-	}
-	if err := ensureBoot(ctx, s); err != nil {
-		t.Fatal(err)
-	}
-	expect("whole", "")
-	if err := os.Remove(bootWish(s)); err != nil {
-		t.Fatal(err)
-	}
-	expect("disabled", "~ unit flock-boot.service: disabled -> enabled")
-	for step, program := range map[string]string{
-		"": "/bin/sh", // another version, still there
-		"~ unit flock-boot.service: its program is gone": "/usr/local/lib/flock/0/flock",
-	} {
-		text, err := bootText(program)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := sysfile.Write(s.Units.Path(unit.Boot), text, 0o644, false); err != nil {
-			t.Fatal(err)
-		}
-		if err := enableBoot(s); err != nil {
-			t.Fatal(err)
-		}
-		expect(program, step)
-	}
-	if err := sysfile.Write(s.Units.Path(unit.Boot), "[Unit]\n", 0o644, false); err != nil {
-		t.Fatal(err)
-	}
-	expect("edited", "~ unit flock-boot.service: somebody changed it")
-}
 
 func TestWhatWasNeverConfirmedIsAStep(t *testing.T) {
 	want := &spec.Host{Links: []spec.Link{{Name: "vxl0"}}}
@@ -118,14 +56,12 @@ func TestBootOneClusterDoesNotWaitForAnother(t *testing.T) {
 
 // TestBootLimitsAddUp: systemd never ends a boot that its own limits would have ended.
 func TestBootLimitsAddUp(t *testing.T) {
-	text, err := bootText("/none")
-	if err != nil {
-		t.Fatal(err)
+	if own := bootWithin + 2*bootWithin; own+startSpare >= startup.BootLimit {
+		t.Errorf("the lock and patience alone take %v of %v", own, startup.BootLimit)
 	}
-	if want := fmt.Sprintf("TimeoutStartSec=%d\n", int(bootLimit.Seconds())); !strings.Contains(text, want) {
-		t.Errorf("want %s, have %s", want, text)
-	}
-	if own := bootWithin + 2*bootWithin; own+bootSpare >= bootLimit {
-		t.Errorf("the lock and patience alone take %v of %v", own, bootLimit)
+	for _, limit := range []time.Duration{startup.EarlyLimit, startup.RulesLimit} {
+		if limit < 3*startSpare {
+			t.Errorf("%v leaves no time to do anything", limit)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
@@ -44,11 +45,16 @@ func (k *Kernel) Close() error {
 // says what is wanted. Want tells which foreign things to look at besides: the
 // settings it names.
 func (k *Kernel) Observe(ctx context.Context, want *spec.Host) (*spec.Host, error) {
+	return k.observe(ctx, families, want)
+}
+
+// observe is Observe by the families of a table.
+func (k *Kernel) observe(ctx context.Context, table []*family.Family, want *spec.Host) (*spec.Host, error) {
 	have := &spec.Host{Cluster: k.Cluster, Store: want.Store, Server: want.Server, Generation: want.Generation}
 	if err := k.Look(); err != nil {
 		return nil, fmt.Errorf("look at devices, addresses and routes: %w", err)
 	}
-	for _, f := range families {
+	for _, f := range table {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("look at %s: %w", f.What, err)
 		}

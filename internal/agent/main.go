@@ -46,7 +46,8 @@ func Program(more map[string]Command) int {
 
 // Main runs the command that args name, the words after
 // "agent", and returns the exit status. serve answers one workstation on in and
-// out, boot re-applies the last specs, wireguard DEVICE, udp DEVICE, resolve CLUSTER, attach CLUSTER
+// out, boot re-applies the last specs, with --early what containers and guests start on, with
+// --rules packet filters alone, wireguard DEVICE, udp DEVICE, resolve CLUSTER, attach CLUSTER
 // and names CLUSTER/NETWORK run on,
 // try KINDS is the agent's own trial of kinds of devices.
 // More are commands of one argument that only some builds of the program have, by
@@ -80,6 +81,10 @@ func run(args []string, in io.Reader, out, log io.Writer, more map[string]Comman
 	switch {
 	case slices.Equal(args, []string{"boot"}):
 		return Boot(ctx, log)
+	case slices.Equal(args, []string{"boot", "--early"}):
+		return Early(ctx, log)
+	case slices.Equal(args, []string{"boot", "--rules"}):
+		return Rules(ctx, log)
 	case len(args) != 2:
 		return unknown(args, more)
 	case args[0] == "wireguard":
@@ -103,7 +108,7 @@ func run(args []string, in io.Reader, out, log io.Writer, more map[string]Comman
 var errUsage = errors.New("unknown agent command")
 
 func unknown(args []string, more map[string]Command) error {
-	all := append([]string{"serve", "boot", "undo CLUSTER", "wireguard DEVICE", "udp DEVICE", "resolve CLUSTER", "attach CLUSTER", "names CLUSTER/NETWORK"}, slices.Sorted(maps.Keys(more))...)
+	all := append([]string{"serve", "boot [--early|--rules]", "undo CLUSTER", "wireguard DEVICE", "udp DEVICE", "resolve CLUSTER", "attach CLUSTER", "names CLUSTER/NETWORK"}, slices.Sorted(maps.Keys(more))...)
 	return hint.With(fmt.Errorf("%w %q", errUsage, strings.Join(args, " ")), "", "flock agent "+strings.Join(all, " | "))
 }
 

@@ -35,5 +35,11 @@ func UDP(context.Context, string, io.Writer) error { return errLinux }
 // Undo is for Linux: see there.
 func Undo(context.Context, string, io.Reader, io.Writer) error { return errLinux }
 
+// Early is for Linux: see there.
+func Early(context.Context, io.Writer) error { return errLinux }
+
+// Rules is for Linux: see there.
+func Rules(context.Context, io.Writer) error { return errLinux }
+
 // Boot is for Linux: see there.
 func Boot(context.Context, io.Writer) error { return errLinux }

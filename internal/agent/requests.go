@@ -14,6 +14,7 @@ import (
 	"github.com/flocknet/flock/internal/agent/claim"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
+	"github.com/flocknet/flock/internal/agent/startup"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -157,7 +158,7 @@ func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r s
 	}
 	if !r.Want.Empty() {
 		// Before the first change: after a power cut the boot unit tidies up.
-		if err := errors.Join(ensureBoot(ctx, k.Files), k.Units.Repair(ctx, daemonsOf(k.Files, r.Want))); err != nil {
+		if err := errors.Join(startup.Ensure(ctx, k.Files), k.Units.Repair(ctx, daemonsOf(k.Files, r.Want))); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/startup"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -117,7 +118,7 @@ func (k *Kernel) backTo(ctx context.Context, h *spec.Host, progress func(string)
 // settle notes that h stands and is confirmed. An empty h leaves no trace.
 func conclude(ctx context.Context, s *host.Files, h *spec.Host, left []string) error {
 	if !h.Empty() {
-		return errors.Join(s.Store(h), ensureBoot(ctx, s), bgpctl.DropSecrets(s, h))
+		return errors.Join(s.Store(h), startup.Ensure(ctx, s), bgpctl.DropSecrets(s, h))
 	}
 	if len(left) > 0 {
 		return fmt.Errorf("objects of cluster %s are left: %s", h.Cluster, fewRemains(left))
@@ -125,7 +126,7 @@ func conclude(ctx context.Context, s *host.Files, h *spec.Host, left []string) e
 	if err := s.Forget(); err != nil {
 		return err
 	}
-	return dropBoot(ctx, s)
+	return startup.Drop(ctx, s)
 }
 
 // reconcile is Reconcile with a panic turned into an error: the way back must be

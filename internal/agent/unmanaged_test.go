@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,8 +10,6 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/dropin"
 	"github.com/flocknet/flock/internal/agent/host"
-	"github.com/flocknet/flock/internal/agent/sysfile"
-	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -35,41 +32,6 @@ func TestForeignUnitsAreNotOurs(t *testing.T) {
 	units, err := s.Units.Ours()
 	if err != nil || len(units) != 1 || !strings.HasSuffix(units[0], "vx2.service") {
 		t.Errorf("units: %v, %v", units, err)
-	}
-}
-
-func TestBootUnitFollowsTheAgent(t *testing.T) {
-	s := testFiles(t, newNFTHost(t))
-	ctx := context.Background()
-	if err := ensureBoot(ctx, s); err != nil || sysfile.Exists(s.Units.Path(unit.Boot)) {
-		t.Errorf("without systemd: %v", err)
-	}
-	for _, dir := range []string{s.Paths.Systemd, s.Paths.Units} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ensureBoot(ctx, s); err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{s.Units.Path(unit.Boot), bootWish(s)} {
-		if text, err := os.ReadFile(path); err != nil || !strings.Contains(string(text), "ExecStart="+self+" agent boot\n") {
-			t.Errorf("%s: %s, %v", path, text, err)
-		}
-	}
-	before, err := os.Stat(s.Units.Path(unit.Boot))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ensureBoot(ctx, s); err != nil {
-		t.Fatal(err)
-	}
-	if after, err := os.Stat(s.Units.Path(unit.Boot)); err != nil || !os.SameFile(before, after) {
-		t.Errorf("the unit was written again, %v", err)
 	}
 }
 

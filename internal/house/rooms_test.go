@@ -160,8 +160,8 @@ var rooms = map[string]room{
 	"internal/agent": {
 		ours: []string{
 			"internal/agent/attach", "internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dropin", "internal/agent/family", "internal/agent/host",
-			"internal/agent/link", "internal/agent/probe", "internal/agent/settings", "internal/agent/sysfile",
-			"internal/agent/unit", "internal/agent/wg", "internal/hint", "internal/rtnl", "internal/spec", "internal/wire", "templates",
+			"internal/agent/link", "internal/agent/probe", "internal/agent/settings", "internal/agent/startup", "internal/agent/sysfile",
+			"internal/agent/unit", "internal/agent/wg", "internal/hint", "internal/rtnl", "internal/spec", "internal/wire",
 		},
 		theirs: []string{xSys},
 		never:  "the agent sees one server's spec: with the cluster or its kinds in it, a new kind would need a new agent",
@@ -269,6 +269,11 @@ var rooms = map[string]room{
 	"internal/agent/sysctl": {
 		ours:   []string{"internal/agent/nft", "internal/agent/sysfile", "internal/agent/unit"},
 		never:  "settings are read and written: which a server should have, and what comes back, is decided elsewhere",
+		banned: []string{"net", "os/exec"},
+	},
+	"internal/agent/startup": {
+		ours:   []string{"internal/agent/host", "internal/agent/sysfile", "internal/agent/unit", "internal/spec", "templates"},
+		never:  "a unit starts the agent at its time: what that does then is the agent's",
 		banned: []string{"net", "os/exec"},
 	},
 	"internal/agent/sysfile": {

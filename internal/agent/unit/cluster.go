@@ -4,6 +4,9 @@ package unit
 
 import "strings"
 
+// Early is the unit that makes links before containers and guests start.
+const Early = "flock-early.service"
+
 // Boot is the unit that puts all clusters back after a reboot.
 const Boot = "flock-boot.service"
 
@@ -11,9 +14,10 @@ const Boot = "flock-boot.service"
 // away.
 const Rules = "flock-rules@.service"
 
-// RulesAfter is the unit that does so for the unit that is called after.
-func RulesAfter(after string) string {
-	return strings.Replace(Rules, "@", "@"+strings.TrimSuffix(after, Suffix), 1)
+// Instance is the instance of a template for the unit called of; what is no template is
+// its own.
+func Instance(template, of string) string {
+	return strings.Replace(template, "@", "@"+strings.TrimSuffix(of, Suffix), 1)
 }
 
 // PIDSuffix is what the names of pid files end with.

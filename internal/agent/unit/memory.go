@@ -8,19 +8,21 @@ import (
 	"strings"
 )
 
-// InMemory says whether systemd has read any of units, and which of them are active.
-func InMemory(ctx context.Context, units []string) (known bool, active []string) {
+// InMemory says whether systemd has any of units in its memory, whether their files are
+// there, and which of them are active.
+func InMemory(ctx context.Context, units []string) (known, loaded bool, active []string) {
 	out, err := exec.CommandContext(ctx, "systemctl", append([]string{"list-units", "--all", "--no-legend", "--plain"}, units...)...).Output()
 	if err != nil { // a systemd that does not answer reads its files when it does
-		return false, nil
+		return false, false, nil
 	}
 	for line := range strings.Lines(string(out)) {
+		known = true
 		if f := strings.Fields(line); len(f) > 2 && f[1] == "loaded" {
-			known = true
+			loaded = true
 			if f[2] == "active" {
 				active = append(active, f[0])
 			}
 		}
 	}
-	return known, active
+	return known, loaded, active
 }

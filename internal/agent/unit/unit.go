@@ -122,7 +122,7 @@ func (c *Cluster) Put(ctx context.Context, daemon, text string) (bool, error) {
 func (c *Cluster) Load(ctx context.Context, unit, text string) (bool, error) {
 	path := c.Path(unit)
 	return c.LoadFile(ctx, File{
-		Path: path, Text: text, Durable: unit == Boot || unit == Rules,
+		Path: path, Text: text, Durable: unit == Boot,
 		Known:  sysfile.Exists(path), // what it does not know, systemd reads by itself
 		Reload: func(ctx context.Context) error { return Run(ctx, "systemctl", "daemon-reload") },
 	})
