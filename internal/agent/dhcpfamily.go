@@ -9,6 +9,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -50,6 +51,14 @@ var dhcpFamily = family.Family{
 			}
 			return out, nil
 		},
+	},
+	Daemons: func(s *host.Files, want *spec.Host) (out []unit.Daemon) {
+		for _, d := range want.DHCPs {
+			if len(d.Peers) > 0 {
+				out = append(out, s.DHCP.NamesDaemon(d.Network))
+			}
+		}
+		return out
 	},
 	Strays: func(ctx context.Context, k *host.Host) error {
 		if forgotten, err := k.HasForgotten(); err != nil || !forgotten {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/dropin"
 	"github.com/flocknet/flock/internal/agent/family"
+	"github.com/flocknet/flock/internal/agent/filter"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/agent/settings"
@@ -24,9 +25,9 @@ var (
 	// earlyFamilies ask nobody and start no daemon of others. Those of the whole server's
 	// settings are not among what they want: Docker goes by what it finds.
 	earlyFamilies = []*family.Family{
-		&link.Family, &settings.Family, &link.AddrFamily, &link.NeighFamily, &link.FDBFamily, &filterFamily, &link.RouteFamily, &dropin.EnvFamily,
+		&link.Family, &settings.Family, &link.AddrFamily, &link.NeighFamily, &link.FDBFamily, &filter.Family, &link.RouteFamily, &dropin.EnvFamily,
 	}
-	rulesFamilies = []*family.Family{&filterFamily}
+	rulesFamilies = []*family.Family{&filter.Family}
 )
 
 // Early makes what containers and guests of all clusters start on, before they do: links,

@@ -7,15 +7,28 @@ import (
 	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/dropin"
 	"github.com/flocknet/flock/internal/agent/family"
+	"github.com/flocknet/flock/internal/agent/filter"
+	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/agent/settings"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // families are all sorts of objects, in the order in which they come.
 var families = []*family.Family{
 	&dropin.UnmanagedFamily, &link.Family, &settings.Family, &link.AddrFamily, &link.NeighFamily, &link.FDBFamily, &link.PeerFamily, &link.MemberFamily,
-	&filterFamily, &link.RouteFamily, &attach.Family, &dhcpFamily, &dropin.EnvFamily, &bgpctl.Family,
+	&filter.Family, &link.RouteFamily, &attach.Family, &dhcpFamily, &dropin.EnvFamily, &bgpctl.Family,
+}
+
+// daemonsOf are the daemons that h asks for.
+func daemonsOf(s *host.Files, h *spec.Host) (out []unit.Daemon) {
+	for _, f := range families {
+		if f.Daemons != nil {
+			out = append(out, f.Daemons(s, h)...)
+		}
+	}
+	return out
 }
 
 // Diff returns what turns have into want, in the order in which it must happen: see there.

@@ -172,8 +172,12 @@ func (k *Kernel) finish(ctx context.Context, want *spec.Host) error {
 			errs = append(errs, f.Finish(ctx, k.Host, want))
 		}
 	}
-	// The daemons last, because they can take seconds: what others remember is written.
-	return errors.Join(append(errs, finishDaemons(ctx, k.Files, want))...)
+	for _, f := range families { // last, because it can take seconds: what others remember is written
+		if f.Run != nil {
+			errs = append(errs, f.Run(ctx, k.Files, want))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // differences looks at the server and returns what separates it from want. A foreign

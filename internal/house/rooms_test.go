@@ -159,7 +159,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/attach", "internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dropin", "internal/agent/family", "internal/agent/host",
+			"internal/agent/attach", "internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dropin", "internal/agent/family", "internal/agent/filter", "internal/agent/host",
 			"internal/agent/link", "internal/agent/probe", "internal/agent/settings", "internal/agent/startup", "internal/agent/sysfile",
 			"internal/agent/unit", "internal/agent/wg", "internal/hint", "internal/rtnl", "internal/spec", "internal/wire",
 		},
@@ -218,10 +218,15 @@ var rooms = map[string]room{
 		banned: []string{"net", "os/exec"},
 	},
 	"internal/agent/family": {
-		ours:   []string{"internal/agent/host", "internal/hint", "internal/rtnl", "internal/spec"},
+		ours:   []string{"internal/agent/host", "internal/agent/unit", "internal/hint", "internal/rtnl", "internal/spec"},
 		theirs: []string{netlink, xSys},
 		never:  "what all sorts of objects have in common knows none of them: a sort is a line of the table",
 		banned: []string{"os", "os/exec", "time"},
+	},
+	"internal/agent/filter": {
+		ours:   []string{"internal/agent/family", "internal/agent/host", "internal/spec"},
+		never:  "a line of the table compares and calls: what a rule is made of is agent/nft's",
+		banned: []string{"os", "os/exec"},
 	},
 	"internal/agent/host": {
 		ours: []string{

@@ -33,8 +33,8 @@ func Daemon(s *host.Files) unit.Daemon {
 	}
 }
 
-// Finish runs the process where want has interfaces of containers, and only there.
-func Finish(ctx context.Context, s *host.Files, want *spec.Host) error {
+// runDaemon runs the process where want has interfaces of containers, and only there.
+func runDaemon(ctx context.Context, s *host.Files, want *spec.Host) error {
 	d := Daemon(s)
 	switch there := sysfile.Exists(s.Units.PIDFile(d)) || s.Units.Installed(d.Name); {
 	case len(want.Attached) == 0 && there:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -236,6 +237,13 @@ var Family = family.Family{
 		},
 	},
 	Marked: true,
+	Daemons: func(s *host.Files, want *spec.Host) []unit.Daemon {
+		if len(want.Attached) == 0 {
+			return nil
+		}
+		return []unit.Daemon{Daemon(s)}
+	},
+	Run: runDaemon,
 	Remains: func(k *host.Host) ([]string, error) {
 		var out []string
 		for _, l := range attachedLinks(k) {

@@ -200,9 +200,9 @@ func DropSecrets(s *host.Files, h *spec.Host) error {
 	})...)
 }
 
-// Upgrade has the daemon run this program, if it runs another version: routes
+// upgrade has the daemon run this program, if it runs another version: routes
 // and, with them, traffic survive that.
-func Upgrade(ctx context.Context, s *host.Files) error {
+func upgrade(ctx context.Context, s *host.Files) error {
 	d := Daemon(s)
 	pid := s.Units.PID(d)
 	if pid == 0 {
@@ -306,6 +306,13 @@ var Family = family.Family{
 		Files: func(*host.Files, family.Op) ([]string, bool) { return nil, true },
 		// What the daemon needs besides its spec may have come only now.
 		Moved: func(_ *host.Host, want *spec.Host) bool { return want.BGP != nil },
+	},
+	Daemons: func(s *host.Files, _ *spec.Host) []unit.Daemon { return []unit.Daemon{Daemon(s)} },
+	Run: func(ctx context.Context, s *host.Files, want *spec.Host) error {
+		if want.BGP == nil {
+			return nil
+		}
+		return upgrade(ctx, s)
 	},
 	Remains: bgpRemains,
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -52,6 +53,11 @@ type Family struct {
 	Prepare func(k *host.Host, want *spec.Host) error
 	// Finish ends a Reconcile that found nothing more to do.
 	Finish func(ctx context.Context, k *host.Host, want *spec.Host) error
+	// Daemons are the daemons that want asks for.
+	Daemons func(s *host.Files, want *spec.Host) []unit.Daemon
+	// Run starts those that do not run and ends the others. It comes after every Finish,
+	// because it can take seconds.
+	Run func(ctx context.Context, s *host.Files, want *spec.Host) error
 	// Strays ends what nobody knows any more, when nothing is to be left.
 	Strays func(ctx context.Context, k *host.Host) error
 	// Remains names what is there of the cluster's objects, after a look.

@@ -10,8 +10,8 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// FinishDevices ends the processes of devices that want does not need.
-func FinishDevices(ctx context.Context, s *host.Files, want *spec.Host) error {
+// finishDevices ends the processes of devices that want does not need.
+func finishDevices(ctx context.Context, s *host.Files, want *spec.Host) error {
 	used := map[string]spec.Link{}
 	for _, l := range want.Links {
 		used[l.Name] = l
@@ -40,9 +40,9 @@ func FinishDevices(ctx context.Context, s *host.Files, want *spec.Host) error {
 	return nil
 }
 
-// DeviceDaemons are the processes behind devices that h asks for.
-func DeviceDaemons(s *host.Files, h *spec.Host) []unit.Daemon {
-	var out []unit.Daemon
+// daemons are the resolver and the processes behind devices that h asks for.
+func daemons(s *host.Files, h *spec.Host) []unit.Daemon {
+	out := []unit.Daemon{Resolver(s)}
 	for _, l := range h.Links {
 		switch l.Kind {
 		case spec.WireGuard:

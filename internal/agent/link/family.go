@@ -4,6 +4,7 @@ package link
 
 import (
 	"context"
+	"errors"
 
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
@@ -34,6 +35,10 @@ var Family = family.Family{
 			return nil, l.Kind == spec.UDP
 		},
 		Watcher: linkWatcher,
+	},
+	Daemons: daemons,
+	Run: func(ctx context.Context, s *host.Files, want *spec.Host) error {
+		return errors.Join(finishDevices(ctx, s, want), finishResolver(ctx, s, want))
 	},
 	Marked: true,
 	Remains: func(k *host.Host) ([]string, error) {

@@ -83,8 +83,8 @@ func Resolver(s *host.Files) unit.Daemon {
 	}
 }
 
-// FinishResolver runs the resolver where want has a name, and only there.
-func FinishResolver(ctx context.Context, s *host.Files, want *spec.Host) error {
+// finishResolver runs the resolver where want has a name, and only there.
+func finishResolver(ctx context.Context, s *host.Files, want *spec.Host) error {
 	d := Resolver(s)
 	there := sysfile.Exists(s.Units.PIDFile(d)) || s.Units.Installed(d.Name)
 	if !slices.ContainsFunc(want.Peers, func(p spec.Peer) bool { return wg.IsName(p.Endpoint) }) {

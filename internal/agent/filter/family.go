@@ -1,6 +1,6 @@
 //go:build linux
 
-package agent
+package filter
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// filterFamily is all that the packet filters are made of: they are written as a whole, in
+// Family is all that the packet filters are made of: they are written as a whole, in
 // one transaction.
-var filterFamily = family.Family{
+var Family = family.Family{
 	Stage: family.StageFilters, What: "packet filters",
 	Observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
 		return k.Filters.Observe(want, have)
