@@ -49,7 +49,7 @@ func (r *run) plan(ctx context.Context, op string) error {
 		for _, name := range r.scope() {
 			p := r.peers[name]
 			if p == nil {
-				p = &peer{name: name, speaks: speaks[name] || r.spoke[name]}
+				p = &peer{name: name, speaks: speaks[name] || r.spoke[name], former: r.former[name].Server}
 				if heard := r.listeners[name]; heard != nil {
 					p.session = heard.session
 				}
@@ -76,6 +76,9 @@ func (r *run) plan(ctx context.Context, op string) error {
 			if f != nil {
 				r.c.Servers[todo[i].name].Facts = factsOf(f)
 				r.c.Servers[todo[i].name].Facts.HostKey = todo[i].session.HostKey()
+				if err := r.followed(todo[i]); err != nil {
+					return err
+				}
 			}
 		}
 		if op == spec.OpPlan {

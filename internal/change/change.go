@@ -76,6 +76,10 @@ type Request struct {
 	// Contact are servers that must answer, whether their spec changes or not:
 	// without them nothing is saved.
 	Contact []string
+	// Moves is a server, by its name after the edit, that may be reached elsewhere than before
+	// and have other addresses: it is contacted before all others, must be the same machine,
+	// and networks follow it (edit.Follow). "": none.
+	Moves string
 	// Rotate gives members new WireGuard keys, one after the other, with the edit repeated
 	// for each. What is no member of a network with keys is refused before (CheckRotation).
 	// A server that does not answer, or fails, keeps its key, and so do those after it.
@@ -170,6 +174,9 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	}
 	defer r.end()
 	r.looking = !req.DryRun && req.Approve != nil && req.Asks != nil && req.Asks()
+	if err := r.reach(ctx); err != nil {
+		return nil, err
+	}
 	if err := r.plan(ctx, spec.OpPlan); err != nil {
 		return nil, err
 	}

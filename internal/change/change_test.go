@@ -28,9 +28,10 @@ import (
 type fleet struct {
 	mu      sync.Mutex // guards below
 	servers map[string]*server
-	log     []string     // "s1 plan", in order
-	dialed  int          // connections that were tried
-	met     []string     // those, in order
+	log     []string // "s1 plan", in order
+	dialed  int      // connections that were tried
+	met     []string // those, in order
+	targets []remote.Target
 	agents  []string     // "s1 bgp", the variants that were asked for
 	asked   []*spec.Host // what applies brought, in order
 
@@ -71,7 +72,7 @@ func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
 	defer f.mu.Unlock()
 	s := f.servers[t.Name]
 	f.dialed++
-	f.met = append(f.met, t.Name)
+	f.met, f.targets = append(f.met, t.Name), append(f.targets, t)
 	f.agents = append(f.agents, t.Name+" "+string(t.Variant))
 	if s.away {
 		return nil, hint.Errorf("server "+t.Name, "ping "+t.Name, "dial %s: %w", t.Name, remote.ErrUnreachable)

@@ -19,8 +19,9 @@ import (
 type peer struct {
 	name    string
 	session session
-	want    *spec.Host // what it planned last
-	speaks  bool       // it has a BGP daemon before the change or is to have one
+	want    *spec.Host    // what it planned last
+	speaks  bool          // it has a BGP daemon before the change or is to have one
+	former  *state.Server // its entry before the edit; nil: it was not contacted
 	plan    *spec.Plan
 	keys    map[string]string // in a dry run: the public keys that the server has, by device
 	report  *spec.Report
@@ -66,9 +67,11 @@ func connect(ctx context.Context, d *remote.Dialer, t remote.Target) (session, e
 }
 
 // Target is how a server of the cluster file is reached.
-func Target(c *state.Cluster, name string) remote.Target {
+func Target(c *state.Cluster, name string) remote.Target { return targetOf(name, c.Servers[name]) }
+
+func targetOf(name string, s *state.Server) remote.Target {
 	t := remote.Target{Name: name}
-	if s := c.Servers[name]; s != nil {
+	if s != nil {
 		if s.Facts != nil && spec.KnownArch(s.Facts.Arch) { // else it is asked
 			t.Arch = s.Facts.Arch
 		}
@@ -104,6 +107,10 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	defer slow.Stop()
 	t := Target(c, p.name)
 	t.Variant = variant(p.want, p.speaks)
+	if p.former != nil && (p.former.Address != t.Host || p.former.Port != t.Port) {
+		was := targetOf(p.name, p.former)
+		t.Formerly = &was
+	}
 	s, err := open(ctx, t)
 	if err != nil {
 		return err

@@ -27,6 +27,8 @@ type run struct {
 	types    map[string]string     // of the networks before the edit
 	spoke    map[string]bool       // servers with BGP before the edit
 	filed    map[string]bool       // servers that the file has
+	entries  map[any]entry         // servers before the edit
+	former   map[string]entry      // those by the names after it
 	compiled *ground.Compiled
 	sums     sums // of the hosts of compiled
 	peers    map[string]*peer
@@ -90,6 +92,7 @@ func (r *run) edit() error {
 		r.filed[name] = true
 	}
 	broken := r.complete()
+	r.remember()
 	compiled, err := edit.Do(r.c, func(c *state.Cluster) error {
 		for _, t := range r.req.Rotate {
 			if err := CheckRotation(c, t); err != nil {
@@ -110,6 +113,7 @@ func (r *run) edit() error {
 		return inputError{cmpErr(r.e.Store.Locate(broken), err)} // the edit did not repair the file: its first error is the cause
 	}
 	r.compiled, r.sums = compiled, sums{}
+	r.recognize()
 	for _, name := range r.req.Networks {
 		if r.req.All && r.c.Networks[name] == nil {
 			return inputError{hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)}

@@ -210,6 +210,7 @@ func (p *peer) purge(ctx context.Context, e *Engine, want *spec.Host) (*spec.Rep
 // foresee makes a dry run show the result of all steps, and what is removed from the
 // file.
 func (r *run) foresee(was *state.Cluster) error {
+	r.renamed(func(from, to string) { _ = edit.RenameServer(was, from, to) }) // the edit did it too
 	r.gone = edit.Leaving(was, r.c, r.leaving())
 	if r.req.Await == nil {
 		return nil

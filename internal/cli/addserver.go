@@ -51,12 +51,16 @@ otherwise, unless --accept-new; a changed key is always refused.
 			return a.addServer(cmd.Context(), &o)
 		},
 	}
-	f := cmd.Flags()
-	loginFlags(f, &o.server)
-	f.StringVar(&o.server.Interface, "interface", "", "the underlay `IFACE|IP` of its networks (default: of the default route)")
-	f.BoolVar(&o.server.NAT, "nat", false, "it is behind NAT: others cannot connect to it")
-	f.StringVar(&o.server.Endpoint, "endpoint", "", "where WireGuard reaches it, `HOST[:PORT]`, if not at its underlay address")
+	serverFlags(cmd.Flags(), &o.server)
 	return cmd
+}
+
+// serverFlags are the flags for what a server is.
+func serverFlags(f *pflag.FlagSet, s *state.Server) {
+	loginFlags(f, s)
+	f.StringVar(&s.Interface, "interface", "", "the underlay `IFACE|IP` of its networks (default: of the default route)")
+	f.BoolVar(&s.NAT, "nat", false, "it is behind NAT: others cannot connect to it")
+	f.StringVar(&s.Endpoint, "endpoint", "", "where WireGuard reaches it, `HOST[:PORT]`, if not at its underlay address")
 }
 
 // loginFlags are ssh's flags for how to log in.
@@ -113,7 +117,9 @@ func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
 			Contact: []string{o.name},
 		},
 		Terse: true,
-		Said:  func(out *change.Outcome) string { return greeting(o.name, out.Cluster.Servers[o.name]) },
+		Said: func(out *change.Outcome) string {
+			return describe(o.name+" added", o.name, out.Cluster.Servers[o.name])
+		},
 	})
 	return wayIn(err)
 }
@@ -126,10 +132,10 @@ func wayIn(err error) error {
 	return err
 }
 
-// greeting describes a new server.
-func greeting(name string, s *state.Server) string {
+// describe is head, and what a server is.
+func describe(head, name string, s *state.Server) string {
 	if s == nil || s.Facts == nil {
-		return name + " added"
+		return head
 	}
 	words := []string{"linux/" + screen.Visible(s.Facts.Arch)}
 	if s.Facts.Init != "" {
@@ -138,5 +144,5 @@ func greeting(name string, s *state.Server) string {
 	if dev, addr, mtu, ok := ground.DefaultUnderlay(name, s); ok {
 		words = append(words, fmt.Sprintf("underlay %s %s mtu %d", screen.Visible(dev), addr, mtu))
 	}
-	return name + " added: " + strings.Join(words, ", ")
+	return head + ": " + strings.Join(words, ", ")
 }

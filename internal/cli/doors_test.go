@@ -47,6 +47,9 @@ func doors() []door {
 	server := func(flag, key string) door {
 		return door{name: "server " + key, args: flagged("addserver", "s9", "10.99.0.9", flag), file: in("[server.s9]\naddress = \"10.99.0.9\"\n" + key + " = %s\n")}
 	}
+	set := func(flag, key string) door {
+		return door{name: "set server " + key, not: []string{""}, args: flagged("setserver", "s9", flag), file: in("[server.s9]\naddress = \"10.99.0.9\"\n" + key + " = %s\n")}
+	}
 	network := func(kind, flag, key string, number bool) door {
 		return door{name: kind + " " + key, number: number, args: flagged("createnetwork", "n1", kind, flag), file: in("[network.n1]\ntype = \"" + kind + "\"\n" + key + " = %s\n")}
 	}
@@ -78,6 +81,14 @@ func doors() []door {
 		{name: "server user", not: []string{""}, args: func(v string) []string { return []string{"addserver", "s9", v + "@10.99.0.9"} }, file: in("[server.s9]\naddress = \"10.99.0.9\"\nuser = %s\n")},
 		{name: "server port", number: true, args: func(v string) []string { return []string{"addserver", "s9", "10.99.0.9:" + v} }, file: in("[server.s9]\naddress = \"10.99.0.9\"\nport = %s\n")},
 		server("--jump", "jump"), server("--identity", "identity"), server("--interface", "interface"), server("--endpoint", "endpoint"),
+		set("--jump", "jump"), set("--identity", "identity"), set("--interface", "interface"), set("--endpoint", "endpoint"),
+		{name: "set server address", not: []string{""}, args: func(v string) []string {
+			if strings.Contains(v, ":") {
+				v = "[" + v + "]"
+			}
+			return []string{"setserver", "s9", "u@" + v}
+		}, file: in("[server.s9]\nuser = \"u\"\naddress = %s\n")},
+		{name: "set server name", not: []string{"", "s1", "s2", "s9", "local"}, args: func(v string) []string { return []string{"setserver", "s9", "--rename=" + v} }, file: in("[server.%s]\naddress = \"10.99.0.9\"\n")},
 		{name: "server name", args: func(v string) []string { return []string{"addserver", "--", v, "10.99.0.9"} }, file: in("[server.%s]\naddress = \"10.99.0.9\"\n"), not: []string{"s1", "s2"}},
 		{name: "server subnet", args: func(v string) []string { return []string{"setsubnet", "--", "s3", v} }, file: in("[server.s3]\naddress = \"10.99.0.3\"\nsubnet = %s\n"), not: []string{"none"}},
 		{name: "network name", args: func(v string) []string { return []string{"createnetwork", "--", v, "vxlan"} }, file: in("[network.%s]\ntype = \"vxlan\"\n"), not: []string{"vx0", "wg0", "b1"}},
@@ -151,6 +162,8 @@ func (d door) standing() string {
 		return stands + "[network.b1]\ntype = \"bgp\"\nmembers = [\"s1\"]\n"
 	case strings.HasPrefix(d.name, "container"):
 		return stands + "[server.s3]\naddress = \"10.99.0.3\"\n[network.vx0]\ntype = \"vxlan\"\nmembers = [\"s3\"]\n"
+	case strings.HasPrefix(d.name, "set server"):
+		return stands + "[server.s9]\naddress = \"10.99.0.9\"\n"
 	case d.name == "member":
 		return stands + "[network.vx0]\ntype = \"vxlan\"\n"
 	case strings.HasPrefix(d.name, "share"):

@@ -50,7 +50,7 @@ func TestServersTextIsMadeVisible(t *testing.T) {
 		"a summary":  func(a *app) error { a.Summary(out); return nil },
 		"a status":   func(a *app) error { return a.PrintStatus(out) },
 		"notes":      func(a *app) error { a.Notes(out.Notes); a.Unheard(out.Notes); return a.PrintNotes([]string{nasty}) },
-		"a greeting": func(a *app) error { a.Say("%s", greeting("s1", c.Servers["s1"])); return nil },
+		"a greeting": func(a *app) error { a.Say("%s", describe("s1 added", "s1", c.Servers["s1"])); return nil },
 		"a speaker":  func(a *app) error { return a.PrintSpeaker(change.Speaker{Server: "s1", Status: status}) },
 		"a question": func(a *app) error { _, err := a.Ask(command.NewProgress(a.App), nasty+"?"); return err },
 		"progress": func(a *app) error {

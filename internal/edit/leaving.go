@@ -15,6 +15,8 @@ import (
 // something that is named is not named again.
 func Leaving(was, now *state.Cluster, gone []string) []string {
 	var out []string
+	was = was.Clone()
+	_ = renameAlike(was, now) // what now has was accepted
 	for _, name := range was.NetworkNames() {
 		if now.Networks[name] == nil {
 			out = append(out, "network "+name)

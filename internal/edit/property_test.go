@@ -348,7 +348,7 @@ func (w *world) leave() (string, func(*state.Cluster) error) {
 
 func (w *world) onServers() (string, func(*state.Cluster) error) {
 	server := w.server()
-	switch w.rnd.IntN(6) {
+	switch w.rnd.IntN(9) {
 	case 0:
 		name := fmt.Sprintf("s%d", 1+w.rnd.IntN(8))
 		s := state.Server{Address: "192.168.7." + name[1:], NAT: w.rnd.IntN(4) == 0, Interface: pick(w, "", "", "eth0", "192.168.7.1", "br0")}
@@ -366,9 +366,38 @@ func (w *world) onServers() (string, func(*state.Cluster) error) {
 		}
 	case 4:
 		return "setsubnet-none " + server, func(c *state.Cluster) error { return SetSubnet(c, server, netip.Prefix{}) }
+	case 5:
+		to := fmt.Sprintf("s%d", 1+w.rnd.IntN(8))
+		return "rename " + server + " " + to, func(c *state.Cluster) error { return SetServer(c, server, ServerOptions{Rename: to}) }
+	case 6:
+		o := ServerOptions{Given: state.Server{NAT: w.rnd.IntN(2) == 0, Interface: pick(w, "eth0", "eth1", "192.168.7.1"), Endpoint: pick(w, "", "h.example:51820")}, Keys: []string{pick(w, "nat", "interface", "endpoint")}}
+		if w.rnd.IntN(2) == 0 {
+			o = ServerOptions{Unset: []string{pick(w, Properties()...)}}
+		}
+		return fmt.Sprintf("setserver %s %+v", server, o), func(c *state.Cluster) error { return SetServer(c, server, o) }
+	case 7:
+		return "readdress " + server, func(c *state.Cluster) error { return w.readdress(c, server) }
 	}
 	p := w.subnet()
 	return fmt.Sprint("setsubnet ", server, " ", p), func(c *state.Cluster) error { return SetSubnet(c, server, p) }
+}
+
+// readdress gives a server that was contacted other addresses on eth0.
+func (w *world) readdress(c *state.Cluster, server string) error {
+	s, address := c.Servers[server], fmt.Sprintf("192.168.7.%d", 100+w.rnd.IntN(100))
+	if s == nil || s.Facts == nil || server == network.Local {
+		return ground.UnknownServer(server)
+	}
+	was := *s
+	if err := SetServer(c, server, ServerOptions{Given: state.Server{Address: address}, Keys: []string{"address"}}); err != nil {
+		return err
+	}
+	facts := *s.Facts
+	facts.Interfaces = slices.Clone(facts.Interfaces)
+	facts.Interfaces[0].Addrs = prefixes(address + "/24")
+	s.Facts = &facts
+	Follow(c, server, &was)
+	return nil
 }
 
 // set is setnetwork with options of the network's kind, hardly ever of another.

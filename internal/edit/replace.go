@@ -23,7 +23,11 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 	if wish.Name != "" && c.Name != "" && wish.Name != c.Name {
 		return nil, hint.Errorf("cluster "+c.Name, "--cluster "+wish.Name, "the file is cluster %s, not %s", wish.Name, c.Name)
 	}
-	w, before := wish.Clone(), c.Clone().Networks
+	w := wish.Clone()
+	if err := renameAlike(c, w); err != nil {
+		return nil, err
+	}
+	before := c.Clone().Networks
 	for name, n := range w.Networks {
 		holdDealt(n, c.Networks[name])
 	}
@@ -40,7 +44,7 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 	for name, s := range w.Servers {
 		s.Facts, s.Confirmed = nil, nil
 		if old := c.Servers[name]; old != nil {
-			s.Facts, s.Confirmed = old.Facts, old.Confirmed
+			s.Facts, s.Confirmed, s.Born = old.Facts, old.Confirmed, cmp.Or(s.Born, old.Born)
 		}
 		c.Servers[name] = s
 	}
@@ -84,22 +88,46 @@ func completeWithout(c *state.Cluster, gone []string) error {
 	return network.Complete(without)
 }
 
+// renameAlike gives servers of c the names that w has for them: those of one that w has no
+// name for, and that is reached as a new one of w.
+func renameAlike(c, w *state.Cluster) error {
+	for _, now := range w.ServerNames() {
+		if c.Servers[now] != nil || now == network.Local {
+			continue
+		}
+		for _, was := range c.ServerNames() {
+			if w.Servers[was] == nil && was != network.Local && wayTo(was, c.Servers[was]) == wayTo(now, w.Servers[now]) {
+				if err := RenameServer(c, was, now); err != nil {
+					return hint.Pin(err, "server "+now)
+				}
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// reached is how a server is reached.
+type reached struct {
+	address, jump string
+	port          uint16
+}
+
+func wayTo(name string, s *state.Server) reached {
+	return reached{cmp.Or(s.Address, name), s.Jump, cmp.Or(s.Port, 22)}
+}
+
 // checkOneName refuses servers among names that are reached like another one: one
 // machine has one name, each would remove what the other asks for. What only the
 // machine itself tells is for whoever talks to it.
 func checkOneName(c *state.Cluster, names []string) error {
-	type way struct {
-		address, jump string
-		port          uint16
-	}
-	to := func(s *state.Server) way { return way{s.Address, s.Jump, cmp.Or(s.Port, 22)} }
-	first := map[way]string{}
+	first := map[reached]string{}
 	for _, name := range c.ServerNames() {
 		s := c.Servers[name]
-		other, taken := first[to(s)]
+		other, taken := first[wayTo(name, s)]
 		switch {
 		case !taken:
-			first[to(s)] = name
+			first[wayTo(name, s)] = name
 		case other == name, s.Address == "": // a name in ssh's config
 		case slices.Contains(names, name), slices.Contains(names, other):
 			return hint.Errorf("server "+name, "use "+other+", or flock delserver "+other+" --force, then the same again",

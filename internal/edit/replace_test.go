@@ -73,7 +73,7 @@ func TestReplaceRefusesWhatDoesNotFit(t *testing.T) {
 		"unknown member":  {Networks: map[string]*state.Network{"vx1": {Type: network.VXLAN, Members: []string{"s9"}}}},
 		"server gone":     {Networks: map[string]*state.Network{"vx1": {Type: network.VXLAN, Members: []string{"s1"}}}},
 		"unknown type":    {Networks: map[string]*state.Network{"vx1": {Type: "vxlam"}}},
-		"another name":    {Servers: map[string]*state.Server{"web1": {Address: "10.99.0.2", Port: 22}}},
+		"another name":    {Servers: map[string]*state.Server{"s1": {Address: "10.99.0.1"}, "web1": {Address: "10.99.0.1", Port: 22}}},
 		"two names":       {Servers: map[string]*state.Server{"s7": {Address: "10.99.0.7"}, "s8": {Address: "10.99.0.7"}}},
 		"reserved name":   {Servers: map[string]*state.Server{"client": {}}},
 	} {

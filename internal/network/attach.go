@@ -231,7 +231,7 @@ func (s *socket) example(c *state.Cluster, a netip.Addr) string {
 func (b *builder) attachments(server string) {
 	h := b.Out.Hosts[server]
 	for _, a := range b.Cluster.Servers[server].Attached {
-		port, mac := ground.ContainerMAC(b.Cluster.Name, server, a.Container, a.Interface)
+		port, mac := ground.ContainerMAC(b.Cluster.Name, ground.BornAs(b.Cluster, server), a.Container, a.Interface)
 		out := spec.Attachment{Container: a.Container, Interface: a.Interface, Host: spec.AttachPrefix + port, MAC: mac, Moved: a.Moved}
 		if a.Bridge != "" {
 			at := socketOf(b.Cluster, server, a.Bridge)

@@ -28,11 +28,22 @@ func Devices(c *state.Cluster, server string) []string {
 				out = append(out, m.Interface)
 			case m.Addr.IsValid() && overlayOf(c, server, m.Addr) == nil: // those of our own networks are known
 				out = append(out, m.Addr.String())
+				if u, err := ground.FindPlace(nil, known(c.Servers[server]), m, m.Addr.Is6()); err == nil {
+					out = append(out, u.Dev) // it may have another address by now
+				}
 			}
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// known is s with facts, no matter whether it was contacted.
+func known(s *state.Server) *state.Server {
+	if s.Facts != nil {
+		return s
+	}
+	return &state.Server{Facts: &state.Facts{}}
 }
 
 // underlays finds every member's place in the underlay. A server that was never

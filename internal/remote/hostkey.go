@@ -44,6 +44,10 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 	if err = r.checkRevoked(key); err == nil {
 		err = known.check(r.KeyName, key)
 	}
+	if errors.Is(err, ErrHostKeyUnknown) && r.formerly != "" && known.check(r.formerly, key) == nil {
+		d.say(r.target, "its key is the one that is known of %s", r.formerly)
+		return d.learn(r, bareKey(key))
+	}
 	if errors.Is(err, ErrHostKeyUnknown) {
 		err = d.meet(r, p, bareKey(key), err)
 	}

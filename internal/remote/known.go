@@ -77,6 +77,15 @@ func (k knownKeys) of(addr string) (lines knownKeys, exact bool) {
 	return k.named(host), false
 }
 
+// namedAs is the place whose keys r's server is asked for: the former one where nothing is
+// known of the new one.
+func (k knownKeys) namedAs(r *route) string {
+	if lines, _ := k.of(r.KeyName); len(lines) == 0 && r.formerly != "" {
+		return r.formerly
+	}
+	return r.KeyName
+}
+
 func (k knownKeys) named(name string) knownKeys {
 	var out knownKeys
 	for _, l := range k {

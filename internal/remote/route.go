@@ -10,7 +10,8 @@ import (
 // route is where a target leads once ssh's config has been asked.
 type route struct {
 	*sshconfig.Route
-	target Target
+	target   Target
+	formerly string // the KeyName of the server's former place; "": there is none
 }
 
 // route finds out where t leads; nothing is contacted.
@@ -23,5 +24,11 @@ func (d *Dialer) route(ctx context.Context, t Target) (*route, error) {
 	if err != nil {
 		return nil, hint.With(err, t.where(), "")
 	}
-	return &route{Route: r, target: t}, nil
+	out := &route{Route: r, target: t}
+	if t.Formerly != nil {
+		if was, err := d.route(ctx, *t.Formerly); err == nil && was.KeyName != r.KeyName { // an unknown place is asked about
+			out.formerly = was.KeyName
+		}
+	}
+	return out, nil
 }

@@ -22,6 +22,10 @@ type Target struct {
 	Arch     string  // GOARCH if it is known: saves a question at first contact
 	Variant  Variant // of the agent that the server needs
 
+	// Formerly is how the server was reached so far; nil: as now. A host key that is known
+	// there, and of which nothing is known at the new place, is taken without a question.
+	Formerly *Target
+
 	behind string // this is a jump host: the server that is wanted
 }
 

@@ -117,7 +117,7 @@ func AddOwn(b *ground.Builder, server string) {
 	}
 	h, p, gw := b.Out.Hosts[server], with.Masked(), with.Addr()
 	Add(b, h, Segment{
-		Network: SubnetNetwork, Bridge: SubnetBridge, MAC: ground.MAC(ground.RoleBridge, b.Cluster.Name, SubnetNetwork+"/"+server, 0),
+		Network: SubnetNetwork, Bridge: SubnetBridge, MAC: ground.MAC(ground.RoleBridge, b.Cluster.Name, SubnetNetwork+"/"+ground.BornAs(b.Cluster, server), 0),
 		Subnets: []netip.Prefix{p}, Gateways: []netip.Addr{gw}, Masq: true, Guard: spec.Guard{DHCP: true},
 	})
 	d := spec.DHCP{

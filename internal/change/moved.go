@@ -1,0 +1,100 @@
+package change
+
+import (
+	"context"
+
+	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/target"
+)
+
+// entry is a server in the file before an edit.
+type entry struct {
+	name string
+	*state.Server
+}
+
+// remember notes the servers before an edit.
+func (r *run) remember() {
+	r.entries = make(map[any]entry, len(r.c.Servers))
+	for name, s := range r.c.Servers {
+		was := *s
+		r.entries[identityOf(s)] = entry{name, &was}
+	}
+}
+
+// identityOf is what an edit does not take from a server when it gives it another name.
+func identityOf(s *state.Server) any {
+	if s.Facts != nil {
+		return s.Facts
+	}
+	return s
+}
+
+// renamed calls do with the names of each server that has another one since the edit.
+func (r *run) renamed(do func(was, now string)) {
+	for _, name := range r.c.ServerNames() {
+		if was, known := r.entries[identityOf(r.c.Servers[name])]; known && was.name != name {
+			do(was.name, name)
+		}
+	}
+}
+
+// recognize has what is known of a server be known by the name that the edit gave it.
+func (r *run) recognize() {
+	r.former = make(map[string]entry, len(r.entries))
+	for name, s := range r.c.Servers {
+		if was, known := r.entries[identityOf(s)]; known {
+			r.former[name] = was
+		}
+	}
+	r.renamed(func(was, name string) {
+		r.before[name], r.spoke[name], r.filed[name] = r.before[was], r.spoke[was], true
+		if r.was != nil {
+			r.was[name] = r.was[was]
+		}
+		for i, waits := range r.behind {
+			if waits == was {
+				r.behind[i] = name
+			}
+		}
+	})
+}
+
+// reach contacts the server that may be somewhere else, before any other one: others may
+// be behind it, and a person may have to look at its host key.
+func (r *run) reach(ctx context.Context) error {
+	name := r.req.Moves
+	if name == "" {
+		return nil
+	}
+	p := &peer{name: name, speaks: network.Speakers(r.c)[name] || r.spoke[name], want: r.compiled.Hosts[name], former: r.former[name].Server}
+	if err := p.dial(ctx, r.e, r.c); err != nil {
+		return err
+	}
+	p.want = nil // nothing is planned so far
+	r.peers[name] = p
+	return nil
+}
+
+// followed has networks follow a server that is somewhere else now, and refuses another
+// machine there.
+func (r *run) followed(p *peer) error {
+	was := r.former[p.name]
+	if p.name != r.req.Moves || was.Server == nil || was.Facts == nil {
+		return nil
+	}
+	s := r.c.Servers[p.name]
+	elsewhere := s.Address != was.Address || s.Port != was.Port || s.Jump != was.Jump
+	if m := was.Facts.Machine; elsewhere && m != "" && s.Facts.Machine != "" && s.Facts.Machine != m {
+		p.refused = append(p.refused, hint.Errorf("server "+p.name, "flock delserver "+p.name+" --force, then flock addserver "+p.name+" "+target.Format(s.User, s.Address, s.Port),
+			"%s is another machine than %s has been so far: its machine id is %s, not %s", s.Address, p.name, s.Facts.Machine, m))
+	}
+	_, err := edit.Do(r.c, func(c *state.Cluster) error {
+		edit.Follow(c, p.name, was.Server)
+		return nil
+	})
+	return err
+}
