@@ -71,14 +71,21 @@ func (a *app) attach(ctx context.Context, o *netOptions) error {
 	if err := o.Check(c); err != nil {
 		return command.Usage(err)
 	}
-	req := change.Request{Edit: func(c *state.Cluster) error { return edit.Attach(c, o.Server, o.Record(), o.Replace) }}
+	var made state.Attachment
+	req := change.Request{Edit: func(c *state.Cluster) error {
+		err := edit.Attach(c, o.Server, o.Record(), o.Replace)
+		if s := c.Servers[o.Server]; err == nil {
+			made = s.Attached[network.AttachedAt(s, o.Container, o.Interface)]
+		}
+		return err
+	}}
 	if o.Interface == "" || !strings.Contains(o.Container, "/") {
 		req.Containers, req.Found = o.Server, func(list []spec.Container) error { return o.Found(s, list) }
 	}
 	return a.Alter(ctx, command.Alter{
 		Request: req,
 		Said: func(out *change.Outcome) string {
-			text := attachedText(o.Server, o.Record())
+			text := attachedText(o.Server, made)
 			if o.Bridge == "" {
 				text += "; next: flock setnet " + o.Server + ":" + o.Container + " " + o.Interface + ":BRIDGE"
 			}

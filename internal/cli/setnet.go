@@ -20,8 +20,8 @@ or, without any, those that its DHCP client gets. One that the container does no
 made, as addnet makes it. One that flock made stays up on its way to another bridge; another
 fixed address makes it anew.
 
-One that the container has from somebody else (LXC's eth0 on lxcbr0, say) is moved with
-its pair. It loses the addresses that it had there, and has a MAC of flock's; udhcpc, and
+One that the container has from somebody else (LXC's eth0 on lxcbr0, Docker's on docker0)
+is moved with its pair. It loses the addresses that it had there, and has a MAC of flock's; udhcpc, and
 clients that watch the cable, ask for an address at once. In the configuration of an LXC
 container the move stands behind its own lines, which count again after delnet.
 

@@ -8,6 +8,7 @@ import (
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -19,7 +20,13 @@ func Attach(c *state.Cluster, server string, a state.Attachment, change bool) er
 		return err
 	}
 	s := c.Servers[server]
-	switch at := network.AttachedAt(s, a.Container, a.Interface); {
+	at := network.AttachedAt(s, a.Container, a.Interface)
+	if silent := !spec.AsksByDHCP(a.Container) && len(a.Addrs) == 0; silent && at >= 0 && s.Attached[at].Bridge == a.Bridge {
+		a.Addrs = s.Attached[at].Addrs // which it was dealt
+	} else if free := network.Deal(c, server, a.Bridge); silent && free.IsValid() {
+		a.Addrs = []netip.Addr{free}
+	}
+	switch {
 	case at < 0:
 		a.Moved = change
 		s.Attached = append(s.Attached, a)

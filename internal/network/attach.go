@@ -192,12 +192,18 @@ func (s *socket) fixed(a netip.Addr) bool {
 	return !slices.ContainsFunc(s.handed, func(r spec.Range) bool { return a.Compare(r.First) >= 0 && a.Compare(r.Last) <= 0 })
 }
 
-// exampleTries bounds how many addresses are looked at for an example.
-const exampleTries = 1024
-
-// example is an address that can be had instead of a, as a part of advice; "" where none is
-// found soon.
+// example is an address that can be had instead of a, as a part of advice; "" where none is.
 func (s *socket) example(c *state.Cluster, a netip.Addr) string {
+	free := s.free(c, a.Is6())
+	if !free.IsValid() {
+		return ""
+	}
+	return ", for example " + free.String()
+}
+
+// free is an address of a family that a container can have: the last one, as DHCP begins at
+// the other end. It is invalid where there is none.
+func (s *socket) free(c *state.Cluster, is6 bool) netip.Addr {
 	taken := map[netip.Addr]bool{}
 	for _, server := range c.Servers {
 		for _, other := range server.Attached {
@@ -207,24 +213,33 @@ func (s *socket) example(c *state.Cluster, a netip.Addr) string {
 		}
 	}
 	for i, p := range s.subnets {
-		if p.Addr().Is6() != a.Is6() {
+		if p.Addr().Is6() != is6 {
 			continue
 		}
-		try := p.Addr().Next()
-		for _, r := range s.handed {
-			if r.First == try.Next() { // single DHCP begins behind the gateway
-				try = r.Last
+		for try := prefix.Last(p); p.Contains(try) && try != p.Addr(); try = try.Prev() {
+			hand := slices.IndexFunc(s.handed, func(r spec.Range) bool { return try.Compare(r.First) >= 0 && try.Compare(r.Last) <= 0 })
+			kept := slices.IndexFunc(s.servers, func(p netip.Prefix) bool { return p.Contains(try) })
+			switch {
+			case hand >= 0:
+				try = s.handed[hand].First
+			case kept >= 0:
+				try = s.servers[kept].Masked().Addr()
+			case !taken[try] && try != s.gateways[i] && (is6 || try != prefix.Last(p)):
+				return try
 			}
-		}
-		for range exampleTries {
-			bad := taken[try] || try == s.gateways[i] || !s.fixed(try) || slices.ContainsFunc(s.servers, func(p netip.Prefix) bool { return p.Contains(try) })
-			if !bad && p.Contains(try) && (try.Is6() || try != prefix.Last(p)) {
-				return ", for example " + try.String()
-			}
-			try = try.Next()
 		}
 	}
-	return ""
+	return netip.Addr{}
+}
+
+// Deal chooses an IPv4 address on a bridge of a server for a container that does not ask for
+// one. It is invalid where the bridge has none, or none is left.
+func Deal(c *state.Cluster, server, bridge string) netip.Addr {
+	at := socketOf(c, server, bridge)
+	if at == nil {
+		return netip.Addr{}
+	}
+	return at.free(c, false)
 }
 
 // attachments adds what containers on server get.

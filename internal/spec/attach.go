@@ -15,8 +15,14 @@ const NetNS = "netns"
 // LXC is the kind of container that lxc-start(1) runs.
 const LXC = "lxc"
 
+// Docker is the kind of container that docker-run(1) runs.
+const Docker = "docker"
+
 // ContainerKinds are the kinds that containers can have.
-func ContainerKinds() []string { return []string{NetNS, LXC} }
+func ContainerKinds() []string { return []string{NetNS, LXC, Docker} }
+
+// AsksByDHCP says whether a container, KIND/NAME, can be expected to have a DHCP client.
+func AsksByDHCP(container string) bool { return !strings.HasPrefix(container, Docker+"/") }
 
 // containerNameMax is the longest name of a container, in bytes. With all that goes with
 // it, it fits a link's alias (IFALIASZ, 256).

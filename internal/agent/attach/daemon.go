@@ -4,16 +4,12 @@ package attach
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
@@ -66,19 +62,11 @@ func Run(ctx context.Context, cluster string, log io.Writer) error {
 
 // Serve is Run with the files of a cluster, wherever they are.
 func Serve(ctx context.Context, s *host.Files, log io.Writer) error {
-	watch, err := watchNamespaces()
-	if err != nil {
-		return host.NoInotify("the process that attaches containers", err)
-	}
-	defer func() { _ = watch.Close() }() // only read
-	links, err := watchLinks()
+	news, err := listen(s)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = links.Close() }()
-	came := make(chan struct{}, 1)
-	go tellEvents(watch, came, func([]byte) bool { return true })
-	go tellEvents(links, came, linkCame)
+	defer news.close()
 	done, err := s.Units.Ready(Daemon(s))
 	if err != nil {
 		return err
@@ -87,81 +75,25 @@ func Serve(ctx context.Context, s *host.Files, log io.Writer) error {
 	defer again.Stop()
 	for tries := 0; ; {
 		select {
-		case <-came:
+		case <-news.came:
+			tries = 0
+		case <-news.changed: // whoever changed it has attached what was there
+			if fresh, err := news.follow(s.Last()); !fresh && err == nil {
+				continue
+			}
 			tries = 0
 		case <-again.C:
 			tries++
 		case <-ctx.Done():
 			return done()
 		}
-		all, err := attachComers(ctx, s)
-		if err != nil && ctx.Err() == nil && (all || tries == attachTries) { // a container may go while it is looked at
+		_, err := news.follow(s.Last())
+		all, err2 := attachComers(ctx, s)
+		if err := errors.Join(err, err2); err != nil && ctx.Err() == nil && (all || tries == attachTries) { // a container may go while it is looked at
 			fmt.Fprintln(log, err)
 		}
 		if !all && tries < attachTries {
 			again.Reset(attachAgain << tries)
-		}
-	}
-}
-
-// watchNamespaces hears of every named network namespace that is made. The directory is
-// made as ip-netns(8) makes it.
-func watchNamespaces() (*os.File, error) {
-	if err := os.MkdirAll(Namespaces, 0o755); err != nil {
-		return nil, err
-	}
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := unix.InotifyAddWatch(fd, Namespaces, unix.IN_CREATE|unix.IN_MOVED_TO); err != nil {
-		return nil, errors.Join(err, unix.Close(fd))
-	}
-	return os.NewFile(uintptr(fd), "inotify"), nil
-}
-
-// watchLinks hears of devices that come and go: a container that starts gets one of them.
-func watchLinks() (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("open netlink: %w", err)
-	}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK}); err != nil {
-		return nil, errors.Join(fmt.Errorf("bind netlink: %w", err), unix.Close(fd))
-	}
-	return os.NewFile(uintptr(fd), "netlink"), nil
-}
-
-// linkCame says whether news are of a device that is new on the server, or that left it:
-// into a container.
-func linkCame(news []byte) bool {
-	list, err := syscall.ParseNetlinkMessage(news)
-	for _, m := range list {
-		if len(m.Data) < unix.SizeofIfInfomsg || m.Data[0] != unix.AF_UNSPEC { // which is about a port of a bridge
-			continue
-		}
-		change := binary.NativeEndian.Uint32(m.Data[12:]) // struct ifinfomsg: what is new of its flags, all of them for a new device
-		if m.Header.Type == unix.RTM_DELLINK || change == ^uint32(0) {
-			return true
-		}
-	}
-	return err != nil
-}
-
-// tellEvents says on came that something happened that counts, until watch is closed.
-func tellEvents(watch *os.File, came chan<- struct{}, counts func(news []byte) bool) {
-	events := make([]byte, 1<<15)
-	for {
-		n, err := watch.Read(events)
-		if err != nil && !errors.Is(err, unix.ENOBUFS) { // more news than it could hold
-			return
-		}
-		if err == nil && !counts(events[:n]) {
-			continue
-		}
-		select {
-		case came <- struct{}{}:
-		default: // one look is to come
 		}
 	}
 }

@@ -17,7 +17,7 @@ const Namespaces = "/run/netns"
 
 var netns = sort{
 	kind: spec.NetNS, names: func() ([]string, error) { return sysfile.Names(Namespaces) },
-	there: netnsThere, open: netnsSpace,
+	there: netnsThere, open: netnsSpace, dirs: func(map[string]bool) []string { return []string{Namespaces} },
 	comes: func(name string) bool { return netnsThere(name) && !isSpace(filepath.Join(Namespaces, name)) },
 }
 

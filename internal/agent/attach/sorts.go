@@ -21,6 +21,9 @@ type sort struct {
 	there func(name string) bool         // whether one exists
 	open  func(name string) (int, error) // its network namespace; fs.ErrNotExist: it does not run, or has none of its own
 	comes func(name string) bool         // whether it is on its way: its namespace is not ready yet
+	// dirs are the directories in which something appears when one of names comes, beside
+	// devices; nil where there is always a device.
+	dirs func(names map[string]bool) []string
 	*keeper
 }
 
@@ -50,7 +53,7 @@ type former struct {
 }
 
 // sorts are all sorts of containers.
-var sorts = []*sort{&netns, &lxc}
+var sorts = []*sort{&netns, &lxc, &docker}
 
 // sortOf is the one of a container, KIND/NAME, and its name.
 func sortOf(container string) (*sort, string, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -182,6 +184,11 @@ func (s *Space) Set(a spec.Attachment) error {
 	if a.MTU != 0 {
 		up.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(a.MTU)))) //nolint:gosec // at most 65535
 	}
+	if slices.ContainsFunc(a.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		if err := s.allowIPv6(a.Interface); err != nil {
+			return err
+		}
+	}
 	messages := []*nl.NetlinkRequest{up}
 	has := in.Prefixes(l.Attrs().Index)
 	for _, p := range a.Addrs {
@@ -199,6 +206,18 @@ func (s *Space) Set(a spec.Attachment) error {
 		return fmt.Errorf("set up %s in %s: %w", a.Interface, a.Container, err)
 	}
 	return nil
+}
+
+// allowIPv6 lets an interface have IPv6 addresses. In containers without such a network
+// Docker switches them off.
+func (s *Space) allowIPv6(iface string) error {
+	return s.inside(func() error {
+		path := "/proc/sys/net/ipv6/conf/" + iface + "/disable_ipv6"
+		if text, err := sysfile.ReadIfThere(path); err != nil || text != "1\n" {
+			return err
+		}
+		return os.WriteFile(path, []byte("0"), 0)
+	})
 }
 
 func ipFamily(a netip.Addr) int {
