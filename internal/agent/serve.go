@@ -243,7 +243,7 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		return nil, err
 	}
 	if r.Op == spec.OpBGP {
-		status, err := bgpctl.Status(ctx, host.NewFiles(r.Want.Cluster))
+		status, err := bgpctl.Status(ctx, host.NewFiles(r.Want.Cluster), r.BGP)
 		return &spec.Reply{BGP: status}, err
 	}
 	if r.Op == spec.OpNets {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -42,18 +43,28 @@ func (d *daemon) serve(ctx context.Context) error {
 // answer does what one request asks; the caller holds d.requests.
 func (d *daemon) answer(ctx context.Context, req spec.BGPRequest) *spec.BGPAnswer {
 	a := &spec.BGPAnswer{}
+	var deaf []netip.Addr
 	var err error
 	switch req.Op {
 	case spec.BGPReload:
 		a.Restart, err = d.reload(ctx)
 	case spec.BGPEnd:
 		err = errors.Join(d.speaker.end(ctx), d.fib.end(ctx))
-	case spec.BGPLook:
+	case spec.BGPRefresh:
+		deaf, err = d.speaker.refresh(ctx, req.Peers)
+	case spec.BGPReset:
+		err = d.speaker.reset(ctx, req.Peers)
+	case spec.BGPLook, spec.BGPRoutes:
 	default:
 		err = fmt.Errorf("%q is no request that this daemon knows", req.Op)
 	}
 	if err == nil && req.Status {
-		a.Status, err = d.status(ctx)
+		if a.Status, err = d.status(ctx); err == nil {
+			a.Status.Deaf = deaf
+		}
+	}
+	if err == nil && req.Op == spec.BGPRoutes && req.Status {
+		a.Status.Exchanges, err = d.speaker.exchanges(ctx, req.Peers, a.Status)
 	}
 	if err != nil {
 		a.Error = err.Error()

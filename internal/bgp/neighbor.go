@@ -21,6 +21,9 @@ const (
 	// time (RFC 4271): a neighbour that rebooted answers the next one with a reset, and
 	// the session starts again.
 	keepaliveMost = 10
+	// resetPause is how many seconds GoBGP takes no connection after a reset that an
+	// operator asked for. Its default is 30.
+	resetPause = 1
 	// passiveFor is how long after a restart external neighbours may connect first: see
 	// awaits.
 	passiveFor = 8 * time.Second
@@ -38,6 +41,7 @@ func peerOf(s *spec.BGP, n spec.BGPNeighbor, password string, restarting bool) *
 		},
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			ConnectRetry: connectRetry, HoldTime: uint64(s.Hold), KeepaliveInterval: uint64(keepalive(s.Hold)), //nolint:gosec // 3…65535
+			IdleHoldTimeAfterReset: resetPause,
 		}},
 		Transport: &api.Transport{PassiveMode: awaits(n, restarting)},
 		GracefulRestart: &api.GracefulRestart{

@@ -7,6 +7,8 @@ import (
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/flocknet/flock/internal/spec"
 )
 
 // prefixOf is the destination of path.
@@ -39,4 +41,14 @@ func asPathOf(path *apiutil.Path) string {
 		}
 	}
 	return ""
+}
+
+// preferenceOf is path's LOCAL_PREF; nil if it is the usual one, or none.
+func preferenceOf(path *apiutil.Path) *uint32 {
+	for _, a := range path.Attrs {
+		if p, ok := a.(*bgp.PathAttributeLocalPref); ok && p.Value != spec.DefaultLocalPref {
+			return &p.Value
+		}
+	}
+	return nil
 }

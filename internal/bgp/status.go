@@ -113,7 +113,7 @@ func (sp *speaker) neighbors(ctx context.Context, s *spec.BGP, secrets map[strin
 	for _, n := range s.Neighbors {
 		h := sp.journal.about(n.Addr)
 		one := neighborStatus(s, n, peers[n.Addr], h, secrets[n.Secret] != "", drops)
-		if one.State == spec.BGPEstablished && one.Uptime >= spec.BGPTold {
+		if one.State == spec.BGPEstablished && one.Uptime >= spec.BGPHeard {
 			if one.Unmatched, err = sp.unmatched(s, n); err != nil {
 				return nil, err
 			}
@@ -247,7 +247,7 @@ func route(s *spec.BGP, p netip.Prefix, paths []*apiutil.Path, kernel map[netip.
 		from := path.PeerAddress
 		q := spec.BGPPath{
 			From: from, Name: nameOf(s, from), ASPath: asPathOf(path), Stale: path.Stale,
-			Age: time.Since(time.Unix(path.Age, 0)).Round(time.Second), Used: path.Best,
+			Age: time.Since(time.Unix(path.Age, 0)).Round(time.Second), Used: path.Best, LocalPref: preferenceOf(path),
 		}
 		if from.IsValid() {
 			q.NextHop = nextHopOf(path)

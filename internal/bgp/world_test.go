@@ -194,12 +194,16 @@ func (d *daemonProcess) stop(s os.Signal) {
 }
 
 func (d *daemonProcess) ask(op string, status bool) (*spec.BGPAnswer, error) {
+	return d.request(spec.BGPRequest{Op: op, Status: status})
+}
+
+func (d *daemonProcess) request(r spec.BGPRequest) (*spec.BGPAnswer, error) {
 	c, err := net.Dial("unix", filepath.Join(d.dir, spec.BGPSocket))
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	if err := json.NewEncoder(c).Encode(spec.BGPRequest{Op: op, Status: status}); err != nil {
+	if err := json.NewEncoder(c).Encode(r); err != nil {
 		return nil, err
 	}
 	a := &spec.BGPAnswer{}
@@ -207,7 +211,7 @@ func (d *daemonProcess) ask(op string, status bool) (*spec.BGPAnswer, error) {
 		return nil, err
 	}
 	if a.Error != "" {
-		return a, fmt.Errorf("%s: %s", op, a.Error)
+		return a, fmt.Errorf("%s: %s", r.Op, a.Error)
 	}
 	return a, nil
 }

@@ -13,5 +13,5 @@ type app struct{ *command.App }
 // Commands are the commands of BGP networks, in the order of help.
 func Commands(shared *command.App) []*cobra.Command {
 	a := &app{shared}
-	return []*cobra.Command{newCreateBGP(a), newAddBGP(a), newDelBGP(a), newRemoveBGP(a), newShowBGP(a)}
+	return []*cobra.Command{newCreateBGP(a), newAddBGP(a), newDelBGP(a), newRemoveBGP(a), newShowBGP(a), newResetBGP(a)}
 }

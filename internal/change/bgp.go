@@ -29,26 +29,74 @@ const pollBGP = 100 * time.Millisecond
 // or within has passed. The order is that of servers. It takes no lock, neither of the
 // file nor on a server.
 func (e *Engine) BGP(ctx context.Context, servers []string, until func([]Speaker) bool, within time.Duration) ([]Speaker, error) {
-	c, err := e.Store.Load(ctx)
+	r, peers, err := e.speakersOf(ctx, servers)
 	if err != nil {
 		return nil, err
 	}
+	defer r.end()
+	return r.poll(ctx, peers, until, within)
+}
+
+// speakersOf are servers whose daemons are to be asked; the caller ends r.
+func (e *Engine) speakersOf(ctx context.Context, servers []string) (r *run, peers []*peer, err error) {
+	c, err := e.Store.Load(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := network.Complete(c); err != nil {
-		return nil, inputError{e.Store.Locate(err)}
+		return nil, nil, inputError{e.Store.Locate(err)}
 	}
 	compiled, err := network.Compile(c)
 	if err != nil {
-		return nil, inputError{err}
+		return nil, nil, inputError{err}
 	}
-	r := &run{e: e, c: c, peers: map[string]*peer{}, sums: sums{}}
-	defer r.end()
-	var peers []*peer
+	r = &run{e: e, c: c, peers: map[string]*peer{}, sums: sums{}}
 	for _, name := range servers {
 		p := &peer{name: name, want: compiled.Hosts[name]}
 		r.peers[name] = p
 		peers = append(peers, p)
 	}
-	return r.poll(ctx, peers, until, within)
+	return r, peers, nil
+}
+
+// BGPRequest is something that a BGP daemon is to do besides what the cluster file says,
+// or to tell.
+type BGPRequest struct {
+	Server string
+	spec.BGPRequest
+	// Approve is shown how the daemon is before; its error stops the request. nil: nobody
+	// is asked.
+	Approve func(*spec.BGPStatus) error
+	// Until says of the answers after the request whether they are awaited no more; nil:
+	// none is awaited.
+	Until  func([]Speaker) bool
+	Within time.Duration // bounds that wait
+}
+
+// RequestBGP has a BGP daemon carry out o, over one session. It returns the answer to the
+// request itself and how the daemon was last seen, the same where nothing is awaited. It
+// takes no lock, neither of the file nor on a server.
+func (e *Engine) RequestBGP(ctx context.Context, o BGPRequest) (answer, last Speaker, err error) {
+	r, peers, err := e.speakersOf(ctx, []string{o.Server})
+	if err != nil {
+		return Speaker{}, Speaker{}, err
+	}
+	defer r.end()
+	if o.Approve != nil {
+		before := r.speakers(ctx, peers, nil)[0]
+		if before.Status == nil {
+			return before, before, ctx.Err()
+		}
+		if err := o.Approve(before.Status); err != nil {
+			return before, before, err
+		}
+	}
+	answer = r.speakers(ctx, peers, &o.BGPRequest)[0]
+	if o.Until == nil || answer.Status == nil {
+		return answer, answer, ctx.Err()
+	}
+	all, err := r.poll(ctx, peers, o.Until, o.Within)
+	return answer, all[0], err
 }
 
 // poll asks the daemons of peers until until returns true, or within has passed.
@@ -58,7 +106,7 @@ func (r *run) poll(ctx context.Context, peers []*peer, until func([]Speaker) boo
 	tick := time.NewTicker(pollBGP)
 	defer tick.Stop()
 	for {
-		out := r.speakers(ctx, peers)
+		out := r.speakers(ctx, peers, nil)
 		if until == nil || until(out) {
 			return out, ctx.Err()
 		}
@@ -72,8 +120,9 @@ func (r *run) poll(ctx context.Context, peers []*peer, until func([]Speaker) boo
 	}
 }
 
-// speakers asks every one of peers whose session still works.
-func (r *run) speakers(ctx context.Context, peers []*peer) []Speaker {
+// speakers asks every one of peers whose session still works; more is what each is to do
+// or tell besides, nil: nothing.
+func (r *run) speakers(ctx context.Context, peers []*peer, more *spec.BGPRequest) []Speaker {
 	results := remote.Each(ctx, peers, r.parallel(), func(ctx context.Context, p *peer) (*spec.BGPStatus, error) {
 		if p.err != nil {
 			return nil, p.err
@@ -81,7 +130,7 @@ func (r *run) speakers(ctx context.Context, peers []*peer) []Speaker {
 		if err := p.dial(ctx, r.e, r.c); err != nil {
 			return nil, err
 		}
-		return p.askBGP(ctx, r.e)
+		return p.askBGP(ctx, r.e, more)
 	})
 	out := make([]Speaker, len(peers))
 	for i, res := range results {
@@ -95,8 +144,8 @@ func (r *run) speakers(ctx context.Context, peers []*peer) []Speaker {
 	return out
 }
 
-func (p *peer) askBGP(ctx context.Context, e *Engine) (*spec.BGPStatus, error) {
-	reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpBGP, Want: p.want})
+func (p *peer) askBGP(ctx context.Context, e *Engine, more *spec.BGPRequest) (*spec.BGPStatus, error) {
+	reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpBGP, Want: p.want, BGP: more})
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +162,7 @@ func (r *run) askBGP(ctx context.Context) {
 		}
 	}
 	results := remote.Each(ctx, peers, r.parallel(), func(ctx context.Context, p *peer) (*spec.BGPStatus, error) {
-		return p.askBGP(ctx, r.e)
+		return p.askBGP(ctx, r.e, nil)
 	})
 	for i, res := range results {
 		peers[i].bgp = res.Value

@@ -118,7 +118,7 @@ func unheardOutside(s Speaker, want *spec.BGP, asked map[Outside]bool) (missing 
 		case got.State != spec.BGPEstablished:
 			missing = append(missing, o.head()+sessionText(got))
 			waits = waits || !got.Refused
-		case len(n.Import) > 0 && got.Uptime < spec.BGPTold:
+		case len(n.Import) > 0 && got.Uptime < spec.BGPHeard:
 			waits = true
 		default:
 			missing = append(missing, Unmatched(s.Server, got)...)

@@ -3,6 +3,7 @@ package change
 import (
 	"encoding/base64"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -39,6 +40,10 @@ func verdict(server string, req *spec.Request, reply *spec.Reply) error {
 				return unbelieved(server, req.Op, "it names peers that it was not asked about")
 			}
 		}
+	case spec.OpBGP:
+		if strayPeers(req.BGP, reply.BGP) {
+			return unbelieved(server, req.Op, "it is about neighbors that nobody asked for")
+		}
 	case spec.OpProbe:
 		for _, q := range reply.Unheard {
 			if !slices.Contains(req.Probes, q) {
@@ -47,6 +52,26 @@ func verdict(server string, req *spec.Request, reply *spec.Reply) error {
 		}
 	}
 	return nil
+}
+
+// strayPeers says whether a daemon's answer lists other neighbours than those that it was
+// asked for, or not all of these.
+func strayPeers(asked *spec.BGPRequest, answer *spec.BGPStatus) bool {
+	if answer == nil {
+		return false // there is no daemon
+	}
+	var listed, deaf []netip.Addr
+	for _, e := range answer.Exchanges {
+		listed = append(listed, e.Addr)
+	}
+	if asked == nil {
+		return len(listed)+len(answer.Deaf) > 0
+	}
+	if asked.Op == spec.BGPRoutes {
+		return !slices.Equal(listed, asked.Peers) || len(answer.Deaf) > 0
+	}
+	deaf = slices.DeleteFunc(slices.Clone(answer.Deaf), func(a netip.Addr) bool { return slices.Contains(asked.Peers, a) })
+	return len(listed)+len(deaf) > 0
 }
 
 // strayPart names a part of reply that does not belong in an answer to op; "" if there

@@ -55,6 +55,7 @@ type scripted struct {
 
 	servers  []change.Server
 	speakers []change.Speaker
+	orders   []spec.BGPRequest
 	pending  []string
 	behind   []string // never applied
 	err      error
@@ -135,6 +136,27 @@ func (s *scripted) BGP(_ context.Context, servers []string, until func([]change.
 		until(out)
 	}
 	return out, s.err
+}
+
+// RequestBGP answers what the script holds for the server, before the request and after it.
+func (s *scripted) RequestBGP(ctx context.Context, o change.BGPRequest) (answer, last change.Speaker, err error) {
+	list, err := s.BGP(ctx, []string{o.Server}, nil, o.Within)
+	if err != nil {
+		return answer, last, err
+	}
+	if o.Approve != nil && list[0].Status == nil {
+		return list[0], list[0], nil
+	}
+	if o.Approve != nil {
+		if err := o.Approve(list[0].Status); err != nil {
+			return list[0], list[0], err
+		}
+	}
+	s.orders = append(s.orders, o.BGPRequest)
+	if o.Until != nil {
+		o.Until(list)
+	}
+	return list[0], list[0], nil
 }
 
 func (s *scripted) Purge(_ context.Context, server string, login state.Server) (*spec.Report, error) {

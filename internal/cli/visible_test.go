@@ -35,6 +35,8 @@ func TestServersTextIsMadeVisible(t *testing.T) {
 	facts := &state.Facts{Arch: nasty, Init: nasty, WireGuard: nasty, Interfaces: []state.Interface{{Name: nasty, MTU: 1500}}}
 	c := &state.Cluster{Name: "default", Servers: map[string]*state.Server{"s1": {Address: "10.0.0.1", Facts: facts}, "s2": {}}}
 	status := &spec.BGPStatus{Network: nasty, Neighbors: []spec.BGPNeighborStatus{{Name: nasty, Why: nasty, State: nasty}}, Routes: []spec.BGPRoute{{Why: nasty, Unused: nasty, Paths: []spec.BGPPath{{Name: nasty, ASPath: nasty}}}}}
+	told := []spec.BGPTold{{ASPath: nasty, Communities: []string{nasty}, Refused: nasty}, {Why: nasty}}
+	status.Exchanges = []spec.BGPExchange{{Received: told, Sent: told}}
 	servers := []change.Server{
 		{Name: "s1", State: nasty, Err: errors.Join(wrong, wrong)},
 		{Name: "s2", State: change.Done, Plan: &spec.Plan{Steps: steps}, Report: &spec.Report{Steps: steps}, BGP: status},
@@ -52,6 +54,7 @@ func TestServersTextIsMadeVisible(t *testing.T) {
 		"notes":      func(a *app) error { a.Notes(out.Notes); a.Unheard(out.Notes); return a.PrintNotes([]string{nasty}) },
 		"a greeting": func(a *app) error { a.Say("%s", describe("s1 added", "s1", c.Servers["s1"])); return nil },
 		"a speaker":  func(a *app) error { return a.PrintSpeaker(change.Speaker{Server: "s1", Status: status}) },
+		"exchanges":  func(a *app) error { return a.PrintExchanges(change.Speaker{Server: "s1", Status: status}) },
 		"a question": func(a *app) error { _, err := a.Ask(command.NewProgress(a.App), nasty+"?"); return err },
 		"progress": func(a *app) error {
 			p := command.NewProgress(a.App)

@@ -23,6 +23,7 @@ type Engine interface {
 	Purge(ctx context.Context, server string, login state.Server) (*spec.Report, error)
 	Containers(ctx context.Context, server string) ([]spec.Container, error)
 	BGP(ctx context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error)
+	RequestBGP(ctx context.Context, o change.BGPRequest) (answer, last change.Speaker, err error)
 }
 
 // Store is the cluster file that flags and environment name.

@@ -1,5 +1,7 @@
 package spec
 
+import "net/netip"
+
 // How an agent and the BGP daemon on its server talk: files in the cluster's directory
 // hold the configuration; per connection to the daemon's socket in that directory there
 // is one BGPRequest and one BGPAnswer, as JSON.
@@ -25,12 +27,17 @@ const (
 	BGPReload = "reload" // apply BGPFile and the passwords, then answer
 	BGPLook   = "look"   // only answer
 	BGPEnd    = "end"    // close the sessions with a NOTIFICATION, remove the routes from the kernel, end
+
+	BGPRoutes  = "routes"  // BGPStatus.Exchanges of Peers
+	BGPRefresh = "refresh" // have Peers tell all again (RFC 2918), and tell them all: no session ends, no route is lost
+	BGPReset   = "reset"   // end the sessions with Peers; new ones begin
 )
 
 // BGPRequest is what the agent asks of the daemon.
 type BGPRequest struct {
 	Op     string
-	Status bool `json:",omitempty"` // answer with Status too
+	Status bool         `json:",omitempty"` // answer with Status too
+	Peers  []netip.Addr `json:",omitempty"` // routes, refresh, reset: addresses of neighbours, at least one
 }
 
 // BGPAnswer is what the daemon answers.

@@ -15,6 +15,40 @@ type BGPStatus struct {
 
 	Neighbors []BGPNeighborStatus `json:",omitempty"` // by address
 	Routes    []BGPRoute          `json:",omitempty"` // by prefix, IPv4 first
+
+	Exchanges []BGPExchange `json:",omitempty"` // answers BGPRoutes, in the order of the request
+	Deaf      []netip.Addr  `json:",omitempty"` // answers BGPRefresh: neighbours that know no route refresh
+}
+
+// DefaultLocalPref is the preference of a route that nobody gave one (LOCAL_PREF, RFC 4271).
+const DefaultLocalPref = 100
+
+// BGPExchange is what one neighbour and this server tell each other.
+type BGPExchange struct {
+	Addr     netip.Addr
+	Received []BGPTold `json:",omitempty"` // by prefix, IPv4 first
+	Sent     []BGPTold `json:",omitempty"` // as it is sent, after the filters; by prefix, IPv4 first
+	// Later says that nothing is sent yet: after a restart this server waits until all
+	// neighbours have told theirs.
+	Later bool `json:",omitempty"`
+}
+
+// BGPTold is one route that one of the two told the other.
+type BGPTold struct {
+	Prefix      netip.Prefix
+	NextHop     netip.Addr
+	ASPath      string        `json:",omitempty"` // as BGPPath's
+	MED         *uint32       `json:",omitempty"` // nil: none
+	LocalPref   *uint32       `json:",omitempty"` // nil: none; of a received route that is accepted, the one that the filters gave it
+	Communities []string      `json:",omitempty"` // RFC 1997, "65000:1"
+	Age         time.Duration `json:",omitempty"` // of received ones, since it was learned
+	Stale       bool          `json:",omitempty"` // as BGPPath's
+	// Refused is the reason why a received route is not accepted; "" if it is.
+	Refused string `json:",omitempty"`
+	Used    bool   `json:",omitempty"` // an accepted one: the kernel has a route by it
+	// Why is the reason why an accepted one is not used: another path goes before it, or
+	// the kernel cannot have it; or why the kernel does not use what it has.
+	Why string `json:",omitempty"`
 }
 
 // States of a BGP session (RFC 4271, 8.2.2), as BGPNeighborStatus has them.
@@ -27,9 +61,9 @@ const (
 	BGPEstablished = "Established"
 )
 
-// BGPTold is how long a session must be up before its neighbour counts as having
+// BGPHeard is how long a session must be up before its neighbour counts as having
 // announced everything.
-const BGPTold = 3 * time.Second
+const BGPHeard = 3 * time.Second
 
 // BGPNeighborStatus is one session.
 type BGPNeighborStatus struct {
@@ -81,6 +115,9 @@ type BGPPath struct {
 	Name    string        `json:",omitempty"` // its server name
 	ASPath  string        `json:",omitempty"` // as the field writes it: "65001 65002 {65003,65004}"; "": none, of our own AS
 	Age     time.Duration // since it was learned
-	Used    bool          `json:",omitempty"` // the best, or as good as the best (ECMP)
-	Stale   bool          `json:",omitempty"` // its neighbour restarts (RFC 4724)
+	// LocalPref is how much it is preferred to others, if that is not DefaultLocalPref;
+	// nil: it is.
+	LocalPref *uint32 `json:",omitempty"`
+	Used      bool    `json:",omitempty"` // the best, or as good as the best (ECMP)
+	Stale     bool    `json:",omitempty"` // its neighbour restarts (RFC 4724)
 }

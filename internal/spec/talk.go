@@ -42,6 +42,7 @@ type Request struct {
 	Keys   []string      `json:",omitempty"` // keys: WireGuard devices; plan, status: those whose public keys are wanted, no pair is made
 	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
 	Peers  []Peer        `json:",omitempty"` // speak: of Want's, with an endpoint
+	BGP    *BGPRequest   `json:",omitempty"` // bgp: what else is asked of the daemon than its status; nil: nothing
 
 	Probes []Probe `json:",omitempty"` // probe
 

@@ -56,6 +56,8 @@ type pathDoc struct {
 	Age     int64  `json:"age"`
 	Used    bool   `json:"used"`
 	Stale   bool   `json:"stale"` // its peer restarts
+	// LocalPref is how much it is preferred to others, if that is not the usual 100.
+	LocalPref *uint32 `json:"local_pref,omitempty"`
 }
 
 func speakerDocOf(s change.Speaker) SpeakerDoc {
@@ -72,19 +74,23 @@ func speakerDocOf(s change.Speaker) SpeakerDoc {
 	doc.Network, doc.AS, doc.RouterID = s.Status.Network, s.Status.AS, s.Status.RouterID.String()
 	doc.Uptime, doc.Restarting = seconds(s.Status.Uptime), s.Status.Restarts
 	for _, n := range s.Status.Neighbors {
-		p := neighborDoc{
-			Address: n.Addr.String(), Name: n.Name, AS: n.AS, External: n.External, State: n.State,
-			Received: n.Received, Accepted: n.Accepted, Sent: n.Sent, Why: n.Why, Unmatched: rulesOf(n),
-		}
-		if n.State == spec.BGPEstablished {
-			p.Uptime = seconds(n.Uptime)
-		}
-		doc.Peers = append(doc.Peers, p)
+		doc.Peers = append(doc.Peers, neighborDocOf(n))
 	}
 	for _, r := range s.Status.Routes {
 		doc.Routes = append(doc.Routes, routeDocOf(r))
 	}
 	return doc
+}
+
+func neighborDocOf(n spec.BGPNeighborStatus) neighborDoc {
+	d := neighborDoc{
+		Address: n.Addr.String(), Name: n.Name, AS: n.AS, External: n.External, State: n.State,
+		Received: n.Received, Accepted: n.Accepted, Sent: n.Sent, Why: n.Why, Unmatched: rulesOf(n),
+	}
+	if n.State == spec.BGPEstablished {
+		d.Uptime = seconds(n.Uptime)
+	}
+	return d
 }
 
 func routeDocOf(r spec.BGPRoute) routeDoc {
@@ -98,7 +104,7 @@ func routeDocOf(r spec.BGPRoute) routeDoc {
 		}
 	}
 	for _, p := range r.Paths {
-		d := pathDoc{Name: p.Name, ASPath: p.ASPath, Age: seconds(p.Age), Used: p.Used, Stale: p.Stale}
+		d := pathDoc{Name: p.Name, ASPath: p.ASPath, Age: seconds(p.Age), Used: p.Used, Stale: p.Stale, LocalPref: p.LocalPref}
 		if p.NextHop.IsValid() {
 			d.NextHop = p.NextHop.String()
 		}

@@ -281,13 +281,19 @@ func bgpRemains(k *host.Host) ([]string, error) {
 	return traces, err
 }
 
-// Status asks the cluster's daemon; nil where it has none.
-func Status(ctx context.Context, s *host.Files) (*spec.BGPStatus, error) {
+// Status has the cluster's daemon do what more asks, nothing if it is nil, and say how it
+// is then; nil where there is no daemon.
+func Status(ctx context.Context, s *host.Files, more *spec.BGPRequest) (*spec.BGPStatus, error) {
 	traces, err := bgpTraces(s)
 	if err != nil || len(traces) == 0 {
 		return nil, err
 	}
-	a, err := askBGP(ctx, s, spec.BGPRequest{Op: spec.BGPLook, Status: true})
+	request := spec.BGPRequest{Op: spec.BGPLook}
+	if more != nil {
+		request = *more
+	}
+	request.Status = true
+	a, err := askBGP(ctx, s, request)
 	if err != nil {
 		return nil, hint.With(err, "", "flock apply; and journalctl -u "+s.Units.Name(Daemon(s).Name))
 	}

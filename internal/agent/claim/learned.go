@@ -59,7 +59,7 @@ func claimLearned(ctx context.Context, k *host.Host, want *spec.Host, claims []s
 // members share, with who announced them as far as the daemon says.
 func announced(ctx context.Context, k *host.Host, want *spec.Host, routes []netlink.Route) []occupant {
 	paths := map[netip.Prefix]spec.BGPPath{}
-	if s, err := bgpctl.Status(ctx, k.Files); err == nil && s != nil {
+	if s, err := bgpctl.Status(ctx, k.Files, nil); err == nil && s != nil {
 		for _, r := range s.Routes {
 			if len(r.Paths) > 0 {
 				paths[r.Prefix] = r.Paths[0]
