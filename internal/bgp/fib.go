@@ -179,10 +179,18 @@ func (f *fib) take(c []told) map[netip.Prefix]bool {
 func (f *fib) resync(ctx context.Context) error {
 	t := time.NewTimer(gatherFor)
 	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-		return nil
+	for waits := true; waits; {
+		select {
+		case <-t.C:
+			waits = false
+		case c := <-f.changes:
+			// GoBGP has told the neighbours already, who may send by this server now.
+			if err := f.write(f.take(c)); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	f.take(nil)
 	select {

@@ -70,6 +70,7 @@ func (f *filters) imports(s *spec.BGP) {
 		}
 		who := f.neighbors(n.Addr)
 		f.rules(importPolicy, who+"-own", who, overlapping(s.Own), api.RouteAction_ROUTE_ACTION_REJECT)
+		f.received(n, who)
 		if len(n.Import) == 0 {
 			f.rules(importPolicy, who+"-default", who, defaultRoutes, api.RouteAction_ROUTE_ACTION_REJECT)
 			continue
@@ -90,6 +91,7 @@ func (f *filters) exports(s *spec.BGP) {
 		switch {
 		case n.External:
 			who := f.neighbors(n.Addr)
+			f.told(s, n, who)
 			f.rules(exportPolicy, who+"-export", who, exactly(announced(s, n)), api.RouteAction_ROUTE_ACTION_ACCEPT)
 			f.state(exportPolicy, who+"-nothing-else", conditions(who, ""), api.RouteAction_ROUTE_ACTION_REJECT)
 		case n.NextHopSelf:
@@ -99,6 +101,59 @@ func (f *filters) exports(s *spec.BGP) {
 			f.state(exportPolicy, who+"-next-hop", c, api.RouteAction_ROUTE_ACTION_ACCEPT).Actions.Nexthop = &api.NexthopAction{Self: true}
 		}
 	}
+}
+
+// gracefulShutdown is the community that asks to send nothing by a path (RFC 8326).
+const gracefulShutdown = "65535:0"
+
+// leastPref is the preference of paths by which nothing is to be sent. It should be 0, which
+// GoBGP's filters take for no change (v4.8.0, NewLocalPrefAction).
+const leastPref = 1
+
+// received changes how much n's routes are preferred; later statements decide whether they
+// are accepted.
+func (f *filters) received(n spec.BGPNeighbor, who string) {
+	if n.LocalPref > 0 {
+		f.change(importPolicy, who+"-preferred", who).LocalPref = &api.LocalPrefAction{Value: n.LocalPref}
+	}
+	if n.Drain {
+		f.change(importPolicy, who+"-drained", who).LocalPref = &api.LocalPrefAction{Value: leastPref}
+		return
+	}
+	// It says so itself.
+	f.sets = append(f.sets, &api.DefinedSet{DefinedType: api.DefinedType_DEFINED_TYPE_COMMUNITY, Name: who + "-leaves", List: []string{gracefulShutdown}})
+	c := conditions(who, "")
+	c.CommunitySet = &api.MatchSet{Type: api.MatchSet_TYPE_ANY, Name: who + "-leaves"}
+	f.state(importPolicy, who+"-leaving", c, api.RouteAction_ROUTE_ACTION_UNSPECIFIED).Actions.LocalPref = &api.LocalPrefAction{Value: leastPref}
+}
+
+// told changes what n is told of our routes; later statements decide which those are.
+func (f *filters) told(s *spec.BGP, n spec.BGPNeighbor, who string) {
+	a := f.change(exportPolicy, who+"-told", who)
+	communities := n.Communities
+	if n.Drain {
+		communities = append(slices.Clone(communities), gracefulShutdown)
+	}
+	if len(communities) > 0 {
+		a.Community = &api.CommunityAction{Type: api.CommunityAction_TYPE_ADD, Communities: communities}
+	}
+	if n.MED > 0 {
+		a.Med = &api.MedAction{Type: api.MedAction_TYPE_REPLACE, Value: int64(n.MED)}
+	}
+	if n.Prepend > 0 {
+		a.AsPrepend = &api.AsPrependAction{Asn: s.AS, Repeat: uint32(n.Prepend)} //nolint:gosec // 1…32
+	}
+	if n.AS == s.AS && (n.Drain || n.LocalPref > 0) {
+		a.LocalPref = &api.LocalPrefAction{Value: n.LocalPref}
+		if n.Drain {
+			a.LocalPref.Value = leastPref
+		}
+	}
+}
+
+// change makes a statement about all routes of, or to, who, which decides nothing.
+func (f *filters) change(policy, name, who string) *api.Actions {
+	return f.state(policy, name, conditions(who, ""), api.RouteAction_ROUTE_ACTION_UNSPECIFIED).Actions
 }
 
 // announced is what s may tell its external neighbour n.

@@ -41,6 +41,7 @@ type addBGPOptions struct {
 	ttlSecurity        bool
 	accept, announce   []string
 	force              bool
+	preferOptions
 }
 
 const addBGPHelp = `Add to a BGP network:
@@ -62,6 +63,13 @@ No learned route takes over the traffic to the workstation, to other servers or 
 default gateway, unless --force allows it for this router: showbgp lists the routes that
 are kept out of the kernel.
 
+--backup makes a router the one that is used while no other is: its routes have the local
+preference 50 instead of 100, and the paths that it is told are 3 longer. --local-pref and
+--prepend set other numbers. --shutdown keeps traffic away from it, both ways, before work
+on it (RFC 8326): routes by it are preferred to none, and it is told the community
+65535:0; --shutdown=false ends that. All of this changes within the session. A router that
+announces 65535:0 itself is left likewise.
+
 --accept and --announce, once per line, are prefix lists: "PREFIX", or with "ge LENGTH",
 "le LENGTH" its parts of that length. Without --accept everything is accepted except for
 default routes. Containers keep their source address towards the prefixes of --accept.
@@ -71,7 +79,9 @@ The password (TCP MD5, RFC 2385) is stored in a file of root's on the server, no
   flock addbgp bnet network s1:10.0.10.0/24 s2:10.0.11.0/24
   flock addbgp bnet reflector s1 s2
   flock addbgp bnet external s1 10.99.0.254 --as 65001 --password-file tor.key \
-      --max-prefixes 1000 --accept "10.128.0.0/9 le 24" --accept 0.0.0.0/0`
+      --max-prefixes 1000 --accept "10.128.0.0/9 le 24" --accept 0.0.0.0/0
+  flock addbgp bnet external s2 10.99.0.253 --as 65001 --backup
+  flock addbgp bnet external s1 10.99.0.254 --shutdown`
 
 func newAddBGP(a *app) *cobra.Command {
 	var o addBGPOptions
@@ -111,10 +121,11 @@ func (o *addBGPOptions) flags(f *pflag.FlagSet) {
 	f.Int64Var(&o.prefixes, "max-prefixes", 0, "external: end the session when there are more than `N` prefixes of a family (default: no limit)")
 	f.StringArrayVar(&o.accept, "accept", nil, "external: `PREFIX[ ge N][ le N]` to accept; repeatable")
 	f.StringArrayVar(&o.announce, "announce", nil, "external: `PREFIX[ ge N][ le N]` to announce; repeatable (default: all shared subnets)")
+	o.preferOptions.flags(f)
 	f.BoolVar(&o.force, "force", false, "external: accepted routes may take over any traffic; network: "+command.ForceShare)
 }
 
-var externalFlags = []string{"as", "password-file", "multihop", "ttl-security", "max-prefixes", "accept", "announce", "force"}
+var externalFlags = []string{"as", "password-file", "multihop", "ttl-security", "max-prefixes", "accept", "announce", "force", "backup", "shutdown", "local-pref", "med", "prepend", "community"}
 
 // knows says of names whether the cluster file has such a server.
 func (a *app) knows(ctx context.Context) func(string) bool {
@@ -207,12 +218,13 @@ func (o *addBGPOptions) external(a *app, cmd *cobra.Command) (out edit.ExternalO
 	if given("force") {
 		out.Force = &o.force
 	}
+	o.give(cmd, &out)
 	out.Multihop, out.MaxPrefixes = command.Number(cmd, "multihop", &o.multihop), command.Number(cmd, "max-prefixes", &o.prefixes)
 	for _, list := range []struct {
 		flag string
 		from []string
 		to   **[]string
-	}{{"accept", o.accept, &out.Accept}, {"announce", o.announce, &out.Announce}} {
+	}{{"accept", o.accept, &out.Accept}, {"announce", o.announce, &out.Announce}, {"community", o.communities, &out.Communities}} {
 		if given(list.flag) {
 			lines := slices.DeleteFunc(slices.Clone(list.from), func(s string) bool { return s == "" })
 			*list.to = &lines

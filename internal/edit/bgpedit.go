@@ -238,6 +238,12 @@ type ExternalOptions struct {
 	Accept      *[]string
 	Announce    *[]string
 	Force       *bool
+	Backup      *bool
+	Shutdown    *bool
+	LocalPref   *int64
+	MED         *int64
+	Prepend     *int64
+	Communities *[]string
 }
 
 // AddExternal lets a member talk to a speaker outside, or changes what is said of
@@ -265,6 +271,12 @@ func AddExternal(c *state.Cluster, name, server string, address netip.Addr, o Ex
 	give(&e.Accept, o.Accept)
 	give(&e.Announce, o.Announce)
 	give(&e.Force, o.Force)
+	give(&e.Backup, o.Backup)
+	give(&e.Shutdown, o.Shutdown)
+	give(&e.Communities, o.Communities)
+	if err := o.prefer(e); err != nil {
+		return hint.With(err, "network "+name, "")
+	}
 	for _, v := range []struct {
 		to   *int
 		from *int64
@@ -278,6 +290,19 @@ func AddExternal(c *state.Cluster, name, server string, address netip.Addr, o Ex
 		}
 		*v.to = int(*v.from)
 	}
+	return nil
+}
+
+// prefer sets how much e is preferred.
+func (o ExternalOptions) prefer(e *state.External) error {
+	pref, med, prepend := int64(e.LocalPref), int64(e.MED), int64(e.Prepend)
+	give(&pref, o.LocalPref)
+	give(&med, o.MED)
+	give(&prepend, o.Prepend)
+	if err := option.CheckPreference(pref, med, prepend); err != nil {
+		return err
+	}
+	e.LocalPref, e.MED, e.Prepend = uint32(pref), uint32(med), int(prepend) //nolint:gosec // checked
 	return nil
 }
 

@@ -478,8 +478,9 @@ func (w *world) bgp() (string, func(*state.Cluster) error) {
 		return fmt.Sprint("external-none ", name, " ", server, " ", router), func(c *state.Cluster) error { return DelExternal(c, name, server, router) }
 	}
 	as, accept := pick[uint32](w, 64512, 64513), []string{"10.128.0.0/9 le 24"}
+	backup, prepend, communities := pick(w, true, false), pick[int64](w, 0, 0, 3, 33), pick(w, nil, []string{"65001:1"}, []string{"x"})
 	return fmt.Sprint("external ", name, " ", server, " ", router), func(c *state.Cluster) error {
-		return AddExternal(c, name, server, router, ExternalOptions{AS: &as, Accept: &accept})
+		return AddExternal(c, name, server, router, ExternalOptions{AS: &as, Accept: &accept, Backup: &backup, Prepend: &prepend, Communities: &communities})
 	}
 }
 

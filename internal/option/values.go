@@ -1,6 +1,7 @@
 package option
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -36,6 +37,9 @@ var (
 	ttlSpan       = span{"TTL", "--ttl", 1, 255}
 	hopsSpan      = span{"multihop", "--multihop", 2, maxHops}
 	prefixesSpan  = span{"max-prefixes", "--max-prefixes", 1, 1<<31 - 1}
+	prefSpan      = span{"local preference", "--local-pref", 1, 1<<32 - 1}
+	medSpan       = span{"MED", "--med", 1, 1<<32 - 1}
+	prependSpan   = span{"prepend", "--prepend", 1, 32}
 	lengthSpan    = span{"subnet length", "--subnet-len", 1, 128}
 )
 
@@ -235,6 +239,36 @@ func CheckHops(hops int) error { return hopsSpan.given(int64(hops)) }
 
 // CheckMaxPrefixes refuses a limit of prefixes that no session can have; 0: none was given.
 func CheckMaxPrefixes(most int) error { return prefixesSpan.given(int64(most)) }
+
+// CheckPreference refuses what no path can have: a local preference, a MED, and how often
+// an AS is repeated; 0: none was given.
+func CheckPreference(pref, med, prepend int64) error {
+	return cmp.Or(prefSpan.given(pref), medSpan.given(med), prependSpan.given(prepend))
+}
+
+// mostCommunities is how many communities a path may be given.
+const mostCommunities = 32
+
+// CheckCommunities refuses a list of communities that no path can have (RFC 1997): A:B, two
+// numbers of 16 bits.
+func CheckCommunities(list []string) error {
+	const next = "--community A:B with two numbers from 0 to 65535, for example 65001:100"
+	if len(list) > mostCommunities {
+		return hint.Errorf("", fmt.Sprintf("--community at most %d times", mostCommunities), "%d communities are too many", len(list))
+	}
+	for i, c := range list {
+		a, b, _ := strings.Cut(c, ":")
+		for _, n := range []string{a, b} {
+			if v, err := strconv.ParseUint(n, 10, 16); err != nil || strconv.FormatUint(v, 10) != n {
+				return hint.Errorf("", next, "%q is not a community", c)
+			}
+		}
+		if slices.Contains(list[:i], c) {
+			return hint.Errorf("", next, "the community %s is there twice", c)
+		}
+	}
+	return nil
+}
 
 var (
 	ifName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)

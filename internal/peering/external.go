@@ -1,6 +1,7 @@
 package peering
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -95,6 +96,12 @@ func checkExternal(name string, n *state.Network, e state.External) error {
 		return hint.Errorf("", "leave --ttl-security away", "AS %d is the network's own: TTL security is for sessions with another", e.AS)
 	case option.CheckMaxPrefixes(e.MaxPrefixes) != nil:
 		return option.CheckMaxPrefixes(e.MaxPrefixes)
+	case option.CheckPreference(int64(e.LocalPref), int64(e.MED), int64(e.Prepend)) != nil:
+		return option.CheckPreference(int64(e.LocalPref), int64(e.MED), int64(e.Prepend))
+	case e.Prepend != 0 && e.AS == n.AS:
+		return hint.Errorf("", "leave --prepend away; --local-pref is what counts within an AS", "AS %d is the network's own: who finds it in a path takes that for a loop", e.AS)
+	case option.CheckCommunities(e.Communities) != nil:
+		return option.CheckCommunities(e.Communities)
 	case e.Password != "" && state.CheckName("password id", e.Password) != nil:
 		return hint.Errorf("", "flock addbgp "+name+" external "+e.Server+" "+a.String()+" --password-file FILE", "%q is not the id of a password", e.Password)
 	}
@@ -104,11 +111,25 @@ func checkExternal(name string, n *state.Network, e state.External) error {
 	return checkRules("--announce", e.Announce)
 }
 
+// What makes a router a backup: its routes are preferred less than those of others, and
+// the paths that it is told are longer.
+const (
+	BackupLocalPref = 50
+	BackupPrepend   = 3
+)
+
 // external is the session of s with e.
 func external(b *ground.Builder, g *Group, n *state.Network, s *Speaker, e state.External) (spec.BGPNeighbor, error) {
 	out := spec.BGPNeighbor{
 		Addr: e.Address, AS: e.AS, External: true, Client: e.AS == n.AS && reflects(n, s.Server),
 		Secret: e.Password, Multihop: e.Multihop, TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes,
+		Drain: e.Shutdown, LocalPref: e.LocalPref, MED: e.MED, Prepend: e.Prepend, Communities: e.Communities,
+	}
+	if e.Backup {
+		out.LocalPref = cmp.Or(out.LocalPref, BackupLocalPref)
+		if e.AS != n.AS {
+			out.Prepend = cmp.Or(out.Prepend, BackupPrepend)
+		}
 	}
 	for _, text := range e.Accept {
 		r, err := ParseRule(text)

@@ -20,6 +20,10 @@ func ExternalNotes(b *ground.Builder, name string, n *state.Network, speakers []
 	}
 	shares := SharedSubnets(n)
 	for _, e := range n.Externals {
+		if e.Shutdown {
+			text := fmt.Sprintf("%s keeps traffic away from %s, both ways, until: flock addbgp %s external %s %s --shutdown=false", e.Server, e.Address, name, e.Server, e.Address)
+			b.Out.Notes = append(b.Out.Notes, ground.Note{Network: name, Text: text, Amiss: true})
+		}
 		for _, text := range e.Announce {
 			r, err := ParseRule(text)
 			if err == nil && !slices.ContainsFunc(shares, r.Matches) {

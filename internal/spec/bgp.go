@@ -64,6 +64,14 @@ type BGPNeighbor struct {
 	MaxPrefixes int          // per address family; one more ends the session for good (RFC 4486); 0: no limit
 	Import      []PrefixRule // which of its announcements are accepted
 	Export      []PrefixRule // what is announced to it
+
+	// Drain keeps traffic away from an External neighbour, both ways (RFC 8326): its
+	// routes are preferred to none, and it is told the same of ours.
+	Drain       bool     `json:",omitempty"`
+	LocalPref   uint32   `json:",omitempty"` // LOCAL_PREF of its routes, and in the same AS of what it is told; 0: as they are, DefaultLocalPref
+	MED         uint32   `json:",omitempty"` // MULTI_EXIT_DISC of what it is told; 0: none
+	Prepend     int      `json:",omitempty"` // how many times more the own AS is in the paths that it is told
+	Communities []string `json:",omitempty"` // A:B (RFC 1997), of what it is told
 }
 
 // PrefixRule is one line of a prefix list. The first line that matches decides; prefixes
@@ -139,6 +147,7 @@ func (s *BGP) lines() []string {
 // prefixes change within a session.
 func (n BGPNeighbor) Session() string {
 	n.Name, n.Import, n.Export, n.NextHopSelf, n.MaxPrefixes = "", nil, nil, false, 0
+	n.Drain, n.LocalPref, n.MED, n.Prepend, n.Communities = false, 0, 0, 0, nil
 	return n.String()
 }
 
@@ -175,5 +184,10 @@ func (n BGPNeighbor) String() string {
 	b.num("max-prefixes", n.MaxPrefixes)
 	b.str("import", strings.Join(texts(n.Import), ","))
 	b.str("export", strings.Join(texts(n.Export), ","))
+	b.flag("drain", n.Drain)
+	b.num("local-pref", int(n.LocalPref))
+	b.num("med", int(n.MED))
+	b.num("prepend", n.Prepend)
+	b.str("communities", strings.Join(n.Communities, ","))
 	return b.String()
 }

@@ -55,7 +55,7 @@ func (n *Network) clone() *Network {
 	d.Externals = slices.Clone(n.Externals)
 	for i := range d.Externals {
 		e := &d.Externals[i]
-		e.Accept, e.Announce = slices.Clone(e.Accept), slices.Clone(e.Announce)
+		e.Accept, e.Announce, e.Communities = slices.Clone(e.Accept), slices.Clone(e.Announce), slices.Clone(e.Communities)
 	}
 	d.Allocated = cloneMap(n.Allocated, (*Allocation).clone)
 	return &d

@@ -124,6 +124,12 @@ type External struct {
 	MaxPrefixes int        `toml:"max-prefixes,omitempty"` // per address family; one more ends the session; 0: no limit
 	Accept      []string   `toml:"accept,omitempty"`       // PREFIX[ ge N][ le N]: what is accepted; none: everything but a default route
 	Announce    []string   `toml:"announce,omitempty"`     // PREFIX[ ge N][ le N]: which shared subnets are announced; none: all
+	Backup      bool       `toml:"backup,omitempty"`       // others go before it, unless LocalPref and Prepend say how much: BackupLocalPref, BackupPrepend
+	Shutdown    bool       `toml:"shutdown,omitempty"`     // traffic is kept away from it, both ways (RFC 8326)
+	LocalPref   uint32     `toml:"local-pref,omitempty"`   // how much its routes are preferred; 0: as others, 100
+	MED         uint32     `toml:"med,omitempty"`          // of what is announced to it; 0: none
+	Prepend     int        `toml:"prepend,omitempty"`      // how many times more than once its own AS is in the paths that it is told
+	Communities []string   `toml:"community,omitempty"`    // A:B (RFC 1997), of what is announced to it
 	Force       bool       `toml:"force,omitempty"`        // what is accepted may take over the traffic to the workstation, to other servers and to the default gateway
 }
 

@@ -155,6 +155,25 @@ func (e externalView) rules() []string {
 	if e.MaxPrefixes > 0 {
 		out = append(out, "max-prefixes "+digits(e.MaxPrefixes))
 	}
+	for _, o := range []struct {
+		word string
+		on   bool
+	}{{"shutdown", e.Shutdown}, {"backup", e.Backup}} {
+		if o.on {
+			out = append(out, o.word)
+		}
+	}
+	for _, o := range []struct {
+		word string
+		n    int
+	}{{"local-pref", int(e.LocalPref)}, {"med", int(e.MED)}, {"prepend", e.Prepend}} {
+		if o.n > 0 {
+			out = append(out, o.word+" "+digits(o.n))
+		}
+	}
+	for _, c := range e.Communities {
+		out = append(out, "community "+c)
+	}
 	for _, rule := range e.Accept {
 		out = append(out, "accept "+rule)
 	}

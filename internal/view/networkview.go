@@ -49,6 +49,12 @@ type externalView struct {
 	Accept      []string `json:"accept,omitempty"`
 	Announce    []string `json:"announce,omitempty"`
 	Force       bool     `json:"force,omitempty"`
+	Backup      bool     `json:"backup,omitempty"`
+	Shutdown    bool     `json:"shutdown,omitempty"`
+	LocalPref   uint32   `json:"local_pref,omitempty"`
+	MED         uint32   `json:"med,omitempty"`
+	Prepend     int      `json:"prepend,omitempty"`
+	Communities []string `json:"communities,omitempty"`
 }
 
 type memberView struct {
@@ -148,6 +154,7 @@ func externals(n *state.Network) []externalView {
 		out = append(out, externalView{
 			Server: e.Server, Address: e.Address.String(), AS: e.AS, Password: e.Password != "", Multihop: e.Multihop,
 			TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes, Accept: e.Accept, Announce: e.Announce, Force: e.Force,
+			Backup: e.Backup, Shutdown: e.Shutdown, LocalPref: e.LocalPref, MED: e.MED, Prepend: e.Prepend, Communities: e.Communities,
 		})
 	}
 	return out
