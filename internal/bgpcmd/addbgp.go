@@ -105,7 +105,7 @@ func newAddBGP(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.addBGP(cmd.Context(), args[0], wanted)
+			return a.addBGP(cmd.Context(), args[0], args[2:], wanted)
 		},
 	}
 	o.flags(cmd.Flags())
@@ -160,9 +160,10 @@ func addingBGP(args []string, force bool, known func(string) bool) (func(*state.
 	return func(c *state.Cluster) error { return wanted(c, name, rest) }, nil
 }
 
-func (a *app) addBGP(ctx context.Context, name string, wanted func(*state.Cluster) error) error {
+func (a *app) addBGP(ctx context.Context, name string, what []string, wanted func(*state.Cluster) error) error {
 	return a.alterBGP(ctx, name, command.Alter{
 		Request: change.Request{Edit: wanted},
+		Already: command.AlreadyThere(what, name),
 		Said:    func(out *change.Outcome) string { return command.Ready(out, name) },
 	})
 }

@@ -56,6 +56,9 @@ func (a *app) createBGP(ctx context.Context, o *createBGPOptions) error {
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			return edit.CreateBGP(c, o.name, o.member, o.BGPOptions)
 		}},
+		Already: func(out *change.Outcome) string {
+			return o.name + " is there already: " + command.Outline(out.Cluster.Networks[o.name])
+		},
 		Said: func(out *change.Outcome) string {
 			return fmt.Sprintf("%s created: %s\nnext: flock addbgp %s peer SERVER…, flock addbgp %s network SERVER:CIDR…",
 				o.name, command.Outline(out.Cluster.Networks[o.name]), o.name, o.name)

@@ -38,6 +38,7 @@ func newDelBGP(a *app) *cobra.Command {
 			return a.alterBGP(cmd.Context(), name, command.Alter{
 				Request:  change.Request{Edit: wanted},
 				Question: func() string { return fmt.Sprintf("remove %s from %s?", strings.Join(args[1:], " "), name) },
+				Already:  command.AlreadyGone(strings.Join(args[1:], " "), name),
 				Said:     func(out *change.Outcome) string { return command.Ready(out, name) },
 			})
 		},

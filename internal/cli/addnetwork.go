@@ -54,7 +54,7 @@ cannot be reached stays pending in the file: 'flock apply' finishes it.
 			if err != nil {
 				return err
 			}
-			return a.addNetwork(cmd.Context(), args[0], wanted)
+			return a.addNetwork(cmd.Context(), args[0], members(args[1:]), wanted)
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "subnet: "+command.ForceShare)
@@ -97,9 +97,18 @@ func roleForm(role string) string {
 	return "SERVER:CIDR..."
 }
 
-func (a *app) addNetwork(ctx context.Context, name string, wanted func(*state.Cluster) error) error {
+// members are the words of addnetwork behind the role.
+func members(words []string) []string {
+	if isRole(words[0]) {
+		return words[1:]
+	}
+	return words
+}
+
+func (a *app) addNetwork(ctx context.Context, name string, what []string, wanted func(*state.Cluster) error) error {
 	return a.Alter(ctx, command.Alter{
 		Request: change.Request{Edit: wanted},
+		Already: command.AlreadyThere(what, name),
 		About:   []string{name},
 		Said:    func(out *change.Outcome) string { return command.Ready(out, name) },
 	})

@@ -111,7 +111,14 @@ func (o *addServerOptions) parse(args []string) error {
 }
 
 func (a *app) addServer(ctx context.Context, o *addServerOptions) error {
-	err := a.Alter(ctx, command.Alter{
+	c, err := a.Load(ctx)
+	if err != nil {
+		return err
+	}
+	if s := c.Servers[o.name]; s != nil && edit.AddServer(c.Clone(), o.name, o.server) == nil {
+		return a.Nothing(c, describe(o.name+" is there already", o.name, s))
+	}
+	err = a.Alter(ctx, command.Alter{
 		Request: change.Request{
 			Edit:    func(c *state.Cluster) error { return edit.AddServer(c, o.name, o.server) },
 			Contact: []string{o.name},

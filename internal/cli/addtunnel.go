@@ -91,8 +91,9 @@ func (a *app) addTunnel(ctx context.Context, o *addTunnelOptions) error {
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			return edit.AddTunnel(c, o.kind, o.first, o.second, o.TunnelOptions)
 		}},
-		About: []string{name},
-		Said:  func(out *change.Outcome) string { return tunnelReady(out, name) },
+		About:   []string{name},
+		Already: func(out *change.Outcome) string { return "already there: " + tunnelReady(out, name) },
+		Said:    func(out *change.Outcome) string { return tunnelReady(out, name) },
 	})
 }
 

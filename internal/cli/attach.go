@@ -84,6 +84,7 @@ func (a *app) attach(ctx context.Context, o *netOptions) error {
 	}
 	return a.Alter(ctx, command.Alter{
 		Request: req,
+		Already: func(*change.Outcome) string { return "already so: " + attachedText(o.Server, o.Record()) },
 		Said: func(out *change.Outcome) string {
 			text := attachedText(o.Server, made)
 			if o.Bridge == "" {

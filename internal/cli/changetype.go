@@ -51,7 +51,8 @@ what it has besides gets its default.
 					dropped, err = edit.ChangeType(c, name, kind)
 					return err
 				}},
-				About: []string{name},
+				About:   []string{name},
+				Already: func(*change.Outcome) string { return name + " is a " + kind + " network already" },
 				Would: func(out *change.Outcome) string {
 					return name + " would be " + command.Outline(out.Cluster.Networks[name]) + gone()
 				},

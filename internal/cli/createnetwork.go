@@ -122,6 +122,9 @@ func (a *app) createNetwork(ctx context.Context, name, kind string, o option.Opt
 			return edit.Create(c, name, kind, o)
 		}},
 		About: []string{name},
+		Already: func(out *change.Outcome) string {
+			return name + " is there already: " + command.Outline(out.Cluster.Networks[name])
+		},
 		Would: func(out *change.Outcome) string {
 			return name + " would be " + command.Outline(out.Cluster.Networks[name])
 		},

@@ -58,6 +58,7 @@ func (a *app) delNetwork(ctx context.Context, name string, going []string, wante
 		Request:  change.Request{Edit: wanted},
 		Question: func() string { return fmt.Sprintf("remove %s from %s?", view.Listed(going), name) },
 		About:    []string{name},
+		Already:  command.AlreadyGone(view.Listed(going), name),
 		Said:     func(out *change.Outcome) string { return command.Ready(out, name) },
 	})
 }

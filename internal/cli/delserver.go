@@ -43,6 +43,9 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 	if err != nil {
 		return err
 	}
+	if c.Servers[name] == nil && c.Networks[name] == nil {
+		return a.Nothing(c, name+": not there, nothing to delete")
+	}
 	var must []string
 	if s := c.Servers[name]; s != nil && !force && (s.Facts != nil || s.Confirmed != nil) { // otherwise flock was never there
 		must = []string{name}

@@ -95,7 +95,7 @@ func TestNothingTakenAwayIsNotAsked(t *testing.T) {
 // TestBadInputBeforeTheQuestion: what cannot be is said first.
 func TestBadInputBeforeTheQuestion(t *testing.T) {
 	b := newBench(t, three)
-	if code := b.run("delnetwork", "vx1", "s3"); code != command.ExitUsage || !strings.Contains(b.err.String(), "not a member") {
+	if code := b.run("delserver", "vx1"); code != command.ExitUsage || !strings.Contains(b.err.String(), "that is a network") {
 		t.Errorf("exit status %d\n%s", code, b.err.String())
 	}
 }

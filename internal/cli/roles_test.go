@@ -48,7 +48,6 @@ func TestRolesOnTheCommandLine(t *testing.T) {
 		"delnetwork wirex server s1 -y":                                "next:  flock removenetwork wirex",
 		"delnetwork wirex client s1 -y":                                "only with the network",
 		"delnetwork wirex client":                                      "nothing follows",
-		"delnetwork wirex subnet s1:10.0.0.0/24 -y":                    "does not share",
 		"delserver s1 --force -y":                                      "next:  flock removenetwork wirex",
 		"delserver s2 -y":                                              "is a member of",
 		"rotatekeys vx1":                                               "has no keys",

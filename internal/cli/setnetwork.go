@@ -79,6 +79,9 @@ func (a *app) setNetwork(ctx context.Context, name string, o option.Options, uns
 			}
 			return fmt.Sprintf("take %s from %s?", strings.Join(gone, " and "), name)
 		},
+		Already: func(out *change.Outcome) string {
+			return name + " is so already: " + command.Outline(out.Cluster.Networks[name])
+		},
 		About: []string{name},
 		Would: func(out *change.Outcome) string {
 			return name + " would be " + command.Outline(out.Cluster.Networks[name])

@@ -96,6 +96,7 @@ func (a *app) setServer(ctx context.Context, name string, o edit.ServerOptions) 
 	}
 	return wayIn(a.Alter(ctx, command.Alter{
 		Request: req,
+		Already: func(out *change.Outcome) string { return describe(now+" is so already", now, out.Cluster.Servers[now]) },
 		About:   ground.Networks(c, name),
 		Said:    func(out *change.Outcome) string { return describe(now+" is set", now, out.Cluster.Servers[now]) },
 	}))

@@ -67,12 +67,16 @@ func (a *app) setSubnet(ctx context.Context, o *setSubnetOptions) error {
 		Request: change.Request{
 			Edit: func(c *state.Cluster) error { return edit.SetSubnet(c, o.server, o.subnet) },
 		},
-		About: []string{ground.OwnSubnet(o.server)}, // for its notes
-		Said: func(out *change.Outcome) string {
-			if !o.subnet.IsValid() {
-				return o.server + ": no container subnet"
-			}
-			return o.server + ": container subnet " + out.Cluster.Servers[o.server].Subnet.String()
-		},
+		About:   []string{ground.OwnSubnet(o.server)}, // for its notes
+		Already: func(out *change.Outcome) string { return "already so: " + o.said(out) },
+		Said:    o.said,
 	})
+}
+
+// said is what the server has now.
+func (o *setSubnetOptions) said(out *change.Outcome) string {
+	if !o.subnet.IsValid() {
+		return o.server + ": no container subnet"
+	}
+	return o.server + ": container subnet " + out.Cluster.Servers[o.server].Subnet.String()
 }

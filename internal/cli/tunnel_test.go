@@ -28,7 +28,6 @@ func TestTunnelsOnTheCommandLine(t *testing.T) {
 		"addtunnel gre s1 s2 --name subnet":                               "reserved",
 		"addtunnel ipip s1 s2 -l fd99::1 -r fd99::2":                      "next:  flock addtunnel gre s1 s2",
 		"deltunnel vx1 -y":                                                "next:  flock removenetwork vx1",
-		"deltunnel nothing -y":                                            "unknown tunnel nothing",
 		"createnetwork g gre":                                             "next:  flock addtunnel gre SERVER1 SERVER2",
 		"addnetwork gre-s2-s3 s1":                                         "these two ends for good",
 		"addnetwork gre-s2-s3 client s1":                                  "these two ends for good",

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/screen"
+	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
 )
 
@@ -28,6 +30,9 @@ type Alter struct {
 	Said func(*change.Outcome) string
 	// Would is the last line of a dry run whose plan does not tell it all; nil: none.
 	Would func(*change.Outcome) string
+	// Already takes the place of Question, Said and Would where the edit finds everything as
+	// it should be: a script may be run twice. nil: they stay.
+	Already func(*change.Outcome) string
 	// Terse: servers that are as they were are not worth a line.
 	Terse bool
 }
@@ -38,6 +43,7 @@ func (a *App) Alter(ctx context.Context, c Alter) error {
 	if !c.All {
 		c.Networks = c.About
 	}
+	same := c.watch()
 	out, err := a.Work(func(e Engine, p *Progress) (*change.Outcome, error) {
 		if c.Question != nil {
 			c.Accepted = func() error { return a.MayAsk(c.Question()) }
@@ -56,6 +62,9 @@ func (a *App) Alter(ctx context.Context, c Alter) error {
 	if err != nil {
 		return a.Failed(out, err)
 	}
+	if same() {
+		c.Said, c.Would = c.Already, c.Already
+	}
 	if len(c.About) > 0 {
 		out.Notes = slices.DeleteFunc(out.Notes, func(n ground.Note) bool { return !slices.Contains(c.About, n.Network) })
 	}
@@ -63,6 +72,30 @@ func (a *App) Alter(ctx context.Context, c Alter) error {
 		return a.foreseen(out, c)
 	}
 	return a.concluded(out, c)
+}
+
+// watch makes c note whether its edit changes anything. Nothing is asked where it does not.
+func (c *Alter) watch() (same func() bool) {
+	if c.Already == nil {
+		return func() bool { return false }
+	}
+	as := false
+	edit, question := c.Edit, c.Question
+	c.Edit = func(cluster *state.Cluster) error {
+		before := cluster.Clone()
+		err := edit(cluster)
+		as = err == nil && reflect.DeepEqual(before, cluster)
+		return err
+	}
+	if question != nil {
+		c.Question = func() string {
+			if as {
+				return ""
+			}
+			return question()
+		}
+	}
+	return func() bool { return as }
 }
 
 // foreseen prints what a dry run found.

@@ -63,6 +63,37 @@ func (a *App) Remove(ctx context.Context, name string, wanted func(*state.Cluste
 			}
 			return fmt.Sprintf("remove %s from %s?", name, view.Listed(members))
 		},
-		Said: func(out *change.Outcome) string { return Ready(out, name) },
+		Already: AlreadyGone(name, ""),
+		Said:    func(out *change.Outcome) string { return Ready(out, name) },
 	})
+}
+
+// Nothing ends a command that finds everything in c as it should be, and contacts nobody.
+func (a *App) Nothing(c *state.Cluster, text string) error {
+	a.Say("%s", text)
+	if a.JSON() {
+		return a.PrintJSON(view.OutcomeOf(&change.Outcome{Cluster: c}))
+	}
+	return nil
+}
+
+// AlreadyThere says that what was to be added to a network is there.
+func AlreadyThere(what []string, name string) func(*change.Outcome) string {
+	return func(out *change.Outcome) string {
+		return view.Listed(what) + ": already in " + name + "\n" + Ready(out, name)
+	}
+}
+
+// AlreadyGone says that what was to be taken out of a network, or the network if within is
+// "", is not there.
+func AlreadyGone(what, within string) func(*change.Outcome) string {
+	return func(out *change.Outcome) string {
+		switch {
+		case within == "":
+			return what + ": not there, nothing to remove"
+		case out.Cluster.Networks[within] == nil:
+			return within + ": not there, nothing to remove"
+		}
+		return what + ": not in " + within + ", nothing to remove"
+	}
 }

@@ -24,6 +24,9 @@ type BGPOptions struct {
 // CreateBGP writes a new BGP network down, with its first member, the anchor: the
 // first reflector where there are such, otherwise a member as the others that join.
 func CreateBGP(c *state.Cluster, name, anchor string, o BGPOptions) error {
+	if old := c.Networks[name]; old != nil {
+		return sameBGP(name, old, anchor, o)
+	}
 	if err := freeName(c, name); err != nil {
 		return err
 	}
@@ -103,17 +106,16 @@ func AddReflectors(c *state.Cluster, name string, servers []string) error {
 // DelReflectors lets members reflect no more; without any the network is a full
 // mesh again.
 func DelReflectors(c *state.Cluster, name string, servers []string) error {
+	if isGone(c, name) {
+		return nil
+	}
 	n, err := bgpOf(c, name)
 	if err != nil {
 		return err
 	}
 	now := state.Sessions{Mode: n.Mode, Reflectors: slices.Clone(n.Reflectors)}
 	for _, server := range servers {
-		at := slices.Index(n.Reflectors, server)
-		if at < 0 {
-			return hint.Errorf("network "+name, "flock listnetworks "+name, "%s is not a reflector of %s", server, name)
-		}
-		n.Reflectors = slices.Delete(n.Reflectors, at, at+1)
+		n.Reflectors = slices.DeleteFunc(n.Reflectors, func(r string) bool { return r == server })
 	}
 	withoutReflectors(n)
 	holdSessions(n, now)
@@ -159,6 +161,9 @@ func isMemberOf(c *state.Cluster, name string, n *state.Network, server string) 
 // LeaveBGP takes servers out of a BGP network, with what they share and the
 // externals they talk to.
 func LeaveBGP(c *state.Cluster, name string, servers []string) error {
+	if isGone(c, name) {
+		return nil
+	}
 	n, err := bgpOf(c, name)
 	if err != nil {
 		return err
@@ -220,6 +225,9 @@ func ShareBGP(c *state.Cluster, name string, shares []string, force bool) error 
 
 // UnshareBGP ends the sharing of container subnets (SERVER:CIDR).
 func UnshareBGP(c *state.Cluster, name string, shares []string) error {
+	if isGone(c, name) {
+		return nil
+	}
 	n, err := bgpOf(c, name)
 	if err != nil {
 		return err
@@ -314,15 +322,16 @@ func give[T any](to, from *T) {
 
 // DelExternal ends a member's session with a speaker outside.
 func DelExternal(c *state.Cluster, name, server string, address netip.Addr) error {
+	if isGone(c, name) {
+		return nil
+	}
 	n, err := bgpOf(c, name)
 	if err != nil {
 		return err
 	}
-	at := network.ExternalAt(n, server, address)
-	if at < 0 {
-		return hint.Errorf("network "+name, "flock listnetworks "+name, "%s has no external %s in %s", server, address, name)
+	if at := network.ExternalAt(n, server, address); at >= 0 {
+		n.Externals = slices.Delete(n.Externals, at, at+1)
 	}
-	n.Externals = slices.Delete(n.Externals, at, at+1)
 	if len(n.Externals) == 0 {
 		n.Externals = nil
 	}
@@ -331,6 +340,9 @@ func DelExternal(c *state.Cluster, name, server string, address netip.Addr) erro
 
 // RemoveBGP takes a BGP network out, with all its members.
 func RemoveBGP(c *state.Cluster, name string) error {
+	if isGone(c, name) {
+		return nil
+	}
 	if _, err := bgpOf(c, name); err != nil {
 		return err
 	}

@@ -14,10 +14,11 @@ import (
 )
 
 // AddServer writes a new server down. The name must be free and not reserved;
-// s.Interface, if any, must be an interface name or an address.
+// s.Interface, if any, must be an interface name or an address. A server that is there, with
+// the values that s has, stays as it is.
 func AddServer(c *state.Cluster, name string, s state.Server) error {
-	if c.Servers[name] != nil {
-		return hint.Errorf("server "+name, "flock delserver "+name, "add server %s: the name is taken", name)
+	if old := c.Servers[name]; old != nil {
+		return sameServer(name, old, &s)
 	}
 	if err := network.CheckServer(c, name, &s); err != nil {
 		return hint.With(fmt.Errorf("add server %s: %w", name, err), "server "+name, "")
@@ -30,10 +31,11 @@ func AddServer(c *state.Cluster, name string, s state.Server) error {
 }
 
 // DelServer takes a server out. One that is a member of a network, or its DHCP
-// server, is refused unless force, which takes it out of those first.
+// server, is refused unless force, which takes it out of those first. One that is not there
+// is no error.
 func DelServer(c *state.Cluster, name string, force bool) error {
 	if c.Servers[name] == nil {
-		return hint.Errorf("server "+name, "flock listservers", "unknown server %s", name)
+		return noServer(c, name)
 	}
 	member := ground.Networks(c, name)
 	if len(member) > 0 && !force {
@@ -94,8 +96,12 @@ func leaveAll(c *state.Cluster, name string) error {
 	return nil
 }
 
-// Create writes a new network of a kind down.
+// Create writes a new network of a kind down. One of the kind that is there, with these
+// options, stays as it is.
 func Create(c *state.Cluster, name, kind string, o option.Options) error {
+	if old := c.Networks[name]; old != nil && slices.Contains(network.Created(), kind) {
+		return sameNetwork(c, name, kind, o)
+	}
 	if err := freeName(c, name); err != nil {
 		return err
 	}
@@ -205,8 +211,13 @@ func networkOf(c *state.Cluster, name string) (*state.Network, error) {
 	return nil, hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)
 }
 
-// Leave takes servers out of a network. What was dealt to them is free again.
+// Leave takes servers out of a network. What was dealt to them is free again. Servers that
+// are no members, and a network that is not there, are no error: here and wherever something
+// is taken out.
 func Leave(c *state.Cluster, name string, servers []string) error {
+	if isGone(c, name) {
+		return nil
+	}
 	n, err := networkOf(c, name)
 	if err != nil {
 		return err
@@ -230,7 +241,7 @@ func leave(name string, n *state.Network, servers []string) error {
 		}
 		at := slices.IndexFunc(n.Members, func(m string) bool { return ground.ServerOf(m) == server })
 		if at < 0 {
-			return hint.Errorf("network "+name, "flock listnetworks "+name, "remove %s from %s: it is not a member", server, name)
+			continue
 		}
 		if server == n.Lead {
 			return hint.Errorf("network "+name, "flock removenetwork "+name, "remove %s from %s: it is the lead server, which goes only with the network", server, name)
@@ -245,6 +256,9 @@ func leave(name string, n *state.Network, servers []string) error {
 
 // Remove takes a network out, with all its members.
 func Remove(c *state.Cluster, name string) error {
+	if isGone(c, name) {
+		return nil
+	}
 	if _, err := networkOf(c, name); err != nil {
 		return err
 	}

@@ -63,16 +63,16 @@ func TestRefusals(t *testing.T) {
 		edit func(*state.Cluster) error
 		want string
 	}{
-		"taken server":                   {func(c *state.Cluster) error { return AddServer(c, "s1", state.Server{}) }, "taken"},
-		"reserved server":                {func(c *state.Cluster) error { return AddServer(c, "client", state.Server{}) }, "reserved"},
-		"local by SSH":                   {func(c *state.Cluster) error { return AddServer(c, network.Local, state.Server{Address: "10.99.0.9"}) }, "reserved for this workstation"},
-		"bad server name":                {func(c *state.Cluster) error { return AddServer(c, "a/b", state.Server{}) }, "a/b"},
-		"unknown server":                 {func(c *state.Cluster) error { return done(c, Join(c, "vx1", []string{"s9"})) }, "unknown server s9"},
-		"unknown network":                {func(c *state.Cluster) error { return done(c, Join(c, "vx9", []string{"s1"})) }, "unknown network vx9"},
-		"not a member":                   {func(c *state.Cluster) error { return Leave(c, "vx1", []string{"s3"}) }, "not a member"},
-		"member of vx1":                  {func(c *state.Cluster) error { return DelServer(c, "s1", false) }, "member of vx1"},
-		"remove unknown":                 {func(c *state.Cluster) error { return Remove(c, "vx9") }, "unknown network"},
-		"taken network":                  {func(c *state.Cluster) error { return done(c, Create(c, "vx1", "vxlan", option.Options{})) }, "taken"},
+		"taken server":    {func(c *state.Cluster) error { return AddServer(c, "s1", state.Server{Address: "10.9.9.9"}) }, "taken"},
+		"reserved server": {func(c *state.Cluster) error { return AddServer(c, "client", state.Server{}) }, "reserved"},
+		"local by SSH":    {func(c *state.Cluster) error { return AddServer(c, network.Local, state.Server{Address: "10.99.0.9"}) }, "reserved for this workstation"},
+		"bad server name": {func(c *state.Cluster) error { return AddServer(c, "a/b", state.Server{}) }, "a/b"},
+		"unknown server":  {func(c *state.Cluster) error { return done(c, Join(c, "vx1", []string{"s9"})) }, "unknown server s9"},
+		"unknown network": {func(c *state.Cluster) error { return done(c, Join(c, "vx9", []string{"s1"})) }, "unknown network vx9"},
+		"member of vx1":   {func(c *state.Cluster) error { return DelServer(c, "s1", false) }, "member of vx1"},
+		"taken network": {func(c *state.Cluster) error {
+			return done(c, Create(c, "vx1", "vxlan", option.Options{"mtu": int64(1234)}))
+		}, "taken"},
 		"reserved network":               {func(c *state.Cluster) error { return done(c, Create(c, "subnet", "vxlan", option.Options{})) }, "reserved"},
 		"unknown kind":                   {func(c *state.Cluster) error { return done(c, Create(c, "new", "vlan", option.Options{})) }, "unknown type"},
 		"VNI 0":                          {create(option.Options{"vni": int64(0)}), "VNI 0"},

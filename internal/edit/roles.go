@@ -96,6 +96,9 @@ func JoinClients(c *state.Cluster, name string, members []string) error {
 
 // LeaveClients takes clients out of a network, with what they share.
 func LeaveClients(c *state.Cluster, name string, servers []string) error {
+	if isGone(c, name) {
+		return nil
+	}
 	if n := c.Networks[name]; n != nil && !network.KindOf(n).Roles && len(servers) > 0 {
 		return hint.Errorf("network "+name, network.LeaveCommand(c, name, servers[0]), "%s is a %s network: it has members, no clients", name, n.Type)
 	}
@@ -174,6 +177,9 @@ func addShares(c *state.Cluster, n *state.Network, shares []string, force bool) 
 
 // DelShares ends the sharing of container subnets (SERVER:CIDR).
 func DelShares(c *state.Cluster, name string, shares []string) error {
+	if isGone(c, name) {
+		return nil
+	}
 	n, err := withShares(c, name)
 	if err != nil {
 		return err
@@ -190,11 +196,7 @@ func delShares(name string, n *state.Network, shares []string) error {
 		if network.KindOf(n).Pooled() && network.Dealt(n, s) {
 			return hint.Errorf("network "+name, "flock delnetwork "+name+" "+s.Server, "%s is the subnet of %s in %s: it goes with the member", s.Subnet, s.Server, name)
 		}
-		at := slices.Index(n.Shares, s.String())
-		if at < 0 {
-			return hint.Errorf("network "+name, "flock listnetworks "+name, "%s does not share %s in %s", s.Server, s.Subnet, name)
-		}
-		n.Shares = slices.Delete(n.Shares, at, at+1)
+		n.Shares = slices.DeleteFunc(n.Shares, func(have string) bool { return have == s.String() })
 	}
 	unforce(n)
 	return nil

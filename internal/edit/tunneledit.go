@@ -45,11 +45,11 @@ func addTunnel(c *state.Cluster, name, kind string, ends []string, o TunnelOptio
 	if !slices.Contains(network.TunnelTypes(), kind) {
 		return hint.Errorf("", "one of: "+ground.JoinWords(network.TunnelTypes()), "unknown type %q", kind)
 	}
-	if c.Networks[name] != nil {
-		return hint.Errorf("", "--name with another name, or flock deltunnel "+name, "the name is taken")
-	}
-	if err := freeName(c, name); err != nil {
-		return err
+	old := c.Networks[name]
+	if old == nil {
+		if err := freeName(c, name); err != nil {
+			return err
+		}
 	}
 	n := &state.Network{Type: kind, Tunnel: true}
 	for i, where := range []netip.Addr{o.Local, o.Remote} {
@@ -64,6 +64,9 @@ func addTunnel(c *state.Cluster, name, kind string, ends []string, o TunnelOptio
 	}
 	if err := setTunnelAddresses(c, n, o.Addresses); err != nil {
 		return err
+	}
+	if old != nil {
+		return sameTunnel(name, old, n, o)
 	}
 	if c.Networks == nil {
 		c.Networks = map[string]*state.Network{}
@@ -146,10 +149,13 @@ func setTunnelAddresses(c *state.Cluster, n *state.Network, list []netip.Prefix)
 
 // DelTunnel takes a tunnel out.
 func DelTunnel(c *state.Cluster, name string) error {
-	n := c.Networks[name]
+	if isGone(c, name) {
+		return nil
+	}
+	n, err := networkOf(c, name)
 	switch {
-	case n == nil:
-		return hint.Errorf("tunnel "+name, "flock listnetworks", "unknown tunnel %s", name)
+	case err != nil:
+		return err
 	case !network.KindOf(n).Tunnel:
 		return hint.Errorf("network "+name, "flock removenetwork "+name, "%s is a %s network, no tunnel", name, n.Type)
 	}

@@ -39,3 +39,6 @@ func MovedJump(jump string, was, now *state.Server) string {
 	}
 	return strings.Join(hops, ",")
 }
+
+// Login is how s is reached, as addserver takes it.
+func Login(s *state.Server) string { return target.Format(s.User, s.Address, s.Port) }

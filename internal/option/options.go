@@ -125,6 +125,30 @@ func (o *Option) Said(n *state.Network) [][]string {
 	return out
 }
 
+// Words are the flags that give a network n's values of it: the flag and the value each, or
+// one word.
+func (o *Option) Words(n *state.Network) [][]string {
+	flag := "--" + o.Key
+	switch v := o.Value(n).(type) {
+	case bool:
+		return [][]string{{fmt.Sprintf("%s=%t", flag, v)}}
+	case []netip.Prefix:
+		var out [][]string
+		for _, p := range v {
+			out = append(out, []string{flag, p.String()})
+		}
+		return out
+	case []int:
+		var out [][]string
+		for _, number := range v {
+			out = append(out, []string{flag, strconv.Itoa(number)})
+		}
+		return out
+	default:
+		return [][]string{{flag, fmt.Sprint(v)}}
+	}
+}
+
 // values are n's values as text, none where nothing is written.
 func (o *Option) values(n *state.Network) []string {
 	if o.said != nil {
