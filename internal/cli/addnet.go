@@ -17,16 +17,16 @@ func newAddNet(a *app) *cobra.Command {
 		Short: "give a container an interface on a network's bridge",
 		Long: `Give a container one more interface: IFACE, without it the next that is free (eth1, eth2),
 on BRIDGE, without it the only one that flock has on the server. Where there are several,
-it is on none until setnet says which. A container is one of LXC or Docker, or a named
-network namespace (ip netns), NAME or, where there are several of that name, lxc/NAME,
-docker/NAME, netns/NAME; with its kind it need not be there yet. Without SERVER it is on
-this workstation.
+it is on none until setnet says which. A container is one of LXC, Docker or root's
+Podman, or a named network namespace (ip netns), NAME or, where there are several of that
+name, lxc/NAME, docker/NAME, podman/NAME, netns/NAME; with its kind it need not be there yet.
+Without SERVER it is on this workstation.
 
 The interface comes again whenever the container does, and after a reboot: LXC has it in the
 container's configuration, and gives it to one that is stopped when it starts. Its MAC stays
 the same. With --ip it has that address, and a default route by the bridge's gateway unless the
-container has one. Docker's containers have no DHCP client: without --ip they are dealt an IPv4
-address. DNS answers for the container's name.
+container has one. Containers of Docker and Podman have no DHCP client: without --ip they are
+dealt an IPv4 address. DNS answers for the container's name.
 
   flock addnet s1:c1 eth1:vxl0
   flock addnet s1:c1 eth1:vxl0 --ip 10.0.4.200`,

@@ -18,11 +18,17 @@ const LXC = "lxc"
 // Docker is the kind of container that docker-run(1) runs.
 const Docker = "docker"
 
+// Podman is the kind of container that podman-run(1) runs.
+const Podman = "podman"
+
 // ContainerKinds are the kinds that containers can have.
-func ContainerKinds() []string { return []string{NetNS, LXC, Docker} }
+func ContainerKinds() []string { return []string{NetNS, LXC, Docker, Podman} }
 
 // AsksByDHCP says whether a container, KIND/NAME, can be expected to have a DHCP client.
-func AsksByDHCP(container string) bool { return !strings.HasPrefix(container, Docker+"/") }
+func AsksByDHCP(container string) bool {
+	kind, _, _ := strings.Cut(container, "/")
+	return kind != Docker && kind != Podman
+}
 
 // containerNameMax is the longest name of a container, in bytes. With all that goes with
 // it, it fits a link's alias (IFALIASZ, 256).
@@ -77,6 +83,7 @@ func (a Attachment) String() string {
 type Container struct {
 	Name       string // KIND/NAME; "": not known whose the interfaces are
 	Stopped    bool   `json:",omitempty"` // it exists and does not run
+	User       string `json:",omitempty"` // whose it is; "": root's
 	Interfaces []ContainerInterface
 }
 

@@ -21,7 +21,8 @@ type Net struct {
 	MAC       string   `json:"mac,omitempty"`
 	Addresses []string `json:"addresses"`
 	Owner     string   `json:"owner,omitempty"` // the cluster of flock that attached it
-	State     string   `json:"state"`           // attached, awaited, foreign, none, stopped
+	User      string   `json:"user,omitempty"`  // whose the container is; absent: root's
+	State     string   `json:"state"`           // attached, awaited, foreign, none, stopped, user
 }
 
 // States of interfaces.
@@ -31,6 +32,7 @@ const (
 	netForeign  = "foreign"
 	netNone     = "none" // the container has no interface
 	netStopped  = "stopped"
+	netUsers    = "user" // it is not root's: flock does nothing in it
 )
 
 // Nets are the interfaces that were found, and those of the file that were not.
@@ -51,7 +53,10 @@ func Nets(c *state.Cluster, server string, found []spec.Container) []Net {
 		}
 		if len(f.Interfaces) == 0 {
 			v := Net{Container: f.Name, Addresses: []string{}, State: netNone}
-			if f.Stopped {
+			switch {
+			case f.User != "":
+				v.State, v.User = netUsers, f.User
+			case f.Stopped:
 				v.State = netStopped
 			}
 			out = append(out, v)
@@ -92,6 +97,8 @@ func NetTable(views []Net, cluster string, whole bool) *screen.Table {
 			by = ""
 		case v.State == netStopped:
 			by = netStopped
+		case v.State == netUsers:
+			by = "user " + v.User
 		case v.State == netAwaited:
 			by = "flock, " + netAwaited
 		case v.Owner == cluster:

@@ -183,6 +183,24 @@ func claimAttached(k *host.Host, ops []family.Op) ([]spec.Problem, error) {
 	return out, nil
 }
 
+// claimOwners refuses containers, beside those of before, that are not root's.
+func claimOwners(k *host.Host, want *spec.Host) []spec.Problem {
+	var out []spec.Problem
+	before := attachedOf(k.Last())
+	for _, w := range want.Attached {
+		if slices.ContainsFunc(before, func(a spec.Attachment) bool { return a.Container == w.Container }) {
+			continue
+		}
+		if user := ownerOf(w.Container); user != "" {
+			out = append(out, spec.Problem{
+				What: w.Container + " is rootless, of the user " + user,
+				Next: "run it as root: only containers of root get interfaces",
+			})
+		}
+	}
+	return out
+}
+
 // clash says what is in the way of a new interface; "" if nothing.
 func clash(k *host.Host, w spec.Attachment) (string, error) {
 	in, err := lookInto(w.Container)
@@ -232,8 +250,9 @@ var Family = family.Family{
 			}
 			return "the process that attaches containers", nil
 		},
-		Claim: func(_ context.Context, k *host.Host, _ *spec.Host, ops []family.Op) ([]spec.Problem, error) {
-			return claimAttached(k, ops)
+		Claim: func(_ context.Context, k *host.Host, want *spec.Host, ops []family.Op) ([]spec.Problem, error) {
+			out, err := claimAttached(k, ops)
+			return append(out, claimOwners(k, want)...), err
 		},
 	},
 	Marked: true,

@@ -34,7 +34,7 @@ func List(k *host.Host) ([]spec.Container, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := spec.Container{Name: name, Stopped: in == nil}
+		c := spec.Container{Name: name, Stopped: in == nil, User: ownerOf(name)}
 		if in != nil {
 			c.Interfaces = interfacesOf(k, name, in, known, kept)
 		}

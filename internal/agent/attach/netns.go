@@ -5,6 +5,8 @@ package attach
 import (
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -16,9 +18,21 @@ import (
 const Namespaces = "/run/netns"
 
 var netns = sort{
-	kind: spec.NetNS, names: func() ([]string, error) { return sysfile.Names(Namespaces) },
+	kind: spec.NetNS, names: netnsNames,
 	there: netnsThere, open: netnsSpace, dirs: func(map[string]bool) []string { return []string{Namespaces} },
 	comes: func(name string) bool { return netnsThere(name) && !isSpace(filepath.Join(Namespaces, name)) },
+}
+
+// uuidLen is how many characters a UUID has as text.
+const uuidLen = 36
+
+// netnsNames leaves out what Podman (netns-UUID) and CNI (cni-UUID) made for their containers.
+func netnsNames() ([]string, error) {
+	list, err := sysfile.Names(Namespaces)
+	return slices.DeleteFunc(list, func(name string) bool {
+		kind, uuid, _ := strings.Cut(name, "-")
+		return (kind == "netns" || kind == "cni") && len(uuid) == uuidLen && strings.Count(uuid, "-") == 4
+	}), err
 }
 
 func netnsThere(name string) bool { return sysfile.Exists(filepath.Join(Namespaces, name)) }

@@ -21,6 +21,9 @@ type sort struct {
 	there func(name string) bool         // whether one exists
 	open  func(name string) (int, error) // its network namespace; fs.ErrNotExist: it does not run, or has none of its own
 	comes func(name string) bool         // whether it is on its way: its namespace is not ready yet
+	// owner is the user whose container it is, who alone may do something in it; "" for root.
+	// nil: all are root's.
+	owner func(name string) string
 	// dirs are the directories in which something appears when one of names comes, beside
 	// devices; nil where there is always a device.
 	dirs func(names map[string]bool) []string
@@ -53,7 +56,7 @@ type former struct {
 }
 
 // sorts are all sorts of containers.
-var sorts = []*sort{&netns, &lxc, &docker}
+var sorts = []*sort{&netns, &lxc, &docker, &podman}
 
 // sortOf is the one of a container, KIND/NAME, and its name.
 func sortOf(container string) (*sort, string, error) {
@@ -89,6 +92,15 @@ func Names() ([]string, error) {
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// ownerOf is the user whose container it is, "" for root.
+func ownerOf(container string) string {
+	s, name, err := sortOf(container)
+	if err != nil || s.owner == nil {
+		return ""
+	}
+	return s.owner(name)
 }
 
 // exists says whether there is a container, running or not.

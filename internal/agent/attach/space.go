@@ -199,7 +199,7 @@ func (s *Space) Set(a spec.Attachment) error {
 	routed := in.Routed(a)
 	for _, gw := range a.Gateways {
 		if !slices.Contains(routed, gw) {
-			messages = append(messages, defaultRoute(l.Attrs().Index, gw))
+			messages = append(messages, defaultRoute(l.Attrs().Index, gw, protocol(a)))
 		}
 	}
 	if err := s.rt.Do(messages...); err != nil {
@@ -241,10 +241,18 @@ func address(index int, p netip.Prefix) *nl.NetlinkRequest {
 	return m
 }
 
-func defaultRoute(index int, gw netip.Addr) *nl.NetlinkRequest {
+// protocol marks a route as ours, but for what is given back to others.
+func protocol(a spec.Attachment) uint8 {
+	if a.Network == "" {
+		return unix.RTPROT_BOOT
+	}
+	return spec.RouteProto
+}
+
+func defaultRoute(index int, gw netip.Addr, protocol uint8) *nl.NetlinkRequest {
 	m := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	head := nl.NewRtMsg()
-	head.Family, head.Protocol = uint8(ipFamily(gw)), spec.RouteProto //nolint:gosec // AF_INET or AF_INET6
+	head.Family, head.Protocol = uint8(ipFamily(gw)), protocol //nolint:gosec // AF_INET or AF_INET6
 	m.AddData(head)
 	m.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, gw.AsSlice()))
 	m.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index)))) //nolint:gosec // the kernel's own number
