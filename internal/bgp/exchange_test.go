@@ -250,3 +250,41 @@ func rejectedBy(f *api.SetPoliciesRequest, from netip.Addr, p netip.Prefix) bool
 	}
 	return false
 }
+
+// TestTenThousandRoutesAreAllListed: of a neighbour with very many routes each is told, with
+// what became of it.
+func TestTenThousandRoutesAreAllListed(t *testing.T) {
+	g := newSegment(t, "s1", "tor")
+	const all = 10000
+	var routes strings.Builder
+	for i := range all {
+		fmt.Fprintf(&routes, "route 172.%d.%d.%d/32 blackhole;\n", 16+i>>14, i>>6&255, i&63)
+	}
+	g.birdRouter("tor", fmt.Sprintf(`
+protocol static { ipv4; %s }
+protocol bgp s1 { local %s as 65001; neighbor %s as 64512; hold time 9; connect delay time 1; error wait time 1, 2;
+	ipv4 { import none; export where source = RTS_STATIC; }; }
+`, routes.String(), g.v4("tor"), g.v4("s1")))
+	rule := spec.PrefixRule{Prefix: prefix("172.16.0.0/18"), LE: 32}
+	d := g.daemon("s1", external(g.alone("s1", "10.0.10.0/24"), spec.BGPNeighbor{Addr: g.v4("tor"), AS: 65001, Import: []spec.PrefixRule{rule}}))
+	d.awaitUp()
+	g.eventually(30*time.Second, func() error {
+		e, err := d.exchange(g.v4("tor"))
+		used, refused := 0, 0
+		for i, r := range e.Received {
+			if i > 0 && r.Prefix.Compare(e.Received[i-1].Prefix) <= 0 {
+				return fmt.Errorf("%s after %s", r.Prefix, e.Received[i-1].Prefix)
+			}
+			switch {
+			case r.Refused != "" && !rule.Matches(r.Prefix):
+				refused++
+			case r.Used && rule.Matches(r.Prefix):
+				used++
+			}
+		}
+		if err != nil || len(e.Received) != all || used != 64*64 || used+refused != all || len(e.Sent) != 1 {
+			return errors.Join(err, fmt.Errorf("%d received, %d used, %d refused, %d sent", len(e.Received), used, refused, len(e.Sent)))
+		}
+		return nil
+	})
+}
