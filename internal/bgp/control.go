@@ -69,9 +69,7 @@ func (d *daemon) answer(ctx context.Context, req spec.BGPRequest) *spec.BGPAnswe
 	if err != nil {
 		a.Error = err.Error()
 	}
-	d.speaker.mu.Lock()
-	a.Running = d.speaker.running
-	d.speaker.mu.Unlock()
+	a.Running = d.wanted
 	return a
 }
 

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -61,6 +62,7 @@ func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (
 		return err
 	}
 	d.speaker.expect(s)
+	d.here = d.fib.world.here(s.Anycast)
 	fibDone := make(chan error, 1)
 	go func() { fibDone <- d.fib.run(ctx) }()
 	if err := d.meet(ctx, s, secrets); err != nil {
@@ -90,8 +92,11 @@ type daemon struct {
 	speaker  *speaker
 	moves    chan move
 	ended    chan struct{} // closed by spec.BGPEnd
-	requests sync.Mutex    // held while one is answered
-	vigils   sync.Map      // neighbours whose session ended and that watchOver checks
+	requests sync.Mutex    // held while one is answered, and by turn
+	wanted   *spec.BGP     // what the agent wrote and is in use; requests guards it and what follows
+	secrets  map[string]string
+	here     []netip.Prefix // those of wanted.Anycast that this server has
+	vigils   sync.Map       // neighbours whose session ended and that watchOver checks
 }
 
 func (d *daemon) isEnded() bool {
@@ -114,10 +119,11 @@ func (d *daemon) meet(ctx context.Context, s *spec.BGP, secrets map[string]strin
 
 // apply makes the daemon do what s says.
 func (d *daemon) apply(ctx context.Context, s *spec.BGP, secrets map[string]string) error {
-	if err := d.speaker.apply(ctx, s, secrets); err != nil {
+	if err := d.speaker.apply(ctx, withHere(s, d.here), secrets); err != nil {
 		return err
 	}
-	b := bounds{anywhere: map[netip.Addr]bool{}, forced: s.Forced}
+	d.wanted, d.secrets = s, secrets
+	b := bounds{anywhere: map[netip.Addr]bool{}, forced: s.Forced, anycast: s.Anycast}
 	for _, n := range s.Neighbors {
 		if n.Multihop > 0 {
 			b.anywhere[n.Addr] = true
@@ -125,6 +131,31 @@ func (d *daemon) apply(ctx context.Context, s *spec.BGP, secrets map[string]stri
 	}
 	send(ctx, d.fib.bounds, b)
 	return nil
+}
+
+// withHere is s, which announces those of its anycast subnets that are here. It refuses
+// others' announcements of these alone.
+func withHere(s *spec.BGP, here []netip.Prefix) *spec.BGP {
+	out := *s
+	out.Prefixes = slices.Clone(s.Prefixes)
+	for _, p := range s.Anycast {
+		if slices.Contains(here, p) {
+			out.Prefixes = append(out.Prefixes, p)
+		}
+	}
+	return &out
+}
+
+// turn announces the anycast subnets that came, and withdraws those that went. News of
+// others than those that are wanted now are old.
+func (d *daemon) turn(ctx context.Context, p presence) error {
+	d.requests.Lock()
+	defer d.requests.Unlock()
+	if d.isEnded() || slices.Equal(p.here, d.here) || !slices.Equal(p.of, d.wanted.Anycast) {
+		return nil
+	}
+	d.here = p.here
+	return d.speaker.apply(ctx, withHere(d.wanted, p.here), d.secrets)
 }
 
 // gathered is called when, after a restart, all neighbours have sent their routes.
@@ -172,6 +203,8 @@ func (d *daemon) follow(ctx context.Context, s *spec.BGP, restarting bool) {
 			err = d.speaker.lost(ctx, addr)
 		case now := <-urge.C:
 			err = d.urge(ctx, taken, now, hold)
+		case p := <-d.fib.here:
+			err = d.turn(ctx, p)
 		case m := <-d.moves:
 			err = d.moved(ctx, m, told)
 		}

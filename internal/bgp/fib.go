@@ -39,6 +39,7 @@ type allPaths func(p netip.Prefix) []learned
 type bounds struct {
 	anywhere map[netip.Addr]bool // next hops that may be behind a default route
 	forced   []spec.PrefixRule   // these may take the way to what is protected
+	anycast  []netip.Prefix      // announced while this server has them
 }
 
 // fib keeps the kernel's routes of our protocol number. Only the goroutine of run uses
@@ -54,6 +55,7 @@ type fib struct {
 	sweeps  chan struct{}                   // adopted routes that were not confirmed go
 	ends    chan chan error                 // all routes are removed
 	bounds  chan bounds
+	here    chan presence // the last one that nobody read
 	others  allPaths
 
 	world     *world
@@ -77,7 +79,7 @@ type fib struct {
 func openFIB(dir string, others allPaths, print func(string, ...any)) (*fib, error) {
 	f := &fib{
 		fresh: make(chan struct{}, 1), changes: make(chan []told, 16), looks: make(chan chan map[netip.Prefix]kept),
-		sweeps: make(chan struct{}, 1), ends: make(chan chan error), bounds: make(chan bounds, 1),
+		sweeps: make(chan struct{}, 1), ends: make(chan chan error), bounds: make(chan bounds, 1), here: make(chan presence, 1),
 		others: others, print: print, asking: newAsking(), protected: protected{dir: dir},
 		best: bests{}, adopted: map[netip.Prefix]bool{}, why: map[netip.Prefix]string{}, silent: map[netip.Prefix]string{}, held: map[netip.Prefix]bool{},
 	}
@@ -227,8 +229,21 @@ func (f *fib) look() error {
 	f.world, f.have = newWorld(routes, addrs, devices)
 	f.guarded = f.world.guarded(f.protected.read())
 	f.asking.look()
+	f.tellHere()
 	return nil
 }
+
+// tellHere says which anycast subnets this server has; news that nobody read are replaced.
+func (f *fib) tellHere() {
+	select {
+	case <-f.here:
+	default:
+	}
+	f.here <- presence{f.allowed.anycast, f.world.here(f.allowed.anycast)}
+}
+
+// presence is which of some anycast subnets this server has.
+type presence struct{ of, here []netip.Prefix }
 
 func (f *fib) all() map[netip.Prefix]bool {
 	all := make(map[netip.Prefix]bool, len(f.best))

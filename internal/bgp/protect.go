@@ -26,7 +26,8 @@ type guarded struct {
 func (w *world) guarded(p protectedAddrs) []guarded {
 	var out []guarded
 	add := func(a netip.Addr, what string) {
-		if bits, to, ok := w.lookUp(a); ok && !w.local[a] {
+		_, own := w.local[a]
+		if bits, to, ok := w.lookUp(a); ok && !own {
 			out = append(out, guarded{a, what, bits, to})
 		}
 	}

@@ -27,7 +27,7 @@ type world struct {
 	devices map[int]device           // by index
 	routes  map[netip.Prefix]foreign // of the main table
 	links   []netip.Prefix           // those without a gateway: this server's own networks
-	local   map[netip.Addr]bool      // this server's own addresses
+	local   map[netip.Addr]bool      // this server's own addresses; true: of devices that are up
 	taken   map[netip.Prefix]bool    // foreign routes of our metric
 	before  map[netip.Prefix]foreign // foreign routes that the kernel prefers to ours
 }
@@ -55,7 +55,7 @@ func newWorld(routes []netlink.Route, addrs []netlink.Addr, devices map[int]devi
 	ours := map[netip.Prefix][]hop{}
 	for _, a := range addrs {
 		if ip, ok := netip.AddrFromSlice(a.IP); ok {
-			w.local[ip.Unmap()] = true
+			w.local[ip.Unmap()] = devices[a.LinkIndex].up
 		}
 	}
 	for _, r := range routes {
@@ -80,6 +80,21 @@ func newWorld(routes []netlink.Route, addrs []netlink.Addr, devices map[int]devi
 		}
 	}
 	return w, ours
+}
+
+// here are those of list that this server has: it has an address or the network of a
+// device that is up within, or they are part of such a network.
+func (w *world) here(list []netip.Prefix) (out []netip.Prefix) {
+	for _, p := range list {
+		has := slices.ContainsFunc(w.links, p.Overlaps)
+		for a, up := range w.local {
+			has = has || up && p.Contains(a)
+		}
+		if has {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // unused says why the kernel does not use our route to p; "" if it does.
@@ -138,7 +153,7 @@ func (w *world) add(dst netip.Prefix, r netlink.Route) {
 // none. Default routes count only with anywhere: routers behind them do not know our
 // routes.
 func (w *world) resolve(nh netip.Addr, anywhere bool) (h hop, why string) {
-	if w.local[nh] {
+	if _, own := w.local[nh]; own {
 		return hop{}, "next hop " + nh.String() + " is this server itself"
 	}
 	if nh.IsLinkLocalUnicast() {

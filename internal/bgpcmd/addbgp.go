@@ -40,7 +40,7 @@ type addBGPOptions struct {
 	multihop, prefixes int64
 	ttlSecurity        bool
 	accept, announce   []string
-	force              bool
+	force, anycast     bool
 	preferOptions
 }
 
@@ -48,6 +48,9 @@ const addBGPHelp = `Add to a BGP network:
 
   peer MEMBER...           members: SERVER, SERVER:INTERFACE, SERVER:IP or local
   network SERVER:CIDR...   container subnets behind members: all others get routes to them
+                           With --anycast several members may have one subnet, for a
+                           service: each announces it while it has an address or a network
+                           in it, and the others use all that do
   reflector SERVER...      members as route reflectors: the others have sessions with them
                            only; a full mesh ends when those are up, no route is lost
   external SERVER PEERIP   a router, or a speaker of another AS, that a member has a
@@ -77,6 +80,7 @@ The password (TCP MD5, RFC 2385) is stored in a file of root's on the server, no
 
   flock addbgp bnet peer s2 s3
   flock addbgp bnet network s1:10.0.10.0/24 s2:10.0.11.0/24
+  flock addbgp bnet network s1:10.0.50.1/32 s2:10.0.50.1/32 --anycast
   flock addbgp bnet reflector s1 s2
   flock addbgp bnet external s1 10.99.0.254 --as 65001 --password-file tor.key \
       --max-prefixes 1000 --accept "10.128.0.0/9 le 24" --accept 0.0.0.0/0
@@ -93,7 +97,7 @@ func newAddBGP(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeBGP(false),
 		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if args[1] == bgpExternal {
+			if args[1] == bgpExternal && !o.anycast {
 				return a.addExternal(cmd, args[0], args[2:], &o)
 			}
 			for _, name := range externalFlags {
@@ -101,7 +105,10 @@ func newAddBGP(a *app) *cobra.Command {
 					return command.Refuse("flock addbgp "+args[0]+" external SERVER PEERIP --as ASN", "addbgp: --%s belongs to external", name)
 				}
 			}
-			wanted, err := addingBGP(args, o.force, a.knows(cmd.Context()))
+			if o.anycast && args[1] != bgpNetwork {
+				return command.Refuse("flock addbgp "+args[0]+" network SERVER:CIDR... --anycast", "addbgp: --anycast belongs to network")
+			}
+			wanted, err := addingBGP(args, &o, a.knows(cmd.Context()))
 			if err != nil {
 				return err
 			}
@@ -121,6 +128,7 @@ func (o *addBGPOptions) flags(f *pflag.FlagSet) {
 	f.Int64Var(&o.prefixes, "max-prefixes", 0, "external: end the session when there are more than `N` prefixes of a family (default: no limit)")
 	f.StringArrayVar(&o.accept, "accept", nil, "external: `PREFIX[ ge N][ le N]` to accept; repeatable")
 	f.StringArrayVar(&o.announce, "announce", nil, "external: `PREFIX[ ge N][ le N]` to announce; repeatable (default: all shared subnets)")
+	f.BoolVar(&o.anycast, "anycast", false, "network: several members have the subnet, and each announces it while it has it")
 	o.preferOptions.flags(f)
 	f.BoolVar(&o.force, "force", false, "external: accepted routes may take over any traffic; network: "+command.ForceShare)
 }
@@ -143,12 +151,12 @@ func meant(words []string, known func(string) bool) string {
 }
 
 // addingBGP is the edit that the words of addbgp ask for.
-func addingBGP(args []string, force bool, known func(string) bool) (func(*state.Cluster) error, error) {
+func addingBGP(args []string, o *addBGPOptions, known func(string) bool) (func(*state.Cluster) error, error) {
 	name, what, rest := args[0], args[1], args[2:]
 	wanted := map[string]func(*state.Cluster, string, []string) error{
 		bgpPeer: edit.JoinBGP, bgpReflector: edit.AddReflectors,
 		bgpNetwork: func(c *state.Cluster, name string, shares []string) error {
-			return edit.ShareBGP(c, name, shares, force)
+			return edit.ShareBGP(c, name, shares, o.force, o.anycast)
 		},
 	}[what]
 	switch {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/flocknet/flock/internal/ground"
@@ -264,7 +265,7 @@ func unheardRoutes(s Speaker, n *state.Network, gone []netip.Prefix, up func(str
 	var out []string
 	for _, text := range n.Shares {
 		share, err := state.ParseShare(text)
-		if err != nil || share.Server == s.Server || !up(share.Server) {
+		if err != nil || share.Server == s.Server || !up(share.Server) || slices.Contains(n.Anycast, share.Subnet) {
 			continue
 		}
 		if r, known := have[share.Subnet]; !known || !r.Kernel && r.Why == "" {

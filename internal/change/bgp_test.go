@@ -30,7 +30,7 @@ func speaks(t *testing.T, e *Engine, n int) {
 			if err := edit.JoinBGP(c, "bnet", []string{name}); err != nil {
 				return err
 			}
-			if err := edit.ShareBGP(c, "bnet", []string{fmt.Sprintf("%s:10.1.%d.0/24", name, i+1)}, false); err != nil {
+			if err := edit.ShareBGP(c, "bnet", []string{fmt.Sprintf("%s:10.1.%d.0/24", name, i+1)}, false, false); err != nil {
 				return err
 			}
 		}

@@ -24,7 +24,7 @@ func sharing(tb testing.TB, n int) *state.Cluster {
 	for _, err := range []error{
 		done(c, CreateBGP(c, "bnet", names[0], BGPOptions{Mode: state.Reflector})),
 		done(c, JoinBGP(c, "bnet", names[1:])),
-		done(c, ShareBGP(c, "bnet", shares, false)),
+		done(c, ShareBGP(c, "bnet", shares, false, false)),
 	} {
 		if err != nil {
 			tb.Fatal(err)

@@ -85,7 +85,7 @@ func bgpCluster(t *testing.T, n int) *state.Cluster {
 			t.Fatal(err)
 		}
 	}
-	if err := done(c, ShareBGP(c, "bnet", shares, false)); err != nil {
+	if err := done(c, ShareBGP(c, "bnet", shares, false, false)); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -322,5 +322,43 @@ func TestReplaceKeepsSpeaking(t *testing.T) {
 	}
 	if _, err := Replace(c, c.Clone()); err != nil || c.Networks["bnet"].Before != nil {
 		t.Errorf("the same again is unsettled: %v", err)
+	}
+}
+
+// TestAnycastGoesWithItsLastShare: several members may have one subnet where that was said,
+// and nobody may once none has it.
+func TestAnycastGoesWithItsLastShare(t *testing.T) {
+	c := bgpCluster(t, 3)
+	n := c.Networks["bnet"]
+	must := func(err error) {
+		t.Helper()
+		if err := done(c, err); err != nil {
+			t.Fatal(err)
+		}
+	}
+	both := []string{"s1:10.0.50.1/32", "s2:10.0.50.1/32"}
+	for range 2 {
+		must(ShareBGP(c, "bnet", both, false, true))
+	}
+	if len(n.Shares) != 5 || len(n.Anycast) != 1 {
+		t.Fatalf("shares %v, anycast %v", n.Shares, n.Anycast)
+	}
+	for server, h := range compileOK(t, c).Hosts {
+		if has := len(h.BGP.Anycast) == 1; has != (server != "s3") || len(h.BGP.Prefixes) != 1 {
+			t.Errorf("%s announces %v and %v", server, h.BGP.Prefixes, h.BGP.Anycast)
+		}
+	}
+	must(UnshareBGP(c, "bnet", both[:1]))
+	if len(n.Anycast) != 1 {
+		t.Errorf("with one share left: %v", n.Anycast)
+	}
+	must(LeaveBGP(c, "bnet", []string{"s2"}))
+	if n.Anycast != nil {
+		t.Errorf("with none left: %v", n.Anycast)
+	}
+	must(ShareBGP(c, "bnet", both[:1], false, false))
+	must(JoinBGP(c, "bnet", []string{"s2"}))
+	if err := done(c, ShareBGP(c, "bnet", both[1:], false, false)); err == nil || !strings.Contains(err.Error(), "overlaps") {
+		t.Errorf("two without a word: %v", err)
 	}
 }

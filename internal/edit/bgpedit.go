@@ -214,13 +214,22 @@ func forgetSpeaker(n *state.Network, server string) {
 	n.Externals = slices.DeleteFunc(n.Externals, func(e state.External) bool { return e.Server == server })
 }
 
-// ShareBGP lets members share container subnets (SERVER:CIDR) by BGP.
-func ShareBGP(c *state.Cluster, name string, shares []string, force bool) error {
+// ShareBGP lets members share container subnets (SERVER:CIDR) by BGP; with anycast several
+// may have the same, and each announces it while it has it.
+func ShareBGP(c *state.Cluster, name string, shares []string, force, anycast bool) error {
 	n, err := bgpOf(c, name)
 	if err != nil {
 		return err
 	}
-	return addShares(c, n, shares, force)
+	if err := addShares(c, n, shares, force); err != nil || !anycast {
+		return err
+	}
+	for _, text := range shares {
+		if s, err := state.ParseShare(text); err == nil && !slices.Contains(n.Anycast, s.Subnet) {
+			n.Anycast = append(n.Anycast, s.Subnet)
+		}
+	}
+	return nil
 }
 
 // UnshareBGP ends the sharing of container subnets (SERVER:CIDR).

@@ -447,10 +447,10 @@ func (w *world) shared() (string, func(*state.Cluster) error) {
 			return err
 		}
 	}
-	force := w.rnd.IntN(4) == 0
+	force, anycast := w.rnd.IntN(4) == 0, speaks && w.rnd.IntN(3) == 0
 	return "share " + name + " " + share, func(c *state.Cluster) error {
 		if speaks {
-			return ShareBGP(c, name, []string{share}, force)
+			return ShareBGP(c, name, []string{share}, force, anycast)
 		}
 		return AddShares(c, name, []string{share}, force)
 	}

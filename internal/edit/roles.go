@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
@@ -208,11 +210,17 @@ func forgetShares(n *state.Network, server string) {
 	unforce(n)
 }
 
-// unforce forgets that shares which are none any more were forced.
+// unforce forgets that shares which are none any more were forced, or several members'.
 func unforce(n *state.Network) {
 	n.Forced = slices.DeleteFunc(n.Forced, func(text string) bool { return !slices.Contains(n.Shares, text) })
 	if len(n.Forced) == 0 {
 		n.Forced = nil
+	}
+	n.Anycast = slices.DeleteFunc(n.Anycast, func(p netip.Prefix) bool {
+		return !slices.ContainsFunc(n.Shares, func(text string) bool { return strings.HasSuffix(text, ":"+p.String()) })
+	})
+	if len(n.Anycast) == 0 {
+		n.Anycast = nil
 	}
 }
 

@@ -45,7 +45,7 @@ func (b *builder) guardShares() error {
 				list = slices.Compact(list)
 			}
 			for _, p := range list {
-				if b.guard(server, p, &gone) && !slices.Contains(guarded[server], p) {
+				if b.guard(server, p, slices.Contains(n.Anycast, p), &gone) && !slices.Contains(guarded[server], p) {
 					guarded[server] = append(guarded[server], p)
 					h := b.Out.Hosts[server]
 					h.Routes = append(h.Routes, spec.Route{Unreachable: true, Dst: p, Proto: spec.RouteProto})
@@ -60,7 +60,7 @@ func (b *builder) guardShares() error {
 }
 
 // guard says whether a server needs the route for p, and notes p if it is not there.
-func (b *builder) guard(server string, p netip.Prefix, gone *absence) bool {
+func (b *builder) guard(server string, p netip.Prefix, anycast bool, gone *absence) bool {
 	f := b.Cluster.Servers[server].Facts
 	here := direct(f)
 	partOf := func(q netip.Prefix) bool { return q.Bits() < p.Bits() && q.Contains(p.Addr()) }
@@ -71,9 +71,12 @@ func (b *builder) guard(server string, p netip.Prefix, gone *absence) bool {
 	awaited := slices.Contains(f.Awaited, p)
 	if !slices.ContainsFunc(f.Prefixes, part) && !slices.ContainsFunc(here, part) {
 		text := fmt.Sprintf("%s is not on %s", p, server)
-		if awaited {
+		switch {
+		case anycast:
+			gone.withdrawn = append(gone.withdrawn, text)
+		case awaited:
 			gone.awaited = append(gone.awaited, text)
-		} else {
+		default:
 			gone.dropped = append(gone.dropped, text)
 		}
 	}
@@ -84,6 +87,8 @@ func (b *builder) guard(server string, p netip.Prefix, gone *absence) bool {
 type absence struct {
 	dropped []string // packets to it are
 	awaited []string // libvirt is to make it
+	// withdrawn are those of anycast: others may have them.
+	withdrawn []string
 }
 
 func (a *absence) texts() []string {
@@ -91,10 +96,20 @@ func (a *absence) texts() []string {
 	if len(a.dropped) > 0 {
 		out = append(out, ground.Few(a.dropped)+": traffic to "+itOrThem(a.dropped)+" is dropped there")
 	}
+	if len(a.withdrawn) > 0 {
+		out = append(out, ground.Few(a.withdrawn)+": announced there once "+itIs(a.withdrawn))
+	}
 	if len(a.awaited) > 0 {
 		out = append(out, ground.Few(a.awaited)+", where libvirt has a network of it that is not started: until then traffic to "+itOrThem(a.awaited)+" leaves by the default route")
 	}
 	return out
+}
+
+func itIs(list []string) string {
+	if len(list) == 1 {
+		return "it is"
+	}
+	return "they are"
 }
 
 func itOrThem(list []string) string {

@@ -32,7 +32,7 @@ func compileBGP(b *builder, name string, n *state.Network) error {
 	if n.Before != nil {
 		b.Note(name, Settling)
 	}
-	g := &peering.Group{Network: name, All: speakers, V6: map[bool]bool{}, Reach: b.reach(name), At: func(a netip.Addr) string { return memberAt(b.Cluster, name, a) }}
+	g := &peering.Group{Network: name, All: speakers, Anycast: n.Anycast, V6: map[bool]bool{}, Reach: b.reach(name), At: func(a netip.Addr) string { return memberAt(b.Cluster, name, a) }}
 	for _, s := range speakers {
 		for _, p := range s.Shares {
 			g.V6[p.Addr().Is6()] = true

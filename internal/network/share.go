@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
@@ -94,6 +95,11 @@ func checkShares(c *state.Cluster) error {
 			}
 			all = append(all, s)
 		}
+		for _, p := range n.Anycast {
+			if !slices.ContainsFunc(n.Shares, func(text string) bool { return strings.HasSuffix(text, ":"+p.String()) }) {
+				return ground.OfNetwork(name, ground.Locate("anycast", hint.Errorf("", "leave it away, or name it in shares too", "%s is no shared subnet", p)))
+			}
+		}
 		for _, text := range n.Forced {
 			if !slices.Contains(n.Shares, text) {
 				return ground.OfNetwork(name, ground.Locate("forced", hint.Errorf("", "leave it away, or name it in shares too", "%s is no shared subnet", text)))
@@ -124,6 +130,10 @@ func (g *grounds) checkTwice(all []share) error {
 
 // sharedTwice is the error of two shares that overlap.
 func sharedTwice(c *state.Cluster, s, other share) error {
+	if s.network == other.network && s.server != other.server && s.subnet == other.subnet && meaning(c.Networks[s.network]).BGP {
+		return hint.Errorf("network "+s.network, "flock addbgp "+s.network+" network "+s.server+":"+s.subnet.String()+" --anycast, where both have it",
+			"%s overlaps %s: %s", s.subnet, other.subnet, other)
+	}
 	if s.server != other.server || s.subnet != other.subnet {
 		return hint.Errorf("network "+s.network, "share subnets that are apart", "%s overlaps %s: %s", s.subnet, other.subnet, other)
 	}
@@ -131,9 +141,12 @@ func sharedTwice(c *state.Cluster, s, other share) error {
 		"%s, and in network %s, whose members would have two ways to it", other, s.network)
 }
 
-// apart says whether one subnet shared in two networks never meets on a server
-// that is not its own.
+// apart says whether one subnet that is shared twice is meant to be, by anycast, or is
+// shared in two networks and never meets on a server that is not its own.
 func (g *grounds) apart(a, b share) bool {
+	if a.network == b.network && a.server != b.server && a.subnet == b.subnet && slices.Contains(g.c.Networks[a.network].Anycast, a.subnet) {
+		return true
+	}
 	return a.network != b.network && a.server == b.server && a.subnet == b.subnet && !g.sharesMember(a.network, b.network, a.server)
 }
 

@@ -166,6 +166,12 @@ func (o *Option) values(n *state.Network) []string {
 			out = append(out, strconv.Itoa(number))
 		}
 		return out
+	case []netip.Prefix:
+		var out []string
+		for _, p := range v {
+			out = append(out, p.String())
+		}
+		return out
 	default:
 		return []string{fmt.Sprint(v)}
 	}

@@ -24,6 +24,7 @@ func sessionOptions() []Option {
 		{Key: "hold", Among: ofBGP, field: func(n *state.Network) any { return &n.Hold }, span: &holdSpan, said: saidHold},
 		{Key: "reflectors", Among: ofBGP, field: func(n *state.Network) any { return &n.Reflectors }, check: checkReflectors},
 		{Key: "before", Among: ofBGP, field: func(n *state.Network) any { return &n.Before }, said: unsaid},
+		{Key: "anycast", Among: ofBGP, field: func(n *state.Network) any { return &n.Anycast }},
 		{Key: "external", Among: ofBGP, field: func(n *state.Network) any { return &n.Externals }, said: unsaid},
 		{Key: "tunnel", field: func(n *state.Network) any { return &n.Tunnel }},
 		{Key: "key", Among: ofTunnels, field: func(n *state.Network) any { return &n.Key }, span: &keySpan},

@@ -103,6 +103,12 @@ func Accepted(n *state.Network, server string) (out []netip.Prefix) {
 	return out
 }
 
+// isAnycast says whether a share is announced only while its member has it.
+func isAnycast(n *state.Network, share string) bool {
+	s, err := state.ParseShare(share)
+	return err == nil && slices.Contains(n.Anycast, s.Subnet)
+}
+
 // Told is how many shared subnets a member of a BGP network hears of from another
 // in their session as it is to be, at least, while those that are up says are up.
 // What a reflector shares itself all hear from it; whether other reflectors pass it
@@ -115,6 +121,9 @@ func Told(n *state.Network, to, from string, up func(server string) bool) int {
 	count := 0
 	for _, text := range n.Shares {
 		origin := ground.ServerOf(text)
+		if isAnycast(n, text) {
+			continue // it may not have it
+		}
 		reflected := up(origin) && origin != to && talk(now, from, origin) && (clientOf(now, from, to) || clientOf(now, from, origin))
 		// Reflectors, also those that are about to be none, have paths of their own, and
 		// pass on none of two that they had from each other.

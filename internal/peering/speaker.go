@@ -44,6 +44,7 @@ func (s *Speaker) addrOf(v6 bool) netip.Addr {
 type Group struct {
 	Network string
 	All     []*Speaker
+	Anycast []netip.Prefix          // what several may share
 	V6      map[bool]bool           // the families of what is shared
 	At      func(netip.Addr) string // the member that has an address; "": none
 	Reach   []netip.Prefix          // where packets of shared subnets go with their own source
@@ -97,7 +98,14 @@ func Add(b *ground.Builder, g *Group, n *state.Network, s *Speaker) error {
 	if a == nil {
 		return fmt.Errorf("%s has no id: the cluster is not complete", s.Server)
 	}
-	bgp := &spec.BGP{Network: name, AS: n.AS, RouterID: routerID(b.Cluster.Name, name, s.Underlay, a), Hold: n.Hold, Prefixes: s.Shares}
+	bgp := &spec.BGP{Network: name, AS: n.AS, RouterID: routerID(b.Cluster.Name, name, s.Underlay, a), Hold: n.Hold}
+	for _, p := range s.Shares {
+		if slices.Contains(n.Anycast, p) {
+			bgp.Anycast = append(bgp.Anycast, p)
+		} else {
+			bgp.Prefixes = append(bgp.Prefixes, p)
+		}
+	}
 	if reflects(n, s.Server) {
 		// Each a cluster of its own, as RFC 4456 has it by default: of one cluster, a
 		// reflector that prefers another's path to a client's own (GoBGP does not look
@@ -145,6 +153,9 @@ func addRouting(b *ground.Builder, g *Group, h *spec.Host, s *Speaker) {
 			continue
 		}
 		for _, p := range other.Shares {
+			if slices.Contains(g.Anycast, p) {
+				continue // this one may have it too
+			}
 			h.Claims = append(h.Claims, b.ShareClaim(name, other.Server, p))
 		}
 	}

@@ -30,6 +30,9 @@ type BGP struct {
 	// Prefixes are what this server announces: the subnets it shares. Announcements of
 	// neighbours that overlap them are refused.
 	Prefixes []netip.Prefix // masked
+	// Anycast are what it announces while it has them, and other servers too: subnets
+	// within which it has an address or a device's network.
+	Anycast []netip.Prefix `json:",omitempty"` // masked
 	// Own are the shared subnets of all servers of the network. Only they are announced
 	// to External neighbours, and announcements of these that overlap one of them are
 	// refused (a default route overlaps nothing).
@@ -131,6 +134,9 @@ func (s BGP) Head() string {
 	return b.String()
 }
 
+// WhileHere says of an announced prefix that it is one of BGP.Anycast.
+const WhileHere = "while it is here"
+
 // lines is one line for the speaker, one per prefix and one per neighbour.
 func (s *BGP) lines() []string {
 	if s == nil {
@@ -139,6 +145,9 @@ func (s *BGP) lines() []string {
 	out := []string{s.Head()}
 	for _, p := range s.Prefixes {
 		out = append(out, "bgp announce "+p.String())
+	}
+	for _, p := range s.Anycast {
+		out = append(out, "bgp announce "+p.String()+" "+WhileHere)
 	}
 	return append(out, sorted(s.Neighbors, BGPNeighbor.String)...)
 }

@@ -48,7 +48,7 @@ func (n *Network) clone() *Network {
 	d.SubnetLens = slices.Clone(n.SubnetLens)
 	d.Members = slices.Clone(n.Members)
 	d.Shares, d.Forced = slices.Clone(n.Shares), slices.Clone(n.Forced)
-	d.Reflectors = slices.Clone(n.Reflectors)
+	d.Anycast, d.Reflectors = slices.Clone(n.Anycast), slices.Clone(n.Reflectors)
 	if n.Before != nil {
 		d.Before = &Sessions{n.Before.Mode, slices.Clone(n.Before.Reflectors)}
 	}

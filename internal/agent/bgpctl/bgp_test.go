@@ -35,6 +35,8 @@ func TestDiffOfSpeakers(t *testing.T) {
 	far.AS = 65001
 	shares := speaker(two)
 	shares.Prefixes = append(shares.Prefixes, netip.MustParsePrefix("10.0.10.0/24"))
+	several := speaker(two)
+	several.Anycast = shares.Prefixes
 	for name, test := range map[string]struct {
 		want, have *spec.BGP
 		steps      string
@@ -46,6 +48,7 @@ func TestDiffOfSpeakers(t *testing.T) {
 		"not running":     {speaker(two), &spec.BGP{}, "~ bgp bnet: not running -> running\n"},
 		"more, and less":  {shares, speaker(), "+ bgp announce 10.0.10.0/24\n+ bgp neighbor 10.99.0.2: as 64512 name s2\n"},
 		"less":            {speaker(), shares, "- bgp announce 10.0.10.0/24\n- bgp neighbor 10.99.0.2\n"},
+		"several have it": {several, shares, "~ bgp announce 10.0.10.0/24: none -> while it is here\n"},
 		"another session": {speaker(other), speaker(two), "~ bgp neighbor 10.99.0.2: none -> client (the daemon is started anew, its routes stay)\n"},
 		"another filter":  {speaker(filtered), speaker(two), "~ bgp neighbor 10.99.0.2: none -> import permit 10.0.0.0/8\n"},
 		"another AS":      {speaker(far), speaker(two), "~ bgp neighbor 10.99.0.2: as 64512 -> 65001 (ends the session, a new one begins)\n"},

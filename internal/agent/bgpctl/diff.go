@@ -68,6 +68,10 @@ func bgpParts(s *spec.BGP) []bgpPart {
 		name := "bgp announce " + p.String()
 		out = append(out, bgpPart{name, name})
 	}
+	for _, p := range s.Anycast {
+		name := "bgp announce " + p.String()
+		out = append(out, bgpPart{name, name + " " + spec.WhileHere})
+	}
 	for _, n := range s.Neighbors {
 		out = append(out, bgpPart{n.Object(), n.String()})
 	}
