@@ -64,6 +64,9 @@ func Early(want *spec.Host, there map[netip.Addr]bool, processes bool) *spec.Hos
 		Gateways: want.Gateways, Guards: want.Guards, Doors: want.Doors, NATs: want.NATs, Keeps: want.Keeps, Forwards: want.Forwards,
 		Envs: want.Envs,
 	}
+	if want.BGP != nil { // whose subnets are announced is for the rules; the daemon is not
+		out.BGP = &spec.BGP{Network: want.BGP.Network}
+	}
 	for _, l := range want.Links {
 		process := l.Kind == spec.WireGuard || l.Kind == spec.UDP
 		if lacks(l, want, there) == "" && (processes || !process) || isThere(l.Name) {

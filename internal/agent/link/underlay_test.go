@@ -15,7 +15,7 @@ import (
 func TestEarlyIsWhatTheUnderlayAllows(t *testing.T) {
 	local, inner := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("10.0.8.1")
 	want := &spec.Host{
-		Cluster: "test", BGP: &spec.BGP{},
+		Cluster: "test", BGP: &spec.BGP{Network: "b", AS: 64512},
 		Links: []spec.Link{
 			{Name: "br9", Kind: spec.Bridge},
 			{Name: "tun9", Kind: spec.VXLAN, Tunnel: &spec.Tunnel{Local: local}},
@@ -51,7 +51,7 @@ func TestEarlyIsWhatTheUnderlayAllows(t *testing.T) {
 		if !slices.Equal(links, c.links) || len(h.Addrs) != c.addrs || more != c.more || len(h.Routes) != c.routes || len(h.Envs) != 1 {
 			t.Errorf("%s: %q, %v", name, links, h)
 		}
-		if len(h.DHCPs) > 0 || h.BGP != nil || h.Cluster != "test" {
+		if len(h.DHCPs) > 0 || h.BGP == nil || h.BGP.Network != "b" || h.BGP.AS != 0 || h.Cluster != "test" {
 			t.Errorf("%s: daemons: %v", name, h)
 		}
 	}
