@@ -3,26 +3,38 @@ package cli
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
 func newListServers(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "listservers",
-		Short: "list the servers",
+		Use:   "listservers [NAME]",
+		Short: "list the servers, or everything about one",
 		Long: `List the servers of the cluster, from the file: nobody is contacted. UNDERLAY and MTU
 are what networks use on a server by default. STATE is ready, pending (flock apply finishes
 it) or new (never contacted). Servers that left, or were replaced, while they were away are
 gone or replaced: flock apply cleans them when they answer, 'flock delserver NAME --force'
 forgets them.
 
-  flock listservers -o wide`,
-		Args: command.Exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.listServers(cmd.Context()) },
+With NAME, everything about one: how it is reached, its interfaces, what it is and has in
+its networks, and what its containers get.
+
+  flock listservers -o wide
+  flock listservers s1`,
+		Args:              command.Between(0, 1),
+		ValidArgsFunction: a.CompleteServers(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.listServer(cmd.Context(), args[0])
+			}
+			return a.listServers(cmd.Context())
+		},
 	}
 }
 
@@ -40,4 +52,21 @@ func (a *app) listServers(ctx context.Context) error {
 		return r.Fault(a.App)
 	}
 	return cmp.Or(a.ServerTable(views).Write(a.Out, a.TableWidth()), r.Fault(a.App))
+}
+
+func (a *app) listServer(ctx context.Context, name string) error {
+	r, err := a.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if r.Cluster.Servers[name] == nil {
+		return command.Usage(hint.Errorf("server "+name, "flock listservers", "unknown server %s", name))
+	}
+	views := view.Servers(r.Cluster, change.Pending(r.Cluster, r.Compiled))
+	at := slices.IndexFunc(views, func(v view.Server) bool { return v.Name == name })
+	v := view.Detail(r.Cluster, r.Compiled, views[at])
+	if a.JSON() {
+		return cmp.Or(a.PrintJSON(v), r.Fault(a.App))
+	}
+	return cmp.Or(a.PrintServer(v), r.Fault(a.App))
 }

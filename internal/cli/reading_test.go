@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -55,5 +56,31 @@ func TestABrokenFileIsStillRead(t *testing.T) {
 				t.Errorf("a change: exit %d, %d contacts", code, b.engine.contacts)
 			}
 		})
+	}
+}
+
+// One server on one screen: what it is in each of its networks, and what its containers get.
+func TestListOneServer(t *testing.T) {
+	b := newBench(t, standingThere)
+	for _, args := range []string{"addnetwork vx1 s2:eth0", "setsubnet s2 10.0.12.0/24", "addnetwork wg1 client s2", "addnetwork wg1 subnet s2:10.0.12.0/24", "addnet s2:netns/c1 eth1:vxl0 --ip 10.0.4.200"} {
+		if code := b.run(strings.Fields(args)...); code != command.ExitDone {
+			t.Fatalf("%s: exit status %d\n%s", args, code, b.err.String())
+		}
+	}
+	if code := b.run("listservers", "s2"); code != command.ExitDone {
+		t.Fatalf("exit status %d\n%s", code, b.err.String())
+	}
+	for _, want := range []string{`s2: pending`, `10\.99\.0\.2, underlay eth0 10\.99\.0\.2, mtu 1500, own subnet 10\.0\.12\.1/24`, `eth0 +1500 +10\.99\.0\.2/24`, `vx1 +vxlan +eth0 +10\.99\.0\.2 +10\.0\.4\.253`, `wg1 +wireguard .* 10\.0\.8\.3 .*10\.0\.12\.0/24`, `netns/c1 +eth1 +vxl0 +10\.0\.4\.200`} {
+		if !regexp.MustCompile(want).Match(b.out.Bytes()) {
+			t.Errorf("no %s in\n%s", want, b.out.String())
+		}
+	}
+	b.run("listservers", "s2", "-o", "json")
+	var v view.ServerDetail
+	if err := json.Unmarshal(b.out.Bytes(), &v); err != nil || v.Name != "s2" || len(v.Memberships) != 3 || v.Memberships[1].Network != "vx1" || len(v.Containers) != 1 || len(v.Interfaces) != 1 {
+		t.Errorf("%v: %+v", err, v)
+	}
+	if code := b.run("listservers", "s9"); code != command.ExitUsage || !strings.Contains(b.err.String(), "unknown server s9") {
+		t.Errorf("exit status %d\n%s", code, b.err.String())
 	}
 }
