@@ -5,6 +5,9 @@ package agent
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,3 +104,63 @@ func TestProbeOfAMesh(t *testing.T) {
 		t.Error("no handshake with the second")
 	}
 }
+
+// measureAll has servers send to each other at one time, as their agents do: what each heard,
+// and who called it.
+func (f *fleet) measureAll(n, mtu int) (echoes [][]spec.Echoed, callers []string) {
+	f.t.Helper()
+	own := func(i int) netip.Addr { return addr(fmt.Sprintf("10.0.4.%d", 254-i)) }
+	echoes, callers = make([][]spec.Echoed, n), make([]string, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			f.servers[i].do(func() {
+				var ask []spec.Echo
+				for j := range n {
+					if j != i {
+						ask = append(ask, spec.Echo{From: own(i), To: own(j), MTU: mtu})
+					}
+				}
+				out, from, err := probe.Measure(context.Background(), ask)
+				if err != nil {
+					f.t.Error(err)
+				}
+				echoes[i], callers[i] = out, fmt.Sprint(from)
+			})
+		})
+	}
+	all.Wait()
+	return echoes, callers
+}
+
+// TestMeasure: round trips, what is lost and in which direction, and how much passes in one
+// piece.
+func TestMeasure(t *testing.T) {
+	f := newFleet(t)
+	f.bring(3)
+	const wall = "nft add table inet wall; nft add chain inet wall in '{ type filter hook prerouting priority -300; }'; nft add rule inet wall in "
+	mtu := 0
+	f.servers[0].do(func() { mtu = f.kernels[0].Devices.ByName["vxl0"].Attrs().MTU })
+	for _, list := range first(f.measureAll(3, mtu)) {
+		for _, e := range list {
+			if e.Heard != e.Sent || e.Sent != 5 || e.Passes != mtu || e.Min <= 0 || e.Median < e.Min {
+				t.Errorf("nothing is in the way, have %+v", e)
+			}
+		}
+	}
+	f.servers[1].sh(wall + "udp length '>' 1258 drop")               // 1228 bytes of IP behind UDP, VXLAN and Ethernet
+	f.servers[2].sh(wall + "ip saddr 10.99.0.1 udp dport 4789 drop") // its answers do not come either
+	echoes, callers := f.measureAll(3, mtu)
+	for i, want := range [][]string{{"5 1228", "0 0"}, {"5 1228", "5 1228"}, {"0 0", "5 1228"}} {
+		for j, e := range echoes[i] {
+			if have := fmt.Sprint(e.Heard, " ", e.Passes); have != want[j] {
+				t.Errorf("from %s to %s: want %s heard and bytes that pass, have %s", e.Echo.From, e.Echo.To, want[j], have)
+			}
+		}
+	}
+	if have, want := strings.Join(callers, " "), "[10.0.4.252 10.0.4.253] [10.0.4.252 10.0.4.254] [10.0.4.253]"; have != want {
+		t.Errorf("want callers %s, have %s", want, have)
+	}
+}
+
+func first[T, U any](a T, _ U) T { return a }

@@ -242,15 +242,8 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 	if err := spec.CheckName("cluster", r.Want.Cluster); err != nil {
 		return nil, err
 	}
-	if r.Op == spec.OpBGP {
-		status, err := bgpctl.Status(ctx, host.NewFiles(r.Want.Cluster), r.BGP)
-		return &spec.Reply{BGP: status}, err
-	}
-	if r.Op == spec.OpNets {
-		return s.containers(r)
-	}
-	if r.Op == spec.OpProbe {
-		return s.probe(ctx, r)
+	if reply, err := s.look(ctx, r); reply != nil || err != nil {
+		return reply, err
 	}
 	if r.Op == spec.OpStatus {
 		return s.plan(ctx, r, (*Kernel).Status)
@@ -281,6 +274,22 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		return s.purge(ctx, r.Want.Cluster)
 	}
 	return nil, fmt.Errorf("%q is no operation of this agent (%s)", r.Op, s.version)
+}
+
+// look answers what takes no lock and plans nothing; nil is the answer to anything else.
+func (s *session) look(ctx context.Context, r spec.Request) (*spec.Reply, error) {
+	switch r.Op {
+	case spec.OpBGP:
+		status, err := bgpctl.Status(ctx, host.NewFiles(r.Want.Cluster), r.BGP)
+		return &spec.Reply{BGP: status}, err
+	case spec.OpNets:
+		return s.containers(r)
+	case spec.OpProbe:
+		return s.probe(ctx, r)
+	case spec.OpMeasure:
+		return measure(ctx, r)
+	}
+	return nil, nil
 }
 
 // take gets the server's lock, once per session.

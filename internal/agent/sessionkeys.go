@@ -92,3 +92,9 @@ func (s *session) probe(ctx context.Context, r spec.Request) (*spec.Reply, error
 	unheard, err := probe.Probe(ctx, k.Host, r.Probes, time.Now())
 	return &spec.Reply{Unheard: unheard}, err
 }
+
+// measure sends the echoes that r asks for.
+func measure(ctx context.Context, r spec.Request) (*spec.Reply, error) {
+	echoes, callers, err := probe.Measure(ctx, r.Echoes)
+	return &spec.Reply{Echoes: echoes, Callers: callers}, err
+}

@@ -41,6 +41,7 @@ type fleet struct {
 
 	tried  []string // "s1 10.0.4.253", the ways that were tried
 	hushed string   // the address that does not answer
+	lies   bool     // measurements are not what was asked for
 
 	announced []string                     // "s1:ID" of secrets that plans knew of
 	secrets   map[string]map[string]string // that applies brought, by server
@@ -70,10 +71,7 @@ type server struct {
 func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := f.servers[t.Host]
-	if s == nil {
-		s = f.servers[t.Name]
-	}
+	s := f.servers[t.Name]
 	f.dialed++
 	f.met, f.targets = append(f.met, t.Name), append(f.targets, t)
 	f.agents = append(f.agents, t.Name+" "+string(t.Variant))
@@ -169,6 +167,8 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		return &spec.Reply{Keys: keys}, nil
 	case spec.OpHandshake:
 		return a.f.handshake(a.name, r), nil
+	case spec.OpMeasure:
+		return a.f.measure(a.name, r), nil
 	case spec.OpProbe:
 		return a.f.probe(a.name, r), nil
 	case spec.OpConfirm:

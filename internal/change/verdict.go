@@ -50,6 +50,10 @@ func verdict(server string, req *spec.Request, reply *spec.Reply) error {
 				return unbelieved(server, req.Op, "it names paths that it was not asked to probe")
 			}
 		}
+	case spec.OpMeasure:
+		if !slices.EqualFunc(req.Echoes, reply.Echoes, credible) {
+			return unbelieved(server, req.Op, "it measured something else")
+		}
 	}
 	return nil
 }
@@ -89,6 +93,7 @@ func strayPart(op string, reply *spec.Reply) string {
 		{"keys", len(reply.Keys) > 0, plans || op == spec.OpKeys},
 		{"silent peers", len(reply.Silent) > 0, op == spec.OpHandshake},
 		{"paths", len(reply.Unheard) > 0, op == spec.OpProbe},
+		{"echoes", len(reply.Echoes)+len(reply.Callers) > 0, op == spec.OpMeasure},
 		{"a BGP status", reply.BGP != nil, op == spec.OpBGP},
 	} {
 		if part.stands && !part.of {
@@ -227,4 +232,10 @@ func complaint(server, op string, p *spec.Problem) error {
 // unbelieved is the error about an answer that contradicts itself.
 func unbelieved(server, op, why string) error {
 	return hint.Errorf("server "+server, "flock status", "%s: the answer to %s is not valid: %s", server, op, why)
+}
+
+// credible says whether have can be an answer to asked.
+func credible(asked spec.Echo, have spec.Echoed) bool {
+	return have.Echo == asked && have.Heard >= 0 && have.Heard <= have.Sent && have.Passes >= 0 && have.Passes <= asked.MTU &&
+		have.Min >= 0 && have.Min <= have.Median
 }

@@ -82,7 +82,7 @@ var rooms = map[string]room{
 	"internal/change": {
 		ours: []string{
 			"internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/peering",
-			"internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target",
+			"internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target", "internal/verify",
 		},
 		theirs: []string{xSync},
 		never:  "a change talks to agents by remote and spec alone, and prints nothing",
@@ -119,6 +119,11 @@ var rooms = map[string]room{
 	"internal/mesh": {
 		ours:   []string{"internal/ground", "internal/option", "internal/spec", "internal/state"},
 		never:  "a mesh is between those that it is told of: which networks have one is for the kinds",
+		banned: impure,
+	},
+	"internal/verify": {
+		ours:   []string{"internal/ground", "internal/spec", "internal/state"},
+		never:  "what is tried follows from specs, whatever kind of network they come from",
 		banned: impure,
 	},
 	"internal/pool": {

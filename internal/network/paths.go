@@ -49,7 +49,7 @@ func Paths(c *state.Cluster, compiled *ground.Compiled, name string) []Path {
 			probe, ok := w.probe(from, to)
 			back, both := w.probe(to, from)
 			if ok && both {
-				out = append(out, Path{Network: name, From: from, To: to, Over: w.over(), Probe: probe, Back: back})
+				out = append(out, Path{Network: name, From: from, To: to, Over: Passing(n), Probe: probe, Back: back})
 			}
 		}
 	}
@@ -77,12 +77,17 @@ type pairs struct {
 	compiled *ground.Compiled
 }
 
-// over names what must pass in the network below.
-func (w *pairs) over() string {
-	if passes := meaning(w.n).passes; passes != "" {
+// Passing names what must pass below the network n: "UDP 4789"; "" where its packets travel as
+// they are.
+func Passing(n *state.Network) string {
+	port := tunnelPort(n)
+	if meaning(n).Encrypted {
+		port = n.Port
+	}
+	if passes := meaning(n).passes; passes != "" || port == 0 {
 		return passes
 	}
-	return fmt.Sprintf("UDP %d", tunnelPort(w.n))
+	return fmt.Sprintf("UDP %d", port)
 }
 
 // probe is how from tests its path to to; false where no device of the network's own is

@@ -25,6 +25,7 @@ const (
 	OpHandshake = "speak"   // take the lock; wait for a handshake with each of Peers: Reply.Silent
 	OpNets      = "nets"    // take no lock: Reply.Containers
 	OpProbe     = "probe"   // take no lock; send Probes: Reply.Unheard
+	OpMeasure   = "measure" // take no lock; send Echoes: Reply.Echoes, Reply.Callers
 	OpPurge     = "purge"   // remove everything of the cluster, whichever cluster file made it: Reply.Report
 	OpAlive     = "alive"   // the workstation is still there; it is not answered
 )
@@ -45,6 +46,7 @@ type Request struct {
 	BGP    *BGPRequest   `json:",omitempty"` // bgp: what else is asked of the daemon than its status; nil: nothing
 
 	Probes []Probe `json:",omitempty"` // probe
+	Echoes []Echo  `json:",omitempty"` // measure
 
 	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that ran DHCP so far
 	// Untouched are the networks in whose subnets no server ever ran DHCP. In others, a
@@ -84,8 +86,11 @@ type Reply struct {
 	Keys   map[string]string `json:",omitempty"`
 	Silent []Peer            `json:",omitempty"` // speak: those of Peers without a handshake
 	// Unheard are those of Probes that nobody answered.
-	Unheard []Probe    `json:",omitempty"`
-	BGP     *BGPStatus `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
+	Unheard []Probe  `json:",omitempty"`
+	Echoes  []Echoed `json:",omitempty"` // measure: of each of them, in their order
+	// Callers are addresses whose own requests came in meanwhile, sorted, each once.
+	Callers []netip.Addr `json:",omitempty"` // measure
+	BGP     *BGPStatus   `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
 	// Containers are all that were found, and last one without a name whose interfaces
 	// are those plugged into our bridges that lead to none of them.
 	Containers []Container `json:",omitempty"`

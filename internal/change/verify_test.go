@@ -1,0 +1,101 @@
+package change
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// measure hears everybody but the hushed address, whose requests arrive.
+func (f *fleet) measure(name string, r *spec.Request) *spec.Reply {
+	reply := &spec.Reply{}
+	for _, e := range r.Echoes {
+		out := spec.Echoed{Echo: e, Sent: 5, Heard: 5, Min: time.Millisecond, Median: 2 * time.Millisecond, Passes: e.MTU}
+		if e.To.String() == f.hushed || e.From.String() == f.hushed {
+			out = spec.Echoed{Echo: e, Sent: 5}
+		}
+		f.tried = append(f.tried, name+" "+e.To.String())
+		reply.Echoes = append(reply.Echoes, out)
+		if e.From.String() != f.hushed {
+			reply.Callers = append(reply.Callers, e.To)
+		}
+	}
+	if f.lies {
+		reply.Echoes[0].Heard = 6
+	}
+	return reply
+}
+
+// verifyWorld has a network of members s1 and so on, and one with a single member.
+func verifyWorld(t *testing.T, members int) (*fleet, *Engine) {
+	t.Helper()
+	f, e := world(t, members)
+	var names []string
+	for i := range members {
+		names = append(names, fmt.Sprint("s", i+1))
+	}
+	carry(t, e, Request{Edit: func(c *state.Cluster) error {
+		if err := edit.Create(c, "vx1", network.VXLAN, option.Options{}); err != nil {
+			return err
+		}
+		return edit.Join(c, "vx1", names)
+	}})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error {
+		if err := edit.Create(c, "alone", network.VXLAN, option.Options{}); err != nil {
+			return err
+		}
+		return edit.Join(c, "alone", names[:1])
+	}})
+	f.takeTried()
+	f.dialed, f.log = 0, nil
+	return f, e
+}
+
+// TestVerify: each pair is tried both legs in one session per server, without its lock; a
+// server that is away takes its legs along.
+func TestVerify(t *testing.T) {
+	f, e := verifyWorld(t, 3)
+	f.hushed = "10.0.4.252"
+	v, err := e.Verify(t.Context(), nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have := f.takeTried(); have != "s1 10.0.4.252, s1 10.0.4.253, s2 10.0.4.252, s2 10.0.4.254, s3 10.0.4.253, s3 10.0.4.254" || f.dialed != 3 {
+		t.Errorf("tried %s in %d sessions", have, f.dialed)
+	}
+	if log := strings.Join(f.log, " "); strings.Contains(log, spec.OpPlan) || strings.Contains(log, spec.OpApply) {
+		t.Errorf("want no lock and no change, have %s", log)
+	}
+	if len(v.Legs) != 6 || fmt.Sprint(v.Without) != "[alone]" || len(v.Absent) > 0 {
+		t.Errorf("have %+v", v)
+	}
+	for _, w := range v.Legs {
+		lost := w.From == "s3" || w.To == "s3"
+		if (w.Heard == 0) != lost || w.Arrived != (w.To != "s3") || !w.Below[0].IsValid() || w.Below[0] == w.Below[1] {
+			t.Errorf("have %+v", w)
+		}
+	}
+	f.servers["s2"].away = true
+	if v, err = e.Verify(t.Context(), []string{"vx1"}, false); err != nil || len(v.Legs) != 2 || len(v.Absent) != 1 || !errors.Is(v.Absent[0].Err, remote.ErrUnreachable) {
+		t.Errorf("without s2: %+v, %v", v, err)
+	}
+}
+
+// TestVerifyBelievesWhatCanBe: an answer to another question is none.
+func TestVerifyBelievesWhatCanBe(t *testing.T) {
+	f, e := verifyWorld(t, 2)
+	f.lies = true
+	v, err := e.Verify(t.Context(), []string{"vx1"}, false)
+	if err != nil || len(v.Legs) != 0 || len(v.Absent) != 2 || !strings.Contains(v.Absent[0].Err.Error(), "it measured something else") {
+		t.Errorf("have %+v, %v", v, err)
+	}
+}

@@ -1,0 +1,273 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
+)
+
+// What a leg can be, in the order of what is said of a pair that has several.
+const (
+	LegLost   = "lost"   // no answer
+	LegLossy  = "lossy"  // some answers are missing
+	LegNarrow = "narrow" // packets of the network's MTU do not pass
+	LegPasses = "passes"
+)
+
+var legStates = []string{LegLost, LegLossy, LegNarrow, LegPasses}
+
+// matrixMost is how many members a network may have to be shown as a matrix: in 80 columns.
+const matrixMost = 12
+
+// LegState judges a leg by what came of it.
+func LegState(t change.Tried) string {
+	switch {
+	case t.Heard == 0:
+		return LegLost
+	case t.Heard < t.Sent:
+		return LegLossy
+	case t.Passes < t.Leg.Echo.MTU && t.Passes > 0:
+		return LegNarrow
+	}
+	return LegPasses
+}
+
+// VerifyDoc is what -o json prints of a verification.
+type VerifyDoc struct {
+	Networks []verifiedDoc `json:"networks"`
+	Absent   []string      `json:"absent,omitempty"` // servers that could not be asked
+}
+
+type verifiedDoc struct {
+	Name  string   `json:"name"`
+	Type  string   `json:"type"`
+	State string   `json:"state"` // passes, lost, lossy, narrow: the worst of its legs; untried
+	Legs  []legDoc `json:"paths"`
+	Next  string   `json:"next,omitempty"`
+	Says  []string `json:"says,omitempty"` // what is wrong, as a sentence
+}
+
+type legDoc struct {
+	From        string  `json:"from"`
+	To          string  `json:"to"`
+	FromAddress string  `json:"from_address"`
+	ToAddress   string  `json:"to_address"`
+	State       string  `json:"state"`
+	Sent        int     `json:"sent"`
+	Heard       int     `json:"heard"`
+	Min         float64 `json:"min_ms"`
+	Median      float64 `json:"median_ms"`
+	MTU         int     `json:"mtu,omitempty"`    // bytes that should pass in one piece
+	Passes      int     `json:"passes,omitempty"` // bytes that do
+}
+
+// Verified is one network of a verification.
+type Verified struct {
+	Name, Type string
+	legs       []change.Tried
+	servers    []string
+	passing    string
+	narrowed   bool // its MTU can be set
+}
+
+// VerifiedOf are the networks of v, in order of name; those without a leg come too.
+func VerifiedOf(v *change.Verification) []*Verified {
+	of := map[string]*Verified{}
+	add := func(name string) *Verified {
+		if of[name] == nil {
+			n := v.Cluster.Networks[name]
+			of[name] = &Verified{Name: name, Type: n.Type, passing: network.Passing(n), narrowed: !network.KindOf(n).Tunnel && !network.KindOf(n).BGP}
+		}
+		return of[name]
+	}
+	for _, name := range v.Without {
+		add(name)
+	}
+	for _, t := range v.Legs {
+		d := add(t.Network)
+		d.legs = append(d.legs, t)
+		d.servers = append(d.servers, t.From)
+	}
+	var out []*Verified
+	for _, d := range of {
+		slices.SortFunc(d.servers, screen.ByName)
+		d.servers = slices.Compact(d.servers)
+		slices.SortStableFunc(d.legs, func(x, y change.Tried) int {
+			return cmp.Or(screen.ByName(x.From, y.From), screen.ByName(x.To, y.To))
+		})
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(x, y *Verified) int { return screen.ByName(x.Name, y.Name) })
+	return out
+}
+
+// Bad says whether a leg of the network is not as it should be.
+func (d *Verified) Bad() bool { return len(d.legs) > 0 && d.state() != LegPasses }
+
+func (d *Verified) state() string {
+	if len(d.legs) == 0 {
+		return "untried"
+	}
+	return worst(d.legs)
+}
+
+func worst(legs []change.Tried) string {
+	for _, state := range legStates {
+		if slices.ContainsFunc(legs, func(t change.Tried) bool { return LegState(t) == state }) {
+			return state
+		}
+	}
+	return LegPasses
+}
+
+// head is the network in one line.
+func (d *Verified) head() string {
+	if len(d.legs) == 0 {
+		return fmt.Sprintf("%s (%s): nothing to try, no two members have an address of its own", d.Name, d.Type)
+	}
+	count, least, most, mtu := map[string]int{}, time.Duration(0), time.Duration(0), 0
+	for _, t := range d.legs {
+		count[LegState(t)]++
+		if t.Heard > 0 {
+			if least == 0 || t.Min < least {
+				least = t.Min
+			}
+			most, mtu = max(most, t.Median), max(mtu, t.Passes)
+		}
+	}
+	words := []string{fmt.Sprintf("all %d paths pass", len(d.legs))}
+	if count[LegPasses] < len(d.legs) {
+		words = []string{fmt.Sprintf("%d of %d paths pass", count[LegPasses], len(d.legs))}
+		for state, word := range map[string]string{LegLost: "without an answer", LegLossy: "with losses", LegNarrow: "too narrow"} {
+			if count[state] > 0 {
+				words = append(words, fmt.Sprintf("%d %s", count[state], word))
+			}
+		}
+		slices.Sort(words[1:])
+	}
+	if most > 0 {
+		words = append(words, millis(least)+" to "+millis(most)+" ms")
+	}
+	if mtu > 0 {
+		words = append(words, fmt.Sprintf("packets of %d bytes", mtu))
+	}
+	return fmt.Sprintf("%s (%s): %s", d.Name, d.Type, strings.Join(words, ", "))
+}
+
+// millis is a duration in milliseconds, with three digits at most.
+func millis(d time.Duration) string {
+	ms := float64(d) / float64(time.Millisecond)
+	switch {
+	case ms < 9.995:
+		return fmt.Sprintf("%.2f", ms)
+	case ms < 99.95:
+		return fmt.Sprintf("%.1f", ms)
+	}
+	return fmt.Sprintf("%.0f", ms)
+}
+
+// PrintVerification prints each network: a line, a matrix while it fits, what is wrong.
+func (a *Page) PrintVerification(list []*Verified) error {
+	for i, d := range list {
+		if i > 0 {
+			if err := a.Print(a.Out, "\n"); err != nil {
+				return err
+			}
+		}
+		colour := green
+		if d.Bad() {
+			colour = red
+		}
+		head := a.paint(a.OutTTY, colour, d.head())
+		if len(d.legs) == 0 {
+			head = screen.Visible(d.head())
+		}
+		if _, err := fmt.Fprintln(a.Out, head); err != nil {
+			return err
+		}
+		if len(d.legs) > 0 && len(d.servers) <= matrixMost {
+			if err := a.matrix(d); err != nil {
+				return err
+			}
+		}
+		says, next := d.Says()
+		for _, line := range says {
+			if err := a.Print(a.Out, "  %s\n", line); err != nil {
+				return err
+			}
+		}
+		if next != "" {
+			if err := a.Print(a.Out, "  next: %s\n", next); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// matrix prints who reaches whom: from the server of the row to that of the column.
+func (a *Page) matrix(d *Verified) error {
+	rows := [][]string{append([]string{"ms from \\ to"}, d.servers...)}
+	colours := [][]string{make([]string, len(d.servers)+1)}
+	for _, from := range d.servers {
+		row, paint := []string{from}, []string{""}
+		for _, to := range d.servers {
+			text, colour := cellOf(d.between(from, to))
+			row, paint = append(row, text), append(paint, colour)
+		}
+		rows, colours = append(rows, row), append(colours, paint)
+	}
+	for y, row := range rows {
+		line := " "
+		for x, text := range row {
+			width := 0
+			for _, other := range rows {
+				width = max(width, utf8.RuneCountInString(other[x]))
+			}
+			line += " " + a.paint(a.OutTTY, colours[y][x], text)
+			if x < len(row)-1 {
+				line += strings.Repeat(" ", width-utf8.RuneCountInString(text))
+			}
+		}
+		if _, err := fmt.Fprintln(a.Out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Verified) between(from, to string) []change.Tried {
+	var out []change.Tried
+	for _, t := range d.legs {
+		if t.From == from && t.To == to {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// cellOf is what the matrix shows of the legs from a member to another, of each family one.
+func cellOf(legs []change.Tried) (text, colour string) {
+	if len(legs) == 0 {
+		return "-", ""
+	}
+	state := worst(legs)
+	i := slices.IndexFunc(legs, func(t change.Tried) bool { return LegState(t) == state })
+	t := legs[i]
+	switch state {
+	case LegLost:
+		return "lost", red
+	case LegLossy:
+		return fmt.Sprintf("%d/%d", t.Heard, t.Sent), red
+	case LegNarrow:
+		return fmt.Sprintf("%dB", t.Passes), red
+	}
+	return millis(t.Median), green
+}

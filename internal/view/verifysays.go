@@ -1,0 +1,120 @@
+package view
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/change"
+)
+
+// saysMost is how many sentences a network gets; -o json has all its legs.
+const saysMost = 8
+
+// Says are sentences about what is wrong with a network, one for a pair, and what to type
+// next.
+func (d *Verified) Says() (says []string, next string) {
+	least, lost := 0, false
+	for i, t := range d.legs {
+		state := LegState(t)
+		same := func(o change.Tried) bool {
+			return LegState(o) == state && min(o.From, o.To) == min(t.From, t.To) && max(o.From, o.To) == max(t.From, t.To)
+		}
+		if state == LegPasses || slices.ContainsFunc(d.legs[:i], same) {
+			continue // the pair has its sentence; IPv4 comes first
+		}
+		switch state {
+		case LegLost:
+			lost = true
+			says = append(says, d.saysLost(t))
+		case LegLossy:
+			says = append(says, fmt.Sprintf("%d of %d packets between %s and %s%s, or their answers, were lost", t.Sent-t.Heard, t.Sent, t.From, t.To, family(t)))
+		case LegNarrow:
+			passes := t.Passes
+			for _, o := range d.legs[i:] {
+				if same(o) {
+					passes = min(passes, o.Passes)
+				}
+			}
+			says = append(says, fmt.Sprintf("packets of more than %d bytes between %s and %s%s are lost, the network uses %d", passes, t.From, t.To, family(t), t.Leg.Echo.MTU))
+			if least == 0 || passes < least {
+				least = passes
+			}
+		}
+	}
+	if more := len(says) - saysMost; more > 0 {
+		says = append(says[:saysMost:saysMost], fmt.Sprintf("and %d more; -o json lists all paths", more))
+	}
+	switch {
+	case lost:
+		next = "flock status " + d.Name
+	case least > 0 && d.narrowed:
+		next = fmt.Sprintf("flock setnetwork %s --mtu %d", d.Name, least)
+	}
+	return says, next
+}
+
+// back is the leg from t's end to its beginning, an index; -1: it was not tried.
+func (d *Verified) back(t change.Tried) int {
+	return slices.IndexFunc(d.legs, func(o change.Tried) bool { return o.Leg.Echo.From == t.Leg.Echo.To && o.Leg.Echo.To == t.Leg.Echo.From })
+}
+
+// family tells the legs of an IPv6 network beside an IPv4 one apart.
+func family(t change.Tried) string {
+	if t.Leg.Echo.To.Is6() {
+		return " by IPv6"
+	}
+	return ""
+}
+
+// saysLost says which packets of a pair are lost, and what is to pass below.
+func (d *Verified) saysLost(t change.Tried) string {
+	arrived, answered := false, false
+	if back := d.back(t); back >= 0 {
+		arrived, answered = d.legs[back].Arrived, d.legs[back].Heard > 0
+	}
+	from, to := t.From, t.To
+	switch {
+	case answered:
+		return fmt.Sprintf("%s does not answer %s%s, which answers %s: does a firewall on %s drop ICMP?", to, from, family(t), to, to)
+	case t.Arrived && arrived:
+		return fmt.Sprintf("requests from %s and from %s%s arrive, no answer does: does a firewall on one of them drop ICMP?", from, to, family(t))
+	case t.Arrived:
+		return fmt.Sprintf("packets from %s to %s%s are lost, those from %s arrive%s", to, from, family(t), from, d.firewall(to, from, t.Below[1], t.Below[0]))
+	case arrived:
+		return fmt.Sprintf("packets from %s to %s%s are lost, those from %s arrive%s", from, to, family(t), to, d.firewall(from, to, t.Below[0], t.Below[1]))
+	}
+	return fmt.Sprintf("no packet passes between %s and %s%s%s", from, to, family(t), d.firewall(from, to, t.Below[0], t.Below[1]))
+}
+
+// firewall asks about what is to pass below the network.
+func (d *Verified) firewall(from, to string, below, other netip.Addr) string {
+	if d.passing == "" {
+		return ": is there a route, and does every firewall on the way let it pass?"
+	}
+	if below.IsValid() && other.IsValid() {
+		from, to = from+" ("+below.String()+")", to+" ("+other.String()+")"
+	}
+	return fmt.Sprintf(": does every firewall on the way let %s pass from %s to %s?", d.passing, from, to)
+}
+
+// VerifyDocOf is what -o json prints.
+func VerifyDocOf(v *change.Verification, list []*Verified) VerifyDoc {
+	doc := VerifyDoc{Networks: []verifiedDoc{}}
+	for _, s := range v.Absent {
+		doc.Absent = append(doc.Absent, s.Name)
+	}
+	for _, d := range list {
+		n := verifiedDoc{Name: d.Name, Type: d.Type, State: d.state(), Legs: []legDoc{}}
+		n.Says, n.Next = d.Says()
+		for _, t := range d.legs {
+			e := t.Leg.Echo
+			n.Legs = append(n.Legs, legDoc{
+				t.From, t.To, e.From.String(), e.To.String(), LegState(t), t.Sent, t.Heard,
+				float64(t.Min) / 1e6, float64(t.Median) / 1e6, e.MTU, t.Passes,
+			})
+		}
+		doc.Networks = append(doc.Networks, n)
+	}
+	return doc
+}
