@@ -3,14 +3,28 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/attach"
 	"github.com/flocknet/flock/internal/spec"
 )
+
+// pairGone waits until the kernel has taken the pair of a namespace that was deleted away.
+const pairGone = "timeout 20 sh -c 'while ip link show flk-0a0b0c0d; do :; done' >/dev/null 2>&1"
+
+// endsAttaching ends the process that attaches containers, also of a test that failed.
+func endsAttaching(t *testing.T, k *Kernel) {
+	t.Cleanup(func() {
+		if err := k.Units.Stop(context.Background(), attach.Daemon(k.Files)); err != nil {
+			t.Error(err)
+		}
+	})
+}
 
 // TestAttachmentsAreSeenAndMended: whatever of an interface differs in its container or on
 // the server is seen and mended; it goes without a trace, and what is not there waits.
@@ -28,12 +42,13 @@ func TestAttachmentsAreSeenAndMended(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(testDir, dir)
 	k := open(t, "t", dir)
+	endsAttaching(t, k)
 	apply(t, k, want)
 	for _, drift := range []string{
 		"ip link set flk-0a0b0c0d nomaster", "ip link set flk-0a0b0c0d down", "ip link set flk-0a0b0c0d mtu 1400", "ip link del flk-0a0b0c0d",
 		"ip -n $N link set eth1 down", "ip -n $N link set eth1 mtu 1400", "ip -n $N link set eth1 address 02:00:00:00:00:01", "ip -n $N link set eth1 name eth7",
 		"ip -n $N addr del 10.0.4.200/24 dev eth1", "ip -n $N route del default", "ip -n $N -6 route del default",
-		"ip link set flk-0a0b0c0d alias 'flock:t/vx1/netns/$N/eth1 10.0.4.9/24'", "ip netns del $N; ip netns add $N",
+		"ip link set flk-0a0b0c0d alias 'flock:t/vx1/netns/$N/eth1 10.0.4.9/24'", "ip netns del $N; ip netns add $N; " + pairGone,
 	} {
 		sh(t, strings.ReplaceAll(drift, "$N", name))
 		if plan(t, k, want) == "" {
@@ -75,6 +90,7 @@ func TestInterfacesOfOthersAreMovedAndGivenBack(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(testDir, dir)
 	k := open(t, "t", dir)
+	endsAttaching(t, k)
 	look := "ip -br -d addr show dev eth0; ip route | sed s,.proto.[a-z0-9]*,,; cat /sys/class/net/eth0/address"
 	look = "ip netns exec " + name + " sh -c '" + look + "'; ip -br link show master br9"
 	before := sh(t, look)
