@@ -3,6 +3,7 @@ package bgpcmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -73,7 +74,7 @@ func (a *app) resetBGP(ctx context.Context, name, server, peer string, soft bool
 		return err
 	})
 	switch {
-	case err == errResetPlanned: //nolint:errorlint // it is ours, and nobody wraps it
+	case errors.Is(err, errResetPlanned):
 		return nil
 	case err != nil:
 		return err
@@ -89,7 +90,7 @@ func (a *app) resetBGP(ctx context.Context, name, server, peer string, soft bool
 }
 
 // errResetPlanned ends a dry run.
-var errResetPlanned = fmt.Errorf("dry run")
+var errResetPlanned = errors.New("dry run")
 
 // approveReset asks whether sessions may end, and says what that interrupts. Those that are
 // not established have nothing that could end, or be refreshed.

@@ -18,21 +18,12 @@ import (
 // Verification is what traffic between the members of networks showed.
 type Verification struct {
 	Cluster *state.Cluster
-	Legs    []Tried
+	Legs    []verify.Tried
 	// Without are networks with no leg to try: fewer than two members, or none with an
 	// address of the network's.
 	Without []string
-	Absent  []Server // that did not answer; legs from and to them were not tried
-}
-
-// Tried is a leg, and what came of it.
-type Tried struct {
-	verify.Leg
-	spec.Echoed
-	// Arrived says that the other member got the requests, whatever came back.
-	Arrived bool
-	// Below are the addresses of both below the network; invalid where they are not known.
-	Below [2]netip.Addr
+	Absent  []Server       // that did not answer
+	Untried map[string]int // by network, how many legs from and to those were not tried
 }
 
 // Verify sends packets between all members of networks, of all without names, and changes
@@ -52,7 +43,7 @@ func (e *Engine) Verify(ctx context.Context, names []string, all bool) (*Verific
 	if len(names) == 0 {
 		names = c.NetworkNames()
 	}
-	v := &Verification{Cluster: c}
+	v := &Verification{Cluster: c, Untried: map[string]int{}}
 	r := &run{e: e, c: c, peers: map[string]*peer{}, sums: sums{}}
 	defer r.end()
 	for _, name := range names {
@@ -61,7 +52,7 @@ func (e *Engine) Verify(ctx context.Context, names []string, all bool) (*Verific
 			v.Without = append(v.Without, name)
 		}
 		for _, w := range legs {
-			v.Legs = append(v.Legs, Tried{Leg: w, Below: [2]netip.Addr{verify.Underlay(compiled, name, w.From), verify.Underlay(compiled, name, w.To)}})
+			v.Legs = append(v.Legs, verify.Tried{Leg: w, Below: [2]netip.Addr{verify.Underlay(compiled, name, w.From), verify.Underlay(compiled, name, w.To)}})
 			for _, server := range []string{w.From, w.To} {
 				if r.peers[server] == nil {
 					r.peers[server] = &peer{name: server, want: compiled.Hosts[server]}
@@ -81,7 +72,7 @@ func (v *Verification) try(ctx context.Context, r *run) error {
 		v.missing(peers[i], res.Err)
 	}
 	there := slices.DeleteFunc(peers, func(p *peer) bool { return p.err != nil })
-	v.Legs = slices.DeleteFunc(v.Legs, func(t Tried) bool { return r.peers[t.From].err != nil || r.peers[t.To].err != nil })
+	v.leaveOut(r)
 	of := map[string][]int{}
 	for i, t := range v.Legs {
 		of[t.From] = append(of[t.From], i)
@@ -107,11 +98,22 @@ func (v *Verification) try(ctx context.Context, r *run) error {
 			v.Legs[leg].Echoed = res.Value.Echoes[k]
 		}
 	}
-	v.Legs = slices.DeleteFunc(v.Legs, func(t Tried) bool { return r.peers[t.From].err != nil || r.peers[t.To].err != nil })
+	v.leaveOut(r)
 	for i, t := range v.Legs {
 		v.Legs[i].Arrived = slices.Contains(callers[t.To], t.Leg.Echo.From)
 	}
 	return ctx.Err()
+}
+
+// leaveOut takes out the legs from and to servers that are absent.
+func (v *Verification) leaveOut(r *run) {
+	v.Legs = slices.DeleteFunc(v.Legs, func(t verify.Tried) bool {
+		absent := r.peers[t.From].err != nil || r.peers[t.To].err != nil
+		if absent {
+			v.Untried[t.Network]++
+		}
+		return absent
+	})
 }
 
 // missing notes that a server cannot be tried.

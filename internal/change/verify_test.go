@@ -85,7 +85,7 @@ func TestVerify(t *testing.T) {
 		}
 	}
 	f.servers["s2"].away = true
-	if v, err = e.Verify(t.Context(), []string{"vx1"}, false); err != nil || len(v.Legs) != 2 || len(v.Absent) != 1 || !errors.Is(v.Absent[0].Err, remote.ErrUnreachable) {
+	if v, err = e.Verify(t.Context(), []string{"vx1"}, false); err != nil || len(v.Legs) != 2 || v.Untried["vx1"] != 4 || len(v.Absent) != 1 || !errors.Is(v.Absent[0].Err, remote.ErrUnreachable) {
 		t.Errorf("without s2: %+v, %v", v, err)
 	}
 }
@@ -95,7 +95,7 @@ func TestVerifyBelievesWhatCanBe(t *testing.T) {
 	f, e := verifyWorld(t, 2)
 	f.lies = true
 	v, err := e.Verify(t.Context(), []string{"vx1"}, false)
-	if err != nil || len(v.Legs) != 0 || len(v.Absent) != 2 || !strings.Contains(v.Absent[0].Err.Error(), "it measured something else") {
+	if err != nil || len(v.Legs) != 0 || v.Untried["vx1"] != 2 || len(v.Absent) != 2 || !strings.Contains(v.Absent[0].Err.Error(), "it measured something else") {
 		t.Errorf("have %+v, %v", v, err)
 	}
 }

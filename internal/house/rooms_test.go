@@ -51,7 +51,7 @@ var rooms = map[string]room{
 	"internal/view": {
 		ours: []string{
 			"internal/change", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/screen",
-			"internal/segment", "internal/spec", "internal/state", "internal/target",
+			"internal/segment", "internal/spec", "internal/state", "internal/target", "internal/verify",
 		},
 		never:  "a view shows the values that it is given: what a command asks, changes and exits with is the command line's",
 		banned: []string{"net", "os", "os/exec"},

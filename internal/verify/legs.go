@@ -1,6 +1,6 @@
 // Package verify is what a verification by traffic tries (pure): the legs between members of
-// a network. It owns which of them are tried, by which addresses. It refuses to send anything,
-// and to judge what came back.
+// a network. It owns which of them are tried, by which addresses, and how one is judged by what
+// came back. It refuses to send anything.
 package verify
 
 import (

@@ -11,33 +11,11 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
+	"github.com/flocknet/flock/internal/verify"
 )
-
-// What a leg can be, in the order of what is said of a pair that has several.
-const (
-	LegLost   = "lost"   // no answer
-	LegLossy  = "lossy"  // some answers are missing
-	LegNarrow = "narrow" // packets of the network's MTU do not pass
-	LegPasses = "passes"
-)
-
-var legStates = []string{LegLost, LegLossy, LegNarrow, LegPasses}
 
 // matrixMost is how many members a network may have to be shown as a matrix: in 80 columns.
 const matrixMost = 12
-
-// LegState judges a leg by what came of it.
-func LegState(t change.Tried) string {
-	switch {
-	case t.Heard == 0:
-		return LegLost
-	case t.Heard < t.Sent:
-		return LegLossy
-	case t.Passes < t.Leg.Echo.MTU && t.Passes > 0:
-		return LegNarrow
-	}
-	return LegPasses
-}
 
 // VerifyDoc is what -o json prints of a verification.
 type VerifyDoc struct {
@@ -46,12 +24,13 @@ type VerifyDoc struct {
 }
 
 type verifiedDoc struct {
-	Name  string   `json:"name"`
-	Type  string   `json:"type"`
-	State string   `json:"state"` // passes, lost, lossy, narrow: the worst of its legs; untried
-	Legs  []legDoc `json:"paths"`
-	Next  string   `json:"next,omitempty"`
-	Says  []string `json:"says,omitempty"` // what is wrong, as a sentence
+	Name    string   `json:"name"`
+	Type    string   `json:"type"`
+	State   string   `json:"state"` // passes, lost, lossy, narrow: the worst of its legs; untried
+	Legs    []legDoc `json:"paths"`
+	Untried int      `json:"untried,omitempty"` // paths from and to absent servers
+	Next    string   `json:"next,omitempty"`
+	Says    []string `json:"says,omitempty"` // what is wrong, as a sentence
 }
 
 type legDoc struct {
@@ -71,10 +50,11 @@ type legDoc struct {
 // Verified is one network of a verification.
 type Verified struct {
 	Name, Type string
-	legs       []change.Tried
+	legs       []verify.Tried
 	servers    []string
 	passing    string
-	narrowed   bool // its MTU can be set
+	settable   bool // its MTU can be set
+	untried    int  // legs from and to servers that are absent
 }
 
 // VerifiedOf are the networks of v, in order of name; those without a leg come too.
@@ -83,11 +63,14 @@ func VerifiedOf(v *change.Verification) []*Verified {
 	add := func(name string) *Verified {
 		if of[name] == nil {
 			n := v.Cluster.Networks[name]
-			of[name] = &Verified{Name: name, Type: n.Type, passing: network.Passing(n), narrowed: !network.KindOf(n).Tunnel && !network.KindOf(n).BGP}
+			of[name] = &Verified{Name: name, Type: n.Type, passing: network.Passing(n), settable: network.KindOf(n).Settable(name, n, "mtu") == nil, untried: v.Untried[name]}
 		}
 		return of[name]
 	}
 	for _, name := range v.Without {
+		add(name)
+	}
+	for name := range v.Untried {
 		add(name)
 	}
 	for _, t := range v.Legs {
@@ -99,7 +82,7 @@ func VerifiedOf(v *change.Verification) []*Verified {
 	for _, d := range of {
 		slices.SortFunc(d.servers, screen.ByName)
 		d.servers = slices.Compact(d.servers)
-		slices.SortStableFunc(d.legs, func(x, y change.Tried) int {
+		slices.SortStableFunc(d.legs, func(x, y verify.Tried) int {
 			return cmp.Or(screen.ByName(x.From, y.From), screen.ByName(x.To, y.To))
 		})
 		out = append(out, d)
@@ -109,32 +92,26 @@ func VerifiedOf(v *change.Verification) []*Verified {
 }
 
 // Bad says whether a leg of the network is not as it should be.
-func (d *Verified) Bad() bool { return len(d.legs) > 0 && d.state() != LegPasses }
+func (d *Verified) Bad() bool { return len(d.legs) > 0 && d.state() != verify.Passes }
 
 func (d *Verified) state() string {
 	if len(d.legs) == 0 {
 		return "untried"
 	}
-	return worst(d.legs)
-}
-
-func worst(legs []change.Tried) string {
-	for _, state := range legStates {
-		if slices.ContainsFunc(legs, func(t change.Tried) bool { return LegState(t) == state }) {
-			return state
-		}
-	}
-	return LegPasses
+	return verify.Worst(d.legs)
 }
 
 // head is the network in one line.
 func (d *Verified) head() string {
-	if len(d.legs) == 0 {
+	switch {
+	case len(d.legs) == 0 && d.untried > 0:
+		return fmt.Sprintf("%s (%s): %s not tried, a server is absent", d.Name, d.Type, Plural(d.untried, "path"))
+	case len(d.legs) == 0:
 		return fmt.Sprintf("%s (%s): nothing to try, no two members have an address of its own", d.Name, d.Type)
 	}
 	count, least, most, mtu := map[string]int{}, time.Duration(0), time.Duration(0), 0
 	for _, t := range d.legs {
-		count[LegState(t)]++
+		count[t.State()]++
 		if t.Heard > 0 {
 			if least == 0 || t.Min < least {
 				least = t.Min
@@ -143,9 +120,9 @@ func (d *Verified) head() string {
 		}
 	}
 	words := []string{fmt.Sprintf("all %d paths pass", len(d.legs))}
-	if count[LegPasses] < len(d.legs) {
-		words = []string{fmt.Sprintf("%d of %d paths pass", count[LegPasses], len(d.legs))}
-		for state, word := range map[string]string{LegLost: "without an answer", LegLossy: "with losses", LegNarrow: "too narrow"} {
+	if count[verify.Passes] < len(d.legs) {
+		words = []string{fmt.Sprintf("%d of %d paths pass", count[verify.Passes], len(d.legs))}
+		for state, word := range map[string]string{verify.Lost: "without an answer", verify.Lossy: "with losses", verify.Narrow: "too narrow"} {
 			if count[state] > 0 {
 				words = append(words, fmt.Sprintf("%d %s", count[state], word))
 			}
@@ -157,6 +134,9 @@ func (d *Verified) head() string {
 	}
 	if mtu > 0 {
 		words = append(words, fmt.Sprintf("packets of %d bytes", mtu))
+	}
+	if d.untried > 0 {
+		words = append(words, fmt.Sprintf("%d not tried, a server is absent", d.untried))
 	}
 	return fmt.Sprintf("%s (%s): %s", d.Name, d.Type, strings.Join(words, ", "))
 }
@@ -243,8 +223,8 @@ func (a *Page) matrix(d *Verified) error {
 	return nil
 }
 
-func (d *Verified) between(from, to string) []change.Tried {
-	var out []change.Tried
+func (d *Verified) between(from, to string) []verify.Tried {
+	var out []verify.Tried
 	for _, t := range d.legs {
 		if t.From == from && t.To == to {
 			out = append(out, t)
@@ -254,19 +234,19 @@ func (d *Verified) between(from, to string) []change.Tried {
 }
 
 // cellOf is what the matrix shows of the legs from a member to another, of each family one.
-func cellOf(legs []change.Tried) (text, colour string) {
+func cellOf(legs []verify.Tried) (text, colour string) {
 	if len(legs) == 0 {
 		return "-", ""
 	}
-	state := worst(legs)
-	i := slices.IndexFunc(legs, func(t change.Tried) bool { return LegState(t) == state })
+	state := verify.Worst(legs)
+	i := slices.IndexFunc(legs, func(t verify.Tried) bool { return t.State() == state })
 	t := legs[i]
 	switch state {
-	case LegLost:
+	case verify.Lost:
 		return "lost", red
-	case LegLossy:
+	case verify.Lossy:
 		return fmt.Sprintf("%d/%d", t.Heard, t.Sent), red
-	case LegNarrow:
+	case verify.Narrow:
 		return fmt.Sprintf("%dB", t.Passes), red
 	}
 	return millis(t.Median), green

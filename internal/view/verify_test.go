@@ -15,9 +15,9 @@ import (
 )
 
 // legOf is a leg between 10.0.4.1 and 10.0.4.2 and so on, from what was heard and passes.
-func legOf(from, to string, heard, passes int, arrived bool) change.Tried {
+func legOf(from, to string, heard, passes int, arrived bool) verify.Tried {
 	at := func(net, s string) netip.Addr { return netip.MustParseAddr(net + s[1:]) }
-	return change.Tried{
+	return verify.Tried{
 		Leg:     verify.Leg{Network: "vx1", From: from, To: to, Echo: spec.Echo{From: at("10.0.4.", from), To: at("10.0.4.", to), MTU: 1450}},
 		Echoed:  spec.Echoed{Sent: 5, Heard: heard, Passes: passes, Min: 100 * time.Microsecond, Median: 200 * time.Microsecond},
 		Arrived: arrived, Below: [2]netip.Addr{at("10.99.0.", from), at("10.99.0.", to)},
@@ -30,50 +30,51 @@ func TestVerifySays(t *testing.T) {
 	v6.Leg.Echo.From, v6.Leg.Echo.To = netip.MustParseAddr("fd04::1"), netip.MustParseAddr("fd04::2")
 	for _, test := range []struct {
 		name, kind string
-		legs       []change.Tried
+		legs       []verify.Tried
 		want, next string
 	}{
-		{"well", "vxlan", []change.Tried{legOf("s1", "s2", 5, 1450, true), legOf("s2", "s1", 5, 1450, true)}, "", ""},
+		{"well", "vxlan", []verify.Tried{legOf("s1", "s2", 5, 1450, true), legOf("s2", "s1", 5, 1450, true)}, "", ""},
 		{
 			"one direction", "vxlan",
-			[]change.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 0, 0, true)},
+			[]verify.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 0, 0, true)},
 			"packets from s1 to s2 are lost, those from s2 arrive: does every firewall on the way let UDP 4789 pass from s1 (10.99.0.1) to s2 (10.99.0.2)?", "flock status vx1",
 		},
 		{
 			"the other direction", "vxlan",
-			[]change.Tried{legOf("s1", "s2", 0, 0, true), legOf("s2", "s1", 0, 0, false)},
+			[]verify.Tried{legOf("s1", "s2", 0, 0, true), legOf("s2", "s1", 0, 0, false)},
 			"packets from s2 to s1 are lost, those from s1 arrive: does every firewall on the way let UDP 4789 pass from s2 (10.99.0.2) to s1 (10.99.0.1)?", "flock status vx1",
 		},
 		{
 			"both directions", "vxlan",
-			[]change.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 0, 0, false)},
+			[]verify.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 0, 0, false)},
 			"no packet passes between s1 and s2: does every firewall on the way let UDP 4789 pass from s1 (10.99.0.1) to s2 (10.99.0.2)?", "flock status vx1",
 		},
 		{
 			"no encapsulation", "host-gw",
-			[]change.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 0, 0, false)},
+			[]verify.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 0, 0, false)},
 			"no packet passes between s1 and s2: is there a route, and does every firewall on the way let it pass?", "flock status vx1",
 		},
 		{
 			"a silent server", "vxlan",
-			[]change.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 5, 1450, true)},
+			[]verify.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 5, 1450, true)},
 			"s2 does not answer s1, which answers s2: does a firewall on s2 drop ICMP?", "flock status vx1",
 		},
 		{
 			"no answers", "vxlan",
-			[]change.Tried{legOf("s1", "s2", 0, 0, true), legOf("s2", "s1", 0, 0, true)},
+			[]verify.Tried{legOf("s1", "s2", 0, 0, true), legOf("s2", "s1", 0, 0, true)},
 			"requests from s1 and from s2 arrive, no answer does: does a firewall on one of them drop ICMP?", "flock status vx1",
 		},
 		{
 			"narrow", "vxlan",
-			[]change.Tried{legOf("s1", "s2", 5, 1400, true), legOf("s2", "s1", 5, 1372, true)},
+			[]verify.Tried{legOf("s1", "s2", 5, 1400, true), legOf("s2", "s1", 5, 1372, true)},
 			"packets of more than 1372 bytes between s1 and s2 are lost, the network uses 1450", "flock setnetwork vx1 --mtu 1372",
 		},
-		{"narrow tunnel", "gre", []change.Tried{legOf("s1", "s2", 5, 1400, true)}, "packets of more than 1400 bytes between s1 and s2 are lost, the network uses 1450", ""},
-		{"losses", "vxlan", []change.Tried{legOf("s1", "s2", 3, 1450, true)}, "2 of 5 packets between s1 and s2, or their answers, were lost", ""},
+		{"narrow tunnel", "gre", []verify.Tried{legOf("s1", "s2", 5, 1400, true)}, "packets of more than 1400 bytes between s1 and s2 are lost, the network uses 1450", ""},
+		{"too narrow to be set", "vxlan", []verify.Tried{legOf("s1", "s2", 5, 560, true)}, "packets of more than 560 bytes between s1 and s2 are lost, the network uses 1450", ""},
+		{"losses", "vxlan", []verify.Tried{legOf("s1", "s2", 3, 1450, true)}, "2 of 5 packets between s1 and s2, or their answers, were lost", ""},
 		{
 			"IPv6 alone", "vxlan",
-			[]change.Tried{legOf("s1", "s2", 5, 1450, true), v6},
+			[]verify.Tried{legOf("s1", "s2", 5, 1450, true), v6},
 			"no packet passes between s1 and s2 by IPv6: does every firewall on the way let UDP 4789 pass from s1 (10.99.0.1) to s2 (10.99.0.2)?", "flock status vx1",
 		},
 	} {
@@ -88,17 +89,17 @@ func TestVerifySays(t *testing.T) {
 
 // TestVerifyMatrix: a cell for each pair, the worst of its legs; then what is wrong.
 func TestVerifyMatrix(t *testing.T) {
-	c := &state.Cluster{Networks: map[string]*state.Network{"vx1": {Type: "vxlan", Port: 4789}, "vx2": {Type: "vxlan"}}}
-	legs := []change.Tried{
+	c := &state.Cluster{Networks: map[string]*state.Network{"vx1": {Type: "vxlan", Port: 4789}, "vx2": {Type: "vxlan"}, "vx3": {Type: "udp"}}}
+	legs := []verify.Tried{
 		legOf("s1", "s2", 5, 1450, true), legOf("s2", "s1", 3, 1450, true), legOf("s1", "s10", 5, 1400, true),
 		legOf("s10", "s1", 5, 1450, true), legOf("s2", "s10", 0, 0, false), legOf("s10", "s2", 0, 0, false),
 	}
 	var out bytes.Buffer
 	p := &Page{Streams: screen.Streams{Out: &out}, Getenv: func(string) string { return "" }}
-	if err := p.PrintVerification(VerifiedOf(&change.Verification{Cluster: c, Legs: legs, Without: []string{"vx2"}})); err != nil {
+	if err := p.PrintVerification(VerifiedOf(&change.Verification{Cluster: c, Legs: legs, Without: []string{"vx2"}, Untried: map[string]int{"vx1": 4, "vx3": 2}})); err != nil {
 		t.Fatal(err)
 	}
-	want := `vx1 (vxlan): 2 of 6 paths pass, 1 too narrow, 1 with losses, 2 without an answer, 0.10 to 0.20 ms, packets of 1450 bytes
+	want := `vx1 (vxlan): 2 of 6 paths pass, 1 too narrow, 1 with losses, 2 without an answer, 0.10 to 0.20 ms, packets of 1450 bytes, 4 not tried, a server is absent
   ms from \ to s1   s2   s10
   s1           -    0.20 1400B
   s2           3/5  -    lost
@@ -109,6 +110,8 @@ func TestVerifyMatrix(t *testing.T) {
   next: flock status vx1
 
 vx2 (vxlan): nothing to try, no two members have an address of its own
+
+vx3 (udp): 2 paths not tried, a server is absent
 `
 	if out.String() != want {
 		t.Errorf("want\n%s\nhave\n%s", want, out.String())

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/verify"
 )
 
 // saysMost is how many sentences a network gets; -o json has all its legs.
@@ -14,28 +16,29 @@ const saysMost = 8
 // Says are sentences about what is wrong with a network, one for a pair, and what to type
 // next.
 func (d *Verified) Says() (says []string, next string) {
-	least, lost := 0, false
-	for i, t := range d.legs {
-		state := LegState(t)
-		same := func(o change.Tried) bool {
-			return LegState(o) == state && min(o.From, o.To) == min(t.From, t.To) && max(o.From, o.To) == max(t.From, t.To)
+	type pair struct{ one, other, state string }
+	narrowest, said := map[pair]int{}, map[pair]bool{}
+	of := func(t verify.Tried) pair { return pair{min(t.From, t.To), max(t.From, t.To), t.State()} }
+	for _, t := range d.legs {
+		if least, known := narrowest[of(t)]; !known || t.Echoed.Passes < least {
+			narrowest[of(t)] = t.Echoed.Passes
 		}
-		if state == LegPasses || slices.ContainsFunc(d.legs[:i], same) {
+	}
+	least, lost := 0, false
+	for _, t := range d.legs {
+		state := t.State()
+		if state == verify.Passes || said[of(t)] {
 			continue // the pair has its sentence; IPv4 comes first
 		}
+		said[of(t)] = true
 		switch state {
-		case LegLost:
+		case verify.Lost:
 			lost = true
 			says = append(says, d.saysLost(t))
-		case LegLossy:
+		case verify.Lossy:
 			says = append(says, fmt.Sprintf("%d of %d packets between %s and %s%s, or their answers, were lost", t.Sent-t.Heard, t.Sent, t.From, t.To, family(t)))
-		case LegNarrow:
-			passes := t.Passes
-			for _, o := range d.legs[i:] {
-				if same(o) {
-					passes = min(passes, o.Passes)
-				}
-			}
+		case verify.Narrow:
+			passes := narrowest[of(t)]
 			says = append(says, fmt.Sprintf("packets of more than %d bytes between %s and %s%s are lost, the network uses %d", passes, t.From, t.To, family(t), t.Leg.Echo.MTU))
 			if least == 0 || passes < least {
 				least = passes
@@ -48,19 +51,27 @@ func (d *Verified) Says() (says []string, next string) {
 	switch {
 	case lost:
 		next = "flock status " + d.Name
-	case least > 0 && d.narrowed:
+	case least >= d.leastMTU() && d.settable:
 		next = fmt.Sprintf("flock setnetwork %s --mtu %d", d.Name, least)
 	}
 	return says, next
 }
 
+// leastMTU is the smallest MTU that the network can be set to, in bytes.
+func (d *Verified) leastMTU() int {
+	if slices.ContainsFunc(d.legs, func(t verify.Tried) bool { return t.Leg.Echo.To.Is6() }) {
+		return ground.MinMTU6
+	}
+	return ground.MinMTU
+}
+
 // back is the leg from t's end to its beginning, an index; -1: it was not tried.
-func (d *Verified) back(t change.Tried) int {
-	return slices.IndexFunc(d.legs, func(o change.Tried) bool { return o.Leg.Echo.From == t.Leg.Echo.To && o.Leg.Echo.To == t.Leg.Echo.From })
+func (d *Verified) back(t verify.Tried) int {
+	return slices.IndexFunc(d.legs, func(o verify.Tried) bool { return o.Leg.Echo.From == t.Leg.Echo.To && o.Leg.Echo.To == t.Leg.Echo.From })
 }
 
 // family tells the legs of an IPv6 network beside an IPv4 one apart.
-func family(t change.Tried) string {
+func family(t verify.Tried) string {
 	if t.Leg.Echo.To.Is6() {
 		return " by IPv6"
 	}
@@ -68,7 +79,7 @@ func family(t change.Tried) string {
 }
 
 // saysLost says which packets of a pair are lost, and what is to pass below.
-func (d *Verified) saysLost(t change.Tried) string {
+func (d *Verified) saysLost(t verify.Tried) string {
 	arrived, answered := false, false
 	if back := d.back(t); back >= 0 {
 		arrived, answered = d.legs[back].Arrived, d.legs[back].Heard > 0
@@ -105,12 +116,12 @@ func VerifyDocOf(v *change.Verification, list []*Verified) VerifyDoc {
 		doc.Absent = append(doc.Absent, s.Name)
 	}
 	for _, d := range list {
-		n := verifiedDoc{Name: d.Name, Type: d.Type, State: d.state(), Legs: []legDoc{}}
+		n := verifiedDoc{Name: d.Name, Type: d.Type, State: d.state(), Untried: d.untried, Legs: []legDoc{}}
 		n.Says, n.Next = d.Says()
 		for _, t := range d.legs {
 			e := t.Leg.Echo
 			n.Legs = append(n.Legs, legDoc{
-				t.From, t.To, e.From.String(), e.To.String(), LegState(t), t.Sent, t.Heard,
+				t.From, t.To, e.From.String(), e.To.String(), t.State(), t.Sent, t.Heard,
 				float64(t.Min) / 1e6, float64(t.Median) / 1e6, e.MTU, t.Passes,
 			})
 		}

@@ -21,6 +21,7 @@ const (
 	echoTimes  = 5                      // requests on each way
 	echoEvery  = 100 * time.Millisecond // on one way; all ways go at once
 	echoWithin = time.Second            // for the last answer
+	echoBuffer = 8 << 20                // bytes of a socket's packets on their way to and from us
 	echoSize   = 84                     // bytes of IPv4 packet, as ping(8) sends; IPv6's is 20 longer
 	// A packet that is too large is lost in silence on many ways, so that it takes time to
 	// find that out: as long as four round trips, and no less than sizeWithin.
@@ -104,6 +105,10 @@ func openRaw(from netip.Addr) (int, error) {
 	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, proto)
 	if err != nil {
 		return -1, err
+	}
+	// All ways send and answer at one time: what the kernel holds by default are 90 large packets.
+	for _, buffer := range []int{unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE} {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, buffer, echoBuffer) // less loses some, which is seen
 	}
 	err = unix.SetsockoptInt(fd, level, option, unix.IP_PMTUDISC_PROBE)
 	if err == nil && from.Is6() {
@@ -217,7 +222,7 @@ func (m *measure) send(w, size int) {
 	p := make([]byte, size-header)
 	p[0] = echoRequest4
 	binary.BigEndian.PutUint16(p[4:], m.id)
-	binary.BigEndian.PutUint16(p[6:], uint16(number)) //nolint:gosec // see note
+	binary.BigEndian.PutUint16(p[6:], uint16(number)) //nolint:gosec // its lower half: the method note finds the rest
 	if e.To.Is6() {
 		p[0] = echoRequest6 // the kernel sums up
 	} else {
