@@ -18,18 +18,17 @@ type limit struct {
 	crowd bool // only a large lab does
 }
 
-// limits: 50 servers that all send to each other overflow the neighbour table's default
-// of 1024; a systemd has about five inotify instances, every dnsmasq and every userspace
-// WireGuard device one, of the 128 that root has by default
-// (fs/notify/inotify/inotify_user.c).
+// limits: 50 servers that all send to each other overflow the neighbour tables, of each
+// family one for the whole machine, with their default of 1024; a systemd has about five
+// inotify instances, every dnsmasq and every userspace WireGuard device one, of the 128 that
+// root has by default (fs/notify/inotify/inotify_user.c).
 func limits() []limit {
-	const thresh = "net/ipv4/neigh/default/gc_thresh"
-	return []limit{
-		{thresh + "1", 16384, true},
-		{thresh + "2", 32768, true},
-		{thresh + "3", 65536, true},
-		{"fs/inotify/max_user_instances", 8192, false},
+	list := []limit{{"fs/inotify/max_user_instances", 8192, false}}
+	for _, family := range []string{"ipv4", "ipv6"} {
+		thresh := "net/" + family + "/neigh/default/gc_thresh"
+		list = append(list, limit{thresh + "1", 16384, true}, limit{thresh + "2", 32768, true}, limit{thresh + "3", 65536, true})
 	}
+	return list
 }
 
 // Borrow raises the machine's inotify instances for tests of this process that start
