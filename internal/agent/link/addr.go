@@ -100,7 +100,15 @@ var AddrFamily = family.Family{
 		return nil
 	},
 	Diff: func(d *family.Difference) {
-		d.Put(diffAddrs(d.Want.Addrs, d.Have.Addrs), family.Clearing, family.Coming)
+		p := diffAddrs(d.Want.Addrs, d.Have.Addrs)
+		for _, op := range p.Gone {
+			turn := family.Clearing
+			if followed(d.Want, op.Have.(spec.Addr)) {
+				turn = family.Lapsing
+			}
+			d.Found[turn] = append(d.Found[turn], op)
+		}
+		d.Found[family.Coming] = append(d.Found[family.Coming], p.Come...)
 	},
 	StandsOn: func(have *spec.Host, vanish map[string]bool) {
 		have.Addrs = slices.DeleteFunc(slices.Clone(have.Addrs), func(a spec.Addr) bool { return vanish[a.Link] })

@@ -46,6 +46,28 @@ func diffAddrs(want, have []spec.Addr) family.Pair {
 	return c
 }
 
+// followed says whether gone leaves its link after another address has come: with the last
+// IPv4 address of a link the kernel drops its routes and neighbours. Bridges have their
+// order, and an address of the same subnet would go along.
+func followed(want *spec.Host, gone spec.Addr) bool {
+	for _, l := range want.Links {
+		if l.Name == gone.Link && l.Kind == spec.Bridge {
+			return false
+		}
+	}
+	comes := false
+	for _, a := range want.Addrs {
+		if a.Link != gone.Link || a.Prefix.Addr().Is4() != gone.Prefix.Addr().Is4() {
+			continue
+		}
+		if a.Prefix.Overlaps(gone.Prefix) {
+			return false
+		}
+		comes = true
+	}
+	return comes
+}
+
 // foundAddr is an address of a link as the kernel lists them.
 type foundAddr struct {
 	spec.Addr

@@ -76,3 +76,20 @@ func TestOwnAddressesAreAddedFirst(t *testing.T) {
 		t.Errorf("want %q, have %q", want, have)
 	}
 }
+
+// With the last IPv4 address of a device its routes would go: another comes first.
+func TestAddressFollows(t *testing.T) {
+	addr := func(link, text string) spec.Addr { return spec.Addr{Link: link, Prefix: netip.MustParsePrefix(text)} }
+	want := &spec.Host{
+		Links: []spec.Link{{Name: "vxl0", Kind: spec.Bridge}, {Name: "n1-vx", Kind: spec.VXLAN}},
+		Addrs: []spec.Addr{addr("vxl0", "10.0.5.1/24"), addr("n1-vx", "10.9.0.0/32"), addr("wg-a", "10.0.8.9/24")},
+	}
+	for gone, follows := range map[spec.Addr]bool{
+		addr("n1-vx", "10.8.0.0/32"): true, addr("n1-vx", "fd00::/128"): false, addr("vxl0", "10.0.4.1/24"): false,
+		addr("wg-a", "10.0.8.2/24"): false, addr("wg-a", "10.0.7.2/24"): true, addr("wg-b", "10.0.7.2/24"): false,
+	} {
+		if followed(want, gone) != follows {
+			t.Errorf("%s: want %v", gone, follows)
+		}
+	}
+}
