@@ -17,7 +17,7 @@ import (
 // is seen.
 func other() map[string]any {
 	return map[string]any{
-		"Link.Network": "vx2", "Link.MAC": "6a:0a:00:00:00:77", "Link.MTU": 1400, "Link.Master": "",
+		"Link.Turn": spec.Quiet, "Link.Network": "vx2", "Link.MAC": "6a:0a:00:00:00:77", "Link.MTU": 1400, "Link.Master": "",
 		"Tunnel.VNI": uint32(43), "Tunnel.Port": uint16(14789), "Tunnel.Local": addr("10.99.0.5"),
 		"Tunnel.Group": addr("239.1.1.1"), "Tunnel.Dev": "eth0", "Tunnel.GBP": true, "Tunnel.Static": true, "Tunnel.TTL": uint8(9),
 		"Addr.Link": "spare", "Addr.Prefix": prefix("10.0.4.253/24"),

@@ -44,7 +44,7 @@ func both(now, was *spec.Host) *spec.Host {
 	})
 	h.Peers = merge(now.Peers, was.Peers, func(p spec.Peer) [2]string { return [2]string{p.Link, p.Key} })
 	h.Gateways = merge(now.Gateways, was.Gateways, func(g spec.Gateway) string { return g.Bridge })
-	h.Guards = merge(now.Guards, was.Guards, func(g spec.Guard) string { return g.Bridge })
+	h.Guards = guardsOfBoth(now.Guards, was.Guards)
 	h.Doors = merge(now.Doors, was.Doors, func(d spec.Door) uint16 { return d.Port })
 	h.NATs = merge(now.NATs, was.NATs, func(n spec.NAT) spec.Addr { return spec.Addr{Link: n.Network, Prefix: n.Subnet} })
 	h.Keeps = merge(now.Keeps, was.Keeps, func(k spec.PreserveSource) spec.Addr {
@@ -65,6 +65,21 @@ func both(now, was *spec.Host) *spec.Host {
 	return &h
 }
 
+// guardsOfBoth are the guards of now and was; no port of either is open meanwhile.
+func guardsOfBoth(now, was []spec.Guard) []spec.Guard {
+	out := merge(now, was, func(g spec.Guard) string { return g.Bridge })
+	for i, g := range out {
+		for _, old := range was {
+			if old.Bridge == g.Bridge {
+				closed := slices.Concat(g.Closed, old.Closed)
+				slices.Sort(closed)
+				out[i].Closed = slices.Compact(closed)
+			}
+		}
+	}
+	return out
+}
+
 // merge is first, and what second has in addition.
 func merge[T any, K comparable](first, second []T, key func(T) K) []T {
 	have := make(map[K]bool, len(first))
@@ -80,47 +95,51 @@ func merge[T any, K comparable](first, second []T, key func(T) K) []T {
 	return out
 }
 
-// exchanged says whether the edit gave some network another type.
-func (r *run) exchanged() bool {
-	for name, kind := range r.types {
-		if n := r.c.Networks[name]; n != nil && n.Type != kind {
-			return true
-		}
-	}
-	return false
-}
-
 // asTurned makes a plan show routes as the stages change them. The agent compares with
-// the last spec alone, and reports routes on a device that is removed as lost.
+// the last spec alone, and reports routes on a device that is removed, or made anew, as
+// lost.
 func (r *run) asTurned(p *peer) {
 	was := r.was[p.name]
 	if was == nil || p.plan == nil {
 		return
 	}
-	for i, s := range p.plan.Steps {
+	var steps []spec.Step
+	for _, s := range p.plan.Steps {
 		object := func(r spec.Route) bool { return r.Object() == s.Object }
 		before, now := slices.IndexFunc(was.Routes, object), slices.IndexFunc(p.want.Routes, object)
 		if s.Action == spec.Add && before >= 0 && now >= 0 {
-			p.plan.Steps[i] = spec.Step{Action: spec.Change, Object: s.Object, Detail: spec.Difference(was.Routes[before].String(), p.want.Routes[now].String())}
+			from, to := was.Routes[before].String(), p.want.Routes[now].String()
+			if from == to {
+				continue
+			}
+			s = spec.Step{Action: spec.Change, Object: s.Object, Detail: spec.Difference(from, to)}
 		}
+		steps = append(steps, s)
 	}
+	p.plan.Steps = steps
 }
 
 // overlap applies all stages but the last on the servers of todo, each stage on all of
 // them before the next, and returns what was done on each. A server that fails keeps the
 // spec that it went back to, and stays pending.
 func (r *run) overlap(ctx context.Context, todo []*peer) map[*peer][]spec.Step {
-	done := map[*peer][]spec.Step{}
-	for stage := range 2 {
-		todo = slices.DeleteFunc(slices.Clone(todo), func(p *peer) bool { return p.err != nil || r.was[p.name] == nil })
-		results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
+	done, ways := map[*peer][]spec.Step{}, map[*peer][]*spec.Host{}
+	vnis := r.passingVNIs()
+	for _, p := range todo {
+		if was := r.was[p.name]; was != nil {
+			ways[p] = passage(was, p.want, vnis)
+		}
+	}
+	for stage := range passageMost {
+		now := slices.DeleteFunc(slices.Clone(todo), func(p *peer) bool { return p.err != nil || stage >= len(ways[p]) })
+		results := remote.Each(ctx, now, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
 			last := p.want
 			defer func() { p.want = last }()
-			p.want = stages(r.was[p.name], last)[stage]
+			p.want = ways[p][stage]
 			return p.apply(ctx, r.e, r.given(p, nil))
 		})
 		for i, res := range results {
-			p := todo[i]
+			p := now[i]
 			p.report, p.err = res.Value, res.Err
 			if res.Value != nil {
 				done[p] = append(done[p], res.Value.Steps...)

@@ -56,6 +56,9 @@ func (r *run) push(ctx context.Context) {
 			p.report, p.err = res.Value, res.Err
 			if p.report != nil {
 				p.report.Steps = append(done[p], p.report.Steps...)
+				if done != nil {
+					p.report.Steps = lasting(r.was[p.name], p.want, p.report.Steps)
+				}
 			}
 			r.e.event(Event{Server: p.name, Line: "done", Done: true, Err: p.err})
 			if p.name == r.turn.Server {

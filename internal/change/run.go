@@ -24,7 +24,7 @@ type run struct {
 	before   map[string]string     // sums before the edit
 	was      map[string]*spec.Host // the specs before the edit; nil if that file made no sense
 	behind   []string              // servers that have not confirmed that
-	types    map[string]string     // of the networks before the edit
+	ways     map[string]way        // of the networks before the edit
 	spoke    map[string]bool       // servers with BGP before the edit
 	filed    map[string]bool       // servers that the file has
 	entries  map[any]entry         // servers before the edit
@@ -131,9 +131,9 @@ func (r *run) complete() error {
 			r.before[name] = s.Confirmed.Sum
 		}
 	}
-	r.types = make(map[string]string, len(r.c.Networks))
+	r.ways = make(map[string]way, len(r.c.Networks))
 	for name, n := range r.c.Networks {
-		r.types[name] = n.Type
+		r.ways[name] = wayOf(n)
 	}
 	err := network.Complete(r.c)
 	if err == nil {

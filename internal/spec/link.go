@@ -17,6 +17,13 @@ const (
 	UDP       = "udp"    // a TUN device; a process sends each of its packets in one UDP datagram, unencrypted
 )
 
+// What a tunnel is to its bridge while there is another, so that every frame takes one way
+// and none goes in a circle. Neither hands frames to the other.
+const (
+	Beside = "beside" // frames go out by it
+	Quiet  = "quiet"  // it only takes frames in, and the bridge forgets who is behind it
+)
+
 // Link is one network device of ours.
 type Link struct {
 	Name    string // at most IfNameMax bytes
@@ -25,6 +32,7 @@ type Link struct {
 	MAC     string // lower-case colon form; set in the create call and kept; "" for layer 3 devices, which have none
 	MTU     int    // bytes of IP packet; pinned on bridges; 0 accepts the kernel's
 	Master  string `json:",omitempty"` // the bridge it is a port of
+	Turn    string `json:",omitempty"` // Beside, Quiet: its bridge has two tunnels, while members turn from one to the other
 	Down    bool   `json:",omitempty"` // found only: it is set down
 
 	Tunnel *Tunnel `json:",omitempty"` // VXLAN, GRE, IP6GRE, IPIP, UDP
@@ -73,6 +81,7 @@ func (l Link) String() string {
 	b.str("mac", l.MAC)
 	b.num("mtu", l.MTU)
 	b.str("master", l.Master)
+	b.str("turn", l.Turn)
 	b.str("key", l.Key)
 	b.num("port", int(l.Port))
 	if t := l.Tunnel; t != nil {

@@ -52,7 +52,8 @@ func diffLinks(want, have []spec.Link) linkChanges {
 	return c
 }
 
-// MastersFirst sorts links by name, bridges before their ports.
+// MastersFirst sorts links by name, bridges before their ports, and those last that fall
+// quiet: the other way is open then.
 func MastersFirst(list []spec.Link) []spec.Link {
 	return family.InSequence(list, func(a, b spec.Link) int {
 		if (a.Master == "") != (b.Master == "") {
@@ -60,6 +61,12 @@ func MastersFirst(list []spec.Link) []spec.Link {
 				return -1
 			}
 			return 1
+		}
+		if quiet := a.Turn == spec.Quiet; quiet != (b.Turn == spec.Quiet) {
+			if quiet {
+				return 1
+			}
+			return -1
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
@@ -80,6 +87,7 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 		note("mtu", strconv.Itoa(have.MTU), strconv.Itoa(want.MTU), false)
 	}
 	note("master", have.Master, want.Master, false)
+	note("turn", have.Turn, want.Turn, false)
 	note("network", have.Network, want.Network, false)
 	note("state", state(have), state(want), false)
 	if want.Kind == spec.WireGuard {

@@ -15,8 +15,7 @@ import (
 var Family = family.Family{
 	Stage: family.StageMake, What: "links",
 	Observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error {
-		observeLinks(k, have)
-		return nil
+		return observeLinks(k, have)
 	},
 	Diff: func(d *family.Difference) {
 		c := diffLinks(d.Want.Links, d.Have.Links)
@@ -43,7 +42,9 @@ var Family = family.Family{
 	Marked: true,
 	Remains: func(k *host.Host) ([]string, error) {
 		have := &spec.Host{}
-		observeLinks(k, have)
+		if err := observeLinks(k, have); err != nil {
+			return nil, err
+		}
 		var names []string
 		for _, l := range have.Links {
 			names = append(names, "link "+l.Name)

@@ -19,7 +19,7 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-func observeLinks(k *host.Host, have *spec.Host) {
+func observeLinks(k *host.Host, have *spec.Host) error {
 	for _, l := range k.Devices.ByName {
 		network, ours := k.Network(l)
 		if !ours || l.Type() == "veth" { // which is a container's
@@ -33,8 +33,15 @@ func observeLinks(k *host.Host, have *spec.Host) {
 		if a.EncapType == "ether" { // an IP tunnel has its local address in the place of the MAC
 			link.MAC = a.HardwareAddr.String()
 		}
+		if link.Kind == spec.VXLAN && link.Master != "" {
+			var err error
+			if link.Turn, err = turnOf(k, l); err != nil {
+				return err
+			}
+		}
 		have.Links = append(have.Links, link)
 	}
+	return nil
 }
 
 // NewLink makes a link, still down.
@@ -75,7 +82,14 @@ func newKernelLink(k *host.Host, l spec.Link) error {
 	if err := k.RT.Do(messages...); err != nil {
 		return createError(l, err)
 	}
-	return k.ReadDevices()
+	if err := k.ReadDevices(); err != nil || l.Turn == "" {
+		return err
+	}
+	index, err := k.Index(l.Name) // the kernel does not set it by group
+	if err != nil {
+		return err
+	}
+	return k.RT.Do(turnMessage(index, l.Turn))
 }
 
 func createMessage(k *host.Host, l spec.Link) (*nl.NetlinkRequest, error) {
@@ -243,6 +257,9 @@ func changeLink(ctx context.Context, k *host.Host, want, have spec.Link) (anew b
 	}
 	if want.MTU != have.MTU {
 		messages = append(messages, mtuMessages(index, want)...)
+	}
+	if want.Turn != have.Turn {
+		messages = append(messages, turnMessage(index, want.Turn))
 	}
 	if have.Down {
 		messages = append(messages, host.UpMessage(k.Devices.ByIndex[index]))

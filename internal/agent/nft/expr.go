@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -55,8 +56,12 @@ func cmp(op expr.CmpOp, data []byte) expr.Any {
 	return &expr.Cmp{Op: op, Register: reg, Data: data}
 }
 
-// ifname is the padded form that nft writes.
+// ifname is the padded form that nft writes; of a name that ends with a star what names
+// begin with.
 func ifname(name string) []byte {
+	if begin, star := strings.CutSuffix(name, "*"); star {
+		return []byte(begin)
+	}
 	b := make([]byte, unix.IFNAMSIZ)
 	copy(b[:unix.IFNAMSIZ-1], name)
 	return b

@@ -1,0 +1,166 @@
+package change
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/fill"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// With another VNI, port, group or policy extension every member has, between any two
+// applies, one way to every other, and no frame can go in a circle.
+func TestAnotherVXLANOverlaps(t *testing.T) {
+	for _, kind := range []string{network.VXLAN, network.VXLANL3} {
+		f, e := world(t, 3)
+		carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "n1", kind, option.Options{}) }})
+		carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1", "s2", "s3"}) }})
+		given := []option.Options{
+			{"vni": int64(77)}, {"port": int64(9000)}, {"gbp": true}, {"vni": int64(1<<24 - 1), "port": int64(9001), "gbp": false},
+		}
+		if kind == network.VXLAN {
+			given = append(given, option.Options{"group": netip.MustParseAddr("239.9.9.9")})
+		}
+		for _, o := range given {
+			f.asked = nil
+			before, err := network.Compile(load(t, e))
+			if err != nil {
+				t.Fatal(err)
+			}
+			holds := before.Hosts
+			out := carry(t, e, Request{Edit: func(c *state.Cluster) error { _, err := edit.Set(c, "n1", o, nil); return err }})
+			if got := states(out); got != "s1 done, s2 done, s3 done" || len(out.Pending) > 0 {
+				t.Fatalf("%s, pending %v", got, out.Pending)
+			}
+			if len(f.asked) != 5*3 {
+				t.Fatalf("%s %v: want five applies for each of three servers, have %d", kind, o, len(f.asked))
+			}
+			for i, h := range f.asked {
+				holds[h.Server] = h
+				for _, a := range holds {
+					for _, b := range holds {
+						why := ""
+						switch {
+						case a == b:
+						case kind == network.VXLAN:
+							why = floods(a, b)
+						default:
+							why = delivers(a, b)
+						}
+						if why != "" {
+							t.Errorf("%s %v, after apply %d: %s to %s: %s", kind, o, i+1, a.Server, b.Server, why)
+						}
+					}
+				}
+			}
+			if now, err := network.Compile(load(t, e)); err != nil || holds["s1"].Text() != now.Hosts["s1"].Text() {
+				t.Errorf("%s %v ends with (%v)\n%s", kind, o, err, holds["s1"].Text())
+			}
+		}
+	}
+}
+
+// floods says why a frame of a's containers to all does not reach b's once; "": it does.
+func floods(a, b *spec.Host) string {
+	tunnels := func(h *spec.Host) []spec.Link {
+		return slices.DeleteFunc(slices.Clone(h.Links), func(l spec.Link) bool { return l.Kind != spec.VXLAN })
+	}
+	var ways []string
+	for _, l := range tunnels(a) {
+		if len(tunnels(a)) > 1 && l.Turn == "" {
+			return l.Name + " hands frames to the other tunnel"
+		}
+		if l.Turn == spec.Quiet {
+			continue
+		}
+		takes := slices.ContainsFunc(tunnels(b), func(o spec.Link) bool {
+			return o.Tunnel.VNI == l.Tunnel.VNI && o.Tunnel.Port == l.Tunnel.Port && o.Tunnel.GBP == l.Tunnel.GBP
+		})
+		sends := l.Tunnel.Group.IsValid() || slices.ContainsFunc(a.Floods, func(f spec.Flood) bool {
+			return f.Link == l.Name && slices.Contains(f.To.Addrs(), tunnels(b)[0].Tunnel.Local)
+		})
+		if takes && sends {
+			ways = append(ways, l.Name)
+		}
+		for _, up := range []string{a.Gateways[0].Uplink, a.Guards[0].Uplink} {
+			if begin, star := strings.CutSuffix(up, "*"); up != l.Name && (!star || !strings.HasPrefix(l.Name, begin)) {
+				return "the filters take " + up + " for the tunnel, not " + l.Name
+			}
+		}
+	}
+	if len(ways) != 1 {
+		return fmt.Sprintf("the ways are %v of %v", ways, tunnels(a))
+	}
+	return ""
+}
+
+// A device that has another name for a while has it in everything that names it.
+func TestRenamedNamesEverything(t *testing.T) {
+	h := &spec.Host{}
+	for i := range reflect.TypeFor[spec.Host]().NumField() {
+		if field := reflect.ValueOf(h).Elem().Field(i); field.Kind() == reflect.Slice {
+			list := reflect.MakeSlice(field.Type(), 1, 1)
+			fill.All(t, list.Index(0).Addr().Interface(), spec.NewAddrSet(netip.MustParseAddr("10.0.4.1")))
+			field.Set(list)
+		}
+	}
+	named := func(h *spec.Host) []string {
+		var out []string
+		for i := range reflect.TypeFor[spec.Host]().NumField() {
+			list := reflect.ValueOf(h).Elem().Field(i)
+			if list.Kind() != reflect.Slice || list.Type().Elem().Kind() != reflect.Struct {
+				continue
+			}
+			for j := range list.Index(0).NumField() {
+				name := list.Type().Elem().Field(j).Name
+				if f := list.Index(0).Field(j); f.Kind() == reflect.String && slices.Contains([]string{"Link", "Dev", "Bridge", "Uplink", "Master"}, name) {
+					out = append(out, reflect.TypeFor[spec.Host]().Field(i).Name+"."+name+" "+f.String())
+					f.SetString("dev0")
+				}
+			}
+		}
+		return out
+	}
+	named(h) // sets them
+	h.Links[0].Name = "dev0"
+	now := renamed(h, "dev0", "dev1")
+	for _, at := range named(now) {
+		// A container's interface and what follows from services stays where it is.
+		if field := strings.Fields(at); field[1] != "dev1" && !slices.Contains([]string{"DHCPs.Bridge", "Attached.Bridge", "Envs.Link", "Claims.Device"}, field[0]) {
+			t.Errorf("%s is %s", field[0], field[1])
+		}
+	}
+	if now.Links[0].Name != "dev1" || h.Links[0].Name != "dev0" {
+		t.Errorf("the link is %s, it was %s", now.Links[0].Name, h.Links[0].Name)
+	}
+}
+
+// What is taken back on the way is not told.
+func TestLastingSteps(t *testing.T) {
+	tunnel := spec.Link{Name: "vxl0-vx", Kind: spec.VXLAN}
+	gateway := spec.Gateway{Bridge: "vxl0", Uplink: "vxl0-vx"}
+	was := &spec.Host{Links: []spec.Link{tunnel}, Gateways: []spec.Gateway{gateway}, Guards: []spec.Guard{{Bridge: "vxl0"}}}
+	now := &spec.Host{Links: []spec.Link{tunnel}, Gateways: []spec.Gateway{gateway}, Guards: []spec.Guard{{Bridge: "vxl0", Closed: []uint16{1}}}}
+	var have []string
+	for _, s := range lasting(was, now, []spec.Step{
+		{Action: spec.Add, Object: "link vxl0-vw"},
+		{Action: spec.Change, Object: "gateway vxl0"},
+		{Action: spec.Change, Object: "link vxl0-vx"},
+		{Action: spec.Change, Object: "ports vxl0"},
+		{Action: spec.Remove, Object: "link vxl0-vw"},
+		{Action: spec.Add, Object: "sysctl net/ipv6/conf/vxl0-vw/disable_ipv6"},
+	}) {
+		have = append(have, s.Object)
+	}
+	if got := strings.Join(have, ", "); got != "link vxl0-vx, ports vxl0" {
+		t.Errorf("have %s", got)
+	}
+}
