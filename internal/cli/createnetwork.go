@@ -51,21 +51,21 @@ by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
 			return a.createNetwork(cmd.Context(), args[0], args[1], o)
 		},
 	}
-	given = a.addOptions(cmd)
+	given = a.addOptions(cmd, func(o *option.Option) string { return o.Help })
 	return cmd
 }
 
-// addOptions gives cmd the flags of network options. Given returns what they say, of those
-// that were given.
-func (a *app) addOptions(cmd *cobra.Command) (given func() (option.Options, error)) {
+// addOptions gives cmd the flags of network options for which there is a help. Given returns
+// what they say, of those that were given.
+func (a *app) addOptions(cmd *cobra.Command, help func(*option.Option) string) (given func() (option.Options, error)) {
 	f := cmd.Flags()
 	noDHCP := f.Bool("no-dhcp", false, "hand out no addresses")
 	values := map[string]func() any{}
 	for _, o := range option.All() {
-		if o.Help == "" {
+		if help(&o) == "" {
 			continue
 		}
-		values[o.Key] = addOption(f, &o)
+		values[o.Key] = addOption(f, &o, help(&o))
 		if o.Servers {
 			command.CompleteFlag(cmd, o.Key, a.CompleteServers(1<<30))
 		}
@@ -92,29 +92,53 @@ func (a *app) addOptions(cmd *cobra.Command) (given func() (option.Options, erro
 }
 
 // addOption adds the flag of one option, and returns what reads its value.
-func addOption(f *pflag.FlagSet, o *option.Option) func() any {
+func addOption(f *pflag.FlagSet, o *option.Option, help string) func() any {
+	if o.Parse != nil {
+		v := &parsed{parse: o.Parse}
+		f.VarP(v, o.Key, o.Short, help)
+		return func() any { return v.value }
+	}
 	switch o.Zero().(type) {
 	case bool:
-		v := f.BoolP(o.Key, o.Short, false, o.Help)
+		v := f.BoolP(o.Key, o.Short, false, help)
 		return func() any { return *v }
 	case int64:
-		v := f.Int64P(o.Key, o.Short, 0, o.Help)
+		v := f.Int64P(o.Key, o.Short, 0, help)
 		return func() any { return *v }
 	case []int:
-		v := f.IntSliceP(o.Key, o.Short, nil, o.Help)
+		v := f.IntSliceP(o.Key, o.Short, nil, help)
 		return func() any { return *v }
 	case []netip.Prefix:
 		v := new(command.Prefixes)
-		f.VarP(v, o.Key, o.Short, o.Help)
+		f.VarP(v, o.Key, o.Short, help)
 		return func() any { return []netip.Prefix(*v) }
 	case netip.Addr:
 		v := new(command.Addr)
-		f.VarP(v, o.Key, o.Short, o.Help)
+		f.VarP(v, o.Key, o.Short, help)
 		return func() any { return v.Addr }
 	}
-	v := f.StringP(o.Key, o.Short, "", o.Help)
+	v := f.StringP(o.Key, o.Short, "", help)
 	return func() any { return *v }
 }
+
+// parsed is the value of a flag that is a number and written in several ways.
+type parsed struct {
+	parse func(string) (int64, error)
+	text  string
+	value int64
+}
+
+// Set reads the number.
+func (p *parsed) Set(text string) (err error) {
+	p.text = text
+	p.value, err = p.parse(text)
+	return err
+}
+
+func (p *parsed) String() string { return p.text }
+
+// Type names the value in help that has no name for it.
+func (*parsed) Type() string { return "N" }
 
 func (a *app) createNetwork(ctx context.Context, name, kind string, o option.Options) error {
 	return a.Alter(ctx, command.Alter{

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,50 +10,95 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
 
+type setNetworkOptions struct {
+	ends addTunnelOptions
+	edit.Change
+}
+
 func newSetNetwork(a *app) *cobra.Command {
-	var unset []string
+	var o setNetworkOptions
 	var given func() (option.Options, error)
 	cmd := &cobra.Command{
-		Use:   "setnetwork NAME",
+		Use:   "setnetwork NAME [subnet SERVER:CIDR...]",
 		Short: "change options of a network in place",
-		Long: `Change options of a network: all that createnetwork takes for its type, as one change
-that is planned, and undone where it cuts a server off. What is not given stays; --unset
-gives an option the value that it has when createnetwork is not told it. Members keep
-their numbers, keys, addresses and subnets wherever the network still has these.
+		Long: `Change options of a network, a BGP network or a tunnel: all that createnetwork, createbgp or
+addtunnel takes for its type, as one change that is planned, and undone where it cuts a
+server off. What is not given stays; --unset gives an option the value that it has when
+nothing is said of it. Members keep their numbers, keys, addresses and subnets wherever the
+network still has these.
 
-Another MTU, domain, DHCP server (with its leases), masquerading, --isolate, keepalive or
-topology takes no connection away. With another VNI, port, group, --gbp or interface the
-members are apart until all have changed, for a moment. Another subnet or bridge is asked
-about: containers keep addresses of the old subnet until they ask for new ones, and what is
-plugged into the old bridge loses it. -s with all subnets, old and new, adds one.
+Another MTU, domain, DHCP server (with its leases), masquerading, --isolate, keepalive,
+topology, VNI, VXLAN port, group, --gbp, hold time or mode takes no connection away: where
+the way between members is another, all make it ready before one turns. With another port
+of WireGuard or of udp, or another key of a tunnel, the members are apart until all have
+changed, for a moment. Another subnet or bridge is asked about: containers keep addresses of
+the old subnet until they ask for new ones, and what is plugged into the old bridge loses
+it. -s with all subnets, old and new, adds one of the other family; --add-pool gives pool
+networks that are full another pool; 'subnet SERVER:CIDR' gives a member another subnet.
 
   flock setnetwork vx1 --mtu 1400
   flock setnetwork vx1 -n s2 --no-masquerade=false
   flock setnetwork vx1 -s 10.0.4.0/24 -s fd00:4::/64 --dry-run
-  flock setnetwork wirex --unset keepalive`,
-		Args: command.Exactly(1),
-		ValidArgsFunction: a.Complete(1, func(c *state.Cluster, _ []string, _ string) []string {
-			return slices.DeleteFunc(c.NetworkNames(), func(name string) bool { return !network.KindOf(c.Networks[name]).Created() })
+  flock setnetwork wirex --unset keepalive
+  flock setnetwork n1 --add-pool 10.245.0.0/16
+  flock setnetwork n1 subnet s2:10.244.9.0/24
+  flock setnetwork bnet --hold 30
+  flock setnetwork gre-s1-s2 --ttl 32 -l 10.1.0.1`,
+		Args: command.AtLeast(1),
+		ValidArgsFunction: a.Complete(2, func(c *state.Cluster, args []string, _ string) []string {
+			if len(args) == 0 {
+				return c.NetworkNames()
+			}
+			if n := c.Networks[args[0]]; n != nil && network.KindOf(n).Pooled() {
+				return []string{roleSubnet}
+			}
+			return nil
 		}),
 		Annotations: command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o, err := given()
-			if err != nil {
+			if err := o.read(cmd, args, given); err != nil {
 				return err
 			}
-			return a.setNetwork(cmd.Context(), args[0], o, unset)
+			return a.setNetwork(cmd.Context(), args[0], o.Change)
 		},
 	}
-	given = a.addOptions(cmd)
-	cmd.Flags().StringSliceVar(&unset, "unset", nil, "give `OPTION` the value that it has by itself (mtu, keepalive, group …); repeatable")
+	given = a.addOptions(cmd, func(o *option.Option) string { return cmp.Or(o.Help, o.Set) })
+	f := cmd.Flags()
+	f.StringSliceVar(&o.Unset, "unset", nil, "give `OPTION` the value that it has by itself (mtu, keepalive, group …); repeatable")
+	f.VarP(&o.ends.local, "local", "l", "tunnels: where it ends on the first server, an `IP` of its own")
+	f.VarP(&o.ends.remote, "remote", "r", "tunnels: where it ends on the second server, an `IP` of its own")
+	f.StringSliceVar(&o.ends.addresses, "addresses", nil, "tunnels: the ends' addresses inside, `A/30,B/30`; two more for IPv6")
 	command.CompleteFlag(cmd, "unset", a.completeSettable)
 	return cmd
+}
+
+// read takes in flags and words.
+func (o *setNetworkOptions) read(cmd *cobra.Command, args []string, given func() (option.Options, error)) error {
+	options, err := given()
+	if err != nil {
+		return err
+	}
+	if err := o.ends.parse(cmd); err != nil {
+		return err
+	}
+	o.Given, o.Ends = options, o.ends.TunnelOptions
+	switch {
+	case len(args) == 1:
+	case args[1] != roleSubnet:
+		return command.Refuse("flock setnetwork "+args[0]+" subnet SERVER:CIDR, or a flag", "setnetwork: unexpected word %q", args[1])
+	case len(args) == 2:
+		return command.Refuse("flock setnetwork "+args[0]+" subnet SERVER:CIDR", "setnetwork: nothing follows %q", roleSubnet)
+	default:
+		o.Subnets = args[2:]
+	}
+	return nil
 }
 
 // completeSettable offers the options of the network that was named.
@@ -61,18 +107,30 @@ func (a *app) completeSettable(cmd *cobra.Command, args []string, text string) (
 		if len(args) == 0 || c.Networks[args[0]] == nil {
 			return nil
 		}
-		return network.KindOf(c.Networks[args[0]]).Options()
+		kind := network.KindOf(c.Networks[args[0]])
+		if kind.Tunnel {
+			return append(kind.Options(), "local", "remote")
+		}
+		return kind.Options()
 	})(cmd, args, text)
 }
 
-func (a *app) setNetwork(ctx context.Context, name string, o option.Options, unset []string) error {
+func (a *app) setNetwork(ctx context.Context, name string, o edit.Change) error {
 	var gone []string
-	return a.Alter(ctx, command.Alter{
+	var notes []ground.Note
+	alter := command.Alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
+			var was state.Network
+			if n := c.Networks[name]; n != nil {
+				was = *n
+			}
 			var err error
-			gone, err = edit.Set(c, name, o, unset)
+			if gone, err = o.Apply(c, name); err == nil {
+				notes = edit.Apart(name, &was, c.Networks[name])
+			}
 			return err
 		}},
+		Notes: func() []ground.Note { return notes },
 		Question: func() string {
 			if len(gone) == 0 {
 				return ""
@@ -89,5 +147,10 @@ func (a *app) setNetwork(ctx context.Context, name string, o option.Options, uns
 		Said: func(out *change.Outcome) string {
 			return command.Ready(out, name) + ": " + command.Outline(out.Cluster.Networks[name])
 		},
-	})
+	}
+	// Sessions of BGP are awaited; a file that cannot be read is told by the change.
+	if c, err := a.Load(ctx); err == nil && slices.Contains(network.BGPNetworks(c), name) {
+		alter.Await = &change.Await{Networks: []string{name}}
+	}
+	return a.Alter(ctx, alter)
 }

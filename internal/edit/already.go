@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -104,12 +105,27 @@ func sameBGP(name string, n *state.Network, anchor string, o BGPOptions) error {
 		return hint.Errorf("network "+name, "flock listnetworks "+name+", or another name", "create network %s: the name is taken, by a %s network", name, n.Type)
 	}
 	if o.AS != 0 && o.AS != n.AS || o.Mode != "" && o.Mode != n.Mode || o.Hold != nil && int(*o.Hold) != n.Hold {
-		return hint.Errorf("network "+name, "flock listnetworks "+name+", then flock removebgp "+name+" and the same again", "create network %s: the name is taken, with other options", name)
+		return hint.Errorf("network "+name, "flock setnetwork "+name+o.flags(), "create network %s: the name is taken, with other options", name)
 	}
 	if !ground.HasMember(n, ground.ServerOf(anchor)) {
 		return hint.Errorf("network "+name, "flock addbgp "+name+" peer "+anchor, "create network %s: the name is taken, by a network without %s", name, ground.ServerOf(anchor))
 	}
 	return nil
+}
+
+// flags are those of o, with a space before each.
+func (o BGPOptions) flags() string {
+	text := ""
+	if o.AS != 0 {
+		text += " --as " + option.FormatAS(o.AS)
+	}
+	if o.Mode != "" {
+		text += " " + hint.Shell("--mode", o.Mode)
+	}
+	if o.Hold != nil {
+		text += fmt.Sprintf(" --hold %d", *o.Hold)
+	}
+	return text
 }
 
 // sameTunnel refuses a tunnel that is not like the one of its name.
@@ -125,8 +141,35 @@ func sameTunnel(name string, old, n *state.Network, o TunnelOptions) error {
 		return nil
 	}
 	next := "flock deltunnel " + name + ", then the same again, or --name with another name"
-	if !network.KindOf(old).Tunnel {
+	switch ends := slices.EqualFunc(old.Members, n.Members, func(a, b string) bool { return ground.ServerOf(a) == ground.ServerOf(b) }); {
+	case ends && old.Type == n.Type && network.KindOf(old).Tunnel:
+		next = "flock setnetwork " + name + o.flags() + ", or --name with another name"
+	case !network.KindOf(old).Tunnel:
 		next = "--name with another name, or flock removenetwork " + name
 	}
 	return hint.Errorf("", next, "the name is taken by another %s network", old.Type)
+}
+
+// flags are those of o that setnetwork has, with a space before each.
+func (o TunnelOptions) flags() string {
+	text := ""
+	if o.Local.IsValid() {
+		text += " -l " + o.Local.String()
+	}
+	if o.Remote.IsValid() {
+		text += " -r " + o.Remote.String()
+	}
+	for i, p := range o.Addresses {
+		text += map[bool]string{true: " --addresses ", false: ","}[i == 0] + p.String()
+	}
+	if o.Key != nil {
+		text += fmt.Sprintf(" --key %d", *o.Key)
+	}
+	if o.TTL != nil {
+		text += fmt.Sprintf(" --ttl %d", *o.TTL)
+	}
+	if text == "" {
+		text = " --unset local"
+	}
+	return text
 }

@@ -21,11 +21,15 @@ func Set(c *state.Cluster, name string, given option.Options, unset []string) (g
 		return nil, err
 	}
 	was := *n
+	sessions := state.Sessions{Mode: n.Mode, Reflectors: slices.Clone(n.Reflectors)}
 	if err := set(c, name, n, given, unset); err != nil {
 		return nil, ground.OfNetwork(name, err)
 	}
 	if err := network.FillIn(c, name, n); err != nil {
 		return nil, ground.OfNetwork(name, err)
+	}
+	if network.KindOf(n).BGP {
+		holdSessions(n, sessions)
 	}
 	rebridge(c, name, was.Bridge)
 	return goneBy(&was, n), network.CheckNewcomer(c, "network "+name)
@@ -48,6 +52,9 @@ func set(c *state.Cluster, name string, n *state.Network, given option.Options, 
 	lengths := partLengths(n)
 	for _, key := range unset {
 		option.Of(key).Clear(n)
+	}
+	if slices.Contains(unset, "mode") || given["mode"] != nil && given["mode"] != n.Mode {
+		n.Reflectors = nil // those of the new mode are completed
 	}
 	if err := network.Give(n, given); err != nil {
 		return err

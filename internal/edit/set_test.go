@@ -20,6 +20,7 @@ func another() option.Options {
 		"subnet": prefixes("10.60.0.0/16"), "vni": int64(77), "port": int64(9999), "topology": state.Hub, "keepalive": int64(7),
 		"subnet-len": []int{26}, "bridge": "other0", "mtu": int64(1300), "domain": "other.test", "dhcp": state.DHCPDistributed, "dhcp-server": "s2",
 		"interface": "eth1", "group": netip.MustParseAddr("239.9.9.9"), "gbp": true, "direct-routing": true, "no-masquerade": true, "isolate": true,
+		"add-pool": prefixes("10.61.0.0/16"),
 	}
 }
 
@@ -201,8 +202,13 @@ func TestSetRefuses(t *testing.T) {
 		{network.HostGW, option.Options{"vni": int64(7)}, nil, "have no -v", "leave -v away"},
 		{network.VXLAN, option.Options{"mtu": int64(5)}, nil, "5", "576"},
 		{network.VXLAN, option.Options{"mtu": int64(1400)}, []string{"mtu"}, "contradict each other", "leave one away"},
-		{network.VXLAN, nil, []string{"lead"}, "not an option of createnetwork", "mtu"},
-		{network.VXLAN, nil, []string{"nonsense"}, "not an option of createnetwork", "mtu"},
+		{network.VXLAN, nil, []string{"lead"}, "has no lead", "wireguard"},
+		{network.WireGuard, nil, []string{"lead"}, "leads as long", "flock createnetwork n1 wireguard"},
+		{network.L2, nil, []string{"mesh"}, "flock chooses it", "flock removenetwork n1"},
+		{network.HostGW, nil, []string{"shares"}, "members share subnets", "flock addnetwork n1 subnet SERVER:CIDR"},
+		{network.HostGW, option.Options{"add-pool": prefixes("10.61.0.0/28")}, nil, "holds no subnet of length 24", "/24 or wider"},
+		{network.HostGW, option.Options{"add-pool": prefixes("fd61::/48")}, nil, "network that has none", "-s with all pools"},
+		{network.VXLAN, nil, []string{"nonsense"}, "not an option of a vxlan network", "mtu"},
 		{network.VXLAN, option.Options{"dhcp-server": "s9"}, nil, "unknown server s9", "addserver"},
 		{network.VXLAN, option.Options{"dhcp": state.DHCPOff, "dhcp-server": "s2"}, nil, "DHCP server s2 with DHCP off", "--dhcp single"},
 		{network.VXLAN, option.Options{"subnet": prefixes("10.50.1.5/24")}, nil, "bits set behind", "10.50.1.0/24"},
@@ -226,7 +232,7 @@ func TestSetRefuses(t *testing.T) {
 	if err := CreateBGP(c, "b1", "s1", BGPOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = Set(c, "b1", option.Options{"mtu": int64(1400)}, nil); err == nil || !strings.Contains(err.Error(), "createnetwork") {
+	if _, err = Set(c, "b1", option.Options{"mtu": int64(1400)}, nil); err == nil || !strings.Contains(err.Error(), "nothing else") {
 		t.Errorf("a BGP network: %v", err)
 	}
 	if _, err = Set(c, "n9", option.Options{"mtu": int64(1400)}, nil); err == nil || !strings.Contains(err.Error(), "unknown network") {

@@ -3,6 +3,7 @@ package ground
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 
 	"github.com/flocknet/flock/internal/state"
 )
@@ -19,12 +20,15 @@ type Use struct {
 // would stand, in a Note.
 func OwnSubnet(server string) string { return "the container subnet of " + server }
 
+// Pools are n's subnets, and of a pool network the further pools.
+func Pools(n *state.Network) []netip.Prefix { return slices.Concat(n.Subnets, n.More) }
+
 // Uses are the prefixes that networks and servers of the cluster occupy, by name.
 func Uses(c *state.Cluster) []Use {
 	var out []Use
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]
-		for _, p := range n.Subnets {
+		for _, p := range Pools(n) {
 			out = append(out, Use{Prefix: p, By: "network " + name, Network: name})
 		}
 		if n.Mesh.IsValid() {

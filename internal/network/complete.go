@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/pool"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -45,6 +47,9 @@ func Complete(c *state.Cluster) error {
 			return ground.OfNetwork(name, err)
 		}
 		if err := allocate(n, kind); err != nil {
+			if full := (*pool.FullError)(nil); errors.As(err, &full) {
+				err = hint.With(err, "", full.Next(c, name))
+			}
 			return ground.OfNetwork(name, err)
 		}
 	}

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -36,7 +35,7 @@ func poolKind(name string, back pool.Backend, routes func(p *pool.Pool, m *pool.
 	return &Kind{
 		Name: name, wire: back.Wire, Help: poolHelp, pool: &back, space: &ground.PoolSpace, commands: memberCommands,
 		columns: []string{"SUBNET"}, device: poolDevice, overlays: poolOverlays, probe: probePool,
-		takes:    append([]string{"subnet", "interface", "mtu", "subnet-len", "bridge", "domain", "dhcp", "no-masquerade", "isolate", "shares"}, takes...),
+		takes:    append([]string{"subnet", "add-pool", "interface", "mtu", "subnet-len", "bridge", "domain", "dhcp", "no-masquerade", "isolate", "shares"}, takes...),
 		complete: completePool, allocate: pool.Allocate, fits: pool.Fits,
 		compile: func(b *builder, name string, n *state.Network) error { return b.compilePool(name, n, routes) },
 	}
@@ -88,7 +87,10 @@ func completePool(c *state.Cluster, name string, n *state.Network) error {
 	if err := checkSubnets(c, n); err != nil {
 		return err
 	}
-	if err := completeLengths(n); err != nil {
+	if err := option.CompleteLengths(n); err != nil {
+		return err
+	}
+	if err := option.CheckMore(c, n); err != nil {
 		return err
 	}
 	return checkPool(c, n, back, others)
@@ -98,30 +100,6 @@ func completePool(c *state.Cluster, name string, n *state.Network) error {
 func checkBridgeless(n *state.Network) error {
 	if n.Bridge == "" && (n.Domain != "" || n.DHCP != "" || n.NoMasq || n.Isolate) {
 		return hint.Errorf("", "-b with a name, for example -b cbr0", "-d, --no-dhcp, --no-masquerade and --isolate are about a container bridge, and the network has none")
-	}
-	return nil
-}
-
-// completeLengths fills in how long the members' subnets are: /24 and /64, or what
-// a smaller pool gives.
-func completeLengths(n *state.Network) error {
-	if len(n.SubnetLens) == 0 {
-		for _, p := range n.Subnets {
-			n.SubnetLens = append(n.SubnetLens, option.DefaultLength(p))
-		}
-	}
-	if len(n.SubnetLens) != len(n.Subnets) {
-		return hint.Errorf("subnet-len", "--subnet-len once per subnet, in their order", "%d subnets and %d lengths", len(n.Subnets), len(n.SubnetLens))
-	}
-	for i, p := range n.Subnets {
-		longest := option.MaxSubnetLen4
-		if p.Addr().Is6() {
-			longest = option.MaxSubnetLen6
-		}
-		if bits := n.SubnetLens[i]; bits < p.Bits() || bits > longest {
-			return hint.Errorf("subnet-len", fmt.Sprintf("--subnet-len with a number from %d to %d", p.Bits(), longest),
-				"subnets of length %d cannot be cut out of the pool %s", bits, p)
-		}
 	}
 	return nil
 }

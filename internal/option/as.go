@@ -40,6 +40,11 @@ func ParseAS(text string) (uint32, error) {
 	return as, CheckAS(as)
 }
 
+func parseAS(text string) (int64, error) {
+	as, err := ParseAS(text)
+	return int64(as), err
+}
+
 // CheckAS refuses numbers of autonomous systems that no speaker may have.
 func CheckAS(as uint32) error {
 	switch as {

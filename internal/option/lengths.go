@@ -1,6 +1,7 @@
 package option
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -49,6 +50,51 @@ func assignLengths(n *state.Network, value any) error {
 		}
 	default:
 		return hint.Errorf("", "--subnet-len once per -s, in their order", "%d subnets and %d lengths", max(len(n.Subnets), 1), len(lengths))
+	}
+	return nil
+}
+
+// CompleteLengths fills in how long the members' subnets are: /24 and /64, or what
+// a smaller pool gives.
+func CompleteLengths(n *state.Network) error {
+	if len(n.SubnetLens) == 0 {
+		for _, p := range n.Subnets {
+			n.SubnetLens = append(n.SubnetLens, DefaultLength(p))
+		}
+	}
+	if len(n.SubnetLens) != len(n.Subnets) {
+		return hint.Errorf("subnet-len", "--subnet-len once per subnet, in their order", "%d subnets and %d lengths", len(n.Subnets), len(n.SubnetLens))
+	}
+	for i, p := range n.Subnets {
+		longest := MaxSubnetLen4
+		if p.Addr().Is6() {
+			longest = MaxSubnetLen6
+		}
+		if bits := n.SubnetLens[i]; bits < p.Bits() || bits > longest {
+			return hint.Errorf("subnet-len", fmt.Sprintf("--subnet-len with a number from %d to %d", p.Bits(), longest),
+				"subnets of length %d cannot be cut out of the pool %s", bits, p)
+		}
+	}
+	return nil
+}
+
+// CheckMore refuses further pools out of which no member could have a subnet.
+func CheckMore(c *state.Cluster, n *state.Network) error {
+	for _, p := range n.More {
+		if err := ground.CheckSubnet(c, p, ground.PoolSpace); err != nil {
+			return hint.Pin(err, "add-pool")
+		}
+		if err := ground.HostBits(p, ground.ByFlag); err != nil {
+			return hint.Pin(err, "add-pool")
+		}
+		at := slices.IndexFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() })
+		switch {
+		case at < 0:
+			return hint.Errorf("add-pool", "-s with all pools, the old and the new: it gives every member a second subnet",
+				"%s adds %s to a network that has none", p, ground.FamilyName(p.Addr().Is6()))
+		case p.Bits() > n.SubnetLens[at]:
+			return hint.Errorf("add-pool", fmt.Sprintf("a pool of /%d or wider", n.SubnetLens[at]), "%s holds no subnet of length %d, as members have", p, n.SubnetLens[at])
+		}
 	}
 	return nil
 }

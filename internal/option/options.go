@@ -21,9 +21,11 @@ type Option struct {
 	Key     string   // in the cluster file, and the flag's long name
 	Short   string   // the flag's letter; "": it has none
 	Help    string   // of the flag, its value in `quotes`; "": createnetwork does not have it
+	Set     string   // of the flag that only setnetwork has, of networks that other commands make; "": it has none
 	Offer   []string // values that a shell completes
 	Servers bool     // a shell completes names of servers
 
+	Parse  func(string) (int64, error)             // of a number that is written in several ways; nil: it is not
 	field  func(*state.Network) any                // the pointer to where a network has it
 	Among  owners                                  // whose it is, for the refusal
 	span   *span                                   // of a number: what it may be
@@ -68,11 +70,14 @@ func Of(key string) *Option {
 	return &all[slices.IndexFunc(all, func(o Option) bool { return o.Key == key })]
 }
 
+// Settable says whether setnetwork has a flag of it.
+func (o *Option) Settable() bool { return o.Help != "" || o.Set != "" }
+
 // Flag is the option as messages call it: by its flag, the short one if it has one, or by
 // its key.
 func (o *Option) Flag() string {
 	switch {
-	case o.Help == "":
+	case !o.Settable():
 		return o.Key
 	case o.Short != "":
 		return "-" + o.Short
@@ -225,7 +230,7 @@ func (given Options) Give(n *state.Network) error {
 	for i := range All() {
 		o := &All()[i]
 		value, is := given[o.Key]
-		if !is || o.Help == "" {
+		if !is || !o.Settable() {
 			continue
 		}
 		used++
@@ -248,7 +253,7 @@ func (o *Option) give(n *state.Network, value any) error {
 	if o.assign != nil {
 		return o.assign(n, value)
 	}
-	if number, is := value.(int64); is {
+	if number, is := value.(int64); is && o.span != nil {
 		if err := o.span.check(number); err != nil {
 			return err
 		}
@@ -266,6 +271,20 @@ func assignSubnets(n *state.Network, value any) error {
 		}
 	}
 	n.Subnets = slices.Clone(list)
+	return nil
+}
+
+// addPools adds pools to those that n has.
+func addPools(n *state.Network, value any) error {
+	list, _ := value.([]netip.Prefix)
+	for _, p := range list {
+		if err := ground.HostBits(p, ground.ByFlag); err != nil {
+			return err
+		}
+		if !slices.Contains(n.More, p) && !slices.Contains(n.Subnets, p) {
+			n.More = append(n.More, p)
+		}
+	}
 	return nil
 }
 

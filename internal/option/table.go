@@ -19,16 +19,20 @@ func sessionOptions() []Option {
 			Key: "subnet", Short: "s", Help: "the containers' subnet; twice for IPv4 and IPv6",
 			field: func(n *state.Network) any { return &n.Subnets }, assign: assignSubnets, said: unsaid,
 		},
-		{Key: "as", Among: ofBGP, field: func(n *state.Network) any { return &n.AS }, check: func(n *state.Network) error { return givenAS(n.AS) }},
-		{Key: "mode", Among: ofBGP, field: func(n *state.Network) any { return &n.Mode }, check: func(n *state.Network) error { return text(n.Mode, CheckMode) }},
-		{Key: "hold", Among: ofBGP, field: func(n *state.Network) any { return &n.Hold }, span: &holdSpan, said: saidHold},
+		{
+			Key: "add-pool", Set: "pools: one `CIDR` more, for members that come when the pool is full; repeatable", Among: OfPools,
+			field: func(n *state.Network) any { return &n.More }, assign: addPools,
+		},
+		{Key: "as", Set: "bgp: the members' autonomous system `ASN`", Parse: parseAS, Among: ofBGP, field: func(n *state.Network) any { return &n.AS }, check: func(n *state.Network) error { return givenAS(n.AS) }},
+		{Key: "mode", Set: "bgp: `mesh|reflector`, who has sessions", Offer: []string{state.Mesh, state.Reflector}, Among: ofBGP, field: func(n *state.Network) any { return &n.Mode }, check: func(n *state.Network) error { return text(n.Mode, CheckMode) }},
+		{Key: "hold", Set: "bgp: `SECONDS` until a silent neighbour is lost", Among: ofBGP, field: func(n *state.Network) any { return &n.Hold }, span: &holdSpan, said: saidHold},
 		{Key: "reflectors", Among: ofBGP, field: func(n *state.Network) any { return &n.Reflectors }, check: checkReflectors},
 		{Key: "before", Among: ofBGP, field: func(n *state.Network) any { return &n.Before }, said: unsaid},
 		{Key: "anycast", Among: ofBGP, field: func(n *state.Network) any { return &n.Anycast }},
 		{Key: "external", Among: ofBGP, field: func(n *state.Network) any { return &n.Externals }, said: unsaid},
 		{Key: "tunnel", field: func(n *state.Network) any { return &n.Tunnel }},
-		{Key: "key", Among: ofTunnels, field: func(n *state.Network) any { return &n.Key }, span: &keySpan},
-		{Key: "ttl", Among: ofTunnels, field: func(n *state.Network) any { return &n.TTL }, span: &ttlSpan},
+		{Key: "key", Set: "gre: key `N` from 1 to 4294967295", Among: ofTunnels, field: func(n *state.Network) any { return &n.Key }, span: &keySpan},
+		{Key: "ttl", Set: "tunnels: TTL `N` of the outer packets", Among: ofTunnels, field: func(n *state.Network) any { return &n.TTL }, span: &ttlSpan},
 	}
 }
 

@@ -170,7 +170,7 @@ func own(b *ground.Builder, n *state.Network, server string) []netip.Prefix {
 		out = append(out, p.Masked())
 	}
 	for _, name := range ground.Networks(b.Cluster, server) {
-		out = append(out, b.Cluster.Networks[name].Subnets...)
+		out = append(append(out, b.Cluster.Networks[name].Subnets...), b.Cluster.Networks[name].More...)
 		if m := b.Cluster.Networks[name].Mesh; m.IsValid() {
 			out = append(out, m)
 		}

@@ -103,7 +103,7 @@ func (p *Pool) gather(places []ground.Underlay) error {
 	if err != nil {
 		return err
 	}
-	p.reach = slices.Clone(p.N.Subnets)
+	p.reach = ground.Pools(p.N)
 	for _, u := range places {
 		a := p.N.Allocated[u.Server]
 		if a == nil {
@@ -158,7 +158,7 @@ func (p *Pool) fitting(m *Member) error {
 
 // reachOf is all that is routed in the network, as far as it concerns a member that is
 // looked at before all are known.
-func (p *Pool) reachOf(m *Member) []netip.Prefix { return slices.Concat(p.N.Subnets, m.Routed) }
+func (p *Pool) reachOf(m *Member) []netip.Prefix { return slices.Concat(ground.Pools(p.N), m.Routed) }
 
 // otherAddr is the address that u's device has of the other family.
 func (p *Pool) otherAddr(u ground.Underlay) netip.Addr {
@@ -253,7 +253,11 @@ func (m *Member) gateways() []netip.Addr {
 // addEnv tells CNI plugins and scripts on m what it was dealt.
 func (p *Pool) addEnv(m *Member) {
 	env := spec.SubnetEnv{Network: p.Name, Pools: p.N.Subnets, MTU: p.MTU, Masquerade: p.N.Bridge != "" && !p.N.NoMasq}
-	for _, own := range m.Subnets {
+	for i, own := range m.Subnets {
+		if at := slices.IndexFunc(p.N.More, own.Overlaps); at >= 0 {
+			env.Pools = slices.Clone(env.Pools)
+			env.Pools[i] = p.N.More[at]
+		}
 		env.Subnets = append(env.Subnets, netip.PrefixFrom(segment.GatewayOf(own), own.Bits()))
 	}
 	h := p.Out.Hosts[m.Server]
@@ -265,7 +269,7 @@ func (p *Pool) addEnv(m *Member) {
 // routes, they may lead anywhere in the pool.
 func (p *Pool) addClaims(m *Member) {
 	h := p.Out.Hosts[m.Server]
-	for _, pool := range p.N.Subnets {
+	for _, pool := range ground.Pools(p.N) {
 		c := spec.Claim{Network: p.Name, Prefix: pool}
 		for _, own := range m.Routed {
 			if own.Overlaps(pool) {
@@ -279,7 +283,7 @@ func (p *Pool) addClaims(m *Member) {
 	}
 	for _, other := range p.Members {
 		for _, q := range other.Routed {
-			outside := !slices.ContainsFunc(p.N.Subnets, q.Overlaps)
+			outside := !slices.ContainsFunc(ground.Pools(p.N), q.Overlaps)
 			if other != m && outside && p.back.Routes {
 				h.Claims = append(h.Claims, p.ShareClaim(p.Name, other.Server, q))
 			}

@@ -1,12 +1,12 @@
 package pool
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/ground"
-	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -22,9 +22,11 @@ func Allocate(n *state.Network, servers []string) error {
 	if err != nil {
 		return err
 	}
-	free := make([]*prefix.Cutter, len(n.Subnets))
+	free := make([][]*prefix.Cutter, len(n.Subnets))
 	for i, p := range n.Subnets {
-		free[i] = prefix.NewCutter(dealtSubnets(n), p, n.SubnetLens[i])
+		for _, q := range sameFamily(n, p) {
+			free[i] = append(free[i], prefix.NewCutter(dealtSubnets(n), q, n.SubnetLens[i]))
+		}
 	}
 	id := uint16(1)
 	for _, server := range servers {
@@ -41,11 +43,11 @@ func Allocate(n *state.Network, servers []string) error {
 			if !ok {
 				subnet, ok = was.Subnets[i], was.Subnets[i].IsValid()
 			}
-			if !ok {
-				subnet, ok = free[i].Next()
+			for j := 0; !ok && j < len(free[i]); j++ {
+				subnet, ok = free[i][j].Next()
 			}
 			if !ok || was.ID == 0 && ids[a.ID] {
-				return full(p, n.SubnetLens[i], server)
+				return &FullError{p, n.SubnetLens[i], server}
 			}
 			a.Subnets = append(a.Subnets, subnet)
 		}
@@ -55,9 +57,24 @@ func Allocate(n *state.Network, servers []string) error {
 	return nil
 }
 
-func full(pool netip.Prefix, bits int, server string) error {
-	return hint.Errorf("", "take a member out that is needed no more, or create the network with a wider pool or a longer --subnet-len",
-		"the pool %s has no subnet of length %d left for %s", pool, bits, server)
+// FullError says that no pool of a network has a subnet left for a member.
+type FullError struct {
+	pool   netip.Prefix
+	bits   int
+	server string
+}
+
+func (f *FullError) Error() string {
+	return fmt.Sprintf("the pool %s has no subnet of length %d left for %s", f.pool, f.bits, f.server)
+}
+
+// Next is the command that gives the network called name another pool.
+func (f *FullError) Next(c *state.Cluster, name string) string {
+	free, ok := strings.CutPrefix(ground.PoolSpace.Example(c, f.pool), ", for example ")
+	if !ok {
+		return "take a member out that is needed no more, flock delnetwork " + name + " SERVER"
+	}
+	return "flock setnetwork " + name + " --add-pool " + free
 }
 
 // toldSubnets are the subnets that members are named for, the first one per family.
@@ -114,6 +131,13 @@ func Fits(n *state.Network, a *state.Allocation) bool {
 func FitsPart(n *state.Network, p, own netip.Prefix) bool {
 	told := ":" + own.String()
 	named := func(share string) bool { return strings.HasSuffix(share, told) }
-	within := p.Bits() <= own.Bits() && p.Contains(own.Addr())
+	within := slices.ContainsFunc(sameFamily(n, p), func(p netip.Prefix) bool { return p.Bits() <= own.Bits() && p.Contains(own.Addr()) })
 	return own.Addr().Is6() == p.Addr().Is6() && own == own.Masked() && (within || slices.ContainsFunc(n.Shares, named))
+}
+
+// sameFamily are the pools that members are dealt subnets of where they are dealt one of p.
+func sameFamily(n *state.Network, p netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(ground.Pools(n), func(q netip.Prefix) bool {
+		return q.Addr().Is6() != p.Addr().Is6() || q != p && slices.Contains(n.Subnets, q)
+	})
 }

@@ -44,7 +44,7 @@ func (f *Facts) clone() *Facts {
 
 func (n *Network) clone() *Network {
 	d := *n
-	d.Subnets = slices.Clone(n.Subnets)
+	d.Subnets, d.More = slices.Clone(n.Subnets), slices.Clone(n.More)
 	d.SubnetLens = slices.Clone(n.SubnetLens)
 	d.Members = slices.Clone(n.Members)
 	d.Shares, d.Forced = slices.Clone(n.Shares), slices.Clone(n.Forced)

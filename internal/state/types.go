@@ -137,7 +137,8 @@ type External struct {
 // kind refuses others.
 type Network struct {
 	Type       string         `toml:"type"`
-	Subnets    []netip.Prefix `toml:"subnet,omitempty"` // masked; at most one per family
+	Subnets    []netip.Prefix `toml:"subnet,omitempty"`   // masked; at most one per family
+	More       []netip.Prefix `toml:"add-pool,omitempty"` // pools: further ones, for members that Subnets have no room for; masked
 	Interface  string         `toml:"interface,omitempty"`
 	Bridge     string         `toml:"bridge,omitempty"`
 	VNI        uint32         `toml:"vni,omitempty" zero:"no"`

@@ -69,7 +69,8 @@ func TestVerifySays(t *testing.T) {
 			[]verify.Tried{legOf("s1", "s2", 5, 1400, true), legOf("s2", "s1", 5, 1372, true)},
 			"packets of more than 1372 bytes between s1 and s2 are lost, the network uses 1450", "flock setnetwork vx1 --mtu 1372",
 		},
-		{"narrow tunnel", "gre", []verify.Tried{legOf("s1", "s2", 5, 1400, true)}, "packets of more than 1400 bytes between s1 and s2 are lost, the network uses 1450", ""},
+		{"narrow tunnel", "gre", []verify.Tried{legOf("s1", "s2", 5, 1400, true)}, "packets of more than 1400 bytes between s1 and s2 are lost, the network uses 1450", "flock setnetwork vx1 --mtu 1400"},
+		{"narrow sessions", "bgp", []verify.Tried{legOf("s1", "s2", 5, 1400, true)}, "packets of more than 1400 bytes between s1 and s2 are lost, the network uses 1450", ""},
 		{"too narrow to be set", "vxlan", []verify.Tried{legOf("s1", "s2", 5, 560, true)}, "packets of more than 560 bytes between s1 and s2 are lost, the network uses 1450", ""},
 		{"losses", "vxlan", []verify.Tried{legOf("s1", "s2", 3, 1450, true)}, "2 of 5 packets between s1 and s2, or their answers, were lost", ""},
 		{

@@ -1,0 +1,204 @@
+package edit
+
+import (
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// changed is a network that was changed, and completed.
+func changed(t *testing.T, c *state.Cluster, name string, o Change) []string {
+	t.Helper()
+	gone, err := o.Apply(c, name)
+	if err := done(c, err); err != nil {
+		t.Fatalf("%+v: %v", o, err)
+	}
+	return gone
+}
+
+// A BGP network that is given another option is the one that was created with it; sessions
+// stay until those of the other mode are up.
+func TestSetBGPIsCreate(t *testing.T) {
+	hold := int64(9)
+	for key, test := range map[string]struct {
+		value any
+		made  BGPOptions
+	}{
+		"as": {int64(64999), BGPOptions{AS: 64999}}, "hold": {int64(9), BGPOptions{Hold: &hold}}, "mode": {state.Reflector, BGPOptions{Mode: state.Reflector}},
+	} {
+		t.Run(key, func(t *testing.T) {
+			made := func(o BGPOptions) *state.Cluster {
+				c := cluster(t, 4)
+				if err := done(c, CreateBGP(c, "b1", "s1", o)); err != nil {
+					t.Fatal(err)
+				}
+				if err := done(c, JoinBGP(c, "b1", []string{"s2", "s3", "s4"})); err != nil {
+					t.Fatal(err)
+				}
+				return c
+			}
+			want, c := made(test.made), made(BGPOptions{})
+			before := specsOf(t, c)
+			changed(t, c, "b1", Change{Given: option.Options{key: test.value}})
+			if n := c.Networks["b1"]; (n.Before != nil) != (key == "mode") {
+				t.Errorf("sessions of before: %v", n.Before)
+			}
+			if err := FinishSessions(c, "b1"); err != nil {
+				t.Fatal(err)
+			}
+			if have, want := specsOf(t, c), specsOf(t, want); have != want {
+				t.Errorf("is not what createbgp makes:\n%s\nbut\n%s", want, have)
+			}
+			changed(t, c, "b1", Change{Unset: []string{key}})
+			if err := FinishSessions(c, "b1"); err != nil {
+				t.Fatal(err)
+			}
+			if have := specsOf(t, c); have != before {
+				t.Errorf("is not what it was:\n%s\nbut\n%s", before, have)
+			}
+		})
+	}
+}
+
+// A tunnel with other ends, addresses, key or TTL is the one that was added with them.
+func TestSetTunnelIsAdd(t *testing.T) {
+	seven := int64(7)
+	at := netip.MustParseAddr("10.98.0.1")
+	for name, test := range map[string]struct {
+		change, back Change
+		made         TunnelOptions
+	}{
+		"key":       {Change{Given: option.Options{"key": seven}}, Change{Unset: []string{"key"}}, TunnelOptions{Key: &seven}},
+		"ttl":       {Change{Given: option.Options{"ttl": seven}}, Change{Unset: []string{"ttl"}}, TunnelOptions{TTL: &seven}},
+		"local":     {Change{Ends: TunnelOptions{Local: at}}, Change{Unset: []string{"local"}}, TunnelOptions{Local: at}},
+		"remote":    {Change{Ends: TunnelOptions{Remote: netip.MustParseAddr("10.98.0.2")}}, Change{Unset: []string{"remote"}}, TunnelOptions{Remote: netip.MustParseAddr("10.98.0.2")}},
+		"addresses": {Change{Ends: TunnelOptions{Addresses: prefixes("10.70.0.2/30", "10.70.0.1/30")}}, Change{Ends: TunnelOptions{Addresses: prefixes("10.0.6.1/30", "10.0.6.2/30")}}, TunnelOptions{Addresses: prefixes("10.70.0.2/30", "10.70.0.1/30")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := func(o TunnelOptions) *state.Cluster {
+				c := cluster(t, 2)
+				for i, s := range []string{"s1", "s2"} {
+					f := c.Servers[s].Facts
+					f.Interfaces = append(f.Interfaces, state.Interface{Name: "eth1", MTU: 1500, Addrs: prefixes([]string{"10.98.0.1/24", "10.98.0.2/24"}[i])})
+				}
+				o.Name = "t1"
+				if err := done(c, AddTunnel(c, network.GRE, "s1", "s2", o)); err != nil {
+					t.Fatal(err)
+				}
+				return c
+			}
+			want, c := made(test.made), made(TunnelOptions{})
+			before := specsOf(t, c)
+			if gone := changed(t, c, "t1", test.change); (len(gone) > 0) != (name == "addresses") {
+				t.Errorf("what goes is %v", gone)
+			}
+			if have, want := specsOf(t, c), specsOf(t, want); have != want {
+				t.Errorf("is not what addtunnel makes:\n%s\nbut\n%s", want, have)
+			}
+			changed(t, c, "t1", test.back)
+			if have := specsOf(t, c); have != before {
+				t.Errorf("is not what it was:\n%s\nbut\n%s", before, have)
+			}
+		})
+	}
+}
+
+// A pool that is full names the command that adds another; who is a member keeps what it has.
+func TestFullPoolTakesAnother(t *testing.T) {
+	c := cluster(t, 4)
+	if err := done(c, Create(c, "n1", network.HostGW, option.Options{"subnet": prefixes("10.50.0.0/23"), "subnet-len": []int{24}})); err != nil {
+		t.Fatal(err)
+	}
+	if err := done(c, Join(c, "n1", []string{"s1", "s2"})); err != nil {
+		t.Fatal(err)
+	}
+	full := c.Clone()
+	err := done(full, Join(full, "n1", []string{"s3", "s4"}))
+	if err == nil || !strings.Contains(err.Error(), "no subnet of length 24 left for s3") {
+		t.Fatalf("have %v", err)
+	}
+	if _, next := hint.Of(err); !strings.HasPrefix(next, "flock setnetwork n1 --add-pool 10.") {
+		t.Errorf("next is %q", next)
+	}
+	was := c.Clone().Networks["n1"].Allocated
+	changed(t, c, "n1", Change{Given: option.Options{"add-pool": prefixes("10.60.0.0/23")}})
+	changed(t, c, "n1", Change{Given: option.Options{"add-pool": prefixes("10.60.0.0/23")}}) // once is enough
+	if err := done(c, Join(c, "n1", []string{"s3", "s4"})); err != nil {
+		t.Fatal(err)
+	}
+	n := c.Networks["n1"]
+	if !reflect.DeepEqual(n.Allocated["s1"], was["s1"]) || n.Allocated["s3"].Subnets[0] != netip.MustParsePrefix("10.60.0.0/24") || len(n.More) != 1 {
+		t.Errorf("s1 had %v, has %v; s3 has %v of %v", was["s1"], n.Allocated["s1"], n.Allocated["s3"], n.More)
+	}
+	text := specsOf(t, c)
+	for _, part := range []string{"route 10.60.0.0/24 via 172.16.0.3", "to 10.50.0.0/23,10.60.0.0/23", "pool 10.60.0.0/23"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("no %q in\n%s", part, text)
+		}
+	}
+	if err := done(c, Create(c, "n2", network.HostGW, option.Options{"subnet": prefixes("10.60.1.0/24")})); err == nil || !strings.Contains(err.Error(), "overlaps 10.60.0.0/23") {
+		t.Errorf("within the second pool: %v", err)
+	}
+}
+
+// A member's subnet moves, within the pool and out of it, and the others route to it.
+func TestMemberSubnetMoves(t *testing.T) {
+	c := made(t, network.VXLANL3, nil)
+	before := specsOf(t, c)
+	own := func() string { return c.Networks["n1"].Allocated["s2"].Subnets[0].String() }
+	was := own()
+	for _, to := range []string{"10.50.77.0/24", "10.88.1.0/24", "10.88.2.0/24", was} {
+		gone := changed(t, c, "n1", Change{Subnets: []string{"s2:" + to}})
+		if own() != to || len(gone) != 1 || !strings.Contains(gone[0], "of s2") {
+			t.Errorf("to %s: it has %s, gone %v", to, own(), gone)
+		}
+	}
+	if n := c.Networks["n1"]; len(n.Shares) != 0 {
+		t.Errorf("shares %v", n.Shares)
+	}
+	if have := specsOf(t, c); have != before {
+		t.Errorf("back again it is\n%s\nnot\n%s", have, before)
+	}
+	for text, why := range map[string]string{
+		"s2:" + c.Networks["n1"].Allocated["s1"].Subnets[0].String(): "overlap", "s9:10.50.9.0/24": "not a member", "s2:fd00::/64": "no IPv6 pool", "s2:10.50.9.1/24": "bits set",
+	} {
+		trial := c.Clone()
+		_, err := Change{Subnets: []string{text}}.Apply(trial, "n1")
+		if err = done(trial, err); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: want %q, have %v", text, why, err)
+		}
+	}
+	v := made(t, network.VXLAN, nil)
+	if _, err := (Change{Subnets: []string{"s2:10.50.9.0/24"}}).Apply(v, "n1"); err == nil {
+		t.Error("a vxlan's member has a subnet of its own")
+	}
+	if _, err := (Change{Ends: TunnelOptions{Local: netip.MustParseAddr("10.99.0.1")}}).Apply(v, "n1"); err == nil {
+		t.Error("a vxlan has ends")
+	}
+}
+
+// What members cannot change at one moment is said.
+func TestApart(t *testing.T) {
+	members := []string{"s1", "s2"}
+	for _, test := range []struct {
+		was, now state.Network
+		note     bool
+	}{
+		{state.Network{Type: network.WireGuard, Port: 1, Members: members}, state.Network{Type: network.WireGuard, Port: 2, Members: members}, true},
+		{state.Network{Type: network.UDP, Port: 1, Members: members}, state.Network{Type: network.UDP, Port: 2, Members: members}, true},
+		{state.Network{Type: network.VXLAN, Port: 1, Members: members}, state.Network{Type: network.VXLAN, Port: 2, Members: members}, false},
+		{state.Network{Type: network.WireGuard, Port: 1, Members: members[:1]}, state.Network{Type: network.WireGuard, Port: 2, Members: members[:1]}, false},
+		{state.Network{Type: network.GRE, Members: members}, state.Network{Type: network.GRE, Key: 2, Members: members}, true},
+		{state.Network{Type: network.BGP, AS: 1, Members: members}, state.Network{Type: network.BGP, AS: 2, Members: members}, true},
+	} {
+		if notes := Apart("n1", &test.was, &test.now); (len(notes) == 1) != test.note {
+			t.Errorf("%s: %v", test.now.Type, notes)
+		}
+	}
+}
