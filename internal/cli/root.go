@@ -8,7 +8,6 @@ import (
 	"github.com/flocknet/flock/internal/labcmd"
 	"github.com/spf13/cobra"
 
-	"github.com/flocknet/flock/internal/view"
 )
 
 // Groups of commands in `flock help`.
@@ -57,7 +56,7 @@ func newRoot(a *app) *cobra.Command {
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.CheckGlobals(cmd) },
 	}
 	a.AddGlobals(root.PersistentFlags())
-	command.CompleteFlag(root, "output", command.CompleteWords(view.FormTable, view.FormJSON, view.FormWide))
+	command.CompleteFlag(root, "output", command.CompleteForms)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		what, _, _ := strings.Cut(err.Error(), ": strconv.") // Go's own words help nobody
 		return command.Refuse(cmd.CommandPath()+" --help", "%s", what)

@@ -23,10 +23,12 @@ missing, '~' differs, '-' is too much. Nothing is changed. A server is converged
 unreachable, refused or failed. A server whose DHCP runs out of addresses is drifted, too,
 and so are members of a network that do not reach each other. Exit status 4 when one drifted
 or is pending. -o wide shows all servers, and of WireGuard peers the endpoint in use, the last
-handshake and traffic.
+handshake and traffic. -o prometheus prints all of it as metrics, for a file that node_exporter
+reads (examples/metrics).
 
   flock status vx1
   flock status s1 s2`,
+		Annotations:       command.Metered(),
 		Args:              command.Between(0, 1<<30),
 		ValidArgsFunction: a.completeLooking(),
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.lookAt(cmd.Context(), args) },
@@ -72,15 +74,18 @@ func (a *app) lookAt(ctx context.Context, names []string) error {
 	for i := range out.Servers {
 		out.Servers[i].State = view.LiveState(out, out.Servers[i])
 	}
-	if a.JSON() {
+	switch {
+	case a.JSON():
 		err = a.PrintJSON(view.OutcomeOf(out))
-	} else {
+	case a.Metrics():
+		err = a.PrintMetrics(out, time.Now())
+	default:
 		err = a.PrintStatus(out)
 	}
 	if err == nil && a.Wide() {
 		err = a.PrintSessions(out, time.Now())
 	}
-	if !a.JSON() {
+	if !a.JSON() && !a.Metrics() {
 		a.Notes(slices.DeleteFunc(slices.Concat(out.Notes, out.Silent), func(n ground.Note) bool { return !n.Amiss }))
 		a.Notes(view.BGPNotes(out.Servers))
 		view.LoosePorts(out.Servers, func(line string) { a.Say("%s", line) })

@@ -33,3 +33,23 @@ func TestStatusOfServers(t *testing.T) {
 		t.Errorf("completion offers %q", have)
 	}
 }
+
+// Metrics are for status alone; other commands do not offer them.
+func TestOnlyStatusPrintsMetrics(t *testing.T) {
+	b := newBench(t, three)
+	if code := b.run("status", "-o", "prometheus"); code != command.ExitDone || !strings.Contains(b.out.String(), "# TYPE flock_server_state gauge\n") {
+		t.Errorf("exit status %d: %s%s", code, b.out.String(), b.err.String())
+	}
+	contacts := b.engine.contacts
+	for _, args := range []string{"listnetworks -o prometheus", "plan -o prometheus", "apply -o prometheus"} {
+		if code := b.run(strings.Fields(args)...); code != command.ExitUsage || b.engine.contacts != contacts || !strings.Contains(b.err.String(), "next:  flock status -o prometheus") {
+			t.Errorf("%s: exit status %d: %s", args, code, b.err.String())
+		}
+	}
+	for command, want := range map[string]string{"status": "table\njson\nwide\nprometheus\n:4\n", "listnetworks": "table\njson\nwide\n:4\n"} {
+		b.run("__completeNoDesc", command, "-o", "")
+		if have := b.out.String(); have != want {
+			t.Errorf("%s -o: completion offers %q", command, have)
+		}
+	}
+}

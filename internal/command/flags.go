@@ -69,8 +69,10 @@ func (a *App) CheckGlobals(cmd *cobra.Command) error {
 		a.namesKey = true
 	}
 	switch {
-	case !slices.Contains([]string{view.FormTable, view.FormJSON, view.FormWide}, a.Output):
-		return Refuse("-o table, -o json or -o wide", "unknown output form %q", a.Output)
+	case a.Output == view.FormMetrics && cmd.Annotations[metered] == "":
+		return Refuse("flock status -o prometheus", "%s prints no metrics", cmd.CommandPath()[len("flock "):])
+	case !slices.Contains(forms(cmd), a.Output):
+		return Refuse("-o "+strings.Join(forms(cmd), ", -o "), "unknown output form %q", a.Output)
 	case g.parallel < 1:
 		return Refuse("--parallel 64", "--parallel %d: at least one server at a time", g.parallel)
 	case g.timeout <= 0:
@@ -81,6 +83,26 @@ func (a *App) CheckGlobals(cmd *cobra.Command) error {
 		return Refuse("leave one away", "--verbose and --quiet contradict each other")
 	}
 	return nil
+}
+
+// metered marks a command that can print metrics.
+const metered = "metered"
+
+// Metered are the annotations of a command that prints metrics with -o prometheus.
+func Metered() map[string]string { return map[string]string{metered: "yes"} }
+
+// forms are the values of -o for a command.
+func forms(cmd *cobra.Command) []string {
+	out := []string{view.FormTable, view.FormJSON, view.FormWide}
+	if cmd.Annotations[metered] != "" {
+		out = append(out, view.FormMetrics)
+	}
+	return out
+}
+
+// CompleteForms offers the values of -o.
+func CompleteForms(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return forms(cmd), cobra.ShellCompDirectiveNoFileComp
 }
 
 // changes marks a command that --dry-run is for.

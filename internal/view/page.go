@@ -13,7 +13,7 @@ import (
 type Page struct {
 	screen.Streams
 	Getenv  func(string) string
-	Output  string // formTable, formJSON, formWide
+	Output  string // one of the forms below
 	Verbose bool   // more: every step
 	Quiet   bool   // nothing but data and errors
 }
@@ -23,10 +23,15 @@ const (
 	FormTable = "table"
 	FormJSON  = "json"
 	FormWide  = "wide"
+	// FormMetrics is Prometheus's text format, where a command has Metrics.
+	FormMetrics = "prometheus"
 )
 
 // JSON says whether data is printed as one JSON document.
 func (a *Page) JSON() bool { return a.Output == FormJSON }
+
+// Metrics says whether data is printed as metrics.
+func (a *Page) Metrics() bool { return a.Output == FormMetrics }
 
 // Wide says whether everything is shown, and nothing is cut.
 func (a *Page) Wide() bool { return a.Output == FormWide }

@@ -18,6 +18,11 @@ const (
 	Drifted   = "drifted"
 )
 
+// serverStates are the states that a server can have in status, the best first.
+func serverStates() []string {
+	return []string{Converged, Drifted, StatePending, change.Refused, change.Unreachable, change.Failed}
+}
+
 // LiveState is the state of a server that was looked at live.
 func LiveState(out *change.Outcome, s change.Server) string {
 	_, never := slices.BinarySearch(out.Behind, s.Name)
@@ -72,7 +77,7 @@ func tally(out *change.Outcome) string {
 		count[s.State]++
 	}
 	var words []string
-	for _, state := range []string{Converged, Drifted, StatePending, change.Refused, change.Unreachable, change.Failed} {
+	for _, state := range serverStates() {
 		if count[state] > 0 {
 			words = append(words, fmt.Sprintf("%d %s", count[state], state))
 		}
