@@ -42,6 +42,7 @@ func (r *run) push(ctx context.Context) {
 	if r.exchanged() {
 		done = r.overlap(ctx, todo)
 		todo = slices.DeleteFunc(todo, func(p *peer) bool { return p.err != nil })
+		arrive(ctx)
 	}
 	var kept error // why the server that should change its key first did not
 	for _, wave := range r.waves(todo) {

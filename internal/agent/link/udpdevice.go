@@ -182,7 +182,9 @@ func carry(ctx context.Context, d *udptun.Device, control net.Listener) error {
 	answered := make(chan error, 1)
 	go func() { answered <- d.Answer(ctx, control) }()
 	err := d.Run(ctx)
-	err = errors.Join(err, control.Close())
+	if closed := control.Close(); !errors.Is(closed, net.ErrClosed) { // the end of ctx closes it, too
+		err = errors.Join(err, closed)
+	}
 	return errors.Join(err, <-answered)
 }
 
