@@ -86,8 +86,10 @@ func (o own) step(s *host.Files) (*spec.Step, error) {
 	}
 	detail := ""
 	switch {
-	case runs == "" || text != have:
+	case runs == "":
 		detail = "somebody changed it"
+	case text != have:
+		detail = changedBy(runs)
 	case !sysfile.Exists(runs):
 		detail = "its program is gone"
 	case !o.enabled(s):
@@ -96,6 +98,15 @@ func (o own) step(s *host.Files) (*spec.Step, error) {
 		return nil, nil
 	}
 	return &spec.Step{Action: spec.Change, Object: object, Detail: detail}, nil
+}
+
+// changedBy says whose a unit's text is that is not what this program writes. The program
+// of another version had a text of its own for its unit.
+func changedBy(runs string) string {
+	if self, err := unit.OwnProgram(); err == nil && runs != self && sysfile.Exists(runs) {
+		return "another version of flock wrote it, or somebody changed it"
+	}
+	return "somebody changed it"
 }
 
 // Steps is what applying want would do to the units. There are none without systemd.

@@ -125,6 +125,38 @@ func TestEveryUnitIsPlannedMadeAndRemoved(t *testing.T) {
 	}
 }
 
+// A unit with another text, by the program of another version, may be as that version wrote
+// it; one with this program is not.
+func TestUnitsOfAnotherVersionAreNamed(t *testing.T) {
+	s := server(t, true)
+	self, err := unit.OwnProgram()
+	if err == nil {
+		err = Ensure(t.Context(), s)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range owns {
+		for program, says := range map[string]string{
+			self:                           "somebody changed it",
+			"/usr/local/lib/flock/0/flock": "somebody changed it", // it is gone, and says nothing
+			"/bin/sh":                      "another version of flock wrote it, or somebody changed it",
+		} {
+			text, err := o.text(program)
+			if err == nil {
+				err = sysfile.Write(s.Units.Path(o.name), text+"# more\n", 0o644, false)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(t, s, program, "~ unit "+o.name+": "+says)
+		}
+		if err := errors.Join(os.Remove(s.Units.Path(o.name)), Ensure(t.Context(), s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The units run this very program, each its own part, within what systemd grants; they are
 // written once.
 func TestUnitsRunThisProgram(t *testing.T) {
