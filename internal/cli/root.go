@@ -7,7 +7,6 @@ import (
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/labcmd"
 	"github.com/spf13/cobra"
-
 )
 
 // Groups of commands in `flock help`.
