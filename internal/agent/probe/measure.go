@@ -27,6 +27,10 @@ const (
 	// find that out: as long as four round trips, and no less than sizeWithin.
 	sizeWithin = 200 * time.Millisecond
 	sizeTries  = 2
+	// What looks bad is looked at again, with no other load, before it is called so: a busy
+	// machine drops a packet of a hundred that arrive at once.
+	againTimes = 40
+	againEvery = 10 * time.Millisecond
 )
 
 // measure is a measurement: its sockets, what was sent, what was heard.
@@ -36,6 +40,7 @@ type measure struct {
 	sent    []request          // by sequence number
 	since   int                // the first of sent that is waited for
 	left    int                // of those, how many nobody has answered yet
+	counted int                // the first of sent whose round trip counts
 	callers map[netip.Addr]bool
 	id      uint16
 }
@@ -124,21 +129,44 @@ func openRaw(from netip.Addr) (int, error) {
 	return fd, nil
 }
 
-// roundTrips sends echoTimes requests on every way.
+// roundTrips sends echoTimes requests on every way, and more on those that lose some: what
+// counts there is what the second look shows.
 func (m *measure) roundTrips(ctx context.Context) error {
-	for i := range echoTimes {
-		if i > 0 {
-			if err := m.hear(ctx, time.Now().Add(echoEvery), true); err != nil {
+	var all, lossy []int
+	for i := range m.ways {
+		all = append(all, i)
+	}
+	err := m.echoes(ctx, all, echoTimes, echoEvery)
+	for i, w := range m.ways {
+		if w.Heard < w.Sent {
+			lossy = append(lossy, i)
+		}
+	}
+	if err == nil && len(lossy) > 0 {
+		err = m.echoes(ctx, lossy, againTimes, againEvery)
+	}
+	return err
+}
+
+// echoes sends requests on some ways and counts the answers.
+func (m *measure) echoes(ctx context.Context, on []int, times int, every time.Duration) error {
+	for _, i := range on {
+		m.ways[i].Sent, m.ways[i].trips = 0, nil
+	}
+	m.counted = len(m.sent)
+	for n := range times {
+		if n > 0 {
+			if err := m.hear(ctx, time.Now().Add(every), true); err != nil {
 				return err
 			}
 		}
-		for w := range m.ways {
-			m.ways[w].Sent++
-			m.send(w, smallest(m.ways[w].Echo.To))
+		for _, i := range on {
+			m.ways[i].Sent++
+			m.send(i, smallest(m.ways[i].Echo.To))
 		}
 	}
 	err := m.hear(ctx, time.Now().Add(echoWithin), false)
-	for i := range m.ways {
+	for _, i := range on {
 		w := &m.ways[i]
 		if w.Heard = len(w.trips); w.Heard > 0 {
 			slices.Sort(w.trips)
@@ -184,9 +212,28 @@ func (m *measure) sizes(ctx context.Context) error {
 			}
 			w.Passes = w.low
 		}
-		open = slices.DeleteFunc(open, func(i int) bool { return m.ways[i].low == m.ways[i].high })
+		open = slices.DeleteFunc(open, func(i int) bool { return m.ways[i].low >= m.ways[i].high })
 	}
-	return nil
+	return m.wholeAgain(ctx)
+}
+
+// wholeAgain tries packets of the MTU once more where smaller ones only seemed to pass.
+func (m *measure) wholeAgain(ctx context.Context) error {
+	var narrow []int
+	try := map[int]int{}
+	for i, w := range m.ways {
+		if w.Passes > 0 && w.Passes < w.Echo.MTU {
+			narrow, try[i] = append(narrow, i), w.Echo.MTU
+		}
+	}
+	if len(narrow) == 0 {
+		return nil
+	}
+	err := m.trySizes(ctx, narrow, try)
+	for _, i := range narrow {
+		m.ways[i].Passes = m.ways[i].low
+	}
+	return err
 }
 
 // trySizes sends a packet of a size on each of the ways open, again where it is not answered.
@@ -240,7 +287,8 @@ func (m *measure) send(w, size int) {
 	m.sent[number].answered = true // nobody waits for it
 }
 
-// hear takes in what comes until end, or until all is answered unless whole is set.
+// hear takes in what comes until end, or until all is answered unless whole is set. It looks
+// once more when end has come: this process may have stood still since the answer came.
 func (m *measure) hear(ctx context.Context, end time.Time, whole bool) error {
 	fds := make([]unix.PollFd, 0, len(m.sockets))
 	from := make([]netip.Addr, 0, len(m.sockets))
@@ -249,9 +297,10 @@ func (m *measure) hear(ctx context.Context, end time.Time, whole bool) error {
 		from = append(from, a)
 	}
 	const slice = 20 * time.Millisecond // after which an end of the session is noticed
-	for now := time.Now(); now.Before(end) && (whole || m.left > 0); now = time.Now() {
-		wait := min(end.Sub(now), slice)
-		n, err := unix.Poll(fds, int(wait.Milliseconds())+1)
+	for over := false; !over && (whole || m.left > 0); {
+		wait := min(time.Until(end), slice)
+		over = wait <= 0
+		n, err := unix.Poll(fds, max(0, int((wait+time.Millisecond-1)/time.Millisecond)))
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("wait for echoes: %w", err)
 		}
@@ -315,6 +364,8 @@ func (m *measure) note(p []byte, at, from netip.Addr, size int, now time.Time) {
 		if w.low < r.size {
 			w.low = r.size
 		}
-		w.trips = append(w.trips, now.Sub(r.at))
+		if number >= m.counted {
+			w.trips = append(w.trips, now.Sub(r.at))
+		}
 	}
 }

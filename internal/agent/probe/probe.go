@@ -23,14 +23,19 @@ import (
 // is answered. It takes no lock and changes nothing.
 
 const (
-	probeWithin = 1200 * time.Millisecond // for all answers; a device that was made just now takes a second to run (linkwatch)
-	probePoll   = 5 * time.Millisecond
-	probeAgain  = 20 * time.Millisecond // the first wait, then twice as long each time
+	probePoll = 5 * time.Millisecond
 	// handshakeDead is when a WireGuard session is over: nothing of it is taken in any
 	// more (REJECT_AFTER_TIME of the WireGuard paper, §6.1), the next packet begins anew.
 	handshakeDead = 180 * time.Second
 	discardPort   = 9 // RFC 863: nobody answers
 )
+
+// rounds are how long an answer is waited for after each time that all were asked who gave
+// none so far: 1.3 s in all. A device that was made just now takes a second to run (linkwatch).
+func rounds() []time.Duration {
+	const ms = time.Millisecond
+	return []time.Duration{20 * ms, 40 * ms, 80 * ms, 160 * ms, 200 * ms, 200 * ms, 200 * ms, 200 * ms, 200 * ms}
+}
 
 // prober is how one sort of probe is sent by a link, and how answers are heard.
 type prober interface {
@@ -62,42 +67,37 @@ func Probe(ctx context.Context, k *host.Host, probes []spec.Probe, now time.Time
 	}
 	of := func(p spec.Probe) prober { return probers[p.Link+" "+probeSort(p)] }
 	left, err := unanswered(probes, of)
-	if err != nil {
+	if err != nil || len(left) == 0 {
 		return nil, err
 	}
 	return awaitAnswers(ctx, left, of)
 }
 
-// awaitAnswers asks, and asks again, until all are answered or time is over.
+// awaitAnswers asks those in left, again in each round, until all answered or the rounds are
+// over. A round ends with a look: on a busy machine this process may have stood still since the
+// answer came, and what is counted are rounds, in which others had their time, too.
 func awaitAnswers(ctx context.Context, left []spec.Probe, of func(spec.Probe) prober) ([]spec.Probe, error) {
-	over := time.NewTimer(probeWithin)
-	defer over.Stop()
 	tick := time.NewTicker(probePoll)
 	defer tick.Stop()
-	again := time.NewTimer(0)
-	defer again.Stop()
-	wait := probeAgain
-	for len(left) > 0 {
-		select {
-		case <-again.C:
-			for _, p := range left {
-				// A device that is down sends nothing, and hears nothing.
-				_ = of(p).ask(p)
+	for _, wait := range rounds() {
+		for _, p := range left {
+			// A device that is down sends nothing, and hears nothing.
+			_ = of(p).ask(p)
+		}
+		for end, over := time.Now().Add(wait), false; !over; {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return left, ctx.Err()
 			}
-			again.Reset(wait)
-			wait *= 2
-		case <-tick.C:
+			over = !time.Now().Before(end)
 			var err error
-			if left, err = unanswered(left, of); err != nil {
-				return nil, err
+			if left, err = unanswered(left, of); err != nil || len(left) == 0 {
+				return left, err
 			}
-		case <-over.C:
-			return left, nil
-		case <-ctx.Done():
-			return left, ctx.Err()
 		}
 	}
-	return nil, nil
+	return left, nil
 }
 
 func unanswered(probes []spec.Probe, of func(spec.Probe) prober) ([]spec.Probe, error) {

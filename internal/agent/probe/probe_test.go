@@ -1,0 +1,124 @@
+//go:build linux
+
+package probe
+
+import (
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// slowProber answers when it was asked a number of times, and a while after that.
+type slowProber struct {
+	times int
+	after time.Duration
+	asked int
+	last  time.Time
+}
+
+func (s *slowProber) ask(spec.Probe) error {
+	s.asked++
+	s.last = time.Now()
+	return nil
+}
+
+func (s *slowProber) heard(spec.Probe) (bool, error) {
+	return s.asked >= s.times && time.Since(s.last) >= s.after, nil
+}
+
+func (*slowProber) close() {}
+
+// TestLastAnswerCounts: an answer to the last request counts, also when it comes at the end of
+// the time for it; one that comes never does not.
+func TestLastAnswerCounts(t *testing.T) {
+	t.Parallel()
+	last := rounds()[len(rounds())-1]
+	for _, test := range []struct {
+		times, left int
+	}{{1, 0}, {len(rounds()), 0}, {len(rounds()) + 1, 1}} {
+		p := &slowProber{times: test.times, after: min(last, rounds()[min(test.times, len(rounds()))-1])}
+		left, err := awaitAnswers(context.Background(), make([]spec.Probe, 1), func(spec.Probe) prober { return p })
+		if err != nil || len(left) != test.left {
+			t.Errorf("answered when asked %d times: want %d unheard, have %d, %v", test.times, test.left, len(left), err)
+		}
+		if want := min(test.times, len(rounds())); p.asked != want {
+			t.Errorf("asked %d times, want %d", p.asked, want)
+		}
+	}
+}
+
+// TestHearLooksOnceMore: what came while this process stood still, past the time for it, counts.
+func TestHearLooksOnceMore(t *testing.T) {
+	t.Parallel()
+	at := netip.MustParseAddr("127.0.0.1")
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) }) //nolint:errcheck // nothing is lost
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: at.As4()}); err != nil {
+		t.Fatal(err)
+	}
+	own, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply := make([]byte, 84) // as raw(7) hands it out: the IPv4 header comes first
+	reply[0] = 0x45
+	binary.BigEndian.PutUint16(reply[24:], 7)
+	if err := unix.Sendto(fd, reply, 0, own); err != nil {
+		t.Fatal(err)
+	}
+	m := &measure{
+		ways: []way{{Echoed: spec.Echoed{Echo: spec.Echo{From: at, To: at}}}}, sockets: map[netip.Addr]int{at: fd},
+		sent: []request{{size: len(reply), at: time.Now()}}, left: 1, callers: map[netip.Addr]bool{}, id: 7,
+	}
+	if err := m.hear(t.Context(), time.Now().Add(-time.Second), false); err != nil || len(m.ways[0].trips) != 1 {
+		t.Errorf("want the answer that is there, have %v, %v", m.ways[0].trips, err)
+	}
+}
+
+// TestWhatLosesIsTriedAgain: the second look alone counts where the first one lost something.
+func TestWhatLosesIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	m := &measure{sockets: map[netip.Addr]int{}, callers: map[netip.Addr]bool{}, ways: make([]way, 2)}
+	at := netip.MustParseAddr("127.0.0.1")
+	for i := range m.ways {
+		m.ways[i].Echo = spec.Echo{From: at, To: at}
+	}
+	if err := m.roundTrips(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sent := []int{m.ways[0].Sent, m.ways[1].Sent, len(m.sent)}
+	if want := []int{againTimes, againTimes, 2 * (echoTimes + againTimes)}; !slices.Equal(sent, want) {
+		t.Errorf("want %v requests of both and in all, have %v", want, sent)
+	}
+	// An answer to the first look is none to the second.
+	m.note(echoReply(m.id, 0), at, at, 84, time.Now())
+	m.note(echoReply(m.id, len(m.sent)-1), at, at, 84, time.Now())
+	if have := len(m.ways[0].trips) + len(m.ways[1].trips); have != 0 {
+		t.Errorf("requests that could not be sent have no answer, have %d", have)
+	}
+	first, last := &m.sent[0], &m.sent[len(m.sent)-1]
+	first.answered, last.answered = false, false
+	m.note(echoReply(m.id, 0), at, at, 84, time.Now())
+	m.note(echoReply(m.id, len(m.sent)-1), at, at, 84, time.Now())
+	if len(m.ways[first.way].trips) != 0 || len(m.ways[last.way].trips) != 1 {
+		t.Errorf("want the trip of the second look alone, have %v and %v", m.ways[0].trips, m.ways[1].trips)
+	}
+}
+
+func echoReply(id uint16, number int) []byte {
+	p := make([]byte, 64)
+	p[0] = echoReply4
+	binary.BigEndian.PutUint16(p[4:], id)
+	binary.BigEndian.PutUint16(p[6:], uint16(number)) //nolint:gosec // small
+	return p
+}
