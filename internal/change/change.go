@@ -103,6 +103,8 @@ type Request struct {
 	// Accepted is called when the edit is valid, before any server is contacted; an
 	// error ends the change. It is not called with DryRun; nil: not called.
 	Accepted func() error
+	// NoVerify leaves out whether the members that the change brings together reach each other.
+	NoVerify bool
 	// Approve is asked with the plan before anything is saved; nil means yes.
 	Approve func(*Outcome) (bool, error)
 	// Asks says, when the edit is valid, whether Approve waits for a person. Approve
@@ -225,6 +227,7 @@ func (e *Engine) Status(ctx context.Context, networks, servers []string) (*Outco
 	_ = r.refusal() // refusals are shown with their servers
 	r.askBGP(ctx)
 	r.probeAll(ctx)
+	_ = e.Store.NoteVerdicts(r.c, r.verdicts) // as a change does
 	return r.outcome(), nil
 }
 

@@ -41,6 +41,7 @@ type fleet struct {
 
 	tried  []string // "s1 10.0.4.253", the ways that were tried
 	hushed string   // the address that does not answer
+	drops  int      // how many more probes are not answered
 	lies   bool     // measurements are not what was asked for
 
 	announced []string                     // "s1:ID" of secrets that plans knew of

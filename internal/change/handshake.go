@@ -83,19 +83,30 @@ func (r *run) couples() (initiators []*peer, to map[*peer][]spec.Peer) {
 	return initiators, to
 }
 
-// handshake has the WireGuard peers that this change added complete a handshake. Pairs
-// that do not are noted; that is no failure, since each server has the right
-// configuration.
+// handshake has the WireGuard peers that this change added complete a handshake. Pairs that do
+// not, after a second try when all others are done, are noted; that is no failure, since each
+// server has the right configuration.
 func (r *run) handshake(ctx context.Context) {
 	initiators, to := r.couples()
-	results := remote.Each(ctx, initiators, r.parallel(), func(ctx context.Context, p *peer) ([]spec.Peer, error) {
-		reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpHandshake, Want: p.want, Holder: r.e.Holder, Peers: to[p]})
-		if err != nil {
-			return nil, err
+	results := r.greet(ctx, initiators, to)
+	if r.req.NoVerify {
+		return
+	}
+	owners, met := r.owners(), map[string]int{}
+	for _, p := range initiators {
+		for _, q := range to[p] {
+			met[owners[q.Key].network]++
 		}
-		return reply.Silent, nil
-	})
-	owners := r.owners()
+	}
+	var unheard []*peer
+	for i, p := range initiators {
+		if len(results[i].Value) > 0 {
+			unheard, to[p] = append(unheard, p), results[i].Value
+		}
+	}
+	for i, again := range r.greet(ctx, unheard, to) {
+		results[slices.Index(initiators, unheard[i])] = again
+	}
 	silent := map[string][]string{}
 	for i, res := range results {
 		for _, q := range res.Value {
@@ -107,12 +118,27 @@ func (r *run) handshake(ctx context.Context) {
 			silent[first] = append(silent[first], fmt.Sprintf("%s was not heard (%v)", initiators[i].name, res.Err))
 		}
 	}
+	for name, pairs := range met {
+		r.judge(name, pairs, silent[name])
+	}
 	for _, name := range slices.Sorted(maps.Keys(silent)) {
 		note := ground.Note{Network: name, Text: "no handshake yet: " + fewOf(silent[name]) + "; does every firewall on the way let WireGuard pass?"}
 		if !slices.Contains(r.silent, note) {
 			r.silent = append(r.silent, note)
 		}
 	}
+}
+
+// greet has each initiator begin a handshake with its peers, and returns those that do not
+// answer.
+func (r *run) greet(ctx context.Context, initiators []*peer, to map[*peer][]spec.Peer) []remote.Result[[]spec.Peer] {
+	return remote.Each(ctx, initiators, r.parallel(), func(ctx context.Context, p *peer) ([]spec.Peer, error) {
+		reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpHandshake, Want: p.want, Holder: r.e.Holder, Peers: to[p]})
+		if err != nil {
+			return nil, err
+		}
+		return reply.Silent, nil
+	})
 }
 
 // fewOf joins texts for one line.

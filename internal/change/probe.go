@@ -2,6 +2,7 @@ package change
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -9,11 +10,59 @@ import (
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/verify"
 )
 
 // probePaths probes paths, every server all of its own at once, and notes those without
-// an answer.
+// an answer. Those are probed again before they are called so, by themselves and from the
+// other end: fifty servers that begin at once drop some of each other's packets.
 func (r *run) probePaths(ctx context.Context, paths []network.Path) {
+	unheard := r.unheardTwice(ctx, paths)
+	pairs := map[string]int{}
+	for _, path := range paths {
+		pairs[path.Network]++
+	}
+	for _, name := range r.c.NetworkNames() {
+		var silent []string
+		for _, path := range unheard[name] {
+			silent = append(silent, path.From+" with "+path.To)
+		}
+		if pairs[name] > 0 && ctx.Err() == nil {
+			r.judge(name, pairs[name], silent)
+		}
+		if len(silent) > 0 {
+			r.deaf = append(r.deaf, unheard[name]...)
+			r.silent = append(r.silent, ground.Note{Network: name, Text: network.Unheard(unheard[name]), Amiss: true})
+		}
+	}
+}
+
+// unheardTwice are the paths without an answer in both looks, by network.
+func (r *run) unheardTwice(ctx context.Context, paths []network.Path) map[string][]network.Path {
+	left := r.unanswered(ctx, paths)
+	again := slices.Clone(left)
+	for i := range again {
+		if again[i].Back.To.IsValid() {
+			again[i] = again[i].Turned()
+		}
+	}
+	silent := map[[3]string]bool{}
+	of := func(p network.Path) [3]string { return [3]string{p.Network, min(p.From, p.To), max(p.From, p.To)} }
+	for _, path := range r.unanswered(ctx, again) {
+		silent[of(path)] = true
+	}
+	unheard := map[string][]network.Path{}
+	for _, path := range left {
+		if silent[of(path)] {
+			unheard[path.Network] = append(unheard[path.Network], path)
+		}
+	}
+	return unheard
+}
+
+// unanswered probes paths and returns those without an answer.
+func (r *run) unanswered(ctx context.Context, paths []network.Path) []network.Path {
 	of := map[*peer][]network.Path{}
 	var askers []*peer
 	for _, path := range paths {
@@ -34,20 +83,15 @@ func (r *run) probePaths(ctx context.Context, paths []network.Path) {
 		}
 		return reply.Unheard, nil
 	})
-	unheard := map[string][]network.Path{}
+	var out []network.Path
 	for i, res := range results { // an error here is no news about a path
 		for _, path := range of[askers[i]] {
 			if slices.Contains(res.Value, path.Probe) {
-				unheard[path.Network] = append(unheard[path.Network], path)
+				out = append(out, path)
 			}
 		}
 	}
-	for _, name := range r.c.NetworkNames() {
-		if list := unheard[name]; len(list) > 0 {
-			r.deaf = append(r.deaf, list...)
-			r.silent = append(r.silent, ground.Note{Network: name, Text: network.Unheard(list), Amiss: true})
-		}
-	}
+	return out
 }
 
 // probeAll probes the paths between the members that were looked at, if both ends are as
@@ -68,8 +112,25 @@ func (r *run) probeAll(ctx context.Context) {
 	r.probePaths(ctx, paths)
 }
 
+// judge notes what was found between some members of a network.
+func (r *run) judge(name string, pairs int, silent []string) {
+	v := state.Verdict{State: verify.Passes, Says: fmt.Sprintf("%d of %d pairs answer, nothing else was tried", pairs, pairs), Time: r.e.now(), Quick: true}
+	if len(silent) > 0 {
+		v.State, v.Says = verify.Lost, "no answer: "+fewOf(silent)
+	}
+	if r.verdicts == nil {
+		r.verdicts = map[string]state.Verdict{}
+	}
+	if was, known := r.verdicts[name]; !known || was.State == verify.Passes {
+		r.verdicts[name] = v
+	}
+}
+
 // probeNew probes the paths that the change made. handshake does it for WireGuard.
 func (r *run) probeNew(ctx context.Context) {
+	if r.req.NoVerify {
+		return
+	}
 	var paths []network.Path
 	for _, name := range r.c.NetworkNames() {
 		if !r.made(name) {
@@ -82,7 +143,7 @@ func (r *run) probeNew(ctx context.Context) {
 			}
 			came, goes := to.gained(path), from.gained(path)
 			if came && !goes { // the few new members probe, not all the others
-				path.From, path.To, path.Probe, path.Back = path.To, path.From, path.Back, path.Probe
+				path = path.Turned()
 			}
 			if came || goes {
 				paths = append(paths, path)

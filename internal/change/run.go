@@ -33,11 +33,12 @@ type run struct {
 	sums     sums // of the hosts of compiled
 	peers    map[string]*peer
 	saved    bool
-	handed   map[netip.Prefix]bool // subnets in which some server ran DHCP before the edit
-	looking  bool                  // plans take no lock: a person is asked first
-	clones   []ground.Note         // about servers that were made from one disk image
-	silent   []ground.Note         // of WireGuard pairs without a handshake
-	deaf     []network.Path        // whose probes were not answered
+	handed   map[netip.Prefix]bool    // subnets in which some server ran DHCP before the edit
+	looking  bool                     // plans take no lock: a person is asked first
+	clones   []ground.Note            // about servers that were made from one disk image
+	silent   []ground.Note            // of WireGuard pairs without a handshake
+	deaf     []network.Path           // whose probes were not answered
+	verdicts map[string]state.Verdict // of what the change brought together, by network
 
 	turn      Rotation                  // the key that is being rotated
 	shared    map[string][]netip.Prefix // by BGP networks when the run began

@@ -52,6 +52,8 @@ func (r *run) carry(ctx context.Context) error {
 	err := r.record() // before the outcome, which tells what is pending
 	r.handshake(ctx)
 	r.probeNew(ctx)
+	// What cannot be noted is found again by whoever looks.
+	_ = r.e.Store.NoteVerdicts(r.c, r.verdicts)
 	return err
 }
 

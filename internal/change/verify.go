@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
@@ -22,8 +23,10 @@ type Verification struct {
 	// Without are networks with no leg to try: fewer than two members, or none with an
 	// address of the network's.
 	Without []string
-	Absent  []Server       // that did not answer
-	Untried map[string]int // by network, how many legs from and to those were not tried
+	Absent  []Server            // that did not answer
+	Drifted []Server            // that are not as the cluster file says, with what differs
+	Untried map[string]int      // by network, how many legs from and to those were not tried
+	Bare    map[string][]string // by network, members without an address in it, which were not tried
 }
 
 // Verify sends packets between all members of networks, of all without names, and changes
@@ -43,40 +46,63 @@ func (e *Engine) Verify(ctx context.Context, names []string, all bool) (*Verific
 	if len(names) == 0 {
 		names = c.NetworkNames()
 	}
-	v := &Verification{Cluster: c, Untried: map[string]int{}}
-	r := &run{e: e, c: c, peers: map[string]*peer{}, sums: sums{}}
+	v := &Verification{Cluster: c, Untried: map[string]int{}, Bare: map[string][]string{}}
+	r := &run{e: e, c: c, compiled: compiled, peers: map[string]*peer{}, sums: sums{}}
 	defer r.end()
 	for _, name := range names {
-		legs := verify.Legs(c, compiled, name, all)
+		for _, member := range c.Networks[name].Members {
+			server := ground.ServerOf(member)
+			r.peers[server] = &peer{name: server, want: compiled.Hosts[server]}
+		}
+	}
+	there := v.look(ctx, r)
+	for _, name := range names {
+		legs, bare := verify.Legs(c, compiled, name, all)
 		if len(legs) == 0 {
 			v.Without = append(v.Without, name)
 		}
+		v.Bare[name] = bare
 		for _, w := range legs {
 			v.Legs = append(v.Legs, verify.Tried{Leg: w, Below: [2]netip.Addr{verify.Underlay(compiled, name, w.From), verify.Underlay(compiled, name, w.To)}})
-			for _, server := range []string{w.From, w.To} {
-				if r.peers[server] == nil {
-					r.peers[server] = &peer{name: server, want: compiled.Hosts[server]}
-				}
-			}
 		}
 	}
-	return v, v.try(ctx, r)
+	v.leaveOut(r)
+	v.try(ctx, r, there)
+	return v, ctx.Err()
+}
+
+// look asks all servers what differs there from the cluster file, and which addresses they have
+// now. It returns those that answered.
+func (v *Verification) look(ctx context.Context, r *run) []*peer {
+	peers := slices.SortedFunc(maps.Values(r.peers), func(x, y *peer) int { return strings.Compare(x.name, y.name) })
+	for i, res := range remote.Each(ctx, peers, r.parallel(), func(ctx context.Context, p *peer) (*spec.Reply, error) {
+		if err := p.dial(ctx, r.e, r.c); err != nil {
+			return nil, err
+		}
+		return p.do(ctx, r.e, &spec.Request{Op: spec.OpStatus, Want: p.want, Holder: r.e.Holder})
+	}) {
+		p := peers[i]
+		if p.err = res.Err; p.err != nil {
+			v.Absent = append(v.Absent, Server{Name: p.name, State: Unreachable, Err: p.err})
+			continue
+		}
+		if p.plan = res.Value.Plan; len(p.plan.Steps) > 0 {
+			v.Drifted = append(v.Drifted, Server{Name: p.name, State: Planned, Plan: p.plan})
+		}
+		if s := v.Cluster.Servers[p.name]; s != nil && res.Value.Facts != nil {
+			s.Facts = factsOf(res.Value.Facts)
+		}
+	}
+	return slices.DeleteFunc(peers, func(p *peer) bool { return p.err != nil })
 }
 
 // try has all servers send at one time, so that each hears who calls it.
-func (v *Verification) try(ctx context.Context, r *run) error {
-	peers := slices.SortedFunc(maps.Values(r.peers), func(x, y *peer) int { return strings.Compare(x.name, y.name) })
-	for i, res := range remote.Each(ctx, peers, r.parallel(), func(ctx context.Context, p *peer) (struct{}, error) {
-		return struct{}{}, p.dial(ctx, r.e, r.c)
-	}) {
-		v.missing(peers[i], res.Err)
-	}
-	there := slices.DeleteFunc(peers, func(p *peer) bool { return p.err != nil })
-	v.leaveOut(r)
+func (v *Verification) try(ctx context.Context, r *run, there []*peer) {
 	of := map[string][]int{}
 	for i, t := range v.Legs {
 		of[t.From] = append(of[t.From], i)
 	}
+	there = slices.DeleteFunc(there, func(p *peer) bool { return len(of[p.name]) == 0 })
 	replies := remote.Each(ctx, there, len(there), func(ctx context.Context, p *peer) (*spec.Reply, error) {
 		req := &spec.Request{Op: spec.OpMeasure, Want: p.want, Holder: r.e.Holder}
 		for _, i := range of[p.name] {
@@ -89,8 +115,8 @@ func (v *Verification) try(ctx context.Context, r *run) error {
 	for i, res := range replies {
 		p := there[i]
 		r.e.event(Event{Server: p.name, Done: true})
-		v.missing(p, res.Err)
-		if res.Err != nil {
+		if p.err = res.Err; p.err != nil {
+			v.Absent = append(v.Absent, Server{Name: p.name, State: Unreachable, Err: p.err})
 			continue
 		}
 		callers[p.name] = res.Value.Callers
@@ -102,7 +128,6 @@ func (v *Verification) try(ctx context.Context, r *run) error {
 	for i, t := range v.Legs {
 		v.Legs[i].Arrived = slices.Contains(callers[t.To], t.Leg.Echo.From)
 	}
-	return ctx.Err()
 }
 
 // leaveOut takes out the legs from and to servers that are absent.
@@ -114,12 +139,4 @@ func (v *Verification) leaveOut(r *run) {
 		}
 		return absent
 	})
-}
-
-// missing notes that a server cannot be tried.
-func (v *Verification) missing(p *peer, err error) {
-	if err != nil {
-		p.err = err
-		v.Absent = append(v.Absent, Server{Name: p.name, State: Unreachable, Err: err})
-	}
 }

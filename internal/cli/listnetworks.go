@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/hint"
@@ -20,7 +21,8 @@ func newListNetworks(a *app) *cobra.Command {
 		Long: `List the networks and tunnels of the cluster, from the file: nobody is contacted ('flock status'
 looks at the servers). With NAME, its members one by one. STATE is ready, 'pending s3 …'
 (flock apply finishes it), empty (no members) or broken (what stands in the file makes no
-sense: it is said why, and the exit status is 2). With -o json a list, with NAME one object.
+sense: it is said why, and the exit status is 2). VERIFIED is what traffic last showed, by 'flock
+verify' or at the end of a change: passes, lost, lossy, narrow. With -o json a list, with NAME one object.
 
   flock listnetworks
   flock listnetworks vx1 -o json`,
@@ -48,7 +50,7 @@ func (a *app) listNetworks(ctx context.Context) error {
 		a.Say("no networks yet; next: flock createnetwork NAME %s", strings.Join(network.Created(), "|"))
 		return r.Fault(a.App)
 	}
-	return cmp.Or(a.NetworkTable(views).Write(a.Out, a.TableWidth()), r.Fault(a.App))
+	return cmp.Or(a.NetworkTable(views, time.Now()).Write(a.Out, a.TableWidth()), r.Fault(a.App))
 }
 
 func (a *app) listNetwork(ctx context.Context, name string) error {
@@ -65,5 +67,5 @@ func (a *app) listNetwork(ctx context.Context, name string) error {
 	if a.JSON() {
 		return cmp.Or(a.PrintJSON(v), r.Fault(a.App))
 	}
-	return cmp.Or(a.PrintNetwork(v), r.Fault(a.App))
+	return cmp.Or(a.PrintNetwork(v, time.Now()), r.Fault(a.App))
 }

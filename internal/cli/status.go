@@ -1,13 +1,16 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
@@ -22,9 +25,10 @@ missing, '~' differs, '-' is too much. Nothing is changed. A server is converged
 (it differs from what it confirmed), pending (what the file says was never applied there),
 unreachable, refused or failed. A server whose DHCP runs out of addresses is drifted, too,
 and so are members of a network that do not reach each other. Exit status 4 when one drifted
-or is pending. -o wide shows all servers, and of WireGuard peers the endpoint in use, the last
-handshake and traffic. -o prometheus prints all of it as metrics, for a file that node_exporter
-reads (examples/metrics).
+or is pending. What traffic last showed ('flock verify') is said where it was bad. -o wide
+shows all servers, and of WireGuard peers the endpoint in use, the last handshake and traffic.
+-o prometheus prints all of it as metrics, for a file that node_exporter reads
+(examples/metrics).
 
   flock status vx1
   flock status s1 s2`,
@@ -74,13 +78,16 @@ func (a *app) lookAt(ctx context.Context, names []string) error {
 	for i := range out.Servers {
 		out.Servers[i].State = view.LiveState(out, out.Servers[i])
 	}
+	verdicts := a.verdicts(out, networks)
 	switch {
 	case a.JSON():
-		err = a.PrintJSON(view.OutcomeOf(out))
+		doc := view.OutcomeOf(out)
+		doc.Verified = verdicts
+		err = a.PrintJSON(doc)
 	case a.Metrics():
 		err = a.PrintMetrics(out, time.Now())
 	default:
-		err = a.PrintStatus(out)
+		err = cmp.Or(a.PrintStatus(out), a.PrintVerdicts(verdicts, time.Now()))
 	}
 	if err == nil && a.Wide() {
 		err = a.PrintSessions(out, time.Now())
@@ -95,6 +102,19 @@ func (a *app) lookAt(ctx context.Context, names []string) error {
 		return err
 	}
 	return verdict(out)
+}
+
+// verdicts are the last ones of the named networks, of all without names.
+func (a *app) verdicts(out *change.Outcome, names []string) map[string]state.Verdict {
+	s, err := a.Store()
+	if err != nil {
+		return nil
+	}
+	verdicts := s.Verdicts()
+	maps.DeleteFunc(verdicts, func(name string, _ state.Verdict) bool {
+		return out.Cluster.Networks[name] == nil || len(names) > 0 && !slices.Contains(names, name)
+	})
+	return verdicts
 }
 
 // verdict turns states into the exit status.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
@@ -19,8 +20,12 @@ func newVerify(a *app) *cobra.Command {
 		Short: "send packets between all members, and show what passes",
 		Long: `Send packets from every member of a network to every other one, by the addresses that the
 network gave them, of each family one: five echoes, and one as large as the network's MTU
-allows, in one piece. Where that is lost, the largest that passes is looked for. Nothing is
-changed.
+allows, in one piece. Where that is lost, the largest that passes is looked for. What seems
+to lose packets is tried again before it is called so. Servers that are not as the cluster file
+says, as 'flock status' finds them, are named. Nothing is changed.
+
+Members that have no address of the network are tried by what they have in the subnets that it
+deals them, or that they share: on a bridge of setsubnet, on Docker's. Those without any are named.
 
 The matrix shows the median round trip in milliseconds from the server of the row to that of
 the column; 'lost': no answer; '3/5': three of five were answered; '1400B': larger packets are
@@ -28,7 +33,8 @@ lost. All servers send at one time, so that each knows whose packets arrive: wha
 lost pair names the direction. A network of more than 12 members has no matrix, one of more
 than 50 is tried between each member and the 16 after it in a ring, unless --all is given.
 
-Exit status 4 when a path does not pass as it should, 3 when a server cannot be reached.
+Exit status 4 when a path does not pass as it should, or a server is not as it should be, 3
+when a server cannot be reached.
 
   flock verify
   flock verify vx1 -o json`,
@@ -59,13 +65,16 @@ func (a *app) verify(ctx context.Context, names []string, all bool) error {
 		return err
 	}
 	list := view.VerifiedOf(v)
+	if s, err := a.Store(); err == nil {
+		_ = s.NoteVerdicts(c, view.VerdictsOf(list, time.Now())) // in a directory that is read-only nothing is kept
+	}
 	switch {
 	case a.JSON():
 		err = a.PrintJSON(view.VerifyDocOf(v, list))
 	case len(list) == 0:
 		a.Say("there is no network; next: flock createnetwork NAME vxlan")
 	default:
-		err = a.PrintVerification(list)
+		err = a.PrintVerification(list, v.Drifted)
 	}
 	if err != nil {
 		return err
@@ -74,7 +83,7 @@ func (a *app) verify(ctx context.Context, names []string, all bool) error {
 		a.Report(s.Err)
 	}
 	switch {
-	case slices.ContainsFunc(list, (*view.Verified).Bad):
+	case slices.ContainsFunc(list, (*view.Verified).Bad), len(v.Drifted) > 0:
 		return command.Exit(command.ExitDrift)
 	case len(v.Absent) > 0:
 		return command.Exit(command.ExitPartial)

@@ -18,7 +18,7 @@ import (
 type globals struct {
 	cluster, state, sshConfig string
 	json, acceptNew           bool
-	dryRun, yes               bool
+	dryRun, yes, noVerify     bool
 	parallel                  int
 	timeout                   time.Duration
 	connect                   time.Duration // for a server's first packet
@@ -37,6 +37,7 @@ func (a *App) AddGlobals(f *pflag.FlagSet) {
 	f.StringVarP(&a.Output, "output", "o", view.FormTable, "print `table|json|wide`")
 	f.BoolVar(&g.json, "json", false, "short for -o json")
 	f.BoolVar(&g.dryRun, "dry-run", false, "print the plan from the live servers, change nothing")
+	f.BoolVar(&g.noVerify, "no-verify", false, "do not try whether members that a change brings together reach each other")
 	f.BoolVarP(&g.yes, "yes", "y", false, "do not ask; scripts need it to take something away")
 	f.IntVar(&g.parallel, "parallel", 64, "contact `N` servers at once")
 	f.DurationVar(&g.timeout, "timeout", 15*time.Second, "give a server this `DURATION` to let us in; without it views wait 3s for its first packet")
@@ -79,6 +80,8 @@ func (a *App) CheckGlobals(cmd *cobra.Command) error {
 		return Refuse("--timeout 15s", "--timeout %s is no time at all", g.timeout)
 	case g.dryRun && cmd.Annotations[changes] == "":
 		return Refuse("leave --dry-run away", "%s does not know --dry-run", cmd.CommandPath()[len("flock "):])
+	case g.noVerify && cmd.Annotations[changes] == "":
+		return Refuse("leave --no-verify away", "%s does not know --no-verify", cmd.CommandPath()[len("flock "):])
 	case a.Verbose && a.Quiet:
 		return Refuse("leave one away", "--verbose and --quiet contradict each other")
 	}
@@ -105,10 +108,11 @@ func CompleteForms(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.Sh
 	return forms(cmd), cobra.ShellCompDirectiveNoFileComp
 }
 
-// changes marks a command that --dry-run is for.
+// changes marks a command that --dry-run and --no-verify are for.
 const changes = "changes"
 
-// Changing are the annotations of a command that changes something: --dry-run is for it.
+// Changing are the annotations of a command that changes something: --dry-run and --no-verify
+// are for it.
 func Changing() map[string]string { return map[string]string{changes: "yes"} }
 
 // Prefixes is the value of a flag that takes a subnet, and may be given twice.

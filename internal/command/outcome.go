@@ -39,7 +39,7 @@ type Alter struct {
 
 // Alter carries a change out and prints what came of it.
 func (a *App) Alter(ctx context.Context, c Alter) error {
-	c.DryRun = a.flags.dryRun
+	c.DryRun, c.NoVerify = a.flags.dryRun, a.flags.noVerify
 	if !c.All {
 		c.Networks = c.About
 	}

@@ -16,6 +16,7 @@ type Reading struct {
 	Cluster  *state.Cluster
 	Compiled *ground.Compiled
 	Faults   []edit.Fault
+	Verdicts map[string]state.Verdict // by network, of those that were tried
 }
 
 // Read reads the cluster file without its lock.
@@ -28,7 +29,7 @@ func (a *App) Read(ctx context.Context) (*Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reading{}
+	r := &Reading{Verdicts: s.Verdicts()}
 	r.Cluster, r.Compiled, r.Faults = edit.Salvage(c)
 	for i := range r.Faults {
 		r.Faults[i].Err = s.Locate(r.Faults[i].Err)
@@ -39,6 +40,11 @@ func (a *App) Read(ctx context.Context) (*Reading, error) {
 // Networks are the networks of the file; those with mistakes say what is wrong.
 func (r *Reading) Networks() []*view.Network {
 	views := view.Networks(r.Cluster, r.Compiled, change.Pending(r.Cluster, r.Compiled))
+	for _, v := range views {
+		if verdict, known := r.Verdicts[v.Name]; known {
+			v.Verified = &verdict
+		}
+	}
 	for _, f := range r.Faults {
 		for _, v := range views {
 			if v.Name == f.Network {

@@ -44,7 +44,7 @@ func TestLegsAreEveryPairBothWays(t *testing.T) {
 					compiled := compileOK(t, c)
 					for _, all := range []bool{false, true} {
 						seen, each := map[string]int{}, map[string]int{}
-						for _, w := range verify.Legs(c, compiled, "n", all) {
+						for _, w := range first(verify.Legs(c, compiled, "n", all)) {
 							seen[w.Echo.From.String()+" "+w.Echo.To.String()]++
 							each[w.From]++
 							if w.From == w.To || w.Echo.From == w.Echo.To || w.Echo.MTU < 1280 || w.Echo.From.Is6() != w.Echo.To.Is6() {
@@ -77,3 +77,5 @@ func TestLegsAreEveryPairBothWays(t *testing.T) {
 		}
 	}
 }
+
+func first[T, U any](a T, _ U) T { return a }

@@ -29,6 +29,12 @@ type Path struct {
 	Back     spec.Probe // for To's, the same way; zero: only From can begin
 }
 
+// Turned is the path from its other end.
+func (p Path) Turned() Path {
+	p.From, p.To, p.Probe, p.Back = p.To, p.From, p.Back, p.Probe
+	return p
+}
+
 // Paths are the pairs of members of the network called name that its own devices connect,
 // each once. A network without such devices has none.
 func Paths(c *state.Cluster, compiled *ground.Compiled, name string) []Path {

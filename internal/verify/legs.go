@@ -5,6 +5,7 @@ package verify
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/spec"
@@ -25,9 +26,9 @@ type Leg struct {
 }
 
 // Legs are those of the network called name, each pair both ways, by each family of addresses
-// that both have. A network that gives its members no address of their own has none. With all,
-// no pair is left out, however many there are.
-func Legs(c *state.Cluster, compiled *ground.Compiled, name string, all bool) []Leg {
+// that both have. With all, no pair is left out, however many there are. Bare are members
+// without an address in the network, from and to which nothing is tried.
+func Legs(c *state.Cluster, compiled *ground.Compiled, name string, all bool) (out []Leg, bare []string) {
 	n := c.Networks[name]
 	var servers []string
 	for _, m := range n.Members {
@@ -35,8 +36,12 @@ func Legs(c *state.Cluster, compiled *ground.Compiled, name string, all bool) []
 			servers = append(servers, server)
 		}
 	}
-	own := ownAddresses(compiled, name, servers)
-	var out []Leg
+	own := ownAddresses(c, compiled, name, servers)
+	for _, server := range servers {
+		if own[server] == [2]endpoint{} {
+			bare = append(bare, server)
+		}
+	}
 	for i, from := range servers {
 		for _, to := range opposite(servers, i, all || len(servers) <= legsAll) {
 			for family := range 2 {
@@ -51,7 +56,7 @@ func Legs(c *state.Cluster, compiled *ground.Compiled, name string, all bool) []
 			}
 		}
 	}
-	return out
+	return out, bare
 }
 
 // opposite are the members with which the one at i is tried, so that each pair comes once.
@@ -73,38 +78,87 @@ type endpoint struct {
 	mtu  int
 }
 
-// ownAddresses are the first IPv4 and the first IPv6 address that each of servers has on the
-// network's devices, and no other member.
-func ownAddresses(compiled *ground.Compiled, name string, servers []string) map[string][2]endpoint {
+// ownAddresses are the first IPv4 and the first IPv6 address that each of servers has in the
+// network, and no other member.
+func ownAddresses(c *state.Cluster, compiled *ground.Compiled, name string, servers []string) map[string][2]endpoint {
 	holders := map[netip.Addr]int{}
-	each := func(server string, do func(a netip.Addr, mtu int)) {
-		links := map[string]spec.Link{}
-		for _, l := range compiled.Hosts[server].Links {
-			links[l.Name] = l
-		}
-		for _, bridge := range []bool{true, false} { // containers' addresses rather than those of what is below
-			for _, a := range compiled.Hosts[server].Addrs {
-				if l := links[a.Link]; l.Network == name && (l.Kind == spec.Bridge) == bridge {
-					do(a.Prefix.Addr(), l.MTU)
-				}
+	has := map[string][]endpoint{}
+	for _, server := range servers {
+		has[server] = append(onDevices(compiled.Hosts[server], name), inSubnets(c, compiled, name, server)...)
+		seen := map[netip.Addr]bool{}
+		for _, e := range has[server] {
+			if !seen[e.addr] {
+				seen[e.addr] = true
+				holders[e.addr]++
 			}
 		}
-	}
-	for _, server := range servers {
-		each(server, func(a netip.Addr, _ int) { holders[a]++ })
 	}
 	out := map[string][2]endpoint{}
 	for _, server := range servers {
-		each(server, func(a netip.Addr, mtu int) {
-			e, family := out[server], 0
-			if a.Is6() {
+		for _, e := range has[server] {
+			both, family := out[server], 0
+			if e.addr.Is6() {
 				family = 1
 			}
-			if holders[a] == 1 && !e[family].addr.IsValid() {
-				e[family] = endpoint{a, mtu}
-				out[server] = e
+			if holders[e.addr] == 1 && !both[family].addr.IsValid() {
+				both[family] = e
+				out[server] = both
 			}
-		})
+		}
+	}
+	return out
+}
+
+// onDevices are a member's addresses on the network's own devices, containers' addresses
+// before those of what is below.
+func onDevices(h *spec.Host, name string) []endpoint {
+	links := map[string]spec.Link{}
+	for _, l := range h.Links {
+		links[l.Name] = l
+	}
+	var out []endpoint
+	for _, bridge := range []bool{true, false} {
+		for _, a := range h.Addrs {
+			if l := links[a.Link]; l.Network == name && (l.Kind == spec.Bridge) == bridge {
+				out = append(out, endpoint{a.Prefix.Addr(), l.MTU})
+			}
+		}
+	}
+	return out
+}
+
+// inSubnets are a member's addresses in the subnets that the network deals it, or that it
+// shares: on a bridge of its own (setsubnet), on a device that is not ours. What passes in one
+// piece there is nobody's promise.
+func inSubnets(c *state.Cluster, compiled *ground.Compiled, name, server string) []endpoint {
+	var subnets []netip.Prefix
+	if a := c.Networks[name].Allocated[server]; a != nil {
+		subnets = append(subnets, a.Subnets...)
+	}
+	for _, text := range c.Networks[name].Shares {
+		if share, err := state.ParseShare(text); err == nil && share.Server == server {
+			subnets = append(subnets, share.Subnet)
+		}
+	}
+	var at []netip.Prefix
+	for _, a := range compiled.Hosts[server].Addrs {
+		at = append(at, a.Prefix)
+	}
+	if s := c.Servers[server]; s != nil && s.Facts != nil {
+		for _, i := range s.Facts.Interfaces {
+			at = append(at, i.Addrs...)
+		}
+		for _, p := range s.Facts.Local {
+			if p.IsSingleIP() {
+				at = append(at, p)
+			}
+		}
+	}
+	var out []endpoint
+	for _, p := range at {
+		if slices.ContainsFunc(subnets, func(s netip.Prefix) bool { return s.Contains(p.Addr()) }) {
+			out = append(out, endpoint{addr: p.Addr()})
+		}
 	}
 	return out
 }

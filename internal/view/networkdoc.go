@@ -24,7 +24,7 @@ var (
 		"topology", "keepalive", "lead", "mesh", "shared", "dhcp", "dhcp_server", "group", "gbp", "masquerade", "isolate",
 		"tunnel", "device", "key", "ttl", "as", "mode", "hold", "reflectors", "externals", "settling",
 	}
-	documentLast = []string{"members", "state", "pending", "notes"}
+	documentLast = []string{"members", "state", "pending", "verified", "notes"}
 	// documentAlways are there also when they are empty, or false.
 	documentAlways = []string{"name", "type", "subnet", "gateway", "gbp", "masquerade", "isolate", "members", "state", "pending"}
 	// documentOtherwise are options that the document says in other words.
@@ -67,7 +67,7 @@ func (v *Network) document() (values map[string]any, names []string) {
 	maps.Copy(values, map[string]any{
 		"name": v.Name, "type": v.Type, "subnet": v.Subnet, "gateway": v.Gateway, "mtu": v.MTU, "shared": v.Shared, "dhcp_server": v.DHCPServer,
 		"masquerade": v.Masquerade, "gbp": v.n.GBP, "isolate": v.n.Isolate, "externals": v.Externals, "settling": v.n.Before != nil,
-		"members": v.Members, "state": v.State, "pending": v.Pending, "notes": v.Notes,
+		"members": v.Members, "state": v.State, "pending": v.Pending, "verified": v.Verified, "notes": v.Notes,
 	})
 	delete(values, "key")
 	delete(values, "ttl")

@@ -3,6 +3,7 @@ package view
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/screen"
@@ -10,10 +11,14 @@ import (
 )
 
 // NetworkTable has one row per network.
-func (a *Page) NetworkTable(views []*Network) *screen.Table {
+func (a *Page) NetworkTable(views []*Network, now time.Time) *screen.Table {
 	t := &screen.Table{Whole: a.Wide(), Head: []string{"NAME", "TYPE", "SUBNET", "OPTIONS", "MEMBERS", "STATE"}}
 	if a.Wide() {
 		t.Head = []string{"NAME", "TYPE", "SUBNET", "GATEWAY", "OPTIONS", "MEMBERS", "STATE"}
+	}
+	tried := slices.ContainsFunc(views, func(v *Network) bool { return v.Verified != nil })
+	if tried {
+		t.Head = append(t.Head, "VERIFIED")
 	}
 	most := 0
 	if a.OutTTY && !a.Wide() {
@@ -24,9 +29,21 @@ func (a *Page) NetworkTable(views []*Network) *screen.Table {
 		if a.Wide() {
 			row = append(row, strings.Join(v.Gateway, " "))
 		}
-		t.Add(append(row, strings.Join(append(slices.Clone(v.options), v.besides()...), " "), v.members(most), v.stateText(most))...)
+		row = append(row, strings.Join(append(slices.Clone(v.options), v.besides()...), " "), v.members(most), v.stateText(most))
+		if tried {
+			row = append(row, verdictText(v.Verified, now))
+		}
+		t.Add(row...)
 	}
 	return t
+}
+
+// verdictText is a verdict in a cell; "-": there is none.
+func verdictText(v *state.Verdict, now time.Time) string {
+	if v == nil {
+		return ""
+	}
+	return v.State + screen.NoBreak + ago(v.Time, now)
 }
 
 // mostMembers is how many members a terminal shows of a network; -o wide and
@@ -34,9 +51,14 @@ func (a *Page) NetworkTable(views []*Network) *screen.Table {
 const mostMembers = 24
 
 // PrintNetwork prints a network with its members.
-func (a *Page) PrintNetwork(v *Network) error {
+func (a *Page) PrintNetwork(v *Network, now time.Time) error {
 	if err := a.printHead(v); err != nil {
 		return err
+	}
+	if v.Verified != nil {
+		if err := a.PrintVerdict("", *v.Verified, now); err != nil {
+			return err
+		}
 	}
 	if len(v.Members) > 0 {
 		if err := a.memberTable(v).Write(a.Out, a.TableWidth()); err != nil {

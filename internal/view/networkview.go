@@ -32,6 +32,8 @@ type Network struct {
 	Pending []string     // servers
 	Notes   []string
 
+	Verified *state.Verdict // nil: nothing was tried yet
+
 	n       *state.Network
 	options []string
 	kind    *network.Kind

@@ -9,6 +9,7 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
 )
 
 // Listed joins names for one line.
@@ -94,6 +95,8 @@ type OutcomeDoc struct {
 	Notes      []string    `json:"notes,omitempty"`
 	Leaving    []string    `json:"leaving,omitempty"` // dry run: what the file would have no more
 	Servers    []serverDoc `json:"servers"`           // those contacted
+	// Verified is what traffic last showed, by network; status has it.
+	Verified map[string]state.Verdict `json:"verified,omitempty"`
 }
 
 type serverDoc struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/verify"
 )
 
@@ -20,7 +21,8 @@ const matrixMost = 12
 // VerifyDoc is what -o json prints of a verification.
 type VerifyDoc struct {
 	Networks []verifiedDoc `json:"networks"`
-	Absent   []string      `json:"absent,omitempty"` // servers that could not be asked
+	Absent   []string      `json:"absent,omitempty"`  // servers that could not be asked
+	Drifted  []serverDoc   `json:"drifted,omitempty"` // servers that are not as the cluster file says
 }
 
 type verifiedDoc struct {
@@ -29,6 +31,7 @@ type verifiedDoc struct {
 	State   string   `json:"state"` // passes, lost, lossy, narrow: the worst of its legs; untried
 	Legs    []legDoc `json:"paths"`
 	Untried int      `json:"untried,omitempty"` // paths from and to absent servers
+	Bare    []string `json:"bare,omitempty"`    // members without an address in the network, not tried
 	Next    string   `json:"next,omitempty"`
 	Says    []string `json:"says,omitempty"` // what is wrong, as a sentence
 }
@@ -55,15 +58,20 @@ type Verified struct {
 	passing    string
 	settable   bool // its MTU can be set
 	untried    int  // legs from and to servers that are absent
+	bare       []string
+	drifted    map[string]bool // servers that are not as the cluster file says
 }
 
 // VerifiedOf are the networks of v, in order of name; those without a leg come too.
 func VerifiedOf(v *change.Verification) []*Verified {
-	of := map[string]*Verified{}
+	of, drifted := map[string]*Verified{}, map[string]bool{}
+	for _, s := range v.Drifted {
+		drifted[s.Name] = true
+	}
 	add := func(name string) *Verified {
 		if of[name] == nil {
 			n := v.Cluster.Networks[name]
-			of[name] = &Verified{Name: name, Type: n.Type, passing: network.Passing(n), settable: network.KindOf(n).Settable(name, n, "mtu") == nil, untried: v.Untried[name]}
+			of[name] = &Verified{Name: name, Type: n.Type, passing: network.Passing(n), settable: network.KindOf(n).Settable(name, n, "mtu") == nil, untried: v.Untried[name], bare: v.Bare[name], drifted: drifted}
 		}
 		return of[name]
 	}
@@ -102,12 +110,15 @@ func (d *Verified) state() string {
 }
 
 // head is the network in one line.
-func (d *Verified) head() string {
+func (d *Verified) head() string { return fmt.Sprintf("%s (%s): %s", d.Name, d.Type, d.summary()) }
+
+// summary says how many paths are as they should be.
+func (d *Verified) summary() string {
 	switch {
 	case len(d.legs) == 0 && d.untried > 0:
-		return fmt.Sprintf("%s (%s): %s not tried, a server is absent", d.Name, d.Type, Plural(d.untried, "path"))
+		return Plural(d.untried, "path") + " not tried, a server is absent"
 	case len(d.legs) == 0:
-		return fmt.Sprintf("%s (%s): nothing to try, no two members have an address of its own", d.Name, d.Type)
+		return "nothing to try, no two members have an address in it" + d.bareText(": ")
 	}
 	count, least, most, mtu := map[string]int{}, time.Duration(0), time.Duration(0), 0
 	for _, t := range d.legs {
@@ -138,7 +149,20 @@ func (d *Verified) head() string {
 	if d.untried > 0 {
 		words = append(words, fmt.Sprintf("%d not tried, a server is absent", d.untried))
 	}
-	return fmt.Sprintf("%s (%s): %s", d.Name, d.Type, strings.Join(words, ", "))
+	return strings.Join(words, ", ") + d.bareText(", not tried: ")
+}
+
+// bareText names the members without an address in the network, from and to which nothing was
+// tried.
+func (d *Verified) bareText(before string) string {
+	if len(d.bare) == 0 {
+		return ""
+	}
+	has := "has"
+	if len(d.bare) > 1 {
+		has = "have"
+	}
+	return before + Listed(d.bare) + " " + has + " none in a subnet of it"
 }
 
 // millis is a duration in milliseconds, with three digits at most.
@@ -154,7 +178,7 @@ func millis(d time.Duration) string {
 }
 
 // PrintVerification prints each network: a line, a matrix while it fits, what is wrong.
-func (a *Page) PrintVerification(list []*Verified) error {
+func (a *Page) PrintVerification(list []*Verified, drifted []change.Server) error {
 	for i, d := range list {
 		if i > 0 {
 			if err := a.Print(a.Out, "\n"); err != nil {
@@ -189,7 +213,23 @@ func (a *Page) PrintVerification(list []*Verified) error {
 			}
 		}
 	}
-	return nil
+	return a.printDrift(drifted)
+}
+
+// printDrift says which servers are not as the cluster file says, a line for each.
+func (a *Page) printDrift(drifted []change.Server) error {
+	if len(drifted) == 0 {
+		return nil
+	}
+	if err := a.Print(a.Out, "\n"); err != nil {
+		return err
+	}
+	for _, s := range drifted {
+		if err := a.Print(a.Out, "%s is not as the cluster file says: %s\n", s.Name, spec.FewSteps(s.Plan.Steps)); err != nil {
+			return err
+		}
+	}
+	return a.Print(a.Out, "next: flock apply\n")
 }
 
 // matrix prints who reaches whom: from the server of the row to that of the column.

@@ -88,6 +88,35 @@ func TestVerifySays(t *testing.T) {
 	}
 }
 
+// TestVerifySaysDrift: a pair is lost since one of its servers is not as it should be, and the next
+// step mends that.
+func TestVerifySaysDrift(t *testing.T) {
+	c := &state.Cluster{Networks: map[string]*state.Network{"vx1": {Type: "vxlan", Port: 4789}}}
+	lacks := change.Server{Name: "s2", Plan: &spec.Plan{Steps: []spec.Step{{Action: spec.Add, Object: "fdb 00:00:00:00:00:00 dev vxl0-vx"}}}}
+	v := &change.Verification{Cluster: c, Legs: []verify.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 0, 0, false)}, Drifted: []change.Server{lacks}}
+	var out bytes.Buffer
+	p := &Page{Streams: screen.Streams{Out: &out}, Getenv: func(string) string { return "" }}
+	if err := p.PrintVerification(VerifiedOf(v), v.Drifted); err != nil {
+		t.Fatal(err)
+	}
+	want := `vx1 (vxlan): 0 of 2 paths pass, 2 without an answer
+  ms from \ to s1   s2
+  s1           -    lost
+  s2           lost -
+  no packet passes between s1 and s2: s2 is not as the cluster file says
+  next: flock apply
+
+s2 is not as the cluster file says: + fdb 00:00:00:00:00:00 dev vxl0-vx
+next: flock apply
+`
+	if out.String() != want {
+		t.Errorf("want\n%s\nhave\n%s", want, out.String())
+	}
+	if doc := VerifyDocOf(v, VerifiedOf(v)); len(doc.Drifted) != 1 || len(doc.Drifted[0].Steps) != 1 {
+		t.Errorf("have %+v", doc.Drifted)
+	}
+}
+
 // TestVerifyMatrix: a cell for each pair, the worst of its legs; then what is wrong.
 func TestVerifyMatrix(t *testing.T) {
 	c := &state.Cluster{Networks: map[string]*state.Network{"vx1": {Type: "vxlan", Port: 4789}, "vx2": {Type: "vxlan"}, "vx3": {Type: "udp"}}}
@@ -97,7 +126,7 @@ func TestVerifyMatrix(t *testing.T) {
 	}
 	var out bytes.Buffer
 	p := &Page{Streams: screen.Streams{Out: &out}, Getenv: func(string) string { return "" }}
-	if err := p.PrintVerification(VerifiedOf(&change.Verification{Cluster: c, Legs: legs, Without: []string{"vx2"}, Untried: map[string]int{"vx1": 4, "vx3": 2}})); err != nil {
+	if err := p.PrintVerification(VerifiedOf(&change.Verification{Cluster: c, Legs: legs, Without: []string{"vx2"}, Untried: map[string]int{"vx1": 4, "vx3": 2}}), nil); err != nil {
 		t.Fatal(err)
 	}
 	want := `vx1 (vxlan): 2 of 6 paths pass, 1 too narrow, 1 with losses, 2 without an answer, 0.10 to 0.20 ms, packets of 1450 bytes, 4 not tried, a server is absent
@@ -110,7 +139,7 @@ func TestVerifyMatrix(t *testing.T) {
   no packet passes between s2 and s10: does every firewall on the way let UDP 4789 pass from s2 (10.99.0.2) to s10 (10.99.0.10)?
   next: flock status vx1
 
-vx2 (vxlan): nothing to try, no two members have an address of its own
+vx2 (vxlan): nothing to try, no two members have an address in it
 
 vx3 (udp): 2 paths not tried, a server is absent
 `

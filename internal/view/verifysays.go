@@ -24,7 +24,7 @@ func (d *Verified) Says() (says []string, next string) {
 			narrowest[of(t)] = t.Echoed.Passes
 		}
 	}
-	least, lost := 0, false
+	least, lost, drifted := 0, false, false
 	for _, t := range d.legs {
 		state := t.State()
 		if state == verify.Passes || said[of(t)] {
@@ -33,7 +33,7 @@ func (d *Verified) Says() (says []string, next string) {
 		said[of(t)] = true
 		switch state {
 		case verify.Lost:
-			lost = true
+			lost, drifted = true, drifted || d.drifted[t.From] || d.drifted[t.To]
 			says = append(says, d.saysLost(t))
 		case verify.Lossy:
 			says = append(says, fmt.Sprintf("%d of %d packets between %s and %s%s, or their answers, were lost", t.Sent-t.Heard, t.Sent, t.From, t.To, family(t)))
@@ -49,6 +49,8 @@ func (d *Verified) Says() (says []string, next string) {
 		says = append(says[:saysMost:saysMost], fmt.Sprintf("and %d more; -o json lists all paths", more))
 	}
 	switch {
+	case lost && drifted:
+		next = "flock apply"
 	case lost:
 		next = "flock status " + d.Name
 	case least >= d.leastMTU() && d.settable:
@@ -98,8 +100,13 @@ func (d *Verified) saysLost(t verify.Tried) string {
 	return fmt.Sprintf("no packet passes between %s and %s%s%s", from, to, family(t), d.firewall(from, to, t.Below[0], t.Below[1]))
 }
 
-// firewall asks about what is to pass below the network.
+// firewall asks about what is to pass below the network, unless the cause is nearer.
 func (d *Verified) firewall(from, to string, below, other netip.Addr) string {
+	for _, server := range []string{from, to} {
+		if d.drifted[server] {
+			return ": " + server + " is not as the cluster file says"
+		}
+	}
 	if d.passing == "" {
 		return ": is there a route, and does every firewall on the way let it pass?"
 	}
@@ -115,8 +122,15 @@ func VerifyDocOf(v *change.Verification, list []*Verified) VerifyDoc {
 	for _, s := range v.Absent {
 		doc.Absent = append(doc.Absent, s.Name)
 	}
+	for _, s := range v.Drifted {
+		n := serverDoc{Name: s.Name, State: Drifted, Steps: []StepDoc{}}
+		for _, step := range s.Plan.Steps {
+			n.Steps = append(n.Steps, StepDoc(step))
+		}
+		doc.Drifted = append(doc.Drifted, n)
+	}
 	for _, d := range list {
-		n := verifiedDoc{Name: d.Name, Type: d.Type, State: d.state(), Untried: d.untried, Legs: []legDoc{}}
+		n := verifiedDoc{Name: d.Name, Type: d.Type, State: d.state(), Untried: d.untried, Bare: d.bare, Legs: []legDoc{}}
 		n.Says, n.Next = d.Says()
 		for _, t := range d.legs {
 			e := t.Leg.Echo

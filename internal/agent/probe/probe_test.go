@@ -62,7 +62,7 @@ func TestHearLooksOnceMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(fd) }) //nolint:errcheck // nothing is lost
+	t.Cleanup(func() { unix.Close(fd) })
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: at.As4()}); err != nil {
 		t.Fatal(err)
 	}
