@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/flocknet/flock/internal/bgp/bfd"
 	"github.com/flocknet/flock/internal/control"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -50,6 +51,7 @@ func (d *daemon) answer(ctx context.Context, req spec.BGPRequest) *spec.BGPAnswe
 		a.Restart, err = d.reload(ctx)
 	case spec.BGPEnd:
 		err = errors.Join(d.speaker.end(ctx), d.fib.end(ctx))
+		d.watched.Close()
 	case spec.BGPRefresh:
 		deaf, err = d.speaker.refresh(ctx, req.Peers)
 	case spec.BGPReset:
@@ -85,6 +87,9 @@ func (d *daemon) reload(ctx context.Context) (restart bool, err error) {
 	d.speaker.mu.Unlock()
 	if running.RestartsFor(s) {
 		return true, nil
+	}
+	if err := d.watched.Set(bfd.Peers(s)); err != nil {
+		return false, err
 	}
 	return false, d.apply(ctx, s, secrets)
 }

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/bgp/bfd"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -49,6 +50,11 @@ func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (
 	if d.fib, err = openFIB(dir, func(p netip.Prefix) []learned { return d.speaker.others(p) }, d.journal.print); err != nil {
 		return err
 	}
+	stopWatching, err := d.watchPeers(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer stopWatching()
 	marker := filepath.Join(sockets, spec.BGPRunningMarker)
 	_, ran := os.Stat(marker)
 	restarting := ran == nil || d.fib.adopts()
@@ -75,8 +81,13 @@ func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (
 	if err := d.serve(ctx); err != nil {
 		return err
 	}
-	if !d.isEnded() && goingDown() {
+	switch {
+	case d.isEnded():
+	case goingDown():
 		err = d.speaker.end(context.WithoutCancel(ctx))
+		d.watched.Close()
+	default:
+		d.watched.Pause(pauseWithin)
 	}
 	cancel()
 	return errors.Join(err, <-fibDone)
@@ -88,6 +99,8 @@ type daemon struct {
 	sockets  string
 	ready    func() (func() error, error)
 	journal  *journal
+	watched  *bfd.Watcher
+	misses   <-chan bfd.Event
 	fib      *fib
 	speaker  *speaker
 	moves    chan move
@@ -203,6 +216,8 @@ func (d *daemon) follow(ctx context.Context, s *spec.BGP, restarting bool) {
 			err = d.speaker.lost(ctx, addr)
 		case now := <-urge.C:
 			err = d.urge(ctx, taken, now, hold)
+		case e := <-d.misses:
+			err = d.missed(ctx, e)
 		case p := <-d.fib.here:
 			err = d.turn(ctx, p)
 		case m := <-d.moves:

@@ -153,6 +153,9 @@ func (j *journal) info(addr netip.Addr, msg string, f fields) {
 	case "received notification":
 		j.refuse(addr, "it ended the session: ", notification(f, false), f)
 	case "sent notification":
+		if number(f["Code"]) == bgp.BGP_ERROR_CEASE && number(f["Subcode"]) == bgp.BGP_ERROR_SUB_PEER_DECONFIGURED {
+			return // whoever removed it said why
+		}
 		j.refuse(addr, weEnded, notification(f, true), f)
 	case "Administrative shutdown(Prefix limit reached)", "Peer Up", "Peer Down":
 		j.turn(addr, msg, f["Reason"].String())

@@ -30,15 +30,26 @@ func (g *segment) frr(name, config string) *router {
 	g.t.Helper()
 	lab.Need(g.t, "vtysh")
 	r := &router{g: g, name: name, dir: g.publicDir()}
-	for d, text := range map[string]string{"zebra": "", "bgpd": config} {
+	daemons, ctl := []string{"zebra", "bgpd"}, []string(nil)
+	if strings.Contains(config, " bfd\n") {
+		daemons = []string{"zebra", "bfdd", "bgpd"}
+		ctl = []string{"--bfdctl", filepath.Join(r.dir, "bfdd.sock")}
+	}
+	for d, text := range map[string]string{"zebra": "", "bfdd": "", "bgpd": config} {
 		if err := os.WriteFile(filepath.Join(r.dir, d+".conf"), []byte("log stdout\n"+text), 0o644); err != nil {
 			g.t.Fatal(err)
 		}
 	}
 	run(g.t, "chown", "-R", "frr:frr", r.dir) // what its daemons become
-	for _, d := range []string{"zebra", "bgpd"} {
-		g.start(name, filepath.Join(r.dir, d+".log"), nil, "/usr/lib/frr/"+d, "-f", filepath.Join(r.dir, d+".conf"),
-			"-i", filepath.Join(r.dir, d+".pid"), "-z", filepath.Join(r.dir, "zserv.sock"), "--vty_socket", r.dir)
+	for _, d := range daemons {
+		args := []string{
+			"/usr/lib/frr/" + d, "-f", filepath.Join(r.dir, d+".conf"),
+			"-i", filepath.Join(r.dir, d+".pid"), "-z", filepath.Join(r.dir, "zserv.sock"), "--vty_socket", r.dir,
+		}
+		if d == "bfdd" {
+			args = append(args, ctl...)
+		}
+		g.start(name, filepath.Join(r.dir, d+".log"), nil, args...)
 		g.eventually(5*time.Second, func() error { _, err := os.Stat(filepath.Join(r.dir, d+".vty")); return err })
 	}
 	return r

@@ -65,6 +65,7 @@ func (d *daemon) status(ctx context.Context) (*spec.BGPStatus, error) {
 	if s.Neighbors, err = sp.neighbors(ctx, running, secrets); err != nil {
 		return nil, err
 	}
+	d.watched.Describe(s.Neighbors, running)
 	if s.Routes, err = sp.routes(running, kernel); err != nil {
 		return nil, err
 	}

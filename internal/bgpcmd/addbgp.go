@@ -41,6 +41,7 @@ type addBGPOptions struct {
 	ttlSecurity        bool
 	accept, announce   []string
 	force, anycast     bool
+	bfd                int
 	preferOptions
 }
 
@@ -73,6 +74,11 @@ on it (RFC 8326): routes by it are preferred to none, and it is told the communi
 65535:0; --shutdown=false ends that. All of this changes within the session. A router that
 announces 65535:0 itself is left likewise.
 
+--bfd watches a router on one of the server's subnets by packets 300 milliseconds apart
+(BFD, RFC 5880; --bfd=MS for others; UDP port 3784): a silent router is left in less than
+a second, after three packets or as many as it says. The router must have BFD on for this
+server. A restart or upgrade of the daemon is told to it and loses nothing.
+
 --accept and --announce, once per line, are prefix lists: "PREFIX", or with "ge LENGTH",
 "le LENGTH" its parts of that length. Without --accept everything is accepted except for
 default routes. Containers keep their source address towards the prefixes of --accept.
@@ -85,6 +91,7 @@ The password (TCP MD5, RFC 2385) is stored in a file of root's on the server, no
   flock addbgp bnet external s1 10.99.0.254 --as 65001 --password-file tor.key \
       --max-prefixes 1000 --accept "10.128.0.0/9 le 24" --accept 0.0.0.0/0
   flock addbgp bnet external s2 10.99.0.253 --as 65001 --backup
+  flock addbgp bnet external s1 10.99.0.254 --bfd
   flock addbgp bnet external s1 10.99.0.254 --shutdown`
 
 func newAddBGP(a *app) *cobra.Command {
@@ -125,6 +132,7 @@ func (o *addBGPOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.passwordFile, "password-file", "", "external: `FILE` that holds the password of the session; - is the standard input, \"\" removes the password")
 	f.Int64Var(&o.multihop, "multihop", 0, "external: the router may be `N` hops away, 2 to 255 (default: on one of the server's subnets)")
 	f.BoolVar(&o.ttlSecurity, "ttl-security", false, "external: drop packets from farther away than --multihop allows (RFC 5082)")
+	bfdFlag(f, &o.bfd, "external: watch the router by packets `MS` milliseconds apart (BFD); 0 ends that")
 	f.Int64Var(&o.prefixes, "max-prefixes", 0, "external: end the session when there are more than `N` prefixes of a family (default: no limit)")
 	f.StringArrayVar(&o.accept, "accept", nil, "external: `PREFIX[ ge N][ le N]` to accept; repeatable")
 	f.StringArrayVar(&o.announce, "announce", nil, "external: `PREFIX[ ge N][ le N]` to announce; repeatable (default: all shared subnets)")
@@ -133,7 +141,7 @@ func (o *addBGPOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.force, "force", false, "external: accepted routes may take over any traffic; network: "+command.ForceShare)
 }
 
-var externalFlags = []string{"as", "password-file", "multihop", "ttl-security", "max-prefixes", "accept", "announce", "force", "backup", "shutdown", "local-pref", "med", "prepend", "community"}
+var externalFlags = []string{"as", "password-file", "multihop", "bfd", "ttl-security", "max-prefixes", "accept", "announce", "force", "backup", "shutdown", "local-pref", "med", "prepend", "community"}
 
 // knows says of names whether the cluster file has such a server.
 func (a *app) knows(ctx context.Context) func(string) bool {
@@ -223,6 +231,9 @@ func (o *addBGPOptions) external(a *app, cmd *cobra.Command) (out edit.ExternalO
 	}
 	if given("ttl-security") {
 		out.TTLSecurity = &o.ttlSecurity
+	}
+	if given("bfd") {
+		out.BFD = &o.bfd
 	}
 	if given("force") {
 		out.Force = &o.force

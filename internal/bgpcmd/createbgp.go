@@ -32,7 +32,12 @@ MEMBER is the first member, SERVER, SERVER:INTERFACE, SERVER:IP or local; with
 The address of a member that a wireguard or another network of flock's gave it
 (s1:10.0.8.1) makes its sessions, and the packets, travel there.
 
+With --bfd members watch each other by packets some milliseconds apart (BFD, RFC 5880),
+and leave a silent one after three of them instead of the hold time; restarts and upgrades
+of the daemon lose nothing. It is for members on one segment: others are not watched.
+
   flock createbgp bnet s1
+  flock createbgp bnet s1 --bfd
   flock createbgp bnet s1 --as 65010 --mode reflector --hold 30`,
 		Args:              command.Exactly(2),
 		ValidArgsFunction: a.completeAnchor(),
@@ -47,6 +52,7 @@ The address of a member that a wireguard or another network of flock's gave it
 	f.Var(&as, "as", "the members' autonomous system (default 64512)")
 	f.StringVar(&o.Mode, "mode", "", "`mesh|reflector`: who has sessions, all with all or with the reflectors (default mesh)")
 	f.Int64Var(&o.hold, "hold", 0, "`SECONDS` until a silent neighbour is lost (default 90)")
+	bfdFlag(f, &o.BFD, "watch members by packets `MS` milliseconds apart (BFD)")
 	command.CompleteFlag(cmd, "mode", command.CompleteWords(state.Mesh, state.Reflector))
 	return cmd
 }

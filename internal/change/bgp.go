@@ -239,8 +239,11 @@ func unheardSessions(s Speaker, want *spec.BGP, up func(string) bool) []string {
 		if n.Name == "" || !up(n.Name) {
 			continue
 		}
-		if got := have[n.Addr]; got.State != spec.BGPEstablished {
+		switch got := have[n.Addr]; {
+		case got.State != spec.BGPEstablished:
 			out = append(out, fmt.Sprintf("%s: the session with %s is %s", s.Server, n.Name, sessionText(got)))
+		case n.BFD > 0 && (got.BFD == nil || !got.BFD.Up):
+			out = append(out, fmt.Sprintf("%s: the session with %s is %s", s.Server, n.Name, unwatched(got)))
 		}
 	}
 	return out
@@ -251,6 +254,15 @@ func sessionText(n spec.BGPNeighborStatus) string {
 	text := cmp.Or(n.State, "not there yet")
 	if n.Why != "" {
 		text += ": " + n.Why
+	}
+	return text
+}
+
+// unwatched describes a session that is up while BFD is not.
+func unwatched(n spec.BGPNeighborStatus) string {
+	text := "up, and BFD is not"
+	if n.BFD != nil && n.BFD.Why != "" {
+		text += ": " + n.BFD.Why
 	}
 	return text
 }

@@ -120,6 +120,9 @@ func unheardOutside(s Speaker, want *spec.BGP, asked map[Outside]bool) (missing 
 			waits = waits || !got.Refused
 		case len(n.Import) > 0 && got.Uptime < spec.BGPHeard:
 			waits = true
+		case n.BFD > 0 && (got.BFD == nil || !got.BFD.Up):
+			missing = append(missing, o.head()+unwatched(got))
+			waits = true
 		default:
 			missing = append(missing, Unmatched(s.Server, got)...)
 		}

@@ -49,6 +49,15 @@ func TestBadBGPContactsNobody(t *testing.T) {
 		{"createbgp b2 s3 --mode ring", "unknown mode"},
 		{"createbgp b2 s3 --hold 2", "out of range"},
 		{"createbgp b2 s3 --hold 65536", "out of range"},
+		{"createbgp b2 s3 --bfd=49", "out of range"},
+		{"createbgp b2 s3 --bfd=60001", "out of range"},
+		{"createbgp b2 s3 --bfd=fast", "no number of milliseconds"},
+		{"addbgp bnet external s1 10.99.0.9 --as 65001 --bfd=-1", "out of range"},
+		{"addbgp bnet external s1 10.99.0.9 --as 65001 --bfd=0x64", "no number of milliseconds"},
+		{"addbgp bnet external s1 10.99.0.9 --as 65001 --bfd=300ms", "no number of milliseconds"},
+		{"addbgp bnet external s1 10.99.0.9 --as 65001 --bfd 300", "takes a server and the router's address"},
+		{"addbgp bnet external s1 10.99.0.9 --as 65001 --bfd --multihop 2", "on the server's own subnets"},
+		{"addbgp bnet peer s3 --bfd", "belongs to external"},
 		{"createnetwork b2 bgp", "begins with its first member"},
 		{"addnetwork bnet s3", "bnet is a bgp network"},
 		{"addnetwork bnet subnet s1:10.0.13.0/24", "bnet is a bgp network"},
@@ -276,9 +285,9 @@ func TestStatusKnowsSilentSessions(t *testing.T) {
 
 // One network's listing says of its routers all that they were given with.
 func TestListingSaysWhatRoutersMay(t *testing.T) {
-	b := newBench(t, bgpThree+"password-id = \"abc\"\nttl-security = true\nmax-prefixes = 1000\naccept = [\"10.128.0.0/9 le 24\", \"0.0.0.0/0\"]\nannounce = [\"10.0.10.0/24\"]\n")
+	b := newBench(t, bgpThree+"password-id = \"abc\"\nbfd = 300\nttl-security = true\nmax-prefixes = 1000\naccept = [\"10.128.0.0/9 le 24\", \"0.0.0.0/0\"]\nannounce = [\"10.0.10.0/24\"]\n")
 	b.run("listnetworks", "bnet")
-	want := "\nexternal s1 10.99.0.254 as 65001, with a password, ttl-security, max-prefixes 1000, accept 10.128.0.0/9 le 24, accept 0.0.0.0/0, announce 10.0.10.0/24\n"
+	want := "\nexternal s1 10.99.0.254 as 65001, with a password, bfd 300 ms, ttl-security, max-prefixes 1000, accept 10.128.0.0/9 le 24, accept 0.0.0.0/0, announce 10.0.10.0/24\n"
 	have, _, _ := strings.Cut(b.out.String(), "note: ") // which names them if they are not there
 	if !strings.Contains(have, want) || strings.Count(have, "10.0.11.0/24") != 1 {
 		t.Errorf("want %q and every shared subnet once in\n%s", want, have)

@@ -96,6 +96,7 @@ func addOption(f *pflag.FlagSet, o *option.Option, help string) func() any {
 	if o.Parse != nil {
 		v := &parsed{parse: o.Parse}
 		f.VarP(v, o.Key, o.Short, help)
+		f.Lookup(o.Key).NoOptDefVal = o.Bare
 		return func() any { return v.value }
 	}
 	switch o.Zero().(type) {

@@ -114,10 +114,10 @@ func doors() []door {
 		network("wireguard", "--keepalive", "keepalive", true), network("vxlan", "--keepalive", "keepalive", true),
 		network("host-gw", "--subnet-len", "subnet-len", true).list(), network("vxlan", "--subnet-len", "subnet-len", true).list(),
 		tunnel("--key", "key"), tunnel("--ttl", "ttl"),
-		bgp("--as", "as", true), bgp("--hold", "hold", true), bgp("--mode", "mode", false),
+		bgp("--as", "as", true), bgp("--hold", "hold", true), bgp("--bfd", "bfd", true), bgp("--mode", "mode", false),
 		external("--accept", "accept", false).list(), external("--announce", "announce", false).list(),
 		external("--multihop", "multihop", true), external("--max-prefixes", "max-prefixes", true),
-		external("--local-pref", "local-pref", true), external("--med", "med", true), external("--prepend", "prepend", true), external("--community", "community", false).list(),
+		external("--bfd", "bfd", true), external("--local-pref", "local-pref", true), external("--med", "med", true), external("--prepend", "prepend", true), external("--community", "community", false).list(),
 		{name: "external as", number: true, args: func(v string) []string { return []string{"addbgp", "b1", "external", "s1", "10.99.0.254", "--as=" + v} }, file: in("[network.b1]\ntype = \"bgp\"\nmembers = [\"s1\"]\n[[network.b1.external]]\nserver = \"s1\"\naddress = \"10.99.0.254\"\nas = %s\n")},
 		{name: "external address", own: func(v string) bool { return strings.HasPrefix(v, "[") }, args: func(v string) []string { return []string{"addbgp", "--as=65001", "--", "b1", "external", "s1", v} }, file: in("[network.b1]\ntype = \"bgp\"\nmembers = [\"s1\"]\n[[network.b1.external]]\nserver = \"s1\"\naddress = %s\nas = 65001\n")},
 	}

@@ -104,7 +104,7 @@ func sameBGP(name string, n *state.Network, anchor string, o BGPOptions) error {
 	if !network.KindOf(n).BGP {
 		return hint.Errorf("network "+name, "flock listnetworks "+name+", or another name", "create network %s: the name is taken, by a %s network", name, n.Type)
 	}
-	if o.AS != 0 && o.AS != n.AS || o.Mode != "" && o.Mode != n.Mode || o.Hold != nil && int(*o.Hold) != n.Hold {
+	if o.AS != 0 && o.AS != n.AS || o.Mode != "" && o.Mode != n.Mode || o.Hold != nil && int(*o.Hold) != n.Hold || o.BFD != 0 && o.BFD != n.BFD {
 		return hint.Errorf("network "+name, "flock setnetwork "+name+o.flags(), "create network %s: the name is taken, with other options", name)
 	}
 	if !ground.HasMember(n, ground.ServerOf(anchor)) {
@@ -124,6 +124,9 @@ func (o BGPOptions) flags() string {
 	}
 	if o.Hold != nil {
 		text += fmt.Sprintf(" --hold %d", *o.Hold)
+	}
+	if o.BFD != 0 {
+		text += fmt.Sprintf(" --bfd=%d", o.BFD)
 	}
 	return text
 }

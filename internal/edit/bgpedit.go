@@ -19,6 +19,7 @@ type BGPOptions struct {
 	AS   uint32 // --as; 0: not given
 	Mode string // --mode, state.Mesh or state.Reflector; "": mesh
 	Hold *int64 // --hold, seconds; nil: not given
+	BFD  int    // --bfd, milliseconds; 0: not given
 }
 
 // CreateBGP writes a new BGP network down, with its first member, the anchor: the
@@ -30,7 +31,7 @@ func CreateBGP(c *state.Cluster, name, anchor string, o BGPOptions) error {
 	if err := freeName(c, name); err != nil {
 		return err
 	}
-	n := &state.Network{Type: network.BGP, AS: o.AS, Mode: o.Mode}
+	n := &state.Network{Type: network.BGP, AS: o.AS, Mode: o.Mode, BFD: o.BFD}
 	if o.Hold != nil {
 		if err := option.CheckHold(*o.Hold); err != nil {
 			return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
@@ -251,6 +252,7 @@ type ExternalOptions struct {
 	Password    *string // the password's id; "": none
 	Multihop    *int64
 	TTLSecurity *bool
+	BFD         *int // milliseconds; 0: none
 	MaxPrefixes *int64
 	Accept      *[]string
 	Announce    *[]string
@@ -285,6 +287,7 @@ func AddExternal(c *state.Cluster, name, server string, address netip.Addr, o Ex
 	give(&e.AS, o.AS)
 	give(&e.Password, o.Password)
 	give(&e.TTLSecurity, o.TTLSecurity)
+	give(&e.BFD, o.BFD)
 	give(&e.Accept, o.Accept)
 	give(&e.Announce, o.Announce)
 	give(&e.Force, o.Force)

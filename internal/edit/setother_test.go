@@ -30,7 +30,7 @@ func TestSetBGPIsCreate(t *testing.T) {
 		value any
 		made  BGPOptions
 	}{
-		"as": {int64(64999), BGPOptions{AS: 64999}}, "hold": {int64(9), BGPOptions{Hold: &hold}}, "mode": {state.Reflector, BGPOptions{Mode: state.Reflector}},
+		"as": {int64(64999), BGPOptions{AS: 64999}}, "hold": {int64(9), BGPOptions{Hold: &hold}}, "bfd": {int64(300), BGPOptions{BFD: 300}}, "mode": {state.Reflector, BGPOptions{Mode: state.Reflector}},
 	} {
 		t.Run(key, func(t *testing.T) {
 			made := func(o BGPOptions) *state.Cluster {

@@ -302,9 +302,14 @@ var rooms = map[string]room{
 		never:  "WireGuard devices are read and set: which a server has, and what else it has, is for the agent",
 	},
 	"internal/bgp": {
-		ours:   []string{"internal/control", "internal/rtnl", "internal/spec"},
+		ours:   []string{"internal/bgp/bfd", "internal/control", "internal/rtnl", "internal/spec"},
 		theirs: []string{gobgp, netlink, xSys},
 		never:  "the daemon speaks BGP and keeps its routes: it knows neither the agent nor the cluster",
+	},
+	"internal/bgp/bfd": {
+		ours:   []string{"internal/spec"},
+		theirs: []string{xSys},
+		never:  "BFD tells that a neighbour is silent: what follows from that is BGP's",
 	},
 	"internal/rtnl": {
 		theirs: []string{netlink, xSys},

@@ -23,7 +23,7 @@ const BGP = "bgp"
 
 func bgpKind() *Kind {
 	return &Kind{
-		Name: BGP, takes: []string{"interface", "shares", "as", "mode", "hold", "reflectors", "before", "anycast", "external"}, BGP: true,
+		Name: BGP, takes: []string{"interface", "shares", "as", "mode", "hold", "bfd", "reflectors", "before", "anycast", "external"}, BGP: true,
 		Command: "flock createbgp NAME SERVER", columns: []string{"ADDRESS", "SHARED"}, space: &ground.SegmentSpace, WithoutRole: nameBGPRole, NoRole: noBGPRole,
 		commands: commands{
 			join: "flock addbgp NAME peer SERVER", joinFirst: "flock createbgp NAME SERVER", leave: "flock delbgp NAME server SERVER",

@@ -15,6 +15,25 @@ const (
 	last16AS  = 65535 // RFC 7300
 )
 
+// DefaultBFD is how many milliseconds BFD packets are apart where nobody says otherwise:
+// a silent neighbour is left in less than a second.
+const DefaultBFD = 300
+
+// ParseBFD reads a number of milliseconds, 0 for none, or true and false.
+func ParseBFD(text string) (int64, error) {
+	if on, err := strconv.ParseBool(text); err == nil && len(text) > 1 {
+		text = "0"
+		if on {
+			text = strconv.Itoa(DefaultBFD)
+		}
+	}
+	ms, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return 0, hint.Errorf("", "--bfd, or --bfd=MS with a number of milliseconds", "%q is no number of milliseconds", text)
+	}
+	return ms, CheckBFD(ms)
+}
+
 // DefaultHold is how long in seconds a neighbour may be silent where nobody says
 // otherwise (RFC 4271, section 10).
 const DefaultHold = 90

@@ -8,6 +8,8 @@ const (
 	maxKeepalive = 65535     // seconds
 	minHold      = 3         // seconds; RFC 4271, 4.2: three, or none at all
 	maxHold      = 65535
+	minBFD       = 50 // milliseconds: three missed packets must not be a busy server
+	maxBFD       = 60000
 )
 
 // WireGuardPort is the UDP port of the first network that is made with WireGuard.

@@ -25,6 +25,7 @@ type Option struct {
 	Offer   []string // values that a shell completes
 	Servers bool     // a shell completes names of servers
 
+	Bare   string                                  // what the flag without a value says; "": it must have one
 	Parse  func(string) (int64, error)             // of a number that is written in several ways; nil: it is not
 	field  func(*state.Network) any                // the pointer to where a network has it
 	Among  owners                                  // whose it is, for the refusal

@@ -2,6 +2,7 @@ package option
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/flocknet/flock/internal/state"
 )
@@ -26,6 +27,7 @@ func sessionOptions() []Option {
 		{Key: "as", Set: "bgp: the members' autonomous system `ASN`", Parse: parseAS, Among: ofBGP, field: func(n *state.Network) any { return &n.AS }, check: func(n *state.Network) error { return givenAS(n.AS) }},
 		{Key: "mode", Set: "bgp: `mesh|reflector`, who has sessions", Offer: []string{state.Mesh, state.Reflector}, Among: ofBGP, field: func(n *state.Network) any { return &n.Mode }, check: func(n *state.Network) error { return text(n.Mode, CheckMode) }},
 		{Key: "hold", Set: "bgp: `SECONDS` until a silent neighbour is lost", Among: ofBGP, field: func(n *state.Network) any { return &n.Hold }, span: &holdSpan, said: saidHold},
+		{Key: "bfd", Set: "bgp: watch members by packets `MS` milliseconds apart (BFD); 0 ends that", Bare: strconv.Itoa(DefaultBFD), Parse: ParseBFD, Among: ofBGP, field: func(n *state.Network) any { return &n.BFD }, span: &bfdSpan},
 		{Key: "reflectors", Among: ofBGP, field: func(n *state.Network) any { return &n.Reflectors }, check: checkReflectors},
 		{Key: "before", Among: ofBGP, field: func(n *state.Network) any { return &n.Before }, said: unsaid},
 		{Key: "anycast", Among: ofBGP, field: func(n *state.Network) any { return &n.Anycast }},

@@ -33,6 +33,7 @@ var (
 	mtuSpan       = span{"MTU", "--mtu", ground.MinMTU, 65535}
 	keepaliveSpan = span{"keepalive", "--keepalive", 1, maxKeepalive}
 	holdSpan      = span{"hold time", "--hold", minHold, maxHold}
+	bfdSpan       = span{"BFD interval", "--bfd=MS", minBFD, maxBFD}
 	keySpan       = span{"key", "--key", 1, maxTunnelKey}
 	ttlSpan       = span{"TTL", "--ttl", 1, 255}
 	hopsSpan      = span{"multihop", "--multihop", 2, maxHops}
@@ -233,6 +234,9 @@ func groupOK(g netip.Addr) bool {
 	return g.IsMulticast() && !g.IsInterfaceLocalMulticast() && g.Zone() == "" && !g.Is4In6() &&
 		!netip.MustParsePrefix("224.0.0.0/24").Contains(g)
 }
+
+// CheckBFD refuses milliseconds that BFD packets cannot be apart; 0 says that there are none.
+func CheckBFD(ms int64) error { return bfdSpan.given(ms) }
 
 // CheckHops refuses a number of hops that no session can go; 0 says that none was given.
 func CheckHops(hops int) error { return hopsSpan.given(int64(hops)) }

@@ -92,6 +92,10 @@ func checkExternal(name string, n *state.Network, e state.External) error {
 		return option.CheckHops(e.Multihop)
 	case e.Multihop != 0 && e.AS == n.AS:
 		return hint.Errorf("", "leave --multihop away", "AS %d is the network's own: such a session may go any number of hops", e.AS)
+	case option.CheckBFD(int64(e.BFD)) != nil:
+		return option.CheckBFD(int64(e.BFD))
+	case e.BFD != 0 && e.Multihop != 0:
+		return hint.Errorf("", "--bfd or --multihop, not both", "BFD watches routers on the server's own subnets: %s is %d hops away", a, e.Multihop)
 	case e.TTLSecurity && e.AS == n.AS:
 		return hint.Errorf("", "leave --ttl-security away", "AS %d is the network's own: TTL security is for sessions with another", e.AS)
 	case option.CheckMaxPrefixes(e.MaxPrefixes) != nil:
@@ -122,7 +126,7 @@ const (
 func external(b *ground.Builder, g *Group, n *state.Network, s *Speaker, e state.External) (spec.BGPNeighbor, error) {
 	out := spec.BGPNeighbor{
 		Addr: e.Address, AS: e.AS, External: true, Client: e.AS == n.AS && reflects(n, s.Server),
-		Secret: e.Password, Multihop: e.Multihop, TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes,
+		BFD: e.BFD, Secret: e.Password, Multihop: e.Multihop, TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes,
 		Drain: e.Shutdown, LocalPref: e.LocalPref, MED: e.MED, Prepend: e.Prepend, Communities: e.Communities,
 	}
 	if e.Backup {
@@ -149,6 +153,10 @@ func external(b *ground.Builder, g *Group, n *state.Network, s *Speaker, e state
 	out.Local = local
 	if other := g.At(e.Address); other != "" {
 		return out, hint.Errorf("server "+s.Server, "flock delbgp "+g.Network+" external "+s.Server+" "+e.Address.String(), "%s is %s, a member of %s: they talk already", e.Address, other, g.Network)
+	}
+	if !near && e.BFD != 0 {
+		return out, hint.Errorf("server "+s.Server, "flock addbgp "+g.Network+" external "+s.Server+" "+e.Address.String()+" --bfd=0",
+			"BFD watches routers on the server's own subnets: %s is on none of %s's (%s)", e.Address, s.Server, ground.JoinWords(b.SubnetsOf(s.Server)))
 	}
 	if !near && e.Multihop == 0 && e.AS != n.AS {
 		return out, hint.Errorf("server "+s.Server, "flock addbgp "+g.Network+" external "+s.Server+" "+e.Address.String()+" --as "+option.FormatAS(e.AS)+" --multihop 2",

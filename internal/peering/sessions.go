@@ -81,8 +81,12 @@ func (g *Group) neighbors(n *state.Network, s *Speaker) []spec.BGPNeighbor {
 			if !local.IsValid() || !addr.IsValid() {
 				continue
 			}
+			bfd := 0
+			if s.reaches(addr) && other.reaches(local) {
+				bfd = n.BFD
+			}
 			out = append(out, spec.BGPNeighbor{
-				Addr: addr, Local: local, Name: other.Server, AS: n.AS,
+				BFD: bfd, Addr: addr, Local: local, Name: other.Server, AS: n.AS,
 				Client:      slices.ContainsFunc(orders, func(o state.Sessions) bool { return clientOf(o, s.Server, other.Server) }),
 				NextHopSelf: slices.ContainsFunc(n.Externals, func(e state.External) bool { return e.Server == s.Server }),
 			})

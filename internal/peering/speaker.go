@@ -131,6 +131,9 @@ func Add(b *ground.Builder, g *Group, n *state.Network, s *Speaker) error {
 		}
 	}
 	h.BGP = bgp
+	if slices.ContainsFunc(bgp.Neighbors, func(o spec.BGPNeighbor) bool { return o.BFD != 0 }) {
+		h.Claims = append(h.Claims, spec.Claim{Network: name, UDPPort: spec.BFDPort})
+	}
 	addRouting(b, g, h, s)
 	return nil
 }

@@ -10,6 +10,9 @@ import (
 // BGPPort is the TCP port of BGP (RFC 4271).
 const BGPPort = 179
 
+// BFDPort is the UDP port of BFD over one hop (RFC 5881).
+const BFDPort = 3784
+
 // BGPPasswordMax is the longest TCP MD5 password in bytes (linux,
 // TCP_MD5SIG_MAXKEYLEN).
 const BGPPasswordMax = 80
@@ -63,6 +66,10 @@ type BGPNeighbor struct {
 	Secret      string // names the file with the TCP MD5 password (RFC 2385) on the server; "": none. Never the password
 	Multihop    int    // an eBGP neighbour may be this many hops away, 2…255; 0: it is on one of our subnets
 	TTLSecurity bool   // packets from further away than Multihop, or one hop, are dropped (RFC 5082)
+
+	// BFD is how many milliseconds apart packets are that show the neighbour that this
+	// server is there (RFC 5880, over one hop); 0: none.
+	BFD int `json:",omitempty"`
 
 	MaxPrefixes int          // per address family; one more ends the session for good (RFC 4486); 0: no limit
 	Import      []PrefixRule // which of its announcements are accepted
@@ -155,7 +162,7 @@ func (s *BGP) lines() []string {
 // Session is the part of n that only a new session can change. Filters and the number of
 // prefixes change within a session.
 func (n BGPNeighbor) Session() string {
-	n.Name, n.Import, n.Export, n.NextHopSelf, n.MaxPrefixes = "", nil, nil, false, 0
+	n.Name, n.Import, n.Export, n.NextHopSelf, n.MaxPrefixes, n.BFD = "", nil, nil, false, 0, 0
 	n.Drain, n.LocalPref, n.MED, n.Prepend, n.Communities = false, 0, 0, 0, nil
 	return n.String()
 }
@@ -190,6 +197,7 @@ func (n BGPNeighbor) String() string {
 	b.str("secret", n.Secret)
 	b.num("multihop", n.Multihop)
 	b.flag("ttl-security", n.TTLSecurity)
+	b.num("bfd", n.BFD)
 	b.num("max-prefixes", n.MaxPrefixes)
 	b.str("import", strings.Join(texts(n.Import), ","))
 	b.str("export", strings.Join(texts(n.Export), ","))

@@ -16,6 +16,7 @@ const (
 	WorkstationFile  = "workstation" // the address that the last session came from
 	SpecFile         = "spec.json"   // the Host that was confirmed, as JSON
 	CopySuffix       = ".copy"       // ends the name of a note's copy
+	BFDFile          = "bfd.json"    // BFD sessions, for the next daemon to continue
 	BGPRunningMarker = "bgp.ran"     // a daemon has run since the server booted: the next one adopts its routes
 )
 

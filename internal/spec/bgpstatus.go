@@ -82,12 +82,22 @@ type BGPNeighborStatus struct {
 	// the session is up and has been for some seconds.
 	Unmatched []PrefixRule `json:",omitempty"`
 
+	// BFD is how the neighbour is watched; nil: it is not.
+	BFD *BFDStatus `json:",omitempty"`
 	// Refused says that one side refuses the other: another AS, more prefixes than
 	// allowed. Waiting does not help.
 	Refused bool `json:",omitempty"`
 	// Why is the reason, in words, why the session is down, or why the last one ended,
 	// and where to look; "" if there is nothing to report.
 	Why string `json:",omitempty"`
+}
+
+// BFDStatus is one BFD session.
+type BFDStatus struct {
+	Up     bool
+	Every  int    // milliseconds between packets of this server
+	Within int    `json:",omitempty"` // milliseconds of silence that are noticed; 0: not negotiated yet
+	Why    string `json:",omitempty"` // why it is not up
 }
 
 // BGPRoute is one destination that the daemon knows.

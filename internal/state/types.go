@@ -119,6 +119,7 @@ type External struct {
 	Address     netip.Addr `toml:"address"`                // the router's
 	AS          uint32     `toml:"as"`                     // the router's; the AS of the network makes the session internal
 	Password    string     `toml:"password-id,omitempty"`  // names the file on the server that holds the TCP MD5 password; random
+	BFD         int        `toml:"bfd,omitempty"`          // milliseconds between BFD packets; 0: none
 	Multihop    int        `toml:"multihop,omitempty"`     // hops that it may be away; 0: it is on a subnet of the server
 	TTLSecurity bool       `toml:"ttl-security,omitempty"` // RFC 5082
 	MaxPrefixes int        `toml:"max-prefixes,omitempty"` // per address family; one more ends the session; 0: no limit
@@ -171,6 +172,7 @@ type Network struct {
 	AS         uint32     `toml:"as,omitempty" zero:"no"`   // autonomous system of the members
 	Mode       string     `toml:"mode,omitempty"`           // Mesh, Reflector
 	Hold       int        `toml:"hold,omitempty" zero:"no"` // hold time in seconds
+	BFD        int        `toml:"bfd,omitempty"`            // milliseconds between BFD packets of members; 0: none
 	Reflectors []string   `toml:"reflectors,omitempty"`     // members that reflect
 	Before     *Sessions  `toml:"before,omitempty"`         // sessions that stay until those of Mode and Reflectors are up
 	Externals  []External `toml:"external,omitempty"`

@@ -22,18 +22,27 @@ type SpeakerDoc struct {
 }
 
 type neighborDoc struct {
-	Address  string `json:"address"`
-	Name     string `json:"name,omitempty"` // of the server; absent for routers
-	AS       uint32 `json:"as"`
-	External bool   `json:"external"`
-	State    string `json:"state"`    // Idle, Connect, Active, OpenSent, OpenConfirm, Established
-	Uptime   int64  `json:"uptime"`   // of the session; 0: it is down
-	Received int    `json:"received"` // prefixes
-	Accepted int    `json:"accepted"`
-	Sent     int    `json:"sent"`
-	Why      string `json:"why,omitempty"`
+	Address  string  `json:"address"`
+	Name     string  `json:"name,omitempty"` // of the server; absent for routers
+	AS       uint32  `json:"as"`
+	External bool    `json:"external"`
+	State    string  `json:"state"`    // Idle, Connect, Active, OpenSent, OpenConfirm, Established
+	Uptime   int64   `json:"uptime"`   // of the session; 0: it is down
+	Received int     `json:"received"` // prefixes
+	Accepted int     `json:"accepted"`
+	Sent     int     `json:"sent"`
+	Why      string  `json:"why,omitempty"`
+	BFD      *bfdDoc `json:"bfd,omitempty"`
 	// Unmatched are rules of --accept that match nothing that it announces.
 	Unmatched []string `json:"unmatched,omitempty"`
+}
+
+// bfdDoc is how a neighbour is watched. Times are milliseconds.
+type bfdDoc struct {
+	Up     bool   `json:"up"`
+	Every  int    `json:"every"`            // between packets of the server
+	Within int    `json:"within,omitempty"` // silence that ends the session; 0: not agreed on yet
+	Why    string `json:"why,omitempty"`
 }
 
 type routeDoc struct {
@@ -86,6 +95,9 @@ func neighborDocOf(n spec.BGPNeighborStatus) neighborDoc {
 	d := neighborDoc{
 		Address: n.Addr.String(), Name: n.Name, AS: n.AS, External: n.External, State: n.State,
 		Received: n.Received, Accepted: n.Accepted, Sent: n.Sent, Why: n.Why, Unmatched: rulesOf(n),
+	}
+	if b := n.BFD; b != nil {
+		d.BFD = &bfdDoc{b.Up, b.Every, b.Within, b.Why}
 	}
 	if n.State == spec.BGPEstablished {
 		d.Uptime = seconds(n.Uptime)

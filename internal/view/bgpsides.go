@@ -78,6 +78,9 @@ func countBGP(s *spec.BGPStatus) (up, learned, installed int) {
 func downSessions(s *spec.BGPStatus, away func(server string) bool) []string {
 	var out []string
 	for _, n := range s.Neighbors {
+		if trouble := bfdTrouble(n); trouble != "" {
+			out = append(out, "session with "+n.Addr.String()+" is up, "+trouble)
+		}
 		if n.State == spec.BGPEstablished || n.Name != "" && away != nil && away(n.Name) {
 			continue
 		}

@@ -23,7 +23,11 @@ func speakerHead(s *spec.BGPStatus) string {
 }
 
 func (a *Page) peerTable(s *spec.BGPStatus) *screen.Table {
-	t := &screen.Table{Whole: a.Wide(), Head: []string{"PEER", "NAME", "AS", "STATE", "UPTIME", "IN", "OUT", "WHY"}}
+	t := &screen.Table{Whole: a.Wide(), Head: []string{"PEER", "NAME", "AS", "STATE", "UPTIME", "BFD", "IN", "OUT", "WHY"}}
+	watched := slices.ContainsFunc(s.Neighbors, func(n spec.BGPNeighborStatus) bool { return n.BFD != nil })
+	if !watched {
+		t.Head = slices.Delete(t.Head, 5, 6)
+	}
 	for _, n := range s.Neighbors {
 		uptime := ""
 		if n.State == spec.BGPEstablished {
@@ -33,9 +37,32 @@ func (a *Page) peerTable(s *spec.BGPStatus) *screen.Table {
 		if n.Received != n.Accepted {
 			in += fmt.Sprintf(" of %d", n.Received)
 		}
-		t.Add(n.Addr.String(), n.Name, option.FormatAS(n.AS), n.State, uptime, in, fmt.Sprint(n.Sent), cmp.Or(n.Why, idleRules(n)))
+		row := []string{n.Addr.String(), n.Name, option.FormatAS(n.AS), n.State, uptime}
+		if watched {
+			row = append(row, bfdText(n.BFD))
+		}
+		t.Add(append(row, in, fmt.Sprint(n.Sent), cmp.Or(n.Why, bfdTrouble(n), idleRules(n)))...)
 	}
 	return t
+}
+
+// bfdText is up with the milliseconds of silence that end the session, or down.
+func bfdText(b *spec.BFDStatus) string {
+	switch {
+	case b == nil:
+		return ""
+	case b.Up:
+		return fmt.Sprintf("up, %d"+screen.NoBreak+"ms", b.Within)
+	}
+	return "down"
+}
+
+// bfdTrouble says of a session that is up why BFD is not.
+func bfdTrouble(n spec.BGPNeighborStatus) string {
+	if n.BFD == nil || n.BFD.Up || n.State != spec.BGPEstablished || n.Uptime < spec.BGPHeard {
+		return ""
+	}
+	return "BFD is down: " + n.BFD.Why
 }
 
 // idleRules names the rules that match nothing that n announces.

@@ -171,6 +171,9 @@ func (e externalView) rules() []string {
 	if e.Multihop > 0 {
 		out = append(out, "multihop "+digits(e.Multihop))
 	}
+	if e.BFD > 0 {
+		out = append(out, "bfd "+digits(e.BFD)+" ms")
+	}
 	if e.TTLSecurity {
 		out = append(out, "ttl-security")
 	}

@@ -46,6 +46,7 @@ type externalView struct {
 	AS          uint32   `json:"as"`
 	Password    bool     `json:"password"` // there is one
 	Multihop    int      `json:"multihop,omitempty"`
+	BFD         int      `json:"bfd,omitempty"` // milliseconds between packets
 	TTLSecurity bool     `json:"ttl_security,omitempty"`
 	MaxPrefixes int      `json:"max_prefixes,omitempty"`
 	Accept      []string `json:"accept,omitempty"`
@@ -155,7 +156,7 @@ func externals(n *state.Network) []externalView {
 	for _, e := range n.Externals {
 		out = append(out, externalView{
 			Server: e.Server, Address: e.Address.String(), AS: e.AS, Password: e.Password != "", Multihop: e.Multihop,
-			TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes, Accept: e.Accept, Announce: e.Announce, Force: e.Force,
+			BFD: e.BFD, TTLSecurity: e.TTLSecurity, MaxPrefixes: e.MaxPrefixes, Accept: e.Accept, Announce: e.Announce, Force: e.Force,
 			Backup: e.Backup, Shutdown: e.Shutdown, LocalPref: e.LocalPref, MED: e.MED, Prepend: e.Prepend, Communities: e.Communities,
 		})
 	}

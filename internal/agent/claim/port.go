@@ -34,7 +34,12 @@ func claimPorts(k *host.Host, table []*family.Family, want, have *spec.Host, ops
 	}
 	tried := map[uint16]bool{0: true}
 	for _, c := range want.Claims {
-		if !tried[c.UDPPort] {
+		switch {
+		case tried[c.UDPPort]:
+		case c.UDPPort == spec.BFDPort:
+			own := func(pid int) bool { return pid == k.Units.PID(bgpctl.Daemon(k.Files)) }
+			add("%s: two BFD daemons cannot share a server", own, tunnelListeners(k, c.UDPPort, want, have)...)
+		default:
 			add("choose another port (-p), or %s", nil, tunnelListeners(k, c.UDPPort, want, have)...)
 		}
 		if !tried[c.TCPPort] && k.Units.PID(bgpctl.Daemon(k.Files)) == 0 {

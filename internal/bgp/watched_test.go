@@ -1,0 +1,192 @@
+//go:build linux
+
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// watchers are the two real routers with BFD, as their manuals have it.
+func watchers() map[string]func(g *segment) {
+	return map[string]func(g *segment){
+		"frr": func(g *segment) {
+			neighbor := fmt.Sprintf("neighbor %[1]s remote-as 64512\n neighbor %[1]s bfd\n", g.v4("s1"))
+			g.frr("tor", frrConfig(65001, g.v4("tor"), neighbor, fmt.Sprintf(frrFamilies, g.v4("s1"), "172.16.1.0/24")))
+		},
+		"bird": func(g *segment) {
+			g.birdRouter("tor", fmt.Sprintf(`
+protocol bfd {}
+protocol static { ipv4; route 172.16.1.0/24 blackhole; }
+protocol bgp s1 { local %s as 65001; neighbor %s as 64512; hold time 90; connect delay time 1; error wait time 1, 2; graceful restart on; bfd on;
+	ipv4 { import all; export where source = RTS_STATIC; }; }
+`, g.v4("tor"), g.v4("s1")))
+		},
+	}
+}
+
+// watching is a speaker whose hold time is long and that watches a router by BFD.
+func (g *segment) watching() *spec.BGP {
+	s := external(g.alone("s1", "10.0.10.0/24"), spec.BGPNeighbor{Addr: g.v4("tor"), Local: g.v4("s1"), AS: 65001, BFD: 300})
+	s.Hold = 90
+	return s
+}
+
+// awaitWatched waits until BFD is up with all neighbours that it watches.
+func (d *daemonProcess) awaitWatched() {
+	d.g.t.Helper()
+	d.g.eventually(20*time.Second, func() error {
+		for _, n := range d.status().Neighbors {
+			if n.State != spec.BGPEstablished || n.BFD == nil || !n.BFD.Up {
+				return fmt.Errorf("%s: neighbor %s is %s: %s, BFD %+v", d.name, n.Addr, n.State, n.Why, n.BFD)
+			}
+		}
+		return nil
+	})
+}
+
+// TestSilentRoutersAreLeftByBFD: long before the hold time of 90 s, on both sides.
+func TestSilentRoutersAreLeftByBFD(t *testing.T) {
+	for kind, start := range watchers() {
+		t.Run(kind, func(t *testing.T) {
+			g := newSegment(t, "s1", "tor")
+			start(g)
+			d := g.daemon("s1", g.watching())
+			d.awaitWatched()
+			g.awaitKernel("s1", 20*time.Second, "172.16.1.0/24 via 10.99.0.2 dev eth0")
+			g.awaitRoute("tor", "10.0.10.0/24", "10.99.0.1", 10*time.Second)
+			t.Logf("%+v", d.neighbor(g.v4("tor")).BFD)
+			g.sh("switch", "ip link set p2 down")
+			off := time.Now()
+			g.awaitKernel("s1", 10*time.Second)
+			t.Logf("left after %v", time.Since(off).Round(time.Millisecond))
+			g.awaitRoute("tor", "10.0.10.0/24", "", 10*time.Second)
+			if n := d.neighbor(g.v4("tor")); !strings.Contains(n.Why, "BFD: silent for ") || n.BFD.Up || !strings.Contains(n.BFD.Why, "silent for ") {
+				t.Errorf("%+v, BFD %+v", n, n.BFD)
+			}
+			g.sh("switch", "ip link set p2 up")
+			g.awaitKernel("s1", 30*time.Second, "172.16.1.0/24 via 10.99.0.2 dev eth0")
+			d.awaitWatched()
+		})
+	}
+}
+
+// TestRestartsAreToldByBFD: neither side drops a route while the daemon restarts, and
+// BFD sessions go on.
+func TestRestartsAreToldByBFD(t *testing.T) {
+	for kind, start := range watchers() {
+		t.Run(kind, func(t *testing.T) {
+			g := newSegment(t, "s1", "tor")
+			g.sh("tor", "ip address add 172.16.1.1/32 dev lo")
+			g.sh("s1", "ip address add 10.0.10.1/32 dev lo")
+			start(g)
+			d := g.daemon("s1", g.watching())
+			d.awaitWatched()
+			g.awaitKernel("s1", 20*time.Second, "172.16.1.0/24 via 10.99.0.2 dev eth0")
+			g.awaitRoute("tor", "10.0.10.0/24", "10.99.0.1", 10*time.Second)
+			p := g.ping("s1", "10.0.10.1", "172.16.1.1")
+			d.stop(syscall.SIGTERM)
+			// Four times as long as it would be awaited otherwise.
+			g.sh("s1", "ping -q -c 5 -i 1 10.99.0.2")
+			g.awaitRoute("tor", "10.0.10.0/24", "10.99.0.1", 0)
+			d.run()
+			d.awaitWatched()
+			g.eventually(25*time.Second, func() error {
+				if s := d.status(); s.Restarts || len(s.Routes) < 2 {
+					return fmt.Errorf("still restarting: %+v", s)
+				}
+				return nil
+			})
+			g.awaitRoute("tor", "10.0.10.0/24", "10.99.0.1", time.Second)
+			p.await(300)
+			if lost, sent := p.lost(); lost > 0 {
+				t.Errorf("lost %d of %d", lost, sent)
+			}
+			if log := g.sh("s1", "cat "+d.dir+"/log"); strings.Count(log, "BFD is up") != 1 || strings.Contains(log, "BFD is down") {
+				t.Error("the BFD session did not go on")
+			}
+		})
+	}
+}
+
+// TestMembersWatchEachOther: a cut link, a restart, and BFD that ends on one side first.
+func TestMembersWatchEachOther(t *testing.T) {
+	g := newSegment(t, "s1", "s2", "s3")
+	shares := map[string][]netip.Prefix{"s1": prefixes("10.0.10.0/24"), "s2": prefixes("10.0.11.0/24"), "s3": prefixes("10.0.12.0/24")}
+	g.inhabited(shares)
+	watched := func(name string, ms int) *spec.BGP {
+		s := g.mesh(name, shares)
+		s.Hold = 90
+		for i := range s.Neighbors {
+			s.Neighbors[i].BFD = ms
+		}
+		return s
+	}
+	all := map[string]*daemonProcess{}
+	for name := range shares {
+		all[name] = g.daemon(name, watched(name, 300))
+	}
+	for _, d := range all {
+		d.awaitWatched()
+	}
+	g.awaitKernel("s1", 20*time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0", "10.0.12.0/24 via 10.99.0.3 dev eth0")
+
+	there, back := g.ping("s1", "10.0.10.1", "10.0.11.1"), g.ping("s2", "10.0.11.1", "10.0.10.1")
+	all["s1"].stop(syscall.SIGTERM)
+	g.sh("s1", "ping -q -c 3 -i 1 10.99.0.2")
+	all["s1"].run()
+	for _, d := range all {
+		d.awaitWatched()
+	}
+	// Another interval, and none, change within the sessions.
+	for _, ms := range []int{100, 300, 0} {
+		all["s1"].reload(watched("s1", ms))
+		if ms > 0 {
+			all["s1"].awaitWatched()
+		}
+	}
+	g.eventually(5*time.Second, func() error {
+		if n := all["s2"].neighbor(g.v4("s1")); n.BFD.Up || n.BFD.Why != "it is switched off there" || n.State != spec.BGPEstablished {
+			return fmt.Errorf("%+v, BFD %+v", n, n.BFD)
+		}
+		return nil
+	})
+	all["s1"].reload(watched("s1", 300))
+	all["s1"].awaitWatched()
+	for _, p := range []*pinger{there, back} {
+		if lost, sent := p.lost(); lost > 0 || sent < 300 {
+			t.Errorf("lost %d of %d", lost, sent)
+		}
+	}
+
+	g.sh("switch", "ip link set p3 down")
+	off := time.Now()
+	g.awaitKernel("s1", 10*time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0")
+	t.Logf("left after %v", time.Since(off).Round(time.Millisecond))
+}
+
+// TestStrangersEndNoBFDSession: packets that were passed on, or that do not know the
+// session, end nothing.
+func TestStrangersEndNoBFDSession(t *testing.T) {
+	g := newSegment(t, "s1", "tor")
+	watchers()["frr"](g)
+	d := g.daemon("s1", g.watching())
+	d.awaitWatched()
+	// A control packet that says Down, of another session.
+	const down = "2040031800000007" + "00000000" + "000f4240" + "000f4240" + "00000000"
+	for _, ttl := range []string{"64", "255"} {
+		g.sh("tor", fmt.Sprintf(`python3 -c 'import socket
+s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.setsockopt(socket.IPPROTO_IP,socket.IP_TTL,%s)
+for i in range(3): s.sendto(bytes.fromhex("%s"),("10.99.0.1",3784))'`, ttl, down))
+	}
+	g.sh("s1", "ping -q -c 3 -i 0.5 10.99.0.2")
+	if log := g.sh("s1", "cat "+d.dir+"/log"); strings.Contains(log, "BFD is down") {
+		t.Error("a stranger ended the session")
+	}
+}
