@@ -19,7 +19,8 @@ func newListNetworks(a *app) *cobra.Command {
 		Use:   "listnetworks [NAME]",
 		Short: "list the networks and tunnels, or the members of one",
 		Long: `List the networks and tunnels of the cluster, from the file: nobody is contacted ('flock status'
-looks at the servers). With NAME, its members one by one. STATE is ready, 'pending s3 …'
+looks at the servers). With NAME, its members one by one, its routers, and what containers
+get on its bridge. STATE is ready, 'pending s3 …'
 (flock apply finishes it), empty (no members) or broken (what stands in the file makes no
 sense: it is said why, and the exit status is 2). VERIFIED is what traffic last showed, by 'flock
 verify' or at the end of a change: passes, lost, lossy, narrow. With -o json a list, with NAME one object.

@@ -62,7 +62,7 @@ func (a *app) listServer(ctx context.Context, name string) error {
 	}
 	views := view.Servers(r.Cluster, change.Pending(r.Cluster, r.Compiled))
 	at := slices.IndexFunc(views, func(v view.Server) bool { return v.Name == name })
-	v := view.Detail(r.Cluster, r.Compiled, views[at])
+	v := view.Detail(r.Cluster, r.Networks(), views[at])
 	if a.JSON() {
 		return cmp.Or(a.PrintJSON(v), r.Fault(a.App))
 	}

@@ -75,6 +75,10 @@ func TestListOneServer(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, b.out.String())
 		}
 	}
+	b.run("listnetworks", "vx1")
+	if want := regexp.MustCompile(`s2 +netns/c1 +eth1 +10\.0\.4\.200`); !want.Match(b.out.Bytes()) {
+		t.Errorf("the network's listing has not its container:\n%s", b.out.String())
+	}
 	b.run("listservers", "s2", "-o", "json")
 	var v view.ServerDetail
 	if err := json.Unmarshal(b.out.Bytes(), &v); err != nil || v.Name != "s2" || len(v.Memberships) != 3 || v.Memberships[1].Network != "vx1" || len(v.Containers) != 1 || len(v.Interfaces) != 1 {

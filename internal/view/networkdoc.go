@@ -21,10 +21,10 @@ import (
 var (
 	documentFirst = []string{
 		"name", "type", "subnet", "gateway", "interface", "bridge", "vni", "port", "mtu", "domain", "subnet_len", "direct_routing",
-		"topology", "keepalive", "lead", "mesh", "shared", "dhcp", "dhcp_server", "group", "gbp", "masquerade", "isolate",
-		"tunnel", "device", "key", "ttl", "as", "mode", "hold", "reflectors", "externals", "settling",
+		"topology", "keepalive", "lead", "mesh", "shared", "forced", "dhcp", "dhcp_server", "group", "gbp", "masquerade", "isolate",
+		"tunnel", "device", "key", "ttl", "as", "mode", "hold", "reflectors", "externals", "settling", "before",
 	}
-	documentLast = []string{"members", "state", "pending", "verified", "notes"}
+	documentLast = []string{"members", "containers", "state", "pending", "verified", "notes"}
 	// documentAlways are there also when they are empty, or false.
 	documentAlways = []string{"name", "type", "subnet", "gateway", "gbp", "masquerade", "isolate", "members", "state", "pending"}
 	// documentOtherwise are options that the document says in other words.
@@ -65,10 +65,13 @@ func (v *Network) document() (values map[string]any, names []string) {
 		}
 	}
 	maps.Copy(values, map[string]any{
-		"name": v.Name, "type": v.Type, "subnet": v.Subnet, "gateway": v.Gateway, "mtu": v.MTU, "shared": v.Shared, "dhcp_server": v.DHCPServer,
-		"masquerade": v.Masquerade, "gbp": v.n.GBP, "isolate": v.n.Isolate, "externals": v.Externals, "settling": v.n.Before != nil,
+		"name": v.Name, "type": v.Type, "subnet": v.Subnet, "gateway": v.Gateway, "mtu": v.MTU, "shared": v.Shared, "forced": v.n.Forced, "dhcp_server": v.DHCPServer,
+		"masquerade": v.Masquerade, "gbp": v.n.GBP, "isolate": v.n.Isolate, "externals": v.Externals, "settling": v.n.Before != nil, "containers": v.Containers,
 		"members": v.Members, "state": v.State, "pending": v.Pending, "verified": v.Verified, "notes": v.Notes,
 	})
+	if b := v.n.Before; b != nil {
+		values["before"] = map[string]any{"mode": b.Mode, "reflectors": b.Reflectors}
+	}
 	delete(values, "key")
 	delete(values, "ttl")
 	if v.n.Tunnel {

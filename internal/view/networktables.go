@@ -65,6 +65,15 @@ func (a *Page) PrintNetwork(v *Network, now time.Time) error {
 			return err
 		}
 	}
+	if len(v.Containers) > 0 {
+		t := &screen.Table{Whole: a.Wide(), Head: []string{"SERVER", "CONTAINER", "INTERFACE", "ADDRESSES"}}
+		for _, c := range v.Containers {
+			t.Add(c.Server, c.Container, c.Interface, strings.Join(c.Addresses, " "))
+		}
+		if err := t.Write(a.Out, a.TableWidth()); err != nil {
+			return err
+		}
+	}
 	return a.PrintNotes(v.Notes)
 }
 

@@ -26,6 +26,7 @@ type Network struct {
 	DHCPServer string
 	Masquerade bool
 	Externals  []externalView
+	Containers []networkContainer
 
 	Members []memberView // in the order they joined
 	State   string       // ready, pending, empty, broken
@@ -73,6 +74,9 @@ type memberView struct {
 	Shared    []string `json:"shared,omitempty"`    // container subnets behind it
 	Key       string   `json:"key,omitempty"`       // public, of its WireGuard device
 	Mesh      string   `json:"mesh,omitempty"`      // l2: its address in the WireGuard mesh
+	ID        uint16   `json:"id,omitempty"`        // its number in the network
+	Blocks    []string `json:"blocks,omitempty"`    // distributed DHCP: what it has of the subnet
+	Full      bool     `json:"full,omitempty"`      // all addresses that it hands out were leased
 	State     string   `json:"state"`               // ready, pending, broken
 	Problem   string   `json:"problem,omitempty"`   // why it cannot take its part
 }
@@ -122,7 +126,7 @@ func Networks(c *state.Cluster, compiled *ground.Compiled, pending []string) []*
 			Name: name, Type: n.Type, Subnet: Texts(n.Subnets), Gateway: []string{}, MTU: n.MTU, DHCPServer: cmp.Or(ground.DHCPServer(n), n.DHCPServer),
 			Shared: n.Shares, n: n, kind: network.KindOf(n),
 			Masquerade: network.KindOf(n).Masquerades(n),
-			Externals:  externals(n), Members: []memberView{}, State: stateReady, Pending: []string{},
+			Externals:  externals(n), Containers: containersOn(c, n.Bridge), Members: []memberView{}, State: stateReady, Pending: []string{},
 		}
 		for _, note := range compiled.Notes {
 			if note.Network == name {
@@ -150,6 +154,25 @@ func Networks(c *state.Cluster, compiled *ground.Compiled, pending []string) []*
 	return out
 }
 
+// networkContainer is an interface that a container gets on the network's bridge.
+type networkContainer struct {
+	Server string `json:"server"`
+	serverContainer
+}
+
+// containersOn are the interfaces that containers get on a bridge; "": there is none.
+func containersOn(c *state.Cluster, bridge string) []networkContainer {
+	var out []networkContainer
+	for _, server := range c.ServerNames() {
+		for _, a := range c.Servers[server].Attached {
+			if bridge != "" && a.Bridge == bridge {
+				out = append(out, networkContainer{server, serverContainer{a.Container, a.Interface, a.Bridge, Texts(a.Addrs), a.Moved}})
+			}
+		}
+	}
+	return out
+}
+
 // externals are the routers that members of a BGP network talk to.
 func externals(n *state.Network) []externalView {
 	var out []externalView
@@ -170,6 +193,7 @@ func (v *Network) member(n *state.Network, text string, compiled *ground.Compile
 	m := memberView{Server: ground.ServerOf(text), Member: text, Addresses: []string{}, State: stateReady}
 	if a := n.Allocated[m.Server]; a != nil {
 		m.Addresses, m.Key, m.Subnets = Texts(a.Addrs), a.Key, Texts(a.Subnets)
+		m.ID, m.Blocks, m.Full = a.ID, Texts(a.Pool), a.Full
 		if a.Mesh.IsValid() {
 			m.Mesh = a.Mesh.String()
 		}

@@ -1,11 +1,9 @@
 package view
 
 import (
-	"net/netip"
 	"strconv"
 	"strings"
 
-	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -15,7 +13,16 @@ type ServerDetail struct {
 	Server
 	Machine     string            `json:"machine,omitempty"`  // machine id
 	HostKey     string            `json:"host_key,omitempty"` // SHA256:…
-	Interfaces  []serverInterface `json:"interfaces"`         // that networks can use
+	Born        string            `json:"born,omitempty"`     // the name that its MAC addresses are made of, if not its name
+	Spec        string            `json:"spec,omitempty"`     // the sum of what it confirmed last
+	Wanted      string            `json:"wanted,omitempty"`   // the interface or address that networks use by default, if it was named
+	Default4    *defaultRoute     `json:"default4,omitempty"`
+	Default6    *defaultRoute     `json:"default6,omitempty"`
+	Others      []string          `json:"others"`     // subnets there that are not flock's
+	Routed      []string          `json:"routed"`     // those of Others that are reached by a gateway
+	Local       []string          `json:"local"`      // those that are on devices that networks do not use
+	Awaited     []string          `json:"awaited"`    // those of libvirt's networks
+	Interfaces  []serverInterface `json:"interfaces"` // that networks can use
 	Memberships []membership      `json:"memberships"`
 	Containers  []serverContainer `json:"containers"` // interfaces that containers get
 }
@@ -24,19 +31,20 @@ type serverInterface struct {
 	Name      string   `json:"name"`
 	MTU       int      `json:"mtu"` // bytes
 	Addresses []string `json:"addresses"`
+	Direct    []string `json:"direct,omitempty"` // what it reaches there without a gateway besides its own networks
 }
 
-// membership is what a server is and has in a network.
+type defaultRoute struct {
+	Interface string `json:"interface"`
+	Metric    int    `json:"metric"`
+}
+
+// membership is what a server is and has in a network, as the network's listing has it.
 type membership struct {
-	Network   string   `json:"network"`
-	Type      string   `json:"type"`
-	Member    string   `json:"member"`              // as written
-	Interface string   `json:"interface,omitempty"` // underlay
-	Underlay  string   `json:"underlay,omitempty"`
-	Addresses []string `json:"addresses"` // its own
-	Subnets   []string `json:"subnets"`   // its containers'
-	Shares    []string `json:"shares"`
-	Key       string   `json:"key,omitempty"` // of its WireGuard device, public
+	Network string `json:"network"`
+	Type    string `json:"type"`
+	memberView
+	Shares []string `json:"shares"`
 }
 
 type serverContainer struct {
@@ -44,63 +52,56 @@ type serverContainer struct {
 	Interface string   `json:"interface"`
 	Bridge    string   `json:"bridge,omitempty"`
 	Addresses []string `json:"addresses"`
+	Moved     bool     `json:"moved,omitempty"` // it is the container's own interface
 }
 
-// Detail is everything about the server of v, which the file has.
-func Detail(c *state.Cluster, compiled *ground.Compiled, v Server) *ServerDetail {
+// Detail is everything about the server of v, which the file has; networks are all.
+func Detail(c *state.Cluster, networks []*Network, v Server) *ServerDetail {
 	s := c.Servers[v.Name]
-	out := &ServerDetail{Server: v, Interfaces: []serverInterface{}, Memberships: []membership{}, Containers: []serverContainer{}}
+	out := &ServerDetail{
+		Server: v, Born: s.Born, Wanted: s.Interface, Interfaces: []serverInterface{}, Memberships: []membership{}, Containers: []serverContainer{},
+		Others: []string{}, Routed: []string{}, Local: []string{}, Awaited: []string{},
+	}
+	if s.Confirmed != nil {
+		out.Spec = s.Confirmed.Sum
+	}
 	if s.Facts != nil {
-		out.Machine, out.HostKey = s.Facts.Machine, s.Facts.HostKey
-		for _, i := range s.Facts.Interfaces {
-			out.Interfaces = append(out.Interfaces, serverInterface{i.Name, i.MTU, Texts(i.Addrs)})
-		}
+		out.learned(s.Facts)
 	}
-	for _, name := range v.Networks {
-		out.Memberships = append(out.Memberships, membershipOf(c, compiled, name, v.Name))
-	}
-	for _, a := range s.Attached {
-		out.Containers = append(out.Containers, serverContainer{a.Container, a.Interface, a.Bridge, Texts(a.Addrs)})
-	}
-	return out
-}
-
-func membershipOf(c *state.Cluster, compiled *ground.Compiled, name, server string) membership {
-	n := c.Networks[name]
-	m := membership{Network: name, Type: n.Type, Addresses: []string{}, Subnets: []string{}, Shares: []string{}}
-	for _, text := range n.Members {
-		if ground.ServerOf(text) == server {
-			m.Member = text
-		}
-	}
-	if at := compiled.Places[ground.Membership{Server: server, Network: name}]; at.Addr.IsValid() {
-		m.Interface, m.Underlay = at.Interface, at.Addr.String()
-	}
-	if a := n.Allocated[server]; a != nil {
-		m.Key = a.Key
-		for _, addr := range append(a.Addrs[:len(a.Addrs):len(a.Addrs)], a.Mesh) {
-			if addr.IsValid() {
-				m.Addresses = append(m.Addresses, addr.String())
+	for _, n := range networks {
+		for _, m := range n.Members {
+			if m.Server == v.Name {
+				out.Memberships = append(out.Memberships, membership{n.Name, n.Type, m, OrEmpty(m.Shared)})
 			}
 		}
-		m.Subnets = append(m.Subnets, Texts(valid(a.Subnets))...)
 	}
-	for _, text := range n.Shares {
-		if share, found := strings.CutPrefix(text, server+":"); found {
-			m.Shares = append(m.Shares, share)
-		}
-	}
-	return m
-}
-
-func valid(list []netip.Prefix) []netip.Prefix {
-	var out []netip.Prefix
-	for _, p := range list {
-		if p.IsValid() {
-			out = append(out, p)
-		}
+	for _, a := range s.Attached {
+		out.Containers = append(out.Containers, serverContainer{a.Container, a.Interface, a.Bridge, Texts(a.Addrs), a.Moved})
 	}
 	return out
+}
+
+// learned takes over what the server said about itself.
+func (v *ServerDetail) learned(f *state.Facts) {
+	v.Machine, v.HostKey = f.Machine, f.HostKey
+	v.Others, v.Routed, v.Local, v.Awaited = Texts(f.Prefixes), Texts(f.Routed), Texts(f.Local), Texts(f.Awaited)
+	if f.Default4 != "" {
+		v.Default4 = &defaultRoute{f.Default4, f.Metric4}
+	}
+	if f.Default6 != "" {
+		v.Default6 = &defaultRoute{f.Default6, f.Metric6}
+	}
+	for _, i := range f.Interfaces {
+		v.Interfaces = append(v.Interfaces, serverInterface{i.Name, i.MTU, Texts(i.Addrs), Texts(i.Direct)})
+	}
+}
+
+// text is the route in words; "" if there is none.
+func (r *defaultRoute) text() string {
+	if r == nil {
+		return ""
+	}
+	return "by " + r.Interface + " with metric " + strconv.Itoa(r.Metric)
 }
 
 // PrintServer prints everything about a server.
@@ -119,6 +120,9 @@ func (a *Page) PrintServer(v *ServerDetail) error {
 		{"wireguard ", v.WireGuard},
 		{"host key ", v.HostKey},
 		{"machine ", v.Machine},
+		{"MAC addresses of the name ", v.Born},
+		{"default route of IPv4 ", v.Default4.text()},
+		{"default route of IPv6 ", v.Default6.text()},
 	} {
 		if w[1] != "" {
 			words = append(words, w[0]+w[1])
@@ -130,13 +134,18 @@ func (a *Page) PrintServer(v *ServerDetail) error {
 	if err := a.Print(a.Out, "%s: %s\n%s\n", v.Name, v.State, strings.Join(words, ", ")); err != nil {
 		return err
 	}
+	if len(v.Others) > 0 {
+		if err := a.Print(a.Out, "subnets of others: %s\n", strings.Join(v.Others, " ")); err != nil {
+			return err
+		}
+	}
 	t := &screen.Table{Whole: a.Wide(), Head: []string{"DEVICE", "MTU", "ADDRESSES"}}
 	for _, i := range v.Interfaces {
 		t.Add(i.Name, digits(i.MTU), strings.Join(i.Addresses, " "))
 	}
-	m := &screen.Table{Whole: a.Wide(), Head: []string{"NETWORK", "TYPE", "INTERFACE", "UNDERLAY", "ADDRESSES", "SUBNETS", "SHARED"}}
+	m := &screen.Table{Whole: a.Wide(), Head: []string{"NETWORK", "TYPE", "INTERFACE", "UNDERLAY", "ADDRESSES", "SUBNETS", "SHARED", "STATE"}}
 	for _, n := range v.Memberships {
-		m.Add(n.Network, n.Type, n.Interface, n.Underlay, strings.Join(n.Addresses, " "), strings.Join(n.Subnets, " "), strings.Join(n.Shares, " "))
+		m.Add(n.Network, n.Type, n.Interface, n.Underlay, strings.TrimSpace(strings.Join(n.Addresses, " ")+" "+n.Mesh), strings.Join(n.Subnets, " "), strings.Join(n.Shares, " "), n.text())
 	}
 	k := &screen.Table{Whole: a.Wide(), Head: []string{"CONTAINER", "INTERFACE", "BRIDGE", "ADDRESSES"}}
 	for _, c := range v.Containers {
