@@ -87,6 +87,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		return nil, err
 	}
 	reply.Plan = plan
+	k.Keys.Former = r.Former
 	reply.Keys, err = k.Keys.Existing(r.Keys)
 	return reply, err
 }

@@ -34,6 +34,7 @@ func (s *session) keys(r spec.Request) (*spec.Reply, error) {
 		return nil, err
 	}
 	out := map[string]string{}
+	k.Keys.Former = r.Former
 	for _, device := range r.Keys {
 		public, made, err := k.Keys.Public(device, r.Rotate)
 		if made != "" {

@@ -105,7 +105,7 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 			return nil, err
 		}
 		req := &spec.Request{
-			Op: op, Look: r.looking, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want),
+			Op: op, Look: r.looking, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want), Former: r.formerDevices(p.name),
 		}
 		if r.req.DryRun {
 			req.Keys = slices.Sorted(maps.Values(network.KeyDevices(r.c, p.name)))

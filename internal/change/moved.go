@@ -23,6 +23,10 @@ func (r *run) remember() {
 		was := *s
 		r.entries[identityOf(s)] = entry{name, &was}
 	}
+	r.networks, r.called = make(map[*state.Network]string, len(r.c.Networks)), map[string]string{}
+	for name, n := range r.c.Networks {
+		r.networks[n] = name
+	}
 }
 
 // identityOf is what an edit does not take from a server when it gives it another name.
@@ -42,8 +46,25 @@ func (r *run) renamed(do func(was, now string)) {
 	}
 }
 
+// formerDevices are the names that WireGuard devices of a server had before the edit, by those
+// after it.
+func (r *run) formerDevices(server string) map[string]string {
+	out := map[string]string{}
+	for name, device := range network.KeyDevices(r.c, server) {
+		if was := r.called[name]; was != "" {
+			out[device] = network.MeshDevice(was)
+		}
+	}
+	return out
+}
+
 // recognize has what is known of a server be known by the name that the edit gave it.
 func (r *run) recognize() {
+	for name, n := range r.c.Networks {
+		if was, known := r.networks[n]; known && was != name {
+			r.called[name] = was
+		}
+	}
 	r.former = make(map[string]entry, len(r.entries))
 	for name, s := range r.c.Servers {
 		if was, known := r.entries[identityOf(s)]; known {

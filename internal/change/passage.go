@@ -76,7 +76,7 @@ func passage(was, now *spec.Host, vnis map[string]uint32) []*spec.Host {
 	}
 	between := *now
 	for _, l := range remade {
-		between = *renamed(&between, l.Name, passing(l.Name))
+		between = *between.Renamed(l.Name, passing(l.Name))
 		for i := range between.Links {
 			if between.Links[i].Name == passing(l.Name) {
 				tunnel := *l.Tunnel
@@ -146,46 +146,6 @@ func turn(h *spec.Host, device, how string) {
 			h.Links[i].Turn = how
 		}
 	}
-}
-
-// renamed is h with another name of a device, in everything that names it.
-func renamed(h *spec.Host, from, to string) *spec.Host {
-	out := *h
-	name := func(text *string) {
-		if *text == from {
-			*text = to
-		}
-	}
-	out.Links = each(h.Links, func(l *spec.Link) { name(&l.Name); name(&l.Master) })
-	out.Addrs = each(h.Addrs, func(a *spec.Addr) { name(&a.Link) })
-	out.Routes = each(h.Routes, func(r *spec.Route) { name(&r.Dev) })
-	out.Neighs = each(h.Neighs, func(n *spec.Neigh) { name(&n.Link) })
-	out.FDB = each(h.FDB, func(f *spec.FDB) { name(&f.Link) })
-	out.Floods = each(h.Floods, func(f *spec.Flood) { name(&f.Link) })
-	out.Members = each(h.Members, func(m *spec.Member) { name(&m.Link) })
-	out.Peers = each(h.Peers, func(p *spec.Peer) { name(&p.Link) })
-	out.Gateways = each(h.Gateways, func(g *spec.Gateway) { name(&g.Uplink); name(&g.Bridge) })
-	out.Guards = each(h.Guards, func(g *spec.Guard) { name(&g.Uplink); name(&g.Bridge) })
-	out.NATs = each(h.NATs, func(n *spec.NAT) { name(&n.Bridge) })
-	out.Keeps = each(h.Keeps, func(k *spec.PreserveSource) { name(&k.Link) })
-	out.Forwards = each(h.Forwards, func(f *spec.Forward) { name(&f.Link) })
-	out.Sysctls = each(h.Sysctls, func(s *spec.Sysctl) {
-		name(&s.Link)
-		s.Key = strings.ReplaceAll(s.Key, "/"+from+"/", "/"+to+"/")
-	})
-	out.Unmanaged = each(h.Unmanaged, func(u *spec.Unmanage) {
-		u.Links = each(u.Links, name)
-	})
-	return &out
-}
-
-// each is a copy of list with every value changed.
-func each[T any](list []T, change func(*T)) []T {
-	out := slices.Clone(list)
-	for i := range out {
-		change(&out[i])
-	}
-	return out
 }
 
 // lasting are the steps of all stages without those that another took back: about devices

@@ -1,6 +1,7 @@
 package change
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -74,7 +75,7 @@ func (r *run) push(ctx context.Context) {
 func (r *run) given(p *peer, leases map[string]string) spec.Request {
 	out := spec.Request{Secrets: r.secrets(p.want), Leases: map[string]string{}}
 	for _, d := range p.want.DHCPs {
-		if text := leases[d.Network]; text != "" {
+		if text := leases[cmp.Or(r.called[d.Network], d.Network)]; text != "" {
 			out.Leases[d.Network] = text
 		}
 		if !slices.ContainsFunc(d.Ranges, r.handedOut) {

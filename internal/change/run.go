@@ -21,14 +21,16 @@ type run struct {
 	req      Request
 	locked   *state.Locked // nil for a dry run
 	c        *state.Cluster
-	before   map[string]string     // sums before the edit
-	was      map[string]*spec.Host // the specs before the edit; nil if that file made no sense
-	behind   []string              // servers that have not confirmed that
-	ways     map[string]way        // of the networks before the edit
-	spoke    map[string]bool       // servers with BGP before the edit
-	filed    map[string]bool       // servers that the file has
-	entries  map[any]entry         // servers before the edit
-	former   map[string]entry      // those by the names after it
+	before   map[string]string         // sums before the edit
+	was      map[string]*spec.Host     // the specs before the edit; nil if that file made no sense
+	behind   []string                  // servers that have not confirmed that
+	ways     map[string]way            // of the networks before the edit
+	spoke    map[string]bool           // servers with BGP before the edit
+	filed    map[string]bool           // servers that the file has
+	entries  map[any]entry             // servers before the edit
+	former   map[string]entry          // those by the names after it
+	networks map[*state.Network]string // by what they were called before the edit
+	called   map[string]string         // what networks were called before the edit, if otherwise
 	compiled *ground.Compiled
 	sums     sums // of the hosts of compiled
 	peers    map[string]*peer

@@ -213,6 +213,11 @@ func (p *peer) purge(ctx context.Context, e *Engine, want *spec.Host) (*spec.Rep
 // file.
 func (r *run) foresee(was *state.Cluster) error {
 	r.renamed(func(from, to string) { _ = edit.RenameServer(was, from, to) }) // the edit did it too
+	for name, n := range r.c.Networks {
+		if of, known := r.networks[n]; known && of != name {
+			_ = edit.RenameNetwork(was, of, name)
+		}
+	}
 	r.gone = edit.Leaving(was, r.c, r.leaving())
 	if r.req.Await == nil {
 		return nil

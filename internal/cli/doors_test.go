@@ -89,6 +89,7 @@ func doors() []door {
 			return []string{"setserver", "s9", "u@" + v}
 		}, file: in("[server.s9]\nuser = \"u\"\naddress = %s\n")},
 		{name: "set server name", not: []string{"", "s1", "s2", "s9", "local"}, args: func(v string) []string { return []string{"setserver", "s9", "--rename=" + v} }, file: in("[server.%s]\naddress = \"10.99.0.9\"\n")},
+		{name: "set network name", not: []string{"", "vx0", "wg0", "b1"}, args: func(v string) []string { return []string{"setnetwork", "vx0", "--rename=" + v} }, file: in("[network.%s]\ntype = \"vxlan\"\n")},
 		{name: "server name", args: func(v string) []string { return []string{"addserver", "--", v, "10.99.0.9"} }, file: in("[server.%s]\naddress = \"10.99.0.9\"\n"), not: []string{"s1", "s2"}},
 		{name: "server subnet", args: func(v string) []string { return []string{"setsubnet", "--", "s3", v} }, file: in("[server.s3]\naddress = \"10.99.0.3\"\nsubnet = %s\n"), not: []string{"none"}},
 		{name: "network name", args: func(v string) []string { return []string{"createnetwork", "--", v, "vxlan"} }, file: in("[network.%s]\ntype = \"vxlan\"\n"), not: []string{"vx0", "wg0", "b1"}},
@@ -165,7 +166,7 @@ func (d door) standing() string {
 		return stands + "[server.s3]\naddress = \"10.99.0.3\"\n[network.vx0]\ntype = \"vxlan\"\nmembers = [\"s3\"]\n"
 	case strings.HasPrefix(d.name, "set server"):
 		return stands + "[server.s9]\naddress = \"10.99.0.9\"\n"
-	case d.name == "member":
+	case d.name == "member" || d.name == "set network name":
 		return stands + "[network.vx0]\ntype = \"vxlan\"\n"
 	case strings.HasPrefix(d.name, "share"):
 		return stands + "[network.wg0]\ntype = \"wireguard\"\nmembers = [\"s1\", \"s2\"]\n"

@@ -42,6 +42,8 @@ changed, for a moment. Another subnet or bridge is asked about: containers keep 
 the old subnet until they ask for new ones, and what is plugged into the old bridge loses
 it. -s with all subnets, old and new, adds one of the other family; --add-pool gives pool
 networks that are full another pool; 'subnet SERVER:CIDR' gives a member another subnet.
+With --rename units, files and devices that bear the network's name follow; MAC addresses,
+keys and leases stay.
 
   flock setnetwork vx1 --mtu 1400
   flock setnetwork vx1 -n s2 --no-masquerade=false
@@ -50,6 +52,7 @@ networks that are full another pool; 'subnet SERVER:CIDR' gives a member another
   flock setnetwork n1 --add-pool 10.245.0.0/16
   flock setnetwork n1 subnet s2:10.244.9.0/24
   flock setnetwork bnet --hold 30
+  flock setnetwork vx1 --rename app
   flock setnetwork gre-s1-s2 --ttl 32 -l 10.1.0.1`,
 		Args: command.AtLeast(1),
 		ValidArgsFunction: a.Complete(2, func(c *state.Cluster, args []string, _ string) []string {
@@ -72,6 +75,7 @@ networks that are full another pool; 'subnet SERVER:CIDR' gives a member another
 	given = a.addOptions(cmd, func(o *option.Option) string { return cmp.Or(o.Help, o.Set) })
 	f := cmd.Flags()
 	f.StringSliceVar(&o.Unset, "unset", nil, "give `OPTION` the value that it has by itself (mtu, keepalive, group …); repeatable")
+	f.StringVar(&o.Rename, "rename", "", "give the network another `NAME`")
 	f.VarP(&o.ends.local, "local", "l", "tunnels: where it ends on the first server, an `IP` of its own")
 	f.VarP(&o.ends.remote, "remote", "r", "tunnels: where it ends on the second server, an `IP` of its own")
 	f.StringSliceVar(&o.ends.addresses, "addresses", nil, "tunnels: the ends' addresses inside, `A/30,B/30`; two more for IPv6")
@@ -118,6 +122,7 @@ func (a *app) completeSettable(cmd *cobra.Command, args []string, text string) (
 func (a *app) setNetwork(ctx context.Context, name string, o edit.Change) error {
 	var gone []string
 	var notes []ground.Note
+	to := cmp.Or(o.Rename, name)
 	alter := command.Alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
 			var was state.Network
@@ -126,7 +131,7 @@ func (a *app) setNetwork(ctx context.Context, name string, o edit.Change) error 
 			}
 			var err error
 			if gone, err = o.Apply(c, name); err == nil {
-				notes = edit.Apart(name, &was, c.Networks[name])
+				notes = edit.Apart(to, &was, c.Networks[to])
 			}
 			return err
 		}},
@@ -138,19 +143,19 @@ func (a *app) setNetwork(ctx context.Context, name string, o edit.Change) error 
 			return fmt.Sprintf("take %s from %s?", strings.Join(gone, " and "), name)
 		},
 		Already: func(out *change.Outcome) string {
-			return name + " is so already: " + command.Outline(out.Cluster.Networks[name])
+			return to + " is so already: " + command.Outline(out.Cluster.Networks[to])
 		},
-		About: []string{name},
+		About: []string{to},
 		Would: func(out *change.Outcome) string {
-			return name + " would be " + command.Outline(out.Cluster.Networks[name])
+			return to + " would be " + command.Outline(out.Cluster.Networks[to])
 		},
 		Said: func(out *change.Outcome) string {
-			return command.Ready(out, name) + ": " + command.Outline(out.Cluster.Networks[name])
+			return command.Ready(out, to) + ": " + command.Outline(out.Cluster.Networks[to])
 		},
 	}
 	// Sessions of BGP are awaited; a file that cannot be read is told by the change.
 	if c, err := a.Load(ctx); err == nil && slices.Contains(network.BGPNetworks(c), name) {
-		alter.Await = &change.Await{Networks: []string{name}}
+		alter.Await = &change.Await{Networks: []string{to}}
 	}
 	return a.Alter(ctx, alter)
 }

@@ -74,3 +74,25 @@ func renameIn(n *state.Network, name, to string) {
 		n.Allocated[to] = a
 	}
 }
+
+// RenameNetwork gives a network another name. What follows from its first name on the wire
+// stays: MAC addresses. After an error c is as it was.
+func RenameNetwork(c *state.Cluster, name, to string) error {
+	n, err := networkOf(c, name)
+	if err != nil {
+		return err
+	}
+	if name == to {
+		return nil
+	}
+	if err := freeName(c, to); err != nil {
+		return hint.Pin(err, "network "+name)
+	}
+	n.Born = cmp.Or(n.Born, name)
+	if n.Born == to {
+		n.Born = ""
+	}
+	delete(c.Networks, name)
+	c.Networks[to] = n
+	return nil
+}

@@ -17,6 +17,7 @@ type Change struct {
 	Unset   []string       // keys of options; of a tunnel also local, remote
 	Ends    TunnelOptions  // Local, Remote, Addresses
 	Subnets []string
+	Rename  string // "": it keeps its name
 }
 
 // Apply changes a network as o says. Gone names what containers lose by it.
@@ -25,6 +26,21 @@ func (o Change) Apply(c *state.Cluster, name string) (gone []string, err error) 
 	if err != nil {
 		return nil, err
 	}
+	if o.Rename == "" {
+		return o.apply(c, name, n)
+	}
+	if len(o.Given)+len(o.Unset)+len(o.Subnets)+len(o.Ends.Addresses) > 0 || o.Ends.Local.IsValid() || o.Ends.Remote.IsValid() {
+		if gone, err = o.apply(c, name, n); err != nil {
+			return nil, err
+		}
+	}
+	if err := RenameNetwork(c, name, o.Rename); err != nil {
+		return nil, err
+	}
+	return gone, network.FillIn(c, o.Rename, n)
+}
+
+func (o Change) apply(c *state.Cluster, name string, n *state.Network) (gone []string, err error) {
 	was := *n
 	ends, unset := o.ends(n)
 	if ends {

@@ -3,6 +3,8 @@ package edit
 import (
 	"net/netip"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -199,6 +201,53 @@ func TestApart(t *testing.T) {
 	} {
 		if notes := Apart("n1", &test.was, &test.now); (len(notes) == 1) != test.note {
 			t.Errorf("%s: %v", test.now.Type, notes)
+		}
+	}
+}
+
+// A network with another name is the same: numbers, MAC and other addresses, keys. Only what
+// bears its name has the other.
+func TestRenamedNetworkIsTheSame(t *testing.T) {
+	macs := regexp.MustCompile(`[0-9a-f]{2}(:[0-9a-f]{2}){5}(/[0-9a-f:]{17})?`)
+	for _, kind := range network.Created() {
+		c := made(t, kind, nil)
+		before, was := specsOf(t, c), c.Clone().Networks["n1"]
+		changed(t, c, "n1", Change{Rename: "other"})
+		n, after := c.Networks["other"], specsOf(t, c)
+		if c.Networks["n1"] != nil || !reflect.DeepEqual(n.Allocated, was.Allocated) || n.Born != "n1" {
+			t.Errorf("%s: %+v", kind, n)
+		}
+		if have, want := macs.FindAllString(after, -1), macs.FindAllString(before, -1); len(have) != len(want) {
+			t.Errorf("%s: MAC addresses were %v, are %v", kind, want, have)
+		} else {
+			slices.Sort(have)
+			slices.Sort(want)
+			if !slices.Equal(have, want) {
+				t.Errorf("%s: MAC addresses were %v, are %v", kind, want, have)
+			}
+		}
+		if regexp.MustCompile(`\bn1\b`).MatchString(after) {
+			t.Errorf("%s: the old name is in\n%s", kind, after)
+		}
+		// Who gets the first name has MAC addresses of its own.
+		if err := done(c, Create(c, "n1", network.VXLAN, option.Options{"subnet": prefixes("10.77.0.0/24")})); err != nil {
+			t.Fatal(err)
+		}
+		if c.Networks["n1"].Born == "" {
+			t.Errorf("%s: the new n1 was born as the other", kind)
+		}
+		if err := done(c, Remove(c, "n1")); err != nil {
+			t.Fatal(err)
+		}
+		changed(t, c, "other", Change{Rename: "n1"})
+		if have := specsOf(t, c); have != before {
+			t.Errorf("%s: with its first name again it is not what it was", kind)
+		}
+	}
+	c := made(t, network.VXLAN, nil)
+	for to, why := range map[string]string{"n/1": "is not a name", "": "nothing is to change"} {
+		if _, err := (Change{Rename: to}).Apply(c.Clone(), "n1"); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("to %q: %v", to, err)
 		}
 	}
 }

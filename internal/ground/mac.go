@@ -1,11 +1,8 @@
 package ground
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"fmt"
-
-	"github.com/flocknet/flock/internal/state"
 )
 
 // The MAC addresses of a segment say what they are: a locally administered first
@@ -38,7 +35,3 @@ func ContainerMAC(cluster, server, container, iface string) (digits, address str
 	h := sha256.Sum256([]byte(cluster + "/" + server + "/" + container + "/" + iface))
 	return fmt.Sprintf("%x", h[:4]), fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", macOUI, roleInside, h[0], h[1], h[2], h[3])
 }
-
-// BornAs is the name that the MAC addresses of a server are made of: they stay when it is
-// given another name.
-func BornAs(c *state.Cluster, server string) string { return cmp.Or(c.Servers[server].Born, server) }

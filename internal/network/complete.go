@@ -18,7 +18,7 @@ import (
 // refuses a cluster that does not make sense. Nothing that is set is changed: a
 // complete cluster comes out as it went in.
 func Complete(c *state.Cluster) error {
-	if err := birthNames(c); err != nil {
+	if err := ground.BirthNames(c); err != nil {
 		return err
 	}
 	for _, name := range c.ServerNames() {

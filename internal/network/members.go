@@ -1,7 +1,6 @@
 package network
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -45,39 +44,6 @@ func CheckServer(c *state.Cluster, name string, s *state.Server) error {
 	}
 	return nil
 }
-
-// birthNames gives a server whose name is that of another one's MAC addresses, which was
-// renamed, another one for its own.
-func birthNames(c *state.Cluster) error {
-	taken := map[string]string{}
-	for _, name := range c.ServerNames() {
-		born := c.Servers[name].Born
-		if born == "" {
-			continue
-		}
-		if err := state.CheckName("server", born); err != nil {
-			return hint.Pin(err, "server "+name+", born")
-		}
-		if other := taken[born]; other != "" {
-			return hint.Errorf("server "+name+", born", "leave it away in one of them", "%s and %s have their MAC addresses from one name, %s", other, name, born)
-		}
-		taken[born] = name
-	}
-	for _, name := range c.ServerNames() {
-		s := c.Servers[name]
-		if s.Born != "" || taken[name] == "" || taken[name] == name {
-			continue
-		}
-		for i := 2; s.Born == "" || taken[s.Born] != "" || c.Servers[s.Born] != nil; i++ {
-			s.Born = fmt.Sprintf("%s-%d", name[:min(len(name), bornMost)], i)
-		}
-		taken[s.Born] = name
-	}
-	return nil
-}
-
-// bornMost is how much of a name goes into another one, in bytes: a number follows.
-const bornMost = 50
 
 // CheckNetworkName refuses a name that means something else where networks are named.
 func CheckNetworkName(name string) error {

@@ -13,6 +13,9 @@ import (
 // encryptedDevice is mesh.Device as kinds have it.
 func encryptedDevice(name string, _ *state.Network) string { return mesh.Device(name) }
 
+// MeshDevice is the WireGuard device of the network called name.
+func MeshDevice(name string) string { return mesh.Device(name) }
+
 // KeyDevice is the WireGuard device that members of a network have; "" in a
 // network without one.
 func KeyDevice(c *state.Cluster, network string) string {

@@ -196,7 +196,7 @@ func (b *builder) addOverlay(name string, n *state.Network, places []ground.Unde
 			return fmt.Errorf("%s has no addresses: the cluster is not complete", u.Server)
 		}
 		segment.Add(b.Builder, h, segment.Segment{
-			Network: name, Bridge: n.Bridge, MAC: ground.MAC(ground.RoleBridge, b.Cluster.Name, name, a.ID), MTU: mtu,
+			Network: name, Bridge: n.Bridge, MAC: ground.MAC(ground.RoleBridge, b.Cluster.Name, ground.BornNetwork(b.Cluster, name), a.ID), MTU: mtu,
 			Subnets: n.Subnets, Gateways: segment.Gateways(n), Own: a.Addrs, Masq: !n.NoMasq, Guard: guard,
 		})
 		t := &spec.Tunnel{VNI: n.VNI, Port: tunnelPort(n), Local: u.Addr, GBP: n.GBP}
@@ -206,7 +206,7 @@ func (b *builder) addOverlay(name string, n *state.Network, places []ground.Unde
 			h.Floods = append(h.Floods, spec.Flood{Link: tunnel, To: flood})
 		}
 		h.Links = append(h.Links, spec.Link{
-			Name: tunnel, Network: name, Kind: spec.VXLAN, MAC: ground.MAC(ground.RoleTunnel, b.Cluster.Name, name, a.ID),
+			Name: tunnel, Network: name, Kind: spec.VXLAN, MAC: ground.MAC(ground.RoleTunnel, b.Cluster.Name, ground.BornNetwork(b.Cluster, name), a.ID),
 			MTU: mtu, Master: n.Bridge, Tunnel: t,
 		})
 		// The tunnel's end speaks no IPv6 of its own into the segment.

@@ -13,7 +13,7 @@ import (
 // Every key that a file can have in a network is in the table of options, and every option
 // is a key; what is dealt out and who is a member are none.
 func TestEveryKeyIsAnOption(t *testing.T) {
-	none := []string{"type", "members", "forced", "allocated"}
+	none := []string{"type", "born", "members", "forced", "allocated"}
 	keys := map[string]bool{}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[state.Network]()) {
 		key, _, _ := strings.Cut(field.Tag.Get("toml"), ",")

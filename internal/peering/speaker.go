@@ -98,7 +98,7 @@ func Add(b *ground.Builder, g *Group, n *state.Network, s *Speaker) error {
 	if a == nil {
 		return fmt.Errorf("%s has no id: the cluster is not complete", s.Server)
 	}
-	bgp := &spec.BGP{Network: name, AS: n.AS, RouterID: routerID(b.Cluster.Name, name, s.Underlay, a), Hold: n.Hold}
+	bgp := &spec.BGP{Network: name, AS: n.AS, RouterID: routerID(b.Cluster.Name, ground.BornNetwork(b.Cluster, name), s.Underlay, a), Hold: n.Hold}
 	for _, p := range s.Shares {
 		if slices.Contains(n.Anycast, p) {
 			bgp.Anycast = append(bgp.Anycast, p)

@@ -109,7 +109,7 @@ func (p *Pool) gather(places []ground.Underlay) error {
 		if a == nil {
 			return fmt.Errorf("%s has no subnet: the cluster is not complete", u.Server)
 		}
-		m := &Member{Underlay: u, other: p.otherAddr(u), id: a.ID, MAC: ground.MAC(ground.RoleTunnel, p.Cluster.Name, p.Name, a.ID), Subnets: a.Subnets}
+		m := &Member{Underlay: u, other: p.otherAddr(u), id: a.ID, MAC: ground.MAC(ground.RoleTunnel, p.Cluster.Name, ground.BornNetwork(p.Cluster, p.Name), a.ID), Subnets: a.Subnets}
 		m.Routed = slices.Concat(a.Subnets, shares[u.Server])
 		slices.SortFunc(m.Routed, netip.Prefix.Compare)
 		m.Routed = slices.Compact(m.Routed)
@@ -217,7 +217,7 @@ func (p *Pool) addBridge(m *Member) {
 	}
 	h := p.Out.Hosts[m.Server]
 	s := segment.Segment{
-		Network: p.Name, Bridge: p.N.Bridge, MAC: ground.MAC(ground.RoleBridge, p.Cluster.Name, p.Name, m.id), MTU: p.MTU,
+		Network: p.Name, Bridge: p.N.Bridge, MAC: ground.MAC(ground.RoleBridge, p.Cluster.Name, ground.BornNetwork(p.Cluster, p.Name), m.id), MTU: p.MTU,
 		Subnets: m.Subnets, Gateways: m.gateways(), Masq: !p.N.NoMasq,
 		Guard: spec.Guard{DHCP: p.N.DHCP != state.DHCPOff},
 	}

@@ -20,8 +20,8 @@ func Gateways(n *state.Network) []netip.Addr {
 // Anycast is the gateway that every member of a network answers for.
 func Anycast(b *ground.Builder, name string, n *state.Network, uplink string) spec.Gateway {
 	return spec.Gateway{
-		Network: name, Bridge: n.Bridge, Uplink: uplink, MAC: ground.MAC(ground.RoleAny, b.Cluster.Name, name, 0),
-		RouterMACs: ground.MAC(ground.RoleBridge, b.Cluster.Name, name, 0), RouterMask: ground.RouterMask,
+		Network: name, Bridge: n.Bridge, Uplink: uplink, MAC: ground.MAC(ground.RoleAny, b.Cluster.Name, ground.BornNetwork(b.Cluster, name), 0),
+		RouterMACs: ground.MAC(ground.RoleBridge, b.Cluster.Name, ground.BornNetwork(b.Cluster, name), 0), RouterMask: ground.RouterMask,
 		Subnets: n.Subnets, Addrs: Gateways(n), FilterDHCP: n.DHCP == state.DHCPDistributed,
 	}
 }

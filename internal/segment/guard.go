@@ -17,7 +17,7 @@ import (
 // MembersGuard is what the guards of a network's members have in common.
 func MembersGuard(b *ground.Builder, name string, n *state.Network, uplink string) spec.Guard {
 	g := spec.Guard{
-		Uplink: uplink, ServerMACs: ground.MAC(ground.RoleBridge, b.Cluster.Name, name, 0), ServerMask: ground.RouterMask, DHCP: n.DHCP != state.DHCPOff,
+		Uplink: uplink, ServerMACs: ground.MAC(ground.RoleBridge, b.Cluster.Name, ground.BornNetwork(b.Cluster, name), 0), ServerMask: ground.RouterMask, DHCP: n.DHCP != state.DHCPOff,
 	}
 	for i, p := range n.Subnets {
 		g.Servers = append(g.Servers, serversOf(n, i)...)

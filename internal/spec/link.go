@@ -35,6 +35,8 @@ type Link struct {
 	Turn    string `json:",omitempty"` // Beside, Quiet: its bridge has two tunnels, while members turn from one to the other
 	Down    bool   `json:",omitempty"` // found only: it is set down
 
+	Userspace bool `json:",omitempty"` // found only: a process of ours makes it
+
 	Tunnel *Tunnel `json:",omitempty"` // VXLAN, GRE, IP6GRE, IPIP, UDP
 	Key    string  `json:",omitempty"` // WireGuard only: the device's public key, base64; the server holds the private one
 	Port   uint16  `json:",omitempty"` // WireGuard only: UDP port it listens on

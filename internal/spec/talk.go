@@ -42,8 +42,10 @@ type Request struct {
 	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
 	Keys   []string      `json:",omitempty"` // keys: WireGuard devices; plan, status: those whose public keys are wanted, no pair is made
 	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
-	Peers  []Peer        `json:",omitempty"` // speak: of Want's, with an endpoint
-	BGP    *BGPRequest   `json:",omitempty"` // bgp: what else is asked of the daemon than its status; nil: nothing
+	// Former are the names that WireGuard devices of Keys had before: their pairs stay.
+	Former map[string]string `json:",omitempty"` // plan, status, keys
+	Peers  []Peer            `json:",omitempty"` // speak: of Want's, with an endpoint
+	BGP    *BGPRequest       `json:",omitempty"` // bgp: what else is asked of the daemon than its status; nil: nothing
 
 	Probes []Probe `json:",omitempty"` // probe
 	Echoes []Echo  `json:",omitempty"` // measure

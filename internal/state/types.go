@@ -138,6 +138,7 @@ type External struct {
 // kind refuses others.
 type Network struct {
 	Type       string         `toml:"type"`
+	Born       string         `toml:"born,omitempty"`     // the name that its MAC addresses are made of; empty: its name
 	Subnets    []netip.Prefix `toml:"subnet,omitempty"`   // masked; at most one per family
 	More       []netip.Prefix `toml:"add-pool,omitempty"` // pools: further ones, for members that Subnets have no room for; masked
 	Interface  string         `toml:"interface,omitempty"`

@@ -52,11 +52,16 @@ func (s *Server) Listeners(d spec.DHCP, have *spec.DHCP) [][]socket.Listener {
 	return [][]socket.Listener{names, four, six}
 }
 
-// Owns says whether a process is a dnsmasq of network, also where its pid file is lost.
+// Owns says whether a process is a dnsmasq of network, also where its pid file is lost, or
+// of another network of the cluster: no two have an address at the same time, but one whose
+// name becomes the other.
 func (s *Server) Owns(network string, pid int) bool {
-	return slices.ContainsFunc(roles, func(r role) bool {
-		have, err := s.process(r, network).find()
-		return err == nil && have == pid
+	others, _ := s.networks() // what cannot be listed owns nothing
+	return slices.ContainsFunc(append(others, network), func(network string) bool {
+		return slices.ContainsFunc(roles, func(r role) bool {
+			have, err := s.process(r, network).find()
+			return err == nil && have == pid
+		})
 	})
 }
 

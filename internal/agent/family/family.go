@@ -114,7 +114,7 @@ func Diff(table []*Family, want, have *spec.Host) []Op {
 	all := make([][turns][]Op, len(table))
 	for i, f := range table {
 		if f.StandsOn != nil && len(d.Vanish) > 0 {
-			f.StandsOn(&less, d.Vanish)
+			f.StandsOn(d.Have, d.Vanish)
 		}
 		d.Found = [turns][]Op{}
 		f.Diff(d)

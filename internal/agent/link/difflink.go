@@ -14,16 +14,20 @@ import (
 // or to be made anew.
 type linkChanges struct {
 	family.Pair
-	vanish map[string]bool
+	vanish  map[string]bool
+	renamed map[string]string // by the name of before
 }
 
 func diffLinks(want, have []spec.Link) linkChanges {
-	c := linkChanges{vanish: map[string]bool{}}
+	c := linkChanges{vanish: map[string]bool{}, renamed: renamedLinks(want, have)}
 	seen := map[string]spec.Link{}
 	for _, h := range have {
 		seen[h.Name] = h
 	}
 	wanted := map[string]bool{}
+	for from, to := range c.renamed {
+		seen[to], wanted[from] = seen[from], true
+	}
 	for _, w := range MastersFirst(want) {
 		wanted[w.Name] = true
 		h, ok := seen[w.Name]
@@ -50,6 +54,29 @@ func diffLinks(want, have []spec.Link) linkChanges {
 		}
 	}
 	return c
+}
+
+// renamedLinks are links of the kernel's own that are wanted under another name, that of
+// before first: nothing else of them tells that they are others.
+func renamedLinks(want, have []spec.Link) map[string]string {
+	out, taken := map[string]string{}, map[string]bool{}
+	named := func(list []spec.Link, name string) bool {
+		return slices.ContainsFunc(list, func(l spec.Link) bool { return l.Name == name })
+	}
+	for _, w := range want {
+		for _, h := range have {
+			if named(have, w.Name) || named(want, h.Name) || taken[h.Name] || h.Userspace || w.Network == h.Network || w.Kind == spec.Bridge {
+				continue
+			}
+			like := h
+			like.Name, like.Network, like.MTU, like.Down = w.Name, w.Network, w.MTU, false
+			if differs, _ := linkDifference(w, like); len(differs) == 0 {
+				out[h.Name], taken[h.Name] = w.Name, true
+				break
+			}
+		}
+	}
+	return out
 }
 
 // MastersFirst sorts links by name, bridges before their ports, and those last that fall
@@ -81,6 +108,7 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 			anew = anew || fixed
 		}
 	}
+	note("name", have.Name, want.Name, false)
 	note("kind", have.Kind, want.Kind, true)
 	note("mac", have.MAC, want.MAC, false)
 	if want.MTU != 0 { // silent: the kernel's value is fine

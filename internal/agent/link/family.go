@@ -20,6 +20,9 @@ var Family = family.Family{
 	Diff: func(d *family.Difference) {
 		c := diffLinks(d.Want.Links, d.Have.Links)
 		d.Vanish = c.vanish
+		for from, to := range c.renamed {
+			d.Have = d.Have.Renamed(from, to)
+		}
 		d.Put(c.Pair, family.Clearing, family.Coming)
 	},
 	One:      applyLink,

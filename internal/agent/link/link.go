@@ -28,7 +28,7 @@ func observeLinks(k *host.Host, have *spec.Host) error {
 		a := l.Attrs()
 		link := spec.Link{
 			Name: a.Name, Network: network, Kind: KindOf(k, l), MTU: a.MTU,
-			Master: k.Devices.Name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0, Tunnel: ObserveTunnel(k, l),
+			Master: k.Devices.Name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0, Userspace: k.Userspace(a.Name), Tunnel: ObserveTunnel(k, l),
 		}
 		if a.EncapType == "ether" { // an IP tunnel has its local address in the place of the MAC
 			link.MAC = a.HardwareAddr.String()
@@ -230,6 +230,9 @@ func changeLink(ctx context.Context, k *host.Host, want, have spec.Link) (anew b
 			return true, err
 		}
 		return true, NewLink(ctx, k, want)
+	}
+	if err := renameLink(k, want.Name, have.Name); err != nil {
+		return false, fmt.Errorf("change link %s: %w", want.Name, err)
 	}
 	index, err := k.Index(want.Name)
 	if err != nil {

@@ -3,6 +3,7 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
@@ -54,4 +55,26 @@ func turnMessage(index int, turn string) *nl.NetlinkRequest {
 	}
 	m.AddData(info)
 	return m
+}
+
+// renameLink gives a living link another name. Kernels before 6.2 take that of a link that
+// is down alone, which loses its routes.
+func renameLink(k *host.Host, to, from string) error {
+	if to == from {
+		return nil
+	}
+	index, err := k.Index(from)
+	if err != nil {
+		return err
+	}
+	m := host.LinkMessage(0, index, 0, 0)
+	m.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(to)))
+	err = k.RT.Do(m)
+	if errors.Is(err, unix.EBUSY) {
+		err = k.RT.Do(host.LinkMessage(0, index, 0, unix.IFF_UP), m, host.LinkMessage(0, index, unix.IFF_UP, unix.IFF_UP))
+	}
+	if err != nil {
+		return err
+	}
+	return k.ReadDevices()
 }

@@ -30,11 +30,13 @@ const (
 type Keys struct {
 	dir     string
 	damaged map[string]bool
+
+	Former map[string]string // the name that a device had before, whose pair it takes
 }
 
 // NewKeys returns the keys whose files are in dir. The names of those that are found damaged
 // are put in damaged, and taken out when they are written anew.
-func NewKeys(dir string, damaged map[string]bool) *Keys { return &Keys{dir, damaged} }
+func NewKeys(dir string, damaged map[string]bool) *Keys { return &Keys{dir: dir, damaged: damaged} }
 
 // Files are the paths of the key files of device, that of the key in use first.
 func (k *Keys) Files(device string) []string {
@@ -61,7 +63,7 @@ func (k *Keys) Public(device string, rotate bool) (public, made string, err erro
 	if key != (wgtypes.Key{}) {
 		return key.PublicKey().String(), "", nil
 	}
-	if key, err = wgtypes.GeneratePrivateKey(); err != nil {
+	if key, err = k.fresh(device); err != nil {
 		return "", "", fmt.Errorf("make the key of %s: %w", device, err)
 	}
 	if err := sysfile.MakeDir(k.dir); err != nil {
@@ -75,6 +77,16 @@ func (k *Keys) Public(device string, rotate bool) (public, made string, err erro
 	return key.PublicKey().String(), path, nil
 }
 
+// fresh is a key for a device that has none: a new one or, under a new name, that of before.
+func (k *Keys) fresh(device string) (wgtypes.Key, error) {
+	if former := k.Former[device]; deviceName(former) {
+		if key, _, err := k.InUse(former); err != nil || key != (wgtypes.Key{}) {
+			return key, err
+		}
+	}
+	return wgtypes.GeneratePrivateKey()
+}
+
 // Existing returns the public keys of those of devices that have a pair, by device. It
 // makes none.
 func (k *Keys) Existing(devices []string) (map[string]string, error) {
@@ -84,6 +96,9 @@ func (k *Keys) Existing(devices []string) (map[string]string, error) {
 			continue
 		}
 		key, _, err := k.InUse(device)
+		if former := k.Former[device]; err == nil && key == (wgtypes.Key{}) && deviceName(former) {
+			key, _, err = k.InUse(former)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,46 @@
+//go:build linux
+
+package agent
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// A device whose network has another name is renamed as it runs, with all that stands on it:
+// the step is one, and nothing else is told.
+func TestLinksAreRenamed(t *testing.T) {
+	ownNet(t)
+	k := open(t, "t", t.TempDir())
+	was := dualPool(true)
+	apply(t, k, was)
+	index := sh(t, "cat /proc/net/dev | grep -c n1-vx; ip -o link show n1-vx | cut -d: -f1")
+	now := was.Renamed("n1-vx", "pods-vx")
+	for i := range now.Links {
+		now.Links[i].Network = "pods"
+	}
+	report := apply(t, k, now)
+	for i, s := range report.Steps { // settings are asked of a device that is there
+		if i == 0 && s.String() != "~ link pods-vx: name n1-vx -> pods-vx, network n1 -> pods" || i > 0 && !strings.HasPrefix(s.Object, "sysctl ") {
+			t.Errorf("steps:\n%s", stepText(report.Steps))
+		}
+	}
+	if have := sh(t, "cat /proc/net/dev | grep -c pods-vx; ip -o link show pods-vx | cut -d: -f1"); have != index {
+		t.Errorf("it was made anew: index %s, then %s", index, have)
+	}
+	if routes := sh(t, "ip route show dev pods-vx"); !strings.Contains(routes, "10.244.1.0/24 via 10.244.1.0") {
+		t.Errorf("routes:\n%s", routes)
+	}
+	// What differs otherwise is another device.
+	other := now.Renamed("pods-vx", "n1-vx")
+	other.Links[0].Network = "n1"
+	tunnel := *other.Links[0].Tunnel
+	tunnel.VNI = 2
+	other.Links[0].Tunnel = &tunnel
+	if have := stepText(apply(t, k, other).Steps); !strings.Contains(have, "- link pods-vx") || !strings.Contains(have, "+ link n1-vx") {
+		t.Errorf("steps:\n%s", have)
+	}
+	apply(t, k, &spec.Host{Cluster: "t", Store: "s", Server: "s1"})
+}

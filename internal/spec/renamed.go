@@ -1,0 +1,46 @@
+package spec
+
+import (
+	"slices"
+	"strings"
+)
+
+// Renamed is h with another name of a device, in everything that names it.
+func (h *Host) Renamed(from, to string) *Host {
+	out := *h
+	name := func(text *string) {
+		if *text == from {
+			*text = to
+		}
+	}
+	out.Links = each(h.Links, func(l *Link) { name(&l.Name); name(&l.Master) })
+	out.Addrs = each(h.Addrs, func(a *Addr) { name(&a.Link) })
+	out.Routes = each(h.Routes, func(r *Route) { name(&r.Dev) })
+	out.Neighs = each(h.Neighs, func(n *Neigh) { name(&n.Link) })
+	out.FDB = each(h.FDB, func(f *FDB) { name(&f.Link) })
+	out.Floods = each(h.Floods, func(f *Flood) { name(&f.Link) })
+	out.Members = each(h.Members, func(m *Member) { name(&m.Link) })
+	out.Peers = each(h.Peers, func(p *Peer) { name(&p.Link) })
+	out.Gateways = each(h.Gateways, func(g *Gateway) { name(&g.Uplink); name(&g.Bridge) })
+	out.Guards = each(h.Guards, func(g *Guard) { name(&g.Uplink); name(&g.Bridge) })
+	out.NATs = each(h.NATs, func(n *NAT) { name(&n.Bridge) })
+	out.Keeps = each(h.Keeps, func(k *PreserveSource) { name(&k.Link) })
+	out.Forwards = each(h.Forwards, func(f *Forward) { name(&f.Link) })
+	out.Sysctls = each(h.Sysctls, func(s *Sysctl) {
+		name(&s.Link)
+		s.Key = strings.ReplaceAll(s.Key, "/"+from+"/", "/"+to+"/")
+	})
+	out.Unmanaged = each(h.Unmanaged, func(u *Unmanage) {
+		u.Links = each(u.Links, name)
+	})
+	return &out
+}
+
+// each is a copy of list with every value changed.
+func each[T any](list []T, change func(*T)) []T {
+	out := slices.Clone(list)
+	for i := range out {
+		change(&out[i])
+	}
+	return out
+}
