@@ -20,6 +20,7 @@ import (
 	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/probe"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
@@ -96,6 +97,7 @@ type session struct {
 	lock    *host.Lock         // held from the first plan to the end
 	agreed  string             // sum of the last spec that was planned without a problem
 	armed   *undo
+	taker   probe.Listeners   // of other members' data
 	made    map[string]string // key files of this session that no apply has named, with their devices
 	told    time.Time         // of the last progress
 	unguard func()            // puts signals back as they were; nil: they are
@@ -175,6 +177,7 @@ func (s *session) end() error {
 	if s.unguard != nil {
 		defer s.unguard()
 	}
+	s.taker.Close()
 	var errs []error
 	for _, k := range s.kernels {
 		errs = append(errs, k.Close())
@@ -288,6 +291,8 @@ func (s *session) look(ctx context.Context, r spec.Request) (*spec.Reply, error)
 		return s.probe(ctx, r)
 	case spec.OpMeasure:
 		return measure(ctx, r)
+	case spec.OpBulk:
+		return s.bulk(ctx, r)
 	}
 	return nil, nil
 }

@@ -99,3 +99,17 @@ func measure(ctx context.Context, r spec.Request) (*spec.Reply, error) {
 	echoes, callers, err := probe.Measure(ctx, r.Echoes)
 	return &spec.Reply{Echoes: echoes, Callers: callers}, err
 }
+
+// bulk opens ports, sends data, and says what else was received.
+func (s *session) bulk(ctx context.Context, r spec.Request) (*spec.Reply, error) {
+	if r.Bulk == nil {
+		return nil, errors.New("bulk: the request does not say what to send")
+	}
+	out := &spec.BulkReply{}
+	if len(r.Bulk.At) > 0 {
+		out.Ports = s.taker.Listen(r.Bulk.At, r.Bulk.Admit)
+	}
+	out.Flows = probe.Flows(ctx, r.Bulk.Flows)
+	out.BadSums = probe.BadSums()
+	return &spec.Reply{Bulk: out}, ctx.Err()
+}

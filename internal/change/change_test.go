@@ -39,10 +39,16 @@ type fleet struct {
 	mute  bool     // daemons never hear anything
 	deaf  string   // what keys begin with that do not answer
 
-	tried  []string // "s1 10.0.4.253", the ways that were tried
-	hushed string   // the address that does not answer
-	drops  int      // how many more probes are not answered
-	lies   bool     // measurements are not what was asked for
+	tried    []string          // "s1 10.0.4.253", the ways that were tried
+	hushed   string            // the address that does not answer
+	sums     map[string]uint64 // wrong checksums that servers counted
+	stalls   int               // how many flows to hushed do not arrive
+	corrupts uint64            // what those add to the sums of s1
+	measured bool              // echoes to hushed are answered
+	admitted []int             // how many addresses each listener was told
+
+	drops int  // how many more probes are not answered
+	lies  bool // measurements are not what was asked for
 
 	announced []string                     // "s1:ID" of secrets that plans knew of
 	secrets   map[string]map[string]string // that applies brought, by server
@@ -170,6 +176,8 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		return a.f.handshake(a.name, r), nil
 	case spec.OpMeasure:
 		return a.f.measure(a.name, r), nil
+	case spec.OpBulk:
+		return a.f.flow(a.name, r), nil
 	case spec.OpProbe:
 		return a.f.probe(a.name, r), nil
 	case spec.OpConfirm:

@@ -50,6 +50,10 @@ func verdict(server string, req *spec.Request, reply *spec.Reply) error {
 				return unbelieved(server, req.Op, "it names paths that it was not asked to probe")
 			}
 		}
+	case spec.OpBulk:
+		if req.Bulk == nil || reply.Bulk == nil || !flowed(req.Bulk, reply.Bulk) {
+			return unbelieved(server, req.Op, "it is about other data")
+		}
 	case spec.OpMeasure:
 		if !slices.EqualFunc(req.Echoes, reply.Echoes, credible) {
 			return unbelieved(server, req.Op, "it measured something else")
@@ -94,6 +98,7 @@ func strayPart(op string, reply *spec.Reply) string {
 		{"silent peers", len(reply.Silent) > 0, op == spec.OpHandshake},
 		{"paths", len(reply.Unheard) > 0, op == spec.OpProbe},
 		{"echoes", len(reply.Echoes)+len(reply.Callers) > 0, op == spec.OpMeasure},
+		{"bulk data", reply.Bulk != nil, op == spec.OpBulk},
 		{"a BGP status", reply.BGP != nil, op == spec.OpBGP},
 	} {
 		if part.stands && !part.of {
@@ -232,6 +237,15 @@ func complaint(server, op string, p *spec.Problem) error {
 // unbelieved is the error about an answer that contradicts itself.
 func unbelieved(server, op, why string) error {
 	return hint.Errorf("server "+server, "flock status", "%s: the answer to %s is not valid: %s", server, op, why)
+}
+
+// flowed says whether have can be an answer to asked.
+func flowed(asked *spec.BulkRequest, have *spec.BulkReply) bool {
+	return len(have.Ports) == len(asked.At) &&
+		!slices.ContainsFunc(have.Ports, func(p int) bool { return p < 0 || p > 65535 }) &&
+		slices.EqualFunc(asked.Flows, have.Flows, func(b spec.Bulk, f spec.Flowed) bool {
+			return f.Bulk == b && f.Out >= 0 && f.Back >= 0 && f.Took >= 0
+		})
 }
 
 // credible says whether have can be an answer to asked.

@@ -30,8 +30,8 @@ type Verification struct {
 }
 
 // Verify sends packets between all members of networks, of all without names, and changes
-// nothing. With all, no pair of a large network is left out.
-func (e *Engine) Verify(ctx context.Context, names []string, all bool) (*Verification, error) {
+// nothing. With all, no pair of a large network is left out; with bulk, TCP data is sent, too.
+func (e *Engine) Verify(ctx context.Context, names []string, all, bulk bool) (*Verification, error) {
 	c, err := e.Store.Load(ctx)
 	if err != nil {
 		return nil, err
@@ -68,6 +68,9 @@ func (e *Engine) Verify(ctx context.Context, names []string, all bool) (*Verific
 	}
 	v.leaveOut(r)
 	v.try(ctx, r, there)
+	if bulk {
+		v.flow(ctx, r, all)
+	}
 	return v, ctx.Err()
 }
 

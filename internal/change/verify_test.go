@@ -13,6 +13,7 @@ import (
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/verify"
 )
 
 // measure hears everybody but the hushed address, whose requests arrive.
@@ -20,7 +21,9 @@ func (f *fleet) measure(name string, r *spec.Request) *spec.Reply {
 	reply := &spec.Reply{}
 	for _, e := range r.Echoes {
 		out := spec.Echoed{Echo: e, Sent: 5, Heard: 5, Min: time.Millisecond, Median: 2 * time.Millisecond, Passes: e.MTU}
-		if e.To.String() == f.hushed || e.From.String() == f.hushed {
+		if f.measured {
+			out.Heard = 5
+		} else if e.To.String() == f.hushed || e.From.String() == f.hushed {
 			out = spec.Echoed{Echo: e, Sent: 5}
 		}
 		f.tried = append(f.tried, name+" "+e.To.String())
@@ -65,7 +68,7 @@ func verifyWorld(t *testing.T, members int) (*fleet, *Engine) {
 func TestVerify(t *testing.T) {
 	f, e := verifyWorld(t, 3)
 	f.hushed = "10.0.4.252"
-	v, err := e.Verify(t.Context(), nil, false)
+	v, err := e.Verify(t.Context(), nil, false, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +88,7 @@ func TestVerify(t *testing.T) {
 		}
 	}
 	f.servers["s2"].away = true
-	if v, err = e.Verify(t.Context(), []string{"vx1"}, false); err != nil || len(v.Legs) != 2 || v.Untried["vx1"] != 4 || len(v.Absent) != 1 || !errors.Is(v.Absent[0].Err, remote.ErrUnreachable) {
+	if v, err = e.Verify(t.Context(), []string{"vx1"}, false, false); err != nil || len(v.Legs) != 2 || v.Untried["vx1"] != 4 || len(v.Absent) != 1 || !errors.Is(v.Absent[0].Err, remote.ErrUnreachable) {
 		t.Errorf("without s2: %+v, %v", v, err)
 	}
 }
@@ -94,8 +97,69 @@ func TestVerify(t *testing.T) {
 func TestVerifyBelievesWhatCanBe(t *testing.T) {
 	f, e := verifyWorld(t, 2)
 	f.lies = true
-	v, err := e.Verify(t.Context(), []string{"vx1"}, false)
+	v, err := e.Verify(t.Context(), []string{"vx1"}, false, false)
 	if err != nil || len(v.Legs) != 0 || v.Untried["vx1"] != 2 || len(v.Absent) != 2 || !strings.Contains(v.Absent[0].Err.Error(), "it measured something else") {
 		t.Errorf("have %+v, %v", v, err)
+	}
+}
+
+// flow has ports for all, and data arrives between all but those that the fleet says otherwise of.
+func (f *fleet) flow(name string, r *spec.Request) *spec.Reply {
+	reply := &spec.BulkReply{BadSums: f.sums[name]}
+	for range r.Bulk.At {
+		reply.Ports = append(reply.Ports, 4000)
+	}
+	f.admitted = append(f.admitted, len(r.Bulk.Admit))
+	for _, b := range r.Bulk.Flows {
+		f.tried = append(f.tried, name+" "+b.To.String())
+		out := spec.Flowed{Bulk: b, Open: true, Whole: true, Out: 1 << 20, Back: 1 << 21, Took: time.Second}
+		if b.To.String() == f.hushed && f.stalls > 0 {
+			f.stalls--
+			out = spec.Flowed{Bulk: b, Open: true}
+			f.sums["s1"] += f.corrupts
+		}
+		reply.Flows = append(reply.Flows, out)
+	}
+	return &spec.Reply{Bulk: reply}
+}
+
+// TestVerifyByData: data is sent once between each two members, again where it did not arrive,
+// and who counts wrong checksums meanwhile is told.
+func TestVerifyByData(t *testing.T) {
+	for _, test := range []struct {
+		what             string
+		stalls, corrupts int
+		sent             int
+		state            string
+	}{
+		{"well", 0, 0, 3, verify.Passes},
+		{"once", 1, 0, 4, verify.Passes},
+		{"stalls", 9, 0, 4, verify.Stalls},
+		{"wrong checksums", 9, 1, 4, verify.Broken},
+	} {
+		f, e := verifyWorld(t, 3)
+		f.sums = map[string]uint64{"s1": 7}
+		v, err := e.Verify(t.Context(), []string{"vx1"}, false, false)
+		if err != nil || len(v.Legs) != 6 {
+			t.Fatal(v, err)
+		}
+		f.takeTried()
+		f.stalls, f.corrupts = test.stalls, uint64(test.corrupts) //nolint:gosec // small
+		f.measured = true
+		f.hushed = "10.0.4.253"
+		if v, err = e.Verify(t.Context(), []string{"vx1"}, false, true); err != nil {
+			t.Fatal(err)
+		}
+		if have := strings.Count(f.takeTried(), ",") + 1; have != 6+test.sent {
+			t.Errorf("%s: want data sent %d times after 6 echoes, have %d in all", test.what, test.sent, have)
+		}
+		if have := verify.Worst(v.Legs); have != test.state {
+			t.Errorf("%s: want %s, have %s", test.what, test.state, have)
+		}
+		for _, l := range v.Legs {
+			if l.BadSums[1] || l.BadSums[0] != (test.state == verify.Broken && l.From == "s1" && l.Flow != nil && !l.Flow.Whole) {
+				t.Errorf("%s: %s to %s: %v", test.what, l.From, l.To, l.BadSums)
+			}
+		}
 	}
 }

@@ -23,7 +23,7 @@ looks at the servers). With NAME, its members one by one, its routers, and what 
 get on its bridge. STATE is ready, 'pending s3 …'
 (flock apply finishes it), empty (no members) or broken (what stands in the file makes no
 sense: it is said why, and the exit status is 2). VERIFIED is what traffic last showed, by 'flock
-verify' or at the end of a change: passes, lost, lossy, narrow. With -o json a list, with NAME one object.
+verify' or at the end of a change: passes, lost, broken, stalls, lossy, narrow. With -o json a list, with NAME one object.
 
   flock listnetworks
   flock listnetworks vx1 -o json`,

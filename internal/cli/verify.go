@@ -14,7 +14,7 @@ import (
 )
 
 func newVerify(a *app) *cobra.Command {
-	all := false
+	all, noBulk := false, false
 	cmd := &cobra.Command{
 		Use:   "verify [NETWORK...]",
 		Short: "send packets between all members, and show what passes",
@@ -24,12 +24,17 @@ allows, in one piece. Where that is lost, the largest that passes is looked for.
 to lose packets is tried again before it is called so. Servers that are not as the cluster file
 says, as 'flock status' finds them, are named. Nothing is changed.
 
+Then TCP data is sent between every two members that answer, half a second there and half a
+second back (no server has part in more than two at once; in a network of more than 12 members
+each sends to its neighbours in a ring): some faults let echoes pass and stop data. Members that
+accept no connection are not tried by it.
+
 Members that have no address of the network are tried by what they have in the subnets that it
 deals them, or that they share: on a bridge of setsubnet, on Docker's. Those without any are named.
 
 The matrix shows the median round trip in milliseconds from the server of the row to that of
 the column; 'lost': no answer; '3/5': three of five were answered; '1400B': larger packets are
-lost. All servers send at one time, so that each knows whose packets arrive: what is said of a
+lost; 'stalls': TCP data stops; 'broken': it comes with wrong checksums. All servers send at one time, so that each knows whose packets arrive: what is said of a
 lost pair names the direction. A network of more than 12 members has no matrix, one of more
 than 50 is tried between each member and the 16 after it in a ring, unless --all is given.
 
@@ -41,14 +46,15 @@ when a server cannot be reached.
 		Args:              command.Between(0, 1<<30),
 		ValidArgsFunction: a.CompleteNetworks(1 << 30),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.verify(cmd.Context(), args, all)
+			return a.verify(cmd.Context(), args, all, !noBulk)
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "try all pairs of a network of more than 50 members, too")
+	cmd.Flags().BoolVar(&noBulk, "no-bulk", false, "send no TCP data, which loads lines for a second per pair")
 	return cmd
 }
 
-func (a *app) verify(ctx context.Context, names []string, all bool) error {
+func (a *app) verify(ctx context.Context, names []string, all, bulk bool) error {
 	c, err := a.Load(ctx)
 	if err != nil {
 		return err
@@ -58,7 +64,7 @@ func (a *app) verify(ctx context.Context, names []string, all bool) error {
 	}
 	var v *change.Verification
 	err = a.With(func(e command.Engine, _ *command.Progress) (err error) {
-		v, err = e.Verify(ctx, names, all)
+		v, err = e.Verify(ctx, names, all, bulk)
 		return err
 	})
 	if err != nil {

@@ -26,6 +26,7 @@ const (
 	OpNets      = "nets"    // take no lock: Reply.Containers
 	OpProbe     = "probe"   // take no lock; send Probes: Reply.Unheard
 	OpMeasure   = "measure" // take no lock; send Echoes: Reply.Echoes, Reply.Callers
+	OpBulk      = "bulk"    // take no lock; open ports, or send data to those of others: Reply.Bulk
 	OpPurge     = "purge"   // remove everything of the cluster, whichever cluster file made it: Reply.Report
 	OpAlive     = "alive"   // the workstation is still there; it is not answered
 )
@@ -49,6 +50,8 @@ type Request struct {
 
 	Probes []Probe `json:",omitempty"` // probe
 	Echoes []Echo  `json:",omitempty"` // measure
+
+	Bulk *BulkRequest `json:",omitempty"` // bulk
 
 	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that ran DHCP so far
 	// Untouched are the networks in whose subnets no server ever ran DHCP. In others, a
@@ -92,6 +95,7 @@ type Reply struct {
 	Echoes  []Echoed `json:",omitempty"` // measure: of each of them, in their order
 	// Callers are addresses whose own requests came in meanwhile, sorted, each once.
 	Callers []netip.Addr `json:",omitempty"` // measure
+	Bulk    *BulkReply   `json:",omitempty"`
 	BGP     *BGPStatus   `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
 	// Containers are all that were found, and last one without a name whose interfaces
 	// are those plugged into our bridges that lead to none of them.

@@ -13,7 +13,7 @@ import (
 
 // Verdict is what traffic between the members of a network last showed.
 type Verdict struct {
-	State string    `json:"state"` // passes, lost, lossy, narrow
+	State string    `json:"state"` // passes, lost, broken, stalls, lossy, narrow
 	Says  string    `json:"says"`  // in one line
 	Time  time.Time `json:"time"`  // UTC
 	// Quick says that only whether members reach each other was tried: by status, or after a

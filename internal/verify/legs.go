@@ -23,6 +23,7 @@ const ringMost = 16
 type Leg struct {
 	Network, From, To string // servers
 	Echo              spec.Echo
+	Device            string // of From's, that packets leave by; "": none of the network's own
 }
 
 // Legs are those of the network called name, each pair both ways, by each family of addresses
@@ -51,12 +52,22 @@ func Legs(c *state.Cluster, compiled *ground.Compiled, name string, all bool) (o
 				}
 				mtu := min(a.mtu, b.mtu)
 				out = append(out,
-					Leg{name, from, to, spec.Echo{From: a.addr, To: b.addr, MTU: mtu}},
-					Leg{name, to, from, spec.Echo{From: b.addr, To: a.addr, MTU: mtu}})
+					Leg{name, from, to, spec.Echo{From: a.addr, To: b.addr, MTU: mtu}, device(compiled.Hosts[from], name)},
+					Leg{name, to, from, spec.Echo{From: b.addr, To: a.addr, MTU: mtu}, device(compiled.Hosts[to], name)})
 			}
 		}
 	}
 	return out, bare
+}
+
+// device is what packets of a network leave a member by.
+func device(h *spec.Host, name string) string {
+	for _, l := range h.Links {
+		if l.Network == name && l.Kind != spec.Bridge {
+			return l.Name
+		}
+	}
+	return ""
 }
 
 // opposite are the members with which the one at i is tried, so that each pair comes once.

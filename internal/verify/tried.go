@@ -14,6 +14,11 @@ type Tried struct {
 	Arrived bool
 	// Below are the addresses of both below the network; invalid where they are not known.
 	Below [2]netip.Addr
+	// Flow is what came of bulk data there and back; nil: none was sent.
+	Flow *spec.Flowed
+	// BadSums says that an end dropped segments with a wrong checksum meanwhile: 0 for From,
+	// 1 for To.
+	BadSums [2]bool
 }
 
 // What a leg can be, the worst first.
@@ -21,6 +26,8 @@ const (
 	Lost   = "lost"   // no answer
 	Lossy  = "lossy"  // some answers are missing
 	Narrow = "narrow" // packets of the network's MTU do not pass
+	Broken = "broken" // TCP segments come with wrong checksums
+	Stalls = "stalls" // TCP data stops
 	Passes = "passes"
 )
 
@@ -33,8 +40,21 @@ func (t Tried) State() string {
 		return Lossy
 	case t.Echoed.Passes < t.Leg.Echo.MTU && t.Echoed.Passes > 0:
 		return Narrow
+	case t.Flow != nil && !t.Flow.Whole && (t.BadSums[0] || t.BadSums[1]):
+		return Broken
+	case t.Flow != nil && t.Flow.Open && !t.Flow.Whole:
+		return Stalls
 	}
 	return Passes
+}
+
+// Rate is what bulk data came to in both directions, the slower one, in bits per second; 0: it
+// was not sent, or did not arrive.
+func (t Tried) Rate() float64 {
+	if t.Flow == nil || !t.Flow.Whole {
+		return 0
+	}
+	return float64(min(t.Flow.Out, t.Flow.Back)) * 8 / spec.BulkTime.Seconds()
 }
 
 // Worst is the worst state of some legs.
@@ -43,7 +63,7 @@ func Worst(legs []Tried) string {
 	for _, t := range legs {
 		has[t.State()] = true
 	}
-	for _, state := range []string{Lost, Lossy, Narrow} {
+	for _, state := range []string{Lost, Broken, Stalls, Lossy, Narrow} {
 		if has[state] {
 			return state
 		}

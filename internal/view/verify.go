@@ -28,7 +28,7 @@ type VerifyDoc struct {
 type verifiedDoc struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"`
-	State   string   `json:"state"` // passes, lost, lossy, narrow: the worst of its legs; untried
+	State   string   `json:"state"` // passes, lost, broken, stalls, lossy, narrow: the worst of its legs; untried
 	Legs    []legDoc `json:"paths"`
 	Untried int      `json:"untried,omitempty"` // paths from and to absent servers
 	Bare    []string `json:"bare,omitempty"`    // members without an address in the network, not tried
@@ -48,6 +48,8 @@ type legDoc struct {
 	Median      float64 `json:"median_ms"`
 	MTU         int     `json:"mtu,omitempty"`    // bytes that should pass in one piece
 	Passes      int     `json:"passes,omitempty"` // bytes that do
+	// Rate is of TCP data there and back, the slower direction; 0: none was sent on this path.
+	Rate float64 `json:"bits_per_second,omitempty"`
 }
 
 // Verified is one network of a verification.
@@ -133,7 +135,7 @@ func (d *Verified) summary() string {
 	words := []string{fmt.Sprintf("all %d paths pass", len(d.legs))}
 	if count[verify.Passes] < len(d.legs) {
 		words = []string{fmt.Sprintf("%d of %d paths pass", count[verify.Passes], len(d.legs))}
-		for state, word := range map[string]string{verify.Lost: "without an answer", verify.Lossy: "with losses", verify.Narrow: "too narrow"} {
+		for state, word := range map[string]string{verify.Lost: "without an answer", verify.Lossy: "with losses", verify.Narrow: "too narrow", verify.Broken: "with wrong checksums", verify.Stalls: "on which TCP stalls"} {
 			if count[state] > 0 {
 				words = append(words, fmt.Sprintf("%d %s", count[state], word))
 			}
@@ -146,10 +148,35 @@ func (d *Verified) summary() string {
 	if mtu > 0 {
 		words = append(words, fmt.Sprintf("packets of %d bytes", mtu))
 	}
+	if low, high := d.rates(); high > 0 {
+		words = append(words, "TCP "+bits(low)+" to "+bits(high))
+	}
 	if d.untried > 0 {
 		words = append(words, fmt.Sprintf("%d not tried, a server is absent", d.untried))
 	}
 	return strings.Join(words, ", ") + d.bareText(", not tried: ")
+}
+
+// rates are the slowest and the fastest pair of bulk data, in bits per second; 0: none was sent.
+func (d *Verified) rates() (low, high float64) {
+	for _, t := range d.legs {
+		if rate := t.Rate(); rate > 0 && (low == 0 || rate < low) {
+			low = rate
+		}
+		high = max(high, t.Rate())
+	}
+	return low, high
+}
+
+// bits is a rate in a few letters.
+func bits(rate float64) string {
+	for _, unit := range []string{"bit/s", "kbit/s", "Mbit/s"} {
+		if rate < 1000 {
+			return fmt.Sprintf("%.3g %s", rate, unit)
+		}
+		rate /= 1000
+	}
+	return fmt.Sprintf("%.3g Gbit/s", rate)
 }
 
 // bareText names the members without an address in the network, from and to which nothing was
@@ -288,6 +315,8 @@ func cellOf(legs []verify.Tried) (text, colour string) {
 		return fmt.Sprintf("%d/%d", t.Heard, t.Sent), red
 	case verify.Narrow:
 		return fmt.Sprintf("%dB", t.Passes), red
+	case verify.Broken, verify.Stalls:
+		return state, red
 	}
 	return millis(t.Median), green
 }

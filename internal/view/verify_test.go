@@ -88,6 +88,33 @@ func TestVerifySays(t *testing.T) {
 	}
 }
 
+// TestVerifySaysData: what is said of TCP between a pair that answers echoes names the end that
+// sends what is wrong.
+func TestVerifySaysData(t *testing.T) {
+	c := &state.Cluster{Networks: map[string]*state.Network{"vx1": {Type: "vxlan", Port: 4789}}}
+	for _, test := range []struct {
+		flow spec.Flowed
+		bad  [2]bool
+		want string
+	}{
+		{spec.Flowed{Open: true, Out: 5}, [2]bool{}, "TCP between s1 and s2 stalls, echoes pass: 5 bytes went there, 0 came back"},
+		{spec.Flowed{}, [2]bool{false, true}, "TCP from s1 to s2 comes with wrong checksums, echoes pass: a device of s1 does not sum up what it offers to; on s1: ethtool -K vxl0-vx tx off"},
+		{spec.Flowed{}, [2]bool{true, false}, "TCP from s2 to s1 comes with wrong checksums, echoes pass: a device of s2 does not sum up what it offers to; on s2: ethtool -K vxl1-vx tx off"},
+	} {
+		there, back := legOf("s1", "s2", 5, 1450, true), legOf("s2", "s1", 5, 1450, true)
+		there.Flow, there.BadSums, there.Device, back.Device = &test.flow, test.bad, "vxl0-vx", "vxl1-vx"
+		d := VerifiedOf(&change.Verification{Cluster: c, Legs: []verify.Tried{there, back}})[0]
+		if says, next := d.Says(); strings.Join(says, "\n") != test.want || next != "flock status vx1" || !d.Bad() {
+			t.Errorf("want\n%s\nhave\n%s\nnext %q", test.want, strings.Join(says, "\n"), next)
+		}
+	}
+	well, back := legOf("s1", "s2", 5, 1450, true), legOf("s2", "s1", 5, 1450, true)
+	well.Flow = &spec.Flowed{Open: true, Whole: true, Out: 62_500_000, Back: 125_000_000}
+	if have := VerifiedOf(&change.Verification{Cluster: c, Legs: []verify.Tried{well, back}})[0].summary(); !strings.Contains(have, ", TCP 1 Gbit/s to 1 Gbit/s") {
+		t.Errorf("have %s", have)
+	}
+}
+
 // TestVerifySaysDrift: a pair is lost since one of its servers is not as it should be, and the next
 // step mends that.
 func TestVerifySaysDrift(t *testing.T) {

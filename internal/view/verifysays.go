@@ -24,7 +24,7 @@ func (d *Verified) Says() (says []string, next string) {
 			narrowest[of(t)] = t.Echoed.Passes
 		}
 	}
-	least, lost, drifted := 0, false, false
+	least, lost, drifted, broken := 0, false, false, false
 	for _, t := range d.legs {
 		state := t.State()
 		if state == verify.Passes || said[of(t)] {
@@ -37,6 +37,8 @@ func (d *Verified) Says() (says []string, next string) {
 			says = append(says, d.saysLost(t))
 		case verify.Lossy:
 			says = append(says, fmt.Sprintf("%d of %d packets between %s and %s%s, or their answers, were lost", t.Sent-t.Heard, t.Sent, t.From, t.To, family(t)))
+		case verify.Broken, verify.Stalls:
+			says, broken = append(says, d.saysBroken(t)), true
 		case verify.Narrow:
 			passes := narrowest[of(t)]
 			says = append(says, fmt.Sprintf("packets of more than %d bytes between %s and %s%s are lost, the network uses %d", passes, t.From, t.To, family(t), t.Leg.Echo.MTU))
@@ -51,7 +53,7 @@ func (d *Verified) Says() (says []string, next string) {
 	switch {
 	case lost && drifted:
 		next = "flock apply"
-	case lost:
+	case lost, broken:
 		next = "flock status " + d.Name
 	case least >= d.leastMTU() && d.settable:
 		next = fmt.Sprintf("flock setnetwork %s --mtu %d", d.Name, least)
@@ -100,6 +102,25 @@ func (d *Verified) saysLost(t verify.Tried) string {
 	return fmt.Sprintf("no packet passes between %s and %s%s%s", from, to, family(t), d.firewall(from, to, t.Below[0], t.Below[1]))
 }
 
+// saysBroken says what becomes of TCP between a pair that answers echoes.
+func (d *Verified) saysBroken(t verify.Tried) string {
+	if t.State() == verify.Stalls {
+		return fmt.Sprintf("TCP between %s and %s%s stalls, echoes pass: %d bytes went there, %d came back", t.From, t.To, family(t), t.Flow.Out, t.Flow.Back)
+	}
+	from, to, device := t.From, t.To, t.Device
+	if t.BadSums[0] {
+		from, to, device = to, from, ""
+		if back := d.back(t); back >= 0 {
+			device = d.legs[back].Device
+		}
+	}
+	if device == "" {
+		device = "DEVICE"
+	}
+	return fmt.Sprintf("TCP from %s to %s%s comes with wrong checksums, echoes pass: a device of %s does not sum up what it offers to; on %s: ethtool -K %s tx off",
+		from, to, family(t), from, from, device)
+}
+
 // firewall asks about what is to pass below the network, unless the cause is nearer.
 func (d *Verified) firewall(from, to string, below, other netip.Addr) string {
 	for _, server := range []string{from, to} {
@@ -136,7 +157,7 @@ func VerifyDocOf(v *change.Verification, list []*Verified) VerifyDoc {
 			e := t.Leg.Echo
 			n.Legs = append(n.Legs, legDoc{
 				t.From, t.To, e.From.String(), e.To.String(), t.State(), t.Sent, t.Heard,
-				float64(t.Min) / 1e6, float64(t.Median) / 1e6, e.MTU, t.Passes,
+				float64(t.Min) / 1e6, float64(t.Median) / 1e6, e.MTU, t.Passes, t.Rate(),
 			})
 		}
 		doc.Networks = append(doc.Networks, n)
