@@ -233,6 +233,7 @@ func (d *daemon) follow(ctx context.Context, s *spec.BGP, restarting bool) {
 // the neighbour has sent in full.
 func (d *daemon) moved(ctx context.Context, m move, told map[netip.Addr]int) error {
 	if !m.all {
+		d.watched.Met(m.addr, m.up)
 		if d.speaker.state(m.addr, m.up) {
 			d.watchOver(ctx, m.addr)
 		}

@@ -42,5 +42,6 @@ func (d *daemon) missed(ctx context.Context, e bfd.Event) error {
 		return nil
 	}
 	d.journal.ended(e.Addr, "BFD: "+e.Why)
+	d.watched.Met(e.Addr, false)
 	return d.speaker.lost(ctx, e.Addr)
 }

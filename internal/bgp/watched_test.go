@@ -190,3 +190,72 @@ for i in range(3): s.sendto(bytes.fromhex("%s"),("10.99.0.1",3784))'`, ttl, down
 		t.Error("a stranger ended the session")
 	}
 }
+
+// TestKilledDaemonsAreForgiven: who is killed cannot tell anybody. Neighbours miss its BFD
+// packets, and keep its routes all the same: its BGP session ended without a word
+// (RFC 5882, 4.3). BIRD does so with "bfd graceful".
+func TestKilledDaemonsAreForgiven(t *testing.T) {
+	g := newSegment(t, "s1", "s2", "tor")
+	g.inhabited(map[string][]netip.Prefix{"s1": prefixes("10.0.10.0/24"), "s2": prefixes("10.0.11.0/24"), "tor": prefixes("172.16.1.0/24")})
+	watchers()["frr"](g)
+	s1, s2 := g.watching(), g.alone("s2", "10.0.11.0/24", spec.BGPNeighbor{Addr: g.v4("s1"), Local: g.v4("s2"), Name: "s1", AS: 64512, BFD: 300})
+	s1.Own = prefixes("10.0.10.0/24", "10.0.11.0/24")
+	s1.Neighbors = append(s1.Neighbors, spec.BGPNeighbor{Addr: g.v4("s2"), Local: g.v4("s1"), Name: "s2", AS: 64512, BFD: 300, NextHopSelf: true})
+	s2.Hold = 90
+	d1, d2 := g.daemon("s1", s1), g.daemon("s2", s2)
+	d1.awaitWatched()
+	d2.awaitWatched()
+	g.awaitKernel("s1", 20*time.Second, "172.16.1.0/24 via 10.99.0.3 dev eth0", "10.0.11.0/24 via 10.99.0.2 dev eth0")
+	g.awaitRoute("tor", "10.0.10.0/24", "10.99.0.1", 10*time.Second)
+	g.awaitRoute("tor", "10.0.11.0/24", "10.99.0.1", 10*time.Second)
+	out, back := g.ping("s1", "10.0.10.1", "172.16.1.1"), g.ping("s2", "10.0.11.1", "10.0.10.1")
+	d1.stop(syscall.SIGKILL)
+	// Until both have missed it.
+	g.eventually(5*time.Second, func() error {
+		if n := d2.neighbor(g.v4("s1")); n.BFD.Up {
+			return fmt.Errorf("%+v", n.BFD)
+		}
+		return nil
+	})
+	g.awaitRoute("tor", "10.0.10.0/24", "10.99.0.1", 0)
+	d1.run()
+	d1.awaitWatched()
+	d2.awaitWatched()
+	g.awaitRoute("tor", "10.0.11.0/24", "10.99.0.1", 20*time.Second)
+	for _, p := range []*pinger{out, back} {
+		p.await(200)
+		if lost, sent := p.lost(); lost > 0 {
+			t.Errorf("lost %d of %d", lost, sent)
+		}
+	}
+}
+
+// TestWatchedOverIPv6: as over IPv4.
+func TestWatchedOverIPv6(t *testing.T) {
+	for kind, start := range map[string]func(g *segment){
+		"frr": func(g *segment) {
+			g.frr("tor", frrConfig(65001, g.v4("tor"), "neighbor fd00:99::1 remote-as 64512\n neighbor fd00:99::1 bfd\n", ""+
+				" address-family ipv6 unicast\n  neighbor fd00:99::1 activate\n  network fd00:172::/64\n exit-address-family\n"))
+		},
+		"bird": func(g *segment) {
+			g.birdRouter("tor", "protocol bfd {}\nprotocol static { ipv6; route fd00:172::/64 blackhole; }\n"+
+				"protocol bgp s1 { local fd00:99::2 as 65001; neighbor fd00:99::1 as 64512; hold time 90; connect delay time 1; bfd on; "+
+				"ipv6 { import all; export where source = RTS_STATIC; }; }\n")
+		},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			g := newSegment(t, "s1", "tor")
+			start(g)
+			s := external(g.alone("s1", "fd00:10::/64"), spec.BGPNeighbor{Addr: addr("fd00:99::2"), Local: addr("fd00:99::1"), AS: 65001, BFD: 200})
+			s.Hold = 90
+			d := g.daemon("s1", s)
+			d.awaitWatched()
+			g.awaitKernel("s1", 20*time.Second, "fd00:172::/64 via fd00:99::2 dev eth0")
+			g.sh("switch", "ip link set p2 down")
+			g.awaitKernel("s1", 10*time.Second)
+			if n := d.neighbor(addr("fd00:99::2")); !strings.Contains(n.Why, "BFD: silent for ") {
+				t.Errorf("%+v", n)
+			}
+		})
+	}
+}

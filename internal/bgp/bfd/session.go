@@ -16,6 +16,9 @@ const (
 	pausedTx = 20 * time.Second
 	// resumeWithin bounds the wait for the first packet of a session that is continued.
 	resumeWithin = 3 * time.Second
+	// young is how long after it came up the neighbour may end a session for another:
+	// FRR makes it anew when BGP has come up (8.4).
+	young = 2 * time.Second
 )
 
 // Peer is a neighbour that is watched.
@@ -47,6 +50,8 @@ type session struct {
 	since       time.Time // of state
 	why         string    // why it is not up; "": it never was
 
+	met bool // it has a BGP session
+
 	theirs  packet // the last one
 	heard   bool   // there is one
 	resumed bool   // continued from the daemon before, and nothing heard yet
@@ -57,6 +62,7 @@ type session struct {
 	sent     time.Time
 	due      time.Time // of the next packet
 	expires  time.Time // zero: nothing is awaited
+	trial    time.Time // until when a young session must be up again; zero: it need not
 	leaving  time.Time // it is removed, and says so until then; zero: it is not
 }
 
@@ -113,14 +119,26 @@ func (s *session) packet() packet {
 	return packet{state: s.state, diag: s.diag, poll: s.asking && s.state == Up, mult: multiplier, mine: s.mine, yours: s.yours, tx: s.tx, rx: s.rx()}
 }
 
-// quiet says whether the neighbour wants no packets.
-func (s *session) quiet() bool { return s.heard && s.theirs.rx == 0 && s.state == Up }
+// meet notes whether it has a BGP session.
+func (s *session) meet(up bool, now time.Time) {
+	if up && !s.met && s.state != Up {
+		s.due = now.Add(slow)
+	}
+	s.met = up
+}
+
+// asleep says whether nothing is sent and taken: a session begins after BGP's own. FRR makes
+// its session anew when BGP has come up, and ends BGP if that was up (8.4).
+func (s *session) asleep() bool { return !s.met && (s.state == Down || s.state == Init) }
+
+// quiet says whether the neighbour is sent no packets.
+func (s *session) quiet() bool { return s.asleep() || s.heard && s.theirs.rx == 0 && s.state == Up }
 
 // take takes p; reply is its answer, if it asks for one.
 func (s *session) take(p packet, now time.Time) (e *Event, reply *packet) {
 	// Who does not know our discriminator may only be the neighbour that is known: a
 	// stranger cannot end the session.
-	if p.yours != 0 && p.yours != s.mine || p.yours == 0 && s.state == Up && p.mine != s.yours || s.state == AdminDown {
+	if p.yours != 0 && p.yours != s.mine || p.yours == 0 && s.state == Up && p.mine != s.yours || s.state == AdminDown || s.asleep() {
 		return nil, nil
 	}
 	s.theirs, s.heard = p, true
@@ -129,6 +147,10 @@ func (s *session) take(p packet, now time.Time) (e *Event, reply *packet) {
 	}
 	e = s.step(p, now)
 	s.resumed = false
+	// FRR wants a packet per second until it is up, and then waits less than that.
+	if latest := s.sent.Add(s.interval(128)); s.due.After(latest) {
+		s.due = latest
+	}
 	if s.state == Init || s.state == Up {
 		s.yours = p.mine
 		s.expires = now.Add(s.detection())
@@ -156,9 +178,12 @@ func (s *session) step(p packet, now time.Time) *Event {
 	case s.state == Down && p.state == Init, s.state == Init && p.state >= Init:
 		return s.turn(Up, diagNone, "", now)
 	case s.state == Up && p.state == Down:
-		restarted := s.resumed
+		restarted, fresh := s.resumed, now.Sub(s.since) < young
 		e := s.turn(Down, diagSignaled, "the neighbor says that it heard nothing of this server", now)
-		e.Failed = !restarted
+		e.Failed = !restarted && !fresh
+		if fresh && !restarted {
+			s.trial = now.Add(young)
+		}
 		return e
 	}
 	return nil
@@ -169,6 +194,7 @@ func (s *session) turn(to State, diag byte, why string, now time.Time) *Event {
 	s.state, s.diag, s.why, s.since, s.due = to, diag, why, now, now
 	switch to {
 	case Up:
+		s.trial = time.Time{}
 		s.tx, s.agreedTx, s.asking = s.Every, s.Every, true
 	default:
 		s.tx, s.agreedTx, s.asking = max(slow, s.Every), max(slow, s.Every), false
@@ -190,8 +216,14 @@ func (s *session) expire(now time.Time) *Event {
 	return e
 }
 
+// fail is called when a young session did not come up again in time.
+func (s *session) fail() *Event {
+	s.trial = time.Time{}
+	return &Event{Addr: s.Addr, Failed: true, Alone: s.theirs.alone, Why: s.why}
+}
+
 // leave ends the session: the neighbour is told for as long as it would wait for packets.
 func (s *session) leave(now time.Time) {
-	s.state, s.diag, s.asking, s.due, s.expires = AdminDown, diagAdmin, false, now, time.Time{}
+	s.state, s.diag, s.asking, s.due, s.expires, s.trial = AdminDown, diagAdmin, false, now, time.Time{}, time.Time{}
 	s.leaving = now.Add(multiplier * max(s.agreedTx, s.theirs.rx))
 }

@@ -16,7 +16,31 @@ func at(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecon
 func two(every time.Duration) (a, b *session) {
 	a = newSession(Peer{Addr: netip.MustParseAddr("10.0.0.2"), Every: every}, 11, start)
 	b = newSession(Peer{Addr: netip.MustParseAddr("10.0.0.1"), Every: every}, 22, start)
+	a.met, b.met = true, true
 	return a, b
+}
+
+// TestNothingBeforeBGP: a session begins a second after BGP's, and one that is up goes on
+// without.
+func TestNothingBeforeBGP(t *testing.T) {
+	a, b := two(300 * time.Millisecond)
+	a.met = false
+	if !a.quiet() || say(t, b, a, at(1)) != nil || a.state != Down {
+		t.Errorf("it says or takes something: %v", a.state)
+	}
+	a.meet(true, at(100))
+	if a.quiet() || !a.due.Equal(at(1100)) {
+		t.Errorf("it begins %v", a.due)
+	}
+	up(t, a, b)
+	a.meet(false, at(2000))
+	if a.quiet() {
+		t.Error("it stops while the other restarts")
+	}
+	a.expire(at(3000))
+	if !a.quiet() {
+		t.Error("it is down and goes on")
+	}
 }
 
 // say carries from's packet to to, and answers back.
@@ -65,10 +89,54 @@ func TestSilenceIsNoticedAfterThreePackets(t *testing.T) {
 	if e == nil || !e.Failed || e.Up || e.Why != "silent for 900 ms" || a.state != Down || a.yours != 0 {
 		t.Errorf("%+v, %v", e, a.state)
 	}
+	b.since = at(-3000)
 	if e := say(t, a, b, at(1910)); e == nil || !e.Failed {
 		t.Errorf("who is told that nothing is heard: %+v", e)
 	}
 	up(t, a, b)
+}
+
+// TestFasterAtOnce: who has just come up, and wants packets more often from then on, gets
+// the next one in time.
+func TestFasterAtOnce(t *testing.T) {
+	a, _ := two(300 * time.Millisecond)
+	init := packet{state: Init, mult: 3, mine: 22, yours: 11, tx: time.Second, rx: time.Second}
+	a.take(init, at(0))
+	a.sent, a.due = at(1), at(1).Add(a.interval(255))
+	if a.due.Before(at(900)) {
+		t.Errorf("the next packet is due %v, before the other takes it", a.due)
+	}
+	up := packet{state: Up, mult: 3, mine: 22, yours: 11, tx: 300 * time.Millisecond, rx: 300 * time.Millisecond, poll: true}
+	if _, reply := a.take(up, at(3)); reply == nil || !reply.final || a.due.After(at(301)) {
+		t.Errorf("answer %+v, the next packet is due %v", reply, a.due)
+	}
+}
+
+// TestYoungSessionsMayBeginAnew: what ends just after it came up fails only if it does not
+// come up again.
+func TestYoungSessionsMayBeginAnew(t *testing.T) {
+	for name, again := range map[string]bool{"it comes up again": true, "it does not": false} {
+		t.Run(name, func(t *testing.T) {
+			a, b := two(300 * time.Millisecond)
+			up(t, a, b)
+			if e, _ := a.take(packet{state: Down, mult: 3, mine: 22, yours: 11, tx: time.Second, rx: time.Second}, at(10)); e == nil || e.Failed {
+				t.Fatalf("%+v", e)
+			}
+			if want := at(10).Add(young); !a.trial.Equal(want) {
+				t.Errorf("it is awaited until %v", a.trial)
+			}
+			if again {
+				b = newSession(b.Peer, 33, at(20))
+				b.met = true
+				up(t, a, b)
+				if !a.trial.IsZero() {
+					t.Error("it is up and still awaited")
+				}
+			} else if e := a.fail(); !e.Failed || e.Why == "" || !a.trial.IsZero() {
+				t.Errorf("%+v", e)
+			}
+		})
+	}
 }
 
 // TestPause: the other waits for a minute, and no longer than before once the next
@@ -94,6 +162,7 @@ func TestPause(t *testing.T) {
 	// Had it given up meanwhile, that is no failure of now.
 	late := newSession(a.Peer, a.mine, at(9000))
 	late.resume(a.yours, at(9000))
+	late.met = true
 	b.expire(at(8000))
 	if e := say(t, b, late, at(9001)); e == nil || e.Failed || late.state != Down {
 		t.Errorf("%+v, %v", e, late.state)

@@ -3,6 +3,7 @@
 package bfd
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -20,6 +21,7 @@ type Watcher struct {
 
 	mu       sync.Mutex
 	sessions map[netip.Addr]*session
+	met      map[netip.Addr]bool         // who has a BGP session
 	sockets  map[netip.Addr]*net.UDPConn // what a session's packets come from
 	before   map[netip.Addr]kept         // sessions of the daemon before that are not taken up yet
 	listens  []*net.UDPConn
@@ -36,7 +38,7 @@ func Open(ctx context.Context, file string) (*Watcher, <-chan Event, error) {
 	}
 	w := &Watcher{
 		file: file, before: before, events: make(chan Event, 1024), wake: make(chan struct{}, 1),
-		sessions: map[netip.Addr]*session{}, sockets: map[netip.Addr]*net.UDPConn{},
+		sessions: map[netip.Addr]*session{}, sockets: map[netip.Addr]*net.UDPConn{}, met: map[netip.Addr]bool{},
 	}
 	go w.run(ctx)
 	return w, w.events, nil
@@ -78,6 +80,7 @@ func (w *Watcher) add(p Peer, now time.Time) error {
 	old, resumes := w.before[p.Addr]
 	delete(w.before, p.Addr)
 	s := newSession(p, discriminator(), now)
+	s.met = w.met[p.Addr]
 	if resumes {
 		s.mine = old.Mine
 		s.resume(old.Yours, now)
@@ -89,6 +92,18 @@ func (w *Watcher) add(p Peer, now time.Time) error {
 	w.drop(p.Addr)
 	w.sessions[p.Addr], w.sockets[p.Addr] = s, c
 	return nil
+}
+
+// Met says whether the neighbour with addr has a BGP session now. Without one it is
+// watched no more once it is silent.
+func (w *Watcher) Met(addr netip.Addr, up bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.met[addr] = up
+	if s := w.sessions[addr]; s != nil {
+		s.meet(up, time.Now())
+		w.nudge()
+	}
 }
 
 // drop forgets a session.
@@ -150,7 +165,10 @@ func (w *Watcher) Look(addr netip.Addr) (st Status, ok bool) {
 		return Status{}, false
 	}
 	st = Status{State: s.state, Since: s.since, Every: s.Every, Within: s.detection(), Why: s.why}
-	if s.state != Up && s.why == "" {
+	switch {
+	case s.state != Up && !s.met:
+		st.Why = cmp.Or(s.why, "it begins after the BGP session")
+	case s.state != Up && s.why == "":
 		st.Why = "no BFD packet came from it (UDP port 3784)"
 		if s.heard {
 			st.Why = "it does not hear this server's BFD packets (UDP port 3784)"
@@ -203,6 +221,9 @@ func (w *Watcher) turn(now time.Time) time.Duration {
 		if !s.expires.IsZero() && !now.Before(s.expires) {
 			w.tell(s.expire(now))
 		}
+		if !s.trial.IsZero() && !now.Before(s.trial) {
+			w.tell(s.fail())
+		}
 		if !now.Before(s.due) && !s.quiet() {
 			w.send(s, s.packet(), now)
 		}
@@ -210,8 +231,10 @@ func (w *Watcher) turn(now time.Time) time.Duration {
 		if !s.quiet() && s.due.Before(next) {
 			next = s.due
 		}
-		if !s.expires.IsZero() && s.expires.Before(next) {
-			next = s.expires
+		for _, t := range []time.Time{s.expires, s.trial, s.leaving} {
+			if !t.IsZero() && t.Before(next) {
+				next = t
+			}
 		}
 	}
 	if w.settled != nil && !asking {
