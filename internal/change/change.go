@@ -12,6 +12,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
@@ -80,6 +81,8 @@ type Request struct {
 	// and have other addresses: it is contacted before all others, must be the same machine,
 	// and networks follow it (edit.Follow). "": none.
 	Moves string
+	// Replaces says that the server of Moves is another machine there, not the same.
+	Replaces bool
 	// Rotate gives members new WireGuard keys, one after the other, with the edit repeated
 	// for each. What is no member of a network with keys is refused before (CheckRotation).
 	// A server that does not answer, or fails, keeps its key, and so do those after it.
@@ -186,7 +189,8 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 		return r.outcome(), err
 	}
 	if req.DryRun {
-		return r.outcome(), nil
+		err := r.visit(ctx)
+		return r.outcome(), err
 	}
 	if req.Approve != nil {
 		if ok, err := req.Approve(r.outcome()); err != nil || !ok {
@@ -201,6 +205,9 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	err = r.carry(ctx)
 	if err == nil {
 		err = r.follow(ctx)
+	}
+	if err == nil {
+		err = r.visit(ctx)
 	}
 	return r.outcome(), err
 }
@@ -241,7 +248,7 @@ func (e *Engine) Purge(ctx context.Context, server string, login state.Server) (
 	}
 	defer release(locked)
 	c := locked.Cluster()
-	filed := c.Servers[server] != nil
+	servers, filed := c.Servers, c.Servers[server] != nil
 	if !filed && server != remote.Local {
 		s := &state.Server{Identity: login.Identity, Jump: login.Jump}
 		if s.User, s.Address, s.Port, err = target.Parse(server); err != nil {
@@ -262,11 +269,14 @@ func (e *Engine) Purge(ctx context.Context, server string, login state.Server) (
 	if err != nil {
 		return report, err
 	}
+	way := c.Servers[server]
+	c.Servers = servers
+	forgot := edit.Forget(c, func(g state.Gone) bool { return way != nil && g.Address == way.Address && g.Port == way.Port })
 	if filed {
 		c.Servers[server].Confirmed = nil
-		if err := locked.Save(c); err != nil {
-			return report, err
-		}
+	}
+	if filed || forgot {
+		return report, locked.Save(c)
 	}
 	return report, nil
 }

@@ -78,7 +78,10 @@ type server struct {
 func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := f.servers[t.Name]
+	s := f.servers[t.Host]
+	if s == nil {
+		s = f.servers[t.Name]
+	}
 	f.dialed++
 	f.met, f.targets = append(f.met, t.Name), append(f.targets, t)
 	f.agents = append(f.agents, t.Name+" "+string(t.Variant))

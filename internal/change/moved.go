@@ -6,8 +6,8 @@ import (
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
-	"github.com/flocknet/flock/internal/target"
 )
 
 // entry is a server in the file before an edit.
@@ -92,6 +92,9 @@ func (r *run) reach(ctx context.Context) error {
 		return nil
 	}
 	p := &peer{name: name, speaks: network.Speakers(r.c)[name] || r.spoke[name], want: r.compiled.Hosts[name], former: r.former[name].Server}
+	if r.req.Replaces {
+		p.former = nil // its host key is another one
+	}
 	if err := p.dial(ctx, r.e, r.c); err != nil {
 		return err
 	}
@@ -109,8 +112,14 @@ func (r *run) followed(p *peer) error {
 	}
 	s := r.c.Servers[p.name]
 	elsewhere := s.Address != was.Address || s.Port != was.Port || s.Jump != was.Jump
-	if m := was.Facts.Machine; elsewhere && m != "" && s.Facts.Machine != "" && s.Facts.Machine != m {
-		p.refused = append(p.refused, hint.Errorf("server "+p.name, "flock delserver "+p.name+" --force, then flock addserver "+p.name+" "+target.Format(s.User, s.Address, s.Port),
+	m := was.Facts.Machine
+	if r.req.Replaces {
+		if m != "" && s.Facts.Machine == m {
+			p.refused = append(p.refused, hint.Errorf("server "+p.name, "flock setserver "+p.name+" "+option.Login(s),
+				"%s is the machine that %s has been so far: nothing takes its place", s.Address, p.name))
+		}
+	} else if elsewhere && m != "" && s.Facts.Machine != "" && s.Facts.Machine != m {
+		p.refused = append(p.refused, hint.Errorf("server "+p.name, "flock setserver "+p.name+" --replace "+option.Login(s),
 			"%s is another machine than %s has been so far: its machine id is %s, not %s", s.Address, p.name, s.Facts.Machine, m))
 	}
 	_, err := edit.Do(r.c, func(c *state.Cluster) error {

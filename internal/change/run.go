@@ -48,6 +48,7 @@ type run struct {
 	unheard   []ground.Note             // BGP sessions that did not come up in time
 	stayed    []Stayed
 	retired   []string // servers that left the file
+	visited   []*peer  // servers that are gone, and answered
 	gone      []string // what was removed from the file, in words
 }
 

@@ -165,6 +165,9 @@ func (r *run) retire(ctx context.Context) error {
 	err := r.again(func(c *state.Cluster) error {
 		var errs []error
 		for _, name := range leave {
+			if slices.ContainsFunc(r.stayed, func(s Stayed) bool { return s.Server == name }) {
+				edit.Bury(c, name, c.Servers[name], false)
+			}
 			errs = append(errs, edit.DelServer(c, name, false))
 		}
 		return errors.Join(errs...)

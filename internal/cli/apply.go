@@ -59,7 +59,13 @@ func (a *app) apply(ctx context.Context, networks []string) error {
 }
 
 func applied(out *change.Outcome) string {
-	return view.Plural(len(out.Servers), "server") + " as the cluster file says"
+	count := 0
+	for _, s := range out.Servers {
+		if out.Cluster.Servers[s.Name] != nil { // not one that is gone
+			count++
+		}
+	}
+	return view.Plural(count, "server") + " as the cluster file says"
 }
 
 // desired is a cluster from a file or an earlier generation.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
@@ -42,6 +43,14 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 	c, err := a.Load(ctx)
 	if err != nil {
 		return err
+	}
+	isGone := func(g state.Gone) bool { return g.Name == name }
+	if c.Servers[name] == nil && slices.ContainsFunc(c.Gone, isGone) && force {
+		return a.Alter(ctx, command.Alter{
+			Request:  change.Request{Edit: func(c *state.Cluster) error { edit.Forget(c, isGone); return nil }},
+			Question: func() string { return fmt.Sprintf("forget %s? what is on it stays", name) },
+			Said:     func(*change.Outcome) string { return name + " forgotten" },
+		})
 	}
 	if c.Servers[name] == nil && c.Networks[name] == nil {
 		return a.Nothing(c, name+": not there, nothing to delete")

@@ -18,7 +18,9 @@ func newListServers(a *app) *cobra.Command {
 		Short: "list the servers, or everything about one",
 		Long: `List the servers of the cluster, from the file: nobody is contacted. UNDERLAY and MTU
 are what networks use on a server by default. STATE is ready, pending (flock apply finishes
-it) or new (never contacted).
+it) or new (never contacted). Servers that left, or were replaced, while they were away are
+gone or replaced: flock apply cleans them when they answer, 'flock delserver NAME --force'
+forgets them.
 
 With NAME, everything about one: how it is reached, its interfaces, what it is and has in
 its networks, and what its containers get.

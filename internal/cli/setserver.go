@@ -16,7 +16,7 @@ import (
 
 func newSetServer(a *app) *cobra.Command {
 	var o edit.ServerOptions
-	noNAT := false
+	noNAT, replace := false, ""
 	cmd := &cobra.Command{
 		Use:   "setserver NAME [[USER@]ADDRESS[:PORT]]",
 		Short: "change properties of a server in place",
@@ -28,10 +28,15 @@ the same machine, and its host key is taken if it is the one known so far. All n
 follow in one change: members, tunnels and routers that were named by the old address,
 servers that are reached through it, the endpoint.
 
+With --replace another machine takes the place of one that is dead: it has its name,
+memberships, subnets and addresses, and makes keys of its own. The dead one is remembered:
+should it answer again, 'flock apply' removes from it what is there.
+
 A new name changes no address of a container and no MAC address.
 
   flock setserver s1 10.99.0.21
   flock setserver s1 --interface eth1 --endpoint gw.example.org:51820
+  flock setserver s1 --replace root@10.99.0.9 --accept-new
   flock setserver s1 --rename web1`,
 		Args:              command.Between(1, 2),
 		ValidArgsFunction: a.CompleteServers(1),
@@ -45,6 +50,12 @@ A new name changes no address of a container and no MAC address.
 			if noNAT && o.Given.NAT {
 				return command.Refuse("leave one away", "--nat and --no-nat contradict each other")
 			}
+			if replace != "" && len(args) > 1 {
+				return command.Refuse("flock setserver "+args[0]+" --replace "+replace, "--replace says where the new machine is: %q is one word too many", args[1])
+			}
+			if o.Replace = replace != ""; o.Replace {
+				args = append(args, replace)
+			}
 			if err := parseServer(&o, args); err != nil {
 				return err
 			}
@@ -55,6 +66,7 @@ A new name changes no address of a container and no MAC address.
 	serverFlags(f, &o.Given)
 	f.BoolVar(&noNAT, "no-nat", false, "others can connect to it")
 	f.StringVar(&o.Rename, "rename", "", "its new `NAME`")
+	f.StringVar(&replace, "replace", "", "another machine at `[USER@]ADDRESS[:PORT]` takes its place: the old one is dead")
 	f.StringSliceVar(&o.Unset, "unset", nil, "give `PROPERTY` the value that it has by itself (interface, port, jump …); repeatable")
 	command.CompleteFlag(cmd, "unset", command.CompleteWords(edit.Properties()...))
 	return cmd
@@ -92,7 +104,7 @@ func (a *app) setServer(ctx context.Context, name string, o edit.ServerOptions) 
 	req := change.Request{Edit: func(c *state.Cluster) error { return edit.SetServer(c, name, o) }, Await: &change.Await{}}
 	// What says where the server is must be true: it is looked at there.
 	if slices.ContainsFunc(slices.Concat(o.Keys, o.Unset), func(key string) bool { return key != "nat" && key != "endpoint" }) {
-		req.Contact, req.Moves = []string{now}, now
+		req.Contact, req.Moves, req.Replaces = []string{now}, now, o.Replace
 	}
 	return wayIn(a.Alter(ctx, command.Alter{
 		Request: req,

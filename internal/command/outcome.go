@@ -127,7 +127,7 @@ func (a *App) concluded(out *change.Outcome, c Alter) error {
 	view.LoosePorts(out.Servers, func(line string) { a.Say("%s", line) })
 	view.AwaitedContainers(out.Servers, func(line string) { a.Say("%s", line) })
 	for _, s := range out.Stayed {
-		a.Say("%s: %s; what is on it stays", s.Server, s.Err)
+		a.Say("%s: %s; what is on it stays until flock apply finds it again", s.Server, s.Err)
 	}
 	if unfinished != nil {
 		return unfinished

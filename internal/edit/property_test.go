@@ -389,7 +389,7 @@ func (w *world) readdress(c *state.Cluster, server string) error {
 		return ground.UnknownServer(server)
 	}
 	was := *s
-	if err := SetServer(c, server, ServerOptions{Given: state.Server{Address: address}, Keys: []string{"address"}}); err != nil {
+	if err := SetServer(c, server, ServerOptions{Given: state.Server{Address: address}, Keys: []string{"address"}, Replace: w.rnd.IntN(3) == 0}); err != nil {
 		return err
 	}
 	facts := *s.Facts

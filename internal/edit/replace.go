@@ -130,6 +130,9 @@ func checkOneName(c *state.Cluster, names []string) error {
 			first[wayTo(name, s)] = name
 		case other == name, s.Address == "": // a name in ssh's config
 		case slices.Contains(names, name), slices.Contains(names, other):
+			if !slices.Contains(names, name) {
+				name, other = other, name
+			}
 			return hint.Errorf("server "+name, "use "+other+", or flock delserver "+other+" --force, then the same again",
 				"%s has the address of server %s (%s)", name, other, s.Address)
 		}

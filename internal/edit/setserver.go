@@ -16,6 +16,7 @@ type ServerOptions struct {
 	Given       state.Server
 	Keys, Unset []string
 	Rename      string // its new name; "": it keeps the one it has
+	Replace     bool   // another machine, at the address of Given, takes its place
 }
 
 // property is something that addserver says of a server.
@@ -62,6 +63,9 @@ func SetServer(c *state.Cluster, name string, o ServerOptions) error {
 		return hint.Pin(err, where)
 	}
 	readdress(c, s, &was, o.Keys)
+	if o.Replace {
+		takePlace(c, name, s, &was)
+	}
 	if err := network.CheckServer(c, name, s); err != nil {
 		return ground.Locate(where, err)
 	}

@@ -244,3 +244,30 @@ func text(t *testing.T, c *state.Cluster) string {
 	}
 	return string(data)
 }
+
+// Another machine has what the dead one was dealt, but for its keys; the dead one is noted
+// with how it was reached.
+func TestReplaceServer(t *testing.T) {
+	c := everywhere(t)
+	wg := c.Networks["wg1"].Allocated["s2"]
+	wg.Key = strings.Repeat("2", 43) + "="
+	c.Servers["s2"].Facts.Machine = "dead"
+	before := c.Clone()
+	if err := done(c, SetServer(c, "s2", ServerOptions{Given: state.Server{Address: "172.16.0.99"}, Keys: []string{"address"}, Replace: true})); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Networks["wg1"].Allocated["s2"]; got.Key != "" || got.ID != wg.ID || !slices.Equal(got.Addrs, wg.Addrs) {
+		t.Errorf("dealt %+v, before %+v", got, wg)
+	}
+	for _, name := range []string{"vx1", "p1", "gre-s1-s2"} {
+		if diff := cmp.Diff(before.Networks[name].Allocated["s2"], c.Networks[name].Allocated["s2"], cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+	}
+	if want := (state.Gone{Name: "s2", Replaced: true, Address: "172.16.0.2", Machine: "dead"}); !slices.Contains(c.Gone, want) {
+		t.Errorf("gone %+v", c.Gone)
+	}
+	if !Forget(c, func(g state.Gone) bool { return g.Name == "s2" }) || c.Gone != nil {
+		t.Errorf("still gone: %+v", c.Gone)
+	}
+}

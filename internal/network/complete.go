@@ -21,6 +21,11 @@ func Complete(c *state.Cluster) error {
 	if err := ground.BirthNames(c); err != nil {
 		return err
 	}
+	for _, g := range c.Gone {
+		if err := option.CheckLogin(g.Way()); err != nil {
+			return ground.Locate("gone "+g.Name, err)
+		}
+	}
 	for _, name := range c.ServerNames() {
 		s := c.Servers[name]
 		s.Subnet = BridgeAddr(s.Subnet) // as setsubnet takes it

@@ -10,6 +10,7 @@ func (c *Cluster) Clone() *Cluster {
 	d := *c
 	d.Servers = cloneMap(c.Servers, (*Server).clone)
 	d.Networks = cloneMap(c.Networks, (*Network).clone)
+	d.Gone = slices.Clone(c.Gone)
 	return &d
 }
 

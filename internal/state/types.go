@@ -27,6 +27,26 @@ type Cluster struct {
 	Saved      time.Time           `toml:"saved,omitzero"`       // when this generation was made; UTC, whole seconds
 	Servers    map[string]*Server  `toml:"server,omitempty"`
 	Networks   map[string]*Network `toml:"network,omitempty"`
+	Gone       []Gone              `toml:"gone,omitempty"` // servers that left with something of flock's on them
+}
+
+// Gone is a server that left the cluster, or was replaced, while it could not be reached:
+// what is on it is removed when it answers again.
+type Gone struct {
+	Name     string `toml:"name"` // that it had
+	Replaced bool   `toml:"replaced,omitempty"`
+	Address  string `toml:"address,omitempty"` // this and the next four as Server has them
+	User     string `toml:"user,omitempty"`
+	Port     uint16 `toml:"port,omitempty" zero:"no"`
+	Identity string `toml:"identity,omitempty"`
+	Jump     string `toml:"jump,omitempty"`
+	Machine  string `toml:"machine,omitempty"`  // machine id: what has another one there is another server
+	HostKey  string `toml:"host-key,omitempty"` // fingerprint: SHA256:…
+}
+
+// Way is how it is logged in to, as a server.
+func (g *Gone) Way() *Server {
+	return &Server{Address: g.Address, User: g.User, Port: g.Port, Identity: g.Identity, Jump: g.Jump}
 }
 
 // Server is a Linux host that takes SSH, by its name in this cluster.

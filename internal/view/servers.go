@@ -43,9 +43,11 @@ const (
 	stateNew     = "new"
 	stateEmpty   = "empty"
 	StateBroken  = "broken"
+	stateGone    = "gone"     // it left while it was away: something is on it
+	stateTaken   = "replaced" // another machine has its place: something is on it
 )
 
-// Servers are the servers as listservers prints them, by name. Pending are those that do
+// Servers are the servers as listservers prints them, by name, then those that are gone. Pending are those that do
 // not hold what the file says, sorted.
 func Servers(c *state.Cluster, pending []string) []Server {
 	members := ground.Memberships(c)
@@ -75,6 +77,13 @@ func Servers(c *state.Cluster, pending []string) []Server {
 		}
 		if _, found := slices.BinarySearch(pending, name); found {
 			v.State = StatePending
+		}
+		out = append(out, v)
+	}
+	for _, g := range c.Gone {
+		v := Server{Name: g.Name, Address: g.Address, User: g.User, Port: g.Port, Identity: g.Identity, Jump: g.Jump, Networks: []string{}, State: stateGone}
+		if g.Replaced {
+			v.State = stateTaken
 		}
 		out = append(out, v)
 	}

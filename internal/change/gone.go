@@ -1,0 +1,78 @@
+package change
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// goneWait is how long a server that left the cluster, and was away then, may take to answer.
+// Most of them never will.
+const goneWait = 3 * time.Second
+
+// visit looks for servers that are gone and have something of flock's on them, where all
+// servers are concerned. A dry run has their plans; otherwise they are cleaned, and
+// forgotten. One that does not answer is tried again next time.
+func (r *run) visit(ctx context.Context) error {
+	if !r.req.All || len(r.req.Networks) > 0 || len(r.c.Gone) == 0 {
+		return nil
+	}
+	results := remote.Each(ctx, r.c.Gone, r.parallel(), r.exhume)
+	done := map[state.Gone]bool{}
+	for i, res := range results {
+		g := r.c.Gone[i]
+		switch p := res.Value; {
+		case p == nil || errors.Is(res.Err, remote.ErrUnreachable):
+		case p.plan == nil: // it is a server of the cluster again
+			done[g] = true
+		default:
+			p.err = res.Err
+			r.visited = append(r.visited, p)
+			done[g] = p.report != nil && p.err == nil
+		}
+	}
+	if r.locked == nil || !edit.Forget(r.c, func(g state.Gone) bool { return done[g] }) {
+		return ctx.Err()
+	}
+	return r.locked.Save(r.c)
+}
+
+// exhume contacts a server that is gone. The peer is nil where it is not there, and without
+// plan where it belongs to the cluster.
+func (r *run) exhume(ctx context.Context, g state.Gone) (*peer, error) {
+	p := &peer{name: g.Name, want: &spec.Host{Cluster: r.c.Name, Store: r.c.ID, Server: g.Name, Generation: r.c.Generation}}
+	defer p.close()
+	dialing, cancel := context.WithTimeout(ctx, goneWait)
+	defer cancel()
+	if err := p.dial(dialing, r.e, &state.Cluster{Servers: map[string]*state.Server{g.Name: g.Way()}}); err != nil {
+		return nil, nil //nolint:nilerr // it is away still, or somebody else is there
+	}
+	reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpPlan, Want: p.want, Holder: r.e.Holder, Change: r.id})
+	if err != nil || reply.Facts == nil || reply.Facts.Machine != g.Machine || p.session.HostKey() != g.HostKey {
+		return nil, err
+	}
+	if r.belongs(factsOf(reply.Facts)) {
+		return p, nil
+	}
+	p.plan = reply.Plan
+	if !r.req.DryRun {
+		p.report, err = p.purge(ctx, r.e, p.want)
+	}
+	return p, err
+}
+
+// belongs says whether a server of the cluster is the machine of f.
+func (r *run) belongs(f *state.Facts) bool {
+	for _, s := range r.c.Servers {
+		if slices.ContainsFunc(identities(s.Facts), func(id identity) bool { return slices.Contains(identities(f), id) }) {
+			return true
+		}
+	}
+	return false
+}
