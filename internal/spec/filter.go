@@ -81,9 +81,9 @@ type PreserveSource struct {
 	To      []netip.Prefix `json:",omitempty"` // masked, of Subnet's family
 }
 
-// Forward asks that packets from and to Link, or from and to Subnet, are forwarded where
-// the policy of another program drops them (Docker's, libvirt's). Without such a policy
-// nothing is done.
+// Forward asks that the network's packets from and to Link, or from and to Subnet, are
+// forwarded where the policy of another program drops them (Docker's, libvirt's): among its
+// own, to the outside and back, and what is shared. Without such a policy nothing is done.
 type Forward struct {
 	Network string
 	Link    string       `json:",omitempty"`

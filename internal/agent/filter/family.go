@@ -18,6 +18,10 @@ import (
 var Family = family.Family{
 	Stage: family.StageFilters, What: "packet filters",
 	Observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
+		var err error
+		if k.Filters.Uplinks, err = k.Uplinks(); err != nil {
+			return err
+		}
 		return k.Filters.Observe(want, have)
 	},
 	Diff: diffFilters,

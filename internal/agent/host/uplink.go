@@ -41,6 +41,30 @@ func (k *Host) Uplink(l netlink.Link) (bool, error) {
 	return k.Leads(l.Attrs().Index), nil
 }
 
+// Uplinks are the devices of others that are ways out of the server, sorted, as of the last
+// look: a way has an address or a default route, which a container's unplugged end has not.
+func (k *Host) Uplinks() ([]string, error) {
+	used := map[int]bool{}
+	for _, a := range k.Addrs {
+		used[a.LinkIndex] = used[a.LinkIndex] || a.IP.IsGlobalUnicast()
+	}
+	var out []string
+	for name, l := range k.Devices.ByName {
+		if Flocks(l) || l.Attrs().MasterIndex != 0 || !used[l.Attrs().Index] && !k.Leads(l.Attrs().Index) {
+			continue
+		}
+		up, err := k.Uplink(l)
+		if err != nil {
+			return nil, err
+		}
+		if up {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
 // PortsOf lists the ports of a bridge.
 func (k *Host) PortsOf(bridge int) []netlink.Link {
 	var out []netlink.Link

@@ -30,6 +30,7 @@ type Server struct {
 // others. They belong to one goroutine, and to the network namespace of the thread that
 // used them first.
 type Filters struct {
+	Uplinks []string // devices of others that lead out, sorted: set before Observe and Replace
 	server  Server
 	conn    *nftables.Conn
 	seen    *ruleset // of the last look
@@ -176,7 +177,7 @@ func (n *Filters) transact(want *spec.Host, objects []object) error {
 		if seen, err = n.readTables(rules, chains, objects); err != nil {
 			return err
 		}
-		missing, extra, err = n.acceptChanges(rules, chains, want.Forwards)
+		missing, extra, err = n.acceptChanges(rules, chains, want)
 		return err
 	})
 	if err != nil {
@@ -203,7 +204,7 @@ func (n *Filters) transact(want *spec.Host, objects []object) error {
 	if err != nil {
 		return err
 	}
-	return n.setLegacy(want.Forwards)
+	return n.setLegacy(want)
 }
 
 // build adds table with the objects of its family, if there are any.
@@ -334,7 +335,7 @@ func (n *Filters) Remains() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, legacy, err := n.legacyChanges(nil)
+	_, legacy, err := n.legacyChanges(&spec.Host{})
 	for _, rule := range legacy {
 		names = append(names, "rule of "+rule.program+" in "+rule.chain+": "+rule.match)
 	}

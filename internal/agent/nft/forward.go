@@ -23,51 +23,50 @@ const dockerUser = "DOCKER-USER"
 type acceptRule struct {
 	chain   *nftables.Chain
 	network string
-	link    string
-	subnet  netip.Prefix // without a link
-	out     bool         // matches packets to the link or subnet, otherwise from it
+	match   match
+	of      spec.Forward // what it is for
 	damaged bool         // read, and not as written
 	handle  uint64
 }
 
 func (a acceptRule) same(b acceptRule) bool {
-	return sameChain(a.chain, b.chain) && a.network == b.network && a.link == b.link && a.subnet == b.subnet && a.out == b.out && a.damaged == b.damaged
-}
-
-func (a acceptRule) forward() spec.Forward {
-	return spec.Forward{Network: a.network, Link: a.link, Subnet: a.subnet}
+	return sameChain(a.chain, b.chain) && a.network == b.network && a.match == b.match && a.damaged == b.damaged
 }
 
 func sameChain(a, b *nftables.Chain) bool {
 	return a.Name == b.Name && a.Table.Name == b.Table.Name && a.Table.Family == b.Table.Family
 }
 
-// exprs are what iptables-nft writes for `-i LINK -j ACCEPT` or `-s SUBNET -j ACCEPT`,
-// so that iptables -S shows the rule: the name with its NUL and unpadded, a counter,
-// the verdict.
+// exprs are what iptables-nft writes, so that iptables -S shows the rule: names with their
+// NUL and unpadded, a counter, the verdict.
 func (a acceptRule) exprs() exprs {
-	if a.subnet.IsValid() {
-		match := src(a.subnet)
-		if a.out {
-			match = dst(expr.CmpOpEq, a.subnet)
+	var out exprs
+	for _, side := range []struct {
+		key  expr.MetaKey
+		name string
+	}{{expr.MetaKeyIIFNAME, a.match.in}, {expr.MetaKeyOIFNAME, a.match.out}} {
+		if side.name != "" {
+			out = append(out, &expr.Meta{Key: side.key, Register: reg}, cmp(expr.CmpOpEq, append([]byte(side.name), 0)))
 		}
-		if a.chain.Table.Family == nftables.TableFamilyINet {
-			match = rule(nfproto(a.subnet.Addr()), match)
-		}
-		return rule(match, exprs{&expr.Counter{}}, accept())
 	}
-	key := expr.MetaKeyIIFNAME
-	if a.out {
-		key = expr.MetaKeyOIFNAME
+	if of := a.match.addresses(); of.IsValid() && a.chain.Table.Family == nftables.TableFamilyINet {
+		out = append(out, nfproto(of.Addr())...)
 	}
-	return rule(exprs{
-		&expr.Meta{Key: key, Register: reg}, cmp(expr.CmpOpEq, append([]byte(a.link), 0)), &expr.Counter{},
-	}, accept())
+	if a.match.src.IsValid() {
+		out = append(out, src(a.match.src)...)
+	}
+	if a.match.dst.IsValid() {
+		out = append(out, dst(expr.CmpOpEq, a.match.dst)...)
+	}
+	if a.match.back {
+		out = append(out, established(a.chain)...)
+	}
+	return append(append(out, &expr.Counter{}), accept()...)
 }
 
-// wantedAccepts lists the rules that forwards need where chains stand in the way.
-func (n *Filters) wantedAccepts(from *ruleset, chains []*nftables.Chain, forwards []spec.Forward) ([]acceptRule, error) {
-	if len(forwards) == 0 {
+// wantedAccepts lists the rules that want's forwards need where chains stand in the way.
+func (n *Filters) wantedAccepts(from *ruleset, chains []*nftables.Chain, want *spec.Host) ([]acceptRule, error) {
+	if len(want.Forwards) == 0 {
 		return nil, nil
 	}
 	targets, err := forwardTargets(from, chains)
@@ -75,13 +74,12 @@ func (n *Filters) wantedAccepts(from *ruleset, chains []*nftables.Chain, forward
 		return nil, err
 	}
 	var out []acceptRule
-	for _, f := range forwards {
-		for _, ch := range targets {
-			if !sees(ch.Table.Family, f.Subnet) {
-				continue
-			}
-			for _, outgoing := range []bool{false, true} {
-				out = append(out, acceptRule{chain: ch, network: f.Network, link: f.Link, subnet: f.Subnet, out: outgoing})
+	for _, f := range want.Forwards {
+		for _, m := range n.matches(f, want) {
+			for _, ch := range targets {
+				if sees(ch.Table.Family, m.addresses()) {
+					out = append(out, acceptRule{chain: ch, network: f.Network, match: m, of: f})
+				}
 			}
 		}
 	}
@@ -178,52 +176,52 @@ func (n *Filters) readAccepts(from *ruleset, chains []*nftables.Chain) ([]accept
 		}
 		for _, r := range rules {
 			if network, ours := strings.CutPrefix(commentOf(r), prefix); ours {
-				a := acceptRule{chain: ch, network: network, handle: r.Handle}
-				if bySubnet(r.Exprs) {
-					a = decodeSubnet(a, r.Exprs)
-				}
-				out = append(out, decodeAccept(a, r.Exprs))
+				out = append(out, decodeAccept(acceptRule{chain: ch, network: network, handle: r.Handle}, r.Exprs))
 			}
 		}
 	}
 	return out, nil
 }
 
-// bySubnet says whether a rule of ours looks at addresses.
-func bySubnet(found exprs) bool {
-	return slices.ContainsFunc(found, func(e expr.Any) bool { _, ok := e.(*expr.Payload); return ok })
-}
-
-// decodeSubnet reads the address that a rule compares, its mask and its side.
-func decodeSubnet(a acceptRule, found exprs) acceptRule {
-	bits := -1
-	for _, e := range found {
-		switch e := e.(type) {
-		case *expr.Payload:
-			a.out = e.Offset == ip4Dst && e.Len == 4 || e.Offset == ip6Dst && e.Len == 16
-		case *expr.Bitwise:
-			bits, _ = net.IPMask(e.Mask).Size()
-		case *expr.Cmp:
-			if addr, ok := netip.AddrFromSlice(e.Data); ok {
-				if bits < 0 {
-					bits = addr.BitLen()
-				}
-				a.subnet = netip.PrefixFrom(addr, bits)
-			}
-		}
-	}
-	return a
-}
-
+// decodeAccept reads what a rule of ours matches.
 func decodeAccept(a acceptRule, found exprs) acceptRule {
 	have := slices.Clone(found)
+	var name *string
+	var side *netip.Prefix
+	bits := -1
 	for i, e := range found {
 		switch e := e.(type) {
 		case *expr.Meta:
-			a.out = a.out || e.Key == expr.MetaKeyOIFNAME
+			name, side = nil, nil
+			switch e.Key {
+			case expr.MetaKeyIIFNAME:
+				name = &a.match.in
+			case expr.MetaKeyOIFNAME:
+				name = &a.match.out
+			}
+		case *expr.Payload:
+			name, side, bits = nil, &a.match.src, -1
+			if e.Offset == ip4Dst && e.Len == 4 || e.Offset == ip6Dst && e.Len == 16 {
+				side = &a.match.dst
+			}
+		case *expr.Bitwise:
+			bits, _ = net.IPMask(e.Mask).Size()
 		case *expr.Cmp:
-			if !a.subnet.IsValid() {
-				a.link = strings.TrimRight(string(e.Data), "\x00")
+			addr, ok := netip.AddrFromSlice(e.Data)
+			switch {
+			case name != nil:
+				*name = strings.TrimRight(string(e.Data), "\x00")
+			case side != nil && ok:
+				if bits < 0 {
+					bits = addr.BitLen()
+				}
+				*side = netip.PrefixFrom(addr, bits)
+			}
+		case *expr.Ct:
+			a.match.back, name, side = true, nil, nil
+		case *expr.Match:
+			if isEstablished(e) {
+				a.match.back, have[i] = true, establishedMatch()
 			}
 		case *expr.Counter:
 			have[i] = &expr.Counter{}
@@ -239,10 +237,10 @@ type forwardDiff struct{ missing, extra []spec.Forward }
 
 func (d forwardDiff) none() bool { return len(d.missing)+len(d.extra) == 0 }
 
-// acceptChanges says which accepts in other people's chains are missing for forwards and
+// acceptChanges says which accepts in other people's chains are missing for want and
 // which of ours are in excess.
-func (n *Filters) acceptChanges(from *ruleset, chains []*nftables.Chain, forwards []spec.Forward) (missing, extra []acceptRule, err error) {
-	wanted, err := n.wantedAccepts(from, chains, forwards)
+func (n *Filters) acceptChanges(from *ruleset, chains []*nftables.Chain, want *spec.Host) (missing, extra []acceptRule, err error) {
+	wanted, err := n.wantedAccepts(from, chains, want)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -257,15 +255,15 @@ func (n *Filters) acceptChanges(from *ruleset, chains []*nftables.Chain, forward
 // observeForwards compares the accepts in other people's chains.
 func (n *Filters) observeForwards(from *ruleset, chains []*nftables.Chain, want *spec.Host) (forwardDiff, error) {
 	var d forwardDiff
-	missing, extra, err := n.acceptChanges(from, chains, want.Forwards)
+	missing, extra, err := n.acceptChanges(from, chains, want)
 	if err != nil {
 		return d, err
 	}
 	for _, a := range missing {
-		d.missing = append(d.missing, a.forward())
+		d.missing = append(d.missing, a.of)
 	}
 	for _, a := range extra {
-		d.extra = append(d.extra, a.forward())
+		d.extra = append(d.extra, n.forwardOf(a.match, a.network, want))
 	}
 	return d, nil
 }
@@ -274,15 +272,15 @@ func (n *Filters) observeForwards(from *ruleset, chains []*nftables.Chain, want 
 // the forwards that nothing stands in the way of, and those whose accepts are there
 // though nobody wants them.
 func (n *Filters) observeLegacy(d forwardDiff, want, have *spec.Host) error {
-	missing, extra, err := n.legacyChanges(want.Forwards)
+	missing, extra, err := n.legacyChanges(want)
 	if err != nil {
 		return err
 	}
 	for _, r := range missing {
-		d.missing = append(d.missing, r.forward)
+		d.missing = append(d.missing, r.of)
 	}
 	for _, r := range extra {
-		d.extra = append(d.extra, r.forward)
+		d.extra = append(d.extra, n.forwardOf(r.found, r.network, want))
 	}
 	d.report(want, have)
 	return nil

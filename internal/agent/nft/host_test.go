@@ -19,8 +19,12 @@ func newHost(t testing.TB) *host {
 	return &host{Space: netspace.New(t), t: t}
 }
 
-// newFilters are those of a program that notes nothing.
-func newFilters(cluster string) *Filters { return New(testServer(cluster)) }
+// newFilters are those of a program that notes nothing, on a server whose way out is eth0.
+func newFilters(cluster string) *Filters {
+	n := New(testServer(cluster))
+	n.Uplinks = []string{"eth0"}
+	return n
+}
 
 // testServer is whatever the thread's namespace is.
 func testServer(cluster string) Server {

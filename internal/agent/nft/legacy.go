@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -26,7 +25,14 @@ type legacyRule struct {
 	program string // path of iptables-legacy or ip6tables-legacy
 	chain   string
 	match   string // as -S prints it, without quotes
-	forward spec.Forward
+	network string
+	of      spec.Forward // what a wanted one is for
+	found   match        // what one that was found matches
+}
+
+// same says whether a and b are one rule.
+func (r legacyRule) same(o legacyRule) bool {
+	return r.program == o.program && r.chain == o.chain && r.match == o.match
 }
 
 // legacyTable is where the kernel tells which tables of the iptables before nftables it
@@ -58,9 +64,8 @@ func (t legacyTable) find(s Server, table string) (string, error) {
 	return program, err
 }
 
-// legacyChanges says which accepts are missing for forwards and which of ours are
-// in excess.
-func (n *Filters) legacyChanges(forwards []spec.Forward) (missing, extra []legacyRule, err error) {
+// legacyChanges says which accepts are missing for want and which of ours are in excess.
+func (n *Filters) legacyChanges(want *spec.Host) (missing, extra []legacyRule, err error) {
 	for _, table := range legacyTables {
 		program, err := table.find(n.server, "filter")
 		if err != nil {
@@ -74,7 +79,7 @@ func (n *Filters) legacyChanges(forwards []spec.Forward) (missing, extra []legac
 			return nil, nil, err
 		}
 		list := strings.Split(strings.ReplaceAll(out, `"`, ""), "\n")
-		wanted, found := n.legacyWanted(program, list, forwards), n.legacyFound(program, list)
+		wanted, found := n.legacyWanted(program, list, want), n.legacyFound(program, list)
 		missing = append(missing, without(wanted, found)...)
 		extra = append(extra, without(found, wanted)...)
 	}
@@ -85,7 +90,7 @@ func (n *Filters) legacyChanges(forwards []spec.Forward) (missing, extra []legac
 func without(a, b []legacyRule) []legacyRule {
 	out := slices.Clone(a)
 	for _, r := range b {
-		if i := slices.Index(out, r); i >= 0 {
+		if i := slices.IndexFunc(out, r.same); i >= 0 {
 			out = slices.Delete(out, i, i+1)
 		}
 	}
@@ -93,7 +98,7 @@ func without(a, b []legacyRule) []legacyRule {
 }
 
 // legacyWanted mirrors forwardTargets on the lines of iptables -S.
-func (n *Filters) legacyWanted(program string, list []string, forwards []spec.Forward) []legacyRule {
+func (n *Filters) legacyWanted(program string, list []string, want *spec.Host) []legacyRule {
 	var chains []string
 	user := slices.Contains(list, "-N "+dockerUser)
 	if user {
@@ -108,18 +113,14 @@ func (n *Filters) legacyWanted(program string, list []string, forwards []spec.Fo
 	if strings.HasPrefix(filepath.Base(program), "ip6") {
 		family = nftables.TableFamilyIPv6
 	}
-	for _, f := range forwards {
-		if !sees(family, f.Subnet) {
-			continue
-		}
-		for _, chain := range chains {
-			sides := []string{"-i", "-o"}
-			if f.Subnet.IsValid() {
-				sides = []string{"-s", "-d"}
+	for _, f := range want.Forwards {
+		for _, m := range n.matches(f, want) {
+			if !sees(family, m.addresses()) {
+				continue
 			}
-			for _, side := range sides {
-				match := fmt.Sprintf("%s %s -m comment --comment %s -j ACCEPT", side, f.Name(), spec.Alias(n.server.Cluster, f.Network))
-				out = append(out, legacyRule{program, chain, match, f})
+			text := fmt.Sprintf("%s-m comment --comment %s -j ACCEPT", m.legacy(), spec.Alias(n.server.Cluster, f.Network))
+			for _, chain := range chains {
+				out = append(out, legacyRule{program: program, chain: chain, match: text, network: f.Network, of: f})
 			}
 		}
 	}
@@ -136,21 +137,14 @@ func (n *Filters) legacyFound(program string, list []string) []legacyRule {
 			continue
 		}
 		r := legacyRule{program: program, chain: words[1], match: strings.Join(words[2:], " ")}
-		r.forward.Network = strings.TrimPrefix(words[at], prefix)
-		if i := slices.IndexFunc(words, func(w string) bool { return w == "-i" || w == "-o" }); i >= 0 {
-			r.forward.Link = words[i+1]
-		}
-		if i := slices.IndexFunc(words, func(w string) bool { return w == "-s" || w == "-d" }); i >= 0 {
-			// What is no prefix was changed by hand, and goes.
-			r.forward.Subnet, _ = netip.ParsePrefix(words[i+1])
-		}
+		r.network, r.found = strings.TrimPrefix(words[at], prefix), readLegacy(words)
 		out = append(out, r)
 	}
 	return out
 }
 
-func (n *Filters) setLegacy(forwards []spec.Forward) error {
-	missing, extra, err := n.legacyChanges(forwards)
+func (n *Filters) setLegacy(want *spec.Host) error {
+	missing, extra, err := n.legacyChanges(want)
 	if err != nil {
 		return err
 	}

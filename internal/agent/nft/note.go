@@ -36,10 +36,10 @@ func newFilterNote(s Server) filterNote {
 	return filterNote{server: s, path: filepath.Join(s.Notes, filterFile)}
 }
 
-// text is what the note says about want at a generation of the kernel's; "" where
+// text is what the note says about want, with uplinks, at a generation of the kernel's; "" where
 // the kernel does not tell enough. The count is a network namespace's, which has a
 // number of its own until the machine boots again.
-func (n *filterNote) text(counter int, generation uint32, want *spec.Host) string {
+func (n *filterNote) text(counter int, generation uint32, want *spec.Host, uplinks []string) string {
 	if n.path == "" || generation == 0 {
 		return ""
 	}
@@ -58,7 +58,7 @@ func (n *filterNote) text(counter int, generation uint32, want *spec.Host) strin
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s %d %d %s\n%s\n", strings.TrimSpace(string(boot)), cookie, generation, n.server.Program, about)
+	return fmt.Sprintf("%s %d %d %s\n%s\n%q\n", strings.TrimSpace(string(boot)), cookie, generation, n.server.Program, about, uplinks)
 }
 
 // says whether the note is there and says text.

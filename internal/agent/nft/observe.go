@@ -31,7 +31,7 @@ func (n *Filters) Observe(want, have *spec.Host) error {
 		return err
 	}
 	n.looked, n.note.sound = generation, ""
-	sound := n.note.text(n.counter, generation, want)
+	sound := n.note.text(n.counter, generation, want, n.Uplinks)
 	if n.note.says(sound) {
 		have.Gateways, have.NATs, have.Keeps = slices.Clone(want.Gateways), slices.Clone(want.NATs), slices.Clone(want.Keeps)
 		have.Guards, have.Doors = slices.Clone(want.Guards), slices.Clone(want.Doors)
@@ -59,7 +59,7 @@ func (n *Filters) Observe(want, have *spec.Host) error {
 	}
 	n.report(objects, seen, want, have)
 	if n.looked != generation {
-		sound = n.note.text(n.counter, n.looked, want)
+		sound = n.note.text(n.counter, n.looked, want, n.Uplinks)
 	}
 	if forwards.none() && filtersAgree(want, have) {
 		n.note.sound = sound
