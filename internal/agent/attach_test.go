@@ -119,3 +119,31 @@ func TestInterfacesOfOthersAreMovedAndGivenBack(t *testing.T) {
 	}
 	sh(t, "! ip link show p9 | grep flock:")
 }
+
+// TestDefaultRouteOfOneThatGoes: where an interface goes that had the container's default
+// route, the plan says that another one brings it.
+func TestDefaultRouteOfOneThatGoes(t *testing.T) {
+	name := fmt.Sprintf("fld%d", os.Getpid())
+	ownNet(t)
+	sh(t, "ip netns add "+name)
+	t.Cleanup(func() { sh(t, "ip netns del "+name+" 2>/dev/null || true") })
+	one := spec.Attachment{
+		Container: "netns/" + name, Interface: "eth0", Host: "flk-0a0b0c0d", Network: "vx1", Bridge: "vxl0", MAC: "6a:0c:0a:0b:0c:0d", MTU: 1450,
+		Addrs: []netip.Prefix{prefix("10.0.4.200/24")}, Gateways: []netip.Addr{addr("10.0.4.1")},
+	}
+	other := one
+	other.Interface, other.Host, other.MAC, other.Addrs = "eth1", "flk-0a0b0c0e", "6a:0c:0a:0b:0c:0e", []netip.Prefix{prefix("10.0.4.201/24")}
+	want := segment()
+	want.Attached = []spec.Attachment{one, other}
+	dir := t.TempDir()
+	t.Setenv(testDir, dir)
+	k := open(t, "t", dir)
+	apply(t, k, want)
+	sh(t, "ip -n "+name+" route show default | grep eth0")
+	want.Attached = want.Attached[1:]
+	if steps := plan(t, k, want); !strings.Contains(steps, "eth1: none -> via 10.0.4.1") {
+		t.Errorf("planned:\n%s", steps)
+	}
+	apply(t, k, want)
+	sh(t, "ip -n "+name+" route show default | grep eth1")
+}

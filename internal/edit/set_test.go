@@ -263,8 +263,8 @@ func TestSetTakesContainersAlong(t *testing.T) {
 	}
 }
 
-// TestContainersThatDoNotAskAreDealtAddresses: one of Docker's without an address gets the
-// last free one of the bridge, and has it as long as it stays there.
+// TestContainersThatDoNotAskAreDealtAddresses: one of Docker's without an address gets a
+// free one of the bridge, and has it as long as it stays there.
 func TestContainersThatDoNotAskAreDealtAddresses(t *testing.T) {
 	c := made(t, network.VXLAN, option.Options{"subnet": prefixes("10.0.4.0/24"), "bridge": "vxl0"})
 	c.Servers["s1"].Subnet = netip.MustParsePrefix("10.1.1.1/24")
@@ -278,10 +278,10 @@ func TestContainersThatDoNotAskAreDealtAddresses(t *testing.T) {
 			t.Errorf("%s on %s has %v, want %s", container, bridge, got, want)
 		}
 	}
-	attach("docker/web", "vxl0", false, "[10.0.4.239]")
-	attach("docker/db", "vxl0", true, "[10.0.4.238]")
-	attach("docker/web", "vxl0", false, "[10.0.4.239]")
-	attach("docker/web", "vxl0", true, "[10.0.4.239]")
+	attach("docker/web", "vxl0", false, "[10.0.4.193]")
+	attach("docker/db", "vxl0", true, "[10.0.4.194]")
+	attach("docker/web", "vxl0", false, "[10.0.4.193]")
+	attach("docker/web", "vxl0", true, "[10.0.4.193]")
 	attach("lxc/web", "vxl0", true, "[]")
 	attach("docker/web", "app0", true, "[10.1.1.254]")
 	attach("docker/db", "", true, "[]")

@@ -201,8 +201,9 @@ func (s *socket) example(c *state.Cluster, a netip.Addr) string {
 	return ", for example " + free.String()
 }
 
-// free is an address of a family that a container can have: the last one, as DHCP begins at
-// the other end. It is invalid where there is none.
+// free is an address of a family that a container can have; it is invalid where there is
+// none. Servers get theirs from a segment's end, so it is looked for from the beginning;
+// elsewhere DHCP begins there, and it is the last one.
 func (s *socket) free(c *state.Cluster, is6 bool) netip.Addr {
 	taken := map[netip.Addr]bool{}
 	for _, server := range c.Servers {
@@ -216,14 +217,18 @@ func (s *socket) free(c *state.Cluster, is6 bool) netip.Addr {
 		if p.Addr().Is6() != is6 {
 			continue
 		}
-		for try := prefix.Last(p); p.Contains(try) && try != p.Addr(); try = try.Prev() {
+		try, step, jump := p.Addr().Next(), netip.Addr.Next, func(first, last netip.Addr) netip.Addr { return last }
+		if len(s.servers) == 0 {
+			try, step, jump = prefix.Last(p), netip.Addr.Prev, func(first, last netip.Addr) netip.Addr { return first }
+		}
+		for ; p.Contains(try) && try != p.Addr(); try = step(try) {
 			hand := slices.IndexFunc(s.handed, func(r spec.Range) bool { return try.Compare(r.First) >= 0 && try.Compare(r.Last) <= 0 })
 			kept := slices.IndexFunc(s.servers, func(p netip.Prefix) bool { return p.Contains(try) })
 			switch {
 			case hand >= 0:
-				try = s.handed[hand].First
+				try = jump(s.handed[hand].First, s.handed[hand].Last)
 			case kept >= 0:
-				try = s.servers[kept].Masked().Addr()
+				try = jump(s.servers[kept].Masked().Addr(), prefix.Last(s.servers[kept]))
 			case !taken[try] && try != s.gateways[i] && (is6 || try != prefix.Last(p)):
 				return try
 			}

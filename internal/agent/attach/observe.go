@@ -41,8 +41,14 @@ func observeAttached(k *host.Host, want, have *spec.Host) error {
 			k.Awaited = append(k.Awaited, w.Container)
 		}
 	}
+	links := attachedLinks(k)
+	for _, l := range links {
+		if a, _, _ := attachedAs(k, l); wants[a.Object()].Container == "" && inside[a.Container] != nil {
+			inside[a.Container].lapse(a.Interface)
+		}
+	}
 	found := map[string]bool{}
-	for _, l := range attachedLinks(k) {
+	for _, l := range links {
 		a, m, _ := attachedAs(k, l)
 		completeAttached(&a, wants[a.Object()], l, inside[a.Container], m.given)
 		have.Attached = append(have.Attached, a)

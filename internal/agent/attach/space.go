@@ -110,11 +110,25 @@ func (s *Space) Look() (*Inside, error) {
 	for _, r := range routes {
 		if r.Dst == nil || r.Dst.IP.IsUnspecified() && len(r.Dst.Mask) > 0 && r.Dst.Mask[0] == 0 {
 			in.defaults = append(in.defaults, r)
-			in.Default4 = in.Default4 || r.Family == unix.AF_INET
-			in.Default6 = in.Default6 || r.Family == unix.AF_INET6
 		}
 	}
+	in.findDefaults()
 	return in, nil
+}
+
+func (in *Inside) findDefaults() {
+	has := func(family int) bool {
+		return slices.ContainsFunc(in.defaults, func(r netlink.Route) bool { return r.Family == family })
+	}
+	in.Default4, in.Default6 = has(unix.AF_INET), has(unix.AF_INET6)
+}
+
+// lapse is for an interface that goes, and takes its default routes along.
+func (in *Inside) lapse(iface string) {
+	if l := in.Link(iface); l != nil {
+		in.defaults = slices.DeleteFunc(in.defaults, func(r netlink.Route) bool { return r.LinkIndex == l.Attrs().Index })
+		in.findDefaults()
+	}
 }
 
 // Link is the interface of a name; nil if there is none.
