@@ -26,6 +26,9 @@ type Alter struct {
 	// About are the networks whose pending members keep the exit status from being 0,
 	// beside the servers that were contacted.
 	About []string
+	// Away are servers that may be unreachable: what is to do there is pending, is told, and does
+	// not keep the exit status from being 0.
+	Away []string
 	// Said is the last line when all went well; nil: none.
 	Said func(*change.Outcome) string
 	// Would is the last line of a dry run whose plan does not tell it all; nil: none.
@@ -117,7 +120,8 @@ func (a *App) concluded(out *change.Outcome, c Alter) error {
 			return err
 		}
 	}
-	unfinished := incomplete(out, c.About)
+	away := awayOf(out, c.Away)
+	unfinished := incomplete(out, c.About, away)
 	if !c.Terse || unfinished != nil {
 		a.Summary(out)
 	}
@@ -131,6 +135,9 @@ func (a *App) concluded(out *change.Outcome, c Alter) error {
 	}
 	if unfinished != nil {
 		return unfinished
+	}
+	if len(away) > 0 {
+		a.Say("%s: away; flock apply cleans it when it answers again", view.Listed(away))
 	}
 	if len(c.About) > 0 {
 		a.Notes(out.Notes)
@@ -184,20 +191,35 @@ func (a *App) Planned(out *change.Outcome) error {
 	if err := a.PrintPlan(out); err != nil {
 		return err
 	}
-	return incomplete(&change.Outcome{Servers: out.Servers}, nil)
+	return incomplete(&change.Outcome{Servers: out.Servers}, nil, nil)
 }
 
-// incomplete is the error about servers that did not converge; nil if all did.
-func incomplete(out *change.Outcome, networks []string) error {
+// awayOf are those of names that were not reached.
+func awayOf(out *change.Outcome, names []string) []string {
+	var away []string
+	for _, s := range out.Servers {
+		if s.State == change.Unreachable && slices.Contains(names, s.Name) {
+			away = append(away, s.Name)
+		}
+	}
+	return away
+}
+
+// incomplete is the error about servers that did not converge, those aside that may be away;
+// nil if all others did.
+func incomplete(out *change.Outcome, networks, away []string) error {
 	var names []string
 	for _, s := range out.Servers {
+		if slices.Contains(away, s.Name) {
+			continue
+		}
 		if s.Err != nil || slices.Contains(out.Pending, s.Name) {
 			names = append(names, s.Name)
 		}
 	}
 	for _, name := range out.Pending {
 		member := func(network string) bool { return IsMember(out.Cluster, network, name) }
-		if slices.ContainsFunc(networks, member) && !slices.Contains(names, name) {
+		if slices.ContainsFunc(networks, member) && !slices.Contains(names, name) && !slices.Contains(away, name) {
 			names = append(names, name)
 		}
 	}

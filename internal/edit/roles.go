@@ -111,6 +111,28 @@ func LeaveClients(c *state.Cluster, name string, servers []string) error {
 	return leave(name, n, servers)
 }
 
+// ForceOut is LeaveClients for servers that are dead: the lead may be among them, and the
+// member that joined next takes its place.
+func ForceOut(c *state.Cluster, name string, servers []string) error {
+	n, err := withRoles(c, name, "clients")
+	if isGone(c, name) || err != nil {
+		return LeaveClients(c, name, servers)
+	}
+	if slices.Contains(servers, n.Lead) {
+		n.Lead = ""
+		for _, m := range n.Members {
+			if server := ground.ServerOf(m); !slices.Contains(servers, server) {
+				n.Lead = server
+				break
+			}
+		}
+		if n.Lead == "" {
+			return hint.Errorf("network "+name, "flock removenetwork "+name, "remove all members of %s: without a lead server there is no network", name)
+		}
+	}
+	return LeaveClients(c, name, servers)
+}
+
 // AddShares lets members share container subnets (SERVER:CIDR). What is shared
 // already stays as it is. In a pool network a server that is not a member yet becomes
 // one, and the subnet is its own; a member announces it beside its own.

@@ -3,6 +3,7 @@ package edit
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -158,5 +159,23 @@ func TestJoiningTouchesOnlyTheNewPeer(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A dead lead is followed by the member that joined next, which keeps its address.
+func TestDeadLeadIsFollowed(t *testing.T) {
+	c := made(t, network.WireGuard, nil)
+	was := c.Clone().Networks["n1"].Allocated["s2"].Addrs
+	if err := done(c, ForceOut(c, "n1", []string{"s1"})); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.Networks["n1"]; n.Lead != "s2" || len(n.Members) != 2 || !slices.Equal(n.Allocated["s2"].Addrs, was) {
+		t.Errorf("lead %s of %v, s2 had %v", n.Lead, n.Members, was)
+	}
+	if err := ForceOut(c.Clone(), "n1", []string{"s2", "s3"}); err == nil || !strings.Contains(err.Error(), "without a lead") {
+		t.Errorf("all go: %v", err)
+	}
+	if err := ForceOut(c, "n9", []string{"s2"}); err != nil {
+		t.Errorf("no network: %v", err)
 	}
 }
