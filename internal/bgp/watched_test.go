@@ -14,14 +14,14 @@ import (
 )
 
 // watchers are the two real routers with BFD, as their manuals have it.
-func watchers() map[string]func(g *segment) {
-	return map[string]func(g *segment){
-		"frr": func(g *segment) {
+func watchers() map[string]func(g *segment) *router {
+	return map[string]func(g *segment) *router{
+		"frr": func(g *segment) *router {
 			neighbor := fmt.Sprintf("neighbor %[1]s remote-as 64512\n neighbor %[1]s bfd\n", g.v4("s1"))
-			g.frr("tor", frrConfig(65001, g.v4("tor"), neighbor, fmt.Sprintf(frrFamilies, g.v4("s1"), "172.16.1.0/24")))
+			return g.frr("tor", frrConfig(65001, g.v4("tor"), neighbor, fmt.Sprintf(frrFamilies, g.v4("s1"), "172.16.1.0/24")))
 		},
-		"bird": func(g *segment) {
-			g.birdRouter("tor", fmt.Sprintf(`
+		"bird": func(g *segment) *router {
+			return g.birdRouter("tor", fmt.Sprintf(`
 protocol bfd {}
 protocol static { ipv4; route 172.16.1.0/24 blackhole; }
 protocol bgp s1 { local %s as 65001; neighbor %s as 64512; hold time 90; connect delay time 1; error wait time 1, 2; graceful restart on; bfd on;
@@ -256,6 +256,36 @@ func TestWatchedOverIPv6(t *testing.T) {
 			if n := d.neighbor(addr("fd00:99::2")); !strings.Contains(n.Why, "BFD: silent for ") {
 				t.Errorf("%+v", n)
 			}
+		})
+	}
+}
+
+// TestRouterStopsBFD: FRR says so, and its session stays. BIRD falls silent without a
+// word: it is left, and comes back without BFD.
+func TestRouterStopsBFD(t *testing.T) {
+	for kind, start := range watchers() {
+		t.Run(kind, func(t *testing.T) {
+			g := newSegment(t, "s1", "tor")
+			r := start(g)
+			d := g.daemon("s1", g.watching())
+			d.awaitWatched()
+			g.awaitKernel("s1", 20*time.Second, "172.16.1.0/24 via 10.99.0.2 dev eth0")
+			stop, why, ends := "vtysh --vty_socket "+r.dir+" -c 'configure terminal' -c 'router bgp 65001' -c 'no neighbor 10.99.0.1 bfd'", "it is switched off there", false
+			if kind == "bird" {
+				stop, why, ends = "sed -i 's/bfd on;//' "+r.dir+"/bird.conf; birdc -s "+r.dir+"/ctl configure soft", "silent for 750 ms", true
+			}
+			g.sh("tor", stop)
+			g.eventually(20*time.Second, func() error {
+				if n := d.neighbor(g.v4("tor")); n.BFD.Up || n.BFD.Why != why || n.State != spec.BGPEstablished {
+					return fmt.Errorf("%+v, BFD %+v", n, n.BFD)
+				}
+				return nil
+			})
+			g.sh("s1", "ping -q -c 4 -i 1 10.99.0.2") // longer than anything would take
+			if log := g.sh("s1", "cat "+d.dir+"/log"); strings.Count(log, "neighbor 10.99.0.2: up") != 1 != ends {
+				t.Errorf("ends %v:\n%s", ends, log)
+			}
+			g.awaitKernel("s1", 5*time.Second, "172.16.1.0/24 via 10.99.0.2 dev eth0")
 		})
 	}
 }

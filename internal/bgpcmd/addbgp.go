@@ -77,7 +77,8 @@ announces 65535:0 itself is left likewise.
 --bfd watches a router on one of the server's subnets by packets 300 milliseconds apart
 (BFD, RFC 5880; --bfd=MS for others; UDP port 3784): a silent router is left in less than
 a second, after three packets or as many as it says. The router must have BFD on for this
-server. A restart or upgrade of the daemon is told to it and loses nothing.
+server. A restart or upgrade of the daemon is told to it and loses nothing. When --bfd=0 ends
+it, FRR and BIRD begin a new BGP session, unless FRR was told first.
 
 --accept and --announce, once per line, are prefix lists: "PREFIX", or with "ge LENGTH",
 "le LENGTH" its parts of that length. Without --accept everything is accepted except for

@@ -33,6 +33,8 @@ func TestDiffOfSpeakers(t *testing.T) {
 	filtered, far := two, two
 	filtered.Import = []spec.PrefixRule{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}}
 	far.AS = 65001
+	watched, unwatched := two, two
+	watched.External, watched.BFD, unwatched.External = true, 300, true
 	shares := speaker(two)
 	shares.Prefixes = append(shares.Prefixes, netip.MustParsePrefix("10.0.10.0/24"))
 	several := speaker(two)
@@ -51,6 +53,8 @@ func TestDiffOfSpeakers(t *testing.T) {
 		"several have it": {several, shares, "~ bgp announce 10.0.10.0/24: none -> while it is here\n"},
 		"another session": {speaker(other), speaker(two), "~ bgp neighbor 10.99.0.2: none -> client (the daemon is started anew, its routes stay)\n"},
 		"another filter":  {speaker(filtered), speaker(two), "~ bgp neighbor 10.99.0.2: none -> import permit 10.0.0.0/8\n"},
+		"watched":         {speaker(watched), speaker(unwatched), "~ bgp neighbor 10.99.0.2: none -> bfd 300\n"},
+		"not watched":     {speaker(unwatched), speaker(watched), "~ bgp neighbor 10.99.0.2: bfd 300 -> none (a router that still has BFD on begins a new session)\n"},
 		"another AS":      {speaker(far), speaker(two), "~ bgp neighbor 10.99.0.2: as 64512 -> 65001 (ends the session, a new one begins)\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -45,12 +45,19 @@ func sayResets(ops []family.Op, want, have *spec.BGP) []family.Op {
 	}
 	for _, n := range want.Neighbors {
 		at := slices.IndexFunc(have.Neighbors, func(h spec.BGPNeighbor) bool { return h.Addr == n.Addr })
-		if at < 0 || have.Neighbors[at].Session() == n.Session() {
+		cost := "(ends the session, a new one begins)"
+		switch {
+		case at < 0:
+			continue
+		case have.Neighbors[at].Session() != n.Session():
+		case n.External && n.BFD == 0 && have.Neighbors[at].BFD != 0:
+			cost = "(a router that still has BFD on begins a new session)"
+		default:
 			continue
 		}
 		for i := range ops {
 			if ops[i].Step.Object == n.Object() {
-				ops[i].Step.Detail = addDetail(ops[i].Step.Detail, "(ends the session, a new one begins)")
+				ops[i].Step.Detail = addDetail(ops[i].Step.Detail, cost)
 			}
 		}
 	}

@@ -177,6 +177,9 @@ func (s *session) step(p packet, now time.Time) *Event {
 		return nil
 	case s.state == Down && p.state == Init, s.state == Init && p.state >= Init:
 		return s.turn(Up, diagNone, "", now)
+	case s.state == Up && p.state == Down && p.diag == diagSignaled:
+		// We signaled nothing: FRR says so when a session is removed (8.4).
+		return s.turn(Down, diagSignaled, "it is switched off there", now)
 	case s.state == Up && p.state == Down:
 		restarted, fresh := s.resumed, now.Sub(s.since) < young
 		e := s.turn(Down, diagSignaled, "the neighbor says that it heard nothing of this server", now)

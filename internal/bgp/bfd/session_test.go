@@ -185,6 +185,12 @@ func TestAdminDownIsNoFailure(t *testing.T) {
 	if e := say(t, a, b, at(70)); e != nil || b.state != AdminDown {
 		t.Errorf("who left is asked back: %+v", e)
 	}
+	c, d := two(100 * time.Millisecond)
+	up(t, c, d)
+	removed := packet{state: Down, diag: diagSignaled, mult: 3, mine: 22, yours: 11, tx: time.Second, rx: time.Second}
+	if e, _ := c.take(removed, at(5000)); e == nil || e.Failed || c.state != Down {
+		t.Errorf("removed by FRR: %+v, %v", e, c.state)
+	}
 	if !b.leaving.Equal(at(350)) {
 		t.Errorf("it says so until %v", b.leaving)
 	}
