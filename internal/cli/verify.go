@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 )
 
 func newVerify(a *app) *cobra.Command {
-	all, noBulk := false, false
+	all, noBulk, watching := false, false, false
 	cmd := &cobra.Command{
 		Use:   "verify [NETWORK...]",
 		Short: "send packets between all members, and show what passes",
@@ -34,24 +35,57 @@ deals them, or that they share: on a bridge of setsubnet, on Docker's. Those wit
 
 The matrix shows the median round trip in milliseconds from the server of the row to that of
 the column; 'lost': no answer; '3/5': three of five were answered; '1400B': larger packets are
-lost; 'stalls': TCP data stops; 'broken': it comes with wrong checksums. All servers send at one time, so that each knows whose packets arrive: what is said of a
-lost pair names the direction. A network of more than 12 members has no matrix, one of more
-than 50 is tried between each member and the 16 after it in a ring, unless --all is given.
+lost; 'stall': TCP data stops; 'sums': it comes with wrong checksums. More than 12 members
+are shown in groups: the slowest round trip, '!2': two paths are bad. All servers send at one
+time, so that each knows whose packets arrive: what is said of a lost pair names the direction.
+A network of more than 50 members is tried between each of them and the 16 after it in a ring,
+unless --all is given.
 
 Exit status 4 when a path does not pass as it should, or a server is not as it should be, 3
 when a server cannot be reached.
 
   flock verify
+  flock verify vx1 --watch
   flock verify vx1 -o json`,
 		Args:              command.Between(0, 1<<30),
 		ValidArgsFunction: a.CompleteNetworks(1 << 30),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.verify(cmd.Context(), args, all, !noBulk)
+			if !watching {
+				return a.verify(cmd.Context(), args, all, !noBulk)
+			}
+			return watch(cmd.Context(), watchEvery, func(ctx context.Context) error { return a.verify(ctx, args, all, false) })
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "try all pairs of a network of more than 50 members, too")
 	cmd.Flags().BoolVar(&noBulk, "no-bulk", false, "send no TCP data, which loads lines for a second per pair")
+	cmd.Flags().BoolVar(&watching, "watch", false, "again every 10s, without TCP data, until interrupted")
 	return cmd
+}
+
+const watchEvery = 10 * time.Second
+
+// watch calls round again and again, until ctx ends or it fails otherwise than by a verdict. It
+// returns what the last whole round came to.
+func watch(ctx context.Context, every time.Duration, round func(context.Context) error) (last error) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		err := round(ctx)
+		_, verdict := errors.AsType[command.Exit](err)
+		switch {
+		case err == nil, verdict:
+		case ctx.Err() != nil:
+			return last
+		default:
+			return err
+		}
+		last = err
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return last
+		}
+	}
 }
 
 func (a *app) verify(ctx context.Context, names []string, all, bulk bool) error {

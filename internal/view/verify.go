@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/network"
@@ -14,9 +13,6 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/verify"
 )
-
-// matrixMost is how many members a network may have to be shown as a matrix: in 80 columns.
-const matrixMost = 12
 
 // VerifyDoc is what -o json prints of a verification.
 type VerifyDoc struct {
@@ -223,7 +219,7 @@ func (a *Page) PrintVerification(list []*Verified, drifted []change.Server) erro
 		if _, err := fmt.Fprintln(a.Out, head); err != nil {
 			return err
 		}
-		if len(d.legs) > 0 && len(d.servers) <= matrixMost {
+		if len(d.legs) > 0 {
 			if err := a.matrix(d); err != nil {
 				return err
 			}
@@ -257,66 +253,4 @@ func (a *Page) printDrift(drifted []change.Server) error {
 		}
 	}
 	return a.Print(a.Out, "next: flock apply\n")
-}
-
-// matrix prints who reaches whom: from the server of the row to that of the column.
-func (a *Page) matrix(d *Verified) error {
-	rows := [][]string{append([]string{"ms from \\ to"}, d.servers...)}
-	colours := [][]string{make([]string, len(d.servers)+1)}
-	for _, from := range d.servers {
-		row, paint := []string{from}, []string{""}
-		for _, to := range d.servers {
-			text, colour := cellOf(d.between(from, to))
-			row, paint = append(row, text), append(paint, colour)
-		}
-		rows, colours = append(rows, row), append(colours, paint)
-	}
-	for y, row := range rows {
-		line := " "
-		for x, text := range row {
-			width := 0
-			for _, other := range rows {
-				width = max(width, utf8.RuneCountInString(other[x]))
-			}
-			line += " " + a.paint(a.OutTTY, colours[y][x], text)
-			if x < len(row)-1 {
-				line += strings.Repeat(" ", width-utf8.RuneCountInString(text))
-			}
-		}
-		if _, err := fmt.Fprintln(a.Out, line); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *Verified) between(from, to string) []verify.Tried {
-	var out []verify.Tried
-	for _, t := range d.legs {
-		if t.From == from && t.To == to {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-// cellOf is what the matrix shows of the legs from a member to another, of each family one.
-func cellOf(legs []verify.Tried) (text, colour string) {
-	if len(legs) == 0 {
-		return "-", ""
-	}
-	state := verify.Worst(legs)
-	i := slices.IndexFunc(legs, func(t verify.Tried) bool { return t.State() == state })
-	t := legs[i]
-	switch state {
-	case verify.Lost:
-		return "lost", red
-	case verify.Lossy:
-		return fmt.Sprintf("%d/%d", t.Heard, t.Sent), red
-	case verify.Narrow:
-		return fmt.Sprintf("%dB", t.Passes), red
-	case verify.Broken, verify.Stalls:
-		return state, red
-	}
-	return millis(t.Median), green
 }
