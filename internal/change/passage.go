@@ -36,10 +36,16 @@ func wayOf(n *state.Network) way {
 	return w
 }
 
+// another says whether now can be made ready beside w. A port has group policy or not, for all
+// devices: with the same port the two cannot be there at one time.
+func (w way) another(now way) bool {
+	return w != now && (w.kind != now.kind || w.gbp == now.gbp || w.port != now.port)
+}
+
 // exchanged says whether the edit gave some network another type, or another VXLAN.
 func (r *run) exchanged() bool {
 	for name, was := range r.ways {
-		if n := r.c.Networks[name]; n != nil && wayOf(n) != was && (n.Type != was.kind || n.VNI != 0) {
+		if n := r.c.Networks[name]; n != nil && was.another(wayOf(n)) && (n.Type != was.kind || n.VNI != 0) {
 			return true
 		}
 	}
@@ -55,7 +61,7 @@ func (r *run) passingVNIs() map[string]uint32 {
 	free := uint32(1<<24 - 1)
 	for _, name := range r.c.NetworkNames() {
 		n, was := r.c.Networks[name], r.ways[name]
-		if n.VNI == 0 || was.vni == 0 || wayOf(n) == was {
+		if n.VNI == 0 || was.vni == 0 || !was.another(wayOf(n)) {
 			continue
 		}
 		for taken[free] {
@@ -120,20 +126,18 @@ func remadeLinks(was, now *spec.Host, vnis map[string]uint32) []spec.Link {
 // passing is the name of the device that stands for another, meanwhile.
 func passing(device string) string { return device[:len(device)-1] + "w" }
 
-// either names a device and the one that stands for it, as packet filters do.
-func either(device string) string { return device[:len(device)-1] + "*" }
-
 // openTo makes packet filters take both devices for the tunnel.
 func openTo(h *spec.Host, device string) {
+	either := device[:len(device)-1] + "*" // as packet filters name the two
 	h.Gateways, h.Guards = slices.Clone(h.Gateways), slices.Clone(h.Guards)
 	for i := range h.Gateways {
 		if up := &h.Gateways[i].Uplink; *up == device || *up == passing(device) {
-			*up = either(device)
+			*up = either
 		}
 	}
 	for i := range h.Guards {
 		if up := &h.Guards[i].Uplink; *up == device || *up == passing(device) {
-			*up = either(device)
+			*up = either
 		}
 	}
 }

@@ -22,7 +22,7 @@ func TestAnotherVXLANOverlaps(t *testing.T) {
 		carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "n1", kind, option.Options{}) }})
 		carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1", "s2", "s3"}) }})
 		given := []option.Options{
-			{"vni": int64(77)}, {"port": int64(9000)}, {"gbp": true}, {"vni": int64(1<<24 - 1), "port": int64(9001), "gbp": false},
+			{"vni": int64(77)}, {"port": int64(9000)}, {"port": int64(9002), "gbp": true}, {"vni": int64(1<<24 - 1), "port": int64(9001), "gbp": false},
 		}
 		if kind == network.VXLAN {
 			given = append(given, option.Options{"group": netip.MustParseAddr("239.9.9.9")})
@@ -62,6 +62,14 @@ func TestAnotherVXLANOverlaps(t *testing.T) {
 			if now, err := network.Compile(load(t, e)); err != nil || holds["s1"].Text() != now.Hosts["s1"].Text() {
 				t.Errorf("%s %v ends with (%v)\n%s", kind, o, err, holds["s1"].Text())
 			}
+		}
+		f.asked = nil
+		carry(t, e, Request{Edit: func(c *state.Cluster) error {
+			_, err := edit.Set(c, "n1", option.Options{"gbp": true}, nil)
+			return err
+		}})
+		if len(f.asked) != 3 {
+			t.Errorf("%s: group policy on the same port: want one apply for each server, have %d", kind, len(f.asked))
 		}
 	}
 }

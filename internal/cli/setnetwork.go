@@ -35,10 +35,10 @@ nothing is said of it. Members keep their numbers, keys, addresses and subnets w
 network still has these.
 
 Another MTU, domain, DHCP server (with its leases), masquerading, --isolate, keepalive,
-topology, VNI, VXLAN port, group, --gbp, hold time or mode takes no connection away: where
+topology, VNI, VXLAN port, group, interface, hold time or mode takes no connection away: where
 the way between members is another, all make it ready before one turns. With another port
-of WireGuard or of udp, or another key of a tunnel, the members are apart until all have
-changed, for a moment. Another subnet or bridge is asked about: containers keep addresses of
+of WireGuard or of udp, another key of a tunnel, or --gbp without another port, the members
+are apart until all have changed, for a moment. Another subnet or bridge is asked about: containers keep addresses of
 the old subnet until they ask for new ones, and what is plugged into the old bridge loses
 it. -s with all subnets, old and new, adds one of the other family; --add-pool gives pool
 networks that are full another pool; 'subnet SERVER:CIDR' gives a member another subnet.

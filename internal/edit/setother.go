@@ -149,6 +149,8 @@ func Apart(name string, was, n *state.Network) []ground.Note {
 		what = "key"
 	case kind.Tunnel && !slices.Equal(was.Members, n.Members):
 		what = "end"
+	case was.GBP != n.GBP && was.Port == n.Port:
+		what = "group policy of a port"
 	case kind.OnePort() && was.Port != n.Port:
 		what = "port"
 	case kind.BGP && was.AS != n.AS:

@@ -196,6 +196,8 @@ func TestApart(t *testing.T) {
 		{state.Network{Type: network.UDP, Port: 1, Members: members}, state.Network{Type: network.UDP, Port: 2, Members: members}, true},
 		{state.Network{Type: network.VXLAN, Port: 1, Members: members}, state.Network{Type: network.VXLAN, Port: 2, Members: members}, false},
 		{state.Network{Type: network.WireGuard, Port: 1, Members: members[:1]}, state.Network{Type: network.WireGuard, Port: 2, Members: members[:1]}, false},
+		{state.Network{Type: network.VXLAN, Members: members}, state.Network{Type: network.VXLAN, GBP: true, Members: members}, true},
+		{state.Network{Type: network.VXLAN, Members: members}, state.Network{Type: network.VXLAN, GBP: true, Port: 2, Members: members}, false},
 		{state.Network{Type: network.GRE, Members: members}, state.Network{Type: network.GRE, Key: 2, Members: members}, true},
 		{state.Network{Type: network.BGP, AS: 1, Members: members}, state.Network{Type: network.BGP, AS: 2, Members: members}, true},
 	} {
