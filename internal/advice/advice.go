@@ -145,7 +145,8 @@ func checkNames(cmd *cobra.Command, may, args []string, c *state.Cluster) error 
 	for _, arg := range args[min(skip, len(args)):] {
 		name, _, _ := strings.Cut(arg, ":")
 		_, err := netip.ParseAddr(name)
-		known := c.Servers[name] != nil || c.Networks[name] != nil || slices.Contains(may, name)
+		known := c.Servers[name] != nil || c.Networks[name] != nil || slices.Contains(may, name) ||
+			name == "none" && cmd.Name() == "setsubnet"
 		if err != nil && lowerName.MatchString(name) && !known {
 			return fmt.Errorf("the cluster has no server and no network %s", name)
 		}

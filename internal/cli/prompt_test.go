@@ -20,6 +20,9 @@ type = "wireguard"
 lead = "s1"
 members = ["s1", "s2"]
 shares = ["s2:10.0.20.0/24"]
+[server.s4]
+address = "10.99.0.4"
+subnet = "10.78.0.1/24"
 `
 
 // TestNobodyToAsk: without a terminal, what takes something away needs --yes; without
@@ -41,6 +44,8 @@ func TestNobodyToAsk(t *testing.T) {
 		"purge s1",
 		"purge root@10.99.0.9",
 		"rollback 1",
+		"setsubnet s4 none",
+		"setsubnet s4 10.77.0.0/24",
 		"apply -f FILE",
 	} {
 		t.Run(args, func(t *testing.T) {

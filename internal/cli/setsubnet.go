@@ -10,12 +10,14 @@ import (
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
 
 type setSubnetOptions struct {
 	server string
 	subnet netip.Prefix // invalid: take it away
+	leaves []string     // what the edit takes away
 }
 
 func newSetSubnet(a *app) *cobra.Command {
@@ -25,7 +27,8 @@ func newSetSubnet(a *app) *cobra.Command {
 		Short: "give a server its own container bridge",
 		Long: `Give a server a container bridge of its own, app0: with the first address of CIDR (or
 the one that CIDR names), DHCP, DNS in the domain app, and masquerading. 'none' takes
-it away. Without SERVER it is this workstation.
+it away. Before a subnet goes, also for another one, it asks. Without SERVER it is this
+workstation.
 
   flock setsubnet s1 10.1.1.0/24`,
 		Args:              command.Between(1, 2),
@@ -65,12 +68,25 @@ func (o *setSubnetOptions) parse(args []string) error {
 func (a *app) setSubnet(ctx context.Context, o *setSubnetOptions) error {
 	return a.Alter(ctx, command.Alter{
 		Request: change.Request{
-			Edit: func(c *state.Cluster) error { return edit.SetSubnet(c, o.server, o.subnet) },
+			Edit: o.edit,
+		},
+		Question: func() string {
+			if len(o.leaves) == 0 {
+				return ""
+			}
+			return "remove " + view.Listed(o.leaves) + "?"
 		},
 		About:   []string{ground.OwnSubnet(o.server)}, // for its notes
 		Already: func(out *change.Outcome) string { return "already so: " + o.said(out) },
 		Said:    o.said,
 	})
+}
+
+func (o *setSubnetOptions) edit(c *state.Cluster) error {
+	was := c.Clone()
+	err := edit.SetSubnet(c, o.server, o.subnet)
+	o.leaves = edit.Leaving(was, c, nil)
+	return err
 }
 
 // said is what the server has now.

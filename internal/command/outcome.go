@@ -48,14 +48,16 @@ func (a *App) Alter(ctx context.Context, c Alter) error {
 	}
 	same := c.watch()
 	out, err := a.Work(func(e Engine, p *Progress) (*change.Outcome, error) {
+		c.Approve = func(out *change.Outcome) (bool, error) {
+			view.LostPorts(out, p.Note)
+			if c.Question == nil {
+				return true, nil
+			}
+			return true, a.confirmIf(p, c.Question())
+		}
 		if c.Question != nil {
 			c.Accepted = func() error { return a.MayAsk(c.Question()) }
 			c.Asks = func() bool { return !a.flags.yes && c.Question() != "" }
-			c.Approve = func(out *change.Outcome) (bool, error) {
-				q := c.Question()
-				view.LostPorts(out, p.Note)
-				return true, a.confirmIf(p, q)
-			}
 		}
 		return e.Run(ctx, c.Request)
 	})
