@@ -12,10 +12,7 @@ const underway = 300 * time.Millisecond
 
 // arrive lets packets arrive that were sent before all servers turned away from a path.
 func arrive(ctx context.Context) {
-	over := time.NewTimer(underway)
-	defer over.Stop()
-	select {
-	case <-over.C:
-	case <-ctx.Done():
-	}
+	over, end := context.WithTimeout(ctx, underway)
+	defer end()
+	<-over.Done()
 }

@@ -172,6 +172,8 @@ func (r *run) waves(todo []*peer) [][]*peer {
 			most = append(most, p)
 		}
 	}
+	// Begun last, who has most to do would have everybody wait.
+	slices.SortStableFunc(most, func(a, b *peer) int { return len(b.plan.Steps) - len(a.plan.Steps) })
 	return [][]*peer{turn, most, last}
 }
 
