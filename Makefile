@@ -23,7 +23,7 @@ export FLOCK_VM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-vm
 
 # What runs beside flock on people's servers. It is installed into a root of its own, here,
 # which only the labs that ask for it boot.
-NEIGHBOURS := dbus docker.io firewalld ufw lxc podman
+NEIGHBOURS := dbus docker.io firewalld ufw lxc podman bind9
 export FLOCK_ROOT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-root
 
 help: ## list the targets

@@ -66,6 +66,7 @@ var dhcpFamily = family.Family{
 		}
 		return k.DHCP.EndStrays(ctx)
 	},
+	Apart:   true,
 	Marked:  true,
 	Remains: func(k *host.Host) ([]string, error) { return k.DHCP.Remains() },
 }

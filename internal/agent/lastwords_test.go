@@ -3,6 +3,8 @@
 package agent
 
 import (
+	"bytes"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -53,5 +55,41 @@ func TestHolderOfDNSIsNamedByApply(t *testing.T) {
 	if !strings.Contains(what, "Address already in use") || !strings.Contains(what, "TCP port 53 of 10.0.4.254 is in use by agent.test (process ") ||
 		!strings.Contains(next, "stop agent.test") || !reply.Report.Undone {
 		t.Errorf("have %q, next %q, undone %v", what, next, reply.Report.Undone)
+	}
+}
+
+// TestPortOfOthersKeepsOnlyItsOwnAway: what was confirmed comes back at boot as far as it
+// can, whoever has the port of the DNS server, and all of it when the port is free.
+func TestPortOfOthersKeepsOnlyItsOwnAway(t *testing.T) {
+	lab.Need(t, "ip", "nft", "dnsmasq", "unshare", "nsenter")
+	m := newMachine(t)
+	want := testHost(1450)
+	pool := []netip.Prefix{netip.MustParsePrefix("10.0.4.0/24")}
+	want.Envs = []spec.SubnetEnv{{Network: "n1", Pools: pool, Subnets: pool, MTU: 1400}}
+	m.stand(want)
+	m.sh("kill $(cat /run/flock/test.d/*.pid); ip link del vxl0-vx; ip link del vxl0; nft flush ruleset; rm -r /run/flock")
+	release := m.hold("tcp4", "0.0.0.0:53")
+	boot := m.agent("boot")
+	var said bytes.Buffer
+	boot.Stdout, boot.Stderr = &said, &said
+	if err := boot.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m.until("what needs no port is back", func() bool { return m.command("test", "-e", "/run/flock/n1/subnet.env").Run() == nil })
+	c := m.call()
+	status := c.must(spec.Request{Op: spec.OpStatus, Want: want}).Plan
+	c.hangUp()
+	if len(status.Steps) != 1 || !strings.HasPrefix(status.Steps[0].Object, "dhcp ") {
+		t.Errorf("beside DHCP is missing: %v", status.Steps)
+	}
+	if len(status.Problems) != 1 || !strings.Contains(status.Problems[0].What, "port 53 of 10.0.4.254 is in use by agent.test (process ") {
+		t.Errorf("the status does not name who has the port: %v", status.Problems)
+	}
+	release()
+	if err := boot.Wait(); err != nil {
+		t.Errorf("boot, with the port free: %v\n%s", err, &said)
+	}
+	if pid := m.sh("cat /run/flock/test.d/*.pid"); pid == "" {
+		t.Error("no dnsmasq runs")
 	}
 }

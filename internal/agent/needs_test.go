@@ -15,10 +15,10 @@ import (
 
 // hold opens a socket on a machine, network and address as net.Listen has them, until
 // the test ends.
-func (m *machine) hold(network, address string) {
+func (m *machine) hold(network, address string) (release func()) {
 	m.t.Helper()
+	var held io.Closer
 	m.inside(func() error {
-		var held io.Closer
 		var err error
 		if strings.HasPrefix(network, "tcp") {
 			held, err = net.Listen(network, address)
@@ -30,6 +30,7 @@ func (m *machine) hold(network, address string) {
 		}
 		return err
 	})
+	return func() { _ = held.Close() }
 }
 
 // files are the files of a machine that a plan could touch, with what is in them and

@@ -22,7 +22,8 @@ const maxRounds = 4
 // Reconcile changes the server until it is what want says, and looks again after
 // every round. Progress, which may be nil, gets one line per step. What does not
 // settle is in Report.Pending; an error ends the work at once, with the steps done
-// so far in the report, which is never nil.
+// so far in the report, which is never nil. What was confirmed before comes back as far as
+// it can: who holds the port of a DNS server, say, keeps no route away.
 func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(string)) (*spec.Report, error) {
 	report := &spec.Report{}
 	if progress == nil {
@@ -54,9 +55,13 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 			report.Steps = append(report.Steps, s)
 			progress(s.String())
 		})
+		a.GoOn = func() bool { return !planned && !want.Empty() && k.Last().Sum() == want.Sum() }
 		err := a.Apply(ctx, seen.ops)
 		if err != nil && (!planned || ctx.Err() != nil) {
-			return report, err
+			return report, errors.Join(a.Left, err)
+		}
+		if a.Left != nil {
+			return report, errors.Join(a.Left, k.finish(ctx, seen.effective))
 		}
 		// What went wrong because somebody was faster, a fresh look sets right; what
 		// goes wrong again ends the work.
@@ -68,17 +73,22 @@ func Reconcile(ctx context.Context, k *Kernel, want *spec.Host, progress func(st
 	if !want.Empty() {
 		return report, nil
 	}
+	return report, k.tidy(ctx, report)
+}
+
+// tidy ends what nobody knows any more, and notes in report what is left.
+func (k *Kernel) tidy(ctx context.Context, report *spec.Report) error {
 	for _, f := range families {
 		if f.Strays == nil {
 			continue
 		}
 		if err := f.Strays(ctx, k.Host); err != nil {
-			return report, err
+			return err
 		}
 	}
 	left, err := k.Remains(ctx)
 	noteRest(report, left)
-	return report, err
+	return err
 }
 
 // outlook is what a look at the server found.
@@ -246,12 +256,15 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	return plan, nil
 }
 
-// Status is Plan without the claims: what differs, and foreign devices under our
-// names. It adds how objects get on.
+// Status is Plan without most claims: what differs, foreign devices under our names, and
+// who has the ports of what is missing. It adds how objects get on.
 func (k *Kernel) Status(ctx context.Context, want *spec.Host) (*spec.Plan, error) {
-	plan, _, err := k.compare(ctx, want)
+	plan, seen, err := k.compare(ctx, want)
 	if err != nil {
 		return nil, err
+	}
+	if len(seen.ops) > 0 {
+		plan.Problems = append(plan.Problems, claim.Ports(k.Host, families, want, seen.have, seen.ops)...)
 	}
 	for _, f := range families {
 		if f.Status != nil {

@@ -20,19 +20,32 @@ import (
 func (m *machine) inside(f func() error) {
 	m.t.Helper()
 	done := make(chan error)
+	enter := func() error {
+		ns, err := os.Open("/proc/" + m.pid + "/ns/net")
+		if err != nil {
+			return err
+		}
+		defer ns.Close()
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		return f()
+	}
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		done <- func() error {
-			ns, err := os.Open("/proc/" + m.pid + "/ns/net")
-			if err != nil {
-				return err
-			}
-			defer ns.Close()
-			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-				return err
-			}
-			return f()
-		}()
+		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() {
+			// The first thread does not end with its goroutine, and killAll takes the network
+			// that it is in for the program's. Held here, it is not the one that is taken.
+			defer runtime.UnlockOSThread()
+			taken := make(chan error)
+			go func() {
+				runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+				taken <- enter()
+			}()
+			done <- <-taken
+			return
+		}
+		done <- enter() // never unlocked, either
 	}()
 	if err := <-done; err != nil {
 		m.t.Fatal(err)

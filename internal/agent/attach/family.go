@@ -255,6 +255,7 @@ var Family = family.Family{
 			return append(out, claimOwners(k, want)...), err
 		},
 	},
+	Apart:  true,
 	Marked: true,
 	Daemons: func(s *host.Files, want *spec.Host) []unit.Daemon {
 		if len(want.Attached) == 0 {

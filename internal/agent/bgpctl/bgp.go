@@ -320,6 +320,7 @@ var Family = family.Family{
 		}
 		return upgrade(ctx, s)
 	},
+	Apart:   true,
 	Remains: bgpRemains,
 }
 

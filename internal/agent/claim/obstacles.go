@@ -42,5 +42,5 @@ func Obstacles(ctx context.Context, k *host.Host, table []*family.Family, want, 
 			asked = append(asked, f.Ask(ctx, k, want, family.OpsOf(ops, i))...)
 		}
 	}
-	return slices.Concat(claims, kinds, inotify, claimPorts(k, table, want, have, ops), ofFamilies, needs, asked), nil
+	return slices.Concat(claims, kinds, inotify, Ports(k, table, want, have, ops), ofFamilies, needs, asked), nil
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// claimPorts says which of the ports that want's claims and ops need somebody
+// Ports says which of the ports that want's claims and ops need somebody
 // else has. What stands already holds its ports itself.
-func claimPorts(k *host.Host, table []*family.Family, want, have *spec.Host, ops []family.Op) []spec.Problem {
+func Ports(k *host.Host, table []*family.Family, want, have *spec.Host, ops []family.Op) []spec.Problem {
 	var out []spec.Problem
 	add := func(advice string, own func(pid int) bool, list ...socket.Listener) {
 		for _, l := range list {

@@ -3,6 +3,7 @@
 package dhcp
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 
@@ -21,12 +22,16 @@ func (s *Server) Listeners(d spec.DHCP, have *spec.DHCP) [][]socket.Listener {
 		held = have.Listen
 	}
 	var names, four, six []socket.Listener
-	for _, a := range d.Listen {
+	listen := d.Listen
+	if held == nil {
+		listen = slices.Concat(listen, linkLocal(d.Bridge))
+	}
+	for _, a := range listen {
 		if slices.Contains(held, a) {
 			continue
 		}
 		ports := []uint16{dnsPort}
-		if len(d.Peers) > 0 {
+		if len(d.Peers) > 0 && a.Zone() == "" {
 			ports = append(ports, leafPort)
 		}
 		for _, port := range ports {
@@ -50,6 +55,25 @@ func (s *Server) Listeners(d spec.DHCP, have *spec.DHCP) [][]socket.Listener {
 		}
 	}
 	return [][]socket.Listener{names, four, six}
+}
+
+// linkLocal are the addresses of a bridge on which dnsmasq listens, too, as far as they are
+// there: it takes all that an interface has (network.c, iface_allowed).
+func linkLocal(bridge string) (out []netip.Addr) {
+	link, err := net.InterfaceByName(bridge)
+	if err != nil {
+		return nil
+	}
+	addrs, err := link.Addrs()
+	if err != nil {
+		return nil
+	}
+	for _, text := range addrs {
+		if p, err := netip.ParsePrefix(text.String()); err == nil && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+			out = append(out, p.Addr().WithZone(bridge))
+		}
+	}
+	return out
 }
 
 // Owns says whether a process is a dnsmasq of network, also where its pid file is lost, or

@@ -151,6 +151,7 @@ var EnvFamily = family.Family{
 			return claimEnvs(k.Files, want)
 		},
 	},
+	Apart:   true,
 	Marked:  true,
 	Remains: func(k *host.Host) ([]string, error) { return envRemains(k.Files) },
 }

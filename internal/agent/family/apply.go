@@ -22,6 +22,8 @@ import (
 type Applier struct {
 	Host *host.Host
 	Want *spec.Host
+	GoOn func() bool // beyond objects of families that stand Apart, and fail to come; nil: no
+	Left error       // what was wrong with those
 	done func(spec.Step)
 
 	families []*Family // the table
@@ -38,7 +40,7 @@ func NewApplier(k *host.Host, table []*Family, want *spec.Host, done func(spec.S
 }
 
 // Apply carries out ops, which are sorted as Diff sorts them. The error of the first that
-// fails ends it.
+// fails ends it, unless it goes to Left.
 func (a *Applier) Apply(ctx context.Context, ops []Op) error {
 	a.Host.Fresh = false
 	for i, op := range ops {
@@ -46,15 +48,26 @@ func (a *Applier) Apply(ctx context.Context, ops []Op) error {
 			return err
 		}
 		if err := a.one(ctx, op); err != nil {
-			return fmt.Errorf("%s: %w", Verb(op.Step), err)
+			if err = a.leave(op, fmt.Errorf("%s: %w", Verb(op.Step), err)); err != nil {
+				return err
+			}
 		}
 		of := a.stage(op)
 		if last := i == len(ops)-1; last || a.stage(ops[i+1]) != of {
-			if err := a.finish(ctx, of, last); err != nil {
+			if err := a.leave(op, a.finish(ctx, of, last)); err != nil {
 				return err
 			}
 		}
 	}
+	return nil
+}
+
+// leave keeps an error of op for Left, if nothing waits for what op is about.
+func (a *Applier) leave(op Op, err error) error {
+	if err == nil || op.Want == nil || !a.families[op.Family].Apart || a.GoOn == nil || !a.GoOn() {
+		return err
+	}
+	a.Left = errors.Join(a.Left, err)
 	return nil
 }
 

@@ -63,6 +63,9 @@ type Family struct {
 	// Remains names what is there of the cluster's objects, after a look.
 	Remains func(k *host.Host) ([]string, error)
 
+	// Apart says that no other family's objects need these.
+	Apart bool
+
 	// Marked says that each of remains bears the cluster's mark, which needs no memory.
 	Marked bool
 

@@ -50,11 +50,8 @@ func (l Listener) String() string {
 // sockets for is not taken.
 func (l Listener) Taken() bool {
 	family, sort := unix.AF_INET, unix.SOCK_DGRAM
-	var to unix.Sockaddr
 	if l.At.Addr().Is6() {
-		family, to = unix.AF_INET6, &unix.SockaddrInet6{Port: int(l.At.Port()), Addr: l.At.Addr().As16()}
-	} else {
-		to = &unix.SockaddrInet4{Port: int(l.At.Port()), Addr: l.At.Addr().As4()}
+		family = unix.AF_INET6
 	}
 	if l.Stream {
 		sort = unix.SOCK_STREAM
@@ -64,6 +61,16 @@ func (l Listener) Taken() bool {
 		return false
 	}
 	defer func() { _ = unix.Close(fd) }() // nothing was written
+	var to unix.Sockaddr
+	if family == unix.AF_INET6 {
+		six := &unix.SockaddrInet6{Port: int(l.At.Port()), Addr: l.At.Addr().As16()}
+		if link, err := unix.NewIfreq(l.At.Addr().Zone()); err == nil && unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, link) == nil {
+			six.ZoneId = link.Uint32()
+		}
+		to = six
+	} else {
+		to = &unix.SockaddrInet4{Port: int(l.At.Port()), Addr: l.At.Addr().As4()}
+	}
 	if family == unix.AF_INET6 {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
 	}
@@ -124,7 +131,7 @@ func readSockets(path string, at netip.AddrPort, state string, inodes map[string
 		}
 		have, ok := socketAddr(fields[1])
 		either := have.Addr().IsUnspecified() || at.Addr().IsUnspecified()
-		if ok && have.Port() == at.Port() && (either || have.Addr() == at.Addr().Unmap()) {
+		if ok && have.Port() == at.Port() && (either || have.Addr() == at.Addr().Unmap().WithZone("")) {
 			inodes[fields[9]] = true
 		}
 	}
