@@ -36,6 +36,9 @@ func (a *app) main(ctx context.Context) int {
 	if err := handover.Misspelled(root, a.Args); err != nil {
 		return a.Status(ctx, command.Usage(err))
 	}
+	if err := a.ValueApart(root); err != nil {
+		return a.Status(ctx, err)
+	}
 	root.SetArgs(a.Args)
 	root.SetIn(a.In)
 	root.SetOut(a.Out)

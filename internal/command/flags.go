@@ -88,6 +88,25 @@ func (a *App) CheckGlobals(cmd *cobra.Command) error {
 	return nil
 }
 
+// ValueApart refuses a number behind a flag whose value may be left out: it would be a word
+// of its own (pflag's NoOptDefVal). What is no command is none of its business.
+func (a *App) ValueApart(root *cobra.Command) error {
+	cmd, _, err := root.Find(a.Args)
+	if err != nil {
+		return nil //nolint:nilerr // cobra says what is wrong
+	}
+	for i, word := range a.Args[:max(len(a.Args)-1, 0)] {
+		name, long := strings.CutPrefix(word, "--")
+		value := a.Args[i+1]
+		f := cmd.Flags().Lookup(name)
+		if !long || f == nil || f.NoOptDefVal == "" || f.Value.Type() == "bool" || strings.Trim(value, "0123456789") != "" {
+			continue
+		}
+		return Refuse(ShellLine(slices.Concat(a.Args[:i], []string{word + "=" + value}, a.Args[i+2:])), "%s %s: the value of %s is written behind a '='", word, value, word)
+	}
+	return nil
+}
+
 // metered marks a command that can print metrics.
 const metered = "metered"
 
