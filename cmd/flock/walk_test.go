@@ -148,7 +148,7 @@ func scripts(t *testing.T) []string {
 	if len(files) == 0 {
 		t.Fatal("want scripts, have none")
 	}
-	return files
+	return append(files, optionWalks(t)...)
 }
 
 type walkKey struct{}
