@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/flocknet/flock/internal/bgp/bfd"
 	"github.com/flocknet/flock/internal/control"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -88,9 +87,7 @@ func (d *daemon) reload(ctx context.Context) (restart bool, err error) {
 	if running.RestartsFor(s) {
 		return true, nil
 	}
-	if err := d.watched.Set(bfd.Peers(s)); err != nil {
-		return false, err
-	}
+	d.watch(s)
 	return false, d.apply(ctx, s, secrets)
 }
 

@@ -16,7 +16,7 @@ import (
 const pauseWithin = time.Second
 
 // watchPeers continues the BFD sessions of the daemon before, as the first thing that a
-// daemon does. BGP goes on without BFD where that cannot be. The sessions outlive ctx
+// daemon does. The sessions outlive ctx
 // until stop: neighbours are still to be told of the restart.
 func (d *daemon) watchPeers(ctx context.Context, s *spec.BGP) (stop func(), err error) {
 	ctx, stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -24,10 +24,16 @@ func (d *daemon) watchPeers(ctx context.Context, s *spec.BGP) (stop func(), err 
 		stop()
 		return nil, err
 	}
-	if err := d.watched.Set(bfd.Peers(s)); err != nil {
-		d.journal.print("neighbors are not watched: %v", err)
-	}
+	d.watch(s)
 	return stop, nil
+}
+
+// watch watches the neighbours that s has watched. BGP goes on without BFD where that cannot
+// be.
+func (d *daemon) watch(s *spec.BGP) {
+	if err := d.watched.Set(bfd.Peers(s)); err != nil {
+		d.journal.print("not all neighbors are watched: %v", err)
+	}
 }
 
 // missed handles a change of a BFD session. Who restarts has no BGP session: that its BFD

@@ -19,7 +19,7 @@ type bulk struct {
 }
 
 // flow sends data on the legs of rounds, one round after the other, and again, alone, on those
-// where not all of it arrived.
+// where not all of it arrived. Who accepts no connection is not asked twice.
 func (v *Verification) flow(ctx context.Context, r *run, all bool) {
 	rounds := verify.Bulks(v.Legs, all)
 	b := &bulk{r: r, v: v, port: map[netip.Addr]int{}, bad: map[string]uint64{}}
@@ -28,7 +28,7 @@ func (v *Verification) flow(ctx context.Context, r *run, all bool) {
 	for _, round := range rounds {
 		b.send(ctx, round)
 		for _, i := range round {
-			if f := v.Legs[i].Flow; f != nil && !f.Whole {
+			if s := v.Legs[i].State(); s == verify.Stalls || s == verify.Broken {
 				again = append(again, i)
 			}
 		}

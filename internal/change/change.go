@@ -234,7 +234,7 @@ func (e *Engine) Status(ctx context.Context, networks, servers []string) (*Outco
 	_ = r.refusal() // refusals are shown with their servers
 	r.askBGP(ctx)
 	r.probeAll(ctx)
-	_ = e.Store.NoteVerdicts(r.c, r.verdicts) // as a change does
+	_ = e.Store.NoteVerdicts(r.c, nil, r.verdicts) // as a change does
 	return r.outcome(), nil
 }
 

@@ -44,11 +44,13 @@ type fleet struct {
 	sums     map[string]uint64 // wrong checksums that servers counted
 	stalls   int               // how many flows to hushed do not arrive
 	corrupts uint64            // what those add to the sums of s1
+	closed   bool              // no member accepts a connection
 	measured bool              // echoes to hushed are answered
 	admitted []int             // how many addresses each listener was told
 
-	drops int  // how many more probes are not answered
-	lies  bool // measurements are not what was asked for
+	drops int    // how many more probes are not answered
+	fails string // the server whose probes cannot be sent
+	lies  bool   // measurements are not what was asked for
 
 	announced []string                     // "s1:ID" of secrets that plans knew of
 	secrets   map[string]map[string]string // that applies brought, by server
@@ -182,6 +184,9 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 	case spec.OpBulk:
 		return a.f.flow(a.name, r), nil
 	case spec.OpProbe:
+		if a.name == a.f.fails {
+			return nil, errors.New("no probe leaves")
+		}
 		return a.f.probe(a.name, r), nil
 	case spec.OpConfirm:
 		a.s.held = a.s.applied

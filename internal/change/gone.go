@@ -12,8 +12,8 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// goneWait is how long a server that left the cluster, and was away then, may take to answer.
-// Most of them never will.
+// goneWait is how long the first packet of a server that left the cluster, and was away then,
+// may take. Most of them never answer.
 const goneWait = 3 * time.Second
 
 // visit looks for servers that are gone and have something of flock's on them, where all
@@ -29,7 +29,7 @@ func (r *run) visit(ctx context.Context) error {
 		g := r.c.Gone[i]
 		switch p := res.Value; {
 		case p == nil || errors.Is(res.Err, remote.ErrUnreachable):
-		case p.plan == nil: // it is a server of the cluster again
+		case p.plan == nil: // it is a server of this cluster again, or of another
 			done[g] = true
 		default:
 			p.err = res.Err
@@ -44,20 +44,19 @@ func (r *run) visit(ctx context.Context) error {
 }
 
 // exhume contacts a server that is gone. The peer is nil where it is not there, and without
-// plan where it belongs to the cluster.
+// plan where it belongs to the cluster again, or another cluster file has it now: that
+// server refuses a plan of this one, and a purge asks only for the cluster's name.
 func (r *run) exhume(ctx context.Context, g state.Gone) (*peer, error) {
-	p := &peer{name: g.Name, want: &spec.Host{Cluster: r.c.Name, Store: r.c.ID, Server: g.Name, Generation: r.c.Generation}}
+	p := &peer{name: g.Name, patience: goneWait, want: &spec.Host{Cluster: r.c.Name, Store: r.c.ID, Server: g.Name, Generation: r.c.Generation}}
 	defer p.close()
-	dialing, cancel := context.WithTimeout(ctx, goneWait)
-	defer cancel()
-	if err := p.dial(dialing, r.e, &state.Cluster{Servers: map[string]*state.Server{g.Name: g.Way()}}); err != nil {
+	if err := p.dial(ctx, r.e, &state.Cluster{Servers: map[string]*state.Server{g.Name: g.Way()}}); err != nil {
 		return nil, nil //nolint:nilerr // it is away still, or somebody else is there
 	}
 	reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpPlan, Want: p.want, Holder: r.e.Holder, Change: r.id})
 	if err != nil || reply.Facts == nil || reply.Facts.Machine != g.Machine || p.session.HostKey() != g.HostKey {
 		return nil, err
 	}
-	if r.belongs(factsOf(reply.Facts)) {
+	if reply.Plan == nil || len(reply.Plan.Problems) > 0 || r.belongs(factsOf(reply.Facts)) {
 		return p, nil
 	}
 	p.plan = reply.Plan
@@ -70,7 +69,7 @@ func (r *run) exhume(ctx context.Context, g state.Gone) (*peer, error) {
 // belongs says whether a server of the cluster is the machine of f.
 func (r *run) belongs(f *state.Facts) bool {
 	for _, s := range r.c.Servers {
-		if slices.ContainsFunc(identities(s.Facts), func(id identity) bool { return slices.Contains(identities(f), id) }) {
+		if slices.ContainsFunc(s.Facts.Identities(), func(id state.Identity) bool { return slices.Contains(f.Identities(), id) }) {
 			return true
 		}
 	}

@@ -52,6 +52,22 @@ func TestGoneServerIsCleanedLater(t *testing.T) {
 	}
 }
 
+// A server that another cluster file has taken over since refuses this one's plan: it is left
+// alone, and forgotten.
+func TestGoneServerOfAnotherFile(t *testing.T) {
+	f, e := world(t, 2)
+	marked(t, f, e)
+	f.servers["s2"].away = true
+	forced := leaves("s2")
+	forced.Force, forced.Contact = true, nil
+	carry(t, e, forced)
+	f.servers["s2"].away, f.servers["s2"].problem = false, "this server belongs to another cluster file"
+	carry(t, e, Request{All: true})
+	if f.servers["s2"].held == nil || len(load(t, e).Gone) > 0 {
+		t.Errorf("held %v, gone %v", f.servers["s2"].held, load(t, e).Gone)
+	}
+}
+
 // A server that is there again is not cleaned.
 func TestGoneServerThatCameBack(t *testing.T) {
 	f, e := world(t, 2)

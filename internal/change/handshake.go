@@ -119,7 +119,9 @@ func (r *run) handshake(ctx context.Context) {
 		}
 	}
 	for name, pairs := range met {
-		r.judge(name, pairs, silent[name])
+		if ctx.Err() == nil {
+			r.judge(name, pairs, silent[name])
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(silent)) {
 		note := ground.Note{Network: name, Text: "no handshake yet: " + fewOf(silent[name]) + "; does every firewall on the way let WireGuard pass?"}

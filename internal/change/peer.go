@@ -17,17 +17,18 @@ import (
 // peer is one server during a change: its connection, the one session on it, and its
 // answers.
 type peer struct {
-	name    string
-	session session
-	want    *spec.Host    // what it planned last
-	speaks  bool          // it has a BGP daemon before the change or is to have one
-	former  *state.Server // its entry before the edit; nil: it was not contacted
-	plan    *spec.Plan
-	keys    map[string]string // in a dry run: the public keys that the server has, by device
-	report  *spec.Report
-	refused []error
-	bgp     *spec.BGPStatus
-	err     error
+	name     string
+	session  session
+	patience time.Duration // for its first packet; 0: the dialer's
+	want     *spec.Host    // what it planned last
+	speaks   bool          // it has a BGP daemon before the change or is to have one
+	former   *state.Server // its entry before the edit; nil: it was not contacted
+	plan     *spec.Plan
+	keys     map[string]string // in a dry run: the public keys that the server has, by device
+	report   *spec.Report
+	refused  []error
+	bgp      *spec.BGPStatus
+	err      error
 
 	planned, did []spec.Step // in earlier steps of this change
 	done         bool        // something was reported in one of those
@@ -106,7 +107,7 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	slow := time.AfterFunc(slowAnswer, func() { e.event(Event{Server: p.name, Line: "no answer yet"}) })
 	defer slow.Stop()
 	t := Target(c, p.name)
-	t.Variant = variant(p.want, p.speaks)
+	t.Variant, t.Connect = variant(p.want, p.speaks), p.patience
 	if p.former != nil && (p.former.Address != t.Host || p.former.Port != t.Port) {
 		was := targetOf(p.name, p.former)
 		t.Formerly = &was

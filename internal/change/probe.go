@@ -18,11 +18,7 @@ import (
 // an answer. Those are probed again before they are called so, by themselves and from the
 // other end: fifty servers that begin at once drop some of each other's packets.
 func (r *run) probePaths(ctx context.Context, paths []network.Path) {
-	unheard := r.unheardTwice(ctx, paths)
-	pairs := map[string]int{}
-	for _, path := range paths {
-		pairs[path.Network]++
-	}
+	unheard, pairs := r.unheardTwice(ctx, paths)
 	for _, name := range r.c.NetworkNames() {
 		var silent []string
 		for _, path := range unheard[name] {
@@ -38,9 +34,10 @@ func (r *run) probePaths(ctx context.Context, paths []network.Path) {
 	}
 }
 
-// unheardTwice are the paths without an answer in both looks, by network.
-func (r *run) unheardTwice(ctx context.Context, paths []network.Path) map[string][]network.Path {
-	left := r.unanswered(ctx, paths)
+// unheardTwice are the paths without an answer in both looks, by network, and how many of
+// paths something is known of.
+func (r *run) unheardTwice(ctx context.Context, paths []network.Path) (unheard map[string][]network.Path, known map[string]int) {
+	left, unasked := r.unanswered(ctx, paths)
 	again := slices.Clone(left)
 	for i := range again {
 		if again[i].Back.To.IsValid() {
@@ -49,20 +46,28 @@ func (r *run) unheardTwice(ctx context.Context, paths []network.Path) map[string
 	}
 	silent := map[[3]string]bool{}
 	of := func(p network.Path) [3]string { return [3]string{p.Network, min(p.From, p.To), max(p.From, p.To)} }
-	for _, path := range r.unanswered(ctx, again) {
+	again, late := r.unanswered(ctx, again)
+	for _, path := range again {
 		silent[of(path)] = true
 	}
-	unheard := map[string][]network.Path{}
+	unheard, known = map[string][]network.Path{}, map[string]int{}
+	for _, path := range paths {
+		known[path.Network]++
+	}
+	for _, path := range slices.Concat(unasked, late) {
+		known[path.Network]--
+	}
 	for _, path := range left {
 		if silent[of(path)] {
 			unheard[path.Network] = append(unheard[path.Network], path)
 		}
 	}
-	return unheard
+	return unheard, known
 }
 
-// unanswered probes paths and returns those without an answer.
-func (r *run) unanswered(ctx context.Context, paths []network.Path) []network.Path {
+// unanswered probes paths and returns those without an answer, and those that could not be
+// probed: an error is no news about a path.
+func (r *run) unanswered(ctx context.Context, paths []network.Path) (silent, unasked []network.Path) {
 	of := map[*peer][]network.Path{}
 	var askers []*peer
 	for _, path := range paths {
@@ -83,15 +88,17 @@ func (r *run) unanswered(ctx context.Context, paths []network.Path) []network.Pa
 		}
 		return reply.Unheard, nil
 	})
-	var out []network.Path
-	for i, res := range results { // an error here is no news about a path
+	for i, res := range results {
 		for _, path := range of[askers[i]] {
-			if slices.Contains(res.Value, path.Probe) {
-				out = append(out, path)
+			switch {
+			case res.Err != nil:
+				unasked = append(unasked, path)
+			case slices.Contains(res.Value, path.Probe):
+				silent = append(silent, path)
 			}
 		}
 	}
-	return out
+	return silent, unasked
 }
 
 // probeAll probes the paths between the members that were looked at, if both ends are as

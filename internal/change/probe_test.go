@@ -80,6 +80,26 @@ func TestDeadWaysAreSaidEachTime(t *testing.T) {
 	}
 }
 
+// TestWhatWasNotProbedIsNoNews: a server that cannot probe leaves its paths out of the verdict;
+// where all fail, the one of before stays.
+func TestWhatWasNotProbedIsNoNews(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "vx1", network.VXLAN, option.Options{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "vx1", []string{"s1", "s2", "s3"}) }, Networks: []string{"vx1"}})
+	says := func() string { return e.Store.Verdicts()["vx1"].Says }
+	if have := says(); !strings.HasPrefix(have, "3 of 3 pairs answer") {
+		t.Fatalf("have %q", have)
+	}
+	f.fails = "s1"
+	if _, err := e.Status(t.Context(), nil, nil); err != nil || !strings.HasPrefix(says(), "2 of 2 pairs answer") {
+		t.Errorf("one of three paths begins at s1: have %q, %v", says(), err)
+	}
+	f.hushed = "10.0.4.252"
+	if _, err := e.Status(t.Context(), nil, nil); err != nil || !strings.HasPrefix(says(), "no answer: ") || strings.Contains(says(), "s1 with") {
+		t.Errorf("have %q, %v", says(), err)
+	}
+}
+
 // TestOneLookIsNoVerdict: a path whose first probes are lost, on a busy machine, is tried from
 // its other end when all are done, and nothing is said of it.
 func TestOneLookIsNoVerdict(t *testing.T) {

@@ -53,7 +53,7 @@ func (r *run) carry(ctx context.Context) error {
 	r.handshake(ctx)
 	r.probeNew(ctx)
 	// What cannot be noted is found again by whoever looks.
-	_ = r.e.Store.NoteVerdicts(r.c, r.verdicts)
+	_ = r.e.Store.NoteVerdicts(r.c, r.called, r.verdicts)
 	return err
 }
 

@@ -118,9 +118,26 @@ func (f *fleet) flow(name string, r *spec.Request) *spec.Reply {
 			out = spec.Flowed{Bulk: b, Open: true}
 			f.sums["s1"] += f.corrupts
 		}
+		if f.closed {
+			out = spec.Flowed{Bulk: b}
+		}
 		reply.Flows = append(reply.Flows, out)
 	}
 	return &spec.Reply{Bulk: reply}
+}
+
+// TestVerifyOfClosedMembers: who accepts no connection is asked once: a firewall that drops TCP
+// costs a wait each time.
+func TestVerifyOfClosedMembers(t *testing.T) {
+	f, e := verifyWorld(t, 3)
+	f.closed = true
+	v, err := e.Verify(t.Context(), []string{"vx1"}, false, true)
+	if err != nil || verify.Worst(v.Legs) != verify.Passes {
+		t.Fatalf("%s, %v", verify.Worst(v.Legs), err)
+	}
+	if have := strings.Count(f.takeTried(), ",") + 1; have != 6+3 {
+		t.Errorf("want 6 echoes and 3 connections, have %d in all", have)
+	}
 }
 
 // TestVerifyByData: data is sent once between each two members, again where it did not arrive,

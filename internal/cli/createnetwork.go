@@ -94,10 +94,10 @@ func (a *app) addOptions(cmd *cobra.Command, help func(*option.Option) string) (
 // addOption adds the flag of one option, and returns what reads its value.
 func addOption(f *pflag.FlagSet, o *option.Option, help string) func() any {
 	if o.Parse != nil {
-		v := &parsed{parse: o.Parse}
-		f.VarP(v, o.Key, o.Short, help)
+		var value int64
+		f.VarP(&command.Parsed{Parse: o.Parse, Take: func(n int64) { value = n }}, o.Key, o.Short, help)
 		f.Lookup(o.Key).NoOptDefVal = o.Bare
-		return func() any { return v.value }
+		return func() any { return value }
 	}
 	switch o.Zero().(type) {
 	case bool:
@@ -121,25 +121,6 @@ func addOption(f *pflag.FlagSet, o *option.Option, help string) func() any {
 	v := f.StringP(o.Key, o.Short, "", help)
 	return func() any { return *v }
 }
-
-// parsed is the value of a flag that is a number and written in several ways.
-type parsed struct {
-	parse func(string) (int64, error)
-	text  string
-	value int64
-}
-
-// Set reads the number.
-func (p *parsed) Set(text string) (err error) {
-	p.text = text
-	p.value, err = p.parse(text)
-	return err
-}
-
-func (p *parsed) String() string { return p.text }
-
-// Type names the value in help that has no name for it.
-func (*parsed) Type() string { return "N" }
 
 func (a *app) createNetwork(ctx context.Context, name, kind string, o option.Options) error {
 	return a.Alter(ctx, command.Alter{

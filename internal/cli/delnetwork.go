@@ -15,7 +15,7 @@ import (
 func newDelNetwork(a *app) *cobra.Command {
 	force := false
 	cmd := &cobra.Command{
-		Use:   "delnetwork NAME [client|subnet] SERVER...",
+		Use:   "delnetwork NAME [client|server|subnet] SERVER...",
 		Short: "take servers out of a network",
 		Long: `Take servers out of a network: every trace of it leaves them, and they leave the lists
 of the other members. The network stays, also without members. Clients of a wireguard
@@ -29,6 +29,7 @@ forced out is followed by the member that joined next.
   flock delnetwork vx1 s2
   flock delnetwork vx1 s3 --force
   flock delnetwork wirex client s2
+  flock delnetwork wirex server s1 --force
   flock delnetwork wirex subnet s3:10.0.12.0/24`,
 		Args:              command.AtLeast(2),
 		ValidArgsFunction: a.completeMembership(true),
@@ -52,13 +53,15 @@ func leaving(args []string, force bool) (wanted func(*state.Cluster) error, goin
 	case role == roleServer && force && len(rest) > 0:
 		return func(c *state.Cluster) error { return edit.ForceOut(c, name, rest) }, rest, nil
 	case role == roleServer:
-		return nil, nil, command.Refuse("flock removenetwork "+name+", or with --force and its name where it is dead", "delnetwork: the lead server cannot leave the network, which can be removed")
+		return nil, nil, command.Refuse("flock removenetwork "+name+", or where it is dead flock delnetwork "+name+" server SERVER --force", "delnetwork: the lead server cannot leave the network, which can be removed")
 	case len(rest) == 0 && isRole(role):
 		return nil, nil, command.Refuse("flock delnetwork "+name+" "+role+" SERVER", "delnetwork: nothing follows %q", role)
 	case role == roleClient && force:
 		return func(c *state.Cluster) error { return edit.ForceOut(c, name, rest) }, rest, nil
 	case role == roleClient:
 		return func(c *state.Cluster) error { return edit.LeaveClients(c, name, rest) }, rest, nil
+	case role == roleSubnet && force:
+		return nil, nil, command.Refuse("leave --force away", "delnetwork: the sharing of a subnet ends whether its server answers or not")
 	case role == roleSubnet:
 		return func(c *state.Cluster) error { return edit.DelShares(c, name, rest) }, rest, nil
 	}

@@ -47,6 +47,7 @@ func TestRolesOnTheCommandLine(t *testing.T) {
 		"delnetwork wirex s2 -y":                                       "next:  flock delnetwork wirex client s2",
 		"delnetwork wirex server s1 -y":                                "next:  flock removenetwork wirex",
 		"delnetwork wirex client s1 -y":                                "only with the network",
+		"delnetwork wirex subnet s2:10.0.11.0/24 --force -y":           "next:  leave --force away",
 		"delnetwork wirex client":                                      "nothing follows",
 		"delserver s1 --force -y":                                      "next:  flock removenetwork wirex",
 		"delserver s2 -y":                                              "is a member of",

@@ -36,13 +36,13 @@ network still has these.
 
 Another MTU, domain, DHCP server (with its leases), masquerading, --isolate, keepalive,
 topology, VNI, VXLAN port, group, interface, hold time or mode takes no connection away: where
-the way between members is another, all make it ready before one turns. With another port
-of WireGuard or of udp, another key of a tunnel, or --gbp without another port, the members
-are apart until all have changed, for a moment. Another subnet or bridge is asked about: containers keep addresses of
-the old subnet until they ask for new ones, and what is plugged into the old bridge loses
-it. -s with all subnets, old and new, adds one of the other family; --add-pool gives pool
+packets between members take another path, all make it ready before one turns. With another
+port of WireGuard or of udp, another key or end (-l, -r) of a tunnel, or --gbp with the same
+port, packets between members are lost until all have changed, some 10 to 50 ms. Another
+subnet or bridge is asked about: containers keep addresses of the old subnet until they ask
+for new ones, and what is plugged into the old bridge loses it. -s with all subnets, old and new, adds one of the other family; --add-pool gives pool
 networks that are full another pool; 'subnet SERVER:CIDR' gives a member another subnet.
-With --rename units, files and devices that bear the network's name follow; MAC addresses,
+With --rename, which stands alone, units, files and devices that bear the network's name follow; MAC addresses,
 keys and leases stay.
 
   flock setnetwork vx1 --mtu 1400

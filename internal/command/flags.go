@@ -181,6 +181,28 @@ func (a *Addr) String() string {
 // Type names the value in help.
 func (*Addr) Type() string { return "GROUP" }
 
+// Parsed is the value of a flag that is a number and written in several ways.
+type Parsed struct {
+	Parse func(string) (int64, error)
+	Take  func(int64) // is called with what Parse returns
+	text  string
+}
+
+// Set reads the number.
+func (p *Parsed) Set(text string) error {
+	n, err := p.Parse(text)
+	if err == nil {
+		p.text = text
+		p.Take(n)
+	}
+	return err
+}
+
+func (p *Parsed) String() string { return p.text }
+
+// Type names the value in help that has no name for it.
+func (*Parsed) Type() string { return "N" }
+
 // Number returns the value of an integer flag, nil when it was not given.
 func Number(cmd *cobra.Command, name string, value *int64) *int64 {
 	if !cmd.Flags().Changed(name) {

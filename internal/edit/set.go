@@ -103,8 +103,8 @@ func partLengths(n *state.Network) map[bool]int {
 // goneBy names subnets and the bridge of was that n has no longer.
 func goneBy(was, n *state.Network) []string {
 	var out []string
-	for _, p := range was.Subnets {
-		if !slices.Contains(n.Subnets, p) {
+	for _, p := range ground.Pools(was) {
+		if !slices.Contains(ground.Pools(n), p) {
 			out = append(out, "subnet "+p.String())
 		}
 	}

@@ -17,7 +17,7 @@ type Change struct {
 	Unset   []string       // keys of options; of a tunnel also local, remote
 	Ends    TunnelOptions  // Local, Remote, Addresses
 	Subnets []string
-	Rename  string // "": it keeps its name
+	Rename  string // "": it keeps its name; stands alone
 }
 
 // Apply changes a network as o says. Gone names what containers lose by it.
@@ -29,15 +29,14 @@ func (o Change) Apply(c *state.Cluster, name string) (gone []string, err error) 
 	if o.Rename == "" {
 		return o.apply(c, name, n)
 	}
+	// Devices that are renamed, and made ready beside others, at one time would leave members apart.
 	if len(o.Given)+len(o.Unset)+len(o.Subnets)+len(o.Ends.Addresses) > 0 || o.Ends.Local.IsValid() || o.Ends.Remote.IsValid() {
-		if gone, err = o.apply(c, name, n); err != nil {
-			return nil, err
-		}
+		return nil, hint.Errorf("network "+name, "flock setnetwork "+name+" --rename "+o.Rename, "--rename stands alone; the rest is another change")
 	}
 	if err := RenameNetwork(c, name, o.Rename); err != nil {
 		return nil, err
 	}
-	return gone, network.FillIn(c, o.Rename, n)
+	return nil, network.FillIn(c, o.Rename, n)
 }
 
 func (o Change) apply(c *state.Cluster, name string, n *state.Network) (gone []string, err error) {

@@ -57,6 +57,13 @@ func TestSetBGPIsCreate(t *testing.T) {
 			if have, want := specsOf(t, c), specsOf(t, want); have != want {
 				t.Errorf("is not what createbgp makes:\n%s\nbut\n%s", want, have)
 			}
+			if key == "bfd" { // 0 ends it, as --unset does
+				ended := c.Clone()
+				changed(t, ended, "b1", Change{Given: option.Options{"bfd": int64(0)}})
+				if have := specsOf(t, ended); have != before {
+					t.Errorf("with --bfd=0 it is not what it was:\n%s\nbut\n%s", before, have)
+				}
+			}
 			changed(t, c, "b1", Change{Unset: []string{key}})
 			if err := FinishSessions(c, "b1"); err != nil {
 				t.Fatal(err)
@@ -143,6 +150,13 @@ func TestFullPoolTakesAnother(t *testing.T) {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q in\n%s", part, text)
 		}
+	}
+	fewer := c.Clone()
+	if err := done(fewer, Leave(fewer, "n1", []string{"s1", "s2"})); err != nil {
+		t.Fatal(err)
+	}
+	if gone := changed(t, fewer, "n1", Change{Unset: []string{"add-pool"}}); !slices.Contains(gone, "subnet 10.60.0.0/23") {
+		t.Errorf("the second pool goes without a question: %v", gone)
 	}
 	if err := done(c, Create(c, "n2", network.HostGW, option.Options{"subnet": prefixes("10.60.1.0/24")})); err == nil || !strings.Contains(err.Error(), "overlaps 10.60.0.0/23") {
 		t.Errorf("within the second pool: %v", err)
@@ -247,6 +261,10 @@ func TestRenamedNetworkIsTheSame(t *testing.T) {
 		}
 	}
 	c := made(t, network.VXLAN, nil)
+	_, err := Change{Rename: "other", Given: option.Options{"vni": int64(77)}}.Apply(c.Clone(), "n1")
+	if _, next := hint.Of(err); err == nil || next != "flock setnetwork n1 --rename other" {
+		t.Errorf("with another VNI: %v", err)
+	}
 	for to, why := range map[string]string{"n/1": "is not a name", "": "nothing is to change"} {
 		if _, err := (Change{Rename: to}).Apply(c.Clone(), "n1"); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("to %q: %v", to, err)

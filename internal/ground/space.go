@@ -60,9 +60,18 @@ func FreeSubnet(c *state.Cluster, s Space) (netip.Prefix, error) {
 	return netip.Prefix{}, hint.Errorf("", next, "no /%d is free in %s", s.v4.Bits(), JoinWords(texts(prefix.Private())))
 }
 
-// Example is a prefix of s that is free, of the family of the one that is refused; ""
-// where there is none.
+// Example is Instead, as the end of a sentence; "" where there is none.
 func (s Space) Example(c *state.Cluster, refused netip.Prefix) string {
+	p, ok := s.Instead(c, refused)
+	if !ok {
+		return ""
+	}
+	return ", for example " + p.String()
+}
+
+// Instead is a prefix of s that is free, of the family of the one that is refused; ok says
+// that there is one.
+func (s Space) Instead(c *state.Cluster, refused netip.Prefix) (p netip.Prefix, ok bool) {
 	like := s.v4
 	if refused.Addr().Is6() && !refused.Addr().Is4In6() && s.v6.IsValid() {
 		like = s.v6
@@ -71,10 +80,7 @@ func (s Space) Example(c *state.Cluster, refused netip.Prefix) string {
 	if at := slices.IndexFunc(others, func(u Use) bool { return u.Prefix == refused }); at >= 0 {
 		others = slices.Delete(others, at, at+1)
 	}
-	if p, ok := prefix.FreeBeside(occupied(c, others), like); ok {
-		return ", for example " + p.String()
-	}
-	return ""
+	return prefix.FreeBeside(occupied(c, others), like)
 }
 
 // occupied are prefixes that nothing new may overlap, sorted: uses, what members
@@ -139,9 +145,9 @@ func HostBits(p netip.Prefix, say func(netip.Prefix) string) error {
 
 // ExampleEnds is example for the two ends of a tunnel, in the flag's words.
 func (s Space) ExampleEnds(c *state.Cluster, refused netip.Prefix) string {
-	text, ok := strings.CutPrefix(s.Example(c, refused), ", for example ")
+	p, ok := s.Instead(c, refused)
 	if !ok {
 		return ""
 	}
-	return ", for example " + strings.TrimPrefix(s.Say(netip.MustParsePrefix(text)), "--addresses ")
+	return ", for example " + strings.TrimPrefix(s.Say(p), "--addresses ")
 }

@@ -254,7 +254,7 @@ func (o *Option) give(n *state.Network, value any) error {
 	if o.assign != nil {
 		return o.assign(n, value)
 	}
-	if number, is := value.(int64); is && o.span != nil {
+	if number, is := value.(int64); is && o.span != nil && o.Parse == nil { // which has checked it, and may know one more
 		if err := o.span.check(number); err != nil {
 			return err
 		}

@@ -155,14 +155,23 @@ func external(b *ground.Builder, g *Group, n *state.Network, s *Speaker, e state
 		return out, hint.Errorf("server "+s.Server, "flock delbgp "+g.Network+" external "+s.Server+" "+e.Address.String(), "%s is %s, a member of %s: they talk already", e.Address, other, g.Network)
 	}
 	if !near && e.BFD != 0 {
-		return out, hint.Errorf("server "+s.Server, "flock addbgp "+g.Network+" external "+s.Server+" "+e.Address.String()+" --bfd=0",
+		return out, hint.Errorf("server "+s.Server, again(g.Network, n, e)+" --bfd=0",
 			"BFD watches routers on the server's own subnets: %s is on none of %s's (%s)", e.Address, s.Server, ground.JoinWords(b.SubnetsOf(s.Server)))
 	}
 	if !near && e.Multihop == 0 && e.AS != n.AS {
-		return out, hint.Errorf("server "+s.Server, "flock addbgp "+g.Network+" external "+s.Server+" "+e.Address.String()+" --as "+option.FormatAS(e.AS)+" --multihop 2",
+		return out, hint.Errorf("server "+s.Server, again(g.Network, n, e),
 			"%s is on none of %s's subnets (%s)", e.Address, s.Server, ground.JoinWords(b.SubnetsOf(s.Server)))
 	}
 	return out, nil
+}
+
+// again is the command that adds a router which is on none of the server's subnets.
+func again(network string, n *state.Network, e state.External) string {
+	out := "flock addbgp " + network + " external " + e.Server + " " + e.Address.String() + " --as " + option.FormatAS(e.AS)
+	if e.AS != n.AS {
+		out += " --multihop 2"
+	}
+	return out
 }
 
 // forcedRules are the routes that may take the way to what is protected, on all members:

@@ -70,11 +70,11 @@ func (f *FullError) Error() string {
 
 // Next is the command that gives the network called name another pool.
 func (f *FullError) Next(c *state.Cluster, name string) string {
-	free, ok := strings.CutPrefix(ground.PoolSpace.Example(c, f.pool), ", for example ")
+	free, ok := ground.PoolSpace.Instead(c, f.pool)
 	if !ok {
-		return "take a member out that is needed no more, flock delnetwork " + name + " SERVER"
+		return "take a member out that is needed no more: flock delnetwork " + name + " SERVER"
 	}
-	return "flock setnetwork " + name + " --add-pool " + free
+	return "flock setnetwork " + name + " --add-pool " + free.String()
 }
 
 // toldSubnets are the subnets that members are named for, the first one per family.

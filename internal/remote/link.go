@@ -62,7 +62,7 @@ func (l *link) login(ctx context.Context) error {
 		return hint.With(fmt.Errorf("%w: %w", ErrUnreachable, err), l.route.target.where(), "")
 	}
 	defer leave()
-	ctx, p := newPatience(ctx, cmp.Or(l.d.Connect, l.d.timeout()))
+	ctx, p := newPatience(ctx, cmp.Or(l.route.target.Connect, l.d.Connect, l.d.timeout()))
 	defer p.end()
 	start := time.Now()
 	conn, err := l.tcp(ctx)

@@ -3,6 +3,7 @@ package remote
 import (
 	"cmp"
 	"strings"
+	"time"
 
 	"github.com/flocknet/flock/internal/target"
 )
@@ -21,6 +22,8 @@ type Target struct {
 	Jump     string  // as ssh -J: [USER@]HOST[:PORT],…; "none" for no jump
 	Arch     string  // GOARCH if it is known: saves a question at first contact
 	Variant  Variant // of the agent that the server needs
+
+	Connect time.Duration // for its first packet; 0: the dialer's
 
 	// Formerly is how the server was reached so far; nil: as now. A host key that is known
 	// there, and of which nothing is known at the new place, is taken without a question.

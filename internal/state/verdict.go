@@ -43,15 +43,20 @@ func (s *Store) Verdicts() map[string]Verdict {
 }
 
 // NoteVerdicts keeps verdicts in the place of earlier ones, and forgets those of networks that c
-// does not have. A quick one takes the place of a thorough one only where that found nothing
+// does not have; renamed are the former names of those that have others now. A quick one takes the place of a thorough one only where that found nothing
 // wrong, and it does.
-func (s *Store) NoteVerdicts(c *Cluster, verdicts map[string]Verdict) error {
+func (s *Store) NoteVerdicts(c *Cluster, renamed map[string]string, verdicts map[string]Verdict) error {
 	path, err := resolve(s.path)
 	if err != nil {
 		return explainAccess("find", s.path, err)
 	}
 	had := s.Verdicts()
 	next := maps.Clone(had)
+	for now, former := range renamed {
+		if v, known := had[former]; known {
+			next[now] = v
+		}
+	}
 	for name, v := range verdicts {
 		if was, known := next[name]; !known || was.Quick || !v.Quick || was.State == passes && v.State != passes {
 			next[name] = v

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -77,7 +78,7 @@ func TestStateOfData(t *testing.T) {
 		leg  Tried
 		rate float64
 	}{
-		{Passes, leg(1450, &spec.Flowed{Open: true, Whole: true, Out: 1000, Back: 2000}, true), 16000},
+		{Passes, leg(1450, &spec.Flowed{Open: true, Whole: true, Out: 1000, Back: 2000, Took: 2 * time.Second}, true), 12000},
 		{Passes, leg(1450, &spec.Flowed{}, false), 0}, // nobody listens: a firewall may be right
 		{Broken, leg(1450, &spec.Flowed{}, true), 0},
 		{Stalls, leg(1450, &spec.Flowed{Open: true, Out: 10}, false), 0},

@@ -48,13 +48,13 @@ func (t Tried) State() string {
 	return Passes
 }
 
-// Rate is what bulk data came to in both directions, the slower one, in bits per second; 0: it
-// was not sent, or did not arrive.
+// Rate is what bulk data came to, there and back together, in bits per second; 0: it was not
+// sent, or did not arrive.
 func (t Tried) Rate() float64 {
-	if t.Flow == nil || !t.Flow.Whole {
+	if t.Flow == nil || !t.Flow.Whole || t.Flow.Took <= 0 {
 		return 0
 	}
-	return float64(min(t.Flow.Out, t.Flow.Back)) * 8 / spec.BulkTime.Seconds()
+	return float64(t.Flow.Out+t.Flow.Back) * 8 / t.Flow.Took.Seconds()
 }
 
 // Worst is the worst state of some legs.

@@ -31,12 +31,15 @@ func (a *Page) PrintVerdicts(verdicts map[string]state.Verdict, now time.Time) e
 	return nil
 }
 
-// VerdictsOf are the verdicts that a verification comes to at a time; a network of which nothing
-// was tried has none.
-func VerdictsOf(list []*Verified, now time.Time) map[string]state.Verdict {
+// VerdictsOf are the verdicts that a verification comes to at a time, data says whether it sent
+// any; a network of which nothing was tried has none. What data showed (had, the verdicts so
+// far), echoes alone do not disprove.
+func VerdictsOf(list []*Verified, data bool, had map[string]state.Verdict, now time.Time) map[string]state.Verdict {
 	out := map[string]state.Verdict{}
 	for _, d := range list {
-		if len(d.legs) > 0 {
+		was := had[d.Name].State
+		unseen := !data && d.state() == verify.Passes && (was == verify.Stalls || was == verify.Broken)
+		if len(d.legs) > 0 && !unseen {
 			out[d.Name] = state.Verdict{State: d.state(), Says: d.summary(), Time: now.UTC().Truncate(time.Second)}
 		}
 	}

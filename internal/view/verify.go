@@ -44,7 +44,7 @@ type legDoc struct {
 	Median      float64 `json:"median_ms"`
 	MTU         int     `json:"mtu,omitempty"`    // bytes that should pass in one piece
 	Passes      int     `json:"passes,omitempty"` // bytes that do
-	// Rate is of TCP data there and back, the slower direction; 0: none was sent on this path.
+	// Rate is of TCP data there and back, one after the other; 0: none was sent on this path.
 	Rate float64 `json:"bits_per_second,omitempty"`
 }
 

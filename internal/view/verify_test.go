@@ -109,7 +109,7 @@ func TestVerifySaysData(t *testing.T) {
 		}
 	}
 	well, back := legOf("s1", "s2", 5, 1450, true), legOf("s2", "s1", 5, 1450, true)
-	well.Flow = &spec.Flowed{Open: true, Whole: true, Out: 62_500_000, Back: 125_000_000}
+	well.Flow = &spec.Flowed{Open: true, Whole: true, Out: 62_500_000, Back: 62_500_000, Took: time.Second}
 	if have := VerifiedOf(&change.Verification{Cluster: c, Legs: []verify.Tried{well, back}})[0].summary(); !strings.Contains(have, ", TCP 1 Gbit/s to 1 Gbit/s") {
 		t.Errorf("have %s", have)
 	}

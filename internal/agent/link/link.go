@@ -33,15 +33,9 @@ func observeLinks(k *host.Host, have *spec.Host) error {
 		if a.EncapType == "ether" { // an IP tunnel has its local address in the place of the MAC
 			link.MAC = a.HardwareAddr.String()
 		}
-		if link.Kind == spec.VXLAN && link.Master != "" {
-			var err error
-			if link.Turn, err = turnOf(k, l); err != nil {
-				return err
-			}
-		}
 		have.Links = append(have.Links, link)
 	}
-	return nil
+	return observeTurns(k, have.Links)
 }
 
 // NewLink makes a link, still down.

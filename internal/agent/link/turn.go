@@ -5,8 +5,8 @@ package link
 import (
 	"errors"
 	"fmt"
+	"slices"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -15,21 +15,58 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// turnOf is what a tunnel that is a bridge's port is to the bridge, by the port's flags.
-func turnOf(k *host.Host, l netlink.Link) (string, error) {
-	found, err := rtnl.Dump(func() ([]netlink.Protinfo, error) {
-		flags, err := k.Handle.LinkGetProtinfo(l)
-		return []netlink.Protinfo{flags}, err
-	})
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("look at the port %s: %w", l.Attrs().Name, err)
-	case !found[0].Isolated:
-		return "", nil
-	case found[0].Flood:
-		return spec.Beside, nil
+// observeTurns completes links with what tunnels are to the bridges that they are ports of, by
+// the ports' flags: one dump of all ports, where there is such a tunnel.
+func observeTurns(k *host.Host, links []spec.Link) error {
+	tunnel := func(l spec.Link) bool { return l.Kind == spec.VXLAN && l.Master != "" }
+	if !slices.ContainsFunc(links, tunnel) {
+		return nil
 	}
-	return spec.Quiet, nil
+	ports, err := rtnl.Dump(func() ([][]byte, error) {
+		m := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP)
+		m.AddData(nl.NewIfInfomsg(unix.AF_BRIDGE))
+		return m.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	})
+	if err != nil {
+		return fmt.Errorf("look at the bridges' ports: %w", err)
+	}
+	turns := map[int]string{}
+	for _, port := range ports {
+		turns[int(nl.DeserializeIfInfomsg(port).Index)] = turnOf(port)
+	}
+	for i, l := range links {
+		if d := k.Devices.ByName[l.Name]; d != nil && tunnel(l) {
+			links[i].Turn = turns[d.Attrs().Index]
+		}
+	}
+	return nil
+}
+
+// turnOf reads a port's flags.
+func turnOf(port []byte) string {
+	isolated, floods := false, false
+	attrs, _ := nl.ParseRouteAttr(port[unix.SizeofIfInfomsg:]) // what is damaged has none
+	for _, a := range attrs {
+		if a.Attr.Type&^unix.NLA_F_NESTED != unix.IFLA_PROTINFO {
+			continue
+		}
+		flags, _ := nl.ParseRouteAttr(a.Value)
+		for _, f := range flags {
+			switch set := len(f.Value) > 0 && f.Value[0] != 0; f.Attr.Type {
+			case nl.IFLA_BRPORT_ISOLATED:
+				isolated = set
+			case nl.IFLA_BRPORT_UNICAST_FLOOD:
+				floods = set
+			}
+		}
+	}
+	switch {
+	case !isolated:
+		return ""
+	case floods:
+		return spec.Beside
+	}
+	return spec.Quiet
 }
 
 // turnMessage makes a port what it is to be to its bridge. One that falls quiet is

@@ -5,6 +5,7 @@ package probe
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -25,7 +28,7 @@ import (
 // in eight bytes, and sends for the same time.
 
 const (
-	bulkPatience = 3 * time.Second // without a byte, a connection is given up
+	bulkPatience = 3 * time.Second // while nothing moves; then a connection is given up
 	bulkBlock    = 64 << 10
 )
 
@@ -97,14 +100,14 @@ func receive(c net.Conn) {
 	}
 }
 
-// pour sends data for a time; false: it was not taken.
+// pour sends data for a time; false: nothing of it was taken for as long as patience lasts.
 func pour(c net.Conn) bool {
 	block := make([]byte, bulkBlock)
 	for end := time.Now().Add(spec.BulkTime); time.Now().Before(end); {
 		if c.SetWriteDeadline(time.Now().Add(bulkPatience)) != nil {
 			return false
 		}
-		if _, err := c.Write(block); err != nil {
+		if n, err := c.Write(block); err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return false
 		}
 	}
@@ -149,17 +152,43 @@ func flow(ctx context.Context, b spec.Bulk) spec.Flowed {
 	f.Open = true
 	begun := time.Now()
 	half, ok := c.(*net.TCPConn)
-	if !ok || !pour(c) || half.CloseWrite() != nil || c.SetReadDeadline(time.Now().Add(bulkPatience)) != nil {
+	if !ok || !pour(c) || half.CloseWrite() != nil {
 		return f
 	}
 	head := make([]byte, 8)
-	if _, err := io.ReadFull(c, head); err != nil {
+	if !counted(half, head) {
 		return f
 	}
 	f.Out = int64(binary.BigEndian.Uint64(head)) //nolint:gosec // a count
 	f.Back, f.Whole = drain(c)
 	f.Took = time.Since(begun)
 	return f
+}
+
+// counted waits for the other end's count. It has patience as long as what was sent still
+// leaves the queue (tcp(7), SIOCOUTQ): on a slow line that takes longer than the sending did.
+func counted(c *net.TCPConn, head []byte) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	queued := func() (n int) {
+		_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }) //nolint:gosec // a descriptor
+		return n
+	}
+	for got, before := 0, queued(); got < len(head); {
+		if c.SetReadDeadline(time.Now().Add(bulkPatience)) != nil {
+			return false
+		}
+		k, err := c.Read(head[got:])
+		got += k
+		now := queued()
+		if err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || now >= before) {
+			return false
+		}
+		before = now
+	}
+	return true
 }
 
 // BadSums is how many TCP segments the kernel dropped for a wrong checksum; 0 where it does not

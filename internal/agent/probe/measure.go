@@ -27,8 +27,8 @@ const (
 	// find that out: as long as four round trips, and no less than sizeWithin.
 	sizeWithin = 200 * time.Millisecond
 	sizeTries  = 2
-	// What looks bad is looked at again, with no other load, before it is called so: a busy
-	// machine drops a packet of a hundred that arrive at once.
+	// What looks bad is looked at again, without the ways that are well, before it is called so:
+	// a busy machine drops a packet of a hundred that arrive at once.
 	againTimes = 40
 	againEvery = 10 * time.Millisecond
 )

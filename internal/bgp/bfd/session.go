@@ -90,9 +90,6 @@ func (s *session) detection() time.Duration {
 // 255, says.
 func (s *session) interval(random byte) time.Duration {
 	i := max(s.agreedTx, s.theirs.rx)
-	if s.theirs.mult == 1 {
-		return i*3/4 + i*15/100*time.Duration(random)/256
-	}
 	return i*3/4 + i/4*time.Duration(random)/256
 }
 
@@ -211,7 +208,11 @@ func (s *session) turn(to State, diag byte, why string, now time.Time) *Event {
 // expire is called when nothing came in time.
 func (s *session) expire(now time.Time) *Event {
 	was, failed := s.state, s.state == Up && !s.resumed
-	e := s.turn(Down, diagExpired, fmt.Sprintf("silent for %d ms", s.detection().Milliseconds()), now)
+	silent := s.detection()
+	if s.resumed {
+		silent = resumeWithin
+	}
+	e := s.turn(Down, diagExpired, fmt.Sprintf("silent for %d ms", silent.Milliseconds()), now)
 	e.Failed, s.resumed = failed, false
 	if was != Up {
 		return nil

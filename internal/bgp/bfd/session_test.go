@@ -170,7 +170,7 @@ func TestPause(t *testing.T) {
 	up(t, late, b)
 	gone := newSession(a.Peer, a.mine, at(9000))
 	gone.resume(a.yours, at(9000))
-	if e := gone.expire(gone.expires); e == nil || e.Failed {
+	if e := gone.expire(gone.expires); e == nil || e.Failed || e.Why != "silent for 3000 ms" {
 		t.Errorf("nobody there after the restart: %+v", e)
 	}
 }

@@ -37,7 +37,17 @@ func options(set func(fd int) error) func(network, address string, c syscall.Raw
 
 // listen opens the port that neighbours send to, for each family that the kernel has.
 // GoBGP has it too, on the loopback device alone.
-func (w *Watcher) listen() error {
+func (w *Watcher) listen() (err error) {
+	var open []*net.UDPConn
+	defer func() {
+		for _, c := range open {
+			if err != nil {
+				_ = c.Close() // the next try opens both
+			} else {
+				go w.read(c)
+			}
+		}
+	}()
 	for network, set := range map[string]func(fd int) error{
 		"udp4": func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVTTL, 1) },
 		"udp6": func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1) },
@@ -56,9 +66,9 @@ func (w *Watcher) listen() error {
 		if !ok {
 			return fmt.Errorf("listen for BFD on UDP port %d: the socket is a %T", Port, l)
 		}
-		w.listens = append(w.listens, c)
-		go w.read(c)
+		open = append(open, c)
 	}
+	w.listens = open
 	return nil
 }
 

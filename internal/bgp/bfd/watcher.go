@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -22,6 +23,7 @@ type Watcher struct {
 	mu       sync.Mutex
 	sessions map[netip.Addr]*session
 	met      map[netip.Addr]bool         // who has a BGP session
+	wanted   map[netip.Addr]Peer         // whom Set was told of last
 	sockets  map[netip.Addr]*net.UDPConn // what a session's packets come from
 	before   map[netip.Addr]kept         // sessions of the daemon before that are not taken up yet
 	listens  []*net.UDPConn
@@ -46,7 +48,7 @@ func Open(ctx context.Context, file string) (*Watcher, <-chan Event, error) {
 
 // Set watches these peers and no other. An interval changes within the session; who is
 // watched no more is told so. It returns an error if UDP port 3784, or an address, cannot
-// be had.
+// be had: the other peers are watched all the same.
 func (w *Watcher) Set(peers []Peer) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -57,14 +59,16 @@ func (w *Watcher) Set(peers []Peer) error {
 			return err
 		}
 	}
+	var errs []error
+	w.wanted = map[netip.Addr]Peer{}
 	for _, p := range peers {
-		stay[p.Addr] = true
+		stay[p.Addr], w.wanted[p.Addr] = true, p
 		if s := w.sessions[p.Addr]; s != nil && s.leaving.IsZero() && s.Local == p.Local {
 			s.set(p.Every)
 			continue
 		}
 		if err := w.add(p, now); err != nil {
-			return err
+			errs = append(errs, err) // Met tries again
 		}
 	}
 	for addr, s := range w.sessions {
@@ -72,7 +76,7 @@ func (w *Watcher) Set(peers []Peer) error {
 			s.leave(now)
 		}
 	}
-	return w.save()
+	return errors.Join(append(errs, w.save())...)
 }
 
 // add begins a session, or continues that of the daemon before.
@@ -100,6 +104,9 @@ func (w *Watcher) Met(addr netip.Addr, up bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.met[addr] = up
+	if p, wanted := w.wanted[addr]; up && wanted && w.sessions[addr] == nil {
+		_ = w.add(p, time.Now()) // the session proves that the address is there now
+	}
 	if s := w.sessions[addr]; s != nil {
 		s.meet(up, time.Now())
 		w.nudge()
