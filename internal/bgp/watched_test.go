@@ -5,6 +5,9 @@ package bgp
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -169,6 +172,43 @@ func TestMembersWatchEachOther(t *testing.T) {
 	off := time.Now()
 	g.awaitKernel("s1", 10*time.Second, "10.0.11.0/24 via 10.99.0.2 dev eth0")
 	t.Logf("left after %v", time.Since(off).Round(time.Millisecond))
+}
+
+// TestSlowRoutersComeUpOnce: FRR's bgpd makes its BFD session anew when BGP has come up, by
+// way of zebra, which may have other work for two seconds.
+func TestSlowRoutersComeUpOnce(t *testing.T) {
+	g := newSegment(t, "s1", "tor")
+	r := watchers()["frr"](g)
+	g.eventually(5*time.Second, func() error {
+		var peers []struct{ Peer string }
+		if err := r.vtysh(&peers, "show bfd peers"); err != nil || len(peers) == 0 {
+			return fmt.Errorf("FRR has no BFD session yet: %w", err)
+		}
+		return nil
+	})
+	text, err := os.ReadFile(filepath.Join(r.dir, "zebra.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	zebra := func(s syscall.Signal) {
+		if err := syscall.Kill(pid, s); err != nil {
+			t.Error(err)
+		}
+	}
+	zebra(syscall.SIGSTOP)
+	d := g.daemon("s1", g.watching())
+	d.awaitUp()
+	g.sh("s1", "ping -q -c 3 -i 1 10.99.0.2")
+	zebra(syscall.SIGCONT)
+	d.awaitWatched()
+	g.sh("s1", "ping -q -c 3 -i 1 10.99.0.2")
+	if log := g.sh("s1", "cat "+d.dir+"/log"); strings.Contains(log, "down") {
+		t.Errorf("the sessions came up and went down again:\n%s", log)
+	}
 }
 
 // TestStrangersEndNoBFDSession: packets that were passed on, or that do not know the

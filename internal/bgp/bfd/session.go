@@ -16,6 +16,9 @@ const (
 	pausedTx = 20 * time.Second
 	// resumeWithin bounds the wait for the first packet of a session that is continued.
 	resumeWithin = 3 * time.Second
+	// settling is for how long nothing is said and heard after BGP's session came up: FRR
+	// makes its BFD session anew then, by way of zebra, and ends BGP if it was up (8.4).
+	settling = 5 * time.Second
 	// young is how long after it came up the neighbour may end a session for another:
 	// FRR makes it anew when BGP has come up (8.4).
 	young = 2 * time.Second
@@ -50,7 +53,8 @@ type session struct {
 	since       time.Time // of state
 	why         string    // why it is not up; "": it never was
 
-	met bool // it has a BGP session
+	met  bool      // it has a BGP session
+	from time.Time // before which no session begins
 
 	theirs  packet // the last one
 	heard   bool   // there is one
@@ -119,13 +123,13 @@ func (s *session) packet() packet {
 // meet notes whether it has a BGP session.
 func (s *session) meet(up bool, now time.Time) {
 	if up && !s.met && s.state != Up {
-		s.due = now.Add(slow)
+		s.from = now.Add(settling)
+		s.due = s.from
 	}
 	s.met = up
 }
 
-// asleep says whether nothing is sent and taken: a session begins after BGP's own. FRR makes
-// its session anew when BGP has come up, and ends BGP if that was up (8.4).
+// asleep says whether nothing is sent and taken: a session begins after BGP's own.
 func (s *session) asleep() bool { return !s.met && (s.state == Down || s.state == Init) }
 
 // quiet says whether the neighbour is sent no packets.
@@ -135,7 +139,10 @@ func (s *session) quiet() bool { return s.asleep() || s.heard && s.theirs.rx == 
 func (s *session) take(p packet, now time.Time) (e *Event, reply *packet) {
 	// Who does not know our discriminator may only be the neighbour that is known: a
 	// stranger cannot end the session.
-	if p.yours != 0 && p.yours != s.mine || p.yours == 0 && s.state == Up && p.mine != s.yours || s.state == AdminDown || s.asleep() {
+	if p.yours != 0 && p.yours != s.mine || p.yours == 0 && s.state == Up && p.mine != s.yours || s.state == AdminDown {
+		return nil, nil
+	}
+	if s.asleep() || s.state != Up && now.Before(s.from) {
 		return nil, nil
 	}
 	s.theirs, s.heard = p, true

@@ -20,7 +20,8 @@ func two(every time.Duration) (a, b *session) {
 	return a, b
 }
 
-// TestNothingBeforeBGP: a session begins a second after BGP's, and one that is up goes on
+// TestNothingBeforeBGP: a session begins five seconds after BGP's, also if the neighbour
+// is sooner, and one that is up goes on
 // without.
 func TestNothingBeforeBGP(t *testing.T) {
 	a, b := two(300 * time.Millisecond)
@@ -29,9 +30,13 @@ func TestNothingBeforeBGP(t *testing.T) {
 		t.Errorf("it says or takes something: %v", a.state)
 	}
 	a.meet(true, at(100))
-	if a.quiet() || !a.due.Equal(at(1100)) {
+	if a.quiet() || !a.due.Equal(at(5100)) {
 		t.Errorf("it begins %v", a.due)
 	}
+	if say(t, b, a, at(5099)); a.state != Down || !a.due.Equal(at(5100)) {
+		t.Errorf("it is hurried: %v, next packet %v", a.state, a.due)
+	}
+	a.from = at(0)
 	up(t, a, b)
 	a.meet(false, at(2000))
 	if a.quiet() {
