@@ -65,6 +65,10 @@ const (
 // announced everything.
 const BGPHeard = 3 * time.Second
 
+// BFDBegun is how long a session must be up before BFD that is not up is worth a word: it
+// begins five seconds after BGP.
+const BFDBegun = 10 * time.Second
+
 // BGPNeighborStatus is one session.
 type BGPNeighborStatus struct {
 	Addr     netip.Addr

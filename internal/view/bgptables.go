@@ -59,7 +59,7 @@ func bfdText(b *spec.BFDStatus) string {
 
 // bfdTrouble says of a session that is up why BFD is not.
 func bfdTrouble(n spec.BGPNeighborStatus) string {
-	if n.BFD == nil || n.BFD.Up || n.State != spec.BGPEstablished || n.Uptime < spec.BGPHeard {
+	if n.BFD == nil || n.BFD.Up || n.State != spec.BGPEstablished || n.Uptime < spec.BFDBegun {
 		return ""
 	}
 	return "BFD is down: " + n.BFD.Why
