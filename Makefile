@@ -79,7 +79,7 @@ test: deps kernel root build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 85m -parallel 3 $(if $(V),-v,) ./...
 
 # The two that wait most come first. More tests than processors at once: they wait, too.
-UNIT := $(addprefix ./internal/,remote cli agent/... change control edit fill hint house mesh network option peering plainfile rtnl screen seed segment spec sshconfig state target udptun view wire) ./templates
+UNIT := $(addprefix ./internal/,remote cli agent/... change control edit fill graph hint house mesh network option peering plainfile rtnl screen seed segment spec sshconfig state target udptun view wire) ./templates
 unit: ## every test that needs no root and no lab, about half a minute on an idle machine
 	@FLOCK_LANE=unit FLOCK_MUST= go test -short -parallel 4 $(if $(V),-v,) $(UNIT)
 
@@ -93,7 +93,7 @@ bench: deps kernel build ## no-op, create, join as ratios to a bare login; the a
 	@$(ASROOT) $(BENCH) -bench Config10 -benchtime 20x ./internal/sshconfig | grep -E '^(Benchmark|---|FAIL| )'
 
 golden: ## rewrite the golden files
-	go test ./internal/network ./internal/cli ./templates -update
+	go test ./internal/network ./internal/cli ./internal/graph ./templates -update
 
 FUZZTIME := 2m
 fuzz: ## run every fuzz target for FUZZTIME

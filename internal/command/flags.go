@@ -60,6 +60,9 @@ func (a *App) sshConfig() string { return cmp.Or(a.flags.sshConfig, a.Getenv("FL
 // CheckGlobals refuses values that no command, or not this one, accepts.
 func (a *App) CheckGlobals(cmd *cobra.Command) error {
 	g := &a.flags
+	if !cmd.Flags().Changed("output") {
+		a.Output = forms(cmd)[0]
+	}
 	if g.json {
 		a.Output = view.FormJSON
 	}
@@ -113,8 +116,20 @@ const metered = "metered"
 // Metered are the annotations of a command that prints metrics with -o prometheus.
 func Metered() map[string]string { return map[string]string{metered: "yes"} }
 
-// forms are the values of -o for a command.
+// formed marks a command that prints in forms of its own.
+const formed = "formed"
+
+// Forms are the annotations of a command whose -o has these values and no others; the first is
+// the default.
+func Forms(names ...string) map[string]string {
+	return map[string]string{formed: strings.Join(names, " ")}
+}
+
+// forms are the values of -o for a command, the default first.
 func forms(cmd *cobra.Command) []string {
+	if own := cmd.Annotations[formed]; own != "" {
+		return strings.Fields(own)
+	}
 	out := []string{view.FormTable, view.FormJSON, view.FormWide}
 	if cmd.Annotations[metered] != "" {
 		out = append(out, view.FormMetrics)

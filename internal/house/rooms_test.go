@@ -26,7 +26,7 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/advice", "internal/bgpcmd", "internal/change", "internal/command", "internal/edit", "internal/ground", "internal/handover", "internal/hint",
+			"internal/advice", "internal/bgpcmd", "internal/change", "internal/command", "internal/edit", "internal/graph", "internal/ground", "internal/handover", "internal/hint",
 			"internal/labcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
@@ -55,6 +55,11 @@ var rooms = map[string]room{
 		},
 		never:  "a view shows the values that it is given: what a command asks, changes and exits with is the command line's",
 		banned: []string{"net", "os", "os/exec"},
+	},
+	"internal/graph": {
+		ours:   []string{"internal/network", "internal/option", "internal/screen", "internal/state", "internal/verify", "internal/view"},
+		never:  "a picture is drawn of what it is given: the same cluster and verdicts give the same bytes",
+		banned: impure,
 	},
 	"internal/labcmd": {
 		ours:   []string{"internal/lab", "internal/screen", "internal/view"},

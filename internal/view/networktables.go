@@ -134,7 +134,7 @@ func (a *Page) printHead(v *Network) error {
 		strings.ReplaceAll(strings.Join(v.options, ", "), screen.NoBreak, " "))
 	for _, e := range v.Externals {
 		if err == nil {
-			err = a.Print(a.Out, "%s\n", strings.Join(append([]string{strings.Join(e.words(), " ")}, e.rules()...), ", "))
+			err = a.Print(a.Out, "%s\n", strings.Join(append([]string{strings.Join(e.words(), " ")}, e.Rules()...), ", "))
 		}
 	}
 	return err
@@ -171,8 +171,8 @@ func (e externalView) words() []string {
 	return []string{"external", e.Server, e.Address, "as", option.FormatAS(e.AS)}
 }
 
-// rules are what else addbgp was told of the router.
-func (e externalView) rules() []string {
+// Rules are what else addbgp was told of the router.
+func (e externalView) Rules() []string {
 	var out []string
 	if e.Password {
 		out = append(out, "with a password")

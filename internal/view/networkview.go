@@ -126,7 +126,7 @@ func Networks(c *state.Cluster, compiled *ground.Compiled, pending []string) []*
 			Name: name, Type: n.Type, Subnet: Texts(n.Subnets), Gateway: []string{}, MTU: n.MTU, DHCPServer: cmp.Or(ground.DHCPServer(n), n.DHCPServer),
 			Shared: n.Shares, n: n, kind: network.KindOf(n),
 			Masquerade: network.KindOf(n).Masquerades(n),
-			Externals:  externals(n), Containers: containersOn(c, n.Bridge), Members: []memberView{}, State: stateReady, Pending: []string{},
+			Externals:  externals(n), Containers: containersOn(c, n.Bridge), Members: []memberView{}, State: StateReady, Pending: []string{},
 		}
 		for _, note := range compiled.Notes {
 			if note.Network == name {
@@ -190,7 +190,7 @@ func externals(n *state.Network) []externalView {
 // share from the first that has any.
 func (v *Network) member(n *state.Network, text string, compiled *ground.Compiled) memberView {
 	h := compiled.Hosts[ground.ServerOf(text)]
-	m := memberView{Server: ground.ServerOf(text), Member: text, Addresses: []string{}, State: stateReady}
+	m := memberView{Server: ground.ServerOf(text), Member: text, Addresses: []string{}, State: StateReady}
 	if a := n.Allocated[m.Server]; a != nil {
 		m.Addresses, m.Key, m.Subnets = Texts(a.Addrs), a.Key, Texts(a.Subnets)
 		m.ID, m.Blocks, m.Full = a.ID, Texts(a.Pool), a.Full

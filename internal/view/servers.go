@@ -38,7 +38,7 @@ type Server struct {
 
 // States in listings.
 const (
-	stateReady   = "ready"
+	StateReady   = "ready"
 	StatePending = "pending"
 	stateNew     = "new"
 	stateEmpty   = "empty"
@@ -56,7 +56,7 @@ func Servers(c *state.Cluster, pending []string) []Server {
 		s := c.Servers[name]
 		v := Server{
 			Name: name, Address: s.Address, User: s.User, Port: s.Port, Identity: s.Identity, Jump: s.Jump,
-			NAT: s.NAT, Endpoint: s.Endpoint, Networks: OrEmpty(members[name]), State: stateReady,
+			NAT: s.NAT, Endpoint: s.Endpoint, Networks: OrEmpty(members[name]), State: StateReady,
 		}
 		if dev, addr, mtu, ok := ground.DefaultUnderlay(name, s); ok {
 			v.Interface, v.Underlay, v.MTU = dev, addr.String(), mtu
