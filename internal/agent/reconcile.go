@@ -243,7 +243,7 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	plan.Problems = append(plan.Problems, obstacles...)
+	plan.Problems, plan.VNIs = append(plan.Problems, obstacles...), claim.VNIs(k.Host)
 	if len(plan.Problems) == 0 {
 		seen.sum, seen.at = want.Sum(), time.Now()
 		k.outlook = seen

@@ -75,6 +75,7 @@ type server struct {
 	leases    string     // of vx1, while it hands out there
 	given     map[string]string
 	untouched []string
+	vnis      []uint32 // of devices of others
 }
 
 func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
@@ -216,7 +217,7 @@ func (f *fleet) keepSecret(server, id, secret string) {
 }
 
 func (a *agent) plan(want *spec.Host) *spec.Plan {
-	p := &spec.Plan{Sum: a.s.held.Sum()}
+	p := &spec.Plan{Sum: a.s.held.Sum(), VNIs: a.s.vnis}
 	if p.Sum != want.Sum() {
 		p.Steps = []spec.Step{{Action: spec.Change, Object: "everything"}}
 	}

@@ -52,11 +52,17 @@ func (r *run) exchanged() bool {
 	return false
 }
 
-// passingVNIs are VNIs that no network has, by networks whose VXLAN becomes another.
+// passingVNIs are VNIs that no network and no device of others on a server has, by networks
+// whose VXLAN becomes another.
 func (r *run) passingVNIs() map[string]uint32 {
 	taken, out := map[uint32]bool{}, map[string]uint32{}
 	for name, n := range r.c.Networks {
 		taken[n.VNI], taken[r.ways[name].vni] = true, true
+	}
+	for _, p := range r.peers {
+		for i := 0; p.plan != nil && i < len(p.plan.VNIs); i++ {
+			taken[p.plan.VNIs[i]] = true
+		}
 	}
 	free := uint32(1<<24 - 1)
 	for _, name := range r.c.NetworkNames() {

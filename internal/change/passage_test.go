@@ -2,6 +2,7 @@ package change
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -71,6 +72,31 @@ func TestAnotherVXLANOverlaps(t *testing.T) {
 		if len(f.asked) != 3 {
 			t.Errorf("%s: group policy on the same port: want one apply for each server, have %d", kind, len(f.asked))
 		}
+	}
+}
+
+// The device for the passage has a VNI that nobody's has, on any server.
+func TestPassingVNIIsNobodys(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "n1", network.VXLAN, option.Options{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1", "s2", "s3"}) }})
+	f.servers["s1"].vnis, f.servers["s3"].vnis = []uint32{1<<24 - 1}, []uint32{1<<24 - 3}
+	f.asked = nil
+	carry(t, e, Request{Edit: func(c *state.Cluster) error {
+		_, err := edit.Set(c, "n1", option.Options{"vni": int64(1<<24 - 2)}, nil)
+		return err
+	}})
+	seen := map[uint32]bool{}
+	for _, h := range f.asked {
+		for _, l := range h.Links {
+			if l.Tunnel != nil {
+				seen[l.Tunnel.VNI] = true
+			}
+		}
+	}
+	want := map[uint32]bool{42: true, 1<<24 - 2: true, 1<<24 - 4: true}
+	if !maps.Equal(want, seen) {
+		t.Errorf("VNIs on the way: want %v, have %v", want, seen)
 	}
 }
 

@@ -194,6 +194,8 @@ type Plan struct {
 	// another server.
 	Leases map[string]string `json:",omitempty"`
 
+	VNIs []uint32 `json:",omitempty"` // of VXLAN devices that are not the cluster's
+
 	Pools []PoolUse `json:",omitempty"` // of the networks in which the server runs DHCP for IPv4 now
 
 	Sessions []Session `json:",omitempty"` // status: with the peers of the WireGuard devices, by device and key

@@ -89,6 +89,18 @@ func tunnelConflicts(k *host.Host, want *spec.Host, w spec.Link) []spec.Problem 
 	return out
 }
 
+// VNIs are those of VXLAN devices that are not the cluster's.
+func VNIs(k *host.Host) []uint32 {
+	var out []uint32
+	for _, l := range k.Devices.ByName {
+		v, ok := l.(*netlink.Vxlan)
+		if _, ours := k.Network(l); ok && !ours {
+			out = append(out, uint32(v.VxlanId))
+		}
+	}
+	return out
+}
+
 // orRemove adds to advice that a device may be removed, unless it is another
 // cluster's or one that a server may live by.
 func orRemove(advice string, l netlink.Link) string {
