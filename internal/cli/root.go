@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/flocknet/flock/internal/bgpcmd"
 	"github.com/flocknet/flock/internal/command"
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/labcmd"
 	"github.com/spf13/cobra"
 )
@@ -58,7 +60,8 @@ func newRoot(a *app) *cobra.Command {
 	command.CompleteFlag(root, "output", command.CompleteForms)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		what, _, _ := strings.Cut(err.Error(), ": strconv.") // Go's own words help nobody
-		return command.Refuse(cmd.CommandPath()+" --help", "%s", what)
+		_, next := hint.Of(err)
+		return command.Refuse(cmp.Or(next, cmd.CommandPath()+" --help"), "%s", what)
 	})
 	root.SetUsageTemplate(usageTemplate)
 	a.foldHelp(root)

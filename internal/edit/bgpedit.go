@@ -28,7 +28,7 @@ func CreateBGP(c *state.Cluster, name, anchor string, o BGPOptions) error {
 	if old := c.Networks[name]; old != nil {
 		return sameBGP(name, old, anchor, o)
 	}
-	if err := freeName(c, name); err != nil {
+	if err := freeName(c, "create network "+name, name); err != nil {
 		return err
 	}
 	n := &state.Network{Type: network.BGP, AS: o.AS, Mode: o.Mode, BFD: o.BFD}

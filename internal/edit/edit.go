@@ -102,7 +102,7 @@ func Create(c *state.Cluster, name, kind string, o option.Options) error {
 	if old := c.Networks[name]; old != nil && slices.Contains(network.Created(), kind) {
 		return sameNetwork(c, name, kind, o)
 	}
-	if err := freeName(c, name); err != nil {
+	if err := freeName(c, "create network "+name, name); err != nil {
 		return err
 	}
 	if k := network.KindOf(&state.Network{Type: kind}); k.Command != "" {
@@ -134,16 +134,16 @@ func Create(c *state.Cluster, name, kind string, o option.Options) error {
 	return network.CheckNewcomer(c, "network "+name)
 }
 
-// freeName refuses names that a new network cannot have.
-func freeName(c *state.Cluster, name string) error {
+// freeName refuses names that a network cannot get. Doing is what for: create network n1.
+func freeName(c *state.Cluster, doing, name string) error {
 	if err := state.CheckName("network", name); err != nil {
 		return hint.With(err, "network "+name, "")
 	}
 	if c.Networks[name] != nil {
-		return hint.Errorf("network "+name, "flock listnetworks "+name, "create network %s: the name is taken", name)
+		return hint.Errorf("network "+name, "flock listnetworks "+name, "%s: the name is taken", doing)
 	}
 	if err := network.CheckNetworkName(name); err != nil {
-		return hint.With(fmt.Errorf("create network %s: %w", name, err), "network "+name, "")
+		return hint.With(fmt.Errorf("%s: %w", doing, err), "network "+name, "")
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func RenameNetwork(c *state.Cluster, name, to string) error {
 	if name == to {
 		return nil
 	}
-	if err := freeName(c, to); err != nil {
+	if err := freeName(c, "rename network "+name+" to "+to, to); err != nil {
 		return hint.Pin(err, "network "+name)
 	}
 	n.Born = cmp.Or(n.Born, name)

@@ -47,7 +47,7 @@ func addTunnel(c *state.Cluster, name, kind string, ends []string, o TunnelOptio
 	}
 	old := c.Networks[name]
 	if old == nil {
-		if err := freeName(c, name); err != nil {
+		if err := freeName(c, "create network "+name, name); err != nil {
 			return err
 		}
 	}

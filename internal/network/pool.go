@@ -61,8 +61,8 @@ func (b *builder) compilePool(name string, n *state.Network, routes func(p *pool
 func completePool(c *state.Cluster, name string, n *state.Network) error {
 	kind := meaning(n)
 	back := kind.pool
-	if n.DHCP != "" && n.DHCP != state.DHCPOff { // each member hands out its own subnet
-		return kind.refusal(n, option.Of("dhcp"))
+	if n.DHCP != "" && n.DHCP != state.DHCPOff {
+		return hint.Errorf("dhcp", "leave --dhcp away", "%s networks have no --dhcp %s: each member hands out its own subnet", n.Type, n.DHCP)
 	}
 	if err := checkBridgeless(n); err != nil {
 		return err
