@@ -1,13 +1,13 @@
 //go:build linux
 
 // Package control is the control socket of flock's daemons: a unix socket that only root
-// may open, one connection per request, one JSON value each way. It owns the socket, its
+// may open, one connection per request, one line of JSON each way. It owns the socket, its
 // deadlines and the shutdown; it does not know what is requested.
 package control
 
 import (
+	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +15,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/flocknet/flock/internal/wire"
 )
 
 // Listen opens the socket at path, for root alone, in the place of one that a process
@@ -65,8 +67,8 @@ func exchange[Q, A any](ctx context.Context, c net.Conn, within time.Duration, a
 	defer cancel()
 	_ = c.SetDeadline(time.Now().Add(within))
 	var q Q
-	if json.NewDecoder(c).Decode(&q) == nil {
-		_ = json.NewEncoder(c).Encode(answer(asking, q)) // who asked may be gone
+	if read(c, &q) == nil {
+		_ = write(c, answer(asking, q)) // who asked may be gone
 	}
 }
 
@@ -82,11 +84,30 @@ func Ask(ctx context.Context, path string, within time.Duration, question, answe
 	defer func() { _ = c.Close() }() // all is read
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Now()) })
 	defer stop()
-	if err := json.NewEncoder(c).Encode(question); err != nil {
+	if err := write(c, question); err != nil {
 		return fmt.Errorf("ask: %w", err)
 	}
-	if err := json.NewDecoder(c).Decode(answer); err != nil {
+	if err := read(c, answer); err != nil {
 		return fmt.Errorf("hear the answer: %w", err)
 	}
 	return nil
+}
+
+// write sends v as one line. JSON has no line ends in its strings.
+func write(c net.Conn, v any) error {
+	text, err := wire.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(append(text, '\n'))
+	return err
+}
+
+// read reads one line into v.
+func read(c net.Conn, v any) error {
+	text, err := bufio.NewReader(c).ReadBytes('\n')
+	if err != nil {
+		return err
+	}
+	return wire.Unmarshal(text, v)
 }

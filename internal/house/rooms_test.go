@@ -150,7 +150,7 @@ var rooms = map[string]room{
 		banned: impure,
 	},
 	"internal/spec": {
-		ours:   []string{"internal/hint"},
+		ours:   []string{"internal/hint", "internal/wire"},
 		never:  "the waist is plain data: with kinds, TOML or netlink in it both sides would see through it",
 		banned: []string{"net", "os", "os/exec"},
 	},
@@ -179,7 +179,7 @@ var rooms = map[string]room{
 	"internal/agent/attach": {
 		ours: []string{
 			"internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit",
-			"internal/rtnl", "internal/spec",
+			"internal/rtnl", "internal/spec", "internal/wire",
 		},
 		theirs: []string{netlink, xSys},
 		never:  "a container is found and set up by its kind and name: what its interfaces are for, and when it starts, others know",
@@ -206,7 +206,7 @@ var rooms = map[string]room{
 	"internal/agent/bgpctl": {
 		ours: []string{
 			"internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit", "internal/control",
-			"internal/hint", "internal/rtnl", "internal/spec",
+			"internal/hint", "internal/rtnl", "internal/spec", "internal/wire",
 		},
 		theirs: []string{netlink, xSys},
 		never:  "the daemon is told what to do, and asked: BGP is spoken in its own process",
@@ -214,7 +214,7 @@ var rooms = map[string]room{
 	"internal/agent/claim": {
 		ours: []string{
 			"internal/agent/bgpctl", "internal/agent/family", "internal/agent/host", "internal/agent/link", "internal/agent/socket",
-			"internal/agent/sysfile", "internal/agent/unit", "internal/agent/wg", "internal/spec",
+			"internal/agent/sysfile", "internal/agent/unit", "internal/agent/wg", "internal/spec", "internal/wire",
 		},
 		theirs: []string{netlink, xSys},
 		never:  "what is in the way is named before anything is changed: nothing is changed here",
@@ -270,7 +270,7 @@ var rooms = map[string]room{
 		banned: []string{"os/exec"},
 	},
 	"internal/agent/settings": {
-		ours:   []string{"internal/agent/family", "internal/agent/host", "internal/agent/sysctl", "internal/agent/sysfile", "internal/spec"},
+		ours:   []string{"internal/agent/family", "internal/agent/host", "internal/agent/sysctl", "internal/agent/sysfile", "internal/spec", "internal/wire"},
 		theirs: []string{netlink, xSys},
 		never:  "what goes back is decided by what was found: how a setting is read is the room's of sysctl",
 		banned: []string{"os/exec"},
@@ -321,6 +321,7 @@ var rooms = map[string]room{
 		never:  "a socket carries what it is given: what is written belongs to its callers",
 	},
 	"internal/control": {
+		ours:   []string{"internal/wire"},
 		never:  "an exchange carries what it is given: what is asked and answered belongs to its callers",
 		banned: []string{"os/exec"},
 	},

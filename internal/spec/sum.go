@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/flocknet/flock/internal/wire"
 )
 
 // AddrSet is a sorted set of addresses that many hosts share. It is immutable; its
@@ -46,12 +47,12 @@ func (s *AddrSet) checksum() string {
 }
 
 // MarshalJSON writes the set as a list.
-func (s *AddrSet) MarshalJSON() ([]byte, error) { return json.Marshal(s.Addrs()) }
+func (s *AddrSet) MarshalJSON() ([]byte, error) { return wire.Marshal(s.Addrs()) }
 
 // UnmarshalJSON reads a list; order and duplicates do not matter.
 func (s *AddrSet) UnmarshalJSON(data []byte) error {
 	var list []netip.Addr
-	if err := json.Unmarshal(data, &list); err != nil {
+	if err := wire.Unmarshal(data, &list); err != nil {
 		return err
 	}
 	s.addrs = NewAddrSet(list...).addrs

@@ -3,10 +3,10 @@ package wire
 import (
 	"bytes"
 	"encoding"
-	"encoding/json"
 	"errors"
 	"reflect"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -100,7 +100,7 @@ func (r *reader) own(v reflect.Value) (bool, error) {
 		return false, nil // no methods: a type without a name, or Go's own
 	}
 	switch u := v.Addr().Interface().(type) {
-	case json.Unmarshaler:
+	case interface{ UnmarshalJSON([]byte) error }:
 		raw, err := r.skip()
 		if err == nil {
 			err = r.charge(2 * uintptr(len(raw)))
@@ -122,8 +122,8 @@ func (r *reader) own(v reflect.Value) (bool, error) {
 	return false, nil
 }
 
-// members calls each for every member of an object, with the reader at its value.
-func (r *reader) members(each func(name []byte) error) error {
+// members calls member for every member of an object, with the reader at its value.
+func (r *reader) members(member func(name []byte) error) error {
 	if !r.take('{') {
 		return errType
 	}
@@ -142,7 +142,7 @@ func (r *reader) members(each func(name []byte) error) error {
 		if !r.take(':') {
 			return errSyntax
 		}
-		if err := each(name); err != nil {
+		if err := member(name); err != nil {
 			return err
 		}
 		if r.take('}') {
@@ -163,7 +163,7 @@ func (r *reader) fields(v reflect.Value) error {
 			f := t.Field(next)
 			at := v.Field(next)
 			next = (next + 1) % t.NumField()
-			if f.Name == string(name) && f.IsExported() {
+			if named(&f) == string(name) && f.IsExported() {
 				return r.value(at)
 			}
 		}
@@ -176,6 +176,26 @@ func (r *reader) list(v reflect.Value) error {
 	if v.Type().Elem().Kind() == reflect.Uint8 {
 		return unsupported(v.Type())
 	}
+	v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+	return r.each(func() error {
+		i := v.Len()
+		if i == 0 {
+			n := r.elements()
+			if err := r.chargeAll(n, v.Type().Elem().Size()); err != nil {
+				return err
+			}
+			v.Set(reflect.MakeSlice(v.Type(), 0, n))
+		}
+		if i == v.Cap() {
+			return errSyntax
+		}
+		v.SetLen(i + 1)
+		return r.value(v.Index(i))
+	})
+}
+
+// each calls element for every element of a list, with the reader at its value.
+func (r *reader) each(element func() error) error {
 	if !r.take('[') {
 		return errType
 	}
@@ -183,17 +203,11 @@ func (r *reader) list(v reflect.Value) error {
 		return err
 	}
 	defer r.leave()
-	n := r.elements()
-	if err := r.chargeAll(n, v.Type().Elem().Size()); err != nil {
-		return err
-	}
-	v.Set(reflect.MakeSlice(v.Type(), 0, n))
 	if r.take(']') {
 		return nil
 	}
-	for i := range n {
-		v.SetLen(i + 1)
-		if err := r.value(v.Index(i)); err != nil {
+	for {
+		if err := element(); err != nil {
 			return err
 		}
 		if r.take(']') {
@@ -203,16 +217,12 @@ func (r *reader) list(v reflect.Value) error {
 			return errSyntax
 		}
 	}
-	return errSyntax
 }
 
-// elements counts the elements of the list that the reader is in, so that its memory is
-// allocated once. If it is no JSON, the number means nothing; the reader finds that out
-// later.
+// elements counts the elements of a list, of which the first comes next, so that its
+// memory is allocated once. If it is no JSON, the number means nothing; the reader finds
+// that out later.
 func (r *reader) elements() int {
-	if c := r.peek(); c == ']' || c == 0 {
-		return 0
-	}
 	n, depth := 1, 0
 	for i := r.at; i < len(r.data); i++ {
 		switch r.data[i] {
@@ -293,42 +303,15 @@ func (r *reader) quoted() ([]byte, error) {
 	if !utf8.Valid(r.data[from:end]) {
 		return nil, errSyntax
 	}
-	var s string
-	err := json.Unmarshal(r.data[from:end], &s)
-	return []byte(s), err
-}
-
-// endOfString returns where the string that begins at from ends, -1 if it does not, and
-// whether the text between the quotes has no escapes.
-func endOfString(data []byte, from int) (end int, verbatim bool) {
-	verbatim = true
-	for i := from + 1; i < len(data); i++ {
-		switch c := data[i]; {
-		case c == '"':
-			return i + 1, verbatim
-		case c == '\\':
-			i++
-			verbatim = false
-		case c < ' ' || c > '~':
-			verbatim = false
-		}
-	}
-	return -1, false
+	return unescaped(r.data[from+1 : end-1]), nil
 }
 
 func (r *reader) number(v reflect.Value) error {
-	r.peek()
-	from := r.at
-	for r.at < len(r.data) && (r.data[r.at] == '-' || r.data[r.at] >= '0' && r.data[r.at] <= '9') {
-		r.at++
-	}
-	if n := r.at - from; n == 0 || n > maxDigits {
+	text := r.numeral()
+	if len(text) == 0 || len(text) > maxDigits {
 		return errType
 	}
-	digits := string(r.data[from:r.at])
-	if !json.Valid(r.data[from:r.at]) { // 01, 1-2
-		return errSyntax
-	}
+	digits := string(text)
 	switch v.Kind() {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		n, err := strconv.ParseInt(digits, 10, v.Type().Bits())
@@ -342,42 +325,64 @@ func (r *reader) number(v reflect.Value) error {
 	return unsupported(v.Type())
 }
 
+// numeral takes a number as RFC 8259, section 6, has it; empty if none comes next.
+func (r *reader) numeral() []byte {
+	r.peek()
+	from := r.at
+	r.any("-")
+	if !r.any("0") && !r.digits() {
+		r.at = from
+		return nil
+	}
+	if at := r.at; r.any(".") && !r.digits() {
+		r.at = at
+	}
+	if at := r.at; r.any("eE") {
+		if r.any("+-"); !r.digits() {
+			r.at = at
+		}
+	}
+	return r.data[from:r.at]
+}
+
+// any takes the next byte if it is one of these.
+func (r *reader) any(of string) bool {
+	yes := r.at < len(r.data) && strings.IndexByte(of, r.data[r.at]) >= 0
+	if yes {
+		r.at++
+	}
+	return yes
+}
+
+func (r *reader) digits() bool {
+	from := r.at
+	for r.any("0123456789") {
+	}
+	return r.at > from
+}
+
 // skip reads the next value, whatever it is, and returns its text.
 func (r *reader) skip() ([]byte, error) {
-	r.peek()
-	from, depth := r.at, 0
-	for r.at < len(r.data) {
-		switch c := r.peek(); c {
-		case '"':
-			end, _ := endOfString(r.data, r.at)
-			if end < 0 {
-				return nil, errSyntax
-			}
-			r.at = end
-		case '{', '[':
-			if depth++; r.depth+depth > maxDepth {
-				return nil, errDepth
-			}
-			r.at++
-		case '}', ']':
-			depth--
-			r.at++
-		case ',', ':':
-			r.at++
-		case 0:
+	c := r.peek()
+	from := r.at
+	var err error
+	switch c {
+	case '"':
+		end, _ := endOfString(r.data, r.at)
+		if r.at = end; end < 0 {
 			return nil, errSyntax
-		default: // numbers and words
-			for r.at < len(r.data) && !bytes.ContainsRune([]byte(" \t\r\n,:]}{[\""), rune(r.data[r.at])) {
-				r.at++
-			}
 		}
-		if depth <= 0 {
-			break
+	case '{':
+		err = r.members(func([]byte) error { _, err := r.skip(); return err })
+	case '[':
+		err = r.each(func() error { _, err := r.skip(); return err })
+	default:
+		if !r.word("null") && !r.word("true") && !r.word("false") && len(r.numeral()) == 0 {
+			err = errSyntax
 		}
 	}
-	raw := r.data[from:r.at]
-	if !json.Valid(raw) {
-		return nil, errSyntax
+	if err != nil {
+		return nil, err
 	}
-	return raw, nil
+	return r.data[from:r.at], nil
 }

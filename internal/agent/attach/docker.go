@@ -3,7 +3,6 @@
 package attach
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 // Docker writes down what its containers are and which run, and replaces that file whenever
@@ -44,7 +44,7 @@ func dockerPath() string {
 		Root string `json:"data-root"`
 	}
 	text, _ := sysfile.ReadIfThere("/etc/docker/daemon.json")
-	if json.Unmarshal([]byte(text), &conf) != nil || conf.Root == "" {
+	if wire.Unmarshal([]byte(text), &conf) != nil || conf.Root == "" {
 		conf.Root = "/var/lib/docker" // Docker does without that file, too
 	}
 	return filepath.Join(conf.Root, "containers")
@@ -62,7 +62,7 @@ func dockerAll() ([]dockerContainer, error) {
 			return nil, err
 		}
 		var c dockerContainer
-		if text == "" || json.Unmarshal([]byte(text), &c) != nil || c.ID != id {
+		if text == "" || wire.Unmarshal([]byte(text), &c) != nil || c.ID != id {
 			continue // it comes or goes
 		}
 		c.Name = strings.TrimPrefix(c.Name, "/")

@@ -3,7 +3,6 @@
 package attach
 
 import (
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 // Podman has no process that could be asked: its storage has a list of containers, and a
@@ -60,7 +60,7 @@ func podmanContainers(storage string) (map[string]string, error) {
 				ID    string   `json:"id"`
 				Names []string `json:"names"`
 			}
-			if text != "" && json.Unmarshal([]byte(text), &list) != nil {
+			if text != "" && wire.Unmarshal([]byte(text), &list) != nil {
 				return nil, fmt.Errorf("%s/%s is no list of containers", dir, file)
 			}
 			for _, c := range list {

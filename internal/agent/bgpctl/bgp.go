@@ -4,7 +4,6 @@ package bgpctl
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -24,6 +23,7 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 // A server's BGP speaker is a daemon of its own (package bgp), which owns the
@@ -126,7 +126,7 @@ func setBGP(ctx context.Context, s *host.Files, b *spec.BGP) error {
 	if err := NoteWorkstation(s); err != nil {
 		return err
 	}
-	data, err := json.Marshal(b)
+	data, err := wire.Marshal(b)
 	if err != nil {
 		return fmt.Errorf("write the BGP daemon's configuration: %w", err)
 	}

@@ -3,13 +3,13 @@
 package claim
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 const dockerConfig = "/etc/docker/daemon.json"
@@ -32,7 +32,7 @@ func dockerPools(path string) ([]netip.Prefix, error) {
 			Base string `json:"base"`
 		} `json:"default-address-pools"`
 	}
-	if err := json.Unmarshal(data, &config); err != nil {
+	if err := wire.Unmarshal(data, &config); err != nil {
 		return nil, fmt.Errorf("read Docker's configuration %s: %w", path, err)
 	}
 	texts := []string{config.BIP, config.Fixed, config.Fixed6}

@@ -3,7 +3,6 @@
 package host
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 // RouteFile remembers where routes of ours lead that are not on links of ours: the
@@ -156,7 +156,7 @@ func (k *Host) writeRouteNotes(list []netip.Prefix) error {
 	if len(list) == 0 {
 		return RemoveNote(path)
 	}
-	data, err := json.Marshal(list)
+	data, err := wire.Marshal(list)
 	if err == nil {
 		err = sysfile.MakeDir(k.Dir())
 	}

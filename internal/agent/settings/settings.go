@@ -3,7 +3,6 @@
 package settings
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +18,7 @@ import (
 	"github.com/flocknet/flock/internal/agent/sysctl"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 const (
@@ -326,7 +326,7 @@ func writeSysctlNotes(dir string, notes map[string]host.SettingNote) error {
 	if len(notes) == 0 {
 		return host.RemoveNote(path)
 	}
-	data, err := json.MarshalIndent(notes, "", "\t")
+	data, err := wire.Marshal(notes)
 	if err == nil {
 		err = sysfile.MakeDir(dir)
 	}
