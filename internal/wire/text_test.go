@@ -52,7 +52,7 @@ func TestNamesInTags(t *testing.T) {
 		Root  string `json:"data-root"`
 		Base  int    `json:"base,omitempty"`
 		Other string `xml:"x" json:"other,omitzero"`
-		Plain string `xml:"x"`
+		Plain string `xml:"y"`
 	}
 	for _, v := range []named{{}, {Root: "/", Base: 1, Other: "o", Plain: "p"}} {
 		want, err := json.Marshal(v)
