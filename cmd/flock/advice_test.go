@@ -18,7 +18,8 @@ import (
 )
 
 // advice is what the walks' commands said to do next and cannot be done: commands that
-// do not parse, and names that the cluster file does not have.
+// do not parse, options that the command has not, and names that the cluster file does not
+// have.
 type advice struct {
 	mu    sync.Mutex
 	wrong []string
@@ -37,7 +38,7 @@ func (a *advice) hold(ctx context.Context, ts *testscript.TestScript, args []str
 	}
 	c, _ := state.Open(path, "").Load(ctx) // one that cannot be read has no names
 	for _, line := range nextLine.FindAllStringSubmatch(ts.ReadFile("stdout")+"\n"+ts.ReadFile("stderr"), -1) {
-		if err := cli.Advice(line[1]+line[2], c); err != nil {
+		if err := cli.Advised(line[1]+line[2], args, c); err != nil {
 			a.mu.Lock()
 			a.wrong = append(a.wrong, fmt.Sprintf("flock %s advises %v", strings.Join(args, " "), err))
 			a.mu.Unlock()

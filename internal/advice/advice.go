@@ -19,6 +19,51 @@ import (
 	"github.com/spf13/pflag"
 )
 
+// programs are those of servers and workstations whose commands advice names: their options
+// are not flock's.
+var programs = []string{
+	"apt-get", "df", "dnsmasq", "du", "find", "ip", "journalctl", "ls", "make", "modprobe", "mount", "mv", "nft", "pgrep", "ss", "ssh",
+	"ssh-keygen", "sudo", "sysctl", "systemctl", "uname", "wg",
+}
+
+// Options are the options that a next: line names outside of commands: whoever reads it
+// adds them to the command that was called.
+func Options(text string) []string {
+	for _, command := range commandsIn(text) {
+		text = strings.Replace(text, command, "", 1)
+	}
+	var out []string
+	for _, part := range commandEnd.Split(text, -1) {
+		words := strings.Fields(part)
+		if slices.ContainsFunc(words, func(w string) bool { return slices.Contains(programs, w) }) {
+			continue
+		}
+		for _, word := range words {
+			if o := bareOption.FindString(word); o != "" {
+				out = append(out, strings.TrimLeft(o, "("))
+			}
+		}
+	}
+	return out
+}
+
+// CheckOptions refuses an option of a next: line that the command called with args does not
+// have.
+func CheckOptions(tree func() *cobra.Command, text string, args []string) error {
+	cmd, _, err := tree().Find(args)
+	if err != nil {
+		return nil //nolint:nilerr // an unknown command has no options to be held against
+	}
+	cmd.InheritedFlags() // merges those of the root
+	cmd.InitDefaultHelpFlag()
+	for _, option := range Options(text) {
+		if flag, _ := handover.Lookup(cmd.Flags(), option); flag == nil {
+			return fmt.Errorf("%s in %q: %s has no such option", option, text, cmd.CommandPath())
+		}
+	}
+	return nil
+}
+
 // Check checks a next: line against the commands there are and a cluster: every flock
 // command in it must parse, and name servers and networks of c, or placeholders in
 // capitals (SERVER, NAME, N). A command begins with the word flock and ends before ", ",
@@ -48,6 +93,7 @@ var (
 	commandStart = regexp.MustCompile(`(^|[^\w/.-])flock `)
 	commandEnd   = regexp.MustCompile(`, |; | or |\)|: |$`)
 	placeholder  = regexp.MustCompile(`^[\[(]?[^a-z]*[A-Z][^a-z]*$`)
+	bareOption   = regexp.MustCompile(`^\(?(-[a-zA-Z]|--[a-z][a-z-]+)\b`)
 	lowerName    = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 )
 
@@ -90,6 +136,7 @@ func shellWords(line string) ([]string, error) {
 
 // checkCommand has cobra parse the words after flock, without placeholders.
 func checkCommand(root *cobra.Command, may, words []string, c *state.Cluster) error {
+	root.InitDefaultHelpCmd() // cobra adds it when it runs
 	cmd, rest, err := root.Find(words)
 	if err != nil {
 		return err
@@ -128,25 +175,49 @@ func filledIn(cmd *cobra.Command, words []string) []string {
 	return out
 }
 
-// naming are the commands whose words are names of a cluster, with the number of words
-// before these.
-var naming = map[string]int{
-	"delserver": 0, "setsubnet": 0, "addnetwork": 0, "delnetwork": 0, "removenetwork": 0, "listnetworks": 0, "changetype": 0,
-	"rotatekeys": 0, "addtunnel": 1, "deltunnel": 0, "createbgp": 1, "addbgp": 0, "delbgp": 0, "removebgp": 0, "showbgp": 0,
-	"status": 0, "apply": 0,
+// making are the commands whose first word is the name of what is not there yet.
+var making = []string{"addserver", "createnetwork", "createbgp"}
+
+// places are what the usage of a command has after its name; more says that there may be
+// more words of the last sort. Words are what stands there in lower case, for itself.
+func places(cmd *cobra.Command) (list []string, more bool, words []string) {
+	list = strings.Fields(strings.TrimSuffix(cmd.Use, " [flags]"))[1:]
+	for _, place := range list {
+		more = strings.HasSuffix(strings.TrimRight(place, "]"), "...")
+		words = append(words, ownWord.FindAllString(place, -1)...)
+	}
+	return list, more, words
 }
 
-// checkNames refuses a word that looks like a name and is no name of c.
+var (
+	anyName = regexp.MustCompile(`NAME|SERVER|NETWORK|MEMBER|PEER|^\.\.\.$`)
+	ownWord = regexp.MustCompile(`[a-z][a-z0-9-]*`)
+)
+
+const contained = "[SERVER:]" // begins the place of a container
+
+// checkNames refuses a word that looks like a name and is no name of c. Where a place may be
+// left out, the word there is held against the places behind it too.
 func checkNames(cmd *cobra.Command, may, args []string, c *state.Cluster) error {
-	skip, names := naming[cmd.Name()]
-	if !names {
-		return nil
+	list, more, own := places(cmd)
+	named := func(place string) bool {
+		return anyName.MatchString(place) && !strings.Contains(place, "ADDRESS")
 	}
-	for _, arg := range args[min(skip, len(args)):] {
+	if slices.Contains(making, cmd.Name()) {
+		list = slices.Clone(list)
+		list[0] = "NEW"
+	}
+	first := slices.IndexFunc(list, named)
+	for i, arg := range args {
+		if first < 0 || i < first || i >= len(list) && !more || !slices.ContainsFunc(list[min(i, len(list)-1):], named) {
+			continue
+		}
+		if strings.HasPrefix(list[min(i, len(list)-1)], contained) && !strings.Contains(arg, ":") {
+			continue // a container of this machine
+		}
 		name, _, _ := strings.Cut(arg, ":")
 		_, err := netip.ParseAddr(name)
-		known := c.Servers[name] != nil || c.Networks[name] != nil || slices.Contains(may, name) ||
-			name == "none" && cmd.Name() == "setsubnet"
+		known := c.Servers[name] != nil || c.Networks[name] != nil || slices.Contains(may, name) || slices.Contains(own, name)
 		if err != nil && lowerName.MatchString(name) && !known {
 			return fmt.Errorf("the cluster has no server and no network %s", name)
 		}

@@ -17,7 +17,13 @@ import (
 
 func problems(t *testing.T, k *Kernel, claims ...spec.Claim) []spec.Problem {
 	t.Helper()
-	p, err := k.Plan(t.Context(), &spec.Host{Cluster: "t", Claims: claims})
+	want := &spec.Host{Cluster: "t", Claims: claims}
+	for _, c := range claims { // who claims a subnet of its own is on it, or has a part of it
+		if c.Prefix.IsValid() && !c.Shared {
+			want.Envs = append(want.Envs, spec.SubnetEnv{Network: c.Network})
+		}
+	}
+	p, err := k.Plan(t.Context(), want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,17 +34,17 @@ func TestPrefixClaims(t *testing.T) {
 	for _, c := range []struct{ name, setup, claim, what, next string }{
 		{"free", "", "10.0.4.0/24", "", ""},
 		{"default routes are no overlap", "ip route add default via 10.99.0.9; ip -6 route add default via fd99::9", "10.0.4.0/24", "", ""},
-		{"address", "", "10.99.0.0/24", "10.99.0.0/24 overlaps the address 10.99.0.1/24 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
-		{"route", "ip route add 10.0.0.0/16 via 10.99.0.9", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.0.0/16 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
-		{"route in another table", "ip route add 10.0.4.128/25 via 10.99.0.9 table 77", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.4.128/25 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
-		{"blackhole", "ip route add blackhole 10.0.0.0/8", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.0.0/8", "choose another subnet, for example 172.18.4.0/24"},
-		{"the example is free", "ip route add 10.16.0.0/13 via 10.99.0.9", "10.16.1.0/24", "10.16.1.0/24 overlaps the route 10.16.0.0/13 dev eth0", "choose another subnet, for example 10.30.4.0/24"},
-		{"a routing daemon's route", "ip route add 10.0.4.0/25 via 10.99.0.9 proto bird", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.4.0/25 via 10.99.0.9 dev eth0, which a routing daemon (proto bird) learned", "choose another subnet, for example 10.20.4.0/24"},
-		{"what our daemon learned", "ip route add 10.0.4.0/25 via 10.99.0.9 proto 71 metric 71", "10.0.4.0/24", "10.0.4.0/24 overlaps the BGP route 10.0.4.0/25 via 10.99.0.9 dev eth0", "choose another subnet, for example 10.20.4.0/24"},
-		{"what it learned contains it", "ip route add 10.0.0.0/8 via 10.99.0.9 proto 71 metric 71", "10.0.4.0/24", "10.0.4.0/24 overlaps the BGP route 10.0.0.0/8 via 10.99.0.9 dev eth0", "choose another subnet, for example 172.18.4.0/24"},
+		{"address", "", "10.99.0.0/24", "10.99.0.0/24 overlaps the address 10.99.0.1/24 dev eth0", "flock setnetwork vx1 -s 10.20.4.0/24"},
+		{"route", "ip route add 10.0.0.0/16 via 10.99.0.9", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.0.0/16 dev eth0", "flock setnetwork vx1 -s 10.20.4.0/24"},
+		{"route in another table", "ip route add 10.0.4.128/25 via 10.99.0.9 table 77", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.4.128/25 dev eth0", "flock setnetwork vx1 -s 10.20.4.0/24"},
+		{"blackhole", "ip route add blackhole 10.0.0.0/8", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.0.0/8", "flock setnetwork vx1 -s 172.18.4.0/24"},
+		{"the example is free", "ip route add 10.16.0.0/13 via 10.99.0.9", "10.16.1.0/24", "10.16.1.0/24 overlaps the route 10.16.0.0/13 dev eth0", "flock setnetwork vx1 -s 10.30.4.0/24"},
+		{"a routing daemon's route", "ip route add 10.0.4.0/25 via 10.99.0.9 proto bird", "10.0.4.0/24", "10.0.4.0/24 overlaps the route 10.0.4.0/25 via 10.99.0.9 dev eth0, which a routing daemon (proto bird) learned", "flock setnetwork vx1 -s 10.20.4.0/24"},
+		{"what our daemon learned", "ip route add 10.0.4.0/25 via 10.99.0.9 proto 71 metric 71", "10.0.4.0/24", "10.0.4.0/24 overlaps the BGP route 10.0.4.0/25 via 10.99.0.9 dev eth0", "flock setnetwork vx1 -s 10.20.4.0/24"},
+		{"what it learned contains it", "ip route add 10.0.0.0/8 via 10.99.0.9 proto 71 metric 71", "10.0.4.0/24", "10.0.4.0/24 overlaps the BGP route 10.0.0.0/8 via 10.99.0.9 dev eth0", "flock setnetwork vx1 -s 172.18.4.0/24"},
 		{"a learned default", "ip route add default via 10.99.0.9 proto 71 metric 71", "10.0.4.0/24", "", ""},
-		{"IPv6", "", "fd99::/48", "fd99::/48 overlaps the address fd99::1/64 dev eth0", "choose another subnet"},
-		{"another cluster", "ip link add o type bridge; ip link set o alias flock:other/n; ip addr add 10.0.4.1/24 dev o", "10.0.4.0/24", "10.0.4.0/24 overlaps the address 10.0.4.1/24 dev o", "choose another subnet, for example 10.20.4.0/24"},
+		{"IPv6", "", "fd99::/48", "fd99::/48 overlaps the address fd99::1/64 dev eth0", "flock setnetwork vx1 -s CIDR"},
+		{"another cluster", "ip link add o type bridge; ip link set o alias flock:other/n; ip addr add 10.0.4.1/24 dev o", "10.0.4.0/24", "10.0.4.0/24 overlaps the address 10.0.4.1/24 dev o", "flock setnetwork vx1 -s 10.20.4.0/24"},
 		{"this cluster", "ip link add o type bridge; ip link set o alias flock:t/n; ip addr add 10.0.4.1/24 dev o; ip link set o up", "10.0.4.0/24", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

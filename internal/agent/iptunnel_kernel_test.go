@@ -120,9 +120,9 @@ func TestOverheadsOfIPTunnels(t *testing.T) {
 func TestForeignIPTunnelIsAConflict(t *testing.T) {
 	lab.NeedLink(t, spec.GRE, spec.IPIP)
 	for _, c := range []struct{ name, make, what, next string }{
-		{"same name", "ip link add gre-a type bridge", "link gre-a of network n: there is one already (bridge), flock did not make it", "choose another name (--name), or remove it: ip link delete gre-a"},
-		{"same key", "ip link add far type gre local 10.99.0.1 remote 10.99.0.2 key 7", "link gre-a of network n: the link far has the same ends, local 10.99.0.1 remote 10.99.0.2 key 7", "choose another key (--key), or remove it: ip link delete far"},
-		{"same ends", "ip link add far type ipip local 10.99.0.1 remote 10.99.0.2", "link ipip-a of network n: the link far has the same ends, local 10.99.0.1 remote 10.99.0.2", "choose other ends (-l, -r), or remove it: ip link delete far"},
+		{"same name", "ip link add gre-a type bridge", "link gre-a of network n: there is one already (bridge), flock did not make it", "flock setnetwork n --rename NAME, or remove it: ip link delete gre-a"},
+		{"same key", "ip link add far type gre local 10.99.0.1 remote 10.99.0.2 key 7", "link gre-a of network n: the link far has the same ends, local 10.99.0.1 remote 10.99.0.2 key 7", "flock setnetwork n --key N, or remove it: ip link delete far"},
+		{"same ends", "ip link add far type ipip local 10.99.0.1 remote 10.99.0.2", "link ipip-a of network n: the link far has the same ends, local 10.99.0.1 remote 10.99.0.2", "flock setnetwork n -l LOCALIP -r REMOTEIP, or remove it: ip link delete far"},
 		{"another key", "ip link add far type gre local 10.99.0.1 remote 10.99.0.2 key 8", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -73,7 +73,7 @@ func TestPlanMissesNothingThatApplyNeeds(t *testing.T) {
 		{name: "DNS of both families", hold: []string{"tcp", "[::]:53"}, what: "TCP port 53 of 10.0.4.254 is in use by agent.test (process ", next: "stop agent.test"},
 		{name: "DNS on other addresses", hold: []string{"udp4", "127.0.0.53:53", "tcp4", "10.99.0.1:53"}},
 		{name: "DHCP", hold: []string{"udp4", "0.0.0.0:67"}, what: "UDP port 67 is in use by agent.test (process ", next: "stop agent.test"},
-		{name: "VXLAN", hold: []string{"udp4", "10.99.0.1:4789"}, what: "UDP port 4789 is in use by agent.test (process ", next: "choose another port (-p), or stop agent.test"},
+		{name: "VXLAN", hold: []string{"udp4", "10.99.0.1:4789"}, what: "UDP port 4789 is in use by agent.test (process ", next: "flock setnetwork vx1 -p PORT, or stop agent.test"},
 		{name: "VXLAN, another family", hold: []string{"udp6", "[::]:4789"}},
 		{
 			name: "BGP", hold: []string{"tcp4", "10.99.0.1:179"},
@@ -86,7 +86,7 @@ func TestPlanMissesNothingThatApplyNeeds(t *testing.T) {
 		},
 		{name: "a foreign VXLAN in external mode", sh: "ip link add far type vxlan dstport 4789 external", what: "link vxl0-vx of network vx1: UDP port 4789 belongs to the link far", next: "ip link delete far"},
 		{name: "a name of ours", sh: "ip link add vxl0 type bridge", what: "link vxl0 of network vx1: there is one already (bridge)", next: "ip link delete vxl0"},
-		{name: "the subnet", sh: "ip route add 10.0.0.0/16 via 10.99.0.9", what: "10.0.4.0/24 overlaps the route 10.0.0.0/16", next: "choose another subnet"},
+		{name: "the subnet", sh: "ip route add 10.0.0.0/16 via 10.99.0.9", what: "10.0.4.0/24 overlaps the route 10.0.0.0/16", next: "flock setnetwork vx1 -s 10.20.4.0/24"},
 		{name: "room", sh: "mkdir /var/lib/flock; mount -t tmpfs -o size=64k none /var/lib/flock", what: "no room in /var/lib/flock: 64 KiB are free", next: "df -h /var/lib/flock"},
 		{name: "inodes", sh: "mkdir /var/lib/flock; mount -t tmpfs -o nr_inodes=4 none /var/lib/flock", what: "no room in /var/lib/flock: 3 more files", next: "df -i /var/lib/flock"},
 		{
@@ -124,7 +124,7 @@ func TestPlanMissesNothingThatApplyNeeds(t *testing.T) {
 				h.Envs = []spec.SubnetEnv{{Network: "n1", MTU: 1400}}
 				return h
 			},
-			what: "/run/flock/n1/subnet.env is there already", next: "another name",
+			what: "/run/flock/n1/subnet.env is there already", next: "flock setnetwork n1 --rename NAME",
 		},
 		{
 			name: "a resolver", sh: "echo nameserver 127.0.0.1 >/run/resolv.conf; mount --bind /run/resolv.conf /etc/resolv.conf",

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/flocknet/flock/internal/advice"
@@ -12,12 +13,20 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// bareTree makes the commands anew, without a workstation around them.
+func bareTree() *cobra.Command {
+	return newRoot(&app{&command.App{Page: view.Page{Getenv: func(string) string { return "" }}}})
+}
+
+// Advised checks a next: line that the command called with args has said: as Advice, and
+// against that command's own options.
+func Advised(text string, args []string, c *state.Cluster) error {
+	return errors.Join(Advice(text, c), advice.CheckOptions(bareTree, text, args))
+}
+
 // Advice checks a next: line against the commands there are and a cluster; with a nil c
 // names are not checked (see advice).
 func Advice(text string, c *state.Cluster) error {
-	tree := func() *cobra.Command {
-		return newRoot(&app{&command.App{Page: view.Page{Getenv: func(string) string { return "" }}}})
-	}
 	roles := append(bgpcmd.Words(), roleServer, roleClient, roleSubnet, network.Local)
-	return advice.Check(tree, slices.Concat(roles, network.PoolTypes()), text, c)
+	return advice.Check(bareTree, slices.Concat(roles, network.PoolTypes()), text, c)
 }

@@ -26,6 +26,7 @@ type App struct {
 	done     <-chan struct{} // closed on an interrupt
 	touched  atomic.Bool     // a server was told to change something
 	namesKey bool            // the command takes -i and was given none
+	ran      *cobra.Command  // the command that was called; nil before it is known
 }
 
 // Until ends what waits for a person when ctx ends.

@@ -72,7 +72,7 @@ func (a *App) Status(ctx context.Context, err error) int {
 	if _, next := hint.Of(err); changed && next == "" {
 		err = hint.With(err, "", "flock apply")
 	}
-	a.Report(err)
+	a.Report(a.worded(ctx, err))
 	if changed || errors.As(err, &rest) {
 		return ExitPartial
 	}

@@ -63,6 +63,7 @@ func (a *App) CheckGlobals(cmd *cobra.Command) error {
 	if !cmd.Flags().Changed("output") {
 		a.Output = forms(cmd)[0]
 	}
+	a.ran = cmd
 	if g.json {
 		a.Output = view.FormJSON
 	}

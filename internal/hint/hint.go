@@ -18,6 +18,7 @@ type Error struct {
 	Next  string
 
 	pinned bool // Where holds, whatever Err says
+	said   bool // so does Next
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -48,11 +49,20 @@ func Pin(err error, where string) error {
 	return &Error{Err: err, Where: where, pinned: true}
 }
 
+// Reword says another next than err's parts do: for whoever knows which command was run. A
+// nil err stays nil.
+func Reword(err error, next string) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Err: err, Next: next, said: true}
+}
+
 // Of returns the advice attached to err. The innermost wins, word by word: it
 // was attached by whoever knew most. A place that was pinned wins over those
-// inside of it.
+// inside of it, and so does advice that was reworded.
 func Of(err error) (where, next string) {
-	pinned := false
+	pinned, said := false, false
 	for {
 		var e *Error
 		if !errors.As(err, &e) {
@@ -61,8 +71,8 @@ func Of(err error) (where, next string) {
 		if e.Where != "" && !pinned {
 			where, pinned = e.Where, e.pinned
 		}
-		if e.Next != "" {
-			next = e.Next
+		if e.Next != "" && !said {
+			next, said = e.Next, e.said
 		}
 		err = e.Err
 	}

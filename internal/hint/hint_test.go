@@ -39,6 +39,10 @@ func TestPinnedPlaceWins(t *testing.T) {
 	if where, next := Of(err); where != "network n1, members" || next != "flock addserver s1" {
 		t.Errorf("where %q, next %q", where, next)
 	}
+	err = Reword(err, "flock apply")
+	if where, next := Of(err); where != "network n1, members" || next != "flock apply" || Reword(nil, "x") != nil {
+		t.Errorf("reworded: where %q, next %q", where, next)
+	}
 	if Pin(nil, "here") != nil {
 		t.Error("Pin(nil) is not nil")
 	}

@@ -117,7 +117,7 @@ var rooms = map[string]room{
 		banned: impure,
 	},
 	"internal/segment": {
-		ours:   []string{"internal/ground", "internal/hint", "internal/prefix", "internal/spec", "internal/state"},
+		ours:   []string{"internal/ground", "internal/prefix", "internal/spec", "internal/state"},
 		never:  "a bridge is a bridge: how frames travel between servers is for the kind",
 		banned: impure,
 	},

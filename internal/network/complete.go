@@ -55,6 +55,9 @@ func Complete(c *state.Cluster) error {
 			if full := (*pool.FullError)(nil); errors.As(err, &full) {
 				err = hint.With(err, "", full.Next(c, name))
 			}
+			if narrow := (*ground.NarrowError)(nil); errors.As(err, &narrow) {
+				err = hint.With(err, "", narrow.Next(name, n, kind.Tunnel))
+			}
 			return ground.OfNetwork(name, err)
 		}
 	}

@@ -75,7 +75,7 @@ func allocateL2(n *state.Network, servers []string) error {
 		}
 		a, ok := prefix.Lowest(n.Mesh, taken)
 		if !ok {
-			return hint.Errorf("", "create the network with a wider mesh", "%s has no address left for %s", n.Mesh, server)
+			return &ground.NarrowError{Subnet: n.Mesh, Server: server, Mesh: true}
 		}
 		n.Allocated[server].Mesh = a
 	}

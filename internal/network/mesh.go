@@ -92,7 +92,7 @@ func checkPorts(c *state.Cluster) error {
 			for i, l := range mine {
 				at := place{ground.ServerOf(m), ports[i]}
 				if other, taken := on[at]; taken && (!other.vxlan || !l.vxlan) {
-					return hint.Errorf("server "+at.server, "create one of them with -p and another port, for example "+strconv.Itoa(int(mesh.FreePort(c, name))),
+					return hint.Errorf("server "+at.server, ground.Setting(name, "-p "+strconv.Itoa(int(mesh.FreePort(c, name)))),
 						"the networks %s and %s both want UDP port %d of %s", other.network, name, at.port, at.server)
 				}
 				on[at] = l

@@ -164,6 +164,23 @@ func (g *grounds) sharesMember(a, b, but string) bool {
 	return false
 }
 
+// bothFamilies is the command that gives the network of s a subnet of the family that it
+// shares.
+func (g *grounds) bothFamilies(n *state.Network, s share) string {
+	back := backendOf(n)
+	switch {
+	case meaning(n).Tunnel && !slices.Contains(meaning(n).takes, "key"): // IPv4 in IPv4
+		return "flock addtunnel " + GRE + " SERVER1 SERVER2 --addresses A/30,B/30,C/126,D/126"
+	case meaning(n).Tunnel:
+		return ground.Setting(s.network, "--addresses A/30,B/30,C/126,D/126")
+	case back == nil:
+		return ground.MeshSpace.Resubnet(g.c, s.network, s.subnet)
+	case back.V4:
+		return "flock changetype " + s.network + " " + VXLANL3 + ", which carries both"
+	}
+	return ground.PoolSpace.Resubnet(g.c, s.network, s.subnet)
+}
+
 // check refuses a shared subnet that does not make sense in its network.
 func (g *grounds) check(n *state.Network, s share) error {
 	c, p := g.c, s.subnet
@@ -176,11 +193,7 @@ func (g *grounds) check(n *state.Network, s share) error {
 		return hint.Errorf("", "share what is behind "+s.server+" alone; or --force, where this is meant",
 			"share %s of %s: what others send to %s would go there", p, s.server, ground.PartOfAll(p))
 	case !meaning(n).BGP && !slices.ContainsFunc(n.Subnets, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() }):
-		next := "create the network with -s for both families"
-		if meaning(n).Tunnel {
-			next = "make a " + GRE + " tunnel with --addresses for both families"
-		}
-		return hint.Errorf("", next, "%s: the network has no %s subnet", p, ground.FamilyName(p.Addr().Is6()))
+		return hint.Errorf("", g.bothFamilies(n, s), "%s: the network has no %s subnet", p, ground.FamilyName(p.Addr().Is6()))
 	}
 	if backendOf(n) != nil {
 		if err := g.checkTold(n, s); err != nil {

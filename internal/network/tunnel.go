@@ -234,7 +234,7 @@ func allocateTunnel(n *state.Network, servers []string) error {
 			addr := p.Addr()
 			for taken[addr] || !prefix.HostOf(p, addr) {
 				if addr = addr.Next(); !p.Contains(addr) {
-					return hint.Errorf("", "give the tunnel a wider subnet", "%s has no address left for %s", p, server)
+					return &ground.NarrowError{Subnet: p, Server: server}
 				}
 			}
 			taken[addr] = true

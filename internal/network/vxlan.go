@@ -232,7 +232,7 @@ func (b *builder) tunnelMTU(name string, n *state.Network, places []ground.Under
 	}
 	switch {
 	case n.MTU > fits:
-		b.Problem(server, name, hint.Errorf("server "+server, "make the network anew with --mtu "+strconv.Itoa(fits)+", or raise the MTU of "+server+"'s underlay interface",
+		b.Problem(server, name, hint.Errorf("server "+server, ground.Setting(name, "--mtu "+strconv.Itoa(fits))+", or raise the MTU of "+server+"'s underlay interface",
 			"MTU %d does not fit: %s's underlay carries %d, %s takes %d of it", n.MTU, server, least, encapsulation(n), over))
 		return 0, false
 	case fits < needs:

@@ -108,7 +108,7 @@ func allocateWireGuard(n *state.Network, servers []string) error {
 				addr, ok = prefix.Lowest(p, taken)
 			}
 			if !ok || len(ids) > 65534 {
-				return hint.Errorf("", "create the network with a wider subnet", "%s has no address left for %s", p, server)
+				return &ground.NarrowError{Subnet: p, Server: server}
 			}
 			a.Addrs = append(a.Addrs, addr)
 		}

@@ -136,7 +136,7 @@ func (p *Pool) fitting(m *Member) error {
 			}
 			for _, a := range i.Addrs {
 				if a.Overlaps(pool) {
-					return hint.Errorf(where, "choose another pool (-s)", "%s overlaps %s, which %s stands in", pool, a.Masked(), m.Server)
+					return hint.Errorf(where, p.instead(pool), "%s overlaps %s, which %s stands in", pool, a.Masked(), m.Server)
 				}
 			}
 		}
@@ -145,15 +145,24 @@ func (p *Pool) fitting(m *Member) error {
 		return nil
 	}
 	if p.Cluster.Servers[m.Server].NAT {
-		return hint.Errorf(where, "flock createnetwork "+p.Name+" "+overNAT, "%s is behind NAT: nobody can reach it", m.Server)
+		return hint.Errorf(where, "a network of its own for it: flock createnetwork NAME "+overNAT, "%s is behind NAT: nobody can reach it", m.Server)
 	}
 	if p.back.V4 && m.Addr.Is6() {
-		return hint.Errorf(where, "flock createnetwork "+p.Name+" "+overRouters, "%s stands at %s: %s needs IPv4 below", m.Server, m.Addr, p.back.Wire)
+		return hint.Errorf(where, "flock changetype "+p.Name+" "+overRouters, "%s stands at %s: %s needs IPv4 below", m.Server, m.Addr, p.back.Wire)
 	}
 	if p.back.Adjacent {
 		return p.nextToAll(m)
 	}
 	return nil
+}
+
+// instead is what to do about a pool that a member's own network is in: -s does not change
+// one that was added (--add-pool).
+func (p *Pool) instead(pool netip.Prefix) string {
+	if slices.Contains(p.N.Subnets, pool) {
+		return ground.PoolSpace.Resubnet(p.Cluster, p.Name, pool)
+	}
+	return "name another address of the member: flock addnetwork " + p.Name + " SERVER:ADDRESS"
 }
 
 // reachOf is all that is routed in the network, as far as it concerns a member that is

@@ -49,7 +49,7 @@ func (p *Pool) nextToAll(m *Member) error {
 			if p.adjacent(m, other, v6) {
 				continue
 			}
-			next := "a type that crosses routers: flock createnetwork " + p.Name + " " + overRouters + " --direct-routing, or flock changetype " + p.Name + " " + overRouters
+			next := "a type that crosses routers: flock changetype " + p.Name + " " + overRouters
 			if !m.addrOf(v6).IsValid() || !other.addrOf(v6).IsValid() {
 				return hint.Errorf("server "+m.Server, next, "%s and %s have no %s addresses on %s and %s to route to",
 					m.Server, other.Server, ground.FamilyName(v6), m.Dev, other.Dev)

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/ground"
-	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -78,27 +77,22 @@ func (d *dealer) deal(server string, newcomers int) (*state.Allocation, error) {
 			addr, ok = d.address(i, p)
 		}
 		if !ok {
-			return nil, hint.Errorf("", "create the network with a wider subnet", "%s has no address left for %s", p, server)
+			return nil, &ground.NarrowError{Subnet: p, Server: server}
 		}
 		a.Addrs = append(a.Addrs, addr)
 		if d.n.DHCP == state.DHCPDistributed && p.Addr().Is6() && !hasPart(p, addr) {
-			return nil, noPartRemains(p, server, partBits(p))
+			return nil, &ground.NarrowError{Subnet: p, Server: server, Part: partBits(p)}
 		}
 		if d.n.DHCP == state.DHCPDistributed && p.Addr().Is4() && len(a.Pool) == 0 {
 			free := d.freeBlocks(p)
 			if len(free) == 0 {
-				return nil, noPartRemains(p, server, poolBits(p))
+				return nil, &ground.NarrowError{Subnet: p, Server: server, Part: poolBits(p)}
 			}
 			a.Pool = append(a.Pool, free[:firstDeal(p, len(free), newcomers)]...)
 			d.pools = append(d.pools, a.Pool...)
 		}
 	}
 	return a, nil
-}
-
-func noPartRemains(p netip.Prefix, server string, bits int) error {
-	return hint.Errorf("", "create the network with a wider subnet, or with --dhcp single",
-		"%s has no part left that %s could hand out: distributed DHCP deals out /%d parts", p, server, bits)
 }
 
 // Fits says whether what a member was dealt belongs to the network as it is.

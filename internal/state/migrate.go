@@ -68,7 +68,7 @@ func (f format) climb(data []byte, name string, schema int) ([]byte, error) {
 			if schema == 0 {
 				continue // schema = 0 counts as none
 			}
-			return nil, hint.Errorf(name, "open it with the flock that wrote it", "read %s: schema %d is too old for this flock", name, schema)
+			return nil, hint.Errorf(name, "open it with the version that wrote it", "read %s: schema %d is too old for this flock", name, schema)
 		}
 		if err := step(tree); err != nil {
 			return nil, refuse(name, place{}, nil, fmt.Errorf("migrate schema %d to %d: %w", schema, schema+1, err))

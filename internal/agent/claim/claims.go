@@ -28,7 +28,7 @@ func Conflicts(k *host.Host, want *spec.Host) []spec.Problem {
 		if _, ours := k.Network(l); l != nil && !ours {
 			out = append(out, spec.Problem{
 				What: fmt.Sprintf("link %s of network %s: %s", w.Name, w.Network, whose(l)),
-				Next: orRemove(otherName(w.Kind), l),
+				Next: orRemove(otherName(w), l),
 			})
 			continue
 		}
@@ -43,14 +43,14 @@ func Conflicts(k *host.Host, want *spec.Host) []spec.Problem {
 }
 
 // otherName is the advice for a device whose name is taken.
-func otherName(kind string) string {
+func otherName(l spec.Link) string {
 	switch {
-	case link.IPTunnel(kind):
-		return "choose another name (--name)"
-	case kind == spec.WireGuard, kind == spec.UDP:
-		return "choose another name for the network"
+	case l.Network == ownNetwork:
+		return mendOwner
+	case l.Kind == spec.Bridge:
+		return setting(l.Network, "-b BRIDGE")
 	}
-	return "choose another bridge (-b)"
+	return setting(l.Network, "--rename NAME")
 }
 
 // tunnelConflicts are the VXLAN devices that w cannot live beside: one that takes
@@ -63,7 +63,13 @@ func tunnelConflicts(k *host.Host, want *spec.Host, w spec.Link) []spec.Problem 
 	add := func(next, format string, args ...any) {
 		out = append(out, spec.Problem{What: head + fmt.Sprintf(format, args...), Next: next})
 	}
-	const otherPort, policy = "choose another port (-p)", "UDP port %d is shared with the link %s, and only one of them has group policy (GBP)"
+	otherPort := setting(w.Network, "-p PORT")
+	for i := range want.Links {
+		if l := &want.Links[i]; l.Network == w.Network && l.Kind == spec.WireGuard {
+			otherPort = mendOwner // of an l2 network it is WireGuard's
+		}
+	}
+	const policy = "UDP port %d is shared with the link %s, and only one of them has group policy (GBP)"
 	for _, name := range slices.Sorted(maps.Keys(k.Devices.ByName)) {
 		l := k.Devices.ByName[name]
 		v, ok := l.(*netlink.Vxlan)
@@ -78,7 +84,7 @@ func tunnelConflicts(k *host.Host, want *spec.Host, w spec.Link) []spec.Problem 
 		case v.UDP6ZeroCSumRx && w.Tunnel.Local.Is6():
 			add(orRemove(otherPort, l), "UDP port %d is shared with the link %s, which takes packets without a checksum (udp6zerocsumrx)", v.Port, name)
 		case uint32(v.VxlanId) == w.Tunnel.VNI:
-			add(orRemove("choose another VNI (-v)", l), "VNI %d on UDP port %d is taken by the link %s", v.VxlanId, v.Port, name)
+			add(orRemove(setting(w.Network, "-v VNI"), l), "VNI %d on UDP port %d is taken by the link %s", v.VxlanId, v.Port, name)
 		}
 	}
 	for _, o := range link.MastersFirst(want.Links) {
@@ -136,7 +142,7 @@ func Check(ctx context.Context, k *host.Host, want *spec.Host) ([]spec.Problem, 
 		foreign = list
 	}
 	for _, c := range claims {
-		if p := claimPrefix(c, foreign); p != nil {
+		if p := claimPrefix(want, c, foreign); p != nil {
 			out = append(out, *p)
 		}
 		if p := claimProgram(c); p != nil {
@@ -221,7 +227,7 @@ func workstationOccupant(a netip.Addr) []occupant {
 	return []occupant{{netip.PrefixFrom(a, a.BitLen()), "workstation's address " + a.String()}}
 }
 
-func claimPrefix(c spec.Claim, foreign []occupant) *spec.Problem {
+func claimPrefix(want *spec.Host, c spec.Claim, foreign []occupant) *spec.Problem {
 	if !c.Prefix.IsValid() {
 		return nil
 	}
@@ -229,15 +235,7 @@ func claimPrefix(c spec.Claim, foreign []occupant) *spec.Problem {
 	if i < 0 {
 		return nil
 	}
-	return &spec.Problem{What: fmt.Sprintf("%s overlaps the %s", c.Prefix, foreign[i].what), Next: adviseSubnet(c.Prefix, foreign)}
-}
-
-// adviseSubnet is the advice for a subnet that is taken.
-func adviseSubnet(taken netip.Prefix, foreign []occupant) string {
-	if free := freePrefix(taken, foreign); free.IsValid() {
-		return "choose another subnet, for example " + free.String()
-	}
-	return "choose another subnet"
+	return &spec.Problem{What: fmt.Sprintf("%s overlaps the %s", c.Prefix, foreign[i].what), Next: adviseSubnet(want, c, foreign)}
 }
 
 // within says whether one of list contains all of p.
@@ -250,18 +248,18 @@ func freePrefix(like netip.Prefix, foreign []occupant) netip.Prefix {
 	if like.Addr().Is6() || like.Bits() < 16 {
 		return netip.Prefix{}
 	}
-	var try []netip.Addr // RFC 1918
-	for second := byte(20); second < 250; second += 10 {
-		try = append(try, netip.AddrFrom4([4]byte{10, second, 4, 0}))
-	}
-	for second := byte(18); second < 32; second++ { // Docker begins with 172.17
-		try = append(try, netip.AddrFrom4([4]byte{172, second, 4, 0}))
-	}
-	for third := byte(4); third < 250 && like.Bits() >= 24; third += 10 {
-		try = append(try, netip.AddrFrom4([4]byte{192, 168, third, 0}))
-	}
-	for _, a := range try {
-		p := netip.PrefixFrom(a, like.Bits()).Masked()
+	const tens, twelves, sixteens = 23, 14, 25 // how many are tried of each part of RFC 1918
+	for i := range tens + twelves + sixteens {
+		a := [4]byte{10, byte(20 + 10*i), 4}
+		switch {
+		case i >= tens+twelves && like.Bits() < 24:
+			return netip.Prefix{}
+		case i >= tens+twelves:
+			a = [4]byte{192, 168, byte(4 + 10*(i-tens-twelves))}
+		case i >= tens:
+			a = [4]byte{172, byte(18 + i - tens), 4} // Docker begins with 172.17
+		}
+		p := netip.PrefixFrom(netip.AddrFrom4(a), like.Bits()).Masked()
 		if !slices.ContainsFunc(foreign, func(o occupant) bool { return o.prefix.Overlaps(p) }) {
 			return p
 		}

@@ -47,8 +47,8 @@ func claimLearned(ctx context.Context, k *host.Host, want *spec.Host, claims []s
 		if !asked {
 			learned, asked = announced(ctx, k, want, routes), true
 		}
-		if p := claimPrefix(c, learned); p != nil {
-			p.Next = adviseSubnet(c.Prefix, slices.Concat(foreign, learned))
+		if p := claimPrefix(want, c, learned); p != nil {
+			p.Next = adviseSubnet(want, c, slices.Concat(foreign, learned))
 			out = append(out, *p)
 		}
 	}

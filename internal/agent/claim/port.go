@@ -40,7 +40,7 @@ func Ports(k *host.Host, table []*family.Family, want, have *spec.Host, ops []fa
 			own := func(pid int) bool { return pid == k.Units.PID(bgpctl.Daemon(k.Files)) }
 			add("%s: two BFD daemons cannot share a server", own, tunnelListeners(k, c.UDPPort, want, have)...)
 		default:
-			add("choose another port (-p), or %s", nil, tunnelListeners(k, c.UDPPort, want, have)...)
+			add(setting(c.Network, "-p PORT")+", or %s", nil, tunnelListeners(k, c.UDPPort, want, have)...)
 		}
 		if !tried[c.TCPPort] && k.Units.PID(bgpctl.Daemon(k.Files)) == 0 {
 			add("%s: two BGP daemons cannot share a server", nil, bgpListeners(c.TCPPort)...)

@@ -26,9 +26,9 @@ func ipTunnelConflicts(k *host.Host, w spec.Link) []spec.Problem {
 		if h == nil || h.Local != w.Tunnel.Local || h.Remote != w.Tunnel.Remote || h.Key != w.Tunnel.Key || h.Dev != w.Tunnel.Dev {
 			continue
 		}
-		advice := "choose other ends (-l, -r)"
+		advice := setting(w.Network, "-l LOCALIP -r REMOTEIP")
 		if w.Kind != spec.IPIP {
-			advice = "choose another key (--key)"
+			advice = setting(w.Network, "--key N")
 		}
 		out = append(out, spec.Problem{
 			What: fmt.Sprintf("link %s of network %s: the link %s has the same ends, %s", w.Name, w.Network, name, endsText(w)),

@@ -64,7 +64,7 @@ func (s *Server) Try(ctx context.Context, d spec.DHCP) *spec.Problem {
 	}
 	return &spec.Problem{
 		What: fmt.Sprintf("DHCP of %s: dnsmasq refuses its configuration: %v", d.Network, err),
-		Next: "dnsmasq --version: flock needs 2.80 or newer, with DHCP",
+		Next: "dnsmasq --version: 2.80 or newer is needed, with DHCP",
 	}
 }
 

@@ -98,7 +98,7 @@ func claimEnvs(s *host.Files, want *spec.Host) ([]spec.Problem, error) {
 	for _, e := range want.Envs {
 		path := envPath(s, e.Network)
 		if info, err := os.Lstat(filepath.Dir(path)); err == nil && !info.IsDir() { // a network called lock
-			out = append(out, spec.Problem{What: filepath.Dir(path) + " is a file", Next: "give the network another name"})
+			out = append(out, spec.Problem{What: filepath.Dir(path) + " is a file", Next: "flock setnetwork " + e.Network + " --rename NAME"})
 			continue
 		}
 		mark, err := sysfile.Mark(path)
@@ -112,7 +112,7 @@ func claimEnvs(s *host.Files, want *spec.Host) ([]spec.Problem, error) {
 		if cluster, _, ok := strings.Cut(mark, "/"); ok {
 			whose = "it belongs to cluster " + cluster
 		}
-		out = append(out, spec.Problem{What: path + " is there already, " + whose, Next: "give the network another name"})
+		out = append(out, spec.Problem{What: path + " is there already, " + whose, Next: "flock setnetwork " + e.Network + " --rename NAME"})
 	}
 	return out, nil
 }
