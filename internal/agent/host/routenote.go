@@ -48,6 +48,13 @@ func (k *Host) readNoted() error {
 	for _, p := range list {
 		k.Noted[p] = true
 	}
+	// Also where a route of ours on a link of ours led: one of our number that somebody has
+	// put in its place on another link is drift.
+	if last := k.Last(); last != nil {
+		for _, r := range last.Routes {
+			k.Noted[r.Dst] = k.Noted[r.Dst] || r.Proto == spec.RouteProto && !r.Unreachable
+		}
+	}
 	return err
 }
 
