@@ -21,6 +21,10 @@ PACKAGES := openssh-server systemd-container dnsmasq-base iproute2 iputils-ping 
 test bench: PACKAGES += qemu-system-x86 cpio
 export FLOCK_VM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-vm
 
+# A browser for the page of `flock graph`, where the distribution has it as a package (Ubuntu
+# has not); it starts no unit.
+test: BROWSER := chromium-headless-shell
+
 # What runs beside flock on people's servers. It is installed into a root of its own, here,
 # which only the labs that ask for it boot.
 NEIGHBOURS := dbus docker.io firewalld ufw lxc podman bind9
@@ -64,7 +68,14 @@ deps: ## install the packages that the lab, the demo and the tests need
 	  echo "installing $${missing[*]}"; \
 	  $(SUDO) apt-get update -qq; \
 	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
-	fi
+	fi; \
+	for p in $(BROWSER); do \
+	  dpkg-query -W -f '$${Status}' "$$p" 2>/dev/null | grep -q 'ok installed' && continue; \
+	  apt-cache show "$$p" >/dev/null 2>&1 || $(SUDO) apt-get update -qq; \
+	  if apt-cache show "$$p" >/dev/null 2>&1; then \
+	    echo "installing $$p"; \
+	    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$p" >/dev/null; \
+	  fi; done
 
 kernel: deps ## fetch Debian's kernel for the VM lane, once
 	@internal/vm/fetch.sh "$(FLOCK_VM)" || { echo "the VM lane cannot run" >&2; test -z "$$FLOCK_MUST"; }

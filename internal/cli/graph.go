@@ -16,6 +16,7 @@ import (
 // Forms of a picture.
 const (
 	formSVG     = "svg"
+	formHTML    = "html"
 	formMermaid = "mermaid"
 	formDot     = "dot"
 )
@@ -35,12 +36,14 @@ cross) one whose packets did not pass, orange what is pending or lossy, grey wha
 tried. 'flock verify' refreshes that.
 
 Forms: svg (the default), a drawing for browsers and Markdown pages, light or dark as the
-reader's screen; mermaid and dot, for Mermaid and Graphviz to lay out; json, what is drawn.
+reader's screen; html, a page of its own with zoom, search, and the details of what is pointed
+at; mermaid and dot, for Mermaid and Graphviz to lay out; json, what is drawn.
 
   flock graph >net.svg
+  flock graph -o html >net.html
   flock graph vx1 -o dot | dot -Tpdf >vx1.pdf`,
 		Args:              command.Between(0, 1<<30),
-		Annotations:       command.Forms(formSVG, formMermaid, formDot, view.FormJSON),
+		Annotations:       command.Forms(formSVG, formHTML, formMermaid, formDot, view.FormJSON),
 		ValidArgsFunction: a.CompleteNetworks(1 << 30),
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.graph(cmd.Context(), args) },
 	}
@@ -59,7 +62,7 @@ func (a *app) graph(ctx context.Context, names []string) error {
 	if a.Output == view.FormJSON {
 		return cmp.Or(a.PrintJSON(m), r.Fault(a.App))
 	}
-	draw := map[string]func() string{formSVG: m.SVG, formMermaid: m.Mermaid, formDot: m.Dot}[a.Output]
+	draw := map[string]func() string{formSVG: m.SVG, formHTML: m.HTML, formMermaid: m.Mermaid, formDot: m.Dot}[a.Output]
 	if _, err := io.WriteString(a.Out, draw()); err != nil {
 		return err
 	}

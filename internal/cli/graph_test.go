@@ -11,7 +11,7 @@ import (
 // A picture is made of the files: no server is contacted, whatever its form.
 func TestGraphContactsNobody(t *testing.T) {
 	b := newBench(t, "schema = 1\n[server.s1]\naddress = \"10.99.0.1\"\n[server.s2]\naddress = \"10.99.0.2\"\n[network.vx1]\ntype = \"vxlan\"\nmembers = [\"s1\", \"s2\"]\n")
-	for form, begins := range map[string]string{"": "<?xml", "svg": "<?xml", "mermaid": "---\ntitle", "dot": "graph \"", "json": "{"} {
+	for form, begins := range map[string]string{"": "<?xml", "svg": "<?xml", "html": "<!doctype html>", "mermaid": "---\ntitle", "dot": "graph \"", "json": "{"} {
 		args := []string{"graph"}
 		if form != "" {
 			args = append(args, "-o", form)

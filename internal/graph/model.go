@@ -103,7 +103,10 @@ func (m *Model) Counts() string {
 	for _, l := range m.Lines {
 		of[l.Sort]++
 	}
-	words := []string{count(len(m.Servers()), "server"), count(of[SortNetwork], "network")}
+	words := []string{count(len(m.Servers()), "server")}
+	if of[SortNetwork] > 0 || len(m.Lines) == 0 {
+		words = append(words, count(of[SortNetwork], "network"))
+	}
 	for _, c := range []struct{ sort, word string }{{SortTunnel, "tunnel"}, {SortTunnels, "group of tunnels"}, {SortRouter, "router"}} {
 		if of[c.sort] > 0 {
 			words = append(words, count(of[c.sort], c.word))

@@ -56,14 +56,6 @@ func (s *sample) model(t testing.TB, pending ...string) *Model {
 			}
 		}
 	}
-	for name, n := range s.c.Networks {
-		if n.Type == "wireguard" || n.Type == "l2" {
-			if n.Allocated == nil {
-				n.Allocated = map[string]*state.Allocation{}
-			}
-			_ = name
-		}
-	}
 	compiled, err := edit.Do(s.c, func(*state.Cluster) error { return nil })
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +147,7 @@ func TestDraw(t *testing.T) {
 	}
 	for _, s := range []*sample{two(), ten(), fifty(), twoHundred()} {
 		m := s.model(t, "s2")
-		for ext, text := range map[string]string{"svg": m.SVG(), "dot": m.Dot(), "mmd": m.Mermaid()} {
+		for ext, text := range map[string]string{"svg": m.SVG(), "dot": m.Dot(), "mmd": m.Mermaid(), "html": m.HTML()} {
 			if err := os.WriteFile(filepath.Join(dir, s.c.Name+"."+ext), []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
