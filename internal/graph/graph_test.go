@@ -260,7 +260,7 @@ func TestTunnelsOfAHub(t *testing.T) {
 		if len(m.Lines) != want {
 			t.Errorf("%d tunnels are %d lines, want %d", n, len(m.Lines), want)
 		}
-		if l := m.Lines[0]; want == 1 && (l.Health != Bad || l.Verdict != "4 bad, 1 well" || len(l.Details) != 6) {
+		if l := m.Lines[0]; want == 1 && (l.Health != Bad || l.Verdict != "4 lost, 1 passing" || len(l.Details) != 6) {
 			t.Errorf("they are %s: %s, with %d lines", l.Health, l.Verdict, len(l.Details))
 		}
 	}

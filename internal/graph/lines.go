@@ -169,7 +169,7 @@ func bundle(c *state.Cluster, hub string, views []*view.Network) *Line {
 	var words []string
 	for _, h := range []Health{Bad, Warned, Unknown, Well} {
 		if states[h] > 0 {
-			words = append(words, fmt.Sprint(states[h], " ", h))
+			words = append(words, fmt.Sprint(states[h], " ", map[Health]string{Bad: "lost", Warned: "pending or lossy", Unknown: "not verified", Well: "passing"}[h]))
 		}
 	}
 	l.Verdict = strings.Join(words, ", ")
