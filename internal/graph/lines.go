@@ -54,7 +54,7 @@ func networkDetails(v *view.Network, n *state.Network) []string {
 	for _, words := range view.Options(n, v.MTU) {
 		out = append(out, strings.ReplaceAll(words, screen.NoBreak, " "))
 	}
-	add("state", v.State, few(v.Pending))
+	add("state", strings.TrimSpace(v.State+" "+few(v.Pending)))
 	out = append(out, verdictDetail(v))
 	add("shares", v.Shared...)
 	for _, note := range v.Notes {
