@@ -83,6 +83,8 @@ func watch(ctx context.Context, every time.Duration, round func(context.Context)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil { // also where both came: select takes either
 			return last
 		}
 	}
