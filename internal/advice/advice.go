@@ -22,7 +22,7 @@ import (
 // programs are those of servers and workstations whose commands advice names: their options
 // are not flock's.
 var programs = []string{
-	"apt-get", "df", "dnsmasq", "du", "find", "ip", "journalctl", "ls", "make", "modprobe", "mount", "mv", "nft", "pgrep", "ss", "ssh",
+	"apt-get", "df", "dnsmasq", "du", "grep", "ip", "journalctl", "ls", "modprobe", "mount", "mv", "nft", "pgrep", "ss", "ssh", "ssh-copy-id",
 	"ssh-keygen", "sudo", "sysctl", "systemctl", "uname", "wg",
 }
 

@@ -41,6 +41,31 @@ func TestAdviceIsHeldAgainstTheCommands(t *testing.T) {
 			t.Errorf("%s: want %q, have %v", text, wrong, err)
 		}
 	}
+	for text, args := range map[string]string{
+		"choose another bridge (-b)":                   "addnetwork vx1 s3",
+		"make it anew with --mtu 1400":                 "addnetwork vx1 s3",
+		"leave -n away, or use --dhcp single":          "apply -f c.toml",
+		"flock setnetwork vx1 -b x, or --name another": "status",
+	} {
+		if err := Advised(text, strings.Fields(args), c); err == nil || !strings.Contains(err.Error(), "no such option") {
+			t.Errorf("%s after %s: %v", text, args, err)
+		}
+	}
+	for text, args := range map[string]string{
+		"leave -n away, or use --dhcp single":      "createnetwork vx2 vxlan",
+		"on s1: journalctl -u x; and ip -d link":   "status",
+		"ssh-copy-id -i id.pub root@10.99.0.1":     "status",
+		"flock setnetwork vx1 -b BRIDGE, or --yes": "delserver s1",
+	} {
+		if err := Advised(text, strings.Fields(args), c); err != nil {
+			t.Errorf("%s after %s: %v", text, args, err)
+		}
+	}
+	for _, text := range []string{"flock setnetwork vx7 -p PORT", "flock setserver s9 10.0.0.9", "flock verify vx7", "flock listnet s9", "flock addnet s9:c1 eth1:vxl0"} {
+		if err := Advice(text, c); err == nil || !strings.Contains(err.Error(), "no server and no network") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 	if err := Advice("flock listnetworks vx7", nil); err != nil {
 		t.Errorf("no cluster, no names to look at: %v", err)
 	}
