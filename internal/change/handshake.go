@@ -124,7 +124,7 @@ func (r *run) handshake(ctx context.Context) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(silent)) {
-		note := ground.Note{Network: name, Text: "no handshake yet: " + fewOf(silent[name]) + "; does every firewall on the way let WireGuard pass?"}
+		note := ground.Note{Network: name, Text: "no handshake yet: " + ground.Few(silent[name]) + "; does every firewall on the way let WireGuard pass?"}
 		if !slices.Contains(r.silent, note) {
 			r.silent = append(r.silent, note)
 		}
@@ -141,13 +141,4 @@ func (r *run) greet(ctx context.Context, initiators []*peer, to map[*peer][]spec
 		}
 		return reply.Silent, nil
 	})
-}
-
-// fewOf joins texts for one line.
-func fewOf(texts []string) string {
-	const most = 4
-	if len(texts) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(texts[:most], ", "), len(texts)-most)
-	}
-	return strings.Join(texts, ", ")
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flocknet/flock/internal/answer"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/remote"
@@ -129,13 +130,13 @@ func (p *peer) close() {
 }
 
 // do sends one request. Without an error the reply is complete and reports no failure,
-// see verdict. With one, the reply is nil, or has what was done before the failure.
+// see answer.Check. With one, the reply is nil, or has what was done before the failure.
 func (p *peer) do(ctx context.Context, e *Engine, req *spec.Request) (*spec.Reply, error) {
 	reply, err := p.session.Do(ctx, req, func(line string) { e.event(Event{Server: p.name, Line: line}) })
 	if err != nil {
 		return nil, hint.With(fmt.Errorf("%s %s: %w", req.Op, p.name, err), "server "+p.name, "")
 	}
-	return reply, verdict(p.name, req, reply)
+	return reply, answer.Check(p.name, req, reply)
 }
 
 // apply applies the spec on the server, which can undo it until it is told that a fresh
@@ -181,7 +182,7 @@ func (p *peer) sawNothing(ctx context.Context, e *Engine, report *spec.Report) e
 		return err
 	}
 	if steps := reply.Plan.Steps; len(steps) > 0 {
-		return unbelieved(p.name, spec.OpApply, "it did nothing, and this differs: "+spec.FewSteps(steps))
+		return answer.DidNothing(p.name, steps)
 	}
 	return nil
 }
@@ -192,7 +193,7 @@ func (p *peer) remains(report *spec.Report) error {
 	if !p.want.Empty() {
 		return nil
 	}
-	return nothingRemains(p.name, report)
+	return answer.NothingRemains(p.name, report)
 }
 
 // outcome is the result so far.

@@ -123,7 +123,7 @@ func (r *run) probeAll(ctx context.Context) {
 func (r *run) judge(name string, pairs int, silent []string) {
 	v := state.Verdict{State: verify.Passes, Says: fmt.Sprintf("%d of %d pairs answer, nothing else was tried", pairs, pairs), Time: r.e.now(), Quick: true}
 	if len(silent) > 0 {
-		v.State, v.Says = verify.Lost, "no answer: "+fewOf(silent)
+		v.State, v.Says = verify.Lost, "no answer: "+ground.Few(silent)
 	}
 	if r.verdicts == nil {
 		r.verdicts = map[string]state.Verdict{}

@@ -1,13 +1,12 @@
 package change
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/answer"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/target"
 )
@@ -40,7 +39,7 @@ func (r *run) refusal() error {
 				if !r.filed[name] {
 					problem.Next = purgeByAddress(problem.Next, name, r.c.Servers[name])
 				}
-				p.refused = append(p.refused, problemError(name, &problem))
+				p.refused = append(p.refused, answer.Problem(name, &problem))
 			}
 		}
 		if p.err == nil && len(p.refused) > 0 {
@@ -62,15 +61,6 @@ func (r *run) leaving() []string {
 		return nil
 	}
 	return r.req.Retire()
-}
-
-// problemError is a server's problem as an error with its advice.
-func problemError(server string, p *spec.Problem) error {
-	where := "server " + server
-	if p.Where != "" {
-		where += ", " + p.Where
-	}
-	return hint.With(errors.New(p.What), where, advised(server, p.Next))
 }
 
 // purgeByAddress replaces the server's name in advice to purge it by its address: the

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -160,7 +161,7 @@ func (r *run) retire(ctx context.Context) error {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("delete %s: %w", fewOf(leave), err)
+		return fmt.Errorf("delete %s: %w", ground.Few(leave), err)
 	}
 	err := r.again(func(c *state.Cluster) error {
 		var errs []error

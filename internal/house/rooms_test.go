@@ -86,7 +86,7 @@ var rooms = map[string]room{
 	},
 	"internal/change": {
 		ours: []string{
-			"internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/peering",
+			"internal/answer", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/peering",
 			"internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target", "internal/verify",
 		},
 		theirs: []string{xSync},
@@ -124,6 +124,11 @@ var rooms = map[string]room{
 	"internal/mesh": {
 		ours:   []string{"internal/ground", "internal/option", "internal/spec", "internal/state"},
 		never:  "a mesh is between those that it is told of: which networks have one is for the kinds",
+		banned: impure,
+	},
+	"internal/answer": {
+		ours:   []string{"internal/ground", "internal/hint", "internal/spec"},
+		never:  "an answer is judged by itself and by what was asked: who asks, and what follows, is for change",
 		banned: impure,
 	},
 	"internal/verify": {

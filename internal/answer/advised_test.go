@@ -1,4 +1,4 @@
-package change
+package answer
 
 import (
 	"os/exec"
@@ -42,7 +42,7 @@ func TestPastedAdviceRunsNothing(t *testing.T) {
 		"x; then " + touch, "x; and " + touch, "flock x; " + touch, "flock $(" + touch + ")", "flock 'x\n" + touch, "(" + touch + ")", "flock () " + touch + "\nflock", "flock () " + touch, "x; (" + touch + ")", "{ " + touch + "; }", "x >" + ran, "x # \n" + touch,
 		"if true; then " + touch + "; fi", "if true\nthen " + touch + "; fi", "if true; then " + touch + " ; or x",
 	} {
-		_, have := hint.Of(problemError("s1", &spec.Problem{What: "no", Next: next}))
+		_, have := hint.Of(Problem("s1", &spec.Problem{What: "no", Next: next}))
 		cmd := exec.CommandContext(t.Context(), "sh")
 		cmd.Dir, cmd.Env, cmd.Stdin = dir, []string{"PATH=/usr/bin:/bin"}, strings.NewReader("flock() { :; }\n"+have+"\nflock\n")
 		_ = cmd.Run() // what it comes to shows in the directory

@@ -1,10 +1,21 @@
-package change
+package answer
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
 )
+
+// Problem is a server's problem as an error with where it is and its advice (hint).
+func Problem(server string, p *spec.Problem) error {
+	where := "server " + server
+	if p.Where != "" {
+		where += ", " + p.Where
+	}
+	return hint.With(errors.New(p.What), where, advised(server, p.Next))
+}
 
 // advised is server's advice what to do next. A server may send any text, and what
 // follows next: is pasted into a shell of the workstation: only a command of flock is

@@ -1,4 +1,7 @@
-package change
+// Package answer is what the workstation believes of what an agent says (pure): whether an
+// answer is complete, possible and about what was asked, and how its errors and its advice
+// are told. It owns the bounds of what is believed; it refuses to ask.
+package answer
 
 import (
 	"encoding/base64"
@@ -7,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -15,9 +19,9 @@ import (
 // no other, reports no failure in either of the two places, and its values are possible.
 // This file decides that for all operations; callers get accepted answers.
 
-// verdict is the error about an answer that is incomplete or reports a failure; nil: the
-// server did what was requested.
-func verdict(server string, req *spec.Request, reply *spec.Reply) error {
+// Check is the error about a server's answer that is incomplete or reports a failure, with
+// where and what next (hint); nil: the server did what was requested.
+func Check(server string, req *spec.Request, reply *spec.Reply) error {
 	switch {
 	case reply == nil:
 		return unbelieved(server, req.Op, "it is empty")
@@ -161,14 +165,14 @@ func reported(server string, req *spec.Request, report *spec.Report) error {
 	case report.Confirmed && !req.Settle:
 		return unbelieved(server, req.Op, "it was confirmed by nobody")
 	case req.Op == spec.OpPurge:
-		return nothingRemains(server, report)
+		return NothingRemains(server, report)
 	}
 	return nil
 }
 
-// nothingRemains is the error about a server that should have nothing of flock's: it
+// NothingRemains is the error about a server that should have nothing of flock's: it
 // must say that it looked, and that nothing was there.
-func nothingRemains(server string, report *spec.Report) error {
+func NothingRemains(server string, report *spec.Report) error {
 	switch {
 	case report.Left > 0:
 		return hint.Errorf("server "+server, "flock purge "+server, "%s", restOf(server, report))
@@ -179,7 +183,7 @@ func nothingRemains(server string, report *spec.Report) error {
 }
 
 func restOf(server string, report *spec.Report) string {
-	return fmt.Sprintf("%d objects are left on %s: %s", report.Left, server, fewOf(report.Remains))
+	return fmt.Sprintf("%d objects are left on %s: %s", report.Left, server, ground.Few(report.Remains))
 }
 
 // errorWithRest adds what remains to an error, if the server named it.
@@ -231,7 +235,13 @@ func complaint(server, op string, p *spec.Problem) error {
 	if p.What == "" || len(p.What)+len(p.Where)+len(p.Next) > maxText {
 		return unbelieved(server, op, "it is an error that says nothing")
 	}
-	return problemError(server, p)
+	return Problem(server, p)
+}
+
+// DidNothing is the error about a server that reports success without a step, while these
+// are left.
+func DidNothing(server string, left []spec.Step) error {
+	return unbelieved(server, spec.OpApply, "it did nothing, and this differs: "+spec.FewSteps(left))
 }
 
 // unbelieved is the error about an answer that contradicts itself.
