@@ -82,37 +82,6 @@ func delivers(a, b *spec.Host) string {
 	return "from " + dev + ", which is not there"
 }
 
-func TestStagesKeepOldAndNew(t *testing.T) {
-	was := &spec.Host{
-		Links:  []spec.Link{{Name: "br", MTU: 1450}, {Name: "old"}},
-		Routes: []spec.Route{{Dst: netip.MustParsePrefix("10.1.0.0/24"), Dev: "old"}, {Dst: netip.MustParsePrefix("10.2.0.0/24"), Dev: "old"}},
-		Neighs: []spec.Neigh{{Link: "old", IP: netip.MustParsePrefix("10.1.0.0/24").Addr(), MAC: "a"}},
-	}
-	now := &spec.Host{
-		Links:  []spec.Link{{Name: "br", MTU: 1500}, {Name: "new"}},
-		Routes: []spec.Route{{Dst: netip.MustParsePrefix("10.1.0.0/24"), Dev: "new"}, {Dst: netip.MustParsePrefix("10.3.0.0/24"), Dev: "new"}},
-	}
-	both := stages(was, now)
-	for i, want := range []string{
-		"10.1.0.0/24 old, 10.2.0.0/24 old, 10.3.0.0/24 new",
-		"10.1.0.0/24 new, 10.3.0.0/24 new, 10.2.0.0/24 old",
-	} {
-		var have []string
-		for _, r := range both[i].Routes {
-			have = append(have, r.Dst.String()+" "+r.Dev)
-		}
-		if strings.Join(have, ", ") != want {
-			t.Errorf("stage %d: want %s, have %s", i, want, have)
-		}
-		if h := both[i]; len(h.Links) != 3 || h.Links[0].MTU != 1450 || len(h.Neighs) != 1 {
-			t.Errorf("stage %d: %+v", i, h)
-		}
-	}
-	if now.Links[0].MTU != 1500 {
-		t.Error("the last stage was changed on the way")
-	}
-}
-
 // A plan says that routes turn: the device that goes does not take them along.
 func TestPlanOfTurnedRoutes(t *testing.T) {
 	dst := netip.MustParsePrefix("10.244.1.0/24")

@@ -2,21 +2,12 @@ package change
 
 import (
 	"net/netip"
-	"slices"
-	"strings"
 
 	"github.com/flocknet/flock/internal/network"
-	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
-// A VXLAN device cannot be given another VNI, port or group: it is made anew, and servers
-// do not do that at the same moment. So the members' packets pass by a device that is there
-// for the change alone, with a VNI of its own: all make it ready, turn to it, make the
-// device anew, and turn back. On a bridge it is a second tunnel: spec.Beside, spec.Quiet.
-
-// passageMost is how many stages a change has at most before its last one.
-const passageMost = 4
+// Whether a change is a passage, and by which VNIs: see package passage.
 
 // way is what members' packets travel by. When it becomes another, the change has stages.
 type way struct {
@@ -76,118 +67,4 @@ func (r *run) passingVNIs() map[string]uint32 {
 		out[name], taken[free] = free, true
 	}
 	return out
-}
-
-// passage are the specs of a server on the way from was to now, without the last. VNIs are
-// those for the devices that are there for the change alone, by network.
-func passage(was, now *spec.Host, vnis map[string]uint32) []*spec.Host {
-	remade := remadeLinks(was, now, vnis)
-	if len(remade) == 0 {
-		ready := stages(was, now)
-		return ready[:]
-	}
-	between := *now
-	for _, l := range remade {
-		between = *between.Renamed(l.Name, passing(l.Name))
-		for i := range between.Links {
-			if between.Links[i].Name == passing(l.Name) {
-				tunnel := *l.Tunnel
-				tunnel.VNI = vnis[l.Network]
-				between.Links[i].Tunnel = &tunnel
-			}
-		}
-	}
-	to, from := stages(was, &between), stages(&between, now)
-	out := slices.Concat(to[:], from[:])
-	for _, l := range remade {
-		for i, turns := range [passageMost][2]string{{spec.Beside, spec.Quiet}, {spec.Quiet, spec.Beside}, {spec.Quiet, spec.Beside}, {spec.Beside, spec.Quiet}} {
-			openTo(out[i], l.Name)
-			if l.Master != "" {
-				turn(out[i], l.Name, turns[0])
-				turn(out[i], passing(l.Name), turns[1])
-			}
-		}
-	}
-	return out
-}
-
-// remadeLinks are the VXLAN devices of now that was has with another tunnel.
-func remadeLinks(was, now *spec.Host, vnis map[string]uint32) []spec.Link {
-	var out []spec.Link
-	at := func(h *spec.Host, name string) int {
-		return slices.IndexFunc(h.Links, func(l spec.Link) bool { return l.Name == name })
-	}
-	for _, l := range now.Links {
-		i := at(was, l.Name)
-		if l.Kind != spec.VXLAN || vnis[l.Network] == 0 || i < 0 || was.Links[i].Kind != spec.VXLAN || *was.Links[i].Tunnel == *l.Tunnel {
-			continue
-		}
-		if at(was, passing(l.Name)) < 0 && at(now, passing(l.Name)) < 0 {
-			out = append(out, l)
-		}
-	}
-	return out
-}
-
-// passing is the name of the device that stands for another, meanwhile.
-func passing(device string) string { return device[:len(device)-1] + "w" }
-
-// openTo makes packet filters take both devices for the tunnel.
-func openTo(h *spec.Host, device string) {
-	either := device[:len(device)-1] + "*" // as packet filters name the two
-	h.Gateways, h.Guards = slices.Clone(h.Gateways), slices.Clone(h.Guards)
-	for i := range h.Gateways {
-		if up := &h.Gateways[i].Uplink; *up == device || *up == passing(device) {
-			*up = either
-		}
-	}
-	for i := range h.Guards {
-		if up := &h.Guards[i].Uplink; *up == device || *up == passing(device) {
-			*up = either
-		}
-	}
-}
-
-// turn says what a tunnel is to its bridge.
-func turn(h *spec.Host, device, how string) {
-	h.Links = slices.Clone(h.Links)
-	for i := range h.Links {
-		if h.Links[i].Name == device {
-			h.Links[i].Turn = how
-		}
-	}
-}
-
-// lasting are the steps of all stages without those that another took back: about devices
-// that were there for the change alone, and about what is afterwards as it was before.
-func lasting(was, now *spec.Host, steps []spec.Step) []spec.Step {
-	if was == nil {
-		return steps
-	}
-	stays := map[string]bool{}
-	for _, r := range now.Routes {
-		stays[r.Object()] = slices.Contains(was.Routes, r)
-	}
-	for _, g := range now.Gateways {
-		stays["gateway "+g.Bridge] = slices.ContainsFunc(was.Gateways, func(o spec.Gateway) bool { return o.String() == g.String() })
-	}
-	for _, g := range now.Guards {
-		stays["ports "+g.Bridge] = slices.ContainsFunc(was.Guards, func(o spec.Guard) bool { return o.String() == g.String() })
-	}
-	if len(now.Unmanaged) == 1 && len(was.Unmanaged) == 1 {
-		stays["unmanaged"] = now.Unmanaged[0].String() == was.Unmanaged[0].String()
-	}
-	known := map[string]bool{}
-	for _, l := range slices.Concat(was.Links, now.Links) {
-		known[l.Name] = true
-	}
-	var meanwhile []string
-	for _, l := range now.Links {
-		if l.Kind == spec.VXLAN && !known[passing(l.Name)] {
-			meanwhile = append(meanwhile, passing(l.Name))
-		}
-	}
-	return slices.DeleteFunc(steps, func(s spec.Step) bool {
-		return stays[s.Object] || slices.ContainsFunc(meanwhile, func(device string) bool { return strings.Contains(s.Object, device) })
-	})
 }

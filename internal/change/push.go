@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/passage"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -59,7 +60,7 @@ func (r *run) push(ctx context.Context) {
 			if p.report != nil {
 				p.report.Steps = append(done[p], p.report.Steps...)
 				if done != nil {
-					p.report.Steps = lasting(r.was[p.name], p.want, p.report.Steps)
+					p.report.Steps = passage.Lasting(r.was[p.name], p.want, p.report.Steps)
 				}
 			}
 			r.e.event(Event{Server: p.name, Line: "done", Done: true, Err: p.err})

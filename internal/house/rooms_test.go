@@ -86,8 +86,8 @@ var rooms = map[string]room{
 	},
 	"internal/change": {
 		ours: []string{
-			"internal/answer", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/peering",
-			"internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target", "internal/verify",
+			"internal/answer", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option",
+			"internal/passage", "internal/peering", "internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target", "internal/verify",
 		},
 		theirs: []string{xSync},
 		never:  "a change talks to agents by remote and spec alone, and prints nothing",
@@ -129,6 +129,11 @@ var rooms = map[string]room{
 	"internal/answer": {
 		ours:   []string{"internal/ground", "internal/hint", "internal/spec"},
 		never:  "an answer is judged by itself and by what was asked: who asks, and what follows, is for change",
+		banned: impure,
+	},
+	"internal/passage": {
+		ours:   []string{"internal/spec"},
+		never:  "what is between two specs follows from the two: when each is applied is for change",
 		banned: impure,
 	},
 	"internal/verify": {

@@ -1,4 +1,4 @@
-package change
+package passage
 
 import (
 	"net/netip"
