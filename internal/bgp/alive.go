@@ -41,7 +41,7 @@ func (d *daemon) watchOver(ctx context.Context, addr netip.Addr) {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		if d.vigil(ctx, addr) {
-			send(ctx, d.journal.silent, addr)
+			send(ctx, d.journal.Silent, addr)
 		}
 	}()
 }
@@ -64,7 +64,7 @@ func (d *daemon) vigil(ctx context.Context, addr netip.Addr) (gone bool) {
 		next := vigilPause
 		switch {
 		case err != nil:
-			d.journal.print("neighbor %s: %v", addr, err)
+			d.journal.Print("neighbor %s: %v", addr, err)
 			return false
 		case n == nil, n.State&(unix.NUD_NOARP|unix.NUD_PERMANENT) != 0:
 			return false // behind a router or a tunnel: ARP cannot tell
@@ -77,7 +77,7 @@ func (d *daemon) vigil(ctx context.Context, addr netip.Addr) (gone bool) {
 			// The entry may be old: ask three times, one second apart.
 			n.State, asked = unix.NUD_PROBE, true
 			if err := netlink.NeighSet(n); err != nil {
-				d.journal.print("neighbor %s: ask whether it is there: %v", addr, err)
+				d.journal.Print("neighbor %s: ask whether it is there: %v", addr, err)
 				return false
 			}
 		}

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/bgp/bfd"
+	"github.com/flocknet/flock/internal/bgp/journal"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -46,8 +47,8 @@ func Run(ctx context.Context, dir, sockets string, log io.Writer, ready func() (
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d := &daemon{dir: dir, sockets: sockets, ready: ready, journal: newJournal(log), moves: make(chan move, 16), ended: make(chan struct{})}
-	if d.fib, err = openFIB(dir, func(p netip.Prefix) []learned { return d.speaker.others(p) }, d.journal.print); err != nil {
+	d := &daemon{dir: dir, sockets: sockets, ready: ready, journal: journal.New(log, unread), moves: make(chan move, 16), ended: make(chan struct{})}
+	if d.fib, err = openFIB(dir, func(p netip.Prefix) []learned { return d.speaker.others(p) }, d.journal.Print); err != nil {
 		return err
 	}
 	stopWatching, err := d.watchPeers(ctx, s)
@@ -98,7 +99,7 @@ type daemon struct {
 	dir      string
 	sockets  string
 	ready    func() (func() error, error)
-	journal  *journal
+	journal  *journal.Journal
 	watched  *bfd.Watcher
 	misses   <-chan bfd.Event
 	fib      *fib
@@ -212,7 +213,7 @@ func (d *daemon) follow(ctx context.Context, s *spec.BGP, restarting bool) {
 			if restarting {
 				err = d.speaker.seek(ctx)
 			}
-		case addr := <-d.journal.silent:
+		case addr := <-d.journal.Silent:
 			err = d.speaker.lost(ctx, addr)
 		case now := <-urge.C:
 			err = d.urge(ctx, taken, now, hold)
@@ -224,7 +225,7 @@ func (d *daemon) follow(ctx context.Context, s *spec.BGP, restarting bool) {
 			err = d.moved(ctx, m, told)
 		}
 		if err != nil && ctx.Err() == nil {
-			d.journal.print("sessions: %v", err)
+			d.journal.Print("sessions: %v", err)
 		}
 	}
 }

@@ -4,6 +4,6 @@
 // routes while it restarts. It reads a spec.BGP from a file and answers its agent on a
 // socket.
 //
-// It knows neither clusters nor networks, and changes no route of anybody else. No other
-// package imports GoBGP or gRPC.
+// It knows neither clusters nor networks, and changes no route of anybody else. Only
+// this package and journal import GoBGP or gRPC.
 package bgp

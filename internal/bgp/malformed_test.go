@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/flocknet/flock/internal/bgp/journal"
 )
 
 // attribute is one of an UPDATE, of a value that may be anything.
@@ -208,14 +210,14 @@ func TestMalformedMessages(t *testing.T) {
 	for _, four := range []bool{true, false} {
 		list := malformed(four)
 		t.Run(fmt.Sprintf("updates, four octets %v", four), func(t *testing.T) {
-			batches(t, list, func(message []byte) (heard, error) { return v.attack(four, nil, message) })
+			batches(t, list, func(message []byte) (journal.Heard, error) { return v.attack(four, nil, message) })
 			if err := v.lives(); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	t.Run("opens", func(t *testing.T) {
-		batches(t, opens(), func(message []byte) (heard, error) { return v.attack(true, message) })
+		batches(t, opens(), func(message []byte) (journal.Heard, error) { return v.attack(true, message) })
 		if err := v.lives(); err != nil {
 			t.Error(err)
 		}
@@ -228,7 +230,7 @@ func TestMalformedMessages(t *testing.T) {
 				list[fmt.Sprint(kind, " empty")] = frame(byte(kind))
 			}
 		}
-		batches(t, list, func(message []byte) (heard, error) { return v.attack(true, nil, message) })
+		batches(t, list, func(message []byte) (journal.Heard, error) { return v.attack(true, nil, message) })
 		if err := v.lives(); err != nil {
 			t.Error(err)
 		}
@@ -236,7 +238,7 @@ func TestMalformedMessages(t *testing.T) {
 }
 
 // batches attacks with each message of list, a few at a time.
-func batches(t *testing.T, list map[string][]byte, attack func([]byte) (heard, error)) {
+func batches(t *testing.T, list map[string][]byte, attack func([]byte) (journal.Heard, error)) {
 	t.Helper()
 	t.Logf("%d messages", len(list))
 	turn := make(chan struct{}, 4)
@@ -278,8 +280,8 @@ func TestFaultsAreTold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Log(h.why)
-			if !strings.Contains(h.why, c.want) {
+			t.Log(h.Why)
+			if !strings.Contains(h.Why, c.want) {
 				t.Errorf("want %q, have %+v", c.want, h)
 			}
 			if err := v.lives(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/bgp/journal"
 	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -96,14 +97,14 @@ func explanation(end string) []string {
 	var code, sub uint8
 	if _, rest, ok := strings.Cut(end, " heard "); ok {
 		_, _ = fmt.Sscan(rest, &code, &sub)
-		if text := explain(code, sub, "", true); text != badPeerAS {
+		if text := journal.Explain(code, sub, "", true); text != journal.BadPeerAS {
 			return []string{"we ended the session: " + text}
 		}
 		return []string{"it says AS", "it says another AS"}
 	}
 	if _, rest, ok := strings.Cut(end, " said "); ok {
 		_, _ = fmt.Sscan(rest, &code, &sub)
-		return []string{"it ended the session: " + explain(code, sub, "", false)}
+		return []string{"it ended the session: " + journal.Explain(code, sub, "", false)}
 	}
 	return []string{""}
 }

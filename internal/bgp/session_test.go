@@ -18,6 +18,7 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 	"github.com/osrg/gobgp/v4/pkg/server"
 
+	"github.com/flocknet/flock/internal/bgp/journal"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -49,13 +50,13 @@ func openTarget() (*target, error) {
 	if err := l.Close(); err != nil {
 		return nil, err
 	}
-	j := newJournal(io.Discard)
+	j := journal.New(io.Discard, unread)
 	go func() {
-		for range j.silent { //nolint:revive // nobody asks
+		for range j.Silent { //nolint:revive // nobody asks
 		}
 	}()
 	s := &spec.BGP{Network: "bnet", AS: 64512, RouterID: addr("127.0.0.1"), Hold: 3600, Own: prefixes("10.0.10.0/24"), Prefixes: prefixes("10.0.10.0/24")}
-	t.speaker = &speaker{gobgp: server.NewBgpServer(server.LoggerOption(j.logger(), nil)), journal: j, running: s, up: map[netip.Addr]bool{}}
+	t.speaker = &speaker{gobgp: server.NewBgpServer(server.LoggerOption(j.Logger(), nil)), journal: j, running: s, up: map[netip.Addr]bool{}}
 	go t.speaker.gobgp.Serve()
 	ctx := context.Background()
 	global := &api.Global{Asn: s.AS, RouterId: s.RouterID.String(), ListenPort: int32(t.port), ListenAddresses: []string{"127.0.0.1"}, UseMultiplePaths: true} //nolint:gosec // a port
@@ -161,15 +162,15 @@ func (t *target) witness(from netip.Addr, four bool) error {
 // attack has one session in which, after a sound OPEN or the one given, all of the
 // messages are said. It returns when the target is through with them, and what the
 // target says of it.
-func (t *target) attack(four bool, open []byte, messages ...[]byte) (heard, error) {
+func (t *target) attack(four bool, open []byte, messages ...[]byte) (journal.Heard, error) {
 	n := t.attackers.Add(1)
 	from := netip.AddrFrom4([4]byte{127, 1 + byte(n>>16), byte(n >> 8), byte(n)})
 	if err := t.admits(from, 65001); err != nil {
-		return heard{}, err
+		return journal.Heard{}, err
 	}
 	c, err := t.dial(from)
 	if err != nil {
-		return heard{}, err
+		return journal.Heard{}, err
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
@@ -179,7 +180,7 @@ func (t *target) attack(four bool, open []byte, messages ...[]byte) (heard, erro
 			err = greet(c, sound)
 		}
 		if err != nil {
-			return heard{}, err
+			return journal.Heard{}, err
 		}
 	} else {
 		messages = append([][]byte{open, frame(bgp.BGP_MSG_KEEPALIVE)}, messages...)
@@ -193,11 +194,11 @@ func (t *target) attack(four bool, open []byte, messages ...[]byte) (heard, erro
 		_ = tcp.CloseWrite()
 	}
 	if _, err := io.Copy(io.Discard, c); errors.Is(err, context.DeadlineExceeded) {
-		return heard{}, fmt.Errorf("attacker %s: not through after 10 s: %w", from, err)
+		return journal.Heard{}, fmt.Errorf("attacker %s: not through after 10 s: %w", from, err)
 	}
-	h := t.speaker.journal.about(from)
+	h := t.speaker.journal.About(from)
 	err = t.speaker.gobgp.DeletePeer(context.Background(), &api.DeletePeerRequest{Address: from.String()})
-	t.speaker.journal.forget(from)
+	t.speaker.journal.Forget(from)
 	return h, err
 }
 

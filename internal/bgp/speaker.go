@@ -18,6 +18,7 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 	"github.com/osrg/gobgp/v4/pkg/server"
 
+	"github.com/flocknet/flock/internal/bgp/journal"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -25,7 +26,7 @@ import (
 // concurrently.
 type speaker struct {
 	gobgp   *server.BgpServer
-	journal *journal
+	journal *journal.Journal
 	started time.Time
 
 	mu sync.Mutex
@@ -40,13 +41,13 @@ type speaker struct {
 
 // openSpeaker starts GoBGP without neighbours. It listens on the loopback device until
 // admit.
-func openSpeaker(ctx context.Context, s *spec.BGP, socket string, j *journal, restarting bool) (*speaker, error) {
+func openSpeaker(ctx context.Context, s *spec.BGP, socket string, j *journal.Journal, restarting bool) (*speaker, error) {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove an old socket: %w", err)
 	}
 	sp := &speaker{
 		journal: j, started: time.Now(), restarting: restarting,
-		gobgp:   server.NewBgpServer(server.LoggerOption(j.logger(), nil), server.GrpcListenAddress("unix://"+socket)),
+		gobgp:   server.NewBgpServer(server.LoggerOption(j.Logger(), nil), server.GrpcListenAddress("unix://"+socket)),
 		running: &spec.BGP{Network: s.Network, AS: s.AS, RouterID: s.RouterID, Hold: s.Hold, Restart: s.Restart, ClusterID: s.ClusterID},
 		up:      map[netip.Addr]bool{}, waiting: map[netip.Addr]bool{},
 	}
@@ -237,7 +238,7 @@ func (sp *speaker) greet(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor, p
 	if err := sp.gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: peerOf(s, n, password, sp.restarting)}); err != nil {
 		return fmt.Errorf("add neighbor %s: %w", n.Addr, err)
 	}
-	sp.journal.curious.Store(true)
+	sp.journal.Explains(true)
 	return nil
 }
 
@@ -254,7 +255,7 @@ func (sp *speaker) part(ctx context.Context, s *spec.BGP, n spec.BGPNeighbor) er
 	if err := sp.gobgp.DeletePeer(ctx, &api.DeletePeerRequest{Address: n.Addr.String()}); err != nil {
 		return fmt.Errorf("remove neighbor %s: %w", n.Addr, err)
 	}
-	sp.journal.forget(n.Addr)
+	sp.journal.Forget(n.Addr)
 	return nil
 }
 
@@ -306,7 +307,7 @@ func (sp *speaker) state(addr netip.Addr, up bool) (ended bool) {
 	ended = sp.up[addr] && !up
 	sp.up[addr] = up
 	down := func(n spec.BGPNeighbor) bool { return !sp.up[n.Addr] }
-	sp.journal.curious.Store(slices.ContainsFunc(sp.running.Neighbors, down))
+	sp.journal.Explains(slices.ContainsFunc(sp.running.Neighbors, down))
 	return ended
 }
 
@@ -337,11 +338,11 @@ func (sp *speaker) lost(ctx context.Context, addr netip.Addr) error {
 		if n.Addr != addr {
 			continue
 		}
-		heard := sp.journal.about(addr)
+		heard := sp.journal.About(addr)
 		if err := sp.part(ctx, sp.running, n); err != nil {
 			return err
 		}
-		sp.journal.restore(addr, heard)
+		sp.journal.Restore(addr, heard)
 		return sp.greet(ctx, sp.running, n, sp.secrets[n.Secret])
 	}
 	return nil

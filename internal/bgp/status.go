@@ -15,6 +15,7 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
+	"github.com/flocknet/flock/internal/bgp/journal"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -112,7 +113,7 @@ func (sp *speaker) neighbors(ctx context.Context, s *spec.BGP, secrets map[strin
 	drops := md5Drops()
 	out := make([]spec.BGPNeighborStatus, 0, len(s.Neighbors))
 	for _, n := range s.Neighbors {
-		h := sp.journal.about(n.Addr)
+		h := sp.journal.About(n.Addr)
 		one := neighborStatus(s, n, peers[n.Addr], h, secrets[n.Secret] != "", drops)
 		if one.State == spec.BGPEstablished && one.Uptime >= spec.BGPHeard {
 			if one.Unmatched, err = sp.unmatched(s, n); err != nil {
@@ -154,7 +155,7 @@ var states = map[api.PeerState_SessionState]string{
 }
 
 // neighborStatus is one session; p is nil if GoBGP does not have the neighbour.
-func neighborStatus(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, password bool, drops uint64) spec.BGPNeighborStatus {
+func neighborStatus(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h journal.Heard, password bool, drops uint64) spec.BGPNeighborStatus {
 	out := spec.BGPNeighborStatus{Addr: n.Addr, Name: n.Name, AS: n.AS, External: n.External, State: spec.BGPIdle}
 	if state, ok := states[p.GetState().GetSessionState()]; ok {
 		out.State = state
@@ -181,30 +182,30 @@ func neighborStatus(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, passw
 		out.Uptime = since(p.GetTimers().GetState().GetDowntime().GetSeconds())
 	}
 	out.Why = whyDown(s, n, p, h, password, drops)
-	out.Refused = h.refused || p.GetState().GetAdminState() == api.PeerState_ADMIN_STATE_PFX_CT
+	out.Refused = h.Refused || p.GetState().GetAdminState() == api.PeerState_ADMIN_STATE_PFX_CT
 	return out
 }
 
 // whyDown says why n's session is not up.
-func whyDown(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h heard, password bool, drops uint64) string {
+func whyDown(s *spec.BGP, n spec.BGPNeighbor, p *api.Peer, h journal.Heard, password bool, drops uint64) string {
 	wrong := fmt.Sprintf("Bad Peer AS: it says another AS than %d, the one expected of it", n.AS)
-	if h.as != 0 {
-		wrong = fmt.Sprintf("Bad Peer AS: it says AS %d, and AS %d is expected of it", h.as, n.AS)
+	if h.AS != 0 {
+		wrong = fmt.Sprintf("Bad Peer AS: it says AS %d, and AS %d is expected of it", h.AS, n.AS)
 	}
-	why := strings.Replace(h.why, badPeerAS, wrong, 1)
+	why := strings.Replace(h.Why, journal.BadPeerAS, wrong, 1)
 	switch {
 	case p.GetState().GetAdminState() == api.PeerState_ADMIN_STATE_PFX_CT:
 		return fmt.Sprintf("it announced more than %d prefixes, so the session ended and stays down: "+
 			"raise the limit, or remove the neighbor and add it again", n.MaxPrefixes)
-	case (why == "" || strings.HasSuffix(why, weEnded+unexpected)) && p.GetState().GetMessages().GetReceived().GetNotification() > 0:
+	case (why == "" || strings.HasSuffix(why, journal.WeEnded+journal.Unexpected)) && p.GetState().GetMessages().GetReceived().GetNotification() > 0:
 		// Its NOTIFICATION came later than look waits.
 		why = fmt.Sprintf("it refuses the session: most often it expects another AS than %d, the one of this server; its log says", s.AS)
 	case why == "":
 		why = "no session yet"
-	case why == noBGP && h.last != "":
-		why += "; the last session ended: " + h.last
+	case why == journal.NoBGP && h.Last != "":
+		why += "; the last session ended: " + h.Last
 	}
-	if why != noAnswer {
+	if why != journal.NoAnswer {
 		return why
 	}
 	if password {

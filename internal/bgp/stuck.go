@@ -69,8 +69,8 @@ func (d *daemon) urge(ctx context.Context, t intakes, now time.Time, hold time.D
 			continue
 		}
 		delete(t, addr)
-		d.journal.ended(addr, tookNothing)
-		d.journal.print("neighbor %s: %s", addr, tookNothing)
+		d.journal.Ended(addr, tookNothing)
+		d.journal.Print("neighbor %s: %s", addr, tookNothing)
 		if err := d.speaker.lost(ctx, addr); err != nil {
 			return err
 		}

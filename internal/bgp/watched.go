@@ -32,7 +32,7 @@ func (d *daemon) watchPeers(ctx context.Context, s *spec.BGP) (stop func(), err 
 // be.
 func (d *daemon) watch(s *spec.BGP) {
 	if err := d.watched.Set(bfd.Peers(s)); err != nil {
-		d.journal.print("not all neighbors are watched: %v", err)
+		d.journal.Print("not all neighbors are watched: %v", err)
 	}
 }
 
@@ -40,14 +40,14 @@ func (d *daemon) watch(s *spec.BGP) {
 // stops then is no news, unless it said that it would not (RFC 5882, 4.3).
 func (d *daemon) missed(ctx context.Context, e bfd.Event) error {
 	if e.Up {
-		d.journal.print("neighbor %s: BFD is up", e.Addr)
+		d.journal.Print("neighbor %s: BFD is up", e.Addr)
 		return nil
 	}
-	d.journal.print("neighbor %s: BFD is down, %s", e.Addr, e.Why)
+	d.journal.Print("neighbor %s: BFD is down, %s", e.Addr, e.Why)
 	if !e.Failed || !e.Alone && !d.speaker.isUp(e.Addr) {
 		return nil
 	}
-	d.journal.ended(e.Addr, "BFD: "+e.Why)
+	d.journal.Ended(e.Addr, "BFD: "+e.Why)
 	d.watched.Met(e.Addr, false)
 	return d.speaker.lost(ctx, e.Addr)
 }

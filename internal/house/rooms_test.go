@@ -317,7 +317,7 @@ var rooms = map[string]room{
 		never:  "WireGuard devices are read and set: which a server has, and what else it has, is for the agent",
 	},
 	"internal/bgp": {
-		ours:   []string{"internal/bgp/bfd", "internal/control", "internal/rtnl", "internal/spec"},
+		ours:   []string{"internal/bgp/bfd", "internal/bgp/journal", "internal/control", "internal/rtnl", "internal/spec"},
 		theirs: []string{gobgp, netlink, xSys},
 		never:  "the daemon speaks BGP and keeps its routes: it knows neither the agent nor the cluster",
 	},
@@ -325,6 +325,11 @@ var rooms = map[string]room{
 		ours:   []string{"internal/spec"},
 		theirs: []string{xSys},
 		never:  "BFD tells that a neighbour is silent: what follows from that is BGP's",
+	},
+	"internal/bgp/journal": {
+		theirs: []string{gobgp},
+		never:  "why a session is down is read from what GoBGP says: what is done about it is the daemon's",
+		banned: []string{"os/exec"},
 	},
 	"internal/rtnl": {
 		theirs: []string{netlink, xSys},

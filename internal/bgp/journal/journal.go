@@ -1,6 +1,6 @@
 //go:build linux
 
-package bgp
+package journal
 
 import (
 	"context"
@@ -20,52 +20,61 @@ import (
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
-// journal reads GoBGP's log, the only place where GoBGP says what happened to a
+// Journal reads GoBGP's log, the only place where GoBGP says what happened to a
 // neighbour. It keeps, per neighbour, what to report about it, and writes the lines that
 // an operator wants to read.
-type journal struct {
+type Journal struct {
+	// Silent are neighbours whose hold time is over.
+	Silent chan netip.Addr
+
 	out io.Writer
 	// curious says that there are sessions to explain: GoBGP then logs why it cannot
 	// connect, and much more.
 	curious atomic.Bool
-	silent  chan netip.Addr // neighbours whose hold time is over
-	looks   chan struct{}   // bounds how many OPENs are awaited at once
+	unread  func(netip.Addr) [][]byte
+	looks   chan struct{} // bounds how many OPENs are awaited at once
 
 	mu    sync.Mutex
-	heard map[netip.Addr]heard
+	heard map[netip.Addr]Heard
 }
 
-// heard is what was last learned about a neighbour's session.
-type heard struct {
-	why     string
-	at      time.Time
-	last    string // why the last established session ended
-	fault   string // what was wrong with its last message, for the notification about it
-	refused bool   // one side refused the OPEN of the other (RFC 4271, 6.2)
-	noOpen  bool   // its first message was a NOTIFICATION, and GoBGP is still to say that this is no OPEN
-	as      uint32 // the one in its last OPEN; 0: unknown
+// Heard is what was last learned about a neighbour's session.
+type Heard struct {
+	Why     string // it is down, or "" while it is up
+	Last    string // why the last established session ended
+	Refused bool   // one side refused the OPEN of the other (RFC 4271, 6.2)
+	AS      uint32 // the one in its last OPEN; 0: unknown
+
+	at     time.Time // when Why was learned
+	fault  string    // what was wrong with its last message, for the notification about it
+	noOpen bool      // its first message was a NOTIFICATION, and GoBGP is still to say that this is no OPEN
 }
 
-func newJournal(out io.Writer) *journal {
-	j := &journal{out: out, silent: make(chan netip.Addr, 1024), looks: make(chan struct{}, maxLooks), heard: map[netip.Addr]heard{}}
+// New is a journal that writes to out. Unread is what a neighbour sent over its new
+// connections and GoBGP has not read yet; it may wait for it.
+func New(out io.Writer, unread func(neighbor netip.Addr) [][]byte) *Journal {
+	j := &Journal{out: out, unread: unread, Silent: make(chan netip.Addr, 1024), looks: make(chan struct{}, maxLooks), heard: map[netip.Addr]Heard{}}
 	j.curious.Store(true)
 	return j
 }
+
+// Explains says whether there are sessions to explain. There are until it says otherwise.
+func (j *Journal) Explains(sessions bool) { j.curious.Store(sessions) }
 
 // maxLooks is how many neighbours' OPENs are read at once.
 const maxLooks = 8
 
 // handler is the journal, with the fields that one of GoBGP's loggers adds to each line.
 type handler struct {
-	*journal
+	*Journal
 	with fields
 }
 
 // fields are what a line of GoBGP's log has besides its message.
 type fields map[string]slog.Value
 
-// logger is the logger that GoBGP gets.
-func (j *journal) logger() *slog.Logger { return slog.New(handler{journal: j}) }
+// Logger is the logger that GoBGP gets.
+func (j *Journal) Logger() *slog.Logger { return slog.New(handler{Journal: j}) }
 
 // Enabled says which levels GoBGP is to log.
 func (h handler) Enabled(_ context.Context, level slog.Level) bool {
@@ -104,7 +113,7 @@ func (h handler) Handle(_ context.Context, r slog.Record) error {
 	case ok && r.Level == slog.LevelWarn:
 		h.warn(addr, r.Message, f)
 	case r.Level >= slog.LevelWarn:
-		h.print("%s: %v", r.Message, f)
+		h.Print("%s: %v", r.Message, f)
 	}
 	return nil
 }
@@ -121,11 +130,11 @@ const (
 )
 
 // warn reads warnings: the ends of sessions.
-func (j *journal) warn(addr netip.Addr, msg string, f fields) {
+func (j *Journal) warn(addr netip.Addr, msg string, f fields) {
 	switch msg {
 	case "hold timer expired":
 		j.note(addr, "it was silent for the hold time")
-		j.silent <- addr
+		j.Silent <- addr
 	case "prefix limit reached", "Closed an accepted connection", "restart flag is not set":
 	default:
 		if err, ok := f["Error"]; ok {
@@ -135,7 +144,7 @@ func (j *journal) warn(addr netip.Addr, msg string, f fields) {
 }
 
 // info reads what comes up and goes down, and which connections fail.
-func (j *journal) info(addr netip.Addr, msg string, f fields) {
+func (j *Journal) info(addr netip.Addr, msg string, f fields) {
 	switch msg {
 	case "failed to connect":
 		if why := unreachable(f["Error"].String()); why != "" {
@@ -156,14 +165,14 @@ func (j *journal) info(addr netip.Addr, msg string, f fields) {
 		if number(f["Code"]) == bgp.BGP_ERROR_CEASE && number(f["Subcode"]) == bgp.BGP_ERROR_SUB_PEER_DECONFIGURED {
 			return // whoever removed it said why
 		}
-		j.refuse(addr, weEnded, notification(f, true), f)
+		j.refuse(addr, WeEnded, notification(f, true), f)
 	case "Administrative shutdown(Prefix limit reached)", "Peer Up", "Peer Down":
 		j.turn(addr, msg, f["Reason"].String())
 	}
 }
 
 // turn notes that a session came up or went down.
-func (j *journal) turn(addr netip.Addr, msg, word string) {
+func (j *Journal) turn(addr netip.Addr, msg, word string) {
 	if word == "dying" || word == "unknown" {
 		return // we removed it ourselves
 	}
@@ -171,43 +180,43 @@ func (j *journal) turn(addr netip.Addr, msg, word string) {
 	h := j.heard[addr]
 	switch {
 	case msg == "Peer Up":
-		h.why, h.refused = "", false
+		h.Why, h.Refused = "", false
 	case msg == "Peer Down" && time.Since(h.at) > time.Second:
 		// The line before, a notification for example, says more.
-		h.why, h.at = reason(word), time.Now()
+		h.Why, h.at = reason(word), time.Now()
 		fallthrough
 	case msg == "Peer Down":
-		h.last = h.why
+		h.Last = h.Why
 	}
 	j.heard[addr] = h
 	j.mu.Unlock()
-	if h.why == "" {
-		j.print("neighbor %s: up", addr)
+	if h.Why == "" {
+		j.Print("neighbor %s: up", addr)
 	} else {
-		j.print("neighbor %s: down, %s", addr, h.why)
+		j.Print("neighbor %s: down, %s", addr, h.Why)
 	}
 }
 
-func (j *journal) note(addr netip.Addr, why string) {
+func (j *Journal) note(addr netip.Addr, why string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	h := j.heard[addr]
-	h.why, h.at = why, time.Now()
+	h.Why, h.at = why, time.Now()
 	j.heard[addr] = h
 }
 
-// ended notes why this server ends a neighbour's session.
-func (j *journal) ended(addr netip.Addr, why string) {
+// Ended notes why this server ends a neighbour's session.
+func (j *Journal) Ended(addr netip.Addr, why string) {
 	j.note(addr, why)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	h := j.heard[addr]
-	h.last = why
+	h.Last = why
 	j.heard[addr] = h
 }
 
 // blame notes an error of a neighbour that ends its session or drops a route.
-func (j *journal) blame(addr netip.Addr, msg, fault string) {
+func (j *Journal) blame(addr netip.Addr, msg, fault string) {
 	j.note(addr, msg+": "+fault)
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -218,11 +227,11 @@ func (j *journal) blame(addr netip.Addr, msg, fault string) {
 
 // refuse notes a NOTIFICATION about an OPEN, which will repeat. For one that this server
 // sent, the line before has the reason.
-func (j *journal) refuse(addr netip.Addr, who, what string, f fields) {
+func (j *Journal) refuse(addr netip.Addr, who, what string, f fields) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	h := j.heard[addr]
-	if h.noOpen && what == unexpected {
+	if h.noOpen && what == Unexpected {
 		h.noOpen = false
 		j.heard[addr] = h
 		return
@@ -230,26 +239,27 @@ func (j *journal) refuse(addr netip.Addr, who, what string, f fields) {
 	if h.fault != "" && time.Since(h.at) < time.Second {
 		what += " (" + h.fault + ")"
 	}
-	h.why, h.fault, h.at = who+what, "", time.Now()
-	h.refused = number(f["Code"]) == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR
+	h.Why, h.fault, h.at = who+what, "", time.Now()
+	h.Refused = number(f["Code"]) == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR
 	j.heard[addr] = h
 }
 
-// about is what was last learned about addr.
-func (j *journal) about(addr netip.Addr) heard {
+// About is what was last learned about addr.
+func (j *Journal) About(addr netip.Addr) Heard {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.heard[addr]
 }
 
-// forget drops what is known of a neighbour that was removed.
-func (j *journal) forget(addr netip.Addr) {
+// Forget drops what is known of a neighbour that was removed.
+func (j *Journal) Forget(addr netip.Addr) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	delete(j.heard, addr)
 }
 
-func (j *journal) print(format string, args ...any) { fmt.Fprintf(j.out, format+"\n", args...) }
+// Print writes a line to the daemon's own log.
+func (j *Journal) Print(format string, args ...any) { fmt.Fprintf(j.out, format+"\n", args...) }
 
 func neighborOf(f fields) (netip.Addr, bool) {
 	key, ok := f["Key"]
@@ -267,28 +277,29 @@ func unreachable(text string) string {
 	root = strings.TrimSpace(root)
 	switch root {
 	case syscall.ECONNREFUSED.Error():
-		return noBGP
+		return NoBGP
 	case syscall.EHOSTUNREACH.Error(), syscall.ENETUNREACH.Error():
 		return "there is no way to it (" + root + ")"
 	case syscall.EADDRNOTAVAIL.Error():
 		return "this server has not the address that the session is from"
 	case syscall.ETIMEDOUT.Error(), os.ErrDeadlineExceeded.Error():
-		return noAnswer
+		return NoAnswer
 	}
 	return "no connection: " + root
 }
 
+// Why a session is down, where who tells it knows more.
 const (
-	noBGP     = "nothing takes BGP connections there (TCP port 179: connection refused)"
-	noAnswer  = "no answer on TCP port 179"
-	badPeerAS = "Bad Peer AS: it says another AS than the expected one"
+	NoBGP     = "nothing takes BGP connections there (TCP port 179: connection refused)"
+	NoAnswer  = "no answer on TCP port 179"
+	BadPeerAS = "Bad Peer AS: it says another AS than the expected one"
 )
 
-// weEnded begins why a session is down that this server ended.
-const weEnded = "we ended the session: "
+// WeEnded begins why a session is down that this server ended.
+const WeEnded = "we ended the session: "
 
-// unexpected describes what GoBGP sends a neighbour whose first message is no OPEN.
-var unexpected = explain(bgp.BGP_ERROR_FSM_ERROR, bgp.BGP_ERROR_SUB_RECEIVE_UNEXPECTED_MESSAGE_IN_OPENSENT_STATE, "", true)
+// Unexpected describes what GoBGP sends a neighbour whose first message is no OPEN.
+var Unexpected = Explain(bgp.BGP_ERROR_FSM_ERROR, bgp.BGP_ERROR_SUB_RECEIVE_UNEXPECTED_MESSAGE_IN_OPENSENT_STATE, "", true)
 
 // notification describes a NOTIFICATION that GoBGP logged; sent says that this server
 // sent it.
@@ -297,7 +308,7 @@ func notification(f fields, sent bool) string {
 	if v, ok := f["Communicated-Reason"]; ok {
 		said = v.String()
 	}
-	return explain(number(f["Code"]), number(f["Subcode"]), said, sent)
+	return Explain(number(f["Code"]), number(f["Subcode"]), said, sent)
 }
 
 // number is a numeric field of GoBGP's log; 0 if it is no number.
@@ -308,13 +319,13 @@ func number(v slog.Value) uint8 {
 	return uint8(v.Int64()) //nolint:gosec // a byte of the message
 }
 
-// explain describes a NOTIFICATION (RFC 4271, 4.5; RFC 4486); said is the text that came
+// Explain describes a NOTIFICATION (RFC 4271, 4.5; RFC 4486); said is the text that came
 // with it, sent says that this server sent it.
-func explain(code, sub uint8, said string, sent bool) string {
+func Explain(code, sub uint8, said string, sent bool) string {
 	text := bgp.NewNotificationErrorCode(code, sub).String()
 	switch {
 	case code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR && sub == bgp.BGP_ERROR_SUB_BAD_PEER_AS && sent:
-		text = badPeerAS
+		text = BadPeerAS
 	case code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR && sub == bgp.BGP_ERROR_SUB_BAD_PEER_AS:
 		text = "Bad Peer AS: it expects another AS than the one of this server"
 	case code == bgp.BGP_ERROR_OPEN_MESSAGE_ERROR && sub == bgp.BGP_ERROR_SUB_BAD_BGP_IDENTIFIER:
@@ -347,8 +358,8 @@ func reason(word string) string {
 	return word
 }
 
-// restore keeps what is known of a neighbour that is removed and added again.
-func (j *journal) restore(addr netip.Addr, h heard) {
+// Restore keeps what is known of a neighbour that is removed and added again.
+func (j *Journal) Restore(addr netip.Addr, h Heard) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.heard[addr] = h
