@@ -138,7 +138,7 @@ const handedOver = "FLOCK_HANDED_OVER"
 // Find finds util-linux's flock for a call with args. The error says that there is none.
 func Find(args []string, getenv func(string) string) (path string, err error) {
 	if getenv(handedOver) != strconv.Itoa(os.Getpid()) {
-		path = theirFlock(getenv("PATH"))
+		path = theirFlock(append([]string{"/usr/bin", "/bin"}, filepath.SplitList(getenv("PATH"))...))
 	}
 	if path == "" {
 		return "", hint.Errorf("", "flock help", "%q is none of flock's commands, and util-linux's flock(1) is not installed", strings.Join(args, " "))
@@ -153,8 +153,8 @@ func Exec(path string, args []string) error {
 	return hint.With(fmt.Errorf("hand over to %s: %w", path, err), "", "")
 }
 
-// theirFlock finds a program called flock that is not this one.
-func theirFlock(path string) string {
+// theirFlock finds a program called flock in dirs that is not this one.
+func theirFlock(dirs []string) string {
 	me, err := os.Executable()
 	if err != nil {
 		return ""
@@ -163,7 +163,7 @@ func theirFlock(path string) string {
 	if err != nil {
 		return ""
 	}
-	for _, dir := range append([]string{"/usr/bin", "/bin"}, filepath.SplitList(path)...) {
+	for _, dir := range dirs {
 		if !filepath.IsAbs(dir) {
 			continue
 		}
