@@ -98,6 +98,7 @@ type session struct {
 	agreed  string             // sum of the last spec that was planned without a problem
 	armed   *undo
 	taker   probe.Listeners   // of other members' data
+	below   *probe.Underlay   // what is heard below all networks; nil: nothing
 	made    map[string]string // key files of this session that no apply has named, with their devices
 	told    time.Time         // of the last progress
 	unguard func()            // puts signals back as they were; nil: they are
@@ -178,6 +179,7 @@ func (s *session) end() error {
 		defer s.unguard()
 	}
 	s.taker.Close()
+	s.below.Close()
 	var errs []error
 	for _, k := range s.kernels {
 		errs = append(errs, k.Close())
@@ -293,6 +295,8 @@ func (s *session) look(ctx context.Context, r spec.Request) (*spec.Reply, error)
 		return measure(ctx, r)
 	case spec.OpBulk:
 		return s.bulk(ctx, r)
+	case spec.OpUnderlay:
+		return s.underlay(ctx, r)
 	}
 	return nil, nil
 }

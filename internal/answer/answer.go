@@ -58,6 +58,10 @@ func Check(server string, req *spec.Request, reply *spec.Reply) error {
 		if req.Bulk == nil || reply.Bulk == nil || !flowed(req.Bulk, reply.Bulk) {
 			return unbelieved(server, req.Op, "it is about other data")
 		}
+	case spec.OpUnderlay:
+		if reply.Underlay == nil {
+			return unbelieved(server, req.Op, "it says nothing of what is below the networks")
+		}
 	case spec.OpMeasure:
 		if !slices.EqualFunc(req.Echoes, reply.Echoes, credible) {
 			return unbelieved(server, req.Op, "it measured something else")
@@ -103,6 +107,7 @@ func strayPart(op string, reply *spec.Reply) string {
 		{"paths", len(reply.Unheard) > 0, op == spec.OpProbe},
 		{"echoes", len(reply.Echoes)+len(reply.Callers) > 0, op == spec.OpMeasure},
 		{"bulk data", reply.Bulk != nil, op == spec.OpBulk},
+		{"packets", reply.Underlay != nil, op == spec.OpUnderlay},
 		{"a BGP status", reply.BGP != nil, op == spec.OpBGP},
 	} {
 		if part.stands && !part.of {

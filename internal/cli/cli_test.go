@@ -125,6 +125,11 @@ func (s *scripted) Verify(ctx context.Context, networks []string, _, _ bool) (*c
 	return &change.Verification{Cluster: c, Without: networks}, err
 }
 
+func (s *scripted) Probe(context.Context, []string, []int) (*change.Probing, error) {
+	s.contacts++
+	return &change.Probing{}, nil
+}
+
 // BGP answers what the script holds for the servers, once or until it is content.
 func (s *scripted) BGP(_ context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error) {
 	s.contacts++

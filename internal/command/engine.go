@@ -23,6 +23,7 @@ type Engine interface {
 	Purge(ctx context.Context, server string, login state.Server) (*spec.Report, error)
 	Containers(ctx context.Context, server string) ([]spec.Container, error)
 	Verify(ctx context.Context, networks []string, all, bulk bool) (*change.Verification, error)
+	Probe(ctx context.Context, servers []string, ports []int) (*change.Probing, error)
 	BGP(ctx context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error)
 	RequestBGP(ctx context.Context, o change.BGPRequest) (answer, last change.Speaker, err error)
 }

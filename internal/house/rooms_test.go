@@ -51,7 +51,7 @@ var rooms = map[string]room{
 	"internal/view": {
 		ours: []string{
 			"internal/change", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/screen",
-			"internal/segment", "internal/spec", "internal/state", "internal/target", "internal/verify",
+			"internal/segment", "internal/spec", "internal/state", "internal/target", "internal/underlay", "internal/verify",
 		},
 		never:  "a view shows the values that it is given: what a command asks, changes and exits with is the command line's",
 		banned: []string{"net", "os", "os/exec"},
@@ -87,7 +87,7 @@ var rooms = map[string]room{
 	"internal/change": {
 		ours: []string{
 			"internal/answer", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option",
-			"internal/passage", "internal/peering", "internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target", "internal/verify",
+			"internal/passage", "internal/peering", "internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target", "internal/underlay", "internal/verify",
 		},
 		theirs: []string{xSync},
 		never:  "a change talks to agents by remote and spec alone, and prints nothing",
@@ -135,6 +135,10 @@ var rooms = map[string]room{
 		ours:   []string{"internal/spec"},
 		never:  "what is between two specs follows from the two: when each is applied is for change",
 		banned: impure,
+	},
+	"internal/underlay": {
+		ours:  []string{"internal/spec"},
+		never: "what is tried and recommended is decided by values alone: whoever sends is elsewhere",
 	},
 	"internal/verify": {
 		ours:   []string{"internal/ground", "internal/spec", "internal/state"},
@@ -273,7 +277,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent/probe": {
 		ours: []string{
-			"internal/agent/arp", "internal/agent/host", "internal/agent/wg", "internal/spec",
+			"internal/agent/arp", "internal/agent/host", "internal/agent/socket", "internal/agent/wg", "internal/spec",
 		},
 		theirs: []string{xSys},
 		never:  "who answers is told, and nothing is concluded from it or changed by it",

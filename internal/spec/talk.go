@@ -15,20 +15,21 @@ import (
 
 // Operations of a Request.
 const (
-	OpFacts     = "facts"   // take no lock: Reply.Facts
-	OpPlan      = "plan"    // take the server's lock, compare Want with the kernel: Reply.Plan, Reply.Facts
-	OpApply     = "apply"   // change the kernel, with the undo armed: Reply.Report
-	OpConfirm   = "confirm" // disarm the undo, store Want as the server's last spec
-	OpStatus    = "status"  // as plan, without the lock and without claims
-	OpKeys      = "keys"    // take the lock; make the key pairs of Keys that are missing: Reply.Keys
-	OpBGP       = "bgp"     // ask the cluster's BGP daemon, take no lock: Reply.BGP
-	OpHandshake = "speak"   // take the lock; wait for a handshake with each of Peers: Reply.Silent
-	OpNets      = "nets"    // take no lock: Reply.Containers
-	OpProbe     = "probe"   // take no lock; send Probes: Reply.Unheard
-	OpMeasure   = "measure" // take no lock; send Echoes: Reply.Echoes, Reply.Callers
-	OpBulk      = "bulk"    // take no lock; open ports, or send data to those of others: Reply.Bulk
-	OpPurge     = "purge"   // remove everything of the cluster, whichever cluster file made it: Reply.Report
-	OpAlive     = "alive"   // the workstation is still there; it is not answered
+	OpFacts     = "facts"    // take no lock: Reply.Facts
+	OpPlan      = "plan"     // take the server's lock, compare Want with the kernel: Reply.Plan, Reply.Facts
+	OpApply     = "apply"    // change the kernel, with the undo armed: Reply.Report
+	OpConfirm   = "confirm"  // disarm the undo, store Want as the server's last spec
+	OpStatus    = "status"   // as plan, without the lock and without claims
+	OpKeys      = "keys"     // take the lock; make the key pairs of Keys that are missing: Reply.Keys
+	OpBGP       = "bgp"      // ask the cluster's BGP daemon, take no lock: Reply.BGP
+	OpHandshake = "speak"    // take the lock; wait for a handshake with each of Peers: Reply.Silent
+	OpNets      = "nets"     // take no lock: Reply.Containers
+	OpProbe     = "probe"    // take no lock; send Probes: Reply.Unheard
+	OpMeasure   = "measure"  // take no lock; send Echoes: Reply.Echoes, Reply.Callers
+	OpBulk      = "bulk"     // take no lock; open ports, or send data to those of others: Reply.Bulk
+	OpUnderlay  = "underlay" // take no lock; send and hear packets below all networks: Reply.Underlay
+	OpPurge     = "purge"    // remove everything of the cluster, whichever cluster file made it: Reply.Report
+	OpAlive     = "alive"    // the workstation is still there; it is not answered
 )
 
 // Request is what the workstation asks of an agent.
@@ -52,6 +53,8 @@ type Request struct {
 	Echoes []Echo  `json:",omitempty"` // measure
 
 	Bulk *BulkRequest `json:",omitempty"` // bulk
+
+	Underlay *UnderlayRequest `json:",omitempty"` // underlay
 
 	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that ran DHCP so far
 	// Untouched are the networks in whose subnets no server ever ran DHCP. In others, a
@@ -94,9 +97,10 @@ type Reply struct {
 	Unheard []Probe  `json:",omitempty"`
 	Echoes  []Echoed `json:",omitempty"` // measure: of each of them, in their order
 	// Callers are addresses whose own requests came in meanwhile, sorted, each once.
-	Callers []netip.Addr `json:",omitempty"` // measure
-	Bulk    *BulkReply   `json:",omitempty"`
-	BGP     *BGPStatus   `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
+	Callers  []netip.Addr   `json:",omitempty"` // measure
+	Bulk     *BulkReply     `json:",omitempty"`
+	Underlay *UnderlayReply `json:",omitempty"`
+	BGP      *BGPStatus     `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
 	// Containers are all that were found, and last one without a name whose interfaces
 	// are those plugged into our bridges that lead to none of them.
 	Containers []Container `json:",omitempty"`
