@@ -138,6 +138,7 @@ func TestDefaultRouteOfOneThatGoes(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(testDir, dir)
 	k := open(t, "t", dir)
+	endsAttaching(t, k)
 	apply(t, k, want)
 	sh(t, "ip -n "+name+" route show default | grep eth0")
 	want.Attached = want.Attached[1:]
