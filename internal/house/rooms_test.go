@@ -26,7 +26,7 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/advice", "internal/bgpcmd", "internal/change", "internal/command", "internal/edit", "internal/graph", "internal/ground", "internal/handover", "internal/hint",
+			"internal/advice", "internal/bgpcmd", "internal/change", "internal/command", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/hint",
 			"internal/labcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
@@ -140,6 +140,11 @@ var rooms = map[string]room{
 		ours:  []string{"internal/spec"},
 		never: "what is tried and recommended is decided by values alone: whoever sends is elsewhere",
 	},
+	"internal/explain": {
+		ours:   []string{"internal/agent/written", "internal/prefix", "internal/spec", "internal/wire", "templates"},
+		never:  "a spec is written down as commands: which kind of network it is, and what a server has, is not asked",
+		banned: impure,
+	},
 	"internal/verify": {
 		ours:   []string{"internal/ground", "internal/spec", "internal/state"},
 		never:  "what is tried follows from specs, whatever kind of network they come from",
@@ -207,7 +212,7 @@ var rooms = map[string]room{
 	"internal/agent/dhcp": {
 		ours: []string{
 			"internal/agent/arp", "internal/agent/names", "internal/agent/socket", "internal/agent/sysfile", "internal/agent/unit",
-			"internal/hint", "internal/spec", "internal/wire", "templates",
+			"internal/agent/written", "internal/hint", "internal/spec", "internal/wire",
 		},
 		theirs: []string{xSys},
 		never:  "a network's containers are served as a spec says: devices, addresses and filters are there or are not",
@@ -235,8 +240,8 @@ var rooms = map[string]room{
 	},
 	"internal/agent/dropin": {
 		ours: []string{
-			"internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit", "internal/spec",
-			"internal/wire", "templates",
+			"internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit", "internal/agent/written",
+			"internal/spec", "internal/wire", "templates",
 		},
 		never:  "files for other programs are text: the kernel is not asked, and those programs are not ours",
 		banned: []string{"net", "os/exec"},
@@ -304,6 +309,11 @@ var rooms = map[string]room{
 		ours:   []string{"internal/agent/host", "internal/agent/sysfile", "internal/agent/unit", "internal/spec", "templates"},
 		never:  "a unit starts the agent at its time: what that does then is the agent's",
 		banned: []string{"net", "os/exec"},
+	},
+	"internal/agent/written": {
+		ours:   []string{"internal/agent/names", "internal/spec", "internal/wire", "templates"},
+		never:  "the same spec gives the same text: writing it, and the programs that read it, are for others",
+		banned: impure,
 	},
 	"internal/agent/sysfile": {
 		theirs: []string{xSys},

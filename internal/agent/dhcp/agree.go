@@ -64,7 +64,7 @@ func (n *answerer) complain(err error, log io.Writer) {
 // some of what is not, if all are to be looked at.
 func (n *answerer) look(all bool, log io.Writer) error {
 	p := n.server.process(leaf, n.network)
-	looks := looksOf(p.leases) + looksOf(p.names)
+	looks := looksOf(p.Leases) + looksOf(p.Names)
 	if !all && looks == n.looked && !n.claims.Changed() && len(n.again) == 0 {
 		return nil
 	}
@@ -86,7 +86,7 @@ func (n *answerer) look(all bool, log io.Writer) error {
 	if all {
 		tell = n.claims.Repeat(tell, agreeMost)
 	}
-	for _, m := range names.Texts(names.Asks+p.mark, tell, now) {
+	for _, m := range names.Texts(names.Asks+p.Mark, tell, now) {
 		for _, peer := range d.Peers {
 			n.tell(m, netip.AddrPortFrom(peer, spec.ClaimsPort))
 		}
@@ -105,27 +105,27 @@ func looksOf(path string) string {
 
 // writePins makes the directory of names what the claims say.
 func (n *answerer) writePins(d spec.DHCP, p process, now int64) ([]*names.Claim, error) {
-	pins, err := readPins(p.names)
+	pins, err := readPins(p.Names)
 	if err != nil {
 		return nil, err
 	}
-	leases, err := sysfile.ReadIfThere(p.leases) // after the pins: a lease is older than its own
+	leases, err := sysfile.ReadIfThere(p.Leases) // after the pins: a lease is older than its own
 	if err != nil {
 		return nil, err
 	}
 	written := now
-	if info, err := os.Lstat(p.leases); err == nil { // before the text is read it may be that of an older one
+	if info, err := os.Lstat(p.Leases); err == nil { // before the text is read it may be that of an older one
 		written = info.ModTime().UnixMilli()
 	}
 	news, want := n.claims.Update(d, leases, written, pins, now)
-	conf := n.server.leafConf(d)
+	conf := n.server.has.LeafConf(&d)
 	for addr, have := range pins {
 		if want[addr].Name != have.Name && (n.claims.Given(have.Name, addr) || !names.HandsOut(d, addr)) {
-			err = errors.Join(err, sysfile.Remove(filepath.Join(p.names, addr)))
+			err = errors.Join(err, sysfile.Remove(filepath.Join(p.Names, addr)))
 		}
 	}
 	for addr, w := range want {
-		path := filepath.Join(p.names, addr)
+		path := filepath.Join(p.Names, addr)
 		if pins[addr].Name != w.Name {
 			_, err2 := sysfile.WriteIfOther(path, conf.Pin(addr, w.Name), 0o644)
 			err = errors.Join(err, err2)
@@ -218,7 +218,7 @@ func (n *answerer) hearServers(c net.PacketConn, log io.Writer) {
 
 // reply compares what another server says with what is known here, and answers.
 func (n *answerer) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writer) error {
-	mark := n.server.cluster + "/" + n.network
+	mark := n.server.has.Name + "/" + n.network
 	head, text, _ := strings.Cut(m, "\n")
 	asked := head == names.Asks+mark
 	if !asked && head != names.Says+mark {

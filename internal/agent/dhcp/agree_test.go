@@ -17,6 +17,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/nft"
+	"github.com/flocknet/flock/internal/agent/written"
 	"github.com/flocknet/flock/internal/netspace"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -101,7 +102,7 @@ func (c *cell) await(name, addr string, only ...int) {
 func (c *cell) leaf(i int, name, addr string) {
 	c.t.Helper()
 	poll(c.t, func() error {
-		if have := c.servers[i].lookup(name+".vxapp", fmt.Sprintf("10.0.4.%d:%d", 254-i, leafPort)); !strings.HasSuffix(have, addr) {
+		if have := c.servers[i].lookup(name+".vxapp", fmt.Sprintf("10.0.4.%d:%d", 254-i, written.LeafPort)); !strings.HasSuffix(have, addr) {
 			return fmt.Errorf("%s is %q at the dnsmasq of server %d, want %s", name, have, i, addr)
 		}
 		return nil
@@ -181,7 +182,7 @@ func TestNamesMoveWithTheirContainers(t *testing.T) {
 	mac := c1.mac("eth0")
 	for i := range c.servers {
 		poll(t, func() error {
-			text, err := os.ReadFile(c.on[i].process(leaf, "vx1").leases)
+			text, err := os.ReadFile(c.on[i].process(leaf, "vx1").Leases)
 			if have := strings.Contains(string(text), mac); err != nil || have != (i == 0) {
 				return fmt.Errorf("server %d has a lease of it: %v, %w", i, have, err)
 			}
@@ -210,7 +211,7 @@ func TestNamesOfServersThatWereAway(t *testing.T) {
 	c.servers[0].do(func() {
 		s := c.on[0]
 		err := errors.Join(s.units.Stop(context.Background(), s.NamesDaemon("vx1")), s.process(front, "vx1").stop(context.Background()),
-			s.process(leaf, "vx1").stop(context.Background()), os.RemoveAll(s.run))
+			s.process(leaf, "vx1").stop(context.Background()), os.RemoveAll(s.has.Run))
 		if err != nil {
 			t.Error(err)
 		}
@@ -240,7 +241,7 @@ func TestNamesAreAgreedUponByServersAlone(t *testing.T) {
 	first := container.lease("web")["ip"]
 	c.await("web", first)
 	poll(t, func() error { // dnsmasq answers for a name before its script has written it down
-		pins, err := readPins(c.on[0].process(leaf, "vx1").names)
+		pins, err := readPins(c.on[0].process(leaf, "vx1").Names)
 		if err == nil && pins[first].Name != "web" {
 			err = fmt.Errorf("web is not written down: have %v", pins)
 		}
@@ -296,7 +297,7 @@ func (c *cell) unmoved(addr, why string) {
 		}
 		err = errors.Join(err, s.Close())
 	})
-	pins, err2 := readPins(c.on[0].process(leaf, "vx1").names)
+	pins, err2 := readPins(c.on[0].process(leaf, "vx1").Names)
 	if err := errors.Join(err, err2); err != nil || len(pins) != 1 || pins[addr].Name != "web" {
 		c.t.Errorf("%s: have %v, %v", why, pins, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
+	"github.com/flocknet/flock/internal/agent/written"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -30,9 +31,6 @@ import (
 // front's questions go to a process of ours, which waits for nobody longer than people do.
 
 const (
-	// namesPort is where that process hears the front of its own server, and nobody
-	// else. Next to the leaves' port.
-	namesPort = 5356
 	// namesWait is for a leaf that answered when it was last asked; it is more than a
 	// round trip around the earth. silentWait is for one that did not.
 	namesWait, silentWait = 500 * time.Millisecond, 100 * time.Millisecond
@@ -45,7 +43,7 @@ const namesStem = "names-"
 
 // NamesDaemon is the process that asks all leaves of network.
 func (s *Server) NamesDaemon(network string) unit.Daemon {
-	mark := s.cluster + "/" + network
+	mark := s.has.Name + "/" + network
 	return unit.Daemon{Name: namesStem + network, Mark: mark, Description: "Names of flock network " + mark, Args: []string{"agent", "names", mark}}
 }
 
@@ -103,7 +101,7 @@ func (s *Server) Answer(ctx context.Context, network string, log io.Writer) erro
 	if err != nil {
 		return err
 	}
-	at := netip.AddrPortFrom(d.Listen[0], namesPort).String()
+	at := netip.AddrPortFrom(d.Listen[0], written.NamesPort).String()
 	udp, err := net.ListenPacket("udp", at)
 	if err != nil {
 		return fmt.Errorf("listen for questions: %w", err)
@@ -138,7 +136,7 @@ func fromHere(from, at net.Addr) bool {
 
 // reads what the network's names are made of. It changes while the process runs.
 func (n *answerer) reads() (spec.DHCP, error) {
-	text, err := sysfile.ReadIfThere(n.server.process(leaf, n.network).hosts)
+	text, err := sysfile.ReadIfThere(n.server.process(leaf, n.network).Hosts)
 	if err != nil {
 		return spec.DHCP{}, err
 	}
@@ -260,7 +258,7 @@ func (n *answerer) ask(q names.Question, leaves []netip.Addr) ([]byte, error) {
 // send asks the leaves that are still to be heard. What does not go out stays unanswered.
 func send(c *net.UDPConn, p *names.Query) {
 	for _, m := range p.Unheard() {
-		_, _ = c.WriteToUDPAddrPort(m.Text, netip.AddrPortFrom(m.Leaf, leafPort))
+		_, _ = c.WriteToUDPAddrPort(m.Text, netip.AddrPortFrom(m.Leaf, written.LeafPort))
 	}
 }
 
@@ -276,7 +274,7 @@ func (n *answerer) listen(c *net.UDPConn, heard chan<- names.Message) {
 		if err != nil {
 			return
 		}
-		if from.Port() != leafPort {
+		if from.Port() != written.LeafPort {
 			continue
 		}
 		a := from.Addr().Unmap()

@@ -20,6 +20,7 @@ import (
 	"github.com/flocknet/flock/internal/agent/arp"
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
+	"github.com/flocknet/flock/internal/agent/written"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -50,7 +51,7 @@ func (s *Server) Observe(ctx context.Context, want, have *spec.Host) error {
 				continue
 			}
 		}
-		text, err := sysfile.ReadIfThere(s.process(leaf, network).hosts)
+		text, err := sysfile.ReadIfThere(s.process(leaf, network).Hosts)
 		if err != nil {
 			return err
 		}
@@ -71,7 +72,7 @@ func (s *Server) Observe(ctx context.Context, want, have *spec.Host) error {
 // a dnsmasq here, whichever: a removal that failed may have left any of them.
 func (s *Server) networks() ([]string, error) {
 	found := map[string]bool{}
-	for _, dir := range []string{s.dir, s.run} {
+	for _, dir := range []string{s.has.Dir, s.has.Run} {
 		names, err := sysfile.Names(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("list files: %w", err)
@@ -117,7 +118,7 @@ func (s *Server) allStand(d spec.DHCP) (bool, error) {
 		}
 	}
 	if len(plans) == 1 {
-		return !sysfile.Exists(s.process(front, d.Network).conf), nil
+		return !sysfile.Exists(s.process(front, d.Network).Conf), nil
 	}
 	return s.namesStand(d), nil
 }
@@ -147,13 +148,13 @@ func (s *Server) Set(ctx context.Context, d spec.DHCP) error {
 
 // Remove removes the dnsmasq of network with all its files, leases included.
 func (s *Server) Remove(ctx context.Context, network string) error {
-	leases, err := sysfile.ReadIfThere(s.process(leaf, network).leases)
+	leases, err := sysfile.ReadIfThere(s.process(leaf, network).Leases)
 	if err != nil {
 		return fmt.Errorf("remove DHCP of %s: %w", network, err)
 	}
 	s.Inherit(network, leases) // the change may be undone
 	errs := []error{s.runNames(ctx, spec.DHCP{Network: network})}
-	for _, role := range []role{front, leaf} {
+	for _, role := range [...]written.Role{front, leaf} {
 		errs = append(errs, s.removeProcess(ctx, s.process(role, network)))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -164,13 +165,13 @@ func (s *Server) Remove(ctx context.Context, network string) error {
 
 // stands compares files, and what the process was started with.
 func (s *Server) stands(p planned, bridge string) (bool, error) {
-	files := maps.Clone(p.soft)
-	files[p.conf], files[p.record] = p.confText, p.recordText(bridge)
-	if p.leaf {
-		files[p.leased] = p.leasedText
+	files := maps.Clone(p.Soft)
+	files[p.Conf], files[p.Record] = p.ConfText, p.recordText(bridge)
+	if p.Leaf {
+		files[p.Leased] = p.LeasedText
 	}
 	if s.units.HasSystemd() {
-		files[s.units.Path(s.units.Name(p.daemon))] = p.unitText
+		files[s.units.Path(s.units.Name(p.Daemon))] = p.UnitText
 	}
 	for path, want := range files {
 		have, err := sysfile.ReadIfThere(path)
@@ -195,12 +196,12 @@ func (s *Server) start(ctx context.Context, p planned, d spec.DHCP) error {
 	if err != nil {
 		return err
 	}
-	before, err := sysfile.ReadIfThere(p.record)
+	before, err := sysfile.ReadIfThere(p.Record)
 	if err != nil {
 		return err
 	}
 	// Whatever stops us from here on, the next look sees that p does not stand.
-	if err := sysfile.Remove(p.record); err != nil {
+	if err := sysfile.Remove(p.Record); err != nil {
 		return err
 	}
 	newConf, newUnit, err := s.write(ctx, p)
@@ -216,13 +217,13 @@ func (s *Server) start(ctx context.Context, p planned, d spec.DHCP) error {
 	if err != nil {
 		return err
 	}
-	_, err = sysfile.WriteIfOther(p.record, record, 0o644)
+	_, err = sysfile.WriteIfOther(p.Record, record, 0o644)
 	return err
 }
 
 // anew starts p's process anew. A leaf has its leases by then.
 func (s *Server) anew(ctx context.Context, p planned, d spec.DHCP, before []spec.Range) error {
-	for _, path := range []string{p.pidFile, p.leases} { // dnsmasq's own, which it would not open
+	for _, path := range []string{p.PIDFile, p.Leases} { // dnsmasq's own, which it would not open
 		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 			if err := sysfile.Remove(path); err != nil {
 				return err
@@ -230,7 +231,7 @@ func (s *Server) anew(ctx context.Context, p planned, d spec.DHCP, before []spec
 		}
 	}
 	taken := false
-	if p.leaf {
+	if p.Leaf {
 		var err error
 		if taken, err = s.hand(ctx, d, before); err != nil {
 			return err
@@ -241,7 +242,7 @@ func (s *Server) anew(ctx context.Context, p planned, d spec.DHCP, before []spec
 	}
 	var err error
 	if s.units.HasSystemd() {
-		err = unit.Restart(ctx, s.units.Name(p.daemon))
+		err = unit.Restart(ctx, s.units.Name(p.Daemon))
 	} else {
 		err = p.restart(ctx)
 	}
@@ -253,7 +254,7 @@ func (s *Server) anew(ctx context.Context, p planned, d spec.DHCP, before []spec
 
 // rangesBefore is what network's leaf handed out so far, by its files.
 func (s *Server) rangesBefore(network string) ([]spec.Range, error) {
-	text, err := sysfile.ReadIfThere(s.process(leaf, network).hosts)
+	text, err := sysfile.ReadIfThere(s.process(leaf, network).Hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -267,24 +268,24 @@ func (s *Server) rangesBefore(network string) ([]spec.Range, error) {
 // write puts p's files in place and says which of those changed that a running
 // process does not read again. dnsmasq reads as nobody: they are no secrets.
 func (s *Server) write(ctx context.Context, p planned) (newConf, newUnit bool, err error) {
-	if err := sysfile.MakeDir(filepath.Dir(p.pidFile)); err != nil {
+	if err := sysfile.MakeDir(filepath.Dir(p.PIDFile)); err != nil {
 		return false, false, err
 	}
-	for path, text := range p.soft {
+	for path, text := range p.Soft {
 		if _, err := sysfile.WriteIfOther(path, text, 0o644); err != nil {
 			return false, false, err
 		}
 	}
-	if p.leaf {
-		if _, err := sysfile.WriteIfOther(p.leased, p.leasedText, 0o755); err != nil {
+	if p.Leaf {
+		if _, err := sysfile.WriteIfOther(p.Leased, p.LeasedText, 0o755); err != nil {
 			return false, false, err
 		}
 	}
-	if newConf, err = sysfile.WriteIfOther(p.conf, p.confText, 0o644); err != nil {
+	if newConf, err = sysfile.WriteIfOther(p.Conf, p.ConfText, 0o644); err != nil {
 		return false, false, err
 	}
 	if s.units.HasSystemd() {
-		newUnit, err = s.units.Put(ctx, p.daemon, p.unitText)
+		newUnit, err = s.units.Put(ctx, p.Daemon, p.UnitText)
 	}
 	return newConf, newUnit, err
 }
@@ -298,10 +299,10 @@ func (p planned) recordText(bridge string) string {
 		index = i.Index
 	}
 	soft := sha256.New()
-	for _, path := range slices.Sorted(maps.Keys(p.soft)) {
-		fmt.Fprintf(soft, "%d %s", len(p.soft[path]), p.soft[path])
+	for _, path := range slices.Sorted(maps.Keys(p.Soft)) {
+		fmt.Fprintf(soft, "%d %s", len(p.Soft[path]), p.Soft[path])
 	}
-	return fmt.Sprintf("%x %d\n%x\n", sha256.Sum256([]byte(p.confText+p.unitText)), index, soft.Sum(nil))
+	return fmt.Sprintf("%x %d\n%x\n", sha256.Sum256([]byte(p.ConfText+p.UnitText)), index, soft.Sum(nil))
 }
 
 // startedAs is the part of a record that holds for a process's whole life.
@@ -311,16 +312,16 @@ func startedAs(record string) string {
 }
 
 func (s *Server) removeProcess(ctx context.Context, p process) error {
-	if err := s.units.Drop(ctx, p.daemon); err != nil {
+	if err := s.units.Drop(ctx, p.Daemon); err != nil {
 		return err
 	}
 	if err := p.stop(ctx); err != nil {
 		return err
 	}
-	if err := removeNames(ctx, p.names); err != nil {
+	if err := removeNames(ctx, p.Names); err != nil {
 		return fmt.Errorf("remove names: %w", err)
 	}
-	return sysfile.Remove(p.conf, p.hosts, p.known, p.servers, p.leases, p.leased, p.pidFile, p.record)
+	return sysfile.Remove(p.Conf, p.Hosts, p.Known, p.Servers, p.Leases, p.Leased, p.PIDFile, p.Record)
 }
 
 // removeNames removes a directory of names. A script of the dnsmasq that ended may still run,

@@ -89,7 +89,7 @@ func dhcpServer(t *testing.T, own int) *host {
 
 func (h *host) Set(s *Server, d spec.DHCP) {
 	h.t.Helper()
-	h.t.(*testing.T).Setenv(testDir, filepath.Dir(filepath.Dir(s.dir))) // of the daemons that are started
+	h.t.(*testing.T).Setenv(testDir, filepath.Dir(filepath.Dir(s.has.Dir))) // of the daemons that are started
 	var err error
 	h.do(func() { err = s.Set(context.Background(), d) })
 	if err != nil {
@@ -251,10 +251,10 @@ func TestDHCPDrift(t *testing.T) {
 	server.Set(s, d)
 	p := s.process(leaf, "vx1")
 	for name, damage := range map[string]string{
-		"conf":   "echo port=54 >>" + p.conf,
-		"hosts":  "rm " + p.hosts,
-		"killed": "pid=$(cat " + p.pidFile + "); kill -9 $pid; while test -e /proc/$pid; do busybox usleep 1000; done",
-		"record": "rm " + p.record,
+		"conf":   "echo port=54 >>" + p.Conf,
+		"hosts":  "rm " + p.Hosts,
+		"killed": "pid=$(cat " + p.PIDFile + "); kill -9 $pid; while test -e /proc/$pid; do busybox usleep 1000; done",
+		"record": "rm " + p.Record,
 		"bridge": "ip link del vxl0; ip link add vxl0 type bridge; ip addr add 10.0.4.254/24 dev vxl0; ip link set vxl0 up",
 	} {
 		server.sh(damage)

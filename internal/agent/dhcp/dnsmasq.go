@@ -21,18 +21,18 @@ import (
 // pid is the process that runs with p's configuration, 0 if there is none, or none to be
 // found: what stops it asks find.
 func (p process) pid() int {
-	pid, err := unit.PIDIn(p.pidFile, p.is)
+	pid, err := unit.PIDIn(p.PIDFile, p.is)
 	if err != nil {
 		return 0
 	}
 	return pid
 }
 
-func (p process) find() (int, error) { return unit.FindProcess(p.pidFile, p.is) }
+func (p process) find() (int, error) { return unit.FindProcess(p.PIDFile, p.is) }
 
 // is says whether a process with these arguments runs with p's configuration.
 func (p process) is(args []string) bool {
-	return len(args) >= 2 && filepath.Base(args[0]) == "dnsmasq" && args[1] == "--conf-file="+p.conf
+	return len(args) >= 2 && filepath.Base(args[0]) == "dnsmasq" && args[1] == "--conf-file="+p.Conf
 }
 
 func (p process) signal(sig unix.Signal) error {
@@ -55,7 +55,7 @@ func (s *Server) Try(ctx context.Context, d spec.DHCP) *spec.Problem {
 		return nil
 	}
 	for _, p := range plans {
-		if have, _ := sysfile.ReadIfThere(p.conf); err == nil && have != p.confText {
+		if have, _ := sysfile.ReadIfThere(p.Conf); err == nil && have != p.ConfText {
 			err = p.try(ctx)
 		}
 	}
@@ -75,8 +75,8 @@ const tryDNSMasqWithin = 5 * time.Second
 func (p planned) try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tryDNSMasqWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, p.program, "--test", "--conf-file=-")
-	cmd.Stdin = strings.NewReader(p.confText)
+	cmd := exec.CommandContext(ctx, p.Program, "--test", "--conf-file=-")
+	cmd.Stdin = strings.NewReader(p.ConfText)
 	said, err := cmd.CombinedOutput()
 	if text := strings.TrimSpace(string(said)); err != nil && ctx.Err() == nil && text != "" {
 		return errors.New(strings.TrimPrefix(strings.ReplaceAll(text, "\n", " "), "dnsmasq: "))
@@ -90,7 +90,7 @@ func (p planned) restart(ctx context.Context) error {
 	if err := p.stop(ctx); err != nil {
 		return err
 	}
-	return unit.Run(ctx, p.program, "--conf-file="+p.conf)
+	return unit.Run(ctx, p.Program, "--conf-file="+p.Conf)
 }
 
 // stop ends the process and waits until the kernel has closed its sockets. The

@@ -35,7 +35,7 @@ func (s *Server) Leaving(want *spec.Host) (map[string]string, error) {
 		if slices.ContainsFunc(want.DHCPs, func(d spec.DHCP) bool { return d.Network == network }) {
 			continue
 		}
-		text, err := sysfile.ReadIfThere(s.process(leaf, network).leases)
+		text, err := sysfile.ReadIfThere(s.process(leaf, network).Leases)
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +58,7 @@ func (s *Server) PoolUses(want *spec.Host, now time.Time) ([]spec.PoolUse, error
 		if err != nil {
 			return nil, err
 		}
-		text, err := sysfile.ReadIfThere(s.process(leaf, d.Network).leases)
+		text, err := sysfile.ReadIfThere(s.process(leaf, d.Network).Leases)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +98,7 @@ func (s *Server) Inherit(network, leases string) {
 // there, whatever emptied it. Only where the workstation knows that no server ever
 // handed out there, nobody is asked. taken says that somebody else's became its own.
 func (s *Server) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (taken bool, err error) {
-	path := s.process(leaf, d.Network).leases
+	path := s.process(leaf, d.Network).Leases
 	have, err := sysfile.ReadIfThere(path)
 	if err != nil {
 		return false, err

@@ -84,7 +84,7 @@ func TestLeasesOfTheDeadAreFound(t *testing.T) {
 func TestLeasesAreLookedForWhereverTheyLack(t *testing.T) {
 	server := dhcpServer(t, 254)
 	s, d := testServer(t, server), testDHCP()
-	leases := s.process(leaf, "vx1").leases
+	leases := s.process(leaf, "vx1").Leases
 	has := func(addr string) bool {
 		text, err := sysfile.ReadIfThere(leases)
 		if err != nil {
@@ -102,8 +102,8 @@ func TestLeasesAreLookedForWhereverTheyLack(t *testing.T) {
 	}
 	s.Untouched = nil
 	for name, damage := range map[string]string{
-		"emptied and stopped": "kill -9 $(cat " + s.process(leaf, "vx1").pidFile + "); : >" + leases,
-		"lost with its files": "kill -9 $(cat " + s.process(leaf, "vx1").pidFile + "); rm -f " + leases + " " + s.process(leaf, "vx1").hosts,
+		"emptied and stopped": "kill -9 $(cat " + s.process(leaf, "vx1").PIDFile + "); : >" + leases,
+		"lost with its files": "kill -9 $(cat " + s.process(leaf, "vx1").PIDFile + "); rm -f " + leases + " " + s.process(leaf, "vx1").Hosts,
 	} {
 		server.sh(damage)
 		poll(t, func() error {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/socket"
+	"github.com/flocknet/flock/internal/agent/written"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -30,9 +31,9 @@ func (s *Server) Listeners(d spec.DHCP, have *spec.DHCP) [][]socket.Listener {
 		if slices.Contains(held, a) {
 			continue
 		}
-		ports := []uint16{dnsPort}
+		ports := []uint16{written.DNSPort}
 		if len(d.Peers) > 0 && a.Zone() == "" {
-			ports = append(ports, leafPort)
+			ports = append(ports, written.LeafPort)
 		}
 		for _, port := range ports {
 			at := netip.AddrPortFrom(a, port)
@@ -42,7 +43,7 @@ func (s *Server) Listeners(d spec.DHCP, have *spec.DHCP) [][]socket.Listener {
 		}
 	}
 	if len(d.Peers) > 0 && len(d.Listen) > 0 && held == nil {
-		at := netip.AddrPortFrom(d.Listen[0], namesPort)
+		at := netip.AddrPortFrom(d.Listen[0], written.NamesPort)
 		names = append(names, socket.Listener{At: at}, socket.Listener{At: at, Stream: true, Share: []int{unix.SO_REUSEADDR}},
 			socket.Listener{At: netip.AddrPortFrom(d.Listen[0], spec.ClaimsPort)})
 	}
@@ -82,7 +83,7 @@ func linkLocal(bridge string) (out []netip.Addr) {
 func (s *Server) Owns(network string, pid int) bool {
 	others, _ := s.networks() // what cannot be listed owns nothing
 	return slices.ContainsFunc(append(others, network), func(network string) bool {
-		return slices.ContainsFunc(roles, func(r role) bool {
+		return slices.ContainsFunc([]written.Role{leaf, front}, func(r written.Role) bool {
 			have, err := s.process(r, network).find()
 			return err == nil && have == pid
 		})

@@ -23,26 +23,26 @@ import (
 // pinNames makes the directory of names what d's leases say.
 func (s *Server) pinNames(d spec.DHCP) error {
 	p := s.process(leaf, d.Network)
-	text, err := sysfile.ReadIfThere(p.leases)
+	text, err := sysfile.ReadIfThere(p.Leases)
 	if err != nil {
 		return err
 	}
-	if err := sysfile.MakeDir(p.names); err != nil {
+	if err := sysfile.MakeDir(p.Names); err != nil {
 		return fmt.Errorf("keep names of %s: %w", d.Network, err)
 	}
-	stale, err := sysfile.Names(p.names)
+	stale, err := sysfile.Names(p.Names)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("keep names of %s: %w", d.Network, err)
 	}
-	conf := s.leafConf(d)
+	conf := s.has.LeafConf(&d)
 	for addr, name := range names.ByAddress(text, d) {
-		if _, err := sysfile.WriteIfOther(filepath.Join(p.names, addr), conf.Pin(addr, name), 0o644); err != nil {
+		if _, err := sysfile.WriteIfOther(filepath.Join(p.Names, addr), conf.Pin(addr, name), 0o644); err != nil {
 			return err
 		}
 		stale = slices.DeleteFunc(stale, func(n string) bool { return n == addr })
 	}
 	for _, n := range stale {
-		if err := sysfile.Remove(filepath.Join(p.names, n)); err != nil {
+		if err := sysfile.Remove(filepath.Join(p.Names, n)); err != nil {
 			return err
 		}
 	}

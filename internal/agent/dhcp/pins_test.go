@@ -112,11 +112,11 @@ func TestNamesAreRebuiltFromLeases(t *testing.T) {
 1700000000 02:00:00:00:00:07 10.0.4.8 db-1 *
 `
 	want := map[string]string{"10.0.4.2": "10.0.4.2 web.vxapp web\n", "10.0.4.8": "10.0.4.8 db-1.vxapp db-1\n"}
-	if err := os.MkdirAll(p.names, 0o755); err != nil {
+	if err := os.MkdirAll(p.Names, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for path, text := range map[string]string{
-		p.leases: leases, filepath.Join(p.names, "10.0.4.2"): "damaged", filepath.Join(p.names, ".10.0.4.9"): "left over", filepath.Join(p.names, "10.0.4.3"): "10.0.4.3 web.vxapp web\n",
+		p.Leases: leases, filepath.Join(p.Names, "10.0.4.2"): "damaged", filepath.Join(p.Names, ".10.0.4.9"): "left over", filepath.Join(p.Names, "10.0.4.3"): "10.0.4.3 web.vxapp web\n",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -125,13 +125,13 @@ func TestNamesAreRebuiltFromLeases(t *testing.T) {
 	if err := s.pinNames(d); err != nil {
 		t.Fatal(err)
 	}
-	names, err := sysfile.Names(p.names)
+	names, err := sysfile.Names(p.Names)
 	if err != nil {
 		t.Fatal(err)
 	}
 	have := map[string]string{}
 	for _, addr := range names {
-		text, err := os.ReadFile(filepath.Join(p.names, addr))
+		text, err := os.ReadFile(filepath.Join(p.Names, addr))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,13 +28,13 @@ func (s *Server) Remains() ([]string, error) {
 // BGP daemon aside. Keys of WireGuard devices, whatever those are called, are not of it.
 func (s *Server) files() ([]string, error) {
 	var out []string
-	for _, dir := range []string{s.dir, s.run} {
+	for _, dir := range []string{s.has.Dir, s.has.Run} {
 		names, err := sysfile.Names(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("list files: %w", err)
 		}
 		for _, name := range names {
-			if networkOf(name) != "" || dir == s.run && strings.HasSuffix(name, unit.PIDSuffix) {
+			if networkOf(name) != "" || dir == s.has.Run && strings.HasSuffix(name, unit.PIDSuffix) {
 				out = append(out, filepath.Join(dir, name))
 			}
 		}
@@ -46,7 +46,7 @@ func (s *Server) files() ([]string, error) {
 // are.
 func (s *Server) EndStrays(ctx context.Context) error {
 	ours := func(args []string) bool {
-		return len(args) >= 2 && filepath.Base(args[0]) == "dnsmasq" && strings.HasPrefix(args[1], "--conf-file="+s.dir+"/")
+		return len(args) >= 2 && filepath.Base(args[0]) == "dnsmasq" && strings.HasPrefix(args[1], "--conf-file="+s.has.Dir+"/")
 	}
 	for {
 		pid, err := unit.FindProcess("", ours)

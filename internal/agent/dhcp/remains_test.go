@@ -30,9 +30,9 @@ func place(t *testing.T, text string, paths ...string) {
 // not be dnsmasq's.
 func TestFilesOfANetworkCalledKey(t *testing.T) {
 	s := serverIn(t.TempDir())
-	all := wg.NewKeys(s.dir, map[string]bool{})
+	all := wg.NewKeys(s.has.Dir, map[string]bool{})
 	p := s.process(leaf, "x.key")
-	files := []string{p.conf, p.hosts, p.leases, p.pidFile}
+	files := []string{p.Conf, p.Hosts, p.Leases, p.PIDFile}
 	place(t, "text", files...)
 	keys := all.Files("dnsmasq-vx1-wg") // a bridge may be called dnsmasq-vx1
 	place(t, "", keys...)

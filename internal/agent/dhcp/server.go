@@ -2,7 +2,10 @@
 
 package dhcp
 
-import "github.com/flocknet/flock/internal/agent/unit"
+import (
+	"github.com/flocknet/flock/internal/agent/unit"
+	"github.com/flocknet/flock/internal/agent/written"
+)
 
 // Server is what serves the containers of one cluster's networks on this server. It belongs
 // to one goroutine.
@@ -11,10 +14,8 @@ type Server struct {
 	// is asked there who has an address already.
 	Untouched []string
 
-	cluster string
-	dir     string // the cluster's directory of what outlives a reboot
-	run     string // that of what does not
-	units   *unit.Cluster
+	has   written.Cluster
+	units *unit.Cluster
 	// inherited are leases for networks that this server serves from now on, or
 	// again, by network: the text of dnsmasq's lease file.
 	inherited map[string]string
@@ -23,5 +24,5 @@ type Server struct {
 // New returns what serves the cluster called cluster. What outlives a reboot is in the
 // directory dir, pid files and the like are in run. Nothing is read.
 func New(cluster, dir, run string, units *unit.Cluster) *Server {
-	return &Server{cluster: cluster, dir: dir, run: run, units: units}
+	return &Server{has: written.Cluster{Name: cluster, Dir: dir, Run: run}, units: units}
 }

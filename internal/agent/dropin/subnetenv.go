@@ -15,9 +15,9 @@ import (
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/written"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
-	"github.com/flocknet/flock/templates"
 )
 
 // A subnet.env lies below /run, in a directory that bears the network's name alone:
@@ -26,22 +26,6 @@ import (
 
 func envPath(s *host.Files, network string) string {
 	return filepath.Join(s.Paths.Run, network, host.SubnetEnv)
-}
-
-func envText(s *host.Files, e spec.SubnetEnv) (string, error) {
-	data, err := wire.Marshal(e)
-	if err != nil {
-		return "", fmt.Errorf("encode %s: %w", host.SubnetEnv, err)
-	}
-	out := templates.SubnetEnv{Mark: s.Cluster + "/" + e.Network, Spec: string(data), MTU: e.MTU, Masquerade: e.Masquerade}
-	for i, pool := range e.Pools {
-		if pool.Addr().Is4() {
-			out.Network4, out.Subnet4 = pool.String(), e.Subnets[i].String()
-		} else {
-			out.Network6, out.Subnet6 = pool.String(), e.Subnets[i].String()
-		}
-	}
-	return out.Text()
 }
 
 // ourEnvs lists the networks of this cluster that have a file.
@@ -84,7 +68,7 @@ func observeEnvs(s *host.Files, have *spec.Host) error {
 		if wire.Unmarshal([]byte(sysfile.Spec(text)), &e) != nil || e.Network != network || len(e.Subnets) < len(e.Pools) {
 			e = spec.SubnetEnv{Network: network}
 		}
-		if full, err := envText(s, e); err != nil || full != text {
+		if full, err := written.Env(s.Cluster, e); err != nil || full != text {
 			e = spec.SubnetEnv{Network: network}
 		}
 		have.Envs = append(have.Envs, e)
@@ -118,7 +102,7 @@ func claimEnvs(s *host.Files, want *spec.Host) ([]spec.Problem, error) {
 }
 
 func setEnv(s *host.Files, e spec.SubnetEnv) error {
-	text, err := envText(s, e)
+	text, err := written.Env(s.Cluster, e)
 	if err != nil {
 		return err
 	}
