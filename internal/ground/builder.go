@@ -44,6 +44,7 @@ type Compiled struct {
 type Builder struct {
 	Cluster *state.Cluster
 	Out     Compiled
+	Asked   Asked // of the network that is asked about, if one is
 }
 
 // NewBuilder is the builder of a cluster of which nothing is compiled yet.

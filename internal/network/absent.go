@@ -47,8 +47,7 @@ func (b *builder) guardShares() error {
 			for _, p := range list {
 				if b.guard(server, p, slices.Contains(n.Anycast, p), &gone) && !slices.Contains(guarded[server], p) {
 					guarded[server] = append(guarded[server], p)
-					h := b.Out.Hosts[server]
-					h.Routes = append(h.Routes, spec.Route{Unreachable: true, Dst: p, Proto: spec.RouteProto})
+					b.Refuse(name, server, p)
 				}
 			}
 		}
