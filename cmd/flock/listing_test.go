@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -42,11 +43,21 @@ var volatile = []string{
 	"gc_timer", "hold_timer", "message_age_timer", "forward_delay_timer",
 }
 
+// numbered are numbers that the kernel counts up with each object it makes.
+var numbered = regexp.MustCompile(`"(ifindex|handle)":\d+`)
+
 func verbListings(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
-	if len(args) != 2 {
-		return usage("listings HOST FILE")
+	list := listing
+	if len(args) == 3 && args[2] == "kernel" {
+		list, args = func(ctx context.Context, l *lab.Lab, host string) ([]byte, error) {
+			text, err := kernelListing(ctx, l, host)
+			return numbered.ReplaceAll(text, []byte(`"$1":0`)), err
+		}, args[:2]
 	}
-	text, err := listing(ctx, w.lab, args[0])
+	if len(args) != 2 {
+		return usage("listings HOST FILE [kernel]")
+	}
+	text, err := list(ctx, w.lab, args[0])
 	if err != nil {
 		return err
 	}
@@ -59,6 +70,22 @@ func verbListings(ctx context.Context, w *walk, ts *testscript.TestScript, args 
 // in /etc, /usr/local and /var/lib. The ports of the lab's containers are not in
 // it: they are there with and without a network.
 func listing(ctx context.Context, l *lab.Lab, host string) ([]byte, error) {
+	text, err := kernelListing(ctx, l, host)
+	if err != nil {
+		return nil, err
+	}
+	b := bytes.NewBuffer(text)
+	if l.Init == lab.Systemd {
+		if err := units(ctx, b, l, host); err != nil {
+			return nil, err
+		}
+	}
+	fmt.Fprintf(b, "# files\n")
+	return b.Bytes(), changedFiles(b, l.Disk(host))
+}
+
+// kernelListing is the kernel's part of a listing.
+func kernelListing(ctx context.Context, l *lab.Lab, host string) ([]byte, error) {
 	if err := atRest(ctx, l, host); err != nil {
 		return nil, err
 	}
@@ -81,13 +108,7 @@ func listing(ctx context.Context, l *lab.Lab, host string) ([]byte, error) {
 			return nil, fmt.Errorf("read %v on %s: %w", argv, host, err)
 		}
 	}
-	if l.Init == lab.Systemd {
-		if err := units(ctx, &b, l, host); err != nil {
-			return nil, err
-		}
-	}
-	fmt.Fprintf(&b, "# files\n")
-	return b.Bytes(), changedFiles(&b, l.Disk(host))
+	return b.Bytes(), nil
 }
 
 // restsWithin is how long a server's devices may take to come to rest: the kernel reports

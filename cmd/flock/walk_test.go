@@ -41,7 +41,8 @@ import (
 //	eventually SECONDS [!] VERB ARG... the verb succeeds (or, with !, fails) within that time
 //	off HOST, on HOST                  cut a server's power; boot it again
 //	cut HOST, join HOST                pull a server's cable; plug it in again
-//	listings HOST FILE                 write what the server's kernel and disk hold, see listing_test.go
+//	listings HOST FILE [kernel]        write what the server's kernel and disk hold, see listing_test.go, or its kernel alone,
+//	                                   without numbers that it counts up
 //	built COMMIT DIR                   build flock as it was at COMMIT into DIR; needs no lab yet
 //	capture HOST IFACE FILE FILTER     write packets as lines of text, until
 //	stopcapture                        …

@@ -5,36 +5,36 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
 )
 
 // Asked is what one network asks for of the objects that do not tell whose they are.
 type Asked struct {
 	Network string                // "": nobody wants to know
 	Hosts   map[string]*spec.Host // by server: routes and settings
-	had     map[string]spec.Host  // what servers had before the network was compiled
 }
 
-// Before notes what servers have before network is compiled.
-func (b *Builder) Before(network string) {
+// NewBuilderAbout is NewBuilder, and what network asks for is in Asked.
+func NewBuilderAbout(c *state.Cluster, network string) *Builder {
+	b := NewBuilder(c)
+	b.Asked = Asked{Network: network, Hosts: map[string]*spec.Host{}}
+	return b
+}
+
+// Asking compiles a network by compile, and notes what it adds if somebody wants to know.
+func (b *Builder) Asking(network string, compile func() error) error {
 	if b.Asked.Network != network {
-		return
+		return compile()
 	}
-	b.Asked.had = make(map[string]spec.Host, len(b.Out.Hosts))
+	had := make(map[string]spec.Host, len(b.Out.Hosts))
 	for server, h := range b.Out.Hosts {
-		b.Asked.had[server] = *h
+		had[server] = *h
 	}
-}
-
-// After notes what network added.
-func (b *Builder) After(network string) {
-	if b.Asked.Network != network {
-		return
+	err := compile()
+	for server, h := range b.Out.Hosts {
+		b.Asked.Hosts[server] = &spec.Host{Routes: slices.Clone(h.Routes[len(had[server].Routes):]), Sysctls: slices.Clone(h.Sysctls[len(had[server].Sysctls):])}
 	}
-	b.Asked.Hosts = make(map[string]*spec.Host, len(b.Out.Hosts))
-	for server, had := range b.Asked.had {
-		h := b.Out.Hosts[server]
-		b.Asked.Hosts[server] = &spec.Host{Routes: slices.Clone(h.Routes[len(had.Routes):]), Sysctls: slices.Clone(h.Sysctls[len(had.Sysctls):])}
-	}
+	return err
 }
 
 // Refuse has a server refuse packets to p, of network, while nothing there has it.

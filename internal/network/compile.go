@@ -17,15 +17,12 @@ import (
 // cluster gives the same bytes. A member that was never contacted has an empty
 // part and appears in nobody else's; one whose server lacks what it asks for is
 // a Problem. An error means that the cluster itself does not make sense.
-func Compile(c *state.Cluster) (*ground.Compiled, error) {
-	return compile(ground.NewBuilder(c))
-}
+func Compile(c *state.Cluster) (*ground.Compiled, error) { return compile(ground.NewBuilder(c)) }
 
 // CompileWith is Compile, and says what of every server's routes and settings network asks
 // for: of all else an object tells by itself, or its link does.
 func CompileWith(c *state.Cluster, network string) (*ground.Compiled, map[string]*spec.Host, error) {
-	b := ground.NewBuilder(c)
-	b.Asked.Network = network
+	b := ground.NewBuilderAbout(c, network)
 	out, err := compile(b)
 	return out, b.Asked.Hosts, err
 }
@@ -46,11 +43,9 @@ func compile(base *ground.Builder) (*ground.Compiled, error) {
 		if !ok {
 			return nil, hint.Errorf("network "+name, "one of: "+ground.JoinWords(kindNames()), "compile %s: unknown type %q", name, n.Type)
 		}
-		b.Before(name)
-		if err := kind.compile(b, name, n); err != nil {
+		if err := b.Asking(name, func() error { return kind.compile(b, name, n) }); err != nil {
 			return nil, hint.With(fmt.Errorf("compile %s: %w", name, err), "network "+name, "")
 		}
-		b.After(name)
 	}
 	b.NotePublic()
 	for _, name := range servers {

@@ -1,0 +1,189 @@
+package explain
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/flocknet/flock/internal/lab"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+)
+
+// part is one network on one server of a golden of network's.
+type part struct {
+	golden, network, server string
+	full, asked             *spec.Host
+}
+
+// parts are the networks of all goldens of internal/network on all their servers.
+func parts(t *testing.T) []part {
+	t.Helper()
+	files, err := filepath.Glob("../network/testdata/*/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []part
+	for _, file := range files {
+		ar, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := state.Parse(ar.Files[0].Data, "cluster.toml")
+		if err != nil || network.Complete(c) != nil {
+			continue // a golden of what is refused
+		}
+		full, err := network.Compile(c)
+		if err != nil {
+			continue
+		}
+		golden := strings.TrimSuffix(strings.TrimPrefix(file, "../network/testdata/"), ".txtar")
+		for _, name := range c.NetworkNames() {
+			again, asked, err := network.CompileWith(c, name)
+			if err != nil {
+				t.Fatalf("%s: compile with %s: %v", golden, name, err)
+			}
+			for _, server := range slices.Sorted(maps.Keys(full.Hosts)) {
+				out = append(out, part{golden, name, server, again.Hosts[server], asked[server]})
+			}
+		}
+	}
+	if len(out) < 100 {
+		t.Fatalf("%d networks on servers are too few to have read the goldens", len(out))
+	}
+	return out
+}
+
+// TestAllIsSomebodys: what a server has is some network's, or of its own bridge.
+func TestAllIsSomebodys(t *testing.T) {
+	some, fulls := map[string]map[string]bool{}, map[string]*spec.Host{} // by golden and server
+	for _, p := range parts(t) {
+		key := p.golden + " " + p.server
+		if some[key] == nil {
+			some[key] = map[string]bool{}
+		}
+		fulls[key] = p.full
+		for line := range strings.Lines(belonging(p.full, p.asked, p.network).Text()) {
+			some[key][line] = true
+		}
+	}
+	for key, h := range fulls {
+		own := slices.ContainsFunc(h.Links, func(l spec.Link) bool { return l.Network == "subnet" })
+		for line := range strings.Lines(h.Text()) {
+			bridges := strings.HasSuffix(line, " network subnet\n") || strings.Contains(line, "app0") || strings.HasPrefix(line, "sysctl net/ipv4/ip_forward")
+			if !some[key][line] && !strings.HasPrefix(line, "claim ") && (!own || !bridges) {
+				t.Errorf("%s: no network has %s", key, line)
+			}
+		}
+	}
+}
+
+// TestScriptsParse: every script is one to a shell, names every device and leaves out no
+// address, route, entry or peer.
+func TestScriptsParse(t *testing.T) {
+	for _, p := range parts(t) {
+		s, err := Of(p.full, p.asked, p.network)
+		if err != nil {
+			t.Fatalf("%s: %v", p.golden, err)
+		}
+		own := belonging(p.full, p.asked, p.network)
+		if s.Empty() != own.Empty() {
+			t.Errorf("%s: %s on %s is empty: %v", p.golden, p.network, p.server, s.Empty())
+		}
+		build, undo := s.Text("default", false), s.Text("default", true)
+		for _, text := range []string{build, undo} {
+			cmd := exec.Command("sh", "-n")
+			cmd.Stdin = strings.NewReader(text)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %s on %s is no script: %v\n%s\n%s", p.golden, p.network, p.server, err, out, text)
+			}
+		}
+		want := func(text, line string) {
+			if !strings.Contains(text, line) {
+				t.Errorf("%s: %s on %s lacks %q:\n%s", p.golden, p.network, p.server, line, text)
+			}
+		}
+		for _, l := range own.Links {
+			want(build, l.Name+" alias "+spec.Alias(p.full.Cluster, l.Network)+"\n")
+			want(build, "ip link set "+l.Name+" up\n")
+			want(undo, "\nip link del "+l.Name+"\n")
+		}
+		for _, a := range own.Addrs {
+			want(build, "ip addr add "+a.Prefix.String()+" ")
+		}
+		for _, r := range own.Routes {
+			want(build, r.Dst.String()+" ")
+		}
+		for _, f := range own.AllFDB() {
+			want(build, f.MAC+" dev "+f.Link+" dst "+f.Dst.String()+" ")
+		}
+		for _, n := range own.Neighs {
+			want(build, "ip neigh add "+n.IP.String()+" lladdr "+n.MAC+" ")
+		}
+		for _, p := range own.Peers {
+			want(build, p.Key)
+		}
+		for _, k := range own.Sysctls {
+			want(build, k.Key)
+		}
+	}
+}
+
+// TestNothingBesides: commands are of programs that the script says it wants, and no
+// script of one server is run as that of another by mistake.
+func TestNothingBesides(t *testing.T) {
+	if have := word("a b'c"); have != `'a b'\''c'` {
+		t.Errorf("a word of a shell: %s", have)
+	}
+	if have := word("fd00::1/64"); have != "fd00::1/64" {
+		t.Errorf("a plain word: %s", have)
+	}
+}
+
+// TestFRRTakesIt: what is said of BGP is a configuration to FRR's bgpd.
+func TestFRRTakesIt(t *testing.T) {
+	const bgpd = "/usr/lib/frr/bgpd"
+	lab.Need(t, bgpd)
+	tried := map[string]bool{}
+	for _, p := range parts(t) {
+		own := belonging(p.full, p.asked, p.network)
+		if own.BGP == nil || tried[p.golden] {
+			continue
+		}
+		tried[p.golden] = true
+		s, err := Of(p.full, p.asked, p.network)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var conf strings.Builder
+		for _, step := range s.Build {
+			if strings.HasPrefix(step.About, "BGP is spoken") {
+				for _, c := range step.Commands {
+					conf.WriteString(strings.TrimPrefix(c, "#   ") + "\n")
+				}
+			}
+		}
+		for _, n := range own.BGP.Neighbors {
+			if !strings.Contains(conf.String(), " neighbor "+n.Addr.WithZone("").String()+" remote-as ") {
+				t.Errorf("%s: %s lacks the neighbour %s", p.golden, p.server, n.Addr)
+			}
+		}
+		file := filepath.Join(t.TempDir(), "frr.conf")
+		if err := os.WriteFile(file, []byte(conf.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(bgpd, "-C", "-f", file).CombinedOutput(); err != nil || strings.Contains(string(out), "Unknown command") {
+			t.Errorf("%s: bgpd refuses what stands for %s: %v\n%s\n%s", p.golden, p.server, err, out, conf.String())
+		}
+	}
+	if len(tried) < 5 {
+		t.Errorf("%d BGP networks are too few", len(tried))
+	}
+}

@@ -1,0 +1,72 @@
+package explain
+
+import (
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// peers are WireGuard's. Private keys are in no spec.
+func (w *writer) peers() error {
+	for _, l := range w.own.Links {
+		if l.Kind != spec.WireGuard {
+			continue
+		}
+		key, dev := w.files().Dir+"/"+l.Name+".key", word(l.Name)
+		commands := []string{
+			"mkdir -p " + word(w.files().Dir),
+			"[ -s " + word(key) + " ] || (umask 077 && wg genkey >" + word(key) + ")",
+			line("wg set", dev, "listen-port", portText(l.Port), "private-key", word(key)),
+		}
+		for _, p := range w.own.Peers {
+			if p.Link != l.Name {
+				continue
+			}
+			if strings.HasPrefix(p.Key, "(") { // spec.PlannedKey
+				commands = append(commands, "# a peer is missing: "+p.Key)
+				continue
+			}
+			var allowed []string
+			for _, a := range p.Allowed {
+				allowed = append(allowed, a.String())
+			}
+			commands = append(commands, line("wg set", dev, "peer", word(p.Key), option("endpoint", p.Endpoint), option("persistent-keepalive", num(p.Keepalive)),
+				option("allowed-ips", strings.Join(allowed, ","))))
+		}
+		w.build("The key pair and the peers, by their public keys. The private key is in a file that only root reads; where there is\n"+
+			"none, a new pair is made: then the other members must be told its public key, wg show "+l.Name+" public-key, in the place of\n"+l.Key+".", commands...)
+		w.undo("The key pair.", "rm -f "+word(key))
+	}
+	return nil
+}
+
+// attachments are interfaces of containers.
+func (w *writer) attachments() error {
+	for _, a := range w.own.Attached {
+		kind, name, _ := strings.Cut(a.Container, "/")
+		pid := map[string]string{
+			spec.LXC: "lxc-info -n " + name + " -pH", spec.Docker: "docker inspect -f '{{.State.Pid}}' " + name, spec.Podman: "podman inspect -f '{{.State.Pid}}' " + name,
+		}[kind]
+		into, enter := "$("+pid+")", "nsenter -n -t $("+pid+")"
+		if kind == spec.NetNS {
+			into, enter = name, "ip netns exec "+name
+		}
+		lines := []string{
+			line("ip link add", a.Host, option("mtu", num(a.MTU)), "type veth peer name", a.Interface, option("address", a.MAC), option("mtu", num(a.MTU)), "netns", into),
+			"ip link set " + a.Host + " alias " + word(spec.Alias(w.full.Cluster, a.Network)),
+			"ip link set " + a.Host + " master " + a.Bridge + " up",
+			enter + " ip link set " + a.Interface + " up",
+		}
+		for i, p := range a.Addrs {
+			lines = append(lines, enter+" ip addr add "+p.String()+" dev "+a.Interface)
+			if i < len(a.Gateways) {
+				lines = append(lines, enter+" ip route add default via "+a.Gateways[i].String())
+			}
+		}
+		for i := range lines {
+			lines[i] = "#   " + lines[i]
+		}
+		w.build("Interface "+a.Interface+" of "+a.Container+": a process of flock's agent attaches it whenever the container comes. By hand, while it is there:", lines...)
+	}
+	return nil
+}
