@@ -45,7 +45,7 @@ func unseen() map[string]string {
 	return map[string]string{
 		"Link.Name":      "TestDriftIsNamedAndRepaired: a new link, and the old one goes",
 		"Link.Kind":      "TestKindChanges",
-		"Link.Userspace": "never wanted; TestLinksAreRenamed",
+		"Link.Stiff":     "never wanted; TestLinksAreRenamed",
 		"Link.Down":      "never wanted; TestDriftIsNamedAndRepaired",
 		"Addr.Displaced": "never wanted; TestAddressesHaveOneOrder",
 		"Sysctl.Back":    "never wanted; TestForwardingStaysForOthers", "Sysctl.Kept": "never wanted; TestForwardingStaysForOthers",

@@ -3,9 +3,11 @@
 package agent
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -21,7 +23,12 @@ func TestLinksAreRenamed(t *testing.T) {
 	for i := range now.Links {
 		now.Links[i].Network = "pods"
 	}
+	planned := plan(t, k, now)
 	report := apply(t, k, now)
+	if !spec.LiveRename(sh(t, "uname -r")) {
+		anew(t, k, now, planned, stepText(report.Steps))
+		return
+	}
 	for i, s := range report.Steps { // settings are asked of a device that is there
 		if i == 0 && s.String() != "~ link pods-vx: name n1-vx -> pods-vx, network n1 -> pods" || i > 0 && !strings.HasPrefix(s.Object, "sysctl ") {
 			t.Errorf("steps:\n%s", stepText(report.Steps))
@@ -43,4 +50,33 @@ func TestLinksAreRenamed(t *testing.T) {
 		t.Errorf("steps:\n%s", have)
 	}
 	apply(t, k, &spec.Host{Cluster: "t", Store: "s", Server: "s1"})
+}
+
+// anew holds what kernels before 6.2 do, which rename no device that is up: it is made under
+// the new name with all that stands on it, as the plan says.
+func anew(t *testing.T, k *Kernel, now *spec.Host, planned, done string) {
+	t.Helper()
+	if done != planned || !strings.Contains(done, "- link n1-vx\n") || !strings.Contains(done, "+ link pods-vx: ") || !strings.Contains(done, "+ route 10.244.1.0/24: ") {
+		t.Errorf("planned:\n%s\ndone:\n%s", planned, done)
+	}
+	if have := plan(t, k, now); have != "" {
+		t.Errorf("left to do:\n%s", have)
+	}
+	apply(t, k, &spec.Host{Cluster: "t", Store: "s", Server: "s1"})
+}
+
+// What the kernel cannot rename is removed, and made under its new name.
+func TestStiffLinksAreMadeAnew(t *testing.T) {
+	was := dualPool(true)
+	now := was.Renamed("n1-vx", "pods-vx")
+	have := *was
+	have.Links = slices.Clone(was.Links)
+	for i := range now.Links {
+		now.Links[i].Network, have.Links[i].Stiff = "pods", true
+	}
+	ops := Diff(now, &have)
+	text := stepText(family.Steps(ops))
+	if !strings.Contains(text, "- link n1-vx\n") || !strings.Contains(text, "+ link pods-vx: ") || strings.Contains(text, "name n1-vx") {
+		t.Errorf("steps:\n%s", text)
+	}
 }

@@ -45,7 +45,7 @@ func Need(t TB, programs ...string) {
 // InVM are the tests that also run under Debian's kernel, as packages and patterns for
 // `go test -run`. A test of a kind of link that this kernel lacks must be listed here.
 var InVM = map[string]string{
-	"internal/agent":     "WireGuard|Peers|Roam|Rotation|PrivateKey|Masquerade|EndpointWith|IPTunnel|IPIP|KernelWithout|AddressesHave|OnlinkRoutes|MadeMeanwhile",
+	"internal/agent":     "WireGuard|Peers|Roam|Rotation|PrivateKey|Masquerade|EndpointWith|IPTunnel|IPIP|KernelWithout|AddressesHave|OnlinkRoutes|MadeMeanwhile|LinksAreRenamed",
 	"internal/agent/nft": "DamagedSets",
 }
 

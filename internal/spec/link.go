@@ -35,7 +35,7 @@ type Link struct {
 	Turn    string `json:",omitempty"` // Beside, Quiet: its bridge has two tunnels, while members turn from one to the other
 	Down    bool   `json:",omitempty"` // found only: it is set down
 
-	Userspace bool `json:",omitempty"` // found only: a process of ours makes it
+	Stiff bool `json:",omitempty"` // found only: it cannot be renamed as it runs: a process of ours makes it, or not LiveRename
 
 	Tunnel *Tunnel `json:",omitempty"` // VXLAN, GRE, IP6GRE, IPIP, UDP
 	Key    string  `json:",omitempty"` // WireGuard only: the device's public key, base64; the server holds the private one
@@ -44,8 +44,9 @@ type Link struct {
 
 // Tunnel is what a tunnel device does with its packets. VXLAN has VNI, Port, Local,
 // Group, Dev, GBP, Static, TTL. GRE, IP6GRE and IPIP have Local, Remote, Dev, TTL; GRE
-// and IP6GRE also Key. UDP has Local and Port. None of them can be changed on an
-// existing device, except those of UDP: the agent makes the device anew.
+// and IP6GRE also Key. UDP has Local and Port. Of an
+// existing device those of UDP can be changed, and of an IP tunnel Local, Remote (not whether
+// there is one), TTL and Key (linux ip_tunnel_changelink): otherwise the agent makes it anew.
 type Tunnel struct {
 	VNI    uint32     // 1…2^24-1
 	Port   uint16     // UDP port: of VXLAN the destination; a UDP device and its other members listen on it

@@ -2,8 +2,20 @@ package spec
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
+
+// LiveRename says whether a kernel, by its release (6.1.0-57-amd64), renames devices that are
+// up: from 6.2 on (linux dev_change_name).
+func LiveRename(release string) bool {
+	major, rest, _ := strings.Cut(release, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	minor, _, _ = strings.Cut(minor, "-")
+	m, err := strconv.Atoi(major)
+	n, _ := strconv.Atoi(minor)
+	return err != nil || m > 6 || m == 6 && n >= 2 // of one without a number nothing is known
+}
 
 // Renamed is h with another name of a device, in everything that names it.
 func (h *Host) Renamed(from, to string) *Host {

@@ -51,3 +51,13 @@ func TestRenamedNamesEverything(t *testing.T) {
 		t.Errorf("the link is %s, it was %s", now.Links[0].Name, h.Links[0].Name)
 	}
 }
+
+func TestLiveRename(t *testing.T) {
+	for release, want := range map[string]bool{
+		"6.1.0-57-amd64": false, "5.15.0": false, "4.19": false, "6.2.0": true, "6.2-rc1": true, "6.12.1+deb13": true, "7.0": true, "6.1-rc2": false, "": true,
+	} {
+		if have := spec.LiveRename(release); have != want {
+			t.Errorf("%q: want %v, have %v", release, want, have)
+		}
+	}
+}

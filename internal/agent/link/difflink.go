@@ -65,7 +65,7 @@ func renamedLinks(want, have []spec.Link) map[string]string {
 	}
 	for _, w := range want {
 		for _, h := range have {
-			if named(have, w.Name) || named(want, h.Name) || taken[h.Name] || h.Userspace || w.Network == h.Network || w.Kind == spec.Bridge {
+			if named(have, w.Name) || named(want, h.Name) || taken[h.Name] || h.Stiff || w.Network == h.Network || w.Kind == spec.Bridge {
 				continue
 			}
 			like := h
@@ -129,19 +129,24 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 	if have.Tunnel != nil {
 		h = *have.Tunnel
 	}
-	fixed := want.Kind != spec.UDP // whose process changes them
+	fixed := want.Kind != spec.UDP && !IPTunnel(want.Kind) // a process changes those, the kernel these
 	note("vni", Decimal(h.VNI), Decimal(w.VNI), true)
 	note("port", Decimal(uint32(h.Port)), Decimal(uint32(w.Port)), fixed)
 	note("local", addrText(h.Local), addrText(w.Local), fixed)
-	note("remote", addrText(h.Remote), addrText(w.Remote), true)
-	note("key", Decimal(h.Key), Decimal(w.Key), true)
+	note("remote", addrText(h.Remote), addrText(w.Remote), fixed || h.Remote.IsValid() != w.Remote.IsValid()) // of one or of many
+	note("key", Decimal(h.Key), Decimal(w.Key), fixed)
 	note("group", addrText(h.Group), addrText(w.Group), true)
 	note("dev", h.Dev, w.Dev, true)
 	note("gbp", onOff(h.GBP), onOff(w.GBP), true)
 	note("learning", onOff(!h.Static), onOff(!w.Static), true)
-	note("ttl", Decimal(uint32(h.TTL)), Decimal(uint32(w.TTL)), true)
+	note("ttl", Decimal(uint32(h.TTL)), Decimal(uint32(w.TTL)), fixed)
 	note("extra", h.Extra, w.Extra, true)
 	return details, anew
+}
+
+// IPTunnel says whether devices of kind are IP tunnels.
+func IPTunnel(kind string) bool {
+	return kind == spec.GRE || kind == spec.IP6GRE || kind == spec.IPIP
 }
 
 func state(l spec.Link) string {

@@ -37,11 +37,6 @@ func ModuleOf(kind string) string {
 	return kind
 }
 
-// IPTunnel says whether devices of kind are IP tunnels.
-func IPTunnel(kind string) bool {
-	return kind == spec.GRE || kind == spec.IP6GRE || kind == spec.IPIP
-}
-
 // ignoreEncapLimit is IP6_TNL_F_IGN_ENCAP_LIMIT of linux/ip6_tunnel.h: no option of
 // 8 bytes in every packet that limits tunnels in tunnels (RFC 2473, 4.1.1).
 const ignoreEncapLimit = 1

@@ -20,6 +20,10 @@ import (
 )
 
 func observeLinks(k *host.Host, have *spec.Host) error {
+	release, err := kernelRelease()
+	if err != nil {
+		return err
+	}
 	for _, l := range k.Devices.ByName {
 		network, ours := k.Network(l)
 		if !ours || l.Type() == "veth" { // which is a container's
@@ -28,8 +32,9 @@ func observeLinks(k *host.Host, have *spec.Host) error {
 		a := l.Attrs()
 		link := spec.Link{
 			Name: a.Name, Network: network, Kind: KindOf(k, l), MTU: a.MTU,
-			Master: k.Devices.Name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0, Userspace: k.Userspace(a.Name), Tunnel: ObserveTunnel(k, l),
+			Master: k.Devices.Name(a.MasterIndex), Down: a.Flags&net.FlagUp == 0, Tunnel: ObserveTunnel(k, l),
 		}
+		link.Stiff = k.Userspace(a.Name) || !spec.LiveRename(release)
 		if a.EncapType == "ether" { // an IP tunnel has its local address in the place of the MAC
 			link.MAC = a.HardwareAddr.String()
 		}
@@ -225,21 +230,43 @@ func changeLink(ctx context.Context, k *host.Host, want, have spec.Link) (anew b
 		}
 		return true, NewLink(ctx, k, want)
 	}
-	if err := renameLink(k, want.Name, have.Name); err != nil {
-		return false, fmt.Errorf("change link %s: %w", want.Name, err)
+	if err = renameLink(k, want.Name, have.Name); err == nil {
+		err = alterLink(k, want, have)
 	}
-	index, err := k.Index(want.Name)
 	if err != nil {
 		return false, fmt.Errorf("change link %s: %w", want.Name, err)
+	}
+	switch want.Kind {
+	case spec.WireGuard:
+		return false, mendWireGuard(ctx, k, want, have)
+	case spec.UDP:
+		return false, mendUDP(ctx, k, want, have)
+	}
+	return false, nil
+}
+
+// alterLink sets what differs on a link that has its name.
+func alterLink(k *host.Host, want, have spec.Link) error {
+	index, err := k.Index(want.Name)
+	if err != nil {
+		return err
 	}
 	var messages []*nl.NetlinkRequest
 	if want.Network != have.Network {
 		messages = append(messages, aliasMessage(index, spec.Alias(k.Cluster, want.Network)))
 	}
+	if IPTunnel(want.Kind) && *want.Tunnel != *have.Tunnel {
+		m, err := createMessage(k, want) // with the MTU: the kernel would choose another
+		if err != nil {
+			return err
+		}
+		m.Flags &^= unix.NLM_F_CREATE | unix.NLM_F_EXCL
+		messages = append(messages, m)
+	}
 	if want.MAC != have.MAC {
 		mac, err := net.ParseMAC(want.MAC)
 		if err != nil {
-			return false, fmt.Errorf("change link %s: %w", want.Name, err)
+			return err
 		}
 		m := host.LinkMessage(0, index, 0, 0)
 		m.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
@@ -248,7 +275,7 @@ func changeLink(ctx context.Context, k *host.Host, want, have spec.Link) (anew b
 	if want.Master != have.Master {
 		m, err := masterMessage(k, index, want.Master)
 		if err != nil {
-			return false, fmt.Errorf("change link %s: %w", want.Name, err)
+			return err
 		}
 		messages = append(messages, m)
 	}
@@ -261,18 +288,10 @@ func changeLink(ctx context.Context, k *host.Host, want, have spec.Link) (anew b
 	if have.Down {
 		messages = append(messages, host.UpMessage(k.Devices.ByIndex[index]))
 	}
-	if len(messages) > 0 {
-		if err := k.RT.Do(messages...); err != nil {
-			return false, fmt.Errorf("change link %s: %w", want.Name, err)
-		}
+	if len(messages) == 0 {
+		return nil
 	}
-	switch want.Kind {
-	case spec.WireGuard:
-		return false, mendWireGuard(ctx, k, want, have)
-	case spec.UDP:
-		return false, mendUDP(ctx, k, want, have)
-	}
-	return false, nil
+	return k.RT.Do(messages...)
 }
 
 // deleteLink removes a link of ours. Its mark is read again just before.

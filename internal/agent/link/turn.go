@@ -3,7 +3,6 @@
 package link
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -94,8 +93,7 @@ func turnMessage(index int, turn string) *nl.NetlinkRequest {
 	return m
 }
 
-// renameLink gives a living link another name. Kernels before 6.2 take that of a link that
-// is down alone, which loses its routes.
+// renameLink gives a living link another name, with all that stands on it.
 func renameLink(k *host.Host, to, from string) error {
 	if to == from {
 		return nil
@@ -106,11 +104,7 @@ func renameLink(k *host.Host, to, from string) error {
 	}
 	m := host.LinkMessage(0, index, 0, 0)
 	m.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(to)))
-	err = k.RT.Do(m)
-	if errors.Is(err, unix.EBUSY) {
-		err = k.RT.Do(host.LinkMessage(0, index, 0, unix.IFF_UP), m, host.LinkMessage(0, index, unix.IFF_UP, unix.IFF_UP))
-	}
-	if err != nil {
+	if err := k.RT.Do(m); err != nil {
 		return err
 	}
 	return k.ReadDevices()

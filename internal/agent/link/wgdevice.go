@@ -111,9 +111,17 @@ func WGSupport(k *host.Host, release string) (string, error) {
 
 // WGHere is wgSupport on the running kernel.
 func WGHere(k *host.Host) (string, error) {
+	release, err := kernelRelease()
+	if err != nil {
+		return "", err
+	}
+	return WGSupport(k, release)
+}
+
+func kernelRelease() (string, error) {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
 		return "", fmt.Errorf("read kernel name: %w", err)
 	}
-	return WGSupport(k, unix.ByteSliceToString(uts.Release[:]))
+	return unix.ByteSliceToString(uts.Release[:]), nil
 }
