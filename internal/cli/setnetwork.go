@@ -34,16 +34,16 @@ server off. What is not given stays; --unset gives an option the value that it h
 nothing is said of it. Members keep their numbers, keys, addresses and subnets wherever the
 network still has these.
 
-Another MTU, domain, DHCP server (with its leases), masquerading, --isolate, keepalive,
-topology, VNI, VXLAN port, group, interface, hold time or mode takes no connection away: where
-packets between members take another path, all make it ready before one turns. With another
-port of WireGuard or of udp, another key or end (-l, -r) of a tunnel, or --gbp with the same
-port, packets between members are lost until all have changed, some 10 to 50 ms. Another
-subnet or bridge is asked about: containers keep addresses of the old subnet until they ask
-for new ones, and what is plugged into the old bridge loses it. -s with all subnets, old and new, adds one of the other family; --add-pool gives pool
-networks that are full another pool; 'subnet SERVER:CIDR' gives a member another subnet.
-With --rename, which stands alone, units, files and devices that bear the network's name follow; MAC addresses,
-keys and leases stay.
+Another MTU, domain, DHCP server (with its leases), masquerading, --isolate, keepalive, topology, VNI, VXLAN
+port, group, interface, hold time, mode or TTL takes no connection away: where packets between members take
+another path, all make it ready before one turns. With another port of WireGuard or of udp, another interface of
+ipip or udp, another key or end (-l, -r) of a tunnel, or --gbp with the same port, packets between members are
+lost until all have changed, some 10 to 50 ms. Another subnet or bridge is asked about: containers keep
+addresses of the old subnet until they ask for new ones, and what is plugged into the old bridge loses it. -s
+with all subnets, old and new, adds one of the other family; --add-pool gives pool networks that are full
+another pool; 'subnet SERVER:CIDR' gives a member another subnet. With --rename, which stands alone, units,
+files and devices that bear the network's name follow; MAC addresses, keys and leases stay. Kernels before 6.2
+rename no device that is up: there it is made anew.
 
   flock setnetwork vx1 --mtu 1400
   flock setnetwork vx1 -n s2 --no-masquerade=false

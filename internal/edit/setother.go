@@ -152,6 +152,8 @@ func Apart(name string, was, n *state.Network) []ground.Note {
 		what = "group policy of a port"
 	case kind.OnePort() && was.Port != n.Port:
 		what = "port"
+	case kind.OnePlace() && was.Interface != n.Interface:
+		what = "address of a member"
 	case kind.BGP && was.AS != n.AS:
 		return []ground.Note{{Network: name, Text: "sessions between members begin anew with the other AS; routes stay in use meanwhile"}}
 	}

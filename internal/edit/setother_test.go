@@ -208,6 +208,11 @@ func TestApart(t *testing.T) {
 	}{
 		{state.Network{Type: network.WireGuard, Port: 1, Members: members}, state.Network{Type: network.WireGuard, Port: 2, Members: members}, true},
 		{state.Network{Type: network.UDP, Port: 1, Members: members}, state.Network{Type: network.UDP, Port: 2, Members: members}, true},
+		{state.Network{Type: network.IPIP, Members: members}, state.Network{Type: network.IPIP, Interface: "eth1", Members: members}, true},
+		{state.Network{Type: network.UDP, Members: members}, state.Network{Type: network.UDP, Interface: "eth1", Members: members}, true},
+		{state.Network{Type: network.VXLANL3, Members: members}, state.Network{Type: network.VXLANL3, Interface: "eth1", Members: members}, false},
+		{state.Network{Type: network.HostGW, Members: members}, state.Network{Type: network.HostGW, Interface: "eth1", Members: members}, false},
+		{state.Network{Type: network.WireGuard, Members: members}, state.Network{Type: network.WireGuard, Interface: "eth1", Members: members}, false},
 		{state.Network{Type: network.VXLAN, Port: 1, Members: members}, state.Network{Type: network.VXLAN, Port: 2, Members: members}, false},
 		{state.Network{Type: network.WireGuard, Port: 1, Members: members[:1]}, state.Network{Type: network.WireGuard, Port: 2, Members: members[:1]}, false},
 		{state.Network{Type: network.VXLAN, Members: members}, state.Network{Type: network.VXLAN, GBP: true, Members: members}, true},

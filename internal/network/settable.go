@@ -69,3 +69,6 @@ func (k *Kind) Options() []string {
 func (k *Kind) OnePort() bool {
 	return k.Encrypted || k.pool != nil && k.pool.Port != 0 && k.pool.VNI == 0
 }
+
+// OnePlace says whether a member receives at one underlay address at a time.
+func (k *Kind) OnePlace() bool { return k.pool != nil && k.pool.VNI == 0 && k.pool.Wire != "" }
