@@ -13,11 +13,15 @@ import (
 
 // underlay opens sockets below all networks, sends packets there, or says what came.
 func (s *session) underlay(ctx context.Context, r spec.Request) (*spec.Reply, error) {
-	out := &spec.UnderlayReply{Clock: time.Now().UnixNano()}
+	began, out := time.Now(), &spec.UnderlayReply{}
 	switch ask := r.Underlay; {
 	case ask == nil || s.below == nil && !ask.Own.IsValid():
 		return nil, errors.New("underlay: the request does not say where to listen")
 	case s.below == nil:
+		// With the lock: the ports are those of networks, which another change may bring up.
+		if err := s.take(ctx, r.Holder, r.Change); err != nil {
+			return nil, err
+		}
 		var err error
 		if s.below, err = probe.OpenUnderlay(ask); err != nil {
 			return nil, err
@@ -37,6 +41,7 @@ func (s *session) underlay(ctx context.Context, r spec.Request) (*spec.Reply, er
 			return nil, err
 		}
 	}
+	out.Clock = began.Add(time.Since(began) / 2).UnixNano() // as the workstation takes it
 	return &spec.Reply{Underlay: out}, nil
 }
 
@@ -49,13 +54,11 @@ func (s *session) routes(r spec.Request) ([]spec.UnderlayRoute, error) {
 	if err := k.ReadDevices(); err != nil {
 		return nil, err
 	}
-	var out []spec.UnderlayRoute
-	for _, to := range r.Underlay.Toward {
-		route := probe.Route(to)
+	out := probe.Routes(r.Underlay.Toward)
+	for i, route := range out {
 		if l := k.Devices.ByName[route.Device]; l != nil {
-			route.Kind = l.Type()
+			out[i].Kind = l.Type()
 		}
-		out = append(out, route)
 	}
 	return out, nil
 }

@@ -143,16 +143,17 @@ func (b *below) open(ctx context.Context) {
 	_, _ = rand.Read(number)
 	run := binary.BigEndian.Uint32(number)
 	routes := make([]map[[2]string]spec.UnderlayRoute, len(b.peers))
+	all := slices.Clone(b.found)
 	b.each(ctx, func(ctx context.Context, p *peer, i int) error {
-		ask := &spec.UnderlayRequest{Run: run, Own: b.found[i].Addr, Ports: b.ports, Group: underlay.Group}
+		ask := &spec.UnderlayRequest{Run: run, Own: all[i].Addr, Ports: b.ports, Group: underlay.Group}
 		var to []string
-		for k, other := range b.found {
+		for k, other := range all {
 			if k != i && other.Addr.IsValid() {
 				ask.Toward, to = append(ask.Toward, other.Addr), append(to, other.Name)
 			}
 		}
 		began := time.Now()
-		reply, err := p.do(ctx, b.e, &spec.Request{Op: spec.OpUnderlay, Want: p.want, Underlay: ask})
+		reply, err := p.do(ctx, b.e, &spec.Request{Op: spec.OpUnderlay, Want: p.want, Holder: b.e.Holder, Underlay: ask})
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -102,9 +103,12 @@ func (a *app) explain(ctx context.Context, name string, only []string, undo bool
 	if err != nil {
 		return command.Usage(err)
 	}
+	if len(servers) == 0 {
+		return command.Usage(hint.Errorf("network "+name, "flock addnetwork "+name+" SERVER", "%s has no members", name))
+	}
 	var scripts []*explain.Script
 	for _, server := range servers {
-		s, err := explain.Of(compiled.Hosts[server], asked[server], name)
+		s, err := explain.Of(compiled.Hosts[server], asked[server], othersAsk(r.Cluster, name, server), name)
 		if err != nil {
 			return err
 		}
@@ -114,10 +118,27 @@ func (a *app) explain(ctx context.Context, name string, only []string, undo bool
 		}
 		scripts = append(scripts, s)
 	}
+	if len(scripts) == 0 {
+		return command.Exit(command.ExitFailed)
+	}
 	if a.JSON() {
 		return a.PrintJSON(explainDocOf(name, n.Type, scripts))
 	}
 	return a.printScripts(r.Cluster.Name, name, scripts, len(only) > 0, undo)
+}
+
+// othersAsk is what each other network of a server asks for there.
+func othersAsk(c *state.Cluster, name, server string) []*spec.Host {
+	var out []*spec.Host
+	for _, other := range c.NetworkNames() {
+		if other == name || !ground.HasMember(c.Networks[other], server) {
+			continue
+		}
+		if _, asked, err := network.CompileWith(c, other); err == nil && asked[server] != nil {
+			out = append(out, asked[server])
+		}
+	}
+	return out
 }
 
 // unexplained says why a member has no part in its network.

@@ -34,13 +34,15 @@ func (s *Script) Empty() bool { return len(s.Build) == 0 }
 type writer struct {
 	full *spec.Host // everything on the server
 	own  *spec.Host // what is the network's
+	kept []string   // settings of the whole server that something else there asks for, by key
 	Script
 }
 
 // Of is the script of a network. Full is all that its server has; asked says which of its
-// routes and settings the network asks for (network.CompileWith).
-func Of(full, asked *spec.Host, network string) (*Script, error) {
-	w := &writer{full: full, own: belonging(full, asked, network)}
+// routes and settings the network asks for (network.CompileWith), others what each other network
+// asks for there.
+func Of(full, asked *spec.Host, others []*spec.Host, network string) (*Script, error) {
+	w := &writer{full: full, own: belonging(full, asked, network), kept: kept(full, others)}
 	w.Network, w.Server, w.Generation = network, full.Server, full.Generation
 	if w.own.Empty() {
 		return &w.Script, nil
@@ -116,7 +118,12 @@ func (s *Script) Text(cluster string, undo bool) string {
 		what, list = "undoes", s.Undo
 	}
 	fmt.Fprintf(&b, "#!/bin/sh\n# What %s network %s on server %s, as generation %d of cluster %s has it.\n", what, s.Network, s.Server, s.Generation, cluster)
-	b.WriteString("# It wants root, iproute2, procps and, where they are called, nftables, dnsmasq and wireguard-tools.\nset -eu\numask 022\n")
+	b.WriteString("# It wants root, iproute2, procps and, where they are called, nftables, dnsmasq and wireguard-tools.\n")
+	if undo {
+		b.WriteString("# It goes on where something is gone already.\nset -u\n")
+	} else {
+		b.WriteString("set -eu\numask 022\n")
+	}
 	writeSteps(&b, list, "")
 	if !undo {
 		fmt.Fprintf(&b, "\n# What undoes it, in this order; as a script: flock explain %s %s --undo\n", s.Network, s.Server)

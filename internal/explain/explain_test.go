@@ -21,6 +21,7 @@ import (
 type part struct {
 	golden, network, server string
 	full, asked             *spec.Host
+	others                  []*spec.Host // what the server's other networks ask for
 }
 
 // parts are the networks of all goldens of internal/network on all their servers.
@@ -46,12 +47,22 @@ func parts(t *testing.T) []part {
 		}
 		golden := strings.TrimSuffix(strings.TrimPrefix(file, "../network/testdata/"), ".txtar")
 		for _, name := range c.NetworkNames() {
+			var others []map[string]*spec.Host
+			for _, other := range c.NetworkNames() {
+				if _, theirs, err := network.CompileWith(c, other); err == nil && other != name {
+					others = append(others, theirs)
+				}
+			}
 			again, asked, err := network.CompileWith(c, name)
 			if err != nil {
 				t.Fatalf("%s: compile with %s: %v", golden, name, err)
 			}
 			for _, server := range slices.Sorted(maps.Keys(full.Hosts)) {
-				out = append(out, part{golden, name, server, again.Hosts[server], asked[server]})
+				p := part{golden, name, server, again.Hosts[server], asked[server], nil}
+				for _, theirs := range others {
+					p.others = append(p.others, theirs[server])
+				}
+				out = append(out, p)
 			}
 		}
 	}
@@ -89,7 +100,7 @@ func TestAllIsSomebodys(t *testing.T) {
 // address, route, entry or peer.
 func TestScriptsParse(t *testing.T) {
 	for _, p := range parts(t) {
-		s, err := Of(p.full, p.asked, p.network)
+		s, err := Of(p.full, p.asked, p.others, p.network)
 		if err != nil {
 			t.Fatalf("%s: %v", p.golden, err)
 		}
@@ -136,6 +147,40 @@ func TestScriptsParse(t *testing.T) {
 	}
 }
 
+// TestUndoKeepsWhatOthersNeed: a setting of the whole server goes back where nobody else asks for
+// it, and stays where another network, or the server's own subnet, does.
+func TestUndoKeepsWhatOthersNeed(t *testing.T) {
+	shared, alone := 0, 0
+	for _, p := range parts(t) {
+		s, err := Of(p.full, p.asked, p.others, p.network)
+		if err != nil {
+			t.Fatal(err)
+		}
+		undo := s.Text("default", true)
+		subnet := slices.ContainsFunc(p.full.Links, func(l spec.Link) bool { return l.Network == "subnet" })
+		for _, k := range belonging(p.full, p.asked, p.network).Sysctls {
+			if k.Link != "" {
+				continue
+			}
+			stays := subnet && k.Key == "net/ipv4/ip_forward" || slices.ContainsFunc(p.others, func(h *spec.Host) bool {
+				return slices.ContainsFunc(h.Sysctls, func(o spec.Sysctl) bool { return o.Link == "" && o.Key == k.Key })
+			})
+			goes := strings.Contains(undo, "sysctl -q -e -p") && !strings.Contains(undo, strings.ReplaceAll(k.Key, "/", ".")+" =")
+			if goes == stays {
+				t.Errorf("%s: %s on %s: %s stays %v:\n%s", p.golden, p.network, p.server, k.Key, stays, undo)
+			}
+			if stays {
+				shared++
+			} else {
+				alone++
+			}
+		}
+	}
+	if shared == 0 || alone == 0 {
+		t.Errorf("%d settings are shared, %d are not: the goldens no longer try both", shared, alone)
+	}
+}
+
 // TestNothingBesides: commands are of programs that the script says it wants, and no
 // script of one server is run as that of another by mistake.
 func TestNothingBesides(t *testing.T) {
@@ -158,7 +203,7 @@ func TestFRRTakesIt(t *testing.T) {
 			continue
 		}
 		tried[p.golden] = true
-		s, err := Of(p.full, p.asked, p.network)
+		s, err := Of(p.full, p.asked, p.others, p.network)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -99,6 +99,7 @@ func (w *writer) forwards() {
 		names = append(names, f.Name())
 	}
 	slices.Sort(names)
+	six := slices.ContainsFunc(w.own.Addrs, func(a spec.Addr) bool { return a.Prefix.Addr().Is6() })
 	var commands []string
 	for _, f := range w.own.Forwards {
 		from, to := "-i "+word(f.Link), "-o "+word(f.Link)
@@ -106,7 +107,17 @@ func (w *writer) forwards() {
 			from, to = "-s "+f.Subnet.String(), "-d "+f.Subnet.String()
 		}
 		mark := "-m comment --comment " + word(spec.Alias(w.full.Cluster, w.Network)) + " -j ACCEPT"
-		commands = append(commands, "#   iptables -I DOCKER-USER "+from+" "+to+" "+mark, "#   iptables -I DOCKER-USER "+to+" -m conntrack --ctstate RELATED,ESTABLISHED "+mark)
+		programs := []string{"iptables"}
+		switch {
+		case f.Link == "" && f.Subnet.Addr().Is6():
+			programs = []string{"ip6tables"}
+		case f.Link != "" && six:
+			programs = append(programs, "ip6tables")
+		}
+		for _, program := range programs {
+			insert := "#   " + program + " -I DOCKER-USER "
+			commands = append(commands, insert+from+" "+to+" "+mark, insert+to+" -m conntrack --ctstate RELATED,ESTABLISHED "+mark)
+		}
 	}
 	w.build("Where a forward chain of others drops what it does not know (Docker's), flock accepts there what is\nof "+strings.Join(names, ", ")+
 		", and what goes from it to each device that leads out, -o eth0 for instance.\nNothing of that is needed on a server without such rules.", commands...)
@@ -123,7 +134,7 @@ func (w *writer) undoRules() {
 		"for family in bridge inet; do",
 		"	nft -a list table $family "+name+" 2>/dev/null |",
 		`		awk -v of=`+word(w.Network)+` -v table="$family `+name+`" '$1 == "chain" { chain = $2 }`,
-		`			match($0, /comment "[a-z]+ [^ ]+/) { split(substr($0, RSTART, RLENGTH), c, " "); if (c[3] == of) print "delete rule", table, chain, "handle", $NF }' |`,
+		`			match($0, /comment "[a-z]+ [^ ]+/) { split(substr($0, RSTART, RLENGTH), c, " "); if (c[3] "" == of "") print "delete rule", table, chain, "handle", $NF }' |`,
 		"		nft -f -",
 		"done")
 }

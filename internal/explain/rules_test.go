@@ -35,7 +35,7 @@ func TestRulesAreTheAgents(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", p.golden, err)
 		}
-		s, err := Of(p.full, p.asked, p.network)
+		s, err := Of(p.full, p.asked, p.others, p.network)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -266,6 +266,14 @@ func TestTunnelsOfAHub(t *testing.T) {
 	}
 }
 
+// TestTunnelsWithoutMembers: a file that a person broke is drawn all the same.
+func TestTunnelsWithoutMembers(t *testing.T) {
+	c := &state.Cluster{Networks: map[string]*state.Network{"t": {Type: "gre"}}}
+	if out := tunnelLines(c, []*view.Network{{Name: "t", Type: "gre"}}); len(out) != 1 {
+		t.Errorf("%d lines", len(out))
+	}
+}
+
 // What is pointed at says addresses, keys, MTUs, subnets, containers and the last verdict.
 func TestDetails(t *testing.T) {
 	m := ten().model(t)

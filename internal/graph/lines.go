@@ -107,6 +107,9 @@ func tunnelLines(c *state.Cluster, views []*view.Network) []*Line {
 				ends[[2]string{m.Server, v.Type}]++
 			}
 		}
+		if len(ends) == 0 { // tunnels without members, in a file that a person broke
+			break
+		}
 		hub := slices.MaxFunc(slices.SortedFunc(maps.Keys(ends), func(a, b [2]string) int {
 			return cmp.Or(screen.ByName(a[0], b[0]), strings.Compare(a[1], b[1]))
 		}), func(a, b [2]string) int { return ends[a] - ends[b] })

@@ -27,7 +27,7 @@ const (
 	OpProbe     = "probe"    // take no lock; send Probes: Reply.Unheard
 	OpMeasure   = "measure"  // take no lock; send Echoes: Reply.Echoes, Reply.Callers
 	OpBulk      = "bulk"     // take no lock; open ports, or send data to those of others: Reply.Bulk
-	OpUnderlay  = "underlay" // take no lock; send and hear packets below all networks: Reply.Underlay
+	OpUnderlay  = "underlay" // the first takes the lock; send and hear packets below all networks: Reply.Underlay
 	OpPurge     = "purge"    // remove everything of the cluster, whichever cluster file made it: Reply.Report
 	OpAlive     = "alive"    // the workstation is still there; it is not answered
 )

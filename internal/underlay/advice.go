@@ -26,8 +26,8 @@ type Advice struct {
 	Commands []string
 }
 
-// tunnels are kinds of devices that packets may be in already.
-var tunnels = []string{"wireguard", "vxlan", "geneve", "gre", "gretap", "ip6gre", "ipip", "sit", "ip6tnl", "tun", "vti", "xfrm"}
+// tunnels are kinds of devices that packets may be in already, as netlink's library names them.
+var tunnels = []string{"wireguard", "vxlan", "geneve", "gre", "gretap", "ip6gre", "ipip", "ip6gretap", "sit", "ip6tnl", "tuntap", "vti", "vti6", "xfrm"}
 
 // Nested are the paths that leave by a tunnel: a network on them is a tunnel in a tunnel.
 func Nested(paths []Path) []Path {
@@ -37,8 +37,8 @@ func Nested(paths []Path) []Path {
 // Recommend is what works between all servers, the best first: with layer 2 for containers, and
 // with a subnet for each server. None: not even two of them reach each other as any kind needs.
 func Recommend(servers []Server, paths []Path) []Advice {
-	if len(paths) == 0 {
-		return nil
+	if len(paths) == 0 || len(paths) < len(servers)*(len(servers)-1) {
+		return nil // or nothing was tried between some
 	}
 	s := sight{servers: servers, paths: paths}
 	if s.apart() {
@@ -164,7 +164,7 @@ func (s sight) layer3() (Advice, bool) {
 	proxy, another := s.port(ProxyPort)
 	heard := s.all(func(p Path) bool { return p.Hops >= 0 })
 	switch {
-	case heard && s.segment():
+	case heard && s.segment() && len(Nested(s.paths)) == 0:
 		return Advice{what, "host-gw", "no router is between them: plain routes do", s.lines("host-gw", s.mtu(0))}, true
 	case flannel != 0:
 		return Advice{what, "vxlan-l3", fmt.Sprintf("routers are between them, UDP %d passes", flannel), s.lines("vxlan-l3", other+s.mtu(50+s.outer()))}, true

@@ -32,7 +32,7 @@ func (s Service) String() string {
 
 // Findings are what stands in the way of networks, services first.
 func Findings(servers []Server, services []Service, paths []Path) []Finding {
-	out := dead(paths)
+	out := append(families(servers), dead(paths)...)
 	paths = slices.DeleteFunc(slices.Clone(paths), Path.Dead)
 	for _, s := range services {
 		for _, o := range []Outcome{Refused, Filtered, Lost} {
@@ -54,6 +54,23 @@ func Findings(servers []Server, services []Service, paths []Path) []Finding {
 		})
 	}
 	return slices.CompactFunc(out, func(a, b Finding) bool { return a == b })
+}
+
+// families says which servers have no address of the family that the first of them has.
+func families(servers []Server) []Finding {
+	var others []string
+	for _, s := range servers {
+		if s.Addr.Is4() != servers[0].Addr.Is4() {
+			others = append(others, s.Name)
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	return []Finding{{
+		fmt.Sprintf("nothing was tried between %s and %s: their addresses are of different families (%s)", servers[0].Name, Names(others), servers[0].Addr),
+		"flock setserver " + others[0] + " --interface IFACE|IP",
+	}}
 }
 
 // dead says between whom nothing passes, a line per sender.

@@ -116,6 +116,7 @@ func TestRecommend(t *testing.T) {
 			}, nil},
 			[]string{"wireguard --topology hub", "l2 --topology hub"},
 		},
+		"two families":   {world{serversAt("10.0.0.1", "10.0.0.2", "fd00::3"), 0, 1500, all, nil}, nil},
 		"nothing passes": {world{private, 0, 1500, func(string, string, Service) Outcome { return Lost }, nil}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,6 +132,23 @@ func TestRecommend(t *testing.T) {
 				t.Errorf("have %q, want %q", have, c.want)
 			}
 		})
+	}
+}
+
+// TestNested: plain routes do not lead through a tunnel, whatever the TTL says.
+func TestNested(t *testing.T) {
+	w := world{serversAt("10.0.0.1", "10.0.0.2"), 0, 1500, all, nil}
+	paths := w.paths(t)
+	for i := range paths {
+		paths[i].Route = spec.UnderlayRoute{Device: "tailscale0", Kind: "tuntap"}
+	}
+	for _, a := range Recommend(w.servers, paths) {
+		if a.Kind == "host-gw" {
+			t.Error("host-gw is recommended through a tunnel")
+		}
+	}
+	if all := fmt.Sprint(Findings(w.servers, Services(Ports()), paths)); !strings.Contains(all, "s1 reaches s2 by tailscale0, a tunnel (tuntap)") {
+		t.Error(all)
 	}
 }
 

@@ -351,37 +351,47 @@ func origin(p []byte) (netip.Addr, int) {
 	return netip.AddrFrom16([16]byte(p[8:])), int(p[7])
 }
 
-// Route is how packets leave this server towards to, as the kernel sends them by itself. Kind is
-// not filled in.
-func Route(to netip.Addr) spec.UnderlayRoute {
-	family, at := sockaddr(to, discardPort)
-	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return spec.UnderlayRoute{}
-	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was sent
-	if unix.Connect(fd, at) != nil {
-		return spec.UnderlayRoute{}
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		return spec.UnderlayRoute{}
-	}
-	var r spec.UnderlayRoute
-	switch name := name.(type) {
-	case *unix.SockaddrInet4:
-		r.Source = netip.AddrFrom4(name.Addr)
-	case *unix.SockaddrInet6:
-		r.Source = netip.AddrFrom16(name.Addr)
-	}
+// Routes are how packets leave this server towards each of to, as the kernel sends them by
+// itself. Kinds are not filled in.
+func Routes(to []netip.Addr) []spec.UnderlayRoute {
+	device := map[netip.Addr]string{}
 	list, _ := net.Interfaces()
 	for _, l := range list {
 		addrs, _ := l.Addrs()
 		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr() == r.Source {
-				r.Device = l.Name
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				device[p.Addr()] = l.Name
 			}
 		}
 	}
-	return r
+	out := make([]spec.UnderlayRoute, len(to))
+	for i, a := range to {
+		out[i].Source = source(a)
+		out[i].Device = device[out[i].Source]
+	}
+	return out
+}
+
+// source is the own address that packets to to have; invalid where there is no route.
+func source(to netip.Addr) netip.Addr {
+	family, at := sockaddr(to, discardPort)
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return netip.Addr{}
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was sent
+	if unix.Connect(fd, at) != nil {
+		return netip.Addr{}
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.Addr{}
+	}
+	switch name := name.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrFrom4(name.Addr)
+	case *unix.SockaddrInet6:
+		return netip.AddrFrom16(name.Addr)
+	}
+	return netip.Addr{}
 }

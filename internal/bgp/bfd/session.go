@@ -122,6 +122,9 @@ func (s *session) packet() packet {
 
 // meet notes whether it has a BGP session.
 func (s *session) meet(up bool, now time.Time) {
+	if up != s.met {
+		s.trial = time.Time{} // the BGP session that it was about is gone
+	}
 	if up && !s.met && s.state != Up {
 		s.from = now.Add(settling)
 		s.due = s.from

@@ -48,6 +48,23 @@ func TestNothingBeforeBGP(t *testing.T) {
 	}
 }
 
+// TestNoTrialOutlivesBGP: a young session that ended has to be up again soon, but not after the
+// BGP session that it was about: until BFD begins anew nothing could pass the trial.
+func TestNoTrialOutlivesBGP(t *testing.T) {
+	a, b := two(300 * time.Millisecond)
+	up(t, a, b)
+	b.turn(Down, diagExpired, "", at(100))
+	b.yours = a.mine
+	if say(t, b, a, at(101)); a.state != Down || a.trial.IsZero() {
+		t.Fatalf("it is %v, trial until %v", a.state, a.trial)
+	}
+	a.meet(false, at(200))
+	a.meet(true, at(700))
+	if !a.trial.IsZero() || !a.from.Equal(at(5700)) {
+		t.Errorf("trial until %v, it begins %v", a.trial, a.from)
+	}
+}
+
 // say carries from's packet to to, and answers back.
 func say(t *testing.T, from, to *session, now time.Time) *Event {
 	t.Helper()

@@ -84,11 +84,11 @@ func (w *Watcher) add(p Peer, now time.Time) error {
 	old, resumes := w.before[p.Addr]
 	delete(w.before, p.Addr)
 	s := newSession(p, discriminator(), now)
-	s.met = w.met[p.Addr]
 	if resumes {
 		s.mine = old.Mine
 		s.resume(old.Yours, now)
 	}
+	s.met = w.met[p.Addr]
 	c, err := source(p, old.Port)
 	if err != nil {
 		return err
@@ -106,6 +106,9 @@ func (w *Watcher) Met(addr netip.Addr, up bool) {
 	w.met[addr] = up
 	if p, wanted := w.wanted[addr]; up && wanted && w.sessions[addr] == nil {
 		_ = w.add(p, time.Now()) // the session proves that the address is there now
+		if s := w.sessions[addr]; s != nil {
+			s.met = false // it begins after BGP
+		}
 	}
 	if s := w.sessions[addr]; s != nil {
 		s.meet(up, time.Now())
