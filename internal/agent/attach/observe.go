@@ -50,7 +50,11 @@ func observeAttached(k *host.Host, want, have *spec.Host) error {
 	found := map[string]bool{}
 	for _, l := range links {
 		a, m, _ := attachedAs(k, l)
-		completeAttached(&a, wants[a.Object()], l, inside[a.Container], m.given)
+		if w := wants[a.Object()]; w.Container != "" && inside[a.Container] == nil {
+			a = w // the kernel takes a namespace that was deleted, and its end here, away when it likes
+		} else {
+			completeAttached(&a, w, l, inside[a.Container], m.given)
+		}
 		have.Attached = append(have.Attached, a)
 		found[a.Object()] = true
 	}
