@@ -81,7 +81,8 @@ func listing(ctx context.Context, l *lab.Lab, host string) ([]byte, error) {
 		}
 	}
 	fmt.Fprintf(b, "# files\n")
-	return b.Bytes(), changedFiles(b, l.Disk(host))
+	err = changedFiles(b, l.Disk(host))
+	return b.Bytes(), err
 }
 
 // kernelListing is the kernel's part of a listing.
@@ -264,6 +265,7 @@ func units(ctx context.Context, b *bytes.Buffer, l *lab.Lab, host string) error 
 
 // changedFiles writes the paths that a server added, changed (with a sum of what
 // is below /etc) or removed on its disk. Directories count where this machine has none.
+// The agent's program does not.
 func changedFiles(b *bytes.Buffer, disk string) error {
 	for _, top := range []string{"etc", "usr/local", "var/lib"} {
 		err := filepath.WalkDir(filepath.Join(disk, top), func(path string, d fs.DirEntry, err error) error {
@@ -275,6 +277,9 @@ func changedFiles(b *bytes.Buffer, disk string) error {
 			switch {
 			case name == "/var/lib/systemd":
 				return fs.SkipDir // its clocks and seeds
+			case name == "/usr/local/lib/flock":
+				return fs.SkipDir // the agent's program stays as long as the server is in a cluster: see the walk purge
+			case name == "/var/lib/flock": // what is in it counts
 			case d.IsDir() && err == nil:
 			case d.Type()&fs.ModeCharDevice != 0:
 				fmt.Fprintf(b, "- %s\n", name)
