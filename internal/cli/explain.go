@@ -107,8 +107,9 @@ func (a *app) explain(ctx context.Context, name string, only []string, undo bool
 		return command.Usage(hint.Errorf("network "+name, "flock addnetwork "+name+" SERVER", "%s has no members", name))
 	}
 	var scripts []*explain.Script
+	others := othersAsk(r.Cluster, name, servers)
 	for _, server := range servers {
-		s, err := explain.Of(compiled.Hosts[server], asked[server], othersAsk(r.Cluster, name, server), name)
+		s, err := explain.Of(compiled.Hosts[server], asked[server], others[server], name)
 		if err != nil {
 			return err
 		}
@@ -127,15 +128,19 @@ func (a *app) explain(ctx context.Context, name string, only []string, undo bool
 	return a.printScripts(r.Cluster.Name, name, scripts, len(only) > 0, undo)
 }
 
-// othersAsk is what each other network of a server asks for there.
-func othersAsk(c *state.Cluster, name, server string) []*spec.Host {
-	var out []*spec.Host
+// othersAsk is what the other networks of each of servers ask for there.
+func othersAsk(c *state.Cluster, name string, servers []string) map[string][]*spec.Host {
+	out := map[string][]*spec.Host{}
 	for _, other := range c.NetworkNames() {
-		if other == name || !ground.HasMember(c.Networks[other], server) {
+		shared := slices.ContainsFunc(servers, func(s string) bool { return ground.HasMember(c.Networks[other], s) })
+		if other == name || !shared {
 			continue
 		}
-		if _, asked, err := network.CompileWith(c, other); err == nil && asked[server] != nil {
-			out = append(out, asked[server])
+		_, asked, err := network.CompileWith(c, other)
+		for _, server := range servers {
+			if err == nil && asked[server] != nil {
+				out[server] = append(out[server], asked[server])
+			}
 		}
 	}
 	return out
