@@ -48,7 +48,7 @@ func (g *segment) watching(ms int) *spec.BGP {
 // awaitWatched waits until BFD is up with all neighbours that it watches.
 func (d *daemonProcess) awaitWatched() {
 	d.g.t.Helper()
-	d.g.eventually(20*time.Second, func() error {
+	d.g.eventually(40*time.Second, func() error {
 		for _, n := range d.status().Neighbors {
 			if n.State != spec.BGPEstablished || n.BFD == nil || !n.BFD.Up {
 				return fmt.Errorf("%s: neighbor %s is %s: %s, BFD %+v", d.name, n.Addr, n.State, n.Why, n.BFD)

@@ -84,7 +84,9 @@ func (g *segment) join(name string) {
 	g.names[name] = n
 	g.netns(name)
 	g.sh("switch", fmt.Sprintf("ip link add p%d type veth peer name eth0 netns %s; ip link set p%d master br0 up", n, g.prefix+name, n))
+	// Routers ask for the link-local address at once.
 	g.sh(name, fmt.Sprintf(`
+		sysctl -qw net.ipv6.conf.eth0.accept_dad=0
 		ip link set eth0 up
 		ip address add 10.99.0.%d/24 dev eth0
 		ip address add fd00:99::%d/64 dev eth0 nodad

@@ -16,7 +16,7 @@ import (
 
 // Open opens a socket for ARP on dev, a descriptor that the caller closes.
 func Open(dev *net.Interface) (int, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(bigEndian(unix.ETH_P_ARP)))
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(BigEndian(unix.ETH_P_ARP)))
 	if err != nil {
 		return -1, err
 	}
@@ -26,13 +26,14 @@ func Open(dev *net.Interface) (int, error) {
 	return fd, nil
 }
 
-func bigEndian(v uint16) uint16 {
+// BigEndian is v as the kernel reads protocols in addresses of packet sockets (packet(7)).
+func BigEndian(v uint16) uint16 {
 	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v))
 }
 
 // Broadcast is the address of frames of ARP for everybody on the device with index.
 func Broadcast(index int) *unix.SockaddrLinklayer {
-	to := &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ARP), Ifindex: index, Halen: 6}
+	to := &unix.SockaddrLinklayer{Protocol: BigEndian(unix.ETH_P_ARP), Ifindex: index, Halen: 6}
 	copy(to.Addr[:], []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	return to
 }

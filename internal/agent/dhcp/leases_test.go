@@ -106,8 +106,8 @@ func TestLeasesAreLookedForWhereverTheyLack(t *testing.T) {
 		"lost with its files": "kill -9 $(cat " + s.process(leaf, "vx1").PIDFile + "); rm -f " + leases + " " + s.process(leaf, "vx1").Hosts,
 	} {
 		server.sh(damage)
-		poll(t, func() error {
-			if s.process(leaf, "vx1").pid() != 0 {
+		poll(t, func() error { // its arguments go before its sockets do
+			if s.process(leaf, "vx1").pid() != 0 || server.sh("ss -Hlntu 'sport = :53'") != "" {
 				return fmt.Errorf("%s: dnsmasq runs on", name)
 			}
 			return nil

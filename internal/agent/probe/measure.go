@@ -273,11 +273,7 @@ func (m *measure) send(w, size int) {
 	if e.To.Is6() {
 		p[0] = echoRequest6 // the kernel sums up
 	} else {
-		sum := uint32(0)
-		for i := 0; i < 8; i += 2 {
-			sum += uint32(binary.BigEndian.Uint16(p[i:]))
-		}
-		binary.BigEndian.PutUint16(p[2:], ^uint16(sum+sum>>16)) //nolint:gosec // ones' complement (RFC 1071)
+		binary.BigEndian.PutUint16(p[2:], checksum(p[:8])) // the rest is zero
 	}
 	_, to := sockaddr(e.To, 0)
 	if open && unix.Sendto(fd, p, 0, to) == nil {

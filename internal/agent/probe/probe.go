@@ -228,12 +228,18 @@ func (l *echoProber) ask(p spec.Probe) error {
 		m[0] = echoRequest6
 		return unix.Sendto(l.fd, m, unix.MSG_DONTWAIT, to)
 	}
-	sum := uint32(0)
-	for i := 0; i < len(m); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(m[i:]))
-	}
-	binary.BigEndian.PutUint16(m[2:], ^uint16(sum+sum>>16)) //nolint:gosec // ones' complement (RFC 1071)
+	binary.BigEndian.PutUint16(m[2:], checksum(m))
 	return unix.Sendto(l.fd, m, unix.MSG_DONTWAIT, to)
+}
+
+// checksum is the Internet checksum (RFC 1071) of a few octets, an even number of them, in
+// which its own place is zero.
+func checksum(b []byte) uint16 {
+	sum := uint32(0)
+	for i := 0; i < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	return ^uint16(sum + sum>>16) //nolint:gosec // ones' complement
 }
 
 func (l *echoProber) heard(p spec.Probe) (bool, error) {

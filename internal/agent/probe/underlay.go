@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/flocknet/flock/internal/agent/arp"
 	"github.com/flocknet/flock/internal/agent/socket"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -31,7 +32,6 @@ const (
 	underlayTimes  = 3
 	underlayEvery  = 100 * time.Millisecond
 	underlayWithin = time.Second // for the last of them
-	innerHeader    = 20          // bytes of IPv4 in IP in IP
 )
 
 // Underlay is a probing: its sockets hold what came until it is read.
@@ -117,8 +117,7 @@ func openArrivals() (int, error) {
 	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 	if err == nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, echoBuffer) // less loses some, which is seen
-		all := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, unix.ETH_P_ALL))
-		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all})
+		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: arp.BigEndian(unix.ETH_P_ALL)})
 	}
 	if err != nil {
 		unix.Close(fd) //nolint:errcheck // nothing is lost
@@ -269,11 +268,7 @@ func (u *Underlay) packet(p spec.UnderlayPacket) []byte {
 func loopbackHeader() []byte {
 	const noNext = 59
 	h := []byte{0x45, 0, 0, underlaySize, 0, 0, 0, 0, 1, noNext, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1}
-	sum := uint32(0)
-	for i := 0; i < innerHeader; i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(h[i:]))
-	}
-	binary.BigEndian.PutUint16(h[10:], ^uint16(sum+sum>>16)) //nolint:gosec // ones' complement (RFC 1071)
+	binary.BigEndian.PutUint16(h[10:], checksum(h))
 	return h
 }
 

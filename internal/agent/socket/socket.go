@@ -98,13 +98,16 @@ func (l Listener) Process() (name string, pid int) {
 	if l.At.Addr().Is6() {
 		slices.Reverse(tables)
 	}
-	for _, table := range tables {
-		inodes := map[string]bool{}
-		if err := readSockets(filepath.Join(ProcNet, table), l.At, state, inodes); err != nil || len(inodes) == 0 {
-			continue
-		}
-		if name, pid := socketHolder(inodes); pid != 0 {
-			return name, pid
+	// The kernel lists sockets and processes piece by piece: one may be missed while others go.
+	for range 2 {
+		for _, table := range tables {
+			inodes := map[string]bool{}
+			if err := readSockets(filepath.Join(ProcNet, table), l.At, state, inodes); err != nil || len(inodes) == 0 {
+				continue
+			}
+			if name, pid := socketHolder(inodes); pid != 0 {
+				return name, pid
+			}
 		}
 	}
 	return "", 0
