@@ -53,19 +53,20 @@ func Serve[Q, A any](ctx context.Context, l net.Listener, within time.Duration, 
 		if err != nil {
 			return errors.Join(fmt.Errorf("listen on the control socket: %w", err), l.Close())
 		}
-		open.Go(func() {
-			// Nobody waits at the end for one that has not asked yet.
-			defer context.AfterFunc(serving, func() { _ = c.SetReadDeadline(time.Now()) })()
-			exchange(ctx, c, within, answer)
-		})
+		open.Go(func() { exchange(ctx, serving, c, within, answer) })
 	}
 }
 
-func exchange[Q, A any](ctx context.Context, c net.Conn, within time.Duration, answer func(context.Context, Q) A) {
+// exchange reads a question until serving ends and answers it until ctx does, both within
+// that time.
+func exchange[Q, A any](ctx, serving context.Context, c net.Conn, within time.Duration, answer func(context.Context, Q) A) {
 	defer func() { _ = c.Close() }() // who asked has what there is
 	asking, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	_ = c.SetDeadline(time.Now().Add(within))
+	// Nobody waits at the end for one that has not asked yet. This deadline is set after the
+	// one above, or that would be the one that holds.
+	defer context.AfterFunc(serving, func() { _ = c.SetReadDeadline(time.Now()) })()
 	var q Q
 	if read(c, &q) == nil {
 		_ = write(c, answer(asking, q)) // who asked may be gone
