@@ -162,7 +162,7 @@ func TestVerifyMatrix(t *testing.T) {
   s2           3/5  -    lost
   s10          0.20 lost -
   packets of more than 1400 bytes between s1 and s10 are lost, the network uses 1450
-  2 of 5 packets between s2 and s1, or their answers, were lost
+  2 of 10 packets between s1 and s2, or their answers, were lost
   no packet passes between s2 and s10: does every firewall on the way let UDP 4789 pass from s2 (10.99.0.2) to s10 (10.99.0.10)?
   next: flock status vx1
 

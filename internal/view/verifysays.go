@@ -36,7 +36,7 @@ func (d *Verified) Says() (says []string, next string) {
 			lost, drifted = true, drifted || d.drifted[t.From] || d.drifted[t.To]
 			says = append(says, d.saysLost(t))
 		case verify.Lossy:
-			says = append(says, fmt.Sprintf("%d of %d packets between %s and %s%s, or their answers, were lost", t.Sent-t.Heard, t.Sent, t.From, t.To, family(t)))
+			says = append(says, d.saysLossy(t))
 		case verify.Broken, verify.Stalls:
 			says, broken = append(says, d.saysBroken(t)), true
 		case verify.Narrow:
@@ -100,6 +100,19 @@ func (d *Verified) saysLost(t verify.Tried) string {
 		return fmt.Sprintf("packets from %s to %s%s are lost, those from %s arrive%s", from, to, family(t), to, d.firewall(from, to, t.Below[0], t.Below[1]))
 	}
 	return fmt.Sprintf("no packet passes between %s and %s%s%s", from, to, family(t), d.firewall(from, to, t.Below[0], t.Below[1]))
+}
+
+// saysLossy counts the packets of both ways: which of them lost some is luck, as a request or
+// its answer may be what is lost. The pair is named in the order of the members.
+func (d *Verified) saysLossy(t verify.Tried) string {
+	if i := d.back(t); i >= 0 {
+		there, back := t, d.legs[i]
+		if i < slices.IndexFunc(d.legs, func(o verify.Tried) bool { return o.Leg.Echo == t.Leg.Echo }) {
+			there = back
+		}
+		t.Sent, t.Heard, t.From, t.To = t.Sent+back.Sent, t.Heard+back.Heard, there.From, there.To
+	}
+	return fmt.Sprintf("%d of %d packets between %s and %s%s, or their answers, were lost", t.Sent-t.Heard, t.Sent, t.From, t.To, family(t))
 }
 
 // saysBroken says what becomes of TCP between a pair that answers echoes.
