@@ -20,14 +20,16 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/flocknet/flock/internal/cli"
 	"github.com/flocknet/flock/internal/lab"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/vm"
 )
 
 // A plan is what an apply does. Every change of every walk is held against the plan
-// that it was approved by; in walks that set DRY_RUNS=first also against a dry run just
-// before it, natively; in those that run in the VM alone it is "first here".
+// that it was approved by and, natively, against a dry run just before it. A walk sets
+// DRY_RUNS=none where something happens in between by design, and DRY_RUNS=vm where it runs
+// in the VM alone: there each command takes seconds.
 
 // traced is a change as FLOCK_TRACE tells of it.
 type traced struct {
@@ -47,28 +49,30 @@ type tracedServer struct {
 // tracePath is where a script's flock tells of its changes.
 func tracePath(work string) string { return filepath.Join(work, "trace.jsonl") }
 
-// changing are the commands that a dry run is made of first.
-var changing = []string{
-	"addserver", "delserver", "setsubnet", "createnetwork", "addnetwork", "delnetwork", "removenetwork", "setnetwork", "changetype", "rotatekeys",
-	"addtunnel", "deltunnel", "createbgp", "addbgp", "delbgp", "removebgp", "apply", "rollback",
+// rehearsal is the dry run before a command; nil: none was made.
+type rehearsal struct {
+	plan *traced // nil: it was refused, or came to nothing
+	err  error
 }
 
-// rehearse makes the dry run of a command that changes something; nil where it is none,
-// or comes to nothing.
-func (w *walk) rehearse(ctx context.Context, ts *testscript.TestScript, args []string) (*traced, error) {
-	changes := slices.ContainsFunc(args, func(a string) bool { return slices.Contains(changing, a) })
-	// What runs natively too is not rehearsed in the VM, where each command takes seconds.
+// rehearse makes the dry run of a command that changes something; nil where it is none.
+func (w *walk) rehearse(ctx context.Context, ts *testscript.TestScript, args []string) (*rehearsal, error) {
 	asked := ts.Getenv("DRY_RUNS")
-	first := asked == "first" && !vm.Inside() || asked == "first here"
-	if !first || !changes || slices.Contains(args, "--dry-run") || slices.Contains(args, "-") {
+	switch {
+	case asked == "none", vm.Inside() && asked != "vm":
+		return nil, nil
+	case !cli.Changes(args), slices.Contains(args, "--dry-run"), slices.Contains(args, "-"): // standard input is read once
 		return nil, nil
 	}
 	err := w.exec(ctx, ts, lab.Laptop, append([]string{"flock", "--dry-run", "-o", "json"}, args...)...)
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		return nil, err
+	}
 	list, readErr := w.traces()
 	if readErr != nil || err != nil || len(list) == 0 {
-		return nil, readErr // what is refused changes nothing
+		return &rehearsal{err: err}, readErr
 	}
-	return list[len(list)-1], nil
+	return &rehearsal{plan: list[len(list)-1]}, nil
 }
 
 // traces are the changes since the last call.
@@ -95,7 +99,7 @@ func (w *walk) traces() ([]*traced, error) {
 
 // asPlanned holds the changes since the last call against their plans, and against the
 // dry run before.
-func (w *walk) asPlanned(dry *traced) error {
+func (w *walk) asPlanned(dry *rehearsal) error {
 	list, err := w.traces()
 	if err != nil {
 		return err
@@ -111,15 +115,15 @@ func (w *walk) asPlanned(dry *traced) error {
 			if diff := stepsDiffer(t.net(s.Plan), t.net(s.Report)); diff != "" {
 				return fmt.Errorf("flock %s: %s did not do what was planned:\n%s", strings.Join(t.Args, " "), s.Name, diff)
 			}
-			if dry == nil {
+			if dry == nil || dry.plan == nil {
 				continue
 			}
-			at := slices.IndexFunc(dry.Servers, func(d tracedServer) bool { return d.Name == s.Name })
+			at := slices.IndexFunc(dry.plan.Servers, func(d tracedServer) bool { return d.Name == s.Name })
 			var planned []spec.Step
 			if at >= 0 {
-				planned = dry.Servers[at].Plan
+				planned = dry.plan.Servers[at].Plan
 			}
-			if diff := stepsDiffer(dry.net(planned), t.net(s.Report)); diff != "" {
+			if diff := stepsDiffer(dry.plan.net(planned), t.net(s.Report)); diff != "" {
 				return fmt.Errorf("flock %s: %s did not do what the dry run said:\n%s", strings.Join(t.Args, " "), s.Name, diff)
 			}
 		}
@@ -197,6 +201,9 @@ func verbFlock(ctx context.Context, w *walk, ts *testscript.TestScript, args []s
 	w.advice.hold(ctx, ts, args)
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		return err
+	}
+	if err == nil && dry != nil && dry.err != nil {
+		return fmt.Errorf("flock %s went through, its dry run did not: %w", strings.Join(args, " "), dry.err)
 	}
 	return cmp.Or(w.asPlanned(dry), err)
 }

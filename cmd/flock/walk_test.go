@@ -27,9 +27,9 @@ import (
 //
 //	lab N [--init systemd|none]        boot servers s1 … sN and a laptop for this script,
 //	                                   with systemd natively and without in the VM if not told
-//	flock ARG...                       run flock on the laptop; what it changes must be what it planned, and with
-//	                                   "env DRY_RUNS=first" also what a dry run said just before
-//	                                   (natively; "first here": in the VM too)
+//	flock ARG...                       run flock on the laptop; what it changes must be what it planned, and
+//	                                   natively also what a dry run said just before
+//	                                   (env DRY_RUNS=none: it is not made; vm: in the VM too)
 //	on HOST CMD...                     run a command on a server, or on the laptop
 //	in CONTAINER CMD...                run a command in a container
 //	container HOST NAME BRIDGE [dhcp|none|ADDRESS/LEN]   plug a container in; $NAME is its address afterwards,

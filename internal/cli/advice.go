@@ -30,3 +30,9 @@ func Advice(text string, c *state.Cluster) error {
 	roles := append(bgpcmd.Words(), roleServer, roleClient, roleSubnet, network.Local)
 	return advice.Check(bareTree, slices.Concat(roles, network.PoolTypes()), text, c)
 }
+
+// Changes says whether the command that args call changes something, and so has a dry run.
+func Changes(args []string) bool {
+	cmd, _, err := bareTree().Find(args)
+	return err == nil && command.Changes(cmd)
+}

@@ -67,7 +67,7 @@ func (a *App) CheckGlobals(cmd *cobra.Command) error {
 	if g.json {
 		a.Output = view.FormJSON
 	}
-	if cmd.Annotations[changes] == "" && !cmd.Flags().Changed("timeout") {
+	if !Changes(cmd) && !cmd.Flags().Changed("timeout") {
 		g.connect = viewConnect
 	}
 	if i := cmd.Flags().Lookup("identity"); i != nil && !i.Changed {
@@ -82,9 +82,9 @@ func (a *App) CheckGlobals(cmd *cobra.Command) error {
 		return Refuse("--parallel 64", "--parallel %d: at least one server at a time", g.parallel)
 	case g.timeout <= 0:
 		return Refuse("--timeout 15s", "--timeout %s is no time at all", g.timeout)
-	case g.dryRun && cmd.Annotations[changes] == "":
+	case g.dryRun && !Changes(cmd):
 		return Refuse("leave --dry-run away", "%s does not know --dry-run", cmd.CommandPath()[len("flock "):])
-	case g.noVerify && cmd.Annotations[changes] == "":
+	case g.noVerify && !Changes(cmd):
 		return Refuse("leave --no-verify away", "%s does not know --no-verify", cmd.CommandPath()[len("flock "):])
 	case a.Verbose && a.Quiet:
 		return Refuse("leave one away", "--verbose and --quiet contradict each other")
@@ -149,6 +149,9 @@ const changes = "changes"
 // Changing are the annotations of a command that changes something: --dry-run and --no-verify
 // are for it.
 func Changing() map[string]string { return map[string]string{changes: "yes"} }
+
+// Changes says whether a command changes something.
+func Changes(cmd *cobra.Command) bool { return cmd.Annotations[changes] != "" }
 
 // Prefixes is the value of a flag that takes a subnet, and may be given twice.
 type Prefixes []netip.Prefix
