@@ -77,6 +77,9 @@ func (a *Page) PrintPlan(out *change.Outcome) error {
 	for _, n := range slices.Concat(out.Notes, out.Clones) {
 		fmt.Fprintf(&b, "note: %s: %s\n", screen.Visible(n.Network), screen.Visible(n.Text))
 	}
+	note := func(line string) { b.WriteString(screen.Visible(line) + "\n") }
+	LoosePorts(out.Servers, note)
+	AwaitedContainers(out.Servers, note)
 	b.WriteString(screen.Visible(planTotal(out, all, still)) + "\n")
 	return a.Print(a.Out, "%s", screen.Ink(b.String()))
 }
