@@ -11,11 +11,12 @@ import (
 )
 
 // Whoever refuses a value of a network advises how to change it: by a flag, or by
-// "flock setnetwork". Neither works for a network of a file that is about to be applied, nor
-// does setnetwork for one that the command has just refused to make.
+// "flock setnetwork", or by another type. Neither works for a network of a file that is about
+// to be applied, nor does setnetwork for one that the command has just refused to make.
 
 var (
 	setting  = regexp.MustCompile(`flock setnetwork (\S+)((?: -{1,2}[a-z][a-z-]*(?: [^\s,;]\S*?)?)+)(,|;|$)`)
+	retyping = regexp.MustCompile(`flock changetype (\S+) ([a-z0-9-]+)`)
 	bareFlag = regexp.MustCompile(`(^|[\s(])(-[a-z]|--[a-z][a-z-]+)\b`)
 )
 
@@ -57,6 +58,17 @@ func (a *App) asCalled(next string, c *state.Cluster) string {
 			}
 		}
 		return "the same with " + flags + end
+	})
+	next = retyping.ReplaceAllStringFunc(next, func(command string) string {
+		part := retyping.FindStringSubmatch(command)
+		switch name, kind := part[1], part[2]; {
+		case c != nil && c.Networks[name] != nil:
+			return command
+		case file != "":
+			return "in " + file + ", give " + name + " type " + kind
+		default:
+			return "the same with " + kind
+		}
 	})
 	if file != "" && !strings.Contains(next, "flock ") {
 		next = bareFlag.ReplaceAllStringFunc(next, func(flag string) string {
