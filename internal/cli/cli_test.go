@@ -575,6 +575,19 @@ func TestDelServerMustBeReached(t *testing.T) {
 	}
 }
 
+// TestDryRunsOfTheDead: what may be away for the change may be away for its dry run.
+func TestDryRunsOfTheDead(t *testing.T) {
+	for args, want := range map[string]int{
+		"delserver s2 --force": command.ExitDone, "delnetwork vx1 s2 --force": command.ExitDone, "delnetwork vx1 s2": command.ExitPartial,
+	} {
+		b := newBench(t, three)
+		b.engine.servers = []change.Server{{Name: "s2", State: change.Unreachable, Err: remote.ErrUnreachable}}
+		if code := b.run(append(strings.Fields(args), "--dry-run")...); code != want || want == command.ExitDone && !strings.Contains(b.err.String(), "s2: away; flock apply cleans it") {
+			t.Errorf("%s: exit status %d, want %d: %s", args, code, want, b.err.String())
+		}
+	}
+}
+
 func TestApplyFileReplacesTheCluster(t *testing.T) {
 	b := newBench(t, three)
 	if code := b.run("apply"); code != command.ExitDone { // deals out vx1's options and addresses

@@ -108,11 +108,24 @@ func (a *App) foreseen(out *change.Outcome, c Alter) error {
 	if c.Notes != nil {
 		out.Notes = append(c.Notes(), out.Notes...)
 	}
-	err := a.Planned(out)
-	if err == nil && c.Would != nil {
+	if err := a.PrintPlan(out); err != nil {
+		return err
+	}
+	gone := c.Away
+	if c.Force && c.Retire != nil {
+		gone = append(c.Retire(), gone...)
+	}
+	away := awayOf(out, gone)
+	if err := incomplete(&change.Outcome{Servers: out.Servers}, nil, away); err != nil {
+		return err
+	}
+	if len(away) > 0 {
+		a.Say("%s: away; flock apply cleans it when it answers again", view.Listed(away))
+	}
+	if c.Would != nil {
 		a.Say("%s", c.Would(out))
 	}
-	return err
+	return nil
 }
 
 // concluded prints what a change came to.
@@ -186,14 +199,6 @@ func (a *App) Failed(out *change.Outcome, err error) error {
 		a.Summary(&refused)
 	}
 	return err
-}
-
-// Planned prints the plan of a dry run.
-func (a *App) Planned(out *change.Outcome) error {
-	if err := a.PrintPlan(out); err != nil {
-		return err
-	}
-	return incomplete(&change.Outcome{Servers: out.Servers}, nil, nil)
 }
 
 // awayOf are those of names that were not reached.
