@@ -73,6 +73,27 @@ func TestPlanMissesNothingThatApplyNeeds(t *testing.T) {
 		{name: "DNS of both families", hold: []string{"tcp", "[::]:53"}, what: "TCP port 53 of 10.0.4.254 is in use by agent.test (process ", next: "stop agent.test"},
 		{name: "DNS on other addresses", hold: []string{"udp4", "127.0.0.53:53", "tcp4", "10.99.0.1:53"}},
 		{name: "DHCP", hold: []string{"udp4", "0.0.0.0:67"}, what: "UDP port 67 is in use by agent.test (process ", next: "stop agent.test"},
+		{
+			name: "DHCPv6", hold: []string{"udp6", "[::]:547"}, want: func() *spec.Host {
+				h := testHost(1450)
+				h.DHCPs[0].Ranges = append(h.DHCPs[0].Ranges, spec.Range{First: addr("fd00:4::2"), Last: addr("fd00:4::f"), Subnet: prefix("fd00:4::/64")})
+				return h
+			},
+			what: "UDP port 547 is in use by agent.test (process ", next: "stop agent.test",
+		},
+		{
+			name: "a port of UDP networks", hold: []string{"udp4", "10.99.0.1:8285"}, want: func() *spec.Host { return udpHost(0) },
+			what: "UDP port 8285 of 10.99.0.1 is in use by agent.test (process ", next: "flock setnetwork u1 -p PORT, or stop agent.test",
+		},
+		{
+			name: "the configuration of an LXC container", sh: "mkdir -p /var/lib/lxc/c1; echo lxc.uts.name = c1 >/var/lib/lxc/c1/config" + readOnly("/var/lib/lxc/c1"),
+			want: func() *spec.Host {
+				h := testHost(1450)
+				h.Attached = []spec.Attachment{{Container: "lxc/c1", Interface: "eth1", Host: "flk-c1", Network: "vx1", Bridge: "vxl0", MAC: "6a:0c:00:00:00:01"}}
+				return h
+			},
+			what: "no files can be made in /var/lib/lxc/c1: read-only file system", next: "mount -o remount,rw /var/lib/lxc/c1",
+		},
 		{name: "VXLAN", hold: []string{"udp4", "10.99.0.1:4789"}, what: "UDP port 4789 is in use by agent.test (process ", next: "flock setnetwork vx1 -p PORT, or stop agent.test"},
 		{name: "VXLAN, another family", hold: []string{"udp6", "[::]:4789"}},
 		{

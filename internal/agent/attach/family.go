@@ -221,6 +221,17 @@ func clash(k *host.Host, w spec.Attachment) (string, error) {
 	return "", nil
 }
 
+// keptIn are the directories of the configurations in which an op is kept.
+func keptIn(op family.Op) (dirs []string) {
+	for _, object := range []any{op.Want, op.Have} {
+		a, _ := object.(spec.Attachment)
+		if keeper := keeperOf(a.Container); keeper != nil && exists(a.Container) {
+			return []string{keeper.dir(a.Container)}
+		}
+	}
+	return nil
+}
+
 // Family are the interfaces of containers.
 var Family = family.Family{
 	Stage: family.StageUse, What: "containers",
@@ -243,7 +254,7 @@ var Family = family.Family{
 		return applyAttached(a.Host, op)
 	},
 	Tried: family.Tried{
-		Files: func(_ *host.Files, op family.Op) ([]string, bool) { return nil, op.Want != nil },
+		Files: func(_ *host.Files, op family.Op) ([]string, bool) { return keptIn(op), op.Want != nil },
 		Watcher: func(k *host.Host, op family.Op) (string, error) {
 			if op.Want == nil || k.Units.PID(Daemon(k.Files)) != 0 {
 				return "", nil

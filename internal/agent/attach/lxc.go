@@ -29,7 +29,7 @@ var lxc = sort{
 		state, err := lxcAsk(filepath.Join(lxcPath(), name), lxcGetState)
 		return err == nil && state == lxcStarting
 	},
-	keeper: &keeper{kept: lxcKept, holds: lxcHolds, hold: lxcHold, drop: lxcDrop, former: lxcFormer, clash: lxcClash, elsewhere: lxcElsewhere},
+	keeper: &keeper{dir: lxcDir, kept: lxcKept, holds: lxcHolds, hold: lxcHold, drop: lxcDrop, former: lxcFormer, clash: lxcClash, elsewhere: lxcElsewhere},
 }
 
 // lxcPath is where LXC has its containers (lxc.system.conf(5)).
@@ -135,6 +135,12 @@ func openProcess(pid int) (int, error) {
 		return -1, errors.Join(fs.ErrNotExist, unix.Close(fd)) // it has no network of its own
 	}
 	return fd, nil
+}
+
+// lxcDir is where the configuration of a container, KIND/NAME, is.
+func lxcDir(container string) string {
+	_, name, _ := strings.Cut(container, "/")
+	return filepath.Dir(lxcConfig(name))
 }
 
 // lxcRead reads the configuration of a container, KIND/NAME. There need be none.

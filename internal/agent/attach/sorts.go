@@ -33,6 +33,7 @@ type sort struct {
 // keeper is for containers whose own configuration gives them their interfaces at each
 // start; nil where a process of ours does, when it hears of the start.
 type keeper struct {
+	dir       func(container string) string                         // where it is kept
 	kept      func(cluster string) ([]keptOne, error)               // all that is kept
 	holds     func(cluster string, a spec.Attachment) (bool, error) // whether it is kept as it is
 	hold      func(cluster string, a spec.Attachment) error
