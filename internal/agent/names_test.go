@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/agent/sysfile"
@@ -27,18 +26,35 @@ func place(t *testing.T, text string, paths ...string) {
 	}
 }
 
-// TestUnitNamesNeverMeet: whatever clusters, networks and devices are called.
+// TestUnitNamesNeverMeet: whatever clusters, networks and devices are called. The daemons
+// are those of the table of families, and dnsmasq's.
 func TestUnitNamesNeverMeet(t *testing.T) {
 	whose := map[string]string{}
-	names := []string{"a", "b", "a-dns", "dns-b", "a-b", "b-c", "a.b", "a-front", "front-b", "bgp", "resolve", "a-wg", "wg-b", "a_b", "a-dns-b"}
+	names := []string{"a", "b", "a-dns", "dns-b", "a-b", "b-c", "a.b", "a-front", "front-b", "bgp", "resolve", "attach", "a-wg", "wg-b", "a_b", "a-dns-b"}
 	for _, cluster := range names {
 		s := host.NewFiles(cluster)
-		daemons := []string{bgpctl.Daemon(s).Name, link.Resolver(s).Name}
+		daemons := map[string]bool{}
 		for _, n := range names {
-			daemons = append(daemons, link.WGDaemon(s, n, "").Name, link.UDPDaemon(s, n, "").Name, s.DHCP.NamesDaemon(n).Name)
-			daemons = append(daemons, s.DHCP.Daemons(n)...)
+			h := fullHost()
+			h.Links = []spec.Link{{Name: n, Network: n, Kind: spec.WireGuard}, {Name: n, Network: n, Kind: spec.UDP}}
+			h.DHCPs = []spec.DHCP{{Network: n, Peers: addrs("10.99.0.2")}}
+			for _, f := range families {
+				if f.Daemons == nil {
+					continue
+				}
+				list := f.Daemons(s, h)
+				if len(list) == 0 {
+					t.Errorf("no daemon of %s: it is not tested", f.What)
+				}
+				for _, d := range list {
+					daemons[d.Name] = true
+				}
+			}
+			for _, d := range s.DHCP.Daemons(n) {
+				daemons[d] = true
+			}
 		}
-		for _, daemon := range daemons {
+		for daemon := range daemons {
 			unit, id := s.Units.Name(daemon), cluster+" "+daemon
 			if other := whose[unit]; other != "" {
 				t.Errorf("%s is %q's and %q's", unit, other, id)
@@ -47,6 +63,9 @@ func TestUnitNamesNeverMeet(t *testing.T) {
 			if have := s.Units.DaemonOf("/etc/systemd/system/" + unit); have != daemon {
 				t.Errorf("%s: want %s, have %s", unit, daemon, have)
 			}
+		}
+		if want := 3 + 5*len(names); len(daemons) != want { // of the cluster; of each network or device
+			t.Errorf("%d daemons of %s, want %d: two have one name", len(daemons), cluster, want)
 		}
 	}
 }
