@@ -42,19 +42,60 @@ func diffLinks(want, have []spec.Link) linkChanges {
 		}
 		detail := strings.Join(details, ", ")
 		if anew {
-			detail += " (made anew)"
+			detail += madeAnew
 			c.vanish[w.Name] = true
 		}
 		c.Come = append(c.Come, family.Op{Step: spec.Step{Action: spec.Change, Object: "link " + w.Name, Detail: detail}, Want: w, Have: h})
 	}
+	c.clear()
 	for _, h := range slices.Backward(MastersFirst(have)) {
 		if !wanted[h.Name] {
-			c.vanish[h.Name] = true
-			c.Gone = append(c.Gone, family.Op{Step: spec.Step{Action: spec.Remove, Object: "link " + h.Name}, Have: h})
+			c.goes(h)
 		}
 	}
 	return c
 }
+
+// goes has a link removed before any comes or changes.
+func (c *linkChanges) goes(h spec.Link) {
+	c.vanish[h.Name] = true
+	c.Gone = append(c.Gone, family.Op{Step: spec.Step{Action: spec.Remove, Object: "link " + h.Name}, Have: h})
+}
+
+// clear has links removed that are to be others, where what comes before takes what they have:
+// the kernel would refuse it. Of two that swap their ends one is made anew.
+func (c *linkChanges) clear() {
+	for i := range c.Come {
+		for j := i + 1; j < len(c.Come); j++ {
+			holder := &c.Come[j]
+			h, living := holder.Have.(spec.Link)
+			if !living || !sameWay(c.Come[i].Want.(spec.Link), h) {
+				continue
+			}
+			if !strings.HasSuffix(holder.Step.Detail, madeAnew) {
+				holder.Step.Detail += madeAnew
+			}
+			holder.Have = nil
+			c.goes(h)
+		}
+	}
+}
+
+// sameWay says whether the kernel cannot have both links at one time: it could not tell whose
+// an incoming packet is.
+func sameWay(a, b spec.Link) bool {
+	switch {
+	case IPTunnel(a.Kind):
+		return a.Kind == b.Kind && a.Tunnel.Local == b.Tunnel.Local && a.Tunnel.Remote == b.Tunnel.Remote && a.Tunnel.Key == b.Tunnel.Key && a.Tunnel.Dev == b.Tunnel.Dev
+	case PortOf(a) == 0 || PortOf(a) != PortOf(b):
+		return false
+	case a.Kind == spec.VXLAN && b.Kind == spec.VXLAN:
+		return a.Tunnel.VNI == b.Tunnel.VNI && a.Tunnel.Local.Is6() == b.Tunnel.Local.Is6()
+	}
+	return a.Kind != spec.UDP || b.Kind != spec.UDP || a.Tunnel.Local == b.Tunnel.Local
+}
+
+const madeAnew = " (made anew)"
 
 // renamedLinks are links of the kernel's own that are wanted under another name, that of
 // before first: nothing else of them tells that they are others.

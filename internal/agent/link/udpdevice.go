@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
 
 	"github.com/flocknet/flock/internal/agent/family"
@@ -196,7 +197,11 @@ func restoreUDP(ctx context.Context, s *host.Files, d *udptun.Device, name strin
 	}
 	for _, l := range last.Links {
 		if l.Name == name && l.Kind == spec.UDP && l.Tunnel != nil {
-			return d.Set(ctx, udptun.Config{Local: l.Tunnel.Local, Port: l.Tunnel.Port, Members: membersOf(last, name)})
+			err := d.Set(ctx, udptun.Config{Local: l.Tunnel.Local, Port: l.Tunnel.Port, Members: membersOf(last, name)})
+			if errors.Is(err, unix.EADDRINUSE) && s.Begun() {
+				return nil // another device has the port by this change, which sets this one to its own
+			}
+			return err
 		}
 	}
 	return nil
