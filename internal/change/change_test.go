@@ -57,7 +57,8 @@ type fleet struct {
 }
 
 type server struct {
-	away, cut bool // unreachable; takes no fresh connection
+	more      []spec.Interface // beside eth0
+	away, cut bool             // unreachable; takes no fresh connection
 	drift     []spec.Step
 	hang      func() // waits before an apply is answered, which comes to nothing then
 	problem   string
@@ -236,9 +237,9 @@ func (a *agent) facts() *spec.Facts {
 	if _, err := fmt.Sscanf(cmp.Or(a.s.as, a.name), "s%d", &n); err != nil {
 		panic(err)
 	}
-	return &spec.Facts{Machine: a.s.machine, Arch: "amd64", Default4: "eth0", Interfaces: []spec.Interface{{
+	return &spec.Facts{Machine: a.s.machine, Arch: "amd64", Default4: "eth0", Interfaces: append([]spec.Interface{{
 		Name: "eth0", MTU: a.s.mtu, Addrs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 24)},
-	}}}
+	}}, a.s.more...)}
 }
 
 // world is servers s1…sn that the cluster file knows, and an engine.

@@ -75,6 +75,64 @@ func TestAnotherVXLANOverlaps(t *testing.T) {
 	}
 }
 
+// A member that gets another place in the underlay, by whatever command, has its VXLAN made
+// anew: all turn as with another VNI. Where its old address is gone, there is nothing to lose.
+func TestAnotherPlaceOverlaps(t *testing.T) {
+	for _, kind := range []string{network.VXLAN, network.VXLANL3} {
+		f, e := world(t, 3)
+		for i, name := range []string{"s1", "s2", "s3"} {
+			f.servers[name].more = []spec.Interface{{Name: "eth1", MTU: 1500, Addrs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i + 1)}), 24)}}}
+		}
+		carry(t, e, Request{All: true})
+		carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "n1", kind, option.Options{}) }})
+		carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1", "s2", "s3"}) }})
+		for _, test := range []struct {
+			what string
+			edit func(c *state.Cluster) error
+		}{
+			{"addnetwork s1:eth1", func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1:eth1"}) }},
+			{"setserver --interface", func(c *state.Cluster) error { c.Servers["s2"].Interface = "eth1"; return nil }},
+			{"setnetwork -i", func(c *state.Cluster) error {
+				_, err := edit.Set(c, "n1", option.Options{"interface": "eth1"}, nil)
+				return err
+			}},
+		} {
+			f.asked = nil
+			carry(t, e, Request{Edit: test.edit})
+			if len(f.asked) != 5*3 {
+				t.Errorf("%s, %s: want five applies for each of three servers, have %d", kind, test.what, len(f.asked))
+			}
+			turned := map[string]bool{}
+			for _, h := range f.asked[:6] { // ready, then turned
+				for _, l := range h.Links {
+					turned[h.Server] = turned[h.Server] || l.Name == "vxl0-vw" || l.Name == "n1-vw"
+				}
+			}
+			if len(turned) != 3 || !turned["s1"] || !turned["s2"] || !turned["s3"] {
+				t.Errorf("%s, %s: the way for the change is ready on %v", kind, test.what, turned)
+			}
+		}
+		if kind == network.VXLAN { // those who hear a group hear of no change
+			carry(t, e, Request{Edit: func(c *state.Cluster) error {
+				_, err := edit.Set(c, "n1", option.Options{"group": netip.MustParseAddr("239.9.9.9")}, nil)
+				return err
+			}})
+			f.asked = nil
+			carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1:eth0"}) }})
+			if len(f.asked) != 1 {
+				t.Errorf("one member of a group: want one apply, have %d", len(f.asked))
+			}
+			continue
+		}
+		f.asked = nil
+		f.servers["s3"].more[0].Addrs[0] = netip.MustParsePrefix("198.51.100.33/24")
+		carry(t, e, Request{All: true})
+		if len(f.asked) != 3 {
+			t.Errorf("%s: an address that is gone: want one apply for each server, have %d", kind, len(f.asked))
+		}
+	}
+}
+
 // The device for the passage has a VNI that nobody's has, on any server.
 func TestPassingVNIIsNobodys(t *testing.T) {
 	f, e := world(t, 3)

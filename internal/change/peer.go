@@ -203,6 +203,9 @@ func (r *run) outcome() *Outcome {
 		Clones: append(slices.Clone(r.clones), r.cloned()...), Silent: r.silent, Deaf: r.deaf, Unheard: r.unheard, Leaving: r.gone, Stayed: r.stayed,
 		Pending: pending(r.c, r.compiled, r.sums), Behind: r.behind,
 	}
+	if !r.saved { // of what is to come
+		out.Notes = slices.Concat(edit.Apart(r.c, r.was, r.compiled.Hosts), out.Notes)
+	}
 	for _, name := range sortedNames(r.peers) {
 		p := r.peers[name]
 		if p.err != nil && slices.Contains(r.retired, name) {

@@ -10,7 +10,6 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
-	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
@@ -121,21 +120,13 @@ func (a *app) completeSettable(cmd *cobra.Command, args []string, text string) (
 
 func (a *app) setNetwork(ctx context.Context, name string, o edit.Change) error {
 	var gone []string
-	var notes []ground.Note
 	to := cmp.Or(o.Rename, name)
 	alter := command.Alter{
 		Request: change.Request{Edit: func(c *state.Cluster) error {
-			var was state.Network
-			if n := c.Networks[name]; n != nil {
-				was = *n
-			}
 			var err error
-			if gone, err = o.Apply(c, name); err == nil {
-				notes = edit.Apart(to, &was, c.Networks[to])
-			}
+			gone, err = o.Apply(c, name)
 			return err
 		}},
-		Notes: func() []ground.Note { return notes },
 		Question: func() string {
 			if len(gone) == 0 {
 				return ""

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -96,6 +97,12 @@ func changedAddrs(a, b *state.Facts) map[device][]netip.Addr {
 		}
 	}
 	return out
+}
+
+// Has says whether a server has an address: it had when it was last looked at, or its spec
+// has it.
+func Has(s *state.Server, h *spec.Host, a netip.Addr) bool {
+	return s != nil && s.Facts != nil && has(s.Facts, a) || slices.ContainsFunc(h.Addrs, func(o spec.Addr) bool { return o.Prefix.Addr() == a })
 }
 
 // has says whether an interface has an address.

@@ -138,27 +138,3 @@ func moveParts(name string, n *state.Network, list []string) (gone []string, err
 	}
 	return gone, nil
 }
-
-// Apart notes what of a network's change the members cannot make at the same moment, so that
-// packets between them are lost until all have.
-func Apart(name string, was, n *state.Network) []ground.Note {
-	what := ""
-	switch kind := network.KindOf(n); {
-	case kind.Tunnel && was.Key != n.Key:
-		what = "key"
-	case kind.Tunnel && !slices.Equal(was.Members, n.Members):
-		what = "end"
-	case was.GBP != n.GBP && was.Port == n.Port:
-		what = "group policy of a port"
-	case kind.OnePort() && was.Port != n.Port:
-		what = "port"
-	case kind.OnePlace() && was.Interface != n.Interface:
-		what = "address of a member"
-	case kind.BGP && was.AS != n.AS:
-		return []ground.Note{{Network: name, Text: "sessions between members begin anew with the other AS; routes stay in use meanwhile"}}
-	}
-	if what == "" || len(n.Members) < 2 {
-		return nil
-	}
-	return []ground.Note{{Network: name, Text: "the kernel has one " + what + " at a time: packets between members are lost until all have changed theirs, some 10 to 50 ms"}}
-}

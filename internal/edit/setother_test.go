@@ -11,6 +11,7 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -199,31 +200,91 @@ func TestMemberSubnetMoves(t *testing.T) {
 	}
 }
 
-// What members cannot change at one moment is said.
+// What members cannot change at one moment is said, whichever command changes it.
 func TestApart(t *testing.T) {
-	members := []string{"s1", "s2"}
 	for _, test := range []struct {
-		was, now state.Network
-		note     bool
+		kind   string
+		made   option.Options
+		change func(c *state.Cluster) error
+		note   string
 	}{
-		{state.Network{Type: network.WireGuard, Port: 1, Members: members}, state.Network{Type: network.WireGuard, Port: 2, Members: members}, true},
-		{state.Network{Type: network.UDP, Port: 1, Members: members}, state.Network{Type: network.UDP, Port: 2, Members: members}, true},
-		{state.Network{Type: network.IPIP, Members: members}, state.Network{Type: network.IPIP, Interface: "eth1", Members: members}, true},
-		{state.Network{Type: network.UDP, Members: members}, state.Network{Type: network.UDP, Interface: "eth1", Members: members}, true},
-		{state.Network{Type: network.VXLANL3, Members: members}, state.Network{Type: network.VXLANL3, Interface: "eth1", Members: members}, false},
-		{state.Network{Type: network.HostGW, Members: members}, state.Network{Type: network.HostGW, Interface: "eth1", Members: members}, false},
-		{state.Network{Type: network.WireGuard, Members: members}, state.Network{Type: network.WireGuard, Interface: "eth1", Members: members}, false},
-		{state.Network{Type: network.VXLAN, Port: 1, Members: members}, state.Network{Type: network.VXLAN, Port: 2, Members: members}, false},
-		{state.Network{Type: network.WireGuard, Port: 1, Members: members[:1]}, state.Network{Type: network.WireGuard, Port: 2, Members: members[:1]}, false},
-		{state.Network{Type: network.VXLAN, Members: members}, state.Network{Type: network.VXLAN, GBP: true, Members: members}, true},
-		{state.Network{Type: network.VXLAN, Members: members}, state.Network{Type: network.VXLAN, GBP: true, Port: 2, Members: members}, false},
-		{state.Network{Type: network.GRE, Members: members}, state.Network{Type: network.GRE, Key: 2, Members: members}, true},
-		{state.Network{Type: network.BGP, AS: 1, Members: members}, state.Network{Type: network.BGP, AS: 2, Members: members}, true},
+		{network.WireGuard, nil, setting("port", int64(2222)), "port"},
+		{network.WireGuard, nil, setting("interface", "eth1"), ""},
+		{network.UDP, nil, setting("port", int64(2222)), "port"},
+		{network.UDP, nil, setting("interface", "eth1"), "address of a member"},
+		{network.UDP, nil, setting("mtu", int64(1300)), ""},
+		{network.IPIP, nil, setting("interface", "eth1"), "address of a member"},
+		{network.IPIP, nil, func(c *state.Cluster) error { return Join(c, "n1", []string{"s1:eth1"}) }, "address of a member"},
+		{network.IPIP, nil, func(c *state.Cluster) error { c.Servers["s2"].Interface = "eth1"; return nil }, "address of a member"},
+		{network.VXLANL3, nil, setting("interface", "eth1"), ""},
+		{network.HostGW, nil, setting("interface", "eth1"), ""},
+		{network.VXLAN, nil, setting("port", int64(2222)), ""},
+		{network.VXLAN, nil, setting("gbp", true), "group policy of a port"},
+		{network.VXLAN, nil, func(c *state.Cluster) error {
+			_, err := Set(c, "n1", option.Options{"gbp": true, "port": int64(2222)}, nil)
+			return err
+		}, ""},
+		{network.VXLAN, nil, func(c *state.Cluster) error { return Join(c, "n1", []string{"s1:eth1"}) }, ""},
+		{network.VXLAN, option.Options{"group": netip.MustParseAddr("239.9.9.9")}, setting("interface", "eth1"), ""},
+		{network.VXLAN, option.Options{"group": netip.MustParseAddr("239.9.9.9")}, func(c *state.Cluster) error { return Join(c, "n1", []string{"s1:eth1"}) }, "address of a member"},
+		// The address went before: nothing is lost by the change.
+		{network.IPIP, nil, func(c *state.Cluster) error {
+			c.Servers["s1"].Facts.Interfaces[0].Addrs = prefixes("10.99.0.77/24")
+			return nil
+		}, ""},
 	} {
-		if notes := Apart("n1", &test.was, &test.now); (len(notes) == 1) != test.note {
-			t.Errorf("%s: %v", test.now.Type, notes)
+		c := made(t, test.kind, test.made)
+		before := hostsOf(t, c)
+		if err := done(c, test.change(c)); err != nil {
+			t.Fatal(err)
+		}
+		notes := Apart(c, before, hostsOf(t, c))
+		if test.note == "" && len(notes) > 0 || test.note != "" && (len(notes) != 1 || notes[0].Network != "n1" || !strings.HasPrefix(notes[0].Text, "the kernel has one "+test.note+" at a time: packets between members are lost")) {
+			t.Errorf("%s: want %q, have %v", test.kind, test.note, notes)
 		}
 	}
+}
+
+// Both ends of a tunnel, and members of one AS, change together.
+func TestTunnelsAreApart(t *testing.T) {
+	for _, test := range []struct {
+		o    Change
+		note string
+	}{
+		{Change{Given: option.Options{"key": int64(9)}}, "key"},
+		{Change{Ends: TunnelOptions{Local: netip.MustParseAddr("10.98.0.1"), Remote: netip.MustParseAddr("10.98.0.2")}}, "end"},
+		{Change{Given: option.Options{"ttl": int64(9)}}, ""},
+	} {
+		c := made(t, network.HostGW, nil)
+		if err := AddTunnel(c, network.GRE, "s1", "s2", TunnelOptions{Name: "g1"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := done(c, nil); err != nil {
+			t.Fatal(err)
+		}
+		before := hostsOf(t, c)
+		changed(t, c, "g1", test.o)
+		if notes := Apart(c, before, hostsOf(t, c)); (len(notes) == 1) != (test.note != "") || len(notes) == 1 && !strings.HasPrefix(notes[0].Text, "the kernel has one "+test.note+" ") {
+			t.Errorf("%+v: %v", test.o, notes)
+		}
+	}
+}
+
+// setting changes an option of n1.
+func setting(key string, value any) func(c *state.Cluster) error {
+	return func(c *state.Cluster) error {
+		_, err := Set(c, "n1", option.Options{key: value}, nil)
+		return err
+	}
+}
+
+func hostsOf(t *testing.T, c *state.Cluster) map[string]*spec.Host {
+	t.Helper()
+	out, err := network.Compile(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Hosts
 }
 
 // A network with another name is the same: numbers, MAC and other addresses, keys. Only what

@@ -63,12 +63,3 @@ func (k *Kind) Options() []string {
 	slices.Sort(out)
 	return out
 }
-
-// OnePort says whether a member has one UDP port at a time, so that no member can have another
-// ready before it turns.
-func (k *Kind) OnePort() bool {
-	return k.Encrypted || k.pool != nil && k.pool.Port != 0 && k.pool.VNI == 0
-}
-
-// OnePlace says whether a member receives at one underlay address at a time.
-func (k *Kind) OnePlace() bool { return k.pool != nil && k.pool.VNI == 0 && k.pool.Wire != "" }

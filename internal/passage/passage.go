@@ -56,7 +56,9 @@ func Between(was, now *spec.Host, vnis map[string]uint32) []*spec.Host {
 	return out
 }
 
-// remadeLinks are the VXLAN devices of now that was has with another tunnel.
+// remadeLinks are the VXLAN devices of networks in which some member's becomes another: all
+// members take part, for none hears another on the device that is there for the change alone
+// but on its own.
 func remadeLinks(was, now *spec.Host, vnis map[string]uint32) []spec.Link {
 	var out []spec.Link
 	at := func(h *spec.Host, name string) int {
@@ -64,7 +66,7 @@ func remadeLinks(was, now *spec.Host, vnis map[string]uint32) []spec.Link {
 	}
 	for _, l := range now.Links {
 		i := at(was, l.Name)
-		if l.Kind != spec.VXLAN || vnis[l.Network] == 0 || i < 0 || was.Links[i].Kind != spec.VXLAN || *was.Links[i].Tunnel == *l.Tunnel {
+		if l.Kind != spec.VXLAN || vnis[l.Network] == 0 || i < 0 || was.Links[i].Kind != spec.VXLAN {
 			continue
 		}
 		if at(was, passing(l.Name)) < 0 && at(now, passing(l.Name)) < 0 {
@@ -133,6 +135,23 @@ func Lasting(was, now *spec.Host, steps []spec.Step) []spec.Step {
 		}
 	}
 	return slices.DeleteFunc(steps, func(s spec.Step) bool {
-		return stays[s.Object] || slices.ContainsFunc(meanwhile, func(device string) bool { return strings.Contains(s.Object, device) })
+		return stays[s.Object] || turned(s) && same(was, now, s.Object) || slices.ContainsFunc(meanwhile, func(device string) bool { return strings.Contains(s.Object, device) })
 	})
+}
+
+// turned says whether a step made a tunnel no more than another thing to its bridge.
+func turned(s spec.Step) bool {
+	return s.Action == spec.Change && strings.HasPrefix(s.Detail, "turn ") && !strings.Contains(s.Detail, ", ")
+}
+
+// same says whether a link is afterwards as it was before.
+func same(was, now *spec.Host, object string) bool {
+	text := func(h *spec.Host) string {
+		at := slices.IndexFunc(h.Links, func(l spec.Link) bool { return "link "+l.Name == object })
+		if at < 0 {
+			return ""
+		}
+		return h.Links[at].String()
+	}
+	return text(was) == text(now)
 }

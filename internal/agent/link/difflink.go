@@ -185,6 +185,14 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 	return details, anew
 }
 
+// PortOf is the UDP port that l listens on, 0 if it does not.
+func PortOf(l spec.Link) uint16 {
+	if l.Tunnel != nil {
+		return l.Tunnel.Port
+	}
+	return l.Port
+}
+
 // IPTunnel says whether devices of kind are IP tunnels.
 func IPTunnel(kind string) bool {
 	return kind == spec.GRE || kind == spec.IP6GRE || kind == spec.IPIP

@@ -96,11 +96,3 @@ var PeerFamily = family.Family{
 		return k.WG.Unresolved(ctx, changesOf(ops))
 	}},
 }
-
-// PortOf is the UDP port that l listens on, 0 if it does not.
-func PortOf(l spec.Link) uint16 {
-	if l.Tunnel != nil {
-		return l.Tunnel.Port
-	}
-	return l.Port
-}
