@@ -74,7 +74,7 @@ func (r *run) meet(ctx context.Context, todo []*peer) {
 	if len(strange) == len(todo) || r.looking {
 		return // no other server is locked meanwhile
 	}
-	results := remote.Each(ctx, strange, r.parallel(), func(ctx context.Context, p *peer) (struct{}, error) {
+	results := remote.Each(ctx, strange, r.e.parallel(), func(ctx context.Context, p *peer) (struct{}, error) {
 		return struct{}{}, p.dial(ctx, r.e, r.c)
 	})
 	for i, res := range results {

@@ -97,7 +97,7 @@ func (r *run) plan(ctx context.Context, op string) error {
 // ask sends op to all of todo at once and returns each one's facts.
 func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 	r.meet(ctx, todo)
-	results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (*spec.Facts, error) {
+	results := remote.Each(ctx, todo, r.e.parallel(), func(ctx context.Context, p *peer) (*spec.Facts, error) {
 		if p.err != nil {
 			return nil, p.err
 		}
@@ -140,9 +140,10 @@ func (r *run) deal(asked []*peer) {
 	}
 }
 
-func (r *run) parallel() int {
-	if r.e.Parallel > 0 {
-		return r.e.Parallel
+// parallel is how many servers are contacted at once.
+func (e *Engine) parallel() int {
+	if e.Parallel > 0 {
+		return e.Parallel
 	}
 	return 64
 }

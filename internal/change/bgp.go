@@ -124,7 +124,7 @@ func (r *run) poll(ctx context.Context, peers []*peer, until func([]Speaker) boo
 // speakers asks every one of peers whose session still works; more is what each is to do
 // or tell besides, nil: nothing.
 func (r *run) speakers(ctx context.Context, peers []*peer, more *spec.BGPRequest) []Speaker {
-	results := remote.Each(ctx, peers, r.parallel(), func(ctx context.Context, p *peer) (*spec.BGPStatus, error) {
+	results := remote.Each(ctx, peers, r.e.parallel(), func(ctx context.Context, p *peer) (*spec.BGPStatus, error) {
 		if p.err != nil {
 			return nil, p.err
 		}
@@ -162,7 +162,7 @@ func (r *run) askBGP(ctx context.Context) {
 			peers = append(peers, p)
 		}
 	}
-	results := remote.Each(ctx, peers, r.parallel(), func(ctx context.Context, p *peer) (*spec.BGPStatus, error) {
+	results := remote.Each(ctx, peers, r.e.parallel(), func(ctx context.Context, p *peer) (*spec.BGPStatus, error) {
 		return p.askBGP(ctx, r.e, nil)
 	})
 	for i, res := range results {

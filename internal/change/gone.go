@@ -23,7 +23,7 @@ func (r *run) visit(ctx context.Context) error {
 	if !r.req.All || len(r.req.Networks) > 0 || len(r.c.Gone) == 0 {
 		return nil
 	}
-	results := remote.Each(ctx, r.c.Gone, r.parallel(), r.exhume)
+	results := remote.Each(ctx, r.c.Gone, r.e.parallel(), r.exhume)
 	done := map[state.Gone]bool{}
 	for i, res := range results {
 		g := r.c.Gone[i]

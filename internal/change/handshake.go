@@ -134,7 +134,7 @@ func (r *run) handshake(ctx context.Context) {
 // greet has each initiator begin a handshake with its peers, and returns those that do not
 // answer.
 func (r *run) greet(ctx context.Context, initiators []*peer, to map[*peer][]spec.Peer) []remote.Result[[]spec.Peer] {
-	return remote.Each(ctx, initiators, r.parallel(), func(ctx context.Context, p *peer) ([]spec.Peer, error) {
+	return remote.Each(ctx, initiators, r.e.parallel(), func(ctx context.Context, p *peer) ([]spec.Peer, error) {
 		reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpHandshake, Want: p.want, Holder: r.e.Holder, Peers: to[p]})
 		if err != nil {
 			return nil, err

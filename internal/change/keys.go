@@ -70,7 +70,7 @@ func (r *run) turns(server string) bool {
 // is new there.
 func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
 	before := r.keysInFile()
-	results := remote.Each(ctx, todo, r.parallel(), func(ctx context.Context, p *peer) (map[string]string, error) {
+	results := remote.Each(ctx, todo, r.e.parallel(), func(ctx context.Context, p *peer) (map[string]string, error) {
 		devices := network.KeyDevices(r.c, p.name)
 		req := &spec.Request{Op: spec.OpKeys, Want: p.want, Holder: r.e.Holder, Former: r.formerDevices(p.name)}
 		turn := ""

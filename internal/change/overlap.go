@@ -49,7 +49,7 @@ func (r *run) overlap(ctx context.Context, todo []*peer) map[*peer][]spec.Step {
 	}
 	for stage := range passage.Most {
 		now := slices.DeleteFunc(slices.Clone(todo), func(p *peer) bool { return p.err != nil || stage >= len(ways[p]) })
-		results := remote.Each(ctx, now, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
+		results := remote.Each(ctx, now, r.e.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
 			last := p.want
 			defer func() { p.want = last }()
 			p.want = ways[p][stage]

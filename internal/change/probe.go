@@ -77,7 +77,7 @@ func (r *run) unanswered(ctx context.Context, paths []network.Path) (silent, una
 		}
 		of[p] = append(of[p], path)
 	}
-	results := remote.Each(ctx, askers, r.parallel(), func(ctx context.Context, p *peer) ([]spec.Probe, error) {
+	results := remote.Each(ctx, askers, r.e.parallel(), func(ctx context.Context, p *peer) ([]spec.Probe, error) {
 		var probes []spec.Probe
 		for _, path := range of[p] {
 			probes = append(probes, path.Probe)

@@ -48,7 +48,7 @@ func (r *run) push(ctx context.Context) {
 	}
 	var kept error // why the server that should change its key first did not
 	for _, wave := range r.waves(todo) {
-		results := remote.Each(ctx, wave, r.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
+		results := remote.Each(ctx, wave, r.e.parallel(), func(ctx context.Context, p *peer) (*spec.Report, error) {
 			if kept != nil {
 				return nil, hint.Errorf("server "+p.name, "flock apply", "%s was not changed: %s did not change its key", p.name, r.turn.Server)
 			}

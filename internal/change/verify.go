@@ -78,7 +78,7 @@ func (e *Engine) Verify(ctx context.Context, names []string, all, bulk bool) (*V
 // now. It returns those that answered.
 func (v *Verification) look(ctx context.Context, r *run) []*peer {
 	peers := slices.SortedFunc(maps.Values(r.peers), func(x, y *peer) int { return strings.Compare(x.name, y.name) })
-	for i, res := range remote.Each(ctx, peers, r.parallel(), func(ctx context.Context, p *peer) (*spec.Reply, error) {
+	for i, res := range remote.Each(ctx, peers, r.e.parallel(), func(ctx context.Context, p *peer) (*spec.Reply, error) {
 		if err := p.dial(ctx, r.e, r.c); err != nil {
 			return nil, err
 		}

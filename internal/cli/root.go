@@ -88,7 +88,7 @@ func (a *app) addCommands(root *cobra.Command) {
 			root.AddCommand(cmd)
 		}
 	}
-	in(groupServers, newAddServer(a), newSetServer(a), newDelServer(a), newListServers(a), newSetSubnet(a), newPurge(a))
+	in(groupServers, newAddServer(a), newSetServer(a), newDelServer(a), newListServers(a), newSetSubnet(a), newPurge(a), newSSH(a), newEach(a))
 	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newSetNetwork(a), newChangeType(a), newRotateKeys(a), newAddTunnel(a), newDelTunnel(a))
 	in(groupBGP, bgpcmd.Commands(a.App)...)
 	in(groupNets, newListNet(a), newAddNet(a), newSetNet(a), newDelNet(a))

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/user"
 	"slices"
@@ -23,6 +24,7 @@ type Engine interface {
 	Purge(ctx context.Context, server string, login state.Server) (*spec.Report, error)
 	Containers(ctx context.Context, server string) ([]spec.Container, error)
 	Verify(ctx context.Context, networks []string, all, bulk bool) (*change.Verification, error)
+	Each(ctx context.Context, servers []string, line string, out, errs func(server string) io.Writer) ([]change.Ran, error)
 	Probe(ctx context.Context, servers []string, ports []int) (*change.Probing, error)
 	BGP(ctx context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error)
 	RequestBGP(ctx context.Context, o change.BGPRequest) (answer, last change.Speaker, err error)
@@ -83,12 +85,20 @@ func (a *App) With(do func(Engine, *Progress) error) error {
 	return do(engine(a, s, p), p)
 }
 
+// SSHArgs are the arguments with which ssh(1) logs in to a server as this command would.
+func (a *App) SSHArgs(t remote.Target) []string { return a.dialer().SSHArgs(t) }
+
+func (a *App) dialer() *remote.Dialer {
+	return &remote.Dialer{
+		SSHConfig: a.sshConfig(), Timeout: a.flags.timeout, Connect: a.flags.connect, AcceptNew: a.flags.acceptNew,
+		Command: ShellLine(a.Args), NamesKey: a.namesKey,
+	}
+}
+
 // connect makes the engine that reaches real servers.
 func connect(a *App, s *state.Store, p *Progress) Engine {
-	d := &remote.Dialer{
-		SSHConfig: a.sshConfig(), Timeout: a.flags.timeout, Connect: a.flags.connect, AcceptNew: a.flags.acceptNew,
-		Secret: a.secret(p), Command: ShellLine(a.Args), NamesKey: a.namesKey,
-	}
+	d := a.dialer()
+	d.Secret = a.secret(p)
 	if a.InTTY {
 		d.Ask = func(question string) (bool, error) { return a.Ask(p, question) }
 	}

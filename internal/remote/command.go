@@ -1,0 +1,95 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"syscall"
+
+	"github.com/flocknet/flock/internal/hint"
+	"golang.org/x/crypto/ssh"
+)
+
+// Command runs a line of the login's shell, as the login and without input, and writes what it
+// prints as it comes. It returns the exit status, which has no bound in time; ctx ends the
+// command as a hang-up does. Errors wrap ErrUnreachable where the connection broke.
+func (c *Conn) Command(ctx context.Context, line string, out, errs io.Writer) (status int, err error) {
+	if c.link == nil {
+		status, err = localCommand(ctx, line, out, errs)
+	} else {
+		status, err = c.link.command(ctx, line, out, errs)
+	}
+	return status, hint.With(err, c.target.where(), "")
+}
+
+func localCommand(ctx context.Context, line string, out, errs io.Writer) (int, error) {
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
+	cmd.Stdout, cmd.Stderr = out, errs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ctx ends its children, too
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGHUP) }
+	cmd.WaitDelay = closing
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch signal, signalled := exitSignal(exit); {
+	case ctx.Err() != nil:
+		return lost, context.Cause(ctx)
+	case errors.As(err, &exit) && exit.Exited():
+		return exit.ExitCode(), nil
+	case signalled:
+		return lost, signalError(signal)
+	case err != nil:
+		return lost, fmt.Errorf("start command: %w", err)
+	}
+	return 0, nil
+}
+
+func (l *link) command(ctx context.Context, line string, out, errs io.Writer) (int, error) {
+	session, err := l.client.NewSession()
+	if err != nil {
+		return lost, l.lost(fmt.Errorf("open session: %w", err))
+	}
+	defer session.Close() //nolint:errcheck // its end was reported
+	session.Stdout, session.Stderr = out, errs
+	defer context.AfterFunc(ctx, func() {
+		_ = session.Signal(ssh.SIGHUP) // a server that does not take it ends it with the connection
+		l.breakOff(context.Cause(ctx))
+	})()
+	if err := session.Start(line); err != nil {
+		return lost, l.lost(fmt.Errorf("start command: %w", err))
+	}
+	err = session.Wait()
+	var exit *ssh.ExitError
+	switch {
+	case err == nil:
+		return 0, nil
+	case errors.As(err, &exit) && exit.Signal() == "":
+		return exit.ExitStatus(), nil
+	case errors.As(err, &exit):
+		return lost, signalError(exit.Signal())
+	}
+	return lost, l.lost(err)
+}
+
+// SSHArgs are the arguments with which ssh(1) logs in to t as a Dialer does.
+func (d *Dialer) SSHArgs(t Target) []string {
+	var args []string
+	add := func(flag, value string) {
+		if value != "" {
+			args = append(args, flag, value)
+		}
+	}
+	add("-F", d.SSHConfig)
+	add("-l", t.User)
+	if t.Port != 0 {
+		add("-p", strconv.Itoa(int(t.Port)))
+	}
+	add("-i", t.Identity)
+	add("-J", t.Jump)
+	if d.AcceptNew {
+		add("-o", "StrictHostKeyChecking=accept-new")
+	}
+	return append(args, "--", t.alias())
+}
