@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
@@ -67,7 +68,7 @@ func (a *app) graph(ctx context.Context, names []string) error {
 		return err
 	}
 	if a.OutTTY {
-		a.Say("next: flock graph -o %s >FILE", a.Output)
+		a.Say("next: %s -o %s >FILE", strings.Join(append([]string{"flock graph"}, names...), " "), a.Output)
 	}
 	return r.Fault(a.App)
 }
