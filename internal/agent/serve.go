@@ -297,6 +297,8 @@ func (s *session) look(ctx context.Context, r spec.Request) (*spec.Reply, error)
 		return s.bulk(ctx, r)
 	case spec.OpUnderlay:
 		return s.underlay(ctx, r)
+	case spec.OpDoctor:
+		return s.doctor(ctx, r)
 	}
 	return nil, nil
 }

@@ -62,6 +62,10 @@ func Check(server string, req *spec.Request, reply *spec.Reply) error {
 		if reply.Underlay == nil {
 			return unbelieved(server, req.Op, "it says nothing of what is below the networks")
 		}
+	case spec.OpDoctor:
+		if d := reply.Doctor; d == nil || req.Doctor != nil && len(d.Ran) != len(req.Doctor.Run) {
+			return unbelieved(server, req.Op, "it does not say how all that was asked for ended")
+		}
 	case spec.OpMeasure:
 		if !slices.EqualFunc(req.Echoes, reply.Echoes, credible) {
 			return unbelieved(server, req.Op, "it measured something else")
@@ -108,6 +112,7 @@ func strayPart(op string, reply *spec.Reply) string {
 		{"echoes", len(reply.Echoes)+len(reply.Callers) > 0, op == spec.OpMeasure},
 		{"bulk data", reply.Bulk != nil, op == spec.OpBulk},
 		{"packets", reply.Underlay != nil, op == spec.OpUnderlay},
+		{"what is beside flock", reply.Doctor != nil, op == spec.OpDoctor},
 		{"a BGP status", reply.BGP != nil, op == spec.OpBGP},
 	} {
 		if part.stands && !part.of {

@@ -140,6 +140,11 @@ func (s *scripted) Probe(context.Context, []string, []int) (*change.Probing, err
 	return &change.Probing{}, nil
 }
 
+func (s *scripted) Doctor(context.Context, []string, map[string][]string) (*change.Diagnosis, error) {
+	s.contacts++
+	return &change.Diagnosis{}, nil
+}
+
 // BGP answers what the script holds for the servers, once or until it is content.
 func (s *scripted) BGP(_ context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error) {
 	s.contacts++

@@ -26,7 +26,7 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/advice", "internal/bgpcmd", "internal/change", "internal/command", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/hint",
+			"internal/advice", "internal/bgpcmd", "internal/change", "internal/command", "internal/doctor", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/hint",
 			"internal/labcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
@@ -86,7 +86,7 @@ var rooms = map[string]room{
 	},
 	"internal/change": {
 		ours: []string{
-			"internal/answer", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option",
+			"internal/answer", "internal/doctor", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option",
 			"internal/passage", "internal/peering", "internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target", "internal/underlay", "internal/verify",
 		},
 		theirs: []string{xSync},
@@ -139,6 +139,11 @@ var rooms = map[string]room{
 	"internal/underlay": {
 		ours:  []string{"internal/spec"},
 		never: "what is tried and recommended is decided by values alone: whoever sends is elsewhere",
+	},
+	"internal/doctor": {
+		ours:   []string{"internal/ground", "internal/hint", "internal/screen", "internal/spec", "internal/state"},
+		never:  "what is found follows from facts: who gathers them, and who mends, is elsewhere",
+		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "os/exec"},
 	},
 	"internal/explain": {
 		ours:   []string{"internal/agent/written", "internal/prefix", "internal/spec", "internal/wire", "templates"},

@@ -55,6 +55,15 @@ func agentSigners(socket string) ([]ssh.Signer, error) {
 	return signers, conn.SetDeadline(time.Time{})
 }
 
+// AgentKeys is how many keys the ssh agent at a socket offers; 0 where there is none.
+func AgentKeys(socket string) int {
+	if socket == "" {
+		return 0
+	}
+	signers, _ := agentSigners(socket) // one that does not answer offers none
+	return len(signers)
+}
+
 // login collects the keys to offer to one server.
 type login struct {
 	d *Dialer

@@ -1,0 +1,57 @@
+//go:build linux
+
+package claim
+
+import (
+	"context"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/socket"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Beside gathers what a doctor asks for. The workstation judges it.
+func Beside(ctx context.Context, k *host.Host, ask *spec.DoctorRequest) (out *spec.DoctorReply, err error) {
+	began := time.Now()
+	out = &spec.DoctorReply{DNS: dnsHolder()}
+	for _, script := range ask.Run {
+		out.Ran = append(out.Ran, runScript(ctx, script))
+	}
+	if out.Lacks, err = TryKinds(ctx, ask.Kinds); err != nil {
+		out.Untried = err.Error()
+	}
+	if ask.Chains {
+		if out.Chains, err = k.Filters.Chains(); err != nil {
+			return nil, err
+		}
+	}
+	out.Clock = began.Add(time.Since(began) / 2).UnixNano() // as the workstation takes it
+	return out, ctx.Err()
+}
+
+// dnsHolder is the program that has port 53 of all addresses: of one that nobody has (RFC 5737)
+// it is free otherwise. The options are those that dnsmasq shares it by.
+func dnsHolder() string {
+	l := socket.Listener{At: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 53}), 53), Share: []int{unix.SO_REUSEADDR}, Stream: true}
+	if !l.Taken() {
+		return ""
+	}
+	name, _ := l.Process()
+	return name
+}
+
+// runScript runs a script with the paths that root has.
+func runScript(ctx context.Context, script string) string {
+	ctx, cancel := context.WithTimeout(ctx, spec.DoctorWithin)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C\n"+script)
+	cmd.Dir, cmd.WaitDelay = "/", time.Second
+	out, _ := cmd.CombinedOutput() // a script that fails says why
+	return strings.ToValidUTF8(string(out[:min(len(out), spec.DoctorBytes)]), "")
+}

@@ -1,0 +1,280 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// kinds are devices that networks here need and that the kernel does not make.
+func kinds(s *Server, _ *Facts) []Finding {
+	if s.Seen.Untried != "" {
+		return []Finding{{
+			What: "kinds of devices could not be tried: " + s.Seen.Untried,
+			Why:  "whether the kernel makes what networks need is not known before they are built",
+			Fix:  "unshare --net true && dmesg | tail",
+		}}
+	}
+	var out []Finding
+	for _, kind := range s.Seen.Lacks {
+		links := s.wanted(kind)
+		if len(links) == 0 {
+			continue
+		}
+		f := Finding{
+			What: "the kernel makes no " + kind + " device",
+			Why:  fmt.Sprintf("network %s needs one", links[0].Network),
+			Fix:  "modprobe -v " + module(kind),
+		}
+		if kind == spec.WireGuard && s.Facts.WireGuard == spec.UserspaceDevice {
+			f.Why = fmt.Sprintf("a process carries the packets of %s instead, at a fraction of the speed", links[0].Network)
+		}
+		switch file := s.forbids(module(kind)); {
+		case s.ran("modules") != "":
+			f.What += ", and the modules of the running kernel are gone from the disk"
+			f.Fix = "reboot"
+		case file != "":
+			f.What += ": " + file + " forbids its module"
+			f.Fix = fmt.Sprintf("sed -i 's/^[^#]*[[:space:]]%s\\([[:space:]]\\|$\\)/# &/' %s && modprobe %s", module(kind), file, module(kind))
+		case strings.Contains(s.system(), "ubuntu"):
+			f.Fix = "apt-get install -y linux-modules-extra-$(uname -r)"
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// module is the kernel's module for a kind of device.
+func module(kind string) string {
+	switch kind {
+	case spec.GRE:
+		return "ip_gre"
+	case spec.IP6GRE:
+		return "ip6_gre"
+	}
+	return kind
+}
+
+// forbids is the file that keeps a module from being loaded (modprobe.d(5)); "" if there is none.
+func (s *Server) forbids(module string) string {
+	for _, path := range s.matching("/etc/modprobe.d/*.conf") {
+		for line := range strings.Lines(s.text(path)) {
+			w := strings.Fields(line)
+			if len(w) >= 2 && w[1] == module && (w[0] == "blacklist" || w[0] == "install" && len(w) > 2 && (strings.HasSuffix(w[2], "/false") || strings.HasSuffix(w[2], "/true"))) {
+				return path
+			}
+		}
+	}
+	return ""
+}
+
+// kernelFaults are those that are known of old kernels. Kernels of Red Hat have their numbers from
+// long before their code.
+func kernelFaults(s *Server, _ *Facts) []Finding {
+	major, minor := s.release()
+	links := s.wanted(spec.VXLAN)
+	if major == 0 || len(links) == 0 || major > 5 || major == 5 && minor > 7 || strings.Contains(s.Facts.Kernel, ".el") {
+		return nil
+	}
+	name := links[0].Name
+	if !slices.ContainsFunc(s.devices(), func(d device) bool { return d.name == name }) {
+		return nil
+	}
+	return []Finding{{
+		What: fmt.Sprintf("kernel %s computes wrong checksums of TCP inside VXLAN with some network cards", s.Facts.Kernel),
+		Why:  "ping passes and TCP stalls; kernels from 5.8 on do not have the fault (flannel#1279)",
+		Fix:  "ethtool -K " + name + " tx-checksum-ip-generic off",
+	}}
+}
+
+// Settings of the kernel, as files.
+const (
+	forwardingFile = "/proc/sys/net/ipv4/ip_forward"
+	neighboursMost = "/proc/sys/net/ipv4/neigh/default/gc_thresh3"
+	watchesMost    = "/proc/sys/fs/inotify/max_user_instances"
+)
+
+// set is a shell's line that sets something now and at every boot.
+func set(key, value string) string {
+	return fmt.Sprintf("sysctl -w %s=%s && mkdir -p /etc/sysctl.d && echo '%s = %s' >>/etc/sysctl.d/90-local.conf", key, value, key, value)
+}
+
+// forwarding is IPv4 forwarding that is off, or that a file switches off.
+func forwarding(s *Server, _ *Facts) []Finding {
+	i := slices.IndexFunc(s.Want.Sysctls, func(c spec.Sysctl) bool { return c.Key == "net/ipv4/ip_forward" && c.Value == "1" })
+	if i < 0 {
+		return nil
+	}
+	var out []Finding
+	if s.text(forwardingFile) == "0" {
+		out = append(out, Finding{
+			What: "net.ipv4.ip_forward is 0, and networks here need it",
+			Why:  "containers reach neither other subnets nor the outside",
+			Fix:  "sysctl -w net.ipv4.ip_forward=1", Safe: true,
+		})
+	}
+	if path := s.switchesOff(); path != "" {
+		out = append(out, Finding{
+			What: path + " sets net.ipv4.ip_forward to 0",
+			Why:  "whoever reads the settings again (sysctl --system, an upgrade) cuts containers off",
+			Fix:  `sed -i 's/^[[:space:]]*net.ipv4.\(ip_forward\|conf.all.forwarding\)[[:space:]]*=[[:space:]]*0/# &/' ` + path,
+		})
+	}
+	return out
+}
+
+// switchesOff is the file of sysctl.d(5) that has the last word, if that is that nothing is
+// forwarded.
+func (s *Server) switchesOff() string {
+	off := ""
+	for _, path := range append(s.matching("/etc/sysctl.d/*.conf"), "/etc/sysctl.conf") {
+		for line := range strings.Lines(s.text(path)) {
+			key, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "-"), "=")
+			key = strings.ReplaceAll(strings.TrimSpace(key), "/", ".")
+			if !ok || key != "net.ipv4.ip_forward" && key != "net.ipv4.conf.all.forwarding" {
+				continue
+			}
+			if off = ""; strings.TrimSpace(value) == "0" {
+				off = path
+			}
+		}
+	}
+	return off
+}
+
+// reversePath are devices that drop what comes by another way than it would go back, where
+// networks of ours have such ways: routes by BGP, and members that are reached by another device
+// than their packets come from.
+func reversePath(s *Server, _ *Facts) []Finding {
+	const conf = "/proc/sys/net/ipv4/conf/"
+	var out []Finding
+	for dev, why := range s.asymmetric() {
+		if max(s.number(conf+"all/rp_filter", 0), s.number(conf+dev+"/rp_filter", 0)) != 1 {
+			continue
+		}
+		out = append(out, Finding{
+			What: "rp_filter of " + dev + " is strict", Why: why,
+			Fix: set("net.ipv4.conf."+strings.ReplaceAll(dev, ".", "/")+".rp_filter", "2"), Safe: true,
+		})
+	}
+	slices.SortFunc(out, func(a, b Finding) int { return strings.Compare(a.What, b.What) })
+	return out
+}
+
+// asymmetric are devices by which packets may come and others leave, with the reason.
+func (s *Server) asymmetric() map[string]string {
+	out := map[string]string{}
+	for _, i := range s.Facts.Interfaces {
+		if s.Want.BGP != nil && slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr().Is4() }) {
+			out[i.Name] = "packets that come by another router than the best route to their sender are dropped"
+		}
+		for _, l := range s.Want.Links {
+			if l.Tunnel == nil || i.Name == s.Facts.Default4 || !slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == l.Tunnel.Local }) {
+				continue
+			}
+			for _, to := range s.remotes(l) {
+				if to.Is4() && s.byDefault(i, to) {
+					out[i.Name] = fmt.Sprintf("packets of %s come in by it, and leave to %s by %s: they are dropped", l.Network, to, s.Facts.Default4)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// remotes are the other ends of a link's tunnels.
+func (s *Server) remotes(l spec.Link) []netip.Addr {
+	var out []netip.Addr
+	for _, f := range s.Want.FDB {
+		if f.Link == l.Name {
+			out = append(out, f.Dst)
+		}
+	}
+	if l.Tunnel.Remote.IsValid() {
+		out = append(out, l.Tunnel.Remote)
+	}
+	return out
+}
+
+// byDefault says whether packets to an address leave by the default route, though they belong to i.
+func (s *Server) byDefault(i spec.Interface, to netip.Addr) bool {
+	in := func(p netip.Prefix) bool { return p.Masked().Contains(to) }
+	return s.Facts.Default4 != "" && !slices.ContainsFunc(i.Addrs, in) && !slices.ContainsFunc(i.Direct, in) && !slices.ContainsFunc(s.Facts.Routed, in)
+}
+
+// limits are tables of the kernel that run full.
+func limits(s *Server, f *Facts) []Finding {
+	var out []Finding
+	if most := s.number(neighboursMost, 0); most > 0 {
+		have, will := s.neighbours(), s.members(f)
+		if 4*(have+will) > 3*most {
+			next := 4096
+			for next < 4*(have+will) {
+				next *= 2
+			}
+			out = append(out, Finding{
+				What: fmt.Sprintf("the neighbour table takes %d entries, %d are used, networks here have %d other members", most, have, will),
+				Why:  "when it is full, new addresses are not found (neighbour: arp_cache: neighbor table overflow!)",
+				Fix:  set("net.ipv4.neigh.default.gc_thresh3", strconv.Itoa(next)), Safe: true,
+			})
+		}
+	}
+	if most, have := s.number(watchesMost, 0), 0; most > 0 {
+		have, _ = strconv.Atoi(s.ran("inotify"))
+		if 4*have > 3*most {
+			out = append(out, Finding{
+				What: fmt.Sprintf("%d of %d inotify instances of root are used", have, most),
+				Why:  "the processes of wireguard in user space, and those that await containers, cannot start without one",
+				Fix:  set("fs.inotify.max_user_instances", strconv.Itoa(max(1024, 4*most))), Safe: true,
+			})
+		}
+	}
+	return out
+}
+
+// neighbours is how many entries the table has, of all devices (linux neighbour.c, neigh_stat_seq_show).
+func (s *Server) neighbours() int {
+	_, rows, _ := strings.Cut(s.text("/proc/net/stat/arp_cache"), "\n")
+	first, _, _ := strings.Cut(strings.TrimSpace(rows), " ")
+	n, err := strconv.ParseInt(first, 16, 32)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
+
+// members is how many others are in the networks of a server.
+func (s *Server) members(f *Facts) int {
+	n := 0
+	for _, network := range f.Cluster.Networks {
+		if network.Allocated[s.Name] != nil {
+			n += len(network.Allocated) - 1
+		}
+	}
+	return n
+}
+
+// clockMost is by how much a clock may be wrong: logs are compared by hand, and WireGuard refuses
+// handshakes that are older than what it has seen.
+const clockMost = 2 * time.Second
+
+func clock(s *Server, _ *Facts) []Finding {
+	d := s.Skew.Round(time.Second)
+	if d.Abs() <= clockMost {
+		return nil
+	}
+	word := "ahead of"
+	if d < 0 {
+		word = "behind"
+	}
+	return []Finding{{
+		What: fmt.Sprintf("its clock is %v %s the workstation's", d.Abs(), word),
+		Why:  "logs cannot be compared, and after a correction WireGuard refuses handshakes until the old time is reached",
+		Fix:  "timedatectl set-ntp true",
+	}}
+}
