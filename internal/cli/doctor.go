@@ -63,21 +63,19 @@ Exit status 4 when something was found, 3 when a server did not answer or a fix 
 	return cmd
 }
 
-// knownServers are names of servers of the file, each once; without names all.
-func knownServers(c *state.Cluster, names []string) ([]string, error) {
-	if len(c.Servers) == 0 {
-		return nil, command.Usage(hint.Errorf("", "flock addserver NAME [USER@]ADDRESS", "there is no server yet"))
-	}
-	for i, name := range names {
-		if c.Servers[name] == nil {
-			return nil, command.Usage(hint.Errorf("server "+name, "flock listservers", "unknown server %s", name))
-		}
-		if slices.Contains(names[:i], name) {
-			return nil, command.Usage(hint.Errorf("server "+name, "", "%s is named twice", name))
-		}
+// examined are the servers of the file that are named, without names all.
+func examined(c *state.Cluster, names []string) ([]string, error) {
+	if err := knownServers(c, names...); err != nil {
+		return nil, err
 	}
 	if len(names) == 0 {
 		names = c.ServerNames()
+	}
+	if len(names) == 0 {
+		return nil, command.Usage(hint.Errorf("", "flock addserver NAME [USER@]ADDRESS", "there is no server"))
+	}
+	if slices.Contains(names, remote.Local) && c.Servers[remote.Local] == nil {
+		return nil, command.Usage(hint.Errorf("server "+remote.Local, "flock listservers", "the workstation is a server of no network"))
 	}
 	return names, nil
 }
@@ -87,7 +85,7 @@ func (a *app) doctor(ctx context.Context, names []string, fix bool, bundle strin
 	if err != nil {
 		return err
 	}
-	if names, err = knownServers(c, names); err != nil {
+	if names, err = examined(c, names); err != nil {
 		return err
 	}
 	if fix {

@@ -130,7 +130,7 @@ func macPolicy(s *Server, _ *Facts) []Finding {
 	})
 	var out []Finding
 	for _, d := range s.devices() {
-		if policy && s.number("/sys/class/net/"+d.name+"/addr_assign_type", 0) == byChance && s.ours(d.name) && (d.kind == spec.Bridge || d.kind == spec.VXLAN) {
+		if policy && s.number("/sys/class/net/"+d.name+"/addr_assign_type") == byChance && s.ours(d.name) && (d.kind == spec.Bridge || d.kind == spec.VXLAN) {
 			out = append(out, Finding{
 				What: "udev may give " + d.name + " another MAC (MACAddressPolicy=persistent)",
 				Why:  "frames to the MAC that other members know are dropped",

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/netip"
 	"slices"
@@ -71,19 +72,24 @@ func healthy() (*Facts, []patient) {
 		}
 		s := Server{
 			Name: name, Entry: entry, Plan: &spec.Plan{},
-			Facts: &spec.Facts{Kernel: "6.1.0-42-amd64", Agent: "0123456789abcdef", WireGuard: spec.KernelDevice, Default4: "eth0",
-				Interfaces: []spec.Interface{{Name: "eth0", MTU: 1500, Addrs: []netip.Prefix{netip.PrefixFrom(addr, 24)}}}},
+			Facts: &spec.Facts{
+				Kernel: "6.1.0-42-amd64", Agent: "0123456789abcdef", WireGuard: spec.KernelDevice, Default4: "eth0",
+				Interfaces: []spec.Interface{{Name: "eth0", MTU: 1500, Addrs: []netip.Prefix{netip.PrefixFrom(addr, 24)}}},
+			},
 			Seen: &spec.DoctorReply{Lacks: []string{"gre"}, Chains: []spec.Chain{
-				{Family: ip4, Table: "filter", Name: "FORWARD", Forward: true, Drops: true}, {Family: ip4, Table: "filter", Name: "DOCKER-USER", Accepts: []string{"flock:default/vx1"}},
+				{Family: ip4, Table: "filter", Name: "FORWARD", Forward: true, Drops: true},
+				{Family: ip4, Table: "filter", Name: "DOCKER-USER", Accepts: []string{"flock:default/vx1"}},
 				{Family: inet, Table: "flock-default", Name: "forward"},
 			}},
-			Want: &spec.Host{Cluster: "default", Server: name,
-				Links: []spec.Link{{Name: "vxl0", Network: "vx1", Kind: spec.Bridge}, {Name: "vxl0-vx", Network: "vx1", Kind: spec.VXLAN, Master: "vxl0", Tunnel: &spec.Tunnel{VNI: 42, Port: 4789, Local: addr}}},
+			Want: &spec.Host{
+				Cluster: "default", Server: name,
+				Links:    []spec.Link{{Name: "vxl0", Network: "vx1", Kind: spec.Bridge}, {Name: "vxl0-vx", Network: "vx1", Kind: spec.VXLAN, Master: "vxl0", Tunnel: &spec.Tunnel{VNI: 42, Port: 4789, Local: addr}}},
 				FDB:      []spec.FDB{{Link: "vxl0-vx", MAC: spec.ZeroMAC, Dst: netip.MustParseAddr("10.99.0.3")}},
 				Forwards: []spec.Forward{{Network: "vx1", Link: "vxl0"}},
 				Sysctls:  []spec.Sysctl{{Key: "net/ipv4/ip_forward", Value: "1"}},
 				DHCPs:    []spec.DHCP{{Network: "vx1", Bridge: "vxl0"}},
-				BGP:      &spec.BGP{}},
+				BGP:      &spec.BGP{},
+			},
 		}
 		facts.Servers = append(facts.Servers, s)
 		all = append(all, patient{says: says})
@@ -159,7 +165,9 @@ func TestFindings(t *testing.T) {
 			p.says.put(conf+"eth1/rp_filter", "1\n")
 		}, "rp_filter of eth1 is strict", "eth1.rp_filter=2", true},
 		{"drop policy", func(_ *Facts, p patient) { p.Seen.Chains[1].Accepts = nil }, "chain ip filter FORWARD (Docker's) drops forwarded packets", "flock apply vx1", false},
-		{"ufw's policy", func(_ *Facts, p patient) { p.Seen.Chains[1] = spec.Chain{Family: ip4, Table: "filter", Name: "ufw-before-forward"} }, "chain ip filter FORWARD (ufw's)", "flock apply vx1", false},
+		{"ufw's policy", func(_ *Facts, p patient) {
+			p.Seen.Chains[1] = spec.Chain{Family: ip4, Table: "filter", Name: "ufw-before-forward"}
+		}, "chain ip filter FORWARD (ufw's)", "flock apply vx1", false},
 		{"firewalld refuses", func(_ *Facts, p patient) {
 			p.Seen.Chains = []spec.Chain{{Family: inet, Table: "firewalld", Name: "filter_FORWARD", Forward: true, Refuses: true}}
 		}, "the last rule of chain inet firewalld filter_FORWARD (firewalld's) refuses", "firewall-cmd --zone=trusted --add-interface=vxl0", false},
@@ -332,7 +340,7 @@ func TestBundleHasNoSecrets(t *testing.T) {
 	var names []string
 	for in := tar.NewReader(zip); ; {
 		h, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -123,12 +123,10 @@ func (s *Server) texts() map[string]string {
 // text is a file's, without the blank at its ends.
 func (s *Server) text(path string) string { return strings.TrimSpace(s.texts()[path]) }
 
-// number is a file's number, or less where there is none.
-func (s *Server) number(path string, less int) int {
-	if n, err := strconv.Atoi(s.text(path)); err == nil {
-		return n
-	}
-	return less
+// number is a file's number, 0 where there is none.
+func (s *Server) number(path string) int {
+	n, _ := strconv.Atoi(s.text(path)) // text that is none is 0
+	return n
 }
 
 // matching are the paths of the files that a pattern matches, sorted.

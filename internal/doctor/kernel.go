@@ -154,7 +154,7 @@ func reversePath(s *Server, _ *Facts) []Finding {
 	const conf = "/proc/sys/net/ipv4/conf/"
 	var out []Finding
 	for dev, why := range s.asymmetric() {
-		if max(s.number(conf+"all/rp_filter", 0), s.number(conf+dev+"/rp_filter", 0)) != 1 {
+		if max(s.number(conf+"all/rp_filter"), s.number(conf+dev+"/rp_filter")) != 1 {
 			continue
 		}
 		out = append(out, Finding{
@@ -210,7 +210,7 @@ func (s *Server) byDefault(i spec.Interface, to netip.Addr) bool {
 // limits are tables of the kernel that run full.
 func limits(s *Server, f *Facts) []Finding {
 	var out []Finding
-	if most := s.number(neighboursMost, 0); most > 0 {
+	if most := s.number(neighboursMost); most > 0 {
 		have, will := s.neighbours(), s.members(f)
 		if 4*(have+will) > 3*most {
 			next := 4096
@@ -224,7 +224,7 @@ func limits(s *Server, f *Facts) []Finding {
 			})
 		}
 	}
-	if most, have := s.number(watchesMost, 0), 0; most > 0 {
+	if most, have := s.number(watchesMost), 0; most > 0 {
 		have, _ = strconv.Atoi(s.ran("inotify"))
 		if 4*have > 3*most {
 			out = append(out, Finding{
