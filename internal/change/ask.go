@@ -1,6 +1,7 @@
 package change
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -74,8 +75,12 @@ func (r *run) plan(ctx context.Context, op string) error {
 		}
 		for i, f := range facts {
 			if f != nil {
-				r.c.Servers[todo[i].name].Facts = factsOf(f)
-				r.c.Servers[todo[i].name].Facts.HostKey = todo[i].session.HostKey()
+				server, known := r.c.Servers[todo[i].name], ""
+				if server.Facts != nil {
+					known = server.Facts.HostKey
+				}
+				server.Facts = factsOf(f)
+				server.Facts.HostKey = cmp.Or(todo[i].session.HostKey(), known)
 				if err := r.followed(todo[i]); err != nil {
 					return err
 				}

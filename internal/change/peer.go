@@ -21,6 +21,7 @@ type peer struct {
 	name     string
 	session  session
 	patience time.Duration // for its first packet; 0: the dialer's
+	anew     bool          // its host key is wanted: ssh's connection will not do
 	want     *spec.Host    // what it planned last
 	speaks   bool          // it has a BGP daemon before the change or is to have one
 	former   *state.Server // its entry before the edit; nil: it was not contacted
@@ -108,7 +109,7 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	slow := time.AfterFunc(slowAnswer, func() { e.event(Event{Server: p.name, Line: "no answer yet"}) })
 	defer slow.Stop()
 	t := Target(c, p.name)
-	t.Variant, t.Connect = variant(p.want, p.speaks), p.patience
+	t.Variant, t.Connect, t.Anew = variant(p.want, p.speaks), p.patience, p.anew
 	if p.former != nil && (p.former.Address != t.Host || p.former.Port != t.Port) {
 		was := targetOf(p.name, p.former)
 		t.Formerly = &was

@@ -91,7 +91,7 @@ func (a *App) SSHArgs(t remote.Target) []string { return a.dialer().SSHArgs(t) }
 
 func (a *App) dialer() *remote.Dialer {
 	return &remote.Dialer{
-		SSHConfig: a.sshConfig(), Timeout: a.flags.timeout, Connect: a.flags.connect, AcceptNew: a.flags.acceptNew,
+		SSHConfig: a.sshConfig(), Timeout: a.flags.timeout, Connect: a.flags.connect, AcceptNew: a.flags.acceptNew, Anew: a.flags.anew,
 		Command: ShellLine(a.Args), NamesKey: a.namesKey,
 	}
 }

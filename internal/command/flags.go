@@ -17,7 +17,7 @@ import (
 // globals are the flags that every command takes.
 type globals struct {
 	cluster, state, sshConfig string
-	json, acceptNew           bool
+	json, acceptNew, anew     bool
 	dryRun, yes, noVerify     bool
 	parallel                  int
 	timeout                   time.Duration
@@ -42,6 +42,7 @@ func (a *App) AddGlobals(f *pflag.FlagSet) {
 	f.IntVar(&g.parallel, "parallel", 64, "contact `N` servers at once")
 	f.DurationVar(&g.timeout, "timeout", 15*time.Second, "give a server this `DURATION` to let us in; without it views wait 3s for its first packet")
 	f.StringVar(&g.sshConfig, "ssh-config", "", "read this `FILE` instead of ~/.ssh/config (env FLOCK_SSH_CONFIG)")
+	f.BoolVar(&g.anew, "no-control", false, "log in, though ssh has a connection that is up (ControlPath)")
 	f.BoolVar(&g.acceptNew, "accept-new", false, "trust servers whose host key is not known yet")
 	f.BoolVar(&a.Verbose, "verbose", false, "say more: SSH steps, every forwarding entry")
 	f.BoolVar(&a.Quiet, "quiet", false, "say nothing but data and errors")

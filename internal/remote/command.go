@@ -47,9 +47,9 @@ func localCommand(ctx context.Context, line string, out, errs io.Writer) (int, e
 }
 
 func (l *link) command(ctx context.Context, line string, out, errs io.Writer) (int, error) {
-	session, err := l.client.NewSession()
+	session, err := l.session()
 	if err != nil {
-		return lost, l.lost(fmt.Errorf("open session: %w", err))
+		return lost, err
 	}
 	defer session.Close() //nolint:errcheck // its end was reported
 	session.Stdout, session.Stderr = out, errs
@@ -88,6 +88,9 @@ func (d *Dialer) SSHArgs(t Target) []string {
 	}
 	add("-i", t.Identity)
 	add("-J", t.Jump)
+	if d.Anew {
+		add("-o", "ControlPath=none")
+	}
 	if d.AcceptNew {
 		add("-o", "StrictHostKeyChecking=accept-new")
 	}

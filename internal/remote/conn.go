@@ -34,8 +34,8 @@ type Conn struct {
 	sudo   bool // commands go through sudo -n
 }
 
-// HostKey is the fingerprint of the host key that the server showed, as SHA256:…; ""
-// of Local.
+// HostKey is the fingerprint of the host key that the server showed, as SHA256:…; "" of
+// Local, and where ssh had logged in.
 func (c *Conn) HostKey() string {
 	if c.link == nil || c.link.shown == nil {
 		return ""
@@ -91,8 +91,11 @@ func (c *Conn) Reachable(ctx context.Context) error {
 func (l *link) knock(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachOnce)
 	defer cancel()
-	if canTouch && l.via == nil && l.route.Proxy == "" {
+	if canTouch && l.route.Jump == "" && l.route.Proxy == "" {
 		return touch(ctx, l.route.Network, l.route.Addr())
+	}
+	if err := l.jump(ctx); err != nil { // a master had no need of it
+		return err
 	}
 	conn, err := l.tcp(ctx)
 	if err != nil {

@@ -19,10 +19,13 @@ import (
 type link struct {
 	d      *Dialer
 	route  *route
+	onward []string    // the ids of the routes from here on
 	via    *sharedLink // nil: directly
 	client *ssh.Client
 	shown  ssh.PublicKey // the server's host key
 	calm   func()        // a session has started; nil: nothing to do then
+	master string        // the socket of ssh's connection that this one goes through; "": it is our own
+	first  *ssh.Session  // of a master, which showed that it is alive; nil once it was used
 
 	once  sync.Once
 	done  chan struct{} // closed by close
@@ -40,11 +43,13 @@ func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, er
 	if err := d.checkIdentity(r); err != nil {
 		return nil, err
 	}
-	l := &link{d: d, route: r, done: make(chan struct{})}
-	if r.Jump != "" {
-		if l.via, err = d.jump(ctx, r, append(onward, r.ID())); err != nil {
-			return nil, err
-		}
+	l := &link{d: d, route: r, onward: append(onward, r.ID()), done: make(chan struct{})}
+	if l.join(ctx) {
+		go l.watch()
+		return l, nil
+	}
+	if err := l.jump(ctx); err != nil {
+		return nil, err
 	}
 	if err := l.login(ctx); err != nil {
 		l.close()
@@ -53,6 +58,14 @@ func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, er
 	go l.keepalive()
 	go l.watch()
 	return l, nil
+}
+
+// jump connects to the jump host, if there is one and that was not done.
+func (l *link) jump(ctx context.Context) (err error) {
+	if l.route.Jump != "" && l.via == nil {
+		l.via, err = l.d.jump(ctx, l.route, l.onward)
+	}
+	return err
 }
 
 // login connects and authenticates; patience starts with the first packet.

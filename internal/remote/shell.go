@@ -57,9 +57,9 @@ type sshShell struct{ link *link }
 
 func (s *sshShell) start(ctx context.Context, command string) (*process, error) {
 	defer context.AfterFunc(ctx, func() { s.link.breakOff(context.Cause(ctx)) })()
-	session, err := s.link.client.NewSession()
+	session, err := s.link.session()
 	if err != nil {
-		return nil, s.link.lost(fmt.Errorf("open session: %w", err))
+		return nil, err
 	}
 	p := &process{stderr: &tail{}}
 	session.Stderr = p.stderr
@@ -94,6 +94,15 @@ func (s *sshShell) start(ctx context.Context, command string) (*process, error) 
 
 func (s *sshShell) roundTrip() (time.Duration, error) {
 	start := time.Now()
+	if s.link.master != "" { // which answers no global request
+		session, err := s.link.session()
+		if err != nil {
+			return 0, err
+		}
+		took := time.Since(start)
+		_ = session.Close()
+		return took, nil
+	}
 	_, _, err := s.link.client.SendRequest("keepalive@openssh.com", true, nil)
 	if err != nil {
 		return 0, s.link.lost(err)

@@ -24,6 +24,7 @@ type Target struct {
 	Variant  Variant // of the agent that the server needs
 
 	Connect time.Duration // for its first packet; 0: the dialer's
+	Anew    bool          // log in, though ssh has a connection that is up: the host key is wanted
 
 	// Formerly is how the server was reached so far; nil: as now. A host key that is known
 	// there, and of which nothing is known at the new place, is taken without a question.

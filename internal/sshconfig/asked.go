@@ -37,9 +37,9 @@ type answer struct {
 	err     error
 }
 
-// ask runs ssh -G for d, because flock cannot evaluate odd itself.
-func (c *Config) ask(ctx context.Context, d Destination, odd *oddity) (options, error) {
-	args := []string{"-G", "-o", "ControlPath=" + tokenLine}
+// ask runs ssh -G for d, with more arguments, because flock cannot evaluate odd itself.
+func (c *Config) ask(ctx context.Context, d Destination, odd *oddity, more ...string) (options, error) {
+	args := append([]string{"-G"}, more...)
 	if c.path != "" {
 		args = append(args, "-F", c.path)
 	}
@@ -153,8 +153,11 @@ func readAnswer(text string) options {
 	return out
 }
 
+// askTokens has ssh -G say what each token comes to.
+const askTokens = "ControlPath=" + tokenLine
+
 // fromSSH says that these options come from ssh -G, defaults included.
-func (o options) fromSSH() bool { return o["controlpath"] != nil }
+func (o options) fromSSH() bool { return strings.HasPrefix(o.get("controlpath"), "/flock\x1f") }
 
 // tokens are the tokens that ssh has expanded; nil if it was not asked.
 func (o options) tokens() map[byte]string {

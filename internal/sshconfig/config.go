@@ -79,5 +79,5 @@ func (c *Config) options(ctx context.Context, d Destination) (options, error) {
 			return nil, fmt.Errorf("%w: %s: what Match exec runs does not end within %s", Err, odd.place(), askWithin)
 		}
 	}
-	return c.ask(ctx, d, odd)
+	return c.ask(ctx, d, odd, "-o", askTokens)
 }

@@ -13,6 +13,7 @@ var keywords = []string{
 	"user", "hostname", "port", "proxyjump", "proxycommand", "proxyusefdpass", "addressfamily",
 	"identityfile", "certificatefile", "identitiesonly", "identityagent",
 	"hostkeyalias", "userknownhostsfile", "globalknownhostsfile", "revokedhostkeys", "stricthostkeychecking", "hashknownhosts",
+	"controlpath",
 }
 
 // several are keywords of which every line counts, not only the first.

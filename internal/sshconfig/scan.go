@@ -118,7 +118,7 @@ func (s *scan) line(line string, e entry) (what string, included *oddity) {
 		return "", nil
 	case "match":
 	default:
-		if oddToken(e.value) {
+		if e.key != "controlpath" && oddToken(e.value) { // see Control
 			return "a token", nil
 		}
 		if _, err := netip.ParseAddr(e.value); e.key == "hostname" && numberForm.MatchString(e.value) && err != nil {

@@ -1,0 +1,97 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/flocknet/flock/internal/sshconfig"
+	"golang.org/x/crypto/ssh"
+)
+
+// A connection that ssh has up already, and lets others use (ssh_config(5), ControlMaster), saves
+// the login, which is most of what a command costs. ssh has checked the host key, and is who
+// watches over the connection; a session of ours is one more on it.
+
+// masterWithin is how long such a connection has to open a session: one that hangs, or whose
+// server is gone, is gone around.
+const masterWithin = 2 * time.Second
+
+// join uses ssh's connection, if there is one that answers, and says whether it does.
+func (l *link) join(ctx context.Context) bool {
+	t := l.route.target
+	if l.d.Anew || t.Anew || t.Identity != "" { // ssh may have logged in with another key
+		return false
+	}
+	c, err := l.d.sshConfig()
+	if err != nil {
+		return false
+	}
+	path := c.Control(ctx, sshconfig.Destination{Alias: t.alias(), User: t.User, Port: t.Port, Jump: t.Jump})
+	if path == "" || !ownSocket(path) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, masterWithin)
+	defer cancel()
+	start := time.Now()
+	client, session, err := throughMaster(ctx, path)
+	if err != nil {
+		l.d.say(t, "ssh's connection at %s is not used: %v", path, err)
+		return false
+	}
+	l.client, l.first, l.master = client, session, path
+	l.d.say(t, "through ssh's connection at %s in %s", path, time.Since(start).Round(time.Millisecond))
+	return true
+}
+
+// ownSocket says whether path is a socket of this user's: who else has one would read along.
+func ownSocket(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode()&fs.ModeSocket == 0 {
+		return false
+	}
+	owner, known := info.Sys().(*syscall.Stat_t)
+	return known && int(owner.Uid) == os.Getuid()
+}
+
+// throughMaster opens a session, which shows that the server answers.
+func throughMaster(ctx context.Context, path string) (*ssh.Client, *ssh.Session, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = closeQuietly(conn) })
+	c, chans, reqs, err := ssh.NewControlClientConn(conn)
+	if err != nil {
+		stop()
+		_ = closeQuietly(conn)
+		return nil, nil, err
+	}
+	client := ssh.NewClient(c, chans, reqs)
+	session, err := client.NewSession()
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = client.Close()
+		return nil, nil, fmt.Errorf("open session: %w", err)
+	}
+	return client, session, nil
+}
+
+// session opens one, or takes the one that a master has opened.
+func (l *link) session() (*ssh.Session, error) {
+	if s := l.first; s != nil {
+		l.first = nil
+		return s, nil
+	}
+	s, err := l.client.NewSession()
+	if err != nil {
+		return nil, l.lost(fmt.Errorf("open session: %w", err))
+	}
+	return s, nil
+}

@@ -1,0 +1,50 @@
+package sshconfig
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestControl: the socket is where ssh -G has it, if the path is of one account alone.
+func TestControl(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	for _, test := range []struct {
+		config string
+		used   bool
+	}{
+		{"Host *\n User bob\n", false},
+		{"Host *\n ControlPath none\n User bob\n", false},
+		{"Host *\n ControlPath ~/.ssh/%r@%h:%p\n", true},
+		{"Host *\n ControlPath ~/.ssh/%r@%n:%p\n", true},
+		{"Host *\n ControlPath /run/%C\n", true},
+		{"Host *\n ControlPath /run/%l-%C\nHost web\n ControlPath none\n", true},
+		{"Host web\n ControlPath none\nHost *\n ControlPath /run/%C\n", false},
+		{"Host *\n ControlPath /run/one\n", false},
+		{"Host *\n ControlPath /run/%h-%p\n", false},
+		{"Host *\n ControlPath /run/%r-%p\n", false},
+		{"CanonicalizeHostname always\nHost *\n ControlPath /run/%r@%h:%p\n", true}, // ssh is asked
+		{"CanonicalizeHostname always\n", false},
+	} {
+		writeText(t, path, test.config)
+		c, err := Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := c.Control(t.Context(), Destination{Alias: "web", User: "carl", Port: 2222})
+		if !test.used {
+			if have != "" {
+				t.Errorf("%q: have %s", test.config, have)
+			}
+			continue
+		}
+		out, err := exec.CommandContext(t.Context(), "ssh", "-F", path, "-G", "-l", "carl", "-p", "2222", "web").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(out), "\ncontrolpath "+have+"\n") || have == "" {
+			t.Errorf("%q: have %q, ssh has\n%s", test.config, have, out)
+		}
+	}
+}
