@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,6 +99,7 @@ type bench struct {
 	state string
 	self  string
 	pairs []time.Duration // what pairsWith took
+	ssh   string          // the ssh config; "": the lab's
 }
 
 func newBench(b *testing.B, n int) *bench {
@@ -137,7 +139,7 @@ func (w *bench) addServers() {
 // run runs flock on the laptop and returns how long it took.
 func (w *bench) run(args ...string) time.Duration {
 	w.b.Helper()
-	env := []string{"env", "HOME=" + filepath.Dir(w.state), "FLOCK_STATE=" + w.state, "FLOCK_SSH_CONFIG=" + w.l.SSHConfig()}
+	env := []string{"env", "HOME=" + filepath.Dir(w.state), "FLOCK_STATE=" + w.state, "FLOCK_SSH_CONFIG=" + cmp.Or(w.ssh, w.l.SSHConfig())}
 	return w.timed(append(append(env, w.flock, "--quiet"), args...)...)
 }
 
@@ -208,6 +210,46 @@ func BenchmarkNoop(b *testing.B) {
 			w.byTurns(9, func() time.Duration { return w.run("apply") }, func() {})
 		})
 	}
+}
+
+// BenchmarkNoopControl is the same where ssh has a connection to every server that others may
+// use (ControlMaster): there is no login.
+func BenchmarkNoopControl(b *testing.B) {
+	for _, n := range benchSizes[1:] {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newBench(b, n)
+			w.addServers()
+			w.run("createnetwork", "vx1", "vxlan")
+			w.run(append([]string{"addnetwork", "vx1"}, w.members(1, n)...)...)
+			w.masters()
+			w.byTurns(9, func() time.Duration { return w.run("apply") }, func() {})
+		})
+	}
+}
+
+// masters has ssh connect to every server, and flock find these connections.
+func (w *bench) masters() {
+	w.b.Helper()
+	text, err := os.ReadFile(w.l.SSHConfig())
+	if err != nil {
+		w.b.Fatal(err)
+	}
+	w.ssh = w.state + ".ssh"
+	text = append(text, "\nHost *\n  ControlPath "+filepath.Dir(w.state)+"/%r@%h:%p\n"...)
+	if err := os.WriteFile(w.ssh, text, 0o600); err != nil {
+		w.b.Fatal(err)
+	}
+	for i := range w.n {
+		address := fmt.Sprintf("root@10.99.0.%d", i+1)
+		w.timed("ssh", "-F", w.ssh, "-o", "BatchMode=yes", "-MNf", address)
+		w.b.Cleanup(func() {
+			out, err := w.l.Command(context.Background(), lab.Laptop, "ssh", "-F", w.ssh, "-O", "exit", address).CombinedOutput()
+			if err != nil {
+				w.b.Errorf("end ssh: %v\n%s", err, out)
+			}
+		})
+	}
+	w.run("status")
 }
 
 // BenchmarkCreate is a first network on servers that hold none, from the key press
