@@ -123,7 +123,7 @@ func (a *app) doctor(ctx context.Context, names []string, fix bool, bundle strin
 	} else if len(safe) > 0 && !a.JSON() {
 		a.Say("--fix does what is safe: %d of %d", len(safe), len(found))
 	}
-	return a.diagnosed(d, found, failed)
+	return a.diagnosed(d, found, fix, failed)
 }
 
 // examine gathers and judges. mend are lines that servers run before.
@@ -187,7 +187,7 @@ func (a *app) mend(ctx context.Context, names []string, found, safe []doctor.Fin
 }
 
 // diagnosed prints what is only printed at the end, and says how to exit.
-func (a *app) diagnosed(d *change.Diagnosis, found []doctor.Finding, failed bool) error {
+func (a *app) diagnosed(d *change.Diagnosis, found []doctor.Finding, fix, failed bool) error {
 	var absent []string
 	for _, s := range d.Absent {
 		absent = append(absent, s.Name)
@@ -203,6 +203,8 @@ func (a *app) diagnosed(d *change.Diagnosis, found []doctor.Finding, failed bool
 	switch {
 	case failed || len(absent) > 0:
 		return command.Exit(command.ExitPartial)
+	case a.DryRun() && fix && len(doctor.Safe(found)) == len(found):
+		return nil // nothing would be left
 	case len(found) > 0:
 		return command.Exit(command.ExitDrift)
 	}

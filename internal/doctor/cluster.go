@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -40,13 +41,13 @@ func bridgeSettings(name string) string {
 	case name == "docker0":
 		return "cat /etc/docker/daemon.json"
 	case strings.HasPrefix(name, "br-"):
-		return "docker network inspect " + strings.TrimPrefix(name, "br-")
+		return hint.Shell("docker", "network", "inspect", strings.TrimPrefix(name, "br-"))
 	case strings.HasPrefix(name, "lxcbr"):
 		return "grep -n LXC_ /etc/default/lxc-net"
 	case strings.HasPrefix(name, "virbr"):
 		return "virsh net-list --all"
 	}
-	return "ip -d address show dev " + name
+	return hint.Shell("ip", "-d", "address", "show", "dev", name)
 }
 
 // holds is the network whose subnets a prefix overlaps; "" if none has such.
@@ -88,7 +89,7 @@ func addresses(s *Server, f *Facts) []Finding {
 			fix := "flock listservers " + s.Name
 			for _, i := range s.Facts.Interfaces {
 				if i.Name != dev && len(i.Addrs) > 0 {
-					fix = "flock setserver " + s.Name + " --interface " + i.Name
+					fix = hint.Shell("flock", "setserver", s.Name, "--interface", i.Name)
 					break
 				}
 			}
@@ -171,7 +172,7 @@ func agents(s *Server, _ *Facts) []Finding {
 	return []Finding{{
 		What: "programs of the agent that nothing uses any more: " + strconv.Itoa(len(idle)),
 		Why:  "they take room on the disk",
-		Fix:  "rm -rf " + strings.Join(idle, " "), Safe: true,
+		Fix:  hint.Shell(append([]string{"rm", "-rf"}, idle...)...), Safe: true,
 	}}
 }
 
@@ -199,19 +200,19 @@ func leftovers(s *Server, f *Facts) []Finding {
 	for _, path := range s.matching("/etc/systemd/system/flock-*.service") {
 		if mark := markOf(s.text(path)); strings.Contains(mark, "/") || s.Want.Cluster == mark {
 			unit := path[strings.LastIndex(path, "/")+1:]
-			add(before(mark), "unit "+unit, "systemctl disable --now "+unit+" && rm -f "+path)
+			add(before(mark), "unit "+unit, hint.Shell("systemctl", "disable", "--now", unit)+" && "+hint.Shell("rm", "-f", path))
 		}
 	}
 	for _, d := range s.devices() {
 		if mark, ours := strings.CutPrefix(d.alias, spec.AliasPrefix); ours {
-			add(before(mark), "link "+d.name, "ip link delete "+d.name)
+			add(before(mark), "link "+d.name, hint.Shell("ip", "link", "delete", d.name))
 		}
 	}
 	var tables []string
 	for _, c := range s.Seen.Chains {
 		if name, ok := strings.CutPrefix(c.Table, "flock-"); ok && !slices.Contains(tables, table(c)) {
 			tables = append(tables, table(c))
-			add(name, "table "+table(c), "nft delete table "+table(c))
+			add(name, "table "+table(c), "nft delete table "+family(c)+" "+hint.Shell(c.Table))
 		}
 	}
 	for _, cluster := range slices.Sorted(maps.Keys(objects)) {

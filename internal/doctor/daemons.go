@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -35,6 +36,9 @@ func dnsmasq(s *Server, _ *Facts) []Finding {
 // dnsHolder has port 53 of every address, those of bridges to come too.
 func dnsHolder(s *Server, _ *Facts) []Finding {
 	who := s.Seen.DNS
+	if s.ran("named") == "any" {
+		who = "named" // it opens a socket per address, and looks for new ones (listen-on in named.conf)
+	}
 	if who == "" {
 		return nil
 	}
@@ -53,7 +57,15 @@ func dnsHolder(s *Server, _ *Facts) []Finding {
 		}
 		f.Fix = `printf 'bind-dynamic\n` + "except-interface=" + strings.Join(bridges, `\nexcept-interface=`) + `\n' >/etc/dnsmasq.d/flock-bridges.conf && systemctl restart dnsmasq`
 	case "named":
-		f.Fix = "grep -rn listen-on /etc/bind /etc/named.conf"
+		listen := "127.0.0.1;"
+		for _, i := range s.Facts.Interfaces {
+			for _, p := range i.Addrs {
+				if p.Addr().Is4() {
+					listen += " " + p.Addr().String() + ";"
+				}
+			}
+		}
+		f.Fix = `sed -i 's/^options {/&\n\tlisten-on { ` + listen + ` };/' /etc/bind/named.conf.options && systemctl restart named`
 	}
 	return []Finding{f}
 }
@@ -67,7 +79,7 @@ func networkManager(s *Server, _ *Facts) []Finding {
 			out = append(out, Finding{
 				What: "NetworkManager manages " + dev + " (" + state + ")",
 				Why:  "it takes addresses and routes away that it does not know",
-				Fix:  "nmcli device set " + dev + " managed no", Safe: true,
+				Fix:  hint.Shell("nmcli", "device", "set", dev, "managed", "no"), Safe: true,
 			})
 		}
 	}

@@ -148,6 +148,7 @@ func TestFindings(t *testing.T) {
 		{"old dnsmasq", func(_ *Facts, p patient) { p.says["dnsmasq"] = "Dnsmasq version 2.80  Copyright" }, "dnsmasq is older than 2.81", "install", false},
 		{"dnsmasq at port 53", func(_ *Facts, p patient) { p.Seen.DNS = "dnsmasq" }, "dnsmasq has port 53 of every address", "except-interface=vxl*", false},
 		{"named at port 53", func(_ *Facts, p patient) { p.Seen.DNS = "named" }, "named has port 53 of every address", "listen-on", false},
+		{"BIND", func(_ *Facts, p patient) { p.says["named"] = "any" }, "named has port 53 of every address", "listen-on { 127.0.0.1; 10.99.0.1; }", false},
 		{"no forwarding", func(_ *Facts, p patient) {
 			p.says["files"] = strings.Replace(p.says["files"], forwardingFile+":1", forwardingFile+":0", 1)
 		}, "net.ipv4.ip_forward is 0", "sysctl -w net.ipv4.ip_forward=1", true},
@@ -214,6 +215,7 @@ func TestFindings(t *testing.T) {
 		}, "the neighbour table takes 1024 entries, 912 are used", "gc_thresh3=4096", true},
 		{"inotify", func(_ *Facts, p patient) { p.says["inotify"] = "100" }, "100 of 128 inotify instances", "max_user_instances=1024", true},
 		{"MaxStartups", func(_ *Facts, p patient) { p.says["sshd"] = "maxstartups 1:30:10\nmaxauthtries 6" }, "sshd drops connections while 1 others log in", "sshd -t", false},
+		{"MaxSessions", func(_ *Facts, p patient) { p.says["sshd"] = "maxsessions 1\nmaxstartups 10:30:100" }, "sshd lets a connection have 1 session", "MaxSessions", false},
 		{"keys", func(f *Facts, _ patient) { f.Workstation.Keys = 6 }, "the SSH agent offers 6 keys", "ssh-add -l", false},
 		{"agents", func(_ *Facts, p patient) {
 			p.Want.BGP, p.says["agents"] = nil, "0123456789abcdef fedcba9876543210 1111111111111111 2222222222222222"
@@ -303,6 +305,19 @@ func TestLogin(t *testing.T) {
 	} {
 		if have := Login("s1", &c.s, "rm -f x"); have != c.want {
 			t.Errorf("want %s, have %s", c.want, have)
+		}
+	}
+}
+
+// What a server names stays a word in lines for the workstation's shell.
+func TestNamesOfServersAreQuoted(t *testing.T) {
+	f, all := healthy()
+	f.Cluster.Servers["s2"].Facts.Interfaces[0].Addrs[0] = netip.MustParsePrefix("10.99.0.1/24")
+	all[1].Facts.Interfaces = append(all[1].Facts.Interfaces, spec.Interface{Name: "a;reboot", Addrs: []netip.Prefix{netip.MustParsePrefix("10.98.0.1/24")}})
+	all[1].says["agents"] = "0123456789abcdef a;reboot b;reboot"
+	for _, one := range examine(f, all) {
+		if line := one.Next(f.Cluster); strings.Contains(line, ";reboot") && !strings.Contains(line, ";reboot'") {
+			t.Errorf("a shell would run what a server named: %s", line)
 		}
 	}
 }

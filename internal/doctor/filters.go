@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -16,11 +17,13 @@ const (
 	ip6  = 10
 )
 
-// table is that of a chain, as nft names it.
-func table(c spec.Chain) string {
-	family := map[int]string{inet: "inet", ip4: "ip", 3: "arp", 5: "netdev", 7: "bridge", ip6: "ip6"}[c.Family]
-	return family + " " + c.Table
+// family is that of a chain's table, as nft names it.
+func family(c spec.Chain) string {
+	return map[int]string{inet: "inet", ip4: "ip", 3: "arp", 5: "netdev", 7: "bridge", ip6: "ip6"}[c.Family]
 }
+
+// table is that of a chain, as nft names it.
+func table(c spec.Chain) string { return family(c) + " " + c.Table }
 
 // beside are the chains of one table.
 func (s *Server) beside(c spec.Chain) []spec.Chain {
@@ -142,7 +145,7 @@ func (s *Server) admit(c spec.Chain, networks []string) string {
 			continue
 		}
 		for _, side := range sides {
-			lines = append(lines, fmt.Sprintf("nft insert rule %s %s %s %s accept", table(c), c.Name, side, way(w)))
+			lines = append(lines, fmt.Sprintf("nft insert rule %s %s %s %s accept", family(c), hint.Shell(c.Table, c.Name), side, way(w)))
 		}
 	}
 	return strings.Join(lines, " && ")

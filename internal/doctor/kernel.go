@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -101,7 +102,7 @@ const (
 
 // set is a shell's line that sets something now and at every boot.
 func set(key, value string) string {
-	return fmt.Sprintf("sysctl -w %s=%s && mkdir -p /etc/sysctl.d && echo '%s = %s' >>/etc/sysctl.d/90-local.conf", key, value, key, value)
+	return hint.Shell("sysctl", "-w", key+"="+value) + " && mkdir -p /etc/sysctl.d && " + hint.Shell("echo", key+" = "+value) + " >>/etc/sysctl.d/90-local.conf"
 }
 
 // forwarding is IPv4 forwarding that is off, or that a file switches off.

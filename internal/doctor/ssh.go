@@ -18,23 +18,38 @@ func (s *Server) option(name string) string {
 	return ""
 }
 
-// loginsMost is how many connections flock has to a server that are not logged in yet: a second
-// one proves, during a change, that the server is still reachable.
-const loginsMost = 3
+// What flock needs of sshd's limits (sshd_config(5)): a second connection, while others are not
+// logged in yet, proves during a change that the server is still reachable; and on a connection
+// that ssh has up (ControlMaster) its session stands beside that of whoever opened it.
+const (
+	startupsLeast = 3
+	sessionsLeast = 2
+)
 
-// sshServer is a server that refuses connections before there are many.
-func sshServer(s *Server, f *Facts) []Finding {
+// sshServer is a server that refuses connections, or sessions, before there are many.
+func sshServer(s *Server, _ *Facts) []Finding {
+	mend := func(option string) string {
+		return "grep -ls " + option + " /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf | xargs sed -i 's/^[[:space:]]*" + option + "/# &/' && sshd -t && kill -HUP $(cat /run/sshd.pid)"
+	}
+	var out []Finding
 	text := s.option("maxstartups")
 	first, _, _ := strings.Cut(text, ":")
-	begin, err := strconv.Atoi(first)
-	if err != nil || begin >= loginsMost {
-		return nil
+	if begin, err := strconv.Atoi(first); err == nil && begin < startupsLeast {
+		out = append(out, Finding{
+			What: "sshd drops connections while " + first + " others log in (MaxStartups " + text + ")",
+			Why:  "flock proves by a second connection that a change did not cut the server off: without one the server undoes it",
+			Fix:  mend("MaxStartups"),
+		})
 	}
-	return []Finding{{
-		What: "sshd drops connections while " + first + " others log in (MaxStartups " + text + ")",
-		Why:  "flock proves by a second connection that a change did not cut the server off: without one the server undoes it",
-		Fix:  `grep -ls MaxStartups /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf | xargs sed -i 's/^[[:space:]]*MaxStartups/# &/' && sshd -t && kill -HUP $(cat /run/sshd.pid)`,
-	}}
+	text = s.option("maxsessions")
+	if most, err := strconv.Atoi(text); err == nil && most < sessionsLeast {
+		out = append(out, Finding{
+			What: "sshd lets a connection have " + text + " session (MaxSessions)",
+			Why:  "flock cannot go through a connection that ssh has up, where somebody is logged in",
+			Fix:  mend("MaxSessions"),
+		})
+	}
+	return out
 }
 
 // triesMost is how many keys a server lets be tried by default (sshd_config(5), MaxAuthTries).
