@@ -17,10 +17,11 @@ import (
 const goneWait = 3 * time.Second
 
 // visit looks for servers that are gone and have something of flock's on them, where all
-// servers are concerned. A dry run has their plans; otherwise they are cleaned, and
+// servers are concerned, or one has just been replaced: if it runs after all, two have its
+// addresses. A dry run has their plans; otherwise they are cleaned, and
 // forgotten. One that does not answer is tried again next time.
 func (r *run) visit(ctx context.Context) error {
-	if !r.req.All || len(r.req.Networks) > 0 || len(r.c.Gone) == 0 {
+	if (!r.req.All || len(r.req.Networks) > 0) && !r.req.Replaces || len(r.c.Gone) == 0 {
 		return nil
 	}
 	results := remote.Each(ctx, r.c.Gone, r.e.parallel(), r.exhume)

@@ -52,6 +52,23 @@ func TestGoneServerIsCleanedLater(t *testing.T) {
 	}
 }
 
+// A server that is replaced while it runs is cleaned in the same change: two machines with its
+// addresses would be in each other's way.
+func TestReplacedServerThatRunsIsCleaned(t *testing.T) {
+	f, e := world(t, 3)
+	marked(t, f, e)
+	f.servers["s4"] = &server{mtu: 1500, step: "link vxl0", machine: "machine of s4", hostKey: "SHA256:s4"}
+	replace := replaces("s4")
+	dry := replace
+	dry.DryRun = true
+	if out := carry(t, e, dry); !strings.Contains(states(out), "s2 (gone) planned") || f.servers["s2"].held == nil {
+		t.Errorf("a dry run: %s", states(out))
+	}
+	if out := carry(t, e, replace); !strings.Contains(states(out), "s2 (gone) done") || f.servers["s2"].held != nil || len(load(t, e).Gone) > 0 {
+		t.Errorf("%s, held %v, gone %v", states(out), f.servers["s2"].held, load(t, e).Gone)
+	}
+}
+
 // A server that another cluster file has taken over since refuses this one's plan: it is left
 // alone, and forgotten.
 func TestGoneServerOfAnotherFile(t *testing.T) {

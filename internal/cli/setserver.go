@@ -110,6 +110,12 @@ func (a *app) setServer(ctx context.Context, name string, o edit.ServerOptions) 
 		Request: req,
 		Already: func(out *change.Outcome) string { return describe(now+" is so already", now, out.Cluster.Servers[now]) },
 		About:   ground.Networks(c, name),
-		Said:    func(out *change.Outcome) string { return describe(now+" is set", now, out.Cluster.Servers[now]) },
+		Said: func(out *change.Outcome) string {
+			said := describe(now+" is set", now, out.Cluster.Servers[now])
+			if old := c.Servers[name]; o.Replace && old != nil && slices.ContainsFunc(out.Cluster.Gone, func(g state.Gone) bool { return g.Name == name && g.Address == old.Address }) {
+				said += "\n" + cmp.Or(old.Address, name) + " does not answer: flock apply cleans it when it does"
+			}
+			return said
+		},
 	}))
 }
