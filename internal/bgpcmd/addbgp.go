@@ -153,6 +153,9 @@ func (a *app) knows(ctx context.Context) func(string) bool {
 // meant are words where a role was to stand first: all of them, or those behind one
 // that is no server and so was meant for the role.
 func meant(words []string, known func(string) bool) string {
+	if len(words) == 1 && !known(ground.ServerOf(words[0])) {
+		return bgpForm(bgpPeer)
+	}
 	if len(words) > 1 && !known(ground.ServerOf(words[0])) {
 		words = words[1:]
 	}
@@ -195,18 +198,22 @@ func (a *app) addExternal(cmd *cobra.Command, name string, args []string, o *add
 		return err
 	}
 	session := change.Outside{Server: server, Addr: address}
+	talks := func(out *change.Outcome) string {
+		does := " talks to "
+		if session.Down(out) {
+			does = " is set up and does not talk yet to "
+		}
+		return server + does + address.String() + ", flock showbgp " + server
+	}
 	return a.alterBGP(cmd.Context(), name, command.Alter{
 		Request: change.Request{
 			Edit:    func(c *state.Cluster) error { return edit.AddExternal(c, name, server, address, options) },
 			Secrets: secrets, Await: &change.Await{Outside: &session},
 		},
-		Said: func(out *change.Outcome) string {
-			talks := " talks to "
-			if session.Down(out) {
-				talks = " is set up and does not talk yet to "
-			}
-			return server + talks + address.String() + ", flock showbgp " + server
+		Already: func(out *change.Outcome) string {
+			return bgpExternal + " " + server + " " + address.String() + ": already so in " + name + "\n" + talks(out)
 		},
+		Said: talks,
 	})
 }
 

@@ -286,7 +286,13 @@ func TestBGPAdvice(t *testing.T) {
 func TestAddressesOfRouters(t *testing.T) {
 	c := bgpCluster(t, 2)
 	as := uint32(65001)
-	if err := done(c, AddExternal(c, "bnet", "s1", netip.MustParseAddr("10.99.0.2"), ExternalOptions{AS: &as})); err != nil {
+	member := netip.MustParseAddr("10.99.0.2")
+	if err := AddExternal(c, "bnet", "s1", member, ExternalOptions{AS: &as}); err == nil || !strings.Contains(err.Error(), "is s2, a member") {
+		t.Errorf("want the member named, have %v", err)
+	}
+	// It may become one later, or a file may say so.
+	c.Networks["bnet"].Externals = []state.External{{Server: "s1", Address: member, AS: as}}
+	if err := done(c, nil); err != nil {
 		t.Fatal(err)
 	}
 	out, err := network.Compile(c)

@@ -280,6 +280,11 @@ func AddExternal(c *state.Cluster, name, server string, address netip.Addr, o Ex
 		if o.AS == nil {
 			return hint.Errorf("network "+name, "flock addbgp "+name+" external "+server+" "+address.String()+" --as ASN", "of which AS is %s", address)
 		}
+		for _, m := range n.Members { // a router that is in the file already is a problem of its server, see peering
+			if of := ground.ServerOf(m); c.Servers[of] != nil && c.Servers[of].Facts != nil && has(c.Servers[of].Facts, address) {
+				return hint.Errorf("network "+name, "flock showbgp "+name, "%s is %s, a member of %s: they talk already", address, of, name)
+			}
+		}
 		at = len(n.Externals)
 		n.Externals = append(n.Externals, state.External{Server: server, Address: address})
 	}
