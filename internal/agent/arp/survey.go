@@ -23,7 +23,9 @@ import (
 // first (ARP, RFC 826).
 
 const (
-	surveyMost    = 4096                    // addresses; more would be a storm
+	surveyMost    = 4096                    // addresses; more would take too long
+	surveyAtOnce  = 8                       // requests: each is flooded to all members, and a TUN device queues 500 packets
+	surveyPause   = 5 * time.Millisecond    // before the next
 	surveyWait    = 300 * time.Millisecond  // for the last answers
 	surveyRunning = 1500 * time.Millisecond // for the bridge to run
 	surveyHold    = 12 * time.Hour          // what was found is theirs for the time of a lease
@@ -52,12 +54,15 @@ func Survey(ctx context.Context, bridge string, own netip.Addr, ranges []spec.Ra
 			if err := ask(fd, dev, own, a); err != nil {
 				return "", fmt.Errorf("look for %s on %s: %w", a, bridge, err)
 			}
-			if asked%64 == 0 {
-				Hear(fd, found)
+			if asked%surveyAtOnce != 0 {
+				continue
+			}
+			if err := hearOut(ctx, fd, found, surveyPause); err != nil {
+				return "", err
 			}
 		}
 	}
-	if err := hearOut(ctx, fd, found); err != nil {
+	if err := hearOut(ctx, fd, found, surveyWait); err != nil {
 		return "", err
 	}
 	until := strconv.FormatInt(time.Now().Add(surveyHold).Unix(), 10)
@@ -95,8 +100,9 @@ func awaitRunning(ctx context.Context, name string) error {
 	}
 }
 
-func hearOut(ctx context.Context, fd int, found map[netip.Addr]net.HardwareAddr) error {
-	enough := time.NewTimer(surveyWait)
+// hearOut adds to found the answers that arrive within d.
+func hearOut(ctx context.Context, fd int, found map[netip.Addr]net.HardwareAddr, d time.Duration) error {
+	enough := time.NewTimer(d)
 	defer enough.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
