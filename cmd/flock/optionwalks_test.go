@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/network"
-	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -30,7 +29,7 @@ var optionValues = map[string]string{
 var firstValues = map[string]string{"subnet": "-s 10.50.0.0/16", "bridge": "-b first0", "vni": "-v 55", "port": "-p 5555"}
 
 // notWalked are kinds that this lane's kernel has no devices for.
-var notWalked = map[string]string{"ipip": "its options are those of host-gw"}
+var notWalked = map[string]string{"ipip": "walk setnetwork-tunnels, in the VM; the rest of its options is host-gw's"}
 
 // optionWalks writes a walk per kind into a directory of the test's.
 func optionWalks(t *testing.T) []string {
@@ -50,9 +49,45 @@ func optionWalks(t *testing.T) []string {
 	return files
 }
 
+// apartKey is what members cannot change of an option at the same moment, in the words of the
+// plan's note.
+func apartKey(k *network.Kind, key string) string {
+	switch {
+	case key == "gbp":
+		return "group policy of a port"
+	case key == "port" && (k.Encrypted || k.Name == network.UDP):
+		return "port"
+	case key == "interface" && k.Name == network.UDP:
+		return "address of a member"
+	}
+	return ""
+}
+
+// apartMost is how many pings are lost at most then: a second's, because the servers of a
+// busy machine change one after the other.
+const apartMost = 100
+
+// way is who pings whom by a network of the kind while its options change; not where it carries
+// nothing between servers. Containers need a bridge, and are plugged in when that has changed.
+func way(k *network.Kind) (from, to, begin string) {
+	switch {
+	case k.Name == network.Alloc:
+	case slices.Contains(k.Options(), "bridge"):
+		return "c1", "$c3", "container s1 c1 first0 dhcp\ncontainer s3 c3 first0 dhcp\nin c1 ping -c 1 -W 6 $c3\n"
+	default:
+		return "s1", "10.50.0.3", "eventually 10 on s1 ping -c 1 -W 2 10.50.0.3\n"
+	}
+	return "", "", ""
+}
+
+// readdresses says whether an option's change takes members' addresses, or containers' places:
+// it is asked about.
+func readdresses(key string) bool { return key == "bridge" || key == "subnet" }
+
 func optionWalk(t *testing.T, kind string) string {
 	t.Helper()
 	k := network.KindOf(&state.Network{Type: kind})
+	keys := k.Options()
 	var first, all []string
 	for _, key := range k.Options() {
 		if firstValues[key] != "" {
@@ -65,29 +100,64 @@ func optionWalk(t *testing.T, kind string) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, optionsBegin, kind, kind, strings.Join(first, " "), join)
-	for _, key := range k.Options() {
-		set := optionValues[key]
-		if set == "" {
-			t.Fatalf("option %s has no other value here", key)
+	for _, key := range keys {
+		if readdresses(key) {
+			b.WriteString(optionSteps(t, k, key, &all))
 		}
-		if key == "dhcp" && option.Of(key).Among == option.OfSegments && k.Pooled() {
-			set = "--dhcp off"
+	}
+	_, to, begin := way(k)
+	b.WriteString("\n" + begin)
+	for _, key := range keys {
+		if !readdresses(key) {
+			b.WriteString(optionSteps(t, k, key, &all))
 		}
-		back := firstValues[key]
-		if back == "" {
-			back = "--unset " + key
-		}
-		fmt.Fprintf(&b, "\n# %s\nflock setnetwork n1 %s --yes\nflock plan\nflock setnetwork n1 %s --yes\nflock plan\n", key, set, back)
-		if key != "dhcp-server" { // one of several, where each has its own
-			all = append(all, set)
-		}
+	}
+	if to == "$c3" {
+		b.WriteString("uncontainer c1\nuncontainer c3\n")
 	}
 	fmt.Fprintf(&b, optionsEnd, strings.Join(all, " "))
 	return b.String()
 }
 
+// optionSteps set an option to another value and back. All gets what it is set to.
+func optionSteps(t *testing.T, k *network.Kind, key string, all *[]string) string {
+	t.Helper()
+	set, back, most := optionValues[key], firstValues[key], 0
+	if k.Encrypted || k.Name == network.UDP { // a process forwards packets, natively, and may be given no time on a busy machine
+		most = 3
+	}
+	if set == "" {
+		t.Fatalf("option %s has no other value here", key)
+	}
+	if key == "dhcp" && k.Pooled() {
+		set = "--dhcp off"
+	}
+	if back == "" {
+		back = "--unset " + key
+	}
+	if key != "dhcp-server" { // one of several, where each has its own
+		*all = append(*all, set)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n# %s\n", key)
+	if note := apartKey(k, key); note != "" {
+		fmt.Fprintf(&b, "flock setnetwork n1 %s --dry-run\nstdout 'note: n1: the kernel has one %s at a time'\n", set, note)
+		most = apartMost
+	}
+	from, to, _ := way(k)
+	concerned := from != "" && !readdresses(key)
+	if concerned {
+		fmt.Fprintf(&b, "pinger %s %s %s\n", from, to, key)
+	}
+	fmt.Fprintf(&b, "flock setnetwork n1 %s --yes\nflock plan\nflock setnetwork n1 %s --yes\nflock plan\n", set, back)
+	if concerned {
+		fmt.Fprintf(&b, "stoppinger %s %d\n", key, most)
+	}
+	return b.String()
+}
+
 const optionsBegin = `# Every option of a network of type %s, to another value and back: nothing is left to do
-# after each, and containers of another network lose nothing.
+# after each, containers of another network lose nothing, and this one what the plan says.
 lab 3
 flock addserver s1 root@10.99.0.1
 flock addserver s2 root@10.99.0.2
@@ -95,8 +165,8 @@ flock addserver s3 root@10.99.0.3
 listings s1 s1.before
 flock createnetwork other vxlan -s 10.66.0.0/24 -b oth0 -p 7777
 flock addnetwork other s1 s3
-container s1 o1 oth0 dhcp
-container s3 o3 oth0 dhcp
+container s1 o1 oth0 10.66.0.11/24
+container s3 o3 oth0 10.66.0.13/24
 in o1 ping -c 1 -W 2 $o3
 flock createnetwork n1 %s %s
 %s

@@ -188,17 +188,24 @@ func stepsDiffer(planned, done map[string]spec.Step) string {
 	return strings.Join(out, "\n")
 }
 
+// loginInVM is how long a server may take to let flock in there.
+const loginInVM = "1m"
+
 // verbFlock runs flock on the laptop, and holds what it did against what it planned.
 func verbFlock(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
 	if _, err := w.traces(); err != nil { // of commands that were run otherwise
 		return err
+	}
+	typed := args
+	if vm.Inside() && !slices.Contains(args, "--timeout") { // a login takes more than 15 s there, where the machine is busy
+		args = append(slices.Clone(args), "--timeout", loginInVM)
 	}
 	dry, err := w.rehearse(ctx, ts, args)
 	if err != nil {
 		return err
 	}
 	err = w.exec(ctx, ts, lab.Laptop, append([]string{"flock"}, args...)...)
-	w.advice.hold(ctx, ts, args)
+	w.advice.hold(ctx, ts, typed)
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		return err
 	}
