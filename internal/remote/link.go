@@ -28,9 +28,10 @@ type link struct {
 	first  *ssh.Session  // of a master, which showed that it is alive; nil once it was used
 
 	once  sync.Once
-	done  chan struct{} // closed by close
-	mu    sync.Mutex    // guards below
-	cause error         // why this side closed it
+	done  chan struct{}  // closed by close
+	mu    sync.Mutex     // guards below
+	began []*ssh.Session // of a master
+	cause error          // why this side closed it
 }
 
 // open connects and logs in. onward are the ids of the routes from here to the server
@@ -254,6 +255,7 @@ func (l *link) broken() error {
 func (l *link) close() {
 	l.once.Do(func() {
 		close(l.done)
+		l.takeLeave()
 		if l.client != nil {
 			_ = l.client.Close() // whether or not that worked, the connection is not used again
 		}

@@ -85,13 +85,44 @@ func throughMaster(ctx context.Context, path string) (*ssh.Client, *ssh.Session,
 
 // session opens one, or takes the one that a master has opened.
 func (l *link) session() (*ssh.Session, error) {
-	if s := l.first; s != nil {
-		l.first = nil
-		return s, nil
+	s := l.first
+	l.first = nil
+	if s == nil {
+		var err error
+		if s, err = l.client.NewSession(); err != nil {
+			return nil, l.lost(fmt.Errorf("open session: %w", err))
+		}
 	}
-	s, err := l.client.NewSession()
-	if err != nil {
-		return nil, l.lost(fmt.Errorf("open session: %w", err))
+	if l.master != "" {
+		l.mu.Lock()
+		l.began = append(l.began, s)
+		l.mu.Unlock()
 	}
 	return s, nil
 }
+
+// takeLeave ends the sessions of a master, which goes on: not in all cases does it tell the
+// server that who had them is gone. One that hangs is not waited for.
+func (l *link) takeLeave() {
+	l.mu.Lock()
+	began := l.began
+	l.began = nil
+	l.mu.Unlock()
+	if len(began) == 0 {
+		return
+	}
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for _, s := range began {
+			_ = s.Close() // it may have ended
+		}
+	}()
+	select {
+	case <-told:
+	case <-time.After(leaveWithin):
+	}
+}
+
+// leaveWithin is how long telling that takes at most.
+const leaveWithin = 200 * time.Millisecond
