@@ -32,6 +32,34 @@ func overlaps(s *Server, f *Facts) []Finding {
 			}
 		}
 	}
+	return append(out, pools(s, f)...)
+}
+
+// pools are subnets that others will take networks from: Docker by its configuration, libvirt for
+// networks that it defines.
+func pools(s *Server, f *Facts) []Finding {
+	var out []Finding
+	add := func(who, fix string, p netip.Prefix) {
+		up := slices.ContainsFunc(s.devices(), func(d device) bool {
+			return slices.ContainsFunc(d.addrs, func(a netip.Prefix) bool { return a.Masked() == p.Masked() })
+		})
+		if network, subnet := f.holds(p.Masked()); network != "" && !up { // what is up is told as a bridge
+			out = append(out, Finding{
+				What: fmt.Sprintf("%s makes networks in %s, which overlaps %s of network %s", who, p.Masked(), subnet, network),
+				Why:  "when one is started its containers, or guests, and those of the network do not reach each other",
+				Fix:  fix,
+			})
+		}
+	}
+	for line := range strings.Lines(s.ran("pools")) {
+		_, text, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if p, err := netip.ParsePrefix(strings.Trim(strings.TrimSpace(text), `"`)); err == nil {
+			add("Docker", "cat /etc/docker/daemon.json", p)
+		}
+	}
+	for _, p := range s.Facts.Awaited {
+		add("libvirt", "virsh net-list --all", p)
+	}
 	return out
 }
 

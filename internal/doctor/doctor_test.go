@@ -207,6 +207,8 @@ func TestFindings(t *testing.T) {
 		{"overlap", func(_ *Facts, p patient) {
 			p.says["devices"] = strings.Replace(p.says["devices"], "[", `[{"ifname":"docker0","linkinfo":{"info_kind":"bridge"},"addr_info":[{"local":"10.0.5.1","prefixlen":16}]},`, 1)
 		}, "docker0 has 10.0.5.1/16, which overlaps 10.0.4.0/24 of network vx1", "daemon.json", false},
+		{"Docker's pool", func(_ *Facts, p patient) { p.says["pools"] = "\"base\": \"10.0.0.0/16\"\n\"bip\": \"172.31.0.1/24\"" }, "Docker makes networks in 10.0.0.0/16, which overlaps 10.0.4.0/24 of network vx1", "daemon.json", false},
+		{"libvirt's network", func(_ *Facts, p patient) { p.Facts.Awaited = []netip.Prefix{netip.MustParsePrefix("10.0.4.0/25")} }, "libvirt makes networks in 10.0.4.0/25", "virsh", false},
 		{"NAT", func(f *Facts, p patient) {
 			p.Entry.Address = "198.51.100.7"
 		}, "198.51.100.7 is not one of its own addresses", "flock setserver s1 --endpoint 198.51.100.7", false},

@@ -71,6 +71,7 @@ var scripts = []struct{ name, text string }{
 	{"modules", `test -d /lib/modules/$(uname -r) || test ! -e /proc/modules || echo gone`},
 	{"sshd", `sshd -T 2>/dev/null | grep -E '^(maxstartups|maxsessions|maxauthtries) '`},
 	{"docker", `{ dockerd --version || docker --version; } 2>/dev/null; grep -o '"firewall-backend": *"[a-z]*"' /etc/docker/daemon.json 2>/dev/null`},
+	{"pools", `grep -oE '"(base|bip)": *"[^"]*"' /etc/docker/daemon.json 2>/dev/null`},
 	{"firewalld", `firewall-cmd --state >/dev/null 2>&1 && { firewall-cmd --list-ports; firewall-cmd --zone=trusted --list-interfaces; firewall-cmd --zone=trusted --list-sources; echo active; }`},
 	{"networkd", `systemctl -q is-active systemd-networkd 2>/dev/null && echo active`},
 	{"named", `{ systemctl -q is-active named || systemctl -q is-active bind9; } 2>/dev/null && { grep -rqsE '^[[:space:]]*listen-on[[:space:]{]' /etc/bind /etc/named.conf || echo any; }`},
