@@ -52,6 +52,9 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 			Said:     func(*change.Outcome) string { return name + " forgotten" },
 		})
 	}
+	if c.Servers[name] == nil && slices.ContainsFunc(c.Gone, isGone) {
+		return a.Nothing(c, name+" is gone already, and what is on it stays until flock apply finds it again; to forget it: flock delserver "+name+" --force")
+	}
 	if c.Servers[name] == nil && c.Networks[name] == nil {
 		return a.Nothing(c, name+": not there, nothing to delete")
 	}
