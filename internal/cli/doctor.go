@@ -65,7 +65,7 @@ Exit status 4 when something was found, 3 when a server did not answer or a fix 
 
 // examined are the servers of the file that are named, without names all.
 func examined(c *state.Cluster, names []string) ([]string, error) {
-	if err := knownServers(c, names...); err != nil {
+	if err := command.KnownServers(c, names...); err != nil {
 		return nil, err
 	}
 	if len(names) == 0 {

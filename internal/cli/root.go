@@ -8,6 +8,7 @@ import (
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/labcmd"
+	"github.com/flocknet/flock/internal/sshcmd"
 	"github.com/spf13/cobra"
 )
 
@@ -88,7 +89,8 @@ func (a *app) addCommands(root *cobra.Command) {
 			root.AddCommand(cmd)
 		}
 	}
-	in(groupServers, newAddServer(a), newSetServer(a), newDelServer(a), newListServers(a), newSetSubnet(a), newPurge(a), newSSH(a), newEach(a))
+	in(groupServers, newAddServer(a), newSetServer(a), newDelServer(a), newListServers(a), newSetSubnet(a), newPurge(a))
+	in(groupServers, sshcmd.Commands(a.App)...)
 	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newSetNetwork(a), newChangeType(a), newRotateKeys(a), newAddTunnel(a), newDelTunnel(a))
 	in(groupBGP, bgpcmd.Commands(a.App)...)
 	in(groupNets, newListNet(a), newAddNet(a), newSetNet(a), newDelNet(a))

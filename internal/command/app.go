@@ -36,6 +36,9 @@ func (a *App) Until(ctx context.Context) { a.done = ctx.Done() }
 // from now on.
 func (a *App) Touched() { a.touched.Store(true) }
 
+// Parallel is at how many servers something is done at once.
+func (a *App) Parallel() int { return a.flags.parallel }
+
 // DryRun says whether plans are all that is wanted.
 func (a *App) DryRun() bool { return a.flags.dryRun }
 

@@ -86,11 +86,14 @@ func (a *App) With(do func(Engine, *Progress) error) error {
 	return do(engine(a, s, p), p)
 }
 
-// SSHArgs are the arguments with which ssh(1) logs in to a server as this command would.
-func (a *App) SSHArgs(t remote.Target) []string { return a.dialer().SSHArgs(t) }
-
-func (a *App) dialer() *remote.Dialer {
+// Dialer is who logs in to servers. It asks nobody anything.
+func (a *App) Dialer() *remote.Dialer {
+	control, err := state.DefaultPath("control", a.Getenv)
+	if err != nil {
+		control = "" // without a home there are no connections that stay
+	}
 	return &remote.Dialer{
+		Control:   strings.TrimSuffix(control, ".toml"),
 		SSHConfig: a.sshConfig(), Timeout: a.flags.timeout, Connect: a.flags.connect, AcceptNew: a.flags.acceptNew, Anew: a.flags.anew,
 		Command: ShellLine(a.Args), NamesKey: a.namesKey,
 	}
@@ -98,7 +101,7 @@ func (a *App) dialer() *remote.Dialer {
 
 // connect makes the engine that reaches real servers.
 func connect(a *App, s *state.Store, p *Progress) Engine {
-	d := a.dialer()
+	d := a.Dialer()
 	d.Secret = a.secret(p)
 	if a.InTTY {
 		d.Ask = func(question string) (bool, error) { return a.Ask(p, question) }

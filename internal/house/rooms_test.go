@@ -27,10 +27,17 @@ var rooms = map[string]room{
 	"internal/cli": {
 		ours: []string{
 			"internal/advice", "internal/bgpcmd", "internal/change", "internal/command", "internal/doctor", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/hint",
-			"internal/labcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/state", "internal/target", "internal/view",
+			"internal/labcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/sshcmd", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
 		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
+	},
+	"internal/sshcmd": {
+		ours: []string{
+			"internal/change", "internal/command", "internal/hint", "internal/remote", "internal/screen", "internal/state", "internal/view",
+		},
+		theirs: []string{cobra},
+		never:  "it logs in for people: no rules about networks, no SSH of its own",
 	},
 	"internal/bgpcmd": {
 		ours: []string{

@@ -29,6 +29,7 @@ type Dialer struct {
 	Timeout   time.Duration // for a server to answer, from TCP to login; 0: 15 s
 	Connect   time.Duration // for its first packet; a server that is off sends none; 0: Timeout
 	Anew      bool          // log in, though ssh has a connection that is up
+	Control   string        // the directory of flock's own connections that stay; empty: there are none
 	AcceptNew bool          // host keys not seen before are written to known_hosts without asking
 	Command   string        // the command line as a shell takes it: advice repeats it with another flag; empty: flock status
 	NamesKey  bool          // Command takes -i KEYFILE and has none yet

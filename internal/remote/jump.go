@@ -118,9 +118,8 @@ func jumpError(t Target, name string, err error) error {
 	return hint.With(fmt.Errorf("jump host %s: %w", name, err), "server "+t.wanted()+", jump host "+name, "")
 }
 
-// enter waits until fewer than maxStarts logins to one sshd are in progress.
-func (d *Dialer) enter(ctx context.Context, r *route) (leave func(), err error) {
-	key := r.Addr() + " " + r.Jump
+// enter waits until fewer than maxStarts logins to one sshd, called key, are in progress.
+func (d *Dialer) enter(ctx context.Context, key string) (leave func(), err error) {
 	d.mu.Lock()
 	lane := d.lanes[key]
 	if lane == nil {

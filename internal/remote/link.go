@@ -71,7 +71,7 @@ func (l *link) jump(ctx context.Context) (err error) {
 
 // login connects and authenticates; patience starts with the first packet.
 func (l *link) login(ctx context.Context) error {
-	leave, err := l.d.enter(ctx, l.route)
+	leave, err := l.d.enter(ctx, l.route.Addr()+" "+l.route.Jump)
 	if err != nil {
 		return hint.With(fmt.Errorf("%w: %w", ErrUnreachable, err), l.route.target.where(), "")
 	}

@@ -24,17 +24,23 @@ const masterWithin = 2 * time.Second
 // join uses ssh's connection, if there is one that answers, and says whether it does.
 func (l *link) join(ctx context.Context) bool {
 	t := l.route.target
-	if l.d.Anew || t.Anew || t.Identity != "" { // ssh may have logged in with another key
+	if l.d.Anew || t.Anew {
 		return false
 	}
+	if path := l.d.control(t); path != "" && ownSocket(path) && l.joinAt(ctx, path) {
+		return true
+	}
 	c, err := l.d.sshConfig()
-	if err != nil {
+	if err != nil || t.Identity != "" { // ssh may have logged in with another key
 		return false
 	}
 	path := c.Control(ctx, sshconfig.Destination{Alias: t.alias(), User: t.User, Port: t.Port, Jump: t.Jump})
-	if path == "" || !ownSocket(path) {
-		return false
-	}
+	return path != "" && ownSocket(path) && l.joinAt(ctx, path)
+}
+
+// joinAt uses the connection whose socket is at path, if it answers.
+func (l *link) joinAt(ctx context.Context, path string) bool {
+	t := l.route.target
 	ctx, cancel := context.WithTimeout(ctx, masterWithin)
 	defer cancel()
 	start := time.Now()

@@ -1,4 +1,4 @@
-package cli
+package sshcmd
 
 import (
 	"bytes"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
-	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
@@ -56,14 +55,14 @@ func (a *app) each(ctx context.Context, names []string, line string) error {
 	if err != nil {
 		return err
 	}
-	if err := knownServers(c, names...); err != nil {
+	if err := command.KnownServers(c, names...); err != nil {
 		return err
 	}
 	if len(names) == 0 {
 		names = c.ServerNames()
 	}
 	if len(names) == 0 {
-		return command.Usage(hint.Errorf("", "flock addserver NAME [USER@]ADDRESS", "there is no server"))
+		return command.NoServer()
 	}
 	var ran []change.Ran
 	lines := newServerLines(a, names)

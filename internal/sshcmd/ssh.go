@@ -1,4 +1,4 @@
-package cli
+package sshcmd
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/remote"
-	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
 
@@ -41,12 +40,12 @@ func (a *app) ssh(ctx context.Context, server string, words []string) error {
 	if err != nil {
 		return err
 	}
-	if err := knownServers(c, server); err != nil {
+	if err := command.KnownServers(c, server); err != nil {
 		return err
 	}
 	argv := localShell(os.Getenv("SHELL"), words)
 	if server != remote.Local {
-		argv = append(append([]string{"ssh"}, a.SSHArgs(change.Target(c, server))...), words...)
+		argv = append(append([]string{"ssh"}, a.Dialer().SSHArgs(change.Target(c, server))...), words...)
 	}
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
@@ -64,19 +63,4 @@ func localShell(shell string, words []string) []string {
 		return []string{"/bin/sh"}
 	}
 	return []string{shell}
-}
-
-// knownServers refuses names that the cluster file does not have.
-func knownServers(c *state.Cluster, names ...string) error {
-	seen := map[string]bool{}
-	for _, name := range names {
-		if c.Servers[name] == nil && name != remote.Local {
-			return command.Usage(hint.Errorf("server "+name, "flock listservers", "unknown server %s", name))
-		}
-		if seen[name] {
-			return command.Usage(hint.Errorf("server "+name, "name it once", "%s is named twice", name))
-		}
-		seen[name] = true
-	}
-	return nil
 }

@@ -1,0 +1,157 @@
+package remote
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// Connections of flock's own that stay: ssh(1) makes them and holds them, as it does its own
+// masters, and ends them when nobody has used them for a while.
+
+// controlIdle is for how long ssh holds one that nobody uses.
+const controlIdle = "10m"
+
+// longestSocket is how many bytes the path of a socket may have: 108 with a final zero
+// (unix(7)), of which ssh needs 17 while it makes one.
+const longestSocket = 108 - 1 - 17
+
+// control is the socket of flock's own connection to t; "" if there can be none. It is named by
+// all that the login depends on, so that another key or user never shares it.
+func (d *Dialer) control(t Target) string {
+	if d.Control == "" || t.local() {
+		return ""
+	}
+	plain := &Dialer{SSHConfig: d.SSHConfig}
+	sum := sha256.Sum256([]byte(strings.Join(plain.SSHArgs(t), "\x00")))
+	return filepath.Join(d.Control, hex.EncodeToString(sum[:8]))
+}
+
+// Held says whether flock's own connection to t is up.
+func (d *Dialer) Held(ctx context.Context, t Target) bool {
+	path := d.control(t)
+	if path == "" || !ownSocket(path) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, masterWithin)
+	defer cancel()
+	client, _, err := throughMaster(ctx, path)
+	if err != nil {
+		return false
+	}
+	_ = client.Close()
+	return true
+}
+
+// Hold has ssh log in to t and hold the connection for the commands that follow. It is ssh
+// that asks for passphrases and unknown host keys, where asks is set; otherwise what must be
+// asked is an error.
+func (d *Dialer) Hold(ctx context.Context, t Target, asks bool) error {
+	path := d.control(t)
+	if path == "" {
+		return nil
+	}
+	if len(path) > longestSocket {
+		return hint.Errorf(t.where(), "set XDG_STATE_HOME to a shorter path", "%w: %s is too long for a socket", ErrConfig, path)
+	}
+	if err := privateDir(d.Control); err != nil {
+		return hint.With(err, t.where(), hint.Shell("ls", "-ld", d.Control))
+	}
+	leave, err := d.startHeld(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	_ = os.Remove(path) // one that ssh left when it was killed; of one that lives only the name goes
+	own := []string{
+		"-f", "-N", "-M", "-o", "ControlPath=" + path, "-o", "ControlPersist=" + controlIdle, "-o", "ForwardAgent=no", "-o", "ForwardX11=no",
+		"-o", "ClearAllForwardings=yes", "-o", fmt.Sprintf("ConnectTimeout=%d", max(1, int(cmp.Or(d.Connect, d.timeout()).Seconds()))),
+	}
+	if !asks {
+		own = append(own, "-o", "BatchMode=yes")
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout()*4)
+	defer cancel()
+	text, err := d.ssh(ctx, append(own, d.SSHArgs(t)...), asks)
+	if err != nil {
+		return hint.With(fmt.Errorf("%w: %s", ErrUnreachable, cmp.Or(text, err.Error())), t.where(), hint.Shell(append([]string{"ssh"}, d.SSHArgs(t)...)...))
+	}
+	return nil
+}
+
+// startHeld waits until few enough logins by way of one jump host are in progress: ssh makes a
+// connection to it for each.
+func (d *Dialer) startHeld(ctx context.Context, t Target) (leave func(), err error) {
+	r, err := d.route(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if r.Jump+r.Proxy == "" {
+		return func() {}, nil
+	}
+	return d.enter(ctx, "held by way of "+r.Jump)
+}
+
+// Drop ends flock's own connection to t, and says whether there was one.
+func (d *Dialer) Drop(ctx context.Context, t Target) bool {
+	path := d.control(t)
+	if path == "" || !ownSocket(path) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, masterWithin)
+	defer cancel()
+	_, err := d.ssh(ctx, append([]string{"-O", "exit", "-o", "ControlPath=" + path}, d.SSHArgs(t)...), false)
+	if rest := os.Remove(path); err != nil && rest != nil && !errors.Is(rest, fs.ErrNotExist) {
+		return false
+	}
+	return err == nil
+}
+
+// ssh runs ssh(1), and returns the last line of what it complains of.
+func (d *Dialer) ssh(ctx context.Context, args []string, asks bool) (string, error) {
+	cmd := exec.CommandContext(ctx, "ssh", args...)
+	cmd.WaitDelay = closing
+	if asks {
+		cmd.Stdin = os.Stdin
+	}
+	// A file, not a pipe: what stays in the background has it open.
+	errs, err := os.CreateTemp("", "flock-ssh-")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(errs.Name()) //nolint:errcheck // a temporary file
+	defer errs.Close()           //nolint:errcheck // it was read
+	cmd.Stderr = errs
+	err = cmd.Run()
+	text, readErr := os.ReadFile(errs.Name())
+	if readErr != nil {
+		return "", errors.Join(err, readErr)
+	}
+	return lastLine(string(bytes.TrimSpace(text))), err
+}
+
+// privateDir makes dir, or refuses one that others may use.
+func privateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%w: others may use %s", ErrConfig, dir)
+	}
+	return nil
+}
