@@ -98,6 +98,7 @@ type session struct {
 	agreed  string             // sum of the last spec that was planned without a problem
 	armed   *undo
 	taker   probe.Listeners   // of other members' data
+	tap     int               // the packet socket of a trace; 0: none
 	below   *probe.Underlay   // what is heard below all networks; nil: nothing
 	made    map[string]string // key files of this session that no apply has named, with their devices
 	told    time.Time         // of the last progress
@@ -180,6 +181,9 @@ func (s *session) end() error {
 	}
 	s.taker.Close()
 	s.below.Close()
+	if s.tap > 0 {
+		unix.Close(s.tap) //nolint:errcheck // nothing is lost
+	}
 	var errs []error
 	for _, k := range s.kernels {
 		errs = append(errs, k.Close())
@@ -299,6 +303,8 @@ func (s *session) look(ctx context.Context, r spec.Request) (*spec.Reply, error)
 		return s.underlay(ctx, r)
 	case spec.OpDoctor:
 		return s.doctor(ctx, r)
+	case spec.OpTrace:
+		return s.trace(ctx, r)
 	}
 	return nil, nil
 }

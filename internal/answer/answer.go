@@ -66,6 +66,10 @@ func Check(server string, req *spec.Request, reply *spec.Reply) error {
 		if d := reply.Doctor; d == nil || req.Doctor != nil && len(d.Ran) != len(req.Doctor.Run) {
 			return unbelieved(server, req.Op, "it does not say how all that was asked for ended")
 		}
+	case spec.OpTrace:
+		if req.Trace == nil || reply.Trace == nil || !reply.Trace.Stopped && len(reply.Trace.Answers) != len(req.Trace.Questions) {
+			return unbelieved(server, req.Op, "it leaves questions open")
+		}
 	case spec.OpMeasure:
 		if !slices.EqualFunc(req.Echoes, reply.Echoes, credible) {
 			return unbelieved(server, req.Op, "it measured something else")
@@ -113,6 +117,7 @@ func strayPart(op string, reply *spec.Reply) string {
 		{"bulk data", reply.Bulk != nil, op == spec.OpBulk},
 		{"packets", reply.Underlay != nil, op == spec.OpUnderlay},
 		{"what is beside flock", reply.Doctor != nil, op == spec.OpDoctor},
+		{"a trace", reply.Trace != nil, op == spec.OpTrace},
 		{"a BGP status", reply.BGP != nil, op == spec.OpBGP},
 	} {
 		if part.stands && !part.of {

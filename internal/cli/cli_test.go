@@ -25,6 +25,7 @@ import (
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/trace"
 	"github.com/flocknet/flock/internal/view"
 )
 
@@ -133,6 +134,11 @@ func (s *scripted) Each(_ context.Context, servers []string, line string, out, _
 		list = append(list, change.Ran{Server: name})
 	}
 	return list, err
+}
+
+func (s *scripted) Trace(context.Context, string, string, string) (*change.Traced, error) {
+	s.contacts++
+	return &change.Traced{Result: &trace.Result{Way: &trace.Way{}}}, nil
 }
 
 func (s *scripted) Probe(context.Context, []string, []int) (*change.Probing, error) {

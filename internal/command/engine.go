@@ -27,6 +27,7 @@ type Engine interface {
 	Each(ctx context.Context, servers []string, line string, out, errs func(server string) io.Writer) ([]change.Ran, error)
 	Probe(ctx context.Context, servers []string, ports []int) (*change.Probing, error)
 	Doctor(ctx context.Context, servers []string, mend map[string][]string) (*change.Diagnosis, error)
+	Trace(ctx context.Context, from, to, proto string) (*change.Traced, error)
 	BGP(ctx context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error)
 	RequestBGP(ctx context.Context, o change.BGPRequest) (answer, last change.Speaker, err error)
 }

@@ -58,7 +58,7 @@ var rooms = map[string]room{
 	"internal/view": {
 		ours: []string{
 			"internal/change", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/screen",
-			"internal/segment", "internal/spec", "internal/state", "internal/target", "internal/underlay", "internal/verify",
+			"internal/segment", "internal/spec", "internal/state", "internal/target", "internal/trace", "internal/underlay", "internal/verify",
 		},
 		never:  "a view shows the values that it is given: what a command asks, changes and exits with is the command line's",
 		banned: []string{"net", "os", "os/exec"},
@@ -94,7 +94,7 @@ var rooms = map[string]room{
 	"internal/change": {
 		ours: []string{
 			"internal/answer", "internal/doctor", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option",
-			"internal/passage", "internal/peering", "internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target", "internal/underlay", "internal/verify",
+			"internal/passage", "internal/peering", "internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target", "internal/trace", "internal/underlay", "internal/verify",
 		},
 		theirs: []string{xSync},
 		never:  "a change talks to agents by remote and spec alone, and prints nothing",
@@ -160,6 +160,11 @@ var rooms = map[string]room{
 	"internal/verify": {
 		ours:   []string{"internal/ground", "internal/spec", "internal/state"},
 		never:  "what is tried follows from specs, whatever kind of network they come from",
+		banned: impure,
+	},
+	"internal/trace": {
+		ours:   []string{"internal/ground", "internal/hint", "internal/spec", "internal/state", "internal/verify"},
+		never:  "a way follows from what kernels say: asking them, and sending packets, is for others",
 		banned: impure,
 	},
 	"internal/pool": {
@@ -296,7 +301,7 @@ var rooms = map[string]room{
 		ours: []string{
 			"internal/agent/arp", "internal/agent/host", "internal/agent/socket", "internal/agent/wg", "internal/spec",
 		},
-		theirs: []string{xSys},
+		theirs: []string{netlink, xSys},
 		never:  "who answers is told, and nothing is concluded from it or changed by it",
 		banned: []string{"os/exec"},
 	},

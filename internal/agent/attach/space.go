@@ -39,7 +39,7 @@ func Open(container string) (*Space, error) {
 		return nil, fmt.Errorf("find %s: %w", container, err)
 	}
 	s := &Space{FD: fd, container: container}
-	err = s.inside(func() (err error) {
+	err = s.Run(func() (err error) {
 		if s.rt, err = rtnl.Open(); err == nil {
 			s.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
 		}
@@ -51,9 +51,9 @@ func Open(container string) (*Space, error) {
 	return s, nil
 }
 
-// inside runs do in the namespace. A thread that does not come back from there ends with
+// Run runs do in the namespace. A thread that does not come back from there ends with
 // its goroutine.
-func (s *Space) inside(do func() error) error {
+func (s *Space) Run(do func() error) error {
 	runtime.LockOSThread()
 	home, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -225,7 +225,7 @@ func (s *Space) Set(a spec.Attachment) error {
 // allowIPv6 lets an interface have IPv6 addresses. In containers without such a network
 // Docker switches them off.
 func (s *Space) allowIPv6(iface string) error {
-	return s.inside(func() error {
+	return s.Run(func() error {
 		path := "/proc/sys/net/ipv6/conf/" + iface + "/disable_ipv6"
 		if text, err := sysfile.ReadIfThere(path); err != nil || text != "1\n" {
 			return err

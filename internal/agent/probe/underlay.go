@@ -57,7 +57,7 @@ func OpenUnderlay(r *spec.UnderlayRequest) (*Underlay, error) {
 }
 
 func (u *Underlay) open(r *spec.UnderlayRequest) (err error) {
-	if u.arrives, err = openArrivals(); err != nil {
+	if u.arrives, err = openPackets(arrivalsFilter()); err != nil {
 		return fmt.Errorf("open a packet socket: %w", err)
 	}
 	for _, port := range r.Ports {
@@ -94,16 +94,13 @@ func unspecified(like netip.Addr) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-// openArrivals opens a packet socket that gets IP packets of the probing's size, whatever they
-// carry. It is bound when its filter is in place.
-func openArrivals() (int, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return -1, err
-	}
-	const loadByte, loadHalf, and, equal, ret = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, unix.BPF_LD | unix.BPF_H | unix.BPF_ABS,
-		unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
-	filter := []unix.SockFilter{
+// Of a packet filter's language (linux/filter.h).
+const loadByte, loadHalf, and, equal, ret = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, unix.BPF_LD | unix.BPF_H | unix.BPF_ABS,
+	unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
+
+// arrivalsFilter lets IP packets of the probing's size pass, whatever they carry.
+func arrivalsFilter() []unix.SockFilter {
+	return []unix.SockFilter{
 		{Code: loadByte, K: 0},
 		{Code: and, K: 0xf0},
 		{Code: equal, K: 0x40, Jt: 0, Jf: 2},
@@ -114,7 +111,16 @@ func openArrivals() (int, error) {
 		{Code: ret, K: 1 << 16},
 		{Code: ret, K: 0},
 	}
-	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+}
+
+// openPackets opens a packet socket that gets, from all devices, what a filter lets pass. It is
+// bound when its filter is in place.
+func openPackets(filter []unix.SockFilter) (int, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}) //nolint:gosec // a hundred at most
 	if err == nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, echoBuffer) // less loses some, which is seen
 		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: arp.BigEndian(unix.ETH_P_ALL)})

@@ -1,0 +1,167 @@
+package trace
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// leaveContainer takes a packet from inside a container to its port on the server.
+func (w *walker) leaveContainer(from End, p packet) {
+	where := from.String()
+	in := w.base(from.Server, from.Container)
+	host := w.base(from.Server, "")
+	if in == nil || host == nil {
+		return
+	}
+	if in.Stopped {
+		w.fail(from.Server, "container "+from.Container, "flock listnet "+from.Server, "it does not run")
+		return
+	}
+	q := routeQuestion{To: p.dst}
+	if from.Addr.IsValid() {
+		q.From = from.Addr
+	}
+	r, known := w.route(from.Server, from.Container, q)
+	if !known {
+		return
+	}
+	look := "on " + from.Server + ": " + w.inside(from.Container) + " ip route"
+	if r.Errno != 0 {
+		w.fail(where, "route", look, "it has none to %s", p.dst)
+		return
+	}
+	if p.src = q.From; !p.src.IsValid() {
+		p.src = r.Src
+	}
+	w.src = p.src
+	dev := in.at(r.Out)
+	next := p.dst
+	via := ""
+	if r.Via.IsValid() {
+		next, via = r.Via, " via "+r.Via.String()
+	}
+	w.ok(where, "route", "%s%s by %s, from %s", p.dst, via, in.name(r.Out), p.src)
+	if dev == nil || !dev.Up {
+		w.fail(where, "device "+in.name(r.Out), "on "+from.Server+": "+w.inside(from.Container)+" ip link set "+in.name(r.Out)+" up", "it is down")
+		return
+	}
+	if dev.Name == "lo" {
+		w.Arrives, w.last = true, from.Server
+		return
+	}
+	w.reachPort(from, dev, next, p)
+}
+
+// reachPort takes a packet from a container's interface to its other end on the server.
+func (w *walker) reachPort(from End, dev *link, next netip.Addr, p packet) {
+	in, host := w.base(from.Server, from.Container), w.base(from.Server, "")
+	port := host.at(dev.Peer)
+	if list, known := w.list(from.Server); !known {
+		return
+	} else if c := containerNamed(list, from.Container); c != nil {
+		for _, i := range c.Interfaces {
+			if i.Name == dev.Name {
+				port = host.link(i.Port)
+			}
+		}
+	}
+	if port == nil {
+		w.fail(from.String(), "device "+dev.Name, "flock listnet "+from.Server+":"+nameOf(from.Container), "its other end is not on %s", from.Server)
+		return
+	}
+	mac := ""
+	if n, has := in.neighbour(dev.Index, next); has && n.State&(failed|incomplete) == 0 {
+		mac = n.MAC
+	}
+	w.enterByPort(from.Server, port, next, mac, p)
+}
+
+// inside is how a command is run in a container.
+func (w *walker) inside(container string) string {
+	kind, name, _ := strings.Cut(container, "/")
+	switch kind {
+	case spec.Docker, "podman":
+		return kind + " exec " + name
+	case spec.LXC:
+		return "lxc-attach -n " + name + " --"
+	}
+	return "ip netns exec " + name
+}
+
+// enterByPort takes a frame in at the server's end of a container's pair.
+func (w *walker) enterByPort(server string, port *link, next netip.Addr, mac string, p packet) {
+	f := w.base(server, "")
+	if f == nil || !w.isUp(server, port) {
+		return
+	}
+	w.pass(server, port, false, p)
+	bridge := f.at(port.Master)
+	if bridge == nil || bridge.Kind != spec.Bridge {
+		if len(port.Addrs) > 0 {
+			w.receive(server, port, p)
+			return
+		}
+		w.fail(server, "port "+port.Name, w.mend(server, port.Name, "on "+server+": ip link set "+port.Name+" master BRIDGE"), "it is plugged into no bridge")
+		return
+	}
+	if !w.isUp(server, bridge) {
+		return
+	}
+	if h := f.holder(next); h != nil {
+		if h.Index == bridge.Index {
+			w.pass(server, bridge, false, p)
+		}
+		w.receive(server, h, p)
+		return
+	}
+	w.across(server, bridge, port, next, mac, p)
+}
+
+// intoContainer is the end of the way at a container's port.
+func (w *walker) intoContainer(server string, port *link, p packet) {
+	if !w.isUp(server, port) {
+		return
+	}
+	w.pass(server, port, true, p)
+	list, known := w.list(server)
+	if !known {
+		return
+	}
+	c := containerWith(list, netip.Addr{}, port.Name)
+	if c == nil || c.container == "" {
+		w.ok(server, "port "+port.Name, "to a container that flock does not know")
+		w.Arrives, w.last, w.port = true, server, true
+		return
+	}
+	e := End{Server: server, Container: c.container}
+	in := w.base(server, c.container)
+	if in == nil {
+		return
+	}
+	if in.Stopped {
+		w.fail(server, "container "+c.container, "flock listnet "+server, "it does not run")
+		return
+	}
+	dev := in.link(c.Name)
+	if dev == nil || !dev.Up {
+		w.fail(e.String(), "device "+c.Name, "on "+server+": "+w.inside(c.container)+" ip link set "+c.Name+" up", "it is down")
+		return
+	}
+	if h := in.holder(p.dst); h == nil {
+		w.fail(e.String(), "address "+p.dst.String(), "flock listnet "+server+":"+nameOf(c.container), "%s has it no more", e)
+		return
+	}
+	if o := in.Rules.pass(input, flow{packet: p, in: dev}); o.drops {
+		w.fail(e.String(), "chain "+o.chain.String(), "on "+server+": "+w.inside(c.container)+" nft list chain "+o.chain.String(), "it drops %s %s", flow{packet: p}.what(), o.how())
+		return
+	}
+	w.ok(e.String(), "device "+c.Name, "%s is its own", p.dst)
+	if back, known := w.route(server, c.container, routeQuestion{To: p.src}); !known {
+		return
+	} else if back.Errno != 0 {
+		w.warn(e.String(), "route", "on "+server+": "+w.inside(c.container)+" ip route", "it has none back to %s: nothing will answer", p.src)
+	}
+	w.Arrives, w.last, w.port = true, server, true
+}

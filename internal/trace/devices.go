@@ -1,0 +1,249 @@
+package trace
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// mend is what puts an object of ours right, and otherwise what is said by hand.
+func (w *walker) mend(server, dev, byHand string) string {
+	if network := w.network(server, dev); network != "" {
+		return applyOf(network)
+	}
+	for _, a := range w.t.compiled.Hosts[server].Attached {
+		if a.Host == dev {
+			return "flock apply"
+		}
+	}
+	return byHand
+}
+
+func applyOf(network string) string {
+	if network == "" || network == "subnet" {
+		return "flock apply"
+	}
+	return "flock apply " + network
+}
+
+// network is the one that made a device; "" if it is none of ours.
+func (w *walker) network(server, dev string) string {
+	if l := w.wanted(server, dev); l != nil {
+		return l.Network
+	}
+	return ""
+}
+
+func (w *walker) wanted(server, dev string) *spec.Link {
+	for i, l := range w.t.compiled.Hosts[server].Links {
+		if l.Name == dev {
+			return &w.t.compiled.Hosts[server].Links[i]
+		}
+	}
+	return nil
+}
+
+// isUp stops at a device that is down, or whose other end is.
+func (w *walker) isUp(server string, l *link) bool {
+	object := "device " + l.Name
+	switch {
+	case !l.Up:
+		w.fail(server, object, w.mend(server, l.Name, "on "+server+": ip link set "+l.Name+" up"), "it is down")
+		return false
+	case !l.Carrier && l.Kind != spec.Bridge:
+		what := "it has no carrier: the other end is down, or no cable is plugged in"
+		if wanted := w.wanted(server, l.Name); wanted != nil && wanted.Kind == spec.UDP {
+			what = "the process behind it does not run"
+		}
+		w.fail(server, object, w.mend(server, l.Name, "on "+server+": ip link show "+l.Name), "%s", what)
+		return false
+	}
+	return true
+}
+
+// filter stops where rules of a hook drop the packet.
+func (w *walker) filter(server string, hook int, p packet, in, out *link) bool {
+	return w.filtered(server, hook, flow{packet: p, in: in, out: out})
+}
+
+func (w *walker) filtered(server string, hook int, fl flow) bool {
+	o := w.base(server, "").Rules.pass(hook, fl)
+	if !o.drops {
+		if o.may {
+			w.suspect = o
+		}
+		return true
+	}
+	what := fl.what()
+	next := "on " + server + ": nft list chain " + o.chain.String()
+	if hook == forwarding && o.rule == nil && !fl.bridged && w.forwardsFor(server) {
+		next = "flock apply"
+	}
+	w.fail(server, "chain "+o.chain.String(), next, "%sit drops %s %s", o.chain.who2(), what, o.how())
+	return false
+}
+
+func (c *chain) who2() string {
+	if who := c.who(); who != "" {
+		return strings.TrimSuffix(who, "'s ") + "'s; "
+	}
+	return ""
+}
+
+// what names a flow in a sentence.
+func (f flow) what() string {
+	out := protoName(f.proto, f.port)
+	if f.src.IsValid() {
+		out += " from " + f.src.String()
+	}
+	return out + " to " + f.dst.String()
+}
+
+func protoName(proto, port int) string {
+	switch proto {
+	case protoTCP:
+		return fmt.Sprintf("TCP %d", port)
+	case protoUDP:
+		return fmt.Sprintf("UDP %d", port)
+	case protoIPIP:
+		return "protocol 4 (IP in IP)"
+	case protoGRE:
+		return "protocol 47 (GRE)"
+	}
+	return "ICMP"
+}
+
+func (w *walker) forwardsFor(server string) bool {
+	return len(w.t.compiled.Hosts[server].Forwards) > 0
+}
+
+// out takes a packet out by a device, to the next hop on it.
+func (w *walker) out(server string, dev *link, next netip.Addr, p packet) {
+	f := w.base(server, "")
+	if f == nil || len(w.Hops) > most {
+		return
+	}
+	if !w.filter(server, postrouting, p, nil, dev) {
+		return
+	}
+	if !w.translated(server, dev, &p) {
+		return
+	}
+	w.pass(server, dev, true, p)
+	kind := dev.Kind
+	if l := w.wanted(server, dev.Name); l != nil {
+		kind = l.Kind // WireGuard in userspace is a TUN device
+	}
+	switch kind {
+	case spec.Bridge:
+		w.across(server, dev, nil, next, w.macOf(server, dev, next), p)
+	case spec.VXLAN:
+		w.vxlan(server, dev, next, w.macOf(server, dev, next), p, w.routedVXLAN(server, dev, p))
+	case spec.WireGuard:
+		w.wireguard(server, dev, p)
+	case spec.GRE, spec.IP6GRE, spec.IPIP, "ip6tnl":
+		w.iptunnel(server, dev, next, p)
+	case spec.UDP:
+		w.udp(server, dev, p)
+	default:
+		w.wire(server, dev, next, p)
+	}
+}
+
+// translated gives p the source address that rules give it when it leaves by a device.
+func (w *walker) translated(server string, dev *link, p *packet) bool {
+	by := w.base(server, "").Rules.translates(flow{packet: *p, out: dev})
+	if by.chain == nil || by.source == p.src {
+		return true
+	}
+	was := p.src
+	if p.src = by.source; !p.src.IsValid() {
+		r, known := w.route(server, "", routeQuestion{To: p.dst})
+		if !known {
+			return false
+		}
+		p.src = r.Src
+	}
+	if by.unsure {
+		p.src = netip.Addr{} // either
+	} else if p.src != was {
+		w.ok(server, "chain "+by.chain.String(), "gives it the source %s", p.src)
+	}
+	return true
+}
+
+// macOf is what a server has in its neighbour table.
+func (w *walker) macOf(server string, dev *link, next netip.Addr) string {
+	if n, has := w.t.facts(place{server, ""}).neighbour(dev.Index, next); has && n.State&(failed|incomplete) == 0 {
+		return n.MAC
+	}
+	return ""
+}
+
+// wire takes a packet out of hardware, to whoever has the next hop's address.
+func (w *walker) wire(server string, dev *link, next netip.Addr, p packet) {
+	f := w.base(server, "")
+	to, _ := w.t.owner(next)
+	if n, has := f.neighbour(dev.Index, next); has && n.State&failed != 0 {
+		who := next.String()
+		if to != "" {
+			who = to + " (" + who + ")"
+		}
+		cable := "flock listservers"
+		if to != "" {
+			cable = "on " + to + ": ip addr show"
+		}
+		w.fail(server, "neighbour "+next.String(), cable, "%s does not answer ARP on %s", who, dev.Name)
+		return
+	}
+	if to == "" {
+		if to, _ = w.t.owner(p.dst); to == "" && w.t.To.Server != "" && !w.depth(p) {
+			to = w.t.To.Server
+		}
+		if to == "" {
+			w.Leaves = true
+			w.ok(server, "device "+dev.Name, "to %s, which is no server of the cluster", next)
+			return
+		}
+		w.ok(server, "device "+dev.Name, "to the router %s, which is no server of the cluster", next)
+		next = p.dst
+	} else {
+		w.ok(server, "device "+dev.Name, "to %s (%s)", to, next)
+	}
+	g := w.base(to, "")
+	if g == nil {
+		return
+	}
+	by := g.holder(next)
+	if by == nil {
+		if b, known := w.t.below(to); known {
+			by = g.holder(b)
+		}
+	}
+	if by == nil {
+		w.fail(to, "address "+next.String(), "flock setserver "+to+" --interface IFACE|IP", "no device has it")
+		return
+	}
+	if !w.isUp(to, by) {
+		return
+	}
+	w.pass(to, by, false, p)
+	w.receive(to, by, p)
+}
+
+// finish is the end of the way on a server.
+func (w *walker) finish(server string, by *link) {
+	t := w.t
+	if t.To.Container == "" || t.To.Server != server {
+		name := "lo"
+		if by != nil {
+			name = by.Name
+		}
+		w.ok(server, "address "+t.To.Addr.String(), "it is %s's, on %s", server, name)
+		w.Arrives, w.last = true, server
+		return
+	}
+	w.fail(server, "address "+t.To.Addr.String(), "flock listnet "+server, "%s itself has it, and so has %s", server, t.To)
+}

@@ -1,0 +1,288 @@
+package trace
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// flow is a packet before a packet filter.
+type flow struct {
+	packet
+	in, out *link // the devices; nil: none
+	bridged bool
+}
+
+// outcome is what filters do with a flow.
+type outcome struct {
+	drops bool   // for sure, or
+	may   bool   // if something matches that cannot be known from outside
+	chain *chain // that does
+	rule  *rule  // nil: its policy
+}
+
+func (o outcome) how() string {
+	switch {
+	case o.rule == nil:
+		return "by its policy"
+	case o.rule.Comment != "":
+		return fmt.Sprintf("by a rule (%s)", o.rule.Comment)
+	}
+	return "by a rule"
+}
+
+// pass evaluates all base chains of a hook. The first that drops for sure decides; otherwise the
+// first that may.
+func (r *rules) pass(hook int, f flow) outcome {
+	var maybe outcome
+	if r == nil {
+		return maybe
+	}
+	for _, c := range r.Chains {
+		if c.Type != "filter" && c.Type != "route" || c.Hook != hook || !sees(c.Family, f) {
+			continue
+		}
+		e := &evaluation{rules: r, flow: f}
+		v, unsure := e.run(c, 0)
+		if v == codeContinue && c.Drop {
+			v = codeDrop
+			e.by, e.rule = c, nil
+		}
+		if v == codeDrop {
+			o := outcome{drops: !unsure, may: unsure, chain: e.by, rule: e.rule}
+			if o.drops {
+				return o
+			}
+			if !maybe.may {
+				maybe = o
+			}
+		} else if e.maybe.may && !maybe.may {
+			maybe = e.maybe
+		}
+	}
+	return maybe
+}
+
+// translation is what a rule does to the source address of a flow that leaves.
+type translation struct {
+	chain  *chain // nil: nothing
+	unsure bool   // it depends on what cannot be known
+	source netip.Addr
+}
+
+// translates says which source address a flow gets: invalid for that of the device.
+func (r *rules) translates(f flow) translation {
+	for _, c := range r.Chains {
+		if c.Type != "nat" || c.Hook != postrouting || !sees(c.Family, f) {
+			continue
+		}
+		e := &evaluation{rules: r, flow: f}
+		v, unsure := e.run(c, 0)
+		if v == codeTranslate {
+			return translation{e.by, unsure, e.source}
+		}
+	}
+	return translation{}
+}
+
+func sees(family byte, f flow) bool {
+	if f.bridged {
+		return family == afBridge
+	}
+	return family == tableINet || family == familyOf(f.dst)
+}
+
+// evaluation is one base chain's look at a flow.
+type evaluation struct {
+	rules  *rules
+	flow   flow
+	regs   [64]byte
+	known  [64]bool
+	by     *chain
+	rule   *rule
+	source netip.Addr // of a translation; invalid: that of the device
+	maybe  outcome    // a drop that depends on what is not known
+}
+
+// run is a chain's verdict: drop, accept, return, or continue at its end. Unsure says that a rule
+// before it may have decided otherwise.
+func (e *evaluation) run(c *chain, depth int) (code int, unsure bool) {
+	if depth > 16 {
+		return codeAccept, true
+	}
+	for i := range c.Rules {
+		one := &c.Rules[i]
+		v, matches := e.one(c, one)
+		if v == nil || matches == no {
+			continue
+		}
+		code := v.code
+		e.by, e.rule = c, one
+		if code == codeJump || code == codeGoto {
+			to := e.rules.chain(c.Family, c.Table, v.chain)
+			if to == nil {
+				continue
+			}
+			sub, more := e.run(to, depth+1)
+			if matches == yes {
+				unsure = unsure || more
+			}
+			if sub == codeContinue || sub == codeReturn {
+				if v.code == codeGoto && matches == yes {
+					return codeContinue, unsure
+				}
+				continue
+			}
+			if more || matches == maybe {
+				matches, code = maybe, sub
+			} else {
+				code = sub
+			}
+		}
+		if matches == maybe {
+			unsure = true
+			if code == codeDrop && !e.maybe.may {
+				e.maybe = outcome{may: true, chain: e.by, rule: e.rule}
+			}
+			continue
+		}
+		switch code {
+		case codeDrop, codeAccept, codeTranslate:
+			return code, unsure
+		case codeReturn:
+			return codeContinue, unsure
+		}
+	}
+	return codeContinue, unsure
+}
+
+// What is known of a match.
+const (
+	no = iota
+	maybe
+	yes
+)
+
+// one evaluates a rule: its verdict (nil: none), and whether it applies.
+func (e *evaluation) one(c *chain, r *rule) (v *verdict, matches int) {
+	e.known = [64]bool{}
+	matches = yes
+	for _, x := range r.exprs {
+		found, m := e.loads(x), yes
+		if !found {
+			var decided *verdict
+			if decided, m = e.decides(c, x); decided != nil {
+				v = decided
+			}
+		}
+		if matches = min(matches, m); matches == no {
+			return v, no
+		}
+	}
+	return v, matches
+}
+
+// loads carries an expression out that fills a register; false: it is none.
+func (e *evaluation) loads(x expression) bool {
+	part := func(i uint16) int { return u32(binary.BigEndian, x.data[i]) }
+	switch x.name {
+	case "meta":
+		if len(x.data[1]) > 0 { // otherwise it sets something
+			value, ok := e.meta(part(2))
+			e.load(x.data[1], value, ok)
+		}
+	case "payload":
+		if len(x.data[1]) > 0 {
+			value, ok := e.payload(part(2), part(3), part(4))
+			e.load(x.data[1], value, ok)
+		}
+	case "ct":
+		const state, newConnection = 0, 8
+		e.load(x.data[1], number(e.rules.endian, newConnection), part(2) == state)
+	case "bitwise":
+		e.bitwise(x.data)
+	case "numgen", "hash", "fib", "socket", "rt", "exthdr", "osf", "tunnel", "xfrm", "byteorder", "inner":
+		e.load(x.data[1], make([]byte, 16), false)
+	case "counter", "log", "notrack", "quota", "redir", "objref", "dup", "queue", "last":
+	default:
+		return false
+	}
+	return true
+}
+
+// decides carries an expression out that matches or has a verdict.
+func (e *evaluation) decides(c *chain, x expression) (*verdict, int) {
+	switch x.name {
+	case "cmp":
+		return nil, e.cmp(x.data)
+	case "range":
+		return nil, e.within(x.data)
+	case "lookup":
+		m, v := e.lookup(c, x.data)
+		return v, m
+	case "match":
+		return nil, e.xtMatch(text(x.data[1]), x.data[3])
+	case "immediate":
+		data := attrsOf(e.rules.endian, x.data[2], 0)
+		if b, ok := data[2]; ok {
+			return e.rules.verdict(b), yes
+		}
+		e.load(x.data[1], data[1], true)
+		return nil, yes
+	case "reject":
+		return &verdict{code: codeDrop}, yes
+	case "masq":
+		e.source = netip.Addr{}
+		return &verdict{code: codeTranslate}, yes
+	case "nat":
+		source, known := e.read(x.data[3], e.flow.dst.BitLen()/8)
+		if e.source = addrOf(bytes.Clone(source)); !known {
+			return &verdict{code: codeTranslate}, maybe
+		}
+		return &verdict{code: codeTranslate}, yes
+	case "target":
+		switch text(x.data[1]) {
+		case "REJECT":
+			return &verdict{code: codeDrop}, yes
+		case "MASQUERADE", "SNAT":
+			e.source = netip.Addr{}
+			return &verdict{code: codeTranslate}, yes
+		}
+		return nil, yes
+	}
+	return nil, maybe
+}
+
+// byteOf is a register's first byte among all: four of sixteen bytes, or sixteen of four.
+func byteOf(reg []byte) int {
+	switch n := u32(binary.BigEndian, reg); {
+	case n >= 1 && n <= 4:
+		return (n - 1) * 16
+	case n >= 8 && n <= 23:
+		return (n - 8) * 4
+	}
+	return 0
+}
+
+func (e *evaluation) load(reg, value []byte, known bool) {
+	at := byteOf(reg)
+	for i := 0; i < (len(value)+3)&^3 && at+i < len(e.regs); i++ {
+		e.regs[at+i], e.known[at+i] = 0, known
+		if i < len(value) {
+			e.regs[at+i] = value[i]
+		}
+	}
+	if len(value) == 0 && at < len(e.regs) {
+		e.known[at] = false
+	}
+}
+
+func (e *evaluation) read(reg []byte, size int) ([]byte, bool) {
+	at := byteOf(reg)
+	if at+size > len(e.regs) || size == 0 {
+		return nil, false
+	}
+	return e.regs[at : at+size], !slices.Contains(e.known[at:at+size], false)
+}

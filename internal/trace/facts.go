@@ -1,0 +1,300 @@
+package trace
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// link is a device as the kernel has it.
+type link struct {
+	Index   int
+	Name    string
+	Kind    string // as ip -d link shows it; "": hardware
+	Up      bool   // set up
+	Carrier bool   // it can carry packets
+	Master  int    // index of the bridge that it is a port of
+	MAC     string
+	MTU     int
+	Peer    int // index of what it is a pair or a part of, elsewhere maybe
+	Addrs   []netip.Prefix
+
+	VNI           int
+	Port          int
+	Local, Remote netip.Addr
+	Group         netip.Addr
+}
+
+// neigh is an entry of the ARP or ND table; with Dst or a bridge's, a forwarding entry.
+type neigh struct {
+	Index  int // of the device
+	IP     netip.Addr
+	MAC    string
+	State  int
+	Master bool // a forwarding entry of the bridge that the device is a port of
+	Dst    netip.Addr
+}
+
+// States of neighbours (linux/neighbour.h).
+const (
+	incomplete = 0x01
+	failed     = 0x20
+	permanent  = 0x80
+)
+
+// route is the kernel's answer to a routeQuestion.
+type route struct {
+	Errno int // it refuses the packet
+	Type  int // unicast, local, …
+	Out   int // index of the device
+	Via   netip.Addr
+	Src   netip.Addr // that its own packets get
+	Table int
+
+	// Of the entry of the table that matches, where that was asked for.
+	Prefix netip.Prefix
+	Proto  int
+}
+
+// Types of routes, and what the kernel says (linux/rtnetlink.h, errno-base.h).
+const (
+	routeLocal   = 2
+	routeBlack   = 6
+	routeUnreach = 7
+	routeProhib  = 8
+
+	errMartian     = 22
+	errCrossDevice = 18
+	errUnreachable = 113
+)
+
+// facts are what is known of a server, or of a container on it.
+type facts struct {
+	base     bool // links and tables are known
+	Stopped  bool // the container does not run
+	Links    []*link
+	Neighs   []neigh // also forwarding entries
+	Routes   map[routeQuestion]route
+	Rules    *rules
+	Forwards map[[2]int]bool // by family and device; 0 stands for all that are made
+	Filters  map[int]int     // rp_filter by device; allDevices: what is at least true for all
+	peers    bool            // WG, Peers and Sessions are known
+	WG       []spec.Link
+	Peers    []spec.Peer
+	Sessions []spec.Session
+	Clock    int64
+
+	listed     bool
+	Containers []spec.Container
+}
+
+func (f *facts) link(name string) *link {
+	for _, l := range f.Links {
+		if l.Name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+func (f *facts) at(index int) *link {
+	for _, l := range f.Links {
+		if l.Index == index {
+			return l
+		}
+	}
+	return nil
+}
+
+// name is a device's, also of one that is not known.
+func (f *facts) name(index int) string {
+	if l := f.at(index); l != nil {
+		return l.Name
+	}
+	return "a device that is gone"
+}
+
+// holder is the device with an address.
+func (f *facts) holder(a netip.Addr) *link {
+	for _, l := range f.Links {
+		if slices.ContainsFunc(l.Addrs, func(p netip.Prefix) bool { return p.Addr() == a }) {
+			return l
+		}
+	}
+	return nil
+}
+
+// neighbour is the entry of an address on a device.
+func (f *facts) neighbour(index int, a netip.Addr) (neigh, bool) {
+	for _, n := range f.Neighs {
+		if n.Index == index && n.IP == a {
+			return n, true
+		}
+	}
+	return neigh{}, false
+}
+
+// base are the questions about all that the walk needs but routes, and how each is read.
+var base = []struct {
+	kind    uint16
+	header  []byte
+	outside bool // of servers, not of containers
+	take    func(*facts, binary.ByteOrder, []byte)
+}{
+	{getLink, make([]byte, 16), false, (*facts).takeLink},
+	{getAddr, make([]byte, 8), false, (*facts).takeAddr},
+	{getNeigh, make([]byte, 12), false, (*facts).takeNeigh},
+	// ifinfomsg would do, too: ndmsg is what kernels with strict checks want.
+	{getNeigh, append([]byte{afBridge}, make([]byte, 11)...), true, (*facts).takeNeigh},
+	{getConf, []byte{afInet, 0, 0, 0}, true, (*facts).takeConf},
+	{getConf, []byte{afInet6, 0, 0, 0}, true, (*facts).takeConf},
+	{getChain, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.takeChain(b) }},
+	{getRule, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.takeRule(b) }},
+	{getSet, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.takeSet(b) }},
+}
+
+func baseQuestions(o binary.ByteOrder, inside bool) []string {
+	var out []string
+	for _, q := range base {
+		if !q.outside || !inside {
+			out = append(out, question(o, q.kind, nlDump, q.header))
+		}
+	}
+	return out
+}
+
+// takeBase reads the answers to baseQuestions.
+func (f *facts) takeBase(o binary.ByteOrder, answers []string, inside bool) {
+	f.base, f.Links, f.Neighs, f.Rules = true, nil, nil, &rules{endian: o}
+	f.Forwards, f.Filters = map[[2]int]bool{}, map[int]int{}
+	for _, q := range base {
+		if q.outside && inside || len(answers) == 0 {
+			continue
+		}
+		list, _ := messages(answers[0])
+		for _, b := range list {
+			q.take(f, o, b)
+		}
+		answers = answers[1:]
+	}
+	f.Rules.sort()
+}
+
+// allDevices is what the kernel calls all devices together (NETCONFA_IFINDEX_ALL).
+const allDevices = -1
+
+// takeConf reads what is set for a device: whether it forwards, whether it filters by the way
+// back (linux/netconf.h).
+func (f *facts) takeConf(o binary.ByteOrder, b []byte) {
+	if len(b) < 4 {
+		return
+	}
+	a := attrsOf(o, b, 4)
+	index := int(int32(u32(o, a[1]))) //nolint:gosec // as the kernel has it
+	f.Forwards[[2]int{int(b[0]), index}] = u32(o, a[2]) != 0
+	if b[0] == afInet {
+		f.Filters[index] = u32(o, a[3])
+	}
+}
+
+func (f *facts) takeLink(o binary.ByteOrder, b []byte) {
+	if len(b) < 16 {
+		return
+	}
+	flags := o.Uint32(b[8:])
+	a := attrsOf(o, b, 16)
+	l := &link{
+		Index: int(o.Uint32(b[4:])), Name: text(a[3]), Up: flags&1 != 0, Carrier: flags&(1<<16) != 0,
+		MAC: macOf(a[1]), MTU: u32(o, a[4]), Master: u32(o, a[10]), Peer: u32(o, a[5]),
+	}
+	info := attrsOf(o, a[18], 0)
+	l.Kind = text(info[1])
+	data := attrsOf(o, info[2], 0)
+	switch l.Kind {
+	case spec.VXLAN:
+		l.VNI, l.Local, l.Group = u32(o, data[1]), addrOf(data[4]), addrOf(data[2])
+		if !l.Local.IsValid() {
+			l.Local = addrOf(data[17])
+		}
+		if !l.Group.IsValid() {
+			l.Group = addrOf(data[16])
+		}
+		if len(data[15]) == 2 {
+			l.Port = int(binary.BigEndian.Uint16(data[15]))
+		}
+	case spec.IPIP, "ip6tnl":
+		l.Local, l.Remote = addrOf(data[2]), addrOf(data[3])
+	case spec.GRE, spec.IP6GRE:
+		l.Local, l.Remote = addrOf(data[6]), addrOf(data[7])
+	}
+	if l.Remote.IsValid() && l.Remote.IsUnspecified() {
+		l.Remote = netip.Addr{}
+	}
+	f.Links = append(f.Links, l)
+}
+
+func (f *facts) takeAddr(o binary.ByteOrder, b []byte) {
+	if len(b) < 8 {
+		return
+	}
+	a := attrsOf(o, b, 8)
+	ip := addrOf(a[2]) // IFA_LOCAL
+	if !ip.IsValid() {
+		ip = addrOf(a[1])
+	}
+	if l := f.at(int(o.Uint32(b[4:]))); l != nil && ip.IsValid() {
+		l.Addrs = append(l.Addrs, netip.PrefixFrom(ip, int(b[1])))
+	}
+}
+
+func (f *facts) takeNeigh(o binary.ByteOrder, b []byte) {
+	if len(b) < 12 {
+		return
+	}
+	const masterFlag = 4 // NTF_MASTER
+	a := attrsOf(o, b, 12)
+	n := neigh{Index: int(o.Uint32(b[4:])), State: int(o.Uint16(b[8:])), MAC: macOf(a[2])}
+	if b[0] == afBridge {
+		n.Master, n.Dst = b[10]&masterFlag != 0 || len(a[9]) > 0, addrOf(a[1])
+	} else {
+		n.IP = addrOf(a[1])
+	}
+	f.Neighs = append(f.Neighs, n)
+}
+
+// takeRoute reads the answer to a routeQuestion.
+func (f *facts) takeRoute(o binary.ByteOrder, q routeQuestion, text string) {
+	if f.Routes == nil {
+		f.Routes = map[routeQuestion]route{}
+	}
+	list, errno := messages(text)
+	r := route{Errno: errno}
+	if len(list) == 0 && errno == 0 {
+		r.Errno = errUnreachable
+	}
+	for _, m := range list {
+		if len(m) < 12 {
+			continue
+		}
+		a := attrsOf(o, m, 12)
+		r = route{Type: int(m[7]), Out: u32(o, a[4]), Via: addrOf(a[5]), Src: addrOf(a[7]), Table: u32(o, a[15]), Proto: int(m[5])}
+		if dst := addrOf(a[1]); dst.IsValid() {
+			r.Prefix = netip.PrefixFrom(dst, int(m[1]))
+		} else {
+			r.Prefix = netip.PrefixFrom(unspecified(q.To), 0)
+		}
+		if via := a[18]; len(via) > 2 { // RTA_VIA: of another family
+			r.Via = addrOf(via[2:])
+		}
+	}
+	f.Routes[q] = r
+}
+
+func unspecified(like netip.Addr) netip.Addr {
+	if like.Is6() {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
+}

@@ -1,0 +1,216 @@
+package trace
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+)
+
+func nameBytes(l *link) []byte {
+	b := make([]byte, 16)
+	if l != nil {
+		copy(b, l.Name)
+	}
+	return b
+}
+
+// meta is what nft calls meta, by its key.
+func (e *evaluation) meta(key int) ([]byte, bool) {
+	o, f := e.rules.endian, e.flow
+	index := func(l *link) []byte {
+		if l == nil {
+			return number(o, 0)
+		}
+		return number(o, l.Index)
+	}
+	switch key {
+	case 1: // protocol
+		if f.dst.Is6() {
+			return []byte{0x86, 0xdd}, true
+		}
+		return []byte{0x08, 0x00}, true
+	case 3: // mark
+		return number(o, 0), !f.bridged
+	case 4:
+		return index(f.in), true
+	case 5:
+		return index(f.out), true
+	case 6:
+		return nameBytes(f.in), true
+	case 7:
+		return nameBytes(f.out), true
+	case 15:
+		return []byte{familyOf(f.dst)}, !f.bridged
+	case 16:
+		return []byte{byte(f.proto)}, true
+	}
+	return make([]byte, 16), false
+}
+
+// payload is a part of the packet.
+func (e *evaluation) payload(base, offset, size int) ([]byte, bool) {
+	f := e.flow
+	src, dst := 12, 16
+	protoAt := 9
+	if f.dst.Is6() {
+		src, dst, protoAt = 8, 24, 6
+	}
+	switch {
+	case base == 1 && offset == src && f.src.IsValid() && size <= f.src.BitLen()/8:
+		return f.src.AsSlice()[:size], true
+	case base == 1 && offset == dst && size <= f.dst.BitLen()/8:
+		return f.dst.AsSlice()[:size], true
+	case base == 1 && offset == protoAt && size == 1:
+		return []byte{byte(f.proto)}, true
+	case base == 2 && offset == 2 && size == 2 && f.port != 0:
+		return binary.BigEndian.AppendUint16(nil, uint16(f.port)), true //nolint:gosec // a port
+	case base == 2 && offset == 0 && size == 1 && (f.proto == protoICMP || f.proto == protoICMP6):
+		if f.proto == protoICMP {
+			return []byte{8}, true
+		}
+		return []byte{128}, true
+	}
+	return make([]byte, max(size, 1)), false
+}
+
+func (e *evaluation) bitwise(d map[uint16][]byte) {
+	size := u32(binary.BigEndian, d[3])
+	value, known := e.read(d[1], size)
+	mask, xor := attrsOf(e.rules.endian, d[4], 0)[1], attrsOf(e.rules.endian, d[5], 0)[1]
+	if len(mask) < size || len(xor) < size || len(value) < size {
+		e.load(d[2], make([]byte, max(size, 1)), false)
+		return
+	}
+	out := make([]byte, size)
+	for i := range out {
+		out[i] = value[i]&mask[i] ^ xor[i]
+	}
+	e.load(d[2], out, known)
+}
+
+func tri(known, is bool) int {
+	switch {
+	case !known:
+		return maybe
+	case is:
+		return yes
+	}
+	return no
+}
+
+func (e *evaluation) cmp(d map[uint16][]byte) int {
+	want := attrsOf(e.rules.endian, d[3], 0)[1]
+	have, known := e.read(d[1], len(want))
+	c := bytes.Compare(have, want)
+	switch u32(binary.BigEndian, d[2]) {
+	case 0:
+		return tri(known, c == 0)
+	case 1:
+		return tri(known, c != 0)
+	case 2:
+		return tri(known, c < 0)
+	case 3:
+		return tri(known, c <= 0)
+	case 4:
+		return tri(known, c > 0)
+	}
+	return tri(known, c >= 0)
+}
+
+func (e *evaluation) within(d map[uint16][]byte) int {
+	from, to := attrsOf(e.rules.endian, d[3], 0)[1], attrsOf(e.rules.endian, d[4], 0)[1]
+	have, known := e.read(d[1], len(from))
+	in := bytes.Compare(have, from) >= 0 && bytes.Compare(have, to) <= 0
+	return tri(known, in == (u32(binary.BigEndian, d[2]) == 0))
+}
+
+// lookup looks a register up in a set, or in a map of verdicts.
+func (e *evaluation) lookup(c *chain, d map[uint16][]byte) (int, *verdict) {
+	s := e.rules.set(c, text(d[1]))
+	if s == nil || !s.read {
+		return maybe, nil
+	}
+	inverted := u32(binary.BigEndian, d[5])&1 != 0
+	found, known := e.find(s, d[2])
+	if found != nil && found.verdict != nil {
+		return tri(known, true), found.verdict
+	}
+	return tri(known, (found != nil) != inverted), nil
+}
+
+// find is the element that a register is, or is within.
+func (e *evaluation) find(s *set, reg []byte) (*element, bool) {
+	if len(s.elements) == 0 {
+		return nil, true
+	}
+	size := len(s.elements[0].key)
+	have, known := e.read(reg, size)
+	if !known {
+		return nil, false
+	}
+	if !s.intervals {
+		for i := range s.elements {
+			if bytes.Equal(s.elements[i].key, have) {
+				return &s.elements[i], true
+			}
+		}
+		return nil, true
+	}
+	if len(s.elements[0].to) > 0 {
+		return nil, false // of several fields, each with its range
+	}
+	list := slices.Clone(s.elements)
+	slices.SortStableFunc(list, func(a, b element) int {
+		if c := bytes.Compare(a.key, b.key); c != 0 {
+			return c
+		}
+		if a.end == b.end {
+			return 0
+		}
+		if a.end { // one interval ends where the next begins
+			return -1
+		}
+		return 1
+	})
+	var in *element
+	for i := range list {
+		if bytes.Compare(list[i].key, have) > 0 {
+			break
+		}
+		in = nil
+		if !list[i].end {
+			in = &list[i]
+		}
+	}
+	return in, true
+}
+
+// xtMatch evaluates a match of iptables by its kernel structure.
+func (e *evaluation) xtMatch(name string, info []byte) int {
+	o := e.rules.endian
+	ports := func(at int, invert byte) int {
+		if len(info) < at+4 || e.flow.port == 0 {
+			return maybe
+		}
+		low, high := int(o.Uint16(info[at:])), int(o.Uint16(info[at+2:]))
+		return tri(true, (e.flow.port >= low && e.flow.port <= high) != (invert != 0))
+	}
+	switch name {
+	case "comment":
+		return yes
+	case "conntrack": // struct xt_conntrack_mtinfo3
+		const flagsAt, stateAt, ofState, isNew = 146, 150, 1, 8
+		if len(info) < stateAt+2 || o.Uint16(info[flagsAt:]) != ofState {
+			return maybe
+		}
+		inverted := o.Uint16(info[flagsAt+2:])&ofState != 0
+		return tri(true, (o.Uint16(info[stateAt:])&isNew != 0) != inverted)
+	case "tcp", "udp": // struct xt_tcp, struct xt_udp: source ports, then destination ports
+		invertAt := map[string]int{"tcp": 11, "udp": 8}[name]
+		if len(info) <= invertAt || name == "tcp" && info[9] != 0 || !bytes.Equal(info[:4], []byte{0, 0, 255, 255}) {
+			return maybe
+		}
+		return ports(4, info[invertAt]&2)
+	}
+	return maybe
+}

@@ -1,0 +1,130 @@
+package trace
+
+import (
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Need is what the walk lacks of one server.
+type Need struct {
+	Server     string
+	container  string
+	containers bool // the list of them
+	base       bool
+	peers      []spec.Link
+	elements   []*set
+	routes     []routeQuestion
+	questions  []string
+}
+
+// facts are those of a place, made when they are asked for.
+func (t *Trace) facts(p place) *facts {
+	if t.all[p] == nil {
+		t.all[p] = &facts{}
+	}
+	return t.all[p]
+}
+
+// Request is what to ask a server.
+func (t *Trace) Request(n Need) *spec.Request {
+	want := &spec.Host{Cluster: t.c.Name, Store: t.c.ID, Server: n.Server}
+	if n.containers {
+		return &spec.Request{Op: spec.OpNets, Want: want}
+	}
+	r := &spec.TraceRequest{Inside: n.container, Questions: n.questions, Links: n.peers}
+	if n.base {
+		r.Questions = baseQuestions(t.endian(n.Server), n.container != "")
+	}
+	return &spec.Request{Op: spec.OpTrace, Want: want, Trace: r}
+}
+
+// Take takes in what a server answered.
+func (t *Trace) Take(n Need, reply *spec.Reply) {
+	f, o := t.facts(place{n.Server, n.container}), t.endian(n.Server)
+	if n.containers {
+		f.listed, f.Containers = true, reply.Containers
+		return
+	}
+	r := reply.Trace
+	if f.Clock = r.Clock; r.Stopped {
+		f.base, f.Stopped, f.Rules = true, true, &rules{endian: o}
+		return
+	}
+	switch {
+	case n.base:
+		f.takeBase(o, r.Answers, n.container != "")
+	case n.peers != nil:
+		f.peers, f.WG, f.Peers, f.Sessions = true, r.Links, r.Peers, r.Sessions
+	case n.elements != nil:
+		for i, s := range n.elements {
+			s.read = true
+			list, _ := messages(r.Answers[i])
+			for _, b := range list {
+				f.Rules.takeElements(s, b)
+			}
+		}
+	default:
+		for i, q := range n.routes {
+			f.takeRoute(o, q, r.Answers[i])
+		}
+	}
+}
+
+// base are the facts of a place, nil when they must be asked for first.
+func (w *walker) base(server, container string) *facts {
+	f := w.t.facts(place{server, container})
+	if !f.base {
+		w.lack(Need{Server: server, container: container, base: true})
+		return nil
+	}
+	var unread []*set
+	var ask []string
+	for _, s := range f.Rules.sets {
+		if !s.read && len(unread) < 256 {
+			unread = append(unread, s)
+			ask = append(ask, question(w.t.endian(server), getSetElem, nlDump, []byte{s.family, 0, 0, 0},
+				attr{1, append([]byte(s.table), 0)}, attr{2, append([]byte(s.name), 0)}))
+		}
+	}
+	if unread != nil {
+		w.lack(Need{Server: server, container: container, elements: unread, questions: ask})
+		return nil
+	}
+	return f
+}
+
+// route is the kernel's answer; false when it must be asked first.
+func (w *walker) route(server, container string, q routeQuestion) (route, bool) {
+	f := w.t.facts(place{server, container})
+	if r, known := f.Routes[q]; known {
+		return r, true
+	}
+	w.lack(Need{Server: server, container: container, routes: []routeQuestion{q}, questions: []string{q.message(w.t.endian(server))}})
+	return route{}, false
+}
+
+// wgPeers are the facts with the peers of WireGuard devices, nil when they must be asked for first.
+func (w *walker) wgPeers(server string) *facts {
+	f := w.base(server, "")
+	if f == nil || f.peers {
+		return f
+	}
+	var devices []spec.Link
+	for _, l := range w.t.compiled.Hosts[server].Links {
+		if l.Kind == spec.WireGuard && f.link(l.Name) != nil {
+			devices = append(devices, spec.Link{Name: l.Name, Kind: l.Kind})
+		}
+	}
+	w.lack(Need{Server: server, peers: devices})
+	return nil
+}
+
+// list are a server's containers; false when they must be asked for first.
+func (w *walker) list(server string) ([]spec.Container, bool) {
+	f := w.t.facts(place{server, ""})
+	if !f.listed {
+		w.lack(Need{Server: server, containers: true})
+	}
+	return f.Containers, f.listed
+}
+
+func (w *walker) lack(n Need) { w.lacks = append(w.lacks, n) }

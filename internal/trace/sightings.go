@@ -1,0 +1,121 @@
+package trace
+
+import (
+	"bytes"
+	"encoding/base64"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Answered says whether an answer is among what From's server heard.
+func (t *Trace) Answered(heard []string) bool {
+	return slices.ContainsFunc(t.sightings(t.From.Server, heard), func(s Sighting) bool { return s.what == isAnswer })
+}
+
+// What a sighting is.
+const (
+	isPacket = 1 + iota
+	isAsk
+	isAnswer
+	isError // an ICMP error about it
+)
+
+// Sighting is the packet, a question for a MAC, or an answer, on a device.
+type Sighting struct {
+	Server, Device string
+	Out            bool
+	what           int
+	from           netip.Addr // of an answer or error
+	code           int        // of an ICMP error: type and code
+	index          int
+}
+
+// sightings reads what a server heard.
+func (t *Trace) sightings(server string, list []string) []Sighting {
+	var out []Sighting
+	f := t.facts(place{server, ""})
+	for _, one := range list {
+		at := strings.IndexAny(one, "<>")
+		if at < 0 {
+			continue
+		}
+		index, _ := strconv.Atoi(one[:at])
+		b, err := base64.StdEncoding.DecodeString(one[at+1:])
+		if err != nil {
+			continue
+		}
+		s := Sighting{Server: server, Device: f.name(index), Out: one[at] == '>', index: index}
+		if s.what, s.from, s.code = t.classify(b); s.what != 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// classify says what a packet is, by the IP header before the mark: what is outside of that
+// does not count. Addresses may be translated on the way, of one end.
+func (t *Trace) classify(b []byte) (what int, from netip.Addr, code int) {
+	header := 20
+	if t.sent.dst.Is6() {
+		header = 40
+	}
+	behind := 8 // of ICMP's and UDP's header
+	if t.Protocol == protoTCP {
+		behind = 0
+	}
+	at := bytes.LastIndex(b, t.sent.mark) - behind - header
+	if at < 0 && t.sent.answer != nil {
+		at = bytes.LastIndex(b, t.sent.answer) - 8 - header
+	}
+	if at < 0 {
+		for _, ask := range t.sent.asks {
+			if bytes.Contains(b, ask) {
+				return isAsk, t.sent.src, 0
+			}
+		}
+		return 0, from, 0
+	}
+	src, dst := addressesOf(b[at:], header)
+	if kind, of := icmpError(b[:at], header); kind != 0 {
+		return isError, of, kind
+	}
+	switch {
+	case dst == t.sent.dst, src == t.sent.src:
+		return isPacket, src, 0
+	case src == t.sent.dst, dst == t.sent.src:
+		return isAnswer, src, 0
+	}
+	return 0, from, 0
+}
+
+// addressesOf are those of an IP header of some length.
+func addressesOf(b []byte, header int) (src, dst netip.Addr) {
+	if header == 40 {
+		return addrOf(b[8:24]), addrOf(b[24:40])
+	}
+	return addrOf(b[12:16]), addrOf(b[16:20])
+}
+
+// icmpError is the type and code of an ICMP error that ends with b, and who sent it; 0: there is
+// none.
+func icmpError(b []byte, header int) (code int, from netip.Addr) {
+	at := len(b) - header - 8
+	if at < 0 {
+		return 0, from
+	}
+	h, kind := b[at:], b[at+header]
+	from, _ = addressesOf(h, header)
+	is4 := header == 20 && h[0]>>4 == 4 && h[9] == protoICMP && slices.Contains([]byte{3, 11, 12}, kind)
+	is6 := header == 40 && h[0]>>4 == 6 && h[6] == protoICMP6 && kind < 128
+	if !is4 && !is6 {
+		return 0, from
+	}
+	return int(kind)<<8 | int(b[at+header+1]), from
+}
+
+// What is a word for a sighting: packet, question (who has the address), answer, error.
+func (s Sighting) What() string {
+	return [...]string{"", "packet", "question", "answer", "error"}[s.what]
+}

@@ -1,0 +1,123 @@
+package trace
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// deviceOf is the name of a network's own device of a kind on a server.
+func (w *walker) deviceOf(server, network, kind string) string {
+	h := w.t.compiled.Hosts[server]
+	if h == nil {
+		return ""
+	}
+	for _, l := range h.Links {
+		if l.Network == network && l.Kind == kind {
+			return l.Name
+		}
+	}
+	return ""
+}
+
+// tunnelDevice is the device that takes in what a network's tunnels carry to a server; nil: it
+// stops there.
+func (w *walker) tunnelDevice(server, network, kind string) *link {
+	name := w.deviceOf(server, network, kind)
+	if name == "" {
+		w.fail(server, "network "+network, "flock addnetwork "+network+" "+server, "%s is not in it: nobody takes in what the tunnel carries", server)
+		return nil
+	}
+	l := w.base(server, "").link(name)
+	if l == nil {
+		w.fail(server, "device "+name, applyOf(network), "it is not there: nobody takes in what the tunnel carries")
+		return nil
+	}
+	if !w.isUp(server, l) {
+		return nil
+	}
+	return l
+}
+
+// tunnel sends the packet outside of another one, and goes on at the server where that arrives.
+func (w *walker) tunnel(server string, outer packet, then func(to string)) {
+	outer.carrier = protoName(outer.proto, outer.port)
+	outer.arrive = func(to string, _ *link) {
+		if to == server {
+			w.fail(server, "address "+outer.dst.String(), applyOf(outer.network), "the other end of the tunnel is %s itself", server)
+			return
+		}
+		then(to)
+	}
+	w.send(server, outer)
+}
+
+// iptunnel takes a packet through a GRE or IP in IP device.
+func (w *walker) iptunnel(server string, dev *link, next netip.Addr, p packet) {
+	network := w.network(server, dev.Name)
+	proto := protoGRE
+	if strings.HasPrefix(dev.Kind, "ip") && dev.Kind != spec.IP6GRE {
+		proto = protoIPIP
+	}
+	dst := dev.Remote
+	if !dst.IsValid() {
+		dst = next
+	}
+	w.ok(server, "device "+dev.Name, "to its other end, %s (%s)", cmp.Or(w.tunnelEnd(dst, network), "somebody"), dst)
+	w.tunnel(server, packet{src: dev.Local, dst: dst, proto: proto, network: network, hidden: p.hidden}, func(to string) {
+		if w.base(to, "") == nil {
+			return
+		}
+		if l := w.tunnelDevice(to, network, dev.Kind); l != nil {
+			if l.Remote.IsValid() && dev.Local.IsValid() && l.Remote != dev.Local {
+				w.fail(to, "device "+l.Name, applyOf(network), "its other end is %s, packets come from %s", l.Remote, dev.Local)
+				return
+			}
+			w.pass(to, l, false, p)
+			w.receive(to, l, p)
+		}
+	})
+}
+
+// udp takes a packet to the process behind a TUN device, by the members that it was given.
+func (w *walker) udp(server string, dev *link, p packet) {
+	network := w.network(server, dev.Name)
+	var to netip.Addr
+	longest := -1
+	for _, m := range w.t.compiled.Hosts[server].Members {
+		for _, s := range m.Subnets {
+			if m.Link == dev.Name && s.Contains(p.dst) && s.Bits() > longest {
+				longest, to = s.Bits(), m.Addr
+			}
+		}
+	}
+	if !to.IsValid() {
+		w.fail(server, "device "+dev.Name, "flock listnetworks "+network, "no member of %s has %s", network, p.dst)
+		return
+	}
+	wanted := w.wanted(server, dev.Name)
+	w.ok(server, "device "+dev.Name, "to %s (%s)", cmp.Or(w.tunnelEnd(to, network), "somebody"), to)
+	w.tunnel(server, packet{src: wanted.Tunnel.Local, dst: to, proto: protoUDP, port: int(wanted.Tunnel.Port), network: network, hidden: p.hidden}, func(other string) {
+		if w.base(other, "") == nil {
+			return
+		}
+		if l := w.tunnelDevice(other, network, spec.UDP); l != nil {
+			w.pass(other, l, false, p)
+			w.receive(other, l, p)
+		}
+	})
+}
+
+// says is a passage's carrier in words.
+func (p packet) says() string {
+	if p.carrier == "" {
+		return ""
+	}
+	if !p.src.IsValid() {
+		return fmt.Sprintf("%s to %s", p.carrier, p.dst)
+	}
+	return fmt.Sprintf("%s from %s to %s", p.carrier, p.src, p.dst)
+}

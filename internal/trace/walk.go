@@ -1,0 +1,123 @@
+package trace
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// States of a hop.
+const (
+	Passes = "passes"
+	Warns  = "warns" // something is not as it should be, and packets pass all the same
+	Stops  = "stops"
+)
+
+// Hop is one object on the way.
+type Hop struct {
+	Where  string // server, or SERVER:CONTAINER
+	Object string
+	Says   string
+	State  string
+	Next   string // what mends it; "": nothing that a command could do
+}
+
+// Way is what the kernels say about a packet.
+type Way struct {
+	Hops    []Hop
+	Needs   []Need // what must be asked before more can be said; then the rest is not complete
+	Arrives bool   // by what they say
+	Leaves  bool   // it leaves the servers of the cluster: nobody can be asked further on
+	passes  []passage
+	src     netip.Addr
+	asks    [][2]netip.Addr // who asks for whose MAC
+	last    string          // server at which it arrives
+	nobody  bool            // nobody is known to have an address on the way
+	port    bool            // it arrives when it has left by a container's port
+}
+
+// Guilty is the object that stops the packet; nil: none does.
+func (w *Way) Guilty() *Hop {
+	for i := range w.Hops {
+		if w.Hops[i].State == Stops {
+			return &w.Hops[i]
+		}
+	}
+	return nil
+}
+
+// passage is a device that the packet passes, where a packet socket can see it.
+type passage struct {
+	server, dev string
+	index       int
+	out         bool
+	hidden      bool   // encrypted
+	hop         int    // the last hop of before
+	carrier     string // what carries it there: "UDP 4789 from 10.99.0.1 to 10.99.0.2"; "": nothing
+	suspect     outcome
+}
+
+// packet is one on its way; one that carries another has what happens when it arrives.
+type packet struct {
+	src, dst netip.Addr
+	proto    int
+	port     int
+	network  string
+	hidden   bool // what it carries cannot be seen
+	carrier  string
+	arrive   func(server string, by *link)
+}
+
+// most objects that a packet may meet: a walk that is longer goes in a circle.
+const most = 200
+
+type walker struct {
+	t *Trace
+	*Way
+	lacks   []Need
+	suspect outcome
+}
+
+// Walk follows the packet as far as it is known.
+func (t *Trace) Walk() *Way {
+	w := &walker{t: t, Way: &Way{}}
+	w.begin()
+	w.Needs = w.lacks
+	if len(w.lacks) > 0 {
+		w.Arrives = false
+	}
+	return w.Way
+}
+
+func (w *walker) ok(where, object, says string, args ...any) {
+	w.Hops = append(w.Hops, Hop{Where: where, Object: object, Says: fmt.Sprintf(says, args...), State: Passes})
+}
+
+func (w *walker) warn(where, object, next, says string, args ...any) {
+	w.Hops = append(w.Hops, Hop{Where: where, Object: object, Says: fmt.Sprintf(says, args...), State: Warns, Next: next})
+}
+
+func (w *walker) fail(where, object, next, says string, args ...any) {
+	w.Hops = append(w.Hops, Hop{Where: where, Object: object, Says: fmt.Sprintf(says, args...), State: Stops, Next: next})
+}
+
+func (w *walker) pass(server string, l *link, out bool, p packet) {
+	w.passes = append(w.passes, passage{server: server, dev: l.Name, index: l.Index, out: out, hidden: p.hidden, hop: len(w.Hops), carrier: p.says(), suspect: w.suspect})
+	w.suspect = outcome{}
+}
+
+// begin starts where the packet is made.
+func (w *walker) begin() {
+	if !w.locate(&w.t.From) || !w.locate(&w.t.To) {
+		return
+	}
+	t := w.t
+	p := packet{dst: t.To.Addr, proto: t.Protocol, port: t.Port, network: t.To.Network}
+	if t.From.Container == "" {
+		p.src = t.From.Addr
+		p.arrive = w.finish
+		w.send(t.From.Server, p)
+		return
+	}
+	p.arrive = w.finish
+	w.leaveContainer(t.From, p)
+}
