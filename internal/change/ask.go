@@ -1,7 +1,6 @@
 package change
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -75,12 +74,13 @@ func (r *run) plan(ctx context.Context, op string) error {
 		}
 		for i, f := range facts {
 			if f != nil {
-				server, known := r.c.Servers[todo[i].name], ""
-				if server.Facts != nil {
-					known = server.Facts.HostKey
-				}
+				server := r.c.Servers[todo[i].name]
+				before := server.Facts
 				server.Facts = factsOf(f)
-				server.Facts.HostKey = cmp.Or(todo[i].session.HostKey(), known)
+				server.Facts.HostKey = todo[i].session.HostKey()
+				if server.Facts.HostKey == "" && before != nil && before.Machine == server.Facts.Machine {
+					server.Facts.HostKey = before.HostKey // ssh saw it, and not we
+				}
 				if err := r.followed(todo[i]); err != nil {
 					return err
 				}

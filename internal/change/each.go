@@ -36,5 +36,5 @@ func (e *Engine) Each(ctx context.Context, servers []string, line string, out, e
 			list[i].Status = -1
 		}
 	}
-	return list, nil
+	return list, ctx.Err()
 }

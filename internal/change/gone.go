@@ -54,7 +54,7 @@ func (r *run) exhume(ctx context.Context, g state.Gone) (*peer, error) {
 		return nil, nil //nolint:nilerr // it is away still, or somebody else is there
 	}
 	reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpPlan, Want: p.want, Holder: r.e.Holder, Change: r.id})
-	if err != nil || reply.Facts == nil || reply.Facts.Machine != g.Machine || p.session.HostKey() != g.HostKey {
+	if err != nil || reply.Facts == nil || reply.Facts.Machine != g.Machine || g.HostKey != "" && p.session.HostKey() != g.HostKey {
 		return nil, err
 	}
 	if reply.Plan == nil || len(reply.Plan.Problems) > 0 || r.belongs(factsOf(reply.Facts)) {

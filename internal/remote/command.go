@@ -14,8 +14,8 @@ import (
 )
 
 // Command runs a line of the login's shell, as the login and without input, and writes what it
-// prints as it comes. It returns the exit status, which has no bound in time; ctx ends the
-// command as a hang-up does. Errors wrap ErrUnreachable where the connection broke.
+// prints as it comes. It returns the exit status, which has no bound in time. When ctx ends nobody
+// waits for it any more; a command without a terminal may go on. Errors wrap ErrUnreachable where the connection broke.
 func (c *Conn) Command(ctx context.Context, line string, out, errs io.Writer) (status int, err error) {
 	if c.link == nil {
 		status, err = localCommand(ctx, line, out, errs)
@@ -36,6 +36,8 @@ func localCommand(ctx context.Context, line string, out, errs io.Writer) (int, e
 	switch signal, signalled := exitSignal(exit); {
 	case ctx.Err() != nil:
 		return lost, context.Cause(ctx)
+	case errors.Is(err, exec.ErrWaitDelay): // it ended, and left a child that has its output open
+		return cmd.ProcessState.ExitCode(), nil
 	case errors.As(err, &exit) && exit.Exited():
 		return exit.ExitCode(), nil
 	case signalled:

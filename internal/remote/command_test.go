@@ -13,6 +13,19 @@ import (
 	"time"
 )
 
+// release writes to a named pipe, so that who reads it goes on; nobody need be there.
+func release(t *testing.T, pipe string) {
+	t.Helper()
+	f, err := os.OpenFile(pipe, os.O_RDWR, 0) // fifo(7): this never waits
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("\n"); err != nil {
+		t.Error(err)
+	}
+	t.Cleanup(func() { f.Close() })
+}
+
 // TestCommand: what a command prints, and how it ends, on a server and on this machine.
 func TestCommand(t *testing.T) {
 	s := (&sshServer{}).start(t)
@@ -31,7 +44,24 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestCommandHangsUp: who waits no longer ends a command that would never end.
+// TestCommandLeavesAChild: what goes on in the background does not keep us waiting, and is no
+// fault.
+func TestCommandLeavesAChild(t *testing.T) {
+	c, err := newLaptop(t).Dial(t.Context(), Target{Name: Local})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	var out, errs bytes.Buffer
+	status, err := c.Command(t.Context(), "mkfifo "+pipe+"; { read x <"+pipe+"; } & echo done", &out, &errs)
+	if err != nil || status != 0 || out.String() != "done\n" {
+		t.Errorf("status %d, %v: %q", status, err, out.String())
+	}
+	release(t, pipe)
+}
+
+// TestCommandHangsUp: nobody waits for a command that would never end when ctx has ended.
 func TestCommandHangsUp(t *testing.T) {
 	s := (&sshServer{}).start(t)
 	l := newLaptop(t, s)
@@ -49,10 +79,8 @@ func TestCommandHangsUp(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || status != lost {
 			t.Errorf("%s: status %d, %v", target.Name, status, err)
 		}
-		if target.Name != Local { // its sshd ends the command with the connection; this one's does not
-			if err := os.WriteFile(pipe, []byte("\n"), 0o600); err != nil {
-				t.Error(err)
-			}
+		if target.Name != Local { // nobody else ends it
+			release(t, pipe)
 		}
 	}
 }

@@ -46,6 +46,7 @@ func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, er
 	}
 	l := &link{d: d, route: r, onward: append(onward, r.ID()), done: make(chan struct{})}
 	if l.join(ctx) {
+		go l.keepalive()
 		go l.watch()
 		return l, nil
 	}
@@ -212,7 +213,7 @@ func (l *link) keepalive() {
 			} else {
 				waiting = true
 				go func() {
-					if _, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil); err == nil {
+					if l.ping() {
 						answered <- struct{}{}
 					}
 				}()
@@ -223,6 +224,20 @@ func (l *link) keepalive() {
 			}
 		}
 	}
+}
+
+// ping says whether the server answers. A master passes no requests on but those of sessions.
+func (l *link) ping() bool {
+	if l.master == "" {
+		_, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil)
+		return err == nil
+	}
+	s, err := l.client.NewSession()
+	if err == nil {
+		_ = s.Close()
+	}
+	var refused *ssh.OpenChannelError
+	return err == nil || errors.As(err, &refused) // it may have as many as it takes (MaxSessions)
 }
 
 // watch notices that the server closed the connection.

@@ -2,11 +2,11 @@ package remote
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -203,7 +203,7 @@ func TestMasterThatHangs(t *testing.T) {
 }
 
 // TestMasterPastAJumpHost: it needs no connection to the jump host, until a new connection to
-// the server is to be proved.
+// the server is to be proved. A path that says nothing of the jump host is no sign of the server.
 func TestMasterPastAJumpHost(t *testing.T) {
 	bastion, s := (&sshServer{}).start(t), (&sshServer{}).start(t)
 	l, socket := controlled(t, s, "%r@%h:%p")
@@ -212,9 +212,20 @@ func TestMasterPastAJumpHost(t *testing.T) {
 	}
 	l.master(t, s, socket)
 	host, port, _ := net.SplitHostPort(bastion.addr)
+	jump := "root@" + net.JoinHostPort(host, port)
 	target := s.target()
-	target.Jump = "root@" + net.JoinHostPort(host, port)
-	c, err := l.Dial(t.Context(), target)
+	target.Jump = jump
+	if n := l.says(t, s, target); n != 1 || bastion.logins.Load() != 1 {
+		t.Errorf("another way: %d logins, %d at the jump host", n, bastion.logins.Load())
+	}
+	bastion.logins.Store(0)
+
+	_, own, _ := net.SplitHostPort(s.addr)
+	dir := filepath.Dir(socket)
+	l.config(t, "Host behind\n  HostName "+host+"\n  Port "+own+"\n  ProxyJump "+jump+"\n  User root\nHost *\n  IdentityFile "+l.identity+
+		"\n  IdentityAgent none\n  ControlPath "+filepath.Join(dir, "%r@%n:%p")+"\n")
+	l.master(t, s, filepath.Join(dir, "root@behind:"+own))
+	c, err := l.Dial(t.Context(), Target{Name: "behind"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,6 +237,29 @@ func TestMasterPastAJumpHost(t *testing.T) {
 		t.Error(err)
 	}
 	if n := bastion.logins.Load(); n != 1 {
-		t.Errorf("%s: %d logins at the jump host for a new connection", strconv.Quote(target.Jump), n)
+		t.Errorf("%d logins at the jump host for a new connection", n)
+	}
+}
+
+// TestMasterWhoseServerDies: a command does not wait for ever.
+func TestMasterWhoseServerDies(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l, socket := controlled(t, s, "%r@%h:%p")
+	l.keepalive = 100 * time.Millisecond
+	l.master(t, s, socket)
+	c, err := l.Dial(t.Context(), s.target())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var out, errs bytes.Buffer
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if status, err := c.Command(t.Context(), "mkfifo "+pipe, &out, &errs); err != nil || status != 0 {
+		t.Fatalf("status %d, %v", status, err)
+	}
+	t.Cleanup(func() { release(t, pipe) })
+	time.AfterFunc(100*time.Millisecond, func() { s.mute.Store(true) })
+	if _, err := c.Command(t.Context(), "read x <"+pipe, &out, &errs); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("have %v", err)
 	}
 }

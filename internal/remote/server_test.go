@@ -124,6 +124,9 @@ func (s *sshServer) serve(conn net.Conn) {
 	for ch := range chans {
 		switch ch.ChannelType() {
 		case "session":
+			if s.mute.Load() {
+				continue
+			}
 			work.Go(func() { s.session(ch) })
 		case "direct-tcpip":
 			work.Go(func() { forward(ch) })

@@ -4,46 +4,48 @@ import (
 	"context"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
 // ownTokens are those of a ControlPath that flock expands itself: the others mean something
-// else from one version of OpenSSH to the next (%C has the jump hosts in it since 9.0), so ssh
-// is asked for them.
+// else from one version of OpenSSH to the next (%C has the jump hosts in it in later ones), so
+// ssh is asked for them.
 const ownTokens = "%dhnpru"
+
+// elsewhere is a jump host that nobody has.
+const elsewhere = "flock.invalid"
 
 // Control is the socket at which ssh listens once it has a connection to d that others may use
 // (ssh_config(5), ControlPath); "" where the config has none, or one that a connection to another
-// account could have as well. It need not exist.
+// account, or by way of another host, could have as well. It need not exist. Where only ssh can
+// evaluate the config, what the path is made of is not known, and it is not used.
 func (c *Config) Control(ctx context.Context, d Destination) string {
 	named := func(e entry) bool { return e.key == "controlpath" }
-	if c.odd == nil && !slices.ContainsFunc(c.entries, named) {
+	if c.odd != nil || !slices.ContainsFunc(c.entries, named) {
 		return ""
 	}
 	o, err := c.options(ctx, d)
-	if err != nil {
+	if err != nil || o.fromSSH() {
 		return ""
 	}
-	if path := o.get("controlpath"); !o.fromSSH() && (path == "" || strings.EqualFold(path, "none")) {
-		return ""
-	}
+	raw := o.get("controlpath")
 	r, err := c.Route(ctx, d)
-	if err != nil {
+	if err != nil || raw == "" || strings.EqualFold(raw, "none") || !tells(raw, d, r) {
 		return ""
 	}
-	path := c.controlPath(ctx, d, o, r)
-	if !filepath.IsAbs(path) || !tells(path, d, r) {
+	path := c.controlPath(ctx, d, o, r, raw)
+	if !filepath.IsAbs(path) {
 		return ""
 	}
 	return path
 }
 
-// controlPath is what the path comes to; "" if nobody knows.
-func (c *Config) controlPath(ctx context.Context, d Destination, o options, r *Route) string {
-	if raw := o.get("controlpath"); !o.fromSSH() && onlyOwn(raw) {
+// controlPath is what the path comes to; "" if nobody knows, or if it is the same by way of
+// another jump host.
+func (c *Config) controlPath(ctx context.Context, d Destination, o options, r *Route, raw string) string {
+	have := tokensOf(raw)
+	if strings.Trim(have, ownTokens) == "" {
 		q := &query{options: o, alias: d.Alias, home: c.home}
 		q.fillTokens(r)
 		if path := q.path(raw); q.err == nil {
@@ -54,10 +56,18 @@ func (c *Config) controlPath(ctx context.Context, d Destination, o options, r *R
 	if _, err := exec.LookPath("ssh"); err != nil {
 		return "" // nobody has made such a connection
 	}
-	var more []string
+	var by []string
 	if d.Jump != "" {
-		more = []string{"-J", d.Jump}
+		by = []string{"-J", d.Jump}
 	}
+	path := c.askControl(ctx, d, by...)
+	if r.Jump != "" && !throughName(have, d) && path == c.askControl(ctx, d, "-J", elsewhere) {
+		return ""
+	}
+	return path
+}
+
+func (c *Config) askControl(ctx context.Context, d Destination, more ...string) string {
 	asked, err := c.ask(ctx, d, &oddity{what: "ControlPath"}, more...)
 	if err != nil {
 		return ""
@@ -65,22 +75,33 @@ func (c *Config) controlPath(ctx context.Context, d Destination, o options, r *R
 	return asked.get("controlpath")
 }
 
-func onlyOwn(path string) bool {
+// tokensOf are the letters behind percent signs.
+func tokensOf(path string) string {
+	var out strings.Builder
 	for i := 0; i+1 < len(path); i++ {
 		if path[i] == '%' {
-			if i++; !strings.ContainsRune(ownTokens, rune(path[i])) {
-				return false
-			}
+			i++
+			out.WriteByte(path[i])
 		}
 	}
-	return true
+	return out.String()
 }
 
-// digest is what %C comes to.
-var digest = regexp.MustCompile(`[0-9a-f]{40}`)
-
-// tells says whether a path is of one account alone: it has host, port and user, or their digest.
-func tells(path string, d Destination, r *Route) bool {
-	has := func(s string) bool { return strings.Contains(path, s) }
-	return digest.MatchString(path) || (has(r.Host) || has(d.Alias)) && has(strconv.Itoa(int(r.Port))) && has(r.User)
+// tells says whether a path is of one account alone: it has host, port and user, or their digest;
+// and where others are on the way, whether it tells these apart, or may do so (see controlPath).
+func tells(raw string, d Destination, r *Route) bool {
+	have := tokensOf(raw)
+	has := func(letters string) bool { return strings.ContainsAny(have, letters) }
+	account := has("C") || has("hn") && has("p") && has("r")
+	switch {
+	case r.Proxy != "":
+		return account && throughName(have, d)
+	case r.Jump != "":
+		return account && (throughName(have, d) || has("jC"))
+	}
+	return account
 }
+
+// throughName says whether the name that is typed is in the path, and all of the way follows
+// from it by the config.
+func throughName(have string, d Destination) bool { return strings.Contains(have, "n") && d.Jump == "" }

@@ -24,8 +24,13 @@ func TestControl(t *testing.T) {
 		{"Host *\n ControlPath /run/one\n", false},
 		{"Host *\n ControlPath /run/%h-%p\n", false},
 		{"Host *\n ControlPath /run/%r-%p\n", false},
-		{"CanonicalizeHostname always\nHost *\n ControlPath /run/%r@%h:%p\n", true}, // ssh is asked
-		{"CanonicalizeHostname always\n", false},
+		{"Host *\n ControlPath /run/carl/2222/%h\n", false}, // what the account is called is no sign of it
+		{"CanonicalizeHostname always\nHost *\n ControlPath /run/%r@%h:%p\n", false},
+		{"Host *\n ControlPath /run/%r@%h:%p\n ProxyJump bastion\n", false},
+		{"Host *\n ControlPath /run/%r@%n:%p\n ProxyJump bastion\n", true},
+		{"Host *\n ControlPath /run/%r@%h:%p\n ProxyCommand nc %h %p\n", false},
+		{"Host *\n ControlPath /run/%C\n ProxyCommand nc %h %p\n", false},
+		{"Host *\n ControlPath /run/%r@%n:%p\n ProxyCommand nc %h %p\n", true},
 	} {
 		writeText(t, path, test.config)
 		c, err := Read(path)
@@ -45,6 +50,23 @@ func TestControl(t *testing.T) {
 		}
 		if !strings.Contains(string(out), "\ncontrolpath "+have+"\n") || have == "" {
 			t.Errorf("%q: have %q, ssh has\n%s", test.config, have, out)
+		}
+	}
+}
+
+// TestControlByWayOf: two servers of one address behind two jump hosts never share a socket.
+func TestControlByWayOf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	for _, control := range []string{"/run/%r@%h:%p", "/run/%r@%n:%p", "/run/%C", "/run/%h%p%r%k"} {
+		writeText(t, path, "Host *\n ControlPath "+control+"\n")
+		c, err := Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := c.Control(t.Context(), Destination{Alias: "10.0.0.5", User: "root", Jump: "site-a"})
+		b := c.Control(t.Context(), Destination{Alias: "10.0.0.5", User: "root", Jump: "site-b"})
+		if a != "" && a == b {
+			t.Errorf("%s: both have %s", control, a)
 		}
 	}
 }
