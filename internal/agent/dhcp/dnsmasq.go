@@ -59,8 +59,14 @@ func (s *Server) Try(ctx context.Context, d spec.DHCP) *spec.Problem {
 			err = p.try(ctx)
 		}
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return &spec.Problem{
+			What: fmt.Sprintf("DHCP of %s: dnsmasq does not read its configuration within %v", d.Network, tryDNSMasqWithin),
+			Next: "dnsmasq --test; uptime",
+		}
 	}
 	return &spec.Problem{
 		What: fmt.Sprintf("DHCP of %s: dnsmasq refuses its configuration: %v", d.Network, err),
@@ -68,8 +74,8 @@ func (s *Server) Try(ctx context.Context, d spec.DHCP) *spec.Problem {
 	}
 }
 
-// tryDNSMasqWithin bounds that: it reads one file.
-const tryDNSMasqWithin = 5 * time.Second
+// tryDNSMasqWithin bounds that: it reads one file, on a server that may be busy.
+const tryDNSMasqWithin = 15 * time.Second
 
 // try has dnsmasq read p's configuration and end.
 func (p planned) try(ctx context.Context) error {
@@ -78,7 +84,10 @@ func (p planned) try(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, p.Program, "--test", "--conf-file=-")
 	cmd.Stdin = strings.NewReader(p.ConfText)
 	said, err := cmd.CombinedOutput()
-	if text := strings.TrimSpace(string(said)); err != nil && ctx.Err() == nil && text != "" {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if text := strings.TrimSpace(string(said)); err != nil && text != "" {
 		return errors.New(strings.TrimPrefix(strings.ReplaceAll(text, "\n", " "), "dnsmasq: "))
 	}
 	return err
