@@ -6,6 +6,7 @@ import (
 
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/passage"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -38,6 +39,9 @@ func (r *run) remade() map[string]bool {
 	out, not := map[string]bool{}, map[string]bool{}
 	for server, was := range r.was {
 		now := r.compiled.Hosts[server]
+		if was != nil && now != nil && passage.Displaces(was, now) {
+			return nil
+		}
 		for i := 0; was != nil && now != nil && i < len(now.Links); i++ {
 			l := now.Links[i]
 			at := slices.IndexFunc(was.Links, func(o spec.Link) bool { return o.Name == l.Name && o.Kind == l.Kind })
@@ -47,7 +51,8 @@ func (r *run) remade() map[string]bool {
 			}
 			from := was.Links[at].Tunnel
 			if *from == *l.Tunnel {
-				not[l.Network] = not[l.Network] || from.Group.IsValid() // it hears of no change, and takes no part
+				// It takes no part: it hears of no change, or is away, and with it all who would turn.
+				not[l.Network] = not[l.Network] || from.Group.IsValid() || r.peers[server] != nil && r.peers[server].err != nil
 				continue
 			}
 			if from.GBP != l.Tunnel.GBP && from.Port == l.Tunnel.Port || from.Local != l.Tunnel.Local && !edit.Has(r.c.Servers[server], now, from.Local) {

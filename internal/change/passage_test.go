@@ -1,6 +1,7 @@
 package change
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -129,6 +130,60 @@ func TestAnotherPlaceOverlaps(t *testing.T) {
 		carry(t, e, Request{All: true})
 		if len(f.asked) != 3 {
 			t.Errorf("%s: an address that is gone: want one apply for each server, have %d", kind, len(f.asked))
+		}
+	}
+}
+
+// placed is a VXLAN network of three servers that have two interfaces each, and edits of it.
+func placed(t *testing.T) (f *fleet, e *Engine) {
+	t.Helper()
+	f, e = world(t, 3)
+	for i, name := range []string{"s1", "s2", "s3"} {
+		f.servers[name].more = []spec.Interface{{Name: "eth1", MTU: 1500, Addrs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i + 1)}), 24)}}}
+	}
+	carry(t, e, Request{All: true})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "n1", network.VXLAN, option.Options{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1", "s2", "s3"}) }})
+	f.asked = nil
+	return f, e
+}
+
+// TestNobodyTurnsWithoutAMember: one that is away keeps its tunnel; those who turned would not
+// hear it meanwhile.
+func TestNobodyTurnsWithoutAMember(t *testing.T) {
+	f, e := placed(t)
+	f.servers["s3"].away = true
+	if _, err := e.Run(t.Context(), Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1:eth1"}) }}); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.asked) != 2 {
+		t.Errorf("want one apply for each of two servers, have %d", len(f.asked))
+	}
+}
+
+// TestNothingStaysInTheWay: what comes in the place of what goes comes after it, and not beside
+// it, as the stages have it.
+func TestNothingStaysInTheWay(t *testing.T) {
+	f, e := placed(t)
+	carry(t, e, Request{Edit: func(c *state.Cluster) error {
+		return edit.Create(c, "n2", network.VXLAN, option.Options{"vni": int64(43)})
+	}})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "n2", []string{"s1", "s2"}) }})
+	f.asked = nil
+	carry(t, e, Request{Edit: func(c *state.Cluster) error {
+		return errors.Join(edit.Join(c, "n1", []string{"s1:eth1"}), edit.Remove(c, "n2"),
+			edit.Create(c, "n3", network.VXLAN, option.Options{"vni": int64(43), "bridge": "other0"}), edit.Join(c, "n3", []string{"s1", "s2"}))
+	}})
+	for _, h := range f.asked {
+		vnis := map[uint32]string{}
+		for _, l := range h.Links {
+			if l.Kind != spec.VXLAN {
+				continue
+			}
+			if other := vnis[l.Tunnel.VNI]; other != "" {
+				t.Errorf("%s: %s and %s have VNI %d at one time", h.Server, other, l.Name, l.Tunnel.VNI)
+			}
+			vnis[l.Tunnel.VNI] = l.Name
 		}
 	}
 }

@@ -134,24 +134,19 @@ func Lasting(was, now *spec.Host, steps []spec.Step) []spec.Step {
 			meanwhile = append(meanwhile, passing(l.Name))
 		}
 	}
+	steps = slices.DeleteFunc(steps, func(s spec.Step) bool {
+		return s.Action == spec.Change && s.Detail != "" && unturned(s.Detail) == ""
+	})
+	for i := range steps {
+		steps[i].Detail = unturned(steps[i].Detail)
+	}
 	return slices.DeleteFunc(steps, func(s spec.Step) bool {
-		return stays[s.Object] || turned(s) && same(was, now, s.Object) || slices.ContainsFunc(meanwhile, func(device string) bool { return strings.Contains(s.Object, device) })
+		return stays[s.Object] || slices.ContainsFunc(meanwhile, func(device string) bool { return strings.Contains(s.Object, device) })
 	})
 }
 
-// turned says whether a step made a tunnel no more than another thing to its bridge.
-func turned(s spec.Step) bool {
-	return s.Action == spec.Change && strings.HasPrefix(s.Detail, "turn ") && !strings.Contains(s.Detail, ", ")
-}
-
-// same says whether a link is afterwards as it was before.
-func same(was, now *spec.Host, object string) bool {
-	text := func(h *spec.Host) string {
-		at := slices.IndexFunc(h.Links, func(l spec.Link) bool { return "link "+l.Name == object })
-		if at < 0 {
-			return ""
-		}
-		return h.Links[at].String()
-	}
-	return text(was) == text(now)
+// unturned is what a step changed, without what a tunnel was to its bridge meanwhile.
+func unturned(detail string) string {
+	parts := strings.Split(detail, ", ")
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return strings.HasPrefix(p, "turn ") }), ", ")
 }

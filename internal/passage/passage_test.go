@@ -45,12 +45,15 @@ func TestLastingSteps(t *testing.T) {
 	gateway := spec.Gateway{Bridge: "vxl0", Uplink: "vxl0-vx"}
 	other := spec.Link{Name: "vxl1-vx", Kind: spec.VXLAN}
 	was := &spec.Host{Links: []spec.Link{tunnel, other}, Gateways: []spec.Gateway{gateway}, Guards: []spec.Guard{{Bridge: "vxl0"}}}
-	now := &spec.Host{Links: []spec.Link{tunnel, other}, Gateways: []spec.Gateway{gateway}, Guards: []spec.Guard{{Bridge: "vxl0", Closed: []uint16{1}}}}
+	narrow := tunnel
+	narrow.MTU = 1350
+	now := &spec.Host{Links: []spec.Link{narrow, other}, Gateways: []spec.Gateway{gateway}, Guards: []spec.Guard{{Bridge: "vxl0", Closed: []uint16{1}}}}
 	var have []string
 	for _, s := range Lasting(was, now, []spec.Step{
 		{Action: spec.Add, Object: "link vxl0-vw"},
 		{Action: spec.Change, Object: "gateway vxl0"},
-		{Action: spec.Change, Object: "link vxl0-vx"},
+		{Action: spec.Change, Object: "link vxl0-vx", Detail: "mtu 1450 -> 1350, turn none -> beside"},
+		{Action: spec.Change, Object: "link vxl0-vx", Detail: "turn beside -> quiet"}, // though the link is another afterwards
 		{Action: spec.Change, Object: "link vxl1-vx", Detail: "turn none -> beside"},
 		{Action: spec.Change, Object: "link vxl1-vx", Detail: "mtu 1400 -> 1450"}, // somebody had changed it
 		{Action: spec.Change, Object: "ports vxl0"},
@@ -58,9 +61,9 @@ func TestLastingSteps(t *testing.T) {
 		{Action: spec.Remove, Object: "link vxl0-vw"},
 		{Action: spec.Add, Object: "sysctl net/ipv6/conf/vxl0-vw/disable_ipv6"},
 	}) {
-		have = append(have, s.Object)
+		have = append(have, strings.TrimSpace(s.Object+" "+s.Detail))
 	}
-	if got := strings.Join(have, ", "); got != "link vxl0-vx, link vxl1-vx, ports vxl0" {
+	if got := strings.Join(have, ", "); got != "link vxl0-vx mtu 1450 -> 1350, link vxl1-vx mtu 1400 -> 1450, ports vxl0" {
 		t.Errorf("have %s", got)
 	}
 }
