@@ -19,6 +19,8 @@ func TestSurveyIsPaced(t *testing.T) {
 	server.Sh("ip link add br0 up type bridge forward_delay 0; ip addr add 10.1.0.1/16 dev br0; ip link add v0 master br0 type veth peer name eth0 netns " + container.Path())
 	server.Sh("ip link set v0 up")
 	container.Sh("ip link set eth0 up address 02:00:00:00:00:09; ip addr add 10.1.1.9/16 dev eth0")
+	// A port that has just come up forwards nothing yet.
+	server.Sh("for i in $(seq 100); do ping -c 1 -W 1 10.1.1.9 >/dev/null && exit 0; done; exit 1")
 	first := netip.MustParseAddr("10.1.1.0")
 	server.Do(func() {
 		began := time.Now()
