@@ -40,16 +40,9 @@ func (e *Engine) BGP(ctx context.Context, servers []string, until func([]Speaker
 
 // speakersOf are servers whose daemons are to be asked; the caller ends r.
 func (e *Engine) speakersOf(ctx context.Context, servers []string) (r *run, peers []*peer, err error) {
-	c, err := e.Store.Load(ctx)
+	c, compiled, err := e.read(ctx)
 	if err != nil {
 		return nil, nil, err
-	}
-	if err := network.Complete(c); err != nil {
-		return nil, nil, inputError{e.Store.Locate(err)}
-	}
-	compiled, err := network.Compile(c)
-	if err != nil {
-		return nil, nil, inputError{err}
 	}
 	r = &run{e: e, c: c, peers: map[string]*peer{}, sums: sums{}}
 	for _, name := range servers {

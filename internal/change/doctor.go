@@ -20,20 +20,16 @@ type Diagnosis struct {
 
 // Doctor gathers what is to be judged of servers. Before that each runs the scripts of mend.
 func (e *Engine) Doctor(ctx context.Context, names []string, mend map[string][]string) (*Diagnosis, error) {
-	c, err := e.Store.Load(ctx)
+	c, compiled, err := e.read(ctx)
 	if err != nil {
 		return nil, err
-	}
-	compiled, err := network.Compile(c)
-	if err != nil {
-		return nil, inputError{err}
 	}
 	speaks, mended := network.Speakers(c), make([][]string, len(names))
 	numbers := make([]int, len(names))
 	for i := range numbers {
 		numbers[i] = i
 	}
-	results := remote.Each(ctx, numbers, e.Parallel, func(ctx context.Context, i int) (doctor.Server, error) {
+	results := remote.Each(ctx, numbers, e.parallel(), func(ctx context.Context, i int) (doctor.Server, error) {
 		p := &peer{name: names[i], want: compiled.Hosts[names[i]], speaks: speaks[names[i]]}
 		if p.want == nil {
 			p.want = &spec.Host{Cluster: c.Name, Store: c.ID, Server: p.name}

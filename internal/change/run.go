@@ -52,6 +52,22 @@ type run struct {
 	gone      []string // what was removed from the file, in words
 }
 
+// read is the cluster file and what it comes to, for requests that change nothing.
+func (e *Engine) read(ctx context.Context) (*state.Cluster, *ground.Compiled, error) {
+	c, err := e.Store.Load(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := network.Complete(c); err != nil {
+		return nil, nil, inputError{e.Store.Locate(err)}
+	}
+	compiled, err := network.Compile(c)
+	if err != nil {
+		return nil, nil, inputError{err}
+	}
+	return c, compiled, nil
+}
+
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.
 func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
 	r := &run{e: e, id: rand.Text(), req: req, peers: map[string]*peer{}, sums: sums{}}

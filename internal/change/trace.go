@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/trace"
@@ -21,13 +20,9 @@ type Traced struct {
 // Trace follows a packet from one place to another by what servers say, sends it, and changes
 // nothing. Proto is PROTO/PORT, or "" for an echo.
 func (e *Engine) Trace(ctx context.Context, from, to, proto string) (*Traced, error) {
-	c, err := e.Store.Load(ctx)
+	c, compiled, err := e.read(ctx)
 	if err != nil {
 		return nil, err
-	}
-	compiled, err := network.Compile(c)
-	if err != nil {
-		return nil, inputError{err}
 	}
 	t, err := trace.New(c, compiled, from, to, proto)
 	if err != nil {

@@ -33,13 +33,9 @@ func (p *Probing) Advice() []underlay.Advice { return underlay.Recommend(p.Serve
 // Probe sends packets like those of each kind of network between servers, to more UDP ports than
 // the kinds' own where some are named, and changes nothing.
 func (e *Engine) Probe(ctx context.Context, names []string, more []int) (*Probing, error) {
-	c, err := e.Store.Load(ctx)
+	c, compiled, err := e.read(ctx)
 	if err != nil {
 		return nil, err
-	}
-	compiled, err := network.Compile(c)
-	if err != nil {
-		return nil, inputError{err}
 	}
 	ports := underlay.Ports()
 	for _, p := range more {

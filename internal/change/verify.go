@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/ground"
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -32,16 +31,9 @@ type Verification struct {
 // Verify sends packets between all members of networks, of all without names, and changes
 // nothing. With all, no pair of a large network is left out; with bulk, TCP data is sent, too.
 func (e *Engine) Verify(ctx context.Context, names []string, all, bulk bool) (*Verification, error) {
-	c, err := e.Store.Load(ctx)
+	c, compiled, err := e.read(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if err := network.Complete(c); err != nil {
-		return nil, inputError{e.Store.Locate(err)}
-	}
-	compiled, err := network.Compile(c)
-	if err != nil {
-		return nil, inputError{err}
 	}
 	if len(names) == 0 {
 		names = c.NetworkNames()

@@ -72,7 +72,7 @@ func examined(c *state.Cluster, names []string) ([]string, error) {
 		names = c.ServerNames()
 	}
 	if len(names) == 0 {
-		return nil, command.Usage(hint.Errorf("", "flock addserver NAME [USER@]ADDRESS", "there is no server"))
+		return nil, command.NoServer()
 	}
 	if slices.Contains(names, remote.Local) && c.Servers[remote.Local] == nil {
 		return nil, command.Usage(hint.Errorf("server "+remote.Local, "flock listservers", "the workstation is a server of no network"))

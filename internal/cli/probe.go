@@ -84,13 +84,18 @@ func (a *app) probe(ctx context.Context, names []string, more []int) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range found.Absent {
+	return a.lookedAt(found.Absent, len(found.Advice()) == 0)
+}
+
+// lookedAt tells which servers did not answer, and is how a command ends that only looks.
+func (a *app) lookedAt(absent []change.Server, amiss bool) error {
+	for _, s := range absent {
 		a.Report(s.Err)
 	}
 	switch {
-	case len(found.Absent) > 0:
+	case len(absent) > 0:
 		return command.Exit(command.ExitPartial)
-	case len(found.Advice()) == 0:
+	case amiss:
 		return command.Exit(command.ExitDrift)
 	}
 	return nil

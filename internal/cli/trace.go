@@ -68,14 +68,5 @@ func (a *app) trace(ctx context.Context, from, to, proto string) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range found.Absent {
-		a.Report(s.Err)
-	}
-	switch {
-	case len(found.Absent) > 0:
-		return command.Exit(command.ExitPartial)
-	case !found.Result.Reaches:
-		return command.Exit(command.ExitDrift)
-	}
-	return nil
+	return a.lookedAt(found.Absent, !found.Result.Reaches)
 }

@@ -62,17 +62,7 @@ func (l *link) command(ctx context.Context, line string, out, errs io.Writer) (i
 	if err := session.Start(line); err != nil {
 		return lost, l.lost(fmt.Errorf("start command: %w", err))
 	}
-	err = session.Wait()
-	var exit *ssh.ExitError
-	switch {
-	case err == nil:
-		return 0, nil
-	case errors.As(err, &exit) && exit.Signal() == "":
-		return exit.ExitStatus(), nil
-	case errors.As(err, &exit):
-		return lost, signalError(exit.Signal())
-	}
-	return lost, l.lost(err)
+	return l.await(session)
 }
 
 // SSHArgs are the arguments with which ssh(1) logs in to t as a Dialer does.

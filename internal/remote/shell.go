@@ -75,21 +75,24 @@ func (s *sshShell) start(ctx context.Context, command string) (*process, error) 
 	if s.link.calm != nil {
 		s.link.calm()
 	}
-	p.wait = sync.OnceValues(func() (int, error) {
-		err := session.Wait()
-		var exit *ssh.ExitError
-		switch {
-		case err == nil:
-			return 0, nil
-		case errors.As(err, &exit) && exit.Signal() == "":
-			return exit.ExitStatus(), nil
-		case errors.As(err, &exit):
-			return lost, signalError(exit.Signal())
-		}
-		return lost, s.link.lost(err)
-	})
+	p.wait = sync.OnceValues(func() (int, error) { return s.link.await(session) })
 	p.abort = s.link.breakOff
 	return p, nil
+}
+
+// await waits for the end of a command, and returns its exit status.
+func (l *link) await(session *ssh.Session) (int, error) {
+	err := session.Wait()
+	var exit *ssh.ExitError
+	switch {
+	case err == nil:
+		return 0, nil
+	case errors.As(err, &exit) && exit.Signal() == "":
+		return exit.ExitStatus(), nil
+	case errors.As(err, &exit):
+		return lost, signalError(exit.Signal())
+	}
+	return lost, l.lost(err)
 }
 
 func (s *sshShell) roundTrip() (time.Duration, error) {
