@@ -11,16 +11,22 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 )
 
 // Command runs a line of the login's shell, as the login and without input, and writes what it
-// prints as it comes. It returns the exit status, which has no bound in time. When ctx ends nobody
+// prints as it comes. It returns the exit status, of a
+// signal 128 and its number; there is no bound in time. When ctx ends nobody
 // waits for it any more; a command without a terminal may go on. Errors wrap ErrUnreachable where the connection broke.
 func (c *Conn) Command(ctx context.Context, line string, out, errs io.Writer) (status int, err error) {
 	if c.link == nil {
 		status, err = localCommand(ctx, line, out, errs)
 	} else {
 		status, err = c.link.command(ctx, line, out, errs)
+	}
+	var signal signalError
+	if errors.As(err, &signal) { // as shells have it
+		return 128 + int(unix.SignalNum("SIG"+string(signal))), nil
 	}
 	return status, hint.With(err, c.target.where(), "")
 }
@@ -33,12 +39,13 @@ func localCommand(ctx context.Context, line string, out, errs io.Writer) (int, e
 	cmd.WaitDelay = closing
 	err := cmd.Run()
 	var exit *exec.ExitError
+	errors.As(err, &exit)
 	switch signal, signalled := exitSignal(exit); {
 	case ctx.Err() != nil:
 		return lost, context.Cause(ctx)
 	case errors.Is(err, exec.ErrWaitDelay): // it ended, and left a child that has its output open
 		return cmd.ProcessState.ExitCode(), nil
-	case errors.As(err, &exit) && exit.Exited():
+	case exit != nil && exit.Exited():
 		return exit.ExitCode(), nil
 	case signalled:
 		return lost, signalError(signal)

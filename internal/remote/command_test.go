@@ -44,6 +44,23 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// TestCommandIsKilled: a signal is an exit status, as shells have it, and no lost server.
+func TestCommandIsKilled(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l := newLaptop(t, s)
+	for _, target := range []Target{s.target(), {Name: Local}} {
+		c, err := l.Dial(t.Context(), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var out, errs bytes.Buffer
+		if status, err := c.Command(t.Context(), "kill -SEGV $$", &out, &errs); err != nil || status != 139 { // what its sshd says of any
+			t.Errorf("%s: status %d, %v", target.Name, status, err)
+		}
+	}
+}
+
 // TestCommandLeavesAChild: what goes on in the background does not keep us waiting, and is no
 // fault.
 func TestCommandLeavesAChild(t *testing.T) {

@@ -8,11 +8,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/flocknet/flock/internal/hint"
 )
@@ -27,40 +27,80 @@ const controlIdle = "10m"
 // (unix(7)), of which ssh needs 17 while it makes one.
 const longestSocket = 108 - 1 - 17
 
-// control is the socket of flock's own connection to t; "" if there can be none. It is named by
-// all that the login depends on, so that another key or user never shares it.
-func (d *Dialer) control(t Target) string {
-	if d.Control == "" || t.local() {
+// control is the socket of flock's own connection by a route; "" if there can be none. It is
+// named by all that ssh's configuration and the cluster file say of the way and the login, jump
+// hosts included: where one of them says something else, it is another connection.
+func (d *Dialer) control(ctx context.Context, r *route) string {
+	if d.Control == "" || r.target.local() {
 		return ""
 	}
-	plain := &Dialer{SSHConfig: d.SSHConfig}
-	sum := sha256.Sum256([]byte(strings.Join(plain.SSHArgs(t), "\x00")))
-	return filepath.Join(d.Control, hex.EncodeToString(sum[:8]))
+	sum := sha256.New()
+	for range maxJumps {
+		fmt.Fprintf(sum, "%s\x00%s\x00%s\x00%s\x00%s\x00", d.SSHConfig, r.ID(), r.KeyName, r.Network, strings.Join(r.Certificates, ":"))
+		if r.Jump == "" {
+			return filepath.Join(d.Control, hex.EncodeToString(sum.Sum(nil)[:8]))
+		}
+		name, before := hops(r.Jump)
+		t, err := r.target.hop(name, before)
+		if err != nil {
+			return ""
+		}
+		if r, err = d.route(ctx, t); err != nil {
+			return ""
+		}
+	}
+	return ""
+}
+
+// held is the socket of flock's own connection to t, which need not be there; "" if there can be
+// none.
+func (d *Dialer) held(ctx context.Context, t Target) (string, error) {
+	if t.local() {
+		return "", nil
+	}
+	r, err := d.route(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	return d.control(ctx, r), nil
 }
 
 // Held says whether flock's own connection to t is up.
 func (d *Dialer) Held(ctx context.Context, t Target) bool {
-	path := d.control(t)
-	if path == "" || !ownSocket(path) {
-		return false
-	}
+	path, err := d.held(ctx, t)
+	return err == nil && path != "" && ownSocket(path) && answers(ctx, path)
+}
+
+// answers says whether the connection at path opens a session.
+func answers(ctx context.Context, path string) bool {
 	ctx, cancel := context.WithTimeout(ctx, masterWithin)
 	defer cancel()
-	client, _, err := throughMaster(ctx, path)
+	client, session, err := throughMaster(ctx, path)
 	if err != nil {
 		return false
 	}
+	_ = session.Close() // see takeLeave
 	_ = client.Close()
 	return true
+}
+
+// Login are the arguments with which ssh(1) takes the way that a Dialer takes to t: through
+// flock's own connection where that is up.
+func (d *Dialer) Login(ctx context.Context, t Target) []string {
+	args := d.SSHArgs(t)
+	if path, err := d.held(ctx, t); err == nil && !d.Anew && path != "" && ownSocket(path) && answers(ctx, path) {
+		args = append([]string{"-o", "ControlPath=" + path}, args...)
+	}
+	return args
 }
 
 // Hold has ssh log in to t and hold the connection for the commands that follow. It is ssh
 // that asks for passphrases and unknown host keys, where asks is set; otherwise what must be
 // asked is an error.
 func (d *Dialer) Hold(ctx context.Context, t Target, asks bool) error {
-	path := d.control(t)
-	if path == "" {
-		return nil
+	path, err := d.held(ctx, t)
+	if err != nil || path == "" {
+		return err
 	}
 	if len(path) > longestSocket {
 		return hint.Errorf(t.where(), "set XDG_STATE_HOME to a shorter path", "%w: %s is too long for a socket", ErrConfig, path)
@@ -78,16 +118,21 @@ func (d *Dialer) Hold(ctx context.Context, t Target, asks bool) error {
 		"-f", "-N", "-M", "-o", "ControlPath=" + path, "-o", "ControlPersist=" + controlIdle, "-o", "ForwardAgent=no", "-o", "ForwardX11=no",
 		"-o", "ClearAllForwardings=yes", "-o", fmt.Sprintf("ConnectTimeout=%d", max(1, int(cmp.Or(d.Connect, d.timeout()).Seconds()))),
 	}
-	if !asks {
+	if !asks { // who asks waits for a person, as long as that takes
 		own = append(own, "-o", "BatchMode=yes")
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.timeout()*4)
+		defer cancel()
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.timeout()*4)
-	defer cancel()
 	text, err := d.ssh(ctx, append(own, d.SSHArgs(t)...), asks)
-	if err != nil {
-		return hint.With(fmt.Errorf("%w: %s", ErrUnreachable, cmp.Or(text, err.Error())), t.where(), hint.Shell(append([]string{"ssh"}, d.SSHArgs(t)...)...))
+	if err == nil {
+		return nil
 	}
-	return nil
+	kind := ErrUnreachable
+	if strings.Contains(text, "Permission denied") || strings.Contains(text, "Host key verification failed") { // sshconnect2.c, sshconnect.c
+		kind = ErrAuth
+	}
+	return hint.With(fmt.Errorf("%w: %s", kind, cmp.Or(text, err.Error())), t.where(), hint.Shell(append([]string{"ssh"}, d.SSHArgs(t)...)...))
 }
 
 // startHeld waits until few enough logins by way of one jump host are in progress: ssh makes a
@@ -103,25 +148,30 @@ func (d *Dialer) startHeld(ctx context.Context, t Target) (leave func(), err err
 	return d.enter(ctx, "held by way of "+r.Jump)
 }
 
-// Drop ends flock's own connection to t, and says whether there was one.
-func (d *Dialer) Drop(ctx context.Context, t Target) bool {
-	path := d.control(t)
-	if path == "" || !ownSocket(path) {
-		return false
+// Drop ends flock's own connection to t, and says whether there was one. An error is that ssh
+// does not end it.
+func (d *Dialer) Drop(ctx context.Context, t Target) (bool, error) {
+	path, err := d.held(ctx, t)
+	if err != nil || path == "" || !ownSocket(path) {
+		return false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, masterWithin)
 	defer cancel()
-	_, err := d.ssh(ctx, append([]string{"-O", "exit", "-o", "ControlPath=" + path}, d.SSHArgs(t)...), false)
-	if rest := os.Remove(path); err != nil && rest != nil && !errors.Is(rest, fs.ErrNotExist) {
-		return false
+	text, err := d.ssh(ctx, append([]string{"-O", "exit", "-o", "ControlPath=" + path}, d.SSHArgs(t)...), false)
+	if strings.Contains(text, "Connection refused") { // the name of one that is gone
+		return false, os.Remove(path)
 	}
-	return err == nil
+	if err != nil {
+		return false, hint.With(fmt.Errorf("ssh does not end the connection at %s: %s", path, cmp.Or(text, err.Error())), t.where(), hint.Shell("pkill", "-f", path))
+	}
+	return true, nil
 }
 
 // ssh runs ssh(1), and returns the last line of what it complains of.
 func (d *Dialer) ssh(ctx context.Context, args []string, asks bool) (string, error) {
 	cmd := exec.CommandContext(ctx, "ssh", args...)
 	cmd.WaitDelay = closing
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it puts the terminal in order
 	if asks {
 		cmd.Stdin = os.Stdin
 	}

@@ -27,7 +27,7 @@ func (l *link) join(ctx context.Context) bool {
 	if l.d.Anew || t.Anew {
 		return false
 	}
-	if path := l.d.control(t); path != "" && ownSocket(path) && l.joinAt(ctx, path) {
+	if path := l.d.control(ctx, l.route); path != "" && ownSocket(path) && l.joinAt(ctx, path) {
 		return true
 	}
 	c, err := l.d.sshConfig()

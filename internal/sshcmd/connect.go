@@ -2,6 +2,7 @@ package sshcmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
@@ -81,7 +82,7 @@ func (a *app) connect(ctx context.Context, names []string) error {
 	failed := false
 	for i, r := range results {
 		// One after the other: only one can ask at a time.
-		if r.Err != nil && a.InTTY && ctx.Err() == nil {
+		if errors.Is(r.Err, remote.ErrAuth) && a.InTTY && ctx.Err() == nil {
 			r.Err = d.Hold(ctx, change.Target(c, names[i]), true)
 		}
 		if r.Err != nil {
@@ -104,18 +105,27 @@ func (a *app) disconnect(ctx context.Context, names []string) error {
 	}
 	d := a.Dialer()
 	results := remote.Each(ctx, names, a.Parallel(), func(ctx context.Context, name string) (bool, error) {
-		return d.Drop(ctx, change.Target(c, name)), nil
+		return d.Drop(ctx, change.Target(c, name))
 	})
 	var ended []string
+	failed := false
 	for i, r := range results {
 		if r.Value {
 			ended = append(ended, names[i])
 		}
+		if r.Err != nil {
+			failed = true
+			a.Report(r.Err)
+		}
 	}
-	if len(ended) == 0 {
+	switch {
+	case len(ended) > 0:
+		a.Say("disconnected: %s", view.Listed(ended))
+	case !failed:
 		a.Say("no server was connected")
-		return nil
 	}
-	a.Say("disconnected: %s", view.Listed(ended))
+	if failed {
+		return command.Exit(command.ExitFailed)
+	}
 	return nil
 }

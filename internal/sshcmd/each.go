@@ -47,6 +47,7 @@ type eachDoc struct {
 	Status int    `json:"status"` // -1: it was not run to its end
 	Out    string `json:"out"`
 	Err    string `json:"err"`
+	Cut    bool   `json:"cut,omitempty"`   // it printed more than is kept
 	Error  string `json:"error,omitempty"` // why it was not
 }
 
@@ -116,12 +117,20 @@ type serverLines struct {
 	failed error      // of the standard output
 }
 
+// Bounds of what a server may have the workstation keep, in bytes: a line that does not end is
+// shown in parts, and of what is printed as JSON the first is kept, of each stream.
+const (
+	longestLine = 64 << 10
+	mostKept    = 16 << 20
+)
+
 // serverLine is one stream of one server.
 type serverLine struct {
 	lines  *serverLines
 	server string
 	errs   bool
 	rest   bytes.Buffer // no line yet, or all of it
+	cut    bool         // there was more than is kept
 }
 
 func newServerLines(a *app, servers []string) *serverLines {
@@ -140,9 +149,20 @@ func (s *serverLine) Write(b []byte) (int, error) {
 	s.lines.mu.Lock()
 	defer s.lines.mu.Unlock()
 	s.rest.Write(b)
-	for !s.lines.a.JSON() && bytes.IndexByte(s.rest.Bytes(), '\n') >= 0 {
+	if s.lines.a.JSON() {
+		if over := s.rest.Len() - mostKept; over > 0 {
+			s.rest.Truncate(mostKept)
+			s.cut = true
+		}
+		return len(b), nil
+	}
+	for bytes.IndexByte(s.rest.Bytes(), '\n') >= 0 {
 		line, _ := s.rest.ReadString('\n')
 		s.show(strings.TrimSuffix(line, "\n"))
+	}
+	if s.rest.Len() > longestLine {
+		s.show(s.rest.String())
+		s.rest.Reset()
 	}
 	return len(b), nil
 }
@@ -180,7 +200,8 @@ func (l *serverLines) end() {
 func (l *serverLines) docs(ran []change.Ran) []eachDoc {
 	docs := []eachDoc{}
 	for _, r := range ran {
-		d := eachDoc{Server: r.Server, Status: r.Status, Out: l.all[r.Server][0].rest.String(), Err: l.all[r.Server][1].rest.String()}
+		out, errs := &l.all[r.Server][0], &l.all[r.Server][1]
+		d := eachDoc{Server: r.Server, Status: r.Status, Out: out.rest.String(), Err: errs.rest.String(), Cut: out.cut || errs.cut}
 		if r.Err != nil {
 			d.Error = screen.Message(r.Err)
 		}

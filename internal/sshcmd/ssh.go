@@ -45,7 +45,7 @@ func (a *app) ssh(ctx context.Context, server string, words []string) error {
 	}
 	argv := localShell(os.Getenv("SHELL"), words)
 	if server != remote.Local {
-		argv = append(append([]string{"ssh"}, a.Dialer().SSHArgs(change.Target(c, server))...), words...)
+		argv = append(append([]string{"ssh"}, a.Dialer().Login(ctx, change.Target(c, server))...), words...)
 	}
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
