@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/passage"
 	"github.com/flocknet/flock/internal/spec"
@@ -21,27 +22,51 @@ type way struct {
 
 func wayOf(n *state.Network) way { return way{n.Type, n.VNI} }
 
-// exchanged says whether the edit gave some network another type, or members another VXLAN.
+// exchanged says whether the edit gave some network another type, or members another VXLAN,
+// and the change has stages.
 func (r *run) exchanged() bool {
+	return r.passes() && !passage.Clash(r.was, r.compiled.Hosts, r.passingVNIs())
+}
+
+func (r *run) passes() bool {
 	for name, was := range r.ways {
 		if n := r.c.Networks[name]; n != nil && n.Type != was.kind {
 			return true
 		}
 	}
-	return len(r.remade()) > 0
+	turn, _ := r.remade()
+	return len(turn) > 0
+}
+
+// direct notes why members do not turn together, where only this change is the reason.
+func (r *run) direct() (out []ground.Note) {
+	turn, away := r.remade()
+	clash := r.passes() && !r.exchanged()
+	for _, name := range r.c.NetworkNames() {
+		was, why := r.ways[name], ""
+		switch {
+		case away[name] != "":
+			why = away[name] + " takes no part in the change"
+		case clash && (turn[name] || was.kind != "" && was.kind != r.c.Networks[name].Type):
+			why = "a new device takes the port, VNI or ends of one that goes"
+		default:
+			continue
+		}
+		out = append(out, ground.Note{Network: name, Text: why + ": packets between members are lost until all have changed, some 10 to 50 ms"})
+	}
+	return out
 }
 
 // remade are the networks with members whose VXLAN becomes another, whatever was edited, and
-// can be made ready beside that of before. A port has group policy or not, for all devices:
+// can be made ready beside that of before; and those where it cannot, because the named member
+// keeps its own and is not changed. A port has group policy or not, for all devices:
 // with the same port the two cannot be there at one time. An address that the server has no
-// longer leads nowhere. Inside WireGuard only the VNI tells them apart.
-func (r *run) remade() map[string]bool {
-	out, not := map[string]bool{}, map[string]bool{}
+// longer leads nowhere: that is no reason to turn. Inside WireGuard only the VNI tells them apart.
+func (r *run) remade() (turn map[string]bool, away map[string]string) {
+	turn, away = map[string]bool{}, map[string]string{}
+	not, keeps := map[string]bool{}, map[string]string{}
 	for server, was := range r.was {
 		now := r.compiled.Hosts[server]
-		if was != nil && now != nil && passage.Displaces(was, now) {
-			return nil
-		}
 		for i := 0; was != nil && now != nil && i < len(now.Links); i++ {
 			l := now.Links[i]
 			at := slices.IndexFunc(was.Links, func(o spec.Link) bool { return o.Name == l.Name && o.Kind == l.Kind })
@@ -51,20 +76,26 @@ func (r *run) remade() map[string]bool {
 			}
 			from := was.Links[at].Tunnel
 			if *from == *l.Tunnel {
-				// It takes no part: it hears of no change, or is away, and with it all who would turn.
-				not[l.Network] = not[l.Network] || from.Group.IsValid() || r.peers[server] != nil && r.peers[server].err != nil
+				not[l.Network] = not[l.Network] || from.Group.IsValid() // it hears of no change, and takes no part
+				if p := r.peers[server]; p == nil || p.err != nil || p.plan == nil || len(p.refused) > 0 {
+					keeps[l.Network] = max(keeps[l.Network], server)
+				}
 				continue
 			}
-			if from.GBP != l.Tunnel.GBP && from.Port == l.Tunnel.Port || from.Local != l.Tunnel.Local && !edit.Has(r.c.Servers[server], now, from.Local) {
-				not[l.Network] = true
-			}
-			if !network.KindOf(n).Encrypted || from.VNI != l.Tunnel.VNI {
-				out[l.Network] = true
+			not[l.Network] = not[l.Network] || from.GBP != l.Tunnel.GBP && from.Port == l.Tunnel.Port
+			lost := from.Local != l.Tunnel.Local && !edit.Has(r.c.Servers[server], now, from.Local)
+			if !lost && (!network.KindOf(n).Encrypted || from.VNI != l.Tunnel.VNI) {
+				turn[l.Network] = true
 			}
 		}
 	}
-	maps.DeleteFunc(out, func(name string, _ bool) bool { return not[name] })
-	return out
+	maps.DeleteFunc(turn, func(name string, _ bool) bool {
+		if keeps[name] != "" && !not[name] {
+			away[name] = keeps[name]
+		}
+		return not[name] || keeps[name] != ""
+	})
+	return turn, away
 }
 
 // passingVNIs are VNIs that no network and no device of others on a server has, by networks
@@ -80,7 +111,8 @@ func (r *run) passingVNIs() map[string]uint32 {
 		}
 	}
 	free := uint32(1<<24 - 1)
-	for _, name := range slices.Sorted(maps.Keys(r.remade())) {
+	turn, _ := r.remade()
+	for _, name := range slices.Sorted(maps.Keys(turn)) {
 		for taken[free] {
 			free--
 		}

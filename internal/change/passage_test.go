@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/spec"
@@ -131,6 +132,39 @@ func TestAnotherPlaceOverlaps(t *testing.T) {
 		if len(f.asked) != 3 {
 			t.Errorf("%s: an address that is gone: want one apply for each server, have %d", kind, len(f.asked))
 		}
+	}
+}
+
+// Who keeps its own device and is not there lacks the way for the change: no other turns to it.
+// Who lost its address has nothing to lose, and the others turn with another VNI.
+func TestWhoIsNotThereKeepsOthersFromTurning(t *testing.T) {
+	f, e := world(t, 3)
+	for i, name := range []string{"s1", "s2", "s3"} {
+		f.servers[name].more = []spec.Interface{{Name: "eth1", MTU: 1500, Addrs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i + 1)}), 24)}}}
+	}
+	carry(t, e, Request{All: true})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "n1", network.VXLANL3, option.Options{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1", "s2", "s3:eth1"}) }})
+	move := func(c *state.Cluster) error { return edit.Join(c, "n1", []string{"s1:eth1"}) }
+	f.servers["s3"].away, f.asked = true, nil
+	out := carry(t, e, Request{DryRun: true, Edit: move})
+	if !slices.ContainsFunc(out.Notes, func(n ground.Note) bool { return strings.HasPrefix(n.Text, "s3 takes no part in the change: ") }) {
+		t.Errorf("the plan has the notes %v", out.Notes)
+	}
+	carry(t, e, Request{Edit: move})
+	if len(f.asked) != 2 {
+		t.Errorf("s3 is away and keeps its device: want one apply for each other server, have %d", len(f.asked))
+	}
+	f.servers["s3"].away = false
+	carry(t, e, Request{All: true})
+	f.servers["s3"].more[0].Addrs[0] = netip.MustParsePrefix("198.51.100.33/24")
+	f.asked = nil
+	carry(t, e, Request{Edit: func(c *state.Cluster) error {
+		_, err := edit.Set(c, "n1", option.Options{"vni": int64(50)}, nil)
+		return err
+	}})
+	if len(f.asked) != 5*3 {
+		t.Errorf("s3 lost its address: want five applies for each server, have %d", len(f.asked))
 	}
 }
 

@@ -205,7 +205,7 @@ func (r *run) outcome() *Outcome {
 		Pending: pending(r.c, r.compiled, r.sums), Behind: r.behind,
 	}
 	if !r.saved { // of what is to come
-		out.Notes = slices.Concat(edit.Apart(r.c, r.was, r.compiled.Hosts), out.Notes)
+		out.Notes = slices.Concat(edit.Apart(r.c, r.was, r.compiled.Hosts), r.direct(), out.Notes)
 	}
 	for _, name := range sortedNames(r.peers) {
 		p := r.peers[name]

@@ -56,6 +56,45 @@ func Between(was, now *spec.Host, vnis map[string]uint32) []*spec.Host {
 	return out
 }
 
+// Clash says whether the kernel of some server cannot have at one time what the server has in
+// some stage: a device of before that is removed or becomes another, and one that takes its
+// port, VNI or ends. Such a change has no stages. VNIs are Between's.
+func Clash(was, now map[string]*spec.Host, vnis map[string]uint32) bool {
+	for server, before := range was {
+		if after := now[server]; before != nil && after != nil && clashes(before, after, vnis) {
+			return true
+		}
+	}
+	return false
+}
+
+func clashes(was, now *spec.Host, vnis map[string]uint32) bool {
+	in := func(h *spec.Host, l spec.Link) bool {
+		return slices.ContainsFunc(h.Links, func(o spec.Link) bool {
+			return o.Name == l.Name && o.Port == l.Port && (o.Tunnel == nil) == (l.Tunnel == nil) && (l.Tunnel == nil || *o.Tunnel == *l.Tunnel)
+		})
+	}
+	left := slices.DeleteFunc(slices.Clone(was.Links), func(l spec.Link) bool { return in(now, l) })
+	if len(left) == 0 {
+		return false
+	}
+	for _, h := range Between(was, now, vnis) {
+		for _, old := range left {
+			if in(h, old) && slices.ContainsFunc(h.Links, func(l spec.Link) bool { return l.Name != old.Name && (spec.SameWay(l, old) || otherPolicy(l, old)) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// otherPolicy says whether two VXLANs have one port, of which only one has group policy: a
+// port has it or not, for all devices.
+func otherPolicy(a, b spec.Link) bool {
+	return a.Kind == spec.VXLAN && b.Kind == spec.VXLAN && a.Tunnel.Port == b.Tunnel.Port && a.Tunnel.GBP != b.Tunnel.GBP &&
+		a.Tunnel.Local.Is6() == b.Tunnel.Local.Is6()
+}
+
 // remadeLinks are the VXLAN devices of networks in which some member's becomes another: all
 // members take part, for none hears another on the device that is there for the change alone
 // but on its own.
@@ -134,19 +173,31 @@ func Lasting(was, now *spec.Host, steps []spec.Step) []spec.Step {
 			meanwhile = append(meanwhile, passing(l.Name))
 		}
 	}
-	steps = slices.DeleteFunc(steps, func(s spec.Step) bool {
-		return s.Action == spec.Change && s.Detail != "" && unturned(s.Detail) == ""
-	})
-	for i := range steps {
-		steps[i].Detail = unturned(steps[i].Detail)
+	steps = slices.Clone(steps)
+	turned := map[int]bool{}
+	for i, s := range steps {
+		if s.Action == spec.Change && strings.Contains(s.Detail, "turn ") {
+			steps[i].Detail, turned[i] = withoutTurn(s.Detail), true
+		}
 	}
+	at := -1
 	return slices.DeleteFunc(steps, func(s spec.Step) bool {
-		return stays[s.Object] || slices.ContainsFunc(meanwhile, func(device string) bool { return strings.Contains(s.Object, device) })
+		at++
+		return stays[s.Object] || turned[at] && s.Detail == "" || slices.ContainsFunc(meanwhile, func(device string) bool { return strings.Contains(s.Object, device) })
 	})
 }
 
-// unturned is what a step changed, without what a tunnel was to its bridge meanwhile.
-func unturned(detail string) string {
-	parts := strings.Split(detail, ", ")
-	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return strings.HasPrefix(p, "turn ") }), ", ")
+// withoutTurn is a step's detail without what a tunnel was to its bridge for the change alone.
+func withoutTurn(detail string) string {
+	anew := ""
+	parts := slices.DeleteFunc(strings.Split(detail, ", "), func(part string) bool {
+		if !strings.HasPrefix(part, "turn ") {
+			return false
+		}
+		if at := strings.Index(part, " ("); at >= 0 {
+			anew = part[at:] // what is said of the whole step
+		}
+		return true
+	})
+	return strings.TrimSpace(strings.Join(parts, ", ") + anew)
 }

@@ -115,3 +115,30 @@ func (a Addr) String() string {
 }
 
 func (u Unmanage) String() string { return "unmanaged " + strings.Join(u.Links, ",") }
+
+// SameWay says whether the kernel cannot have both links at one time: it could not tell whose
+// an incoming packet is.
+func SameWay(a, b Link) bool {
+	switch {
+	case IPTunnel(a.Kind):
+		return a.Kind == b.Kind && a.Tunnel.Local == b.Tunnel.Local && a.Tunnel.Remote == b.Tunnel.Remote && a.Tunnel.Key == b.Tunnel.Key && a.Tunnel.Dev == b.Tunnel.Dev
+	case PortOf(a) == 0 || PortOf(a) != PortOf(b):
+		return false
+	case a.Kind == VXLAN && b.Kind == VXLAN:
+		return a.Tunnel.VNI == b.Tunnel.VNI && a.Tunnel.Local.Is6() == b.Tunnel.Local.Is6()
+	}
+	return a.Kind != UDP || b.Kind != UDP || a.Tunnel.Local == b.Tunnel.Local
+}
+
+// PortOf is the UDP port that l listens on, 0 if it does not.
+func PortOf(l Link) uint16 {
+	if l.Tunnel != nil {
+		return l.Tunnel.Port
+	}
+	return l.Port
+}
+
+// IPTunnel says whether devices of kind are IP tunnels.
+func IPTunnel(kind string) bool {
+	return kind == GRE || kind == IP6GRE || kind == IPIP
+}

@@ -35,7 +35,7 @@ func Conflicts(k *host.Host, want *spec.Host) []spec.Problem {
 		switch {
 		case w.Kind == spec.VXLAN && w.Tunnel != nil:
 			out = append(out, tunnelConflicts(k, want, w)...)
-		case link.IPTunnel(w.Kind) && w.Tunnel != nil:
+		case spec.IPTunnel(w.Kind) && w.Tunnel != nil:
 			out = append(out, ipTunnelConflicts(k, w)...)
 		}
 	}
@@ -110,7 +110,7 @@ func VNIs(k *host.Host) []uint32 {
 // orRemove adds to advice that a device may be removed, unless it is another
 // cluster's or one that a server may live by.
 func orRemove(advice string, l netlink.Link) string {
-	made := l.Type() == spec.Bridge || l.Type() == spec.VXLAN || link.IPTunnel(l.Type()) && !link.Fallback(l)
+	made := l.Type() == spec.Bridge || l.Type() == spec.VXLAN || spec.IPTunnel(l.Type()) && !link.Fallback(l)
 	if !made || strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix) {
 		return advice
 	}

@@ -5,7 +5,6 @@ package claim
 import (
 	"net/netip"
 
-	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -40,7 +39,7 @@ func adviseSubnet(want *spec.Host, c spec.Claim, foreign []occupant) string {
 		switch {
 		case c.Shared || kind == "":
 			return "share another subnet"
-		case link.IPTunnel(kind):
+		case spec.IPTunnel(kind):
 			return setting(c.Network, "--addresses A/30,B/30")
 		case kind == spec.WireGuard && bridged(want, c.Network):
 			return "flock apply -f FILE, with another mesh there" // of an l2 network, which has no flag

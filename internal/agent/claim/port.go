@@ -12,7 +12,6 @@ import (
 	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
-	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/agent/socket"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -60,12 +59,12 @@ func Ports(k *host.Host, table []*family.Family, want, have *spec.Host, ops []fa
 // tunnelListeners are the sockets that a link of want on a UDP port will have; none
 // where one of ours stands there already. Without a link it is any socket.
 func tunnelListeners(k *host.Host, port uint16, want, have *spec.Host) []socket.Listener {
-	holds := func(l spec.Link) bool { return link.PortOf(l) == port && (!l.Down || l.Kind != spec.VXLAN) }
+	holds := func(l spec.Link) bool { return spec.PortOf(l) == port && (!l.Down || l.Kind != spec.VXLAN) }
 	if k.Hung[port] || slices.ContainsFunc(have.Links, holds) {
 		return nil
 	}
 	at := socket.Everywhere(port)
-	i := slices.IndexFunc(want.Links, func(l spec.Link) bool { return link.PortOf(l) == port })
+	i := slices.IndexFunc(want.Links, func(l spec.Link) bool { return spec.PortOf(l) == port })
 	if i >= 0 && want.Links[i].Kind == spec.UDP {
 		at = []netip.AddrPort{netip.AddrPortFrom(want.Links[i].Tunnel.Local, port)}
 	}

@@ -69,7 +69,7 @@ func (c *linkChanges) clear() {
 		for j := i + 1; j < len(c.Come); j++ {
 			holder := &c.Come[j]
 			h, living := holder.Have.(spec.Link)
-			if !living || !sameWay(c.Come[i].Want.(spec.Link), h) {
+			if !living || !spec.SameWay(c.Come[i].Want.(spec.Link), h) {
 				continue
 			}
 			if !strings.HasSuffix(holder.Step.Detail, madeAnew) {
@@ -79,20 +79,6 @@ func (c *linkChanges) clear() {
 			c.goes(h)
 		}
 	}
-}
-
-// sameWay says whether the kernel cannot have both links at one time: it could not tell whose
-// an incoming packet is.
-func sameWay(a, b spec.Link) bool {
-	switch {
-	case IPTunnel(a.Kind):
-		return a.Kind == b.Kind && a.Tunnel.Local == b.Tunnel.Local && a.Tunnel.Remote == b.Tunnel.Remote && a.Tunnel.Key == b.Tunnel.Key && a.Tunnel.Dev == b.Tunnel.Dev
-	case PortOf(a) == 0 || PortOf(a) != PortOf(b):
-		return false
-	case a.Kind == spec.VXLAN && b.Kind == spec.VXLAN:
-		return a.Tunnel.VNI == b.Tunnel.VNI && a.Tunnel.Local.Is6() == b.Tunnel.Local.Is6()
-	}
-	return a.Kind != spec.UDP || b.Kind != spec.UDP || a.Tunnel.Local == b.Tunnel.Local
 }
 
 const madeAnew = " (made anew)"
@@ -170,7 +156,7 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 	if have.Tunnel != nil {
 		h = *have.Tunnel
 	}
-	fixed := want.Kind != spec.UDP && !IPTunnel(want.Kind) // a process changes those, the kernel these
+	fixed := want.Kind != spec.UDP && !spec.IPTunnel(want.Kind) // a process changes those, the kernel these
 	note("vni", Decimal(h.VNI), Decimal(w.VNI), true)
 	note("port", Decimal(uint32(h.Port)), Decimal(uint32(w.Port)), fixed)
 	note("local", addrText(h.Local), addrText(w.Local), fixed)
@@ -183,19 +169,6 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 	note("ttl", Decimal(uint32(h.TTL)), Decimal(uint32(w.TTL)), fixed)
 	note("extra", h.Extra, w.Extra, true)
 	return details, anew
-}
-
-// PortOf is the UDP port that l listens on, 0 if it does not.
-func PortOf(l spec.Link) uint16 {
-	if l.Tunnel != nil {
-		return l.Tunnel.Port
-	}
-	return l.Port
-}
-
-// IPTunnel says whether devices of kind are IP tunnels.
-func IPTunnel(kind string) bool {
-	return kind == spec.GRE || kind == spec.IP6GRE || kind == spec.IPIP
 }
 
 func state(l spec.Link) string {

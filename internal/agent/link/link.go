@@ -255,7 +255,7 @@ func alterLink(k *host.Host, want, have spec.Link) error {
 	if want.Network != have.Network {
 		messages = append(messages, aliasMessage(index, spec.Alias(k.Cluster, want.Network)))
 	}
-	if IPTunnel(want.Kind) && *want.Tunnel != *have.Tunnel {
+	if spec.IPTunnel(want.Kind) && *want.Tunnel != *have.Tunnel {
 		m, err := createMessage(k, want) // with the MTU: the kernel would choose another
 		if err != nil {
 			return err

@@ -52,7 +52,7 @@ func silentPort(k *host.Host, d unit.Daemon, device string) {
 	}
 	for _, l := range last.Links {
 		if l.Name == device {
-			k.Hung[PortOf(l)] = true
+			k.Hung[spec.PortOf(l)] = true
 		}
 	}
 }
