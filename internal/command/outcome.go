@@ -10,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
@@ -71,12 +72,24 @@ func (a *App) Alter(ctx context.Context, c Alter) error {
 		c.Said, c.Would = c.Already, c.Already
 	}
 	if len(c.About) > 0 {
-		out.Notes = slices.DeleteFunc(out.Notes, func(n ground.Note) bool { return !slices.Contains(c.About, n.Network) })
+		out.Notes = slices.DeleteFunc(out.Notes, func(n ground.Note) bool { return !standsOn(out.Cluster, n.Network, c.About) })
 	}
 	if c.DryRun {
 		return a.foreseen(out, c)
 	}
 	return a.concluded(out, c)
+}
+
+// standsOn says whether a network is one of others, or is stacked on one, on whatever lies between.
+func standsOn(c *state.Cluster, name string, others []string) bool {
+	if slices.Contains(others, name) {
+		return true
+	}
+	n := c.Networks[name]
+	return n != nil && slices.ContainsFunc(n.Members, func(member string) bool {
+		below := network.PlaceNetwork(c, name, member)
+		return below != "" && below != name && standsOn(c, below, others)
+	})
 }
 
 // watch makes c note whether its edit changes anything. Nothing is asked where it does not.
