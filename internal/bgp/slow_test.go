@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -53,12 +55,15 @@ func feedOnce(c net.Conn, local netip.Addr) error {
 	}
 }
 
-// slow takes a session up, says that it lives, and reads nothing more.
+// slow takes a session up, says that it lives, and reads nothing more. Its receive buffer is
+// the kernel's own: one that is too small for what is on the way drops acknowledgments with the
+// rest, and what slow says is then not heard. Should that happen, TCP_USER_TIMEOUT
+// (milliseconds, tcp(7)) ends the connection, and slow comes again.
 func slow(local netip.Addr, remote string) {
 	d := net.Dialer{
 		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0)), Timeout: time.Second,
 		Control: func(_, _ string, c syscall.RawConn) error {
-			return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
+			return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 6000) })
 		},
 	}
 	for {
@@ -108,7 +113,7 @@ func TestSlowReader(t *testing.T) {
 			})
 		}
 	}
-	g.eventually(60*time.Second, func() error {
+	g.eventually(120*time.Second, func() error {
 		n := d1.neighbor(g.v4("slow"))
 		if !strings.Contains(n.Why, "it took nothing of what it was told for twice the hold time") {
 			return fmt.Errorf("%+v", n)
