@@ -62,3 +62,23 @@ func (s *session) routes(r spec.Request) ([]spec.UnderlayRoute, error) {
 	}
 	return out, nil
 }
+
+// capture begins to take packets of a device, or hands over those that came.
+func (s *session) capture(ctx context.Context, ask *spec.CaptureRequest) (reply *spec.Reply, err error) {
+	began := time.Now()
+	switch {
+	case ask == nil || s.caught == nil && ask.Device == "":
+		return nil, errors.New("capture: the request does not say where")
+	case s.caught == nil:
+		if s.caught, err = probe.OpenCapture(ask); err != nil {
+			return nil, err
+		}
+	}
+	out, err := s.caught.Read(ctx, ask.Within)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	out.Clock, out.Took = now.UnixNano(), now.Sub(began)
+	return &spec.Reply{Capture: out}, nil
+}

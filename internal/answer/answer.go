@@ -70,6 +70,10 @@ func Check(server string, req *spec.Request, reply *spec.Reply) error {
 		if req.Trace == nil || reply.Trace == nil || !reply.Trace.Stopped && len(reply.Trace.Answers) != len(req.Trace.Questions) {
 			return unbelieved(server, req.Op, "it leaves questions open")
 		}
+	case spec.OpCapture:
+		if c := reply.Capture; c == nil || c.Lost < 0 || c.Took < 0 {
+			return unbelieved(server, req.Op, "it says nothing of packets")
+		}
 	case spec.OpMeasure:
 		if !slices.EqualFunc(req.Echoes, reply.Echoes, credible) {
 			return unbelieved(server, req.Op, "it measured something else")
@@ -118,6 +122,7 @@ func strayPart(op string, reply *spec.Reply) string {
 		{"packets", reply.Underlay != nil, op == spec.OpUnderlay},
 		{"what is beside flock", reply.Doctor != nil, op == spec.OpDoctor},
 		{"a trace", reply.Trace != nil, op == spec.OpTrace},
+		{"captured packets", reply.Capture != nil, op == spec.OpCapture},
 		{"a BGP status", reply.BGP != nil, op == spec.OpBGP},
 	} {
 		if part.stands && !part.of {

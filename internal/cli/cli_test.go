@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/capture"
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
@@ -144,6 +145,11 @@ func (s *scripted) Trace(context.Context, string, string, string) (*change.Trace
 func (s *scripted) Probe(context.Context, []string, []int) (*change.Probing, error) {
 	s.contacts++
 	return &change.Probing{}, nil
+}
+
+func (s *scripted) Capture(_ context.Context, _ []capture.Point, _ time.Duration, begun func(map[int]capture.Source, map[int]error) error, _ func(capture.Taken) bool) error {
+	s.contacts++
+	return begun(nil, nil)
 }
 
 func (s *scripted) Doctor(context.Context, []string, map[string][]string) (*change.Diagnosis, error) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flocknet/flock/internal/capture"
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/screen"
@@ -28,6 +29,7 @@ type Engine interface {
 	Probe(ctx context.Context, servers []string, ports []int) (*change.Probing, error)
 	Doctor(ctx context.Context, servers []string, mend map[string][]string) (*change.Diagnosis, error)
 	Trace(ctx context.Context, from, to, proto string) (*change.Traced, error)
+	Capture(ctx context.Context, points []capture.Point, within time.Duration, begun func(map[int]capture.Source, map[int]error) error, take func(capture.Taken) bool) error
 	BGP(ctx context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error)
 	RequestBGP(ctx context.Context, o change.BGPRequest) (answer, last change.Speaker, err error)
 }

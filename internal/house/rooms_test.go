@@ -26,7 +26,7 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/advice", "internal/bgpcmd", "internal/change", "internal/command", "internal/doctor", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/hint",
+			"internal/advice", "internal/bgpcmd", "internal/capture", "internal/change", "internal/command", "internal/doctor", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/hint",
 			"internal/labcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/sshcmd", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
@@ -49,7 +49,7 @@ var rooms = map[string]room{
 	},
 	"internal/command": {
 		ours: []string{
-			"internal/change", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/remote",
+			"internal/capture", "internal/change", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/remote",
 			"internal/screen", "internal/spec", "internal/state", "internal/view",
 		},
 		theirs: []string{cobra, pflag},
@@ -93,7 +93,7 @@ var rooms = map[string]room{
 	},
 	"internal/change": {
 		ours: []string{
-			"internal/answer", "internal/doctor", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option",
+			"internal/answer", "internal/capture", "internal/doctor", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option",
 			"internal/passage", "internal/peering", "internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target", "internal/trace", "internal/underlay", "internal/verify",
 		},
 		theirs: []string{xSync},
@@ -156,6 +156,11 @@ var rooms = map[string]room{
 		ours:   []string{"internal/agent/written", "internal/prefix", "internal/spec", "internal/wire", "templates"},
 		never:  "a spec is written down as commands: which kind of network it is, and what a server has, is not asked",
 		banned: impure,
+	},
+	"internal/capture": {
+		ours:   []string{"internal/ground", "internal/hint", "internal/spec", "internal/state"},
+		never:  "packets are read, ordered and written down as they were handed over: who takes them is elsewhere",
+		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "os", "os/exec"},
 	},
 	"internal/verify": {
 		ours:   []string{"internal/ground", "internal/spec", "internal/state"},
@@ -299,7 +304,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent/probe": {
 		ours: []string{
-			"internal/agent/arp", "internal/agent/host", "internal/agent/socket", "internal/agent/wg", "internal/spec",
+			"internal/agent/arp", "internal/agent/host", "internal/agent/socket", "internal/agent/wg", "internal/hint", "internal/spec",
 		},
 		theirs: []string{netlink, xSys},
 		never:  "who answers is told, and nothing is concluded from it or changed by it",

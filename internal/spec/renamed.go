@@ -48,7 +48,10 @@ func (h *Host) Renamed(from, to string) *Host {
 	return &out
 }
 
-// each is a copy of list with every value changed.
+// each is a copy of list with every value changed. As a part of Renamed, it would be there once
+// for each list, in the program that every server is sent.
+//
+//go:noinline
 func each[T any](list []T, change func(*T)) []T {
 	out := slices.Clone(list)
 	for i := range out {

@@ -30,6 +30,7 @@ const (
 	OpUnderlay  = "underlay" // the first takes the lock; send and hear packets below all networks: Reply.Underlay
 	OpDoctor    = "doctor"   // take no lock; look at what is beside flock: Reply.Doctor
 	OpTrace     = "trace"    // take no lock; ask the kernel, send and hear a packet: Reply.Trace
+	OpCapture   = "capture"  // take no lock; take packets of a device: Reply.Capture
 	OpPurge     = "purge"    // remove everything of the cluster, whichever cluster file made it: Reply.Report
 	OpAlive     = "alive"    // the workstation is still there; it is not answered
 )
@@ -60,6 +61,8 @@ type Request struct {
 
 	Doctor *DoctorRequest `json:",omitempty"` // doctor
 	Trace  *TraceRequest  `json:",omitempty"` // trace
+
+	Capture *CaptureRequest `json:",omitempty"` // capture
 
 	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that ran DHCP so far
 	// Untouched are the networks in whose subnets no server ever ran DHCP. In others, a
@@ -107,6 +110,7 @@ type Reply struct {
 	Underlay *UnderlayReply `json:",omitempty"`
 	Doctor   *DoctorReply   `json:",omitempty"`
 	Trace    *TraceReply    `json:",omitempty"`
+	Capture  *CaptureReply  `json:",omitempty"`
 	BGP      *BGPStatus     `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
 	// Containers are all that were found, and last one without a name whose interfaces
 	// are those plugged into our bridges that lead to none of them.

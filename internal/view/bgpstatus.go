@@ -33,7 +33,7 @@ func sessionsOf(out *change.Outcome, s change.Server) *sessionsDoc {
 		return nil
 	}
 	up, _, _ := countBGP(s.BGP)
-	return &sessionsDoc{Sessions: len(s.BGP.Neighbors), Up: up, Down: silent(out, s), Unmatched: unmatched(s), Held: change.Held(s.Name, s.BGP)}
+	return &sessionsDoc{Sessions: len(s.BGP.Neighbors), Up: up, Down: silent(out, s), Unmatched: unmatched(s), Held: heldRoutes(s.Name, s.BGP)}
 }
 
 func unmatched(s change.Server) []string {
@@ -54,7 +54,7 @@ func BGPNotes(list []change.Server) []ground.Note {
 	for _, s := range list {
 		texts := unmatched(s)
 		if s.BGP != nil {
-			texts = append(texts, change.Held(s.Name, s.BGP)...)
+			texts = append(texts, heldRoutes(s.Name, s.BGP)...)
 		}
 		for _, text := range texts {
 			out = append(out, ground.Note{Network: s.BGP.Network, Text: text})

@@ -129,12 +129,8 @@ func MastersFirst(list []spec.Link) []spec.Link {
 // linkDifference says what differs, as "mtu 1400 -> 1450", and whether the kernel
 // can change it on a living link.
 func linkDifference(want, have spec.Link) (details []string, anew bool) {
-	note := func(key, h, w string, fixed bool) {
-		if h != w {
-			details = append(details, key+" "+orNone(h)+" -> "+orNone(w))
-			anew = anew || fixed
-		}
-	}
+	d := &linkNotes{}
+	note := d.note
 	note("name", have.Name, want.Name, false)
 	note("kind", have.Kind, want.Kind, true)
 	note("mac", have.MAC, want.MAC, false)
@@ -150,7 +146,7 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 		note("port", Decimal(uint32(have.Port)), Decimal(uint32(want.Port)), false)
 	}
 	if want.Tunnel == nil {
-		return details, anew
+		return d.details, d.anew
 	}
 	w, h := *want.Tunnel, spec.Tunnel{}
 	if have.Tunnel != nil {
@@ -168,7 +164,23 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 	note("learning", onOff(!h.Static), onOff(!w.Static), true)
 	note("ttl", Decimal(uint32(h.TTL)), Decimal(uint32(w.TTL)), fixed)
 	note("extra", h.Extra, w.Extra, true)
-	return details, anew
+	return d.details, d.anew
+}
+
+// linkNotes are what differs between two links; anew: the kernel cannot change some of it.
+type linkNotes struct {
+	details []string
+	anew    bool
+}
+
+// note compares a field. As a part of linkDifference it would be in the program once for each.
+//
+//go:noinline
+func (d *linkNotes) note(key, have, want string, fixed bool) {
+	if have != want {
+		d.details = append(d.details, key+" "+orNone(have)+" -> "+orNone(want))
+		d.anew = d.anew || fixed
+	}
 }
 
 func state(l spec.Link) string {

@@ -1,0 +1,59 @@
+package capture
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flocknet/flock/internal/lab"
+	"github.com/flocknet/flock/internal/seed"
+)
+
+// Another program reads what is written: of one sort of device, and of both.
+func TestFile(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, "tcpdump")
+	r := seed.New(t)
+	points := []Point{{Server: "s1", Device: "vxl0"}, {Server: "away", Device: "vxl0"}, {Server: "s2", Device: "wg0"}}
+	for _, links := range [][2]link{{ethernet, ethernet}, {bareIP, bareIP}, {ethernet, bareIP}} {
+		sources := map[int]Source{0: {Ethernet: bool(links[0])}, 2: {Ethernet: bool(links[1]), Skew: time.Second}}
+		var b bytes.Buffer
+		f := NewFile(&b, "flock 1", "icmp", 1000, points, sources)
+		at := time.Unix(1_700_000_000, 987654321)
+		for i := range 100 {
+			point := 2 * (i % 2)
+			data := packet(r, links[point/2])
+			if i == 98 {
+				data = data[:len(data)-1]
+			}
+			f.Packet(Packet{Point: point, Time: at.Add(time.Duration(i)), Out: i%3 == 0, Length: len(data) + 7, Bytes: data})
+		}
+		f.Packet(Packet{Point: 1, Time: at})
+		f.Lost(2, 5)
+		if err := f.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Join(t.TempDir(), "all.pcapng")
+		if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("tcpdump", "-n", "-tt", "--nano", "-r", name)
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v: %s", err, said.String())
+		}
+		lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+		if starts := func(s, p string) bool { return strings.HasPrefix(s, p) }; len(lines) < 100 || !starts(lines[0], "1700000000.987654321 ") || !strings.Contains(string(out), "1700000000.987654420 ") {
+			t.Errorf("%v: %d lines, %s …\n%s", links, len(lines), lines[0], said.String())
+		}
+		if !strings.Contains(b.String(), "s2:wg0") || strings.Contains(b.String(), "away") {
+			t.Errorf("the interfaces are others")
+		}
+	}
+}

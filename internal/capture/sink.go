@@ -1,0 +1,168 @@
+package capture
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// Sink is where the packets of a capture go, in the order of their time: to a file, or out as
+// lines.
+type Sink struct {
+	Points       []Point
+	Count, Bytes int // after which it is full; no Count: never
+	Filter       string
+	Snap         int                                    // bytes of each packet at most
+	Program      string                                 // that writes, with its version
+	File         io.Writer                              // nil: lines
+	Line         func(format string, args ...any) error // prints one
+	JSON         bool                                   // lines are JSON
+	Absent       map[int]error                          // by point: why it took no part, or left
+
+	began          time.Time
+	sources        map[int]Source
+	merger         *Merger
+	file           *File
+	lost           map[int]int
+	packets, bytes int
+	full           bool
+	err            error
+}
+
+// Bound sets the size, as 500, 10K, 100M, 1G, and refuses what is no bound.
+func (s *Sink) Bound(size string, within time.Duration) (err error) {
+	switch {
+	case within < 0:
+		return hint.Errorf("--for", "--for 10s", "%s is no time", within)
+	case s.Count < 0:
+		return hint.Errorf("--count", "--count 100", "%d is no number of packets", s.Count)
+	case s.Snap < 1 || s.Snap > MostSnap:
+		return hint.Errorf("--snaplen", "--snaplen 96", "%d is not from 1 to %d bytes", s.Snap, MostSnap)
+	}
+	s.Bytes, err = byteCount(size)
+	return err
+}
+
+func byteCount(text string) (int, error) {
+	digits := strings.TrimRight(text, "KMGkmg")
+	unit := map[string]int{"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[strings.ToUpper(text[len(digits):])]
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 1 || unit == 0 || n > 1<<40/unit {
+		return 0, hint.Errorf("--size", "--size 100M", "%q is no size such as 500K, 100M, 1G", text)
+	}
+	return n * unit, nil
+}
+
+// Begin is called when the points that answer have begun, and says which they are.
+func (s *Sink) Begin(sources map[int]Source, absent map[int]error, within time.Duration) (says string, err error) {
+	s.sources, s.Absent, s.began, s.lost = sources, absent, time.Now(), map[int]int{}
+	var all []int
+	var on []string
+	for i, p := range s.Points {
+		if from, there := sources[i]; there {
+			all = append(all, i)
+			text := p.String()
+			if from.Skew != 0 {
+				text += " (clock corrected by " + (-from.Skew).Round(time.Microsecond).String() + ")"
+			}
+			on = append(on, text)
+		}
+	}
+	s.merger = NewMerger(s.began, all...)
+	if s.File != nil {
+		s.file = NewFile(s.File, s.Program, s.Filter, s.Snap, s.Points, sources)
+		s.err = s.file.Flush()
+	}
+	if len(on) == 0 {
+		return "no server answers", s.err
+	}
+	says = "capturing on " + strings.Join(on, ", ")
+	if within > 0 {
+		says += " for " + within.String()
+	}
+	return says + "; an interrupt ends it", s.err
+}
+
+// Take takes in what came, and says whether there is to be more.
+func (s *Sink) Take(got Taken) bool {
+	if s.merger.Add(got.Point, got.Packets, got.Until); got.Err == nil {
+		s.lost[got.Point] = got.Lost
+	}
+	if got.Last {
+		s.merger.Leave(got.Point)
+		if got.Err != nil {
+			s.Absent[got.Point] = got.Err
+		}
+	}
+	s.put(s.merger.Next())
+	return !s.full && s.err == nil
+}
+
+// put writes packets, as many as are wanted.
+func (s *Sink) put(list []Packet) {
+	for _, p := range list {
+		if s.full || s.err != nil {
+			return
+		}
+		if s.file != nil {
+			s.file.Packet(p)
+		} else {
+			s.err = s.show(p)
+		}
+		s.packets++
+		s.bytes += len(p.Bytes)
+		s.full = s.packets == s.Count || s.bytes >= s.Bytes
+	}
+	if s.file != nil && s.err == nil {
+		s.err = s.file.Flush()
+	}
+}
+
+func (s *Sink) show(p Packet) error {
+	at, way, text := s.Points[p.Point], "in", p.Text(s.sources[p.Point])
+	if p.Out {
+		way = "out"
+	}
+	if !s.JSON {
+		return s.Line("%s %s %s %s %s\n", p.Time.Local().Format("15:04:05.000000"), at.Server, at.Device, way, text)
+	}
+	line, err := json.Marshal(struct {
+		Time      time.Time `json:"time"`
+		Server    string    `json:"server"`
+		Device    string    `json:"device"`
+		Direction string    `json:"direction"`
+		Length    int       `json:"length"`
+		Text      string    `json:"text"`
+	}{p.Time.UTC(), at.Server, at.Device, way, p.Length, text})
+	if err != nil {
+		return err
+	}
+	return s.Line("%s\n", line)
+}
+
+// End writes what is left, and says what there was of the network called name.
+func (s *Sink) End(name string) (says string, err error) {
+	s.put(s.merger.Rest())
+	var lost []string
+	for i, p := range s.Points {
+		if s.file != nil {
+			s.file.Lost(i, s.lost[i])
+		}
+		if s.lost[i] > 0 {
+			lost = append(lost, fmt.Sprintf("%d on %s", s.lost[i], p.Server))
+		}
+	}
+	if s.file != nil && s.err == nil {
+		s.err = s.file.Flush()
+	}
+	says = fmt.Sprintf("%d packets, %d bytes, in %s; ", s.packets, s.bytes, time.Since(s.began).Round(100*time.Millisecond))
+	if len(lost) == 0 {
+		return says + "the kernels had room for all", s.err
+	}
+	return says + "the kernels had no room for " + strings.Join(lost, ", ") + "\nnext: flock capture " + name + " --snaplen 96", s.err
+}
