@@ -1,7 +1,6 @@
 package change
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -234,30 +233,12 @@ func unheardSessions(s Speaker, want *spec.BGP, up func(string) bool) []string {
 		}
 		switch got := have[n.Addr]; {
 		case got.State != spec.BGPEstablished:
-			out = append(out, fmt.Sprintf("%s: the session with %s is %s", s.Server, n.Name, sessionText(got)))
+			out = append(out, fmt.Sprintf("%s: the session with %s is %s", s.Server, n.Name, peering.Down(got)))
 		case n.BFD > 0 && (got.BFD == nil || !got.BFD.Up):
-			out = append(out, fmt.Sprintf("%s: the session with %s is %s", s.Server, n.Name, unwatched(got)))
+			out = append(out, fmt.Sprintf("%s: the session with %s is %s", s.Server, n.Name, peering.Unwatched(got)))
 		}
 	}
 	return out
-}
-
-// sessionText describes a session that is down.
-func sessionText(n spec.BGPNeighborStatus) string {
-	text := cmp.Or(n.State, "not there yet")
-	if n.Why != "" {
-		text += ": " + n.Why
-	}
-	return text
-}
-
-// unwatched describes a session that is up while BFD is not.
-func unwatched(n spec.BGPNeighborStatus) string {
-	text := "up, and BFD is not"
-	if n.BFD != nil && n.BFD.Why != "" {
-		text += ": " + n.BFD.Why
-	}
-	return text
 }
 
 // unheardRoutes are shared subnets to which s should have a route and has none, or the

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/flocknet/flock/internal/peering"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -79,12 +80,12 @@ func unheardOutside(s Speaker, want *spec.BGP, asked map[Outside]bool) (missing 
 		got := have[n.Addr]
 		switch {
 		case got.State != spec.BGPEstablished:
-			missing = append(missing, o.head()+sessionText(got))
+			missing = append(missing, o.head()+peering.Down(got))
 			waits = waits || !got.Refused
 		case len(n.Import) > 0 && got.Uptime < spec.BGPHeard:
 			waits = true
 		case n.BFD > 0 && (got.BFD == nil || !got.BFD.Up):
-			missing = append(missing, o.head()+unwatched(got))
+			missing = append(missing, o.head()+peering.Unwatched(got))
 			waits = true
 		default:
 			missing = append(missing, Unmatched(s.Server, got)...)
