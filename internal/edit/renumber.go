@@ -12,8 +12,8 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// Renumbered notes, by network, bridges that stay and whose subnet becomes another one:
-// what is plugged in there keeps its address. Was and now are servers' specs by name
+// Renumbered notes, by network, bridges that stay and whose subnet becomes another one, or is
+// gone beside one of the other family: what is plugged in there keeps its address. Was and now are servers' specs by name
 // before and after a change; a nil was has no notes.
 func Renumbered(was, now map[string]*spec.Host) []ground.Note {
 	type move struct{ network, bridge, from, to string }
@@ -29,23 +29,30 @@ func Renumbered(was, now map[string]*spec.Host) []ground.Note {
 			}
 			left, new := subnetsOn(before, l.Name), subnetsOn(now[server], l.Name)
 			for _, p := range left {
-				to := slices.IndexFunc(new, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() })
-				if to < 0 || slices.Contains(new, p) {
+				if len(new) == 0 || slices.Contains(new, p) {
 					continue
 				}
+				to := slices.IndexFunc(new, func(q netip.Prefix) bool { return q.Addr().Is6() == p.Addr().Is6() })
 				of := l.Network
 				if of == segment.SubnetNetwork {
 					of = ground.OwnSubnet(server)
 				}
-				m := move{of, l.Name, p.String(), new[to].String()}
+				m := move{of, l.Name, p.String(), ""}
+				if to >= 0 {
+					m.to = new[to].String()
+				}
 				servers[m] = append(servers[m], server)
 			}
 		}
 	}
 	var out []ground.Note
 	for m, on := range servers {
-		out = append(out, ground.Note{Network: m.network, Text: fmt.Sprintf("%s on %s becomes %s, it was %s: containers there keep their old addresses, which no longer work, until they ask for new ones (renew the lease, or restart)",
-			m.bridge, strings.Join(on, ", "), m.to, m.from)})
+		text := fmt.Sprintf("%s on %s becomes %s, it was %s: containers there keep their old addresses, which no longer work, until they ask for new ones (renew the lease, or restart)",
+			m.bridge, strings.Join(on, ", "), m.to, m.from)
+		if m.to == "" {
+			text = fmt.Sprintf("%s on %s loses %s: what containers there have of it no longer works (a network keeps the subnets that are named)", m.bridge, strings.Join(on, ", "), m.from)
+		}
+		out = append(out, ground.Note{Network: m.network, Text: text})
 	}
 	slices.SortFunc(out, func(a, b ground.Note) int { return strings.Compare(a.Network+" "+a.Text, b.Network+" "+b.Text) })
 	return out

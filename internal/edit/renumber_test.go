@@ -57,7 +57,7 @@ func TestRenumberingIsNoted(t *testing.T) {
 		}), ""},
 		"IPv4 for IPv6": {replacing(func(c *state.Cluster) {
 			c.Networks["vx1"].Subnets, c.Networks["vx1"].Allocated = prefixes("fd00:4::/64"), nil
-		}), ""},
+		}), "vx1: vxl0 on s1, s2 loses 10.0.4.0/24: what containers"},
 		"no more and other": {func(c *state.Cluster) error { return Remove(c, "hb") }, ""},
 	} {
 		c := build()
