@@ -10,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -221,6 +222,9 @@ func (a *app) addExternal(cmd *cobra.Command, name string, args []string, o *add
 func externalNamed(verb, name string, args []string) (server string, address netip.Addr, err error) {
 	next := "flock " + verb + " " + name + " external SERVER PEERIP"
 	if len(args) != 2 {
+		if verb == "addbgp" && len(args) == 3 && strings.Trim(args[2], "0123456789") == "" { // as routers take it: the AS behind the address
+			next = hint.Shell("flock", verb, name, "external", args[0], args[1], "--as", args[2])
+		}
 		return "", netip.Addr{}, command.Refuse(next, "%s: external takes a server and the router's address", verb)
 	}
 	address, err = netip.ParseAddr(strings.Trim(args[1], "[]"))
