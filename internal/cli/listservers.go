@@ -8,6 +8,8 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/remote"
+	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
@@ -20,7 +22,8 @@ func newListServers(a *app) *cobra.Command {
 are what networks use on a server by default. STATE is ready, pending (flock apply finishes
 it) or new (never contacted). Servers that left, or were replaced, while they were away are
 gone or replaced: flock apply cleans them when they answer, 'flock delserver NAME --force'
-forgets them.
+forgets them. With -o wide and -o json CONNECTED is the socket of a connection of ssh's that is
+up: commands go through it without a login.
 
 With NAME, everything about one: how it is reached, its interfaces, what it is and has in
 its networks, and what its containers get.
@@ -44,6 +47,9 @@ func (a *app) listServers(ctx context.Context) error {
 		return err
 	}
 	views := view.Servers(r.Cluster, change.Pending(r.Cluster, r.Compiled))
+	if a.JSON() || a.Wide() {
+		a.connected(ctx, r.Cluster, views)
+	}
 	if a.JSON() {
 		return cmp.Or(a.PrintJSON(views), r.Fault(a.App))
 	}
@@ -64,9 +70,24 @@ func (a *app) listServer(ctx context.Context, name string) error {
 	}
 	views := view.Servers(r.Cluster, change.Pending(r.Cluster, r.Compiled))
 	at := slices.IndexFunc(views, func(v view.Server) bool { return v.Name == name })
+	a.connected(ctx, r.Cluster, views[at:at+1])
 	v := view.Detail(r.Cluster, r.Networks(), views[at])
 	if a.JSON() {
 		return cmp.Or(a.PrintJSON(v), r.Fault(a.App))
 	}
 	return cmp.Or(a.PrintServer(v), r.Fault(a.App))
+}
+
+// connected notes which servers commands reach without a login. That is between flock and ssh on
+// the workstation; no server is asked.
+func (a *app) connected(ctx context.Context, c *state.Cluster, views []view.Server) {
+	d := a.Dialer()
+	for i, r := range remote.Each(ctx, views, a.Parallel(), func(ctx context.Context, v view.Server) (string, error) {
+		if c.Servers[v.Name] == nil { // gone
+			return "", nil
+		}
+		return d.Connected(ctx, change.Target(c, v.Name)), nil
+	}) {
+		views[i].Connected = r.Value
+	}
 }

@@ -65,6 +65,31 @@ func (d *Dialer) held(ctx context.Context, t Target) (string, error) {
 	return d.control(ctx, r), nil
 }
 
+// Connected is the socket of a connection to t that commands go through, flock's own or ssh's;
+// "" if none is up. ssh answers for it on the workstation: whether the server does is not asked.
+func (d *Dialer) Connected(ctx context.Context, t Target) string {
+	own, err := d.held(ctx, t)
+	if err != nil || d.Anew || t.local() {
+		return ""
+	}
+	paths := []string{own}
+	if c, to := d.masters(t); c != nil {
+		paths = append(paths, c.Control(ctx, to))
+	}
+	ctx, cancel := context.WithTimeout(ctx, masterWithin)
+	defer cancel()
+	for _, path := range paths {
+		if path == "" || !ownSocket(path) {
+			continue
+		}
+		if client, err := overMaster(ctx, path); err == nil {
+			_ = client.Close()
+			return path
+		}
+	}
+	return ""
+}
+
 // Held says whether flock's own connection to t is up.
 func (d *Dialer) Held(ctx context.Context, t Target) bool {
 	path, err := d.held(ctx, t)

@@ -59,6 +59,7 @@ type Dialer struct {
 	shared     map[string]*sharedLink
 	lanes      map[string]chan struct{}
 	programs   map[Build]*program
+	started    map[string]int // see mayStart
 }
 
 func (d *Dialer) command() string { return cmp.Or(d.Command, "flock status") }

@@ -26,6 +26,8 @@ type link struct {
 	calm   func()        // a session has started; nil: nothing to do then
 	master string        // the socket of ssh's connection that this one goes through; "": it is our own
 	first  *ssh.Session  // of a master, which showed that it is alive; nil once it was used
+	stuck  bool          // a master is there, and hangs: ssh would wait for it
+	wanted chan bool     // whether ssh is to make a master when this one ends; nil: no
 
 	once  sync.Once
 	done  chan struct{}  // closed by close
@@ -53,9 +55,12 @@ func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, er
 	if err := l.jump(ctx); err != nil {
 		return nil, err
 	}
-	if err := l.login(ctx); err != nil {
+	if err := l.login(ctx); err != nil && (!errors.Is(err, ErrAuth) || !l.byMaster(ctx)) {
 		l.close()
 		return nil, err
+	}
+	if l.master == "" && !l.stuck {
+		l.wanted = d.wants(ctx, t)
 	}
 	go l.keepalive()
 	go l.watch()
@@ -277,6 +282,7 @@ func (l *link) close() {
 		if l.via != nil {
 			l.d.release(l.via)
 		}
+		l.leaveMaster()
 	})
 }
 

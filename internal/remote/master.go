@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -30,12 +31,22 @@ func (l *link) join(ctx context.Context) bool {
 	if path := l.d.control(ctx, l.route); path != "" && ownSocket(path) && l.joinAt(ctx, path) {
 		return true
 	}
-	c, err := l.d.sshConfig()
-	if err != nil || t.Identity != "" { // ssh may have logged in with another key
+	c, d := l.d.masters(t)
+	if c == nil {
 		return false
 	}
-	path := c.Control(ctx, sshconfig.Destination{Alias: t.alias(), User: t.User, Port: t.Port, Jump: t.Jump})
+	path := c.Control(ctx, d)
 	return path != "" && ownSocket(path) && l.joinAt(ctx, path)
+}
+
+// masters is the config that says where ssh's connections to t are, and what ssh calls t; nil
+// where none of them is used.
+func (d *Dialer) masters(t Target) (*sshconfig.Config, sshconfig.Destination) {
+	c, err := d.sshConfig()
+	if err != nil || d.Anew || t.Anew || t.Identity != "" { // with a key of its own: ssh may log in with another
+		return nil, sshconfig.Destination{}
+	}
+	return c, sshconfig.Destination{Alias: t.alias(), User: t.User, Port: t.Port, Jump: t.Jump}
 }
 
 // joinAt uses the connection whose socket is at path, if it answers.
@@ -47,6 +58,7 @@ func (l *link) joinAt(ctx context.Context, path string) bool {
 	client, session, err := throughMaster(ctx, path)
 	if err != nil {
 		l.d.say(t, "ssh's connection at %s is not used: %v", path, err)
+		l.stuck = !errors.Is(err, syscall.ECONNREFUSED)
 		return false
 	}
 	l.client, l.first, l.master = client, session, path
@@ -66,18 +78,11 @@ func ownSocket(path string) bool {
 
 // throughMaster opens a session, which shows that the server answers.
 func throughMaster(ctx context.Context, path string) (*ssh.Client, *ssh.Session, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	client, err := overMaster(ctx, path)
 	if err != nil {
 		return nil, nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = closeQuietly(conn) })
-	c, chans, reqs, err := ssh.NewControlClientConn(conn)
-	if err != nil {
-		stop()
-		_ = closeQuietly(conn)
-		return nil, nil, err
-	}
-	client := ssh.NewClient(c, chans, reqs)
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
 	session, err := client.NewSession()
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
@@ -87,6 +92,24 @@ func throughMaster(ctx context.Context, path string) (*ssh.Client, *ssh.Session,
 		return nil, nil, fmt.Errorf("open session: %w", err)
 	}
 	return client, session, nil
+}
+
+// overMaster greets the ssh that listens at path, which shows that it has a connection.
+func overMaster(ctx context.Context, path string) (*ssh.Client, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = closeQuietly(conn) })
+	c, chans, reqs, err := ssh.NewControlClientConn(conn)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = closeQuietly(conn)
+		return nil, err
+	}
+	return ssh.NewClient(c, chans, reqs), nil
 }
 
 // session opens one, or takes the one that a master has opened.

@@ -28,6 +28,7 @@ import (
 type sshServer struct {
 	keys    []ssh.Signer // host keys; empty: one ed25519
 	accept  func(user string, key ssh.PublicKey) bool
+	secret  string // a password that is taken, too; "": none is
 	banner  string
 	profile string // shell code in front of every command
 	path    string // directory in front of PATH
@@ -105,6 +106,14 @@ func (s *sshServer) serve(conn net.Conn) {
 			}
 		},
 		BannerCallback: func(ssh.ConnMetadata) string { return s.banner },
+	}
+	if s.secret != "" {
+		config.PasswordCallback = func(_ ssh.ConnMetadata, have []byte) (*ssh.Permissions, error) {
+			if string(have) != s.secret {
+				return nil, errors.New("not this password")
+			}
+			return &ssh.Permissions{}, nil
+		}
 	}
 	for _, k := range s.keys {
 		config.AddHostKey(k)

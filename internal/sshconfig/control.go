@@ -67,6 +67,22 @@ func (c *Config) controlPath(ctx context.Context, d Destination, o options, r *R
 	return path
 }
 
+// Starts says whether ssh, when it logs in to d, keeps the connection for others once the command
+// that it ran has ended (ssh_config(5): ControlMaster auto or yes, and ControlPersist). One that
+// has to be confirmed at each use (ask) is none. ssh is asked; without it the answer is no.
+func (c *Config) Starts(ctx context.Context, d Destination) bool {
+	var by []string
+	if d.Jump != "" {
+		by = []string{"-J", d.Jump}
+	}
+	o, err := c.ask(ctx, d, &oddity{what: "ControlMaster"}, by...)
+	if err != nil {
+		return false
+	}
+	persist := o.get("controlpersist") // yes, no, or seconds
+	return slices.Contains([]string{"auto", "true", "yes"}, o.get("controlmaster")) && persist != "" && persist != "no"
+}
+
 func (c *Config) askControl(ctx context.Context, d Destination, more ...string) string {
 	asked, err := c.ask(ctx, d, &oddity{what: "ControlPath"}, more...)
 	if err != nil {

@@ -70,3 +70,29 @@ func TestControlByWayOf(t *testing.T) {
 		}
 	}
 }
+
+// TestStarts: as the configuration has it, not as the presence of a word has it.
+func TestStarts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config")
+	for config, want := range map[string]bool{
+		"Host *\n ControlMaster auto\n ControlPersist 10m\n":                          true,
+		"Host *\n ControlMaster yes\n ControlPersist yes\n":                           true,
+		"Host *\n ControlMaster=auto\n ControlPersist=0\n":                            true,
+		"Host *\n ControlMaster auto\n":                                               false, // ends with the command
+		"Host *\n ControlMaster auto\n ControlPersist no\n":                           false,
+		"Host *\n ControlMaster autoask\n ControlPersist 10m\n":                       false,
+		"Host *\n ControlMaster no\n ControlPersist 10m\n":                            false,
+		"Host *\n ControlPersist 10m\n":                                               false,
+		"Host db\n ControlMaster auto\nHost *\n ControlPersist 10m\n":                 false,
+		"Host web\n ControlMaster no\nHost *\n ControlMaster auto\n ControlPersist 1": false,
+	} {
+		writeText(t, path, config)
+		c, err := Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have := c.Starts(t.Context(), Destination{Alias: "web", User: "carl"}); have != want {
+			t.Errorf("%q: have %v", config, have)
+		}
+	}
+}

@@ -117,6 +117,7 @@ func (a *Page) PrintServer(v *ServerDetail) error {
 		{"mtu ", digits(v.MTU)},
 		{"endpoint ", v.endpoint()},
 		{"own subnet ", v.Subnet},
+		{"connected through ", v.Connected},
 		{"wireguard ", v.WireGuard},
 		{"host key ", v.HostKey},
 		{"machine ", v.Machine},

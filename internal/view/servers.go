@@ -33,6 +33,7 @@ type Server struct {
 	WireGuard  string   `json:"wireguard,omitempty"`  // what makes its devices: kernel, userspace
 	Generation uint64   `json:"generation,omitempty"` // last confirmed
 	Confirmed  string   `json:"confirmed,omitempty"`  // when, RFC 3339
+	Connected  string   `json:"connected,omitempty"`  // the socket of a connection of ssh's that commands go through
 	State      string   `json:"state"`                // ready, pending, new
 }
 
@@ -94,12 +95,12 @@ func Servers(c *state.Cluster, pending []string) []Server {
 func (a *Page) ServerTable(views []Server) *screen.Table {
 	t := &screen.Table{Whole: a.Wide(), Head: []string{"NAME", "ADDRESS", "INTERFACE", "UNDERLAY", "MTU", "NETWORKS", "STATE"}}
 	if a.Wide() {
-		t.Head = append(t.Head, "SUBNET", "ARCH", "INIT", "WIREGUARD", "ENDPOINT", "JUMP", "GENERATION", "CONFIRMED")
+		t.Head = append(t.Head, "SUBNET", "ARCH", "INIT", "WIREGUARD", "ENDPOINT", "JUMP", "CONNECTED", "GENERATION", "CONFIRMED")
 	}
 	for _, v := range views {
 		row := []string{v.Name, v.target(), v.Interface, v.Underlay, digits(v.MTU), strings.Join(v.Networks, " "), v.State}
 		if a.Wide() {
-			row = append(row, v.Subnet, v.Arch, v.Init, v.WireGuard, v.endpoint(), v.Jump, digits(v.Generation), v.Confirmed)
+			row = append(row, v.Subnet, v.Arch, v.Init, v.WireGuard, v.endpoint(), v.Jump, v.Connected, digits(v.Generation), v.Confirmed)
 		}
 		t.Add(row...)
 	}

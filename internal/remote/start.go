@@ -1,0 +1,101 @@
+package remote
+
+import (
+	"context"
+	"os/exec"
+	"slices"
+	"syscall"
+)
+
+// Where ssh's configuration keeps connections for others (ControlMaster, ControlPersist) and none
+// is up, flock logs in itself, and has ssh make one when the work is done: the next command finds
+// it. Where flock cannot log in and ssh can, as with a password or GSSAPI, ssh makes it first.
+
+// startsOne is what a login of ssh's has, beside the way, that is to lead to a connection for
+// others: a command that ends at once. Where another has made one in the meantime the command
+// goes through that, and nothing stays behind. It opens no ports, and runs nothing else; flock has
+// checked the host key, and asked about one that is new.
+var startsOne = []string{"-n", "-T", "-o", "StrictHostKeyChecking=yes", "-o", "RemoteCommand=none", "-o", "PermitLocalCommand=no", "-o", "ClearAllForwardings=yes", "-o", "ConnectTimeout=15"}
+
+// starting are the arguments of such a login to t.
+func (d *Dialer) starting(t Target, asks bool) []string {
+	args := slices.Clone(startsOne)
+	if !asks {
+		args = append(args, "-o", "BatchMode=yes")
+	}
+	return append(append(args, d.SSHArgs(t)...), "true")
+}
+
+// wants finds out whether ssh is to make a connection to t, while flock does its work. The
+// channel has one answer; nil: no.
+func (d *Dialer) wants(ctx context.Context, t Target) chan bool {
+	c, to := d.masters(t)
+	if c == nil {
+		return nil
+	}
+	ctx, out := context.WithoutCancel(ctx), make(chan bool, 1)
+	go func() { out <- c.Control(ctx, to) != "" && c.Starts(ctx, to) }()
+	return out
+}
+
+// leaveMaster has ssh log in once more, in the background, if its connection is to stay. What it
+// would have to ask for, it goes without: flock has just asked.
+func (l *link) leaveMaster() {
+	t := l.route.target
+	if l.wanted == nil || l.broken() != nil || !<-l.wanted || !l.d.mayStart(l.route) {
+		return
+	}
+	//nolint:noctx // it outlives flock: ConnectTimeout and the server's LoginGraceTime bound it
+	cmd := exec.Command("ssh", l.d.starting(t, false)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal, and no Ctrl-C of flock's
+	if err := cmd.Start(); err != nil {
+		return // the next command logs in, as this one did
+	}
+	l.d.say(t, "ssh makes a connection for the commands that follow")
+	go func() { _ = cmd.Wait() }()
+}
+
+// mayStart says whether ssh may make a connection by r now: one by each way, and few by way of
+// one jump host, where each costs a login (see maxStarts).
+func (d *Dialer) mayStart(r *route) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.started == nil {
+		d.started = map[string]int{}
+	}
+	by := "by way of " + r.Jump
+	if d.started[r.ID()] > 0 || r.Jump+r.Proxy != "" && d.started[by] >= maxStarts {
+		return false
+	}
+	d.started[r.ID()]++
+	d.started[by]++
+	return true
+}
+
+// byMaster has ssh log in where flock cannot, and says whether its connection is used then. It
+// asks on the terminal, if there is one, for one server at a time.
+func (l *link) byMaster(ctx context.Context) bool {
+	t := l.route.target
+	c, to := l.d.masters(t)
+	if c == nil || l.stuck || !c.Starts(ctx, to) {
+		return false
+	}
+	path := c.Control(ctx, to)
+	if path == "" {
+		return false
+	}
+	asks := l.d.Secret != nil
+	if asks {
+		l.d.meeting.Lock()
+		defer l.d.meeting.Unlock()
+	} else {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.d.timeout()*2)
+		defer cancel()
+	}
+	if text, err := l.d.ssh(ctx, l.d.starting(t, asks), asks); err != nil {
+		l.d.say(t, "ssh cannot log in either: %s", text)
+		return false
+	}
+	return ownSocket(path) && l.joinAt(ctx, path)
+}
