@@ -67,13 +67,15 @@ func (s *session) routes(r spec.Request) ([]spec.UnderlayRoute, error) {
 func (s *session) capture(ctx context.Context, ask *spec.CaptureRequest) (reply *spec.Reply, err error) {
 	began := time.Now()
 	switch {
-	case ask == nil || s.caught == nil && ask.Device == "":
+	case ask == nil || s.caught == nil && ask.Device+ask.Bridge == "":
 		return nil, errors.New("capture: the request does not say where")
-	case s.caught == nil:
+	case s.caught == nil || ask.Bridge != "":
+		s.caught.Close()
 		if s.caught, err = probe.OpenCapture(ask); err != nil {
 			return nil, err
 		}
 	}
+	s.caught.Send(ask.Send)
 	out, err := s.caught.Read(ctx, ask.Within)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,11 @@ type CaptureRequest struct {
 	Packets []uint64 `json:",omitempty"`
 
 	Within time.Duration `json:",omitempty"` // how long packets are gathered for the answer
+
+	// Bridge, in place of Device, makes a port of it, as a container's. It goes when another request
+	// names a bridge, and with the session. Send are frames that come in by it, each in base64.
+	Bridge string   `json:",omitempty"`
+	Send   []string `json:",omitempty"`
 }
 
 // CaptureReply answers a CaptureRequest.

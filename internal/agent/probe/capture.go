@@ -27,6 +27,7 @@ const (
 // Capture takes packets of a device, in and out, from when it is opened.
 type Capture struct {
 	fd       int
+	port     int // a TAP device on a bridge; -1: none
 	ethernet bool
 	lost     int
 	room     []byte // for one packet
@@ -35,17 +36,25 @@ type Capture struct {
 // OpenCapture begins to take packets of r's device. On a bridge, and on any other device that
 // frames pass on their way to others, it sees those, too: the device is promiscuous until Close.
 func OpenCapture(r *spec.CaptureRequest) (*Capture, error) {
-	dev, err := net.InterfaceByName(r.Device)
-	if err != nil {
-		return nil, hint.Errorf(r.Device, "flock apply", "there is no device %s", r.Device)
+	c, name := &Capture{fd: -1, port: -1, ethernet: true}, r.Device
+	if r.Bridge != "" {
+		var err error
+		if name, err = c.plug(r.Bridge); err != nil {
+			c.Close()
+			return nil, err
+		}
 	}
-	c := &Capture{fd: -1, ethernet: true}
+	dev, err := net.InterfaceByName(name)
+	if err != nil {
+		c.Close()
+		return nil, hint.Errorf(name, "flock apply", "there is no device %s", name)
+	}
 	at := &unix.SockaddrLinklayer{Ifindex: dev.Index} // without a protocol nothing comes yet
 	if err := c.open(unix.SOCK_RAW, at); err != nil {
 		return nil, err
 	}
-	name, err := unix.Getsockname(c.fd)
-	if link, ok := name.(*unix.SockaddrLinklayer); err == nil && ok {
+	own, err := unix.Getsockname(c.fd)
+	if link, ok := own.(*unix.SockaddrLinklayer); err == nil && ok {
 		c.ethernet = link.Hatype == unix.ARPHRD_ETHER || link.Hatype == unix.ARPHRD_LOOPBACK
 	}
 	program := r.Frames
@@ -103,9 +112,14 @@ func (c *Capture) begin(program []uint64, at *unix.SockaddrLinklayer) error {
 
 // Close ends the capture.
 func (c *Capture) Close() {
-	if c != nil && c.fd >= 0 {
-		unix.Close(c.fd) //nolint:errcheck // nothing is lost
-		c.fd = -1
+	if c == nil {
+		return
+	}
+	for _, fd := range []*int{&c.fd, &c.port} {
+		if *fd >= 0 {
+			unix.Close(*fd) //nolint:errcheck // nothing is lost
+			*fd = -1
+		}
 	}
 }
 
@@ -113,7 +127,6 @@ func (c *Capture) Close() {
 func (c *Capture) Read(ctx context.Context, within time.Duration) (*spec.CaptureReply, error) {
 	out, end := &spec.CaptureReply{Ethernet: c.ethernet}, time.Now().Add(within)
 	var data []byte
-	const slice = 20 * time.Millisecond // after which an end of the session is noticed
 	for {
 		// What is stamped before this is in the socket already.
 		now := time.Now()
@@ -130,15 +143,11 @@ func (c *Capture) Read(ctx context.Context, within time.Duration) (*spec.Capture
 		if full {
 			out.Until = min(out.Until, last)
 		}
-		wait := min(end.Sub(now), slice)
-		if full || wait <= 0 {
+		if full || !now.Before(end) {
 			break
 		}
-		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}, int(wait/time.Millisecond)+1); err != nil && !errors.Is(err, unix.EINTR) { //nolint:gosec // a descriptor
-			return nil, fmt.Errorf("wait for packets: %w", err)
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		if _, err := awaitAny(ctx, []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}, end); err != nil { //nolint:gosec // a descriptor
+			return nil, err
 		}
 	}
 	// Reading them sets the kernel's counters to zero.

@@ -91,10 +91,13 @@ func Measure(ctx context.Context, echoes []spec.Echo) ([]spec.Echoed, []netip.Ad
 		out = append(out, w.Echoed)
 	}
 	callers := make([]netip.Addr, 0, len(m.callers))
-	for a := range m.callers {
-		callers = append(callers, a)
+	for a := range m.callers { // a hundred at most, and sorting them all at once is 4 KB of the agent
+		i := 0
+		for i < len(callers) && callers[i].Less(a) {
+			i++
+		}
+		callers = slices.Insert(callers, i, a)
 	}
-	slices.SortFunc(callers, netip.Addr.Compare)
 	return out, callers, err
 }
 
@@ -107,20 +110,14 @@ func openRaw(from netip.Addr) (int, error) {
 	if from.Is6() {
 		proto, level, option = unix.IPPROTO_ICMPV6, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
 	}
-	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, proto)
+	fd, err := openAt(family, unix.SOCK_RAW, proto, at)
 	if err != nil {
 		return -1, err
 	}
-	// All ways send and answer at one time: what the kernel holds by default are 90 large packets.
-	for _, buffer := range []int{unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE} {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, buffer, echoBuffer) // less loses some, which is seen
-	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, echoBuffer) // less loses some, which is seen
 	err = unix.SetsockoptInt(fd, level, option, unix.IP_PMTUDISC_PROBE)
 	if err == nil && from.Is6() {
 		err = unix.SetsockoptInt(fd, level, unix.IPV6_DONTFRAG, 1)
-	}
-	if err == nil {
-		err = unix.Bind(fd, at)
 	}
 	if err != nil {
 		unix.Close(fd) //nolint:errcheck // nothing is lost
@@ -292,19 +289,13 @@ func (m *measure) hear(ctx context.Context, end time.Time, whole bool) error {
 		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}) //nolint:gosec // a descriptor
 		from = append(from, a)
 	}
-	const slice = 20 * time.Millisecond // after which an end of the session is noticed
 	for over := false; !over && (whole || m.left > 0); {
-		wait := min(time.Until(end), slice)
-		over = wait <= 0
-		n, err := unix.Poll(fds, max(0, int((wait+time.Millisecond-1)/time.Millisecond)))
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("wait for echoes: %w", err)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
+		var err error
+		if over, err = awaitAny(ctx, fds, end); err != nil {
+			return err
 		}
 		for i := range fds {
-			if n > 0 && fds[i].Revents != 0 {
+			if fds[i].Revents != 0 {
 				m.take(int(fds[i].Fd), from[i])
 			}
 		}
@@ -313,6 +304,18 @@ func (m *measure) hear(ctx context.Context, end time.Time, whole bool) error {
 		m.since, m.left = len(m.sent), 0 // what comes later is not waited for
 	}
 	return nil
+}
+
+// awaitAny waits for something to read, until end at most, and says whether that has come. It
+// returns early: often enough that an end of the session is noticed.
+func awaitAny(ctx context.Context, fds []unix.PollFd, end time.Time) (over bool, err error) {
+	const slice = 20 * time.Millisecond
+	wait := min(time.Until(end), slice)
+	_, err = unix.Poll(fds, max(0, int((wait+time.Millisecond-1)/time.Millisecond)))
+	if err == nil || errors.Is(err, unix.EINTR) {
+		err = ctx.Err()
+	}
+	return wait <= 0, err
 }
 
 // take reads what a socket has.
