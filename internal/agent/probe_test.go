@@ -3,7 +3,9 @@
 package agent
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -164,3 +166,39 @@ func TestMeasure(t *testing.T) {
 }
 
 func first[T, U any](a T, _ U) T { return a }
+
+// TestPortOfABridge: what is sent by the port comes in as a container's, answers come out of it, and
+// nothing of it stays.
+func TestPortOfABridge(t *testing.T) {
+	f := newFleet(t)
+	f.bring(1)
+	all := []uint64{0x06<<48 | 1<<16}
+	// Who has 10.0.4.1 (RFC 826), from 10.0.4.9.
+	ask := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x6a, 0x0c, 0, 0, 0, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, 0x6a, 0x0c, 0, 0, 0, 9, 10, 0, 4, 9, 0, 0, 0, 0, 0, 0, 10, 0, 4, 1)
+	answer := []byte{0, 1, 8, 0, 6, 4, 0, 2}
+	before := f.servers[0].sh("ip -br link")
+	f.servers[0].do(func() {
+		c, err := probe.OpenCapture(&spec.CaptureRequest{Bridge: "vxl0", Frames: all})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		for heard := false; !heard && t.Context().Err() == nil; {
+			c.Send([]string{base64.StdEncoding.EncodeToString(ask)})
+			r, err := c.Read(t.Context(), 50*time.Millisecond)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			data, err := base64.StdEncoding.DecodeString(r.Data)
+			heard = err == nil && bytes.Contains(data, answer)
+		}
+		if _, err := probe.OpenCapture(&spec.CaptureRequest{Bridge: "vxl9", Frames: all}); err == nil || !strings.Contains(err.Error(), "vxl9") {
+			t.Errorf("of a bridge that is not there: %v", err)
+		}
+	})
+	if after := f.servers[0].sh("ip -br link"); after != before {
+		t.Errorf("want as before\n%s\nhave\n%s", before, after)
+	}
+}

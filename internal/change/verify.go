@@ -26,6 +26,8 @@ type Verification struct {
 	Drifted []Server            // that are not as the cluster file says, with what differs
 	Untried map[string]int      // by network, how many legs from and to those were not tried
 	Bare    map[string][]string // by network, members without an address in it, which were not tried
+
+	Services []*verify.Service // what new containers get on the members' bridges
 }
 
 // Verify sends packets between all members of networks, of all without names, and changes
@@ -61,8 +63,9 @@ func (e *Engine) Verify(ctx context.Context, names []string, all, bulk bool) (*V
 	v.leaveOut(r)
 	v.try(ctx, r, there)
 	if bulk {
-		v.flow(ctx, r, all)
+		verify.Flow(v.Legs, all, r.bulk(ctx))
 	}
+	v.serve(ctx, r, names)
 	return v, ctx.Err()
 }
 

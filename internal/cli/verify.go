@@ -30,6 +30,11 @@ second back (no server has part in more than two at once; in a network of more t
 each sends to its neighbours in a ring): some faults let echoes pass and stop data. Members that
 accept no connection are not tried by it.
 
+At last each member's bridge gets a new port for a moment, by which the server says what a new
+container would: it asks for an address by DHCP (or router advertisements), up to the offer, and
+the network's resolver for a name. Nobody notes a lease. Of members whose path to the server with
+the network's DHCP is lost nothing is asked.
+
 Members that have no address of the network are tried by what they have in the subnets that it
 deals them, or that they share: on a bridge of setsubnet, on Docker's. Those without any are named.
 

@@ -163,7 +163,8 @@ var rooms = map[string]room{
 		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "os", "os/exec"},
 	},
 	"internal/verify": {
-		ours:   []string{"internal/ground", "internal/spec", "internal/state"},
+		ours:   []string{"internal/capture", "internal/ground", "internal/spec", "internal/state"},
+		theirs: []string{xNet},
 		never:  "what is tried follows from specs, whatever kind of network they come from",
 		banned: impure,
 	},

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/verify"
 )
 
 // sent is the packet that is really sent.
@@ -97,28 +98,12 @@ func askFor(src, dst netip.Addr) []byte {
 	return append(out, dst.AsSlice()...)
 }
 
-// checksum is that of TCP, UDP and ICMP (RFC 1071), with the addresses where they count.
+// checksum is that of TCP, UDP and ICMP, with the addresses where they count.
 func (t *Trace) checksum(b []byte) uint16 {
-	var sum uint32
-	add := func(b []byte) {
-		for i := 0; i < len(b); i += 2 {
-			word := uint32(b[i]) << 8
-			if i+1 < len(b) {
-				word |= uint32(b[i+1])
-			}
-			sum += word
-		}
+	if t.Protocol == protoICMP {
+		return verify.Checksum(netip.Addr{}, netip.Addr{}, 0, b)
 	}
-	if t.Protocol != protoICMP {
-		add(t.sent.src.AsSlice())
-		add(t.sent.dst.AsSlice())
-		sum += uint32(len(b)) + uint32(t.Protocol) //nolint:gosec // small
-	}
-	add(b)
-	for sum>>16 != 0 {
-		sum = sum&0xffff + sum>>16
-	}
-	return ^uint16(sum) //nolint:gosec // folded
+	return verify.Checksum(t.sent.src, t.sent.dst, byte(t.Protocol), b) //nolint:gosec // one of IP's
 }
 
 // Taps are the servers at which the packet is listened for, by what each is asked.

@@ -24,12 +24,24 @@ type VerifyDoc struct {
 type verifiedDoc struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"`
-	State   string   `json:"state"` // passes, lost, broken, stalls, lossy, narrow: the worst of its legs; untried
+	State   string   `json:"state"` // passes, lost, broken, stalls, lossy, narrow: the worst of its legs; silent: those pass, on a bridge DHCP or names fail; untried
 	Legs    []legDoc `json:"paths"`
 	Untried int      `json:"untried,omitempty"` // paths from and to absent servers
 	Bare    []string `json:"bare,omitempty"`    // members without an address in the network, not tried
 	Next    string   `json:"next,omitempty"`
 	Says    []string `json:"says,omitempty"` // what is wrong, as a sentence
+
+	Bridges []bridgeDoc `json:"bridges,omitempty"` // where containers get addresses
+}
+
+// bridgeDoc is what a new container gets on a member's bridge.
+type bridgeDoc struct {
+	Server string `json:"server"`
+	Bridge string `json:"bridge"`
+	By     string `json:"by"`    // the server whose DHCP and DNS they are
+	DHCP   bool   `json:"dhcp"`  // an address of each family that is handed out
+	Names  bool   `json:"names"` // the resolver's answer, to all who have an address to ask from
+	Error  string `json:"error,omitempty"`
 }
 
 type legDoc struct {
@@ -58,6 +70,7 @@ type Verified struct {
 	untried    int  // legs from and to servers that are absent
 	bare       []string
 	drifted    map[string]bool // servers that are not as the cluster file says
+	services   []*verify.Service
 }
 
 // VerifiedOf are the networks of v, in order of name; those without a leg come too.
@@ -79,6 +92,9 @@ func VerifiedOf(v *change.Verification) []*Verified {
 	for name := range v.Untried {
 		add(name)
 	}
+	for _, s := range v.Services {
+		add(s.Network).services = append(add(s.Network).services, s)
+	}
 	for _, t := range v.Legs {
 		d := add(t.Network)
 		d.legs = append(d.legs, t)
@@ -97,21 +113,34 @@ func VerifiedOf(v *change.Verification) []*Verified {
 	return out
 }
 
-// Bad says whether a leg of the network is not as it should be.
-func (d *Verified) Bad() bool { return len(d.legs) > 0 && d.state() != verify.Passes }
+// Bad says whether a leg of the network, or a bridge, is not as it should be.
+func (d *Verified) Bad() bool { return d.state() != verify.Passes && d.state() != untried }
+
+const untried = "untried"
 
 func (d *Verified) state() string {
-	if len(d.legs) == 0 {
-		return "untried"
+	worst := verify.Worst(d.legs)
+	switch {
+	case worst == verify.Passes && slices.ContainsFunc(d.services, func(s *verify.Service) bool { return !s.Well() }):
+		return verify.Silent
+	case len(d.legs) == 0:
+		return untried
 	}
-	return verify.Worst(d.legs)
+	return worst
 }
 
 // head is the network in one line.
 func (d *Verified) head() string { return fmt.Sprintf("%s (%s): %s", d.Name, d.Type, d.summary()) }
 
-// summary says how many paths are as they should be.
+// summary says how many paths are as they should be, and what answers on bridges.
 func (d *Verified) summary() string {
+	if words := verify.SumServices(d.services); words != "" {
+		return d.paths() + ", " + words
+	}
+	return d.paths()
+}
+
+func (d *Verified) paths() string {
 	switch {
 	case len(d.legs) == 0 && d.untried > 0:
 		return Plural(d.untried, "path") + " not tried, a server is absent"

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -47,6 +48,8 @@ func (d *Verified) Says() (says []string, next string) {
 			}
 		}
 	}
+	silent, mend := verify.SaysServices(d.services, d.drifted)
+	says = append(says, silent...)
 	if more := len(says) - saysMost; more > 0 {
 		says = append(says[:saysMost:saysMost], fmt.Sprintf("and %d more; -o json lists all paths", more))
 	}
@@ -58,6 +61,7 @@ func (d *Verified) Says() (says []string, next string) {
 	case least >= d.leastMTU() && d.settable:
 		next = fmt.Sprintf("flock setnetwork %s --mtu %d", d.Name, least)
 	}
+	next = cmp.Or(next, mend)
 	return says, next
 }
 
@@ -172,6 +176,13 @@ func VerifyDocOf(v *change.Verification, list []*Verified) VerifyDoc {
 				t.From, t.To, e.From.String(), e.To.String(), t.State(), t.Sent, t.Heard,
 				float64(t.Min) / 1e6, float64(t.Median) / 1e6, e.MTU, t.Passes, t.Rate(),
 			})
+		}
+		for _, s := range d.services {
+			b := bridgeDoc{s.Server, s.Bridge, s.By, s.Leases(), s.Names(), ""}
+			if s.Err != nil {
+				b = bridgeDoc{s.Server, s.Bridge, s.By, false, false, s.Err.Error()}
+			}
+			n.Bridges = append(n.Bridges, b)
 		}
 		doc.Networks = append(doc.Networks, n)
 	}
