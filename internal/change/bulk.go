@@ -2,6 +2,7 @@ package change
 
 import (
 	"context"
+	"slices"
 
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
@@ -37,6 +38,7 @@ func (v *Verification) serve(ctx context.Context, r *run, names []string) {
 		}
 	}
 	for _, name := range names {
+		v.Outside = append(v.Outside, verify.Strays(v.Cluster, r.compiled, name, plans)...)
 		for _, s := range verify.Services(v.Cluster, r.compiled, name, plans, v.Legs) {
 			of[r.peers[s.Server]] = append(of[r.peers[s.Server]], s)
 			v.Services = append(v.Services, s)
@@ -59,4 +61,36 @@ func (v *Verification) serve(ctx context.Context, r *run, names []string) {
 		}
 		return true, nil
 	})
+}
+
+// watch has servers look for packets of encrypted networks below these, until what it returns is
+// called.
+func (v *Verification) watch(ctx context.Context, r *run, there []*peer, names []string) (end func()) {
+	there = slices.Clone(there)
+	ask := func(of func(*peer) *spec.CaptureRequest, took func(*peer, *spec.CaptureReply)) {
+		for i, res := range remote.Each(ctx, there, max(1, len(there)), func(ctx context.Context, p *peer) (*spec.CaptureReply, error) {
+			if q := of(p); q != nil && p.err == nil {
+				return p.captures(ctx, r.e)(q)
+			}
+			return nil, nil
+		}) {
+			if res.Err == nil && res.Value != nil { // an error here is no news about packets
+				took(there[i], res.Value)
+			}
+		}
+	}
+	device := map[*peer]string{}
+	of := func(p *peer) *spec.CaptureRequest { return verify.Watch(v.Cluster, r.compiled, p.name, names) }
+	ask(of, func(p *peer, _ *spec.CaptureReply) { device[p] = of(p).Device })
+	return func() {
+		ask(func(p *peer) *spec.CaptureRequest {
+			if device[p] == "" {
+				return nil
+			}
+			return &spec.CaptureRequest{}
+		}, func(p *peer, reply *spec.CaptureReply) {
+			leaks, _ := verify.Leaks(v.Cluster, names, p.name, device[p], reply)
+			v.Outside = append(v.Outside, leaks...)
+		})
+	}
 }

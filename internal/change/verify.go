@@ -28,6 +28,7 @@ type Verification struct {
 	Bare    map[string][]string // by network, members without an address in it, which were not tried
 
 	Services []*verify.Service // what new containers get on the members' bridges
+	Outside  []verify.Outside  // packets and routes that must not be
 }
 
 // Verify sends packets between all members of networks, of all without names, and changes
@@ -61,10 +62,12 @@ func (e *Engine) Verify(ctx context.Context, names []string, all, bulk bool) (*V
 		}
 	}
 	v.leaveOut(r)
+	watch := v.watch(ctx, r, there, names)
 	v.try(ctx, r, there)
 	if bulk {
 		verify.Flow(v.Legs, all, r.bulk(ctx))
 	}
+	watch()
 	v.serve(ctx, r, names)
 	return v, ctx.Err()
 }

@@ -35,6 +35,9 @@ container would: it asks for an address by DHCP (or router advertisements), up t
 the network's resolver for a name. Nobody notes a lease. Of members whose path to the server with
 the network's DHCP is lost nothing is asked.
 
+What must not be is looked for, too: packets of an encrypted network on the device below it as
+they are, and routes into a network's subnets that are not flock's.
+
 Members that have no address of the network are tried by what they have in the subnets that it
 deals them, or that they share: on a bridge of setsubnet, on Docker's. Those without any are named.
 

@@ -24,7 +24,7 @@ type VerifyDoc struct {
 type verifiedDoc struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"`
-	State   string   `json:"state"` // passes, lost, broken, stalls, lossy, narrow: the worst of its legs; silent: those pass, on a bridge DHCP or names fail; untried
+	State   string   `json:"state"` // passes, lost, broken, stalls, lossy, narrow: the worst of its legs; clear, astray: packets leave it; silent: those pass, on a bridge DHCP or names fail; untried
 	Legs    []legDoc `json:"paths"`
 	Untried int      `json:"untried,omitempty"` // paths from and to absent servers
 	Bare    []string `json:"bare,omitempty"`    // members without an address in the network, not tried
@@ -71,6 +71,7 @@ type Verified struct {
 	bare       []string
 	drifted    map[string]bool // servers that are not as the cluster file says
 	services   []*verify.Service
+	outside    []verify.Outside
 }
 
 // VerifiedOf are the networks of v, in order of name; those without a leg come too.
@@ -94,6 +95,9 @@ func VerifiedOf(v *change.Verification) []*Verified {
 	}
 	for _, s := range v.Services {
 		add(s.Network).services = append(add(s.Network).services, s)
+	}
+	for _, o := range v.Outside {
+		add(o.Network).outside = append(add(o.Network).outside, o)
 	}
 	for _, t := range v.Legs {
 		d := add(t.Network)
@@ -121,6 +125,8 @@ const untried = "untried"
 func (d *Verified) state() string {
 	worst := verify.Worst(d.legs)
 	switch {
+	case len(d.outside) > 0:
+		return d.outside[0].State()
 	case worst == verify.Passes && slices.ContainsFunc(d.services, func(s *verify.Service) bool { return !s.Well() }):
 		return verify.Silent
 	case len(d.legs) == 0:

@@ -49,7 +49,8 @@ func (d *Verified) Says() (says []string, next string) {
 		}
 	}
 	silent, mend := verify.SaysServices(d.services, d.drifted)
-	says = append(says, silent...)
+	outside, back := verify.SaysOutside(d.outside, d.drifted)
+	says = slices.Concat(outside, says, silent)
 	if more := len(says) - saysMost; more > 0 {
 		says = append(says[:saysMost:saysMost], fmt.Sprintf("and %d more; -o json lists all paths", more))
 	}
@@ -61,7 +62,7 @@ func (d *Verified) Says() (says []string, next string) {
 	case least >= d.leastMTU() && d.settable:
 		next = fmt.Sprintf("flock setnetwork %s --mtu %d", d.Name, least)
 	}
-	next = cmp.Or(next, mend)
+	next = cmp.Or(back, next, mend)
 	return says, next
 }
 
