@@ -123,7 +123,7 @@ func (f *fleet) measureAll(n, mtu int) (echoes [][]spec.Echoed, callers []string
 						ask = append(ask, spec.Echo{From: own(i), To: own(j), MTU: mtu})
 					}
 				}
-				out, from, err := probe.Measure(context.Background(), ask)
+				out, from, err := probe.Measure(context.Background(), ask, 0)
 				if err != nil {
 					f.t.Error(err)
 				}

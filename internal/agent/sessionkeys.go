@@ -96,7 +96,7 @@ func (s *session) probe(ctx context.Context, r spec.Request) (*spec.Reply, error
 
 // measure sends the echoes that r asks for.
 func measure(ctx context.Context, r spec.Request) (*spec.Reply, error) {
-	echoes, callers, err := probe.Measure(ctx, r.Echoes)
+	echoes, callers, err := probe.Measure(ctx, r.Echoes, r.Times)
 	return &spec.Reply{Echoes: echoes, Callers: callers}, err
 }
 

@@ -281,5 +281,5 @@ func flowed(asked *spec.BulkRequest, have *spec.BulkReply) bool {
 // credible says whether have can be an answer to asked.
 func credible(asked spec.Echo, have spec.Echoed) bool {
 	return have.Echo == asked && have.Heard >= 0 && have.Heard <= have.Sent && have.Passes >= 0 && have.Passes <= asked.MTU &&
-		have.Min >= 0 && have.Min <= have.Median
+		have.Min >= 0 && have.Min <= have.Median && (have.P90 == 0 || have.Median <= have.P90 && have.P90 <= have.P99)
 }

@@ -46,6 +46,7 @@ type fleet struct {
 	corrupts uint64            // what those add to the sums of s1
 	closed   bool              // no member accepts a connection
 	measured bool              // echoes to hushed are answered
+	times    int               // how many echoes were asked for on each way
 	admitted []int             // how many addresses each listener was told
 
 	drops int    // how many more probes are not answered

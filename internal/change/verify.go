@@ -31,9 +31,16 @@ type Verification struct {
 	Outside  []verify.Outside  // packets and routes that must not be
 }
 
+// Effort is how much a verification tries.
+type Effort struct {
+	All   bool // no pair of a large network is left out
+	Data  bool // TCP data is sent, too
+	Bench bool // many echoes, and data of one pair of a server at a time: what is measured counts
+}
+
 // Verify sends packets between all members of networks, of all without names, and changes
-// nothing. With all, no pair of a large network is left out; with bulk, TCP data is sent, too.
-func (e *Engine) Verify(ctx context.Context, names []string, all, bulk bool) (*Verification, error) {
+// nothing.
+func (e *Engine) Verify(ctx context.Context, names []string, effort Effort) (*Verification, error) {
 	c, compiled, err := e.read(ctx)
 	if err != nil {
 		return nil, err
@@ -52,7 +59,7 @@ func (e *Engine) Verify(ctx context.Context, names []string, all, bulk bool) (*V
 	}
 	there := v.look(ctx, r)
 	for _, name := range names {
-		legs, bare := verify.Legs(c, compiled, name, all)
+		legs, bare := verify.Legs(c, compiled, name, effort.All)
 		if len(legs) == 0 {
 			v.Without = append(v.Without, name)
 		}
@@ -63,9 +70,9 @@ func (e *Engine) Verify(ctx context.Context, names []string, all, bulk bool) (*V
 	}
 	v.leaveOut(r)
 	watch := v.watch(ctx, r, there, names)
-	v.try(ctx, r, there)
-	if bulk {
-		verify.Flow(v.Legs, all, r.bulk(ctx))
+	v.try(ctx, r, there, effort)
+	if effort.Data {
+		verify.Flow(v.Legs, effort.All, effort.Bench, r.bulk(ctx))
 	}
 	watch()
 	v.serve(ctx, r, names)
@@ -98,7 +105,7 @@ func (v *Verification) look(ctx context.Context, r *run) []*peer {
 }
 
 // try has all servers send at one time, so that each hears who calls it.
-func (v *Verification) try(ctx context.Context, r *run, there []*peer) {
+func (v *Verification) try(ctx context.Context, r *run, there []*peer, effort Effort) {
 	of := map[string][]int{}
 	for i, t := range v.Legs {
 		of[t.From] = append(of[t.From], i)
@@ -106,6 +113,9 @@ func (v *Verification) try(ctx context.Context, r *run, there []*peer) {
 	there = slices.DeleteFunc(there, func(p *peer) bool { return len(of[p.name]) == 0 })
 	replies := remote.Each(ctx, there, len(there), func(ctx context.Context, p *peer) (*spec.Reply, error) {
 		req := &spec.Request{Op: spec.OpMeasure, Want: p.want, Holder: r.e.Holder}
+		if effort.Bench {
+			req.Times = spec.EchoMost
+		}
 		for _, i := range of[p.name] {
 			req.Echoes = append(req.Echoes, v.Legs[i].Leg.Echo)
 		}

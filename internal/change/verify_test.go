@@ -19,6 +19,7 @@ import (
 // measure hears everybody but the hushed address, whose requests arrive.
 func (f *fleet) measure(name string, r *spec.Request) *spec.Reply {
 	reply := &spec.Reply{}
+	f.times = r.Times
 	for _, e := range r.Echoes {
 		out := spec.Echoed{Echo: e, Sent: 5, Heard: 5, Min: time.Millisecond, Median: 2 * time.Millisecond, Passes: e.MTU}
 		if f.measured {
@@ -68,7 +69,7 @@ func verifyWorld(t *testing.T, members int) (*fleet, *Engine) {
 func TestVerify(t *testing.T) {
 	f, e := verifyWorld(t, 3)
 	f.hushed = "10.0.4.252"
-	v, err := e.Verify(t.Context(), nil, false, false)
+	v, err := e.Verify(t.Context(), nil, Effort{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +89,7 @@ func TestVerify(t *testing.T) {
 		}
 	}
 	f.servers["s2"].away = true
-	if v, err = e.Verify(t.Context(), []string{"vx1"}, false, false); err != nil || len(v.Legs) != 2 || v.Untried["vx1"] != 4 || len(v.Absent) != 1 || !errors.Is(v.Absent[0].Err, remote.ErrUnreachable) {
+	if v, err = e.Verify(t.Context(), []string{"vx1"}, Effort{}); err != nil || len(v.Legs) != 2 || v.Untried["vx1"] != 4 || len(v.Absent) != 1 || !errors.Is(v.Absent[0].Err, remote.ErrUnreachable) {
 		t.Errorf("without s2: %+v, %v", v, err)
 	}
 }
@@ -97,7 +98,7 @@ func TestVerify(t *testing.T) {
 func TestVerifyBelievesWhatCanBe(t *testing.T) {
 	f, e := verifyWorld(t, 2)
 	f.lies = true
-	v, err := e.Verify(t.Context(), []string{"vx1"}, false, false)
+	v, err := e.Verify(t.Context(), []string{"vx1"}, Effort{})
 	if err != nil || len(v.Legs) != 0 || v.Untried["vx1"] != 2 || len(v.Absent) != 2 || !strings.Contains(v.Absent[0].Err.Error(), "it measured something else") {
 		t.Errorf("have %+v, %v", v, err)
 	}
@@ -131,7 +132,7 @@ func (f *fleet) flow(name string, r *spec.Request) *spec.Reply {
 func TestVerifyOfClosedMembers(t *testing.T) {
 	f, e := verifyWorld(t, 3)
 	f.closed = true
-	v, err := e.Verify(t.Context(), []string{"vx1"}, false, true)
+	v, err := e.Verify(t.Context(), []string{"vx1"}, Effort{Data: true})
 	if err != nil || verify.Worst(v.Legs) != verify.Passes {
 		t.Fatalf("%s, %v", verify.Worst(v.Legs), err)
 	}
@@ -156,7 +157,7 @@ func TestVerifyByData(t *testing.T) {
 	} {
 		f, e := verifyWorld(t, 3)
 		f.sums = map[string]uint64{"s1": 7}
-		v, err := e.Verify(t.Context(), []string{"vx1"}, false, false)
+		v, err := e.Verify(t.Context(), []string{"vx1"}, Effort{})
 		if err != nil || len(v.Legs) != 6 {
 			t.Fatal(v, err)
 		}
@@ -164,7 +165,7 @@ func TestVerifyByData(t *testing.T) {
 		f.stalls, f.corrupts = test.stalls, uint64(test.corrupts) //nolint:gosec // small
 		f.measured = true
 		f.hushed = "10.0.4.253"
-		if v, err = e.Verify(t.Context(), []string{"vx1"}, false, true); err != nil {
+		if v, err = e.Verify(t.Context(), []string{"vx1"}, Effort{Data: true}); err != nil {
 			t.Fatal(err)
 		}
 		if have := strings.Count(f.takeTried(), ",") + 1; have != 6+test.sent {
@@ -178,5 +179,17 @@ func TestVerifyByData(t *testing.T) {
 				t.Errorf("%s: %s to %s: %v", test.what, l.From, l.To, l.BadSums)
 			}
 		}
+	}
+}
+
+// TestVerifyBench: many echoes are asked for, and of one server no two pairs send data at once.
+func TestVerifyBench(t *testing.T) {
+	f, e := verifyWorld(t, 3)
+	v, err := e.Verify(t.Context(), []string{"vx1"}, Effort{Data: true, Bench: true})
+	if err != nil || f.times != spec.EchoMost || verify.Worst(v.Legs) != verify.Passes {
+		t.Errorf("%d echoes, %v, %v", f.times, v, err)
+	}
+	if have := strings.Count(f.takeTried(), ",") + 1; have != 6+3 {
+		t.Errorf("want 6 ways and 3 pairs, have %d in all", have)
 	}
 }

@@ -121,7 +121,7 @@ func (s *scripted) Containers(context.Context, string) ([]spec.Container, error)
 }
 
 // Verify answers that there was nothing to try.
-func (s *scripted) Verify(ctx context.Context, networks []string, _, _ bool) (*change.Verification, error) {
+func (s *scripted) Verify(ctx context.Context, networks []string, _ change.Effort) (*change.Verification, error) {
 	s.contacts++
 	c, err := s.store.Load(ctx)
 	return &change.Verification{Cluster: c, Without: networks}, err

@@ -24,7 +24,7 @@ type Engine interface {
 	Status(ctx context.Context, networks, servers []string) (*change.Outcome, error)
 	Purge(ctx context.Context, server string, login state.Server) (*spec.Report, error)
 	Containers(ctx context.Context, server string) ([]spec.Container, error)
-	Verify(ctx context.Context, networks []string, all, bulk bool) (*change.Verification, error)
+	Verify(ctx context.Context, networks []string, effort change.Effort) (*change.Verification, error)
 	Each(ctx context.Context, servers []string, line string, out, errs func(server string) io.Writer) ([]change.Ran, error)
 	Probe(ctx context.Context, servers []string, ports []int) (*change.Probing, error)
 	Doctor(ctx context.Context, servers []string, mend map[string][]string) (*change.Diagnosis, error)

@@ -12,12 +12,16 @@ type Echo struct {
 	MTU      int // bytes of an IP packet that is to pass in one piece; 0: that is not tried
 }
 
+// EchoMost is how many requests may be sent on one way: a second of them.
+const EchoMost = 100
+
 // Echoed is what came of an Echo.
 type Echoed struct {
 	Echo        Echo
 	Sent, Heard int
-	// Min and Median are of the round trips; 0 without any.
-	Min, Median time.Duration `json:",omitempty"`
+	// Min and Median are of the round trips, and what 90 and 99 of a hundred do not exceed; 0
+	// without any.
+	Min, Median, P90, P99 time.Duration `json:",omitempty"`
 	// Passes is the largest IP packet that got through in one piece, in bytes, at most
 	// MTU; 0 if that was not tried.
 	Passes int `json:",omitempty"`

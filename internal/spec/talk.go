@@ -54,6 +54,7 @@ type Request struct {
 
 	Probes []Probe `json:",omitempty"` // probe
 	Echoes []Echo  `json:",omitempty"` // measure
+	Times  int     `json:",omitempty"` // measure: requests on each way, at most EchoMost; 0: a few
 
 	Bulk *BulkRequest `json:",omitempty"` // bulk
 

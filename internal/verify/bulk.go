@@ -20,9 +20,14 @@ type bulk struct {
 }
 
 // Flow sends data on the legs of rounds, one round after the other, and again, alone, on those
-// where not all of it arrived. Who accepts no connection is not asked twice.
-func Flow(legs []Tried, all bool, ask AskBulk) {
-	rounds := Bulks(legs, all)
+// where not all of it arrived. Who accepts no connection is not asked twice. With alone, no server
+// has part in more than one test at a time.
+func Flow(legs []Tried, all, alone bool, ask AskBulk) {
+	most := bulkOnce
+	if alone {
+		most = 1
+	}
+	rounds := Bulks(legs, all, most)
 	b := &bulk{legs: legs, ask: ask, port: map[netip.Addr]int{}, bad: map[string]uint64{}}
 	b.listen(slices.Concat(rounds...))
 	var again []int

@@ -3,14 +3,14 @@ package verify
 // Bulk data loads servers and lines: it is sent between few at once.
 const (
 	bulkAll  = 12 // members of a network between all of whom data is sent
-	bulkOnce = 2  // of how many tests a server has part at one time
+	bulkOnce = 2  // of how many tests a server has part at one time; of one where it counts how fast they are
 )
 
 // Bulks are the legs, as indexes, on which data is sent: one way of each pair (data goes there
 // and back), by the first family that answers. Of a network with many members each has two, all
-// in one ring, unless all is set. They come in rounds: no server has part in more than two of one
-// round.
-func Bulks(legs []Tried, all bool) [][]int {
+// in one ring, unless all is set. They come in rounds: no server has part in more than most tests
+// of one round.
+func Bulks(legs []Tried, all bool, most int) [][]int {
 	members, place := map[string]int{}, map[[2]string]int{}
 	for _, t := range legs {
 		at := [2]string{t.Network, t.From}
@@ -40,7 +40,7 @@ func Bulks(legs []Tried, all bool) [][]int {
 		var round, later []int
 		for _, i := range left {
 			from, to := legs[i].From, legs[i].To
-			if busy[from] == bulkOnce || busy[to] == bulkOnce {
+			if busy[from] == most || busy[to] == most {
 				later = append(later, i)
 				continue
 			}

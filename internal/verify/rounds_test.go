@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func TestBulks(t *testing.T) {
 	}{{1, false, 0}, {2, false, 1}, {3, false, 3}, {bulkAll, false, bulkAll * (bulkAll - 1) / 2}, {bulkAll + 1, false, bulkAll + 1}, {40, true, 780}} {
 		legs := answered(test.members)
 		pairs, each := map[string]bool{}, map[string]int{}
-		rounds := Bulks(legs, test.all)
+		rounds := Bulks(legs, test.all, bulkOnce)
 		for _, round := range rounds {
 			busy := map[string]int{}
 			for _, i := range round {
@@ -62,8 +63,48 @@ func TestBulks(t *testing.T) {
 			lost[i].Heard = 0
 		}
 	}
-	if rounds := Bulks(lost, false); fmt.Sprint(rounds) != "[[0]]" {
+	if rounds := Bulks(lost, false, bulkOnce); fmt.Sprint(rounds) != "[[0]]" {
 		t.Errorf("with a silent member: %v", rounds)
+	}
+}
+
+// TestBulksAlone: where it counts how fast data is, no server has part in two tests at once.
+func TestBulksAlone(t *testing.T) {
+	t.Parallel()
+	legs, pairs := answered(10), 0
+	rounds := Bulks(legs, false, 1)
+	for _, round := range rounds {
+		busy := map[string]bool{}
+		for _, i := range round {
+			pairs++
+			if busy[legs[i].From] || busy[legs[i].To] {
+				t.Errorf("%s and %s are busy in %v", legs[i].From, legs[i].To, round)
+			}
+			busy[legs[i].From], busy[legs[i].To] = true, true
+		}
+	}
+	if pairs != 45 || len(rounds) > 17 {
+		t.Errorf("%d pairs in %d rounds", pairs, len(rounds))
+	}
+}
+
+// TestBench: a line a path in order of names, the rate of a pair with both.
+func TestBench(t *testing.T) {
+	t.Parallel()
+	legs := answered(3)
+	for i := range legs {
+		legs[i].Sent, legs[i].Heard = 100, 99
+		legs[i].Median, legs[i].P90, legs[i].P99 = time.Millisecond, 2*time.Millisecond, 30*time.Millisecond
+		if legs[i].From == "s1" && legs[i].To == "s2" {
+			legs[i].Flow = &spec.Flowed{Whole: true, Out: 1e6, Back: 1e6, Took: time.Second}
+		}
+	}
+	legs[0].Heard = 0
+	have := fmt.Sprint(Bench(legs))
+	for _, want := range []string{"[n s0 s1 - - - 100 -]", "[n s1 s2 1.00 2.00 30.00 1 16.0]", "[n s2 s1 1.00 2.00 30.00 1 16.0]", "[n s2 s0 1.00 2.00 30.00 1 -]"} {
+		if !strings.Contains(have, want) {
+			t.Errorf("want %s in %s", want, have)
+		}
 	}
 }
 

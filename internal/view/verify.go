@@ -54,6 +54,8 @@ type legDoc struct {
 	Heard       int     `json:"heard"`
 	Min         float64 `json:"min_ms"`
 	Median      float64 `json:"median_ms"`
+	P90         float64 `json:"p90_ms"`
+	P99         float64 `json:"p99_ms"`
 	MTU         int     `json:"mtu,omitempty"`    // bytes that should pass in one piece
 	Passes      int     `json:"passes,omitempty"` // bytes that do
 	// Rate is of TCP data there and back, one after the other; 0: none was sent on this path.
@@ -272,6 +274,18 @@ func (a *Page) PrintVerification(list []*Verified, drifted []change.Server) erro
 		}
 	}
 	return a.printDrift(drifted)
+}
+
+// PrintBench prints what was measured on each path.
+func (a *Page) PrintBench(v *change.Verification) error {
+	t := &screen.Table{Whole: a.Wide(), Head: verify.BenchHead()}
+	for _, row := range verify.Bench(v.Legs) {
+		t.Add(row...)
+	}
+	if err := a.Print(a.Out, "\n"); err != nil {
+		return err
+	}
+	return t.Write(a.Out, a.TableWidth())
 }
 
 // printDrift says which servers are not as the cluster file says, a line for each.

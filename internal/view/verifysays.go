@@ -175,7 +175,7 @@ func VerifyDocOf(v *change.Verification, list []*Verified) VerifyDoc {
 			e := t.Leg.Echo
 			n.Legs = append(n.Legs, legDoc{
 				t.From, t.To, e.From.String(), e.To.String(), t.State(), t.Sent, t.Heard,
-				float64(t.Min) / 1e6, float64(t.Median) / 1e6, e.MTU, t.Passes, t.Rate(),
+				float64(t.Min) / 1e6, float64(t.Median) / 1e6, float64(t.P90) / 1e6, float64(t.P99) / 1e6, e.MTU, t.Passes, t.Rate(),
 			})
 		}
 		for _, s := range d.services {

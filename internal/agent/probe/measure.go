@@ -59,9 +59,9 @@ type request struct {
 	answered  bool
 }
 
-// Measure sends echoes and says what came back, and whose requests came in meanwhile. Only
-// the first octets of a packet that is sent are not zero.
-func Measure(ctx context.Context, echoes []spec.Echo) ([]spec.Echoed, []netip.Addr, error) {
+// Measure sends echoes, so many times each (0: a few), and says what came back, and whose requests
+// came in meanwhile. Only the first octets of a packet that is sent are not zero.
+func Measure(ctx context.Context, echoes []spec.Echo, times int) ([]spec.Echoed, []netip.Addr, error) {
 	m := &measure{sockets: map[netip.Addr]int{}, callers: map[netip.Addr]bool{}, id: uint16(os.Getpid())} //nolint:gosec // the lower half will do
 	defer func() {
 		for _, fd := range m.sockets {
@@ -82,7 +82,7 @@ func Measure(ctx context.Context, echoes []spec.Echo) ([]spec.Echoed, []netip.Ad
 		}
 		m.sockets[e.From] = fd
 	}
-	err := m.roundTrips(ctx)
+	err := m.roundTrips(ctx, min(times, spec.EchoMost))
 	if err == nil {
 		err = m.sizes(ctx)
 	}
@@ -126,21 +126,25 @@ func openRaw(from netip.Addr) (int, error) {
 	return fd, nil
 }
 
-// roundTrips sends echoTimes requests on every way, and more on those that lose some: what
-// counts there is what the second look shows.
-func (m *measure) roundTrips(ctx context.Context) error {
+// roundTrips sends requests on every way, and more on those that lose some: what counts there is
+// what the second look shows.
+func (m *measure) roundTrips(ctx context.Context, times int) error {
 	var all, lossy []int
+	every := againEvery
+	if times == 0 {
+		times, every = echoTimes, echoEvery
+	}
 	for i := range m.ways {
 		all = append(all, i)
 	}
-	err := m.echoes(ctx, all, echoTimes, echoEvery)
+	err := m.echoes(ctx, all, times, every)
 	for i, w := range m.ways {
 		if w.Heard < w.Sent {
 			lossy = append(lossy, i)
 		}
 	}
 	if err == nil && len(lossy) > 0 {
-		err = m.echoes(ctx, lossy, againTimes, againEvery)
+		err = m.echoes(ctx, lossy, max(times, againTimes), againEvery)
 	}
 	return err
 }
@@ -167,7 +171,7 @@ func (m *measure) echoes(ctx context.Context, on []int, times int, every time.Du
 		w := &m.ways[i]
 		if w.Heard = len(w.trips); w.Heard > 0 {
 			slices.Sort(w.trips)
-			w.Min, w.Median = w.trips[0], w.trips[len(w.trips)/2]
+			w.Min, w.Median, w.P90, w.P99 = w.trips[0], w.trips[w.Heard/2], w.trips[w.Heard*9/10], w.trips[w.Heard*99/100]
 		}
 	}
 	return err

@@ -93,7 +93,7 @@ func TestWhatLosesIsTriedAgain(t *testing.T) {
 	for i := range m.ways {
 		m.ways[i].Echo = spec.Echo{From: at, To: at}
 	}
-	if err := m.roundTrips(t.Context()); err != nil {
+	if err := m.roundTrips(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	sent := []int{m.ways[0].Sent, m.ways[1].Sent, len(m.sent)}
