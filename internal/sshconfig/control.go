@@ -71,6 +71,9 @@ func (c *Config) controlPath(ctx context.Context, d Destination, o options, r *R
 // that it ran has ended (ssh_config(5): ControlMaster auto or yes, and ControlPersist). One that
 // has to be confirmed at each use (ask) is none. ssh is asked; without it the answer is no.
 func (c *Config) Starts(ctx context.Context, d Destination) bool {
+	if !slices.ContainsFunc(c.entries, func(e entry) bool { return e.key == "controlmaster" }) {
+		return false
+	}
 	var by []string
 	if d.Jump != "" {
 		by = []string{"-J", d.Jump}

@@ -94,5 +94,8 @@ func TestStarts(t *testing.T) {
 		if have := c.Starts(t.Context(), Destination{Alias: "web", User: "carl"}); have != want {
 			t.Errorf("%q: have %v", config, have)
 		}
+		if asked := len(c.asked.answers) > 0; asked != strings.Contains(config, "ControlMaster") {
+			t.Errorf("%q: ssh was asked: %v", config, asked)
+		}
 	}
 }

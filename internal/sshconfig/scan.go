@@ -99,6 +99,9 @@ func (s *scan) line(line string, e entry) (what string, included *oddity) {
 	}
 	e.key = strings.ToLower(m[1])
 	switch {
+	case e.key == "controlmaster": // in any form: ssh is asked about it (see Starts)
+		s.entries = append(s.entries, e)
+		return "", nil
 	case e.key == "host", e.key == "match", e.key == "include", e.key == "canonicalizehostname", slices.Contains(keywords, e.key):
 	default:
 		return "", nil // flock does not use this keyword
