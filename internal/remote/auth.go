@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -70,6 +71,8 @@ type login struct {
 	r *route
 	p *patience
 
+	byHand atomic.Bool // the last key that signed took a person: a passphrase was typed, or it is on a token
+
 	mu  sync.Mutex
 	err error // why a key that was wanted could not be used
 }
@@ -133,7 +136,10 @@ func (l *login) agent() []ssh.Signer {
 	}
 	out := make([]ssh.Signer, len(a.signers))
 	for i, s := range a.signers {
-		out[i] = l.patient(s.PublicKey(), func() (ssh.Signer, error) { return s, nil })
+		out[i] = l.patient(s.PublicKey(), func() (ssh.Signer, error) {
+			l.byHand.Store(onToken(s.PublicKey()))
+			return s, nil
+		})
 	}
 	return out
 }
@@ -149,7 +155,11 @@ func (l *login) identity(k *keyFile, held []ssh.Signer) (s ssh.Signer, ask bool,
 	if k.err != nil {
 		return nil, false, fmt.Errorf("%w: %w", ErrAuth, k.err)
 	}
-	unlock := func() (ssh.Signer, error) { return k.unlock(l.d.secret()) }
+	unlock := func() (ssh.Signer, error) {
+		signer, err := k.unlock(l.d.secret())
+		l.byHand.Store(k.typed.Load())
+		return signer, err
+	}
 	pub := k.pub
 	if pub == nil { // an old format that encrypts the public half too
 		if !l.r.Named {

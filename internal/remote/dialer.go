@@ -47,6 +47,7 @@ type Dialer struct {
 	paths     paths         // directories on servers; zero: the real ones
 	keepalive time.Duration // between two keepalives of SSH; 0: defaultKeepalive
 	beat      time.Duration // between two heartbeats of a session; 0: wire.Beat
+	wait      time.Duration // for what ssh's config says of masters, at the end; 0: wantsWithin
 	step      time.Duration // how long an agent may take to answer; 0: lookWithin, workWithin
 
 	meeting sync.Mutex // held while the operator is asked

@@ -27,6 +27,7 @@ type keyFile struct {
 	pem    []byte        // encrypted; nil otherwise
 	err    error         // why there is no key here
 	locked atomic.Bool   // using it means asking for its passphrase
+	typed  atomic.Bool   // its passphrase was typed
 
 	mu     sync.Mutex // guards below; held while the operator is asked
 	signer ssh.Signer // nil while locked, or with public
@@ -129,6 +130,7 @@ func (k *keyFile) unlock(secret func(string) ([]byte, error)) (ssh.Signer, error
 		if err == nil {
 			k.signer = signer
 			k.locked.Store(false)
+			k.typed.Store(true)
 			return signer, nil
 		}
 		if !errors.Is(err, x509.IncorrectPasswordError) {

@@ -27,6 +27,7 @@ type link struct {
 	master string        // the socket of ssh's connection that this one goes through; "": it is our own
 	first  *ssh.Session  // of a master, which showed that it is alive; nil once it was used
 	stuck  bool          // a master is there, and hangs: ssh would wait for it
+	byHand bool          // a person had a part in the login
 	wanted chan bool     // whether ssh is to make a master when this one ends; nil: no
 
 	once  sync.Once
@@ -59,7 +60,7 @@ func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, er
 		l.close()
 		return nil, err
 	}
-	if l.master == "" && !l.stuck {
+	if l.master == "" && !l.stuck && !l.byHand {
 		l.wanted = d.wants(ctx, t)
 	}
 	go l.keepalive()
@@ -102,7 +103,7 @@ func (l *link) login(ctx context.Context) error {
 	client, err := handshake(ctx, conn, l.route.Addr(), config)
 	switch {
 	case err == nil:
-		l.client = client
+		l.client, l.byHand = client, auth.byHand.Load()
 		l.d.say(l.route.target, "logged in as %s@%s in %s", l.route.User, l.route.Addr(), time.Since(start).Round(time.Millisecond))
 		return nil
 	case hostKeyErr != nil:

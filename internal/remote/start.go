@@ -1,10 +1,16 @@
 package remote
 
 import (
+	"cmp"
 	"context"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Where ssh's configuration keeps connections for others (ControlMaster, ControlPersist) and none
@@ -34,20 +40,49 @@ func (d *Dialer) wants(ctx context.Context, t Target) chan bool {
 		return nil
 	}
 	ctx, out := context.WithoutCancel(ctx), make(chan bool, 1)
-	go func() { out <- c.Control(ctx, to) != "" && c.Starts(ctx, to) }()
+	go func() { out <- canListen(c.Control(ctx, to)) && c.Starts(ctx, to) }()
 	return out
 }
 
+// canListen says whether ssh can make a socket at path.
+func canListen(path string) bool {
+	return path != "" && len(path) <= longestSocket && unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK) == nil
+}
+
+// Bounds of connections that ssh makes in the background.
+const (
+	wantsWithin = time.Second // how long a command waits at its end for what the configuration says
+	mostStarted = 64          // how many logins one command has begun at most
+
+	// graceTime is how long a person has who is asked: sshd's LoginGraceTime if nothing else is
+	// configured (sshd_config(5)).
+	graceTime = 2 * time.Minute
+)
+
+// bounded runs ssh with its arguments for a minute at most: neither ConnectTimeout nor a server
+// that hangs ends a login. What ssh has put into the background by then stays.
+const bounded = `ssh "$@" & p=$!
+{ sleep 60 & s=$!; trap 'kill $s; exit' TERM; wait $s; kill $p; } & w=$!
+wait $p; kill $w`
+
 // leaveMaster has ssh log in once more, in the background, if its connection is to stay. What it
-// would have to ask for, it goes without: flock has just asked.
+// would have to ask for, it goes without.
 func (l *link) leaveMaster() {
 	t := l.route.target
-	if l.wanted == nil || l.broken() != nil || !<-l.wanted || !l.d.mayStart(l.route) {
+	if l.wanted == nil || l.broken() != nil {
 		return
 	}
-	//nolint:noctx // it outlives flock: ConnectTimeout and the server's LoginGraceTime bound it
-	cmd := exec.Command("ssh", l.d.starting(t, false)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal, and no Ctrl-C of flock's
+	select {
+	case wanted := <-l.wanted:
+		if !wanted || !l.d.mayStart(l.route) {
+			return
+		}
+	case <-time.After(cmp.Or(l.d.wait, wantsWithin)):
+		return // the next command may have more luck
+	}
+	cmd := exec.Command("/bin/sh", append([]string{"-c", bounded, "ssh"}, l.d.starting(t, false)...)...) //nolint:noctx // it outlives flock
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}                                                 // no terminal, and no Ctrl-C of flock's
+	cmd.Env = append(os.Environ(), "SSH_ASKPASS_REQUIRE=never")                                          // for jump hosts, too
 	if err := cmd.Start(); err != nil {
 		return // the next command logs in, as this one did
 	}
@@ -63,12 +98,17 @@ func (d *Dialer) mayStart(r *route) bool {
 	if d.started == nil {
 		d.started = map[string]int{}
 	}
-	by := "by way of " + r.Jump
-	if d.started[r.ID()] > 0 || r.Jump+r.Proxy != "" && d.started[by] >= maxStarts {
+	const all = ""
+	by := "by way of " + r.Jump + r.Proxy
+	direct := r.Jump+r.Proxy == ""
+	if d.started[r.ID()] > 0 || d.started[all] >= mostStarted || !direct && d.started[by] >= maxStarts {
 		return false
 	}
 	d.started[r.ID()]++
-	d.started[by]++
+	d.started[all]++
+	if !direct {
+		d.started[by]++
+	}
 	return true
 }
 
@@ -81,18 +121,17 @@ func (l *link) byMaster(ctx context.Context) bool {
 		return false
 	}
 	path := c.Control(ctx, to)
-	if path == "" {
+	if !canListen(path) {
 		return false
 	}
-	asks := l.d.Secret != nil
+	asks, within := l.d.Secret != nil, l.d.timeout()*2
 	if asks {
+		within = graceTime
 		l.d.meeting.Lock()
 		defer l.d.meeting.Unlock()
-	} else {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, l.d.timeout()*2)
-		defer cancel()
 	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	if text, err := l.d.ssh(ctx, l.d.starting(t, asks), asks); err != nil {
 		l.d.say(t, "ssh cannot log in either: %s", text)
 		return false

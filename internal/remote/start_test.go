@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -18,6 +19,7 @@ func keeping(t *testing.T, s *sshServer, keep string) (l *laptop, socket string)
 	t.Helper()
 	dir := t.TempDir()
 	l = newLaptop(t, s)
+	l.wait = time.Minute
 	l.config(t, "Host *\n  IdentityFile "+l.identity+"\n  IdentityAgent none\n  ControlPath "+filepath.Join(dir, "%r@%h:%p")+"\n  "+keep+"\n")
 	host, port, _ := net.SplitHostPort(s.addr)
 	socket = filepath.Join(dir, "root@"+host+":"+port)
@@ -63,7 +65,7 @@ func TestSSHMakesAConnection(t *testing.T) {
 	if n := l.says(t, s, s.target()); n != 0 {
 		t.Errorf("the next command: %d logins", n)
 	}
-	if l.started[""] != 0 || len(l.started) > 2 {
+	if l.started[""] != 1 {
 		t.Errorf("started %v", l.started)
 	}
 }
@@ -98,6 +100,50 @@ func TestSSHMakesNone(t *testing.T) {
 		t.Errorf("beside one that hangs: %v", l.started)
 	}
 	listener.Close()
+
+	l = newLaptop(t, s)
+	l.config(t, "Host *\n  IdentityFile "+l.identity+"\n  IdentityAgent none\n  ControlMaster auto\n  ControlPersist 60\n  ControlPath "+l.dir+"/none/%r@%h:%p\n")
+	l.says(t, s, s.target())
+	if len(l.started) > 0 {
+		t.Errorf("without a directory for the socket: %v", l.started)
+	}
+}
+
+// TestSSHMakesNoneByHand: what a person must type or touch, ssh could not ask for.
+func TestSSHMakesNoneByHand(t *testing.T) {
+	s := (&sshServer{}).start(t)
+	l, _ := keeping(t, s, "ControlMaster auto\n  ControlPersist 60")
+	if err := os.Remove(l.identity); err != nil {
+		t.Fatal(err)
+	}
+	writeKey(t, l.identity, "open sesame")
+	l.Secret = func(string) ([]byte, error) { return []byte("open sesame"), nil }
+	if n := l.says(t, s, s.target()); n != 1 || len(l.started) > 0 {
+		t.Errorf("%d logins, started %v", n, l.started)
+	}
+}
+
+// TestStartIsBounded: ssh that hangs is ended, and where it ends by itself nothing stays.
+func TestStartIsBounded(t *testing.T) {
+	for name, test := range map[string]struct{ ssh, sleep string }{
+		"hangs": {"exec tail -f /dev/null", "exec /bin/sleep 0.2"},
+		"ends":  {"exit 0", "exec tail -f /dev/null"},
+	} {
+		dir := t.TempDir()
+		for program, text := range map[string]string{"ssh": test.ssh, "sleep": test.sleep} {
+			if err := os.WriteFile(filepath.Join(dir, program), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", bounded, "ssh", "s1")
+		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput() // ends when all have closed it
+		if ctx.Err() != nil {
+			t.Errorf("%s: %v: %s", name, err, out)
+		}
+	}
 }
 
 // TestFewAtAJumpHost: each connection by way of a jump host costs a login there.
@@ -117,6 +163,19 @@ func TestFewAtAJumpHost(t *testing.T) {
 	}
 	if started != maxStarts {
 		t.Errorf("%d at once", started)
+	}
+	started = 0
+	for i := range 2 * mostStarted {
+		r, err := d.route(t.Context(), Target{Name: "s", Host: netip4(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.mayStart(r) {
+			started++
+		}
+	}
+	if started != mostStarted-maxStarts {
+		t.Errorf("%d by one command", started+maxStarts)
 	}
 }
 
