@@ -41,8 +41,8 @@ func joinCommand(name string, n *state.Network, server string) string {
 	return Filled(strings.TrimSuffix(command, " SERVER"), name, "")
 }
 
-// joining is the command that makes server a member of n.
-func joining(n *state.Network, name, server string) string {
+// Joining is the command that makes server a member of n.
+func Joining(n *state.Network, name, server string) string {
 	command := meaning(n).commands.join
 	if command == "" {
 		command = "flock listnetworks NAME"

@@ -186,7 +186,7 @@ func (g *grounds) check(n *state.Network, s share) error {
 	c, p := g.c, s.subnet
 	switch {
 	case !g.members[s.network][s.server]:
-		return hint.Errorf("", joining(n, s.network, s.server), "share %s: %s is not a member of %s", p, s.server, s.network)
+		return hint.Errorf("", Joining(n, s.network, s.server), "share %s: %s is not a member of %s", p, s.server, s.network)
 	case p.Bits() == 0, p.Addr().IsMulticast(), p.Addr().IsLoopback(), p.Addr().IsLinkLocalUnicast(), p.Addr().Is4In6():
 		return hint.Errorf("", "share a subnet that containers can have"+ground.ShareSpace.Example(c, p), "%s cannot be shared", p)
 	case p.Bits() <= ground.Widest && !ground.IsForced(n, state.Share{Server: s.server, Subnet: s.subnet}):
