@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/trace"
@@ -24,7 +25,7 @@ func (e *Engine) Trace(ctx context.Context, from, to, proto string) (*Traced, er
 	if err != nil {
 		return nil, err
 	}
-	t, err := trace.New(c, compiled, from, to, proto)
+	t, err := trace.New(c, compiled, network.Joining, from, to, proto)
 	if err != nil {
 		return nil, inputError{err}
 	}
@@ -35,13 +36,20 @@ func (e *Engine) Trace(ctx context.Context, from, to, proto string) (*Traced, er
 	}
 	out, random := &Traced{}, make([]byte, 16)
 	_, _ = rand.Read(random)
-	out.Result = t.Run(func(reqs map[string][]*spec.Request) map[string][]*spec.Reply { return out.ask(ctx, r, reqs) }, random)
+	out.Result = t.Run(ctx, func(reqs map[string][]*spec.Request) map[string][]*spec.Reply { return out.ask(ctx, r, reqs) }, random)
+	if err := out.Result.Refusal; err != nil {
+		return nil, inputError{err}
+	}
 	return out, ctx.Err()
 }
 
-// ask asks servers, each one thing after the other, and notes who does not answer.
+// ask asks servers, each one thing after the other, and notes who does not answer: that one is
+// not asked again.
 func (o *Traced) ask(ctx context.Context, r *run, reqs map[string][]*spec.Request) map[string][]*spec.Reply {
 	out, names := map[string][]*spec.Reply{}, slices.Sorted(maps.Keys(reqs))
+	names = slices.DeleteFunc(names, func(name string) bool {
+		return slices.ContainsFunc(o.Absent, func(s Server) bool { return s.Name == name })
+	})
 	for i, res := range remote.Each(ctx, names, r.e.parallel(), func(ctx context.Context, name string) (replies []*spec.Reply, err error) {
 		p := r.peers[name]
 		err = p.dial(ctx, r.e, r.c)

@@ -23,7 +23,8 @@ no look-up shows. Nothing is changed.
 FROM and TO are SERVER, SERVER:CONTAINER (as 'listnet' names it) or an address. Between two
 servers it goes by their first network in common; the address of a server below leads there.
 
-Exit status 4 when the packet does not arrive, 3 when a server on the way cannot be reached.
+Exit status 4 when the packet does not arrive, 3 when that is not known as a server on the way
+cannot be reached.
 
   flock trace s1 s2
   flock trace s1:c1 s2:web tcp/443
@@ -68,5 +69,12 @@ func (a *app) trace(ctx context.Context, from, to, proto string) error {
 	if err != nil {
 		return err
 	}
-	return a.lookedAt(found.Absent, !found.Result.Reaches)
+	r := found.Result
+	if r.Guilty() != nil || r.Reaches && r.Sent { // others were not needed
+		for _, s := range found.Absent {
+			a.Report(s.Err)
+		}
+		found.Absent = nil
+	}
+	return a.lookedAt(found.Absent, !r.Reaches)
 }

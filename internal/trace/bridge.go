@@ -23,10 +23,7 @@ func (w *walker) holds(a netip.Addr) string {
 // portOf is the port that leads to a container with an address on a server.
 func (w *walker) portOf(server string, a netip.Addr) (f *found, known bool) {
 	list, known := w.list(server)
-	if !known {
-		return nil, false
-	}
-	return containerWith(list, a, ""), true
+	return containerWith(list, a, ""), known
 }
 
 // hardwareOf is the MAC of an address by what the server says that has it; false when that must
@@ -68,7 +65,7 @@ func (w *walker) across(server string, bridge, in *link, next netip.Addr, mac st
 	} else if mac != "" {
 		w.ok(server, "neighbour "+next.String(), "%s on %s", mac, bridge.Name)
 	}
-	network := cmp.Or(w.network(server, bridge.Name), w.t.networkOf(next))
+	network := cmp.Or(w.network(server, bridge.Name), w.t.placed(next).Network)
 	if mac == "" {
 		w.unanswered(server, bridge, next, network)
 		return
@@ -106,6 +103,10 @@ func (w *walker) kindOf(server string, l *link) string {
 
 // unanswered stops at an address that nobody answers for.
 func (w *walker) unanswered(server string, bridge *link, next netip.Addr, network string) {
+	if w.silent != "" {
+		w.lack(Need{Server: w.silent, containers: true})
+		return
+	}
 	where := cmp.Or(network, bridge.Name)
 	says := "nobody on %s answers for it: no server and no running container has it"
 	if target := w.holds(next); target != "" {
@@ -133,7 +134,7 @@ func (w *walker) portFor(server string, bridge, in *link, next netip.Addr, mac, 
 		away := w.kindOf(server, l) == spec.VXLAN
 		local := w.kindOf(server, l) == "veth" || w.kindOf(server, l) == "tun"
 		if target != "" && (away && target == server || local && target != server) {
-			w.fail(server, "fdb "+mac, "on "+server+": bridge fdb del "+mac+" dev "+l.Name+" master",
+			w.fail(server, "fdb "+mac, runOn(server, "bridge", "fdb", "del", mac, "dev", l.Name, "master"),
 				"%s sends frames to %s out by %s, but %s is on %s: the entry is stale", bridge.Name, mac, l.Name, next, target)
 			return nil, false
 		}
@@ -153,7 +154,7 @@ func (w *walker) portFor(server string, bridge, in *link, next netip.Addr, mac, 
 		l := f.link(c.Port)
 		if l == nil || l.Master != bridge.Index {
 			e := End{Server: server, Container: c.container}
-			w.fail(server, "port "+c.Port, w.mend(server, c.Port, "on "+server+": ip link set "+c.Port+" master "+bridge.Name), "it leads to %s and is no port of %s", e, bridge.Name)
+			w.fail(server, "port "+c.Port, w.mend(server, c.Port, runOn(server, "ip", "link", "set", c.Port, "master", bridge.Name)), "it leads to %s and is no port of %s", e, bridge.Name)
 			return nil, false
 		}
 		w.ok(server, "bridge "+bridge.Name, "floods frames to %s: to %s, too", mac, l.Name)
@@ -247,7 +248,7 @@ func (w *walker) frame(server string, port *link, next netip.Addr, mac string, p
 		if l := w.wanted(server, port.Name); l != nil && l.Master != "" {
 			wanted = l.Master
 		}
-		w.fail(server, "port "+port.Name, w.mend(server, port.Name, "on "+server+": ip link show "+port.Name), "it is no port of %s: frames from other servers end there", wanted)
+		w.fail(server, "port "+port.Name, w.mend(server, port.Name, runOn(server, "ip", "link", "show", port.Name)), "it is no port of %s: frames from other servers end there", wanted)
 		return
 	}
 	if !w.isUp(server, bridge) {

@@ -1,9 +1,11 @@
 package trace
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -19,39 +21,29 @@ func (w *walker) leaveContainer(from End, p packet) {
 		w.fail(from.Server, "container "+from.Container, "flock listnet "+from.Server, "it does not run")
 		return
 	}
-	q := routeQuestion{To: p.dst}
-	if from.Addr.IsValid() {
-		q.From = from.Addr
-	}
+	q := routeQuestion{To: p.dst, From: from.Addr}
 	r, known := w.route(from.Server, from.Container, q)
 	if !known {
 		return
 	}
-	look := "on " + from.Server + ": " + w.inside(from.Container) + " ip route"
+	look := inside(from.Server, from.Container, "ip", "route")
 	if r.Errno != 0 {
 		w.fail(where, "route", look, "it has none to %s", p.dst)
 		return
 	}
-	if p.src = q.From; !p.src.IsValid() {
-		p.src = r.Src
-	}
+	p.src = cmp.Or(q.From, r.Src)
 	w.src = p.src
 	dev := in.at(r.Out)
-	next := p.dst
-	via := ""
-	if r.Via.IsValid() {
-		next, via = r.Via, " via "+r.Via.String()
-	}
-	w.ok(where, "route", "%s%s by %s, from %s", p.dst, via, in.name(r.Out), p.src)
+	w.ok(where, "route", "%s %s, from %s", p.dst, byWay(in.name(r.Out), r.Via), p.src)
 	if dev == nil || !dev.Up {
-		w.fail(where, "device "+in.name(r.Out), "on "+from.Server+": "+w.inside(from.Container)+" ip link set "+in.name(r.Out)+" up", "it is down")
+		w.fail(where, "device "+in.name(r.Out), inside(from.Server, from.Container, "ip", "link", "set", in.name(r.Out), "up"), "it is down")
 		return
 	}
 	if dev.Name == "lo" {
 		w.Arrives, w.last = true, from.Server
 		return
 	}
-	w.reachPort(from, dev, next, p)
+	w.reachPort(from, dev, cmp.Or(r.Via, p.dst), p)
 }
 
 // reachPort takes a packet from a container's interface to its other end on the server.
@@ -60,34 +52,41 @@ func (w *walker) reachPort(from End, dev *link, next netip.Addr, p packet) {
 	port := host.at(dev.Peer)
 	if list, known := w.list(from.Server); !known {
 		return
-	} else if c := containerNamed(list, from.Container); c != nil {
-		for _, i := range c.Interfaces {
+	} else if named := containersNamed(list, from.Container); len(named) > 0 {
+		for _, i := range named[0].Interfaces {
 			if i.Name == dev.Name {
 				port = host.link(i.Port)
 			}
 		}
 	}
 	if port == nil {
-		w.fail(from.String(), "device "+dev.Name, "flock listnet "+from.Server+":"+nameOf(from.Container), "its other end is not on %s", from.Server)
+		w.fail(from.String(), "device "+dev.Name, listed(from), "its other end is not on %s", from.Server)
 		return
 	}
-	mac := ""
-	if n, has := in.neighbour(dev.Index, next); has && n.State&(failed|incomplete) == 0 {
-		mac = n.MAC
-	}
-	w.enterByPort(from.Server, port, next, mac, p)
+	w.enterByPort(from.Server, port, next, in.macOf(dev, next), p)
 }
 
-// inside is how a command is run in a container.
-func (w *walker) inside(container string) string {
+// inside is a command to be run in a container, runOn is one on its server. Names are those that
+// the server told.
+func inside(server, container string, words ...string) string {
 	kind, name, _ := strings.Cut(container, "/")
+	by := []string{"ip", "netns", "exec", name}
 	switch kind {
 	case spec.Docker, "podman":
-		return kind + " exec " + name
+		by = []string{kind, "exec", name}
 	case spec.LXC:
-		return "lxc-attach -n " + name + " --"
+		by = []string{"lxc-attach", "-n", name, "--"}
 	}
-	return "ip netns exec " + name
+	return runOn(server, append(by, words...)...)
+}
+
+func runOn(server string, words ...string) string {
+	return "on " + server + ": " + hint.Shell(words...)
+}
+
+// listed is the command that shows a container's interfaces.
+func listed(e End) string {
+	return hint.Shell("flock", "listnet", e.Server+":"+nameOf(e.Container))
 }
 
 // enterByPort takes a frame in at the server's end of a container's pair.
@@ -103,7 +102,7 @@ func (w *walker) enterByPort(server string, port *link, next netip.Addr, mac str
 			w.receive(server, port, p)
 			return
 		}
-		w.fail(server, "port "+port.Name, w.mend(server, port.Name, "on "+server+": ip link set "+port.Name+" master BRIDGE"), "it is plugged into no bridge")
+		w.fail(server, "port "+port.Name, w.mend(server, port.Name, "flock listnet "+server), "it is plugged into no bridge")
 		return
 	}
 	if !w.isUp(server, bridge) {
@@ -146,22 +145,22 @@ func (w *walker) intoContainer(server string, port *link, p packet) {
 	}
 	dev := in.link(c.Name)
 	if dev == nil || !dev.Up {
-		w.fail(e.String(), "device "+c.Name, "on "+server+": "+w.inside(c.container)+" ip link set "+c.Name+" up", "it is down")
+		w.fail(e.String(), "device "+c.Name, inside(server, c.container, "ip", "link", "set", c.Name, "up"), "it is down")
 		return
 	}
 	if h := in.holder(p.dst); h == nil {
-		w.fail(e.String(), "address "+p.dst.String(), "flock listnet "+server+":"+nameOf(c.container), "%s has it no more", e)
+		w.fail(e.String(), "address "+p.dst.String(), listed(e), "%s has it no more", e)
 		return
 	}
 	if o := in.Rules.pass(input, flow{packet: p, in: dev}); o.drops {
-		w.fail(e.String(), "chain "+o.chain.String(), "on "+server+": "+w.inside(c.container)+" nft list chain "+o.chain.String(), "it drops %s %s", flow{packet: p}.what(), o.how())
+		w.fail(e.String(), "chain "+o.chain.String(), inside(server, c.container, o.chain.list()...), "it drops %s %s", flow{packet: p}.what(), o.how())
 		return
 	}
 	w.ok(e.String(), "device "+c.Name, "%s is its own", p.dst)
 	if back, known := w.route(server, c.container, routeQuestion{To: p.src}); !known {
 		return
 	} else if back.Errno != 0 {
-		w.warn(e.String(), "route", "on "+server+": "+w.inside(c.container)+" ip route", "it has none back to %s: nothing will answer", p.src)
+		w.warn(e.String(), "route", inside(server, c.container, "ip", "route"), "it has none back to %s: nothing will answer", p.src)
 	}
 	w.Arrives, w.last, w.port = true, server, true
 }

@@ -1,9 +1,9 @@
 package trace
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -50,14 +50,14 @@ func (w *walker) isUp(server string, l *link) bool {
 	object := "device " + l.Name
 	switch {
 	case !l.Up:
-		w.fail(server, object, w.mend(server, l.Name, "on "+server+": ip link set "+l.Name+" up"), "it is down")
+		w.fail(server, object, w.mend(server, l.Name, runOn(server, "ip", "link", "set", l.Name, "up")), "it is down")
 		return false
 	case !l.Carrier && l.Kind != spec.Bridge:
 		what := "it has no carrier: the other end is down, or no cable is plugged in"
 		if wanted := w.wanted(server, l.Name); wanted != nil && wanted.Kind == spec.UDP {
 			what = "the process behind it does not run"
 		}
-		w.fail(server, object, w.mend(server, l.Name, "on "+server+": ip link show "+l.Name), "%s", what)
+		w.fail(server, object, w.mend(server, l.Name, runOn(server, "ip", "link", "show", l.Name)), "%s", what)
 		return false
 	}
 	return true
@@ -76,20 +76,12 @@ func (w *walker) filtered(server string, hook int, fl flow) bool {
 		}
 		return true
 	}
-	what := fl.what()
-	next := "on " + server + ": nft list chain " + o.chain.String()
-	if hook == forwarding && o.rule == nil && !fl.bridged && w.forwardsFor(server) {
+	next := runOn(server, o.chain.list()...)
+	if hook == forwarding && o.rule == nil && !fl.bridged && len(w.t.compiled.Hosts[server].Forwards) > 0 {
 		next = "flock apply"
 	}
-	w.fail(server, "chain "+o.chain.String(), next, "%sit drops %s %s", o.chain.who2(), what, o.how())
+	w.fail(server, "chain "+o.chain.String(), next, "%sit drops %s %s", o.chain.who(), fl.what(), o.how())
 	return false
-}
-
-func (c *chain) who2() string {
-	if who := c.who(); who != "" {
-		return strings.TrimSuffix(who, "'s ") + "'s; "
-	}
-	return ""
 }
 
 // what names a flow in a sentence.
@@ -102,45 +94,28 @@ func (f flow) what() string {
 }
 
 func protoName(proto, port int) string {
-	switch proto {
-	case protoTCP:
-		return fmt.Sprintf("TCP %d", port)
-	case protoUDP:
-		return fmt.Sprintf("UDP %d", port)
-	case protoIPIP:
-		return "protocol 4 (IP in IP)"
-	case protoGRE:
-		return "protocol 47 (GRE)"
-	}
-	return "ICMP"
-}
-
-func (w *walker) forwardsFor(server string) bool {
-	return len(w.t.compiled.Hosts[server].Forwards) > 0
+	return cmp.Or(map[int]string{
+		protoTCP: fmt.Sprintf("TCP %d", port), protoUDP: fmt.Sprintf("UDP %d", port),
+		protoIPIP: "protocol 4 (IP in IP)", protoGRE: "protocol 47 (GRE)",
+	}[proto], "ICMP")
 }
 
 // out takes a packet out by a device, to the next hop on it.
 func (w *walker) out(server string, dev *link, next netip.Addr, p packet) {
 	f := w.base(server, "")
-	if f == nil || len(w.Hops) > most {
-		return
-	}
-	if !w.filter(server, postrouting, p, nil, dev) {
-		return
-	}
-	if !w.translated(server, dev, &p) {
+	if f == nil || w.circles(server) || !w.filter(server, postrouting, p, nil, dev) || !w.translated(server, dev, &p) {
 		return
 	}
 	w.pass(server, dev, true, p)
-	kind := dev.Kind
+	kind, routed := dev.Kind, dev.Master == 0 // VXLAN that packets are routed into is no port of a bridge
 	if l := w.wanted(server, dev.Name); l != nil {
-		kind = l.Kind // WireGuard in userspace is a TUN device
+		kind, routed = l.Kind, l.Master == "" // WireGuard in userspace is a TUN device
 	}
 	switch kind {
 	case spec.Bridge:
-		w.across(server, dev, nil, next, w.macOf(server, dev, next), p)
+		w.across(server, dev, nil, next, f.macOf(dev, next), p)
 	case spec.VXLAN:
-		w.vxlan(server, dev, next, w.macOf(server, dev, next), p, w.routedVXLAN(server, dev, p))
+		w.vxlan(server, dev, next, f.macOf(dev, next), p, routed)
 	case spec.WireGuard:
 		w.wireguard(server, dev, p)
 	case spec.GRE, spec.IP6GRE, spec.IPIP, "ip6tnl":
@@ -174,32 +149,21 @@ func (w *walker) translated(server string, dev *link, p *packet) bool {
 	return true
 }
 
-// macOf is what a server has in its neighbour table.
-func (w *walker) macOf(server string, dev *link, next netip.Addr) string {
-	if n, has := w.t.facts(place{server, ""}).neighbour(dev.Index, next); has && n.State&(failed|incomplete) == 0 {
-		return n.MAC
-	}
-	return ""
-}
-
 // wire takes a packet out of hardware, to whoever has the next hop's address.
 func (w *walker) wire(server string, dev *link, next netip.Addr, p packet) {
 	f := w.base(server, "")
 	to, _ := w.t.owner(next)
-	if n, has := f.neighbour(dev.Index, next); has && n.State&failed != 0 {
-		who := next.String()
+	if n, has := f.neighbour(dev.Index, next); has && n.State&(failed|incomplete) != 0 {
+		w.nobody = true // so far: a packet makes the server ask again
+		who, cable := next.String(), "flock listservers"
 		if to != "" {
-			who = to + " (" + who + ")"
-		}
-		cable := "flock listservers"
-		if to != "" {
-			cable = "on " + to + ": ip addr show"
+			who, cable = to+" ("+who+")", runOn(to, "ip", "addr", "show")
 		}
 		w.fail(server, "neighbour "+next.String(), cable, "%s does not answer ARP on %s", who, dev.Name)
 		return
 	}
 	if to == "" {
-		if to, _ = w.t.owner(p.dst); to == "" && w.t.To.Server != "" && !w.depth(p) {
+		if to, _ = w.t.owner(p.dst); to == "" && w.t.To.Server != "" && p.carrier == "" {
 			to = w.t.To.Server
 		}
 		if to == "" {
@@ -236,7 +200,7 @@ func (w *walker) wire(server string, dev *link, next netip.Addr, p packet) {
 // finish is the end of the way on a server.
 func (w *walker) finish(server string, by *link) {
 	t := w.t
-	if t.To.Container == "" || t.To.Server != server {
+	if t.To.Server == "" || t.To.Server == server && t.To.Container == "" {
 		name := "lo"
 		if by != nil {
 			name = by.Name

@@ -15,12 +15,15 @@ func (w *walker) locate(e *End) bool {
 		servers = []string{e.Server}
 	}
 	lists := map[string][]spec.Container{}
+	silent := "" // one that does not answer, and need not be on the way
 	for _, server := range servers {
-		if list, known := w.list(server); known {
+		if e.among != nil && w.t.facts(place{server, ""}).silent {
+			silent = server
+		} else if list, known := w.list(server); known {
 			lists[server] = list
 		}
 	}
-	if len(lists) < len(servers) {
+	if len(w.lacks) > 0 {
 		return false
 	}
 	if e.Container != "" {
@@ -32,10 +35,14 @@ func (w *walker) locate(e *End) bool {
 			return true
 		}
 	}
-	if e != &w.t.From || e.Server != "" {
+	switch {
+	case e != &w.t.From || e.Server != "":
+		w.silent = silent
 		return true // its neighbours will tell
-	}
-	if len(servers) == 1 {
+	case silent != "":
+		w.lack(Need{Server: silent, containers: true})
+		return false
+	case len(servers) == 1:
 		e.Server, e.among = servers[0], nil
 		return true
 	}
@@ -44,11 +51,20 @@ func (w *walker) locate(e *End) bool {
 }
 
 func (w *walker) locateContainer(e *End, list []spec.Container) bool {
-	c := containerNamed(list, e.Container)
-	if c == nil {
+	named := containersNamed(list, e.Container)
+	switch {
+	case len(named) == 0:
 		w.fail(e.Server, "container "+e.Container, "flock listnet "+e.Server, "there is none of that name")
 		return false
+	case len(named) > 1:
+		var names []string
+		for _, c := range named {
+			names = append(names, e.Server+":"+c.Name)
+		}
+		w.Refusal = several(names, "%s has several containers %s", e.Server, e.Container)
+		return false
 	}
+	c := named[0]
 	e.Container = c.Name
 	if c.Stopped {
 		w.fail(e.Server, "container "+c.Name, "flock listnet "+e.Server, "it does not run")
@@ -73,18 +89,16 @@ func (w *walker) locateContainer(e *End, list []spec.Container) bool {
 		if len(bare) > 0 {
 			what = ground.JoinWords(bare) + " has no address"
 		}
-		w.fail(e.String(), "address", "flock listnet "+e.Server+":"+nameOf(c.Name), "%s", what)
+		w.fail(e.String(), "address", listed(*e), "%s", what)
 		return false
 	}
-	probe := End{Addr: e.Addr}
-	w.t.place(&probe)
-	e.Network = probe.Network
+	e.Network = w.t.placed(e.Addr).Network
 	return true
 }
 
+// nameOf is a container's name without its kind.
 func nameOf(container string) string {
-	_, name, _ := strings.Cut(container, "/")
-	return name
+	return container[strings.Index(container, "/")+1:]
 }
 
 // suits says whether an address of the other end is one that From can reach: in a network
@@ -93,7 +107,6 @@ func (w *walker) suits(a netip.Addr) bool {
 	if f := w.t.From; f.Addr.IsValid() && f.Addr.Is4() != a.Is4() {
 		return false
 	}
-	e := End{Addr: a}
-	w.t.place(&e)
-	return e.Network == "" && w.t.From.Server == w.t.To.Server || e.Network != "" && ground.HasMember(w.t.c.Networks[e.Network], w.t.From.Server)
+	in := w.t.placed(a).Network
+	return in == "" && w.t.From.Server == w.t.To.Server || in != "" && ground.HasMember(w.t.c.Networks[in], w.t.From.Server)
 }

@@ -106,14 +106,21 @@ type evaluation struct {
 	maybe  outcome    // a drop that depends on what is not known
 }
 
+// Bounds of evaluation: chains may lead to each other k^depth times, and are what a server says.
+const (
+	mostDepth  = 16
+	mostLooked = 1 << 25 // of a server: see rules
+)
+
 // run is a chain's verdict: drop, accept, return, or continue at its end. Unsure says that a rule
 // before it may have decided otherwise.
 func (e *evaluation) run(c *chain, depth int) (code int, unsure bool) {
-	if depth > 16 {
-		return codeAccept, true
-	}
 	for i := range c.Rules {
 		one := &c.Rules[i]
+		if e.rules.looked += 1 + one.cost; e.rules.looked > mostLooked || depth > mostDepth {
+			e.maybe = outcome{may: true, chain: c, rule: one}
+			return codeAccept, true
+		}
 		v, matches := e.one(c, one)
 		if v == nil || matches == no {
 			continue
@@ -126,19 +133,15 @@ func (e *evaluation) run(c *chain, depth int) (code int, unsure bool) {
 				continue
 			}
 			sub, more := e.run(to, depth+1)
-			if matches == yes {
-				unsure = unsure || more
-			}
+			unsure = unsure || more
 			if sub == codeContinue || sub == codeReturn {
 				if v.code == codeGoto && matches == yes {
 					return codeContinue, unsure
 				}
 				continue
 			}
-			if more || matches == maybe {
-				matches, code = maybe, sub
-			} else {
-				code = sub
+			if code = sub; more {
+				matches = maybe
 			}
 		}
 		if matches == maybe {
@@ -200,7 +203,7 @@ func (e *evaluation) loads(x expression) bool {
 		}
 	case "ct":
 		const state, newConnection = 0, 8
-		e.load(x.data[1], number(e.rules.endian, newConnection), part(2) == state)
+		e.load(x.data[1], number(e.rules.endian, newConnection), part(2) == state && e.isNew())
 	case "bitwise":
 		e.bitwise(x.data)
 	case "numgen", "hash", "fib", "socket", "rt", "exthdr", "osf", "tunnel", "xfrm", "byteorder", "inner":
@@ -210,6 +213,12 @@ func (e *evaluation) loads(x expression) bool {
 		return false
 	}
 	return true
+}
+
+// isNew says whether it is known that a packet begins a connection: one that carries another may
+// be of one that the other end began, what is not tracked is of none, as on a bridge without it.
+func (e *evaluation) isNew() bool {
+	return e.flow.carrier == "" && !e.flow.bridged && !e.rules.untracks
 }
 
 // decides carries an expression out that matches or has a verdict.

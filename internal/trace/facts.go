@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -17,7 +18,6 @@ type link struct {
 	Carrier bool   // it can carry packets
 	Master  int    // index of the bridge that it is a port of
 	MAC     string
-	MTU     int
 	Peer    int // index of what it is a pair or a part of, elsewhere maybe
 	Addrs   []netip.Prefix
 
@@ -60,10 +60,8 @@ type route struct {
 
 // Types of routes, and what the kernel says (linux/rtnetlink.h, errno-base.h).
 const (
-	routeLocal   = 2
-	routeBlack   = 6
-	routeUnreach = 7
-	routeProhib  = 8
+	routeLocal = 2
+	mainTable  = 254
 
 	errMartian     = 22
 	errCrossDevice = 18
@@ -86,24 +84,28 @@ type facts struct {
 	Sessions []spec.Session
 	Clock    int64
 
+	silent     bool // the server does not answer
 	listed     bool
 	Containers []spec.Container
 }
 
 func (f *facts) link(name string) *link {
-	for _, l := range f.Links {
-		if l.Name == name {
-			return l
-		}
-	}
-	return nil
+	return firstOf(f.Links, func(l *link) bool { return l.Name == name })
 }
 
+// at is the device with an index: they are sorted by that.
 func (f *facts) at(index int) *link {
-	for _, l := range f.Links {
-		if l.Index == index {
-			return l
-		}
+	i, has := slices.BinarySearchFunc(f.Links, index, func(l *link, n int) int { return cmp.Compare(l.Index, n) })
+	if !has {
+		return nil
+	}
+	return f.Links[i]
+}
+
+// firstOf is the first of a list that something holds of, nil where there is none.
+func firstOf[T any](list []*T, is func(*T) bool) *T {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return list[i]
 	}
 	return nil
 }
@@ -118,12 +120,12 @@ func (f *facts) name(index int) string {
 
 // holder is the device with an address.
 func (f *facts) holder(a netip.Addr) *link {
-	for _, l := range f.Links {
-		if slices.ContainsFunc(l.Addrs, func(p netip.Prefix) bool { return p.Addr() == a }) {
-			return l
-		}
-	}
-	return nil
+	return firstOf(f.Links, func(l *link) bool { return has(l.Addrs, a) })
+}
+
+// has says whether one of several addresses is a.
+func has(list []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
 // neighbour is the entry of an address on a device.
@@ -134,6 +136,14 @@ func (f *facts) neighbour(index int, a netip.Addr) (neigh, bool) {
 		}
 	}
 	return neigh{}, false
+}
+
+// macOf is what the neighbour table has of an address on a device; "": nothing that counts.
+func (f *facts) macOf(dev *link, a netip.Addr) string {
+	if n, has := f.neighbour(dev.Index, a); has && n.State&(failed|incomplete) == 0 {
+		return n.MAC
+	}
+	return ""
 }
 
 // base are the questions about all that the walk needs but routes, and how each is read.
@@ -177,6 +187,7 @@ func (f *facts) takeBase(o binary.ByteOrder, answers []string, inside bool) {
 		for _, b := range list {
 			q.take(f, o, b)
 		}
+		slices.SortStableFunc(f.Links, func(a, b *link) int { return cmp.Compare(a.Index, b.Index) })
 		answers = answers[1:]
 	}
 	f.Rules.sort()
@@ -207,20 +218,14 @@ func (f *facts) takeLink(o binary.ByteOrder, b []byte) {
 	a := attrsOf(o, b, 16)
 	l := &link{
 		Index: int(o.Uint32(b[4:])), Name: text(a[3]), Up: flags&1 != 0, Carrier: flags&(1<<16) != 0,
-		MAC: macOf(a[1]), MTU: u32(o, a[4]), Master: u32(o, a[10]), Peer: u32(o, a[5]),
+		MAC: macOf(a[1]), Master: u32(o, a[10]), Peer: u32(o, a[5]),
 	}
 	info := attrsOf(o, a[18], 0)
 	l.Kind = text(info[1])
 	data := attrsOf(o, info[2], 0)
 	switch l.Kind {
 	case spec.VXLAN:
-		l.VNI, l.Local, l.Group = u32(o, data[1]), addrOf(data[4]), addrOf(data[2])
-		if !l.Local.IsValid() {
-			l.Local = addrOf(data[17])
-		}
-		if !l.Group.IsValid() {
-			l.Group = addrOf(data[16])
-		}
+		l.VNI, l.Local, l.Group = u32(o, data[1]), cmp.Or(addrOf(data[4]), addrOf(data[17])), cmp.Or(addrOf(data[2]), addrOf(data[16]))
 		if len(data[15]) == 2 {
 			l.Port = int(binary.BigEndian.Uint16(data[15]))
 		}
@@ -240,10 +245,7 @@ func (f *facts) takeAddr(o binary.ByteOrder, b []byte) {
 		return
 	}
 	a := attrsOf(o, b, 8)
-	ip := addrOf(a[2]) // IFA_LOCAL
-	if !ip.IsValid() {
-		ip = addrOf(a[1])
-	}
+	ip := cmp.Or(addrOf(a[2]), addrOf(a[1])) // IFA_LOCAL
 	if l := f.at(int(o.Uint32(b[4:]))); l != nil && ip.IsValid() {
 		l.Addrs = append(l.Addrs, netip.PrefixFrom(ip, int(b[1])))
 	}
@@ -280,21 +282,12 @@ func (f *facts) takeRoute(o binary.ByteOrder, q routeQuestion, text string) {
 		}
 		a := attrsOf(o, m, 12)
 		r = route{Type: int(m[7]), Out: u32(o, a[4]), Via: addrOf(a[5]), Src: addrOf(a[7]), Table: u32(o, a[15]), Proto: int(m[5])}
-		if dst := addrOf(a[1]); dst.IsValid() {
-			r.Prefix = netip.PrefixFrom(dst, int(m[1]))
-		} else {
-			r.Prefix = netip.PrefixFrom(unspecified(q.To), 0)
+		if r.Prefix, _ = q.To.Prefix(0); len(a[1]) > 0 {
+			r.Prefix = netip.PrefixFrom(addrOf(a[1]), int(m[1]))
 		}
 		if via := a[18]; len(via) > 2 { // RTA_VIA: of another family
 			r.Via = addrOf(via[2:])
 		}
 	}
 	f.Routes[q] = r
-}
-
-func unspecified(like netip.Addr) netip.Addr {
-	if like.Is6() {
-		return netip.IPv6Unspecified()
-	}
-	return netip.IPv4Unspecified()
 }

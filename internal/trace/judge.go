@@ -1,8 +1,12 @@
 package trace
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+
+	"github.com/flocknet/flock/internal/hint"
 )
 
 // Result is what the kernels said, and what a packet showed.
@@ -38,9 +42,32 @@ func (t *Trace) Judge(w *Way, refused string, heard map[string][]string) *Result
 
 func (r *Result) has(match func(Sighting) bool) bool { return slices.ContainsFunc(r.Seen, match) }
 
-func (r *Result) at(p passage) bool {
+// at says whether the packet, or something else that goes its way, was seen on a passage.
+func (r *Result) at(p passage, what ...int) bool {
 	return r.has(func(s Sighting) bool {
-		return s.Server == p.server && s.index == p.index && s.Out == p.out && (s.what == isPacket || s.what == isAsk)
+		return s.Server == p.server && s.index == p.index && s.Out == p.out && slices.Contains(what, s.what)
+	})
+}
+
+// beyond says whether the packet was seen behind an object that should stop it: answered, by
+// something else than what refuses it, on a server that it should not get to, or leaving one
+// whose rules should drop it.
+func (t *Trace) beyond(r *Result, g *Hop) bool {
+	server, _, _ := strings.Cut(g.Where, ":")
+	rules := strings.HasPrefix(g.Object, "chain ")
+	return r.has(func(s Sighting) bool {
+		here := func(p passage) bool { return p.server == s.Server }
+		switch l := t.facts(place{s.Server, ""}).at(s.index); {
+		case s.what == isAnswer:
+			return !rules || s.code != refusal
+		case s.what != isPacket:
+			return false
+		case s.Server != server && s.Server != t.From.Server && !slices.ContainsFunc(r.passes, here):
+			return true
+		default:
+			return rules && s.Server == server && s.Out && l != nil && l.Master == 0 &&
+				!slices.ContainsFunc(r.passes, func(p passage) bool { return here(p) && p.index == s.index })
+		}
 	})
 }
 
@@ -49,36 +76,40 @@ func (t *Trace) conclude(r *Result) {
 	guilty := r.Guilty()
 	last := -1
 	for i, p := range r.passes {
-		if !p.hidden && r.at(p) {
+		if !p.hidden && r.at(p, isPacket, isAsk) {
 			last = i
 		}
 	}
-	answerLeft := r.has(func(s Sighting) bool { return s.what == isAnswer && s.Server == r.last })
-	r.Answered = r.has(func(s Sighting) bool {
-		return s.what == isAnswer && s.Server == t.From.Server && (s.Server != r.last || r.Arrives)
-	})
-	r.Came = r.Answered || answerLeft
-	if n := len(r.passes); r.Arrives && n > 0 && last == n-1 && (r.port || t.Protocol == protoUDP) {
-		r.Came = true
+	n := len(r.passes)
+	r.Answered = r.has(func(s Sighting) bool { return s.what == isAnswer && s.Server == t.From.Server })
+	r.Came = r.Answered || r.has(func(s Sighting) bool { return s.what == isAnswer && s.Server == r.last })
+	if r.Arrives && (r.port || t.Protocol == protoUDP) {
+		loops := func(s Sighting) bool { return s.what == isPacket && s.Device == "lo" }
+		r.Came = r.Came || n > 0 && r.at(r.passes[n-1], isPacket) || n == 0 && r.has(loops)
 	}
 	switch {
 	case guilty != nil:
 		r.Verdict, r.Next = fmt.Sprintf("stops at %s, %s: %s", guilty.Where, guilty.Object, guilty.Says), guilty.Next
 		t.packetOf(r, last)
-		r.Agrees = !r.Answered && !r.Came
+		if r.Agrees = !t.beyond(r, guilty); r.Agrees {
+			return
+		}
+		r.Reaches = r.Answered
+		r.Verdict = fmt.Sprintf("%s, %s is not as it should be: %s", guilty.Where, guilty.Object, guilty.Says)
+		r.Packet = "the packet passes all the same, and what becomes of it is not known"
 		if r.Answered {
-			r.Reaches = true
-			r.Verdict = fmt.Sprintf("%s, %s is not as it should be: %s", guilty.Where, guilty.Object, guilty.Says)
 			r.Packet = "the packet is answered all the same: it takes another way, or the entry is not asked for any more"
 		}
-	case len(r.Needs) > 0:
-		r.Verdict = "not known: a server on the way does not answer"
+	case len(r.Needs) > 0, r.deaf && !r.Came:
+		r.Verdict = "not known: a server on the way does not answer as it should"
+	case r.Arrives && (!r.Sent || r.Refused == "" && n == 0 && len(r.Seen) == 0 && t.From.Container != ""): // nothing is seen of what stays inside
+		r.Verdict, r.Reaches = "arrives, by what the kernels say", true
 	case !r.Sent:
-		r.Verdict, r.Reaches = "arrives, by what the kernels say", r.Arrives
+		r.Verdict = "leaves the servers of the cluster, by what the kernels say"
 	case r.Refused != "":
 		r.Verdict = fmt.Sprintf("stops at %s: the kernel does not send it: %s", t.From, r.Refused)
-		r.Packet, r.Next = "it could not be sent", "on "+t.From.Server+": nft list ruleset"
-	case r.Came || r.Leaves && r.Answered:
+		r.Packet, r.Next = "it could not be sent", runOn(t.From.Server, "nft", "list", "ruleset")
+	case r.Came:
 		t.arrived(r)
 	case r.Leaves:
 		r.Verdict = "leaves the servers of the cluster, and is not answered"
@@ -103,8 +134,6 @@ func (t *Trace) arrived(r *Result) {
 		r.Verdict = "arrives at " + t.To.Text
 	}
 	switch {
-	case r.Answered && t.Protocol == protoTCP:
-		r.Packet = "the packet agrees: it is answered"
 	case r.Answered:
 		r.Packet = "the packet agrees: it is answered"
 	case t.Protocol == protoUDP:
@@ -117,22 +146,12 @@ func (t *Trace) arrived(r *Result) {
 			}
 		}
 		r.Packet = "the packet agrees; its answer does not come back: " + seen
-		r.Next = "flock trace " + t.turned(t.To) + " " + t.turned(t.From)
+		from := t.To.Text
+		if t.To.Server == "" && r.last != "" { // several servers have it
+			from = r.last + ":" + t.To.Addr.String()
+		}
+		r.Next = hint.Shell("flock", "trace", from, t.From.Text)
 	}
-}
-
-// turned is an end as it is written.
-func (t *Trace) turned(e End) string {
-	if e.Container == "" && e.Addr.IsValid() && t.Network != "" {
-		return e.Server
-	}
-	if e.Container != "" {
-		return e.Server + ":" + nameOf(e.Container)
-	}
-	if e.Server != "" {
-		return e.Server
-	}
-	return e.Text
 }
 
 // packetOf says where the packet was last seen.
@@ -151,11 +170,10 @@ func (t *Trace) lastSeen(r *Result, last int) string {
 		return "it was seen on no device"
 	}
 	p := r.passes[last]
-	way := "coming in by"
+	way, what := "coming in by", "it"
 	if p.out {
 		way = "leaving by"
 	}
-	what := "it"
 	if !r.has(func(s Sighting) bool { return s.what == isPacket }) {
 		what = "nobody answers the question who has the address, which"
 	}
@@ -173,19 +191,14 @@ func (r *Result) complaint() string {
 }
 
 func errorWords(code int) string {
-	switch code {
-	case 0x0300, 0x0301, 0x0103:
-		return "host unreachable"
-	case 0x0303, 0x0104:
-		return "nobody listens at the port"
-	case 0x0304, 0x0200:
-		return "the packet is too large"
-	case 0x0309, 0x030a, 0x030d, 0x0101:
-		return "prohibited by a filter"
-	case 0x0b00, 0x0300 + 0xff00:
-		return "it goes in a circle"
-	}
-	return fmt.Sprintf("ICMP type %d, code %d", code>>8, code&0xff)
+	const prohibited = "prohibited by a filter"
+	return cmp.Or(map[int]string{
+		0x0300: "host unreachable", 0x0301: "host unreachable", v6 | 0x0100: "host unreachable", v6 | 0x0103: "host unreachable",
+		0x0303: "nobody listens at the port", v6 | 0x0104: "nobody listens at the port",
+		0x0304: "the packet is too large", v6 | 0x0200: "the packet is too large",
+		0x0309: prohibited, 0x030a: prohibited, 0x030d: prohibited, v6 | 0x0101: prohibited,
+		0x0b00: "it goes in a circle", v6 | 0x0300: "it goes in a circle",
+	}[code], fmt.Sprintf("ICMP type %d, code %d", code>>8&0xff, code&0xff))
 }
 
 // lost is the end of a packet that should arrive, by what the kernels say, and does not.
@@ -195,17 +208,26 @@ func (t *Trace) lost(r *Result, last int) {
 	if e := r.complaint(); e != "" {
 		seen += "; " + e
 	}
-	if len(r.passes) == 0 || last == len(r.passes)-1 {
+	r.Packet = "the look-up finds nothing in the way: " + seen
+	if n := len(r.passes); n == 0 || last == n-1 {
 		r.Verdict = fmt.Sprintf("comes to %s, which does not answer", t.To)
-		r.Next = "on " + t.To.Server + ": nft list ruleset"
-		r.Packet = "the look-up finds nothing in the way: " + seen
+		if n > 0 && !r.at(r.passes[last], isPacket) {
+			r.Verdict = fmt.Sprintf("stops before %s, which does not answer who has the address", t.To)
+		}
+		at := cmp.Or(r.last, t.To.Server)
+		if at != "" {
+			r.Next = runOn(at, "nft", "list", "ruleset")
+		}
+		r.blame(r.suspect, at)
 		return
 	}
 	next := r.passes[last+1]
+	suspect, whose := next.suspect, next.server
 	for i := last + 1; i < len(r.passes)-1 && r.passes[i].hidden; i++ {
-		next = r.passes[i+1]
+		if next = r.passes[i+1]; !suspect.may {
+			suspect, whose = next.suspect, next.server
+		}
 	}
-	r.Packet = "the look-up finds nothing in the way: " + seen
 	at := t.From.Server
 	if last >= 0 {
 		at = r.passes[last].server
@@ -217,17 +239,25 @@ func (t *Trace) lost(r *Result, last int) {
 		}
 	}
 	switch {
-	case next.server != at && carrier != "":
-		r.Verdict = fmt.Sprintf("stops between %s and %s: something drops %s", at, next.server, carrier)
-		r.Next = "flock probe " + at + " " + next.server
 	case next.server != at:
-		r.Verdict = fmt.Sprintf("stops between %s and %s: something drops %s", at, next.server, flow{packet: packet{src: t.sent.src, dst: t.sent.dst, proto: t.Protocol, port: t.Port}}.what())
+		own := flow{packet: packet{src: t.sent.src, dst: t.sent.dst, proto: t.Protocol, port: t.Port}}
+		r.Verdict = fmt.Sprintf("stops between %s and %s: something drops %s", at, next.server, cmp.Or(carrier, own.what()))
 		r.Next = "flock probe " + at + " " + next.server
-	case next.suspect.may:
-		r.Verdict = fmt.Sprintf("stops on %s before %s: chain %s may drop it %s", at, next.dev, next.suspect.chain, next.suspect.how())
-		r.Next = "on " + at + ": nft list chain " + next.suspect.chain.String()
+		if suspect.may && suspect.chain != nil { // what is encrypted is not seen to come
+			r.Verdict += fmt.Sprintf(", or chain %s of %s does %s", suspect.chain, whose, suspect.how())
+		}
 	default:
 		r.Verdict = fmt.Sprintf("stops on %s before %s: nothing that was looked at explains it", at, next.dev)
-		r.Next = "on " + at + ": nft list ruleset"
+		r.Next = runOn(at, "nft", "list", "ruleset")
+		r.blame(suspect, whose)
+	}
+}
+
+// blame names the rules that may drop the packet on a server as what explains the verdict.
+func (r *Result) blame(o outcome, server string) {
+	if o.may && o.chain != nil {
+		stops, _, _ := strings.Cut(r.Verdict, ": ")
+		r.Verdict = fmt.Sprintf("%s: chain %s of %s may drop it %s", stops, o.chain, server, o.how())
+		r.Next = runOn(server, o.chain.list()...)
 	}
 }

@@ -19,6 +19,7 @@ type world struct {
 	compiled *ground.Compiled
 	spoil    func(server string, f *facts) // changes what a server says
 	routes   map[string][]spec.Route       // of others, and of BGP, by server
+	table    int                           // that routes are in
 	refuses  map[string]int                // errors of look-ups of packets that came by a device, by server
 }
 
@@ -55,17 +56,11 @@ func (w *world) facts(server string) *facts {
 		base: true, peers: true, listed: true, Rules: &rules{endian: endianOf("amd64")},
 		Forwards: map[[2]int]bool{}, Filters: map[int]int{}, Routes: map[routeQuestion]route{}, Clock: 1000,
 	}
-	add := func(l *link) *link {
-		l.Index, l.Up, l.Carrier = len(f.Links)+1, true, true
-		f.Forwards[[2]int{afInet, l.Index}], f.Forwards[[2]int{afInet6, l.Index}] = true, true
-		f.Links = append(f.Links, l)
-		return l
-	}
 	for _, i := range w.c.Servers[server].Facts.Interfaces {
-		add(&link{Name: i.Name, MAC: "02:00:00:00:00:0" + server[1:], Addrs: i.Addrs})
+		f.plug(&link{Name: i.Name, MAC: "02:00:00:00:00:0" + server[1:], Addrs: i.Addrs})
 	}
 	for _, l := range h.Links {
-		d := add(&link{Name: l.Name, Kind: l.Kind, MAC: l.MAC})
+		d := f.plug(&link{Name: l.Name, Kind: l.Kind, MAC: l.MAC})
 		if t := l.Tunnel; t != nil {
 			d.VNI, d.Port, d.Local, d.Remote, d.Group = int(t.VNI), int(t.Port), t.Local, t.Remote, t.Group
 		}
@@ -101,6 +96,19 @@ func (w *world) facts(server string) *facts {
 	return f
 }
 
+// plug adds a device that is up, and forwards.
+func (f *facts) plug(l *link) *link {
+	l.Index, l.Up, l.Carrier = len(f.Links)+1, true, true
+	f.Forwards[[2]int{afInet, l.Index}], f.Forwards[[2]int{afInet6, l.Index}] = true, true
+	f.Links = append(f.Links, l)
+	return l
+}
+
+// add adds hardware with an address.
+func (f *facts) add(name, prefix string) *link {
+	return f.plug(&link{Name: name, Addrs: []netip.Prefix{netip.MustParsePrefix(prefix)}})
+}
+
 // route is the look-up of a kernel with one table.
 func (w *world) route(server string, f *facts, q routeQuestion) route {
 	if errno := w.refuses[server]; errno != 0 && q.In != 0 {
@@ -127,7 +135,7 @@ func (w *world) route(server string, f *facts, q routeQuestion) route {
 				}
 			}
 		}
-		out = route{Type: 1, Out: l.Index, Via: via, Src: src, Prefix: dst, Proto: spec.RouteProto}
+		out = route{Type: 1, Out: l.Index, Via: via, Src: src, Prefix: dst, Proto: spec.RouteProto, Table: w.table}
 	}
 	take(netip.MustParsePrefix("0.0.0.0/0"), "eth0", netip.MustParseAddr("10.99.0.254"), netip.Addr{})
 	for _, l := range f.Links {
@@ -146,7 +154,7 @@ func (w *world) route(server string, f *facts, q routeQuestion) route {
 // walk follows a packet, with what the servers say.
 func (w *world) walk(t *testing.T, from, to, proto string) (*Trace, *Way) {
 	t.Helper()
-	tr, err := New(w.c, w.compiled, from, to, proto)
+	tr, err := New(w.c, w.compiled, network.Joining, from, to, proto)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,11 +222,21 @@ func TestKinds(t *testing.T) {
 		{"vxlan-l3", pool("vxlan-l3"), "s3", "s1 route; s1 fdb 6a:0a:4c:aa:00:03; s1 route; s1 device eth0; s3 address 10.244.2.1; arrives"},
 		{"udp", pool("udp"), "s3", "s1 route; s1 device n-udp; s1 route; s1 device eth0; s3 address 10.244.2.1; arrives"},
 		{"ipip", pool("ipip"), "s3", "s1 route; s1 device n-ip; s1 route; s1 device eth0; s3 address 10.244.2.1; arrives"},
+		{"alloc", pool("alloc"), "s3", "s1 route; s1 device eth0; s3 address 10.244.2.1; arrives"},
+		{"bgp", "[network.n]\ntype = \"bgp\"\nas = 65000\nmembers = [\"s1\", \"s2\", \"s3\"]\nshares = [\"s3:10.0.12.0/24\"]\n", "10.0.12.1", "s1 route; s1 device eth0; s3 address 10.0.12.1; arrives"},
 		{"gre tunnel", "[network.n]\ntype = \"gre\"\nmembers = [\"s1\", \"s3\"]\n", "s3", "s1 route; s1 device n; s1 route; s1 device eth0; s3 address 10.0.6.2; arrives"},
 		{"ipip tunnel", "[network.n]\ntype = \"ipip\"\ntunnel = true\nmembers = [\"s1\", \"s3\"]\n", "s3", "s1 route; s1 device n; s1 route; s1 device eth0; s3 address 10.0.6.2; arrives"},
 		{"below", vx, "10.99.0.3", "s1 route; s1 device eth0; s3 address 10.99.0.3; arrives"},
 	} {
 		w := newWorld(t, test.networks)
+		if test.name == "bgp" { // what is behind s3, and what s1 has learned
+			w.spoil = func(server string, f *facts) {
+				if server == "s3" {
+					f.add("lan0", "10.0.12.1/24")
+				}
+			}
+			w.routes = map[string][]spec.Route{"s1": {{Dst: netip.MustParsePrefix("10.0.12.0/24"), Dev: "eth0", Via: netip.MustParseAddr("10.99.0.3")}}}
+		}
 		_, way := w.walk(t, "s1", test.to, "")
 		if have := told(way); have != test.want {
 			t.Errorf("%s: want\n%s\nhave\n%s", test.name, test.want, have)
@@ -304,7 +322,7 @@ func TestBadInput(t *testing.T) {
 		{"s1", "s2", "sctp/1", "is no protocol with a port"},
 		{"s1", "s2", "tcp/70000", "is no protocol with a port"},
 	} {
-		if _, err := New(w.c, w.compiled, test.from, test.to, test.proto); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := New(w.c, w.compiled, network.Joining, test.from, test.to, test.proto); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s %s %s: want %s, have %v", test.from, test.to, test.proto, test.want, err)
 		}
 	}

@@ -2,43 +2,35 @@ package trace
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
-	"slices"
 )
 
+// nameBytes are a device's name as the kernel has it, of none that of no device.
 func nameBytes(l *link) []byte {
-	b := make([]byte, 16)
-	if l != nil {
-		copy(b, l.Name)
-	}
-	return b
+	return append([]byte(l.Name), make([]byte, max(0, 16-len(l.Name)))...)
 }
 
 // meta is what nft calls meta, by its key.
 func (e *evaluation) meta(key int) ([]byte, bool) {
-	o, f := e.rules.endian, e.flow
-	index := func(l *link) []byte {
-		if l == nil {
-			return number(o, 0)
-		}
-		return number(o, l.Index)
-	}
+	o, f, none := e.rules.endian, e.flow, &link{}
+	in, out := cmp.Or(f.in, none), cmp.Or(f.out, none)
 	switch key {
 	case 1: // protocol
 		if f.dst.Is6() {
 			return []byte{0x86, 0xdd}, true
 		}
 		return []byte{0x08, 0x00}, true
-	case 3: // mark
-		return number(o, 0), !f.bridged
+	case 3: // mark: what carries the packet has that of its device
+		return number(o, 0), !f.bridged && !e.rules.marks && f.carrier == ""
 	case 4:
-		return index(f.in), true
+		return number(o, in.Index), true
 	case 5:
-		return index(f.out), true
+		return number(o, out.Index), true
 	case 6:
-		return nameBytes(f.in), true
+		return nameBytes(in), true
 	case 7:
-		return nameBytes(f.out), true
+		return nameBytes(out), true
 	case 15:
 		return []byte{familyOf(f.dst)}, !f.bridged
 	case 16:
@@ -70,15 +62,18 @@ func (e *evaluation) payload(base, offset, size int) ([]byte, bool) {
 		}
 		return []byte{128}, true
 	}
-	return make([]byte, max(size, 1)), false
+	return unread(size), false
 }
+
+// unread stands for bytes that are not known, as many as all registers have at most.
+func unread(size int) []byte { return make([]byte, min(max(size, 1), 64)) }
 
 func (e *evaluation) bitwise(d map[uint16][]byte) {
 	size := u32(binary.BigEndian, d[3])
 	value, known := e.read(d[1], size)
 	mask, xor := attrsOf(e.rules.endian, d[4], 0)[1], attrsOf(e.rules.endian, d[5], 0)[1]
 	if len(mask) < size || len(xor) < size || len(value) < size {
-		e.load(d[2], make([]byte, max(size, 1)), false)
+		e.load(d[2], unread(size), false)
 		return
 	}
 	out := make([]byte, size)
@@ -102,19 +97,8 @@ func (e *evaluation) cmp(d map[uint16][]byte) int {
 	want := attrsOf(e.rules.endian, d[3], 0)[1]
 	have, known := e.read(d[1], len(want))
 	c := bytes.Compare(have, want)
-	switch u32(binary.BigEndian, d[2]) {
-	case 0:
-		return tri(known, c == 0)
-	case 1:
-		return tri(known, c != 0)
-	case 2:
-		return tri(known, c < 0)
-	case 3:
-		return tri(known, c <= 0)
-	case 4:
-		return tri(known, c > 0)
-	}
-	return tri(known, c >= 0)
+	is := []bool{c == 0, c != 0, c < 0, c <= 0, c > 0, c >= 0} // NFT_CMP_EQ …
+	return tri(known, is[min(u32(binary.BigEndian, d[2]), len(is)-1)])
 }
 
 func (e *evaluation) within(d map[uint16][]byte) int {
@@ -143,6 +127,7 @@ func (e *evaluation) find(s *set, reg []byte) (*element, bool) {
 	if len(s.elements) == 0 {
 		return nil, true
 	}
+	e.rules.looked += len(s.elements) / 64
 	size := len(s.elements[0].key)
 	have, known := e.read(reg, size)
 	if !known {
@@ -159,27 +144,13 @@ func (e *evaluation) find(s *set, reg []byte) (*element, bool) {
 	if len(s.elements[0].to) > 0 {
 		return nil, false // of several fields, each with its range
 	}
-	list := slices.Clone(s.elements)
-	slices.SortStableFunc(list, func(a, b element) int {
-		if c := bytes.Compare(a.key, b.key); c != 0 {
-			return c
-		}
-		if a.end == b.end {
-			return 0
-		}
-		if a.end { // one interval ends where the next begins
-			return -1
-		}
-		return 1
-	})
 	var in *element
-	for i := range list {
-		if bytes.Compare(list[i].key, have) > 0 {
+	for i, one := range s.elements {
+		if bytes.Compare(one.key, have) > 0 {
 			break
 		}
-		in = nil
-		if !list[i].end {
-			in = &list[i]
+		if in = nil; !one.end {
+			in = &s.elements[i]
 		}
 	}
 	return in, true
@@ -200,7 +171,7 @@ func (e *evaluation) xtMatch(name string, info []byte) int {
 		return yes
 	case "conntrack": // struct xt_conntrack_mtinfo3
 		const flagsAt, stateAt, ofState, isNew = 146, 150, 1, 8
-		if len(info) < stateAt+2 || o.Uint16(info[flagsAt:]) != ofState {
+		if len(info) < stateAt+2 || o.Uint16(info[flagsAt:]) != ofState || !e.isNew() {
 			return maybe
 		}
 		inverted := o.Uint16(info[flagsAt+2:])&ofState != 0

@@ -3,6 +3,7 @@ package trace
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -31,7 +32,6 @@ const (
 
 // Families of addresses.
 const (
-	afUnspec = 0
 	afInet   = 2
 	afBridge = 7
 	afInet6  = 10
@@ -161,18 +161,7 @@ func addrOf(b []byte) netip.Addr {
 	return a
 }
 
-func macOf(b []byte) string {
-	const digits = "0123456789abcdef"
-	var s strings.Builder
-	for i, c := range b {
-		if i > 0 {
-			s.WriteByte(':')
-		}
-		s.WriteByte(digits[c>>4])
-		s.WriteByte(digits[c&15])
-	}
-	return s.String()
-}
+func macOf(b []byte) string { return strings.ReplaceAll(fmt.Sprintf("% x", b), " ", ":") }
 
 func u32(o binary.ByteOrder, b []byte) int {
 	if len(b) < 4 {

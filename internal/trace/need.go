@@ -1,6 +1,8 @@
 package trace
 
 import (
+	"slices"
+
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -15,6 +17,9 @@ type Need struct {
 	routes     []routeQuestion
 	questions  []string
 }
+
+// mostRead are the bytes of answers that are kept of all servers together.
+const mostRead = 1 << 27
 
 // facts are those of a place, made when they are asked for.
 func (t *Trace) facts(p place) *facts {
@@ -45,7 +50,13 @@ func (t *Trace) Take(n Need, reply *spec.Reply) {
 		return
 	}
 	r := reply.Trace
-	if f.Clock = r.Clock; r.Stopped {
+	for _, text := range r.Answers {
+		if t.read += len(text); t.read > mostRead {
+			t.facts(place{n.Server, ""}).silent = true
+			return
+		}
+	}
+	if f.Clock = r.Clock; r.Stopped && n.container != "" {
 		f.base, f.Stopped, f.Rules = true, true, &rules{endian: o}
 		return
 	}
@@ -61,6 +72,7 @@ func (t *Trace) Take(n Need, reply *spec.Reply) {
 			for _, b := range list {
 				f.Rules.takeElements(s, b)
 			}
+			slices.SortStableFunc(s.elements, element.before)
 		}
 	default:
 		for i, q := range n.routes {

@@ -1,7 +1,7 @@
 package trace
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"maps"
@@ -35,28 +35,27 @@ func (t *Trace) Packet(w *Way, random []byte) bool {
 	if len(w.Needs) > 0 || !w.src.IsValid() || t.From.Server == "" || !t.To.Addr.IsValid() {
 		return false
 	}
-	s := &sent{src: w.src, dst: t.To.Addr, mark: append([]byte("fl"), random[:markSize-2]...)}
+	s := &sent{src: w.src, dst: t.To.Addr, mark: append([]byte("fl"), random[:markSize-2]...), data: make([]byte, echoSize)}
 	t.sent = s
 	source := 0x8000 | binary.BigEndian.Uint16(random[8:])&0x3fff
-	switch t.Protocol {
-	case protoTCP:
-		s.data = make([]byte, 36) // with options that say nothing: few SYNs are as long
+	if t.Port != 0 {
 		binary.BigEndian.PutUint16(s.data, source)
 		binary.BigEndian.PutUint16(s.data[2:], uint16(t.Port)) //nolint:gosec // a port
+	}
+	switch t.Protocol {
+	case protoTCP:
+		s.data = s.data[:36] // with an option that says nothing (RFC 6994): few SYNs are as long
 		copy(s.data[4:8], random[10:14])
 		s.data[12], s.data[13] = 9<<4, 2 // 36 bytes, SYN
 		binary.BigEndian.PutUint16(s.data[14:], 64240)
-		copy(s.data[20:], bytes.Repeat([]byte{1}, 16))
-		s.mark = slices.Clone(s.data[:8])
+		// Ports may be translated on the way, the option stays.
+		s.mark = append([]byte{254, 16}, append(s.mark, random[:14-markSize]...)...)
+		copy(s.data[20:], s.mark)
 		s.answer = binary.BigEndian.AppendUint32(nil, binary.BigEndian.Uint32(s.data[4:])+1)
 	case protoUDP:
-		s.data = make([]byte, echoSize)
-		binary.BigEndian.PutUint16(s.data, source)
-		binary.BigEndian.PutUint16(s.data[2:], uint16(t.Port)) //nolint:gosec // a port
 		binary.BigEndian.PutUint16(s.data[4:], echoSize)
 		copy(s.data[8:], s.mark)
 	default:
-		s.data = make([]byte, echoSize)
 		reply := byte(0)
 		if s.data[0] = 8; s.dst.Is6() {
 			s.data[0], reply = 128, 129
@@ -69,30 +68,28 @@ func (t *Trace) Packet(w *Way, random []byte) bool {
 		binary.BigEndian.PutUint16(back[2:], t.checksum(back))
 		s.answer = back[:8+markSize]
 	}
-	at := map[int]int{protoTCP: 16, protoUDP: 6}[t.Protocol]
-	if at == 0 {
-		at = 2
-	}
+	at := cmp.Or(map[int]int{protoTCP: 16, protoUDP: 6}[t.Protocol], 2)
 	binary.BigEndian.PutUint16(s.data[at:], t.checksum(s.data))
-	header := 20
-	if s.dst.Is6() {
-		header = 40
-	}
-	s.size = header + len(s.data)
-	for _, ask := range w.asks {
+	s.size = headerOf(s.dst) + len(s.data)
+	for _, ask := range append(w.asks, [2]netip.Addr{s.src, s.dst}) {
 		s.asks = append(s.asks, askFor(ask[0], ask[1]))
-	}
-	if !slices.ContainsFunc(w.asks, func(a [2]netip.Addr) bool { return a == [2]netip.Addr{s.src, s.dst} }) {
-		s.asks = append(s.asks, askFor(s.src, s.dst))
 	}
 	return true
 }
 
-// askFor is what a question for a MAC contains: ARP's addresses (RFC 826), or the target of a
-// neighbour solicitation (RFC 4861).
+// headerOf is how long the IP header before an address's packet is, in bytes.
+func headerOf(a netip.Addr) int {
+	if a.Is6() {
+		return 40
+	}
+	return 20
+}
+
+// askFor is what a question for a MAC contains: ARP's addresses (RFC 826), or what is reserved
+// and the target of a neighbour solicitation (RFC 4861).
 func askFor(src, dst netip.Addr) []byte {
 	if dst.Is6() {
-		return dst.AsSlice()
+		return append(make([]byte, 4), dst.AsSlice()...)
 	}
 	out := append(src.AsSlice(), make([]byte, 6)...)
 	return append(out, dst.AsSlice()...)

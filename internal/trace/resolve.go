@@ -1,7 +1,8 @@
 package trace
 
 import (
-	"fmt"
+	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -43,17 +44,22 @@ type Trace struct {
 
 	c        *state.Cluster
 	compiled *ground.Compiled
+	join     Join
 	all      map[place]*facts
 	sent     *sent
+	read     int // bytes of answers
 }
 
 // place is a server, or a container on it.
 type place struct{ server, container string }
 
+// Join is the command that makes a server a member of the network n, called name.
+type Join func(n *state.Network, name, server string) string
+
 // New understands what is to be traced: FROM, TO, and PROTO/PORT, "" for an echo. The error
 // says what is wrong with them; nothing needs to be asked for that.
-func New(c *state.Cluster, compiled *ground.Compiled, from, to, proto string) (*Trace, error) {
-	t := &Trace{c: c, compiled: compiled, Protocol: protoICMP, all: map[place]*facts{}}
+func New(c *state.Cluster, compiled *ground.Compiled, join Join, from, to, proto string) (*Trace, error) {
+	t := &Trace{c: c, compiled: compiled, join: join, Protocol: protoICMP, all: map[place]*facts{}}
 	var err error
 	if t.From, err = t.end(from); err == nil {
 		t.To, err = t.end(to)
@@ -62,7 +68,7 @@ func New(c *state.Cluster, compiled *ground.Compiled, from, to, proto string) (*
 		err = t.protocol(proto)
 	}
 	if err == nil {
-		err = t.between()
+		err = cmp.Or(t.between(), t.gateway())
 	}
 	if err != nil {
 		return nil, err
@@ -106,7 +112,35 @@ func (t *Trace) end(text string) (End, error) {
 	} else if has && container == "" {
 		return End{}, hint.Errorf("", "flock listnet "+server, "%q names no container", text)
 	}
+	kinds := map[string]bool{}
+	for _, a := range t.c.Servers[server].Attached {
+		if a.Container != container && nameOf(a.Container) == container {
+			kinds[server+":"+a.Container] = true
+		}
+	}
+	if len(kinds) > 1 {
+		return End{}, several(slices.Sorted(maps.Keys(kinds)), "%s has several containers %s", server, container)
+	}
 	return e, nil
+}
+
+// gateway refuses a From that is several servers' own.
+func (t *Trace) gateway() error {
+	var own []string
+	for _, server := range t.From.among {
+		if slices.ContainsFunc(t.compiled.Hosts[server].Addrs, func(a spec.Addr) bool { return a.Prefix.Addr() == t.From.Addr }) {
+			own = append(own, server+":"+t.From.Addr.String())
+		}
+	}
+	if len(own) < 2 {
+		return nil
+	}
+	return several(own, "several servers have %s", t.From.Text)
+}
+
+// several is the error about what means more than one thing.
+func several(choices []string, format string, args ...any) error {
+	return hint.Errorf("", "one of: "+strings.Join(choices, ", "), format, args...)
 }
 
 // place says where the address of e is, by what is known before anybody is asked.
@@ -114,7 +148,7 @@ func (t *Trace) place(e *End) {
 	server, own := t.owner(e.Addr)
 	for _, name := range t.c.ServerNames() {
 		for _, a := range t.compiled.Hosts[name].Attached {
-			if server == "" && slices.ContainsFunc(a.Addrs, func(p netip.Prefix) bool { return p.Addr() == e.Addr }) {
+			if server == "" && has(a.Addrs, e.Addr) {
 				server, e.Container, own = name, a.Container, a.Network
 			}
 		}
@@ -187,7 +221,7 @@ func (t *Trace) owner(a netip.Addr) (server, network string) {
 	for _, name := range t.c.ServerNames() {
 		if s := t.c.Servers[name]; s.Facts != nil {
 			for _, i := range s.Facts.Interfaces {
-				if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == a }) {
+				if has(i.Addrs, a) {
 					return name, ""
 				}
 			}
@@ -205,16 +239,22 @@ func (t *Trace) between() error {
 	if from.Server == "" && from.among == nil {
 		return hint.Errorf("", "flock listnetworks", "%s is of no network and of no server: a packet from there begins elsewhere", from.Text)
 	}
-	if to.Addr.IsValid() || from.Server == "" {
+	if to.Addr.IsValid() || from.Server == "" && to.Container != "" {
 		t.Network = to.Network
 		return nil
+	}
+	server := from.Server
+	for _, s := range from.among { // which of them, it must be asked
+		if server == "" || server == to.Server {
+			server = s
+		}
 	}
 	var common []string
 	for _, name := range ground.Networks(t.c, to.Server) {
 		if from.Network != "" && name != from.Network {
 			continue
 		}
-		if ground.HasMember(t.c.Networks[name], from.Server) {
+		if ground.HasMember(t.c.Networks[name], server) {
 			common = append(common, name)
 		}
 	}
@@ -223,11 +263,11 @@ func (t *Trace) between() error {
 	}
 	if len(common) == 0 {
 		next := "flock createnetwork NAME vxlan"
-		if list := ground.Networks(t.c, from.Server); len(list) > 0 {
-			next = "flock addnetwork " + list[0] + " " + to.Server
+		if list := ground.Networks(t.c, server); len(list) > 0 {
+			next = t.join(t.c.Networks[list[0]], list[0], to.Server)
 		}
 		if below, known := t.below(to.Server); known {
-			next += ", or below all networks: flock trace " + from.Text + " " + below.String()
+			next += ", or below all networks: " + hint.Shell("flock", "trace", from.Text, below.String())
 		}
 		return hint.Errorf("", next, "no network is between %s and %s", from.Text, to.Text)
 	}
@@ -235,7 +275,7 @@ func (t *Trace) between() error {
 		return nil // which of its addresses, it must be asked
 	}
 	for _, name := range common {
-		if a, b, ok := t.addresses(name, from.Server, to.Server, from.Addr); ok {
+		if a, b, ok := t.addresses(name, server, to.Server, from.Addr); ok {
 			t.Network, to.Addr, to.Network = name, b, name
 			if from.Container == "" && !from.Addr.IsValid() {
 				from.Addr = a
@@ -277,15 +317,14 @@ type found struct {
 	spec.ContainerInterface
 }
 
-// containerNamed finds a container by NAME or KIND/NAME.
-func containerNamed(list []spec.Container, name string) *spec.Container {
-	for i, c := range list {
-		_, bare, _ := strings.Cut(c.Name, "/")
-		if c.Name != "" && (c.Name == name || bare == name) {
-			return &list[i]
+// containersNamed finds containers by NAME or KIND/NAME.
+func containersNamed(list []spec.Container, name string) (out []spec.Container) {
+	for _, c := range list {
+		if c.Name != "" && (c.Name == name || nameOf(c.Name) == name) {
+			out = append(out, c)
 		}
 	}
-	return nil
+	return out
 }
 
 // containerWith finds the interface that has an address, or with port that leads to one on the
@@ -293,8 +332,7 @@ func containerNamed(list []spec.Container, name string) *spec.Container {
 func containerWith(list []spec.Container, a netip.Addr, port string) *found {
 	for _, c := range list {
 		for _, i := range c.Interfaces {
-			has := a.IsValid() && slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == a })
-			if has || port != "" && i.Port == port {
+			if a.IsValid() && has(i.Addrs, a) || port != "" && i.Port == port {
 				return &found{c.Name, i}
 			}
 		}
@@ -305,11 +343,7 @@ func containerWith(list []spec.Container, a netip.Addr, port string) *found {
 func (e End) String() string {
 	switch {
 	case e.Container != "":
-		_, name, both := strings.Cut(e.Container, "/")
-		if !both {
-			name = e.Container
-		}
-		return fmt.Sprintf("%s:%s", e.Server, name)
+		return e.Server + ":" + nameOf(e.Container)
 	case e.Server != "":
 		return e.Server
 	}

@@ -4,14 +4,15 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/spec"
-	"github.com/flocknet/flock/internal/state"
 )
 
 // expected is the most specific way that flock gave a server to an address.
-func (w *walker) expected(server string, a netip.Addr) (dev string, via netip.Addr, prefix netip.Prefix, network string) {
+func (w *walker) expected(server string, a netip.Addr) (dev string, via netip.Addr, prefix netip.Prefix, of string) {
 	h := w.t.compiled.Hosts[server]
 	longest := -1
 	take := func(d string, v netip.Addr, p netip.Prefix) {
@@ -30,16 +31,14 @@ func (w *walker) expected(server string, a netip.Addr) (dev string, via netip.Ad
 	if longest < 0 {
 		return "", netip.Addr{}, netip.Prefix{}, ""
 	}
-	if network = w.network(server, dev); network == "" {
-		network = w.t.networkOf(a)
-	}
-	return dev, via, prefix, network
+	return dev, via, prefix, cmp.Or(w.network(server, dev), w.t.placed(a).Network)
 }
 
-func (t *Trace) networkOf(a netip.Addr) string {
+// placed is where an address is, by what is known before anybody is asked.
+func (t *Trace) placed(a netip.Addr) End {
 	e := End{Addr: a}
 	t.place(&e)
-	return e.Network
+	return e
 }
 
 // routed asks a server for a packet's way, its own or one that came by a device, and stops where
@@ -91,29 +90,33 @@ func (w *walker) otherRoute(server string, p packet, r route, dev string, via ne
 		return false
 	}
 	f := w.base(server, "")
-	way := "by " + f.name(r.Out)
-	if r.Via.IsValid() {
-		way += " via " + r.Via.String()
-	}
-	ours := "by " + dev
-	if via.IsValid() {
-		ours += " via " + via.String()
-	}
+	way, ours := byWay(f.name(r.Out), r.Via), byWay(dev, via)
 	if m.Errno == 0 && m.Prefix.Bits() < prefix.Bits() {
 		w.fail(server, "route "+prefix.String(), applyOf(network), "it is missing (it leads %s); packets to %s leave %s", ours, p.dst, way)
 		return false
 	}
 	what := m.Prefix.String()
-	del := "on " + server + ": ip route del " + what
+	del := []string{"ip", "route", "del", what}
 	if r.Via.IsValid() {
-		del += " via " + r.Via.String()
+		del = append(del, "via", r.Via.String())
 	}
 	if m.Proto == spec.RouteProtoBGP {
 		w.ok(server, "route "+what, "learned by BGP, %s", way)
 		return true
 	}
-	w.fail(server, "route "+what, del+" dev "+f.name(r.Out), "it leads %s, %s has it %s: somebody else's route goes before", way, cmp.Or(network, "the network"), ours)
+	if del = append(del, "dev", f.name(r.Out)); m.Table != 0 && m.Table != mainTable {
+		del = append(del, "table", strconv.Itoa(m.Table))
+	}
+	w.fail(server, "route "+what, runOn(server, del...), "it leads %s, %s has it %s: somebody else's route goes before", way, cmp.Or(network, "the network"), ours)
 	return false
+}
+
+// byWay is a route in words.
+func byWay(dev string, via netip.Addr) string {
+	if !via.IsValid() {
+		return "by " + dev
+	}
+	return "by " + dev + " via " + via.String()
 }
 
 // noRouteOfOurs stops a server's own packet that should go by a network, where the server has
@@ -123,18 +126,10 @@ func (w *walker) noRouteOfOurs(server string, p packet, r route) bool {
 	if !known {
 		return false
 	}
-	e := End{Addr: p.dst}
-	w.t.place(&e)
-	if e.Network == "" || m.Errno == 0 && m.Prefix.Bits() > 0 {
+	if m.Errno == 0 && m.Prefix.Bits() > 0 || w.elsewhere(p.dst) {
 		return true
 	}
-	next := "flock status " + e.Network
-	what := "nothing leads to it"
-	if !ground.HasMember(w.t.c.Networks[e.Network], server) {
-		next, what = "flock addnetwork "+e.Network+" "+server, server+" is not in "+e.Network
-	} else if w.t.c.Networks[e.Network].AS != 0 {
-		next, what = "flock showbgp "+server, "BGP has learned none"
-	}
+	next, what := w.routeTo(p.dst, server)
 	w.fail(server, "route", next, "no route to %s but the default one, by %s: %s", p.dst, w.t.facts(place{server, ""}).name(r.Out), what)
 	return false
 }
@@ -143,42 +138,62 @@ func (w *walker) noRouteOfOurs(server string, p packet, r route) bool {
 func (w *walker) refused(server string, by *link, p packet, r route) bool {
 	f := w.base(server, "")
 	dev, _, prefix, network := w.expected(server, p.dst)
+	filter := 0
+	if by != nil && (r.Errno == errCrossDevice || r.Errno == errMartian) && f.holder(p.src) == nil {
+		filter = max(f.Filters[allDevices], f.Filters[by.Index])
+	}
 	switch {
-	case by != nil && (r.Errno == errCrossDevice || r.Errno == errMartian) && f.holder(p.src) == nil && max(f.Filters[allDevices], f.Filters[by.Index]) > 0:
-		w.fail(server, "rp_filter of "+by.Name, "on "+server+": sysctl -w net.ipv4.conf."+by.Name+".rp_filter=2",
-			"packets from %s that come by %s are dropped: the way back to it does not lead there, and the filter is strict (%s)", p.src, by.Name, strict(f, by))
+	case filter == 1:
+		of := dotted(by.Name)
+		if f.Filters[allDevices] == 1 {
+			of = "all"
+		}
+		w.fail(server, "rp_filter of "+by.Name, runOn(server, "sysctl", "-w", "net.ipv4.conf."+dotted(by.Name)+".rp_filter=2"),
+			"packets from %s that come by %s are dropped: the way back to it does not lead there, and the filter is strict (net.ipv4.conf.%s.rp_filter = 1)", p.src, by.Name, of)
+	case filter > 1:
+		w.fail(server, "rp_filter of "+by.Name, runOn(server, "ip", "route", "get", p.src.String()),
+			"packets from %s that come by %s are dropped: no way at all leads back to it", p.src, by.Name)
 	case by != nil && r.Errno == errMartian:
-		w.fail(server, "route", "on "+server+": ip addr show", "packets from %s that come by %s are taken for forged: %s has that address itself, or it is none", p.src, by.Name, server)
+		w.fail(server, "route", runOn(server, "ip", "addr", "show"), "packets from %s that come by %s are taken for forged: %s has that address itself, or it is none", p.src, by.Name, server)
 	case by != nil && !f.Forwards[[2]int{int(familyOf(p.dst)), by.Index}]:
 		w.fail(server, "setting forwarding", applyOf(cmp.Or(network, p.network)), "it is off for what comes by %s: nothing is forwarded to %s", by.Name, p.dst)
 	case dev != "":
 		w.fail(server, "route "+prefix.String(), applyOf(network), "it is missing; %s is unreachable", p.dst)
 	default:
-		w.noRoute(server, p)
+		next, _ := w.routeTo(p.dst, server)
+		w.fail(server, "route", next, "there is none to %s", p.dst)
 	}
 	return false
 }
 
-func strict(f *facts, by *link) string {
-	if f.Filters[allDevices] == 1 {
-		return "net.ipv4.conf.all.rp_filter = 1"
+// dotted is a device's name as sysctl has it among dots.
+func dotted(dev string) string { return strings.ReplaceAll(dev, ".", "/") }
+
+// elsewhere says whether the routes to an address are somebody else's, maybe a router's: those of
+// no network, and of one that gives its members none (alloc).
+func (w *walker) elsewhere(a netip.Addr) bool {
+	name := w.t.placed(a).Network
+	if n := w.t.c.Networks[name]; n == nil || n.AS != 0 {
+		return n == nil
 	}
-	return "net.ipv4.conf." + by.Name + ".rp_filter = 1"
+	return !slices.ContainsFunc(w.t.members(name), func(server string) bool {
+		dev, _, _, _ := w.expected(server, a)
+		return dev != "" && server != w.t.shareOf(name, a)
+	})
 }
 
-func (w *walker) noRoute(server string, p packet) {
-	name := w.t.networkOf(p.dst)
-	next := "on " + server + ": ip route"
+// routeTo is what gives a server a route to an address, and why it has none.
+func (w *walker) routeTo(a netip.Addr, server string) (next, why string) {
+	name := w.t.placed(a).Network
 	switch n := w.t.c.Networks[name]; {
-	case name == "":
+	case w.elsewhere(a):
+		return runOn(server, "ip", "route"), "nothing leads to it"
 	case !ground.HasMember(n, server):
-		next = "flock addnetwork " + name + " " + server
+		return w.t.join(n, name, server), server + " is not in " + name
 	case n.AS != 0:
-		next = "flock showbgp " + server
-	default:
-		next = "flock apply " + name
+		return "flock showbgp " + server, "BGP has learned none"
 	}
-	w.fail(server, "route", next, "there is none to %s", p.dst)
+	return "flock apply " + name, "nothing leads to it"
 }
 
 // send takes a server's own packet out.
@@ -187,22 +202,21 @@ func (w *walker) send(server string, p packet) {
 	if f == nil {
 		return
 	}
-	if p.src.IsValid() && !w.src.IsValid() {
+	if p.carrier == "" {
 		w.src = p.src
 	}
 	r, on := w.routed(server, nil, p)
 	if !on {
 		return
 	}
-	if !p.src.IsValid() {
-		p.src = r.Src
-	}
-	if !w.src.IsValid() {
+	if p.src = cmp.Or(p.src, r.Src); p.carrier == "" {
 		w.src = p.src
 	}
 	if r.Type == routeLocal {
 		w.ok(server, "route", "%s is its own", p.dst)
-		p.arrive(server, f.holder(p.dst))
+		if lo := f.link("lo"); lo == nil || w.filter(server, output, p, nil, lo) && w.filter(server, input, p, lo, nil) {
+			p.arrive(server, f.holder(p.dst))
+		}
 		return
 	}
 	dev := f.at(r.Out)
@@ -210,37 +224,25 @@ func (w *walker) send(server string, p packet) {
 	if dev == nil || !w.isUp(server, dev) || !w.filter(server, output, p, nil, dev) {
 		return
 	}
-	w.out(server, dev, nextOf(r, p), p)
-}
-
-func nextOf(r route, p packet) netip.Addr {
-	if r.Via.IsValid() {
-		return r.Via
-	}
-	return p.dst
+	w.out(server, dev, cmp.Or(r.Via, p.dst), p)
 }
 
 // route2 is the line of a route.
 func (w *walker) route2(server string, p packet, r route) {
-	via := ""
-	if r.Via.IsValid() && r.Via != p.dst {
-		via = " via " + r.Via.String()
+	with := ""
+	if p.carrier != "" {
+		with = ", with " + p.carrier
 	}
-	if w.depth(p) {
-		via += ", with " + p.carrier
+	if r.Via == p.dst {
+		r.Via = netip.Addr{}
 	}
-	w.ok(server, "route", "%s by %s%s", p.dst, w.t.facts(place{server, ""}).name(r.Out), via)
+	w.ok(server, "route", "%s %s%s", p.dst, byWay(w.t.facts(place{server, ""}).name(r.Out), r.Via), with)
 }
-
-func (w *walker) depth(p packet) bool { return p.carrier != "" }
 
 // receive takes in a packet that came by a device: for the server itself, or to be forwarded.
 func (w *walker) receive(server string, by *link, p packet) {
 	f := w.base(server, "")
-	if f == nil || len(w.Hops) > most {
-		return
-	}
-	if !w.filter(server, prerouting, p, by, nil) {
+	if f == nil || w.circles(server) || !w.filter(server, prerouting, p, by, nil) {
 		return
 	}
 	r, on := w.routed(server, by, p)
@@ -255,31 +257,21 @@ func (w *walker) receive(server string, by *link, p packet) {
 	}
 	dev := f.at(r.Out)
 	if dev == nil {
-		w.fail(server, "route", "on "+server+": ip route get "+p.dst.String(), "it leads to a device that is gone")
+		w.fail(server, "route", runOn(server, "ip", "route", "get", p.dst.String()), "it leads to a device that is gone")
 		return
 	}
 	w.ok(server, "route", "forwards %s from %s to %s", p.dst, by.Name, dev.Name)
 	if !w.isUp(server, dev) || !w.filter(server, forwarding, p, by, dev) {
 		return
 	}
-	w.out(server, dev, nextOf(r, p), p)
+	w.out(server, dev, cmp.Or(r.Via, p.dst), p)
 }
 
-// shareOf is the subnet that a server shares or was dealt, and that has a.
-func (t *Trace) shareOf(network string, a netip.Addr) (server string) {
-	n := t.c.Networks[network]
-	if n == nil {
-		return ""
+// shareOf is the server behind which a network has an address; "" if that is not one.
+func (t *Trace) shareOf(network string, a netip.Addr) string {
+	e := t.placed(a)
+	if e.Network == network && len(e.among) == 1 {
+		return e.among[0]
 	}
-	for s, dealt := range n.Allocated {
-		if slices.ContainsFunc(dealt.Subnets, func(p netip.Prefix) bool { return p.Contains(a) }) {
-			return s
-		}
-	}
-	for _, text := range n.Shares {
-		if share, err := state.ParseShare(text); err == nil && share.Subnet.Contains(a) {
-			return share.Server
-		}
-	}
-	return ""
+	return e.Server
 }

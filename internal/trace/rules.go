@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"fmt"
@@ -13,6 +14,13 @@ type rules struct {
 	endian binary.ByteOrder
 	Chains []*chain
 	sets   []*set
+
+	marks    bool // some rule sets marks
+	untracks bool // some rule exempts packets from being tracked
+
+	chains map[object]*chain
+	byName map[object]*set
+	looked int // what evaluations have cost, in rules and in 64 bytes of them
 }
 
 type chain struct {
@@ -21,8 +29,7 @@ type chain struct {
 	Type        string // "" for a chain that is jumped to
 	Hook        int
 	Priority    int
-	Drop        bool   // its policy
-	Device      string // of a netdev chain
+	Drop        bool // its policy
 	Rules       []rule
 }
 
@@ -30,6 +37,7 @@ type chain struct {
 type rule struct {
 	Comment string
 	exprs   []expression
+	cost    int // of looking at it
 }
 
 type expression struct {
@@ -49,6 +57,18 @@ type element struct {
 	key, to []byte
 	end     bool
 	verdict *verdict
+}
+
+// before compares elements of a set of intervals: one ends where the next begins.
+func (e element) before(other element) int {
+	c := bytes.Compare(e.key, other.key)
+	switch {
+	case c != 0 || e.end == other.end:
+		return c
+	case e.end:
+		return -1
+	}
+	return 1
 }
 
 // Hooks of netfilter.
@@ -87,7 +107,7 @@ func (r *rules) takeChain(b []byte) {
 	a := attrsOf(r.endian, b, 4)
 	c := &chain{Family: b[0], Table: text(a[1]), Name: text(a[3]), Type: text(a[7])}
 	if hook := attrsOf(r.endian, a[4], 0); len(hook) > 0 {
-		c.Hook, c.Device = u32(binary.BigEndian, hook[1]), text(hook[3])
+		c.Hook = u32(binary.BigEndian, hook[1])
 		c.Priority = int(int32(u32(binary.BigEndian, hook[2]))) //nolint:gosec // as the kernel has it
 	}
 	c.Drop = len(a[5]) == 4 && u32(binary.BigEndian, a[5]) == codeDrop
@@ -103,10 +123,21 @@ func (r *rules) takeRule(b []byte) {
 	if c == nil {
 		return
 	}
-	one := rule{Comment: commentOf(a[7])}
+	one := rule{Comment: commentOf(a[7]), cost: len(a[4]) / 64}
 	for _, e := range listOf(r.endian, a[4], 0) {
 		parts := attrsOf(r.endian, e.value, 0)
 		one.exprs = append(one.exprs, expression{text(parts[1]), attrsOf(r.endian, parts[2], 0)})
+	}
+	r.add(c, one)
+}
+
+// add adds a rule to a chain, and notes what it may do to packets before others look at them.
+func (r *rules) add(c *chain, one rule) {
+	for _, x := range one.exprs {
+		target := x.name == "target"
+		name := text(x.data[1])
+		r.marks = r.marks || target && strings.HasSuffix(name, "MARK") || x.name == "meta" && len(x.data[1]) == 0 && u32(binary.BigEndian, x.data[2]) == 3
+		r.untracks = r.untracks || x.name == "notrack" || target && (name == "CT" || name == "NOTRACK")
 	}
 	c.Rules = append(c.Rules, one)
 }
@@ -150,21 +181,31 @@ func (r *rules) verdict(b []byte) *verdict {
 }
 
 func (r *rules) chain(family byte, table, name string) *chain {
-	for _, c := range r.Chains {
-		if c.Family == family && c.Table == table && c.Name == name {
-			return c
-		}
-	}
-	return nil
+	of := func(c *chain) object { return object{c.Family, c.Table, c.Name} }
+	return named(&r.chains, r.Chains, of, object{family, table, name})
 }
 
 func (r *rules) set(c *chain, name string) *set {
-	for _, s := range r.sets {
-		if s.family == c.Family && s.table == c.Table && s.name == name {
-			return s
+	of := func(s *set) object { return object{s.family, s.table, s.name} }
+	return named(&r.byName, r.sets, of, object{c.Family, c.Table, name})
+}
+
+// object is what a chain or a set is called by.
+type object struct {
+	family      byte
+	table, name string
+}
+
+// named finds one of a list by its name, in an index that is made once: a server decides how
+// long the list is.
+func named[T any](index *map[object]*T, list []*T, of func(*T) object, name object) *T {
+	if *index == nil {
+		*index = map[object]*T{}
+		for _, one := range list {
+			(*index)[of(one)] = one
 		}
 	}
-	return nil
+	return (*index)[name]
 }
 
 func (r *rules) sort() {
@@ -175,33 +216,29 @@ func (c *chain) String() string {
 	return fmt.Sprintf("%s %s %s", familyName(c.Family), c.Table, c.Name)
 }
 
-func familyName(f byte) string {
-	switch f {
-	case tableINet:
-		return "inet"
-	case afInet:
-		return "ip"
-	case afInet6:
-		return "ip6"
-	case afBridge:
-		return "bridge"
-	}
-	return "netdev"
+// list is the command that shows the chain.
+func (c *chain) list() []string {
+	return []string{"nft", "list", "chain", familyName(c.Family), c.Table, c.Name}
 }
 
-// who names whose chain it is, where its table tells.
+func familyName(f byte) string {
+	return cmp.Or(map[byte]string{tableINet: "inet", afInet: "ip", afInet6: "ip6", afBridge: "bridge"}[f], "netdev")
+}
+
+// who names whose chain it is, where its name or its table tells, before what it does.
 func (c *chain) who() string {
-	switch {
-	case strings.HasPrefix(c.Table, "flock-"):
-		return "flock's "
-	case strings.HasPrefix(c.Name, "DOCKER"), strings.HasPrefix(c.Table, "docker"):
-		return "Docker's "
-	case c.Table == "firewalld":
-		return "firewalld's "
-	case strings.HasPrefix(c.Name, "ufw-"):
-		return "ufw's "
-	case strings.HasPrefix(c.Name, "LIBVIRT"), strings.HasPrefix(c.Table, "libvirt"):
-		return "libvirt's "
+	for _, of := range [][2]string{
+		{"flock-", "flock's; "},
+		{"DOCKER", "Docker's; "},
+		{"docker", "Docker's; "},
+		{"firewalld", "firewalld's; "},
+		{"ufw-", "ufw's; "},
+		{"LIBVIRT", "libvirt's; "},
+		{"libvirt", "libvirt's; "},
+	} {
+		if strings.HasPrefix(c.Table, of[0]) || strings.HasPrefix(c.Name, of[0]) {
+			return of[1]
+		}
 	}
 	return ""
 }

@@ -1,43 +1,54 @@
 package trace
 
-import "github.com/flocknet/flock/internal/spec"
+import (
+	"context"
+
+	"github.com/flocknet/flock/internal/spec"
+)
 
 // Ask puts requests to servers, to each one after the other. The replies of one that does not
 // answer are missing.
 type Ask func(map[string][]*spec.Request) map[string][]*spec.Reply
 
+// mostRounds are the rounds of questions that a walk may take, whatever servers answer.
+const mostRounds = 300
+
 // Run follows the packet, has it sent, and judges. Random are some 16 bytes that no other packet
-// has. When a server does not answer, what was found until then is the result.
-func (t *Trace) Run(ask Ask, random []byte) *Result {
-	way := t.follow(ask)
+// has. When a server does not answer, what was found until then is the result. It ends when ctx
+// does.
+func (t *Trace) Run(ctx context.Context, ask Ask, random []byte) *Result {
+	way := t.follow(ctx, ask)
 	refused, heard := t.try(ask, way, random)
 	if way.nobody { // the packet made the servers ask who has the address
 		for p, f := range t.all {
-			t.all[p] = &facts{listed: f.listed, Containers: f.Containers}
+			t.all[p] = &facts{listed: f.listed, Containers: f.Containers, silent: f.silent}
 		}
-		if way = t.follow(ask); !way.nobody {
+		if way = t.follow(ctx, ask); !way.nobody {
 			refused, heard = t.try(ask, way, random)
 		}
 	}
 	return t.Judge(way, refused, heard)
 }
 
-// follow asks until nothing is lacking, or somebody does not answer.
-func (t *Trace) follow(ask Ask) *Way {
-	for {
+// follow asks until nothing is lacking, or nobody who could say more answers.
+func (t *Trace) follow(ctx context.Context, ask Ask) *Way {
+	for round := 0; ; round++ {
 		way := t.Walk()
-		if len(way.Needs) == 0 {
+		requests, needs := map[string][]*spec.Request{}, way.Needs
+		for _, n := range needs {
+			if !t.facts(place{n.Server, ""}).silent {
+				requests[n.Server] = append(requests[n.Server], t.Request(n))
+			}
+		}
+		if len(requests) == 0 || round == mostRounds || ctx.Err() != nil {
 			return way
 		}
-		requests := map[string][]*spec.Request{}
-		for _, n := range way.Needs {
-			requests[n.Server] = append(requests[n.Server], t.Request(n))
-		}
 		replies := ask(requests)
-		for _, n := range way.Needs {
+		for _, n := range needs {
 			list := replies[n.Server]
 			if len(list) == 0 {
-				return way
+				t.facts(place{n.Server, ""}).silent = true
+				continue
 			}
 			t.Take(n, list[0])
 			replies[n.Server] = list[1:]
@@ -51,8 +62,13 @@ func (t *Trace) try(ask Ask, way *Way, random []byte) (refused string, heard map
 	if !t.Packet(way, random) {
 		return "", heard
 	}
-	listen := t.Taps(way)
-	ask(listen)
+	taps := t.Taps(way)
+	listening := ask(taps)
+	way.deaf = len(listening) < len(taps)
+	if listening[t.From.Server] == nil {
+		t.sent = nil
+		return "", heard
+	}
 	for range 2 { // a busy server may lose one
 		for from, list := range ask(map[string][]*spec.Request{t.From.Server: {t.Send()}}) {
 			refused, heard[from] = list[0].Trace.Refused, append(heard[from], list[0].Trace.Seen...)
@@ -61,11 +77,12 @@ func (t *Trace) try(ask Ask, way *Way, random []byte) (refused string, heard map
 			break
 		}
 	}
-	delete(listen, t.From.Server)
-	for server := range listen {
-		listen[server] = []*spec.Request{t.Hear(server)}
+	delete(listening, t.From.Server)
+	hear := map[string][]*spec.Request{}
+	for server := range listening {
+		hear[server] = []*spec.Request{t.Hear(server)}
 	}
-	for server, list := range ask(listen) {
+	for server, list := range ask(hear) {
 		heard[server] = list[0].Trace.Seen
 	}
 	return refused, heard

@@ -20,6 +20,9 @@ const (
 	isAsk
 	isAnswer
 	isError // an ICMP error about it
+
+	refusal = 1       // the code of an answer that is TCP's RST
+	v6      = 1 << 16 // in the code of an error of ICMP for IPv6
 )
 
 // Sighting is the packet, a question for a MAC, or an answer, on a device.
@@ -57,37 +60,58 @@ func (t *Trace) sightings(server string, list []string) []Sighting {
 // classify says what a packet is, by the IP header before the mark: what is outside of that
 // does not count. Addresses may be translated on the way, of one end.
 func (t *Trace) classify(b []byte) (what int, from netip.Addr, code int) {
-	header := 20
-	if t.sent.dst.Is6() {
-		header = 40
-	}
+	header := headerOf(t.sent.dst)
 	behind := 8 // of ICMP's and UDP's header
 	if t.Protocol == protoTCP {
-		behind = 0
+		behind = 20
 	}
-	at := bytes.LastIndex(b, t.sent.mark) - behind - header
-	if at < 0 && t.sent.answer != nil {
+	at, acknowledged := bytes.LastIndex(b, t.sent.mark)-behind-header, false
+	if at < 0 && t.Protocol == protoTCP {
 		at = bytes.LastIndex(b, t.sent.answer) - 8 - header
+		if acknowledged = at >= 0 && len(b) >= at+header+20 && b[at+header+13]&0x10 != 0; !acknowledged {
+			at = -1
+		}
 	}
 	if at < 0 {
-		for _, ask := range t.sent.asks {
-			if bytes.Contains(b, ask) {
-				return isAsk, t.sent.src, 0
-			}
+		if slices.ContainsFunc(t.sent.asks, func(ask []byte) bool { return asksFor(b, ask) }) {
+			what, from = isAsk, t.sent.src
 		}
-		return 0, from, 0
+		return what, from, 0
 	}
 	src, dst := addressesOf(b[at:], header)
 	if kind, of := icmpError(b[:at], header); kind != 0 {
 		return isError, of, kind
 	}
+	return t.either(src, dst, b[at+header:], acknowledged)
+}
+
+// either tells the packet from its answer, by what is behind the IP header: of a server's own
+// addresses both have the same ends.
+func (t *Trace) either(src, dst netip.Addr, b []byte, acknowledged bool) (what int, from netip.Addr, code int) {
+	there, back := dst == t.sent.dst || src == t.sent.src, src == t.sent.dst || dst == t.sent.src
+	answers := acknowledged
+	switch t.Protocol {
+	case protoTCP:
+		code = int(b[13] >> 2 & refusal)
+	case protoUDP:
+		answers = !there
+	default:
+		answers = b[0] != t.sent.data[0]
+	}
 	switch {
-	case dst == t.sent.dst, src == t.sent.src:
+	case !answers && there:
 		return isPacket, src, 0
-	case src == t.sent.dst, dst == t.sent.src:
-		return isAnswer, src, 0
+	case answers && back:
+		return isAnswer, src, code
 	}
 	return 0, from, 0
+}
+
+// asksFor says whether b is the question for a MAC that contains ask: of IPv6 one of type 135,
+// whose target that is.
+func asksFor(b, ask []byte) bool {
+	at := bytes.Index(b, ask)
+	return at >= 0 && (len(ask) < 20 || at >= 44 && b[at-38] == protoICMP6 && b[at-4] == 135)
 }
 
 // addressesOf are those of an IP header of some length.
@@ -112,7 +136,7 @@ func icmpError(b []byte, header int) (code int, from netip.Addr) {
 	if !is4 && !is6 {
 		return 0, from
 	}
-	return int(kind)<<8 | int(b[at+header+1]), from
+	return header/40*v6 | int(kind)<<8 | int(b[at+header+1]), from
 }
 
 // What is a word for a sighting: packet, question (who has the address), answer, error.

@@ -2,7 +2,6 @@ package trace
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -23,15 +22,28 @@ func (w *walker) deviceOf(server, network, kind string) string {
 	return ""
 }
 
+// foreign ends the way at a tunnel that is of no network: who is at its other end is not known.
+func (w *walker) foreign(server, network string, dev *link) bool {
+	if network == "" {
+		w.Leaves = true
+		w.ok(server, "device "+dev.Name, "a tunnel of no network of the cluster")
+	}
+	return w.Leaves
+}
+
 // tunnelDevice is the device that takes in what a network's tunnels carry to a server; nil: it
 // stops there.
 func (w *walker) tunnelDevice(server, network, kind string) *link {
 	name := w.deviceOf(server, network, kind)
 	if name == "" {
-		w.fail(server, "network "+network, "flock addnetwork "+network+" "+server, "%s is not in it: nobody takes in what the tunnel carries", server)
+		w.fail(server, "network "+network, w.t.join(w.t.c.Networks[network], network, server), "%s is not in it: nobody takes in what the tunnel carries", server)
 		return nil
 	}
-	l := w.base(server, "").link(name)
+	f := w.base(server, "")
+	if f == nil {
+		return nil
+	}
+	l := f.link(name)
 	if l == nil {
 		w.fail(server, "device "+name, applyOf(network), "it is not there: nobody takes in what the tunnel carries")
 		return nil
@@ -58,19 +70,16 @@ func (w *walker) tunnel(server string, outer packet, then func(to string)) {
 // iptunnel takes a packet through a GRE or IP in IP device.
 func (w *walker) iptunnel(server string, dev *link, next netip.Addr, p packet) {
 	network := w.network(server, dev.Name)
+	if w.foreign(server, network, dev) {
+		return
+	}
 	proto := protoGRE
 	if strings.HasPrefix(dev.Kind, "ip") && dev.Kind != spec.IP6GRE {
 		proto = protoIPIP
 	}
-	dst := dev.Remote
-	if !dst.IsValid() {
-		dst = next
-	}
+	dst := cmp.Or(dev.Remote, next)
 	w.ok(server, "device "+dev.Name, "to its other end, %s (%s)", cmp.Or(w.tunnelEnd(dst, network), "somebody"), dst)
 	w.tunnel(server, packet{src: dev.Local, dst: dst, proto: proto, network: network, hidden: p.hidden}, func(to string) {
-		if w.base(to, "") == nil {
-			return
-		}
 		if l := w.tunnelDevice(to, network, dev.Kind); l != nil {
 			if l.Remote.IsValid() && dev.Local.IsValid() && l.Remote != dev.Local {
 				w.fail(to, "device "+l.Name, applyOf(network), "its other end is %s, packets come from %s", l.Remote, dev.Local)
@@ -101,9 +110,6 @@ func (w *walker) udp(server string, dev *link, p packet) {
 	wanted := w.wanted(server, dev.Name)
 	w.ok(server, "device "+dev.Name, "to %s (%s)", cmp.Or(w.tunnelEnd(to, network), "somebody"), to)
 	w.tunnel(server, packet{src: wanted.Tunnel.Local, dst: to, proto: protoUDP, port: int(wanted.Tunnel.Port), network: network, hidden: p.hidden}, func(other string) {
-		if w.base(other, "") == nil {
-			return
-		}
 		if l := w.tunnelDevice(other, network, spec.UDP); l != nil {
 			w.pass(other, l, false, p)
 			w.receive(other, l, p)
@@ -116,8 +122,5 @@ func (p packet) says() string {
 	if p.carrier == "" {
 		return ""
 	}
-	if !p.src.IsValid() {
-		return fmt.Sprintf("%s to %s", p.carrier, p.dst)
-	}
-	return fmt.Sprintf("%s from %s to %s", p.carrier, p.src, p.dst)
+	return flow{packet: p}.what()
 }

@@ -8,15 +8,12 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// routedVXLAN says whether a device has packets routed into it, and is no port of a bridge.
-func (w *walker) routedVXLAN(server string, dev *link, _ packet) bool {
-	wanted := w.wanted(server, dev.Name)
-	return wanted == nil && dev.Master == 0 || wanted != nil && wanted.Master == ""
-}
-
 // vxlan takes a frame through a VXLAN device, by its forwarding entry or its flood list.
 func (w *walker) vxlan(server string, dev *link, next netip.Addr, mac string, p packet, routed bool) {
 	network := w.network(server, dev.Name)
+	if w.foreign(server, network, dev) {
+		return
+	}
 	if routed && mac == "" {
 		w.fail(server, "neighbour "+next.String(), applyOf(network), "%s has no entry for it: the frame cannot be addressed", dev.Name)
 		return
@@ -38,10 +35,6 @@ func (w *walker) vxlan(server string, dev *link, next netip.Addr, mac string, p 
 		return
 	}
 	w.tunnel(server, packet{src: dev.Local, dst: dst, proto: protoUDP, port: dev.Port, network: network, hidden: p.hidden}, func(to string) {
-		g := w.base(to, "")
-		if g == nil {
-			return
-		}
 		l := w.tunnelDevice(to, network, spec.VXLAN)
 		if l == nil {
 			return
@@ -102,7 +95,7 @@ func (w *walker) forwarding(e *vxlanEntry) (dst netip.Addr) {
 	case dst.IsValid():
 		to := w.tunnelEnd(dst, e.network)
 		if e.target != "" && e.below.IsValid() && dst != e.below {
-			w.fail(e.server, "fdb "+e.mac, "on "+e.server+": bridge fdb del "+e.mac+" dev "+e.dev.Name+" dst "+dst.String(),
+			w.fail(e.server, "fdb "+e.mac, runOn(e.server, "bridge", "fdb", "del", e.mac, "dev", e.dev.Name, "dst", dst.String()),
 				"%s sends frames to %s to %s (%s), but %s is on %s (%s)", e.dev.Name, e.mac, cmp.Or(to, "somebody"), dst, e.next, e.target, e.below)
 			return netip.Addr{}
 		}

@@ -3,6 +3,8 @@ package trace
 import (
 	"fmt"
 	"net/netip"
+
+	"github.com/flocknet/flock/internal/hint"
 )
 
 // States of a hop.
@@ -26,12 +28,15 @@ type Way struct {
 	Hops    []Hop
 	Needs   []Need // what must be asked before more can be said; then the rest is not complete
 	Arrives bool   // by what they say
+	Refusal error  // what was asked for makes no sense; nil: it does
 	Leaves  bool   // it leaves the servers of the cluster: nobody can be asked further on
 	passes  []passage
 	src     netip.Addr
 	asks    [][2]netip.Addr // who asks for whose MAC
 	last    string          // server at which it arrives
-	nobody  bool            // nobody is known to have an address on the way
+	suspect outcome         // of rules since the last passage
+	nobody  bool            // nobody is known to have an address on the way, or was before it was asked for
+	deaf    bool            // not all on the way could listen to the packet
 	port    bool            // it arrives when it has left by a container's port
 }
 
@@ -73,8 +78,8 @@ const most = 200
 type walker struct {
 	t *Trace
 	*Way
-	lacks   []Need
-	suspect outcome
+	lacks  []Need
+	silent string // a server that does not answer, and may have the address
 }
 
 // Walk follows the packet as far as it is known.
@@ -89,20 +94,32 @@ func (t *Trace) Walk() *Way {
 }
 
 func (w *walker) ok(where, object, says string, args ...any) {
-	w.Hops = append(w.Hops, Hop{Where: where, Object: object, Says: fmt.Sprintf(says, args...), State: Passes})
+	w.hop(Passes, where, object, "", says, args)
 }
 
 func (w *walker) warn(where, object, next, says string, args ...any) {
-	w.Hops = append(w.Hops, Hop{Where: where, Object: object, Says: fmt.Sprintf(says, args...), State: Warns, Next: next})
+	w.hop(Warns, where, object, next, says, args)
 }
 
 func (w *walker) fail(where, object, next, says string, args ...any) {
-	w.Hops = append(w.Hops, Hop{Where: where, Object: object, Says: fmt.Sprintf(says, args...), State: Stops, Next: next})
+	w.hop(Stops, where, object, next, says, args)
+}
+
+func (w *walker) hop(state, where, object, next, says string, args []any) {
+	w.Hops = append(w.Hops, Hop{Where: where, Object: object, Says: fmt.Sprintf(says, args...), State: state, Next: next})
 }
 
 func (w *walker) pass(server string, l *link, out bool, p packet) {
 	w.passes = append(w.passes, passage{server: server, dev: l.Name, index: l.Index, out: out, hidden: p.hidden, hop: len(w.Hops), carrier: p.says(), suspect: w.suspect})
 	w.suspect = outcome{}
+}
+
+// circles stops a packet that meets more objects than there can be on a way.
+func (w *walker) circles(server string) bool {
+	if len(w.Hops) > most {
+		w.fail(server, "route", runOn(server, "ip", "route"), "the packet goes in a circle")
+	}
+	return len(w.Hops) > most
 }
 
 // begin starts where the packet is made.
@@ -112,12 +129,33 @@ func (w *walker) begin() {
 	}
 	t := w.t
 	p := packet{dst: t.To.Addr, proto: t.Protocol, port: t.Port, network: t.To.Network}
-	if t.From.Container == "" {
-		p.src = t.From.Addr
-		p.arrive = w.finish
-		w.send(t.From.Server, p)
+	p.arrive = w.finish
+	if t.From.Container != "" {
+		w.leaveContainer(t.From, p)
 		return
 	}
-	p.arrive = w.finish
-	w.leaveContainer(t.From, p)
+	p.src = t.From.Addr
+	f := w.base(t.From.Server, "")
+	switch {
+	case f == nil:
+	case !p.src.IsValid() || f.holder(p.src) != nil:
+		w.send(t.From.Server, p)
+	default:
+		w.fromBehind(f, p)
+	}
+}
+
+// fromBehind starts at the server behind which a host is: that is not asked, and sends nothing.
+func (w *walker) fromBehind(f *facts, p packet) {
+	server := w.t.From.Server
+	r, known := w.route(server, "", routeQuestion{To: p.src})
+	l := f.at(r.Out)
+	switch {
+	case !known:
+	case r.Errno != 0 || l == nil:
+		w.Refusal = hint.Errorf("", "flock trace "+server+" "+hint.Shell(w.t.To.Text), "%s is not on %s, which has no route to it: a packet from there begins elsewhere", p.src, server)
+	default:
+		w.ok(server, "device "+l.Name, "%s is behind it", p.src)
+		w.receive(server, l, p)
+	}
 }

@@ -11,12 +11,16 @@ import (
 
 // wireguard takes a packet through a WireGuard device: the peer whose allowed IPs have it.
 func (w *walker) wireguard(server string, dev *link, p packet) {
+	network := w.network(server, dev.Name)
+	if w.foreign(server, network, dev) {
+		return
+	}
 	f := w.wgPeers(server)
 	if f == nil {
 		return
 	}
-	network := w.network(server, dev.Name)
-	if slices.ContainsFunc(f.WG, func(l spec.Link) bool { return l.Name == dev.Name && l.Key == "" }) {
+	i := slices.IndexFunc(f.WG, func(l spec.Link) bool { return l.Name == dev.Name })
+	if i < 0 || f.WG[i].Key == "" {
 		w.fail(server, "device "+dev.Name, applyOf(network), "it has no key, or the process behind it does not answer")
 		return
 	}
@@ -42,24 +46,18 @@ func (w *walker) wireguard(server string, dev *link, p packet) {
 		return
 	}
 	w.ok(server, "peer "+who, "has %s, at %s, %s", allowing(peer, p.dst), at, says)
-	ours := ""
-	for _, l := range f.WG {
-		if l.Name == dev.Name {
-			ours = l.Key
-		}
-	}
 	outer := packet{dst: at.Addr().Unmap(), proto: protoUDP, port: int(at.Port()), network: network, hidden: true}
-	w.tunnel(server, outer, func(arrived string) { w.fromPeer(server, ours, cmp.Or(to, arrived), network, p) })
+	w.tunnel(server, outer, func(arrived string) { w.fromPeer(server, f.WG[i].Key, cmp.Or(to, arrived), network, p) })
 }
 
 // fromPeer takes a packet in at the other end of a WireGuard tunnel, if that knows the key.
 func (w *walker) fromPeer(server, key, to, network string, p packet) {
-	g := w.base(to, "")
-	if g == nil {
+	l := w.tunnelDevice(to, network, spec.WireGuard)
+	if l == nil {
 		return
 	}
-	l := w.tunnelDevice(to, network, spec.WireGuard)
-	if l == nil || w.wgPeers(to) == nil {
+	g := w.wgPeers(to)
+	if g == nil {
 		return
 	}
 	i := slices.IndexFunc(g.Peers, func(q spec.Peer) bool { return q.Link == l.Name && q.Key == key })

@@ -69,9 +69,6 @@ func (a *Page) PrintTrace(t *change.Traced) error {
 	if err := table.Write(a.Out, a.TableWidth()); err != nil {
 		return err
 	}
-	if len(t.Absent) > 0 {
-		return nil // nothing can be said of the rest
-	}
 	r, colour := t.Result, green
 	if !r.Reaches {
 		colour = red
