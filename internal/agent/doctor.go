@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/flocknet/flock/internal/agent/claim"
+	"github.com/flocknet/flock/internal/agent/settings"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -19,5 +20,8 @@ func (s *session) doctor(ctx context.Context, r spec.Request) (*spec.Reply, erro
 		r.Doctor = &spec.DoctorRequest{}
 	}
 	found, err := claim.Beside(ctx, k.Host, r.Doctor)
+	if err == nil {
+		found.Boot, err = settings.AtBoot(k.Host, r.Doctor.Boot)
+	}
 	return &spec.Reply{Doctor: found}, err
 }

@@ -14,8 +14,8 @@ import (
 // Diagnosis is what a doctor judges.
 type Diagnosis struct {
 	Facts  doctor.Facts
-	Mended map[string][]string // by server, as the scripts that it was to run
-	Absent []Server            // that did not answer
+	Mended map[string][]spec.Ran // by server, as the scripts that it was to run
+	Absent []Server              // that did not answer
 }
 
 // Doctor gathers what is to be judged of servers. Before that each runs the scripts of mend.
@@ -24,7 +24,7 @@ func (e *Engine) Doctor(ctx context.Context, names []string, mend map[string][]s
 	if err != nil {
 		return nil, err
 	}
-	speaks, mended := network.Speakers(c), make([][]string, len(names))
+	speaks, mended := network.Speakers(c), make([][]spec.Ran, len(names))
 	numbers := make([]int, len(names))
 	for i := range numbers {
 		numbers[i] = i
@@ -49,7 +49,7 @@ func (e *Engine) Doctor(ctx context.Context, names []string, mend map[string][]s
 		}
 		return p.diagnose(ctx, e, c)
 	})
-	out := &Diagnosis{Facts: doctor.Facts{Cluster: c}, Mended: map[string][]string{}}
+	out := &Diagnosis{Facts: doctor.Facts{Cluster: c}, Mended: map[string][]spec.Ran{}}
 	for i, res := range results {
 		out.Mended[names[i]] = mended[i]
 		if res.Err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/flocknet/flock/internal/change"
@@ -19,6 +20,7 @@ import (
 	"github.com/flocknet/flock/internal/plainfile"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/screen"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -32,12 +34,11 @@ func newDoctor(a *app) *cobra.Command {
 		Long: `Look on servers for what breaks networks, or will: kernels without a kind of device that
 networks need, dnsmasq missing or port 53 taken, forwarding off, strict reverse path filters,
 chains that drop forwarded packets and whose they are, firewalls that let no tunnel in, Docker's
-nftables backend, NetworkManager, systemd-networkd and udev at flock's devices, bridges of others
-in subnets of networks, NAT, cloned machine ids and host keys, full tables of the kernel, sshd's
-limits, clocks, old kernels with known faults, and what is left of flock without an owner. And
-on the workstation for files that others may write, and more keys than a server lets be tried.
-Without servers, all are examined. What each finding comes to stands below it, and a line that
-mends it.
+nftables backend, NetworkManager and systemd-networkd at flock's devices, bridges of others in
+subnets of networks, NAT, cloned machine ids and host keys, full tables of the kernel, sshd's
+limits, clocks, and what is left of flock without an owner. And on the workstation for files that
+others may write, and more keys than a server lets be tried. Without servers, all are examined.
+What each finding comes to stands below it, and a line that mends it, or shows more of it.
 
 --fix does what stops nothing that works, after it was shown and confirmed, and looks again.
 --bundle writes what was seen to a file for a report about a fault: facts, findings, plan, status,
@@ -136,7 +137,7 @@ func (a *app) examine(ctx context.Context, names []string, mend map[string][]str
 		return nil, nil, err
 	}
 	if d.Facts.Cluster != nil {
-		d.Facts.Workstation = a.workstation(d.Facts.Cluster)
+		d.Facts.Workstation, d.Facts.Logins = a.workstation(d.Facts.Cluster), a.logins(ctx, &d.Facts)
 	}
 	slices.SortFunc(d.Facts.Servers, func(x, y doctor.Server) int { return screen.ByName(x.Name, y.Name) })
 	return doctor.Examine(&d.Facts), d, nil
@@ -162,28 +163,53 @@ func (a *app) mend(ctx context.Context, names []string, found, safe []doctor.Fin
 			lines[f.Server] = append(lines[f.Server], f.Fix)
 		}
 	}
-	for _, o := range d.Facts.Workstation.Open {
-		if err := os.Chmod(o.Path, fs.FileMode(o.Most)); err != nil {
-			return found, d, false, hint.With(err, "", hint.Shell("chmod", fmt.Sprintf("%04o", o.Most), o.Path))
-		}
-	}
+	chmods := closeFiles(d.Facts.Workstation.Open)
 	again, after, err := a.examine(ctx, names, lines)
 	if err != nil {
 		return found, d, false, err
 	}
 	failed := false
 	for _, f := range safe {
+		why := ""
+		switch i := slices.Index(lines[f.Server], f.Fix); {
+		case f.Server == "" && chmods[f.Object] != nil:
+			why = chmods[f.Object].Error()
+		case f.Server == "":
+		case i >= len(after.Mended[f.Server]):
+			why = "the server did not answer"
+		default:
+			why = failure(after.Mended[f.Server][i])
+		}
+		if why == "" && slices.ContainsFunc(again, f.Same) {
+			why = "the line ran, and it is as before"
+		}
 		word := "done"
-		absent := slices.ContainsFunc(after.Absent, func(s change.Server) bool { return s.Name == f.Server })
-		if absent || slices.Contains(again, f) {
-			word, failed = "not done", true
-			if i := slices.Index(lines[f.Server], f.Fix); i >= 0 && i < len(after.Mended[f.Server]) {
-				word += ": " + cmp.Or(strings.TrimSpace(after.Mended[f.Server][i]), "the line ran, and it is as before")
-			}
+		if why != "" {
+			word, failed = "not done: "+why, true
 		}
 		a.Say("%s: %s: %s", cmp.Or(f.Server, "workstation"), f.What, word)
 	}
 	return again, after, failed, nil
+}
+
+// closeFiles gives files the permissions that are right: by path what came of each.
+func closeFiles(open []doctor.Open) map[string]error {
+	out := map[string]error{}
+	for _, o := range open {
+		out[o.Path] = os.Chmod(o.Path, fs.FileMode(o.Most))
+	}
+	return out
+}
+
+// failure is why a line that a server ran did not do its work; "" if it did.
+func failure(r spec.Ran) string {
+	switch {
+	case r.Status == 0 && r.Why == "":
+		return ""
+	case r.Why != "":
+		return r.Why
+	}
+	return cmp.Or(strings.TrimSpace(r.Text), fmt.Sprintf("exit status %d", r.Status))
 }
 
 // diagnosed prints what is only printed at the end, and says how to exit.
@@ -268,7 +294,37 @@ func (a *app) workstation(c *state.Cluster) doctor.Workstation {
 	}
 	slices.Sort(keys)
 	for _, key := range keys {
-		look(key, 0o077)
+		if ownKey(key) {
+			look(key, 0o077)
+		}
 	}
 	return w
+}
+
+// ownKey says whether a file is the operator's, and begins as private keys do.
+func ownKey(path string) bool {
+	const most = 1 << 16 // bytes: keys have a few thousand
+	info, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	if st, known := info.Sys().(*syscall.Stat_t); !known || int(st.Uid) != os.Getuid() {
+		return false
+	}
+	text, err := plainfile.Read(path, most)
+	line, _, _ := strings.Cut(string(text), "\n")
+	clear(text)
+	return err == nil && strings.HasPrefix(line, "-----BEGIN ") && strings.Contains(line, "PRIVATE KEY-----")
+}
+
+// logins are how one logs in to the servers that answered.
+func (a *app) logins(ctx context.Context, f *doctor.Facts) map[string]doctor.Login {
+	out, d := map[string]doctor.Login{}, a.Dialer()
+	for _, s := range f.Servers {
+		if s.Name != remote.Local {
+			l, err := d.SSHLogin(ctx, change.Target(f.Cluster, s.Name))
+			out[s.Name] = doctor.Login{Args: l.Args, Root: err == nil && l.User == "root", Named: l.Named, Forget: l.Forget}
+		}
+	}
+	return out
 }

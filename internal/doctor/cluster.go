@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
@@ -23,16 +24,16 @@ func overlaps(s *Server, f *Facts) []Finding {
 			continue
 		}
 		for _, at := range d.addrs {
-			if network, subnet := f.holds(at.Masked()); network != "" {
+			if network, subnet := f.holds(s, at.Masked()); network != "" {
 				out = append(out, Finding{
-					What: fmt.Sprintf("%s has %s, which overlaps %s of network %s", d.name, at, subnet, network),
-					Why:  "containers on it and those of the network do not reach each other, and the server cannot join",
-					Fix:  bridgeSettings(d.name),
+					Object: d.name + " " + at.String(), What: fmt.Sprintf("%s has %s, which overlaps %s of network %s", d.name, at, subnet, network),
+					Why: "containers on it and those of the network do not reach each other, and the server cannot join",
+					Fix: bridgeSettings(d.name),
 				})
 			}
 		}
 	}
-	return append(out, pools(s, f)...)
+	return out
 }
 
 // pools are subnets that others will take networks from: Docker by its configuration, libvirt for
@@ -43,11 +44,11 @@ func pools(s *Server, f *Facts) []Finding {
 		up := slices.ContainsFunc(s.devices(), func(d device) bool {
 			return slices.ContainsFunc(d.addrs, func(a netip.Prefix) bool { return a.Masked() == p.Masked() })
 		})
-		if network, subnet := f.holds(p.Masked()); network != "" && !up { // what is up is told as a bridge
+		if network, subnet := f.holds(s, p.Masked()); network != "" && !up { // what is up is told as a bridge
 			out = append(out, Finding{
-				What: fmt.Sprintf("%s makes networks in %s, which overlaps %s of network %s", who, p.Masked(), subnet, network),
-				Why:  "when one is started its containers, or guests, and those of the network do not reach each other",
-				Fix:  fix,
+				Object: who + " " + p.String(), What: fmt.Sprintf("%s makes networks in %s, which overlaps %s of network %s", who, p.Masked(), subnet, network),
+				Why: "when one is started its containers, or guests, and those of the network do not reach each other",
+				Fix: fix,
 			})
 		}
 	}
@@ -78,9 +79,11 @@ func bridgeSettings(name string) string {
 	return hint.Shell("ip", "-d", "address", "show", "dev", name)
 }
 
-// holds is the network whose subnets a prefix overlaps; "" if none has such.
-func (f *Facts) holds(p netip.Prefix) (network, subnet string) {
-	if p.IsSingleIP() || !p.Addr().IsGlobalUnicast() {
+// holds is the network whose subnets a prefix on a server overlaps; "" if none has such. Whoever
+// is in the server's own part of a pool, or in what it shares, is where it should be.
+func (f *Facts) holds(s *Server, p netip.Prefix) (network, subnet string) {
+	within := func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Masked().Contains(p.Addr()) }
+	if p.IsSingleIP() || !p.Addr().IsGlobalUnicast() || slices.ContainsFunc(f.parts(s), within) {
 		return "", ""
 	}
 	for _, name := range f.Cluster.NetworkNames() {
@@ -94,20 +97,43 @@ func (f *Facts) holds(p netip.Prefix) (network, subnet string) {
 	return "", ""
 }
 
-// addresses are those that look like NAT: one by which nobody but its neighbours reaches the
-// server, and one that two servers have.
-func addresses(s *Server, f *Facts) []Finding {
-	var out []Finding
-	login, err := netip.ParseAddr(s.Entry.Address)
-	wide := func(a netip.Addr) bool { return a.IsGlobalUnicast() && !a.IsPrivate() }
-	dev, at := s.underlay()
-	if err == nil && wide(login) && !slices.Contains(s.own(), login) && !s.Entry.NAT && s.Entry.Endpoint == "" && s.Entry.Jump == "" {
-		out = append(out, Finding{
-			What: fmt.Sprintf("%s is not one of its own addresses (it has %s): it is behind NAT", login, at),
-			Why:  "WireGuard networks tell other members the address that it has itself",
-			Fix:  "flock setserver " + s.Name + " --endpoint " + login.String(), Here: true,
-		})
+// parts are the prefixes that are a server's own: of pools, and what it shares.
+func (f *Facts) parts(s *Server) []netip.Prefix {
+	var out []netip.Prefix
+	if s.Entry.Subnet.IsValid() {
+		out = append(out, s.Entry.Subnet)
 	}
+	for _, n := range f.Cluster.Networks {
+		if a := n.Allocated[s.Name]; a != nil {
+			out = append(out, a.Subnets...)
+		}
+		if shares, err := ground.SharesOf(n); err == nil { // what cannot be read is nobody's
+			out = append(out, shares[s.Name]...)
+		}
+	}
+	return out
+}
+
+// nat is a server whose login is by an address that it does not have, where a WireGuard network
+// tells others the one that it has.
+func nat(s *Server, _ *Facts) []Finding {
+	login, err := netip.ParseAddr(s.Entry.Address)
+	if err != nil || !login.IsGlobalUnicast() || login.IsPrivate() || len(s.Facts.Interfaces) == 0 || len(s.wanted(spec.WireGuard)) == 0 ||
+		s.has(login) || s.Entry.NAT || s.Entry.Endpoint != "" || s.Entry.Jump != "" {
+		return nil
+	}
+	_, at := s.underlay()
+	return []Finding{{
+		What: fmt.Sprintf("%s is not one of its own addresses (it has %s): it is behind NAT", login, at),
+		Why:  "WireGuard networks tell other members the address that it has itself",
+		Fix:  hint.Shell("flock", "setserver", s.Name, "--endpoint", login.String()), Here: true,
+	}}
+}
+
+// duplicates are servers with one underlay address.
+func duplicates(s *Server, f *Facts) []Finding {
+	var out []Finding
+	dev, at := s.underlay()
 	for _, name := range f.Cluster.ServerNames() {
 		other := f.Cluster.Servers[name]
 		if name == s.Name || screen.ByName(name, s.Name) > 0 {
@@ -122,9 +148,9 @@ func addresses(s *Server, f *Facts) []Finding {
 				}
 			}
 			out = append(out, Finding{
-				What: fmt.Sprintf("networks would use %s of %s, which %s has too", at, dev, name),
-				Why:  "an address that two servers have is one behind NAT, or of a machine that was cloned",
-				Fix:  fix, Here: true,
+				Object: name, What: fmt.Sprintf("networks would use %s of %s, which %s has too", at, dev, name),
+				Why: "an address that two servers have is one behind NAT, or of a machine that was cloned",
+				Fix: fix, Here: true,
 			})
 		}
 	}
@@ -134,16 +160,16 @@ func addresses(s *Server, f *Facts) []Finding {
 // clones are servers with one machine id, or one host key.
 func clones(f *Facts) []Finding {
 	marks := []struct {
-		what, why, fix string
-		of             func(*Server) []string
+		check, what, why, fix string
+		of                    func(*Server) []string
 	}{
 		{
-			"machine id", "MAC addresses and DHCP ids are made from it: they are not unique then",
+			"machine-id", "machine id", "MAC addresses and DHCP ids are made from it: they are not unique then",
 			"rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup",
 			func(s *Server) []string { return []string{s.text("/etc/machine-id")} },
 		},
 		{
-			"SSH host key", "who has it can pass for any of them",
+			"host-key", "SSH host key", "who has it can pass for any of them; with new ones it is refused here, and wherever else somebody logs in, until the old one is forgotten there",
 			"rm -f /etc/ssh/ssh_host_*_key* && ssh-keygen -A && { systemctl restart ssh || systemctl restart sshd; }",
 			func(s *Server) []string {
 				var keys []string
@@ -169,7 +195,11 @@ func clones(f *Facts) []Finding {
 					first[value] = s.Name
 				case other != s.Name && !told[s.Name]:
 					told[s.Name] = true
-					out = append(out, Finding{Server: s.Name, What: "it has the " + m.what + " of " + other + " (a cloned image?)", Why: m.why, Fix: m.fix})
+					one := Finding{Server: s.Name, Check: m.check, What: "it has the " + m.what + " of " + other + " (a cloned image?)", Why: m.why, Fix: m.fix}
+					if m.check == "host-key" {
+						one.Then = f.Logins[s.Name].Forget
+					}
+					out = append(out, one)
 				}
 			}
 		}
@@ -182,13 +212,16 @@ func clones(f *Facts) []Finding {
 func agents(s *Server, _ *Facts) []Finding {
 	const dir = "/usr/local/lib/flock/"
 	used := s.ran("running")
-	for _, unit := range s.matching("/etc/systemd/system/flock-*.service") {
+	if s.Facts.Agent == "" || !strings.Contains(used, dir+s.Facts.Agent+"/") {
+		return nil // what runs cannot be seen: the agent that was asked is not among it
+	}
+	for _, unit := range s.matching(units) {
 		used += "\n" + s.text(unit)
 	}
-	var idle []string
+	var idle []string // names
 	for _, version := range strings.Fields(s.ran("agents")) {
 		if version != s.Facts.Agent && !strings.Contains(used, dir+version+"/") && !strings.HasPrefix(version, ".") && path.Base(version) == version {
-			idle = append(idle, dir+version)
+			idle = append(idle, version)
 		}
 	}
 	if s.Want.BGP != nil && len(idle) == 1 {
@@ -200,20 +233,27 @@ func agents(s *Server, _ *Facts) []Finding {
 	return []Finding{{
 		What: "programs of the agent that nothing uses any more: " + strconv.Itoa(len(idle)),
 		Why:  "they take room on the disk",
-		Fix:  hint.Shell(append([]string{"rm", "-rf"}, idle...)...), Safe: true,
+		// It looks again, as an installation does; where it could not see what runs it removes nothing.
+		Fix: "readlink /proc/$$/exe >/dev/null && for v in " + hint.Shell(idle...) + `; do grep -qsF "` + dir + `$v/" ` + units + ` || readlink /proc/[0-9]*/exe | grep -qF "` + dir + `$v/" || rm -rf "` + dir + `$v"; done`, Safe: true,
 	}}
 }
 
-// leftovers are objects with flock's mark that no cluster asks for: of this one, where the server's
-// part of the file lacks them, and of clusters of which the server remembers nothing.
-func leftovers(s *Server, f *Facts) []Finding {
-	var out []Finding
-	if extra := s.unwanted(); len(extra) > 0 {
-		out = append(out, Finding{
-			What: "left of this cluster: " + few(extra), Why: "the cluster file does not have them",
-			Fix: "flock apply", Here: true,
-		})
+// leftovers are objects with flock's mark of this cluster, where the server's part of the file
+// lacks them.
+func leftovers(s *Server, _ *Facts) []Finding {
+	extra := s.unwanted()
+	if len(extra) == 0 {
+		return nil
 	}
+	return []Finding{{
+		What: "left of this cluster: " + few(extra), Why: "the cluster file does not have them",
+		Fix: "flock apply", Here: true,
+	}}
+}
+
+// forgotten are objects with flock's mark of clusters of which the server remembers nothing.
+func forgotten(s *Server, f *Facts) []Finding {
+	var out []Finding
 	known := map[string]bool{f.Cluster.Name: true}
 	for _, path := range strings.Fields(s.ran("clusters")) {
 		name, _, _ := strings.Cut(path, "/")
@@ -225,7 +265,7 @@ func leftovers(s *Server, f *Facts) []Finding {
 			objects[cluster], remove[cluster] = append(objects[cluster], object), append(remove[cluster], line)
 		}
 	}
-	for _, path := range s.matching("/etc/systemd/system/flock-*.service") {
+	for _, path := range s.matching(units) {
 		if mark := markOf(s.text(path)); strings.Contains(mark, "/") || s.Want.Cluster == mark {
 			unit := path[strings.LastIndex(path, "/")+1:]
 			add(before(mark), "unit "+unit, hint.Shell("systemctl", "disable", "--now", unit)+" && "+hint.Shell("rm", "-f", path))
@@ -245,9 +285,9 @@ func leftovers(s *Server, f *Facts) []Finding {
 	}
 	for _, cluster := range slices.Sorted(maps.Keys(objects)) {
 		out = append(out, Finding{
-			What: fmt.Sprintf("left of cluster %s, of which the server remembers nothing: %s", cluster, few(objects[cluster])),
-			Why:  "no command removes them any more, and they are in the way of what comes",
-			Fix:  strings.Join(remove[cluster], " && "),
+			Object: cluster, What: fmt.Sprintf("left of cluster %s, of which the server remembers nothing: %s", cluster, few(objects[cluster])),
+			Why: "no command removes them any more, and they are in the way of what comes",
+			Fix: strings.Join(remove[cluster], " && "),
 		})
 	}
 	return out

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
+	"path"
 	"slices"
 	"strings"
 
@@ -9,32 +11,23 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// dnsmasq is missing, or old, where addresses are handed out.
+// dnsmasq is missing where addresses are handed out.
 func dnsmasq(s *Server, _ *Facts) []Finding {
-	if len(s.Want.DHCPs) == 0 {
-		return nil
-	}
-	has := s.ran("dnsmasq")
-	if has == "" {
-		return []Finding{{
-			What: "dnsmasq is not installed",
-			Why:  fmt.Sprintf("network %s hands out addresses here", s.Want.DHCPs[0].Network),
-			Fix:  s.install("dnsmasq-base", "dnsmasq"),
-		}}
-	}
-	_, version, _ := strings.Cut(has, "ersion ")
-	if !older(version, 2, 81) {
+	if len(s.Want.DHCPs) == 0 || s.ran("dnsmasq") != "" {
 		return nil
 	}
 	return []Finding{{
-		What: "dnsmasq is older than 2.81",
-		Why:  "it gives containers that were made from one image one address",
+		What: "dnsmasq is not installed",
+		Why:  fmt.Sprintf("network %s hands out addresses here", s.Want.DHCPs[0].Network),
 		Fix:  s.install("dnsmasq-base", "dnsmasq"),
 	}}
 }
 
-// dnsHolder has port 53 of every address, those of bridges to come too.
+// dnsHolder has port 53 of every address, those of bridges too, on a server that answers DNS there.
 func dnsHolder(s *Server, _ *Facts) []Finding {
+	if len(s.Want.DHCPs) == 0 {
+		return nil
+	}
 	who := s.Seen.DNS
 	if s.ran("named") == "any" {
 		who = "named" // it opens a socket per address, and looks for new ones (listen-on in named.conf)
@@ -57,17 +50,42 @@ func dnsHolder(s *Server, _ *Facts) []Finding {
 		}
 		f.Fix = `printf 'bind-dynamic\n` + "except-interface=" + strings.Join(bridges, `\nexcept-interface=`) + `\n' >/etc/dnsmasq.d/flock-bridges.conf && systemctl restart dnsmasq`
 	case "named":
-		listen := "127.0.0.1;"
-		for _, i := range s.Facts.Interfaces {
-			for _, p := range i.Addrs {
-				if p.Addr().Is4() {
-					listen += " " + p.Addr().String() + ";"
-				}
+		four, six := "", ""
+		for _, p := range s.answering() {
+			if p.Addr().Is4() {
+				four += "!" + p.String() + "; "
+			} else {
+				six += "!" + p.String() + "; "
 			}
 		}
-		f.Fix = `sed -i 's/^options {/&\n\tlisten-on { ` + listen + ` };/' /etc/bind/named.conf.options && systemctl restart named`
+		// The first that an address matches decides: what is excepted stands before "any".
+		f.Fix = "f=$(ls /etc/bind/named.conf.options 2>/dev/null || echo /etc/named.conf); " +
+			`grep -q listen-on-v6 $f || sed -i 's/^options {/&\n\tlisten-on-v6 { any; };/' $f; ` +
+			`grep -q '^options {' $f && sed -i 's,^options {,&\n\tlisten-on { ` + four + `any; };,;s,listen-on-v6 *{ *any;,listen-on-v6 { ` + six + `any;,' $f && systemctl restart named`
 	}
 	return []Finding{f}
+}
+
+// answering are the prefixes of all addresses of bridges where DNS is answered, each once: dnsmasq
+// takes the port of every one.
+func (s *Server) answering() []netip.Prefix {
+	out := []netip.Prefix{netip.MustParsePrefix("fe80::/10")}
+	add := func(p netip.Prefix) {
+		if !slices.ContainsFunc(out, func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) }) {
+			out = append(out, p)
+		}
+	}
+	for _, d := range s.Want.DHCPs {
+		for _, a := range s.Want.Addrs {
+			if a.Link == d.Bridge {
+				add(a.Prefix.Masked())
+			}
+		}
+		for _, a := range d.Listen {
+			add(netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	return out
 }
 
 // networkManager has taken up devices of ours.
@@ -75,11 +93,12 @@ func networkManager(s *Server, _ *Facts) []Finding {
 	var out []Finding
 	for line := range strings.Lines(s.ran("nm")) {
 		dev, state, _ := strings.Cut(strings.TrimSpace(line), ":")
-		if s.ours(dev) && !strings.HasPrefix(state, "unmanaged") {
+		// What it found configured is "(externally)" so, and it leaves that alone.
+		if s.ours(dev) && strings.HasPrefix(state, "connect") && !strings.HasSuffix(state, "(externally)") {
 			out = append(out, Finding{
-				What: "NetworkManager manages " + dev + " (" + state + ")",
-				Why:  "it takes addresses and routes away that it does not know",
-				Fix:  hint.Shell("nmcli", "device", "set", dev, "managed", "no"), Safe: true,
+				Object: dev, What: "NetworkManager manages " + dev + " (" + state + ")",
+				Why: "it takes addresses and routes away that it does not know; when it lets go it takes the device down, until the apply",
+				Fix: hint.Shell("nmcli", "device", "set", dev, "managed", "no"), Then: "flock apply",
 			})
 		}
 	}
@@ -113,7 +132,7 @@ func networkd(s *Server, _ *Facts) []Finding {
 		What: "systemd-networkd removes routes that it did not make",
 		Why:  "when it restarts, routes of ours on " + dev + " go",
 		Fix: "mkdir -p /etc/systemd/networkd.conf.d && " +
-			`printf '[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n' >/etc/systemd/networkd.conf.d/90-foreign-routes.conf`,
+			`printf '[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n' >/etc/systemd/networkd.conf.d/zz-flock-foreign-routes.conf`,
 		Safe: true,
 	}}
 }
@@ -121,7 +140,11 @@ func networkd(s *Server, _ *Facts) []Finding {
 // keepsForeign says whether networkd is told to leave others' routes alone, when it starts next.
 func (s *Server) keepsForeign() bool {
 	keeps := false
-	for _, path := range append([]string{"/etc/systemd/networkd.conf"}, s.matching("/etc/systemd/networkd.conf.d/*.conf")...) {
+	added := slices.Concat(s.matching("/etc/systemd/networkd.conf.d/*.conf"), s.matching("/run/systemd/networkd.conf.d/*.conf"), s.matching("/usr/lib/systemd/networkd.conf.d/*.conf"))
+	slices.SortStableFunc(added, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
+	// Of one name the first directory's holds (systemd-networkd.conf(5)).
+	added = slices.CompactFunc(added, func(a, b string) bool { return path.Base(a) == path.Base(b) })
+	for _, path := range append([]string{"/etc/systemd/networkd.conf"}, added...) {
 		for line := range strings.Lines(s.text(path)) {
 			if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && key == "ManageForeignRoutes" {
 				keeps = slices.Contains([]string{"no", "false", "off", "0"}, strings.ToLower(strings.TrimSpace(value)))
@@ -129,26 +152,4 @@ func (s *Server) keepsForeign() bool {
 		}
 	}
 	return keeps
-}
-
-// byChance is how a MAC came that the kernel made up (linux netdevice.h, NET_ADDR_RANDOM).
-const byChance = 1
-
-// macPolicy are devices of ours whose MAC udev may change, which it does where the kernel made it
-// up (flannel#1155).
-func macPolicy(s *Server, _ *Facts) []Finding {
-	policy := slices.ContainsFunc(append(s.matching("/etc/systemd/network/*.link"), "/usr/lib/systemd/network/99-default.link"), func(path string) bool {
-		return strings.Contains(s.text(path), "MACAddressPolicy=persistent")
-	})
-	var out []Finding
-	for _, d := range s.devices() {
-		if policy && s.number("/sys/class/net/"+d.name+"/addr_assign_type") == byChance && s.ours(d.name) && (d.kind == spec.Bridge || d.kind == spec.VXLAN) {
-			out = append(out, Finding{
-				What: "udev may give " + d.name + " another MAC (MACAddressPolicy=persistent)",
-				Why:  "frames to the MAC that other members know are dropped",
-				Fix:  fmt.Sprintf(`printf '[Match]\nOriginalName=%s\n[Link]\nMACAddressPolicy=none\n' >/etc/systemd/network/10-mac-%s.link`, d.name, d.name),
-			})
-		}
-	}
-	return out
 }

@@ -21,6 +21,15 @@ type Facts struct {
 	Cluster     *state.Cluster `json:"-"`
 	Servers     []Server       // that answered, by name
 	Workstation Workstation
+	Logins      map[string]Login `json:"-"` // by server
+}
+
+// Login is how a person logs in to a server as flock does.
+type Login struct {
+	Args   []string // of ssh(1), the destination included
+	Root   bool     // as root
+	Named  bool     // keys are named for it: others are not tried before them
+	Forget string   // a shell's line by which ssh forgets its host key; "": it remembers none
 }
 
 // Server is what is known of one.
@@ -59,47 +68,76 @@ type Open struct {
 // files are those whose text is wanted: patterns for a shell.
 const files = "/etc/machine-id /etc/ssh/ssh_host_*_key.pub /etc/os-release /etc/modprobe.d/*.conf" +
 	" /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/neigh/default/gc_thresh3" +
-	" /proc/net/stat/arp_cache /proc/sys/fs/inotify/max_user_instances /etc/sysctl.conf /etc/sysctl.d/*.conf" +
-	" /etc/ufw/ufw.conf /etc/ufw/user.rules /etc/systemd/networkd.conf /etc/systemd/networkd.conf.d/*.conf" +
-	" /etc/systemd/network/*.link /usr/lib/systemd/network/99-default.link /etc/systemd/system/flock-*.service" +
-	" /sys/class/net/*/addr_assign_type"
+	" /proc/net/stat/arp_cache /proc/sys/fs/inotify/max_user_instances" +
+	" /etc/ufw/ufw.conf /etc/default/ufw /etc/systemd/networkd.conf /etc/systemd/networkd.conf.d/*.conf" +
+	" /run/systemd/networkd.conf.d/*.conf /usr/lib/systemd/networkd.conf.d/*.conf"
 
-// scripts are what is run on a server, by name. They change nothing.
+// units are those of flock on a server.
+const units = "/etc/systemd/system/flock-*.service"
+
+// scripts are what is run on a server, by name. They change nothing. One that ends with a status
+// other than 0 could not tell: grep's 2 is a file that is not there.
 var scripts = []struct{ name, text string }{
-	{"files", "grep -aHs '' " + files},
+	{"files", "grep -aHs '' " + files + "; [ $? -le 2 ]"},
+	{"units", "grep -aHs '' " + units + "; [ $? -le 2 ]"},
+	{"ufw", `grep -hs -e '^### tuple ###' -e '^-A ufw6*-before-input .*-j ACCEPT' /etc/ufw/user.rules /etc/ufw/user6.rules /etc/ufw/before.rules /etc/ufw/before6.rules; [ $? -le 2 ]`},
 	{"devices", "ip -j -d address show 2>/dev/null"},
 	{"modules", `test -d /lib/modules/$(uname -r) || test ! -e /proc/modules || echo gone`},
 	{"sshd", `sshd -T 2>/dev/null | grep -E '^(maxstartups|maxsessions|maxauthtries) '`},
-	{"docker", `{ dockerd --version || docker --version; } 2>/dev/null; grep -o '"firewall-backend": *"[a-z]*"' /etc/docker/daemon.json 2>/dev/null`},
+	{"docker", `{ dockerd --version || docker --version; } 2>/dev/null; grep -so '"firewall-backend": *"[a-z]*"' /etc/docker/daemon.json; [ $? -le 2 ]`},
 	{"pools", `grep -oE '"(base|bip)": *"[^"]*"' /etc/docker/daemon.json 2>/dev/null`},
-	{"firewalld", `firewall-cmd --state >/dev/null 2>&1 && { firewall-cmd --list-ports; firewall-cmd --zone=trusted --list-interfaces; firewall-cmd --zone=trusted --list-sources; echo active; }`},
+	{"firewalld", `firewall-cmd --state >/dev/null 2>&1 && firewall-cmd --get-default-zone && firewall-cmd --list-all-zones`},
 	{"networkd", `systemctl -q is-active systemd-networkd 2>/dev/null && echo active`},
 	{"named", `{ systemctl -q is-active named || systemctl -q is-active bind9; } 2>/dev/null && { grep -rqsE '^[[:space:]]*listen-on[[:space:]{]' /etc/bind /etc/named.conf || echo any; }`},
 	{"nm", `nmcli -t -f DEVICE,STATE device 2>/dev/null`},
-	{"dnsmasq", `dnsmasq --version 2>/dev/null | head -n 1`},
+	{"dnsmasq", `command -v dnsmasq || :`},
 	{"agents", `ls /usr/local/lib/flock 2>/dev/null`},
 	{"running", `readlink /proc/[0-9]*/exe 2>/dev/null | grep ^/usr/local/lib/flock/ | sort -u`},
-	{"clusters", `cd /var/lib/flock 2>/dev/null && ls -d */spec.json`},
+	{"clusters", `cd /var/lib/flock 2>/dev/null || exit 0; for f in */spec.json; do [ ! -e "$f" ] || echo "$f"; done`},
+	{"fixed", `ip -4 neighbour show nud permanent 2>/dev/null || exit 1`},
 	{"inotify", `find /proc/[0-9]*/fd -maxdepth 1 -user root -lname anon_inode:inotify 2>/dev/null | wc -l`},
 }
 
 // Request is what every server is asked for.
 func Request() *spec.DoctorRequest {
-	r := &spec.DoctorRequest{Kinds: []string{spec.Bridge, spec.VXLAN, spec.WireGuard, spec.GRE, spec.IP6GRE, spec.IPIP}, Chains: true}
+	r := &spec.DoctorRequest{Kinds: []string{spec.Bridge, spec.VXLAN, spec.WireGuard, spec.GRE, spec.IP6GRE, spec.IPIP}, Chains: true, Boot: []string{forwardingKey}}
 	for _, s := range scripts {
 		r.Run = append(r.Run, s.text)
 	}
 	return r
 }
 
-// ran is what a script printed, without the blank at its ends.
+// ran is what a script printed, without the blank at its ends; "" where that is not all that it
+// had to say.
 func (s *Server) ran(name string) string {
+	text, _ := s.answer(name)
+	return text
+}
+
+// answer is ran, and says whether the script told all.
+func (s *Server) answer(name string) (text string, whole bool) {
 	for i, one := range scripts {
-		if one.name == name && i < len(s.Seen.Ran) {
-			return strings.TrimSpace(s.Seen.Ran[i])
+		if one.name == name && i < len(s.Seen.Ran) && s.Seen.Ran[i].Status == 0 && s.Seen.Ran[i].Why == "" {
+			return strings.TrimSpace(s.Seen.Ran[i].Text), true
 		}
 	}
-	return ""
+	return "", false
+}
+
+// unanswered are scripts that printed too much, or did not end: what they are asked for is not
+// judged.
+func unanswered(s *Server, _ *Facts) []Finding {
+	var out []Finding
+	for i, one := range scripts {
+		if i < len(s.Seen.Ran) && s.Seen.Ran[i].Why != "" {
+			out = append(out, Finding{
+				Object: one.name, What: "what it was asked about " + one.name + " is not known: " + s.Seen.Ran[i].Why,
+				Why: "nothing is judged by half an answer",
+				Fix: "(" + one.text + ") | wc",
+			})
+		}
+	}
+	return out
 }
 
 // texts are the files, by path: grep puts the path and a colon before each line. Names of our
@@ -109,7 +147,7 @@ func (s *Server) texts() map[string]string {
 		return s.read
 	}
 	s.read = map[string]string{}
-	for line := range strings.Lines(s.ran("files")) {
+	for line := range strings.Lines(s.ran("files") + "\n" + s.ran("units")) {
 		name, text, ok := strings.Cut(line, ":")
 		if i := strings.Index(line, ".service:"); strings.HasPrefix(line, "/etc/systemd/system/") && i >= 0 {
 			end := i + len(".service")
@@ -202,17 +240,6 @@ func (s *Server) install(debian, others string) string {
 	return "dnf install -y " + others
 }
 
-// release is the kernel's version.
-func (s *Server) release() (major, minor int) {
-	parts := strings.FieldsFunc(s.Facts.Kernel, func(r rune) bool { return r < '0' || r > '9' })
-	if len(parts) < 2 {
-		return 0, 0
-	}
-	major, _ = strconv.Atoi(parts[0])
-	minor, _ = strconv.Atoi(parts[1])
-	return major, minor
-}
-
 // older says whether a version that begins with a number is before major.minor.
 func older(text string, major, minor int) bool {
 	first, second, _ := strings.Cut(text, ".")
@@ -222,15 +249,13 @@ func older(text string, major, minor int) bool {
 	return err == nil && cmp.Or(cmp.Compare(one, major), cmp.Compare(two, minor)) < 0
 }
 
-// own are the addresses of a server's devices.
-func (s *Server) own() []netip.Addr {
-	var out []netip.Addr
-	for _, d := range s.devices() {
-		for _, p := range d.addrs {
-			out = append(out, p.Addr())
-		}
-	}
-	return out
+// has says whether an address is one of the server's: the agent names those of ways out of it,
+// and host addresses; ip(8), where it answered, all.
+func (s *Server) has(a netip.Addr) bool {
+	in := func(p netip.Prefix) bool { return p.Addr() == a }
+	return slices.ContainsFunc(s.Facts.Interfaces, func(i spec.Interface) bool { return slices.ContainsFunc(i.Addrs, in) }) ||
+		slices.ContainsFunc(s.devices(), func(d device) bool { return slices.ContainsFunc(d.addrs, in) }) ||
+		slices.ContainsFunc(slices.Concat(s.Facts.Local, s.Facts.Prefixes), func(p netip.Prefix) bool { return p.IsSingleIP() && p.Addr() == a })
 }
 
 // underlay is where networks reach the server by default.

@@ -1,9 +1,10 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -78,7 +79,7 @@ func (s *Server) barred(c spec.Chain, cluster string) []string {
 		accepts = append(accepts, o.Accepts...)
 	}
 	for _, w := range s.Want.Forwards {
-		if c.Refuses && (slices.Contains(c.Lets, way(w)) || slices.Contains(strings.Fields(s.ran("firewalld")), way(w))) {
+		if c.Refuses && (slices.Contains(c.Lets, way(w)) || s.lets(way(w))) {
 			continue
 		}
 		if s.sees(c, w) && !slices.Contains(out, w.Network) && !slices.Contains(accepts, spec.Alias(cluster, w.Network)) {
@@ -97,9 +98,9 @@ func forwardChains(s *Server, f *Facts) []Finding {
 			continue
 		}
 		one := Finding{
-			What: fmt.Sprintf("%s drops forwarded packets, and has no rule that accepts those of %s", s.named(c), strings.Join(lost, ", ")),
-			Why:  "containers there reach neither each other across servers nor the outside",
-			Fix:  f.apply(lost), Here: true,
+			Object: table(c) + " " + c.Name, What: fmt.Sprintf("%s drops forwarded packets, and has no rule that accepts those of %s", s.named(c), strings.Join(lost, ", ")),
+			Why: "containers there reach neither each other across servers nor the outside",
+			Fix: f.apply(lost), Here: true,
 		}
 		if c.Refuses {
 			one.What = fmt.Sprintf("the last rule of %s refuses what is forwarded, that of %s too", s.named(c), strings.Join(lost, ", "))
@@ -162,96 +163,51 @@ func dockerBackend(s *Server, _ *Facts) []Finding {
 	var out []Finding
 	if s.text(forwardingFile) == "0" {
 		out = append(out, Finding{
-			What: "Docker uses nftables, and net.ipv4.ip_forward is 0",
-			Why:  "from version 29 on Docker does not switch forwarding on with that backend: its containers reach nothing",
-			Fix:  set("net.ipv4.ip_forward", "1"), Safe: true,
+			Object: "forwarding", What: "Docker uses nftables, and net.ipv4.ip_forward is 0",
+			Why: "from version 29 on Docker does not switch forwarding on with that backend: its containers reach nothing",
+			Fix: set("net.ipv4.ip_forward", "1"), Safe: true,
 		})
 	}
 	for _, c := range s.Seen.Chains {
 		if c.Forward && c.Drops && c.Name == "FORWARD" && s.whose(c) == "Docker" {
 			out = append(out, Finding{
-				What: s.named(c) + " drops forwarded packets, and Docker uses nftables now",
-				Why:  "the policy is left from its iptables rules, and nobody takes it back",
-				Fix:  map[bool]string{true: "ip6tables", false: "iptables"}[c.Family == ip6] + " -P FORWARD ACCEPT",
+				Object: table(c), What: s.named(c) + " drops forwarded packets, and Docker uses nftables now",
+				Why: "the policy is left from its iptables rules, and nobody takes it back",
+				Fix: map[bool]string{true: "ip6tables", false: "iptables"}[c.Family == ip6] + " -P FORWARD ACCEPT",
 			})
 		}
 	}
 	return out
 }
 
-// listens are the UDP ports of tunnels here, sorted, each with its network.
-func (s *Server) listens() (ports []int, network map[int]string) {
-	network = map[int]string{}
+// ear is a UDP port that a tunnel listens on, and how packets come to it.
+type ear struct {
+	port    int
+	network string
+	dev     string     // by which they come; "": it cannot be told
+	at      netip.Addr // the address they come to; invalid: it cannot be told
+}
+
+// ears are the UDP ports of tunnels here, sorted, each once.
+func (s *Server) ears() []ear {
+	var out []ear
 	for _, l := range s.Want.Links {
-		port := int(l.Port)
-		if l.Tunnel != nil && port == 0 {
-			port = int(l.Tunnel.Port)
+		e := ear{port: int(l.Port), network: l.Network}
+		if l.Tunnel != nil {
+			if e.port == 0 {
+				e.port = int(l.Tunnel.Port)
+			}
+			e.at = l.Tunnel.Local
+			for _, i := range s.Facts.Interfaces {
+				if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == l.Tunnel.Local }) {
+					e.dev = i.Name
+				}
+			}
 		}
-		if port != 0 && network[port] == "" {
-			ports, network[port] = append(ports, port), l.Network
-		}
-	}
-	slices.Sort(ports)
-	return ports, network
-}
-
-// firewalls are ufw and firewalld, where they are active and do not let tunnels in.
-func firewalls(s *Server, _ *Facts) []Finding {
-	var out []Finding
-	ports, network := s.listens()
-	for _, port := range ports {
-		f := Finding{Why: fmt.Sprintf("packets of %s from other members are dropped", network[port])}
-		udp := strconv.Itoa(port) + "/udp"
-		switch {
-		case s.ufw() && !s.ufwAllows(port):
-			f.What, f.Fix = "ufw is active and does not let UDP port "+strconv.Itoa(port)+" in", "ufw allow "+udp
-		case s.ran("firewalld") != "" && !slices.Contains(strings.Fields(s.ran("firewalld")), udp) && !s.trusts():
-			f.What, f.Fix = "firewalld is active and does not let UDP port "+strconv.Itoa(port)+" in", "firewall-cmd --permanent --add-port="+udp+" && firewall-cmd --add-port="+udp
-		default:
-			continue
-		}
-		out = append(out, f)
-	}
-	for _, d := range s.Want.DHCPs {
-		if s.ufw() && !s.ufwHas("in_"+d.Bridge) {
-			out = append(out, Finding{
-				What: "ufw is active and lets nothing in from " + d.Bridge,
-				Why:  "containers of " + d.Network + " get neither addresses nor names",
-				Fix:  fmt.Sprintf("ufw allow in on %s to any port 67 proto udp && ufw allow in on %s to any port 53", d.Bridge, d.Bridge),
-			})
+		if e.port != 0 && !slices.ContainsFunc(out, func(o ear) bool { return o.port == e.port }) {
+			out = append(out, e)
 		}
 	}
+	slices.SortFunc(out, func(a, b ear) int { return cmp.Compare(a.port, b.port) })
 	return out
-}
-
-// trusts says whether firewalld trusts the device of the underlay.
-func (s *Server) trusts() bool {
-	dev, _ := s.underlay()
-	return dev != "" && slices.Contains(strings.Fields(s.ran("firewalld")), dev)
-}
-
-func (s *Server) ufw() bool {
-	return strings.Contains(s.text("/etc/ufw/ufw.conf"), "ENABLED=yes") && slices.ContainsFunc(s.Seen.Chains, func(c spec.Chain) bool { return s.whose(c) == "ufw" })
-}
-
-// ufwHas says whether a rule of ufw has a word (ufw's "### tuple ###" lines).
-func (s *Server) ufwHas(word string) bool {
-	for line := range strings.Lines(s.text("/etc/ufw/user.rules")) {
-		if rule, ok := strings.CutPrefix(line, "### tuple ### allow "); ok && slices.Contains(strings.Fields(rule), word) {
-			return true
-		}
-	}
-	return false
-}
-
-// ufwAllows says whether a rule of ufw lets a UDP port in, from whomever.
-func (s *Server) ufwAllows(port int) bool {
-	for line := range strings.Lines(s.text("/etc/ufw/user.rules")) {
-		rule, ok := strings.CutPrefix(line, "### tuple ### allow ")
-		words := strings.Fields(rule)
-		if ok && len(words) > 1 && (words[0] == "udp" || words[0] == "any") && (words[1] == strconv.Itoa(port) || words[1] == "any") {
-			return true
-		}
-	}
-	return false
 }

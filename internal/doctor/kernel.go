@@ -28,9 +28,9 @@ func kinds(s *Server, _ *Facts) []Finding {
 			continue
 		}
 		f := Finding{
-			What: "the kernel makes no " + kind + " device",
-			Why:  fmt.Sprintf("network %s needs one", links[0].Network),
-			Fix:  "modprobe -v " + module(kind),
+			Object: kind, What: "the kernel makes no " + kind + " device",
+			Why: fmt.Sprintf("network %s needs one", links[0].Network),
+			Fix: "modprobe -v " + module(kind),
 		}
 		if kind == spec.WireGuard && s.Facts.WireGuard == spec.UserspaceDevice {
 			f.Why = fmt.Sprintf("a process carries the packets of %s instead, at a fraction of the speed", links[0].Network)
@@ -74,78 +74,60 @@ func (s *Server) forbids(module string) string {
 	return ""
 }
 
-// kernelFaults are those that are known of old kernels. Kernels of Red Hat have their numbers from
-// long before their code.
-func kernelFaults(s *Server, _ *Facts) []Finding {
-	major, minor := s.release()
-	links := s.wanted(spec.VXLAN)
-	if major == 0 || len(links) == 0 || major > 5 || major == 5 && minor > 7 || strings.Contains(s.Facts.Kernel, ".el") {
-		return nil
-	}
-	name := links[0].Name
-	if !slices.ContainsFunc(s.devices(), func(d device) bool { return d.name == name }) {
-		return nil
-	}
-	return []Finding{{
-		What: fmt.Sprintf("kernel %s computes wrong checksums of TCP inside VXLAN with some network cards", s.Facts.Kernel),
-		Why:  "ping passes and TCP stalls; kernels from 5.8 on do not have the fault (flannel#1279)",
-		Fix:  "ethtool -K " + name + " tx-checksum-ip-generic off",
-	}}
-}
-
-// Settings of the kernel, as files.
+// Settings of the kernel, as files, and forwarding as a path below /proc/sys.
 const (
-	forwardingFile = "/proc/sys/net/ipv4/ip_forward"
+	forwardingKey  = "net/ipv4/ip_forward"
+	forwardingFile = "/proc/sys/" + forwardingKey
 	neighboursMost = "/proc/sys/net/ipv4/neigh/default/gc_thresh3"
 	watchesMost    = "/proc/sys/fs/inotify/max_user_instances"
 )
 
-// set is a shell's line that sets something now and at every boot.
+// set is a shell's line that sets something now and at every boot: by a file for it alone, whose
+// name comes after those of others.
 func set(key, value string) string {
-	return hint.Shell("sysctl", "-w", key+"="+value) + " && mkdir -p /etc/sysctl.d && " + hint.Shell("echo", key+" = "+value) + " >>/etc/sysctl.d/90-local.conf"
+	return hint.Shell("sysctl", "-w", key+"="+value) + " && mkdir -p /etc/sysctl.d && " + setAtBoot(key, value)
 }
 
-// forwarding is IPv4 forwarding that is off, or that a file switches off.
+// setAtBoot is a shell's line that sets something at every boot.
+func setAtBoot(key, value string) string {
+	return hint.Shell("echo", key+" = "+value) + " >" + hint.Shell("/etc/sysctl.d/zz-flock-"+strings.ReplaceAll(key, "/", ".")+".conf")
+}
+
+// forwards says whether networks need IPv4 forwarding.
+func (s *Server) forwards() bool {
+	return slices.ContainsFunc(s.Want.Sysctls, func(c spec.Sysctl) bool { return c.Key == forwardingKey && c.Value == "1" })
+}
+
+// forwarding is IPv4 forwarding that is off.
 func forwarding(s *Server, _ *Facts) []Finding {
-	i := slices.IndexFunc(s.Want.Sysctls, func(c spec.Sysctl) bool { return c.Key == "net/ipv4/ip_forward" && c.Value == "1" })
-	if i < 0 {
+	if !s.forwards() || s.text(forwardingFile) != "0" {
 		return nil
 	}
-	var out []Finding
-	if s.text(forwardingFile) == "0" {
-		out = append(out, Finding{
-			What: "net.ipv4.ip_forward is 0, and networks here need it",
-			Why:  "containers reach neither other subnets nor the outside",
-			Fix:  "sysctl -w net.ipv4.ip_forward=1", Safe: true,
-		})
-	}
-	if path := s.switchesOff(); path != "" {
-		out = append(out, Finding{
-			What: path + " sets net.ipv4.ip_forward to 0",
-			Why:  "whoever reads the settings again (sysctl --system, an upgrade) cuts containers off",
-			Fix:  `sed -i 's/^[[:space:]]*net.ipv4.\(ip_forward\|conf.all.forwarding\)[[:space:]]*=[[:space:]]*0/# &/' ` + path,
-		})
-	}
-	return out
+	return []Finding{{
+		What: "net.ipv4.ip_forward is 0, and networks here need it",
+		Why:  "containers reach neither other subnets nor the outside",
+		Fix:  "sysctl -w net.ipv4.ip_forward=1", Safe: true,
+	}}
 }
 
-// switchesOff is the file of sysctl.d(5) that has the last word, if that is that nothing is
-// forwarded.
-func (s *Server) switchesOff() string {
-	off := ""
-	for _, path := range append(s.matching("/etc/sysctl.d/*.conf"), "/etc/sysctl.conf") {
-		for line := range strings.Lines(s.text(path)) {
-			key, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "-"), "=")
-			key = strings.ReplaceAll(strings.TrimSpace(key), "/", ".")
-			if !ok || key != "net.ipv4.ip_forward" && key != "net.ipv4.conf.all.forwarding" {
-				continue
-			}
-			if off = ""; strings.TrimSpace(value) == "0" {
-				off = path
-			}
+// forwardingAtBoot is a file that has the last word on forwarding, and says no.
+func forwardingAtBoot(s *Server, _ *Facts) []Finding {
+	var out []Finding
+	for _, b := range s.Seen.Boot {
+		if b.Key != forwardingKey || b.Value != "0" || !s.forwards() {
+			continue
 		}
+		one := Finding{
+			What: b.Path + " sets net.ipv4.ip_forward to 0",
+			Why:  "whoever reads the settings again (sysctl --system, an upgrade) cuts containers off",
+			Fix:  `sed -i 's,^[[:space:]-]*net[./]ipv4[./]\(ip_forward\|conf[./]all[./]forwarding\)[[:space:]]*=[[:space:]]*0,# &,' ` + hint.Shell(b.Path),
+		}
+		if !strings.HasPrefix(b.Path, "/etc/") { // a package's: the next upgrade would bring it back
+			one.Fix = "mkdir -p /etc/sysctl.d && " + setAtBoot("net.ipv4.ip_forward", "1")
+		}
+		out = append(out, one)
 	}
-	return off
+	return out
 }
 
 // reversePath are devices that drop what comes by another way than it would go back, where
@@ -159,8 +141,8 @@ func reversePath(s *Server, _ *Facts) []Finding {
 			continue
 		}
 		out = append(out, Finding{
-			What: "rp_filter of " + dev + " is strict", Why: why,
-			Fix: set("net.ipv4.conf."+strings.ReplaceAll(dev, ".", "/")+".rp_filter", "2"), Safe: true,
+			Object: dev, What: "rp_filter of " + dev + " is strict", Why: why,
+			Fix: set("net.ipv4.conf."+strings.ReplaceAll(dev, ".", "/")+".rp_filter", "2"),
 		})
 	}
 	slices.SortFunc(out, func(a, b Finding) int { return strings.Compare(a.What, b.What) })
@@ -170,10 +152,12 @@ func reversePath(s *Server, _ *Facts) []Finding {
 // asymmetric are devices by which packets may come and others leave, with the reason.
 func (s *Server) asymmetric() map[string]string {
 	out := map[string]string{}
-	for _, i := range s.Facts.Interfaces {
-		if s.Want.BGP != nil && slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr().Is4() }) {
-			out[i.Name] = "packets that come by another router than the best route to their sender are dropped"
+	if devs := s.routers(); len(devs) > 1 {
+		for _, dev := range devs {
+			out[dev] = "BGP learns routes by " + few(devs) + ": packets that come by another of them than the best route to their sender are dropped"
 		}
+	}
+	for _, i := range s.Facts.Interfaces {
 		for _, l := range s.Want.Links {
 			if l.Tunnel == nil || i.Name == s.Facts.Default4 || !slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == l.Tunnel.Local }) {
 				continue
@@ -185,6 +169,23 @@ func (s *Server) asymmetric() map[string]string {
 			}
 		}
 	}
+	return out
+}
+
+// routers are the devices by which IPv4 neighbours of BGP are reached, each once, sorted.
+func (s *Server) routers() []string {
+	var out []string
+	if s.Want.BGP == nil {
+		return nil
+	}
+	for _, n := range s.Want.BGP.Neighbors {
+		in := func(p netip.Prefix) bool { return p.Masked().Contains(n.Addr) }
+		i := slices.IndexFunc(s.Facts.Interfaces, func(i spec.Interface) bool { return slices.ContainsFunc(slices.Concat(i.Addrs, i.Direct), in) })
+		if n.Addr.Is4() && i >= 0 && !slices.Contains(out, s.Facts.Interfaces[i].Name) {
+			out = append(out, s.Facts.Interfaces[i].Name)
+		}
+	}
+	slices.Sort(out)
 	return out
 }
 
@@ -208,38 +209,40 @@ func (s *Server) byDefault(i spec.Interface, to netip.Addr) bool {
 	return s.Facts.Default4 != "" && !slices.ContainsFunc(i.Addrs, in) && !slices.ContainsFunc(i.Direct, in) && !slices.ContainsFunc(s.Facts.Routed, in)
 }
 
-// limits are tables of the kernel that run full.
-func limits(s *Server, f *Facts) []Finding {
-	var out []Finding
-	if most := s.number(neighboursMost); most > 0 {
-		have, will := s.neighbours(), s.members(f)
-		if 4*(have+will) > 3*most {
-			next := 4096
-			for next < 4*(have+will) {
-				next *= 2
-			}
-			out = append(out, Finding{
-				What: fmt.Sprintf("the neighbour table takes %d entries, %d are used, networks here have %d other members", most, have, will),
-				Why:  "when it is full, new addresses are not found (neighbour: arp_cache: neighbor table overflow!)",
-				Fix:  set("net.ipv4.neigh.default.gc_thresh3", strconv.Itoa(next)), Safe: true,
-			})
-		}
+// neighbours is a table of them that runs full. Entries that are permanent, as flock's own, take no
+// room in it (linux neighbour.c, neigh_alloc).
+func neighbours(s *Server, f *Facts) []Finding {
+	most, have, will := s.number(neighboursMost), s.entries()-strings.Count(s.ran("fixed"), "PERMANENT"), s.members(f)
+	if most <= 0 || 4*max(have, will) <= 3*most {
+		return nil
 	}
-	if most, have := s.number(watchesMost), 0; most > 0 {
-		have, _ = strconv.Atoi(s.ran("inotify"))
-		if 4*have > 3*most {
-			out = append(out, Finding{
-				What: fmt.Sprintf("%d of %d inotify instances of root are used", have, most),
-				Why:  "the processes of wireguard in user space, and those that await containers, cannot start without one",
-				Fix:  set("fs.inotify.max_user_instances", strconv.Itoa(max(1024, 4*most))), Safe: true,
-			})
-		}
+	next := 4096
+	for next < 4*max(have, will) {
+		next *= 2
 	}
-	return out
+	return []Finding{{
+		What: fmt.Sprintf("the neighbour table takes %d entries, %d are used, networks here have %d other members", most, have, will),
+		Why:  "when it is full, new addresses are not found (neighbour: arp_cache: neighbor table overflow!)",
+		Fix:  set("net.ipv4.neigh.default.gc_thresh3", strconv.Itoa(next)), Safe: true,
+	}}
 }
 
-// neighbours is how many entries the table has, of all devices (linux neighbour.c, neigh_stat_seq_show).
-func (s *Server) neighbours() int {
+// inotify is how many instances of it there may be, where most are used.
+func inotify(s *Server, _ *Facts) []Finding {
+	most := s.number(watchesMost)
+	have, err := strconv.Atoi(s.ran("inotify"))
+	if err != nil || most <= 0 || 4*have <= 3*most {
+		return nil
+	}
+	return []Finding{{
+		What: fmt.Sprintf("%d of %d inotify instances of root are used", have, most),
+		Why:  "the processes of wireguard in user space, and those that await containers, cannot start without one",
+		Fix:  set("fs.inotify.max_user_instances", strconv.Itoa(max(1024, 4*most))), Safe: true,
+	}}
+}
+
+// entries is how many the table of neighbours has, of all devices (linux neighbour.c, neigh_stat_seq_show).
+func (s *Server) entries() int {
 	_, rows, _ := strings.Cut(s.text("/proc/net/stat/arp_cache"), "\n")
 	first, _, _ := strings.Cut(strings.TrimSpace(rows), " ")
 	n, err := strconv.ParseInt(first, 16, 32)
@@ -257,7 +260,7 @@ func (s *Server) members(f *Facts) int {
 			n += len(network.Allocated) - 1
 		}
 	}
-	return n
+	return max(0, n-len(s.Want.Neighs)) // those are permanent
 }
 
 // clockMost is by how much a clock may be wrong: logs are compared by hand, and WireGuard refuses

@@ -28,6 +28,8 @@ type docServer struct {
 
 type docFinding struct {
 	Server string `json:"server,omitempty"` // none: the workstation
+	Check  string `json:"check"`
+	Object string `json:"object,omitempty"` // of the server; with it and the check it stays the same
 	What   string `json:"what"`
 	Why    string `json:"why"`
 	Fix    string `json:"fix"`
@@ -42,7 +44,7 @@ func DocOf(f *Facts, found []Finding, absent []string) Doc {
 		d.Servers = append(d.Servers, docServer{s.Name, s.Facts.Kernel, s.Facts.Agent, s.Seen.Lacks, s.Skew.Round(time.Millisecond).Seconds()})
 	}
 	for _, one := range found {
-		d.Findings = append(d.Findings, docFinding{one.Server, one.What, one.Why, one.Fix, one.Next(f.Cluster), one.Safe})
+		d.Findings = append(d.Findings, docFinding{one.Server, one.Check, one.Object, one.What, one.Why, one.Fix, one.Next(f), one.Safe})
 	}
 	return d
 }
@@ -78,7 +80,7 @@ func tell(w io.Writer, f *Facts, same []Finding) error {
 	var names, next []string
 	for _, one := range same {
 		names = append(names, cmp.Or(one.Server, "workstation"))
-		if line := one.Next(f.Cluster); !slices.Contains(next, line) {
+		if line := one.Next(f); !slices.Contains(next, line) {
 			next = append(next, line)
 		}
 	}

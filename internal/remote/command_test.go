@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -132,6 +133,31 @@ func TestSSHArgs(t *testing.T) {
 			if !strings.Contains("\n"+string(out), "\n"+want) {
 				t.Errorf("%v: want %q in\n%s", args, want, out)
 			}
+		}
+	}
+}
+
+// TestSSHLogin: what the configuration of ssh says of a login is known without one.
+func TestSSHLogin(t *testing.T) {
+	dir := t.TempDir()
+	config, known := filepath.Join(dir, "config"), filepath.Join(dir, "known")
+	text := "Host web\n  HostName 10.9.9.9\n  User carl\n  Port 2222\n  IdentityFile " + config + "\nHost none\n  UserKnownHostsFile none\nHost *\n  UserKnownHostsFile " + known + "\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := &Dialer{SSHConfig: config}
+	for _, test := range []struct {
+		t    Target
+		want SSHLogin
+	}{
+		{Target{Name: "web"}, SSHLogin{User: "carl", Named: true, Forget: "ssh-keygen -R '[10.9.9.9]:2222' -f " + known}},
+		{Target{Name: "s1", Host: "10.9.9.1", User: "root"}, SSHLogin{User: "root", Forget: "ssh-keygen -R 10.9.9.1 -f " + known}},
+		{Target{Name: "none", User: "root"}, SSHLogin{User: "root"}},
+	} {
+		have, err := d.SSHLogin(t.Context(), test.t)
+		test.want.Args = d.SSHArgs(test.t)
+		if err != nil || !reflect.DeepEqual(have, test.want) {
+			t.Errorf("%s: want %+v, have %+v, %v", test.t.Name, test.want, have, err)
 		}
 	}
 }

@@ -8,12 +8,13 @@ type DoctorRequest struct {
 	Kinds  []string `json:",omitempty"` // of devices, to be tried
 	Chains bool     `json:",omitempty"` // packet filters
 	Run    []string `json:",omitempty"` // scripts for sh, one after the other; all are run
+	Boot   []string `json:",omitempty"` // settings, as paths below /proc/sys: what files set them to
 }
 
 // What a script may take.
 const (
 	DoctorBytes  = 1 << 20 // of what it prints
-	DoctorWithin = 10 * time.Second
+	DoctorWithin = 20 * time.Second
 )
 
 // DoctorReply answers a DoctorRequest.
@@ -23,8 +24,19 @@ type DoctorReply struct {
 	Untried string   `json:",omitempty"` // why they could not be tried
 	Chains  []Chain  `json:",omitempty"` // of nftables, all
 	DNS     string   `json:",omitempty"` // program that has port 53 of every address
-	Ran     []string `json:",omitempty"` // what each script printed, errors included
+	Ran     []Ran    `json:",omitempty"` // what each script did
+	Boot    []AtBoot `json:",omitempty"` // what files of sysctl.d(5) set of the request's Boot
 }
+
+// Ran is what a script did.
+type Ran struct {
+	Text   string `json:",omitempty"` // what it printed, errors included
+	Status int    `json:",omitempty"` // its exit status; -1: it was killed, or did not start
+	Why    string `json:",omitempty"` // why Text is not all of it: too long, too late; "": it is
+}
+
+// AtBoot is a setting as the next boot makes it.
+type AtBoot struct{ Key, Value, Path string }
 
 // Chain is one of nftables.
 type Chain struct {

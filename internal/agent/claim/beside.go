@@ -4,6 +4,7 @@ package claim
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -21,7 +22,7 @@ func Beside(ctx context.Context, k *host.Host, ask *spec.DoctorRequest) (out *sp
 	began := time.Now()
 	out = &spec.DoctorReply{DNS: dnsHolder()}
 	for _, script := range ask.Run {
-		out.Ran = append(out.Ran, runScript(ctx, script))
+		out.Ran = append(out.Ran, runScript(ctx, script, spec.DoctorWithin))
 	}
 	if out.Lacks, err = TryKinds(ctx, ask.Kinds); err != nil {
 		out.Untried = err.Error()
@@ -46,12 +47,25 @@ func dnsHolder() string {
 	return name
 }
 
+// killed is the status of a script that did not come to its end.
+const killed = -1
+
 // runScript runs a script with the paths that root has.
-func runScript(ctx context.Context, script string) string {
-	ctx, cancel := context.WithTimeout(ctx, spec.DoctorWithin)
+func runScript(ctx context.Context, script string, within time.Duration) spec.Ran {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C\n"+script)
-	cmd.Dir, cmd.WaitDelay = "/", time.Second
-	out, _ := cmd.CombinedOutput() // a script that fails says why
-	return strings.ToValidUTF8(string(out[:min(len(out), spec.DoctorBytes)]), "")
+	cmd.Dir, cmd.WaitDelay, cmd.SysProcAttr = "/", time.Second, &unix.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) } // with what it started
+	out, err := cmd.CombinedOutput()
+	ran := spec.Ran{Text: strings.ToValidUTF8(string(out[:min(len(out), spec.DoctorBytes)]), ""), Status: cmd.ProcessState.ExitCode()}
+	switch {
+	case ctx.Err() != nil:
+		ran.Why, ran.Status = "no end within "+within.String(), killed
+	case ran.Status == killed || errors.Is(err, exec.ErrWaitDelay):
+		ran.Why = err.Error()
+	case len(out) > spec.DoctorBytes:
+		ran.Why = "it printed more than 1 MiB"
+	}
+	return ran
 }

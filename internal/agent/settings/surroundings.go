@@ -66,3 +66,18 @@ func otherWireGuards(k *host.Host) []string {
 	}
 	return out
 }
+
+// AtBoot is what the files of sysctl.d(5) make of keys, paths below /proc/sys, when the
+// server starts next. Keys that no file names are left out.
+func AtBoot(k *host.Host, keys []string) (out []spec.AtBoot, err error) {
+	var boot sysctl.Others
+	if len(keys) > 0 {
+		boot.Files, err = sysctl.BootSettings(k.Paths.Sysctls)
+	}
+	for _, key := range keys {
+		if set, ok := boot.AtBoot(key); ok {
+			out = append(out, spec.AtBoot{Key: key, Value: set.Value, Path: set.Path})
+		}
+	}
+	return out, err
+}

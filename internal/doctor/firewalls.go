@@ -1,0 +1,220 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// Firewalls that people have, where they are active: what they let in is judged by the rules that
+// they say they have. Where a rule may let packets in, for some senders or by a name, nothing is
+// found.
+
+// ufw lets in what it is told to, and nothing else, unless its policy is another one.
+func ufw(s *Server, _ *Facts) []Finding {
+	var out []Finding
+	own := slices.ContainsFunc(s.Seen.Chains, func(c spec.Chain) bool { return s.whose(c) == "ufw" })
+	if !own || !strings.Contains(s.text("/etc/ufw/ufw.conf"), "ENABLED=yes") || s.open() {
+		return nil
+	}
+	for _, e := range s.ears() {
+		if udp := strconv.Itoa(e.port); !s.ufwAllows(e.port, e.dev, e.at) {
+			out = append(out, Finding{
+				Object: udp, What: "ufw is active and does not let UDP port " + udp + " in",
+				Why: fmt.Sprintf("packets of %s from other members are dropped", e.network),
+				Fix: "ufw allow " + udp + "/udp",
+			})
+		}
+	}
+	for _, d := range s.Want.DHCPs {
+		if !s.ufwAllows(67, d.Bridge, netip.IPv4Unspecified()) {
+			out = append(out, Finding{
+				Object: d.Bridge, What: "ufw is active and lets nothing in from " + d.Bridge,
+				Why: "containers of " + d.Network + " get neither addresses nor names",
+				Fix: fmt.Sprintf("ufw allow in on %s to any port 67 proto udp && ufw allow in on %s to any port 53", d.Bridge, d.Bridge),
+			})
+		}
+	}
+	return out
+}
+
+// open says whether ufw lets in whatever no rule refuses.
+func (s *Server) open() bool {
+	for line := range strings.Lines(s.text("/etc/default/ufw")) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "DEFAULT_INPUT_POLICY="); ok && strings.Trim(value, `"'`) == "ACCEPT" {
+			return true
+		}
+	}
+	return false
+}
+
+// ufwAllows says whether a rule of ufw may let packets to a UDP port in that come by a device, ""
+// // any, to an address of the family of at. A rule of ufw is
+// "### tuple ### allow udp 4789 0.0.0.0/0 any 10.0.0.0/8 in_eth0": what, the protocol, port and
+// address of the destination, those of the source, and the way; people write others into
+// before.rules.
+func (s *Server) ufwAllows(port int, dev string, at netip.Addr) bool {
+	for line := range strings.Lines(s.ran("ufw")) {
+		rule, ok := strings.CutPrefix(strings.TrimSpace(line), "### tuple ### ")
+		words := strings.Fields(rule)
+		if !ok {
+			if ruleAdmits(strings.Fields(line), port, dev) {
+				return true
+			}
+			continue
+		}
+		if len(words) < 7 || !strings.HasPrefix(words[0], "allow") && !strings.HasPrefix(words[0], "limit") || words[1] != "udp" && words[1] != "any" ||
+			at.IsValid() && strings.Contains(words[3], ":") != at.Is6() || !holdsPort(words[2], port) {
+			continue
+		}
+		in := slices.ContainsFunc(words[6:], func(w string) bool {
+			by, bound := strings.CutPrefix(w, "in_")
+			return w == "in" || bound && (dev == "" || by == dev)
+		})
+		if in {
+			return true
+		}
+	}
+	return false
+}
+
+// ruleAdmits says whether a rule of iptables(8) that accepts may let packets to a UDP port in that
+// come by a device, "" any: by the port, the device or the sender that it names. One that names
+// none of them is for connections that are there.
+func ruleAdmits(rule []string, port int, dev string) bool {
+	value := func(options ...string) string {
+		i := slices.IndexFunc(rule, func(w string) bool { return slices.Contains(options, w) })
+		if i < 0 || i+1 >= len(rule) {
+			return ""
+		}
+		return rule[i+1]
+	}
+	if proto := value("-p"); proto != "" && proto != "udp" && proto != "all" {
+		return false
+	}
+	if to := value("--dport", "--dports"); to != "" {
+		return holdsPort(to, port)
+	}
+	if by := value("-i"); by != "" {
+		return by == dev || dev == "" && by != "lo"
+	}
+	return value("-s") != ""
+}
+
+// holdsPort says whether a port is among those that a rule names: "any", "53,4780:4790".
+func holdsPort(list string, port int) bool {
+	for one := range strings.SplitSeq(list, ",") {
+		first, last, more := strings.Cut(strings.ReplaceAll(one, "-", ":"), ":")
+		if !more {
+			last = first
+		}
+		from, err := strconv.Atoi(first)
+		to, err2 := strconv.Atoi(last)
+		if one == "any" || err == nil && err2 == nil && from <= port && port <= to {
+			return true
+		}
+	}
+	return false
+}
+
+// zone is one of firewalld's.
+type zone struct {
+	name                                    string
+	accepts                                 bool // its target is to accept
+	devices, sources, ports, services, rich []string
+}
+
+// zones are those of firewalld, the default one first; none where it is not active.
+func (s *Server) zones() []zone {
+	first, rest, _ := strings.Cut(s.ran("firewalld"), "\n")
+	var out []zone
+	key := ""
+	for line := range strings.Lines(rest) {
+		text := strings.TrimSpace(line)
+		if line[0] != ' ' && line[0] != '\t' {
+			if name, _, _ := strings.Cut(text, " "); name != "" {
+				out = append(out, zone{name: name})
+			}
+			continue
+		}
+		if len(out) == 0 {
+			continue
+		}
+		value := text
+		if name, after, ok := strings.Cut(text, ":"); ok && !strings.HasPrefix(text, "rule ") {
+			key, value = name, after
+		}
+		z := &out[len(out)-1]
+		switch words := strings.Fields(value); key {
+		case "target":
+			z.accepts = strings.TrimSpace(value) == "ACCEPT"
+		case "interfaces":
+			z.devices = words
+		case "sources":
+			z.sources = words
+		case "ports":
+			z.ports = words
+		case "services":
+			z.services = words
+		case "rich rules":
+			z.rich = append(z.rich, words...)
+		}
+	}
+	if i := slices.IndexFunc(out, func(z zone) bool { return z.name == first }); i > 0 {
+		out[0], out[i] = out[i], out[0]
+	}
+	return out
+}
+
+// lets says whether firewalld lets packets pass that are of a device, or of a prefix.
+func (s *Server) lets(way string) bool {
+	return slices.ContainsFunc(s.zones(), func(z zone) bool {
+		return z.accepts && (slices.Contains(z.devices, way) || slices.Contains(z.sources, way))
+	})
+}
+
+// known are services of firewalld that have no port that a tunnel could have.
+var known = []string{"ssh", "dhcpv6-client", "cockpit", "mdns", "samba-client", "http", "https", "dns", "dhcp", "ntp", "ipp-client"}
+
+// admits says whether a zone may let packets to a UDP port in.
+func (z zone) admits(port int) bool {
+	return z.accepts || len(z.rich) > 0 || slices.ContainsFunc(z.services, func(name string) bool { return !slices.Contains(known, name) }) ||
+		slices.ContainsFunc(z.ports, func(p string) bool {
+			list, proto, _ := strings.Cut(p, "/")
+			return proto == "udp" && holdsPort(list, port)
+		})
+}
+
+// firewalld lets in what the zone of a device lets in, or that of a sender.
+func firewalld(s *Server, _ *Facts) []Finding {
+	var out []Finding
+	zones := s.zones()
+	if len(zones) == 0 {
+		return nil
+	}
+	for _, e := range s.ears() {
+		dev := e.dev
+		if dev == "" {
+			dev, _ = s.underlay()
+		}
+		in := zones[0]
+		if i := slices.IndexFunc(zones, func(z zone) bool { return slices.Contains(z.devices, dev) }); i >= 0 {
+			in = zones[i]
+		}
+		if in.admits(e.port) || slices.ContainsFunc(zones, func(z zone) bool { return len(z.sources) > 0 && z.admits(e.port) }) {
+			continue
+		}
+		udp := strconv.Itoa(e.port)
+		open := "firewall-cmd --zone=" + in.name + " --add-port=" + udp + "/udp"
+		out = append(out, Finding{
+			Object: udp, What: "firewalld is active and does not let UDP port " + udp + " in",
+			Why: fmt.Sprintf("packets of %s from other members are dropped", e.network),
+			Fix: strings.Replace(open, " ", " --permanent ", 1) + " && " + open,
+		})
+	}
+	return out
+}
