@@ -120,7 +120,7 @@ func (b *below) server(name string, f *spec.Facts) (underlay.Server, error) {
 	}
 	dev, addr, mtu, ok := ground.DefaultUnderlay(name, &entry)
 	if !ok {
-		return underlay.Server{}, hint.Errorf("server "+name, "flock setserver "+name+" --interface IFACE|IP",
+		return underlay.Server{}, hint.Errorf("server "+name, "flock setserver "+name+" --interface IFACE",
 			"%s has no address by which others could reach it: no default route, and no interface is set", name)
 	}
 	s := underlay.Server{Name: name, Addr: addr, Device: dev, MTU: mtu, NAT: entry.NAT}

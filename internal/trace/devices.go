@@ -187,7 +187,7 @@ func (w *walker) wire(server string, dev *link, next netip.Addr, p packet) {
 		}
 	}
 	if by == nil {
-		w.fail(to, "address "+next.String(), "flock setserver "+to+" --interface IFACE|IP", "no device has it")
+		w.fail(to, "address "+next.String(), "flock setserver "+to+" --interface IFACE", "no device has it")
 		return
 	}
 	if !w.isUp(to, by) {

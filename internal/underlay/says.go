@@ -69,7 +69,7 @@ func families(servers []Server) []Finding {
 	}
 	return []Finding{{
 		fmt.Sprintf("nothing was tried between %s and %s: their addresses are of different families (%s)", servers[0].Name, Names(others), servers[0].Addr),
-		"flock setserver " + others[0] + " --interface IFACE|IP",
+		"flock setserver " + others[0] + " --interface IFACE",
 	}}
 }
 
@@ -140,7 +140,7 @@ func aboutServers(servers []Server, paths []Path) []Finding {
 	at := map[string]string{}
 	for _, s := range servers {
 		if other := at[s.Addr.String()]; other != "" {
-			out = append(out, Finding{fmt.Sprintf("%s and %s have the same address, %s", other, s.Name, s.Addr), "flock setserver " + s.Name + " --interface IFACE|IP"})
+			out = append(out, Finding{fmt.Sprintf("%s and %s have the same address, %s", other, s.Name, s.Addr), "flock setserver " + s.Name + " --interface IFACE"})
 		}
 		at[s.Addr.String()] = s.Name
 		nat := Finding{Next: "flock setserver " + s.Name + " --nat"}
