@@ -102,7 +102,11 @@ func (t *Trace) end(text string) (End, error) {
 	}
 	server, container, has := strings.Cut(text, ":")
 	if t.c.Servers[server] == nil {
-		return End{}, hint.Errorf("server "+server, "flock listservers", "unknown server %s", server)
+		next := "flock listservers"
+		if !has {
+			next = "flock listnet SERVER, if it is a container: flock trace takes SERVER:" + server
+		}
+		return End{}, hint.Errorf("server "+server, next, "unknown server %s", server)
 	}
 	e := End{Text: text, Server: server, Container: container}
 	if a, err := netip.ParseAddr(strings.Trim(container, "[]")); err == nil && has { // SERVER:ADDRESS
