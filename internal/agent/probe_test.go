@@ -202,3 +202,46 @@ func TestPortOfABridge(t *testing.T) {
 		t.Errorf("want as before\n%s\nhave\n%s", before, after)
 	}
 }
+
+// A device that is no bridge is not promiscuous, and frames for others are not shown. One that
+// goes down is an error: nothing more would come.
+func TestCaptureOfADevice(t *testing.T) {
+	f := newFleet(t)
+	s := f.servers[0]
+	s.sh("ip link add capbr type bridge; ip link set capbr up; ip link add cap0 type veth peer name cap1; ip link set cap1 master capbr; ip link set cap1 up; ip link set cap0 up")
+	open := func(r spec.CaptureRequest) (c *probe.Capture) {
+		r.Frames = []uint64{0x06<<48 | 1<<16}
+		var err error
+		if s.do(func() { c, err = probe.OpenCapture(&r) }); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	}
+	c, port := open(spec.CaptureRequest{Device: "cap0"}), open(spec.CaptureRequest{Bridge: "capbr"})
+	open(spec.CaptureRequest{Device: "capbr"})
+	for name, want := range map[string]string{"cap0": "promiscuity 0", "capbr": "promiscuity 1"} {
+		if have := s.sh("ip -d link show " + name); !strings.Contains(have, want) {
+			t.Errorf("want %s of %s\n%s", want, name, have)
+		}
+	}
+	frame := func(to byte) string {
+		return base64.StdEncoding.EncodeToString(append([]byte{to, 0, 0, 0, 0, 7, 0x6a, 0x0c, 0, 0, 0, 9, 0x88, 0xb5, to}, make([]byte, 45)...))
+	}
+	for heard := false; !heard && t.Context().Err() == nil; {
+		port.Send([]string{frame(0x6e), frame(0xff)})
+		r, err := c.Read(t.Context(), 50*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _ := base64.StdEncoding.DecodeString(r.Data)
+		heard = bytes.Contains(data, []byte{0x88, 0xb5, 0xff})
+		if bytes.Contains(data, []byte{0x88, 0xb5, 0x6e}) {
+			t.Fatal("a frame for another is shown")
+		}
+	}
+	s.sh("ip link del cap0")
+	if _, err := c.Read(t.Context(), time.Second); err == nil {
+		t.Error("that the device is gone is no error")
+	}
+}

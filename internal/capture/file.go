@@ -28,9 +28,15 @@ const (
 	optionFilter     = 11
 	optionFlags      = 2 // of a packet
 	optionProgram    = 4 // of the section
-	optionDropped    = 5 // by the system; of statistics
+	optionDropped    = 7 // by the system (isb_osdrop); of statistics
 
 	linkEthernet = 1
+
+	// mostAdded is what a packet can have here besides what was taken of it: an Ethernet header
+	// and a VLAN tag. Readers refuse a packet that is longer than its interface's.
+	mostAdded = 14 + 4
+	// packetBlock is what a packet takes besides its bytes.
+	packetBlock = 44
 )
 
 // NewFile begins a file of what is taken at points by a filter, of each packet snap bytes at
@@ -52,7 +58,7 @@ func NewFile(w io.Writer, program, filter string, snap int, points []Point, sour
 		f.ethernet = append(f.ethernet, s.Ethernet)
 		f.block(blockInterface, nil, func(b []byte) []byte {
 			b = binary.LittleEndian.AppendUint16(b, linkEthernet)
-			b = binary.LittleEndian.AppendUint32(append(b, 0, 0), uint32(snap)) //nolint:gosec // checked by the command
+			b = binary.LittleEndian.AppendUint32(append(b, 0, 0), uint32(snap+mostAdded)) //nolint:gosec // checked by the command
 			b = option(b, optionName, []byte(p.String()))
 			b = option(b, optionResolution, []byte{9}) // nanoseconds
 			if filter != "" {
@@ -136,10 +142,11 @@ func (f *File) block(sort uint32, data []byte, fill func([]byte) []byte, after .
 	_, f.err = f.w.Write(b)
 }
 
-// option adds one, and ended what ends their list.
+// option adds one, cut to what one can have, and ended what ends their list.
 func option(b []byte, code uint16, value []byte) []byte {
+	value = value[:min(len(value), 1<<16-1)]
 	b = binary.LittleEndian.AppendUint16(b, code)
-	b = binary.LittleEndian.AppendUint16(b, uint16(len(value))) //nolint:gosec // a filter's length is checked
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(value))) //nolint:gosec // cut
 	return append(append(b, value...), make([]byte, -len(value)&3)...)
 }
 

@@ -52,8 +52,33 @@ func TestFile(t *testing.T) {
 		if starts := func(s, p string) bool { return strings.HasPrefix(s, p) }; len(lines) < 100 || !starts(lines[0], "1700000000.987654321 ") || !strings.Contains(string(out), "1700000000.987654420 ") {
 			t.Errorf("%v: %d lines, %s …\n%s", links, len(lines), lines[0], said.String())
 		}
+		if !bytes.Contains(b.Bytes(), []byte{7, 0, 8, 0, 5, 0, 0, 0, 0, 0, 0, 0}) { // isb_osdrop: 5
+			t.Error("packets that the system dropped are not in it")
+		}
 		if !strings.Contains(b.String(), "s2:wg0") || strings.Contains(b.String(), "away") {
 			t.Errorf("the interfaces are others")
 		}
+	}
+}
+
+// What is added to cut packets makes them no longer than a reader allows, and a filter of any
+// length none of it unreadable.
+func TestFileOfCutPackets(t *testing.T) {
+	t.Parallel()
+	lab.Need(t, "tcpdump")
+	const snap = 96
+	var b bytes.Buffer
+	f := NewFile(&b, "flock 1", strings.Repeat("x", 70000), snap, []Point{{Server: "s1", Device: "vxl0"}, {Server: "s2", Device: "wg0"}}, map[int]Source{0: {Ethernet: true}, 1: {}})
+	f.Packet(Packet{Point: 0, Time: time.Unix(1, 0), Length: 1500, Bytes: append(make([]byte, snap), 1, 2, 3, 4)})
+	f.Packet(Packet{Point: 1, Time: time.Unix(2, 0), Length: 1500, Bytes: append([]byte{0x45}, make([]byte, snap-1)...)})
+	if err := f.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("tcpdump", "-n", "-t", "-r", "-")
+	cmd.Stdin = &b
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if _, err := cmd.Output(); err != nil {
+		t.Errorf("%v: %s", err, said.String())
 	}
 }

@@ -286,7 +286,7 @@ func TestFilterSnap(t *testing.T) {
 func TestFilterNames(t *testing.T) {
 	t.Parallel()
 	resolve := func(name string) []netip.Addr {
-		if name == "s1" {
+		if name == "s1" || name == "Web1" {
 			return []netip.Addr{netip.MustParseAddr("10.0.4.1"), netip.MustParseAddr("fd04::1")}
 		}
 		return nil
@@ -303,6 +303,11 @@ func TestFilterNames(t *testing.T) {
 	b, _, _ := spelled.Programs(1)
 	if fmt.Sprint(a) != fmt.Sprint(b) {
 		t.Errorf("%v\n%v", a, b)
+	}
+	for _, text := range []string{"host Web1", "SRC Web1 AND TCP", `ether proto \arp`, "ether broadcast"} {
+		if _, err := ParseFilter(text, resolve); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 
@@ -330,6 +335,9 @@ func TestBadFilters(t *testing.T) {
 		"vlan 5":                        "is not among what a filter can have here",
 		"ether host 10.0.0.1":           "no Ethernet address",
 		"ip broadcast":                  "broadcast is ether's",
+		"not ether":                     "missing after it",
+		"src broadcast":                 "no src, dst or host before",
+		"host multicast":                "no src, dst or host before",
 		"arp and ip":                    "",
 		"ip6 host 10.0.0.1":             "no packet can be like that",
 		"less x":                        "no number of bytes",

@@ -34,8 +34,8 @@ func frame(b []byte) string {
 		return "cut frame"
 	}
 	t, rest, tag := two(b, 12), b[14:], ""
-	if t == typeVLAN && len(rest) >= 4 {
-		tag = fmt.Sprintf("vlan %d, ", two(rest, 0)&0xfff)
+	for (t == typeVLAN || t == typeService) && len(rest) >= 4 {
+		tag += fmt.Sprintf("vlan %d, ", two(rest, 0)&0xfff)
 		t, rest = two(rest, 2), rest[4:]
 	}
 	switch t {

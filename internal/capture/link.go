@@ -21,6 +21,8 @@ const (
 	typeVLAN = 0x8100
 	typeRARP = 0x8035
 	typeIP6  = 0x86dd
+
+	typeService = 0x88a8 // a VLAN tag of IEEE 802.1ad
 )
 
 // header is where the header of layer 3 begins.

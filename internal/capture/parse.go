@@ -42,9 +42,13 @@ func (p *parser) next() string {
 	return strings.ToLower(p.words[0])
 }
 
-func (p *parser) take() string {
-	w := p.next()
-	p.words = p.words[min(1, len(p.words)):]
+func (p *parser) take() string { return strings.ToLower(p.raw()) }
+
+// raw takes a word as it was typed: names of members have capitals.
+func (p *parser) raw() (w string) {
+	if len(p.words) > 0 {
+		w, p.words = p.words[0], p.words[1:]
+	}
 	return w
 }
 
@@ -184,6 +188,9 @@ func (p *parser) qualifiers() (q qualifiers, said bool) {
 
 // alone is a protocol without more.
 func alone(q qualifiers) (Filter, error) {
+	if q.ether {
+		return Filter{}, errors.New("ether: host, src, dst, proto, broadcast or multicast is missing after it")
+	}
 	return Filter{func(l link) *cond {
 		switch {
 		case q.family != 0:
@@ -202,6 +209,8 @@ func alone(q qualifiers) (Filter, error) {
 // cast is a broadcast or multicast of Ethernet or IP.
 func cast(q qualifiers, multi bool) (Filter, error) {
 	switch {
+	case q.dir != either || q.kind != "":
+		return Filter{}, errors.New("broadcast and multicast have no src, dst or host before them")
 	case multi && q.family == typeIP4:
 		return Filter{func(l link) *cond {
 			return and(l.is(typeIP4), &cond{op: opCompare, size: 1, at: uint32(l.header() + 16), mask: full(1), test: testAtLeast, value: 224}) //nolint:gosec // small

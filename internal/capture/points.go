@@ -1,8 +1,10 @@
 package capture
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
@@ -16,6 +18,7 @@ const MostSnap = 256 << 10
 // Point is a member's device at which packets are taken, and which of them.
 type Point struct {
 	Server, Device  string
+	Snap            int           // bytes of a packet at most
 	Frames, Packets []Instruction // filters for a device with Ethernet headers, and without
 }
 
@@ -24,6 +27,7 @@ func (p Point) String() string { return p.Server + ":" + p.Device }
 // Points are those of a network's members. Of a layer 2 network the bridge is taken, of others
 // the device between members. Where packets go without one, as with routes alone, it is the
 // device below, and of its packets those of the network: from and to its subnets, and BGP's own.
+// With direct routing it is both.
 // text is a filter in which members' names stand for their addresses; snap is how many bytes of
 // a packet are taken at most. TCP to and from the port that flock logs in by is not taken, unless
 // ssh is set.
@@ -39,22 +43,32 @@ func Points(c *state.Cluster, compiled *ground.Compiled, name, text string, snap
 		if host == nil {
 			continue
 		}
-		p := Point{Server: server, Device: deviceOf(host, name)}
-		want := filter
-		if p.Device == "" {
-			p.Device = compiled.Places[ground.Membership{Server: server, Network: name}].Interface
-			want = want.Within(bare(c.Networks[name]))
-		}
-		if !ssh {
-			want = want.Without(logins(c, host)...)
-		}
-		if p.Device == "" {
+		at := ground.Membership{Server: server, Network: name}
+		own, below := deviceOf(host, name), compiled.Places[at].Interface
+		if own == "" && below == "" {
 			return nil, hint.Errorf("server "+server, "flock apply "+name, "it is not known which device %s uses on %s", name, server)
 		}
-		if p.Frames, p.Packets, err = want.Programs(snap); err != nil {
-			return nil, hint.With(err, "the filter", "")
+		add := func(device string, want Filter) (err error) {
+			if !ssh {
+				want = want.Without(logins(c, host)...)
+			}
+			p := Point{Server: server, Device: device, Snap: snap}
+			if p.Frames, p.Packets, err = want.Programs(snap); err != nil {
+				return hint.With(err, "the filter", "")
+			}
+			out = append(out, p)
+			return nil
 		}
-		out = append(out, p)
+		if own != "" {
+			err = add(own, filter)
+		}
+		// Some members, or all, are reached without the tunnel.
+		if below != "" && below != own && (own == "" || len(compiled.Direct[at]) > 0) {
+			err = cmp.Or(err, add(below, filter.Within(bare(c.Networks[name]))))
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	if len(out) == 0 {
 		return nil, hint.Errorf("network "+name, "flock addnetwork "+name+" MEMBER", "%s has no members", name)
@@ -111,6 +125,36 @@ func leastOf(list []netip.Prefix) []netip.Prefix {
 	return out
 }
 
+// Hides is the first of the ports that flock logs in by which a filter names, 0: none. Without
+// ssh, Points takes none of the TCP to and from it at the servers' addresses, whoever's it is.
+func Hides(c *state.Cluster, text string) uint16 {
+	var ports []uint16
+	for _, s := range c.Servers {
+		ports = append(ports, loginPort(s))
+	}
+	slices.Sort(ports)
+	words, before := split(text), ""
+	for _, word := range words {
+		low, high, ranged := strings.Cut(word, "-")
+		if !ranged {
+			high = low
+		}
+		from, err := portNumber(low, protoTCP)
+		to, err2 := portNumber(high, protoTCP)
+		if number := slices.Contains([]string{"proto", "greater", "less"}, before); err == nil && err2 == nil && !number {
+			for _, port := range ports {
+				if min(from, to) <= uint32(port) && uint32(port) <= max(from, to) {
+					return port
+				}
+			}
+		}
+		before = strings.ToLower(word)
+	}
+	return 0
+}
+
+func loginPort(s *state.Server) uint16 { return cmp.Or(s.Port, 22) }
+
 // logins are the ways of SSH to a server, and past it to those that are reached through others.
 func logins(c *state.Cluster, h *spec.Host) []Filter {
 	var own []netip.Addr
@@ -136,10 +180,7 @@ func logins(c *state.Cluster, h *spec.Host) []Filter {
 		if a, err := netip.ParseAddr(other.Address); err == nil {
 			to = append(slices.Clone(to), a)
 		}
-		port := other.Port
-		if port == 0 {
-			port = 22
-		}
+		port := loginPort(other)
 		ports[port] = append(ports[port], to...)
 	}
 	var out []Filter

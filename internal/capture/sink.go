@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +24,8 @@ type Sink struct {
 	File         io.Writer                              // nil: lines
 	Line         func(format string, args ...any) error // prints one
 	JSON         bool                                   // lines are JSON
-	Absent       map[int]error                          // by point: why it took no part, or left
+	Gone         func(error)                            // told at once why a point takes no part, or left
+	Absent       map[int]error                          // the same by point
 
 	began          time.Time
 	sources        map[int]Source
@@ -30,6 +33,7 @@ type Sink struct {
 	file           *File
 	lost           map[int]int
 	packets, bytes int
+	size           int // of the packets in a file
 	full           bool
 	err            error
 }
@@ -78,6 +82,9 @@ func (s *Sink) Begin(sources map[int]Source, absent map[int]error, within time.D
 		s.file = NewFile(s.File, s.Program, s.Filter, s.Snap, s.Points, sources)
 		s.err = s.file.Flush()
 	}
+	for _, i := range slices.Sorted(maps.Keys(absent)) {
+		s.gone(i)
+	}
 	if len(on) == 0 {
 		return "no server answers", s.err
 	}
@@ -94,13 +101,21 @@ func (s *Sink) Take(got Taken) bool {
 		s.lost[got.Point] = got.Lost
 	}
 	if got.Last {
-		s.merger.Leave(got.Point)
+		s.merger.Leave(got.Point, got.Err != nil)
 		if got.Err != nil {
-			s.Absent[got.Point] = got.Err
+			at := s.Points[got.Point]
+			s.Absent[got.Point] = hint.With(fmt.Errorf("%s: %w", at.Device, got.Err), "server "+at.Server, "")
+			s.gone(got.Point)
 		}
 	}
 	s.put(s.merger.Next())
 	return !s.full && s.err == nil
+}
+
+func (s *Sink) gone(point int) {
+	if s.Gone != nil {
+		s.Gone(s.Absent[point])
+	}
 }
 
 // put writes packets, as many as are wanted.
@@ -116,7 +131,8 @@ func (s *Sink) put(list []Packet) {
 		}
 		s.packets++
 		s.bytes += len(p.Bytes)
-		s.full = s.packets == s.Count || s.bytes >= s.Bytes
+		s.size += len(p.Bytes) + packetBlock
+		s.full = s.packets == s.Count || s.size >= s.Bytes
 	}
 	if s.file != nil && s.err == nil {
 		s.err = s.file.Flush()
@@ -145,8 +161,8 @@ func (s *Sink) show(p Packet) error {
 	return s.Line("%s\n", line)
 }
 
-// End writes what is left, and says what there was of the network called name.
-func (s *Sink) End(name string) (says string, err error) {
+// End writes what is left, and says what there was. lossy: kernels had no room for some.
+func (s *Sink) End() (says string, lossy bool, err error) {
 	s.put(s.merger.Rest())
 	var lost []string
 	for i, p := range s.Points {
@@ -154,7 +170,7 @@ func (s *Sink) End(name string) (says string, err error) {
 			s.file.Lost(i, s.lost[i])
 		}
 		if s.lost[i] > 0 {
-			lost = append(lost, fmt.Sprintf("%d on %s", s.lost[i], p.Server))
+			lost = append(lost, fmt.Sprintf("%d on %s", s.lost[i], p))
 		}
 	}
 	if s.file != nil && s.err == nil {
@@ -162,7 +178,7 @@ func (s *Sink) End(name string) (says string, err error) {
 	}
 	says = fmt.Sprintf("%d packets, %d bytes, in %s; ", s.packets, s.bytes, time.Since(s.began).Round(100*time.Millisecond))
 	if len(lost) == 0 {
-		return says + "the kernels had room for all", s.err
+		return says + "the kernels had room for all", false, s.err
 	}
-	return says + "the kernels had no room for " + strings.Join(lost, ", ") + "\nnext: flock capture " + name + " --snaplen 96", s.err
+	return says + "the kernels had no room for " + strings.Join(lost, ", "), true, s.err
 }

@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -56,6 +57,17 @@ func TestUnpack(t *testing.T) {
 	if p.Point != 3 || !p.Out || !p.Time.Equal(at.Add(-time.Second)) || p.Length != 74 || len(p.Bytes) != 64 || string(p.Bytes[12:18]) != "\x81\x00\x00\x07\x08\x06" {
 		t.Errorf("%+v", p)
 	}
+	if list, err = Unpack(0, Source{Ethernet: true}, answered(handed(at, spec.CaptureVLAN|spec.CaptureService, 7, frame))); err != nil || string(list[0].Bytes[12:18]) != "\x88\xa8\x00\x07\x08\x06" {
+		t.Errorf("a service's tag: %v %v", list, err)
+	}
+	if _, err := Unpack(0, Source{Ethernet: true, Snap: 59}, answered(whole)); err == nil {
+		t.Error("a packet is longer than was asked for")
+	}
+	late := answered(whole)
+	late.Clock = at.Add(-time.Hour).UnixNano()
+	if _, err := Unpack(0, Source{Ethernet: true, Snap: 60}, late); !errors.Is(err, errClock) {
+		t.Errorf("a packet from an hour after its answer: %v", err)
+	}
 	for cut := 1; cut < len(whole); cut++ {
 		if _, err := Unpack(0, Source{Ethernet: true}, answered(whole[:cut])); err == nil {
 			t.Fatalf("%d of %d bytes are packets, too", cut, len(whole))
@@ -105,12 +117,73 @@ func TestMerger(t *testing.T) {
 	o.Add(0, nil, after(6000))
 	next()
 	o.Add(0, []Packet{packet(0, 6100)}, after(6200))
-	o.Leave(1)
+	o.Leave(1, true)
 	next()
-	o.Leave(0)
+	o.Leave(0, false)
 	next()
 	if want := []int{10, 15, 20, 30, 40, 3000, 6100}; !slices.Equal(have, want) {
 		t.Fatalf("%v", have)
+	}
+}
+
+// At the end nothing is later than what is known of every server: one that failed has no say in
+// that, and one that tells of no time takes nothing away from the others.
+func TestMergerEnd(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1_700_000_000, 0)
+	after := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	for _, test := range []struct {
+		until  [2]int
+		failed bool
+		want   int
+	}{
+		{[2]int{9000, 8995}, false, 2}, {[2]int{8995, 9000}, false, 2}, {[2]int{9000, 8000}, true, 3}, {[2]int{9000, 0}, false, 1},
+	} {
+		o := NewMerger(start, 0, 1)
+		o.Add(0, []Packet{{Time: after(1)}, {Time: after(8994)}, {Time: after(8998)}}, after(test.until[0]))
+		o.Add(1, nil, after(test.until[1]))
+		have := len(o.Next())
+		o.Leave(1, test.failed)
+		have += len(o.Next())
+		o.Leave(0, false)
+		if have += len(o.Rest()); have != test.want {
+			t.Errorf("%+v: %d packets", test, have)
+		}
+	}
+}
+
+// A server that never says up to when its packets are there does not fill the memory.
+func TestMergerHolds(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1_700_000_000, 0)
+	o, large, out := NewMerger(start, 0), make([]byte, mostHeld/8), 0
+	for i := range 20 {
+		o.Add(0, []Packet{{Time: start.Add(time.Duration(i)), Bytes: large}}, start)
+		out += len(o.Next())
+	}
+	if out != 13 || len(o.held) != 7 || o.bytes != 7*(len(large)+100) {
+		t.Errorf("%d packets came out, %d stay, of %d bytes", out, len(o.held), o.bytes)
+	}
+}
+
+// Clocks that can be the same are taken for the same; one that cannot has a measurement of its own.
+func TestAgree(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	sources := map[int]Source{}
+	for i, c := range []Clocks{{10 * ms, 5000 * ms, true}, {10 * ms, 5004 * ms, true}, {2 * ms, 5002 * ms, true}, {4 * ms, -time.Hour, true}} {
+		sources[i] = Source{Skew: c.Skew(), clocks: c}
+	}
+	Agree(sources)
+	for i, want := range []time.Duration{5002 * ms, 5002 * ms, 5002 * ms, -time.Hour} {
+		if have := sources[i].Skew; have != want {
+			t.Errorf("%d is ahead by %s", i, have)
+		}
+	}
+	sources = map[int]Source{0: {Skew: 2 * ms, clocks: Clocks{ms, 2 * ms, true}}, 1: {clocks: Clocks{100 * ms, ms, true}}}
+	Agree(sources)
+	if sources[0].Skew != 0 || sources[1].Skew != 0 {
+		t.Errorf("%+v", sources)
 	}
 }
 

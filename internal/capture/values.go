@@ -34,7 +34,7 @@ func (p *parser) value(q qualifiers) (Filter, error) {
 func (p *parser) etherValue(q qualifiers) (Filter, error) {
 	word := p.take()
 	if q.kind == "proto" {
-		if n, ok := families[word]; ok {
+		if n, ok := families[strings.TrimPrefix(word, `\`)]; ok {
 			return Filter{func(l link) *cond { return l.is(n) }}, nil
 		}
 		n, err := strconv.ParseUint(word, 0, 16)
@@ -125,7 +125,7 @@ func (p *parser) protocol(q qualifiers) (Filter, error) {
 
 // address reads an address, a subnet or a name.
 func (p *parser) address(q qualifiers) (Filter, error) {
-	word := p.take()
+	word := p.raw()
 	prefixes, err := p.prefixes(word, q)
 	if err != nil {
 		return Filter{}, err

@@ -2,6 +2,8 @@ package change
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/flocknet/flock/internal/capture"
@@ -24,18 +26,26 @@ func (e *Engine) Capture(ctx context.Context, points []capture.Point, within tim
 		defer peers[i].close()
 	}
 	sources, absent := map[int]capture.Source{}, map[int]error{}
-	for i, res := range remote.Each(ctx, numbers, len(peers), func(ctx context.Context, i int) (capture.Source, error) {
-		if err := peers[i].dial(ctx, e, c); err != nil {
-			return capture.Source{}, err
+	each := func(of []int, do func(context.Context, int) (capture.Source, error)) {
+		for k, res := range remote.Each(ctx, of, len(peers), do) {
+			i := of[k]
+			if sources[i] = res.Value; res.Err != nil {
+				delete(sources, i)
+				absent[i] = res.Err
+			}
 		}
-		return capture.Begin(points[i], peers[i].captures(ctx, e))
-	}) {
-		if absent[i] = res.Err; res.Err == nil {
-			sources[i] = res.Value
-			delete(absent, i)
-		}
-		e.event(Event{Server: points[i].Server, Done: true, Err: res.Err})
 	}
+	each(numbers, func(ctx context.Context, i int) (s capture.Source, err error) {
+		if err = peers[i].dial(ctx, e, c); err == nil {
+			s, err = capture.Begin(points[i], peers[i].captures(ctx, e))
+		}
+		e.event(Event{Server: points[i].Server, Done: true, Err: err})
+		return s, err
+	})
+	each(slices.Sorted(maps.Keys(sources)), func(ctx context.Context, i int) (capture.Source, error) {
+		return capture.Ready(sources[i], peers[i].captures(ctx, e))
+	})
+	capture.Agree(sources)
 	if err := ctx.Err(); err != nil {
 		return err
 	}

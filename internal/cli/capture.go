@@ -3,13 +3,16 @@ package cli
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/flocknet/flock/internal/capture"
 	"github.com/flocknet/flock/internal/command"
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func newCapture(a *app) *cobra.Command {
@@ -26,7 +29,8 @@ Servers need no tcpdump. Nothing is changed; a bridge is promiscuous for as long
 
 Of vxlan and l2 the bridge is taken, of other networks the tunnel or WireGuard device. Where
 packets go without one (host-gw, BGP) it is the device below, and only the packets of the
-network's subnets. Flock's own SSH sessions are left out.
+network's subnets; with direct routing, both. TCP at the servers' addresses on the port that
+flock logs in by is left out, whoever's it is.
 
 FILTER is pcap's syntax: host, net, port, portrange, ether host, with src and dst; ip, ip6, arp,
 tcp, udp, sctp, icmp, icmp6, proto N; broadcast, multicast, greater, less; and, or, not,
@@ -49,7 +53,7 @@ It ends after --for, --count or --size, or on an interrupt; the file is whole th
 			if file == "-" && a.OutTTY {
 				return command.Refuse("flock capture "+args[0]+" -o FILE", "a terminal shows no pcapng")
 			}
-			return a.capture(cmd.Context(), args[0], file, within, ssh, &s)
+			return a.capture(cmd.Context(), args[0], file, within, ssh, &s, fewer(cmd, args, s.Snap))
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "write a pcapng `FILE`; -: standard output")
@@ -57,11 +61,11 @@ It ends after --for, --count or --size, or on an interrupt; the file is whole th
 	cmd.Flags().IntVar(&s.Count, "count", 0, "end after `N` packets; 0: never")
 	cmd.Flags().StringVar(&size, "size", "100M", "end after this many `BYTES` of packets; K, M, G: 1000 and its powers")
 	cmd.Flags().IntVar(&s.Snap, "snaplen", capture.MostSnap, "take this many `BYTES` of each packet at most")
-	cmd.Flags().BoolVar(&ssh, "ssh", false, "take flock's own SSH sessions, too")
+	cmd.Flags().BoolVar(&ssh, "ssh", false, "take TCP on the port that flock logs in by, too")
 	return cmd
 }
 
-func (a *app) capture(ctx context.Context, name, file string, within time.Duration, ssh bool, s *capture.Sink) (err error) {
+func (a *app) capture(ctx context.Context, name, file string, within time.Duration, ssh bool, s *capture.Sink, fewer string) (err error) {
 	r, err := a.Read(ctx)
 	if err != nil {
 		return err
@@ -72,5 +76,23 @@ func (a *app) capture(ctx context.Context, name, file string, within time.Durati
 	if s.Points, err = capture.Points(r.Cluster, r.Compiled, name, s.Filter, s.Snap, ssh); err != nil {
 		return command.Usage(err)
 	}
-	return a.Capture(ctx, name, file, within, s)
+	if port := capture.Hides(r.Cluster, s.Filter); port > 0 && !ssh {
+		a.Say("TCP port %d at the servers' addresses, by which flock logs in, is left out; --ssh takes it in", port)
+	}
+	return a.Capture(ctx, file, within, s, fewer)
+}
+
+// fewer is the same command with less of each packet; "": it has no more than that already.
+func fewer(cmd *cobra.Command, args []string, snap int) string {
+	const headers = 96
+	if snap <= headers {
+		return ""
+	}
+	words := append([]string{"flock", "capture"}, args...)
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Name != "snaplen" {
+			words = append(words, "--"+f.Name+"="+f.Value.String())
+		}
+	})
+	return hint.Shell(append(words, fmt.Sprintf("--snaplen=%d", headers))...)
 }

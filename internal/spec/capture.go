@@ -40,4 +40,6 @@ const CaptureHeader = 20
 const (
 	CaptureOut  = 1 // it left by the device
 	CaptureVLAN = 2 // it had a VLAN tag, which is not among its bytes
+	// CaptureService is CaptureVLAN's: the tag is a service's (IEEE 802.1ad).
+	CaptureService = 4
 )

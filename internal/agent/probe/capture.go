@@ -8,9 +8,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/arp"
@@ -29,12 +29,13 @@ type Capture struct {
 	fd       int
 	port     int // a TAP device on a bridge; -1: none
 	ethernet bool
+	all      bool // frames that are for others, too
 	lost     int
 	room     []byte // for one packet
 }
 
-// OpenCapture begins to take packets of r's device. On a bridge, and on any other device that
-// frames pass on their way to others, it sees those, too: the device is promiscuous until Close.
+// OpenCapture begins to take packets of r's device. On a bridge it sees frames that pass it on
+// their way to others, too: it is promiscuous until Close.
 func OpenCapture(r *spec.CaptureRequest) (*Capture, error) {
 	c, name := &Capture{fd: -1, port: -1, ethernet: true}, r.Device
 	if r.Bridge != "" {
@@ -44,12 +45,12 @@ func OpenCapture(r *spec.CaptureRequest) (*Capture, error) {
 			return nil, err
 		}
 	}
-	dev, err := net.InterfaceByName(name)
+	dev, err := netlink.LinkByName(name)
 	if err != nil {
 		c.Close()
 		return nil, hint.Errorf(name, "flock apply", "there is no device %s", name)
 	}
-	at := &unix.SockaddrLinklayer{Ifindex: dev.Index} // without a protocol nothing comes yet
+	at := &unix.SockaddrLinklayer{Ifindex: dev.Attrs().Index} // without a protocol nothing comes yet
 	if err := c.open(unix.SOCK_RAW, at); err != nil {
 		return nil, err
 	}
@@ -66,6 +67,7 @@ func OpenCapture(r *spec.CaptureRequest) (*Capture, error) {
 		}
 		program = r.Packets
 	}
+	c.all = r.Bridge != "" || dev.Type() == spec.Bridge
 	if err := c.begin(program, at); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("take packets of %s: %w", r.Device, err)
@@ -101,9 +103,11 @@ func (c *Capture) begin(program []uint64, at *unix.SockaddrLinklayer) error {
 	if err == nil {
 		err = unix.SetsockoptInt(c.fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1)
 	}
+	if err == nil && c.all {
+		all := unix.PacketMreq{Ifindex: int32(at.Ifindex), Type: unix.PACKET_MR_PROMISC} //nolint:gosec // an index
+		err = unix.SetsockoptPacketMreq(c.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &all)
+	}
 	if err == nil {
-		all := unix.PacketMreq{Ifindex: int32(at.Ifindex), Type: unix.PACKET_MR_PROMISC}       //nolint:gosec // an index
-		_ = unix.SetsockoptPacketMreq(c.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &all) // a device that knows none of it takes in all
 		err = unix.Bind(c.fd, &unix.SockaddrLinklayer{Protocol: arp.BigEndian(unix.ETH_P_ALL), Ifindex: at.Ifindex})
 	}
 	c.room = make([]byte, captureMost)
@@ -133,12 +137,18 @@ func (c *Capture) Read(ctx context.Context, within time.Duration) (*spec.Capture
 		out.Until = now.UnixNano()
 		var last int64
 		full := false
-		for n := 1; n > 0 && !full; full = len(data) >= captureBatch {
+		for !full {
 			before := len(data)
-			data = c.take(data)
-			if n = len(data) - before; n > 0 {
+			var err error
+			if data, err = c.take(data); errors.Is(err, unix.EAGAIN) {
+				break
+			} else if err != nil { // the device went down, or is gone
+				return nil, err
+			}
+			if len(data) > before {
 				last = int64(binary.BigEndian.Uint64(data[before:])) //nolint:gosec // a time
 			}
+			full = len(data) >= captureBatch
 		}
 		if full {
 			out.Until = min(out.Until, last)
@@ -158,15 +168,19 @@ func (c *Capture) Read(ctx context.Context, within time.Duration) (*spec.Capture
 	return out, nil
 }
 
-// take adds a packet to data, if one is there.
-func (c *Capture) take(data []byte) []byte {
+// take adds a packet to data, if it is one to be seen. The error is EAGAIN when there is none.
+func (c *Capture) take(data []byte) ([]byte, error) {
 	control := make([]byte, 256)
 	n, size, _, from, err := unix.Recvmsg(c.fd, c.room, control, unix.MSG_DONTWAIT)
-	if err != nil { // there is none, or the device is down
-		return data
+	link, _ := from.(*unix.SockaddrLinklayer)
+	if err == unix.EINTR || err == nil && !c.all && link != nil && link.Pkttype == unix.PACKET_OTHERHOST {
+		return data, nil
+	}
+	if err != nil {
+		return data, err
 	}
 	at, length, tag, flags := time.Now().UnixNano(), uint32(n), uint16(0), uint16(0) //nolint:gosec // captureMost at most
-	if link, ok := from.(*unix.SockaddrLinklayer); ok && link.Pkttype == unix.PACKET_OUTGOING {
+	if link != nil && link.Pkttype == unix.PACKET_OUTGOING {
 		flags |= spec.CaptureOut
 	}
 	// Each message has its length in 8 bytes, level and type in 4 each (struct cmsghdr).
@@ -183,6 +197,9 @@ func (c *Capture) take(data []byte) []byte {
 			length = binary.NativeEndian.Uint32(body[4:])
 			if binary.NativeEndian.Uint32(body)&unix.TP_STATUS_VLAN_VALID != 0 {
 				tag, flags = binary.NativeEndian.Uint16(body[16:]), flags|spec.CaptureVLAN
+				if binary.NativeEndian.Uint16(body[18:]) == unix.ETH_P_8021AD {
+					flags |= spec.CaptureService
+				}
 			}
 		}
 		rest = rest[min(len(rest), unix.CmsgSpace(len(body))):]
@@ -192,5 +209,5 @@ func (c *Capture) take(data []byte) []byte {
 	data = binary.BigEndian.AppendUint32(data, uint32(n)) //nolint:gosec // captureMost at most
 	data = binary.BigEndian.AppendUint16(data, tag)
 	data = binary.BigEndian.AppendUint16(data, flags)
-	return append(data, c.room[:n]...)
+	return append(data, c.room[:n]...), nil
 }
