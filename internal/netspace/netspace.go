@@ -201,10 +201,11 @@ func (h *Space) Ruleset() string {
 	return h.Sh("nft -s list ruleset")
 }
 
-// Poll tries until it works, five seconds at most.
+// Poll tries until it works, 20 seconds at most: a machine that is busy with something else takes
+// its time over a script or a timer.
 func Poll(t TB, try func() error) {
 	t.Helper()
-	PollFor(t, 5*time.Second, try)
+	PollFor(t, 20*time.Second, try)
 }
 
 // PollFor tries until it works, or fails t with the last error when patience is over.
