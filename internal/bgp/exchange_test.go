@@ -166,6 +166,7 @@ func TestRefreshLosesNothing(t *testing.T) {
 			return nil
 		})
 	}
+	p.await(times)
 	if lost, sent := p.lost(); lost > 0 || sent < times {
 		t.Errorf("lost %d of %d", lost, sent)
 	}

@@ -68,7 +68,7 @@ func TestRoutersAreLeftAndComeBack(t *testing.T) {
 	}
 	d.reload(with(spec.BGPNeighbor{LocalPref: 200}, spec.BGPNeighbor{LocalPref: 300}))
 	by("tor2")
-	<-time.After(time.Second) // on a quick machine all this takes less than 20 pings
+	p.await(20)
 	if lost, sent := p.lost(); lost > 0 || sent < 20 {
 		t.Errorf("lost %d of %d", lost, sent)
 	}

@@ -52,6 +52,7 @@ func TestRestartsLoseNothing(t *testing.T) {
 				return nil
 			})
 			for _, p := range []*pinger{there, back} {
+				p.await(100)
 				if lost, sent := p.lost(); lost > 0 || sent < 100 {
 					t.Errorf("lost %d of %d", lost, sent)
 				}

@@ -113,7 +113,7 @@ func TestSlowReader(t *testing.T) {
 			})
 		}
 	}
-	g.eventually(120*time.Second, func() error {
+	g.eventually(60*time.Second, func() error {
 		n := d1.neighbor(g.v4("slow"))
 		if !strings.Contains(n.Why, "it took nothing of what it was told for twice the hold time") {
 			return fmt.Errorf("%+v", n)

@@ -67,6 +67,7 @@ func TestPolicyChangesResetNothing(t *testing.T) {
 				change(nil, nil, 0)
 				told("10.0.10.0/24", "10.0.11.0/24", "10.0.20.0/24")
 			}
+			p.await(20)
 			if lost, sent := p.lost(); lost > 0 || sent < 20 {
 				t.Errorf("lost %d of %d", lost, sent)
 			}
