@@ -53,7 +53,7 @@ accept no connection are not tried by it.
 
 At last each member's bridge gets a new port for a moment, by which the server says what a new
 container would: it asks for an address by DHCP (or router advertisements), up to the offer, and
-the network's resolver for a name. Nobody notes a lease. Of members whose path to the server with
+the network's resolver for a name. No lease is taken. Of members whose path to the server with
 the network's DHCP is lost nothing is asked.
 
 What must not be is looked for, too: packets of an encrypted network on the device below it as

@@ -91,7 +91,7 @@ func (l *link) leaveMaster() {
 }
 
 // mayStart says whether ssh may make a connection by r now: one by each way, and few by way of
-// one jump host, where each costs a login (see maxStarts).
+// one jump host, where each costs a login (see maxStarts), or of proxies, which may all lead to one.
 func (d *Dialer) mayStart(r *route) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -99,7 +99,7 @@ func (d *Dialer) mayStart(r *route) bool {
 		d.started = map[string]int{}
 	}
 	const all = ""
-	by := "by way of " + r.Jump + r.Proxy
+	by := "by way of " + r.Jump
 	direct := r.Jump+r.Proxy == ""
 	if d.started[r.ID()] > 0 || d.started[all] >= mostStarted || !direct && d.started[by] >= maxStarts {
 		return false

@@ -165,6 +165,23 @@ func TestFewAtAJumpHost(t *testing.T) {
 		t.Errorf("%d at once", started)
 	}
 	started = 0
+	proxied := Dialer{SSHConfig: filepath.Join(t.TempDir(), "config")}
+	if err := os.WriteFile(proxied.SSHConfig, []byte("Host *\n ProxyCommand ssh -W %h:%p bastion\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 * maxStarts {
+		r, err := proxied.route(t.Context(), Target{Name: "s", Host: netip4(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if proxied.mayStart(r) {
+			started++
+		}
+	}
+	if started != maxStarts {
+		t.Errorf("%d by proxies", started)
+	}
+	started = 0
 	for i := range 2 * mostStarted {
 		r, err := d.route(t.Context(), Target{Name: "s", Host: netip4(i)})
 		if err != nil {
