@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/agent/attach"
 	"github.com/flocknet/flock/internal/agent/probe"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -184,6 +185,19 @@ func TestPortOfABridge(t *testing.T) {
 			return
 		}
 		defer c.Close()
+		k := f.kernels[0]
+		list, err := attach.List(k.Host)
+		for _, one := range list {
+			if one.Name == "" {
+				t.Errorf("it is listed: %+v", one)
+			}
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		if p, err := k.Plan(t.Context(), &spec.Host{Cluster: "t"}); err != nil || strings.Contains(fmt.Sprint(p.Steps), spec.LosesBridge) {
+			t.Errorf("it is in a plan: %+v, %v", p, err)
+		}
 		for heard := false; !heard && t.Context().Err() == nil; {
 			c.Send([]string{base64.StdEncoding.EncodeToString(ask)})
 			r, err := c.Read(t.Context(), 50*time.Millisecond)
@@ -218,9 +232,11 @@ func TestCaptureOfADevice(t *testing.T) {
 		t.Cleanup(c.Close)
 		return c
 	}
+	s.sh("ip link add capbr2 type bridge; ip link set capbr2 up")
+	open(spec.CaptureRequest{Device: "capbr2", Mine: true})
 	c, port := open(spec.CaptureRequest{Device: "cap0"}), open(spec.CaptureRequest{Bridge: "capbr"})
 	open(spec.CaptureRequest{Device: "capbr"})
-	for name, want := range map[string]string{"cap0": "promiscuity 0", "capbr": "promiscuity 1"} {
+	for name, want := range map[string]string{"cap0": "promiscuity 0", "capbr": "promiscuity 1", "capbr2": "promiscuity 0"} {
 		if have := s.sh("ip -d link show " + name); !strings.Contains(have, want) {
 			t.Errorf("want %s of %s\n%s", want, name, have)
 		}

@@ -2,6 +2,8 @@ package change
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 
 	"github.com/flocknet/flock/internal/remote"
@@ -31,36 +33,35 @@ func (r *run) bulk(ctx context.Context) verify.AskBulk {
 // serve finds out what new containers of networks get on the bridges of their members, of all
 // servers at once.
 func (v *Verification) serve(ctx context.Context, r *run, names []string) {
-	plans, of := map[string]*spec.Plan{}, map[*peer][]*verify.Service{}
+	plans, facts, of := map[string]*spec.Plan{}, map[string]*spec.Facts{}, map[*peer][]*verify.Service{}
 	for server, p := range r.peers {
 		if p.err == nil {
-			plans[server] = p.plan
+			plans[server], facts[server] = p.plan, p.facts
 		}
 	}
 	for _, name := range names {
-		v.Outside = append(v.Outside, verify.Strays(v.Cluster, r.compiled, name, plans)...)
+		v.Outside = append(v.Outside, verify.Strays(v.Cluster, r.compiled, name, facts)...)
 		for _, s := range verify.Services(v.Cluster, r.compiled, name, plans, v.Legs) {
 			of[r.peers[s.Server]] = append(of[r.peers[s.Server]], s)
 			v.Services = append(v.Services, s)
 		}
 	}
-	var peers []*peer
-	for p := range of {
-		peers = append(peers, p)
-	}
-	remote.Each(ctx, peers, len(peers), func(ctx context.Context, p *peer) (bool, error) {
+	peers := slices.Collect(maps.Keys(of))
+	for i, res := range remote.Each(ctx, peers, len(peers), func(ctx context.Context, p *peer) (bool, error) {
 		ask := p.captures(ctx, r.e)
 		for _, s := range of[p] {
-			for q := s.Ask(); q != nil && s.Err == nil; q = s.Ask() {
-				reply, err := ask(q)
-				if err == nil {
-					err = s.Take(reply)
-				}
-				s.Err = err
+			r.e.event(Event{Server: p.name, Line: "asking for DHCP and names on " + s.Bridge})
+			if s.Talk(ask); errors.Is(s.Err, remote.ErrUnreachable) || errors.Is(s.Err, remote.ErrAgent) {
+				return false, s.Err
 			}
 		}
+		r.e.event(Event{Server: p.name, Done: true})
 		return true, nil
-	})
+	}) {
+		if peers[i].err = res.Err; res.Err != nil {
+			v.Absent = append(v.Absent, Server{Name: peers[i].name, State: Unreachable, Err: res.Err})
+		}
+	}
 }
 
 // watch has servers look for packets of encrypted networks below these, until what it returns is

@@ -60,6 +60,7 @@ type fleet struct {
 type server struct {
 	more      []spec.Interface // beside eth0
 	away, cut bool             // unreachable; takes no fresh connection
+	dies      bool             // when it is asked for packets
 	drift     []spec.Step
 	hang      func() // waits before an apply is answered, which comes to nothing then
 	problem   string
@@ -186,6 +187,11 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		return a.f.measure(a.name, r), nil
 	case spec.OpBulk:
 		return a.f.flow(a.name, r), nil
+	case spec.OpCapture:
+		if a.s.dies {
+			return nil, fmt.Errorf("no sign of life: %w", remote.ErrUnreachable)
+		}
+		return nil, errors.New("open /dev/net/tun: no such file or directory")
 	case spec.OpProbe:
 		if a.name == a.f.fails {
 			return nil, errors.New("no probe leaves")

@@ -26,6 +26,7 @@ type peer struct {
 	speaks   bool          // it has a BGP daemon before the change or is to have one
 	former   *state.Server // its entry before the edit; nil: it was not contacted
 	plan     *spec.Plan
+	facts    *spec.Facts       // in a verification
 	keys     map[string]string // in a dry run: the public keys that the server has, by device
 	report   *spec.Report
 	refused  []error

@@ -97,8 +97,8 @@ func (v *Verification) look(ctx context.Context, r *run) []*peer {
 		if p.plan = res.Value.Plan; len(p.plan.Steps) > 0 {
 			v.Drifted = append(v.Drifted, Server{Name: p.name, State: Planned, Plan: p.plan})
 		}
-		if s := v.Cluster.Servers[p.name]; s != nil && res.Value.Facts != nil {
-			s.Facts = factsOf(res.Value.Facts)
+		if p.facts = res.Value.Facts; v.Cluster.Servers[p.name] != nil && p.facts != nil {
+			v.Cluster.Servers[p.name].Facts = factsOf(p.facts)
 		}
 	}
 	return slices.DeleteFunc(peers, func(p *peer) bool { return p.err != nil })

@@ -94,6 +94,23 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// TestVerifyOfWhoDies: who ends while it is asked for DHCP is absent; who only cannot be asked is not.
+func TestVerifyOfWhoDies(t *testing.T) {
+	f, e := verifyWorld(t, 3)
+	f.servers["s2"].dies = true
+	v, err := e.Verify(t.Context(), []string{"vx1"}, Effort{})
+	if err != nil || len(v.Absent) != 1 || v.Absent[0].Name != "s2" || !errors.Is(v.Absent[0].Err, remote.ErrUnreachable) {
+		t.Fatalf("absent %v, %v", v.Absent, err)
+	}
+	var text []string
+	for _, s := range v.Services {
+		text = append(text, fmt.Sprint(s.Server, " ", s.Err != nil && strings.Contains(s.Err.Error(), "/dev/net/tun")))
+	}
+	if have := strings.Join(text, ", "); have != "s1 true, s2 false, s3 true" {
+		t.Error(have)
+	}
+}
+
 // TestVerifyBelievesWhatCanBe: an answer to another question is none.
 func TestVerifyBelievesWhatCanBe(t *testing.T) {
 	f, e := verifyWorld(t, 2)

@@ -53,11 +53,12 @@ accept no connection are not tried by it.
 
 At last each member's bridge gets a new port for a moment, by which the server says what a new
 container would: it asks for an address by DHCP (or router advertisements), up to the offer, and
-the network's resolver for a name. No lease is taken. Of members whose path to the server with
-the network's DHCP is lost nothing is asked.
+the network's resolver for a name. No lease is taken, and no address that somebody has. Of
+members whose path to the server with the network's DHCP is lost nothing is asked.
 
 What must not be is looked for, too: packets of an encrypted network on the device below it as
-they are, and routes into a network's subnets that are not flock's.
+they are, and routes into a network's subnets that are not flock's (those that routing daemons
+learned, and rules, are not seen).
 
 Members that have no address of the network are tried by what they have in the subnets that it
 deals them, or that they share: on a bridge of setsubnet, on Docker's. Those without any are named.

@@ -6,6 +6,7 @@ import "time"
 // that asks for what came since.
 type CaptureRequest struct {
 	Device string `json:",omitempty"`
+	Mine   bool   `json:",omitempty"` // of a bridge, too, only what the server itself sends and is sent
 	// Frames is the filter's program (linux, struct sock_filter: code, jt, jf and k in one number,
 	// the first in the highest 16 bits) for a device whose packets have an Ethernet header,
 	// Packets that for any other, where they begin with an IP header. What it returns is how many
@@ -20,6 +21,9 @@ type CaptureRequest struct {
 	Bridge string   `json:",omitempty"`
 	Send   []string `json:",omitempty"`
 }
+
+// PortPrefix begins the name of such a port; a number follows.
+const PortPrefix = "flock"
 
 // CaptureReply answers a CaptureRequest.
 type CaptureReply struct {

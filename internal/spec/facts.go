@@ -57,7 +57,7 @@ func CheckFacts(f *Facts) error {
 }
 
 func checkPrefixes(f *Facts) error {
-	lists := [][]netip.Prefix{f.Prefixes, f.Routed, f.Local, f.Awaited}
+	lists := [][]netip.Prefix{f.Prefixes, f.Routed, f.Local, f.Awaited, f.Refused}
 	seen := map[string]bool{}
 	for _, i := range f.Interfaces {
 		switch {

@@ -143,6 +143,7 @@ type Facts struct {
 	Prefixes   []netip.Prefix `json:",omitempty"` // foreign connected and routed prefixes, default routes aside
 	Routed     []netip.Prefix `json:",omitempty"` // destinations with a gateway in the main table; of those that routing daemons learned, only the ones within the networks of Interfaces
 	Local      []netip.Prefix `json:",omitempty"` // destinations without a gateway on devices that are not among Interfaces (bridges of container engines), and host addresses there
+	Refused    []netip.Prefix `json:",omitempty"` // of Routed those that lead nowhere: blackhole, unreachable, prohibit, throw
 	Awaited    []netip.Prefix `json:",omitempty"` // IPv4 networks that libvirt defines, running or not: it does not start one that the main table has a route to
 	WireGuard  string         `json:",omitempty"` // how a WireGuard device can be made: KernelDevice, UserspaceDevice, "": not at all
 	Agent      string         // version of the agent

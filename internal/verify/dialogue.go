@@ -36,33 +36,65 @@ var again = []int{0, 300, 800, 1500, 2200}
 // side is what one family of addresses comes to.
 type side struct {
 	subnet   netip.Prefix
-	auto     bool       // the container makes its address itself, of what routers advertise
-	ask      netip.Addr // that DHCP is asked for
+	dealt    []netip.Prefix // all subnets of the family that addresses are handed out of
+	auto     bool           // the container makes its address itself, of what routers advertise
+	ask      netip.Addr     // that DHCP is asked for
 	resolver netip.Addr
 	right    netip.Addr // of the name
 
-	taken  bool       // ask has somebody
-	lease  netip.Addr // that was offered
-	hop    mac        // the resolver's
-	near   bool       // it is known
-	told   bool       // the resolver answered
-	agrees bool       // rightly
+	lease  netip.Addr         // that was offered
+	taken  map[netip.Addr]mac // who has ask, or lease
+	other  came               // an offer of an address that is not of subnet; from is invalid: there was none
+	hop    mac                // the resolver's
+	near   bool               // it is known
+	told   bool               // the resolver answered
+	agrees bool               // rightly
+}
+
+// chosen is an address that the resolver may be asked from, unless somebody has it: a DHCP server
+// may offer what somebody took by hand. Invalid: there is none of these.
+func (d *side) chosen() netip.Addr {
+	switch {
+	case d.auto:
+		return netip.Addr{}
+	case d.lease.IsValid() || d.subnet.Addr().Is6():
+		return d.lease
+	}
+	return d.ask
+}
+
+// clash says whether an address was offered that somebody has.
+func (d *side) clash() bool {
+	_, taken := d.taken[d.lease]
+	return taken
 }
 
 // source is the address that the resolver is asked from; invalid: there is none to be had.
 func (d *side) source(own mac) netip.Addr {
-	switch {
-	case d.lease.IsValid():
+	a := d.chosen()
+	switch _, taken := d.taken[a]; {
+	case a.IsValid() && !taken:
+		return a
+	case d.auto && d.lease.IsValid():
 		return d.lease
 	case d.subnet.Addr().Is6():
 		return linkLocal(own)
-	case !d.taken:
-		return d.ask
 	}
 	return netip.Addr{}
 }
 
 func linkLocal(own mac) netip.Addr { return withMAC(netip.MustParsePrefix("fe80::/64"), own) }
+
+// Talk has the dialogue with a server: ask sends it a request. Err is why it ended early.
+func (s *Service) Talk(ask func(*spec.CaptureRequest) (*spec.CaptureReply, error)) {
+	for q := s.Ask(); q != nil && s.Err == nil; q = s.Ask() {
+		reply, err := ask(q)
+		if err == nil {
+			err = s.Take(reply)
+		}
+		s.Err = err
+	}
+}
 
 // Ask is the next request of the dialogue; nil: it is over.
 func (s *Service) Ask() *spec.CaptureRequest {
@@ -70,8 +102,12 @@ func (s *Service) Ask() *spec.CaptureRequest {
 	if !s.begun {
 		s.begun, r.Bridge, r.Frames = true, s.Bridge, toMAC(s.own)
 	}
-	if !s.naming && (s.all(func(d *side) bool { return d.lease.IsValid() }) || s.waited >= patience) {
-		s.naming = true
+	if !s.probing && !s.naming && (s.all(func(d *side) bool { return d.lease.IsValid() }) || s.waited >= patience) {
+		s.probing = true
+		s.anew()
+	}
+	if s.probing && (s.waited >= s.settle || s.all(func(d *side) bool { return !d.chosen().IsValid() })) {
+		s.probing, s.naming = false, true
 		s.anew()
 	}
 	if s.naming && (s.all(func(d *side) bool { return d.told || !d.source(s.own).IsValid() }) || s.waited >= patience) {
@@ -83,7 +119,9 @@ func (s *Service) Ask() *spec.CaptureRequest {
 			switch {
 			case s.naming && !d.told:
 				r.Send = append(r.Send, s.askName(d)...)
-			case !s.naming && !d.lease.IsValid():
+			case s.probing && d.chosen().IsValid():
+				r.Send = append(r.Send, s.askOwner(d.chosen()))
+			case !s.probing && !s.naming && !d.lease.IsValid():
 				r.Send = append(r.Send, s.askAddress(d)...)
 			}
 		}
@@ -126,7 +164,7 @@ func (s *Service) askAddress(d *side) []string {
 		m = append(m, 53, 1, 1, 50, 4) // DHCPDISCOVER, and the address (RFC 2132)
 		m = append(append(m, d.ask.AsSlice()...), 55, 2, 1, 3, 255)
 		return []string{
-			askMAC(s.own, none, d.ask),
+			s.askOwner(d.ask),
 			datagram(everybody, s.own, netip.AddrPortFrom(none, dhcpClient), netip.AddrPortFrom(all, dhcpServer), m[:300]),
 		}
 	}
@@ -143,6 +181,16 @@ func (s *Service) askAddress(d *side) []string {
 	m = append(append(m, 0, 5, 0, 24), d.ask.AsSlice()...)      // at best this
 	m = append(m, 0, 0, 0, 0, 0, 0, 0, 0)                       // for how long does not matter
 	return append(out, datagram(group(servers), s.own, netip.AddrPortFrom(own, dhcpv6Client), netip.AddrPortFrom(servers, dhcpv6Server), m))
+}
+
+// askOwner asks who has an address, and claims nothing: it comes from no address, or from one of
+// this port alone.
+func (s *Service) askOwner(a netip.Addr) string {
+	from := netip.IPv4Unspecified()
+	if a.Is6() {
+		from = linkLocal(s.own)
+	}
+	return askMAC(s.own, from, a)
 }
 
 // askName asks for the resolver's MAC, and then it for the name.
@@ -198,8 +246,8 @@ func (s *Service) hear(d *side, c came) {
 		if c.protocol != 0 && len(c.data) >= 24 {
 			at = netip.AddrFrom16([16]byte(c.data[8:24]))
 		}
-		if at == d.ask && !s.naming {
-			d.taken = true
+		if !s.naming && c.mac != s.own && (at == d.ask || at == d.lease) {
+			d.taken[at] = c.mac
 		}
 		if at == d.resolver && s.naming && !d.near {
 			d.near, d.hop = true, c.mac
@@ -207,13 +255,23 @@ func (s *Service) hear(d *side, c came) {
 		}
 	case s.naming && c.protocol == protoUDP && c.ports == [2]uint16{dnsPort, askPort} && c.from == d.resolver:
 		s.hearName(d, c.data)
-	case s.naming || d.lease.IsValid():
 	case c.protocol == protoUDP && c.ports == [2]uint16{dhcpServer, dhcpClient}:
-		d.lease = offered(c.data, s.own)
-	case c.protocol == protoUDP && c.ports == [2]uint16{dhcpv6Server, dhcpv6Client}:
-		d.lease = advertised(c.data, s.own)
+		s.offer(d, c, offered(c.data, s.own))
+	case c.protocol == protoUDP && c.ports == [2]uint16{dhcpv6Server, dhcpv6Client} && !d.auto:
+		s.offer(d, c, advertised(c.data, s.own))
 	case c.protocol == protoICMP6 && c.data[0] == 134 && d.auto && prefixed(c.data, d.subnet):
 		d.lease = withMAC(d.subnet, s.own)
+	}
+}
+
+// offer takes in the offer of a DHCP server. That of an address outside of those subnets is another's.
+func (s *Service) offer(d *side, c came, a netip.Addr) {
+	switch {
+	case !a.IsValid():
+	case !within(d.dealt, netip.PrefixFrom(a, a.BitLen())):
+		d.other = c
+	case !s.probing && !s.naming && !d.lease.IsValid():
+		d.lease = a
 	}
 }
 

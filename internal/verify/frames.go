@@ -3,6 +3,7 @@ package verify
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 )
 
@@ -14,6 +15,10 @@ const (
 
 // mac is an Ethernet address.
 type mac [6]byte
+
+func (m mac) String() string {
+	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
+}
 
 var everybody = mac{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 

@@ -19,13 +19,15 @@ type Service struct {
 	Full                    bool   // By says that it has no address left
 	Err                     error  // why nothing could be tried; nil: it was
 
-	own    mac
-	name   string // that the resolver is asked for
-	sides  []*side
-	begun  bool
-	naming bool // what concerns addresses is over
-	waited int  // milliseconds, for addresses or for names
-	said   int  // how often what is not answered was said
+	own     mac
+	name    string // that the resolver is asked for
+	sides   []*side
+	begun   bool
+	probing bool // for addresses: whether somebody has those that were offered
+	naming  bool // what concerns addresses is over
+	settle  int  // milliseconds that probing takes
+	waited  int  // milliseconds, for addresses or for names
+	said    int  // how often what is not answered was said
 }
 
 // Services are those of a network, of members that answered, with their plans, and whose DHCP runs
@@ -53,9 +55,21 @@ func Services(c *state.Cluster, compiled *ground.Compiled, network string, plans
 		s := &Service{Network: network, Server: server, Bridge: bridge, By: by, own: macOf(text)}
 		s.Full = slices.ContainsFunc(plans[by].Pools, func(p spec.PoolUse) bool { return p.Network == network && p.Full() })
 		s.sides, s.name = sidesOf(d, by, i)
+		s.settle = settling(network, legs)
 		out = append(out, s)
 	}
 	return out
+}
+
+// settling is how many milliseconds an answer may take from whoever is in a network, by its legs.
+func settling(network string, legs []Tried) int {
+	settle := short
+	for _, t := range legs {
+		if t.Network == network {
+			settle = max(settle, int(3*t.Median/millisecond))
+		}
+	}
+	return settle
 }
 
 func dhcpOf(compiled *ground.Compiled, network, server string) *spec.DHCP {
@@ -97,10 +111,15 @@ func sidesOf(d *spec.DHCP, by string, place int) (out []*side, name string) {
 			continue
 		}
 		r := d.Ranges[at]
-		one := &side{subnet: r.Subnet, auto: !four && r.Subnet.Bits() == 64, ask: r.Last, resolver: d.DNS[resolver]}
+		one := &side{taken: map[netip.Addr]mac{}, subnet: r.Subnet, auto: !four && r.Subnet.Bits() == 64, ask: r.Last, resolver: d.DNS[resolver]}
 		for range place {
 			if one.ask != r.First {
 				one.ask = one.ask.Prev()
+			}
+		}
+		for _, r := range d.Ranges {
+			if r.Subnet.Addr().Is4() == four {
+				one.dealt = append(one.dealt, r.Subnet)
 			}
 		}
 		for _, h := range d.Hosts {
@@ -116,7 +135,19 @@ func sidesOf(d *spec.DHCP, by string, place int) (out []*side, name string) {
 }
 
 // Well says whether all that was tried answered as it should.
-func (s *Service) Well() bool { return s.Leases() && s.Names() }
+func (s *Service) Well() bool {
+	return s.Leases() && s.Names() && !s.strange()
+}
+
+// strange says whether what was offered is not as it should be.
+func (s *Service) strange() bool {
+	return s.Err == nil && slices.ContainsFunc(s.sides, func(d *side) bool { return d.clash() || d.other.from.IsValid() })
+}
+
+// Asked says whether the resolver was asked, by some family.
+func (s *Service) Asked() bool {
+	return s.Err == nil && slices.ContainsFunc(s.sides, func(d *side) bool { return d.source(s.own).IsValid() })
+}
 
 // Leases says whether there were addresses of each family.
 func (s *Service) Leases() bool {

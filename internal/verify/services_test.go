@@ -21,6 +21,7 @@ type segment struct {
 	t                          *testing.T
 	dhcp, arp, dns, knows, adv bool
 	holds                      netip.Addr // an address that somebody has
+	offers                     netip.Addr // what DHCP offers; invalid: what was asked for
 	heard                      []string
 	waited                     int64
 }
@@ -62,13 +63,19 @@ func (s *segment) answer(text string) (out []string) {
 			ra = append(ra, netip.MustParseAddr("fd04::").AsSlice()...)
 			out = append(out, packet(own, there, netip.MustParseAddr("fe80::1"), c.from, protoICMP6, ra))
 		}
-	case c.protocol == protoICMP6 && c.data[0] == 135 && s.arp:
+	case c.protocol == protoICMP6 && c.data[0] == 135:
 		at := netip.AddrFrom16([16]byte(c.data[8:24]))
+		if at != s.holds && (!s.arp || at != netip.MustParseAddr("fd04::c0")) {
+			return nil
+		}
 		out = append(out, packet(own, there, at, c.from, protoICMP6, append([]byte{136, 0, 0, 0, 0, 0, 0, 0}, at.AsSlice()...)))
 	case c.ports[1] == 67 && s.dhcp:
 		m := slices.Clone(c.data[:240])
 		m[0] = 2
 		copy(m[16:], c.data[245:249]) // what was asked for
+		if s.offers.IsValid() {
+			copy(m[16:], s.offers.AsSlice())
+		}
 		out = append(out, datagram(own, there, addr("10.0.4.254", 67), addr("10.0.4.9", 68), append(m, 0, 54, 4, 10, 0, 4, 254, 53, 1, 2, 255)))
 	case c.ports[1] == 547 && s.dhcp:
 		m := slices.Clone(c.data)
@@ -231,6 +238,9 @@ func TestServicesDisturbNobody(t *testing.T) {
 	if list[0].Leases() || !list[0].Names() {
 		t.Errorf("leases %v, names %v", list[0].Leases(), list[0].Names())
 	}
+	if have := SumServices(list); have != "DHCP answers on 0 of 1 bridges, names on 1" {
+		t.Error(have)
+	}
 	c, compiled, plans = served(3, "fd04::/64")
 	lost := []Tried{{Leg: Leg{Network: "n", From: "s1", To: "s3"}}, {Leg: Leg{Network: "other", From: "s1", To: "s2"}}, {Leg: Leg{Network: "n", From: "s2", To: "s3"}}}
 	if list := Services(c, compiled, "n", plans, lost); len(list) != 2 || list[1].Server != "s2" {
@@ -243,6 +253,53 @@ func TestServicesDisturbNobody(t *testing.T) {
 	plans["s1"], compiled.Hosts["s1"].DHCPs = &spec.Plan{}, nil
 	if list := Services(c, compiled, "n", plans, nil); len(list) != 0 {
 		t.Errorf("without DHCP: %d", len(list))
+	}
+}
+
+// TestServicesOfAnAddressInUse: an address that DHCP offers and somebody has is not asked from, and
+// whose it is is said; so is who offers addresses that are not the network's.
+func TestServicesOfAnAddressInUse(t *testing.T) {
+	t.Parallel()
+	const look = "flock each -- 'bridge fdb show | grep 6a:0f:00:00:00:01'"
+	for _, test := range []struct {
+		offers, holds, says, sum string
+		leases, names            bool
+	}{
+		{"10.0.4.77", "10.0.4.77", "DHCP of s1 offers 10.0.4.77, which 6a:0f:00:00:00:01 has, on the bridge of s1", "DHCP and names answer, another fault on 1", true, true},
+		{"", "fd04::7f", "DHCP of s1 offers fd04::7f, which 6a:0f:00:00:00:01 has, on the bridge of s1", "DHCP and names answer, another fault on 1", true, true},
+		{"192.168.1.5", "", "10.0.4.254 (6a:0f:00:00:00:01) offers addresses that are not of 10.0.4.0/24 on the bridge of s1", "DHCP answers on 0 of 1 bridges, names on 1, another fault on 1", false, true},
+	} {
+		six := "fd04::/64"
+		if strings.HasPrefix(test.holds, "fd") {
+			six = "fd04::/120"
+		}
+		c, compiled, plans := served(1, six)
+		list := Services(c, compiled, "n", plans, nil)
+		seg := &segment{t: t, dhcp: true, arp: true, dns: true, knows: true, adv: true}
+		seg.offers, _ = netip.ParseAddr(test.offers)
+		seg.holds, _ = netip.ParseAddr(test.holds)
+		seg.talk(list[0])
+		have := strings.Join(seg.heard, " ")
+		for _, no := range []string{test.offers, test.holds} {
+			if no != "" && strings.Contains(have, "from "+no) {
+				t.Errorf("asked from %s: %s", no, have)
+			}
+		}
+		if !strings.Contains(have, "from fd04::") && !strings.Contains(have, "from fe80::") {
+			t.Errorf("%s: heard %s", test.offers, have)
+		}
+		says, next := SaysServices(list, nil)
+		if !slices.Contains(says, test.says) || test.leases && next != look || list[0].Well() || list[0].Leases() != test.leases || list[0].Names() != test.names || SumServices(list) != test.sum {
+			t.Errorf("%s: have %q, next %s, %s", test.offers, says, next, SumServices(list))
+		}
+	}
+	// A name that nobody could ask for is none that answers.
+	c, compiled, plans := served(1, "fd04::/64")
+	compiled.Hosts["s1"].DHCPs[0].Ranges, compiled.Hosts["s1"].DHCPs[0].DNS = compiled.Hosts["s1"].DHCPs[0].Ranges[:1], compiled.Hosts["s1"].DHCPs[0].DNS[:1]
+	list := Services(c, compiled, "n", plans, nil)
+	(&segment{t: t, dhcp: true, arp: true, dns: true, knows: true, offers: netip.MustParseAddr("10.0.4.77"), holds: netip.MustParseAddr("10.0.4.77")}).talk(list[0])
+	if have := SumServices(list); have != "DHCP answers on 1 of 1 bridges, names on 0 of 0 that could be asked, another fault on 1" || list[0].Asked() || list[0].Well() {
+		t.Errorf("%s, asked %v", have, list[0].Asked())
 	}
 }
 

@@ -68,6 +68,18 @@ func (s *Service) faults(apart map[string]bool) (out []fault) {
 			}
 			out = append(out, f)
 		}
+		for _, w := range []struct {
+			is   bool
+			what string
+			who  mac
+		}{
+			{d.clash(), fmt.Sprintf("DHCP of %s offers %s, which %s has,", s.By, d.lease, d.taken[d.lease]), d.taken[d.lease]},
+			{d.other.from.IsValid(), fmt.Sprintf("%s (%s) offers addresses that are not of %s", d.other.from, d.other.mac, d.subnet), d.other.mac},
+		} {
+			if w.is {
+				out = append(out, fault{w.what, "", fmt.Sprintf("flock each -- 'bridge fdb show | grep %s'", w.who)})
+			}
+		}
 		if d.agrees || !d.source(s.own).IsValid() {
 			continue
 		}
@@ -88,7 +100,7 @@ func (s *Service) faults(apart map[string]bool) (out []fault) {
 
 // SumServices says in a few words what answers on the bridges of a network; "": nothing was tried.
 func SumServices(list []*Service) string {
-	tried := slices.DeleteFunc(slices.Clone(list), func(s *Service) bool { return s.Err != nil })
+	tried := slices.DeleteFunc(slices.Clone(list), func(s *Service) bool { return s.Err != nil || len(s.sides) == 0 })
 	if len(tried) == 0 {
 		return ""
 	}
@@ -100,9 +112,17 @@ func SumServices(list []*Service) string {
 		}
 		return n
 	}
-	leases, names := count((*Service).Leases), count((*Service).Names)
-	if leases == len(tried) && names == len(tried) {
-		return "DHCP and names answer"
+	leases, asked := count((*Service).Leases), count((*Service).Asked)
+	names := count(func(s *Service) bool { return s.Asked() && s.Names() })
+	says := fmt.Sprintf("DHCP answers on %d of %d bridges, names on %d", leases, len(tried), names)
+	switch {
+	case leases == len(tried) && names == len(tried):
+		says = "DHCP and names answer"
+	case asked < len(tried):
+		says += fmt.Sprintf(" of %d that could be asked", asked)
 	}
-	return fmt.Sprintf("DHCP answers on %d of %d bridges, names on %d", leases, len(tried), names)
+	if n := count((*Service).strange); n > 0 {
+		says += fmt.Sprintf(", another fault on %d", n)
+	}
+	return says
 }

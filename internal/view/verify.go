@@ -38,9 +38,9 @@ type verifiedDoc struct {
 type bridgeDoc struct {
 	Server string `json:"server"`
 	Bridge string `json:"bridge"`
-	By     string `json:"by"`    // the server whose DHCP and DNS they are
-	DHCP   bool   `json:"dhcp"`  // an address of each family that is handed out
-	Names  bool   `json:"names"` // the resolver's answer, to all who have an address to ask from
+	By     string `json:"by"`              // the server whose DHCP and DNS they are
+	DHCP   bool   `json:"dhcp"`            // an address of each family that is handed out
+	Names  *bool  `json:"names,omitempty"` // the resolver's answer; it is not there where there was no address to ask from
 	Error  string `json:"error,omitempty"`
 }
 
@@ -140,12 +140,11 @@ func (d *Verified) state() string {
 // head is the network in one line.
 func (d *Verified) head() string { return fmt.Sprintf("%s (%s): %s", d.Name, d.Type, d.summary()) }
 
-// summary says how many paths are as they should be, and what answers on bridges.
+// summary says how many paths are as they should be, what answers on bridges, and what leaves the
+// network.
 func (d *Verified) summary() string {
-	if words := verify.SumServices(d.services); words != "" {
-		return d.paths() + ", " + words
-	}
-	return d.paths()
+	words := []string{d.paths(), verify.SumServices(d.services), verify.SumOutside(d.outside)}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ", ")
 }
 
 func (d *Verified) paths() string {

@@ -179,9 +179,12 @@ func VerifyDocOf(v *change.Verification, list []*Verified) VerifyDoc {
 			})
 		}
 		for _, s := range d.services {
-			b := bridgeDoc{s.Server, s.Bridge, s.By, s.Leases(), s.Names(), ""}
+			b := bridgeDoc{Server: s.Server, Bridge: s.Bridge, By: s.By, DHCP: s.Err == nil && s.Leases()}
+			if names := s.Names(); s.Asked() {
+				b.Names = &names
+			}
 			if s.Err != nil {
-				b = bridgeDoc{s.Server, s.Bridge, s.By, false, false, s.Err.Error()}
+				b.Error = s.Err.Error()
 			}
 			n.Bridges = append(n.Bridges, b)
 		}

@@ -124,7 +124,7 @@ func pluggedByHand(k *host.Host, known map[int]bool) ([]spec.ContainerInterface,
 func handMade(k *host.Host, bridge string) []string {
 	var out []string
 	for _, l := range k.PortsOf(k.Devices.ByName[bridge].Attrs().Index) {
-		if !host.Flocks(l) {
+		if !host.Flocks(l) && !host.Passing(l) {
 			out = append(out, l.Attrs().Name)
 		}
 	}

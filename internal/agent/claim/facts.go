@@ -130,6 +130,9 @@ func reach(k *host.Host, f *spec.Facts) {
 		r := best[p]
 		if r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0 || r.Type != unix.RTN_UNICAST {
 			f.Routed = append(f.Routed, p)
+			if r.Type != unix.RTN_UNICAST {
+				f.Refused = append(f.Refused, p)
+			}
 			continue
 		}
 		i := slices.IndexFunc(f.Interfaces, func(i spec.Interface) bool { return i.Name == k.Devices.Name(r.LinkIndex) })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -55,6 +56,13 @@ func (k *Host) Network(l netlink.Link) (network string, ours bool) {
 // Flocks says whether l is any cluster's.
 func Flocks(l netlink.Link) bool {
 	return l != nil && strings.HasPrefix(l.Attrs().Alias, spec.AliasPrefix)
+}
+
+// Passing says whether l is the port that a verification makes of a bridge for a moment.
+func Passing(l netlink.Link) bool {
+	number, passing := strings.CutPrefix(l.Attrs().Name, spec.PortPrefix)
+	_, err := strconv.ParseUint(number, 10, 32)
+	return passing && err == nil && l.Type() == "tuntap"
 }
 
 // Ours says whether the device with this index is one of this cluster's.

@@ -34,7 +34,7 @@ func pluggedInto(k *host.Host, bridge string) []string {
 	}
 	var out []string
 	for _, l := range k.PortsOf(b.Attrs().Index) {
-		if !host.Flocks(l) && !k.Held[l.Attrs().Index] {
+		if !host.Flocks(l) && !host.Passing(l) && !k.Held[l.Attrs().Index] {
 			out = append(out, l.Attrs().Name)
 		}
 	}

@@ -35,7 +35,7 @@ type Capture struct {
 }
 
 // OpenCapture begins to take packets of r's device. On a bridge it sees frames that pass it on
-// their way to others, too: it is promiscuous until Close.
+// their way to others, too, unless r is about the server's own: it is promiscuous until Close.
 func OpenCapture(r *spec.CaptureRequest) (*Capture, error) {
 	c, name := &Capture{fd: -1, port: -1, ethernet: true}, r.Device
 	if r.Bridge != "" {
@@ -67,7 +67,7 @@ func OpenCapture(r *spec.CaptureRequest) (*Capture, error) {
 		}
 		program = r.Packets
 	}
-	c.all = r.Bridge != "" || dev.Type() == spec.Bridge
+	c.all = r.Bridge != "" || dev.Type() == spec.Bridge && !r.Mine
 	if err := c.begin(program, at); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("take packets of %s: %w", r.Device, err)

@@ -126,12 +126,12 @@ func openRaw(from netip.Addr) (int, error) {
 	return fd, nil
 }
 
-// roundTrips sends requests on every way, and more on those that lose some: what counts there is
-// what the second look shows.
+// roundTrips sends requests on every way. Those that lose some get more, and what counts there is
+// what the second look shows, unless it was asked for so many: then all that was lost counts.
 func (m *measure) roundTrips(ctx context.Context, times int) error {
 	var all, lossy []int
-	every := againEvery
-	if times == 0 {
+	every, counts := againEvery, times > 0
+	if !counts {
 		times, every = echoTimes, echoEvery
 	}
 	for i := range m.ways {
@@ -143,8 +143,8 @@ func (m *measure) roundTrips(ctx context.Context, times int) error {
 			lossy = append(lossy, i)
 		}
 	}
-	if err == nil && len(lossy) > 0 {
-		err = m.echoes(ctx, lossy, max(times, againTimes), againEvery)
+	if err == nil && len(lossy) > 0 && !counts {
+		err = m.echoes(ctx, lossy, againTimes, againEvery)
 	}
 	return err
 }
@@ -171,10 +171,15 @@ func (m *measure) echoes(ctx context.Context, on []int, times int, every time.Du
 		w := &m.ways[i]
 		if w.Heard = len(w.trips); w.Heard > 0 {
 			slices.Sort(w.trips)
-			w.Min, w.Median, w.P90, w.P99 = w.trips[0], w.trips[w.Heard/2], w.trips[w.Heard*9/10], w.trips[w.Heard*99/100]
+			w.Min, w.Median, w.P90, w.P99 = w.trips[0], rank(w.trips, 50), rank(w.trips, 90), rank(w.trips, 99)
 		}
 	}
 	return err
+}
+
+// rank is what so many of a hundred do not exceed, of trips that are sorted.
+func rank(trips []time.Duration, percent int) time.Duration {
+	return trips[(len(trips)*percent+99)/100-1]
 }
 
 // smallest is the size of the requests that only ask whether there is an answer.

@@ -8,13 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/wg"
+	"github.com/flocknet/flock/internal/spec"
 )
 
 // plug makes a port of a bridge whose other end is this process, as a virtual machine's is: a
 // TAP device, which is gone when its descriptor is closed, however this process ends. It returns
 // the port's name, which the kernel chooses.
 func (c *Capture) plug(bridge string) (string, error) {
-	port, _ := unix.NewIfreq("flock%d")
+	port, _ := unix.NewIfreq(spec.PortPrefix + "%d")
 	to, err := unix.NewIfreq(bridge)
 	if err == nil {
 		c.port, err = unix.Open(wg.TUNPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)

@@ -115,6 +115,25 @@ func TestWhatLosesIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestWhatIsMeasuredCounts: there is no second look where it was said how often to try.
+func TestWhatIsMeasuredCounts(t *testing.T) {
+	t.Parallel()
+	at := netip.MustParseAddr("127.0.0.1")
+	m := &measure{sockets: map[netip.Addr]int{}, callers: map[netip.Addr]bool{}, ways: []way{{Echoed: spec.Echoed{Echo: spec.Echo{From: at, To: at}}}}}
+	if err := m.roundTrips(t.Context(), 7); err != nil || m.ways[0].Sent != 7 || len(m.sent) != 7 {
+		t.Errorf("sent %d, %d in all: %v", m.ways[0].Sent, len(m.sent), err)
+	}
+	for _, test := range []struct{ of, percent, want int }{{1, 50, 1}, {1, 99, 1}, {2, 50, 1}, {5, 50, 3}, {5, 90, 5}, {10, 90, 9}, {100, 50, 50}, {100, 90, 90}, {100, 99, 99}, {101, 99, 100}} {
+		var trips []time.Duration
+		for i := range test.of {
+			trips = append(trips, time.Duration(i+1))
+		}
+		if have := rank(trips, test.percent); have != time.Duration(test.want) {
+			t.Errorf("%d of a hundred among %d do not exceed the one at %d, have %d", test.percent, test.of, test.want, have)
+		}
+	}
+}
+
 func echoReply(id uint16, number int) []byte {
 	p := make([]byte, 64)
 	p[0] = echoReply4
