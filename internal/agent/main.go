@@ -20,6 +20,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/attach"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 // Exit statuses of Main; they are those of the command line.
@@ -117,14 +118,15 @@ func serve(in io.Reader, out io.Writer) error {
 	// of an agent's processor time). The workstation asks for that from the start, but
 	// not on behalf of what we start.
 	runtime.GOMAXPROCS(1)
-	if err := os.Unsetenv("GOMAXPROCS"); err != nil {
+	first := wire.Unpack(os.Getenv(wire.FirstEnv))
+	if err := errors.Join(os.Unsetenv("GOMAXPROCS"), os.Unsetenv(wire.FirstEnv)); err != nil {
 		return fmt.Errorf("set up the environment: %w", err)
 	}
 	v, err := version()
 	if err != nil {
 		return err
 	}
-	return Serve(context.Background(), polled(in), out, v)
+	return Serve(context.Background(), polled(in), out, v, first)
 }
 
 // polled is standard input as Go's poller reads it: a thread that waits for the

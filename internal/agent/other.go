@@ -11,7 +11,7 @@ import (
 var errLinux = errors.New("the agent runs on Linux only")
 
 // Serve is for Linux: see there.
-func Serve(context.Context, io.Reader, io.Writer, string) error { return errLinux }
+func Serve(context.Context, io.Reader, io.Writer, string, []byte) error { return errLinux }
 
 // WireGuard is for Linux: see there.
 func WireGuard(context.Context, string, io.Writer) error { return errLinux }

@@ -26,17 +26,22 @@ import (
 	"github.com/flocknet/flock/internal/wire"
 )
 
-// Serve answers requests from in on out, one session long, until in ends. A change
+// Serve answers requests from in on out, one session long, until in ends. first is the JSON of
+// a request that comes before those of in; nil: none. A change
 // that was applied and not confirmed is undone when its time is over, when in ends
 // and when ctx does: Serve returns after that, even if nobody listens any more.
 // The error is what could not be undone, or bytes that are no request.
-func Serve(ctx context.Context, in io.Reader, out io.Writer, version string) error {
+func Serve(ctx context.Context, in io.Reader, out io.Writer, version string, first []byte) error {
 	defer unix.Umask(unix.Umask(fileMask))
-	s := &session{version: version, paths: host.ServerPaths(), kernels: map[string]*Kernel{}, made: map[string]string{}}
+	s := &session{version: version, first: first, paths: host.ServerPaths(), kernels: map[string]*Kernel{}, made: map[string]string{}}
 	if f, ok := out.(*os.File); ok {
 		out = pipe{int(f.Fd()), &s.gone}
 	}
-	if err := wire.Greet(out, version); err != nil {
+	greeting := version
+	if first != nil {
+		greeting += wire.Took
+	}
+	if err := wire.Greet(out, greeting); err != nil {
 		return fmt.Errorf("greet: %w", err)
 	}
 	s.conn = wire.NewConn(s.silence.Reader(in), out)
@@ -92,6 +97,7 @@ func (s *session) guard(ctx context.Context) context.Context {
 type session struct {
 	conn    *wire.Conn
 	version string
+	first   []byte // a request that came with the start; nil: none, or it was taken
 	paths   host.Paths
 	kernels map[string]*Kernel // by cluster, open
 	lock    *host.Lock         // held from the first plan to the end
@@ -137,7 +143,7 @@ func (s *session) run(ctx context.Context) error {
 		growStack()
 		for {
 			var r spec.Request
-			if err := s.conn.Receive(&r); err != nil {
+			if err := s.receive(&r); err != nil {
 				ended <- err
 				return
 			}
@@ -174,6 +180,15 @@ func (s *session) run(ctx context.Context) error {
 			return s.goBack(ctx)
 		}
 	}
+}
+
+// receive is the next request.
+func (s *session) receive(r *spec.Request) error {
+	first := s.first
+	if s.first = nil; first != nil {
+		return wire.Unmarshal(first, r)
+	}
+	return s.conn.Receive(r)
 }
 
 func (s *session) end() error {

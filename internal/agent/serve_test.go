@@ -49,7 +49,7 @@ func TestAgentProcess(t *testing.T) {
 	case "":
 		return
 	case "serve":
-		err = Serve(context.Background(), os.Stdin, os.Stdout, "test")
+		err = Serve(context.Background(), os.Stdin, os.Stdout, "test", nil)
 	case "boot":
 		err = Boot(context.Background(), os.Stderr)
 	case "resolve again":

@@ -106,14 +106,15 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 		if p.err != nil {
 			return nil, p.err
 		}
-		if err := p.dial(ctx, r.e, r.c); err != nil {
-			return nil, err
-		}
 		req := &spec.Request{
 			Op: op, Look: r.looking, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want), Former: r.formerDevices(p.name),
 		}
 		if r.req.DryRun {
 			req.Keys = slices.Sorted(maps.Values(network.KeyDevices(r.c, p.name)))
+		}
+		p.first = req
+		if err := p.dial(ctx, r.e, r.c); err != nil {
+			return nil, err
 		}
 		reply, err := p.do(ctx, r.e, req)
 		if err != nil {

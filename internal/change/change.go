@@ -8,6 +8,7 @@
 package change
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -194,7 +195,7 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	}
 	if req.Approve != nil {
 		if ok, err := req.Approve(r.outcome()); err != nil || !ok {
-			return r.outcome(), cmpErr(err, errors.New("not approved, nothing was changed"))
+			return r.outcome(), cmp.Or(err, errors.New("not approved, nothing was changed"))
 		}
 	}
 	if r.looking {
@@ -210,13 +211,6 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 		err = r.visit(ctx)
 	}
 	return r.outcome(), err
-}
-
-func cmpErr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
 }
 
 // Status looks at servers and the members of networks (at all servers if none are named)

@@ -22,6 +22,7 @@ type peer struct {
 	session  session
 	patience time.Duration // for its first packet; 0: the dialer's
 	anew     bool          // its host key is wanted: ssh's connection will not do
+	first    *spec.Request // what it is asked first, if that is known when it is dialled
 	want     *spec.Host    // what it planned last
 	speaks   bool          // it has a BGP daemon before the change or is to have one
 	former   *state.Server // its entry before the edit; nil: it was not contacted
@@ -110,7 +111,7 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	slow := time.AfterFunc(slowAnswer, func() { e.event(Event{Server: p.name, Line: "no answer yet"}) })
 	defer slow.Stop()
 	t := Target(c, p.name)
-	t.Variant, t.Connect, t.Anew = variant(p.want, p.speaks), p.patience, p.anew
+	t.Variant, t.Connect, t.Anew, t.First = variant(p.want, p.speaks), p.patience, p.anew, p.first
 	if p.former != nil && (p.former.Address != t.Host || p.former.Port != t.Port) {
 		was := targetOf(p.name, p.former)
 		t.Formerly = &was

@@ -1,6 +1,7 @@
 package change
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ func (r *run) refusal() error {
 			}
 		}
 		if p.err == nil && len(p.refused) > 0 {
-			first, count = cmpErr(first, p.refused[0]), count+1
+			first, count = cmp.Or(first, p.refused[0]), count+1
 		}
 	}
 	if count > 1 {

@@ -1,6 +1,7 @@
 package change
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"net/netip"
@@ -130,7 +131,7 @@ func (r *run) edit() error {
 		return r.foresee(was)
 	})
 	if err != nil {
-		return inputError{cmpErr(r.e.Store.Locate(broken), err)} // the edit did not repair the file: its first error is the cause
+		return inputError{cmp.Or(r.e.Store.Locate(broken), err)} // the edit did not repair the file: its first error is the cause
 	}
 	r.compiled, r.sums = compiled, sums{}
 	r.recognize()

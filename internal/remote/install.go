@@ -115,7 +115,7 @@ func (c *Conn) install(ctx context.Context, p *program, on probed) error {
 func (c *Conn) run(ctx context.Context, script string, input []byte) (string, error) {
 	ctx, p := newPatience(ctx, c.d.timeout())
 	defer p.end()
-	proc, err := c.shell.start(ctx, c.asRoot("sh -c "+oneLine(script)))
+	proc, err := c.shell.start(ctx, c.asRoot("sh -c "+oneLine(script)), "")
 	if err != nil {
 		return "", hint.With(err, c.target.where(), "")
 	}

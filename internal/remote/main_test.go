@@ -73,15 +73,24 @@ func serveAsAgent(args []string) int {
 	if len(args) > 0 {
 		version = args[0]
 	}
-	if err := errors.Join(err, wire.Greet(os.Stdout, version)); err != nil {
+	first, greeting := wire.Unpack(os.Getenv(wire.FirstEnv)), version
+	if first != nil {
+		greeting += wire.Took
+	}
+	if err := errors.Join(err, wire.Greet(os.Stdout, greeting)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	c := wire.NewConn(os.Stdin, os.Stdout)
 	heard := 0
-	for {
+	for asked := 1; ; asked++ {
 		var req spec.Request
-		if err := c.Receive(&req); err != nil {
+		if first != nil {
+			err, first = wire.Unmarshal(first, &req), nil
+		} else {
+			err = c.Receive(&req)
+		}
+		if err != nil {
 			return 0
 		}
 		switch req.Op {
@@ -128,7 +137,7 @@ func serveAsAgent(args []string) int {
 		}
 		err := errors.Join(
 			c.Send(spec.Reply{Progress: "looking"}),
-			c.Send(spec.Reply{Done: true, Facts: &spec.Facts{Agent: version, Hostname: os.Getenv("FLOCK_TEST_SERVER")}}),
+			c.Send(spec.Reply{Done: true, Facts: &spec.Facts{Agent: version, Hostname: os.Getenv("FLOCK_TEST_SERVER"), Kernel: fmt.Sprintf("request %d: %s", asked, req.Holder)}}),
 		)
 		if err != nil {
 			return 1

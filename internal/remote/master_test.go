@@ -121,7 +121,7 @@ func TestMasterHearsAGoodbye(t *testing.T) {
 		t.Fatal(err)
 	}
 	end := filepath.Join(t.TempDir(), "end")
-	if _, err := c.shell.start(t.Context(), "cat; touch "+end); err != nil {
+	if _, err := c.shell.start(t.Context(), "cat; touch "+end, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Close(); err != nil {

@@ -34,6 +34,7 @@ type sshServer struct {
 	path    string // directory in front of PATH
 	shell   string // "": /bin/sh
 	delay   time.Duration
+	env     bool // variables are taken (sshd_config(5), AcceptEnv LC_*)
 
 	t      testing.TB
 	addr   string
@@ -174,9 +175,15 @@ func (s *sshServer) session(nc ssh.NewChannel) {
 		return
 	}
 	defer ch.Close()
+	var env []string
 	for r := range reqs {
 		if r.Type != "exec" {
-			r.Reply(false, nil)
+			var set struct{ Name, Value string }
+			ok := s.env && r.Type == "env" && ssh.Unmarshal(r.Payload, &set) == nil
+			if ok {
+				env = append(env, set.Name+"="+set.Value)
+			}
+			r.Reply(ok, nil)
 			continue
 		}
 		s.execs.Add(1)
@@ -185,7 +192,7 @@ func (s *sshServer) session(nc ssh.NewChannel) {
 		if err := ssh.Unmarshal(r.Payload, &msg); err != nil {
 			return
 		}
-		status := s.run(ch, msg.Command)
+		status := s.run(ch, msg.Command, env)
 		if status < 0 { // OpenSSH's sshd names the signal
 			ch.SendRequest("exit-signal", false, ssh.Marshal(struct {
 				Signal string
@@ -200,9 +207,9 @@ func (s *sshServer) session(nc ssh.NewChannel) {
 	}
 }
 
-func (s *sshServer) run(ch ssh.Channel, command string) int {
+func (s *sshServer) run(ch ssh.Channel, command string, env []string) int {
 	cmd := exec.Command(cmp.Or(s.shell, "/bin/sh"), "-c", s.profile+"\n"+command)
-	cmd.Env = append(os.Environ(), "PATH="+s.path+":"+os.Getenv("PATH"), "FLOCK_TEST_SERVER="+s.addr)
+	cmd.Env = append(append(os.Environ(), "PATH="+s.path+":"+os.Getenv("PATH"), "FLOCK_TEST_SERVER="+s.addr), env...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return 255

@@ -39,6 +39,7 @@ type Session struct {
 	c    *Conn
 	proc *process
 	wire *wire.Conn
+	took *spec.Request // travelled with the agent's start, and was not asked for yet; nil: none
 	watch
 }
 
@@ -109,7 +110,7 @@ var errShell = errors.New("the login's shell takes no assignment before a comman
 func (c *Conn) greeted(ctx context.Context, wanted, command string) (*Session, error) {
 	ctx, patience := newPatience(ctx, c.d.timeout())
 	defer patience.end()
-	proc, err := c.shell.start(ctx, command)
+	proc, err := c.shell.start(ctx, command, ahead(c.target.First))
 	if err != nil {
 		return nil, hint.With(fmt.Errorf("start agent: %w", err), c.target.where(), "")
 	}
@@ -121,11 +122,28 @@ func (c *Conn) greeted(ctx context.Context, wanted, command string) (*Session, e
 		return nil, c.noGreeting(ctx, proc, noise, err)
 	}
 	s := &Session{c: c, proc: proc}
+	if has, ok := strings.CutSuffix(version, wire.Took); ok {
+		version, s.took = has, c.target.First
+	}
 	if version != wanted {
 		return nil, errors.Join(&missingError{fmt.Sprintf("agent of version %q answered, wanted %s", version, wanted)}, s.Close())
 	}
 	s.begin(out)
 	return s, nil
+}
+
+// ahead is a request as it travels with an agent's start; "": it does not. What has secrets, or
+// changes something, never does.
+func ahead(req *spec.Request) string {
+	if req == nil || !slices.Contains([]string{spec.OpPlan, spec.OpStatus, spec.OpFacts}, req.Op) {
+		return ""
+	}
+	for _, secret := range req.Secrets {
+		if secret != "" {
+			return ""
+		}
+	}
+	return wire.Pack(req)
 }
 
 func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err error) error {
@@ -218,10 +236,18 @@ func (s *Session) Do(ctx context.Context, req *spec.Request, progress func(line 
 		return nil, err
 	}
 	defer context.AfterFunc(ctx, func() { s.proc.abort(context.Cause(ctx)) })()
-	defer s.await(req.Op)()
-	if err := s.wire.Send(req); err != nil {
-		return nil, s.broken(ctx, err)
+	if first := s.took; first != nil && first != req { // its answer comes first
+		if _, err := s.Do(ctx, first, nil); err != nil {
+			return nil, err
+		}
 	}
+	defer s.await(req.Op)()
+	if s.took == nil {
+		if err := s.wire.Send(req); err != nil {
+			return nil, s.broken(ctx, err)
+		}
+	}
+	s.took = nil
 	for {
 		var r spec.Reply
 		if err := s.wire.Receive(&r); err != nil {

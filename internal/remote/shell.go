@@ -11,13 +11,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/flocknet/flock/internal/wire"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 )
 
 // shell starts commands on a server, in the login's shell.
 type shell interface {
-	start(ctx context.Context, command string) (*process, error)
+	// with is the value of wire.FirstEnv, if the server takes it; "": nothing.
+	start(ctx context.Context, command, with string) (*process, error)
 	// roundTrip is how long a message to the server and back takes.
 	roundTrip() (time.Duration, error)
 }
@@ -55,7 +57,7 @@ const lost = -1
 
 type sshShell struct{ link *link }
 
-func (s *sshShell) start(ctx context.Context, command string) (*process, error) {
+func (s *sshShell) start(ctx context.Context, command, with string) (*process, error) {
 	defer context.AfterFunc(ctx, func() { s.link.breakOff(context.Cause(ctx)) })()
 	session, err := s.link.session()
 	if err != nil {
@@ -68,6 +70,12 @@ func (s *sshShell) start(ctx context.Context, command string) (*process, error) 
 	}
 	if p.out, err = session.StdoutPipe(); err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
+	}
+	if with != "" {
+		variable := struct{ Name, Value string }{wire.FirstEnv, with}
+		if _, err := session.SendRequest("env", false, ssh.Marshal(variable)); err != nil { // no answer is waited for (RFC 4254, 6.4)
+			return nil, s.link.lost(fmt.Errorf("start command: %w", err))
+		}
 	}
 	if err := session.Start(command); err != nil {
 		return nil, s.link.lost(fmt.Errorf("start command: %w", err))
@@ -124,7 +132,7 @@ func (l *link) lost(err error) error {
 // localShell is this machine.
 type localShell struct{}
 
-func (localShell) start(_ context.Context, command string) (*process, error) {
+func (localShell) start(_ context.Context, command, _ string) (*process, error) {
 	cmd := exec.Command("/bin/sh", "-c", command)
 	// Ctrl-C must not reach the agent: it ends when its input does.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/target"
 )
 
@@ -29,6 +30,10 @@ type Target struct {
 	// Formerly is how the server was reached so far; nil: as now. A host key that is known
 	// there, and of which nothing is known at the new place, is taken without a question.
 	Formerly *Target
+
+	// First is what its agent is asked first; nil: not known. It then travels with the agent's
+	// start where that is possible, and Session.Do with it waits for the answer alone.
+	First *spec.Request
 
 	behind string // this is a jump host: the server that is wanted
 }
