@@ -197,12 +197,14 @@ func missingUnderlay(want *spec.Host) string {
 	return ""
 }
 
-// withBoot adds to steps what applying want does beside the network so that it
+// withBoot adds to steps what applying a spec does beside the network so that it
 // comes back after a power cut: unit, the boot unit's step, and what was last
-// confirmed if nothing but that differs.
-func withBoot(steps, unit []spec.Step, last, want *spec.Host) []spec.Step {
+// confirmed if nothing but that differs, which kept denies.
+//
+//go:noinline
+func withBoot(steps, unit []spec.Step, kept func() bool) []spec.Step {
 	steps = append(steps, unit...)
-	if len(steps) == 0 && last.Sum() != want.Sum() {
+	if len(steps) == 0 && !kept() {
 		steps = append(steps, spec.Step{Action: spec.Change, Object: "boot", Detail: "something else comes back after a reboot"})
 	}
 	return steps

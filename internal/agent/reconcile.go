@@ -97,8 +97,8 @@ type outlook struct {
 	effective *spec.Host  // what is wanted, with what follows from it here
 	have      *spec.Host  // what is there
 
-	sum string    // by Plan: of what was wanted
-	at  time.Time // by Plan
+	want *spec.Host // by Plan: what was wanted, which nobody changes
+	at   time.Time  // by Plan
 }
 
 // planHolds is how long a plan spares Reconcile its first look, if the kernel says
@@ -110,7 +110,7 @@ const planHolds = 2 * time.Second
 func (k *Kernel) takeOutlook(want *spec.Host) *outlook {
 	p := k.outlook
 	k.outlook = nil
-	if p == nil || len(p.ops) == 0 || time.Since(p.at) > planHolds || p.sum != want.Sum() || k.watch.Moved() {
+	if p == nil || len(p.ops) == 0 || time.Since(p.at) > planHolds || p.want.Sum() != want.Sum() || k.watch.Moved() {
 		return nil
 	}
 	for _, f := range families {
@@ -245,7 +245,7 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	}
 	plan.Problems, plan.VNIs = append(plan.Problems, obstacles...), claim.VNIs(k.Host)
 	if len(plan.Problems) == 0 {
-		seen.sum, seen.at = want.Sum(), time.Now()
+		seen.want, seen.at = want, time.Now()
 		k.outlook = seen
 		for _, f := range families {
 			if f.Planned != nil {

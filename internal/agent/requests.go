@@ -56,6 +56,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	if err != nil {
 		return nil, err
 	}
+	sum := r.Want.Sum()
 	plan.Sum = last.Sum()
 	plan.Problems = append(strangers(last, r.Want), plan.Problems...)
 	if plan.Pools, err = k.DHCP.PoolUses(r.Want, time.Now()); err != nil {
@@ -68,7 +69,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		return nil, err
 	}
 	network := len(plan.Steps)
-	plan.Steps = withBoot(plan.Steps, units, last, r.Want)
+	plan.Steps = withBoot(plan.Steps, units, func() bool { return plan.Sum == sum })
 	if s.lock != nil || r.Look {
 		if network == 0 { // otherwise the network's plan has looked
 			plan.Problems = append(plan.Problems, claim.Lacks(ctx, k.Files, families, nil, plan.Steps)...)
@@ -79,7 +80,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		}
 		s.agreed = ""
 		if len(plan.Problems) == 0 && s.lock != nil {
-			s.agreed = r.Want.Sum()
+			s.agreed = sum
 		}
 	}
 	reply, err := s.facts(ctx, r)
@@ -113,7 +114,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 		return nil, err
 	}
 	report, failed := reconcile(ctx, k, r.Want, s.progress)
-	report.Steps = withBoot(report.Steps, units, previous, r.Want)
+	report.Steps = withBoot(report.Steps, units, func() bool { return previous.Sum() == r.Want.Sum() })
 	s.armed.left, s.armed.timer = report.Remains, time.NewTimer(undoAfter(r))
 	if failed != nil {
 		report.Undone = true

@@ -23,13 +23,13 @@ import (
 // per answer).
 const MaxBatch = 100
 
-// Conn writes to the kernel's routing netlink, many messages in one system call.
-// Reading goes through a netlink.Handle. It belongs to one goroutine, and to the
+// Conn writes to the kernel's routing netlink, many messages in one system call, and lists
+// what a netlink.Handle lists at a higher price. It belongs to one goroutine, and to the
 // network namespace of the thread that opened it.
 type Conn struct {
 	fd  int
 	seq uint32
-	buf [1 << 15]byte // one datagram; kept, because every answer comes as one
+	buf []byte // one datagram; kept, because every answer comes as one
 }
 
 // Open returns a connection. Close it.
@@ -117,16 +117,72 @@ func (r *Conn) Send(messages ...*nl.NetlinkRequest) ([]error, error) {
 	return answers, nil
 }
 
-// receive takes in one datagram of answers to the messages from first on, and says
-// whether the last one's was in it.
-func (r *Conn) receive(answers []error, first uint32) (last bool, err error) {
+// Links returns what the kernel tells of all devices, or of what a family of sockets knows
+// of them, one message without its header for each. Filter is IFLA_EXT_MASK (linux
+// rtnetlink.h). Where something changed meanwhile, it asks again.
+func (r *Conn) Links(family, filter int) ([][]byte, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP)
+	request.AddData(nl.NewIfInfomsg(family))
+	request.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(uint32(filter))))
+	return r.list(request)
+}
+
+func (r *Conn) list(request *nl.NetlinkRequest) ([][]byte, error) {
+	return Dump(func() ([][]byte, error) {
+		r.seq++
+		request.Seq = r.seq
+		if err := unix.Sendto(r.fd, request.Serialize(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+			return nil, fmt.Errorf("write netlink: %w", err)
+		}
+		var out [][]byte
+		for interrupted := false; ; {
+			list, err := r.datagram()
+			if err != nil {
+				return nil, err
+			}
+			for _, m := range list {
+				if m.Header.Seq != r.seq {
+					continue // of a list that was given up
+				}
+				interrupted = interrupted || m.Header.Flags&unix.NLM_F_DUMP_INTR != 0
+				if m.Header.Type != unix.NLMSG_ERROR && m.Header.Type != unix.NLMSG_DONE {
+					out = append(out, bytes.Clone(m.Data))
+					continue
+				}
+				if len(m.Data) >= 4 {
+					err = answer(m)
+				}
+				if err == nil && interrupted {
+					err = netlink.ErrDumpInterrupted
+				}
+				return out, err
+			}
+		}
+	})
+}
+
+// datagram takes in one datagram of the kernel's. Its messages hold until the next.
+func (r *Conn) datagram() ([]syscall.NetlinkMessage, error) {
+	if r.buf == nil {
+		r.buf = make([]byte, 1<<15)
+	}
 	var n int
-	if err := retry(func() (err error) { n, _, err = unix.Recvfrom(r.fd, r.buf[:], 0); return err }); err != nil {
-		return false, fmt.Errorf("read netlink: %w", err)
+	if err := retry(func() (err error) { n, _, err = unix.Recvfrom(r.fd, r.buf, 0); return err }); err != nil {
+		return nil, fmt.Errorf("read netlink: %w", err)
 	}
 	list, err := syscall.ParseNetlinkMessage(r.buf[:n])
 	if err != nil {
-		return false, fmt.Errorf("parse netlink: %w", err)
+		return nil, fmt.Errorf("parse netlink: %w", err)
+	}
+	return list, nil
+}
+
+// receive takes in one datagram of answers to the messages from first on, and says
+// whether the last one's was in it.
+func (r *Conn) receive(answers []error, first uint32) (last bool, err error) {
+	list, err := r.datagram()
+	if err != nil {
+		return false, err
 	}
 	for _, m := range list {
 		i := int(int64(m.Header.Seq) - int64(first))

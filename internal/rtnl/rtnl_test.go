@@ -4,6 +4,7 @@ package rtnl
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"runtime"
 	"testing"
@@ -33,6 +34,54 @@ func TestInterruptedDumpsAreRepeated(t *testing.T) {
 	}
 	if _, err := Dump(func() ([]int, error) { return nil, netlink.ErrDumpInterrupted }); !errors.Is(err, netlink.ErrDumpInterrupted) {
 		t.Fatalf("a dump that never ends: %v", err)
+	}
+}
+
+// TestLinksAreWhole: devices that take several datagrams, with and without counters.
+func TestLinksAreWhole(t *testing.T) {
+	lab.Need(t, "ip")
+	runtime.LockOSThread() // the thread ends with the test, and its namespace
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatalf("unshare network namespace (root needed): %v", err)
+	}
+	const devices = 120
+	if out, err := exec.Command("sh", "-ec", fmt.Sprintf("for i in $(seq %d); do echo link add d$i type bridge; done | ip -batch -", devices)).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	c, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sizes []int
+	for _, skip := range []int{0, 1 << 3} { // RTEXT_FILTER_SKIP_STATS
+		list, err := c.Links(unix.AF_UNSPEC, skip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names, size := map[string]bool{}, 0
+		for _, text := range list { // each must hold when the next datagram has come
+			l, err := netlink.LinkDeserialize(nil, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			names[l.Attrs().Name] = true
+			size += len(text)
+		}
+		for i := range devices {
+			if name := fmt.Sprintf("d%d", i+1); !names[name] {
+				t.Errorf("mask %d: %s is missing among %d", skip, name, len(list))
+			}
+		}
+		sizes = append(sizes, size)
+	}
+	if sizes[0] < 2<<15 || sizes[1] >= sizes[0] {
+		t.Errorf("bytes with and without counters: %d", sizes)
+	}
+	if _, err := c.list(nl.NewNetlinkRequest(unix.RTM_GETQDISC+1000, unix.NLM_F_DUMP)); !errors.Is(err, unix.EOPNOTSUPP) {
+		t.Errorf("a list that the kernel does not have: %v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -95,7 +95,7 @@ func interfaces(k *host.Host, f *spec.Facts, devs []string) {
 func defaultDevice(k *host.Host, family int) (dev string, metric int) {
 	var best *netlink.Route
 	for i, r := range k.Routes {
-		isDefault := r.Family == family && r.Table == unix.RT_TABLE_MAIN && r.Type == unix.RTN_UNICAST && host.ToPrefix(r.Dst).Bits() == 0 && !byBGP(r)
+		isDefault := r.Family == family && r.Table == unix.RT_TABLE_MAIN && r.Type == unix.RTN_UNICAST && host.ToPrefix(r.Dst).Bits() == 0 && !byBGP(&r)
 		if isDefault && (best == nil || r.Priority < best.Priority) {
 			best = &k.Routes[i]
 		}

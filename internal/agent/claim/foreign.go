@@ -16,18 +16,24 @@ import (
 // foreignRoutes are the routes of all tables that are not this cluster's, default
 // routes and the kernel's own entries aside.
 func foreignRoutes(k *host.Host) []netlink.Route {
-	return slices.DeleteFunc(slices.Clone(k.Routes), func(r netlink.Route) bool {
+	var out []netlink.Route
+	for i := range k.Routes { // which are large, and most of them not foreign
+		r := &k.Routes[i]
 		p := host.ToPrefix(r.Dst)
 		a := p.Addr()
 		plain := r.Table == unix.RT_TABLE_MAIN && r.Protocol == spec.RouteProto && k.Noted[p]
-		return k.Ours(r.LinkIndex) || plain || byBGP(r) || r.Table == unix.RT_TABLE_LOCAL || p.Bits() <= 0 ||
-			a.IsMulticast() || a.IsLinkLocalUnicast() || a.IsLoopback()
-	})
+		if k.Ours(r.LinkIndex) || plain || byBGP(r) || r.Table == unix.RT_TABLE_LOCAL || p.Bits() <= 0 ||
+			a.IsMulticast() || a.IsLinkLocalUnicast() || a.IsLoopback() {
+			continue
+		}
+		out = append(out, *r)
+	}
+	return out
 }
 
 // byBGP says whether a route is our BGP daemon's. Its routes come and go by what
 // others say: they are in the way of whoever comes new alone (claimLearned).
-func byBGP(r netlink.Route) bool {
+func byBGP(r *netlink.Route) bool {
 	return r.Protocol == spec.RouteProtoBGP && r.Priority == spec.BGPMetric
 }
 

@@ -294,15 +294,30 @@ func (s *Server) write(ctx context.Context, p planned) (newConf, newUnit bool, e
 // and, on a second line, what it was told to read again. dnsmasq binds its DHCP
 // socket to the bridge's index: a bridge of the same name made anew is another.
 func (p planned) recordText(bridge string) string {
-	index := 0
-	if i, err := net.InterfaceByName(bridge); err == nil {
-		index = i.Index
-	}
+	index := indexOf(bridge)
 	soft := sha256.New()
 	for _, path := range slices.Sorted(maps.Keys(p.Soft)) {
 		fmt.Fprintf(soft, "%d %s", len(p.Soft[path]), p.Soft[path])
 	}
 	return fmt.Sprintf("%x %d\n%x\n", sha256.Sum256([]byte(p.ConfText+p.UnitText)), index, soft.Sum(nil))
+}
+
+// indexOf is the index of a device, 0 where there is none. net.InterfaceByName reads all
+// devices for it.
+func indexOf(device string) uint32 {
+	req, err := unix.NewIfreq(device)
+	if err != nil {
+		return 0
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = unix.Close(fd) }() // only asked
+	if unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, req) != nil {
+		return 0
+	}
+	return req.Uint32()
 }
 
 // startedAs is the part of a record that holds for a process's whole life.

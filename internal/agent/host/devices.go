@@ -12,7 +12,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -32,7 +31,7 @@ func (d devices) Name(index int) string {
 
 // ReadDevices reads all devices again.
 func (k *Host) ReadDevices() error {
-	list, err := rtnl.Dump(k.Handle.LinkList)
+	list, err := k.links()
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
@@ -42,6 +41,23 @@ func (k *Host) ReadDevices() error {
 		k.Devices.ByIndex[l.Attrs().Index] = l
 	}
 	return nil
+}
+
+// links is netlink.LinkList without counters: they are most of what the kernel tells of a
+// device, and half the work.
+func (k *Host) links() ([]netlink.Link, error) {
+	const skipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS, which kernels before 4.4 ignore
+	list, err := k.RT.Links(unix.AF_UNSPEC, skipStats)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]netlink.Link, len(list))
+	for i, text := range list {
+		if out[i], err = netlink.LinkDeserialize(nil, text); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // Network returns the network whose link l is; ours is false for everything that

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/host"
-	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -21,11 +20,7 @@ func observeTurns(k *host.Host, links []spec.Link) error {
 	if !slices.ContainsFunc(links, tunnel) {
 		return nil
 	}
-	ports, err := rtnl.Dump(func() ([][]byte, error) {
-		m := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP)
-		m.AddData(nl.NewIfInfomsg(unix.AF_BRIDGE))
-		return m.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
-	})
+	ports, err := k.RT.Links(unix.AF_BRIDGE, 0)
 	if err != nil {
 		return fmt.Errorf("look at the bridges' ports: %w", err)
 	}
