@@ -31,6 +31,8 @@ import (
 //	                                   natively also what a dry run said just before
 //	                                   (env DRY_RUNS=none: it is not made; vm: in the VM too)
 //	on HOST CMD...                     run a command on a server, or on the laptop
+//	typed FILE CMD...                  run a command on a terminal of the laptop's; each line of FILE is what
+//	                                   the command asks, a bar, and what is typed whenever it does
 //	in CONTAINER CMD...                run a command in a container
 //	container HOST NAME BRIDGE [dhcp|none|ADDRESS/LEN]   plug a container in; $NAME is its address afterwards,
 //	                                   which by DHCP it must get within three seconds
@@ -181,7 +183,7 @@ func (u unmet) Error() string { return string(u) }
 
 // Verbs that may follow status and eventually.
 func programs() map[string]verb {
-	return map[string]verb{"flock": verbFlock, "on": verbOn, "in": verbIn}
+	return map[string]verb{"flock": verbFlock, "on": verbOn, "in": verbIn, "typed": verbTyped}
 }
 
 func verbs() map[string]func(*testscript.TestScript, bool, []string) {
@@ -357,7 +359,7 @@ func program(args []string) (verb, []string, error) {
 			return v, args[1:], nil
 		}
 	}
-	return nil, nil, usage("flock|on|in ARG... here")
+	return nil, nil, usage("flock|on|in|typed ARG... here")
 }
 
 func verbStatus(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {

@@ -36,8 +36,9 @@ answer is not added.
 
 Without an address NAME is looked up in ~/.ssh/config (HostName, User, Port,
 IdentityFile, ProxyJump, HostKeyAlias …), as ssh would. Another login than root
-uses sudo -n. An unknown host key is asked about on a terminal and refused
-otherwise, unless --accept-new; a changed key is always refused.
+uses sudo, whose password is asked for on a terminal, or doas. An unknown host key
+is asked about on a terminal and refused otherwise, unless --accept-new; a changed
+key is always refused.
 
   flock addserver s1 root@10.99.0.1
   flock addserver web1                       # from ~/.ssh/config

@@ -31,7 +31,7 @@ type Conn struct {
 	target Target
 	link   *link // nil for Local
 	shell  shell
-	sudo   bool // commands go through sudo -n
+	root   becoming // how commands run as root
 }
 
 // HostKey is the fingerprint of the host key that the server showed, as SHA256:…; "" of
@@ -57,7 +57,11 @@ func (d *Dialer) dialLocal(t Target) (*Conn, error) {
 		return nil, hint.Errorf(t.where(), "name Linux servers as members",
 			"%w: this workstation runs %s, a member runs Linux", ErrConfig, runtime.GOOS)
 	}
-	return &Conn{d: d, target: t, shell: localShell{}, sudo: os.Getuid() != 0}, nil
+	c := &Conn{d: d, target: t, shell: localShell{}}
+	if os.Getuid() != 0 {
+		c.root = d.becomes(c)
+	}
+	return c, nil
 }
 
 // Reachable opens a new TCP connection to the server's sshd, through the same jump hosts

@@ -61,6 +61,8 @@ type Dialer struct {
 	lanes      map[string]chan struct{}
 	programs   map[Build]*program
 	started    map[string]int // see mayStart
+	rootWords  map[string]*rootWord
+	ways       map[string]becoming // by which servers' logins became root
 }
 
 func (d *Dialer) command() string { return cmp.Or(d.Command, "flock status") }
@@ -114,7 +116,11 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{d: d, target: t, link: l, shell: &sshShell{link: l}, sudo: l.route.User != "root"}, nil
+	c := &Conn{d: d, target: t, link: l, shell: &sshShell{link: l}}
+	if l.route.User != "root" {
+		c.root = d.becomes(c)
+	}
+	return c, nil
 }
 
 // checkIdentity refuses a key file that was asked for by name and holds no key.

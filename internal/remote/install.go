@@ -112,12 +112,20 @@ func (c *Conn) install(ctx context.Context, p *program, on probed) error {
 
 // run runs a POSIX shell script as root with input, and returns its output. Its time
 // limit starts again with every piece of input that is sent.
-func (c *Conn) run(ctx context.Context, script string, input []byte) (string, error) {
+func (c *Conn) run(ctx context.Context, script string, input []byte) (out string, err error) {
+	err = c.rooted(func() error {
+		out, err = c.runOnce(ctx, "sh -c "+oneLine(script), input)
+		return err
+	})
+	return out, err
+}
+
+func (c *Conn) runOnce(ctx context.Context, command string, input []byte) (string, error) {
 	ctx, p := newPatience(ctx, c.d.timeout())
 	defer p.end()
-	proc, err := c.shell.start(ctx, c.asRoot("sh -c "+oneLine(script)), "")
+	proc, err := c.start(ctx, p, command, "")
 	if err != nil {
-		return "", hint.With(err, c.target.where(), "")
+		return "", err
 	}
 	defer context.AfterFunc(ctx, func() { proc.abort(context.Cause(ctx)) })()
 	sent := make(chan error, 1)
@@ -149,12 +157,4 @@ func feed(w io.WriteCloser, input []byte, p *patience) error {
 		p.again()
 	}
 	return w.Close()
-}
-
-// asRoot is command run as root.
-func (c *Conn) asRoot(command string) string {
-	if c.sudo {
-		return "sudo -n " + command
-	}
-	return command
 }

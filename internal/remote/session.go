@@ -14,7 +14,6 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
-	"github.com/flocknet/flock/internal/sshconfig"
 	"github.com/flocknet/flock/internal/wire"
 )
 
@@ -81,7 +80,7 @@ func absent(err error) bool {
 }
 
 // serve starts p on the server and waits for its greeting.
-func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
+func (c *Conn) serve(ctx context.Context, p *program) (s *Session, err error) {
 	wanted, err := p.version()
 	if err != nil {
 		if !c.target.local() { // its architecture is guessed, or known from last time
@@ -90,13 +89,18 @@ func (c *Conn) serve(ctx context.Context, p *program) (*Session, error) {
 		return nil, hint.With(err, c.target.where(), "")
 	}
 	agent := c.d.paths.agent(wanted)
-	if !c.sudo {
+	if c.root == isRoot {
 		s, err := c.greeted(ctx, wanted, oneProcessor+" "+agent+" agent serve")
 		if !errors.Is(err, errShell) {
 			return s, err
 		}
 	}
-	return c.greeted(ctx, wanted, c.asRoot("sh -c "+quote(fmt.Sprintf("[ -x %s ] || exit %d; exec %s agent serve", agent, exitNoAgent, agent))))
+	script := fmt.Sprintf("[ -x %s ] || exit %d; exec %s agent serve", agent, exitNoAgent, agent)
+	err = c.rooted(func() error {
+		s, err = c.greeted(ctx, wanted, "sh -c "+quote(script))
+		return err
+	})
+	return s, err
 }
 
 // oneProcessor keeps Go from making threads before main begins in the agent (a twentieth
@@ -110,9 +114,9 @@ var errShell = errors.New("the login's shell takes no assignment before a comman
 func (c *Conn) greeted(ctx context.Context, wanted, command string) (*Session, error) {
 	ctx, patience := newPatience(ctx, c.d.timeout())
 	defer patience.end()
-	proc, err := c.shell.start(ctx, command, ahead(c.target.First))
+	proc, err := c.start(ctx, patience, command, ahead(c.target.First))
 	if err != nil {
-		return nil, hint.With(fmt.Errorf("start agent: %w", err), c.target.where(), "")
+		return nil, fmt.Errorf("start agent: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { proc.abort(context.Cause(ctx)) })
 	defer stop()
@@ -158,7 +162,7 @@ func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err 
 	switch {
 	case status > 0 && strings.Contains(proc.stderr.String(), oneProcessor):
 		return errShell
-	case status == exitNoAgent, !c.sudo && (status == exitNotFound || status == exitNotExecutable):
+	case status == exitNoAgent, c.root == isRoot && (status == exitNotFound || status == exitNotExecutable):
 		return &missingError{cmp.Or(lastLine(proc.stderr.String()), "not installed")}
 	case status == 0: // an empty file runs, as an empty script
 		return &missingError{fmt.Sprintf("what is in its place said %q and ended", lastLine(string(noise)))}
@@ -182,9 +186,10 @@ func damaged(status int, err error) bool {
 // ended is the error for a command that ended too early or badly.
 func (c *Conn) ended(verb string, proc *process, status int, err error) error {
 	said := lastLine(proc.stderr.String())
+	if refused := c.refusedRoot(status, proc.stderr.String()); refused != nil {
+		return refused
+	}
 	switch {
-	case c.sudo && (status == exitNotFound || status != lost && strings.Contains(proc.stderr.String(), "sudo:")):
-		return c.sudoError(said)
 	case status == lost && errors.Is(err, ErrUnreachable):
 		return hint.With(fmt.Errorf("%s: %w", verb, err), c.target.where(), "")
 	case status == lost:
@@ -193,17 +198,6 @@ func (c *Conn) ended(verb string, proc *process, status int, err error) error {
 		return c.agentError(verb, fmt.Errorf("exit status %d", status))
 	}
 	return c.agentError(verb, fmt.Errorf("exit status %d: %s", status, said))
-}
-
-func (c *Conn) sudoError(said string) error {
-	user := "USER"
-	if c.link != nil {
-		user = c.link.route.User
-	} else if u := sshconfig.LocalUser(); u != "" {
-		user = u
-	}
-	return hint.Errorf(c.target.where(), fmt.Sprintf("as root there: echo '%s ALL=(root) NOPASSWD: ALL' >/etc/sudoers.d/flock; or log in as root", user),
-		"%w for %s: %s", ErrSudo, user, said)
 }
 
 func (c *Conn) agentError(verb string, err error) error {

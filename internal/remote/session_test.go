@@ -422,7 +422,7 @@ func TestLocal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.sudo = false // the test's directories belong to whoever runs it
+	c.root = isRoot // the test's directories belong to whoever runs it
 	facts(t, c)
 	facts(t, c)
 	if err := c.Reachable(t.Context()); err != nil {

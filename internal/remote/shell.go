@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -187,8 +188,9 @@ func oneLine(script string) string {
 
 // tail keeps the last bytes of what a command wrote, for messages.
 type tail struct {
-	mu  sync.Mutex // guards below
-	buf []byte
+	mu    sync.Mutex // guards below
+	buf   []byte
+	await func() // called with each piece; nil: nobody waits
 }
 
 const tailSize = 4096
@@ -198,7 +200,26 @@ func (t *tail) Write(b []byte) (int, error) {
 	defer t.mu.Unlock()
 	t.buf = append(t.buf, b...)
 	t.buf = t.buf[max(0, len(t.buf)-tailSize):]
+	if t.await != nil {
+		t.await()
+	}
 	return len(b), nil
+}
+
+// count returns a channel that is closed when text was written n times. One goroutine at a time
+// waits.
+func (t *tail) count(text string, n int) <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	done := make(chan struct{})
+	t.await = func() {
+		if bytes.Count(t.buf, []byte(text)) >= n {
+			t.await = nil
+			close(done)
+		}
+	}
+	t.await()
+	return done
 }
 
 func (t *tail) String() string {

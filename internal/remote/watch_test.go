@@ -24,7 +24,7 @@ func watched(t *testing.T) map[string]func(t *testing.T, step time.Duration) *Se
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.sudo = false // the test's directories belong to whoever runs it
+		c.root = isRoot // the test's directories belong to whoever runs it
 		s, err := c.Agent(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,164 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/flocknet/flock/internal/hint"
+)
+
+// askingSudo is a sudo(8) that wants the password in the file beside it: with -n it refuses, with
+// -S it asks three times. It notes its arguments.
+const askingSudo = `#!/bin/sh
+here=$(dirname "$0")
+echo "$*" >>"$here/log"
+[ "$1" = -n ] && { echo "sudo: a password is required" >&2; exit 1; }
+[ "$1 $2" = "-S -p" ] || exit 9
+prompt=$3
+shift 3
+for try in 1 2 3; do
+	printf %s "$prompt" >&2
+	IFS= read -r word || exit 1
+	[ "$word" = "$(cat "$here/password")" ] && exec "$@"
+	echo "Sorry, try again." >&2
+done
+echo "sudo: 3 incorrect password attempts" >&2
+exit 1
+`
+
+// asking starts a server whose sudo wants a password.
+func asking(t *testing.T, password string) *sshServer {
+	t.Helper()
+	dir := t.TempDir()
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "sudo"), []byte(askingSudo), 0o755),
+		os.WriteFile(filepath.Join(dir, "password"), []byte(password+"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return (&sshServer{path: dir}).start(t)
+}
+
+func asAdmin(s *sshServer) Target {
+	target := s.target()
+	target.User = "admin"
+	return target
+}
+
+// The password of sudo is asked for once, and given to all servers that want it; one that refuses
+// it has a question of its own. Nobody else sees it.
+func TestSudoPassword(t *testing.T) {
+	servers := []*sshServer{asking(t, "one for all"), asking(t, "one for all"), asking(t, "one for all"), asking(t, "another's")}
+	other := servers[3].target().Name
+	l := newLaptop(t, servers...)
+	var said atomic.Value
+	said.Store("")
+	l.Verbose = func(_, line string) { said.Store(said.Load().(string) + line) }
+	var prompts []string // Secret is called for one at a time
+	l.Secret = func(prompt string) ([]byte, error) {
+		prompts = append(prompts, prompt)
+		if strings.HasSuffix(prompt, " on "+other+": ") {
+			return []byte("another's"), nil
+		}
+		return []byte("one for all"), nil
+	}
+	facts(t, mustDial(t, l, asAdmin(servers[0]))) // that the other one is not the first
+	for range 2 {
+		for i, r := range Each(t.Context(), servers, 0, func(ctx context.Context, s *sshServer) (*Session, error) {
+			c, err := l.Dial(ctx, asAdmin(s))
+			if err != nil {
+				return nil, err
+			}
+			t.Cleanup(func() { c.Close() })
+			return c.Agent(ctx)
+		}) {
+			if r.Err != nil {
+				t.Fatalf("server %d: %s", i, hint.Text("agent", r.Err))
+			}
+			if _, err := r.Value.Do(t.Context(), request("facts"), nil); err != nil {
+				t.Fatal(err) // what the password left in its input
+			}
+		}
+	}
+	if len(prompts) != 2 || prompts[0] != "password of sudo for admin on "+servers[0].target().Name+", and where else it is wanted: " || !strings.Contains(prompts[1], "admin on "+other) {
+		t.Fatalf("asked %q", prompts)
+	}
+	for _, s := range servers {
+		log, err := os.ReadFile(filepath.Join(s.path, "log"))
+		if err != nil || strings.Contains(string(log), "one for all") || strings.Contains(string(log), "another's") {
+			t.Errorf("in sudo's arguments:\n%s%v", log, err)
+		}
+	}
+	if strings.Contains(said.Load().(string), "one for all") {
+		t.Error("a line of --verbose has the password")
+	}
+}
+
+// A wrong password is not tried on server after server: accounts are locked that way. Who has none
+// to give is asked once.
+func TestSudoPasswordRefused(t *testing.T) {
+	for name, test := range map[string]struct {
+		word  string
+		err   error
+		asked int
+		want  string
+	}{
+		"wrong": {"wrong", nil, 3, "3 incorrect password attempts"},
+		"none":  {"", errors.New("end of input"), 1, "end of input"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			servers := []*sshServer{asking(t, "right"), asking(t, "right")}
+			l := newLaptop(t, servers...)
+			asked := 0
+			l.Secret = func(string) ([]byte, error) { asked++; return []byte(test.word), test.err }
+			for _, s := range servers {
+				_, err := mustDial(t, l, asAdmin(s)).Agent(t.Context())
+				if _, next := hint.Of(err); !errors.Is(err, ErrSudo) || !strings.Contains(err.Error(), test.want) || !strings.Contains(next, "NOPASSWD") {
+					t.Fatalf("%v, next %q", err, next)
+				}
+			}
+			log, _ := os.ReadFile(filepath.Join(servers[1].path, "log"))
+			if asked != test.asked || strings.Count(string(log), "-S") != 1 {
+				t.Errorf("asked %d times, want %d; the second server's sudo:\n%s", asked, test.asked, log)
+			}
+		})
+	}
+	s := asking(t, "right")
+	_, err := mustDial(t, newLaptop(t, s), asAdmin(s)).Agent(t.Context())
+	if _, next := hint.Of(err); !errors.Is(err, ErrSudo) || !strings.Contains(next, "terminal") {
+		t.Errorf("without a terminal: %v, next %q", err, next)
+	}
+}
+
+// Where there is no sudo, doas is used; where there is neither, both are named.
+func TestDoas(t *testing.T) {
+	dir := t.TempDir()
+	doas := func(text string) {
+		if err := os.WriteFile(filepath.Join(dir, "doas"), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tool := range []string{"sh", "echo", "printf", "cat", "mkdir", "rm", "wc", "sha256sum", "chmod", "sync", "mv", "grep", "uname", "gzip", "basename", "dirname", "ls"} {
+		if err := os.Symlink("/bin/"+tool, filepath.Join(dir, tool)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := (&sshServer{profile: "PATH=" + dir}).start(t)
+	l := newLaptop(t, s)
+	_, err := mustDial(t, l, asAdmin(s)).Agent(t.Context())
+	if !errors.Is(err, ErrSudo) || !strings.Contains(err.Error(), "neither sudo nor doas") {
+		t.Fatalf("with neither: %v", err)
+	}
+	l.ways = nil // another command
+	doas("[ \"$1\" = -n ] && shift && exec \"$@\"\n")
+	facts(t, mustDial(t, l, asAdmin(s)))
+	l.ways = nil
+	doas("echo 'doas: Authentication required' >&2\nexit 1\n")
+	_, err = mustDial(t, l, asAdmin(s)).Agent(t.Context())
+	if _, next := hint.Of(err); !errors.Is(err, ErrSudo) || !strings.Contains(next, "permit nopass admin") {
+		t.Fatalf("%v, next %q", err, next)
+	}
+}
