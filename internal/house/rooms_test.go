@@ -201,9 +201,13 @@ var rooms = map[string]room{
 		banned: []string{"net", "os", "os/exec"},
 	},
 	"internal/remote": {
-		ours:   []string{"internal/hint", "internal/plainfile", "internal/spec", "internal/sshconfig", "internal/target", "internal/wire"},
+		ours:   []string{"internal/hint", "internal/plainfile", "internal/remote/dial", "internal/spec", "internal/sshconfig", "internal/target", "internal/wire"},
 		theirs: []string{compress, xCrypto, xSync, xSys, xTerm},
 		never:  "SSH carries what it is given: it knows no networks and no cluster file",
+	},
+	"internal/remote/dial": {
+		theirs: []string{xSys},
+		never:  "it opens ways to ports: no SSH, and no choice among ways",
 	},
 	"internal/sshconfig": {
 		ours:  []string{"internal/hint", "internal/plainfile", "internal/target"},

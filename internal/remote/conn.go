@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/remote/dial"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -95,8 +96,8 @@ func (c *Conn) Reachable(ctx context.Context) error {
 func (l *link) knock(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reachOnce)
 	defer cancel()
-	if canTouch && l.route.Jump == "" && l.route.Proxy == "" {
-		return touch(ctx, l.route.Network, l.route.Addr())
+	if dial.CanTouch && l.route.Jump == "" && l.route.Proxy == "" {
+		return dial.Touch(ctx, l.route.Network, l.route.Addr())
 	}
 	if err := l.jump(ctx); err != nil { // a master had no need of it
 		return err

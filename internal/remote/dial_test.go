@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/remote/dial"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -70,7 +71,7 @@ func TestLoginByKeyFile(t *testing.T) {
 	}
 	mustDial(t, l, s.target())
 	want := int32(2)
-	if !canTouch {
+	if !dial.CanTouch {
 		want++
 	}
 	if n := s.conns.Load(); n != want {

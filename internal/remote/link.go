@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/remote/dial"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -91,8 +92,8 @@ func (l *link) login(ctx context.Context) error {
 		return l.unreachable("connect to", ctx, err)
 	}
 	p.within(l.d.timeout())
-	if c, ok := conn.(interface{ calm() }); ok {
-		l.calm = c.calm
+	if c, ok := conn.(interface{ Calm() }); ok {
+		l.calm = c.Calm
 	}
 	auth := &login{d: l.d, r: l.route, p: p}
 	var hostKeyErr error
@@ -187,7 +188,7 @@ func (l *link) tcp(ctx context.Context) (net.Conn, error) {
 	case l.via != nil:
 		return l.via.link.client.DialContext(ctx, "tcp", r.Addr())
 	case r.Proxy != "":
-		return dialProxy(r.Proxy)
+		return dial.Proxy(r.Proxy)
 	}
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: defaultKeepalive, Interval: defaultKeepalive, Count: missedAnswers,
@@ -196,7 +197,7 @@ func (l *link) tcp(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return quick(conn), nil
+	return dial.Quick(conn), nil
 }
 
 // keepalive sends keepalives, so that a dead connection is noticed while a session waits

@@ -1,4 +1,4 @@
-package remote
+package dial
 
 import (
 	"context"
@@ -9,13 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const canTouch = true
+// CanTouch is true: Touch works here.
+const CanTouch = true
 
-// touch begins a TCP connection and resets it as soon as it is answered. The third
+// Touch begins a TCP connection and resets it as soon as it is answered. The third
 // packet of the handshake is never sent, so that sshd does not notice: it would start a
 // process (7 ms, a third of a login), write to its log and, since OpenSSH 9.8, penalize
 // our address (PerSourcePenalties, noauth).
-func touch(ctx context.Context, network, addr string) error {
+func Touch(ctx context.Context, network, addr string) error {
 	d := net.Dialer{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
 		var failed error
 		err := c.Control(func(fd uintptr) {

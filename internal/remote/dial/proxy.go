@@ -1,4 +1,4 @@
-package remote
+package dial
 
 import (
 	"errors"
@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// dialProxy runs a ProxyCommand of ssh's config and uses its standard input and output
+// Proxy runs a ProxyCommand of ssh's config and uses its standard input and output
 // as the connection (ssh_config(5)).
-func dialProxy(command string) (net.Conn, error) {
+func Proxy(command string) (net.Conn, error) {
 	cmd := exec.Command("/bin/sh", "-c", "exec "+command)
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -1,4 +1,4 @@
-package remote
+package dial
 
 import (
 	"bufio"
@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// quick returns conn with TCP_QUICKACK set before each read: the kernel clears it by
+// Quick returns conn with TCP_QUICKACK set before each read: the kernel clears it by
 // itself. sshd leaves Nagle's algorithm on until a session starts, so that its small
 // packets after the login wait for our delayed ACK, 40 ms (tcp(7); 95 ms per login
-// without, 51 ms with it, linux 6.18, OpenSSH 9.2). calm ends that once a session has
+// without, 51 ms with it, linux 6.18, OpenSSH 9.2). Calm ends that once a session has
 // started: packets that only acknowledge cost both sides time.
-func quick(conn net.Conn) net.Conn {
+func Quick(conn net.Conn) net.Conn {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return conn
@@ -42,8 +42,8 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(b []byte) (int, error) { return f(b) }
 
-// calm lets the kernel decide again when to acknowledge.
-func (c *quickConn) calm() { c.off.Store(true) }
+// Calm lets the kernel decide again when to acknowledge.
+func (c *quickConn) Calm() { c.off.Store(true) }
 
 // Read reads what is there; large reads bypass the buffer.
 func (c *quickConn) Read(b []byte) (int, error) { return c.ahead.Read(b) }
