@@ -330,9 +330,32 @@ func TestTurns(t *testing.T) {
 	w.most(ssh, nil, "plan")
 	w.most(ssh+1, nil, "status") // which probes the paths
 
+	// Keys that the server refuses come before the one that it takes.
+	w.otherKeys()
+	w.flock("apply")
+	w.most(ssh, nil, "apply")
+
 	// What an agent is asked first cannot travel with its start here.
 	w.on("s1", "sed -i /AcceptEnv/d /etc/ssh/sshd_config; kill -HUP $(cat /run/flock-lab-sshd.pid)")
 	w.most(ssh+1, nil, "apply")
+}
+
+// otherKeys has more keys, which no server knows, offered first.
+func (w *turns) otherKeys() {
+	w.t.Helper()
+	var lines strings.Builder
+	for _, name := range []string{"one", "two", "three"} {
+		file := filepath.Join(w.home, name)
+		w.on(lab.Laptop, "ssh-keygen -q -t ed25519 -N '' -f "+file)
+		fmt.Fprintln(&lines, "IdentityFile "+file)
+	}
+	text, err := os.ReadFile(w.ssh)
+	if err == nil {
+		err = os.WriteFile(w.ssh, append([]byte(lines.String()), text...), 0o600)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // TestTurnsBySudo: a login that is not root costs no turn.

@@ -71,7 +71,9 @@ type login struct {
 	r *route
 	p *patience
 
-	byHand atomic.Bool // the last key that signed took a person: a passphrase was typed, or it is on a token
+	note   string                // what is noted of the last login; "": nothing
+	signed atomic.Pointer[offer] // the key that signed last
+	byHand atomic.Bool           // the last key that signed took a person: a passphrase was typed, or it is on a token
 
 	mu  sync.Mutex
 	err error // why a key that was wanted could not be used
@@ -91,7 +93,7 @@ func (l *login) failure() error {
 	return l.err
 }
 
-// signers returns the keys to offer, in order: identities that were asked for and need
+// signers returns the keys to offer, in order: the one that the server took last, identities that were asked for and need
 // no passphrase, the agent's keys, ssh's default files, and last those that need a
 // passphrase. A server ends a login after about six keys (sshd_config(5), MaxAuthTries):
 // a key that was asked for must come before the many of an agent.
@@ -121,7 +123,7 @@ func (l *login) signers() ([]ssh.Signer, error) {
 		held = nil
 	}
 	all := unique(slices.Concat(named, held, defaults, locked))
-	return append(l.certified(all), all...), nil
+	return l.noted(append(l.certified(all), all...), locked), nil
 }
 
 // agent returns the keys that the ssh agent holds.

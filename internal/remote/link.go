@@ -105,6 +105,7 @@ func (l *link) login(ctx context.Context) error {
 	switch {
 	case err == nil:
 		l.client, l.byHand = client, auth.byHand.Load()
+		auth.remember()
 		l.d.say(l.route.target, "logged in as %s@%s in %s", l.route.User, l.route.Addr(), time.Since(start).Round(time.Millisecond))
 		return nil
 	case hostKeyErr != nil:
