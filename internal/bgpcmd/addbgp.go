@@ -201,7 +201,7 @@ func (a *app) addExternal(cmd *cobra.Command, name string, args []string, o *add
 	session := change.Outside{Server: server, Addr: address}
 	talks := func(out *change.Outcome) string {
 		does := " talks to "
-		if session.Down(out) {
+		if session.Down(out.Unheard) {
 			does = " is set up and does not talk yet to "
 		}
 		return server + does + address.String() + ", flock showbgp " + server

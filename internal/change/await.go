@@ -13,6 +13,7 @@ import (
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/peering"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -127,14 +128,14 @@ func (r *run) listen(ctx context.Context, name string, within time.Duration) (mi
 	gone := r.forgotten(name)
 	asked := r.outside()
 	_, err = r.poll(ctx, members, func(list []Speaker) bool {
-		missing, outside = Unheard(r.c, name, gone, list), nil
+		missing, outside = peering.Unheard(r.c.Networks[name], r.compiled.Hosts, gone, list), nil
 		wait := len(missing) > 0
 		for _, s := range list {
 			var h *spec.BGP
 			if host := r.compiled.Hosts[s.Server]; host != nil {
 				h = host.BGP
 			}
-			texts, waits := unheardOutside(s, h, asked)
+			texts, waits := peering.UnheardOutside(s, h, asked)
 			outside, wait = append(outside, texts...), wait || waits
 		}
 		return !wait

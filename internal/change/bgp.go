@@ -2,25 +2,15 @@ package change
 
 import (
 	"context"
-	"fmt"
-	"net/netip"
-	"slices"
 	"time"
 
-	"github.com/flocknet/flock/internal/ground"
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/peering"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
-	"github.com/flocknet/flock/internal/state"
 )
 
 // Speaker is the answer of one server's BGP daemon.
-type Speaker struct {
-	Server string
-	Status *spec.BGPStatus // nil: no daemon answers there
-	Err    error           // the server was not reached
-}
+type Speaker = peering.Answer
 
 // pollBGP is the pause between questions to daemons while something is awaited.
 const pollBGP = 100 * time.Millisecond
@@ -182,96 +172,6 @@ func (r *run) announced(want *spec.Host) map[string]string {
 	out := r.secrets(want)
 	for id := range out {
 		out[id] = ""
-	}
-	return out
-}
-
-// Unheard describes what is missing until the members of a BGP network that answer have
-// all their sessions with each other and all their routes, and no routes to removed
-// subnets; nil: nothing. speakers are the members' answers.
-func Unheard(c *state.Cluster, name string, gone []netip.Prefix, speakers []Speaker) []string {
-	n := c.Networks[name]
-	if n == nil {
-		return nil
-	}
-	at := map[string]*spec.BGPStatus{}
-	for _, s := range speakers {
-		if s.Err == nil {
-			at[s.Server] = s.Status
-		}
-	}
-	compiled, err := network.Compile(c)
-	if err != nil {
-		return []string{err.Error()}
-	}
-	up := func(server string) bool { return at[server] != nil }
-	var out []string
-	for _, s := range speakers {
-		h := compiled.Hosts[s.Server]
-		switch {
-		case s.Err != nil || h == nil || h.BGP == nil:
-		case s.Status == nil:
-			out = append(out, s.Server+": no BGP daemon answers")
-		default:
-			out = append(out, unheardSessions(s, h.BGP, up)...)
-			out = append(out, unheardRoutes(s, n, gone, up)...)
-		}
-	}
-	return out
-}
-
-// unheardSessions are sessions of s that are not established, with servers that answer.
-func unheardSessions(s Speaker, want *spec.BGP, up func(string) bool) []string {
-	have := map[netip.Addr]spec.BGPNeighborStatus{}
-	for _, n := range s.Status.Neighbors {
-		have[n.Addr] = n
-	}
-	var out []string
-	for _, n := range want.Neighbors {
-		if n.Name == "" || !up(n.Name) {
-			continue
-		}
-		switch got := have[n.Addr]; {
-		case got.State != spec.BGPEstablished:
-			out = append(out, fmt.Sprintf("%s: the session with %s is %s", s.Server, n.Name, peering.Down(got)))
-		case n.BFD > 0 && (got.BFD == nil || !got.BFD.Up):
-			out = append(out, fmt.Sprintf("%s: the session with %s is %s", s.Server, n.Name, peering.Unwatched(got)))
-		}
-	}
-	return out
-}
-
-// unheardRoutes are shared subnets to which s should have a route and has none, or the
-// other way round.
-func unheardRoutes(s Speaker, n *state.Network, gone []netip.Prefix, up func(string) bool) []string {
-	have := map[netip.Prefix]spec.BGPRoute{}
-	for _, r := range s.Status.Routes {
-		have[r.Prefix] = r
-	}
-	var out []string
-	for _, text := range n.Shares {
-		share, err := state.ParseShare(text)
-		if err != nil || share.Server == s.Server || !up(share.Server) || slices.Contains(n.Anycast, share.Subnet) {
-			continue
-		}
-		if r, known := have[share.Subnet]; !known || !r.Kernel && r.Why == "" {
-			out = append(out, fmt.Sprintf("%s has no route to %s of %s", s.Server, share.Subnet, share.Server))
-		}
-	}
-	for _, p := range gone {
-		if r, known := have[p]; known && !r.Local {
-			out = append(out, fmt.Sprintf("%s still has a route to %s", s.Server, p))
-		}
-	}
-	received := map[string]int{}
-	for _, n := range s.Status.Neighbors {
-		received[n.Name] += n.Received
-	}
-	for _, m := range n.Members {
-		from := ground.ServerOf(m)
-		if from != s.Server && up(from) && received[from] < peering.Told(n, s.Server, from, up) {
-			out = append(out, fmt.Sprintf("%s has not heard all of %s", s.Server, from))
-		}
 	}
 	return out
 }

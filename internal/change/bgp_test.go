@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/edit"
-	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/peering"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -113,6 +113,10 @@ func TestUnheard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	compiled, err := network.Compile(c)
+	if err != nil {
+		t.Fatal(err)
+	}
 	gone := netip.MustParsePrefix("10.9.0.0/24")
 	whole := func() []Speaker {
 		var out []Speaker
@@ -158,7 +162,7 @@ func TestUnheard(t *testing.T) {
 	} {
 		list := whole()
 		test.do(list)
-		have := strings.Join(Unheard(c, "bnet", []netip.Prefix{gone}, list), "\n")
+		have := strings.Join(peering.Unheard(c.Networks["bnet"], compiled.Hosts, []netip.Prefix{gone}, list), "\n")
 		if (have == "") != (test.want == "") || !strings.Contains(have, test.want) {
 			t.Errorf("%s: want %q, have %q", test.name, test.want, have)
 		}
@@ -187,40 +191,5 @@ func TestCarrierStays(t *testing.T) {
 	_, err := e.Run(t.Context(), Request{Edit: func(c *state.Cluster) error { return edit.Remove(c, "wirex") }})
 	if !errors.Is(err, ErrInput) || !strings.Contains(err.Error(), "bnet stands in wirex") || f.dialed != dialed {
 		t.Errorf("%d connections, %v", f.dialed-dialed, err)
-	}
-}
-
-func TestSessionsOutsideAreAwaited(t *testing.T) {
-	router, other := netip.MustParseAddr("10.99.0.254"), netip.MustParseAddr("10.99.0.253")
-	rule := spec.PrefixRule{Prefix: netip.MustParsePrefix("10.128.0.0/9"), LE: 24}
-	want := &spec.BGP{Neighbors: []spec.BGPNeighbor{
-		{Addr: netip.MustParseAddr("10.99.0.2"), Name: "s2"}, {Addr: router, External: true, Import: []spec.PrefixRule{rule}}, {Addr: other, External: true},
-	}}
-	asked := map[Outside]bool{{"s1", router}: true}
-	for name, test := range map[string]struct {
-		have    spec.BGPNeighborStatus
-		missing string
-		waits   bool
-	}{
-		"nothing known":        {spec.BGPNeighborStatus{Addr: other}, "s1: the session with 10.99.0.254 is not there yet", true},
-		"down":                 {spec.BGPNeighborStatus{Addr: router, State: spec.BGPActive, Why: "no answer"}, "s1: the session with 10.99.0.254 is Active: no answer", true},
-		"refused":              {spec.BGPNeighborStatus{Addr: router, State: spec.BGPIdle, Why: "Bad Peer AS", Refused: true}, "s1: the session with 10.99.0.254 is Idle: Bad Peer AS", false},
-		"just up":              {spec.BGPNeighborStatus{Addr: router, State: spec.BGPEstablished, Uptime: time.Second}, "", true},
-		"up":                   {spec.BGPNeighborStatus{Addr: router, State: spec.BGPEstablished, Uptime: time.Minute}, "", false},
-		"a rule about nothing": {spec.BGPNeighborStatus{Addr: router, State: spec.BGPEstablished, Uptime: time.Minute, Unmatched: []spec.PrefixRule{rule}}, `s1 accepts "10.128.0.0/9 le 24" of 10.99.0.254, which announces nothing of it`, false},
-	} {
-		s := Speaker{Server: "s1", Status: &spec.BGPStatus{Neighbors: []spec.BGPNeighborStatus{test.have}}}
-		missing, waits := unheardOutside(s, want, asked)
-		if have := strings.Join(missing, "; "); have != test.missing || waits != test.waits {
-			t.Errorf("%s: want %q, %v, have %q, %v", name, test.missing, test.waits, have, waits)
-		}
-		out := &Outcome{}
-		for _, text := range missing {
-			out.Unheard = append(out.Unheard, ground.Note{Network: "bnet", Text: text})
-		}
-		o := Outside{"s1", router}
-		if have := o.Down(out); have != strings.Contains(test.missing, "the session") {
-			t.Errorf("%s: down: %v", name, have)
-		}
 	}
 }

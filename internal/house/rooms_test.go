@@ -57,7 +57,7 @@ var rooms = map[string]room{
 	},
 	"internal/view": {
 		ours: []string{
-			"internal/change", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/screen",
+			"internal/change", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/peering", "internal/screen",
 			"internal/segment", "internal/spec", "internal/state", "internal/target", "internal/trace", "internal/underlay", "internal/verify",
 		},
 		never:  "a view shows the values that it is given: what a command asks, changes and exits with is the command line's",

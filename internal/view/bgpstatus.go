@@ -7,6 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/peering"
 )
 
 // silent are the BGP sessions of a server that should be up and are down.
@@ -42,7 +43,7 @@ func unmatched(s change.Server) []string {
 	}
 	var out []string
 	for _, n := range s.BGP.Neighbors {
-		out = append(out, change.Unmatched(s.Name, n)...)
+		out = append(out, peering.Unmatched(s.Name, n)...)
 	}
 	return out
 }

@@ -86,7 +86,7 @@ func (d *Verified) cells(list []group) [][]cell {
 		}
 	}
 	between := map[[2]int][]verify.Tried{}
-	for _, t := range d.legs {
+	for _, t := range d.Legs {
 		at := [2]int{part[t.From], part[t.To]}
 		between[at] = append(between[at], t)
 	}

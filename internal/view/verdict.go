@@ -38,9 +38,9 @@ func VerdictsOf(list []*Verified, data bool, had map[string]state.Verdict, now t
 	out := map[string]state.Verdict{}
 	for _, d := range list {
 		was := had[d.Name].State
-		unseen := !data && d.state() == verify.Passes && (was == verify.Stalls || was == verify.Broken)
-		if len(d.legs) > 0 && !unseen {
-			out[d.Name] = state.Verdict{State: d.state(), Says: d.summary(), Time: now.UTC().Truncate(time.Second)}
+		unseen := !data && d.State() == verify.Passes && (was == verify.Stalls || was == verify.Broken)
+		if len(d.Legs) > 0 && !unseen {
+			out[d.Name] = state.Verdict{State: d.State(), Says: d.summary(), Time: now.UTC().Truncate(time.Second)}
 		}
 	}
 	return out

@@ -28,7 +28,7 @@ func TestEchoesDoNotDisproveData(t *testing.T) {
 		{"", false, passes, verify.Passes},
 		{verify.Passes, true, stalls, verify.Stalls},
 	} {
-		list := []*Verified{{Name: "vx1", legs: []verify.Tried{test.leg}}}
+		list := []*Verified{{Network: verify.Network{Name: "vx1", Legs: []verify.Tried{test.leg}}}}
 		have := VerdictsOf(list, test.data, map[string]state.Verdict{"vx1": {State: test.was}}, time.Now())
 		if have["vx1"].State != test.want {
 			t.Errorf("%+v: have %q", test, have["vx1"].State)

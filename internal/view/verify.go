@@ -64,16 +64,11 @@ type legDoc struct {
 
 // Verified is one network of a verification.
 type Verified struct {
-	Name, Type string
-	legs       []verify.Tried
-	servers    []string
-	passing    string
-	settable   bool // its MTU can be set
-	untried    int  // legs from and to servers that are absent
-	bare       []string
-	drifted    map[string]bool // servers that are not as the cluster file says
-	services   []*verify.Service
-	outside    []verify.Outside
+	verify.Network
+	Type    string
+	servers []string
+	untried int // legs from and to servers that are absent
+	bare    []string
 }
 
 // VerifiedOf are the networks of v, in order of name; those without a leg come too.
@@ -85,7 +80,10 @@ func VerifiedOf(v *change.Verification) []*Verified {
 	add := func(name string) *Verified {
 		if of[name] == nil {
 			n := v.Cluster.Networks[name]
-			of[name] = &Verified{Name: name, Type: n.Type, passing: network.Passing(n), settable: network.KindOf(n).Settable(name, n, "mtu") == nil, untried: v.Untried[name], bare: v.Bare[name], drifted: drifted}
+			of[name] = &Verified{
+				Network: verify.Network{Name: name, Passing: network.Passing(n), Settable: network.KindOf(n).Settable(name, n, "mtu") == nil, Drifted: drifted},
+				Type:    n.Type, untried: v.Untried[name], bare: v.Bare[name],
+			}
 		}
 		return of[name]
 	}
@@ -96,21 +94,21 @@ func VerifiedOf(v *change.Verification) []*Verified {
 		add(name)
 	}
 	for _, s := range v.Services {
-		add(s.Network).services = append(add(s.Network).services, s)
+		add(s.Network).Services = append(add(s.Network).Services, s)
 	}
 	for _, o := range v.Outside {
-		add(o.Network).outside = append(add(o.Network).outside, o)
+		add(o.Network).Outside = append(add(o.Network).Outside, o)
 	}
 	for _, t := range v.Legs {
 		d := add(t.Network)
-		d.legs = append(d.legs, t)
+		d.Legs = append(d.Legs, t)
 		d.servers = append(d.servers, t.From)
 	}
 	var out []*Verified
 	for _, d := range of {
 		slices.SortFunc(d.servers, screen.ByName)
 		d.servers = slices.Compact(d.servers)
-		slices.SortStableFunc(d.legs, func(x, y verify.Tried) int {
+		slices.SortStableFunc(d.Legs, func(x, y verify.Tried) int {
 			return cmp.Or(screen.ByName(x.From, y.From), screen.ByName(x.To, y.To))
 		})
 		out = append(out, d)
@@ -119,43 +117,25 @@ func VerifiedOf(v *change.Verification) []*Verified {
 	return out
 }
 
-// Bad says whether a leg of the network, or a bridge, is not as it should be.
-func (d *Verified) Bad() bool { return d.state() != verify.Passes && d.state() != untried }
-
-const untried = "untried"
-
-func (d *Verified) state() string {
-	worst := verify.Worst(d.legs)
-	switch {
-	case len(d.outside) > 0:
-		return d.outside[0].State()
-	case worst == verify.Passes && slices.ContainsFunc(d.services, func(s *verify.Service) bool { return !s.Well() }):
-		return verify.Silent
-	case len(d.legs) == 0:
-		return untried
-	}
-	return worst
-}
-
 // head is the network in one line.
 func (d *Verified) head() string { return fmt.Sprintf("%s (%s): %s", d.Name, d.Type, d.summary()) }
 
 // summary says how many paths are as they should be, what answers on bridges, and what leaves the
 // network.
 func (d *Verified) summary() string {
-	words := []string{d.paths(), verify.SumServices(d.services), verify.SumOutside(d.outside)}
+	words := []string{d.paths(), verify.SumServices(d.Services), verify.SumOutside(d.Outside)}
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ", ")
 }
 
 func (d *Verified) paths() string {
 	switch {
-	case len(d.legs) == 0 && d.untried > 0:
+	case len(d.Legs) == 0 && d.untried > 0:
 		return Plural(d.untried, "path") + " not tried, a server is absent"
-	case len(d.legs) == 0:
+	case len(d.Legs) == 0:
 		return "nothing to try, no two members have an address in it" + d.bareText(": ")
 	}
 	count, least, most, mtu := map[string]int{}, time.Duration(0), time.Duration(0), 0
-	for _, t := range d.legs {
+	for _, t := range d.Legs {
 		count[t.State()]++
 		if t.Heard > 0 {
 			if least == 0 || t.Min < least {
@@ -164,9 +144,9 @@ func (d *Verified) paths() string {
 			most, mtu = max(most, t.Median), max(mtu, t.Passes)
 		}
 	}
-	words := []string{fmt.Sprintf("all %d paths pass", len(d.legs))}
-	if count[verify.Passes] < len(d.legs) {
-		words = []string{fmt.Sprintf("%d of %d paths pass", count[verify.Passes], len(d.legs))}
+	words := []string{fmt.Sprintf("all %d paths pass", len(d.Legs))}
+	if count[verify.Passes] < len(d.Legs) {
+		words = []string{fmt.Sprintf("%d of %d paths pass", count[verify.Passes], len(d.Legs))}
 		for state, word := range map[string]string{verify.Lost: "without an answer", verify.Lossy: "with losses", verify.Narrow: "too narrow", verify.Broken: "with wrong checksums", verify.Stalls: "on which TCP stalls"} {
 			if count[state] > 0 {
 				words = append(words, fmt.Sprintf("%d %s", count[state], word))
@@ -191,7 +171,7 @@ func (d *Verified) paths() string {
 
 // rates are the slowest and the fastest pair of bulk data, in bits per second; 0: none was sent.
 func (d *Verified) rates() (low, high float64) {
-	for _, t := range d.legs {
+	for _, t := range d.Legs {
 		if rate := t.Rate(); rate > 0 && (low == 0 || rate < low) {
 			low = rate
 		}
@@ -249,13 +229,13 @@ func (a *Page) PrintVerification(list []*Verified, drifted []change.Server) erro
 			colour = red
 		}
 		head := a.paint(a.OutTTY, colour, d.head())
-		if len(d.legs) == 0 {
+		if len(d.Legs) == 0 {
 			head = screen.Visible(d.head())
 		}
 		if _, err := fmt.Fprintln(a.Out, head); err != nil {
 			return err
 		}
-		if len(d.legs) > 0 {
+		if len(d.Legs) > 0 {
 			if err := a.matrix(d); err != nil {
 				return err
 			}
