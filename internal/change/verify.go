@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/remote"
@@ -29,6 +30,7 @@ type Verification struct {
 
 	Services []*verify.Service // what new containers get on the members' bridges
 	Outside  []verify.Outside  // packets and routes that must not be
+	Speakers []Speaker         // the BGP daemons of members that answered
 }
 
 // Effort is how much a verification tries.
@@ -71,6 +73,7 @@ func (e *Engine) Verify(ctx context.Context, names []string, effort Effort) (*Ve
 	v.leaveOut(r)
 	watch := v.watch(ctx, r, there, names)
 	v.try(ctx, r, there, effort)
+	v.talk(ctx, r, time.Now())
 	if effort.Data {
 		verify.Flow(v.Legs, effort.All, effort.Bench, r.bulk(ctx))
 	}
@@ -138,6 +141,35 @@ func (v *Verification) try(ctx context.Context, r *run, there []*peer, effort Ef
 	v.leaveOut(r)
 	for i, t := range v.Legs {
 		v.Legs[i].Arrived = slices.Contains(callers[t.To], t.Leg.Echo.From)
+	}
+}
+
+// talk notes what the sessions are below what was tried: those of BGP daemons, which are asked now,
+// and of WireGuard peers, as they were before the first packet.
+func (v *Verification) talk(ctx context.Context, r *run, now time.Time) {
+	r.askBGP(ctx)
+	owners, ages := r.owners(), map[[3]string]int{}
+	for _, name := range sortedNames(r.peers) {
+		p := r.peers[name]
+		if p.err != nil {
+			continue
+		}
+		if p.bgp != nil {
+			v.Speakers = append(v.Speakers, Speaker{Server: name, Status: p.bgp})
+		}
+		for _, s := range p.plan.Sessions {
+			age := -1
+			if !s.Handshake.IsZero() {
+				age = int(max(now.Sub(s.Handshake), 0) / time.Second)
+			}
+			o := owners[s.Key]
+			ages[[3]string{o.network, name, o.server}] = age
+		}
+	}
+	for i, t := range v.Legs {
+		if age, is := ages[[3]string{t.Network, t.From, t.To}]; is {
+			v.Legs[i].Handshake = &age
+		}
 	}
 }
 

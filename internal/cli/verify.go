@@ -56,6 +56,9 @@ container would: it asks for an address by DHCP (or router advertisements), up t
 the network's resolver for a name. No lease is taken, and no address that somebody has. Of
 members whose path to the server with the network's DHCP is lost nothing is asked.
 
+BGP daemons are asked for their sessions. Of a pair of WireGuard that answers nothing it is said
+when it last had a handshake.
+
 What must not be is looked for, too: packets of an encrypted network on the device below it as
 they are, and routes into a network's subnets that are not flock's (those that routing daemons
 learned, and rules, are not seen).

@@ -17,6 +17,7 @@ type Network struct {
 	Legs     []Tried
 	Services []*Service
 	Outside  []Outside
+	Sessions Sessions
 	Drifted  map[string]bool // servers that are not as the cluster file says
 }
 
@@ -31,6 +32,8 @@ func (n *Network) State() string {
 		return n.Outside[0].State()
 	case worst == Passes && slices.ContainsFunc(n.Services, func(s *Service) bool { return !s.Well() }):
 		return Silent
+	case worst == Passes && len(n.Sessions.Down) > 0:
+		return Down
 	case len(n.Legs) == 0:
 		return Untried
 	}
@@ -79,13 +82,16 @@ func (n *Network) Says() (says []string, next string) {
 	}
 	silent, mend := SaysServices(n.Services, n.Drifted)
 	outside, back := SaysOutside(n.Outside, n.Drifted)
-	says = slices.Concat(outside, says, silent)
+	down, look := n.Sessions.Says(n.Drifted)
+	says = slices.Concat(outside, down, says, silent)
 	if more := len(says) - saysMost; more > 0 {
 		says = append(says[:saysMost:saysMost], fmt.Sprintf("and %d more; -o json lists all paths", more))
 	}
 	switch {
 	case lost && drifted:
 		next = "flock apply"
+	case look != "":
+		next = look
 	case lost, broken:
 		next = "flock status " + n.Name
 	case least >= n.leastMTU() && n.Settable:
@@ -133,7 +139,14 @@ func (n *Network) saysLost(t Tried) string {
 	case arrived:
 		return fmt.Sprintf("packets from %s to %s%s are lost, those from %s arrive%s", from, to, family(t), to, n.firewall(from, to, t.Below[0], t.Below[1]))
 	}
-	return fmt.Sprintf("no packet passes between %s and %s%s%s", from, to, family(t), n.firewall(from, to, t.Below[0], t.Below[1]))
+	text := fmt.Sprintf("no packet passes between %s and %s%s%s", from, to, family(t), n.firewall(from, to, t.Below[0], t.Below[1]))
+	if n.Drifted[from] || n.Drifted[to] {
+		return text
+	}
+	if back := n.back(t); back >= 0 {
+		return text + handshake(t, n.Legs[back])
+	}
+	return text + handshake(t)
 }
 
 // saysLossy counts the packets of both ways: which of them lost some is luck, as a request or

@@ -14,6 +14,9 @@ type Tried struct {
 	Arrived bool
 	// Below are the addresses of both below the network; invalid where they are not known.
 	Below [2]netip.Addr
+	// Handshake is how many seconds before the pair's last WireGuard handshake was, as From says;
+	// negative: there was none; nil: From is no peer of To.
+	Handshake *int
 	// Flow is what came of bulk data there and back; nil: none was sent.
 	Flow *spec.Flowed
 	// BadSums says that an end dropped segments with a wrong checksum meanwhile: 0 for From,

@@ -24,14 +24,15 @@ type VerifyDoc struct {
 type verifiedDoc struct {
 	Name    string   `json:"name"`
 	Type    string   `json:"type"`
-	State   string   `json:"state"` // passes, lost, broken, stalls, lossy, narrow: the worst of its legs; clear, astray: packets leave it; silent: those pass, on a bridge DHCP or names fail; untried
+	State   string   `json:"state"` // passes, lost, broken, stalls, lossy, narrow: the worst of its legs; clear, astray: packets leave it; silent: those pass, on a bridge DHCP or names fail; down: those pass, a BGP session is down; untried
 	Legs    []legDoc `json:"paths"`
 	Untried int      `json:"untried,omitempty"` // paths from and to absent servers
 	Bare    []string `json:"bare,omitempty"`    // members without an address in the network, not tried
 	Next    string   `json:"next,omitempty"`
 	Says    []string `json:"says,omitempty"` // what is wrong, as a sentence
 
-	Bridges []bridgeDoc `json:"bridges,omitempty"` // where containers get addresses
+	Bridges  []bridgeDoc  `json:"bridges,omitempty"`  // where containers get addresses
+	Sessions *sessionsDoc `json:"sessions,omitempty"` // of BGP, each once
 }
 
 // bridgeDoc is what a new container gets on a member's bridge.
@@ -56,8 +57,9 @@ type legDoc struct {
 	Median      float64 `json:"median_ms"`
 	P90         float64 `json:"p90_ms"`
 	P99         float64 `json:"p99_ms"`
-	MTU         int     `json:"mtu,omitempty"`    // bytes that should pass in one piece
-	Passes      int     `json:"passes,omitempty"` // bytes that do
+	MTU         int     `json:"mtu,omitempty"`               // bytes that should pass in one piece
+	Passes      int     `json:"passes,omitempty"`            // bytes that do
+	Handshake   *int    `json:"handshake_seconds,omitempty"` // since the pair's last one of WireGuard, when it began; negative: there was none
 	// Rate is of TCP data there and back, one after the other; 0: none was sent on this path.
 	Rate float64 `json:"bits_per_second,omitempty"`
 }
@@ -104,6 +106,11 @@ func VerifiedOf(v *change.Verification) []*Verified {
 		d.Legs = append(d.Legs, t)
 		d.servers = append(d.servers, t.From)
 	}
+	for name, sessions := range sessionsIn(v) {
+		if of[name] != nil {
+			of[name].Sessions = sessions
+		}
+	}
 	var out []*Verified
 	for _, d := range of {
 		slices.SortFunc(d.servers, screen.ByName)
@@ -117,13 +124,50 @@ func VerifiedOf(v *change.Verification) []*Verified {
 	return out
 }
 
+// sessionsIn are the BGP sessions of networks. One among members is counted once, and not at all if
+// one of its ends did not answer.
+func sessionsIn(v *change.Verification) map[string]verify.Sessions {
+	away := map[string]bool{}
+	for _, s := range v.Absent {
+		away[s.Name] = true
+	}
+	absent := func(server string) bool { return away[server] }
+	up, out := map[[4]string]bool{}, map[string]verify.Sessions{}
+	for _, s := range v.Speakers {
+		of := out[s.Status.Network]
+		for _, text := range downSessions(s.Status, absent) {
+			of.Down = append(of.Down, verify.End{Server: s.Server, Says: text})
+		}
+		out[s.Status.Network] = of
+		for _, n := range s.Status.Neighbors {
+			if n.Name != "" && absent(n.Name) {
+				continue
+			}
+			key := [4]string{s.Status.Network, s.Server, n.Addr.String()}
+			if n.Name != "" {
+				key = [4]string{s.Status.Network, min(s.Server, n.Name), max(s.Server, n.Name), fmt.Sprint(n.Addr.Is6())}
+			}
+			was, known := up[key]
+			up[key] = n.State == spec.BGPEstablished && (was || !known)
+		}
+	}
+	for key, is := range up {
+		of := out[key[0]]
+		if of.All++; is {
+			of.Up++
+		}
+		out[key[0]] = of
+	}
+	return out
+}
+
 // head is the network in one line.
 func (d *Verified) head() string { return fmt.Sprintf("%s (%s): %s", d.Name, d.Type, d.summary()) }
 
 // summary says how many paths are as they should be, what answers on bridges, and what leaves the
 // network.
 func (d *Verified) summary() string {
-	words := []string{d.paths(), verify.SumServices(d.Services), verify.SumOutside(d.Outside)}
+	words := []string{d.paths(), d.Sessions.Sum(), verify.SumServices(d.Services), verify.SumOutside(d.Outside)}
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ", ")
 }
 

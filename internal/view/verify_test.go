@@ -24,6 +24,44 @@ func legOf(from, to string, heard, passes int, arrived bool) verify.Tried {
 	}
 }
 
+// TestVerifyOfSessions: a session among members is counted once, one with a member that is away not
+// at all, and what its ends say of it when it is down comes first.
+func TestVerifyOfSessions(t *testing.T) {
+	c := &state.Cluster{Networks: map[string]*state.Network{"b": {Type: "bgp"}}}
+	at := netip.MustParseAddr
+	says := func(server string, list ...spec.BGPNeighborStatus) change.Speaker {
+		return change.Speaker{Server: server, Status: &spec.BGPStatus{Network: "b", Neighbors: list}}
+	}
+	is := func(name, addr, state, why string) spec.BGPNeighborStatus {
+		return spec.BGPNeighborStatus{Name: name, Addr: at(addr), State: state, Why: why}
+	}
+	leg := legOf("s1", "s2", 5, 1450, true)
+	leg.Network = "b"
+	v := &change.Verification{
+		Cluster: c, Legs: []verify.Tried{leg}, Absent: []change.Server{{Name: "s3"}},
+		Speakers: []change.Speaker{
+			says("s1", is("s2", "10.99.0.2", spec.BGPEstablished, ""), is("s3", "10.99.0.3", spec.BGPActive, "no answer"), is("", "10.99.0.9", spec.BGPIdle, "Bad Peer AS"), is("s2", "fd99::2", spec.BGPEstablished, "")),
+			says("s2", is("s1", "10.99.0.1", spec.BGPEstablished, ""), is("s3", "10.99.0.3", spec.BGPActive, "no answer"), is("s1", "fd99::1", spec.BGPActive, "no answer")),
+		},
+	}
+	d := VerifiedOf(v)[0]
+	lines, next := d.Says()
+	want := "BGP of s1: session with 10.99.0.9 is Idle: Bad Peer AS; BGP of s2: session with s1 (fd99::1) is Active: no answer"
+	if have := strings.Join(lines, "; "); have != want || next != "flock showbgp s1" || d.State() != verify.Down || !d.Bad() {
+		t.Errorf("%s, next %s, %s", have, next, d.State())
+	}
+	if have := d.summary(); !strings.HasSuffix(have, ", 1 of 3 BGP sessions are up") {
+		t.Error(have)
+	}
+	if doc := VerifyDocOf(v, []*Verified{d}).Networks[0].Sessions; doc == nil || doc.Sessions != 3 || doc.Up != 1 || len(doc.Down) != 2 {
+		t.Errorf("%+v", doc)
+	}
+	v.Drifted = []change.Server{{Name: "s1", Plan: &spec.Plan{}}}
+	if _, next := VerifiedOf(v)[0].Says(); next != "flock apply" {
+		t.Errorf("of a server that is not as the file says: %s", next)
+	}
+}
+
 // TestVerifySays: what is said of a pair names the direction and what to look at.
 func TestVerifySays(t *testing.T) {
 	v6 := legOf("s1", "s2", 0, 0, false)

@@ -24,8 +24,14 @@ func VerifyDocOf(v *change.Verification, list []*Verified) VerifyDoc {
 			e := t.Leg.Echo
 			n.Legs = append(n.Legs, legDoc{
 				t.From, t.To, e.From.String(), e.To.String(), t.State(), t.Sent, t.Heard,
-				float64(t.Min) / 1e6, float64(t.Median) / 1e6, float64(t.P90) / 1e6, float64(t.P99) / 1e6, e.MTU, t.Passes, t.Rate(),
+				float64(t.Min) / 1e6, float64(t.Median) / 1e6, float64(t.P90) / 1e6, float64(t.P99) / 1e6, e.MTU, t.Passes, t.Handshake, t.Rate(),
 			})
+		}
+		if s := d.Sessions; s.All > 0 {
+			n.Sessions = &sessionsDoc{Sessions: s.All, Up: s.Up}
+			for _, e := range s.Down {
+				n.Sessions.Down = append(n.Sessions.Down, e.Server+": "+e.Says)
+			}
 		}
 		for _, s := range d.Services {
 			b := bridgeDoc{Server: s.Server, Bridge: s.Bridge, By: s.By, DHCP: s.Err == nil && s.Leases()}
