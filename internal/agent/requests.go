@@ -81,6 +81,9 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 		s.agreed = ""
 		if len(plan.Problems) == 0 && s.lock != nil {
 			s.agreed = sum
+			if len(plan.Steps) == 0 && sum != "" {
+				k.Filters.Note() // no apply follows that would
+			}
 		}
 	}
 	reply, err := s.facts(ctx, r)
