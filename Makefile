@@ -30,6 +30,10 @@ test: BROWSER := chromium-headless-shell
 NEIGHBOURS := dbus docker.io firewalld ufw lxc podman bind9
 export FLOCK_ROOT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-root
 
+# What benchmarks compare with, in a root of its own as well. Only its Python is used.
+PEERS := pssh clustershell ansible-core ansible-mitogen
+export FLOCK_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-peers
+
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
@@ -83,6 +87,9 @@ kernel: deps ## fetch Debian's kernel for the VM lane, once
 root: deps ## prepare the root of lab servers with other people's software, once
 	@$(SUDO) internal/lab/root.sh "$(FLOCK_ROOT)" $(NEIGHBOURS) || { echo "the walks beside other software cannot run" >&2; test -z "$$FLOCK_MUST"; }
 
+peers: deps ## prepare the programs that make bench compares with, once
+	@$(SUDO) internal/lab/root.sh "$(FLOCK_PEERS)" $(PEERS)
+
 demo: deps build ## three servers, one network, containers that find each other; tears down
 	$(ASROOT) examples/demo/run.sh
 
@@ -95,7 +102,7 @@ unit: ## every test that needs no root and no lab, about half a minute on an idl
 	@FLOCK_LANE=unit FLOCK_MUST= go test -short -parallel 4 $(if $(V),-v,) $(UNIT)
 
 BENCH  := go test -run '^$$' -count=1 -timeout 60m
-bench: deps kernel build ## no-op (also through ssh's connections), create, join as ratios to a bare login; the agent beside ip -batch, networks beside the same by hand, the BGP daemon beside BIRD; 10,000 servers and shares
+bench: deps kernel peers build ## no-op and join (also through ssh's connections, beside pssh, clush and ansible), create as ratios to a bare login; the agent beside ip -batch, networks beside the same by hand, the BGP daemon beside BIRD; 10,000 servers and shares
 	@$(ASROOT) $(BENCH) -bench . -benchtime 1x ./cmd/flock | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench '1000|NothingToDo' -benchtime 10x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
 	@$(ASROOT) $(BENCH) -bench Beside -benchtime 21x ./internal/agent | grep -E '^(Benchmark|---|FAIL| )'
@@ -130,4 +137,4 @@ release: ## dist/: flock for several workstations, agents for linux/amd64 and li
 clean: ## remove what was built
 	rm -rf bin dist $(PACKED)
 
-.PHONY: help agents build install deps kernel root demo test unit bench golden fuzz lint release clean
+.PHONY: help agents build install deps kernel root peers demo test unit bench golden fuzz lint release clean

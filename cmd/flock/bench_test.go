@@ -107,7 +107,8 @@ func loginTrue(addr string, config *ssh.ClientConfig) error {
 	return s.Run("true")
 }
 
-// bench is a lab of light servers with flock and the floor on its laptop.
+// bench is a lab of light servers with flock and the floor on its laptop, which sees the
+// directories share, too.
 type bench struct {
 	b     *testing.B
 	l     *lab.Lab
@@ -119,7 +120,7 @@ type bench struct {
 	ssh   string          // the ssh config; "": the lab's
 }
 
-func newBench(b *testing.B, n int) *bench {
+func newBench(b *testing.B, n int, share ...string) *bench {
 	b.Helper()
 	lab.Need(b, "ip", "nsenter", "sshd", "dnsmasq")
 	dir := build(b)
@@ -127,7 +128,7 @@ func newBench(b *testing.B, n int) *bench {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l, err := lab.Up(b.Context(), lab.Options{N: n, Init: lab.None, Dir: filepath.Join(dir, "lab"), Share: []string{dir, filepath.Dir(self)}, Bound: true})
+	l, err := lab.Up(b.Context(), lab.Options{N: n, Init: lab.None, Dir: filepath.Join(dir, "lab"), Share: append(share, dir, filepath.Dir(self)), Bound: true})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -292,22 +293,37 @@ func BenchmarkCreate(b *testing.B) {
 // BenchmarkJoin is one more server: the last joins the n-1 others.
 func BenchmarkJoin(b *testing.B) {
 	for _, n := range benchSizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { newBench(b, n).joins(func() {}) })
+	}
+}
+
+// BenchmarkJoinControl is the same where ssh has a connection to every server, the one that
+// joins too.
+func BenchmarkJoinControl(b *testing.B) {
+	for _, n := range benchSizes[1:] {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w := newBench(b, n)
-			w.addServers()
-			w.run("createnetwork", "vx1", "vxlan")
-			w.run(append([]string{"addnetwork", "vx1"}, w.members(1, n-1)...)...)
-			last := fmt.Sprintf("s%d", n)
-			join := func() time.Duration {
-				socks := w.listen()
-				began := time.Now()
-				w.run("addnetwork", "vx1", last)
-				w.pairsWith(socks, n-1)
-				return time.Since(began)
-			}
-			w.byTurns(5, join, func() { w.run("delnetwork", "vx1", last, "--yes") })
+			w.joins(w.masters)
 		})
 	}
+}
+
+// joins measures how the last server joins a network of all others. Ready is called before.
+func (w *bench) joins(ready func()) {
+	w.b.Helper()
+	w.addServers()
+	w.run("createnetwork", "vx1", "vxlan")
+	w.run(append([]string{"addnetwork", "vx1"}, w.members(1, w.n-1)...)...)
+	ready()
+	last := fmt.Sprintf("s%d", w.n)
+	join := func() time.Duration {
+		socks := w.listen()
+		began := time.Now()
+		w.run("addnetwork", "vx1", last)
+		w.pairsWith(socks, w.n-1)
+		return time.Since(began)
+	}
+	w.byTurns(5, join, func() { w.run("delnetwork", "vx1", last, "--yes") })
 }
 
 // BenchmarkFirstContact uploads the agent to servers that never saw one.
