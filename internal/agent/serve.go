@@ -272,7 +272,7 @@ func (s *session) handle(ctx, present context.Context, r spec.Request) (reply *s
 		return reply, err
 	}
 	if r.Op == spec.OpStatus {
-		return s.plan(ctx, r, (*Kernel).Status)
+		return s.status(ctx, r)
 	}
 	if r.Op == spec.OpPlan && s.lock == nil {
 		if err := s.learnNew(ctx, r.Want); err != nil {

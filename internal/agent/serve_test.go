@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -450,6 +451,27 @@ func TestSettle(t *testing.T) {
 	c.hangUp()
 	if fdb := m.sh("bridge fdb show dev vxl0-vx; ls /var/lib/flock/test; cat /var/lib/flock/test/spec.json"); strings.Count(fdb, "10.99.0.3") != 2 || strings.Contains(fdb, host.PendingFile) {
 		t.Errorf("what stands and what is kept:\n%s", fdb)
+	}
+}
+
+// A status has the probes done where nothing differs, and nowhere else.
+func TestStatusProbes(t *testing.T) {
+	m := newMachine(t)
+	c := m.call()
+	want := testHost(1450)
+	c.must(spec.Request{Op: spec.OpApply, Want: want})
+	c.must(spec.Request{Op: spec.OpConfirm})
+	own := want.Addrs[0].Prefix.Addr()
+	near, far := spec.Probe{Link: "vxl0", From: own, To: own}, spec.Probe{Link: "vxl9", From: own, To: own}
+	probes := []spec.Probe{near, far}
+	if r := c.must(spec.Request{Op: spec.OpStatus, Want: want, Probes: probes}); len(r.Plan.Steps) > 0 || !r.Probed || !slices.Equal(r.Unheard, []spec.Probe{far}) {
+		t.Errorf("nothing differs: %+v, steps %v", r, r.Plan.Steps)
+	}
+	if r := c.must(spec.Request{Op: spec.OpStatus, Want: testHost(1400), Probes: probes}); len(r.Plan.Steps) == 0 || r.Probed || r.Unheard != nil {
+		t.Errorf("something differs: %+v", r)
+	}
+	if r := c.must(spec.Request{Op: spec.OpStatus, Want: want}); r.Probed {
+		t.Error("nothing was to be probed")
 	}
 }
 

@@ -94,6 +94,19 @@ func (s *session) probe(ctx context.Context, r spec.Request) (*spec.Reply, error
 	return &spec.Reply{Unheard: unheard}, err
 }
 
+// status looks, and probes where nothing differs: that saves a round trip. What cannot be probed
+// is asked for by itself, and says why.
+func (s *session) status(ctx context.Context, r spec.Request) (*spec.Reply, error) {
+	reply, err := s.plan(ctx, r, (*Kernel).Status)
+	if err != nil || len(r.Probes) == 0 || len(reply.Plan.Steps) > 0 {
+		return reply, err
+	}
+	if probed, err := s.probe(ctx, r); err == nil {
+		reply.Unheard, reply.Probed = probed.Unheard, true
+	}
+	return reply, nil
+}
+
 // measure sends the echoes that r asks for.
 func measure(ctx context.Context, r spec.Request) (*spec.Reply, error) {
 	echoes, callers, err := probe.Measure(ctx, r.Echoes, r.Times)

@@ -31,6 +31,9 @@ func Check(server string, req *spec.Request, reply *spec.Reply) error {
 	if part := strayPart(req.Op, reply); part != "" {
 		return unbelieved(server, req.Op, "it has "+part+", which nobody asked for")
 	}
+	if slices.ContainsFunc(reply.Unheard, func(q spec.Probe) bool { return !slices.Contains(req.Probes, q) }) {
+		return unbelieved(server, req.Op, "it names paths that it was not asked to probe")
+	}
 	switch req.Op {
 	case spec.OpPlan, spec.OpStatus:
 		return planned(server, req, reply)
@@ -47,12 +50,6 @@ func Check(server string, req *spec.Request, reply *spec.Reply) error {
 	case spec.OpBGP:
 		if strayPeers(req.BGP, reply.BGP) {
 			return unbelieved(server, req.Op, "it is about neighbors that nobody asked for")
-		}
-	case spec.OpProbe:
-		for _, q := range reply.Unheard {
-			if !slices.Contains(req.Probes, q) {
-				return unbelieved(server, req.Op, "it names paths that it was not asked to probe")
-			}
 		}
 	case spec.OpBulk:
 		if req.Bulk == nil || reply.Bulk == nil || !flowed(req.Bulk, reply.Bulk) {
@@ -116,7 +113,7 @@ func strayPart(op string, reply *spec.Reply) string {
 		{"a report", reply.Report != nil, op == spec.OpApply || op == spec.OpConfirm || op == spec.OpPurge},
 		{"keys", len(reply.Keys) > 0, plans || op == spec.OpKeys},
 		{"silent peers", len(reply.Silent) > 0, op == spec.OpHandshake},
-		{"paths", len(reply.Unheard) > 0, op == spec.OpProbe},
+		{"paths", len(reply.Unheard) > 0 || reply.Probed, op == spec.OpProbe || op == spec.OpStatus},
 		{"echoes", len(reply.Echoes)+len(reply.Callers) > 0, op == spec.OpMeasure},
 		{"bulk data", reply.Bulk != nil, op == spec.OpBulk},
 		{"packets", reply.Underlay != nil, op == spec.OpUnderlay},

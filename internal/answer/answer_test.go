@@ -18,7 +18,7 @@ var (
 	peer  = spec.Peer{Key: strings.Repeat("A", 43) + "=", Endpoint: "192.0.2.2:51820"}
 	asked = map[string]*spec.Request{
 		spec.OpPlan: {Keys: []string{"wg0"}}, spec.OpApply: {Settle: true}, spec.OpKeys: {Keys: []string{"wg0"}},
-		spec.OpHandshake: {Peers: []spec.Peer{peer}}, spec.OpProbe: {Probes: []spec.Probe{probe}}, spec.OpMeasure: {Echoes: []spec.Echo{echo}},
+		spec.OpHandshake: {Peers: []spec.Peer{peer}}, spec.OpProbe: {Probes: []spec.Probe{probe}}, spec.OpStatus: {Probes: []spec.Probe{probe}}, spec.OpMeasure: {Echoes: []spec.Echo{echo}},
 		spec.OpBulk: {Bulk: &spec.BulkRequest{At: []netip.Addr{echo.To}, Flows: []spec.Bulk{bulk}}},
 	}
 )
@@ -38,7 +38,7 @@ func believed() map[string]*spec.Reply {
 	return map[string]*spec.Reply{
 		spec.OpFacts:     {Facts: facts},
 		spec.OpPlan:      {Facts: facts, Plan: plan, Keys: map[string]string{"wg0": peer.Key}},
-		spec.OpStatus:    {Plan: &spec.Plan{Problems: []spec.Problem{{What: "no"}}}},
+		spec.OpStatus:    {Plan: &spec.Plan{Problems: []spec.Problem{{What: "no"}}}, Unheard: []spec.Probe{probe}, Probed: true},
 		spec.OpApply:     {Report: &spec.Report{Steps: []spec.Step{step}, Confirmed: true, Left: 1, Remains: []string{"link vx1"}}},
 		spec.OpConfirm:   {Report: &spec.Report{}},
 		spec.OpPurge:     {Report: &spec.Report{Looked: true, Steps: []spec.Step{step}}},
@@ -99,6 +99,7 @@ func TestWhatCannotBeIsNotBelieved(t *testing.T) {
 		"a key too many":          {spec.OpKeys, func(r *spec.Reply) { r.Keys["wg1"] = peer.Key }},
 		"a peer of others":        {spec.OpHandshake, func(r *spec.Reply) { r.Silent[0].Endpoint = "192.0.2.3:1" }},
 		"a path of others":        {spec.OpProbe, func(r *spec.Reply) { r.Unheard[0].Link = "vx2" }},
+		"another path of others":  {spec.OpStatus, func(r *spec.Reply) { r.Unheard[0].Link = "vx2" }},
 		"more heard than sent":    {spec.OpMeasure, func(r *spec.Reply) { r.Echoes[0].Heard = 4 }},
 		"an echo too few":         {spec.OpMeasure, func(r *spec.Reply) { r.Echoes = nil }},
 		"percentiles in disorder": {spec.OpMeasure, func(r *spec.Reply) { r.Echoes[0].P90, r.Echoes[0].P99 = 5, 4 }},

@@ -1,6 +1,7 @@
 package change
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -102,12 +103,18 @@ func (r *run) plan(ctx context.Context, op string) error {
 // ask sends op to all of todo at once and returns each one's facts.
 func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 	r.meet(ctx, todo)
+	probes := map[string][]spec.Probe{}
+	if op == spec.OpStatus {
+		for _, path := range r.paths() {
+			probes[path.From] = append(probes[path.From], path.Probe)
+		}
+	}
 	results := remote.Each(ctx, todo, r.e.parallel(), func(ctx context.Context, p *peer) (*spec.Facts, error) {
 		if p.err != nil {
 			return nil, p.err
 		}
 		req := &spec.Request{
-			Op: op, Look: r.looking, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want), Former: r.formerDevices(p.name),
+			Op: op, Look: r.looking, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want), Former: r.formerDevices(p.name), Probes: probes[p.name],
 		}
 		if r.req.DryRun {
 			req.Keys = slices.Sorted(maps.Values(network.KeyDevices(r.c, p.name)))
@@ -120,7 +127,10 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 		if err != nil {
 			return nil, err
 		}
-		p.plan, p.keys = reply.Plan, reply.Keys
+		p.plan, p.keys, p.probed, p.unheard = reply.Plan, reply.Keys, nil, reply.Unheard
+		if reply.Probed {
+			p.probed = req.Probes
+		}
 		r.e.event(Event{Server: p.name, Line: LinePlanned})
 		return reply.Facts, nil
 	})
@@ -147,9 +157,4 @@ func (r *run) deal(asked []*peer) {
 }
 
 // parallel is how many servers are contacted at once.
-func (e *Engine) parallel() int {
-	if e.Parallel > 0 {
-		return e.Parallel
-	}
-	return 64
-}
+func (e *Engine) parallel() int { return cmp.Or(max(e.Parallel, 0), 64) }

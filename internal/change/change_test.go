@@ -147,7 +147,11 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 				keys[device] = a.s.key
 			}
 		}
-		return &spec.Reply{Plan: a.plan(r.Want), Facts: a.facts(), Keys: keys}, nil
+		reply := &spec.Reply{Plan: a.plan(r.Want), Facts: a.facts(), Keys: keys}
+		if len(r.Probes) > 0 && len(reply.Plan.Steps) == 0 && a.name != a.f.fails { // as agents do
+			reply.Unheard, reply.Probed = a.f.probe(a.name, r).Unheard, true
+		}
+		return reply, nil
 	case spec.OpApply:
 		if a.s.broken != "" {
 			return &spec.Reply{Report: &spec.Report{Undone: true, Error: &spec.Problem{What: a.s.broken}}}, nil

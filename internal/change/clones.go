@@ -9,8 +9,10 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
 )
 
 // Servers that were made from one disk image share what must be unique: a WireGuard key,
@@ -126,4 +128,30 @@ func (r *run) cloned() []ground.Note {
 		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Text, b.Text))
 	})
 	return out
+}
+
+// refuseDuplicates refuses two names for one machine: each server would remove what the
+// other asks for.
+func (r *run) refuseDuplicates() {
+	known := map[state.Identity][]string{}
+	for _, name := range r.c.ServerNames() {
+		for _, id := range r.c.Servers[name].Facts.Identities() {
+			known[id] = append(known[id], name)
+		}
+	}
+	for name, p := range r.peers {
+		if p.err != nil || r.c.Servers[name] == nil {
+			continue
+		}
+		for _, id := range r.c.Servers[name].Facts.Identities() {
+			at := slices.IndexFunc(known[id], func(other string) bool { return other != name })
+			if at < 0 {
+				continue
+			}
+			other := known[id][at]
+			p.refused = append(p.refused, hint.Errorf("server "+name, "use "+other+", or flock delserver "+other+", then the same again",
+				"%s is the same machine as server %s (%s)", name, other, id.Addr))
+			break
+		}
+	}
 }

@@ -32,6 +32,8 @@ type peer struct {
 	report   *spec.Report
 	refused  []error
 	bgp      *spec.BGPStatus
+	probed   []spec.Probe // with the status, once
+	unheard  []spec.Probe // of these
 	err      error
 
 	planned, did []spec.Step // in earlier steps of this change

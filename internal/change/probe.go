@@ -82,6 +82,10 @@ func (r *run) unanswered(ctx context.Context, paths []network.Path) (silent, una
 		for _, path := range of[p] {
 			probes = append(probes, path.Probe)
 		}
+		tried := p.probed
+		if p.probed = nil; tried != nil && !slices.ContainsFunc(probes, func(q spec.Probe) bool { return !slices.Contains(tried, q) }) {
+			return p.unheard, nil
+		}
 		reply, err := p.do(ctx, r.e, &spec.Request{Op: spec.OpProbe, Want: p.want, Holder: r.e.Holder, Probes: probes})
 		if err != nil {
 			return nil, err
@@ -101,22 +105,24 @@ func (r *run) unanswered(ctx context.Context, paths []network.Path) (silent, una
 	return silent, unasked
 }
 
+// paths are those of the networks that are looked at.
+func (r *run) paths() []network.Path {
+	var out []network.Path
+	for _, name := range r.c.NetworkNames() {
+		if len(r.req.Networks) == 0 || slices.Contains(r.req.Networks, name) {
+			out = append(out, network.Paths(r.c, r.compiled, name)...)
+		}
+	}
+	return out
+}
+
 // probeAll probes the paths between the members that were looked at, if both ends are as
 // they should be.
 func (r *run) probeAll(ctx context.Context) {
-	var paths []network.Path
-	for _, name := range r.c.NetworkNames() {
-		if len(r.req.Networks) > 0 && !slices.Contains(r.req.Networks, name) {
-			continue
-		}
-		for _, path := range network.Paths(r.c, r.compiled, name) {
-			from, to := r.peers[path.From], r.peers[path.To]
-			if from.answered() && to.answered() && !touches(from.plan.Steps, path) && !touches(to.plan.Steps, path) {
-				paths = append(paths, path)
-			}
-		}
-	}
-	r.probePaths(ctx, paths)
+	r.probePaths(ctx, slices.DeleteFunc(r.paths(), func(path network.Path) bool {
+		from, to := r.peers[path.From], r.peers[path.To]
+		return !from.answered() || !to.answered() || touches(from.plan.Steps, path) || touches(to.plan.Steps, path)
+	}))
 }
 
 // judge notes what was found between some members of a network.

@@ -80,6 +80,30 @@ func TestDeadWaysAreSaidEachTime(t *testing.T) {
 	}
 }
 
+// TestStatusProbesAtOnce: who finds nothing to do probes before it answers, and is not asked
+// again; who differs is asked for the paths that do.
+func TestStatusProbesAtOnce(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "vx1", network.VXLAN, option.Options{}) }})
+	carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Join(c, "vx1", []string{"s1", "s2", "s3"}) }, Networks: []string{"vx1"}})
+	look := func() (asked, tried string) {
+		t.Helper()
+		f.log, f.tried = nil, nil
+		if out, err := e.Status(t.Context(), nil, nil); err != nil || len(out.Silent)+len(out.Deaf) > 0 {
+			t.Errorf("have %v, %v", out, err)
+		}
+		return strings.Join(slices.Sorted(slices.Values(f.log)), ", "), f.takeTried()
+	}
+	const all = "s1 10.0.4.253, s2 10.0.4.252, s3 10.0.4.254"
+	if asked, tried := look(); asked != "s1 status, s2 status, s3 status" || tried != all {
+		t.Errorf("asked %s, tried %s", asked, tried)
+	}
+	f.fails = "s2" // it says nothing of its path with its status
+	if asked, tried := look(); asked != "s1 status, s2 probe, s2 status, s3 status" || tried != "s1 10.0.4.253, s3 10.0.4.254" {
+		t.Errorf("asked %s, tried %s", asked, tried)
+	}
+}
+
 // TestWhatWasNotProbedIsNoNews: a server that cannot probe leaves its paths out of the verdict;
 // where all fail, the one of before stays.
 func TestWhatWasNotProbedIsNoNews(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/passage"
@@ -131,4 +132,16 @@ func (r *run) record() error {
 		return fmt.Errorf("note what the servers confirmed: %w", err)
 	}
 	return nil
+}
+
+// underway is how long a packet may be on its way on a path that nobody uses any more: on
+// busy servers it waits in the queues of tunnel devices, and for the processes behind
+// devices in userspace. A device that goes takes its queues along.
+const underway = 300 * time.Millisecond
+
+// arrive lets packets arrive that were sent before all servers turned away from a path.
+func arrive(ctx context.Context) {
+	over, end := context.WithTimeout(ctx, underway)
+	defer end()
+	<-over.Done()
 }

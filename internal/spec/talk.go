@@ -52,7 +52,7 @@ type Request struct {
 	Peers  []Peer            `json:",omitempty"` // speak: of Want's, with an endpoint
 	BGP    *BGPRequest       `json:",omitempty"` // bgp: what else is asked of the daemon than its status; nil: nothing
 
-	Probes []Probe `json:",omitempty"` // probe
+	Probes []Probe `json:",omitempty"` // probe; status: sent where nothing differs
 	Echoes []Echo  `json:",omitempty"` // measure
 	Times  int     `json:",omitempty"` // measure: requests on each way, at most EchoMost; 0: a few
 
@@ -102,8 +102,10 @@ type Reply struct {
 	// at the end of the session.
 	Keys   map[string]string `json:",omitempty"`
 	Silent []Peer            `json:",omitempty"` // speak: those of Peers without a handshake
-	// Unheard are those of Probes that nobody answered.
+	// Unheard are those of Probes that nobody answered. Probed says of a status that they
+	// were sent.
 	Unheard []Probe  `json:",omitempty"`
+	Probed  bool     `json:",omitempty"`
 	Echoes  []Echoed `json:",omitempty"` // measure: of each of them, in their order
 	// Callers are addresses whose own requests came in meanwhile, sorted, each once.
 	Callers  []netip.Addr   `json:",omitempty"` // measure
