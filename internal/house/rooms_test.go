@@ -201,13 +201,18 @@ var rooms = map[string]room{
 		banned: []string{"net", "os", "os/exec"},
 	},
 	"internal/remote": {
-		ours:   []string{"internal/hint", "internal/plainfile", "internal/remote/dial", "internal/spec", "internal/sshconfig", "internal/target", "internal/wire"},
+		ours:   []string{"internal/hint", "internal/plainfile", "internal/remote/dial", "internal/remote/hostkeys", "internal/spec", "internal/sshconfig", "internal/target", "internal/wire"},
 		theirs: []string{compress, xCrypto, xSync, xSys, xTerm},
 		never:  "SSH carries what it is given: it knows no networks and no cluster file",
 	},
 	"internal/remote/dial": {
 		theirs: []string{xSys},
 		never:  "it opens ways to ports: no SSH, and no choice among ways",
+	},
+	"internal/remote/hostkeys": {
+		ours:   []string{"internal/plainfile", "internal/sshconfig"},
+		theirs: []string{xCrypto},
+		never:  "files say which keys are known: whom to ask about others, remote decides",
 	},
 	"internal/sshconfig": {
 		ours:  []string{"internal/hint", "internal/plainfile", "internal/target"},

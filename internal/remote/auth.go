@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 )
@@ -175,7 +176,7 @@ func (l *login) identity(k *keyFile, held []ssh.Signer) (s ssh.Signer, ask bool,
 		pub = signer.PublicKey()
 	}
 	for _, h := range held {
-		if sameKey(h.PublicKey(), pub) {
+		if hostkeys.Same(h.PublicKey(), pub) {
 			return h, false, nil
 		}
 	}
@@ -214,7 +215,7 @@ func (l *login) certified(all []ssh.Signer) []ssh.Signer {
 func unique(list []ssh.Signer) []ssh.Signer {
 	var out []ssh.Signer
 	for _, s := range list {
-		if !slices.ContainsFunc(out, func(o ssh.Signer) bool { return sameKey(o.PublicKey(), s.PublicKey()) }) {
+		if !slices.ContainsFunc(out, func(o ssh.Signer) bool { return hostkeys.Same(o.PublicKey(), s.PublicKey()) }) {
 			out = append(out, s)
 		}
 	}

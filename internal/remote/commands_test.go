@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 )
 
 // TestNamesReachNoShell: a name that OpenSSH would not put into a command is put into none
@@ -49,10 +51,10 @@ func TestKeyFilesThatNeverEnd(t *testing.T) {
 	if k := d.keyFile("/dev/zero"); k.err == nil || !strings.Contains(k.err.Error(), "not a plain file") {
 		t.Errorf("a device for a key: %v", k.err)
 	}
-	if _, err := readKnown([]string{"/dev/zero"}); !errors.Is(err, ErrConfig) {
+	if _, err := hostkeys.Read([]string{"/dev/zero"}); !errors.Is(err, ErrConfig) {
 		t.Errorf("a device for known hosts: %v", err)
 	}
-	if _, err := readKnown([]string{os.DevNull}); err != nil {
+	if _, err := hostkeys.Read([]string{os.DevNull}); err != nil {
 		t.Errorf("no known hosts: %v", err)
 	}
 	if err := appendLine(os.DevNull, "x"); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/remote/dial"
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -55,7 +56,7 @@ func refused(t *testing.T, l *laptop, target Target, want error, words ...string
 }
 
 func onlyKey(want ssh.PublicKey) func(string, ssh.PublicKey) bool {
-	return func(_ string, key ssh.PublicKey) bool { return sameKey(key, want) }
+	return func(_ string, key ssh.PublicKey) bool { return hostkeys.Same(key, want) }
 }
 
 func TestLoginByKeyFile(t *testing.T) {
@@ -292,7 +293,7 @@ func TestUserCertificate(t *testing.T) {
 	}
 	s.accept = func(_ string, key ssh.PublicKey) bool {
 		c, ok := key.(*ssh.Certificate)
-		return ok && sameKey(c.SignatureKey, ca.PublicKey())
+		return ok && hostkeys.Same(c.SignatureKey, ca.PublicKey())
 	}
 	mustDial(t, l, s.target())
 }

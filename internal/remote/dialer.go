@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"github.com/flocknet/flock/internal/sshconfig"
 )
 
@@ -54,7 +55,7 @@ type Dialer struct {
 
 	mu         sync.Mutex // guards below
 	config     *sshconfig.Config
-	knownFiles map[string]knownKeys
+	knownFiles map[string]hostkeys.Known
 	keys       map[string]*keyFile
 	sshAgents  map[string]*sshAgent
 	shared     map[string]*sharedLink

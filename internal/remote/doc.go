@@ -10,6 +10,7 @@ package remote
 import (
 	"errors"
 
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"github.com/flocknet/flock/internal/sshconfig"
 )
 
@@ -21,10 +22,10 @@ var (
 	ErrUnreachable = errors.New("unreachable")
 	// ErrHostKeyUnknown means that no known_hosts file has a key of the server, and
 	// nobody accepted the one that it showed.
-	ErrHostKeyUnknown = errors.New("host key is not known")
+	ErrHostKeyUnknown = hostkeys.ErrUnknown
 	// ErrHostKeyChanged means that the server showed another key than the known
 	// one, or a revoked one. It is never overridden.
-	ErrHostKeyChanged = errors.New("host key has changed")
+	ErrHostKeyChanged = hostkeys.ErrChanged
 	// ErrAuth means that the server accepts none of our keys.
 	ErrAuth = errors.New("login refused")
 	// ErrSudo means that a login other than root may not use sudo without password.

@@ -11,24 +11,25 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/plainfile"
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // known returns what r's known_hosts files say, read once.
-func (d *Dialer) known(r *route) (knownKeys, error) {
+func (d *Dialer) known(r *route) (hostkeys.Known, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	files := strings.Join(r.Known, "\x00")
 	if k, ok := d.knownFiles[files]; ok {
 		return k, nil
 	}
-	k, err := readKnown(r.Known)
+	k, err := hostkeys.Read(r.Known)
 	if err != nil {
 		return nil, err
 	}
 	if d.knownFiles == nil {
-		d.knownFiles = map[string]knownKeys{}
+		d.knownFiles = map[string]hostkeys.Known{}
 	}
 	d.knownFiles[files] = k
 	return k, nil
@@ -42,20 +43,20 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 		return err
 	}
 	if err = r.checkRevoked(key); err == nil {
-		err = known.check(r.KeyName, key)
+		err = known.Check(r.KeyName, key)
 	}
-	if errors.Is(err, ErrHostKeyUnknown) && r.formerly != "" && known.check(r.formerly, key) == nil {
+	if errors.Is(err, ErrHostKeyUnknown) && r.formerly != "" && known.Check(r.formerly, key) == nil {
 		d.say(r.target, "its key is the one that is known of %s", r.formerly)
-		return d.learn(r, bareKey(key))
+		return d.learn(r, hostkeys.Bare(key))
 	}
 	if errors.Is(err, ErrHostKeyUnknown) {
-		err = d.meet(r, p, bareKey(key), err)
+		err = d.meet(r, p, hostkeys.Bare(key), err)
 	}
-	var changed *changedError
+	var changed *hostkeys.ChangedError
 	switch {
 	case errors.As(err, &changed):
 		return hint.With(err, r.target.where(), "find out why; if the server was made anew: "+
-			hint.Shell("ssh-keygen", "-R", knownhosts.Normalize(r.KeyName), "-f", changed.line.file))
+			hint.Shell("ssh-keygen", "-R", knownhosts.Normalize(r.KeyName), "-f", changed.File()))
 	case errors.Is(err, ErrHostKeyChanged):
 		return hint.With(err, r.target.where(), "do not use this server before its key is replaced")
 	case errors.Is(err, ErrHostKeyUnknown):
@@ -75,7 +76,7 @@ func (d *Dialer) meet(r *route, p *patience, key ssh.PublicKey, unknown error) e
 		return err
 	}
 	// Another dial may have learned it while this one waited.
-	if err := known.check(r.KeyName, key); !errors.Is(err, ErrHostKeyUnknown) {
+	if err := known.Check(r.KeyName, key); !errors.Is(err, ErrHostKeyUnknown) {
 		return err
 	}
 	mark := ssh.FingerprintSHA256(key)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"github.com/flocknet/flock/internal/sshconfig"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -92,7 +93,7 @@ func TestKeysOfSecurityKeys(t *testing.T) {
 	pub := newKey(t).PublicKey()
 	writeText(t, path+".pub", string(ssh.MarshalAuthorizedKey(pub)))
 	k = &keyFile{path: path}
-	if k.read(); k.err != nil || !k.public || !sameKey(k.pub, pub) {
+	if k.read(); k.err != nil || !k.public || !hostkeys.Same(k.pub, pub) {
 		t.Errorf("with one: %v, %v", k.pub, k.err)
 	}
 	// The agent holds the other half, and says so by signing.
@@ -101,7 +102,7 @@ func TestKeysOfSecurityKeys(t *testing.T) {
 	k = &keyFile{path: path}
 	k.read()
 	in := &login{d: &Dialer{}, r: &route{Route: &sshconfig.Route{Named: true}}}
-	if s, ask, err := in.identity(k, []ssh.Signer{signer}); err != nil || ask || !sameKey(s.PublicKey(), signer.PublicKey()) {
+	if s, ask, err := in.identity(k, []ssh.Signer{signer}); err != nil || ask || !hostkeys.Same(s.PublicKey(), signer.PublicKey()) {
 		t.Errorf("by the agent: %v, %v, %v", s, ask, err)
 	}
 	if _, _, err := in.identity(k, nil); !errors.Is(err, ErrAuth) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -120,7 +121,7 @@ func TestCertificateThatWorkedLast(t *testing.T) {
 	}
 	s.accept = func(_ string, key ssh.PublicKey) bool {
 		offered++
-		return sameKey(key, cert)
+		return hostkeys.Same(key, cert)
 	}
 	s.start(t)
 	if err := appendLine(l.known, s.line(0)); err != nil {

@@ -125,7 +125,7 @@ func (l *link) clientConfig(auth *login, hostKeyErr *error) (*ssh.ClientConfig, 
 		// x/crypto's other exchanges follow, for servers without curve25519.
 		Config:            ssh.Config{KeyExchanges: keyExchanges()},
 		User:              l.route.User,
-		HostKeyAlgorithms: known.algorithms(known.namedAs(l.route)),
+		HostKeyAlgorithms: known.Algorithms(known.Place(l.route.KeyName, l.route.formerly)),
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			l.shown = key
 			*hostKeyErr = l.d.checkHostKey(l.route, auth.p, key)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/plainfile"
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -39,7 +40,7 @@ func (r *route) checkRevoked(key ssh.PublicKey) error {
 			continue // empty, or a comment
 		}
 		cert, certified := key.(*ssh.Certificate)
-		if sameKey(listed, bareKey(key)) || certified && sameKey(listed, cert.SignatureKey) {
+		if hostkeys.Same(listed, hostkeys.Bare(key)) || certified && hostkeys.Same(listed, cert.SignatureKey) {
 			return fmt.Errorf("%w: it is revoked in %s", ErrHostKeyChanged, r.Revoked)
 		}
 	}

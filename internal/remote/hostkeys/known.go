@@ -1,4 +1,4 @@
-package remote
+package hostkeys
 
 import (
 	"bytes"
@@ -18,8 +18,16 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// knownLine is one key of a known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
-type knownLine struct {
+// Errors of Check.
+var (
+	// ErrUnknown means that no known_hosts file has a key of the server.
+	ErrUnknown = errors.New("host key is not known")
+	// ErrChanged means that the server showed another key than the known one, or a revoked one.
+	ErrChanged = errors.New("host key has changed")
+)
+
+// line is one key of a known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+type line struct {
 	file   string
 	line   int
 	marker string // "", markCA or markRevoked
@@ -32,31 +40,31 @@ const (
 	markRevoked = "revoked"
 )
 
-func (l *knownLine) place() string { return fmt.Sprintf("%s:%d", l.file, l.line) }
+func (l *line) place() string { return fmt.Sprintf("%s:%d", l.file, l.line) }
 
-// knownKeys is what a set of known_hosts files says. The package knownhosts has two
+// Known is what a set of known_hosts files says. The package knownhosts has two
 // faults here: one line that it cannot parse fails the whole file, where ssh skips the
 // line; and it lists the authorities of a host among its keys, so that a new host below
 // an authority seems changed.
-type knownKeys []knownLine
+type Known []line
 
-// readKnown reads files as far as they exist.
-func readKnown(files []string) (knownKeys, error) {
-	var known knownKeys
+// Read reads files as far as they exist. Errors wrap sshconfig.Err.
+func Read(files []string) (Known, error) {
+	var known Known
 	for _, file := range files {
 		data, err := plainfile.Read(file, plainfile.MostKnown)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: read: %w", ErrConfig, err)
+			return nil, fmt.Errorf("%w: read: %w", sshconfig.Err, err)
 		}
 		for i, text := range bytes.Split(data, []byte("\n")) {
 			marker, hosts, key, _, _, err := ssh.ParseKnownHosts(text)
 			if err != nil {
 				continue // as ssh does: empty, a comment, or an unknown type of key
 			}
-			known = append(known, knownLine{file, i + 1, marker, hosts, key})
+			known = append(known, line{file, i + 1, marker, hosts, key})
 		}
 	}
 	return known, nil
@@ -65,7 +73,7 @@ func readKnown(files []string) (knownKeys, error) {
 // of returns the lines about addr (host:port). As in ssh, a key without a port counts
 // for other ports, too, as long as there is none for that port; exact is then false, and
 // another key there proves nothing.
-func (k knownKeys) of(addr string) (lines knownKeys, exact bool) {
+func (k Known) of(addr string) (lines Known, exact bool) {
 	lines = k.named(knownhosts.Normalize(addr))
 	if len(lines) > 0 {
 		return lines, true
@@ -77,17 +85,17 @@ func (k knownKeys) of(addr string) (lines knownKeys, exact bool) {
 	return k.named(host), false
 }
 
-// namedAs is the place whose keys r's server is asked for: the former one where nothing is
-// known of the new one.
-func (k knownKeys) namedAs(r *route) string {
-	if lines, _ := k.of(r.KeyName); len(lines) == 0 && r.formerly != "" {
-		return r.formerly
+// Place is the one of two addresses (host:port) whose keys a server is asked for: the former
+// one, unless that is "", where nothing is known of its own.
+func (k Known) Place(own, former string) string {
+	if lines, _ := k.of(own); len(lines) == 0 && former != "" {
+		return former
 	}
-	return r.KeyName
+	return own
 }
 
-func (k knownKeys) named(name string) knownKeys {
-	var out knownKeys
+func (k Known) named(name string) Known {
+	var out Known
 	for _, l := range k {
 		if l.marker != markRevoked && matchHosts(l.hosts, strings.ToLower(name)) {
 			out = append(out, l)
@@ -96,14 +104,14 @@ func (k knownKeys) named(name string) knownKeys {
 	return out
 }
 
-// check is nil where key is known for addr, and wraps ErrHostKeyChanged or
-// ErrHostKeyUnknown otherwise.
-func (k knownKeys) check(addr string, key ssh.PublicKey) error {
-	bare := bareKey(key)
+// Check is nil where key is known for addr, and wraps ErrChanged or
+// ErrUnknown otherwise.
+func (k Known) Check(addr string, key ssh.PublicKey) error {
+	bare := Bare(key)
 	cert, certified := key.(*ssh.Certificate)
 	for _, l := range k {
-		if l.marker == markRevoked && (sameKey(l.key, bare) || certified && sameKey(l.key, cert.SignatureKey)) {
-			return fmt.Errorf("%w: it is revoked in %s", ErrHostKeyChanged, l.place())
+		if l.marker == markRevoked && (Same(l.key, bare) || certified && Same(l.key, cert.SignatureKey)) {
+			return fmt.Errorf("%w: it is revoked in %s", ErrChanged, l.place())
 		}
 	}
 	lines, exact := k.of(addr)
@@ -112,12 +120,12 @@ func (k knownKeys) check(addr string, key ssh.PublicKey) error {
 	}
 	// A certificate that is not valid (another authority, expired) counts as none: ssh
 	// checks the key in it then.
-	var other *knownLine
+	var other *line
 	for i, l := range lines {
 		if l.marker != "" {
 			continue
 		}
-		if sameKey(l.key, bare) {
+		if Same(l.key, bare) {
 			return nil
 		}
 		if other == nil || l.key.Type() == bare.Type() {
@@ -125,26 +133,26 @@ func (k knownKeys) check(addr string, key ssh.PublicKey) error {
 		}
 	}
 	if other != nil && exact {
-		return &changedError{line: *other, shown: bare}
+		return &ChangedError{line: *other, shown: bare}
 	}
-	err := fmt.Errorf("%w: %s %s", ErrHostKeyUnknown, bare.Type(), ssh.FingerprintSHA256(bare))
+	err := fmt.Errorf("%w: %s %s", ErrUnknown, bare.Type(), ssh.FingerprintSHA256(bare))
 	if certified {
 		err = fmt.Errorf("%w, and its certificate does not hold: %w", err, lines.checkCert(addr, cert))
 	}
 	return err
 }
 
-// bareKey is key without its certificate.
-func bareKey(key ssh.PublicKey) ssh.PublicKey {
+// Bare is key without its certificate.
+func Bare(key ssh.PublicKey) ssh.PublicKey {
 	if cert, ok := key.(*ssh.Certificate); ok {
 		return cert.Key
 	}
 	return key
 }
 
-func (k knownKeys) checkCert(addr string, cert *ssh.Certificate) error {
+func (k Known) checkCert(addr string, cert *ssh.Certificate) error {
 	checker := ssh.CertChecker{IsHostAuthority: func(auth ssh.PublicKey, _ string) bool {
-		return slices.ContainsFunc(k, func(l knownLine) bool { return l.marker == markCA && sameKey(l.key, auth) })
+		return slices.ContainsFunc(k, func(l line) bool { return l.marker == markCA && Same(l.key, auth) })
 	}}
 	if err := checker.CheckHostKey(addr, nil, cert); err != nil {
 		return err
@@ -152,18 +160,24 @@ func (k knownKeys) checkCert(addr string, cert *ssh.Certificate) error {
 	return nil
 }
 
-// changedError is ErrHostKeyChanged with the line that has another key.
-type changedError struct {
-	line  knownLine
+// ChangedError is ErrChanged with the line that has another key.
+type ChangedError struct {
+	line  line
 	shown ssh.PublicKey
 }
 
-func (e *changedError) Error() string {
-	return fmt.Sprintf("%s: it shows %s %s, %s has %s", ErrHostKeyChanged, e.shown.Type(), ssh.FingerprintSHA256(e.shown),
+// File is the known_hosts file with that line.
+func (e *ChangedError) File() string { return e.line.file }
+
+// Error names the key that the server shows and the one that is known.
+
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("%s: it shows %s %s, %s has %s", ErrChanged, e.shown.Type(), ssh.FingerprintSHA256(e.shown),
 		e.line.place(), ssh.FingerprintSHA256(e.line.key))
 }
 
-func (e *changedError) Unwrap() error { return ErrHostKeyChanged }
+// Unwrap returns ErrChanged.
+func (e *ChangedError) Unwrap() error { return ErrChanged }
 
 // hostKeyPreference is the order in which an unknown server is asked for its keys, as
 // ssh does it. The last ones are used only if nothing else is common.
@@ -172,10 +186,10 @@ var hostKeyPreference = []string{
 	ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
 }
 
-// algorithms is the order in which addr is asked for its keys: certificates if an
+// Algorithms is the order in which addr is asked for its keys: certificates if an
 // authority is known, then the known types. Otherwise a server known by one of its keys
 // would seem changed when it shows another one.
-func (k knownKeys) algorithms(addr string) []string {
+func (k Known) Algorithms(addr string) []string {
 	var first, known []string
 	lines, _ := k.of(addr)
 	for _, l := range lines {
@@ -203,7 +217,8 @@ func (k knownKeys) algorithms(addr string) []string {
 	return out
 }
 
-func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
+// Same says whether two keys, or certificates, are one.
+func Same(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
 
 // matchHosts says whether name matches patterns. If a pattern with ! in front matches,
 // the whole line does not.
