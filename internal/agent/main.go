@@ -20,6 +20,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/attach"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
 
@@ -138,10 +139,6 @@ func polled(in io.Reader) io.Reader {
 	return os.NewFile(uintptr(unix.Stdin), os.Stdin.Name())
 }
 
-// root is where the workstation puts agents, each in a directory named by its
-// version.
-const root = "/usr/local/lib/flock"
-
 // version is what the workstation called this program when it installed it; any
 // other copy goes by the start of its SHA-256.
 func version() (string, error) {
@@ -168,7 +165,7 @@ func version() (string, error) {
 // other copy: by the path it was called by, as the workstation and units do, which
 // asks nobody.
 func installedAs() string {
-	if dir := filepath.Dir(os.Args[0]); filepath.Dir(dir) == root {
+	if dir := filepath.Dir(os.Args[0]); slices.Contains(spec.Places, filepath.Dir(dir)) {
 		return filepath.Base(dir)
 	}
 	return ""

@@ -10,10 +10,8 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
+	"golang.org/x/sys/unix"
 )
-
-// binDir holds the agents, one directory per version.
-const binDir = "/usr/local/lib/flock"
 
 // purge removes everything of cluster, whatever store made it, and with the last
 // cluster the agents too. There is no way back from it.
@@ -51,8 +49,10 @@ func (s *session) removeAll(ctx context.Context, k *Kernel, nothing *spec.Host) 
 	case !errors.Is(err, os.ErrNotExist):
 		return report, fmt.Errorf("look for other clusters: %w", err)
 	}
-	if err := os.RemoveAll(binDir); err != nil {
-		return report, fmt.Errorf("remove agents: %w", err)
+	for _, dir := range spec.Places {
+		if err := os.RemoveAll(dir); err != nil && !errors.Is(err, unix.EROFS) {
+			return report, fmt.Errorf("remove agents: %w", err)
+		}
 	}
 	return report, nil
 }

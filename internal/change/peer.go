@@ -80,7 +80,7 @@ func targetOf(name string, s *state.Server) remote.Target {
 	t := remote.Target{Name: name}
 	if s != nil {
 		if s.Facts != nil && spec.KnownArch(s.Facts.Arch) { // else it is asked
-			t.Arch = s.Facts.Arch
+			t.Arch, t.Place = s.Facts.Arch, s.Facts.Place
 		}
 		t.Host, t.User, t.Port, t.Identity, t.Jump = s.Address, s.User, s.Port, s.Identity, s.Jump
 	}

@@ -48,7 +48,7 @@ func (s sums) of(h *spec.Host) string {
 // factsOf is the part of an agent's facts that the cluster file keeps.
 func factsOf(f *spec.Facts) *state.Facts {
 	out := &state.Facts{
-		Machine: f.Machine, Arch: f.Arch, Init: f.Init, Default4: f.Default4, Default6: f.Default6, Metric4: f.Metric4, Metric6: f.Metric6,
+		Machine: f.Machine, Arch: f.Arch, Place: f.Place, Init: f.Init, Default4: f.Default4, Default6: f.Default6, Metric4: f.Metric4, Metric6: f.Metric6,
 		Prefixes: f.Prefixes, Routed: f.Routed, Local: f.Local, Awaited: f.Awaited, WireGuard: f.WireGuard,
 	}
 	for _, i := range f.Interfaces {

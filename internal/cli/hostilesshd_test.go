@@ -117,7 +117,7 @@ func (s *sshd) session(ch ssh.Channel, reqs <-chan *ssh.Request) {
 		if found := agentCall.FindStringSubmatch(string(r.Payload)); found != nil {
 			status = s.agent(ch, found[1])
 		} else if strings.Contains(string(r.Payload), "flock-probe") {
-			_, _ = io.WriteString(ch, "flock-probe Linux "+runtime.GOARCH+" -\n")
+			_, _ = io.WriteString(ch, "flock-probe Linux "+runtime.GOARCH+" - /usr/local/lib/flock\n")
 			status = 0
 		}
 		_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))

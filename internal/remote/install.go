@@ -8,23 +8,45 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
 )
 
 // paths are directories on servers.
 type paths struct {
-	install string // holds VERSION/flock
+	install string // those that hold VERSION/flock, with colons; "": spec.Places
 	units   string // systemd units; a version that one of ours names is kept
 }
 
-func (p paths) dir() string     { return cmp.Or(p.install, "/usr/local/lib/flock") }
+func (p paths) places() []string {
+	if p.install == "" {
+		return spec.Places
+	}
+	return strings.Split(p.install, ":")
+}
+
 func (p paths) unitDir() string { return cmp.Or(p.units, "/etc/systemd/system") }
 
-func (p paths) agent(version string) string { return p.dir() + "/" + version + "/flock" }
+// dir is the directory of the agent's programs: where the server's are known to be, or the first.
+func (c *Conn) dir() string {
+	all := c.d.paths.places()
+	if slices.Contains(all, c.target.Place) {
+		return c.target.Place
+	}
+	return all[0]
+}
+
+// placed is f with the directory, unless it is the first.
+func (c *Conn) placed(f *spec.Facts) {
+	if f != nil && c.dir() != c.d.paths.places()[0] {
+		f.Place = c.dir()
+	}
+}
 
 // slowLink is the round trip time from which the agent is sent compressed. Sending 19 MB
 // to a server 0.1 ms away took 0.41 s uncompressed and 0.55 s with gzip; servers farther
@@ -36,32 +58,52 @@ var installScript string
 
 // probed is what a server without an agent answers.
 type probed struct {
-	arch string // GOARCH
-	gzip bool
+	arch  string // GOARCH
+	gzip  bool
+	place string // the first directory that takes a program
 }
 
-const (
-	probeMark   = "flock-probe"
-	probeScript = `echo "` + probeMark + ` $(uname -s) $(uname -m) $(command -v gzip || echo -)"`
-)
+const probeMark = "flock-probe"
+
+// probeScript tries which of the directories named in $places takes a program.
+const probeScript = `
+for d in $places; do
+	t=$d/.tmp-$$ at=$d
+	why=$({ mkdir -p "$d" && echo "#!/bin/sh" >"$t" && chmod 0755 "$t" && "$t"; } 2>&1) || at=-
+	[ $at != - ] || [ ! -s "$t" ] || why="no program may run there (noexec)"
+	rm -f "$t" 2>/dev/null
+	[ $at = - ] || break
+	rmdir "$d" 2>/dev/null
+	said="${said:+$said; }$d: ${why##*: }"
+done
+echo "` + probeMark + ` $(uname -s) $(uname -m) $(command -v gzip || echo -) $at"
+[ $at != - ] || { echo "$said" >&2; exit 1; }`
 
 // probe asks which agent a server needs. Shell profiles may print text around the
 // answer.
 func (c *Conn) probe(ctx context.Context) (probed, error) {
-	out, err := c.run(ctx, probeScript, nil)
-	if err != nil {
-		return probed{}, fmt.Errorf("ask for the architecture: %w", err)
-	}
+	out, err := c.run(ctx, "places="+quote(strings.Join(c.d.paths.places(), " "))+probeScript, nil)
 	_, rest, found := strings.Cut(out, probeMark+" ")
 	line, _, _ := strings.Cut(rest, "\n")
 	fields := strings.Fields(line)
-	if !found || len(fields) != 3 {
-		return probed{}, c.agentError("ask for the architecture", fmt.Errorf("unexpected answer %q", lastLine(out)))
+	switch answered := found && len(fields) == 4; {
+	case !answered && (err == nil || errors.Is(err, ErrAgent)):
+		return probed{}, c.bound(cmp.Or(lastLine(out), told(err)))
+	case err != nil:
+		return probed{}, fmt.Errorf("look for a place for the agent: %w", err)
 	}
 	if fields[0] != "Linux" {
 		return probed{}, hint.Errorf(c.target.where(), "use a Linux server", "%w: %s runs %s, not Linux", ErrAgent, c.target.Name, fields[0])
 	}
-	return probed{arch: goarch(fields[1]), gzip: fields[2] != "-"}, nil
+	return probed{arch: goarch(fields[1]), gzip: fields[2] != "-", place: fields[3]}, nil
+}
+
+// told is what a command complained of; "" without an error.
+func told(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()[strings.LastIndex(err.Error(), ErrAgent.Error()+": ")+len(ErrAgent.Error()+": "):]
 }
 
 // goarch turns what uname -m says into GOARCH.
@@ -102,7 +144,7 @@ func (c *Conn) install(ctx context.Context, p *program, on probed) error {
 		return hint.With(err, c.target.where(), "")
 	}
 	c.d.say(c.target, "installing agent %s for linux/%s, %d bytes (%s)", version, p.name(), len(upload), unpack)
-	head := fmt.Sprintf("dir=%s version=%s size=%s sum=%s unpack=%s units=%s\n", quote(c.d.paths.dir()), version,
+	head := fmt.Sprintf("dir=%s version=%s size=%s sum=%s unpack=%s units=%s\n", quote(c.dir()), version,
 		strconv.FormatInt(g.size, 10), g.sum, quote(unpack), quote(c.d.paths.unitDir()))
 	if _, err := c.run(ctx, head+installScript, upload); err != nil {
 		return fmt.Errorf("install agent: %w", err)
@@ -141,7 +183,7 @@ func (c *Conn) runOnce(ctx context.Context, command string, input []byte) (strin
 	if cause := context.Cause(ctx); cause != nil {
 		return "", hint.With(cause, c.target.where(), "")
 	}
-	return "", c.ended("run command", proc, status, cmp.Or(err, readErr, sendErr))
+	return out.String(), c.ended("run command", proc, status, cmp.Or(err, readErr, sendErr))
 }
 
 // uploadPiece is how many bytes are sent before the time limit starts again.

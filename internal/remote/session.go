@@ -48,16 +48,21 @@ type Session struct {
 func (c *Conn) Agent(ctx context.Context) (*Session, error) {
 	first := c.d.program(c.target.build())
 	s, err := c.serve(ctx, first)
-	if !absent(err) {
+	if !absent(err) && !errors.Is(err, ErrAgent) {
 		return s, err
 	}
 	c.d.say(c.target, "no agent yet: %v", err)
-	on, err := c.probe(ctx)
-	if err != nil {
+	on, probeErr := c.probe(ctx)
+	switch {
+	case !absent(err) && !errors.Is(probeErr, errBound):
 		return nil, err
+	case probeErr != nil:
+		return nil, probeErr
 	}
+	before := c.dir()
+	c.target.Place = on.place
 	p := c.d.program(Build{on.arch, c.target.Variant})
-	if p != first {
+	if p != first || c.dir() != before {
 		if s, err := c.serve(ctx, p); !absent(err) {
 			return s, err
 		}
@@ -88,7 +93,7 @@ func (c *Conn) serve(ctx context.Context, p *program) (s *Session, err error) {
 		}
 		return nil, hint.With(err, c.target.where(), "")
 	}
-	agent := c.d.paths.agent(wanted)
+	agent := c.dir() + "/" + wanted + "/flock"
 	if c.root == isRoot {
 		s, err := c.greeted(ctx, wanted, oneProcessor+" "+agent+" agent serve")
 		if !errors.Is(err, errShell) {
@@ -105,7 +110,8 @@ func (c *Conn) serve(ctx context.Context, p *program) (s *Session, err error) {
 
 // oneProcessor keeps Go from making threads before main begins in the agent (a twentieth
 // of its processor time). It needs a POSIX shell as the login's shell, which all are
-// except csh and fish before 3.1; their error message names it.
+// except csh and fish before 3.1; their error message names it. A restricted one (rbash) runs
+// nothing by its path.
 const oneProcessor = "GOMAXPROCS=1"
 
 var errShell = errors.New("the login's shell takes no assignment before a command")
@@ -152,7 +158,14 @@ func ahead(req *spec.Request) string {
 
 func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
-		return hint.With(fmt.Errorf("start agent: %w", cause), c.target.where(), "")
+		next := ""
+		if errors.Is(cause, ErrUnreachable) { // a login that is bound to a command may wait for its input
+			next = c.there("echo ok")
+			if said := lastLine(string(noise)); said != "" {
+				cause = fmt.Errorf("%w; it said %q", cause, said)
+			}
+		}
+		return hint.With(fmt.Errorf("start agent: %w", cause), c.target.where(), next)
 	}
 	if !errors.Is(err, io.EOF) { // it answers, but not as an agent
 		proc.abort(err)
@@ -160,7 +173,7 @@ func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err 
 	}
 	status, waitErr := proc.wait()
 	switch {
-	case status > 0 && strings.Contains(proc.stderr.String(), oneProcessor):
+	case status > 0 && (strings.Contains(proc.stderr.String(), oneProcessor) || strings.Contains(proc.stderr.String(), ": restricted: ")):
 		return errShell
 	case status == exitNoAgent, c.root == isRoot && (status == exitNotFound || status == exitNotExecutable):
 		return &missingError{cmp.Or(lastLine(proc.stderr.String()), "not installed")}
@@ -200,13 +213,28 @@ func (c *Conn) ended(verb string, proc *process, status int, err error) error {
 	return c.agentError(verb, fmt.Errorf("exit status %d: %s", status, said))
 }
 
+// errBound is of a login that runs no commands that it is told.
+var errBound = fmt.Errorf("%w: it runs something else than it is told (ForceCommand, a shell that is none or a restricted one)", ErrAgent)
+
+// mostSaid is how many bytes of what it said are shown.
+const mostSaid = 80
+
+// bound is the error of such a login, and what it said instead.
+func (c *Conn) bound(said string) error {
+	if len(said) > mostSaid { // it repeats the command
+		said = strings.ToValidUTF8(said[:mostSaid], "") + "…"
+	}
+	return hint.With(fmt.Errorf("log in as %s: %w: %q", c.user(), errBound, said), c.target.where(),
+		c.there("echo ok")+"; name a login with which that prints ok")
+}
+
 func (c *Conn) agentError(verb string, err error) error {
-	look := "ls -lR " + c.d.paths.dir()
+	look := "ls -lR " + c.dir()
 	switch text := err.Error(); { // strerror(3)'s words
-	case strings.Contains(text, "Read-only file system"):
-		look = "findmnt -T " + c.d.paths.dir()
+	case strings.Contains(text, "Read-only file system"), strings.Contains(text, "noexec"):
+		look = "findmnt -T " + c.dir()
 	case strings.Contains(text, "No space left on device"):
-		look = "df -h " + c.d.paths.dir()
+		look = "df -h " + c.dir()
 	}
 	return hint.With(fmt.Errorf("%s: %w: %w", verb, ErrAgent, err), c.target.where(), c.there(look))
 }
@@ -251,6 +279,7 @@ func (s *Session) Do(ctx context.Context, req *spec.Request, progress func(line 
 			progress(r.Progress)
 		}
 		if r.Done {
+			s.c.placed(r.Facts)
 			return &r, nil
 		}
 	}

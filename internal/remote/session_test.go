@@ -222,6 +222,51 @@ func TestDiskThatTakesNoAgent(t *testing.T) {
 	}
 }
 
+// Where the first place takes no program the agent goes to the next; who knows that asks for
+// nothing twice.
+func TestPlaces(t *testing.T) {
+	lab.Need(t, "unshare")
+	for mount, why := range map[string]string{"ro": "Read-only file system", "noexec": "no program may run there (noexec)", "nr_inodes=1": "No space left on device"} {
+		t.Run(mount, func(t *testing.T) {
+			s := (&sshServer{}).start(t)
+			l := newLaptop(t, s)
+			first, second := filepath.Join(l.dir, "usr"), filepath.Join(l.dir, "opt", "flock")
+			l.paths.install = first + "/lib:" + second
+			s.shell = filepath.Join(l.dir, "shell")
+			script := "#!/bin/sh\nexec unshare -m sh -c 'mount -t tmpfs -o " + mount + " none " + first + " && exec sh \"$@\"' sh \"$@\"\n"
+			if err := errors.Join(os.Mkdir(first, 0o755), os.WriteFile(s.shell, []byte(script), 0o755)); err != nil {
+				t.Fatal(err)
+			}
+			target := s.target()
+			f := facts(t, mustDial(t, l, target))
+			if _, err := os.Stat(filepath.Join(second, f.Agent, "flock")); err != nil || f.Place != second {
+				t.Fatalf("the agent is in %q: %v", f.Place, err)
+			}
+			before := s.execs.Load()
+			target.Place = f.Place
+			if f := facts(t, mustDial(t, l, target)); f.Place != second || s.execs.Load() != before+1 {
+				t.Errorf("%d execs for an agent in a known place %q", s.execs.Load()-before, f.Place)
+			}
+			before = s.execs.Load()
+			for _, unknown := range []string{"", "/tmp/$(reboot)"} { // another workstation; a file that somebody edited
+				target.Place = unknown
+				if f := facts(t, mustDial(t, l, target)); f.Place != second {
+					t.Errorf("place %q", f.Place)
+				}
+			}
+			if have := s.execs.Load() - before; have != 6 {
+				t.Errorf("%d execs, want 3 each: try, probe, start", have)
+			}
+			l.paths.install = first + "/lib:" + first + "/opt"
+			target.Place = ""
+			_, err := mustDial(t, l, target).Agent(t.Context())
+			if want := first + "/lib: " + why + "; " + first + "/opt: " + why; !errors.Is(err, ErrAgent) || !strings.Contains(err.Error(), want) {
+				t.Errorf("want %s, have %v", want, err)
+			}
+		})
+	}
+}
+
 func TestOlderVersionsAreSwept(t *testing.T) {
 	s := (&sshServer{}).start(t)
 	l := newLaptop(t, s)

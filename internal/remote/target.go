@@ -22,6 +22,7 @@ type Target struct {
 	Identity string  // key file
 	Jump     string  // as ssh -J: [USER@]HOST[:PORT],…; "none" for no jump
 	Arch     string  // GOARCH if it is known: saves a question at first contact
+	Place    string  // which of spec.Places has the agent; what is none of them is looked for
 	Variant  Variant // of the agent that the server needs
 
 	Connect time.Duration // for its first packet; 0: the dialer's

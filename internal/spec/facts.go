@@ -18,6 +18,11 @@ const (
 	devMax        = 15        // bytes of a device's name (IFNAMSIZ)
 )
 
+// Places are the directories for the agent's programs on a server, each in a directory that is
+// named by its version: they go to the first that takes a program. /usr is read-only on some
+// distributions, and a file system may be mounted with noexec.
+var Places = []string{"/usr/local/lib/flock", "/opt/flock", "/var/lib/flock-agent"}
+
 // archs are what Go calls Linux's architectures.
 var archs = []string{
 	"386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x",

@@ -82,6 +82,7 @@ type Facts struct {
 	Machine    string         `toml:"machine,omitempty"`  // machine id
 	HostKey    string         `toml:"host-key,omitempty"` // fingerprint of what sshd showed: SHA256:…
 	Arch       string         `toml:"arch,omitempty"`     // GOARCH
+	Place      string         `toml:"place,omitempty"`    // the directory of the agent's programs; empty: the first of spec.Places
 	Init       string         `toml:"init,omitempty"`     // "systemd" or ""
 	Default4   string         `toml:"default4,omitempty"`
 	Default6   string         `toml:"default6,omitempty"`

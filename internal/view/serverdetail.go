@@ -18,11 +18,12 @@ type ServerDetail struct {
 	Wanted      string            `json:"wanted,omitempty"`   // the interface or address that networks use by default, if it was named
 	Default4    *defaultRoute     `json:"default4,omitempty"`
 	Default6    *defaultRoute     `json:"default6,omitempty"`
-	Others      []string          `json:"others"`     // subnets there that are not flock's
-	Routed      []string          `json:"routed"`     // those of Others that are reached by a gateway
-	Local       []string          `json:"local"`      // those that are on devices that networks do not use
-	Awaited     []string          `json:"awaited"`    // those of libvirt's networks
-	Interfaces  []serverInterface `json:"interfaces"` // that networks can use
+	Place       string            `json:"agentPlace,omitempty"` // of the agent's programs, if it is not the usual one
+	Others      []string          `json:"others"`               // subnets there that are not flock's
+	Routed      []string          `json:"routed"`               // those of Others that are reached by a gateway
+	Local       []string          `json:"local"`                // those that are on devices that networks do not use
+	Awaited     []string          `json:"awaited"`              // those of libvirt's networks
+	Interfaces  []serverInterface `json:"interfaces"`           // that networks can use
 	Memberships []membership      `json:"memberships"`
 	Containers  []serverContainer `json:"containers"` // interfaces that containers get
 }
@@ -83,7 +84,7 @@ func Detail(c *state.Cluster, networks []*Network, v Server) *ServerDetail {
 
 // learned takes over what the server said about itself.
 func (v *ServerDetail) learned(f *state.Facts) {
-	v.Machine, v.HostKey = f.Machine, f.HostKey
+	v.Machine, v.HostKey, v.Place = f.Machine, f.HostKey, f.Place
 	v.Others, v.Routed, v.Local, v.Awaited = Texts(f.Prefixes), Texts(f.Routed), Texts(f.Local), Texts(f.Awaited)
 	if f.Default4 != "" {
 		v.Default4 = &defaultRoute{f.Default4, f.Metric4}
@@ -112,6 +113,7 @@ func (a *Page) PrintServer(v *ServerDetail) error {
 		{"key file ", v.Identity},
 		{"through ", v.Jump},
 		{"linux/", v.Arch},
+		{"agent in ", v.Place},
 		{"", v.Init},
 		{"underlay ", strings.TrimSpace(v.Interface + " " + v.Underlay)},
 		{"mtu ", digits(v.MTU)},
