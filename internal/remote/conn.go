@@ -73,6 +73,11 @@ func (c *Conn) Reachable(ctx context.Context) error {
 	if c.link == nil {
 		return nil
 	}
+	arrived, err := c.link.setOut(ctx)
+	if err != nil {
+		return c.link.unreachable("connect again to", ctx, err)
+	}
+	defer arrived()
 	ctx, cancel := context.WithTimeout(ctx, reachFor)
 	defer cancel()
 	tick := time.NewTicker(reachEvery)

@@ -118,6 +118,15 @@ func jumpError(t Target, name string, err error) error {
 	return hint.With(fmt.Errorf("jump host %s: %w", name, err), "server "+t.wanted()+", jump host "+name, "")
 }
 
+// setOut waits until few enough proxy commands are on their way: they may all log in to one host,
+// as those of ssh -W do. arrived is to be called when the server behind it has said something.
+func (l *link) setOut(ctx context.Context) (arrived func(), err error) {
+	if l.route.Proxy == "" {
+		return func() {}, nil
+	}
+	return l.d.enter(ctx, "proxies")
+}
+
 // enter waits until fewer than maxStarts logins to one sshd, called key, are in progress.
 func (d *Dialer) enter(ctx context.Context, key string) (leave func(), err error) {
 	d.mu.Lock()

@@ -84,13 +84,19 @@ func (l *link) login(ctx context.Context) error {
 		return hint.With(fmt.Errorf("%w: %w", ErrUnreachable, err), l.route.target.where(), "")
 	}
 	defer leave()
+	arrived, err := l.setOut(ctx)
+	if err != nil {
+		return hint.With(fmt.Errorf("%w: %w", ErrUnreachable, err), l.route.target.where(), "")
+	}
 	ctx, p := newPatience(ctx, cmp.Or(l.route.target.Connect, l.d.Connect, l.d.timeout()))
 	defer p.end()
 	start := time.Now()
 	conn, err := l.tcp(ctx)
 	if err != nil {
+		arrived()
 		return l.unreachable("connect to", ctx, err)
 	}
+	conn = dial.Heard(conn, arrived)
 	p.within(l.d.timeout())
 	if c, ok := conn.(interface{ Calm() }); ok {
 		l.calm = c.Calm
