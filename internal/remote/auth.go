@@ -222,8 +222,9 @@ func unique(list []ssh.Signer) []ssh.Signer {
 	return out
 }
 
-// keyAdvice is what to do about a refused login by r.
-func (d *Dialer) keyAdvice(r *route) string {
+// keyAdvice is what to do about a refused login by r; early: the right key may not have been
+// offered.
+func (d *Dialer) keyAdvice(r *route, early bool) string {
 	key := "your public key"
 	for _, path := range r.Identities {
 		if _, err := os.Stat(path); err == nil {
@@ -232,7 +233,12 @@ func (d *Dialer) keyAdvice(r *route) string {
 		}
 	}
 	next := "ssh-copy-id -i " + key + " " + hint.Shell(r.Words()...)
-	if r.target.behind != "" || !d.NamesKey {
+	switch by := r.target.behind != "" || !d.NamesKey; {
+	case early && by:
+		return "name its key as IdentityFile in ssh's config: that is offered first"
+	case early:
+		return "name the key, which is offered first: " + d.command() + " -i KEYFILE"
+	case by:
 		return next + ", or name its key as IdentityFile in ssh's config"
 	}
 	return next + ", or name the key: " + d.command() + " -i KEYFILE"

@@ -36,7 +36,11 @@ func realSSHD(t *testing.T, l *laptop, lines string) (port uint16, log string) {
 	addr := free.Addr().(*net.TCPAddr)
 	free.Close()
 	keys := filepath.Join(dir, "authorized")
-	writeText(t, keys, string(ssh.MarshalAuthorizedKey(l.key.PublicKey())))
+	pub := l.authorized
+	if pub == nil {
+		pub = l.key.PublicKey()
+	}
+	writeText(t, keys, string(ssh.MarshalAuthorizedKey(pub)))
 	config := filepath.Join(dir, "sshd_config")
 	writeText(t, config, lines+fmt.Sprintf("\nListenAddress %s\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n", addr, hostKey, keys))
 	log = filepath.Join(dir, "log")

@@ -297,14 +297,26 @@ func (l *link) close() {
 
 // refusedAuth recognizes a refused login by the text of x/crypto's error, which has no
 // type.
-func refusedAuth(err error) bool { return strings.Contains(err.Error(), "unable to authenticate") }
+func refusedAuth(err error) bool {
+	return strings.Contains(err.Error(), "unable to authenticate") || tooMany(err)
+}
+
+// tooMany says that the server ended the login before all keys were offered (OpenSSH's auth.c).
+func tooMany(err error) bool {
+	return strings.Contains(err.Error(), "Too many authentication failures")
+}
 
 func (l *link) authError(err error) error {
 	r := l.route
-	if !errors.Is(err, ErrAuth) {
+	next := l.d.keyAdvice(r, tooMany(err))
+	switch {
+	case errors.Is(err, ErrAuth):
+	case tooMany(err):
+		err = fmt.Errorf("%w: %s takes no key as %s after so many that were wrong: Too many authentication failures", ErrAuth, r.Addr(), r.User)
+	default:
 		err = fmt.Errorf("%w: %s takes none of our keys as %s", ErrAuth, r.Addr(), r.User)
 	}
-	return hint.With(fmt.Errorf("log in to %s: %w", r.Addr(), err), r.target.where(), l.d.keyAdvice(r))
+	return hint.With(fmt.Errorf("log in to %s: %w", r.Addr(), err), r.target.where(), next)
 }
 
 func (l *link) unreachable(verb string, ctx context.Context, err error) error {

@@ -118,7 +118,7 @@ func (l *link) session() (*ssh.Session, error) {
 	l.first = nil
 	if s == nil {
 		var err error
-		if s, err = l.client.NewSession(); err != nil {
+		if s, err = l.newSession(); err != nil {
 			return nil, l.lost(fmt.Errorf("open session: %w", err))
 		}
 	}
@@ -128,6 +128,29 @@ func (l *link) session() (*ssh.Session, error) {
 		l.mu.Unlock()
 	}
 	return s, nil
+}
+
+// sessionWithin is how long a server that allows one session (sshd_config(5), MaxSessions) may take
+// to notice that the one before has ended.
+const sessionWithin = 5 * time.Second
+
+// newSession opens one; a server that refuses it is asked again.
+func (l *link) newSession() (*ssh.Session, error) {
+	late, tick := time.After(sessionWithin), time.NewTicker(sessionWithin/100)
+	defer tick.Stop()
+	for {
+		s, err := l.client.NewSession()
+		if refused := (*ssh.OpenChannelError)(nil); l.master != "" || !errors.As(err, &refused) {
+			return s, err
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			return nil, fmt.Errorf("%w (does MaxSessions allow one?)", err)
+		case <-l.done:
+			return nil, err
+		}
+	}
 }
 
 // takeLeave ends the sessions of a master, which goes on: not in all cases does it tell the

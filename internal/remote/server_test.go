@@ -273,6 +273,7 @@ type laptop struct {
 	*Dialer
 	dir, known, identity, install string
 	key                           ssh.Signer
+	authorized                    ssh.PublicKey // on a real sshd; nil: key's
 }
 
 func newLaptop(t testing.TB, servers ...*sshServer) *laptop {
