@@ -103,7 +103,7 @@ func (l *link) login(ctx context.Context) error {
 	}
 	auth := &login{d: l.d, r: l.route, p: p}
 	var hostKeyErr error
-	config, err := l.clientConfig(auth, &hostKeyErr)
+	config, err := l.clientConfig(ctx, auth, &hostKeyErr)
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
@@ -122,7 +122,7 @@ func (l *link) login(ctx context.Context) error {
 	return l.unreachable("log in to", ctx, err)
 }
 
-func (l *link) clientConfig(auth *login, hostKeyErr *error) (*ssh.ClientConfig, error) {
+func (l *link) clientConfig(ctx context.Context, auth *login, hostKeyErr *error) (*ssh.ClientConfig, error) {
 	known, err := l.d.known(l.route)
 	if err != nil {
 		return nil, hint.With(err, l.route.target.where(), "")
@@ -137,7 +137,7 @@ func (l *link) clientConfig(auth *login, hostKeyErr *error) (*ssh.ClientConfig, 
 			*hostKeyErr = l.d.checkHostKey(l.route, auth.p, key)
 			return *hostKeyErr
 		},
-		Auth:           []ssh.AuthMethod{ssh.PublicKeysCallback(auth.signers)},
+		Auth:           append([]ssh.AuthMethod{ssh.PublicKeysCallback(auth.signers)}, auth.passwords(ctx)...),
 		BannerCallback: func(text string) error { l.d.say(l.route.target, "banner: %s", strings.TrimSpace(text)); return nil },
 		ClientVersion:  "SSH-2.0-flock",
 	}, nil

@@ -13,7 +13,7 @@ var keywords = []string{
 	"user", "hostname", "port", "proxyjump", "proxycommand", "proxyusefdpass", "addressfamily",
 	"identityfile", "certificatefile", "identitiesonly", "identityagent",
 	"hostkeyalias", "userknownhostsfile", "globalknownhostsfile", "revokedhostkeys", "stricthostkeychecking", "hashknownhosts",
-	"controlpath",
+	"controlpath", "batchmode", "passwordauthentication", "kbdinteractiveauthentication",
 }
 
 // several are keywords of which every line counts, not only the first.
@@ -27,7 +27,7 @@ func (o options) get(key string) string {
 		return ""
 	}
 	switch v := values[0]; key {
-	case "addressfamily", "identitiesonly", "stricthostkeychecking", "hashknownhosts", "proxyusefdpass":
+	case "addressfamily", "identitiesonly", "stricthostkeychecking", "hashknownhosts", "proxyusefdpass", "batchmode", "passwordauthentication", "kbdinteractiveauthentication":
 		switch v = strings.ToLower(v); v {
 		case "true":
 			return "yes"

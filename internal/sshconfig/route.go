@@ -43,6 +43,9 @@ type Route struct {
 	Named        bool   // identities were asked for, they are not ssh's defaults
 	Only         bool   // IdentitiesOnly
 	Agent        string // socket of the ssh agent; empty: none
+	Batch        bool   // BatchMode: nobody is asked
+	Password     bool   // PasswordAuthentication
+	Interactive  bool   // KbdInteractiveAuthentication
 
 	Known     []string // files with known host keys
 	UserKnown []string // those of them that are the user's own: the first is written to
@@ -231,6 +234,8 @@ func (q *query) keys(d Destination, r *Route) {
 		}
 	}
 	r.Only = q.options.get("identitiesonly") == "yes"
+	r.Batch = q.options.get("batchmode") == "yes"
+	r.Password, r.Interactive = q.options.get("passwordauthentication") != "no", q.options.get("kbdinteractiveauthentication") != "no"
 	switch sock := cmp.Or(q.options.get("identityagent"), "SSH_AUTH_SOCK"); {
 	case sock == "SSH_AUTH_SOCK":
 		r.Agent = os.Getenv("SSH_AUTH_SOCK")

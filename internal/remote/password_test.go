@@ -1,0 +1,59 @@
+package remote
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/hint"
+	"golang.org/x/crypto/ssh"
+)
+
+// A password is asked for on a terminal where no key is taken, three times at most, and nowhere
+// that the config forbids it.
+func TestLoginByPassword(t *testing.T) {
+	s := (&sshServer{secret: "right", accept: func(string, ssh.PublicKey) bool { return false }}).start(t)
+	var asked []string
+	answers := []string{}
+	dial := func(lines string, terminal bool) error {
+		l := newLaptop(t, s)
+		l.config(t, "Host *\n IdentityFile "+l.identity+"\n IdentityAgent none\n"+lines)
+		asked = nil
+		if terminal {
+			l.Secret = func(prompt string) ([]byte, error) {
+				if asked = append(asked, prompt); len(asked) > len(answers) {
+					return nil, errors.New("end of input")
+				}
+				return []byte(answers[len(asked)-1]), nil
+			}
+		}
+		c, err := l.Dial(t.Context(), s.target())
+		if err == nil {
+			facts(t, c)
+			c.Close()
+		}
+		return err
+	}
+	answers = []string{"wrong", "right"}
+	if err := dial("", true); err != nil || len(asked) != 2 || asked[0] != "root on "+s.target().Name+": password: " {
+		t.Fatalf("asked %q, %v", asked, err)
+	}
+	answers = []string{"wrong", "wrong", "wrong", "right"}
+	if err := dial("", true); !errors.Is(err, ErrAuth) || len(asked) != 3 {
+		t.Fatalf("asked %q, %v", asked, err)
+	}
+	answers = nil
+	if err := dial("", true); !errors.Is(err, ErrAuth) || len(asked) != 1 || !strings.Contains(err.Error(), "end of input") {
+		t.Fatalf("asked %q, %v", asked, err)
+	}
+	answers = []string{"right"}
+	for _, lines := range []string{" BatchMode yes\n", " PasswordAuthentication no\n"} {
+		if err := dial(lines, true); !errors.Is(err, ErrAuth) || len(asked) != 0 {
+			t.Errorf("%s asked %q, %v", lines, asked, err)
+		}
+	}
+	err := dial("", false)
+	if _, next := hint.Of(err); !errors.Is(err, ErrAuth) || !strings.Contains(next, "ssh-copy-id") {
+		t.Errorf("without a terminal: %v, next %q", err, next)
+	}
+}
