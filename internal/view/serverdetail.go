@@ -134,13 +134,12 @@ func (a *Page) PrintServer(v *ServerDetail) error {
 	if v.Generation > 0 {
 		words = append(words, "confirmed generation "+strconv.FormatUint(v.Generation, 10)+" at "+v.Confirmed)
 	}
-	if err := a.Print(a.Out, "%s: %s\n%s\n", v.Name, v.State, strings.Join(words, ", ")); err != nil {
-		return err
-	}
+	format, args := "%s: %s\n%s\n", []any{v.Name, v.State, strings.Join(words, ", ")}
 	if len(v.Others) > 0 {
-		if err := a.Print(a.Out, "subnets of others: %s\n", strings.Join(v.Others, " ")); err != nil {
-			return err
-		}
+		format, args = format+"subnets of others: %s\n", append(args, strings.Join(v.Others, " "))
+	}
+	if err := a.Print(a.Out, format, args...); err != nil {
+		return err
 	}
 	t := &screen.Table{Whole: a.Wide(), Head: []string{"DEVICE", "MTU", "ADDRESSES"}}
 	for _, i := range v.Interfaces {
