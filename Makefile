@@ -44,6 +44,8 @@ OUT    := bin/flock
 PACKED := internal/remote/agents
 AGENTS := agent agentbgp
 ALL    := amd64 arm64
+FAR    := $(ALL) arm riscv64 386
+export GOARM := 6
 ARCHES := $(if $(filter linux,$(shell go env GOOS)),$(shell go env GOARCH),$(ALL))
 
 agents: # what carry embeds, for ARCHES and no other
@@ -127,9 +129,9 @@ lint: ## vet, formatting, golangci-lint, go.mod
 	@test -x $(TOOLS)/golangci-lint || GOBIN=$(TOOLS) go install github.com/golangci/$(LINT)@$(LINTV)
 	$(TOOLS)/golangci-lint run ./...
 
-release: ## dist/: flock for several workstations, agents for linux/amd64 and linux/arm64 inside
+release: ## dist/: flock for several workstations, agents for Linux on amd64, arm64, arm, riscv64 and 386 inside
 	@mkdir -p dist
-	$(MAKE) agents ARCHES="$(ALL)"
+	$(MAKE) agents ARCHES="$(FAR)"
 	for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do \
 	  GOOS=$${target%/*} GOARCH=$${target#*/} $(BUILD) -tags carry -o dist/flock-$${target/\//-} ./cmd/flock; done
 	ls -l dist

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
 )
@@ -35,6 +36,9 @@ func (b Build) name() string {
 	return b.Arch + "-" + string(b.Variant)
 }
 
+// released are the architectures for which `make release` builds agents.
+var released = []string{"amd64", "arm64", "arm", "riscv64", "386"}
+
 // BuiltinAgent opens the program that b names: the one that the build embedded; or, if
 // this build embeds none, this executable itself, on Linux of the same architecture, for
 // all variants.
@@ -49,7 +53,11 @@ func BuiltinAgent(b Build) (io.ReadCloser, error) {
 		// Not os.Executable: the file may have been replaced since we started.
 		return os.Open("/proc/self/exe")
 	}
-	return nil, hint.Errorf("", "make release, then use dist/flock-"+runtime.GOOS+"-"+runtime.GOARCH,
+	next := "make release, then use dist/flock-" + runtime.GOOS + "-" + runtime.GOARCH
+	if !slices.Contains(released, b.Arch) {
+		next = "make build ARCHES=" + hint.Shell(runtime.GOARCH+" "+b.Arch)
+	}
+	return nil, hint.Errorf("", next,
 		"%w: this flock carries no agent for linux/%s", ErrAgent, b.name())
 }
 

@@ -113,7 +113,7 @@ func goarch(machine string) string {
 		return "amd64"
 	case machine == "aarch64":
 		return "arm64"
-	case machine == "i386", machine == "i686":
+	case strings.HasPrefix(machine, "i") && strings.HasSuffix(machine, "86"): // i386 to i686
 		return "386"
 	case strings.HasPrefix(machine, "armv"):
 		return "arm"

@@ -6,8 +6,12 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/flocknet/flock/internal/hint"
 )
 
 // TestVersionOfProgram: what Go built is named without reading all of it, the rest by
@@ -96,5 +100,41 @@ func TestVariants(t *testing.T) {
 	}
 	if have := strings.Join(versions(t, l), " "); have != after {
 		t.Errorf("in place: %s, want %s alone", have, after)
+	}
+}
+
+// What uname -m says, on each architecture that `make release` has an agent for, and what is
+// advised for one that it has not.
+func TestArchitectures(t *testing.T) {
+	makefile := string(must(os.ReadFile("../../Makefile")))
+	if want := "FAR    := $(ALL) " + strings.Join(released[2:], " ") + "\n"; !strings.Contains(makefile, want) || !strings.Contains(makefile, "ALL    := "+strings.Join(released[:2], " ")+"\n") {
+		t.Errorf("the Makefile builds others than %v", released)
+	}
+	of := map[string][]string{
+		"amd64": {"x86_64"}, "arm64": {"aarch64"}, "arm": {"armv6l", "armv7l", "armv8l"}, "riscv64": {"riscv64"}, "386": {"i386", "i486", "i586", "i686"},
+	}
+	for _, arch := range released {
+		for _, machine := range of[arch] {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "uname"), []byte("#!/bin/sh\n[ \"$1\" = -s ] && echo Linux || echo "+machine+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			s := (&sshServer{path: dir}).start(t)
+			l := newLaptop(t, s)
+			asked, agents := "", l.Agents
+			l.Agents = func(b Build) (io.ReadCloser, error) { asked = b.Arch; return agents(b) }
+			target := s.target()
+			target.Arch = "s390x" // so that it is asked
+			facts(t, mustDial(t, l, target))
+			if asked != arch {
+				t.Errorf("%s got an agent for %s, want %s", machine, asked, arch)
+			}
+		}
+	}
+	for arch, want := range map[string]string{"arm": "make release", "s390x": "make build ARCHES='" + runtime.GOARCH + " s390x'"} {
+		_, err := BuiltinAgent(Build{Arch: arch})
+		if _, next := hint.Of(err); runtime.GOARCH != arch && (err == nil || !strings.Contains(next, want)) {
+			t.Errorf("%s: next %q, %v", arch, next, err)
+		}
 	}
 }
