@@ -60,9 +60,10 @@ const (
 )
 
 // bounded runs ssh with its arguments for a minute at most: neither ConnectTimeout nor a server
-// that hangs ends a login. What ssh has put into the background by then stays.
+// that hangs ends a login. What ssh has put into the background by then stays. The signal may come
+// before there is a sleep: $! is ssh's then.
 const bounded = `ssh "$@" & p=$!
-{ sleep 60 & s=$!; trap 'kill $s; exit' TERM; wait $s; kill $p; } & w=$!
+{ trap '[ "$!" = "$p" ] || kill $!; exit' TERM; sleep 60 & wait $!; kill $p; } & w=$!
 wait $p; kill $w`
 
 // leaveMaster has ssh log in once more, in the background, if its connection is to stay. What it

@@ -139,6 +139,7 @@ func TestStartIsBounded(t *testing.T) {
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", bounded, "ssh", "s1")
 		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+		cmd.WaitDelay = time.Second
 		out, err := cmd.CombinedOutput() // ends when all have closed it
 		if ctx.Err() != nil {
 			t.Errorf("%s: %v: %s", name, err, out)
