@@ -21,7 +21,7 @@ func TestSoundRulesAreNotedByAPlan(t *testing.T) {
 	}
 	session := func(version string, requests ...spec.Request) string {
 		t.Helper()
-		program := filepath.Join(root, version, "flock") // notes are for installed programs
+		program := filepath.Join(spec.Places[0], version, "flock") // notes are for installed programs
 		m.sh("mkdir -p " + filepath.Dir(program) + "; ln -sf " + self + " " + program)
 		cmd := m.command(program, "-test.run=^TestAgentProcess$")
 		cmd.Env = append(os.Environ(), agentRole+"=serve")
