@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/lab"
 )
 
 // serveAgent lets an ssh agent answer at a socket, whose path it returns.
@@ -188,5 +191,58 @@ func TestSecurityKeyThroughAgent(t *testing.T) {
 	key := &token{key: ed25519Key(t)}
 	socket := serveAgent(t, key)
 	l, target := loginBy(t, "", key.public(), "IdentityAgent "+socket)
+	facts(t, mustDial(t, l, target))
+}
+
+// A key on a PKCS#11 token (SoftHSM) through ssh-agent.
+func TestTokenThroughAgent(t *testing.T) {
+	lab.Need(t, "softhsm2-util", "ssh-agent", "ssh-add", "openssl")
+	dir := t.TempDir()
+	const library = "/usr/lib/softhsm/libsofthsm2.so"
+	writeText(t, filepath.Join(dir, "conf"), "directories.tokendir = "+dir+"/tokens\n")
+	writeText(t, filepath.Join(dir, "pin"), "#!/bin/sh\necho 1234\n")
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "tokens"), 0o700), os.Chmod(filepath.Join(dir, "pin"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "agent")
+	env := append(os.Environ(), "SOFTHSM2_CONF="+dir+"/conf", "SSH_AUTH_SOCK="+socket, "SSH_ASKPASS="+dir+"/pin", "SSH_ASKPASS_REQUIRE=force", "DISPLAY=none")
+	start := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Env, cmd.SysProcAttr = env, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		return cmd
+	}
+	run := func(args ...string) string {
+		out, err := start(args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	run("openssl", "genrsa", "-out", dir+"/rsa", "2048")
+	run("openssl", "pkcs8", "-topk8", "-nocrypt", "-in", dir+"/rsa", "-out", dir+"/pkcs8")
+	run("softhsm2-util", "--init-token", "--free", "--label", "flock", "--pin", "1234", "--so-pin", "1234")
+	run("softhsm2-util", "--import", dir+"/pkcs8", "--token", "flock", "--label", "key", "--id", "01", "--pin", "1234")
+	agent := start("ssh-agent", "-D", "-a", socket)
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = agent.Process.Signal(syscall.SIGTERM); _ = agent.Wait() })
+	tick, late := time.NewTicker(20*time.Millisecond), time.After(30*time.Second)
+	defer tick.Stop()
+	for there := false; !there; {
+		_, err := os.Stat(socket)
+		there = err == nil
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatal("the ssh agent does not start")
+		}
+	}
+	run("ssh-add", "-s", library)
+	pub, _, _, _, err := ssh.ParseAuthorizedKey([]byte(run("ssh-add", "-L")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, target := loginBy(t, "", pub, "IdentityAgent "+socket)
 	facts(t, mustDial(t, l, target))
 }
