@@ -5,8 +5,11 @@ package remote
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/binary"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -198,7 +201,7 @@ func TestSecurityKeyThroughAgent(t *testing.T) {
 
 // A key on a PKCS#11 token (SoftHSM) through ssh-agent.
 func TestTokenThroughAgent(t *testing.T) {
-	lab.Need(t, "softhsm2-util", "ssh-agent", "ssh-add", "openssl")
+	lab.Need(t, "softhsm2-util", "ssh-agent", "ssh-add")
 	dir := t.TempDir()
 	const library = "/usr/lib/softhsm/libsofthsm2.so"
 	writeText(t, filepath.Join(dir, "conf"), "directories.tokendir = "+dir+"/tokens\n")
@@ -220,8 +223,8 @@ func TestTokenThroughAgent(t *testing.T) {
 		}
 		return string(out)
 	}
-	run("openssl", "genrsa", "-out", dir+"/rsa", "2048")
-	run("openssl", "pkcs8", "-topk8", "-nocrypt", "-in", dir+"/rsa", "-out", dir+"/pkcs8")
+	key := must(x509.MarshalPKCS8PrivateKey(must(rsa.GenerateKey(rand.Reader, 2048))))
+	writeText(t, filepath.Join(dir, "pkcs8"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
 	run("softhsm2-util", "--init-token", "--free", "--label", "flock", "--pin", "1234", "--so-pin", "1234")
 	run("softhsm2-util", "--import", dir+"/pkcs8", "--token", "flock", "--label", "key", "--id", "01", "--pin", "1234")
 	agent := start("ssh-agent", "-D", "-a", socket)
