@@ -41,10 +41,13 @@ func (c *Conn) dir() string {
 	return all[0]
 }
 
-// placed is f with the directory, unless it is the first.
+// placed notes the directory in f, unless it is the first.
 func (c *Conn) placed(f *spec.Facts) {
-	if f != nil && c.dir() != c.d.paths.places()[0] {
-		f.Place = c.dir()
+	if f == nil {
+		return
+	}
+	if f.Place = c.dir(); f.Place == c.d.paths.places()[0] {
+		f.Place = ""
 	}
 }
 

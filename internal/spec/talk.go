@@ -149,7 +149,7 @@ type Facts struct {
 	Awaited    []netip.Prefix `json:",omitempty"` // IPv4 networks that libvirt defines, running or not: it does not start one that the main table has a route to
 	WireGuard  string         `json:",omitempty"` // how a WireGuard device can be made: KernelDevice, UserspaceDevice, "": not at all
 	Agent      string         // version of the agent
-	Place      string         `json:"-"` // which of Places it is in, as the workstation knows; "": the first
+	Place      string         `json:",omitempty"` // which of Places it is in; "": the first. The workstation's to say, not the agent's
 }
 
 // What a WireGuard device can be on a server.
