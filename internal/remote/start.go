@@ -60,11 +60,11 @@ const (
 )
 
 // bounded runs ssh with its arguments for a minute at most: neither ConnectTimeout nor a server
-// that hangs ends a login. What ssh has put into the background by then stays. The signal may come
-// before there is a sleep: $! is ssh's then.
-const bounded = `ssh "$@" & p=$!
-{ trap '[ "$!" = "$p" ] || kill $!; exit' TERM; sleep 60 & wait $!; kill $p; } & w=$!
-wait $p; kill $w`
+// that hangs ends a login. What ssh has put into the background by then stays. It looks
+// each second: a shell that kills a sleep may come before that is one, and leaves it.
+const bounded = `ssh "$@" & p=$! n=0
+while kill -0 $p && [ $n -lt 60 ]; do sleep 1; n=$((n+1)); done
+kill $p`
 
 // leaveMaster has ssh log in once more, in the background, if its connection is to stay. What it
 // would have to ask for, it goes without.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -126,8 +127,8 @@ func TestSSHMakesNoneByHand(t *testing.T) {
 // TestStartIsBounded: ssh that hangs is ended, and where it ends by itself nothing stays.
 func TestStartIsBounded(t *testing.T) {
 	for name, test := range map[string]struct{ ssh, sleep string }{
-		"hangs": {"exec tail -f /dev/null", "exec /bin/sleep 0.2"},
-		"ends":  {"exit 0", "exec tail -f /dev/null"},
+		"hangs": {"exec tail -f /dev/null", "exec /bin/sleep 0.01"},
+		"ends":  {"exit 0", "exec /bin/sleep 0.2"},
 	} {
 		dir := t.TempDir()
 		for program, text := range map[string]string{"ssh": test.ssh, "sleep": test.sleep} {
@@ -139,7 +140,8 @@ func TestStartIsBounded(t *testing.T) {
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", bounded, "ssh", "s1")
 		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
-		cmd.WaitDelay = time.Second
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		out, err := cmd.CombinedOutput() // ends when all have closed it
 		if ctx.Err() != nil {
 			t.Errorf("%s: %v: %s", name, err, out)
