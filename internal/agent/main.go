@@ -158,7 +158,7 @@ func version() (string, error) {
 	if _, err := io.Copy(sum, f); err != nil {
 		return "", fmt.Errorf("read this program: %w", err)
 	}
-	return hex.EncodeToString(sum.Sum(nil))[:16], nil
+	return hex.EncodeToString(sum.Sum(nil))[:spec.VersionLength], nil
 }
 
 // installedAs is the version of a program that the workstation installed, "" of any

@@ -50,7 +50,7 @@ func (s *session) removeAll(ctx context.Context, k *Kernel, nothing *spec.Host) 
 		return report, fmt.Errorf("look for other clusters: %w", err)
 	}
 	for _, dir := range spec.Places {
-		if err := os.RemoveAll(dir); err != nil && !errors.Is(err, unix.EROFS) {
+		if err := host.RemovePrograms(dir); err != nil && !errors.Is(err, unix.EROFS) {
 			return report, fmt.Errorf("remove agents: %w", err)
 		}
 	}

@@ -48,7 +48,7 @@ func (r *run) visit(ctx context.Context) error {
 // plan where it belongs to the cluster again, or another cluster file has it now: that
 // server refuses a plan of this one, and a purge asks only for the cluster's name.
 func (r *run) exhume(ctx context.Context, g state.Gone) (*peer, error) {
-	p := &peer{name: g.Name, patience: goneWait, anew: true, want: &spec.Host{Cluster: r.c.Name, Store: r.c.ID, Server: g.Name, Generation: r.c.Generation}}
+	p := &peer{name: g.Name, patience: goneWait, anew: true, gone: true, want: &spec.Host{Cluster: r.c.Name, Store: r.c.ID, Server: g.Name, Generation: r.c.Generation}}
 	defer p.close()
 	if err := p.dial(ctx, r.e, &state.Cluster{Servers: map[string]*state.Server{g.Name: g.Way()}}); err != nil {
 		return nil, nil //nolint:nilerr // it is away still, or somebody else is there

@@ -22,6 +22,7 @@ type peer struct {
 	session  session
 	patience time.Duration // for its first packet; 0: the dialer's
 	anew     bool          // its host key is wanted: ssh's connection will not do
+	gone     bool          // it left the cluster: nothing is asked for it, or told to it
 	first    *spec.Request // what it is asked first, if that is known when it is dialled
 	want     *spec.Host    // what it planned last
 	speaks   bool          // it has a BGP daemon before the change or is to have one
@@ -113,7 +114,7 @@ func (p *peer) dial(ctx context.Context, e *Engine, c *state.Cluster) error {
 	slow := time.AfterFunc(slowAnswer, func() { e.event(Event{Server: p.name, Line: "no answer yet"}) })
 	defer slow.Stop()
 	t := Target(c, p.name)
-	t.Variant, t.Connect, t.Anew, t.First = variant(p.want, p.speaks), p.patience, p.anew, p.first
+	t.Variant, t.Connect, t.Anew, t.Quiet, t.First = variant(p.want, p.speaks), p.patience, p.anew, p.gone, p.first
 	if p.former != nil && (p.former.Address != t.Host || p.former.Port != t.Port) {
 		was := targetOf(p.name, p.former)
 		t.Formerly = &was

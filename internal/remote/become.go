@@ -65,7 +65,7 @@ func (c *Conn) otherwise(err error) bool {
 	switch lacks := errors.As(err, new(noSudo)); {
 	case c.root == bySudo && lacks:
 		c.root = byDoas
-	case c.root == bySudo && c.d.Secret != nil:
+	case c.root == bySudo && c.d.Secret != nil && !c.target.Quiet:
 		c.root = byPassword
 	default:
 		return false
@@ -81,6 +81,9 @@ func (c *Conn) otherwise(err error) bool {
 
 // becomes is how the login of c becomes root: as it did before, or first by sudo alone.
 func (d *Dialer) becomes(c *Conn) becoming {
+	if c.target.Quiet { // one of the same name may have been asked
+		return bySudo
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return cmp.Or(d.ways[c.account()], bySudo)
@@ -108,7 +111,8 @@ func (c *Conn) start(ctx context.Context, p *patience, command, with string) (*p
 }
 
 // rootWord is the password with which a login becomes root: asked for once, and given to every
-// server that wants one from this user, until one refuses it. It is nowhere but here.
+// server that wants one from this user, until one refuses it. That of the workstation is its own,
+// and servers that left the cluster get none. It is nowhere but here.
 type rootWord struct {
 	mu     sync.Mutex // guards below; held from the question until a server has taken the answer
 	word   []byte
@@ -137,6 +141,15 @@ func (d *Dialer) hasWord(who string) bool {
 	return d.rootWords[who] != nil
 }
 
+// whose is the user or account whose password c gets first, and what a question for it says of
+// others. That of the workstation is no server's, whoever has the same name there.
+func (c *Conn) whose() (who, others string) {
+	if own := c.account(); c.link == nil || c.d.hasWord(own) {
+		return own, ""
+	}
+	return c.user(), ", and where else it is wanted"
+}
+
 // identify answers sudo's questions until the command runs as root, or ends.
 func (c *Conn) identify(p *patience, proc *process) error {
 	user, own := c.user(), c.account()
@@ -144,10 +157,7 @@ func (c *Conn) identify(p *patience, proc *process) error {
 	out := bufio.NewReader(proc.out)
 	proc.out = out
 	go func() { through <- awaitGo(out) }()
-	who, others := user, ", and where else it is wanted"
-	if c.d.hasWord(own) {
-		who, others = own, ""
-	}
+	who, others := c.whose()
 	w := c.d.rootWord(who)
 	mine := false // this server is the first to see the password
 	defer func() {
@@ -159,12 +169,14 @@ func (c *Conn) identify(p *patience, proc *process) error {
 		select {
 		case is := <-through:
 			if is {
-				w.taken = w.taken || mine
+				if mine {
+					w.taken = true
+				}
 				return nil
 			}
 			status, err := proc.wait() // it ended, and says why
 			err = c.ended("become root", proc, status, err)
-			if mine && asked > 1 {
+			if mine && asked > 2 { // it asked again: the word is wrong
 				w.denied = err // another server is not to count it as wrong, too
 			}
 			return err

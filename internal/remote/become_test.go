@@ -86,6 +86,16 @@ func TestSudoPassword(t *testing.T) {
 	if len(prompts) != 2 || prompts[0] != "password of sudo for admin on "+servers[0].target().Name+", and where else it is wanted: " || !strings.Contains(prompts[1], "admin on "+other) {
 		t.Fatalf("asked %q", prompts)
 	}
+	gone := asAdmin(servers[0])
+	gone.Quiet = true
+	before, _ := os.ReadFile(filepath.Join(servers[0].path, "log"))
+	if _, err := mustDial(t, l, gone).Agent(t.Context()); !errors.Is(err, ErrSudo) || len(prompts) != 2 {
+		t.Errorf("a server that left the cluster: %v, asked %q", err, prompts)
+	}
+	after, _ := os.ReadFile(filepath.Join(servers[0].path, "log"))
+	if strings.Count(string(after), "-S") != strings.Count(string(before), "-S") {
+		t.Errorf("a server that left the cluster was given a password:\n%s", after)
+	}
 	for _, s := range servers {
 		log, err := os.ReadFile(filepath.Join(s.path, "log"))
 		if err != nil || strings.Contains(string(log), "one for all") || strings.Contains(string(log), "another's") {
@@ -94,6 +104,14 @@ func TestSudoPassword(t *testing.T) {
 	}
 	if strings.Contains(said.Load().(string), "one for all") {
 		t.Error("a line of --verbose has the password")
+	}
+}
+
+// The workstation's own password is no server's, though it has a user of that name.
+func TestPasswordOfTheWorkstation(t *testing.T) {
+	c := &Conn{d: &Dialer{}, target: Target{Name: Local}}
+	if who, others := c.whose(); who != c.user()+" on local" || others != "" {
+		t.Errorf("%q%s", who, others)
 	}
 }
 

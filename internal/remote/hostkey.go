@@ -81,7 +81,7 @@ func (d *Dialer) meet(r *route, p *patience, key ssh.PublicKey, unknown error) e
 	}
 	mark := ssh.FingerprintSHA256(key)
 	if !d.AcceptNew && r.Strict != "accept-new" && r.Strict != "no" && r.Strict != "off" {
-		if d.Ask == nil || r.Strict == "yes" {
+		if d.Ask == nil || r.Strict == "yes" || r.target.Quiet {
 			return unknown
 		}
 		ok, askErr := d.Ask(fmt.Sprintf("%s (%s) shows the unknown %s key %s; take it?", r.target.Name, r.Addr(), key.Type(), mark))

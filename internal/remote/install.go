@@ -68,15 +68,31 @@ type probed struct {
 
 const probeMark = "flock-probe"
 
-// probeScript tries which of the directories named in $places takes a program.
+// probeScript tries which of the directories named in $places takes a program. After the first,
+// which distributions keep, one counts only if nobody else can put a program there, or another
+// directory in its place: what is in it is run as root.
 const probeScript = `
+umask 022
+alone() {
+	at=$1 last=
+	while :; do
+		set -- $(ls -ldn "$at")
+		case "$1$last" in d????-??-* | d????????t*/) ;; *) return 1 ;; esac
+		[ "$3" = 0 ] || [ "$3" = "$(id -u)" ] || return 1
+		[ "$at" != / ] || return 0
+		at=${at%/*} last=/
+		at=${at:-/}
+	done
+}
 for d in $places; do
-	t=$d/.tmp-$$ at=$d
-	why=$({ mkdir -p "$d" && echo "#!/bin/sh" >"$t" && chmod 0755 "$t" && "$t"; } 2>&1) || at=-
+	t=$d/.tmp-$$ at=$d had=
+	[ ! -e "$d" ] || had=1
+	why=$({ mkdir -p "$d" && { [ "$d" = "${places%% *}" ] || (alone "$d") || { echo "others may write there"; false; }; } &&
+		{ rm -f "$t"; set -C; } && echo "#!/bin/sh" >"$t" && chmod 0755 "$t" && "$t"; } 2>&1) || at=-
 	[ $at != - ] || [ ! -s "$t" ] || why="no program may run there (noexec)"
 	rm -f "$t" 2>/dev/null
 	[ $at = - ] || break
-	rmdir "$d" 2>/dev/null
+	[ "$had" ] || rmdir "$d" 2>/dev/null
 	said="${said:+$said; }$d: ${why##*: }"
 done
 echo "` + probeMark + ` $(uname -s) $(uname -m) $(command -v gzip || echo -) $at"

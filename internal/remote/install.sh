@@ -27,9 +27,11 @@ chmod 0755 "$tmp"
 sync "$tmp" 2>/dev/null || sync
 mkdir -p "$dir/$version"
 mv -f "$tmp" "$dir/$version/flock"
-for d in "$dir"/*/; do
-	d=${d%/}
-	[ "$d" = "$dir/$version" ] && continue
+for f in "$dir"/*/flock; do # of what is there ours are those named by 16 digits of their hash
+	d=${f%/flock} v=${f#"$dir/"} v=${v%/flock}
+	case ${#v}$v in 16*[!0-9a-f]*) continue ;; 16*) ;; *) continue ;; esac
+	[ "$v" = "$version" ] && continue
 	grep -qsF "$d/" "$units"/flock-*.service && continue
-	rm -rf "$d"
+	rm -f "$f"
+	rmdir "$d" 2>/dev/null || true
 done

@@ -15,7 +15,7 @@ const passwordTries = 3
 // questions, and a password. Where ssh's config keeps connections, ssh asks instead, and the
 // commands that follow go through its connection.
 func (l *login) passwords(ctx context.Context) []ssh.AuthMethod {
-	if l.d.Secret == nil || l.r.Batch {
+	if l.d.Secret == nil || l.r.Batch || l.r.target.Quiet {
 		return nil
 	}
 	var out []ssh.AuthMethod

@@ -11,6 +11,8 @@ import (
 	"io"
 	"runtime"
 	"sync"
+
+	"github.com/flocknet/flock/internal/spec"
 )
 
 // program is one of the agent's programs. It is read once.
@@ -98,7 +100,7 @@ func versionOf(open source) (version string, err error) {
 	} else if _, err := io.Copy(hash, f); err != nil {
 		return "", fmt.Errorf("%w: read agent: %w", ErrAgent, err)
 	}
-	return hex.EncodeToString(hash.Sum(nil))[:16], nil
+	return hex.EncodeToString(hash.Sum(nil))[:spec.VersionLength], nil
 }
 
 // buildID returns the note with Go's build ID, nil where there is none.

@@ -267,6 +267,38 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// After the first, a place counts only if nobody but root can put something there.
+func TestPlacesOfOthers(t *testing.T) {
+	lab.Need(t, "ls") // as root, who gives files away
+	for what, spoil := range map[string]func(place string) error{
+		"all may write": func(place string) error { return errors.Join(os.MkdirAll(place, 0o755), os.Chmod(place, 0o777)) },
+		"a group may write": func(place string) error {
+			return errors.Join(os.MkdirAll(place, 0o755), os.Chmod(filepath.Dir(place), 0o775))
+		},
+		"another's": func(place string) error { return errors.Join(os.MkdirAll(place, 0o755), os.Chown(place, 1000, 1000)) },
+		"a link": func(place string) error {
+			return errors.Join(os.MkdirAll(filepath.Dir(place), 0o755), os.Symlink(filepath.Dir(filepath.Dir(place)), place))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := (&sshServer{}).start(t)
+			l := newLaptop(t, s)
+			second, third := filepath.Join(l.dir, "opt", "flock"), filepath.Join(l.dir, "var", "flock")
+			if err := spoil(second); err != nil {
+				t.Fatal(err)
+			}
+			l.paths.install = "/proc/none:" + second + ":" + third
+			if f := facts(t, mustDial(t, l, s.target())); f.Place != third {
+				t.Errorf("the agent is in %q", f.Place)
+			}
+			l.paths.install = "/proc/none:" + second
+			if _, err := mustDial(t, l, s.target()).Agent(t.Context()); err == nil || !strings.Contains(err.Error(), second+": others may write there") {
+				t.Errorf("want the reason, have %v", err)
+			}
+		})
+	}
+}
+
 func TestOlderVersionsAreSwept(t *testing.T) {
 	s := (&sshServer{}).start(t)
 	l := newLaptop(t, s)

@@ -26,6 +26,7 @@ type Target struct {
 	Variant  Variant // of the agent that the server needs
 
 	Connect time.Duration // for its first packet; 0: the dialer's
+	Quiet   bool          // nothing is asked of the operator for it, nor is it given what was typed for others: it left the cluster
 	Anew    bool          // log in, though ssh has a connection that is up: the host key is wanted
 
 	// Formerly is how the server was reached so far; nil: as now. A host key that is known

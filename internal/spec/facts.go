@@ -21,7 +21,10 @@ const (
 // Places are the directories for the agent's programs on a server, each in a directory that is
 // named by its version: they go to the first that takes a program. /usr is read-only on some
 // distributions, and a file system may be mounted with noexec.
-var Places = []string{"/usr/local/lib/flock", "/opt/flock", "/var/lib/flock-agent"}
+var Places = []string{"/usr/local/lib/flock", "/opt/flock-agent", "/var/lib/flock-agent"}
+
+// VersionLength is how many hexadecimal digits of its hash name a program there: PLACE/VERSION/flock.
+const VersionLength = 16
 
 // archs are what Go calls Linux's architectures.
 var archs = []string{
