@@ -176,6 +176,9 @@ func (c *Conn) identify(p *patience, proc *process) error {
 			}
 			status, err := proc.wait() // it ended, and says why
 			err = c.ended("become root", proc, status, err)
+			if status > 0 && !errors.Is(err, ErrSudo) { // in whichever words, the command did not begin
+				err = c.sudoRefused(proc.stderr.String())
+			}
 			if mine && asked > 2 { // it asked again: the word is wrong
 				w.denied = err // another server is not to count it as wrong, too
 			}
@@ -246,16 +249,25 @@ func (c *Conn) refusedRoot(status int, stderr string) error {
 	if c.root == byDoas {
 		program = "doas"
 	}
-	said := strings.TrimSpace(strings.ReplaceAll(lastLine(stderr), asksPassword, ""))
 	switch {
 	case c.root == isRoot:
 		return nil
 	case status == exitNotFound:
-		return noSudo{hint.Errorf(c.target.where(), "log in as root, or install sudo there", "%w for %s: there is neither sudo nor doas: %s", ErrSudo, c.user(), said)}
+		return noSudo{hint.Errorf(c.target.where(), "log in as root, or install sudo there", "%w for %s: there is neither sudo nor doas: %s", ErrSudo, c.user(), saidBySudo(stderr))}
 	case status != lost && strings.Contains(stderr, program+":"):
-		return hint.Errorf(c.target.where(), c.sudoAdvice(), "%w for %s: %s", ErrSudo, c.user(), said)
+		return c.sudoRefused(stderr)
 	}
 	return nil
+}
+
+// sudoRefused is the error of a login that may not become root, by what was said.
+func (c *Conn) sudoRefused(stderr string) error {
+	return hint.Errorf(c.target.where(), c.sudoAdvice(), "%w for %s: %s", ErrSudo, c.user(), saidBySudo(stderr))
+}
+
+// saidBySudo is the last line without the question that is ours.
+func saidBySudo(stderr string) string {
+	return strings.TrimSpace(strings.ReplaceAll(lastLine(stderr), asksPassword, ""))
 }
 
 // sudoAdvice is what to do where the login may not become root.

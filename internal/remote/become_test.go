@@ -24,6 +24,7 @@ shift 3
 for try in 1 2 3; do
 	printf %s "$prompt" >&2
 	IFS= read -r word || exit 1
+	[ "$word" = "$(cat "$here/password")" ] && [ -e "$here/stranger" ] && { echo "admin is not in the sudoers file." >&2; exit 1; }
 	[ "$word" = "$(cat "$here/password")" ] && exec "$@"
 	echo "Sorry, try again." >&2
 done
@@ -105,6 +106,22 @@ func TestSudoPassword(t *testing.T) {
 	if strings.Contains(said.Load().(string), "one for all") {
 		t.Error("a line of --verbose has the password")
 	}
+}
+
+// A server that takes the password and refuses by policy says so, and speaks for no other.
+func TestSudoersOfOneServer(t *testing.T) {
+	servers := []*sshServer{asking(t, "right"), asking(t, "right")}
+	l := newLaptop(t, servers...)
+	if err := os.WriteFile(filepath.Join(servers[0].path, "stranger"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.Secret = func(string) ([]byte, error) { return []byte("right"), nil }
+	_, err := mustDial(t, l, asAdmin(servers[0])).Agent(t.Context())
+	_, next := hint.Of(err)
+	if !errors.Is(err, ErrSudo) || errors.Is(err, ErrAgent) || !strings.HasSuffix(err.Error(), "for admin: admin is not in the sudoers file.") || !strings.Contains(next, "NOPASSWD") {
+		t.Errorf("%v, next %q", err, next)
+	}
+	facts(t, mustDial(t, l, asAdmin(servers[1])))
 }
 
 // The workstation's own password is no server's, though it has a user of that name.
