@@ -45,8 +45,7 @@ type costs struct{ Agent, Nothing []cost }
 func BenchmarkAgent(b *testing.B) {
 	w := newBench(b, 10)
 	w.addServers()
-	w.run("createnetwork", "vx1", "vxlan")
-	w.run(append([]string{"addnetwork", "vx1"}, w.members(1, 10)...)...)
+	w.network(10)
 	const measurer, nothing = "/usr/local/bin/flock-bench", "/usr/local/bin/nothing"
 	w.put("s1", w.self, measurer)
 	w.put("s1", nothingProgram(b), nothing)

@@ -154,6 +154,12 @@ func (w *bench) addServers() {
 	w.run("apply", "-f", file, "--yes")
 }
 
+// network makes vx1, of the first n servers.
+func (w *bench) network(n int) {
+	w.run("createnetwork", "vx1", "vxlan")
+	w.run(append([]string{"addnetwork", "vx1"}, w.members(1, n)...)...)
+}
+
 // run runs flock on the laptop and returns how long it took.
 func (w *bench) run(args ...string) time.Duration {
 	w.b.Helper()
@@ -223,8 +229,7 @@ func BenchmarkNoop(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w := newBench(b, n)
 			w.addServers()
-			w.run("createnetwork", "vx1", "vxlan")
-			w.run(append([]string{"addnetwork", "vx1"}, w.members(1, n)...)...)
+			w.network(n)
 			w.byTurns(9, func() time.Duration { return w.run("apply") }, func() {})
 		})
 	}
@@ -237,8 +242,7 @@ func BenchmarkNoopControl(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w := newBench(b, n)
 			w.addServers()
-			w.run("createnetwork", "vx1", "vxlan")
-			w.run(append([]string{"addnetwork", "vx1"}, w.members(1, n)...)...)
+			w.network(n)
 			w.masters()
 			w.byTurns(9, func() time.Duration { return w.run("apply") }, func() {})
 		})
@@ -280,8 +284,7 @@ func BenchmarkCreate(b *testing.B) {
 			create := func() time.Duration {
 				socks := w.listen()
 				began := time.Now()
-				w.run("createnetwork", "vx1", "vxlan")
-				w.run(append([]string{"addnetwork", "vx1"}, w.members(1, n)...)...)
+				w.network(n)
 				w.pairsWith(socks, everybody)
 				return time.Since(began)
 			}
@@ -312,8 +315,7 @@ func BenchmarkJoinControl(b *testing.B) {
 func (w *bench) joins(ready func()) {
 	w.b.Helper()
 	w.addServers()
-	w.run("createnetwork", "vx1", "vxlan")
-	w.run(append([]string{"addnetwork", "vx1"}, w.members(1, w.n-1)...)...)
+	w.network(w.n - 1)
 	ready()
 	last := fmt.Sprintf("s%d", w.n)
 	join := func() time.Duration {

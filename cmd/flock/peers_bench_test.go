@@ -73,8 +73,7 @@ func BenchmarkNoopControlBesidePeers(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w := newBench(b, n, root)
 			w.addServers()
-			w.run("createnetwork", "vx1", "vxlan")
-			w.run(append([]string{"addnetwork", "vx1"}, w.members(1, n)...)...)
+			w.network(n)
 			w.masters()
 			peers := w.peers(root)
 			var ours []time.Duration

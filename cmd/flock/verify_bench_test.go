@@ -19,8 +19,7 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w := newBench(b, n)
 			w.addServers()
-			w.run("createnetwork", "vx1", "vxlan")
-			w.run(append([]string{"addnetwork", "vx1"}, w.members(1, n)...)...)
+			w.network(n)
 			w.serveData()
 			var ours, hands []time.Duration
 			for range 3 {
