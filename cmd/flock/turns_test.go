@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,12 +31,14 @@ import (
 // relayEnv makes this test binary the relay: PORT ADDRESS of the sshd.
 const relayEnv = "FLOCK_RELAY"
 
-// hold is how long one side must be quiet until the relay passes on what it sent. What one side
-// sends without waiting arrives together then, as it does on a way of that length.
-const hold = 20 * time.Millisecond
+// holds are how long one side must be quiet until the relay passes on what it sent, at each try.
+// What one side sends without waiting arrives together then, as it does on a way of that length.
+// On a busy machine one side may be interrupted for longer while it sends, and seem to wait: so
+// each next try waits longer.
+var holds = []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
 
 // relay answers each line of stdin, when no connection is open, with the turns of each connection
-// since the last answer.
+// since the last answer. The line is how long it holds on the connections that follow.
 func relay(port, to string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
@@ -45,6 +48,8 @@ func relay(port, to string) error {
 	var open sync.WaitGroup
 	var mu sync.Mutex
 	var all []int
+	var hold atomic.Int64
+	hold.Store(int64(holds[0]))
 	go func() {
 		for {
 			client, err := l.Accept()
@@ -52,7 +57,7 @@ func relay(port, to string) error {
 				return
 			}
 			open.Go(func() {
-				if turns := passOn(client, to); turns > 1 { // not one that was only touched
+				if turns := passOn(client, to, time.Duration(hold.Load())); turns > 1 { // not one that was only touched
 					mu.Lock()
 					defer mu.Unlock()
 					all = append(all, turns)
@@ -66,12 +71,17 @@ func relay(port, to string) error {
 		fmt.Println(strings.Trim(fmt.Sprint(all), "[]"))
 		all = nil
 		mu.Unlock()
+		next, err := time.ParseDuration(lines.Text())
+		if err != nil {
+			return err
+		}
+		hold.Store(int64(next))
 	}
 	return nil
 }
 
 // passOn joins client to the sshd at to, until both have ended. The first turn is TCP's.
-func passOn(client net.Conn, to string) (turns int) {
+func passOn(client net.Conn, to string, hold time.Duration) (turns int) {
 	defer client.Close()
 	server, err := net.Dial("tcp", to)
 	if err != nil {
@@ -79,7 +89,7 @@ func passOn(client net.Conn, to string) (turns int) {
 		return 0
 	}
 	defer server.Close()
-	fromClient, fromServer := pieces(client), pieces(server)
+	fromClient, fromServer := pieces(client, hold), pieces(server, hold)
 	plain := &plainly{}
 	turns = 1
 	answered := true
@@ -112,8 +122,8 @@ func passOn(client net.Conn, to string) (turns int) {
 	return turns
 }
 
-// pieces are what conn sends before it is quiet.
-func pieces(conn net.Conn) <-chan []byte {
+// pieces are what conn sends before it is quiet for as long as hold.
+func pieces(conn net.Conn, hold time.Duration) <-chan []byte {
 	raw, out := make(chan []byte), make(chan []byte)
 	go func() {
 		defer close(raw)
@@ -260,7 +270,14 @@ func (w *turns) count(argv ...string) []int {
 	if err != nil {
 		w.t.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out)
 	}
-	if _, err := fmt.Fprintln(w.asked, "?"); err != nil || !w.told.Scan() {
+	return w.relayed(holds[0])
+}
+
+// relayed are the turns of each connection since it was asked last; the relay holds for as long
+// as next on those that follow.
+func (w *turns) relayed(next time.Duration) []int {
+	w.t.Helper()
+	if _, err := fmt.Fprintln(w.asked, next); err != nil || !w.told.Scan() {
 		w.t.Fatalf("the relay is gone: %v", err)
 	}
 	var turns []int
@@ -275,11 +292,13 @@ func (w *turns) count(argv ...string) []int {
 }
 
 // most fails if a command takes more turns, or more than one connection. It is run up to three
-// times, since on a busy machine an answer may come in two parts; between puts back what it did.
+// times, since on a busy machine what is sent at once may come in two parts (see holds); between
+// puts back what it did.
 func (w *turns) most(most int, between func(), argv ...string) {
 	w.t.Helper()
 	var all [][]int
-	for range 3 {
+	for _, hold := range holds {
+		w.relayed(hold)
 		have := w.flock(argv...)
 		all = append(all, have)
 		if between != nil {
@@ -297,7 +316,8 @@ func (w *turns) most(most int, between func(), argv ...string) {
 func (w *turns) bare() int {
 	w.t.Helper()
 	least := 0
-	for range 3 {
+	for _, hold := range holds {
+		w.relayed(hold)
 		have := w.count("ssh", "-F", w.ssh, "-o", "BatchMode=yes", "10.99.0.1", "true")
 		if len(have) != 1 {
 			w.t.Fatalf("ssh made connections of %v turns", have)
