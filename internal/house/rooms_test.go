@@ -168,8 +168,12 @@ var rooms = map[string]room{
 		never:  "what is tried follows from specs, whatever kind of network they come from",
 		banned: impure,
 	},
+	"internal/trace/kernel": {
+		never:  "it says what another machine's kernel told: it asks none",
+		banned: impure,
+	},
 	"internal/trace": {
-		ours:   []string{"internal/ground", "internal/hint", "internal/spec", "internal/state", "internal/verify"},
+		ours:   []string{"internal/ground", "internal/hint", "internal/spec", "internal/state", "internal/trace/kernel", "internal/verify"},
 		never:  "a way follows from what kernels say: asking them, and sending packets, is for others",
 		banned: impure,
 	},

@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // answered are empty answers to all questions, to which more is added.
@@ -64,7 +64,7 @@ func TestRounds(t *testing.T) {
 		rounds++
 		for _, f := range tr.all {
 			if f.base {
-				f.Rules.sets = append(f.Rules.sets, &set{name: fmt.Sprint(rounds)})
+				f.Rules.Sets = append(f.Rules.Sets, &kernel.Set{Name: fmt.Sprint(rounds)})
 			}
 		}
 		return answered(reqs, func(*spec.TraceReply) {})
@@ -97,66 +97,22 @@ func TestMuch(t *testing.T) {
 	}
 }
 
-// TestChains: chains that lead to each other 20^16 times are given up, and nothing is called sure
-// then.
-func TestChains(t *testing.T) {
-	t.Parallel()
-	name := func(i int) string { return fmt.Sprintf("c%d", i) }
-	r := &rules{endian: binary.LittleEndian}
-	for i := range mostDepth + 1 {
-		c := &chain{Family: afInet, Table: "t", Name: name(i)}
-		if i == 0 {
-			c.Type, c.Hook = "filter", forwarding
-		}
-		for range 20 {
-			c.Rules = append(c.Rules, rule{cost: 1000, exprs: []expression{decide(codeJump, name(i+1))}})
-		}
-		r.Chains = append(r.Chains, c)
-	}
-	f := flow{packet: packet{src: netip.MustParseAddr("10.0.10.5"), dst: netip.MustParseAddr("10.0.11.5"), proto: protoICMP}}
-	if o := r.pass(forwarding, f); o.drops || !o.may {
-		t.Errorf("have drops %v, may %v", o.drops, o.may)
-	}
-	// One that leads to itself is no better.
-	own := &chain{Family: afInet, Table: "t", Name: "own", Type: "filter", Hook: forwarding, Drop: true, Rules: []rule{{exprs: []expression{decide(codeJump, "own")}}}}
-	r = &rules{endian: binary.LittleEndian, Chains: []*chain{own}}
-	if o := r.pass(forwarding, f); o.drops || !o.may {
-		t.Errorf("a circle: have drops %v, may %v", o.drops, o.may)
-	}
-}
-
-// TestLengths: a length in a message makes nobody take as much memory.
-func TestLengths(t *testing.T) { //nolint:paralleltest // it counts what is taken
-	e := &evaluation{rules: &rules{endian: binary.LittleEndian}, flow: flow{packet: packet{dst: netip.MustParseAddr("10.0.11.5")}}}
-	const huge = 0xfffffff0
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for _, x := range []expression{
-		{"payload", map[uint16][]byte{1: be(1), 2: be(1), 3: be(0), 4: be(huge)}},
-		{"bitwise", map[uint16][]byte{1: be(1), 2: be(1), 3: be(huge)}},
-	} {
-		if !e.loads(x) || e.known[byteOf(be(1))] {
-			t.Errorf("%s: it is known", x.name)
-		}
-	}
-	runtime.ReadMemStats(&after)
-	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<24 {
-		t.Errorf("%d bytes were taken", took)
-	}
-}
-
 // TestUnsorted: devices are found whatever order a server tells them in.
 func TestUnsorted(t *testing.T) {
 	t.Parallel()
 	o := binary.LittleEndian
+	one := func(kind int, value []byte) []byte {
+		b := binary.LittleEndian.AppendUint16(nil, uint16(4+len(value)))
+		return append(binary.LittleEndian.AppendUint16(b, uint16(kind)), value...)
+	}
 	device := func(index int, name string) string {
 		b := make([]byte, 16)
 		o.PutUint32(b[4:], uint32(index))
-		return base64.StdEncoding.EncodeToString(append(b, nested(3, append([]byte(name), 0))...))
+		return base64.StdEncoding.EncodeToString(append(b, one(3, append([]byte(name), 0))...))
 	}
 	address := func(index int, a string) string {
-		b := []byte{afInet, 24, 0, 0, byte(index), 0, 0, 0}
-		return base64.StdEncoding.EncodeToString(append(b, nested(2, netip.MustParseAddr(a).AsSlice())...))
+		b := []byte{kernel.INet, 24, 0, 0, byte(index), 0, 0, 0}
+		return base64.StdEncoding.EncodeToString(append(b, one(2, netip.MustParseAddr(a).AsSlice())...))
 	}
 	f := &facts{}
 	f.takeBase(o, []string{device(9, "c") + " " + device(2, "a") + " " + device(5, "b"), address(9, "10.0.0.9") + " " + address(2, "10.0.0.2")}, false)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // holds says which server has an address behind it, in a container or itself; "" if that is not
@@ -195,9 +196,9 @@ func (w *walker) uplink(server string, bridge *link) string {
 // br_netfilter.
 func (w *walker) overBridge(server string, bridge, in, out *link, p packet) bool {
 	f := w.base(server, "")
-	hook := forwarding
+	hook := kernel.Forwarding
 	if in == nil {
-		hook = output
+		hook = kernel.Output
 	}
 	if !w.filtered(server, hook, flow{packet: p, in: in, out: out, bridged: true}) {
 		return false
@@ -206,8 +207,9 @@ func (w *walker) overBridge(server string, bridge, in, out *link, p packet) bool
 		return true
 	}
 	// With br_netfilter they see it, which cannot be asked.
-	if o := f.Rules.pass(forwarding, flow{packet: p, in: bridge, out: bridge}); o.drops || o.may {
-		w.suspect = outcome{may: true, chain: o.chain, rule: o.rule}
+	if o := f.Rules.Pass(kernel.Forwarding, flow{packet: p, in: bridge, out: bridge}.seen()); o.Drops || o.May {
+		o.Drops, o.May = false, true
+		w.suspect = o
 	}
 	return true
 }
@@ -255,7 +257,7 @@ func (w *walker) frame(server string, port *link, next netip.Addr, mac string, p
 		return
 	}
 	if h := g.holder(next); h != nil {
-		if !w.filtered(server, input, flow{packet: p, in: port, bridged: true}) {
+		if !w.filtered(server, kernel.Input, flow{packet: p, in: port, bridged: true}) {
 			return
 		}
 		w.ok(server, "bridge "+bridge.Name, "%s is its own", next)

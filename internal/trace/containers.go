@@ -7,6 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // leaveContainer takes a packet from inside a container to its port on the server.
@@ -152,8 +153,8 @@ func (w *walker) intoContainer(server string, port *link, p packet) {
 		w.fail(e.String(), "address "+p.dst.String(), listed(e), "%s has it no more", e)
 		return
 	}
-	if o := in.Rules.pass(input, flow{packet: p, in: dev}); o.drops {
-		w.fail(e.String(), "chain "+o.chain.String(), inside(server, c.container, o.chain.list()...), "it drops %s %s", flow{packet: p}.what(), o.how())
+	if o := in.Rules.Pass(kernel.Input, flow{packet: p, in: dev}.seen()); o.Drops {
+		w.fail(e.String(), "chain "+o.Chain.String(), inside(server, c.container, o.Chain.List()...), "it drops %s %s", flow{packet: p}.what(), o.How())
 		return
 	}
 	w.ok(e.String(), "device "+c.Name, "%s is its own", p.dst)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // mend is what puts an object of ours right, and otherwise what is said by hand.
@@ -63,24 +64,43 @@ func (w *walker) isUp(server string, l *link) bool {
 	return true
 }
 
+// flow is a packet before a packet filter.
+type flow struct {
+	packet
+	in, out *link // the devices; nil: none
+	bridged bool
+}
+
+// seen is the flow as rules know it.
+func (f flow) seen() kernel.Flow {
+	k := kernel.Flow{Src: f.src, Dst: f.dst, Proto: f.proto, Port: f.port, Carries: f.carrier != "", Bridged: f.bridged}
+	if f.in != nil {
+		k.In = kernel.Device{Index: f.in.Index, Name: f.in.Name}
+	}
+	if f.out != nil {
+		k.Out = kernel.Device{Index: f.out.Index, Name: f.out.Name}
+	}
+	return k
+}
+
 // filter stops where rules of a hook drop the packet.
 func (w *walker) filter(server string, hook int, p packet, in, out *link) bool {
 	return w.filtered(server, hook, flow{packet: p, in: in, out: out})
 }
 
 func (w *walker) filtered(server string, hook int, fl flow) bool {
-	o := w.base(server, "").Rules.pass(hook, fl)
-	if !o.drops {
-		if o.may {
+	o := w.base(server, "").Rules.Pass(hook, fl.seen())
+	if !o.Drops {
+		if o.May {
 			w.suspect = o
 		}
 		return true
 	}
-	next := runOn(server, o.chain.list()...)
-	if hook == forwarding && o.rule == nil && !fl.bridged && len(w.t.compiled.Hosts[server].Forwards) > 0 {
+	next := runOn(server, o.Chain.List()...)
+	if hook == kernel.Forwarding && o.ByPolicy() && !fl.bridged && len(w.t.compiled.Hosts[server].Forwards) > 0 {
 		next = "flock apply"
 	}
-	w.fail(server, "chain "+o.chain.String(), next, "%sit drops %s %s", o.chain.who(), fl.what(), o.how())
+	w.fail(server, "chain "+o.Chain.String(), next, "%sit drops %s %s", o.Chain.Who(), fl.what(), o.How())
 	return false
 }
 
@@ -103,7 +123,7 @@ func protoName(proto, port int) string {
 // out takes a packet out by a device, to the next hop on it.
 func (w *walker) out(server string, dev *link, next netip.Addr, p packet) {
 	f := w.base(server, "")
-	if f == nil || w.circles(server) || !w.filter(server, postrouting, p, nil, dev) || !w.translated(server, dev, &p) {
+	if f == nil || w.circles(server) || !w.filter(server, kernel.Postrouting, p, nil, dev) || !w.translated(server, dev, &p) {
 		return
 	}
 	w.pass(server, dev, true, p)
@@ -129,22 +149,22 @@ func (w *walker) out(server string, dev *link, next netip.Addr, p packet) {
 
 // translated gives p the source address that rules give it when it leaves by a device.
 func (w *walker) translated(server string, dev *link, p *packet) bool {
-	by := w.base(server, "").Rules.translates(flow{packet: *p, out: dev})
-	if by.chain == nil || by.source == p.src {
+	by := w.base(server, "").Rules.Translates(flow{packet: *p, out: dev}.seen())
+	if by.Chain == nil || by.Source == p.src {
 		return true
 	}
 	was := p.src
-	if p.src = by.source; !p.src.IsValid() {
+	if p.src = by.Source; !p.src.IsValid() {
 		r, known := w.route(server, "", routeQuestion{To: p.dst})
 		if !known {
 			return false
 		}
 		p.src = r.Src
 	}
-	if by.unsure {
+	if by.Unsure {
 		p.src = netip.Addr{} // either
 	} else if p.src != was {
-		w.ok(server, "chain "+by.chain.String(), "gives it the source %s", p.src)
+		w.ok(server, "chain "+by.Chain.String(), "gives it the source %s", p.src)
 	}
 	return true
 }

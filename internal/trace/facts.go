@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // link is a device as the kernel has it.
@@ -75,7 +76,7 @@ type facts struct {
 	Links    []*link
 	Neighs   []neigh // also forwarding entries
 	Routes   map[routeQuestion]route
-	Rules    *rules
+	Rules    *kernel.Rules
 	Forwards map[[2]int]bool // by family and device; 0 stands for all that are made
 	Filters  map[int]int     // rp_filter by device; allDevices: what is at least true for all
 	peers    bool            // WG, Peers and Sessions are known
@@ -138,7 +139,7 @@ func (f *facts) neighbour(index int, a netip.Addr) (neigh, bool) {
 	return neigh{}, false
 }
 
-// macOf is what the neighbour table has of an address on a device; "": nothing that counts.
+// kernel.MACOf is what the neighbour table has of an address on a device; "": nothing that counts.
 func (f *facts) macOf(dev *link, a netip.Addr) string {
 	if n, has := f.neighbour(dev.Index, a); has && n.State&(failed|incomplete) == 0 {
 		return n.MAC
@@ -153,23 +154,23 @@ var base = []struct {
 	outside bool // of servers, not of containers
 	take    func(*facts, binary.ByteOrder, []byte)
 }{
-	{getLink, make([]byte, 16), false, (*facts).takeLink},
-	{getAddr, make([]byte, 8), false, (*facts).takeAddr},
-	{getNeigh, make([]byte, 12), false, (*facts).takeNeigh},
+	{kernel.GetLink, make([]byte, 16), false, (*facts).takeLink},
+	{kernel.GetAddr, make([]byte, 8), false, (*facts).takeAddr},
+	{kernel.GetNeigh, make([]byte, 12), false, (*facts).takeNeigh},
 	// ifinfomsg would do, too: ndmsg is what kernels with strict checks want.
-	{getNeigh, append([]byte{afBridge}, make([]byte, 11)...), true, (*facts).takeNeigh},
-	{getConf, []byte{afInet, 0, 0, 0}, true, (*facts).takeConf},
-	{getConf, []byte{afInet6, 0, 0, 0}, true, (*facts).takeConf},
-	{getChain, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.takeChain(b) }},
-	{getRule, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.takeRule(b) }},
-	{getSet, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.takeSet(b) }},
+	{kernel.GetNeigh, append([]byte{kernel.Bridge}, make([]byte, 11)...), true, (*facts).takeNeigh},
+	{kernel.GetConf, []byte{kernel.INet, 0, 0, 0}, true, (*facts).takeConf},
+	{kernel.GetConf, []byte{kernel.INet6, 0, 0, 0}, true, (*facts).takeConf},
+	{kernel.GetChain, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.TakeChain(b) }},
+	{kernel.GetRule, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.TakeRule(b) }},
+	{kernel.GetSet, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.TakeSet(b) }},
 }
 
 func baseQuestions(o binary.ByteOrder, inside bool) []string {
 	var out []string
 	for _, q := range base {
 		if !q.outside || !inside {
-			out = append(out, question(o, q.kind, nlDump, q.header))
+			out = append(out, kernel.Question(o, q.kind, kernel.Dump, q.header))
 		}
 	}
 	return out
@@ -177,20 +178,20 @@ func baseQuestions(o binary.ByteOrder, inside bool) []string {
 
 // takeBase reads the answers to baseQuestions.
 func (f *facts) takeBase(o binary.ByteOrder, answers []string, inside bool) {
-	f.base, f.Links, f.Neighs, f.Rules = true, nil, nil, &rules{endian: o}
+	f.base, f.Links, f.Neighs, f.Rules = true, nil, nil, &kernel.Rules{Endian: o}
 	f.Forwards, f.Filters = map[[2]int]bool{}, map[int]int{}
 	for _, q := range base {
 		if q.outside && inside || len(answers) == 0 {
 			continue
 		}
-		list, _ := messages(answers[0])
+		list, _ := kernel.Messages(answers[0])
 		for _, b := range list {
 			q.take(f, o, b)
 		}
 		slices.SortStableFunc(f.Links, func(a, b *link) int { return cmp.Compare(a.Index, b.Index) })
 		answers = answers[1:]
 	}
-	f.Rules.sort()
+	f.Rules.Sort()
 }
 
 // allDevices is what the kernel calls all devices together (NETCONFA_IFINDEX_ALL).
@@ -202,11 +203,11 @@ func (f *facts) takeConf(o binary.ByteOrder, b []byte) {
 	if len(b) < 4 {
 		return
 	}
-	a := attrsOf(o, b, 4)
-	index := int(int32(u32(o, a[1]))) //nolint:gosec // as the kernel has it
-	f.Forwards[[2]int{int(b[0]), index}] = u32(o, a[2]) != 0
-	if b[0] == afInet {
-		f.Filters[index] = u32(o, a[3])
+	a := kernel.AttrsOf(o, b, 4)
+	index := int(int32(kernel.U32(o, a[1]))) //nolint:gosec // as the kernel has it
+	f.Forwards[[2]int{int(b[0]), index}] = kernel.U32(o, a[2]) != 0
+	if b[0] == kernel.INet {
+		f.Filters[index] = kernel.U32(o, a[3])
 	}
 }
 
@@ -215,24 +216,24 @@ func (f *facts) takeLink(o binary.ByteOrder, b []byte) {
 		return
 	}
 	flags := o.Uint32(b[8:])
-	a := attrsOf(o, b, 16)
+	a := kernel.AttrsOf(o, b, 16)
 	l := &link{
-		Index: int(o.Uint32(b[4:])), Name: text(a[3]), Up: flags&1 != 0, Carrier: flags&(1<<16) != 0,
-		MAC: macOf(a[1]), Master: u32(o, a[10]), Peer: u32(o, a[5]),
+		Index: int(o.Uint32(b[4:])), Name: kernel.Text(a[3]), Up: flags&1 != 0, Carrier: flags&(1<<16) != 0,
+		MAC: kernel.MACOf(a[1]), Master: kernel.U32(o, a[10]), Peer: kernel.U32(o, a[5]),
 	}
-	info := attrsOf(o, a[18], 0)
-	l.Kind = text(info[1])
-	data := attrsOf(o, info[2], 0)
+	info := kernel.AttrsOf(o, a[18], 0)
+	l.Kind = kernel.Text(info[1])
+	data := kernel.AttrsOf(o, info[2], 0)
 	switch l.Kind {
 	case spec.VXLAN:
-		l.VNI, l.Local, l.Group = u32(o, data[1]), cmp.Or(addrOf(data[4]), addrOf(data[17])), cmp.Or(addrOf(data[2]), addrOf(data[16]))
+		l.VNI, l.Local, l.Group = kernel.U32(o, data[1]), cmp.Or(kernel.AddrOf(data[4]), kernel.AddrOf(data[17])), cmp.Or(kernel.AddrOf(data[2]), kernel.AddrOf(data[16]))
 		if len(data[15]) == 2 {
 			l.Port = int(binary.BigEndian.Uint16(data[15]))
 		}
 	case spec.IPIP, "ip6tnl":
-		l.Local, l.Remote = addrOf(data[2]), addrOf(data[3])
+		l.Local, l.Remote = kernel.AddrOf(data[2]), kernel.AddrOf(data[3])
 	case spec.GRE, spec.IP6GRE:
-		l.Local, l.Remote = addrOf(data[6]), addrOf(data[7])
+		l.Local, l.Remote = kernel.AddrOf(data[6]), kernel.AddrOf(data[7])
 	}
 	if l.Remote.IsValid() && l.Remote.IsUnspecified() {
 		l.Remote = netip.Addr{}
@@ -244,8 +245,8 @@ func (f *facts) takeAddr(o binary.ByteOrder, b []byte) {
 	if len(b) < 8 {
 		return
 	}
-	a := attrsOf(o, b, 8)
-	ip := cmp.Or(addrOf(a[2]), addrOf(a[1])) // IFA_LOCAL
+	a := kernel.AttrsOf(o, b, 8)
+	ip := cmp.Or(kernel.AddrOf(a[2]), kernel.AddrOf(a[1])) // IFA_LOCAL
 	if l := f.at(int(o.Uint32(b[4:]))); l != nil && ip.IsValid() {
 		l.Addrs = append(l.Addrs, netip.PrefixFrom(ip, int(b[1])))
 	}
@@ -256,12 +257,12 @@ func (f *facts) takeNeigh(o binary.ByteOrder, b []byte) {
 		return
 	}
 	const masterFlag = 4 // NTF_MASTER
-	a := attrsOf(o, b, 12)
-	n := neigh{Index: int(o.Uint32(b[4:])), State: int(o.Uint16(b[8:])), MAC: macOf(a[2])}
-	if b[0] == afBridge {
-		n.Master, n.Dst = b[10]&masterFlag != 0 || len(a[9]) > 0, addrOf(a[1])
+	a := kernel.AttrsOf(o, b, 12)
+	n := neigh{Index: int(o.Uint32(b[4:])), State: int(o.Uint16(b[8:])), MAC: kernel.MACOf(a[2])}
+	if b[0] == kernel.Bridge {
+		n.Master, n.Dst = b[10]&masterFlag != 0 || len(a[9]) > 0, kernel.AddrOf(a[1])
 	} else {
-		n.IP = addrOf(a[1])
+		n.IP = kernel.AddrOf(a[1])
 	}
 	f.Neighs = append(f.Neighs, n)
 }
@@ -271,7 +272,7 @@ func (f *facts) takeRoute(o binary.ByteOrder, q routeQuestion, text string) {
 	if f.Routes == nil {
 		f.Routes = map[routeQuestion]route{}
 	}
-	list, errno := messages(text)
+	list, errno := kernel.Messages(text)
 	r := route{Errno: errno}
 	if len(list) == 0 && errno == 0 {
 		r.Errno = errUnreachable
@@ -280,13 +281,13 @@ func (f *facts) takeRoute(o binary.ByteOrder, q routeQuestion, text string) {
 		if len(m) < 12 {
 			continue
 		}
-		a := attrsOf(o, m, 12)
-		r = route{Type: int(m[7]), Out: u32(o, a[4]), Via: addrOf(a[5]), Src: addrOf(a[7]), Table: u32(o, a[15]), Proto: int(m[5])}
+		a := kernel.AttrsOf(o, m, 12)
+		r = route{Type: int(m[7]), Out: kernel.U32(o, a[4]), Via: kernel.AddrOf(a[5]), Src: kernel.AddrOf(a[7]), Table: kernel.U32(o, a[15]), Proto: int(m[5])}
 		if r.Prefix, _ = q.To.Prefix(0); len(a[1]) > 0 {
-			r.Prefix = netip.PrefixFrom(addrOf(a[1]), int(m[1]))
+			r.Prefix = netip.PrefixFrom(kernel.AddrOf(a[1]), int(m[1]))
 		}
 		if via := a[18]; len(via) > 2 { // RTA_VIA: of another family
-			r.Via = addrOf(via[2:])
+			r.Via = kernel.AddrOf(via[2:])
 		}
 	}
 	f.Routes[q] = r

@@ -2,7 +2,6 @@ package trace
 
 import (
 	"encoding/base64"
-	"encoding/binary"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // heardOn is what a server heard on a device.
@@ -151,44 +151,6 @@ func TestOwnAddresses(t *testing.T) {
 	}
 }
 
-// TestUnknown: of what carries a packet, of marks and of what is not tracked nothing is assumed.
-func TestUnknown(t *testing.T) {
-	t.Parallel()
-	accepts := []expression{
-		{"ct", map[uint16][]byte{1: be(1), 2: be(0)}},
-		{"bitwise", map[uint16][]byte{1: be(1), 2: be(1), 3: be(4), 4: nested(1, []byte{6, 0, 0, 0}), 5: nested(1, make([]byte, 4))}},
-		{"cmp", map[uint16][]byte{1: be(1), 2: be(1), 3: nested(1, make([]byte, 4))}},
-		decide(codeAccept, ""),
-	}
-	marked := []expression{meta(3), is([]byte{7, 0, 0, 0}), decide(codeAccept, "")}
-	for _, test := range []struct {
-		name    string
-		rule    []expression
-		more    []expression
-		carrier string
-		drops   bool
-	}{
-		{"a new connection", accepts, nil, "", true},
-		{"of a tunnel", accepts, nil, "UDP 4789", false},
-		{"not tracked", accepts, []expression{{"notrack", nil}}, "", false},
-		{"not tracked by iptables", accepts, []expression{{"target", map[uint16][]byte{1: []byte("CT\x00")}}}, "", false},
-		{"no mark", marked, nil, "", true},
-		{"mark of a tunnel", marked, nil, "UDP 4789", false},
-		{"marked", marked, []expression{{"meta", map[uint16][]byte{2: be(3), 3: be(1)}}}, "", false},
-		{"marked by iptables", marked, []expression{{"target", map[uint16][]byte{1: []byte("MARK\x00")}}}, "", false},
-	} {
-		c := &chain{Family: afInet, Table: "t", Name: "c", Type: "filter", Hook: output, Drop: true}
-		first := &chain{Family: afInet, Table: "t", Name: "first", Type: "filter", Hook: prerouting}
-		r := &rules{endian: binary.LittleEndian, Chains: []*chain{first, c}}
-		r.add(c, rule{exprs: test.rule})
-		r.add(first, rule{exprs: test.more})
-		f := flow{packet: packet{dst: netip.MustParseAddr("10.99.0.3"), proto: protoUDP, port: 4789, carrier: test.carrier}}
-		if o := r.pass(output, f); o.drops != test.drops || !o.drops && !o.may {
-			t.Errorf("%s: have drops %v, may %v", test.name, o.drops, o.may)
-		}
-	}
-}
-
 // TestStaleNeighbour: an entry of long ago is asked for again by the packet, before it is guilty.
 func TestStaleNeighbour(t *testing.T) {
 	t.Parallel()
@@ -207,10 +169,10 @@ func TestStaleNeighbour(t *testing.T) {
 func TestSeenBehind(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, wg+"topology = \"hub\"\n")
-	drops := &chain{Family: afInet, Table: "t", Name: "c", Type: "filter", Hook: forwarding, Drop: true}
+	drops := &kernel.Chain{Family: kernel.INet, Table: "t", Name: "c", Type: "filter", Hook: kernel.Forwarding, Drop: true}
 	w.spoil = func(server string, f *facts) {
 		if server == "s2" {
-			f.Rules.Chains = []*chain{drops}
+			f.Rules.Chains = []*kernel.Chain{drops}
 		}
 	}
 	for _, at := range []string{"s2", "s3"} {
@@ -315,7 +277,7 @@ func TestNext(t *testing.T) {
 	if _, way := w.walk(t, "s1", "s3", ""); !strings.Contains(told(way), "NEXT on s1: ip route del 10.244.2.0/25 via 10.99.0.77 dev eth0 table 100") {
 		t.Errorf("have %s", told(way))
 	}
-	if have := runOn("s1", (&chain{Family: afInet, Table: "t", Name: "a b;c"}).list()...); have != "on s1: nft list chain ip t 'a b;c'" {
+	if have := runOn("s1", (&kernel.Chain{Family: kernel.INet, Table: "t", Name: "a b;c"}).List()...); have != "on s1: nft list chain ip t 'a b;c'" {
 		t.Errorf("have %s", have)
 	}
 	if have := inside("s1", "docker/c 1", "ip", "route"); have != "on s1: docker exec 'c 1' ip route" {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // Result is what the kernels said, and what a packet showed.
@@ -224,7 +225,7 @@ func (t *Trace) lost(r *Result, last int) {
 	next := r.passes[last+1]
 	suspect, whose := next.suspect, next.server
 	for i := last + 1; i < len(r.passes)-1 && r.passes[i].hidden; i++ {
-		if next = r.passes[i+1]; !suspect.may {
+		if next = r.passes[i+1]; !suspect.May {
 			suspect, whose = next.suspect, next.server
 		}
 	}
@@ -243,8 +244,8 @@ func (t *Trace) lost(r *Result, last int) {
 		own := flow{packet: packet{src: t.sent.src, dst: t.sent.dst, proto: t.Protocol, port: t.Port}}
 		r.Verdict = fmt.Sprintf("stops between %s and %s: something drops %s", at, next.server, cmp.Or(carrier, own.what()))
 		r.Next = "flock probe " + at + " " + next.server
-		if suspect.may && suspect.chain != nil { // what is encrypted is not seen to come
-			r.Verdict += fmt.Sprintf(", or chain %s of %s does %s", suspect.chain, whose, suspect.how())
+		if suspect.May && suspect.Chain != nil { // what is encrypted is not seen to come
+			r.Verdict += fmt.Sprintf(", or chain %s of %s does %s", suspect.Chain, whose, suspect.How())
 		}
 	default:
 		r.Verdict = fmt.Sprintf("stops on %s before %s: nothing that was looked at explains it", at, next.dev)
@@ -254,10 +255,10 @@ func (t *Trace) lost(r *Result, last int) {
 }
 
 // blame names the rules that may drop the packet on a server as what explains the verdict.
-func (r *Result) blame(o outcome, server string) {
-	if o.may && o.chain != nil {
+func (r *Result) blame(o kernel.Outcome, server string) {
+	if o.May && o.Chain != nil {
 		stops, _, _ := strings.Cut(r.Verdict, ": ")
-		r.Verdict = fmt.Sprintf("%s: chain %s of %s may drop it %s", stops, o.chain, server, o.how())
-		r.Next = runOn(server, o.chain.list()...)
+		r.Verdict = fmt.Sprintf("%s: chain %s of %s may drop it %s", stops, o.Chain, server, o.How())
+		r.Next = runOn(server, o.Chain.List()...)
 	}
 }

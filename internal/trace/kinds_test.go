@@ -11,6 +11,7 @@ import (
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // world is a cluster whose kernels hold what its specs say. It answers what a walk lacks.
@@ -53,7 +54,7 @@ func newWorld(t *testing.T, networks string) *world {
 func (w *world) facts(server string) *facts {
 	h := w.compiled.Hosts[server]
 	f := &facts{
-		base: true, peers: true, listed: true, Rules: &rules{endian: endianOf("amd64")},
+		base: true, peers: true, listed: true, Rules: &kernel.Rules{Endian: kernel.EndianOf("amd64")},
 		Forwards: map[[2]int]bool{}, Filters: map[int]int{}, Routes: map[routeQuestion]route{}, Clock: 1000,
 	}
 	for _, i := range w.c.Servers[server].Facts.Interfaces {
@@ -99,7 +100,7 @@ func (w *world) facts(server string) *facts {
 // plug adds a device that is up, and forwards.
 func (f *facts) plug(l *link) *link {
 	l.Index, l.Up, l.Carrier = len(f.Links)+1, true, true
-	f.Forwards[[2]int{afInet, l.Index}], f.Forwards[[2]int{afInet6, l.Index}] = true, true
+	f.Forwards[[2]int{kernel.INet, l.Index}], f.Forwards[[2]int{kernel.INet6, l.Index}] = true, true
 	f.Links = append(f.Links, l)
 	return l
 }

@@ -1,9 +1,11 @@
 package trace
 
 import (
-	"slices"
+	"encoding/binary"
+	"net/netip"
 
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // Need is what the walk lacks of one server.
@@ -13,7 +15,7 @@ type Need struct {
 	containers bool // the list of them
 	base       bool
 	peers      []spec.Link
-	elements   []*set
+	elements   []*kernel.Set
 	routes     []routeQuestion
 	questions  []string
 }
@@ -57,7 +59,7 @@ func (t *Trace) Take(n Need, reply *spec.Reply) {
 		}
 	}
 	if f.Clock = r.Clock; r.Stopped && n.container != "" {
-		f.base, f.Stopped, f.Rules = true, true, &rules{endian: o}
+		f.base, f.Stopped, f.Rules = true, true, &kernel.Rules{Endian: o}
 		return
 	}
 	switch {
@@ -67,12 +69,8 @@ func (t *Trace) Take(n Need, reply *spec.Reply) {
 		f.peers, f.WG, f.Peers, f.Sessions = true, r.Links, r.Peers, r.Sessions
 	case n.elements != nil:
 		for i, s := range n.elements {
-			s.read = true
-			list, _ := messages(r.Answers[i])
-			for _, b := range list {
-				f.Rules.takeElements(s, b)
-			}
-			slices.SortStableFunc(s.elements, element.before)
+			list, _ := kernel.Messages(r.Answers[i])
+			f.Rules.ReadSet(s, list)
 		}
 	default:
 		for i, q := range n.routes {
@@ -88,13 +86,13 @@ func (w *walker) base(server, container string) *facts {
 		w.lack(Need{Server: server, container: container, base: true})
 		return nil
 	}
-	var unread []*set
+	var unread []*kernel.Set
 	var ask []string
-	for _, s := range f.Rules.sets {
-		if !s.read && len(unread) < 256 {
+	for _, s := range f.Rules.Sets {
+		if !s.Read && len(unread) < 256 {
 			unread = append(unread, s)
-			ask = append(ask, question(w.t.endian(server), getSetElem, nlDump, []byte{s.family, 0, 0, 0},
-				attr{1, append([]byte(s.table), 0)}, attr{2, append([]byte(s.name), 0)}))
+			ask = append(ask, kernel.Question(w.t.endian(server), kernel.GetSetElem, kernel.Dump, []byte{s.Family, 0, 0, 0},
+				kernel.Attr{Kind: 1, Value: append([]byte(s.Table), 0)}, kernel.Attr{Kind: 2, Value: append([]byte(s.Name), 0)}))
 		}
 	}
 	if unread != nil {
@@ -140,3 +138,36 @@ func (w *walker) list(server string) ([]spec.Container, bool) {
 }
 
 func (w *walker) lack(n Need) { w.lacks = append(w.lacks, n) }
+
+func (t *Trace) endian(server string) binary.ByteOrder {
+	if s := t.c.Servers[server]; s != nil && s.Facts != nil {
+		return kernel.EndianOf(s.Facts.Arch)
+	}
+	return binary.LittleEndian
+}
+
+// routeQuestion asks the kernel which way a packet takes (RTM_GETROUTE): one of its own, or with
+// In one that came by a device.
+type routeQuestion struct {
+	From, To netip.Addr
+	In       int  // index of the device that it came by; 0: it is the server's own
+	Match    bool // which entry of the table matches is asked
+}
+
+func (q routeQuestion) message(o binary.ByteOrder) string {
+	header := make([]byte, 12)
+	header[0], header[1] = kernel.FamilyOf(q.To), byte(q.To.BitLen())
+	const fibMatch = 0x2000 // RTM_F_FIB_MATCH
+	if q.Match {
+		o.PutUint32(header[8:], fibMatch)
+	}
+	attrs := []kernel.Attr{{Kind: 1, Value: q.To.AsSlice()}} // RTA_DST
+	if q.From.IsValid() && q.From.Is4() == q.To.Is4() {
+		header[2] = byte(q.From.BitLen())
+		attrs = append(attrs, kernel.Attr{Kind: 2, Value: q.From.AsSlice()}) // RTA_SRC
+	}
+	if q.In != 0 {
+		attrs = append(attrs, kernel.Attr{Kind: 3, Value: kernel.Number(o, q.In)}) // RTA_IIF
+	}
+	return kernel.Question(o, kernel.GetRoute, 0, header, attrs...)
+}

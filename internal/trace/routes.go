@@ -9,6 +9,7 @@ import (
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // expected is the most specific way that flock gave a server to an address.
@@ -155,7 +156,7 @@ func (w *walker) refused(server string, by *link, p packet, r route) bool {
 			"packets from %s that come by %s are dropped: no way at all leads back to it", p.src, by.Name)
 	case by != nil && r.Errno == errMartian:
 		w.fail(server, "route", runOn(server, "ip", "addr", "show"), "packets from %s that come by %s are taken for forged: %s has that address itself, or it is none", p.src, by.Name, server)
-	case by != nil && !f.Forwards[[2]int{int(familyOf(p.dst)), by.Index}]:
+	case by != nil && !f.Forwards[[2]int{int(kernel.FamilyOf(p.dst)), by.Index}]:
 		w.fail(server, "setting forwarding", applyOf(cmp.Or(network, p.network)), "it is off for what comes by %s: nothing is forwarded to %s", by.Name, p.dst)
 	case dev != "":
 		w.fail(server, "route "+prefix.String(), applyOf(network), "it is missing; %s is unreachable", p.dst)
@@ -214,14 +215,14 @@ func (w *walker) send(server string, p packet) {
 	}
 	if r.Type == routeLocal {
 		w.ok(server, "route", "%s is its own", p.dst)
-		if lo := f.link("lo"); lo == nil || w.filter(server, output, p, nil, lo) && w.filter(server, input, p, lo, nil) {
+		if lo := f.link("lo"); lo == nil || w.filter(server, kernel.Output, p, nil, lo) && w.filter(server, kernel.Input, p, lo, nil) {
 			p.arrive(server, f.holder(p.dst))
 		}
 		return
 	}
 	dev := f.at(r.Out)
 	w.route2(server, p, r)
-	if dev == nil || !w.isUp(server, dev) || !w.filter(server, output, p, nil, dev) {
+	if dev == nil || !w.isUp(server, dev) || !w.filter(server, kernel.Output, p, nil, dev) {
 		return
 	}
 	w.out(server, dev, cmp.Or(r.Via, p.dst), p)
@@ -242,7 +243,7 @@ func (w *walker) route2(server string, p packet, r route) {
 // receive takes in a packet that came by a device: for the server itself, or to be forwarded.
 func (w *walker) receive(server string, by *link, p packet) {
 	f := w.base(server, "")
-	if f == nil || w.circles(server) || !w.filter(server, prerouting, p, by, nil) {
+	if f == nil || w.circles(server) || !w.filter(server, kernel.Prerouting, p, by, nil) {
 		return
 	}
 	r, on := w.routed(server, by, p)
@@ -250,7 +251,7 @@ func (w *walker) receive(server string, by *link, p packet) {
 		return
 	}
 	if r.Type == routeLocal {
-		if w.filter(server, input, p, by, nil) {
+		if w.filter(server, kernel.Input, p, by, nil) {
 			p.arrive(server, by)
 		}
 		return
@@ -261,7 +262,7 @@ func (w *walker) receive(server string, by *link, p packet) {
 		return
 	}
 	w.ok(server, "route", "forwards %s from %s to %s", p.dst, by.Name, dev.Name)
-	if !w.isUp(server, dev) || !w.filter(server, forwarding, p, by, dev) {
+	if !w.isUp(server, dev) || !w.filter(server, kernel.Forwarding, p, by, dev) {
 		return
 	}
 	w.out(server, dev, cmp.Or(r.Via, p.dst), p)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // Answered says whether an answer is among what From's server heard.
@@ -117,9 +119,9 @@ func asksFor(b, ask []byte) bool {
 // addressesOf are those of an IP header of some length.
 func addressesOf(b []byte, header int) (src, dst netip.Addr) {
 	if header == 40 {
-		return addrOf(b[8:24]), addrOf(b[24:40])
+		return kernel.AddrOf(b[8:24]), kernel.AddrOf(b[24:40])
 	}
-	return addrOf(b[12:16]), addrOf(b[16:20])
+	return kernel.AddrOf(b[12:16]), kernel.AddrOf(b[16:20])
 }
 
 // icmpError is the type and code of an ICMP error that ends with b, and who sent it; 0: there is

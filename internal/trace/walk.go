@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // States of a hop.
@@ -34,7 +35,7 @@ type Way struct {
 	src     netip.Addr
 	asks    [][2]netip.Addr // who asks for whose MAC
 	last    string          // server at which it arrives
-	suspect outcome         // of rules since the last passage
+	suspect kernel.Outcome  // of rules since the last passage
 	nobody  bool            // nobody is known to have an address on the way, or was before it was asked for
 	deaf    bool            // not all on the way could listen to the packet
 	port    bool            // it arrives when it has left by a container's port
@@ -58,7 +59,7 @@ type passage struct {
 	hidden      bool   // encrypted
 	hop         int    // the last hop of before
 	carrier     string // what carries it there: "UDP 4789 from 10.99.0.1 to 10.99.0.2"; "": nothing
-	suspect     outcome
+	suspect     kernel.Outcome
 }
 
 // packet is one on its way; one that carries another has what happens when it arrives.
@@ -111,7 +112,7 @@ func (w *walker) hop(state, where, object, next, says string, args []any) {
 
 func (w *walker) pass(server string, l *link, out bool, p packet) {
 	w.passes = append(w.passes, passage{server: server, dev: l.Name, index: l.Index, out: out, hidden: p.hidden, hop: len(w.Hops), carrier: p.says(), suspect: w.suspect})
-	w.suspect = outcome{}
+	w.suspect = kernel.Outcome{}
 }
 
 // circles stops a packet that meets more objects than there can be on a way.

@@ -1,4 +1,4 @@
-package trace
+package kernel
 
 import (
 	"bytes"
@@ -8,22 +8,34 @@ import (
 	"slices"
 )
 
-// flow is a packet before a packet filter.
-type flow struct {
-	packet
-	in, out *link // the devices; nil: none
-	bridged bool
+// Flow is a packet before a packet filter.
+type Flow struct {
+	Src, Dst    netip.Addr // Src is invalid where it is not known
+	Proto, Port int        // of IP; TCP's or UDP's that it goes to
+	Carries     bool       // another packet: of its connection and mark nothing is known
+	In, Out     Device     // empty: none
+	Bridged     bool
 }
 
-// outcome is what filters do with a flow.
-type outcome struct {
-	drops bool   // for sure, or
-	may   bool   // if something matches that cannot be known from outside
-	chain *chain // that does
+// Device is a network device as rules know it.
+type Device struct {
+	Index int
+	Name  string
+}
+
+// Outcome is what filters do with a flow.
+type Outcome struct {
+	Drops bool   // for sure, or
+	May   bool   // if something matches that cannot be known from outside
+	Chain *Chain // that does
 	rule  *rule  // nil: its policy
 }
 
-func (o outcome) how() string {
+// ByPolicy says whether no rule did, but the policy of the chain.
+func (o Outcome) ByPolicy() bool { return o.rule == nil }
+
+// How says by what of its chain: its policy, a rule with its comment.
+func (o Outcome) How() string {
 	switch {
 	case o.rule == nil:
 		return "by its policy"
@@ -33,10 +45,10 @@ func (o outcome) how() string {
 	return "by a rule"
 }
 
-// pass evaluates all base chains of a hook. The first that drops for sure decides; otherwise the
+// Pass evaluates all base chains of a hook. The first that drops for sure decides; otherwise the
 // first that may.
-func (r *rules) pass(hook int, f flow) outcome {
-	var maybe outcome
+func (r *Rules) Pass(hook int, f Flow) Outcome {
+	var maybe Outcome
 	if r == nil {
 		return maybe
 	}
@@ -51,59 +63,59 @@ func (r *rules) pass(hook int, f flow) outcome {
 			e.by, e.rule = c, nil
 		}
 		if v == codeDrop {
-			o := outcome{drops: !unsure, may: unsure, chain: e.by, rule: e.rule}
-			if o.drops {
+			o := Outcome{Drops: !unsure, May: unsure, Chain: e.by, rule: e.rule}
+			if o.Drops {
 				return o
 			}
-			if !maybe.may {
+			if !maybe.May {
 				maybe = o
 			}
-		} else if e.maybe.may && !maybe.may {
+		} else if e.maybe.May && !maybe.May {
 			maybe = e.maybe
 		}
 	}
 	return maybe
 }
 
-// translation is what a rule does to the source address of a flow that leaves.
-type translation struct {
-	chain  *chain // nil: nothing
-	unsure bool   // it depends on what cannot be known
-	source netip.Addr
+// Translation is what a rule does to the source address of a flow that leaves.
+type Translation struct {
+	Chain  *Chain     // nil: nothing
+	Unsure bool       // it depends on what cannot be known
+	Source netip.Addr // invalid: that of the device
 }
 
-// translates says which source address a flow gets: invalid for that of the device.
-func (r *rules) translates(f flow) translation {
+// Translates says which source address a flow gets.
+func (r *Rules) Translates(f Flow) Translation {
 	for _, c := range r.Chains {
-		if c.Type != "nat" || c.Hook != postrouting || !sees(c.Family, f) {
+		if c.Type != "nat" || c.Hook != Postrouting || !sees(c.Family, f) {
 			continue
 		}
 		e := &evaluation{rules: r, flow: f}
 		v, unsure := e.run(c, 0)
 		if v == codeTranslate {
-			return translation{e.by, unsure, e.source}
+			return Translation{e.by, unsure, e.source}
 		}
 	}
-	return translation{}
+	return Translation{}
 }
 
-func sees(family byte, f flow) bool {
-	if f.bridged {
-		return family == afBridge
+func sees(family byte, f Flow) bool {
+	if f.Bridged {
+		return family == Bridge
 	}
-	return family == tableINet || family == familyOf(f.dst)
+	return family == tableINet || family == FamilyOf(f.Dst)
 }
 
 // evaluation is one base chain's look at a flow.
 type evaluation struct {
-	rules  *rules
-	flow   flow
+	rules  *Rules
+	flow   Flow
 	regs   [64]byte
 	known  [64]bool
-	by     *chain
+	by     *Chain
 	rule   *rule
 	source netip.Addr // of a translation; invalid: that of the device
-	maybe  outcome    // a drop that depends on what is not known
+	maybe  Outcome    // a drop that depends on what is not known
 }
 
 // Bounds of evaluation: chains may lead to each other k^depth times, and are what a server says.
@@ -114,11 +126,11 @@ const (
 
 // run is a chain's verdict: drop, accept, return, or continue at its end. Unsure says that a rule
 // before it may have decided otherwise.
-func (e *evaluation) run(c *chain, depth int) (code int, unsure bool) {
+func (e *evaluation) run(c *Chain, depth int) (code int, unsure bool) {
 	for i := range c.Rules {
 		one := &c.Rules[i]
 		if e.rules.looked += 1 + one.cost; e.rules.looked > mostLooked || depth > mostDepth {
-			e.maybe = outcome{may: true, chain: c, rule: one}
+			e.maybe = Outcome{May: true, Chain: c, rule: one}
 			return codeAccept, true
 		}
 		v, matches := e.one(c, one)
@@ -146,8 +158,8 @@ func (e *evaluation) run(c *chain, depth int) (code int, unsure bool) {
 		}
 		if matches == maybe {
 			unsure = true
-			if code == codeDrop && !e.maybe.may {
-				e.maybe = outcome{may: true, chain: e.by, rule: e.rule}
+			if code == codeDrop && !e.maybe.May {
+				e.maybe = Outcome{May: true, Chain: e.by, rule: e.rule}
 			}
 			continue
 		}
@@ -169,7 +181,7 @@ const (
 )
 
 // one evaluates a rule: its verdict (nil: none), and whether it applies.
-func (e *evaluation) one(c *chain, r *rule) (v *verdict, matches int) {
+func (e *evaluation) one(c *Chain, r *rule) (v *verdict, matches int) {
 	e.known = [64]bool{}
 	matches = yes
 	for _, x := range r.exprs {
@@ -189,7 +201,7 @@ func (e *evaluation) one(c *chain, r *rule) (v *verdict, matches int) {
 
 // loads carries an expression out that fills a register; false: it is none.
 func (e *evaluation) loads(x expression) bool {
-	part := func(i uint16) int { return u32(binary.BigEndian, x.data[i]) }
+	part := func(i uint16) int { return U32(binary.BigEndian, x.data[i]) }
 	switch x.name {
 	case "meta":
 		if len(x.data[1]) > 0 { // otherwise it sets something
@@ -203,7 +215,7 @@ func (e *evaluation) loads(x expression) bool {
 		}
 	case "ct":
 		const state, newConnection = 0, 8
-		e.load(x.data[1], number(e.rules.endian, newConnection), part(2) == state && e.isNew())
+		e.load(x.data[1], Number(e.rules.Endian, newConnection), part(2) == state && e.isNew())
 	case "bitwise":
 		e.bitwise(x.data)
 	case "numgen", "hash", "fib", "socket", "rt", "exthdr", "osf", "tunnel", "xfrm", "byteorder", "inner":
@@ -218,11 +230,11 @@ func (e *evaluation) loads(x expression) bool {
 // isNew says whether it is known that a packet begins a connection: one that carries another may
 // be of one that the other end began, what is not tracked is of none, as on a bridge without it.
 func (e *evaluation) isNew() bool {
-	return e.flow.carrier == "" && !e.flow.bridged && !e.rules.untracks
+	return !e.flow.Carries && !e.flow.Bridged && !e.rules.untracks
 }
 
 // decides carries an expression out that matches or has a verdict.
-func (e *evaluation) decides(c *chain, x expression) (*verdict, int) {
+func (e *evaluation) decides(c *Chain, x expression) (*verdict, int) {
 	switch x.name {
 	case "cmp":
 		return nil, e.cmp(x.data)
@@ -232,9 +244,9 @@ func (e *evaluation) decides(c *chain, x expression) (*verdict, int) {
 		m, v := e.lookup(c, x.data)
 		return v, m
 	case "match":
-		return nil, e.xtMatch(text(x.data[1]), x.data[3])
+		return nil, e.xtMatch(Text(x.data[1]), x.data[3])
 	case "immediate":
-		data := attrsOf(e.rules.endian, x.data[2], 0)
+		data := AttrsOf(e.rules.Endian, x.data[2], 0)
 		if b, ok := data[2]; ok {
 			return e.rules.verdict(b), yes
 		}
@@ -246,13 +258,13 @@ func (e *evaluation) decides(c *chain, x expression) (*verdict, int) {
 		e.source = netip.Addr{}
 		return &verdict{code: codeTranslate}, yes
 	case "nat":
-		source, known := e.read(x.data[3], e.flow.dst.BitLen()/8)
-		if e.source = addrOf(bytes.Clone(source)); !known {
+		source, known := e.read(x.data[3], e.flow.Dst.BitLen()/8)
+		if e.source = AddrOf(bytes.Clone(source)); !known {
 			return &verdict{code: codeTranslate}, maybe
 		}
 		return &verdict{code: codeTranslate}, yes
 	case "target":
-		switch text(x.data[1]) {
+		switch Text(x.data[1]) {
 		case "REJECT":
 			return &verdict{code: codeDrop}, yes
 		case "MASQUERADE", "SNAT":
@@ -266,7 +278,7 @@ func (e *evaluation) decides(c *chain, x expression) (*verdict, int) {
 
 // byteOf is a register's first byte among all: four of sixteen bytes, or sixteen of four.
 func byteOf(reg []byte) int {
-	switch n := u32(binary.BigEndian, reg); {
+	switch n := U32(binary.BigEndian, reg); {
 	case n >= 1 && n <= 4:
 		return (n - 1) * 16
 	case n >= 8 && n <= 23:

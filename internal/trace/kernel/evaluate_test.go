@@ -1,4 +1,4 @@
-package trace
+package kernel
 
 import (
 	"encoding/binary"
@@ -73,18 +73,18 @@ func TestFilters(t *testing.T) {
 		{"an unknown match", false, [][]expression{{{"match", map[uint16][]byte{1: []byte("set\x00")}}, decide(codeDrop, "")}}, false, true},
 		{"an unknown accept", true, [][]expression{{{"match", map[uint16][]byte{1: []byte("set\x00")}}, decide(codeAccept, "")}}, false, true},
 	} {
-		base := &chain{Family: afInet, Table: "t", Name: "c", Type: "filter", Hook: forwarding, Drop: test.drop}
+		base := &Chain{Family: INet, Table: "t", Name: "c", Type: "filter", Hook: Forwarding, Drop: test.drop}
 		for _, exprs := range test.rules {
 			base.Rules = append(base.Rules, rule{exprs: exprs})
 		}
-		sub := &chain{Family: afInet, Table: "t", Name: "sub", Rules: []rule{{exprs: []expression{decide(codeDrop, "")}}}}
-		r := &rules{endian: binary.LittleEndian, Chains: []*chain{base, sub}, sets: []*set{{
-			family: afInet, table: "t", name: "these", intervals: true, read: true,
+		sub := &Chain{Family: INet, Table: "t", Name: "sub", Rules: []rule{{exprs: []expression{decide(codeDrop, "")}}}}
+		r := &Rules{Endian: binary.LittleEndian, Chains: []*Chain{base, sub}, Sets: []*Set{{
+			Family: INet, Table: "t", Name: "these", intervals: true, Read: true,
 			elements: []element{{key: []byte{10, 0, 11, 0}}, {key: []byte{10, 0, 12, 0}, end: true}},
 		}}}
-		f := flow{packet: packet{src: netip.MustParseAddr("10.0.10.5"), dst: dst, proto: protoICMP}, in: &link{Index: 3, Name: "wg0"}, out: &link{Index: 4, Name: "app0"}}
-		if o := r.pass(forwarding, f); o.drops != test.drops || o.may != test.may {
-			t.Errorf("%s: want drops %v, may %v; have %v, %v", test.name, test.drops, test.may, o.drops, o.may)
+		f := Flow{Src: netip.MustParseAddr("10.0.10.5"), Dst: dst, Proto: protoICMP, In: Device{3, "wg0"}, Out: Device{4, "app0"}}
+		if o := r.Pass(Forwarding, f); o.Drops != test.drops || o.May != test.may {
+			t.Errorf("%s: want drops %v, may %v; have %v, %v", test.name, test.drops, test.may, o.Drops, o.May)
 		}
 	}
 }

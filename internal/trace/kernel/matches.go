@@ -1,40 +1,44 @@
-package trace
+package kernel
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 )
 
 // nameBytes are a device's name as the kernel has it, of none that of no device.
-func nameBytes(l *link) []byte {
-	return append([]byte(l.Name), make([]byte, max(0, 16-len(l.Name)))...)
+func nameBytes(d Device) []byte {
+	return append([]byte(d.Name), make([]byte, max(0, 16-len(d.Name)))...)
 }
+
+// Protocols of IP by their numbers (IANA).
+const (
+	protoICMP  = 1
+	protoICMP6 = 58
+)
 
 // meta is what nft calls meta, by its key.
 func (e *evaluation) meta(key int) ([]byte, bool) {
-	o, f, none := e.rules.endian, e.flow, &link{}
-	in, out := cmp.Or(f.in, none), cmp.Or(f.out, none)
+	o, f := e.rules.Endian, e.flow
 	switch key {
 	case 1: // protocol
-		if f.dst.Is6() {
+		if f.Dst.Is6() {
 			return []byte{0x86, 0xdd}, true
 		}
 		return []byte{0x08, 0x00}, true
 	case 3: // mark: what carries the packet has that of its device
-		return number(o, 0), !f.bridged && !e.rules.marks && f.carrier == ""
+		return Number(o, 0), !f.Bridged && !e.rules.marks && !f.Carries
 	case 4:
-		return number(o, in.Index), true
+		return Number(o, f.In.Index), true
 	case 5:
-		return number(o, out.Index), true
+		return Number(o, f.Out.Index), true
 	case 6:
-		return nameBytes(in), true
+		return nameBytes(f.In), true
 	case 7:
-		return nameBytes(out), true
+		return nameBytes(f.Out), true
 	case 15:
-		return []byte{familyOf(f.dst)}, !f.bridged
+		return []byte{FamilyOf(f.Dst)}, !f.Bridged
 	case 16:
-		return []byte{byte(f.proto)}, true
+		return []byte{byte(f.Proto)}, true
 	}
 	return make([]byte, 16), false
 }
@@ -44,20 +48,20 @@ func (e *evaluation) payload(base, offset, size int) ([]byte, bool) {
 	f := e.flow
 	src, dst := 12, 16
 	protoAt := 9
-	if f.dst.Is6() {
+	if f.Dst.Is6() {
 		src, dst, protoAt = 8, 24, 6
 	}
 	switch {
-	case base == 1 && offset == src && f.src.IsValid() && size <= f.src.BitLen()/8:
-		return f.src.AsSlice()[:size], true
-	case base == 1 && offset == dst && size <= f.dst.BitLen()/8:
-		return f.dst.AsSlice()[:size], true
+	case base == 1 && offset == src && f.Src.IsValid() && size <= f.Src.BitLen()/8:
+		return f.Src.AsSlice()[:size], true
+	case base == 1 && offset == dst && size <= f.Dst.BitLen()/8:
+		return f.Dst.AsSlice()[:size], true
 	case base == 1 && offset == protoAt && size == 1:
-		return []byte{byte(f.proto)}, true
-	case base == 2 && offset == 2 && size == 2 && f.port != 0:
-		return binary.BigEndian.AppendUint16(nil, uint16(f.port)), true //nolint:gosec // a port
-	case base == 2 && offset == 0 && size == 1 && (f.proto == protoICMP || f.proto == protoICMP6):
-		if f.proto == protoICMP {
+		return []byte{byte(f.Proto)}, true
+	case base == 2 && offset == 2 && size == 2 && f.Port != 0:
+		return binary.BigEndian.AppendUint16(nil, uint16(f.Port)), true //nolint:gosec // a port
+	case base == 2 && offset == 0 && size == 1 && (f.Proto == protoICMP || f.Proto == protoICMP6):
+		if f.Proto == protoICMP {
 			return []byte{8}, true
 		}
 		return []byte{128}, true
@@ -69,9 +73,9 @@ func (e *evaluation) payload(base, offset, size int) ([]byte, bool) {
 func unread(size int) []byte { return make([]byte, min(max(size, 1), 64)) }
 
 func (e *evaluation) bitwise(d map[uint16][]byte) {
-	size := u32(binary.BigEndian, d[3])
+	size := U32(binary.BigEndian, d[3])
 	value, known := e.read(d[1], size)
-	mask, xor := attrsOf(e.rules.endian, d[4], 0)[1], attrsOf(e.rules.endian, d[5], 0)[1]
+	mask, xor := AttrsOf(e.rules.Endian, d[4], 0)[1], AttrsOf(e.rules.Endian, d[5], 0)[1]
 	if len(mask) < size || len(xor) < size || len(value) < size {
 		e.load(d[2], unread(size), false)
 		return
@@ -94,27 +98,27 @@ func tri(known, is bool) int {
 }
 
 func (e *evaluation) cmp(d map[uint16][]byte) int {
-	want := attrsOf(e.rules.endian, d[3], 0)[1]
+	want := AttrsOf(e.rules.Endian, d[3], 0)[1]
 	have, known := e.read(d[1], len(want))
 	c := bytes.Compare(have, want)
 	is := []bool{c == 0, c != 0, c < 0, c <= 0, c > 0, c >= 0} // NFT_CMP_EQ …
-	return tri(known, is[min(u32(binary.BigEndian, d[2]), len(is)-1)])
+	return tri(known, is[min(U32(binary.BigEndian, d[2]), len(is)-1)])
 }
 
 func (e *evaluation) within(d map[uint16][]byte) int {
-	from, to := attrsOf(e.rules.endian, d[3], 0)[1], attrsOf(e.rules.endian, d[4], 0)[1]
+	from, to := AttrsOf(e.rules.Endian, d[3], 0)[1], AttrsOf(e.rules.Endian, d[4], 0)[1]
 	have, known := e.read(d[1], len(from))
 	in := bytes.Compare(have, from) >= 0 && bytes.Compare(have, to) <= 0
-	return tri(known, in == (u32(binary.BigEndian, d[2]) == 0))
+	return tri(known, in == (U32(binary.BigEndian, d[2]) == 0))
 }
 
 // lookup looks a register up in a set, or in a map of verdicts.
-func (e *evaluation) lookup(c *chain, d map[uint16][]byte) (int, *verdict) {
-	s := e.rules.set(c, text(d[1]))
-	if s == nil || !s.read {
+func (e *evaluation) lookup(c *Chain, d map[uint16][]byte) (int, *verdict) {
+	s := e.rules.set(c, Text(d[1]))
+	if s == nil || !s.Read {
 		return maybe, nil
 	}
-	inverted := u32(binary.BigEndian, d[5])&1 != 0
+	inverted := U32(binary.BigEndian, d[5])&1 != 0
 	found, known := e.find(s, d[2])
 	if found != nil && found.verdict != nil {
 		return tri(known, true), found.verdict
@@ -123,7 +127,7 @@ func (e *evaluation) lookup(c *chain, d map[uint16][]byte) (int, *verdict) {
 }
 
 // find is the element that a register is, or is within.
-func (e *evaluation) find(s *set, reg []byte) (*element, bool) {
+func (e *evaluation) find(s *Set, reg []byte) (*element, bool) {
 	if len(s.elements) == 0 {
 		return nil, true
 	}
@@ -158,13 +162,13 @@ func (e *evaluation) find(s *set, reg []byte) (*element, bool) {
 
 // xtMatch evaluates a match of iptables by its kernel structure.
 func (e *evaluation) xtMatch(name string, info []byte) int {
-	o := e.rules.endian
+	o := e.rules.Endian
 	ports := func(at int, invert byte) int {
-		if len(info) < at+4 || e.flow.port == 0 {
+		if len(info) < at+4 || e.flow.Port == 0 {
 			return maybe
 		}
 		low, high := int(o.Uint16(info[at:])), int(o.Uint16(info[at+2:]))
-		return tri(true, (e.flow.port >= low && e.flow.port <= high) != (invert != 0))
+		return tri(true, (e.flow.Port >= low && e.flow.Port <= high) != (invert != 0))
 	}
 	switch name {
 	case "comment":
