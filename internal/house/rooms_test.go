@@ -205,7 +205,7 @@ var rooms = map[string]room{
 		banned: []string{"net", "os", "os/exec"},
 	},
 	"internal/remote": {
-		ours:   []string{"internal/hint", "internal/plainfile", "internal/remote/dial", "internal/remote/hostkeys", "internal/spec", "internal/sshconfig", "internal/target", "internal/wire"},
+		ours:   []string{"internal/hint", "internal/plainfile", "internal/remote/dial", "internal/remote/hostkeys", "internal/remote/keys", "internal/spec", "internal/sshconfig", "internal/target", "internal/wire"},
 		theirs: []string{compress, xCrypto, xSync, xSys, xTerm},
 		never:  "SSH carries what it is given: it knows no networks and no cluster file",
 	},
@@ -217,6 +217,11 @@ var rooms = map[string]room{
 		ours:   []string{"internal/plainfile", "internal/sshconfig"},
 		theirs: []string{xCrypto},
 		never:  "files say which keys are known: whom to ask about others, remote decides",
+	},
+	"internal/remote/keys": {
+		ours:   []string{"internal/plainfile"},
+		theirs: []string{xCrypto},
+		never:  "keys sign when they are told to: to whom they are offered, remote decides",
 	},
 	"internal/sshconfig": {
 		ours:  []string{"internal/hint", "internal/plainfile", "internal/target"},

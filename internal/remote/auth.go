@@ -2,59 +2,48 @@ package remote
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/remote/hostkeys"
+	"github.com/flocknet/flock/internal/remote/keys"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 )
 
-// agentAnswer bounds the wait until the ssh agent has listed its keys.
-const agentAnswer = 5 * time.Second
+// keyFile is the identity file at path. It is read once.
+func (d *Dialer) keyFile(path string) *keys.File {
+	return once(d, &d.keys, path, func() *keys.File { return keys.Open(path) })
+}
 
-// sshAgent is one ssh agent, asked once for its keys.
-type sshAgent struct {
-	once    sync.Once
+// held is what one ssh agent said when it was asked for its keys.
+type held struct {
 	signers []ssh.Signer
 	err     error
 }
 
-func (d *Dialer) sshAgent(socket string) *sshAgent {
-	d.mu.Lock()
-	a := d.sshAgents[socket]
-	if a == nil {
-		a = &sshAgent{}
-		if d.sshAgents == nil {
-			d.sshAgents = map[string]*sshAgent{}
-		}
-		d.sshAgents[socket] = a
-	}
-	d.mu.Unlock()
-	a.once.Do(func() { a.signers, a.err = agentSigners(socket) })
-	return a
+// sshAgent asks the ssh agent at a socket for its keys, once.
+func (d *Dialer) sshAgent(socket string) held {
+	return once(d, &d.sshAgents, socket, func() (h held) {
+		h.signers, h.err = keys.OfAgent(socket)
+		return h
+	})
 }
 
-// agentSigners connects to an ssh agent. The connection is used until the program
-// ends.
-func agentSigners(socket string) ([]ssh.Signer, error) {
-	conn, err := net.DialTimeout("unix", socket, agentAnswer)
-	if err != nil {
-		return nil, fmt.Errorf("connect to ssh agent: %w", err)
+// once is what find finds of name: it is called by the first who asks.
+func once[T any](d *Dialer, all *map[string]func() T, name string, find func() T) T {
+	d.mu.Lock()
+	if *all == nil {
+		*all = map[string]func() T{}
 	}
-	if err := conn.SetDeadline(time.Now().Add(agentAnswer)); err != nil {
-		return nil, fmt.Errorf("connect to ssh agent: %w", err)
+	if (*all)[name] == nil {
+		(*all)[name] = sync.OnceValue(find)
 	}
-	signers, err := agent.NewClient(conn).Signers()
-	if err != nil {
-		return nil, fmt.Errorf("list keys of ssh agent: %w", err)
-	}
-	return signers, conn.SetDeadline(time.Time{})
+	find = (*all)[name]
+	d.mu.Unlock()
+	return find()
 }
 
 // AgentKeys is how many keys the ssh agent at a socket offers; 0 where there is none.
@@ -62,7 +51,7 @@ func AgentKeys(socket string) int {
 	if socket == "" {
 		return 0
 	}
-	signers, _ := agentSigners(socket) // one that does not answer offers none
+	signers, _ := keys.OfAgent(socket) // one that does not answer offers none
 	return len(signers)
 }
 
@@ -109,7 +98,7 @@ func (l *login) signers() ([]ssh.Signer, error) {
 			l.fail(err)
 			return nil, err
 		case err != nil:
-			if !k.missing() {
+			if !k.Missing() {
 				l.d.say(l.r.target, "%v", err)
 			}
 		case ask:
@@ -140,7 +129,7 @@ func (l *login) agent() []ssh.Signer {
 	out := make([]ssh.Signer, len(a.signers))
 	for i, s := range a.signers {
 		out[i] = l.patient(s.PublicKey(), func() (ssh.Signer, error) {
-			l.byHand.Store(onToken(s.PublicKey()))
+			l.byHand.Store(keys.OnToken(s.PublicKey()))
 			return s, nil
 		})
 	}
@@ -154,19 +143,19 @@ func (l *login) patient(pub ssh.PublicKey, key func() (ssh.Signer, error)) ssh.S
 // identity returns the signer for a key file. If the agent has the key, its signer is
 // used: that needs no passphrase. ask says that using the key means asking for its
 // passphrase.
-func (l *login) identity(k *keyFile, held []ssh.Signer) (s ssh.Signer, ask bool, err error) {
-	if k.err != nil {
-		return nil, false, fmt.Errorf("%w: %w", ErrAuth, k.err)
+func (l *login) identity(k *keys.File, held []ssh.Signer) (s ssh.Signer, ask bool, err error) {
+	if k.Err() != nil {
+		return nil, false, fmt.Errorf("%w: %w", ErrAuth, k.Err())
 	}
 	unlock := func() (ssh.Signer, error) {
-		signer, err := k.unlock(l.d.secret())
-		l.byHand.Store(k.typed.Load())
+		signer, err := k.Unlock(l.d.secret())
+		l.byHand.Store(k.Typed())
 		return signer, err
 	}
-	pub := k.pub
+	pub := k.Public()
 	if pub == nil { // an old format that encrypts the public half too
 		if !l.r.Named {
-			return nil, false, fmt.Errorf("%w: %s is encrypted and has no .pub beside it", ErrAuth, k.path)
+			return nil, false, fmt.Errorf("%w: %s is encrypted and has no .pub beside it", ErrAuth, k.Path)
 		}
 		defer l.p.pause()()
 		signer, err := unlock()
@@ -180,10 +169,10 @@ func (l *login) identity(k *keyFile, held []ssh.Signer) (s ssh.Signer, ask bool,
 			return h, false, nil
 		}
 	}
-	if k.public {
-		return nil, false, fmt.Errorf("%w: %s has only the public half, and the ssh agent does not have the other", ErrAuth, k.path)
+	if k.Half() {
+		return nil, false, fmt.Errorf("%w: %s has only the public half, and the ssh agent does not have the other", ErrAuth, k.Path)
 	}
-	return l.patient(pub, unlock), k.locked.Load(), nil
+	return l.patient(pub, unlock), k.Locked(), nil
 }
 
 // certified returns signers with certificates: those beside identity files
@@ -195,7 +184,7 @@ func (l *login) certified(all []ssh.Signer) []ssh.Signer {
 		files = append(files, path+"-cert.pub")
 	}
 	for _, file := range files {
-		cert, ok := publicKey(file).(*ssh.Certificate)
+		cert, ok := keys.ReadPublic(file).(*ssh.Certificate)
 		if !ok {
 			if slices.Contains(l.r.Certificates, file) {
 				l.d.say(l.r.target, "%s holds no certificate", file)

@@ -48,8 +48,8 @@ func TestNamesReachNoShell(t *testing.T) {
 // and for known hosts.
 func TestKeyFilesThatNeverEnd(t *testing.T) {
 	d := &Dialer{}
-	if k := d.keyFile("/dev/zero"); k.err == nil || !strings.Contains(k.err.Error(), "not a plain file") {
-		t.Errorf("a device for a key: %v", k.err)
+	if k := d.keyFile("/dev/zero"); k.Err() == nil || !strings.Contains(k.Err().Error(), "not a plain file") {
+		t.Errorf("a device for a key: %v", k.Err())
 	}
 	if _, err := hostkeys.Read([]string{"/dev/zero"}); !errors.Is(err, ErrConfig) {
 		t.Errorf("a device for known hosts: %v", err)

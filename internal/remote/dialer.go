@@ -10,6 +10,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/remote/hostkeys"
+	"github.com/flocknet/flock/internal/remote/keys"
 	"github.com/flocknet/flock/internal/sshconfig"
 )
 
@@ -56,8 +57,8 @@ type Dialer struct {
 	mu         sync.Mutex // guards below
 	config     *sshconfig.Config
 	knownFiles map[string]hostkeys.Known
-	keys       map[string]*keyFile
-	sshAgents  map[string]*sshAgent
+	keys       map[string]func() *keys.File
+	sshAgents  map[string]func() held
 	shared     map[string]*sharedLink
 	lanes      map[string]chan struct{}
 	programs   map[Build]*program
@@ -130,8 +131,8 @@ func (d *Dialer) checkIdentity(r *route) error {
 	if t.Identity == "" {
 		return nil
 	}
-	if k := d.keyFile(r.Identities[0]); k.err != nil {
-		return hint.With(fmt.Errorf("%w: %w", ErrConfig, k.err), t.where(), hint.Shell("ls", "-l", r.Identities[0]))
+	if k := d.keyFile(r.Identities[0]); k.Err() != nil {
+		return hint.With(fmt.Errorf("%w: %w", ErrConfig, k.Err()), t.where(), hint.Shell("ls", "-l", r.Identities[0]))
 	}
 	return nil
 }

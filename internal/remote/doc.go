@@ -11,6 +11,7 @@ import (
 	"errors"
 
 	"github.com/flocknet/flock/internal/remote/hostkeys"
+	"github.com/flocknet/flock/internal/remote/keys"
 	"github.com/flocknet/flock/internal/sshconfig"
 )
 
@@ -27,7 +28,7 @@ var (
 	// one, or a revoked one. It is never overridden.
 	ErrHostKeyChanged = hostkeys.ErrChanged
 	// ErrAuth means that the server accepts none of our keys.
-	ErrAuth = errors.New("login refused")
+	ErrAuth = keys.ErrRefused
 	// ErrSudo means that a login other than root may not use sudo without password.
 	ErrSudo = errors.New("sudo refused")
 	// ErrAgent means that the agent could not be installed or started, or ended early.

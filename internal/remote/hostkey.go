@@ -42,7 +42,7 @@ func (d *Dialer) checkHostKey(r *route, p *patience, key ssh.PublicKey) error {
 	if err != nil {
 		return err
 	}
-	if err = r.checkRevoked(key); err == nil {
+	if err = hostkeys.CheckRevoked(r.Revoked, key); err == nil {
 		err = known.Check(r.KeyName, key)
 	}
 	if errors.Is(err, ErrHostKeyUnknown) && r.formerly != "" && known.Check(r.formerly, key) == nil {

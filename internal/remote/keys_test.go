@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/remote/hostkeys"
+	"github.com/flocknet/flock/internal/remote/keys"
 	"github.com/flocknet/flock/internal/sshconfig"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -86,21 +87,20 @@ func TestKeysOfSecurityKeys(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "id_ed25519_sk")
 	writeText(t, path, "-----BEGIN OPENSSH PRIVATE KEY-----\nbm90IGZvciB1cw==\n-----END OPENSSH PRIVATE KEY-----\n")
-	k := &keyFile{path: path}
-	if k.read(); k.err == nil || k.pub != nil {
-		t.Errorf("without a public half: %v, %v", k.pub, k.err)
+	k := keys.Open(path)
+	if k.Err() == nil || k.Public() != nil {
+		t.Errorf("without a public half: %v, %v", k.Public(), k.Err())
 	}
 	pub := newKey(t).PublicKey()
 	writeText(t, path+".pub", string(ssh.MarshalAuthorizedKey(pub)))
-	k = &keyFile{path: path}
-	if k.read(); k.err != nil || !k.public || !hostkeys.Same(k.pub, pub) {
-		t.Errorf("with one: %v, %v", k.pub, k.err)
+	k = keys.Open(path)
+	if k.Err() != nil || !k.Half() || !hostkeys.Same(k.Public(), pub) {
+		t.Errorf("with one: %v, %v", k.Public(), k.Err())
 	}
 	// The agent holds the other half, and says so by signing.
 	signer := newKey(t)
 	writeText(t, path+".pub", string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
-	k = &keyFile{path: path}
-	k.read()
+	k = keys.Open(path)
 	in := &login{d: &Dialer{}, r: &route{Route: &sshconfig.Route{Named: true}}}
 	if s, ask, err := in.identity(k, []ssh.Signer{signer}); err != nil || ask || !hostkeys.Same(s.PublicKey(), signer.PublicKey()) {
 		t.Errorf("by the agent: %v, %v, %v", s, ask, err)
