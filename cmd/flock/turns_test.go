@@ -388,7 +388,7 @@ func TestTurnsBySudo(t *testing.T) {
 
 // firstContact is how many turns more than a login the first one with a server takes: the agent
 // is missing, its program is chosen, sent, put in place and started.
-const firstContact = 9
+const firstContact = 4
 
 // on runs a command on a server, past the relay.
 func (w *turns) on(server, command string) {

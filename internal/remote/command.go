@@ -56,7 +56,7 @@ func localCommand(ctx context.Context, line string, out, errs io.Writer) (int, e
 }
 
 func (l *link) command(ctx context.Context, line string, out, errs io.Writer) (int, error) {
-	session, err := l.session()
+	session, _, err := l.session()
 	if err != nil {
 		return lost, err
 	}

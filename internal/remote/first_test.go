@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -18,13 +19,15 @@ func TestFirstRequest(t *testing.T) {
 		facts(t, mustDial(t, l, s.target())) // installs
 		for _, c := range []struct {
 			what string
+			arch string
 			ask  []*spec.Request // after first
 			want []string
 		}{
-			{"first", nil, []string{"request 1: first"}},
-			{"first, then another", []*spec.Request{{Op: spec.OpStatus, Holder: "next"}}, []string{"request 1: first", "request 2: next"}},
+			{"first", "", nil, []string{"request 1: first"}},
+			{"first, then another", runtime.GOARCH, []*spec.Request{{Op: spec.OpStatus, Holder: "next"}}, []string{"request 1: first", "request 2: next"}},
 		} {
 			target := s.target()
+			target.Arch = c.arch
 			target.First = &spec.Request{Op: spec.OpPlan, Holder: "first", Secrets: map[string]string{"known": ""}}
 			session, err := mustDial(t, l, target).Agent(t.Context())
 			if err != nil {

@@ -98,10 +98,23 @@ done
 echo "` + probeMark + ` $(uname -s) $(uname -m) $(command -v gzip || echo -) $at"
 [ $at != - ] || { echo "$said" >&2; exit 1; }`
 
-// probe asks which agent a server needs. Shell profiles may print text around the
-// answer.
-func (c *Conn) probe(ctx context.Context) (probed, error) {
-	out, err := c.run(ctx, "places="+quote(strings.Join(c.d.paths.places(), " "))+probeScript, nil)
+// probeScript asks which agent a server needs, and where it goes.
+func (c *Conn) probeScript() string {
+	return "places=" + quote(strings.Join(c.d.paths.places(), " ")) + probeScript
+}
+
+// probedBy is which agent a server needs, by what it said where the agent is missing, or when
+// it is asked.
+func (c *Conn) probedBy(ctx context.Context, err error) (probed, error) {
+	var missing *missingError
+	if errors.As(err, &missing) && strings.Contains(missing.said, probeMark) {
+		return c.judge(missing.said, nil)
+	}
+	return c.judge(c.run(ctx, c.probeScript(), nil))
+}
+
+// judge reads the answer to probeScript. Shell profiles may print text around it.
+func (c *Conn) judge(out string, err error) (probed, error) {
 	_, rest, found := strings.Cut(out, probeMark+" ")
 	line, _, _ := strings.Cut(rest, "\n")
 	fields := strings.Fields(line)

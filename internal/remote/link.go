@@ -31,11 +31,14 @@ type link struct {
 	byHand bool          // a person had a part in the login
 	wanted chan bool     // whether ssh is to make a master when this one ends; nil: no
 
+	spare []chan *ssh.Session // prepared, in order; a nil one was refused
+
 	once  sync.Once
 	done  chan struct{}  // closed by close
 	mu    sync.Mutex     // guards below
 	began []*ssh.Session // of a master
 	cause error          // why this side closed it
+	trip  time.Duration  // a message to the server and back, at most; 0: not measured
 }
 
 // open connects and logs in. onward are the ids of the routes from here to the server

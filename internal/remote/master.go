@@ -112,14 +112,17 @@ func overMaster(ctx context.Context, path string) (*ssh.Client, error) {
 	return ssh.NewClient(c, chans, reqs), nil
 }
 
-// session opens one, or takes the one that a master has opened.
-func (l *link) session() (*ssh.Session, error) {
-	s := l.first
+// session opens one, or takes one that was opened ahead, which the server may have closed since.
+func (l *link) session() (s *ssh.Session, ahead bool, err error) {
+	s = l.first
 	l.first = nil
 	if s == nil {
-		var err error
+		s = l.spared()
+		ahead = s != nil
+	}
+	if s == nil {
 		if s, err = l.newSession(); err != nil {
-			return nil, l.lost(fmt.Errorf("open session: %w", err))
+			return nil, false, l.lost(fmt.Errorf("open session: %w", err))
 		}
 	}
 	if l.master != "" {
@@ -127,7 +130,7 @@ func (l *link) session() (*ssh.Session, error) {
 		l.began = append(l.began, s)
 		l.mu.Unlock()
 	}
-	return s, nil
+	return s, ahead, nil
 }
 
 // sessionWithin is how long a server that allows one session (sshd_config(5), MaxSessions) may take

@@ -44,6 +44,9 @@ type sshServer struct {
 	conns  atomic.Int32
 	cut    atomic.Int64 // close the connection after so many bytes from the client; 0: never
 	mute   atomic.Bool  // answer nothing from now on
+	most   atomic.Int32 // sessions of a connection at a time (sshd_config(5), MaxSessions); 0: any
+	open   atomic.Int32 // sessions
+	tidy   atomic.Bool  // sessions that wait for a command end when a command does, as dropbear's do
 	active sync.Map     // net.Conn
 }
 
@@ -124,6 +127,8 @@ func (s *sshServer) serve(conn net.Conn) {
 		return
 	}
 	var work sync.WaitGroup
+	var here atomic.Int32 // sessions
+	var unused sync.Map   // ssh.Channel
 	work.Go(func() {
 		for r := range reqs {
 			if r.WantReply && !s.mute.Load() {
@@ -137,7 +142,18 @@ func (s *sshServer) serve(conn net.Conn) {
 			if s.mute.Load() {
 				continue
 			}
-			work.Go(func() { s.session(ch) })
+			if most := s.most.Load(); most > 0 && here.Load() >= most {
+				ch.Reject(ssh.Prohibited, "no more sessions")
+				continue
+			}
+			here.Add(1)
+			s.open.Add(1)
+			work.Go(func() {
+				s.session(ch, &unused, func() {
+					here.Add(-1)
+					s.open.Add(-1)
+				})
+			})
 		case "direct-tcpip":
 			work.Go(func() { forward(ch) })
 		default:
@@ -169,12 +185,20 @@ func (r *rationed) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (s *sshServer) session(nc ssh.NewChannel) {
+func (s *sshServer) session(nc ssh.NewChannel, unused *sync.Map, ended func()) {
 	ch, reqs, err := nc.Accept()
 	if err != nil {
+		ended()
 		return
 	}
 	defer ch.Close()
+	defer ended() // before the client hears of it
+	unused.Store(ch, true)
+	defer func() {
+		if _, waited := unused.LoadAndDelete(ch); !waited && s.tidy.Load() {
+			unused.Range(func(other, _ any) bool { other.(ssh.Channel).Close(); return true })
+		}
+	}()
 	var env []string
 	for r := range reqs {
 		if r.Type != "exec" {
@@ -186,6 +210,7 @@ func (s *sshServer) session(nc ssh.NewChannel) {
 			r.Reply(ok, nil)
 			continue
 		}
+		unused.Delete(ch)
 		s.execs.Add(1)
 		r.Reply(true, nil)
 		var msg struct{ Command string }

@@ -28,8 +28,8 @@ const (
 // closing is how long Close waits for a local agent to end.
 const closing = 2 * time.Second
 
-// missingError means that the server does not have the right agent.
-type missingError struct{ why string }
+// missingError means that the server does not have the right agent. said is what it printed.
+type missingError struct{ why, said string }
 
 func (e *missingError) Error() string { return e.why }
 
@@ -46,13 +46,17 @@ type Session struct {
 // another version, it is uploaded over the same connection first. ctx bounds this call
 // alone. Errors wrap ErrAgent, ErrSudo or ErrUnreachable.
 func (c *Conn) Agent(ctx context.Context) (*Session, error) {
-	first := c.d.program(c.target.build())
-	s, err := c.serve(ctx, first)
+	first, strange := c.d.program(c.target.build()), c.link != nil && c.target.Arch == ""
+	if strange {
+		c.link.prepare(contactSessions)
+		defer c.link.dropSpare()
+	}
+	s, err := c.serve(ctx, first, strange)
 	if !absent(err) && !errors.Is(err, ErrAgent) {
 		return s, err
 	}
 	c.d.say(c.target, "no agent yet: %v", err)
-	on, probeErr := c.probe(ctx)
+	on, probeErr := c.probedBy(ctx, err)
 	switch {
 	case !absent(err) && !errors.Is(probeErr, errBound):
 		return nil, err
@@ -63,14 +67,14 @@ func (c *Conn) Agent(ctx context.Context) (*Session, error) {
 	c.target.Place = on.place
 	p := c.d.program(Build{on.arch, c.target.Variant})
 	if p != first || c.dir() != before {
-		if s, err := c.serve(ctx, p); !absent(err) {
+		if s, err := c.serve(ctx, p, false); !absent(err) {
 			return s, err
 		}
 	}
 	if err := c.install(ctx, p, on); err != nil {
 		return nil, err
 	}
-	s, err = c.serve(ctx, p)
+	s, err = c.serve(ctx, p, false)
 	if absent(err) {
 		return nil, c.agentError("start agent", err)
 	}
@@ -84,25 +88,29 @@ func absent(err error) bool {
 	return errors.As(err, &missing)
 }
 
-// serve starts p on the server and waits for its greeting.
-func (c *Conn) serve(ctx context.Context, p *program) (s *Session, err error) {
+// serve starts p on the server and waits for its greeting. A server that is strange and does
+// not have it answers at once what probe would ask.
+func (c *Conn) serve(ctx context.Context, p *program, strange bool) (s *Session, err error) {
 	wanted, err := p.version()
 	if err != nil {
 		if !c.target.local() { // its architecture is guessed, or known from last time
-			return nil, &missingError{err.Error()}
+			return nil, &missingError{why: err.Error()}
 		}
 		return nil, hint.With(err, c.target.where(), "")
 	}
 	agent := c.dir() + "/" + wanted + "/flock"
-	if c.root == isRoot {
+	if c.root == isRoot && !strange {
 		s, err := c.greeted(ctx, wanted, oneProcessor+" "+agent+" agent serve")
 		if !errors.Is(err, errShell) {
 			return s, err
 		}
 	}
-	script := fmt.Sprintf("[ -x %s ] || exit %d; exec %s agent serve", agent, exitNoAgent, agent)
+	script := quote(fmt.Sprintf("[ -x %s ] || exit %d; exec %s agent serve", agent, exitNoAgent, agent))
+	if strange {
+		script = oneLine(fmt.Sprintf("[ ! -x %s ] || exec %s agent serve\n%s\nexit %d", agent, agent, c.probeScript(), exitNoAgent))
+	}
 	err = c.rooted(func() error {
-		s, err = c.greeted(ctx, wanted, "sh -c "+quote(script))
+		s, err = c.greeted(ctx, wanted, "sh -c "+script)
 		return err
 	})
 	return s, err
@@ -136,7 +144,7 @@ func (c *Conn) greeted(ctx context.Context, wanted, command string) (*Session, e
 		version, s.took = has, c.target.First
 	}
 	if version != wanted {
-		return nil, errors.Join(&missingError{fmt.Sprintf("agent of version %q answered, wanted %s", version, wanted)}, s.Close())
+		return nil, errors.Join(&missingError{why: fmt.Sprintf("agent of version %q answered, wanted %s", version, wanted)}, s.Close())
 	}
 	s.begin(out)
 	return s, nil
@@ -176,11 +184,11 @@ func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err 
 	case status > 0 && (strings.Contains(proc.stderr.String(), oneProcessor) || strings.Contains(proc.stderr.String(), ": restricted: ")):
 		return errShell
 	case status == exitNoAgent, c.root == isRoot && (status == exitNotFound || status == exitNotExecutable):
-		return &missingError{cmp.Or(lastLine(proc.stderr.String()), "not installed")}
+		return &missingError{why: cmp.Or(lastLine(proc.stderr.String()), "not installed"), said: string(noise)}
 	case status == 0: // an empty file runs, as an empty script
-		return &missingError{fmt.Sprintf("what is in its place said %q and ended", lastLine(string(noise)))}
+		return &missingError{why: fmt.Sprintf("what is in its place said %q and ended", lastLine(string(noise)))}
 	case damaged(status, waitErr):
-		return &missingError{cmp.Or(waitErr, fmt.Errorf("it ended with status %d", status)).Error()}
+		return &missingError{why: cmp.Or(waitErr, fmt.Errorf("it ended with status %d", status)).Error()}
 	}
 	return c.ended("start agent", proc, status, waitErr)
 }

@@ -61,12 +61,12 @@ func TestAgentIsInstalledOnce(t *testing.T) {
 	if have := versions(t, l); len(have) != 1 || have[0] != first.Agent {
 		t.Fatalf("installed %v, answered %s", have, first.Agent)
 	}
-	if n := s.execs.Load(); n != 4 {
-		t.Fatalf("%d execs at first contact, want 4: try, probe, install, start", n)
+	if n := s.execs.Load(); n != 3 {
+		t.Fatalf("%d execs at first contact, want 3: try and probe, install, start", n)
 	}
 	facts(t, mustDial(t, l, s.target()))
-	if n := s.execs.Load(); n != 5 {
-		t.Fatalf("%d execs, want 1 where the agent is in place", n-4)
+	if n := s.execs.Load(); n != 4 {
+		t.Fatalf("%d execs, want 1 where the agent is in place", n-3)
 	}
 	if n := s.logins.Load(); n != 2 {
 		t.Fatalf("%d logins, want 2", n)
@@ -254,8 +254,8 @@ func TestPlaces(t *testing.T) {
 					t.Errorf("place %q", f.Place)
 				}
 			}
-			if have := s.execs.Load() - before; have != 6 {
-				t.Errorf("%d execs, want 3 each: try, probe, start", have)
+			if have := s.execs.Load() - before; have != 4 {
+				t.Errorf("%d execs, want 2 each: try and probe, start", have)
 			}
 			l.paths.install = first + "/lib:" + first + "/opt"
 			target.Place = ""
@@ -327,16 +327,20 @@ func TestOtherVersionUnderOurName(t *testing.T) {
 	path := filepath.Join(l.install, v, "flock")
 	self := must(os.Executable())
 	for _, other := range []string{"#!/bin/sh\nexec " + self + " agent serve ffffffffffffffff\n", "", "#!/bin/sh\nkill -SEGV $$\n", "#!/bin/sh\nexit 139\n"} {
-		if err := os.WriteFile(path, []byte(other), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if other != "" {
-			if err := os.Chmod(path, 0o755); err != nil {
+		for _, arch := range []string{"", runtime.GOARCH} { // at first contact, and later
+			if err := os.WriteFile(path, []byte(other), 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}
-		if again := facts(t, mustDial(t, l, s.target())).Agent; again != v {
-			t.Fatalf("version %s, want %s", again, v)
+			if other != "" {
+				if err := os.Chmod(path, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			target := s.target()
+			target.Arch = arch
+			if again := facts(t, mustDial(t, l, target)).Agent; again != v {
+				t.Fatalf("architecture %q: version %s, want %s", arch, again, v)
+			}
 		}
 	}
 }
@@ -358,7 +362,9 @@ func TestShellWithoutAssignments(t *testing.T) {
 		l := newLaptop(t, s)
 		first := facts(t, mustDial(t, l, s.target())).Agent
 		before := s.execs.Load()
-		if again := facts(t, mustDial(t, l, s.target())).Agent; again != first || s.execs.Load() != before+2 {
+		target := s.target()
+		target.Arch = runtime.GOARCH // it is known by now
+		if again := facts(t, mustDial(t, l, target)).Agent; again != first || s.execs.Load() != before+2 {
 			t.Errorf("%s: version %s, then %s with %d execs", complaint, first, again, s.execs.Load()-before)
 		}
 	}
@@ -436,7 +442,7 @@ func TestSudo(t *testing.T) {
 	sudo("echo \"$*\" >>" + dir + "/log\n[ \"$1\" = -n ] && shift && exec \"$@\"\n")
 	facts(t, mustDial(t, l, target))
 	log, err := os.ReadFile(filepath.Join(dir, "log"))
-	if err != nil || strings.Count(string(log), "-n sh -c") != 4 {
+	if err != nil || strings.Count(string(log), "-n sh -c") != 3 {
 		t.Fatalf("sudo was called:\n%s%v", log, err)
 	}
 	sudo("echo 'sudo: a password is required' >&2\nexit 1\n")

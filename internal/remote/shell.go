@@ -60,11 +60,20 @@ type sshShell struct{ link *link }
 
 func (s *sshShell) start(ctx context.Context, command, with string) (*process, error) {
 	defer context.AfterFunc(ctx, func() { s.link.breakOff(context.Cause(ctx)) })()
-	session, err := s.link.session()
-	if err != nil {
-		return nil, err
+	for {
+		session, ahead, err := s.link.session()
+		if err != nil {
+			return nil, err
+		}
+		p, err := s.startIn(session, command, with)
+		if !ahead || !errors.Is(err, io.EOF) {
+			return p, err
+		} // closed before it was used: dropbear does that when another command ends
 	}
-	p := &process{stderr: &tail{}}
+}
+
+func (s *sshShell) startIn(session *ssh.Session, command, with string) (p *process, err error) {
+	p = &process{stderr: &tail{}}
 	session.Stderr = p.stderr
 	if p.in, err = session.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
@@ -105,9 +114,12 @@ func (l *link) await(session *ssh.Session) (int, error) {
 }
 
 func (s *sshShell) roundTrip() (time.Duration, error) {
+	if trip := s.link.tripNoted(); trip > 0 {
+		return trip, nil
+	}
 	start := time.Now()
 	if s.link.master != "" { // which answers no global request
-		session, err := s.link.session()
+		session, _, err := s.link.session()
 		if err != nil {
 			return 0, err
 		}
