@@ -76,6 +76,11 @@ func (p *peer) diagnose(ctx context.Context, e *Engine, c *state.Cluster) (s doc
 	middle := began.Add(time.Since(began) / 2).UnixNano()
 	entry := *c.Servers[p.name]
 	s = doctor.Server{Name: p.name, Entry: &entry, Want: p.want, Facts: &spec.Facts{}, Plan: status.Plan, Seen: reply.Doctor, Skew: time.Duration(reply.Doctor.Clock - middle)}
+	nets, err := p.do(ctx, e, &spec.Request{Op: spec.OpNets, Want: p.want})
+	if err != nil {
+		return s, err
+	}
+	s.Containers = nets.Containers
 	if status.Facts != nil {
 		entry.Facts, s.Facts = factsOf(status.Facts), status.Facts
 	}

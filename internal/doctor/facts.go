@@ -22,6 +22,8 @@ type Facts struct {
 	Servers     []Server       // that answered, by name
 	Workstation Workstation
 	Logins      map[string]Login `json:"-"` // by server
+
+	plugged []plug // of plugs
 }
 
 // Login is how a person logs in to a server as flock does.
@@ -41,6 +43,8 @@ type Server struct {
 	Plan  *spec.Plan // what differs from Want
 	Seen  *spec.DoctorReply
 	Skew  time.Duration // by how much its clock is ahead of the workstation's
+
+	Containers []spec.Container
 
 	read  map[string]string // of texts
 	links []device          // of devices

@@ -79,6 +79,7 @@ var checks = []struct {
 	{"pool", pools, nil},
 	{"nat", nat, nil},
 	{"address", duplicates, nil},
+	{"mac", sameMAC, nil},
 	{"neighbours", neighbours, []string{"fixed"}},
 	{"inotify", inotify, nil},
 	{"sshd", sshServer, nil},

@@ -135,6 +135,9 @@ func (w *walker) portFor(server string, bridge, in *link, next netip.Addr, mac, 
 		away := w.kindOf(server, l) == spec.VXLAN
 		local := w.kindOf(server, l) == "veth" || w.kindOf(server, l) == "tun"
 		if target != "" && (away && target == server || local && target != server) {
+			if sameMAC, known := w.sameMACBy(server, l, away, mac, next, target, network); sameMAC || !known {
+				return nil, false
+			}
 			w.fail(server, "fdb "+mac, runOn(server, "bridge", "fdb", "del", mac, "dev", l.Name, "master"),
 				"%s sends frames to %s out by %s, but %s is on %s: the entry is stale", bridge.Name, mac, l.Name, next, target)
 			return nil, false

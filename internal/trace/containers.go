@@ -64,6 +64,9 @@ func (w *walker) reachPort(from End, dev *link, next netip.Addr, p packet) {
 		w.fail(from.String(), "device "+dev.Name, listed(from), "its other end is not on %s", from.Server)
 		return
 	}
+	if by := host.at(port.Master); by != nil && !w.addressed(from, in, dev, by, next) {
+		return
+	}
 	w.enterByPort(from.Server, port, next, in.macOf(dev, next), p)
 }
 

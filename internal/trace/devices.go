@@ -133,6 +133,9 @@ func (w *walker) out(server string, dev *link, next netip.Addr, p packet) {
 	}
 	switch kind {
 	case spec.Bridge:
+		if !w.addressed(End{Server: server}, f, dev, nil, next) {
+			return
+		}
 		w.across(server, dev, nil, next, f.macOf(dev, next), p)
 	case spec.VXLAN:
 		w.vxlan(server, dev, next, f.macOf(dev, next), p, routed)
@@ -180,6 +183,9 @@ func (w *walker) wire(server string, dev *link, next netip.Addr, p packet) {
 			who, cable = to+" ("+who+")", runOn(to, "ip", "addr", "show")
 		}
 		w.fail(server, "neighbour "+next.String(), cable, "%s does not answer ARP on %s", who, dev.Name)
+		return
+	}
+	if to != "" && !w.addressedBelow(server, dev, next, to) {
 		return
 	}
 	if to == "" {

@@ -56,12 +56,13 @@ func (r *Result) at(p passage, what ...int) bool {
 func (t *Trace) beyond(r *Result, g *Hop) bool {
 	server, _, _ := strings.Cut(g.Where, ":")
 	rules := strings.HasPrefix(g.Object, "chain ")
+	floods := strings.HasPrefix(g.Object, "neighbour ") || strings.HasPrefix(g.Object, "MAC ") // everybody hears it
 	return r.has(func(s Sighting) bool {
 		here := func(p passage) bool { return p.server == s.Server }
 		switch l := t.facts(place{s.Server, ""}).at(s.index); {
 		case s.what == isAnswer:
 			return !rules || s.code != refusal
-		case s.what != isPacket:
+		case s.what != isPacket || floods:
 			return false
 		case s.Server != server && s.Server != t.From.Server && !slices.ContainsFunc(r.passes, here):
 			return true

@@ -95,6 +95,11 @@ func (w *walker) forwarding(e *vxlanEntry) (dst netip.Addr) {
 	case dst.IsValid():
 		to := w.tunnelEnd(dst, e.network)
 		if e.target != "" && e.below.IsValid() && dst != e.below {
+			if to != "" {
+				if sameMAC, known := w.sameMAC(to, "", e.mac, e.next, e.target); sameMAC || !known {
+					return netip.Addr{}
+				}
+			}
 			w.fail(e.server, "fdb "+e.mac, runOn(e.server, "bridge", "fdb", "del", e.mac, "dev", e.dev.Name, "dst", dst.String()),
 				"%s sends frames to %s to %s (%s), but %s is on %s (%s)", e.dev.Name, e.mac, cmp.Or(to, "somebody"), dst, e.next, e.target, e.below)
 			return netip.Addr{}

@@ -57,7 +57,8 @@ func (n *Network) Says() (says []string, next string) {
 			narrowest[of(t)] = t.Echoed.Passes
 		}
 	}
-	least, lost, drifted, broken := 0, false, false, false
+	least, drifted, broken := 0, false, false
+	trace := "" // the first way on which packets are lost
 	for _, t := range n.Legs {
 		state := t.State()
 		if state == Passes || said[of(t)] {
@@ -66,7 +67,8 @@ func (n *Network) Says() (says []string, next string) {
 		said[of(t)] = true
 		switch state {
 		case Lost:
-			lost, drifted = true, drifted || n.Drifted[t.From] || n.Drifted[t.To]
+			drifted = drifted || n.Drifted[t.From] || n.Drifted[t.To]
+			trace = cmp.Or(trace, n.trace(t))
 			says = append(says, n.saysLost(t))
 		case Lossy:
 			says = append(says, n.saysLossy(t))
@@ -88,17 +90,29 @@ func (n *Network) Says() (says []string, next string) {
 		says = append(says[:saysMost:saysMost], fmt.Sprintf("and %d more; -o json lists all paths", more))
 	}
 	switch {
-	case lost && drifted:
+	case drifted:
 		next = "flock apply"
 	case look != "":
 		next = look
-	case lost, broken:
+	case trace != "":
+		next = trace
+	case broken:
 		next = "flock status " + n.Name
 	case least >= n.leastMTU() && n.Settable:
 		next = fmt.Sprintf("flock setnetwork %s --mtu %d", n.Name, least)
 	}
 	next = cmp.Or(back, next, mend)
 	return says, next
+}
+
+// trace is the command that follows a packet on the way of a pair on which packets are lost.
+func (n *Network) trace(t Tried) string {
+	end := func(server string, a netip.Addr) string { return server + ":" + a.String() }
+	from, to := end(t.From, t.Leg.Echo.From), end(t.To, t.Leg.Echo.To)
+	if back := n.back(t); back >= 0 && t.Arrived && n.Legs[back].Heard == 0 && !n.Legs[back].Arrived {
+		from, to = to, from
+	}
+	return "flock trace " + from + " " + to
 }
 
 // leastMTU is the smallest MTU that the network can be set to, in bytes.

@@ -75,32 +75,32 @@ func TestVerifySays(t *testing.T) {
 		{
 			"one direction", "vxlan",
 			[]verify.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 0, 0, true)},
-			"packets from s1 to s2 are lost, those from s2 arrive: does every firewall on the way let UDP 4789 pass from s1 (10.99.0.1) to s2 (10.99.0.2)?", "flock status vx1",
+			"packets from s1 to s2 are lost, those from s2 arrive: does every firewall on the way let UDP 4789 pass from s1 (10.99.0.1) to s2 (10.99.0.2)?", "flock trace s1:10.0.4.1 s2:10.0.4.2",
 		},
 		{
 			"the other direction", "vxlan",
 			[]verify.Tried{legOf("s1", "s2", 0, 0, true), legOf("s2", "s1", 0, 0, false)},
-			"packets from s2 to s1 are lost, those from s1 arrive: does every firewall on the way let UDP 4789 pass from s2 (10.99.0.2) to s1 (10.99.0.1)?", "flock status vx1",
+			"packets from s2 to s1 are lost, those from s1 arrive: does every firewall on the way let UDP 4789 pass from s2 (10.99.0.2) to s1 (10.99.0.1)?", "flock trace s2:10.0.4.2 s1:10.0.4.1",
 		},
 		{
 			"both directions", "vxlan",
 			[]verify.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 0, 0, false)},
-			"no packet passes between s1 and s2: does every firewall on the way let UDP 4789 pass from s1 (10.99.0.1) to s2 (10.99.0.2)?", "flock status vx1",
+			"no packet passes between s1 and s2: does every firewall on the way let UDP 4789 pass from s1 (10.99.0.1) to s2 (10.99.0.2)?", "flock trace s1:10.0.4.1 s2:10.0.4.2",
 		},
 		{
 			"no encapsulation", "host-gw",
 			[]verify.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 0, 0, false)},
-			"no packet passes between s1 and s2: is there a route, and does every firewall on the way let it pass?", "flock status vx1",
+			"no packet passes between s1 and s2: is there a route, and does every firewall on the way let it pass?", "flock trace s1:10.0.4.1 s2:10.0.4.2",
 		},
 		{
 			"a silent server", "vxlan",
 			[]verify.Tried{legOf("s1", "s2", 0, 0, false), legOf("s2", "s1", 5, 1450, true)},
-			"s2 does not answer s1, which answers s2: does a firewall on s2 drop ICMP?", "flock status vx1",
+			"s2 does not answer s1, which answers s2: does a firewall on s2 drop ICMP?", "flock trace s1:10.0.4.1 s2:10.0.4.2",
 		},
 		{
 			"no answers", "vxlan",
 			[]verify.Tried{legOf("s1", "s2", 0, 0, true), legOf("s2", "s1", 0, 0, true)},
-			"requests from s1 and from s2 arrive, no answer does: does a firewall on one of them drop ICMP?", "flock status vx1",
+			"requests from s1 and from s2 arrive, no answer does: does a firewall on one of them drop ICMP?", "flock trace s1:10.0.4.1 s2:10.0.4.2",
 		},
 		{
 			"narrow", "vxlan",
@@ -114,7 +114,7 @@ func TestVerifySays(t *testing.T) {
 		{
 			"IPv6 alone", "vxlan",
 			[]verify.Tried{legOf("s1", "s2", 5, 1450, true), v6},
-			"no packet passes between s1 and s2 by IPv6: does every firewall on the way let UDP 4789 pass from s1 (10.99.0.1) to s2 (10.99.0.2)?", "flock status vx1",
+			"no packet passes between s1 and s2 by IPv6: does every firewall on the way let UDP 4789 pass from s1 (10.99.0.1) to s2 (10.99.0.2)?", "flock trace s1:fd04::1 s2:fd04::2",
 		},
 	} {
 		c := &state.Cluster{Networks: map[string]*state.Network{"vx1": {Type: test.kind, Port: map[bool]uint16{true: 4789}[test.kind == "vxlan"]}}}
@@ -202,7 +202,7 @@ func TestVerifyMatrix(t *testing.T) {
   packets of more than 1400 bytes between s1 and s10 are lost, the network uses 1450
   2 of 10 packets between s1 and s2, or their answers, were lost
   no packet passes between s2 and s10: does every firewall on the way let UDP 4789 pass from s2 (10.99.0.2) to s10 (10.99.0.10)?
-  next: flock status vx1
+  next: flock trace s2:10.0.4.2 s10:10.0.4.10
 
 vx2 (vxlan): nothing to try, no two members have an address in it
 
