@@ -236,6 +236,20 @@ func (u Unmanaged) NetworkManager() (string, error) {
 	return render("unmanaged.conf.tmpl", fields{"Mark": {u.Mark}, "Spec": {u.Spec}, "Links": {links}})
 }
 
+// Firewalld is the zone of firewalld's that lets Links pass: devices, and prefixes that
+// packets come from.
+func (u Unmanaged) Firewalld() (string, error) {
+	var lets []string
+	for _, l := range u.Links {
+		tag := `interface name="`
+		if strings.Contains(l, "/") {
+			tag = `source address="`
+		}
+		lets = append(lets, tag+l)
+	}
+	return render("firewalld.xml.tmpl", fields{"Mark": {u.Mark}, "Links": lets})
+}
+
 func timed(program string, seconds int) fields {
 	return fields{"Program": {program}, "Timeout": {strconv.Itoa(seconds)}}
 }

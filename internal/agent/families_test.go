@@ -22,6 +22,7 @@ func fullHost() *spec.Host {
 	h.Doors = []spec.Door{{Network: "n", Port: spec.BGPPort}}
 	h.Keeps = []spec.PreserveSource{{Network: "n", Subnet: p}}
 	h.Attached = []spec.Attachment{{Container: "netns/c1", Interface: "eth1", Host: "flk-1", Network: "n", Bridge: "z0"}}
+	h.Firewalld = []spec.Unmanage{{Links: []string{"z0"}}}
 	h.BGP = &spec.BGP{Network: "n", AS: 64512}
 	return h
 }

@@ -79,7 +79,7 @@ func (s *Server) barred(c spec.Chain, cluster string) []string {
 		accepts = append(accepts, o.Accepts...)
 	}
 	for _, w := range s.Want.Forwards {
-		if c.Refuses && (slices.Contains(c.Lets, way(w)) || s.lets(way(w))) {
+		if c.Refuses && (slices.Contains(c.Lets, way(w)) || s.zoned(w)) {
 			continue
 		}
 		if s.sees(c, w) && !slices.Contains(out, w.Network) && !slices.Contains(accepts, spec.Alias(cluster, w.Network)) {
@@ -87,6 +87,25 @@ func (s *Server) barred(c spec.Chain, cluster string) []string {
 		}
 	}
 	return out
+}
+
+// zoned says whether firewalld lets a network's packets pass: by a bridge of its, or by the
+// subnets behind a tunnel, whose device stays in the zone by which servers reach each other.
+func (s *Server) zoned(w spec.Forward) bool {
+	if w.Link == "" || s.lets(w.Link) || slices.ContainsFunc(s.Want.Links, func(l spec.Link) bool { return l.Name == w.Link && l.Kind == spec.Bridge }) {
+		return s.lets(way(w))
+	}
+	return len(s.zones()) > 0 && !slices.ContainsFunc(s.Want.Routes, func(r spec.Route) bool {
+		return r.Dev == w.Link && !r.Unreachable && !s.lets(r.Dst.String())
+	})
+}
+
+// strange says whether firewalld has a device or prefix in a zone that is not flock's: an
+// administrator put it there, and flock leaves it.
+func (s *Server) strange(way string) bool {
+	return slices.ContainsFunc(s.zones(), func(z zone) bool {
+		return !strings.HasSuffix(z.name, "-flock") && (slices.Contains(z.devices, way) || slices.Contains(z.sources, way))
+	})
 }
 
 // forwardChains drop what is forwarded, and no rule lets networks of ours pass.
@@ -104,7 +123,9 @@ func forwardChains(s *Server, f *Facts) []Finding {
 		}
 		if c.Refuses {
 			one.What = fmt.Sprintf("the last rule of %s refuses what is forwarded, that of %s too", s.named(c), strings.Join(lost, ", "))
-			one.Here, one.Fix = false, s.admit(c, lost)
+			if s.whose(c) != "firewalld" || slices.ContainsFunc(s.Want.Forwards, func(w spec.Forward) bool { return slices.Contains(lost, w.Network) && s.strange(way(w)) }) {
+				one.Here, one.Fix = false, s.admit(c, lost)
+			}
 		}
 		out = append(out, one)
 	}
@@ -134,9 +155,9 @@ func (s *Server) admit(c spec.Chain, networks []string) string {
 		if !slices.Contains(networks, w.Network) || !s.sees(c, w) {
 			continue
 		}
-		option, sides := "--add-interface=", []string{"iifname", "oifname"}
+		option, sides := "--change-interface=", []string{"iifname", "oifname"}
 		if w.Link == "" {
-			option, sides = "--add-source=", []string{"ip saddr", "ip daddr"}
+			option, sides = "--change-source=", []string{"ip saddr", "ip daddr"}
 			if w.Subnet.Addr().Is6() {
 				sides = []string{"ip6 saddr", "ip6 daddr"}
 			}

@@ -13,9 +13,10 @@ import (
 func nowAlone() map[string]string {
 	return map[string]string{
 		"Cluster": "who rules the server", "Store": "who rules the server", "Server": "who rules the server", "Generation": "of the file as it is now",
-		"DHCPs": "a server that hands out no more must stop before another one begins",
-		"Envs":  "what a CNI plugin is told of a network that goes",
-		"BGP":   "one daemon; passwords come with the last spec",
+		"DHCPs":     "a server that hands out no more must stop before another one begins",
+		"Envs":      "what a CNI plugin is told of a network that goes",
+		"Firewalld": "an agent adds it, from the rest",
+		"BGP":       "one daemon; passwords come with the last spec",
 	}
 }
 

@@ -73,7 +73,8 @@ type Addr struct {
 }
 
 // Unmanage tells systemd-networkd and NetworkManager, where present, to leave
-// the named links alone.
+// the named links alone; or firewalld, where installed, to let pass what enters by the
+// named links, or from prefixes among them.
 type Unmanage struct {
 	Links []string
 }

@@ -42,9 +42,8 @@ func (h *Host) Renamed(from, to string) *Host {
 		name(&s.Link)
 		s.Key = strings.ReplaceAll(s.Key, "/"+from+"/", "/"+to+"/")
 	})
-	out.Unmanaged = each(h.Unmanaged, func(u *Unmanage) {
-		u.Links = each(u.Links, name)
-	})
+	links := func(u *Unmanage) { u.Links = each(u.Links, name) }
+	out.Unmanaged, out.Firewalld = each(h.Unmanaged, links), each(h.Firewalld, links)
 	return &out
 }
 

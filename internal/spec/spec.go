@@ -34,6 +34,9 @@ func Alias(cluster, network string) string { return AliasPrefix + cluster + "/" 
 // does not list are removed by the agent; objects of others are left alone. The zero
 // Host (except for Cluster, Store and Server) means that nothing of ours remains.
 //
+// Firewalld is no part of what a workstation sends: the agent adds it, from the rest, on a
+// server that has firewalld.
+//
 // Names and networks are unique per server. The order of the slices does not matter:
 // texts and sums are sorted.
 type Host struct {
@@ -61,6 +64,7 @@ type Host struct {
 	Envs      []SubnetEnv      `json:",omitempty"`
 	Unmanaged []Unmanage       `json:",omitempty"`
 	Attached  []Attachment     `json:",omitempty"`
+	Firewalld []Unmanage       `json:",omitempty"`
 	BGP       *BGP             `json:",omitempty"`
 	Claims    []Claim          `json:",omitempty"`
 }

@@ -56,23 +56,23 @@ func dropIns(s *host.Files) []string {
 	}
 }
 
-// observeUnmanaged fills in have.Unmanaged. Where no network daemon runs, what is
+// observeDropIns is what the files of daemons say. Where none of them runs, what is
 // wanted is there already.
-func observeUnmanaged(s *host.Files, want, have *spec.Host) error {
+func observeDropIns(s *host.Files, daemons []dropIn, want []spec.Unmanage) ([]spec.Unmanage, error) {
 	var wanted spec.Unmanage
-	if len(want.Unmanaged) > 0 {
-		wanted = want.Unmanaged[0]
+	if len(want) > 0 {
+		wanted = want[0]
 	}
-	stands, other := len(want.Unmanaged) > 0, ""
-	for _, d := range networkDaemons(s) {
+	stands, other := len(want) > 0, ""
+	for _, d := range daemons {
 		text, err := sysfile.ReadIfThere(d.path)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		expected := text
-		if len(want.Unmanaged) > 0 && (d.there || text != "") {
+		if len(want) > 0 && (d.there || text != "") {
 			if expected, err = dropInText(s, d, wanted); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		unread := sysfile.Exists(s.Units.Unread(d.path))
@@ -85,15 +85,15 @@ func observeUnmanaged(s *host.Files, want, have *spec.Host) error {
 	}
 	switch {
 	case stands:
-		have.Unmanaged = []spec.Unmanage{wanted}
+		return []spec.Unmanage{wanted}, nil
 	case other != "":
 		var u spec.Unmanage
 		if wire.Unmarshal([]byte(sysfile.Spec(other)), &u) != nil || slices.Equal(u.Links, wanted.Links) {
 			u = spec.Unmanage{} // damaged: differs from whatever is wanted
 		}
-		have.Unmanaged = []spec.Unmanage{u}
+		return []spec.Unmanage{u}, nil
 	}
-	return nil
+	return nil, nil
 }
 
 func dropInText(s *host.Files, d dropIn, u spec.Unmanage) (string, error) {
@@ -104,9 +104,9 @@ func dropInText(s *host.Files, d dropIn, u spec.Unmanage) (string, error) {
 	return d.text(templates.Unmanaged{Mark: s.Cluster, Spec: string(data), Links: u.Links})
 }
 
-// setUnmanaged tells the network daemons that run here to leave u's links alone.
-func setUnmanaged(ctx context.Context, s *host.Files, u spec.Unmanage) error {
-	for _, d := range networkDaemons(s) {
+// setDropIns tells those of daemons that run here to leave u's links alone.
+func setDropIns(ctx context.Context, s *host.Files, daemons []dropIn, u spec.Unmanage) error {
+	for _, d := range daemons {
 		if !d.there && !sysfile.Exists(d.path) {
 			continue
 		}
@@ -115,15 +115,15 @@ func setUnmanaged(ctx context.Context, s *host.Files, u spec.Unmanage) error {
 			return err
 		}
 		if err := loadDropIn(ctx, s, d, text); err != nil {
-			return fmt.Errorf("set unmanaged links: %w", err)
+			return fmt.Errorf("set links to leave alone: %w", err)
 		}
 	}
 	return nil
 }
 
-// removeUnmanaged removes the drop-ins.
-func removeUnmanaged(ctx context.Context, s *host.Files) error {
-	for _, d := range networkDaemons(s) {
+// removeDropIns removes the files of daemons.
+func removeDropIns(ctx context.Context, s *host.Files, daemons []dropIn) error {
+	for _, d := range daemons {
 		if err := loadDropIn(ctx, s, d, ""); err != nil {
 			return fmt.Errorf("remove drop-in: %w", err)
 		}
@@ -151,7 +151,9 @@ func reload(ctx context.Context, s *host.Files, d dropIn) error {
 var UnmanagedFamily = family.Family{
 	What: "services: look at network daemons' drop-ins",
 	Observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
-		return observeUnmanaged(k.Files, want, have)
+		var err error
+		have.Unmanaged, err = observeDropIns(k.Files, networkDaemons(k.Files), want.Unmanaged)
+		return err
 	},
 	Diff: func(d *family.Difference) {
 		all := func(spec.Unmanage) string { return "" }
@@ -159,9 +161,9 @@ var UnmanagedFamily = family.Family{
 	},
 	One: func(ctx context.Context, a *family.Applier, op family.Op) error {
 		if want, ok := op.Want.(spec.Unmanage); ok {
-			return setUnmanaged(ctx, a.Host.Files, want)
+			return setDropIns(ctx, a.Host.Files, networkDaemons(a.Host.Files), want)
 		}
-		return removeUnmanaged(ctx, a.Host.Files)
+		return removeDropIns(ctx, a.Host.Files, networkDaemons(a.Host.Files))
 	},
 	Tried: family.Tried{Files: func(s *host.Files, _ family.Op) (dirs []string, systemd bool) {
 		for _, d := range networkDaemons(s) {

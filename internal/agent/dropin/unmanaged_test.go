@@ -25,12 +25,13 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 	see := func(want *spec.Host) string {
 		t.Helper()
 		have := &spec.Host{}
-		if err := observeUnmanaged(s, want, have); err != nil {
+		var err error
+		if have.Unmanaged, err = observeDropIns(s, networkDaemons(s), want.Unmanaged); err != nil {
 			t.Fatal(err)
 		}
 		return have.Text()
 	}
-	if err := setUnmanaged(ctx, s, u); err != nil {
+	if err := setDropIns(ctx, s, networkDaemons(s), u); err != nil {
 		t.Fatal(err)
 	}
 	if remains, err := dropInRemains(s); err != nil || len(remains) != 0 || see(want) != want.Text() {
@@ -45,7 +46,7 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 	if have := see(want); have != "" {
 		t.Errorf("with network daemons: have %q", have)
 	}
-	if err := setUnmanaged(ctx, s, u); err != nil {
+	if err := setDropIns(ctx, s, networkDaemons(s), u); err != nil {
 		t.Fatal(err)
 	}
 	if remains, err := dropInRemains(s); err != nil || len(remains) != 2 || see(want) != want.Text() {
@@ -64,11 +65,11 @@ func TestUnmanagedOnlyWhereDaemonsRun(t *testing.T) {
 		if see(want) == want.Text() {
 			t.Errorf("nothing is seen of the damage to %s", filepath.Base(path))
 		}
-		if err := setUnmanaged(ctx, s, u); err != nil {
+		if err := setDropIns(ctx, s, networkDaemons(s), u); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := removeUnmanaged(ctx, s); err != nil {
+	if err := removeDropIns(ctx, s, networkDaemons(s)); err != nil {
 		t.Fatal(err)
 	}
 	if remains, err := dropInRemains(s); err != nil || len(remains) != 0 {

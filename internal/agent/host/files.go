@@ -40,6 +40,8 @@ type Paths struct {
 	Netif   string // exists where systemd-networkd has run since boot; its directory always does (tmpfiles.d)
 	NMRun   string // exists where NetworkManager has run since boot
 
+	Firewalld string // the zones of firewalld; exists where that is installed
+
 	Sysctls []string // sysctl.d(5), those that hold first first; sysctl.conf is beside the first
 }
 
@@ -49,7 +51,8 @@ func ServerPaths() Paths {
 		Lib: stateDir, Run: runDir, Units: "/etc/systemd/system",
 		Network: "/etc/systemd/network", NM: "/etc/NetworkManager/conf.d",
 		Systemd: "/run/systemd/system", Netif: "/run/systemd/netif/state", NMRun: "/run/NetworkManager",
-		Sysctls: []string{"/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"},
+		Firewalld: "/etc/firewalld/zones",
+		Sysctls:   []string{"/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"},
 	}
 }
 

@@ -16,6 +16,12 @@ import (
 
 // Run runs a program until it ends. Its error has what the program wrote.
 func Run(ctx context.Context, name string, args ...string) error {
+	_, err := Output(ctx, name, args...)
+	return err
+}
+
+// Output is Run, and what the program wrote.
+func Output(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -23,12 +29,12 @@ func Run(ctx context.Context, name string, args ...string) error {
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
-		return nil
+		return said.String(), nil
 	}
 	if text := strings.TrimSpace(said.String()); text != "" {
 		err = fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(text), " "))
 	}
-	return fmt.Errorf("run %s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
+	return said.String(), fmt.Errorf("run %s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
 }
 
 // LookPath returns the absolute path of a program, exec.ErrNotFound if there is none. It
