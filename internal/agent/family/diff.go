@@ -80,8 +80,8 @@ type side struct {
 	object func(i int) string // its name in steps
 }
 
-func sideOf[K comparable, T fmt.Stringer](list []T, key func(T) K, object func(T) string) side {
-	s := side{
+func sideOf[K comparable, T fmt.Stringer](list []T, key func(T) K, object func(T) string) *side {
+	s := &side{
 		texts: make([]string, len(list)), keys: make([]any, len(list)),
 		value: func(i int) any { return list[i] }, object: func(i int) string { return object(list[i]) },
 	}
@@ -97,7 +97,7 @@ func (s *side) unequal() []int {
 	return slices.CompactFunc(order, func(a, b int) bool { return s.texts[a] == s.texts[b] })
 }
 
-func compare(want, have side) Pair {
+func compare(want, have *side) Pair {
 	var c Pair
 	wants, haves := want.unequal(), have.unequal()
 	wanted, seen := make(map[any]string, len(wants)), make(map[any]int, len(haves))
