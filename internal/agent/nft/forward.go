@@ -19,6 +19,11 @@ import (
 // everything that Docker drops, and Docker leaves its content alone.
 const dockerUser = "DOCKER-USER"
 
+// libvirtIn is libvirt's chain for what comes in to its guests: it ends with a rejection for
+// each bridge, whatever the policy is. The jump to it may stand before that to DOCKER-USER:
+// an accept helps at the head of the chain that jumps (bridge_driver_iptables.c, libvirt 9).
+const libvirtIn = "LIBVIRT_FWI"
+
 // acceptRule is a rule of ours in somebody else's chain.
 type acceptRule struct {
 	chain   *nftables.Chain
@@ -107,6 +112,14 @@ func forwardTargets(from *ruleset, chains []*nftables.Chain) ([]*nftables.Chain,
 			continue
 		}
 		if ch.Name == dockerUser {
+			out = append(out, ch)
+			continue
+		}
+		refuses, err := jumpsTo(from, ch, libvirtIn)
+		if err != nil {
+			return nil, err
+		}
+		if refuses {
 			out = append(out, ch)
 			continue
 		}

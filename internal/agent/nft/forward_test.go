@@ -21,6 +21,15 @@ const dockerRules = `for f in ip ip6; do
 	nft add rule $f filter FORWARD counter jump DOCKER-USER
 done`
 
+// libvirtRules are those of libvirt's, whose policy is to accept, as far as they refuse.
+const libvirtRules = `for f in ip ip6; do
+	nft add table $f filter
+	nft add chain $f filter LIBVIRT_FWI
+	nft add rule $f filter LIBVIRT_FWI counter reject
+	nft "add chain $f filter FORWARD { type filter hook forward priority 0; policy accept; }"
+	nft add rule $f filter FORWARD counter jump LIBVIRT_FWI
+done`
+
 const dropPolicy = `nft add table %s fence; nft "add chain %s fence forward { type filter hook forward priority 10; policy drop; }"`
 
 func TestForwardPassesDropPolicies(t *testing.T) {
@@ -29,6 +38,7 @@ func TestForwardPassesDropPolicies(t *testing.T) {
 		"ip ip6":         strings.ReplaceAll(dropPolicy, "%s", "ip") + "\n" + strings.ReplaceAll(dropPolicy, "%s", "ip6"),
 		"inet":           strings.ReplaceAll(dropPolicy, "%s", "inet"),
 		"docker, inet":   dockerRules + "\n" + strings.ReplaceAll(dropPolicy, "%s", "inet"),
+		"libvirt":        libvirtRules,
 		"docker flushed": dockerRules + "\nnft flush chain ip filter FORWARD; nft flush chain ip6 filter FORWARD",
 	}
 	for by, forwards := range forwardsBy() {
@@ -234,6 +244,7 @@ func passesLegacy(t *testing.T, forwards []spec.Forward) {
 		"-P FORWARD DROP",
 		"-N DOCKER-USER\n-A FORWARD -j DOCKER-USER",
 		"-F FORWARD",
+		"-P FORWARD ACCEPT\n-N LIBVIRT_FWI\n-A LIBVIRT_FWI -j REJECT\n-A FORWARD -j LIBVIRT_FWI",
 	} {
 		for _, program := range []string{"iptables-legacy", "ip6tables-legacy"} {
 			for line := range strings.Lines(rules) {

@@ -105,7 +105,7 @@ func (n *Filters) legacyWanted(program string, list []string, want *spec.Host) [
 		chains = append(chains, dockerUser)
 	}
 	jumps := user && slices.Contains(list, "-A FORWARD -j "+dockerUser)
-	if slices.Contains(list, "-P FORWARD DROP") && !jumps {
+	if slices.Contains(list, "-A FORWARD -j "+libvirtIn) || slices.Contains(list, "-P FORWARD DROP") && !jumps {
 		chains = append(chains, "FORWARD")
 	}
 	var out []legacyRule
