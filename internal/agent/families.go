@@ -17,7 +17,7 @@ import (
 
 // families are all sorts of objects, in the order in which they come.
 var families = []*family.Family{
-	&dropin.UnmanagedFamily, &dropin.FirewalldFamily, &link.Family, &settings.Family, &link.AddrFamily, &link.NeighFamily, &link.FDBFamily, &link.PeerFamily, &link.MemberFamily,
+	&dropin.UnmanagedFamily, &dropin.FirewalldFamily, &dropin.UFWFamily, &link.Family, &settings.Family, &link.AddrFamily, &link.NeighFamily, &link.FDBFamily, &link.PeerFamily, &link.MemberFamily,
 	&filter.Family, &link.RouteFamily, &attach.Family, &dhcpFamily, &dropin.EnvFamily, &bgpctl.Family,
 }
 

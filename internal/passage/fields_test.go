@@ -15,8 +15,8 @@ func nowAlone() map[string]string {
 		"Cluster": "who rules the server", "Store": "who rules the server", "Server": "who rules the server", "Generation": "of the file as it is now",
 		"DHCPs":     "a server that hands out no more must stop before another one begins",
 		"Envs":      "what a CNI plugin is told of a network that goes",
-		"Firewalld": "an agent adds it, from the rest",
-		"BGP":       "one daemon; passwords come with the last spec",
+		"Firewalld": "an agent adds it, from the rest", "UFW": "as Firewalld",
+		"BGP": "one daemon; passwords come with the last spec",
 	}
 }
 

@@ -74,7 +74,8 @@ type Addr struct {
 
 // Unmanage tells systemd-networkd and NetworkManager, where present, to leave
 // the named links alone; or firewalld, where installed, to let pass what enters by the
-// named links, or from prefixes among them.
+// named links, or from prefixes among them; or ufw, where active, to let in from them what
+// containers ask for.
 type Unmanage struct {
 	Links []string
 }

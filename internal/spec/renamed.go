@@ -43,7 +43,7 @@ func (h *Host) Renamed(from, to string) *Host {
 		s.Key = strings.ReplaceAll(s.Key, "/"+from+"/", "/"+to+"/")
 	})
 	links := func(u *Unmanage) { u.Links = each(u.Links, name) }
-	out.Unmanaged, out.Firewalld = each(h.Unmanaged, links), each(h.Firewalld, links)
+	out.Unmanaged, out.Firewalld, out.UFW = each(h.Unmanaged, links), each(h.Firewalld, links), each(h.UFW, links)
 	return &out
 }
 

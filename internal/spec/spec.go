@@ -34,8 +34,8 @@ func Alias(cluster, network string) string { return AliasPrefix + cluster + "/" 
 // does not list are removed by the agent; objects of others are left alone. The zero
 // Host (except for Cluster, Store and Server) means that nothing of ours remains.
 //
-// Firewalld is no part of what a workstation sends: the agent adds it, from the rest, on a
-// server that has firewalld.
+// Firewalld and UFW are no part of what a workstation sends: the agent adds them, from the
+// rest, on a server that has these programs.
 //
 // Names and networks are unique per server. The order of the slices does not matter:
 // texts and sums are sorted.
@@ -65,6 +65,7 @@ type Host struct {
 	Unmanaged []Unmanage       `json:",omitempty"`
 	Attached  []Attachment     `json:",omitempty"`
 	Firewalld []Unmanage       `json:",omitempty"`
+	UFW       []Unmanage       `json:",omitempty"`
 	BGP       *BGP             `json:",omitempty"`
 	Claims    []Claim          `json:",omitempty"`
 }

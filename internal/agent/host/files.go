@@ -41,6 +41,7 @@ type Paths struct {
 	NMRun   string // exists where NetworkManager has run since boot
 
 	Firewalld string // the zones of firewalld; exists where that is installed
+	UFW       string // configuration of ufw
 
 	Sysctls []string // sysctl.d(5), those that hold first first; sysctl.conf is beside the first
 }
@@ -51,8 +52,8 @@ func ServerPaths() Paths {
 		Lib: stateDir, Run: runDir, Units: "/etc/systemd/system",
 		Network: "/etc/systemd/network", NM: "/etc/NetworkManager/conf.d",
 		Systemd: "/run/systemd/system", Netif: "/run/systemd/netif/state", NMRun: "/run/NetworkManager",
-		Firewalld: "/etc/firewalld/zones",
-		Sysctls:   []string{"/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"},
+		Firewalld: "/etc/firewalld/zones", UFW: "/etc/ufw",
+		Sysctls: []string{"/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"},
 	}
 }
 

@@ -1,0 +1,141 @@
+//go:build linux
+
+package dropin
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flocknet/flock/internal/agent/family"
+	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/spec"
+)
+
+// ufwTuples are lines of user.rules as ufw 0.36 writes them: ours for vxl0 and for vxl1,
+// where one is missing, another cluster's, and somebody's.
+const ufwTuples = `*filter
+### RULES ###
+
+### tuple ### allow udp 53,67,547,5354,5357 0.0.0.0/0 any 0.0.0.0/0 in_vxl0 comment=666c6f636b3a64656661756c74
+-A ufw-user-input -i vxl0 -p udp -m multiport --dports 53,67,547,5354,5357 -j ACCEPT
+
+### tuple ### allow tcp 53 0.0.0.0/0 any 0.0.0.0/0 in_vxl0 comment=666c6f636b3a64656661756c74
+-A ufw-user-input -i vxl0 -p tcp --dport 53 -j ACCEPT
+
+### tuple ### allow tcp 53 0.0.0.0/0 any 0.0.0.0/0 in_vxl1 comment=666c6f636b3a64656661756c74
+
+### tuple ### allow tcp 53 0.0.0.0/0 any 0.0.0.0/0 in_vxl2 comment=666c6f636b3a6f74686572
+
+### tuple ### allow any 22 0.0.0.0/0 any 0.0.0.0/0 in
+
+### END RULES ###
+`
+
+func ufwHost(t *testing.T, conf, rules string) *host.Host {
+	t.Helper()
+	s := host.FilesAt("default", host.Paths{UFW: t.TempDir()})
+	for name, text := range map[string]string{"ufw.conf": conf, "user.rules": rules} {
+		if err := os.WriteFile(filepath.Join(s.Paths.UFW, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &host.Host{Files: s}
+}
+
+// ufwSteps is what a plan says about ufw.
+func ufwSteps(t *testing.T, k *host.Host, want *spec.Host) []string {
+	t.Helper()
+	want, err := impliedUFW(k, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := &spec.Host{}
+	if err := UFWFamily.Observe(t.Context(), k, want, have); err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, step := range family.Steps(family.Diff([]*family.Family{&UFWFamily}, want, have)) {
+		out = append(out, step.Action+" "+step.Object)
+	}
+	return out
+}
+
+// TestUFWRulesAreSeen: where ufw is active, or has rules of the cluster's.
+func TestUFWRulesAreSeen(t *testing.T) {
+	one := strings.Split(ufwTuples, "### tuple ### allow tcp 53 0.0.0.0/0 any 0.0.0.0/0 in_vxl1")[0]
+	dhcp := func(bridges ...string) *spec.Host {
+		h := &spec.Host{}
+		for _, b := range bridges {
+			h.DHCPs = append(h.DHCPs, spec.DHCP{Bridge: b})
+		}
+		return h
+	}
+	const on, off = "# x\nENABLED=yes\n", "# x\nENABLED=no\n"
+	for name, c := range map[string]struct {
+		conf, rules string
+		want        *spec.Host
+		steps       []string
+	}{
+		"not active":            {off, "", dhcp("vxl0"), nil},
+		"active":                {on, "", dhcp("vxl0"), []string{"+ ufw"}},
+		"there":                 {on, one, dhcp("vxl0"), nil},
+		"there, switched off":   {off, one, dhcp("vxl0"), nil},
+		"one more":              {on, one, dhcp("vxl0", "vxl1"), []string{"~ ufw"}},
+		"one is missing":        {on, ufwTuples, dhcp("vxl0", "vxl1"), []string{"~ ufw"}},
+		"nothing is wanted":     {on, one, &spec.Host{}, []string{"- ufw"}},
+		"no bridge needs it":    {on, "", &spec.Host{Links: []spec.Link{{Name: "wirex"}}}, nil},
+		"unwanted, and damaged": {off, ufwTuples, &spec.Host{}, []string{"- ufw"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if have := ufwSteps(t, ufwHost(t, c.conf, c.rules), c.want); !slices.Equal(have, c.steps) {
+				t.Errorf("want %q, have %q", c.steps, have)
+			}
+		})
+	}
+}
+
+// TestUFWIsTold: rules for what is wanted, and the removal of ours for what is not; nobody
+// else's.
+func TestUFWIsTold(t *testing.T) {
+	k := ufwHost(t, "ENABLED=yes\n", ufwTuples)
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	if err := os.WriteFile(filepath.Join(dir, "ufw"), []byte("#!/bin/sh\necho \"$@\" >>"+log+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":/usr/bin:/bin")
+	if err := setUFW(t.Context(), k.Files, []string{"vxl0"}); err != nil {
+		t.Fatal(err)
+	}
+	const want = `allow in on vxl0 to any port 53,67,547,5354,5357 proto udp comment flock:default
+allow in on vxl0 to any port 53 proto tcp comment flock:default
+delete allow in on vxl1 to any port 53,67,547,5354,5357 proto udp
+delete allow in on vxl1 to any port 53 proto tcp
+`
+	if have, err := sysfile.ReadIfThere(log); err != nil || have != want {
+		t.Errorf("told %q, %v", have, err)
+	}
+	if names, err := UFWFamily.Remains(k); err != nil || !slices.Equal(names, []string{"ufw vxl0", "ufw vxl0", "ufw vxl1"}) {
+		t.Errorf("remains %q, %v", names, err)
+	}
+}
+
+// TestUFWThatIsStopped: with its chains gone, it fails once its list is written, which counts.
+func TestUFWThatIsStopped(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "ufw"), []byte("#!/bin/sh\necho ERROR: problem running; exit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":/usr/bin:/bin")
+	k := ufwHost(t, "ENABLED=yes\n", strings.Split(ufwTuples, "### tuple ### allow tcp 53 0.0.0.0/0 any 0.0.0.0/0 in_vxl1")[0])
+	if err := setUFW(t.Context(), k.Files, []string{"vxl0"}); err != nil {
+		t.Errorf("its list has the rules: %v", err)
+	}
+	if err := setUFW(t.Context(), k.Files, []string{"vxl0", "vxl1"}); err == nil || !strings.Contains(err.Error(), "problem running") {
+		t.Errorf("its list lacks rules: %v", err)
+	}
+}
