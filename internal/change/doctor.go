@@ -76,13 +76,20 @@ func (p *peer) diagnose(ctx context.Context, e *Engine, c *state.Cluster) (s doc
 	middle := began.Add(time.Since(began) / 2).UnixNano()
 	entry := *c.Servers[p.name]
 	s = doctor.Server{Name: p.name, Entry: &entry, Want: p.want, Facts: &spec.Facts{}, Plan: status.Plan, Seen: reply.Doctor, Skew: time.Duration(reply.Doctor.Clock - middle)}
+	if status.Facts != nil {
+		entry.Facts, s.Facts = factsOf(status.Facts), status.Facts
+	}
 	nets, err := p.do(ctx, e, &spec.Request{Op: spec.OpNets, Want: p.want})
 	if err != nil {
 		return s, err
 	}
 	s.Containers = nets.Containers
-	if status.Facts != nil {
-		entry.Facts, s.Facts = factsOf(status.Facts), status.Facts
-	}
-	return s, nil
+	s.Rules, err = doctor.Rules(s.Facts.Arch, func(questions []string) ([]string, error) {
+		reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpTrace, Want: p.want, Trace: &spec.TraceRequest{Questions: questions}})
+		if err != nil {
+			return nil, err
+		}
+		return reply.Trace.Answers, nil
+	})
+	return s, err
 }

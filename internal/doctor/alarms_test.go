@@ -66,13 +66,19 @@ func TestFalseAlarms(t *testing.T) {
 		{"ufw, senders by hand", func(_ *Facts, p patient) { ufw(p, "-A ufw-before-input -s 10.99.0.0/24 -j ACCEPT") }},
 		{"ufw that is open", func(_ *Facts, p patient) { ufw(p); p.says.put("/etc/default/ufw", "DEFAULT_INPUT_POLICY=\"ACCEPT\"\n") }},
 		{"firewalld, a range", func(_ *Facts, p patient) {
-			firewalld(p, "public\npublic (default, active)\n  target: default\n  interfaces: eth0\n  ports: 22/tcp 4000-4999/udp\n")
+			firewalld(p, "public\npublic (default, active)\n  target: default\n  interfaces: eth0\n  ports: 22/tcp 4000-4999/udp\n"+bridgeTrusted)
 		}},
 		{"firewalld, the zone of the device", func(_ *Facts, p patient) {
-			firewalld(p, "public\ninternal (active)\n  target: default\n  interfaces: eth0\n  ports: 4789/udp\n\npublic\n  target: default\n  interfaces:\n  ports:\n")
+			firewalld(p, "public\ninternal (active)\n  target: default\n  interfaces: eth0\n  ports: 4789/udp\n\npublic\n  target: default\n  interfaces:\n  ports:\n"+bridgeTrusted)
 		}},
 		{"firewalld, the zone of senders", func(_ *Facts, p patient) {
-			firewalld(p, "public\npublic (active)\n  target: default\n  interfaces: eth0\n\ntrusted (active)\n  target: ACCEPT\n  sources: 10.99.0.0/24\n")
+			firewalld(p, "public\npublic (active)\n  target: default\n  interfaces: eth0\n\ntrusted (active)\n  target: ACCEPT\n  sources: 10.99.0.0/24\n  interfaces: vxl0\n")
+		}},
+		{"firewalld, DHCP and DNS in the default zone", func(_ *Facts, p patient) {
+			firewalld(p, "public\npublic (active)\n  target: default\n  interfaces: eth0\n  services: ssh dhcp dns\n  ports: 4789/udp\n")
+		}},
+		{"firewalld, their ports in the bridge's zone", func(_ *Facts, p patient) {
+			firewalld(p, "public\npublic (active)\n  target: default\n  interfaces: eth0\n  ports: 4789/udp\n\nlan (active)\n  target: default\n  interfaces: vxl0\n  ports: 53/udp 67/udp\n")
 		}},
 		{"firewalld, a rich rule", func(_ *Facts, p patient) {
 			firewalld(p, "public\npublic (active)\n  target: default\n  interfaces: eth0\n  rich rules:\n\trule family=\"ipv4\" source address=\"10.99.0.0/24\" accept\n")
@@ -112,6 +118,9 @@ func TestFalseAlarms(t *testing.T) {
 	}
 }
 
+// bridgeTrusted is a zone of firewalld that lets in what comes from containers.
+const bridgeTrusted = "\ntrusted (active)\n  target: ACCEPT\n  interfaces: vxl0\n"
+
 // Firewalls that let in something else are told.
 func TestFirewallsThatDoNotLetIn(t *testing.T) {
 	for _, rule := range []string{
@@ -139,7 +148,7 @@ func TestFirewallsThatDoNotLetIn(t *testing.T) {
 		"  interfaces: eth0\n\nother (active)\n  interfaces: eth7\n  ports: 4789/udp\n",
 	} {
 		f, all := healthy()
-		all[0].says["firewalld"] = "public\npublic (active)\n  target: default\n" + zone
+		all[0].says["firewalld"] = "public\npublic (active)\n  target: default\n" + zone + bridgeTrusted
 		if found := examine(f, all); len(found) != 1 || found[0].Check != "firewalld" {
 			t.Errorf("zone %q: found %+v", zone, found)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -21,6 +22,26 @@ func dnsmasq(s *Server, _ *Facts) []Finding {
 		Why:  fmt.Sprintf("network %s hands out addresses here", s.Want.DHCPs[0].Network),
 		Fix:  s.install("dnsmasq-base", "dnsmasq"),
 	}}
+}
+
+// hangs are programs that do not read what comes to the ports of DNS and DHCP, on a server that answers
+// there.
+func hangs(s *Server, _ *Facts) []Finding {
+	var out []Finding
+	for line := range strings.Lines(s.ran("queues")) {
+		_, users, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name, rest, _ := strings.Cut(strings.TrimPrefix(users, `users:(("`), `"`)
+		pid, _, _ := strings.Cut(strings.TrimPrefix(rest, ",pid="), ",")
+		if _, err := strconv.Atoi(pid); err != nil || len(s.Want.DHCPs) == 0 || slices.ContainsFunc(out, func(f Finding) bool { return f.Object == pid }) {
+			continue
+		}
+		out = append(out, Finding{
+			Object: pid, What: name + " (process " + pid + ") does not read what comes to the ports of DNS and DHCP",
+			Why: "containers get no addresses and no names from it: it hangs, or was stopped",
+			Fix: "kill -KILL " + pid, Then: "flock apply",
+		})
+	}
+	return out
 }
 
 // dnsHolder has port 53 of every address, those of bridges too, on a server that answers DNS there.
@@ -59,9 +80,11 @@ func dnsHolder(s *Server, _ *Facts) []Finding {
 			}
 		}
 		// The first that an address matches decides: what is excepted stands before "any".
-		f.Fix = "f=$(ls /etc/bind/named.conf.options 2>/dev/null || echo /etc/named.conf); " +
+		f.Fix = `f=$(grep -rlsE '^[[:space:]]*listen-on[^-{]*[{][[:space:]]*any;' /etc/bind /etc/named.conf | head -n 1); ` +
+			`if [ -n "$f" ]; then sed -i 's,^\([[:space:]]*listen-on[^-{]*[{][[:space:]]*\)any;,\1` + four + `any;,;s,listen-on-v6 *{ *any;,listen-on-v6 { ` + six + `any;,' $f && systemctl restart named; else ` +
+			"f=$(ls /etc/bind/named.conf.options 2>/dev/null || echo /etc/named.conf); " +
 			`grep -q listen-on-v6 $f || sed -i 's/^options {/&\n\tlisten-on-v6 { any; };/' $f; ` +
-			`grep -q '^options {' $f && sed -i 's,^options {,&\n\tlisten-on { ` + four + `any; };,;s,listen-on-v6 *{ *any;,listen-on-v6 { ` + six + `any;,' $f && systemctl restart named`
+			`grep -q '^options {' $f && sed -i 's,^options {,&\n\tlisten-on { ` + four + `any; };,;s,listen-on-v6 *{ *any;,listen-on-v6 { ` + six + `any;,' $f && systemctl restart named; fi`
 	}
 	return []Finding{f}
 }

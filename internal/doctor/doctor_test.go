@@ -231,8 +231,14 @@ func TestFindings(t *testing.T) {
 			p.says.put("/etc/ufw/ufw.conf", "ENABLED=yes\n")
 			p.says["ufw"] = "### tuple ### allow udp 4789 0.0.0.0/0 any 0.0.0.0/0 in\n"
 		}, "ufw is active and lets nothing in from vxl0", "ufw allow in on vxl0", false},
+		{"hangs", func(_ *Facts, p patient) {
+			p.says["queues"] = "10.0.4.254%vxl0:67 users:((\"dnsmasq\",pid=4711,fd=4))\n10.0.4.192:53 users:((\"dnsmasq\",pid=4711,fd=6))\n"
+		}, "dnsmasq (process 4711) does not read what comes to the ports", "kill -KILL 4711", false},
+		{"firewalld, the bridge", func(_ *Facts, p patient) {
+			p.says["firewalld"] = "public\npublic (active)\n  target: default\n  interfaces: eth0\n  services: dns\n  ports: 4789/udp\n"
+		}, "firewalld is active and does not let DHCP and DNS in from vxl0 (zone public)", "firewall-cmd --zone=trusted --change-interface=vxl0", false},
 		{"firewalld", func(_ *Facts, p patient) {
-			p.says["firewalld"] = "public\npublic (active)\n  target: default\n  interfaces: eth0\n  ports: 22/tcp\n"
+			p.says["firewalld"] = "public\npublic (active)\n  target: default\n  interfaces: eth0\n  ports: 22/tcp\n" + bridgeTrusted
 		}, "firewalld is active and does not let UDP port 4789 in", "firewall-cmd --zone=public --add-port=4789/udp", false},
 		{"NetworkManager", func(_ *Facts, p patient) { p.says["nm"] = "eth0:connected\nvxl0:connected" }, "NetworkManager manages vxl0", "nmcli device set vxl0 managed no", false},
 		{"NetworkManager, on the way", func(_ *Facts, p patient) { p.says["nm"] = "vxl0:connecting (getting IP configuration)" }, "NetworkManager manages vxl0", "nmcli device set vxl0 managed no", false},

@@ -14,6 +14,7 @@ import (
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // Facts are all that is judged.
@@ -45,6 +46,7 @@ type Server struct {
 	Skew  time.Duration // by how much its clock is ahead of the workstation's
 
 	Containers []spec.Container
+	Rules      *kernel.Rules `json:"-"` // nil: not known
 
 	read  map[string]string // of texts
 	links []device          // of devices
@@ -52,6 +54,7 @@ type Server struct {
 
 // device is a network device of a server.
 type device struct {
+	index             int // 0: not known
 	name, kind, alias string
 	addrs             []netip.Prefix // host bits kept
 }
@@ -92,7 +95,8 @@ var scripts = []struct{ name, text string }{
 	{"pools", `grep -oE '"(base|bip)": *"[^"]*"' /etc/docker/daemon.json 2>/dev/null`},
 	{"firewalld", `firewall-cmd --state >/dev/null 2>&1 && firewall-cmd --get-default-zone && firewall-cmd --list-all-zones`},
 	{"networkd", `systemctl -q is-active systemd-networkd 2>/dev/null && echo active`},
-	{"named", `{ systemctl -q is-active named || systemctl -q is-active bind9; } 2>/dev/null && { grep -rqsE '^[[:space:]]*listen-on[[:space:]{]' /etc/bind /etc/named.conf || echo any; }`},
+	{"named", `{ systemctl -q is-active named || systemctl -q is-active bind9; } 2>/dev/null && { grep -rhsE '^[[:space:]]*listen-on[[:space:]{]' /etc/bind /etc/named.conf | grep -qvE '[{][[:space:]]*any;' || echo any; }`},
+	{"queues", `q() { ss -Hlnup 'sport = :53 or sport = :67' 2>/dev/null | awk '$2 > 0 { print $4, $6 }'; }; a=$(q); [ -z "$a" ] || { sleep 0.5; q; }`},
 	{"nm", `nmcli -t -f DEVICE,STATE device 2>/dev/null`},
 	{"dnsmasq", `command -v dnsmasq || :`},
 	{"agents", `ls /usr/local/lib/flock 2>/dev/null`},
@@ -187,6 +191,7 @@ func (s *Server) devices() []device {
 		return s.links
 	}
 	var list []struct {
+		Index int    `json:"ifindex"`
 		Name  string `json:"ifname"`
 		Alias string `json:"ifalias"`
 		Info  struct {
@@ -200,7 +205,7 @@ func (s *Server) devices() []device {
 	_ = json.Unmarshal([]byte(s.ran("devices")), &list) // text that is none has no devices
 	s.links = []device{}
 	for _, l := range list {
-		d := device{name: l.Name, kind: l.Info.Kind, alias: l.Alias}
+		d := device{index: l.Index, name: l.Name, kind: l.Info.Kind, alias: l.Alias}
 		for _, a := range l.Addrs {
 			d.addrs = append(d.addrs, netip.PrefixFrom(a.Local, a.Bits))
 		}

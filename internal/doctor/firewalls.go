@@ -201,10 +201,7 @@ func firewalld(s *Server, _ *Facts) []Finding {
 		if dev == "" {
 			dev, _ = s.underlay()
 		}
-		in := zones[0]
-		if i := slices.IndexFunc(zones, func(z zone) bool { return slices.Contains(z.devices, dev) }); i >= 0 {
-			in = zones[i]
-		}
+		in := zoneOf(zones, dev)
 		if in.admits(e.port) || slices.ContainsFunc(zones, func(z zone) bool { return len(z.sources) > 0 && z.admits(e.port) }) {
 			continue
 		}
@@ -216,5 +213,33 @@ func firewalld(s *Server, _ *Facts) []Finding {
 			Fix: strings.Replace(open, " ", " --permanent ", 1) + " && " + open,
 		})
 	}
+	for _, d := range s.Want.DHCPs {
+		if in := zoneOf(zones, d.Bridge); !in.serves() {
+			out = append(out, Finding{
+				Object: d.Bridge, What: "firewalld is active and does not let DHCP and DNS in from " + d.Bridge + " (zone " + in.name + ")",
+				Why: "containers of " + d.Network + " get neither addresses nor names",
+				Fix: "firewall-cmd --permanent --zone=trusted --change-interface=" + d.Bridge + " && firewall-cmd --zone=trusted --change-interface=" + d.Bridge,
+			})
+		}
+	}
 	return out
+}
+
+// zoneOf is the zone of a device: the default one, which is the first, if none has it.
+func zoneOf(zones []zone, dev string) zone {
+	if i := slices.IndexFunc(zones, func(z zone) bool { return slices.Contains(z.devices, dev) }); i >= 0 {
+		return zones[i]
+	}
+	return zones[0]
+}
+
+// serves says whether a zone may let containers ask for addresses and names.
+func (z zone) serves() bool {
+	lets := func(service string, port int) bool {
+		return slices.Contains(z.services, service) || slices.ContainsFunc(z.ports, func(p string) bool {
+			list, proto, _ := strings.Cut(p, "/")
+			return proto == "udp" && holdsPort(list, port)
+		})
+	}
+	return z.accepts || len(z.rich) > 0 || lets("dhcp", 67) && lets("dns", 53)
 }

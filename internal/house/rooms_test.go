@@ -148,7 +148,7 @@ var rooms = map[string]room{
 		never: "what is tried and recommended is decided by values alone: whoever sends is elsewhere",
 	},
 	"internal/doctor": {
-		ours:   []string{"internal/ground", "internal/hint", "internal/screen", "internal/spec", "internal/state"},
+		ours:   []string{"internal/ground", "internal/hint", "internal/screen", "internal/spec", "internal/state", "internal/trace/kernel"},
 		never:  "what is found follows from facts: who gathers them, and who mends, is elsewhere",
 		banned: []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "os/exec"},
 	},

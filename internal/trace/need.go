@@ -86,15 +86,7 @@ func (w *walker) base(server, container string) *facts {
 		w.lack(Need{Server: server, container: container, base: true})
 		return nil
 	}
-	var unread []*kernel.Set
-	var ask []string
-	for _, s := range f.Rules.Sets {
-		if !s.Read && len(unread) < 256 {
-			unread = append(unread, s)
-			ask = append(ask, kernel.Question(w.t.endian(server), kernel.GetSetElem, kernel.Dump, []byte{s.Family, 0, 0, 0},
-				kernel.Attr{Kind: 1, Value: append([]byte(s.Table), 0)}, kernel.Attr{Kind: 2, Value: append([]byte(s.Name), 0)}))
-		}
-	}
+	unread, ask := f.Rules.Unread()
 	if unread != nil {
 		w.lack(Need{Server: server, container: container, elements: unread, questions: ask})
 		return nil

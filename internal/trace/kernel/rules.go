@@ -46,6 +46,46 @@ type expression struct {
 	data map[uint16][]byte
 }
 
+// RuleQuestions ask for all chains, rules and sets; Read reads the answers.
+func RuleQuestions(o binary.ByteOrder) []string {
+	var out []string
+	for _, kind := range []uint16{GetChain, GetRule, GetSet} {
+		out = append(out, Question(o, kind, Dump, make([]byte, 4)))
+	}
+	return out
+}
+
+// Read reads the answers to RuleQuestions.
+func Read(o binary.ByteOrder, answers []string) *Rules {
+	r := &Rules{Endian: o}
+	for i, take := range []func([]byte){r.TakeChain, r.TakeRule, r.TakeSet} {
+		if i < len(answers) {
+			list, _ := Messages(answers[i])
+			for _, b := range list {
+				take(b)
+			}
+		}
+	}
+	r.Sort()
+	return r
+}
+
+// mostSets are the sets that are asked for at once.
+const mostSets = 256
+
+// Unread are sets whose elements are not known yet, some of them if there are many, and the question
+// for each: ReadSet reads its answer.
+func (r *Rules) Unread() (sets []*Set, ask []string) {
+	for _, s := range r.Sets {
+		if !s.Read && len(sets) < mostSets {
+			sets = append(sets, s)
+			ask = append(ask, Question(r.Endian, GetSetElem, Dump, []byte{s.Family, 0, 0, 0},
+				Attr{Kind: 1, Value: append([]byte(s.Table), 0)}, Attr{Kind: 2, Value: append([]byte(s.Name), 0)}))
+		}
+	}
+	return sets, ask
+}
+
 // Set is a named set or map, and those that rules have without a name.
 type Set struct {
 	Family      byte
