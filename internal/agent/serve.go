@@ -106,7 +106,7 @@ type session struct {
 	taker   probe.Listeners   // of other members' data
 	tap     int               // the packet socket of a trace; 0: none
 	below   *probe.Underlay   // what is heard below all networks; nil: nothing
-	caught  *probe.Capture    // packets of a device; nil: none are taken
+	caught  [2]*probe.Capture // packets of a device; nil: none are taken
 	made    map[string]string // key files of this session that no apply has named, with their devices
 	told    time.Time         // of the last progress
 	unguard func()            // puts signals back as they were; nil: they are
@@ -200,7 +200,8 @@ func (s *session) end() error {
 	if s.tap > 0 {
 		unix.Close(s.tap) //nolint:errcheck // nothing is lost
 	}
-	s.caught.Close()
+	s.caught[0].Close()
+	s.caught[1].Close()
 	var errs []error
 	for _, k := range s.kernels {
 		errs = append(errs, k.Close())

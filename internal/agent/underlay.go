@@ -66,17 +66,18 @@ func (s *session) routes(r spec.Request) ([]spec.UnderlayRoute, error) {
 // capture begins to take packets of a device, or hands over those that came.
 func (s *session) capture(ctx context.Context, ask *spec.CaptureRequest) (reply *spec.Reply, err error) {
 	began := time.Now()
-	switch {
-	case ask == nil || s.caught == nil && ask.Device+ask.Bridge == "":
+	if ask == nil || s.caught[ask.Slot&1] == nil && ask.Device+ask.Bridge == "" {
 		return nil, errors.New("capture: the request does not say where")
-	case s.caught == nil || ask.Bridge != "":
-		s.caught.Close()
-		if s.caught, err = probe.OpenCapture(ask); err != nil {
+	}
+	c := &s.caught[ask.Slot&1]
+	if *c == nil || ask.Bridge != "" {
+		(*c).Close()
+		if *c, err = probe.OpenCapture(ask); err != nil {
 			return nil, err
 		}
 	}
-	s.caught.Send(ask.Send)
-	out, err := s.caught.Read(ctx, ask.Within)
+	(*c).Send(ask.Send)
+	out, err := (*c).Read(ctx, ask.Within)
 	if err != nil {
 		return nil, err
 	}

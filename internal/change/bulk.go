@@ -48,15 +48,11 @@ func (v *Verification) serve(ctx context.Context, r *run, names []string) {
 	}
 	peers := slices.Collect(maps.Keys(of))
 	for i, res := range remote.Each(ctx, peers, len(peers), func(ctx context.Context, p *peer) (bool, error) {
-		ask := p.captures(ctx, r.e)
-		for _, s := range of[p] {
+		err := verify.Talk(of[p], p.captures(ctx, r.e), func(s *verify.Service) {
 			r.e.event(Event{Server: p.name, Line: "asking for DHCP and names on " + s.Bridge})
-			if s.Talk(ask); errors.Is(s.Err, remote.ErrUnreachable) || errors.Is(s.Err, remote.ErrAgent) {
-				return false, s.Err
-			}
-		}
+		}, func(err error) bool { return errors.Is(err, remote.ErrUnreachable) || errors.Is(err, remote.ErrAgent) })
 		r.e.event(Event{Server: p.name, Done: true})
-		return true, nil
+		return err == nil, err
 	}) {
 		if peers[i].err = res.Err; res.Err != nil {
 			v.Absent = append(v.Absent, Server{Name: peers[i].name, State: Unreachable, Err: res.Err})

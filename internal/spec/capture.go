@@ -16,6 +16,9 @@ type CaptureRequest struct {
 
 	Within time.Duration `json:",omitempty"` // how long packets are gathered for the answer
 
+	// Slot tells two captures of a session apart, 0 and 1: what is said here of a session holds of each.
+	Slot uint8 `json:",omitempty"`
+
 	// Bridge, in place of Device, makes a port of it, as a container's. It goes when another request
 	// names a bridge, and with the session. Send are frames that come in by it, each in base64.
 	Bridge string   `json:",omitempty"`

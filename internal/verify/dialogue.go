@@ -85,15 +85,56 @@ func (d *side) source(own mac) netip.Addr {
 
 func linkLocal(own mac) netip.Addr { return withMAC(netip.MustParsePrefix("fe80::/64"), own) }
 
-// Talk has the dialogue with a server: ask sends it a request. Err is why it ended early.
-func (s *Service) Talk(ask func(*spec.CaptureRequest) (*spec.CaptureReply, error)) {
-	for q := s.Ask(); q != nil && s.Err == nil; q = s.Ask() {
-		reply, err := ask(q)
-		if err == nil {
-			err = s.Take(reply)
+// Talk has the dialogues of the bridges of a server, two of them at a time: ask sends it a request,
+// and begins is told which begin. Err of one is why it ended early; where ends says that no further
+// one can be had, its error is returned.
+func Talk(list []*Service, ask func(*spec.CaptureRequest) (*spec.CaptureReply, error), begins func(*Service), ends func(error) bool) error {
+	var now [2]*Service
+	for {
+		idle := 0
+		for slot, s := range now {
+			if s == nil && len(list) > 0 {
+				s, list = list[0], list[1:]
+				begins(s)
+			}
+			var q *spec.CaptureRequest
+			if s != nil {
+				q = s.Ask()
+			}
+			if q == nil {
+				now[slot] = nil
+				idle++
+				continue
+			}
+			q.Slot = uint8(slot) //nolint:gosec // 0 or 1
+			reply, err := ask(q)
+			if err == nil {
+				err = s.Take(reply)
+			}
+			if now[slot] = s; err != nil {
+				now[slot], s.Err = nil, err
+				if ends(err) {
+					return err
+				}
+			}
+			if other := now[1-slot]; other != nil {
+				other.pass(int(q.Within / millisecond))
+			}
 		}
-		s.Err = err
+		if idle == len(now) && len(list) == 0 {
+			return nil
+		}
 	}
+}
+
+// pass lets milliseconds pass in which the server was asked something else. What came meanwhile is
+// read before a time is over.
+func (s *Service) pass(ms int) {
+	end := patience
+	if s.probing {
+		end = s.settle
+	}
+	s.waited = max(s.waited, min(s.waited+ms, end-shortly))
 }
 
 // Ask is the next request of the dialogue; nil: it is over.

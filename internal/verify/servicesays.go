@@ -22,8 +22,12 @@ type fault struct {
 func SaysServices(list []*Service, apart map[string]bool) (says []string, next string) {
 	where := map[fault][]string{}
 	var order []fault
+	hangs := map[string]bool{} // servers on whose own bridge neither answers
 	for _, s := range list {
-		for _, f := range s.faults(apart) {
+		hangs[s.By] = hangs[s.By] || s.Server == s.By && s.Asked() && !s.Leases() && !s.Names()
+	}
+	for _, s := range list {
+		for _, f := range s.faults(apart, hangs[s.By]) {
 			if where[f] == nil {
 				order = append(order, f)
 			}
@@ -39,7 +43,8 @@ func SaysServices(list []*Service, apart map[string]bool) (says []string, next s
 	return says, next
 }
 
-func (s *Service) faults(apart map[string]bool) (out []fault) {
+// faults are what is wrong on the bridge. With hangs neither DHCP nor names answer on that of By itself.
+func (s *Service) faults(apart map[string]bool, hangs bool) (out []fault) {
 	if s.Err != nil {
 		return []fault{{"DHCP and names were not tried", ": " + s.Err.Error(), ""}}
 	}
@@ -49,6 +54,9 @@ func (s *Service) faults(apart map[string]bool) (out []fault) {
 			if apart[server] {
 				return ": " + server + " is not as the cluster file says", "flock apply"
 			}
+		}
+		if hangs {
+			return fmt.Sprintf(": does its dnsmasq hang, or does a firewall on %s drop %s that comes in by %s?", s.By, port, s.Bridge), "flock doctor " + s.By
 		}
 		return fmt.Sprintf(": does a firewall on %s drop %s that comes in by %s?", s.By, port, s.Bridge), "on " + s.By + ": nft list ruleset"
 	}
