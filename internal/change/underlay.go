@@ -25,14 +25,15 @@ type Probing struct {
 	Services []underlay.Service
 	Paths    []underlay.Path
 	Absent   []Server // that did not answer
+	Sampled  bool     // not all pairs were tried
 }
 
 // Advice is what works between all servers, the best first.
 func (p *Probing) Advice() []underlay.Advice { return underlay.Recommend(p.Servers, p.Paths) }
 
 // Probe sends packets like those of each kind of network between servers, to more UDP ports than
-// the kinds' own where some are named, and changes nothing.
-func (e *Engine) Probe(ctx context.Context, names []string, more []int) (*Probing, error) {
+// the kinds' own where some are named, and changes nothing. Of many servers it tries some pairs, unless all is set.
+func (e *Engine) Probe(ctx context.Context, names []string, more []int, all bool) (*Probing, error) {
 	c, compiled, err := e.read(ctx)
 	if err != nil {
 		return nil, err
@@ -43,7 +44,8 @@ func (e *Engine) Probe(ctx context.Context, names []string, more []int) (*Probin
 			ports = append(ports, p)
 		}
 	}
-	b := &below{e: e, c: c, ports: ports, out: &Probing{Services: underlay.Services(ports)}}
+	b := &below{e: e, c: c, ports: ports, with: underlay.Sample(names, all), out: &Probing{Services: underlay.Services(ports)}}
+	b.out.Sampled = b.with != nil
 	for _, name := range names {
 		want := compiled.Hosts[name]
 		if want == nil {
@@ -67,6 +69,7 @@ type below struct {
 	e      *Engine
 	c      *state.Cluster
 	ports  []int
+	with   map[string]map[string]bool // see underlay.Sample
 	peers  []*peer
 	found  []underlay.Server // as peers
 	routes map[[2]string]spec.UnderlayRoute
@@ -123,7 +126,7 @@ func (b *below) server(name string, f *spec.Facts) (underlay.Server, error) {
 		return underlay.Server{}, hint.Errorf("server "+name, "flock setserver "+name+" --interface IFACE",
 			"%s has no address by which others could reach it: no default route, and no interface is set", name)
 	}
-	s := underlay.Server{Name: name, Addr: addr, Device: dev, MTU: mtu, NAT: entry.NAT}
+	s := underlay.Server{Name: name, Addr: addr, Device: dev, MTU: mtu, NAT: entry.NAT, With: b.with[name]}
 	for _, i := range entry.Facts.Interfaces {
 		for _, p := range i.Addrs {
 			s.Own = append(s.Own, p.Addr())
@@ -144,10 +147,11 @@ func (b *below) open(ctx context.Context) {
 		ask := &spec.UnderlayRequest{Run: run, Own: all[i].Addr, Ports: b.ports, Group: underlay.Group}
 		var to []string
 		for k, other := range all {
-			if k != i && other.Addr.IsValid() {
+			if k != i && other.Addr.IsValid() && (b.with == nil || b.with[p.name][other.Name]) {
 				ask.Toward, to = append(ask.Toward, other.Addr), append(to, other.Name)
 			}
 		}
+		b.e.event(Event{Server: p.name, Line: fmt.Sprintf("listening to %d servers", len(to))})
 		began := time.Now()
 		reply, err := p.do(ctx, b.e, &spec.Request{Op: spec.OpUnderlay, Want: p.want, Holder: b.e.Holder, Underlay: ask})
 		if err != nil {
@@ -249,7 +253,9 @@ func (b *below) echo(ctx context.Context) map[[2]string]spec.Echoed {
 		if len(echoes) == 0 {
 			return nil
 		}
+		b.e.event(Event{Server: p.name, Line: fmt.Sprintf("measuring %d round trips", len(echoes))})
 		reply, err := p.do(ctx, b.e, &spec.Request{Op: spec.OpMeasure, Want: p.want, Echoes: echoes})
+		b.e.event(Event{Server: p.name, Done: true})
 		if err != nil {
 			return err
 		}

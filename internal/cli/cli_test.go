@@ -142,7 +142,7 @@ func (s *scripted) Trace(context.Context, string, string, string) (*change.Trace
 	return &change.Traced{Result: &trace.Result{Way: &trace.Way{}}}, nil
 }
 
-func (s *scripted) Probe(context.Context, []string, []int) (*change.Probing, error) {
+func (s *scripted) Probe(context.Context, []string, []int, bool) (*change.Probing, error) {
 	s.contacts++
 	return &change.Probing{}, nil
 }

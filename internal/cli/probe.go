@@ -13,6 +13,7 @@ import (
 
 func newProbe(a *app) *cobra.Command {
 	var ports []int
+	var all bool
 	cmd := &cobra.Command{
 		Use:   "probe [SERVER...]",
 		Short: "try what passes between servers, before a network is built",
@@ -26,7 +27,8 @@ Tried are UDP 4789 (vxlan), 8472 (vxlan-l3), 51820 (wireguard, l2) and 8285 (udp
 is how many routers are between two servers. What is lost is sent again before it is called so.
 A packet that arrives and is dropped by the server's own packet filter is told from one that
 does not arrive. NAT, clocks that differ by more than two seconds, ports that somebody has, and
-paths that lead through a tunnel already are named.
+paths that lead through a tunnel already are named. Of more than 50 servers each is tried with
+32 others; --all tries all pairs.
 
 Exit status 4 when no type of network works between all of them, 3 when a server cannot be
 reached.
@@ -37,14 +39,15 @@ reached.
 		Args:              command.Between(0, 1<<30),
 		ValidArgsFunction: a.CompleteServers(1 << 30),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.probe(cmd.Context(), args, ports)
+			return a.probe(cmd.Context(), args, ports, all)
 		},
 	}
 	cmd.Flags().IntSliceVarP(&ports, "port", "p", nil, "try this UDP `PORT`, too; repeatable")
+	cmd.Flags().BoolVar(&all, "all", false, "try all pairs of more than 50 servers, too")
 	return cmd
 }
 
-func (a *app) probe(ctx context.Context, names []string, more []int) error {
+func (a *app) probe(ctx context.Context, names []string, more []int, all bool) error {
 	c, err := a.Load(ctx)
 	if err != nil {
 		return err
@@ -70,7 +73,7 @@ func (a *app) probe(ctx context.Context, names []string, more []int) error {
 	}
 	var found *change.Probing
 	err = a.With(func(e command.Engine, _ *command.Progress) (err error) {
-		found, err = e.Probe(ctx, names, more)
+		found, err = e.Probe(ctx, names, more, all)
 		return err
 	})
 	if err != nil {

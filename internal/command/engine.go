@@ -26,7 +26,7 @@ type Engine interface {
 	Containers(ctx context.Context, server string) ([]spec.Container, error)
 	Verify(ctx context.Context, networks []string, effort change.Effort) (*change.Verification, error)
 	Each(ctx context.Context, servers []string, line string, out, errs func(server string) io.Writer) ([]change.Ran, error)
-	Probe(ctx context.Context, servers []string, ports []int) (*change.Probing, error)
+	Probe(ctx context.Context, servers []string, ports []int, all bool) (*change.Probing, error)
 	Doctor(ctx context.Context, servers []string, mend map[string][]string) (*change.Diagnosis, error)
 	Trace(ctx context.Context, from, to, proto string) (*change.Traced, error)
 	Capture(ctx context.Context, points []capture.Point, within time.Duration, begun func(map[int]capture.Source, map[int]error) error, take func(capture.Taken) bool) error

@@ -17,6 +17,14 @@ type Server struct {
 	NAT    bool           // the cluster file says so
 	Skew   int64          // nanoseconds by which its clock is ahead of the workstation's
 	Taken  map[int]string // by UDP port: who has it
+
+	// With are the servers that paths are tried with, of which each has it, too; nil: all.
+	With map[string]bool
+}
+
+// tries says whether the path from s to another server is tried.
+func (s Server) tries(o Server) bool {
+	return s.Name != o.Name && s.Addr.Is4() == o.Addr.Is4() && (s.With == nil || s.With[o.Name])
 }
 
 // Hidden says whether the address at which the workstation reaches s is not its own: it is
@@ -90,7 +98,7 @@ func Packets(servers []Server, services []Service) (by map[uint32]Probed, send m
 				continue
 			}
 			for _, to := range servers {
-				if to.Name != from.Name && to.Addr.Is4() == from.Addr.Is4() {
+				if from.tries(to) {
 					add(from, to.Name, to.Addr, s)
 				}
 			}
@@ -102,7 +110,7 @@ func Packets(servers []Server, services []Service) (by map[uint32]Probed, send m
 // Echoes are ICMP echoes from a server to all others, up to what its device takes.
 func Echoes(servers []Server, from Server) (out []spec.Echo, to []string) {
 	for _, s := range servers {
-		if s.Name != from.Name && s.Addr.Is4() == from.Addr.Is4() {
+		if from.tries(s) {
 			out = append(out, spec.Echo{From: from.Addr, To: s.Addr, MTU: from.MTU})
 			to = append(to, s.Name)
 		}

@@ -82,7 +82,7 @@ func Paths(servers []Server, services []Service, by map[uint32]Probed, h Heard, 
 	var out []Path
 	for _, from := range servers {
 		for _, to := range servers {
-			if from.Name == to.Name || from.Addr.Is4() != to.Addr.Is4() {
+			if !from.tries(to) {
 				continue
 			}
 			key := [2]string{from.Name, to.Name}
@@ -137,7 +137,9 @@ func Missing(by map[uint32]Probed, servers []Server, h Heard) []uint32 {
 	}
 	var out []uint32
 	for number, p := range by {
-		lacks := func(s Server) bool { return s.Name != p.From && !here[s.Name][number] }
+		lacks := func(s Server) bool {
+			return s.Name != p.From && (s.With == nil || s.With[p.From]) && !here[s.Name][number]
+		}
 		switch {
 		case h.Refused[number]:
 		case p.To == "" && slices.ContainsFunc(servers, lacks), p.To != "" && lacks(Server{Name: p.To}):

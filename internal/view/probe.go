@@ -19,7 +19,8 @@ type ProbeDoc struct {
 	Paths    []probedPath   `json:"paths"`
 	Findings []findingDoc   `json:"findings"`
 	Advice   []adviceDoc    `json:"recommended"`
-	Absent   []string       `json:"absent,omitempty"` // servers that could not be asked
+	Absent   []string       `json:"absent,omitempty"`  // servers that could not be asked
+	Sampled  bool           `json:"sampled,omitempty"` // not all pairs were tried
 }
 
 type probedServer struct {
@@ -58,7 +59,7 @@ type adviceDoc struct {
 
 // ProbeDocOf is p as JSON has it.
 func ProbeDocOf(p *change.Probing) ProbeDoc {
-	d := ProbeDoc{Servers: []probedServer{}, Paths: []probedPath{}, Findings: []findingDoc{}, Advice: []adviceDoc{}}
+	d := ProbeDoc{Servers: []probedServer{}, Paths: []probedPath{}, Findings: []findingDoc{}, Advice: []adviceDoc{}, Sampled: p.Sampled}
 	for _, s := range p.Servers {
 		d.Servers = append(d.Servers, probedServer{s.Name, s.Addr.String(), s.Device, s.MTU, s.NAT, time.Duration(s.Skew).Round(time.Millisecond).Seconds()})
 	}
@@ -103,7 +104,11 @@ func (a *Page) PrintProbe(p *change.Probing) error {
 	if err := probedServers(p).Write(a.Out, a.TableWidth()); err != nil || len(p.Servers) < 2 {
 		return err
 	}
-	if err := a.Print(a.Out, "\n"); err != nil {
+	gap := "\n"
+	if p.Sampled {
+		gap = "\neach server was tried with 32 others; flock probe --all tries all pairs\n\n"
+	}
+	if err := a.Print(a.Out, "%s", gap); err != nil {
 		return err
 	}
 	if err := probedPaths(p).Write(a.Out, a.TableWidth()); err != nil {
