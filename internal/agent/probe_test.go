@@ -256,8 +256,22 @@ func TestCaptureOfADevice(t *testing.T) {
 			t.Fatal("a frame for another is shown")
 		}
 	}
+	// What came before comes first.
+	if _, err := c.Read(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	port.Send([]string{frame(0xff)})
 	s.sh("ip link del cap0")
-	if _, err := c.Read(t.Context(), time.Second); err == nil {
-		t.Error("that the device is gone is no error")
+	r, err := c.Read(t.Context(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, _ := base64.StdEncoding.DecodeString(r.Data); !bytes.Contains(data, []byte{0x88, 0xb5, 0xff}) {
+		t.Error("what was queued is lost with the device")
+	}
+	for range 2 {
+		if _, err := c.Read(t.Context(), time.Second); err == nil {
+			t.Error("that the device is gone is no error")
+		}
 	}
 }

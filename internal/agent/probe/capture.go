@@ -31,6 +31,7 @@ type Capture struct {
 	ethernet bool
 	all      bool // frames that are for others, too
 	lost     int
+	gone     error  // why nothing more comes; what is queued does
 	room     []byte // for one packet
 }
 
@@ -142,8 +143,10 @@ func (c *Capture) Read(ctx context.Context, within time.Duration) (*spec.Capture
 			var err error
 			if data, err = c.take(data); errors.Is(err, unix.EAGAIN) {
 				break
-			} else if err != nil { // the device went down, or is gone
+			} else if err != nil && c.gone != nil {
 				return nil, err
+			} else if err != nil { // the device went down, or is gone
+				c.gone = err
 			}
 			if len(data) > before {
 				last = int64(binary.BigEndian.Uint64(data[before:])) //nolint:gosec // a time
@@ -153,7 +156,10 @@ func (c *Capture) Read(ctx context.Context, within time.Duration) (*spec.Capture
 		if full {
 			out.Until = min(out.Until, last)
 		}
-		if full || !now.Before(end) {
+		if c.gone != nil && len(data) == 0 {
+			return nil, c.gone
+		}
+		if full || c.gone != nil || !now.Before(end) {
 			break
 		}
 		if _, err := awaitAny(ctx, []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}, end); err != nil { //nolint:gosec // a descriptor
