@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -120,20 +121,25 @@ func (s *segment) talk(v *Service) {
 			s.t.Fatalf("request %d: %+v", n, r)
 		}
 		s.waited += int64(r.Within)
-		var data []byte
-		for _, f := range r.Send {
-			for _, back := range s.answer(f) {
-				b, _ := base64.StdEncoding.DecodeString(back)
-				data = append(data, make([]byte, 8)...)
-				data = binary.BigEndian.AppendUint32(data, uint32(len(b)))
-				data = binary.BigEndian.AppendUint32(data, uint32(len(b)))
-				data = append(append(data, 0, 0, 0, 0), b...)
-			}
-		}
-		if err := v.Take(&spec.CaptureReply{Data: base64.StdEncoding.EncodeToString(data)}); err != nil {
+		if err := v.Take(s.reply(r)); err != nil {
 			s.t.Fatal(err)
 		}
 	}
+}
+
+// reply is what a server answers whose bridge is on the segment.
+func (s *segment) reply(r *spec.CaptureRequest) *spec.CaptureReply {
+	var data []byte
+	for _, f := range r.Send {
+		for _, back := range s.answer(f) {
+			b, _ := base64.StdEncoding.DecodeString(back)
+			data = append(data, make([]byte, 8)...)
+			data = binary.BigEndian.AppendUint32(data, uint32(len(b)))
+			data = binary.BigEndian.AppendUint32(data, uint32(len(b)))
+			data = append(append(data, 0, 0, 0, 0), b...)
+		}
+	}
+	return &spec.CaptureReply{Data: base64.StdEncoding.EncodeToString(data)}
 }
 
 // served has members of a network n whose DHCP runs on s1, of both families.
@@ -310,5 +316,56 @@ func TestServicesUntried(t *testing.T) {
 	says, next := SaysServices([]*Service{s}, nil)
 	if len(says) != 1 || !strings.Contains(says[0], "were not tried on the bridge of s1: make a port") || next != "" || !s.Well() || SumServices([]*Service{s}) != "" {
 		t.Errorf("%q, %q", says, next)
+	}
+}
+
+// TestTalk: of the bridges of a server two are asked at a time, each by a port of its own, and the
+// waits of one count for the other: what is well on one is found beside what is silent on another.
+func TestTalk(t *testing.T) {
+	t.Parallel()
+	c, compiled, plans := served(3, "fd04::/64")
+	well := segment{t: t, dhcp: true, arp: true, dns: true, knows: true, adv: true}
+	list := Services(c, compiled, "n", plans, nil)
+	if len(list) != 3 {
+		t.Fatal(len(list))
+	}
+	var begun []string
+	var at [2]*segment
+	var spent time.Duration
+	err := Talk(list, func(q *spec.CaptureRequest) (*spec.CaptureReply, error) {
+		if q.Bridge != "" { // a new port in this place
+			at[q.Slot] = &segment{t: t}
+			if n := len(begun); n != 2 {
+				seg := well
+				at[q.Slot] = &seg
+			}
+		}
+		spent += q.Within
+		return at[q.Slot].reply(q), nil
+	}, func(s *Service) { begun = append(begun, s.Server) }, func(error) bool { return false })
+	if err != nil || len(begun) != 3 {
+		t.Fatal(err, begun)
+	}
+	for i, s := range list {
+		if s.Well() != (i != 1) {
+			t.Errorf("%s: %+v", s.Server, s.faults(nil, false))
+		}
+	}
+	if most := 2*patience*millisecond + 500*time.Millisecond; spent > most {
+		t.Errorf("three bridges, one of them silent, take %v: want %v at most", spent, most)
+	}
+}
+
+// TestTalkEnds: an error is that bridge's, unless it ends all.
+func TestTalkEnds(t *testing.T) {
+	t.Parallel()
+	for _, all := range []bool{false, true} {
+		c, compiled, plans := served(3, "fd04::/64")
+		list := Services(c, compiled, "n", plans, nil)
+		fails := errors.New("no port")
+		err := Talk(list, func(*spec.CaptureRequest) (*spec.CaptureReply, error) { return nil, fails }, func(*Service) {}, func(error) bool { return all })
+		if all != (err != nil) || list[0].Err == nil || (list[2].Err == nil) != all {
+			t.Errorf("ends %v: %v, %v, %v", all, err, list[0].Err, list[2].Err)
+		}
 	}
 }
