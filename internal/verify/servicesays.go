@@ -43,23 +43,25 @@ func SaysServices(list []*Service, apart map[string]bool) (says []string, next s
 	return says, next
 }
 
+// keeps is what keeps questions to a port of By away, and what mends that.
+func (s *Service) keeps(port string, apart map[string]bool, hangs bool) (why, next string) {
+	for _, server := range []string{s.By, s.Server} {
+		if apart[server] {
+			return ": " + server + " is not as the cluster file says", "flock apply"
+		}
+	}
+	if hangs {
+		return fmt.Sprintf(": does its dnsmasq hang, or does a firewall on %s drop %s that comes in by %s?", s.By, port, s.Bridge), "flock doctor " + s.By
+	}
+	return fmt.Sprintf(": does a firewall on %s drop %s that comes in by %s?", s.By, port, s.Bridge), "on " + s.By + ": nft list ruleset"
+}
+
 // faults are what is wrong on the bridge. With hangs neither DHCP nor names answer on that of By itself.
 func (s *Service) faults(apart map[string]bool, hangs bool) (out []fault) {
 	if s.Err != nil {
 		return []fault{{"DHCP and names were not tried", ": " + s.Err.Error(), ""}}
 	}
-	// why is what keeps questions to a port of By away.
-	why := func(port string) (string, string) {
-		for _, server := range []string{s.By, s.Server} {
-			if apart[server] {
-				return ": " + server + " is not as the cluster file says", "flock apply"
-			}
-		}
-		if hangs {
-			return fmt.Sprintf(": does its dnsmasq hang, or does a firewall on %s drop %s that comes in by %s?", s.By, port, s.Bridge), "flock doctor " + s.By
-		}
-		return fmt.Sprintf(": does a firewall on %s drop %s that comes in by %s?", s.By, port, s.Bridge), "on " + s.By + ": nft list ruleset"
-	}
+	why := func(port string) (string, string) { return s.keeps(port, apart, hangs) }
 	for _, d := range s.sides {
 		four := d.subnet.Addr().Is4()
 		what, port := "DHCP of "+s.By+" gives no address", "UDP port 67"
