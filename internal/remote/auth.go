@@ -65,6 +65,8 @@ type login struct {
 	signed atomic.Pointer[offer] // the key that signed last
 	byHand atomic.Bool           // the last key that signed took a person: a passphrase was typed, or it is on a token
 
+	questions int // of the server, so far
+
 	mu  sync.Mutex
 	err error // why a key that was wanted could not be used
 }

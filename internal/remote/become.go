@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -25,11 +26,28 @@ const (
 )
 
 // What sudo and the command below it write, so that the password goes to sudo alone, and only
-// when it asks: sudo that wants none would leave it to the command.
+// when it asks: sudo that wants none would leave it to the command. Of asksPassword sudo makes the
+// name of the user whose password it wants (sudo(8), -p): a shell that prints the command line
+// (set -x) prints another text than sudo.
 const (
-	asksPassword = "flock-asks-for-the-password:"
+	asksPassword = "flock-asks-for-the-password-of-%p:"
 	rootsGo      = "flock-is-root"
 )
+
+// begins is what commands print to standard error first where they are run by a program that may
+// refuse: what is complained of after it is not that program's refusal.
+func (c *Conn) begins() string {
+	if c.root == isRoot {
+		return ""
+	}
+	return "echo " + rootsGo + " >&2; "
+}
+
+// begun says whether the command printed that, and what else was said.
+func begun(stderr string) (began bool, said string) {
+	said, rest, began := strings.Cut("\n"+stderr, "\n"+rootsGo+"\n")
+	return began, strings.TrimPrefix(said+"\n"+rest, "\n")
+}
 
 // asRoot is command, which begins with a program's name, run as root.
 func (c *Conn) asRoot(command string) string {
@@ -141,31 +159,66 @@ func (d *Dialer) hasWord(who string) bool {
 	return d.rootWords[who] != nil
 }
 
+// wants is a password that sudo asks a login for: mostly the login's own, or root's (sudoers(5),
+// targetpw, rootpw, runaspw).
+type wants struct{ who, on, by string }
+
+// wanted is the password of user, as sudo names it.
+func (c *Conn) wanted(user string) wants {
+	w := wants{who: user, on: user + " on " + c.target.Name}
+	if user != c.user() {
+		w.who, w.on, w.by = user+" by "+c.user(), w.on+" by "+c.user(), ", which sudo wants of "+c.user()
+	}
+	return w
+}
+
 // whose is the user or account whose password c gets first, and what a question for it says of
 // others. That of the workstation is no server's, whoever has the same name there.
-func (c *Conn) whose() (who, others string) {
-	if own := c.account(); c.link == nil || c.d.hasWord(own) {
-		return own, ""
+func (c *Conn) whose(w wants) (who, others string) {
+	if c.link == nil || c.d.hasWord(w.on) {
+		return w.on, ""
 	}
-	return c.user(), ", and where else it is wanted"
+	others = ", and where else it is wanted"
+	if n := c.d.loginsOf(c.user()); n > 1 {
+		others += fmt.Sprintf(" (%d servers have this login)", n)
+	}
+	return w.who, others
+}
+
+// expect notes a login, for what questions say.
+func (d *Dialer) expect(r *route) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.logins == nil {
+		d.logins = map[string][]string{}
+	}
+	if all := d.logins[r.User]; !slices.Contains(all, r.target.Name) {
+		d.logins[r.User] = append(all, r.target.Name)
+	}
+}
+
+// loginsOf is how many servers user logs in to so far.
+func (d *Dialer) loginsOf(user string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.logins[user])
 }
 
 // identify answers sudo's questions until the command runs as root, or ends.
 func (c *Conn) identify(p *patience, proc *process) error {
-	user, own := c.user(), c.account()
 	through := make(chan bool, 1)
 	out := bufio.NewReader(proc.out)
 	proc.out = out
 	go func() { through <- awaitGo(out) }()
-	who, others := c.whose()
-	w := c.d.rootWord(who)
+	var w *rootWord
 	mine := false // this server is the first to see the password
 	defer func() {
 		if mine {
 			w.mu.Unlock()
 		}
 	}()
-	for asked := 1; ; asked++ {
+	first := "" // whose password it wants
+	for asked, from := 0, 0; ; {
 		select {
 		case is := <-through:
 			if is {
@@ -179,21 +232,31 @@ func (c *Conn) identify(p *patience, proc *process) error {
 			if status > 0 && !errors.Is(err, ErrSudo) { // in whichever words, the command did not begin
 				err = c.sudoRefused(proc.stderr.String())
 			}
-			if mine && asked > 2 { // it asked again: the word is wrong
+			if mine && asked > 1 { // it asked again: the word is wrong
 				w.denied = err // another server is not to count it as wrong, too
 			}
 			return err
-		case <-proc.stderr.count(asksPassword, asked):
-		}
-		if asked > 1 && !mine { // the one that others took
-			w, others = c.d.rootWord(own), ""
-		}
-		word, err := c.answer(p, w, &mine, "password of sudo for "+own+others+": ")
-		if err != nil {
-			return hint.With(fmt.Errorf("%w for %s: %w", ErrSudo, user, err), c.target.where(), c.sudoAdvice())
-		}
-		if _, err := proc.in.Write(append(word, '\n')); err != nil {
-			return hint.With(fmt.Errorf("become root: %w", err), c.target.where(), "")
+		case q := <-proc.stderr.question(from):
+			from = q.at + 1
+			asked++
+			if first = cmp.Or(first, q.user); q.user != first { // what is typed for one user is not another's
+				return c.sudoRefused("it asks for the password of " + first + ", then of " + q.user)
+			}
+			wanted := c.wanted(q.user)
+			who, others := c.whose(wanted)
+			if asked > 1 && !mine { // the one that others took
+				who, others = wanted.on, ""
+			}
+			if !mine {
+				w = c.d.rootWord(who)
+			}
+			word, err := c.answer(p, w, &mine, "password of sudo for "+q.user+" on "+c.target.Name+wanted.by+others+": ")
+			if err != nil {
+				return hint.With(fmt.Errorf("%w for %s: %w", ErrSudo, c.user(), err), c.target.where(), c.sudoAdvice())
+			}
+			if err := proc.reply(q, word); err != nil {
+				return hint.With(fmt.Errorf("become root: %w", err), c.target.where(), "")
+			}
 		}
 	}
 }
@@ -249,12 +312,13 @@ func (c *Conn) refusedRoot(status int, stderr string) error {
 	if c.root == byDoas {
 		program = "doas"
 	}
+	began, said := begun(stderr)
 	switch {
-	case c.root == isRoot:
+	case c.root == isRoot || began:
 		return nil
-	case status == exitNotFound:
-		return noSudo{hint.Errorf(c.target.where(), "log in as root, or install sudo there", "%w for %s: there is neither sudo nor doas: %s", ErrSudo, c.user(), saidBySudo(stderr))}
-	case status != lost && strings.Contains(stderr, program+":"):
+	case status == exitNotFound, status > 0 && strings.Contains(strings.ToLower(said), program+": command not found"): // csh
+		return noSudo{hint.Errorf(c.target.where(), "log in as root, or install sudo there", "%w for %s: there is neither sudo nor doas: %s", ErrSudo, c.user(), complaint(stderr))}
+	case status != lost && strings.Contains(said, program+":"):
 		return c.sudoRefused(stderr)
 	}
 	return nil
@@ -262,12 +326,7 @@ func (c *Conn) refusedRoot(status int, stderr string) error {
 
 // sudoRefused is the error of a login that may not become root, by what was said.
 func (c *Conn) sudoRefused(stderr string) error {
-	return hint.Errorf(c.target.where(), c.sudoAdvice(), "%w for %s: %s", ErrSudo, c.user(), saidBySudo(stderr))
-}
-
-// saidBySudo is the last line without the question that is ours.
-func saidBySudo(stderr string) string {
-	return strings.TrimSpace(strings.ReplaceAll(lastLine(stderr), asksPassword, ""))
+	return hint.Errorf(c.target.where(), c.sudoAdvice(), "%w for %s: %s", ErrSudo, c.user(), complaint(stderr))
 }
 
 // sudoAdvice is what to do where the login may not become root.

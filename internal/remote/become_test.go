@@ -19,7 +19,9 @@ here=$(dirname "$0")
 echo "$*" >>"$here/log"
 [ "$1" = -n ] && { echo "sudo: a password is required" >&2; exit 1; }
 [ "$1 $2" = "-S -p" ] || exit 9
-prompt=$3
+of=admin
+[ ! -e "$here/of" ] || read -r of <"$here/of"
+prompt=${3%%\%p*}$of${3##*%p}
 shift 3
 for try in 1 2 3; do
 	printf %s "$prompt" >&2
@@ -127,7 +129,7 @@ func TestSudoersOfOneServer(t *testing.T) {
 // The workstation's own password is no server's, though it has a user of that name.
 func TestPasswordOfTheWorkstation(t *testing.T) {
 	c := &Conn{d: &Dialer{}, target: Target{Name: Local}}
-	if who, others := c.whose(); who != c.user()+" on local" || others != "" {
+	if who, others := c.whose(c.wanted(c.user())); who != c.user()+" on local" || others != "" {
 		t.Errorf("%q%s", who, others)
 	}
 }
@@ -196,4 +198,136 @@ func TestDoas(t *testing.T) {
 	if _, next := hint.Of(err); !errors.Is(err, ErrSudo) || !strings.Contains(next, "permit nopass admin") {
 		t.Fatalf("%v, next %q", err, next)
 	}
+}
+
+// What a shell prints of the command line is no question: nothing is written before sudo asks, and
+// nothing after it has given up.
+func TestOnlySudosQuestion(t *testing.T) {
+	for said, want := range map[string]string{
+		"flock-asks-for-the-password-of-admin:":                                                 "admin",
+		"lecture\nflock-asks-for-the-password-of-root:":                                         "root",
+		"[sudo: flock-asks-for-the-password-of-admin:] Password: ":                              "admin",
+		"flock-asks-for-the-password-of-a:Sorry, try again.\nflock-asks-for-the-password-of-b:": "b",
+		"+ sudo -S -p flock-asks-for-the-password-of-%p:":                                       "",
+		"+ sudo -S -p flock-asks-for-the-password-of-%p: sh -c 'echo flock-is-root'\n":          "",
+		"flock-asks-for-the-password-of-admin:\n":                                               "",
+		"flock-asks-for-the-password-of-admin:sudo: timed out reading password":                 "",
+		"flock-asks-for-the-password-of-" + strings.Repeat("x", 300) + ":":                      "",
+	} {
+		t.Run(said, func(t *testing.T) {
+			out := &tail{}
+			questions := out.question(0)
+			for i := range len(said) { // byte by byte, as slow shells do
+				_, _ = out.Write([]byte(said[i : i+1]))
+			}
+			q, ok := out.asks()
+			if have := q.user; have != want || ok != (want != "") {
+				t.Errorf("%q asks for %q", said, have)
+			}
+			select {
+			case q := <-questions:
+				if want == "" && out.waits(q) {
+					t.Errorf("an answer would be written after %q", said)
+				}
+			default:
+				if want != "" {
+					t.Errorf("%q asks nobody", said)
+				}
+			}
+		})
+	}
+
+	s := asking(t, "secret")
+	s.profile = "set -x"
+	l := newLaptop(t, s)
+	asked := 0
+	l.Secret = func(string) ([]byte, error) { asked++; return []byte("secret"), nil }
+	facts(t, mustDial(t, l, asAdmin(s)))
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+	// One that wants none is given none, and its command gets nothing of it.
+	if err := os.WriteFile(filepath.Join(s.path, "sudo"), []byte("#!/bin/sh\n[ \"$1\" = -S ] && shift 3 && exec \"$@\"\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	facts(t, mustDial(t, l, asAdmin(s)))
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+// sudo may want another user's password (sudoers(5), targetpw): that is the one that is named, and
+// it is no other user's.
+func TestWhosePassword(t *testing.T) {
+	own, roots := asking(t, "admin's"), asking(t, "root's")
+	l := newLaptop(t, own, roots)
+	if err := os.WriteFile(filepath.Join(roots.path, "of"), []byte("root\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var prompts []string
+	l.Secret = func(prompt string) ([]byte, error) {
+		prompts = append(prompts, prompt)
+		if strings.HasPrefix(prompt, "password of sudo for root on "+roots.target().Name+", which sudo wants of admin, and where else it is wanted") {
+			return []byte("root's"), nil
+		}
+		return []byte("admin's"), nil
+	}
+	for _, s := range []*sshServer{own, roots} {
+		facts(t, mustDial(t, l, asAdmin(s)))
+	}
+	if len(prompts) != 2 || !strings.HasSuffix(prompts[1], " (2 servers have this login): ") {
+		t.Errorf("asked %q", prompts)
+	}
+
+	// A server that changes its mind is given nothing more.
+	turns := asking(t, "never")
+	if err := appendLine(l.known, turns.line(0)); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(askingSudo, "\techo \"Sorry", "\tprompt=flock-asks-for-the-password-of-root:\n\techo \"Sorry", 1)
+	if err := os.WriteFile(filepath.Join(turns.path, "sudo"), []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l.Dialer = &Dialer{SSHConfig: l.SSHConfig, Agents: l.Agents, paths: l.paths, Secret: func(string) ([]byte, error) { return []byte("wrong"), nil }}
+	_, err := mustDial(t, l, asAdmin(turns)).Agent(t.Context())
+	if !errors.Is(err, ErrSudo) || !strings.Contains(err.Error(), "it asks for the password of admin, then of root") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// What sudo warns of is not why a command failed.
+func TestWarningsOfSudo(t *testing.T) {
+	const warning = "echo 'sudo: unable to resolve host s1: Name or service not known' >&2\n"
+	s := asking(t, "none")
+	sudo := func(text string) {
+		if err := os.WriteFile(filepath.Join(s.path, "sudo"), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := newLaptop(t, s)
+	l.paths.install = "/proc/none"
+	for what, text := range map[string]string{"before": warning + "shift\nexec \"$@\"\n", "after": "shift\n\"$@\"\nstatus=$?\n" + warning + "exit $status\n"} {
+		sudo(text)
+		if _, err := mustDial(t, l, asAdmin(s)).Agent(t.Context()); errors.Is(err, ErrSudo) || !errors.Is(err, ErrAgent) || !strings.Contains(err.Error(), "/proc/none: No such file") {
+			t.Errorf("a warning %s: %v", what, err)
+		}
+	}
+	for what, text := range map[string]string{"before": warning + "echo 'sudo: a password is required' >&2\nexit 1\n", "after": "echo 'sudo: a password is required' >&2\n" + warning + "exit 1\n"} {
+		sudo(text)
+		if _, err := mustDial(t, l, asAdmin(s)).Agent(t.Context()); !errors.Is(err, ErrSudo) || !strings.HasSuffix(err.Error(), ": sudo: a password is required") {
+			t.Errorf("a warning %s a refusal: %v", what, err)
+		}
+	}
+}
+
+// csh says with another status and in other words that there is no sudo.
+func TestDoasBelowCsh(t *testing.T) {
+	dir := t.TempDir()
+	shell := "#!/bin/sh\ncase $2 in *sudo*) echo 'sudo: Command not found.' >&2; exit 1;; esac\nexec /bin/sh \"$@\"\n"
+	doas := "#!/bin/sh\n[ \"$1\" = -n ] && shift && exec \"$@\"\n"
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "csh"), []byte(shell), 0o755), os.WriteFile(filepath.Join(dir, "doas"), []byte(doas), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	s := (&sshServer{path: dir, shell: filepath.Join(dir, "csh")}).start(t)
+	facts(t, mustDial(t, newLaptop(t, s), asAdmin(s)))
 }

@@ -65,6 +65,7 @@ type Dialer struct {
 	started    map[string]int // see mayStart
 	rootWords  map[string]*rootWord
 	ways       map[string]becoming // by which servers' logins became root
+	logins     map[string][]string // the servers of each user
 }
 
 func (d *Dialer) command() string { return cmp.Or(d.Command, "flock status") }

@@ -188,7 +188,7 @@ func (c *Conn) install(ctx context.Context, p *program, on probed) error {
 // limit starts again with every piece of input that is sent.
 func (c *Conn) run(ctx context.Context, script string, input []byte) (out string, err error) {
 	err = c.rooted(func() error {
-		out, err = c.runOnce(ctx, "sh -c "+oneLine(script), input)
+		out, err = c.runOnce(ctx, "sh -c "+oneLine(c.begins()+script), input)
 		return err
 	})
 	return out, err

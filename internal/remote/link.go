@@ -51,6 +51,9 @@ func (d *Dialer) open(ctx context.Context, t Target, onward []string) (*link, er
 	if err := d.checkIdentity(r); err != nil {
 		return nil, err
 	}
+	if t.behind == "" && !t.Quiet {
+		d.expect(r)
+	}
 	l := &link{d: d, route: r, onward: append(onward, r.ID()), done: make(chan struct{})}
 	if l.join(ctx) {
 		go l.keepalive()

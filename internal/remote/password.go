@@ -11,6 +11,12 @@ import (
 // passwordTries is how often one way of asking is tried, as by ssh (NumberOfPasswordPrompts).
 const passwordTries = 3
 
+// Bounds of what a server asks in one login (keyboard-interactive).
+const (
+	mostQuestions   = 16
+	longestQuestion = 512 // bytes, its instruction included
+)
+
 // passwords are the ways to log in for which the operator types something: answers to a server's
 // questions, and a password. Where ssh's config keeps connections, ssh asks instead, and the
 // commands that follow go through its connection.
@@ -21,9 +27,18 @@ func (l *login) passwords(ctx context.Context) []ssh.AuthMethod {
 	var out []ssh.AuthMethod
 	if l.r.Interactive {
 		out = append(out, ssh.RetryableAuthMethod(ssh.KeyboardInteractive(func(_, instruction string, questions []string, _ []bool) ([]string, error) {
+			if l.questions += len(questions); l.questions > mostQuestions {
+				err := fmt.Errorf("%w: the server asks more than %d questions", ErrAuth, mostQuestions)
+				l.fail(err)
+				return nil, err
+			}
 			answers := make([]string, len(questions))
 			for i, question := range questions {
-				text, err := l.typed(ctx, strings.TrimSpace(instruction+" "+question)+" ")
+				question = strings.TrimSpace(instruction + " " + question)
+				if len(question) > longestQuestion {
+					question = strings.ToValidUTF8(question[:longestQuestion], "") + "…"
+				}
+				text, err := l.typed(ctx, question+" ")
 				if err != nil {
 					return nil, err
 				}
@@ -54,5 +69,6 @@ func (l *login) typed(ctx context.Context, question string) (string, error) {
 		err = fmt.Errorf("%w: ask for a password: %w", ErrAuth, err)
 		l.fail(err)
 	}
+	defer clear(text) // the copy that x/crypto wants stays
 	return string(text), err
 }

@@ -57,3 +57,28 @@ func TestLoginByPassword(t *testing.T) {
 		t.Errorf("without a terminal: %v, next %q", err, next)
 	}
 }
+
+// A server's questions have an end, and what was typed is wiped.
+func TestQuestionsHaveAnEnd(t *testing.T) {
+	s := (&sshServer{asks: []string{"one", strings.Repeat("x", 5000)}, accept: func(string, ssh.PublicKey) bool { return false }}).start(t)
+	l := newLaptop(t, s)
+	var typed [][]byte
+	longest := 0
+	l.Secret = func(prompt string) ([]byte, error) {
+		longest = max(longest, len(prompt))
+		typed = append(typed, []byte("typed"))
+		return typed[len(typed)-1], nil
+	}
+	_, err := l.Dial(t.Context(), s.target())
+	if !errors.Is(err, ErrAuth) || !strings.Contains(err.Error(), "more than 16 questions") {
+		t.Errorf("error %v", err)
+	}
+	if len(typed) != mostQuestions || longest > 2*longestQuestion {
+		t.Errorf("asked %d times, %d bytes at most", len(typed), longest)
+	}
+	for _, text := range typed {
+		if strings.Trim(string(text), "\x00") != "" {
+			t.Errorf("left in memory: %q", text)
+		}
+	}
+}

@@ -28,7 +28,8 @@ import (
 type sshServer struct {
 	keys    []ssh.Signer // host keys; empty: one ed25519
 	accept  func(user string, key ssh.PublicKey) bool
-	secret  string // a password that is taken, too; "": none is
+	secret  string   // a password that is taken, too; "": none is
+	asks    []string // what is asked in each round of keyboard-interactive, without an end; empty: none is
 	banner  string
 	profile string // shell code in front of every command
 	path    string // directory in front of PATH
@@ -117,6 +118,15 @@ func (s *sshServer) serve(conn net.Conn) {
 				return nil, errors.New("not this password")
 			}
 			return &ssh.Permissions{}, nil
+		}
+	}
+	if len(s.asks) > 0 {
+		config.KeyboardInteractiveCallback = func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+			for {
+				if _, err := ask("", "", s.asks, make([]bool, len(s.asks))); err != nil {
+					return nil, err
+				}
+			}
 		}
 	}
 	for _, k := range s.keys {

@@ -105,11 +105,11 @@ func (c *Conn) serve(ctx context.Context, p *program, strange bool) (s *Session,
 			return s, err
 		}
 	}
-	script := quote(fmt.Sprintf("[ -x %s ] || exit %d; exec %s agent serve", agent, exitNoAgent, agent))
-	if strange {
-		script = oneLine(fmt.Sprintf("[ ! -x %s ] || exec %s agent serve\n%s\nexit %d", agent, agent, c.probeScript(), exitNoAgent))
-	}
 	err = c.rooted(func() error {
+		script := quote(fmt.Sprintf("%s[ -x %s ] || exit %d; exec %s agent serve", c.begins(), agent, exitNoAgent, agent))
+		if strange {
+			script = oneLine(fmt.Sprintf("%s[ ! -x %s ] || exec %s agent serve\n%s\nexit %d", c.begins(), agent, agent, c.probeScript(), exitNoAgent))
+		}
 		s, err = c.greeted(ctx, wanted, "sh -c "+script)
 		return err
 	})
@@ -180,11 +180,12 @@ func (c *Conn) noGreeting(ctx context.Context, proc *process, noise []byte, err 
 		return c.agentError("start agent", fmt.Errorf("%w; it said %q", err, lastLine(string(noise))))
 	}
 	status, waitErr := proc.wait()
+	began, said := begun(proc.stderr.String())
 	switch {
 	case status > 0 && (strings.Contains(proc.stderr.String(), oneProcessor) || strings.Contains(proc.stderr.String(), ": restricted: ")):
 		return errShell
-	case status == exitNoAgent, c.root == isRoot && (status == exitNotFound || status == exitNotExecutable):
-		return &missingError{why: cmp.Or(lastLine(proc.stderr.String()), "not installed"), said: string(noise)}
+	case status == exitNoAgent, (c.root == isRoot || began) && (status == exitNotFound || status == exitNotExecutable):
+		return &missingError{why: cmp.Or(lastLine(said), "not installed"), said: string(noise)}
 	case status == 0: // an empty file runs, as an empty script
 		return &missingError{why: fmt.Sprintf("what is in its place said %q and ended", lastLine(string(noise)))}
 	case damaged(status, waitErr):
@@ -206,7 +207,7 @@ func damaged(status int, err error) bool {
 
 // ended is the error for a command that ended too early or badly.
 func (c *Conn) ended(verb string, proc *process, status int, err error) error {
-	said := lastLine(proc.stderr.String())
+	said := complaint(proc.stderr.String())
 	if refused := c.refusedRoot(status, proc.stderr.String()); refused != nil {
 		return refused
 	}

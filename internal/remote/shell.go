@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -202,6 +201,7 @@ func oneLine(script string) string {
 type tail struct {
 	mu    sync.Mutex // guards below
 	buf   []byte
+	size  int    // of all that was written
 	await func() // called with each piece; nil: nobody waits
 }
 
@@ -210,28 +210,12 @@ const tailSize = 4096
 func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.buf = append(t.buf, b...)
+	t.buf, t.size = append(t.buf, b...), t.size+len(b)
 	t.buf = t.buf[max(0, len(t.buf)-tailSize):]
 	if t.await != nil {
 		t.await()
 	}
 	return len(b), nil
-}
-
-// count returns a channel that is closed when text was written n times. One goroutine at a time
-// waits.
-func (t *tail) count(text string, n int) <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	done := make(chan struct{})
-	t.await = func() {
-		if bytes.Count(t.buf, []byte(text)) >= n {
-			t.await = nil
-			close(done)
-		}
-	}
-	t.await()
-	return done
 }
 
 func (t *tail) String() string {
