@@ -105,7 +105,7 @@ func TestFalseAlarms(t *testing.T) {
 			p.Seen.Boot = []spec.AtBoot{{Key: forwardingKey, Value: "1", Path: "/etc/sysctl.d/99.conf"}}
 		}},
 		{"programs, and none is seen to run", func(_ *Facts, p patient) {
-			p.Want.BGP, p.says["agents"], p.says["running"] = nil, "0123456789abcdef 1111111111111111 2222222222222222", ""
+			p.Want.BGP, p.says["agents"], p.says["running"] = nil, programs("0123456789abcdef", "1111111111111111", "2222222222222222"), ""
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestHalfAnAnswer(t *testing.T) {
 			f, all := healthy()
 			p := all[0]
 			p.Want.BGP = nil
-			p.says["agents"] += " 1111111111111111 2222222222222222"
+			p.says["agents"] += "\n" + programs("1111111111111111", "2222222222222222")
 			p.says["running"] += "\n" + agentsDir + "1111111111111111/flock"
 			p.says.unit("/etc/systemd/system/flock-boot.service", "ExecStart="+agentsDir+"2222222222222222/flock agent boot\n")
 			all[1].Seen.Ran = all[1].says.ran()
@@ -190,7 +190,7 @@ func shell(t *testing.T, line string, places ...string) {
 func TestProgramsInUseAreKept(t *testing.T) {
 	f, all := healthy()
 	all[0].Want.BGP = nil
-	all[0].says["agents"] = "0123456789abcdef idle named runs"
+	all[0].says["agents"] = programs("0123456789abcdef", "idle", "named", "runs")
 	found := examine(f, all)
 	if len(found) != 1 || !found[0].Safe {
 		t.Fatalf("found %+v", found)

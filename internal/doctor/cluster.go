@@ -207,25 +207,32 @@ func clones(f *Facts) []Finding {
 	return out
 }
 
-// agents are versions of the agent that nothing uses any more: an installation sweeps those that
-// were unused before it.
+// agents are programs of the agent that nothing uses any more: an installation sweeps those that
+// were unused before it, in the place to which it goes.
 func agents(s *Server, _ *Facts) []Finding {
-	const dir = "/usr/local/lib/flock/"
 	used := s.ran("running")
-	if s.Facts.Agent == "" || !strings.Contains(used, dir+s.Facts.Agent+"/") {
+	at := slices.IndexFunc(spec.Places, func(place string) bool { return strings.Contains(used, place+"/"+s.Facts.Agent+"/") })
+	if s.Facts.Agent == "" || at < 0 {
 		return nil // what runs cannot be seen: the agent that was asked is not among it
 	}
 	for _, unit := range s.matching(units) {
 		used += "\n" + s.text(unit)
 	}
-	var idle []string // names
-	for _, version := range strings.Fields(s.ran("agents")) {
-		if version != s.Facts.Agent && !strings.Contains(used, dir+version+"/") && !strings.HasPrefix(version, ".") && path.Base(version) == version {
-			idle = append(idle, version)
+	var idle, here []string
+	for line := range strings.Lines(s.ran("agents")) {
+		program := strings.TrimSpace(line)
+		place, version := path.Split(program)
+		if place = strings.TrimSuffix(place, "/"); !slices.Contains(spec.Places, place) || strings.HasPrefix(version, ".") || strings.Contains(used, program+"/") {
+			continue
+		}
+		if place == spec.Places[at] && version != s.Facts.Agent {
+			here = append(here, program)
+		} else if place != spec.Places[at] {
+			idle = append(idle, program)
 		}
 	}
-	if s.Want.BGP != nil && len(idle) == 1 {
-		return nil // the program without BGP, which a server that speaks it has beside the other
+	if s.Want.BGP == nil || len(here) > 1 { // otherwise the program without BGP, which a server that speaks it has beside the other
+		idle = append(here, idle...)
 	}
 	if len(idle) == 0 {
 		return nil
@@ -234,7 +241,7 @@ func agents(s *Server, _ *Facts) []Finding {
 		What: "programs of the agent that nothing uses any more: " + strconv.Itoa(len(idle)),
 		Why:  "they take room on the disk",
 		// It looks again, as an installation does; where it could not see what runs it removes nothing.
-		Fix: "readlink /proc/$$/exe >/dev/null && for v in " + hint.Shell(idle...) + `; do grep -qsF "` + dir + `$v/" ` + units + ` || readlink /proc/[0-9]*/exe | grep -qF "` + dir + `$v/" || rm -rf "` + dir + `$v"; done`, Safe: true,
+		Fix: "readlink /proc/$$/exe >/dev/null && for v in " + hint.Shell(idle...) + `; do grep -qsF "$v/" ` + units + ` || readlink /proc/[0-9]*/exe | grep -qF "$v/" || rm -rf "$v"; done`, Safe: true,
 	}}
 }
 

@@ -45,6 +45,9 @@ func (a answers) unit(path, text string) {
 // agentsDir is where the agent's programs are.
 const agentsDir = "/usr/local/lib/flock/"
 
+// programs is what is there of these versions.
+func programs(versions ...string) string { return agentsDir + strings.Join(versions, "\n"+agentsDir) }
+
 // bgpBy gives a server a BGP neighbour by each of devices.
 func bgpBy(p patient, devs ...string) {
 	for i, dev := range devs {
@@ -81,7 +84,7 @@ func healthy() (*Facts, []patient) {
 				`{"ifname":"vxl0","ifalias":"flock:default/vx1","linkinfo":{"info_kind":"bridge"},"addr_info":[{"local":"10.0.4.1","prefixlen":32}]},` +
 				`{"ifname":"vxl0-vx","ifalias":"flock:default/vx1","linkinfo":{"info_kind":"vxlan"}}]`,
 			"sshd": "maxstartups 10:30:100\nmaxauthtries 6", "dnsmasq": "/usr/sbin/dnsmasq",
-			"agents": "0123456789abcdef", "running": agentsDir + "0123456789abcdef/flock", "clusters": "default/spec.json", "inotify": "7",
+			"agents": agentsDir + "0123456789abcdef", "running": agentsDir + "0123456789abcdef/flock", "clusters": "default/spec.json", "inotify": "7",
 			"nm": "eth0:connected\nvxl0:unmanaged\nvxl0-vx:connected (externally)",
 		}
 		says.put("/etc/machine-id", strings.Repeat(string(rune('a'+i)), 32)+"\n")
@@ -260,10 +263,16 @@ func TestFindings(t *testing.T) {
 		{"MaxSessions", func(_ *Facts, p patient) { p.says["sshd"] = "maxsessions 1\nmaxstartups 10:30:100" }, "sshd lets a connection have 1 session", "MaxSessions", false},
 		{"keys", func(f *Facts, _ patient) { f.Workstation.Keys = 7 }, "the SSH agent offers 7 keys", "ssh-add -l", false},
 		{"agents", func(_ *Facts, p patient) {
-			p.Want.BGP, p.says["agents"] = nil, "0123456789abcdef fedcba9876543210 1111111111111111 2222222222222222"
+			p.Want.BGP, p.says["agents"] = nil, programs("0123456789abcdef", "fedcba9876543210", "1111111111111111", "2222222222222222")
 			p.says["running"] += "\n/usr/local/lib/flock/2222222222222222/flock"
 			p.says.unit("/etc/systemd/system/flock-boot.service", "# flock: boot\n[Service]\nExecStart=/usr/local/lib/flock/fedcba9876543210/flock agent boot\n")
-		}, "programs of the agent that nothing uses any more: 1", "for v in 1111111111111111; do", true},
+		}, "programs of the agent that nothing uses any more: 1", "for v in " + agentsDir + "1111111111111111; do", true},
+		{"agents of an older place", func(_ *Facts, p patient) {
+			p.says["agents"] += "\n/opt/flock-agent/1111111111111111\n/opt/flock-agent/.tmp-1\n/root/1111111111111111"
+		}, "programs of the agent that nothing uses any more: 1", "for v in /opt/flock-agent/1111111111111111; do", true},
+		{"agents of an older place, the first", func(_ *Facts, p patient) {
+			p.says["running"] = strings.Replace(p.says["running"], agentsDir, "/opt/flock-agent/", 1)
+		}, "programs of the agent that nothing uses any more: 1", "for v in " + agentsDir + "0123456789abcdef; do", true},
 		{"left device", func(_ *Facts, p patient) {
 			p.says["devices"] = strings.Replace(p.says["devices"], "[", `[{"ifname":"vxl9","ifalias":"flock:other/vx9","linkinfo":{"info_kind":"bridge"}},`, 1)
 		}, "left of cluster other, of which the server remembers nothing: link vxl9", "ip link delete vxl9", false},
@@ -365,7 +374,7 @@ func TestNamesOfServersAreQuoted(t *testing.T) {
 	f, all := healthy()
 	f.Cluster.Servers["s2"].Facts.Interfaces[0].Addrs[0] = netip.MustParsePrefix("10.99.0.1/24")
 	all[1].Facts.Interfaces = append(all[1].Facts.Interfaces, spec.Interface{Name: "a;reboot", Addrs: []netip.Prefix{netip.MustParsePrefix("10.98.0.1/24")}})
-	all[1].says["agents"] = "0123456789abcdef a;reboot b;reboot"
+	all[1].says["agents"] = programs("0123456789abcdef", "a;reboot", "b;reboot")
 	for _, one := range examine(f, all) {
 		if line := one.Next(f); strings.Contains(line, ";reboot") && !strings.Contains(line, ";reboot'") {
 			t.Errorf("a shell would run what a server named: %s", line)
