@@ -77,7 +77,12 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 			Contact: must, Retire: func() []string { return []string{name} }, Force: force,
 		},
 		Question: func() string { return question },
-		Said:     func(*change.Outcome) string { return name + " deleted" },
+		Said: func(*change.Outcome) string {
+			if c.Servers[name] != nil {
+				a.Dialer().Forget(ctx, change.Target(c, name))
+			}
+			return name + " deleted"
+		},
 	})
 	if !force && errors.Is(err, remote.ErrUnreachable) {
 		// Without its own advice, which is about logging in.

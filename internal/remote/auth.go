@@ -63,6 +63,7 @@ type login struct {
 
 	note   string                // what is noted of the last login; "": nothing
 	signed atomic.Pointer[offer] // the key that signed last
+	asked  atomic.Int32          // how many keys the server was asked about
 	byHand atomic.Bool           // the last key that signed took a person: a passphrase was typed, or it is on a token
 
 	questions int // of the server, so far

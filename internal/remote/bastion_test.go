@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
@@ -77,7 +79,7 @@ func (l *laptop) know(t *testing.T, addr, file string) {
 	t.Helper()
 	signer := must(ssh.ParsePrivateKey(must(os.ReadFile(file))))
 	host, port, _ := net.SplitHostPort(addr)
-	if err := appendLine(l.known, fmt.Sprintf("[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(signer.PublicKey()))); err != nil {
+	if err := hostkeys.Append(l.known, fmt.Sprintf("[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(signer.PublicKey()))); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -105,7 +107,7 @@ func TestBastionDropsNone(t *testing.T) {
 			for i := range servers {
 				servers[i] = (&sshServer{}).start(t)
 				line := knownhosts.Line([]string{fmt.Sprintf("localhost:%d", servers[i].target().Port)}, servers[i].keys[0].PublicKey())
-				if err := appendLine(l.known, line); err != nil {
+				if err := hostkeys.Append(l.known, line); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -140,5 +142,56 @@ func TestBastionDropsNone(t *testing.T) {
 				t.Errorf("%d logins at the bastion, want %d", logins, want)
 			}
 		})
+	}
+}
+
+// Behind proxy commands of which many are silent after a change, a server that answers is tried
+// before those are tried again: its change would be undone meanwhile.
+func TestSilentProxiesWaitBehindOthers(t *testing.T) {
+	l := newLaptop(t)
+	servers := make([]*sshServer, maxStarts+1)
+	for i := range servers {
+		servers[i] = (&sshServer{}).start(t)
+		if err := hostkeys.Append(l.known, servers[i].line(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tries, proxy := filepath.Join(l.dir, "tries"), filepath.Join(l.dir, "proxy")
+	script := fmt.Sprintf("#!/bin/sh\n[ ! -e %s/silent ] || echo $2 >>%s\n[ ! -e %s/silent ] || [ -e %s/answers-$2 ] || exec sleep 60\nexec %s proxy \"$@\"\n",
+		l.dir, tries, l.dir, l.dir, must(os.Executable()))
+	writeText(t, proxy, script)
+	if err := os.Chmod(proxy, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.Timeout = time.Minute
+	l.config(t, "Host *\n IdentityFile "+l.identity+"\n IdentityAgent none\n ProxyCommand "+proxy+" %h %p\n")
+	conns := make([]*Conn, len(servers))
+	for i, s := range servers {
+		conns[i] = mustDial(t, l, s.target())
+	}
+	port := fmt.Sprint(servers[maxStarts].target().Port)
+	writeText(t, filepath.Join(l.dir, "answers-"+port), "")
+	writeText(t, filepath.Join(l.dir, "silent"), "")
+	ctx, cancel := context.WithCancel(t.Context())
+	var silent sync.WaitGroup
+	defer silent.Wait()
+	defer cancel()
+	for _, c := range conns[:maxStarts] {
+		silent.Go(func() { _ = c.Reachable(ctx) })
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	l.mu.Lock()
+	lane := l.lanes["proxies"]
+	l.mu.Unlock()
+	for len(lane) < maxStarts {
+		<-tick.C
+	}
+	if err := conns[maxStarts].Reachable(t.Context()); err != nil {
+		t.Error(err)
+	}
+	before, _, _ := strings.Cut(string(must(os.ReadFile(tries))), port)
+	if n := strings.Count(before, "\n"); n > 2*maxStarts {
+		t.Errorf("silent servers were tried %d times before the one that answers", n)
 	}
 }

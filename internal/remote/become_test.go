@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 )
 
 // askingSudo is a sudo(8) that wants the password in the file beside it: with -n it refuses, with
@@ -281,7 +282,7 @@ func TestWhosePassword(t *testing.T) {
 
 	// A server that changes its mind is given nothing more.
 	turns := asking(t, "never")
-	if err := appendLine(l.known, turns.line(0)); err != nil {
+	if err := hostkeys.Append(l.known, turns.line(0)); err != nil {
 		t.Fatal(err)
 	}
 	text := strings.Replace(askingSudo, "\techo \"Sorry", "\tprompt=flock-asks-for-the-password-of-root:\n\techo \"Sorry", 1)

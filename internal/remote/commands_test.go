@@ -57,7 +57,7 @@ func TestKeyFilesThatNeverEnd(t *testing.T) {
 	if _, err := hostkeys.Read([]string{os.DevNull}); err != nil {
 		t.Errorf("no known hosts: %v", err)
 	}
-	if err := appendLine(os.DevNull, "x"); err != nil {
+	if err := hostkeys.Append(os.DevNull, "x"); err != nil {
 		t.Errorf("nowhere to remember: %v", err)
 	}
 }

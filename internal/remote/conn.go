@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,28 +70,35 @@ func (d *Dialer) dialLocal(t Target) (*Conn, error) {
 // as the login: after a change it proves that new connections still work, without the
 // cost of a second login. It tries for up to ten seconds. Local is always reachable.
 // Errors wrap ErrUnreachable.
+//
+// Where proxy commands are paced, each try waits for its turn anew: one that is not answered
+// waits behind those that have not been tried yet, whose changes would be undone meanwhile.
 func (c *Conn) Reachable(ctx context.Context) error {
 	if c.link == nil {
 		return nil
 	}
-	arrived, err := c.link.setOut(ctx)
-	if err != nil {
-		return c.link.unreachable("connect again to", ctx, err)
-	}
-	defer arrived()
-	ctx, cancel := context.WithTimeout(ctx, reachFor)
-	defer cancel()
 	tick := time.NewTicker(reachEvery)
 	defer tick.Stop()
+	var last error
 	for {
-		err := c.link.knock(ctx)
-		if err == nil {
+		arrived, err := c.link.setOut(ctx)
+		if err != nil {
+			return c.link.unreachable("connect again to", context.Background(), cmp.Or(last, err))
+		}
+		if last == nil { // the first try
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, reachFor)
+			defer cancel()
+		}
+		last = c.link.knock(ctx)
+		arrived()
+		if last == nil {
 			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return c.link.unreachable("connect again to", context.Background(), err)
+			return c.link.unreachable("connect again to", context.Background(), last)
 		}
 	}
 }

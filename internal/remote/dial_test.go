@@ -165,7 +165,7 @@ func TestChangedHostKey(t *testing.T) {
 	l := newLaptop(t)
 	l.AcceptNew = true
 	l.Ask = func(string) (bool, error) { t.Error("asked about a changed key"); return true, nil }
-	if err := appendLine(l.known, "# a comment\n"+knownhosts.Line([]string{s.addr}, newKey(t).PublicKey())); err != nil {
+	if err := hostkeys.Append(l.known, "# a comment\n"+knownhosts.Line([]string{s.addr}, newKey(t).PublicKey())); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, l, s.target(), ErrHostKeyChanged, l.known+":2", "ssh-keygen -R")
@@ -175,7 +175,7 @@ func TestRevokedHostKey(t *testing.T) {
 	s := (&sshServer{}).start(t)
 	l := newLaptop(t, s)
 	l.AcceptNew = true
-	if err := appendLine(l.known, "@revoked * "+string(ssh.MarshalAuthorizedKey(s.keys[0].PublicKey()))); err != nil {
+	if err := hostkeys.Append(l.known, "@revoked * "+string(ssh.MarshalAuthorizedKey(s.keys[0].PublicKey()))); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, l, s.target(), ErrHostKeyChanged, "revoked", l.known+":2")
@@ -194,7 +194,7 @@ func TestKnownByOneOfItsKeys(t *testing.T) {
 	}
 	s := (&sshServer{keys: []ssh.Signer{newKey(t), second}}).start(t)
 	l := newLaptop(t)
-	if err := appendLine(l.known, s.line(1)); err != nil {
+	if err := hostkeys.Append(l.known, s.line(1)); err != nil {
 		t.Fatal(err)
 	}
 	mustDial(t, l, s.target())
@@ -237,7 +237,7 @@ func TestCertifiedHost(t *testing.T) {
 	authority := func(key ssh.PublicKey) string {
 		return "@cert-authority 127.0.0.* " + string(ssh.MarshalAuthorizedKey(key))
 	}
-	if err := appendLine(l.known, authority(ca.PublicKey())); err != nil {
+	if err := hostkeys.Append(l.known, authority(ca.PublicKey())); err != nil {
 		t.Fatal(err)
 	}
 	mustDial(t, l, s.target())
@@ -246,7 +246,7 @@ func TestCertifiedHost(t *testing.T) {
 	// counts, known, changed, or new.
 	s = (&sshServer{keys: []ssh.Signer{signer, plain}}).start(t)
 	stranger := newLaptop(t)
-	if err := appendLine(stranger.known, authority(newKey(t).PublicKey())); err != nil {
+	if err := hostkeys.Append(stranger.known, authority(newKey(t).PublicKey())); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, stranger, s.target(), ErrHostKeyUnknown, "certificate")
@@ -259,7 +259,7 @@ func TestCertifiedHost(t *testing.T) {
 	changed := newLaptop(t)
 	changed.AcceptNew = true
 	for _, line := range []string{authority(newKey(t).PublicKey()), knownhosts.Line([]string{knownhosts.Normalize(s.addr)}, newKey(t).PublicKey())} {
-		if err := appendLine(changed.known, line); err != nil {
+		if err := hostkeys.Append(changed.known, line); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -267,7 +267,7 @@ func TestCertifiedHost(t *testing.T) {
 
 	revoked := newLaptop(t)
 	for _, line := range []string{"@revoked * " + string(ssh.MarshalAuthorizedKey(plain.PublicKey())), knownhosts.Line([]string{knownhosts.Normalize(s.addr)}, plain.PublicKey())} {
-		if err := appendLine(revoked.known, line); err != nil {
+		if err := hostkeys.Append(revoked.known, line); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -359,7 +359,7 @@ func TestPassphraseIsAskedOnce(t *testing.T) {
 	for _, s := range servers {
 		s.accept = onlyKey(key.PublicKey())
 		s.start(t)
-		if err := appendLine(l.known, s.line(0)); err != nil {
+		if err := hostkeys.Append(l.known, s.line(0)); err != nil {
 			t.Fatal(err)
 		}
 	}

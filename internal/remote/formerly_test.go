@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -29,7 +30,7 @@ func TestKeyOfTheFormerPlace(t *testing.T) {
 	moved := at
 	moved.Formerly = &was
 	write := func(l *laptop, host string, key ssh.PublicKey) {
-		if err := appendLine(l.known, knownhosts.Line([]string{host}, key)); err != nil {
+		if err := hostkeys.Append(l.known, knownhosts.Line([]string{host}, key)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,14 +3,10 @@ package remote
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/plainfile"
 	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -111,41 +107,11 @@ func (d *Dialer) learn(r *route, key ssh.PublicKey) error {
 	if r.Hashing {
 		line = knownhosts.HashHostname(name) + strings.TrimPrefix(line, name)
 	}
-	if err := appendLine(file, line); err != nil {
+	if err := hostkeys.Append(file, line); err != nil {
 		return hint.With(fmt.Errorf("%w: remember host key: %w", ErrConfig, err), file, hint.Shell("ls", "-ld", filepath.Dir(file), file))
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.knownFiles) // the next one reads them again
 	return nil
-}
-
-func appendLine(file, line string) (err error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(file, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if st.Mode()&(fs.ModeNamedPipe|fs.ModeSocket) != 0 {
-		return plainfile.ErrNotRegular
-	}
-	// A file edited by hand may lack its last newline.
-	last := []byte{'\n'}
-	if st.Mode().IsRegular() && st.Size() > 0 {
-		if _, err := f.ReadAt(last, st.Size()-1); err != nil {
-			return err
-		}
-	}
-	if last[0] != '\n' {
-		line = "\n" + line
-	}
-	_, err = f.WriteString(line + "\n")
-	return err
 }

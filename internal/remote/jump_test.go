@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -19,7 +20,7 @@ func TestManyBehindOneJump(t *testing.T) {
 	servers := make([]*sshServer, 20)
 	for i := range servers {
 		servers[i] = (&sshServer{}).start(t)
-		if err := appendLine(l.known, servers[i].line(0)); err != nil {
+		if err := hostkeys.Append(l.known, servers[i].line(0)); err != nil {
 			t.Fatal(err)
 		}
 	}

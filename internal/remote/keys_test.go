@@ -119,11 +119,11 @@ func TestCertificateThatExpired(t *testing.T) {
 	}
 	s := (&sshServer{keys: []ssh.Signer{must(ssh.NewCertSigner(cert, plain)), plain}}).start(t)
 	l := newLaptop(t)
-	if err := appendLine(l.known, "@cert-authority 127.0.0.* "+string(ssh.MarshalAuthorizedKey(ca.PublicKey()))); err != nil {
+	if err := hostkeys.Append(l.known, "@cert-authority 127.0.0.* "+string(ssh.MarshalAuthorizedKey(ca.PublicKey()))); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, l, s.target(), ErrHostKeyUnknown, "expired")
-	if err := appendLine(l.known, knownhosts.Line([]string{"127.0.0.1"}, plain.PublicKey())); err != nil {
+	if err := hostkeys.Append(l.known, knownhosts.Line([]string{"127.0.0.1"}, plain.PublicKey())); err != nil {
 		t.Fatal(err)
 	}
 	l.Dialer = &Dialer{SSHConfig: l.SSHConfig, paths: l.Dialer.paths, Agents: l.Dialer.Agents}

@@ -1,25 +1,16 @@
 package remote
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"github.com/flocknet/flock/internal/plainfile"
+	"github.com/flocknet/flock/internal/remote/keys"
 	"golang.org/x/crypto/ssh"
 )
-
-// Which key a server took is noted, so that it is offered first: each key that a server refuses
-// costs a round trip, and after six it ends the login (sshd_config(5), MaxAuthTries). A note has
-// the public key's fingerprint. It changes nothing but the order of the keys that are offered
-// anyway, so that one that is stale, damaged or lost costs round trips and nothing else.
-
-// mostNote is how many bytes of a note are read.
-const mostNote = 200
 
 // keyNote is the file of the note for logins by r; "" if there is none.
 func (d *Dialer) keyNote(r *route) string {
@@ -35,6 +26,13 @@ type offer struct {
 	ssh.AlgorithmSigner
 	in    *login
 	first bool // it would be the first without a note, too
+	at    int  // its place in the order, from 1
+}
+
+// PublicKey is called when the server is asked whether it takes the key.
+func (o *offer) PublicKey() ssh.PublicKey {
+	o.in.asked.Store(int32(o.at))
+	return o.AlgorithmSigner.PublicKey()
 }
 
 // Sign is called for a key that the server takes.
@@ -51,16 +49,13 @@ func (o *offer) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string)
 
 // noted puts the key that the note names first, unless it is one of locked, for which somebody
 // would be asked.
-func (l *login) noted(keys, locked []ssh.Signer) []ssh.Signer {
-	text, err := plainfile.Read(l.d.keyNote(l.r), mostNote)
-	if err == nil {
-		l.note = strings.TrimSpace(string(text))
-	}
+func (l *login) noted(list, locked []ssh.Signer) []ssh.Signer {
+	l.note = keys.Noted(l.d.keyNote(l.r))
 	var first, others []ssh.Signer
-	for i, key := range keys {
+	for i, key := range list {
 		known := l.note != "" && ssh.FingerprintSHA256(key.PublicKey()) == l.note && !slices.Contains(locked, key)
 		if with, ok := key.(ssh.AlgorithmSigner); ok {
-			key = &offer{with, l, i == 0}
+			key = &offer{AlgorithmSigner: with, in: l, first: i == 0}
 		}
 		if known {
 			first = append(first, key)
@@ -68,7 +63,13 @@ func (l *login) noted(keys, locked []ssh.Signer) []ssh.Signer {
 			others = append(others, key)
 		}
 	}
-	return append(first, others...)
+	all := append(first, others...)
+	for i, key := range all {
+		if o, ok := key.(*offer); ok {
+			o.at = i + 1
+		}
+	}
+	return all
 }
 
 // remember notes the key that the server took, if another one would come first without a note.
@@ -80,14 +81,19 @@ func (l *login) remember() {
 	mark := ssh.FingerprintSHA256(o.PublicKey())
 	var err error
 	switch {
-	case o.first && l.note != "":
-		err = os.Remove(file)
-	case !o.first && l.note != mark:
-		if err = os.MkdirAll(filepath.Dir(file), 0o700); err == nil {
-			err = os.WriteFile(file, []byte(mark+"\n"), 0o600)
-		}
+	case !o.first:
+		err = keys.Note(file, mark)
+	case l.note != "":
+		keys.Forget(file)
 	}
 	if err != nil {
 		l.d.say(l.r.target, "cannot note which key was taken: %v", err)
+	}
+}
+
+// Forget removes what is noted of logins to t, which left the cluster.
+func (d *Dialer) Forget(ctx context.Context, t Target) {
+	if r, err := d.route(ctx, t); err == nil && !t.local() {
+		keys.Forget(d.keyNote(r))
 	}
 }

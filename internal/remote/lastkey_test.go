@@ -1,12 +1,16 @@
 package remote
 
 import (
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"golang.org/x/crypto/ssh"
 )
@@ -124,7 +128,7 @@ func TestCertificateThatWorkedLast(t *testing.T) {
 		return hostkeys.Same(key, cert)
 	}
 	s.start(t)
-	if err := appendLine(l.known, s.line(0)); err != nil {
+	if err := hostkeys.Append(l.known, s.line(0)); err != nil {
 		t.Fatal(err)
 	}
 	writeText(t, l.identity+"-cert.pub", string(ssh.MarshalAuthorizedKey(cert)))
@@ -143,5 +147,77 @@ func TestCertificateThatWorkedLast(t *testing.T) {
 	mustDial(t, l, s.target())
 	if offered >= before || offered > 2 { // the question, and the signature
 		t.Errorf("%d questions, then %d", before, offered)
+	}
+}
+
+// The note of a server that left is removed, and so are those that nobody used for long.
+func TestNotesAreRemoved(t *testing.T) {
+	second := newKey(t)
+	s := (&sshServer{accept: func(_ string, key ssh.PublicKey) bool { return hostkeys.Same(key, second.PublicKey()) }}).start(t)
+	l := newLaptop(t, s)
+	other := filepath.Join(l.dir, "other")
+	second = writeKey(t, other, "")
+	l.config(t, "Host *\n IdentityFile "+l.identity+"\n IdentityFile "+other+"\n IdentityAgent none\n")
+	l.Control = filepath.Join(l.dir, "state", "control")
+	notes := filepath.Join(l.dir, "state", "keys")
+	old, used := filepath.Join(notes, "old"), filepath.Join(notes, "used")
+	writeText(t, old, "SHA256:x\n")
+	writeText(t, used, "SHA256:x\n")
+	long := time.Now().AddDate(-1, 0, 0)
+	if err := os.Chtimes(old, long, long); err != nil {
+		t.Fatal(err)
+	}
+	mustDial(t, l, s.target())
+	names := func() (out []string) {
+		for _, e := range must(os.ReadDir(notes)) {
+			out = append(out, e.Name())
+		}
+		return out
+	}
+	if have := names(); len(have) != 2 || slices.Contains(have, "old") || !slices.Contains(have, "used") {
+		t.Fatalf("notes %q", have)
+	}
+	note := filepath.Join(notes, strings.TrimPrefix(strings.Join(names(), ""), "used"))
+	note = strings.TrimSuffix(note, "used")
+	if err := os.Chtimes(note, long, long); err != nil {
+		t.Fatal(err)
+	}
+	mustDial(t, l, s.target())
+	if info := must(os.Stat(note)); time.Since(info.ModTime()) > time.Hour {
+		t.Errorf("a note that is used is of %v", info.ModTime())
+	}
+	l.Forget(t.Context(), s.target())
+	if have := names(); !slices.Equal(have, []string{"used"}) {
+		t.Errorf("notes %q", have)
+	}
+}
+
+// A server that hangs up after some keys, as dropbear does, refused the login: it is there.
+func TestHungUpAfterKeys(t *testing.T) {
+	for _, c := range []struct {
+		after int
+		want  error
+		says  string
+	}{{1, ErrUnreachable, "EOF"}, {2, ErrAuth, "ended the login, after it was asked about 2 keys"}} {
+		var s *sshServer
+		offered := 0
+		s = (&sshServer{accept: func(string, ssh.PublicKey) bool {
+			if offered++; offered >= c.after {
+				s.active.Range(func(conn, _ any) bool { conn.(net.Conn).Close(); return true })
+			}
+			return false
+		}}).start(t)
+		l := newLaptop(t, s)
+		config := "Host *\n"
+		for _, name := range []string{"a", "b", "c"} {
+			writeKey(t, filepath.Join(l.dir, name), "")
+			config += " IdentityFile " + filepath.Join(l.dir, name) + "\n"
+		}
+		l.config(t, config+" IdentityAgent none\n")
+		_, err := l.Dial(t.Context(), s.target())
+		_, next := hint.Of(err)
+		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) || errors.Is(err, ErrAuth) != strings.Contains(next, "IdentityFile") {
+			t.Errorf("after %d: %v, next %q", c.after, err, next)
+		}
 	}
 }

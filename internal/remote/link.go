@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -122,6 +124,8 @@ func (l *link) login(ctx context.Context) error {
 		return nil
 	case hostKeyErr != nil:
 		return fmt.Errorf("log in to %s: %w", l.route.Addr(), hostKeyErr)
+	case auth.cutOff(err):
+		return l.authError(fmt.Errorf("%w: %s as %s: the server %w, after it was asked about %d keys", ErrAuth, l.route.Addr(), l.route.User, errCutOff, auth.asked.Load()))
 	case auth.failure() != nil || refusedAuth(err):
 		return l.authError(cmp.Or(auth.failure(), err))
 	}
@@ -312,9 +316,19 @@ func tooMany(err error) bool {
 	return strings.Contains(err.Error(), "Too many authentication failures")
 }
 
+// errCutOff is of a server that ends a login after some keys without saying why, as dropbear does
+// after ten attempts.
+var errCutOff = errors.New("ended the login")
+
+// cutOff says that err is of such a server: it has refused one key at least. One that ends the
+// login at the first may have failed.
+func (l *login) cutOff(err error) bool {
+	return l.asked.Load() > 1 && l.signed.Load() == nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET))
+}
+
 func (l *link) authError(err error) error {
 	r := l.route
-	next := l.d.keyAdvice(r, tooMany(err))
+	next := l.d.keyAdvice(r, tooMany(err) || errors.Is(err, errCutOff))
 	switch {
 	case errors.Is(err, ErrAuth):
 	case tooMany(err):

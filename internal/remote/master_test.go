@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 )
 
 // master starts ssh with a connection to s that others may use, and waits for its socket.
@@ -207,7 +209,7 @@ func TestMasterThatHangs(t *testing.T) {
 func TestMasterPastAJumpHost(t *testing.T) {
 	bastion, s := (&sshServer{}).start(t), (&sshServer{}).start(t)
 	l, socket := controlled(t, s, "%r@%h:%p")
-	if err := appendLine(l.known, bastion.line(0)); err != nil {
+	if err := hostkeys.Append(l.known, bastion.line(0)); err != nil {
 		t.Fatal(err)
 	}
 	l.master(t, s, socket)

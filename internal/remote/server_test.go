@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flocknet/flock/internal/remote/hostkeys"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -317,7 +318,7 @@ func newLaptop(t testing.TB, servers ...*sshServer) *laptop {
 	l := &laptop{dir: dir, known: filepath.Join(dir, "known_hosts"), identity: filepath.Join(dir, "id"), install: filepath.Join(dir, "lib")}
 	l.key = writeKey(t, l.identity, "")
 	for _, s := range servers {
-		if err := appendLine(l.known, s.line(0)); err != nil {
+		if err := hostkeys.Append(l.known, s.line(0)); err != nil {
 			t.Fatal(err)
 		}
 	}
