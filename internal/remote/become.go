@@ -163,11 +163,13 @@ func (d *Dialer) hasWord(who string) bool {
 // targetpw, rootpw, runaspw).
 type wants struct{ who, on, by string }
 
-// wanted is the password of user, as sudo names it.
+// wanted is the password of user, as sudo names it: in quotes, so that a server's word for a user
+// names no other server's.
 func (c *Conn) wanted(user string) wants {
 	w := wants{who: user, on: user + " on " + c.target.Name}
 	if user != c.user() {
-		w.who, w.on, w.by = user+" by "+c.user(), w.on+" by "+c.user(), ", which sudo wants of "+c.user()
+		w.who, w.on = fmt.Sprintf("%q by %q", user, c.user()), fmt.Sprintf("%q by %q on %q", user, c.user(), c.target.Name)
+		w.by = ", which sudo wants of " + c.user()
 	}
 	return w
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/remote/hostkeys"
+	"github.com/flocknet/flock/internal/sshconfig"
 )
 
 // askingSudo is a sudo(8) that wants the password in the file beside it: with -n it refuses, with
@@ -293,6 +294,24 @@ func TestWhosePassword(t *testing.T) {
 	_, err := mustDial(t, l, asAdmin(turns)).Agent(t.Context())
 	if !errors.Is(err, ErrSudo) || !strings.Contains(err.Error(), "it asks for the password of admin, then of root") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A server that makes up names of users gets no other server's password.
+func TestNamesOfUsersMeetNoOthers(t *testing.T) {
+	names := []string{"admin", "root", "root on s2", "root by admin", "root by admin on s2", `root" by "admin`, `root" by "admin" on "s2`, "admin on s2"}
+	seen := map[string]string{}
+	for _, server := range []string{"s1", "s2"} {
+		c := &Conn{d: &Dialer{}, target: Target{Name: server}, link: &link{route: &route{Route: &sshconfig.Route{User: "admin"}}}}
+		for _, name := range names {
+			w := c.wanted(name)
+			for key, whose := range map[string]string{w.who: name, w.on: name + "\x00" + server} {
+				if other, ok := seen[key]; ok && other != whose {
+					t.Errorf("%q is the password of %q, and of %q", key, whose, other)
+				}
+				seen[key] = whose
+			}
+		}
 	}
 }
 
