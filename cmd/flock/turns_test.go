@@ -258,19 +258,29 @@ func newTurns(t *testing.T) *turns {
 // flock runs flock on the laptop and returns the turns of each of its connections.
 func (w *turns) flock(args ...string) []int {
 	w.t.Helper()
+	return w.count(w.words(args...)...)
+}
+
+// words are the command that runs flock on the laptop.
+func (w *turns) words(args ...string) []string {
 	env := []string{"env", "HOME=" + w.home, "FLOCK_STATE=" + w.state, "FLOCK_SSH_CONFIG=" + w.ssh, "NO_COLOR=1"}
-	return w.count(append(append(env, w.flockPath), args...)...)
+	return append(append(env, w.flockPath), args...)
 }
 
 // count runs a command on the laptop and returns the turns of each of its connections, in the
 // order in which they ended.
 func (w *turns) count(argv ...string) []int {
 	w.t.Helper()
-	out, err := w.l.Command(w.t.Context(), lab.Laptop, argv...).CombinedOutput()
-	if err != nil {
+	w.run(argv...)
+	return w.relayed(holds[0])
+}
+
+// run runs a command on the laptop.
+func (w *turns) run(argv ...string) {
+	w.t.Helper()
+	if out, err := w.l.Command(w.t.Context(), lab.Laptop, argv...).CombinedOutput(); err != nil {
 		w.t.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out)
 	}
-	return w.relayed(holds[0])
 }
 
 // relayed are the turns of each connection since it was asked last; the relay holds for as long
@@ -384,6 +394,68 @@ func TestTurnsBySudo(t *testing.T) {
 	w := newTurns(t)
 	w.flock("addserver", "s1", "admin@10.99.0.1")
 	w.most(w.bare(), nil, "apply")
+}
+
+// TestTurnsThroughConnection: by way of a connection that ssh has up, a command that finds nothing
+// to do takes three turns, and a change one more.
+func TestTurnsThroughConnection(t *testing.T) {
+	t.Parallel()
+	w := newTurns(t)
+	w.flock("addserver", "s1", "root@10.99.0.1")
+	w.flock("addserver", "s2", "root@10.99.0.2")
+	w.flock("createnetwork", "vx1", "vxlan")
+	w.flock("addnetwork", "vx1", "s1")
+	text, err := os.ReadFile(w.ssh)
+	if err == nil {
+		err = os.WriteFile(w.ssh, append([]byte("Host 10.99.0.1\n\tControlPath "+w.home+"/%C\n"), text...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const nothing, change = 3, 4
+	w.through(nothing, nil, "apply")
+	w.through(nothing, nil, "plan")
+	w.through(nothing, nil, "status")
+	w.through(change, []string{"delnetwork", "vx1", "s2", "--yes"}, "addnetwork", "vx1", "s2")
+	w.through(change, []string{"setnetwork", "vx1", "--mtu", "1450"}, "setnetwork", "vx1", "--mtu", "1400")
+}
+
+// through fails if a command takes more turns by way of a connection that ssh has up. It is run up
+// to three times, as by most; between undoes what it did.
+func (w *turns) through(most int, between []string, argv ...string) {
+	w.t.Helper()
+	var all []int
+	for _, hold := range holds {
+		w.relayed(hold)
+		idle := w.held(hold)
+		have := w.held(0, argv...) - idle
+		all = append(all, have)
+		if between != nil {
+			w.flock(between...)
+		}
+		if have <= most {
+			w.t.Logf("%d turns through a connection that is up: flock %s", have, strings.Join(argv, " "))
+			return
+		}
+	}
+	w.t.Errorf("flock %s: want at most %d turns through a connection that is up, have %v", strings.Join(argv, " "), most, all)
+}
+
+// held is how many turns a connection of ssh's has while flock runs once, if args name a command;
+// the relay holds for as long as next on those that follow.
+func (w *turns) held(next time.Duration, args ...string) int {
+	w.t.Helper()
+	ssh := []string{"ssh", "-F", w.ssh, "-o", "BatchMode=yes"}
+	w.run(append(ssh, "-MNf", "root@10.99.0.1")...)
+	if len(args) > 0 {
+		w.run(w.words(args...)...)
+	}
+	w.run(append(ssh, "-O", "exit", "root@10.99.0.1")...)
+	have := w.relayed(next)
+	if len(have) != 1 {
+		w.t.Fatalf("want one connection, have %v", have)
+	}
+	return have[0]
 }
 
 // firstContact is how many turns more than a login the first one with a server takes: the agent
