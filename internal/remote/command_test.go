@@ -91,7 +91,14 @@ func TestCommandHangsUp(t *testing.T) {
 		defer c.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		pipe := filepath.Join(t.TempDir(), "pipe")
-		time.AfterFunc(200*time.Millisecond, cancel)
+		go func() { // it runs when the pipe is there
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for _, err := os.Stat(pipe); err != nil && ctx.Err() == nil; _, err = os.Stat(pipe) {
+				<-tick.C
+			}
+			cancel()
+		}()
 		var none bytes.Buffer
 		status, err := c.Command(ctx, "mkfifo "+pipe+"; read x <"+pipe, &none, &none)
 		if !errors.Is(err, context.Canceled) || status != lost {
