@@ -211,7 +211,7 @@ func withBoot(steps, unit []spec.Step, kept func() bool) []spec.Step {
 }
 
 // unitSteps is what applying want would do to units beside the network: to those that start
-// this program, and to those of daemons whose program is gone.
+// this program, and to those of daemons whose program cannot be started any more.
 func unitSteps(s *host.Files, want *spec.Host) ([]spec.Step, error) {
 	steps, err := startup.Steps(s, want)
 	if err != nil {
@@ -224,7 +224,7 @@ func unitSteps(s *host.Files, want *spec.Host) ([]spec.Step, error) {
 	steps = append(steps, notes...)
 	lost, err := s.Units.Lost(daemonsOf(s, want))
 	for _, unit := range slices.Sorted(maps.Keys(lost)) {
-		steps = append(steps, spec.Step{Action: spec.Change, Object: "unit " + unit, Detail: "its program is gone"})
+		steps = append(steps, spec.Step{Action: spec.Change, Object: "unit " + unit, Detail: lost[unit]})
 	}
 	return steps, err
 }

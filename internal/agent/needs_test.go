@@ -204,31 +204,38 @@ func TestPlanMissesNothingThatApplyNeeds(t *testing.T) {
 	}
 }
 
-// A daemon's unit whose program was swept is a step of the plan, which leaves it as it
-// is, and the apply's work.
+// A daemon's unit whose program cannot be started any more is a step of the plan, which leaves it
+// as it is, and the apply's work: it was swept, its place takes no programs any more, or another
+// place has the agent.
 func TestPlanRepairsNoUnits(t *testing.T) {
 	lab.Need(t, "ip", "nft", "unshare", "nsenter")
 	m := newMachine(t)
 	const unit = "/etc/systemd/system/flock-test-resolve.service"
 	m.sh(`printf '#!/bin/sh\n' >/run/systemctl; chmod 755 /run/systemctl; mount --bind /run/systemctl $(command -v systemctl)
 		mount -t tmpfs none /etc/systemd/system; mkdir -p /run/systemd/system
-		printf '# flock: test\n[Service]\nExecStart=/usr/local/lib/flock/gone/flock agent resolve test\n' >` + unit)
-	want := withoutDHCP()
-	files := m.files()
-	c := m.call()
-	const step = "~ unit flock-test-resolve.service: its program is gone"
-	if steps := stepText(c.must(spec.Request{Op: spec.OpPlan, Want: want}).Plan.Steps); !strings.Contains(steps, step) {
-		t.Errorf("want %q in\n%s", step, steps)
-	}
-	if after := m.files(); !strings.Contains(after, unit) || after != files {
-		t.Errorf("want\n%s\nhave\n%s", files, after)
-	}
-	if steps := stepText(c.must(spec.Request{Op: spec.OpApply, Want: want}).Report.Steps); !strings.Contains(steps, step) {
-		t.Errorf("want %q in\n%s", step, steps)
-	}
-	c.must(spec.Request{Op: spec.OpConfirm})
-	c.hangUp()
-	if text := m.sh("grep Exec " + unit + " || true"); strings.Contains(text, "gone") {
-		t.Errorf("the unit is as it was: %s", text)
+		mkdir -p /run/noexec/0 /run/exec/0; mount -t tmpfs -o noexec none /run/noexec/0; mount -t tmpfs none /run/exec/0
+		for d in noexec exec; do printf '#!/bin/sh\n' >/run/$d/0/flock; chmod 755 /run/$d/0/flock; done`)
+	for program, why := range map[string]string{
+		"/usr/local/lib/flock/gone/flock": "its program is gone", "/run/noexec/0/flock": "its program may not run", "/run/exec/0/flock": "its program is in another place",
+	} {
+		m.sh("printf '# flock: test\n[Service]\nExecStart=" + program + " agent resolve test\n' >" + unit)
+		want := withoutDHCP()
+		files := m.files()
+		c := m.call()
+		step := "~ unit flock-test-resolve.service: " + why
+		if steps := stepText(c.must(spec.Request{Op: spec.OpPlan, Want: want}).Plan.Steps); !strings.Contains(steps, step) {
+			t.Errorf("want %q in\n%s", step, steps)
+		}
+		if after := m.files(); !strings.Contains(after, unit) || after != files {
+			t.Errorf("want\n%s\nhave\n%s", files, after)
+		}
+		if steps := stepText(c.must(spec.Request{Op: spec.OpApply, Want: want}).Report.Steps); !strings.Contains(steps, step) {
+			t.Errorf("want %q in\n%s", step, steps)
+		}
+		c.must(spec.Request{Op: spec.OpConfirm})
+		c.hangUp()
+		if text := m.sh("grep Exec " + unit + " || true"); strings.Contains(text, program) {
+			t.Errorf("the unit is as it was: %s", text)
+		}
 	}
 }

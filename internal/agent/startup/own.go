@@ -90,8 +90,8 @@ func (o own) step(s *host.Files) (*spec.Step, error) {
 		detail = "somebody changed it"
 	case text != have:
 		detail = changedBy(runs)
-	case !sysfile.Exists(runs):
-		detail = "its program is gone"
+	case unit.Lacks(runs) != "":
+		detail = unit.Lacks(runs)
 	case !o.enabled(s):
 		detail = "disabled -> enabled"
 	default:

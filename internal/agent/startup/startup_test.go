@@ -76,6 +76,15 @@ func TestEveryUnitIsPlannedMadeAndRemoved(t *testing.T) {
 		expect(t, s, what)
 	}
 	ensure("whole")
+	self, err := unit.OwnProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	another := filepath.Join(filepath.Dir(filepath.Dir(self)), "startup-another", "flock")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(another), 0o755), os.WriteFile(another, nil, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(filepath.Dir(another))
 	for _, o := range owns {
 		path := s.Units.Path(o.name)
 		if err := os.Remove(o.link(s, o.by[len(o.by)-1])); err != nil {
@@ -88,8 +97,10 @@ func TestEveryUnitIsPlannedMadeAndRemoved(t *testing.T) {
 		expect(t, s, "the file is gone", "+ unit "+o.name)
 		ensure("made again")
 		for step, program := range map[string]string{
-			"": "/bin/sh", // another version, still there
-			"~ unit " + o.name + ": its program is gone": "/usr/local/lib/flock/0/flock",
+			"": another, // another version, still there
+			"~ unit " + o.name + ": its program is gone":             "/usr/local/lib/flock/0/flock",
+			"~ unit " + o.name + ": its program may not run":         "/etc/passwd",
+			"~ unit " + o.name + ": its program is in another place": "/bin/sh",
 		} {
 			text, err := o.text(program)
 			if err != nil {

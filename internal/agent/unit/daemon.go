@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -149,41 +148,53 @@ func (c *Cluster) Stop(ctx context.Context, d Daemon) error {
 	return sysfile.Remove(c.PIDFile(d))
 }
 
-// Lost returns the units of the daemons that name a program which does not exist any more,
-// by name, with the text that they should have: another version was installed and the old
-// one removed. Their processes still run.
+// Lost returns the units of the daemons that cannot go on to start their program, by name,
+// with why: another version was installed and the old one removed, or in another place.
+// Their processes still run.
 func (c *Cluster) Lost(daemons []Daemon) (map[string]string, error) {
 	lost := map[string]string{}
 	for _, d := range daemons {
-		unit, err := c.Former(d.Name)
+		unit, why, err := c.lost(d)
 		if err != nil {
 			return nil, err
 		}
-		if unit == "" {
-			unit = c.Name(d.Name)
-		}
-		text, err := sysfile.ReadIfThere(c.Path(unit))
-		if err != nil {
-			return nil, err
-		}
-		if text == "" || sysfile.Exists(ProgramOf(text)) {
-			continue
-		}
-		if lost[unit], err = d.unitText(); err != nil {
-			return nil, err
+		if why != "" {
+			lost[unit] = why
 		}
 	}
 	return lost, nil
 }
 
+// lost is d's unit, and why it cannot go on; "": it can, or there is none.
+func (c *Cluster) lost(d Daemon) (unit, why string, err error) {
+	if unit, err = c.Former(d.Name); err != nil {
+		return "", "", err
+	}
+	if unit == "" {
+		unit = c.Name(d.Name)
+	}
+	text, err := sysfile.ReadIfThere(c.Path(unit))
+	if text != "" {
+		why = Lacks(ProgramOf(text))
+	}
+	return unit, why, err
+}
+
 // Repair makes the units that Lost finds start this program.
 func (c *Cluster) Repair(ctx context.Context, daemons []Daemon) error {
-	lost, err := c.Lost(daemons)
-	if err != nil {
-		return err
-	}
-	for _, unit := range slices.Sorted(maps.Keys(lost)) {
-		if _, err := c.Load(ctx, unit, lost[unit]); err != nil {
+	for _, d := range daemons {
+		unit, why, err := c.lost(d)
+		if err != nil {
+			return err
+		}
+		if why == "" {
+			continue
+		}
+		text, err := d.unitText()
+		if err != nil {
+			return err
+		}
+		if _, err := c.Load(ctx, unit, text); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Run runs a program until it ends. Its error has what the program wrote.
@@ -63,6 +65,24 @@ func OwnProgram() (string, error) {
 	}
 	return strings.TrimSuffix(self, " (deleted)"), nil
 }
+
+// Lacks says why a unit cannot go on to start program; "": it can. A mount may forbid that
+// (access(2)), or the agent's programs went to another place, where the old one is left.
+func Lacks(program string) string {
+	self, err := OwnProgram()
+	switch {
+	case unix.Access(program, unix.F_OK) != nil:
+		return "its program is gone"
+	case unix.Access(program, unix.X_OK) != nil:
+		return "its program may not run"
+	case err == nil && placeOf(program) != placeOf(self):
+		return "its program is in another place"
+	}
+	return ""
+}
+
+// placeOf is where programs are of which this is a version.
+func placeOf(program string) string { return filepath.Dir(filepath.Dir(program)) }
 
 // ProgramOf returns the path of the program that the text of a unit starts, "" if none. A
 // minus before it has systemd ignore how it ends (systemd.service(5)).
