@@ -205,7 +205,7 @@ var rooms = map[string]room{
 		banned: []string{"net", "os", "os/exec"},
 	},
 	"internal/remote": {
-		ours:   []string{"internal/hint", "internal/plainfile", "internal/remote/dial", "internal/remote/hostkeys", "internal/remote/keys", "internal/spec", "internal/sshconfig", "internal/target", "internal/wire"},
+		ours:   []string{"internal/hint", "internal/remote/dial", "internal/remote/hostkeys", "internal/remote/keys", "internal/spec", "internal/sshconfig", "internal/target", "internal/wire"},
 		theirs: []string{compress, xCrypto, xSync, xSys, xTerm},
 		never:  "SSH carries what it is given: it knows no networks and no cluster file",
 	},
