@@ -80,8 +80,8 @@ func dnsHolder(s *Server, _ *Facts) []Finding {
 			}
 		}
 		// The first that an address matches decides: what is excepted stands before "any".
-		f.Fix = `f=$(grep -rlsE '^[[:space:]]*listen-on[^-{]*[{][[:space:]]*any;' /etc/bind /etc/named.conf | head -n 1); ` +
-			`if [ -n "$f" ]; then sed -i 's,^\([[:space:]]*listen-on[^-{]*[{][[:space:]]*\)any;,\1` + four + `any;,;s,listen-on-v6 *{ *any;,listen-on-v6 { ` + six + `any;,' $f && systemctl restart named; else ` +
+		f.Fix = `f=$(grep -rlsE '^[[:space:]]*listen-on[^-{]*[{][[:space:]]*any;' /etc/bind /etc/named.conf | sed q); ` +
+			`if test "$f"; then grep -q any $f && sed -i 's,^\([[:space:]]*listen-on[^-{]*[{][[:space:]]*\)any;,\1` + four + `any;,;s,listen-on-v6 *{ *any;,listen-on-v6 { ` + six + `any;,' $f && systemctl restart named; else ` +
 			"f=$(ls /etc/bind/named.conf.options 2>/dev/null || echo /etc/named.conf); " +
 			`grep -q listen-on-v6 $f || sed -i 's/^options {/&\n\tlisten-on-v6 { any; };/' $f; ` +
 			`grep -q '^options {' $f && sed -i 's,^options {,&\n\tlisten-on { ` + four + `any; };,;s,listen-on-v6 *{ *any;,listen-on-v6 { ` + six + `any;,' $f && systemctl restart named; fi`
