@@ -207,7 +207,7 @@ func TestFindings(t *testing.T) {
 		}, "the last rule of chain inet firewalld filter_FORWARD (firewalld's) refuses", "flock apply vx1", false},
 		{"firewalld refuses what somebody gave to another zone", func(_ *Facts, p patient) {
 			p.Seen.Chains = []spec.Chain{{Family: inet, Table: "firewalld", Name: "filter_FORWARD", Forward: true, Refuses: true}}
-			p.says["firewalld"] = "public\npublic (active)\n  target: default\n  interfaces: eth0 vxl0\n  ports: 4789/udp\n"
+			p.says["firewalld"] = "public\npublic (active)\n  target: default\n  interfaces: eth0 vxl0\n  ports: 4789/udp\n  services: dhcp dns\n"
 		}, "the last rule of chain inet firewalld filter_FORWARD (firewalld's) refuses", "firewall-cmd --zone=trusted --change-interface=vxl0", false},
 		{"somebody refuses", func(_ *Facts, p patient) {
 			p.Seen.Chains = []spec.Chain{{Family: inet, Table: "wall", Name: "mid", Forward: true, Refuses: true, Lets: []string{"br0"}}}
