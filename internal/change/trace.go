@@ -19,13 +19,14 @@ type Traced struct {
 }
 
 // Trace follows a packet from one place to another by what servers say, sends it, and changes
-// nothing. Proto is PROTO/PORT, or "" for an echo.
-func (e *Engine) Trace(ctx context.Context, from, to, proto string) (*Traced, error) {
+// nothing. Proto is PROTO/PORT, or "" for an echo; by the network
+// that it is to go by, or "".
+func (e *Engine) Trace(ctx context.Context, from, to, proto, by string) (*Traced, error) {
 	c, compiled, err := e.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t, err := trace.New(c, compiled, network.Joining, from, to, proto)
+	t, err := trace.New(c, compiled, network.Joining, from, to, proto, by)
 	if err != nil {
 		return nil, inputError{err}
 	}

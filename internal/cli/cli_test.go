@@ -137,7 +137,7 @@ func (s *scripted) Each(_ context.Context, servers []string, line string, out, _
 	return list, err
 }
 
-func (s *scripted) Trace(context.Context, string, string, string) (*change.Traced, error) {
+func (s *scripted) Trace(context.Context, string, string, string, string) (*change.Traced, error) {
 	s.contacts++
 	return &change.Traced{Result: &trace.Result{Way: &trace.Way{}}}, nil
 }

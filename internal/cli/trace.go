@@ -11,7 +11,8 @@ import (
 )
 
 func newTrace(a *app) *cobra.Command {
-	return &cobra.Command{
+	by := ""
+	cmd := &cobra.Command{
 		Use:   "trace FROM TO [PROTO/PORT]",
 		Short: "follow a packet, object by object, to the one that stops it",
 		Long: `Follow a packet from FROM to TO by what the kernels say, and name the object that stops it:
@@ -21,7 +22,7 @@ an ICMP echo or what PROTO/PORT says, and tell where it was last seen: what is b
 no look-up shows. Nothing is changed.
 
 FROM and TO are SERVER, SERVER:CONTAINER (as 'listnet' names it) or an address. Between two
-servers it goes by their first network in common; the address of a server below leads there.
+servers it goes by their first network in common, or by --network; the address of a server below leads there.
 
 Exit status 4 when the packet does not arrive, 3 when that is not known as a server on the way
 cannot be reached.
@@ -47,15 +48,17 @@ cannot be reached.
 			if len(args) == 3 {
 				proto = args[2]
 			}
-			return a.trace(cmd.Context(), args[0], args[1], proto)
+			return a.trace(cmd.Context(), args[0], args[1], proto, by)
 		},
 	}
+	cmd.Flags().StringVar(&by, "network", "", "go by this `NETWORK`, where both share several")
+	return cmd
 }
 
-func (a *app) trace(ctx context.Context, from, to, proto string) error {
+func (a *app) trace(ctx context.Context, from, to, proto, by string) error {
 	var found *change.Traced
 	err := a.With(func(e command.Engine, _ *command.Progress) (err error) {
-		found, err = e.Trace(ctx, from, to, proto)
+		found, err = e.Trace(ctx, from, to, proto, by)
 		return err
 	})
 	if err != nil {

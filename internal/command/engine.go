@@ -28,7 +28,7 @@ type Engine interface {
 	Each(ctx context.Context, servers []string, line string, out, errs func(server string) io.Writer) ([]change.Ran, error)
 	Probe(ctx context.Context, servers []string, ports []int, all bool) (*change.Probing, error)
 	Doctor(ctx context.Context, servers []string, mend map[string][]string) (*change.Diagnosis, error)
-	Trace(ctx context.Context, from, to, proto string) (*change.Traced, error)
+	Trace(ctx context.Context, from, to, proto, by string) (*change.Traced, error)
 	Capture(ctx context.Context, points []capture.Point, within time.Duration, begun func(map[int]capture.Source, map[int]error) error, take func(capture.Taken) bool) error
 	BGP(ctx context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error)
 	RequestBGP(ctx context.Context, o change.BGPRequest) (answer, last change.Speaker, err error)

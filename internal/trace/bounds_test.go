@@ -34,7 +34,7 @@ func answered(reqs map[string][]*spec.Request, more func(*spec.TraceReply)) map[
 func TestStoppedWithoutContainer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, vx)
-	tr, err := New(w.c, w.compiled, network.Joining, "s1", "10.0.4.77", "")
+	tr, err := New(w.c, w.compiled, network.Joining, "s1", "10.0.4.77", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestStoppedWithoutContainer(t *testing.T) {
 func TestRounds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, vx)
-	tr, err := New(w.c, w.compiled, network.Joining, "s1", "s2", "")
+	tr, err := New(w.c, w.compiled, network.Joining, "s1", "s2", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestRounds(t *testing.T) {
 func TestMuch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, vx)
-	tr, err := New(w.c, w.compiled, network.Joining, "s1", "s2", "")
+	tr, err := New(w.c, w.compiled, network.Joining, "s1", "s2", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,9 @@ func (w *walker) across(server string, bridge, in *link, next netip.Addr, mac st
 	switch w.kindOf(server, out) {
 	case spec.VXLAN:
 		if w.isUp(server, out) {
-			w.pass(server, out, true, p)
+			if !w.pass(server, out, true, p) {
+				return
+			}
 			w.vxlan(server, out, next, mac, p, false)
 		}
 	case "veth", "tun":
@@ -90,7 +92,9 @@ func (w *walker) across(server string, bridge, in *link, next netip.Addr, mac st
 		if !w.isUp(server, out) {
 			return
 		}
-		w.pass(server, out, true, p)
+		if !w.pass(server, out, true, p) {
+			return
+		}
 		w.segment(server, out, next, mac, target, network, p)
 	}
 }
@@ -246,7 +250,9 @@ func (w *walker) segment(server string, out *link, next netip.Addr, mac, target,
 // frame takes a frame in on another server, by a port of its bridge.
 func (w *walker) frame(server string, port *link, next netip.Addr, mac string, p packet) {
 	g := w.base(server, "")
-	w.pass(server, port, false, p)
+	if !w.pass(server, port, false, p) {
+		return
+	}
 	bridge := g.at(port.Master)
 	if bridge == nil {
 		wanted := "its bridge"
@@ -264,7 +270,9 @@ func (w *walker) frame(server string, port *link, next netip.Addr, mac string, p
 			return
 		}
 		w.ok(server, "bridge "+bridge.Name, "%s is its own", next)
-		w.pass(server, bridge, false, p)
+		if !w.pass(server, bridge, false, p) {
+			return
+		}
 		w.receive(server, h, p)
 		return
 	}

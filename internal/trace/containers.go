@@ -99,7 +99,9 @@ func (w *walker) enterByPort(server string, port *link, next netip.Addr, mac str
 	if f == nil || !w.isUp(server, port) {
 		return
 	}
-	w.pass(server, port, false, p)
+	if !w.pass(server, port, false, p) {
+		return
+	}
 	bridge := f.at(port.Master)
 	if bridge == nil || bridge.Kind != spec.Bridge {
 		if len(port.Addrs) > 0 {
@@ -114,7 +116,9 @@ func (w *walker) enterByPort(server string, port *link, next netip.Addr, mac str
 	}
 	if h := f.holder(next); h != nil {
 		if h.Index == bridge.Index {
-			w.pass(server, bridge, false, p)
+			if !w.pass(server, bridge, false, p) {
+				return
+			}
 		}
 		w.receive(server, h, p)
 		return
@@ -127,7 +131,9 @@ func (w *walker) intoContainer(server string, port *link, p packet) {
 	if !w.isUp(server, port) {
 		return
 	}
-	w.pass(server, port, true, p)
+	if !w.pass(server, port, true, p) {
+		return
+	}
 	list, known := w.list(server)
 	if !known {
 		return

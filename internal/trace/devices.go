@@ -126,7 +126,9 @@ func (w *walker) out(server string, dev *link, next netip.Addr, p packet) {
 	if f == nil || w.circles(server) || !w.filter(server, kernel.Postrouting, p, nil, dev) || !w.translated(server, dev, &p) {
 		return
 	}
-	w.pass(server, dev, true, p)
+	if !w.pass(server, dev, true, p) {
+		return
+	}
 	kind, routed := dev.Kind, dev.Master == 0 // VXLAN that packets are routed into is no port of a bridge
 	if l := w.wanted(server, dev.Name); l != nil {
 		kind, routed = l.Kind, l.Master == "" // WireGuard in userspace is a TUN device
@@ -219,7 +221,9 @@ func (w *walker) wire(server string, dev *link, next netip.Addr, p packet) {
 	if !w.isUp(to, by) {
 		return
 	}
-	w.pass(to, by, false, p)
+	if !w.pass(to, by, false, p) {
+		return
+	}
 	w.receive(to, by, p)
 }
 

@@ -108,5 +108,8 @@ func (w *walker) suits(a netip.Addr) bool {
 		return false
 	}
 	in := w.t.placed(a).Network
+	if w.t.only != "" && in != w.t.only {
+		return false
+	}
 	return in == "" && w.t.From.Server == w.t.To.Server || in != "" && ground.HasMember(w.t.c.Networks[in], w.t.From.Server)
 }

@@ -145,7 +145,7 @@ func TestOwnAddresses(t *testing.T) {
 	if _, way := w.walk(t, "s1", "s2:10.0.4.1", ""); way.Arrives {
 		t.Errorf("what s1 has itself does not get to s2: %s", told(way))
 	}
-	_, err := New(w.c, w.compiled, network.Joining, "10.0.4.1", "s2", "")
+	_, err := New(w.c, w.compiled, network.Joining, "10.0.4.1", "s2", "", "")
 	if err == nil || !strings.Contains(err.Error(), "several servers have 10.0.4.1") || !strings.Contains(nextOf(err), "s1:10.0.4.1, s2:10.0.4.1") {
 		t.Errorf("have %v", err)
 	}
@@ -201,7 +201,7 @@ func TestDead(t *testing.T) {
 		}
 	}
 	walk := func(dead string) *Way {
-		tr, err := New(w.c, w.compiled, network.Joining, "s1", a.Addr().String(), "")
+		tr, err := New(w.c, w.compiled, network.Joining, "s1", a.Addr().String(), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -256,7 +256,7 @@ func TestNext(t *testing.T) {
 		{2, "on s1: ip route get 10.0.12.9", "no way at all"},
 	} {
 		w := newWorld(t, vx)
-		tr, err := New(w.c, w.compiled, network.Joining, "s1", "s2", "")
+		tr, err := New(w.c, w.compiled, network.Joining, "s1", "s2", "", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -325,10 +325,10 @@ func TestSeveral(t *testing.T) {
 		t.Errorf("have %v, %s", way.Refusal, told(way))
 	}
 	w.c.Servers["s2"].Attached = []state.Attachment{{Container: "lxc/c1", Interface: "eth1"}, {Container: "docker/c1", Interface: "eth1"}, {Container: "docker/c1", Interface: "eth2"}}
-	if _, err := New(w.c, w.compiled, network.Joining, "s1", "s2:c1", ""); err == nil || nextOf(err) != "one of: s2:docker/c1, s2:lxc/c1" {
+	if _, err := New(w.c, w.compiled, network.Joining, "s1", "s2:c1", "", ""); err == nil || nextOf(err) != "one of: s2:docker/c1, s2:lxc/c1" {
 		t.Errorf("have %v", err)
 	}
-	if _, err := New(w.c, w.compiled, network.Joining, "s1", "s2:lxc/c1", ""); err != nil {
+	if _, err := New(w.c, w.compiled, network.Joining, "s1", "s2:lxc/c1", "", ""); err != nil {
 		t.Error(err)
 	}
 }

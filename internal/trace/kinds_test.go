@@ -155,7 +155,7 @@ func (w *world) route(server string, f *facts, q routeQuestion) route {
 // walk follows a packet, with what the servers say.
 func (w *world) walk(t *testing.T, from, to, proto string) (*Trace, *Way) {
 	t.Helper()
-	tr, err := New(w.c, w.compiled, network.Joining, from, to, proto)
+	tr, err := New(w.c, w.compiled, network.Joining, from, to, proto, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestBadInput(t *testing.T) {
 		{"s1", "s2", "sctp/1", "is no protocol with a port"},
 		{"s1", "s2", "tcp/70000", "is no protocol with a port"},
 	} {
-		if _, err := New(w.c, w.compiled, network.Joining, test.from, test.to, test.proto); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := New(w.c, w.compiled, network.Joining, test.from, test.to, test.proto, ""); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s %s %s: want %s, have %v", test.from, test.to, test.proto, test.want, err)
 		}
 	}

@@ -54,7 +54,7 @@ func TestGatewayOfContainer(t *testing.T) {
 			f.plug(&link{Name: "veth9", Kind: "veth", Master: f.link("vxl0").Index})
 			f.Containers = []spec.Container{{Name: "netns/c9", Interfaces: []spec.ContainerInterface{{Name: "eth0", Port: "veth9", MAC: "02:00:00:00:00:09", Addrs: []netip.Prefix{a}}}}}
 		}
-		tr, err := New(w.c, w.compiled, nil, "s1:c9", "10.99.0.3", "")
+		tr, err := New(w.c, w.compiled, nil, "s1:c9", "10.99.0.3", "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

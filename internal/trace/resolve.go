@@ -45,6 +45,7 @@ type Trace struct {
 	c        *state.Cluster
 	compiled *ground.Compiled
 	join     Join
+	only     string // the network that it is to go by; "": any
 	all      map[place]*facts
 	sent     *sent
 	read     int // bytes of answers
@@ -56,11 +57,14 @@ type place struct{ server, container string }
 // Join is the command that makes a server a member of the network n, called name.
 type Join func(n *state.Network, name, server string) string
 
-// New understands what is to be traced: FROM, TO, and PROTO/PORT, "" for an echo. The error
-// says what is wrong with them; nothing needs to be asked for that.
-func New(c *state.Cluster, compiled *ground.Compiled, join Join, from, to, proto string) (*Trace, error) {
-	t := &Trace{c: c, compiled: compiled, join: join, Protocol: protoICMP, all: map[place]*facts{}}
+// New understands what is to be traced: FROM, TO, and PROTO/PORT, "" for an echo; by a network,
+// where both share several, "" for the first. The error says what is wrong with them; nothing needs to be asked for that.
+func New(c *state.Cluster, compiled *ground.Compiled, join Join, from, to, proto, by string) (*Trace, error) {
+	t := &Trace{c: c, compiled: compiled, join: join, only: by, Protocol: protoICMP, all: map[place]*facts{}}
 	var err error
+	if by != "" && c.Networks[by] == nil {
+		return nil, hint.Errorf("--network", "flock listnetworks", "unknown network %s", by)
+	}
 	if t.From, err = t.end(from); err == nil {
 		t.To, err = t.end(to)
 	}
@@ -244,6 +248,9 @@ func (t *Trace) between() error {
 		return hint.Errorf("", "flock listnetworks", "%s is of no network and of no server: a packet from there begins elsewhere", from.Text)
 	}
 	if to.Addr.IsValid() || from.Server == "" && to.Container != "" {
+		if t.only != "" && to.Addr.IsValid() && to.Network != t.only {
+			return hint.Errorf("--network", hint.Shell("flock", "trace", from.Text, to.Text), "the addresses decide: %s is not of %s", to.Addr, t.only)
+		}
 		t.Network = to.Network
 		return nil
 	}
@@ -255,7 +262,7 @@ func (t *Trace) between() error {
 	}
 	var common []string
 	for _, name := range ground.Networks(t.c, to.Server) {
-		if from.Network != "" && name != from.Network {
+		if from.Network != "" && name != from.Network || t.only != "" && name != t.only {
 			continue
 		}
 		if ground.HasMember(t.c.Networks[name], server) {
@@ -264,6 +271,9 @@ func (t *Trace) between() error {
 	}
 	if to.Server == from.Server && to.Container != "" {
 		return nil
+	}
+	if len(common) == 0 && t.only != "" && (to.Server != from.Server || to.Container == "") {
+		return hint.Errorf("--network", "flock listnetworks "+t.only, "%s is not between %s and %s", t.only, from.Text, to.Text)
 	}
 	if len(common) == 0 {
 		next := "flock createnetwork NAME vxlan"

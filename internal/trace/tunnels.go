@@ -70,7 +70,7 @@ func (w *walker) tunnel(server string, outer packet, then func(to string)) {
 // iptunnel takes a packet through a GRE or IP in IP device.
 func (w *walker) iptunnel(server string, dev *link, next netip.Addr, p packet) {
 	network := w.network(server, dev.Name)
-	if w.foreign(server, network, dev) {
+	if !dev.Remote.IsValid() && w.foreign(server, network, dev) {
 		return
 	}
 	proto := protoGRE
@@ -80,12 +80,18 @@ func (w *walker) iptunnel(server string, dev *link, next netip.Addr, p packet) {
 	dst := cmp.Or(dev.Remote, next)
 	w.ok(server, "device "+dev.Name, "to its other end, %s (%s)", cmp.Or(w.tunnelEnd(dst, network), "somebody"), dst)
 	w.tunnel(server, packet{src: dev.Local, dst: dst, proto: proto, network: network, hidden: p.hidden}, func(to string) {
-		if l := w.tunnelDevice(to, network, dev.Kind); l != nil {
+		l := w.othersDevice(to, network, func(l *link) bool { return l.Kind == dev.Kind && l.Remote == dev.Local })
+		if network != "" {
+			l = w.tunnelDevice(to, network, dev.Kind)
+		}
+		if l != nil {
 			if l.Remote.IsValid() && dev.Local.IsValid() && l.Remote != dev.Local {
 				w.fail(to, "device "+l.Name, applyOf(network), "its other end is %s, packets come from %s", l.Remote, dev.Local)
 				return
 			}
-			w.pass(to, l, false, p)
+			if !w.pass(to, l, false, p) {
+				return
+			}
 			w.receive(to, l, p)
 		}
 	})
@@ -111,7 +117,9 @@ func (w *walker) udp(server string, dev *link, p packet) {
 	w.ok(server, "device "+dev.Name, "to %s (%s)", cmp.Or(w.tunnelEnd(to, network), "somebody"), to)
 	w.tunnel(server, packet{src: wanted.Tunnel.Local, dst: to, proto: protoUDP, port: int(wanted.Tunnel.Port), network: network, hidden: p.hidden}, func(other string) {
 		if l := w.tunnelDevice(other, network, spec.UDP); l != nil {
-			w.pass(other, l, false, p)
+			if !w.pass(other, l, false, p) {
+				return
+			}
 			w.receive(other, l, p)
 		}
 	})

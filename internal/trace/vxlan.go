@@ -11,7 +11,8 @@ import (
 // vxlan takes a frame through a VXLAN device, by its forwarding entry or its flood list.
 func (w *walker) vxlan(server string, dev *link, next netip.Addr, mac string, p packet, routed bool) {
 	network := w.network(server, dev.Name)
-	if w.foreign(server, network, dev) {
+	if network == "" {
+		w.othersVXLAN(server, dev, next, mac, p)
 		return
 	}
 	if routed && mac == "" {
@@ -44,7 +45,9 @@ func (w *walker) vxlan(server string, dev *link, next netip.Addr, mac string, p 
 			return
 		}
 		if routed {
-			w.pass(to, l, false, p)
+			if !w.pass(to, l, false, p) {
+				return
+			}
 			w.receive(to, l, p)
 			return
 		}

@@ -110,9 +110,20 @@ func (w *walker) hop(state, where, object, next, says string, args []any) {
 	w.Hops = append(w.Hops, Hop{Where: where, Object: object, Says: fmt.Sprintf(says, args...), State: state, Next: next})
 }
 
-func (w *walker) pass(server string, l *link, out bool, p packet) {
+// pass takes a packet by a device, and stops where rules of that device alone drop it: of one that leaves
+// before a packet socket sees it, of one that comes after.
+func (w *walker) pass(server string, l *link, out bool, p packet) bool {
+	on := flow{packet: p, in: l}
+	hook := kernel.Ingress
+	if out {
+		on, hook = flow{packet: p, out: l}, kernel.Egress
+		if !w.filtered(server, hook, on) {
+			return false
+		}
+	}
 	w.passes = append(w.passes, passage{server: server, dev: l.Name, index: l.Index, out: out, hidden: p.hidden, hop: len(w.Hops), carrier: p.says(), suspect: w.suspect})
 	w.suspect = kernel.Outcome{}
+	return out || w.filtered(server, hook, on)
 }
 
 // circles stops a packet that meets more objects than there can be on a way.

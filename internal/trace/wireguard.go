@@ -74,7 +74,9 @@ func (w *walker) fromPeer(server, key, to, network string, p packet) {
 		what += " from " + allowing(&g.Peers[i], p.src)
 	}
 	w.ok(to, "peer "+server, "%s takes in %s", l.Name, what)
-	w.pass(to, l, false, p)
+	if !w.pass(to, l, false, p) {
+		return
+	}
 	w.receive(to, l, p)
 }
 

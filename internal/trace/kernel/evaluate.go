@@ -53,7 +53,7 @@ func (r *Rules) Pass(hook int, f Flow) Outcome {
 		return maybe
 	}
 	for _, c := range r.Chains {
-		if c.Type != "filter" && c.Type != "route" || c.Hook != hook || !sees(c.Family, f) {
+		if c.Type != "filter" && c.Type != "route" || c.Hook != hook || !c.sees(hook, f) {
 			continue
 		}
 		e := &evaluation{rules: r, flow: f}
@@ -97,6 +97,17 @@ func (r *Rules) Translates(f Flow) Translation {
 		}
 	}
 	return Translation{}
+}
+
+// sees says whether a chain of a hook sees a flow.
+func (c *Chain) sees(hook int, f Flow) bool {
+	switch hook {
+	case Ingress:
+		return slices.Contains(c.Devices, f.In.Name)
+	case Egress:
+		return slices.Contains(c.Devices, f.Out.Name)
+	}
+	return sees(c.Family, f)
 }
 
 func sees(family byte, f Flow) bool {

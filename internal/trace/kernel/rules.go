@@ -30,7 +30,8 @@ type Chain struct {
 	Type        string // "" for a chain that is jumped to
 	Hook        int
 	Priority    int
-	Drop        bool // its policy
+	Drop        bool     // its policy
+	Devices     []string // of hooks of devices
 	Rules       []rule
 }
 
@@ -120,10 +121,19 @@ const (
 	Forwarding
 	Output
 	Postrouting
+
+	// Of one device: of tables of the family netdev, and of inet what comes.
+	Ingress
+	Egress
 )
 
 // Families of tables besides those of addresses.
-const tableINet = 1
+const (
+	tableINet   = 1
+	tableNetdev = 5
+
+	inetIngress = 5 // NF_INET_INGRESS
+)
 
 // Verdict codes of rules (linux/netfilter/nf_tables.h), and of packets.
 const (
@@ -151,10 +161,28 @@ func (r *Rules) TakeChain(b []byte) {
 	c := &Chain{Family: b[0], Table: Text(a[1]), Name: Text(a[3]), Type: Text(a[7])}
 	if hook := AttrsOf(r.Endian, a[4], 0); len(hook) > 0 {
 		c.Hook = U32(binary.BigEndian, hook[1])
+		if c.Family == tableNetdev || c.Family == tableINet && c.Hook == inetIngress {
+			c.hookOfDevices(r.Endian, hook)
+		}
 		c.Priority = int(int32(U32(binary.BigEndian, hook[2]))) //nolint:gosec // as the kernel has it
 	}
 	c.Drop = len(a[5]) == 4 && U32(binary.BigEndian, a[5]) == codeDrop
 	r.Chains = append(r.Chains, c)
+}
+
+// hookOfDevices reads the devices of a hook (NFTA_HOOK_DEV, NFTA_HOOK_DEVS).
+func (c *Chain) hookOfDevices(o binary.ByteOrder, hook map[uint16][]byte) {
+	if c.Family == tableNetdev && c.Hook == 1 {
+		c.Hook = Egress
+	} else {
+		c.Hook = Ingress
+	}
+	if len(hook[3]) > 0 {
+		c.Devices = append(c.Devices, Text(hook[3]))
+	}
+	for _, d := range listOf(o, hook[4], 0) {
+		c.Devices = append(c.Devices, Text(d.Value))
+	}
 }
 
 // TakeRule takes in a message about a rule of a chain that is known.
