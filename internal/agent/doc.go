@@ -2,12 +2,11 @@
 // daemons (Observe), compares them with what the spec asks for (Diff, pure),
 // makes the smallest change and goes on until nothing differs (Reconcile).
 //
-// It owns the links whose alias starts with flock:CLUSTER/ and everything on
-// them, the routes of its own protocol number, the nftables tables
-// flock-CLUSTER, the files below /var/lib/flock and the units flock-*. What
-// does not carry one of those marks it never changes: a foreign object under a
-// name that is wanted is a conflict, not something to take over. Kernel settings
-// are remembered before they are changed and restored afterwards.
+// It owns the links whose alias starts with flock:CLUSTER/ and everything on them, the routes of
+// its own protocol number, the nftables tables flock-CLUSTER, networks of Docker's with its label,
+// the files below /var/lib/flock and the units flock-*. What carries none of these marks it never
+// changes: a foreign object under a name that is wanted is a conflict, not something to take over.
+// Kernel settings are remembered before they are changed and restored afterwards.
 //
 // It knows no network kinds, no cluster file and no SSH: only spec.Host.
 package agent

@@ -77,13 +77,13 @@ func linkLocal(bridge string) (out []netip.Addr) {
 	return out
 }
 
-// Owns says whether a process is a dnsmasq of network, also where its pid file is lost, or
-// of another network of the cluster: no two have an address at the same time, but one whose
-// name becomes the other.
+// Owns says whether a process is a dnsmasq of network, also where its pid file is lost, or asks
+// for names of it, or is that of another network of the cluster: no two have an address at the
+// same time, but one whose name becomes the other.
 func (s *Server) Owns(network string, pid int) bool {
 	others, _ := s.networks() // what cannot be listed owns nothing
 	return slices.ContainsFunc(append(others, network), func(network string) bool {
-		return slices.ContainsFunc([]written.Role{leaf, front}, func(r written.Role) bool {
+		return s.units.PID(s.NamesDaemon(network)) == pid || slices.ContainsFunc([]written.Role{leaf, front}, func(r written.Role) bool {
 			have, err := s.process(r, network).find()
 			return err == nil && have == pid
 		})
