@@ -3,7 +3,7 @@
 // makes the smallest change and goes on until nothing differs (Reconcile).
 //
 // It owns the links whose alias starts with flock:CLUSTER/ and everything on them, the routes of
-// its own protocol number, the nftables tables flock-CLUSTER, networks of Docker's with its label,
+// its own protocol number, the nftables tables flock-CLUSTER, the zone CLUSTER-flock of firewalld,
 // the files below /var/lib/flock and the units flock-*. What carries none of these marks it never
 // changes: a foreign object under a name that is wanted is a conflict, not something to take over.
 // Kernel settings are remembered before they are changed and restored afterwards.
