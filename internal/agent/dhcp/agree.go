@@ -233,7 +233,7 @@ func (n *answerer) reply(d spec.DHCP, m string, from netip.AddrPort, log io.Writ
 			continue
 		}
 		c.CameFrom(from.Addr().Unmap(), now)
-		answer, moved := n.claims.Take(c, asked, now)
+		answer, moved := n.claims.Take(c, asked, now, func() { failed = errors.Join(failed, n.look(false, log)) })
 		if asked && answer != nil {
 			answers = append(answers, answer)
 		}

@@ -140,7 +140,16 @@ func (n *Claims) Repeat(tell []*Claim, most int) []*Claim {
 // has to know; moved is a lease of this server whose container is at that server now.
 // Where it is in doubt which of a container's leases is the later one, they are treated
 // as leases of two containers: none is ended, and the one that had the name longer has it.
-func (n *Claims) Take(c *Claim, asked bool, now int64) (answer, moved *Claim) {
+// Before one is, look calls Update: its container may have renewed it since the last one.
+func (n *Claims) Take(c *Claim, asked bool, now int64, look func()) (answer, moved *Claim) {
+	if answer, moved = n.take(c, asked, now); moved != nil {
+		look()
+		return n.take(c, asked, now)
+	}
+	return answer, nil
+}
+
+func (n *Claims) take(c *Claim, asked bool, now int64) (answer, moved *Claim) {
 	if o := n.own[c.MAC]; o != nil && c.MAC != anyMAC {
 		same := o.name == c.name
 		switch {

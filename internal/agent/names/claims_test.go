@@ -78,14 +78,15 @@ type message struct {
 	text     string
 }
 
-// hear is what c does when it hears m; release is dnsmasq's doing.
-func (c *claimant) hear(m message, all []*claimant, now int64) []message {
+// hear is what c does when it hears m; release is dnsmasq's doing. It returns answers, and what all
+// others are told.
+func (c *claimant) hear(m message, all []*claimant, now int64) (out []message, news []*Claim) {
 	head, text, _ := strings.Cut(m.text, "\n")
 	var answers []*Claim
 	for line := range strings.Lines(text) {
 		their := ReadClaim(line)
 		their.CameFrom(all[m.from].Me, now+c.clock)
-		answer, moved := c.Take(their, head == "asks x", now+c.clock)
+		answer, moved := c.Take(their, head == "asks x", now+c.clock, func() { news = append(news, c.look(now, len(all))...) })
 		if answer != nil && head == "asks x" {
 			answers = append(answers, answer)
 		}
@@ -94,11 +95,10 @@ func (c *claimant) hear(m message, all []*claimant, now int64) []message {
 			delete(c.pins, moved.Addr)
 		}
 	}
-	var out []message
 	for _, text := range Texts("says x", answers, now+c.clock) {
 		out = append(out, message{c.i, m.from, now, text})
 	}
-	return out
+	return out, news
 }
 
 // haggle lets servers look every 250 ms for a while, with packets that take up to 80 ms,
@@ -127,7 +127,9 @@ func haggle(r *rand.Rand, all []*claimant, from, until int64, lost float64, away
 		sent = slices.DeleteFunc(sent, func(m message) bool { return m.at <= now })
 		for _, m := range due {
 			c := all[m.to]
-			post(c.hear(m, all, now))
+			answers, news := c.hear(m, all, now)
+			post(answers)
+			tell(c, news, now)
 			if c.changed {
 				tell(c, c.look(now, len(all)), now)
 			}
@@ -233,6 +235,27 @@ func TestANameMoves(t *testing.T) {
 	}
 }
 
+// A container that comes back has its lease, though the server hears first that it had moved.
+func TestALeaseThatIsRenewedStays(t *testing.T) {
+	all := newClaimants(2)
+	all[1].lease(10_000, macOf(1), "web")
+	haggle(seed.New(t), all, 10_000, 15_000, 0)
+	all[0].lease(15_000, macOf(1), "web")
+	haggle(seed.New(t), all, 15_000, 20_000, 1) // server 1 does not hear of it
+	all[1].lease(20_000, macOf(1), "web")
+	for range 2 { // first server 0 hears since when the name is had
+		for _, text := range Texts("asks x", all[0].Repeat(nil, 9), 20_010) {
+			answers, _ := all[1].hear(message{0, 1, 20_010, text}, all, 20_010)
+			for _, m := range answers {
+				all[0].hear(m, all, 20_010)
+			}
+		}
+	}
+	if all[1].leases[macOf(1)] == "" {
+		t.Error("the lease was ended")
+	}
+}
+
 // restart is what a new process knows.
 func (c *claimant) restart() { c.Claims = Claims{Me: c.Me, others: map[string]*Claim{}} }
 
@@ -304,7 +327,7 @@ func TestALeaseOfNoMAC(t *testing.T) {
 	}
 	their := Nobodys("web")
 	their.server = all[1].Me
-	if answer, moved := all[0].Take(their, true, 1_700_000_000_000); moved != nil || answer.MAC != anyMAC {
+	if answer, moved := all[0].take(their, true, 1_700_000_000_000); moved != nil || answer.MAC != anyMAC {
 		t.Errorf("answers %+v, ends %+v", answer, moved)
 	}
 }
@@ -359,7 +382,7 @@ func TestEqualClaims(t *testing.T) {
 	for i, c := range all { // server 1 has 10.0.4.253, server 0 .254
 		their := *all[1-i].own["web"]
 		their.server = all[1-i].Me
-		answer, _ := c.Take(&their, true, 2000)
+		answer, _ := c.take(&their, true, 2000)
 		if objects := answer != nil; objects != (i == 1) {
 			t.Errorf("server %d objects: %v", i, objects)
 		}
