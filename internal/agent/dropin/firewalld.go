@@ -70,10 +70,7 @@ func impliedZone(k *host.Host, want *spec.Host) (*spec.Host, error) {
 		}
 	}
 	out := *want
-	if len(lets) > 0 {
-		slices.Sort(lets)
-		out.Firewalld = []spec.Unmanage{{Links: slices.Compact(lets)}}
-	}
+	out.Firewalld = told(lets)
 	return &out, err
 }
 
@@ -100,8 +97,7 @@ var FirewalldFamily = family.Family{
 	},
 	Implied: impliedZone,
 	Diff: func(d *family.Difference) {
-		all := func(spec.Unmanage) string { return "" }
-		d.Put(family.Compare(d.Want.Firewalld, d.Have.Firewalld, all, func(spec.Unmanage) string { return "firewalld" }), family.Leaving, family.Coming)
+		compareTold(d, d.Want.Firewalld, d.Have.Firewalld, "firewalld")
 	},
 	One: func(ctx context.Context, a *family.Applier, op family.Op) error {
 		s := a.Host.Files

@@ -24,6 +24,10 @@ import (
 // ufwLets is what follows "ufw allow in on DEVICE to any port", once for each rule.
 var ufwLets = [][]string{{"53,67,547,5354,5357", "proto", "udp"}, {"53", "proto", "tcp"}}
 
+// ufwProgram finds ufw. Where its package was removed, and not purged, its files are left, which
+// nobody reads: there is no ufw then, and what it held it holds again when it comes back.
+var ufwProgram = func() (string, error) { return unit.LookPath("ufw") }
+
 // ufwHolds are the devices that ufw has rules of the cluster's for, sorted, once per rule.
 func ufwHolds(s *host.Files) ([]string, error) {
 	text, err := sysfile.ReadIfThere(filepath.Join(s.Paths.UFW, "user.rules"))
@@ -32,6 +36,11 @@ func ufwHolds(s *host.Files) ([]string, error) {
 		rule, ours := strings.CutSuffix(strings.TrimSpace(line), " comment="+hex.EncodeToString([]byte(spec.AliasPrefix+s.Cluster)))
 		if what, dev, ok := strings.Cut(rule, " in_"); ok && ours && strings.HasPrefix(what, "### tuple ### allow ") {
 			out = append(out, dev)
+		}
+	}
+	if len(out) > 0 {
+		if _, gone := ufwProgram(); gone != nil {
+			return nil, err
 		}
 	}
 	slices.Sort(out)
@@ -46,15 +55,15 @@ func impliedUFW(k *host.Host, want *spec.Host) (*spec.Host, error) {
 	if want.Empty() || len(held) == 0 && !strings.Contains(conf, "\nENABLED=yes") {
 		return want, err
 	}
+	if _, gone := ufwProgram(); gone != nil {
+		return want, err
+	}
 	var lets []string
 	for _, d := range want.DHCPs {
 		lets = append(lets, d.Bridge)
 	}
 	out := *want
-	if len(lets) > 0 {
-		slices.Sort(lets)
-		out.UFW = []spec.Unmanage{{Links: slices.Compact(lets)}}
-	}
+	out.UFW = told(lets)
 	return &out, err
 }
 
@@ -64,7 +73,7 @@ func setUFW(ctx context.Context, s *host.Files, links []string) error {
 	if err != nil {
 		return err
 	}
-	ufw, err := unit.LookPath("ufw")
+	ufw, err := ufwProgram()
 	if err != nil {
 		return err
 	}
@@ -106,8 +115,7 @@ var UFWFamily = family.Family{
 	},
 	Implied: impliedUFW,
 	Diff: func(d *family.Difference) {
-		all := func(spec.Unmanage) string { return "" }
-		d.Put(family.Compare(d.Want.UFW, d.Have.UFW, all, func(spec.Unmanage) string { return "ufw" }), family.Leaving, family.Coming)
+		compareTold(d, d.Want.UFW, d.Have.UFW, "ufw")
 	},
 	One: func(ctx context.Context, a *family.Applier, op family.Op) error {
 		want, _ := op.Want.(spec.Unmanage)

@@ -4,6 +4,7 @@ package dropin
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,6 +45,19 @@ func ufwHost(t *testing.T, conf, rules string) *host.Host {
 		}
 	}
 	return &host.Host{Files: s}
+}
+
+// ufwAt is where ufw is found in a test; "": it was removed.
+func ufwAt(t *testing.T, path string) {
+	t.Helper()
+	before := ufwProgram
+	t.Cleanup(func() { ufwProgram = before })
+	ufwProgram = func() (string, error) {
+		if path == "" {
+			return "", exec.ErrNotFound
+		}
+		return path, nil
+	}
 }
 
 // ufwSteps is what a plan says about ufw.
@@ -91,8 +105,14 @@ func TestUFWRulesAreSeen(t *testing.T) {
 		"unwanted, and damaged": {off, ufwTuples, &spec.Host{}, []string{"- ufw"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if have := ufwSteps(t, ufwHost(t, c.conf, c.rules), c.want); !slices.Equal(have, c.steps) {
+			k := ufwHost(t, c.conf, c.rules)
+			ufwAt(t, "/usr/sbin/ufw")
+			if have := ufwSteps(t, k, c.want); !slices.Equal(have, c.steps) {
 				t.Errorf("want %q, have %q", c.steps, have)
+			}
+			ufwAt(t, "")
+			if have := ufwSteps(t, k, c.want); len(have) > 0 {
+				t.Errorf("removed, its files are left: %q", have)
 			}
 		})
 	}
@@ -107,7 +127,7 @@ func TestUFWIsTold(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "ufw"), []byte("#!/bin/sh\necho \"$@\" >>"+log+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", dir+":/usr/bin:/bin")
+	ufwAt(t, filepath.Join(dir, "ufw"))
 	if err := setUFW(t.Context(), k.Files, []string{"vxl0"}); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +150,7 @@ func TestUFWThatIsStopped(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "ufw"), []byte("#!/bin/sh\necho ERROR: problem running; exit 1\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", dir+":/usr/bin:/bin")
+	ufwAt(t, filepath.Join(dir, "ufw"))
 	k := ufwHost(t, "ENABLED=yes\n", strings.Split(ufwTuples, "### tuple ### allow tcp 53 0.0.0.0/0 any 0.0.0.0/0 in_vxl1")[0])
 	if err := setUFW(t.Context(), k.Files, []string{"vxl0"}); err != nil {
 		t.Errorf("its list has the rules: %v", err)

@@ -147,6 +147,21 @@ func reload(ctx context.Context, s *host.Files, d dropIn) error {
 	return unit.Run(ctx, d.reload[0], d.reload[1:]...)
 }
 
+// told is what a program is told of links, which is one object; none where there are no links.
+func told(links []string) []spec.Unmanage {
+	if len(links) == 0 {
+		return nil
+	}
+	slices.Sort(links)
+	return []spec.Unmanage{{Links: slices.Compact(links)}}
+}
+
+// compareTold compares what a program is told with what it was; object is its name in steps.
+func compareTold(d *family.Difference, want, have []spec.Unmanage, object string) {
+	name := func(text string) func(spec.Unmanage) string { return func(spec.Unmanage) string { return text } }
+	d.Put(family.Compare(want, have, name(""), name(object)), family.Leaving, family.Coming)
+}
+
 // UnmanagedFamily is what network daemons are told to leave alone.
 var UnmanagedFamily = family.Family{
 	What: "services: look at network daemons' drop-ins",
@@ -156,8 +171,7 @@ var UnmanagedFamily = family.Family{
 		return err
 	},
 	Diff: func(d *family.Difference) {
-		all := func(spec.Unmanage) string { return "" }
-		d.Put(family.Compare(d.Want.Unmanaged, d.Have.Unmanaged, all, func(spec.Unmanage) string { return "unmanaged" }), family.Leaving, family.Coming)
+		compareTold(d, d.Want.Unmanaged, d.Have.Unmanaged, "unmanaged")
 	},
 	One: func(ctx context.Context, a *family.Applier, op family.Op) error {
 		if want, ok := op.Want.(spec.Unmanage); ok {
