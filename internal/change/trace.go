@@ -19,8 +19,8 @@ type Traced struct {
 }
 
 // Trace follows a packet from one place to another by what servers say, sends it, and changes
-// nothing. Proto is PROTO/PORT, or "" for an echo; by the network
-// that it is to go by, or "".
+// nothing. Proto is PROTO/PORT, or "" for an echo; by is the network that it goes by, or "" for the
+// first that both share.
 func (e *Engine) Trace(ctx context.Context, from, to, proto, by string) (*Traced, error) {
 	c, compiled, err := e.read(ctx)
 	if err != nil {

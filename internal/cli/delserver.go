@@ -77,13 +77,11 @@ func (a *app) delServer(ctx context.Context, name string, force bool) error {
 			Contact: must, Retire: func() []string { return []string{name} }, Force: force,
 		},
 		Question: func() string { return question },
-		Said: func(*change.Outcome) string {
-			if c.Servers[name] != nil {
-				a.Dialer().Forget(ctx, change.Target(c, name))
-			}
-			return name + " deleted"
-		},
+		Said:     func(*change.Outcome) string { return name + " deleted" },
 	})
+	if err == nil && c.Servers[name] != nil && !a.DryRun() {
+		a.Dialer().Forget(ctx, change.Target(c, name))
+	}
 	if !force && errors.Is(err, remote.ErrUnreachable) {
 		// Without its own advice, which is about logging in.
 		return hint.Errorf("server "+name, "if it is gone for good: flock delserver "+name+" --force", "delete server %s: %v", name, err)

@@ -109,9 +109,9 @@ func (r *reader) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// captureFile opens a file to write, and says whether it was not there before. What it has stays until begin is called, which also makes
-// it its owner's alone: packets are nobody else's business. Of what is no file, as a pipe, all
-// stays.
+// captureFile opens a file to write, and says whether it was not there before. What it has stays
+// until begin is called, which also makes it its owner's alone: packets are nobody else's business.
+// Of what is no file, as a pipe, all stays.
 func captureFile(name string) (f *os.File, fresh bool, begin func() error, err error) {
 	f, err = os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if fresh = err == nil; errors.Is(err, os.ErrExist) {

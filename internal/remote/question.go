@@ -68,8 +68,8 @@ func (t *tail) waits(q question) bool {
 	return ok && now == q
 }
 
-// complaint is the last line of standard error that is no warning of sudo's about the server's own name, without
-// the question that is ours.
+// complaint is the last line of standard error that is no warning of sudo's about the server's own
+// name, without the question that is ours.
 func complaint(stderr string) string {
 	_, stderr = begun(stderr)
 	said := ""

@@ -5,6 +5,9 @@ package underlay
 const (
 	sampleAll  = 50
 	sampleRing = 16
+
+	// SampledWith is with how many others each server is tried then.
+	SampledWith = 2 * sampleRing
 )
 
 // Sample says with which others each server is tried; nil: with all. With all, no pair is left out,

@@ -106,7 +106,7 @@ func (a *Page) PrintProbe(p *change.Probing) error {
 	}
 	gap := "\n"
 	if p.Sampled {
-		gap = "\neach server was tried with 32 others; flock probe --all tries all pairs\n\n"
+		gap = fmt.Sprintf("\neach server was tried with %d others; flock probe --all tries all pairs\n\n", underlay.SampledWith)
 	}
 	if err := a.Print(a.Out, "%s", gap); err != nil {
 		return err

@@ -90,11 +90,12 @@ func (o own) step(s *host.Files) (*spec.Step, error) {
 		detail = "somebody changed it"
 	case text != have:
 		detail = changedBy(runs)
-	case unit.Lacks(runs) != "":
-		detail = unit.Lacks(runs)
-	case !o.enabled(s):
-		detail = "disabled -> enabled"
 	default:
+		if detail = unit.Lacks(runs); detail == "" && !o.enabled(s) {
+			detail = "disabled -> enabled"
+		}
+	}
+	if detail == "" {
 		return nil, nil
 	}
 	return &spec.Step{Action: spec.Change, Object: object, Detail: detail}, nil
