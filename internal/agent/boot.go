@@ -86,7 +86,7 @@ func bootAll(ctx context.Context, clusters []string, say func(string)) error {
 	tick := time.NewTicker(bootPause)
 	defer tick.Stop()
 	for last, goOn := false, false; ; {
-		left = slices.DeleteFunc(left, func(b *booting) bool { return b.attempt(ctx, goOn, len(left), say) })
+		left = spec.Without(left, func(b *booting) bool { return b.attempt(ctx, goOn, len(left), say) })
 		if last || !slices.ContainsFunc(left, func(b *booting) bool { return !errors.Is(b.err, host.ErrForgot) }) {
 			break
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/flocknet/flock/internal/agent/dropin"
@@ -85,6 +84,6 @@ func makePart(ctx context.Context, table []*family.Family, want *spec.Host, leav
 	if err != nil {
 		return err
 	}
-	ops := slices.DeleteFunc(family.Diff(table, want, have), leave)
+	ops := spec.Without(family.Diff(table, want, have), leave)
 	return family.NewApplier(k.Host, table, want, func(s spec.Step) { say(s.String()) }).Apply(ctx, ops)
 }

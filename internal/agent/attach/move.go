@@ -161,5 +161,5 @@ func (s *Space) askAgain() error {
 
 // lost are those of before that are not in now.
 func lost(before, now []netip.Prefix) []netip.Prefix {
-	return slices.DeleteFunc(slices.Clone(before), func(p netip.Prefix) bool { return slices.Contains(now, p) })
+	return spec.Without(before, func(p netip.Prefix) bool { return slices.Contains(now, p) })
 }

@@ -5,7 +5,6 @@ package attach
 import (
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +28,7 @@ const uuidLen = 36
 // netnsNames leaves out what Podman (netns-UUID) and CNI (cni-UUID) made for their containers.
 func netnsNames() ([]string, error) {
 	list, err := sysfile.Names(Namespaces)
-	return slices.DeleteFunc(list, func(name string) bool {
+	return spec.Without(list, func(name string) bool {
 		kind, uuid, _ := strings.Cut(name, "-")
 		return (kind == "netns" || kind == "cni") && len(uuid) == uuidLen && strings.Count(uuid, "-") == 4
 	}), err

@@ -126,7 +126,7 @@ func (in *Inside) findDefaults() {
 // lapse is for an interface that goes, and takes its default routes along.
 func (in *Inside) lapse(iface string) {
 	if l := in.Link(iface); l != nil {
-		in.defaults = slices.DeleteFunc(in.defaults, func(r netlink.Route) bool { return r.LinkIndex == l.Attrs().Index })
+		in.defaults = spec.Without(in.defaults, func(r netlink.Route) bool { return r.LinkIndex == l.Attrs().Index })
 		in.findDefaults()
 	}
 }

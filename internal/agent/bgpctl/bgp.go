@@ -69,7 +69,7 @@ func bgpTraces(s *host.Files) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list files: %w", err)
 	}
-	all := slices.DeleteFunc(slices.Concat([]string{bgpFile(s), workstationFile(s)}, secrets, []string{
+	all := spec.Without(slices.Concat([]string{bgpFile(s), workstationFile(s)}, secrets, []string{
 		s.Units.Path(s.Units.Name(Daemon(s).Name)),
 		filepath.Join(s.RunDir(), spec.BGPSocket), filepath.Join(s.RunDir(), spec.BGPAPISocket), filepath.Join(s.RunDir(), spec.BGPRunningMarker),
 	}), func(path string) bool { _, err := os.Lstat(path); return err != nil })
@@ -195,7 +195,7 @@ func DropSecrets(s *host.Files, h *spec.Host) error {
 	if err != nil {
 		return fmt.Errorf("list passwords: %w", err)
 	}
-	return sysfile.Remove(slices.DeleteFunc(found, func(path string) bool {
+	return sysfile.Remove(spec.Without(found, func(path string) bool {
 		return h.BGP != nil && slices.ContainsFunc(h.BGP.Neighbors, func(n spec.BGPNeighbor) bool { return secretFile(s, n.Secret) == path })
 	})...)
 }
@@ -251,7 +251,7 @@ func bgpRoutes(k *host.Host) ([]netlink.Route, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list BGP routes: %w", err)
 	}
-	return slices.DeleteFunc(list, func(r netlink.Route) bool { return r.Priority != spec.BGPMetric }), nil
+	return spec.Without(list, func(r netlink.Route) bool { return r.Priority != spec.BGPMetric }), nil
 }
 
 func dropBGPRoutes(k *host.Host) error {
@@ -274,7 +274,7 @@ func bgpRemains(k *host.Host) ([]string, error) {
 		return nil, err
 	}
 	routes, err := bgpRoutes(k)
-	traces = slices.DeleteFunc(traces, func(path string) bool { return strings.HasSuffix(path, unit.Suffix) }) // named with the units
+	traces = spec.Without(traces, func(path string) bool { return strings.HasSuffix(path, unit.Suffix) }) // named with the units
 	for _, r := range routes {
 		traces = append(traces, "BGP route "+host.ToPrefix(r.Dst).String())
 	}

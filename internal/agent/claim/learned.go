@@ -21,7 +21,7 @@ import (
 
 // claimLearned are the claims of want that overlap what our BGP daemon learned.
 func claimLearned(ctx context.Context, k *host.Host, want *spec.Host, claims []spec.Claim, foreign []occupant) []spec.Problem {
-	routes := slices.DeleteFunc(slices.Clone(k.Routes), func(r netlink.Route) bool { return !byBGP(&r) || host.ToPrefix(r.Dst).Bits() <= 0 })
+	routes := spec.Without(k.Routes, func(r netlink.Route) bool { return !byBGP(&r) || host.ToPrefix(r.Dst).Bits() <= 0 })
 	if len(routes) == 0 {
 		return nil
 	}

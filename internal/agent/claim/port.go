@@ -73,7 +73,7 @@ func tunnelListeners(k *host.Host, port uint16, want, have *spec.Host) []socket.
 		if sharesVXLAN(k, port, six) {
 			return nil
 		}
-		at = slices.DeleteFunc(at, func(a netip.AddrPort) bool { return a.Addr().Is6() != six })
+		at = spec.Without(at, func(a netip.AddrPort) bool { return a.Addr().Is6() != six })
 	}
 	var out []socket.Listener
 	for _, a := range at {

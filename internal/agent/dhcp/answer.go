@@ -300,7 +300,7 @@ func (n *answerer) note(a netip.Addr, silent bool) {
 func (n *answerer) speaking(leaves []netip.Addr) []netip.Addr {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(leaves), func(a netip.Addr) bool { return n.silent[a] })
+	return spec.Without(leaves, func(a netip.Addr) bool { return n.silent[a] })
 }
 
 // giveUp notes who is silent and returns the answer without them.

@@ -63,7 +63,7 @@ func (s *Server) PoolUses(want *spec.Host, now time.Time) ([]spec.PoolUse, error
 			return nil, err
 		}
 		use := spec.PoolUse{Network: d.Network}
-		ranges = slices.DeleteFunc(ranges, func(r spec.Range) bool { return !isRange4(r) })
+		ranges = spec.Without(ranges, func(r spec.Range) bool { return !isRange4(r) })
 		for _, r := range ranges {
 			first, last := r.First.As4(), r.Last.As4()
 			use.Size += int(binary.BigEndian.Uint32(last[:])-binary.BigEndian.Uint32(first[:])) + 1

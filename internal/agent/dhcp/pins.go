@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/sysfile"
@@ -39,7 +38,7 @@ func (s *Server) pinNames(d spec.DHCP) error {
 		if _, err := sysfile.WriteIfOther(filepath.Join(p.Names, addr), conf.Pin(addr, name), 0o644); err != nil {
 			return err
 		}
-		stale = slices.DeleteFunc(stale, func(n string) bool { return n == addr })
+		stale = spec.Without(stale, func(n string) bool { return n == addr })
 	}
 	for _, n := range stale {
 		if err := sysfile.Remove(filepath.Join(p.Names, n)); err != nil {

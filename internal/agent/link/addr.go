@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"math"
 	"net/netip"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -111,7 +110,7 @@ var AddrFamily = family.Family{
 		d.Found[family.Coming] = append(d.Found[family.Coming], p.Come...)
 	},
 	StandsOn: func(have *spec.Host, vanish map[string]bool) {
-		have.Addrs = slices.DeleteFunc(slices.Clone(have.Addrs), func(a spec.Addr) bool { return vanish[a.Link] })
+		have.Addrs = spec.Without(have.Addrs, func(a spec.Addr) bool { return vanish[a.Link] })
 	},
 	Batch: addrMessages,
 }

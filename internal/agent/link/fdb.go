@@ -107,7 +107,7 @@ var FDBFamily = family.Family{
 		d.Put(family.Compare(d.Want.AllFDB(), d.Have.AllFDB(), keyFDB, objectFDB), family.Lapsing, family.Coming)
 	},
 	StandsOn: func(have *spec.Host, vanish map[string]bool) {
-		have.FDB = slices.DeleteFunc(have.AllFDB(), func(f spec.FDB) bool { return vanish[f.Link] })
+		have.FDB = spec.Without(have.AllFDB(), func(f spec.FDB) bool { return vanish[f.Link] })
 		have.Floods = nil
 	},
 	Batch: fdbMessages,

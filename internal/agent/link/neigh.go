@@ -70,7 +70,7 @@ var NeighFamily = family.Family{
 		d.Put(family.Compare(d.Want.Neighs, d.Have.Neighs, keyNeigh, object), family.Lapsing, family.Coming)
 	},
 	StandsOn: func(have *spec.Host, vanish map[string]bool) {
-		have.Neighs = slices.DeleteFunc(slices.Clone(have.Neighs), func(n spec.Neigh) bool { return vanish[n.Link] })
+		have.Neighs = spec.Without(have.Neighs, func(n spec.Neigh) bool { return vanish[n.Link] })
 	},
 	Batch: neighMessages,
 	Glance: func(k *host.Host, _, have *spec.Host) error {

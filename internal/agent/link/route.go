@@ -5,7 +5,6 @@ package link
 import (
 	"context"
 	"net/netip"
-	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -107,7 +106,7 @@ var RouteFamily = family.Family{
 		d.Put(p, family.Going, family.Coming)
 	},
 	StandsOn: func(have *spec.Host, vanish map[string]bool) {
-		have.Routes = slices.DeleteFunc(slices.Clone(have.Routes), func(r spec.Route) bool { return vanish[r.Dev] })
+		have.Routes = spec.Without(have.Routes, func(r spec.Route) bool { return vanish[r.Dev] })
 	},
 	Batch:    routeMessages,
 	Underlay: routeUnderlay,

@@ -84,7 +84,7 @@ func mendUDP(ctx context.Context, k *host.Host, want, have spec.Link) error {
 
 func setUDP(ctx context.Context, k *host.Host, l spec.Link, members []udptun.Member) error {
 	config := udptun.Config{Local: l.Tunnel.Local, Port: l.Tunnel.Port, Members: members}
-	config.Members = slices.DeleteFunc(slices.Clone(members), func(m udptun.Member) bool { return m.Addr.Is6() != config.Local.Is6() })
+	config.Members = spec.Without(members, func(m udptun.Member) bool { return m.Addr.Is6() != config.Local.Is6() })
 	if err := udptun.Set(ctx, udpSocket(k.Files, l.Name), config); err != nil {
 		return fmt.Errorf("set up link %s: %w", l.Name, err)
 	}
@@ -215,7 +215,7 @@ var MemberFamily = family.Family{
 		d.Put(family.Compare(d.Want.Members, d.Have.Members, keyMember, objectMember), family.Clearing, family.Coming)
 	},
 	StandsOn: func(have *spec.Host, vanish map[string]bool) {
-		have.Members = slices.DeleteFunc(slices.Clone(have.Members), func(m spec.Member) bool { return vanish[m.Link] })
+		have.Members = spec.Without(have.Members, func(m spec.Member) bool { return vanish[m.Link] })
 	},
 	All: func(ctx context.Context, a *family.Applier, ops []family.Op) error {
 		return setMembers(ctx, a.Host, a.Want, ops)

@@ -85,7 +85,7 @@ func Early(want *spec.Host, there map[netip.Addr]bool, processes bool) *spec.Hos
 
 // on are those of list that stand on links.
 func on[T any](links map[string]bool, list []T, link func(T) string) []T {
-	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return !links[link(v)] })
+	return spec.Without(list, func(v T) bool { return !links[link(v)] })
 }
 
 // hasAddress says whether a device has an address that routes can go by.

@@ -4,7 +4,6 @@ package link
 
 import (
 	"context"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 
@@ -86,7 +85,7 @@ var PeerFamily = family.Family{
 		d.Put(comparePeers(d.Want.Peers, d.Have.Peers), family.Going, family.Coming)
 	},
 	StandsOn: func(have *spec.Host, vanish map[string]bool) {
-		have.Peers = slices.DeleteFunc(slices.Clone(have.Peers), func(p spec.Peer) bool { return vanish[p.Link] })
+		have.Peers = spec.Without(have.Peers, func(p spec.Peer) bool { return vanish[p.Link] })
 	},
 	All: func(ctx context.Context, a *family.Applier, ops []family.Op) error {
 		return a.Host.WG.SetPeers(ctx, changesOf(ops))

@@ -374,7 +374,7 @@ func baseChains(family nftables.TableFamily, objects []object) []*nftables.Chain
 			used[r.chain] = used[r.chain] || o.family() == family
 		}
 	}
-	return slices.DeleteFunc(allChains(family), func(c *nftables.Chain) bool { return !used[c.Name] })
+	return spec.Without(allChains(family), func(c *nftables.Chain) bool { return !used[c.Name] })
 }
 
 // allChains are the chains that a table of ours may have. The bridge's prerouting comes

@@ -308,7 +308,7 @@ func (d forwardDiff) report(want, have *spec.Host) {
 	for _, f := range d.extra {
 		if slices.Contains(want.Forwards, f) {
 			// In excess for a forward that is wanted: changed, not to be removed.
-			have.Forwards = slices.DeleteFunc(have.Forwards, func(h spec.Forward) bool { return h == f })
+			have.Forwards = spec.Without(have.Forwards, func(h spec.Forward) bool { return h == f })
 		} else if !slices.Contains(have.Forwards, f) {
 			have.Forwards = append(have.Forwards, f)
 		}

@@ -79,7 +79,7 @@ func (n *Filters) announcedMatches(f spec.Forward, want *spec.Host) []match {
 		out = append(out, match{src: f.Subnet, out: way}, match{in: way, dst: f.Subnet})
 	}
 	out = append(out, around(f.Subnet), match{dst: f.Subnet, back: true})
-	return slices.DeleteFunc(out, func(m match) bool { return m == match{} })
+	return spec.Without(out, func(m match) bool { return m == match{} })
 }
 
 // poolMatches: the server's part of a pool and f's subnet, which is the pool or what others
@@ -102,7 +102,7 @@ func (n *Filters) poolMatches(f spec.Forward, want *spec.Host) []match {
 		}
 		out = append(out, around(k.Subnet), match{dst: k.Subnet, back: true})
 	}
-	return slices.DeleteFunc(out, func(m match) bool { return m == match{} })
+	return spec.Without(out, func(m match) bool { return m == match{} })
 }
 
 // around is what neighbours in an IPv6 subnet ask each other by, where frames of a bridge

@@ -168,7 +168,7 @@ func (n *Filters) readTables(rules *ruleset, chains []*nftables.Chain, objects [
 
 func (n *Filters) readTable(from *ruleset, t *nftables.Table, chains []*nftables.Chain, objects []object) (*foundTable, error) {
 	out := &foundTable{rules: map[string][]chainRule{}}
-	ours := slices.DeleteFunc(slices.Clone(chains), func(ch *nftables.Chain) bool {
+	ours := spec.Without(chains, func(ch *nftables.Chain) bool {
 		return ch.Table.Name != t.Name || ch.Table.Family != t.Family
 	})
 	out.sound = t.Flags == 0 && haveChains(allChains(t.Family), ours)

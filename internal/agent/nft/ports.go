@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -137,7 +136,7 @@ func (o *object) addClosedToStack(g spec.Guard, macs, mask net.HardwareAddr) {
 
 //go:noinline
 func ofFamily(list []netip.Prefix, four bool) []netip.Prefix {
-	return slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return p.Addr().Is4() != four })
+	return spec.Without(list, func(p netip.Prefix) bool { return p.Addr().Is4() != four })
 }
 
 // lookup matches a field with an address of one of list, which is of one family.

@@ -218,7 +218,7 @@ func (m *measure) sizes(ctx context.Context) error {
 			}
 			w.Passes = w.low
 		}
-		open = slices.DeleteFunc(open, func(i int) bool { return m.ways[i].low >= m.ways[i].high })
+		open = spec.Without(open, func(i int) bool { return m.ways[i].low >= m.ways[i].high })
 	}
 	return m.wholeAgain(ctx)
 }

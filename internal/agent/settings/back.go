@@ -124,7 +124,7 @@ var Family = family.Family{
 		d.Put(ofLinks, family.Leaving, family.Coming)
 	},
 	StandsOn: func(have *spec.Host, vanish map[string]bool) {
-		have.Sysctls = slices.DeleteFunc(slices.Clone(have.Sysctls), func(s spec.Sysctl) bool { return s.Link != "" && vanish[s.Link] })
+		have.Sysctls = spec.Without(have.Sysctls, func(s spec.Sysctl) bool { return s.Link != "" && vanish[s.Link] })
 	},
 	One: func(_ context.Context, a *family.Applier, op family.Op) error {
 		if want, ok := op.Want.(spec.Sysctl); ok {

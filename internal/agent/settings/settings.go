@@ -72,7 +72,7 @@ func impliedSettings(k *host.Host, want *spec.Host) (*spec.Host, error) {
 // settings for: what they switch off is off. A network that needs IPv6 fails by its
 // global settings.
 func withoutIPv6(list []spec.Sysctl) []spec.Sysctl {
-	return slices.DeleteFunc(slices.Clone(list), func(s spec.Sysctl) bool {
+	return spec.Without(list, func(s spec.Sysctl) bool {
 		return s.Link != "" && strings.HasPrefix(s.Key, ipv6Settings)
 	})
 }
@@ -93,7 +93,7 @@ func withoutNarrow(want *spec.Host) *spec.Host {
 		return want
 	}
 	out := *want
-	out.Sysctls = slices.DeleteFunc(slices.Clone(want.Sysctls), func(s spec.Sysctl) bool {
+	out.Sysctls = spec.Without(want.Sysctls, func(s spec.Sysctl) bool {
 		return narrow[s.Link] && strings.HasPrefix(s.Key, ipv6Settings)
 	})
 	return &out
@@ -239,7 +239,7 @@ func otherNotes(k *host.Host) ([]clusterNotes, error) {
 
 // globals are the settings of h that are no link's.
 func globals(h *spec.Host) []spec.Sysctl {
-	return slices.DeleteFunc(slices.Clone(h.Sysctls), func(s spec.Sysctl) bool { return s.Link != "" })
+	return spec.Without(h.Sysctls, func(s spec.Sysctl) bool { return s.Link != "" })
 }
 
 func soundSettings(notes map[string]host.SettingNote) bool {

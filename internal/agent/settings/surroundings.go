@@ -40,7 +40,7 @@ func otherBridges(k *host.Host) []sysctl.Bridge {
 			continue
 		}
 		b := sysctl.Bridge{Name: name, Leads: k.Leads(l.Index)}
-		b.Ports = len(slices.DeleteFunc(k.PortsOf(l.Index), host.Flocks))
+		b.Ports = len(spec.Without(k.PortsOf(l.Index), host.Flocks))
 		for _, a := range k.Addrs {
 			if p := host.ToPrefix(a.IPNet).Addr(); a.LinkIndex == l.Index && p.IsGlobalUnicast() {
 				b.Four, b.Six = b.Four || p.Is4(), b.Six || p.Is6()

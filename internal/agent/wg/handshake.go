@@ -75,7 +75,7 @@ func (s *Server) silent(peers []spec.Peer) ([]spec.Peer, error) {
 			answered[peerKey{link, p.PublicKey.String()}] = !SessionOf(link, p).Handshake.IsZero()
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(peers), func(p spec.Peer) bool { return answered[keyPeer(p)] }), nil
+	return spec.Without(peers, func(p spec.Peer) bool { return answered[keyPeer(p)] }), nil
 }
 
 func linksOf(peers []spec.Peer) []string {
@@ -123,7 +123,7 @@ func awaiting(p spec.Peer) int { return max(p.Keepalive, 1) }
 
 // restoreKeepalives gives peers the keepalive that is wanted.
 func (s *Server) restoreKeepalives(peers []spec.Peer) error {
-	peers = slices.DeleteFunc(slices.Clone(peers), func(p spec.Peer) bool { return p.Keepalive == awaiting(p) })
+	peers = spec.Without(peers, func(p spec.Peer) bool { return p.Keepalive == awaiting(p) })
 	return s.keepalives(peers, func(p spec.Peer) int { return p.Keepalive })
 }
 

@@ -119,7 +119,7 @@ func IsName(endpoint string) bool {
 
 // Learn resolves those of endpoints that are names and have no answer yet that still holds.
 func (s *Server) Learn(ctx context.Context, endpoints []string) {
-	unknown := slices.DeleteFunc(slices.Clone(endpoints), func(e string) bool {
+	unknown := spec.Without(endpoints, func(e string) bool {
 		known, there := s.names[e]
 		return !IsName(e) || there && time.Since(known.at) < answersHold
 	})
