@@ -149,7 +149,7 @@ func readPins(dir string) (map[string]names.Pin, error) {
 		path := filepath.Join(dir, file)
 		text, _ := sysfile.ReadIfThere(path) // or it is gone
 		info, err := os.Lstat(path)
-		if f := strings.Fields(text); err == nil && len(f) == 3 && file[0] != '.' {
+		if f := strings.Fields(text); err == nil && len(f) == 3 && file[0] != '.' && file != toldNames {
 			out[file] = names.Pin{Name: strings.ToLower(f[2]), Since: info.ModTime().UnixMilli()}
 		}
 	}

@@ -5,8 +5,10 @@ package dhcp
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/flocknet/flock/internal/agent/names"
 	"github.com/flocknet/flock/internal/agent/sysfile"
@@ -40,10 +42,33 @@ func (s *Server) pinNames(d spec.DHCP) error {
 		}
 		stale = spec.Without(stale, func(n string) bool { return n == addr })
 	}
+	stale = slices.DeleteFunc(stale, func(n string) bool { return n == toldNames })
 	for _, n := range stale {
 		if err := sysfile.Remove(filepath.Join(p.Names, n)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// toldNames is the file, beside those of leases, with the names of containers that never ask.
+const toldNames = "told"
+
+// Tell has network's DNS know the names of addresses, and none of before. What no host can
+// have, or a server has, is left out. Where network has no DNS, nothing is done.
+func (s *Server) Tell(d spec.DHCP, called map[string][]string) error {
+	dir := s.process(leaf, d.Network).Names
+	if !sysfile.Exists(dir) {
+		return nil
+	}
+	conf, text := s.has.LeafConf(&d), ""
+	for _, addr := range slices.Sorted(maps.Keys(called)) {
+		for _, name := range called[addr] {
+			if names.CanHave(name, d) {
+				text += conf.Pin(addr, name)
+			}
+		}
+	}
+	_, err := sysfile.WriteIfOther(filepath.Join(dir, toldNames), text, 0o644)
+	return err
 }

@@ -33,16 +33,19 @@ func ByAddress(text string, d spec.DHCP) map[string]string {
 // leasesOf are the leases of IPv4 in the text of a lease file whose names are not
 // somebody else's from the first. What has none has that by which its MAC is known.
 func leasesOf(text string, d spec.DHCP, known map[string]string) (out []*Claim) {
-	reserved := Reserved()
-	for _, h := range d.Hosts {
-		reserved = append(reserved, strings.ToLower(h.Name))
-	}
 	for line := range strings.Lines(text) {
-		if c := readLease(strings.Fields(line), known); c != nil && !slices.Contains(reserved, c.name) {
+		if c := readLease(strings.Fields(line), known); c != nil && CanHave(c.name, d) {
 			out = append(out, c)
 		}
 	}
 	return out
+}
+
+// CanHave says whether a container can have a name in d's domain: it is one of a host, and not
+// kept for servers.
+func CanHave(name string, d spec.DHCP) bool {
+	is := func(h spec.HostName) bool { return strings.EqualFold(h.Name, name) }
+	return isHostName(name) && !slices.Contains(Reserved(), strings.ToLower(name)) && !slices.ContainsFunc(d.Hosts, is)
 }
 
 // readLease reads the words of a lease of IPv4 with a name; until is the number in it. A
