@@ -121,11 +121,13 @@ func (w *writer) guard(frames, packets *table, g spec.Guard) {
 	if len(g.Closed) > 0 {
 		w.closed(packets, g)
 	}
-	if g.Isolated == nil {
-		return
+	if g.Isolated != nil {
+		w.isolated(packets, g)
 	}
-	w.isolated(packets, g)
-	if g.Uplink == "" {
+	if g.Resolve != nil {
+		resolve(packets, g)
+	}
+	if g.Isolated == nil || g.Uplink == "" {
 		return
 	}
 	for _, four := range []bool{true, false} {
@@ -180,6 +182,17 @@ func (w *writer) closed(t *table, g spec.Guard) {
 func maskedNumber(mac, mask, op string) string {
 	number := func(mac string) string { return "0x" + strings.ReplaceAll(mac, ":", "") }
 	return "& " + number(mask) + " " + op + " " + number(mac)
+}
+
+// resolve turns the questions of Docker's containers to the network's own DNS.
+func resolve(t *table, g spec.Guard) {
+	words := []string{`iifname "` + g.Bridge + `"`, "meta nfproto ipv4 ip saddr", single(g.Resolve.From)}
+	for _, p := range ofFamily(g.Subnets, true) {
+		words = append(words, "ip daddr !=", single(p))
+	}
+	for _, proto := range []string{"udp", "tcp"} {
+		t.add("resolve", portsTag(g), append(words, proto, "dport 53 dnat ip to", g.Resolve.At.String())...)
+	}
 }
 
 // isolated keeps an isolated network's containers from the servers.

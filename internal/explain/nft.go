@@ -32,6 +32,7 @@ func chains(family string) [][2]string {
 		{"forward", "type filter hook forward priority filter; policy accept;"},
 		{"isolate", ""},
 		{"closed", ""},
+		{"resolve", "type nat hook prerouting priority dstnat; policy accept;"},
 		{"keep", "type nat hook postrouting priority 99; policy accept;"},
 	}
 }

@@ -40,6 +40,15 @@ type Guard struct {
 	Subnets                []netip.Prefix // masked: the network's
 	Closed                 []uint16       `json:",omitempty"` // UDP ports of this server's tunnels and of its names, sorted: containers may send to them only within Subnets, and not to servers
 	Isolated               *Isolation     `json:",omitempty"` // nil: containers reach the servers as any other host does
+	Resolve                *Resolve       `json:",omitempty"` // nil: containers ask whom they like
+}
+
+// Resolve turns the DNS questions of containers with addresses in From, for somebody outside of
+// the bridge's subnets, to At, an address of the server there. Docker's resolver asks whom the
+// server asks, and that cannot be set per network (20.10, libnetwork's resolver.go).
+type Resolve struct {
+	From netip.Prefix // masked, IPv4
+	At   netip.Addr
 }
 
 // Isolation drops connections from a bridge's containers to this server, and to other
@@ -120,6 +129,9 @@ func (g Guard) String() string {
 		for _, port := range g.Isolated.Open {
 			b.num("but", int(port))
 		}
+	}
+	if g.Resolve != nil {
+		b.str("resolve", g.Resolve.From.String()+"="+g.Resolve.At.String())
 	}
 	b.str("network", g.Network)
 	return b.String()

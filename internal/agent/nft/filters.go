@@ -394,6 +394,7 @@ func allChains(family nftables.TableFamily) []*nftables.Chain {
 		{Name: forwardChain, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter, Policy: &accept},
 		{Name: isolateChain},
 		{Name: closedChain},
+		{Name: resolveChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest, Policy: &accept},
 		{Name: preserveChain, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityRef(*nftables.ChainPriorityNATSource - 1), Policy: &accept},
 	}
 }

@@ -57,6 +57,9 @@ func (n *Filters) guardObjects(g spec.Guard) ([]object, error) {
 			o.addNoServer(g, local)
 		}
 	}
+	if g.Resolve != nil {
+		ip.addResolve(g)
+	}
 	switch {
 	case !g.DHCP:
 	case n.asksForBridges():
