@@ -24,6 +24,7 @@ func fullHost() *spec.Host {
 	h.Attached = []spec.Attachment{{Container: "netns/c1", Interface: "eth1", Host: "flk-1", Network: "n", Bridge: "z0"}}
 	h.Firewalld = []spec.Unmanage{{Links: []string{"z0"}}}
 	h.UFW = []spec.Unmanage{{Links: []string{"z0"}}}
+	h.Dockers = []spec.DockerNet{{Network: "n", Options: "bridge z0", Range: p}}
 	h.BGP = &spec.BGP{Network: "n", AS: 64512}
 	return h
 }

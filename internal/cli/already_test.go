@@ -55,6 +55,9 @@ var askedTwice = []struct{ args, said, other string }{
 	{"addnet s1:netns/c1 eth1:vxl0", "already so: s1:netns/c1: eth1 on vxl0", "addnet s1:netns/c1 eth1:vxl0 --ip 10.0.4.200"},
 	{"setnet s1:netns/c1 eth1:vxl0", "already so: s1:netns/c1: eth1 on vxl0", ""},
 	{"delnet s1:netns/c1 eth1", "nothing to do", ""},
+	{"dockernet vx1", "already so: vx1 is a network of Docker's and Podman's on all members", ""},
+	{"dockernet vx1 s1", "already so: vx1 is a network of Docker's and Podman's on s1", ""},
+	{"dockernet vx1 s1 --remove", "already so: vx1 is no network of Docker's and Podman's on s1", ""},
 }
 
 // standingThere is the file before each of them.

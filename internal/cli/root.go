@@ -93,7 +93,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	in(groupServers, sshcmd.Commands(a.App)...)
 	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newSetNetwork(a), newChangeType(a), newRotateKeys(a), newAddTunnel(a), newDelTunnel(a))
 	in(groupBGP, bgpcmd.Commands(a.App)...)
-	in(groupNets, newListNet(a), newAddNet(a), newSetNet(a), newDelNet(a))
+	in(groupNets, newListNet(a), newAddNet(a), newSetNet(a), newDelNet(a), newDockerNet(a))
 	in(groupLooking, newStatus(a), newVerify(a), newProbe(a), newCapture(a), newDoctor(a), newTrace(a), newGraph(a), newExplain(a), newPlan(a), newApply(a), newHistory(a), newRollback(a))
 	in(groupMore, newVersion(a), newCompletion(a))
 	in(groupMore, a.newLab())

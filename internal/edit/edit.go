@@ -249,6 +249,7 @@ func leave(name string, n *state.Network, servers []string) error {
 		forgetShares(n, server)
 		forgetSpeaker(n, server)
 		n.Members = slices.Delete(n.Members, at, at+1)
+		n.Docker = slices.DeleteFunc(n.Docker, func(s string) bool { return s == server })
 		delete(n.Allocated, server)
 	}
 	return nil

@@ -226,7 +226,7 @@ func TestJoinAgainMovesOnlyTheUnderlay(t *testing.T) {
 	if d := cmp.Diff([]string{"s1:172.16.0.1", "s2"}, n.Members); d != "" {
 		t.Error(d)
 	}
-	if d := cmp.Diff(old, *n.Allocated["s1"], cmp.Comparer(equalAddr)); d != "" {
+	if d := cmp.Diff(old, *n.Allocated["s1"], cmp.Comparer(equalAddr), cmp.Comparer(equalPrefix)); d != "" {
 		t.Error(d)
 	}
 }

@@ -283,7 +283,7 @@ func (w *world) options(kind string) option.Options {
 
 // edit is a random edit, and what it is.
 func (w *world) edit() (string, func(*state.Cluster) error) {
-	edits := []func() (string, func(*state.Cluster) error){w.create, w.create, w.create, w.join, w.join, w.join, w.leave, w.onServers, w.shared, w.bgp, w.bgp, w.replace, w.set, w.attach, w.attach}
+	edits := []func() (string, func(*state.Cluster) error){w.create, w.create, w.create, w.join, w.join, w.join, w.leave, w.onServers, w.shared, w.bgp, w.bgp, w.replace, w.set, w.attach, w.attach, w.docker}
 	return pick(w, edits...)()
 }
 
@@ -482,6 +482,19 @@ func (w *world) bgp() (string, func(*state.Cluster) error) {
 	return fmt.Sprint("external ", name, " ", server, " ", router), func(c *state.Cluster) error {
 		return AddExternal(c, name, server, router, ExternalOptions{AS: &as, Accept: &accept, Backup: &backup, Prepend: &prepend, Communities: &communities})
 	}
+}
+
+// docker makes a network one of Docker's, or ends that.
+func (w *world) docker() (string, func(*state.Cluster) error) {
+	name := pick(w, append(w.c.NetworkNames(), "n9")...)
+	var servers []string
+	for range w.rnd.IntN(3) {
+		servers = append(servers, w.server())
+	}
+	if w.rnd.IntN(3) == 0 {
+		return fmt.Sprint("dockernet --remove ", name, servers), func(c *state.Cluster) error { return DelDocker(c, name, servers) }
+	}
+	return fmt.Sprint("dockernet ", name, servers), func(c *state.Cluster) error { return AddDocker(c, name, servers) }
 }
 
 // attach gives a container an interface, changes it, or takes it away.

@@ -61,6 +61,9 @@ func renameIn(n *state.Network, name, to string) {
 	for i := range n.Reflectors {
 		whole(&n.Reflectors[i])
 	}
+	for i := range n.Docker {
+		whole(&n.Docker[i])
+	}
 	if n.Before != nil {
 		for i := range n.Before.Reflectors {
 			whole(&n.Before.Reflectors[i])

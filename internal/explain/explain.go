@@ -49,7 +49,7 @@ func Of(full, asked *spec.Host, others []*spec.Host, network string) (*Script, e
 	}
 	for _, part := range []func() error{
 		w.unmanaged, w.links, w.linkSettings, w.addresses, w.neighbours, w.peers, w.rules, w.raise, w.settings, w.routes,
-		w.attachments, w.dhcp, w.environment, w.speaker, w.rest,
+		w.attachments, w.dockers, w.dhcp, w.environment, w.speaker, w.rest,
 	} {
 		if err := part(); err != nil {
 			return nil, fmt.Errorf("explain %s on %s: %w", network, full.Server, err)
@@ -82,6 +82,7 @@ func belonging(full, asked *spec.Host, network string) *spec.Host {
 	own.DHCPs = of(full.DHCPs, func(d spec.DHCP) bool { return d.Network == network })
 	own.Envs = of(full.Envs, func(e spec.SubnetEnv) bool { return e.Network == network })
 	own.Attached = of(full.Attached, func(a spec.Attachment) bool { return a.Network == network })
+	own.Dockers = of(full.Dockers, func(d spec.DockerNet) bool { return d.Network == network })
 	if asked != nil {
 		own.Routes = of(full.Routes, func(r spec.Route) bool { return slices.Contains(asked.Routes, r) })
 		own.Sysctls = of(full.Sysctls, func(s spec.Sysctl) bool { return slices.Contains(asked.Sysctls, s) })

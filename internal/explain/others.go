@@ -70,3 +70,20 @@ func (w *writer) attachments() error {
 	}
 	return nil
 }
+
+// dockers are networks of Docker's and Podman's.
+func (w *writer) dockers() error {
+	for _, d := range w.own.Dockers {
+		o := map[string]string{}
+		for words := strings.Fields(d.Options); len(words) > 1; words = words[2:] {
+			o[words[0]] = words[1]
+		}
+		const bridge = " --opt com.docker.network.bridge."
+		w.build("Network "+d.Network+" of Docker, where that runs. A process of flock's agent tells the network's DNS of its containers. Podman's is\na file, which the agent writes: podman network create makes none on a bridge that is there.",
+			"! command -v docker >/dev/null || docker network create --driver bridge"+bridge+"name="+o["bridge"]+bridge+"inhibit_ipv4=true"+
+				bridge+"enable_ip_masquerade=false --opt com.docker.network.driver.mtu="+o["mtu"]+" --subnet "+o["subnet"]+" --gateway "+o["gateway"]+
+				" --ip-range "+o["docker"]+" "+word(d.Network))
+		w.undo("The network of Docker. It stays while containers hang on it.", "! command -v docker >/dev/null || docker network rm "+word(d.Network))
+	}
+	return nil
+}

@@ -124,7 +124,7 @@ var rooms = map[string]room{
 		banned: impure,
 	},
 	"internal/segment": {
-		ours:   []string{"internal/ground", "internal/prefix", "internal/spec", "internal/state"},
+		ours:   []string{"internal/ground", "internal/hint", "internal/prefix", "internal/spec", "internal/state"},
 		never:  "a bridge is a bridge: how frames travel between servers is for the kind",
 		banned: impure,
 	},
@@ -229,7 +229,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/attach", "internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dropin", "internal/agent/family", "internal/agent/filter", "internal/agent/host",
+			"internal/agent/attach", "internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dockernet", "internal/agent/dropin", "internal/agent/family", "internal/agent/filter", "internal/agent/host",
 			"internal/agent/link", "internal/agent/probe", "internal/agent/settings", "internal/agent/startup", "internal/agent/sysfile",
 			"internal/agent/unit", "internal/agent/wg", "internal/hint", "internal/rtnl", "internal/spec", "internal/wire",
 		},
@@ -244,6 +244,11 @@ var rooms = map[string]room{
 		theirs: []string{netlink, xSys},
 		never:  "a container is found and set up by its kind and name: what its interfaces are for, and when it starts, others know",
 		banned: []string{"net/http", "os/exec"},
+	},
+	"internal/agent/dockernet": {
+		ours:   []string{"internal/agent/family", "internal/agent/host", "internal/spec"},
+		never:  "Docker and Podman are told and asked by their own programs: bridges, addresses and names are there or are not",
+		banned: []string{"net", "net/http"},
 	},
 	"internal/agent/arp": {
 		ours:   []string{"internal/spec"},

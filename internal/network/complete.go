@@ -11,6 +11,7 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/pool"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -51,7 +52,7 @@ func Complete(c *state.Cluster) error {
 		if err := FillIn(c, name, n); err != nil {
 			return ground.OfNetwork(name, err)
 		}
-		if err := allocate(n, kind); err != nil {
+		if err := deal(c, n, kind); err != nil {
 			if full := (*pool.FullError)(nil); errors.As(err, &full) {
 				err = hint.With(err, "", full.Next(c, name))
 			}
@@ -113,6 +114,14 @@ func checkMembers(c *state.Cluster, n *state.Network) error {
 		member[m.Server] = true
 	}
 	return nil
+}
+
+// deal is allocate, and then what Docker hands out.
+func deal(c *state.Cluster, n *state.Network, kind *Kind) error {
+	if err := allocate(n, kind); err != nil {
+		return err
+	}
+	return segment.DealDocker(c, n, kind.segment)
 }
 
 // allocate allocates to members that have nothing yet, forgets servers that are

@@ -14,7 +14,7 @@ import (
 // subnet or way to hand out addresses: its number, key, addresses and subnets, as
 // ground.Former has them.
 func fitting(n *state.Network, a *state.Allocation) *state.Allocation {
-	out := &state.Allocation{ID: a.ID, Key: a.Key, Pool: a.Pool}
+	out := &state.Allocation{ID: a.ID, Key: a.Key, Pool: a.Pool, Docker: a.Docker}
 	fitsOwn := func(p netip.Prefix, a netip.Addr) bool { return p.Contains(a) && a != p.Addr() }
 	if meaning(n).segment {
 		fitsOwn = func(p netip.Prefix, a netip.Addr) bool { return segment.FitsOwn(n, p, a) }

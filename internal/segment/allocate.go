@@ -18,12 +18,13 @@ type dealer struct {
 	ids   map[uint16]bool
 	addrs map[netip.Addr]bool
 	pools []netip.Prefix
-	id    uint16       // where to look next
-	own   []netip.Addr // per subnet: where to look next
+	dock  []netip.Prefix // Docker's ranges
+	id    uint16         // where to look next
+	own   []netip.Addr   // per subnet: where to look next
 }
 
 func newDealer(n *state.Network) *dealer {
-	d := &dealer{n: n, ids: map[uint16]bool{}, addrs: map[netip.Addr]bool{}, id: 1}
+	d := &dealer{n: n, ids: map[uint16]bool{}, addrs: map[netip.Addr]bool{}, id: 1, dock: dockerRanges(n)}
 	for _, a := range n.Allocated {
 		d.ids[a.ID] = true
 		for _, addr := range a.Addrs {
@@ -62,7 +63,7 @@ func Allocate(n *state.Network, servers []string) error {
 // deal deals to server; newcomers are it and those after it.
 func (d *dealer) deal(server string, newcomers int) (*state.Allocation, error) {
 	was := ground.Former(d.n, server)
-	a := &state.Allocation{ID: was.ID, Key: was.Key, Mesh: was.Mesh, Pool: was.Pool}
+	a := &state.Allocation{ID: was.ID, Key: was.Key, Mesh: was.Mesh, Pool: was.Pool, Docker: was.Docker}
 	if a.ID == 0 {
 		for ; d.ids[d.id]; d.id++ {
 			if d.id == 65535 {
@@ -119,7 +120,7 @@ func (d *dealer) address(i int, p netip.Prefix) (netip.Addr, bool) {
 	if slaac(p) {
 		step = netip.Addr.Next
 	}
-	for d.addrs[d.own[i]] || inPools(d.pools, d.own[i]) {
+	for d.addrs[d.own[i]] || inPools(d.pools, d.own[i]) || inPools(d.dock, d.own[i]) {
 		d.own[i] = step(d.own[i])
 	}
 	addr := d.own[i]

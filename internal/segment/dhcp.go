@@ -9,29 +9,42 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// AddDHCP adds DHCP and DNS where the network wants them.
+// AddDHCP adds DHCP and DNS where the network wants them, and makes the network one of
+// Docker's where it is to be one.
 func AddDHCP(b *ground.Builder, name string, n *state.Network, places []ground.Underlay, mtu int) {
+	for _, u := range places {
+		addDocker(b.Out.Hosts[u.Server], name, n, mtu)
+	}
 	if n.DHCP == state.DHCPOff {
 		return
 	}
 	only := ground.DHCPServer(n)
 	NoteFull(b, name, n, only)
 	for _, u := range places {
-		if only != "" && u.Server != only {
+		if only != "" && u.Server != only && !InDocker(n, u.Server) {
 			continue
 		}
 		h := b.Out.Hosts[u.Server]
 		d := spec.DHCP{Network: name, Bridge: n.Bridge, Domain: n.Domain, MTU: mtu, Hosts: memberNames(n)}
-		if only != "" {
+		switch {
+		case only == u.Server:
 			singleDHCP(&d, n, u.Server)
 			for _, a := range d.DNS {
 				h.Addrs = append(h.Addrs, spec.Addr{Link: n.Bridge, Prefix: netip.PrefixFrom(a, a.BitLen())})
 			}
-		} else {
-			distributedDHCP(&d, n, u.Server, places)
+		case only != "": // it knows the names of Docker's containers, and hands out nothing
+			d.Listen = n.Allocated[u.Server].Addrs
+			d.DNS = d.Listen
+		default:
+			distributedDHCP(&d, n, u.Server)
 		}
-		if at := slices.IndexFunc(n.Subnets, func(p netip.Prefix) bool { return p.Addr().Is4() }); at >= 0 {
-			d.Router = GatewayOf(n.Subnets[at])
+		for _, other := range places {
+			if other.Server != u.Server && (only == "" || len(n.Docker) > 0 && (other.Server == only || InDocker(n, other.Server))) {
+				d.Peers = append(d.Peers, n.Allocated[other.Server].Addrs[0])
+			}
+		}
+		if p := ipv4Of(n); p.IsValid() && len(d.Ranges) > 0 {
+			d.Router = GatewayOf(p)
 		}
 		h.DHCPs = append(h.DHCPs, d)
 		h.Claims = append(h.Claims, ClaimDNSMasq(name))
@@ -52,13 +65,13 @@ func singleDHCP(d *spec.DHCP, n *state.Network, server string) {
 				lowest = a.Addrs[i]
 			}
 		}
-		d.Ranges = append(d.Ranges, dhcpRange(p, lowest))
+		d.Ranges = append(d.Ranges, without(dhcpRange(p, lowest), dockerRanges(n))...)
 	}
 }
 
 // distributedDHCP: every server hands out its own pool and answers on the
 // gateway's address; names of the others' containers it asks the others for.
-func distributedDHCP(d *spec.DHCP, n *state.Network, server string, places []ground.Underlay) {
+func distributedDHCP(d *spec.DHCP, n *state.Network, server string) {
 	a := n.Allocated[server]
 	d.Listen = append(slices.Clone(a.Addrs), Gateways(n)...)
 	d.DNS = Gateways(n)
@@ -68,11 +81,6 @@ func distributedDHCP(d *spec.DHCP, n *state.Network, server string, places []gro
 			continue
 		}
 		d.Ranges = append(d.Ranges, poolRanges(p, a.Pool)...)
-	}
-	for _, u := range places {
-		if u.Server != server {
-			d.Peers = append(d.Peers, n.Allocated[u.Server].Addrs[0])
-		}
 	}
 }
 

@@ -51,7 +51,7 @@ func (d *dealer) freeBlocks(subnet netip.Prefix) []netip.Prefix {
 	}
 	var out []netip.Prefix
 	for b := block(subnet.Addr()); subnet.Contains(b.Addr()); b = netip.PrefixFrom(prefix.Last(b).Next(), bits) {
-		if !taken[b] {
+		if !taken[b] && !slices.ContainsFunc(d.dock, b.Overlaps) {
 			out = append(out, b)
 		}
 	}

@@ -49,7 +49,7 @@ func checkGuards(t *testing.T, name string, n *state.Network) {
 			if n.DHCP == state.DHCPSingle {
 				singleDHCP(d, n, server)
 			} else {
-				distributedDHCP(d, n, server, nil)
+				distributedDHCP(d, n, server)
 			}
 			for _, r := range d.Ranges {
 				if r.Subnet != p || slaac(p) {

@@ -8,8 +8,8 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// Kept are the addresses of a network that no container answers for, and those that DHCP
-// hands out or may hand out later: what is left can be anybody's fixed address.
+// Kept are the addresses of a network that no container answers for, and those that DHCP or
+// Docker hands out or may hand out later: what is left can be anybody's fixed address.
 func Kept(n *state.Network) (servers []netip.Prefix, handed []spec.Range) {
 	for i, p := range n.Subnets {
 		servers = append(servers, serversOf(n, i)...)
@@ -25,6 +25,9 @@ func Kept(n *state.Network) (servers []netip.Prefix, handed []spec.Range) {
 		default:
 			handed = append(handed, dhcpRange(p, netip.Addr{}))
 		}
+	}
+	for _, p := range dockerRanges(n) {
+		handed = append(handed, spec.Range{First: p.Addr(), Last: prefix.Last(p)})
 	}
 	return servers, handed
 }

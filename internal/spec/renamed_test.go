@@ -43,7 +43,7 @@ func TestRenamedNamesEverything(t *testing.T) {
 	now := h.Renamed("dev0", "dev1")
 	for _, at := range named(now) {
 		// A container's interface and what follows from services stays where it is.
-		if field := strings.Fields(at); field[1] != "dev1" && !slices.Contains([]string{"DHCPs.Bridge", "Attached.Bridge", "Envs.Link", "Claims.Device"}, field[0]) {
+		if field := strings.Fields(at); field[1] != "dev1" && !slices.Contains([]string{"DHCPs.Bridge", "Attached.Bridge", "Dockers.Bridge", "Envs.Link", "Claims.Device"}, field[0]) {
 			t.Errorf("%s is %s", field[0], field[1])
 		}
 	}

@@ -66,6 +66,7 @@ type Host struct {
 	Attached  []Attachment     `json:",omitempty"`
 	Firewalld []Unmanage       `json:",omitempty"`
 	UFW       []Unmanage       `json:",omitempty"`
+	Dockers   []DockerNet      `json:",omitempty"`
 	BGP       *BGP             `json:",omitempty"`
 	Claims    []Claim          `json:",omitempty"`
 }

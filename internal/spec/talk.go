@@ -226,7 +226,8 @@ type Plan struct {
 	Loose   []string `json:",omitempty"`
 	Bridges []string `json:",omitempty"` // empty where nothing is loose
 
-	// Awaited are containers of Want that are not there: they are attached when they come.
+	// Awaited are containers of Want that are not there: they are attached when they come. A
+	// DockerNet's Object stands for one that waits for Docker or Podman.
 	Awaited []string `json:",omitempty"`
 }
 
@@ -278,6 +279,6 @@ type Report struct {
 func CanCutOff(steps []Step) bool {
 	return slices.ContainsFunc(steps, func(s Step) bool {
 		kind, _, _ := strings.Cut(s.Object, " ")
-		return !slices.Contains([]string{"fdb", "neigh", "peer", "dhcp", "attach"}, kind)
+		return !slices.Contains([]string{"fdb", "neigh", "peer", "dhcp", "attach", "dockernet"}, kind)
 	})
 }

@@ -50,6 +50,7 @@ func (n *Network) clone() *Network {
 	d.Members = slices.Clone(n.Members)
 	d.Shares, d.Forced = slices.Clone(n.Shares), slices.Clone(n.Forced)
 	d.Anycast, d.Reflectors = slices.Clone(n.Anycast), slices.Clone(n.Reflectors)
+	d.Docker = slices.Clone(n.Docker)
 	if n.Before != nil {
 		d.Before = &Sessions{n.Before.Mode, slices.Clone(n.Before.Reflectors)}
 	}

@@ -184,6 +184,7 @@ type Network struct {
 	Shares     []string       `toml:"shares,omitempty"`              // container subnets behind members: SERVER:CIDR
 	Anycast    []netip.Prefix `toml:"anycast,omitempty"`             // those of Shares' subnets that several members may have, each while it has them
 	Forced     []string       `toml:"forced,omitempty"`              // those of Shares that may contain a server's DNS resolver, or be /3 or wider
+	Docker     []string       `toml:"docker,omitempty"`              // servers on which it is a network of Docker's and Podman's too; AllMembers: all that have one of them
 
 	// Tunnels only: networks of two members, the tunnel's ends.
 	Tunnel bool   `toml:"tunnel,omitempty"`        // an ipip tunnel, not a network of that type; gre always is a tunnel
@@ -202,6 +203,9 @@ type Network struct {
 	Allocated map[string]*Allocation `toml:"allocated,omitempty"` // by server
 }
 
+// AllMembers stands in Docker for all members, those to come too.
+const AllMembers = "*"
+
 // Allocation is what flock assigned to a member, once, for as long as it is a member.
 type Allocation struct {
 	ID      uint16         `toml:"id"`                  // unique in the network; in the MAC addresses
@@ -209,6 +213,7 @@ type Allocation struct {
 	Pool    []netip.Prefix `toml:"pool,omitempty"`      // distributed DHCP: the blocks whose addresses it hands out
 	Full    bool           `toml:"full,omitempty"`      // all its DHCP addresses were leased when it was last contacted
 	Subnets []netip.Prefix `toml:"subnet,omitempty"`    // pools: its container subnets, one per subnet of the network
+	Docker  netip.Prefix   `toml:"docker,omitzero"`     // what Docker and Podman hand out there: its lower and its upper half
 	Mesh    netip.Addr     `toml:"mesh,omitzero"`       // l2: its address in the WireGuard mesh
 	Key     string         `toml:"key,omitempty"`       // public key of its WireGuard device; the server holds the private one
 }

@@ -37,7 +37,7 @@ func Services(c *state.Cluster, compiled *ground.Compiled, network string, plans
 	for i, m := range n.Members {
 		server := ground.ServerOf(m)
 		d, by := dhcpOf(compiled, network, server), server
-		if d == nil {
+		if d == nil || len(d.Ranges) == 0 { // of names alone
 			// One server has it for all, if it is one segment: the resolver's address floats there.
 			by = ground.DHCPServer(n)
 			if d = dhcpOf(compiled, network, by); d == nil || !d.Floats {

@@ -76,6 +76,7 @@ type memberView struct {
 	Mesh      string   `json:"mesh,omitempty"`      // l2: its address in the WireGuard mesh
 	ID        uint16   `json:"id,omitempty"`        // its number in the network
 	Blocks    []string `json:"blocks,omitempty"`    // distributed DHCP: what it has of the subnet
+	Docker    string   `json:"docker,omitempty"`    // what Docker and Podman hand out there
 	Full      bool     `json:"full,omitempty"`      // all addresses that it hands out were leased
 	State     string   `json:"state"`               // ready, pending, broken
 	Problem   string   `json:"problem,omitempty"`   // why it cannot take its part
@@ -194,6 +195,9 @@ func (v *Network) member(n *state.Network, text string, compiled *ground.Compile
 	if a := n.Allocated[m.Server]; a != nil {
 		m.Addresses, m.Key, m.Subnets = Texts(a.Addrs), a.Key, Texts(a.Subnets)
 		m.ID, m.Blocks, m.Full = a.ID, Texts(a.Pool), a.Full
+		if a.Docker.IsValid() {
+			m.Docker = a.Docker.String()
+		}
 		if a.Mesh.IsValid() {
 			m.Mesh = a.Mesh.String()
 		}

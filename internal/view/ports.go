@@ -49,11 +49,26 @@ func LoosePorts(servers []change.Server, say func(line string)) {
 	}
 }
 
-// AwaitedContainers names containers that have interfaces to come.
+// AwaitedContainers names containers that have interfaces to come, and networks that are to
+// be Docker's where there is none.
 func AwaitedContainers(servers []change.Server, say func(line string)) {
 	for _, s := range servers {
-		if s.Plan != nil && len(s.Plan.Awaited) > 0 {
-			say(fmt.Sprintf("note: %s: no container %s; it is attached when it comes", s.Name, Listed(s.Plan.Awaited)))
+		if s.Plan == nil {
+			continue
+		}
+		var containers, networks []string
+		for _, object := range s.Plan.Awaited {
+			if network, is := strings.CutPrefix(object, (spec.DockerNet{}).Object()); is {
+				networks = append(networks, network)
+			} else {
+				containers = append(containers, object)
+			}
+		}
+		if len(containers) > 0 {
+			say(fmt.Sprintf("note: %s: no container %s; it is attached when it comes", s.Name, Listed(containers)))
+		}
+		if len(networks) > 0 {
+			say(fmt.Sprintf("note: %s has neither Docker nor Podman, which could have %s as a network; flock apply makes it when one of them is there", s.Name, Listed(networks)))
 		}
 	}
 }

@@ -29,13 +29,17 @@ func Daemon(s *host.Files) unit.Daemon {
 	}
 }
 
-// runDaemon runs the process where want has interfaces of containers, and only there.
+// asksForDaemon says whether h has interfaces of containers, or networks of Docker's, of whose
+// containers DNS is told.
+func asksForDaemon(h *spec.Host) bool { return h != nil && len(h.Attached)+len(h.Dockers) > 0 }
+
+// runDaemon runs the process where want asks for it, and only there.
 func runDaemon(ctx context.Context, s *host.Files, want *spec.Host) error {
 	d := Daemon(s)
 	switch there := sysfile.Exists(s.Units.PIDFile(d)) || s.Units.Installed(d.Name); {
-	case len(want.Attached) == 0 && there:
+	case !asksForDaemon(want) && there:
 		return s.Units.Stop(ctx, d)
-	case len(want.Attached) == 0, s.Units.PID(d) != 0 && runsThis(s, d):
+	case !asksForDaemon(want), s.Units.PID(d) != 0 && runsThis(s, d):
 		return nil
 	}
 	return s.Units.Start(ctx, d)
@@ -112,7 +116,7 @@ func attachComers(ctx context.Context, s *host.Files) (bool, error) {
 
 func attachAll(s *host.Files) (all bool, err error) {
 	last := s.Last()
-	if last == nil || len(last.Attached) == 0 {
+	if !asksForDaemon(last) {
 		return true, nil
 	}
 	k, err := host.Open(s.Cluster, "")
@@ -138,5 +142,5 @@ func attachAll(s *host.Files) (all bool, err error) {
 			all = false
 		}
 	}
-	return all, err
+	return all, errors.Join(err, tellNames(k, last))
 }

@@ -36,6 +36,9 @@ type dockerContainer struct {
 		Running bool
 		Pid     int
 	}
+	NetworkSettings struct {
+		Networks map[string]struct{ Aliases []string } // compose's name of the service, and its own ID's beginning
+	}
 }
 
 // dockerPath is the directory of Docker's containers, one directory each.
@@ -109,9 +112,9 @@ func inGroup(pid int, id string) bool {
 	return err == nil && strings.Contains(groups, id)
 }
 
-// dockerDirs are the directory of all containers, and those of containers with these names or
+// dockerDirs are the directory of all containers, and those of containers that are meant or
 // not yet any.
-func dockerDirs(names map[string]bool) []string {
+func dockerDirs(is func(name string) bool) []string {
 	ids, err := sysfile.Names(dockerPath())
 	all, err2 := dockerAll()
 	if err != nil || err2 != nil { // Docker is yet to come, or a container was there a moment ago
@@ -120,7 +123,7 @@ func dockerDirs(names map[string]bool) []string {
 	out := []string{dockerPath()}
 	for _, id := range ids {
 		i := slices.IndexFunc(all, func(c dockerContainer) bool { return c.ID == id })
-		if i < 0 || names[all[i].Name] {
+		if i < 0 || is(all[i].Name) {
 			out = append(out, filepath.Join(dockerPath(), id))
 		}
 	}

@@ -269,7 +269,7 @@ var Family = family.Family{
 	Apart:  true,
 	Marked: true,
 	Daemons: func(s *host.Files, want *spec.Host) []unit.Daemon {
-		if len(want.Attached) == 0 {
+		if !asksForDaemon(want) {
 			return nil
 		}
 		return []unit.Daemon{Daemon(s)}

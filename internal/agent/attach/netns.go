@@ -18,7 +18,7 @@ const Namespaces = "/run/netns"
 
 var netns = sort{
 	kind: spec.NetNS, names: netnsNames,
-	there: netnsThere, open: netnsSpace, dirs: func(map[string]bool) []string { return []string{Namespaces} },
+	there: netnsThere, open: netnsSpace, dirs: func(func(string) bool) []string { return []string{Namespaces} },
 	comes: func(name string) bool { return netnsThere(name) && !isSpace(filepath.Join(Namespaces, name)) },
 }
 

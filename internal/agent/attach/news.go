@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -87,15 +86,12 @@ func (n *news) follow(h *spec.Host) (fresh bool, err error) {
 		if sort.dirs == nil {
 			continue
 		}
-		names := map[string]bool{}
-		for _, a := range attachedOf(h) {
-			if kind, name, _ := strings.Cut(a.Container, "/"); kind == sort.kind {
-				names[name] = true
-			}
+		is := func(name string) bool {
+			return h != nil && len(h.Dockers) > 0 || slices.ContainsFunc(attachedOf(h), func(a spec.Attachment) bool { return a.Container == sort.kind+"/"+name })
 		}
 		// What comes while it looks is found the second time, or is news.
 		for last := []string{}; ; {
-			dirs := sort.dirs(names)
+			dirs := sort.dirs(is)
 			if slices.Equal(dirs, last) {
 				break
 			}

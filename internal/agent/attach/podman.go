@@ -119,8 +119,8 @@ func podmanSpace(name string) (int, error) {
 }
 
 // podmanDirs are the directories in which the lists are, those of containers that run, and
-// of these those with names, or not yet any, and what is in them.
-func podmanDirs(names map[string]bool) []string {
+// of these those that are meant, or not known yet, and what is in them.
+func podmanDirs(is func(name string) bool) []string {
 	lasting, running := podmanStore()
 	out := []string{filepath.Dir(lasting), lasting, filepath.Dir(running), running}
 	all, _ := podmanContainers(lasting) // what cannot be read is looked at when it is another
@@ -129,7 +129,7 @@ func podmanDirs(names map[string]bool) []string {
 		out = append(out, dir)
 		ids, _ := sysfile.Names(dir) // or it has just gone
 		for _, id := range ids {
-			if name, known := all[id]; !known || names[name] {
+			if name, known := all[id]; !known || is(name) {
 				out = append(out, filepath.Join(dir, id), filepath.Join(dir, id, "userdata"))
 			}
 		}

@@ -24,9 +24,9 @@ type sort struct {
 	// owner is the user whose container it is, who alone may do something in it; "" for root.
 	// nil: all are root's.
 	owner func(name string) string
-	// dirs are the directories in which something appears when one of names comes, beside
-	// devices; nil where there is always a device.
-	dirs func(names map[string]bool) []string
+	// dirs are the directories in which something appears when one comes of which is says that
+	// it is meant, beside devices; nil where there is always a device.
+	dirs func(is func(name string) bool) []string
 	*keeper
 }
 

@@ -44,7 +44,7 @@ type Host struct {
 
 	Settings settings
 	Hung     map[uint16]bool // ports that processes of our devices hold which did not answer at the last look
-	Awaited  []string        // containers of the last look's want that are not there
+	Awaited  []string        // containers of the last look's want that are not there, and objects that wait for a program
 	Held     map[int]bool    // ports, by index, that containers have by what we wrote into their configuration
 	Departed []spec.FDB      // flood entries removed since Open
 }
