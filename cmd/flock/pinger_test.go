@@ -144,17 +144,24 @@ func (p *pinger) isLost(seq int) bool {
 	return !ok || rtt > patience(pingPatience)
 }
 
-// firstLost is when the first request that was lost was sent, counted from the
-// first of all.
-func (p *pinger) firstLost() time.Duration {
+// gaps are the runs of requests that were lost: when the first of each was sent, counted
+// from the first of all, how many, and how many of these were answered too late.
+func (p *pinger) gaps() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for seq, at := range p.sent {
-		if p.isLost(seq) {
-			return at.Sub(p.sent[0])
+	var out []string
+	for seq := 0; seq < len(p.sent); seq++ {
+		first, late := seq, 0
+		for ; seq < len(p.sent) && p.isLost(seq); seq++ {
+			if p.rtt[seq] > 0 {
+				late++
+			}
+		}
+		if seq > first {
+			out = append(out, fmt.Sprintf("%d after %v (%d of them late)", seq-first, p.sent[first].Sub(p.sent[0]).Round(time.Millisecond), late))
 		}
 	}
-	return 0
+	return strings.Join(out, ", ")
 }
 
 // stop sends no more and gives the last requests their time.
@@ -221,7 +228,7 @@ func verbStopPinger(_ context.Context, w *walk, ts *testscript.TestScript, args 
 	case sent == 0:
 		return unmet("no ping was sent")
 	case lost > most:
-		return unmet(fmt.Sprintf("lost pings of %d: want at most %d, have %d, the first after %v", sent, most, lost, p.firstLost()))
+		return unmet(fmt.Sprintf("lost pings of %d: want at most %d, have %d: %s", sent, most, lost, p.gaps()))
 	}
 	return nil
 }
