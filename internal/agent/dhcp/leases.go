@@ -112,7 +112,7 @@ func (s *Server) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (ta
 		}
 	}
 	if own >= 0 && !slices.Contains(s.Untouched, d.Network) && slices.ContainsFunc(unknown, isRange4) {
-		found, err := arp.Survey(ctx, d.Bridge, d.Listen[own], unknown)
+		found, err := arp.Survey(ctx, d.Bridge, d.Listen[own], beyond(d, d.Listen[own]), unknown)
 		if err != nil {
 			return false, err
 		}
@@ -131,6 +131,18 @@ func (s *Server) hand(ctx context.Context, d spec.DHCP, before []spec.Range) (ta
 		return false, fmt.Errorf("take over leases: %w", err)
 	}
 	return true, nil
+}
+
+// beyond are the addresses of other servers on d's segment, own's family alone.
+func beyond(d spec.DHCP, own netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, h := range d.Hosts {
+		there := func(r spec.Range) bool { return r.Subnet.Contains(h.Addr) }
+		if h.Addr != own && h.Addr.Is4() && slices.ContainsFunc(d.Ranges, there) {
+			out = append(out, h.Addr)
+		}
+	}
+	return out
 }
 
 func isRange4(r spec.Range) bool { return r.First.Is4() }
