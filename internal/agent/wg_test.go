@@ -125,7 +125,7 @@ func (m *mesh) up(members ...int) {
 // after five; TestSpeakAfterWordsThatNobodyHeard holds what must come at once.
 func (m *mesh) ping(from, to int) {
 	m.t.Helper()
-	m.machines[from].sh(fmt.Sprintf("ping -qc1 -W12 10.0.8.%d; ping -qc1 -W12 -I 10.0.1%d.1 10.0.1%d.1", to+1, from+1, to+1))
+	m.machines[from].sh(fmt.Sprintf("ping -qc1 -w12 10.0.8.%d; ping -qc1 -w12 -I 10.0.1%d.1 10.0.1%d.1", to+1, from+1, to+1))
 }
 
 // handshake is the time of the last one on machine i with j, as wg prints it.
