@@ -21,13 +21,6 @@ const (
 	least       = 64 << 10 // bytes that any message may take
 )
 
-var (
-	errDepth = fmt.Errorf("%w: more than %d lists and objects within each other", ErrBounds, maxDepth)
-	errCount = fmt.Errorf("%w: more than %d elements", ErrBounds, maxElements)
-	errText  = fmt.Errorf("%w: a text of more than %d bytes", ErrBounds, maxText)
-	errRoom  = fmt.Errorf("%w: hardly anything in very many elements", ErrBounds)
-)
-
 // bounds are what remains of these limits while a message is read.
 type bounds struct {
 	depth    int
@@ -44,7 +37,7 @@ func boundsFor(size int) bounds {
 // charge subtracts bytes from what the message may use.
 func (b *bounds) charge(bytes uintptr) error {
 	if bytes > b.room {
-		return errRoom
+		return fmt.Errorf("%w: hardly anything in very many elements", ErrBounds)
 	}
 	b.room -= bytes
 	return nil
@@ -53,7 +46,7 @@ func (b *bounds) charge(bytes uintptr) error {
 // chargeAll subtracts n elements of size bytes each.
 func (b *bounds) chargeAll(n int, size uintptr) error {
 	if n > b.elements {
-		return errCount
+		return fmt.Errorf("%w: more than %d elements", ErrBounds, maxElements)
 	}
 	b.elements -= n
 	return b.charge(uintptr(n) * size)
@@ -61,7 +54,7 @@ func (b *bounds) chargeAll(n int, size uintptr) error {
 
 func (b *bounds) enter() error {
 	if b.depth++; b.depth > maxDepth {
-		return errDepth
+		return fmt.Errorf("%w: more than %d lists and objects within each other", ErrBounds, maxDepth)
 	}
 	return nil
 }

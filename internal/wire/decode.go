@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding"
 	"errors"
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
@@ -295,7 +296,7 @@ func (r *reader) quoted() ([]byte, error) {
 	}
 	r.at = end
 	if end-from > maxText {
-		return nil, errText
+		return nil, fmt.Errorf("%w: a text of more than %d bytes", ErrBounds, maxText)
 	}
 	if verbatim {
 		return r.data[from+1 : end-1], nil

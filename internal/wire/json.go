@@ -21,7 +21,7 @@ import (
 
 // Marshal returns what json.Marshal does, byte for byte.
 func Marshal(v any) ([]byte, error) {
-	return appendValue(nil, reflect.ValueOf(v))
+	return appendValue(make([]byte, 0, 1<<10), reflect.ValueOf(v))
 }
 
 // Unmarshal reads what json.Unmarshal does, except for field names in another case, text

@@ -72,18 +72,18 @@ func Compare[K comparable, T fmt.Stringer](want, have []T, key func(T) K, object
 }
 
 // side is a list of objects, whatever their type is: the compiler makes what takes the
-// type once per type, and comparing takes 4 KB of the program.
+// type once per type, under a name that has all of its fields, and comparing takes 4 KB of
+// the program.
 type side struct {
-	texts  []string // what order and equality go by
-	keys   []any
-	value  func(i int) any
-	object func(i int) string // its name in steps
+	texts []string // what order and equality go by
+	keys  []any
+	at    func(i int) (object string, value any) // its name in steps, and itself
 }
 
 func sideOf[K comparable, T fmt.Stringer](list []T, key func(T) K, object func(T) string) *side {
 	s := &side{
 		texts: make([]string, len(list)), keys: make([]any, len(list)),
-		value: func(i int) any { return list[i] }, object: func(i int) string { return object(list[i]) },
+		at: func(i int) (string, any) { return object(list[i]), list[i] },
 	}
 	for i, v := range list {
 		s.texts[i], s.keys[i] = v.String(), key(v)
@@ -99,6 +99,9 @@ func (s *side) unequal() []int {
 
 func compare(want, have *side) Pair {
 	var c Pair
+	if slices.Equal(want.texts, have.texts) { // as nearly always
+		return c
+	}
 	wants, haves := want.unequal(), have.unequal()
 	wanted, seen := make(map[any]string, len(wants)), make(map[any]int, len(haves))
 	for _, w := range wants {
@@ -113,19 +116,22 @@ func compare(want, have *side) Pair {
 	for _, h := range haves {
 		k := have.keys[h]
 		if _, ok := wanted[k]; !ok || have.texts[seen[k]] != have.texts[h] {
-			c.Gone = append(c.Gone, Op{Step: spec.Step{Action: spec.Remove, Object: have.object(h)}, Have: have.value(h)})
+			name, value := have.at(h)
+			c.Gone = append(c.Gone, Op{Step: spec.Step{Action: spec.Remove, Object: name}, Have: value})
 		}
 	}
 	for _, w := range wants {
 		h, ok := seen[want.keys[w]]
 		switch text := want.texts[w]; {
 		case !ok:
-			name := want.object(w)
+			name, value := want.at(w)
 			step := spec.Step{Action: spec.Add, Object: name, Detail: Attributes(text, name)}
-			c.Come = append(c.Come, Op{Step: step, Want: want.value(w)})
+			c.Come = append(c.Come, Op{Step: step, Want: value})
 		case have.texts[h] != text:
-			step := spec.Step{Action: spec.Change, Object: want.object(w), Detail: spec.Difference(have.texts[h], text)}
-			c.Come = append(c.Come, Op{Step: step, Want: want.value(w), Have: have.value(h)})
+			name, value := want.at(w)
+			_, was := have.at(h)
+			step := spec.Step{Action: spec.Change, Object: name, Detail: spec.Difference(have.texts[h], text)}
+			c.Come = append(c.Come, Op{Step: step, Want: value, Have: was})
 		}
 	}
 	return c
