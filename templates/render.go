@@ -1,9 +1,9 @@
 package templates
 
 import (
+	"bytes"
 	"embed"
 	"fmt"
-	"strings"
 )
 
 //go:embed *.tmpl
@@ -38,38 +38,31 @@ func render(name string, f fields) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read template %s: %w", name, err)
 	}
-	var b strings.Builder
-	for line := range strings.Lines(string(text)) {
-		lines, err := fill(line, f)
-		if err != nil {
+	out := make([]byte, 0, 2*len(text))
+	for line := range bytes.Lines(text) {
+		if out, err = fill(out, "", line, f); err != nil {
 			return "", fmt.Errorf("template %s: %w", name, err)
 		}
-		for _, l := range lines {
-			b.WriteString(l)
-		}
 	}
-	return b.String(), nil
+	return string(out), nil
 }
 
-// fill puts values in for the placeholders of a line. What a value contains is no placeholder.
-func fill(line string, f fields) ([]string, error) {
-	before, rest, found := strings.Cut(line, "{{")
+// fill appends a line, which goes on after begun with rest, with values in for its
+// placeholders. What a value contains is no placeholder.
+func fill(out []byte, begun string, rest []byte, f fields) ([]byte, error) {
+	before, after, found := bytes.Cut(rest, []byte("{{"))
 	if !found {
-		return []string{line}, nil
+		return append(append(out, begun...), rest...), nil
 	}
-	name, rest, closed := strings.Cut(rest, "}}")
-	values, known := f[name]
+	name, after, closed := bytes.Cut(after, []byte("}}"))
+	values, known := f[string(name)]
 	if !closed || !known {
 		return nil, fmt.Errorf("no value for %q", name)
 	}
-	ends, err := fill(rest, f)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
+	var err error
 	for _, v := range values {
-		for _, end := range ends {
-			out = append(out, before+v+end)
+		if out, err = fill(out, begun+string(before)+v, after, f); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil

@@ -4,7 +4,6 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -93,8 +92,8 @@ func TestFill(t *testing.T) {
 		"{{three}}":          "error",
 		"{{one":              "error",
 	} {
-		have, err := fill(line, f)
-		if text := strings.Join(have, ""); err != nil != (want == "error") || err == nil && text != want {
+		have, err := fill(nil, "", []byte(line), f)
+		if text := string(have); err != nil != (want == "error") || err == nil && text != want {
 			t.Errorf("%q: want %q, have %q, %v", line, want, text, err)
 		}
 	}

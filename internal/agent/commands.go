@@ -21,19 +21,7 @@ func Speaker(run func(ctx context.Context, dir, sockets string, log io.Writer, r
 	}
 }
 
-// WireGuard is the process behind a userspace device.
-func WireGuard(ctx context.Context, device string, log io.Writer) error {
-	return link.RunWireGuard(ctx, device, log)
-}
-
-// UDP is the process behind a UDP device.
-func UDP(ctx context.Context, device string, log io.Writer) error {
-	return link.RunUDP(ctx, device, log)
-}
-
-// Resolve is the process that looks after endpoints with names.
-func Resolve(ctx context.Context, cluster string, log io.Writer) error {
-	return link.RunResolver(ctx, cluster, log)
-}
+// The processes behind a userspace device and a UDP device, and what looks after endpoints with names.
+var wireGuard, udp, resolve Command = link.RunWireGuard, link.RunUDP, link.RunResolver
 
 func try(kinds string, out io.Writer) error { return link.Try(kinds, out) }

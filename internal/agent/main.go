@@ -90,13 +90,13 @@ func run(args []string, in io.Reader, out, log io.Writer, more map[string]Comman
 	case len(args) != 2:
 		return unknown(args, more)
 	case args[0] == "wireguard":
-		return WireGuard(ctx, args[1], log)
+		return wireGuard(ctx, args[1], log)
 	case args[0] == "udp":
-		return UDP(ctx, args[1], log)
+		return udp(ctx, args[1], log)
 	case args[0] == "try":
 		return try(args[1], out)
 	case args[0] == "resolve":
-		return Resolve(ctx, args[1], log)
+		return resolve(ctx, args[1], log)
 	case args[0] == "attach":
 		return attach.Run(ctx, args[1], log)
 	case args[0] == "names":

@@ -13,11 +13,7 @@ var errLinux = errors.New("the agent runs on Linux only")
 // Serve is for Linux: see there.
 func Serve(context.Context, io.Reader, io.Writer, string, []byte) error { return errLinux }
 
-// WireGuard is for Linux: see there.
-func WireGuard(context.Context, string, io.Writer) error { return errLinux }
-
-// Resolve is for Linux: see there.
-func Resolve(context.Context, string, io.Writer) error { return errLinux }
+var wireGuard, udp, resolve Command = Names, Names, Names
 
 // Names is for Linux: see there.
 func Names(context.Context, string, io.Writer) error { return errLinux }
@@ -28,9 +24,6 @@ func try(string, io.Writer) error { return errLinux }
 func Speaker(func(context.Context, string, string, io.Writer, func() (func() error, error)) error) Command {
 	return func(context.Context, string, io.Writer) error { return errLinux }
 }
-
-// UDP is for Linux: see there.
-func UDP(context.Context, string, io.Writer) error { return errLinux }
 
 // Undo is for Linux: see there.
 func Undo(context.Context, string, io.Reader, io.Writer) error { return errLinux }

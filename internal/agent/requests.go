@@ -47,6 +47,7 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	if err != nil {
 		return nil, err
 	}
+	k.Sent(r.Want, s.message)
 	last := k.Last()
 	if s.lock != nil && last != nil && last.BGP != nil {
 		// Should this fail, an apply that writes says so.
@@ -56,8 +57,8 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	if err != nil {
 		return nil, err
 	}
-	sum := r.Want.Sum()
-	plan.Sum = last.Sum()
+	var sum string
+	sum, plan.Sum = spec.Sums(r.Want, last)
 	plan.Problems = append(strangers(last, r.Want), plan.Problems...)
 	if plan.Pools, err = k.DHCP.PoolUses(r.Want, time.Now()); err != nil {
 		return nil, err
@@ -105,6 +106,7 @@ func (s *session) apply(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err != nil {
 		return nil, err
 	}
+	k.Sent(r.Want, s.message)
 	previous, err := s.previous(ctx, k, r.Want)
 	if err != nil {
 		return nil, err

@@ -86,7 +86,7 @@ func TestMain(m *testing.M) {
 		os.Exit(borrowed(m))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
-	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": WireGuard, "udp": UDP, "resolve": Resolve, "names": testNames, "attach": testAttach, "try": tryOut, "undo": undoStdin}[os.Args[2]]
+	run := map[string]func(context.Context, string, io.Writer) error{"wireguard": wireGuard, "udp": udp, "resolve": resolve, "names": testNames, "attach": testAttach, "try": tryOut, "undo": undoStdin}[os.Args[2]]
 	err := run(ctx, os.Args[3], os.Stderr)
 	stop()
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/wire"
 )
 
 // A change is left, or stopped, after each of these.
@@ -190,5 +191,12 @@ func TestOnlyTheHolderIsEnded(t *testing.T) {
 	}
 	if err := errors.Join(in.Close(), bystander.Wait(), l.Release(true)); err != nil {
 		t.Errorf("the bystander: %v", err)
+	}
+}
+
+// TestSignsOfLifeAreKnown: they are taken out while a request is worked on, without being read.
+func TestSignsOfLifeAreKnown(t *testing.T) {
+	if have, err := wire.Marshal(&spec.Request{Op: spec.OpAlive}); err != nil || string(have) != spec.Alive {
+		t.Errorf("want %s, have %s, %v", spec.Alive, have, err)
 	}
 }

@@ -78,6 +78,14 @@ func (h *Host) Sum() string {
 	return checksum(strings.Join(append([]string{h.Cluster, h.Store, h.Server}, lines...), "\n"))
 }
 
+// Sums are the checksums of two hosts, which are often the same one.
+func Sums(h, other *Host) (sum, others string) {
+	if sum = h.Sum(); h == other {
+		return sum, sum
+	}
+	return sum, other.Sum()
+}
+
 // Text is the whole Host, one object a line, in canonical order.
 func (h *Host) Text() string {
 	lines := h.lines(Flood.String)

@@ -35,6 +35,9 @@ const (
 	OpAlive     = "alive"    // the workstation is still there; it is not answered
 )
 
+// Alive is the JSON of a request with OpAlive.
+const Alive = `{"Op":"` + OpAlive + `"}`
+
 // Request is what the workstation asks of an agent.
 type Request struct {
 	Op     string

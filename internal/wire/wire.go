@@ -121,25 +121,36 @@ func (c *Conn) Send(msg any) error {
 	return err
 }
 
-// Receive reads one frame into msg. io.EOF means that the stream ended between frames;
-// io.ErrUnexpectedEOF, inside one. Errors wrap ErrFrame if the bytes are no frame; the
-// stream cannot be used any more then.
+// Receive reads one frame into msg. Its errors are those of Next and Read.
 func (c *Conn) Receive(msg any) error {
+	body, err := c.Next()
+	if err != nil {
+		return err
+	}
+	return Read(body, msg)
+}
+
+// Next reads one frame and returns the JSON in it. io.EOF means that the stream ended between
+// frames; io.ErrUnexpectedEOF, inside one. Errors wrap ErrFrame if the bytes are no frame; the
+// stream cannot be used any more then.
+func (c *Conn) Next() ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(c.r, head[:]); err != nil {
-		return err
+		return nil, err
 	}
 	size := binary.BigEndian.Uint32(head[:])
 	if size > MaxFrame {
-		return fmt.Errorf("%w: length %d", ErrFrame, size)
+		return nil, fmt.Errorf("%w: length %d", ErrFrame, size)
 	}
 	body, err := readBody(c.r, int(size))
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			return io.ErrUnexpectedEOF
-		}
-		return err
+	if errors.Is(err, io.EOF) {
+		return nil, io.ErrUnexpectedEOF
 	}
+	return body, err
+}
+
+// Read is Unmarshal of what Next returned. Its error wraps ErrFrame.
+func Read(body []byte, msg any) error {
 	if err := Unmarshal(body, msg); err != nil {
 		return fmt.Errorf("%w: %w", ErrFrame, err)
 	}

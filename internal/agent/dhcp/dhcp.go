@@ -33,7 +33,7 @@ import (
 // copy in its file.
 func (s *Server) Observe(ctx context.Context, want, have *spec.Host) error {
 	networks, err := s.networks()
-	if err != nil {
+	if s.there = networks; err != nil {
 		return err
 	}
 	for _, network := range networks {
@@ -97,7 +97,7 @@ func (s *Server) networks() ([]string, error) {
 			found[network] = true
 		}
 	}
-	var networks []string
+	networks := []string{}
 	for network := range found {
 		networks = append(networks, network)
 	}

@@ -24,11 +24,14 @@ import (
 // a ping: the first one it gave would be somebody's.
 
 // Leaving returns the lease files of the networks that want no longer serves
-// here, by network.
+// here, by network: of those that Observe found, or of what is there where it was not called.
 func (s *Server) Leaving(want *spec.Host) (map[string]string, error) {
-	networks, err := s.networks()
-	if err != nil {
-		return nil, err
+	networks := s.there
+	if networks == nil {
+		var err error
+		if networks, err = s.networks(); err != nil {
+			return nil, err
+		}
 	}
 	var out map[string]string
 	for _, network := range networks {

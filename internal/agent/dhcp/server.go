@@ -16,6 +16,7 @@ type Server struct {
 
 	has   written.Cluster
 	units *unit.Cluster
+	there []string // networks that the last Observe found here; nil: there was none
 	// inherited are leases for networks that this server serves from now on, or
 	// again, by network: the text of dnsmasq's lease file.
 	inherited map[string]string

@@ -3,6 +3,7 @@
 package host
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -20,17 +21,41 @@ const PendingFile = "pending.json"
 // sound. Nobody changes it: all who ask while the file stays the same get the same one.
 func (s *Files) Last() *spec.Host {
 	path := filepath.Join(s.Dir(), spec.SpecFile)
-	if s.confirmed.text != "" {
-		if text, err := sysfile.Read(path); err == nil && s.confirmed.text == string(text) {
-			return s.confirmed.host
-		}
+	file := sysfile.VersionOf(path) // before it is read
+	if s.confirmed.host != nil && file == s.confirmed.file {
+		return s.confirmed.host
 	}
-	h, text, damaged := Recall(path, func(h spec.Host) bool { return h.Cluster == s.Cluster && !h.Empty() })
+	h, damaged := s.sentAs(path, file.Size()), false
+	if h == nil {
+		h, damaged = Recall(path, func(h spec.Host) bool { return h.Cluster == s.Cluster && !h.Empty() })
+	}
 	if damaged {
 		s.Loses(spec.SpecFile)
+		return h
 	}
-	s.confirmed.text, s.confirmed.host = text, h
+	s.confirmed.file, s.confirmed.host = file, h
 	return h
+}
+
+// Sent takes note of a spec that came from the workstation, in that message: where the same
+// was confirmed last, nobody reads its JSON twice.
+func (s *Files) Sent(h *spec.Host, message []byte) {
+	if h != nil && h.Cluster == s.Cluster && !h.Empty() {
+		_, s.sentText, _ = bytes.Cut(message, []byte(`"Want":`))
+		s.sent = h
+	}
+}
+
+// sentAs is the spec that was sent, if the file at path has its JSON and no more; nil: it has not.
+func (s *Files) sentAs(path string, size int64) *spec.Host {
+	sent := s.sentText
+	if n := int64(len(sent)); size == 0 || size >= n || sent[size-1] != '}' || sent[size] != ',' && sent[size] != '}' {
+		return nil
+	}
+	if text, err := sysfile.Read(path); err != nil || !bytes.Equal(text, sent[:size]) {
+		return nil
+	}
+	return s.sent
 }
 
 // Store makes h what this server goes back to, at boot or when a change fails. It

@@ -24,9 +24,11 @@ type Files struct {
 	Lost      map[string]bool   // notes that were found damaged, by name
 	Secrets   map[string]string // passwords that came with the request, by id
 	confirmed struct {          // what Last read last
-		text string
+		file sysfile.Version
 		host *spec.Host
 	}
+	sent     *spec.Host // what came last from the workstation
+	sentText []byte     // its JSON, and what followed
 }
 
 // Paths are the directories of a server that are written to: other ones in tests.

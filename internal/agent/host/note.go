@@ -20,10 +20,9 @@ import (
 
 const copySuffix = spec.CopySuffix
 
-// Recall reads the note at path, or else its copy; nil where neither is sound. Text is
-// what stands at path if that is sound. Damaged says that it is not as it was written, or
-// is gone and its copy is not.
-func Recall[T any](path string, sound func(T) bool) (note *T, text string, damaged bool) {
+// Recall reads the note at path, or else its copy; nil where neither is sound. Damaged says
+// that it is not as it was written, or is gone and its copy is not.
+func Recall[T any](path string, sound func(T) bool) (note *T, damaged bool) {
 	for _, p := range []string{path, path + copySuffix} {
 		data, err := sysfile.Read(p)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -34,12 +33,12 @@ func Recall[T any](path string, sound func(T) bool) (note *T, text string, damag
 		case err != nil || wire.Unmarshal(data, &v) != nil || !sound(v):
 			damaged = true
 		case p == path:
-			return &v, string(data), false
+			return &v, false
 		default:
-			return &v, "", true
+			return &v, true
 		}
 	}
-	return nil, "", damaged
+	return nil, damaged
 }
 
 // WriteNote replaces the note at path, whatever is there. It is on the disk when writeNote

@@ -69,7 +69,7 @@ func soundRoutes(list []netip.Prefix) bool { return len(list) > 0 }
 // written. What was lost is what was confirmed, or else, since nobody can tell any more
 // which cluster's it is, every route of our number that no other cluster claims.
 func (k *Host) readRouteNotes() (list []netip.Prefix, sound bool, err error) {
-	note, _, damaged := Recall(filepath.Join(k.Dir(), RouteFile), soundRoutes)
+	note, damaged := Recall(filepath.Join(k.Dir(), RouteFile), soundRoutes)
 	if damaged {
 		k.Loses(RouteFile)
 	}
@@ -102,7 +102,7 @@ func (k *Host) unclaimedRoutes() []netip.Prefix {
 			continue
 		}
 		s := FilesAt(cluster, k.Paths)
-		note, _, _ := Recall(filepath.Join(s.Dir(), RouteFile), soundRoutes)
+		note, _ := Recall(filepath.Join(s.Dir(), RouteFile), soundRoutes)
 		if note == nil {
 			note = &[]netip.Prefix{}
 		}

@@ -225,7 +225,7 @@ func otherNotes(k *host.Host) ([]clusterNotes, error) {
 			continue
 		}
 		o := clusterNotes{filepath.Join(root, cluster), map[string]host.SettingNote{}}
-		if notes, _, _ := host.Recall(filepath.Join(o.dir, sysctlFile), soundSettings); notes != nil {
+		if notes, _ := host.Recall(filepath.Join(o.dir, sysctlFile), soundSettings); notes != nil {
 			o.notes = *notes
 		} else if last := host.FilesAt(cluster, host.Paths{Lib: root}).Last(); last != nil {
 			for _, s := range globals(last) {
@@ -256,7 +256,7 @@ func readSysctlNotes(k *host.Host) (map[string]host.SettingNote, error) {
 	if k.Settings.Notes != nil {
 		return maps.Clone(k.Settings.Notes), nil
 	}
-	notes, _, damaged := host.Recall(filepath.Join(k.Dir(), sysctlFile), soundSettings)
+	notes, damaged := host.Recall(filepath.Join(k.Dir(), sysctlFile), soundSettings)
 	if damaged {
 		k.Loses(sysctlFile)
 	}
