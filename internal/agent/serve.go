@@ -32,6 +32,7 @@ import (
 // and when ctx does: Serve returns after that, even if nobody listens any more.
 // The error is what could not be undone, or bytes that are no request.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, version string, first []byte) error {
+	host.CalmMonitor()
 	defer unix.Umask(unix.Umask(fileMask))
 	s := &session{version: version, first: first, paths: host.ServerPaths(), kernels: map[string]*Kernel{}, made: map[string]string{}}
 	if f, ok := out.(*os.File); ok {
