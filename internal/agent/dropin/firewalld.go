@@ -84,6 +84,10 @@ func passes(ctx context.Context, s *host.Files, lets []string) bool {
 	return !slices.ContainsFunc(lets, func(l string) bool { return !strings.Contains(text, `"`+l+`"`) })
 }
 
+// reloads is what a step costs: whether there is something to forget, firewalld takes a second
+// to tell.
+const reloads = "it is reloaded, and forgets what was set without --permanent"
+
 // FirewalldFamily is what firewalld lets pass.
 var FirewalldFamily = family.Family{
 	What: "services: look at firewalld",
@@ -98,6 +102,14 @@ var FirewalldFamily = family.Family{
 	Implied: impliedZone,
 	Diff: func(d *family.Difference) {
 		compareTold(d, d.Want.Firewalld, d.Have.Firewalld, "firewalld")
+	},
+	Explain: func(k *host.Host, op *family.Op) {
+		if runs(context.Background(), k.Files, firewalls(k.Files)[0]) {
+			if op.Step.Detail != "" {
+				op.Step.Detail += "; "
+			}
+			op.Step.Detail += reloads
+		}
 	},
 	One: func(ctx context.Context, a *family.Applier, op family.Op) error {
 		s := a.Host.Files

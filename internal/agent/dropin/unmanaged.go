@@ -141,10 +141,14 @@ func loadDropIn(ctx context.Context, s *host.Files, d dropIn, text string) error
 
 // reload makes a daemon read its files again if it runs.
 func reload(ctx context.Context, s *host.Files, d dropIn) error {
-	if !d.there || !s.Units.HasSystemd() || unit.Run(ctx, "systemctl", "--quiet", "is-active", d.unit) != nil {
+	if !runs(ctx, s, d) {
 		return nil
 	}
 	return unit.Run(ctx, d.reload[0], d.reload[1:]...)
+}
+
+func runs(ctx context.Context, s *host.Files, d dropIn) bool {
+	return d.there && s.Units.HasSystemd() && unit.Run(ctx, "systemctl", "--quiet", "is-active", d.unit) == nil
 }
 
 // told is what a program is told of links, which is one object; none where there are no links.
