@@ -12,7 +12,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
 	"github.com/flocknet/flock/internal/agent/unit"
@@ -131,8 +130,7 @@ func ownerOf(l netlink.Link) string { return strings.TrimPrefix(l.Attrs().Alias,
 // last look.
 func Check(ctx context.Context, k *host.Host, want *spec.Host) ([]spec.Problem, error) {
 	var out []spec.Problem
-	claims := orderedBy(want.Claims, spec.Claim.String)
-	claims = slices.CompactFunc(claims, func(a, b spec.Claim) bool { return a.String() == b.String() })
+	claims := distinct(want.Claims)
 	var foreign []occupant
 	if slices.ContainsFunc(claims, func(c spec.Claim) bool { return c.Prefix.IsValid() }) {
 		list, err := occupants(k)
@@ -281,15 +279,15 @@ func claimProgram(c spec.Claim) *spec.Problem {
 	return &spec.Problem{What: c.Program + " is not installed", Next: "apt-get install " + from}
 }
 
-// orderedBy is list in the order of its texts.
-func orderedBy[T any](list []T, text func(T) string) []T {
-	var texts []string
-	for _, v := range list {
-		texts = append(texts, text(v))
+// distinct are claims in the order of their texts, of those with one text one.
+func distinct(claims []spec.Claim) []spec.Claim {
+	byText := map[string]spec.Claim{}
+	for _, c := range claims {
+		byText[c.String()] = c
 	}
-	out := slices.Clone(list)
-	for i, at := range family.Numbered(len(list), func(a, b int) int { return strings.Compare(texts[a], texts[b]) }) {
-		out[i] = list[at]
+	var out []spec.Claim
+	for _, text := range slices.Sorted(maps.Keys(byText)) {
+		out = append(out, byText[text])
 	}
 	return out
 }
