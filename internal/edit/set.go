@@ -8,6 +8,7 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -25,6 +26,7 @@ func Set(c *state.Cluster, name string, given option.Options, unset []string) (g
 	if err := set(c, name, n, given, unset); err != nil {
 		return nil, ground.OfNetwork(name, err)
 	}
+	segment.Redeal(&was, n)
 	if err := network.FillIn(c, name, n); err != nil {
 		return nil, ground.OfNetwork(name, err)
 	}

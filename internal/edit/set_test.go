@@ -286,3 +286,27 @@ func TestContainersThatDoNotAskAreDealtAddresses(t *testing.T) {
 	attach("docker/web", "app0", true, "[10.1.1.254]")
 	attach("docker/db", "", true, "[]")
 }
+
+// TestAnotherSubnetDealsDockerAnew, since its network is made anew with it; IPv6 beside it does not.
+func TestAnotherSubnetDealsDockerAnew(t *testing.T) {
+	c := made(t, network.VXLAN, option.Options{"subnet": prefixes("10.50.4.0/24"), "dhcp": state.DHCPDistributed})
+	n := c.Networks["n1"]
+	if err := done(c, AddDocker(c, "n1", nil)); err != nil {
+		t.Fatal(err)
+	}
+	was := n.Allocated["s1"].Docker
+	set := func(subnets ...string) netip.Prefix {
+		t.Helper()
+		_, err := Set(c, "n1", option.Options{"subnet": prefixes(subnets...)}, nil)
+		if err := done(c, err); err != nil {
+			t.Fatal(err)
+		}
+		return n.Allocated["s1"].Docker
+	}
+	if now := set("10.50.4.0/24", "fd50::/64"); was.Bits() != 29 || now != was {
+		t.Errorf("with IPv6: %s was %s, and a /29 was to be", now, was)
+	}
+	if now := set("10.50.0.0/20", "fd50::/64"); now.Bits() != 24 {
+		t.Errorf("in a wider subnet: %s", now)
+	}
+}

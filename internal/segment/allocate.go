@@ -89,7 +89,11 @@ func (d *dealer) deal(server string, newcomers int) (*state.Allocation, error) {
 			if len(free) == 0 {
 				return nil, &ground.NarrowError{Subnet: p, Server: server, Part: poolBits(p)}
 			}
-			a.Pool = append(a.Pool, free[:firstDeal(p, len(free), newcomers)]...)
+			dealt := firstDeal(p, len(free), newcomers)
+			if InDocker(d.n, server) {
+				dealt = (dealt + 1) / 2 // the containers that ask nobody need the others
+			}
+			a.Pool = append(a.Pool, free[:dealt]...)
 			d.pools = append(d.pools, a.Pool...)
 		}
 	}

@@ -15,6 +15,7 @@ func AddDHCP(b *ground.Builder, name string, n *state.Network, places []ground.U
 	for _, u := range places {
 		addDocker(b.Out.Hosts[u.Server], name, n, mtu)
 	}
+	noteFewDocker(b, name, n)
 	if n.DHCP == state.DHCPOff {
 		return
 	}

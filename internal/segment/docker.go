@@ -64,7 +64,7 @@ func checkDocker(n *state.Network, isSegment bool) error {
 	case len(n.Docker) == 0:
 		return nil
 	case !isSegment:
-		return hint.Errorf("docker", "a network of the type vxlan or l2; Docker's own bridge takes a subnet of a pool: see subnet.env",
+		return hint.Errorf("docker", "a network of the type vxlan or l2; a pool has a subnet of its own on each member, which docker network create --subnet takes",
 			"a %s network is no segment, and cannot be a network of Docker's", n.Type)
 	case !ipv4Of(n).IsValid():
 		return hint.Errorf("docker", "a network with an IPv4 subnet", "the network has no IPv4 subnet, which Docker needs")
@@ -123,31 +123,62 @@ func (t *taken) free(p netip.Prefix) bool {
 	return p.IsValid() && !slices.ContainsFunc(t.addrs, p.Contains) && !slices.ContainsFunc(t.ranges, p.Overlaps)
 }
 
-// deal is a range for the first of some newcomers, from the top down: the largest of which
-// there are twice as many as newcomers, otherwise one of those that do for them. The
-// first quarter of a subnet stays DHCP's, the last one the servers' and of fixed addresses;
-// where DHCP has blocks, it is what these leave.
+// deal is a range for the first of some newcomers: the largest that all of them can have and
+// that leaves as much for one who comes later, otherwise one that does for them, or for some
+// of them.
 func (t *taken) deal(n *state.Network, subnet netip.Prefix, newcomers int) netip.Prefix {
-	quarter := min(subnet.Bits()+2, 32)
-	low, high := netip.PrefixFrom(subnet.Addr(), quarter), netip.PrefixFrom(prefix.Last(subnet), quarter).Masked()
-	for _, least := range []int{2 * newcomers, newcomers, 1} {
+	for _, want := range []struct{ all, spare int }{{newcomers, 1}, {newcomers, 0}, {1, 0}} {
 		for bits := max(subnet.Bits()+3, dockerWidest); bits <= dockerLeast; bits++ {
-			var first netip.Prefix
-			found := 0
-			for p := netip.PrefixFrom(prefix.Last(subnet), bits).Masked(); subnet.Contains(p.Addr()) && found < least; p = netip.PrefixFrom(p.Addr().Prev(), bits).Masked() {
-				if n.DHCP != state.DHCPDistributed && (low.Overlaps(p) || high.Overlaps(p)) || !t.free(p) {
-					continue
-				}
-				if found++; found == 1 {
-					first = p
-				}
-			}
-			if found >= least {
+			first, found := t.left(n, subnet, bits)
+			_, least := t.left(n, subnet, dockerLeast)
+			if found >= want.all && least >= (want.all+want.spare)<<(dockerLeast-bits) {
 				return first
 			}
 		}
 	}
 	return netip.Prefix{}
+}
+
+// left are how many ranges of a prefix length are free, and the first from the top down. The
+// first quarter of a subnet stays DHCP's, the last one the servers' and of fixed addresses;
+// where DHCP has blocks, it is what these leave.
+func (t *taken) left(n *state.Network, subnet netip.Prefix, bits int) (first netip.Prefix, found int) {
+	quarter := min(subnet.Bits()+2, 32)
+	low, high := netip.PrefixFrom(subnet.Addr(), quarter), netip.PrefixFrom(prefix.Last(subnet), quarter).Masked()
+	for p := netip.PrefixFrom(prefix.Last(subnet), bits).Masked(); subnet.Contains(p.Addr()); p = netip.PrefixFrom(p.Addr().Prev(), bits).Masked() {
+		if n.DHCP != state.DHCPDistributed && (low.Overlaps(p) || high.Overlaps(p)) || !t.free(p) {
+			continue
+		}
+		if found++; found == 1 {
+			first = p
+		}
+	}
+	return first, found
+}
+
+// Redeal forgets Docker's ranges if n has another IPv4 subnet than was: Docker's network is made
+// anew then, and a wider subnet has more for it.
+func Redeal(was, n *state.Network) {
+	if ipv4Of(was) == ipv4Of(n) {
+		return
+	}
+	for _, a := range n.Allocated {
+		a.Docker = netip.Prefix{}
+	}
+}
+
+// noteFewDocker says on which members Docker has the smallest range there is.
+func noteFewDocker(b *ground.Builder, name string, n *state.Network) {
+	var servers []string
+	for _, server := range slices.Sorted(maps.Keys(n.Allocated)) {
+		if n.Allocated[server].Docker.Bits() == dockerLeast {
+			servers = append(servers, server)
+		}
+	}
+	if len(servers) > 0 {
+		b.Note(name, "Docker hands out 4 addresses on %s, Podman 4: flock setnetwork %s -s with a wider subnet deals more, as long as no containers are on it",
+			ground.JoinWords(servers), name)
+	}
 }
 
 // without is what of r is in none of ranges.

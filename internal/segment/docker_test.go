@@ -114,3 +114,39 @@ func TestDockerIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestDockerRangesOfServersTogether: of a /24 three servers that are there have ranges as wide as
+// there is room for one more, whichever comes first, members or Docker.
+func TestDockerRangesOfServersTogether(t *testing.T) {
+	for name, test := range map[string]struct {
+		mode, subnet string
+		later        bool // Docker comes when DHCP has its blocks
+		want         string
+	}{
+		"one server of DHCP":      {state.DHCPSingle, "10.0.4.0/24", true, "10.0.4.160/27 10.0.4.128/27 10.0.4.96/27"},
+		"no DHCP":                 {state.DHCPOff, "10.0.4.0/24", true, "10.0.4.160/27 10.0.4.128/27 10.0.4.96/27"},
+		"every server":            {state.DHCPDistributed, "10.0.4.0/24", false, "10.0.4.224/28 10.0.4.160/27 10.0.4.128/27"},
+		"every server, and later": {state.DHCPDistributed, "10.0.4.0/24", true, "10.0.4.232/29 10.0.4.224/29 10.0.4.216/29"},
+		"a wider subnet":          {state.DHCPDistributed, "10.0.4.0/22", true, "10.0.6.128/25 10.0.6.0/25 10.0.5.128/25"},
+	} {
+		n := &state.Network{DHCP: test.mode, Subnets: []netip.Prefix{netip.MustParsePrefix(test.subnet)}, Members: []string{"s1", "s2", "s3"}, Allocated: map[string]*state.Allocation{}}
+		if !test.later {
+			n.Docker = []string{state.AllMembers}
+		}
+		if err := Allocate(n, n.Members); err != nil {
+			t.Fatal(err)
+		}
+		n.Docker = []string{state.AllMembers}
+		if err := DealDocker(&state.Cluster{}, n, true); err != nil {
+			t.Fatal(err)
+		}
+		var have []string
+		for _, server := range n.Members {
+			have = append(have, n.Allocated[server].Docker.String())
+		}
+		if strings.Join(have, " ") != test.want {
+			t.Errorf("%s: %s, want %s", name, have, test.want)
+		}
+		checkDockerRanges(t, name, &state.Cluster{Servers: map[string]*state.Server{"s0": {Attached: []state.Attachment{{Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}}}}}, n)
+	}
+}
