@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
@@ -29,7 +30,9 @@ func run(ctx context.Context, k *host.Host, verb, network, options string) (stri
 	if network != "" {
 		args = append(append(args, network), strings.Fields(options)...)
 	}
-	out, err := exec.CommandContext(ctx, "/bin/sh", args...).Output()
+	cmd := exec.CommandContext(ctx, "/bin/sh", args...)
+	cmd.WaitDelay = time.Second // what it asks may have its output still
+	out, err := cmd.Output()
 	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
 		return "", fmt.Errorf("network %s of Docker or Podman: %s", network, strings.Join(strings.Fields(string(failed.Stderr)), " "))
 	}
