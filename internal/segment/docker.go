@@ -129,8 +129,8 @@ func (t *taken) free(p netip.Prefix) bool {
 func (t *taken) deal(n *state.Network, subnet netip.Prefix, newcomers int) netip.Prefix {
 	for _, want := range []struct{ all, spare int }{{newcomers, 1}, {newcomers, 0}, {1, 0}} {
 		for bits := max(subnet.Bits()+3, dockerWidest); bits <= dockerLeast; bits++ {
-			first, found := t.left(n, subnet, bits)
-			_, least := t.left(n, subnet, dockerLeast)
+			first, found := t.ranging(n, subnet, bits)
+			_, least := t.ranging(n, subnet, dockerLeast)
 			if found >= want.all && least >= (want.all+want.spare)<<(dockerLeast-bits) {
 				return first
 			}
@@ -139,10 +139,10 @@ func (t *taken) deal(n *state.Network, subnet netip.Prefix, newcomers int) netip
 	return netip.Prefix{}
 }
 
-// left are how many ranges of a prefix length are free, and the first from the top down. The
+// ranging is how many ranges of a prefix length are free, and the first from the top down. The
 // first quarter of a subnet stays DHCP's, the last one the servers' and of fixed addresses;
 // where DHCP has blocks, it is what these leave.
-func (t *taken) left(n *state.Network, subnet netip.Prefix, bits int) (first netip.Prefix, found int) {
+func (t *taken) ranging(n *state.Network, subnet netip.Prefix, bits int) (first netip.Prefix, found int) {
 	quarter := min(subnet.Bits()+2, 32)
 	low, high := netip.PrefixFrom(subnet.Addr(), quarter), netip.PrefixFrom(prefix.Last(subnet), quarter).Masked()
 	for p := netip.PrefixFrom(prefix.Last(subnet), bits).Masked(); subnet.Contains(p.Addr()); p = netip.PrefixFrom(p.Addr().Prev(), bits).Masked() {
