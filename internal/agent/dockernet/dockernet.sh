@@ -124,8 +124,8 @@ try)
 		is=$(now "$e")
 		[ "$is" != "$want" ] || continue
 		if [ "$e" = docker ] && [ ! "$up" ]; then
-			runs 2>/dev/null && what="does not answer" || what="does not run"
-			echo "docker $what, and cannot be told of network $name|systemctl restart docker"
+			runs && what="does not answer" how=restart || what="does not run" how=start
+			echo "docker $what, and cannot be told of network $name|systemctl $how docker"
 		elif [ "$is" ]; then
 			at=$(users "$e") || exit 1
 			at=$(echo $at)
