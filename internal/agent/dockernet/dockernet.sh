@@ -87,7 +87,7 @@ others_podman() {
 rm_podman() { rm -f "$file/$name.json" "$cni/99-flock-$name.conflist"; }
 make_podman() {
 	mkdir -p "$(dirname "$(path "$name")")" && text_podman "$name" "$@" >"$(path "$name")" && podman network exists "$name" ||
-		{ echo "podman finds no network in $(path "$name")" >&2 && return 1; }
+		{ rm_podman && echo "podman finds no network in $(path "$name")" >&2 && return 1; }
 }
 
 now() { # ENGINE
