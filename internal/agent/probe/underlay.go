@@ -43,12 +43,12 @@ type Underlay struct {
 	arrives int         // the packet socket
 	hears   []int
 	taken   map[string]string
-	came    map[uint32]*spec.UnderlayArrival
+	came    map[int]*spec.UnderlayArrival // by number; sorting uint32 takes 5 KB of the agent
 }
 
 // OpenUnderlay opens the sockets that r asks for. Close closes them.
 func OpenUnderlay(r *spec.UnderlayRequest) (*Underlay, error) {
-	u := &Underlay{run: r.Run, own: r.Own, sends: map[int]int{}, arrives: -1, taken: map[string]string{}, came: map[uint32]*spec.UnderlayArrival{}}
+	u := &Underlay{run: r.Run, own: r.Own, sends: map[int]int{}, arrives: -1, taken: map[string]string{}, came: map[int]*spec.UnderlayArrival{}}
 	err := u.open(r)
 	if err != nil {
 		u.Close()
@@ -316,10 +316,10 @@ func (u *Underlay) read(fd int, delivers bool) {
 		if !ours || !delivers && (link == nil || link.Pkttype == unix.PACKET_OUTGOING) {
 			continue
 		}
-		a := u.came[number]
+		a := u.came[int(number)]
 		if a == nil {
 			a = &spec.UnderlayArrival{Number: number}
-			u.came[number] = a
+			u.came[int(number)] = a
 		}
 		if a.Delivered = a.Delivered || delivers; !delivers {
 			a.Source, a.TTL = origin(p[:n])
