@@ -64,7 +64,7 @@ func checkDocker(n *state.Network, isSegment bool) error {
 	case len(n.Docker) == 0:
 		return nil
 	case !isSegment:
-		return hint.Errorf("docker", "a network of the type vxlan or l2; a pool has a subnet of its own on each member, which docker network create --subnet takes",
+		return hint.Errorf("docker", "a network of the type vxlan or l2; a pool has a subnet of its own on each member: docker network create makes one of it there",
 			"a %s network is no segment, and cannot be a network of Docker's", n.Type)
 	case !ipv4Of(n).IsValid():
 		return hint.Errorf("docker", "a network with an IPv4 subnet", "the network has no IPv4 subnet, which Docker needs")
