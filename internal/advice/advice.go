@@ -22,8 +22,8 @@ import (
 // programs are those of servers and workstations whose commands advice names: their options
 // are not flock's.
 var programs = []string{
-	"apt-get", "df", "dnsmasq", "du", "grep", "ip", "journalctl", "ls", "modprobe", "mount", "mv", "nft", "pgrep", "ss", "ssh", "ssh-copy-id",
-	"ssh-keygen", "sudo", "sysctl", "systemctl", "uname", "wg",
+	"apt-get", "df", "dnsmasq", "du", "grep", "ip", "journalctl", "ls", "lxc-attach", "modprobe", "mount", "mv", "nft", "nsenter", "pgrep", "ss", "ssh", "ssh-copy-id",
+	"ssh-keygen", "sudo", "sysctl", "systemctl", "tc", "uname", "wg",
 }
 
 // Options are the options that a next: line names outside of commands: whoever reads it

@@ -46,16 +46,19 @@ func TestAdviceIsHeldAgainstTheCommands(t *testing.T) {
 		"make it anew with --mtu 1400":                 "addnetwork vx1 s3",
 		"leave -n away, or use --dhcp single":          "apply -f c.toml",
 		"flock setnetwork vx1 -b x, or --name another": "status",
+		"on s1: docker inspect -n web":                 "trace s1 s2",
 	} {
 		if err := Advised(text, strings.Fields(args), c); err == nil || !strings.Contains(err.Error(), "no such option") {
 			t.Errorf("%s after %s: %v", text, args, err)
 		}
 	}
 	for text, args := range map[string]string{
-		"leave -n away, or use --dhcp single":      "createnetwork vx2 vxlan",
-		"on s1: journalctl -u x; and ip -d link":   "status",
-		"ssh-copy-id -i id.pub root@10.99.0.1":     "status",
-		"flock setnetwork vx1 -b BRIDGE, or --yes": "delserver s1",
+		"leave -n away, or use --dhcp single":                                                           "createnetwork vx2 vxlan",
+		"on s1: journalctl -u x; and ip -d link":                                                        "status",
+		"on s1: nsenter -n -t $(docker inspect -f '{{.State.Pid}}' web) ip neigh del 10.0.4.7 dev eth1": "trace s1 s2",
+		"on s1: tc -s qdisc show dev eth0":                                                              "trace s1 s2",
+		"ssh-copy-id -i id.pub root@10.99.0.1":                                                          "status",
+		"flock setnetwork vx1 -b BRIDGE, or --yes":                                                      "delserver s1",
 	} {
 		if err := Advised(text, strings.Fields(args), c); err != nil {
 			t.Errorf("%s after %s: %v", text, args, err)

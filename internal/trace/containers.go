@@ -64,7 +64,7 @@ func (w *walker) reachPort(from End, dev *link, next netip.Addr, p packet) {
 		w.fail(from.String(), "device "+dev.Name, listed(from), "its other end is not on %s", from.Server)
 		return
 	}
-	if by := host.at(port.Master); by != nil && !w.addressed(from, in, dev, by, next) {
+	if by := host.at(port.Master); by != nil && !w.addressed(from, in, dev, by, next) || !w.controlled(from, dev, true, p) {
 		return
 	}
 	w.enterByPort(from.Server, port, next, in.macOf(dev, next), p)
@@ -156,6 +156,9 @@ func (w *walker) intoContainer(server string, port *link, p packet) {
 	dev := in.link(c.Name)
 	if dev == nil || !dev.Up {
 		w.fail(e.String(), "device "+c.Name, inside(server, c.container, "ip", "link", "set", c.Name, "up"), "it is down")
+		return
+	}
+	if !w.controlled(e, dev, false, p) {
 		return
 	}
 	if h := in.holder(p.dst); h == nil {

@@ -96,11 +96,12 @@ func (w *walker) filtered(server string, hook int, fl flow) bool {
 		}
 		return true
 	}
-	next := runOn(server, o.Chain.List()...)
+	next := runOn(server, o.List()...)
 	if hook == kernel.Forwarding && o.ByPolicy() && !fl.bridged && len(w.t.compiled.Hosts[server].Forwards) > 0 {
 		next = "flock apply"
 	}
-	w.fail(server, "chain "+o.Chain.String(), next, "%sit drops %s %s", o.Chain.Who(), fl.what(), o.How())
+	object, who := o.Object()
+	w.fail(server, object, next, "%sit drops %s %s", who, fl.what(), o.How())
 	return false
 }
 

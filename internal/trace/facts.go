@@ -15,6 +15,7 @@ type link struct {
 	Index   int
 	Name    string
 	Kind    string // as ip -d link shows it; "": hardware
+	MTU     int    // bytes
 	Up      bool   // set up
 	Carrier bool   // it can carry packets
 	Master  int    // index of the bridge that it is a port of
@@ -77,6 +78,7 @@ type facts struct {
 	Neighs   []neigh // also forwarding entries
 	Routes   map[routeQuestion]route
 	Rules    *kernel.Rules
+	Control  *kernel.Control
 	Forwards map[[2]int]bool // by family and device; 0 stands for all that are made
 	Filters  map[int]int     // rp_filter by device; allDevices: what is at least true for all
 	peers    bool            // WG, Peers and Sessions are known
@@ -164,6 +166,7 @@ var base = []struct {
 	{kernel.GetChain, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.TakeChain(b) }},
 	{kernel.GetRule, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.TakeRule(b) }},
 	{kernel.GetSet, make([]byte, 4), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Rules.TakeSet(b) }},
+	{kernel.GetQueue, make([]byte, 20), false, func(f *facts, _ binary.ByteOrder, b []byte) { f.Control.TakeQueue(b) }},
 }
 
 func baseQuestions(o binary.ByteOrder, inside bool) []string {
@@ -178,7 +181,7 @@ func baseQuestions(o binary.ByteOrder, inside bool) []string {
 
 // takeBase reads the answers to baseQuestions.
 func (f *facts) takeBase(o binary.ByteOrder, answers []string, inside bool) {
-	f.base, f.Links, f.Neighs, f.Rules = true, nil, nil, &kernel.Rules{Endian: o}
+	f.base, f.Links, f.Neighs, f.Rules, f.Control = true, nil, nil, &kernel.Rules{Endian: o}, &kernel.Control{Endian: o}
 	f.Forwards, f.Filters = map[[2]int]bool{}, map[int]int{}
 	for _, q := range base {
 		if q.outside && inside || len(answers) == 0 {
@@ -219,7 +222,7 @@ func (f *facts) takeLink(o binary.ByteOrder, b []byte) {
 	a := kernel.AttrsOf(o, b, 16)
 	l := &link{
 		Index: int(o.Uint32(b[4:])), Name: kernel.Text(a[3]), Up: flags&1 != 0, Carrier: flags&(1<<16) != 0,
-		MAC: kernel.MACOf(a[1]), Master: kernel.U32(o, a[10]), Peer: kernel.U32(o, a[5]),
+		MAC: kernel.MACOf(a[1]), MTU: kernel.U32(o, a[4]), Master: kernel.U32(o, a[10]), Peer: kernel.U32(o, a[5]),
 	}
 	info := kernel.AttrsOf(o, a[18], 0)
 	l.Kind = kernel.Text(info[1])

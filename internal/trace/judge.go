@@ -55,7 +55,7 @@ func (r *Result) at(p passage, what ...int) bool {
 // whose rules should drop it.
 func (t *Trace) beyond(r *Result, g *Hop) bool {
 	server, _, _ := strings.Cut(g.Where, ":")
-	rules := strings.HasPrefix(g.Object, "chain ")
+	rules := strings.HasPrefix(g.Object, "chain ") || strings.HasPrefix(g.Object, "qdisc ") || strings.HasPrefix(g.Object, "tc ")
 	floods := strings.HasPrefix(g.Object, "neighbour ") || strings.HasPrefix(g.Object, "MAC ") // everybody hears it
 	return r.has(func(s Sighting) bool {
 		here := func(p passage) bool { return p.server == s.Server }
@@ -245,8 +245,9 @@ func (t *Trace) lost(r *Result, last int) {
 		own := flow{packet: packet{src: t.sent.src, dst: t.sent.dst, proto: t.Protocol, port: t.Port}}
 		r.Verdict = fmt.Sprintf("stops between %s and %s: something drops %s", at, next.server, cmp.Or(carrier, own.what()))
 		r.Next = "flock probe " + at + " " + next.server
-		if suspect.May && suspect.Chain != nil { // what is encrypted is not seen to come
-			r.Verdict += fmt.Sprintf(", or chain %s of %s does %s", suspect.Chain, whose, suspect.How())
+		if suspect.May { // what is encrypted is not seen to come
+			object, _ := suspect.Object()
+			r.Verdict += fmt.Sprintf(", or %s of %s does %s", object, whose, suspect.How())
 		}
 	default:
 		r.Verdict = fmt.Sprintf("stops on %s before %s: nothing that was looked at explains it", at, next.dev)
@@ -255,11 +256,12 @@ func (t *Trace) lost(r *Result, last int) {
 	}
 }
 
-// blame names the rules that may drop the packet on a server as what explains the verdict.
+// blame names what may drop the packet on a server as what explains the verdict.
 func (r *Result) blame(o kernel.Outcome, server string) {
-	if o.May && o.Chain != nil {
+	if o.May {
 		stops, _, _ := strings.Cut(r.Verdict, ": ")
-		r.Verdict = fmt.Sprintf("%s: chain %s of %s may drop it %s", stops, o.Chain, server, o.How())
-		r.Next = runOn(server, o.Chain.List()...)
+		object, _ := o.Object()
+		r.Verdict = fmt.Sprintf("%s: %s of %s may drop it %s", stops, object, server, o.How())
+		r.Next = runOn(server, o.List()...)
 	}
 }

@@ -17,6 +17,7 @@ type Need struct {
 	peers      []spec.Link
 	elements   []*kernel.Set
 	routes     []routeQuestion
+	filters    []kernel.Hook
 	questions  []string
 }
 
@@ -71,6 +72,11 @@ func (t *Trace) Take(n Need, reply *spec.Reply) {
 		for i, s := range n.elements {
 			list, _ := kernel.Messages(r.Answers[i])
 			f.Rules.ReadSet(s, list)
+		}
+	case n.filters != nil:
+		for i, h := range n.filters {
+			list, _ := kernel.Messages(r.Answers[i])
+			f.Control.Take(h, list)
 		}
 	default:
 		for i, q := range n.routes {

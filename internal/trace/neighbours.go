@@ -29,11 +29,7 @@ func (w *walker) addressed(at End, f *facts, dev, by *link, next netip.Addr) boo
 		why = "the entry is permanent, nobody asks again"
 	}
 	del := []string{"ip", "neigh", "del", next.String(), "dev", dev.Name}
-	command := runOn(at.Server, del...)
-	if at.Container != "" {
-		command = "on " + at.Server + ": " + ground.Inside(at.Container, del...)
-	}
-	w.fail(at.String(), "neighbour "+next.String(), command, "%s has it at %s, %s has it with %s: %s", dev.Name, n.MAC, who, right[0], why)
+	w.fail(at.String(), "neighbour "+next.String(), command(at, del), "%s has it at %s, %s has it with %s: %s", dev.Name, n.MAC, who, right[0], why)
 	return false
 }
 

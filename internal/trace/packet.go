@@ -25,6 +25,7 @@ type sent struct {
 const (
 	markSize  = 8
 	echoSize  = 73   // bytes behind the IP header, of ICMP and UDP: few other packets are as long
+	tcpSize   = 36   // the same of TCP
 	answerFor = 1000 // milliseconds that an answer may take
 	underWay  = 100  // milliseconds for what is still under way
 )
@@ -44,7 +45,7 @@ func (t *Trace) Packet(w *Way, random []byte) bool {
 	}
 	switch t.Protocol {
 	case protoTCP:
-		s.data = s.data[:36] // with an option that says nothing (RFC 6994): few SYNs are as long
+		s.data = s.data[:tcpSize] // with an option that says nothing (RFC 6994): few SYNs are as long
 		copy(s.data[4:8], random[10:14])
 		s.data[12], s.data[13] = 9<<4, 2 // 36 bytes, SYN
 		binary.BigEndian.PutUint16(s.data[14:], 64240)

@@ -117,13 +117,13 @@ func (w *walker) pass(server string, l *link, out bool, p packet) bool {
 	hook := kernel.Ingress
 	if out {
 		on, hook = flow{packet: p, out: l}, kernel.Egress
-		if !w.filtered(server, hook, on) {
+		if !w.filtered(server, hook, on) || !w.controlled(End{Server: server}, l, out, p) {
 			return false
 		}
 	}
 	w.passes = append(w.passes, passage{server: server, dev: l.Name, index: l.Index, out: out, hidden: p.hidden, hop: len(w.Hops), carrier: p.says(), suspect: w.suspect})
 	w.suspect = kernel.Outcome{}
-	return out || w.filtered(server, hook, on)
+	return out || w.controlled(End{Server: server}, l, out, p) && w.filtered(server, hook, on)
 }
 
 // circles stops a packet that meets more objects than there can be on a way.

@@ -29,14 +29,33 @@ type Outcome struct {
 	May   bool   // if something matches that cannot be known from outside
 	Chain *Chain // that does
 	rule  *rule  // nil: its policy
+	Held  *Held  // what of traffic control does, instead
 }
 
 // ByPolicy says whether no rule did, but the policy of the chain.
-func (o Outcome) ByPolicy() bool { return o.rule == nil }
+func (o Outcome) ByPolicy() bool { return o.Chain != nil && o.rule == nil }
+
+// Object is what does, and whose it is where its name says so.
+func (o Outcome) Object() (object, who string) {
+	if o.Chain == nil {
+		return o.Held.Object, ""
+	}
+	return "chain " + o.Chain.String(), o.Chain.Who()
+}
+
+// List is a command that shows what does, or takes a thing of traffic control away.
+func (o Outcome) List() []string {
+	if o.Chain == nil {
+		return o.Held.next
+	}
+	return o.Chain.List()
+}
 
 // How says by what of its chain: its policy, a rule with its comment.
 func (o Outcome) How() string {
 	switch {
+	case o.Chain == nil:
+		return o.Held.how
 	case o.rule == nil:
 		return "by its policy"
 	case o.rule.Comment != "":
