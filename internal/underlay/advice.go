@@ -37,10 +37,14 @@ func Nested(paths []Path) []Path {
 // Recommend is what works between all servers, the best first: with layer 2 for containers, and
 // with a subnet for each server. None: not even two of them reach each other as any kind needs.
 func Recommend(servers []Server, paths []Path) []Advice {
-	if len(paths) == 0 || len(paths) < len(servers)*(len(servers)-1) {
-		return nil // or nothing was tried between some
-	}
 	s := sight{servers: servers, paths: paths}
+	tried := 0
+	for _, one := range servers {
+		tried += s.tried(one)
+	}
+	if len(paths) == 0 || len(paths) < tried {
+		return nil // or some did not answer to the end
+	}
 	if s.apart() {
 		return s.encrypted()
 	}
@@ -61,6 +65,25 @@ func Recommend(servers []Server, paths []Path) []Advice {
 type sight struct {
 	servers []Server
 	paths   []Path
+}
+
+// tried is with how many others a server is to be tried: of many not with all.
+func (s sight) tried(one Server) int {
+	n := 0
+	for _, other := range s.servers {
+		if other.Name != one.Name && (other.With == nil || other.With[one.Name]) {
+			n++
+		}
+	}
+	return n
+}
+
+// between says which pairs of servers something is known of.
+func (s sight) between() string {
+	if len(s.paths) < len(s.servers)*(len(s.servers)-1) {
+		return "all that were tried"
+	}
+	return "all"
 }
 
 func (s sight) all(ok func(Path) bool) bool {
@@ -150,7 +173,7 @@ func (s sight) layer2() (Advice, bool) {
 	if port == 0 {
 		return Advice{}, false
 	}
-	why := fmt.Sprintf("UDP %d passes between all", port)
+	why := fmt.Sprintf("UDP %d passes between %s", port, s.between())
 	if port != VXLANPort {
 		why += fmt.Sprintf(", UDP %d does not", VXLANPort)
 	}
@@ -194,8 +217,11 @@ func (s sight) encrypted() []Advice {
 	if len(inFront) == 0 {
 		return nil
 	}
-	lead := slices.MaxFunc(inFront, func(a, b Server) int { return cmp.Compare(to[a.Name], to[b.Name]) }).Name
-	if to[lead] < len(s.servers)-1 {
+	first := slices.MaxFunc(inFront, func(a, b Server) int {
+		return cmp.Or(cmp.Compare(to[a.Name]-s.tried(a), to[b.Name]-s.tried(b)), cmp.Compare(to[a.Name], to[b.Name]))
+	})
+	lead := first.Name
+	if to[lead] < s.tried(first) {
 		return nil
 	}
 	hub := s.pair(func(a, b Server) bool {
@@ -227,10 +253,10 @@ func (s sight) encrypted() []Advice {
 	}
 }
 
-// pair says whether any two servers are so.
+// pair says whether any two servers that were tried are so.
 func (s sight) pair(so func(a, b Server) bool) bool {
 	for i, a := range s.servers {
-		if slices.ContainsFunc(s.servers[i+1:], func(b Server) bool { return so(a, b) }) {
+		if slices.ContainsFunc(s.servers[i+1:], func(b Server) bool { return a.tries(b) && so(a, b) }) {
 			return true
 		}
 	}

@@ -58,5 +58,14 @@ func TestSample(t *testing.T) {
 		if missing := Missing(by, servers, h); len(missing) != 0 {
 			t.Errorf("%d servers: %d packets are missing", test.servers, len(missing))
 		}
+		// What passes between all that were tried is recommended, and said to be that.
+		why := "UDP 4789 passes between all that were tried"
+		if test.with == test.servers-1 {
+			why = "UDP 4789 passes between all"
+		}
+		advice := Recommend(servers, Paths(servers, services, by, h, nil, nil))
+		if len(advice) == 0 || advice[0].Kind != "vxlan" || advice[0].Why != why {
+			t.Errorf("%d servers: %+v is recommended", test.servers, advice)
+		}
 	}
 }

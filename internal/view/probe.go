@@ -108,7 +108,7 @@ func (a *Page) PrintProbe(p *change.Probing) error {
 	if p.Sampled {
 		gap = fmt.Sprintf("\neach server was tried with %d others; flock probe --all tries all pairs\n\n", underlay.SampledWith)
 	}
-	if err := a.Print(a.Out, "%s", gap); err != nil {
+	if err := a.Print(a.Out, "%s", screen.Ink(gap)); err != nil {
 		return err
 	}
 	if err := probedPaths(p).Write(a.Out, a.TableWidth()); err != nil {
