@@ -18,7 +18,7 @@ import (
 )
 
 func newExplain(a *app) *cobra.Command {
-	undo := false
+	undo, format := false, formatSh
 	cmd := &cobra.Command{
 		Use:   "explain NETWORK [SERVER]",
 		Short: "print the commands that build a network on a server, and those that undo it",
@@ -33,9 +33,14 @@ routes, forwarding entries, filters and files, by the same names and marks. What
 does (processes of flock's agent) is said where it belongs. Private keys and passwords are in
 no cluster file: the script makes a key pair, or reads a file, on the server.
 
+With --format networkd the script writes files of systemd-networkd, which build what that can
+do, at each boot: devices, addresses, neighbours, forwarding entries, peers, routes through the
+network's devices. What else there is, as packet filters and DHCP, is said in comments.
+
   flock explain vx1 s1
   flock explain vx1 s1 | ssh root@192.0.2.11 sh
-  flock explain vx1 s1 --undo | ssh root@192.0.2.11 sh`,
+  flock explain vx1 s1 --undo | ssh root@192.0.2.11 sh
+  flock explain vx1 s1 --format networkd`,
 		Args: command.Between(1, 2),
 		ValidArgsFunction: a.Complete(2, func(c *state.Cluster, args []string, _ string) []string {
 			if len(args) == 0 {
@@ -44,12 +49,23 @@ no cluster file: the script makes a key pair, or reads a file, on the server.
 			return membersOf(c.Networks[args[0]])
 		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.explain(cmd.Context(), args[0], args[1:], undo)
+			if format != formatSh && format != formatNetworkd {
+				return command.Usage(hint.Errorf("--format "+format, "flock explain NETWORK SERVER --format networkd", "unknown format %q, one of: %s, %s", format, formatSh, formatNetworkd))
+			}
+			return a.explain(cmd.Context(), args[0], args[1:], undo, format)
 		},
 	}
 	cmd.Flags().BoolVar(&undo, "undo", false, "print the script that undoes it")
+	cmd.Flags().StringVar(&format, "format", format, "sh, or networkd: files of systemd-networkd")
+	command.CompleteFlag(cmd, "format", command.CompleteWords(formatSh, formatNetworkd))
 	return cmd
 }
+
+// Formats of explain.
+const (
+	formatSh       = "sh"
+	formatNetworkd = "networkd"
+)
 
 // membersOf are the servers of n, which may be nil.
 func membersOf(n *state.Network) []string {
@@ -62,25 +78,7 @@ func membersOf(n *state.Network) []string {
 	return out
 }
 
-// explainDoc is a network as commands, for scripts.
-type explainDoc struct {
-	Network string          `json:"network"`
-	Type    string          `json:"type"`
-	Servers []explainServer `json:"servers"`
-}
-
-type explainServer struct {
-	Server string        `json:"server"`
-	Build  []explainStep `json:"build"`
-	Undo   []explainStep `json:"undo"`
-}
-
-type explainStep struct {
-	About    string   `json:"about"`
-	Commands []string `json:"commands"`
-}
-
-func (a *app) explain(ctx context.Context, name string, only []string, undo bool) error {
+func (a *app) explain(ctx context.Context, name string, only []string, undo bool, format string) error {
 	r, err := a.Read(ctx)
 	if err != nil {
 		return err
@@ -113,6 +111,12 @@ func (a *app) explain(ctx context.Context, name string, only []string, undo bool
 		if err != nil {
 			return err
 		}
+		if format == formatNetworkd && !s.Empty() {
+			if s = explain.Networkd(compiled.Hosts[server], asked[server], name); s.Empty() {
+				a.Say("systemd-networkd can do nothing of %s on %s; next: flock explain %s %s", name, server, name, server)
+				continue
+			}
+		}
 		if s.Empty() {
 			a.unexplained(compiled, r.Cluster, name, server)
 			continue
@@ -123,7 +127,7 @@ func (a *app) explain(ctx context.Context, name string, only []string, undo bool
 		return command.Exit(command.ExitFailed)
 	}
 	if a.JSON() {
-		return a.PrintJSON(explainDocOf(name, n.Type, scripts))
+		return a.PrintJSON(explain.DocumentOf(name, n.Type, scripts))
 	}
 	return a.printScripts(r.Cluster.Name, name, scripts, len(only) > 0, undo)
 }
@@ -177,19 +181,4 @@ func (a *app) printScripts(cluster, name string, scripts []*explain.Script, one,
 		return fmt.Errorf("print the commands: %w", err)
 	}
 	return nil
-}
-
-func explainDocOf(name, kind string, scripts []*explain.Script) explainDoc {
-	steps := func(list []explain.Step) []explainStep {
-		out := []explainStep{}
-		for _, s := range list {
-			out = append(out, explainStep{s.About, append([]string{}, s.Commands...)})
-		}
-		return out
-	}
-	doc := explainDoc{Network: name, Type: kind, Servers: []explainServer{}}
-	for _, s := range scripts {
-		doc.Servers = append(doc.Servers, explainServer{s.Server, steps(s.Build), steps(s.Undo)})
-	}
-	return doc
 }

@@ -25,6 +25,7 @@ type Script struct {
 	Network, Server string
 	Generation      uint64 // of the cluster file
 	Build, Undo     []Step // in the order in which they must run
+	networkd        bool   // it writes files of systemd-networkd
 }
 
 // Empty says whether the server has no part in the network.
@@ -119,7 +120,11 @@ func (s *Script) Text(cluster string, undo bool) string {
 		what, list = "undoes", s.Undo
 	}
 	fmt.Fprintf(&b, "#!/bin/sh\n# What %s network %s on server %s, as generation %d of cluster %s has it.\n", what, s.Network, s.Server, s.Generation, cluster)
-	b.WriteString("# It wants root, iproute2, procps and, where they are called, nftables, dnsmasq and wireguard-tools.\n")
+	if s.networkd {
+		b.WriteString("# It wants root, and systemd-networkd 252 or later.\n")
+	} else {
+		b.WriteString("# It wants root, iproute2, procps and, where they are called, nftables, dnsmasq and wireguard-tools.\n")
+	}
 	if undo {
 		b.WriteString("# It goes on where something is gone already.\nset -u\n")
 	} else {
@@ -127,7 +132,11 @@ func (s *Script) Text(cluster string, undo bool) string {
 	}
 	writeSteps(&b, list, "")
 	if !undo {
-		fmt.Fprintf(&b, "\n# What undoes it, in this order; as a script: flock explain %s %s --undo\n", s.Network, s.Server)
+		format := ""
+		if s.networkd {
+			format = " --format networkd"
+		}
+		fmt.Fprintf(&b, "\n# What undoes it, in this order; as a script: flock explain %s %s%s --undo\n", s.Network, s.Server, format)
 		writeSteps(&b, s.Undo, "#     ")
 	}
 	return b.String()
