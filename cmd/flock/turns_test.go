@@ -366,7 +366,10 @@ func TestTurns(t *testing.T) {
 	w.most(ssh, nil, "apply")
 
 	// What an agent is asked first cannot travel with its start here.
-	w.on("s1", "sed -i /AcceptEnv/d /etc/ssh/sshd_config; kill -HUP $(cat /run/flock-lab-sshd.pid)")
+	w.on("s1", "sed -i /AcceptEnv/d /etc/ssh/sshd_config")
+	if err := reloadSSHD(t.Context(), w.l, "s1"); err != nil {
+		t.Fatal(err)
+	}
 	w.most(ssh+1, nil, "apply")
 }
 

@@ -190,7 +190,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	all := programs()
 	for name, v := range map[string]verb{
 		"built": verbBuilt, "lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus, "bad": verbBad,
-		"eventually": verbEventually, "off": verbOff, "cut": verbCut, "join": verbJoin, "listings": verbListings,
+		"eventually": verbEventually, "resshd": verbResshd, "off": verbOff, "cut": verbCut, "join": verbJoin, "listings": verbListings,
 		"capture": verbCapture, "stopcapture": verbStopCapture, "pinger": verbPinger, "stoppinger": verbStopPinger,
 	} {
 		all[name] = v
@@ -336,6 +336,25 @@ func verbOff(ctx context.Context, w *walk, _ *testscript.TestScript, args []stri
 		return usage("off HOST")
 	}
 	return w.lab.Off(ctx, args[0])
+}
+
+// reloadSSHD makes a server's sshd read its files again, and returns when it listens anew: on
+// SIGHUP it closes its sockets and starts itself again, and a login meanwhile is refused or reset.
+func reloadSSHD(ctx context.Context, l *lab.Lab, server string) error {
+	const script = `at() { ss -Htlne sport = :22 | grep -o "ino:[0-9]*"; }
+		was=$(at); kill -HUP $(cat /run/flock-lab-sshd.pid)
+		for i in $(seq 300); do now=$(at); [ "$now" ] && [ "$now" != "$was" ] && exit; sleep 0.1; done; exit 1`
+	if out, err := l.Command(ctx, server, "sh", "-c", script).CombinedOutput(); err != nil {
+		return fmt.Errorf("reload sshd of %s: %w: %s", server, err, out)
+	}
+	return nil
+}
+
+func verbResshd(ctx context.Context, w *walk, _ *testscript.TestScript, args []string) error {
+	if len(args) != 1 {
+		return usage("resshd SERVER")
+	}
+	return reloadSSHD(ctx, w.lab, args[0])
 }
 
 func verbCut(ctx context.Context, w *walk, _ *testscript.TestScript, args []string) error {
