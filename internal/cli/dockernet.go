@@ -7,7 +7,6 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
-	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -38,13 +37,7 @@ subnet, MTU, bridge or name, is refused while containers hang on it, running or 
 			if len(args) == 0 {
 				return c.NetworkNames()
 			}
-			var out []string
-			if n := c.Networks[args[0]]; n != nil {
-				for _, m := range n.Members {
-					out = append(out, ground.ServerOf(m))
-				}
-			}
-			return out
+			return membersOf(c.Networks[args[0]])
 		}),
 		Annotations: command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {

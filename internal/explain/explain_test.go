@@ -96,6 +96,25 @@ func TestAllIsSomebodys(t *testing.T) {
 	}
 }
 
+// texts are those that build and undo s, which a shell can read, and a check that a text has a part.
+func (p *part) texts(t *testing.T, s *Script) (build, undo string, want func(text, part string)) {
+	t.Helper()
+	build, undo = s.Text("default", false), s.Text("default", true)
+	for _, text := range []string{build, undo} {
+		cmd := exec.Command("sh", "-n")
+		cmd.Stdin = strings.NewReader(text)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %s on %s is no script: %v\n%s\n%s", p.golden, p.network, p.server, err, out, text)
+		}
+	}
+	return build, undo, func(text, part string) {
+		t.Helper()
+		if !strings.Contains(text, part) {
+			t.Errorf("%s: %s on %s lacks %q:\n%s", p.golden, p.network, p.server, part, text)
+		}
+	}
+}
+
 // TestScriptsParse: every script is one to a shell, names every device and leaves out no
 // address, route, entry or peer.
 func TestScriptsParse(t *testing.T) {
@@ -108,19 +127,7 @@ func TestScriptsParse(t *testing.T) {
 		if s.Empty() != own.Empty() {
 			t.Errorf("%s: %s on %s is empty: %v", p.golden, p.network, p.server, s.Empty())
 		}
-		build, undo := s.Text("default", false), s.Text("default", true)
-		for _, text := range []string{build, undo} {
-			cmd := exec.Command("sh", "-n")
-			cmd.Stdin = strings.NewReader(text)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%s: %s on %s is no script: %v\n%s\n%s", p.golden, p.network, p.server, err, out, text)
-			}
-		}
-		want := func(text, line string) {
-			if !strings.Contains(text, line) {
-				t.Errorf("%s: %s on %s lacks %q:\n%s", p.golden, p.network, p.server, line, text)
-			}
-		}
+		build, undo, want := p.texts(t, s)
 		for _, l := range own.Links {
 			want(build, l.Name+" alias "+spec.Alias(p.full.Cluster, l.Network)+"\n")
 			want(build, "ip link set "+l.Name+" up\n")

@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -25,19 +24,7 @@ func TestNetworkd(t *testing.T) {
 			continue
 		}
 		made++
-		build, undo := s.Text("default", false), s.Text("default", true)
-		for _, text := range []string{build, undo} {
-			cmd := exec.Command("sh", "-n")
-			cmd.Stdin = strings.NewReader(text)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%s: %s on %s is no script: %v\n%s\n%s", p.golden, p.network, p.server, err, out, text)
-			}
-		}
-		want := func(text, part string) {
-			if !strings.Contains(text, part) {
-				t.Errorf("%s: %s on %s lacks %q:\n%s", p.golden, p.network, p.server, part, text)
-			}
-		}
+		build, undo, want := p.texts(t, s)
 		by := map[string]bool{} // devices that networkd makes
 		for _, l := range own.Links {
 			if netdev, _ := netdevOf(l); netdev == "" {

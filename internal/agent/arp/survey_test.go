@@ -15,15 +15,23 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
+// segment is a server, 10.1.0.1/16 on its bridge br0, and a machine with MAC 02:00:00:00:00:09
+// that is plugged into it by its eth0, and reached.
+func segment(t *testing.T, addr string) (server, plugged *netspace.Space) {
+	t.Helper()
+	server, plugged = netspace.New(t), netspace.New(t)
+	server.Sh("ip link add br0 up type bridge forward_delay 0; ip addr add 10.1.0.1/16 dev br0; ip link add v0 master br0 type veth peer name eth0 netns " + plugged.Path())
+	server.Sh("ip link set v0 up")
+	plugged.Sh("ip link set eth0 up address 02:00:00:00:00:09; ip addr add " + addr + "/16 dev eth0")
+	// A port that has just come up forwards nothing yet.
+	server.Sh("for i in $(seq 100); do ping -c 1 -W 1 " + addr + " >/dev/null && exit 0; done; exit 1")
+	return server, plugged
+}
+
 // A survey finds who is there, and leaves room for what the segment carries meanwhile: its
 // requests go out a few at a time.
 func TestSurveyIsPaced(t *testing.T) {
-	server, container := netspace.New(t), netspace.New(t)
-	server.Sh("ip link add br0 up type bridge forward_delay 0; ip addr add 10.1.0.1/16 dev br0; ip link add v0 master br0 type veth peer name eth0 netns " + container.Path())
-	server.Sh("ip link set v0 up")
-	container.Sh("ip link set eth0 up address 02:00:00:00:00:09; ip addr add 10.1.1.9/16 dev eth0")
-	// A port that has just come up forwards nothing yet.
-	server.Sh("for i in $(seq 100); do ping -c 1 -W 1 10.1.1.9 >/dev/null && exit 0; done; exit 1")
+	server, _ := segment(t, "10.1.1.9")
 	first := netip.MustParseAddr("10.1.1.0")
 	server.Do(func() {
 		began := time.Now()
@@ -41,11 +49,7 @@ func TestSurveyIsPaced(t *testing.T) {
 // it answers: TUN devices drop what their queue of 500 packets cannot hold. Who does not answer
 // holds up nobody for long.
 func TestSurveyWaitsForTheSegment(t *testing.T) {
-	server, slow := netspace.New(t), netspace.New(t)
-	server.Sh("ip link add br0 up type bridge forward_delay 0; ip addr add 10.1.0.1/16 dev br0; ip link add v0 master br0 type veth peer name eth0 netns " + slow.Path())
-	server.Sh("ip link set v0 up")
-	slow.Sh("ip link set eth0 up address 02:00:00:00:00:09; ip addr add 10.1.0.2/16 dev eth0")
-	server.Sh("for i in $(seq 100); do ping -c 1 -W 1 10.1.0.2 >/dev/null && exit 0; done; exit 1")
+	server, slow := segment(t, "10.1.0.2")
 	slow.Sh("ip link set eth0 arp off")
 	other, dead := netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("10.1.0.3")
 	answered, done := make(chan int), make(chan struct{})
