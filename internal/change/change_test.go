@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
@@ -41,6 +42,7 @@ type fleet struct {
 
 	tried    []string          // "s1 10.0.4.253", the ways that were tried
 	hushed   string            // the address that does not answer
+	silenced string            // the address from and to which nothing comes
 	sums     map[string]uint64 // wrong checksums that servers counted
 	stalls   int               // how many flows to hushed do not arrive
 	corrupts uint64            // what those add to the sums of s1
@@ -79,6 +81,8 @@ type server struct {
 	given     map[string]string
 	untouched []string
 	vnis      []uint32 // of devices of others
+	sessions  []spec.Session
+	clock     time.Time
 }
 
 func (f *fleet) open(_ context.Context, t remote.Target) (session, error) {
@@ -229,7 +233,7 @@ func (f *fleet) keepSecret(server, id, secret string) {
 }
 
 func (a *agent) plan(want *spec.Host) *spec.Plan {
-	p := &spec.Plan{Sum: a.s.held.Sum(), VNIs: a.s.vnis}
+	p := &spec.Plan{Sum: a.s.held.Sum(), VNIs: a.s.vnis, Sessions: a.s.sessions, Clock: a.s.clock}
 	if p.Sum != want.Sum() {
 		p.Steps = []spec.Step{{Action: spec.Change, Object: "everything"}}
 	}

@@ -73,7 +73,7 @@ func (e *Engine) Verify(ctx context.Context, names []string, effort Effort) (*Ve
 	v.leaveOut(r)
 	watch := v.watch(ctx, r, there, names)
 	v.try(ctx, r, there, effort)
-	v.talk(ctx, r, time.Now())
+	v.talk(ctx, r)
 	if effort.Data {
 		verify.Flow(v.Legs, effort.All, effort.Bench, r.bulk(ctx))
 	}
@@ -145,8 +145,8 @@ func (v *Verification) try(ctx context.Context, r *run, there []*peer, effort Ef
 }
 
 // talk notes what the sessions are below what was tried: those of BGP daemons, which are asked now,
-// and of WireGuard peers, as they were before the first packet.
-func (v *Verification) talk(ctx context.Context, r *run, now time.Time) {
+// and of WireGuard peers, as they were before the first packet, by the clock of the server that tells.
+func (v *Verification) talk(ctx context.Context, r *run) {
 	r.askBGP(ctx)
 	owners, ages := r.owners(), map[[3]string]int{}
 	for _, name := range sortedNames(r.peers) {
@@ -160,7 +160,7 @@ func (v *Verification) talk(ctx context.Context, r *run, now time.Time) {
 		for _, s := range p.plan.Sessions {
 			age := -1
 			if !s.Handshake.IsZero() {
-				age = int(max(now.Sub(s.Handshake), 0) / time.Second)
+				age = int(max(p.plan.Clock.Sub(s.Handshake), 0) / time.Second)
 			}
 			o := owners[s.Key]
 			ages[[3]string{o.network, name, o.server}] = age

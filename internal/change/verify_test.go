@@ -3,6 +3,7 @@ package change
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,9 +28,13 @@ func (f *fleet) measure(name string, r *spec.Request) *spec.Reply {
 		} else if e.To.String() == f.hushed || e.From.String() == f.hushed {
 			out = spec.Echoed{Echo: e, Sent: 5}
 		}
+		silenced := f.silenced != "" && slices.Contains([]string{e.From.String(), e.To.String()}, f.silenced)
+		if silenced {
+			out = spec.Echoed{Echo: e, Sent: 5}
+		}
 		f.tried = append(f.tried, name+" "+e.To.String())
 		reply.Echoes = append(reply.Echoes, out)
-		if e.From.String() != f.hushed {
+		if !silenced && e.From.String() != f.hushed {
 			reply.Callers = append(reply.Callers, e.To)
 		}
 	}
@@ -208,5 +213,40 @@ func TestVerifyBench(t *testing.T) {
 	}
 	if have := strings.Count(f.takeTried(), ",") + 1; have != 6+3 {
 		t.Errorf("want 6 ways and 3 pairs, have %d in all", have)
+	}
+}
+
+// TestVerifyOfExpiredSessions: a pair whose packets are lost, and whose keys are too old to be used, is
+// told so, by the clock of the server that knows of the handshake.
+func TestVerifyOfExpiredSessions(t *testing.T) {
+	f, e := world(t, 3)
+	carry(t, e, Request{Edit: lead})
+	carry(t, e, Request{Edit: clients("s2", "s3"), Networks: []string{"wirex"}})
+	keys := keysOf(load(t, e))
+	clock := time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC) // far from the workstation's
+	met := func(server, peer string, ago time.Duration) {
+		s := f.servers[server]
+		s.clock = clock
+		s.sessions = append(s.sessions, spec.Session{Link: "wg-wirex", Key: keys[peer], Handshake: clock.Add(-ago)})
+	}
+	met("s1", "s3", 200*time.Second)
+	met("s3", "s1", 150*time.Second)
+	met("s1", "s2", 90*time.Second)
+	met("s2", "s1", 90*time.Second)
+	f.servers["s2"].sessions = append(f.servers["s2"].sessions, spec.Session{Link: "wg-wirex", Key: keys["s3"]})
+	f.silenced = "10.0.8.3"
+	v, err := e.Verify(t.Context(), []string{"wirex"}, Effort{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &verify.Network{Name: "wirex", Passing: "UDP 51820", Legs: v.Legs}
+	says, next := n.Says()
+	want := []string{
+		"no packet passes between s1 and s3: does every firewall on the way let UDP 51820 pass from s1 (192.0.2.1) to s3 (192.0.2.3)?" +
+			" Their session has expired: the last handshake was 200 s before, and what was sent now brought no new one. If UDP passes (flock probe s1 s3), flock rotatekeys wirex s3 begins anew.",
+		"no packet passes between s2 and s3: does every firewall on the way let UDP 51820 pass from s2 (192.0.2.2) to s3 (192.0.2.3)? s2 has had no handshake with s3 yet.",
+	}
+	if !slices.Equal(says, want) || next != "flock trace s1:10.0.8.1 s3:10.0.8.3" {
+		t.Errorf("want %q, have %q, next %s", want, says, next)
 	}
 }

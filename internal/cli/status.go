@@ -90,7 +90,7 @@ func (a *app) lookAt(ctx context.Context, names []string) error {
 		err = cmp.Or(a.PrintStatus(out), a.PrintVerdicts(verdicts, time.Now()))
 	}
 	if err == nil && a.Wide() {
-		err = a.PrintSessions(out, time.Now())
+		err = a.PrintSessions(out)
 	}
 	if !a.JSON() && !a.Metrics() {
 		a.Notes(slices.DeleteFunc(slices.Concat(out.Notes, out.Silent), func(n ground.Note) bool { return !n.Amiss }))

@@ -222,6 +222,7 @@ type Plan struct {
 	Pools []PoolUse `json:",omitempty"` // of the networks in which the server runs DHCP for IPv4 now
 
 	Sessions []Session `json:",omitempty"` // status: with the peers of the WireGuard devices, by device and key
+	Clock    time.Time `json:",omitzero"`  // the server's, when it looked at Sessions
 
 	// Loose are interfaces of containers and guests that are up without a bridge, an
 	// address or a route, by name. Bridges are the bridges of ours that they may have

@@ -158,9 +158,9 @@ func (n *Network) saysLost(t Tried) string {
 		return text
 	}
 	if back := n.back(t); back >= 0 {
-		return text + handshake(t, n.Legs[back])
+		return text + n.handshake(t, n.Legs[back])
 	}
-	return text + handshake(t)
+	return text + n.handshake(t)
 }
 
 // saysLossy counts the packets of both ways: which of them lost some is luck, as a request or

@@ -43,10 +43,14 @@ func (s Sessions) Says(apart map[string]bool) (says []string, next string) {
 	return says, next
 }
 
+// sessionOver is the age in seconds of a handshake whose keys are used no more (REJECT_AFTER_TIME of the
+// WireGuard paper, §6.1): packets that are to be sent begin a new one.
+const sessionOver = 180
+
 // handshake says when a pair of WireGuard peers that loses packets last agreed on keys, by the end
-// that knows of no handshake, or of an older one; "": it is another network's.
-func handshake(ends ...Tried) string {
-	const over = 180 // seconds after which keys are used no more (REJECT_AFTER_TIME)
+// that knows of no handshake, or of an older one, as it was before those packets were sent; "": it is
+// another network's.
+func (n *Network) handshake(ends ...Tried) string {
 	oldest := -1
 	for _, t := range ends {
 		switch {
@@ -60,8 +64,10 @@ func handshake(ends ...Tried) string {
 	switch {
 	case oldest < 0:
 		return ""
-	case oldest > over:
-		return fmt.Sprintf(" Their last handshake was %d s before.", oldest)
+	case oldest > sessionOver:
+		from, to := ends[0].From, ends[0].To
+		return fmt.Sprintf(" Their session has expired: the last handshake was %d s before, and what was sent now brought no new one. If UDP passes (flock probe %s %s), flock rotatekeys %s %s begins anew.",
+			oldest, from, to, n.Name, to)
 	}
 	return fmt.Sprintf(" They had a handshake %d s before: their keys are right.", oldest)
 }

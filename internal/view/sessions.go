@@ -52,7 +52,7 @@ func keyOwner(c *state.Cluster, key string) string {
 }
 
 // PrintSessions lists the WireGuard peers of all servers, for status -o wide.
-func (a *Page) PrintSessions(out *change.Outcome, now time.Time) error {
+func (a *Page) PrintSessions(out *change.Outcome) error {
 	t := &screen.Table{Head: []string{"SERVER", "DEVICE", "PEER", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT"}}
 	for _, s := range out.Servers {
 		if s.Plan == nil {
@@ -63,7 +63,7 @@ func (a *Page) PrintSessions(out *change.Outcome, now time.Time) error {
 			if peer == "" {
 				peer = spec.ShortKey(p.Key)
 			}
-			t.Add(s.Name, p.Link, peer, p.Endpoint, ago(p.Handshake, now), bytesOf(p.Received), bytesOf(p.Sent))
+			t.Add(s.Name, p.Link, peer, p.Endpoint, ago(p.Handshake, s.Plan.Clock), bytesOf(p.Received), bytesOf(p.Sent))
 		}
 	}
 	if len(t.Rows) == 0 {
@@ -73,8 +73,8 @@ func (a *Page) PrintSessions(out *change.Outcome, now time.Time) error {
 	return t.Write(a.Out, 0)
 }
 
-// ago is how long ago t was. The clocks of server and workstation may differ: a time in
-// the future counts as now.
+// ago is how long ago t was, by the clock that told t. One that was set back since, or has
+// a time in the future, counts as now.
 func ago(t, now time.Time) string {
 	if t.IsZero() {
 		return "never"

@@ -4,6 +4,7 @@ package link
 
 import (
 	"context"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -90,7 +91,11 @@ var PeerFamily = family.Family{
 	All: func(ctx context.Context, a *family.Applier, ops []family.Op) error {
 		return a.Host.WG.SetPeers(ctx, changesOf(ops))
 	},
-	Status: func(k *host.Host, plan *spec.Plan) { plan.Sessions = k.WG.Sessions() },
+	Status: func(k *host.Host, plan *spec.Plan) {
+		if plan.Sessions = k.WG.Sessions(); len(plan.Sessions) > 0 {
+			plan.Clock = time.Now()
+		}
+	},
 	Tried: family.Tried{Ask: func(ctx context.Context, k *host.Host, _ *spec.Host, ops []family.Op) []spec.Problem {
 		return k.WG.Unresolved(ctx, changesOf(ops))
 	}},
