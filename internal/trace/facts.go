@@ -238,8 +238,10 @@ func (f *facts) takeLink(o binary.ByteOrder, b []byte) {
 	case spec.GRE, spec.IP6GRE:
 		l.Local, l.Remote = kernel.AddrOf(data[6]), kernel.AddrOf(data[7])
 	}
-	if l.Remote.IsValid() && l.Remote.IsUnspecified() {
-		l.Remote = netip.Addr{}
+	for _, a := range []*netip.Addr{&l.Local, &l.Remote} {
+		if a.IsValid() && a.IsUnspecified() {
+			*a = netip.Addr{}
+		}
 	}
 	f.Links = append(f.Links, l)
 }

@@ -72,6 +72,64 @@ func TestOthersTunnels(t *testing.T) {
 	}
 }
 
+// TestWhoTakesIn: of several IP in IP devices the kernel asks the one first that has the most ends, be it a
+// network's, which has none but its own, or somebody else's, and none that is down.
+func TestWhoTakesIn(t *testing.T) {
+	t.Parallel()
+	at := netip.MustParseAddr
+	here, there, nobody := at("10.99.0.3"), at("10.99.0.1"), netip.Addr{}
+	for _, test := range []struct {
+		name         string
+		from         string // the device that s1 sends by: its own of the pool, or somebody else's
+		local        netip.Addr
+		other        *link // of s3, beside the pool's device
+		want, guilty string
+	}{
+		{"the pool's takes in what somebody else's brings", "tun9", there, nil, "s3 coming in by n-ip", ""},
+		{"from any address", "tun9", nobody, nil, "s3 coming in by n-ip", ""},
+		{"somebody else's is for one alone", "tun9", there, &link{Name: "tun9", Local: here, Remote: there}, "s3 coming in by tun9", ""},
+		{"with its own end not given", "tun9", there, &link{Name: "tun9", Remote: there}, "s3 coming in by tun9", ""},
+		{"it is for another", "tun9", there, &link{Name: "tun9", Local: here, Remote: at("10.99.0.2")}, "s3 coming in by n-ip", ""},
+		{"it has no end", "tun9", there, &link{Name: "tunl0"}, "s3 coming in by n-ip", ""},
+		{"the pool's own", "n-ip", there, &link{Name: "tunl0"}, "s3 coming in by n-ip", ""},
+		{"somebody else's takes in what the pool sends", "n-ip", there, &link{Name: "tun9", Local: here, Remote: there}, "s3 coming in by tun9", ""},
+		{"no device", "tun9", there, &link{Name: "n-ip"}, "", "s3 tunnel: no device takes in what the tunnel carries"},
+		{"a device that is down", "tun9", there, &link{Name: "n-ip", Kind: "down"}, "", "s3 device n-ip: it is down"},
+	} {
+		w := newWorld(t, pool("ipip"))
+		w.spoil = func(server string, f *facts) {
+			switch {
+			case server == "s1" && test.from == "tun9":
+				f.plug(&link{Name: "tun9", Kind: spec.IPIP, Local: test.local, Remote: here})
+			case server != "s3" || test.other == nil:
+			case test.other.Name != "n-ip":
+				l := *test.other
+				l.Kind = spec.IPIP
+				f.plug(&l)
+			case test.other.Kind == "down":
+				f.link("n-ip").Up = false
+			default:
+				f.link("n-ip").Kind = "dummy"
+			}
+		}
+		if test.from == "tun9" { // by a route that flock did not make
+			w.compiled.Hosts["s1"].Routes = nil
+			w.routes = map[string][]spec.Route{"s1": {{Dst: netip.MustParsePrefix("10.244.2.0/24"), Dev: "tun9"}}}
+		}
+		_, way := w.walk(t, "s1", "10.244.2.1", "")
+		if g := way.Guilty(); test.guilty != "" {
+			if g == nil || !strings.HasPrefix(g.Where+" "+g.Object+": "+g.Says, test.guilty) {
+				t.Errorf("%s: want %s, have %s", test.name, test.guilty, told(way))
+			}
+			continue
+		}
+		last := way.passes[len(way.passes)-1]
+		if have := last.server + " coming in by " + last.dev; have != test.want || !way.Arrives {
+			t.Errorf("%s: want %s, have %s, %s", test.name, test.want, have, told(way))
+		}
+	}
+}
+
 // TestRulesOfDevices: chains of one device stop what passes that one, in their direction.
 func TestRulesOfDevices(t *testing.T) {
 	t.Parallel()

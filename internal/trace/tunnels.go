@@ -80,21 +80,61 @@ func (w *walker) iptunnel(server string, dev *link, next netip.Addr, p packet) {
 	dst := cmp.Or(dev.Remote, next)
 	w.ok(server, "device "+dev.Name, "to its other end, %s (%s)", cmp.Or(w.tunnelEnd(dst, network), "somebody"), dst)
 	w.tunnel(server, packet{src: dev.Local, dst: dst, proto: proto, network: network, hidden: p.hidden}, func(to string) {
-		l := w.othersDevice(to, network, func(l *link) bool { return l.Kind == dev.Kind && l.Remote == dev.Local })
-		if network != "" {
-			l = w.tunnelDevice(to, network, dev.Kind)
-		}
-		if l != nil {
-			if l.Remote.IsValid() && dev.Local.IsValid() && l.Remote != dev.Local {
-				w.fail(to, "device "+l.Name, applyOf(network), "its other end is %s, packets come from %s", l.Remote, dev.Local)
-				return
-			}
-			if !w.pass(to, l, false, p) {
-				return
-			}
+		if l := w.takesIn(to, network, dev, dst); l != nil && w.pass(to, l, false, p) {
 			w.receive(to, l, p)
 		}
 	})
+}
+
+// takesIn is the device that takes in what a GRE or IP in IP device of a network, "" of none, sends to
+// an address of a server; nil: it stops there. Whoever made a device, the kernel asks first which has both
+// ends, then which has the other one, then which has its own, as a network's has that is for all members.
+func (w *walker) takesIn(server, network string, from *link, own netip.Addr) *link {
+	var meant *link
+	if network != "" {
+		if meant = w.tunnelDevice(server, network, from.Kind); meant == nil {
+			return nil
+		}
+		if meant.Remote.IsValid() && from.Local.IsValid() && meant.Remote != from.Local {
+			w.fail(server, "device "+meant.Name, applyOf(network), "its other end is %s, packets come from %s", meant.Remote, from.Local)
+			return nil
+		}
+	}
+	f := w.base(server, "")
+	if f == nil {
+		return nil
+	}
+	best := meant
+	for _, l := range f.Links {
+		is := func(end, wanted netip.Addr) bool { return !end.IsValid() || !wanted.IsValid() || end == wanted }
+		if l.Kind == from.Kind && is(l.Local, own) && is(l.Remote, from.Local) && (best == nil || asked(l) > asked(best)) {
+			best = l
+		}
+	}
+	switch {
+	case best == nil:
+		w.nobodyTakesIn(server)
+	case meant != nil && best != meant:
+		w.ok(server, "device "+best.Name, "takes it in before %s, as it leads to %s alone", meant.Name, best.Remote)
+	case !w.isUp(server, best):
+		return nil
+	}
+	return best
+}
+
+// asked is the greater, the earlier the kernel asks a device: not at all before it is up.
+func asked(l *link) int {
+	rank := 0
+	if l.Local.IsValid() {
+		rank++
+	}
+	if l.Remote.IsValid() {
+		rank += 2
+	}
+	if l.Up {
+		rank += 4
+	}
+	return rank
 }
 
 // udp takes a packet to the process behind a TUN device, by the members that it was given.
