@@ -80,6 +80,47 @@ func TestDeadWaysAreSaidEachTime(t *testing.T) {
 	}
 }
 
+// TestTheQuickPart: a change whose new pairs answer costs one question more, of a server each and all at
+// once; where one is silent, one more of the other end, and no third. With NoVerify nobody is asked.
+func TestTheQuickPart(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		hushed  string
+		drops   int
+		without bool
+		asked   string // who is asked, and of whom
+		silent  int
+	}{
+		{"all answer", "", 0, false, "s4 10.0.4.252, s4 10.0.4.253, s4 10.0.4.254", 0},
+		{"a first answer is lost", "", 1, false, "s2 10.0.4.251, s4 10.0.4.252, s4 10.0.4.253, s4 10.0.4.254", 0},
+		{"one is silent", "10.0.4.254", 0, false, "s1 10.0.4.251, s4 10.0.4.252, s4 10.0.4.253, s4 10.0.4.254", 1},
+		{"not at all", "10.0.4.254", 0, true, "", 0},
+	} {
+		f, e := world(t, 4)
+		carry(t, e, Request{Edit: func(c *state.Cluster) error { return edit.Create(c, "vx1", network.VXLAN, option.Options{}) }})
+		carry(t, e, Request{Edit: join("s1", "s2", "s3"), Networks: []string{"vx1"}})
+		f.takeTried()
+		f.log, f.hushed, f.drops = nil, test.hushed, test.drops
+		for _, name := range []string{"s1", "s2", "s3"} {
+			f.servers[name].step = "fdb 00:00:00:00:00:00 dev vxl0-vx"
+		}
+		out := carry(t, e, Request{Edit: join("s4"), Networks: []string{"vx1"}, NoVerify: test.without})
+		asked, questions := f.takeTried(), 0
+		for _, l := range f.log {
+			if strings.HasSuffix(l, " "+spec.OpProbe) {
+				questions++
+			}
+		}
+		want := 0
+		if asked != "" {
+			want = 1 + strings.Count(asked, " 10.0.4.251") // of the newcomer, and of another about it
+		}
+		if asked != test.asked || questions != want || len(out.Silent) != test.silent {
+			t.Errorf("%s: asked %s in %d questions, %d are wanted, said %v", test.name, asked, questions, want, out.Silent)
+		}
+	}
+}
+
 // TestStatusProbesAtOnce: who finds nothing to do probes before it answers, and is not asked
 // again; who differs is asked for the paths that do.
 func TestStatusProbesAtOnce(t *testing.T) {

@@ -31,7 +31,8 @@ const (
 )
 
 // rounds are how long an answer is waited for after each time that all were asked who gave
-// none so far: 1.3 s in all. A device that was made just now takes a second to run (linkwatch).
+// none so far: 300 ms with the first four, 1.3 s in all. A device that was made just now may take a
+// second to run (linkwatch): who has not answered after the first ones is not called silent yet.
 func rounds() []time.Duration {
 	const ms = time.Millisecond
 	return []time.Duration{20 * ms, 40 * ms, 80 * ms, 160 * ms, 200 * ms, 200 * ms, 200 * ms, 200 * ms, 200 * ms}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -53,6 +54,59 @@ func TestLastAnswerCounts(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAProbeTakes: who answers at once is waited for as long as the answer takes, which costs a change
+// 300 ms at most as long as it comes to one of the first four requests; who never answers costs 1.3 s, and all
+// that are asked together cost no more than one. Time is the test's own: nobody else's work counts.
+func TestWhatAProbeTakes(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for _, test := range []struct {
+		name  string
+		after []time.Duration // of each, when its answer comes, from its first request on; 0: never
+		want  time.Duration   // at most, a look after that
+		left  int
+	}{
+		{"at once", []time.Duration{ms}, 5 * ms, 0},
+		{"a line of 100 ms", []time.Duration{100 * ms}, 105 * ms, 0},
+		{"twenty at once", slices.Repeat([]time.Duration{30 * ms}, 20), 35 * ms, 0},
+		{"the last of the first four", []time.Duration{2 * ms, 300 * ms}, 300 * ms, 0},
+		{"a device that takes a second", []time.Duration{ms, time.Second}, 1005 * ms, 0},
+		{"never", []time.Duration{0}, 1300 * ms, 1},
+		{"several never", []time.Duration{0, ms, 0, 0}, 1300 * ms, 3},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			probes, probers := make([]spec.Probe, len(test.after)), map[string]*timedProber{}
+			for i, after := range test.after {
+				probes[i].Link = string(rune('a' + i))
+				probers[probes[i].Link] = &timedProber{at: began.Add(after), never: after == 0}
+			}
+			left, err := awaitAnswers(t.Context(), probes, func(p spec.Probe) prober { return probers[p.Link] })
+			if took := time.Since(began); err != nil || took > test.want || len(left) != test.left {
+				t.Errorf("%s: took %v, at most %v is wanted, %d are silent, %v", test.name, took, test.want, len(left), err)
+			}
+			for _, p := range probers {
+				if p.never && p.asked != len(rounds()) {
+					t.Errorf("%s: who is silent was asked %d times", test.name, p.asked)
+				}
+			}
+		})
+	}
+}
+
+// timedProber hears an answer from a time on, or never.
+type timedProber struct {
+	at    time.Time
+	never bool
+	asked int
+}
+
+func (p *timedProber) ask(spec.Probe) error { p.asked++; return nil }
+func (p *timedProber) heard(spec.Probe) (bool, error) {
+	return !p.never && !time.Now().Before(p.at), nil
+}
+func (*timedProber) close() {}
 
 // TestHearLooksOnceMore: what came while this process stood still, past the time for it, counts.
 func TestHearLooksOnceMore(t *testing.T) {
