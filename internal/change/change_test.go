@@ -55,6 +55,8 @@ type fleet struct {
 	fails string // the server whose probes cannot be sent
 	lies  bool   // measurements are not what was asked for
 
+	between *between // the servers, below all networks
+
 	announced []string                     // "s1:ID" of secrets that plans knew of
 	secrets   map[string]map[string]string // that applies brought, by server
 }
@@ -193,6 +195,10 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		return a.f.handshake(a.name, r), nil
 	case spec.OpMeasure:
 		return a.f.measure(a.name, r), nil
+	case spec.OpUnderlay:
+		return a.f.underlay(a.name, r.Underlay), nil
+	case spec.OpFacts:
+		return &spec.Reply{Facts: a.facts()}, nil
 	case spec.OpBulk:
 		return a.f.flow(a.name, r), nil
 	case spec.OpCapture:

@@ -162,7 +162,7 @@ func aboutServers(servers []Server, paths []Path) []Finding {
 			if d < 0 {
 				word = "behind"
 			}
-			out = append(out, Finding{What: fmt.Sprintf("the clock of %s is %v %s this workstation's", s.Name, d.Abs(), word)})
+			out = append(out, Finding{fmt.Sprintf("the clock of %s is %v %s this workstation's", s.Name, d.Abs(), word), "flock doctor " + s.Name})
 		}
 	}
 	return append(out, inUse(servers)...)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -202,6 +203,18 @@ func TestFindings(t *testing.T) {
 	w := world{serversAt("10.0.0.1", "10.0.0.2"), 0, 1500, all, nil}
 	if list := Findings(w.servers, Services(Ports()), w.paths(t)); len(list) > 0 {
 		t.Errorf("nothing is in the way: %+v", list)
+	}
+}
+
+// TestClocks: a clock that is wrong by more than two seconds is named, with the direction.
+func TestClocks(t *testing.T) {
+	w := world{serversAt("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"), 0, 1500, all, nil}
+	for i, skew := range []time.Duration{2 * time.Second, -2 * time.Second, 90 * time.Second, -time.Hour - 400*time.Millisecond} {
+		w.servers[i].Skew = int64(skew)
+	}
+	want := []Finding{{"the clock of s3 is 1m30s ahead of this workstation's", "flock doctor s3"}, {"the clock of s4 is 1h0m0s behind this workstation's", "flock doctor s4"}}
+	if list := Findings(w.servers, Services(Ports()), w.paths(t)); !slices.Equal(list, want) {
+		t.Errorf("want %+v, have %+v", want, list)
 	}
 }
 
