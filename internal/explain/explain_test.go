@@ -130,8 +130,8 @@ func TestScriptsParse(t *testing.T) {
 		build, undo, want := p.texts(t, s)
 		for _, l := range own.Links {
 			want(build, l.Name+" alias "+spec.Alias(p.full.Cluster, l.Network)+"\n")
-			want(build, "ip link set "+l.Name+" up\n")
-			want(undo, "\nip link del "+l.Name+"\n")
+			want(build, "ip link set dev "+l.Name+" up\n")
+			want(undo, "\nip link del dev "+l.Name+"\n")
 		}
 		for _, a := range own.Addrs {
 			want(build, "ip addr add "+a.Prefix.String()+" ")

@@ -16,7 +16,7 @@ func (w *writer) links() error {
 	})
 	for _, l := range list {
 		w.build(aboutLink(l), w.newLink(l)...)
-		w.undo("Its addresses, neighbours, forwarding entries and routes go with "+l.Name+".", "ip link del "+word(l.Name))
+		w.undo("Its addresses, neighbours, forwarding entries and routes go with "+l.Name+".", "ip link del dev "+word(l.Name))
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func (w *writer) newLink(l spec.Link) []string {
 	if t == nil {
 		t = &spec.Tunnel{}
 	}
-	add := []string{"ip link add", name, option("address", l.MAC), option("mtu", num(l.MTU)), "type", l.Kind}
+	add := []string{"ip link add name", name, option("address", l.MAC), option("mtu", num(l.MTU)), "type", l.Kind}
 	switch l.Kind {
 	case spec.Bridge:
 		add = append(add, "forward_delay 0 stp_state 0")
@@ -66,15 +66,15 @@ func (w *writer) newLink(l spec.Link) []string {
 	case spec.UDP:
 		add = []string{"ip tuntap add dev", name, "mode tun"}
 	}
-	out := []string{line(add...), "ip link set " + name + " alias " + word(spec.Alias(w.full.Cluster, l.Network))}
+	out := []string{line(add...), "ip link set dev " + name + " alias " + word(spec.Alias(w.full.Cluster, l.Network))}
 	switch {
 	case l.Kind == spec.Bridge && l.MTU != 0:
-		out = append(out, "ip link set "+name+" mtu "+num(l.MTU-1), "ip link set "+name+" mtu "+num(l.MTU))
+		out = append(out, "ip link set dev "+name+" mtu "+num(l.MTU-1), "ip link set dev "+name+" mtu "+num(l.MTU))
 	case l.Kind == spec.UDP && l.MTU != 0:
-		out = append(out, "ip link set "+name+" mtu "+num(l.MTU))
+		out = append(out, "ip link set dev "+name+" mtu "+num(l.MTU))
 	}
 	if l.Master != "" {
-		out = append(out, "ip link set "+name+" master "+word(l.Master))
+		out = append(out, "ip link set dev "+name+" master "+word(l.Master))
 	}
 	return out
 }
@@ -188,7 +188,7 @@ func (w *writer) neighbours() error {
 func (w *writer) raise() error {
 	var commands []string
 	for _, l := range w.own.Links {
-		commands = append(commands, "ip link set "+word(l.Name)+" up")
+		commands = append(commands, "ip link set dev "+word(l.Name)+" up")
 	}
 	if len(commands) > 0 {
 		slices.Sort(commands)

@@ -29,7 +29,7 @@ func Networkd(full, asked *spec.Host, network string) *Script {
 		at := networkdDir + "/50-flock-" + full.Cluster + "-" + l.Name
 		var commands []string
 		if l.Kind == spec.WireGuard {
-			netdev += w.networkdPeers(l, at+".key")
+			netdev += "\n" + w.networkdPeers(l, at+".key")
 			paths = append(paths, at+".key")
 			commands = append(commands, "[ -s "+word(at+".key")+" ] || (umask 077 && wg genkey >"+word(at+".key")+")",
 				"chgrp systemd-network "+word(at+".key"), "chmod 640 "+word(at+".key"))
@@ -37,7 +37,7 @@ func Networkd(full, asked *spec.Host, network string) *Script {
 		}
 		paths = append(paths, at+".netdev", at+".network")
 		w.build(about+".", append(commands, file(at+".netdev", netdev), file(at+".network", w.networkOf(l, made == 0)))...)
-		w.undo("", "ip link del "+word(l.Name))
+		w.undo("", "ip link del dev "+word(l.Name))
 		made++
 	}
 	if len(paths) == 0 {

@@ -37,7 +37,7 @@ func TestNetworkd(t *testing.T) {
 			want(build, "cat >"+at+".network ")
 			want(build, "\nName="+l.Name+"\nKind="+l.Kind+"\n")
 			want(undo, " "+at+".network")
-			want(undo, "ip link del "+l.Name+"\n")
+			want(undo, "ip link del dev "+l.Name+"\n")
 		}
 		for _, a := range own.Addrs {
 			if by[a.Link] {

@@ -52,10 +52,10 @@ func (w *writer) attachments() error {
 			into, enter = name, "ip netns exec "+name
 		}
 		lines := []string{
-			line("ip link add", a.Host, option("mtu", num(a.MTU)), "type veth peer name", a.Interface, option("address", a.MAC), option("mtu", num(a.MTU)), "netns", into),
-			"ip link set " + a.Host + " alias " + word(spec.Alias(w.full.Cluster, a.Network)),
-			"ip link set " + a.Host + " master " + a.Bridge + " up",
-			enter + " ip link set " + a.Interface + " up",
+			line("ip link add name", a.Host, option("mtu", num(a.MTU)), "type veth peer name", a.Interface, option("address", a.MAC), option("mtu", num(a.MTU)), "netns", into),
+			"ip link set dev " + a.Host + " alias " + word(spec.Alias(w.full.Cluster, a.Network)),
+			"ip link set dev " + a.Host + " master " + a.Bridge + " up",
+			enter + " ip link set dev " + a.Interface + " up",
 		}
 		for i, p := range a.Addrs {
 			lines = append(lines, enter+" ip addr add "+p.String()+" dev "+a.Interface)
