@@ -19,6 +19,7 @@ PACKAGES := openssh-server systemd-container dnsmasq-base iproute2 iputils-ping 
 
 # And its other lane, under Debian's kernel in QEMU, which is kept here.
 test bench: PACKAGES += qemu-system-x86 cpio
+test: PACKAGES += tshark
 bench: PACKAGES += fping
 export FLOCK_VM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-vm
 
