@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"syscall"
@@ -25,7 +26,9 @@ func run() int {
 	// The first signal ends the work in good order, a second one the process.
 	context.AfterFunc(ctx, stop)
 	spareGC()
-	return cli.Main(ctx, os.Args[1:], screen.Terminal(os.Stdin, os.Stdout, os.Stderr), os.Getenv)
+	streams := screen.Terminal(os.Stdin, os.Stdout, os.Stderr)
+	streams.Name = filepath.Base(os.Args[0])
+	return cli.Main(ctx, os.Args[1:], streams, os.Getenv)
 }
 
 // spareGC puts the first collection of garbage off to 64 MB: most commands end

@@ -13,6 +13,7 @@ import (
 	"github.com/flocknet/flock/internal/handover"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/view"
+	"github.com/spf13/cobra"
 )
 
 // Main runs one command and returns the exit status. Args are the words after
@@ -27,10 +28,11 @@ func Main(ctx context.Context, args []string, s screen.Streams, getenv func(stri
 type app struct{ *command.App }
 
 func (a *app) main(ctx context.Context) int {
-	a.Version = version()
+	a.Version = command.Version()
 	a.Until(ctx)
 	root := newRoot(a)
-	if handover.Theirs(root, a.Args) {
+	a.AsCalled(root)
+	if a.Name != screen.Packaged && handover.Theirs(root, a.Args) {
 		return a.Status(ctx, a.handOver())
 	}
 	if err := handover.Misspelled(root, a.Args); err != nil {
@@ -53,4 +55,12 @@ func (a *app) handOver() error {
 		return command.Usage(err)
 	}
 	return handover.Exec(path, a.Args)
+}
+
+// Tree is the tree of commands for documents, under the name that the program has there.
+func Tree(name string) *cobra.Command {
+	a := &app{&command.App{Page: view.Page{Streams: screen.Streams{Name: name}, Getenv: func(string) string { return "" }}}}
+	root := newRoot(a)
+	a.AsCalled(root)
+	return root
 }

@@ -2,12 +2,14 @@ package cli
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 
 	"github.com/flocknet/flock/internal/bgpcmd"
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/labcmd"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/sshcmd"
 	"github.com/spf13/cobra"
 )
@@ -31,20 +33,30 @@ workstation and makes the servers look like it, over SSH.
   flock addnetwork vx1 s1 s2
   flock listnetworks
 
-A call that begins with an option of util-linux's flock(1), the file lock, with a path
+%sExit status: 0 done, nothing pending; 1 failed, nothing changed anywhere; 2 bad usage
+or bad value, nothing contacted; 3 some servers did not converge, 'flock apply'
+finishes it; 4 drift or pending changes found (status, plan).`
+
+const handedOverHelp = `A call that begins with an option of util-linux's flock(1), the file lock, with a path
 or a descriptor's number, as in 'flock -n lock cmd' and 'flock /tmp/lock cmd', is handed
 to that.
 
-Exit status: 0 done, nothing pending; 1 failed, nothing changed anywhere; 2 bad usage
-or bad value, nothing contacted; 3 some servers did not converge, 'flock apply'
-finishes it; 4 drift or pending changes found (status, plan).`
+`
+
+// longHelp is the root's help. What packages call the program is nobody else's name.
+func (a *app) longHelp() string {
+	if a.Name == screen.Packaged {
+		return fmt.Sprintf(rootHelp, "")
+	}
+	return fmt.Sprintf(rootHelp, handedOverHelp)
+}
 
 func newRoot(a *app) *cobra.Command {
 	asked := false // for the version
 	root := &cobra.Command{
 		Use:                        "flock",
 		Short:                      "networks between Linux servers, from one file, over SSH",
-		Long:                       rootHelp,
+		Long:                       a.longHelp(),
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
@@ -143,7 +155,7 @@ func noCommand(cmd *cobra.Command, args []string) error {
 }
 
 // usageTemplate is cobra's, with the global flags only under `flock help`.
-const usageTemplate = `Usage:{{if .Runnable}}{{if not (and .HasAvailableSubCommands (eq .Name "flock"))}}
+const usageTemplate = `Usage:{{if .Runnable}}{{if not (and .HasAvailableSubCommands (not .HasParent))}}
   {{.UseLine}}{{end}}{{end}}{{if .HasAvailableSubCommands}}
   {{.CommandPath}} COMMAND{{end}}{{if .HasAvailableSubCommands}}{{$cmds := .Commands}}{{if eq (len .Groups) 0}}
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"runtime"
-	"runtime/debug"
 
 	"github.com/flocknet/flock/internal/command"
 	"github.com/spf13/cobra"
@@ -21,7 +20,7 @@ func newVersion(a *app) *cobra.Command {
 }
 
 func (a *app) printVersion() error {
-	v := versionView{version(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
+	v := versionView{command.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
 	if a.JSON() {
 		return a.PrintJSON(v)
 	}
@@ -33,25 +32,4 @@ type versionView struct {
 	Go      string `json:"go"`
 	OS      string `json:"os"`
 	Arch    string `json:"arch"`
-}
-
-// version is the module's version, or the commit it was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	revision, dirty := "devel", ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = s.Value[:min(12, len(s.Value))]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "+"
-		}
-	}
-	return revision + dirty
 }

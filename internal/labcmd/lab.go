@@ -155,7 +155,7 @@ func (a Line) command(use, short string, least int, start func(context.Context, 
 				return err
 			}
 			run := start(cmd.Context(), l, args)
-			run.Stdin, run.Stdout, run.Stderr = a.In, a.Out, a.Err
+			run.Stdin, run.Stdout, run.Stderr = a.In, screen.Below(a.Out), screen.Below(a.Err)
 			run.Cancel = func() error { return run.Process.Signal(os.Interrupt) }
 			err = run.Run()
 			var failed *exec.ExitError

@@ -10,6 +10,8 @@ import "io"
 
 // Streams are where a command reads and writes, and what is known about them.
 type Streams struct {
+	// Name is what the program was called by; empty: flock.
+	Name     string
 	In       io.Reader
 	Out, Err io.Writer
 	InTTY    bool // somebody can answer on In
