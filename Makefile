@@ -131,12 +131,23 @@ lint: ## vet, formatting, golangci-lint, go.mod
 	@test -x $(TOOLS)/golangci-lint || GOBIN=$(TOOLS) go install github.com/golangci/$(LINT)@$(LINTV)
 	$(TOOLS)/golangci-lint run ./...
 
-release: ## dist/: flock for several workstations, agents for Linux on amd64, arm64, arm, riscv64 and 386 inside
-	@mkdir -p dist
-	$(MAKE) agents ARCHES="$(FAR)"
-	for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do \
-	  GOOS=$${target%/*} GOARCH=$${target#*/} $(BUILD) -tags carry -o dist/flock-$${target/\//-} ./cmd/flock; done
-	ls -l dist
+# A release has the version of its tag (0.0.0 without one), and the time of its commit.
+DIST    := dist
+TARGETS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+VERSION  = $(or $(patsubst v%,%,$(shell git describe --tags --exact-match --match 'v*' 2>/dev/null)),0.0.0)
+SBOM    := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+NFPM    := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+
+release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+release: ARCHES := $(FAR)
+release: agents ## dist/: deb, rpm and apk packages, archives, a Homebrew formula, an SBOM, checksums; agents for Linux on amd64, arm64, arm, riscv64 and 386 inside
+	@for tool in $(SBOM) $(NFPM); do \
+	  t=$${tool%@*}; test -x $(TOOLS)/$${t##*/} || GOBIN=$(TOOLS) go install $$tool; done
+	@mkdir -p $(DIST)
+	for target in $(TARGETS); do \
+	  GOOS=$${target%/*} GOARCH=$${target#*/} $(BUILD) -tags carry -o $(DIST)/flock-$${target/\//-} ./cmd/flock; done
+	cmd/flock/pages/release.sh $(DIST) "$(VERSION)" $(TOOLS) $(TARGETS)
+	ls -l $(DIST)
 
 clean: ## remove what was built
 	rm -rf bin dist $(PACKED)

@@ -189,7 +189,7 @@ func programs() map[string]verb {
 func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	all := programs()
 	for name, v := range map[string]verb{
-		"built": verbBuilt, "lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus, "bad": verbBad,
+		"built": verbBuilt, "packaged": verbPackaged, "lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus, "bad": verbBad,
 		"eventually": verbEventually, "resshd": verbResshd, "off": verbOff, "cut": verbCut, "join": verbJoin, "listings": verbListings,
 		"capture": verbCapture, "stopcapture": verbStopCapture, "pinger": verbPinger, "stoppinger": verbStopPinger,
 	} {
@@ -199,7 +199,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	for name, v := range all {
 		cmds[name] = func(ts *testscript.TestScript, neg bool, args []string) {
 			w := ts.Value(walkKey{}).(*walk)
-			if w.lab == nil && name != "lab" && name != "built" {
+			if w.lab == nil && name != "lab" && name != "built" && name != "packaged" {
 				ts.Fatalf("%s: the script has no lab yet", name)
 			}
 			err := v(context.Background(), w, ts, args)

@@ -20,6 +20,11 @@ var rooms = map[string]room{
 		ours:  []string{"internal/agent"},
 		never: "what starts on every server at every command holds what runs there and nothing else",
 	},
+	"cmd/flock/pages": {
+		ours:   []string{"internal/cli", "internal/command", "internal/screen"},
+		theirs: []string{cobra},
+		never:  "it writes what packages carry besides the program, and knows no command",
+	},
 	"cmd/flock/agentbgp": {
 		ours:  []string{"internal/agent", "internal/bgp"},
 		never: "it is the agent, and the BGP daemon",
