@@ -13,6 +13,7 @@ import (
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/iptunnel"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/peering"
@@ -158,7 +159,7 @@ func readAll(c *state.Cluster, out *ground.Compiled) {
 		ground.DHCPServer(n)
 		network.KeyDevice(c, name)
 		network.KindOf(c.Networks[name])
-		network.OuterTTL(n)
+		iptunnel.OuterTTL(n)
 		for _, a := range n.Members {
 			for _, b := range n.Members {
 				peering.Told(n, ground.ServerOf(a), ground.ServerOf(b), func(string) bool { return true })

@@ -62,7 +62,7 @@ var rooms = map[string]room{
 	},
 	"internal/view": {
 		ours: []string{
-			"internal/change", "internal/ground", "internal/hint", "internal/network", "internal/option", "internal/peering", "internal/screen",
+			"internal/change", "internal/ground", "internal/hint", "internal/iptunnel", "internal/network", "internal/option", "internal/peering", "internal/screen",
 			"internal/segment", "internal/spec", "internal/state", "internal/target", "internal/trace", "internal/underlay", "internal/verify",
 		},
 		never:  "a view shows the values that it is given: what a command asks, changes and exits with is the command line's",
@@ -112,7 +112,7 @@ var rooms = map[string]room{
 	},
 	"internal/network": {
 		ours: []string{
-			"internal/ground", "internal/hint", "internal/mesh", "internal/option", "internal/peering", "internal/pool",
+			"internal/ground", "internal/hint", "internal/iptunnel", "internal/mesh", "internal/option", "internal/peering", "internal/pool",
 			"internal/prefix", "internal/segment", "internal/spec", "internal/state",
 		},
 		never:  "compiling is pure, the same cluster gives the same bytes: no file, clock, random source, kernel or server",
@@ -131,6 +131,11 @@ var rooms = map[string]room{
 	"internal/segment": {
 		ours:   []string{"internal/ground", "internal/hint", "internal/prefix", "internal/spec", "internal/state"},
 		never:  "a bridge is a bridge: how frames travel between servers is for the kind",
+		banned: impure,
+	},
+	"internal/iptunnel": {
+		ours:   []string{"internal/ground", "internal/hint", "internal/mesh", "internal/prefix", "internal/spec", "internal/state"},
+		never:  "a tunnel is between its two ends: what other networks there are is for the kinds",
 		banned: impure,
 	},
 	"internal/mesh": {

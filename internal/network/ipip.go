@@ -7,6 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/iptunnel"
 	"github.com/flocknet/flock/internal/pool"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -31,7 +32,7 @@ func ipipKind() *Kind {
 func routeIPIP(p *pool.Pool, m *pool.Member) {
 	h := p.Out.Hosts[m.Server]
 	h.Links = append(h.Links, spec.Link{
-		Name: p.Device, Network: p.Name, Kind: spec.IPIP, MTU: p.MTU, Tunnel: &spec.Tunnel{Local: m.Addr, TTL: tunnelTTL},
+		Name: p.Device, Network: p.Name, Kind: spec.IPIP, MTU: p.MTU, Tunnel: &spec.Tunnel{Local: m.Addr, TTL: iptunnel.TTL},
 	})
 	p.AddDeviceAddrs(m)
 	p.Each(m, func(other *pool.Member, q netip.Prefix) {

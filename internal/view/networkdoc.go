@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/iptunnel"
 	"github.com/flocknet/flock/internal/option"
 )
 
@@ -75,7 +75,7 @@ func (v *Network) document() (values map[string]any, names []string) {
 	delete(values, "key")
 	delete(values, "ttl")
 	if v.n.Tunnel {
-		maps.Copy(values, map[string]any{"device": network.TunnelDevice(v.Name), "key": v.n.Key, "ttl": network.OuterTTL(v.n)})
+		maps.Copy(values, map[string]any{"device": iptunnel.Device(v.Name), "key": v.n.Key, "ttl": iptunnel.OuterTTL(v.n)})
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(documentFirst, name) })
 	names = slices.Concat(documentFirst, names, documentLast)
