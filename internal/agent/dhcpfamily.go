@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 
@@ -27,7 +28,7 @@ var dhcpFamily = family.Family{
 		if !ok {
 			return a.Host.DHCP.Remove(ctx, op.Have.(spec.DHCP).Network)
 		}
-		if err := a.Up(); err != nil {
+		if err := errors.Join(a.Flush(ctx), a.Up()); err != nil { // routes, too: it asks peers at once
 			return err
 		}
 		return a.Host.DHCP.Set(ctx, want)
