@@ -75,11 +75,11 @@ func (d DHCP) Pin(addr, name string) string {
 }
 
 // Front is the configuration of a dnsmasq that only answers DNS: it asks at Names for
-// what is in Domain and the server's resolvers for the rest.
+// what is in Domains and the server's resolvers for the rest.
 type Front struct {
 	Mark, Bridge, PIDFile  string
 	HostsFile, ServersFile string // read again on SIGHUP
-	Domain                 string
+	Domains                []string
 	Names                  string   // ADDRESS#PORT
 	Subnets                []string // whose reverse names are asked for at Names
 }
@@ -93,7 +93,7 @@ func (f Front) Text() (string, error) {
 
 // Servers is the file that says whom to ask.
 func (f Front) Servers() (string, error) {
-	return render("front.servers.tmpl", fields{"Domain": {f.Domain}, "Names": {f.Names}, "Subnets": f.Subnets})
+	return render("front.servers.tmpl", fields{"Domains": f.Domains, "Names": {f.Names}, "Subnets": f.Subnets})
 }
 
 // Known is the file of clients whose names or addresses are decided.

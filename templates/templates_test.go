@@ -25,7 +25,7 @@ func TestGolden(t *testing.T) {
 	attached := dhcp
 	attached.Known = "/var/lib/flock/default/dnsmasq-vx1.known"
 	front := Front{
-		Mark: "default/vx1", Bridge: "vxl0", Domain: "vxapp", PIDFile: "/run/flock/default.d/front-vx1.pid",
+		Mark: "default/vx1", Bridge: "vxl0", Domains: []string{"vxapp", "vx1"}, PIDFile: "/run/flock/default.d/front-vx1.pid",
 		HostsFile: "/var/lib/flock/default/front-vx1.hosts", ServersFile: "/var/lib/flock/default/front-vx1.servers",
 		Names: "10.0.4.254#5356", Subnets: []string{"10.0.4.0/24"},
 	}

@@ -61,6 +61,9 @@ func (w *writer) unmanaged() error {
 // dhcp is one dnsmasq, or two where other servers know more names.
 func (w *writer) dhcp() error {
 	for _, d := range w.own.DHCPs {
+		if d.Zone != nil { // dnsmasq alone hears no other server that routes lead to
+			d.Peers, d.Zone = nil, nil
+		}
 		list, err := w.files().DNSMasqs(&d, dnsmasq)
 		if err != nil {
 			return err
@@ -85,7 +88,7 @@ func (w *writer) frontAlone(d spec.DHCP, p *written.DNSMasq) error {
 	}
 	var text strings.Builder
 	for _, a := range ask {
-		f := templates.Front{Domain: d.Domain, Names: a + "#" + num(written.LeafPort)}
+		f := templates.Front{Domains: []string{d.Domain}, Names: a + "#" + num(written.LeafPort)}
 		for _, r := range d.Ranges {
 			if subnet := r.Subnet.String(); !slices.Contains(f.Subnets, subnet) {
 				f.Subnets = append(f.Subnets, subnet)

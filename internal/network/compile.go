@@ -52,7 +52,14 @@ func compile(base *ground.Builder) (*ground.Compiled, error) {
 		segment.AddOwn(b.Builder, name)
 		b.attachments(name)
 	}
-	b.nameAttached()
+	for _, name := range names {
+		if back := backendOf(c.Networks[name]); back == nil || back.Routes {
+			if err := segment.JoinNames(b.Builder, name, c.Networks[name]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	segment.NameAttached(b.Builder, func(n *state.Network) bool { return meaning(n).segment })
 	if err := b.guardShares(); err != nil {
 		return nil, err
 	}

@@ -99,6 +99,9 @@ func ClosePorts(h *spec.Host) {
 	if slices.ContainsFunc(h.DHCPs, func(d spec.DHCP) bool { return len(d.Peers) > 0 }) {
 		ports = append(ports, spec.ClaimsPort)
 	}
+	if slices.ContainsFunc(h.DHCPs, func(d spec.DHCP) bool { return d.Zone != nil }) {
+		ports = append(ports, spec.NamesPort)
+	}
 	slices.Sort(ports)
 	ports = slices.Compact(ports)
 	for i := range h.Guards {

@@ -20,10 +20,10 @@ var label = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
 func isLabel(name string) bool { return len(name) <= 63 && label.MatchString(name) }
 
 // Name writes list, the interfaces of containers on d's segment, into d, and returns what it
-// cannot do. The first of several with one name has it. A fixed address is nobody else's,
-// and a client in the container that asks is given it.
-func Name(d *spec.DHCP, list []Attached) (notes []string) {
-	owner := map[string]string{}
+// cannot do. The first of several with one name has it; owner has those of before, by name, and
+// then those of list. A fixed address is nobody else's, and a client in the container that asks is
+// given it.
+func Name(d *spec.DHCP, list []Attached, owner map[string]string) (notes []string) {
 	for _, h := range d.Hosts {
 		owner[strings.ToLower(h.Name)] = "server " + h.Name
 	}

@@ -20,6 +20,13 @@ type DHCP struct {
 	Hosts   []HostName    `json:",omitempty"` // names of the servers themselves
 	Known   []KnownClient `json:",omitempty"`
 	Peers   []netip.Addr  `json:",omitempty"` // Listen addresses of other members, which know further names of Domain
+	Zone    *Zone         `json:",omitempty"` // what Peers are in where routes lead to them; nil: they are on Bridge's segment
+}
+
+// Zone is a layer 3 network that bridges of several servers take part in.
+type Zone struct {
+	Domain  string         // in which all their containers have their names too; "": none
+	Subnets []netip.Prefix // masked: of the others' bridges
 }
 
 // KnownClient is a DHCP client whose name, or whose addresses, are decided here.
@@ -38,6 +45,10 @@ func ReservedNames() []string {
 // ClaimsPort is the UDP port, beside those of DNS, where the servers of a network with
 // Peers agree which container has a name.
 const ClaimsPort = 5357
+
+// NamesPort is the UDP and TCP port where the process that asks all servers of a network for
+// names hears the dnsmasq of its own server and, where there is a Zone, its Peers by UDP.
+const NamesPort = 5356
 
 // Range is what dnsmasq hands out. IPv6 with a /64 uses SLAAC, otherwise DHCPv6.
 type Range struct {
@@ -82,6 +93,9 @@ func (d DHCP) String() string {
 		b.str("known", strings.TrimSuffix(k.MAC+"="+k.Name+","+strings.Join(texts(k.Addrs), ","), ","))
 	}
 	b.str("peers", strings.Join(texts(d.Peers), ","))
+	if d.Zone != nil {
+		b.str("zone", d.Zone.Domain+"="+strings.Join(texts(d.Zone.Subnets), ","))
+	}
 	return b.String()
 }
 

@@ -88,6 +88,9 @@ func (n *answerer) look(all bool, log io.Writer) error {
 	}
 	for _, m := range names.Texts(names.Asks+p.Mark, tell, now) {
 		for _, peer := range d.Peers {
+			if d.Zone != nil && !routed(peer) {
+				continue
+			}
 			n.tell(m, netip.AddrPortFrom(peer, spec.ClaimsPort))
 		}
 	}
@@ -164,7 +167,11 @@ func (n *answerer) listenToServers(d spec.DHCP, log io.Writer) error {
 	}
 	n.stopListening()
 	n.claims.Me = d.Listen[0]
-	if n.servers, err = listenOn(d.Bridge, netip.AddrPortFrom(n.claims.Me, spec.ClaimsPort)); err == nil {
+	by := d.Bridge
+	if d.Zone != nil {
+		by = "" // any
+	}
+	if n.servers, err = listenOn(by, netip.AddrPortFrom(n.claims.Me, spec.ClaimsPort)); err == nil {
 		n.bridge = dev.Index
 		go n.hearServers(n.servers, log)
 	}
@@ -178,7 +185,7 @@ func (n *answerer) stopListening() {
 	n.bridge = 0
 }
 
-// listenOn opens a socket for datagrams that hears what comes by way of a device alone.
+// listenOn opens a socket for datagrams that hears what comes by way of a device alone, of "" by any.
 func listenOn(device string, at netip.AddrPort) (net.PacketConn, error) {
 	bind := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		return errors.Join(c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), device) }), err)

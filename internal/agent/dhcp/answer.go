@@ -48,8 +48,8 @@ func (s *Server) NamesDaemon(network string) unit.Daemon {
 }
 
 // runNames runs the process where d's names are with several servers, and only
-// there. It reads itself whom to ask.
-func (s *Server) runNames(ctx context.Context, d spec.DHCP) error {
+// there. It reads itself whom to ask; where it is asked it knows from its start.
+func (s *Server) runNames(ctx context.Context, d spec.DHCP, moved bool) error {
 	of := s.NamesDaemon(d.Network)
 	if len(d.Peers) == 0 {
 		if !sysfile.Exists(s.units.PIDFile(of)) && !s.units.Installed(of.Name) {
@@ -57,7 +57,7 @@ func (s *Server) runNames(ctx context.Context, d spec.DHCP) error {
 		}
 		return s.units.Stop(ctx, of)
 	}
-	if s.namesStand(d) && s.runsThis(of) {
+	if !moved && s.namesStand(d) && s.runsThis(of) {
 		return nil
 	}
 	return s.units.Start(ctx, of)
@@ -101,7 +101,7 @@ func (s *Server) Answer(ctx context.Context, network string, log io.Writer) erro
 	if err != nil {
 		return err
 	}
-	at := netip.AddrPortFrom(d.Listen[0], written.NamesPort).String()
+	at := netip.AddrPortFrom(d.Listen[0], spec.NamesPort).String()
 	udp, err := net.ListenPacket("udp", at)
 	if err != nil {
 		return fmt.Errorf("listen for questions: %w", err)
@@ -158,11 +158,16 @@ func (n *answerer) hear(c net.PacketConn, log io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("hear questions: %w", err)
 		}
+		answers := n.answer
 		if !fromHere(from, c.LocalAddr()) {
-			continue
+			a, err := netip.ParseAddrPort(from.String())
+			if d, err2 := n.reads(); err != nil || err2 != nil || d.Zone == nil || !slices.Contains(d.Peers, a.Addr().Unmap()) {
+				continue
+			}
+			answers = n.answerPeer
 		}
 		go func() {
-			if answer := n.answer(m[:size], log); answer != nil {
+			if answer := answers(m[:size], log); answer != nil {
 				_, _ = c.WriteTo(answer, from) // who does not hear it asks again
 			}
 		}()
@@ -212,25 +217,53 @@ func (n *answerer) answer(m []byte, log io.Writer) []byte {
 	if slices.ContainsFunc(d.Hosts, is) {
 		return q.Negative(names.NoError)
 	}
-	a, err := n.ask(q, append([]netip.Addr{d.Listen[0]}, d.Peers...))
+	host := short(&d, q)
+	a, err := n.ask(&d, host, append(d.Listen[:1:1], d.Peers...))
 	if err != nil {
 		fmt.Fprintln(log, err)
 		return q.Negative(names.ServFail)
+	}
+	return q.Of(host, a)
+}
+
+// short is what servers that routes lead to are asked, each of which has a domain of its own: q
+// for a container's name alone. It is q for all others.
+func short(d *spec.DHCP, q names.Question) names.Question {
+	if d.Zone != nil && !q.Reverse() {
+		for _, domain := range [...]string{d.Domain, d.Zone.Domain} {
+			if host, ok := q.Host(domain); ok {
+				return host
+			}
+		}
+	}
+	return q
+}
+
+// answerPeer is what this server's own leaf says to a question of another server's process.
+func (n *answerer) answerPeer(m []byte, log io.Writer) []byte {
+	q, ok := names.ReadQuestion(m)
+	d, err := n.reads()
+	if !ok || err != nil {
+		return nil
+	}
+	a, err := n.ask(&d, q, d.Listen[:1])
+	if err != nil {
+		fmt.Fprintln(log, err)
 	}
 	return a
 }
 
 // ask asks leaves at once and returns the first answer that is one. The socket is read
 // a while longer: a leaf that is late is not silent.
-func (n *answerer) ask(q names.Question, leaves []netip.Addr) ([]byte, error) {
-	c, err := net.ListenUDP("udp", nil)
+func (n *answerer) ask(d *spec.DHCP, q names.Question, leaves []netip.Addr) ([]byte, error) {
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(d.Listen[0], 0))) // peers know it by that
 	if err != nil {
 		return nil, fmt.Errorf("ask for a name: %w", err)
 	}
 	p := names.NewQuery(q, leaves, uint16(rand.Uint32())) //nolint:gosec // any bits will do
 	heard := make(chan names.Message, 4*len(leaves))      // two types, twice
-	go n.listen(c, heard)
-	send(c, p)
+	go n.listen(c, d, heard)
+	send(c, d, p)
 	awaited := n.speaking(leaves)
 	repeat, short, long := time.NewTimer(namesAgain), time.NewTimer(silentWait), time.NewTimer(namesWait)
 	defer func() { repeat.Stop(); short.Stop(); long.Stop() }()
@@ -246,7 +279,7 @@ func (n *answerer) ask(q names.Question, leaves []netip.Addr) ([]byte, error) {
 		case r := <-heard:
 			p.Take(r)
 		case <-repeat.C:
-			send(c, p)
+			send(c, d, p)
 		case <-short.C:
 			patient = false
 		case <-long.C:
@@ -256,14 +289,26 @@ func (n *answerer) ask(q names.Question, leaves []netip.Addr) ([]byte, error) {
 }
 
 // send asks the leaves that are still to be heard. What does not go out stays unanswered.
-func send(c *net.UDPConn, p *names.Query) {
+func send(c *net.UDPConn, d *spec.DHCP, p *names.Query) {
 	for _, m := range p.Unheard() {
-		_, _ = c.WriteToUDPAddrPort(m.Text, netip.AddrPortFrom(m.Leaf, written.LeafPort))
+		if portOf(d, m.Leaf) == spec.NamesPort && !routed(m.Leaf) {
+			continue
+		}
+		_, _ = c.WriteToUDPAddrPort(m.Text, netip.AddrPortFrom(m.Leaf, portOf(d, m.Leaf)))
 	}
 }
 
+// portOf is where a server's leaf answers. What comes by another device than its bridge dnsmasq
+// drops: its process asks it.
+func portOf(d *spec.DHCP, leaf netip.Addr) uint16 {
+	if d.Zone != nil && leaf != d.Listen[0] {
+		return spec.NamesPort
+	}
+	return written.LeafPort
+}
+
 // listen hands on what leaves say until they are late, and closes c.
-func (n *answerer) listen(c *net.UDPConn, heard chan<- names.Message) {
+func (n *answerer) listen(c *net.UDPConn, d *spec.DHCP, heard chan<- names.Message) {
 	defer func() { _ = c.Close() }() // only read from
 	if c.SetReadDeadline(time.Now().Add(namesLate)) != nil {
 		return
@@ -274,10 +319,10 @@ func (n *answerer) listen(c *net.UDPConn, heard chan<- names.Message) {
 		if err != nil {
 			return
 		}
-		if from.Port() != written.LeafPort {
+		a := from.Addr().Unmap()
+		if from.Port() != portOf(d, a) {
 			continue
 		}
-		a := from.Addr().Unmap()
 		n.note(a, false)
 		select {
 		case heard <- names.Message{Leaf: a, Text: m[:size]}:

@@ -130,6 +130,10 @@ func (s *Server) Set(ctx context.Context, d spec.DHCP) error {
 	if err != nil {
 		return err
 	}
+	was, err := s.before(d.Network)
+	if err != nil {
+		return err
+	}
 	if len(plans) == 1 {
 		if err := s.removeProcess(ctx, s.process(front, d.Network)); err != nil {
 			return err
@@ -140,7 +144,7 @@ func (s *Server) Set(ctx context.Context, d spec.DHCP) error {
 			return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
 		}
 	}
-	if err := s.runNames(ctx, d); err != nil {
+	if err := s.runNames(ctx, d, len(was.Listen) > 0 && was.Listen[0] != d.Listen[0]); err != nil {
 		return fmt.Errorf("set DHCP of %s: %w", d.Network, err)
 	}
 	return nil
@@ -153,7 +157,7 @@ func (s *Server) Remove(ctx context.Context, network string) error {
 		return fmt.Errorf("remove DHCP of %s: %w", network, err)
 	}
 	s.Inherit(network, leases) // the change may be undone
-	errs := []error{s.runNames(ctx, spec.DHCP{Network: network})}
+	errs := []error{s.runNames(ctx, spec.DHCP{Network: network}, false)}
 	for _, role := range [...]written.Role{front, leaf} {
 		errs = append(errs, s.removeProcess(ctx, s.process(role, network)))
 	}
@@ -192,7 +196,7 @@ func (s *Server) start(ctx context.Context, p planned, d spec.DHCP) error {
 	if _, err := net.InterfaceByName(bridge); err != nil {
 		return fmt.Errorf("start dnsmasq on %s: %w", bridge, err)
 	}
-	ranges, err := s.rangesBefore(d.Network)
+	was, err := s.before(d.Network)
 	if err != nil {
 		return err
 	}
@@ -212,7 +216,7 @@ func (s *Server) start(ctx context.Context, p planned, d spec.DHCP) error {
 	if !newConf && !newUnit && startedAs(before) == startedAs(record) && p.pid() != 0 {
 		err = p.signal(unix.SIGHUP)
 	} else {
-		err = s.anew(ctx, p, d, ranges)
+		err = s.anew(ctx, p, d, was.Ranges)
 	}
 	if err != nil {
 		return err
@@ -252,17 +256,13 @@ func (s *Server) anew(ctx context.Context, p planned, d spec.DHCP, before []spec
 	return err
 }
 
-// rangesBefore is what network's leaf handed out so far, by its files.
-func (s *Server) rangesBefore(network string) ([]spec.Range, error) {
+// before is what network's leaf was made from so far, by its files.
+func (s *Server) before(network string) (d spec.DHCP, err error) {
 	text, err := sysfile.ReadIfThere(s.process(leaf, network).Hosts)
-	if err != nil {
-		return nil, err
+	if err == nil && wire.Unmarshal([]byte(sysfile.Spec(text)), &d) != nil {
+		d = spec.DHCP{} // damaged: nothing is known
 	}
-	d := spec.DHCP{}
-	if wire.Unmarshal([]byte(sysfile.Spec(text)), &d) != nil {
-		return nil, nil // damaged: nothing is known
-	}
-	return d.Ranges, nil
+	return d, err
 }
 
 // write puts p's files in place and says which of those changed that a running

@@ -57,7 +57,7 @@ func (s *Server) Leaving(want *spec.Host) (map[string]string, error) {
 func (s *Server) PoolUses(want *spec.Host, now time.Time) ([]spec.PoolUse, error) {
 	var out []spec.PoolUse
 	for _, d := range want.DHCPs {
-		ranges, err := s.rangesBefore(d.Network)
+		was, err := s.before(d.Network)
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +66,7 @@ func (s *Server) PoolUses(want *spec.Host, now time.Time) ([]spec.PoolUse, error
 			return nil, err
 		}
 		use := spec.PoolUse{Network: d.Network}
-		ranges = spec.Without(ranges, func(r spec.Range) bool { return !isRange4(r) })
+		ranges := spec.Without(was.Ranges, func(r spec.Range) bool { return !isRange4(r) })
 		for _, r := range ranges {
 			first, last := r.First.As4(), r.Last.As4()
 			use.Size += int(binary.BigEndian.Uint32(last[:])-binary.BigEndian.Uint32(first[:])) + 1

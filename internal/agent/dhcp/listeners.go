@@ -43,7 +43,7 @@ func (s *Server) Listeners(d spec.DHCP, have *spec.DHCP) [][]socket.Listener {
 		}
 	}
 	if len(d.Peers) > 0 && len(d.Listen) > 0 && held == nil {
-		at := netip.AddrPortFrom(d.Listen[0], written.NamesPort)
+		at := netip.AddrPortFrom(d.Listen[0], spec.NamesPort)
 		names = append(names, socket.Listener{At: at}, socket.Listener{At: at, Stream: true, Share: []int{unix.SO_REUSEADDR}},
 			socket.Listener{At: netip.AddrPortFrom(d.Listen[0], spec.ClaimsPort)})
 	}

@@ -44,12 +44,65 @@ func ReadQuestion(m []byte) (Question, bool) {
 }
 
 // Asks says whether q is about name.
-func (q Question) Asks(name string) bool {
-	var b []byte
-	for label := range strings.SplitSeq(name, ".") {
-		b = append(append(b, byte(len(label))), label...) //nolint:gosec // 63 at most
+func (q Question) Asks(name string) bool { return isName(q.m[headerSize:q.end-4], name) }
+
+// isName says whether b is name as messages have it.
+func isName(b []byte, name string) bool {
+	for len(b) > 0 && b[0] != 0 {
+		label, rest, _ := strings.Cut(name, ".")
+		if len(b) <= int(b[0]) || !strings.EqualFold(string(b[1:1+b[0]]), label) {
+			return false
+		}
+		b, name = b[1+b[0]:], rest
 	}
-	return strings.EqualFold(string(append(b, 0)), string(q.m[headerSize:q.end-4]))
+	return name == "" && len(b) == 1
+}
+
+// Reverse says whether q asks what an address is called.
+func (q Question) Reverse() bool { return q.qtype == typePTR }
+
+// Host is q without domain, which the name that it asks for is directly below of; false: it is not.
+func (q Question) Host(domain string) (Question, bool) {
+	label := headerSize + 1 + int(q.m[headerSize])
+	if label >= q.end-4 || !isName(q.m[label:q.end-4], domain) {
+		return q, false
+	}
+	m := append(append(bytes.Clone(q.m[:label]), 0), q.m[q.end-4:q.end]...)
+	clear(m[6:headerSize]) // no records
+	return Question{m: m, end: len(m), qtype: q.qtype}, true
+}
+
+// Of is an answer to host, which is q without its domain, as one to q: its addresses.
+func (q Question) Of(host Question, answer []byte) []byte {
+	if host.end == q.end {
+		return answer
+	}
+	const fixed = 10 // type, class, TTL, length
+	out, found := q.Negative(answer[3]&rcodeMask), uint16(0)
+	for at, n := host.end, binary.BigEndian.Uint16(answer[6:]); n > 0; n-- {
+		for at < len(answer) && answer[at] != 0 && answer[at] < 0xc0 {
+			at += 1 + int(answer[at])
+		}
+		if at >= len(answer) {
+			break
+		}
+		if at++; answer[at-1] != 0 { // the rest of the name is elsewhere
+			at++
+		}
+		if at+fixed > len(answer) {
+			break
+		}
+		end := at + fixed + int(binary.BigEndian.Uint16(answer[at+8:]))
+		if end > len(answer) {
+			break
+		}
+		if kind := binary.BigEndian.Uint16(answer[at:]); kind == typeA || kind == typeAAAA {
+			out, found = append(append(out, 0xc0, headerSize), answer[at:end]...), found+1
+		}
+		at = end
+	}
+	binary.BigEndian.PutUint16(out[6:], found)
+	return out
 }
 
 // like is q with another id and type.

@@ -90,3 +90,50 @@ func codeOf(m []byte) int {
 	}
 	return int(m[3] & rcodeMask)
 }
+
+// A name directly below a domain is asked for without it, and what is answered to that are the
+// addresses of the whole name.
+func TestNamesWithoutTheirDomain(t *testing.T) {
+	head := []byte{0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}
+	ask := func(name string) Question {
+		m := append(bytes.Clone(head), name...)
+		q, ok := ReadQuestion(append(m, 0, 0, typeA, 0, 1))
+		if !ok {
+			t.Fatalf("%q is no question", name)
+		}
+		return q
+	}
+	whole := ask("\x02c1\x02n1")
+	for name, want := range map[string]bool{"\x02c1\x02N1": true, "\x02c1": false, "\x01a\x02c1\x02n1": false, "\x02n1": false, "": false, "\x02c1\x02n1\x03lan": false} {
+		if _, ok := ask(name).Host("n1"); ok != want {
+			t.Errorf("%q: %v", name, ok)
+		}
+	}
+	host, ok := whole.Host("n1")
+	if !ok || !host.Asks("c1") || !bytes.Equal(host.m, ask("\x02c1").m) {
+		t.Errorf("%v, %q", ok, host.m)
+	}
+	// Two addresses, one whose name is written out, and an alias, which is left out.
+	answer := host.Negative(NoError)
+	answer[7] = 3
+	answer = append(answer, 0xc0, 12, 0, typeA, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1)
+	answer = append(answer, 0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 2, 0xc0, 12)
+	answer = append(answer, 2, 'c', '1', 0, 0, typeAAAA, 0, 1, 0, 0, 0, 60, 0, 16)
+	answer = append(answer, netip.MustParseAddr("fd00::1").AsSlice()...)
+	want := whole.Negative(NoError)
+	want[7] = 2
+	want = append(want, 0xc0, 12, 0, typeA, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1)
+	want = append(want, 0xc0, 12, 0, typeAAAA, 0, 1, 0, 0, 0, 60, 0, 16)
+	want = append(want, netip.MustParseAddr("fd00::1").AsSlice()...)
+	if have := whole.Of(host, answer); !bytes.Equal(have, want) {
+		t.Errorf("want %q,\nhave %q", want, have)
+	}
+	for i := host.end; i < len(answer); i++ { // what is cut off anywhere
+		if have := whole.Of(host, answer[:i]); have[7] > 2 || len(have) > len(want) {
+			t.Errorf("%d bytes: %q", i, have)
+		}
+	}
+	if have := whole.Of(host, host.Negative(rcodeNXDomain)); !bytes.Equal(have, whole.Negative(rcodeNXDomain)) {
+		t.Errorf("nobody's: %q", have)
+	}
+}

@@ -21,9 +21,6 @@ const (
 	// LeafPort is where a leaf answers the fronts of all servers. Unassigned by
 	// IANA; next to 5353 and 5355, which belong to mDNS and LLMNR.
 	LeafPort = 5354
-	// NamesPort is where the process that asks all leaves hears the front of its own
-	// server, and nobody else. Next to the leaves' port.
-	NamesPort = 5356
 
 	leaseFor = "12h"
 	// maxLeases bounds what dnsmasq keeps in memory and in one file; its own
@@ -167,13 +164,22 @@ func (c *Cluster) leaf(d *spec.DHCP, p *DNSMasq) error {
 
 func (c *Cluster) front(d *spec.DHCP, p *DNSMasq) error {
 	t := templates.Front{
-		Mark: p.Mark, Bridge: d.Bridge, PIDFile: p.PIDFile, HostsFile: p.Hosts, ServersFile: p.Servers, Domain: d.Domain,
+		Mark: p.Mark, Bridge: d.Bridge, PIDFile: p.PIDFile, HostsFile: p.Hosts, ServersFile: p.Servers, Domains: []string{d.Domain},
 	}
 	if len(d.Listen) > 0 { // the server's own address comes first
-		t.Names = d.Listen[0].String() + "#" + strconv.Itoa(NamesPort)
+		t.Names = d.Listen[0].String() + "#" + strconv.Itoa(spec.NamesPort)
 	}
+	subnets := []netip.Prefix{}
 	for _, r := range d.Ranges {
-		if subnet := r.Subnet.String(); !slices.Contains(t.Subnets, subnet) {
+		subnets = append(subnets, r.Subnet)
+	}
+	if z := d.Zone; z != nil {
+		if subnets = append(subnets, z.Subnets...); z.Domain != "" {
+			t.Domains = append(t.Domains, z.Domain)
+		}
+	}
+	for _, p := range subnets {
+		if subnet := p.String(); !slices.Contains(t.Subnets, subnet) {
 			t.Subnets = append(t.Subnets, subnet)
 		}
 	}
