@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,23 +20,49 @@ import (
 
 // ufw drops what containers ask servers for. Rules of its own, which ufw is told and keeps,
 // let it in from bridges, with the cluster's mark for a comment. What is forwarded needs
-// none: accepts are in the chain whose policy drops it (agent/nft).
+// none: accepts are in the chain whose policy drops it (agent/nft). Servers that routes lead to
+// ask for names by whatever device: they are known by their addresses.
 
-// ufwLets is what follows "ufw allow in on DEVICE to any port", once for each rule.
-var ufwLets = [][]string{{"53,67,547,5354,5357", "proto", "udp"}, {"53", "proto", "tcp"}}
+// ufwLets is what follows "ufw allow", once for each rule: for a bridge, or for an address.
+func ufwLets(from string) [][]string {
+	if _, err := netip.ParseAddr(from); err == nil {
+		return [][]string{{"from", from, "to", "any", "port", "5356,5357", "proto", "udp"}}
+	}
+	return [][]string{
+		{"in", "on", from, "to", "any", "port", "53,67,547,5354,5357", "proto", "udp"},
+		{"in", "on", from, "to", "any", "port", "53", "proto", "tcp"},
+	}
+}
+
+// ufwRules is how many rules let all of list in.
+func ufwRules(list []string) (n int) {
+	for _, from := range list {
+		n += len(ufwLets(from))
+	}
+	return n
+}
 
 // ufwProgram finds ufw. Where its package was removed, and not purged, its files are left, which
 // nobody reads: there is no ufw then, and what it held it holds again when it comes back.
 var ufwProgram = func() (string, error) { return unit.LookPath("ufw") }
 
-// ufwHolds are the devices that ufw has rules of the cluster's for, sorted, once per rule.
-func ufwHolds(s *host.Files) ([]string, error) {
-	text, err := sysfile.ReadIfThere(filepath.Join(s.Paths.UFW, "user.rules"))
-	var out []string
-	for line := range strings.Lines(text) {
-		rule, ours := strings.CutSuffix(strings.TrimSpace(line), " comment="+hex.EncodeToString([]byte(spec.AliasPrefix+s.Cluster)))
-		if what, dev, ok := strings.Cut(rule, " in_"); ok && ours && strings.HasPrefix(what, "### tuple ### allow ") {
-			out = append(out, dev)
+// ufwHolds are the devices and addresses that ufw has rules of the cluster's for, sorted, once
+// per rule.
+func ufwHolds(s *host.Files) (out []string, err error) {
+	for _, file := range [...]string{"user.rules", "user6.rules"} {
+		text, err2 := sysfile.ReadIfThere(filepath.Join(s.Paths.UFW, file))
+		err = errors.Join(err, err2)
+		for line := range strings.Lines(text) {
+			rule, ours := strings.CutSuffix(strings.TrimSpace(line), " comment="+hex.EncodeToString([]byte(spec.AliasPrefix+s.Cluster)))
+			what, dev, on := strings.Cut(rule, " in_")
+			if f := strings.Fields(what); !on && len(f) == 10 { // ### tuple ### allow udp PORTS TO any FROM in
+				dev = f[8]
+			} else if file != "user.rules" {
+				continue // a device's rules are in both
+			}
+			if ours && dev != "" && strings.HasPrefix(what, "### tuple ### allow ") {
+				out = append(out, dev)
+			}
 		}
 	}
 	if len(out) > 0 {
@@ -61,6 +88,11 @@ func impliedUFW(k *host.Host, want *spec.Host) (*spec.Host, error) {
 	var lets []string
 	for _, d := range want.DHCPs {
 		lets = append(lets, d.Bridge)
+		for _, a := range d.Peers {
+			if text := a.String(); d.Zone != nil && !slices.Contains(lets, text) {
+				lets = append(lets, text)
+			}
+		}
 	}
 	out := *want
 	out.UFW = told(lets)
@@ -81,8 +113,8 @@ func setUFW(ctx context.Context, s *host.Files, links []string) error {
 	held = append(held, links...)
 	slices.Sort(held)
 	for _, dev := range slices.Compact(held) {
-		for _, to := range ufwLets {
-			args := append([]string{"allow", "in", "on", dev, "to", "any", "port"}, to...)
+		for _, let := range ufwLets(dev) {
+			args := append([]string{"allow"}, let...)
 			if slices.Contains(links, dev) {
 				args = append(args, "comment", spec.AliasPrefix+s.Cluster)
 			} else {
@@ -92,7 +124,7 @@ func setUFW(ctx context.Context, s *host.Files, links []string) error {
 		}
 	}
 	// One that is active and was stopped complains, and has it in its list for its next start.
-	if held, err = ufwHolds(s); len(held) == len(links)*len(ufwLets) {
+	if held, err = ufwHolds(s); len(held) == ufwRules(links) {
 		return err
 	}
 	return errors.Join(failed, err)
@@ -107,7 +139,7 @@ var UFWFamily = family.Family{
 			return err
 		}
 		devices := slices.Compact(slices.Clone(held))
-		if len(held) != len(devices)*len(ufwLets) {
+		if len(held) != ufwRules(devices) {
 			devices = nil // some are missing
 		}
 		have.UFW = []spec.Unmanage{{Links: devices}}

@@ -3,6 +3,7 @@
 package dropin
 
 import (
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,10 +37,17 @@ const ufwTuples = `*filter
 ### END RULES ###
 `
 
-func ufwHost(t *testing.T, conf, rules string) *host.Host {
+// ufwPeer and ufwPeer6 are for an address of each family; those of devices are in both files.
+const ufwPeer, ufwPeer6 = `### tuple ### allow udp 5356,5357 0.0.0.0/0 any 10.0.11.1 in comment=666c6f636b3a64656661756c74
+`, `### tuple ### allow udp 53,67,547,5354,5357 ::/0 any ::/0 in_vxl0 comment=666c6f636b3a64656661756c74
+### tuple ### allow udp 5356,5357 ::/0 any fd00:11::1 in comment=666c6f636b3a64656661756c74
+`
+
+func ufwHost(t *testing.T, conf string, rules ...string) *host.Host {
 	t.Helper()
 	s := host.FilesAt("default", host.Paths{UFW: t.TempDir()})
-	for name, text := range map[string]string{"ufw.conf": conf, "user.rules": rules} {
+	rules = append(rules, "")
+	for name, text := range map[string]string{"ufw.conf": conf, "user.rules": rules[0], "user6.rules": rules[1]} {
 		if err := os.WriteFile(filepath.Join(s.Paths.UFW, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -115,6 +123,33 @@ func TestUFWRulesAreSeen(t *testing.T) {
 				t.Errorf("removed, its files are left: %q", have)
 			}
 		})
+	}
+}
+
+// TestUFWLetsPeersAsk: an address that routes lead to has a rule of its own, of its family.
+func TestUFWLetsPeersAsk(t *testing.T) {
+	one := strings.Split(ufwTuples, "### tuple ### allow tcp 53 0.0.0.0/0 any 0.0.0.0/0 in_vxl1")[0]
+	peers := []netip.Addr{netip.MustParseAddr("10.0.11.1"), netip.MustParseAddr("fd00:11::1")}
+	routed := &spec.Host{DHCPs: []spec.DHCP{{Bridge: "vxl0", Peers: peers, Zone: &spec.Zone{}}}}
+	for name, c := range map[string]struct {
+		rules, rules6 string
+		want          *spec.Host
+		steps         []string
+	}{
+		"there":           {one + ufwPeer, ufwPeer6, routed, nil},
+		"none yet":        {one, "", routed, []string{"~ ufw"}},
+		"one is missing":  {one + ufwPeer, "", routed, []string{"~ ufw"}},
+		"not wanted":      {one + ufwPeer, ufwPeer6, &spec.Host{DHCPs: []spec.DHCP{{Bridge: "vxl0"}}}, []string{"~ ufw"}},
+		"on one segment":  {one, "", &spec.Host{DHCPs: []spec.DHCP{{Bridge: "vxl0", Peers: peers}}}, nil},
+		"all is unwanted": {one + ufwPeer, ufwPeer6, &spec.Host{}, []string{"- ufw"}},
+	} {
+		ufwAt(t, "/usr/sbin/ufw")
+		if have := ufwSteps(t, ufwHost(t, "# x\nENABLED=yes\n", c.rules, c.rules6), c.want); !slices.Equal(have, c.steps) {
+			t.Errorf("%s: want %q, have %q", name, c.steps, have)
+		}
+	}
+	if have := ufwLets("10.0.11.1"); len(have) != 1 || strings.Join(have[0], " ") != "from 10.0.11.1 to any port 5356,5357 proto udp" {
+		t.Errorf("told %q", have)
 	}
 }
 
