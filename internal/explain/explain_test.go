@@ -151,6 +151,11 @@ func TestScriptsParse(t *testing.T) {
 		for _, k := range own.Sysctls {
 			want(build, k.Key)
 		}
+		for _, d := range own.DHCPs {
+			if d.Zone != nil {
+				want(build, "ask its like there; that is left out")
+			}
+		}
 	}
 }
 

@@ -61,8 +61,10 @@ func (w *writer) unmanaged() error {
 // dhcp is one dnsmasq, or two where other servers know more names.
 func (w *writer) dhcp() error {
 	for _, d := range w.own.DHCPs {
+		about := "DHCP and DNS of the containers here, by dnsmasq."
 		if d.Zone != nil { // dnsmasq alone hears no other server that routes lead to
 			d.Peers, d.Zone = nil, nil
+			about += " For names of containers on other\nservers flock has a process of its agent ask its like there; that is left out."
 		}
 		list, err := w.files().DNSMasqs(&d, dnsmasq)
 		if err != nil {
@@ -74,7 +76,7 @@ func (w *writer) dhcp() error {
 					return err
 				}
 			}
-			w.dnsmasq(p)
+			w.dnsmasq(p, about)
 		}
 	}
 	return nil
@@ -104,9 +106,8 @@ func (w *writer) frontAlone(d spec.DHCP, p *written.DNSMasq) error {
 	return nil
 }
 
-func (w *writer) dnsmasq(p *written.DNSMasq) {
+func (w *writer) dnsmasq(p *written.DNSMasq, about string) {
 	unit, dirs := w.unit(p.Daemon), []string{w.files().Dir, w.files().Run}
-	about := "DHCP and DNS of the containers here, by dnsmasq."
 	if !p.Leaf {
 		about = "DNS with the names of all servers' containers: it asks the dnsmasq of each. flock has a process of its agent\n" +
 			"ask them, which waits for none that is away, and agrees with them which container has a name."
