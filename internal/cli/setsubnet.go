@@ -28,7 +28,8 @@ func newSetSubnet(a *app) *cobra.Command {
 		Long: `Give a server a container bridge of its own, app0: with the first address of CIDR (or
 the one that CIDR names), DHCP, DNS in the domain app, and masquerading. 'none' takes
 it away. Before a subnet goes, also for another one, it asks. Without SERVER it is this
-workstation.
+workstation. Where a network shares the subnet, containers on its other members find those
+here by name, c2.NETWORK.
 
   flock setsubnet s1 10.1.1.0/24`,
 		Args:              command.Between(1, 2),

@@ -23,11 +23,12 @@ func backendOf(n *state.Network) *pool.Backend {
 const poolHelp = `Pool networks, flannel's and Calico's backends: every member gets a subnet of the pool
 (-s, 10.244.0.0/16 or the next free one) for its containers, /24 or --subnet-len, and
 routes to the others'. The subnet is written to /run/flock/NAME/subnet.env there, for
-CNI plugins and Docker; with -b flock makes the containers' bridge itself, with DHCP, DNS
-and masquerade. host-gw: plain routes, on one layer 2 segment. vxlan-l3: VXLAN as flannel
-has it (VNI 1, port 8472). ipip: IPv4 in IPv4. alloc: deals out subnets, no routes. udp:
-a process on each server and UDP port 8285, slow, for debugging and for kernels without
-VXLAN. --direct-routing: no encapsulation between members of one segment.`
+CNI plugins and Docker; with -b flock makes the containers' bridge itself, with DHCP,
+masquerade, and DNS: c2.NAME is c2 on whichever member. host-gw: plain routes, on one
+layer 2 segment. vxlan-l3: VXLAN as flannel has it (VNI 1, port 8472). ipip: IPv4 in
+IPv4. alloc: deals out subnets, no routes. udp: a process on each server and UDP port
+8285, slow, for debugging and for kernels without VXLAN. --direct-routing: no
+encapsulation between members of one segment.`
 
 // poolKind is the Kind of a backend: the kinds differ in how members' routes are
 // compiled, and in the options that they take besides.
