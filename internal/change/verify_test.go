@@ -250,3 +250,36 @@ func TestVerifyOfExpiredSessions(t *testing.T) {
 		t.Errorf("want %q, have %q, next %s", want, says, next)
 	}
 }
+
+// TestVerifyThroughAHub: members of a hub reach each other through its lead, which is said of those that do
+// not; where it is away, nothing between them is to blame.
+func TestVerifyThroughAHub(t *testing.T) {
+	f, e := world(t, 3)
+	hub := func(c *state.Cluster) error {
+		err := lead(c)
+		c.Networks["wirex"].Topology = state.Hub
+		return err
+	}
+	carry(t, e, Request{Edit: hub})
+	carry(t, e, Request{Edit: clients("s2", "s3"), Networks: []string{"wirex"}})
+	f.silenced = "10.0.8.3"
+	says := func(absent map[string]bool) (string, string) {
+		t.Helper()
+		v, err := e.Verify(t.Context(), []string{"wirex"}, Effort{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, next := (&verify.Network{Name: "wirex", Passing: "UDP 51820", Legs: v.Legs, Absent: absent}).Says()
+		return strings.Join(lines, "\n"), next
+	}
+	want := "no packet passes between s1 and s3: does every firewall on the way let UDP 51820 pass from s1 (192.0.2.1) to s3 (192.0.2.3)?\n" +
+		"no packet passes between s2 and s3: they reach each other by way of s1: does it pass packets on, and does every firewall let UDP 51820 pass between it and both?"
+	if have, next := says(nil); have != want || next != "flock trace s1:10.0.8.1 s3:10.0.8.3" {
+		t.Errorf("want %s\nhave %s, next %s", want, have, next)
+	}
+	f.servers["s1"].away = true
+	want = "no packet passes between s2 and s3: they reach each other by way of s1, which does not answer"
+	if have, next := says(map[string]bool{"s1": true}); have != want || next != "" {
+		t.Errorf("want %s\nhave %s, next %s", want, have, next)
+	}
+}

@@ -181,7 +181,7 @@ func (w *walker) wire(server string, dev *link, next netip.Addr, p packet) {
 	to, _ := w.t.owner(next)
 	if n, has := f.neighbour(dev.Index, next); has && n.State&(failed|incomplete) != 0 {
 		w.nobody = true // so far: a packet makes the server ask again
-		who, cable := next.String(), "flock listservers"
+		who, cable := next.String(), cmp.Or(p.again, "flock listservers")
 		if to != "" {
 			who, cable = to+" ("+who+")", runOn(to, "ip", "addr", "show")
 		}

@@ -284,6 +284,14 @@ func TestFaults(t *testing.T) {
 		{"neighbour", vx, at("s1", func(f *facts) {
 			f.Neighs = append(f.Neighs, neigh{Index: 1, IP: netip.MustParseAddr("10.99.0.3"), State: failed})
 		}), nil, "s1 neighbour 10.99.0.3 STOPS s3 (10.99.0.3) does not answer ARP on eth0 NEXT on s3: ip addr show"},
+		{"endpoint where nobody is", wg, at("s1", func(f *facts) {
+			f.Sessions = []spec.Session{{Link: "wg-n", Key: strings.Repeat("A", 41) + "s3=", Endpoint: "10.99.0.77:51820"}}
+			f.Peers = slices.Clone(f.Peers)
+			for i := range f.Peers {
+				f.Peers[i].Endpoint = "10.99.0.77:51820" // as agents say it: where it is looked for
+			}
+			f.Neighs = append(f.Neighs, neigh{Index: 1, IP: netip.MustParseAddr("10.99.0.77"), State: failed})
+		}), nil, "s1 neighbour 10.99.0.77 STOPS 10.99.0.77 does not answer ARP on eth0 NEXT flock rotatekeys n s3"},
 		{"peer here", wg, at("s1", func(f *facts) { f.Peers = nil }), nil, "s1 peer of wg-n STOPS no peer has 10.0.8.3 among its allowed IPs: that of s3 is missing, or lacks it NEXT flock apply n"},
 		{"peer there", wg, at("s3", func(f *facts) { f.Peers = nil }), nil, "s3 peer s1 STOPS wg-n has no peer with the key of s1: it takes in nothing from there NEXT flock apply n"},
 		{"source not allowed", wg, at("s3", func(f *facts) {

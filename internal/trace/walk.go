@@ -70,6 +70,7 @@ type packet struct {
 	network  string
 	hidden   bool // what it carries cannot be seen
 	carrier  string
+	again    string // what has a peer begin anew where it is; "": nothing that a command could do
 	arrive   func(server string, by *link)
 }
 

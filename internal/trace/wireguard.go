@@ -47,6 +47,11 @@ func (w *walker) wireguard(server string, dev *link, p packet) {
 	}
 	w.ok(server, "peer "+who, "has %s, at %s, %s", allowing(peer, p.dst), at, says)
 	outer := packet{dst: at.Addr().Unmap(), proto: protoUDP, port: int(at.Port()), network: network, hidden: true}
+	for _, q := range w.t.compiled.Hosts[server].Peers {
+		if q.Link == dev.Name && q.Key == peer.Key && q.Endpoint != "" && q.Endpoint != at.String() { // it is not where it was said to be
+			outer.again = "flock rotatekeys " + network + " " + to
+		}
+	}
 	w.tunnel(server, outer, func(arrived string) { w.fromPeer(server, f.WG[i].Key, cmp.Or(to, arrived), network, p) })
 }
 

@@ -24,6 +24,7 @@ type Leg struct {
 	Network, From, To string // servers
 	Echo              spec.Echo
 	Device            string // of From's, that packets leave by; "": none of the network's own
+	Via               string // the member through which both reach each other, a hub; "": none is between
 }
 
 // Legs are those of the network called name, each pair both ways, by each family of addresses
@@ -52,8 +53,8 @@ func Legs(c *state.Cluster, compiled *ground.Compiled, name string, all bool) (o
 				}
 				mtu := min(a.mtu, b.mtu)
 				out = append(out,
-					Leg{name, from, to, spec.Echo{From: a.addr, To: b.addr, MTU: mtu}, device(compiled.Hosts[from], name)},
-					Leg{name, to, from, spec.Echo{From: b.addr, To: a.addr, MTU: mtu}, device(compiled.Hosts[to], name)})
+					Leg{name, from, to, spec.Echo{From: a.addr, To: b.addr, MTU: mtu}, device(compiled.Hosts[from], name), relay(compiled, name, from, to)},
+					Leg{name, to, from, spec.Echo{From: b.addr, To: a.addr, MTU: mtu}, device(compiled.Hosts[to], name), relay(compiled, name, to, from)})
 			}
 		}
 	}
@@ -65,6 +66,42 @@ func device(h *spec.Host, name string) string {
 	for _, l := range h.Links {
 		if l.Network == name && l.Kind != spec.Bridge {
 			return l.Name
+		}
+	}
+	return ""
+}
+
+// relay is the member whose WireGuard device takes what from sends to to and passes it on; "": to is a
+// peer of from's, or the network has no such device.
+func relay(compiled *ground.Compiled, name, from, to string) string {
+	keyOf := func(server string) (dev, key string) {
+		for _, l := range compiled.Hosts[server].Links {
+			if l.Network == name && l.Kind == spec.WireGuard {
+				return l.Name, l.Key
+			}
+		}
+		return "", ""
+	}
+	ownDev, own := keyOf(from)
+	toDev, other := keyOf(to)
+	if own == "" || other == "" {
+		return ""
+	}
+	peers := compiled.Hosts[from].Peers
+	if slices.ContainsFunc(peers, func(p spec.Peer) bool { return p.Link == ownDev && p.Key == other }) {
+		return ""
+	}
+	for _, p := range peers {
+		takes := func(a spec.Addr) bool {
+			return a.Link == toDev && slices.ContainsFunc(p.Allowed, func(q netip.Prefix) bool { return q.Contains(a.Prefix.Addr()) })
+		}
+		if p.Link != ownDev || !slices.ContainsFunc(compiled.Hosts[to].Addrs, takes) {
+			continue
+		}
+		for server := range compiled.Hosts {
+			if _, key := keyOf(server); key == p.Key {
+				return server
+			}
 		}
 	}
 	return ""

@@ -19,6 +19,7 @@ type Network struct {
 	Outside  []Outside
 	Sessions Sessions
 	Drifted  map[string]bool // servers that are not as the cluster file says
+	Absent   map[string]bool // servers that did not answer
 }
 
 // Untried is the state of a network of which nothing could be tried.
@@ -67,8 +68,10 @@ func (n *Network) Says() (says []string, next string) {
 		said[of(t)] = true
 		switch state {
 		case Lost:
-			drifted = drifted || n.Drifted[t.From] || n.Drifted[t.To]
-			trace = cmp.Or(trace, n.trace(t))
+			drifted = drifted || n.Drifted[t.From] || n.Drifted[t.To] || n.Drifted[t.Via]
+			if !n.Absent[t.Via] {
+				trace = cmp.Or(trace, n.trace(t))
+			}
 			says = append(says, n.saysLost(t))
 		case Lossy:
 			says = append(says, n.saysLossy(t))
@@ -149,11 +152,11 @@ func (n *Network) saysLost(t Tried) string {
 	case t.Arrived && arrived:
 		return fmt.Sprintf("requests from %s and from %s%s arrive, no answer does: does a firewall on one of them drop ICMP?", from, to, family(t))
 	case t.Arrived:
-		return fmt.Sprintf("packets from %s to %s%s are lost, those from %s arrive%s", to, from, family(t), from, n.firewall(to, from, t.Below[1], t.Below[0]))
+		return fmt.Sprintf("packets from %s to %s%s are lost, those from %s arrive%s", to, from, family(t), from, n.firewall(t.Via, to, from, t.Below[1], t.Below[0]))
 	case arrived:
-		return fmt.Sprintf("packets from %s to %s%s are lost, those from %s arrive%s", from, to, family(t), to, n.firewall(from, to, t.Below[0], t.Below[1]))
+		return fmt.Sprintf("packets from %s to %s%s are lost, those from %s arrive%s", from, to, family(t), to, n.firewall(t.Via, from, to, t.Below[0], t.Below[1]))
 	}
-	text := fmt.Sprintf("no packet passes between %s and %s%s%s", from, to, family(t), n.firewall(from, to, t.Below[0], t.Below[1]))
+	text := fmt.Sprintf("no packet passes between %s and %s%s%s", from, to, family(t), n.firewall(t.Via, from, to, t.Below[0], t.Below[1]))
 	if n.Drifted[from] || n.Drifted[to] {
 		return text
 	}
@@ -196,11 +199,17 @@ func (n *Network) saysBroken(t Tried) string {
 }
 
 // firewall asks about what is to pass below the network, unless the cause is nearer.
-func (n *Network) firewall(from, to string, below, other netip.Addr) string {
-	for _, server := range []string{from, to} {
+func (n *Network) firewall(via, from, to string, below, other netip.Addr) string {
+	for _, server := range []string{from, to, via} {
 		if n.Drifted[server] {
 			return ": " + server + " is not as the cluster file says"
 		}
+	}
+	switch {
+	case n.Absent[via]:
+		return ": they reach each other by way of " + via + ", which does not answer"
+	case via != "":
+		return fmt.Sprintf(": they reach each other by way of %s: does it pass packets on, and does every firewall let %s pass between it and both?", via, n.Passing)
 	}
 	if n.Passing == "" {
 		return ": is there a route, and does every firewall on the way let it pass?"

@@ -75,7 +75,10 @@ type Verified struct {
 
 // VerifiedOf are the networks of v, in order of name; those without a leg come too.
 func VerifiedOf(v *change.Verification) []*Verified {
-	of, drifted := map[string]*Verified{}, map[string]bool{}
+	of, drifted, absent := map[string]*Verified{}, map[string]bool{}, map[string]bool{}
+	for _, s := range v.Absent {
+		absent[s.Name] = true
+	}
 	for _, s := range v.Drifted {
 		drifted[s.Name] = true
 	}
@@ -83,7 +86,7 @@ func VerifiedOf(v *change.Verification) []*Verified {
 		if of[name] == nil {
 			n := v.Cluster.Networks[name]
 			of[name] = &Verified{
-				Network: verify.Network{Name: name, Passing: network.Passing(n), Settable: network.KindOf(n).Settable(name, n, "mtu") == nil, Drifted: drifted},
+				Network: verify.Network{Name: name, Passing: network.Passing(n), Settable: network.KindOf(n).Settable(name, n, "mtu") == nil, Drifted: drifted, Absent: absent},
 				Type:    n.Type, untried: v.Untried[name], bare: v.Bare[name],
 			}
 		}
