@@ -178,9 +178,9 @@ func TestWhatIsMeasuredCounts(t *testing.T) {
 		t.Errorf("sent %d, %d in all: %v", m.ways[0].Sent, len(m.sent), err)
 	}
 	for _, test := range []struct{ of, percent, want int }{{1, 50, 1}, {1, 99, 1}, {2, 50, 1}, {5, 50, 3}, {5, 90, 5}, {10, 90, 9}, {100, 50, 50}, {100, 90, 90}, {100, 99, 99}, {101, 99, 100}} {
-		var trips []time.Duration
+		var trips []int
 		for i := range test.of {
-			trips = append(trips, time.Duration(i+1))
+			trips = append(trips, i+1)
 		}
 		if have := rank(trips, test.percent); have != time.Duration(test.want) {
 			t.Errorf("%d of a hundred among %d do not exceed the one at %d, have %d", test.percent, test.of, test.want, have)

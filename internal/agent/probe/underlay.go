@@ -240,11 +240,13 @@ func (u *Underlay) Send(ctx context.Context, packets []spec.UnderlayPacket) ([]u
 			}
 		}
 	}
-	out := make([]uint32, 0, len(refused))
-	for number := range refused {
-		out = append(out, number)
+	var out []uint32
+	for _, p := range packets {
+		if refused[p.Number] {
+			out = append(out, p.Number)
+			delete(refused, p.Number)
+		}
 	}
-	slices.Sort(out)
 	return out, nil
 }
 
