@@ -22,14 +22,14 @@ var optionValues = map[string]string{
 	"subnet": "-s 10.60.0.0/16", "vni": "-v 77", "port": "-p 9999", "topology": "--topology hub", "keepalive": "--keepalive 7",
 	"subnet-len": "--subnet-len 26", "bridge": "-b other0", "mtu": "--mtu 1300", "domain": "-d other.test", "dhcp": "--dhcp distributed",
 	"dhcp-server": "-n s2", "interface": "-i eth1", "group": "-m 239.9.9.9", "gbp": "--gbp", "direct-routing": "--direct-routing",
-	"no-masquerade": "--no-masquerade", "isolate": "--isolate", "add-pool": "--add-pool 10.61.0.0/16",
+	"no-masquerade": "--no-masquerade", "isolate": "--isolate", "add-pool": "--add-pool 10.61.0.0/16", "vlan": "--vlan 30",
 }
 
 // firstValues are what networks are created with, where an option cannot be unset.
 var firstValues = map[string]string{"subnet": "-s 10.50.0.0/16", "bridge": "-b first0", "vni": "-v 55", "port": "-p 5555"}
 
 // notWalked are kinds that this lane's kernel has no devices for.
-var notWalked = map[string]string{"ipip": "walk setnetwork-tunnels, in the VM; the rest of its options is host-gw's"}
+var notWalked = map[string]string{"bridge": "--vlan needs the VM's kernel; walk bridge", "ipip": "walk setnetwork-tunnels, in the VM; the rest of its options is host-gw's"}
 
 // optionWalks writes a walk per kind into a directory of the test's.
 func optionWalks(t *testing.T) []string {

@@ -34,7 +34,8 @@ by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
   flock createnetwork wirex wireguard --topology hub
   flock createnetwork vpx l2
   flock createnetwork n1 vxlan-l3 -s 10.50.0.0/16 -s fd50::/48 --direct-routing
-  flock createnetwork n2 host-gw -b cbr0`,
+  flock createnetwork n2 host-gw -b cbr0
+  flock createnetwork br1 bridge --vlan 30`,
 		Args: command.Exactly(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {

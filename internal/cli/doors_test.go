@@ -121,6 +121,7 @@ func doors() []door {
 		external("--bfd", "bfd", true), external("--local-pref", "local-pref", true), external("--med", "med", true), external("--prepend", "prepend", true), external("--community", "community", false).list(),
 		{name: "external as", number: true, args: func(v string) []string { return []string{"addbgp", "b1", "external", "s1", "10.99.0.254", "--as=" + v} }, file: in("[network.b1]\ntype = \"bgp\"\nmembers = [\"s1\"]\n[[network.b1.external]]\nserver = \"s1\"\naddress = \"10.99.0.254\"\nas = %s\n")},
 		{name: "external address", own: func(v string) bool { return strings.HasPrefix(v, "[") }, args: func(v string) []string { return []string{"addbgp", "--as=65001", "--", "b1", "external", "s1", v} }, file: in("[network.b1]\ntype = \"bgp\"\nmembers = [\"s1\"]\n[[network.b1.external]]\nserver = \"s1\"\naddress = %s\nas = 65001\n")},
+		network("bridge", "--vlan", "vlan", true), network("vxlan", "--vlan", "vlan", true), network("bridge", "--bridge", "bridge", false),
 	}
 }
 

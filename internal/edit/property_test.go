@@ -241,7 +241,7 @@ func (w *world) share() string {
 func (w *world) options(kind string) option.Options {
 	o := option.Options{}
 	some := func() bool { return w.rnd.IntN(6) == 0 }
-	segment, pooled := kind == network.VXLAN || kind == network.L2, slices.Contains(network.PoolTypes(), kind)
+	segment, pooled := kind == network.VXLAN || kind == network.L2 || kind == network.Bridge, slices.Contains(network.PoolTypes(), kind)
 	if w.rnd.IntN(3) == 0 {
 		list := []netip.Prefix{w.subnet()}
 		if some() {
@@ -269,6 +269,9 @@ func (w *world) options(kind string) option.Options {
 	}
 	if (kind == network.VXLAN || kind == network.VXLANL3) && some() {
 		o["vni"], o["gbp"] = pick[int64](w, 1, 42, 43), some()
+	}
+	if kind == network.Bridge && some() {
+		o["vlan"] = pick[int64](w, 30, 31)
 	}
 	if kind == network.VXLAN && some() {
 		o["group"] = netip.MustParseAddr(pick(w, "239.0.0.42", "ff08::42"))

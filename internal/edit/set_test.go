@@ -20,7 +20,7 @@ func another() option.Options {
 		"subnet": prefixes("10.60.0.0/16"), "vni": int64(77), "port": int64(9999), "topology": state.Hub, "keepalive": int64(7),
 		"subnet-len": []int{26}, "bridge": "other0", "mtu": int64(1300), "domain": "other.test", "dhcp": state.DHCPDistributed, "dhcp-server": "s2",
 		"interface": "eth1", "group": netip.MustParseAddr("239.9.9.9"), "gbp": true, "direct-routing": true, "no-masquerade": true, "isolate": true,
-		"add-pool": prefixes("10.61.0.0/16"),
+		"add-pool": prefixes("10.61.0.0/16"), "vlan": int64(30),
 	}
 }
 
@@ -42,7 +42,11 @@ func made(t *testing.T, kind string, o option.Options) *state.Cluster {
 	if err := done(c, Create(c, "n1", kind, given)); err != nil {
 		t.Fatalf("%s %v: %v", kind, o, err)
 	}
-	join := func() error { return done(c, Join(c, "n1", []string{"s1", "s2", "s3"})) }
+	members := []string{"s1", "s2", "s3"}
+	if kind == network.Bridge {
+		members = []string{"s1:eth1", "s2:eth1", "s3:eth1"}
+	}
+	join := func() error { return done(c, Join(c, "n1", members)) }
 	if kind == network.WireGuard {
 		join = func() error {
 			if err := done(c, JoinLead(c, "n1", "s1")); err != nil {

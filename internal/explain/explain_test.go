@@ -129,6 +129,11 @@ func TestScriptsParse(t *testing.T) {
 		}
 		build, undo, want := p.texts(t, s)
 		for _, l := range own.Links {
+			if l.Kind == spec.Port { // somebody else's, which gets no mark and is given back
+				want(build, "ip link set "+l.Name+" master "+l.Master+"\n")
+				want(undo, "\nip link set "+l.Name+" nomaster\n")
+				continue
+			}
 			want(build, l.Name+" alias "+spec.Alias(p.full.Cluster, l.Network)+"\n")
 			want(build, "ip link set dev "+l.Name+" up\n")
 			want(undo, "\nip link del dev "+l.Name+"\n")

@@ -15,6 +15,11 @@ func (w *writer) links() error {
 		return cmp.Or(cmp.Compare(len(a.Master), len(b.Master)), cmp.Compare(a.Name, b.Name)) // bridges before their ports
 	})
 	for _, l := range list {
+		if l.Kind == spec.Port {
+			w.build(aboutLink(l), "ip link set "+word(l.Name)+" master "+word(l.Master))
+			w.undo(l.Name+" is given back; set it down if it was.", "ip link set "+word(l.Name)+" nomaster")
+			continue
+		}
 		w.build(aboutLink(l), w.newLink(l)...)
 		w.undo("Its addresses, neighbours, forwarding entries and routes go with "+l.Name+".", "ip link del dev "+word(l.Name))
 	}
@@ -30,6 +35,10 @@ func aboutLink(l spec.Link) string {
 			return "The VXLAN device: routes lead into it."
 		}
 		return "The VXLAN device, a port of the bridge."
+	case spec.Port:
+		return "The interface, a port of the bridge. It must have no addresses, and no other way to where the bridge's\nports lead: nothing would end the loop."
+	case spec.VLAN:
+		return "Frames of " + l.Tunnel.Dev + " with the tag " + num(int(l.Tunnel.VNI)) + ", a port of the bridge."
 	case spec.WireGuard:
 		return "The WireGuard device. Its key pair is made on this server and never leaves it."
 	case spec.UDP:
@@ -63,6 +72,8 @@ func (w *writer) newLink(l spec.Link) []string {
 			option("dev", t.Dev), option("ttl", num(int(t.TTL))), learning, gbp)
 	case spec.GRE, spec.IP6GRE, spec.IPIP:
 		add = append(add, tunnelWords(l.Kind, t)...)
+	case spec.VLAN:
+		add = []string{"ip link add link", word(t.Dev), "name", name, option("address", l.MAC), option("mtu", num(l.MTU)), "type vlan id", num(int(t.VNI)), "loose_binding on"}
 	case spec.UDP:
 		add = []string{"ip tuntap add dev", name, "mode tun"}
 	}

@@ -81,6 +81,10 @@ func netdevOf(l spec.Link) (netdev, about string) {
 		// What networkd sets where nothing is said differs from the kernel: no learning, no checksums.
 		s.begin("VXLAN", "VNI", num(int(t.VNI)), "DestinationPort", num(int(t.Port)), "Local", text(t.Local), "TTL", num(int(t.TTL)),
 			"MacLearning", yesNo(!t.Static), "UDPChecksum", "yes", "GroupPolicyExtension", yesNo(t.GBP), "Independent", "yes")
+	case spec.Port:
+		return "", "a port is made by its own file, which is not flock's:\na line Bridge=" + l.Master + " in its [Network]"
+	case spec.VLAN:
+		return "", "a VLAN on an interface is made by the file of that one, which is not flock's:\na line VLAN=" + l.Name + " in its [Network]"
 	case spec.WireGuard:
 		about = "The WireGuard device. networkd reads the key as the user systemd-network"
 	case spec.GRE, spec.IP6GRE, spec.IPIP:

@@ -324,7 +324,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent/link": {
 		ours: []string{
-			"internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit", "internal/agent/wg",
+			"internal/agent/arp", "internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit", "internal/agent/wg",
 			"internal/control", "internal/hint", "internal/rtnl", "internal/spec", "internal/udptun",
 		},
 		theirs: []string{netlink, wireguard, xSys},

@@ -171,6 +171,8 @@ func (s *socket) check(c *state.Cluster, a netip.Addr) error {
 		return hint.Errorf("", "choose another address"+s.example(c, a), "%s: "+format, append([]any{a}, args...)...)
 	}
 	switch {
+	case len(s.subnets) == 0:
+		return hint.Errorf("", "flock setnetwork "+s.network+" -s CIDR, or give the address inside of the container", "%s: network %s has no subnet", a, s.network)
 	case !a.IsValid():
 		return hint.Errorf("", "an address of "+inWords(s.subnets), "no address")
 	case at < 0:

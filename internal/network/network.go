@@ -64,7 +64,7 @@ type Kind struct {
 // told from a pool network of that type by its key tunnel.
 func makeKinds() []*Kind {
 	return []*Kind{
-		vxlanKind(), l2Kind(), wireGuardKind(), bgpKind(),
+		bridgeKind(), vxlanKind(), l2Kind(), wireGuardKind(), bgpKind(),
 		hostGWKind(), vxlanL3Kind(), ipipKind(), allocKind(), udpKind(),
 		greKind(), ipipTunnelKind(),
 	}

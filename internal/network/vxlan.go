@@ -100,13 +100,8 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 	if err := ground.CheckFamily(c, n); err != nil {
 		return err
 	}
-	if n.DHCPServer != "" {
-		if n.DHCP != state.DHCPSingle {
-			return hint.Errorf("dhcp-server", "leave -n away, or use --dhcp single", "DHCP server %s with DHCP %s", n.DHCPServer, n.DHCP)
-		}
-		if c.Servers[n.DHCPServer] == nil && n.DHCPServer != Local {
-			return hint.Pin(ground.UnknownServer(n.DHCPServer), "dhcp-server")
-		}
+	if err := checkDHCPServer(c, n); err != nil {
+		return err
 	}
 	if err := checkMTU(n); err != nil {
 		return err
@@ -116,6 +111,18 @@ func checkSegment(c *state.Cluster, name string, n *state.Network) error {
 		return err
 	}
 	return checkVXLAN(n, others)
+}
+
+func checkDHCPServer(c *state.Cluster, n *state.Network) error {
+	switch {
+	case n.DHCPServer == "":
+		return nil
+	case n.DHCP != state.DHCPSingle:
+		return hint.Errorf("dhcp-server", "leave -n away, or use --dhcp single", "DHCP server %s with DHCP %s", n.DHCPServer, n.DHCP)
+	case c.Servers[n.DHCPServer] == nil && n.DHCPServer != Local:
+		return hint.Pin(ground.UnknownServer(n.DHCPServer), "dhcp-server")
+	}
+	return nil
 }
 
 func checkMTU(n *state.Network) error {

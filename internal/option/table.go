@@ -46,6 +46,10 @@ func deviceOptions() []Option {
 			Among: OfSegments, field: func(n *state.Network) any { return &n.VNI }, span: &vniSpan,
 		},
 		{
+			Key: "vlan", Help: "VLAN `N` from 1 to 4094 on the members' interfaces (default: frames without a tag)",
+			Among: OfSegments, field: func(n *state.Network) any { return &n.VLAN }, span: &vlanSpan,
+		},
+		{
 			Key: "port", Short: "p", Help: "UDP port `N`",
 			field: func(n *state.Network) any { return &n.Port }, span: &portSpan,
 		},

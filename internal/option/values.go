@@ -29,6 +29,7 @@ type span struct {
 
 var (
 	vniSpan       = span{"VNI", "-v", 1, maxVNI}
+	vlanSpan      = span{"VLAN", "--vlan", 1, 4094}
 	portSpan      = span{"port", "-p", 1, 65535}
 	mtuSpan       = span{"MTU", "--mtu", ground.MinMTU, 65535}
 	keepaliveSpan = span{"keepalive", "--keepalive", 1, maxKeepalive}

@@ -14,6 +14,8 @@ const (
 	GRE       = "gre"    // IP in GRE in IPv4 (RFC 2784, key: RFC 2890)
 	IP6GRE    = "ip6gre" // IP in GRE in IPv6
 	IPIP      = "ipip"   // IPv4 in IPv4 (RFC 2003)
+	Port      = "port"   // a device of others in one of our bridges: it bears no mark, and is given back as it was found
+	VLAN      = "vlan"   // frames of a device of others that have a tag (IEEE 802.1Q)
 	UDP       = "udp"    // a TUN device; a process sends each of its packets in one UDP datagram, unencrypted
 )
 
@@ -37,14 +39,14 @@ type Link struct {
 
 	Stiff bool `json:",omitempty"` // found only: it cannot be renamed as it runs: a process of ours makes it, or not LiveRename
 
-	Tunnel *Tunnel `json:",omitempty"` // VXLAN, GRE, IP6GRE, IPIP, UDP
+	Tunnel *Tunnel `json:",omitempty"` // VXLAN, GRE, IP6GRE, IPIP, UDP, VLAN
 	Key    string  `json:",omitempty"` // WireGuard only: the device's public key, base64; the server holds the private one
 	Port   uint16  `json:",omitempty"` // WireGuard only: UDP port it listens on
 }
 
 // Tunnel is what a tunnel device does with its packets. VXLAN has VNI, Port, Local,
 // Group, Dev, GBP, Static, TTL. GRE, IP6GRE and IPIP have Local, Remote, Dev, TTL; GRE
-// and IP6GRE also Key. UDP has Local and Port. Of an
+// and IP6GRE also Key. UDP has Local and Port, VLAN has VNI, its tag, and Dev. Of an
 // existing device those of UDP can be changed, and of an IP tunnel Local, Remote (not whether
 // there is one), TTL and Key (linux ip_tunnel_changelink): otherwise the agent makes it anew.
 type Tunnel struct {

@@ -172,6 +172,7 @@ type Network struct {
 	DHCPServer string         `toml:"dhcp-server,omitempty"`
 	MTU        int            `toml:"mtu,omitempty" zero:"no"` // bytes; 0: from the underlay
 	GBP        bool           `toml:"gbp,omitempty"`
+	VLAN       uint16         `toml:"vlan,omitempty" zero:"no"` // bridge: tag of its frames on the members' interfaces; 0: none
 	NoMasq     bool           `toml:"no-masquerade,omitempty"`
 	Isolate    bool           `toml:"isolate,omitempty"`             // containers cannot connect to the members' own services
 	SubnetLens []int          `toml:"subnet-len,omitempty"`          // pools: prefix length of a member's subnet, per subnet

@@ -208,7 +208,10 @@ func (v *Network) member(n *state.Network, text string, compiled *ground.Compile
 		}
 	}
 	if p, known := compiled.Places[ground.Membership{Server: m.Server, Network: v.Name}]; known {
-		m.Interface, m.Underlay = p.Interface, p.Addr.String()
+		m.Interface = p.Interface
+		if p.Addr.IsValid() {
+			m.Underlay = p.Addr.String()
+		}
 	}
 	m.Direct = compiled.Direct[ground.Membership{Server: m.Server, Network: v.Name}]
 	for _, l := range h.Links {

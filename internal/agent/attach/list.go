@@ -123,10 +123,8 @@ func pluggedByHand(k *host.Host, known map[int]bool) ([]spec.ContainerInterface,
 // handMade are the ports of a bridge that flock did not plug in.
 func handMade(k *host.Host, bridge string) []string {
 	var out []string
-	for _, l := range k.PortsOf(k.Devices.ByName[bridge].Attrs().Index) {
-		if !host.Flocks(l) && !host.Passing(l) {
-			out = append(out, l.Attrs().Name)
-		}
+	for _, l := range k.PlugsOf(k.Devices.ByName[bridge].Attrs().Index) {
+		out = append(out, l.Attrs().Name)
 	}
 	slices.Sort(out)
 	return out

@@ -24,7 +24,7 @@ func Conflicts(k *host.Host, want *spec.Host) []spec.Problem {
 	var out []spec.Problem
 	for _, w := range link.MastersFirst(want.Links) {
 		l := k.Devices.ByName[w.Name]
-		if _, ours := k.Network(l); l != nil && !ours {
+		if _, ours := k.Network(l); l != nil && !ours && w.Kind != spec.Port {
 			out = append(out, spec.Problem{
 				What: fmt.Sprintf("link %s of network %s: %s", w.Name, w.Network, whose(l)),
 				Next: orRemove(otherName(w), l),

@@ -65,7 +65,7 @@ func claimKinds(ctx context.Context, k *host.Host, want *spec.Host) ([]spec.Prob
 		return nil, nil
 	}
 	var kinds []string
-	for _, kind := range []string{spec.VXLAN, spec.GRE, spec.IP6GRE, spec.IPIP} {
+	for _, kind := range []string{spec.VXLAN, spec.GRE, spec.IP6GRE, spec.IPIP, spec.VLAN} {
 		if needed[kind] && !proven(k, kind) {
 			kinds = append(kinds, kind)
 		}
@@ -121,7 +121,7 @@ func claimTUN(udp bool) []spec.Problem {
 
 func lacksKind(kind string) spec.Problem {
 	word := map[string]string{
-		spec.VXLAN: "VXLAN", spec.GRE: "GRE", spec.IP6GRE: "GRE over IPv6", spec.IPIP: "IPIP", spec.UDP: "TUN",
+		spec.VXLAN: "VXLAN", spec.GRE: "GRE", spec.IP6GRE: "GRE over IPv6", spec.IPIP: "IPIP", spec.UDP: "TUN", spec.VLAN: "VLAN",
 	}[kind]
 	return spec.Problem{
 		What: "the kernel has no " + word + " devices",

@@ -92,7 +92,7 @@ func renamedLinks(want, have []spec.Link) map[string]string {
 	}
 	for _, w := range want {
 		for _, h := range have {
-			if named(have, w.Name) || named(want, h.Name) || taken[h.Name] || h.Stiff || w.Network == h.Network || w.Kind == spec.Bridge {
+			if named(have, w.Name) || named(want, h.Name) || taken[h.Name] || h.Stiff || w.Network == h.Network || w.Kind == spec.Bridge || w.Kind == spec.Port {
 				continue
 			}
 			like := h

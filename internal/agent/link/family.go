@@ -14,7 +14,8 @@ import (
 // Family is the links themselves.
 var Family = family.Family{
 	Stage: family.StageMake, What: "links",
-	Observe: func(_ context.Context, k *host.Host, _, have *spec.Host) error {
+	Observe: func(_ context.Context, k *host.Host, want, have *spec.Host) error {
+		have.Links = observePorts(k, want)
 		return observeLinks(k, have)
 	},
 	Diff: func(d *family.Difference) {
@@ -28,7 +29,12 @@ var Family = family.Family{
 	One:      applyLink,
 	Underlay: linkUnderlay,
 	Explain:  namePorts,
+	Prepare:  notePorts,
+	Finish: func(_ context.Context, k *host.Host, want *spec.Host) error {
+		return storePorts(k, want, map[string]host.SettingNote{})
+	},
 	Tried: family.Tried{
+		Claim: claimPorts,
 		Files: func(_ *host.Files, op family.Op) ([]string, bool) {
 			l, wanted := op.Want.(spec.Link)
 			if !wanted {

@@ -33,6 +33,8 @@ func ModuleOf(kind string) string {
 		return "ip6_gre"
 	case spec.UDP:
 		return "tun"
+	case spec.VLAN:
+		return "8021q"
 	}
 	return kind
 }
@@ -109,6 +111,8 @@ func ObserveTunnel(k *host.Host, l netlink.Link) *spec.Tunnel {
 			VNI: uint32(v.VxlanId), Port: uint16(v.Port), Local: host.ToAddr(v.SrcAddr), Group: host.ToAddr(v.Group),
 			Dev: k.Devices.Name(v.VtepDevIndex), GBP: v.GBP, Static: !v.Learning, TTL: uint8(v.TTL),
 		}
+	case *netlink.Vlan:
+		return &spec.Tunnel{VNI: uint32(v.VlanId), Dev: k.Devices.Name(v.ParentIndex)}
 	case *netlink.Gretun:
 		t := &spec.Tunnel{Local: outer(v.Local), Remote: outer(v.Remote), Dev: k.Devices.Name(v.ParentIndex), TTL: v.Ttl, Extra: greExtra(v)}
 		if v.IKey == v.OKey {

@@ -46,6 +46,8 @@ func observeLinks(k *host.Host, have *spec.Host) error {
 // NewLink makes a link, still down.
 func NewLink(ctx context.Context, k *host.Host, l spec.Link) error {
 	switch l.Kind {
+	case spec.Port:
+		return takePort(k, l)
 	case spec.WireGuard:
 		return newWireGuard(ctx, k, l)
 	case spec.UDP:
@@ -104,6 +106,13 @@ func createMessage(k *host.Host, l spec.Link) (*nl.NetlinkRequest, error) {
 	if l.MTU != 0 {
 		create.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(l.MTU))))
 	}
+	if l.Kind == spec.VLAN {
+		below, err := tunnelDevice(k, l.Tunnel)
+		if err != nil {
+			return nil, err
+		}
+		create.AddData(nl.NewRtAttr(unix.IFLA_LINK, nl.Uint32Attr(uint32(below))))
+	}
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, []byte(l.Kind))
 	if err := kindData(k, l, info.AddRtAttr(nl.IFLA_INFO_DATA, nil)); err != nil {
@@ -140,6 +149,12 @@ func kindData(k *host.Host, l spec.Link, data *nl.RtAttr) error {
 		return vxlanData(k, l.Tunnel, data)
 	case spec.GRE, spec.IP6GRE, spec.IPIP:
 		return ipTunnelData(k, l, data)
+	case spec.VLAN:
+		// Loose: it can be set up before the device below it is, as at boot (ip-link(8)).
+		const loose = 1 << 2
+		data.AddRtAttr(nl.IFLA_VLAN_ID, nl.Uint16Attr(uint16(l.Tunnel.VNI)))
+		data.AddRtAttr(nl.IFLA_VLAN_FLAGS, append(nl.Uint32Attr(loose), nl.Uint32Attr(loose)...))
+		return nil
 	case spec.WireGuard:
 		return nil // all of it is wgctrl's
 	}
@@ -224,6 +239,9 @@ func masterMessage(k *host.Host, index int, master string) (*nl.NetlinkRequest, 
 
 // changeLink brings a living link to want; what cannot change there is made anew.
 func changeLink(ctx context.Context, k *host.Host, want, have spec.Link) (anew bool, err error) {
+	if want.Kind == spec.Port {
+		return false, takePort(k, want)
+	}
 	if _, anew := linkDifference(want, have); anew {
 		if err := deleteLink(ctx, k, have); err != nil {
 			return true, err
@@ -302,6 +320,9 @@ func deleteLink(ctx context.Context, k *host.Host, l spec.Link) error {
 	dev := k.Devices.ByName[l.Name]
 	if dev == nil {
 		return nil // it went with the device below it
+	}
+	if l.Kind == spec.Port {
+		return releasePort(k, dev)
 	}
 	if _, ours := k.Network(dev); !ours {
 		return fmt.Errorf("remove link %s: it does not carry the mark of cluster %s", l.Name, k.Cluster)

@@ -17,6 +17,12 @@ import (
 // namePorts adds to the step that takes a bridge away whose interfaces are plugged in
 // there: the kernel lets go of them without a word, and whoever made them is not told.
 func namePorts(k *host.Host, op *family.Op) {
+	if w, _ := op.Want.(spec.Link); w.Kind == spec.Port {
+		if l := k.Devices.ByName[w.Name]; l != nil && l.Attrs().RawFlags&(unix.IFF_UP|unix.IFF_LOWER_UP) == unix.IFF_UP {
+			op.Step.Detail += ", no cable is plugged in"
+		}
+		return
+	}
 	l, found := op.Have.(spec.Link)
 	if !found || l.Kind != spec.Bridge || op.Want != nil {
 		return
@@ -33,8 +39,8 @@ func pluggedInto(k *host.Host, bridge string) []string {
 		return nil
 	}
 	var out []string
-	for _, l := range k.PortsOf(b.Attrs().Index) {
-		if !host.Flocks(l) && !host.Passing(l) && !k.Held[l.Attrs().Index] {
+	for _, l := range k.PlugsOf(b.Attrs().Index) {
+		if !k.Held[l.Attrs().Index] {
 			out = append(out, l.Attrs().Name)
 		}
 	}
@@ -56,10 +62,10 @@ func Loose(k *host.Host, want *spec.Host) (ports, bridges []string) {
 	if len(bridges) == 0 {
 		return nil, nil
 	}
-	used := addressed(k)
+	used, given := addressed(k), k.PortNotes()
 	for index, l := range k.Devices.ByIndex {
 		a := l.Attrs()
-		if a.MasterIndex == 0 && a.RawFlags&unix.IFF_LOWER_UP != 0 && !used[index] && leadsInside(l) && !host.Flocks(l) {
+		if _, back := given[a.Name]; !back && a.MasterIndex == 0 && a.RawFlags&unix.IFF_LOWER_UP != 0 && !used[index] && leadsInside(l) && !host.Flocks(l) {
 			ports = append(ports, a.Name)
 		}
 	}
