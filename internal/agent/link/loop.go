@@ -59,8 +59,10 @@ func heardBy(index int, others map[int]string) (string, error) {
 	// A bridge takes what its ports hear before sockets of one protocol do: this one is of
 	// all, and its filter looks for that one (linux, __netif_receive_skb_core).
 	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: skfProtocol}, {Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: loopProtocol, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 1 << 16}, {Code: unix.BPF_RET | unix.BPF_K},
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: skfProtocol},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: loopProtocol, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1 << 16},
+		{Code: unix.BPF_RET | unix.BPF_K},
 	}
 	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}); err != nil { //nolint:gosec // four
 		return "", err
