@@ -16,7 +16,9 @@ import (
 
 // Open opens a socket for ARP on dev, a descriptor that the caller closes.
 func Open(dev *net.Interface) (int, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(BigEndian(unix.ETH_P_ARP)))
+	// Bind names the protocol. A socket that has one already takes frames of all devices until then,
+	// and the kernel waits until nobody is in the midst of that, 20 ms and more (packet_do_bind).
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
 	}
