@@ -122,7 +122,11 @@ func (v *Verification) try(ctx context.Context, r *run, there []*peer, effort Ef
 		for _, i := range of[p.name] {
 			req.Echoes = append(req.Echoes, v.Legs[i].Leg.Echo)
 		}
-		r.e.event(Event{Server: p.name, Line: fmt.Sprintf("trying %d paths", len(req.Echoes))})
+		line := fmt.Sprintf("trying %d paths", len(req.Echoes))
+		if len(req.Echoes) == 1 {
+			line = "trying one path"
+		}
+		r.e.event(Event{Server: p.name, Line: line})
 		return p.do(ctx, r.e, req)
 	})
 	callers := map[string][]netip.Addr{}

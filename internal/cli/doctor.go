@@ -50,7 +50,7 @@ Exit status 4 when something was found, 3 when a server did not answer or a fix 
   flock doctor s1 s2 --fix
   flock doctor --bundle report.tar.gz`,
 		Args:              command.Between(0, 1<<30),
-		Annotations:       command.Changing(),
+		Annotations:       command.ChangingBy("fix"),
 		ValidArgsFunction: a.CompleteServers(1 << 30),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("bundle") && bundle == "" {

@@ -68,7 +68,7 @@ func (a *App) CheckGlobals(cmd *cobra.Command) error {
 	if g.json {
 		a.Output = view.FormJSON
 	}
-	if !Changes(cmd) && !cmd.Flags().Changed("timeout") {
+	if looks(cmd) && !cmd.Flags().Changed("timeout") {
 		g.connect = viewConnect
 	}
 	if i := cmd.Flags().Lookup("identity"); i != nil && !i.Changed {
@@ -149,7 +149,16 @@ const changes = "changes"
 
 // Changing are the annotations of a command that changes something: --dry-run and --no-verify
 // are for it.
-func Changing() map[string]string { return map[string]string{changes: "yes"} }
+func Changing() map[string]string { return map[string]string{changes: "always"} }
+
+// ChangingBy are those of a command that changes something with a flag, and only looks without.
+func ChangingBy(flag string) map[string]string { return map[string]string{changes: flag} }
+
+// looks says whether a command only looks, as it is called.
+func looks(cmd *cobra.Command) bool {
+	flag := cmd.Flags().Lookup(cmd.Annotations[changes])
+	return !Changes(cmd) || flag != nil && !flag.Changed
+}
 
 // Changes says whether a command changes something.
 func Changes(cmd *cobra.Command) bool { return cmd.Annotations[changes] != "" }

@@ -21,6 +21,8 @@ func TestViewsWaitShorter(t *testing.T) {
 	}{
 		{nil, nil, 3 * time.Second},
 		{nil, Changing(), 15 * time.Second},
+		{nil, ChangingBy("fix"), 3 * time.Second},
+		{[]string{"--fix"}, ChangingBy("fix"), 15 * time.Second},
 		{[]string{"--timeout", "1m"}, nil, time.Minute},
 		{[]string{"--timeout", "1m"}, Changing(), time.Minute},
 	} {
@@ -41,6 +43,7 @@ func TestViewsWaitShorter(t *testing.T) {
 			return nil
 		}}
 		a.AddGlobals(cmd.Flags())
+		cmd.Flags().Bool("fix", false, "")
 		cmd.SetArgs(slices.Concat(test.args, []string{}))
 		if err := cmd.Execute(); err != nil || have != test.want {
 			t.Errorf("%v, changes %v: want %v, have %v, %v", test.args, test.annotations != nil, test.want, have, err)
