@@ -24,7 +24,7 @@ for dev in sys.argv[1:]:
         print(dev, "wg", own.split()[1:])
         for peer in sorted(peers): # without the time of the last handshake, and counters
             words = peer.split("\t")
-            print(dev, "peer", words[:4], words[7])
+            print(dev, "peer", words[:3], sorted(words[3].split(",")), words[7])
 for family in ("-4", "-6"):
     for line in sorted(run("ip", family, "route", "show").splitlines()):
         words = line.replace(" linkdown", "").replace(" dead", "").split()
