@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -44,7 +43,14 @@ func notice(programs []string) (string, error) {
 			return "", err
 		}
 	}
-	return b.String(), licences(&b, "The Go programming language", runtime.GOROOT()) //nolint:staticcheck // where go run found it
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env: %w", err)
+	}
+	if err := licences(&b, "The Go programming language", strings.TrimSpace(string(root))); err != nil {
+		return "", err
+	}
+	return b.String(), nil
 }
 
 // moduleDirs are the directories with the sources of this module's dependencies.

@@ -12,6 +12,10 @@ shift 3
 export SOURCE_DATE_EPOCH
 umask 022
 
+# quietly runs a program that says much, and shows it when it fails.
+quietly() { local out; out=$("$@" 2>&1) || { echo "$out" >&2; return 1; }; }
+
+rm -f "$dist"/*.{deb,rpm,apk,tar.gz,sbom.json,rb} "$dist/SHA256SUMS" # of another version, perhaps
 programs=()
 for target in "$@"; do programs+=("$dist/flock-${target/\//-}"); done
 rm -rf "$dist/share"
@@ -19,7 +23,7 @@ go run ./cmd/flock/pages "$dist/share" "${programs[@]}" bin/agents/*
 gzip -9n "$dist"/share/man1/*
 cp LICENSE "$dist/share/"
 find "$dist" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} + # nfpm's apk has their times
-"$tools/cyclonedx-gomod" mod -type application -std -licenses -noserial -notimestamp -json -output "$dist/flock-$version.sbom.json" . 2>/dev/null
+quietly "$tools/cyclonedx-gomod" mod -type application -std -licenses -noserial -notimestamp -json -output "$dist/flock-$version.sbom.json" .
 
 # pack ARCHIVE DIRECTORY: what is in the directory, below a directory of the archive's name.
 pack() {
@@ -38,7 +42,7 @@ for target in "$@"; do
   for format in deb rpm apk; do
     case $format in deb) zsh=/usr/share/zsh/vendor-completions ;; *) zsh=/usr/share/zsh/site-functions ;; esac
     DIST=$dist ARCH=$arch VERSION=$version ZSH=$zsh \
-      "$tools/nfpm" package -f cmd/flock/pages/nfpm.yaml -p "$format" -t "$dist/flocknet-$version-$arch.$format" >/dev/null
+      quietly "$tools/nfpm" package -f cmd/flock/pages/nfpm.yaml -p "$format" -t "$dist/flocknet-$version-$arch.$format"
   done
 done
 
