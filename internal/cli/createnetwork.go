@@ -137,15 +137,7 @@ func (a *app) createNetwork(ctx context.Context, name, kind string, o option.Opt
 		},
 		Said: func(out *change.Outcome) string {
 			n := out.Cluster.Networks[name]
-			return fmt.Sprintf("%s created: %s\nnext: flock addnetwork %s %sSERVER…", name, command.Outline(n), name, firstRole(n))
+			return fmt.Sprintf("%s created: %s\nnext: %s…", name, command.Outline(n), network.Joining(n, name, "SERVER"))
 		},
 	})
-}
-
-// firstRole is what stands before the first member that joins.
-func firstRole(n *state.Network) string {
-	if words := network.KindOf(n).Words(n, false); len(words) > 0 {
-		return words[0] + " "
-	}
-	return ""
 }

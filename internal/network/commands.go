@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -38,14 +39,16 @@ func joinCommand(name string, n *state.Network, server string) string {
 	case of.joinLead != "" && n.Lead == server:
 		command = of.joinLead
 	}
-	return Filled(strings.TrimSuffix(command, " SERVER"), name, "")
+	command, _, _ = strings.Cut(command, " SERVER")
+	return Filled(command, name, "")
 }
 
 // Joining is the command that makes server a member of n.
 func Joining(n *state.Network, name, server string) string {
-	command := meaning(n).commands.join
-	if command == "" {
-		command = "flock listnetworks NAME"
+	of := meaning(n).commands
+	command := cmp.Or(of.join, "flock listnetworks NAME")
+	if of.joinLead != "" && len(n.Members) == 0 {
+		command = of.joinLead
 	}
 	return Filled(command, name, server)
 }

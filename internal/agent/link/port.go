@@ -89,7 +89,7 @@ func takePort(k *host.Host, want spec.Link) error {
 	if l == nil {
 		return fmt.Errorf("there is no device %s", want.Name)
 	}
-	why := unfitPort(k, l)
+	why := unfitPort(k, l, want.Network)
 	if why == nil {
 		if err := k.RT.Do(host.UpMessage(l)); err != nil {
 			return err
@@ -132,7 +132,7 @@ func claimPorts(_ context.Context, k *host.Host, _ *spec.Host, ops []family.Op) 
 		dev, why := p.Name, (*spec.Problem)(nil)
 		switch l := k.Devices.ByName[dev]; {
 		case p.Kind == spec.Port && l != nil:
-			if why = unfitPort(k, l); why == nil {
+			if why = unfitPort(k, l, p.Network); why == nil {
 				why = loop(k, l, p.Master)
 			}
 		case p.Kind == spec.VLAN && l == nil:
@@ -146,8 +146,8 @@ func claimPorts(_ context.Context, k *host.Host, _ *spec.Host, ops []family.Op) 
 	return out, nil
 }
 
-// unfitPort says why l cannot be a port of a bridge of ours; nil: it can, or is one.
-func unfitPort(k *host.Host, l netlink.Link) *spec.Problem {
+// unfitPort says why l cannot be a port of the network's bridge; nil: it can, or is one.
+func unfitPort(k *host.Host, l netlink.Link, network string) *spec.Problem {
 	a := l.Attrs()
 	master := k.Devices.ByIndex[a.MasterIndex]
 	if _, ours := k.Network(master); ours {
@@ -163,7 +163,7 @@ func unfitPort(k *host.Host, l netlink.Link) *spec.Problem {
 		if at.LinkIndex == a.Index && !at.IP.IsLinkLocalUnicast() {
 			p := host.ToPrefix(at.IPNet).String()
 			return &spec.Problem{
-				What: "it has the address " + p + ", which a port cannot use", Next: "ip address del " + p + " dev " + a.Name + ", if nothing needs it; or another interface",
+				What: "it has the address " + p + ", which a port cannot use", Next: "another interface, or a VLAN on this one: flock setnetwork " + network + " --vlan N",
 			}
 		}
 	}

@@ -62,10 +62,10 @@ func Loose(k *host.Host, want *spec.Host) (ports, bridges []string) {
 	if len(bridges) == 0 {
 		return nil, nil
 	}
-	used, given := addressed(k), k.PortNotes()
+	used, given, taken := addressed(k), k.PortNotes(), portsOf(want)
 	for index, l := range k.Devices.ByIndex {
 		a := l.Attrs()
-		if _, back := given[a.Name]; !back && a.MasterIndex == 0 && a.RawFlags&unix.IFF_LOWER_UP != 0 && !used[index] && leadsInside(l) && !host.Flocks(l) {
+		if _, back := given[a.Name]; !back && !slices.Contains(taken, a.Name) && a.MasterIndex == 0 && a.RawFlags&unix.IFF_LOWER_UP != 0 && !used[index] && leadsInside(l) && !host.Flocks(l) {
 			ports = append(ports, a.Name)
 		}
 	}
