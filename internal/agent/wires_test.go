@@ -122,7 +122,7 @@ func TestVLAN(t *testing.T) {
 		t.Error(have)
 	}
 	want.Links[1].Tunnel = &spec.Tunnel{VNI: 31, Dev: "eth0"}
-	converge(t, k, want, "~ link br0-vl: vni 30 -> 31 (made anew)")
+	converge(t, k, want, "~ link br0-vl: vlan 30 -> 31 (made anew)")
 	apply(t, k, &spec.Host{Cluster: "t"})
 	if have := sh(t, "ip -d -o link show eth0; ip -o addr show dev eth0"); have != found {
 		t.Errorf("want\n%shave\n%s", found, have)

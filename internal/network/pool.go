@@ -52,6 +52,9 @@ func (b *builder) compilePool(name string, n *state.Network, routes func(p *pool
 	if err != nil {
 		return err
 	}
+	if n.Bridge != "" && n.DHCP == state.DHCPOff && backendOf(n).Routes && len(n.Members) > 1 {
+		b.Note(name, "without DHCP flock has no DNS on %s: containers there do not find each other by name", n.Bridge)
+	}
 	left, over := p.Underlays()
 	if mtu, ok := b.tunnelMTU(name, n, left, over); ok {
 		p.Compile(mtu, routes)

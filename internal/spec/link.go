@@ -92,7 +92,7 @@ func (l Link) String() string {
 	b.str("key", l.Key)
 	b.num("port", int(l.Port))
 	if t := l.Tunnel; t != nil {
-		b.num("vni", int(t.VNI))
+		b.num(l.Number(), int(t.VNI))
 		b.num("port", int(t.Port))
 		b.addr("local", t.Local)
 		b.addr("remote", t.Remote)
@@ -132,6 +132,14 @@ func SameWay(a, b Link) bool {
 		return a.Tunnel.VNI == b.Tunnel.VNI && a.Tunnel.Local.Is6() == b.Tunnel.Local.Is6()
 	}
 	return a.Kind != UDP || b.Kind != UDP || a.Tunnel.Local == b.Tunnel.Local
+}
+
+// Number is what the number of l's frames is called.
+func (l Link) Number() string {
+	if l.Kind == VLAN {
+		return "vlan"
+	}
+	return "vni"
 }
 
 // PortOf is the UDP port that l listens on, 0 if it does not.

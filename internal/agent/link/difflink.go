@@ -153,7 +153,7 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 		h = *have.Tunnel
 	}
 	fixed := want.Kind != spec.UDP && !spec.IPTunnel(want.Kind) // a process changes those, the kernel these
-	note("vni", Decimal(h.VNI), Decimal(w.VNI), true)
+	note(want.Number(), Decimal(h.VNI), Decimal(w.VNI), true)
 	note("port", Decimal(uint32(h.Port)), Decimal(uint32(w.Port)), fixed)
 	note("local", addrText(h.Local), addrText(w.Local), fixed)
 	note("remote", addrText(h.Remote), addrText(w.Remote), fixed || h.Remote.IsValid() != w.Remote.IsValid()) // of one or of many
