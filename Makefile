@@ -105,6 +105,11 @@ UNIT := $(addprefix ./internal/,remote cli agent/... answer bgp/journal change c
 unit: ## every test that needs no root and no lab, about half a minute on an idle machine
 	@FLOCK_LANE=unit FLOCK_MUST= go test -short -parallel 4 $(if $(V),-v,) $(UNIT)
 
+# README and docs are held against the program: words, links, options, pictures, then what commands print.
+docs: deps build ## whether README, docs, help and pictures are those of the program
+	go test -count=1 -run 'Page|Link|Anchor|Decision|Readme|Help|Picture|Threat|Dependenc' $(addprefix ./internal/,house cli option graph)
+	$(ASROOT) go test -count=1 -run 'TestWalks/^pages$$|Page|Printed' ./cmd/flock
+
 BENCH  := go test -run '^$$' -count=1 -timeout 60m
 bench: deps kernel peers build ## no-op and join (also through ssh's connections, beside pssh, clush and ansible), create as ratios to a bare login; the agent beside ip -batch, networks beside the same by hand, the BGP daemon beside BIRD; 10,000 servers and shares
 	@$(ASROOT) $(BENCH) -bench . -benchtime 1x ./cmd/flock | grep -E '^(Benchmark|---|FAIL| )'
@@ -152,4 +157,4 @@ release: agents ## dist/: deb, rpm and apk packages, archives, a Homebrew formul
 clean: ## remove what was built
 	rm -rf bin dist $(PACKED)
 
-.PHONY: help agents build install deps kernel root peers demo test unit bench golden fuzz lint release clean
+.PHONY: help agents build install deps kernel root peers demo test unit docs bench golden fuzz lint release clean

@@ -46,6 +46,7 @@ import (
 //	listings HOST FILE [kernel]        write what the server's kernel and disk hold, see listing_test.go, or its kernel alone,
 //	                                   without numbers that it counts up
 //	built COMMIT DIR                   build flock as it was at COMMIT into DIR; needs no lab yet
+//	printed FILE                       what flock printed just before is FILE, but for times (pagewalks_test.go)
 //	capture HOST IFACE FILE FILTER     write packets as lines of text, until
 //	stopcapture                        …
 //	pinger CONTAINER ADDRESS NAME      send a ping every 10 ms, until
@@ -151,7 +152,7 @@ func scripts(t *testing.T) []string {
 	if len(files) == 0 {
 		t.Fatal("want scripts, have none")
 	}
-	return append(files, optionWalks(t)...)
+	return append(append(files, optionWalks(t)...), pageWalk(t))
 }
 
 type walkKey struct{}
@@ -191,7 +192,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	for name, v := range map[string]verb{
 		"built": verbBuilt, "packaged": verbPackaged, "lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus, "bad": verbBad,
 		"eventually": verbEventually, "resshd": verbResshd, "off": verbOff, "cut": verbCut, "join": verbJoin, "listings": verbListings,
-		"capture": verbCapture, "stopcapture": verbStopCapture, "pinger": verbPinger, "stoppinger": verbStopPinger,
+		"printed": verbPrinted, "capture": verbCapture, "stopcapture": verbStopCapture, "pinger": verbPinger, "stoppinger": verbStopPinger,
 	} {
 		all[name] = v
 	}

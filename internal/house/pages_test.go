@@ -67,9 +67,47 @@ func TestDecisionsAreListed(t *testing.T) {
 	}
 }
 
-// TestLinksOfPagesLead: a page links to files that are there, and names source files that are.
+// TestReadmeIsAPage: it is what a newcomer reads; everything else is a page of docs.
+func TestReadmeIsAPage(t *testing.T) {
+	page := readTop(t, "README.md")
+	if n := strings.Count(page, "\n"); n > 170 {
+		t.Errorf("README.md has %d lines, of 170 that it may have: move topics to docs", n)
+	}
+	for line := range strings.Lines(page) {
+		if n := len([]rune(line)); n > 240 {
+			t.Errorf("README.md has a line of %d characters: %.40s…", n, line)
+		}
+	}
+}
+
+// TestPagesAreListed: each page of docs stands in the index, begins with a title, and then says
+// in a sentence what it is for.
+func TestPagesAreListed(t *testing.T) {
+	for dir, most := range map[string]int{"docs": 60, "docs/coming-from": 10} {
+		index := readTop(t, filepath.Join(dir, "README.md"))
+		entries, err := os.ReadDir(filepath.Join(top(t), dir))
+		if err != nil || len(entries) > most {
+			t.Fatalf("%s has %d files: %v", dir, len(entries), err)
+		}
+		for _, e := range entries {
+			if e.IsDir() || e.Name() == "README.md" {
+				continue
+			}
+			if !strings.Contains(index, "]("+e.Name()+")") {
+				t.Errorf("%s/README.md lacks %s", dir, e.Name())
+			}
+			lines := strings.SplitN(readTop(t, filepath.Join(dir, e.Name())), "\n", 4)
+			if len(lines) < 4 || !strings.HasPrefix(lines[0], "# ") || lines[1] != "" || lines[2] == "" {
+				t.Errorf("%s/%s does not begin with a title and a sentence", dir, e.Name())
+			}
+		}
+	}
+}
+
+// TestLinksOfPagesLead: a page links to files that are there, and to headings that these have,
+// and names source files that are.
 func TestLinksOfPagesLead(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	link := regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
 	file := regexp.MustCompile("`([a-z0-9_/]+\\.(?:go|sh|txtar))`")
 	var pages, files []string
 	err := filepath.WalkDir(top(t), func(path string, d fs.DirEntry, err error) error {
@@ -93,8 +131,14 @@ func TestLinksOfPagesLead(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range link.FindAllSubmatch(page, -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(path), string(m[1]))); err != nil {
+			to := filepath.Join(filepath.Dir(path), string(m[1]))
+			if len(m[1]) == 0 {
+				to = path
+			}
+			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s: %v", path, err)
+			} else if heading := string(m[2]); heading != "" && !slices.Contains(anchors(t, to), heading) {
+				t.Errorf("%s: %s has no heading #%s", path, to, heading)
 			}
 		}
 		for _, m := range file.FindAllSubmatch(page, -1) {
@@ -102,5 +146,34 @@ func TestLinksOfPagesLead(t *testing.T) {
 				t.Errorf("%s names %s, which is not there", path, m[1])
 			}
 		}
+	}
+}
+
+// anchors are the names by which the headings of a page are linked to, as GitHub makes them.
+func anchors(t *testing.T, path string) (out []string) {
+	t.Helper()
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropped := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	fenced := false
+	for line := range strings.Lines(string(page)) {
+		fenced = fenced != strings.HasPrefix(line, "```")
+		if heading, is := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); is && !fenced && strings.HasPrefix(line, "#") {
+			out = append(out, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(strings.TrimSpace(heading)), ""), " ", "-"))
+		}
+	}
+	return out
+}
+
+// TestAnchors: as GitHub makes them.
+func TestAnchors(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(path, []byte("# Layer 3, encrypted: `l2`\ntext\n```\n# no\n```\n## --bundle FILE\n#no\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if want, have := []string{"layer-3-encrypted-l2", "--bundle-file"}, anchors(t, path); !slices.Equal(want, have) {
+		t.Errorf("want %q, have %q", want, have)
 	}
 }

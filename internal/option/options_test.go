@@ -2,6 +2,7 @@ package option
 
 import (
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -39,15 +40,23 @@ func TestEveryKeyIsAnOption(t *testing.T) {
 	}
 }
 
-// The README names every flag of createnetwork and setnetwork.
-func TestEveryFlagIsInTheReadme(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
+// The pages of docs name every flag of createnetwork and setnetwork.
+func TestEveryFlagIsInThePages(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("%d pages: %v", len(pages), err)
+	}
+	var text []byte
+	for _, page := range pages {
+		page, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, page...)
 	}
 	for _, o := range All() {
 		if o.Settable() && !strings.Contains(string(text), "`"+o.Flag()) && !strings.Contains(string(text), "["+o.Flag()) {
-			t.Errorf("README.md says nothing of %s", o.Flag())
+			t.Errorf("docs say nothing of %s", o.Flag())
 		}
 	}
 }
