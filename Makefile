@@ -101,7 +101,7 @@ test: deps kernel root build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 85m -parallel 3 $(if $(V),-v,) ./...
 
 # The two that wait most come first. More tests than processors at once: they wait, too.
-UNIT := $(addprefix ./internal/,remote cli agent/... answer bgp/journal change control edit fill graph handover hint house mesh network option passage peering plainfile rtnl screen seed segment spec sshconfig state target udptun view wire) ./templates
+UNIT := $(addprefix ./internal/,remote cli agent/... answer bgp/journal change contract control edit fill graph handover hint house mesh network option passage peering plainfile rtnl screen seed segment spec sshconfig state target udptun view wire) ./templates
 unit: ## every test that needs no root and no lab, about half a minute on an idle machine
 	@FLOCK_LANE=unit FLOCK_MUST= go test -short -parallel 4 $(if $(V),-v,) $(UNIT)
 

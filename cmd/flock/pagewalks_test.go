@@ -48,7 +48,7 @@ func pageWalk(t *testing.T) string {
 		if steps := pageSteps(t, page, string(text), &files); steps != "" {
 			found++
 			fmt.Fprintf(&walk, "\n# %s\n%s", page, steps)
-			walk.WriteString("flock listnetworks -o json\nstdout '^\\[\\]$' # " + page + " leaves no network behind\n")
+			walk.WriteString("flock listnetworks -o json\nstdout '\"networks\": \\[\\]' # " + page + " leaves no network behind\n")
 		}
 	}
 	if found < pagesRun {

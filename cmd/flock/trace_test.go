@@ -64,8 +64,12 @@ func (w *walk) rehearse(ctx context.Context, ts *testscript.TestScript, args []s
 	case !cli.Changes(args), slices.Contains(args, "--dry-run"), slices.Contains(args, "-"): // standard input is read once
 		return nil, nil
 	}
-	err := w.exec(ctx, ts, lab.Laptop, append([]string{"flock", "--dry-run", "-o", "json"}, args...)...)
+	args = append([]string{"--dry-run", "-o", "json"}, args...)
+	err := w.exec(ctx, ts, lab.Laptop, append([]string{"flock"}, args...)...)
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		return nil, err
+	}
+	if err := asDocumented(ts, args); err != nil {
 		return nil, err
 	}
 	list, readErr := w.traces()
@@ -208,6 +212,9 @@ func verbFlock(ctx context.Context, w *walk, ts *testscript.TestScript, args []s
 	w.advice.hold(ctx, ts, typed)
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		return err
+	}
+	if undocumented := asDocumented(ts, args); undocumented != nil {
+		return undocumented
 	}
 	if err == nil && dry != nil && dry.err != nil {
 		return fmt.Errorf("flock %s went through, its dry run did not: %w", strings.Join(args, " "), dry.err)

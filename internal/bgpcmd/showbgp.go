@@ -65,7 +65,7 @@ func (a *app) showBGP(ctx context.Context, args []string) error {
 	}
 	if len(servers) == 0 {
 		if a.JSON() {
-			return a.PrintJSON([]view.SpeakerDoc{})
+			return a.PrintJSON(view.SpeakerList{Servers: []view.SpeakerDoc{}})
 		}
 		a.Say("no server speaks BGP; next: flock createbgp NAME SERVER")
 		return nil
@@ -144,7 +144,7 @@ func speakersOf(c *state.Cluster, args []string) ([]string, error) {
 	case c.Servers[name] == nil && n != nil:
 		return nil, command.Usage(hint.Errorf("network "+name, "flock listnetworks "+name, "%s is a %s network and speaks no BGP", name, n.Type))
 	case c.Servers[name] == nil:
-		return nil, command.Usage(hint.Errorf("server "+name, "flock listservers", "unknown server %s", name))
+		return nil, command.Usage(hint.Unknown("server", name, "flock listservers"))
 	case !network.Speakers(c)[name]:
 		return nil, command.Usage(hint.Errorf("server "+name, "flock addbgp NAME peer "+name, "%s speaks no BGP: it is a member of no BGP network", name))
 	}

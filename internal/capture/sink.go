@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -23,7 +22,7 @@ type Sink struct {
 	Program      string                                 // that writes, with its version
 	File         io.Writer                              // nil: lines
 	Line         func(format string, args ...any) error // prints one
-	JSON         bool                                   // lines are JSON
+	Document     func(Document) error                   // prints one instead; nil: lines are text
 	Gone         func(error)                            // told at once why a point takes no part, or left
 	Absent       map[int]error                          // the same by point
 
@@ -139,26 +138,25 @@ func (s *Sink) put(list []Packet) {
 	}
 }
 
+// Document is a packet as JSON has it.
+type Document struct {
+	Time      time.Time `json:"time"` // UTC
+	Server    string    `json:"server"`
+	Device    string    `json:"device"`
+	Direction string    `json:"direction"` // in, out
+	Length    int       `json:"length"`    // bytes, with those that were not taken
+	Text      string    `json:"text"`
+}
+
 func (s *Sink) show(p Packet) error {
 	at, way, text := s.Points[p.Point], "in", p.Text(s.sources[p.Point])
 	if p.Out {
 		way = "out"
 	}
-	if !s.JSON {
+	if s.Document == nil {
 		return s.Line("%s %s %s %s %s\n", p.Time.Local().Format("15:04:05.000000"), at.Server, at.Device, way, text)
 	}
-	line, err := json.Marshal(struct {
-		Time      time.Time `json:"time"`
-		Server    string    `json:"server"`
-		Device    string    `json:"device"`
-		Direction string    `json:"direction"`
-		Length    int       `json:"length"`
-		Text      string    `json:"text"`
-	}{p.Time.UTC(), at.Server, at.Device, way, p.Length, text})
-	if err != nil {
-		return err
-	}
-	return s.Line("%s\n", line)
+	return s.Document(Document{p.Time.UTC(), at.Server, at.Device, way, p.Length, text})
 }
 
 // End writes what is left, and says what there was. lossy: kernels had no room for some.

@@ -31,6 +31,18 @@ const undoAfter = 30 * time.Second
 // ErrInput marks an edit that was refused before anything was contacted.
 var ErrInput = errors.New("bad input")
 
+// ErrRefused marks the error of servers whose check found something in the way: nothing was
+// changed anywhere.
+var ErrRefused = errors.New("refused")
+
+// refusedError keeps the message and advice of a server's error and is ErrRefused.
+type refusedError struct{ error }
+
+func (e refusedError) Unwrap() []error { return []error{e.error, ErrRefused} }
+
+// Marked is what the error says.
+func (e refusedError) Marked() error { return e.error }
+
 // inputError keeps the message and advice of an edit's error and is ErrInput.
 type inputError struct{ error }
 

@@ -182,7 +182,7 @@ func CheckRotation(c *state.Cluster, t Rotation) error {
 	n := c.Networks[t.Network]
 	switch {
 	case n == nil:
-		return hint.Errorf("network "+t.Network, "flock listnetworks", "unknown network %s", t.Network)
+		return hint.Unknown("network", t.Network, "flock listnetworks")
 	case network.KeyDevice(c, t.Network) == "":
 		return hint.Errorf("network "+t.Network, "flock listnetworks", "%s is a %s network and has no keys", t.Network, n.Type)
 	case n.Allocated[t.Server] == nil:

@@ -47,10 +47,13 @@ func (r *run) refusal() error {
 			first, count = cmp.Or(first, p.refused[0]), count+1
 		}
 	}
-	if count > 1 {
-		return fmt.Errorf("%d servers refuse, nothing was changed; the first says: %w", count, first)
+	switch count {
+	case 0:
+		return nil
+	case 1:
+		return refusedError{first}
 	}
-	return first
+	return refusedError{fmt.Errorf("%d servers refuse, nothing was changed; the first says: %w", count, first)}
 }
 
 // forced says whether a server is removed from the file whatever it answers.

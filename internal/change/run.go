@@ -137,7 +137,7 @@ func (r *run) edit() error {
 	r.recognize()
 	for _, name := range r.req.Networks {
 		if r.req.All && r.c.Networks[name] == nil {
-			return inputError{hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)}
+			return inputError{hint.Unknown("network", name, "flock listnetworks")}
 		}
 	}
 	return nil

@@ -253,16 +253,16 @@ ROUTE          s1
 			t.Errorf("flock %s: status %d\n%s%s\nwant\n%s", test.args, code, b.out.String(), b.err.String(), test.want)
 		}
 	}
-	var docs []map[string]any
+	var doc struct{ Servers []map[string]any }
 	if code := b.run("showbgp", "--json"); code != command.ExitPartial {
 		t.Errorf("JSON: status %d", code)
 	}
-	if err := json.Unmarshal(b.out.Bytes(), &docs); err != nil || len(docs) != 2 || docs[1]["problem"] == nil {
+	if err := json.Unmarshal(b.out.Bytes(), &doc); err != nil || len(doc.Servers) != 2 || doc.Servers[1]["problem"] == nil {
 		t.Errorf("JSON: %v: %s", err, b.out.String())
 	}
 	for _, want := range []string{`"next_hops": [
-          "10.99.0.2"
-        ]`, `"kernel": true`, `"state": "Established"`, `"uptime": 62`, `"as_path": "65001 65002"`} {
+            "10.99.0.2"
+          ]`, `"kernel": true`, `"state": "Established"`, `"uptime": 62`, `"as_path": "65001 65002"`} {
 		if !strings.Contains(b.out.String(), want) {
 			t.Errorf("JSON: want %s in %s", want, b.out.String())
 		}

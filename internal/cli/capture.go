@@ -9,8 +9,8 @@ import (
 
 	"github.com/flocknet/flock/internal/capture"
 	"github.com/flocknet/flock/internal/command"
+	"github.com/flocknet/flock/internal/contract"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -45,7 +45,10 @@ It ends after --for, --count or --size, or on an interrupt; the file is whole th
 		Args:              command.AtLeast(1),
 		ValidArgsFunction: a.CompleteNetworks(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			s.Filter, s.Program, s.JSON = strings.Join(args[1:], " "), "flock "+a.Version, a.Output == view.FormJSON
+			s.Filter, s.Program = strings.Join(args[1:], " "), "flock "+a.Version
+			if a.JSON() {
+				s.Document = func(d capture.Document) error { return contract.WriteLine(a.Out, d) }
+			}
 			s.Line = func(format string, args ...any) error { return a.Print(a.Out, format, args...) }
 			if err := s.Bound(size, within); err != nil {
 				return command.Usage(err)

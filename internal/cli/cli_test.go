@@ -213,6 +213,8 @@ type bench struct {
 	to       io.Writer // where out goes instead; nil: to out
 	answers  string    // typed on a terminal; "": there is none
 	env      map[string]string
+
+	interrupted bool // before anything happens
 }
 
 func newBench(t testing.TB, cluster string) *bench {
@@ -260,7 +262,15 @@ func (b *bench) call(args ...string) int {
 			return &b.engine
 		},
 	}}
-	return a.main(b.t.Context())
+	ctx := b.t.Context()
+	if b.interrupted {
+		var end func()
+		ctx, end = context.WithCancel(ctx)
+		end()
+	}
+	code := a.main(ctx)
+	b.asDocumented(args)
+	return code
 }
 
 // nextLine is advice on the screen, and in JSON.

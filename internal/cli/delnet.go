@@ -42,7 +42,7 @@ func (a *app) delNet(ctx context.Context, o *netOptions) error {
 	}
 	s := c.Servers[o.Server]
 	if s == nil {
-		return command.Usage(hint.Errorf("server "+o.Server, "flock listservers", "unknown server %s", o.Server))
+		return command.Usage(hint.Unknown("server", o.Server, "flock listservers"))
 	}
 	if err := o.Choose(o.Recorded(s)); err != nil {
 		return command.Usage(err)

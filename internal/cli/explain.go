@@ -85,7 +85,7 @@ func (a *app) explain(ctx context.Context, name string, only []string, undo bool
 	}
 	n := r.Cluster.Networks[name]
 	if n == nil {
-		return command.Usage(hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name))
+		return command.Usage(hint.Unknown("network", name, "flock listnetworks"))
 	}
 	if err := r.Fault(a.App); err != nil {
 		return err
@@ -123,11 +123,13 @@ func (a *app) explain(ctx context.Context, name string, only []string, undo bool
 		}
 		scripts = append(scripts, s)
 	}
+	if a.JSON() {
+		if err := a.PrintJSON(explain.DocumentOf(name, n.Type, scripts)); err != nil || len(scripts) > 0 {
+			return err
+		}
+	}
 	if len(scripts) == 0 {
 		return command.Exit(command.ExitFailed)
-	}
-	if a.JSON() {
-		return a.PrintJSON(explain.DocumentOf(name, n.Type, scripts))
 	}
 	return a.printScripts(r.Cluster.Name, name, scripts, len(only) > 0, undo)
 }

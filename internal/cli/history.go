@@ -37,7 +37,7 @@ func (a *app) history(ctx context.Context) error {
 	views := view.Generations(list)
 	a.noteBroken(ctx, s)
 	if a.JSON() {
-		return a.PrintJSON(views)
+		return a.PrintJSON(view.GenerationList{Generations: views})
 	}
 	if len(views) == 0 {
 		a.Say("nothing was saved yet")

@@ -51,7 +51,7 @@ func (a *app) listNet(ctx context.Context, args []string) error {
 		return err
 	}
 	if c.Servers[o.Server] == nil && o.Server != network.Local {
-		return command.Usage(hint.Errorf("server "+o.Server, "flock listservers", "unknown server %s", o.Server))
+		return command.Usage(hint.Unknown("server", o.Server, "flock listservers"))
 	}
 	var found []spec.Container
 	err = a.With(func(e command.Engine, _ *command.Progress) (err error) {
@@ -68,11 +68,11 @@ func (a *app) listNet(ctx context.Context, args []string) error {
 			return v.Container != o.Container && name != o.Container
 		})
 		if len(views) == 0 {
-			return hint.Errorf("server "+o.Server, "flock listnet "+o.Server, "there is no container %s on %s", o.Container, o.Server)
+			return hint.AsUnknown(hint.Errorf("server "+o.Server, "flock listnet "+o.Server, "there is no container %s on %s", o.Container, o.Server))
 		}
 	}
 	if a.JSON() {
-		return a.PrintJSON(views)
+		return a.PrintJSON(view.NetList{Interfaces: views})
 	}
 	if len(views) == 0 {
 		a.Say("no containers on %s", o.Server)

@@ -23,7 +23,7 @@ looks at the servers). With NAME, its members one by one, its routers, and what 
 get on its bridge. STATE is ready, 'pending s3 …'
 (flock apply finishes it), empty (no members) or broken (what stands in the file makes no
 sense: it is said why, and the exit status is 2). VERIFIED is what traffic last showed, by 'flock
-verify' or at the end of a change: passes, lost, broken, stalls, lossy, narrow. With -o json a list, with NAME one object.
+verify' or at the end of a change: passes, lost, broken, stalls, lossy, narrow. With -o json all are in "networks"; with NAME there is that one.
 
   flock listnetworks
   flock listnetworks vx1 -o json`,
@@ -45,7 +45,7 @@ func (a *app) listNetworks(ctx context.Context) error {
 	}
 	views := r.Networks()
 	if a.JSON() {
-		return cmp.Or(a.PrintJSON(views), r.Fault(a.App))
+		return cmp.Or(a.PrintJSON(view.NetworkList{Networks: views}), r.Fault(a.App))
 	}
 	if len(views) == 0 {
 		a.Say("no networks yet; next: flock createnetwork NAME %s", strings.Join(network.Created(), "|"))
@@ -62,7 +62,7 @@ func (a *app) listNetwork(ctx context.Context, name string) error {
 	views := r.Networks()
 	at := slices.IndexFunc(views, func(v *view.Network) bool { return v.Name == name })
 	if at < 0 {
-		return command.Usage(hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name))
+		return command.Usage(hint.Unknown("network", name, "flock listnetworks"))
 	}
 	v := views[at]
 	if a.JSON() {

@@ -51,7 +51,7 @@ func (a *app) listServers(ctx context.Context) error {
 		a.connected(ctx, r.Cluster, views)
 	}
 	if a.JSON() {
-		return cmp.Or(a.PrintJSON(views), r.Fault(a.App))
+		return cmp.Or(a.PrintJSON(view.ServerList{Servers: views}), r.Fault(a.App))
 	}
 	if len(views) == 0 {
 		a.Say("no servers yet; next: flock addserver NAME [USER@]ADDRESS")
@@ -66,7 +66,7 @@ func (a *app) listServer(ctx context.Context, name string) error {
 		return err
 	}
 	if r.Cluster.Servers[name] == nil {
-		return command.Usage(hint.Errorf("server "+name, "flock listservers", "unknown server %s", name))
+		return command.Usage(hint.Unknown("server", name, "flock listservers"))
 	}
 	views := view.Servers(r.Cluster, change.Pending(r.Cluster, r.Compiled))
 	at := slices.IndexFunc(views, func(v view.Server) bool { return v.Name == name })

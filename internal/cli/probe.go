@@ -57,7 +57,7 @@ func (a *app) probe(ctx context.Context, names []string, more []int, all bool) e
 	}
 	for i, name := range names {
 		if c.Servers[name] == nil {
-			return command.Usage(hint.Errorf("server "+name, "flock listservers", "unknown server %s", name))
+			return command.Usage(hint.Unknown("server", name, "flock listservers"))
 		}
 		if slices.Contains(names[:i], name) {
 			return command.Usage(hint.Errorf("server "+name, "", "%s is named twice", name))

@@ -40,12 +40,13 @@ func TestABrokenFileIsStillRead(t *testing.T) {
 				}
 			}
 			b.run("listnetworks", "-o", "json")
-			var views []view.Network
-			if err := json.Unmarshal(b.out.Bytes(), &views); err != nil {
+			var doc view.NetworkList
+			if err := json.Unmarshal(b.out.Bytes(), &doc); err != nil {
 				t.Fatal(err)
 			}
-			bad := slices.IndexFunc(views, func(v view.Network) bool { return v.Name == "bad" })
-			vx1 := slices.IndexFunc(views, func(v view.Network) bool { return v.Name == "vx1" })
+			views := doc.Networks
+			bad := slices.IndexFunc(views, func(v *view.Network) bool { return v.Name == "bad" })
+			vx1 := slices.IndexFunc(views, func(v *view.Network) bool { return v.Name == "vx1" })
 			if bad < 0 || vx1 < 0 || name != "a subnet in use" && (views[bad].State != view.StateBroken || len(views[bad].Notes) == 0 || views[vx1].State == view.StateBroken) {
 				t.Errorf("networks: %s", b.out.String())
 			}

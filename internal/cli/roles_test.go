@@ -149,7 +149,7 @@ func TestRotationIsOneChange(t *testing.T) {
 	if want := []change.Rotation{{Network: "wirex", Server: "s1"}, {Network: "wirex", Server: "s2"}}; !slices.Equal(b.engine.request.Rotate, want) {
 		t.Errorf("want %v, have %v", want, b.engine.request.Rotate)
 	}
-	if code := b.run("rotatekeys", "vx9", "-o", "json"); code != command.ExitUsage || b.out.Len() > 0 {
+	if code := b.run("rotatekeys", "vx9", "-o", "json"); code != command.ExitUsage || b.out.String() != `{"format":1,"error":{"code":"not-found","what":"unknown network vx9","where":"network vx9","next":"flock listnetworks"}}`+"\n" {
 		t.Errorf("bad usage: exit status %d, %q", code, b.out.String())
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/ground"
+	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
@@ -58,7 +59,7 @@ func (a *app) named(ctx context.Context, names []string) (networks, servers []st
 			servers = append(servers, name)
 		}
 		if !net && !server {
-			return nil, nil, command.Refuse("flock listnetworks, flock listservers", "%s is neither a network nor a server", name)
+			return nil, nil, hint.AsUnknown(command.Refuse("flock listnetworks, flock listservers", "%s is neither a network nor a server", name))
 		}
 	}
 	return networks, servers, nil

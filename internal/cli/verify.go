@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -30,7 +31,7 @@ func newVerify(a *app) *cobra.Command {
 			if !watching {
 				return a.verify(cmd.Context(), args, effort)
 			}
-			return watch(cmd.Context(), watchEvery, func(ctx context.Context) error { return a.verify(ctx, args, effort) })
+			return watch(cmd.Context(), watchEvery, func(ctx context.Context) error { return cmp.Or(a.verify(ctx, args, effort), a.Flush()) })
 		},
 	}
 	cmd.Flags().BoolVar(&effort.All, "all", false, "try all pairs of a network of more than 50 members, too")
@@ -164,7 +165,7 @@ func (a *app) verify(ctx context.Context, names []string, effort change.Effort) 
 func knownNetworks(c *state.Cluster, names []string) error {
 	for _, name := range names {
 		if c.Networks[name] == nil {
-			return command.Usage(hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name))
+			return command.Usage(hint.Unknown("network", name, "flock listnetworks"))
 		}
 	}
 	return nil

@@ -6,8 +6,10 @@ import (
 	"fmt"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/contract"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 )
 
 // Exit statuses.
@@ -56,30 +58,59 @@ func (p partial) Unwrap() error { return p.error }
 // Marked is what the error says.
 func (p partial) Marked() error { return p.error }
 
-// Status prints err, once, and says how to exit.
+// Status prints err, once, ends the document that was printed as JSON, and says how to exit.
 func (a *App) Status(ctx context.Context, err error) int {
 	var code Exit
-	switch {
-	case err == nil:
-		return ExitDone
-	case errors.As(err, &code):
+	if err == nil || errors.As(err, &code) {
+		if unwritten := a.Flush(); unwritten != nil {
+			return a.Status(ctx, unwritten)
+		}
 		return int(code)
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		err = errors.New("interrupted")
 	}
-	var rest partial
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = contract.With(errors.New("interrupted"), contract.Interrupted)
+	}
 	changed := a.touched.Load()
 	if _, next := hint.Of(err); changed && next == "" {
 		err = hint.With(err, "", "flock apply")
 	}
-	a.Report(a.worded(ctx, err))
+	err = a.worded(ctx, err)
+	status, sort := ended(err, changed)
+	a.Complain(err, sort)
+	if a.JSON() || a.ran == nil && asksJSON(a.Args) {
+		_ = a.End(contract.ProblemOf(err, sort)) // nobody is left to be told
+	}
+	return status
+}
+
+// ended is the exit status of err, and the code that goes with it unless err says another.
+// changed: a server was told to change something.
+func ended(err error, changed bool) (int, contract.Code) {
+	var rest partial
 	if changed || errors.As(err, &rest) {
-		return ExitPartial
+		return ExitPartial, contract.Partial
 	}
 	for _, bad := range []error{ErrUsage, change.ErrInput, state.ErrMalformed} {
 		if errors.Is(err, bad) {
-			return ExitUsage
+			return ExitUsage, contract.BadInput
 		}
 	}
-	return ExitFailed
+	return ExitFailed, contract.Failed
+}
+
+// asksJSON says whether args ask for JSON: flags may not have been read yet.
+func asksJSON(args []string) bool {
+	for i, word := range args {
+		switch word {
+		case "--":
+			return false
+		case "--json", "-ojson", "-o=json", "--output=json":
+			return true
+		case "-o", "--output":
+			if i+1 < len(args) && args[i+1] == view.FormJSON {
+				return true
+			}
+		}
+	}
+	return false
 }

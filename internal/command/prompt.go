@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/flocknet/flock/internal/contract"
 	"github.com/flocknet/flock/internal/hint"
 )
 
@@ -16,7 +17,7 @@ func (a *App) MayAsk(question string) error {
 	if question == "" || a.flags.yes || a.flags.dryRun || a.InTTY {
 		return nil
 	}
-	return Refuse(ShellLine(a.Args)+" --yes", "%s: there is no terminal to ask on", strings.TrimSuffix(question, "?"))
+	return contract.With(Refuse(ShellLine(a.Args)+" --yes", "%s: there is no terminal to ask on", strings.TrimSuffix(question, "?")), contract.NeedsYes)
 }
 
 // ShellLine is the flock command of args as it is typed in a POSIX shell.
@@ -33,7 +34,7 @@ func (a *App) Confirm(p *Progress, question string) error {
 	}
 	yes, err := a.Ask(p, question)
 	if err == nil && !yes {
-		err = hint.With(ErrNo, "", "--yes answers for you")
+		err = contract.With(hint.With(ErrNo, "", "--yes answers for you"), contract.Declined)
 	}
 	return err
 }

@@ -11,7 +11,7 @@ func KnownServers(c *state.Cluster, names ...string) error {
 	seen := map[string]bool{}
 	for _, name := range names {
 		if c.Servers[name] == nil && name != remote.Local {
-			return Usage(hint.Errorf("server "+name, "flock listservers", "unknown server %s", name))
+			return Usage(hint.Unknown("server", name, "flock listservers"))
 		}
 		if seen[name] {
 			return Usage(hint.Errorf("server "+name, "name it once", "%s is named twice", name))

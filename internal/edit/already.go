@@ -28,7 +28,7 @@ func noServer(c *state.Cluster, name string) error {
 	if c.Networks[name] == nil {
 		return nil
 	}
-	return hint.Errorf("server "+name, "flock removenetwork "+name+", or flock listservers", "unknown server %s: that is a network", name)
+	return hint.AsUnknown(hint.Errorf("server "+name, "flock removenetwork "+name+", or flock listservers", "unknown server %s: that is a network", name))
 }
 
 // sameServer refuses values that the server of a name does not have.

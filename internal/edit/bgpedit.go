@@ -58,9 +58,9 @@ func bgpOf(c *state.Cluster, name string) (*state.Network, error) {
 	n := c.Networks[name]
 	switch {
 	case n == nil && len(c.Networks) == 0:
-		return nil, hint.Errorf("network "+name, "flock createbgp "+name+" SERVER", "unknown network %s", name)
+		return nil, hint.Unknown("network", name, "flock createbgp "+name+" SERVER")
 	case n == nil:
-		return nil, hint.Errorf("network "+name, "flock listnetworks, or flock createbgp "+name+" SERVER", "unknown network %s", name)
+		return nil, hint.Unknown("network", name, "flock listnetworks, or flock createbgp "+name+" SERVER")
 	case !network.KindOf(n).BGP:
 		return nil, hint.Errorf("network "+name, "flock addnetwork "+name+" SERVER, flock delnetwork "+name+" SERVER, or flock removenetwork "+name, "%s is a %s network and speaks no BGP", name, n.Type)
 	}

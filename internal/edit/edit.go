@@ -152,7 +152,7 @@ func freeName(c *state.Cluster, doing, name string) error {
 // that is a member already keeps its addresses; its underlay becomes what is named now.
 func Join(c *state.Cluster, name string, members []string) error {
 	if len(c.Networks) == 0 {
-		return hint.Errorf("network "+name, "flock createnetwork "+name+" vxlan", "unknown network %s", name)
+		return hint.Unknown("network", name, "flock createnetwork "+name+" vxlan")
 	}
 	n, err := networkOf(c, name)
 	if err != nil {
@@ -206,9 +206,9 @@ func networkOf(c *state.Cluster, name string) (*state.Network, error) {
 		return n, nil
 	}
 	if c.Servers[name] != nil {
-		return nil, hint.Errorf("network "+name, "the network's name first, then the servers'; flock listnetworks", "unknown network %s: that is a server", name)
+		return nil, hint.AsUnknown(hint.Errorf("network "+name, "the network's name first, then the servers'; flock listnetworks", "unknown network %s: that is a server", name))
 	}
-	return nil, hint.Errorf("network "+name, "flock listnetworks", "unknown network %s", name)
+	return nil, hint.Unknown("network", name, "flock listnetworks")
 }
 
 // Leave takes servers out of a network. What was dealt to them is free again. Servers that

@@ -40,8 +40,7 @@ func ServerOf(member string) string {
 
 // UnknownServer is the error about a server that the cluster does not have.
 func UnknownServer(name string) error {
-	return hint.Errorf("server "+name, "flock addserver "+name+" [USER@]ADDRESS",
-		"unknown server %s", name)
+	return hint.Unknown("server", name, "flock addserver "+name+" [USER@]ADDRESS")
 }
 
 // HasMember says whether server is a member of n.

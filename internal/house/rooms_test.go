@@ -31,7 +31,7 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/advice", "internal/bgpcmd", "internal/capture", "internal/change", "internal/command", "internal/doctor", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/hint",
+			"internal/advice", "internal/bgpcmd", "internal/capture", "internal/change", "internal/command", "internal/contract", "internal/doctor", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/hint",
 			"internal/labcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/sshcmd", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
@@ -54,7 +54,7 @@ var rooms = map[string]room{
 	},
 	"internal/command": {
 		ours: []string{
-			"internal/capture", "internal/change", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/remote",
+			"internal/capture", "internal/change", "internal/contract", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/remote",
 			"internal/screen", "internal/spec", "internal/state", "internal/view",
 		},
 		theirs: []string{cobra, pflag},
@@ -62,10 +62,15 @@ var rooms = map[string]room{
 	},
 	"internal/view": {
 		ours: []string{
-			"internal/change", "internal/ground", "internal/hint", "internal/iptunnel", "internal/network", "internal/option", "internal/peering", "internal/screen",
+			"internal/change", "internal/contract", "internal/ground", "internal/hint", "internal/iptunnel", "internal/network", "internal/option", "internal/peering", "internal/screen",
 			"internal/segment", "internal/spec", "internal/state", "internal/target", "internal/trace", "internal/underlay", "internal/verify",
 		},
 		never:  "a view shows the values that it is given: what a command asks, changes and exits with is the command line's",
+		banned: []string{"net", "os", "os/exec"},
+	},
+	"internal/contract": {
+		ours:   []string{"internal/change", "internal/hint", "internal/remote", "internal/state"},
+		never:  "what all documents have in common is about no command: it finds errors out, and neither prints for people nor ends anything",
 		banned: []string{"net", "os", "os/exec"},
 	},
 	"internal/graph": {
@@ -454,6 +459,11 @@ var rooms = map[string]room{
 		never:  "the numbers of a run are the test's: what they are used for belongs there",
 		banned: []string{"net", "os/exec"},
 	},
+	"internal/schema": {
+		theirs: []string{cobra, jsonschema},
+		never:  "a schema is made of any type: which a command prints is the command line's to know; and no program has it",
+		banned: []string{"net", "os/exec"},
+	},
 	"internal/house": {never: "rules have no code"},
 	"templates":      {never: "text for other programs' files is filled in without knowing where it goes", banned: []string{"os", "os/exec"}},
 }
@@ -464,6 +474,7 @@ var impure = []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "
 // Modules of others. docs/dependencies.md says what each is for.
 const (
 	cobra       = "github.com/spf13/cobra"
+	jsonschema  = "github.com/santhosh-tekuri/jsonschema/v6"
 	compress    = "github.com/klauspost/compress"
 	gobgp       = "github.com/osrg/gobgp/v4"
 	netlink     = "github.com/vishvananda/netlink"

@@ -114,7 +114,7 @@ func newList(a Line) *cobra.Command {
 				return err
 			}
 			if a.JSON() {
-				return a.PrintJSON(view.OrEmpty(list))
+				return a.PrintJSON(List{view.OrEmpty(list)})
 			}
 			t := &screen.Table{Head: []string{"NAME", "ADDRESS", "ADDRESS6", "POWER", "CONTAINERS"}}
 			for _, m := range list {
@@ -127,6 +127,11 @@ func newList(a Line) *cobra.Command {
 			return t.Write(a.Out, a.TableWidth())
 		},
 	}
+}
+
+// List is what list prints as JSON.
+type List struct {
+	Machines []lab.Status `json:"machines"`
 }
 
 func newSSH(a Line) *cobra.Command {

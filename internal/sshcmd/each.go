@@ -41,8 +41,13 @@ Exit status 1 when the command fails on a server, 3 when a server cannot be reac
 	}
 }
 
-// eachDoc is what a command printed on a server, and how it ended.
-type eachDoc struct {
+// EachDoc is what a command came to on servers, as JSON.
+type EachDoc struct {
+	Servers []ranDoc `json:"servers"`
+}
+
+// ranDoc is what a command printed on a server, and how it ended.
+type ranDoc struct {
 	Server string `json:"server"`
 	Status int    `json:"status"` // -1: it was not run to its end
 	Out    string `json:"out"`
@@ -75,7 +80,7 @@ func (a *app) each(ctx context.Context, names []string, line string) error {
 		return err
 	}
 	if a.JSON() {
-		err = a.PrintJSON(lines.docs(ran))
+		err = a.PrintJSON(EachDoc{lines.docs(ran)})
 	} else {
 		lines.end()
 		err = lines.failed
@@ -197,11 +202,11 @@ func (l *serverLines) end() {
 	}
 }
 
-func (l *serverLines) docs(ran []change.Ran) []eachDoc {
-	docs := []eachDoc{}
+func (l *serverLines) docs(ran []change.Ran) []ranDoc {
+	docs := []ranDoc{}
 	for _, r := range ran {
 		out, errs := &l.all[r.Server][0], &l.all[r.Server][1]
-		d := eachDoc{Server: r.Server, Status: r.Status, Out: out.rest.String(), Err: errs.rest.String(), Cut: out.cut || errs.cut}
+		d := ranDoc{Server: r.Server, Status: r.Status, Out: out.rest.String(), Err: errs.rest.String(), Cut: out.cut || errs.cut}
 		if r.Err != nil {
 			d.Error = screen.Message(r.Err)
 		}

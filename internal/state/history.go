@@ -75,7 +75,7 @@ func (s *Store) At(generation uint64) (*Cluster, error) {
 	// The present file may be damaged: this is how to go back.
 	old := historyFile(path, generation)
 	if _, err := os.Stat(old); errors.Is(err, fs.ErrNotExist) {
-		return nil, hint.Errorf(historyDir(path), "flock history", "generation %d is not kept", generation)
+		return nil, hint.AsUnknown(hint.Errorf(historyDir(path), "flock history", "generation %d is not kept", generation))
 	}
 	c, _, err = s.read(old)
 	return c, err

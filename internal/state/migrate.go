@@ -51,9 +51,9 @@ func (f format) refuseNewer(name string, at place, schema int, writer string) er
 	} else {
 		writer = "flock " + writer
 	}
-	return hint.Errorf(fmt.Sprintf("%s:%d:%d", name, at.line, at.column),
+	return newer{hint.Errorf(fmt.Sprintf("%s:%d:%d", name, at.line, at.column),
 		"use "+need+", or a kept generation that this one can read",
-		"read %s: it was written by %s in schema %d, this flock knows schemas up to %d", name, writer, schema, f.schema)
+		"read %s: it was written by %s in schema %d, this flock knows schemas up to %d", name, writer, schema, f.schema)}
 }
 
 // climb applies the steps from schema on.

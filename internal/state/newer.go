@@ -8,6 +8,14 @@ import (
 	"golang.org/x/mod/semver"
 )
 
+// ErrNewer marks the error about a file that a newer flock wrote.
+var ErrNewer = errors.New("written by a newer flock")
+
+// newer marks an error with ErrNewer, and keeps its message and advice.
+type newer struct{ error }
+
+func (n newer) Unwrap() []error { return []error{n.error, ErrNewer} }
+
 // Newer says whether writer, a version of flock, is later than this program's. It is
 // false if one of them is no version (a build without one).
 func (s *Store) Newer(writer string) bool {
@@ -32,7 +40,7 @@ func (s *Store) Outdated(writer string, err error) error {
 	}
 	where, _ := hint.Of(err)
 	// Not wrapped: hint.Of would take the advice of err.
-	out := hint.Errorf(where, "use flock "+writer+" or later for this file", "%v; the file was written by flock %s, this is %s", err, writer, s.Version)
+	var out error = newer{hint.Errorf(where, "use flock "+writer+" or later for this file", "%v; the file was written by flock %s, this is %s", err, writer, s.Version)}
 	if errors.Is(err, ErrMalformed) {
 		out = malformed{out}
 	}

@@ -63,7 +63,7 @@ func New(c *state.Cluster, compiled *ground.Compiled, join Join, from, to, proto
 	t := &Trace{c: c, compiled: compiled, join: join, only: by, Protocol: protoICMP, all: map[place]*facts{}}
 	var err error
 	if by != "" && c.Networks[by] == nil {
-		return nil, hint.Errorf("--network", "flock listnetworks", "unknown network %s", by)
+		return nil, hint.Pin(hint.Unknown("network", by, "flock listnetworks"), "--network")
 	}
 	if t.From, err = t.end(from); err == nil {
 		t.To, err = t.end(to)
@@ -110,7 +110,7 @@ func (t *Trace) end(text string) (End, error) {
 		if !has {
 			next = "flock listnet SERVER, if it is a container: flock trace takes SERVER:" + server
 		}
-		return End{}, hint.Errorf("server "+server, next, "unknown server %s", server)
+		return End{}, hint.Unknown("server", server, next)
 	}
 	e := End{Text: text, Server: server, Container: container}
 	if a, err := netip.ParseAddr(strings.Trim(container, "[]")); err == nil && has { // SERVER:ADDRESS

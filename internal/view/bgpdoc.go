@@ -4,21 +4,21 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/change"
-	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/contract"
 	"github.com/flocknet/flock/internal/spec"
 )
 
 // SpeakerDoc is a server's BGP in -o json. Times are whole seconds.
 type SpeakerDoc struct {
-	Server     string        `json:"server"`
-	Network    string        `json:"network,omitempty"`
-	AS         uint32        `json:"as,omitempty"`
-	RouterID   string        `json:"router_id,omitempty"`
-	Uptime     int64         `json:"uptime"`     // of the daemon
-	Restarting bool          `json:"restarting"` // routes from before the restart are not all confirmed yet
-	Peers      []neighborDoc `json:"peers"`
-	Routes     []routeDoc    `json:"routes"`
-	Problem    *problemDoc   `json:"problem,omitempty"` // why nothing is known
+	Server     string            `json:"server"`
+	Network    string            `json:"network,omitempty"`
+	AS         uint32            `json:"as,omitempty"`
+	RouterID   string            `json:"router_id,omitempty"`
+	Uptime     int64             `json:"uptime"`     // of the daemon
+	Restarting bool              `json:"restarting"` // routes from before the restart are not all confirmed yet
+	Peers      []neighborDoc     `json:"peers"`
+	Routes     []routeDoc        `json:"routes"`
+	Problem    *contract.Problem `json:"problem,omitempty"` // why nothing is known
 }
 
 type neighborDoc struct {
@@ -76,8 +76,7 @@ func speakerDocOf(s change.Speaker) SpeakerDoc {
 		if err == nil {
 			err = NoDaemon(s.Server)
 		}
-		where, next := hint.Of(err)
-		doc.Problem = &problemDoc{err.Error(), where, next}
+		doc.Problem = contract.ProblemOf(err, contract.Unreachable)
 		return doc
 	}
 	doc.Network, doc.AS, doc.RouterID = s.Status.Network, s.Status.AS, s.Status.RouterID.String()

@@ -15,8 +15,8 @@ import (
 // mostTold is how many routes of one direction are listed without -o wide.
 const mostTold = 100
 
-// exchangeDoc is what a server and some of its BGP neighbours tell each other, in -o json.
-type exchangeDoc struct {
+// ExchangeDoc is what a server and some of its BGP neighbours tell each other, in -o json.
+type ExchangeDoc struct {
 	Server   string       `json:"server"`
 	Network  string       `json:"network"`
 	Sessions []sessionDoc `json:"sessions"`
@@ -64,7 +64,7 @@ func toldDocs(list []spec.BGPTold) []toldDoc {
 // other.
 func (a *Page) PrintExchanges(s change.Speaker) error {
 	if a.JSON() {
-		doc := exchangeDoc{s.Server, s.Status.Network, []sessionDoc{}}
+		doc := ExchangeDoc{s.Server, s.Status.Network, []sessionDoc{}}
 		for _, e := range s.Status.Exchanges {
 			doc.Sessions = append(doc.Sessions, sessionDoc{
 				Peer: neighborDocOf(NeighborOf(s.Status, e.Addr)), Received: toldDocs(e.Received), Advertised: toldDocs(e.Sent), Later: e.Later,

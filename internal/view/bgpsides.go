@@ -29,7 +29,7 @@ func (a *Page) PrintSpeakers(c *state.Cluster, list []change.Speaker) error {
 			fmt.Sprint(learned), fmt.Sprintf("%d/%d", installed, learned), lasted(s.Status.Uptime), strings.Join(downSessions(s.Status, nil), "; "))
 	}
 	if a.JSON() {
-		return a.PrintJSON(docs)
+		return a.PrintJSON(SpeakerList{docs})
 	}
 	if err := t.Write(a.Out, a.TableWidth()); err != nil {
 		return err

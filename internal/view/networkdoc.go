@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/flocknet/flock/internal/iptunnel"
 	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/state"
 )
 
 // The JSON of a network has its options by their keys in the cluster file, with _ for -,
@@ -52,17 +54,39 @@ func (v *Network) MarshalJSON() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// sessionsBefore is who had sessions before a change of that which is not over.
+type sessionsBefore struct {
+	Mode       string   `json:"mode"`
+	Reflectors []string `json:"reflectors"`
+}
+
+// Fields are all that can be in the network's JSON: their names in order, a value of each one's
+// type, what the options' help says of them, and which are there also when they are empty.
+func (*Network) Fields() (names []string, values map[string]any, about map[string]string, always []string) {
+	values, names = (&Network{n: &state.Network{Tunnel: true, Before: &state.Sessions{}}}).written()
+	about = map[string]string{}
+	for _, o := range option.All() {
+		about[strings.ReplaceAll(o.Key, "-", "_")] = strings.ReplaceAll(cmp.Or(o.Help, o.Set), "`", "")
+	}
+	return names, values, about, documentAlways
+}
+
 // document is what the network's JSON says, and in which order.
 func (v *Network) document() (values map[string]any, names []string) {
+	values, names = v.written()
+	return values, slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(documentAlways, name) && empty(values[name]) })
+}
+
+// written is document with what is empty, too.
+func (v *Network) written() (values map[string]any, names []string) {
 	values = map[string]any{}
 	for _, o := range option.All() {
 		name := strings.ReplaceAll(o.Key, "-", "_")
 		if slices.Contains(documentOtherwise, name) {
 			continue
 		}
-		if names = append(names, name); !reflect.ValueOf(o.Value(v.n)).IsZero() {
-			values[name] = o.Value(v.n)
-		}
+		names = append(names, name)
+		values[name] = o.Value(v.n)
 	}
 	maps.Copy(values, map[string]any{
 		"name": v.Name, "type": v.Type, "subnet": v.Subnet, "gateway": v.Gateway, "mtu": v.MTU, "shared": v.Shared, "forced": v.n.Forced, "dhcp_server": v.DHCPServer, "docker": v.n.Docker,
@@ -70,7 +94,7 @@ func (v *Network) document() (values map[string]any, names []string) {
 		"members": v.Members, "born": v.n.Born, "state": v.State, "pending": v.Pending, "verified": v.Verified, "notes": v.Notes,
 	})
 	if b := v.n.Before; b != nil {
-		values["before"] = map[string]any{"mode": b.Mode, "reflectors": b.Reflectors}
+		values["before"] = sessionsBefore{b.Mode, b.Reflectors}
 	}
 	delete(values, "key")
 	delete(values, "ttl")
@@ -79,7 +103,7 @@ func (v *Network) document() (values map[string]any, names []string) {
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(documentFirst, name) })
 	names = slices.Concat(documentFirst, names, documentLast)
-	return values, slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(documentAlways, name) && empty(values[name]) })
+	return values, names
 }
 
 // empty says whether a value is what a document leaves out.

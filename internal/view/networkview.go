@@ -14,8 +14,7 @@ import (
 	"github.com/flocknet/flock/internal/state"
 )
 
-// Network is a network as listnetworks prints it. What stands in its JSON besides is in
-// n (networkdoc.go).
+// Network is a network as listnetworks prints it.
 type Network struct {
 	Name       string
 	Type       string
@@ -35,7 +34,7 @@ type Network struct {
 
 	Verified *state.Verdict // nil: nothing was tried yet
 
-	n       *state.Network
+	n       *state.Network // what stands in its JSON besides (networkdoc.go)
 	options []string
 	kind    *network.Kind
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/contract"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
@@ -103,14 +104,14 @@ type serverDoc struct {
 	Name  string `json:"name"`
 	State string `json:"state"`
 	// WireGuard is what makes the server's devices, if it has any: kernel, userspace.
-	WireGuard string       `json:"wireguard,omitempty"`
-	BGP       *sessionsDoc `json:"bgp,omitempty"` // of a server that was looked at and speaks BGP
-	Steps     []StepDoc    `json:"steps"`         // done or, in a dry run, planned
-	Problems  []problemDoc `json:"problems,omitempty"`
-	DHCP      []poolDoc    `json:"dhcp,omitempty"`    // networks in which the server runs DHCP for IPv4
-	Peers     []peerDoc    `json:"peers,omitempty"`   // status: sessions of the server's WireGuard devices
-	Loose     []string     `json:"loose,omitempty"`   // interfaces of containers and guests on no bridge, without address or route
-	Awaited   []string     `json:"awaited,omitempty"` // containers that are not there, and are attached when they come
+	WireGuard string              `json:"wireguard,omitempty"`
+	BGP       *sessionsDoc        `json:"bgp,omitempty"` // of a server that was looked at and speaks BGP
+	Steps     []StepDoc           `json:"steps"`         // done or, in a dry run, planned
+	Problems  []*contract.Problem `json:"problems,omitempty"`
+	DHCP      []poolDoc           `json:"dhcp,omitempty"`    // networks in which the server runs DHCP for IPv4
+	Peers     []peerDoc           `json:"peers,omitempty"`   // status: sessions of the server's WireGuard devices
+	Loose     []string            `json:"loose,omitempty"`   // interfaces of containers and guests on no bridge, without address or route
+	Awaited   []string            `json:"awaited,omitempty"` // containers that are not there, and are attached when they come
 }
 
 // StepDoc is a step as -o json prints it.
@@ -118,12 +119,6 @@ type StepDoc struct {
 	Action string `json:"action"` // + ~ -
 	Object string `json:"object"`
 	Detail string `json:"detail,omitempty"`
-}
-
-type problemDoc struct {
-	What  string `json:"what"`
-	Where string `json:"where,omitempty"`
-	Next  string `json:"next,omitempty"`
 }
 
 // OutcomeOf is what -o json prints of an outcome.
@@ -145,8 +140,7 @@ func OutcomeOf(out *change.Outcome) OutcomeDoc {
 			d.Steps = append(d.Steps, StepDoc(step))
 		}
 		for _, err := range screen.Parts(s.Err) {
-			where, next := hint.Of(err)
-			d.Problems = append(d.Problems, problemDoc{err.Error(), where, next})
+			d.Problems = append(d.Problems, contract.ProblemOf(err, codeOf(s.State)))
 		}
 		d.DHCP, d.Peers = poolsOf(s), peersOf(out.Cluster, s)
 		if s.Plan != nil {
@@ -155,6 +149,17 @@ func OutcomeOf(out *change.Outcome) OutcomeDoc {
 		doc.Servers = append(doc.Servers, d)
 	}
 	return doc
+}
+
+// codeOf is the code of an error of a server in a state that does not say which it has.
+func codeOf(state string) contract.Code {
+	switch state {
+	case change.Refused:
+		return contract.Refused
+	case change.Unreachable:
+		return contract.Unreachable
+	}
+	return contract.Failed
 }
 
 // OrEmpty replaces a nil list: [] in JSON, never null.

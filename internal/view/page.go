@@ -1,10 +1,9 @@
 package view
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 
+	"github.com/flocknet/flock/internal/contract"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/screen"
 )
@@ -16,6 +15,8 @@ type Page struct {
 	Output  string // one of the forms below
 	Verbose bool   // more: every step
 	Quiet   bool   // nothing but data and errors
+
+	doc any // printed as JSON, and not written yet
 }
 
 // Output forms.
@@ -41,8 +42,16 @@ func (a *Page) Print(w io.Writer, format string, args ...any) error {
 	return screen.Print(w, format, args...)
 }
 
-// Report prints an error with its advice.
-func (a *Page) Report(err error) { screen.Error(a.Err, err) }
+// Report prints an error with its advice, and with --verbose its code.
+func (a *Page) Report(err error) { a.Complain(err, contract.Failed) }
+
+// Complain is Report for an error that has another code, unless it says which it has.
+func (a *Page) Complain(err error, code contract.Code) {
+	screen.Error(a.Err, err)
+	if a.Verbose {
+		_ = a.Print(a.Err, "code:  %s\n", string(contract.Of(err, code)))
+	}
+}
 
 // Say prints a line for a person.
 func (a *Page) Say(format string, args ...any) {
@@ -58,15 +67,30 @@ func (a *Page) Notes(list []ground.Note) {
 	}
 }
 
-// PrintJSON prints the one document of a command.
+// PrintJSON prints the one document of a command, an object: End writes it, with the error that
+// may still come. One that was printed before is written now.
 func (a *Page) PrintJSON(doc any) error {
-	e := json.NewEncoder(a.Out)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	if err := e.Encode(doc); err != nil {
-		return fmt.Errorf("print JSON: %w", err)
+	err := a.Flush()
+	a.doc = doc
+	return err
+}
+
+// Flush writes the document that was printed, if there is one.
+func (a *Page) Flush() error {
+	if a.doc == nil {
+		return nil
 	}
-	return nil
+	return a.End(nil)
+}
+
+// End writes the document that was printed, with a problem, or the problem alone.
+func (a *Page) End(p *contract.Problem) error {
+	doc := a.doc
+	a.doc = nil
+	if doc == nil && p == nil {
+		return nil
+	}
+	return contract.Write(a.Out, doc, p)
 }
 
 // TableWidth is what a table may take: a pipe gets whole lines.
