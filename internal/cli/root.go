@@ -7,6 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/bgpcmd"
 	"github.com/flocknet/flock/internal/command"
+	"github.com/flocknet/flock/internal/help"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/labcmd"
 	"github.com/flocknet/flock/internal/screen"
@@ -21,6 +22,7 @@ const (
 	groupBGP      = "bgp"
 	groupNets     = "containers"
 	groupLooking  = "looking"
+	groupChanging = "changing"
 	groupMore     = "more"
 )
 
@@ -76,9 +78,7 @@ func newRoot(a *app) *cobra.Command {
 		_, next := hint.Of(err)
 		return command.Refuse(cmp.Or(next, cmd.CommandPath()+" --help"), "%s", what)
 	})
-	root.SetUsageTemplate(usageTemplate)
-	a.foldHelp(root)
-	root.SetHelpCommand(newHelp())
+	help.Add(root, help.Way{Group: groupMore, None: noCommand, Width: a.TableWidth, Changes: command.Changes})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.Flags().BoolVar(&asked, "version", false, "print the version")
 	a.addCommands(root)
@@ -92,7 +92,8 @@ func (a *app) addCommands(root *cobra.Command) {
 		&cobra.Group{ID: groupNetworks, Title: "Networks:"},
 		&cobra.Group{ID: groupBGP, Title: "BGP:"},
 		&cobra.Group{ID: groupNets, Title: "Containers:"},
-		&cobra.Group{ID: groupLooking, Title: "Looking and converging:"},
+		&cobra.Group{ID: groupLooking, Title: "Looking and proving:"},
+		&cobra.Group{ID: groupChanging, Title: "Changing and undoing:"},
 		&cobra.Group{ID: groupMore, Title: "More:"},
 	)
 	in := func(group string, cmds ...*cobra.Command) {
@@ -101,45 +102,15 @@ func (a *app) addCommands(root *cobra.Command) {
 			root.AddCommand(cmd)
 		}
 	}
-	in(groupServers, newAddServer(a), newSetServer(a), newDelServer(a), newListServers(a), newSetSubnet(a), newPurge(a))
+	in(groupServers, newAddServer(a), newSetServer(a), newDelServer(a), newListServers(a), newSetSubnet(a))
 	in(groupServers, sshcmd.Commands(a.App)...)
 	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newSetNetwork(a), newChangeType(a), newRotateKeys(a), newAddTunnel(a), newDelTunnel(a))
 	in(groupBGP, bgpcmd.Commands(a.App)...)
 	in(groupNets, newListNet(a), newAddNet(a), newSetNet(a), newDelNet(a), newDockerNet(a))
-	in(groupLooking, newStatus(a), newVerify(a), newProbe(a), newCapture(a), newDoctor(a), newTrace(a), newGraph(a), newExplain(a), newPlan(a), newApply(a), newHistory(a), newRollback(a))
+	in(groupLooking, newStatus(a), newVerify(a), newProbe(a), newCapture(a), newDoctor(a), newTrace(a), newGraph(a), newExplain(a))
+	in(groupChanging, newPlan(a), newApply(a), newHistory(a), newRollback(a), newPurge(a))
 	in(groupMore, newVersion(a), newCompletion(a))
 	in(groupMore, a.newLab())
-}
-
-// newHelp is cobra's help command, but for words that are no command: cobra's prints
-// everything, this one refuses them.
-func newHelp() *cobra.Command {
-	return &cobra.Command{
-		Use:     "help [COMMAND]",
-		Short:   "print help on a command",
-		Long:    "Print help on a command.\n\n  flock help addnetwork",
-		GroupID: groupMore,
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			at, _, err := cmd.Root().Find(args)
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			var names []string
-			for _, sub := range at.Commands() {
-				if sub.IsAvailableCommand() {
-					names = append(names, sub.Name())
-				}
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			at, rest, _ := cmd.Root().Find(args) // what it cannot find is in rest
-			if len(rest) > 0 {
-				return noCommand(at, rest)
-			}
-			return at.Help()
-		},
-	}
 }
 
 // noCommand refuses words after a command that has only subcommands.
@@ -153,26 +124,6 @@ func noCommand(cmd *cobra.Command, args []string) error {
 	}
 	return command.Refuse(next, "unknown command %q", args[0])
 }
-
-// usageTemplate is cobra's, with the global flags only under `flock help`.
-const usageTemplate = `Usage:{{if .Runnable}}{{if not (and .HasAvailableSubCommands (not .HasParent))}}
-  {{.UseLine}}{{end}}{{end}}{{if .HasAvailableSubCommands}}
-  {{.CommandPath}} COMMAND{{end}}{{if .HasAvailableSubCommands}}{{$cmds := .Commands}}{{if eq (len .Groups) 0}}
-
-Commands:{{range $cmds}}{{if .IsAvailableCommand}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{else}}{{range $group := .Groups}}
-
-{{.Title}}{{range $cmds}}{{if (and (eq .GroupID $group.ID) (or .IsAvailableCommand (eq .Name "help")))}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{end}}{{end}}{{if .HasParent}}{{if .HasAvailableLocalFlags}}
-
-Flags:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
-
-Global flags: flock help{{else}}
-
-Global flags:
-{{.PersistentFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
-`
 
 // newLab makes the commands of the lab.
 func (a *app) newLab() *cobra.Command {

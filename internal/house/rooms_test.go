@@ -31,7 +31,7 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/advice", "internal/bgpcmd", "internal/capture", "internal/change", "internal/command", "internal/contract", "internal/doctor", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/hint",
+			"internal/advice", "internal/bgpcmd", "internal/capture", "internal/change", "internal/command", "internal/contract", "internal/doctor", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/help", "internal/hint",
 			"internal/labcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/spec", "internal/sshcmd", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
@@ -71,6 +71,12 @@ var rooms = map[string]room{
 	"internal/contract": {
 		ours:   []string{"internal/change", "internal/hint", "internal/remote", "internal/state"},
 		never:  "what all documents have in common is about no command: it finds errors out, and neither prints for people nor ends anything",
+		banned: []string{"net", "os", "os/exec"},
+	},
+	"internal/help": {
+		ours:   []string{"internal/contract", "internal/network", "internal/option", "internal/screen", "internal/state"},
+		theirs: []string{cobra, pflag},
+		never:  "help is made of the tree of commands and the tables: it runs no command, and knows no type of network",
 		banned: []string{"net", "os", "os/exec"},
 	},
 	"internal/graph": {
