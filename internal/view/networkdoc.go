@@ -94,7 +94,7 @@ func (v *Network) written() (values map[string]any, names []string) {
 		"members": v.Members, "born": v.n.Born, "state": v.State, "pending": v.Pending, "verified": v.Verified, "notes": v.Notes,
 	})
 	if b := v.n.Before; b != nil {
-		values["before"] = sessionsBefore{b.Mode, b.Reflectors}
+		values["before"] = sessionsBefore{b.Mode, OrEmpty(b.Reflectors)}
 	}
 	delete(values, "key")
 	delete(values, "ttl")
