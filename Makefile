@@ -107,7 +107,7 @@ unit: ## every test that needs no root and no lab, about half a minute on an idl
 
 # README and docs are held against the program: words, links, options, pictures, then what commands print.
 docs: deps build ## whether README, docs, help and pictures are those of the program
-	go test -count=1 -run 'Page|Link|Anchor|Decision|Readme|Help|Picture|Threat|Dependenc' $(addprefix ./internal/,house cli option graph)
+	go test -count=1 -run 'Page|Link|Anchor|Decision|Readme|Help|Picture|Promise|Dependenc' $(addprefix ./internal/,house cli option graph)
 	$(ASROOT) go test -count=1 -run 'TestWalks/^pages$$|Page|Printed' ./cmd/flock
 
 BENCH  := go test -run '^$$' -count=1 -timeout 60m
