@@ -23,7 +23,9 @@ func (s *session) handshake(ctx context.Context, r spec.Request) (*spec.Reply, e
 		return nil, err
 	}
 	k.WG.Confirmed(func() []spec.Peer { return link.ConfirmedPeers(k.Host) })
-	silent, err := k.WG.Handshake(ctx, r.Peers)
+	pace := probe.NewPace()
+	defer pace.Close()
+	silent, err := k.WG.Handshake(ctx, r.Peers, pace)
 	return &spec.Reply{Silent: silent}, err
 }
 

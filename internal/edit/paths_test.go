@@ -1,7 +1,9 @@
 package edit
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -37,10 +39,15 @@ func TestPathsAreEveryPairOnce(t *testing.T) {
 	for _, kind := range []string{network.VXLAN, network.VXLANL3, network.UDP, network.IPIP} {
 		for _, n := range []int{1, 2, 3, 4, 7, 33, 60} {
 			t.Run(fmt.Sprint(kind, n), func(t *testing.T) {
-				pairs, each := map[string]int{}, map[string]int{}
+				pairs, each, below := map[string]int{}, map[string]int{}, map[string]netip.Addr{}
 				for _, p := range pathsOf(t, n, func(c *state.Cluster) error { return done(c, Create(c, "n", kind, option.Options{})) }) {
 					if p.From == p.To || p.Probe.To != p.Back.From || p.Probe.From != p.Back.To || !p.Probe.To.IsValid() {
 						t.Errorf("path %+v", p)
+					}
+					for server, at := range map[string]netip.Addr{p.To: p.Probe.Below, p.From: p.Back.Below} {
+						if below[server] = cmp.Or(below[server], at); !at.IsValid() || at != below[server] || at == p.Probe.To || at == p.Back.To {
+							t.Errorf("%s is at %s below the network, and at %s", server, at, below[server])
+						}
 					}
 					pairs[min(p.From, p.To)+" "+max(p.From, p.To)]++
 					each[p.From]++
@@ -109,7 +116,7 @@ func TestPathsOfAMesh(t *testing.T) {
 	var have []string
 	for _, p := range network.Paths(c, compileOK(t, c), "wirex") {
 		have = append(have, p.From+" "+p.To+" "+p.Over)
-		if p.Probe.Key != c.Networks["wirex"].Allocated[p.To].Key || p.Probe.To != c.Networks["wirex"].Allocated[p.To].Addrs[0] {
+		if p.Probe.Key != c.Networks["wirex"].Allocated[p.To].Key || p.Probe.To != c.Networks["wirex"].Allocated[p.To].Addrs[0] || !strings.HasPrefix(p.Over, "UDP "+p.Probe.Below.String()+":") {
 			t.Errorf("path %+v", p)
 		}
 	}

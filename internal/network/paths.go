@@ -55,6 +55,7 @@ func Paths(c *state.Cluster, compiled *ground.Compiled, name string) []Path {
 			probe, ok := w.probe(from, to)
 			back, both := w.probe(to, from)
 			if ok && both {
+				probe.Below, back.Below = compiled.Places[ground.Membership{Server: to, Network: name}].Addr, compiled.Places[ground.Membership{Server: from, Network: name}].Addr
 				out = append(out, Path{Network: name, From: from, To: to, Over: Passing(n), Probe: probe, Back: back})
 			}
 		}
@@ -183,9 +184,10 @@ func keyedPaths(n *state.Network, name string, servers []string, compiled *groun
 				continue
 			}
 			seen[pair] = true
+			below, _ := netip.ParseAddrPort(p.Endpoint) // a name is looked up by the server
 			out = append(out, Path{
 				Network: name, From: from, To: to, Over: "UDP " + p.Endpoint,
-				Probe: spec.Probe{Link: p.Link, To: p.Allowed[0].Addr(), Key: p.Key},
+				Probe: spec.Probe{Link: p.Link, To: p.Allowed[0].Addr(), Key: p.Key, Below: below.Addr()},
 			})
 		}
 	}

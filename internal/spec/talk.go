@@ -91,6 +91,8 @@ type Probe struct {
 	To   netip.Addr
 	MAC  string `json:",omitempty"` // of the other's device; IPv4 only
 	Key  string `json:",omitempty"` // WireGuard: the other's public key, base64
+	// Below is where the other server is below the network; invalid: not known.
+	Below netip.Addr `json:",omitzero"`
 }
 
 // Reply is what an agent answers. Exactly one Reply with Done follows each Request.

@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/arp"
@@ -28,11 +30,13 @@ const (
 	// more (REJECT_AFTER_TIME of the WireGuard paper, §6.1), the next packet begins anew.
 	handshakeDead = 180 * time.Second
 	discardPort   = 9 // RFC 863: nobody answers
+	fewRounds     = 3 // that everybody gets
 )
 
 // rounds are how long an answer is waited for after each time that all were asked who gave
 // none so far: 300 ms with the first four, 1.3 s in all. A device that was made just now may take a
-// second to run (linkwatch): who has not answered after the first ones is not called silent yet.
+// second to run (linkwatch), a line may be long, a machine busy: who has not answered after the first
+// fewRounds, 140 ms, is called silent only where a Pace says that none of this is so.
 func rounds() []time.Duration {
 	const ms = time.Millisecond
 	return []time.Duration{20 * ms, 40 * ms, 80 * ms, 160 * ms, 200 * ms, 200 * ms, 200 * ms, 200 * ms, 200 * ms}
@@ -42,6 +46,7 @@ func rounds() []time.Duration {
 type prober interface {
 	ask(p spec.Probe) error
 	heard(p spec.Probe) (bool, error)
+	sends() bool // what was asked has left by the link
 	close()
 }
 
@@ -71,16 +76,20 @@ func Probe(ctx context.Context, k *host.Host, probes []spec.Probe, now time.Time
 	if err != nil || len(left) == 0 {
 		return nil, err
 	}
-	return awaitAnswers(ctx, left, of)
+	pace := NewPace()
+	defer pace.Close()
+	return awaitAnswers(ctx, left, of, pace)
 }
 
 // awaitAnswers asks those in left, again in each round, until all answered or the rounds are
 // over. A round ends with a look: on a busy machine this process may have stood still since the
 // answer came, and what is counted are rounds, in which others had their time, too.
-func awaitAnswers(ctx context.Context, left []spec.Probe, of func(spec.Probe) prober) ([]spec.Probe, error) {
+func awaitAnswers(ctx context.Context, left []spec.Probe, of func(spec.Probe) prober, pace *Pace) ([]spec.Probe, error) {
 	tick := time.NewTicker(probePoll)
 	defer tick.Stop()
-	for _, wait := range rounds() {
+	began, sends := time.Now(), false
+	pace.Look(belows(left))
+	for i, wait := range rounds() {
 		for _, p := range left {
 			// A device that is down sends nothing, and hears nothing.
 			_ = of(p).ask(p)
@@ -96,9 +105,31 @@ func awaitAnswers(ctx context.Context, left []spec.Probe, of func(spec.Probe) pr
 			if left, err = unanswered(left, of); err != nil || len(left) == 0 {
 				return left, err
 			}
+			pace.Look(belows(left))
+			if sends && (i >= fewRounds || over && i+1 == fewRounds) && pace.Over(began) {
+				return left, nil
+			}
+		}
+		if i == 0 { // of what is asked later nothing is known
+			sends = !slices.ContainsFunc(left, func(p spec.Probe) bool { return !of(p).sends() })
 		}
 	}
 	return left, nil
+}
+
+func belows(probes []spec.Probe) []netip.Addr {
+	out := make([]netip.Addr, len(probes))
+	for i, p := range probes {
+		out[i] = p.Below
+	}
+	return out
+}
+
+// sends says whether a device has ever sent anything. The kernel drops without a word what leaves by one
+// whose carrier it has not noticed yet.
+func sends(device string) bool {
+	l, err := netlink.LinkByName(device)
+	return err == nil && l.Attrs().Statistics != nil && l.Attrs().Statistics.TxPackets > 0
 }
 
 func unanswered(probes []spec.Probe, of func(spec.Probe) prober) ([]spec.Probe, error) {
@@ -144,7 +175,7 @@ func listen(k *host.Host, p spec.Probe, now time.Time) (prober, error) {
 		return &arpProber{fd: fd, dev: dev, found: map[netip.Addr]net.HardwareAddr{}}, err
 	}
 	fd, err := openEcho(p)
-	return &echoProber{fd: fd, found: map[netip.Addr]bool{}}, err
+	return &echoProber{fd: fd, link: p.Link, found: map[netip.Addr]bool{}}, err
 }
 
 // deafProber is that of a device that is not there.
@@ -152,6 +183,7 @@ type deafProber struct{}
 
 func (deafProber) ask(spec.Probe) error           { return nil }
 func (deafProber) heard(spec.Probe) (bool, error) { return false, nil }
+func (deafProber) sends() bool                    { return false }
 func (deafProber) close()                         {}
 
 // arpProber asks the one that is meant, and not the whole segment (RFC 826).
@@ -176,16 +208,19 @@ func (l *arpProber) heard(p spec.Probe) (bool, error) {
 	return l.found[p.To] != nil, nil
 }
 
+func (l *arpProber) sends() bool { return sends(l.dev.Name) }
+
 // close does not wait for the kernel, which takes 30 ms (packet_release).
 func (l *arpProber) close() { go unix.Close(l.fd) } //nolint:errcheck // nothing is lost
 
 // echoProber sends ICMP echo requests (RFC 792, RFC 4443).
 type echoProber struct {
 	fd    int
+	link  string
 	found map[netip.Addr]bool
 }
 
-// openEcho opens a raw socket that sends from p's address by p's link.
+// openEcho opens a raw socket that sends from p's address by p's link; by any if it has none.
 func openEcho(p spec.Probe) (int, error) {
 	family, at := sockaddr(p.From, 0)
 	proto := unix.IPPROTO_ICMP
@@ -196,7 +231,10 @@ func openEcho(p spec.Probe) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if err = unix.BindToDevice(fd, p.Link); err == nil {
+	if p.Link != "" {
+		err = unix.BindToDevice(fd, p.Link)
+	}
+	if err == nil {
 		err = unix.Bind(fd, at)
 	}
 	if err != nil {
@@ -270,6 +308,8 @@ func (l *echoProber) note(m []byte, reply byte, from netip.Addr) {
 	}
 }
 
+func (l *echoProber) sends() bool { return sends(l.link) }
+
 func (l *echoProber) close() { unix.Close(l.fd) } //nolint:errcheck // nothing is lost
 
 // handshakes sends what makes a WireGuard device begin one, where the last is over.
@@ -309,6 +349,9 @@ func (l *handshakes) heard(p spec.Probe) (bool, error) {
 	}
 	return l.fresh[p.Key], nil
 }
+
+// sends is about devices with a carrier, and WireGuard's have none to wait for.
+func (l *handshakes) sends() bool { return true }
 
 func (l *handshakes) close() {}
 

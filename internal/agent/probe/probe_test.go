@@ -34,7 +34,8 @@ func (s *slowProber) heard(spec.Probe) (bool, error) {
 	return s.asked >= s.times && time.Since(s.last) >= s.after, nil
 }
 
-func (*slowProber) close() {}
+func (*slowProber) sends() bool { return true }
+func (*slowProber) close()      {}
 
 // TestLastAnswerCounts: an answer to the last request counts, also when it comes at the end of
 // the time for it; one that comes never does not.
@@ -45,7 +46,7 @@ func TestLastAnswerCounts(t *testing.T) {
 		times, left int
 	}{{1, 0}, {len(rounds()), 0}, {len(rounds()) + 1, 1}} {
 		p := &slowProber{times: test.times, after: min(last, rounds()[min(test.times, len(rounds()))-1])}
-		left, err := awaitAnswers(context.Background(), make([]spec.Probe, 1), func(spec.Probe) prober { return p })
+		left, err := awaitAnswers(context.Background(), make([]spec.Probe, 1), func(spec.Probe) prober { return p }, NewPace())
 		if err != nil || len(left) != test.left {
 			t.Errorf("answered when asked %d times: want %d unheard, have %d, %v", test.times, test.left, len(left), err)
 		}
@@ -82,7 +83,7 @@ func TestWhatAProbeTakes(t *testing.T) {
 				probes[i].Link = string(rune('a' + i))
 				probers[probes[i].Link] = &timedProber{at: began.Add(after), never: after == 0}
 			}
-			left, err := awaitAnswers(t.Context(), probes, func(p spec.Probe) prober { return probers[p.Link] })
+			left, err := awaitAnswers(t.Context(), probes, func(p spec.Probe) prober { return probers[p.Link] }, NewPace())
 			if took := time.Since(began); err != nil || took > test.want || len(left) != test.left {
 				t.Errorf("%s: took %v, at most %v is wanted, %d are silent, %v", test.name, took, test.want, len(left), err)
 			}
@@ -106,7 +107,8 @@ func (p *timedProber) ask(spec.Probe) error { p.asked++; return nil }
 func (p *timedProber) heard(spec.Probe) (bool, error) {
 	return !p.never && !time.Now().Before(p.at), nil
 }
-func (*timedProber) close() {}
+func (*timedProber) sends() bool { return true }
+func (*timedProber) close()      {}
 
 // TestHearLooksOnceMore: what came while this process stood still, past the time for it, counts.
 func TestHearLooksOnceMore(t *testing.T) {

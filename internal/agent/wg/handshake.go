@@ -5,6 +5,7 @@ package wg
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -24,25 +25,38 @@ import (
 // 20 ms; the attempts are further apart.
 var silences = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond}
 
+// enough is how long the answer to a second attempt is waited for at least. After that it is for a
+// Pace to say whether a peer is silent.
+const enough = 40 * time.Millisecond
+
+// Pace says when those who do not answer have been waited for long enough, by what else they showed.
+type Pace interface {
+	// Look is called again and again, with where those are who have not answered: addresses below the
+	// network, invalid ones where nobody knows.
+	Look(below []netip.Addr)
+	// Over says whether an answer to what was sent then would be here.
+	Over(since time.Time) bool
+}
+
 // pollEvery is how often a device is read meanwhile.
 const pollEvery = 5 * time.Millisecond
 
 // Handshake begins a handshake with those of peers that never had one and returns the ones
 // that do not answer. A session that exists is not touched. Confirmed must have been called
 // before.
-func (s *Server) Handshake(ctx context.Context, peers []spec.Peer) ([]spec.Peer, error) {
+func (s *Server) Handshake(ctx context.Context, peers []spec.Peer, pace Pace) ([]spec.Peer, error) {
 	silent, err := s.silent(peers)
 	if len(silent) == 0 || err != nil {
 		return nil, err
 	}
 	began := silent
-	silent, err = s.attempt(ctx, silent)
+	silent, err = s.attempt(ctx, silent, pace)
 	return silent, errors.Join(err, s.restoreKeepalives(began))
 }
 
 // attempt begins handshakes, one after the other with each peer, and returns the peers that
-// answer none.
-func (s *Server) attempt(ctx context.Context, peers []spec.Peer) ([]spec.Peer, error) {
+// answer none: two attempts if pace says that this will do, else three.
+func (s *Server) attempt(ctx context.Context, peers []spec.Peer, pace Pace) ([]spec.Peer, error) {
 	if err := s.initiate(peers); err != nil {
 		return nil, err
 	}
@@ -52,9 +66,18 @@ func (s *Server) attempt(ctx context.Context, peers []spec.Peer) ([]spec.Peer, e
 				return nil, err
 			}
 		}
+		began := time.Now()
+		over := func() bool { return i > 0 && time.Since(began) >= enough && pace.Over(began) }
+		look := func(silent []spec.Peer) bool {
+			pace.Look(belows(silent))
+			return over()
+		}
 		var err error
-		if peers, err = s.awaitAnswers(ctx, peers, wait); len(peers) == 0 || err != nil {
+		if peers, err = s.awaitAnswers(ctx, peers, wait, look); len(peers) == 0 || err != nil {
 			return nil, err
+		}
+		if over() {
+			break
 		}
 	}
 	return peers, nil
@@ -87,9 +110,19 @@ func linksOf(peers []spec.Peer) []string {
 	return slices.Compact(out)
 }
 
-// awaitAnswers waits until every peer had a handshake, at most for wait, and returns those
-// that had none.
-func (s *Server) awaitAnswers(ctx context.Context, peers []spec.Peer, wait time.Duration) ([]spec.Peer, error) {
+// belows are the addresses to which packets for peers go.
+func belows(peers []spec.Peer) []netip.Addr {
+	out := make([]netip.Addr, len(peers))
+	for i, p := range peers {
+		at, _ := netip.ParseAddrPort(p.Endpoint) // of a name the kernel alone knows which it is
+		out[i] = at.Addr()
+	}
+	return out
+}
+
+// awaitAnswers waits until every peer had a handshake, at most for wait, or until done says so of those
+// that had none, and returns these.
+func (s *Server) awaitAnswers(ctx context.Context, peers []spec.Peer, wait time.Duration, done func([]spec.Peer) bool) ([]spec.Peer, error) {
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	tick := time.NewTicker(pollEvery)
@@ -98,6 +131,9 @@ func (s *Server) awaitAnswers(ctx context.Context, peers []spec.Peer, wait time.
 		silent, err := s.silent(peers)
 		if len(silent) == 0 || err != nil {
 			return nil, err
+		}
+		if done(silent) {
+			return silent, nil
 		}
 		select {
 		case <-tick.C:
