@@ -82,6 +82,7 @@ var checks = []struct {
 	{"nat", nat, nil},
 	{"address", duplicates, nil},
 	{"mac", sameMAC, nil},
+	{"container-address", sameAddress, nil},
 	{"neighbours", neighbours, []string{"fixed"}},
 	{"inotify", inotify, nil},
 	{"sshd", sshServer, nil},
