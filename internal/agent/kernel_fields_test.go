@@ -46,6 +46,7 @@ func unseen() map[string]string {
 	return map[string]string{
 		"Link.Name":      "TestDriftIsNamedAndRepaired: a new link, and the old one goes",
 		"Link.Kind":      "TestKindChanges",
+		"Link.Moves":     "a port's: TestAddressesMove",
 		"Link.Stiff":     "never wanted; TestLinksAreRenamed",
 		"Link.Down":      "never wanted; TestDriftIsNamedAndRepaired",
 		"Addr.Displaced": "never wanted; TestAddressesHaveOneOrder",

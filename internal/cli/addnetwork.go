@@ -19,7 +19,7 @@ const (
 )
 
 func newAddNetwork(a *app) *cobra.Command {
-	var force bool
+	var force, moving bool
 	cmd := &cobra.Command{
 		Use:   "addnetwork NAME [server|client|subnet] MEMBER...",
 		Short: "make servers members of a network",
@@ -41,6 +41,7 @@ cannot be reached stays pending in the file: 'flock apply' finishes it.
 
   flock addnetwork vx1 s1 s2
   flock addnetwork vx1 s3:eth1 --dry-run
+  flock addnetwork br1 s1:eth1 --move-addresses
   flock addnetwork wirex server s1
   flock addnetwork wirex client s2 s3
   flock addnetwork wirex subnet s1:10.0.10.0/24 s2:10.0.11.0/24
@@ -51,6 +52,9 @@ cannot be reached stays pending in the file: 'flock apply' finishes it.
 		Annotations:       command.Changing(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted, err := joining(args, force)
+			if moving && err == nil {
+				wanted, err = joiningMoving(args)
+			}
 			if err != nil {
 				return err
 			}
@@ -58,6 +62,7 @@ cannot be reached stays pending in the file: 'flock apply' finishes it.
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "subnet: "+command.ForceShare)
+	cmd.Flags().BoolVar(&moving, "move-addresses", false, "bridge: the interface's addresses and routes move to the bridge")
 	return cmd
 }
 
@@ -82,6 +87,13 @@ func joining(args []string, force bool) (func(*state.Cluster) error, error) {
 		return func(c *state.Cluster) error { return edit.AddShares(c, name, rest, force) }, nil
 	}
 	return func(c *state.Cluster) error { return edit.Join(c, name, args[1:]) }, nil
+}
+
+func joiningMoving(args []string) (func(*state.Cluster) error, error) {
+	if isRole(args[1]) {
+		return nil, command.Refuse("leave --move-addresses away", "addnetwork: --move-addresses belongs to members of bridge networks")
+	}
+	return func(c *state.Cluster) error { return edit.JoinMoving(c, args[0], args[1:]) }, nil
 }
 
 func isRole(word string) bool { return word == roleServer || word == roleClient || word == roleSubnet }

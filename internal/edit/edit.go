@@ -166,6 +166,21 @@ func Join(c *state.Cluster, name string, members []string) error {
 	return join(c, name, n, members)
 }
 
+// JoinMoving is Join for members of a bridge network whose interfaces' addresses, and routes
+// by them, move to the bridge.
+func JoinMoving(c *state.Cluster, name string, members []string) error {
+	if err := Join(c, name, members); err != nil {
+		return err
+	}
+	n := c.Networks[name]
+	for _, m := range members {
+		if server := ground.ServerOf(m); !slices.Contains(n.Moves, server) {
+			n.Moves = append(n.Moves, server)
+		}
+	}
+	return nil
+}
+
 func join(c *state.Cluster, name string, n *state.Network, members []string) error {
 	at := make(map[string]int, len(n.Members))
 	for i, m := range n.Members {
@@ -250,6 +265,7 @@ func leave(name string, n *state.Network, servers []string) error {
 		forgetSpeaker(n, server)
 		n.Members = slices.Delete(n.Members, at, at+1)
 		n.Docker = slices.DeleteFunc(n.Docker, func(s string) bool { return s == server })
+		n.Moves = slices.DeleteFunc(n.Moves, func(s string) bool { return s == server })
 		delete(n.Allocated, server)
 	}
 	return nil

@@ -321,6 +321,9 @@ func (w *world) join() (string, func(*state.Cluster) error) {
 	case n != nil && n.Type == network.BGP:
 		return fmt.Sprint("peer ", name, members), func(c *state.Cluster) error { return JoinBGP(c, name, members) }
 	}
+	if w.rnd.IntN(8) == 0 {
+		return fmt.Sprint("addnetwork --move-addresses ", name, members), func(c *state.Cluster) error { return JoinMoving(c, name, members) }
+	}
 	return fmt.Sprint("addnetwork ", name, members), func(c *state.Cluster) error { return Join(c, name, members) }
 }
 

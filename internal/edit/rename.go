@@ -61,6 +61,9 @@ func renameIn(n *state.Network, name, to string) {
 	for i := range n.Reflectors {
 		whole(&n.Reflectors[i])
 	}
+	for i := range n.Moves {
+		whole(&n.Moves[i])
+	}
 	for i := range n.Docker {
 		whole(&n.Docker[i])
 	}

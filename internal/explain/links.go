@@ -36,6 +36,9 @@ func aboutLink(l spec.Link) string {
 		}
 		return "The VXLAN device, a port of the bridge."
 	case spec.Port:
+		if l.Moves {
+			return "The interface, a port of the bridge. Before, the bridge gets its MAC address, and what ip addr and ip route\nshow of " + l.Name + ": flock moves all of it in one system call, in which no connection is lost."
+		}
 		return "The interface, a port of the bridge. It must have no addresses, and no other way to where the bridge's\nports lead: nothing would end the loop."
 	case spec.VLAN:
 		return "Frames of " + l.Tunnel.Dev + " with the tag " + num(int(l.Tunnel.VNI)) + ", a port of the bridge."

@@ -148,7 +148,7 @@ func compileBridge(b *builder, name string, n *state.Network) error {
 
 // addWire adds a member's bridge, and the port by which its frames leave.
 func (b *builder) addWire(name string, n *state.Network, u ground.Underlay, a *state.Allocation) {
-	h, uplink := b.Out.Hosts[u.Server], u.Dev
+	h, uplink, moves := b.Out.Hosts[u.Server], u.Dev, slices.Contains(n.Moves, u.Server)
 	mac := func(role byte) string {
 		return ground.MAC(role, b.Cluster.Name, ground.BornNetwork(b.Cluster, name), a.ID)
 	}
@@ -159,7 +159,7 @@ func (b *builder) addWire(name string, n *state.Network, u ground.Underlay, a *s
 		})
 		h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: "net/ipv6/conf/" + device + "/disable_ipv6", Value: "1", Link: device})
 	} else {
-		h.Links = append(h.Links, spec.Link{Name: u.Dev, Network: name, Kind: spec.Port, Master: n.Bridge})
+		h.Links = append(h.Links, spec.Link{Name: u.Dev, Network: name, Kind: spec.Port, Master: n.Bridge, Moves: moves})
 	}
 	h.Claims = append(h.Claims, spec.Claim{Network: name, Device: u.Dev})
 	if len(n.Subnets) > 0 {
@@ -170,8 +170,12 @@ func (b *builder) addWire(name string, n *state.Network, u ground.Underlay, a *s
 		h.Gateways = append(h.Gateways, segment.Anycast(b.Builder, name, n, uplink))
 		return
 	}
-	h.Links = append(h.Links, spec.Link{Name: n.Bridge, Network: name, Kind: spec.Bridge, MAC: mac(ground.RoleBridge), MTU: u.MTU})
-	// The server itself takes no part in what is on the wire.
-	h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: "net/ipv6/conf/" + n.Bridge + "/disable_ipv6", Value: "1", Link: n.Bridge})
+	bridge := spec.Link{Name: n.Bridge, Network: name, Kind: spec.Bridge, MAC: mac(ground.RoleBridge), MTU: u.MTU}
+	if moves { // it is the server's interface now, with that one's MAC address
+		bridge.MAC = ""
+	} else { // the server itself takes no part in what is on the wire
+		h.Sysctls = append(h.Sysctls, spec.Sysctl{Key: "net/ipv6/conf/" + n.Bridge + "/disable_ipv6", Value: "1", Link: n.Bridge})
+	}
+	h.Links = append(h.Links, bridge)
 	h.Forwards = append(h.Forwards, spec.Forward{Network: name, Link: n.Bridge})
 }

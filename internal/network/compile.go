@@ -101,6 +101,10 @@ func (b *builder) finish(server string) {
 				"networks %s and %s would both have a device %s", other, l.Network, l.Name))
 		}
 		taken[l.Name] = l.Network
+		if l.Moves { // whoever gave it its addresses does at boot, too
+			ground.GoBy(l.Name, l.Master, h, b.Asked.Hosts[server])
+			continue
+		}
 		links = append(links, l.Name)
 	}
 	if len(h.Attached) > 0 {

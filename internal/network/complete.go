@@ -46,7 +46,7 @@ func Complete(c *state.Cluster) error {
 		if err := option.CheckValues(n); err != nil {
 			return ground.OfNetwork(name, err)
 		}
-		if err := checkMembers(c, n); err != nil {
+		if err := errors.Join(checkMembers(c, n), ground.CheckMoves(n, Bridge)); err != nil {
 			return ground.OfNetwork(name, err)
 		}
 		if err := FillIn(c, name, n); err != nil {

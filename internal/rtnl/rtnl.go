@@ -127,6 +127,14 @@ func (r *Conn) Links(family, filter int) ([][]byte, error) {
 	return r.list(request)
 }
 
+// List returns what the kernel tells of all objects that a message of a kind (RTM_GETADDR)
+// asks for, and whose own messages begin with head bytes; as Links does.
+func (r *Conn) List(kind, head int) ([][]byte, error) {
+	request := nl.NewNetlinkRequest(kind, unix.NLM_F_DUMP)
+	request.AddRawData(make([]byte, head))
+	return r.list(request)
+}
+
 func (r *Conn) list(request *nl.NetlinkRequest) ([][]byte, error) {
 	return Dump(func() ([][]byte, error) {
 		r.seq++

@@ -35,6 +35,7 @@ type Link struct {
 	MTU     int    // bytes of IP packet; pinned on bridges; 0 accepts the kernel's
 	Master  string `json:",omitempty"` // the bridge it is a port of
 	Turn    string `json:",omitempty"` // Beside, Quiet: its bridge has two tunnels, while members turn from one to the other
+	Moves   bool   `json:",omitempty"` // Port: its addresses, and the routes by it, are its bridge's; found: it has none itself
 	Down    bool   `json:",omitempty"` // found only: it is set down
 
 	Stiff bool `json:",omitempty"` // found only: it cannot be renamed as it runs: a process of ours makes it, or not LiveRename
@@ -106,6 +107,7 @@ func (l Link) String() string {
 		b.flag("nolearning", t.Static)
 		b.str("extra", t.Extra)
 	}
+	b.flag("moves", l.Moves)
 	b.flag("down", l.Down)
 	b.str("network", l.Network)
 	return b.String()

@@ -48,6 +48,7 @@ func (n *Network) clone() *Network {
 	d.Subnets, d.More = slices.Clone(n.Subnets), slices.Clone(n.More)
 	d.SubnetLens = slices.Clone(n.SubnetLens)
 	d.Members = slices.Clone(n.Members)
+	d.Moves = slices.Clone(n.Moves)
 	d.Shares, d.Forced = slices.Clone(n.Shares), slices.Clone(n.Forced)
 	d.Anycast, d.Reflectors = slices.Clone(n.Anycast), slices.Clone(n.Reflectors)
 	d.Docker = slices.Clone(n.Docker)

@@ -182,6 +182,7 @@ type Network struct {
 	Mesh       netip.Prefix   `toml:"mesh,omitzero"`                 // l2: subnet of the WireGuard mesh below the segment
 	Lead       string         `toml:"lead,omitempty"`                // wireguard: the first member, hub and relay
 	Members    []string       `toml:"members,omitempty"`             // in the order they joined: SERVER, SERVER:INTERFACE, SERVER:IP
+	Moves      []string       `toml:"move-addresses,omitempty"`      // bridge: members whose interface's addresses, and routes by it, are the bridge's
 	Shares     []string       `toml:"shares,omitempty"`              // container subnets behind members: SERVER:CIDR
 	Anycast    []netip.Prefix `toml:"anycast,omitempty"`             // those of Shares' subnets that several members may have, each while it has them
 	Forced     []string       `toml:"forced,omitempty"`              // those of Shares that may contain a server's DNS resolver, or be /3 or wider

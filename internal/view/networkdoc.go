@@ -23,7 +23,7 @@ import (
 var (
 	documentFirst = []string{
 		"name", "type", "subnet", "gateway", "interface", "bridge", "vni", "port", "mtu", "domain", "subnet_len", "direct_routing",
-		"topology", "keepalive", "lead", "mesh", "shared", "forced", "dhcp", "dhcp_server", "docker", "group", "gbp", "masquerade", "isolate",
+		"topology", "keepalive", "lead", "mesh", "shared", "forced", "move_addresses", "dhcp", "dhcp_server", "docker", "group", "gbp", "masquerade", "isolate",
 		"tunnel", "device", "key", "ttl", "as", "mode", "hold", "reflectors", "externals", "settling", "before", "born",
 	}
 	documentLast = []string{"members", "containers", "state", "pending", "verified", "notes"}
@@ -90,7 +90,7 @@ func (v *Network) written() (values map[string]any, names []string) {
 	}
 	maps.Copy(values, map[string]any{
 		"name": v.Name, "type": v.Type, "subnet": v.Subnet, "gateway": v.Gateway, "mtu": v.MTU, "shared": v.Shared, "forced": v.n.Forced, "dhcp_server": v.DHCPServer, "docker": v.n.Docker,
-		"masquerade": v.Masquerade, "gbp": v.n.GBP, "isolate": v.n.Isolate, "externals": v.Externals, "settling": v.n.Before != nil, "containers": v.Containers,
+		"masquerade": v.Masquerade, "gbp": v.n.GBP, "isolate": v.n.Isolate, "externals": v.Externals, "move_addresses": v.n.Moves, "settling": v.n.Before != nil, "containers": v.Containers,
 		"members": v.Members, "born": v.n.Born, "state": v.State, "pending": v.Pending, "verified": v.Verified, "notes": v.Notes,
 	})
 	if b := v.n.Before; b != nil {

@@ -35,6 +35,8 @@ type Host struct {
 	Devices devices               // as of the last look
 	Addrs   []netlink.Addr        // of all devices, as of the last look
 	Routes  []netlink.Route       // of all tables, as of the last look
+	Lent    map[int]int           // bridges of ours that have what is others', by index, with the interface's that it came from, 0 where that is not there
+	Astray  map[int]bool          // such interfaces that have something themselves, as of the last look
 	Noted   map[netip.Prefix]bool // where routes of ours lead that are not on our links, as far as there may be any
 	Fresh   bool                  // nothing was changed since the last look, and no facts were taken from it
 
@@ -98,6 +100,8 @@ func (k *Host) Look() error {
 	if k.Addrs, err = rtnl.Dump(func() ([]netlink.Addr, error) { return k.Handle.AddrList(nil, netlink.FAMILY_ALL) }); err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}
+	k.readLent()
+	k.lendAddrs()
 	if err := errors.Join(k.ReadRoutes(), k.readNoted()); err != nil {
 		return err
 	}
@@ -115,5 +119,6 @@ func (k *Host) ReadRoutes() error {
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
 	}
+	k.lendRoutes()
 	return nil
 }

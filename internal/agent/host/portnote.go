@@ -18,7 +18,7 @@ import (
 const portFile = "ports.json"
 
 // PortNotes are the devices of others that are ports of our bridges, by name, and how they
-// were found: WasDown, or "". It is the caller's.
+// were found: WasDown, or ""; Set is the bridge that has their addresses. It is the caller's.
 func (k *Host) PortNotes() map[string]SettingNote {
 	note, damaged := Recall(filepath.Join(k.Dir(), portFile), func(map[string]SettingNote) bool { return true })
 	if damaged {

@@ -50,7 +50,16 @@ func (k *Host) Uplinks() ([]string, error) {
 	}
 	var out []string
 	for name, l := range k.Devices.ByName {
-		if Flocks(l) || l.Attrs().MasterIndex != 0 || !used[l.Attrs().Index] && !k.Leads(l.Attrs().Index) {
+		at := l.Attrs().Index
+		port, lent := k.Lent[at]
+		if lent {
+			at = port
+		}
+		if Flocks(l) && !lent || l.Attrs().MasterIndex != 0 || !used[at] && !k.Leads(at) {
+			continue
+		}
+		if lent {
+			out = append(out, name)
 			continue
 		}
 		up, err := k.Uplink(l)

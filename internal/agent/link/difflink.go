@@ -133,13 +133,16 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 	note := d.note
 	note("name", have.Name, want.Name, false)
 	note("kind", have.Kind, want.Kind, true)
-	note("mac", have.MAC, want.MAC, false)
+	if want.MAC != "" || have.Kind != spec.Bridge { // silent: its port's
+		note("mac", have.MAC, want.MAC, false)
+	}
 	if want.MTU != 0 { // silent: the kernel's value is fine
 		note("mtu", strconv.Itoa(have.MTU), strconv.Itoa(want.MTU), false)
 	}
 	note("master", have.Master, want.Master, false)
 	note("turn", have.Turn, want.Turn, false)
 	note("network", have.Network, want.Network, false)
+	note("addresses", standing(have), standing(want), false)
 	note("state", state(have), state(want), false)
 	if want.Kind == spec.WireGuard {
 		note("key", short(have.Key), short(want.Key), false)
@@ -181,6 +184,14 @@ func (d *linkNotes) note(key, have, want string, fixed bool) {
 		d.details = append(d.details, key+" "+orNone(have)+" -> "+orNone(want))
 		d.anew = d.anew || fixed
 	}
+}
+
+// standing says where the addresses of a port are.
+func standing(l spec.Link) string {
+	if l.Moves {
+		return "of its bridge"
+	}
+	return "its own"
 }
 
 func state(l spec.Link) string {

@@ -202,6 +202,12 @@ func aliasMessage(index int, alias string) *nl.NetlinkRequest {
 	return m
 }
 
+func macMessage(index int, mac net.HardwareAddr) *nl.NetlinkRequest {
+	m := host.LinkMessage(0, index, 0, 0)
+	m.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
+	return m
+}
+
 // mtuMessages set the MTU. A bridge follows its smallest port until somebody
 // changes its MTU; setting the value that it has is no change (linux 6.18,
 // TestBridgeMTUStays). So it is set to something else first.
@@ -281,14 +287,12 @@ func alterLink(k *host.Host, want, have spec.Link) error {
 		m.Flags &^= unix.NLM_F_CREATE | unix.NLM_F_EXCL
 		messages = append(messages, m)
 	}
-	if want.MAC != have.MAC {
+	if want.MAC != have.MAC && want.MAC != "" {
 		mac, err := net.ParseMAC(want.MAC)
 		if err != nil {
 			return err
 		}
-		m := host.LinkMessage(0, index, 0, 0)
-		m.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
-		messages = append(messages, m)
+		messages = append(messages, macMessage(index, mac))
 	}
 	if want.Master != have.Master {
 		m, err := masterMessage(k, index, want.Master)
@@ -323,6 +327,9 @@ func deleteLink(ctx context.Context, k *host.Host, l spec.Link) error {
 	}
 	if l.Kind == spec.Port {
 		return releasePort(k, dev)
+	}
+	if err := giveBack(k, dev.Attrs()); err != nil {
+		return err
 	}
 	if _, ours := k.Network(dev); !ours {
 		return fmt.Errorf("remove link %s: it does not carry the mark of cluster %s", l.Name, k.Cluster)

@@ -38,7 +38,10 @@ func portsOf(h *spec.Host) []string {
 // observePorts are the devices that were ever to be ports, and are one of a bridge of ours,
 // or of none. One that somebody put into a bridge of their own is theirs.
 func observePorts(k *host.Host, want *spec.Host) []spec.Link {
-	devs := k.PortNotes()
+	devs, moving := k.PortNotes(), map[string]bool{}
+	for i := range want.Links {
+		moving[want.Links[i].Name] = want.Links[i].Moves
+	}
 	for _, dev := range append(portsOf(want), portsOf(k.Last())...) {
 		if _, known := devs[dev]; !known {
 			devs[dev] = host.SettingNote{}
@@ -52,6 +55,7 @@ func observePorts(k *host.Host, want *spec.Host) []spec.Link {
 		}
 		p := spec.Link{Name: dev, Kind: spec.Port, Down: l.Attrs().Flags&net.FlagUp == 0, Stiff: true}
 		master, ours := k.Devices.ByIndex[l.Attrs().MasterIndex], false
+		p.Moves = moved(k, l.Attrs(), master, note, moving[dev])
 		if p.Network, ours = k.Network(master); ours {
 			p.Master = master.Attrs().Name
 		}
@@ -89,7 +93,7 @@ func takePort(k *host.Host, want spec.Link) error {
 	if l == nil {
 		return fmt.Errorf("there is no device %s", want.Name)
 	}
-	why := unfitPort(k, l, want.Network)
+	why := unfitPort(k, l, want)
 	if why == nil {
 		if err := k.RT.Do(host.UpMessage(l)); err != nil {
 			return err
@@ -101,7 +105,7 @@ func takePort(k *host.Host, want spec.Link) error {
 	}
 	m, err := masterMessage(k, l.Attrs().Index, want.Master)
 	if err == nil {
-		err = k.RT.Do(m)
+		err = plug(k, l.Attrs(), want, m)
 	}
 	if err != nil {
 		return err
@@ -112,7 +116,12 @@ func takePort(k *host.Host, want spec.Link) error {
 // releasePort takes l out of a bridge of ours, and sets it down if it was.
 func releasePort(k *host.Host, l netlink.Link) error {
 	m, err := masterMessage(k, l.Attrs().Index, "")
-	if err == nil {
+	b := k.Devices.ByName[k.Lender()[l.Attrs().Name]]
+	switch {
+	case err != nil:
+	case b != nil: // as a port it sends already; without its bridge's addresses nobody would
+		err = giveBack(k, b.Attrs(), m)
+	default:
 		err = k.RT.Do(m)
 	}
 	if err == nil && k.PortNotes()[l.Attrs().Name].Found == host.WasDown {
@@ -132,7 +141,9 @@ func claimPorts(_ context.Context, k *host.Host, _ *spec.Host, ops []family.Op) 
 		dev, why := p.Name, (*spec.Problem)(nil)
 		switch l := k.Devices.ByName[dev]; {
 		case p.Kind == spec.Port && l != nil:
-			if why = unfitPort(k, l, p.Network); why == nil {
+			if at := k.Lender()[dev]; at != "" && at == p.Master && !p.Moves {
+				why = &spec.Problem{What: "its addresses are on " + at, Next: "take it out first, which brings them back: flock delnetwork " + p.Network + " SERVER"}
+			} else if why = unfitPort(k, l, p); why == nil {
 				why = loop(k, l, p.Master)
 			}
 		case p.Kind == spec.VLAN && l == nil:
@@ -146,9 +157,14 @@ func claimPorts(_ context.Context, k *host.Host, _ *spec.Host, ops []family.Op) 
 	return out, nil
 }
 
-// unfitPort says why l cannot be a port of the network's bridge; nil: it can, or is one.
-func unfitPort(k *host.Host, l netlink.Link, network string) *spec.Problem {
+// unfitPort says why l cannot be the port that is wanted; nil: it can, or is one.
+func unfitPort(k *host.Host, l netlink.Link, want spec.Link) *spec.Problem {
 	a := l.Attrs()
+	if want.Moves {
+		if why := immovable(k, a); why != nil {
+			return why
+		}
+	}
 	master := k.Devices.ByIndex[a.MasterIndex]
 	if _, ours := k.Network(master); ours {
 		return nil
@@ -160,14 +176,15 @@ func unfitPort(k *host.Host, l netlink.Link, network string) *spec.Problem {
 		return &spec.Problem{What: "it is a port of " + master.Attrs().Name + " (" + master.Type() + ")", Next: "ip link set " + a.Name + " nomaster, or another interface"}
 	}
 	for _, at := range k.Addrs {
-		if at.LinkIndex == a.Index && !at.IP.IsLinkLocalUnicast() {
+		if at.LinkIndex == a.Index && !at.IP.IsLinkLocalUnicast() && !want.Moves {
 			p := host.ToPrefix(at.IPNet).String()
 			return &spec.Problem{
-				What: "it has the address " + p + ", which a port cannot use", Next: "another interface, or a VLAN on this one: flock setnetwork " + network + " --vlan N",
+				What: "it has the address " + p + ", which a port cannot use",
+				Next: "flock addnetwork " + want.Network + " SERVER:" + a.Name + " --move-addresses, another interface, or a VLAN on this one: flock setnetwork " + want.Network + " --vlan N",
 			}
 		}
 	}
-	if addressed(k)[a.Index] {
+	if addressed(k)[a.Index] && !want.Moves {
 		return &spec.Problem{What: "routes lead by it", Next: "ip route show dev " + a.Name}
 	}
 	return nil

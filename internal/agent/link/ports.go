@@ -21,9 +21,13 @@ func namePorts(k *host.Host, op *family.Op) {
 		if l := k.Devices.ByName[w.Name]; l != nil && l.Attrs().RawFlags&(unix.IFF_UP|unix.IFF_LOWER_UP) == unix.IFF_UP {
 			op.Step.Detail += ", no cable is plugged in"
 		}
+		nameMoving(k, op, w)
 		return
 	}
 	l, found := op.Have.(spec.Link)
+	if found && l.Kind == spec.Port && op.Want == nil {
+		nameMoving(k, op, l)
+	}
 	if !found || l.Kind != spec.Bridge || op.Want != nil {
 		return
 	}

@@ -35,6 +35,9 @@ func linkUnderlay(want *spec.Host, there map[netip.Addr]bool) string {
 // lacks is what l begins at, and that is not there. A tunnel in another of ours begins at
 // an address that we bring along.
 func lacks(l spec.Link, want *spec.Host, there map[netip.Addr]bool) string {
+	if l.Moves && !hasAddress(l.Name, false) && !hasAddress(l.Name, true) && !hasAddress(l.Master, false) && !hasAddress(l.Master, true) {
+		return "an address of device " + l.Name
+	}
 	if l.Tunnel == nil {
 		return ""
 	}
@@ -58,7 +61,7 @@ func isThere(device string) bool {
 // whose underlay is missing is left out, and so is what is for the whole server; and links
 // that are processes (WireGuard's may be one), unless processes.
 func Early(want *spec.Host, there map[netip.Addr]bool, processes bool) *spec.Host {
-	early := map[string]bool{}
+	early, bare := map[string]bool{}, map[string]bool{}
 	out := &spec.Host{
 		Cluster: want.Cluster, Store: want.Store, Server: want.Server, Generation: want.Generation,
 		Gateways: want.Gateways, Guards: want.Guards, Doors: want.Doors, NATs: want.NATs, Keeps: want.Keeps, Forwards: want.Forwards,
@@ -69,6 +72,10 @@ func Early(want *spec.Host, there map[netip.Addr]bool, processes bool) *spec.Hos
 	}
 	for _, l := range want.Links {
 		process := l.Kind == spec.WireGuard || l.Kind == spec.UDP
+		if l.Moves && lacks(l, want, there) != "" {
+			bare[l.Master] = true // nothing can be routed by it yet
+			continue
+		}
 		if lacks(l, want, there) == "" && (processes || !process) || isThere(l.Name) {
 			early[l.Name] = true
 			out.Links = append(out.Links, l)
@@ -79,6 +86,9 @@ func Early(want *spec.Host, there map[netip.Addr]bool, processes bool) *spec.Hos
 	out.FDB = on(early, want.FDB, func(f spec.FDB) string { return f.Link })
 	out.Floods = on(early, want.Floods, func(f spec.Flood) string { return f.Link })
 	out.Sysctls = on(early, want.Sysctls, func(s spec.Sysctl) string { return s.Link })
+	for bridge := range bare {
+		delete(early, bridge)
+	}
 	out.Routes = on(early, want.Routes, func(r spec.Route) string { return r.Dev })
 	return out
 }

@@ -35,7 +35,7 @@ func impliedSettings(k *host.Host, want *spec.Host) (*spec.Host, error) {
 		out.Sysctls = withoutIPv6(want.Sysctls)
 		return &out, nil
 	}
-	want = withoutNarrow(want)
+	want = hearing(withoutNarrow(want))
 	if !slices.ContainsFunc(want.Sysctls, func(s spec.Sysctl) bool { return s.Key == sysctl.ForwardingIPv6 }) {
 		return want, nil
 	}
@@ -66,6 +66,24 @@ func impliedSettings(k *host.Host, want *spec.Host) (*spec.Host, error) {
 		}
 	}
 	return &out, nil
+}
+
+// hearing adds that a bridge with the addresses of its port hears routers as that did, also
+// where the server forwards.
+func hearing(want *spec.Host) *spec.Host {
+	out := want
+	for i := range want.Links {
+		l := &want.Links[i]
+		if !l.Moves {
+			continue
+		}
+		if value, err := sysctl.Read("net/ipv6/conf/" + l.Name + "/accept_ra"); err == nil && value != "0" {
+			with := *out
+			with.Sysctls = append(slices.Clip(out.Sysctls), spec.Sysctl{Key: "net/ipv6/conf/" + l.Master + "/accept_ra", Value: "2", Link: l.Master})
+			out = &with
+		}
+	}
+	return out
 }
 
 // withoutIPv6 leaves out what a kernel without IPv6 (ipv6.disable=1) has no links'
