@@ -269,3 +269,14 @@ func Dump[T any](list func() ([]T, error)) ([]T, error) {
 	err := retry(func() (err error) { out, err = list(); return err })
 	return out, err
 }
+
+// Put adds an attribute to m. As a part of those who call it, it would be in the program once
+// for each.
+//
+//go:noinline
+func Put(m *nl.NetlinkRequest, kind int, value []byte) { m.AddData(nl.NewRtAttr(kind, value)) }
+
+// Nest is Put for an attribute within another one.
+//
+//go:noinline
+func Nest(a *nl.RtAttr, kind int, value []byte) *nl.RtAttr { return a.AddRtAttr(kind, value) }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -22,17 +23,17 @@ func plug(k *host.Host, a spec.Attachment, namespace int) error {
 		return err
 	}
 	create := host.LinkMessage(unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0, 0)
-	create.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(a.Host)))
+	rtnl.Put(create, unix.IFLA_IFNAME, nl.ZeroTerminated(a.Host))
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-	info.AddRtAttr(nl.IFLA_INFO_KIND, []byte(veth))
-	peer := info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)
+	rtnl.Nest(info, nl.IFLA_INFO_KIND, []byte(veth))
+	peer := rtnl.Nest(info, nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)
 	nl.NewIfInfomsgChild(peer, unix.AF_UNSPEC)
-	peer.AddRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(a.Interface))
-	peer.AddRtAttr(unix.IFLA_ADDRESS, mac)
-	peer.AddRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(namespace)))
+	rtnl.Nest(peer, unix.IFLA_IFNAME, nl.ZeroTerminated(a.Interface))
+	rtnl.Nest(peer, unix.IFLA_ADDRESS, mac)
+	rtnl.Nest(peer, unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(namespace)))
 	if a.MTU != 0 {
-		create.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(a.MTU))))
-		peer.AddRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(a.MTU)))
+		rtnl.Put(create, unix.IFLA_MTU, nl.Uint32Attr(uint32(a.MTU)))
+		rtnl.Nest(peer, unix.IFLA_MTU, nl.Uint32Attr(uint32(a.MTU)))
 	}
 	create.AddData(info)
 	messages := []*nl.NetlinkRequest{create, changed(0, aliasAttr(k, a))}
@@ -52,7 +53,7 @@ func plug(k *host.Host, a spec.Attachment, namespace int) error {
 		return fmt.Errorf("make %s in %s: %w", a.Interface, a.Container, err)
 	}
 	leave := host.LinkMessage(0, 0, 0, 0)
-	leave.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(a.Host)))
+	rtnl.Put(leave, unix.IFLA_IFNAME, nl.ZeroTerminated(a.Host))
 	leave.AddData(host.GroupAttr(0))
 	return k.RT.Do(leave)
 }

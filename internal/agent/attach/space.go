@@ -250,8 +250,8 @@ func address(index int, p netip.Prefix) *nl.NetlinkRequest {
 		head.Flags = unix.IFA_F_NODAD
 	}
 	m.AddData(head)
-	m.AddData(nl.NewRtAttr(unix.IFA_LOCAL, p.Addr().AsSlice()))
-	m.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, p.Addr().AsSlice()))
+	rtnl.Put(m, unix.IFA_LOCAL, p.Addr().AsSlice())
+	rtnl.Put(m, unix.IFA_ADDRESS, p.Addr().AsSlice())
 	return m
 }
 
@@ -268,7 +268,7 @@ func defaultRoute(index int, gw netip.Addr, protocol uint8) *nl.NetlinkRequest {
 	head := nl.NewRtMsg()
 	head.Family, head.Protocol = uint8(ipFamily(gw)), protocol //nolint:gosec // AF_INET or AF_INET6
 	m.AddData(head)
-	m.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, gw.AsSlice()))
+	rtnl.Put(m, unix.RTA_GATEWAY, gw.AsSlice())
 	m.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index)))) //nolint:gosec // the kernel's own number
 	return m
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -55,12 +56,12 @@ func AddrMessage(k *host.Host, kind int, a spec.Addr) (*nl.NetlinkRequest, error
 	}
 	m.AddData(head)
 	if anycast(k, a) && kind == unix.RTM_NEWADDR {
-		m.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, neverSource()))
+		rtnl.Put(m, unix.IFA_CACHEINFO, neverSource())
 	}
-	m.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip.AsSlice()))
-	m.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip.AsSlice()))
+	rtnl.Put(m, unix.IFA_LOCAL, ip.AsSlice())
+	rtnl.Put(m, unix.IFA_ADDRESS, ip.AsSlice())
 	if ip.Is4() && a.Prefix.Bits() < 31 && kind == unix.RTM_NEWADDR {
-		m.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast(a.Prefix).AsSlice()))
+		rtnl.Put(m, unix.IFA_BROADCAST, broadcast(a.Prefix).AsSlice())
 	}
 	return m, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -55,22 +56,22 @@ func ipTunnelData(k *host.Host, l spec.Link, data *nl.RtAttr) error {
 	}
 	if l.Kind == spec.IPIP {
 		addOutside(data, t, outside{nl.IFLA_IPTUN_LOCAL, nl.IFLA_IPTUN_REMOTE, nl.IFLA_IPTUN_LINK, nl.IFLA_IPTUN_TTL}, dev)
-		data.AddRtAttr(nl.IFLA_IPTUN_PROTO, nl.Uint8Attr(unix.IPPROTO_IPIP))
-		data.AddRtAttr(nl.IFLA_IPTUN_PMTUDISC, nl.Uint8Attr(1))
+		rtnl.Nest(data, nl.IFLA_IPTUN_PROTO, nl.Uint8Attr(unix.IPPROTO_IPIP))
+		rtnl.Nest(data, nl.IFLA_IPTUN_PMTUDISC, nl.Uint8Attr(1))
 		return nil
 	}
 	addOutside(data, t, outside{nl.IFLA_GRE_LOCAL, nl.IFLA_GRE_REMOTE, nl.IFLA_GRE_LINK, nl.IFLA_GRE_TTL}, dev)
 	if t.Key != 0 {
 		key, flags := binary.BigEndian.AppendUint32(nil, t.Key), binary.BigEndian.AppendUint16(nil, uint16(nl.GRE_KEY))
-		data.AddRtAttr(nl.IFLA_GRE_IKEY, key)
-		data.AddRtAttr(nl.IFLA_GRE_OKEY, key)
-		data.AddRtAttr(nl.IFLA_GRE_IFLAGS, flags)
-		data.AddRtAttr(nl.IFLA_GRE_OFLAGS, flags)
+		rtnl.Nest(data, nl.IFLA_GRE_IKEY, key)
+		rtnl.Nest(data, nl.IFLA_GRE_OKEY, key)
+		rtnl.Nest(data, nl.IFLA_GRE_IFLAGS, flags)
+		rtnl.Nest(data, nl.IFLA_GRE_OFLAGS, flags)
 	}
 	if l.Kind == spec.IP6GRE {
-		data.AddRtAttr(nl.IFLA_GRE_FLAGS, nl.Uint32Attr(ignoreEncapLimit))
+		rtnl.Nest(data, nl.IFLA_GRE_FLAGS, nl.Uint32Attr(ignoreEncapLimit))
 	} else {
-		data.AddRtAttr(nl.IFLA_GRE_PMTUDISC, nl.Uint8Attr(1))
+		rtnl.Nest(data, nl.IFLA_GRE_PMTUDISC, nl.Uint8Attr(1))
 	}
 	return nil
 }
@@ -80,15 +81,15 @@ type outside struct{ local, remote, link, ttl int }
 
 func addOutside(data *nl.RtAttr, t *spec.Tunnel, as outside, dev int) {
 	if t.Local.IsValid() {
-		data.AddRtAttr(as.local, t.Local.AsSlice())
+		rtnl.Nest(data, as.local, t.Local.AsSlice())
 	}
 	if t.Remote.IsValid() {
-		data.AddRtAttr(as.remote, t.Remote.AsSlice())
+		rtnl.Nest(data, as.remote, t.Remote.AsSlice())
 	}
 	if dev != 0 {
-		data.AddRtAttr(as.link, nl.Uint32Attr(uint32(dev)))
+		rtnl.Nest(data, as.link, nl.Uint32Attr(uint32(dev)))
 	}
-	data.AddRtAttr(as.ttl, nl.Uint8Attr(t.TTL))
+	rtnl.Nest(data, as.ttl, nl.Uint8Attr(t.TTL))
 }
 
 // tunnelDevice is the index of the underlay device that t names, 0 if none.

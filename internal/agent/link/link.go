@@ -16,6 +16,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -95,26 +96,26 @@ func newKernelLink(k *host.Host, l spec.Link) error {
 
 func createMessage(k *host.Host, l spec.Link) (*nl.NetlinkRequest, error) {
 	create := host.LinkMessage(unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, 0, 0)
-	create.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(l.Name)))
+	rtnl.Put(create, unix.IFLA_IFNAME, nl.ZeroTerminated(l.Name))
 	if l.MAC != "" {
 		mac, err := net.ParseMAC(l.MAC)
 		if err != nil {
 			return nil, err
 		}
-		create.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
+		rtnl.Put(create, unix.IFLA_ADDRESS, mac)
 	}
 	if l.MTU != 0 {
-		create.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(l.MTU))))
+		rtnl.Put(create, unix.IFLA_MTU, nl.Uint32Attr(uint32(l.MTU)))
 	}
 	if l.Kind == spec.VLAN {
 		below, err := tunnelDevice(k, l.Tunnel)
 		if err != nil {
 			return nil, err
 		}
-		create.AddData(nl.NewRtAttr(unix.IFLA_LINK, nl.Uint32Attr(uint32(below))))
+		rtnl.Put(create, unix.IFLA_LINK, nl.Uint32Attr(uint32(below)))
 	}
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-	info.AddRtAttr(nl.IFLA_INFO_KIND, []byte(l.Kind))
+	rtnl.Nest(info, nl.IFLA_INFO_KIND, []byte(l.Kind))
 	if err := kindData(k, l, info.AddRtAttr(nl.IFLA_INFO_DATA, nil)); err != nil {
 		return nil, err
 	}
@@ -139,8 +140,8 @@ func createError(l spec.Link, err error) error {
 func kindData(k *host.Host, l spec.Link, data *nl.RtAttr) error {
 	switch l.Kind {
 	case spec.Bridge:
-		data.AddRtAttr(nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(0))
-		data.AddRtAttr(nl.IFLA_BR_STP_STATE, nl.Uint32Attr(0))
+		rtnl.Nest(data, nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(0))
+		rtnl.Nest(data, nl.IFLA_BR_STP_STATE, nl.Uint32Attr(0))
 		return nil
 	case spec.VXLAN:
 		if l.Tunnel == nil {
@@ -152,8 +153,8 @@ func kindData(k *host.Host, l spec.Link, data *nl.RtAttr) error {
 	case spec.VLAN:
 		// Loose: it can be set up before the device below it is, as at boot (ip-link(8)).
 		const loose = 1 << 2
-		data.AddRtAttr(nl.IFLA_VLAN_ID, nl.Uint16Attr(uint16(l.Tunnel.VNI)))
-		data.AddRtAttr(nl.IFLA_VLAN_FLAGS, append(nl.Uint32Attr(loose), nl.Uint32Attr(loose)...))
+		rtnl.Nest(data, nl.IFLA_VLAN_ID, nl.Uint16Attr(uint16(l.Tunnel.VNI)))
+		rtnl.Nest(data, nl.IFLA_VLAN_FLAGS, append(nl.Uint32Attr(loose), nl.Uint32Attr(loose)...))
 		return nil
 	case spec.WireGuard:
 		return nil // all of it is wgctrl's
@@ -162,13 +163,13 @@ func kindData(k *host.Host, l spec.Link, data *nl.RtAttr) error {
 }
 
 func vxlanData(k *host.Host, t *spec.Tunnel, data *nl.RtAttr) error {
-	data.AddRtAttr(nl.IFLA_VXLAN_ID, nl.Uint32Attr(t.VNI))
-	data.AddRtAttr(nl.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, t.Port))
+	rtnl.Nest(data, nl.IFLA_VXLAN_ID, nl.Uint32Attr(t.VNI))
+	rtnl.Nest(data, nl.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, t.Port))
 	learning := uint8(1)
 	if t.Static {
 		learning = 0
 	}
-	data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, nl.Uint8Attr(learning))
+	rtnl.Nest(data, nl.IFLA_VXLAN_LEARNING, nl.Uint8Attr(learning))
 	addAddr(data, nl.IFLA_VXLAN_LOCAL, nl.IFLA_VXLAN_LOCAL6, t.Local)
 	addAddr(data, nl.IFLA_VXLAN_GROUP, nl.IFLA_VXLAN_GROUP6, t.Group)
 	dev, err := tunnelDevice(k, t)
@@ -176,13 +177,13 @@ func vxlanData(k *host.Host, t *spec.Tunnel, data *nl.RtAttr) error {
 		return err
 	}
 	if dev != 0 {
-		data.AddRtAttr(nl.IFLA_VXLAN_LINK, nl.Uint32Attr(uint32(dev)))
+		rtnl.Nest(data, nl.IFLA_VXLAN_LINK, nl.Uint32Attr(uint32(dev)))
 	}
 	if t.TTL != 0 {
-		data.AddRtAttr(nl.IFLA_VXLAN_TTL, nl.Uint8Attr(t.TTL))
+		rtnl.Nest(data, nl.IFLA_VXLAN_TTL, nl.Uint8Attr(t.TTL))
 	}
 	if t.GBP {
-		data.AddRtAttr(nl.IFLA_VXLAN_GBP, []byte{})
+		rtnl.Nest(data, nl.IFLA_VXLAN_GBP, []byte{})
 	}
 	return nil
 }
@@ -190,21 +191,21 @@ func vxlanData(k *host.Host, t *spec.Tunnel, data *nl.RtAttr) error {
 func addAddr(data *nl.RtAttr, four, six int, a netip.Addr) {
 	switch {
 	case a.Is4():
-		data.AddRtAttr(four, a.AsSlice())
+		rtnl.Nest(data, four, a.AsSlice())
 	case a.Is6():
-		data.AddRtAttr(six, a.AsSlice())
+		rtnl.Nest(data, six, a.AsSlice())
 	}
 }
 
 func aliasMessage(index int, alias string) *nl.NetlinkRequest {
 	m := host.LinkMessage(0, index, 0, 0)
-	m.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
+	rtnl.Put(m, unix.IFLA_IFALIAS, []byte(alias))
 	return m
 }
 
 func macMessage(index int, mac net.HardwareAddr) *nl.NetlinkRequest {
 	m := host.LinkMessage(0, index, 0, 0)
-	m.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
+	rtnl.Put(m, unix.IFLA_ADDRESS, mac)
 	return m
 }
 
@@ -222,7 +223,7 @@ func mtuMessages(index int, l spec.Link) []*nl.NetlinkRequest {
 	var out []*nl.NetlinkRequest
 	for _, mtu := range values {
 		m := host.LinkMessage(0, index, 0, 0)
-		m.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu))))
+		rtnl.Put(m, unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu)))
 		out = append(out, m)
 	}
 	return out
@@ -239,7 +240,7 @@ func masterMessage(k *host.Host, index int, master string) (*nl.NetlinkRequest, 
 		to = uint32(dev.Attrs().Index)
 	}
 	m := host.LinkMessage(0, index, 0, 0)
-	m.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(to)))
+	rtnl.Put(m, unix.IFLA_MASTER, nl.Uint32Attr(to))
 	return m, nil
 }
 

@@ -56,8 +56,8 @@ func entryMessage(k *host.Host, kind, flags int, link, mac string, dst []byte, h
 	head.Index = uint32(index)
 	m := nl.NewNetlinkRequest(kind, flags)
 	m.AddData(&head)
-	m.AddData(nl.NewRtAttr(netlink.NDA_DST, slices.Clone(dst)))
-	m.AddData(nl.NewRtAttr(netlink.NDA_LLADDR, hw))
+	rtnl.Put(m, netlink.NDA_DST, slices.Clone(dst))
+	rtnl.Put(m, netlink.NDA_LLADDR, hw)
 	return m, nil
 }
 

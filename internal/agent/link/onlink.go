@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -32,7 +33,7 @@ func shelter(k *host.Host, c *host.Cover, r spec.Route) (before, after *nl.Netli
 	}
 	// A metric of its own tells it from a route to the same address that is to stay.
 	for _, m := range []*nl.NetlinkRequest{before, after} {
-		m.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(shelterMetric)))
+		rtnl.Put(m, unix.RTA_PRIORITY, nl.Uint32Attr(shelterMetric))
 	}
 	return before, after, nil
 }

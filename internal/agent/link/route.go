@@ -11,6 +11,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -53,8 +54,8 @@ func unreachableMessage(kind, flags int, r spec.Route) *nl.NetlinkRequest {
 	head := nl.NewRtMsg()
 	head.Family, head.Dst_len, head.Protocol, head.Type = uint8(host.IPFamily(r.Dst.Addr())), uint8(r.Dst.Bits()), r.Proto, unix.RTN_UNREACHABLE
 	m.AddData(head)
-	m.AddData(nl.NewRtAttr(unix.RTA_DST, r.Dst.Addr().AsSlice()))
-	m.AddData(nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(spec.UnreachableMetric)))
+	rtnl.Put(m, unix.RTA_DST, r.Dst.Addr().AsSlice())
+	rtnl.Put(m, unix.RTA_PRIORITY, nl.Uint32Attr(spec.UnreachableMetric))
 	return m
 }
 
@@ -77,17 +78,17 @@ func routeMessage(k *host.Host, kind, flags int, r spec.Route) (*nl.NetlinkReque
 		head.Flags = unix.RTNH_F_ONLINK
 	}
 	m.AddData(head)
-	m.AddData(nl.NewRtAttr(unix.RTA_DST, r.Dst.Addr().AsSlice()))
-	m.AddData(nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index))))
+	rtnl.Put(m, unix.RTA_DST, r.Dst.Addr().AsSlice())
+	rtnl.Put(m, unix.RTA_OIF, nl.Uint32Attr(uint32(index)))
 	if r.Via.IsValid() {
-		m.AddData(nl.NewRtAttr(unix.RTA_GATEWAY, r.Via.AsSlice()))
+		rtnl.Put(m, unix.RTA_GATEWAY, r.Via.AsSlice())
 	}
 	if r.Src.IsValid() {
-		m.AddData(nl.NewRtAttr(unix.RTA_PREFSRC, r.Src.AsSlice()))
+		rtnl.Put(m, unix.RTA_PREFSRC, r.Src.AsSlice())
 	}
 	if r.MTU != 0 {
 		metrics := nl.NewRtAttr(unix.RTA_METRICS, nil)
-		metrics.AddRtAttr(unix.RTAX_MTU, nl.Uint32Attr(uint32(r.MTU)))
+		rtnl.Nest(metrics, unix.RTAX_MTU, nl.Uint32Attr(uint32(r.MTU)))
 		m.AddData(metrics)
 	}
 	return m, nil

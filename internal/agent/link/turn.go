@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/agent/host"
+	"github.com/flocknet/flock/internal/rtnl"
 	"github.com/flocknet/flock/internal/spec"
 )
 
@@ -68,21 +69,21 @@ func turnOf(port []byte) string {
 func turnMessage(index int, turn string) *nl.NetlinkRequest {
 	m := host.LinkMessage(0, index, 0, 0)
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-	info.AddRtAttr(nl.IFLA_INFO_SLAVE_KIND, []byte(spec.Bridge))
-	port := info.AddRtAttr(nl.IFLA_INFO_SLAVE_DATA, nil)
+	rtnl.Nest(info, nl.IFLA_INFO_SLAVE_KIND, []byte(spec.Bridge))
+	port := rtnl.Nest(info, nl.IFLA_INFO_SLAVE_DATA, nil)
 	flag := func(attr int, on bool) {
 		var value uint8
 		if on {
 			value = 1
 		}
-		port.AddRtAttr(attr, nl.Uint8Attr(value))
+		rtnl.Nest(port, attr, nl.Uint8Attr(value))
 	}
 	flag(nl.IFLA_BRPORT_ISOLATED, turn != "")
 	for _, attr := range []int{nl.IFLA_BRPORT_LEARNING, nl.IFLA_BRPORT_UNICAST_FLOOD, nl.IFLA_BRPORT_MCAST_FLOOD, nl.IFLA_BRPORT_BCAST_FLOOD} {
 		flag(attr, turn != spec.Quiet)
 	}
 	if turn == spec.Quiet {
-		port.AddRtAttr(nl.IFLA_BRPORT_FLUSH, nil)
+		rtnl.Nest(port, nl.IFLA_BRPORT_FLUSH, nil)
 	}
 	m.AddData(info)
 	return m
@@ -98,7 +99,7 @@ func renameLink(k *host.Host, to, from string) error {
 		return err
 	}
 	m := host.LinkMessage(0, index, 0, 0)
-	m.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(to)))
+	rtnl.Put(m, unix.IFLA_IFNAME, nl.ZeroTerminated(to))
 	if err := k.RT.Do(m); err != nil {
 		return err
 	}
