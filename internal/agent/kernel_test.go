@@ -320,6 +320,13 @@ func TestDriftIsNamedAndRepaired(t *testing.T) {
 			~ link vxl0: mac 6a:00:00:00:00:99 -> 6a:0b:00:00:00:01
 			+ neigh 10.0.4.9 dev vxl0: lladdr 6a:0b:00:00:00:09`}, // linux 6.18 forgets the neighbours with the MAC
 		{"unplugged", "ip link set vxl0-vx nomaster", "~ link vxl0-vx: master none -> vxl0"},
+		{"isolated", "bridge link set dev vxl0-vx isolated on", "~ link vxl0-vx: isolated on -> none"},
+		{"port flags", "bridge link set dev vxl0-vx learning off flood off bcast_flood off mcast_flood off", "~ link vxl0-vx: extra learning off flood off mcast_flood off bcast_flood off -> none"},
+		{"port locked", "bridge link set dev vxl0-vx locked on", "~ link vxl0-vx: extra locked on -> none"},
+		{"no ARP", "ip link set vxl0 arp off", `
+			~ link vxl0: extra arp off -> none
+			+ neigh 10.0.4.9 dev vxl0: lladdr 6a:0b:00:00:00:09`},
+		{"spanning tree", "ip link set vxl0 type bridge stp_state 1", "~ link vxl0: extra stp_state 1 -> none"},
 		{"alias", "ip link set vxl0 alias flock:t/other", "~ link vxl0: network other -> vx1"},
 		{"address gone", "ip addr del 10.0.4.1/32 dev vxl0", "+ addr 10.0.4.1/32 dev vxl0"},
 		{"address too many", "ip addr add 10.0.4.77/24 dev vxl0", "- addr 10.0.4.77/24 dev vxl0"},

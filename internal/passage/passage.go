@@ -176,7 +176,7 @@ func Lasting(was, now *spec.Host, steps []spec.Step) []spec.Step {
 	steps = slices.Clone(steps)
 	turned := map[int]bool{}
 	for i, s := range steps {
-		if s.Action == spec.Change && strings.Contains(s.Detail, "turn ") {
+		if s.Action == spec.Change && strings.Contains(s.Detail, "isolated ") {
 			steps[i].Detail, turned[i] = withoutTurn(s.Detail), true
 		}
 	}
@@ -191,7 +191,7 @@ func Lasting(was, now *spec.Host, steps []spec.Step) []spec.Step {
 func withoutTurn(detail string) string {
 	anew := ""
 	parts := slices.DeleteFunc(strings.Split(detail, ", "), func(part string) bool {
-		if !strings.HasPrefix(part, "turn ") {
+		if !strings.HasPrefix(part, "isolated ") {
 			return false
 		}
 		if at := strings.Index(part, " ("); at >= 0 {

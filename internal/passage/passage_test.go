@@ -53,17 +53,17 @@ func TestLastingSteps(t *testing.T) {
 		{Action: spec.Add, Object: "link vxl0-vw"},
 		{Action: spec.Change, Object: "gateway vxl0"},
 		{Action: spec.Change, Object: "link vxl0-vx"},
-		{Action: spec.Change, Object: "link vxl1-vx", Detail: "turn none -> beside"},
+		{Action: spec.Change, Object: "link vxl1-vx", Detail: "isolated none -> on"},
 		{Action: spec.Change, Object: "link vxl1-vx", Detail: "mtu 1400 -> 1450"}, // somebody had changed it
 		{Action: spec.Change, Object: "ports vxl0"},
-		{Action: spec.Change, Object: "link vxl1-vx", Detail: "turn beside -> none"},
-		{Action: spec.Change, Object: "link vxl2-vx", Detail: "turn none -> beside"}, // its MTU becomes another
-		{Action: spec.Change, Object: "link vxl2-vx", Detail: "mtu 1400 -> 1450, turn beside -> none"},
+		{Action: spec.Change, Object: "link vxl1-vx", Detail: "isolated on -> none"},
+		{Action: spec.Change, Object: "link vxl2-vx", Detail: "isolated none -> on"}, // its MTU becomes another
+		{Action: spec.Change, Object: "link vxl2-vx", Detail: "mtu 1400 -> 1450, isolated on -> none"},
 		{Action: spec.Remove, Object: "link vxl0-vw"},
 		{Action: spec.Add, Object: "sysctl net/ipv6/conf/vxl0-vw/disable_ipv6"},
 	}) {
 		have = append(have, s.Object)
-		if strings.Contains(s.Detail, "turn") {
+		if strings.Contains(s.Detail, "isolated") {
 			t.Errorf("have %v", s)
 		}
 	}

@@ -38,7 +38,10 @@ type Link struct {
 	Moves   bool   `json:",omitempty"` // Port: its addresses, and the routes by it, are its bridge's; found: it has none itself
 	Down    bool   `json:",omitempty"` // found only: it is set down
 
-	Stiff bool `json:",omitempty"` // found only: it cannot be renamed as it runs: a process of ours makes it, or not LiveRename
+	// Extra is what others set on it and flock never sets (a port that does not flood, a bridge
+	// that speaks STP), in the kernel's words. Found only; taken back on the living link.
+	Extra string `json:",omitempty"`
+	Stiff bool   `json:",omitempty"` // found only: it cannot be renamed as it runs: a process of ours makes it, or not LiveRename
 
 	Tunnel *Tunnel `json:",omitempty"` // VXLAN, GRE, IP6GRE, IPIP, UDP, VLAN
 	Key    string  `json:",omitempty"` // WireGuard only: the device's public key, base64; the server holds the private one
@@ -83,13 +86,24 @@ type Unmanage struct {
 	Links []string
 }
 
+// Isolated is Turn as plans say it: the port's isolation, and whether it also keeps quiet.
+func (l Link) Isolated() string {
+	switch l.Turn {
+	case "":
+		return ""
+	case Quiet:
+		return Quiet
+	}
+	return "on"
+}
+
 func (l Link) String() string {
 	var b line
 	b.add("link", l.Name, l.Kind)
 	b.str("mac", l.MAC)
 	b.num("mtu", l.MTU)
 	b.str("master", l.Master)
-	b.str("turn", l.Turn)
+	b.str("isolated", l.Isolated())
 	b.str("key", l.Key)
 	b.num("port", int(l.Port))
 	if t := l.Tunnel; t != nil {

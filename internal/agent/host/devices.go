@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -19,6 +22,7 @@ import (
 type devices struct {
 	ByName  map[string]netlink.Link
 	ByIndex map[int]netlink.Link
+	STP     map[int]bool // bridges that take part in a spanning tree, by index
 }
 
 // Name is that of the device with this index, "" if there is none.
@@ -31,33 +35,39 @@ func (d devices) Name(index int) string {
 
 // ReadDevices reads all devices again.
 func (k *Host) ReadDevices() error {
-	list, err := k.links()
+	// Without counters: they are most of what the kernel tells of a device, and half the work.
+	const skipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS, which kernels before 4.4 ignore
+	list, err := k.RT.Links(unix.AF_UNSPEC, skipStats)
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
-	k.Devices = devices{ByName: make(map[string]netlink.Link, len(list)), ByIndex: make(map[int]netlink.Link, len(list))}
-	for _, l := range list {
+	k.Devices = devices{ByName: make(map[string]netlink.Link, len(list)), ByIndex: make(map[int]netlink.Link, len(list)), STP: map[int]bool{}}
+	for _, text := range list {
+		l, err := netlink.LinkDeserialize(nil, text)
+		if err != nil {
+			return fmt.Errorf("list links: %w", err)
+		}
 		k.Devices.ByName[l.Attrs().Name] = l
 		k.Devices.ByIndex[l.Attrs().Index] = l
+		if l.Type() == spec.Bridge && speaksSTP(text) {
+			k.Devices.STP[l.Attrs().Index] = true
+		}
 	}
 	return nil
 }
 
-// links is netlink.LinkList without counters: they are most of what the kernel tells of a
-// device, and half the work.
-func (k *Host) links() ([]netlink.Link, error) {
-	const skipStats = 1 << 3 // RTEXT_FILTER_SKIP_STATS, which kernels before 4.4 ignore
-	list, err := k.RT.Links(unix.AF_UNSPEC, skipStats)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]netlink.Link, len(list))
-	for i, text := range list {
-		if out[i], err = netlink.LinkDeserialize(nil, text); err != nil {
-			return nil, err
+// speaksSTP reads what the library leaves out of a bridge.
+func speaksSTP(text []byte) bool {
+	within := text[unix.SizeofIfInfomsg:]
+	for _, attr := range []uint16{unix.IFLA_LINKINFO, nl.IFLA_INFO_DATA, nl.IFLA_BR_STP_STATE} {
+		list, _ := nl.ParseRouteAttr(within) // what is damaged has none
+		i := slices.IndexFunc(list, func(a syscall.NetlinkRouteAttr) bool { return a.Attr.Type&^unix.NLA_F_NESTED == attr })
+		if i < 0 {
+			return false
 		}
+		within = list[i].Value
 	}
-	return out, nil
+	return len(within) > 0 && within[0] != 0
 }
 
 // Network returns the network whose link l is; ours is false for everything that

@@ -140,7 +140,8 @@ func linkDifference(want, have spec.Link) (details []string, anew bool) {
 		note("mtu", strconv.Itoa(have.MTU), strconv.Itoa(want.MTU), false)
 	}
 	note("master", have.Master, want.Master, false)
-	note("turn", have.Turn, want.Turn, false)
+	note("isolated", have.Isolated(), want.Isolated(), false)
+	note("extra", have.Extra, want.Extra, false)
 	note("network", have.Network, want.Network, false)
 	note("addresses", standing(have), standing(want), false)
 	note("state", state(have), state(want), false)

@@ -39,9 +39,10 @@ func observeLinks(k *host.Host, have *spec.Host) error {
 		if a.EncapType == "ether" { // an IP tunnel has its local address in the place of the MAC
 			link.MAC = a.HardwareAddr.String()
 		}
+		link.Extra = deviceExtra(k, l, link.Kind)
 		have.Links = append(have.Links, link)
 	}
-	return observeTurns(k, have.Links)
+	return observeFlags(k, have.Links)
 }
 
 // NewLink makes a link, still down.
@@ -305,7 +306,10 @@ func alterLink(k *host.Host, want, have spec.Link) error {
 	if want.MTU != have.MTU {
 		messages = append(messages, mtuMessages(index, want)...)
 	}
-	if want.Turn != have.Turn {
+	switch {
+	case have.Extra != "":
+		messages = append(messages, plainMessages(index, want)...)
+	case want.Turn != have.Turn:
 		messages = append(messages, turnMessage(index, want.Turn))
 	}
 	if have.Down {

@@ -5,7 +5,9 @@ package link
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -14,32 +16,59 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// observeTurns completes links with what tunnels are to the bridges that they are ports of, by
-// the ports' flags: one dump of all ports, where there is such a tunnel.
-func observeTurns(k *host.Host, links []spec.Link) error {
-	tunnel := func(l spec.Link) bool { return l.Kind == spec.VXLAN && l.Master != "" }
-	if !slices.ContainsFunc(links, tunnel) {
+// observeFlags completes links with what our tunnels and VLAN devices are to the bridges that they
+// are ports of, by the ports' flags: one dump of all ports, where there is such a device.
+func observeFlags(k *host.Host, links []spec.Link) error {
+	if !slices.ContainsFunc(links, flagged) {
 		return nil
 	}
 	ports, err := k.RT.Links(unix.AF_BRIDGE, 0)
 	if err != nil {
 		return fmt.Errorf("look at the bridges' ports: %w", err)
 	}
-	turns := map[int]string{}
+	texts := map[int][]byte{}
 	for _, port := range ports {
-		turns[int(nl.DeserializeIfInfomsg(port).Index)] = turnOf(port)
+		texts[int(nl.DeserializeIfInfomsg(port).Index)] = port
 	}
 	for i, l := range links {
-		if d := k.Devices.ByName[l.Name]; d != nil && tunnel(l) {
-			links[i].Turn = turns[d.Attrs().Index]
+		if d := k.Devices.ByName[l.Name]; d != nil && flagged(l) {
+			set := flagsOf(texts[d.Attrs().Index])
+			links[i].Turn = turnOf(set)
+			links[i].Extra = strings.TrimSpace(l.Extra + " " + portExtra(set, links[i].Turn))
 		}
 	}
 	return nil
 }
 
-// turnOf reads a port's flags.
-func turnOf(port []byte) string {
-	isolated, floods := false, false
+// flagged says whether l is a port whose flags are ours: those of containers' and of others' are theirs.
+func flagged(l spec.Link) bool {
+	return (l.Kind == spec.VXLAN || l.Kind == spec.VLAN) && l.Master != ""
+}
+
+// portFlag is a flag of a bridge's port, in bridge(8)'s word.
+type portFlag struct {
+	attr  int
+	name  string
+	quiet bool // off in a port that is spec.Quiet, on in all others
+}
+
+// portLocked is IFLA_BRPORT_LOCKED of linux/if_link.h, since linux 5.18: frames of whom the
+// bridge does not know behind the port are dropped.
+const portLocked = 39
+
+// portFlags are the flags that decide which frames pass between a bridge and its port.
+var portFlags = [...]portFlag{
+	{nl.IFLA_BRPORT_LEARNING, "learning", true}, {nl.IFLA_BRPORT_UNICAST_FLOOD, "flood", true},
+	{nl.IFLA_BRPORT_MCAST_FLOOD, "mcast_flood", true}, {nl.IFLA_BRPORT_BCAST_FLOOD, "bcast_flood", true},
+	{portLocked, "locked", false}, {nl.IFLA_BRPORT_ISOLATED, "isolated", false},
+}
+
+// flagsOf reads a port's flags, by attribute; one that the kernel does not have is not among them.
+func flagsOf(port []byte) map[int]bool {
+	set := map[int]bool{}
+	if len(port) < unix.SizeofIfInfomsg {
+		return set // it went meanwhile
+	}
 	attrs, _ := nl.ParseRouteAttr(port[unix.SizeofIfInfomsg:]) // what is damaged has none
 	for _, a := range attrs {
 		if a.Attr.Type&^unix.NLA_F_NESTED != unix.IFLA_PROTINFO {
@@ -47,46 +76,93 @@ func turnOf(port []byte) string {
 		}
 		flags, _ := nl.ParseRouteAttr(a.Value)
 		for _, f := range flags {
-			switch set := len(f.Value) > 0 && f.Value[0] != 0; f.Attr.Type {
-			case nl.IFLA_BRPORT_ISOLATED:
-				isolated = set
-			case nl.IFLA_BRPORT_UNICAST_FLOOD:
-				floods = set
+			if len(f.Value) > 0 {
+				set[int(f.Attr.Type)] = f.Value[0] != 0
 			}
 		}
 	}
+	return set
+}
+
+// turnOf is what a port with these flags is to its bridge.
+func turnOf(set map[int]bool) string {
 	switch {
-	case !isolated:
+	case !set[nl.IFLA_BRPORT_ISOLATED]:
 		return ""
-	case floods:
+	case set[nl.IFLA_BRPORT_UNICAST_FLOOD]:
 		return spec.Beside
 	}
 	return spec.Quiet
 }
 
+// wantedFlag is what flag f is to be in a port.
+func wantedFlag(f portFlag, turn string) bool {
+	if f.attr == nl.IFLA_BRPORT_ISOLATED {
+		return turn != ""
+	}
+	return f.quiet && turn != spec.Quiet
+}
+
+// portExtra says which flags are others than in a port of this turn.
+func portExtra(set map[int]bool, turn string) string {
+	var extra []string
+	for _, f := range portFlags {
+		if on, known := set[f.attr]; known && on != wantedFlag(f, turn) {
+			extra = append(extra, f.name+" "+onOff(on))
+		}
+	}
+	return strings.Join(extra, " ")
+}
+
 // turnMessage makes a port what it is to be to its bridge. One that falls quiet is
 // forgotten: frames to who was behind it are flooded, which the other way then takes.
+// A kernel that does not have a flag passes it over.
 func turnMessage(index int, turn string) *nl.NetlinkRequest {
 	m := host.LinkMessage(0, index, 0, 0)
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	rtnl.Nest(info, nl.IFLA_INFO_SLAVE_KIND, []byte(spec.Bridge))
 	port := rtnl.Nest(info, nl.IFLA_INFO_SLAVE_DATA, nil)
-	flag := func(attr int, on bool) {
+	for _, f := range portFlags {
 		var value uint8
-		if on {
+		if wantedFlag(f, turn) {
 			value = 1
 		}
-		rtnl.Nest(port, attr, nl.Uint8Attr(value))
-	}
-	flag(nl.IFLA_BRPORT_ISOLATED, turn != "")
-	for _, attr := range []int{nl.IFLA_BRPORT_LEARNING, nl.IFLA_BRPORT_UNICAST_FLOOD, nl.IFLA_BRPORT_MCAST_FLOOD, nl.IFLA_BRPORT_BCAST_FLOOD} {
-		flag(attr, turn != spec.Quiet)
+		rtnl.Nest(port, f.attr, nl.Uint8Attr(value))
 	}
 	if turn == spec.Quiet {
 		rtnl.Nest(port, nl.IFLA_BRPORT_FLUSH, nil)
 	}
 	m.AddData(info)
 	return m
+}
+
+// deviceExtra says what others set on a device of ours itself.
+func deviceExtra(k *host.Host, l netlink.Link, kind string) string {
+	var extra []string
+	if a := l.Attrs(); a.EncapType == "ether" && a.RawFlags&unix.IFF_NOARP != 0 {
+		extra = append(extra, "arp off")
+	}
+	if kind == spec.Bridge && k.Devices.STP[l.Attrs().Index] {
+		extra = append(extra, "stp_state 1")
+	}
+	return strings.Join(extra, " ")
+}
+
+// plainMessages take back what deviceExtra and portExtra name.
+func plainMessages(index int, l spec.Link) []*nl.NetlinkRequest {
+	out := []*nl.NetlinkRequest{host.LinkMessage(0, index, 0, unix.IFF_NOARP)}
+	if l.Kind == spec.Bridge {
+		m := host.LinkMessage(0, index, 0, 0)
+		info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+		rtnl.Nest(info, nl.IFLA_INFO_KIND, []byte(l.Kind))
+		rtnl.Nest(rtnl.Nest(info, nl.IFLA_INFO_DATA, nil), nl.IFLA_BR_STP_STATE, nl.Uint32Attr(0))
+		m.AddData(info)
+		out = append(out, m)
+	}
+	if flagged(l) {
+		out = append(out, turnMessage(index, l.Turn))
+	}
+	return out
 }
 
 // renameLink gives a living link another name, with all that stands on it.
