@@ -66,6 +66,7 @@ const (
 	mainTable  = 254
 
 	errMartian     = 22
+	errProhibit    = 13
 	errCrossDevice = 18
 	errUnreachable = 113
 )

@@ -270,6 +270,21 @@ func TestNext(t *testing.T) {
 			t.Errorf("filter %d: %+v", test.filter, g)
 		}
 	}
+	// A rule of the server's own that no route shows.
+	for errno, of := range map[int]string{errProhibit: "prohibit", errMartian: "blackhole"} {
+		w := newWorld(t, vx)
+		tr, err := New(w.c, w.compiled, network.Joining, "s1", "s2", "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr.all[place{"s1", ""}] = w.facts("s1")
+		walk := &walker{t: tr, Way: &Way{}}
+		walk.refused("s1", nil, packet{dst: netip.MustParseAddr("10.99.0.2")}, route{Errno: errno})
+		next := "on s1: sh -c 'ip rule; ip route show table all type " + of + "'"
+		if g := walk.Guilty(); g == nil || g.Next != next || !strings.Contains(g.Says, "type "+of) {
+			t.Errorf("%s: %+v", of, g)
+		}
+	}
 	// Another's route, in a table of its own; names with blanks.
 	w := newWorld(t, pool("host-gw"))
 	w.routes = map[string][]spec.Route{"s1": {{Dst: netip.MustParsePrefix("10.244.2.0/25"), Dev: "eth0", Via: netip.MustParseAddr("10.99.0.77")}}}

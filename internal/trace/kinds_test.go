@@ -326,6 +326,7 @@ func TestBadInput(t *testing.T) {
 		{"s1", "s9", "", "unknown server s9"},
 		{"s1", "s3", "", "no network is between s1 and s3"},
 		{"s1", "s2:", "", "names no container"},
+		{"s1", "s1", "", "s1 and s1 are one server"},
 		{"10.0.4.1", "fd99::1", "", "different families"},
 		{"192.0.2.1", "s1", "", "is of no network"},
 		{"s1", "s2", "sctp/1", "is no protocol with a port"},

@@ -288,12 +288,33 @@ func (t *Trace) between() error {
 	if to.Container != "" {
 		return nil // which of its addresses, it must be asked
 	}
+	if to.Server == server {
+		return t.home(common)
+	}
 	for _, name := range common {
 		if a, b, ok := t.addresses(name, server, to.Server, from.Addr); ok {
 			t.Network, to.Addr, to.Network = name, b, name
 			if from.Container == "" && !from.Addr.IsValid() {
 				from.Addr = a
 			}
+			return nil
+		}
+	}
+	return hint.Errorf("", "flock listnetworks "+common[0], "%s has no address in %s", to.Server, ground.JoinWords(common))
+}
+
+// home finds the address at which a container reaches the server that it is on.
+func (t *Trace) home(common []string) error {
+	from, to := &t.From, &t.To
+	own, _ := t.owner(from.Addr)
+	if from.Container == "" && (!from.Addr.IsValid() || own == to.Server) {
+		return hint.Errorf("", hint.Shell("flock", "trace", to.Server+":CONTAINER", to.Server), "%s and %s are one server: nothing is between them", from.Text, to.Text)
+	}
+	host := t.compiled.Hosts[to.Server]
+	for _, a := range host.Addrs {
+		at := slices.IndexFunc(host.Links, func(l spec.Link) bool { return l.Name == a.Link })
+		if at >= 0 && slices.Contains(common, host.Links[at].Network) && (!from.Addr.IsValid() || from.Addr.Is4() == a.Prefix.Addr().Is4()) {
+			t.Network, to.Addr, to.Network = host.Links[at].Network, a.Prefix.Addr(), host.Links[at].Network
 			return nil
 		}
 	}

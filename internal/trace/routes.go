@@ -135,6 +135,10 @@ func (w *walker) noRouteOfOurs(server string, p packet, r route) bool {
 	return false
 }
 
+// forbids are the types of routes and rules, as ip-route(8) calls them, that end in these errors
+// (linux, net/ipv4/fib_semantics.c, fib_props). The kernel says nothing of which of the two it was.
+var forbids = map[int]string{errProhibit: "prohibit", errMartian: "blackhole"}
+
 // refused says why the kernel takes no packet to there.
 func (w *walker) refused(server string, by *link, p packet, r route) bool {
 	f := w.base(server, "")
@@ -158,6 +162,9 @@ func (w *walker) refused(server string, by *link, p packet, r route) bool {
 		w.fail(server, "route", runOn(server, "ip", "addr", "show"), "packets from %s that come by %s are taken for forged: %s has that address itself, or it is none", p.src, by.Name, server)
 	case by != nil && !f.Forwards[[2]int{int(kernel.FamilyOf(p.dst)), by.Index}]:
 		w.fail(server, "setting forwarding", applyOf(cmp.Or(network, p.network)), "it is off for what comes by %s: nothing is forwarded to %s", by.Name, p.dst)
+	case forbids[r.Errno] != "":
+		w.fail(server, "route", runOn(server, "sh", "-c", "ip rule; ip route show table all type "+forbids[r.Errno]),
+			"a rule or a route of type %s is for packets to %s", forbids[r.Errno], p.dst)
 	case dev != "":
 		w.fail(server, "route "+prefix.String(), applyOf(network), "it is missing; %s is unreachable", p.dst)
 	default:
