@@ -186,7 +186,7 @@ func TestPortOfABridge(t *testing.T) {
 		}
 		defer c.Close()
 		k := f.kernels[0]
-		list, err := attach.List(k.Host)
+		list, err := attach.List(k.Host, nil)
 		for _, one := range list {
 			if one.Name == "" {
 				t.Errorf("it is listed: %+v", one)

@@ -368,6 +368,10 @@ func (s *session) containers(r spec.Request) (*spec.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := attach.List(k.Host)
+	leased, err := k.DHCP.Leased(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	found, err := attach.List(k.Host, leased)
 	return &spec.Reply{Containers: found}, err
 }

@@ -93,7 +93,7 @@ type ContainerInterface struct {
 	Port   string         `json:",omitempty"` // its other end on the server; "": there is none
 	Bridge string         `json:",omitempty"` // that Port is plugged into
 	MAC    string         `json:",omitempty"` // in the container; of a port, what was last heard there
-	Addrs  []netip.Prefix `json:",omitempty"` // link-local ones aside; of a port, none
+	Addrs  []netip.Prefix `json:",omitempty"` // link-local ones aside; of a port those that the server knows, each by itself
 	Owner  string         `json:",omitempty"` // the cluster that attached it; "": not flock
 }
 

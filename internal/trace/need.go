@@ -50,6 +50,13 @@ func (t *Trace) Take(n Need, reply *spec.Reply) {
 	f, o := t.facts(place{n.Server, n.container}), t.endian(n.Server)
 	if n.containers {
 		f.listed, f.Containers = true, reply.Containers
+		for _, c := range f.Containers {
+			for i := range c.Interfaces {
+				if c.Name == "" { // what a server once heard of whom it does not know proves nothing
+					c.Interfaces[i].Addrs = nil
+				}
+			}
+		}
 		return
 	}
 	r := reply.Trace

@@ -3,6 +3,7 @@
 package attach
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -14,8 +15,9 @@ import (
 	"github.com/flocknet/flock/internal/spec"
 )
 
-// List says which containers there are. It looks at the server anew.
-func List(k *host.Host) ([]spec.Container, error) {
+// List says which containers there are; leased are the addresses that the server dealt out, by MAC.
+// It looks at the server anew.
+func List(k *host.Host, leased map[string][]netip.Addr) ([]spec.Container, error) {
 	if err := k.Look(); err != nil {
 		return nil, err
 	}
@@ -40,7 +42,7 @@ func List(k *host.Host) ([]spec.Container, error) {
 		}
 		out = append(out, c)
 	}
-	plugged, err := pluggedByHand(k, known)
+	plugged, err := pluggedByHand(k, known, leased)
 	if err != nil {
 		return nil, err
 	}
@@ -92,9 +94,9 @@ func interfacesOf(k *host.Host, name string, in *Inside, known map[int]bool, kep
 	return out
 }
 
-// pluggedByHand are the ports of our bridges that lead to no container we know, with the
-// address that was last heard there.
-func pluggedByHand(k *host.Host, known map[int]bool) ([]spec.ContainerInterface, error) {
+// pluggedByHand are the ports of our bridges that lead to no container we know, with the MAC
+// that was last heard there, and the addresses that the server knows it by.
+func pluggedByHand(k *host.Host, known map[int]bool, leased map[string][]netip.Addr) ([]spec.ContainerInterface, error) {
 	var out []spec.ContainerInterface
 	at := map[int]int{}
 	for _, bridge := range ourBridges(k) {
@@ -117,7 +119,45 @@ func pluggedByHand(k *host.Host, known map[int]bool) ([]spec.ContainerInterface,
 			out[i].MAC = n.HardwareAddr.String()
 		}
 	}
-	return out, nil
+	return out, addressed(k, out, leased)
+}
+
+// addressed completes ports with the addresses that their MACs have on the bridge: by the server's
+// leases, and where it has talked to them.
+func addressed(k *host.Host, ports []spec.ContainerInterface, leased map[string][]netip.Addr) error {
+	talked, err := rtnl.Dump(func() ([]netlink.Neigh, error) { return k.Handle.NeighList(0, unix.AF_UNSPEC) })
+	if err != nil {
+		return err
+	}
+	for i := range ports {
+		p := &ports[i]
+		bridge := k.Devices.ByName[p.Bridge].Attrs().Index
+		addrs := slices.Clone(leased[p.MAC])
+		for _, n := range talked {
+			if n.LinkIndex == bridge && n.HardwareAddr.String() == p.MAC {
+				addrs = append(addrs, host.ToAddr(n.IP))
+			}
+		}
+		slices.SortFunc(addrs, netip.Addr.Compare)
+		for _, a := range slices.Compact(addrs) {
+			if bits := bitsOf(k, bridge, a); bits > 0 && p.MAC != "" {
+				p.Addrs = append(p.Addrs, netip.PrefixFrom(a, bits))
+			}
+		}
+	}
+	return nil
+}
+
+// bitsOf is the length of the subnet of a device's own that a is in, 0 if it is in none.
+func bitsOf(k *host.Host, device int, a netip.Addr) int {
+	longest := 0
+	for _, own := range k.Addrs {
+		p := host.ToPrefix(own.IPNet)
+		if own.LinkIndex == device && p.Bits() < a.BitLen() && p.Contains(a) && !a.IsLinkLocalUnicast() {
+			longest = max(longest, p.Bits())
+		}
+	}
+	return longest
 }
 
 // handMade are the ports of a bridge that flock did not plug in.

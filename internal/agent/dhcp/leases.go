@@ -84,6 +84,32 @@ func (s *Server) PoolUses(want *spec.Host, now time.Time) ([]spec.PoolUse, error
 	return out, nil
 }
 
+// Leased are the IPv4 addresses that the server's dnsmasqs have dealt out at this moment, by MAC.
+func (s *Server) Leased(now time.Time) (map[string][]netip.Addr, error) {
+	networks, err := s.networks()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]netip.Addr{}
+	for _, network := range networks {
+		text, err := sysfile.ReadIfThere(s.process(leaf, network).Leases)
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(text) {
+			f := strings.Fields(line)
+			if len(f) != 5 {
+				continue
+			}
+			until, err := strconv.ParseInt(f[0], 10, 64)
+			if a, wrong := netip.ParseAddr(f[2]); err == nil && wrong == nil && a.Is4() && (until == 0 || until > now.Unix()) {
+				out[f[1]] = append(out[f[1]], a)
+			}
+		}
+	}
+	return out, nil
+}
+
 // Inherit remembers leases until a dnsmasq of their network is started.
 func (s *Server) Inherit(network, leases string) {
 	if leases == "" {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/spec"
@@ -22,6 +23,20 @@ func TestLeasesMoveWithDHCP(t *testing.T) {
 	first := c1.lease("c1")["ip"]
 	if leases, err := before.Leaving(&spec.Host{DHCPs: []spec.DHCP{d}}); err != nil || len(leases) != 0 {
 		t.Fatalf("leases of a network that stays: %v, %v", leases, err)
+	}
+	dealt := func(at time.Time) bool {
+		t.Helper()
+		list, err := before.Leased(at)
+		if err != nil || len(list) > 1 {
+			t.Fatalf("leased: %v, %v", list, err)
+		}
+		for _, addrs := range list {
+			return len(addrs) == 1 && addrs[0].String() == first
+		}
+		return false
+	}
+	if !dealt(time.Now()) || dealt(time.Now().Add(1e6*time.Hour)) {
+		t.Errorf("want %s, until it ends", first)
 	}
 	leases, err := before.Leaving(&spec.Host{})
 	if err != nil || leases["vx1"] == "" {
