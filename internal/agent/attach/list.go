@@ -132,16 +132,17 @@ func addressed(k *host.Host, ports []spec.ContainerInterface, leased map[string]
 	for i := range ports {
 		p := &ports[i]
 		bridge := k.Devices.ByName[p.Bridge].Attrs().Index
-		addrs := slices.Clone(leased[p.MAC])
-		for _, n := range talked {
-			if n.LinkIndex == bridge && n.HardwareAddr.String() == p.MAC {
-				addrs = append(addrs, host.ToAddr(n.IP))
+		add := func(a netip.Addr) {
+			if own := netip.PrefixFrom(a, bitsOf(k, bridge, a)); own.Bits() > 0 && !slices.Contains(p.Addrs, own) {
+				p.Addrs = append(p.Addrs, own)
 			}
 		}
-		slices.SortFunc(addrs, netip.Addr.Compare)
-		for _, a := range slices.Compact(addrs) {
-			if bits := bitsOf(k, bridge, a); bits > 0 && p.MAC != "" {
-				p.Addrs = append(p.Addrs, netip.PrefixFrom(a, bits))
+		for _, a := range leased[p.MAC] {
+			add(a)
+		}
+		for _, n := range talked {
+			if n.LinkIndex == bridge && p.MAC != "" && n.HardwareAddr.String() == p.MAC {
+				add(host.ToAddr(n.IP))
 			}
 		}
 	}

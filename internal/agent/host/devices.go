@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -61,11 +59,12 @@ func speaksSTP(text []byte) bool {
 	within := text[unix.SizeofIfInfomsg:]
 	for _, attr := range []uint16{unix.IFLA_LINKINFO, nl.IFLA_INFO_DATA, nl.IFLA_BR_STP_STATE} {
 		list, _ := nl.ParseRouteAttr(within) // what is damaged has none
-		i := slices.IndexFunc(list, func(a syscall.NetlinkRouteAttr) bool { return a.Attr.Type&^unix.NLA_F_NESTED == attr })
-		if i < 0 {
-			return false
+		within = nil
+		for _, a := range list {
+			if a.Attr.Type&^unix.NLA_F_NESTED == attr {
+				within = a.Value
+			}
 		}
-		within = list[i].Value
 	}
 	return len(within) > 0 && within[0] != 0
 }

@@ -13,7 +13,10 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 )
 
-// LinkMessage starts a message about the link with index; 0: attributes say which.
+// LinkMessage starts a message about the link with index; 0: attributes say which. As a part of its
+// many callers it would be in the program once for each.
+//
+//go:noinline
 func LinkMessage(flags, index int, linkFlags, change uint32) *nl.NetlinkRequest {
 	m := nl.NewNetlinkRequest(unix.RTM_NEWLINK, flags)
 	info := nl.NewIfInfomsg(unix.AF_UNSPEC)

@@ -39,7 +39,7 @@ func observeLinks(k *host.Host, have *spec.Host) error {
 		if a.EncapType == "ether" { // an IP tunnel has its local address in the place of the MAC
 			link.MAC = a.HardwareAddr.String()
 		}
-		link.Extra = deviceExtra(k, l, link.Kind)
+		link.Extra = deviceExtra(k, l)
 		have.Links = append(have.Links, link)
 	}
 	return observeFlags(k, have.Links)

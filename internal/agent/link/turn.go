@@ -32,9 +32,9 @@ func observeFlags(k *host.Host, links []spec.Link) error {
 	}
 	for i, l := range links {
 		if d := k.Devices.ByName[l.Name]; d != nil && flagged(l) {
-			set := flagsOf(texts[d.Attrs().Index])
-			links[i].Turn = turnOf(set)
-			links[i].Extra = strings.TrimSpace(l.Extra + " " + portExtra(set, links[i].Turn))
+			flags := flagsOf(texts[d.Attrs().Index])
+			links[i].Turn = turnOf(flags)
+			links[i].Extra = strings.TrimSpace(l.Extra + portExtra(flags, links[i].Turn))
 		}
 	}
 	return nil
@@ -63,11 +63,15 @@ var portFlags = [...]portFlag{
 	{portLocked, "locked", false}, {nl.IFLA_BRPORT_ISOLATED, "isolated", false},
 }
 
-// flagsOf reads a port's flags, by attribute; one that the kernel does not have is not among them.
-func flagsOf(port []byte) map[int]bool {
-	set := map[int]bool{}
+// portState is which flags a port has, and which of them are set, by attribute: its bit.
+type portState struct{ known, set uint64 }
+
+func (s portState) is(attr int) bool { return s.set&(1<<attr) != 0 }
+
+// flagsOf reads a port's flags.
+func flagsOf(port []byte) (s portState) {
 	if len(port) < unix.SizeofIfInfomsg {
-		return set // it went meanwhile
+		return s // it went meanwhile
 	}
 	attrs, _ := nl.ParseRouteAttr(port[unix.SizeofIfInfomsg:]) // what is damaged has none
 	for _, a := range attrs {
@@ -76,20 +80,23 @@ func flagsOf(port []byte) map[int]bool {
 		}
 		flags, _ := nl.ParseRouteAttr(a.Value)
 		for _, f := range flags {
-			if len(f.Value) > 0 {
-				set[int(f.Attr.Type)] = f.Value[0] != 0
+			if len(f.Value) > 0 && f.Attr.Type < 64 {
+				s.known |= 1 << f.Attr.Type
+				if f.Value[0] != 0 {
+					s.set |= 1 << f.Attr.Type
+				}
 			}
 		}
 	}
-	return set
+	return s
 }
 
 // turnOf is what a port with these flags is to its bridge.
-func turnOf(set map[int]bool) string {
+func turnOf(s portState) string {
 	switch {
-	case !set[nl.IFLA_BRPORT_ISOLATED]:
+	case !s.is(nl.IFLA_BRPORT_ISOLATED):
 		return ""
-	case set[nl.IFLA_BRPORT_UNICAST_FLOOD]:
+	case s.is(nl.IFLA_BRPORT_UNICAST_FLOOD):
 		return spec.Beside
 	}
 	return spec.Quiet
@@ -104,14 +111,13 @@ func wantedFlag(f portFlag, turn string) bool {
 }
 
 // portExtra says which flags are others than in a port of this turn.
-func portExtra(set map[int]bool, turn string) string {
-	var extra []string
+func portExtra(s portState, turn string) (extra string) {
 	for _, f := range portFlags {
-		if on, known := set[f.attr]; known && on != wantedFlag(f, turn) {
-			extra = append(extra, f.name+" "+onOff(on))
+		if on := s.is(f.attr); s.known&(1<<f.attr) != 0 && on != wantedFlag(f, turn) {
+			extra += " " + f.name + " " + onOff(on)
 		}
 	}
-	return strings.Join(extra, " ")
+	return extra
 }
 
 // turnMessage makes a port what it is to be to its bridge. One that falls quiet is
@@ -137,15 +143,15 @@ func turnMessage(index int, turn string) *nl.NetlinkRequest {
 }
 
 // deviceExtra says what others set on a device of ours itself.
-func deviceExtra(k *host.Host, l netlink.Link, kind string) string {
-	var extra []string
+func deviceExtra(k *host.Host, l netlink.Link) string {
+	var extra string
 	if a := l.Attrs(); a.EncapType == "ether" && a.RawFlags&unix.IFF_NOARP != 0 {
-		extra = append(extra, "arp off")
+		extra = "arp off"
 	}
-	if kind == spec.Bridge && k.Devices.STP[l.Attrs().Index] {
-		extra = append(extra, "stp_state 1")
+	if k.Devices.STP[l.Attrs().Index] {
+		extra += " stp_state 1"
 	}
-	return strings.Join(extra, " ")
+	return strings.TrimSpace(extra)
 }
 
 // plainMessages take back what deviceExtra and portExtra name.
