@@ -22,6 +22,11 @@ func TestAnnounceMovesAddresses(t *testing.T) {
 	if have := known(); strings.Count(have, "02:00:00:00:00:01") != 2 {
 		t.Fatalf("before: %s", have)
 	}
+	for range 1000 { // the kernel sees the carrier when it has time
+		if strings.Contains(server.Sh("bridge link show dev v0"), "state forwarding") {
+			break
+		}
+	}
 	addrs := []netip.Addr{netip.MustParseAddr("10.1.0.192"), netip.MustParseAddr("fd01::c0")}
 	server.Do(func() {
 		if err := Announce("br0", addrs); err != nil {
