@@ -19,7 +19,7 @@ import (
 // observeFlags completes links with what our tunnels and VLAN devices are to the bridges that they
 // are ports of, by the ports' flags: one dump of all ports, where there is such a device.
 func observeFlags(k *host.Host, links []spec.Link) error {
-	if !slices.ContainsFunc(links, flagged) {
+	if !slices.ContainsFunc(links, flagsOurs) {
 		return nil
 	}
 	ports, err := k.RT.Links(unix.AF_BRIDGE, 0)
@@ -30,18 +30,18 @@ func observeFlags(k *host.Host, links []spec.Link) error {
 	for _, port := range ports {
 		texts[int(nl.DeserializeIfInfomsg(port).Index)] = port
 	}
-	for i, l := range links {
-		if d := k.Devices.ByName[l.Name]; d != nil && flagged(l) {
-			flags := flagsOf(texts[d.Attrs().Index])
-			links[i].Turn = turnOf(flags)
-			links[i].Extra = strings.TrimSpace(l.Extra + portExtra(flags, links[i].Turn))
+	for i := range links {
+		if l := &links[i]; flagsOurs(*l) && k.Devices.ByName[l.Name] != nil {
+			flags := flagsOf(texts[k.Devices.ByName[l.Name].Attrs().Index])
+			l.Turn = turnOf(flags)
+			l.Extra = strings.TrimSpace(l.Extra + portExtra(flags, l.Turn))
 		}
 	}
 	return nil
 }
 
-// flagged says whether l is a port whose flags are ours: those of containers' and of others' are theirs.
-func flagged(l spec.Link) bool {
+// flagsOurs says whether l is a port whose flags are ours: those of containers' and of others' are theirs.
+func flagsOurs(l spec.Link) bool {
 	return (l.Kind == spec.VXLAN || l.Kind == spec.VLAN) && l.Master != ""
 }
 
@@ -165,7 +165,7 @@ func plainMessages(index int, l spec.Link) []*nl.NetlinkRequest {
 		m.AddData(info)
 		out = append(out, m)
 	}
-	if flagged(l) {
+	if flagsOurs(l) {
 		out = append(out, turnMessage(index, l.Turn))
 	}
 	return out
