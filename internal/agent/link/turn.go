@@ -58,9 +58,12 @@ const portLocked = 39
 
 // portFlags are the flags that decide which frames pass between a bridge and its port.
 var portFlags = [...]portFlag{
-	{nl.IFLA_BRPORT_LEARNING, "learning", true}, {nl.IFLA_BRPORT_UNICAST_FLOOD, "flood", true},
-	{nl.IFLA_BRPORT_MCAST_FLOOD, "mcast_flood", true}, {nl.IFLA_BRPORT_BCAST_FLOOD, "bcast_flood", true},
-	{portLocked, "locked", false}, {nl.IFLA_BRPORT_ISOLATED, "isolated", false},
+	{nl.IFLA_BRPORT_LEARNING, "learning", true},
+	{nl.IFLA_BRPORT_UNICAST_FLOOD, "flood", true},
+	{nl.IFLA_BRPORT_MCAST_FLOOD, "mcast_flood", true},
+	{nl.IFLA_BRPORT_BCAST_FLOOD, "bcast_flood", true},
+	{portLocked, "locked", false},
+	{nl.IFLA_BRPORT_ISOLATED, "isolated", false},
 }
 
 // portState is which flags a port has, and which of them are set, by attribute: its bit.
