@@ -291,6 +291,12 @@ func (t *Trace) between() error {
 	if to.Server == server {
 		return t.home(common)
 	}
+	return t.abroad(common, server)
+}
+
+// abroad finds the addresses of two servers in the first of the networks that has both.
+func (t *Trace) abroad(common []string, server string) error {
+	from, to := &t.From, &t.To
 	for _, name := range common {
 		if a, b, ok := t.addresses(name, server, to.Server, from.Addr); ok {
 			t.Network, to.Addr, to.Network = name, b, name

@@ -308,7 +308,7 @@ func alterLink(k *host.Host, want, have spec.Link) error {
 	}
 	switch {
 	case have.Extra != "":
-		messages = append(messages, plainMessages(index, want)...)
+		messages = append(messages, mendMessages(index, want)...)
 	case want.Turn != have.Turn:
 		messages = append(messages, turnMessage(index, want.Turn))
 	}

@@ -157,8 +157,8 @@ func deviceExtra(k *host.Host, l netlink.Link) string {
 	return strings.TrimSpace(extra)
 }
 
-// plainMessages take back what deviceExtra and portExtra name.
-func plainMessages(index int, l spec.Link) []*nl.NetlinkRequest {
+// mendMessages take back what deviceExtra and portExtra name.
+func mendMessages(index int, l spec.Link) []*nl.NetlinkRequest {
 	out := []*nl.NetlinkRequest{host.LinkMessage(0, index, 0, unix.IFF_NOARP)}
 	if l.Kind == spec.Bridge {
 		m := host.LinkMessage(0, index, 0, 0)
