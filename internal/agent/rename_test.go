@@ -65,6 +65,21 @@ func anew(t *testing.T, k *Kernel, now *spec.Host, planned, done string) {
 	apply(t, k, &spec.Host{Cluster: "t", Store: "s", Server: "s1"})
 }
 
+// What others set on a device is taken back as it is renamed, and does not cost it.
+func TestLinksWithExtrasAreRenamed(t *testing.T) {
+	was := dualPool(true)
+	now := was.Renamed("n1-vx", "pods-vx")
+	have := *was
+	have.Links = slices.Clone(was.Links)
+	for i := range now.Links {
+		now.Links[i].Network, have.Links[i].Extra = "pods", "arp off"
+	}
+	text := stepText(family.Steps(Diff(now, &have)))
+	if !strings.Contains(text, "~ link pods-vx: name n1-vx -> pods-vx, extra arp off -> none") || strings.Contains(text, "- link") {
+		t.Errorf("steps:\n%s", text)
+	}
+}
+
 // What the kernel cannot rename is removed, and made under its new name.
 func TestStiffLinksAreMadeAnew(t *testing.T) {
 	was := dualPool(true)

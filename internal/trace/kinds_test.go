@@ -337,3 +337,15 @@ func TestBadInput(t *testing.T) {
 		}
 	}
 }
+
+// TestHome: a container reaches the server that it is on at the server's address in the network.
+func TestHome(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "[network.n]\ntype = \"vxlan\"\nsubnet = [\"10.0.4.0/24\", \"fd04::/64\"]\nmembers = [\"s1\", \"s2\"]\n")
+	for from, want := range map[string]string{"s1:c1": "10.0.4.254", "s1:10.0.4.9": "10.0.4.254", "s1:fd04::9": "fd04::"} {
+		tr, err := New(w.c, w.compiled, network.Joining, from, "s1", "", "")
+		if err != nil || !strings.HasPrefix(tr.To.Addr.String(), want) || tr.Network != "n" {
+			t.Errorf("%s: want %s, have %+v, %v", from, want, tr, err)
+		}
+	}
+}

@@ -96,7 +96,7 @@ func renamedLinks(want, have []spec.Link) map[string]string {
 				continue
 			}
 			like := h
-			like.Name, like.Network, like.MTU, like.Down = w.Name, w.Network, w.MTU, false
+			like.Name, like.Network, like.MTU, like.Down, like.Extra = w.Name, w.Network, w.MTU, false, ""
 			if differs, _ := linkDifference(w, like); len(differs) == 0 {
 				out[h.Name], taken[h.Name] = w.Name, true
 				break

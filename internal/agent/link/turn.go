@@ -19,7 +19,7 @@ import (
 // observeFlags completes links with what our tunnels and VLAN devices are to the bridges that they
 // are ports of, by the ports' flags: one dump of all ports, where there is such a device.
 func observeFlags(k *host.Host, links []spec.Link) error {
-	if !slices.ContainsFunc(links, flagsOurs) {
+	if !slices.ContainsFunc(links, ownPort) {
 		return nil
 	}
 	ports, err := k.RT.Links(unix.AF_BRIDGE, 0)
@@ -31,7 +31,7 @@ func observeFlags(k *host.Host, links []spec.Link) error {
 		texts[int(nl.DeserializeIfInfomsg(port).Index)] = port
 	}
 	for i := range links {
-		if l := &links[i]; flagsOurs(*l) && k.Devices.ByName[l.Name] != nil {
+		if l := &links[i]; ownPort(*l) && k.Devices.ByName[l.Name] != nil {
 			flags := flagsOf(texts[k.Devices.ByName[l.Name].Attrs().Index])
 			l.Turn = turnOf(flags)
 			l.Extra = strings.TrimSpace(l.Extra + portExtra(flags, l.Turn))
@@ -40,8 +40,8 @@ func observeFlags(k *host.Host, links []spec.Link) error {
 	return nil
 }
 
-// flagsOurs says whether l is a port whose flags are ours: those of containers' and of others' are theirs.
-func flagsOurs(l spec.Link) bool {
+// ownPort says whether l is a port whose flags are ours: those of containers' and of others' are theirs.
+func ownPort(l spec.Link) bool {
 	return (l.Kind == spec.VXLAN || l.Kind == spec.VLAN) && l.Master != ""
 }
 
@@ -168,7 +168,7 @@ func mendMessages(index int, l spec.Link) []*nl.NetlinkRequest {
 		m.AddData(info)
 		out = append(out, m)
 	}
-	if flagsOurs(l) {
+	if ownPort(l) {
 		out = append(out, turnMessage(index, l.Turn))
 	}
 	return out
