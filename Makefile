@@ -50,11 +50,16 @@ FAR    := $(ALL) arm riscv64 386
 export GOARM := 6
 ARCHES := $(if $(filter linux,$(shell go env GOOS)),$(shell go env GOARCH),$(ALL))
 
+# An agent waits for the kernel and travels to every server: without inlining of flock's own
+# functions it is 3 % smaller. (agentbgp would be larger: what inlining finds out about types
+# lets the linker drop more there.)
+SMALL := -gcflags=github.com/flocknet/flock/...=-l
+
 agents: # what carry embeds, for ARCHES and no other
 	@mkdir -p bin/agents $(PACKED)
 	@keep=" "; for arch in $(ARCHES); do for agent in $(AGENTS); do \
-	  variant=$${agent#agent}; name=$$arch$${variant:+-$$variant}; keep+="$$name "; \
-	  GOOS=linux GOARCH=$$arch $(BUILD) -buildvcs=false -o bin/agents/$$name ./cmd/flock/$$agent; \
+	  small=; [[ $$agent != agent ]] || small='$(SMALL)'; variant=$${agent#agent}; name=$$arch$${variant:+-$$variant}; keep+="$$name "; \
+	  GOOS=linux GOARCH=$$arch $(BUILD) $$small -buildvcs=false -o bin/agents/$$name ./cmd/flock/$$agent; \
 	  id=$$(go tool buildid bin/agents/$$name); \
 	  [[ -s $(PACKED)/$$name.gz && $$(cat $(PACKED)/$$name.id 2>&1) == "$$id" ]] && continue; \
 	  gzip -9nc bin/agents/$$name >$(PACKED)/.$$name.$$$$; mv $(PACKED)/.$$name.$$$$ $(PACKED)/$$name.gz; \
