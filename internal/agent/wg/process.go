@@ -90,7 +90,7 @@ func openUserspace(name string, mtu int, log io.Writer) (*device.Device, *os.Fil
 		Verbosef: device.DiscardLogf,
 		Errorf:   func(format string, args ...any) { fmt.Fprintf(log, name+": "+format+"\n", args...) },
 	}
-	return device.NewDevice(link, conn.NewDefaultBind(), logger), socket, nil
+	return device.NewDevice(link, newCrossing(conn.NewDefaultBind()), logger), socket, nil
 }
 
 // converse answers on listener until something ends.
