@@ -29,7 +29,7 @@ test: BROWSER := chromium-headless-shell
 
 # What runs beside flock on people's servers. It is installed into a root of its own, here,
 # which only the labs that ask for it boot.
-NEIGHBOURS := dbus docker.io firewalld ufw lxc podman bind9
+NEIGHBOURS := dbus docker.io docker-compose firewalld ufw lxc podman bind9 libvirt-daemon-system libvirt-daemon-driver-qemu
 export FLOCK_ROOT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-root
 
 # What benchmarks compare with, in a root of its own as well. Only its Python is used.

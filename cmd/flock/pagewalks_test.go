@@ -16,11 +16,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// The commands of README.md and docs are run, in one walk on one lab, page after page. In a
+// The commands of README.md and docs are run, in one walk on one lab, page after page; those of
+// each example's README are a walk of their own, example-NAME, which begins its lab itself. In a
 // page's source
 //
 //	<!-- run [PREFIX] -->    the commands of the indented block that follows are run; lines
-//	                         below one that begins with a dollar are what it prints
+//	                         below one that begins with a dollar are what it prints. After a
+//	                         PREFIX that ends in "sh -c" each is typed as it stands into a shell
 //	<!-- walk                what else the walk does at this place: lines of a walk, which
 //	LINE...                  nobody sees who reads the page
 //	-->
@@ -33,6 +35,33 @@ var pagesFirst = []string{"README.md", "docs/servers.md"}
 
 // pagesRun are how many pages the walk has at least: one whose marks are lost is missed.
 const pagesRun = 12
+
+// examplePages are how many examples have a README that is run, at least.
+const examplePages = 2
+
+// exampleWalks writes a walk for each example with a README into a directory of the test's.
+func exampleWalks(t *testing.T) (out []string) {
+	t.Helper()
+	found, err := filepath.Glob("../../examples/*/README.md")
+	if err != nil || len(found) < examplePages {
+		t.Fatalf("%d examples are run, want %d: %v", len(found), examplePages, err)
+	}
+	dir := t.TempDir()
+	for _, page := range found {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var files strings.Builder
+		steps := "env DRY_RUNS=none # pages are about what is printed\n" + pageSteps(t, page, string(text), &files)
+		path := filepath.Join(dir, "example-"+filepath.Base(filepath.Dir(page))+".txtar")
+		if err := os.WriteFile(path, []byte(steps+files.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, path)
+	}
+	return out
+}
 
 // pageWalk writes the walk into a directory of the test's.
 func pageWalk(t *testing.T) string {
@@ -106,7 +135,11 @@ func pageSteps(t *testing.T, page, text string, files *strings.Builder) string {
 			t.Errorf("%s: no command follows <!-- %s -->", page, mark)
 		}
 		for _, c := range commands {
-			b.WriteString(strings.TrimSpace(prefix+" "+c.line) + "\n")
+			line := c.line
+			if strings.HasSuffix(prefix, "sh -c") {
+				line = "'" + strings.ReplaceAll(line, "'", "''") + "'"
+			}
+			b.WriteString(strings.TrimSpace(prefix+" "+line) + "\n")
 			if len(c.prints) > 0 {
 				name := fmt.Sprintf("printed-%d", strings.Count(files.String(), "\n-- ")+1)
 				fmt.Fprintf(files, "\n-- %s --\n%s\n", name, strings.Join(c.prints, "\n"))
@@ -229,6 +262,9 @@ func TestPageCommands(t *testing.T) {
 	const page = "Text.\n\n<!-- walk\non s1 true\n-->\n<!-- run status 4 -->\n\n    $ flock plan   # drift\n    + link\n    flock status\n\nflock no\n    flock no\n"
 	want := "on s1 true\nstatus 4 flock plan\nprinted printed-1\nstatus 4 flock status\n"
 	if have := pageSteps(t, "p", page, &files); have != want {
+		t.Errorf("want %q, have %q", want, have)
+	}
+	if want, have := "on s1 sh -c 'a ''b'' | c'\n", pageSteps(t, "p", "<!-- run on s1 sh -c -->\n\n    $ a 'b' | c\n", &files); have != want {
 		t.Errorf("want %q, have %q", want, have)
 	}
 	if want := "\n-- printed-1 --\n+ link\n"; files.String() != want {

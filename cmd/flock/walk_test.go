@@ -152,7 +152,7 @@ func scripts(t *testing.T) []string {
 	if len(files) == 0 {
 		t.Fatal("want scripts, have none")
 	}
-	return append(append(files, optionWalks(t)...), pageWalk(t))
+	return append(append(append(files, optionWalks(t)...), exampleWalks(t)...), pageWalk(t))
 }
 
 type walkKey struct{}

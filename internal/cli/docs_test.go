@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The pages: README.md and docs. Each flock command in them, in a block or between
+// The pages: README.md, docs and those of examples. Each flock command in them, in a block or between
 // backquotes, is one that there is, with options that it has; and each option that they name is
 // typed by some walk.
 
@@ -28,7 +28,7 @@ type pageLine struct{ page, text string }
 func pagesOf(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, root := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs"} {
+	for _, root := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs", "examples"} {
 		err := filepath.WalkDir(filepath.Join("../..", root), func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || filepath.Ext(path) != ".md" {
 				return err
@@ -231,7 +231,7 @@ func TestOptionsOfPagesAreWalked(t *testing.T) {
 func walkedLines(t *testing.T) (out []string) {
 	t.Helper()
 	var files []string
-	for _, pattern := range []string{"../../cmd/flock/testdata/script/*.txtar", "../../examples/*/walk.txtar", "../../examples/demo/run.sh", "../../docs/*.md", "../../README.md"} {
+	for _, pattern := range []string{"../../cmd/flock/testdata/script/*.txtar", "../../examples/*/walk.txtar", "../../examples/demo/run.sh", "../../docs/*.md", "../../examples/*/README.md", "../../README.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
