@@ -109,10 +109,12 @@ func (o *Options) qemu(console string) []string {
 		return fmt.Sprintf("local,path=%s,mount_tag=%s,security_model=none,multidevs=remap%s", path, tag, more)
 	}
 	cpus, memory := o.CPUs, o.Memory
-	// Emulated, AVX makes cryptography slower: half of what SSE does.
-	accel := []string{"-cpu", "max,-avx,-avx2", "-accel", "tcg,thread=multi"}
+	// Emulated, AVX makes cryptography slower: half of what SSE does. Strings are moved byte by
+	// byte (so the kernel, Go and glibc are not to take them for fast), and each look of the kernel
+	// at a program's memory is an end of what is translated at once.
+	accel := []string{"-cpu", "max,-avx,-avx2,-erms,-smap,-smep,-pku,-mpx", "-accel", "tcg,thread=multi"}
 	// Whenever a timer is armed, the guest is left for QEMU: an eighth of its work.
-	clock := "highres=off nohz=off "
+	clock := "highres=off nohz=off clearcpuid=rep_good psi=0 cgroup_disable=memory hardened_usercopy=off "
 	if o.Steady {
 		// Instructions are counted by one thread only. While the VM waits, its clock
 		// goes on as this machine's.
