@@ -71,6 +71,8 @@ type Options struct {
 	// Share lists directories of this machine that the machine Laptop sees at
 	// the same place, writable. Not used with Attach.
 
+	SSHD string // lines for the servers' sshd_config
+
 	// Bound ties the lab to this process: if the process ends without Down, the next Up
 	// or DownDir removes the lab.
 	Bound bool
@@ -87,6 +89,7 @@ type Lab struct {
 	Root   string   `json:"root,omitempty"`
 	Attach bool     `json:"attach"`
 	Share  []string `json:"share,omitempty"`
+	SSHD   string   `json:"sshd,omitempty"`
 	// Owner is the process that the lab is bound to; nil: it stays until Down.
 	Owner *Owner `json:"owner,omitempty"`
 }
@@ -150,7 +153,7 @@ func (l *Lab) Usage() []string {
 
 // newLab checks o and sets defaults.
 func newLab(o Options) (*Lab, error) {
-	l := &Lab{Dir: o.Dir, Prefix: o.Prefix, Init: o.Init, N: o.N, Root: o.Root, Attach: o.Attach, Share: o.Share}
+	l := &Lab{Dir: o.Dir, Prefix: o.Prefix, Init: o.Init, N: o.N, Root: o.Root, Attach: o.Attach, Share: o.Share, SSHD: o.SSHD}
 	if l.Dir == "" {
 		l.Dir = DefaultDir()
 	}

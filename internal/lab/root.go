@@ -82,7 +82,7 @@ func (l *Lab) writeRoot(m machine, k *keys) error {
 	r.chmod("root", 0o700)
 	r.identity(m)
 	r.accounts(k, l.lowerFile)
-	r.write("etc/ssh/sshd_config", sshdConfig, 0o644)
+	r.write("etc/ssh/sshd_config", sshdConfig+l.SSHD, 0o644)
 	r.write("etc/ssh/ssh_host_ed25519_key", string(k.host[m.name]), 0o600)
 	r.write("etc/ssh/ssh_host_ed25519_key.pub", k.hostPub[m.name], 0o644)
 	if l.Init == Systemd {
