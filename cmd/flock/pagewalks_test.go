@@ -37,7 +37,7 @@ var pagesFirst = []string{"README.md", "docs/servers.md"}
 const pagesRun = 12
 
 // examplePages are how many examples have a README that is run, at least.
-const examplePages = 2
+const examplePages = 3
 
 // exampleWalks writes a walk for each example with a README into a directory of the test's.
 func exampleWalks(t *testing.T) (out []string) {

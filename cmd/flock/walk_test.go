@@ -56,7 +56,8 @@ import (
 // has that kind of link.
 //
 // HOST may be laptop. All commands of a script's flock share the state file
-// $FLOCK_STATE. $TREE is this module's directory.
+// $FLOCK_STATE. $TREE is this module's directory, $KERNEL that of the VM lane's kernel (make kernel),
+// for guests.
 
 // parallelLabs is how many scripts have a lab at a time: a server with systemd
 // is 30 MB and half a second of CPU.
@@ -105,6 +106,9 @@ func TestWalks(t *testing.T) {
 			env.Setenv("FLOCK_LAB", filepath.Join(strings.ReplaceAll(env.WorkDir, "#", "-"), "lab"))
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("TREE", tree)
+			if kernel, err := vm.Kernel(); err == nil {
+				env.Setenv("KERNEL", kernel)
+			}
 			env.Setenv("FLOCK_TRACE", tracePath(env.WorkDir))
 			env.Values[walkKey{}] = &walk{bin: bin, work: env.WorkDir, slots: slots, pingers: map[string]*pinger{}, advice: next}
 			return os.MkdirAll(home, 0o700)
