@@ -45,8 +45,11 @@ func (r *run) askContainers(ctx context.Context) error {
 // program it gets.
 func (r *run) peerFor(server string) (*peer, error) {
 	c := r.c.Clone()
+	if c.Servers == nil {
+		c.Servers = map[string]*state.Server{}
+	}
 	if c.Servers[server] == nil {
-		c.Servers = map[string]*state.Server{server: {}} // this workstation
+		c.Servers[server] = &state.Server{} // this workstation
 	}
 	if err := network.Complete(c); err != nil {
 		return nil, inputError{r.e.Store.Locate(err)}
