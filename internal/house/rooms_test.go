@@ -436,6 +436,11 @@ var rooms = map[string]room{
 		theirs: []string{xSys},
 		never:  "a network namespace is where a test of the kernel runs: what is tried there is the test's",
 	},
+	"internal/browser": {
+		ours:   []string{"internal/lab"},
+		theirs: []string{"github.com/chromedp/chromedp", "github.com/chromedp/cdproto"},
+		never:  "a browser shows what it is given: what a page must show is the test's",
+	},
 	"internal/vm": {
 		ours:  []string{"internal/hint"},
 		never: "a virtual machine runs what it is given: it knows neither labs nor tests",
