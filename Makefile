@@ -21,6 +21,7 @@ PACKAGES := openssh-server systemd-container dnsmasq-base iproute2 iputils-ping 
 test bench: PACKAGES += qemu-system-x86 cpio
 test: PACKAGES += tshark
 bench: PACKAGES += fping
+site test: PACKAGES += mkdocs mkdocs-material
 export FLOCK_VM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-vm
 
 # A browser for the page of `flock graph`, where the distribution has it as a package (Ubuntu
@@ -115,6 +116,9 @@ docs: deps build ## whether README, docs, help and pictures are those of the pro
 	go test -count=1 -run 'Page|Link|Anchor|Decision|Readme|Help|Picture|Promise|Dependenc' $(addprefix ./internal/,house cli option graph)
 	$(ASROOT) go test -count=1 -run 'TestWalks/^pages$$|Page|Printed' ./cmd/flock
 
+site: deps ## README and docs as a site with a search, in dist/site
+	cmd/flock/pages/site.sh $(DIST)/site
+
 BENCH  := go test -run '^$$' -count=1 -timeout 60m
 bench: deps kernel peers build ## no-op and join (also through ssh's connections, beside pssh, clush and ansible), create as ratios to a bare login; the agent beside ip -batch, networks beside the same by hand, the BGP daemon beside BIRD; 10,000 servers and shares
 	@$(ASROOT) $(BENCH) -bench . -benchtime 1x ./cmd/flock | grep -E '^(Benchmark|---|FAIL| )'
@@ -162,4 +166,4 @@ release: agents ## dist/: deb, rpm and apk packages, archives, a Homebrew formul
 clean: ## remove what was built
 	rm -rf bin dist $(PACKED)
 
-.PHONY: help agents build install deps kernel root peers demo test unit docs bench golden fuzz lint release clean
+.PHONY: help agents build install deps kernel root peers demo test unit docs site bench golden fuzz lint release clean
