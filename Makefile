@@ -21,6 +21,7 @@ PACKAGES := openssh-server systemd-container dnsmasq-base iproute2 iputils-ping 
 test bench: PACKAGES += qemu-system-x86 cpio
 test: PACKAGES += tshark
 bench: PACKAGES += fping
+demo-recording: PACKAGES += asciinema termtosvg
 site test: PACKAGES += mkdocs mkdocs-material
 export FLOCK_VM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-vm
 
@@ -103,6 +104,10 @@ peers: deps ## prepare the programs that make bench compares with, once
 demo: deps build ## three servers, one network, containers that find each other; tears down
 	$(ASROOT) examples/demo/run.sh
 
+demo-recording: deps build ## record the demo: docs/demo.cast, and the moving picture docs/pictures/demo.svg of it
+	$(ASROOT) env PAUSE=2 asciinema rec -q --overwrite --cols 100 --rows 32 -i 2 -c examples/demo/run.sh docs/demo.cast
+	termtosvg render docs/demo.cast docs/pictures/demo.svg -t window_frame -m 30 -M 2500
+
 test: deps kernel root build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 85m -parallel 3 $(if $(V),-v,) ./...
 
@@ -166,4 +171,4 @@ release: agents ## dist/: deb, rpm and apk packages, archives, a Homebrew formul
 clean: ## remove what was built
 	rm -rf bin dist $(PACKED)
 
-.PHONY: help agents build install deps kernel root peers demo test unit docs site bench golden fuzz lint release clean
+.PHONY: help agents build install deps kernel root peers demo demo-recording test unit docs site bench golden fuzz lint release clean

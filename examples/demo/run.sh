@@ -2,6 +2,7 @@
 # The demo behind `make demo`: three real servers (systemd, sshd) in namespaces of
 # this machine, one VXLAN network between them, three containers that find each
 # other. Everything it makes is gone when it ends, also when it fails.
+# With PAUSE=SECONDS there is time to read before each part (make demo-recording).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,7 +12,7 @@ export FLOCK_STATE="$work/demo.toml" FLOCK_SSH_CONFIG="$FLOCK_LAB/ssh_config"
 began=$SECONDS
 trap 'flock lab down >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 
-say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
+say() { sleep "${PAUSE:-0}"; printf '\n\033[1m# %s\033[0m\n' "$*"; }
 run() { printf '\033[36m$ %s\033[0m\n' "$*"; "$@"; }
 
 say 'three servers'
@@ -46,4 +47,4 @@ say 'and everything goes'
 run flock removenetwork vx1 --yes
 run flock listservers
 run flock lab down
-printf '\ndone in %d s\n' $((SECONDS - began))
+[[ -n ${PAUSE:-} ]] || printf '\ndone in %d s\n' $((SECONDS - began))

@@ -1,6 +1,7 @@
 package house
 
 import (
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -80,6 +81,45 @@ func TestReadmeIsAPage(t *testing.T) {
 	}
 }
 
+// TestDemoIsRecorded: the recording shows the commands that the demo runs, in their order, and its
+// picture those that the recording shows.
+func TestDemoIsRecorded(t *testing.T) {
+	cast, picture := played(t, readTop(t, "docs/demo.cast")), readTop(t, "docs/pictures/demo.svg")
+	commands := regexp.MustCompile(`\brun (flock [^|;\n]*[^|;\s])`).FindAllStringSubmatch(readTop(t, "examples/demo/run.sh"), -1)
+	if len(commands) < 15 {
+		t.Fatalf("the demo has only %d commands", len(commands))
+	}
+	rest := cast
+	for _, c := range commands {
+		line := regexp.MustCompile(`\$ ` + strings.ReplaceAll(regexp.QuoteMeta(strings.ReplaceAll(c[1], `"`, "")), `\$n`, `[0-9]`))
+		at := line.FindStringIndex(rest)
+		if at == nil {
+			t.Fatalf("the recording does not show %s where the demo runs it: make demo-recording", c[1])
+		}
+		shown := rest[at[0]:at[1]]
+		if !strings.Contains(picture, shown) {
+			t.Errorf("the moving picture does not show %s: make demo-recording", shown)
+		}
+		rest = rest[at[1]:]
+	}
+}
+
+// played is all that a recording of asciinema's (version 2) shows, one after the other.
+func played(t *testing.T, cast string) string {
+	t.Helper()
+	var b strings.Builder
+	for line := range strings.Lines(cast) {
+		var event []any
+		if err := json.Unmarshal([]byte(line), &event); err != nil || len(event) != 3 {
+			continue // the head
+		}
+		if text, isText := event[2].(string); isText {
+			b.WriteString(text)
+		}
+	}
+	return b.String()
+}
+
 // TestPagesAreListed: each page of docs stands in the index, begins with a title, and then says
 // in a sentence what it is for.
 func TestPagesAreListed(t *testing.T) {
@@ -90,7 +130,7 @@ func TestPagesAreListed(t *testing.T) {
 			t.Fatalf("%s has %d files: %v", dir, len(entries), err)
 		}
 		for _, e := range entries {
-			if e.IsDir() || e.Name() == "README.md" {
+			if filepath.Ext(e.Name()) != ".md" || e.Name() == "README.md" {
 				continue
 			}
 			if !strings.Contains(index, "]("+e.Name()+")") {
