@@ -21,7 +21,7 @@ var rooms = map[string]room{
 		never: "what starts on every server at every command holds what runs there and nothing else",
 	},
 	"cmd/flock/pages": {
-		ours:   []string{"internal/cli", "internal/command", "internal/screen"},
+		ours:   []string{"internal/cli", "internal/command", "internal/help", "internal/screen"},
 		theirs: []string{cobra},
 		never:  "it writes what packages carry besides the program, and knows no command",
 	},

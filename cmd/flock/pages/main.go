@@ -1,5 +1,5 @@
 // Command pages writes what packages carry besides the program: a manual page of every
-// command, completion scripts, and the licences of all that is linked.
+// command and topic, completion scripts, and the licences of all that is linked.
 //
 //	go run ./cmd/flock/pages DIR PROGRAM...
 //
@@ -12,11 +12,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/flocknet/flock/internal/cli"
 	"github.com/flocknet/flock/internal/command"
+	"github.com/flocknet/flock/internal/help"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -53,7 +54,11 @@ func write(dir string, programs []string) error {
 			return err
 		}
 	}
-	return manual(filepath.Join(dir, "man1"), cli.Tree(screen.Packaged))
+	root := cli.Tree(screen.Packaged)
+	if err := topics(filepath.Join(dir, "man7"), root); err != nil {
+		return err
+	}
+	return manual(filepath.Join(dir, "man1"), root)
 }
 
 func save(file string, text []byte) error {
@@ -69,7 +74,8 @@ func manual(dir string, cmd *cobra.Command) error {
 		return nil
 	}
 	name := strings.ReplaceAll(cmd.CommandPath(), " ", "-")
-	text, err := page(cmd)
+	cmd.Long = called(cmd.Root(), cmd.Long)
+	text, err := page(cmd, "1")
 	if err != nil {
 		return fmt.Errorf("page of %s: %w", cmd.CommandPath(), err)
 	}
@@ -84,22 +90,51 @@ func manual(dir string, cmd *cobra.Command) error {
 	return nil
 }
 
-// page is the manual page of a command. Its date is the one that all pages have, so that they
-// change only where commands do.
-func page(cmd *cobra.Command) ([]byte, error) {
+// topics writes a page, in section 7, of every topic that `flock help` has, and adds their names
+// to the help of root.
+func topics(dir string, root *cobra.Command) error {
+	var names []string
+	for _, topic := range help.Topics() {
+		name := screen.Packaged + "-" + topic
+		text := help.Topic(root, topic)
+		head, text, found := strings.Cut(text, "\n\n")
+		if !found {
+			return fmt.Errorf("topic %s has no text", topic)
+		}
+		cmd := &cobra.Command{Use: name, Short: strings.TrimPrefix(head, topic+": "), Long: called(root, text), Run: func(*cobra.Command, []string) {}}
+		written, err := page(cmd, "7")
+		if err != nil {
+			return fmt.Errorf("page of topic %s: %w", topic, err)
+		}
+		// Nothing is typed to call a topic, and it takes no flags.
+		before, rest, _ := bytes.Cut(written, []byte(".SH SYNOPSIS\n"))
+		_, rest, _ = bytes.Cut(rest, []byte(".SH DESCRIPTION\n"))
+		rest, _, _ = bytes.Cut(rest, []byte(".SH OPTIONS\n"))
+		also := fmt.Sprintf(".SH SEE ALSO\n\\fB%s(1)\\fP, \\fB%[1]s-createnetwork(1)\\fP\n", screen.Packaged)
+		if err := save(filepath.Join(dir, name+".7"), slices.Concat(before, []byte(".SH DESCRIPTION\n"), rest, []byte(also))); err != nil {
+			return err
+		}
+		names = append(names, name+"(7)")
+	}
+	root.Long += "\n\nTopics: " + strings.Join(names, ", ") + "."
+	return nil
+}
+
+// page is the manual page of a command. Its date is $SOURCE_DATE_EPOCH.
+func page(cmd *cobra.Command, section string) ([]byte, error) {
 	cmd.DisableAutoGenTag = true
-	cmd.Long = markdown(called(cmd))
+	cmd.Long = markdown(cmd.Long)
 	var b bytes.Buffer
 	err := doc.GenMan(cmd, &doc.GenManHeader{
-		Title: strings.ToUpper(strings.ReplaceAll(cmd.CommandPath(), " ", "-")), Section: "1", Source: screen.Packaged, Manual: "flock", Date: &time.Time{},
+		Title: strings.ToUpper(strings.ReplaceAll(cmd.CommandPath(), " ", "-")), Section: section, Source: screen.Packaged, Manual: "flock",
 	}, &b)
 	return b.Bytes(), err
 }
 
-// called is the help of a command under the name that packages give to the program.
-func called(cmd *cobra.Command) string {
+// called is a help text under the name that packages give to the program.
+func called(root *cobra.Command, text string) string {
 	var b strings.Builder
-	_, _ = screen.Called(&b, screen.Packaged, command.Names(cmd.Root())).Write([]byte(cmd.Long)) // a Builder takes all
+	_, _ = screen.Called(&b, screen.Packaged, command.Names(root)).Write([]byte(text)) // a Builder takes all
 	return b.String()
 }
 

@@ -20,7 +20,7 @@ programs=()
 for target in "$@"; do programs+=("$dist/flock-${target/\//-}"); done
 rm -rf "$dist/share"
 go run ./cmd/flock/pages "$dist/share" "${programs[@]}" bin/agents/*
-gzip -9n "$dist"/share/man1/*
+gzip -9n "$dist"/share/man[17]/*
 cp LICENSE "$dist/share/"
 find "$dist" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} + # nfpm's apk has their times
 quietly "$tools/cyclonedx-gomod" mod -type application -std -licenses -noserial -notimestamp -json -output "$dist/flock-$version.sbom.json" .
