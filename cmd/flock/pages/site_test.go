@@ -146,10 +146,11 @@ func searchFinds(t *testing.T, dir string) {
 	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	t.Cleanup(server.Close)
 	ctx, faults := browser.Open(t, server.URL+"/index.html", server.URL+"/")
-	browser.Do(ctx, t, "search", chromedp.WaitReady(chromedp.CSS(".md-search__input")), chromedp.Click(chromedp.CSS(".md-search__input")),
-		chromedp.SendKeys(chromedp.CSS(".md-search__input"), "move-addresses"))
+	const said = `document.querySelector(".md-search-result__meta").innerText`
+	browser.Eventually(ctx, t, said+` == "Type to start searching"`, said)
+	browser.Do(ctx, t, "search", chromedp.Click(chromedp.CSS(".md-search__input")), chromedp.SendKeys(chromedp.CSS(".md-search__input"), "move-addresses"))
 	const hit = `document.querySelector(".md-search-result__link")`
-	browser.Eventually(ctx, t, hit+` && `+hit+`.href.includes("docs/bridge.html")`, `document.querySelector(".md-search-result").innerText`)
+	browser.Eventually(ctx, t, hit+` && `+hit+`.href.includes("docs/bridge.html")`, said)
 	browser.Do(ctx, t, "go there", chromedp.Navigate(browser.Value[string](ctx, t, hit+".href")))
 	if h1 := browser.Value[string](ctx, t, `document.querySelector("h1").innerText`); !strings.Contains(h1, "bridge") {
 		t.Errorf("the hit leads to %q", h1)
