@@ -19,7 +19,7 @@ import (
 // families are all sorts of objects, in the order in which they come.
 var families = []*family.Family{
 	&dropin.UnmanagedFamily, &dropin.FirewalldFamily, &dropin.UFWFamily, &link.Family, &settings.Family, &link.AddrFamily, &link.NeighFamily, &link.FDBFamily, &link.PeerFamily, &link.MemberFamily,
-	&filter.Family, &link.RouteFamily, &attach.Family, &dockernet.Family, &dhcpFamily, &dropin.EnvFamily, &bgpctl.Family,
+	&filter.Family, &link.RouteFamily, &attach.Family, &dockernet.Family, &dockernet.AdoptedFamily, &dhcpFamily, &dropin.EnvFamily, &bgpctl.Family,
 }
 
 // daemonsOf are the daemons that h asks for.

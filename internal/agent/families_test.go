@@ -25,6 +25,7 @@ func fullHost() *spec.Host {
 	h.Firewalld = []spec.Unmanage{{Links: []string{"z0"}}}
 	h.UFW = []spec.Unmanage{{Links: []string{"z0"}}}
 	h.Dockers = []spec.DockerNet{{Network: "n", Options: "bridge z0", Range: p}}
+	h.Adopted = []spec.Addr{{Link: spec.LXCBridge, Prefix: p}}
 	h.BGP = &spec.BGP{Network: "n", AS: 64512}
 	return h
 }

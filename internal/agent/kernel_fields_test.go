@@ -88,7 +88,7 @@ func TestEveryFieldIsSeenAndSet(t *testing.T) {
 	host := reflect.TypeFor[spec.Host]()
 	for i := range host.NumField() {
 		list := host.Field(i)
-		if list.Type.Kind() != reflect.Slice {
+		if list.Type.Kind() != reflect.Slice || list.Name == "Adopted" { // not the kernel's: adopt.txtar
 			continue
 		}
 		switch list.Type.Elem() {

@@ -22,6 +22,7 @@ var askedTwice = []struct{ args, said, other string }{
 	{"delserver s4", "s4: not there", ""},
 	{"setserver s1 --interface eth0", "s1 is so already", ""},
 	{"setsubnet s1 10.7.1.0/24", "already so: s1: container subnet 10.7.1.1/24", ""},
+	{"setsubnet s1 10.7.1.0/24 --adopt docker0 --yes", "already so: s1: container subnet 10.7.1.1/24 on docker0", ""},
 	{"setsubnet s1 none", "already so: s1: no container subnet", ""},
 	{"createnetwork n1 vxlan", "n1 is there already", "createnetwork n1 vxlan --mtu 1400 --isolate -d lab.test"},
 	{"createnetwork n1 vxlan -s 10.9.0.0/24 --mtu 1400 --no-dhcp", "n1 is there already", "createnetwork n1 vxlan --dhcp distributed -s 10.9.0.0/24 -s fd00:9::/64"},

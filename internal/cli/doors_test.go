@@ -92,6 +92,7 @@ func doors() []door {
 		{name: "set network name", not: []string{"", "vx0", "wg0", "b1"}, args: func(v string) []string { return []string{"setnetwork", "vx0", "--rename=" + v} }, file: in("[network.%s]\ntype = \"vxlan\"\n")},
 		{name: "server name", args: func(v string) []string { return []string{"addserver", "--", v, "10.99.0.9"} }, file: in("[server.%s]\naddress = \"10.99.0.9\"\n"), not: []string{"s1", "s2"}},
 		{name: "server subnet", args: func(v string) []string { return []string{"setsubnet", "--", "s3", v} }, file: in("[server.s3]\naddress = \"10.99.0.3\"\nsubnet = %s\n"), not: []string{"none"}},
+		{name: "adopted bridge", args: func(v string) []string { return []string{"setsubnet", "s3", "10.9.9.0/24", "--yes", "--adopt=" + v} }, file: in("[server.s3]\naddress = \"10.99.0.3\"\nsubnet = \"10.9.9.1/24\"\nadopt = %s\n"), not: []string{""}},
 		{name: "network name", args: func(v string) []string { return []string{"createnetwork", "--", v, "vxlan"} }, file: in("[network.%s]\ntype = \"vxlan\"\n"), not: []string{"vx0", "wg0", "b1"}},
 		{name: "network type", args: func(v string) []string { return []string{"createnetwork", "--", "n1", v} }, file: in("[network.n1]\ntype = %s\n"), not: []string{"bgp", "gre"}},
 		{name: "member", args: func(v string) []string { return []string{"addnetwork", "--", "vx0", v} }, file: in("[network.vx0]\ntype = \"vxlan\"\nmembers = [%s]\n")},

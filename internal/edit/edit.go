@@ -288,10 +288,16 @@ func Remove(c *state.Cluster, name string) error {
 // address of the prefix unless host bits name another; an invalid prefix takes the
 // bridge away.
 func SetSubnet(c *state.Cluster, server string, subnet netip.Prefix) error {
+	return Adopt(c, server, subnet, "")
+}
+
+// Adopt is SetSubnet, where bridge, of LXC, Docker or libvirt, has the subnet instead: by the
+// configuration of that program.
+func Adopt(c *state.Cluster, server string, subnet netip.Prefix, bridge string) error {
 	if err := knowServer(c, server); err != nil {
 		return err
 	}
-	c.Servers[server].Subnet = network.BridgeAddr(subnet)
+	c.Servers[server].Subnet, c.Servers[server].Adopt = network.BridgeAddr(subnet), bridge
 	detachLost(c)
 	return network.CheckNewcomer(c, ground.OwnSubnet(server))
 }

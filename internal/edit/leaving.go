@@ -32,7 +32,7 @@ func Leaving(was, now *state.Cluster, gone []string) []string {
 	}
 	for _, name := range was.ServerNames() {
 		s := now.Servers[name]
-		if old := was.Servers[name].Subnet; s != nil && old.IsValid() && s.Subnet != old && !slices.Contains(gone, name) {
+		if old := was.Servers[name].Subnet; s != nil && old.IsValid() && (s.Subnet != old || s.Adopt != was.Servers[name].Adopt) && !slices.Contains(gone, name) {
 			out = append(out, fmt.Sprintf("subnet %s of %s", old.Masked(), name))
 		}
 	}

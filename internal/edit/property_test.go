@@ -386,6 +386,10 @@ func (w *world) onServers() (string, func(*state.Cluster) error) {
 		return "readdress " + server, func(c *state.Cluster) error { return w.readdress(c, server) }
 	}
 	p := w.subnet()
+	if w.rnd.IntN(3) == 0 {
+		bridge := pick(w, network.Adoptable()...)
+		return fmt.Sprint("setsubnet ", server, " ", p, " --adopt ", bridge), func(c *state.Cluster) error { return Adopt(c, server, p, bridge) }
+	}
 	return fmt.Sprint("setsubnet ", server, " ", p), func(c *state.Cluster) error { return SetSubnet(c, server, p) }
 }
 

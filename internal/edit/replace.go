@@ -37,7 +37,7 @@ func Replace(c, wish *state.Cluster) (gone []string, err error) {
 	}
 	for _, name := range c.ServerNames() {
 		if w.Servers[name] == nil && (name != network.Local || !isMember(w, network.Local)) {
-			c.Servers[name].Subnet, c.Servers[name].Attached = netip.Prefix{}, nil
+			c.Servers[name].Subnet, c.Servers[name].Adopt, c.Servers[name].Attached = netip.Prefix{}, "", nil
 			gone = append(gone, name)
 		}
 	}

@@ -68,10 +68,11 @@ type salvage struct {
 
 // servers takes from servers what contradicts itself or others.
 func (s *salvage) servers() {
-	subnets := map[string]netip.Prefix{}
+	subnets, adopt := map[string]netip.Prefix{}, map[string]string{}
 	for _, name := range s.c.ServerNames() {
 		server := s.c.Servers[name]
 		subnets[name], server.Subnet = network.BridgeAddr(server.Subnet), netip.Prefix{}
+		adopt[name], server.Adopt = server.Adopt, ""
 		if err := network.CheckServer(s.c, name, server); err != nil {
 			server.Interface, server.Endpoint, server.NAT = "", "", false
 			s.faults = append(s.faults, Fault{Server: name, Err: ground.Locate("server "+name, err)})
@@ -83,13 +84,13 @@ func (s *salvage) servers() {
 			delete(s.c.Servers, name)
 			continue
 		}
-		server.Subnet = subnets[name]
+		server.Subnet, server.Adopt = subnets[name], adopt[name]
 		err := network.CheckServer(s.c, name, server)
 		if err == nil {
 			err = network.CheckOverlaps(s.c)
 		}
 		if err != nil {
-			server.Subnet = netip.Prefix{}
+			server.Subnet, server.Adopt = netip.Prefix{}, ""
 			s.faults = append(s.faults, Fault{Server: name, Err: hint.Pin(err, "server "+name+", subnet")})
 		}
 	}

@@ -94,7 +94,7 @@ func serverDetails(w *state.Server, v *view.Server) []string {
 	if v.NAT {
 		add("behind NAT")
 	}
-	add(said("bridge app0", v.Subnet))
+	add(said("bridge "+cmp.Or(v.Adopt, "app0"), v.Subnet))
 	if w.Confirmed != nil {
 		add(fmt.Sprintf("generation %d, confirmed %s UTC", w.Confirmed.Generation, w.Confirmed.Time.UTC().Format("2006-01-02 15:04:05")))
 	}

@@ -268,7 +268,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent/dockernet": {
 		ours:   []string{"internal/agent/family", "internal/agent/host", "internal/spec"},
-		never:  "Docker and Podman are told and asked by their own programs: bridges, addresses and names are there or are not",
+		never:  "Docker, Podman, LXC and libvirt are told and asked by their own programs and files: bridges, addresses and names of ours are there or are not",
 		banned: []string{"net", "net/http"},
 	},
 	"internal/agent/arp": {

@@ -120,7 +120,7 @@ func Bridges(c *state.Cluster, server string) []string {
 			out = append(out, n.Bridge)
 		}
 	}
-	if s := c.Servers[server]; s != nil && s.Subnet.IsValid() {
+	if segment.OwnBridge(c.Servers[server]).IsValid() {
 		out = append(out, segment.SubnetBridge)
 	}
 	return out
@@ -137,8 +137,8 @@ type socket struct {
 
 // socketOf finds a bridge on a server; nil if there is none of that name.
 func socketOf(c *state.Cluster, server, bridge string) *socket {
-	if s := c.Servers[server]; s != nil && s.Subnet.IsValid() && bridge == segment.SubnetBridge {
-		return &socket{network: segment.SubnetNetwork, subnets: []netip.Prefix{s.Subnet.Masked()}, gateways: []netip.Addr{s.Subnet.Addr()}}
+	if own := segment.OwnBridge(c.Servers[server]); own.IsValid() && bridge == segment.SubnetBridge {
+		return &socket{network: segment.SubnetNetwork, subnets: []netip.Prefix{own.Masked()}, gateways: []netip.Addr{own.Addr()}}
 	}
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]

@@ -3,12 +3,14 @@ package network
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/segment"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -32,8 +34,8 @@ func CheckServer(c *state.Cluster, name string, s *state.Server) error {
 	if s.Endpoint != "" && s.NAT {
 		return hint.Errorf("", "leave one of them away", "--endpoint says that other servers can connect to the server, --nat that they cannot")
 	}
-	if !s.Subnet.IsValid() {
-		return nil
+	if err := checkAdopt(name, s); err != nil || !s.Subnet.IsValid() {
+		return err
 	}
 	p, gw := s.Subnet.Masked(), s.Subnet.Addr()
 	if err := ground.CheckSubnet(c, p, ground.OwnSpace); err != nil {
@@ -41,6 +43,26 @@ func CheckServer(c *state.Cluster, name string, s *state.Server) error {
 	}
 	if gw == p.Addr() || gw.Is4() && gw == prefix.Last(p) {
 		return hint.Errorf("", "flock setsubnet "+name+" "+p.String(), "%s is not an address that the bridge can have in %s", gw, p)
+	}
+	return nil
+}
+
+// Adoptable are the bridges of other programs that a server's own subnet can be on.
+func Adoptable() []string { return []string{spec.LXCBridge, spec.DockerBridge, spec.LibvirtBridge} }
+
+// checkAdopt refuses a bridge of nobody's, and what its program cannot have.
+func checkAdopt(name string, s *state.Server) error {
+	if s.Adopt == "" {
+		return nil
+	}
+	bridges := Adoptable()
+	switch {
+	case !slices.Contains(bridges, s.Adopt):
+		return hint.Errorf("adopt", "one of: "+strings.Join(bridges, ", "), "%q is no bridge that LXC, Docker or libvirt makes by itself", s.Adopt)
+	case !s.Subnet.IsValid():
+		return hint.Errorf("adopt", "flock setsubnet "+name+" 10.1.1.0/24 --adopt "+s.Adopt, "%s has no container subnet that %s could have", name, s.Adopt)
+	case s.Subnet.Addr().Is6():
+		return hint.Errorf("adopt", "flock setsubnet "+name+" 10.1.1.0/24 --adopt "+s.Adopt, "%s is no IPv4 subnet, which %s is", s.Subnet.Masked(), s.Adopt)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ func overlayOf(c *state.Cluster, server string, a netip.Addr) *ground.Overlay {
 	if s == nil || !a.IsValid() {
 		return nil
 	}
-	if s.Subnet.IsValid() && s.Subnet.Addr() == a {
+	if own := segment.OwnBridge(s); own.IsValid() && own.Addr() == a {
 		return &ground.Overlay{Network: segment.SubnetNetwork, Dev: segment.SubnetBridge, Addrs: []netip.Addr{a}, Within: []netip.Prefix{s.Subnet.Masked()}}
 	}
 	for _, name := range c.NetworkNames() {

@@ -26,7 +26,7 @@ func PlaceNetwork(c *state.Cluster, name, member string) string {
 
 // deviceOwner is the network other than name that makes a device on server; "": none.
 func deviceOwner(c *state.Cluster, name, server, device string) string {
-	if device == segment.SubnetBridge && c.Servers[server].Subnet.IsValid() {
+	if device == segment.SubnetBridge && segment.OwnBridge(c.Servers[server]).IsValid() {
 		return segment.SubnetNetwork
 	}
 	for _, other := range c.NetworkNames() {

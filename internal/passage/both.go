@@ -47,6 +47,7 @@ func both(now, was *spec.Host) *spec.Host {
 	h.Sysctls = merge(now.Sysctls, was.Sysctls, func(s spec.Sysctl) string { return s.Key })
 	h.Claims = merge(now.Claims, was.Claims, spec.Claim.String)
 	h.Attached = merge(now.Attached, was.Attached, spec.Attachment.Object)
+	h.Adopted = merge(now.Adopted, was.Adopted, spec.AdoptedObject)
 	h.Dockers = merge(now.Dockers, was.Dockers, spec.DockerNet.Object)
 	if len(now.Unmanaged)+len(was.Unmanaged) > 0 {
 		var links []string

@@ -6,6 +6,7 @@ import (
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/prefix"
 	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
 )
 
 // A segment is a layer 2 network of containers on bridges: the addresses in it, its
@@ -109,13 +110,26 @@ const (
 	BridgeMTU     = 1500 // bytes, of a bridge that is told none (linux, br_device.c: ether_setup)
 )
 
-// AddOwn adds the server's own container bridge.
+// OwnBridge is the subnet of a server that is on its bridge app0; invalid: none is.
+func OwnBridge(s *state.Server) netip.Prefix {
+	if s == nil || s.Adopt != "" {
+		return netip.Prefix{}
+	}
+	return s.Subnet
+}
+
+// AddOwn adds the server's own container bridge, or its subnet on another program's.
 func AddOwn(b *ground.Builder, server string) {
-	with := b.Cluster.Servers[server].Subnet
-	if !with.IsValid() {
+	s, h := b.Cluster.Servers[server], b.Out.Hosts[server]
+	p, gw := s.Subnet.Masked(), s.Subnet.Addr()
+	switch {
+	case !s.Subnet.IsValid():
+		return
+	case s.Adopt != "":
+		h.Adopted = append(h.Adopted, spec.Addr{Link: s.Adopt, Prefix: s.Subnet})
+		h.Claims = append(h.Claims, spec.Claim{Network: SubnetNetwork, Prefix: p})
 		return
 	}
-	h, p, gw := b.Out.Hosts[server], with.Masked(), with.Addr()
 	Add(b, h, Segment{
 		Network: SubnetNetwork, Bridge: SubnetBridge, MAC: ground.MAC(ground.RoleBridge, b.Cluster.Name, SubnetNetwork+"/"+ground.BornAs(b.Cluster, server), 0),
 		Subnets: []netip.Prefix{p}, Gateways: []netip.Addr{gw}, Masq: true, Guard: spec.Guard{DHCP: true},

@@ -67,6 +67,7 @@ type Host struct {
 	Firewalld []Unmanage       `json:",omitempty"`
 	UFW       []Unmanage       `json:",omitempty"`
 	Dockers   []DockerNet      `json:",omitempty"`
+	Adopted   []Addr           `json:",omitempty"`
 	BGP       *BGP             `json:",omitempty"`
 	Claims    []Claim          `json:",omitempty"`
 }

@@ -64,7 +64,7 @@ func (s *AddrSet) UnmarshalJSON(data []byte) error {
 func (h *Host) Empty() bool {
 	return h == nil || len(h.Links)+len(h.Addrs)+len(h.Routes)+len(h.Neighs)+len(h.FDB)+
 		len(h.Floods)+len(h.Members)+len(h.Peers)+len(h.Gateways)+len(h.Guards)+len(h.Doors)+len(h.NATs)+len(h.Keeps)+len(h.Forwards)+len(h.Sysctls)+
-		len(h.DHCPs)+len(h.Envs)+len(h.Unmanaged)+len(h.Attached)+len(h.Firewalld)+len(h.UFW)+len(h.Dockers) == 0 && h.BGP == nil
+		len(h.DHCPs)+len(h.Envs)+len(h.Unmanaged)+len(h.Attached)+len(h.Firewalld)+len(h.UFW)+len(h.Dockers)+len(h.Adopted) == 0 && h.BGP == nil
 }
 
 // Sum is a checksum of what h asks for: equal sums mean equal specs. Generation is left
@@ -119,6 +119,7 @@ func (h *Host) lines(flood func(Flood) string) []string {
 	out = append(out, sorted(h.Firewalld, Unmanage.String)...)
 	out = append(out, sorted(h.UFW, Unmanage.String)...)
 	out = append(out, sorted(h.Dockers, DockerNet.String)...)
+	out = append(out, sorted(h.Adopted, AdoptedText)...)
 	out = append(out, h.BGP.lines()...)
 	return append(out, sorted(h.Claims, Claim.String)...)
 }

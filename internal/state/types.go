@@ -60,6 +60,7 @@ type Server struct {
 	NAT       bool         `toml:"nat,omitempty"`            // it is behind NAT: others cannot connect to it
 	Endpoint  string       `toml:"endpoint,omitempty"`       // HOST or HOST:PORT where WireGuard reaches it; empty: its underlay address
 	Subnet    netip.Prefix `toml:"subnet,omitzero"`          // setsubnet: own container subnet, gateway's host bits kept
+	Adopt     string       `toml:"adopt,omitempty"`          // setsubnet: the bridge of another program that has Subnet; empty: app0
 	Born      string       `toml:"born,omitempty"`           // the name that its MAC addresses are made of; empty: its name
 
 	Attached []Attachment `toml:"attached,omitempty"`

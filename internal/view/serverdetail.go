@@ -118,7 +118,7 @@ func (a *Page) PrintServer(v *ServerDetail) error {
 		{"underlay ", strings.TrimSpace(v.Interface + " " + v.Underlay)},
 		{"mtu ", digits(v.MTU)},
 		{"endpoint ", v.endpoint()},
-		{"own subnet ", v.Subnet},
+		{"own subnet ", v.ownSubnet()},
 		{"connected through ", v.Connected},
 		{"wireguard ", v.WireGuard},
 		{"host key ", v.HostKey},

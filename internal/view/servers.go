@@ -26,6 +26,7 @@ type Server struct {
 	MTU        int      `json:"mtu,omitempty"` // of the underlay, bytes
 	NAT        bool     `json:"nat"`
 	Subnet     string   `json:"subnet,omitempty"` // own container bridge
+	Adopt      string   `json:"adopt,omitempty"`  // the bridge of another program that has it
 	Networks   []string `json:"networks"`
 	Arch       string   `json:"arch,omitempty"`
 	Init       string   `json:"init,omitempty"`
@@ -66,7 +67,7 @@ func Servers(c *state.Cluster, pending []string) []Server {
 			v.Interface = s.Interface
 		}
 		if s.Subnet.IsValid() {
-			v.Subnet = s.Subnet.String()
+			v.Subnet, v.Adopt = s.Subnet.String(), s.Adopt
 		}
 		if s.Facts != nil {
 			v.Arch, v.Init, v.WireGuard = s.Facts.Arch, s.Facts.Init, s.Facts.WireGuard
@@ -105,6 +106,14 @@ func (a *Page) ServerTable(views []Server) *screen.Table {
 		t.Add(row...)
 	}
 	return t
+}
+
+// ownSubnet is the server's own subnet, and whose bridge has it if it is not ours.
+func (v *Server) ownSubnet() string {
+	if v.Adopt == "" {
+		return v.Subnet
+	}
+	return v.Subnet + " on " + v.Adopt
 }
 
 // target is the login as addserver takes it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
+	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -133,7 +135,7 @@ func Check(ctx context.Context, k *host.Host, want *spec.Host) ([]spec.Problem, 
 	claims := distinct(want.Claims)
 	var foreign []occupant
 	if slices.ContainsFunc(claims, func(c spec.Claim) bool { return c.Prefix.IsValid() }) {
-		list, err := occupants(k)
+		list, err := occupants(k, want)
 		if err != nil {
 			return nil, err
 		}
@@ -188,10 +190,14 @@ type occupant struct {
 }
 
 // occupants are the foreign prefixes of this server, addresses first.
-func occupants(k *host.Host) ([]occupant, error) {
+func occupants(k *host.Host, want *spec.Host) ([]occupant, error) {
 	var out []occupant
+	held, own := adopted(k, want)
 	add := func(kind string, p netip.Prefix, dev string) {
-		if p.IsValid() && p.Bits() > 0 && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsMulticast() {
+		switch {
+		case slices.Contains(held, dev):
+			own = append(own, p.Masked())
+		case p.IsValid() && p.Bits() > 0 && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsMulticast():
 			out = append(out, occupant{p.Masked(), strings.TrimSuffix(fmt.Sprintf("%s %s dev %s", kind, p, dev), " dev ")})
 		}
 	}
@@ -212,9 +218,25 @@ func occupants(k *host.Host) ([]occupant, error) {
 		return nil, err
 	}
 	for _, p := range pools {
-		add("Docker address pool", p, "")
+		if !slices.Contains(own, p) { // docker0's own, where that is held
+			add("Docker address pool", p, "")
+		}
 	}
 	return append(out, workstationOccupant(host.Workstation())...), nil
+}
+
+// adopted are the bridges of other programs that have, or are to have, their subnets from the
+// cluster, and those that they are to have.
+func adopted(k *host.Host, want *spec.Host) (bridges []string, subnets []netip.Prefix) {
+	for _, bridge := range []string{spec.LXCBridge, spec.DockerBridge, spec.LibvirtBridge} {
+		if sysfile.Exists(filepath.Join(k.Dir(), "adopt-"+bridge)) {
+			bridges = append(bridges, bridge)
+		}
+	}
+	for _, a := range want.Adopted {
+		bridges, subnets = append(bridges, a.Link), append(subnets, a.Prefix.Masked())
+	}
+	return bridges, subnets
 }
 
 // workstationOccupant keeps the way back to the workstation.

@@ -29,6 +29,9 @@ func adviseSubnet(want *spec.Host, c spec.Claim, foreign []occupant) string {
 		free = p.String()
 	}
 	if c.Network == ownNetwork {
+		for _, a := range want.Adopted {
+			free += " --adopt " + a.Link
+		}
 		return "flock setsubnet " + want.Server + " " + free
 	}
 	pool := false // its members are on no common subnet

@@ -40,6 +40,7 @@ func TestAdviceOnSubnetsIsTheNetworks(t *testing.T) {
 		{"another's share", on(spec.WireGuard, "wg-n", "10.0.8.1/24"), spec.Claim{Network: "n", Prefix: p("10.0.11.0/24"), Shared: true}, "share another subnet"},
 		{"a share by force", on(spec.WireGuard, "wg-n", "10.0.8.1/24"), spec.Claim{Network: "n", Prefix: p("10.0.11.0/24")}, "share another subnet"},
 		{"the server's own", &spec.Host{Server: "s1"}, spec.Claim{Network: "subnet", Prefix: p("10.1.1.0/24")}, "flock setsubnet s1 10.20.4.0/24"},
+		{"on another's bridge", &spec.Host{Server: "s1", Adopted: []spec.Addr{{Link: spec.LXCBridge}}}, spec.Claim{Network: "subnet", Prefix: p("10.1.1.0/24")}, "flock setsubnet s1 10.20.4.0/24 --adopt lxcbr0"},
 	} {
 		if have := adviseSubnet(c.want, c.claim, nil); have != c.advice {
 			t.Errorf("%s: want %q, have %q", c.name, c.advice, have)
