@@ -144,7 +144,7 @@ hangs() {
 # try: see there. The first is enough.
 try() {
 	[ "$name" ] || { echo "this agent does not know $bridge|flock setsubnet none" && return; }
-	if ! command -v $has >/dev/null || [ "$name" = LXC ] && [ ! -e $file ]; then
+	if ! command -v $has >/dev/null || { [ "$name" = LXC ] && [ ! -e $file ]; }; then
 		[ ! "$want" ] || echo "$name is not there, whose $bridge would have the subnet|apt-get install $package"
 		return
 	fi
