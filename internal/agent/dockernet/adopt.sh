@@ -115,12 +115,12 @@ former() { sed 1,2d "$note" 2>/dev/null; }
 chosen() { sed -n '2s/.* //p' "$note" 2>/dev/null; } # by Docker, where its file said nothing
 live() { ip -o -4 address show dev "$bridge" 2>/dev/null | awk '{ print $4 }'; }
 active() {
-	[ "$bridge" = virbr0 ] && [ -e /sys/class/net/virbr0 ] || [ "$bridge" != virbr0 ] && systemctl is-active -q $unit
+	if [ $bridge = virbr0 ]; then [ -e /sys/class/net/virbr0 ]; else systemctl is-active -q $unit; fi
 }
 
 # hangs: WHAT|NEXT, who would lose an address, or stop.
 hangs() {
-	ports=$(ls "/sys/class/net/$bridge/brif" 2>/dev/null) to=${want:-$(text | edit put "$(former)" | address)}
+	ports=$(ls "/sys/class/net/$bridge/brif" 2>/dev/null) to=${want:-$(text | edit put "$(former)" | address)} runs=
 	case $bridge in
 	lxcbr0)
 		for f in /var/lib/lxc/*/config; do
