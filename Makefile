@@ -34,6 +34,11 @@ test: BROWSER := chromium-headless-shell
 NEIGHBOURS := dbus docker.io docker-compose firewalld ufw lxc podman bind9 libvirt-daemon-system libvirt-daemon-driver-qemu
 export FLOCK_ROOT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-root
 
+# Where the package is installed besides: Debian's next release, in a directory of its own; and with
+# rpm's own program.
+export FLOCK_TRIXIE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-trixie
+test: PACKAGES += mmdebstrap rpm
+
 # What benchmarks compare with, in a root of its own as well. Only its Python is used.
 PEERS := pssh clustershell ansible-core ansible-mitogen
 export FLOCK_PEERS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-peers
@@ -98,6 +103,12 @@ kernel: deps ## fetch Debian's kernel for the VM lane, once
 root: deps ## prepare the root of lab servers with other people's software, once
 	@$(SUDO) internal/lab/root.sh "$(FLOCK_ROOT)" $(NEIGHBOURS) || { echo "the walks beside other software cannot run" >&2; test -z "$$FLOCK_MUST"; }
 
+trixie: deps ## prepare a directory with Debian trixie, once
+	@mkdir -p $(dir $(FLOCK_TRIXIE))
+	@$(SUDO) /usr/bin/flock $(FLOCK_TRIXIE).lock sh -euc '! test -e $(FLOCK_TRIXIE) || exit 0; echo "installing trixie into $(FLOCK_TRIXIE)"; \
+	  rm -rf $(FLOCK_TRIXIE).new; mmdebstrap -q --variant=apt trixie $(FLOCK_TRIXIE).new http://deb.debian.org/debian; mv $(FLOCK_TRIXIE).new $(FLOCK_TRIXIE)' || \
+	  { echo "packages cannot be installed on trixie" >&2; test -z "$$FLOCK_MUST"; }
+
 peers: deps ## prepare the programs that make bench compares with, once
 	@$(SUDO) internal/lab/root.sh "$(FLOCK_PEERS)" $(PEERS)
 
@@ -108,7 +119,7 @@ demo-recording: deps build ## record the demo: docs/demo.cast, and the moving pi
 	$(ASROOT) env PAUSE=2 asciinema rec -q --overwrite --cols 100 --rows 32 -i 2 -c examples/demo/run.sh docs/demo.cast
 	termtosvg render docs/demo.cast docs/pictures/demo.svg -t window_frame -m 30 -M 2500
 
-test: deps kernel root build ## every test there is
+test: deps kernel root trixie build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 85m -parallel 3 $(if $(V),-v,) ./...
 
 # The two that wait most come first. More tests than processors at once: they wait, too.
@@ -171,4 +182,4 @@ release: agents ## dist/: deb, rpm and apk packages, archives, a Homebrew formul
 clean: ## remove what was built
 	rm -rf bin dist $(PACKED)
 
-.PHONY: help agents build install deps kernel root peers demo demo-recording test unit docs site bench golden fuzz lint release clean
+.PHONY: help agents build install deps kernel root trixie peers demo demo-recording test unit docs site bench golden fuzz lint release clean

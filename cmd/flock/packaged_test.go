@@ -15,7 +15,8 @@ import (
 )
 
 // verbPackaged makes a release for this machine, twice, from two directories, and refuses one
-// whose bytes differ. Directory dist of the script has it then.
+// whose bytes differ. Directory dist of the script has it then, and $TRIXIE is a directory with
+// another release of Debian.
 func verbPackaged(ctx context.Context, w *walk, ts *testscript.TestScript, args []string) error {
 	if len(args) != 0 {
 		return usage("packaged")
@@ -39,7 +40,28 @@ func verbPackaged(ctx context.Context, w *walk, ts *testscript.TestScript, args 
 	if !bytes.Equal(sums[0], sums[1]) {
 		return unmet(fmt.Sprintf("the second release has other bytes:\n%s\n%s", sums[0], sums[1]))
 	}
+	trixie, err := trixieRoot()
+	if err != nil {
+		return err
+	}
+	ts.Setenv("TRIXIE", trixie)
 	return os.Rename(filepath.Join(w.work, "once", "dist"), filepath.Join(w.work, "dist"))
+}
+
+// trixieRoot is what `make trixie` has prepared.
+func trixieRoot() (string, error) {
+	dir := os.Getenv("FLOCK_TRIXIE")
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return "", err
+		}
+		dir = filepath.Join(cache, "flock-trixie")
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return "", fmt.Errorf("%w: make trixie prepares it", err)
+	}
+	return dir, nil
 }
 
 // copyTree copies a work tree, without what was built in it.
