@@ -21,8 +21,9 @@ PACKAGES := openssh-server systemd-container dnsmasq-base iproute2 iputils-ping 
 test bench: PACKAGES += qemu-system-x86 cpio
 test: PACKAGES += tshark
 bench: PACKAGES += fping
-demo-recording: PACKAGES += asciinema termtosvg
-site test: PACKAGES += mkdocs mkdocs-material
+demo-recording pictures: PACKAGES += asciinema termtosvg
+pictures: BROWSER := chromium-headless-shell
+pictures site test: PACKAGES += mkdocs mkdocs-material
 export FLOCK_VM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-vm
 
 # A browser for the page of `flock graph`, where the distribution has it as a package (Ubuntu
@@ -119,6 +120,9 @@ demo-recording: deps build ## record the demo: docs/demo.cast, and the moving pi
 	$(ASROOT) env PAUSE=2 asciinema rec -q --overwrite --cols 100 --rows 32 -i 2 -c examples/demo/run.sh docs/demo.cast
 	termtosvg render docs/demo.cast docs/pictures/demo.svg -t window_frame -m 30 -M 2500
 
+pictures: deps build site ## docs/pictures of what a terminal and a browser show
+	$(ASROOT) examples/demo/pictures.sh docs/pictures $(DIST)/site
+
 test: deps kernel root trixie build ## every test there is
 	$(ASROOT) go test -count=1 -timeout 85m -parallel 3 $(if $(V),-v,) ./...
 
@@ -182,4 +186,4 @@ release: agents ## dist/: deb, rpm and apk packages, archives, a Homebrew formul
 clean: ## remove what was built
 	rm -rf bin dist $(PACKED)
 
-.PHONY: help agents build install deps kernel root trixie peers demo demo-recording test unit docs site bench golden fuzz lint release clean
+.PHONY: help agents build install deps kernel root trixie peers demo demo-recording pictures test unit docs site bench golden fuzz lint release clean
