@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"github.com/flocknet/flock/internal/agent/adopt"
 	"github.com/flocknet/flock/internal/agent/attach"
 	"github.com/flocknet/flock/internal/agent/bgpctl"
 	"github.com/flocknet/flock/internal/agent/dockernet"
@@ -19,7 +20,7 @@ import (
 // families are all sorts of objects, in the order in which they come.
 var families = []*family.Family{
 	&dropin.UnmanagedFamily, &dropin.FirewalldFamily, &dropin.UFWFamily, &link.Family, &settings.Family, &link.AddrFamily, &link.NeighFamily, &link.FDBFamily, &link.PeerFamily, &link.MemberFamily,
-	&filter.Family, &link.RouteFamily, &attach.Family, &dockernet.Family, &dockernet.AdoptedFamily, &dhcpFamily, &dropin.EnvFamily, &bgpctl.Family,
+	&filter.Family, &link.RouteFamily, &attach.Family, &dockernet.Family, &adopt.Family, &dhcpFamily, &dropin.EnvFamily, &bgpctl.Family,
 }
 
 // daemonsOf are the daemons that h asks for.

@@ -250,7 +250,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent": {
 		ours: []string{
-			"internal/agent/attach", "internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dockernet", "internal/agent/dropin", "internal/agent/family", "internal/agent/filter", "internal/agent/host",
+			"internal/agent/adopt", "internal/agent/attach", "internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dockernet", "internal/agent/dropin", "internal/agent/family", "internal/agent/filter", "internal/agent/host",
 			"internal/agent/link", "internal/agent/probe", "internal/agent/settings", "internal/agent/startup", "internal/agent/sysfile",
 			"internal/agent/unit", "internal/agent/wg", "internal/hint", "internal/rtnl", "internal/spec", "internal/wire",
 		},
@@ -268,8 +268,14 @@ var rooms = map[string]room{
 	},
 	"internal/agent/dockernet": {
 		ours:   []string{"internal/agent/family", "internal/agent/host", "internal/spec"},
-		never:  "Docker, Podman, LXC and libvirt are told and asked by their own programs and files: bridges, addresses and names of ours are there or are not",
+		never:  "Docker and Podman are told and asked by their own programs: bridges, addresses and names of ours are there or are not",
 		banned: []string{"net", "net/http"},
+	},
+	"internal/agent/adopt": {
+		ours:   []string{"internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit", "internal/spec", "internal/wire"},
+		theirs: []string{"github.com/vishvananda/netlink"},
+		never:  "LXC, Docker and libvirt are told by their own files and asked by their own programs: what subnet a server has is the spec's to say",
+		banned: []string{"net/http"},
 	},
 	"internal/agent/arp": {
 		ours:   []string{"internal/spec"},

@@ -24,71 +24,42 @@ import (
 //go:embed dockernet.sh
 var script string
 
-// run is what a script says to a verb about what words name.
-func run(ctx context.Context, k *host.Host, script, verb string, words ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", script, "dockernet", verb, k.Cluster, k.Dir()}, words...)...)
+// run is what the script says to a verb about a network with options.
+func run(ctx context.Context, k *host.Host, verb, network, options string) (string, error) {
+	args := []string{"-c", script, "dockernet", verb, k.Cluster, k.Dir()}
+	if network != "" {
+		args = append(append(args, network), strings.Fields(options)...)
+	}
+	cmd := exec.CommandContext(ctx, "/bin/sh", args...)
 	cmd.WaitDelay = time.Second // what it asks may have its output still
 	out, err := cmd.Output()
 	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
-		return "", fmt.Errorf("%s: %s", strings.Join(append([]string{verb}, words[:min(1, len(words))]...), " "), strings.Join(strings.Fields(string(failed.Stderr)), " "))
+		return "", fmt.Errorf("network %s of Docker or Podman: %s", network, strings.Join(strings.Fields(string(failed.Stderr)), " "))
 	}
 	return string(out), err
 }
 
-// tell is run about an op: that which goes, or that which comes.
-func tell(ctx context.Context, k *host.Host, verb string, op family.Op) (string, error) {
-	switch want := op.Want.(type) {
-	case spec.DockerNet:
-		return run(ctx, k, script, verb, append([]string{want.Network}, strings.Fields(want.Options)...)...)
-	case spec.Addr:
-		return run(ctx, k, adoption, verb, want.Link, want.Prefix.String())
+// names are the networks of an op: that which goes, and that which comes.
+func names(op family.Op) (network, options string) {
+	if want, ok := op.Want.(spec.DockerNet); ok {
+		return want.Network, want.Options
 	}
-	switch have := op.Have.(type) {
-	case spec.DockerNet:
-		return run(ctx, k, script, verb, have.Network)
-	case spec.Addr:
-		return run(ctx, k, adoption, verb, have.Link)
-	}
-	return "", nil
+	return op.Have.(spec.DockerNet).Network, ""
 }
 
-// claim says what is in the way of ops: a line each, WHAT|NEXT.
-func claim(ctx context.Context, k *host.Host, _ *spec.Host, ops []family.Op) (out []spec.Problem, _ error) {
-	for _, op := range ops {
-		text, err := tell(ctx, k, "try", op)
-		if err != nil {
-			return nil, err
-		}
-		for line := range strings.Lines(text) {
-			what, next, _ := strings.Cut(strings.TrimSpace(line), "|")
-			out = append(out, spec.Problem{What: what, Next: next})
-		}
-	}
-	return out, nil
-}
-
-// set carries an op out.
-func set(ctx context.Context, a *family.Applier, op family.Op) error {
-	if err := a.Flush(ctx); err != nil {
-		return err
-	}
-	_, err := tell(ctx, a.Host, "set", op)
-	return err
-}
-
-// noted says whether a script has a note whose name begins so: that it made something.
-func noted(k *host.Host, begin string) bool {
+// noted says whether the script has noted that it made a network.
+func noted(k *host.Host) bool {
 	files, _ := os.ReadDir(k.Dir()) // without it nothing was made
-	return slices.ContainsFunc(files, func(f os.DirEntry) bool { return strings.HasPrefix(f.Name(), begin) })
+	return slices.ContainsFunc(files, func(f os.DirEntry) bool { return strings.HasPrefix(f.Name(), "dockernet-") })
 }
 
 // observe fills in have.Dockers. Where there is no Docker and no Podman, and none was asked
 // for, what is wanted is as good as there, and awaited.
 func observe(ctx context.Context, k *host.Host, want, have *spec.Host) error {
-	if len(want.Dockers) == 0 && !noted(k, "dockernet-") {
+	if len(want.Dockers) == 0 && !noted(k) {
 		return nil
 	}
-	out, err := run(ctx, k, script, "list")
+	out, err := run(ctx, k, "list", "", "")
 	if err != nil {
 		return err
 	}
@@ -118,8 +89,30 @@ var Family = family.Family{
 	Diff: func(d *family.Difference) {
 		d.Put(family.Compare(d.Want.Dockers, d.Have.Dockers, spec.DockerNet.Object, spec.DockerNet.Object), family.Clearing, family.Coming)
 	},
-	One:    set,
-	Tried:  family.Tried{Claim: claim},
+	One: func(ctx context.Context, a *family.Applier, op family.Op) error {
+		if err := a.Flush(ctx); err != nil {
+			return err
+		}
+		network, options := names(op)
+		_, err := run(ctx, a.Host, "set", network, options)
+		return err
+	},
+	Tried: family.Tried{
+		Claim: func(ctx context.Context, k *host.Host, _ *spec.Host, ops []family.Op) (out []spec.Problem, _ error) {
+			for _, op := range ops {
+				network, options := names(op)
+				text, err := run(ctx, k, "try", network, options)
+				if err != nil {
+					return nil, err
+				}
+				for line := range strings.Lines(text) {
+					what, next, _ := strings.Cut(strings.TrimSpace(line), "|")
+					out = append(out, spec.Problem{What: what, Next: next})
+				}
+			}
+			return out, nil
+		},
+	},
 	Apart:  true,
 	Marked: true,
 	Remains: func(k *host.Host) ([]string, error) {
