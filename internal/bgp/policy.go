@@ -110,6 +110,11 @@ const gracefulShutdown = "65535:0"
 // GoBGP's filters take for no change (v4.8.0, NewLocalPrefAction).
 const leastPref = 1
 
+// othersMED is how much worse the MED is that a router is told of what another member shares: one
+// that meets several members sends to each what it has itself, and by the others where that is away.
+// (RFC 4271, §5.1.4: routers compare it among routes of one AS.)
+const othersMED = 100
+
 // received changes how much n's routes are preferred; later statements decide whether they
 // are accepted.
 func (f *filters) received(n spec.BGPNeighbor, who string) {
@@ -140,6 +145,9 @@ func (f *filters) told(s *spec.BGP, n spec.BGPNeighbor, who string) {
 	if n.MED > 0 {
 		a.Med = &api.MedAction{Type: api.MedAction_TYPE_REPLACE, Value: int64(n.MED)}
 	}
+	c := conditions(who, "")
+	c.RouteType = api.Conditions_ROUTE_TYPE_INTERNAL
+	f.state(exportPolicy, who+"-of-others", c, api.RouteAction_ROUTE_ACTION_UNSPECIFIED).Actions.Med = &api.MedAction{Type: api.MedAction_TYPE_REPLACE, Value: int64(n.MED) + othersMED}
 	if n.Prepend > 0 {
 		a.AsPrepend = &api.AsPrependAction{Asn: s.AS, Repeat: uint32(n.Prepend)} //nolint:gosec // 1…32
 	}

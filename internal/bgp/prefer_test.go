@@ -5,6 +5,7 @@ package bgp
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -106,4 +107,38 @@ func TestWhoLeavesIsLeft(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	g.awaitKernel("s1", 20*time.Second, "172.16.1.0/24 via 10.99.0.3 dev eth0")
+}
+
+// TestRoutersGoToTheOwner: a router that meets two members sends to each what that shares, though
+// both announce all of it, and the router would take the first of two equal paths.
+func TestRoutersGoToTheOwner(t *testing.T) {
+	g := newSegment(t, "s1", "s2", "tor1", "tor2")
+	neighbors := fmt.Sprintf("bgp bestpath compare-routerid\n neighbor %[1]s remote-as 64512\n neighbor %[2]s remote-as 64512", g.v4("s1"), g.v4("s2"))
+	g.frr("tor1", frrConfig(65001, g.v4("tor1"), neighbors, fmt.Sprintf(frrFamilies, g.v4("s1"), "172.16.1.0/24"), fmt.Sprintf(frrFamilies, g.v4("s2"), "172.16.1.0/24")))
+	var bird strings.Builder
+	for _, name := range []string{"s1", "s2"} {
+		fmt.Fprintf(&bird, "protocol bgp %s { local %s as 65002; neighbor %s as 64512; hold time 9; connect delay time 1; error wait time 1, 2; ipv4 { import all; export none; }; }\n",
+			name, g.v4("tor2"), g.v4(name))
+	}
+	g.birdRouter("tor2", bird.String())
+	shares := map[string][]netip.Prefix{"s1": prefixes("10.0.10.0/24"), "s2": prefixes("10.0.11.0/24")}
+	var daemons []*daemonProcess
+	for _, name := range []string{"s1", "s2"} {
+		s := external(g.mesh(name, shares), spec.BGPNeighbor{Addr: g.v4("tor1"), AS: 65001, MED: 5})
+		daemons = append(daemons, g.daemon(name, external(s, spec.BGPNeighbor{Addr: g.v4("tor2"), AS: 65002})))
+	}
+	for _, d := range daemons {
+		d.awaitUp()
+	}
+	for _, tor := range []string{"tor1", "tor2"} {
+		g.awaitRoute(tor, "10.0.10.0/24", "10.99.0.1", 20*time.Second)
+		g.awaitRoute(tor, "10.0.11.0/24", "10.99.0.2", 20*time.Second)
+	}
+	g.eventually(10*time.Second, func() error {
+		e, err := daemons[0].exchange(g.v4("tor1"))
+		if err != nil || len(e.Sent) != 2 || e.Sent[0].MED == nil || *e.Sent[0].MED != 5 || e.Sent[1].MED == nil || *e.Sent[1].MED != 105 {
+			return errors.Join(err, fmt.Errorf("s1 tells %+v", e.Sent))
+		}
+		return nil
+	})
 }
