@@ -15,7 +15,7 @@ LINTV  := v2.15.0
 # What the lab is made of (Debian's and Ubuntu's package names).
 PACKAGES := openssh-server systemd-container dnsmasq-base iproute2 iputils-ping nftables iperf3 \
             busybox-static tcpdump kmod sudo util-linux iptables openssh-client wireguard-tools \
-            frr bird2 exabgp python3-scapy doas dropbear-bin tcsh fish softhsm2
+            frr bird2 exabgp python3-scapy doas dropbear-bin tcsh fish zsh bash-completion softhsm2
 
 # And its other lane, under Debian's kernel in QEMU, which is kept here.
 test bench: PACKAGES += qemu-system-x86 cpio

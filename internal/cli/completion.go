@@ -1,7 +1,9 @@
 package cli
 
 import (
+	_ "embed" // of the script
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -16,7 +18,6 @@ func newCompletion(a *app) *cobra.Command {
 		Use:   "completion bash|zsh|fish",
 		Short: "print a completion script for a shell",
 		Long: `Print a completion script. Names of servers, networks and members complete too.
-The one for bash needs the package bash-completion.
 
   source <(flock completion bash)
   flock completion zsh >"${fpath[1]}/_flock"
@@ -27,7 +28,7 @@ The one for bash needs the package bash-completion.
 			root := cmd.Root()
 			switch args[0] {
 			case "bash":
-				return root.GenBashCompletionV2(a.Out, true)
+				return BashCompletion(root, a.Out)
 			case "zsh":
 				return root.GenZshCompletion(a.Out)
 			case "fish":
@@ -36,6 +37,19 @@ The one for bash needs the package bash-completion.
 			return command.Refuse("flock completion bash", "unknown shell %q", args[0])
 		},
 	}
+}
+
+//go:embed completion.bash
+var withoutBashCompletion string
+
+// BashCompletion writes cobra's script for bash, which takes the words of the line from the package
+// bash-completion, and what does that where the package is not.
+func BashCompletion(root *cobra.Command, w io.Writer) error {
+	if err := root.GenBashCompletionV2(w, true); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, strings.ReplaceAll(withoutBashCompletion, "NAME", root.Name()))
+	return err
 }
 
 // completeGenerations offers what can be rolled back to, the newest first.

@@ -41,7 +41,7 @@ func write(dir string, programs []string) error {
 		return err
 	}
 	for name, text := range map[string]func(*cobra.Command, *bytes.Buffer) error{
-		"bash/" + screen.Packaged:           func(root *cobra.Command, b *bytes.Buffer) error { return root.GenBashCompletionV2(b, true) },
+		"bash/" + screen.Packaged:           func(root *cobra.Command, b *bytes.Buffer) error { return cli.BashCompletion(root, b) },
 		"zsh/_" + screen.Packaged:           func(root *cobra.Command, b *bytes.Buffer) error { return root.GenZshCompletion(b) },
 		"fish/" + screen.Packaged + ".fish": func(root *cobra.Command, b *bytes.Buffer) error { return root.GenFishCompletion(b, true) },
 		"NOTICE":                            func(_ *cobra.Command, b *bytes.Buffer) error { b.WriteString(notice); return nil },
