@@ -164,15 +164,15 @@ func (p *pinger) gaps() string {
 	return strings.Join(out, ", ")
 }
 
-// stop sends no more and gives the last requests their time.
-func (p *pinger) stop() {
+// stop sends no more, and gives requests their time as long as more than most seem lost.
+func (p *pinger) stop(most int) {
 	p.halt()
 	p.done.Wait()
 	enough := time.After(patience(pingPatience))
 	tick := time.NewTicker(pingInterval)
 	defer tick.Stop()
 	for {
-		if _, lost, _, _ := p.score(); lost == 0 {
+		if _, lost, _, _ := p.score(); lost <= most {
 			break
 		}
 		select {
@@ -218,7 +218,7 @@ func verbStopPinger(_ context.Context, w *walk, ts *testscript.TestScript, args 
 	}
 	p := w.pingers[args[0]]
 	delete(w.pingers, args[0])
-	p.stop()
+	p.stop(most)
 	sent, lost, longest, bad := p.score()
 	ts.Logf("%d pings, %d lost, the slowest answer after %v", sent, lost, longest)
 	if bad != nil {

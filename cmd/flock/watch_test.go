@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"regexp"
@@ -85,7 +86,7 @@ func (w *walk) stopAll() error {
 		errs = append(errs, w.capture.stop())
 	}
 	for _, p := range w.pingers {
-		p.stop()
+		p.stop(math.MaxInt) // nobody asks how it went
 	}
 	return errors.Join(errs...)
 }
