@@ -116,8 +116,8 @@ func (c *crossing) Send(packets [][]byte, to conn.Endpoint) error {
 // goes says whether a packet is to be sent now. An initiation of a device that was just given
 // one of the same peer waits: the device may be about to answer that one.
 func (c *crossing) goes(packet []byte, to conn.Endpoint) bool {
-	response := isMessage(packet, device.MessageResponseType, device.MessageResponseSize)
-	if !response && !isMessage(packet, device.MessageInitiationType, device.MessageInitiationSize) {
+	kind := messageOf(packet)
+	if kind == 0 {
 		return true
 	}
 	c.mu.Lock()
@@ -125,7 +125,7 @@ func (c *crossing) goes(packet []byte, to conn.Endpoint) bool {
 	m := c.meet(to.DstToString())
 	switch {
 	case m == nil:
-	case response:
+	case kind == device.MessageResponseType:
 		m.replied = true
 	case !c.recent(m.taken):
 		m.begin(packet)
@@ -160,8 +160,8 @@ func (c *crossing) sendLate(packet []byte, to string, m *meeting) {
 // comes says whether the device gets a packet now. An initiation that crossed one of this end
 // and loses is held up until the answer is overdue.
 func (c *crossing) comes(packet []byte, from conn.Endpoint, closed chan struct{}) bool {
-	response := isMessage(packet, device.MessageResponseType, device.MessageResponseSize)
-	if !response && !isMessage(packet, device.MessageInitiationType, device.MessageInitiationSize) {
+	kind := messageOf(packet)
+	if kind == 0 {
 		return true
 	}
 	c.mu.Lock()
@@ -169,7 +169,7 @@ func (c *crossing) comes(packet []byte, from conn.Endpoint, closed chan struct{}
 	m := c.meet(from.DstToString())
 	switch {
 	case m == nil:
-	case response:
+	case kind == device.MessageResponseType:
 		m.answered = m.answered || m.index == binary.LittleEndian.Uint32(packet[8:])
 	case !c.recent(m.sent) || bytes.Compare(m.ephemeral[:], packet[8:8+len(m.ephemeral)]) > 0:
 		m.take()
@@ -243,7 +243,20 @@ func (m *meeting) begin(packet []byte) {
 // take notes that the device gets the other end's initiation.
 func (m *meeting) take() { m.taken, m.replied = time.Now(), false }
 
-// isMessage reads the head of a packet (WireGuard paper, §5.4).
-func isMessage(packet []byte, kind uint32, size int) bool {
-	return len(packet) == size && binary.LittleEndian.Uint32(packet) == kind
+// messageOf is which of the two messages of a handshake a packet is; 0 for any other (WireGuard
+// paper, §5.4).
+func messageOf(packet []byte) uint32 {
+	var kind uint32
+	switch len(packet) {
+	case device.MessageInitiationSize:
+		kind = device.MessageInitiationType
+	case device.MessageResponseSize:
+		kind = device.MessageResponseType
+	default:
+		return 0
+	}
+	if binary.LittleEndian.Uint32(packet) != kind {
+		return 0
+	}
+	return kind
 }

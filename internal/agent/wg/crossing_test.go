@@ -38,7 +38,7 @@ type counting struct {
 
 func (c counting) Send(packets [][]byte, to conn.Endpoint) error {
 	for _, p := range packets {
-		if isMessage(p, device.MessageInitiationType, device.MessageInitiationSize) {
+		if messageOf(p) == device.MessageInitiationType {
 			c.begun.Add(1)
 		}
 	}
