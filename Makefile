@@ -23,12 +23,12 @@ test: PACKAGES += tshark
 bench: PACKAGES += fping
 demo-recording pictures: PACKAGES += asciinema termtosvg
 pictures: BROWSER := chromium-headless-shell
-pictures site test: PACKAGES += mkdocs mkdocs-material
+pictures site docs test: PACKAGES += mkdocs mkdocs-material
 export FLOCK_VM ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-vm
 
 # A browser for the page of `flock graph`, where the distribution has it as a package (Ubuntu
 # has not); it starts no unit.
-test: BROWSER := chromium-headless-shell
+docs test: BROWSER := chromium-headless-shell
 
 # What runs beside flock on people's servers. It is installed into a root of its own, here,
 # which only the labs that ask for it boot.
@@ -131,10 +131,10 @@ UNIT := $(addprefix ./internal/,remote cli agent/... answer bgp/journal change c
 unit: ## every test that needs no root and no lab, about half a minute on an idle machine
 	@FLOCK_LANE=unit FLOCK_MUST= go test -short -parallel 4 $(if $(V),-v,) $(UNIT)
 
-# README and docs are held against the program: words, links, options, pictures, then what commands print.
-docs: deps build ## whether README, docs, help and pictures are those of the program
-	go test -count=1 -run 'Page|Link|Anchor|Decision|Readme|Help|Picture|Promise|Dependenc' $(addprefix ./internal/,house cli option graph)
-	$(ASROOT) go test -count=1 -run 'TestWalks/^pages$$|Page|Printed' ./cmd/flock
+# README and docs are held against the program: words, links, options, schemas, pictures, then what commands print.
+docs: deps build ## whether README, docs, help, schemas, completion, pictures and the site are those of the program
+	go test -count=1 -run 'Page|Link|Anchor|Decision|Readme|Help|Picture|Promise|Dependenc|Demo|Schema|Code' $(addprefix ./internal/,house cli option graph)
+	$(ASROOT) go test -count=1 -run 'TestWalks/^(pages|completion)$$|Page|Printed|Site' ./cmd/flock/...
 
 site: deps ## README and docs as a site with a search, in dist/site
 	cmd/flock/pages/site.sh $(DIST)/site

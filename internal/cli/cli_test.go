@@ -743,6 +743,22 @@ func TestQuietSaysWhatFailed(t *testing.T) {
 	}
 }
 
+// TestCountsAreExplained to who wants to hear more.
+func TestCountsAreExplained(t *testing.T) {
+	for _, verbose := range []bool{false, true} {
+		var b strings.Builder
+		a := &app{&command.App{Page: view.Page{Streams: screen.Streams{Err: &b}, Verbose: verbose, Getenv: func(string) string { return "" }}}}
+		a.Summary(&change.Outcome{Servers: []change.Server{{Name: "s1", State: change.Done, Report: &spec.Report{Steps: []spec.Step{{Action: spec.Add}, {Action: spec.Remove}}}}}})
+		want := "s1  +1 -1\n"
+		if verbose {
+			want += "+ made, ~ changed, - taken away\n"
+		}
+		if b.String() != want {
+			t.Errorf("verbose %v: want %q, have %q", verbose, want, b.String())
+		}
+	}
+}
+
 func TestDryRunOfCreateNetworkSaysWhatItWouldBe(t *testing.T) {
 	b := newBench(t, three)
 	if code := b.run("createnetwork", "vx2", "vxlan", "--dry-run"); code != command.ExitDone || !strings.Contains(b.err.String(), "vx2 would be vxlan 10.0.5.0/24 vni ") {

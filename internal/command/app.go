@@ -24,6 +24,7 @@ type App struct {
 	Connect  func(*App, *state.Store, *Progress) Engine
 	flags    globals
 	done     <-chan struct{} // closed on an interrupt
+	asked    atomic.Int64    // how long people took to answer, nanoseconds
 	touched  atomic.Bool     // a server was told to change something
 	namesKey bool            // the command takes -i and was given none
 	ran      *cobra.Command  // the command that was called; nil before it is known

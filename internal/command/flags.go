@@ -45,7 +45,7 @@ func (a *App) AddGlobals(f *pflag.FlagSet) {
 	f.BoolVar(&g.anew, "no-control", false, "log in, though ssh has a connection that is up (ControlPath)")
 	f.BoolVar(&g.acceptNew, "accept-new", false, "trust servers whose host key is not known yet")
 	f.BoolVar(&a.Verbose, "verbose", false, "say more: SSH steps, every forwarding entry")
-	f.BoolVar(&a.Quiet, "quiet", false, "say nothing but data and errors")
+	f.BoolVarP(&a.Quiet, "quiet", "q", false, "say nothing but data and errors")
 }
 
 // Cluster is the name of the cluster: a flag with an environment variable as default, as are

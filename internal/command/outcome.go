@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/ground"
@@ -48,6 +49,7 @@ func (a *App) Alter(ctx context.Context, c Alter) error {
 		c.Networks = c.About
 	}
 	same := c.watch()
+	began := time.Now()
 	out, err := a.Work(func(e Engine, p *Progress) (*change.Outcome, error) {
 		c.Approve = func(out *change.Outcome) (bool, error) {
 			view.LostPorts(out, p.Note)
@@ -77,7 +79,18 @@ func (a *App) Alter(ctx context.Context, c Alter) error {
 	if c.DryRun {
 		return a.foreseen(out, c)
 	}
-	return a.concluded(out, c)
+	if err := a.concluded(out, c); err != nil {
+		return err
+	}
+	a.took(time.Since(began) - time.Duration(a.asked.Load()))
+	return nil
+}
+
+// took says to a person how long a change took, without what the person took to answer.
+func (a *App) took(d time.Duration) {
+	if a.ErrTTY && d >= time.Second {
+		a.Say("took %.1f s", d.Seconds())
+	}
 }
 
 // standsOn says whether a network is one of others, or is stacked on one, on whatever lies between.

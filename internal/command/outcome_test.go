@@ -1,10 +1,14 @@
 package command
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/flocknet/flock/internal/edit"
+	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
 )
 
 // TestNotesOfWhatIsStacked: a change of a network concerns those that stand on it.
@@ -27,6 +31,26 @@ func TestNotesOfWhatIsStacked(t *testing.T) {
 	for name, want := range map[string]bool{"wg1": true, "g1": true, "vx1": true, "vx2": false, "gone": false} {
 		if have := standsOn(c, name, []string{"wg1"}); have != want {
 			t.Errorf("%s stands on wg1: want %v, have %v", name, want, have)
+		}
+	}
+}
+
+// TestTook: a person hears how long a change took if it was over a second, a script does not.
+func TestTook(t *testing.T) {
+	for _, test := range []struct {
+		tty, quiet bool
+		d          time.Duration
+		want       string
+	}{
+		{true, false, 2340 * time.Millisecond, "took 2.3 s\n"},
+		{true, false, 900 * time.Millisecond, ""},
+		{false, false, time.Minute, ""},
+		{true, true, time.Minute, ""},
+	} {
+		var b strings.Builder
+		a := &App{Page: view.Page{Streams: screen.Streams{Err: &b, ErrTTY: test.tty}, Quiet: test.quiet}}
+		if a.took(test.d); b.String() != test.want {
+			t.Errorf("%+v: %q", test, b.String())
 		}
 	}
 }

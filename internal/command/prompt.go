@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/flocknet/flock/internal/contract"
 	"github.com/flocknet/flock/internal/hint"
@@ -40,12 +41,21 @@ func (a *App) Confirm(p *Progress, question string) error {
 }
 
 // Ask asks a question on the terminal; anything but y and yes means no.
-func (a *App) Ask(p *Progress, question string) (bool, error) { return p.Ask(a.done, question) }
+func (a *App) Ask(p *Progress, question string) (bool, error) {
+	defer a.answered(time.Now())
+	return p.Ask(a.done, question)
+}
+
+// answered notes how long a person was asked.
+func (a *App) answered(began time.Time) { a.asked.Add(int64(time.Since(began))) }
 
 // secret returns the function that asks for a passphrase; nil without a terminal.
 func (a *App) secret(p *Progress) func(string) ([]byte, error) {
 	if a.Secret == nil {
 		return nil
 	}
-	return func(prompt string) ([]byte, error) { return p.AskSecret(a.done, prompt) }
+	return func(prompt string) ([]byte, error) {
+		defer a.answered(time.Now())
+		return p.AskSecret(a.done, prompt)
+	}
 }

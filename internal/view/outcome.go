@@ -27,8 +27,9 @@ const fewUnchanged = 3
 
 // Summary is one line per server about what was done; with --quiet, about what was not.
 func (a *Page) Summary(out *change.Outcome) {
-	longest, unchanged := 0, 0
+	longest, unchanged, counted := 0, 0, false
 	for _, s := range out.Servers {
+		counted = counted || s.Err == nil && len(stepsOf(s)) > 0
 		longest = max(longest, len(s.Name))
 		if s.State == change.Unchanged {
 			unchanged++
@@ -47,6 +48,9 @@ func (a *Page) Summary(out *change.Outcome) {
 	}
 	if unchanged > fewUnchanged {
 		a.Say("%d servers unchanged", unchanged)
+	}
+	if counted && a.Verbose {
+		a.Say("%s made, %s changed, %s taken away", spec.Add, spec.Change, spec.Remove)
 	}
 }
 
