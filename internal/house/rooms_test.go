@@ -305,7 +305,7 @@ var rooms = map[string]room{
 	},
 	"internal/agent/claim": {
 		ours: []string{
-			"internal/agent/bgpctl", "internal/agent/family", "internal/agent/host", "internal/agent/link", "internal/agent/socket",
+			"internal/agent/adopt", "internal/agent/bgpctl", "internal/agent/family", "internal/agent/host", "internal/agent/link", "internal/agent/socket",
 			"internal/agent/sysfile", "internal/agent/unit", "internal/agent/wg", "internal/spec", "internal/wire",
 		},
 		theirs: []string{netlink, xSys},

@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,47 +17,45 @@ func LiveRename(release string) bool {
 	return err != nil || m > 6 || m == 6 && n >= 2 // of one without a number nothing is known
 }
 
-// Renamed is h with another name of a device, in everything that names it. A container's
-// interface and what follows from services stays where it is.
+// Renamed is h with another name of a device, in everything that names it.
 func (h *Host) Renamed(from, to string) *Host {
 	out := *h
-	v := reflect.ValueOf(&out).Elem()
-	for i := range v.NumField() {
-		stays := slices.Contains([]string{"DHCPs", "Attached", "Dockers", "Envs", "Claims"}, v.Type().Field(i).Name)
-		if list := v.Field(i); list.Kind() == reflect.Slice && !stays {
-			rename(list, from, to)
+	name := func(text *string) {
+		if *text == from {
+			*text = to
 		}
 	}
-	for i := range out.Sysctls {
-		s := &out.Sysctls[i]
+	out.Links = each(h.Links, func(l *Link) { name(&l.Name); name(&l.Master) })
+	addr := func(a *Addr) { name(&a.Link) }
+	out.Addrs, out.Adopted = each(h.Addrs, addr), each(h.Adopted, addr)
+	out.Routes = each(h.Routes, func(r *Route) { name(&r.Dev) })
+	out.Neighs = each(h.Neighs, func(n *Neigh) { name(&n.Link) })
+	out.FDB = each(h.FDB, func(f *FDB) { name(&f.Link) })
+	out.Floods = each(h.Floods, func(f *Flood) { name(&f.Link) })
+	out.Members = each(h.Members, func(m *Member) { name(&m.Link) })
+	out.Peers = each(h.Peers, func(p *Peer) { name(&p.Link) })
+	out.Gateways = each(h.Gateways, func(g *Gateway) { name(&g.Uplink); name(&g.Bridge) })
+	out.Guards = each(h.Guards, func(g *Guard) { name(&g.Uplink); name(&g.Bridge) })
+	out.NATs = each(h.NATs, func(n *NAT) { name(&n.Bridge) })
+	out.Keeps = each(h.Keeps, func(k *PreserveSource) { name(&k.Link) })
+	out.Forwards = each(h.Forwards, func(f *Forward) { name(&f.Link) })
+	out.Sysctls = each(h.Sysctls, func(s *Sysctl) {
+		name(&s.Link)
 		s.Key = strings.ReplaceAll(s.Key, "/"+from+"/", "/"+to+"/")
-	}
+	})
+	links := func(u *Unmanage) { u.Links = each(u.Links, name) }
+	out.Unmanaged, out.Firewalld, out.UFW = each(h.Unmanaged, links), each(h.Firewalld, links), each(h.UFW, links)
 	return &out
 }
 
-// rename changes a name, and those in a list, which is another one then, and in an object. A
-// function for each type of object would be 12 KB of the program that every server is sent.
-func rename(v reflect.Value, from, to string) {
-	switch v.Kind() {
-	case reflect.String:
-		if v.String() == from {
-			v.SetString(to)
-		}
-	case reflect.Slice:
-		if v.Len() == 0 {
-			return
-		}
-		now := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-		reflect.Copy(now, v)
-		for i := range now.Len() {
-			rename(now.Index(i), from, to)
-		}
-		v.Set(now)
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if slices.Contains([]string{"Name", "Master", "Link", "Links", "Dev", "Bridge", "Uplink"}, v.Type().Field(i).Name) {
-				rename(v.Field(i), from, to)
-			}
-		}
+// each is a copy of list with every value changed. As a part of Renamed, it would be there once
+// for each list, in the program that every server is sent.
+//
+//go:noinline
+func each[T any](list []T, change func(*T)) []T {
+	out := slices.Clone(list)
+	for i := range out {
+		change(&out[i])
 	}
+	return out
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
 
 	"github.com/flocknet/flock/internal/agent/family"
 	"github.com/flocknet/flock/internal/agent/host"
@@ -69,12 +68,10 @@ func bridgeOf(op family.Op) (bridge string, want netip.Prefix) {
 	return op.Have.(spec.Addr).Link, netip.Prefix{}
 }
 
-func contains(list []netip.Prefix, p netip.Prefix) bool { return slices.Contains(list, p) }
-
 // observe fills in have.Adopted.
 func observe(ctx context.Context, k *host.Host, _, have *spec.Host) error {
 	var errs []error
-	for _, bridge := range noted(k) {
+	for _, bridge := range Noted(k) {
 		p := programOf(bridge)
 		n, err := readNote(k, bridge)
 		if p == nil || n == nil || err != nil {

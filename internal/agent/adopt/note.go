@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/agent/host"
@@ -56,8 +57,8 @@ func (n *note) write(k *host.Host, bridge string) error {
 	return sysfile.Write(path(k, bridge), n.told.String()+"\n"+words+"\n"+n.former, 0o644, true)
 }
 
-// noted are the bridges of which there is a note.
-func noted(k *host.Host) []string {
+// Noted are the bridges that have an address of the cluster's, or had one and wait for their own.
+func Noted(k *host.Host) []string {
 	files, _ := os.ReadDir(k.Dir()) // without it nothing was made
 	var out []string
 	for _, f := range files {
@@ -89,7 +90,7 @@ func (p *program) observe(told netip.Prefix, active func() bool) (spec.Addr, err
 	is := p.address(text)
 	if is == told {
 		live := p.live()
-		if len(live) > 0 && !contains(live, is) && active() {
+		if len(live) > 0 && !slices.Contains(live, is) && active() {
 			is = live[0]
 		}
 	}

@@ -7,15 +7,14 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/flocknet/flock/internal/agent/adopt"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
-	"github.com/flocknet/flock/internal/agent/sysfile"
 	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 )
@@ -228,11 +227,7 @@ func occupants(k *host.Host, want *spec.Host) ([]occupant, error) {
 // adopted are the bridges of other programs that have, or are to have, their subnets from the
 // cluster, and those that they are to have.
 func adopted(k *host.Host, want *spec.Host) (bridges []string, subnets []netip.Prefix) {
-	for _, bridge := range []string{spec.LXCBridge, spec.DockerBridge, spec.LibvirtBridge} {
-		if sysfile.Exists(filepath.Join(k.Dir(), "adopt-"+bridge)) {
-			bridges = append(bridges, bridge)
-		}
-	}
+	bridges = adopt.Noted(k)
 	for _, a := range want.Adopted {
 		bridges, subnets = append(bridges, a.Link), append(subnets, a.Prefix.Masked())
 	}
