@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/command"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -33,7 +33,7 @@ dealt an IPv4 address. DNS answers for the container's name.
 		Args: command.Between(1, 2),
 		ValidArgsFunction: a.completeNet(func(c *state.Cluster, server, _ string) []string {
 			var out []string
-			for _, bridge := range network.Bridges(c, server) {
+			for _, bridge := range segment.Bridges(c, server) {
 				out = append(out, "eth1:"+bridge)
 			}
 			return out
@@ -47,7 +47,7 @@ dealt an IPv4 address. DNS answers for the container's name.
 			if err != nil {
 				return err
 			}
-			if o.Bridge == "" && slices.Contains(network.Bridges(c, o.Server), o.Interface) {
+			if o.Bridge == "" && slices.Contains(segment.Bridges(c, o.Server), o.Interface) {
 				return command.Refuse("flock addnet "+args[0]+" :"+o.Interface, "%s is a bridge, not the name of an interface", o.Interface)
 			}
 			return a.attach(cmd.Context(), &o)

@@ -10,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
@@ -65,7 +66,7 @@ func (a *app) attach(ctx context.Context, o *netOptions) error {
 	if err := o.Choose(o.Recorded(s)); err != nil {
 		return command.Usage(err)
 	}
-	if bridges := network.Bridges(c, o.Server); o.Bridge == "" && len(bridges) == 1 {
+	if bridges := segment.Bridges(c, o.Server); o.Bridge == "" && len(bridges) == 1 {
 		o.Bridge = bridges[0]
 	}
 	if err := o.Check(c); err != nil {
@@ -75,7 +76,7 @@ func (a *app) attach(ctx context.Context, o *netOptions) error {
 	req := change.Request{Edit: func(c *state.Cluster) error {
 		err := edit.Attach(c, o.Server, o.Record(), o.Replace)
 		if s := c.Servers[o.Server]; err == nil {
-			made = s.Attached[network.AttachedAt(s, o.Container, o.Interface)]
+			made = s.Attached[segment.AttachedAt(s, o.Container, o.Interface)]
 		}
 		return err
 	}}

@@ -7,7 +7,7 @@ import (
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -47,7 +47,7 @@ func (a *app) delNet(ctx context.Context, o *netOptions) error {
 	if err := o.Choose(o.Recorded(s)); err != nil {
 		return command.Usage(err)
 	}
-	if network.AttachedAt(s, o.Container, o.Interface) < 0 {
+	if segment.AttachedAt(s, o.Container, o.Interface) < 0 {
 		a.Say("nothing to do: flock gave %s on %s no interface %s", o.Container, o.Server, o.Interface)
 		return nil
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
 	"github.com/spf13/cobra"
 )
@@ -30,7 +30,7 @@ container the move stands behind its own lines, which count again after delnet.
 		Args: command.Exactly(2),
 		ValidArgsFunction: a.completeNet(func(c *state.Cluster, server, container string) []string {
 			var out []string
-			for _, bridge := range network.Bridges(c, server) {
+			for _, bridge := range segment.Bridges(c, server) {
 				for _, iface := range interfacesOf(c, server, container) {
 					out = append(out, iface+":"+bridge)
 				}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -20,10 +20,10 @@ func Attach(c *state.Cluster, server string, a state.Attachment, change bool) er
 		return err
 	}
 	s := c.Servers[server]
-	at := network.AttachedAt(s, a.Container, a.Interface)
+	at := segment.AttachedAt(s, a.Container, a.Interface)
 	if silent := !spec.AsksByDHCP(a.Container) && len(a.Addrs) == 0; silent && at >= 0 && s.Attached[at].Bridge == a.Bridge {
 		a.Addrs = s.Attached[at].Addrs // which it was dealt
-	} else if free := network.Deal(c, server, a.Bridge); silent && free.IsValid() {
+	} else if free := segment.Deal(c, server, a.Bridge); silent && free.IsValid() {
 		a.Addrs = []netip.Addr{free}
 	}
 	switch {
@@ -46,7 +46,7 @@ func Detach(c *state.Cluster, server, container, iface string) error {
 	if s == nil {
 		return ground.UnknownServer(server)
 	}
-	if at := network.AttachedAt(s, container, iface); at >= 0 {
+	if at := segment.AttachedAt(s, container, iface); at >= 0 {
 		s.Attached = slices.Delete(s.Attached, at, at+1)
 	}
 	return nil
@@ -64,7 +64,7 @@ func flags(addrs []netip.Addr) string {
 func detachLost(c *state.Cluster) {
 	for name, s := range c.Servers {
 		s.Attached = slices.DeleteFunc(s.Attached, func(a state.Attachment) bool {
-			return a.Bridge != "" && !network.HasBridge(c, name, a.Bridge)
+			return a.Bridge != "" && !segment.HasBridge(c, name, a.Bridge)
 		})
 	}
 }

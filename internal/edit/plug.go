@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -59,7 +59,7 @@ func (o *Plug) free(s *state.Server, there []spec.ContainerInterface) string {
 	for i := 1; ; i++ {
 		name := "eth" + strconv.Itoa(i)
 		taken := slices.ContainsFunc(there, func(c spec.ContainerInterface) bool { return c.Name == name })
-		if !taken && (s == nil || network.AttachedAt(s, o.Container, name) < 0) {
+		if !taken && (s == nil || segment.AttachedAt(s, o.Container, name) < 0) {
 			return name
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/peering"
 	"github.com/flocknet/flock/internal/seed"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -519,7 +520,7 @@ func (w *world) attach() (string, func(*state.Cluster) error) {
 		}
 	}
 	a := state.Attachment{Container: container, Interface: iface}
-	if bridges := network.Bridges(w.c, server); len(bridges) > 0 {
+	if bridges := segment.Bridges(w.c, server); len(bridges) > 0 {
 		a.Bridge = pick(w, append(bridges, "", "br9")...)
 	}
 	if w.rnd.IntN(3) == 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/option"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/state"
 )
 
@@ -278,7 +279,7 @@ func TestContainersThatDoNotAskAreDealtAddresses(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := c.Servers["s1"]
-		if got := s.Attached[network.AttachedAt(s, container, "eth1")].Addrs; fmt.Sprint(got) != want {
+		if got := s.Attached[segment.AttachedAt(s, container, "eth1")].Addrs; fmt.Sprint(got) != want {
 			t.Errorf("%s on %s has %v, want %s", container, bridge, got, want)
 		}
 	}

@@ -50,7 +50,7 @@ func compile(base *ground.Builder) (*ground.Compiled, error) {
 	b.NotePublic()
 	for _, name := range servers {
 		segment.AddOwn(b.Builder, name)
-		b.attachments(name)
+		segment.Attach(b.Builder, name)
 	}
 	for _, name := range names {
 		if back := backendOf(c.Networks[name]); back == nil || back.Routes {

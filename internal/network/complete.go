@@ -71,7 +71,7 @@ func Complete(c *state.Cluster) error {
 	if _, err := stackedLast(c); err != nil {
 		return err
 	}
-	if err := checkAttached(c); err != nil {
+	if err := segment.CheckAttached(c); err != nil {
 		return err
 	}
 	return checkShares(c)

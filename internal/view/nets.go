@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
+	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -42,7 +42,7 @@ func Nets(c *state.Cluster, server string, found []spec.Container) []Net {
 	for _, f := range found {
 		for _, i := range f.Interfaces {
 			v := Net{
-				Container: f.Name, Interface: i.Name, Port: i.Port, Bridge: i.Bridge, Network: network.OfBridge(c, server, i.Bridge),
+				Container: f.Name, Interface: i.Name, Port: i.Port, Bridge: i.Bridge, Network: segment.OfBridge(c, server, i.Bridge),
 				MAC: i.MAC, Addresses: OrEmpty(addressTexts(i.Addrs)), Owner: i.Owner, State: netForeign,
 			}
 			if i.Owner != "" {
@@ -66,7 +66,7 @@ func Nets(c *state.Cluster, server string, found []spec.Container) []Net {
 		for _, at := range s.Attached {
 			if !seen[at.Container+" "+at.Interface] {
 				out = append(out, Net{
-					Container: at.Container, Interface: at.Interface, Bridge: at.Bridge, Network: network.OfBridge(c, server, at.Bridge),
+					Container: at.Container, Interface: at.Interface, Bridge: at.Bridge, Network: segment.OfBridge(c, server, at.Bridge),
 					Addresses: OrEmpty(addressTexts(at.Addrs)), Owner: c.Name, State: netAwaited,
 				})
 			}

@@ -1,4 +1,4 @@
-package network
+package segment
 
 import (
 	"net/netip"
@@ -8,7 +8,6 @@ import (
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/option"
 	"github.com/flocknet/flock/internal/prefix"
-	"github.com/flocknet/flock/internal/segment"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
@@ -35,15 +34,15 @@ func OfBridge(c *state.Cluster, server, bridge string) string {
 	switch {
 	case at == nil:
 		return ""
-	case at.network == segment.SubnetNetwork:
+	case at.network == SubnetNetwork:
 		return ground.OwnSubnet(server)
 	}
 	return at.network
 }
 
-// checkAttached refuses interfaces of containers that make no sense: their names, their
+// CheckAttached refuses interfaces of containers that make no sense: their names, their
 // bridges, their addresses.
-func checkAttached(c *state.Cluster) error {
+func CheckAttached(c *state.Cluster) error {
 	taken := map[netip.Addr]string{}
 	for _, server := range c.ServerNames() {
 		s := c.Servers[server]
@@ -120,8 +119,8 @@ func Bridges(c *state.Cluster, server string) []string {
 			out = append(out, n.Bridge)
 		}
 	}
-	if segment.OwnBridge(c.Servers[server]).IsValid() {
-		out = append(out, segment.SubnetBridge)
+	if OwnBridge(c.Servers[server]).IsValid() {
+		out = append(out, SubnetBridge)
 	}
 	return out
 }
@@ -137,20 +136,20 @@ type socket struct {
 
 // socketOf finds a bridge on a server; nil if there is none of that name.
 func socketOf(c *state.Cluster, server, bridge string) *socket {
-	if own := segment.OwnBridge(c.Servers[server]); own.IsValid() && bridge == segment.SubnetBridge {
-		return &socket{network: segment.SubnetNetwork, subnets: []netip.Prefix{own.Masked()}, gateways: []netip.Addr{own.Addr()}}
+	if own := OwnBridge(c.Servers[server]); own.IsValid() && bridge == SubnetBridge {
+		return &socket{network: SubnetNetwork, subnets: []netip.Prefix{own.Masked()}, gateways: []netip.Addr{own.Addr()}}
 	}
 	for _, name := range c.NetworkNames() {
 		n := c.Networks[name]
 		a := n.Allocated[server]
 		switch {
 		case n.Bridge != bridge || bridge == "" || a == nil:
-		case meaning(n).segment:
+		case len(a.Subnets) == 0: // members of pools have a subnet each
 			return segmentSocket(name, n)
 		default:
 			at := &socket{network: name, subnets: a.Subnets}
 			for _, p := range a.Subnets {
-				at.gateways = append(at.gateways, segment.GatewayOf(p))
+				at.gateways = append(at.gateways, GatewayOf(p))
 			}
 			return at
 		}
@@ -159,8 +158,8 @@ func socketOf(c *state.Cluster, server, bridge string) *socket {
 }
 
 func segmentSocket(name string, n *state.Network) *socket {
-	at := &socket{network: name, subnets: n.Subnets, gateways: segment.Gateways(n)}
-	at.servers, at.handed = segment.Kept(n)
+	at := &socket{network: name, subnets: n.Subnets, gateways: Gateways(n)}
+	at.servers, at.handed = Kept(n)
 	return at
 }
 
@@ -249,8 +248,8 @@ func Deal(c *state.Cluster, server, bridge string) netip.Addr {
 	return at.free(c, false)
 }
 
-// attachments adds what containers on server get.
-func (b *builder) attachments(server string) {
+// Attach adds what containers on server get.
+func Attach(b *ground.Builder, server string) {
 	h := b.Out.Hosts[server]
 	for _, a := range b.Cluster.Servers[server].Attached {
 		port, mac := ground.ContainerMAC(b.Cluster.Name, ground.BornAs(b.Cluster, server), a.Container, a.Interface)
