@@ -55,7 +55,7 @@ func (a *app) graph(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	if err := knownNetworks(r.Cluster, names); err != nil {
+	if err := command.KnownNetworks(r.Cluster, names); err != nil {
 		return err
 	}
 	views := slices.DeleteFunc(r.Networks(), func(v *view.Network) bool { return len(names) > 0 && !slices.Contains(names, v.Name) })

@@ -10,6 +10,7 @@ import (
 	"github.com/flocknet/flock/internal/help"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/labcmd"
+	"github.com/flocknet/flock/internal/lookcmd"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/sshcmd"
 	"github.com/spf13/cobra"
@@ -107,7 +108,9 @@ func (a *app) addCommands(root *cobra.Command) {
 	in(groupNetworks, newCreateNetwork(a), newAddNetwork(a), newDelNetwork(a), newRemoveNetwork(a), newListNetworks(a), newSetNetwork(a), newChangeType(a), newRotateKeys(a), newAddTunnel(a), newDelTunnel(a))
 	in(groupBGP, bgpcmd.Commands(a.App)...)
 	in(groupNets, newListNet(a), newAddNet(a), newSetNet(a), newDelNet(a), newDockerNet(a))
-	in(groupLooking, newStatus(a), newVerify(a), newProbe(a), newCapture(a), newDoctor(a), newTrace(a), newGraph(a), newExplain(a))
+	in(groupLooking, newStatus(a))
+	in(groupLooking, lookcmd.Commands(a.App)...)
+	in(groupLooking, newGraph(a), newExplain(a))
 	in(groupChanging, newPlan(a), newApply(a), newHistory(a), newRollback(a), newPurge(a))
 	in(groupMore, newVersion(a), newCompletion(a))
 	in(groupMore, a.newLab())

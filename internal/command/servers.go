@@ -21,6 +21,16 @@ func KnownServers(c *state.Cluster, names ...string) error {
 	return nil
 }
 
+// KnownNetworks refuses, with exit status 2, names that are no network's.
+func KnownNetworks(c *state.Cluster, names []string) error {
+	for _, name := range names {
+		if c.Networks[name] == nil {
+			return Usage(hint.Unknown("network", name, "flock listnetworks"))
+		}
+	}
+	return nil
+}
+
 // NoServer is the refusal of a command for servers where the cluster file has none.
 func NoServer() error {
 	return Usage(hint.Errorf("", "flock addserver NAME [USER@]ADDRESS", "there is no server"))

@@ -31,11 +31,19 @@ var rooms = map[string]room{
 	},
 	"internal/cli": {
 		ours: []string{
-			"internal/advice", "internal/bgpcmd", "internal/capture", "internal/change", "internal/command", "internal/contract", "internal/doctor", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/help", "internal/hint",
-			"internal/labcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/segment", "internal/spec", "internal/sshcmd", "internal/state", "internal/target", "internal/view",
+			"internal/advice", "internal/bgpcmd", "internal/change", "internal/command", "internal/edit", "internal/explain", "internal/graph", "internal/ground", "internal/handover", "internal/help", "internal/hint",
+			"internal/labcmd", "internal/lookcmd", "internal/network", "internal/option", "internal/plainfile", "internal/remote", "internal/screen", "internal/segment", "internal/spec", "internal/sshcmd", "internal/state", "internal/target", "internal/view",
 		},
 		theirs: []string{cobra, pflag, xSys},
 		never:  "the command line parses and prints: no rules about networks, no kernel, no TOML",
+	},
+	"internal/lookcmd": {
+		ours: []string{
+			"internal/capture", "internal/change", "internal/command", "internal/contract", "internal/doctor", "internal/hint", "internal/plainfile", "internal/remote",
+			"internal/screen", "internal/spec", "internal/state", "internal/view",
+		},
+		theirs: []string{cobra, pflag},
+		never:  "it asks and prints: what an answer means is for the rooms that judge",
 	},
 	"internal/sshcmd": {
 		ours: []string{

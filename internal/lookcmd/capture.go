@@ -1,4 +1,4 @@
-package cli
+package lookcmd
 
 import (
 	"cmp"
@@ -73,7 +73,7 @@ func (a *app) capture(ctx context.Context, name, file string, within time.Durati
 	if err != nil {
 		return err
 	}
-	if err := cmp.Or(knownNetworks(r.Cluster, []string{name}), r.Fault(a.App)); err != nil {
+	if err := cmp.Or(command.KnownNetworks(r.Cluster, []string{name}), r.Fault(a.App)); err != nil {
 		return err
 	}
 	if s.Points, err = capture.Points(r.Cluster, r.Compiled, name, s.Filter, s.Snap, ssh); err != nil {

@@ -1,4 +1,4 @@
-package cli
+package lookcmd
 
 import (
 	"cmp"
@@ -9,8 +9,6 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
-	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/view"
 	"github.com/spf13/cobra"
 )
@@ -120,7 +118,7 @@ func (a *app) verify(ctx context.Context, names []string, effort change.Effort) 
 	if err != nil {
 		return err
 	}
-	if err := knownNetworks(c, names); err != nil {
+	if err := command.KnownNetworks(c, names); err != nil {
 		return err
 	}
 	var v *change.Verification
@@ -157,16 +155,6 @@ func (a *app) verify(ctx context.Context, names []string, effort change.Effort) 
 		return command.Exit(command.ExitDrift)
 	case len(v.Absent) > 0:
 		return command.Exit(command.ExitPartial)
-	}
-	return nil
-}
-
-// knownNetworks refuses names that are no network's.
-func knownNetworks(c *state.Cluster, names []string) error {
-	for _, name := range names {
-		if c.Networks[name] == nil {
-			return command.Usage(hint.Unknown("network", name, "flock listnetworks"))
-		}
 	}
 	return nil
 }
