@@ -38,6 +38,7 @@ type Compiled struct {
 	Notes    []Note                  // in order of network
 	Places   map[Membership]Place    // of members that have one
 	Direct   map[Membership][]string // with direct routing: the members that one reaches without encapsulation
+	Clouds   []Cloud                 // whose route tables networks travel by
 }
 
 // Builder gathers what the networks ask of every server.

@@ -56,6 +56,14 @@ func CheckFacts(f *Facts) error {
 			return fmt.Errorf("a name %s", quoted(word))
 		}
 	}
+	if len(f.Cloud) > maxInterfaces {
+		return fmt.Errorf("%d interfaces in a cloud", len(f.Cloud))
+	}
+	for _, n := range f.Cloud {
+		if !n.Addr.IsValid() || !isWord(n.Region) || !isWord(n.VPC) || !isWord(n.ID) {
+			return fmt.Errorf("an interface %s in a cloud", quoted(n.ID))
+		}
+	}
 	for _, dev := range []string{f.Default4, f.Default6} {
 		if dev != "" && !isDevice(dev) {
 			return fmt.Errorf("a default route by device %s", quoted(dev))

@@ -48,6 +48,7 @@ type Request struct {
 	Holder string        `json:",omitempty"` // who asks, for others who wait on the lock: admin@laptop, flock addnetwork
 	Change string        `json:",omitempty"` // plan: id of the command, the same on all servers that it asks
 	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
+	Cloud  string        `json:",omitempty"` // facts, plan, status: the cloud whose metadata service is asked: aws
 	Keys   []string      `json:",omitempty"` // keys: WireGuard devices; plan, status: those whose public keys are wanted, no pair is made
 	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
 	// Former are the names that WireGuard devices of Keys had before: their pairs stay.
@@ -154,6 +155,7 @@ type Facts struct {
 	Awaited    []netip.Prefix `json:",omitempty"` // IPv4 networks that libvirt defines, running or not: it does not start one that the main table has a route to
 	WireGuard  string         `json:",omitempty"` // how a WireGuard device can be made: KernelDevice, UserspaceDevice, "": not at all
 	Agent      string         // version of the agent
+	Cloud      []CloudNIC     `json:",omitempty"` // what the metadata service says, if it was asked and answered
 	Place      string         `json:",omitempty"` // which of Places it is in; "": the first. The workstation's to say, not the agent's
 }
 
@@ -169,6 +171,14 @@ type Interface struct {
 	MTU    int            // bytes
 	Addrs  []netip.Prefix // global unicast, host bits kept
 	Direct []netip.Prefix `json:",omitempty"` // prefixes on it without a gateway, besides the networks of Addrs
+}
+
+// CloudNIC is an interface of a server in a cloud, as the metadata service there says.
+type CloudNIC struct {
+	Addr   netip.Addr // its own, in the cloud
+	Region string
+	VPC    string // its network, by its id
+	ID     string // how the cloud calls it, or the server
 }
 
 // Actions of a Step.

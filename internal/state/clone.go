@@ -10,7 +10,11 @@ func (c *Cluster) Clone() *Cluster {
 	d := *c
 	d.Servers = cloneMap(c.Servers, (*Server).clone)
 	d.Networks = cloneMap(c.Networks, (*Network).clone)
-	d.Gone = slices.Clone(c.Gone)
+	d.Gone, d.Clouds = slices.Clone(c.Gone), slices.Clone(c.Clouds)
+	for i := range d.Clouds {
+		of := &d.Clouds[i]
+		of.Tables, of.Checked, of.Routes = slices.Clone(of.Tables), slices.Clone(of.Checked), slices.Clone(of.Routes)
+	}
 	return &d
 }
 
@@ -35,7 +39,7 @@ func (f *Facts) clone() *Facts {
 	d.Prefixes = slices.Clone(f.Prefixes)
 	d.Routed = slices.Clone(f.Routed)
 	d.Local, d.Awaited = slices.Clone(f.Local), slices.Clone(f.Awaited)
-	d.Interfaces = slices.Clone(f.Interfaces)
+	d.Interfaces, d.Cloud = slices.Clone(f.Interfaces), slices.Clone(f.Cloud)
 	for i := range d.Interfaces {
 		d.Interfaces[i].Addrs = slices.Clone(d.Interfaces[i].Addrs)
 		d.Interfaces[i].Direct = slices.Clone(d.Interfaces[i].Direct)
@@ -51,7 +55,7 @@ func (n *Network) clone() *Network {
 	d.Moves = slices.Clone(n.Moves)
 	d.Shares, d.Forced = slices.Clone(n.Shares), slices.Clone(n.Forced)
 	d.Anycast, d.Reflectors = slices.Clone(n.Anycast), slices.Clone(n.Reflectors)
-	d.Docker = slices.Clone(n.Docker)
+	d.Docker, d.Tables = slices.Clone(n.Docker), slices.Clone(n.Tables)
 	if n.Before != nil {
 		d.Before = &Sessions{n.Before.Mode, slices.Clone(n.Before.Reflectors)}
 	}

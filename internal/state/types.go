@@ -28,6 +28,25 @@ type Cluster struct {
 	Servers    map[string]*Server  `toml:"server,omitempty"`
 	Networks   map[string]*Network `toml:"network,omitempty"`
 	Gone       []Gone              `toml:"gone,omitempty"` // servers that left with something of flock's on them
+	Clouds     []Cloud             `toml:"cloud,omitempty"`
+}
+
+// Cloud is what flock did in a cloud, in one region and by one login.
+type Cloud struct {
+	Kind    string       `toml:"name"`
+	Region  string       `toml:"region,omitempty"`
+	Profile string       `toml:"profile,omitempty"`
+	Sum     string       `toml:"confirmed,omitempty"`    // of what it was last seen to have (ground.Cloud); empty: nothing of ours
+	Tables  []string     `toml:"tables,omitempty"`       // the route tables that it concerns
+	Checked []string     `toml:"were-checked,omitempty"` // interfaces whose source/destination check was on before
+	Routes  []CloudRoute `toml:"route,omitempty"`        // ours, noted before they are made
+}
+
+// CloudRoute is a route of ours in a cloud's table.
+type CloudRoute struct {
+	Table string       `toml:"table"`
+	To    netip.Prefix `toml:"to"`
+	By    string       `toml:"by"` // what it leads to, as the cloud calls it
 }
 
 // Gone is a server that left the cluster, or was replaced, while it could not be reached:
@@ -95,6 +114,15 @@ type Facts struct {
 	Local      []netip.Prefix `toml:"local,omitempty"`     // without a gateway on devices that are not among Interfaces
 	Awaited    []netip.Prefix `toml:"awaited,omitempty"`   // networks that libvirt defines there
 	WireGuard  string         `toml:"wireguard,omitempty"` // how a WireGuard device can be made there: kernel, userspace; empty: not at all
+	Cloud      []CloudNIC     `toml:"cloud,omitempty"`     // what the metadata service there says, if a network needs that
+}
+
+// CloudNIC is an interface of a server in a cloud.
+type CloudNIC struct {
+	Addr   netip.Addr `json:"address" toml:"address"`
+	Region string     `json:"region,omitempty" toml:"region,omitempty"`
+	VPC    string     `json:"vpc,omitempty" toml:"vpc,omitempty"`
+	ID     string     `json:"id,omitempty" toml:"id,omitempty"`
 }
 
 // Interface is an underlay device.
@@ -187,6 +215,9 @@ type Network struct {
 	Shares     []string       `toml:"shares,omitempty"`              // container subnets behind members: SERVER:CIDR
 	Anycast    []netip.Prefix `toml:"anycast,omitempty"`             // those of Shares' subnets that several members may have, each while it has them
 	Forced     []string       `toml:"forced,omitempty"`              // those of Shares that may contain a server's DNS resolver, or be /3 or wider
+	Tables     []string       `toml:"route-table,omitempty"`         // clouds: route tables, by id; none: those of the members' subnets
+	Region     string         `toml:"region,omitempty"`              // clouds: where the members are; empty: as they say
+	Profile    string         `toml:"profile,omitempty"`             // clouds: the login, by its name in the cloud's own configuration
 	Docker     []string       `toml:"docker,omitempty"`              // servers on which it is a network of Docker's and Podman's too; AllMembers: all that have one of them
 
 	// Tunnels only: networks of two members, the tunnel's ends.

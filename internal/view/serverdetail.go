@@ -23,6 +23,7 @@ type ServerDetail struct {
 	Routed      []string          `json:"routed"`               // those of Others that are reached by a gateway
 	Local       []string          `json:"local"`                // those that are on devices that networks do not use
 	Awaited     []string          `json:"awaited"`              // those of libvirt's networks
+	Cloud       []state.CloudNIC  `json:"cloud,omitempty"`      // its interfaces, as the cloud that it is in calls them
 	Interfaces  []serverInterface `json:"interfaces"`           // that networks can use
 	Memberships []membership      `json:"memberships"`
 	Containers  []serverContainer `json:"containers"` // interfaces that containers get
@@ -84,7 +85,7 @@ func Detail(c *state.Cluster, networks []*Network, v Server) *ServerDetail {
 
 // learned takes over what the server said about itself.
 func (v *ServerDetail) learned(f *state.Facts) {
-	v.Machine, v.HostKey, v.Place = f.Machine, f.HostKey, f.Place
+	v.Machine, v.HostKey, v.Place, v.Cloud = f.Machine, f.HostKey, f.Place, f.Cloud
 	v.Others, v.Routed, v.Local, v.Awaited = Texts(f.Prefixes), Texts(f.Routed), Texts(f.Local), Texts(f.Awaited)
 	if f.Default4 != "" {
 		v.Default4 = &defaultRoute{f.Default4, f.Metric4}
@@ -95,6 +96,14 @@ func (v *ServerDetail) learned(f *state.Facts) {
 	for _, i := range f.Interfaces {
 		v.Interfaces = append(v.Interfaces, serverInterface{i.Name, i.MTU, Texts(i.Addrs), Texts(i.Direct)})
 	}
+}
+
+// cloudText is where in a cloud a server is.
+func cloudText(list []state.CloudNIC) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return strings.Join(strings.Fields(list[0].ID+" "+list[0].VPC+" "+list[0].Region), " ")
 }
 
 // text is the route in words; "" if there is none.
@@ -122,7 +131,7 @@ func (a *Page) PrintServer(v *ServerDetail) error {
 		{"connected through ", v.Connected},
 		{"wireguard ", v.WireGuard},
 		{"host key ", v.HostKey},
-		{"machine ", v.Machine},
+		{"machine ", v.Machine}, {"in the cloud ", cloudText(v.Cloud)},
 		{"MAC addresses of the name ", v.Born},
 		{"default route of IPv4 ", v.Default4.text()},
 		{"default route of IPv6 ", v.Default6.text()},
