@@ -14,6 +14,7 @@ import (
 	"github.com/flocknet/flock/internal/agent/claim"
 	"github.com/flocknet/flock/internal/agent/host"
 	"github.com/flocknet/flock/internal/agent/link"
+	"github.com/flocknet/flock/internal/agent/metadata"
 	"github.com/flocknet/flock/internal/agent/startup"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
@@ -37,7 +38,7 @@ func (s *session) facts(ctx context.Context, r spec.Request) (*spec.Reply, error
 	if err != nil {
 		return nil, err
 	}
-	f.Agent = s.version
+	f.Agent, f.Cloud = s.version, metadata.Ask(ctx, r.Cloud)
 	return &spec.Reply{Facts: f}, nil
 }
 
