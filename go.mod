@@ -3,6 +3,7 @@ module github.com/flocknet/flock
 go 1.26.0
 
 require (
+	github.com/aws/smithy-go/aws-http-auth v1.2.2
 	github.com/chromedp/cdproto v0.160.1
 	github.com/chromedp/chromedp v0.23.1
 	github.com/google/go-cmp v0.7.0
