@@ -35,6 +35,7 @@ by multicast. -s given twice, IPv4 and IPv6, makes a dual-stack network.
   flock createnetwork vpx l2
   flock createnetwork n1 vxlan-l3 -s 10.50.0.0/16 -s fd50::/48 --direct-routing
   flock createnetwork n2 host-gw -b cbr0
+  flock createnetwork n3 aws-vpc -b cbr0 --route-table rtb-0a1b2c3d
   flock createnetwork br1 bridge --vlan 30`,
 		Args: command.Exactly(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -109,6 +110,9 @@ func addOption(f *pflag.FlagSet, o *option.Option, help string) func() any {
 		return func() any { return *v }
 	case []int:
 		v := f.IntSliceP(o.Key, o.Short, nil, help)
+		return func() any { return *v }
+	case []string:
+		v := f.StringArrayP(o.Key, o.Short, nil, help)
 		return func() any { return *v }
 	case []netip.Prefix:
 		v := new(command.Prefixes)

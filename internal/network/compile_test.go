@@ -1,6 +1,7 @@
 package network
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
@@ -86,6 +87,13 @@ func compileText(t *testing.T, data []byte) []txtar.File {
 	var notes strings.Builder
 	for _, n := range out.Notes {
 		fmt.Fprintln(&notes, n.Network+": "+n.Text)
+	}
+	if len(out.Clouds) > 0 {
+		text, err := json.MarshalIndent(out.Clouds, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, txtar.File{Name: "clouds", Data: append(text, '\n')})
 	}
 	if notes.Len() > 0 {
 		files = append(files, txtar.File{Name: "notes", Data: []byte(notes.String())})

@@ -57,7 +57,7 @@ func (k *Kind) refusal(n *state.Network, o *option.Option) error {
 		if others := poolsTaking(o.Key); len(others) > 0 && !slices.Contains(k.takes, o.Key) {
 			next += ", or take the type " + strings.Join(others, " or ")
 		}
-	case o.Among == option.OfPools:
+	case o.Among == option.OfPools, o.Among == option.OfClouds:
 		next += ", or take one of: " + ground.JoinWords(slices.Sorted(slices.Values(poolsTaking(o.Key))))
 	case o.Among == option.OfMeshes:
 		next, text = next+", or create a network of the type "+WireGuard, "a %s network has no %s"

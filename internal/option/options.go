@@ -44,6 +44,7 @@ const (
 	OfSegments
 	OfMeshes
 	OfPools
+	OfClouds
 	ofBGP
 	ofTunnels
 )
@@ -99,7 +100,7 @@ func (o *Option) IsSet(n *state.Network) bool {
 func (o *Option) Clear(n *state.Network) { reflect.ValueOf(o.field(n)).Elem().SetZero() }
 
 // Zero is the flag's value that says nothing: a string, bool, int64, netip.Addr,
-// []netip.Prefix or []int.
+// []netip.Prefix, []string or []int.
 func (o *Option) Zero() any {
 	switch v := o.Value(&state.Network{}).(type) {
 	case int, uint8, uint16, uint32:
@@ -142,6 +143,12 @@ func (o *Option) Words(n *state.Network) [][]string {
 		var out [][]string
 		for _, p := range v {
 			out = append(out, []string{flag, p.String()})
+		}
+		return out
+	case []string:
+		var out [][]string
+		for _, word := range v {
+			out = append(out, []string{flag, word})
 		}
 		return out
 	case []int:

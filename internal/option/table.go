@@ -119,6 +119,18 @@ func containerOptions() []Option {
 			Key: "isolate", Help: "containers reach nothing of the members' own but DHCP, names and ping",
 			Among: OfSegments, field: func(n *state.Network) any { return &n.Isolate },
 		},
+		{
+			Key: "route-table", Help: "clouds: route table `ID`; repeatable (default: those of the members' subnets)",
+			Among: OfClouds, field: func(n *state.Network) any { return &n.Tables }, check: checkTables,
+		},
+		{
+			Key: "region", Help: "clouds: the members' `REGION` (default: what they say)",
+			Among: OfClouds, field: func(n *state.Network) any { return &n.Region }, check: func(n *state.Network) error { return text(n.Region, checkCloudName("--region")) },
+		},
+		{
+			Key: "profile", Help: "clouds: log in by this profile `NAME` of the cloud's own configuration",
+			Among: OfClouds, field: func(n *state.Network) any { return &n.Profile }, check: func(n *state.Network) error { return text(n.Profile, checkCloudName("--profile")) },
+		},
 		{Key: "shares", Among: OfMeshes, field: func(n *state.Network) any { return &n.Shares }, said: unsaid},
 	}
 }

@@ -153,6 +153,9 @@ func (p *Pool) fitting(m *Member) error {
 	if p.back.Adjacent {
 		return p.nextToAll(m)
 	}
+	if p.back.Cloud != "" {
+		return p.inOneCloud(m)
+	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ type Backend struct {
 	Over6      int    // in IPv6
 	Wire, Mark string // what the encapsulation is called; the end of its device's name
 	Adjacent   bool   // every member must be on one segment with every other
+	Cloud      string // packets to others leave by the default route, and the route tables of this cloud do the rest; "": none
 	// apart refuses members that networks of the kind cannot share; nil: they can.
 	Apart func(n *state.Network, others map[string]*state.Network) error
 }
