@@ -19,6 +19,7 @@ import (
 // from what was approved.
 func (r *run) planAgain(ctx context.Context) error {
 	r.looking = false
+	tables := r.clouds.Steps()
 	approved := map[string]string{}
 	for name, p := range r.peers {
 		if p.err == nil && p.plan != nil {
@@ -45,7 +46,7 @@ func (r *run) planAgain(ctx context.Context) error {
 		}
 		return hint.Errorf("server "+name, r.e.command(), "%s changed while you were asked, nothing was changed: %s", name, what)
 	}
-	return nil
+	return r.clouds.Same(tables, r.e.command())
 }
 
 func stepLines(p *spec.Plan) string {

@@ -62,7 +62,7 @@ func (r *run) plan(ctx context.Context, op string) error {
 			}
 		}
 		if len(todo) == 0 {
-			return ctx.Err()
+			return r.planClouds(ctx)
 		}
 		facts := r.ask(ctx, op, todo)
 		if r.exchanged() {
@@ -114,7 +114,7 @@ func (r *run) ask(ctx context.Context, op string, todo []*peer) []*spec.Facts {
 			return nil, p.err
 		}
 		req := &spec.Request{
-			Op: op, Look: r.looking, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Secrets: r.announced(p.want), Former: r.formerDevices(p.name), Probes: probes[p.name],
+			Op: op, Look: r.looking, Want: p.want, Holder: r.e.Holder, Change: r.id, Devs: network.Devices(r.c, p.name), Cloud: network.CloudOf(r.c, p.name), Secrets: r.announced(p.want), Former: r.formerDevices(p.name), Probes: probes[p.name],
 		}
 		if r.req.DryRun {
 			req.Keys = slices.Sorted(maps.Values(network.KeyDevices(r.c, p.name)))

@@ -52,11 +52,12 @@ func (e inputError) Unwrap() []error { return []error{e.error, ErrInput} }
 type Engine struct {
 	Store    *state.Store
 	Dialer   *remote.Dialer
-	Parallel int              // servers at once; 0: 64
-	Holder   string           // shown to others that wait for a lock: admin@laptop, flock addnetwork
-	Progress func(Event)      // called concurrently; nil: not called
-	Now      func() time.Time // nil: time.Now
-	Touching func()           // called before a server is told to change something; concurrently; nil: not called
+	Parallel int                 // servers at once; 0: 64
+	Holder   string              // shown to others that wait for a lock: admin@laptop, flock addnetwork
+	Progress func(Event)         // called concurrently; nil: not called
+	Now      func() time.Time    // nil: time.Now
+	Getenv   func(string) string // where logins to clouds are found; nil: nowhere
+	Touching func()              // called before a server is told to change something; concurrently; nil: not called
 
 	wait time.Duration                                         // for BGP sessions; 0: awaitBGP or awaitConverged
 	open func(context.Context, remote.Target) (session, error) // nil: through Dialer

@@ -220,6 +220,8 @@ func (r *run) outcome() *Outcome {
 		plan, report := p.whole()
 		out.Servers = append(out.Servers, Server{Name: name, State: p.state(), Plan: plan, Report: report, Err: p.trouble(), BGP: p.bgp})
 	}
+	out.Servers = slices.Concat(r.formerly, r.cloudServers(), out.Servers)
+	out.Notes = append(out.Notes, r.clouds.Notes()...)
 	for _, p := range r.visited {
 		out.Servers = append(out.Servers, Server{Name: p.name + " (gone)", State: p.state(), Plan: p.plan, Report: p.report, Err: p.trouble()})
 	}

@@ -1,6 +1,9 @@
 package change
 
 import (
+	"slices"
+
+	"github.com/flocknet/flock/internal/cloud"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -30,6 +33,8 @@ func pending(c *state.Cluster, compiled *ground.Compiled, sums sums) []string {
 			out = append(out, name)
 		}
 	}
+	out = append(out, cloud.Pending(compiled.Clouds, c.Clouds)...)
+	slices.Sort(out)
 	return out
 }
 
@@ -53,6 +58,9 @@ func factsOf(f *spec.Facts) *state.Facts {
 	}
 	for _, i := range f.Interfaces {
 		out.Interfaces = append(out.Interfaces, state.Interface{Name: i.Name, MTU: i.MTU, Addrs: i.Addrs, Direct: i.Direct})
+	}
+	for _, n := range f.Cloud {
+		out.Cloud = append(out.Cloud, state.CloudNIC(n))
 	}
 	return out
 }

@@ -122,7 +122,7 @@ func (r *run) record() error {
 		was[name] = s.Confirmed
 		s.Confirmed = &state.Confirmed{Generation: r.c.Generation, Sum: sum, Time: r.e.now()}
 	}
-	if len(was) == 0 {
+	if !r.clouds.After(&r.c.Clouds) && len(was) == 0 {
 		return nil
 	}
 	if err := r.locked.Save(r.c); err != nil {

@@ -47,6 +47,9 @@ func (r *run) refusal() error {
 			first, count = cmp.Or(first, p.refused[0]), count+1
 		}
 	}
+	for _, err := range r.clouds.Refused() {
+		first, count = cmp.Or(first, err), count+1
+	}
 	switch count {
 	case 0:
 		return nil

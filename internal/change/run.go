@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/flocknet/flock/internal/cloud"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
@@ -42,6 +43,10 @@ type run struct {
 	silent   []ground.Note            // of WireGuard pairs without a handshake
 	deaf     []network.Path           // whose probes were not answered
 	verdicts map[string]state.Verdict // of what the change brought together, by network
+
+	clouds   *cloud.Set        // nil before the servers have planned
+	tables   map[string]string // what clouds should have had before the edit, by their keys
+	formerly []Server          // what was done in clouds in earlier steps
 
 	turn      Rotation                  // the key that is being rotated
 	shared    map[string][]netip.Prefix // by BGP networks when the run began
@@ -161,6 +166,7 @@ func (r *run) complete() error {
 		var before *ground.Compiled
 		if before, err = network.Compile(r.c); err == nil {
 			r.was, r.behind = before.Hosts, Pending(r.c, before)
+			r.tables = cloud.Sums(before.Clouds, r.c.Clouds)
 			for name, h := range before.Hosts {
 				r.before[name], r.spoke[name] = h.Sum(), h.BGP != nil
 				for _, d := range h.DHCPs {

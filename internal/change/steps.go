@@ -46,10 +46,13 @@ func (r *run) carry(ctx context.Context) error {
 	if err := r.mustAnswer(); err != nil {
 		return err
 	}
+	r.clouds.Before(&r.c.Clouds)
 	if err := r.save(); err != nil {
 		return err
 	}
+	r.clouds.Make(ctx)
 	r.push(ctx)
+	r.clouds.Clear(ctx)
 	err := r.record() // before the outcome, which tells what is pending
 	r.handshake(ctx)
 	r.probeNew(ctx)
@@ -64,6 +67,8 @@ func (r *run) again(edit func(*state.Cluster) error) error {
 	for _, p := range r.peers {
 		p.turnOver()
 	}
+	r.formerly = append(r.formerly, r.cloudServers()...)
+	r.clouds = nil
 	r.req.Edit, r.req.All, r.req.Contact = edit, false, nil
 	return r.edit()
 }

@@ -112,7 +112,7 @@ func connect(a *App, s *state.Store, p *Progress) Engine {
 	if a.Verbose {
 		d.Verbose = func(server, line string) { p.Note(server + ": " + line) }
 	}
-	return &change.Engine{Store: s, Dialer: d, Parallel: a.flags.parallel, Holder: a.holder(), Progress: p.Show, Touching: a.Touched}
+	return &change.Engine{Store: s, Dialer: d, Parallel: a.flags.parallel, Holder: a.holder(), Getenv: a.Getenv, Progress: p.Show, Touching: a.Touched}
 }
 
 // holder is who changes what: it is shown to others that wait for the lock, and in the

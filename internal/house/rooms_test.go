@@ -117,11 +117,16 @@ var rooms = map[string]room{
 	},
 	"internal/change": {
 		ours: []string{
-			"internal/answer", "internal/capture", "internal/doctor", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option",
+			"internal/answer", "internal/capture", "internal/cloud", "internal/doctor", "internal/edit", "internal/ground", "internal/hint", "internal/network", "internal/option",
 			"internal/passage", "internal/peering", "internal/remote", "internal/segment", "internal/spec", "internal/state", "internal/target", "internal/trace", "internal/underlay", "internal/verify",
 		},
 		theirs: []string{xSync},
-		never:  "a change talks to agents by remote and spec alone, and prints nothing",
+		never:  "a change talks to agents by remote and spec alone, to clouds by cloud, and prints nothing",
+	},
+	"internal/cloud": {
+		ours:   []string{"internal/ground", "internal/hint", "internal/prefix", "internal/spec", "internal/state"},
+		theirs: []string{awsAuth},
+		never:  "a cloud is told what its tables are to have: what networks mean is for the kinds, and servers are others' to log in to",
 	},
 	"internal/state": {
 		ours:   []string{"internal/hint", "internal/plainfile", "internal/spec"},
@@ -259,7 +264,7 @@ var rooms = map[string]room{
 	"internal/agent": {
 		ours: []string{
 			"internal/agent/adopt", "internal/agent/attach", "internal/agent/bgpctl", "internal/agent/claim", "internal/agent/dockernet", "internal/agent/dropin", "internal/agent/family", "internal/agent/filter", "internal/agent/host",
-			"internal/agent/link", "internal/agent/probe", "internal/agent/settings", "internal/agent/startup", "internal/agent/sysfile",
+			"internal/agent/link", "internal/agent/metadata", "internal/agent/probe", "internal/agent/settings", "internal/agent/startup", "internal/agent/sysfile",
 			"internal/agent/unit", "internal/agent/wg", "internal/hint", "internal/rtnl", "internal/spec", "internal/wire",
 		},
 		theirs: []string{xSys},
@@ -297,6 +302,11 @@ var rooms = map[string]room{
 		},
 		theirs: []string{xSys},
 		never:  "a network's containers are served as a spec says: devices, addresses and filters are there or are not",
+	},
+	"internal/agent/metadata": {
+		ours:   []string{"internal/spec"},
+		never:  "a cloud's service is asked what the server is: what that is good for is not known here",
+		banned: []string{"net/http", "os", "os/exec"},
 	},
 	"internal/agent/names": {
 		ours:   []string{"internal/spec"},
@@ -476,6 +486,9 @@ var rooms = map[string]room{
 		never:  "advice is attached everywhere, so it depends on nothing",
 		banned: []string{"os"},
 	},
+	"internal/cloudfake": {
+		never: "a fake is written from the reference alone: with ours in it both would be wrong alike",
+	},
 	"internal/fill": {
 		never:  "it fills what it is given: which types have hidden fields is the test's to know",
 		banned: []string{"net", "os", "os/exec"},
@@ -498,6 +511,7 @@ var impure = []string{"crypto/rand", "math/rand", "math/rand/v2", "net", "os", "
 
 // Modules of others. docs/dependencies.md says what each is for.
 const (
+	awsAuth     = "github.com/aws/smithy-go/aws-http-auth"
 	cobra       = "github.com/spf13/cobra"
 	jsonschema  = "github.com/santhosh-tekuri/jsonschema/v6"
 	compress    = "github.com/klauspost/compress"
