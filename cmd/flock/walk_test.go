@@ -49,6 +49,7 @@ import (
 //	printed FILE                       what flock printed just before is FILE, but for times (pagewalks_test.go)
 //	capture HOST IFACE FILE FILTER     write packets as lines of text, until
 //	stopcapture                        …
+//	cloud WHAT…                        a cloud beside the lab, see cloud_test.go
 //	pinger CONTAINER ADDRESS NAME      send a ping every 10 ms, until
 //	stoppinger NAME LOSTMAX            … at most LOSTMAX of which may be lost
 //
@@ -168,6 +169,7 @@ type walk struct {
 	lab       *lab.Lab
 	capture   *background
 	pingers   map[string]*pinger
+	cloud     *labCloud
 	advice    *advice
 	traced    int // bytes of the trace that were read
 }
@@ -196,7 +198,7 @@ func verbs() map[string]func(*testscript.TestScript, bool, []string) {
 	for name, v := range map[string]verb{
 		"built": verbBuilt, "packaged": verbPackaged, "lab": verbLab, "container": verbContainer, "uncontainer": verbUncontainer, "status": verbStatus, "bad": verbBad,
 		"eventually": verbEventually, "resshd": verbResshd, "off": verbOff, "cut": verbCut, "join": verbJoin, "listings": verbListings,
-		"printed": verbPrinted, "capture": verbCapture, "stopcapture": verbStopCapture, "pinger": verbPinger, "stoppinger": verbStopPinger,
+		"printed": verbPrinted, "cloud": verbCloud, "capture": verbCapture, "stopcapture": verbStopCapture, "pinger": verbPinger, "stoppinger": verbStopPinger,
 	} {
 		all[name] = v
 	}

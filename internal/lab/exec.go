@@ -92,3 +92,17 @@ func (l *Lab) ListenPacket(name, network, address string) (net.PacketConn, error
 	}
 	return c, nil
 }
+
+// Listen opens a TCP socket, as net.Listen does, in the network namespace of a machine,
+// container, "fabric" or "outside". It stays there.
+func (l *Lab) Listen(name, address string) (net.Listener, error) {
+	var c net.Listener
+	err := inNS(l.ns(name), func() (err error) {
+		c, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp4", address)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listen in %s: %w", name, err)
+	}
+	return c, nil
+}
