@@ -103,7 +103,7 @@ func cloudText(list []state.CloudNIC) string {
 	if len(list) == 0 {
 		return ""
 	}
-	return strings.Join(strings.Fields(list[0].ID+" "+list[0].VPC+" "+list[0].Region), " ")
+	return ", in the cloud " + strings.Join(strings.Fields(list[0].ID+" "+list[0].VPC+" "+list[0].Region), " ")
 }
 
 // text is the route in words; "" if there is none.
@@ -131,7 +131,7 @@ func (a *Page) PrintServer(v *ServerDetail) error {
 		{"connected through ", v.Connected},
 		{"wireguard ", v.WireGuard},
 		{"host key ", v.HostKey},
-		{"machine ", v.Machine}, {"in the cloud ", cloudText(v.Cloud)},
+		{"machine ", v.Machine + cloudText(v.Cloud)},
 		{"MAC addresses of the name ", v.Born},
 		{"default route of IPv4 ", v.Default4.text()},
 		{"default route of IPv6 ", v.Default6.text()},
