@@ -25,9 +25,11 @@ type API interface {
 
 // Row is a route in a table of a cloud.
 type Row struct {
-	Table string
-	To    netip.Prefix
-	By    string // the target, as the cloud calls it
+	Table   string
+	To      netip.Prefix
+	By      string // the target, as the cloud calls it
+	Name    string // of the row that is replaced or deleted, where rows have names
+	Network string // that needs it
 }
 
 // Question says what is to be looked at. Without Members, only Tables and NICs are.
@@ -41,6 +43,7 @@ type Question struct {
 type Seen struct {
 	NICs   []NIC
 	Tables []Table
+	Fixed  string // what to do about an interface that checks, where that cannot be switched; "": it can
 }
 
 // NIC is an interface of a server.
@@ -62,6 +65,7 @@ type Table struct {
 
 // SeenRow is a row of a table.
 type SeenRow struct {
+	Name  string // "": rows have none
 	To    netip.Prefix
 	By    string
 	Dead  bool // its target is not there any more: a blackhole
@@ -79,7 +83,7 @@ type Login struct {
 // open is the API of a kind, in a region; "" is what the login says.
 func (l Login) open(ctx context.Context, kind, region, profile string) (api API, at string, err error) {
 	begin := map[string]func(Login, context.Context, string, string) (API, string, error){
-		"aws": Login.openAWS,
+		"aws": Login.openAWS, "gce": Login.openGCE,
 	}[kind]
 	if begin == nil {
 		return nil, "", hint.Errorf("", "", "no cloud is called %q", kind)

@@ -192,19 +192,10 @@ func (d *differ) tableOf(nic NIC) string {
 	return main
 }
 
-// noted is what was noted of a row; nil: it is none of ours by that.
-func (d *differ) noted(table string, to netip.Prefix) *state.CloudRoute {
-	at := slices.IndexFunc(d.had.Routes, func(r state.CloudRoute) bool { return r.Table == table && r.To == to })
-	if at < 0 {
-		return nil
-	}
-	return &d.had.Routes[at]
-}
-
 // ours says whether a row is flock's: one that was noted, as long as it leads where it did or
 // nowhere, and one within a pool that leads to a member.
 func (d *differ) ours(table string, r SeenRow) bool {
-	if noted := d.noted(table, r.To); noted != nil && (r.Dead || r.By == noted.By) {
+	if slices.ContainsFunc(d.had.Routes, func(n state.CloudRoute) bool { return n.Table == table && n.To == r.To && (r.Dead || n.By == r.By) }) {
 		return true
 	}
 	if d.users[r.By] == "" {
@@ -220,11 +211,11 @@ func (d *differ) ours(table string, r SeenRow) bool {
 
 // table compares one table, and says whether anything of ours is or should be in it.
 func (d *differ) table(t Table) (concerned bool) {
-	want, have := d.rows[t.ID], map[netip.Prefix]SeenRow{}
+	want, have := d.rows[t.ID], map[netip.Prefix][]SeenRow{}
 	concerned = want != nil || slices.Contains(d.had.Tables, t.ID)
 	count := map[bool]int{}
 	for _, r := range t.Rows {
-		have[r.To] = r
+		have[r.To] = append(have[r.To], r)
 		if r.Made {
 			count[r.To.Addr().Is6()]++
 		}
@@ -236,14 +227,14 @@ func (d *differ) table(t Table) (concerned bool) {
 		if _, wanted := want[r.To]; !wanted && !r.Local && d.ours(t.ID, r) {
 			concerned = true
 			count[r.To.Addr().Is6()]--
-			d.add(op{deed: remove, row: Row{t.ID, r.To, r.By}, table: t.ID, step: spec.Step{Action: spec.Remove, Object: "route " + r.To.String()}})
+			d.remove(t, r)
 		}
 	}
 	for _, to := range sorted(want) {
 		w := want[to]
 		d.wanted = append(d.wanted, state.CloudRoute{Table: t.ID, To: to, By: w.by})
-		r, there := have[to]
-		o := op{row: Row{t.ID, to, w.by}, table: t.ID, step: spec.Step{Action: spec.Add, Object: "route " + to.String(), Detail: "to " + w.by + " of " + w.server}}
+		r, there := d.best(t, have[to], w)
+		o := op{row: Row{Table: t.ID, To: to, By: w.by, Name: r.Name, Network: w.network}, table: t.ID, step: spec.Step{Action: spec.Add, Object: "route " + to.String(), Detail: "to " + w.by + " of " + w.server}}
 		switch {
 		case !there:
 			count[to.Addr().Is6()]++
@@ -259,6 +250,25 @@ func (d *differ) table(t Table) (concerned bool) {
 	}
 	d.quota(t, count)
 	return concerned
+}
+
+// best is the row to a destination that is looked at: the one that is wanted or, if there is none,
+// the first. Where a cloud has several, others of ours were left by a change that did not end.
+func (d *differ) best(t Table, list []SeenRow, w wantedRow) (SeenRow, bool) {
+	if len(list) == 0 {
+		return SeenRow{}, false
+	}
+	at := max(0, slices.IndexFunc(list, func(r SeenRow) bool { return r.By == w.by && !r.Dead }))
+	for i, r := range list {
+		if i != at && d.ours(t.ID, r) {
+			d.remove(t, r)
+		}
+	}
+	return list[at], true
+}
+
+func (d *differ) remove(t Table, r SeenRow) {
+	d.add(op{deed: remove, row: Row{Table: t.ID, To: r.To, By: r.By, Name: r.Name}, table: t.ID, step: spec.Step{Action: spec.Remove, Object: "route " + r.To.String()}})
 }
 
 // whose is a row's target, and the server that it is.
@@ -306,6 +316,10 @@ func (d *differ) checks() {
 			}
 			if slices.Contains(d.had.Checked, nic.ID) || nic.Checked {
 				d.checked = append(d.checked, nic.ID)
+			}
+			if nic.Checked && d.seen.Fixed != "" {
+				d.problem("server "+m.Server, d.seen.Fixed, "%s may not forward packets of others in %s: its instance %s has no right to", m.Server, d.want.Kind, nic.ID)
+				continue
 			}
 			if shown := d.shown(d.tableOf(nic)); nic.Checked {
 				d.ops = slices.Insert(d.ops, 0, op{deed: uncheck, nic: nic.ID, table: shown, step: spec.Step{Action: spec.Change, Object: "source/dest check of " + nic.ID, Detail: "on -> off (" + m.Server + ")"}})
