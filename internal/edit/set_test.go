@@ -21,7 +21,7 @@ func another() option.Options {
 		"subnet": prefixes("10.60.0.0/16"), "vni": int64(77), "port": int64(9999), "topology": state.Hub, "keepalive": int64(7),
 		"subnet-len": []int{26}, "bridge": "other0", "mtu": int64(1300), "domain": "other.test", "dhcp": state.DHCPDistributed, "dhcp-server": "s2",
 		"interface": "eth1", "group": netip.MustParseAddr("239.9.9.9"), "gbp": true, "direct-routing": true, "no-masquerade": true, "isolate": true,
-		"add-pool": prefixes("10.61.0.0/16"), "vlan": int64(30), "route-table": []string{"rtb-2", "rtb-1"}, "region": "eu-north-1", "profile": "other",
+		"add-pool": prefixes("10.61.0.0/16"), "vlan": int64(30), "route-table": []string{"rtb-2", "rtb-1"}, "region": "eu-north-1", "profile": "other", "project": "other-1",
 	}
 }
 

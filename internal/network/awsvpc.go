@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/flocknet/flock/internal/ground"
@@ -18,7 +19,7 @@ func awsVPCKind() *Kind {
 
 // routeCloud asks the cloud for a route to m. On the servers the default route leads to it.
 func routeCloud(p *pool.Pool, m *pool.Member) {
-	region := p.N.Region
+	region := cmp.Or(p.N.Region, p.N.Project)
 	for _, other := range p.Members { // all are in one, as far as they say it
 		if at := p.NIC(other); at != nil && region == "" {
 			region = at.Region

@@ -128,6 +128,10 @@ func containerOptions() []Option {
 			Among: OfClouds, field: func(n *state.Network) any { return &n.Region }, check: func(n *state.Network) error { return text(n.Region, checkCloudName("--region")) },
 		},
 		{
+			Key: "project", Help: "gce: the members' `PROJECT` (default: what they say)",
+			Among: OfClouds, field: func(n *state.Network) any { return &n.Project }, check: func(n *state.Network) error { return text(n.Project, checkCloudName("--project")) },
+		},
+		{
 			Key: "profile", Help: "clouds: log in by this profile `NAME` of the cloud's own configuration",
 			Among: OfClouds, field: func(n *state.Network) any { return &n.Profile }, check: func(n *state.Network) error { return text(n.Profile, checkCloudName("--profile")) },
 		},

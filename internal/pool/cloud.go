@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/flocknet/flock/internal/ground"
@@ -32,8 +33,8 @@ func (p *Pool) inOneCloud(m *Member) error {
 	if at == nil {
 		return nil
 	}
-	if otherwise(p.N.Region, at.Region) {
-		return hint.Errorf("server "+m.Server, "a network of its own for each region", "%s is in %s, %s is for %s", m.Server, at.Region, p.Name, p.N.Region)
+	if named := cmp.Or(p.N.Region, p.N.Project); otherwise(named, at.Region) {
+		return hint.Errorf("server "+m.Server, "a network of its own for each region", "%s is in %s, %s is for %s", m.Server, at.Region, p.Name, named)
 	}
 	for _, other := range p.Members {
 		o := p.NIC(other)
@@ -54,7 +55,7 @@ func otherwise(a, b string) bool { return a != "" && b != "" && a != b }
 // NIC is what m's metadata service says of the interface with its address; nil: nothing.
 func (p *Pool) NIC(m *Member) *state.CloudNIC {
 	list := p.Cluster.Servers[m.Server].Facts.Cloud
-	at := slices.IndexFunc(list, func(n state.CloudNIC) bool { return n.Addr == m.Addr })
+	at := slices.IndexFunc(list, func(n state.CloudNIC) bool { return n.Cloud == p.back.Cloud && n.Addr == m.Addr })
 	if at < 0 {
 		return nil
 	}

@@ -60,7 +60,7 @@ func CheckFacts(f *Facts) error {
 		return fmt.Errorf("%d interfaces in a cloud", len(f.Cloud))
 	}
 	for _, n := range f.Cloud {
-		if !n.Addr.IsValid() || !isWord(n.Region) || !isWord(n.VPC) || !isWord(n.ID) {
+		if !n.Addr.IsValid() || !isWord(n.Cloud) || !isWord(n.Region) || !isWord(n.VPC) || !isWord(n.ID) {
 			return fmt.Errorf("an interface %s in a cloud", quoted(n.ID))
 		}
 	}

@@ -175,6 +175,7 @@ type Interface struct {
 
 // CloudNIC is an interface of a server in a cloud, as the metadata service there says.
 type CloudNIC struct {
+	Cloud  string     // whose service it is: aws, gce
 	Addr   netip.Addr // its own, in the cloud
 	Region string
 	VPC    string // its network, by its id

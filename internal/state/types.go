@@ -119,6 +119,7 @@ type Facts struct {
 
 // CloudNIC is an interface of a server in a cloud.
 type CloudNIC struct {
+	Cloud  string     `json:"cloud" toml:"name"`
 	Addr   netip.Addr `json:"address" toml:"address"`
 	Region string     `json:"region,omitempty" toml:"region,omitempty"`
 	VPC    string     `json:"vpc,omitempty" toml:"vpc,omitempty"`
@@ -217,6 +218,7 @@ type Network struct {
 	Forced     []string       `toml:"forced,omitempty"`              // those of Shares that may contain a server's DNS resolver, or be /3 or wider
 	Tables     []string       `toml:"route-table,omitempty"`         // clouds: route tables, by id; none: those of the members' subnets
 	Region     string         `toml:"region,omitempty"`              // clouds: where the members are; empty: as they say
+	Project    string         `toml:"project,omitempty"`             // gce: where the members are; empty: as they say
 	Profile    string         `toml:"profile,omitempty"`             // clouds: the login, by its name in the cloud's own configuration
 	Docker     []string       `toml:"docker,omitempty"`              // servers on which it is a network of Docker's and Podman's too; AllMembers: all that have one of them
 

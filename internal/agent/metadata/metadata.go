@@ -28,12 +28,41 @@ const (
 
 // Ask is what the service of a cloud says of the server's interfaces; nil where there is none.
 func Ask(ctx context.Context, cloud string) []spec.CloudNIC {
-	if cloud != "aws" {
-		return nil
-	}
 	ctx, end := context.WithTimeout(ctx, within)
 	defer end()
-	return askAWS(ctx, "169.254.169.254:80")
+	const at = "169.254.169.254:80"
+	switch cloud {
+	case "aws":
+		return askAWS(ctx, at)
+	case "gce":
+		return askGCE(ctx, at)
+	}
+	return nil
+}
+
+// askGCE asks a service like Compute Engine's, whose header no browser sends.
+func askGCE(ctx context.Context, at string) []spec.CloudNIC {
+	get := func(path string) string {
+		text, err := request(ctx, at, "GET /computeMetadata/v1/"+path, "Metadata-Flavor: Google")
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSpace(text)
+	}
+	last := func(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+	project := get("project/project-id")
+	id := "zones/" + last(get("instance/zone")) + "/instances/" + get("instance/name")
+	var out []spec.CloudNIC
+	for _, n := range strings.Fields(get("instance/network-interfaces/")) {
+		if strings.ContainsAny(n, "?#") || len(out) > mostNICs {
+			continue
+		}
+		of := "instance/network-interfaces/" + n
+		if a, err := netip.ParseAddr(get(of + "ip")); err == nil {
+			out = append(out, spec.CloudNIC{Cloud: "gce", Addr: a, Region: project, VPC: last(get(of + "network")), ID: id})
+		}
+	}
+	return out
 }
 
 // askAWS asks a service like EC2's, IMDSv2 alone: a token by PUT first.
@@ -60,7 +89,7 @@ func askAWS(ctx context.Context, at string) []spec.CloudNIC {
 		vpc, id := first(get(of+"vpc-id")), first(get(of+"interface-id"))
 		for _, text := range append(get(of+"local-ipv4s"), get(of+"ipv6s")...) {
 			if a, err := netip.ParseAddr(text); err == nil {
-				out = append(out, spec.CloudNIC{Addr: a, Region: region, VPC: vpc, ID: id})
+				out = append(out, spec.CloudNIC{Cloud: "aws", Addr: a, Region: region, VPC: vpc, ID: id})
 			}
 		}
 	}

@@ -23,8 +23,22 @@ func TestAskAWS(t *testing.T) {
 	}}
 	server := httptest.NewServer(a.Metadata())
 	defer server.Close()
-	want := []spec.CloudNIC{{Addr: own, Region: "eu-central-1", VPC: "vpc-1", ID: "eni-1"}, {Addr: netip.MustParseAddr("10.1.0.1"), Region: "eu-central-1", VPC: "vpc-2", ID: "eni-2"}}
+	want := []spec.CloudNIC{{Cloud: "aws", Addr: own, Region: "eu-central-1", VPC: "vpc-1", ID: "eni-1"}, {Cloud: "aws", Addr: netip.MustParseAddr("10.1.0.1"), Region: "eu-central-1", VPC: "vpc-2", ID: "eni-2"}}
 	if have := askAWS(t.Context(), strings.TrimPrefix(server.URL, "http://")); !reflect.DeepEqual(have, want) {
+		t.Errorf("want %v, have %v", want, have)
+	}
+}
+
+// The same of Compute Engine's.
+func TestAskGCE(t *testing.T) {
+	own := netip.MustParseAddr("127.0.0.1")
+	g := &cloudfake.GCE{Project: "proj-1", Instances: []*cloudfake.Instance{
+		{Zone: "europe-west1-b", Name: "vm-2", Network: "other", Addr: netip.MustParseAddr("10.1.0.2")}, {Zone: "europe-west1-c", Name: "vm-1", Network: "default", Addr: own},
+	}}
+	server := httptest.NewServer(g.Metadata())
+	defer server.Close()
+	want := []spec.CloudNIC{{Cloud: "gce", Addr: own, Region: "proj-1", VPC: "default", ID: "zones/europe-west1-c/instances/vm-1"}}
+	if have := askGCE(t.Context(), strings.TrimPrefix(server.URL, "http://")); !reflect.DeepEqual(have, want) {
 		t.Errorf("want %v, have %v", want, have)
 	}
 }
@@ -44,7 +58,7 @@ func TestNoService(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(answer)
 			defer server.Close()
-			if have := askAWS(t.Context(), strings.TrimPrefix(server.URL, "http://")); len(have) > 0 {
+			if have := append(askAWS(t.Context(), strings.TrimPrefix(server.URL, "http://")), askGCE(t.Context(), strings.TrimPrefix(server.URL, "http://"))...); len(have) > 0 {
 				t.Errorf("have %v", have)
 			}
 		})
@@ -55,7 +69,7 @@ func TestNoService(t *testing.T) {
 	}
 	at := l.Addr().String()
 	_ = l.Close()
-	if have := append(askAWS(t.Context(), at), Ask(t.Context(), "nowhere")...); len(have) > 0 {
+	if have := append(append(askAWS(t.Context(), at), askGCE(t.Context(), at)...), Ask(t.Context(), "nowhere")...); len(have) > 0 {
 		t.Errorf("have %v", have)
 	}
 }
