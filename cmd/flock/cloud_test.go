@@ -20,10 +20,10 @@ import (
 	"github.com/flocknet/flock/internal/lab"
 )
 
-// A walk's cloud: the lab's servers are its instances, and the router between them does what
-// its route table says, and nothing else.
+// A walk's clouds, AWS and Google's: the lab's servers are instances of both, and the router between
+// them does what their routes say, and nothing else.
 //
-//	cloud up                 from now on; $AWS_… lead to it
+//	cloud up                 from now on; the environment leads to them
 //	cloud has PATTERN        a line of what it holds is so
 //	cloud write FILE         what it holds
 //	cloud set TABLE TO BY    somebody makes a route, or changes one
@@ -36,6 +36,7 @@ import (
 // labCloud is a walk's cloud.
 type labCloud struct {
 	*cloudfake.AWS
+	gce    *cloudfake.GCE
 	routed map[string]string // what the router has, by destination
 }
 
@@ -59,12 +60,12 @@ func verbCloud(ctx context.Context, w *walk, ts *testscript.TestScript, args []s
 		if err != nil {
 			return usage(err.Error())
 		}
-		if text := c.Text(); !pattern.MatchString(text) {
+		if text := c.Text() + c.gce.Text(); !pattern.MatchString(text) {
 			return unmet(fmt.Sprintf("the cloud has\n%s", text))
 		}
 		return nil
 	case len(args) == 2 && args[0] == "write":
-		return os.WriteFile(ts.MkAbs(args[1]), []byte(c.Text()), 0o600)
+		return os.WriteFile(ts.MkAbs(args[1]), []byte(c.Text()+c.gce.Text()), 0o600)
 	case len(args) == 2 && args[0] == "calls":
 		most, err := strconv.Atoi(args[1])
 		if err != nil {
@@ -124,6 +125,17 @@ func (w *walk) cloudUp(ctx context.Context, ts *testscript.TestScript) error {
 			VPC: "vpc-1", Subnet: "subnet-a", Addr: netip.AddrFrom4([4]byte{10, 99, 0, byte(i + 1)}), Checked: true,
 		})
 	}
+	c.gce = &cloudfake.GCE{Project: "proj-1", Polls: 1}
+	for i, server := range w.lab.Servers() {
+		c.gce.Instances = append(c.gce.Instances, &cloudfake.Instance{Zone: "europe-west1-b", Name: server, Network: "default", Addr: c.NICs[i].Addr, Forward: true})
+	}
+	c.gce.Changed = func(*cloudfake.GCE) {
+		c.Do(func() {
+			if err := c.program(ctx, w.lab); err != nil {
+				ts.Logf("%v", err)
+			}
+		})
+	}
 	c.Changed = func(*cloudfake.AWS) {
 		if err := c.program(ctx, w.lab); err != nil {
 			ts.Logf("%v", err)
@@ -134,10 +146,16 @@ func (w *walk) cloudUp(ctx context.Context, ts *testscript.TestScript) error {
 	if out, err := w.lab.Net(ctx, "fabric", "sh", "-c", script).CombinedOutput(); err != nil {
 		return fmt.Errorf("make the fabric a cloud's: %w: %s", err, out)
 	}
+	metadata := http.NewServeMux()
+	metadata.Handle("/latest/", c.Metadata())
+	metadata.Handle("/computeMetadata/", c.gce.Metadata())
+	calls := http.NewServeMux()
+	calls.Handle("/", c.AWS)
+	calls.Handle("/compute/", c.gce)
 	for _, s := range []struct {
 		in, at string
 		of     http.Handler
-	}{{lab.Laptop, "127.0.0.1:0", c.AWS}, {"fabric", metadataAt + ":80", c.Metadata()}} {
+	}{{lab.Laptop, "127.0.0.1:0", calls}, {"fabric", metadataAt + ":80", metadata}} {
 		l, err := w.lab.Listen(s.in, s.at)
 		if err != nil {
 			return err
@@ -147,10 +165,12 @@ func (w *walk) cloudUp(ctx context.Context, ts *testscript.TestScript) error {
 		ts.Defer(func() { _ = server.Close() })
 		if s.in == lab.Laptop {
 			ts.Setenv("AWS_ENDPOINT_URL", "http://"+l.Addr().String())
+			ts.Setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", "http://"+l.Addr().String()+"/compute/v1/")
 		}
 	}
 	ts.Setenv("AWS_ACCESS_KEY_ID", cloudfake.Key)
 	ts.Setenv("AWS_SECRET_ACCESS_KEY", cloudfake.Secret)
+	ts.Setenv("GOOGLE_OAUTH_ACCESS_TOKEN", cloudfake.Token)
 	w.cloud = c
 	return nil
 }
@@ -162,6 +182,13 @@ func (c *labCloud) program(ctx context.Context, l *lab.Lab) error {
 	for _, r := range c.Table(cloudTable).Routes {
 		if n := c.NIC(r.By); n != nil && !n.Checked {
 			want[r.To] = "via " + n.Addr.String() + " dev br0"
+		}
+	}
+	for _, r := range c.gce.Routes {
+		for _, i := range c.gce.Instances {
+			if r.By == "zones/"+i.Zone+"/instances/"+i.Name {
+				want[r.To] = "via " + i.Addr.String() + " dev br0"
+			}
 		}
 	}
 	var lines strings.Builder

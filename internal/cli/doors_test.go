@@ -114,7 +114,7 @@ func doors() []door {
 		network("vxlan", "--dhcp-server", "dhcp-server", false), network("vxlan", "--dhcp", "dhcp", false),
 		network("wireguard", "--topology", "topology", false), network("vxlan", "--topology", "topology", false),
 		network("wireguard", "--keepalive", "keepalive", true), network("vxlan", "--keepalive", "keepalive", true),
-		network("aws-vpc", "--route-table", "route-table", false).list(), network("aws-vpc", "--region", "region", false), network("aws-vpc", "--profile", "profile", false), network("vxlan", "--region", "region", false),
+		network("aws-vpc", "--route-table", "route-table", false).list(), network("aws-vpc", "--region", "region", false), network("aws-vpc", "--profile", "profile", false), network("gce", "--project", "project", false), network("vxlan", "--region", "region", false),
 		network("host-gw", "--subnet-len", "subnet-len", true).list(), network("vxlan", "--subnet-len", "subnet-len", true).list(),
 		tunnel("--key", "key"), tunnel("--ttl", "ttl"),
 		bgp("--as", "as", true), bgp("--hold", "hold", true), bgp("--bfd", "bfd", true), bgp("--mode", "mode", false),
