@@ -166,7 +166,7 @@ type Outcome struct {
 	Servers []Server       // contacted ones, by name
 	Saved   bool           // the cluster file was written
 	Notes   []ground.Note  // what the plans do not show
-	Clones  []ground.Note  // servers with the same machine id, host key or WireGuard key
+	Beside  []ground.Note  // servers with the same machine id, host key or WireGuard key; firewalls of theirs that drop what a tunnel needs
 	Silent  []ground.Note  // pairs of members without contact: those that became peers, or that were looked at
 	Deaf    []network.Path // the paths between members on which probes failed; of WireGuard only where servers were looked at
 	Unheard []ground.Note  // BGP sessions and routes that did not come up in time
@@ -204,6 +204,7 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	}
 	if req.DryRun {
 		err := r.visit(ctx)
+		r.askFirewalls(ctx, r.meeting())
 		return r.outcome(), err
 	}
 	if req.Approve != nil {
@@ -218,6 +219,7 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	}
 	err = r.carry(ctx)
 	if err == nil {
+		r.askFirewalls(ctx, r.unheardOf())
 		err = r.follow(ctx)
 	}
 	if err == nil {

@@ -40,6 +40,9 @@ type fleet struct {
 	mute  bool     // daemons never hear anything
 	deaf  string   // what keys begin with that do not answer
 
+	examined []string // servers whose firewalls were asked
+	walled   string   // the one with a firewalld
+
 	tried    []string          // "s1 10.0.4.253", the ways that were tried
 	hushed   string            // the address that does not answer
 	silenced string            // the address from and to which nothing comes
@@ -206,6 +209,8 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 			return nil, fmt.Errorf("no sign of life: %w", remote.ErrUnreachable)
 		}
 		return nil, errors.New("open /dev/net/tun: no such file or directory")
+	case spec.OpDoctor:
+		return a.f.beside(a.name, r), nil
 	case spec.OpProbe:
 		if a.name == a.f.fails {
 			return nil, errors.New("no probe leaves")
@@ -618,8 +623,8 @@ func TestClonesAreNamed(t *testing.T) {
 	for name, s := range f.servers {
 		s.machine, s.hostKey = "machine of "+name, "key of "+name
 	}
-	if out := carry(t, e, Request{All: true, DryRun: true}); len(out.Clones) > 0 {
-		t.Errorf("of servers of their own: %v", out.Clones)
+	if out := carry(t, e, Request{All: true, DryRun: true}); len(out.Beside) > 0 {
+		t.Errorf("of servers of their own: %v", out.Beside)
 	}
 	add := Request{Contact: []string{"s4"}, Edit: func(c *state.Cluster) error {
 		return edit.AddServer(c, "s4", state.Server{Address: "192.0.2.4"})
@@ -629,16 +634,16 @@ func TestClonesAreNamed(t *testing.T) {
 	for what, req := range map[string]Request{"when it comes": add, "in a plan": {All: true, Edit: add.Edit}} {
 		req.DryRun = true
 		out := carry(t, e, req)
-		if len(out.Clones) != 2 || out.Clones[0].Network != "s1, s4" || !strings.Contains(out.Clones[0].Text, "same machine id") ||
-			out.Clones[1].Network != "s2, s4" || !strings.Contains(out.Clones[1].Text, "same SSH host key") {
-			t.Errorf("%s: %v", what, out.Clones)
+		if len(out.Beside) != 2 || out.Beside[0].Network != "s1, s4" || !strings.Contains(out.Beside[0].Text, "same machine id") ||
+			out.Beside[1].Network != "s2, s4" || !strings.Contains(out.Beside[1].Text, "same SSH host key") {
+			t.Errorf("%s: %v", what, out.Beside)
 		}
 	}
-	if out := carry(t, e, add); len(out.Clones) != 2 {
-		t.Errorf("s4 came: %v", out.Clones)
+	if out := carry(t, e, add); len(out.Beside) != 2 {
+		t.Errorf("s4 came: %v", out.Beside)
 	}
-	if out := carry(t, e, Request{Edit: create}); len(out.Clones) > 0 {
-		t.Errorf("when others change: %v", out.Clones)
+	if out := carry(t, e, Request{Edit: create}); len(out.Beside) > 0 {
+		t.Errorf("when others change: %v", out.Beside)
 	}
 }
 

@@ -86,8 +86,8 @@ func (r *run) part(ctx context.Context, before map[ground.Membership]string) {
 
 // clone adds a note about what servers share.
 func (r *run) clone(of, text string) {
-	if note := (ground.Note{Network: of, Text: text}); !slices.Contains(r.clones, note) {
-		r.clones = append(r.clones, note)
+	if note := (ground.Note{Network: of, Text: text}); !slices.Contains(r.beside, note) {
+		r.beside = append(r.beside, note)
 	}
 }
 

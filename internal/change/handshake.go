@@ -111,6 +111,7 @@ func (r *run) handshake(ctx context.Context) {
 	for i, res := range results {
 		for _, q := range res.Value {
 			o := owners[q.Key]
+			r.muted[initiators[i].name], r.muted[o.server] = true, true
 			silent[o.network] = append(silent[o.network], fmt.Sprintf("%s with %s (UDP %s)", initiators[i].name, o.server, q.Endpoint))
 		}
 		if res.Err != nil && ctx.Err() == nil {

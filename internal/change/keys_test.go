@@ -79,15 +79,15 @@ func TestCopiedKeyIsParted(t *testing.T) {
 	carry(t, e, Request{Edit: clients("s2")})
 	f.servers["s3"].key = key("s2 key 1")
 	out := carry(t, e, Request{Edit: clients("s3"), DryRun: true})
-	if len(out.Clones) != 1 || !strings.Contains(out.Clones[0].Text, "s3 has a copy of the WireGuard key of s2") {
-		t.Errorf("a plan says %v", out.Clones)
+	if len(out.Beside) != 1 || !strings.Contains(out.Beside[0].Text, "s3 has a copy of the WireGuard key of s2") {
+		t.Errorf("a plan says %v", out.Beside)
 	}
 	if got := keysOf(out.Cluster)["s3"]; got != "(key of s3, made on apply)" {
 		t.Errorf("planned key %q", got)
 	}
 	out = carry(t, e, Request{Edit: clients("s3")})
-	if len(out.Clones) != 1 || !strings.Contains(out.Clones[0].Text, "s3 had a copy of the WireGuard key of s2") || len(out.Pending) > 0 {
-		t.Errorf("it says %v, pending are %v", out.Clones, out.Pending)
+	if len(out.Beside) != 1 || !strings.Contains(out.Beside[0].Text, "s3 had a copy of the WireGuard key of s2") || len(out.Pending) > 0 {
+		t.Errorf("it says %v, pending are %v", out.Beside, out.Pending)
 	}
 	if have := keysOf(load(t, e)); have["s2"] != key("s2 key 1") || have["s3"] != key("s3 key 1") {
 		t.Errorf("keys: %v", have)

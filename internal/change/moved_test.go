@@ -69,8 +69,8 @@ func TestRenamedServerIsTheSame(t *testing.T) {
 	f.servers["web1"].as = "s1"
 	dry := renames("web1")
 	dry.DryRun = true
-	if out := carry(t, e, dry); len(out.Leaving) > 0 || len(out.Clones) > 0 {
-		t.Errorf("leaving %v, clones %v", out.Leaving, out.Clones)
+	if out := carry(t, e, dry); len(out.Leaving) > 0 || len(out.Beside) > 0 {
+		t.Errorf("leaving %v, clones %v", out.Leaving, out.Beside)
 	}
 	out := carry(t, e, renames("web1"))
 	if c := load(t, e); c.Servers["s1"] != nil || c.Servers["web1"].Confirmed == nil || len(out.Pending) > 0 {

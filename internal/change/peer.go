@@ -206,7 +206,7 @@ func (p *peer) remains(report *spec.Report) error {
 func (r *run) outcome() *Outcome {
 	out := &Outcome{
 		Cluster: r.c, Saved: r.saved, Notes: slices.Concat(r.compiled.Notes, edit.Renumbered(r.was, r.compiled.Hosts), edit.Narrowed(r.was, r.compiled.Hosts)),
-		Clones: append(slices.Clone(r.clones), r.cloned()...), Silent: r.silent, Deaf: r.deaf, Unheard: r.unheard, Leaving: r.gone, Stayed: r.stayed,
+		Beside: append(slices.Clone(r.beside), r.cloned()...), Silent: r.silent, Deaf: r.deaf, Unheard: r.unheard, Leaving: r.gone, Stayed: r.stayed,
 		Pending: pending(r.c, r.compiled, r.sums), Behind: r.behind,
 	}
 	if !r.saved { // of what is to come

@@ -39,8 +39,9 @@ type run struct {
 	saved    bool
 	handed   map[netip.Prefix]bool    // subnets in which some server ran DHCP before the edit
 	looking  bool                     // plans take no lock: a person is asked first
-	clones   []ground.Note            // about servers that were made from one disk image
+	beside   []ground.Note            // about servers that were made from one disk image, and firewalls of theirs
 	silent   []ground.Note            // of WireGuard pairs without a handshake
+	muted    map[string]bool          // servers of pairs that do not hear each other
 	deaf     []network.Path           // whose probes were not answered
 	verdicts map[string]state.Verdict // of what the change brought together, by network
 
@@ -76,7 +77,7 @@ func (e *Engine) read(ctx context.Context) (*state.Cluster, *ground.Compiled, er
 
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.
 func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
-	r := &run{e: e, id: rand.Text(), req: req, peers: map[string]*peer{}, sums: sums{}}
+	r := &run{e: e, id: rand.Text(), req: req, peers: map[string]*peer{}, sums: sums{}, muted: map[string]bool{}}
 	if req.DryRun {
 		c, err := e.Store.Load(ctx)
 		if err != nil {

@@ -43,7 +43,7 @@ func TestServersTextIsMadeVisible(t *testing.T) {
 	}
 	out := &change.Outcome{
 		Cluster: c, Servers: servers, Leaving: []string{nasty}, Notes: []ground.Note{{Network: "n", Text: nasty}},
-		Clones: []ground.Note{{Network: "n", Text: nasty}},
+		Beside: []ground.Note{{Network: "n", Text: nasty}},
 	}
 	for name, print := range map[string]func(*app) error{
 		"an error":   func(a *app) error { a.Report(command.Usage(wrong)); return nil },

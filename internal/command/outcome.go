@@ -166,7 +166,7 @@ func (a *App) concluded(out *change.Outcome, c Alter) error {
 	if !c.Terse || unfinished != nil {
 		a.Summary(out)
 	}
-	a.Notes(out.Clones)
+	a.Notes(out.Beside)
 	a.Notes(out.Silent)
 	a.Unheard(out.Unheard)
 	view.LoosePorts(out.Servers, func(line string) { a.Say("%s", line) })

@@ -139,7 +139,7 @@ func TestFirewallsThatDoNotLetIn(t *testing.T) {
 		_, all := healthy()
 		all[0].says["ufw"] = rule
 		all[0].Seen.Ran = all[0].says.ran()
-		if all[0].ufwAllows(4789, "eth0", netip.MustParseAddr("10.99.0.1")) {
+		if all[0].ufwAllows(ear{proto: udp, port: 4789, dev: "eth0", at: netip.MustParseAddr("10.99.0.1")}) {
 			t.Errorf("%q lets UDP port 4789 of eth0 in", rule)
 		}
 	}
@@ -152,6 +152,52 @@ func TestFirewallsThatDoNotLetIn(t *testing.T) {
 		if found := examine(f, all); len(found) != 1 || found[0].Check != "firewalld" {
 			t.Errorf("zone %q: found %+v", zone, found)
 		}
+	}
+}
+
+// Tunnels without ports are told, and let in, by their protocol.
+func TestFirewallsOfProtocols(t *testing.T) {
+	for kind, p := range map[string]struct{ name, ufw, zone, fix, fix2 string }{
+		spec.GRE: {"GRE (protocol 47)", "### tuple ### allow gre any 0.0.0.0/0 any 10.99.0.2 in", "gre", "ufw allow proto gre from any", "--add-protocol=gre"},
+		spec.IPIP: {
+			"IPIP (protocol 4)", "-A ufw-before-input -p 4 -j ACCEPT", "ipencap",
+			`sed -i "/^# don.t delete the .COMMIT/i -A ufw-before-input -p 4 -j ACCEPT" /etc/ufw/before.rules && ufw reload`, "--add-protocol=ipencap",
+		},
+	} {
+		tunnel := func(rule, zone string) []Finding {
+			f, all := healthy()
+			one := all[0]
+			one.Want.Links = append(one.Want.Links, spec.Link{Name: "t0", Network: "t", Kind: kind, Tunnel: &spec.Tunnel{Local: netip.MustParseAddr("10.99.0.1")}})
+			one.Seen.Chains = append(one.Seen.Chains, spec.Chain{Family: ip4, Table: "filter", Name: "ufw-before-forward"})
+			one.says.put("/etc/ufw/ufw.conf", "ENABLED=yes\n")
+			one.says["ufw"] = rule + "\n### tuple ### allow udp 4789 0.0.0.0/0 any 0.0.0.0/0 in\n"
+			one.says["firewalld"] = "public\npublic (active)\n  target: default\n  interfaces: eth0\n  ports: 4789/udp\n  protocols: " + zone + "\n"
+			for _, p := range all {
+				p.Seen.Ran = p.says.ran()
+			}
+			return Shut(one.Server, f)
+		}
+		if found := tunnel(p.ufw, p.zone); len(found) > 0 {
+			t.Errorf("%s: found %+v", kind, found)
+		}
+		found := tunnel("### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in", "icmp")
+		if len(found) != 2 || found[0].What != "ufw is active and does not let "+p.name+" in" || found[0].Fix != p.fix ||
+			found[1].What != "firewalld is active and does not let "+p.name+" in" || !strings.Contains(found[1].Fix, p.fix2) {
+			t.Errorf("%s: found %+v", kind, found)
+		}
+	}
+}
+
+// ShutRequest asks for all that Shut judges by, and for nothing else.
+func TestShutAsksForLittle(t *testing.T) {
+	r := ShutRequest()
+	for i, script := range scripts {
+		if asked := r.Run[i] != ""; asked != slices.Contains(shut.scripts, script.name) {
+			t.Errorf("asked for %s: %v", script.name, asked)
+		}
+	}
+	if !r.Chains || len(r.Run) != len(scripts) {
+		t.Errorf("asked for %+v", r)
 	}
 }
 

@@ -1,9 +1,7 @@
 package doctor
 
 import (
-	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -198,37 +196,5 @@ func dockerBackend(s *Server, _ *Facts) []Finding {
 			})
 		}
 	}
-	return out
-}
-
-// ear is a UDP port that a tunnel listens on, and how packets come to it.
-type ear struct {
-	port    int
-	network string
-	dev     string     // by which they come; "": it cannot be told
-	at      netip.Addr // the address they come to; invalid: it cannot be told
-}
-
-// ears are the UDP ports of tunnels here, sorted, each once.
-func (s *Server) ears() []ear {
-	var out []ear
-	for _, l := range s.Want.Links {
-		e := ear{port: int(l.Port), network: l.Network}
-		if l.Tunnel != nil {
-			if e.port == 0 {
-				e.port = int(l.Tunnel.Port)
-			}
-			e.at = l.Tunnel.Local
-			for _, i := range s.Facts.Interfaces {
-				if slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == l.Tunnel.Local }) {
-					e.dev = i.Name
-				}
-			}
-		}
-		if e.port != 0 && !slices.ContainsFunc(out, func(o ear) bool { return o.port == e.port }) {
-			out = append(out, e)
-		}
-	}
-	slices.SortFunc(out, func(a, b ear) int { return cmp.Compare(a.port, b.port) })
 	return out
 }

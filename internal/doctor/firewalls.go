@@ -15,23 +15,10 @@ import (
 // found.
 
 // ufw lets in what it is told to, and nothing else, unless its policy is another one.
-func ufw(s *Server, _ *Facts) []Finding {
-	var out []Finding
-	own := slices.ContainsFunc(s.Seen.Chains, func(c spec.Chain) bool { return s.whose(c) == "ufw" })
-	if !own || !strings.Contains(s.text("/etc/ufw/ufw.conf"), "ENABLED=yes") || s.open() {
-		return nil
-	}
-	for _, e := range s.ears() {
-		if udp := strconv.Itoa(e.port); !s.ufwAllows(e.port, e.dev, e.at) {
-			out = append(out, Finding{
-				Object: udp, What: "ufw is active and does not let UDP port " + udp + " in",
-				Why: fmt.Sprintf("packets of %s from other members are dropped", e.network),
-				Fix: "ufw allow " + udp + "/udp",
-			})
-		}
-	}
+func ufw(s *Server, f *Facts) []Finding {
+	out := deafUFW(s, f)
 	for _, d := range s.Want.DHCPs {
-		if !s.ufwAllows(67, d.Bridge, netip.IPv4Unspecified()) {
+		if s.ufwRules() && !s.ufwAllows(ear{proto: udp, port: 67, dev: d.Bridge, at: netip.IPv4Unspecified()}) {
 			out = append(out, Finding{
 				Object: d.Bridge, What: "ufw is active and lets nothing in from " + d.Bridge,
 				Why: "containers of " + d.Network + " get neither addresses nor names",
@@ -40,6 +27,34 @@ func ufw(s *Server, _ *Facts) []Finding {
 		}
 	}
 	return out
+}
+
+// deafUFW is where ufw lets no packets of a tunnel in.
+func deafUFW(s *Server, _ *Facts) []Finding {
+	var out []Finding
+	for _, e := range s.ears() {
+		if s.ufwRules() && !s.ufwAllows(e) {
+			out = append(out, Finding{Object: e.object(), What: fmt.Sprintf("ufw is active and does not let %s in", e), Why: e.why(), Fix: e.ufwFix()})
+		}
+	}
+	return out
+}
+
+// ufwRules says whether ufw is active, and drops what no rule lets in.
+func (s *Server) ufwRules() bool {
+	own := slices.ContainsFunc(s.Seen.Chains, func(c spec.Chain) bool { return s.whose(c) == "ufw" })
+	return own && strings.Contains(s.text("/etc/ufw/ufw.conf"), "ENABLED=yes") && !s.open()
+}
+
+// ufwFix has ufw let it in. ufw itself knows nothing of IP in IP: that is written into its files.
+func (e ear) ufwFix() string {
+	switch e.proto {
+	case udp:
+		return "ufw allow " + e.object() + "/udp"
+	case gre:
+		return "ufw allow proto gre from any"
+	}
+	return fmt.Sprintf(`sed -i "/^# don.t delete the .COMMIT/i -A ufw-before-input -p %d -j ACCEPT" /etc/ufw/before.rules && ufw reload`, e.proto)
 }
 
 // open says whether ufw lets in whatever no rule refuses.
@@ -52,28 +67,27 @@ func (s *Server) open() bool {
 	return false
 }
 
-// ufwAllows says whether a rule of ufw may let packets to a UDP port in that come by a device, ""
-// // any, to an address of the family of at. A rule of ufw is
+// ufwAllows says whether a rule of ufw may let packets to e in. A rule of ufw is
 // "### tuple ### allow udp 4789 0.0.0.0/0 any 10.0.0.0/8 in_eth0": what, the protocol, port and
 // address of the destination, those of the source, and the way; people write others into
 // before.rules.
-func (s *Server) ufwAllows(port int, dev string, at netip.Addr) bool {
+func (s *Server) ufwAllows(e ear) bool {
 	for line := range strings.Lines(s.ran("ufw")) {
 		rule, ok := strings.CutPrefix(strings.TrimSpace(line), "### tuple ### ")
 		words := strings.Fields(rule)
 		if !ok {
-			if ruleAdmits(strings.Fields(line), port, dev) {
+			if ruleAdmits(strings.Fields(line), e) {
 				return true
 			}
 			continue
 		}
-		if len(words) < 7 || !strings.HasPrefix(words[0], "allow") && !strings.HasPrefix(words[0], "limit") || words[1] != "udp" && words[1] != "any" ||
-			at.IsValid() && strings.Contains(words[3], ":") != at.Is6() || !holdsPort(words[2], port) {
+		if len(words) < 7 || !strings.HasPrefix(words[0], "allow") && !strings.HasPrefix(words[0], "limit") || !e.is(words[1]) ||
+			e.at.IsValid() && strings.Contains(words[3], ":") != e.at.Is6() || !holdsPort(words[2], e.port) {
 			continue
 		}
 		in := slices.ContainsFunc(words[6:], func(w string) bool {
 			by, bound := strings.CutPrefix(w, "in_")
-			return w == "in" || bound && (dev == "" || by == dev)
+			return w == "in" || bound && (e.dev == "" || by == e.dev)
 		})
 		if in {
 			return true
@@ -82,10 +96,10 @@ func (s *Server) ufwAllows(port int, dev string, at netip.Addr) bool {
 	return false
 }
 
-// ruleAdmits says whether a rule of iptables(8) that accepts may let packets to a UDP port in that
-// come by a device, "" any: by the port, the device or the sender that it names. One that names
-// none of them is for connections that are there.
-func ruleAdmits(rule []string, port int, dev string) bool {
+// ruleAdmits says whether a rule of iptables(8) that accepts may let packets to e in: by the
+// protocol, the port, the device or the sender that it names. One that names none of them is for
+// connections that are there.
+func ruleAdmits(rule []string, e ear) bool {
 	value := func(options ...string) string {
 		i := slices.IndexFunc(rule, func(w string) bool { return slices.Contains(options, w) })
 		if i < 0 || i+1 >= len(rule) {
@@ -93,16 +107,17 @@ func ruleAdmits(rule []string, port int, dev string) bool {
 		}
 		return rule[i+1]
 	}
-	if proto := value("-p"); proto != "" && proto != "udp" && proto != "all" {
+	proto := value("-p")
+	if proto != "" && !e.is(proto) {
 		return false
 	}
 	if to := value("--dport", "--dports"); to != "" {
-		return holdsPort(to, port)
+		return holdsPort(to, e.port)
 	}
 	if by := value("-i"); by != "" {
-		return by == dev || dev == "" && by != "lo"
+		return by == e.dev || e.dev == "" && by != "lo"
 	}
-	return value("-s") != ""
+	return value("-s") != "" || proto != "" && e.proto != udp
 }
 
 // holdsPort says whether a port is among those that a rule names: "any", "53,4780:4790".
@@ -126,6 +141,7 @@ type zone struct {
 	name                                    string
 	accepts                                 bool // its target is to accept
 	devices, sources, ports, services, rich []string
+	protocols                               []string
 }
 
 // zones are those of firewalld, the default one first; none where it is not active.
@@ -158,6 +174,8 @@ func (s *Server) zones() []zone {
 			z.sources = words
 		case "ports":
 			z.ports = words
+		case "protocols":
+			z.protocols = words
 		case "services":
 			z.services = words
 		case "rich rules":
@@ -180,17 +198,36 @@ func (s *Server) lets(way string) bool {
 // known are services of firewalld that have no port that a tunnel could have.
 var known = []string{"ssh", "dhcpv6-client", "cockpit", "mdns", "samba-client", "http", "https", "dns", "dhcp", "ntp", "ipp-client"}
 
-// admits says whether a zone may let packets to a UDP port in.
-func (z zone) admits(port int) bool {
+// admits says whether a zone may let packets to e in.
+func (z zone) admits(e ear) bool {
 	return z.accepts || len(z.rich) > 0 || slices.ContainsFunc(z.services, func(name string) bool { return !slices.Contains(known, name) }) ||
+		slices.ContainsFunc(z.protocols, e.is) ||
 		slices.ContainsFunc(z.ports, func(p string) bool {
 			list, proto, _ := strings.Cut(p, "/")
-			return proto == "udp" && holdsPort(list, port)
+			return e.proto == udp && proto == "udp" && holdsPort(list, e.port)
 		})
 }
 
 // firewalld lets in what the zone of a device lets in, or that of a sender.
-func firewalld(s *Server, _ *Facts) []Finding {
+func firewalld(s *Server, f *Facts) []Finding {
+	out, zones := deafFirewalld(s, f), s.zones()
+	for _, d := range s.Want.DHCPs {
+		if len(zones) == 0 {
+			break
+		}
+		if in := zoneOf(zones, d.Bridge); !in.serves() {
+			out = append(out, Finding{
+				Object: d.Bridge, What: "firewalld is active and does not let DHCP and DNS in from " + d.Bridge + " (zone " + in.name + ")",
+				Why: "containers of " + d.Network + " get neither addresses nor names",
+				Fix: "firewall-cmd --permanent --zone=trusted --change-interface=" + d.Bridge + " && firewall-cmd --zone=trusted --change-interface=" + d.Bridge,
+			})
+		}
+	}
+	return out
+}
+
+// deafFirewalld is where firewalld lets no packets of a tunnel in.
+func deafFirewalld(s *Server, _ *Facts) []Finding {
 	var out []Finding
 	zones := s.zones()
 	if len(zones) == 0 {
@@ -202,25 +239,17 @@ func firewalld(s *Server, _ *Facts) []Finding {
 			dev, _ = s.underlay()
 		}
 		in := zoneOf(zones, dev)
-		if in.admits(e.port) || slices.ContainsFunc(zones, func(z zone) bool { return len(z.sources) > 0 && z.admits(e.port) }) {
+		if in.admits(e) || slices.ContainsFunc(zones, func(z zone) bool { return len(z.sources) > 0 && z.admits(e) }) {
 			continue
 		}
-		udp := strconv.Itoa(e.port)
-		open := "firewall-cmd --zone=" + in.name + " --add-port=" + udp + "/udp"
+		open := "firewall-cmd --zone=" + in.name + " --add-port=" + e.object() + "/udp"
+		if e.proto != udp {
+			open = "firewall-cmd --zone=" + in.name + " --add-protocol=" + protocols[e.proto][1]
+		}
 		out = append(out, Finding{
-			Object: udp, What: "firewalld is active and does not let UDP port " + udp + " in",
-			Why: fmt.Sprintf("packets of %s from other members are dropped", e.network),
+			Object: e.object(), What: fmt.Sprintf("firewalld is active and does not let %s in", e), Why: e.why(),
 			Fix: strings.Replace(open, " ", " --permanent ", 1) + " && " + open,
 		})
-	}
-	for _, d := range s.Want.DHCPs {
-		if in := zoneOf(zones, d.Bridge); !in.serves() {
-			out = append(out, Finding{
-				Object: d.Bridge, What: "firewalld is active and does not let DHCP and DNS in from " + d.Bridge + " (zone " + in.name + ")",
-				Why: "containers of " + d.Network + " get neither addresses nor names",
-				Fix: "firewall-cmd --permanent --zone=trusted --change-interface=" + d.Bridge + " && firewall-cmd --zone=trusted --change-interface=" + d.Bridge,
-			})
-		}
 	}
 	return out
 }

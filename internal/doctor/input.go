@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/flocknet/flock/internal/ground"
@@ -44,20 +43,7 @@ func Rules(arch string, ask func([]string) ([]string, error)) (*kernel.Rules, er
 // What depends on what cannot be known is not called so. ufw and firewalld are judged by what they
 // say of themselves.
 func incoming(s *Server, f *Facts) []Finding {
-	if s.Rules == nil {
-		return nil
-	}
-	var out []Finding
-	for _, e := range s.ears() {
-		if c, from := s.deaf(f, e); c != nil {
-			udp := strconv.Itoa(e.port)
-			out = append(out, Finding{
-				Object: "udp " + udp, What: fmt.Sprintf("chain %s lets nothing in on UDP port %s from %s", c, udp, from),
-				Why: fmt.Sprintf("packets of %s from other members are dropped; the line lasts until those rules are loaded again", e.network),
-				Fix: insert(c, "udp dport "+udp+" accept"),
-			})
-		}
-	}
+	out := deafChains(s, f)
 	for _, d := range s.Want.DHCPs {
 		if c := s.mute(d); c != nil {
 			out = append(out, Finding{
@@ -65,6 +51,25 @@ func incoming(s *Server, f *Facts) []Finding {
 				Why: "containers of " + d.Network + " get no addresses, or no names; the line lasts until those rules are loaded again",
 				Fix: insert(c, "iifname "+d.Bridge+" udp dport { 53, 67, 547 } accept") + " && " + insert(c, "iifname "+d.Bridge+" tcp dport 53 accept"),
 			})
+		}
+	}
+	return out
+}
+
+// deafChains are chains that let no packets of a tunnel in.
+func deafChains(s *Server, f *Facts) []Finding {
+	var out []Finding
+	for _, e := range s.ears() {
+		if c, from := s.deaf(f, e); c != nil {
+			one := Finding{
+				Object: e.object(), What: fmt.Sprintf("chain %s lets nothing in on %s from %s", c, e, from),
+				Why: e.why() + "; the line lasts until those rules are loaded again",
+				Fix: insert(c, e.rule()+" accept"),
+			}
+			if e.proto == udp {
+				one.Object = "udp " + one.Object
+			}
+			out = append(out, one)
 		}
 	}
 	return out
@@ -97,14 +102,12 @@ func (s *Server) deaf(f *Facts, e ear) (*kernel.Chain, string) {
 		if !from.IsValid() || from.Is4() != at.Is4() {
 			continue
 		}
-		if c := s.drops(dev, kernel.Flow{Src: from, Dst: at, Proto: udp, Port: e.port}); c != nil {
+		if c := s.drops(dev, e.flow(from, at)); c != nil {
 			return c, server + " (" + from.String() + ")"
 		}
 	}
 	return nil, ""
 }
-
-const udp = 17 // IP's number (IANA)
 
 // mute is the chain that drops what containers ask of DHCP or DNS; nil: none does.
 func (s *Server) mute(d spec.DHCP) *kernel.Chain {
@@ -131,7 +134,7 @@ func (s *Server) mute(d spec.DHCP) *kernel.Chain {
 // does, or the device is not known.
 func (s *Server) drops(dev string, flow kernel.Flow) *kernel.Chain {
 	i := slices.IndexFunc(s.devices(), func(d device) bool { return d.name == dev && d.index != 0 })
-	if i < 0 {
+	if i < 0 || s.Rules == nil {
 		return nil
 	}
 	flow.In = kernel.Device{Index: s.devices()[i].index, Name: dev}

@@ -131,7 +131,7 @@ func OutcomeOf(out *change.Outcome) OutcomeDoc {
 	if out.Cluster != nil {
 		doc.Generation = out.Cluster.Generation
 	}
-	for _, n := range slices.Concat(out.Notes, out.Clones, out.Silent, out.Unheard) {
+	for _, n := range slices.Concat(out.Notes, out.Beside, out.Silent, out.Unheard) {
 		doc.Notes = append(doc.Notes, n.Network+": "+n.Text)
 	}
 	for _, s := range out.Servers {

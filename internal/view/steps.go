@@ -74,7 +74,7 @@ func (a *Page) PrintPlan(out *change.Outcome) error {
 	if b.Len() > 0 {
 		b.WriteString("\n")
 	}
-	for _, n := range slices.Concat(out.Notes, out.Clones) {
+	for _, n := range slices.Concat(out.Notes, out.Beside) {
 		fmt.Fprintf(&b, "note: %s: %s\n", screen.Visible(n.Network), screen.Visible(n.Text))
 	}
 	note := func(line string) { b.WriteString(screen.Visible(line) + "\n") }
