@@ -136,6 +136,7 @@ func attachAll(s *host.Files) (all bool, err error) {
 	for _, op := range d.Found[family.Coming] {
 		err = errors.Join(err, applyAttached(k, op))
 	}
+	err = errors.Join(err, asked(k))
 	all = err == nil
 	for _, w := range last.Attached {
 		if s, name, err := sortOf(w.Container); err == nil && s.comes(name) {

@@ -268,6 +268,7 @@ var Family = family.Family{
 	},
 	Apart:  true,
 	Marked: true,
+	Finish: func(_ context.Context, k *host.Host, _ *spec.Host) error { return asked(k) },
 	Daemons: func(s *host.Files, want *spec.Host) []unit.Daemon {
 		if !asksForDaemon(want) {
 			return nil

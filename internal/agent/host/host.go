@@ -49,6 +49,9 @@ type Host struct {
 	Awaited  []string        // containers of the last look's want that are not there, and objects that wait for a program
 	Held     map[int]bool    // ports, by index, that containers have by what we wrote into their configuration
 	Departed []spec.FDB      // flood entries removed since Open
+
+	// Asking are interfaces whose containers' DHCP clients ask again when all is there.
+	Asking []spec.Attachment
 }
 
 // settings are what is known of the settings that go back one day.
