@@ -102,9 +102,20 @@ func commandsIn(text string) []string {
 	var out []string
 	for _, at := range commandStart.FindAllStringIndex(text, -1) {
 		rest := text[at[1]-len("flock "):]
-		out = append(out, strings.TrimRight(rest[:commandEnd.FindStringIndex(rest)[0]], "…. "))
+		out = append(out, strings.TrimRight(rest[:endOf(rest)], "…. "))
 	}
 	return out
+}
+
+// endOf is where the command ends that text begins with: not within quotes, if these are closed.
+func endOf(text string) int {
+	ends := commandEnd.FindAllStringIndex(text, -1)
+	for _, at := range ends {
+		if before := text[:at[0]]; strings.Count(before, "'")%2 == 0 && strings.Count(before, `"`)%2 == 0 {
+			return at[0]
+		}
+	}
+	return ends[0][0]
 }
 
 // shellWords splits a line as a POSIX shell does: at blanks that are not in quotes.

@@ -48,7 +48,7 @@ var (
 	blockLine  = regexp.MustCompile(`^(?:    |)(?:\$ )?(flock [a-z].*)$`)
 	inlineCode = regexp.MustCompile("`(flock\\s[a-z][^`]*)`")
 	remark     = regexp.MustCompile(`\s+#\s.*$`)
-	shellEnd   = regexp.MustCompile(`^((?:[^']|'[^']*')*?)\s(?:[|>]\s?[^\s.\]-]|·).*$`) // what a shell does with it
+	shellEnd   = regexp.MustCompile(`^((?:[^'"]|'[^']*'|"[^"]*")*?)(?:\s(?:[|>]\s?[^\s.\]-]|·|&&\s)|;).*$`) // what a shell does with it
 	pageFlag   = regexp.MustCompile(`(?:^|[\s\[|(])(-[a-zA-Z]|--[a-z][a-z0-9-]+)`)
 	inCapitals = regexp.MustCompile(`\b[A-Z]{2,}\b|\bN\b|…|\.\.\.|\[`)
 )
@@ -165,13 +165,15 @@ func TestWrongCommandIsFound(t *testing.T) {
 		"flock addnetwork vx1 s1": true, "flock addnetwork vx1": false, "flock frobnicate": false, "flock status --wide": false,
 		"flock createnetwork NAME vxlan [-s SUBNET] [--mtu N]": true, "flock createnetwork NAME vxlan [--speed N]": false,
 		"flock setnetwork vx1 --mtu many": false, "flock each -- ls -Z": true, "flock ssh s1 ls -Z": true,
+		"flock createnetwork vx1 vxlan --domain 'a; b' --mtu 1400": true, "flock createnetwork vx1 vxlan --domain 'a; b' --speed 1": false,
+		`flock createnetwork vx1 vxlan --domain "a, b" --mtu many`: false,
 	} {
 		if err := checkLine(line); (err == nil) != right {
 			t.Errorf("%q: right is %v, have %v", line, right, err)
 		}
 	}
-	const page = "text `flock a\nb` text\n\n    $ flock c  # remark\n    flock d [x]\n                    [y]\n    out\n\n```\nflock e\n```\n"
-	want := []string{"flock c", "flock d [x] [y]", "flock e", "flock a b"}
+	const page = "text `flock a\nb` text\n\n    $ flock c  # remark\n    flock d [x]\n                    [y]\n    out\n    flock f 'g; h | i' \"j; k\" l; flock m\n\n```\nflock e\n```\n"
+	want := []string{"flock c", "flock d [x] [y]", `flock f 'g; h | i' "j; k" l`, "flock e", "flock a b"}
 	var have []string
 	for _, l := range linesOf("p", page) {
 		have = append(have, l.text)
@@ -238,7 +240,7 @@ func walkedLines(t *testing.T) (out []string) {
 		}
 		files = append(files, found...)
 	}
-	call := regexp.MustCompile(`\bflock [a-z-][^;&|"\n]*`)
+	call := regexp.MustCompile(`\bflock [a-z-](?:[^;&|"'\n]|'[^'\n]*')*`)
 	runs := regexp.MustCompile(`(?s)<!-- run.*?-->\n\n((?:    .*?\n|\n)+)`)
 	hidden := regexp.MustCompile(`(?s)<!-- walk\n.*?-->`)
 	for _, path := range files {
