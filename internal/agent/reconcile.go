@@ -243,7 +243,7 @@ func (k *Kernel) Plan(ctx context.Context, want *spec.Host) (*spec.Plan, error) 
 	if err != nil {
 		return nil, err
 	}
-	plan.Problems, plan.VNIs = append(plan.Problems, obstacles...), claim.VNIs(k.Host)
+	plan.Problems, plan.VNIs, plan.Own = append(plan.Problems, obstacles...), claim.VNIs(k.Host), claim.Own(k.Host, want)
 	if len(plan.Problems) == 0 {
 		seen.want, seen.at = want, time.Now()
 		k.outlook = seen

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
@@ -37,7 +38,7 @@ With --adopt there is no app0: the bridge that LXC (lxcbr0), Docker (docker0) or
 makes by itself has the subnet, by the configuration of that program, which keeps handing out
 its addresses. CIDR can be left away where the server has a subnet. It asks, for the bridge is
 made anew; while containers hang on it, it is refused. Without --adopt, or with 'none', the
-bridge gets back what it had.
+bridge gets back what it had; those that keep their subnets beside app0 are named.
 
   flock setsubnet s1 10.1.1.0/24
   flock setsubnet s1 10.1.1.0/24 --adopt lxcbr0`,
@@ -127,5 +128,34 @@ func (o *setSubnetOptions) said(out *change.Outcome) string {
 	if s.Adopt != "" {
 		return o.server + ": container subnet " + s.Subnet.String() + " on " + s.Adopt
 	}
-	return o.server + ": container subnet " + s.Subnet.String()
+	return o.server + ": container subnet " + s.Subnet.String() + o.apart(out)
+}
+
+// apart names the bridges of LXC, Docker and libvirt that keep subnets of their own, and which other
+// servers have the same ones.
+func (o *setSubnetOptions) apart(out *change.Outcome) string {
+	var list []string
+	for _, s := range out.Servers {
+		for i := 0; s.Name == o.server && s.Plan != nil && i < len(s.Plan.Own); i++ {
+			a := s.Plan.Own[i]
+			if !slices.Contains(network.Adoptable(), a.Link) || !a.Prefix.IsValid() {
+				continue // somebody made that up
+			}
+			text := a.Link + " " + a.Prefix.Masked().String()
+			var alike []string
+			for _, name := range out.Cluster.ServerNames() {
+				if f := out.Cluster.Servers[name].Facts; name != o.server && f != nil && slices.Contains(f.Local, a.Prefix.Masked()) {
+					alike = append(alike, name)
+				}
+			}
+			if len(alike) > 0 {
+				text += " (as on " + view.Listed(alike) + ")"
+			}
+			list = append(list, text)
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return "; apart from it are " + view.Listed(list)
 }

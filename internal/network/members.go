@@ -48,7 +48,7 @@ func CheckServer(c *state.Cluster, name string, s *state.Server) error {
 }
 
 // Adoptable are the bridges of other programs that a server's own subnet can be on.
-func Adoptable() []string { return []string{spec.LXCBridge, spec.DockerBridge, spec.LibvirtBridge} }
+func Adoptable() []string { return slices.Clone(spec.OwnBridges) }
 
 // checkAdopt refuses a bridge of nobody's, and what its program cannot have.
 func checkAdopt(name string, s *state.Server) error {

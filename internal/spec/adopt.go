@@ -9,6 +9,9 @@ const (
 	LibvirtBridge = "virbr0"
 )
 
+// OwnBridges are these.
+var OwnBridges = []string{LXCBridge, DockerBridge, LibvirtBridge}
+
 // AdoptedObject names such a bridge in a Step.
 func AdoptedObject(a Addr) string { return "adopt " + a.Link }
 

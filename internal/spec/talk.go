@@ -232,6 +232,9 @@ type Plan struct {
 
 	VNIs []uint32 `json:",omitempty"` // of VXLAN devices that are not the cluster's
 
+	// Own are the addresses of OwnBridges, where a bridge of the server's own is wanted.
+	Own []Addr `json:",omitempty"`
+
 	Pools []PoolUse `json:",omitempty"` // of the networks in which the server runs DHCP for IPv4 now
 
 	Sessions []Session `json:",omitempty"` // status: with the peers of the WireGuard devices, by device and key

@@ -107,6 +107,22 @@ func VNIs(k *host.Host) []uint32 {
 	return out
 }
 
+// Own are the addresses of bridges that other programs make by themselves, where the server is to
+// have one of its own.
+func Own(k *host.Host, want *spec.Host) []spec.Addr {
+	var out []spec.Addr
+	if slices.ContainsFunc(want.Links, func(l spec.Link) bool { return l.Network == ownNetwork }) {
+		noted := adopt.Noted(k) // they get back what they had
+		for _, a := range k.Addrs {
+			p, name := host.ToPrefix(a.IPNet), k.Devices.Name(a.LinkIndex)
+			if slices.Contains(spec.OwnBridges, name) && !slices.Contains(noted, name) && p.Addr().Is4() {
+				out = append(out, spec.Addr{Link: name, Prefix: p})
+			}
+		}
+	}
+	return out
+}
+
 // orRemove adds to advice that a device may be removed, unless it is another
 // cluster's or one that a server may live by.
 func orRemove(advice string, l netlink.Link) string {
