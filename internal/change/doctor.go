@@ -9,7 +9,6 @@ import (
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
-	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
 // Diagnosis is what a doctor judges.
@@ -85,17 +84,17 @@ func (p *peer) diagnose(ctx context.Context, e *Engine, c *state.Cluster) (s doc
 		return s, err
 	}
 	s.Containers = nets.Containers
-	s.Rules, err = p.rules(ctx, e, s.Facts.Arch)
+	s.Rules, err = doctor.Rules(s.Facts.Arch, p.kernel(ctx, e))
 	return s, err
 }
 
-// rules are the server's packet filters.
-func (p *peer) rules(ctx context.Context, e *Engine, arch string) (*kernel.Rules, error) {
-	return doctor.Rules(arch, func(questions []string) ([]string, error) {
+// kernel puts questions to the server's kernel.
+func (p *peer) kernel(ctx context.Context, e *Engine) func(questions []string) ([]string, error) {
+	return func(questions []string) ([]string, error) {
 		reply, err := p.do(ctx, e, &spec.Request{Op: spec.OpTrace, Want: p.want, Trace: &spec.TraceRequest{Questions: questions}})
 		if err != nil {
 			return nil, err
 		}
 		return reply.Trace.Answers, nil
-	})
+	}
 }

@@ -54,7 +54,7 @@ func (r *run) askFirewalls(ctx context.Context, peers []*peer) {
 			return nil, err
 		}
 		s.Seen = reply.Doctor
-		s.Rules, _ = p.rules(ctx, r.e, s.Facts.Arch) // the others are judged without
+		s.Rules, _ = doctor.Rules(s.Facts.Arch, p.kernel(ctx, r.e)) // the others are judged without
 		return doctor.Shut(s, facts), nil
 	}) {
 		for _, f := range res.Value {

@@ -50,7 +50,7 @@ func Of(full, asked *spec.Host, others []*spec.Host, network string) (*Script, e
 	}
 	for _, part := range []func() error{
 		w.unmanaged, w.links, w.linkSettings, w.addresses, w.neighbours, w.peers, w.rules, w.raise, w.settings, w.routes,
-		w.attachments, w.dockers, w.dhcp, w.environment, w.speaker, w.rest,
+		w.attachments, w.dockers, w.adopted, w.dhcp, w.environment, w.speaker, w.rest,
 	} {
 		if err := part(); err != nil {
 			return nil, fmt.Errorf("explain %s on %s: %w", network, full.Server, err)

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/spec"
@@ -84,6 +85,22 @@ func (w *writer) dockers() error {
 				bridge+"enable_ip_masquerade=false --opt com.docker.network.driver.mtu="+o["mtu"]+" --subnet "+o["subnet"]+" --gateway "+o["gateway"]+
 				" --ip-range "+o["docker"]+" "+word(d.Network))
 		w.undo("The network of Docker. It stays while containers hang on it.", "! command -v docker >/dev/null || docker network rm "+word(d.Network))
+	}
+	return nil
+}
+
+// adopted are bridges of other programs behind which subnets are that the network shares.
+func (w *writer) adopted() error {
+	for _, a := range w.full.Adopted {
+		if !slices.ContainsFunc(w.own.Keeps, func(k spec.PreserveSource) bool { return k.Subnet.Overlaps(a.Prefix) }) {
+			continue
+		}
+		how := map[string]string{
+			spec.LXCBridge:     "LXC_ADDR, LXC_NETMASK, LXC_NETWORK and LXC_DHCP_RANGE in /etc/default/lxc-net, then systemctl restart lxc-net",
+			spec.DockerBridge:  `"bip": "` + a.Prefix.String() + `" in /etc/docker/daemon.json, then systemctl restart docker`,
+			spec.LibvirtBridge: "the address and the range by virsh net-edit default, then virsh net-destroy default and virsh net-start default",
+		}[a.Link]
+		w.build(a.Prefix.Masked().String()+" is behind "+a.Link+", which its own program makes and flock gives "+a.Prefix.String()+". By hand, while nothing hangs on it:", "#   "+how)
 	}
 	return nil
 }
