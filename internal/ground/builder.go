@@ -29,6 +29,7 @@ type (
 type Note struct {
 	Network, Text string
 	Amiss         bool // something is not as it was meant: looking at the servers says so too
+	Found         bool // by what servers were like at the last change
 }
 
 // Compiled is what a whole cluster comes to.

@@ -52,7 +52,7 @@ func (b *builder) guardShares() error {
 			}
 		}
 		for _, text := range gone.texts() {
-			b.Out.Notes = append(b.Out.Notes, ground.Note{Network: name, Text: text, Amiss: true})
+			b.Out.Notes = append(b.Out.Notes, ground.Note{Network: name, Text: text, Amiss: true, Found: true})
 		}
 	}
 	return nil

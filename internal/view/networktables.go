@@ -74,7 +74,13 @@ func (a *Page) PrintNetwork(v *Network, now time.Time) error {
 			return err
 		}
 	}
-	return a.PrintNotes(v.Notes)
+	notes := slices.Clone(v.Notes)
+	for i, found := range v.found {
+		if found {
+			notes[i] += " (at the last change; flock status " + v.Name + " looks again)"
+		}
+	}
+	return a.PrintNotes(notes)
 }
 
 // memberColumn is a column of a network's members.

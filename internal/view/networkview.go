@@ -31,6 +31,7 @@ type Network struct {
 	State   string       // ready, pending, empty, broken
 	Pending []string     // servers
 	Notes   []string
+	found   []bool // of Notes, by what servers were like at the last change
 
 	Verified *state.Verdict // nil: nothing was tried yet
 
@@ -130,7 +131,7 @@ func Networks(c *state.Cluster, compiled *ground.Compiled, pending []string) []*
 		}
 		for _, note := range compiled.Notes {
 			if note.Network == name {
-				v.Notes = append(v.Notes, note.Text)
+				v.Notes, v.found = append(v.Notes, note.Text), append(v.found, note.Found)
 			}
 		}
 		for _, text := range n.Members {
