@@ -69,7 +69,7 @@ func move(k *host.Host, s *Space, in *Inside, m movement) error {
 		return fmt.Errorf("plug %s of %s in: %w", m.want.Interface, m.want.Container, err)
 	}
 	t := turned{of: m.want, index: end.Index, port: m.port.Attrs().Index, mac: m.want.MAC, gone: gone}
-	if fixed, had := ipv4Of(m.want.Addrs), ipv4Of(m.have.Addrs); turns || fixed.IsValid() != had.IsValid() {
+	if fixed, had := ipv4Of(m.want.Addrs), ipv4Of(m.have.Addrs); turns || fixed != had {
 		t.fixed, t.ask = fixed, !fixed.IsValid()
 	}
 	return s.turn(k, t)
