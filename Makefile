@@ -32,7 +32,7 @@ docs test: BROWSER := chromium-headless-shell
 
 # What runs beside flock on people's servers. It is installed into a root of its own, here,
 # which only the labs that ask for it boot.
-NEIGHBOURS := dbus docker.io docker-compose firewalld ufw lxc podman bind9 libvirt-daemon-system libvirt-daemon-driver-qemu
+NEIGHBOURS := dbus docker.io docker-compose firewalld ufw lxc podman netavark bind9 libvirt-daemon-system libvirt-daemon-driver-qemu
 export FLOCK_ROOT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flock-root
 
 # Where the package is installed besides: Debian's next release, in a directory of its own; and with

@@ -48,6 +48,9 @@ if ! install "$@"; then # the lists are missing, or older than the archive
 	install "$@" || { tail -n 20 "$work/apt.log" >&2; exit 1; }
 fi
 chroot "$root" apt-get clean </dev/null
+# Podman uses CNI, which netavark beside it would change: a walk about netavark takes this away.
+mkdir -p "$root/etc/containers/containers.conf.d"
+printf '[network]\nnetwork_backend = "cni"\n' >"$root/etc/containers/containers.conf.d/cni.conf"
 rm -rf "$root/usr/sbin/policy-rc.d" "$work/upper/var/lib/apt/lists" "$work/upper/var/log"
 cp -a "$work/upper" "$dir/new"
 mv "$dir/new" "$dir/upper"
