@@ -13,7 +13,7 @@ import (
 
 // Containers that Docker and Podman give addresses to ask no DHCP server, and other servers
 // do not know of them. What they are called, the network's DNS here is told: names of
-// containers, and those that Docker has for them in the network, compose's of services.
+// containers, and those that Docker and Podman have for them in the network, compose's of services.
 
 // tellNames tells DNS which containers are on h's networks of Docker's and Podman's.
 func tellNames(k *host.Host, h *spec.Host) error {
@@ -49,6 +49,9 @@ func tellNames(k *host.Host, h *spec.Host) error {
 			}
 			for _, a := range in.Addrs {
 				if ip, _ := netip.AddrFromSlice(a.IP); d.Range.Contains(ip.Unmap()) {
+					if kind == spec.Podman {
+						called = append(called, podmanAliases(name, d.Network)...)
+					}
 					names[ip.Unmap().String()] = called
 				}
 			}

@@ -3,14 +3,17 @@
 package attach
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/flocknet/flock/internal/agent/sysfile"
+	"github.com/flocknet/flock/internal/agent/unit"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/wire"
 )
@@ -104,18 +107,56 @@ func podmanFind(name string) string {
 }
 
 func podmanSpace(name string) (int, error) {
-	id := podmanFind(name)
-	if id == "" {
-		return -1, fs.ErrNotExist
+	if pid := podmanPID(podmanFind(name)); pid > 0 {
+		return openProcess(pid)
 	}
+	return -1, fmt.Errorf("it does not run: %w", fs.ErrNotExist)
+}
+
+// podmanPID is the first process of a container; 0: it does not run.
+func podmanPID(id string) int {
 	_, running := podmanStore()
 	for _, dir := range podmanLists(running) {
 		text, err := sysfile.ReadIfThere(filepath.Join(dir, id, "userdata/pidfile"))
-		if pid, err2 := strconv.Atoi(strings.TrimSpace(text)); err == nil && err2 == nil && inGroup(pid, id) {
-			return openProcess(pid)
+		if pid, err2 := strconv.Atoi(strings.TrimSpace(text)); id != "" && err == nil && err2 == nil && inGroup(pid, id) {
+			return pid
 		}
 	}
-	return -1, fmt.Errorf("it does not run: %w", fs.ErrNotExist)
+	return 0
+}
+
+// podmanCalled are the names of containers by networks, by their starts.
+var podmanCalled = map[string]map[string][]string{}
+
+// Podman has what a container is called besides in a database: it is asked once for each start, and
+// not waited for long.
+const (
+	podmanFormat = `{{range $n, $e := .NetworkSettings.Networks}}{{$n}}{{range $e.Aliases}} {{.}}{{end}}{{"\n"}}{{end}}`
+	podmanWithin = 5 * time.Second
+)
+
+// podmanAliases are the names that a container has in a network beside its own.
+func podmanAliases(name, network string) []string {
+	id := podmanFind(name)
+	start := fmt.Sprint(id, podmanPID(id))
+	called := podmanCalled[start]
+	if called == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), podmanWithin)
+		defer cancel()
+		text, err := unit.Output(ctx, "podman", "container", "inspect", "-f", podmanFormat, id)
+		if err != nil {
+			return nil
+		}
+		called = map[string][]string{}
+		for line := range strings.Lines(text) {
+			words := strings.Fields(line)
+			if len(words) > 0 {
+				called[words[0]] = words[1:]
+			}
+		}
+		podmanCalled[start] = called
+	}
+	return called[network]
 }
 
 // podmanDirs are the directories in which the lists are, those of containers that run, and
