@@ -125,8 +125,9 @@ func podmanPID(id string) int {
 	return 0
 }
 
-// podmanCalled are the names of containers by networks, by their starts.
-var podmanCalled = map[string]map[string][]string{}
+// podmanCalled is what Podman said of containers, by their starts: a network's name and theirs in it, a
+// line each.
+var podmanCalled = map[string]string{}
 
 // Podman has what a container is called besides in a database: it is asked once for each start, and
 // not waited for long.
@@ -138,25 +139,22 @@ const (
 // podmanAliases are the names that a container has in a network beside its own.
 func podmanAliases(name, network string) []string {
 	id := podmanFind(name)
-	start := fmt.Sprint(id, podmanPID(id))
-	called := podmanCalled[start]
-	if called == nil {
+	start := id + strconv.Itoa(podmanPID(id))
+	if podmanCalled[start] == "" {
 		ctx, cancel := context.WithTimeout(context.Background(), podmanWithin)
 		defer cancel()
 		text, err := unit.Output(ctx, "podman", "container", "inspect", "-f", podmanFormat, id)
 		if err != nil {
 			return nil
 		}
-		called = map[string][]string{}
-		for line := range strings.Lines(text) {
-			words := strings.Fields(line)
-			if len(words) > 0 {
-				called[words[0]] = words[1:]
-			}
-		}
-		podmanCalled[start] = called
+		podmanCalled[start] = text
 	}
-	return called[network]
+	for line := range strings.Lines(podmanCalled[start]) {
+		if words := strings.Fields(line); len(words) > 0 && words[0] == network {
+			return words[1:]
+		}
+	}
+	return nil
 }
 
 // podmanDirs are the directories in which the lists are, those of containers that run, and
