@@ -3,6 +3,7 @@ package explain
 import (
 	"maps"
 	"os"
+	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -247,5 +248,27 @@ func TestFRRTakesIt(t *testing.T) {
 	}
 	if len(tried) < 5 {
 		t.Errorf("%d BGP networks are too few", len(tried))
+	}
+}
+
+// TestAdoptedBridgesAreSaid: who makes a bridge behind which a shared subnet is; of another network
+// nothing is said.
+func TestAdoptedBridgesAreSaid(t *testing.T) {
+	subnet := netip.MustParsePrefix("10.1.1.0/24")
+	h := &spec.Host{
+		Cluster: "default", Server: "s1", Links: []spec.Link{{Name: "wg-w", Network: "w", Kind: spec.WireGuard, Key: "k"}},
+		Keeps: []spec.PreserveSource{{Network: "w", Subnet: subnet}},
+	}
+	for bridge, how := range map[string]string{spec.LXCBridge: "/etc/default/lxc-net", spec.DockerBridge: `"bip": "10.1.1.1/24"`, spec.LibvirtBridge: "virsh net-edit default"} {
+		h.Adopted = []spec.Addr{{Link: bridge, Prefix: netip.MustParsePrefix("10.1.1.1/24")}}
+		for network, want := range map[string]bool{"w": true, "other": false} {
+			s, err := Of(h, nil, nil, network)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := s.Text("default", false); strings.Contains(text, "10.1.1.0/24 is behind "+bridge) != want || strings.Contains(text, how) != want {
+				t.Errorf("%s, network %s: want it named: %v, have\n%s", bridge, network, want, text)
+			}
+		}
 	}
 }
