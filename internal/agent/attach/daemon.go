@@ -143,5 +143,6 @@ func attachAll(s *host.Files) (all bool, err error) {
 			all = false
 		}
 	}
-	return all, errors.Join(err, tellNames(k, last))
+	told, err2 := tellNames(k, last)
+	return all && told, errors.Join(err, err2)
 }

@@ -15,15 +15,17 @@ import (
 // do not know of them. What they are called, the network's DNS here is told: names of
 // containers, and those that Docker and Podman have for them in the network, compose's of services.
 
-// tellNames tells DNS which containers are on h's networks of Docker's and Podman's.
-func tellNames(k *host.Host, h *spec.Host) error {
+// tellNames tells DNS which containers are on h's networks of Docker's and Podman's. It says whether
+// all of their names are known.
+func tellNames(k *host.Host, h *spec.Host) (all bool, err error) {
+	all = true
 	if len(h.Dockers) == 0 {
-		return nil
+		return all, nil
 	}
-	all, _ := dockerAll() // without Docker there are none
+	dockers, _ := dockerAll() // without Docker there are none
 	containers, err := Names()
 	if err != nil {
-		return err
+		return false, err
 	}
 	inside := looks{}
 	for _, d := range h.Dockers {
@@ -42,7 +44,7 @@ func tellNames(k *host.Host, h *spec.Host) error {
 				continue // it goes
 			}
 			called := []string{name}
-			for _, c := range all {
+			for _, c := range dockers {
 				if kind == spec.Docker && c.Name == name {
 					called = append(called, c.NetworkSettings.Networks[d.Network].Aliases...)
 				}
@@ -50,15 +52,16 @@ func tellNames(k *host.Host, h *spec.Host) error {
 			for _, a := range in.Addrs {
 				if ip, _ := netip.AddrFromSlice(a.IP); d.Range.Contains(ip.Unmap()) {
 					if kind == spec.Podman {
-						called = append(called, podmanAliases(name, d.Network)...)
+						aliases := podmanAliases(name, d.Network)
+						called, all = append(called, aliases...), all && len(aliases) > 0
 					}
 					names[ip.Unmap().String()] = called
 				}
 			}
 		}
 		if err := k.DHCP.Tell(h.DHCPs[at], names); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return all, nil
 }

@@ -136,7 +136,8 @@ const (
 	podmanWithin = 5 * time.Second
 )
 
-// podmanAliases are the names that a container has in a network beside its own.
+// podmanAliases are the names that a container has in a network beside its own; none while Podman does
+// not know yet: its identifier is always one of them.
 func podmanAliases(name, network string) []string {
 	id := podmanFind(name)
 	start := id + strconv.Itoa(podmanPID(id))
@@ -150,10 +151,11 @@ func podmanAliases(name, network string) []string {
 		podmanCalled[start] = text
 	}
 	for line := range strings.Lines(podmanCalled[start]) {
-		if words := strings.Fields(line); len(words) > 0 && words[0] == network {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == network {
 			return words[1:]
 		}
 	}
+	podmanCalled[start] = ""
 	return nil
 }
 
