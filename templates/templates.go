@@ -168,13 +168,14 @@ type DaemonUnit struct {
 
 // Text is the file.
 func (u DaemonUnit) Text() (string, error) {
-	capability, namespaces := "", "yes"
+	capability, namespaces, podman := "", "yes", []string(nil)
 	if u.Enters {
 		capability, namespaces = " CAP_SYS_ADMIN CAP_SYS_PTRACE", "net"
+		podman = []string{"-/etc/containers"} // with netavark it has a lock there, which it takes to be asked, too
 	}
 	return render("flock-daemon.service.tmpl", fields{
 		"Mark": {u.Mark}, "Description": {u.Description}, "Program": {u.Program}, "Args": {strings.Join(u.Args, " ")},
-		"Capability": {capability}, "Namespaces": {namespaces},
+		"Capability": {capability}, "Namespaces": {namespaces}, "Podman": podman,
 	})
 }
 
