@@ -2,8 +2,8 @@ package explain
 
 import (
 	"maps"
-	"os"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
