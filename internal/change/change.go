@@ -13,6 +13,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/flocknet/flock/internal/doctor"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
@@ -204,7 +205,7 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	}
 	if req.DryRun {
 		err := r.visit(ctx)
-		r.askFirewalls(ctx, r.meeting())
+		r.askFirewalls(ctx, func(p *peer) bool { return doctor.Meets(p.want, p.plan) })
 		return r.outcome(), err
 	}
 	if req.Approve != nil {
@@ -219,7 +220,7 @@ func (e *Engine) Run(ctx context.Context, req Request) (*Outcome, error) {
 	}
 	err = r.carry(ctx)
 	if err == nil {
-		r.askFirewalls(ctx, r.unheardOf())
+		r.askFirewalls(ctx, func(p *peer) bool { return r.muted[p.name] })
 		err = r.follow(ctx)
 	}
 	if err == nil {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
@@ -99,35 +99,9 @@ func (r *run) assumeParted(before map[ground.Membership]string) {
 	}
 }
 
-// cloned are the servers that share a machine id or host key. They are named in plans,
-// and when one of them is new in the file.
+// cloned are servers that share what must be unique, in plans and where one is new in the file.
 func (r *run) cloned() []ground.Note {
-	const machine, hostKey = "machine id", "SSH host key"
-	next := map[string]string{
-		machine: "MAC addresses and DHCP ids are made from it; on all but one: rm -f /etc/machine-id /var/lib/dbus/machine-id, " +
-			"systemd-machine-id-setup, reboot",
-		hostKey: "who has it can pass for any of them; on all but one: rm /etc/ssh/ssh_host_*, ssh-keygen -A, restart sshd, " +
-			"and ssh-keygen -R its address here",
-	}
-	type mark struct{ what, value string }
-	have := map[mark][]string{}
-	for _, name := range r.c.ServerNames() {
-		if f := r.c.Servers[name].Facts; f != nil {
-			have[mark{machine, f.Machine}] = append(have[mark{machine, f.Machine}], name)
-			have[mark{hostKey, f.HostKey}] = append(have[mark{hostKey, f.HostKey}], name)
-		}
-	}
-	var out []ground.Note
-	for m, names := range have {
-		concerned := func(name string) bool { return r.peers[name] != nil && (r.req.DryRun || !r.filed[name]) }
-		if m.value != "" && len(names) > 1 && slices.ContainsFunc(names, concerned) {
-			out = append(out, ground.Note{Network: strings.Join(names, ", "), Text: "they have the same " + m.what + " (a cloned image?): " + next[m.what]})
-		}
-	}
-	slices.SortFunc(out, func(a, b ground.Note) int {
-		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Text, b.Text))
-	})
-	return out
+	return edit.Cloned(r.c, func(name string) bool { return r.peers[name] != nil && (r.req.DryRun || !r.filed[name]) })
 }
 
 // refuseDuplicates refuses two names for one machine: each server would remove what the

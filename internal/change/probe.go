@@ -22,8 +22,7 @@ func (r *run) probePaths(ctx context.Context, paths []network.Path) {
 	for _, name := range r.c.NetworkNames() {
 		var silent []string
 		for _, path := range unheard[name] {
-			r.muted[path.From], r.muted[path.To] = true, true
-			silent = append(silent, path.From+" with "+path.To)
+			r.muted[path.From], r.muted[path.To], silent = true, true, append(silent, path.From+" with "+path.To)
 		}
 		if pairs[name] > 0 && ctx.Err() == nil {
 			r.judge(name, pairs[name], silent)

@@ -175,7 +175,7 @@ func TestFirewallsOfProtocols(t *testing.T) {
 			for _, p := range all {
 				p.Seen.Ran = p.says.ran()
 			}
-			return Shut(one.Server, f)
+			return one.shut(f)
 		}
 		if found := tunnel(p.ufw, p.zone); len(found) > 0 {
 			t.Errorf("%s: found %+v", kind, found)

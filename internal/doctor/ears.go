@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/flocknet/flock/internal/spec"
-	"github.com/flocknet/flock/internal/state"
 	"github.com/flocknet/flock/internal/trace/kernel"
 )
 
@@ -95,10 +94,12 @@ func (s *Server) ears() []ear {
 	return out
 }
 
-// Tunnelled says whether a link is one whose packets firewalls must let in.
-func Tunnelled(l spec.Link) bool {
-	s := &Server{Want: &spec.Host{Links: []spec.Link{l}}, Facts: &spec.Facts{}}
-	return len(s.ears()) > 0
+// Meets says whether a server is to have a tunnel, whose packets firewalls must let in, that it has not yet.
+func Meets(want *spec.Host, plan *spec.Plan) bool {
+	return slices.ContainsFunc(want.Links, func(l spec.Link) bool {
+		s := &Server{Want: &spec.Host{Links: []spec.Link{l}}, Facts: &spec.Facts{}}
+		return len(s.ears()) > 0 && slices.ContainsFunc(plan.Steps, func(s spec.Step) bool { return s.Action == spec.Add && s.Object == "link "+l.Name })
+	})
 }
 
 // shut are the checks of what lets no tunnel's packets in, and the scripts that they go by.
@@ -122,20 +123,23 @@ func ShutRequest() *spec.DoctorRequest {
 	return r
 }
 
-// Filed is a server of which the cluster file's facts are known; nil where there are none.
-func Filed(name string, entry *state.Server, want *spec.Host) *Server {
+// Shut finds what on a server does not let packets of its tunnels in, by what it answered to
+// ShutRequest, and by its rules, about which ask puts questions to its kernel. The other facts are the
+// cluster file's.
+func Shut(f *Facts, name string, want *spec.Host, seen *spec.DoctorReply, ask func([]string) ([]string, error)) []Finding {
+	entry := f.Cluster.Servers[name]
 	if entry == nil || entry.Facts == nil {
 		return nil
 	}
-	s := &Server{Name: name, Entry: entry, Want: want, Facts: &spec.Facts{Arch: entry.Facts.Arch}}
+	s := &Server{Name: name, Entry: entry, Want: want, Seen: seen, Facts: &spec.Facts{}}
 	for _, i := range entry.Facts.Interfaces {
 		s.Facts.Interfaces = append(s.Facts.Interfaces, spec.Interface{Name: i.Name, Addrs: i.Addrs})
 	}
-	return s
+	s.Rules, _ = Rules(entry.Facts.Arch, ask) // the others are judged without
+	return s.shut(f)
 }
 
-// Shut finds what on a server does not let packets of its tunnels in.
-func Shut(s *Server, f *Facts) []Finding {
+func (s *Server) shut(f *Facts) []Finding {
 	var out []Finding
 	for _, check := range shut.checks {
 		for _, one := range check(s, f) {

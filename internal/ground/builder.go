@@ -32,6 +32,14 @@ type Note struct {
 	Found         bool // by what servers were like at the last change
 }
 
+// Dated is the text, with what to do where it is of the last change.
+func (n Note) Dated() string {
+	if !n.Found {
+		return n.Text
+	}
+	return n.Text + " (at the last change; flock status " + n.Network + " looks again)"
+}
+
 // Compiled is what a whole cluster comes to.
 type Compiled struct {
 	Hosts    map[string]*spec.Host   // one per server of the cluster, empty ones too

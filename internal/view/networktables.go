@@ -74,13 +74,7 @@ func (a *Page) PrintNetwork(v *Network, now time.Time) error {
 			return err
 		}
 	}
-	notes := slices.Clone(v.Notes)
-	for i, found := range v.found {
-		if found {
-			notes[i] += " (at the last change; flock status " + v.Name + " looks again)"
-		}
-	}
-	return a.PrintNotes(notes)
+	return a.PrintNotes(slices.Concat(v.dated, v.Notes[len(v.dated):]))
 }
 
 // memberColumn is a column of a network's members.

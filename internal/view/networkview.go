@@ -31,7 +31,7 @@ type Network struct {
 	State   string       // ready, pending, empty, broken
 	Pending []string     // servers
 	Notes   []string
-	found   []bool // of Notes, by what servers were like at the last change
+	dated   []string // the first of Notes, with what to do about their age
 
 	Verified *state.Verdict // nil: nothing was tried yet
 
@@ -131,7 +131,7 @@ func Networks(c *state.Cluster, compiled *ground.Compiled, pending []string) []*
 		}
 		for _, note := range compiled.Notes {
 			if note.Network == name {
-				v.Notes, v.found = append(v.Notes, note.Text), append(v.found, note.Found)
+				v.Notes, v.dated = append(v.Notes, note.Text), append(v.dated, note.Dated())
 			}
 		}
 		for _, text := range n.Members {
