@@ -36,8 +36,31 @@ func Ask(ctx context.Context, cloud string) []spec.CloudNIC {
 		return askAWS(ctx, at)
 	case "gce":
 		return askGCE(ctx, at)
+	case "ali":
+		return askAli(ctx, "100.100.100.200:80")
 	}
 	return nil
+}
+
+// askAli asks a service like that of Alibaba Cloud's instances, by a token of its own: about the
+// interface that an instance has from the start.
+func askAli(ctx context.Context, at string) []spec.CloudNIC {
+	token, err := request(ctx, at, "PUT /latest/api/token", "X-aliyun-ecs-metadata-token-ttl-seconds: 60")
+	if err != nil || strings.ContainsAny(token, "\r\n") {
+		return nil
+	}
+	get := func(path string) string {
+		text, err := request(ctx, at, "GET /latest/meta-data/"+path, "X-aliyun-ecs-metadata-token: "+token)
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSpace(text)
+	}
+	a, err := netip.ParseAddr(get("private-ipv4"))
+	if err != nil {
+		return nil
+	}
+	return []spec.CloudNIC{{Cloud: "ali", Addr: a, Region: get("region-id"), VPC: get("vpc-id"), ID: get("instance-id")}}
 }
 
 // askGCE asks a service like Compute Engine's, whose header no browser sends.
@@ -53,8 +76,8 @@ func askGCE(ctx context.Context, at string) []spec.CloudNIC {
 	project := get("project/project-id")
 	id := "zones/" + last(get("instance/zone")) + "/instances/" + get("instance/name")
 	var out []spec.CloudNIC
-	for _, n := range strings.Fields(get("instance/network-interfaces/")) {
-		if strings.ContainsAny(n, "?#") || len(out) > mostNICs {
+	for i, n := range strings.Fields(get("instance/network-interfaces/")) {
+		if strings.ContainsAny(n, "?#") || i >= mostNICs {
 			continue
 		}
 		of := "instance/network-interfaces/" + n
@@ -80,9 +103,9 @@ func askAWS(ctx context.Context, at string) []spec.CloudNIC {
 	}
 	region := first(get("placement/region"))
 	var out []spec.CloudNIC
-	for _, mac := range get("network/interfaces/macs/") {
+	for i, mac := range get("network/interfaces/macs/") {
 		mac = strings.TrimSuffix(mac, "/")
-		if strings.ContainsAny(mac, "/?#") || len(out) > mostNICs {
+		if strings.ContainsAny(mac, "/?#") || i >= mostNICs {
 			continue
 		}
 		of := "network/interfaces/macs/" + mac + "/"

@@ -43,6 +43,18 @@ func TestAskGCE(t *testing.T) {
 	}
 }
 
+// The same of Alibaba Cloud's.
+func TestAskAli(t *testing.T) {
+	own := netip.MustParseAddr("127.0.0.1")
+	a := &cloudfake.Ali{Region: "cn-hangzhou", Instances: []*cloudfake.AliInstance{{ID: "i-2", VPC: "vpc-2", Addr: netip.MustParseAddr("10.1.0.2")}, {ID: "i-1", VPC: "vpc-1", Addr: own}}}
+	server := httptest.NewServer(a.Metadata())
+	defer server.Close()
+	want := []spec.CloudNIC{{Cloud: "ali", Addr: own, Region: "cn-hangzhou", VPC: "vpc-1", ID: "i-1"}}
+	if have := askAli(t.Context(), strings.TrimPrefix(server.URL, "http://")); !reflect.DeepEqual(have, want) {
+		t.Errorf("want %v, have %v", want, have)
+	}
+}
+
 // Another service at that address, none, and one that says nonsense are no cloud.
 func TestNoService(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
