@@ -20,7 +20,7 @@ import (
 	"github.com/flocknet/flock/internal/lab"
 )
 
-// A walk's clouds, AWS and Google's: the lab's servers are instances of both, and the router between
+// A walk's clouds, AWS, Google's and Alibaba's: the lab's servers are instances of all, and the router between
 // them does what their routes say, and nothing else.
 //
 //	cloud up                 from now on; the environment leads to them
@@ -37,11 +37,13 @@ import (
 type labCloud struct {
 	*cloudfake.AWS
 	gce    *cloudfake.GCE
+	ali    *cloudfake.Ali
 	routed map[string]string // what the router has, by destination
 }
 
 const (
 	metadataAt = "169.254.169.254"
+	aliAt      = "100.100.100.200"
 	cloudTable = "rtb-0a1b2c3d"
 )
 
@@ -60,12 +62,12 @@ func verbCloud(ctx context.Context, w *walk, ts *testscript.TestScript, args []s
 		if err != nil {
 			return usage(err.Error())
 		}
-		if text := c.Text() + c.gce.Text(); !pattern.MatchString(text) {
+		if text := c.Text() + c.gce.Text() + c.ali.Text(); !pattern.MatchString(text) {
 			return unmet(fmt.Sprintf("the cloud has\n%s", text))
 		}
 		return nil
 	case len(args) == 2 && args[0] == "write":
-		return os.WriteFile(ts.MkAbs(args[1]), []byte(c.Text()+c.gce.Text()), 0o600)
+		return os.WriteFile(ts.MkAbs(args[1]), []byte(c.Text()+c.gce.Text()+c.ali.Text()), 0o600)
 	case len(args) == 2 && args[0] == "calls":
 		most, err := strconv.Atoi(args[1])
 		if err != nil {
@@ -125,9 +127,20 @@ func (w *walk) cloudUp(ctx context.Context, ts *testscript.TestScript) error {
 			VPC: "vpc-1", Subnet: "subnet-a", Addr: netip.AddrFrom4([4]byte{10, 99, 0, byte(i + 1)}), Checked: true,
 		})
 	}
+	c.ali = &cloudfake.Ali{Region: "cn-hangzhou", Busy: 1, Tables: []*cloudfake.AliTable{{ID: "vtb-1", VPC: "vpc-a", System: true}}}
 	c.gce = &cloudfake.GCE{Project: "proj-1", Polls: 1}
 	for i, server := range w.lab.Servers() {
 		c.gce.Instances = append(c.gce.Instances, &cloudfake.Instance{Zone: "europe-west1-b", Name: server, Network: "default", Addr: c.NICs[i].Addr, Forward: true})
+	}
+	for i, server := range w.lab.Servers() {
+		c.ali.Instances = append(c.ali.Instances, &cloudfake.AliInstance{ID: "i-" + server, VPC: "vpc-a", VSwitch: "vsw-a", Addr: c.NICs[i].Addr})
+	}
+	c.ali.Changed = func(*cloudfake.Ali) {
+		c.Do(func() {
+			if err := c.program(ctx, w.lab); err != nil {
+				ts.Logf("%v", err)
+			}
+		})
 	}
 	c.gce.Changed = func(*cloudfake.GCE) {
 		c.Do(func() {
@@ -142,7 +155,7 @@ func (w *walk) cloudUp(ctx context.Context, ts *testscript.TestScript) error {
 		}
 	}
 	// A VPC's router sends no redirects: to it each server is alone on its segment.
-	script := "ip addr add " + metadataAt + "/32 dev br0 && sysctl -qw net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.br0.send_redirects=0"
+	script := "ip addr add " + metadataAt + "/32 dev br0 && ip addr add " + aliAt + "/32 dev br0 && sysctl -qw net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.br0.send_redirects=0"
 	if out, err := w.lab.Net(ctx, "fabric", "sh", "-c", script).CombinedOutput(); err != nil {
 		return fmt.Errorf("make the fabric a cloud's: %w: %s", err, out)
 	}
@@ -152,10 +165,11 @@ func (w *walk) cloudUp(ctx context.Context, ts *testscript.TestScript) error {
 	calls := http.NewServeMux()
 	calls.Handle("/", c.AWS)
 	calls.Handle("/compute/", c.gce)
+	calls.Handle("/ali/", c.ali)
 	for _, s := range []struct {
 		in, at string
 		of     http.Handler
-	}{{lab.Laptop, "127.0.0.1:0", calls}, {"fabric", metadataAt + ":80", metadata}} {
+	}{{lab.Laptop, "127.0.0.1:0", calls}, {"fabric", metadataAt + ":80", metadata}, {"fabric", aliAt + ":80", c.ali.Metadata()}} {
 		l, err := w.lab.Listen(s.in, s.at)
 		if err != nil {
 			return err
@@ -166,10 +180,14 @@ func (w *walk) cloudUp(ctx context.Context, ts *testscript.TestScript) error {
 		if s.in == lab.Laptop {
 			ts.Setenv("AWS_ENDPOINT_URL", "http://"+l.Addr().String())
 			ts.Setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", "http://"+l.Addr().String()+"/compute/v1/")
+			ts.Setenv("ECS_ENDPOINT", "http://"+l.Addr().String()+"/ali")
+			ts.Setenv("VPC_ENDPOINT", "http://"+l.Addr().String()+"/ali")
 		}
 	}
 	ts.Setenv("AWS_ACCESS_KEY_ID", cloudfake.Key)
 	ts.Setenv("AWS_SECRET_ACCESS_KEY", cloudfake.Secret)
+	ts.Setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", cloudfake.Key)
+	ts.Setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", cloudfake.Secret)
 	ts.Setenv("GOOGLE_OAUTH_ACCESS_TOKEN", cloudfake.Token)
 	w.cloud = c
 	return nil
@@ -188,6 +206,13 @@ func (c *labCloud) program(ctx context.Context, l *lab.Lab) error {
 		for _, i := range c.gce.Instances {
 			if r.By == "zones/"+i.Zone+"/instances/"+i.Name {
 				want[r.To] = "via " + i.Addr.String() + " dev br0"
+			}
+		}
+	}
+	for _, e := range c.ali.Tables[0].Entries {
+		for _, i := range c.ali.Instances {
+			if e.By == i.ID {
+				want[e.To] = "via " + i.Addr.String() + " dev br0"
 			}
 		}
 	}
