@@ -93,7 +93,7 @@ var scripts = []struct{ name, text string }{
 	{"sshd", `sshd -T 2>/dev/null | grep -E '^(maxstartups|maxsessions|maxauthtries) '`},
 	{"docker", `{ dockerd --version || docker --version; } 2>/dev/null; grep -so '"firewall-backend": *"[a-z]*"' /etc/docker/daemon.json; [ $? -le 2 ]`},
 	{"pools", `grep -oE '"(base|bip)": *"[^"]*"' /etc/docker/daemon.json 2>/dev/null`},
-	{"firewalld", `firewall-cmd --state >/dev/null 2>&1 && firewall-cmd --get-default-zone && firewall-cmd --list-all-zones`},
+	{"firewalld", `{ ! command -v busctl || busctl --auto-start=no status org.fedoraproject.FirewallD1; } >/dev/null 2>&1 && firewall-cmd --get-default-zone 2>/dev/null && firewall-cmd --list-all-zones`},
 	{"networkd", `systemctl -q is-active systemd-networkd 2>/dev/null && echo active`},
 	{"named", `{ systemctl -q is-active named || systemctl -q is-active bind9; } 2>/dev/null && { grep -rhsE '^[[:space:]]*listen-on[[:space:]{]' /etc/bind /etc/named.conf | grep -qvE '[{][[:space:]]*any;' || echo any; }`},
 	{"queues", `q() { ss -Hlnup 'sport = :53 or sport = :67' 2>/dev/null | awk '$2 > 0 { print $4, $6 }'; }; a=$(q); [ -z "$a" ] || { sleep 0.5; q; }`},
