@@ -83,7 +83,7 @@ type Login struct {
 // open is the API of a kind, in a region; "" is what the login says.
 func (l Login) open(ctx context.Context, kind, region, profile string) (api API, at string, err error) {
 	begin := map[string]func(Login, context.Context, string, string) (API, string, error){
-		"aws": Login.openAWS, "gce": Login.openGCE, "ali": Login.openAli,
+		"aws": Login.openAWS, "gce": Login.openGCE, "ali": Login.openAli, "azure": Login.openAzure,
 	}[kind]
 	if begin == nil {
 		return nil, "", hint.Errorf("", "", "no cloud is called %q", kind)

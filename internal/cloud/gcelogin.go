@@ -80,11 +80,11 @@ func gceToken(ctx context.Context, l Login, c *caller) (string, error) {
 	default:
 		return gcloudToken(ctx)
 	}
-	return fetchToken(ctx, c, cmp.Or(f.Tokens, gceTokens), form, path)
+	return fetchToken(ctx, c, cmp.Or(f.Tokens, gceTokens), form, path, gceAdvised)
 }
 
 // fetchToken asks a token server.
-func fetchToken(ctx context.Context, c *caller, at string, form url.Values, path string) (string, error) {
+func fetchToken(ctx context.Context, c *caller, at string, form url.Values, path, advised string) (string, error) {
 	var doc struct {
 		Token string `json:"access_token"`
 		What  string `json:"error_description"`
@@ -99,12 +99,12 @@ func fetchToken(ctx context.Context, c *caller, at string, form url.Values, path
 	}, func(status int, body []byte) error {
 		_ = json.Unmarshal(body, &doc) // what it lacks is told
 		if status >= http.StatusInternalServerError {
-			return later{fmt.Errorf("Google's token server says %d", status)} //nolint:staticcheck // a name
+			return later{fmt.Errorf("the server of tokens says %d", status)}
 		}
 		return nil
 	})
 	if err == nil && doc.Token == "" {
-		err = hint.Errorf(path, gceAdvised, "no token for Google Cloud: %s", cmp.Or(doc.What, "the server gave none"))
+		err = hint.Errorf(path, advised, "no token: %s", cmp.Or(doc.What, "the server gave none"))
 	}
 	return doc.Token, err
 }
