@@ -13,7 +13,7 @@ import (
 // asks what type a network has.
 
 // kindConstants are the names of the types, as Go has them.
-var kindConstants = []string{"AWSVPC", "AliVPC", "Alloc", "BGP", "Bridge", "GCE", "GRE", "HostGW", "IPIP", "L2", "UDP", "VXLAN", "VXLANL3", "WireGuard"}
+var kindConstants = []string{"AWSVPC", "AliVPC", "Alloc", "Azure", "BGP", "Bridge", "GCE", "GRE", "HostGW", "IPIP", "L2", "UDP", "VXLAN", "VXLANL3", "WireGuard"}
 
 // isKindFile says whether a file of internal/network is that of a kind: it has a function
 // that returns one.
@@ -50,7 +50,7 @@ func namesKind(e ast.Expr) bool {
 		pkg, ok := e.X.(*ast.Ident)
 		return ok && pkg.Name == "network" && slices.Contains(kindConstants, e.Sel.Name)
 	case *ast.BasicLit:
-		return slices.Contains([]string{"ali-vpc", "alloc", "aws-vpc", "bgp", "bridge", "gce", "gre", "host-gw", "ipip", "l2", "udp", "vxlan", "vxlan-l3", "wireguard"}, strings.Trim(e.Value, "\""))
+		return slices.Contains([]string{"ali-vpc", "alloc", "aws-vpc", "azure", "bgp", "bridge", "gce", "gre", "host-gw", "ipip", "l2", "udp", "vxlan", "vxlan-l3", "wireguard"}, strings.Trim(e.Value, "\""))
 	}
 	return false
 }

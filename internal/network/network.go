@@ -65,7 +65,7 @@ type Kind struct {
 func makeKinds() []*Kind {
 	return []*Kind{
 		bridgeKind(), vxlanKind(), l2Kind(), wireGuardKind(), bgpKind(),
-		hostGWKind(), vxlanL3Kind(), ipipKind(), allocKind(), udpKind(), awsVPCKind(), gceKind(), aliVPCKind(),
+		hostGWKind(), vxlanL3Kind(), ipipKind(), allocKind(), udpKind(), awsVPCKind(), gceKind(), aliVPCKind(), azureKind(),
 		greKind(), ipipTunnelKind(),
 	}
 }

@@ -128,7 +128,7 @@ func containerOptions() []Option {
 			Among: OfClouds, field: func(n *state.Network) any { return &n.Region }, check: func(n *state.Network) error { return text(n.Region, checkCloudName("--region")) },
 		},
 		{
-			Key: "project", Help: "gce: the members' `PROJECT` (default: what they say)",
+			Key: "project", Help: "gce: the members' `PROJECT`, azure: their subscription (default: what they say)",
 			Among: OfClouds, field: func(n *state.Network) any { return &n.Project }, check: func(n *state.Network) error { return text(n.Project, checkCloudName("--project")) },
 		},
 		{

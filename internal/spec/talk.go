@@ -48,7 +48,7 @@ type Request struct {
 	Holder string        `json:",omitempty"` // who asks, for others who wait on the lock: admin@laptop, flock addnetwork
 	Change string        `json:",omitempty"` // plan: id of the command, the same on all servers that it asks
 	Devs   []string      `json:",omitempty"` // facts, plan: devices or addresses the caller wants to know about
-	Cloud  string        `json:",omitempty"` // facts, plan, status: the cloud whose metadata service is asked: aws, gce, ali
+	Cloud  string        `json:",omitempty"` // facts, plan, status: the cloud whose metadata service is asked: aws, gce, ali, azure
 	Keys   []string      `json:",omitempty"` // keys: WireGuard devices; plan, status: those whose public keys are wanted, no pair is made
 	Rotate bool          `json:",omitempty"` // keys: new pairs, in use from the apply on whose Link.Key names them
 	// Former are the names that WireGuard devices of Keys had before: their pairs stay.
@@ -175,7 +175,7 @@ type Interface struct {
 
 // CloudNIC is an interface of a server in a cloud, as the metadata service there says.
 type CloudNIC struct {
-	Cloud  string     // whose service it is: aws, gce, ali
+	Cloud  string     // whose service it is: aws, gce, ali, azure
 	Addr   netip.Addr // its own, in the cloud
 	Region string
 	VPC    string // its network, by its id

@@ -36,10 +36,35 @@ func Ask(ctx context.Context, cloud string) []spec.CloudNIC {
 		return askAWS(ctx, at)
 	case "gce":
 		return askGCE(ctx, at)
+	case "azure":
+		return askAzure(ctx, at)
 	case "ali":
 		return askAli(ctx, "100.100.100.200:80")
 	}
 	return nil
+}
+
+// askAzure asks a service like that of Azure's machines, whose header no browser sends. It does not
+// say what interfaces are called.
+func askAzure(ctx context.Context, at string) []spec.CloudNIC {
+	get := func(path string) string {
+		text, err := request(ctx, at, "GET /metadata/instance/"+path+"?api-version=2021-02-01&format=text", "Metadata: true")
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSpace(text)
+	}
+	subscription := get("compute/subscriptionId")
+	var out []spec.CloudNIC
+	for i, n := range strings.Fields(get("network/interface")) {
+		if n = strings.TrimSuffix(n, "/"); strings.ContainsAny(n, "/?#") || i >= mostNICs {
+			continue
+		}
+		if a, err := netip.ParseAddr(get("network/interface/" + n + "/ipv4/ipAddress/0/privateIpAddress")); err == nil {
+			out = append(out, spec.CloudNIC{Cloud: "azure", Addr: a, Region: subscription})
+		}
+	}
+	return out
 }
 
 // askAli asks a service like that of Alibaba Cloud's instances, by a token of its own: about the

@@ -55,6 +55,18 @@ func TestAskAli(t *testing.T) {
 	}
 }
 
+// The same of Azure's.
+func TestAskAzure(t *testing.T) {
+	own := netip.MustParseAddr("127.0.0.1")
+	a := &cloudfake.Azure{Subscription: "sub-1", NICs: []*cloudfake.AzureNIC{{Name: "nic-1", Addr: own}}}
+	server := httptest.NewServer(a.Metadata())
+	defer server.Close()
+	want := []spec.CloudNIC{{Cloud: "azure", Addr: own, Region: "sub-1"}}
+	if have := askAzure(t.Context(), strings.TrimPrefix(server.URL, "http://")); !reflect.DeepEqual(have, want) {
+		t.Errorf("want %v, have %v", want, have)
+	}
+}
+
 // Another service at that address, none, and one that says nonsense are no cloud.
 func TestNoService(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
