@@ -20,7 +20,7 @@ import (
 	"github.com/flocknet/flock/internal/lab"
 )
 
-// A walk's clouds, AWS, Google's and Alibaba's: the lab's servers are instances of all, and the router between
+// A walk's clouds, AWS, Google's, Alibaba's and Azure: the lab's servers are instances of all, and the router between
 // them does what their routes say, and nothing else.
 //
 //	cloud up                 from now on; the environment leads to them
@@ -38,6 +38,7 @@ type labCloud struct {
 	*cloudfake.AWS
 	gce    *cloudfake.GCE
 	ali    *cloudfake.Ali
+	azure  *cloudfake.Azure
 	routed map[string]string // what the router has, by destination
 }
 
@@ -62,12 +63,12 @@ func verbCloud(ctx context.Context, w *walk, ts *testscript.TestScript, args []s
 		if err != nil {
 			return usage(err.Error())
 		}
-		if text := c.Text() + c.gce.Text() + c.ali.Text(); !pattern.MatchString(text) {
+		if text := c.Text() + c.gce.Text() + c.ali.Text() + c.azure.Text(); !pattern.MatchString(text) {
 			return unmet(fmt.Sprintf("the cloud has\n%s", text))
 		}
 		return nil
 	case len(args) == 2 && args[0] == "write":
-		return os.WriteFile(ts.MkAbs(args[1]), []byte(c.Text()+c.gce.Text()+c.ali.Text()), 0o600)
+		return os.WriteFile(ts.MkAbs(args[1]), []byte(c.Text()+c.gce.Text()+c.ali.Text()+c.azure.Text()), 0o600)
 	case len(args) == 2 && args[0] == "calls":
 		most, err := strconv.Atoi(args[1])
 		if err != nil {
@@ -128,12 +129,23 @@ func (w *walk) cloudUp(ctx context.Context, ts *testscript.TestScript) error {
 		})
 	}
 	c.ali = &cloudfake.Ali{Region: "cn-hangzhou", Busy: 1, Tables: []*cloudfake.AliTable{{ID: "vtb-1", VPC: "vpc-a", System: true}}}
+	c.azure = &cloudfake.Azure{Subscription: "sub-1", Busy: 1, Tables: []*cloudfake.AzureTable{{Group: "Lab", Name: "RT", VNet: "Net", Subnets: []string{"a"}}}}
 	c.gce = &cloudfake.GCE{Project: "proj-1", Polls: 1}
 	for i, server := range w.lab.Servers() {
 		c.gce.Instances = append(c.gce.Instances, &cloudfake.Instance{Zone: "europe-west1-b", Name: server, Network: "default", Addr: c.NICs[i].Addr, Forward: true})
 	}
 	for i, server := range w.lab.Servers() {
 		c.ali.Instances = append(c.ali.Instances, &cloudfake.AliInstance{ID: "i-" + server, VPC: "vpc-a", VSwitch: "vsw-a", Addr: c.NICs[i].Addr})
+	}
+	for i, server := range w.lab.Servers() {
+		c.azure.NICs = append(c.azure.NICs, &cloudfake.AzureNIC{Name: "nic-" + server, VNet: "Net", Subnet: "a", Addr: c.NICs[i].Addr})
+	}
+	c.azure.Changed = func(*cloudfake.Azure) {
+		c.Do(func() {
+			if err := c.program(ctx, w.lab); err != nil {
+				ts.Logf("%v", err)
+			}
+		})
 	}
 	c.ali.Changed = func(*cloudfake.Ali) {
 		c.Do(func() {
@@ -162,10 +174,13 @@ func (w *walk) cloudUp(ctx context.Context, ts *testscript.TestScript) error {
 	metadata := http.NewServeMux()
 	metadata.Handle("/latest/", c.Metadata())
 	metadata.Handle("/computeMetadata/", c.gce.Metadata())
+	metadata.Handle("/metadata/", c.azure.Metadata())
 	calls := http.NewServeMux()
 	calls.Handle("/", c.AWS)
 	calls.Handle("/compute/", c.gce)
 	calls.Handle("/ali/", c.ali)
+	calls.Handle("/subscriptions/", c.azure)
+	calls.Handle("/tenant/", c.azure)
 	for _, s := range []struct {
 		in, at string
 		of     http.Handler
@@ -180,6 +195,8 @@ func (w *walk) cloudUp(ctx context.Context, ts *testscript.TestScript) error {
 		if s.in == lab.Laptop {
 			ts.Setenv("AWS_ENDPOINT_URL", "http://"+l.Addr().String())
 			ts.Setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", "http://"+l.Addr().String()+"/compute/v1/")
+			ts.Setenv("ARM_ENDPOINT", "http://"+l.Addr().String())
+			ts.Setenv("AZURE_AUTHORITY_HOST", "http://"+l.Addr().String())
 			ts.Setenv("ECS_ENDPOINT", "http://"+l.Addr().String()+"/ali")
 			ts.Setenv("VPC_ENDPOINT", "http://"+l.Addr().String()+"/ali")
 		}
@@ -188,6 +205,9 @@ func (w *walk) cloudUp(ctx context.Context, ts *testscript.TestScript) error {
 	ts.Setenv("AWS_SECRET_ACCESS_KEY", cloudfake.Secret)
 	ts.Setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", cloudfake.Key)
 	ts.Setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", cloudfake.Secret)
+	ts.Setenv("AZURE_TENANT_ID", "tenant")
+	ts.Setenv("AZURE_CLIENT_ID", "me")
+	ts.Setenv("AZURE_CLIENT_SECRET", cloudfake.Secret)
 	ts.Setenv("GOOGLE_OAUTH_ACCESS_TOKEN", cloudfake.Token)
 	w.cloud = c
 	return nil
@@ -206,6 +226,13 @@ func (c *labCloud) program(ctx context.Context, l *lab.Lab) error {
 		for _, i := range c.gce.Instances {
 			if r.By == "zones/"+i.Zone+"/instances/"+i.Name {
 				want[r.To] = "via " + i.Addr.String() + " dev br0"
+			}
+		}
+	}
+	for _, r := range c.azure.Tables[0].Routes {
+		for _, n := range c.azure.NICs {
+			if r.By == n.Addr.String() && n.Forward {
+				want[r.To] = "via " + r.By + " dev br0"
 			}
 		}
 	}

@@ -29,7 +29,7 @@ var optionValues = map[string]string{
 var firstValues = map[string]string{"subnet": "-s 10.50.0.0/16", "bridge": "-b first0", "vni": "-v 55", "port": "-p 5555"}
 
 // notWalked are kinds that need more than the servers of this lane: devices, or a cloud.
-var notWalked = map[string]string{"aws-vpc": "its tables are a cloud's; walk aws-vpc", "gce": "as aws-vpc, in the same walk", "ali-vpc": "as gce", "bridge": "--vlan needs the VM's kernel; walks bridge, bridge-vlan", "ipip": "walk setnetwork-tunnels, in the VM; the rest of its options is host-gw's"}
+var notWalked = map[string]string{"aws-vpc": "its tables are a cloud's; walk aws-vpc", "gce": "as aws-vpc, in the same walk", "ali-vpc": "as gce", "azure": "as gce", "bridge": "--vlan needs the VM's kernel; walks bridge, bridge-vlan", "ipip": "walk setnetwork-tunnels, in the VM; the rest of its options is host-gw's"}
 
 // optionWalks writes a walk per kind into a directory of the test's.
 func optionWalks(t *testing.T) []string {

@@ -556,7 +556,7 @@ func TestRemovalIsConfirmedOnATerminal(t *testing.T) {
 func TestWordsTheOtherWayRound(t *testing.T) {
 	for args, want := range map[string]string{
 		"createnetwork vxlan vx2":          "flock createnetwork vx2 vxlan",
-		"createnetwork vx2 vxlam":          "one of: ali-vpc, alloc, aws-vpc, bridge, gce, host-gw, ipip, l2, udp, vxlan, vxlan-l3, wireguard",
+		"createnetwork vx2 vxlam":          "one of: ali-vpc, alloc, aws-vpc, azure, bridge, gce, host-gw, ipip, l2, udp, vxlan, vxlan-l3, wireguard",
 		"addnetwork s3 vx1":                "the network's name first",
 		"setsubnet 10.1.1.0/24 s1":         "flock setsubnet s1 10.1.1.0/24",
 		"setsubnet s1":                     "flock setsubnet s1 10.1.1.0/24",
@@ -678,7 +678,7 @@ func TestCompletionOffersNames(t *testing.T) {
 		"delnetwork vx1 ":    "s1 s2",
 		"removenetwork ":     "vx1",
 		"delserver ":         "s1 s2 s3",
-		"createnetwork vx2 ": "ali-vpc alloc aws-vpc bridge gce host-gw ipip l2 udp vxlan vxlan-l3 wireguard",
+		"createnetwork vx2 ": "ali-vpc alloc aws-vpc azure bridge gce host-gw ipip l2 udp vxlan vxlan-l3 wireguard",
 		"completion ":        "bash zsh fish",
 		"delnetwork vx1 s1 ": "s2",
 		"listnetworks vx1 ":  "",
