@@ -3,14 +3,12 @@
 package adopt
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,21 +54,7 @@ const (
 
 // ask is what a program says, without what it says to people.
 func ask(ctx context.Context, most time.Duration, name string, args ...string) (string, error) {
-	path, err := unit.LookPath(name)
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	cmd.WaitDelay = time.Second // a daemon may keep its parent's output open
-	out, err := cmd.Output()
-	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.Join(strings.Fields(said.String()), " "))
-	}
-	return string(out), nil
+	return unit.Ask(ctx, most, "", name, args...)
 }
 
 func virsh(ctx context.Context, args ...string) (string, error) {

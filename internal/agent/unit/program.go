@@ -39,6 +39,29 @@ func Output(ctx context.Context, name string, args ...string) (string, error) {
 	return said.String(), fmt.Errorf("run %s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
 }
 
+// Ask is what a program says for programs, when it reads input; its error has what it says to
+// people. It has this long.
+func Ask(ctx context.Context, most time.Duration, input, name string, args ...string) (string, error) {
+	path, err := LookPath(name)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if input != "" {
+		cmd.Stdin = strings.NewReader(input)
+	}
+	cmd.WaitDelay = time.Second // a daemon may keep its parent's output open
+	out, err := cmd.Output()
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.Join(strings.Fields(said.String()), " "))
+	}
+	return string(out), nil
+}
+
 // LookPath returns the absolute path of a program, exec.ErrNotFound if there is none. It
 // looks beside PATH too: on many systems that of a login by SSH has no sbin.
 func LookPath(name string) (string, error) {
