@@ -272,12 +272,17 @@ var rooms = map[string]room{
 	},
 	"internal/agent/attach": {
 		ours: []string{
-			"internal/agent/family", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit",
+			"internal/agent/family", "internal/agent/guest", "internal/agent/host", "internal/agent/sysfile", "internal/agent/unit",
 			"internal/rtnl", "internal/spec", "internal/wire",
 		},
 		theirs: []string{netlink, xSys},
 		never:  "a container is found and set up by its kind and name: what its interfaces are for, and when it starts, others know",
 		banned: []string{"net/http", "os/exec"},
+	},
+	"internal/agent/guest": {
+		ours:   []string{"internal/agent/sysfile"},
+		never:  "what libvirt wrote down is read and written as text: it is told and asked by others",
+		banned: []string{"net", "os/exec"},
 	},
 	"internal/agent/dockernet": {
 		ours:   []string{"internal/agent/family", "internal/agent/host", "internal/spec"},

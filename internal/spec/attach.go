@@ -21,8 +21,16 @@ const Docker = "docker"
 // Podman is the kind of container that podman-run(1) runs.
 const Podman = "podman"
 
+// Libvirt is the kind of container that is a guest of libvirt's, a machine of its own: nobody
+// but itself knows what is inside.
+const Libvirt = "libvirt"
+
 // ContainerKinds are the kinds that containers can have.
-func ContainerKinds() []string { return []string{NetNS, LXC, Docker, Podman} }
+func ContainerKinds() []string { return []string{NetNS, LXC, Docker, Podman, Libvirt} }
+
+// IsGuest says whether a container, KIND/NAME, is a machine, which has no network namespace on
+// its server.
+func IsGuest(container string) bool { return strings.HasPrefix(container, Libvirt+"/") }
 
 // AsksByDHCP says whether a container, KIND/NAME, can be expected to have a DHCP client.
 func AsksByDHCP(container string) bool {

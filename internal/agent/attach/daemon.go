@@ -110,11 +110,11 @@ func attachComers(ctx context.Context, s *host.Files) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	all, err := attachAll(s)
+	all, err := attachAll(ctx, s)
 	return all, errors.Join(err, lock.Release(!sysfile.Exists(s.Paths.Lib)))
 }
 
-func attachAll(s *host.Files) (all bool, err error) {
+func attachAll(ctx context.Context, s *host.Files) (all bool, err error) {
 	last := s.Last()
 	if !asksForDaemon(last) {
 		return true, nil
@@ -134,7 +134,7 @@ func attachAll(s *host.Files) (all bool, err error) {
 	d := &family.Difference{Want: want, Have: have}
 	diffAttached(d)
 	for _, op := range d.Found[family.Coming] {
-		err = errors.Join(err, applyAttached(k, op))
+		err = errors.Join(err, applyAttached(ctx, k, op))
 	}
 	err = errors.Join(err, asked(k))
 	all = err == nil

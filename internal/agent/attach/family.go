@@ -3,6 +3,7 @@
 package attach
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,10 +54,16 @@ func diffAttached(d *family.Difference) {
 }
 
 // applyAttached attaches, changes or detaches, and has it kept where the container does that.
-func applyAttached(k *host.Host, op family.Op) error {
+func applyAttached(ctx context.Context, k *host.Host, op family.Op) error {
 	want, wanted := op.Want.(spec.Attachment)
 	have, found := op.Have.(spec.Attachment)
-	if !wanted {
+	l := guestsOf(cmp.Or(want.Container, have.Container))
+	switch {
+	case l != nil && wanted:
+		return l.apply(ctx, k, want)
+	case l != nil:
+		return l.release(ctx, k, have)
+	case !wanted:
 		return release(k, have)
 	}
 	if keeper := keeperOf(want.Container); keeper != nil {
@@ -107,7 +114,7 @@ func attachTo(k *host.Host, s *Space, want, have spec.Attachment) error {
 		}
 		return plug(k, want, s.FD)
 	}
-	return replug(k, want, port.Attrs().Index)
+	return replug(k, want, port.Attrs().Index, aliasAttr(k, want))
 }
 
 // portOf is the end on the server of a container's interface: the one with its mark, or
@@ -172,12 +179,12 @@ func claimAttached(k *host.Host, ops []family.Op) ([]spec.Problem, error) {
 		if !wanted || op.Have != nil {
 			continue
 		}
-		what, err := clash(k, w)
+		what, next, err := clash(k, w)
 		if err != nil {
 			return nil, err
 		}
 		if what != "" {
-			out = append(out, spec.Problem{What: what, Next: "choose another name for the interface; ip link, in the container, lists those that it has"})
+			out = append(out, spec.Problem{What: what, Next: cmp.Or(next, "choose another name for the interface; ip link, in the container, lists those that it has")})
 		}
 	}
 	return out, nil
@@ -201,24 +208,28 @@ func claimOwners(k *host.Host, want *spec.Host) []spec.Problem {
 	return out
 }
 
-// clash says what is in the way of a new interface; "" if nothing.
-func clash(k *host.Host, w spec.Attachment) (string, error) {
+// clash says what is in the way of a new interface, "" if nothing, and what to do, "" where
+// that is to choose another name.
+func clash(k *host.Host, w spec.Attachment) (what, next string, err error) {
+	if l := guestsOf(w.Container); l != nil {
+		return l.refuse(w)
+	}
 	in, err := lookInto(w.Container)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if in != nil && in.Link(w.Interface) != nil {
 		switch {
 		case !w.Moved:
-			return foreignInterface(w), nil
+			return foreignInterface(w), "", nil
 		case portIn(k, in, w.Interface) == nil:
-			return w.Container + "'s " + w.Interface + " is no end of a veth on the server, and cannot be moved to another bridge", nil
+			return w.Container + "'s " + w.Interface + " is no end of a veth on the server, and cannot be moved to another bridge", "", nil
 		}
 	}
 	if keeper := keeperOf(w.Container); keeper != nil {
-		return keeper.clash(w)
+		what, err = keeper.clash(w)
 	}
-	return "", nil
+	return what, "", err
 }
 
 // keptIn are the directories of the configurations in which an op is kept.
@@ -251,7 +262,7 @@ var Family = family.Family{
 		if err := a.Flush(ctx); err != nil {
 			return err
 		}
-		return applyAttached(a.Host, op)
+		return applyAttached(ctx, a.Host, op)
 	},
 	Tried: family.Tried{
 		Files: func(_ *host.Files, op family.Op) ([]string, bool) { return keptIn(op), op.Want != nil },
@@ -261,9 +272,10 @@ var Family = family.Family{
 			}
 			return "the process that attaches containers", nil
 		},
-		Claim: func(_ context.Context, k *host.Host, want *spec.Host, ops []family.Op) ([]spec.Problem, error) {
+		Claim: func(ctx context.Context, k *host.Host, want *spec.Host, ops []family.Op) ([]spec.Problem, error) {
 			out, err := claimAttached(k, ops)
-			return append(out, claimOwners(k, want)...), err
+			silent, err2 := guests.silent(ctx, ops)
+			return slices.Concat(out, silent, claimOwners(k, want)), errors.Join(err, err2)
 		},
 	},
 	Apart:  true,
@@ -286,7 +298,9 @@ var Family = family.Family{
 		for object := range kept {
 			out = append(out, object)
 		}
+		given, err2 := guests.objects(k)
+		out = append(out, given...)
 		slices.Sort(out)
-		return slices.Compact(out), err
+		return slices.Compact(out), errors.Join(err, err2)
 	},
 }

@@ -32,6 +32,9 @@ func List(k *host.Host, leased map[string][]netip.Addr) ([]spec.Container, error
 	var out []spec.Container
 	known := map[int]bool{}
 	for _, name := range names {
+		if guestsOf(name) != nil {
+			continue
+		}
 		in, err := lookInto(name)
 		if err != nil {
 			return nil, err
@@ -42,6 +45,16 @@ func List(k *host.Host, leased map[string][]netip.Addr) ([]spec.Container, error
 		}
 		out = append(out, c)
 	}
+	machines, err := guests.list(k, known)
+	if err != nil {
+		return nil, err
+	}
+	for i := range machines {
+		if err := addressed(k, machines[i].Interfaces, leased); err != nil {
+			return nil, err
+		}
+	}
+	out = append(out, machines...)
 	plugged, err := pluggedByHand(k, known, leased)
 	if err != nil {
 		return nil, err
@@ -131,7 +144,11 @@ func addressed(k *host.Host, ports []spec.ContainerInterface, leased map[string]
 	}
 	for i := range ports {
 		p := &ports[i]
-		bridge := k.Devices.ByName[p.Bridge].Attrs().Index
+		at := k.Devices.ByName[p.Bridge]
+		if at == nil {
+			continue // a guest that does not run may have one that is gone
+		}
+		bridge := at.Attrs().Index
 		add := func(a netip.Addr) {
 			if own := netip.PrefixFrom(a, bitsOf(k, bridge, a)); own.Bits() > 0 && !slices.Contains(p.Addrs, own) {
 				p.Addrs = append(p.Addrs, own)

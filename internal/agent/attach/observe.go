@@ -3,6 +3,7 @@
 package attach
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -30,8 +31,21 @@ func (l looks) into(container string) (*Inside, error) {
 // container that is not there stands, as far as it can.
 func observeAttached(k *host.Host, want, have *spec.Host) error {
 	k.Awaited, k.Held = nil, map[int]bool{}
-	inside, wants := looks{}, map[string]spec.Attachment{}
+	var machines, spaces []spec.Attachment
 	for _, w := range want.Attached {
+		if guestsOf(w.Container) != nil {
+			machines = append(machines, w)
+		} else {
+			spaces = append(spaces, w)
+		}
+	}
+	return errors.Join(observeSpaces(k, spaces, have), guests.observe(k, machines, have))
+}
+
+// observeSpaces is observeAttached for those that have network namespaces.
+func observeSpaces(k *host.Host, want []spec.Attachment, have *spec.Host) error {
+	inside, wants := looks{}, map[string]spec.Attachment{}
+	for _, w := range want {
 		wants[w.Object()] = w
 		in, err := inside.into(w.Container)
 		if err != nil {
@@ -61,7 +75,7 @@ func observeAttached(k *host.Host, want, have *spec.Host) error {
 	if err := observeKept(k, wants, inside, found, have); err != nil {
 		return err
 	}
-	for _, w := range want.Attached {
+	for _, w := range want {
 		if inside[w.Container] == nil && !found[w.Object()] && (keeperOf(w.Container) == nil || !exists(w.Container)) {
 			have.Attached = append(have.Attached, w)
 		}

@@ -81,13 +81,16 @@ func masterAttr(k *host.Host, bridge string) (*nl.RtAttr, error) {
 	return nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(index))), nil //nolint:gosec // the kernel's own number
 }
 
-// replug brings the end on the server, by its index, to a.
-func replug(k *host.Host, a spec.Attachment, index int) error {
+// replug brings the end on the server, by its index, to a, with marks if there are any.
+func replug(k *host.Host, a spec.Attachment, index int, marks ...*nl.RtAttr) error {
 	plug, err := masterAttr(k, a.Bridge)
 	if err != nil {
 		return err
 	}
-	messages := []*nl.NetlinkRequest{changed(index, aliasAttr(k, a)), changed(index, plug)}
+	messages := []*nl.NetlinkRequest{changed(index, plug)}
+	for _, m := range marks {
+		messages = append(messages, changed(index, m))
+	}
 	if a.MTU != 0 {
 		messages = append(messages, changed(index, nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(a.MTU))))) //nolint:gosec // at most 65535
 	}

@@ -28,6 +28,7 @@ type sort struct {
 	// it is meant, beside devices; nil where there is always a device.
 	dirs func(is func(name string) bool) []string
 	*keeper
+	guests *libvirtd // nil: they have network namespaces
 }
 
 // keeper is for containers whose own configuration gives them their interfaces at each
@@ -57,7 +58,7 @@ type former struct {
 }
 
 // sorts are all sorts of containers.
-var sorts = []*sort{&netns, &lxc, &docker, &podman}
+var sorts = []*sort{&netns, &lxc, &docker, &podman, &libvirt}
 
 // sortOf is the one of a container, KIND/NAME, and its name.
 func sortOf(container string) (*sort, string, error) {
