@@ -18,15 +18,18 @@ func newAddNet(a *app) *cobra.Command {
 		Long: `Give a container one more interface: IFACE, without it the next that is free (eth1, eth2),
 on BRIDGE, without it the only one that flock has on the server. Where there are several,
 it is on none until setnet says which. A container is one of LXC, Docker or root's
-Podman, or a named network namespace (ip netns), NAME or, where there are several of that
-name, lxc/NAME, docker/NAME, podman/NAME, netns/NAME; with its kind it need not be there yet.
-Without SERVER it is on this workstation.
+Podman, a named network namespace (ip netns), or a guest of libvirt's, NAME or, where there are
+several of that name, lxc/NAME, docker/NAME, podman/NAME, netns/NAME, libvirt/NAME; with its
+kind it need not be there yet. Without SERVER it is on this workstation.
 
 The interface comes again whenever the container does, and after a reboot: LXC has it in the
 container's configuration, and gives it to one that is stopped when it starts. Its MAC stays
 the same. With --ip it has that address, and a default route by the bridge's gateway unless the
 container has one. Containers of Docker and Podman have no DHCP client: without --ip they are
 dealt an IPv4 address. DNS answers for the container's name.
+
+A guest has its interface at once, or from its next start if it is shut off; libvirt keeps it.
+IFACE is what flock calls it, the guest knows it by its MAC; --ip is what DHCP gives it.
 
   flock addnet s1:c1 eth1:vxl0
   flock addnet s1:c1 eth1:vxl0 --ip 10.0.4.200`,

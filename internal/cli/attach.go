@@ -80,7 +80,7 @@ func (a *app) attach(ctx context.Context, o *netOptions) error {
 		}
 		return err
 	}}
-	if o.Interface == "" || !strings.Contains(o.Container, "/") {
+	if o.Interface == "" || !strings.Contains(o.Container, "/") || o.Replace && spec.IsGuest(o.Container) {
 		req.Containers, req.Found = o.Server, func(list []spec.Container) error { return o.Found(s, list) }
 	}
 	return a.Alter(ctx, command.Alter{

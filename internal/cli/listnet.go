@@ -22,7 +22,8 @@ func newListNet(a *app) *cobra.Command {
 		Long: `List the containers of a server, without one of this workstation, and their interfaces: the
 bridge that one is plugged into, MAC, addresses, and BY whom: flock (of this cluster, or which
 cluster), or - for whoever else. AWAITED is one that comes with its container; a container
-that is STOPPED has none. Interfaces on
+that is STOPPED has none. Guests of libvirt's have theirs listed also while they are shut off,
+with the addresses that the server leased to them. Interfaces on
 bridges of the cluster whose container is not known are listed by their ends on the server,
 with the MAC that was last heard there.
 

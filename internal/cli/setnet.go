@@ -25,6 +25,10 @@ is moved with its pair. It loses the addresses that it had there, and has a MAC 
 clients that watch the cable, ask for an address at once. In the configuration of an LXC
 container the move stands behind its own lines, which count again after delnet.
 
+Those of a guest of libvirt's are eth0, eth1 and so on in the order of virsh domiflist,
+whatever they are called inside. One that it has keeps its MAC, and is plugged in where it was
+after delnet.
+
   flock setnet s1:c1 vxl0
   flock setnet s1:c1 eth1:vxl0 --ip 10.0.4.200 --ip fd00:4::200`,
 		Args: command.Exactly(2),

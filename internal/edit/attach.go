@@ -28,10 +28,10 @@ func Attach(c *state.Cluster, server string, a state.Attachment, change bool) er
 	}
 	switch {
 	case at < 0:
-		a.Moved = change
+		a.Moved = change && (a.MAC != "" || !spec.IsGuest(a.Container))
 		s.Attached = append(s.Attached, a)
 	case change:
-		a.Moved = s.Attached[at].Moved
+		a.Moved, a.MAC = s.Attached[at].Moved, s.Attached[at].MAC
 		s.Attached[at] = a
 	case s.Attached[at].Bridge != a.Bridge || !slices.Equal(s.Attached[at].Addrs, a.Addrs):
 		return hint.Errorf("server "+server, "flock setnet "+server+":"+a.Container+" "+a.Interface+":"+cmp.Or(a.Bridge, "BRIDGE")+flags(a.Addrs),

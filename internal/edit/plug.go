@@ -19,12 +19,13 @@ type Plug struct {
 	Interface string // "": the next that is free
 	Bridge    string
 	Addrs     []netip.Addr
-	Replace   bool // one that is there becomes another
+	Replace   bool   // one that is there becomes another
+	MAC       string // of one that a guest has, and that is to be moved
 }
 
 // Record is what the cluster file has for o.
 func (o *Plug) Record() state.Attachment {
-	return state.Attachment{Container: o.Container, Interface: o.Interface, Bridge: o.Bridge, Addrs: o.Addrs}
+	return state.Attachment{Container: o.Container, Interface: o.Interface, Bridge: o.Bridge, Addrs: o.Addrs, MAC: o.MAC}
 }
 
 // Recorded are the containers of that name that the file has interfaces of, KIND/NAME.
@@ -85,6 +86,19 @@ func (o *Plug) Found(s *state.Server, list []spec.Container) error {
 	if o.Interface == "" {
 		o.Interface = o.free(s, there)
 	}
+	return o.know(s, there)
+}
+
+// know completes o with the MAC of the guest's interface that is to be moved.
+func (o *Plug) know(s *state.Server, there []spec.ContainerInterface) error {
+	at := slices.IndexFunc(there, func(i spec.ContainerInterface) bool { return i.Name == o.Interface })
+	switch {
+	case !spec.IsGuest(o.Container) || !o.Replace || at < 0 || s != nil && segment.AttachedAt(s, o.Container, o.Interface) >= 0:
+		return nil
+	case there[at].Owner != "":
+		return hint.Errorf("server "+o.Server, "flock listnet "+o.Server+":"+o.Container, "%s of %s is of cluster %s", o.Interface, o.Container, there[at].Owner)
+	}
+	o.MAC = there[at].MAC
 	return nil
 }
 

@@ -511,7 +511,7 @@ func (w *world) docker() (string, func(*state.Cluster) error) {
 
 // attach gives a container an interface, changes it, or takes it away.
 func (w *world) attach() (string, func(*state.Cluster) error) {
-	server, container, iface := w.server(), pick(w, "netns/c1", "lxc/c1", "docker/c1", "podman/c2", "netns/c2", "netns/-"), pick(w, "eth0", "eth1", "lo")
+	server, container, iface := w.server(), pick(w, "netns/c1", "lxc/c1", "docker/c1", "podman/c2", "netns/c2", "netns/-", "libvirt/g1"), pick(w, "eth0", "eth1", "lo")
 	s := w.c.Servers[server]
 	if s != nil && len(s.Attached) > 0 && w.rnd.IntN(3) == 0 {
 		a := pick(w, s.Attached...)

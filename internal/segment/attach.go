@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -51,6 +52,9 @@ func CheckAttached(c *state.Cluster) error {
 			if err := checkAttachment(c, server, a); err != nil {
 				return ground.Locate("server "+server+", attached", err)
 			}
+			if first := slices.IndexFunc(s.Attached, func(b state.Attachment) bool { return b.Container == a.Container && b.MAC == a.MAC }); a.MAC != "" && first != i {
+				return hint.Errorf("server "+server+", attached", "leave one of them away", "%s has two interfaces with the MAC %s", who, a.MAC)
+			}
 			if AttachedAt(s, a.Container, a.Interface) != i {
 				return hint.Errorf("server "+server+", attached", "leave one of them away", "%s has two interfaces %s", who, a.Interface)
 			}
@@ -74,6 +78,9 @@ func checkAttachment(c *state.Cluster, server string, a state.Attachment) error 
 	if !option.IsInterfaceName(a.Interface) || a.Interface == "lo" {
 		return hint.Errorf("", "a name like eth1", "%q is not a name for a container's interface", a.Interface)
 	}
+	if err := checkKnown(a); err != nil {
+		return err
+	}
 	if a.Bridge == "" {
 		if len(a.Addrs) > 0 {
 			return hint.Errorf("", "name a bridge, IFACE:BRIDGE", "%s %s: an address without a bridge leads nowhere", a.Container, a.Interface)
@@ -87,6 +94,9 @@ func checkAttachment(c *state.Cluster, server string, a state.Attachment) error 
 	families := map[bool]bool{}
 	for _, addr := range a.Addrs {
 		if err := at.check(c, addr); err != nil {
+			return err
+		}
+		if err := at.checkAsked(a, addr); err != nil {
 			return err
 		}
 		if families[addr.Is6()] {
@@ -132,6 +142,7 @@ type socket struct {
 	gateways []netip.Addr   // per subnet
 	servers  []netip.Prefix // addresses that no container answers for
 	handed   []spec.Range   // by DHCP; a fixed address is none of them
+	silent   bool           // flock has no DHCP there
 }
 
 // socketOf finds a bridge on a server; nil if there is none of that name.
@@ -160,6 +171,7 @@ func socketOf(c *state.Cluster, server, bridge string) *socket {
 func segmentSocket(name string, n *state.Network) *socket {
 	at := &socket{network: name, subnets: n.Subnets, gateways: Gateways(n)}
 	at.servers, at.handed = Kept(n)
+	at.silent = n.DHCP == state.DHCPOff
 	return at
 }
 
@@ -253,7 +265,7 @@ func Attach(b *ground.Builder, server string) {
 	h := b.Out.Hosts[server]
 	for _, a := range b.Cluster.Servers[server].Attached {
 		port, mac := ground.ContainerMAC(b.Cluster.Name, ground.BornAs(b.Cluster, server), a.Container, a.Interface)
-		out := spec.Attachment{Container: a.Container, Interface: a.Interface, Host: spec.AttachPrefix + port, MAC: mac, Moved: a.Moved}
+		out := spec.Attachment{Container: a.Container, Interface: a.Interface, Host: spec.AttachPrefix + port, MAC: cmp.Or(a.MAC, mac), Moved: a.Moved}
 		if a.Bridge != "" {
 			at := socketOf(b.Cluster, server, a.Bridge)
 			link := slices.IndexFunc(h.Links, func(l spec.Link) bool { return l.Name == a.Bridge && l.Kind == spec.Bridge })
@@ -264,7 +276,9 @@ func Attach(b *ground.Builder, server string) {
 			for _, addr := range a.Addrs {
 				i := slices.IndexFunc(at.subnets, func(p netip.Prefix) bool { return p.Contains(addr) })
 				out.Addrs = append(out.Addrs, netip.PrefixFrom(addr, at.subnets[i].Bits()))
-				out.Gateways = append(out.Gateways, at.gateways[i])
+				if !spec.IsGuest(a.Container) { // whose DHCP client is told
+					out.Gateways = append(out.Gateways, at.gateways[i])
+				}
 			}
 		}
 		h.Attached = append(h.Attached, out)

@@ -95,6 +95,7 @@ type Attachment struct {
 	Bridge    string       `toml:"bridge,omitempty"`    // a network's, or the server's own; empty: it is plugged into nothing
 	Addrs     []netip.Addr `toml:"addresses,omitempty"` // fixed, one per subnet at most; none: the container asks by DHCP
 	Moved     bool         `toml:"moved,omitempty"`     // the container's own interface of that name, if it has one, is moved to Bridge
+	MAC       string       `toml:"mac,omitempty"`       // of a guest's own interface that is moved, by which it is known; empty: it follows from the names
 }
 
 // Facts is what a server reported when it was last contacted.

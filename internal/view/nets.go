@@ -35,6 +35,9 @@ const (
 	netUsers    = "user" // it is not root's: flock does nothing in it
 )
 
+// netStates are those of what was found, by whether its container is stopped, and whether flock has it.
+var netStates = map[bool]map[bool]string{false: {false: netForeign, true: netAttached}, true: {false: netStopped, true: netAwaited}}
+
 // Nets are the interfaces that were found, and those of the file that were not.
 func Nets(c *state.Cluster, server string, found []spec.Container) []Net {
 	out := []Net{}
@@ -43,10 +46,7 @@ func Nets(c *state.Cluster, server string, found []spec.Container) []Net {
 		for _, i := range f.Interfaces {
 			v := Net{
 				Container: f.Name, Interface: i.Name, Port: i.Port, Bridge: i.Bridge, Network: segment.OfBridge(c, server, i.Bridge),
-				MAC: i.MAC, Addresses: OrEmpty(addressTexts(i.Addrs)), Owner: i.Owner, State: netForeign,
-			}
-			if i.Owner != "" {
-				v.State = netAttached
+				MAC: i.MAC, Addresses: OrEmpty(addressTexts(i.Addrs)), Owner: i.Owner, State: netStates[f.Stopped][i.Owner != ""],
 			}
 			seen[f.Name+" "+i.Name] = i.Owner == c.Name
 			out = append(out, v)

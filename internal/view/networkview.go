@@ -167,7 +167,7 @@ func containersOn(c *state.Cluster, bridge string) []networkContainer {
 	for _, server := range c.ServerNames() {
 		for _, a := range c.Servers[server].Attached {
 			if bridge != "" && a.Bridge == bridge {
-				out = append(out, networkContainer{server, serverContainer{a.Container, a.Interface, a.Bridge, Texts(a.Addrs), a.Moved}})
+				out = append(out, networkContainer{server, serverContainer{a.Container, a.Interface, a.Bridge, Texts(a.Addrs), a.Moved, a.MAC}})
 			}
 		}
 	}

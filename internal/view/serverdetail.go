@@ -55,6 +55,7 @@ type serverContainer struct {
 	Bridge    string   `json:"bridge,omitempty"`
 	Addresses []string `json:"addresses"`
 	Moved     bool     `json:"moved,omitempty"` // it is the container's own interface
+	MAC       string   `json:"mac,omitempty"`   // by which a guest's own interface is known
 }
 
 // Detail is everything about the server of v, which the file has; networks are all.
@@ -78,7 +79,7 @@ func Detail(c *state.Cluster, networks []*Network, v Server) *ServerDetail {
 		}
 	}
 	for _, a := range s.Attached {
-		out.Containers = append(out.Containers, serverContainer{a.Container, a.Interface, a.Bridge, Texts(a.Addrs), a.Moved})
+		out.Containers = append(out.Containers, serverContainer{a.Container, a.Interface, a.Bridge, Texts(a.Addrs), a.Moved, a.MAC})
 	}
 	return out
 }
