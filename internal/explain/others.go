@@ -45,6 +45,10 @@ func (w *writer) peers() error {
 func (w *writer) attachments() error {
 	for _, a := range w.own.Attached {
 		kind, name, _ := strings.Cut(a.Container, "/")
+		if kind == spec.Libvirt {
+			w.guest(name, a)
+			continue
+		}
 		pid := map[string]string{
 			spec.LXC: "lxc-info -n " + name + " -pH", spec.Docker: "docker inspect -f '{{.State.Pid}}' " + name, spec.Podman: "podman inspect -f '{{.State.Pid}}' " + name,
 		}[kind]
@@ -70,6 +74,19 @@ func (w *writer) attachments() error {
 		w.build("Interface "+a.Interface+" of "+a.Container+": a process of flock's agent attaches it whenever the container comes. By hand, while it is there:", lines...)
 	}
 	return nil
+}
+
+// guest is an interface of a guest of libvirt's.
+func (w *writer) guest(name string, a spec.Attachment) {
+	what := "--add-device --network model.type=virtio,mac.address=" + a.MAC + ",target.dev=" + a.Host + ","
+	if a.Moved {
+		what = "--edit mac=" + a.MAC + " --network "
+	}
+	what += "bridge=" + a.Bridge
+	if a.MTU != 0 {
+		what += ",mtu.size=" + num(a.MTU)
+	}
+	w.build("Interface "+a.Interface+" of "+a.Container+": libvirt keeps it. By hand (virt-xml is virtinst's; without --update: at the next start):", "#   virt-xml "+name+" "+what+" --update")
 }
 
 // dockers are networks of Docker's and Podman's.

@@ -16,6 +16,8 @@ func Inside(container string, words ...string) string {
 	switch kind {
 	case spec.Docker, spec.Podman:
 		return "nsenter -n -t $(" + kind + " inspect -f '{{.State.Pid}}' " + hint.Shell(name) + ") " + line
+	case spec.Libvirt: // a machine of its own
+		return "virsh console " + hint.Shell(name) + ", and there: " + line
 	case spec.LXC:
 		return "lxc-attach -n " + hint.Shell(name) + " -- " + line
 	}

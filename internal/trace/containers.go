@@ -145,6 +145,11 @@ func (w *walker) intoContainer(server string, port *link, p packet) {
 		return
 	}
 	e := End{Server: server, Container: c.container}
+	if spec.IsGuest(c.container) {
+		w.ok(server, "port "+port.Name, "to the guest %s, which alone knows what is inside", nameOf(c.container))
+		w.Arrives, w.last, w.port = true, server, true
+		return
+	}
 	in := w.base(server, c.container)
 	if in == nil {
 		return

@@ -32,6 +32,7 @@ func (w *walker) locate(e *End) bool {
 	for _, server := range servers {
 		if f := containerWith(lists[server], e.Addr, ""); f != nil && f.container != "" {
 			e.Server, e.Container, e.among = server, f.container, nil
+			w.leaveGuest(e)
 			return true
 		}
 	}
@@ -70,7 +71,8 @@ func (w *walker) locateContainer(e *End, list []spec.Container) bool {
 		w.fail(e.Server, "container "+c.Name, "flock listnet "+e.Server, "it does not run")
 		return false
 	}
-	if e.Addr.IsValid() || e == &w.t.From {
+	if e.Addr.IsValid() || e == &w.t.From && !spec.IsGuest(c.Name) {
+		w.leaveGuest(e)
 		return true
 	}
 	var bare []string
@@ -93,7 +95,16 @@ func (w *walker) locateContainer(e *End, list []spec.Container) bool {
 		return false
 	}
 	e.Network = w.t.placed(e.Addr).Network
+	w.leaveGuest(e)
 	return true
+}
+
+// leaveGuest makes From a host behind its server where it is a guest: nobody but itself knows
+// what is inside, and it sends nothing for anybody.
+func (w *walker) leaveGuest(e *End) {
+	if e == &w.t.From && spec.IsGuest(e.Container) {
+		e.Container = ""
+	}
 }
 
 // nameOf is a container's name without its kind.

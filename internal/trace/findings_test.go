@@ -347,3 +347,33 @@ func TestSeveral(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestGuest: nobody looks into a guest. A packet for it ends at its port, and one from it begins
+// behind its server.
+func TestGuest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, vx)
+	w.spoil = func(server string, f *facts) {
+		if server == "s2" {
+			port := f.plug(&link{Name: "vnet0", Kind: "tun", Master: f.link("vxl0").Index})
+			f.Neighs = append(f.Neighs, neigh{Index: f.link("vxl0").Index, IP: netip.MustParseAddr("10.0.4.9"), MAC: "52:54:00:00:00:01", State: permanent},
+				neigh{Index: port.Index, Master: true, MAC: "52:54:00:00:00:01"})
+			f.Containers = []spec.Container{{Name: "libvirt/web", Interfaces: []spec.ContainerInterface{{
+				Name: "eth0", Port: "vnet0", Bridge: "vxl0", MAC: "52:54:00:00:00:01", Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.4.9/24")},
+			}}}}
+		}
+	}
+	_, way := w.walk(t, "s2", "s2:web", "")
+	if have := told(way); !way.Arrives || !strings.Contains(have, "s2 port vnet0") || strings.Contains(have, "s2:web") {
+		t.Errorf("to a guest: %v, %s", way.Refusal, have)
+	}
+	for _, from := range []string{"s2:web", "10.0.4.9"} {
+		tr, way := w.walk(t, from, "s2", "")
+		if have := told(way); !way.Arrives || !strings.HasPrefix(have, "s2 device vxl0") {
+			t.Errorf("from %s: %v, %s", from, way.Refusal, have)
+		}
+		if tr.Packet(way, random) {
+			t.Errorf("a packet is sent from %s", from)
+		}
+	}
+}
