@@ -23,7 +23,7 @@ func checkKnown(a state.Attachment) error {
 	case a.MAC != "" && !mac.MatchString(a.MAC):
 		return hint.Errorf("", "write it as 52:54:00:0a:0b:0c", "%s %s: %q is not a MAC address", a.Container, a.Interface, a.MAC)
 	case guest && a.Moved != (a.MAC != ""):
-		return hint.Errorf("", "mac, with moved = true, as virsh domiflist shows it; neither of one that flock is to make",
+		return hint.Errorf("", "mac, with moved = true, as virsh domiflist shows it; neither of one that is to be made",
 			"%s %s: an interface of a guest's own is known by its MAC", a.Container, a.Interface)
 	case guest && a.Bridge == "":
 		return hint.Errorf("", "name a bridge, IFACE:BRIDGE", "%s %s: an interface of a guest is always on a bridge", a.Container, a.Interface)

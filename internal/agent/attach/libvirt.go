@@ -238,9 +238,9 @@ func (l *libvirtd) refuse(w spec.Attachment) (what, next string, err error) {
 	case !w.Moved:
 		return "", "", nil
 	case n == nil || g.Kept != nil && g.Kept.NIC(w.MAC) == nil:
-		return w.Container + " has no interface with the MAC " + w.MAC + " that stays", look + "; flock delnet forgets this one", nil
+		return w.Container + " has no interface with the MAC " + w.MAC + " that stays", look + "; delnet forgets this one", nil
 	case !n.Movable():
-		return w.Container + "'s " + w.Interface + " is of type " + n.Kind + ", only one on a bridge of the kernel can be moved to another", "flock addnet gives it one more; " + look, nil
+		return w.Container + "'s " + w.Interface + " is of type " + n.Kind + ", only one on a bridge of the kernel can be moved to another", "leave it, and give the guest one more by addnet; " + look, nil
 	}
 	return "", "", nil
 }

@@ -190,8 +190,8 @@ func TestGuestRefuses(t *testing.T) {
 		{webXML, more, "", ""},
 		{webXML, guestWants()[2], "", ""},
 		{webXML, exists, "libvirt/web has an interface eth0 already", "virsh domiflist web"},
-		{webXML, gone, "libvirt/web has no interface with the MAC 52:54:00:00:00:99", "flock delnet"},
-		{direct, moved, "libvirt/web's eth0 is of type direct", "flock addnet"},
+		{webXML, gone, "libvirt/web has no interface with the MAC 52:54:00:00:00:99", "delnet forgets"},
+		{direct, moved, "libvirt/web's eth0 is of type direct", "by addnet"},
 	} {
 		write(t, path, c.text)
 		what, next, err := l.refuse(c.a)

@@ -55,6 +55,7 @@ func List(k *host.Host, leased map[string][]netip.Addr) ([]spec.Container, error
 		}
 	}
 	out = append(out, machines...)
+	slices.SortFunc(out, func(a, b spec.Container) int { return strings.Compare(a.Name, b.Name) })
 	plugged, err := pluggedByHand(k, known, leased)
 	if err != nil {
 		return nil, err
