@@ -59,9 +59,9 @@ export GOARM := 6
 ARCHES := $(if $(filter linux,$(shell go env GOOS)),$(shell go env GOARCH),$(ALL))
 
 # An agent waits for the kernel and travels to every server: without inlining of flock's own
-# functions it is 3 % smaller. (agentbgp would be larger: what inlining finds out about types
-# lets the linker drop more there.)
-SMALL := -gcflags=github.com/flocknet/flock/...=-l
+# functions, and of those that write packet filters, it is 4 % smaller. (agentbgp would be larger:
+# what inlining finds out about types lets the linker drop more there.)
+SMALL := -gcflags=github.com/flocknet/flock/...=-l -gcflags=github.com/google/nftables/...=-l
 
 agents: # what carry embeds, for ARCHES and no other
 	@mkdir -p bin/agents $(PACKED)
