@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -19,8 +20,9 @@ import (
 
 // background is a program that watches while a script goes on.
 type background struct {
-	cmd *exec.Cmd
-	out *os.File
+	cmd  *exec.Cmd
+	out  *os.File
+	errs *os.File // what it says of itself
 }
 
 // watch starts cmd with its output in file and returns when ready matches it.
@@ -37,26 +39,24 @@ func watch(ctx context.Context, cmd *exec.Cmd, file string, ready *regexp.Regexp
 	if err != nil {
 		return nil, errors.Join(err, out.Close())
 	}
-	defer stderr.Close()
 	defer os.Remove(stderr.Name())
 	cmd.Stdout, cmd.Stderr = out, stderr
 	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(err, out.Close())
+		return nil, errors.Join(err, out.Close(), stderr.Close())
 	}
-	b := &background{cmd: cmd, out: out}
+	b := &background{cmd: cmd, out: out, errs: stderr}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		said.Reset()
-		for _, name := range []string{file, stderr.Name()} {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				return nil, errors.Join(err, b.stop())
-			}
-			said.Write(text)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, errors.Join(err, b.stop())
 		}
+		said.Write(text)
+		said.Write(b.said())
 		if ready.Match(said.Bytes()) {
 			return b, nil
 		}
@@ -77,7 +77,47 @@ func (b *background) stop() error {
 	if err := b.cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		return err
 	}
-	return b.out.Close()
+	return errors.Join(b.out.Close(), b.errs.Close())
+}
+
+// said is what the program has said of itself.
+func (b *background) said() []byte {
+	const most = 1 << 20 // bytes
+	text, _ := io.ReadAll(io.NewSectionReader(b.errs, 0, most))
+	return text
+}
+
+// counted is how many packets tcpdump has read, and how many the kernel has for it.
+var counted = regexp.MustCompile(`(\d+) packets? captured, (\d+) packets? received by filter`)
+
+// drain waits until tcpdump has read what the kernel took for it: on a busy machine it comes to
+// that late, and on an interrupt it leaves the rest. It counts on SIGUSR1, and reads on. On a
+// loopback device the kernel counts what libpcap leaves away: there it has read all when it finds
+// no more.
+func (b *background) drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience(20*time.Second))
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	const steady = 10
+	for told := 0; ; {
+		if err := b.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("tcpdump does not read what was taken: %s", b.said())
+		}
+		all := counted.FindAllSubmatch(b.said(), -1)
+		if n := len(all); n > told {
+			last := all[n-1]
+			if bytes.Equal(last[1], last[2]) || n > steady && bytes.Equal(last[0], all[n-1-steady][0]) {
+				return nil
+			}
+			told = n
+		}
+	}
 }
 
 func (w *walk) stopAll() error {
@@ -101,11 +141,11 @@ func verbCapture(ctx context.Context, w *walk, ts *testscript.TestScript, args [
 	return err
 }
 
-func verbStopCapture(_ context.Context, w *walk, _ *testscript.TestScript, args []string) error {
+func verbStopCapture(ctx context.Context, w *walk, _ *testscript.TestScript, args []string) error {
 	if len(args) != 0 || w.capture == nil {
 		return usage("stopcapture, after capture")
 	}
 	b := w.capture
 	w.capture = nil
-	return b.stop()
+	return errors.Join(b.drain(ctx), b.stop())
 }
