@@ -5,7 +5,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -60,7 +59,10 @@ func (s *session) plan(ctx context.Context, r spec.Request, compare func(*Kernel
 	}
 	var sum string
 	sum, plan.Sum = spec.Sums(r.Want, last)
-	plan.Problems = append(strangers(last, r.Want), plan.Problems...)
+	if last != nil {
+		plan.Generation, plan.Made = last.Generation, last.Made
+	}
+	plan.Problems = append(claim.Strangers(last, r.Want), plan.Problems...)
 	if plan.Pools, err = k.DHCP.PoolUses(r.Want, time.Now()); err != nil {
 		return nil, err
 	}
@@ -159,7 +161,7 @@ func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r s
 	maps.DeleteFunc(s.made, func(_, device string) bool {
 		return slices.ContainsFunc(r.Want.Links, func(l spec.Link) bool { return l.Name == device })
 	})
-	k.Secrets = r.Secrets
+	k.Secrets, k.Copy = r.Secrets, r.Copy
 	k.DHCP.Untouched = r.Untouched
 	for network, leases := range r.Leases {
 		k.DHCP.Inherit(network, leases)
@@ -178,7 +180,7 @@ func (s *session) begin(ctx context.Context, k *Kernel, previous *spec.Host, r s
 // plan of this session counts, the lock was held ever since.
 func (s *session) previous(ctx context.Context, k *Kernel, want *spec.Host) (*spec.Host, error) {
 	last := k.Last()
-	problems := strangers(last, want)
+	problems := claim.Strangers(last, want)
 	if len(problems) == 0 && (s.agreed == "" || s.agreed != want.Sum()) {
 		plan, err := k.Plan(ctx, want)
 		if err != nil {
@@ -232,24 +234,4 @@ func (s *session) confirm(ctx context.Context) (*spec.Reply, error) {
 		}
 	}
 	return &spec.Reply{Report: report}, nil
-}
-
-// strangers says why the cluster file that asks for want must not rule this
-// server, nil if it may.
-func strangers(last, want *spec.Host) []spec.Problem {
-	switch {
-	case last == nil:
-		return nil
-	case last.Store != "" && want.Store != "" && last.Store != want.Store:
-		return []spec.Problem{{
-			What: fmt.Sprintf("this server belongs to another cluster file that is named %s too (%s there)", want.Cluster, last.Server),
-			Next: fmt.Sprintf("--cluster OTHERNAME for a cluster of your own, or flock purge %s, to take the server over", want.Server),
-		}}
-	case last.Generation > want.Generation:
-		return []spec.Problem{{
-			What: fmt.Sprintf("this server holds generation %d of the cluster file, newer than %d", last.Generation, want.Generation),
-			Next: fmt.Sprintf("use the newest cluster file, or flock purge %s, to start over from this one", want.Server),
-		}}
-	}
-	return nil
 }

@@ -330,6 +330,9 @@ func (s *session) look(ctx context.Context, r spec.Request) (*spec.Reply, error)
 		return s.trace(ctx, r)
 	case spec.OpCapture:
 		return s.capture(ctx, r.Capture)
+	case spec.OpCopies:
+		copies, err := s.paths.Copies(r.Want.Cluster)
+		return &spec.Reply{Copies: copies}, err
 	}
 	return nil, nil
 }

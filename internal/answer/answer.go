@@ -120,6 +120,7 @@ func strayPart(op string, reply *spec.Reply) string {
 		{"what is beside flock", reply.Doctor != nil, op == spec.OpDoctor},
 		{"a trace", reply.Trace != nil, op == spec.OpTrace},
 		{"captured packets", reply.Capture != nil, op == spec.OpCapture},
+		{"copies of cluster files", len(reply.Copies) > 0, op == spec.OpCopies},
 		{"a BGP status", reply.BGP != nil, op == spec.OpBGP},
 	} {
 		if part.stands && !part.of {

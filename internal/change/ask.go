@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
@@ -77,7 +78,7 @@ func (r *run) plan(ctx context.Context, op string) error {
 			if f != nil {
 				server := r.c.Servers[todo[i].name]
 				before := server.Facts
-				server.Facts = factsOf(f)
+				server.Facts = edit.FactsOf(f)
 				server.Facts.HostKey = todo[i].session.HostKey()
 				if server.Facts.HostKey == "" && before != nil && before.Machine == server.Facts.Machine {
 					server.Facts.HostKey = before.HostKey // ssh saw it, and not we

@@ -84,6 +84,7 @@ type server struct {
 	applied   *spec.Host // waits for a confirmation
 	leases    string     // of vx1, while it hands out there
 	given     map[string]string
+	copy      string // of the cluster file, with the last apply
 	untouched []string
 	vnis      []uint32 // of devices of others
 	sessions  []spec.Session
@@ -168,7 +169,7 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		if a.s.unsettled != nil {
 			return &spec.Reply{Report: &spec.Report{Pending: a.s.unsettled}}, nil
 		}
-		a.s.applied, a.s.given, a.s.untouched = r.Want, r.Leases, r.Untouched
+		a.s.applied, a.s.given, a.s.untouched, a.s.copy = r.Want, r.Leases, r.Untouched, r.Copy
 		a.f.asked = append(a.f.asked, r.Want)
 		for id, secret := range r.Secrets {
 			a.f.keepSecret(a.name, id, secret)
@@ -211,6 +212,8 @@ func (a *agent) Do(_ context.Context, r *spec.Request, _ func(string)) (*spec.Re
 		return nil, errors.New("open /dev/net/tun: no such file or directory")
 	case spec.OpDoctor:
 		return a.f.beside(a.name, r), nil
+	case spec.OpCopies:
+		return &spec.Reply{Copies: []spec.Copied{{Cluster: r.Want.Cluster, Server: a.name, File: a.s.copy}}}, nil
 	case spec.OpProbe:
 		if a.name == a.f.fails {
 			return nil, errors.New("no probe leaves")
@@ -247,6 +250,9 @@ func (a *agent) plan(want *spec.Host) *spec.Plan {
 	p := &spec.Plan{Sum: a.s.held.Sum(), VNIs: a.s.vnis, Sessions: a.s.sessions, Clock: a.s.clock}
 	if p.Sum != want.Sum() {
 		p.Steps = []spec.Step{{Action: spec.Change, Object: "everything"}}
+	}
+	if a.s.held != nil {
+		p.Generation, p.Made = a.s.held.Generation, a.s.held.Made
 	}
 	p.Steps = append(p.Steps, a.s.drift...)
 	if a.s.leases != "" && len(want.DHCPs) == 0 {

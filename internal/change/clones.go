@@ -1,10 +1,8 @@
 package change
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/flocknet/flock/internal/edit"
@@ -18,59 +16,13 @@ import (
 // Servers that were made from one disk image share what must be unique: a WireGuard key,
 // a machine id, an SSH host key.
 
-// sameKey is a member of a network whose WireGuard key another member has too.
-type sameKey struct {
-	ground.Membership
-	with string
-}
-
-// sharedKeys finds them. Of members with one key, the one keeps it that had it in the
-// file before (keys in before).
-func (r *run) sharedKeys(before map[ground.Membership]string) []sameKey {
-	var out []sameKey
-	for _, name := range r.c.NetworkNames() {
-		n, owner := r.c.Networks[name], map[string]string{}
-		servers := slices.Sorted(maps.Keys(n.Allocated))
-		isNew := func(server string) int {
-			if before[ground.Membership{Server: server, Network: name}] == n.Allocated[server].Key {
-				return 0
-			}
-			return 1
-		}
-		slices.SortStableFunc(servers, func(a, b string) int { return cmp.Compare(isNew(a), isNew(b)) })
-		for _, server := range servers {
-			switch key := n.Allocated[server].Key; {
-			case key == "":
-			case owner[key] == "":
-				owner[key] = server
-			default:
-				out = append(out, sameKey{ground.Membership{Server: server, Network: name}, owner[key]})
-			}
-		}
-	}
-	return out
-}
-
-// keysInFile are the public keys of all members so far.
-func (r *run) keysInFile() map[ground.Membership]string {
-	out := map[ground.Membership]string{}
-	for name, n := range r.c.Networks {
-		for server, a := range n.Allocated {
-			if a.Key != "" {
-				out[ground.Membership{Server: server, Network: name}] = a.Key
-			}
-		}
-	}
-	return out
-}
-
 // part has servers that reported another member's key make a new one. before are the
 // keys before they were asked.
 func (r *run) part(ctx context.Context, before map[ground.Membership]string) {
-	for _, s := range r.sharedKeys(before) {
+	for _, s := range edit.SharedKeys(r.c, before) {
 		p := r.peers[s.Server]
 		if p == nil || p.err != nil || p.session == nil || p.plan == nil {
-			r.clone(s.Network, fmt.Sprintf("%s has the WireGuard key of %s: flock rotatekeys %s %s", s.Server, s.with, s.Network, s.Server))
+			r.clone(s.Network, fmt.Sprintf("%s has the WireGuard key of %s: flock rotatekeys %s %s", s.Server, s.With, s.Network, s.Server))
 			continue
 		}
 		device := network.KeyDevice(r.c, s.Network)
@@ -80,7 +32,7 @@ func (r *run) part(ctx context.Context, before map[ground.Membership]string) {
 			continue
 		}
 		r.c.Networks[s.Network].Allocated[s.Server].Key = reply.Keys[device]
-		r.clone(s.Network, fmt.Sprintf("%s had a copy of the WireGuard key of %s (a cloned image?), and makes one of its own", s.Server, s.with))
+		r.clone(s.Network, fmt.Sprintf("%s had a copy of the WireGuard key of %s (a cloned image?), and makes one of its own", s.Server, s.With))
 	}
 }
 
@@ -93,9 +45,9 @@ func (r *run) clone(of, text string) {
 
 // assumeParted is part for a dry run.
 func (r *run) assumeParted(before map[ground.Membership]string) {
-	for _, s := range r.sharedKeys(before) {
+	for _, s := range edit.SharedKeys(r.c, before) {
 		r.c.Networks[s.Network].Allocated[s.Server].Key = spec.PlannedKey(s.Server)
-		r.clone(s.Network, fmt.Sprintf("%s has a copy of the WireGuard key of %s (a cloned image?), and makes one of its own on apply", s.Server, s.with))
+		r.clone(s.Network, fmt.Sprintf("%s has a copy of the WireGuard key of %s (a cloned image?), and makes one of its own on apply", s.Server, s.With))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/doctor"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
@@ -77,7 +78,7 @@ func (p *peer) diagnose(ctx context.Context, e *Engine, c *state.Cluster) (s doc
 	entry := *c.Servers[p.name]
 	s = doctor.Server{Name: p.name, Entry: &entry, Want: p.want, Facts: &spec.Facts{}, Plan: status.Plan, Seen: reply.Doctor, Skew: time.Duration(reply.Doctor.Clock - middle)}
 	if status.Facts != nil {
-		entry.Facts, s.Facts = factsOf(status.Facts), status.Facts
+		entry.Facts, s.Facts = edit.FactsOf(status.Facts), status.Facts
 	}
 	nets, err := p.do(ctx, e, &spec.Request{Op: spec.OpNets, Want: p.want})
 	if err != nil {

@@ -57,7 +57,7 @@ func (r *run) exhume(ctx context.Context, g state.Gone) (*peer, error) {
 	if err != nil || reply.Facts == nil || reply.Facts.Machine != g.Machine || g.HostKey != "" && p.session.HostKey() != g.HostKey {
 		return nil, err
 	}
-	if reply.Plan == nil || len(reply.Plan.Problems) > 0 || r.belongs(factsOf(reply.Facts)) {
+	if reply.Plan == nil || len(reply.Plan.Problems) > 0 || r.belongs(edit.FactsOf(reply.Facts)) {
 		return p, nil
 	}
 	p.plan = reply.Plan

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/remote"
@@ -69,7 +70,7 @@ func (r *run) turns(server string) bool {
 // askKeys puts the public keys of todo into the copy of the file, and says whether one
 // is new there.
 func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
-	before := r.keysInFile()
+	before := edit.Keys(r.c)
 	results := remote.Each(ctx, todo, r.e.parallel(), func(ctx context.Context, p *peer) (map[string]string, error) {
 		devices := network.KeyDevices(r.c, p.name)
 		req := &spec.Request{Op: spec.OpKeys, Want: p.want, Holder: r.e.Holder, Former: r.formerDevices(p.name)}
@@ -125,7 +126,7 @@ func (r *run) askKeys(ctx context.Context, todo []*peer) (changed bool) {
 // yet gets a placeholder, so that plans show who becomes whose peer. A key that a server
 // reported is used; one that it has lost will be replaced.
 func (r *run) assumeKeys() {
-	before := r.keysInFile()
+	before := edit.Keys(r.c)
 	defer func() { r.assumeParted(before) }()
 	for name, p := range r.peers {
 		if p.err != nil || p.plan == nil {

@@ -22,6 +22,10 @@ func (r *run) save() error {
 	}
 	r.saved = true
 	r.c = r.locked.Cluster()
+	var err error
+	if r.copy, err = r.c.Packed(); err != nil {
+		return err
+	}
 	return r.compile()
 }
 
@@ -75,7 +79,7 @@ func (r *run) push(ctx context.Context) {
 // given is what p's server needs for an apply besides its spec: secrets, and the leases
 // of the networks in which it runs DHCP.
 func (r *run) given(p *peer, leases map[string]string) spec.Request {
-	out := spec.Request{Secrets: r.secrets(p.want), Leases: map[string]string{}}
+	out := spec.Request{Secrets: r.secrets(p.want), Copy: r.copy, Leases: map[string]string{}}
 	for _, d := range p.want.DHCPs {
 		if text := leases[cmp.Or(r.called[d.Network], d.Network)]; text != "" {
 			out.Leases[d.Network] = text

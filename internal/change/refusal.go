@@ -38,9 +38,12 @@ func (r *run) refusal() error {
 		if p.plan != nil && !r.forced(name) {
 			for _, problem := range p.plan.Problems {
 				if !r.filed[name] {
-					problem.Next = purgeByAddress(problem.Next, name, r.c.Servers[name])
+					problem.Next = byAddress(problem.Next, name, r.c.Servers[name])
 				}
 				p.refused = append(p.refused, answer.Problem(name, &problem))
+			}
+			if err := r.lineage.Refuses(r.c, name, p.plan.Generation, p.plan.Made); err != nil && len(p.plan.Problems) == 0 {
+				p.refused = append(p.refused, err)
 			}
 		}
 		if p.err == nil && len(p.refused) > 0 {
@@ -70,11 +73,12 @@ func (r *run) leaving() []string {
 	return r.req.Retire()
 }
 
-// purgeByAddress replaces the server's name in advice to purge it by its address: the
-// cluster file does not have that name yet.
-func purgeByAddress(next, name string, s *state.Server) string {
+// byAddress replaces the server's name in advice by its address, where the cluster file does
+// not have that name yet.
+func byAddress(next, name string, s *state.Server) string {
 	if s == nil || s.Address == "" {
 		return next // a name in ssh's config
 	}
-	return strings.ReplaceAll(next, "flock purge "+name, "flock purge "+hint.Shell(target.Format(s.User, s.Address, s.Port)))
+	address := hint.Shell(target.Format(s.User, s.Address, s.Port))
+	return strings.NewReplacer("flock purge "+name, "flock purge "+address, "flock import "+name, "flock import "+address).Replace(next)
 }

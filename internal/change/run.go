@@ -37,6 +37,8 @@ type run struct {
 	sums     sums // of the hosts of compiled
 	peers    map[string]*peer
 	saved    bool
+	lineage  *state.Lineage
+	copy     string                   // of the file as it was saved, for servers to keep
 	handed   map[netip.Prefix]bool    // subnets in which some server ran DHCP before the edit
 	looking  bool                     // plans take no lock: a person is asked first
 	beside   []ground.Note            // about servers that were made from one disk image, and firewalls of theirs
@@ -77,7 +79,7 @@ func (e *Engine) read(ctx context.Context) (*state.Cluster, *ground.Compiled, er
 
 // begin loads and edits. A dry run takes no lock on the file: it writes nothing.
 func (e *Engine) begin(ctx context.Context, req Request) (*run, error) {
-	r := &run{e: e, id: rand.Text(), req: req, peers: map[string]*peer{}, sums: sums{}, muted: map[string]bool{}}
+	r := &run{e: e, id: rand.Text(), req: req, peers: map[string]*peer{}, sums: sums{}, muted: map[string]bool{}, lineage: e.Store.Lineage()}
 	if req.DryRun {
 		c, err := e.Store.Load(ctx)
 		if err != nil {

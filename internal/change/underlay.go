@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
@@ -119,7 +120,7 @@ func (b *below) meet(ctx context.Context) {
 func (b *below) server(name string, f *spec.Facts) (underlay.Server, error) {
 	entry := *b.c.Servers[name]
 	if f != nil {
-		entry.Facts = factsOf(f)
+		entry.Facts = edit.FactsOf(f)
 	}
 	dev, addr, mtu, ok := ground.DefaultUnderlay(name, &entry)
 	if !ok {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/ground"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/spec"
@@ -101,7 +102,7 @@ func (v *Verification) look(ctx context.Context, r *run) []*peer {
 			v.Drifted = append(v.Drifted, Server{Name: p.name, State: Planned, Plan: p.plan})
 		}
 		if p.facts = res.Value.Facts; v.Cluster.Servers[p.name] != nil && p.facts != nil {
-			v.Cluster.Servers[p.name].Facts = factsOf(p.facts)
+			v.Cluster.Servers[p.name].Facts = edit.FactsOf(p.facts)
 		}
 	}
 	return slices.DeleteFunc(peers, func(p *peer) bool { return p.err != nil })

@@ -123,7 +123,7 @@ func TestAskedTwice(t *testing.T) {
 // Every command that changes something may be run again, or is one of those that do
 // something each time.
 func TestEveryChangeIsAskedTwice(t *testing.T) {
-	each := []string{"apply", "rollback", "purge", "rotatekeys", "resetbgp", "doctor"}
+	each := []string{"apply", "rollback", "purge", "rotatekeys", "resetbgp", "doctor", "import", "pull"}
 	for _, cmd := range newRoot(&app{&command.App{Page: view.Page{Getenv: func(string) string { return "" }}}}).Commands() {
 		named := func(c struct{ args, said, other string }) bool { return strings.HasPrefix(c.args, cmd.Name()+" ") }
 		if isChanging(cmd) && !slices.Contains(each, cmd.Name()) && !slices.ContainsFunc(askedTwice, named) {

@@ -61,6 +61,7 @@ type scripted struct {
 	pending  []string
 	behind   []string // never applied
 	err      error
+	copies   map[string][]spec.Copied // by address
 }
 
 func (s *scripted) Run(ctx context.Context, req change.Request) (*change.Outcome, error) {
@@ -150,6 +151,20 @@ func (s *scripted) Probe(context.Context, []string, []int, bool) (*change.Probin
 func (s *scripted) Capture(_ context.Context, _ []capture.Point, _ time.Duration, begun func(map[int]capture.Source, map[int]error) error, _ func(capture.Taken) bool) error {
 	s.contacts++
 	return begun(nil, nil)
+}
+
+// Copies answers what the script holds; a server without an entry does not answer.
+func (s *scripted) Copies(_ context.Context, c *state.Cluster, servers []string) (map[string][]spec.Copied, []change.Server, error) {
+	s.contacts++
+	found, absent := map[string][]spec.Copied{}, []change.Server(nil)
+	for _, name := range servers {
+		if list, answers := s.copies[cmp.Or(c.Servers[name].Address, name)]; answers {
+			found[name] = list
+		} else {
+			absent = append(absent, change.Server{Name: name, Err: errors.New("connect to " + name + ": no route to host")})
+		}
+	}
+	return found, absent, s.err
 }
 
 func (s *scripted) Doctor(context.Context, []string, map[string][]string) (*change.Diagnosis, error) {

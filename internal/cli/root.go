@@ -111,7 +111,8 @@ func (a *app) addCommands(root *cobra.Command) {
 	in(groupLooking, newStatus(a))
 	in(groupLooking, lookcmd.Commands(a.App)...)
 	in(groupLooking, newGraph(a), newExplain(a))
-	in(groupChanging, newPlan(a), newApply(a), newHistory(a), newRollback(a), newPurge(a))
+	in(groupChanging, newPlan(a), newApply(a), newHistory(a), newDiff(a), newRollback(a), newPurge(a))
+	in(groupChanging, newExport(a), newImport(a), newPull(a))
 	in(groupMore, newVersion(a), newCompletion(a))
 	in(groupMore, a.newLab())
 }

@@ -30,6 +30,7 @@ type Engine interface {
 	Doctor(ctx context.Context, servers []string, mend map[string][]string) (*change.Diagnosis, error)
 	Trace(ctx context.Context, from, to, proto, by string) (*change.Traced, error)
 	Capture(ctx context.Context, points []capture.Point, within time.Duration, begun func(map[int]capture.Source, map[int]error) error, take func(capture.Taken) bool) error
+	Copies(ctx context.Context, c *state.Cluster, servers []string) (map[string][]spec.Copied, []change.Server, error)
 	BGP(ctx context.Context, servers []string, until func([]change.Speaker) bool, within time.Duration) ([]change.Speaker, error)
 	RequestBGP(ctx context.Context, o change.BGPRequest) (answer, last change.Speaker, err error)
 }

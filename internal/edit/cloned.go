@@ -2,6 +2,7 @@ package edit
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,5 +36,51 @@ func Cloned(c *state.Cluster, concerned func(server string) bool) []ground.Note 
 	slices.SortFunc(out, func(a, b ground.Note) int {
 		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Text, b.Text))
 	})
+	return out
+}
+
+// SameKey is a member of a network whose WireGuard key another member has too.
+type SameKey struct {
+	ground.Membership
+	With string // the other one
+}
+
+// SharedKeys are the members whose WireGuard key another one of their network has. Of members
+// with one key, the one keeps it that had it before (Keys).
+func SharedKeys(c *state.Cluster, before map[ground.Membership]string) []SameKey {
+	var out []SameKey
+	for _, name := range c.NetworkNames() {
+		n, owner := c.Networks[name], map[string]string{}
+		servers := slices.Sorted(maps.Keys(n.Allocated))
+		isNew := func(server string) int {
+			if before[ground.Membership{Server: server, Network: name}] == n.Allocated[server].Key {
+				return 0
+			}
+			return 1
+		}
+		slices.SortStableFunc(servers, func(a, b string) int { return cmp.Compare(isNew(a), isNew(b)) })
+		for _, server := range servers {
+			switch key := n.Allocated[server].Key; {
+			case key == "":
+			case owner[key] == "":
+				owner[key] = server
+			default:
+				out = append(out, SameKey{ground.Membership{Server: server, Network: name}, owner[key]})
+			}
+		}
+	}
+	return out
+}
+
+// Keys are the public keys of all members.
+func Keys(c *state.Cluster) map[ground.Membership]string {
+	out := map[ground.Membership]string{}
+	for name, n := range c.Networks {
+		for server, a := range n.Allocated {
+			if a.Key != "" {
+				out[ground.Membership{Server: server, Network: name}] = a.Key
+			}
+		}
+	}
 	return out
 }

@@ -31,7 +31,7 @@ func compile(base *ground.Builder) (*ground.Compiled, error) {
 	b, c := &builder{Builder: base, apart: map[string][]netip.Prefix{}}, base.Cluster
 	servers := c.ServerNames()
 	for _, name := range servers {
-		b.Out.Hosts[name] = &spec.Host{Cluster: c.Name, Store: c.ID, Server: name, Generation: c.Generation}
+		b.Out.Hosts[name] = &spec.Host{Cluster: c.Name, Store: c.ID, Server: name, Generation: c.Generation, Made: c.Made()}
 	}
 	names, err := stackedLast(c)
 	if err != nil {

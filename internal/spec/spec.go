@@ -44,6 +44,7 @@ type Host struct {
 	Store      string // id of the cluster file that this server belongs to
 	Server     string // name of the server in that file
 	Generation uint64 // generation of the cluster file this was compiled from; not part of Sum
+	Made       string `json:",omitempty"` // when (RFC 3339) and by which command that generation was made; not part of Sum
 
 	Links     []Link           `json:",omitempty"`
 	Addrs     []Addr           `json:",omitempty"`

@@ -31,6 +31,7 @@ const (
 	OpDoctor    = "doctor"   // take no lock; look at what is beside flock: Reply.Doctor
 	OpTrace     = "trace"    // take no lock; ask the kernel, send and hear a packet: Reply.Trace
 	OpCapture   = "capture"  // take no lock; take packets of a device: Reply.Capture
+	OpCopies    = "copies"   // take no lock: Reply.Copies
 	OpPurge     = "purge"    // remove everything of the cluster, whichever cluster file made it: Reply.Report
 	OpAlive     = "alive"    // the workstation is still there; it is not answered
 )
@@ -68,6 +69,8 @@ type Request struct {
 	Trace  *TraceRequest  `json:",omitempty"` // trace
 
 	Capture *CaptureRequest `json:",omitempty"` // capture
+
+	Copy string `json:",omitempty"` // apply: the cluster file, compressed by gzip, in base64; it is kept once the change is confirmed
 
 	Leases map[string]string `json:",omitempty"` // apply: Plan.Leases of the servers that ran DHCP so far
 	// Untouched are the networks in whose subnets no server ever ran DHCP. In others, a
@@ -120,6 +123,7 @@ type Reply struct {
 	Doctor   *DoctorReply   `json:",omitempty"`
 	Trace    *TraceReply    `json:",omitempty"`
 	Capture  *CaptureReply  `json:",omitempty"`
+	Copies   []Copied       `json:",omitempty"` // copies: of each cluster on the server
 	BGP      *BGPStatus     `json:",omitempty"` // nil to OpBGP: the server runs no daemon for the cluster
 	// Containers are all that were found, and last one without a name whose interfaces
 	// are those plugged into our bridges that lead to none of them.
@@ -225,6 +229,9 @@ type Plan struct {
 	Steps    []Step    `json:",omitempty"`
 	Problems []Problem `json:",omitempty"` // apply is refused while there is one
 	Sum      string    `json:",omitempty"` // Sum of the spec that the server last confirmed
+
+	Generation uint64 `json:",omitempty"` // of the cluster file that this spec was made from
+	Made       string `json:",omitempty"` // its Host.Made
 
 	// Leases are dnsmasq's lease files, by network, of networks whose DHCP moves to
 	// another server.

@@ -229,10 +229,10 @@ func (l *Locked) next(c *Cluster) (*Cluster, []byte, error) {
 		}
 	}
 	if !same || next.Generation == 0 {
-		if !l.raised {
+		if !l.raised { // what is saved later belongs to it, and to when it was made
 			next.Generation++
+			next.Change, next.Saved = l.holder, time.Now().UTC().Truncate(time.Second)
 		}
-		next.Change, next.Saved = l.holder, time.Now().UTC().Truncate(time.Second)
 	}
 	next.Writer = l.store.Version
 	data, err := next.Marshal()

@@ -157,7 +157,7 @@ func (a *Page) statusLines(o *change.Outcome, s change.Server) []string {
 	}
 	uncoloured := *a
 	uncoloured.OutTTY = false // the table would count colours as columns
-	out := append(uncoloured.stepLines(stepsOf(s)), amiss(o, s)...)
+	out := append(uncoloured.StepLines(stepsOf(s)), amiss(o, s)...)
 	if a.OutTTY {
 		for i := range out {
 			out[i] = screen.Cut(out[i], max(a.Columns()-len(s.Name)-len(s.State)-8, 40))

@@ -67,7 +67,7 @@ func (a *Page) PrintPlan(out *change.Outcome) error {
 		default:
 			fmt.Fprintf(&b, "server %s\n", screen.Visible(s.Name))
 		}
-		for _, line := range a.stepLines(steps) {
+		for _, line := range a.StepLines(steps) {
 			b.WriteString("  " + line + "\n")
 		}
 	}
@@ -129,10 +129,10 @@ func Plural(n int, what string) string {
 // fewAlike is how many steps of one kind get lines of their own.
 const fewAlike = 4
 
-// stepLines formats steps. Many steps of one kind (forwarding entries, neighbours,
+// StepLines formats steps. Many steps of one kind (forwarding entries, neighbours,
 // routes: one per other server) become one line with a count, unless --verbose or -o
 // wide.
-func (a *Page) stepLines(steps []spec.Step) []string {
+func (a *Page) StepLines(steps []spec.Step) []string {
 	alike, said := map[string]int{}, map[string]bool{}
 	for _, s := range steps {
 		alike[foldKey(s)]++

@@ -17,7 +17,7 @@ func TestManyStepsAlikeAreOneLine(t *testing.T) {
 		steps = append(steps, spec.Step{Action: "-", Object: fmt.Sprintf("fdb 00:00:00:00:00:00 dst 10.1.0.%d dev vx", i)})
 	}
 	a := &Page{Getenv: func(string) string { return "" }}
-	have := strings.Join(a.stepLines(steps), "\n")
+	have := strings.Join(a.StepLines(steps), "\n")
 	want := `+ link vxl0: bridge
 + fdb: 50 of them, the first 00:00:00:00:00:00 dst 10.0.0.0 dev vx
 - fdb 00:00:00:00:00:00 dst 10.1.0.0 dev vx
@@ -27,7 +27,7 @@ func TestManyStepsAlikeAreOneLine(t *testing.T) {
 		t.Errorf("want:\n%s\nhave:\n%s", want, have)
 	}
 	a.Verbose = true
-	if n := len(a.stepLines(steps)); n != len(steps) {
+	if n := len(a.StepLines(steps)); n != len(steps) {
 		t.Errorf("--verbose: want %d lines, have %d", len(steps), n)
 	}
 }
@@ -59,7 +59,7 @@ func TestHostsAreFolded(t *testing.T) {
 	}
 	a := &Page{Getenv: func(string) string { return "" }}
 	step := func() string {
-		return a.stepLines([]spec.Step{{Action: spec.Add, Object: "dhcp vx1", Detail: "mtu 1450" + hosts + " peers 10.0.4.9"}})[0]
+		return a.StepLines([]spec.Step{{Action: spec.Add, Object: "dhcp vx1", Detail: "mtu 1450" + hosts + " peers 10.0.4.9"}})[0]
 	}
 	if want := "+ dhcp vx1: mtu 1450" + hosts + " peers 10.0.4.9"; step() != want {
 		t.Errorf("few: want %q, have %q", want, step())

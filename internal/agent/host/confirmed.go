@@ -65,6 +65,9 @@ func (s *Files) Store(h *spec.Host) error {
 	if err != nil {
 		return fmt.Errorf("encode spec: %w", err)
 	}
+	if err := s.storeCopy(); err != nil {
+		return err
+	}
 	path := filepath.Join(s.Dir(), spec.SpecFile)
 	if have, err := sysfile.Read(path); err != nil || string(have) != string(data) || s.Lost[spec.SpecFile] {
 		if err := WriteNote(path, string(data)); err != nil {

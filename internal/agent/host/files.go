@@ -23,6 +23,7 @@ type Files struct {
 	DHCP      *dhcp.Server
 	Lost      map[string]bool   // notes that were found damaged, by name
 	Secrets   map[string]string // passwords that came with the request, by id
+	Copy      string            // the cluster file as it came with the request; "": it did not
 	confirmed struct {          // what Last read last
 		file sysfile.Version
 		host *spec.Host

@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flocknet/flock/internal/change"
+	"github.com/flocknet/flock/internal/command"
+	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/network"
+	"github.com/flocknet/flock/internal/screen"
+	"github.com/flocknet/flock/internal/spec"
+	"github.com/flocknet/flock/internal/state"
+	"github.com/flocknet/flock/internal/view"
+)
+
+// gathering is what servers were found to have of the cluster file.
+type gathering struct {
+	a      *app
+	store  *state.Store
+	seen   []spec.Copied   // of all clusters
+	held   []*state.Held   // of this one
+	absent []change.Server // that did not answer, or have a copy that is none
+	steps  []spec.Step     // what would change in the file
+}
+
+// copyDoc is what import and pull came to.
+type copyDoc struct {
+	Cluster     string         `json:"cluster"`
+	Generation  uint64         `json:"generation"`
+	Made        string         `json:"made,omitempty"`    // when, and by which command
+	From        string         `json:"from,omitempty"`    // the server whose copy was taken
+	Taken       bool           `json:"taken"`             // the file was written
+	Differences []view.StepDoc `json:"differences"`       // from the former file to this one
+	Absent      []string       `json:"absent,omitempty"`  // servers that did not answer
+	Servers     []heldDoc      `json:"servers,omitempty"` // what the others hold
+}
+
+type heldDoc struct {
+	Server     string `json:"server"`
+	Generation uint64 `json:"generation"`     // that it confirmed last
+	Made       string `json:"made,omitempty"` // when, and by which command
+}
+
+// printSteps prints steps, a line each.
+func (a *app) printSteps(steps []spec.Step) error {
+	return a.Print(a.Out, "%s\n", screen.Ink(strings.Join(a.StepLines(steps), "\n")))
+}
+
+// ask asks servers of c for what they have.
+func (g *gathering) ask(ctx context.Context, e command.Engine, c *state.Cluster, names []string) error {
+	found, absent, err := e.Copies(ctx, c, names)
+	if err != nil {
+		return err
+	}
+	g.absent = append(g.absent, absent...)
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		g.seen = append(g.seen, found[name]...)
+		h, err := g.store.Holds(name, found[name], c.Name)
+		switch {
+		case err != nil:
+			g.absent = append(g.absent, change.Server{Name: name, State: change.Failed, Err: err})
+		case h == nil:
+		case c.ID != "" && h.Store != "" && h.Store != c.ID:
+			err := hint.Errorf("server "+name, "", "%s belongs to another cluster file that is named %s too", name, c.Name)
+			g.absent = append(g.absent, change.Server{Name: name, State: change.Refused, Err: err})
+		default:
+			g.held = append(g.held, h)
+		}
+	}
+	return nil
+}
+
+// whole asks all servers of c, and those that a newer copy has besides, and returns the newest
+// copy.
+func (g *gathering) whole(ctx context.Context, e command.Engine, c *state.Cluster) (*state.Held, error) {
+	asked := map[string]bool{}
+	for {
+		var names []string
+		for _, name := range c.ServerNames() {
+			if !asked[name] {
+				names = append(names, name)
+			}
+			asked[name] = true
+		}
+		if len(names) == 0 {
+			return state.Newest(g.held), nil
+		}
+		if err := g.ask(ctx, e, c, names); err != nil {
+			return nil, err
+		}
+		if best := state.Newest(g.held); best != nil && best.File.Generation > c.Generation {
+			c = best.File
+		}
+	}
+}
+
+// take makes the file that of best, and tells what came of it. Was is what it takes the place of.
+func (g *gathering) take(ctx context.Context, best *state.Held, was *state.Cluster) error {
+	next, ahead := best.Restored(g.held, time.Now().UTC().Truncate(time.Second))
+	if err := sound(next); err != nil {
+		return hint.With(fmt.Errorf("take the cluster file of %s: %w", best.Server, err), "server "+best.Server, "flock pull with the name of another server")
+	}
+	if !g.a.DryRun() {
+		if err := g.write(ctx, next, was); err != nil {
+			return err
+		}
+	}
+	if g.a.JSON() {
+		if err := g.a.PrintJSON(g.doc(best.File, best.Server, !g.a.DryRun())); err != nil {
+			return err
+		}
+	}
+	if ahead > 0 {
+		g.a.Say("note: generation %d was confirmed, and its file was not found: what was changed after generation %d is not in this one, which is %d now; 'flock plan' shows what it would undo", ahead, best.File.Generation, next.Generation)
+	}
+	word := "is"
+	if g.a.DryRun() {
+		word = "would be"
+	}
+	g.a.Say("the cluster file %s generation %d of %s%s: %s, %s", word, best.File.Generation, best.Server, spec.MadeBy(best.File.Made()),
+		view.Plural(len(next.Servers), "server"), view.Plural(len(next.Networks), "network"))
+	return g.ended()
+}
+
+// sound refuses a file that the next command would refuse: a server may send anything.
+func sound(c *state.Cluster) error {
+	c = c.Clone()
+	if err := network.Complete(c); err != nil {
+		return err
+	}
+	_, err := network.Compile(c)
+	return err
+}
+
+// write saves next, if the file is still was.
+func (g *gathering) write(ctx context.Context, next, was *state.Cluster) error {
+	l, err := g.store.Lock(ctx, "")
+	if err != nil {
+		return err
+	}
+	if l.Cluster().Generation != was.Generation {
+		err = hint.Errorf(g.store.Path(), "the same again", "the cluster file was changed meanwhile")
+	} else {
+		err = l.Take(next)
+	}
+	if unlock := l.Unlock(); err == nil {
+		err = unlock
+	}
+	return err
+}
+
+func (g *gathering) doc(c *state.Cluster, from string, taken bool) copyDoc {
+	doc := copyDoc{Cluster: g.a.Cluster(), Generation: c.Generation, Made: c.Made(), From: from, Taken: taken, Differences: []view.StepDoc{}}
+	for _, s := range g.steps {
+		doc.Differences = append(doc.Differences, view.StepDoc(s))
+	}
+	for _, s := range g.absent {
+		doc.Absent = append(doc.Absent, s.Name)
+	}
+	for _, h := range g.held {
+		doc.Servers = append(doc.Servers, heldDoc{h.Server, h.Generation, h.Made})
+	}
+	return doc
+}
+
+// ended tells which servers did not answer.
+func (g *gathering) ended() error {
+	for _, s := range g.absent {
+		g.a.Report(s.Err)
+	}
+	if len(g.absent) > 0 {
+		return command.Exit(command.ExitPartial)
+	}
+	return nil
+}
