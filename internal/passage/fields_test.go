@@ -12,7 +12,7 @@ import (
 // nowAlone are the fields of a spec that a stage takes from the end of the change, and why.
 func nowAlone() map[string]string {
 	return map[string]string{
-		"Cluster": "who rules the server", "Store": "who rules the server", "Server": "who rules the server", "Generation": "of the file as it is now",
+		"Cluster": "who rules the server", "Store": "who rules the server", "Server": "who rules the server", "Generation": "of the file as it is now", "Made": "as Generation",
 		"DHCPs":     "a server that hands out no more must stop before another one begins",
 		"Envs":      "what a CNI plugin is told of a network that goes",
 		"Firewalld": "an agent adds it, from the rest", "UFW": "as Firewalld",
