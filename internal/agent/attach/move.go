@@ -139,7 +139,7 @@ func (s *Space) turn(k *host.Host, t turned) error {
 	var messages []*nl.NetlinkRequest
 	if t.fixed.IsValid() {
 		if err := s.hush(k, t); err != nil {
-			return fmt.Errorf("look at the DHCP client of %s: %w", s.container, err)
+			return err
 		}
 	}
 	for _, p := range t.gone {
@@ -161,7 +161,7 @@ func (s *Space) turn(k *host.Host, t turned) error {
 	if err := k.RT.Do(host.LinkMessage(0, t.port, 0, unix.IFF_UP), host.LinkMessage(0, t.port, unix.IFF_UP, unix.IFF_UP)); err != nil {
 		return fmt.Errorf("turn an interface of %s to another bridge: %w", s.container, err)
 	}
-	return s.signal(t.of.Interface, unix.SIGUSR2, unix.SIGUSR1)
+	return errors.Join(s.signal(t.of.Interface, unix.SIGUSR2), s.signal(t.of.Interface, unix.SIGUSR1))
 }
 
 // hushTries are how often it is looked whether a DHCP client has let go, each time after hushLook.
@@ -219,12 +219,10 @@ func asked(k *host.Host) (err error) {
 
 // signal tells the udhcpc of an interface something: by its manual SIGUSR2 gives the lease back and
 // SIGUSR1 asks for one. Other clients watch the cable, or ask when their lease ends.
-func (s *Space) signal(iface string, signals ...unix.Signal) error {
+func (s *Space) signal(iface string, signal unix.Signal) error {
 	clients, err := s.clients(iface)
 	for _, pid := range clients {
-		for _, signal := range signals {
-			_ = unix.Kill(pid, signal) // or it has just ended
-		}
+		_ = unix.Kill(pid, signal) // or it has just ended
 	}
 	return err
 }
@@ -243,8 +241,7 @@ func (s *Space) clients(iface string) (out []int, err error) {
 			continue
 		}
 		line, _ := sysfile.ReadIfThere("/proc/" + pid + "/cmdline") // likewise
-		words := strings.Split(line, "\x00")
-		if slices.Contains(words, iface) || slices.Contains(words, "-i"+iface) || iface == "eth0" && !strings.Contains(line, "\x00-i") {
+		if strings.Contains(line, "\x00"+iface+"\x00") || iface == "eth0" && !strings.Contains(line, "\x00-i") {
 			out = append(out, number)
 		}
 	}

@@ -114,9 +114,9 @@ func Own(k *host.Host, want *spec.Host) []spec.Addr {
 	if slices.ContainsFunc(want.Links, func(l spec.Link) bool { return l.Network == ownNetwork }) {
 		noted := adopt.Noted(k) // they get back what they had
 		for _, a := range k.Addrs {
-			p, name := host.ToPrefix(a.IPNet), k.Devices.Name(a.LinkIndex)
-			if slices.Contains(spec.OwnBridges, name) && !slices.Contains(noted, name) && p.Addr().Is4() {
-				out = append(out, spec.Addr{Link: name, Prefix: p})
+			own := spec.Addr{Link: k.Devices.Name(a.LinkIndex), Prefix: host.ToPrefix(a.IPNet)}
+			if slices.Contains(spec.OwnBridges, own.Link) && !slices.Contains(noted, own.Link) && own.Prefix.Addr().Is4() {
+				out = append(out, own)
 			}
 		}
 	}

@@ -19,7 +19,18 @@ import (
 )
 
 // script asks Docker and Podman by their own programs. As a client of Docker's socket and
-// writer of Podman's files, this program would be five times as large.
+// writer of Podman's files, this program would be five times as large. Its remarks are here, and take no
+// room in the program: VERB CLUSTER DIR [NETWORK [OPTION VALUE]...], networks of Docker's and Podman's on
+// bridges of ours.
+//
+//   - list: NETWORK OPTIONS, those of CLUSTER; or "none" where neither program is there.
+//   - try: WHAT|NEXT, what is in the way of NETWORK being so, or being gone without OPTIONS; others_docker
+//     says so of a network of somebody else.
+//   - set: makes it so. In DIR it is noted what was made: one that does not run cannot be asked.
+//
+// Who does not run (runs) is not asked: systemd would start it for that (docker.socket). Who hangs is not
+// waited for (ask). A network of Podman's is a file, netavark's or CNI's: podman-network-create(1) makes none
+// on a bridge that is there.
 //
 //go:embed dockernet.sh
 var script string

@@ -1,19 +1,13 @@
-# VERB CLUSTER DIR [NETWORK [OPTION VALUE]...]: networks of Docker's and Podman's on bridges of ours.
-# list: NETWORK OPTIONS, those of CLUSTER; or "none" where neither program is there.
-# try: WHAT|NEXT, what is in the way of NETWORK being so, or being gone without OPTIONS.
-# set: makes it so. In DIR it is noted what was made: one that does not run cannot be asked.
 export PATH="$PATH:/usr/sbin:/sbin:/usr/local/bin"
 verb=$1 cluster=$2 dir=$3 name=${4-}
 [ $# -gt 3 ] && shift 4 || shift 3
 want=$* marked=io.flocknet.cluster said=io.flocknet.options b=com.docker.network.bridge
 
-# Who does not run is not asked: systemd would start it for that (docker.socket).
 runs() { [ "$(cat "/proc/$(cat /var/run/docker.pid)/comm")" = dockerd ]; } 2>/dev/null
 engines= up=
 command -v docker >/dev/null && command -v dockerd >/dev/null && engines=docker && runs && up=1
 command -v podman >/dev/null && engines="$engines podman"
 
-# Who hangs is not waited for.
 ask() {
 	timeout 30 "$@" && return
 	r=$?
@@ -34,7 +28,6 @@ of_docker() {
 		[ ! -f "$f" ] || echo "${f##*/dockernet-} $(cat "$f")"
 	done
 }
-# others_docker: WHAT|NEXT, a network of somebody else in NAME's way.
 others_docker() {
 	docker network inspect -f "{{.Name}}|{{index .Labels \"$marked\"}}|{{index .Options \"$b.name\"}}|{{range .IPAM.Config}}{{.Subnet}} {{end}}" $(docker network ls -q) |
 		awk -F '|' -v n="$name" -v c="$cluster" -v bridge="$2" -v subnet="$4" '
@@ -53,8 +46,6 @@ make_docker() {
 		-o $b.enable_ip_masquerade=false -o com.docker.network.driver.mtu="${12}" --subnet "$4" --gateway "$6" --ip-range "$8" "$name" >/dev/null
 }
 
-# A network of Podman's is a file, netavark's or CNI's: podman-network-create(1) makes none on a
-# bridge that is there.
 cni=/etc/cni/net.d file=/etc/containers/networks conf=/etc/containers
 value() { k=$1 && shift && cat "$@" 2>/dev/null | sed -n "s/^ *$k *= *\"\(.*\)\".*/\1/p" | tail -n 1; }
 store=$(value graphroot $conf/storage.conf)
