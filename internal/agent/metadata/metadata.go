@@ -44,24 +44,52 @@ func Ask(ctx context.Context, cloud string) []spec.CloudNIC {
 	return nil
 }
 
+// service is one that is asked for words, each by its path and with a header.
+type service struct {
+	ctx          context.Context //nolint:containedctx // of one look
+	at, to, with string
+}
+
+// word is what the service says at a path; "" if it says nothing.
+func (s *service) word(path string) string {
+	text, err := request(s.ctx, s.at, "GET "+s.to+path, s.with)
+	if err != nil {
+		return "" // what an interface has not is not found
+	}
+	return strings.TrimSpace(text)
+}
+
+func last(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+// askGCE asks a service like Compute Engine's, whose header no browser sends.
+func askGCE(ctx context.Context, at string) []spec.CloudNIC {
+	s := &service{ctx, at, "/computeMetadata/v1/", "Metadata-Flavor: Google"}
+	id := "zones/" + last(s.word("instance/zone")) + "/instances/" + s.word("instance/name")
+	return s.each(spec.CloudNIC{Cloud: "gce", Region: s.word("project/project-id"), ID: id}, "instance/network-interfaces/", "", "/ip", "/network")
+}
+
 // askAzure asks a service like that of Azure's machines, whose header no browser sends. It does not
 // say what interfaces are called.
 func askAzure(ctx context.Context, at string) []spec.CloudNIC {
-	get := func(path string) string {
-		text, err := request(ctx, at, "GET /metadata/instance/"+path+"?api-version=2021-02-01&format=text", "Metadata: true")
-		if err != nil {
-			return ""
-		}
-		return strings.TrimSpace(text)
-	}
-	subscription := get("compute/subscriptionId")
-	var out []spec.CloudNIC
-	for i, n := range strings.Fields(get("network/interface")) {
-		if n = strings.TrimSuffix(n, "/"); strings.ContainsAny(n, "/?#") || i >= mostNICs {
+	const text = "?api-version=2021-02-01&format=text"
+	s := &service{ctx, at, "/metadata/instance/", "Metadata: true"}
+	return s.each(spec.CloudNIC{Cloud: "azure", Region: s.word("compute/subscriptionId" + text)}, "network/interface", text, "/ipv4/ipAddress/0/privateIpAddress"+text, "")
+}
+
+// each is nic for all interfaces of a list: with what is said at addr, and the last word of what is
+// said at vpc.
+func (s *service) each(nic spec.CloudNIC, list, query, addr, vpc string) (out []spec.CloudNIC) {
+	for i, n := range strings.Fields(s.word(list + query)) {
+		n = strings.TrimSuffix(list, "/") + "/" + strings.TrimSuffix(n, "/")
+		if strings.ContainsAny(n, "?#") || i >= mostNICs {
 			continue
 		}
-		if a, err := netip.ParseAddr(get("network/interface/" + n + "/ipv4/ipAddress/0/privateIpAddress")); err == nil {
-			out = append(out, spec.CloudNIC{Cloud: "azure", Addr: a, Region: subscription})
+		if a, err := netip.ParseAddr(s.word(n + addr)); err == nil {
+			nic.Addr = a
+			if vpc != "" {
+				nic.VPC = last(s.word(n + vpc))
+			}
+			out = append(out, nic)
 		}
 	}
 	return out
@@ -74,81 +102,37 @@ func askAli(ctx context.Context, at string) []spec.CloudNIC {
 	if err != nil || strings.ContainsAny(token, "\r\n") {
 		return nil
 	}
-	get := func(path string) string {
-		text, err := request(ctx, at, "GET /latest/meta-data/"+path, "X-aliyun-ecs-metadata-token: "+token)
-		if err != nil {
-			return ""
-		}
-		return strings.TrimSpace(text)
-	}
-	a, err := netip.ParseAddr(get("private-ipv4"))
+	s := &service{ctx, at, "/latest/meta-data/", "X-aliyun-ecs-metadata-token: " + token}
+	a, err := netip.ParseAddr(s.word("private-ipv4"))
 	if err != nil {
 		return nil
 	}
-	return []spec.CloudNIC{{Cloud: "ali", Addr: a, Region: get("region-id"), VPC: get("vpc-id"), ID: get("instance-id")}}
-}
-
-// askGCE asks a service like Compute Engine's, whose header no browser sends.
-func askGCE(ctx context.Context, at string) []spec.CloudNIC {
-	get := func(path string) string {
-		text, err := request(ctx, at, "GET /computeMetadata/v1/"+path, "Metadata-Flavor: Google")
-		if err != nil {
-			return ""
-		}
-		return strings.TrimSpace(text)
-	}
-	last := func(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
-	project := get("project/project-id")
-	id := "zones/" + last(get("instance/zone")) + "/instances/" + get("instance/name")
-	var out []spec.CloudNIC
-	for i, n := range strings.Fields(get("instance/network-interfaces/")) {
-		if strings.ContainsAny(n, "?#") || i >= mostNICs {
-			continue
-		}
-		of := "instance/network-interfaces/" + n
-		if a, err := netip.ParseAddr(get(of + "ip")); err == nil {
-			out = append(out, spec.CloudNIC{Cloud: "gce", Addr: a, Region: project, VPC: last(get(of + "network")), ID: id})
-		}
-	}
-	return out
+	return []spec.CloudNIC{{Cloud: "ali", Addr: a, Region: s.word("region-id"), VPC: s.word("vpc-id"), ID: s.word("instance-id")}}
 }
 
 // askAWS asks a service like EC2's, IMDSv2 alone: a token by PUT first.
-func askAWS(ctx context.Context, at string) []spec.CloudNIC {
+func askAWS(ctx context.Context, at string) (out []spec.CloudNIC) {
 	token, err := request(ctx, at, "PUT /latest/api/token", "X-aws-ec2-metadata-token-ttl-seconds: 60")
 	if err != nil || strings.ContainsAny(token, "\r\n") {
 		return nil
 	}
-	get := func(path string) []string {
-		text, err := request(ctx, at, "GET /latest/meta-data/"+path, "X-aws-ec2-metadata-token: "+token)
-		if err != nil {
-			return nil // what an interface has not is not found
-		}
-		return strings.Fields(text)
-	}
-	region := first(get("placement/region"))
-	var out []spec.CloudNIC
-	for i, mac := range get("network/interfaces/macs/") {
+	s := &service{ctx, at, "/latest/meta-data/", "X-aws-ec2-metadata-token: " + token}
+	region := s.word("placement/region")
+	for i, mac := range strings.Fields(s.word("network/interfaces/macs/")) {
 		mac = strings.TrimSuffix(mac, "/")
 		if strings.ContainsAny(mac, "/?#") || i >= mostNICs {
 			continue
 		}
 		of := "network/interfaces/macs/" + mac + "/"
-		vpc, id := first(get(of+"vpc-id")), first(get(of+"interface-id"))
-		for _, text := range append(get(of+"local-ipv4s"), get(of+"ipv6s")...) {
+		nic := spec.CloudNIC{Cloud: "aws", Region: region, VPC: s.word(of + "vpc-id"), ID: s.word(of + "interface-id")}
+		for _, text := range strings.Fields(s.word(of+"local-ipv4s") + " " + s.word(of+"ipv6s")) {
 			if a, err := netip.ParseAddr(text); err == nil {
-				out = append(out, spec.CloudNIC{Cloud: "aws", Addr: a, Region: region, VPC: vpc, ID: id})
+				nic.Addr = a
+				out = append(out, nic)
 			}
 		}
 	}
 	return out
-}
-
-func first(words []string) string {
-	if len(words) == 0 {
-		return ""
-	}
-	return words[0]
 }
 
 // request makes one request on a connection of its own, and returns the body.
