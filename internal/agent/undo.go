@@ -82,6 +82,7 @@ func (s *session) goBack(ctx context.Context) error {
 	}
 	s.armed = nil
 	defer u.disarm()
+	u.k.Copy = "" // of what was not confirmed
 	if u.previous == nil {
 		return errors.Join(errors.New("what was confirmed before is not known here, so nothing was taken back"), u.k.EndChange())
 	}

@@ -67,6 +67,10 @@ func Check(server string, req *spec.Request, reply *spec.Reply) error {
 		if req.Trace == nil || reply.Trace == nil || (req.Trace.Inside == "" || !reply.Trace.Stopped) && len(reply.Trace.Answers) != len(req.Trace.Questions) {
 			return unbelieved(server, req.Op, "it leaves questions open")
 		}
+	case spec.OpCopies:
+		if slices.ContainsFunc(reply.Copies, incredible) {
+			return unbelieved(server, req.Op, "it says of a cluster what cannot be")
+		}
 	case spec.OpCapture:
 		if c := reply.Capture; c == nil || c.Lost < 0 || c.Took < 0 {
 			return unbelieved(server, req.Op, "it says nothing of packets")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/flocknet/flock/internal/change"
 	"github.com/flocknet/flock/internal/command"
+	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
@@ -26,6 +28,28 @@ type gathering struct {
 	held   []*state.Held   // of this one
 	absent []change.Server // that did not answer, or have a copy that is none
 	steps  []spec.Step     // what would change in the file
+
+	ask    func(brings string) error // whether what a copy uses of the workstation may be used
+	agreed []string                  // what was asked
+}
+
+// uses asks for what now, which some server sent, uses of the workstation and was did not.
+func (g *gathering) uses(was, now *state.Cluster) error {
+	brings := slices.DeleteFunc(edit.Bringing(was, now), func(text string) bool { return slices.Contains(g.agreed, text) })
+	if len(brings) == 0 {
+		return nil
+	}
+	g.agreed = append(g.agreed, brings...)
+	return g.ask(strings.Join(brings, ", "))
+}
+
+// noteOthers names servers that have a generation of another copy of the file.
+func (g *gathering) noteOthers() {
+	for _, h := range g.held {
+		if h.Made != "" && !g.store.Knows(h.Generation, h.Made) {
+			g.a.Say("note: %s holds generation %d of another copy of the cluster file%s; 'flock pull %s' takes that one", h.Server, h.Generation, spec.MadeBy(h.Made), h.Server)
+		}
+	}
 }
 
 // copyDoc is what import and pull came to.
@@ -51,8 +75,8 @@ func (a *app) printSteps(steps []spec.Step) error {
 	return a.Print(a.Out, "%s\n", screen.Ink(strings.Join(a.StepLines(steps), "\n")))
 }
 
-// ask asks servers of c for what they have.
-func (g *gathering) ask(ctx context.Context, e command.Engine, c *state.Cluster, names []string) error {
+// inquire asks servers of c for what they have.
+func (g *gathering) inquire(ctx context.Context, e command.Engine, c *state.Cluster, names []string) error {
 	found, absent, err := e.Copies(ctx, c, names)
 	if err != nil {
 		return err
@@ -90,10 +114,13 @@ func (g *gathering) whole(ctx context.Context, e command.Engine, c *state.Cluste
 		if len(names) == 0 {
 			return state.Newest(g.held), nil
 		}
-		if err := g.ask(ctx, e, c, names); err != nil {
+		if err := g.inquire(ctx, e, c, names); err != nil {
 			return nil, err
 		}
 		if best := state.Newest(g.held); best != nil && best.File.Generation > c.Generation {
+			if err := g.uses(c, best.File); err != nil {
+				return nil, err
+			}
 			c = best.File
 		}
 	}
@@ -106,9 +133,11 @@ func (g *gathering) take(ctx context.Context, best *state.Held, was *state.Clust
 		return hint.With(fmt.Errorf("take the cluster file of %s: %w", best.Server, err), "server "+best.Server, "flock pull with the name of another server")
 	}
 	if !g.a.DryRun() {
-		if err := g.write(ctx, next, was); err != nil {
+		var err error
+		if next, err = g.write(ctx, next, was); err != nil {
 			return err
 		}
+		g.noteOthers()
 	}
 	if g.a.JSON() {
 		if err := g.a.PrintJSON(g.doc(best.File, best.Server, !g.a.DryRun())); err != nil {
@@ -118,11 +147,14 @@ func (g *gathering) take(ctx context.Context, best *state.Held, was *state.Clust
 	if ahead > 0 {
 		g.a.Say("note: generation %d was confirmed, and its file was not found: what was changed after generation %d is not in this one, which is %d now; 'flock plan' shows what it would undo", ahead, best.File.Generation, next.Generation)
 	}
-	word := "is"
-	if g.a.DryRun() {
+	word, here := "is", ""
+	switch {
+	case g.a.DryRun():
 		word = "would be"
+	case next.Generation != best.File.Generation:
+		here = fmt.Sprintf(", here generation %d", next.Generation)
 	}
-	g.a.Say("the cluster file %s generation %d of %s%s: %s, %s", word, best.File.Generation, best.Server, spec.MadeBy(best.File.Made()),
+	g.a.Say("the cluster file %s generation %d of %s%s%s: %s, %s", word, best.File.Generation, best.Server, here, spec.MadeBy(best.File.Made()),
 		view.Plural(len(next.Servers), "server"), view.Plural(len(next.Networks), "network"))
 	return g.ended()
 }
@@ -137,21 +169,19 @@ func sound(c *state.Cluster) error {
 	return err
 }
 
-// write saves next, if the file is still was.
-func (g *gathering) write(ctx context.Context, next, was *state.Cluster) error {
+// write saves next, if the file is still was, and returns what it is now.
+func (g *gathering) write(ctx context.Context, next, was *state.Cluster) (*state.Cluster, error) {
 	l, err := g.store.Lock(ctx, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if l.Cluster().Generation != was.Generation {
-		err = hint.Errorf(g.store.Path(), "the same again", "the cluster file was changed meanwhile")
+		err = hint.Errorf(g.store.Path(), "flock pull", "the cluster file was changed meanwhile")
 	} else {
 		err = l.Take(next)
 	}
-	if unlock := l.Unlock(); err == nil {
-		err = unlock
-	}
-	return err
+	saved := l.Cluster()
+	return saved, cmp.Or(err, l.Unlock())
 }
 
 func (g *gathering) doc(c *state.Cluster, from string, taken bool) copyDoc {

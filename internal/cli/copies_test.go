@@ -14,11 +14,17 @@ import (
 // kept is a cluster file as servers keep it, of a generation.
 func kept(t *testing.T, generation, text string) (spec.Copied, *state.Cluster) {
 	t.Helper()
+	return keptBy(t, generation, "bob@laptop, flock addnetwork vx1 s"+generation, text)
+}
+
+// keptBy is kept, of a generation that another command made.
+func keptBy(t *testing.T, generation, change, text string) (spec.Copied, *state.Cluster) {
+	t.Helper()
 	c, err := state.Parse([]byte(`schema = 1
 cluster = "default"
 id = "FILE"
 generation = `+generation+`
-change = "bob@laptop, flock addnetwork vx1 s`+generation+`"
+change = "`+change+`"
 saved = 2026-01-0`+generation+`T12:00:00Z
 `+text), "kept")
 	if err != nil {
@@ -66,6 +72,43 @@ func TestImport(t *testing.T) {
 	}
 	if s := c.Servers["s3"].Confirmed; s != nil {
 		t.Errorf("s3, which did not answer, confirmed %+v", s)
+	}
+}
+
+// TestImportByAnotherAddress: the server that is named is enough, also where the addresses of the
+// file lead nowhere from here.
+func TestImportByAnotherAddress(t *testing.T) {
+	old, _ := kept(t, "5", twoServers)
+	b := newBench(t, "")
+	b.engine.copies = map[string][]spec.Copied{"192.0.2.7": as(old, "s1")}
+	if code := b.run("import", "root@192.0.2.7"); code != command.ExitPartial {
+		t.Fatalf("exit %d: %s", code, b.err.String())
+	}
+	c := b.cluster()
+	if s := c.Servers["s1"].Confirmed; c.Generation != 5 || s == nil || s.Sum != "sum5" {
+		t.Errorf("generation %d, s1 confirmed %+v", c.Generation, s)
+	}
+}
+
+// TestImportAfterNothing: a file that had a network for a while and has nothing now is no cluster.
+func TestImportAfterNothing(t *testing.T) {
+	old, _ := kept(t, "5", twoServers)
+	b := newBench(t, "schema = 1\ncluster = \"default\"\nid = \"MINE\"\ngeneration = 2\n")
+	b.engine.copies = map[string][]spec.Copied{"10.99.0.1": as(old, "s1"), "10.99.0.2": as(old, "s2")}
+	if code := b.run("import", "10.99.0.1"); code != 0 || b.cluster().ID != "FILE" {
+		t.Errorf("exit %d: %s", code, b.err.String())
+	}
+}
+
+// TestImportAsksAgain: what a newer copy of another server uses of the workstation is asked for,
+// too.
+func TestImportAsksAgain(t *testing.T) {
+	old, _ := kept(t, "5", twoServers)
+	key, _ := kept(t, "7", twoServers+"[server.s4]\naddress = \"10.99.0.4\"\nidentity = \"/root/.ssh/id\"\n")
+	b := newBench(t, "")
+	b.engine.copies = map[string][]spec.Copied{"10.99.0.1": as(old, "s1"), "10.99.0.2": as(key, "s2")}
+	if code := b.run("import", "10.99.0.1"); code != command.ExitUsage || b.engine.contacts != 2 || !strings.Contains(b.err.String(), "log in to s4 with the key /root/.ssh/id") {
+		t.Errorf("exit %d, %d contacts: %s", code, b.engine.contacts, b.err.String())
 	}
 }
 
@@ -179,12 +222,20 @@ func TestPull(t *testing.T) {
 // server has the other one's is told, and it is taken where that server is named.
 func TestPullAnother(t *testing.T) {
 	text, _ := mine(t)
-	other, _ := kept(t, "5", threeServers)
-	other.Made = "2026-01-05T13:00:00Z alice@desk, flock addserver s3"
+	other, _ := keptBy(t, "5", "alice@desk, flock addserver s3", threeServers)
 	ours, _ := kept(t, "5", twoServers)
 	b := newBench(t, text)
 	b.engine.copies = map[string][]spec.Copied{"10.99.0.1": as(ours, "s1"), "10.99.0.2": as(other, "s2")}
-	if code := b.run("pull", "--yes"); code != 0 || !strings.Contains(b.err.String(), "s2 holds generation 5 of another copy of the cluster file: made 2026-01-05T13:00:00Z by alice@desk, flock addserver s3; 'flock pull s2' takes that one") {
+	if code := b.run("pull", "--yes"); code != 0 || !strings.Contains(b.err.String(), "s2 holds generation 5 of another copy of the cluster file: made 2026-01-05T12:00:00Z by alice@desk, flock addserver s3; 'flock pull s2' takes that one") {
+		t.Errorf("exit %d\n%s", code, b.err.String())
+	}
+	if code := b.run("pull", "s2", "--yes"); code != 0 || !strings.Contains(b.err.String(), "is generation 5 of s2, here generation 6: made ") {
+		t.Errorf("exit %d\n%s", code, b.err.String())
+	}
+	if code := b.run("diff", "5"); code != command.ExitDrift || !strings.Contains(b.out.String(), "+ server s3") {
+		t.Errorf("exit %d\n%s%s", code, b.out.String(), b.err.String())
+	}
+	if code := b.run("pull", "--yes"); code != command.ExitPartial || strings.Contains(b.err.String(), "another copy") { // s3 is away
 		t.Errorf("exit %d\n%s", code, b.err.String())
 	}
 	strange := ours

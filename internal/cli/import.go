@@ -2,12 +2,10 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/flocknet/flock/internal/command"
-	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/remote"
 	"github.com/flocknet/flock/internal/state"
@@ -21,8 +19,8 @@ func newImport(a *app) *cobra.Command {
 		Use:   "import [USER@]ADDRESS[:PORT]",
 		Short: "get a lost cluster file back from the servers",
 		Long: `Get the cluster file from a server: after the workstation was lost, or as a second admin.
-Every server keeps the file of the generation that it confirmed last. The one that is named
-says which others there are; all of them are asked, and the newest file is taken. Nothing is
+Every server that has part in a network keeps the file of the generation that it confirmed
+last. The one that is named says which others there are; all of them are asked, and the newest file is taken. Nothing is
 changed on them. The server is called by its address, or by its name in ~/.ssh/config, with
 -i and -J as addserver has them.
 
@@ -51,11 +49,11 @@ func (a *app) importFrom(ctx context.Context, server string, login state.Server)
 	if err != nil {
 		return err
 	}
-	empty, err := s.Empty(ctx)
+	was, err := s.Load(ctx)
 	if err != nil {
 		return command.Usage(hint.Errorf(s.Path(), "mv "+hint.Shell(s.Path(), s.Path()+".broken")+", then the same again", "import from %s: the cluster file that is there is broken: %v", server, err))
 	}
-	if !empty {
+	if len(was.Servers)+len(was.Networks) > 0 {
 		return command.Usage(hint.Errorf(s.Path(), "flock pull, which takes a newer one from its servers; or --state FILE for another file", "import from %s: there is a cluster file already", server))
 	}
 	c := &state.Cluster{Schema: state.Schema, Name: a.Cluster(), Servers: map[string]*state.Server{server: &login}}
@@ -67,28 +65,31 @@ func (a *app) importFrom(ctx context.Context, server string, login state.Server)
 	g := &gathering{a: a, store: s}
 	var best *state.Held
 	err = a.With(func(e command.Engine, p *command.Progress) error {
-		if err := g.ask(ctx, e, c, []string{server}); err != nil {
+		if err := g.inquire(ctx, e, c, []string{server}); err != nil {
 			return err
 		}
 		if len(g.absent) > 0 {
 			return wayIn(g.absent[0].Err)
 		}
-		if best = state.Newest(g.held); best == nil {
+		first := state.Newest(g.held)
+		if first == nil {
 			return g.none(server)
 		}
-		if brings := edit.Bringing(&state.Cluster{}, best.File); len(brings) > 0 {
-			if err := a.Confirm(p, strings.Join(brings, ", ")+"?"); err != nil {
-				return err
-			}
+		g.ask = func(brings string) error { return a.Confirm(p, brings+"?") }
+		if err := g.uses(&state.Cluster{}, first.File); err != nil {
+			return err
 		}
 		g.held = nil // it is among its own servers
-		best, err = g.whole(ctx, e, best.File)
+		best, err = g.whole(ctx, e, first.File)
+		if best == nil { // by its own address it does not answer here
+			g.held, best = []*state.Held{first}, first
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return g.take(ctx, best, &state.Cluster{Name: a.Cluster()})
+	return g.take(ctx, best, was)
 }
 
 // none is the error about a server that has no cluster file for us.
@@ -104,5 +105,5 @@ func (g *gathering) none(server string) error {
 		return hint.Errorf("server "+server, "another server of the cluster", "%s has nothing of flock's", server)
 	}
 	slices.Sort(others)
-	return hint.Errorf("server "+server, fmt.Sprintf("flock --cluster %s import %s", others[0], hint.Shell(server)), "%s has nothing of cluster %s; it has: %s", server, g.a.Cluster(), strings.Join(others, ", "))
+	return hint.Errorf("server "+server, hint.Shell("flock", "--cluster", others[0], "import", server), "%s has nothing of cluster %s; it has: %s", server, g.a.Cluster(), strings.Join(others, ", "))
 }

@@ -3,10 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/flocknet/flock/internal/command"
-	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -18,13 +16,13 @@ func newPull(a *app) *cobra.Command {
 		Use:   "pull [SERVER...]",
 		Short: "take a newer cluster file from the servers, after another admin's changes",
 		Long: `Take the newest cluster file that servers have, if it is newer than this one: after another
-admin changed the cluster from another workstation. Every server keeps the file of the
-generation that it confirmed last. What would change in the file is shown and confirmed;
+admin changed the cluster from another workstation. Every server that has part in a network keeps
+the file of the generation that it confirmed last. What would change in the file is shown and confirmed;
 nothing is changed on servers. The former file goes into the history.
 
 With servers named theirs is taken, also where it is as old as this one or older: two copies
-of the file may each have had changes of their own. What only this one has is not merged:
-'flock diff GENERATION' shows it afterwards.
+of the file may each have had changes of their own. It becomes a generation after both then.
+What only this one has is not merged: 'flock diff GENERATION' shows it afterwards.
 
 Exit status 3 when some of the servers did not answer: one of them may have a newer file.
 
@@ -58,8 +56,9 @@ func (a *app) pull(ctx context.Context, names []string) error {
 	g := &gathering{a: a, store: s}
 	var best *state.Held
 	err = a.With(func(e command.Engine, p *command.Progress) (err error) {
+		g.ask = func(brings string) error { return a.Confirm(p, brings+"?") }
 		if len(names) > 0 {
-			if err := g.ask(ctx, e, c, names); err != nil {
+			if err := g.inquire(ctx, e, c, names); err != nil {
 				return err
 			}
 			best = state.Newest(g.held)
@@ -79,9 +78,11 @@ func (a *app) pull(ctx context.Context, names []string) error {
 				return err
 			}
 		}
-		brings := edit.Bringing(c, best.File)
+		if err := g.uses(c, best.File); err != nil {
+			return err
+		}
 		question := fmt.Sprintf("take generation %d%s, for this generation %d?", best.File.Generation, spec.MadeBy(best.File.Made()), c.Generation)
-		return a.Confirm(p, strings.Join(append(brings, question), ", "))
+		return a.Confirm(p, question)
 	})
 	if err != nil {
 		return err
@@ -105,11 +106,9 @@ func (g *gathering) nothing(c *state.Cluster) error {
 			return err
 		}
 	}
-	for _, h := range g.held {
-		if h.Made != "" && !g.store.Knows(h.Generation, h.Made) {
-			g.a.Say("note: %s holds generation %d of another copy of the cluster file%s; 'flock pull %s' takes that one", h.Server, h.Generation, spec.MadeBy(h.Made), h.Server)
-		}
+	g.noteOthers()
+	if len(g.held) > 0 {
+		g.a.Say("no server has a newer cluster file than generation %d", c.Generation)
 	}
-	g.a.Say("no server has a newer cluster file than generation %d", c.Generation)
 	return g.ended()
 }

@@ -2,7 +2,6 @@ package state
 
 import (
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"encoding/base64"
 	"fmt"
@@ -78,6 +77,10 @@ func (s *Store) Holds(server string, list []spec.Copied, cluster string) (*Held,
 	if h.File, err = s.Parse(text, where); err != nil {
 		return nil, err
 	}
+	const most = 1 << 48 // generations
+	if h.File.Generation > most {
+		return nil, hint.Errorf(where, "", "%s has generation %d, which cannot be", where, h.File.Generation)
+	}
 	if h.File.Name != cluster || h.Store != "" && h.File.ID != h.Store {
 		return nil, hint.Errorf(where, "", "%s is of another cluster than the server's networks", where)
 	}
@@ -103,7 +106,10 @@ func Newest(list []*Held) *Held {
 func (h *Held) Restored(list []*Held, now time.Time) (c *Cluster, ahead uint64) {
 	c = h.File.Clone()
 	for _, other := range list {
-		s := c.Servers[cmp.Or(other.Copied.Server, other.Server)]
+		s := c.Servers[other.Server]
+		if s == nil { // it was asked by its address
+			s = c.Servers[other.Copied.Server]
+		}
 		if s == nil || other.Store != c.ID {
 			continue
 		}

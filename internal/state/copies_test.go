@@ -59,8 +59,8 @@ func TestOneGenerationIsMadeOnce(t *testing.T) {
 	}
 }
 
-// TestTake: a copy is written as it is, the former file is kept, and one of another cluster is
-// not overwritten.
+// TestTake: a newer copy is written as it is, one that is not newer as a generation after both;
+// the former file is kept, and one of another cluster is not overwritten.
 func TestTake(t *testing.T) {
 	s := Open(filepath.Join(t.TempDir(), "c.toml"), "default")
 	if _, err := s.Update(t.Context(), func(c *Cluster) error {
@@ -69,7 +69,7 @@ func TestTake(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	l, err := s.Lock(t.Context(), "")
+	l, err := s.Lock(t.Context(), "me, flock pull s2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,15 +83,34 @@ func TestTake(t *testing.T) {
 	if err := l.Take(strange); err == nil || !strings.Contains(err.Error(), "another cluster") {
 		t.Errorf("of another cluster: %v", err)
 	}
+	if s.Knows(1, theirs.Made()) {
+		t.Error("theirs was known before it was taken")
+	}
 	if err := l.Take(theirs); err != nil {
 		t.Fatal(err)
 	}
-	c, err := s.Load(t.Context())
-	if err != nil || c.Generation != mine.Generation || c.Made() != theirs.Made() || len(c.Servers) != 2 {
-		t.Errorf("%+v, %v", c, err)
+	if c := l.Cluster(); c.Generation != 2 || c.Change != "me, flock pull s2" || len(c.Servers) != 2 {
+		t.Errorf("%+v", c)
 	}
-	// Both are known now: servers with the former one may be changed.
-	if !s.Knows(mine.Generation, mine.Made()) || !s.Knows(mine.Generation, theirs.Made()) {
-		t.Error("one of both generations is not known")
+	if old, err := s.At(1); err != nil || len(old.Servers) != 1 {
+		t.Errorf("mine is %+v, %v", old, err)
+	}
+	// Both are known now: servers with the former one, and those with theirs, may be changed, and
+	// that stays so whatever is saved later.
+	c := l.Cluster()
+	c.Servers["s3"] = &Server{Address: "10.0.0.3"}
+	if err := l.Save(c); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Knows(1, mine.Made()) || !s.Knows(1, theirs.Made()) || s.Knows(1, "2026-01-01T00:00:00Z eve, flock x") {
+		t.Error("generations are not told apart")
+	}
+	newer := l.Cluster()
+	newer.Generation, newer.Change = 9, "alice, flock addserver s9"
+	if err := l.Take(newer); err != nil {
+		t.Fatal(err)
+	}
+	if c := l.Cluster(); c.Generation != 9 || c.Made() != newer.Made() {
+		t.Errorf("%+v", c)
 	}
 }

@@ -1,9 +1,12 @@
 package state
 
 import (
-	"bytes"
-	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
@@ -21,8 +24,9 @@ func (c *Cluster) Made() string {
 	return c.Saved.UTC().Format(time.RFC3339) + " " + c.Change
 }
 
-// Knows says whether a generation of that number was made so (Cluster.Made): the present one, or
-// one of the history. It is true of a number that is not kept: nothing is known against it.
+// Knows says whether a generation of that number was made so (Cluster.Made): the present one, one
+// of the history, or one of another copy that was taken. It is true of a number that is not kept:
+// nothing is known against it.
 func (s *Store) Knows(generation uint64, made string) bool {
 	path, err := resolve(s.path)
 	if err != nil {
@@ -39,8 +43,15 @@ func (s *Store) Knows(generation uint64, made string) bool {
 			return true
 		}
 	}
-	return known
+	taken, err := readBounded(takenFile(path))
+	return known || err == nil && slices.Contains(strings.Split(string(taken), "\n"), takenLine(generation, made))
 }
+
+// takenFile has a line for each generation of another copy that took the place of ours and was
+// not newer: their numbers say nothing.
+func takenFile(path string) string { return filepath.Join(historyDir(path), "taken") }
+
+func takenLine(generation uint64, made string) string { return fmt.Sprintf("%d %q", generation, made) }
 
 // Lineage says which generations of servers are a file's own. It reads each once.
 type Lineage struct {
@@ -71,25 +82,33 @@ func (l *Lineage) Refuses(c *Cluster, server string, generation uint64, made str
 		"%s holds generation %d of another copy of the cluster file%s", server, generation, spec.MadeBy(made))
 }
 
-// Take makes the file c as it is, its generation and id included: a copy that came back. The
-// present file goes into the history; one of another cluster refuses.
+// Take makes the file c, a copy that came back, with its id. Its generation stays where it is a
+// newer one. Otherwise both copies had changes of their own: c becomes a generation after both,
+// made now, and which one it was is noted (Knows). The present file goes into the history; one of
+// another cluster that has anything in it refuses.
 func (l *Locked) Take(c *Cluster) error {
 	if l.lock == nil {
 		return fmt.Errorf("save %s: it is not locked any more", l.path)
 	}
-	if c.Name != l.base.Name || l.data != nil && l.base.ID != c.ID {
+	if c.Name != l.base.Name || len(l.base.Servers)+len(l.base.Networks) > 0 && l.base.ID != c.ID {
 		return hint.Errorf(l.path, "--state FILE for a file of its own", "the file there is of another cluster")
 	}
 	next := c.Clone()
 	next.Schema, next.Writer = Schema, l.store.Version
-	data, err := next.Marshal()
-	if err != nil || bytes.Equal(data, l.data) {
-		return err
-	}
 	if l.data != nil {
 		if err := l.archive(); err != nil {
 			return err
 		}
+		if next.Generation <= l.base.Generation {
+			if err := l.noteTaken(c); err != nil {
+				return err
+			}
+			next.Generation, next.Change, next.Saved = l.base.Generation+1, l.holder, time.Now().UTC().Truncate(time.Second)
+		}
+	}
+	data, err := next.Marshal()
+	if err != nil {
+		return err
 	}
 	if err := writeFile(l.path, data, l.path); err != nil {
 		return explainAccess("save", l.path, err)
@@ -98,8 +117,15 @@ func (l *Locked) Take(c *Cluster) error {
 	return nil
 }
 
-// Empty says that there is no file, or one that never had a server or network.
-func (s *Store) Empty(ctx context.Context) (bool, error) {
-	c, err := s.Load(ctx)
-	return err == nil && len(c.Servers)+len(c.Networks) == 0, err
+// noteTaken notes that c was taken, and is none of ours by its number.
+func (l *Locked) noteTaken(c *Cluster) error {
+	file := takenFile(l.path)
+	lines, err := readBounded(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return explainAccess("read", file, err)
+	}
+	if err := writeFile(file, append(lines, takenLine(c.Generation, c.Made())+"\n"...), l.path); err != nil {
+		return explainAccess("note what was taken in", file, err)
+	}
+	return nil
 }

@@ -171,7 +171,8 @@ func (l *libvirtd) replace(ctx context.Context, k *host.Host, g *guest.Guest, co
 		}
 	}
 	// The cable is out meanwhile, where somebody has not taken it out before: DHCP clients that
-	// watch it ask anew.
+	// watch it ask anew. Who ends this session does not leave it out.
+	ctx = context.WithoutCancel(ctx)
 	if _, err := l.virsh(ctx, "", "domif-setlink", g.UUID, mac, "down"); err != nil {
 		return err
 	}
