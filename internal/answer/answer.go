@@ -41,46 +41,57 @@ func Check(server string, req *spec.Request, reply *spec.Reply) error {
 		return reported(server, req, reply.Report)
 	case spec.OpKeys:
 		return keysNamed(server, req, reply.Keys)
+	}
+	if text := astray(req, reply); text != "" {
+		return unbelieved(server, req.Op, text)
+	}
+	return nil
+}
+
+// astray says what is wrong with an answer that is about something else than what was asked; ""
+// where it is not.
+func astray(req *spec.Request, reply *spec.Reply) string {
+	switch req.Op {
 	case spec.OpHandshake:
 		for _, q := range reply.Silent {
 			if !slices.ContainsFunc(req.Peers, func(p spec.Peer) bool { return p.Key == q.Key && p.Endpoint == q.Endpoint }) {
-				return unbelieved(server, req.Op, "it names peers that it was not asked about")
+				return "it names peers that it was not asked about"
 			}
 		}
 	case spec.OpBGP:
 		if strayPeers(req.BGP, reply.BGP) {
-			return unbelieved(server, req.Op, "it is about neighbors that nobody asked for")
+			return "it is about neighbors that nobody asked for"
 		}
 	case spec.OpBulk:
 		if req.Bulk == nil || reply.Bulk == nil || !flowed(req.Bulk, reply.Bulk) {
-			return unbelieved(server, req.Op, "it is about other data")
+			return "it is about other data"
 		}
 	case spec.OpUnderlay:
 		if reply.Underlay == nil {
-			return unbelieved(server, req.Op, "it says nothing of what is below the networks")
+			return "it says nothing of what is below the networks"
 		}
 	case spec.OpDoctor:
 		if d := reply.Doctor; d == nil || req.Doctor != nil && len(d.Ran) != len(req.Doctor.Run) {
-			return unbelieved(server, req.Op, "it does not say how all that was asked for ended")
+			return "it does not say how all that was asked for ended"
 		}
 	case spec.OpTrace:
 		if req.Trace == nil || reply.Trace == nil || (req.Trace.Inside == "" || !reply.Trace.Stopped) && len(reply.Trace.Answers) != len(req.Trace.Questions) {
-			return unbelieved(server, req.Op, "it leaves questions open")
+			return "it leaves questions open"
 		}
 	case spec.OpCopies:
 		if slices.ContainsFunc(reply.Copies, incredible) {
-			return unbelieved(server, req.Op, "it says of a cluster what cannot be")
+			return "it says of a cluster what cannot be"
 		}
 	case spec.OpCapture:
 		if c := reply.Capture; c == nil || c.Lost < 0 || c.Took < 0 {
-			return unbelieved(server, req.Op, "it says nothing of packets")
+			return "it says nothing of packets"
 		}
 	case spec.OpMeasure:
 		if !slices.EqualFunc(req.Echoes, reply.Echoes, credible) {
-			return unbelieved(server, req.Op, "it measured something else")
+			return "it measured something else"
 		}
 	}
-	return nil
+	return ""
 }
 
 // strayPeers says whether a daemon's answer lists other neighbours than those that it was
