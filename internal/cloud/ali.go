@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
 )
 
 // Alibaba Cloud's RPC APIs: a signed form is sent, JSON comes back. A VPC does one change at a time,
@@ -52,6 +53,9 @@ func (l Login) openAli(_ context.Context, region, profile string) (API, string, 
 	}
 	if region == "" {
 		return nil, "", hint.Errorf("", "flock setnetwork NAME --region REGION, or export ALIBABA_CLOUD_REGION_ID", "the members do not say in which region of Alibaba Cloud they are, and no login does")
+	}
+	if !spec.IsRegion(region) { // it becomes a part of a host's name
+		return nil, region, hint.Errorf("", "another region: flock setnetwork NAME --region REGION", "%q is no region of Alibaba Cloud", region)
 	}
 	return &ali{login: login, region: region, caller: newCaller(l, aliBurst, aliRate)}, region, nil
 }
@@ -228,6 +232,7 @@ func (a *ali) Observe(ctx context.Context, q Question) (*Seen, error) {
 }
 
 func (a *ali) tables(ctx context.Context, seen *Seen, vpc string) error {
+	passed := pages{}
 	for page, got := 1, 0; ; page++ {
 		var doc struct {
 			TotalCount int
@@ -247,12 +252,16 @@ func (a *ali) tables(ctx context.Context, seen *Seen, vpc string) error {
 		if got += len(doc.List.Tables); got >= doc.TotalCount || len(doc.List.Tables) == 0 {
 			return nil
 		}
+		if _, err := passed.next(strconv.Itoa(page)); err != nil {
+			return err
+		}
 	}
 }
 
 // rows adds the custom rows of a table; one that is gone has none.
 func (a *ali) rows(ctx context.Context, t *Table) error {
 	form := url.Values{"RouteTableId": {t.ID}, "RouteEntryType": {"Custom"}, "MaxResult": {aliRows}}
+	passed := pages{}
 	for {
 		var doc struct {
 			NextToken string
@@ -283,8 +292,8 @@ func (a *ali) rows(ctx context.Context, t *Table) error {
 			}
 			t.Rows = append(t.Rows, row)
 		}
-		if doc.NextToken == "" {
-			return nil
+		if more, err := passed.next(doc.NextToken); err != nil || !more {
+			return err
 		}
 		form.Set("NextToken", doc.NextToken)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/smithy-go/aws-http-auth/sigv4"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
 )
 
 // EC2's Query API: a form is sent, XML comes back. It takes some calls at once, and then so
@@ -50,6 +51,9 @@ func (l Login) openAWS(_ context.Context, region, profile string) (API, string, 
 	}
 	if region == "" {
 		return nil, "", hint.Errorf("", "flock setnetwork NAME --region REGION, or export AWS_REGION", "the members do not say in which region of AWS they are, and no login does")
+	}
+	if !spec.IsRegion(region) { // it becomes a part of a host's name
+		return nil, region, hint.Errorf("", "another region: flock setnetwork NAME --region REGION", "%q is no region of AWS", region)
 	}
 	return &ec2{login: login, region: region, endpoint: login.endpoint(region), caller: newCaller(l, awsBurst, awsRate), signer: sigv4.New()}, region, nil
 }
@@ -138,10 +142,15 @@ func (e *awsError) next() string {
 // awsAnswer reads an answer.
 func awsAnswer(action string, status int, body []byte, answer any) error {
 	if status == http.StatusOK {
-		if answer == nil {
-			return nil
+		root := struct{ XMLName xml.Name }{}
+		err := xml.Unmarshal(body, &root)
+		if err == nil && root.XMLName.Local != action+"Response" { // a proxy's page, for instance
+			err = fmt.Errorf("it is a %s", root.XMLName.Local)
 		}
-		if err := xml.Unmarshal(body, answer); err != nil {
+		if err == nil && answer != nil {
+			err = xml.Unmarshal(body, answer)
+		}
+		if err != nil {
 			return fmt.Errorf("read AWS's answer to %s: %w", action, err)
 		}
 		return nil
@@ -214,16 +223,22 @@ func (e *ec2) Observe(ctx context.Context, q Question) (*Seen, error) {
 			vpcs = append(vpcs, n.VPC)
 		}
 	}
-	if len(vpcs) > 0 && len(q.Members) > 0 {
-		return seen, e.tables(ctx, seen, "vpc-id", vpcs)
+	if len(q.Members) > 0 {
+		if err := e.tables(ctx, seen, "vpc-id", vpcs); err != nil {
+			return nil, err
+		}
 	}
-	return seen, e.tables(ctx, seen, "route-table-id", q.Tables)
+	rest := slices.DeleteFunc(slices.Clone(q.Tables), func(id string) bool { // of VPCs in which nothing is wanted any more
+		return slices.ContainsFunc(seen.Tables, func(t Table) bool { return t.ID == id })
+	})
+	return seen, e.tables(ctx, seen, "route-table-id", rest)
 }
 
 // interfaces adds those that a filter lets through.
 func (e *ec2) interfaces(ctx context.Context, seen *Seen, filter string, values []string) error {
 	for some := range slices.Chunk(values, awsFiltered) {
 		form := filters(append([]string{filter}, some...))
+		passed := pages{}
 		for {
 			var doc struct {
 				Items []struct {
@@ -249,7 +264,10 @@ func (e *ec2) interfaces(ctx context.Context, seen *Seen, filter string, values 
 				}
 				seen.NICs = append(seen.NICs, n)
 			}
-			if doc.Next == "" {
+			if more, err := passed.next(doc.Next); err != nil || !more {
+				if err != nil {
+					return err
+				}
 				break
 			}
 			form.Set("NextToken", doc.Next)
@@ -263,13 +281,17 @@ func (e *ec2) tables(ctx context.Context, seen *Seen, filter string, values []st
 	for some := range slices.Chunk(values, awsFiltered) {
 		form := filters(append([]string{filter}, some...))
 		form.Set("MaxResults", awsPage)
+		passed := pages{}
 		for {
 			var doc awsTables
 			if err := e.call(ctx, "DescribeRouteTables", form, &doc); err != nil {
 				return err
 			}
 			seen.Tables = append(seen.Tables, doc.tables()...)
-			if doc.Next == "" {
+			if more, err := passed.next(doc.Next); err != nil || !more {
+				if err != nil {
+					return err
+				}
 				break
 			}
 			form.Set("NextToken", doc.Next)

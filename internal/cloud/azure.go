@@ -164,7 +164,8 @@ func azureAnswer(status int, body []byte, answer any) error {
 // listed adds what all pages of a list have.
 func listed[T any](ctx context.Context, a *azure, sort string, take func(T)) error {
 	at := "/subscriptions/" + a.subscription + "/providers/Microsoft.Network/" + sort
-	for at != "" {
+	passed := pages{}
+	for {
 		var doc struct {
 			Value    []T    `json:"value"`
 			NextLink string `json:"nextLink"`
@@ -176,8 +177,10 @@ func listed[T any](ctx context.Context, a *azure, sort string, take func(T)) err
 			take(v)
 		}
 		at = doc.NextLink
+		if more, err := passed.next(at); err != nil || !more {
+			return err
+		}
 	}
-	return nil
 }
 
 // part is the word that follows another one in the id of a resource.

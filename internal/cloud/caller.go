@@ -77,6 +77,27 @@ func (c *caller) pace(ctx context.Context) error {
 	return c.wait(ctx, time.Duration(-c.tokens/c.rate*float64(time.Second)))
 }
 
+// mostPages is how many pages a list may have.
+const mostPages = 1000
+
+// pages follows a list from page to page.
+type pages map[string]bool
+
+// next takes the word by which the next page is asked for, and says whether there is one. A word
+// that was given before, or too many of them, would keep flock there for ever.
+func (p pages) next(token string) (bool, error) {
+	switch {
+	case token == "":
+		return false, nil
+	case p[token]:
+		return false, errors.New("a list of the cloud's goes round in circles")
+	case len(p) >= mostPages:
+		return false, fmt.Errorf("a list of the cloud's has more than %d pages", mostPages)
+	}
+	p[token] = true
+	return true, nil
+}
+
 // later is an answer that asks for another try.
 type later struct{ error }
 

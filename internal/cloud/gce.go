@@ -48,7 +48,7 @@ func (l Login) openGCE(_ context.Context, project, _ string) (API, string, error
 		return nil, "", hint.Errorf("", "flock setnetwork NAME --project PROJECT, or export GOOGLE_CLOUD_PROJECT", "the members do not say in which project of Google Cloud they are")
 	}
 	base := strings.TrimSuffix(cmp.Or(l.Getenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"), "https://compute.googleapis.com/compute/v1/"), "/")
-	return &gce{login: l, project: project, base: base + "/projects/" + project, caller: newCaller(l, gceBurst, gceRate)}, project, nil
+	return &gce{login: l, project: project, base: base + "/projects/" + url.PathEscape(project), caller: newCaller(l, gceBurst, gceRate)}, project, nil
 }
 
 // Limits are the quota of static routes, which projects have raised as they need.
@@ -178,6 +178,7 @@ func (g *gce) Observe(ctx context.Context, q Question) (*Seen, error) {
 
 func (g *gce) instances(ctx context.Context, seen *Seen) error {
 	query := url.Values{"maxResults": {gcePage}, "fields": {"items/*/instances(selfLink,canIpForward,networkInterfaces(network,networkIP)),nextPageToken"}}
+	passed := pages{}
 	for {
 		var doc struct {
 			Items map[string]struct {
@@ -205,8 +206,8 @@ func (g *gce) instances(ctx context.Context, seen *Seen) error {
 				}
 			}
 		}
-		if doc.Next == "" {
-			return nil
+		if more, err := passed.next(doc.Next); err != nil || !more {
+			return err
 		}
 		query.Set("pageToken", doc.Next)
 	}
@@ -214,6 +215,7 @@ func (g *gce) instances(ctx context.Context, seen *Seen) error {
 
 func (g *gce) routes(ctx context.Context, of func(string) *Table) error {
 	query := url.Values{"maxResults": {gcePage}, "fields": {"items(name,network,destRange,nextHopInstance,nextHopIp,nextHopGateway,nextHopNetwork,nextHopPeering,nextHopVpnTunnel,nextHopIlb,warnings(code)),nextPageToken"}}
+	passed := pages{}
 	for {
 		var doc struct {
 			Items []struct {
@@ -239,8 +241,8 @@ func (g *gce) routes(ctx context.Context, of func(string) *Table) error {
 			t := of(lastPart(r.Network))
 			t.Rows = append(t.Rows, row)
 		}
-		if doc.Next == "" {
-			return nil
+		if more, err := passed.next(doc.Next); err != nil || !more {
+			return err
 		}
 		query.Set("pageToken", doc.Next)
 	}

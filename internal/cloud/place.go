@@ -56,8 +56,12 @@ func Places(want []ground.Cloud, had []state.Cloud) []*Place {
 		}
 		return nil
 	}
-	for _, of := range want {
-		p := match(of, func(h state.Cloud) bool { return h.Region == of.Region && h.Profile == of.Profile })
+	exact := make([]*Place, len(want)) // all of them before any that is not: a note is stolen by nobody
+	for i, of := range want {
+		exact[i] = match(of, func(h state.Cloud) bool { return h.Region == of.Region && h.Profile == of.Profile })
+	}
+	for i, of := range want {
+		p := exact[i]
 		if p == nil { // the login is another one, or the members have said where they are
 			p = match(of, func(h state.Cloud) bool { return h.Region == of.Region || of.Region == "" || h.Region == "" })
 		}
@@ -128,16 +132,12 @@ func (p *Place) plan(ctx context.Context, l Login, say func(name, line string)) 
 	p.asked = true
 	p.say = func(table, line string) { say(p.want.Kind+" "+table, line) }
 	if p.api == nil {
-		api, at, err := l.open(ctx, p.want.Kind, p.want.Region, p.want.Profile)
-		p.api = api
-		if p.want.Region == "" {
-			p.had.Region = at
-		} else {
-			p.had.Region = p.want.Region
-		}
+		// Where nobody says a region, it is where rows were made, and not what the environment says by now.
+		api, at, err := l.open(ctx, p.want.Kind, cmp.Or(p.want.Region, p.had.Region), p.want.Profile)
 		if p.err = err; err != nil {
 			return
 		}
+		p.api, p.had.Region = api, cmp.Or(p.want.Region, at)
 	}
 	p.err = p.look(ctx)
 }

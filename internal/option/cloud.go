@@ -5,11 +5,30 @@ import (
 	"slices"
 
 	"github.com/flocknet/flock/internal/hint"
+	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
 )
 
-// cloudName is what clouds, and their users, call tables, regions and profiles.
+// cloudName is what clouds, and their users, call tables and profiles.
 var cloudName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+/-]{0,127}$`)
+
+// projectName is what clouds call projects and subscriptions: a part of addresses.
+var projectName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+// checkRegion refuses what cannot be a part of a host's name.
+func checkRegion(name string) error {
+	if !spec.IsRegion(name) {
+		return hint.Errorf("", "--region with a name as the cloud shows it", "%q is not a name of a cloud's", name)
+	}
+	return nil
+}
+
+func checkProject(name string) error {
+	if !projectName.MatchString(name) {
+		return hint.Errorf("", "--project with a name as the cloud shows it", "%q is not a name of a cloud's", name)
+	}
+	return nil
+}
 
 // checkCloudName refuses what nothing in a cloud is called.
 func checkCloudName(flag string) func(string) error {

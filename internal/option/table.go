@@ -125,11 +125,11 @@ func containerOptions() []Option {
 		},
 		{
 			Key: "region", Help: "clouds: the members' `REGION` (default: what they say)",
-			Among: OfClouds, field: func(n *state.Network) any { return &n.Region }, check: func(n *state.Network) error { return text(n.Region, checkCloudName("--region")) },
+			Among: OfClouds, field: func(n *state.Network) any { return &n.Region }, check: func(n *state.Network) error { return text(n.Region, checkRegion) },
 		},
 		{
 			Key: "project", Help: "gce: the members' `PROJECT`, azure: their subscription (default: what they say)",
-			Among: OfClouds, field: func(n *state.Network) any { return &n.Project }, check: func(n *state.Network) error { return text(n.Project, checkCloudName("--project")) },
+			Among: OfClouds, field: func(n *state.Network) any { return &n.Project }, check: func(n *state.Network) error { return text(n.Project, checkProject) },
 		},
 		{
 			Key: "profile", Help: "clouds: log in by this profile `NAME` of the cloud's own configuration",

@@ -15,6 +15,7 @@ const (
 	maxInterfaces = 4096
 	maxPrefixes   = 128 << 10 // of a server in all
 	maxWord       = 256       // bytes of a name or a version
+	maxRegion     = 32        // bytes of the name of a cloud's region
 	devMax        = 15        // bytes of a device's name (IFNAMSIZ)
 )
 
@@ -60,7 +61,7 @@ func CheckFacts(f *Facts) error {
 		return fmt.Errorf("%d interfaces in a cloud", len(f.Cloud))
 	}
 	for _, n := range f.Cloud {
-		if !n.Addr.IsValid() || !isWord(n.Cloud) || !isWord(n.Region) || !isWord(n.VPC) || !isWord(n.ID) {
+		if !n.Addr.IsValid() || !isWord(n.Cloud) || !inURL(n.Region, "") || !inURL(n.VPC, "") || !inURL(n.ID, "/") || (n.Cloud == "aws" || n.Cloud == "ali") && n.Region != "" && !IsRegion(n.Region) {
 			return fmt.Errorf("an interface %s in a cloud", quoted(n.ID))
 		}
 	}
@@ -106,6 +107,19 @@ func metric(n int) bool { return n >= 0 && int64(n) <= math.MaxUint32 }
 // whether a terminal and a TOML file can hold it.
 func isDevice(name string) bool {
 	return name != "" && len(name) <= devMax && name != "." && name != ".." && isWord(name) && !strings.ContainsAny(name, "/: ")
+}
+
+// IsRegion says whether name may be a region's of a cloud that has it in the name of a host.
+func IsRegion(name string) bool {
+	return name != "" && len(name) <= maxRegion && !strings.ContainsFunc(name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' })
+}
+
+// inURL says whether s leaves an address alone of which it becomes a part: letters, digits and few
+// signs, besides those of more, and nothing that leads upwards.
+func inURL(s, more string) bool {
+	return len(s) <= maxWord && !strings.Contains(s, "..") && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.:"+more, r)
+	})
 }
 
 // isWord says whether s is short text of one line.

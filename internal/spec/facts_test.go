@@ -52,11 +52,36 @@ func TestFactsThatNoServerHas(t *testing.T) {
 		"lines in a machine":  func(f *Facts) { f.Machine = "a\nb" },
 		"no UTF-8 in kernel":  func(f *Facts) { f.Kernel = "\xff" },
 		"escapes in an agent": func(f *Facts) { f.Agent = "\x1b" },
+		"a region with a dot": func(f *Facts) { f.Cloud = inCloud("x.example/?", "vpc-1", "eni-1") },
+		"a region of a name":  func(f *Facts) { f.Cloud = inCloud("evil.example", "vpc-1", "eni-1") },
+		"a long region":       func(f *Facts) { f.Cloud = inCloud(strings.Repeat("a", 33), "vpc-1", "eni-1") },
+		"a query in a VPC":    func(f *Facts) { f.Cloud = inCloud("us-east-1", "vpc-1?x", "eni-1") },
+		"upwards in an id":    func(f *Facts) { f.Cloud = inCloud("us-east-1", "vpc-1", "zones/../../x") },
 	} {
 		f := someFacts()
 		spoil(f)
 		if err := CheckFacts(f); err == nil || len(err.Error()) > 100 {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func inCloud(region, vpc, id string) []CloudNIC {
+	return []CloudNIC{{Cloud: "aws", Addr: netip.MustParseAddr("10.1.0.1"), Region: region, VPC: vpc, ID: id}}
+}
+
+// What clouds are seen to say is taken.
+func TestCloudFacts(t *testing.T) {
+	own := netip.MustParseAddr("10.1.0.1")
+	for _, n := range []CloudNIC{
+		{Cloud: "aws", Addr: own, Region: "us-gov-west-1", VPC: "vpc-0a1b", ID: "eni-0a1b"}, {Cloud: "aws", Addr: own},
+		{Cloud: "gce", Addr: own, Region: "example.com:proj-1", VPC: "default", ID: "zones/europe-west1-b/instances/vm-1"},
+		{Cloud: "azure", Addr: own, Region: "8d10da13-8125-4ba9-a717-bf7490507b3d"}, {Cloud: "ali", Addr: own, Region: "cn-hangzhou", VPC: "vpc-1", ID: "i-1"},
+	} {
+		f := someFacts()
+		f.Cloud = []CloudNIC{n}
+		if err := CheckFacts(f); err != nil {
+			t.Error(err)
 		}
 	}
 }
