@@ -15,11 +15,11 @@ import (
 // planClouds has the clouds plan that the change concerns.
 func (r *run) planClouds(ctx context.Context) error {
 	r.clouds = cloud.NewSet(r.compiled.Clouds, r.c.Clouds)
-	r.clouds.Touching = r.e.touching
+	r.clouds.Touching, r.clouds.Strict = r.e.touching, r.req.Edit != nil
 	r.clouds.Say = func(name, line string) { r.e.event(Event{Server: name, Line: line}) }
 	return r.clouds.Plan(ctx, cloud.Login{Getenv: r.e.Getenv}, func(p *cloud.Place) bool {
 		all := r.req.All && (len(r.req.Networks) == 0 || slices.ContainsFunc(r.req.Networks, p.Concerns))
-		return all || !r.req.Only && (r.tables[p.Key()] != p.Sum() || p.Ends())
+		return all || !r.req.Only && (cloud.Sums(r.clouded, r.c.Clouds)[p.Key()] != p.Sum() || p.Ends())
 	})
 }
 

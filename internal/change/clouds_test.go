@@ -1,6 +1,7 @@
 package change
 
 import (
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"net/netip"
@@ -143,5 +144,48 @@ func TestCloudIsAsked(t *testing.T) {
 	}
 	if out, err := e.Status(t.Context(), nil, []string{"s1"}); err != nil || states(out) != "s1 unchanged" {
 		t.Errorf("status of a server: %v", err)
+	}
+}
+
+// Servers are left as they are while a cloud lacks what they need: refused where it cannot be looked
+// at, pending where it could not be made, and also by apply while nobody answers.
+func TestServersWaitForCloud(t *testing.T) {
+	f, e, a := cloudy(t, 2)
+	a.Do(func() { a.Down = true })
+	generation := load(t, e).Generation
+	out, err := e.Run(t.Context(), Request{Edit: joinCloud("s1", "s2")})
+	if !errors.Is(err, ErrRefused) || load(t, e).Generation != generation || slices.Contains(f.log, "s1 "+spec.OpApply) {
+		t.Fatalf("%v: %s, %v", err, states(out), f.log)
+	}
+	a.Do(func() { a.Down, a.Denied["CreateRoute"] = false, true })
+	out = carry(t, e, Request{Edit: joinCloud("s1", "s2")})
+	if got, want := states(out), "aws rtb-1 failed, s1 failed, s2 failed"; got != want || slices.Contains(f.log, "s1 "+spec.OpApply) {
+		t.Fatalf("%s, %v", got, f.log)
+	}
+	if err := out.Servers[1].Err; !strings.Contains(err.Error(), "s1 was not changed: aws rtb-1 has not what it needs") {
+		t.Error(err)
+	}
+	a.Do(func() { a.Down = true })
+	if out := carry(t, e, Request{All: true}); states(out) != "aws rtb-1 unreachable, s1 failed, s2 failed" || slices.Contains(f.log, "s1 "+spec.OpApply) {
+		t.Errorf("%s, %v", states(out), f.log)
+	}
+	a.Do(func() { a.Down, a.Denied["CreateRoute"] = false, false })
+	if out := carry(t, e, Request{All: true}); states(out) != "aws rtb-1 done, s1 done, s2 done" || len(out.Pending) > 0 {
+		t.Errorf("%s, pending %v", states(out), out.Pending)
+	}
+}
+
+// Rows to a server that failed stay until it is done.
+func TestRowsOfFailedServers(t *testing.T) {
+	f, e, a := cloudy(t, 2)
+	carry(t, e, Request{Edit: joinCloud("s1", "s2")})
+	f.servers["s2"].away = true
+	out := carry(t, e, Request{Edit: removeCloud})
+	if text := a.Text(); strings.Count(text, "10.244") != 1 || !strings.Contains(text, "eni-2 192.0.2.2 check false") || !slices.Contains(out.Pending, "aws rtb-1") {
+		t.Errorf("%s: %s, pending %v", states(out), text, out.Pending)
+	}
+	f.servers["s2"].away = false
+	if out := carry(t, e, Request{All: true}); strings.Contains(a.Text(), "10.244") || len(out.Pending) > 0 {
+		t.Errorf("%s: %s", states(out), a.Text())
 	}
 }

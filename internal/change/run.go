@@ -47,9 +47,9 @@ type run struct {
 	deaf     []network.Path           // whose probes were not answered
 	verdicts map[string]state.Verdict // of what the change brought together, by network
 
-	clouds   *cloud.Set        // nil before the servers have planned
-	tables   map[string]string // what clouds should have had before the edit, by their keys
-	formerly []Server          // what was done in clouds in earlier steps
+	clouds   *cloud.Set     // nil before the servers have planned
+	clouded  []ground.Cloud // what clouds should have had before the edit
+	formerly []Server       // what was done in clouds in earlier steps
 
 	turn      Rotation                  // the key that is being rotated
 	shared    map[string][]netip.Prefix // by BGP networks when the run began
@@ -169,7 +169,7 @@ func (r *run) complete() error {
 		var before *ground.Compiled
 		if before, err = network.Compile(r.c); err == nil {
 			r.was, r.behind = before.Hosts, Pending(r.c, before)
-			r.tables = cloud.Sums(before.Clouds, r.c.Clouds)
+			r.clouded = before.Clouds
 			for name, h := range before.Hosts {
 				r.before[name], r.spoke[name] = h.Sum(), h.BGP != nil
 				for _, d := range h.DHCPs {

@@ -51,8 +51,16 @@ func (r *run) carry(ctx context.Context) error {
 		return err
 	}
 	r.clouds.Make(ctx)
+	for name, err := range r.clouds.Lacking() {
+		if p := r.peers[name]; p != nil && p.err == nil && p.plan != nil && len(p.plan.Steps) > 0 {
+			p.err = err
+		}
+	}
 	r.push(ctx)
-	r.clouds.Clear(ctx)
+	r.clouds.Clear(ctx, r.clouded, func(server string) bool {
+		p := r.peers[server]
+		return p != nil && p.err != nil && !r.forced(server)
+	})
 	err := r.record() // before the outcome, which tells what is pending
 	r.handshake(ctx)
 	r.probeNew(ctx)

@@ -104,3 +104,35 @@ func TestNotedRegion(t *testing.T) {
 		t.Errorf("%v, noted %+v", results[0].Err, w.note)
 	}
 }
+
+// Another account, in which nothing is of what was noted, is no proof that it is gone.
+func TestAnotherAccount(t *testing.T) {
+	w := newWorld(t, 1)
+	w.done()
+	w.want, w.aws.NICs, w.aws.Tables = nil, nil, nil
+	if _, results := w.change(); results[0].Err == nil || !strings.Contains(results[0].Err.Error(), "nothing of what was noted is there: rtb-main") || len(Pending(nil, w.note)) == 0 {
+		t.Errorf("%v, noted %v", results[0].Err, w.note)
+	}
+}
+
+// An instance that was terminated is not in the way of others: its row stays, and the rest is done.
+func TestTerminated(t *testing.T) {
+	w := newWorld(t, 3)
+	all := w.want[0].Networks[0].Members
+	w.want[0].Networks[0].Members = all[:2]
+	w.done()
+	w.aws.NICs = w.aws.NICs[1:]
+	w.want[0].Networks[0].Members = all
+	s, results := w.change()
+	if len(s.Refused()) > 0 || results[0].Err == nil || !strings.Contains(results[0].Err.Error(), "172.31.0.1 of s1") {
+		t.Fatalf("refused %v, error %v", s.Refused(), results[0].Err)
+	}
+	w.has("rtb-main 10.244.1.0/24 eni-1 blackhole", "rtb-main 10.244.3.0/24 eni-3 active", "rtb-b 10.244.3.0/24 eni-3 active")
+	if len(Pending(w.want, w.note)) == 0 {
+		t.Error("nothing is pending")
+	}
+	w.want[0].Networks[0].Members = all[1:]
+	w.done()
+	w.has("!10.244.1.0")
+	w.nothing()
+}

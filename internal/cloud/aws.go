@@ -129,6 +129,8 @@ func (e *awsError) next() string {
 	switch {
 	case e.code == "UnauthorizedOperation":
 		return "allow it ec2:" + e.action + ", then flock apply"
+	case e.code == "RequestExpired":
+		return "the clock of this workstation must be right; or log in again (aws sso login), then flock apply"
 	case e.expired():
 		return "log in again (aws sso login), then flock apply"
 	case e.code == "AuthFailure", e.code == "InvalidClientTokenId", e.code == "SignatureDoesNotMatch":

@@ -88,7 +88,7 @@ func (w *world) change() (*Set, []Result) {
 	}
 	s.Before(&w.note)
 	s.Make(ctx)
-	s.Clear(ctx)
+	s.Clear(ctx, nil, nil)
 	s.After(&w.note)
 	return s, s.Results()
 }

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -32,6 +33,7 @@ type op struct {
 	deed  deed
 	row   Row
 	nic   string
+	dead  bool   // the row leads nowhere
 	table string // under whose name it is shown
 	step  spec.Step
 }
@@ -45,6 +47,7 @@ type difference struct {
 	tables   []string // that are concerned, sorted
 	problems []error
 	notes    []ground.Note
+	missing  error // a member that nobody finds any more, whose rows stay; the rest is done
 	wanted   []state.CloudRoute
 	checked  []string // interfaces whose check was on, and that are needed without it
 }
@@ -60,6 +63,7 @@ type differ struct {
 	users  map[string]string                     // servers by their interface
 	rows   map[string]map[netip.Prefix]wantedRow // by table
 	of     map[string]string                     // a network of each table
+	kept   []netip.Prefix                        // destinations behind members that are missing
 }
 
 type wantedRow struct{ by, server, network string }
@@ -99,7 +103,7 @@ func (d *differ) network(n ground.CloudNetwork) {
 	for _, m := range n.Members {
 		nic, err := d.find(m)
 		if err != nil {
-			d.problems = append(d.problems, hint.With(err, "server "+m.Server, ""))
+			d.lost(m, hint.With(err, "server "+m.Server, ""))
 			continue
 		}
 		d.nics[m.Server], d.users[nic.ID] = nic, m.Server
@@ -117,11 +121,25 @@ func (d *differ) network(n ground.CloudNetwork) {
 			d.rows[id], d.of[id] = map[netip.Prefix]wantedRow{}, n.Name
 		}
 		for _, m := range n.Members {
+			if _, found := d.nics[m.Server]; !found {
+				continue
+			}
 			for _, to := range m.Routed {
 				d.rows[id][to] = wantedRow{d.nics[m.Server].ID, m.Server, n.Name}
 			}
 		}
 	}
+}
+
+// lost is about a member without an interface. One that joins is a problem; one that had rows, as
+// an instance that was terminated, must not be in the way of all others.
+func (d *differ) lost(m ground.CloudMember, err error) {
+	if !slices.ContainsFunc(d.had.Routes, func(r state.CloudRoute) bool { return slices.Contains(m.Routed, r.To) }) {
+		d.problems = append(d.problems, err)
+		return
+	}
+	d.kept = append(d.kept, m.Routed...)
+	d.missing = cmp.Or(d.missing, err)
 }
 
 // find is the interface of a member: by its address and, as far as it says them, by its id
@@ -224,7 +242,7 @@ func (d *differ) table(t Table) (concerned bool) {
 				d.problem("network "+n.Name, "another pool: flock setnetwork "+n.Name+" -s SUBNET", "the pool %s of %s overlaps %s, the VPC itself", n.Pools[at], n.Name, r.To)
 			}
 		}
-		if _, wanted := want[r.To]; !wanted && !r.Local && d.ours(t.ID, r) {
+		if _, wanted := want[r.To]; !wanted && !r.Local && !slices.Contains(d.kept, r.To) && d.ours(t.ID, r) {
 			concerned = true
 			count[r.To.Addr().Is6()]--
 			d.remove(t, r)
@@ -268,7 +286,7 @@ func (d *differ) best(t Table, list []SeenRow, w wantedRow) (SeenRow, bool) {
 }
 
 func (d *differ) remove(t Table, r SeenRow) {
-	d.add(op{deed: remove, row: Row{Table: t.ID, To: r.To, By: r.By, Name: r.Name}, table: t.ID, step: spec.Step{Action: spec.Remove, Object: "route " + r.To.String()}})
+	d.add(op{deed: remove, dead: r.Dead, row: Row{Table: t.ID, To: r.To, By: r.By, Name: r.Name}, table: t.ID, step: spec.Step{Action: spec.Remove, Object: "route " + r.To.String()}})
 }
 
 // whose is a row's target, and the server that it is.
@@ -298,7 +316,7 @@ func (d *differ) quota(t Table, count map[bool]int) {
 		case n > most:
 			d.problem(d.want.Kind+" "+t.ID, "larger subnets for fewer members, or another type: flock changetype "+network+" vxlan-l3", "%s would have %d %s routes, and no table has more than %d", t.ID, n, ground.FamilyName(v6), most)
 		case n > usual:
-			d.notes = append(d.notes, ground.Note{Network: network, Text: fmt.Sprintf("%s %s: %d of %d %s routes, where the quota was raised from %d", d.want.Kind, t.ID, n, most, ground.FamilyName(v6), usual)})
+			d.notes = append(d.notes, ground.Note{Network: network, Text: fmt.Sprintf("%s %s: %d of %d %s routes, if the quota was raised from %d", d.want.Kind, t.ID, n, most, ground.FamilyName(v6), usual)})
 		default:
 			d.notes = append(d.notes, ground.Note{Network: network, Text: fmt.Sprintf("%s %s: %d of %d %s routes", d.want.Kind, t.ID, n, usual, ground.FamilyName(v6))})
 		}
@@ -310,8 +328,8 @@ func (d *differ) quota(t Table, count map[bool]int) {
 func (d *differ) checks() {
 	for _, n := range d.want.Networks {
 		for _, m := range n.Members {
-			nic := d.nics[m.Server]
-			if slices.Contains(d.checked, nic.ID) {
+			nic, found := d.nics[m.Server]
+			if !found || slices.Contains(d.checked, nic.ID) {
 				continue
 			}
 			if slices.Contains(d.had.Checked, nic.ID) || nic.Checked {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -152,9 +153,28 @@ func (p *Place) look(ctx context.Context) error {
 	if err != nil {
 		return hint.With(err, p.want.Kind+" "+p.had.Region, "")
 	}
+	known := slices.ContainsFunc(seen.Tables, func(t Table) bool { return slices.Contains(p.had.Tables, t.ID) })
+	if len(p.had.Tables) > 0 && !known && len(seen.NICs) == 0 {
+		return hint.Errorf(p.want.Kind+" "+p.had.Region, "another account? --profile, AWS_PROFILE", "nothing of what was noted is there: %s", ground.Few(p.had.Tables))
+	}
 	usual, most := p.api.Limits()
 	p.seen, p.diff, p.done, p.looked = seen, compare(p.want, p.had, seen, usual, most), map[int]bool{}, true
 	return nil
+}
+
+// begun is the sum of a cloud that may lack what was noted: nobody has seen it since.
+const begun = "begun"
+
+// needs says whether servers need what the cloud was never seen to have.
+func (p *Place) needs() bool {
+	had := func(to netip.Prefix) bool {
+		return slices.ContainsFunc(p.had.Routes, func(r state.CloudRoute) bool { return r.To == to })
+	}
+	return p.want.Sum() != "" && (p.had.Sum == "" || p.had.Sum == begun || slices.ContainsFunc(p.want.Networks, func(n ground.CloudNetwork) bool {
+		return slices.ContainsFunc(n.Members, func(m memberOf) bool {
+			return slices.ContainsFunc(m.Routed, func(to netip.Prefix) bool { return !had(to) })
+		})
+	}))
 }
 
 // idle says whether nothing is to be done.
@@ -194,8 +214,11 @@ func (p *Place) before() *state.Cloud {
 			out.Tables = append(out.Tables, t)
 		}
 	}
-	if p.want.Sum() == "" {
+	switch {
+	case p.want.Sum() == "":
 		out.Sum = "" // from now on it is pending, and no news
+	case p.needs():
+		out.Sum = begun
 	}
 	if !p.known && p.want.Sum() == "" {
 		return nil
@@ -235,32 +258,49 @@ func (p *Place) noteAfter() *state.Cloud {
 
 // finished says whether the cloud was seen to have what is wanted.
 func (p *Place) finished() bool {
-	return p.looked && p.err == nil && len(p.diff.problems) == 0 && (len(p.diff.ops) == 0 || p.after)
+	return p.looked && p.err == nil && p.diff.missing == nil && len(p.diff.problems) == 0 && (len(p.diff.ops) == 0 || p.after)
 }
 
 // make does what is to be there before the servers use it.
-func (p *Place) make(ctx context.Context) { p.carry(ctx, false) }
+func (p *Place) make(ctx context.Context) { p.carry(ctx, false, nil) }
 
 // clear takes away what no server uses any more, and looks whether all is as it should be.
-func (p *Place) clear(ctx context.Context) {
-	p.carry(ctx, true)
+func (p *Place) clear(ctx context.Context, spared []memberOf) {
+	stays := p.carry(ctx, true, spared)
+	if p.err == nil && stays != nil {
+		p.err = stays
+	}
 	if p.err == nil && len(p.diff.ops) > 0 {
 		p.err = p.confirm(ctx)
 	}
 }
 
-func (p *Place) carry(ctx context.Context, late bool) {
+// carry does a part; the error is about what stays because a server still needs it.
+func (p *Place) carry(ctx context.Context, late bool, spared []memberOf) (stays error) {
 	for i, o := range p.diff.ops {
 		if p.err != nil || o.late() != late {
+			continue
+		}
+		if at := slices.IndexFunc(spared, func(m memberOf) bool { return p.serves(o, m) }); late && at >= 0 {
+			stays = hint.Errorf(p.want.Kind+" "+o.table, "flock apply", "%s stays as it was: %s was not changed", o.step.Object, spared[at].Server)
 			continue
 		}
 		p.say(o.table, fmt.Sprintf("%d of %d: %s", i+1, len(p.diff.ops), o.step.Object))
 		if err := p.do(ctx, o); err != nil {
 			p.err = hint.With(fmt.Errorf("%s: %w", o.step.Object, err), p.want.Kind+" "+o.table, "flock apply")
-			return
+			return stays
 		}
 		p.done[i] = true
 	}
+	return stays
+}
+
+// serves says whether what an op takes away is of use to a member.
+func (p *Place) serves(o op, m memberOf) bool {
+	if o.deed == remove {
+		return !o.dead && slices.Contains(m.Routed, o.row.To)
+	}
+	return slices.ContainsFunc(p.seen.NICs, func(n NIC) bool { return n.ID == o.nic && slices.Contains(n.Addrs, m.Addr) })
 }
 
 func (p *Place) do(ctx context.Context, o op) error {
@@ -325,7 +365,7 @@ func (p *Place) results() []Result {
 	for _, name := range p.names() {
 		r := Result{Name: name, Seen: p.looked}
 		if len(out) == 0 {
-			r.Refused = p.diff.problems // once
+			r.Refused, r.Err = p.diff.problems, p.diff.missing // once
 		}
 		if p.looked {
 			r.Plan = &spec.Plan{}

@@ -15,6 +15,7 @@ import (
 // Set is all clouds of a cluster during one change.
 type Set struct {
 	places   []*Place
+	Strict   bool                    // a cloud that must get something is looked at before anything is done
 	Touching func()                  // called before a cloud is told to change something
 	Say      func(name, line string) // progress; concurrently
 }
@@ -66,8 +67,17 @@ func (s *Set) Same(approved, next string) error {
 // Make does what is to be there before servers use it.
 func (s *Set) Make(ctx context.Context) { s.change(ctx, (*Place).make) }
 
-// Clear takes away what no server uses any more, and looks whether all is as it should be.
-func (s *Set) Clear(ctx context.Context) { s.change(ctx, (*Place).clear) }
+// Clear takes away what no server uses any more, and looks whether all is as it should be. What
+// those of formerly need stays whose servers failed, and may be as they were.
+func (s *Set) Clear(ctx context.Context, formerly []ground.Cloud, failed func(server string) bool) {
+	var spared []ground.CloudMember
+	for _, c := range formerly {
+		for _, n := range c.Networks {
+			spared = append(spared, slices.DeleteFunc(slices.Clone(n.Members), func(m ground.CloudMember) bool { return !failed(m.Server) })...)
+		}
+	}
+	s.change(ctx, func(p *Place, ctx context.Context) { p.clear(ctx, spared) })
+}
 
 func (s *Set) change(ctx context.Context, part func(*Place, context.Context)) {
 	todo := slices.DeleteFunc(slices.Clone(s.list()), (*Place).idle)
@@ -99,6 +109,9 @@ func (s *Set) note(to *[]state.Cloud, of func(*Place) *state.Cloud) bool {
 // Refused are the reasons why nothing may be changed.
 func (s *Set) Refused() (out []error) {
 	for _, p := range s.list() {
+		if s.Strict && p.asked && p.err != nil && !p.looked && p.needs() {
+			out = append(out, p.err)
+		}
 		out = append(out, p.diff.problems...)
 	}
 	return out
@@ -116,6 +129,23 @@ func (s *Set) Notes() (out []ground.Note) {
 func (s *Set) Results() (out []Result) {
 	for _, p := range s.list() {
 		out = append(out, p.results()...)
+	}
+	return out
+}
+
+// Lacking are the servers, with the reason, that need what could not be made: their packets would
+// be dropped.
+func (s *Set) Lacking() map[string]error {
+	out := map[string]error{}
+	for _, p := range s.list() {
+		if !p.asked || p.err == nil || !p.needs() {
+			continue
+		}
+		for _, n := range p.want.Networks {
+			for _, m := range n.Members {
+				out[m.Server] = hint.Errorf("server "+m.Server, "flock apply", "%s was not changed: %s has not what it needs", m.Server, p.names()[0])
+			}
+		}
 	}
 	return out
 }
