@@ -74,9 +74,11 @@ func inCloud(region, vpc, id string) []CloudNIC {
 func TestCloudFacts(t *testing.T) {
 	own := netip.MustParseAddr("10.1.0.1")
 	for _, n := range []CloudNIC{
-		{Cloud: "aws", Addr: own, Region: "us-gov-west-1", VPC: "vpc-0a1b", ID: "eni-0a1b"}, {Cloud: "aws", Addr: own},
+		{Cloud: "aws", Addr: own, Region: "us-gov-west-1", VPC: "vpc-0a1b", ID: "eni-0a1b"},
+		{Cloud: "aws", Addr: own},
 		{Cloud: "gce", Addr: own, Region: "example.com:proj-1", VPC: "default", ID: "zones/europe-west1-b/instances/vm-1"},
-		{Cloud: "azure", Addr: own, Region: "8d10da13-8125-4ba9-a717-bf7490507b3d"}, {Cloud: "ali", Addr: own, Region: "cn-hangzhou", VPC: "vpc-1", ID: "i-1"},
+		{Cloud: "azure", Addr: own, Region: "8d10da13-8125-4ba9-a717-bf7490507b3d"},
+		{Cloud: "ali", Addr: own, Region: "cn-hangzhou", VPC: "vpc-1", ID: "i-1"},
 	} {
 		f := someFacts()
 		f.Cloud = []CloudNIC{n}
