@@ -262,7 +262,7 @@ func (p *Place) finished() bool {
 }
 
 // make does what is to be there before the servers use it.
-func (p *Place) make(ctx context.Context) { p.carry(ctx, false, nil) }
+func (p *Place) make(ctx context.Context) { _ = p.carry(ctx, false, nil) }
 
 // clear takes away what no server uses any more, and looks whether all is as it should be.
 func (p *Place) clear(ctx context.Context, spared []memberOf) {
