@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -87,20 +88,33 @@ func (b *background) said() []byte {
 	return text
 }
 
-// counted is how many packets tcpdump has read, and how many the kernel has for it.
-var counted = regexp.MustCompile(`(\d+) packets? captured, (\d+) packets? received by filter`)
+// counted is how many packets tcpdump has read, how many the kernel took for it, and how many of
+// those it had no room for.
+var counted = regexp.MustCompile(`(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped`)
 
-// drain waits until tcpdump has read what the kernel took for it: on a busy machine it comes to
-// that late, and on an interrupt it leaves the rest. It counts on SIGUSR1, and reads on. On a
-// loopback device the kernel counts what libpcap leaves away: there it has read all when it finds
-// no more.
+// counts are the numbers of counted, each time that tcpdump said them.
+func (b *background) counts() (all [][3]int) {
+	for _, m := range counted.FindAllSubmatch(b.said(), -1) {
+		var c [3]int
+		for i := range c {
+			c[i], _ = strconv.Atoi(string(m[i+1])) // digits
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// drain waits until tcpdump has read what the kernel had taken for it by now: on a busy machine it
+// comes to that late, and on an interrupt it leaves the rest. It counts on SIGUSR1, and reads on.
+// On a loopback device the kernel counts what libpcap leaves away: there it has read all when it
+// finds no more.
 func (b *background) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience(20*time.Second))
 	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	const steady = 10
-	for told := 0; ; {
+	for {
 		if err := b.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
 			return err
 		}
@@ -109,13 +123,13 @@ func (b *background) drain(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("tcpdump does not read what was taken: %s", b.said())
 		}
-		all := counted.FindAllSubmatch(b.said(), -1)
-		if n := len(all); n > told {
-			last := all[n-1]
-			if bytes.Equal(last[1], last[2]) || n > steady && bytes.Equal(last[0], all[n-1-steady][0]) {
-				return nil
-			}
-			told = n
+		all := b.counts()
+		if len(all) == 0 {
+			continue
+		}
+		last := all[len(all)-1]
+		if last[0]+last[2] >= all[0][1] || len(all) > steady && last[0] == all[len(all)-1-steady][0] {
+			return nil
 		}
 	}
 }
