@@ -13,7 +13,6 @@ import (
 	"github.com/flocknet/flock/internal/command"
 	"github.com/flocknet/flock/internal/edit"
 	"github.com/flocknet/flock/internal/hint"
-	"github.com/flocknet/flock/internal/network"
 	"github.com/flocknet/flock/internal/screen"
 	"github.com/flocknet/flock/internal/spec"
 	"github.com/flocknet/flock/internal/state"
@@ -90,7 +89,7 @@ func (g *gathering) inquire(ctx context.Context, e command.Engine, c *state.Clus
 			g.absent = append(g.absent, change.Server{Name: name, State: change.Failed, Err: err})
 		case h == nil:
 		case c.ID != "" && h.Store != "" && h.Store != c.ID:
-			err := hint.Errorf("server "+name, "", "%s belongs to another cluster file that is named %s too", name, c.Name)
+			err := hint.Errorf("server "+name, "flock purge "+name+", to take the server over", "%s belongs to another cluster file that is named %s too", name, c.Name)
 			g.absent = append(g.absent, change.Server{Name: name, State: change.Refused, Err: err})
 		default:
 			g.held = append(g.held, h)
@@ -129,7 +128,8 @@ func (g *gathering) whole(ctx context.Context, e command.Engine, c *state.Cluste
 // take makes the file that of best, and tells what came of it. Was is what it takes the place of.
 func (g *gathering) take(ctx context.Context, best *state.Held, was *state.Cluster) error {
 	next, ahead := best.Restored(g.held, time.Now().UTC().Truncate(time.Second))
-	if err := sound(next); err != nil {
+	// A server may send anything; what the next command would refuse is not taken.
+	if _, err := edit.Do(next.Clone(), func(*state.Cluster) error { return nil }); err != nil {
 		return hint.With(fmt.Errorf("take the cluster file of %s: %w", best.Server, err), "server "+best.Server, "flock pull with the name of another server")
 	}
 	if !g.a.DryRun() {
@@ -140,7 +140,7 @@ func (g *gathering) take(ctx context.Context, best *state.Held, was *state.Clust
 		g.noteOthers()
 	}
 	if g.a.JSON() {
-		if err := g.a.PrintJSON(g.doc(best.File, best.Server, !g.a.DryRun())); err != nil {
+		if err := g.a.PrintJSON(g.doc(next, best.Server, !g.a.DryRun())); err != nil {
 			return err
 		}
 	}
@@ -157,16 +157,6 @@ func (g *gathering) take(ctx context.Context, best *state.Held, was *state.Clust
 	g.a.Say("the cluster file %s generation %d of %s%s%s: %s, %s", word, best.File.Generation, best.Server, here, spec.MadeBy(best.File.Made()),
 		view.Plural(len(next.Servers), "server"), view.Plural(len(next.Networks), "network"))
 	return g.ended()
-}
-
-// sound refuses a file that the next command would refuse: a server may send anything.
-func sound(c *state.Cluster) error {
-	c = c.Clone()
-	if err := network.Complete(c); err != nil {
-		return err
-	}
-	_, err := network.Compile(c)
-	return err
 }
 
 // write saves next, if the file is still was, and returns what it is now.

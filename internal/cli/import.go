@@ -20,9 +20,9 @@ func newImport(a *app) *cobra.Command {
 		Short: "get a lost cluster file back from the servers",
 		Long: `Get the cluster file from a server: after the workstation was lost, or as a second admin.
 Every server that has part in a network keeps the file of the generation that it confirmed
-last. The one that is named says which others there are; all of them are asked, and the newest file is taken. Nothing is
-changed on them. The server is called by its address, or by its name in ~/.ssh/config, with
--i and -J as addserver has them.
+last. The one that is named says which others there are; all of them are asked, and the newest
+file is taken. Nothing is changed on them. The server is called by its address, or by its name
+in ~/.ssh/config, with -i and -J as addserver has them.
 
 What one of the servers has confirmed and no file that was found has is lost, and is told.
 Where there is a cluster file already, 'flock pull' takes a newer one.
@@ -76,7 +76,7 @@ func (a *app) importFrom(ctx context.Context, server string, login state.Server)
 			return g.none(server)
 		}
 		g.ask = func(brings string) error { return a.Confirm(p, brings+"?") }
-		if err := g.uses(&state.Cluster{}, first.File); err != nil {
+		if err := g.uses(c, first.File); err != nil {
 			return err
 		}
 		g.held = nil // it is among its own servers

@@ -16,9 +16,9 @@ func newPull(a *app) *cobra.Command {
 		Use:   "pull [SERVER...]",
 		Short: "take a newer cluster file from the servers, after another admin's changes",
 		Long: `Take the newest cluster file that servers have, if it is newer than this one: after another
-admin changed the cluster from another workstation. Every server that has part in a network keeps
-the file of the generation that it confirmed last. What would change in the file is shown and confirmed;
-nothing is changed on servers. The former file goes into the history.
+admin changed the cluster from another workstation. Every server that has part in a network
+keeps the file of the generation that it confirmed last. What would change in the file is shown
+and confirmed; nothing is changed on servers. The former file goes into the history.
 
 With servers named theirs is taken, also where it is as old as this one or older: two copies
 of the file may each have had changes of their own. It becomes a generation after both then.

@@ -1,14 +1,12 @@
 package cloud
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -104,27 +102,17 @@ func (l *awsLogin) credentials(ctx context.Context) (credentials.Credentials, er
 // exported asks the aws program.
 func (l *awsLogin) exported(ctx context.Context) (credentials.Credentials, error) {
 	const next = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or log in with the aws program: aws configure, aws sso login"
-	argv := []string{"configure", "export-credentials", "--format", "process"}
+	argv := []string{"aws", "configure", "export-credentials", "--format", "process"}
 	if l.profile != "" {
 		argv = append(argv, "--profile", l.profile)
 	}
-	if _, err := exec.LookPath("aws"); err != nil {
-		return credentials.Credentials{}, hint.Errorf("", next, "no credentials for AWS were found on this workstation")
-	}
-	var out, said bytes.Buffer
-	cmd := exec.CommandContext(ctx, "aws", argv...) //nolint:gosec // the profile is one word, checked by option
-	cmd.Stdout, cmd.Stderr = &out, &said
-	if err := cmd.Run(); err != nil {
-		return credentials.Credentials{}, hint.Errorf("", next, "no credentials for AWS: aws configure export-credentials: %s", cmp.Or(lastLine(said.String()), err.Error()))
+	out, err := printed(ctx, programWithin, "AWS", next, argv...)
+	if err != nil {
+		return credentials.Credentials{}, err
 	}
 	var doc struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:revive // AWS's names
-	if err := json.Unmarshal(out.Bytes(), &doc); err != nil || doc.AccessKeyId == "" {
+	if err := json.Unmarshal(out, &doc); err != nil || doc.AccessKeyId == "" {
 		return credentials.Credentials{}, hint.Errorf("", next, "no credentials for AWS: aws configure export-credentials printed none")
 	}
 	return credentials.Credentials{AccessKeyID: doc.AccessKeyId, SecretAccessKey: doc.SecretAccessKey, SessionToken: doc.SessionToken}, nil
-}
-
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -59,16 +58,8 @@ func azureToken(ctx context.Context, l Login, c *caller) (string, error) {
 		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {l.Getenv("AZURE_CLIENT_SECRET")}, "scope": {azureScope}}
 		return fetchToken(ctx, c, at, form, "", azureAdvised)
 	}
-	if _, err := exec.LookPath("az"); err != nil {
-		return "", hint.Errorf("", azureAdvised, "no credentials for Azure were found on this workstation")
-	}
-	var out, said bytes.Buffer
-	cmd := exec.CommandContext(ctx, "az", "account", "get-access-token", "--resource", "https://management.azure.com/", "--query", "accessToken", "--output", "tsv")
-	cmd.Stdout, cmd.Stderr = &out, &said
-	if err := cmd.Run(); err != nil {
-		return "", hint.Errorf("", azureAdvised, "no credentials for Azure: az account get-access-token: %s", cmp.Or(lastLine(said.String()), err.Error()))
-	}
-	return strings.TrimSpace(out.String()), nil
+	out, err := printed(ctx, programWithin, "Azure", azureAdvised, "az", "account", "get-access-token", "--resource", "https://management.azure.com/", "--query", "accessToken", "--output", "tsv")
+	return strings.TrimSpace(string(out)), err
 }
 
 // call makes one call about a resource, and decodes its answer.

@@ -1,7 +1,6 @@
 package cloud
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto"
@@ -18,7 +17,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -137,14 +135,6 @@ func (f *gceFile) assertion(now time.Time) (string, error) {
 
 // gcloudToken asks the gcloud program.
 func gcloudToken(ctx context.Context) (string, error) {
-	if _, err := exec.LookPath("gcloud"); err != nil {
-		return "", hint.Errorf("", gceAdvised, "no credentials for Google Cloud were found on this workstation")
-	}
-	var out, said bytes.Buffer
-	cmd := exec.CommandContext(ctx, "gcloud", "auth", "print-access-token", "--quiet")
-	cmd.Stdout, cmd.Stderr = &out, &said
-	if err := cmd.Run(); err != nil {
-		return "", hint.Errorf("", gceAdvised, "no credentials for Google Cloud: gcloud auth print-access-token: %s", cmp.Or(lastLine(said.String()), err.Error()))
-	}
-	return strings.TrimSpace(out.String()), nil
+	out, err := printed(ctx, programWithin, "Google Cloud", gceAdvised, "gcloud", "auth", "print-access-token", "--quiet")
+	return strings.TrimSpace(string(out)), err
 }

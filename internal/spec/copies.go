@@ -6,6 +6,10 @@ import "strings"
 // compressed by gzip, of the generation that was confirmed last there.
 const CopyFile = "cluster.toml.gz"
 
+// MostGeneration is the newest generation that is believed of a server: a file that continues
+// after it must have room for as many changes again.
+const MostGeneration = 1 << 48
+
 // Copied is what a server has of one cluster: what it confirmed last, and its copy of the
 // cluster file.
 type Copied struct {

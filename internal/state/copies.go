@@ -72,17 +72,16 @@ func (s *Store) Holds(server string, list []spec.Copied, cluster string) (*Held,
 	where := "the copy of the cluster file on " + server
 	text, err := unpacked(h.Copied.File)
 	if err != nil {
-		return nil, hint.Errorf(where, "", "%s is damaged: %w", where, err)
+		return nil, hint.Errorf(where, "another server of the cluster", "%s is damaged: %w", where, err)
 	}
 	if h.File, err = s.Parse(text, where); err != nil {
 		return nil, err
 	}
-	const most = 1 << 48 // generations
-	if h.File.Generation > most {
-		return nil, hint.Errorf(where, "", "%s has generation %d, which cannot be", where, h.File.Generation)
+	if h.File.Generation > spec.MostGeneration {
+		return nil, hint.Errorf(where, "another server of the cluster", "%s has generation %d, which cannot be", where, h.File.Generation)
 	}
 	if h.File.Name != cluster || h.Store != "" && h.File.ID != h.Store {
-		return nil, hint.Errorf(where, "", "%s is of another cluster than the server's networks", where)
+		return nil, hint.Errorf(where, "another server of the cluster", "%s is of another cluster than the server's networks", where)
 	}
 	return h, nil
 }
